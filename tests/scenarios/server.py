@@ -227,7 +227,7 @@ class ServerSystem:
     def moved(self, repository: str, by: str, *updates: RefUpdate) -> None:
         """Notes that a principal has moved references."""
         self.pushes += 1
-        self.server.git_pushes.record(f"push-{self.pushes}", repository, by, None, updates)
+        self.server.git_pushes.record_refs(f"push-{self.pushes}", repository, by, None, updates)
 
     def foreign(self, name: str, result: PlannedFindings) -> str:
         """An image in another registry, that no pipeline of ours builds. Returns its digest."""

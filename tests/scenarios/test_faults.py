@@ -85,7 +85,7 @@ def test_the_servers_errors_differ_from_errors_of_dependencies(
 def _pushed(system: ServerSystem) -> bool:
     """Tells the engine of the push until it has taken it up, as git's host does at every push and every start."""
     try:
-        system.server.git_pushes.accept("unlucky")
+        system.server.git_pushes.finish_push("unlucky")
     except OSError:
         return False
     return bool(system.get("/pipelines/unlucky/executions"))

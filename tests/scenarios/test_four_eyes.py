@@ -260,7 +260,7 @@ def test_a_push_during_a_crash_keeps_its_pusher(eyes: FourEyes) -> None:
     name = eyes.repository()
     commit = eyes.host.push(name, {"Dockerfile": "FROM scratch\n"}, author=OUTSIDER)
     update = RefUpdate("refs/heads/main", NO_OBJECT, commit)
-    eyes.server.server.git_pushes.request("died", name, "ann", "token", [update])
+    eyes.server.server.git_pushes.record_requested("died", name, "ann", "token", [update])
     execution = eyes.start(name)
     assert eyes.refuses("ann", execution)
     eyes.approve("ben", execution)

@@ -164,8 +164,8 @@ class Push:
     async def _receive(self) -> bytes:
         """Run the push, record it, and return the end of git's response, which reports success."""
         await self._describe("requested:", self.requested_updates)
-        request, (by, token) = self.server.git_pushes.request, self._pusher
-        await run_in_threadpool(request, self._id, self.call.repository, by, token, self.requested_updates)
+        record, (by, token) = self.server.git_pushes.record_requested, self._pusher
+        await run_in_threadpool(record, self._id, self.call.repository, by, token, self.requested_updates)
         former_references = await self._read_references()
         try:
             async with asyncio.timeout(self.processes.git_seconds):
@@ -184,8 +184,8 @@ class Push:
             updates = _compare_references(former_references, await self._read_references())
             await self._describe("", updates)
         finally:
-            accept, (by, token) = self.server.git_pushes.accept, self._pusher
-            self._events = await run_in_threadpool(accept, self.call.repository, by, updates, self._id, token)
+            finish, (by, token) = self.server.git_pushes.finish_push, self._pusher
+            self._events = await run_in_threadpool(finish, self.call.repository, by, updates, self._id, token)
 
     async def _format_messages(self) -> bytes:
         """The messages of the push, as packets. Errors are ignored, because the push is already done."""

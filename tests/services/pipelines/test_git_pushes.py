@@ -36,7 +36,7 @@ def test_looking_for_missed_pushes_does_not_take_the_event_of_a_push_that_is_bei
     pushes = GitPushes(store, host, clock, Effects(), NoStarter())  # type: ignore[arg-type]
     host.create("web")
     commit = host.push("web", {"a": "1"})
-    events = pushes.accept("web", "ada", [RefUpdate("refs/heads/main", NO_OBJECT, commit)], "push-1", "token")
+    events = pushes.finish_push("web", "ada", [RefUpdate("refs/heads/main", NO_OBJECT, commit)], "push-1", "token")
     threads[0].join()
     store.close()
     assert [event.detail.get("by") for event in events] == ["ada"]
@@ -48,8 +48,8 @@ def test_each_of_two_pushes_at_the_same_time_has_the_event_of_its_own_branch(tmp
     host.create("web")
     commits = {branch: host.push("web", {"a": branch}, branch=branch) for branch in ("main", "next")}
     updates = {branch: [RefUpdate(f"refs/heads/{branch}", NO_OBJECT, commit)] for branch, commit in commits.items()}
-    first = pushes.accept("web", "ada", updates["main"], "push-1", "token")
-    second = pushes.accept("web", "bob", updates["next"], "push-2", "token")
+    first = pushes.finish_push("web", "ada", updates["main"], "push-1", "token")
+    second = pushes.finish_push("web", "bob", updates["next"], "push-2", "token")
     assert [(event.detail["branch"], event.detail["by"]) for event in (*first, *second)] == [
         ("main", "ada"),
         ("next", "bob"),

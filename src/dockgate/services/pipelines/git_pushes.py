@@ -37,14 +37,14 @@ class GitPushes:
     _unobserved_repositories: set[str] = field(default_factory=set, init=False)
     _locks: defaultdict[str, Lock] = field(default_factory=lambda: defaultdict(Lock), init=False)
 
-    def request(
+    def record_requested(
         self, push: str, repository: str, by: str | None, token: str | None, updates: Sequence[RefUpdate]
     ) -> None:
-        """Record the requested updates before git runs. `push` names the push in `accept`."""
+        """Record the requested updates before git runs. `push` names the push in `finish_push`."""
         records = self._make_records(push, repository, by, token, updates, is_accepted=False)
         self.effects.run(EffectKind.RECORD_PUSH, self.store.pushes.add_requested, records)
 
-    def accept(
+    def finish_push(
         self,
         repository: str,
         by: str | None = None,
@@ -67,7 +67,7 @@ class GitPushes:
             self._unobserved_repositories.add(repository)
             if push or updates:
                 name = push or uuid.uuid4().hex
-                self.effects.run(EffectKind.RECORD_PUSH, self.record, name, repository, by, token, updates)
+                self.effects.run(EffectKind.RECORD_PUSH, self.record_refs, name, repository, by, token, updates)
             heads = self.source.list_heads(repository)
             # Not branches of others: whose push is moving one at this moment will record it.
             moved_branches = [update.ref.removeprefix(HEADS) for update in updates if update.ref.startswith(HEADS)]
@@ -88,9 +88,9 @@ class GitPushes:
         """
         commit = files.prepare(repository, edit, self.clock())
         push, update = uuid.uuid4().hex, RefUpdate(f"{HEADS}{edit.branch}", edit.parent or NO_OBJECT, commit)
-        self.request(push, repository, by, token, (update,))
+        self.record_requested(push, repository, by, token, (update,))
         files.move(repository, edit.branch, edit.parent, commit)
-        self.accept(repository, by, (update,), push, token)
+        self.finish_push(repository, by, (update,), push, token)
         return commit
 
     def create_branch(
@@ -101,10 +101,10 @@ class GitPushes:
         ChangedError if the branch leads to another commit.
         """
         update = RefUpdate(f"{HEADS}{branch}", NO_OBJECT, commit)
-        self.request(push, repository, by, None, (update,))
+        self.record_requested(push, repository, by, None, (update,))
         if self.source.list_heads(repository).get(branch) != commit:
             files.move(repository, branch, None, commit)
-        self.effects.run(EffectKind.RECORD_PUSH, self.record, push, repository, by, None, (update,))
+        self.effects.run(EffectKind.RECORD_PUSH, self.record_refs, push, repository, by, None, (update,))
         observe, heads, now = self.store.push_events.record_heads, {branch: commit}, self.clock.now()
         for event in self.effects.run(EffectKind.OBSERVE_PUSH, observe, repository, heads, now, by, [branch]):
             self.starter.start_event(event.id)
@@ -120,11 +120,11 @@ class GitPushes:
         """Store the events of pushes that were not recorded. A damaged repository does not block the others."""
         for repository in sorted(self._unobserved_repositories.copy()):
             try:
-                self.accept(repository)
+                self.finish_push(repository)
             except DockgateError as error:
                 _log.warning("cannot check the repository %s for pushes: %s", repository, error.full_message)
 
-    def record(
+    def record_refs(
         self, push: str, repository: str, by: str | None, token: str | None, updates: Sequence[RefUpdate]
     ) -> None:
         """Record the references that moved, and who pushed which commits. Nothing is started."""
