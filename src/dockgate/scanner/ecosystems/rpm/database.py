@@ -49,10 +49,10 @@ def read_database(path: str, file: BinaryIO) -> Extract:
             continue
         if header.name == KEY_PACKAGE:
             continue
-        release = f"{header.version}-{header.release}" if header.release else header.version
-        version = f"{header.epoch}:{release}" if header.epoch else release
+        version_release = f"{header.version}-{header.release}" if header.release else header.version
+        evr = f"{header.epoch}:{version_release}" if header.epoch else version_release
         module, vendor = parse_module_stream(header.module), header.vendor or vendors.UNKNOWN_VENDOR
-        rows.append(RpmPackage(header.name, version, header.arch, header.source, module, vendor))
+        rows.append(RpmPackage(header.name, evr, header.arch, header.source_rpm, module, vendor))
         if header.files:
             paths_size += sum(map(len, header.files)) + headers.PATH_COST * len(header.files)
             files.setdefault(f"{header.name}:{header.arch}", []).extend(header.files)
@@ -79,7 +79,8 @@ def read_manifest(file: BinaryIO) -> Iterator[RpmPackage]:
             raise UnreadableError(f"line {count} is not a package: {decode_text(line[:60])!r}")
         if count > PACKAGES_LIMIT:
             raise UnreadableError(f"it has more than {PACKAGES_LIMIT} packages")
-        name, release, vendor, arch, epoch, source = fields[0], fields[1], fields[4], fields[7], fields[8], fields[9]
+        name, version_release, vendor = fields[0], fields[1], fields[4]
+        arch, epoch, source_rpm = fields[7], fields[8], fields[9]
         if name != KEY_PACKAGE:
-            version = f"{epoch}:{release}" if is_digits(epoch) and epoch.strip("0") else release
-            yield RpmPackage(name, version, arch, source, "", vendor or vendors.UNKNOWN_VENDOR)
+            evr = f"{epoch}:{version_release}" if is_digits(epoch) and epoch.strip("0") else version_release
+            yield RpmPackage(name, evr, arch, source_rpm, "", vendor or vendors.UNKNOWN_VENDOR)

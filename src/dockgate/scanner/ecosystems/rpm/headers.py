@@ -42,7 +42,7 @@ class Header:
     version: str
     release: str
     arch: str
-    source: str
+    source_rpm: str
     module: str
     vendor: str
     # Relative paths of installed files, without folders and without ghosts, which other programs write.
@@ -62,7 +62,7 @@ def parse_header(blob: bytes, paths_limit: int) -> Header:
         version=version,
         release=tags.read_string(_RELEASE),
         arch=tags.read_string(_ARCH),
-        source=tags.read_string(_SOURCE),
+        source_rpm=tags.read_string(_SOURCE),
         module=tags.read_string(_MODULE),
         vendor=tags.read_string(_VENDOR),
         files=_list_files(tags, paths_limit),

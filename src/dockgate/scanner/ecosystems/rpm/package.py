@@ -10,12 +10,16 @@ _MODULAR = ".module"  # in the release of a package that was built in a module (
 
 
 class RpmPackage(NamedTuple):
-    """A package as rpm describes it: `version` with any epoch, `source` "bash-5.1.8-9.el9.src.rpm"."""
+    """A package as rpm describes it.
+
+    `evr` is "EPOCH:VERSION-RELEASE", without an epoch "VERSION-RELEASE". `source_rpm` is SOURCERPM, such as
+    "bash-5.1.8-9.el9.src.rpm", or a purl's upstream ("bash@5.1.8-9.el9"); "" if unknown.
+    """
 
     name: str
-    version: str
+    evr: str
     arch: str
-    source: str
+    source_rpm: str
     module: str
     vendor: str
 
@@ -28,49 +32,49 @@ def build_packages(rows: Sequence[RpmPackage], path: str) -> tuple[Package, ...]
     """
     epochs: dict[str, str] = {}
     for row in rows:
-        epoch, _, release = row.version.rpartition(":")
-        if "-" in release and row.source.endswith(f"-{release}.src.rpm"):
-            epochs[row.source] = epoch
+        epoch, _, version_release = row.evr.rpartition(":")
+        if "-" in version_release and row.source_rpm.endswith(f"-{version_release}.src.rpm"):
+            epochs[row.source_rpm] = epoch
     return tuple(build_package(_add_epoch(row, epochs), path) for row in rows)
 
 
 def _add_epoch(row: RpmPackage, epochs: Mapping[str, str]) -> RpmPackage:
     """Add the source's epoch to SOURCERPM ("perl-4:5.32.1-481.el9.src.rpm") if the package's differs."""
-    epoch = epochs.get(row.source)
-    if epoch is None or epoch == row.version.rpartition(":")[0]:
+    epoch = epochs.get(row.source_rpm)
+    if epoch is None or epoch == row.evr.rpartition(":")[0]:
         return row
-    name, upstream, release = row.source.rsplit("-", 2)
-    return row._replace(source=f"{name}-{epoch or 0}:{upstream}-{release}")
+    name, upstream, release = row.source_rpm.rsplit("-", 2)
+    return row._replace(source_rpm=f"{name}-{epoch or 0}:{upstream}-{release}")
 
 
 def build_package(row: RpmPackage, path: str) -> Package:
     """Build a package that is not yet assigned to a distribution."""
-    epoch, colon, release = row.version.rpartition(":")
+    epoch, colon, version_release = row.evr.rpartition(":")
     source_name, source_version = _find_source(row, epoch + colon)
-    qualifiers = {"arch": row.arch, "epoch": epoch, "rpmmod": row.module, "upstream": row.source}
+    qualifiers = {"arch": row.arch, "epoch": epoch, "rpmmod": row.module, "upstream": row.source_rpm}
     return Package(
         name=row.name,
-        version=row.version,
-        purl=write_purl("rpm", "", row.name, release, qualifiers),
+        version=row.evr,
+        purl=write_purl("rpm", "", row.name, version_release, qualifiers),
         ecosystem="",
         source_name=source_name or row.name,
-        source_version=source_version or row.version,
+        source_version=source_version or row.evr,
         path=path,
         arch=row.arch or None,
-        module=row.module or (ANY_MODULE if _MODULAR in release else None),
+        module=row.module or (ANY_MODULE if _MODULAR in version_release else None),
         vendor=row.vendor or None,
     )
 
 
 def _find_source(row: RpmPackage, epoch: str) -> tuple[str, str]:
     """Return name and version of the source, "" if unknown, from SOURCERPM or a purl's "NAME[@VERSION]"."""
-    stem = row.source.removesuffix(".rpm")
-    if stem != row.source:
+    stem = row.source_rpm.removesuffix(".rpm")
+    if stem != row.source_rpm:
         stem = stem.removesuffix(".src").removesuffix(".nosrc")
         name, upstream, release = stem.rsplit("-", 2) if stem.count("-") > 1 else ("", "", "")
         version = f"{upstream}-{release}" if name else ""
     else:
-        name, _, version = row.source.partition("@")
+        name, _, version = row.source_rpm.partition("@")
     return name, version if not version or ":" in version else epoch + version
 
 
