@@ -150,7 +150,7 @@ class _Platform:
             self.matcher.compare,
             self.baseline_findings,
             source=report.source if report else None,
-            at=report.at if report else None,
+            reported_at=report.at if report else None,
             unlisted_counts=report.unlisted_counts if report else {},
             missing_fields=missing_fields,
             catalogues=list_required_catalogues(active_rules),

@@ -68,14 +68,14 @@ class RuleInput:
     findings of each baseline ("running", "approved"); without an entry every finding is new.
 
     `source` is the other scanner that reported the findings, None for our own. Image config, distribution and feeds are
-    unknown of a report; `at`, `unlisted_counts` and `missing_fields` are those of its `ExternalReport`.
+    unknown of a report; `reported_at`, `unlisted_counts` and `missing_fields` are from its `ExternalReport`.
 
     `catalogues` ("epss", "kev") are those that the policy's rules need; a stale one is not `complete` in `coverage`.
     `provenance` is that of the evaluated digest, None if it was not looked up. `has_accepted_unread`: a waiver accepts
     unread files, which `inventory` no longer lists.
 
-    `memory` is where a rule may keep what it makes of one finding: inputs share it that differ in nothing but in which
-    findings they have. None if there are no such inputs.
+    In `per_finding_cache` a rule may keep what it makes of one finding. Inputs that differ only in their findings share
+    it; None if there are no such inputs.
     """
 
     inventory: Inventory
@@ -85,13 +85,13 @@ class RuleInput:
     compare: Callable[[str, str, str], int] = refuse_comparison
     baseline_findings: Mapping[str, BaselineFindings] = field(default_factory=dict)
     source: str | None = None
-    at: str | None = None
+    reported_at: str | None = None
     unlisted_counts: Mapping[str, int] = field(default_factory=dict)
     missing_fields: tuple[str, ...] = ()
     catalogues: tuple[str, ...] = ()
     provenance: ProvenanceFacts | None = None
     has_accepted_unread: bool = False
-    memory: dict[object, Any] | None = None
+    per_finding_cache: dict[object, Any] | None = None
 
     @property
     def is_external(self) -> bool:

@@ -135,7 +135,7 @@ def test_an_invalid_setting_is_refused_with_allowed_values(settings: dict[str, o
     ],
 )
 def test_a_report_of_another_scanner_becomes_stale(at: str, reason: str) -> None:
-    facts = RuleInput(inventory(package("a")), Matches((), ()), (), NOW, source="trivy", at=at)
+    facts = RuleInput(inventory(package("a")), Matches((), ()), (), NOW, source="trivy", reported_at=at)
     (result,) = RULE.judge(facts, RULE.parse_settings({}))
     assert isinstance(result, Undetermined)
     assert (result.subject, result.kind) == ("trivy", "stale")
@@ -143,5 +143,5 @@ def test_a_report_of_another_scanner_becomes_stale(at: str, reason: str) -> None
 
 
 def test_another_scanners_fresh_report_may_name_no_package() -> None:
-    facts = RuleInput(inventory(), Matches((), ()), (), NOW, source="trivy", at=CHECKED)
+    facts = RuleInput(inventory(), Matches((), ()), (), NOW, source="trivy", reported_at=CHECKED)
     assert list(RULE.judge(facts, RULE.parse_settings({}))) == []

@@ -46,7 +46,7 @@ class FindingLists:
         # The facts without findings, by whether the base image is known.
         self._facts = {
             is_known: RuleInput(
-                make_inventory((), has_known_base=is_known), Matches((), ()), tuple(coverage), now, memory={}
+                make_inventory((), has_known_base=is_known), Matches((), ()), tuple(coverage), now, per_finding_cache={}
             )
             for is_known in (False, True)
         }

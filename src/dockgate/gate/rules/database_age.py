@@ -41,7 +41,7 @@ class DatabaseAge(TimelessRule):
         all_times: dict[str, str | None] = {coverage.ecosystem: coverage.checked_at for coverage in rule_input.coverage}
         checked_times = {name: time for name, time in all_times.items() if name not in CATALOGUES}
         if rule_input.source is not None:
-            checked_times = {rule_input.source: rule_input.at}
+            checked_times = {rule_input.source: rule_input.reported_at}
         elif not checked_times:
             yield Undetermined("database", "No advisory feed was consulted.", advice="Run `dockgate db update`.")
         else:

@@ -96,7 +96,7 @@ def _report_stale(rule_input: RuleInput, days: int) -> Iterator[Undetermined]:
     """Another scanner's report, or feeds of the packages, that are too old."""
     if rule_input.source is not None:
         report = f"The report by {rule_input.source}", "was made", "scan the image again"
-        if reason := _explain_staleness(*report, rule_input.at, rule_input.now, days):
+        if reason := _explain_staleness(*report, rule_input.reported_at, rule_input.now, days):
             yield Undetermined(rule_input.source, reason, "stale")
     needed_ecosystems = {package.ecosystem for package in rule_input.inventory.packages if not package.owner}
     for coverage in sorted(rule_input.coverage, key=lambda coverage: coverage.ecosystem):

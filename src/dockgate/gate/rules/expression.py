@@ -139,15 +139,15 @@ def _build_variables(rule_input: RuleInput, text: str) -> dict[str, Any]:
 def _build_findings(rule_input: RuleInput, text: str) -> list[Any]:
     """The findings as messages.
 
-    One that is remembered is known by its address, and kept so that this stays its own.
+    The cache has a finding by its address, and the finding itself, so that no other one gets this address.
     """
     catalogues = {
         name: rule_input.is_external or cve_enrichment.is_catalogue_complete(rule_input.coverage, name)
         for name in ("kev", "epss")
     }
-    if rule_input.memory is None:
+    if rule_input.per_finding_cache is None:
         return [_build_finding(finding, rule_input, text, catalogues) for finding in rule_input.matches.findings]
-    messages = rule_input.memory.setdefault((Expression.name, text), {})
+    messages = rule_input.per_finding_cache.setdefault((Expression.name, text), {})
     for finding in rule_input.matches.findings:
         if id(finding) not in messages:
             messages[id(finding)] = finding, _build_finding(finding, rule_input, text, catalogues)
