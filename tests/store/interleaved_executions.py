@@ -27,7 +27,7 @@ def waiting_approval(store: Store, number: int) -> ActionKey:
     """An approval that waits, with its action, in an execution of its own."""
     action = key("Approve", execution=at_gate(store, f"push {number}"))
     store.approvals.add(approval(str(action)))
-    store.executions.wait(action)
+    store.executions.mark_waiting(action)
     return action
 
 

@@ -70,7 +70,7 @@ class StoreMachine(RuleBasedStateMachine):
     def wait(self, key: ActionKey, times: int) -> None:
         for _ in range(times):
             if key in self.runs:
-                self.store.executions.wait(key)
+                self.store.executions.mark_waiting(key)
                 if self.runs[key].state is RunState.IN_PROGRESS:
                     self.runs[key] = replace(self.runs[key], state=RunState.WAITING)
 

@@ -63,7 +63,7 @@ def _obey(key: str, engine: Engine, store: Store) -> None:
     elif key.startswith("recover "):
         engine.recover(key.removeprefix("recover "))
     elif key.startswith("adopt "):
-        engine.adopt({key.removeprefix("adopt ")})
+        engine.requeue_other_versions({key.removeprefix("adopt ")})
     elif key.startswith("wait for "):
         while _status_of(store, key.removeprefix("wait for ")) != "SUCCESS":
             time.sleep(0.01)

@@ -102,7 +102,7 @@ def assemble(
             store.outbox.release(lost_worker.id)
             server.git_pushes.recover()
 
-        guard = Guard(store.workers, store.locks, recover, engine.adopt, lease_times)
+        guard = Guard(store.workers, store.locks, recover, engine.requeue_other_versions, lease_times)
         if Queue.UPKEEP in options.queues:
             groups.append(TaskGroup("orphans", [RepeatedTask("orphans", engine.recover_orphans, EXECUTIONS_EVERY)]))
         groups.append(TaskGroup("workers", [RepeatedTask("workers", guard.run)], is_exclusive=False))

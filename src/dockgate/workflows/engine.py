@@ -94,7 +94,7 @@ class Engine:
         DBOS.listen_queues(self._names)
         DBOS.launch()
         if not self._store.database.is_shared:  # dbos itself continues those of this version
-            self.adopt({self._worker.version})
+            self.requeue_other_versions({self._worker.version})
         for selector in list_dbos_queues(self._worker.queues, self._worker.labels):
             DBOS.register_queue(
                 selector.name, worker_concurrency=SLOTS[selector.queue], polling_interval_sec=POLL_SECONDS
@@ -232,7 +232,7 @@ class Engine:
             if status.executor_id not in workers:
                 self._requeue(status)
 
-    def adopt(self, live_versions: Collection[str]) -> None:
+    def requeue_other_versions(self, live_versions: Collection[str]) -> None:
         """Queue the unfinished workflows of versions that no worker has for workers of this version.
 
         dbos leaves a workflow to workers of its own version, for ever.

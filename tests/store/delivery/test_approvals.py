@@ -104,12 +104,12 @@ def test_an_unknown_approval_is_not_found(store: Store) -> None:
 def test_an_answer_finishes_the_action_that_waits(store: Store, state: ApprovalState, action: RunState) -> None:
     at_gate(store)
     store.approvals.add(approval(str(key("Approve"))))
-    store.executions.wait(key("Approve"))
+    store.executions.mark_waiting(key("Approve"))
     assert store.approvals.settle(str(key("Approve")), Answer(state, "because"), LATER)
     run = store.executions.get_run(key("Approve"))
     assert (run.state, run.reason, run.finished_at) == (action, "because", LATER)
     assert store.executions.get_run(key("Second")).state is RunState.IN_PROGRESS
-    store.executions.wait(key("Approve"))
+    store.executions.mark_waiting(key("Approve"))
     assert store.executions.get_run(key("Approve")) == run
 
 
@@ -117,7 +117,7 @@ def test_an_answer_before_the_action_waits_finishes_it_too(store: Store) -> None
     at_gate(store)
     store.approvals.add(approval(str(key("Approve"))))
     store.approvals.settle(str(key("Approve")), APPROVED, LATER)
-    store.executions.wait(key("Approve"))
+    store.executions.mark_waiting(key("Approve"))
     assert store.executions.get_run(key("Approve")).state is RunState.SUCCEEDED
 
 
@@ -208,7 +208,7 @@ def voted(store: Store) -> Store:
     approvers = Approvers(("ann",), (Role.APPROVER,), 2)
     waiting = approval(str(key("Approve")), expires_at="2026-11-25T10:00:00.000Z")
     store.approvals.add(replace(waiting, approvers=approvers, committers=("cid@example.org",)))
-    store.executions.wait(key("Approve"))
+    store.executions.mark_waiting(key("Approve"))
     return store
 
 

@@ -27,7 +27,7 @@ def rejected(store: Store, cause: str, status: Status) -> str:
     _, digest = store.verdicts.add(replace(VERDICT, status=status), CASE, cause)
     gate = str(key("Approve", execution=execution))
     store.approvals.add(approval(gate, image=IMAGE))
-    store.executions.wait(key("Approve", execution=execution))
+    store.executions.mark_waiting(key("Approve", execution=execution))
     store.executions.finish(key("Second", execution=execution), RunState.SUCCEEDED, NOW)
     store.approvals.settle(gate, Answer(ApprovalState.REJECTED, str(status), digest), LATER)
     store.executions.advance(execution, plan_next, LATER)
@@ -51,8 +51,8 @@ def test_executions_are_listed_by_what_they_came_to(store: Store) -> None:
             store.executions.finish(key(action, execution=expected[result]), state, LATER)
         store.executions.advance(expected[result], plan_next, LATER)
     for action in ("Approve", "Second"):
-        store.executions.wait(key(action, execution=expected[ExecutionResult.WAITING]))
-    store.executions.wait(key("Second", execution=expected[ExecutionResult.IN_PROGRESS]))
+        store.executions.mark_waiting(key(action, execution=expected[ExecutionResult.WAITING]))
+    store.executions.mark_waiting(key("Second", execution=expected[ExecutionResult.IN_PROGRESS]))
     for result in ExecutionResult:
         listed = store.executions.list_for_pipeline("web", result=result)
         assert [execution.id for execution in listed] == [expected[result]], result
@@ -80,7 +80,7 @@ def test_what_an_execution_waits_for_is_returned_with_the_votes(store: Store) ->
     execution = at_gate(store)
     waiting = replace(approval(str(key("Approve"))), approvers=Approvers(count=2))
     store.approvals.add(waiting)
-    store.executions.wait(key("Approve"))
+    store.executions.mark_waiting(key("Approve"))
     assert store.execution_results.list_waiting_approvals([execution]) == [(waiting, 0)]
     store.approvals.vote(Vote(waiting.id, "ann", True, "", NOW))
     assert store.execution_results.list_waiting_approvals([execution]) == [(waiting, 1)]

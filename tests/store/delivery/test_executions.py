@@ -76,7 +76,7 @@ def test_unknown_names_are_reported_with_the_next_command(store: Store) -> None:
         lambda: store.executions.retry("web-9", NOW),
         lambda: store.executions.stop("web-9", "", NOW),
         lambda: store.executions.get_run(key("Build")),
-        lambda: store.executions.wait(key("Build")),
+        lambda: store.executions.mark_waiting(key("Build")),
         lambda: store.executions.finish(key("Build"), RunState.FAILED, NOW),
     ):
         with pytest.raises(NotFoundError, match="web-") as caught:
@@ -102,7 +102,7 @@ def test_advance_returns_actions_in_progress_and_not_waiting_ones(store: Store) 
     execution = at_gate(store)
     assert list(store.executions.advance(execution, plan_next, LATER)) == [key("Approve"), key("Second")]
     for _ in range(2):
-        store.executions.wait(key("Approve"))
+        store.executions.mark_waiting(key("Approve"))
     assert list(store.executions.advance(execution, plan_next, LATER)) == [key("Second")]
     assert store.executions.get_run(key("Approve")).state is RunState.WAITING
 
@@ -125,7 +125,7 @@ def test_an_action_ends_once_with_its_variables_and_artifact(store: Store) -> No
     done: dict[str, Any] = {"variables": {"CommitId": "c0ffee", "Text": "a\nb \udce4 \0"}, "artifact": "sha256:1"}
     assert store.executions.finish(key("Source"), RunState.SUCCEEDED, NOW, reason="well", **done)
     assert not store.executions.finish(key("Source"), RunState.FAILED, LATER, reason="late")
-    store.executions.wait(key("Source"))
+    store.executions.mark_waiting(key("Source"))
     run = store.executions.get_run(key("Source"))
     assert (run.state, run.reason, run.finished_at) == (RunState.SUCCEEDED, "well", NOW)
     assert (run.variables, run.artifact) == (done["variables"], "sha256:1")
@@ -140,7 +140,7 @@ def test_any_output_can_be_a_reason(store: Store) -> None:
 
 def test_a_waiting_action_can_be_finished(store: Store) -> None:
     at_gate(store)
-    store.executions.wait(key("Approve"))
+    store.executions.mark_waiting(key("Approve"))
     assert store.executions.finish(key("Approve"), RunState.FAILED, NOW)
 
 
@@ -181,7 +181,7 @@ def test_stop_ends_open_actions_and_cancels_waiting_approvals(store: Store) -> N
     execution, second = at_gate(store), at_gate(store, "other push")
     for execution_id in (execution, second):
         store.approvals.add(approval(f"{execution_id}/Gate/Approve/1"))
-        store.executions.wait(key("Approve", execution=execution_id))
+        store.executions.mark_waiting(key("Approve", execution=execution_id))
     store.executions.stop(execution, "not now", LATER)
     stopped = store.executions.get(execution)
     assert (stopped.state, stopped.reason, stopped.finished_at) == (RunState.STOPPED, "not now", LATER)
@@ -217,9 +217,9 @@ def test_runs_come_in_the_order_they_started(store: Store) -> None:
 def test_an_execution_is_runnable_unless_it_is_over_or_waits(store: Store) -> None:
     execution = at_gate(store)
     assert list(store.executions.list_runnable()) == [execution]
-    store.executions.wait(key("Approve"))
+    store.executions.mark_waiting(key("Approve"))
     assert list(store.executions.list_runnable()) == [execution]  # the other one is in progress
-    store.executions.wait(key("Second"))
+    store.executions.mark_waiting(key("Second"))
     assert list(store.executions.list_runnable()) == []
     for action in ("Approve", "Second"):
         store.executions.finish(key(action), RunState.SUCCEEDED, LATER)

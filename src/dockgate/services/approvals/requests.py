@@ -90,7 +90,7 @@ class ApprovalRequests:
         )
         self.provenance.fetch(repository, image, policy)
         self.store.approvals.add(approval)
-        self.store.executions.wait(key)
+        self.store.executions.mark_waiting(key)
         return scan
 
     def _find_repository(self, image: str, variables: dict[str, dict[str, str]]) -> str:

@@ -26,7 +26,7 @@ class EventDeliveryHandler(OutboxHandler):
     """Sends the messages of rules: a few at a time to each target, those of a subject in order."""
 
     kind = OutboxKind.EVENT
-    step = EffectKind.SEND_EVENT
+    effect = EffectKind.SEND_EVENT
     receiver_limit = 4
 
     def __init__(self, store: Store, targets: EventTargets, clock: ServerClock) -> None:

@@ -31,11 +31,11 @@ class UndeliverableError(Exception):
 class OutboxHandler(Protocol):
     """Sends the entries of one kind.
 
-    `receiver_limit` is how many are sent to one receiver at the same time; `step` names the effect.
+    `receiver_limit` is how many are sent to one receiver at the same time; `effect` is the kind of effect.
     """
 
     kind: OutboxKind
-    step: EffectKind
+    effect: EffectKind
     receiver_limit: int
 
     def send(self, entry: OutboxEntry) -> str | None:
@@ -158,7 +158,7 @@ class _Lane:
 
     def _run(self, entry: OutboxEntry) -> None:
         try:
-            self.effects.run(self.handler.step, self._send, entry)
+            self.effects.run(self.handler.effect, self._send, entry)
         except Exception as error:
             text = "The result of sending %s was not stored: %s"
             _log.warning(text, _describe_entry(entry), describe_error(error), exc_info=find_unexpected_error(error))

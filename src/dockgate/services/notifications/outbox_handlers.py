@@ -25,7 +25,7 @@ class WebhookHandler(OutboxHandler):
     """Posts the answer as a signed webhook, or hands it to the sender of the URL's scheme."""
 
     kind = OutboxKind.WEBHOOK
-    step = EffectKind.DELIVER
+    effect = EffectKind.DELIVER
     receiver_limit = 4
 
     approvals: Approvals
@@ -52,7 +52,7 @@ class VerdictChangeHandler(OutboxHandler):
     """Posts that the verdict on an approved image changed, as a signed webhook to the approval's callback."""
 
     kind = OutboxKind.VERDICT_CHANGE
-    step = EffectKind.DELIVER
+    effect = EffectKind.DELIVER
     receiver_limit = 4
 
     webhooks: Webhooks
@@ -75,7 +75,7 @@ class AttestationHandler:
     """
 
     kind = OutboxKind.ATTESTATION
-    step = EffectKind.ATTEST
+    effect = EffectKind.ATTEST
     receiver_limit = 1
 
     verdicts: Verdicts
@@ -103,7 +103,7 @@ class ProvenanceHandler(OutboxHandler):
     """Attaches the provenance statements of our builds to their images."""
 
     kind = OutboxKind.PROVENANCE
-    step = EffectKind.ATTEST
+    effect = EffectKind.ATTEST
     receiver_limit = 1
 
     def __init__(self, statements: ProvenanceStatements, attestor: Attestor) -> None:

@@ -208,7 +208,7 @@ class Executions:
             append_events(connection, events)
             return keys
 
-    def wait(self, key: ActionKey) -> None:
+    def mark_waiting(self, key: ActionKey) -> None:
         """Mark an action in progress as waiting. Does nothing when it is over."""
         change = update(action_runs).where(action_runs.c.key == key, action_runs.c.state == RunState.IN_PROGRESS)
         with self._database.write() as connection:
