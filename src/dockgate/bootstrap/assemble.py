@@ -29,7 +29,7 @@ from dockgate.store.signals import Topic
 from dockgate.workflows.background_tasks import BackgroundTasks, WorkflowRetention
 from dockgate.workflows.engine import APPLICATION_VERSION, Engine
 from dockgate.workflows.leases import DEFAULT_TIMES, IDLE_TIMES, Guard, Lease, LeaseTimes, end_process
-from dockgate.workflows.queues import Queue
+from dockgate.workflows.queues import WorkKind
 from dockgate.workflows.reconciler import Reconciler, RepeatedTask, TaskGroup
 from dockgate.workflows.workflows import Workflows, WorkflowStarter, find_labels
 
@@ -103,7 +103,7 @@ def assemble(
             server.git_pushes.recover()
 
         guard = Guard(store.workers, store.locks, recover, engine.requeue_other_versions, lease_times)
-        if Queue.UPKEEP in options.queues:
+        if WorkKind.UPKEEP in options.queues:
             groups.append(TaskGroup("orphans", [RepeatedTask("orphans", engine.recover_orphans, EXECUTIONS_EVERY)]))
         groups.append(TaskGroup("workers", [RepeatedTask("workers", guard.run)], is_exclusive=False))
     reconciler = Reconciler(store.locks, options.pause_seconds, groups)
@@ -137,12 +137,12 @@ def _receive_signals(
 ) -> None:
     """Do at once what another process of the database has requested, and announce what this one leaves to others."""
     signals, scans = store.signals, use_cases.server.scans
-    if Queue.SCAN in options.queues:
+    if WorkKind.SCAN in options.queues:
         recovery = Recovery(store, scans, use_cases.approval_settler, starter)
         signals.receive(Topic.SCANS, lambda _: recovery.start_scans())
     else:
         signals.receive(Topic.SCANS, lambda _: None)
-    if Queue.DELIVER in options.queues:
+    if WorkKind.DELIVER in options.queues:
 
         def wake(kinds: Sequence[str]) -> None:
             for kind in kinds:
@@ -176,13 +176,13 @@ def _make_task_groups(
         TaskGroup("registry key", [key], is_exclusive=False),
         TaskGroup("local storage", [local], is_exclusive=False),
     ]
-    if Queue.SCAN in options.queues:
+    if WorkKind.SCAN in options.queues:
         groups.append(TaskGroup("scans", [RepeatedTask("scans", recovery.start_scans)], is_exclusive=False))
         groups.append(TaskGroup("rescans", [RepeatedTask("rescans", use_cases.image_rescans.run)]))
-    if Queue.DEPLOY in options.queues:
+    if WorkKind.DEPLOY in options.queues:
         repair = RepeatedTask("services", use_cases.service_repair.repair_all, SERVICES_EVERY)
         groups.append(TaskGroup("services", [repair]))
-    if Queue.UPKEEP in options.queues:
+    if WorkKind.UPKEEP in options.queues:
         keep_days = options.settings.keep_days
         upkeep = [
             RepeatedTask("claims", recovery.release_claims, PURGE_EVERY),

@@ -33,7 +33,7 @@ from dockgate.services.registry.registry_tokens import RegistryAccess
 from dockgate.services.web_services import GitBackend
 from dockgate.shared.addresses import make_console_url
 from dockgate.store import Store
-from dockgate.workflows.queues import Queue
+from dockgate.workflows.queues import WorkKind
 
 PAUSE_SECONDS = 2.0
 
@@ -90,7 +90,7 @@ class Options:
     should_update_feeds: bool = True
     pause_seconds: float = PAUSE_SECONDS
     parallel_scans: int = PARALLEL_SCANS
-    queues: tuple[str, ...] = tuple(Queue)
+    queues: tuple[str, ...] = tuple(WorkKind)
     labels: Labels = field(default_factory=dict)
     group_roles: tuple[GroupRole, ...] = ()
 

@@ -42,7 +42,7 @@ from dockgate.store import open_store
 from dockgate.web.app import create_app, create_internal_app
 from dockgate.web.registry_proxy import RegistryNames, RegistryProxy
 from dockgate.workflows.leases import DEFAULT_TIMES, LeaseTimes
-from dockgate.workflows.queues import Queue
+from dockgate.workflows.queues import WorkKind
 
 _log = logging.getLogger(__name__)
 
@@ -72,7 +72,7 @@ def run(settings: Settings, hooks: ProcessHooks = _NO_HOOKS, on_ready: Callable[
     with _prepare_process(settings) as (stack, run_folder):
         listen_address = read_listen_address(settings)
         require_principals(listen_address, settings)
-        app, internal_listener = _start(stack, settings, listen_address, tuple(Queue), {}, hooks)
+        app, internal_listener = _start(stack, settings, listen_address, tuple(WorkKind), {}, hooks)
         stack.callback((run_folder / "server.json").unlink, missing_ok=True)
         _serve(
             listen_address,

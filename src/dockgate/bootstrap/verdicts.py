@@ -39,7 +39,7 @@ from dockgate.services.verdicts.waiver_preview import WaiverPreviews
 from dockgate.services.verdicts.waivers import ServerWaivers
 from dockgate.services.workflow_starter import Starter
 from dockgate.store.signals import Topic
-from dockgate.workflows.queues import Queue
+from dockgate.workflows.queues import WorkKind
 from dockgate.workflows.workflows import explain
 
 # In rounds of the reconciler.
@@ -172,7 +172,7 @@ class VerdictWiring:
             self.options.parallel_scans,
             self.options.pause_seconds * PENDING_SCANS_EVERY,
             store.locks,
-            None if Queue.SCAN in self.options.queues else lambda: signals.send(Topic.SCANS, ()),
+            None if WorkKind.SCAN in self.options.queues else lambda: signals.send(Topic.SCANS, ()),
             self.fleet_index.add,
             self.answer_priority,
         )

@@ -13,7 +13,7 @@ from dockgate.store import Store
 from dockgate.store.signals import Signals
 from dockgate.workflows.engine import DRAIN_SECONDS, Engine
 from dockgate.workflows.leases import Lease
-from dockgate.workflows.queues import Queue
+from dockgate.workflows.queues import WorkKind
 from dockgate.workflows.reconciler import Reconciler
 
 # How long workflows are stored after their end.
@@ -61,7 +61,7 @@ class BackgroundTasks:
         self._signals.start()
         self._git_pushes.recover()
         self._reconciler.start()
-        if Queue.DELIVER in self._queues:
+        if WorkKind.DELIVER in self._queues:
             self._outbox.start()
 
     def drain(self) -> None:

@@ -16,7 +16,15 @@ from dockgate.shared.errors import StoreError, UnavailableError
 from dockgate.store import Store
 from dockgate.store.records import Worker
 from dockgate.workflows.leases import Lease
-from dockgate.workflows.queues import POLL_SECONDS, QUEUE_OF, SLOTS, Queue, WorkerSelector, Workflow, list_dbos_queues
+from dockgate.workflows.queues import (
+    POLL_SECONDS,
+    SLOTS,
+    WORK_KIND_OF,
+    WorkerSelector,
+    Workflow,
+    WorkKind,
+    list_dbos_queues,
+)
 
 # Raised when the body of a workflow changes so that one that was begun by the old body cannot go on with the new one.
 APPLICATION_VERSION = "1"
@@ -81,7 +89,7 @@ class Engine:
 
     def register(self, name: Workflow, body: Callable[[str], None]) -> None:
         """Register the workflow of this name. `body` is called with the argument that it was started with."""
-        slots = self._slots[QUEUE_OF[name]]
+        slots = self._slots[WORK_KIND_OF[name]]
 
         def run_workflow(argument: str) -> None:  # a function of its own: dbos tells bound methods apart by class only
             with slots:
@@ -145,7 +153,7 @@ class Engine:
             _log.warning("%s starts later: %s", key, error)
 
     def _begin(self, workflow: Workflow, key: str, argument: str, labels: Labels) -> None:
-        selector = WorkerSelector(QUEUE_OF[workflow], labels)
+        selector = WorkerSelector(WORK_KIND_OF[workflow], labels)
         base = f"{self._store.id}/{key}"
         further, number = base, 1
         while DBOS.workflow_id is None and (status := DBOS.get_workflow_status(further)):
@@ -243,7 +251,7 @@ class Engine:
 
     def _requeue(self, status: WorkflowStatus) -> None:
         workflow = Workflow(status.name)
-        selector = WorkerSelector(QUEUE_OF[workflow], self._labels_of(workflow, _read_argument(status)))
+        selector = WorkerSelector(WORK_KIND_OF[workflow], self._labels_of(workflow, _read_argument(status)))
         version, executor = self._worker.version, status.executor_id
         self._store.engine_tables.requeue(status.workflow_id, selector.name, version, executor)
 
@@ -289,7 +297,7 @@ class Engine:
         """Return whether the workflow can start at once in this process."""
         if selector.name not in self._names:
             return False
-        if selector.queue is Queue.CONTROL:
+        if selector.queue is WorkKind.CONTROL:
             return True  # a moment's work, and it must not wait behind others
         slots = self._slots[selector.queue]
         if not slots.acquire(blocking=False):

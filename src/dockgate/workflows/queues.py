@@ -1,4 +1,4 @@
-"""The queues, which a worker may take or leave to others, and the workflows that wait in them."""
+"""The kinds of work that a worker may take or leave to others, and the queues of dbos."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -9,10 +9,10 @@ from dockgate.delivery.labels import Labels
 from dockgate.shared.errors import UsageError
 
 
-class Queue(StrEnum):
-    """A kind of work.
+class WorkKind(StrEnum):
+    """A kind of work, as `dockgate worker --queues` names it.
 
-    Scans, deliveries and upkeep are rows that a worker claims; the others are queues of dbos.
+    Builds, deployments and control wait in queues of dbos; scans, deliveries and upkeep are rows that a worker claims.
     """
 
     BUILD = "build"
@@ -34,15 +34,15 @@ class Workflow(StrEnum):
 
 
 # RUN_ACTION runs what takes a moment: sources, and requests for approval.
-QUEUE_OF: Mapping[Workflow, Queue] = {
-    Workflow.HANDLE_EVENT: Queue.CONTROL,
-    Workflow.RUN_ACTION: Queue.CONTROL,
-    Workflow.BUILD: Queue.BUILD,
-    Workflow.DEPLOY: Queue.DEPLOY,
-    Workflow.ROLL_OUT: Queue.DEPLOY,
+WORK_KIND_OF: Mapping[Workflow, WorkKind] = {
+    Workflow.HANDLE_EVENT: WorkKind.CONTROL,
+    Workflow.RUN_ACTION: WorkKind.CONTROL,
+    Workflow.BUILD: WorkKind.BUILD,
+    Workflow.DEPLOY: WorkKind.DEPLOY,
+    Workflow.ROLL_OUT: WorkKind.DEPLOY,
 }
 # Workflows of one queue that run at the same time in one process.
-SLOTS: Mapping[Queue, int] = {Queue.BUILD: 4, Queue.DEPLOY: 8, Queue.CONTROL: 32}
+SLOTS: Mapping[WorkKind, int] = {WorkKind.BUILD: 4, WorkKind.DEPLOY: 8, WorkKind.CONTROL: 32}
 # How often a queue of dbos is read, in seconds. Work that starts where it was requested does not wait for this.
 POLL_SECONDS = 1.0
 
@@ -51,7 +51,7 @@ POLL_SECONDS = 1.0
 class WorkerSelector:
     """The workers at which a workflow may run: those that take `queue` and have all `labels`."""
 
-    queue: Queue
+    queue: WorkKind
     labels: Labels
 
     @property
@@ -65,7 +65,7 @@ def list_dbos_queues(queues: Iterable[str], labels: Labels) -> Iterator[WorkerSe
     """The queues of dbos that a worker with these labels listens to. Only builds ask for labels."""
     for queue in SLOTS:
         if queue in queues:
-            for count in range(len(labels) + 1 if queue is Queue.BUILD else 1):
+            for count in range(len(labels) + 1 if queue is WorkKind.BUILD else 1):
                 for label_pairs in combinations(sorted(labels.items()), count):
                     yield WorkerSelector(queue, dict(label_pairs))
 
@@ -73,7 +73,7 @@ def list_dbos_queues(queues: Iterable[str], labels: Labels) -> Iterator[WorkerSe
 def parse_queues(text: str) -> tuple[str, ...]:
     """Return the queues of a list such as "build,scan". UsageError for an unknown one."""
     names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
-    unknown = [name for name in names if name not in list(Queue)]
+    unknown = [name for name in names if name not in list(WorkKind)]
     if unknown or not names:
-        raise UsageError(f"unknown queue: {', '.join(unknown) or repr(text)}", f"Known: {', '.join(Queue)}.")
+        raise UsageError(f"unknown queue: {', '.join(unknown) or repr(text)}", f"Known: {', '.join(WorkKind)}.")
     return names

@@ -30,7 +30,7 @@ from dockgate.shared.interfaces import override
 from dockgate.store import Store
 from dockgate.store.records import Worker, WorkerState
 from dockgate.workflows.engine import Engine
-from dockgate.workflows.queues import Queue, Workflow, list_dbos_queues
+from dockgate.workflows.queues import Workflow, WorkKind, list_dbos_queues
 
 _log = logging.getLogger(__name__)
 
@@ -82,7 +82,7 @@ class WorkflowStarter(Starter):
             selector.name for worker in active for selector in list_dbos_queues(worker.queues, worker.labels)
         }
         waiting = self._engine.count_waiting()
-        names = dict.fromkeys([*(queue.value for queue in Queue), *sorted(waiting)])
+        names = dict.fromkeys([*(queue.value for queue in WorkKind), *sorted(waiting)])
         return [UnservedQueue(name, waiting.get(name, 0)) for name in names if name not in served_queues]
 
 
