@@ -202,7 +202,7 @@ def _iterate_tables(image: Mapping[str, Any]) -> Iterator[tuple[Sequence[str], I
             watch["repository"],
             _format_listed_verdict(by_repository[watch["repository"]]) if watch["repository"] in by_repository else "-",
             _format_watch(watch),
-            watch["policy"],
+            watch["policy"] or "-",
             ", ".join(watch["owners"]) or "-",
         )
         for watch in image["watches"]

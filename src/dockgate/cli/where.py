@@ -116,6 +116,8 @@ def _print_exposure(exposure: Mapping[str, Any]) -> None:
         shown_count = len(exposure["images"])
         if exposure["next"]:
             print_text(f"{exposure['total'] - shown_count} more images: use --all, or -o csv or -o html for a report.")
+    for reason in sorted(filter(None, {image["undetermined_reason"] for image in exposure["images"]})):
+        print_text(f"Undetermined: {reason}")
     if unknown["reason"]:
         print_text(f"Of all images it is unknown: {unknown['reason']}")
     if unknown["images"]:

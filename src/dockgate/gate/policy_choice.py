@@ -4,7 +4,7 @@ Pure. Requesters cannot choose a weaker policy: a request may name the repositor
 allows to the requester, or one that is provably stricter than the repository's own.
 """
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -127,6 +127,31 @@ def choose_assignment(assignments: Iterable[PolicyAssignment], repository: str) 
             "Make the pattern of one of them more specific: `dockgate policy assignments` lists them.",
         )
     return best_assignments[0] if best_assignments else None
+
+
+def find_conflicts(assignments: Sequence[PolicyAssignment], repositories: Collection[str]) -> Mapping[str, str]:
+    """Find why repositories have no clear assignment, by repository; none for those that have one."""
+    prefixes = _list_shared_prefixes(assignments)
+    conflicts = {}
+    for repository in repositories:
+        if repository.startswith(prefixes):
+            try:
+                choose_assignment(assignments, repository)
+            except ConflictError as error:
+                conflicts[repository] = error.full_message
+    return conflicts
+
+
+def _list_shared_prefixes(assignments: Sequence[PolicyAssignment]) -> tuple[str, ...]:
+    """The beginnings of patterns of equal rank in several assignments.
+
+    Only below these can two match equally well.
+    """
+    names: dict[tuple[str, int], set[str]] = {}
+    for assignment in assignments:
+        for pattern in assignment.repositories:
+            names.setdefault((pattern.partition("*")[0], len(pattern)), set()).add(assignment.name)
+    return tuple(prefix for (prefix, _), sharing_names in names.items() if len(sharing_names) > 1)
 
 
 def choose_policy(

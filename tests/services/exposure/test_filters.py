@@ -182,7 +182,7 @@ def test_images_that_are_alike_are_looked_at_once(fleet: Fleet) -> None:
     statements: list[str] = []
     event.listen(fleet.store.database.engine, "before_cursor_execute", lambda *call: statements.append(call[2]))
     exposure = fleet.where("CVE-2026-1", limit=1)
-    assert len(statements) <= 13  # of which two are remembered for the next answer
+    assert len(statements) <= 14  # of which two are remembered for the next answer
     assert (exposure.waived, exposure.waived_of, len(exposure.images)) == (12, 60, 1)
     first = fleet.where("CVE-2026-1", only=ExposureFilter.WAIVED, limit=5)
     second = fleet.where("CVE-2026-1", only=ExposureFilter.WAIVED, limit=50, after=int(first.next or 0))
@@ -271,4 +271,17 @@ def test_the_policies_of_any_number_of_repositories_are_read_at_once(fleet: Flee
     for as_of in (None, 20):
         statements.clear()
         fleet.where("CVE-2026-1", as_of)
-        assert sum("FROM policy_assignment" in statement for statement in statements) <= 2
+        assert sum("FROM policy_assignment" in statement for statement in statements) <= 3
+
+
+def test_an_image_is_undetermined_where_two_assignments_match_equally_well(fleet: Fleet) -> None:
+    for name, policy in (("a", "default"), ("b", "strict")):
+        fleet.store.policy_assignments.put(PolicyAssignment(name, ("team/*",), policy), "test", day(1))
+    fleet.push("clear", "other/app", "1", package("idna", "3.6"))
+    fleet.push("unclear", "team/app", "1", package("idna", "3.6"))
+    by_repository = {image.places[0].repository: image for image in fleet.where("CVE-2026-1").images}
+    assert by_repository.pop("other/app").undetermined_reason is None
+    (unclear_image,) = by_repository.values()
+    assert unclear_image.status is Status.UNDETERMINED
+    reason = "the policy assignments a, b match the repository team/app equally well"
+    assert reason in (unclear_image.undetermined_reason or "")

@@ -325,3 +325,35 @@ def test_a_wrong_cursor_is_refused(fleet: Fleet) -> None:
     for cursor in ("x", "é", *encoded):
         with pytest.raises(UsageError, match="cursor"):
             search(fleet).list_images(ImageQuery(after=cursor))
+
+
+def test_an_image_whose_repository_two_assignments_match_equally_well_is_undetermined(fleet: Fleet) -> None:
+    for name in ("own", "clean"):
+        judge(fleet, name, Status.APPROVED)
+    fleet.store.images.add_push(PushedImage("team/copy", "1", digest("clean"), day(18)))
+    for name, policy in (("a", "default"), ("b", "strict")):
+        fleet.store.policy_assignments.put(PolicyAssignment(name, ("team/*",), policy), "test", day(1))
+    reason = "the policy assignments a, b match the repository team/copy equally well"
+    copy = next(image for image in images(fleet) if image.repository == "team/copy")
+    assert (copy.status, copy.policy, copy.counts) == ("Undetermined", None, None)
+    assert copy.summary.startswith(reason)
+    undetermined = images(fleet, statuses=["Undetermined"], repository="team/*")
+    assert [image.repository for image in undetermined] == ["team/copy", "team/own", "team/base"]
+    assert images(fleet, statuses=["Approved"], repository="team/*") == []
+    places = search(fleet).list_locations(digest("clean"), (), (), ())
+    assert [(place.repository, place.status) for place in places] == [
+        ("team/copy", "Undetermined"),
+        ("other/clean", "Approved"),
+    ]
+
+
+def test_an_undetermined_image_without_counts_says_why(fleet: Fleet) -> None:
+    judge(fleet, "base", Status.UNDETERMINED, cannot_judge_since=day(19))
+    judge(fleet, "own", Status.UNDETERMINED)
+    judge(fleet, "clean", Status.APPROVED)
+    assert [image.summary for image in images(fleet) if image.policy] == [
+        "no finding counts",
+        "not everything in the image could be judged",
+        f"advisories are stale or missing since {day(19)}",
+    ]
+    assert all(image.summary for image in images(fleet, statuses=["Undetermined"]))

@@ -136,10 +136,11 @@ class ExposedImage:
     """An image that holds it. `seen_at` is when the server first knew the image.
 
     `status` is its current verdict, the worst of the repositories where it is; null before there is one, and for a
-    question about a package or the past. Of the newest rejected images, `verdict` is the newest recorded one, of the
-    repositories that reject it, in which the vulnerability violates a rule, else the newest that rejects, else the
-    newest; `blocks` says whether it violates a rule in any of these, null if one that rejects does not know it, or none
-    rejects; `blocked_by` is the rule's message.
+    question about a package or the past. `undetermined_reason` says why no policy judges it in one of them, null if one
+    does in each. Of the newest rejected images, `verdict` is the newest recorded one, of the repositories that reject
+    it, in which the vulnerability violates a rule, else the newest that rejects, else the newest; `blocks` says whether
+    it violates a rule in any of these, null if one that rejects does not know it, or none rejects; `blocked_by` is the
+    rule's message.
     """
 
     digest: str
@@ -152,6 +153,7 @@ class ExposedImage:
     verdict: str | None = None
     blocks: bool | None = None
     blocked_by: str | None = None
+    undetermined_reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

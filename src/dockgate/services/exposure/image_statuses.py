@@ -14,10 +14,14 @@ _WORST_FIRST = (Status.REJECTED, Status.UNDETERMINED, Status.APPROVED, None)
 
 
 class ImageStatus(NamedTuple):
-    """The worst status of an image, None before there is one, and the repositories whose verdicts say why."""
+    """The worst status of an image, None before there is one, and the repositories whose verdicts say why.
+
+    `undetermined_reason` says why no policy judges it in one of its repositories, None if one does in each.
+    """
 
     status: Status | None
     repositories: frozenset[str]
+    undetermined_reason: str | None = None
 
 
 def read_image_statuses(
@@ -37,7 +41,13 @@ def read_image_statuses(
     for repository, digest in running:
         run_in.setdefault(digest, set()).add(repository)
     repositories = {number: image.places | run_in.get(image.digest, set()) for number, image in images.items()}
-    elsewhere = {number: names for number, names in repositories.items() if names - {images[number].repository}}
+    all_names = frozenset().union(*repositories.values())
+    conflicts = watched_images.selection.find_conflicts(all_names)
+    elsewhere = {
+        number: names
+        for number, names in repositories.items()
+        if names - {images[number].repository} or not conflicts.keys().isdisjoint(names)
+    }
     statuses = {number: ImageStatus(image.status, frozenset({image.repository})) for number, image in images.items()}
     if elsewhere:
         statuses |= _judge_elsewhere(store, watched_images, now, images, elsewhere, running_digests)
@@ -52,14 +62,13 @@ def _judge_elsewhere(
     by_image: Mapping[int, Collection[str]],
     running_digests: Collection[str],
 ) -> dict[int, ImageStatus]:
-    """Return the status of each image in these repositories, without those whose policy is not clear."""
+    """Return the status of each image in these repositories: Undetermined where its policy is not clear."""
     places = {
         (repository, images[number].digest): (images[number].repository, images[number].policy)
         for number, repositories in by_image.items()
         for repository in repositories
     }
-    watches = watched_images.read_clear_watches(places, running_digests)
-    places = {place: places[place] for place in watches}
+    watches = watched_images.read_watches(places, running_digests)
     verdicts = read_place_verdicts(store, now, places, watches, {})
     if other_digests := {place[1] for place in places if not verdicts.has_fleet_verdict(place, *places[place])}:
         verdicts = replace(verdicts, records=store.verdicts.list_newest_of_places(other_digests))
@@ -68,9 +77,7 @@ def _judge_elsewhere(
         image, statuses = images[number], dict[str, Status | None]()
         for repository in sorted(repositories):
             place = repository, image.digest
-            if place not in watches:
-                continue
-            if not verdicts.watches[place].is_watched:
+            if watches[place].conflict or not watches[place].is_watched:
                 statuses[repository] = Status.UNDETERMINED
             elif verdicts.has_fleet_verdict(place, image.repository, image.policy):
                 # What it says is recorded where the image was read, or here.
@@ -80,5 +87,6 @@ def _judge_elsewhere(
                 statuses[repository] = Status(newest_verdict.record.status) if newest_verdict else None
         worst_status = min(statuses.values(), key=_WORST_FIRST.index, default=None)
         deciding = (repository for repository, status in statuses.items() if status is worst_status)
-        answer[number] = ImageStatus(worst_status, frozenset(deciding))
+        conflicts = (watches[repository, image.digest].conflict for repository in sorted(repositories))
+        answer[number] = ImageStatus(worst_status, frozenset(deciding), next(filter(None, conflicts), None))
     return answer

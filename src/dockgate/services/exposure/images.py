@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from dockgate.gate.model import Status
 from dockgate.services.exposure.answer import ExposedImage, ExposedPackage, ImagePlace, RunningService
 from dockgate.services.exposure.blocking_verdicts import BlockingVerdicts
 from dockgate.services.exposure.finding_life import Excuse, LifeStep, Presence, describe_life
 from dockgate.services.exposure.finding_waivers import ExposedFinding, FindingWaiver, WaiverFinder
+from dockgate.services.exposure.image_statuses import ImageStatus
 from dockgate.store import Store
 from dockgate.store.exposure.records import AffectedComponent, ComponentOccurrence, ExposureScope, Successor
 from dockgate.store.fleet.records import ClosingReason, Component, FleetImage, TagPeriod, Vulnerability
@@ -230,7 +230,7 @@ def _merge_stays(periods: Sequence[TagPeriod]) -> list[_Stay]:
 def view_image(
     contents: ImageContents,
     number: int,
-    status: Status | None,
+    status: ImageStatus | None,
     services: Sequence[RunningService],
     pipelines: Sequence[str],
     blocking: BlockingVerdicts,
@@ -240,7 +240,8 @@ def view_image(
     return ExposedImage(
         digest=image.digest,
         seen_at=image.seen_at,
-        status=status,
+        status=status.status if status else None,
+        undetermined_reason=status.undetermined_reason if status else None,
         places=[
             ImagePlace(entry.repository, entry.tag or None, entry.since, entry.until)
             for entry in contents.tag_periods[image.digest]

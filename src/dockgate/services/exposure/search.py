@@ -162,7 +162,7 @@ class ExposureSearch:
                 view_image(
                     contents,
                     number,
-                    holders.statuses[number].status if holders.statuses else None,
+                    holders.statuses.get(number),
                     holders.services,
                     pipelines.get(number, ()),
                     blocking,

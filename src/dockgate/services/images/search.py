@@ -172,6 +172,10 @@ class ImageSearch:
         `repositories` are those that the caller may see, None to read them if a condition needs them.
         """
         running = self.select_visible_services(self.store.services.list_running_images(), query.caller)
+        undetermined_repositories: Collection[str] = ()
+        if Status.UNDETERMINED in query.statuses:
+            names = self.store.exposures.list_repositories()
+            undetermined_repositories = self.watched_images.selection.find_conflicts(names)
         return running, ImageFilter(
             repositories=self._list_matching_repositories(query.repository, query.caller, repositories),
             severities=query.severities,
@@ -182,6 +186,7 @@ class ImageSearch:
             origin=query.origin,
             layer=query.layer,
             statuses=[None if name == NOT_JUDGED else Status(name) for name in query.statuses],
+            undetermined_repositories=undetermined_repositories,
             digests={entry.digest for entry in running} if query.is_running else None,
             should_include_moved=query.should_include_moved,
         )
@@ -238,6 +243,10 @@ class ImageSearch:
     def _read_own_verdict(self, row: ListedImage, place_verdicts: PlaceVerdicts) -> ListedImage:
         """Return the row with the verdict that counts in its repository."""
         place = row.repository, row.digest
+        if conflict := place_verdicts.watches[place].conflict:
+            status = Status.UNDETERMINED if row.gone_at is None else None
+            row = row._replace(status=status, policy=None, counts=None, since=None)
+            return row._replace(cannot_judge_since=None, waived=None, reason=conflict)
         if place_verdicts.has_fleet_verdict(place, row.judged_in, row.policy):
             return row
         row = row._replace(cannot_judge_since=None, waived=None, reason=None)
@@ -263,6 +272,7 @@ class ImageSearch:
         # The recorded verdict may be older than a waiver or a finding: then its reasons are not those of today.
         if (
             record is not None
+            and not watch.conflict
             and record.status == status
             and bool(record.waived) == bool(waived_counts)
             and (counts is None or self.store.verdicts.get_counts(record.digest) == counts)
@@ -328,10 +338,9 @@ def _read_cursor(query: ImageQuery) -> Sequence[str | int] | None:
 
 def _describe_verdict(row: ListedImage) -> str:
     """What counts in the verdict of the row, in words."""
-    if row.counts is None:
+    if row.status is None or (row.counts is None and row.status is not Status.UNDETERMINED):
         return row.reason or ""
-    counted_findings = describe_counts(row.counts) if any(row.counts) or not row.reason else ""
-    return "; ".join(filter(None, (counted_findings, row.reason)))
+    return describe_verdict(row.status, row.counts or (), row.reason, row.cannot_judge_since)
 
 
 def list_differing_statuses(places: Sequence[ImageSummary]) -> Mapping[str, str]:
@@ -340,8 +349,20 @@ def list_differing_statuses(places: Sequence[ImageSummary]) -> Mapping[str, str]
     return statuses if len(set(statuses.values())) > 1 else {}
 
 
-def describe_counts(counts: Sequence[int]) -> str:
-    """The numbers of findings that the policy counts, in words."""
+def describe_verdict(status: Status, counts: Sequence[int], reason: str | None, cannot_judge_since: str | None) -> str:
+    """The findings that count in a verdict in words, by severity, and its reason.
+
+    It is never silent on why a verdict without counts is Undetermined.
+    """
+    if reason is None and status is Status.UNDETERMINED:
+        reason = "not everything in the image could be judged"
+        if cannot_judge_since:
+            reason = f"advisories are stale or missing since {cannot_judge_since}"
+    counted_findings = _describe_counts(counts) if any(counts) or not reason else ""
+    return "; ".join(filter(None, (counted_findings, reason)))
+
+
+def _describe_counts(counts: Sequence[int]) -> str:
     parts = [f"{count} {severity}" for severity, count in zip(Severity, counts, strict=True) if count]
     if not parts:
         return "no finding counts"

@@ -28,14 +28,18 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class WatchedRepository:
-    """The watch of an image in a repository: if it is watched, by which policy, and for whom."""
+    """The watch of an image in a repository: if it is watched, by which policy, and for whom.
+
+    `conflict` says why no policy judges it there: two assignments match the repository equally well. None if one does.
+    """
 
     repository: str
-    policy: str
+    policy: str | None
     watch: Watch
     is_watched: bool
     until: str | None
     owners: tuple[str, ...]
+    conflict: str | None = None
 
 
 def is_watched_in(repositories: Sequence[WatchedRepository]) -> bool:
@@ -60,35 +64,39 @@ class WatchedImages:
     def list_repositories(
         self, image: str, running: Collection[RunningImage] | None = None
     ) -> Sequence[WatchedRepository]:
-        """Return the repositories of an image, sorted, each with its watch. ConflictError as `state`.
+        """Return the repositories of an image, sorted, each with its watch.
 
         `running` is what services run, None to read it.
         """
         now = self.clock.now()
         uses = self.store.image_uses.list_of_image(image, now)
-        assignments = self.selection.find_assignments([use.repository for use in uses])
+        conflicts, assignments = self.selection.split_repositories({use.repository for use in uses})
         is_limited = any(entry and entry.watch.start is not WatchStart.FOREVER for entry in assignments.values())
         digests = None if running is None else {entry.digest for entry in running}
         is_running = is_limited and image in (self._list_running_images() if digests is None else digests)
-        return [_make_used_repository(use, assignments[use.repository], now, is_running=is_running) for use in uses]
+        return [
+            _make_conflicting_repository(use.repository, conflicts[use.repository])
+            if use.repository in conflicts
+            else _make_used_repository(use, assignments[use.repository], now, is_running=is_running)
+            for use in uses
+        ]
 
-    def read_watches(self, places: Collection[tuple[str, str]]) -> Mapping[tuple[str, str], WatchedRepository]:
-        """Return the watch of each image in its repository, by repository and digest.
-
-        ConflictError as `state`.
-        """
-        return self._make_watches(places, self.selection.find_assignments({repository for repository, _ in places}))
-
-    def read_clear_watches(
+    def read_watches(
         self, places: Collection[tuple[str, str]], running_digests: Collection[str] | None = None
     ) -> Mapping[tuple[str, str], WatchedRepository]:
-        """As `read_watches`, without repositories that two assignments match equally well.
+        """Return the watch of each image in its repository, by repository and digest.
 
         `running_digests` are the images that services run, None to read them.
         """
-        assignments = self.selection.find_clear_assignments({repository for repository, _ in places})
-        clear_places = [place for place in places if place[0] in assignments]
-        return self._make_watches(clear_places, assignments, running_digests)
+        conflicts, assignments = self.selection.split_repositories({repository for repository, _ in places})
+        clear_places = [place for place in places if place[0] not in conflicts]
+        states = self._read_states(clear_places, assignments, running_digests)
+        return {
+            place: _make_conflicting_repository(place[0], conflicts[place[0]])
+            if place[0] in conflicts
+            else _make_watched_repository(place[0], assignments[place[0]], states[place])
+            for place in places
+        }
 
     def is_watched(self, image: str) -> bool:
         """Return whether the image is watched in any of its repositories. An image without a repository is."""
@@ -107,17 +115,6 @@ class WatchedImages:
         ConflictError as `state`. The number of statements does not depend on the number of places.
         """
         return self._read_states(places, self.selection.find_assignments({repository for repository, _ in places}))
-
-    def _make_watches(
-        self,
-        places: Collection[tuple[str, str]],
-        assignments: Mapping[str, PolicyAssignment | None],
-        running_digests: Collection[str] | None = None,
-    ) -> Mapping[tuple[str, str], WatchedRepository]:
-        return {
-            place: _make_watched_repository(place[0], assignments[place[0]], state)
-            for place, state in self._read_states(places, assignments, running_digests).items()
-        }
 
     def _read_states(
         self,
@@ -200,3 +197,8 @@ def _make_watched_repository(
         return WatchedRepository(repository, DEFAULT_POLICY, Watch(), state.is_watched, state.until, ())
     policy, watch, owners = assignment.policy, assignment.watch, assignment.owners
     return WatchedRepository(repository, policy, watch, state.is_watched, state.until, owners)
+
+
+def _make_conflicting_repository(repository: str, conflict: str) -> WatchedRepository:
+    """The watch of an image that no policy judges: it does not end."""
+    return WatchedRepository(repository, None, Watch(), True, None, (), conflict)

@@ -159,21 +159,18 @@ class NotificationSummary:
 
     def _determine_states(self, places: Sequence[PlaceVerdict], now: str) -> Iterable[_State]:
         """Return the state of each place. No image of a repository is known whose policy is not clear."""
-        clear = self.watched_images.selection.find_clear_assignments({place.repository for place in places})
-        watches = self.watched_images.read_watches(
-            {(place.repository, place.digest) for place in places if place.repository in clear}
-        )
+        watches = self.watched_images.read_watches({(place.repository, place.digest) for place in places})
         elsewhere = {
             (place.repository, place.digest): (place.judged_in, place.policy)
             for place in places
-            if place.repository in clear and place.repository != place.judged_in
+            if place.repository != place.judged_in
         }
         verdicts = read_place_verdicts(self.store, now, elsewhere, watches)
         for place in places:
-            watch = watches.get((place.repository, place.digest))
-            if watch is not None and not watch.is_watched:
+            watch = watches[place.repository, place.digest]
+            if not watch.is_watched:
                 yield _State.UNWATCHED
-            elif watch is None:
+            elif watch.conflict:
                 yield _State.UNJUDGED
             else:
                 yield _determine_state(place, verdicts)

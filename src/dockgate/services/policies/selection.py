@@ -18,12 +18,13 @@ from dockgate.gate.policy_choice import (
     can_judge,
     choose_assignment,
     choose_policy,
+    find_conflicts,
 )
 from dockgate.identity.model import Principal
 from dockgate.services.policies.timeline import PolicyTimeline, ReadVersions
 from dockgate.shared import canonical
 from dockgate.shared.digest import compute_digest
-from dockgate.shared.errors import ConflictError, DefinitionError, DeniedError, NotFoundError
+from dockgate.shared.errors import DefinitionError, DeniedError, NotFoundError
 from dockgate.store import Store
 
 _log = logging.getLogger(__name__)
@@ -100,13 +101,23 @@ class PolicySelection:
 
         Repositories that two assignments match equally well are logged and left out.
         """
-        assignments, clear = self._list_assignments(), dict[str, PolicyAssignment | None]()
-        for repository in repositories:
-            try:
-                clear[repository] = choose_assignment(assignments, repository)
-            except ConflictError as error:
-                _log.warning("images of %s are not judged: %s", repository, error.full_message)
-        return clear
+        conflicts, assignments = self.split_repositories(repositories)
+        for repository, reason in conflicts.items():
+            _log.warning("images of %s are not judged: %s", repository, reason)
+        return assignments
+
+    def split_repositories(
+        self, repositories: Collection[str]
+    ) -> tuple[Mapping[str, str], Mapping[str, PolicyAssignment | None]]:
+        """Return `find_conflicts` of the repositories, and the assignments of those that it does not name."""
+        assignments = self._list_assignments()
+        conflicts = find_conflicts(assignments, repositories)
+        clear_repositories = (name for name in repositories if name not in conflicts)
+        return conflicts, {name: choose_assignment(assignments, name) for name in clear_repositories}
+
+    def find_conflicts(self, repositories: Collection[str]) -> Mapping[str, str]:
+        """Return why no policy is that of a repository, by repository; none for repositories that have one."""
+        return find_conflicts(self._list_assignments(), repositories)
 
     def pull_policy(self, repository: str) -> PullPolicy:
         """Return which of the repository's images other machines may pull.

@@ -29,7 +29,8 @@ class ImageFilter(NamedTuple):
 
     `components` (ids) are packages of which it must have one. `epss` is the least probability that a vulnerability is
     exploited, `layer` the digest of the layer that has the package. `statuses` of its verdict may have None for an
-    image that was not judged. `digests` are those of which its own must be one. With `should_include_moved`, tags count
+    image that was not judged; with them, `undetermined_repositories` are listed too, whose policy is not clear.
+    `digests` are those of which its own must be one. With `should_include_moved`, tags count
     that have moved on.
     """
 
@@ -42,5 +43,6 @@ class ImageFilter(NamedTuple):
     origin: Origin | None = None
     layer: str | None = None
     statuses: Collection[Status | None] = ()
+    undetermined_repositories: Collection[str] = ()
     digests: Collection[str] | None = None
     should_include_moved: bool = False

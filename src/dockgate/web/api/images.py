@@ -14,7 +14,7 @@ from dockgate.scanner.model import Inventory, ScannedPlatform
 from dockgate.services.images import external_findings as reading
 from dockgate.services.images.findings import ImageLayer, find_by_layer, list_layers
 from dockgate.services.images.name_search import NamedImage, resolve_image, strip_own_registry
-from dockgate.services.images.search import LARGEST_PAGE, PAGE, ImagePage, ImageQuery, ImageSummary, describe_counts
+from dockgate.services.images.search import LARGEST_PAGE, PAGE, ImagePage, ImageQuery, ImageSummary, describe_verdict
 from dockgate.services.images.verdict_lag import explain_lag
 from dockgate.services.images.visibility import ImageVisibility
 from dockgate.services.images.watched_images import WatchedRepository, is_watched_in
@@ -254,7 +254,10 @@ def _describe_last_verdict(server: WebServices, digest: str, visibility: ImageVi
     if image is None or (visibility.caller.is_limited and image.repository not in visibility.list_repositories(digest)):
         return None
     verdict = server.store.fleet_verdicts.find_last_of_image(digest)
-    return None if verdict is None else f"{verdict.status.value}, {describe_counts(verdict.counts)}"
+    if verdict is None:
+        return None
+    words = describe_verdict(verdict.status, verdict.counts, verdict.reason, verdict.cannot_judge_since)
+    return f"{verdict.status.value}, {words}"
 
 
 def _explain_lag(
