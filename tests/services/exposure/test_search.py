@@ -277,6 +277,14 @@ def test_an_answer_about_the_past_names_what_had_happened_by_then(fleet: Fleet) 
     assert names(None) == (["web"], day(24)[:10], 0.5)
 
 
+def _list_cursors(fleet: Fleet, sort: ExposureSort) -> list[int | None]:
+    """The cursors of three pages of one image each."""
+    cursors: list[int | None] = [None]
+    while (following := fleet.where("CVE-2026-1", sort=sort, limit=1, after=cursors[-1]).next) is not None:
+        cursors.append(int(following))
+    return cursors
+
+
 def test_images_are_paged_in_both_orders(fleet: Fleet) -> None:
     for name in "abc":
         fleet.push(name, f"team/{name}", "1", package("idna", "3.6"))
@@ -287,6 +295,8 @@ def test_images_are_paged_in_both_orders(fleet: Fleet) -> None:
         images = [image.digest for page in (first, rest) for image in page.images]
         assert images == [digest(name) for name in names]
         assert rest.next is None
+        pages = [fleet.where("CVE-2026-1", sort=sort, limit=1, after=after) for after in _list_cursors(fleet, sort)]
+        assert [page.previous for page in pages] == [None, None, pages[0].next]
 
 
 def test_images_with_another_version_are_counted_up_to_a_limit(fleet: Fleet) -> None:

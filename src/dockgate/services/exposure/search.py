@@ -131,6 +131,7 @@ class ExposureSearch:
                 groups = group_images(waiver_finder, subject.list_findings(), holders.images, facts)
             lists.add_waived(groups, request, contents, unknown_slice.indexed_ids)
         page, has_more = _select_page(lists.by_filter[request.only], request)
+        previous = _find_previous_page(lists.by_filter[request.only], request)
         contents.read([*page, *unknown_slice.indexed_ids])
         entries = subject.vulnerabilities.values()
         exploited_days = [entry.exploited for entry in entries if entry.exploited]
@@ -170,6 +171,7 @@ class ExposureSearch:
                 for number in page
             ],
             next=str(page[-1]) if has_more else None,
+            previous=str(previous) if previous is not None else None,
             unknown=unknown.make_page(
                 unknown_slice, not_recorded or knowledge.reason, contents.images, contents.tag_periods
             ),
@@ -329,12 +331,25 @@ class _ImageLists:
 
 def _select_page(numbers: Sequence[int], request: ExposureRequest) -> tuple[list[int], bool]:
     """Return the page of a list, whose newest come first, that is asked for, and whether another follows."""
-    after = request.after
+    preceding_count = len(_list_preceding(numbers, request))
+    sorted_numbers = numbers[::-1] if request.sort is ExposureSort.OLDEST else numbers
+    following = sorted_numbers[preceding_count:]
+    return list(following[: request.limit]), len(following) > request.limit
+
+
+def _find_previous_page(numbers: Sequence[int], request: ExposureRequest) -> int | None:
+    """Return the cursor of the page before; None if it is the first one, or there is none."""
+    preceding = _list_preceding(numbers, request)
+    return preceding[-request.limit - 1] if len(preceding) > request.limit else None
+
+
+def _list_preceding(numbers: Sequence[int], request: ExposureRequest) -> Sequence[int]:
+    """Return the part of a list, whose newest come first, that lies before the page, in the order of the pages."""
+    if request.after is None:
+        return ()
     if request.sort is ExposureSort.OLDEST:
-        following = [number for number in reversed(numbers) if after is None or number > after]
-    else:
-        following = [number for number in numbers if after is None or number < after]
-    return following[: request.limit], len(following) > request.limit
+        return [number for number in reversed(numbers) if number <= request.after]
+    return [number for number in numbers if number >= request.after]
 
 
 def _determine_state(*, has_images: bool, is_known: bool, is_recorded: bool) -> ExposureState:

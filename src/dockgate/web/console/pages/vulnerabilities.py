@@ -216,6 +216,7 @@ def _make_links(request: Request, exposure: Exposure, cursor: int | None, kind: 
         [("only", kind)] if kind in list(ExposureFilter) else [],
         after="" if cursor is None else str(cursor),
         following=exposure.next,
+        previous=exposure.previous,
         fragment="#images",
     )
 
