@@ -335,6 +335,7 @@ class _Wiring(VerdictWiring):
             self.event_targets,
             self.clock,
             clone_url=lambda repository: f"{url}/git/{repository}.git",
+            registry=self.registry,
         )
 
     def make_use_cases(self, server: WebServices) -> UseCases:

@@ -9,7 +9,7 @@ from tests.services.fleet.test_index import AdvisoryDatabase, digest, package
 from tests.store.factories import opened
 
 from dockgate.identity.model import Caller, Principal, Role, Token
-from dockgate.services.images.name_search import find_named_images, resolve_image, strip_own_registry
+from dockgate.services.images.name_search import find_named_images, read_own_pattern, resolve_image, strip_own_registry
 from dockgate.shared.errors import DockgateError, NotFoundError, UsageError
 
 
@@ -108,3 +108,16 @@ def test_our_own_registry_is_left_out_however_it_is_spelled() -> None:
     assert strip_own_registry("LOCALHOST:7421/web/app:1", "127.0.0.1:7421") == "web/app:1"
     for name in ("quay.io/web/app:1", "web/app:1", "app:1", "127.0.0.1:7421/quay.io/app:1"):
         assert strip_own_registry(name, "127.0.0.1:7421") == name
+
+
+def test_a_pattern_of_our_own_registry_is_one_without_it_unless_it_would_match_more() -> None:
+    for pattern, expected in (
+        ("LOCALHOST:7421/web/*", "web/*"),
+        ("web/*", "web/*"),
+        ("**", "**"),
+        ("quay.io/*", "quay.io/*"),
+    ):
+        assert read_own_pattern(pattern, "127.0.0.1:7421") == expected
+    for pattern in ("127.0.0.1:7421/**", "127.0.0.1:7421/*/app"):
+        with pytest.raises(UsageError, match="other registries"):
+            read_own_pattern(pattern, "127.0.0.1:7421")

@@ -143,3 +143,15 @@ def test_a_service_that_cannot_change_lets_nothing_be_applied(site: Site) -> Non
     with pytest.raises(DockgateError):
         site.apply("repository.yaml", "service.yaml", changes={"service": two})
     assert "code" not in site.list_names()
+
+
+def test_an_assignment_can_name_repositories_with_our_own_registry(site: Site) -> None:
+    registry = site.system.server.registry
+    text = TEXTS["assignment.yaml"].replace('"team/*"', f'"{registry}/team/*", "team/*"')
+    site.apply("policy.yaml", "assignment.yaml", changes={"assignment": text})
+    (record,) = site.system.store.policy_assignments.list()
+    assert record.assignment.repositories == ("team/*",)
+    (again,) = site.apply("assignment.yaml", changes={"assignment": text})
+    assert again.change == "unchanged"
+    with pytest.raises(DockgateError, match=r"PolicyAssignment team: the pattern .* other registries"):
+        site.apply("assignment.yaml", changes={"assignment": text.replace("/team/*", "/**")})

@@ -38,6 +38,20 @@ def strip_own_registry(name: str, registry: str) -> str:
     return place.name if is_own and RepositoryReference.parse(place.name).is_own else name
 
 
+def read_own_pattern(pattern: str, registry: str) -> str:
+    """Return a pattern of repositories without our own registry, however that is spelled.
+
+    UsageError if what remains begins with `*`: without its registry, it would match repositories of others, too.
+    """
+    own_pattern = strip_own_registry(pattern, registry)
+    if own_pattern != pattern and own_pattern.startswith("*"):
+        raise UsageError(
+            f"the pattern {pattern!r} would match repositories of other registries, too",
+            "Repositories of this registry have no registry in their names. Write the beginning of a name: team/*.",
+        )
+    return own_pattern
+
+
 def find_named_images(store: Store, caller: Caller, name: str) -> Sequence[ImageReference | TagReference]:
     """Find the tag, or the images, that the caller may see under a name without our own registry.
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dockgate.delivery.definitions import documents
 from dockgate.delivery.definitions.service import ServiceDefinition
@@ -15,6 +15,7 @@ from dockgate.events.rule import Rule
 from dockgate.gate.policy_choice import PolicyAssignment
 from dockgate.identity.model import Caller, Permission, require_permission
 from dockgate.services.clock import ServerClock
+from dockgate.services.images.name_search import read_own_pattern
 from dockgate.services.notifications.event_rules import EventRules
 from dockgate.services.notifications.event_targets import EventTargets
 from dockgate.services.pipelines.deployments import Rollouts
@@ -64,7 +65,7 @@ class AppliedDocument:
 
 @dataclass(frozen=True, slots=True)
 class Documents:
-    """Applies documents. `clone_url` gives the URL of a repository."""
+    """Applies documents. `clone_url` gives the URL of a repository, `registry` is our own address."""
 
     store: Store
     source: RepositoryHost
@@ -75,6 +76,7 @@ class Documents:
     event_targets: EventTargets
     clock: ServerClock
     clone_url: Callable[[str], str]
+    registry: str
 
     def apply(self, text: str, name: str, caller: Caller) -> AppliedDocument:
         """Make the server match a document. What exists is changed, or left as it is where it matches.
@@ -119,7 +121,7 @@ class Documents:
         All are checked before the first is applied; then each is applied after those that it names. Raises what `apply`
         raises.
         """
-        read_documents = [_read(text) for text in texts]
+        read_documents = [self._read(text) for text in texts]
         for document in read_documents:
             _require_permissions(document.definition, caller)
         self._check_all(read_documents)
@@ -128,9 +130,22 @@ class Documents:
 
     def check(self, text: str, name: str) -> str:
         """Check a document as `apply` does, and change nothing. Return its kind. Raises what `apply` raises."""
-        document = _read(DocumentText(name, text))
+        document = self._read(DocumentText(name, text))
         self._check_all([document])
         return document.kind
+
+    def _read(self, text: DocumentText) -> _ReadDocument:
+        """Read a document. Raises DefinitionError, and UsageError for a pattern that cannot be of our own registry."""
+        document = load_document(text.text, text.name)
+        definition = documents.parse_definition(document)
+        kind, name = str(document.value["kind"]), str(document.value.get("name", ""))
+        read_document = _ReadDocument(text.name, text.text, kind, name, definition)
+        if isinstance(definition, PolicyAssignment):
+            with _name_in_errors(read_document):
+                patterns = [read_own_pattern(pattern, self.registry) for pattern in definition.repositories]
+            assignment = replace(definition, repositories=tuple(dict.fromkeys(patterns)))
+            read_document = replace(read_document, definition=assignment)
+        return read_document
 
     def _check_all(self, read_documents: Sequence[_ReadDocument]) -> None:
         """Raise an error that names file and document for what cannot be applied."""
@@ -183,7 +198,7 @@ class Documents:
 
     def check_pipeline(self, text: str, name: str) -> None:
         """Check a document as `check`, which must be the pipeline of this name."""
-        document = _read(DocumentText(name, text))
+        document = self._read(DocumentText(name, text))
         if (document.kind, document.name) != ("Pipeline", name):
             raise UsageError(
                 f"{name}: this is not the definition of the pipeline {name!r}",
@@ -294,14 +309,6 @@ class Documents:
 
     def _has_service(self, name: str) -> bool:
         return name in self._list_existing_names("Service")
-
-
-def _read(text: DocumentText) -> _ReadDocument:
-    """Read a document. Raises DefinitionError."""
-    document = load_document(text.text, text.name)
-    definition = documents.parse_definition(document)
-    kind, name = str(document.value["kind"]), str(document.value.get("name", ""))
-    return _ReadDocument(text.name, text.text, kind, name, definition)
 
 
 def _require_permissions(definition: documents.Definition, caller: Caller) -> None:

@@ -12,7 +12,7 @@ from pydantic import Field
 from dockgate.gate import waivers as core
 from dockgate.gate.model import Waiver
 from dockgate.identity.model import Caller
-from dockgate.services.images.name_search import resolve_image, strip_own_registry
+from dockgate.services.images.name_search import read_own_pattern, resolve_image, strip_own_registry
 from dockgate.services.verdicts.waiver_preview import WaiverPreview
 from dockgate.services.web_services import WebServices
 from dockgate.shared.errors import NotFoundError, UsageError
@@ -192,7 +192,10 @@ def _select_fields(body: NewWaiver, caller: Caller, server: WebServices) -> dict
         except (NotFoundError, UsageError) as error:
             raise UsageError(f"image: {error}", error.advice) from error
     if body.repository:
-        values["repository"] = strip_own_registry(body.repository, server.registry)
+        try:
+            values["repository"] = read_own_pattern(body.repository, server.registry)
+        except UsageError as error:
+            raise UsageError(f"repository: {error}", error.advice) from error
     return {name: value for name, value in values.items() if value != ""}
 
 
