@@ -90,7 +90,7 @@ class Documents:
 
         Raises ConflictError if it exists, and what `apply` raises.
         """
-        document = _read(DocumentText(name, text))
+        document = self._read(DocumentText(name, text))
         _require_permissions(document.definition, caller)
         if document.name in self._list_existing_names(document.kind):
             raise ConflictError(
