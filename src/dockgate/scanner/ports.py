@@ -116,7 +116,7 @@ class Ecosystem(Protocol):
     name: str
     # Raised whenever the same bytes would be read otherwise: layers are then read again.
     version: int
-    # OSV ecosystem names without release whose versions `key` osv_names: ("Debian", "Ubuntu", "TuxCare:Debian")
+    # OSV's names of the ecosystems whose versions `make_version_key` orders, without release: ("Debian", "Ubuntu")
     osv_names: tuple[str, ...]
     # Whether an advisory may omit the epoch of a version (rpm), and then means the installed one.
     can_omit_epoch: bool
@@ -151,10 +151,10 @@ class Ecosystem(Protocol):
         ...
 
     def build_from_purl(self, purl: "Purl", distribution: Distribution | None) -> Package:
-        """The package that a package URL of one of `purl_types` names, `path` empty, settled as far as can be.
+        """The package that a package URL of one of `purl_types` names, with an empty `path`.
 
-        `distribution` is the one that the document names which the purl stands in; the purl's own `distro` goes before
-        it. Raises UsageError for a purl that lacks what the ecosystem needs (no version).
+        `distribution` is that of the document from which the purl comes; the purl's own `distro` takes precedence.
+        Raises UsageError for a purl without what the ecosystem needs, such as a version.
         """
         ...
 

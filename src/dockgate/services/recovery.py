@@ -13,7 +13,7 @@ from dockgate.store import Store
 
 @dataclass(slots=True)
 class Recovery:
-    """Starts what was left undone. Where nothing was, it does nothing."""
+    """Starts what was written and not started. Each method may be called at any time."""
 
     store: Store
     scans: ScanScheduler
@@ -35,7 +35,7 @@ class Recovery:
         run_for_each(steps, lambda step: step(), lambda step: step.__name__)
 
     def release_claims(self) -> None:
-        """Give back the outbox entries that workers had claimed which are gone."""
+        """Release the outbox entries that workers had claimed that no longer exist."""
         self.store.outbox.release_lost([worker.id for worker in self.store.workers.list()])
 
     def _request_scans(self) -> None:

@@ -17,7 +17,7 @@ class UnservedQueue:
 
 
 class Starter(Protocol):
-    """Starts durable work in the background. Started again under the same key, nothing happens."""
+    """Starts durable work in the background. A second start with the same key does nothing."""
 
     def continue_execution(self, execution: str) -> None:
         """Start the actions that follow from those that have ended."""

@@ -46,7 +46,8 @@ class RetrySchedule:
         return following
 
 
-# What the outbox sends: the receiver may be down for hours. The first eleven attempts take more than one.
+# What the outbox sends: the receiver may be down for hours. The eleventh attempt is half an hour after the first, the
+# twelfth an hour.
 OUTBOX_RETRIES = RetrySchedule(first_pause=2, longest_pause=3600, give_up_after=86400, minimum_attempts=11)
 # Between the entries of a receiver that failed several times in a row (the circuit breaker).
 RECEIVER_PAUSES = RetrySchedule(first_pause=30, longest_pause=600)

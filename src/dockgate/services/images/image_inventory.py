@@ -1,6 +1,6 @@
-"""Read an image at a terminal.
+"""Read an image, and match its packages to advisories, for commands and for the server's scans.
 
-Imports ecosystems and the advisory database alone: a scan has to start at once.
+Imports no store and no adapters of delivery: `dockgate scan` has to start at once.
 """
 
 from collections.abc import Callable, Iterator, Sequence

@@ -52,15 +52,15 @@ _log = logging.getLogger(__name__)
 class ScanQueue:
     """Runs `read` for each scan in one of `readers` threads, which are started when they are first needed.
 
-    At most half of the readers are busy with one registry elsewhere, by its host, and three quarters with all of
-    these: our own registry always has readers. The next one is of the registry that has the fewest.
+    External registries, known by their hosts, have at most three quarters of the readers, and one of them at most half:
+    our own registry always has readers. A free reader takes a scan of the external registry with the fewest readers.
     """
 
     def __init__(self, readers: int, read: Callable[[Scan], None]) -> None:
         self._pool = ThreadPoolExecutor(readers, "scan")
         self._read = read
-        self._most_each = max(1, readers // 2)
-        self._most_elsewhere = max(1, readers * 3 // 4)
+        self._limit_per_registry = max(1, readers // 2)
+        self._external_limit = max(1, readers * 3 // 4)
         self._lock = threading.Lock()
         self._is_closed = False
         self._waiting: dict[str, deque[Scan]] = {}
@@ -87,18 +87,18 @@ class ScanQueue:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _start_next(self) -> None:
-        while self._reading.total() < self._most_elsewhere and self._waiting:
+        while self._reading.total() < self._external_limit and self._waiting:
             host = min(self._waiting, key=self._reading.__getitem__)
-            if self._reading[host] >= self._most_each:
+            if self._reading[host] >= self._limit_per_registry:
                 return
             scans = self._waiting[host]
             scan = scans.popleft()
             if not scans:
                 del self._waiting[host]
             self._reading[host] += 1
-            self._pool.submit(self._read_elsewhere, host, scan)
+            self._pool.submit(self._read_external, host, scan)
 
-    def _read_elsewhere(self, host: str, scan: Scan) -> None:
+    def _read_external(self, host: str, scan: Scan) -> None:
         try:
             self._read(scan)
         finally:

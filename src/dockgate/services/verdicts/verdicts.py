@@ -99,7 +99,7 @@ class Verdicts:
             case = self._build_case(image, usable, replace(context, should_keep_baselines=True))
             verdict = self._evaluate(case) if case else None
             if case and verdict and verdict.status is Status.APPROVED:
-                # It decides as of now, whatever is stored under the cause: this is its record.
+                # The verdict stored under the cause may be older. This one decides, so it is stored under another name.
                 name = f"{cause}/{self.read_advisory_digest() or ''}/{name}"
                 self.store.verdicts.add(verdict, case, name, context.repository)
                 continue
