@@ -33,7 +33,7 @@ class FailsAtFirst:
         ("executions", "advance"),
         ("executions", "finish"),
         ("executions", "start"),
-        ("events", "mark_handled"),
+        ("push_events", "mark_handled"),
         ("images", "request_scan"),
         ("verdicts", "add"),
         ("approvals", "settle_all"),
