@@ -1,6 +1,8 @@
 """Output formats for scans, verdicts and inventories: each module holds one object named `REPORT`.
 
-Modules whose names begin with "_" are shared code, not formats. A format is imported when it is used.
+The module has the name of the format (`-o sarif`); `load` imports it when it is used. Modules whose names begin with
+"_" are shared: `_image_report.py` is the view of scan, verdict or inventory that most formats start from, `_lines.py`
+and `_verdict_lines.py` are for people, `_exposure_*.py` write the reports of `dockgate where`.
 """
 
 import importlib

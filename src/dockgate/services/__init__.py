@@ -1,5 +1,7 @@
 """The use cases of Dockgate: a folder for each subject, a file for each group of verbs.
 
-Each is handed the adapters that it needs. Directly here lies what all share: time, effects that may be repeated, errors
-of one item among many, and what the web application is handed (`web_services.py`).
+Each use case is handed the adapters that it needs, and imports neither dbos nor HTTP. `durable_effects.py` runs what
+may be repeated after a crash, `workflow_starter.py` is the interface to workflows, `recovery.py` and
+`reconciler_rounds.py` start what was left undone. `web_services.py` is the record of use cases that the web application
+calls; `local_gate.py` and `packages.py` serve commands without a server.
 """

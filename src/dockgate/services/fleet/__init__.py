@@ -1,5 +1,7 @@
 """The index of all kept images: what they hold, what is known of it, and their current verdicts.
 
-`index.py` adds images, `matching.py` finds what is known of their components, `verdict_renewal.py` keeps verdicts
-current.
+`index.py` adds images, `matching.py` matches their components with advisories, `verdict_renewal.py` keeps verdicts
+current with `judging.py` and `contents.py`; `repository_verdicts.py` judges images in their other repositories.
+`change_events.py`, `finding_news.py` and `fixed_waivers.py` announce what changed. `packages.py` and
+`finding_trends.py` are for readers.
 """

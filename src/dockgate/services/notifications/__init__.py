@@ -1,4 +1,7 @@
-"""Events, and who is notified of them.
+"""Notify people and programs: match events with rules, and send what follows.
 
-Rules match them (`event_dispatch.py`); one outbox (`outbox.py`) sends what follows, with a handler for each kind.
+`events.py` reads the event log, `event_rules.py` and `event_targets.py` manage rules and targets. `event_dispatch.py`
+matches the log with the rules and writes outbox entries. `outbox.py` claims and retries them; `outbox_handlers.py`
+(answers, attestations) and `event_delivery.py` (messages) send each kind. `pipeline_starts.py` starts the pipelines
+that rules name, `summary.py` makes the daily summary.
 """

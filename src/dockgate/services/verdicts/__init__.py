@@ -1,1 +1,7 @@
-"""Verdicts on one image: `case_builder.py` collects what a verdict is made from, `verdicts.py` judges."""
+"""Verdicts on one image, and what they are made from.
+
+`case_builder.py` collects a verdict's inputs, `verdicts.py` judges and stores. Inputs: `waivers.py` (with VEX
+documents), `attached_statements.py`, `provenance.py`. `push_verdicts.py` judges pushed images, `service_risk.py`
+running ones, if `verdict_inputs.py` shows that something changed. `attestations.py` signs approvals, `verdict_links.py`
+opens one verdict to a visitor, `waiver_preview.py` shows what a waiver would change.
+"""

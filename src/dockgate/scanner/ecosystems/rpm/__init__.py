@@ -1,4 +1,10 @@
-"""RPM packages: rpm's database in three formats, and the manifest of Azure Linux' distroless images."""
+"""RPM packages: rpm's database in three formats, and the manifest of Azure Linux' distroless images.
+
+`Rpm`, below, chooses the files. `database.py` reads them, with `bdb.py` and `ndb.py` for two of the formats;
+`headers.py` parses the header of one package, `package.py` builds it with its source package. `distributions.py` has
+the names that advisories use, `version.py` the order of versions. A parser that returns something else raises
+`Rpm.version`.
+"""
 
 from collections.abc import Sequence
 from dataclasses import replace
