@@ -29,7 +29,7 @@ def make_waiver_expired(waiver: Waiver, time: str, covered_by: str | None = None
 
 
 def make_waiver_fixed(waiver: Waiver, packages: Sequence[tuple[str, str]], time: str) -> NewEvent:
-    """The event that a fix exists for the vulnerability of a waiver.
+    """The event that a fix exists for what a waiver accepts.
 
     `packages` have a name and a fixed version.
     """

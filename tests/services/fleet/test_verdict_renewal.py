@@ -295,6 +295,34 @@ def test_a_fix_that_ends_a_waiver_is_announced_once_and_is_the_reason_of_the_ver
     assert "a fix exists for what the waiver w1 accepted" in reasons
 
 
+@pytest.mark.parametrize("scope", ["package", "image"])
+def test_the_first_fix_for_what_a_waiver_without_a_vulnerability_accepts_is_announced_once(
+    fleet: Fleet, scope: str
+) -> None:
+    early, unfixed, late, fixed = (
+        advisory("shared", Severity.CRITICAL, version, variant)
+        for version, variant in (("2", "early"), ("", "never"), ("", "late"), ("3", "late"))
+    )
+    fleet.feeds.advisories = [early, unfixed, late]
+    fleet.verdict_renewal.renew()
+    subjects = {
+        "package": {"package": "pkg:deb/debian/shared", "repository": "team/web"},
+        "image": {"image": fleet.images["web"]},
+    }
+    subject = subjects[scope]
+    for name, values in (("w1", subject), ("w2", {**subject, "package": "pkg:deb/debian/other"})):
+        waiver = replace(Waiver(name, "ana", "No fix.", until_fixed=True), **values)  # type: ignore[arg-type]
+        fleet.system.server.waivers.add_waiver(waiver)
+    fleet.verdict_renewal.renew()
+    assert fleet.details("waiver.fixed") == []
+    for advisories in ([early, unfixed, fixed], [early, unfixed, late], [early, unfixed, fixed]):
+        fleet.system.clock.ahead += timedelta(minutes=1)
+        fleet.feeds.advisories = advisories
+        fleet.verdict_renewal.renew()
+    (detail,) = fleet.details("waiver.fixed")
+    assert (detail["waiver"], detail["fixed"]) == ("w1", [{"package": "shared", "fixed": "3"}])
+
+
 def test_a_waiver_turns_a_verdict_until_it_ends(fleet: Fleet) -> None:
     fleet.publish("shared")
     fleet.verdict_renewal.renew()

@@ -1,7 +1,7 @@
 """Announce waivers that hold until a fix exists, once one exists in an image in which they count."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dockgate.events.governance_events import make_waiver_fixed
 from dockgate.gate import patterns
@@ -19,9 +19,10 @@ PACKAGES_LIMIT, IMAGES_LIMIT = 20, 100
 
 @dataclass(frozen=True, slots=True)
 class FixedWaivers:
-    """Announces the end of waivers with `until_fixed` that name a vulnerability, once for each waiver.
+    """Announces the first fix for what a waiver with `until_fixed` accepts, once for each waiver.
 
-    One that names packages or an image alone is about many vulnerabilities: fixes of some do not end it.
+    For one that names no vulnerability, that is a fix which has appeared since the waiver was accepted: it never
+    accepted a vulnerability that had a fix before.
     """
 
     store: Store
@@ -41,9 +42,17 @@ class FixedWaivers:
 
     def _find_fixed_packages(self, waiver: Waiver, now: str) -> Sequence[tuple[str, str]]:
         """Name and fixed version of the packages that the waiver accepted while they had no fix."""
-        vulnerabilities = self.store.component_search.find_vulnerabilities(
-            waiver.vulnerability or "", should_ignore_case=False
-        )
+        if waiver.vulnerability:
+            packages = self._find_fixes_of_vulnerability(waiver, waiver.vulnerability, now)
+        else:
+            packages = self._find_new_fixes(waiver, now)
+        images = self._find_images(waiver, packages)[:IMAGES_LIMIT]
+        occurrences = self.store.fleet_changes.list_occurrences(packages, images) if images else ()
+        return sorted({packages[occurrence.component] for occurrence in occurrences})
+
+    def _find_fixes_of_vulnerability(self, waiver: Waiver, name: str, now: str) -> dict[int, tuple[str, str]]:
+        """Name and fixed version of the packages for which the vulnerability has a fix, by component."""
+        vulnerabilities = self.store.component_search.find_vulnerabilities(name, should_ignore_case=False)
         packages: dict[int, tuple[str, str]] = {}
         for affected, component in self.store.component_search.list_affected_components(vulnerabilities):
             vulnerability, package = vulnerabilities[affected.vulnerability], component.to_package()
@@ -51,9 +60,17 @@ class FixedWaivers:
             finding = Finding(vulnerability.name, vulnerability.aliases, package, affected.severity, rating, None)
             if affected.is_there(None) and affected.fixed and is_finding_accepted(waiver, finding, now):
                 packages[affected.component] = package.name, affected.fixed
-        images = self._find_images(waiver, packages)[:IMAGES_LIMIT]
-        occurrences = self.store.fleet_changes.list_occurrences(packages, images) if images else ()
-        return sorted({packages[occurrence.component] for occurrence in occurrences})
+        return packages
+
+    def _find_new_fixes(self, waiver: Waiver, now: str) -> dict[int, tuple[str, str]]:
+        """Name and fixed version of the packages for which a fix has appeared since the waiver was accepted."""
+        packages: dict[int, tuple[str, str]] = {}
+        rows, vulnerabilities, components = self.store.component_search.list_fixed_since(waiver.created_at or now)
+        for row in rows:
+            finding = row.make_finding(components[row.component].to_package(), vulnerabilities[row.vulnerability])
+            if is_finding_accepted(waiver, replace(finding, fixed=None), now):
+                packages[row.component] = finding.package.name, row.fixed
+        return packages
 
     def _find_images(self, waiver: Waiver, components: Collection[int]) -> Sequence[str]:
         """The images with one of the components that are in a place that the waiver names."""

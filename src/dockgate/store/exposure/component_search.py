@@ -21,7 +21,7 @@ from dockgate.store.engine import Database
 from dockgate.store.exposure.records import AffectedComponent, IndexState
 from dockgate.store.fleet.findings import ADVISORIES
 from dockgate.store.fleet.records import Component, ComponentFinding, Vulnerability
-from dockgate.store.queries import is_one_of_numbers
+from dockgate.store.queries import is_one_of_numbers, split_into_batches
 from dockgate.store.schema.fleet import (
     fleet_aliases,
     fleet_components,
@@ -37,6 +37,7 @@ from dockgate.store.schema.gate import policies, policy_assignment_changes, vex_
 _PRESENT_ONLY = ("note", "fixed_at")
 _ENDED_ONLY = ("closed", "why")
 _COMPONENT = select(fleet_components.c.id, *(fleet_components.c[name] for name in Component._fields))
+_VULNERABILITY = select(fleet_vulnerabilities.c.id, *(fleet_vulnerabilities.c[name] for name in Vulnerability._fields))
 
 # The ecosystems of the fleet, each found in the index after the one before: DISTINCT would read every component.
 _FIRST_ECOSYSTEM = select(func.min(fleet_components.c.ecosystem).label("name")).cte("ecosystems", recursive=True)
@@ -163,6 +164,32 @@ class ComponentSearch:
                 if finding.vulnerability not in vulnerabilities:
                     vulnerabilities[finding.vulnerability] = Vulnerability(*row[len(ComponentFinding._fields) :])
         return findings, vulnerabilities
+
+    def list_fixed_since(
+        self, time: str
+    ) -> tuple[Sequence[ComponentFinding], Mapping[int, Vulnerability], Mapping[int, Component]]:
+        """The findings for which a fix appeared after this time.
+
+        With them, their vulnerabilities and components, by id.
+        """
+        with self._database.read() as connection:
+            rows = connection.execute(
+                select(*(fleet_findings.c[name] for name in ComponentFinding._fields)).where(
+                    fleet_findings.c.fixed_since > time
+                )
+            ).all()
+            findings = [ComponentFinding._make(row) for row in rows]
+            vulnerabilities = {
+                number: Vulnerability(*fields)
+                for part in split_into_batches(sorted({finding.vulnerability for finding in findings}))
+                for number, *fields in connection.execute(_VULNERABILITY.where(fleet_vulnerabilities.c.id.in_(part)))
+            }
+            components = {
+                number: Component(*fields)
+                for part in split_into_batches(sorted({finding.component for finding in findings}))
+                for number, *fields in connection.execute(_COMPONENT.where(fleet_components.c.id.in_(part)))
+            }
+        return findings, vulnerabilities, components
 
     def find_components_named(self, names: Sequence[str]) -> dict[int, Component]:
         """The components of these names, or of source packages of that name.

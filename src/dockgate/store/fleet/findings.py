@@ -284,15 +284,19 @@ def _compute_differences(
     current: dict[int, ComponentFinding] = {}
     for finding in result.findings:
         number = ids[finding.id, finding.aliases]
-        opened_at = stored_findings[number].opened if number in stored_findings else now
-        current[number] = _make_row(result.component, number, finding, opened_at)
+        current[number] = _make_row(result.component, number, finding, stored_findings.get(number), now)
     for number in sorted(current.keys() | stored_findings.keys()):
         before, after = stored_findings.get(number), current.get(number)
         if before != after:
             yield Change(result.component, number, before, after)
 
 
-def _make_row(component: int, vulnerability: int, finding: Finding, opened_at: str) -> ComponentFinding:
+def _make_row(
+    component: int, vulnerability: int, finding: Finding, stored_finding: ComponentFinding | None, now: str
+) -> ComponentFinding:
+    fixed_since = None
+    if stored_finding is not None and finding.fixed:
+        fixed_since = stored_finding.fixed_since if stored_finding.fixed else now
     return ComponentFinding(
         component,
         vulnerability,
@@ -305,7 +309,8 @@ def _make_row(component: int, vulnerability: int, finding: Finding, opened_at: s
         finding.disputed,
         finding.published,
         finding.fixed_at,
-        opened_at,
+        stored_finding.opened if stored_finding is not None else now,
+        fixed_since,
     )
 
 

@@ -112,7 +112,11 @@ class Vulnerability(NamedTuple):
 
 
 class ComponentFinding(NamedTuple):
-    """A vulnerability of a component, by their ids. `source`, `score` and `vector` are the rating's."""
+    """A vulnerability of a component, by their ids. `source`, `score` and `vector` are the rating's.
+
+    `opened` is when the index first had it, `fixed_since` when a fix appeared after that; None without a fix, and if
+    there was one from the beginning.
+    """
 
     component: int
     vulnerability: int
@@ -126,6 +130,7 @@ class ComponentFinding(NamedTuple):
     published: str | None
     fixed_at: str | None
     opened: str
+    fixed_since: str | None = None
 
     def make_finding(self, package: Package, vulnerability: Vulnerability) -> Finding:
         """The finding that matching made, without its summary.

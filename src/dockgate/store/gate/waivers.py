@@ -83,11 +83,11 @@ class Waivers:
         self._write(waiver_id, waivers.c.end_announced_at, events, end_announced_at=now)
 
     def list_unannounced_fixes(self, now: str) -> Sequence[Waiver]:
-        """The active waivers of a vulnerability that hold until a fix exists, if none was announced."""
+        """The active waivers that hold until a fix exists, if none was announced."""
         return [
             record.waiver
             for record in self.list_active(now)
-            if record.waiver.until_fixed and record.waiver.vulnerability and record.fix_announced_at is None
+            if record.waiver.until_fixed and record.fix_announced_at is None
         ]
 
     def mark_fix_announced(self, waiver_id: str, now: str, events: Sequence[NewEvent] = ()) -> None:

@@ -82,7 +82,8 @@ fleet_aliases = Table(
     Column("vulnerability", Integer, primary_key=True, autoincrement=False),
 )
 
-# The findings of today. `opened` is when the index first had it, not when an image did.
+# The findings of today. `opened` is when the index first had it, not when an image did; `fixed_since` when a fix
+# appeared for it after that.
 fleet_findings = Table(
     "fleet_findings",
     metadata,
@@ -98,8 +99,15 @@ fleet_findings = Table(
     define_optional_text("published"),
     define_optional_text("fixed_at"),
     define_text("opened"),
+    define_optional_text("fixed_since"),
 )
 Index(None, fleet_findings.c.vulnerability)
+Index(
+    "ix_fleet_findings_fixed_since",
+    fleet_findings.c.fixed_since,
+    sqlite_where=fleet_findings.c.fixed_since.is_not(None),
+    postgresql_where=fleet_findings.c.fixed_since.is_not(None),
+)
 
 # Findings that have ended, for questions about the past. `why` is a word of `fleet.records.ClosingReason`.
 fleet_past_findings = Table(
