@@ -1,4 +1,4 @@
-"""Calls that wait for something else leave threads and turns to everybody else's calls."""
+"""Calls that wait for something else leave threads and slots to everybody else's calls."""
 
 import asyncio
 import threading
@@ -10,7 +10,7 @@ from starlette.concurrency import run_in_threadpool
 
 from dockgate.shared.errors import BusyError, SlowBodyError
 from dockgate.web import threads as limits
-from dockgate.web.threads import Threads, Turns
+from dockgate.web.threads import FairSlots, Threads
 
 Run = Callable[[str, Callable[[], bool]], Awaitable[bool]]
 
@@ -38,7 +38,7 @@ def test_one_principal_cannot_take_all_slots(kind: str) -> None:
             await run("another principal", lambda: True)
         end.set()
         assert all(await asyncio.gather(*slow))
-        assert await run("mallory", lambda: True), "a turn is given back"
+        assert await run("mallory", lambda: True), "a slot is given back"
 
     _play(play)
 
@@ -75,17 +75,17 @@ def test_one_sender_cannot_take_all_slots_for_bodies(kind: str) -> None:
 )
 def test_a_few_principals_cannot_take_all_slots(maximum: int, maximum_each: int) -> None:
     async def play() -> None:
-        turns = Turns(maximum, maximum_each, "answers {} calls", 0)
+        slots = FairSlots(maximum, maximum_each, "answers {} calls", 0)
         async with AsyncExitStack() as stack:
 
             async def take_all(principal: str) -> None:
                 for _ in range(maximum):
-                    await stack.enter_async_context(turns.take(principal))
+                    await stack.enter_async_context(slots.take(principal))
 
             for principal in ("mallory", "eve", "trudy"):
                 with pytest.raises(BusyError, match="of yours"):
                     await take_all(principal)
-            async with turns.take("ada"):
+            async with slots.take("ada"):
                 pass
 
     asyncio.run(play())
@@ -93,18 +93,18 @@ def test_a_few_principals_cannot_take_all_slots(maximum: int, maximum_each: int)
 
 def test_a_slot_goes_to_the_next_that_may_have_it() -> None:
     async def play() -> None:
-        turns = Turns(4, 2, "answers {} calls", 60)
+        slots = FairSlots(4, 2, "answers {} calls", 60)
         order: list[str] = []
 
         async def wait(principal: str) -> None:
-            async with turns.take(principal):
+            async with slots.take(principal):
                 order.append(principal)
 
         async with AsyncExitStack() as first, AsyncExitStack() as second:
             for _ in range(2):
-                await first.enter_async_context(turns.take("mallory"))
-            await second.enter_async_context(turns.take("eve"))
-            await second.enter_async_context(turns.take("trudy"))
+                await first.enter_async_context(slots.take("mallory"))
+            await second.enter_async_context(slots.take("eve"))
+            await second.enter_async_context(slots.take("trudy"))
             waiting = [asyncio.create_task(wait(name)) for name in ("mallory", "gone", "ada")]
             await asyncio.sleep(0)
             waiting[1].cancel()
@@ -116,22 +116,22 @@ def test_a_slot_goes_to_the_next_that_may_have_it() -> None:
         assert order == ["ada", "mallory"]
         async with AsyncExitStack() as stack:  # all have been given back
             for name in "abcd":
-                await stack.enter_async_context(turns.take(name))
+                await stack.enter_async_context(slots.take(name))
 
     asyncio.run(play())
 
 
 def test_many_requests_of_some_do_not_delay_those_of_others() -> None:
     async def play() -> None:
-        turns = Turns(1, 1, "tries {} policies", 60)
+        slots = FairSlots(1, 1, "tries {} policies", 60)
         order: list[str] = []
 
         async def wait(principal: str) -> None:
-            async with turns.take(principal):
+            async with slots.take(principal):
                 order.append(principal)
                 await asyncio.sleep(0)
 
-        async with turns.take("mallory"):
+        async with slots.take("mallory"):
             names = [*["mallory", "eve"] * 20, "ada"]
             waiting = [asyncio.create_task(wait(name)) for name in names]
             await asyncio.sleep(0)
@@ -185,7 +185,7 @@ def _start(work: Awaitable[bool]) -> asyncio.Task[bool]:
 
 
 async def _until_waiting(tasks: list[asyncio.Task[bool]]) -> None:
-    """Each has its turn: a task that was refused has ended by now."""
+    """Each gets a slot: a task that was refused has ended by now."""
     for _ in range(5):
         await asyncio.sleep(0)
     assert not any(task.done() for task in tasks)

@@ -12,7 +12,7 @@ from starlette.types import Receive, Scope, Send
 
 from dockgate.services.web_services import WebServices
 from dockgate.shared.interfaces import override
-from dockgate.web.threads import Turns, hold_lock, limit_body_time
+from dockgate.web.threads import FairSlots, hold_lock, limit_body_time
 
 # Concurrent fetches: in total, per principal.
 MAX_FETCHES, MAX_FETCHES_EACH = 16, 8
@@ -64,9 +64,9 @@ class GitProcesses:
         self.body_seconds = body_seconds
         self.push_body_seconds = push_body_seconds
         self._wait_seconds = wait_seconds
-        self._fetches = Turns(MAX_FETCHES, MAX_FETCHES_EACH, "answers {} fetches", wait_seconds)
-        self._receiving = Turns(MAX_RECEIVING, MAX_RECEIVING_EACH, "receives {} pushes", wait_seconds)
-        self._pushes = Turns(MAX_PUSHES, MAX_PUSHES_EACH, "works on {} pushes", wait_seconds)
+        self._fetches = FairSlots(MAX_FETCHES, MAX_FETCHES_EACH, "answers {} fetches", wait_seconds)
+        self._receiving = FairSlots(MAX_RECEIVING, MAX_RECEIVING_EACH, "receives {} pushes", wait_seconds)
+        self._pushes = FairSlots(MAX_PUSHES, MAX_PUSHES_EACH, "works on {} pushes", wait_seconds)
         self._repositories: dict[str, asyncio.Lock] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 

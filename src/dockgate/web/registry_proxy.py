@@ -33,7 +33,7 @@ from dockgate.shared.digest import compute_digest, is_digest
 from dockgate.shared.errors import BusyError, ConflictError, DockgateError
 from dockgate.web.json_responses import AsciiResponse
 from dockgate.web.request_limits import refuse_ambiguous
-from dockgate.web.threads import Turns
+from dockgate.web.threads import FairSlots
 
 # Bytes of a manifest; the registry stores none that is larger.
 MANIFEST_LIMIT = 4 << 20
@@ -100,9 +100,9 @@ class RegistryProxy:
         self._registry = httpx.AsyncHTTPTransport(limits=limits, trust_env=False)
         self._questions = CapacityLimiter(16)
         maximum = compute_max_connections() * 3 // 4
-        self._requests = Turns(maximum, maximum // 2, "answers {} requests", 0)
-        self._manifests = Turns(MAX_MANIFESTS, MAX_MANIFESTS_EACH, "reads {} manifests", VERDICT_SECONDS)
-        self._verdicts = Turns(MAX_VERDICTS, MAX_VERDICTS_EACH, "judges {} images", VERDICT_SECONDS)
+        self._requests = FairSlots(maximum, maximum // 2, "answers {} requests", 0)
+        self._manifests = FairSlots(MAX_MANIFESTS, MAX_MANIFESTS_EACH, "reads {} manifests", VERDICT_SECONDS)
+        self._verdicts = FairSlots(MAX_VERDICTS, MAX_VERDICTS_EACH, "judges {} images", VERDICT_SECONDS)
         self._threads = CapacityLimiter(MAX_VERDICTS)
         self._judging: set[asyncio.Task[str | None]] = set()
 

@@ -68,12 +68,12 @@ async def limit_body_time(seconds: float, advice: str = "Retry over a faster con
         raise SlowBodyError(f"the request body did not arrive within {seconds:g} s", advice) from None
 
 
-class Turns:
+class FairSlots:
     """Slots for concurrent work, in total and per principal. `work`: such as "answers {} fetches".
 
     A principal gets a further slot only while more are free than it has: each next one gets half of what the others
     left, so that a few principals cannot take all. Of those who wait, the one with the fewest slots comes first, then
-    the one whose last turn is longest ago: many requests of one do not delay those of others.
+    the one whose last slot is longest ago: many requests of one do not delay those of others.
     """
 
     def __init__(self, maximum: int, maximum_each: int, work: str, wait_seconds: float) -> None:
@@ -82,7 +82,7 @@ class Turns:
         # Who waits, in the order of their arrival.
         self._waiting: dict[asyncio.Future[None], str] = {}
         # The number of the last slot that each principal got, of those who have one or wait.
-        self._last_turns: dict[str, int] = {}
+        self._last_slots: dict[str, int] = {}
         self._count = 0
         self._work = work
         self._maximum_each = maximum_each
@@ -101,19 +101,19 @@ class Turns:
             self._give_back(principal)
 
     async def _wait(self, principal: str) -> None:
-        turn = asyncio.get_running_loop().create_future()
-        self._waiting[turn] = principal
+        slot = asyncio.get_running_loop().create_future()
+        self._waiting[slot] = principal
         try:
             async with asyncio.timeout(self._wait_seconds):
-                await turn
+                await slot
         except BaseException as error:
-            if turn.done() and not turn.cancelled():  # it got the slot in the same moment
+            if slot.done() and not slot.cancelled():  # it got the slot in the same moment
                 self._give_back(principal)
             if isinstance(error, TimeoutError):
                 raise self._make_refusal(principal) from None
             raise
         finally:
-            del self._waiting[turn]
+            del self._waiting[slot]
             self._forget(principal)
 
     def _can_take(self, principal: str) -> bool:
@@ -123,26 +123,26 @@ class Turns:
         self._used_counts[principal] += 1
         self._free -= 1
         self._count += 1
-        self._last_turns[principal] = self._count
+        self._last_slots[principal] = self._count
 
     def _give_back(self, principal: str) -> None:
         self._free += 1
         self._used_counts[principal] -= 1
-        while ready := [turn for turn, name in self._waiting.items() if not turn.done() and self._can_take(name)]:
-            turn = min(ready, key=self._rank)
-            self._take(self._waiting[turn])
-            turn.set_result(None)
+        while ready := [slot for slot, name in self._waiting.items() if not slot.done() and self._can_take(name)]:
+            slot = min(ready, key=self._rank)
+            self._take(self._waiting[slot])
+            slot.set_result(None)
         self._forget(principal)
 
-    def _rank(self, turn: "asyncio.Future[None]") -> tuple[int, int]:
-        name = self._waiting[turn]
-        return self._used_counts[name], self._last_turns.get(name, 0)
+    def _rank(self, slot: "asyncio.Future[None]") -> tuple[int, int]:
+        name = self._waiting[slot]
+        return self._used_counts[name], self._last_slots.get(name, 0)
 
     def _forget(self, principal: str) -> None:
-        """Drop what is known of a principal without slots and turns: clients choose some of the names."""
+        """Drop what is known of a principal without slots, who does not wait: clients choose some of the names."""
         if not self._used_counts[principal] and principal not in self._waiting.values():
             self._used_counts.pop(principal, None)
-            self._last_turns.pop(principal, None)
+            self._last_slots.pop(principal, None)
 
     def _make_refusal(self, principal: str) -> BusyError:
         if used_count := self._used_counts[principal]:
@@ -165,15 +165,15 @@ class Threads:
         self._body_seconds = body_seconds
         self._prompt = CapacityLimiter(MAX_PROMPT)
         self._remote = CapacityLimiter(MAX_REMOTE + MAX_TRIALS + MAX_CHECKS)
-        self._calls = Turns(MAX_CALLS, MAX_CALLS_EACH, "answers {} calls", wait_seconds)
-        self._remote_calls = Turns(MAX_REMOTE, MAX_REMOTE_EACH, "asks registries for {} calls", wait_seconds)
-        self._checks = Turns(MAX_CHECKS, MAX_CHECKS_EACH, "checks {} documents", wait_seconds)
-        self._trials = Turns(MAX_TRIALS, MAX_TRIALS, "tries {} policies", wait_seconds)
-        self._bodies = Turns(MAX_BODIES, MAX_BODIES_EACH, "receives {} requests", wait_seconds)
-        self._open_forms = Turns(
+        self._calls = FairSlots(MAX_CALLS, MAX_CALLS_EACH, "answers {} calls", wait_seconds)
+        self._remote_calls = FairSlots(MAX_REMOTE, MAX_REMOTE_EACH, "asks registries for {} calls", wait_seconds)
+        self._checks = FairSlots(MAX_CHECKS, MAX_CHECKS_EACH, "checks {} documents", wait_seconds)
+        self._trials = FairSlots(MAX_TRIALS, MAX_TRIALS, "tries {} policies", wait_seconds)
+        self._bodies = FairSlots(MAX_BODIES, MAX_BODIES_EACH, "receives {} requests", wait_seconds)
+        self._open_forms = FairSlots(
             MAX_OPEN_FORMS, MAX_OPEN_FORMS_EACH, "receives {} forms", min(wait_seconds, OPEN_FORM_WAIT_SECONDS)
         )
-        self._requests = Turns(max_requests, max_requests // 2, "answers {} requests", 0)
+        self._requests = FairSlots(max_requests, max_requests // 2, "answers {} requests", 0)
 
     async def run_prompt(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run quick work, without a limit per principal."""
