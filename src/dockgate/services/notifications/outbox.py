@@ -1,6 +1,6 @@
 """Send the entries of the outbox.
 
-Each kind has a lane of its own, with a few entries at a time to each receiver.
+Each kind has a pool of worker threads, which sends a few entries at a time to each receiver.
 """
 
 import logging
@@ -18,8 +18,8 @@ from dockgate.shared.timestamps import format_time
 from dockgate.store.events.outbox import Outbox
 from dockgate.store.records import OutboxEntry, OutboxKind
 
-# Calls at the same time in one lane; a thread starts when it is needed first.
-LANE_LIMIT = 64
+# Threads of one pool; each starts when it is needed first.
+POOL_LIMIT = 64
 
 _log = logging.getLogger(__name__)
 
@@ -65,29 +65,29 @@ class OutboxWorker:
         """
         self._outbox = outbox
         self._owner = owner
-        self._lanes = {
-            handler.kind: _Lane(outbox, handler, effects, clock, owner, pause_seconds) for handler in handlers
+        self._pools = {
+            handler.kind: _SenderPool(outbox, handler, effects, clock, owner, pause_seconds) for handler in handlers
         }
         outbox.watch(self.wake)
 
     def start(self) -> None:
         """Start sending, first what an earlier process of this name did not end."""
         self._outbox.release(self._owner)
-        for lane in self._lanes.values():
-            lane.thread.start()
+        for pool in self._pools.values():
+            pool.thread.start()
 
     def wake(self, kind: OutboxKind) -> None:
         """Send new entries of this kind at once."""
-        if kind in self._lanes:
-            self._lanes[kind].wakeup.set()
+        if kind in self._pools:
+            self._pools[kind].wakeup.set()
 
     def close(self) -> None:
         """Stop. Entries that are being sent are not waited for: others may send them again."""
-        for lane in self._lanes.values():
-            lane.stop()
-        for lane in self._lanes.values():
-            if lane.thread.is_alive():
-                lane.thread.join(timeout=lane.pause_seconds)
+        for pool in self._pools.values():
+            pool.stop()
+        for pool in self._pools.values():
+            if pool.thread.is_alive():
+                pool.thread.join(timeout=pool.pause_seconds)
         try:
             self._outbox.release(self._owner)
         except DockgateError as error:
@@ -95,7 +95,7 @@ class OutboxWorker:
 
 
 @dataclass(eq=False)
-class _Lane:
+class _SenderPool:
     """Sends the entries of one kind: a thread that claims them, and a pool that sends."""
 
     outbox: Outbox
@@ -111,7 +111,7 @@ class _Lane:
         self._lock = threading.Lock()
         self._active_count = 0
         self._unstored_entries: list[OutboxEntry] = []
-        self._pool = ThreadPoolExecutor(LANE_LIMIT, f"outbox {self.handler.kind}")
+        self._pool = ThreadPoolExecutor(POOL_LIMIT, f"outbox {self.handler.kind}")
         self.thread = threading.Thread(
             target=self._claim_until_stopped, name=f"outbox {self.handler.kind}", daemon=True
         )
@@ -136,7 +136,7 @@ class _Lane:
 
     def _claim(self) -> None:
         """Claim what may be sent now, and send it."""
-        free_slots = LANE_LIMIT - self._active_count
+        free_slots = POOL_LIMIT - self._active_count
         if free_slots == 0:
             return
         self._give_back_unstored()
