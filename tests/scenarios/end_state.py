@@ -93,7 +93,7 @@ def _tables(file: Path) -> dict[str, list[str]]:
     finally:
         sql.close()
     del tables["identity"]
-    del tables["workers"]  # how often one beat
+    del tables["workers"]  # their heartbeats
     # A call that a crash left without an answer is made again, and is on record twice.
     del tables["audit"]
     del tables["tokens"]  # made of chance

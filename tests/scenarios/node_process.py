@@ -173,7 +173,7 @@ def hooks(settings: Settings) -> serve.ProcessHooks:
         return replace(adapters, read_image=read, builder=builder, targets={"podman": target})
 
     lease = float(os.environ.get("DOCKGATE_TEST_LEASE", "6"))
-    return serve.ProcessHooks(record.write, alter, LeaseTimes(beat=lease / 6, lease=lease))
+    return serve.ProcessHooks(record.write, alter, LeaseTimes(heartbeat=lease / 6, lease=lease))
 
 
 def main(kind: str, queues: str = "", labels: str = "") -> None:

@@ -1,4 +1,4 @@
-"""Workers: a silent one is given up by the guard, once, and only while the guard can see."""
+"""Workers: a silent one is marked lost by the failure detector, once, and only while it can read."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -12,7 +12,7 @@ from dockgate.services.clock import ServerClock
 from dockgate.shared.errors import NotFoundError, UnavailableError
 from dockgate.store import Store
 from dockgate.store.records import Worker, WorkerState
-from dockgate.workflows.leases import Guard, Lease, LeaseTimes
+from dockgate.workflows.leases import FailureDetector, Lease, LeaseTimes
 
 TIMES = LeaseTimes()
 CLOCK = ServerClock(lambda: datetime(2026, 11, 28, tzinfo=UTC))
@@ -54,16 +54,16 @@ def test_workers_are_added_listed_and_removed_twice(store: Store) -> None:
     for _ in range(2):
         store.workers.add(worker("one"))
     assert store.workers.list() == [worker("one")]
-    assert store.workers.beat("one", NOW) is WorkerState.ACTIVE
+    assert store.workers.count_heartbeat("one", NOW) is WorkerState.ACTIVE
     assert store.workers.list()[0].beats == 1
     for _ in range(2):
         store.workers.remove("one")
     assert store.workers.list() == []
-    assert store.workers.beat("one", NOW) is WorkerState.LOST
+    assert store.workers.count_heartbeat("one", NOW) is WorkerState.LOST
 
 
 def test_an_unknown_worker_is_neither_drained_nor_given_up(store: Store) -> None:
-    for change in (store.workers.drain, store.workers.end, store.workers.give_up):
+    for change in (store.workers.drain, store.workers.end, store.workers.mark_lost):
         with pytest.raises(NotFoundError, match="no worker 'unknown'"):
             change("unknown")
 
@@ -72,26 +72,29 @@ def test_a_silent_worker_is_given_up_once_and_one_that_beats_is_not(store: Store
     time, recovered = Time(), list[str]()
     alive = a_lease(store, "alive", time, [])
     store.workers.add(worker("silent"))
-    guards = [Guard(store.workers, store.locks, lambda lost: recovered.append(lost.id), monotonic=time) for _ in "12"]
+    detectors = [
+        FailureDetector(store.workers, store.locks, lambda lost: recovered.append(lost.id), monotonic=time)
+        for _ in "12"
+    ]
     for _ in range(int(TIMES.lease) + 1):
-        for guard in guards:
-            guard.run()
-        alive.beat()
+        for detector in detectors:
+            detector.run()
+        alive.send_heartbeat()
         time.seconds += 1
-    for guard in guards:
-        guard.run()
+    for detector in detectors:
+        detector.run()
     assert recovered == ["silent"]
     assert [worker.id for worker in store.workers.list()] == ["alive"]
 
 
-def test_a_guard_that_could_not_see_for_a_while_recovers_no_process(store: Store) -> None:
+def test_a_failure_detector_that_could_not_read_for_a_while_recovers_no_process(store: Store) -> None:
     time, recovered = Time(), list[str]()
-    guard = Guard(store.workers, store.locks, lambda lost: recovered.append(lost.id), monotonic=time)
-    lease = a_lease(store, "cut off with the guard", time, [])
-    guard.run()
+    detector = FailureDetector(store.workers, store.locks, lambda lost: recovered.append(lost.id), monotonic=time)
+    lease = a_lease(store, "cut off with the detector", time, [])
+    detector.run()
     time.seconds += 10 * TIMES.lease  # the database was away: neither could beat or look
-    lease.beat()
-    guard.run()
+    lease.send_heartbeat()
+    detector.run()
     assert recovered == []
 
 
@@ -104,13 +107,13 @@ def test_recovery_that_was_interrupted_is_repeated(store: Store) -> None:
         if len(attempts) == 1:
             raise UnavailableError("the database is away")
 
-    guard = Guard(store.workers, store.locks, recover, monotonic=time)
-    guard.run()
+    detector = FailureDetector(store.workers, store.locks, recover, monotonic=time)
+    detector.run()
     time.seconds += TIMES.lease
     with pytest.raises(UnavailableError):
-        guard.run()
+        detector.run()
     assert [worker.state for worker in store.workers.list()] == [WorkerState.LOST]
-    Guard(store.workers, store.locks, recover, monotonic=time).run()
+    FailureDetector(store.workers, store.locks, recover, monotonic=time).run()
     assert attempts == ["silent", "silent"]
     assert store.workers.list() == []
 
@@ -118,13 +121,15 @@ def test_recovery_that_was_interrupted_is_repeated(store: Store) -> None:
 def test_the_work_of_a_removed_worker_goes_on_elsewhere_only_when_it_runs_no_more_effects(store: Store) -> None:
     time, recovered, events = Time(), list[tuple[str, bool]](), list[str]()
     lease = a_lease(store, "removed", time, events)
-    guard = Guard(store.workers, store.locks, lambda lost: recovered.append((lost.id, lease.is_fresh)), monotonic=time)
-    lease.beat()
+    detector = FailureDetector(
+        store.workers, store.locks, lambda lost: recovered.append((lost.id, lease.is_fresh)), monotonic=time
+    )
+    lease.send_heartbeat()
     store.workers.end("removed")
-    guard.run()
+    detector.run()
     assert (recovered, events) == ([], [])
-    lease.beat()
-    guard.run()
+    lease.send_heartbeat()
+    detector.run()
     assert (recovered, events) == ([("removed", False)], ["lost"])
 
 
@@ -132,35 +137,35 @@ def test_the_work_of_a_removed_worker_goes_on_elsewhere_only_when_it_runs_no_mor
 def test_a_removed_worker_that_beats_no_more_is_given_up_after_its_lease(store: Store, state: WorkerState) -> None:
     time, recovered = Time(), list[str]()
     store.workers.add(replace(worker("removed"), state=state))
-    guard = Guard(store.workers, store.locks, lambda lost: recovered.append(lost.id), monotonic=time)
+    detector = FailureDetector(store.workers, store.locks, lambda lost: recovered.append(lost.id), monotonic=time)
     for _ in range(2):
         store.workers.end("removed")
-    guard.run()
+    detector.run()
     time.seconds += TIMES.lease - 0.1
-    guard.run()
+    detector.run()
     assert recovered == []
     time.seconds += 0.1
-    guard.run()
+    detector.run()
     assert recovered == ["removed"]
 
 
 def test_a_worker_that_beat_again_in_time_is_not_given_up(store: Store) -> None:
     store.workers.add(worker("late"))
-    store.workers.beat("late", NOW)
-    assert not store.workers.give_up("late", beats=0)
+    store.workers.count_heartbeat("late", NOW)
+    assert not store.workers.mark_lost("late", beats=0)
     assert store.workers.list()[0].state is WorkerState.ACTIVE
-    assert store.workers.give_up("late", beats=1)
+    assert store.workers.mark_lost("late", beats=1)
 
 
 def test_effects_are_refused_before_the_worker_can_be_given_up(store: Store) -> None:
     time = Time()
     lease = a_lease(store, "slow", time, [])
-    lease.beat()
+    lease.send_heartbeat()
     lease.require()
     time.seconds += TIMES.fence
     with pytest.raises(UnavailableError, match="lost its database"):
         lease.require()
-    lease.beat()
+    lease.send_heartbeat()
     lease.require()
     assert TIMES.fence < TIMES.lease
 
@@ -168,11 +173,11 @@ def test_effects_are_refused_before_the_worker_can_be_given_up(store: Store) -> 
 def test_a_worker_learns_that_it_was_drained_and_that_it_was_given_up(store: Store) -> None:
     events: list[str] = []
     lease = a_lease(store, "one", Time(), events)
-    lease.beat()
+    lease.send_heartbeat()
     store.workers.drain("one")
-    lease.beat()
-    lease.beat()
+    lease.send_heartbeat()
+    lease.send_heartbeat()
     assert events == ["drain"]
-    store.workers.give_up("one")
-    lease.beat()
+    store.workers.mark_lost("one")
+    lease.send_heartbeat()
     assert events == ["drain", "lost"]

@@ -28,7 +28,7 @@ from dockgate.store.records import OutboxKind, Worker
 from dockgate.store.signals import Topic
 from dockgate.workflows.background_tasks import BackgroundTasks, WorkflowRetention
 from dockgate.workflows.engine import APPLICATION_VERSION, Engine
-from dockgate.workflows.leases import DEFAULT_TIMES, IDLE_TIMES, Guard, Lease, LeaseTimes, end_process
+from dockgate.workflows.leases import DEFAULT_TIMES, IDLE_TIMES, FailureDetector, Lease, LeaseTimes, end_process
 from dockgate.workflows.queues import WorkKind
 from dockgate.workflows.reconciler import Reconciler, RepeatedTask, TaskGroup
 from dockgate.workflows.workflows import Workflows, WorkflowStarter, find_labels
@@ -66,8 +66,8 @@ def assemble(
     """Make a server; without its web application it is a worker.
 
     `on_drain` is called when an operator drains this process, `on_lost` when others have taken over its work. While
-    `check` raises UnavailableError, the worker does not beat: others take over its work. `observe` is called before and
-    after each effect, and `read_policy` replaces the policies that images are evaluated by: for tests.
+    `check` raises UnavailableError, the worker sends no heartbeat: others take over its work. `observe` is called
+    before and after each effect, and `read_policy` replaces the policies that images are evaluated by: for tests.
     """
     store, clock = adapters.store, ServerClock(adapters.clock)
     if not store.database.is_shared:
@@ -102,10 +102,10 @@ def assemble(
             store.outbox.release(lost_worker.id)
             server.git_pushes.recover()
 
-        guard = Guard(store.workers, store.locks, recover, engine.requeue_other_versions, lease_times)
+        detector = FailureDetector(store.workers, store.locks, recover, engine.requeue_other_versions, lease_times)
         if WorkKind.UPKEEP in options.queues:
             groups.append(TaskGroup("orphans", [RepeatedTask("orphans", engine.recover_orphans, EXECUTIONS_EVERY)]))
-        groups.append(TaskGroup("workers", [RepeatedTask("workers", guard.run)], is_exclusive=False))
+        groups.append(TaskGroup("workers", [RepeatedTask("workers", detector.run)], is_exclusive=False))
     reconciler = Reconciler(store.locks, options.pause_seconds, groups)
     handlers = _make_outbox_handlers(adapters, options, server.event_targets)
     outbox = OutboxWorker(store.outbox, handlers, effects, adapters.clock, worker.id, options.pause_seconds)

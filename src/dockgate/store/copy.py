@@ -50,7 +50,7 @@ from dockgate.store.statements import is_postgres
 # Rows are read and written in batches of this size. Those with documents and other bytes may have megabytes each.
 BATCH = 500
 BYTES_BATCH = 10
-# Longer than two beats of a worker (`workflows.leases`).
+# Longer than two heartbeats of a worker (`workflows.leases`).
 WATCH_SECONDS = 8.0
 
 
@@ -123,7 +123,7 @@ def open_target(url: str) -> Iterator[Database]:
 
 
 def _require_no_workers(source: Database, watch_seconds: float) -> None:
-    """Raise ConflictError if a worker beats while it is watched."""
+    """Raise ConflictError if a worker sends heartbeats while it is watched."""
 
     def read_beats() -> dict[str, tuple[str, int]]:
         with source.read() as connection:

@@ -311,8 +311,8 @@ class OutboxEntry:
 class WorkerState(StrEnum):
     """The state of a worker.
 
-    DRAINING takes no more work and ends when its present work has ended. ENDING ends at its next beat, and becomes LOST
-    then. LOST was given up: its work goes to others.
+    DRAINING takes no more work and ends when its present work has ended. ENDING ends at its next heartbeat, and becomes
+    LOST then. The work of a LOST one goes to others.
     """
 
     ACTIVE = "Active"

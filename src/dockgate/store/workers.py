@@ -15,7 +15,7 @@ _WORKER = select_as(Worker, workers)
 
 
 class Workers:
-    """The workers table. Only the guard, under its lock, calls `remove`."""
+    """The workers table. Only the failure detector, under its lock, calls `remove`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -35,8 +35,8 @@ class Workers:
             connection.execute(delete(workers).where(workers.c.id == worker.id))
             insert_if_new(connection, workers, make_row(worker))
 
-    def beat(self, worker_id: str, now: str) -> WorkerState:
-        """Count one more beat, and return the worker's state. LOST when it was given up or removed."""
+    def count_heartbeat(self, worker_id: str, now: str) -> WorkerState:
+        """Count one more heartbeat, and return the worker's state: LOST when it was marked lost or removed."""
         change = (
             update(workers)
             .where(workers.c.id == worker_id, workers.c.state != WorkerState.LOST)
@@ -57,14 +57,14 @@ class Workers:
         self._change(worker_id, WorkerState.DRAINING, WorkerState.ACTIVE)
 
     def end(self, worker_id: str) -> None:
-        """Have a worker end at its next beat, and give it up then. NotFoundError if it does not exist."""
+        """Have a worker end at its next heartbeat, and mark it lost then. NotFoundError if it does not exist."""
         for state in (WorkerState.ACTIVE, WorkerState.DRAINING):
             self._change(worker_id, WorkerState.ENDING, state)
 
-    def give_up(self, worker_id: str, beats: int | None = None) -> bool:
-        """Give a worker up, so that its work goes to others.
+    def mark_lost(self, worker_id: str, beats: int | None = None) -> bool:
+        """Mark a worker lost, so that its work goes to others.
 
-        With `beats`, only if it has not counted on since. Returns whether it is given up. NotFoundError if it does not
+        With `beats`, only if it has not counted on since. Returns whether it is lost. NotFoundError if it does not
         exist.
         """
         return self._change(worker_id, WorkerState.LOST, None, beats)

@@ -55,8 +55,8 @@ class Engine:
     """Runs workflows durably. One per process, because dbos has one registry.
 
     dbos's tables are in the store's own database. `worker.id` names the process to dbos: on SQLite it stays the same,
-    and the next process continues what this one left. On Postgres it is new for each process, and the guard sends what
-    is left to others; there, effects need a `lease`.
+    and the next process continues what this one left. On Postgres it is new for each process, and the failure detector
+    sends what is left to others; there, effects need a `lease`.
     """
 
     def __init__(
@@ -217,13 +217,13 @@ class Engine:
     def fence(self) -> None:
         """Wait until this worker may change things: called in a long effect before its last change.
 
-        A worker that was given up meanwhile ends before this returns.
+        A worker that was marked lost meanwhile ends before this returns.
         """
         if self._lease is not None:
             self._lease.wait()
 
     def recover(self, worker_id: str) -> None:
-        """Send the unfinished workflows of a worker that was given up to the queues of others."""
+        """Send the unfinished workflows of a lost worker to the queues of others."""
         # dbos's own call sends them to a queue that every process reads, whether it can do the work or not.
         for status in DBOS.list_workflows(executor_id=worker_id, status="PENDING", load_output=False):
             self._requeue(status)

@@ -1,11 +1,12 @@
-"""The life of a worker: its beat, and the guard that gives up workers which beat no more.
+"""The life of a worker: its heartbeat, and the failure detector that finds workers without one.
 
-A worker counts up its row at every beat. The guard, whichever worker holds its lock, gives up a worker whose count has
-not changed for the time of a lease by the guard's own monotonic clock, and sends its work to others. So a wrong clock
-changes nothing, and no worker is given up because the database was away: the guard counts only while it can read.
+A worker counts up its row at every heartbeat. The failure detector runs in the worker that holds its lock. It marks a
+worker lost whose count has not changed for the time of a lease, by the detector's own monotonic clock, and sends its
+work to others. So a wrong clock changes nothing, and no worker is lost because the database was away: the detector
+counts only while it can read.
 
-A worker runs no effect once its last beat is older than the fence, so it has stopped before it can be given up. One
-that was given up ends at once, as if it had crashed.
+A worker runs no effect once its last heartbeat is older than the fence, so it stops before it can be marked lost. A
+worker that was marked lost ends at once, as if it had crashed.
 """
 
 import logging
@@ -26,23 +27,23 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class LeaseTimes:
-    """The time between the beats of a worker, and the longest silence of one.
+    """The time between the heartbeats of a worker, and the longest time without one.
 
     In seconds, the same at all workers of a database.
     """
 
-    beat: float = 3
+    heartbeat: float = 3
     lease: float = 15
 
     @property
     def fence(self) -> float:
-        """Return how long after its last beat a worker runs effects."""
-        return self.lease - self.beat
+        """Return how long after its last heartbeat a worker runs effects."""
+        return self.lease - self.heartbeat
 
 
 DEFAULT_TIMES = LeaseTimes()
-# On SQLite, where no guard waits for beats: how soon a worker learns that it was drained.
-IDLE_TIMES = LeaseTimes(beat=30, lease=150)
+# On SQLite, where no failure detector runs: how soon a worker learns that it was drained.
+IDLE_TIMES = LeaseTimes(heartbeat=30, lease=150)
 
 
 def end_process() -> None:
@@ -67,9 +68,9 @@ class Lease:
         times: LeaseTimes = DEFAULT_TIMES,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`on_drain` is called once when an operator drains the worker, `on_lost` when it was given up.
+        """`on_drain` is called once when an operator drains the worker, `on_lost` when it was marked lost.
 
-        `check` is called before each beat: while it raises UnavailableError, the worker does not beat.
+        `check` is called before each heartbeat; there is none while it raises UnavailableError.
         """
         self.worker = worker
         self._workers = workers
@@ -79,23 +80,23 @@ class Lease:
         self._check = check
         self._times = times
         self._monotonic = monotonic
-        self._beaten_at = monotonic()
+        self._heartbeat_at = monotonic()
         self._is_draining = False
         self._is_ending = False
         self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._keep_beating, name="lease", daemon=True)
+        self._thread = threading.Thread(target=self._send_heartbeats, name="lease", daemon=True)
 
     def start(self) -> None:
-        """Add the worker, and beat from now on."""
+        """Add the worker, and send heartbeats from now on."""
         self._workers.add(self.worker)
-        self._beaten_at = self._monotonic()
+        self._heartbeat_at = self._monotonic()
         self._thread.start()
 
     def close(self) -> None:
-        """Beat no more, and remove the worker: it has no work left that others should do."""
+        """Send no more heartbeats, and remove the worker: it has no work left that others should do."""
         self._closing.set()
         if self._thread.is_alive():
-            self._thread.join(timeout=self._times.beat + 1)
+            self._thread.join(timeout=self._times.heartbeat + 1)
         try:
             self._workers.remove(self.worker.id)
         except DockgateError as error:
@@ -103,8 +104,8 @@ class Lease:
 
     @property
     def is_fresh(self) -> bool:
-        """Return whether this worker cannot have been given up yet."""
-        return not self._is_ending and self._monotonic() - self._beaten_at < self._times.fence
+        """Return whether this worker cannot have been marked lost yet."""
+        return not self._is_ending and self._monotonic() - self._heartbeat_at < self._times.fence
 
     def require(self) -> None:
         """Raise StoreError unless the lease is fresh: for a request, whose sender can try again."""
@@ -114,16 +115,16 @@ class Lease:
     def wait(self) -> None:
         """Wait until the lease is fresh: for a workflow, which must not end with an error of the network's."""
         while not self.is_fresh:
-            time.sleep(self._times.beat / 10)
+            time.sleep(self._times.heartbeat / 10)
 
-    def beat(self) -> None:
-        """Count one beat, and act on what the row says."""
+    def send_heartbeat(self) -> None:
+        """Count one heartbeat, and act on the state of the row."""
         before = self._monotonic()
         self._check()
-        state = self._workers.beat(self.worker.id, self._clock.now())
+        state = self._workers.count_heartbeat(self.worker.id, self._clock.now())
         if state is WorkerState.ENDING:
             self._is_ending = True  # before others may take over the work: no effect runs from here on
-            self._workers.give_up(self.worker.id)
+            self._workers.mark_lost(self.worker.id)
             state = WorkerState.LOST
         if state is WorkerState.LOST:
             _log.error(
@@ -131,23 +132,23 @@ class Lease:
             )
             self._on_lost()
             return
-        self._beaten_at = before
+        self._heartbeat_at = before
         if state is WorkerState.DRAINING and not self._is_draining:
             self._is_draining = True
             self._on_drain()
 
-    def _keep_beating(self) -> None:
-        while not self._closing.wait(self._times.beat):
+    def _send_heartbeats(self) -> None:
+        while not self._closing.wait(self._times.heartbeat):
             try:
-                self.beat()
+                self.send_heartbeat()
             except DockgateError as error:
                 _log.warning("the worker %s takes no work: %s", self.worker.id, error)
 
 
-class Guard:
-    """Gives up workers that beat no more.
+class FailureDetector:
+    """Marks workers lost that send no heartbeats.
 
-    Every worker runs one; those that do not hold the lock only look on.
+    Every worker runs one; those that do not hold the lock only watch.
     """
 
     def __init__(
@@ -155,43 +156,43 @@ class Guard:
         workers: Workers,
         locks: Locks,
         recover: Callable[[Worker], None],
-        adopt: Callable[[Collection[str]], None] = lambda _: None,
+        requeue_other_versions: Callable[[Collection[str]], None] = lambda _: None,
         times: LeaseTimes = DEFAULT_TIMES,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`recover` sends the work of a worker that was given up to others, `adopt` that of versions other than these.
+        """`recover` sends a lost worker's work to others, `requeue_other_versions` that of versions other than these.
 
         Both may be called again.
         """
         self._workers = workers
         self._locks = locks
         self._recover = recover
-        self._adopt = adopt
+        self._requeue_other_versions = requeue_other_versions
         self._versions: set[str] = set()
         self._lease_seconds = times.lease
         self._monotonic = monotonic
-        # The last count of each worker, and when this guard saw it first.
-        self._seen_beats: dict[str, tuple[int, float]] = {}
+        # The last count of each worker, and when this detector saw it first.
+        self._seen_counts: dict[str, tuple[int, float]] = {}
 
     def run(self) -> None:
-        """Look at every worker once, and give up those whose lease has run out."""
+        """Look at every worker once, and mark those lost whose lease has run out."""
         workers, now = self._workers.list(), self._monotonic()
-        previous = self._seen_beats
-        self._seen_beats = {
+        previous = self._seen_counts
+        self._seen_counts = {
             worker.id: previous[worker.id]
             if previous.get(worker.id, (-1, 0.0))[0] == worker.beats
             else (worker.beats, now)
             for worker in workers
         }
-        silent = [worker for worker in workers if now - self._seen_beats[worker.id][1] >= self._lease_seconds]
+        silent = [worker for worker in workers if now - self._seen_counts[worker.id][1] >= self._lease_seconds]
         lost_workers = [worker for worker in workers if worker.state is WorkerState.LOST]
         versions = {worker.version for worker in workers}
         if not silent and not lost_workers and versions == self._versions:
             return
-        with self._locks.try_hold("guard") as is_guard:
-            if is_guard:
+        with self._locks.try_hold("guard") as has_lock:
+            if has_lock:
                 for worker in silent:
-                    if worker.state is not WorkerState.LOST and self._workers.give_up(worker.id, worker.beats):
+                    if worker.state is not WorkerState.LOST and self._workers.mark_lost(worker.id, worker.beats):
                         _log.warning(
                             "the worker %s on %s sends no heartbeat: other workers take over its work",
                             worker.id,
@@ -201,5 +202,5 @@ class Guard:
                 for worker in lost_workers:
                     self._recover(worker)
                     self._workers.remove(worker.id)
-                self._adopt(versions)
+                self._requeue_other_versions(versions)
                 self._versions = versions

@@ -173,7 +173,7 @@ def test_one_of_several_servers_reads_until_it_ends(store: Store) -> None:
     assert first.run() == ["app-0"]
     assert second.run() == []
     assert first.run(after=1) == ["app-1"]
-    store.workers.give_up(first.worker)
+    store.workers.mark_lost(first.worker)
     assert second.run(after=IDLE_SECONDS) == ["app-2", "app-3"]
     assert first.run(after=1) == []
 

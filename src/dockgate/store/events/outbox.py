@@ -135,7 +135,7 @@ class Outbox:
     def claim(self, kind: OutboxKind, now: str, owner: str, receiver_limit: int, limit: int) -> Sequence[OutboxEntry]:
         """Claim entries that are due for the worker `owner`, and return them.
 
-        A claim ends with the attempt, or when its worker is given up: it has no time, since clocks differ.
+        A claim ends with the attempt, or when its worker is marked lost: it has no time, since clocks differ.
         At most `receiver_limit` entries of one receiver are claimed at a time, by all owners together. The first entry
         of every receiver comes before any receiver's second, the longest due first.
         """
