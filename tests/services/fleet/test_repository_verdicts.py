@@ -21,6 +21,7 @@ from dockgate.shared.digest import compute_digest
 from dockgate.shared.errors import DatabaseError, DeployError
 from dockgate.shared.timestamps import format_time
 from dockgate.store.delivery.followed_images import follow_images
+from dockgate.store.images.image_filter import ImageSort
 from dockgate.store.records import PushedImage
 from dockgate.vulnerabilities.model import AdvisorySnapshot, Coverage, Severity
 from dockgate.web.api.images import read_image_view
@@ -301,6 +302,19 @@ def test_every_repository_shows_policy_counts_and_since_when(promoted: Promoted)
     assert prod.since is not None
     assert prod.since < begin  # the status is older than the second finding
     assert prod.summary.startswith("2 LOW findings")
+
+
+def test_images_are_sorted_by_the_findings_that_count_in_each_repository(promoted: Promoted) -> None:
+    apply(promoted, STRICT, ASSIGNMENT)
+    promoted.publish(Severity.CRITICAL)
+    waiver = Waiver("w1", "ana", "x", package="pkg:deb/debian/app", repository="prod/*", until="2099-01-01")
+    promoted.system.server.waivers.add_waiver(waiver)
+    for _ in range(2):
+        promoted.judge()
+    promoted.system.store.images.add_push(PushedImage("prod/app", "2", IMAGE, promoted.now()))
+    images = promoted.system.server.image_search.list_images(ImageQuery(sort=ImageSort.SEVERITY)).images
+    counts = [(image.repository, (image.counts or {})["CRITICAL"]) for image in images]
+    assert counts == [("dev/app", 1), ("prod/app", 0), ("prod/app", 0)]
 
 
 def test_a_summary_names_no_reasons_of_a_former_verdict(promoted: Promoted) -> None:

@@ -108,6 +108,12 @@ class Verdicts:
             "summary": verdict.summary,
             "waived": count_waived(verdict.platform_verdicts),
             "judged_at": verdict.inputs.now,
+            **{
+                severity.value.lower(): max(
+                    (each.counts.get(severity, 0) for each in verdict.platform_verdicts), default=0
+                )
+                for severity in Severity
+            },
         }
 
         def write(connection: Connection) -> tuple[Verdict, str]:

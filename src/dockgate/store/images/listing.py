@@ -88,9 +88,24 @@ _NEWEST_VERDICT = (
     .limit(1)
     .scalar_subquery()
 )
+# The findings of the place: of the fleet's verdict where the image was read, elsewhere of the newest verdict there.
+_COUNTS_OF_PLACE = [
+    case(
+        (_TAGS.repository == _IMAGES.repository, count),
+        else_=func.coalesce(
+            select(verdicts.c[count.name])
+            .where(verdicts.c.image == _TAGS.digest, verdicts.c.repository == _TAGS.repository)
+            .order_by(verdicts.c.seq.desc())
+            .limit(1)
+            .scalar_subquery(),
+            count,
+        ),
+    )
+    for count in _COUNTS
+]
 _SORTS: dict[ImageSort, tuple[ColumnElement[Any], ...]] = {
     ImageSort.PUSHED: (_TAGS.pushed_at, _TAGS.id),
-    ImageSort.SEVERITY: (*(func.coalesce(count, -1) for count in _COUNTS[:4]), _TAGS.id),
+    ImageSort.SEVERITY: (*(func.coalesce(count, -1) for count in _COUNTS_OF_PLACE[:4]), _TAGS.id),
     ImageSort.NAME: (_TAGS.repository, _TAGS.tag, _TAGS.id),
 }
 

@@ -126,6 +126,7 @@ fetched_statements = Table(
     Column("envelopes", LargeBinary, nullable=False),
 )
 
+# The counts are the most findings of any platform, by severity: lists of images are sorted by them.
 verdicts = Table(
     "verdicts",
     metadata,
@@ -140,6 +141,7 @@ verdicts = Table(
     define_optional_text("waived"),
     define_text("judged_at"),
     Column("link_revocations", Integer, nullable=False, default=0),
+    *(Column(severity.value.lower(), Integer, nullable=False) for severity in Severity),
 )
 Index(None, verdicts.c.image, verdicts.c.seq)
 
