@@ -122,7 +122,7 @@ def waiting(name: str, limit: int, sort: str, output_format: str) -> None:
 @make_sort_option("-position", "position")
 @format_option
 def deadletters(name: str, limit: int, sort: str, output_format: str) -> None:
-    """List messages to the target NAME that were given up."""
+    """List the dead letters of the target NAME: messages that were not accepted."""
     answer = Client().get_all("targets", name, "dead-letters", maximum=limit, sort=sort)
     rows = (
         (
@@ -143,7 +143,7 @@ def deadletters(name: str, limit: int, sort: str, output_format: str) -> None:
 @click.option("--all", "is_all", is_flag=True, help="Send all of them again.")
 @format_option
 def redeliver(name: str, keys: tuple[str, ...], is_all: bool, output_format: str) -> None:
-    """Send messages again that were given up.
+    """Send dead letters again.
 
     KEY is a dead letter of the target NAME, as `dockgate target deadletters` lists it.
     """

@@ -287,9 +287,9 @@ class OutboxEntry:
 
     `receiver` is the host and port of a webhook, the name of a target, or an image's registry. `image` is the digest
     that the entry is about, if any. `due_since` is when the first attempt was due, `next_at` when the next is: None
-    before that, when it is done (`done_at`, with a `result`), and when it was given up. `attempts` counts failures.
-    `claimed_by` is the worker that sends it now. Entries with the same `subject` and receiver are sent in the order of
-    their `position`, each when the one before is done or given up.
+    before that, when it is done (`done_at`, with a `result`), and when it became a dead letter. `attempts` counts
+    failures. `claimed_by` is the worker that sends it now. Entries with the same `subject` and receiver are sent in the
+    order of their `position`, each when the one before is done or dead-lettered.
     """
 
     kind: OutboxKind

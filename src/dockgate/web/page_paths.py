@@ -74,6 +74,6 @@ def find_subject_path(subject: str) -> str | None:
 
 
 def make_approval_path(approval_id: str) -> str:
-    """The page where people decide on an approval: its execution, or its own for a pipeline elsewhere."""
+    """The page where people decide on an approval: its execution, or its own for an external pipeline."""
     action = ApprovalId(approval_id).action
     return f"/executions/{action.execution}" if action else f"/approvals/{approval_id}"

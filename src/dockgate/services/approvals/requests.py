@@ -1,4 +1,4 @@
-"""Requests for an approval: by an approval action of our own pipelines, or by a pipeline elsewhere."""
+"""Requests for an approval: by an approval action of our own pipelines, or by an external pipeline."""
 
 import secrets
 from collections.abc import Callable
@@ -113,7 +113,7 @@ class ApprovalRequests:
             )
         return repositories[0]
 
-    # --- by pipelines elsewhere -----------------------------------------------------------------------------------
+    # --- by external pipelines -------------------------------------------------------------------------------------
 
     def request_external(self, request: ApprovalRequest, requester: Principal) -> Approval:
         """Return the approval for a request from outside: the same for each repetition by the same requester.

@@ -60,7 +60,7 @@ class ApprovalSettler:
     def continue_execution(self, approval_id: str) -> None:
         """Continue the execution that waited on the approval.
 
-        Pipelines elsewhere read the answer, or get it by callback.
+        External pipelines read the answer, or get it by callback.
         """
         if action := ApprovalId(approval_id).action:
             self.starter.continue_execution(action.execution)

@@ -14,7 +14,7 @@ from dockgate.store import Store
 from dockgate.store.fleet.records import FleetImage, FleetVerdict, VerdictChange
 from dockgate.vulnerabilities.model import Severity
 
-# A verdict changes because of a finding that is news for so long at most, or of a waiver that ended since.
+# A verdict changes because of a finding that has been new for so long at most, or of a waiver that ended since.
 RECENT = timedelta(hours=1)
 _SEVERITIES = list(Severity)
 

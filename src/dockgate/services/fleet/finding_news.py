@@ -1,9 +1,9 @@
 """Events of findings that became known, or worse, in images that are kept.
 
-A change of the advisories records which findings are news (`store.fleet.changes`). After the verdicts are renewed, the
-images that have them get their events: `Inspector2 Finding` in the shape of AWS, and `finding.exploited` where KEV
-lists a vulnerability and no other status says so. Their ids are derived from image and finding, so that a finding that
-comes and goes has one event, and their number is bounded.
+A change of the advisories records which findings are new or worse (`store.fleet.changes`). After the verdicts are
+renewed, the images that have them get their events: `Inspector2 Finding` in the shape of AWS, and `finding.exploited`
+where KEV lists a vulnerability and no other status says so. Their ids are derived from image and finding, so that a
+finding that comes and goes has one event, and their number is bounded.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -37,7 +37,7 @@ FINDINGS_LIMIT, FINDINGS_TOGETHER, IMAGES_LIMIT = 1_000, 50, 1_000
 
 @dataclass(frozen=True, slots=True)
 class _News:
-    """A finding that is news, and since when. `opened_at` is when the index first had it."""
+    """A finding that is new or worse, and since when. `opened_at` is when the index first had it."""
 
     news: FindingNews
     finding: Finding
@@ -53,7 +53,7 @@ class _News:
 
 @dataclass(slots=True)
 class NewsEvents:
-    """Makes the events of findings that are news."""
+    """Makes the events of findings that are new or worse."""
 
     store: Store
     selection: PolicySelection

@@ -57,7 +57,7 @@ class TargetStatus:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A message that was given up.
+    """A message that could not be sent.
 
     `position` is the number of its event, `error` why the last attempt failed.
     """
@@ -206,7 +206,7 @@ class EventTargets:
     def list_dead_letters(
         self, name: str, limit: int = 100, after: tuple[int, str] | None = None, *, is_newest_first: bool = True
     ) -> list[DeadLetter]:
-        """The messages of a target that were given up, by position, after the one of this position and key."""
+        """The dead letters of a target by position, after the one of this position and key."""
         self.read_status(name)
         entries = self._store.outbox.list_dead_letters(
             OutboxKind.EVENT, name, limit, after, is_newest_first=is_newest_first
@@ -222,13 +222,13 @@ class EventTargets:
         return [_make_waiting_message(entry, paused_until) for entry in entries]
 
     def redeliver(self, name: str, keys: Sequence[str] | None = None) -> int:
-        """Send messages again that were given up: those with these keys, or all. Returns how many."""
+        """Send dead letters again: those with these keys, or all. Returns how many."""
         self.read_status(name)
         self._store.event_receivers.resume(name)
         return self._store.outbox.redeliver(OutboxKind.EVENT, name, self._clock.now(), keys)
 
     def trim(self) -> None:
-        """Keep what waits and what was given up within the limits."""
+        """Keep the waiting messages and the dead letters within the limits."""
         overdue = format_time(self._clock() - timedelta(seconds=OUTBOX_RETRIES.give_up_after or 0))
         reason = f"given up: older than a day, or more than {WAITING_LIMIT} messages waited"
         self._store.event_receivers.trim(WAITING_LIMIT, DEAD_LIMIT, overdue, reason)

@@ -48,7 +48,10 @@ class OutboxHandler(Protocol):
 
 
 class OutboxWorker:
-    """Sends entries in the background, until they are done or given up. Entries without a handler wait."""
+    """Sends entries in the background until they are done or dead-lettered.
+
+    Entries without a handler wait.
+    """
 
     def __init__(
         self,

@@ -101,7 +101,7 @@ _NEXT_ENTRIES = _select_next_entries()
 
 
 class Outbox:
-    """Entries to send, at least once each. An entry that is done, or was given up, is never due again.
+    """Entries to send, at least once each. An entry that is done, or dead-lettered, is never due again.
 
     Who sends an entry claims it first, so that no two servers send one at the same time.
     """
@@ -218,7 +218,7 @@ class Outbox:
         *,
         is_newest_first: bool = True,
     ) -> Sequence[OutboxEntry]:
-        """Entries that were given up, by position; `after` are position and key of the entry to continue from."""
+        """Dead-lettered entries by position; `after` are position and key of the entry to continue from."""
         return self._list_by_position(kind, receiver, _IS_DEAD, limit, after, is_newest_first=is_newest_first)
 
     def list_waiting(
@@ -230,7 +230,7 @@ class Outbox:
         *,
         is_newest_first: bool = False,
     ) -> Sequence[OutboxEntry]:
-        """Entries that wait for an attempt, as `list_dead_letters` lists those that were given up."""
+        """Entries that wait for an attempt, as `list_dead_letters` lists the others."""
         is_waiting = (outbox.c.next_at.is_not(None),)
         return self._list_by_position(kind, receiver, is_waiting, limit, after, is_newest_first=is_newest_first)
 
@@ -252,7 +252,7 @@ class Outbox:
             return [OutboxEntry(**row) for row in connection.execute(query).mappings()]
 
     def redeliver(self, kind: OutboxKind, receiver: str, now: str, keys: Sequence[str] | None = None) -> int:
-        """Make entries due that were given up, those with these keys or all. Returns how many."""
+        """Make dead letters due again, those with these keys or all. Returns how many."""
         conditions = [outbox.c.kind == kind, outbox.c.receiver == receiver, *_IS_DEAD]
         if keys is not None:
             conditions.append(outbox.c.key.in_(keys))

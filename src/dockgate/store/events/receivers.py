@@ -23,8 +23,8 @@ class ReceiverState:
     """The health of a receiver. `failures` are those in a row; it gets nothing before `paused_until`.
 
     It wants no more since `gone_at`. `last_error` is of the last entry, failed or refused.
-    `given_up` counts entries that were given up because too many waited, `deleted` those that were deleted because too
-    many were given up.
+    `given_up` counts entries that became dead letters because too many waited, `deleted` the dead letters that were
+    deleted because there were too many.
     """
 
     kind: OutboxKind
@@ -40,7 +40,7 @@ class ReceiverState:
 
 @dataclass(frozen=True, slots=True)
 class QueueLength:
-    """The number of entries that wait for a receiver, and of those given up."""
+    """The number of entries that wait for a receiver, and of its dead letters."""
 
     waiting: int = 0
     dead: int = 0

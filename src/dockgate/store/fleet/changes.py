@@ -42,7 +42,7 @@ _FORGET = delete(fleet_news).where(
 
 
 class FindingNews(NamedTuple):
-    """A finding (component and vulnerability, by their ids) that is news, and since when."""
+    """A finding (component and vulnerability, by their ids) that is new or worse, and since when."""
 
     component: int
     vulnerability: int
@@ -98,7 +98,7 @@ class FleetChanges:
         return {digest: _list_worst_vulnerabilities(vulnerabilities) for digest, vulnerabilities in by_image.items()}
 
     def list_unannounced_findings(self) -> list[FindingNews]:
-        """The findings that are news and have no events yet."""
+        """The new and worse findings that have no events yet."""
         with self._database.read() as connection:
             return [FindingNews(*row) for row in connection.execute(_UNANNOUNCED_NEWS)]
 
@@ -165,7 +165,7 @@ def record_news(
     """Record the findings that are new or worse after these changes.
 
     `exploited_ids` are the vulnerabilities that KEV lists since. With `should_announce`, their images get events,
-    however long that takes; other news are forgotten after NEWS_KEPT.
+    however long that takes; other new findings are forgotten after NEWS_KEPT.
     """
     news = {(component, vulnerability): (kind, rank) for component, vulnerability, kind, rank in _select_news(changes)}
     for part in split_into_batches(sorted(exploited_ids)):

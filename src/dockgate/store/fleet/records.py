@@ -166,7 +166,7 @@ class Change(NamedTuple):
 
 
 class NewsKind(StrEnum):
-    """In what a finding is news."""
+    """Why a finding is announced: it is new, worse or exploited."""
 
     NEW = "new"
     # It has a worse severity than before.

@@ -223,12 +223,12 @@ def list_dead_letters(
     paging: PagingDependency,
     sort: DeadLetterSort = "-position",
 ) -> list[DeadLetter]:
-    """List messages that were given up, a page at a time, by the number of their event."""
+    """List dead letters, a page at a time, by the number of their event."""
     return paging.list_entries(read_dead_letter_page(name, server, paging.make_query(sort)))
 
 
 def read_dead_letter_page(name: str, server: WebServices, query: PageQuery) -> Page[DeadLetter]:
-    """A page of the messages to a target that were given up."""
+    """A page of the dead letters of a target."""
 
     def read(after: tuple[int, str] | None, limit: int, is_newest_first: bool) -> Sequence[DeadLetter]:
         return server.event_targets.list_dead_letters(name, limit, after, is_newest_first=is_newest_first)
@@ -240,7 +240,7 @@ def read_dead_letter_page(name: str, server: WebServices, query: PageQuery) -> P
 def redeliver_messages(
     name: str, body: Redelivery, caller: api.Administrator, server: api.ServerDependency
 ) -> Redelivered:
-    """Send messages again that were given up."""
+    """Send dead letters again."""
     count = server.event_targets.redeliver(name, body.keys)
     note_change(f"{count} sent again")
     return Redelivered(count)

@@ -178,7 +178,7 @@ EMPTY_STATES: dict[str, EmptyState] = {
     "dead-letters": EmptyState(
         "Dead letters of a target",
         "Every message was accepted, or still waits.",
-        "Messages that were given up are listed here, to be sent again.",
+        "Dead letters are listed here, to be sent again.",
     ),
     "people": EmptyState(
         "People",

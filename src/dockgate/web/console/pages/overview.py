@@ -197,7 +197,7 @@ def list_own_ending_waivers(caller: Caller, waivers: Sequence[WaiverRecord], now
 
 
 def _list_undelivered(server: WebServices, caller: Caller) -> Iterator[QueueItem]:
-    """Targets that accept no messages, and other kinds of deliveries of which some were given up."""
+    """Targets that accept no messages, and other kinds of deliveries with dead letters."""
     can_see = caller.can(Permission.ACCEPT) and not caller.is_limited
     failing_entries = server.store.outbox.list_failing(MAX_ROWS) if can_see else ()
     if any(entry.kind is OutboxKind.EVENT for entry in failing_entries):
@@ -212,7 +212,7 @@ def _list_undelivered(server: WebServices, caller: Caller) -> Iterator[QueueItem
 
 
 def _list_failing_targets(server: WebServices) -> Iterator[QueueItem]:
-    """Targets that fail, or of which messages were given up."""
+    """Targets that fail, or have dead letters."""
     for status in server.event_targets.list_statuses():
         if status.is_failing or status.gone_at or status.dead:
             counts = f"{format_count(status.waiting, 'message')} waiting, {format_count(status.dead, 'dead letter')}."
