@@ -21,10 +21,10 @@ from dockgate.services.durable_effects import EffectKind, Effects
 from dockgate.services.error_isolation import run_for_each
 from dockgate.services.fleet.change_events import ChangeEvents
 from dockgate.services.fleet.contents import FleetContents, FleetFacts
-from dockgate.services.fleet.finding_news import NewsEvents
 from dockgate.services.fleet.fixed_waivers import FixedWaivers
 from dockgate.services.fleet.index import NO_LIMIT, FleetIndex
 from dockgate.services.fleet.judging import FleetJudging, JudgedImage
+from dockgate.services.fleet.new_finding_events import NewFindingEvents
 from dockgate.services.images.unused_images import find_unused_images
 from dockgate.services.images.watched_images import WatchedImages
 from dockgate.services.policies.selection import PolicySelection, UsablePolicy
@@ -134,7 +134,7 @@ class VerdictRenewal:
     def _announce_findings(self) -> None:
         """Record the events of findings that are new or worse. Those of verdicts are there: these name them, too."""
         if news := self.store.fleet_changes.list_unannounced_findings():
-            makes = NewsEvents(self.store, self.selection, self.watched_images, self.fleet_judging, self.clock)
+            makes = NewFindingEvents(self.store, self.selection, self.watched_images, self.fleet_judging, self.clock)
             self.effects.run(EffectKind.RENEW, self.store.fleet_changes.record_announced, news, makes.make(news))
 
     def _record_unjudged(self) -> None:

@@ -10,7 +10,7 @@ from dockgate.events.envelope import NewEvent
 from dockgate.shared.timestamps import compute_latest_time, format_time, shift_time, to_datetime
 from dockgate.store.engine import Database
 from dockgate.store.events.log import append_events
-from dockgate.store.fleet.records import Change, NewsKind
+from dockgate.store.fleet.records import Change, NewFindingKind
 from dockgate.store.queries import is_one_of_numbers, split_into_batches
 from dockgate.store.schema.fleet import (
     fleet_bundle_components,
@@ -41,7 +41,7 @@ _FORGET = delete(fleet_news).where(
 )
 
 
-class FindingNews(NamedTuple):
+class NewFinding(NamedTuple):
     """A finding (component and vulnerability, by their ids) that is new or worse, and since when."""
 
     component: int
@@ -97,10 +97,10 @@ class FleetChanges:
                     by_image.setdefault(digest, set()).update(by_component[component])
         return {digest: _list_worst_vulnerabilities(vulnerabilities) for digest, vulnerabilities in by_image.items()}
 
-    def list_unannounced_findings(self) -> list[FindingNews]:
+    def list_unannounced_findings(self) -> list[NewFinding]:
         """The new and worse findings that have no events yet."""
         with self._database.read() as connection:
-            return [FindingNews(*row) for row in connection.execute(_UNANNOUNCED_NEWS)]
+            return [NewFinding(*row) for row in connection.execute(_UNANNOUNCED_NEWS)]
 
     def find_images_with(self, components: Collection[int]) -> list[str]:
         """The digests of the images that are not gone and hold one of these components."""
@@ -143,7 +143,7 @@ class FleetChanges:
                     of_repository += [tag] if tag else []
         return tags_by_image
 
-    def record_announced(self, news: Sequence[FindingNews], events: Sequence[NewEvent]) -> None:
+    def record_announced(self, news: Sequence[NewFinding], events: Sequence[NewEvent]) -> None:
         """Record the events of these findings, in one transaction.
 
         Those of another change of the advisories, which another process may have recorded meanwhile, have none yet.
@@ -173,7 +173,7 @@ def record_news(
         for component, vulnerability in connection.execute(
             select(fleet_findings.c.component, fleet_findings.c.vulnerability).where(is_in_part)
         ):
-            kind, _ = news.get((component, vulnerability), (NewsKind.EXPLOITED, 0))
+            kind, _ = news.get((component, vulnerability), (NewFindingKind.EXPLOITED, 0))
             news[component, vulnerability] = kind, -1
     worst_news = sorted(news, key=lambda pair: (news[pair][1], pair))[:NEWS_LIMIT]
     if not worst_news:
@@ -187,15 +187,15 @@ def record_news(
     insert_all_new(connection, fleet_news, rows)
 
 
-def _select_news(changes: Sequence[Change]) -> Iterator[tuple[int, int, NewsKind, int]]:
+def _select_news(changes: Sequence[Change]) -> Iterator[tuple[int, int, NewFindingKind, int]]:
     """The findings that are new or worse, with the rank of their severities: 0 is the worst."""
     for change in changes:
         if change.after is not None:
             rank = _RANKS[change.after.severity]
             if change.before is None:
-                yield change.component, change.vulnerability, NewsKind.NEW, rank
+                yield change.component, change.vulnerability, NewFindingKind.NEW, rank
             elif rank < _RANKS[change.before.severity]:
-                yield change.component, change.vulnerability, NewsKind.WORSE, rank
+                yield change.component, change.vulnerability, NewFindingKind.WORSE, rank
 
 
 def _list_worst_vulnerabilities(vulnerabilities: Collection[tuple[bool, int, str]]) -> list[dict[str, str]]:

@@ -165,7 +165,7 @@ class Change(NamedTuple):
     after: ComponentFinding | None
 
 
-class NewsKind(StrEnum):
+class NewFindingKind(StrEnum):
     """Why a finding is announced: it is new, worse or exploited."""
 
     NEW = "new"

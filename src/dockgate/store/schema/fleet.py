@@ -124,7 +124,7 @@ fleet_past_findings = Table(
 Index(None, fleet_past_findings.c.vulnerability)
 
 # Findings that are new or have become worse, for a day: they say why verdicts change. `kind` is a word of
-# `fleet.records.NewsKind`. `announced` is false until the events of the images that have it are written.
+# `fleet.records.NewFindingKind`. `announced` is false until the events of the images that have it are written.
 fleet_news = Table(
     "fleet_news",
     metadata,

@@ -25,8 +25,8 @@ from dockgate.services.images.watched_images import WatchedImages
 from dockgate.services.policies.selection import PolicySelection
 from dockgate.shared.timestamps import compute_latest_time
 from dockgate.store import Store
-from dockgate.store.fleet.changes import VULNERABILITIES_LIMIT, ComponentOccurrence, FindingNews
-from dockgate.store.fleet.records import NewsKind
+from dockgate.store.fleet.changes import VULNERABILITIES_LIMIT, ComponentOccurrence, NewFinding
+from dockgate.store.fleet.records import NewFindingKind
 from dockgate.vulnerabilities.model import Finding, Matches, Severity
 
 # Events of one change of the advisories: those of the worst findings.
@@ -39,20 +39,20 @@ FINDINGS_LIMIT, FINDINGS_TOGETHER, IMAGES_LIMIT = 1_000, 50, 1_000
 class _News:
     """A finding that is new or worse, and since when. `opened_at` is when the index first had it."""
 
-    news: FindingNews
+    news: NewFinding
     finding: Finding
     opened_at: str
 
     @property
     def change(self) -> str | None:
         """The change of it, None if it is new."""
-        if self.news.kind == NewsKind.WORSE:
+        if self.news.kind == NewFindingKind.WORSE:
             return self.finding.severity.value
-        return "exploited" if self.news.kind == NewsKind.EXPLOITED else None
+        return "exploited" if self.news.kind == NewFindingKind.EXPLOITED else None
 
 
 @dataclass(slots=True)
-class NewsEvents:
+class NewFindingEvents:
     """Makes the events of findings that are new or worse."""
 
     store: Store
@@ -64,7 +64,7 @@ class NewsEvents:
     _policies: dict[str, str] = field(default_factory=dict, init=False)
     _waivers: dict[str, tuple[Policy, FleetWaivers]] = field(default_factory=dict, init=False)
 
-    def make(self, news: Sequence[FindingNews]) -> list[NewEvent]:
+    def make(self, news: Sequence[NewFinding]) -> list[NewEvent]:
         """The events of the worst of these findings, in the images that are watched and used."""
         events: list[NewEvent] = []
         findings = self._select_bad_findings(news)[:FINDINGS_LIMIT]
@@ -74,7 +74,7 @@ class NewsEvents:
             events += self._make_events(findings[start : start + FINDINGS_TOGETHER])
         return events[:EVENTS_LIMIT]
 
-    def _select_bad_findings(self, news: Sequence[FindingNews]) -> list[_News]:
+    def _select_bad_findings(self, news: Sequence[NewFinding]) -> list[_News]:
         """Return those of the findings that have events, the worst first."""
         by_finding = {(entry.component, entry.vulnerability): entry for entry in news}
         vulnerabilities = self.store.fleet_findings.list_vulnerabilities({entry.vulnerability for entry in news})
@@ -138,7 +138,7 @@ class NewsEvents:
                 time=now,
                 change=entry.change,
             )
-            if finding.exploited and entry.news.kind != NewsKind.WORSE and not is_waived:
+            if finding.exploited and entry.news.kind != NewFindingKind.WORSE and not is_waived:
                 severities.setdefault(finding.id, finding.severity.value)
         since = min(entry.news.at for entry, _ in of_image)
         if severities and self._has_same_status(of_image[0][1].image, repository, since):
