@@ -7,6 +7,7 @@ from typing import NamedTuple
 from dockgate.gate.model import Status
 from dockgate.services.images.place_verdicts import Place, read_place_verdicts
 from dockgate.services.images.watched_images import WatchedImages
+from dockgate.services.policies.selection import SplitRepositories
 from dockgate.store import Store
 from dockgate.store.exposure.records import MatchingImage
 
@@ -42,15 +43,15 @@ def read_image_statuses(
         run_in.setdefault(digest, set()).add(repository)
     repositories = {number: image.places | run_in.get(image.digest, set()) for number, image in images.items()}
     all_names = frozenset().union(*repositories.values())
-    conflicts = watched_images.selection.find_conflicts(all_names)
+    split_names = watched_images.selection.split_repositories(all_names)
     elsewhere = {
         number: names
         for number, names in repositories.items()
-        if names - {images[number].repository} or not conflicts.keys().isdisjoint(names)
+        if names - {images[number].repository} or not split_names[0].keys().isdisjoint(names)
     }
     statuses = {number: ImageStatus(image.status, frozenset({image.repository})) for number, image in images.items()}
     if elsewhere:
-        statuses |= _judge_elsewhere(store, watched_images, now, images, elsewhere, running_digests)
+        statuses |= _judge_elsewhere(store, watched_images, now, images, elsewhere, running_digests, split_names)
     return statuses
 
 
@@ -61,6 +62,7 @@ def _judge_elsewhere(
     images: Mapping[int, MatchingImage],
     by_image: Mapping[int, Collection[str]],
     running_digests: Collection[str],
+    split_names: SplitRepositories,
 ) -> dict[int, ImageStatus]:
     """Return the status of each image in these repositories: Undetermined where its policy is not clear."""
     places = {
@@ -68,7 +70,7 @@ def _judge_elsewhere(
         for number, repositories in by_image.items()
         for repository in repositories
     }
-    watches = watched_images.read_watches(places, running_digests)
+    watches = watched_images.read_watches(places, running_digests, split_names)
     verdicts = read_place_verdicts(store, now, places, watches, {})
     if other_digests := {place[1] for place in places if not verdicts.has_fleet_verdict(place, *places[place])}:
         verdicts = replace(verdicts, records=store.verdicts.list_newest_of_places(other_digests))

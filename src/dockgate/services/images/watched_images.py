@@ -12,7 +12,7 @@ from dockgate.gate.policy_choice import DEFAULT_POLICY, PolicyAssignment, Watch,
 from dockgate.gate.watch import ImageUse, WatchState, compute_watch_state
 from dockgate.services.clock import ServerClock
 from dockgate.services.error_isolation import run_for_each
-from dockgate.services.policies.selection import PolicySelection
+from dockgate.services.policies.selection import PolicySelection, SplitRepositories
 from dockgate.services.verdicts.case_builder import find_running_image
 from dockgate.shared.errors import DockgateError
 from dockgate.store import Store
@@ -82,13 +82,17 @@ class WatchedImages:
         ]
 
     def read_watches(
-        self, places: Collection[tuple[str, str]], running_digests: Collection[str] | None = None
+        self,
+        places: Collection[tuple[str, str]],
+        running_digests: Collection[str] | None = None,
+        split_names: SplitRepositories | None = None,
     ) -> Mapping[tuple[str, str], WatchedRepository]:
         """Return the watch of each image in its repository, by repository and digest.
 
-        `running_digests` are the images that services run, None to read them.
+        `running_digests` are the images that services run, `split_names` the repositories; None to read them.
         """
-        conflicts, assignments = self.selection.split_repositories({repository for repository, _ in places})
+        names = {repository for repository, _ in places}
+        conflicts, assignments = split_names or self.selection.split_repositories(names)
         clear_places = [place for place in places if place[0] not in conflicts]
         states = self._read_states(clear_places, assignments, running_digests)
         return {

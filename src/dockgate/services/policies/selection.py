@@ -27,6 +27,9 @@ from dockgate.shared.digest import compute_digest
 from dockgate.shared.errors import DefinitionError, DeniedError, NotFoundError
 from dockgate.store import Store
 
+# Why some repositories have no clear assignment, and the assignments of the others.
+SplitRepositories = tuple[Mapping[str, str], Mapping[str, PolicyAssignment | None]]
+
 _log = logging.getLogger(__name__)
 
 # The file at the root of a source with which a repository requires more than the server's policy.
@@ -106,9 +109,7 @@ class PolicySelection:
             _log.warning("images of %s are not judged: %s", repository, reason)
         return assignments
 
-    def split_repositories(
-        self, repositories: Collection[str]
-    ) -> tuple[Mapping[str, str], Mapping[str, PolicyAssignment | None]]:
+    def split_repositories(self, repositories: Collection[str]) -> SplitRepositories:
         """Return `find_conflicts` of the repositories, and the assignments of those that it does not name."""
         assignments = self._list_assignments()
         conflicts = find_conflicts(assignments, repositories)
