@@ -41,19 +41,22 @@ class FailingCaseBuilder(CaseBuilder):
 
 @dataclass
 class Feeds(AdvisoryDatabase):
-    """An advisory database that can be missing, and whose feeds can be old."""
+    """An advisory database that can be missing, and whose feeds can be old or missing."""
 
     checked_at: str = ""
+    missing_feeds: frozenset[str] = frozenset()
     is_missing: bool = False
 
     @property
     def digest(self) -> str:
         """As in a real database, the time of the last check is part of it."""
-        return compute_digest(f"{super().digest} {self.checked_at}".encode())
+        return compute_digest(f"{super().digest} {self.checked_at} {sorted(self.missing_feeds)}".encode())
 
     def list_coverage(self) -> Sequence[Coverage]:
         return tuple(
-            replace(entry, checked_at=self.checked_at or entry.checked_at) for entry in super().list_coverage()
+            replace(entry, checked_at=self.checked_at or entry.checked_at)
+            for entry in super().list_coverage()
+            if entry.ecosystem not in self.missing_feeds
         )
 
     def __call__(self) -> "Feeds":

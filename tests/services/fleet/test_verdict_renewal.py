@@ -106,6 +106,32 @@ def test_an_advisory_renews_what_it_touches_with_one_event_each(fleet: Fleet, is
     assert fleet.agree()
 
 
+@pytest.mark.parametrize("is_known", [True, False], ids=["what changed is known", "it is not known"])
+def test_an_advisory_that_names_no_version_renews_verdicts_when_it_comes_and_goes(fleet: Fleet, is_known: bool) -> None:
+    fleet.verdict_renewal.renew()
+    fleet.publish("web")
+    unclear = replace(fleet.feeds.advisories.pop(), ranges=())
+    fleet.changed = AdvisoryChanges(keys=frozenset({("Debian:13", "web")})) if is_known else None
+    for advisories, status in (([unclear], "Undetermined"), ([], "Approved"), ([unclear], "Undetermined")):
+        fleet.feeds.advisories = advisories
+        fleet.verdict_renewal.renew()
+        assert fleet.verdicts() == {"web": status, "api": "Approved", "job": "Approved"}
+        assert fleet.agree()
+
+
+@pytest.mark.parametrize("is_known", [True, False], ids=["what changed is known", "it is not known"])
+@pytest.mark.parametrize("feed", ["Debian:13", "kev"])
+def test_a_feed_that_ends_or_begins_renews_the_verdicts_that_need_it(fleet: Fleet, feed: str, is_known: bool) -> None:
+    fleet.publish("shared", Severity.LOW)
+    fleet.verdict_renewal.renew()
+    fleet.changed = AdvisoryChanges(ecosystems=frozenset({feed})) if is_known else None
+    for missing_feeds, status in (({feed}, "Undetermined"), ((), "Approved")):
+        fleet.feeds.missing_feeds = frozenset(missing_feeds)
+        fleet.verdict_renewal.renew()
+        assert fleet.verdicts() == dict.fromkeys(NAMES, status)
+        assert fleet.agree()
+
+
 def test_a_changed_verdict_names_the_vulnerabilities_that_are_new(fleet: Fleet) -> None:
     fleet.publish("api", Severity.LOW)
     fleet.verdict_renewal.renew()

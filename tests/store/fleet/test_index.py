@@ -151,11 +151,11 @@ def test_findings_of_a_newer_database_replace_the_others(store: Store) -> None:
     fixed = replace(FINDING, fixed="2.0")
     assert record([match_result(store, fixed)], {}, NEWER, SOURCE, LATER) == (
         [Change(first.component, first.vulnerability, first, first._replace(fixed="2.0"))],
-        [],
+        set(),
     )
-    assert record([match_result(store, fixed)], {}, SOURCE, NEWER, LATER) == ([], [])
+    assert record([match_result(store, fixed)], {}, SOURCE, NEWER, LATER) == ([], set())
     ended = Change(first.component, first.vulnerability, first._replace(fixed="2.0"), None)
-    assert record([match_result(store)], {}, NEWER, SOURCE, LATER) == ([ended], [])
+    assert record([match_result(store)], {}, NEWER, SOURCE, LATER) == ([ended], set())
     assert list(store.fleet_findings.iterate_findings()) == []
     assert store.fleet_findings.find_source() == NEWER
 
@@ -166,8 +166,8 @@ def test_kev_and_epss_change_no_finding(store: Store) -> None:
     store.fleet_findings.record_new([match_result(store, FINDING)], SOURCE, NOW)
     ((number, vulnerability),) = store.fleet_findings.list_vulnerabilities().items()
     newer = vulnerability._replace(epss=0.75)
-    assert store.fleet_findings.record_all([], {number: newer}, NEWER, SOURCE, LATER) == ([], [ids(store)[FLASK]])
-    assert store.fleet_findings.record_all([], {number: newer}, SOURCE, NEWER, LATER) == ([], [])
+    assert store.fleet_findings.record_all([], {number: newer}, NEWER, SOURCE, LATER) == ([], {ids(store)[FLASK]})
+    assert store.fleet_findings.record_all([], {number: newer}, SOURCE, NEWER, LATER) == ([], set())
     assert store.fleet_findings.list_vulnerabilities() == {number: newer}
 
 

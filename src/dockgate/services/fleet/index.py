@@ -38,7 +38,8 @@ _log = logging.getLogger(__name__)
 class RematchResult:
     """The effects of a change of advisories.
 
-    The findings, and the components whose findings or KEV and EPSS values changed.
+    The findings that changed, and all components of which verdicts may differ: with other findings, KEV and EPSS values
+    or undetermined entries, or of an ecosystem that is covered differently.
     """
 
     changes: Sequence[Change] = ()
@@ -128,15 +129,14 @@ class FleetIndex:
             if findings.find_source() != before:
                 return None
             values, rated_names = self._read_catalogue_values(reader, changes.cves)
-            components = {
-                *findings.find_components_named(changes.keys),
-                *findings.find_components_in(changes.ecosystems),
-                *rated_names,
-            }
+            of_ecosystems = findings.find_components_in(changes.ecosystems)
+            components = {*findings.find_components_named(changes.keys), *of_ecosystems, *rated_names}
             components.update(number for number, _ in findings.list_unmatched_components(NO_LIMIT))
-            return self._match_again(
+            result = self._match_again(
                 reader, before, source, self.store.fleet.iterate_components(components), values, bool(changes)
             )
+            # What no feed covers is not stored: it follows from the coverage.
+            return result and replace(result, components=result.components.union(of_ecosystems))
 
     def rematch_all(self, reader: AdvisoryReader) -> RematchResult:
         """Match every component, whatever the findings are of."""
@@ -160,11 +160,11 @@ class FleetIndex:
         """Match components again, and store it with what KEV and EPSS say of some vulnerabilities."""
         findings = self.store.fleet_findings
         results = list(match_components(components, reader, self.ecosystems))
-        refreshed_ids = findings.record_all(results, values, source, before, self.clock.now(), has_news)
-        if refreshed_ids is None:
+        differences = findings.record_all(results, values, source, before, self.clock.now(), has_news)
+        if differences is None:
             return None
-        changes, components_with = refreshed_ids
-        return RematchResult(changes, frozenset((*(change.component for change in changes), *components_with)))
+        changes, changed_components = differences
+        return RematchResult(changes, frozenset((*(change.component for change in changes), *changed_components)))
 
     def _read_catalogue_values(
         self, reader: AdvisoryReader, cves: Collection[str] | None

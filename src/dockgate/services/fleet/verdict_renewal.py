@@ -36,7 +36,7 @@ from dockgate.store import Store
 from dockgate.store.fleet.records import FleetImage, FleetVerdict
 from dockgate.store.fleet.verdicts import is_changed
 from dockgate.vulnerabilities.database.changes import AdvisoryChanges
-from dockgate.vulnerabilities.model import Coverage, Severity
+from dockgate.vulnerabilities.model import CATALOGUES, Coverage, Severity
 from dockgate.vulnerabilities.ports import AdvisoryReader
 
 # The lock of the process that renews.
@@ -321,7 +321,9 @@ class _Renewal:
         service, store = self.service, self.service.store
         waivers = sorted(record.waiver.id for record in store.waivers.list_active(service.clock.now()))
         feeds = service.fleet_judging.judge_feeds(usable, self.facts.coverage)
-        parts = [usable.policy.digest, usable.unusable_reason, waivers, store.vex.read_revision(), feeds]
+        # Of a catalogue that is missing, the rules that need it say nothing while they judge no finding.
+        catalogues = [entry.ecosystem for entry in self.facts.coverage if entry.ecosystem in CATALOGUES]
+        parts = [usable.policy.digest, usable.unusable_reason, waivers, store.vex.read_revision(), feeds, catalogues]
         return compute_digest(canonical.encode(parts))
 
     def _make_verdict(self, judged_image: JudgedImage, present: FleetVerdict | None, now: str) -> FleetVerdict:

@@ -53,7 +53,6 @@ MATCHING = "fleet matching"
 # Dockgate that matched; and when components were matched for the first time.
 ADVISORIES, ENGINE, MATCHED_SINCE = "advisories", "engine", "matched since"
 
-
 # The names of a vulnerability: see `Vulnerability`.
 _Names = tuple[str, tuple[str, ...]]
 
@@ -160,7 +159,7 @@ class FleetFindings:
             lock_name(connection, fleet_state, ADVISORIES, is_shared=True)
             if _find_source(connection) != source:
                 return False
-            changes = _replace(connection, results, now, ClosingReason.ADVISORY)
+            changes, _ = _replace(connection, results, now, ClosingReason.ADVISORY)
             record_news(connection, changes, (), now, should_announce=False)
             return True
 
@@ -183,12 +182,13 @@ class FleetFindings:
         previous: Source | None,
         now: str,
         has_news: bool = True,
-    ) -> tuple[Sequence[Change], Sequence[int]] | None:
+    ) -> tuple[Sequence[Change], Collection[int]] | None:
         """Replace findings by those of another source.
 
         With them, what KEV and EPSS say of some vulnerabilities (by id). Without `has_news` only times of checks
-        differ. Returns the findings that changed, and the components of which KEV or EPSS say something else; None, and
-        stores nothing, unless the stored findings are of `previous`. The caller holds the lock `MATCHING`.
+        differ. Returns the findings that changed, and the components of which KEV or EPSS say something else, or other
+        facts are undetermined; None, and stores nothing, unless the stored findings are of `previous`. The caller holds
+        the lock `MATCHING`.
         """
         is_new_engine = previous is not None and previous.engine != source.engine
         reason = ClosingReason.ENGINE if is_new_engine else ClosingReason.ADVISORY
@@ -196,11 +196,11 @@ class FleetFindings:
             lock_name(connection, fleet_state, ADVISORIES)
             if _find_source(connection) != previous:
                 return None
-            refreshed_ids, exploited_ids = _refresh(connection, values)
-            changes = _replace(connection, results, now, reason)
+            refreshed_components, exploited_ids = _refresh(connection, values)
+            changes, components = _replace(connection, results, now, reason)
             record_news(connection, changes, exploited_ids, now, should_announce=previous is not None)
             _set_source(connection, source, previous, now, has_news)
-            return changes, refreshed_ids
+            return changes, components.union(refreshed_components)
 
     def _iterate_rows(self, query: Select[Any], column: Any, ids: Collection[int] | None) -> Iterator[Any]:
         with self._database.read() as connection:
@@ -256,19 +256,22 @@ def _refresh(connection: Connection, values: Mapping[int, Vulnerability]) -> tup
     return sorted(components), ids
 
 
-def _replace(connection: Connection, results: Sequence[MatchResult], now: str, reason: ClosingReason) -> list[Change]:
-    """Store results of matching, and return what differs from what was stored."""
+def _replace(
+    connection: Connection, results: Sequence[MatchResult], now: str, reason: ClosingReason
+) -> tuple[list[Change], set[int]]:
+    """Store results of matching, and return the findings and the components (of undetermined entries) that differ."""
     ids = _store_vulnerabilities(connection, results)
     changes: list[Change] = []
+    components: set[int] = set()
     for at in range(0, len(results), BATCH):
         part = results[at : at + BATCH]
         stored_findings = _read_stored(connection, [result.component for result in part])
         for result in part:
             changes += _compute_differences(result, stored_findings.get(result.component, {}), ids, now)
-        _replace_undetermined(connection, part)
+        components |= _replace_undetermined(connection, part)
         _mark_matched(connection, part)
     _write(connection, changes, now, reason)
-    return changes
+    return changes, components
 
 
 def _read_stored(connection: Connection, components: Sequence[int]) -> dict[int, dict[int, ComponentFinding]]:
@@ -335,22 +338,22 @@ def _write(connection: Connection, changes: Sequence[Change], now: str, reason: 
         connection.execute(insert(fleet_findings), new)
 
 
-def _replace_undetermined(connection: Connection, results: Sequence[MatchResult]) -> None:
-    components = [result.component for result in results]
+def _replace_undetermined(connection: Connection, results: Sequence[MatchResult]) -> set[int]:
+    """Store what could not be determined, and return the components of which that differs from what was stored."""
     names = ("component", "position", "kind", "reason", "ids")
-    rows = [
-        dict(zip(names, (result.component, at, entry.kind or "", entry.reason, entry.ids), strict=True))
+    rows = {
+        (result.component, at, entry.kind or "", entry.reason, entry.ids)
         for result in results
         for at, entry in enumerate(result.undetermined)
-    ]
-    of_these = fleet_doubts.c.component.in_(components)
-    columns = [fleet_doubts.c[name] for name in names]
-    stored_rows = [tuple(row) for row in connection.execute(select(*columns).where(of_these).order_by(*columns[:2]))]
-    if stored_rows == sorted(tuple(row.values()) for row in rows):
-        return
-    connection.execute(delete(fleet_doubts).where(of_these))
-    if rows:
-        connection.execute(insert(fleet_doubts), rows)
+    }
+    of_these = fleet_doubts.c.component.in_([result.component for result in results])
+    query = select(*(fleet_doubts.c[name] for name in names)).where(of_these)
+    components = {row[0] for row in rows.symmetric_difference(tuple(row) for row in connection.execute(query))}
+    if components:
+        connection.execute(delete(fleet_doubts).where(fleet_doubts.c.component.in_(components)))
+    if new := [dict(zip(names, row, strict=True)) for row in sorted(rows) if row[0] in components]:
+        connection.execute(insert(fleet_doubts), new)
+    return components
 
 
 def _mark_matched(connection: Connection, results: Sequence[MatchResult]) -> None:
