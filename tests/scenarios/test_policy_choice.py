@@ -134,7 +134,7 @@ def test_assigning_policies_needs_the_permission_accept(asking: Asking, who: str
     pipeline = PIPELINE.format(name="web", repository="web", service="web", timeout="7d")
     named = pipeline.replace("timeout: 7d", "timeout: 7d\n        policy: lax")
     refused = asking.call(who, "POST", "/apply", content=named)
-    assert (refused.status_code, "needs the permission accept" in refused.json()["error"]) == (403, True)
+    assert (refused.status_code, "with the permission accept" in refused.json()["advice"]) == (403, True)
 
 
 @pytest.mark.parametrize(

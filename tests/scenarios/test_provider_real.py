@@ -178,8 +178,8 @@ def test_a_new_key_is_followed_and_one_that_is_not_published_is_refused(issuer: 
 
 def test_a_person_signs_in_to_a_server_and_out(tmp_path: Path) -> None:
     server_port = free_port()
-    return_url = f"http://127.0.0.1:{server_port}{RETURN_PATH}"
-    with running(return_url) as issuer:
+    console = f"http://localhost:{server_port}"
+    with running(f"{console}{RETURN_PATH}") as issuer:
 
         def provider(url: str, clock: Clock) -> OpenIdProvider:
             return OpenIdProvider(OidcSettings(issuer, "dockgate", SECRET), url, clock, ProviderConnection())
@@ -187,6 +187,7 @@ def test_a_person_signs_in_to_a_server_and_out(tmp_path: Path) -> None:
         roles = read_mapping([("developers", "developer"), ("admins", "admin")])
         with ServerSystem(tmp_path, port=server_port, identity_provider=provider, group_roles=roles) as server:
             with Browser(server) as browser:
+                browser.base_url = console
                 back = walk(browser.get("/signin/provider?to=/images").headers["location"], "ada+admins")
                 assert browser.get(f"{back}x").status_code == 403  # another issuer
                 back = walk(browser.get("/signin/provider?to=/images").headers["location"], "ada+admins")
@@ -197,5 +198,6 @@ def test_a_person_signs_in_to_a_server_and_out(tmp_path: Path) -> None:
                 assert browser.send_form("/signout").status_code == 303
                 assert browser.get("/images").status_code == 303
             with Browser(server) as browser:
+                browser.base_url = console
                 back = walk(browser.get("/signin/provider").headers["location"], "eve+gardeners")
                 assert "no group of yours has a role" in browser.get(back).text
