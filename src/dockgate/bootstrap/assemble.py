@@ -173,6 +173,7 @@ def _make_task_groups(
     local = RepeatedTask("local storage", use_cases.local_collections.run, LOCAL_STORAGE_EVERY)
     groups = [
         TaskGroup("pushes", [RepeatedTask("git pushes", server.git_pushes.observe_missed)], is_exclusive=False),
+        TaskGroup("moved tags", [RepeatedTask("moved tags", pushes.check_moved_tags)], is_exclusive=False),
         TaskGroup("registry key", [key], is_exclusive=False),
         TaskGroup("local storage", [local], is_exclusive=False),
     ]

@@ -48,7 +48,9 @@ NOTIFICATIONS: dict[str, list[RegistryPush | RegistryDeletion]] = {
         ),
     ],
     "ecr-delete": [RegistryDeletion("team/shop", DIGEST, "123456789012.dkr.ecr.us-west-2.amazonaws.com", "1.7")],
-    "distribution-push": [RegistryPush("320678d8-ca14-430f-8bb6-4ca139cd83f7", "team/shop", "1.7", DIGEST)],
+    "distribution-push": [
+        RegistryPush("320678d8-ca14-430f-8bb6-4ca139cd83f7", "team/shop", "1.7", DIGEST, at="2026-11-26T10:00:00Z"),
+    ],
     "distribution-delete": [RegistryDeletion("team/shop", DIGEST)],
 }
 

@@ -1,8 +1,8 @@
 """CNCF Distribution's notifications, as our own registry sends them too.
 
-Source: its documentation, "Work with notifications", "Envelope": `{"events": [{"id", "action", "target": {"mediaType",
-"digest", "repository", "tag"}, "actor": {"name"}}]}`. Blobs are reported as well as manifests; a deletion has no
-media type, and that of a tag no digest. The envelope does not name its registry reliably.
+Source: its documentation, "Work with notifications", "Envelope": `{"events": [{"id", "timestamp", "action", "target":
+{"mediaType", "digest", "repository", "tag"}, "actor": {"name"}}]}`. Blobs are reported as well as manifests; a deletion
+has no media type, and that of a tag no digest. The envelope does not name its registry reliably.
 """
 
 from collections.abc import Iterator
@@ -30,9 +30,8 @@ class DistributionPushes(Pushes):
             target = event.get("target", {})
             if event["action"] == "push" and target.get("mediaType") in MANIFESTS:
                 pusher = str((event.get("actor") or {}).get("name") or "") or None
-                yield RegistryPush(
-                    event["id"], target["repository"], target.get("tag") or None, target["digest"], by=pusher
-                )
+                tag, time = target.get("tag") or None, str(event.get("timestamp") or "") or None
+                yield RegistryPush(event["id"], target["repository"], tag, target["digest"], by=pusher, at=time)
             elif event["action"] == "delete" and target.get("digest"):
                 yield RegistryDeletion(target["repository"], target["digest"])
 

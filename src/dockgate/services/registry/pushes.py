@@ -31,13 +31,16 @@ from dockgate.shared.aws import EcrRegistry
 from dockgate.shared.digest import PATTERN
 from dockgate.shared.errors import DeniedError, DockgateError, NotFoundError, UnavailableError, UsageError
 from dockgate.shared.references import RepositoryReference, name_own_repository
-from dockgate.shared.timestamps import format_time, parse_time
+from dockgate.shared.timestamps import format_time, parse_time, to_datetime
 from dockgate.store import Store
+from dockgate.store.fleet.records import TagPeriod
 
 OUR_OWN, ECR = "distribution", "ecr"
 _TAG = "[A-Za-z0-9_][A-Za-z0-9._-]{0,127}"
 _log = logging.getLogger(__name__)
 _HOST = r"[A-Za-z0-9.-]+(:[0-9]{1,5})?"
+# Seconds in which our own registry has written a tag whose push it has reported.
+_TAG_SECONDS = 10
 
 
 class WebhookSecrets:
@@ -92,7 +95,11 @@ class WebhookSecrets:
 
 @dataclass(slots=True)
 class RegistryPushes:
-    """Records pushes of images, and starts their scans. `registry` is our own."""
+    """Records pushes of images, and starts their scans. `registry` is our own.
+
+    Our own registry decides which image a tag names. It reports a push just before it writes the tag, and notifications
+    may come in any order: a tag that has moved is compared with the registry again for some seconds.
+    """
 
     store: Store
     registry: Registry
@@ -101,19 +108,22 @@ class RegistryPushes:
     clock: ServerClock
     effects: Effects
     _has_recorded_missed: bool = field(default=False, init=False)
+    # Name and tag in our own registry -> when the tag is compared for the last time.
+    _moved_tags: dict[tuple[str, str], str] = field(default_factory=dict, init=False)
 
     def record(
         self, event_id: str, repository: str, digest: str, tag: str, by: str | None = None, at: str | None = None
     ) -> None:
         """Record a push that a registry reports, perhaps more than once.
 
-        `repository` begins with the registry, unless that is our own. `at` is when it happened, if the sender says so:
-        a notification that comes late moves no tag back. A tag that attaches a document to an image (our
-        attestations, cosign's signatures) is not scanned: it may be a VEX document of that image.
+        `repository` begins with the registry, unless that is our own. `at` is when it happened, in RFC 3339 with
+        milliseconds; None is now. A push that is older than that of the tag's present image moves no tag back. A tag
+        that attaches a document to an image (our attestations, cosign's signatures) is not scanned: it may be a VEX
+        document of that image.
         """
         detail = {"repository": repository, "digest": digest, "tag": tag} | ({"by": by} if by else {})
-        if (pushed_at := parse_time(at)) and pushed_at <= self.clock():
-            detail["pushed_at"] = format_time(pushed_at)
+        if at:
+            detail["pushed_at"] = at
         event = Event(f"registry/{event_id}", EventKind.IMAGE_PUSH, detail, self.clock.now())
         if subject := parse_attachment_tag(tag):
             self.effects.run(EffectKind.RECORD_IMAGE, self.waivers.record_attached_vex, repository, subject)
@@ -123,20 +133,43 @@ class RegistryPushes:
             self.scans.start(scan)
 
     def record_missed(self) -> None:
-        """Record the pushes to our own registry whose notifications were lost before the server started, once."""
-        if self._has_recorded_missed:
+        """Record what the tags of our own registry name, as far as it is not recorded, once.
+
+        Notifications may have been lost, or come in the wrong order, before the server started.
+        """
+        if not self._has_recorded_missed:
+            run_for_each(self.registry.iterate_tags(), self._record_if_moved, ":".join)
+            self._has_recorded_missed = True
+
+    def resolve_moved_tag(self, name: str, tag: str) -> str | None:
+        """Return the digest that our own registry names for a tag that moves, and compare it again soon.
+
+        Raises UnavailableError.
+        """
+        self._moved_tags[name, tag] = self.clock.compute_time_after(_TAG_SECONDS)
+        return self.registry.resolve(name, tag)
+
+    def check_moved_tags(self) -> None:
+        """Compare the tags that moved in the last seconds with our own registry, and record what they name."""
+
+        def check(place: tuple[str, str]) -> None:
+            last_time, now = self._moved_tags[place], self.clock.now()
+            self._record_if_moved(place)
+            if last_time <= now and self._moved_tags[place] == last_time:
+                del self._moved_tags[place]
+
+        run_for_each(list(self._moved_tags), check, ":".join)
+
+    def _record_if_moved(self, place: tuple[str, str]) -> None:
+        """Record the image that a tag names in our own registry, unless it is recorded. Raises UnavailableError."""
+        name, tag = place
+        repository = name_own_repository(name, self.registry.address)
+        present = self.store.tag_history.find_present_period(repository, tag)  # first: a push may come meanwhile
+        digest = self.registry.resolve(name, tag)
+        if digest is None or (present is not None and present.digest == digest):
             return
-        recorded_images = {(image.repository, image.tag, image.digest) for image in self.store.images.list_pushed()}
-
-        def record(place: tuple[str, str]) -> None:
-            name, tag = place
-            digest = self.registry.resolve(name, tag)
-            repository = name_own_repository(name, self.registry.address)
-            if digest is not None and (repository, tag, digest) not in recorded_images:
-                self.record(f"found/{name}:{tag}@{digest}", repository, digest, tag)
-
-        run_for_each(self.registry.iterate_tags(), record, ":".join)
-        self._has_recorded_missed = True
+        at = _find_time_after(present, self.clock.now()) if present else self.clock.now()
+        self.record(f"found/{name}:{tag}@{digest}/{at}", repository, digest, tag, at=at)
 
     def record_deletion(self, repository: str, digest: str) -> None:
         """Record that an image is no longer in a repository."""
@@ -258,29 +291,50 @@ class RegistryNotifications:
         )
         digest, tag = push.digest or self.resolve_image(f"{repository}:{push.tag}")[1], push.tag or ""
         event = push.id or f"{push.repository}:{tag}@{digest}"
-        if not registry:
-            self.pushes.record(event, repository, digest, tag, push.by)
-            return
-        at = self._find_time(push, repository, digest)
-        self.pushes.record(f"{form}/{registry}/{event}", repository, digest, tag, at=at)
+        at = self._find_time(registry, push, repository, digest)
+        if registry:
+            self.pushes.record(f"{form}/{registry}/{event}", repository, digest, tag, at=at)
+        else:
+            self.pushes.record(event, repository, digest, tag, push.by, at)
 
-    def _find_time(self, push: RegistryPush, repository: str, digest: str) -> str | None:
-        """Return when the push happened, as far as that is certain.
+    def _find_time(self, registry: str, push: RegistryPush, repository: str, digest: str) -> str | None:
+        """Return when the push happened, None for now.
 
-        Amazon ECR says it to the second, and its events arrive in any order. If the tag's present image was pushed in
-        the same second, the registry is asked which image has the tag: a push that has lost it was just before the
-        other. If the registry cannot say it, or names a third image, the push that is reported last counts.
+        Notifications arrive late and in any order. A push that reports a later time than that of the tag's present
+        image moves the tag. If it does not, and always in our own registry, the registry is asked which image has the
+        tag: clocks may be wrong, and Amazon ECR tells seconds only. A push that has lost the tag was before the present
+        image. If the registry cannot say it, or names a third image, the times count, and of two pushes without times
+        the one that is reported last.
         """
         time = parse_time(push.at)
-        present = self.pushes.store.tag_history.find_present_period(repository, push.tag) if push.tag and time else None
-        if time is None or present is None or present.digest == digest or present.pushed_at != format_time(time):
-            return push.at
+        reported_at = format_time(time) if registry and time and time <= self.pushes.clock() else None
+        present = self.pushes.store.tag_history.find_present_period(repository, push.tag) if push.tag else None
+        if present is None or present.digest == digest or (reported_at and reported_at > present.pushed_at):
+            return reported_at
         try:
-            _, current = self.resolve_image(f"{repository}:{push.tag}")
+            current = self._resolve_tag(registry, push.repository, push.tag or "") if push.digest else digest
         except DockgateError as error:
             _log.warning("which of two pushes of %s:%s was later is not known: %s", repository, push.tag, error)
-            return push.at
-        return format_time(time - timedelta(milliseconds=1)) if current == present.digest else push.at
+            current = None
+        if current == present.digest:
+            return min(reported_at or _shift(present.since, -1), _shift(present.pushed_at, -1))
+        if reported_at and current != digest:
+            return reported_at
+        return _find_time_after(present, reported_at or self.pushes.clock.now())
+
+    def _resolve_tag(self, registry: str, repository: str, tag: str) -> str | None:
+        if registry:
+            return self.resolve_image(f"{registry}/{repository}:{tag}")[1]
+        return self.pushes.resolve_moved_tag(repository, tag)
+
+
+def _find_time_after(present: TagPeriod, time: str) -> str:
+    """Return this time, or one after the latest push of a tag's present image, if a clock was set back."""
+    return max(time, _shift(present.pushed_at, 1))
+
+
+def _shift(time: str, milliseconds: int) -> str:
+    return format_time(to_datetime(time) + timedelta(milliseconds=milliseconds))
 
 
 def _read_reports(form: str, registry: str, document: Callable[[], Any]) -> list[RegistryPush | RegistryDeletion]:
