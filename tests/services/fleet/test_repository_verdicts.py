@@ -330,10 +330,24 @@ def test_a_summary_names_no_reasons_of_a_former_verdict(promoted: Promoted) -> N
     assert "CVE" in read_summary()
     promoted.publish(Severity.LOW, "second")
     promoted.judge()
-    assert read_summary() == "2 LOW findings count; violates forbidden_packages, max_findings"
+    assert read_summary() == "2 LOW findings; violates forbidden_packages, max_findings"
     promoted.system.advisories.advisories = []
     promoted.judge()
     assert read_summary() == "violates forbidden_packages"
+
+
+def test_a_summary_says_why_an_image_is_undetermined_today(promoted: Promoted) -> None:
+    promoted.publish(Severity.LOW)
+    advisories = promoted.system.advisories.advisories
+    advisories[:] = [replace(entry, ranges=()) for entry in advisories]
+    promoted.judge()
+    advisories[:] = [replace(entry, id="CVE-2026-2") for entry in advisories]
+    promoted.judge()
+    (row,) = promoted.system.server.image_search.list_images(ImageQuery(repository="dev/app")).images
+    assert (row.status, row.summary) == (
+        "Undetermined",
+        "versions of its packages cannot be compared with those in advisories",
+    )
 
 
 def test_a_waiver_of_one_repository_hides_nothing_in_another(promoted: Promoted) -> None:

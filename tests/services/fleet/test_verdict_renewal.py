@@ -385,7 +385,7 @@ def test_the_end_of_a_watch_keeps_the_last_verdict_with_which_the_next_watch_com
     (ended,) = fleet.details("watch.ended")
     assert (ended["repository"], ended["status"]) == ("team/web", "Rejected")
     view, _ = read_image_view(fleet.images["web"], Caller(LOCAL), fleet.system.server)
-    assert view.summary == "not watched any more; the last verdict: Rejected, 1 CRITICAL finding counts"
+    assert view.summary == "not watched any more; the last verdict: Rejected, 1 CRITICAL finding"
     fleet.system.server.documents.apply(ENDING.replace("2d", "9d"), "test", Caller(LOCAL))
     fleet.verdict_renewal.renew()
     assert fleet.verdicts()["web"] == "Rejected"

@@ -144,7 +144,7 @@ def test_images_are_listed_by_the_status_of_their_current_verdict(fleet: Fleet) 
     assert repository_names(fleet, statuses=["Rejected", "Approved"]) == ["clean", "base"]
     (image,) = images(fleet, repository="team/base")
     assert (image.status, image.policy, image.since) == ("Rejected", "default", day(20))
-    assert image.summary == "1 CRITICAL finding counts"
+    assert image.summary == "1 CRITICAL finding"
     assert image.counts == {"CRITICAL": 1, **dict.fromkeys(["HIGH", "MEDIUM", "LOW", "INFORMATIONAL", "UNTRIAGED"], 0)}
     # The others were scanned long ago, and are not judged: they are not watched.
     assert repository_names(fleet, statuses=["Undetermined"]) == ["both", "own"]
@@ -344,6 +344,15 @@ def test_an_image_whose_repository_two_assignments_match_equally_well_is_undeter
     assert [(place.repository, place.status) for place in places] == [
         ("team/copy", "Undetermined"),
         ("other/clean", "Approved"),
+    ]
+
+
+def test_an_approved_image_with_findings_says_that_the_policy_allows_them(fleet: Fleet) -> None:
+    judge(fleet, "base", Status.APPROVED, 1, 2)
+    judge(fleet, "own", Status.APPROVED, 1, cannot_judge_since=day(19))
+    assert [image.summary for image in images(fleet) if image.policy] == [
+        "1 CRITICAL finding",
+        "1 CRITICAL, 2 HIGH findings; within the policy's limits",
     ]
 
 

@@ -181,6 +181,7 @@ class FleetJudge:
             min(changes_at, self._find_end_of_waivers(context)),
             sums.waived_count + waived_count + self._count_accepted_unread(image, platform, context),
             (*sums.rejecting_rules, *violated_rules),
+            frozenset(entry.kind for outcome in outcomes for entry in outcome.undetermined if entry.kind),
         )
 
     def _select_rules(self, *dependencies: RuleDependency) -> list[ActiveRule]:

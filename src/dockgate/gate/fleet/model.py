@@ -91,7 +91,8 @@ class PlatformResult(NamedTuple):
 
     Also the time at which the status can change. `changes_at` are seconds since 1970, infinite if time alone changes
     nothing. `waived_count` is how many findings, violations and unread paths waivers and VEX statements excuse.
-    `rejecting_rules` are the names of the rules that it violates.
+    `rejecting_rules` are the names of the rules that it violates, `undetermined_kinds` those of the undetermined
+    entries (`Undetermined.kind`) to which a rule objects.
     """
 
     status: Status
@@ -99,3 +100,4 @@ class PlatformResult(NamedTuple):
     changes_at: float
     waived_count: int
     rejecting_rules: tuple[str, ...] = ()
+    undetermined_kinds: frozenset[str] = frozenset()

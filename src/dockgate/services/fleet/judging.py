@@ -32,6 +32,11 @@ from dockgate.vulnerabilities.model import Coverage, Severity
 # Where time may change a verdict at a moment that is not known, it is judged again after so long.
 UNKNOWN_MOMENT = timedelta(hours=1)
 
+# Why a verdict is Undetermined, by the kind of entry. That something is unread is not here: it does not come and go.
+_UNKNOWN_FACTS = {
+    "uncomparable": "versions of its packages cannot be compared with those in advisories",
+    "uncovered": "no advisory feed covers some of its packages",
+}
 _NO_COUNTS = (0,) * len(Severity)
 
 _log = logging.getLogger(__name__)
@@ -186,15 +191,19 @@ class FleetJudging:
             for each in (case, replace(case, snapshot=snapshot))
         )
         counts = [tuple(verdict.counts[severity] for severity in Severity) for verdict in verdicts]
-        statuses = (select_worst_status([verdict.status for verdict in each]) for each in (verdicts, fresh_results))
+        status, status_if_fresh = (
+            select_worst_status([verdict.status for verdict in each]) for each in (verdicts, fresh_results)
+        )
+        rules = (violation.rule for verdict in verdicts for violation in verdict.violations)
+        kinds = (entry.kind for verdict in verdicts for entry in verdict.undetermined)
         return JudgedImage(
             image.id,
-            next(statuses),
+            status,
             _select_largest_counts(counts),
-            next(statuses),
+            status_if_fresh,
             _add_time(now, UNKNOWN_MOMENT),
             max((len(verdict.waived) for verdict in verdicts), default=0),
-            _describe_rules(violation.rule for verdict in verdicts for violation in verdict.violations),
+            _explain_status(status, rules, kinds),
         )
 
 
@@ -239,23 +248,31 @@ def _combine(
 
     `now_seconds` is `now` in seconds since 1970.
     """
-    reason = _describe_rules(rule for result in results for rule in result.rejecting_rules)
+    status = select_worst_status([result.status for result in results])
+    rules = (rule for result in results for rule in result.rejecting_rules)
+    kinds = (kind for result in results for kind in result.undetermined_kinds)
+    reason = _explain_status(status, rules, kinds)
     if len(results) == 1 and results[0].changes_at == inf:
-        status, counts, _, waived_count, _ = results[0]
-        return JudgedImage(image.id, status, counts, fresh_results[0].status, None, waived_count, reason)
+        (result,) = results
+        return JudgedImage(image.id, status, result.counts, fresh_results[0].status, None, result.waived_count, reason)
     changes_at = min(result.changes_at for result in results)
     next_at = None if changes_at == inf else _format_time(changes_at)
     if changes_at <= now_seconds:
         next_at = _add_time(now, UNKNOWN_MOMENT)
     return JudgedImage(
         image.id,
-        select_worst_status([result.status for result in results]),
+        status,
         _select_largest_counts([result.counts for result in results]),
         select_worst_status([result.status for result in fresh_results]),
         next_at,
         max(result.waived_count for result in results),
         reason,
     )
+
+
+def _explain_status(status: Status, violated_rules: Iterable[str], kinds: Iterable[str | None]) -> str | None:
+    """The reason of a status in words: what rules are violated, or what kinds of entries are undetermined."""
+    return _describe_unknown_facts(kinds) if status is Status.UNDETERMINED else _describe_rules(violated_rules)
 
 
 def _describe_rules(violated_rules: Iterable[str]) -> str | None:
@@ -265,6 +282,12 @@ def _describe_rules(violated_rules: Iterable[str]) -> str | None:
     """
     names = sorted(set(violated_rules))
     return None if set(names) <= {COUNTING_RULE} else f"violates {', '.join(names)}"
+
+
+def _describe_unknown_facts(kinds: Iterable[str | None]) -> str | None:
+    """The facts in words that matching could not determine, None for none: their reasons may change daily."""
+    present = set(kinds)
+    return "; ".join(text for kind, text in _UNKNOWN_FACTS.items() if kind in present) or None
 
 
 def _select_largest_counts(counts: Sequence[Sequence[int]]) -> tuple[int, ...]:

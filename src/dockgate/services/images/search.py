@@ -46,9 +46,9 @@ class ImageSummary:
     policy counts) and `since` are those of the current verdict, which is renewed when anything changes; in a repository
     with another policy or other waivers than where it was read, those of the newest recorded verdict there. "" and
     null: it was not judged. `summary` is the reason if a verdict with this status and these counts is recorded, or else
-    the counts in words, and other rules that it violates. `cannot_judge_since`: since when it is the last
-    status that could be judged, because feeds are stale or missing. `waived` says how much waivers and VEX statements
-    excuse in that verdict ("3 waived"), null for nothing. `services` run the image.
+    the counts in words, and other rules that it violates or why it is Undetermined. `cannot_judge_since`: since when it
+    is the last status that could be judged, because feeds are stale or missing. `waived` says how much waivers and VEX
+    statements excuse in that verdict ("3 waived"), null for nothing. `services` run the image.
     """
 
     repository: str
@@ -269,10 +269,11 @@ class ImageSearch:
         waived_counts = record.waived if record is not None and record.status == status else None
         if row.waived is not None:
             waived_counts = f"{row.waived} waived" if row.waived else None
-        # The recorded verdict may be older than a waiver or a finding: then its reasons are not those of today.
+        # The recorded verdict may be older than a waiver, a finding or an advisory that names no version: then its
+        # reasons are not those of today.
         if (
             record is not None
-            and not watch.conflict
+            and not (row.status is Status.UNDETERMINED and row.reason)
             and record.status == status
             and bool(record.waived) == bool(waived_counts)
             and (counts is None or self.store.verdicts.get_counts(record.digest) == counts)
@@ -350,20 +351,23 @@ def list_differing_statuses(places: Sequence[ImageSummary]) -> Mapping[str, str]
 
 
 def describe_verdict(status: Status, counts: Sequence[int], reason: str | None, cannot_judge_since: str | None) -> str:
-    """The findings that count in a verdict in words, by severity, and its reason.
+    """The findings of a verdict in words, by severity, and its reason.
 
-    It is never silent on why a verdict without counts is Undetermined.
+    It is never silent on why a verdict is Undetermined, or Approved with findings: limits may allow them, or a grace
+    period.
     """
     if reason is None and status is Status.UNDETERMINED:
         reason = "not everything in the image could be judged"
         if cannot_judge_since:
             reason = f"advisories are stale or missing since {cannot_judge_since}"
-    counted_findings = _describe_counts(counts) if any(counts) or not reason else ""
-    return "; ".join(filter(None, (counted_findings, reason)))
+    if reason is None and status is Status.APPROVED and any(counts) and not cannot_judge_since:
+        reason = "within the policy's limits"
+    findings = _describe_counts(counts) if any(counts) or not reason else ""
+    return "; ".join(filter(None, (findings, reason)))
 
 
 def _describe_counts(counts: Sequence[int]) -> str:
     parts = [f"{count} {severity}" for severity, count in zip(Severity, counts, strict=True) if count]
     if not parts:
         return "no finding counts"
-    return f"{', '.join(parts)} {'findings count' if sum(counts) > 1 else 'finding counts'}"
+    return f"{', '.join(parts)} {'findings' if sum(counts) > 1 else 'finding'}"
