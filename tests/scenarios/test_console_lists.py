@@ -433,6 +433,7 @@ def test_two_commits_are_compared_and_commits_are_calls_too(site: Site, browser:
     assert newest["message"].startswith("Add notes\n\nwhy")
     assert len(newest["message"]) == 1000
     assert older == site.server.get(f"/repositories/web/commits?after={newest['id']}")
+    assert site.server.client.get("/repositories/web/commits?after=main").status_code == 400
     page = browser.get(f"/repositories/web/commits/{newest['id']}?against={before}").text
     assert f'What differs from <bdi class="foreign">{before}' in page
     assert "<ins>+new</ins>" in page

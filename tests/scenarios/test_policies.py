@@ -1,6 +1,7 @@
 """Policies kept on the server: changed by those who may, in versions, and by what a repository asks of itself on
 top."""
 
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -337,7 +338,9 @@ def test_an_invalid_policy_cannot_be_tried_and_has_its_line(server: ServerSystem
     answer = server.client.post("/policies/try", json=body)
     assert answer.status_code == 400
     assert answer.json()["error"].startswith("new.yaml:2: max_findings.HIHG")
-    assert server.client.post("/policies/try", json={**body, "text": LAX, "after": "x"}).status_code == 400
+    for basis, after in itertools.product(("history", "running"), ("x", "9" * 30)):
+        request = {**body, "text": LAX, "against": basis, "after": after}
+        assert server.client.post("/policies/try", json=request).status_code == 400
     assert server.client.post("/policies/try", json={**body, "text": LAX, "against": "x"}).status_code == 422
 
 

@@ -90,11 +90,19 @@ def test_a_page_goes_on_where_the_one_before_ended_when_its_last_entry_is_gone()
     assert [name for name, _ in make_page(rest, KEYS, PageQuery("name", first.next or "", 2)).entries] == ["c", "d"]
 
 
-def test_a_page_of_an_empty_list_is_empty() -> None:
-    assert make_page([], KEYS, PageQuery("name", "whatever")).entries == []
+def test_a_page_of_a_list_that_became_empty_is_empty() -> None:
+    cursor = make_page(ENTRIES, KEYS, PageQuery("name", limit=2)).next
+    assert cursor
+    assert make_page([], KEYS, PageQuery("name", cursor)) == Page([], None, None, 0)
 
 
 @pytest.mark.parametrize("after", ["x", "!!", "\ud800", "W10", "WyJuYW1lIl0", "WyJzaXplIiwxLCJhIl0", "WyJuYW1lIiwxXQ"])
 def test_a_cursor_of_another_order_or_none_is_refused(after: str) -> None:
     with pytest.raises(UsageError, match="not a cursor"):
         make_page(ENTRIES, KEYS, PageQuery("name", after))
+
+
+@pytest.mark.parametrize("after", ["x", "!!", "W10", "WyJuYW1lIl0", "WyJzaXplIiwxLCJhIl0", "WyJuYW1lIixbXV0"])
+def test_an_empty_list_refuses_what_is_no_cursor_of_it(after: str) -> None:
+    with pytest.raises(UsageError, match="not a cursor"):
+        make_page([], KEYS, PageQuery("name", after))

@@ -21,10 +21,13 @@ def write_cursor(sort: str, position: Sequence[str | int]) -> str:
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
-def read_cursor(text: str, sort: str, types: Sequence[type], largest_number: int = _LARGEST_NUMBER) -> tuple[Any, ...]:
+def read_cursor(
+    text: str, sort: str, types: Sequence[type] | None, largest_number: int = _LARGEST_NUMBER
+) -> tuple[Any, ...]:
     """Return the position of a cursor.
 
-    UsageError for a text that is not a cursor, one of another order, or with a larger number.
+    `types` are those of a position, None if they are not known: the list has no entry. UsageError for a text that is
+    not a cursor, one of another order, or with a larger number.
     """
     try:
         values = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
@@ -32,7 +35,9 @@ def read_cursor(text: str, sort: str, types: Sequence[type], largest_number: int
         name, *position = values
     except (binascii.Error, UnicodeError, ValueError, TypeError, RecursionError):
         name, position = None, []
-    is_position = name == sort and [type(value) for value in position] == list(types)
+    position_types = [type(value) for value in position]
+    has_types = set(position_types) <= {str, int} if types is None else position_types == list(types)
+    is_position = name == sort and bool(position) and has_types
     if not is_position or any(type(value) is int and abs(value) > largest_number for value in position):
         raise UsageError(
             f"{text[:100]!r} is not a cursor of this list",

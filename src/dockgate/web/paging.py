@@ -66,8 +66,9 @@ def make_page(entries: Iterable[T], keys: Mapping[str, Key[T]], query: PageQuery
     is_descending = query.sort.startswith("-")
     sorted_entries = sorted(((key(entry), entry) for entry in entries), key=lambda pair: pair[0], reverse=is_descending)
     start = 0
-    if query.after and sorted_entries:
-        position = read_cursor(query.after, query.sort, [type(value) for value in sorted_entries[0][0]])
+    if query.after:
+        types = [type(value) for value in sorted_entries[0][0]] if sorted_entries else None
+        position = read_cursor(query.after, query.sort, types)
         start = sum(
             1
             for other_position, _ in sorted_entries

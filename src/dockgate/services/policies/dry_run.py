@@ -28,7 +28,8 @@ from dockgate.scanner.ports import Ecosystem
 from dockgate.services.policies.policies import Policies
 from dockgate.services.policies.selection import PolicySelection
 from dockgate.services.verdicts.case_builder import CaseBuilder, DeploymentContext, find_running_image
-from dockgate.shared.errors import BusyError, DefinitionError, NotFoundError, UsageError
+from dockgate.shared.cursors import read_cursor, write_cursor
+from dockgate.shared.errors import BusyError, DefinitionError, NotFoundError
 from dockgate.store import Store
 
 # How long one part may take; it ends after the image that is evaluated then.
@@ -72,7 +73,7 @@ class PolicyDryRun:
 
         `policy` limits it to one policy. `after` is the `next` of the previous part, None for the first.
         """
-        before = _parse_cursor(after)
+        (before,) = read_cursor(after, "history", (int,)) if after else (0,)
         comparisons: list[ImageComparison] = []
         with self._take_turn() as is_over:
             records = self.store.verdicts.list_newest(policy, before, min(limit, PART_LIMIT) + 1)
@@ -84,19 +85,19 @@ class PolicyDryRun:
                 before = seq
                 if is_over():
                     break
-        return summarize(comparisons, str(before) if len(comparisons) < len(records) else None)
+        return summarize(comparisons, write_cursor("history", (before,)) if len(comparisons) < len(records) else None)
 
     def evaluate_running(
         self, candidate: Policy, policy: str | None, limit: int, after: str | None
     ) -> PolicyComparison:
         """Evaluate what runs as of now, by each required policy and by the candidate in its place."""
-        services = [service for service in self.store.services.list() if service.name > (after or "")]
+        (last,) = read_cursor(after, "running", (str,)) if after else ("",)
+        services = [service for service in self.store.services.list() if service.name > last]
         comparisons: list[ImageComparison] = []
-        last = after
         with self._take_turn() as is_over:
             for service in services:
                 if is_over() or len(comparisons) >= limit:
-                    return summarize(comparisons, last)
+                    return summarize(comparisons, write_cursor("running", (last,)))
                 last = service.name
                 running = find_running_image(self.store, service, self.registry)
                 if running is None:
@@ -147,9 +148,3 @@ class PolicyDryRun:
             yield lambda: time.monotonic() > end
         finally:
             self.turn.release()
-
-
-def _parse_cursor(after: str | None) -> int:
-    if after and not after.isdecimal():
-        raise UsageError(f"after: {after!r} is not a cursor of this answer", "Give `next` of the previous answer.")
-    return int(after) if after else 0

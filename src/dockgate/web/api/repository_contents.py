@@ -7,6 +7,7 @@ from fastapi import Query
 
 from dockgate.delivery.repository_files import TreeEntry
 from dockgate.delivery.source_ports import Commit
+from dockgate.shared.errors import UsageError
 from dockgate.shared.wording import shorten_text
 from dockgate.web.api import Reader, ServerDependency, make_router
 
@@ -50,6 +51,8 @@ def list_commits(
     Messages have their first 1,000 characters. `after` is the id of the last commit of the previous page.
     """
     if after:
+        if server.files.find_commit(name, after) != after:
+            raise UsageError(f"{after[:100]!r} is not the id of a commit", "Give the last `id` of the previous page.")
         commits = server.files.list_commits(name, after, limit + 1)[1:]
     else:
         commits = server.files.list_commits(name, at, limit)
