@@ -48,7 +48,7 @@ class RiskTerms:
 
 @dataclass(frozen=True, slots=True)
 class RunningVerdict:
-    """The verdict on the image that a service runs.
+    """The verdict on the image that a service runs, None if it runs nothing.
 
     `rejection` is why its policies reject it now, with the `deadline` for replacing it; `cannot_judge` is why they
     cannot say. None: it is not so. `vulnerabilities` are names and severities of those that are the reason, that with
@@ -56,7 +56,7 @@ class RunningVerdict:
     UNTRIAGED counts as HIGH.
     """
 
-    image: str
+    image: str | None
     rejection: str | None = None
     deadline: str | None = None
     cannot_judge: str | None = None
@@ -104,7 +104,7 @@ def advance(
     if present is not None and verdict is not None and is_accepted and verdict.image != present.image:
         return None, (RiskChange.ENDED,)
     risk = _follow_clock(present, now) if present is not None else None
-    if verdict is not None and verdict.rejection is not None and verdict.deadline is not None:
+    if verdict is not None and verdict.image and verdict.rejection is not None and verdict.deadline is not None:
         if risk is None:
             times = format_time(now), verdict.deadline, format_time(now)
             began = TimeAtRisk(service, verdict.image, verdict.rejection, *times, severity=verdict.severity)
@@ -151,7 +151,8 @@ def _reject(risk: TimeAtRisk, verdict: RunningVerdict, rejection: str, deadline:
     if is_earlier and risk.behind_since is None:
         risk = replace(risk, deadline=deadline, limited_at=format_time(now))
     severity = _choose_worse(risk.severity, verdict.severity) if verdict.image == risk.image else verdict.severity
-    return replace(risk, image=verdict.image, summary=rejection, accepted_since=None, severity=severity)
+    image = verdict.image or risk.image
+    return replace(risk, image=image, summary=rejection, accepted_since=None, severity=severity)
 
 
 def _announce_due(

@@ -179,6 +179,9 @@ def test_only_running_images_can_be_listed(fleet: Fleet) -> None:
     assert repository_names(fleet, is_running=True) == ["own"]
     (listed_image,) = images(fleet, is_running=True)
     assert listed_image.services == ["shop"]
+    fleet.store.services.put(Service("idle", "local", 0, 1), TaskDefinition("idle", 1, "web", image))
+    (listed_image,) = images(fleet, is_running=True)
+    assert listed_image.services == ["shop"]
 
 
 def test_tags_that_moved_on_and_deleted_images_are_listed_on_request(fleet: Fleet) -> None:

@@ -113,6 +113,27 @@ def test_services_are_looked_at_only_when_something_has_changed(steps: Steps) ->
     assert len(looks) == 1
 
 
+def test_a_service_without_tasks_is_not_at_risk(steps: Steps) -> None:
+    def review() -> tuple[bool, list[str]]:
+        steps.use_cases.service_risk.review()
+        events = [event.detail_type for event in steps.store.event_log.read()]
+        return bool(steps.store.services.get("web").at_risk), [kind for kind in events if kind.startswith("service.")]
+
+    def scale(count: int) -> None:
+        steps.rollouts.run("web", steps.begin(count=count).number)
+
+    publish(steps)
+    assert review() == (True, ["service.at_risk"])
+    scale(0)
+    for _ in range(2):
+        assert review() == (False, ["service.at_risk", "service.recovered"])
+    steps.system.advisories.advisories.pop()
+    steps.begin(count=1)
+    assert [entry.service for entry in steps.store.services.list_running_images()] == ["web"]
+    publish(steps)
+    assert review() == (True, ["service.at_risk", "service.recovered", "service.at_risk"])
+
+
 def test_a_deadline_that_a_clock_announced_which_was_ahead_is_announced_when_it_passes(steps: Steps) -> None:
     def passed() -> int:
         steps.use_cases.service_risk.review()

@@ -64,7 +64,14 @@ class ServiceRisk:
                 name: value for name, value in self._evaluated_inputs.items() if name not in changed_services
             }
             self._evaluated_inputs = {**unchanged_inputs, **present}
-        self._revisions = {name: revisions[name] for name in revisions if name in self._evaluated_inputs}
+        self._evaluated_inputs = {name: value for name, value in self._evaluated_inputs.items() if name in revisions}
+        self._revisions = {name: revisions[name] for name in self._evaluated_inputs}
+        stopped_services = [
+            service
+            for service in self.store.services.list()
+            if service.name not in revisions and not service.desired_count
+        ]
+        run_for_each(stopped_services, self._end_stopped, lambda service: service.name)
         run_for_each(
             [risk.service for risk in self.store.service_risks.list() if self._is_due(risk)], self._announce_due
         )
@@ -124,6 +131,14 @@ class ServiceRisk:
             if not is_recorded or self.verdicts.read_advisory_digest() != database:
                 return None
         return present
+
+    def _end_stopped(self, service: Service) -> None:
+        """Record that a service that runs nothing any more is not at risk."""
+        is_at_risk = service.name in {risk.service for risk in self.store.service_risks.list()}
+        if is_at_risk or service.at_risk or service.cannot_judge:
+            image = self.store.services.get_definition(service.name, service.revision).image
+            repository = image.strip_registry(self.registry) if image is not None else ""
+            self.effects.run(EffectKind.REJUDGE, self._record, service, repository, RunningVerdict(None))
 
     def _record_failure(self, service: Service, error: Exception) -> None:
         """Record that what the service runs cannot be judged: it must not look safe."""

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 
-from sqlalchemy import Connection, and_, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, or_, select, true, update
 
 from dockgate.delivery.deployments import check_not_superseded, check_service
-from dockgate.delivery.model import Execution
+from dockgate.delivery.model import Execution, RunState
 from dockgate.delivery.service_model import RevisionCause, Service, ServiceEvent, TaskDefinition
 from dockgate.events.envelope import NewEvent
 from dockgate.shared.errors import ChangedError, NotFoundError
@@ -15,7 +15,7 @@ from dockgate.store.events.log import append_events
 from dockgate.store.events.outbox import Outbox
 from dockgate.store.exposure.records import RunningImage
 from dockgate.store.queries import select_as
-from dockgate.store.schema.delivery import executions, service_events, services, task_definitions
+from dockgate.store.schema.delivery import executions, rollouts, service_events, services, task_definitions
 from dockgate.store.statements import insert_if_new, lock_name, lock_rows
 
 # Of each service.
@@ -59,7 +59,16 @@ class Services:
         return sorted(result, key=lambda service: service.name)
 
     def list_running_images(self) -> Sequence[RunningImage]:
-        """Every service that runs an image, by name."""
+        """Every service that runs an image, by name: it has tasks, or is getting some."""
+        is_rolled_out = rollouts.c.state == RunState.IN_PROGRESS, rollouts.c.desired_count > 0
+        is_starting = select(rollouts.c.service).where(rollouts.c.service == services.c.name, *is_rolled_out).exists()
+        return self._list_images(or_(services.c.desired_count > 0, is_starting))
+
+    def list_deployed_images(self) -> Sequence[RunningImage]:
+        """Every service that has an image, by name, also with 0 tasks."""
+        return self._list_images(true())
+
+    def _list_images(self, condition: ColumnElement[bool]) -> Sequence[RunningImage]:
         definitions = task_definitions.c
         query = (
             select(
@@ -76,6 +85,7 @@ class Services:
                 task_definitions,
                 and_(definitions.family == services.c.name, definitions.revision == services.c.revision),
             )
+            .where(condition)
             .order_by(services.c.name)
         )
         entries = []

@@ -113,7 +113,7 @@ def list_visible_services(caller: Caller, server: WebServices) -> list[Service]:
     services = server.store.services.list()
     if not caller.is_limited:
         return list(services)
-    running = server.store.services.list_running_images()
+    running = server.store.services.list_deployed_images()
     reachable_services = (
         entry for entry in running if caller.can_reach(repository=entry.reference.strip_registry(server.registry))
     )
@@ -230,7 +230,7 @@ def read_service_page(
     }[trouble]
     page = make_page(filter(has_trouble, list_visible_services(caller, server)), keys, query)
     images = (
-        {entry.service: entry.reference for entry in server.store.services.list_running_images()}
+        {entry.service: entry.reference for entry in server.store.services.list_deployed_images()}
         if page.entries
         else {}
     )
