@@ -317,6 +317,18 @@ def test_images_are_sorted_by_the_findings_that_count_in_each_repository(promote
     assert counts == [("dev/app", 1), ("prod/app", 0), ("prod/app", 0)]
 
 
+def test_an_image_that_is_watched_again_in_a_repository_is_judged_there_at_once(promoted: Promoted) -> None:
+    apply(promoted, STRICT, ASSIGNMENT + "watch: 2d after pull\n")
+    promoted.judge()
+    promoted.system.clock.ahead += timedelta(days=3)
+    promoted.publish(Severity.LOW)
+    promoted.judge()
+    assert promoted.statuses() == {"dev/app": "Approved", "prod/app": "Undetermined"}
+    promoted.system.store.image_uses.record_pull("prod/app", IMAGE, promoted.now())
+    promoted.judge()
+    assert promoted.statuses() == {"dev/app": "Approved", "prod/app": "Rejected"}
+
+
 def test_a_summary_names_no_reasons_of_a_former_verdict(promoted: Promoted) -> None:
     rules = STRICT + "  forbidden_packages: {packages: ['pkg:deb/debian/app']}\n"
     apply(promoted, rules, ASSIGNMENT.replace("prod", "dev"))

@@ -11,7 +11,7 @@ import pytest
 from tests.scanned_platforms import platforms_of
 from tests.scenarios.planned_images import advisory, package
 from tests.services.renewal_fleet import NAMES, Fleet, opened_fleet
-from tests.store.factories import FACTORIES
+from tests.store.factories import FACTORIES, approval
 
 from dockgate.delivery.service_model import Service, TaskDefinition
 from dockgate.events import schemas
@@ -19,6 +19,7 @@ from dockgate.events.envelope import StoredEvent
 from dockgate.gate.model import Waiver
 from dockgate.identity.model import LOCAL, Caller
 from dockgate.scanner.model import Distribution, Inventory
+from dockgate.services.images.search import ImageQuery
 from dockgate.shared.digest import compute_digest
 from dockgate.shared.references import ImageReference
 from dockgate.shared.timestamps import format_time
@@ -390,6 +391,39 @@ def test_the_end_of_a_watch_keeps_the_last_verdict_with_which_the_next_watch_com
     fleet.verdict_renewal.renew()
     assert fleet.verdicts()["web"] == "Rejected"
     assert fleet.events() == [("team/web", "Approved", "Rejected")]
+
+
+@pytest.mark.parametrize("restart", ["pull", "push", "approval", "run", "setting"])
+def test_a_watch_that_begins_again_has_a_new_verdict_at_once_and_shows_no_old_one(fleet: Fleet, restart: str) -> None:
+    system, store, image = fleet.system, fleet.system.store, fleet.images["web"]
+    assignment = ENDING.replace("after push", "after pull").replace("[team/web]", "[team/*]")
+    system.server.documents.apply(assignment, "test", Caller(LOCAL))
+    for name in NAMES:
+        store.images.add_push(PushedImage(f"team/{name}", "1", fleet.images[name], format_time(system.clock())))
+        system.use_cases.push_verdicts.verdicts.judge_push(fleet.images[name], f"team/{name}", 1)
+    fleet.verdict_renewal.renew()
+    system.clock.ahead += timedelta(days=3)
+    fleet.verdict_renewal.renew()
+    fleet.publish("web")
+    fleet.verdict_renewal.renew()
+    assert fleet.verdicts() == {}
+    now = format_time(system.clock())
+    if restart == "pull":
+        store.image_uses.record_pull("team/web", image, now)
+    elif restart == "push":
+        store.images.add_push(PushedImage("team/web", "1", image, now))
+    elif restart == "approval":
+        store.approvals.add(replace(approval("a", image), repository="team/web", created_at=now))
+    elif restart == "run":
+        definition = TaskDefinition("shop", 1, "web", ImageReference("registry.example/team/web", image))
+        store.services.put(Service("shop", "local", 1, 1), definition)
+    else:
+        system.server.documents.apply(assignment.replace("2d", "9d"), "test", Caller(LOCAL))
+    images = system.server.image_search.list_images(ImageQuery()).images
+    shown_images = {entry.repository: (entry.status, entry.summary) for entry in images}
+    assert shown_images["team/web"] == ("Undetermined", "it has no current verdict yet")
+    fleet.verdict_renewal.renew()
+    assert fleet.verdicts()["web"] == "Rejected"
 
 
 def test_an_image_that_is_scanned_again_is_judged_again(fleet: Fleet) -> None:

@@ -51,6 +51,7 @@ class RepositoryVerdicts:
         others = self.store.tag_history.list_other_repositories()
         clear = self.selection.find_clear_assignments({repository for repository, _, _ in others})
         scans = {(repository, image): scan for repository, image, scan in others if repository in clear}
+        watches = self.watched_images.read_watches(scans.keys())
 
         @cache
         def compute_inputs(repository: str) -> tuple[str, str, bool]:
@@ -63,7 +64,8 @@ class RepositoryVerdicts:
             policy, waivers, has_provenance = compute_inputs(location[0])
             image_key = location[1], location[0]
             provenance = self.store.provenance.list_revisions({image_key})[image_key] if has_provenance else ""
-            return compute_digest(canonical.encode([database, policy, waivers, scans[location], provenance, now[:13]]))
+            inputs = database, policy, waivers, scans[location], watches[location].is_watched, provenance, now[:13]
+            return compute_digest(canonical.encode(inputs))
 
         def judge(location: ImageLocation) -> bool:
             self.effects.run(EffectKind.REJUDGE, self._judge, *location)

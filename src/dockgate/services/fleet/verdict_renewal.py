@@ -175,6 +175,7 @@ class VerdictRenewal:
             self.store.fleet_judging.read_fleet_revision(),
             self.store.vex.read_revision(),
             self.selection.compute_revision(),
+            self.watched_images.compute_revision(),
         )
         # Feeds become stale, and the watch of images ends, at any hour.
         return compute_digest(canonical.encode([source, feeds, waivers, *state, now[:13]]))

@@ -339,6 +339,8 @@ def _read_cursor(query: ImageQuery) -> Sequence[str | int] | None:
 
 def _describe_verdict(row: ListedImage) -> str:
     """What counts in the verdict of the row, in words."""
+    if row.status is Status.UNDETERMINED and row.policy is None and row.reason is None:
+        return "it has no current verdict yet"
     if row.status is None or (row.counts is None and row.status is not Status.UNDETERMINED):
         return row.reason or ""
     return describe_verdict(row.status, row.counts or (), row.reason, row.cannot_judge_since)

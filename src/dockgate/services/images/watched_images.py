@@ -14,6 +14,8 @@ from dockgate.services.clock import ServerClock
 from dockgate.services.error_isolation import run_for_each
 from dockgate.services.policies.selection import PolicySelection, SplitRepositories
 from dockgate.services.verdicts.case_builder import find_running_image
+from dockgate.shared import canonical
+from dockgate.shared.digest import compute_digest
 from dockgate.shared.errors import DockgateError
 from dockgate.store import Store
 from dockgate.store.exposure.records import RunningImage
@@ -144,6 +146,17 @@ class WatchedImages:
                     watches[repository], use, now, is_running=image in running
                 )
         return states
+
+    def compute_revision(self) -> str:
+        """Return a text that changes whenever a watch may have begun again, and every hour.
+
+        Changed assignments do not change it.
+        """
+        hour = self.clock.now()[:13]
+        if not self.selection.has_limited_watches():
+            return hour
+        running = sorted(self._list_running_images())
+        return compute_digest(canonical.encode([hour, self.store.image_uses.read_revision(hour), running]))
 
     def record_pull(self, repository: str, image: str) -> None:
         """Record that another machine pulled the image, at most once an hour. A failure is logged."""

@@ -15,6 +15,7 @@ from dockgate.gate.policy_choice import (
     PolicyAssignment,
     PullPolicy,
     Watch,
+    WatchStart,
     can_judge,
     choose_assignment,
     choose_policy,
@@ -132,6 +133,10 @@ class PolicySelection:
         """Return how long the repository's images are watched. ConflictError as `choose_assignment`."""
         assignment = self.find_assignment(repository)
         return assignment.watch if assignment else Watch()
+
+    def has_limited_watches(self) -> bool:
+        """Return whether the images of some repositories are watched for a limited time."""
+        return any(assignment.watch.start is not WatchStart.FOREVER for assignment in self._list_assignments())
 
     def list_owners(self, repository: str) -> tuple[str, ...]:
         """Return who hears of the repository's images. ConflictError as `choose_assignment`."""

@@ -19,6 +19,7 @@ from dockgate.store.records import ScanState
 from dockgate.store.schema.fleet import (
     fleet_bundle_components,
     fleet_bundles,
+    fleet_ended_verdicts,
     fleet_findings,
     fleet_image_bundles,
     fleet_images,
@@ -79,6 +80,7 @@ class PlaceVerdict(NamedTuple):
 
 
 _TAGS, _IMAGES, _CURRENT, _SCANS = fleet_tags.c, fleet_images.c, fleet_verdicts.c, scans.c
+_ENDED = fleet_ended_verdicts.c
 _COUNTS = [_CURRENT[severity.value.lower()] for severity in Severity]
 # The newest verdict of the place, requested or on a push.
 _NEWEST_VERDICT = (
@@ -131,8 +133,8 @@ class ImageListing:
     ) -> tuple[Sequence[ListedImage], Sequence[str | int] | None]:
         """At most `limit` rows after the position `after`, and the position of the last one if there are more.
 
-        An indexed image that was scanned before `judged_before` and has no current verdict is not watched any more: its
-        status is Undetermined.
+        An indexed image without a current verdict that was scanned before `judged_before`, or whose watch ended, is
+        Undetermined: it is not watched, or was not judged since it is watched again.
         """
         key = _SORTS[sort]
         query = _select_places(image_filter, sort, judged_before, self._wide)
@@ -261,9 +263,12 @@ def _make_position(key: Sequence[ColumnElement[Any]], values: Sequence[Any]) -> 
 
 def _make_status_column(judged_before: str) -> ColumnElement[Any]:
     is_judged = select(_CURRENT.image).limit(1).correlate(None).exists()
+    # Its recorded verdicts may be of before its watch ended, also if it is watched again.
+    has_ended = select(_ENDED.image).where(_ENDED.image == _IMAGES.id).correlate(fleet_images).exists()
+    is_undetermined = or_(and_(_IMAGES.scanned_at < judged_before, is_judged), has_ended)
     return case(
         (_CURRENT.status.is_not(None), _CURRENT.status),
-        (and_(_IMAGES.scanned_at < judged_before, is_judged), literal(Status.UNDETERMINED, _CURRENT.status.type)),
+        (is_undetermined, literal(Status.UNDETERMINED, _CURRENT.status.type)),
         else_=_NEWEST_VERDICT,
     )
 

@@ -90,6 +90,17 @@ class ImageUses:
             for image, repositories in values.items()
         }
 
+    def read_revision(self, since: str) -> str:
+        """A text that changes when an image that had no use since a time is used."""
+        pulled_at, run_at, pushed_at = image_uses.c.pulled_at, image_uses.c.run_at, pushed_images.c.pushed_at
+        queries = (
+            select(*(_count_since(column, since) for column in (pulled_at, run_at))),
+            select(_count_since(pushed_at, since)),
+            select(func.max(approvals.c.seq)),
+        )
+        with self._database.read() as connection:
+            return "/".join(str(value) for query in queries for value in connection.execute(query).one())
+
     def _record(self, repository: str, image: str, column: ColumnElement[str], now: str) -> None:
         name = column.key or ""
         key = image_uses.c.image == image, image_uses.c.repository == repository
@@ -97,3 +108,7 @@ class ImageUses:
         with self._database.write() as connection:
             if not insert_if_new(connection, image_uses, {"image": image, "repository": repository, name: now}):
                 connection.execute(update(image_uses).where(*key, is_other).values({name: now}))
+
+
+def _count_since(column: ColumnElement[str], since: str) -> ColumnElement[int]:
+    return func.count().filter(column >= since)
