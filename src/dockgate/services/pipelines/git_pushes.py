@@ -2,10 +2,8 @@
 
 import logging
 import uuid
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from threading import Lock
 
 from dockgate.delivery.contributors import NO_OBJECT, PushRecord
 from dockgate.delivery.repository_files import FileEdit, RepositoryFiles
@@ -35,7 +33,6 @@ class GitPushes:
     starter: Starter
     # Repositories with branches that may have moved without an event.
     _unobserved_repositories: set[str] = field(default_factory=set, init=False)
-    _locks: defaultdict[str, Lock] = field(default_factory=lambda: defaultdict(Lock), init=False)
 
     def record_requested(
         self, push: str, repository: str, by: str | None, token: str | None, updates: Sequence[RefUpdate]
@@ -61,20 +58,23 @@ class GitPushes:
 
         Returns the events of the branches in `updates`, stored now or before; their pipelines start in the background.
         """
-        # Otherwise `observe_missed` could store the event of a push that is being recorded, without its pusher. Pushes
-        # into one repository wait for each other here for two calls of git, and for none of other repositories.
-        with self._locks[repository]:
+        moved_branches = [update.ref.removeprefix(HEADS) for update in updates if update.ref.startswith(HEADS)]
+        # Otherwise `observe_missed` could store the event of a push that is being recorded, without its pusher, and a
+        # server that has read the branches before the push to another server could record them after it. Pushes into
+        # one repository wait for each other here for two calls of git, and for none of other repositories.
+        try:
+            with self.store.locks.hold(f"pushes to {repository}"):
+                if push or updates:
+                    name = push or uuid.uuid4().hex
+                    self.effects.run(EffectKind.RECORD_PUSH, self.record_refs, name, repository, by, token, updates)
+                heads = self.source.list_heads(repository)
+                # Not branches of others: whose push is moving one at this moment will record it.
+                branches = moved_branches if updates else None
+                observe, now = self.store.push_events.record_heads, self.clock.now()
+                events = self.effects.run(EffectKind.OBSERVE_PUSH, observe, repository, heads, now, by, branches)
+        except BaseException:
             self._unobserved_repositories.add(repository)
-            if push or updates:
-                name = push or uuid.uuid4().hex
-                self.effects.run(EffectKind.RECORD_PUSH, self.record_refs, name, repository, by, token, updates)
-            heads = self.source.list_heads(repository)
-            # Not branches of others: whose push is moving one at this moment will record it.
-            moved_branches = [update.ref.removeprefix(HEADS) for update in updates if update.ref.startswith(HEADS)]
-            branches = moved_branches if updates else None
-            observe, now = self.store.push_events.record_heads, self.clock.now()
-            events = self.effects.run(EffectKind.OBSERVE_PUSH, observe, repository, heads, now, by, branches)
-            self._unobserved_repositories.discard(repository)
+            raise
         for event in events:
             self.starter.start_event(event.id)
         return self.store.push_events.list_for_heads(
@@ -119,6 +119,7 @@ class GitPushes:
     def observe_missed(self) -> None:
         """Store the events of pushes that were not recorded. A damaged repository does not block the others."""
         for repository in sorted(self._unobserved_repositories.copy()):
+            self._unobserved_repositories.discard(repository)  # first: a push that fails meanwhile adds it again
             try:
                 self.finish_push(repository)
             except DockgateError as error:
