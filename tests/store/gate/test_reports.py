@@ -53,6 +53,13 @@ def test_the_newest_report_of_each_submitter_counts(store: Store) -> None:
     assert list(store.reports.list_external_reports(IMAGE, "app")) == [newer, newer]
 
 
+def test_a_report_of_the_future_hides_no_later_one(store: Store) -> None:
+    future, newer = replace(REPORTED, at="2999-01-01T00:00:00.000Z"), replace(REPORTED, at=LATER)
+    assert store.reports.put(future, "ana", VOUCHED, now=NOW).made_at == NOW
+    store.reports.put(newer, "ana", VOUCHED, now=LATER)
+    assert list(store.reports.list_external_reports(IMAGE, "app")) == [newer]
+
+
 def test_new_reports_of_a_source_replace_all_earlier_ones(store: Store) -> None:
     """Of an index too, whose images have digests of their own."""
     arm = replace(REPORTED, inventory=replace(REPORTED.inventory, platform="linux/arm64", image=OTHER_IMAGE))

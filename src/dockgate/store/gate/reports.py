@@ -8,6 +8,7 @@ from sqlalchemy import bindparam, delete, func, insert, or_, select, update
 from dockgate.gate.model import ExternalReport
 from dockgate.identity.model import ALL_REPOSITORIES
 from dockgate.shared.canonical import decode
+from dockgate.shared.timestamps import compute_latest_time
 from dockgate.store.documents import Document, decompress_document, store_documents
 from dockgate.store.engine import Database
 from dockgate.store.queries import select_as
@@ -39,13 +40,15 @@ class Reports:
     def put(self, report: ExternalReport, by: str, scope: ReportScope, now: str) -> ReportRecord:
         """Store a report and its document, unless a newer one is stored. Returns the stored record.
 
-        The same report counts from now on where the `scope` says.
+        The same report counts from now on where the `scope` says. One that is dated in the future counts as made now:
+        it would hide the later ones.
         """
         document = Document.from_value(report)
         inventory = report.inventory
         is_vouched = scope.vouched_in is not None
+        made_at = now if report.at is not None and report.at > compute_latest_time(now) else report.at
         record = ReportRecord(
-            inventory.image, report.source, inventory.platform, by, document.digest, report.at, is_vouched, now
+            inventory.image, report.source, inventory.platform, by, document.digest, made_at, is_vouched, now
         )
         table = reports.c
         is_same = (
