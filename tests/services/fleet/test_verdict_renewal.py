@@ -2,9 +2,10 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,16 +17,16 @@ from tests.store.factories import FACTORIES, approval
 from dockgate.delivery.service_model import Service, TaskDefinition
 from dockgate.events import schemas
 from dockgate.events.envelope import StoredEvent
-from dockgate.gate.model import Waiver
+from dockgate.gate.model import ExternalReport, Waiver
 from dockgate.identity.model import LOCAL, Caller
 from dockgate.scanner.model import Distribution, Inventory
 from dockgate.services.images.search import ImageQuery
 from dockgate.shared.digest import compute_digest
 from dockgate.shared.references import ImageReference
 from dockgate.shared.timestamps import format_time
-from dockgate.store.records import PushedImage
+from dockgate.store.records import BuiltStatement, PushedImage, ReportScope
 from dockgate.vulnerabilities.database.changes import AdvisoryChanges
-from dockgate.vulnerabilities.model import Cve, Severity
+from dockgate.vulnerabilities.model import Cve, Finding, Matches, Rating, Severity
 from dockgate.web.api.images import read_image_view
 
 ENDING = "kind: PolicyAssignment\nname: ending\nrepositories: [team/web]\npolicy: default\nwatch: 2d after push\n"
@@ -424,6 +425,36 @@ def test_a_watch_that_begins_again_has_a_new_verdict_at_once_and_shows_no_old_on
     assert shown_images["team/web"] == ("Undetermined", "it has no current verdict yet")
     fleet.verdict_renewal.renew()
     assert fleet.verdicts()["web"] == "Rejected"
+
+
+def test_a_report_of_another_scanner_renews_the_verdict_on_its_image(fleet: Fleet) -> None:
+    fleet.verdict_renewal.renew()
+    now, web = format_time(fleet.system.clock()), package("web")
+    inventory = Inventory(fleet.images["web"], "linux/amd64", None, (), (web,), ())
+    finding = Finding("CVE-2026-9", (), web, Severity.CRITICAL, Rating("advisory", Severity.CRITICAL), "2")
+    for findings, status in (((finding,), "Rejected"), ((), "Approved")):
+        report = ExternalReport("trivy", now, inventory, Matches(findings, ()))
+        fleet.system.store.reports.put(report, "ana", ReportScope(), now)
+        fleet.verdict_renewal.renew()
+        assert fleet.verdicts() == {"web": status, "api": "Approved", "job": "Approved"}
+        assert fleet.agree()
+
+
+def test_a_provenance_statement_renews_the_verdict_on_its_image(fleet: Fleet) -> None:
+    fleet.verdict_renewal.renew()
+    store, image, now = fleet.system.store, fleet.images["web"], format_time(fleet.system.clock())
+    (number,) = (entry.id for entry in store.fleet.iterate_images() if entry.digest == image)
+    built_statement = BuiltStatement("build", image, "team/web", "{}", now)
+    writes: list[Callable[[], None]] = [
+        partial(store.provenance.add, built_statement),
+        partial(store.provenance.replace_fetched, image, "team/web", ["{}"], now),
+        partial(store.provenance.record_fetch_error, image, "team/web", "It did not answer.", now),
+    ]
+    for write in writes:
+        assert store.fleet_verdicts.list_due_images(now) == []
+        write()
+        assert store.fleet_verdicts.list_due_images(now) == [("default", number)]
+        fleet.verdict_renewal.renew()
 
 
 def test_an_image_that_is_scanned_again_is_judged_again(fleet: Fleet) -> None:

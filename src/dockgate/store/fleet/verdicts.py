@@ -182,6 +182,12 @@ class FleetVerdicts:
         return {row[1]: _make_verdict(row) for row in connection.execute(query).all()}
 
 
+def mark_due(connection: Connection, image: str, now: str) -> None:
+    """Let the verdicts on an image (a digest) be renewed: what belongs to it alone has changed."""
+    number = select(fleet_images.c.id).where(fleet_images.c.digest == image).scalar_subquery()
+    connection.execute(update(fleet_verdicts).where(_TABLE.image == number).values(next_at=now))
+
+
 # Ids that are looked up one by one.
 _FEW_COMPONENTS = 500
 

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, func, select, update
 
 from dockgate.store.engine import Database
 from dockgate.store.events.outbox import Outbox, add_entries, get_registry_receiver
+from dockgate.store.fleet.verdicts import mark_due
 from dockgate.store.queries import is_one_of, make_text_list, select_as
 from dockgate.store.records import BuiltStatement, OutboxEntry, OutboxKind, StoredStatements
 from dockgate.store.schema.gate import built_statements, fetched_statements
@@ -38,6 +39,7 @@ class ProvenanceStatements:
         with self._database.write() as connection:
             if insert_if_new(connection, built_statements, asdict(statement)):
                 add_entries(connection, [entry])
+                mark_due(connection, statement.image, statement.built_at)
         self._outbox.wake(OutboxKind.PROVENANCE)
 
     def get_built_statement(self, build: str) -> BuiltStatement:
@@ -49,18 +51,21 @@ class ProvenanceStatements:
     def replace_fetched(self, image: str, repository: str, envelopes: Sequence[str], now: str) -> None:
         """Replace the fetched statements of the image in a repository by those attached now."""
         body = zlib.compress(json.dumps(list(envelopes)).encode())
-        self._record_fetch(image, repository, {"fetched_at": now, "fetch_error": None, "envelopes": body})
+        self._record_fetch(image, repository, now, {"fetch_error": None, "envelopes": body})
 
     def record_fetch_error(self, image: str, repository: str, reason: str, now: str) -> None:
         """Record why the attached statements could not be fetched. Those fetched before are kept."""
-        self._record_fetch(image, repository, {"fetched_at": now, "fetch_error": reason})
+        self._record_fetch(image, repository, now, {"fetch_error": reason})
 
-    def _record_fetch(self, image: str, repository: str, values: dict[str, object]) -> None:
+    def _record_fetch(self, image: str, repository: str, now: str, columns: dict[str, object]) -> None:
+        values = {**columns, "fetched_at": now}
+
         def write(connection: Connection) -> None:
             row = {"image": image, "repository": repository, "envelopes": zlib.compress(b"[]"), **values}
             if not insert_if_new(connection, fetched_statements, row):
                 is_row = fetched_statements.c.image == image, fetched_statements.c.repository == repository
                 connection.execute(update(fetched_statements).where(*is_row).values(**values))
+            mark_due(connection, image, now)
 
         self._database.group_commit(write)
 
