@@ -425,6 +425,9 @@ def test_a_watch_that_begins_again_has_a_new_verdict_at_once_and_shows_no_old_on
     assert shown_images["team/web"] == ("Undetermined", "it has no current verdict yet")
     fleet.verdict_renewal.renew()
     assert fleet.verdicts()["web"] == "Rejected"
+    store.image_uses.record_pull("team/api", fleet.images["api"], format_time(system.clock()))
+    fleet.verdict_renewal.renew()
+    assert fleet.verdicts()["api"] == "Approved"
 
 
 def test_a_report_of_another_scanner_renews_the_verdict_on_its_image(fleet: Fleet) -> None:

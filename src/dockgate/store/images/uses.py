@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 
-from sqlalchemy import ColumnElement, Text, case, cast, func, literal, null, or_, select, union_all, update
+from sqlalchemy import ColumnElement, Select, Text, case, cast, func, literal, null, or_, select, union_all, update
 
 from dockgate.delivery.model import ApprovalState
 from dockgate.gate.watch import ImageUse
@@ -10,6 +10,7 @@ from dockgate.shared.timestamps import compute_latest_time
 from dockgate.store.engine import Database
 from dockgate.store.queries import is_one_of, make_text_list
 from dockgate.store.schema.delivery import approvals
+from dockgate.store.schema.fleet import fleet_images, fleet_verdicts
 from dockgate.store.schema.images import image_uses, pushed_images
 from dockgate.store.statements import insert_if_new
 
@@ -91,11 +92,14 @@ class ImageUses:
         }
 
     def read_revision(self, since: str) -> str:
-        """A text that changes when an image that had no use since a time is used."""
-        pulled_at, run_at, pushed_at = image_uses.c.pulled_at, image_uses.c.run_at, pushed_images.c.pushed_at
+        """A text that changes when an image without a current verdict is used that had no use since a time.
+
+        Every new approval changes it.
+        """
         queries = (
-            select(*(_count_since(column, since) for column in (pulled_at, run_at))),
-            select(_count_since(pushed_at, since)),
+            _select_unjudged(image_uses.c.image, image_uses.c.pulled_at, since),
+            _select_unjudged(image_uses.c.image, image_uses.c.run_at, since),
+            _select_unjudged(pushed_images.c.digest, pushed_images.c.pushed_at, since),
             select(func.max(approvals.c.seq)),
         )
         with self._database.read() as connection:
@@ -110,5 +114,9 @@ class ImageUses:
                 connection.execute(update(image_uses).where(*key, is_other).values({name: now}))
 
 
-def _count_since(column: ColumnElement[str], since: str) -> ColumnElement[int]:
-    return func.count().filter(column >= since)
+def _select_unjudged(digest: ColumnElement[str], used_at: ColumnElement[str], since: str) -> Select[int, str]:
+    """Select how many rows since a time have an image that the fleet keeps without a verdict, and their last time."""
+    is_judged = select(fleet_verdicts.c.image).where(fleet_verdicts.c.image == fleet_images.c.id).exists()
+    is_kept = fleet_images.c.digest == digest, fleet_images.c.gone_at.is_(None)
+    is_unjudged = select(fleet_images.c.id).where(*is_kept, ~is_judged).exists()
+    return select(func.count(), func.max(used_at)).where(used_at >= since, is_unjudged)
