@@ -119,12 +119,12 @@ class Projects:
         until(lambda: self._is_judged(image, repository))
 
     def _run(self, service: str, *images: str) -> None:
-        """A service without tasks that the pipeline of `bravo` deployed, with a revision for each image.
+        """A service with one task that the pipeline of `bravo` deployed, with a revision for each image.
 
         A rollout failed and a task was restarted under the first one.
         """
         services, rollouts = self.server.store.services, self.server.store.rollouts
-        services.put(Service(service, "podman", 0, 0), TaskDefinition(service, 0, "app", None))
+        services.put(Service(service, "podman", 1, 0), TaskDefinition(service, 0, "app", None))
         for number, image in enumerate(images):
             repository, _, digest = f"{self.server.registry.address}/{image}".partition("@")
             definition = TaskDefinition(service, 0, "app", ImageReference(repository, digest))
@@ -132,7 +132,7 @@ class Projects:
             services.set_revision(service, revision, self.values["bravo"]["execution_id"] if number else "")
             if not number:
                 now = "2026-01-01T00:00:00Z"
-                rollout = rollouts.begin(service, ServiceChange(desired_count=1), "bravo-person", now)
+                rollout = rollouts.begin(service, ServiceChange(desired_count=2), "bravo-person", now)
                 assert rollout is not None
                 rollouts.end(rollout, RunState.FAILED, None, "bravo-reason", now)
                 services.record_event(ServiceEvent(f"restart/{service}/t/{now}", service, now, "bravo-reason"))
