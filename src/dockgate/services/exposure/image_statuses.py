@@ -47,7 +47,7 @@ def read_image_statuses(
     elsewhere = {
         number: names
         for number, names in repositories.items()
-        if names - {images[number].repository} or not split_names[0].keys().isdisjoint(names)
+        if names - {images[number].repository} or not split_names.conflicts.keys().isdisjoint(names)
     }
     statuses = {number: ImageStatus(image.status, frozenset({image.repository})) for number, image in images.items()}
     if elsewhere:

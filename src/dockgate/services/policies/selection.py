@@ -5,6 +5,7 @@ import tarfile
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from dockgate.delivery import pipeline as pipeline_logic
 from dockgate.delivery.model import ActionKey, ActionType, Pipeline
@@ -28,9 +29,6 @@ from dockgate.shared.digest import compute_digest
 from dockgate.shared.errors import DefinitionError, DeniedError, NotFoundError
 from dockgate.store import Store
 
-# Why some repositories have no clear assignment, and the assignments of the others.
-SplitRepositories = tuple[Mapping[str, str], Mapping[str, PolicyAssignment | None]]
-
 _log = logging.getLogger(__name__)
 
 # The file at the root of a source with which a repository requires more than the server's policy.
@@ -39,6 +37,13 @@ REPOSITORY_FILE_LIMIT = 1 << 16  # bytes
 
 # Reads a repository's file, given its bytes and its name for errors; None where it requires nothing.
 ReadRepositoryFile = Callable[[bytes, str], Policy | None]
+
+
+class SplitRepositories(NamedTuple):
+    """Why repositories have no clear assignment, and the assignments of the others, None for none."""
+
+    conflicts: Mapping[str, str]
+    assignments: Mapping[str, PolicyAssignment | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,11 +116,11 @@ class PolicySelection:
         return assignments
 
     def split_repositories(self, repositories: Collection[str]) -> SplitRepositories:
-        """Return `find_conflicts` of the repositories, and the assignments of those that it does not name."""
+        """Return which repositories have a clear assignment, and which have not."""
         assignments = self._list_assignments()
         conflicts = find_conflicts(assignments, repositories)
         clear_repositories = (name for name in repositories if name not in conflicts)
-        return conflicts, {name: choose_assignment(assignments, name) for name in clear_repositories}
+        return SplitRepositories(conflicts, {name: choose_assignment(assignments, name) for name in clear_repositories})
 
     def find_conflicts(self, repositories: Collection[str]) -> Mapping[str, str]:
         """Return why no policy is that of a repository, by repository; none for repositories that have one."""
