@@ -4,6 +4,7 @@ import re
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import parse_qsl, urlsplit
@@ -19,6 +20,7 @@ from tests.scenarios.watched_browser import WatchedBrowser, go_to, no_faults, wa
 
 from dockgate.events.envelope import NewEvent
 from dockgate.identity.model import Role
+from dockgate.shared.timestamps import format_time
 from dockgate.vulnerabilities.model import Severity
 
 pytestmark = [pytest.mark.real, pytest.mark.long]
@@ -316,7 +318,8 @@ def test_a_page_whose_stream_is_refused_leads_to_the_page_to_sign_in(
 
 
 def _event(name: str) -> NewEvent:
-    return NewEvent(f"test/{name}", "dockgate", "service.at_risk", "pipeline web", "2026-11-28T12:00:00.000Z", {})
+    """An event of now: a page whose stream has not begun when it is recorded is refreshed by the event's time."""
+    return NewEvent(f"test/{name}", "dockgate", "service.at_risk", "pipeline web", format_time(datetime.now(UTC)), {})
 
 
 def test_a_person_stops_retries_and_rejects_an_execution(open_page: OpenPage, site: Site) -> None:
