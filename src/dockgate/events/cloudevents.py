@@ -15,7 +15,7 @@ TYPE_PREFIX = "dev.dockgate."
 
 
 class CloudEventsMode(StrEnum):
-    """The place of the attributes: in the body (STRUCTURED), or in headers (BINARY)."""
+    """Where the attributes are: in the body (STRUCTURED), or in headers (BINARY)."""
 
     STRUCTURED = "structured"
     BINARY = "binary"

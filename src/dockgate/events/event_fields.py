@@ -85,27 +85,27 @@ def _add(
 
 
 @dataclass(slots=True)
-class _Place:
+class _Node:
     """A node of the tree of elements: whether a value is directly here, and the elements of arrays that are in it."""
 
     has_value: bool = False
-    arrays: dict[int, dict[int, "_Place"]] = field(default_factory=dict)
+    arrays: dict[int, dict[int, "_Node"]] = field(default_factory=dict)
 
     def add(self, inside: Elements) -> None:
         """Add a value that is in these elements."""
-        place = self
+        node = self
         for array, index in inside:
-            place = place.arrays.setdefault(array, {}).setdefault(index, _Place())
-        place.has_value = True
+            node = node.arrays.setdefault(array, {}).setdefault(index, _Node())
+        node.has_value = True
 
     def find(self, choices: Mapping[int, int]) -> Iterator[Elements]:
         """The elements of each value whose arrays have no other element chosen (array -> index)."""
-        pending: list[tuple[_Place, Elements]] = [(self, ())]
+        pending: list[tuple[_Node, Elements]] = [(self, ())]
         while pending:
-            place, inside = pending.pop()
-            if place.has_value:
+            node, inside = pending.pop()
+            if node.has_value:
                 yield inside
-            for array, items in place.arrays.items():
+            for array, items in node.arrays.items():
                 if array not in choices:
                     pending += [(item, (*inside, (array, index))) for index, item in items.items()]
                 elif choices[array] in items:
@@ -123,9 +123,9 @@ def can_fit_in_one_element(conditions: Sequence[tuple[str, FieldPattern]], field
         conditions, _list_arrays_of_later_fields(conditions, fields), strict=True
     ):
         values = fields.values.get(path, ())
-        places = fields.elements.get(path) or [()] * len(values)
-        all_values, fitting = _Place(), _Place()
-        for value, inside in zip(values, places, strict=True):
+        positions = fields.elements.get(path) or [()] * len(values)
+        all_values, fitting = _Node(), _Node()
+        for value, inside in zip(values, positions, strict=True):
             all_values.add(inside)
             if pattern.accepts(value):
                 fitting.add(inside)

@@ -38,31 +38,31 @@ class FieldPattern:
     texts: frozenset[str] | None
 
 
-def compile_field(values: Sequence[object], place: str) -> FieldPattern:
+def compile_field(values: Sequence[object], location: str) -> FieldPattern:
     """Compile a list such as ["a", {"prefix": "b"}]: one of them must fit.
 
-    DefinitionError names the place in it.
+    DefinitionError names the location in it.
     """
     if not values:
-        refuse_pattern(place, "an empty list matches nothing", "List at least one value, or leave the field out.")
+        refuse_pattern(location, "an empty list matches nothing", "List at least one value, or leave the field out.")
     tests: list[Test] = []
     texts: set[str] = set()
     numbers: set[float] = set()
     literals: set[bool | None] = set()
     can_be_absent = False
     for index, value in enumerate(values):
-        item_place = f"{place}[{index}]"
+        item_location = f"{location}[{index}]"
         if isinstance(value, dict):
-            name, setting = _parse_expression(value, item_place)
+            name, setting = _parse_expression(value, item_location)
             if name == "exists":
                 if not isinstance(setting, bool):
-                    refuse_pattern(item_place, "exists must be true or false")
+                    refuse_pattern(item_location, "exists must be true or false")
                 can_be_absent = can_be_absent or not setting
                 tests += [_is_accepted_always] if setting else []
             elif name == "exactly":
-                texts.add(_require_text(setting, name, item_place))
+                texts.add(_require_text(setting, name, item_location))
             else:
-                tests.append(_COMPILERS[name](setting, item_place))
+                tests.append(_COMPILERS[name](setting, item_location))
         elif isinstance(value, str):
             address = parse_address(value)
             if address is None:
@@ -72,10 +72,10 @@ def compile_field(values: Sequence[object], place: str) -> FieldPattern:
         elif value is None or isinstance(value, bool):
             literals.add(value)
         elif isinstance(value, (int, float)):
-            numbers.add(_require_finite(value, item_place))
+            numbers.add(_require_finite(value, item_location))
         else:
             refuse_pattern(
-                item_place,
+                item_location,
                 "a list within a list",
                 "Values are text, numbers, true, false, null, or a match expression.",
             )
@@ -85,9 +85,9 @@ def compile_field(values: Sequence[object], place: str) -> FieldPattern:
     )
 
 
-def refuse_pattern(place: str, reason: str, advice: str | None = None) -> NoReturn:
+def refuse_pattern(location: str, reason: str, advice: str | None = None) -> NoReturn:
     """Refuse a pattern."""
-    raise DefinitionError(f"event pattern: {place}: {reason}" if place else f"event pattern: {reason}", advice)
+    raise DefinitionError(f"event pattern: {location}: {reason}" if location else f"event pattern: {reason}", advice)
 
 
 def parse_address(text: str) -> IPv4Address | IPv6Address | None:
@@ -144,28 +144,28 @@ def _is_accepted_always(value: Scalar) -> bool:
     return True
 
 
-def _parse_expression(value: dict[str, object], place: str) -> tuple[str, object]:
+def _parse_expression(value: dict[str, object], location: str) -> tuple[str, object]:
     """The name and the setting of a match expression such as {"prefix": "a"}."""
     if len(value) != 1:
         refuse_pattern(
-            place, f"a match expression has exactly one key, not {len(value)}", f"It is one of {', '.join(NAMES)}."
+            location, f"a match expression has exactly one key, not {len(value)}", f"It is one of {', '.join(NAMES)}."
         )
     ((name, setting),) = value.items()
     if name not in NAMES:
-        refuse_pattern(place, f"unknown match expression {name!r}", f"It is one of {', '.join(NAMES)}.")
+        refuse_pattern(location, f"unknown match expression {name!r}", f"It is one of {', '.join(NAMES)}.")
     return name, setting
 
 
-def _require_finite(value: float, place: str) -> float:
+def _require_finite(value: float, location: str) -> float:
     if isinstance(value, float) and not abs(value) < float("inf"):
-        refuse_pattern(place, f"{value} is not a number of JSON")
+        refuse_pattern(location, f"{value} is not a number of JSON")
     return value
 
 
-def _require_text(value: object, name: str, place: str) -> str:
+def _require_text(value: object, name: str, location: str) -> str:
     if not isinstance(value, str):
         refuse_pattern(
-            place, f"{name} must be text", "Only text has a beginning, an end or a case; for numbers use numeric."
+            location, f"{name} must be text", "Only text has a beginning, an end or a case; for numbers use numeric."
         )
     return value
 
@@ -174,25 +174,25 @@ def _compile_address(address: IPv4Address | IPv6Address) -> Test:
     return lambda value: isinstance(value, str) and parse_address(value) == address
 
 
-def _compile_prefix(setting: object, place: str) -> Test:
+def _compile_prefix(setting: object, location: str) -> Test:
     if isinstance(setting, dict):
-        return _compile_case_prefix(_parse_case_text(setting, "prefix", place))
-    prefix = _require_text(setting, "prefix", place)
+        return _compile_case_prefix(_parse_case_text(setting, "prefix", location))
+    prefix = _require_text(setting, "prefix", location)
     return lambda value: isinstance(value, str) and value.startswith(prefix)
 
 
-def _compile_suffix(setting: object, place: str) -> Test:
+def _compile_suffix(setting: object, location: str) -> Test:
     if isinstance(setting, dict):
-        return _compile_case_suffix(_parse_case_text(setting, "suffix", place))
-    suffix = _require_text(setting, "suffix", place)
+        return _compile_case_suffix(_parse_case_text(setting, "suffix", location))
+    suffix = _require_text(setting, "suffix", location)
     return lambda value: isinstance(value, str) and value.endswith(suffix)
 
 
-def _parse_case_text(setting: dict[str, object], name: str, place: str) -> str:
+def _parse_case_text(setting: dict[str, object], name: str, location: str) -> str:
     """The text of {"equals-ignore-case": TEXT} within prefix or suffix."""
     if list(setting) != ["equals-ignore-case"]:
-        refuse_pattern(place, f'{name} must be text, or {{"equals-ignore-case": text}}')
-    return _require_text(setting["equals-ignore-case"], "equals-ignore-case", place)
+        refuse_pattern(location, f'{name} must be text, or {{"equals-ignore-case": text}}')
+    return _require_text(setting["equals-ignore-case"], "equals-ignore-case", location)
 
 
 def _compile_case_prefix(text: str) -> Test:
@@ -207,8 +207,8 @@ def _compile_case_suffix(text: str) -> Test:
     return lambda value: isinstance(value, str) and begins(value[-longest:][::-1]) is not None
 
 
-def _compile_equals_ignore_case(setting: object, place: str) -> Test:
-    equals = re.compile(_make_case_pattern(_require_text(setting, "equals-ignore-case", place))).fullmatch
+def _compile_equals_ignore_case(setting: object, location: str) -> Test:
+    equals = re.compile(_make_case_pattern(_require_text(setting, "equals-ignore-case", location))).fullmatch
     return lambda value: isinstance(value, str) and equals(value) is not None
 
 
@@ -219,12 +219,12 @@ def _make_case_pattern(text: str, *, is_reversed: bool = False) -> str:
     return "".join(f"(?:{'|'.join(map(re.escape, case))})" for case in cases)
 
 
-def _compile_wildcard(setting: object, place: str) -> Test:
+def _compile_wildcard(setting: object, location: str) -> Test:
     """Text in which each * matches any characters.
 
     The parts between are searched one after another: linear time.
     """
-    first_part, *others = _split_wildcard(_require_text(setting, "wildcard", place), place)
+    first_part, *others = _split_wildcard(_require_text(setting, "wildcard", location), location)
     if not others:
         return frozenset((first_part,)).__contains__
     *middle_parts, last_part = others
@@ -246,7 +246,7 @@ def _compile_wildcard(setting: object, place: str) -> Test:
     return is_accepted
 
 
-def _split_wildcard(text: str, place: str) -> list[str]:
+def _split_wildcard(text: str, location: str) -> list[str]:
     """The parts of the text between its wildcards.
 
     A backslash before * or a backslash makes that an ordinary one.
@@ -258,13 +258,15 @@ def _split_wildcard(text: str, place: str) -> list[str]:
         if character == "*":
             if text.startswith("*", position + 1):
                 refuse_pattern(
-                    place, f"two wildcards side by side, at character {position + 1} of {text!r}", "Write one *."
+                    location, f"two wildcards side by side, at character {position + 1} of {text!r}", "Write one *."
                 )
             parts.append("")
         elif character == "\\":
             position += 1
             if text[position : position + 1] not in ("*", "\\"):
-                refuse_pattern(place, f"a backslash before neither * nor \\ in {text!r}", "Write \\\\ for a backslash.")
+                refuse_pattern(
+                    location, f"a backslash before neither * nor \\ in {text!r}", "Write \\\\ for a backslash."
+                )
             parts[-1] += text[position]
         else:
             parts[-1] += character
@@ -272,17 +274,17 @@ def _split_wildcard(text: str, place: str) -> list[str]:
     return parts
 
 
-def _compile_numeric(setting: object, place: str) -> Test:
+def _compile_numeric(setting: object, location: str) -> Test:
     if not isinstance(setting, list) or len(setting) not in (2, 4):
-        refuse_pattern(place, 'numeric must be a list such as ["=", 5], ["<", 10] or [">", 0, "<=", 5]')
-    operators, bounds = setting[::2], [_parse_bound(lower, place) for lower in setting[1::2]]
+        refuse_pattern(location, 'numeric must be a list such as ["=", 5], ["<", 10] or [">", 0, "<=", 5]')
+    operators, bounds = setting[::2], [_parse_bound(lower, location) for lower in setting[1::2]]
     if len(operators) == 2:
         if operators[0] not in (">", ">=") or operators[1] not in ("<", "<="):
-            refuse_pattern(place, f"a range is > or >= and then < or <=, not {operators[0]!r} and {operators[1]!r}")
+            refuse_pattern(location, f"a range is > or >= and then < or <=, not {operators[0]!r} and {operators[1]!r}")
         if not bounds[0] < bounds[1]:
-            refuse_pattern(place, f"nothing is between {bounds[0]} and {bounds[1]}")
+            refuse_pattern(location, f"nothing is between {bounds[0]} and {bounds[1]}")
     elif operators[0] not in _COMPARISONS:
-        refuse_pattern(place, f"unknown numeric operator {operators[0]!r}", "It is one of =, <, <=, > and >=.")
+        refuse_pattern(location, f"unknown numeric operator {operators[0]!r}", "It is one of =, <, <=, > and >=.")
     compare, lower = _COMPARISONS[operators[0]], bounds[0]
     compare_upper, upper = (_COMPARISONS[operators[1]], bounds[1]) if len(operators) == 2 else (compare, lower)
 
@@ -293,11 +295,11 @@ def _compile_numeric(setting: object, place: str) -> Test:
     return is_accepted
 
 
-def _parse_bound(value: object, place: str) -> float:
+def _parse_bound(value: object, location: str) -> float:
     number = to_comparable(value) if isinstance(value, (int, float)) else None
     if number is None:
         refuse_pattern(
-            place, f"{value!r} is not a number that can be compared", "Write a number that is exact in 64 bits."
+            location, f"{value!r} is not a number that can be compared", "Write a number that is exact in 64 bits."
         )
     return number
 
@@ -311,12 +313,12 @@ _COMPARISONS: dict[object, Callable[[float, float], bool]] = {
 }
 
 
-def _compile_cidr(setting: object, place: str) -> Test:
-    text = _require_text(setting, "cidr", place)
+def _compile_cidr(setting: object, location: str) -> Test:
+    text = _require_text(setting, "cidr", location)
     network = _parse_network(text)
     if network is None:
         refuse_pattern(
-            place, f"{text!r} is not a block of addresses", "Write it as 10.0.0.0/24, or an address alone as text."
+            location, f"{text!r} is not a block of addresses", "Write it as 10.0.0.0/24, or an address alone as text."
         )
 
     def is_accepted(value: Scalar) -> bool:
@@ -334,35 +336,35 @@ def _parse_network(text: str) -> IPv4Network | IPv6Network | None:
     return ip_network(f"{address}/{int(parts[2])}", strict=False)
 
 
-def _compile_anything_but(setting: object, place: str) -> Test:
-    is_refused = _compile_exclusion(setting, place)
+def _compile_anything_but(setting: object, location: str) -> Test:
+    is_refused = _compile_exclusion(setting, location)
     return lambda value: not is_refused(value)
 
 
-def _compile_exclusion(setting: object, place: str) -> Test:
+def _compile_exclusion(setting: object, location: str) -> Test:
     """Compile what anything-but excludes."""
     if isinstance(setting, dict):
         name, inner = next(iter(setting.items())) if len(setting) == 1 else ("", None)
         if name not in _EXCLUDABLE:
-            refuse_pattern(place, f"anything-but takes values, or one of {', '.join(_EXCLUDABLE)}")
-        texts = [_require_text(text, name, place) for text in _as_list(inner, place)]
+            refuse_pattern(location, f"anything-but takes values, or one of {', '.join(_EXCLUDABLE)}")
+        texts = [_require_text(text, name, location) for text in _as_list(inner, location)]
         if name in ("prefix", "suffix") and "" in texts:
-            refuse_pattern(place, f"anything-but an empty {name} matches nothing")
-        tests = [_COMPILERS[name](text, place) for text in texts]
+            refuse_pattern(location, f"anything-but an empty {name} matches nothing")
+        tests = [_COMPILERS[name](text, location) for text in texts]
         return lambda value: any(test(value) for test in tests)
-    values = _as_list(setting, place)
+    values = _as_list(setting, location)
     if all(isinstance(value, str) for value in values):
         return frozenset(values).__contains__
     if any(isinstance(value, bool) or not isinstance(value, (int, float)) for value in values):
-        refuse_pattern(place, "anything-but takes text only or numbers only")
-    numbers = frozenset(_parse_bound(value, place) for value in values)
+        refuse_pattern(location, "anything-but takes text only or numbers only")
+    numbers = frozenset(_parse_bound(value, location) for value in values)
     return lambda value: to_comparable(value) in numbers
 
 
-def _as_list(value: object, place: str) -> Sequence[object]:
+def _as_list(value: object, location: str) -> Sequence[object]:
     values = value if isinstance(value, list) else [value]
     if not values:
-        refuse_pattern(place, "anything-but needs at least one value")
+        refuse_pattern(location, "anything-but needs at least one value")
     return values
 
 

@@ -85,11 +85,17 @@ def read_concern(event: Mapping[str, Any]) -> Concern:
     image = _read_text(detail, "image", "image-digest", "digest") or _read_text(resource, "imageHash")
     repository = _read_text(detail, "repository", "repository-name") or _read_text(resource, "repositoryName")
     repository = repository.rpartition(":repository/")[2]
-    place = f"{repository}@{image}" if repository and image else repository or image
+    image_name = f"{repository}@{image}" if repository and image else repository or image
     subject = (
-        service or place or _read_text(detail, "pipeline", "waiver", "feed") or to_one_line(str(event.get("id", "")))
+        service
+        or image_name
+        or _read_text(detail, "pipeline", "waiver", "feed")
+        or to_one_line(str(event.get("id", "")))
     )
-    parts = [f"{service} ({place})" if service and place else subject, kind.replace(".", " ").replace("_", " ")]
+    parts = [
+        f"{service} ({image_name})" if service and image_name else subject,
+        kind.replace(".", " ").replace("_", " "),
+    ]
     parts += [
         f"{status} by {policy}" if status and policy else status,
         ", ".join(names[:3]) + (" …" if len(names) > 3 else ""),
@@ -106,12 +112,12 @@ def read_concern(event: Mapping[str, Any]) -> Concern:
         subject,
     )
     text = shorten_text(": ".join(filter(None, parts)), 400)
-    is_of_place = bool(repository and image) and not service
+    is_about_image = bool(repository and image) and not service
     return Concern(
         kind,
         subject,
         image or subject,
-        intern(repository) if is_of_place else None,
+        intern(repository) if is_about_image else None,
         intern(policy) if policy else None,
         text,
         names,

@@ -32,7 +32,7 @@ _VARIABLE = re.compile(r"<([A-Za-z0-9._-]{1,256})>")
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """The input that a target gets in place of the event.
+    """The input that a target gets instead of the event.
 
     At most one of `constant`, `path` and `template` is not None. `constant` is JSON, `path` a JSON path, `template` a
     text with variables such as <name>, whose paths are `paths`.
@@ -67,7 +67,7 @@ def compile_input(target_input: Input) -> Callable[[Mapping[str, Any], str], str
 def parse_path(path: str) -> tuple[str | int | None, ...]:
     """The steps of a JSON path: a key, an index, or None for all items.
 
-    Raises DefinitionError naming the place.
+    Raises DefinitionError naming the location.
     """
     if not path.startswith("$") or len(path) > 1000:
         raise DefinitionError(f"the path {path[:100]!r} does not begin with $", "Write it as $.detail.state.")
@@ -110,7 +110,7 @@ def _find_value(event: Any, steps: tuple[str | int | None, ...]) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class _Variable:
-    """A place in a template. `is_quoted`: it is inside of a JSON string."""
+    """A placeholder in a template. `is_quoted`: it is inside of a JSON string."""
 
     name: str
     is_quoted: bool

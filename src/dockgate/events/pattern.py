@@ -232,38 +232,40 @@ def _count_characters(value: object) -> int:
     return size
 
 
-def _compile_object(value: Mapping[str, object], path: str, place: str, *, is_alternative: bool) -> _Conjunction:
-    """Compile what an object requires. `path` is that of the event's field, `place` that of the pattern's."""
+def _compile_object(value: Mapping[str, object], path: str, location: str, *, is_alternative: bool) -> _Conjunction:
+    """Compile what an object requires. `path` is that of the event's field, `location` that of the pattern's."""
     if not value:
-        refuse_pattern(place, "an empty object matches nothing" if place else "empty", "Name at least one field.")
+        refuse_pattern(location, "an empty object matches nothing" if location else "empty", "Name at least one field.")
     fields: list[tuple[str, FieldPattern]] = []
     choices: list[Sequence[_Conjunction]] = []
     for key, item in value.items():
-        item_place, field_path = f"{place}.{key}" if place else key, f"{path}.{key}" if path else key
+        item_location, field_path = f"{location}.{key}" if location else key, f"{path}.{key}" if path else key
         if key == _OR:
-            choices.append(_compile_alternatives(item, path, item_place))
+            choices.append(_compile_alternatives(item, path, item_location))
         elif is_alternative and key in _RESERVED_NAMES:
             refuse_pattern(
-                item_place, f"within {_OR}, {key!r} cannot be a field", "Match expressions belong into a field's list."
+                item_location,
+                f"within {_OR}, {key!r} cannot be a field",
+                "Match expressions belong into a field's list.",
             )
         elif isinstance(item, dict):
-            inner = _compile_object(item, field_path, item_place, is_alternative=is_alternative)
+            inner = _compile_object(item, field_path, item_location, is_alternative=is_alternative)
             fields += inner.fields
             choices += inner.choices
         elif isinstance(item, list):
-            fields.append((field_path, compile_field(item, item_place)))
+            fields.append((field_path, compile_field(item, item_location)))
         else:
-            refuse_pattern(item_place, "neither a list nor an object", "Values are always in a list: [value].")
+            refuse_pattern(item_location, "neither a list nor an object", "Values are always in a list: [value].")
     return _Conjunction(fields, choices)
 
 
-def _compile_alternatives(value: object, path: str, place: str) -> Sequence[_Conjunction]:
+def _compile_alternatives(value: object, path: str, location: str) -> Sequence[_Conjunction]:
     if not isinstance(value, list) or len(value) < 2:
-        refuse_pattern(place, "not a list of at least two objects")
+        refuse_pattern(location, "not a list of at least two objects")
     alternatives = []
     for index, item in enumerate(value):
-        item_place = f"{place}[{index}]"
+        item_location = f"{location}[{index}]"
         if not isinstance(item, dict):
-            refuse_pattern(item_place, "not an object")
-        alternatives.append(_compile_object(item, path, item_place, is_alternative=True))
+            refuse_pattern(item_location, "not an object")
+        alternatives.append(_compile_object(item, path, item_location, is_alternative=True))
     return alternatives

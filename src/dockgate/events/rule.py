@@ -86,7 +86,7 @@ class DailySummary:
 class RuleTarget:
     """A target of a rule. `name` may be OWNERS.
 
-    `input` is what the target gets in place of the event. With `group_seconds`, events are collected until none has
+    `input` is what the target gets instead of the event. With `group_seconds`, events are collected until none has
     come for so long, and become one message.
     """
 

@@ -23,7 +23,7 @@ class ExternalReportMatcher(PackageMatcher):
     def __init__(self, report: ExternalReport, ecosystems: Sequence[Ecosystem]) -> None:
         self._matches = report.matches
         self._orders = Orders(ecosystems)
-        # By package, each finding with its place among all.
+        # By package, each finding with its index among all.
         self._findings: dict[tuple[str, str], list[tuple[int, Finding]]] = {}
         for number, finding in enumerate(report.matches.findings):
             package = finding.package

@@ -174,8 +174,8 @@ class AppliedWaiver:
 class Upgrade:
     """One step of a remediation: upgrade `package` from `version` to `fixed` or later.
 
-    `package` is a purl, upgraded at all its places. `clears` are the ids of the findings that it removes. `base`: the
-    package comes from the base image, so that a newer base image is the better way.
+    `package` is a purl, upgraded wherever it is installed. `clears` are the ids of the findings that it removes.
+    `base`: the package comes from the base image, so that a newer base image is the better way.
     """
 
     package: str

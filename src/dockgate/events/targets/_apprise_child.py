@@ -52,22 +52,22 @@ class Guard:
         self._hosts = hosts
         self._is_loopback_allowed = is_loopback_allowed
         certificates = ssl.get_default_verify_paths()
-        places: list[str | None] = [
+        paths: list[str | None] = [
             *sysconfig.get_paths().values(),
             sys.prefix,
             sys.base_prefix,
             "/usr/share/zoneinfo",
             "/dev/urandom",
         ]
-        places += [
+        paths += [
             os.environ.get("SSL_CERT_FILE"),
             certificates.cafile,
             certificates.capath,
             "/etc/ssl",
             "/etc/mime.types",
         ]
-        places += ["/etc/hosts", "/etc/resolv.conf", "/etc/nsswitch.conf", "/etc/services", "/etc/localtime", *sys.path]
-        self._places = tuple(os.path.realpath(place) for place in places if place)
+        paths += ["/etc/hosts", "/etc/resolv.conf", "/etc/nsswitch.conf", "/etc/services", "/etc/localtime", *sys.path]
+        self._readable_paths = tuple(os.path.realpath(path) for path in paths if path)
 
     def __call__(self, event: str, arguments: tuple[Any, ...]) -> None:
         """Raise PermissionError for what is not allowed."""
@@ -99,10 +99,12 @@ class Guard:
         if isinstance(path, int):
             return
         writes = isinstance(flags, int) and flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
-        place = os.path.realpath(os.fsdecode(path))
-        if writes and place != os.devnull:
+        real_path = os.path.realpath(os.fsdecode(path))
+        if writes and real_path != os.devnull:
             self._refuse("writing files is not allowed")
-        if place != os.devnull and not any(place == each or place.startswith(each + os.sep) for each in self._places):
+        if real_path != os.devnull and not any(
+            real_path == each or real_path.startswith(each + os.sep) for each in self._readable_paths
+        ):
             self._refuse("reading that file is not allowed")
 
     def _refuse(self, reason: str) -> None:

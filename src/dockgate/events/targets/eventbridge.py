@@ -12,7 +12,7 @@ from dockgate.shared.errors import UnavailableError
 from dockgate.shared.interfaces import override
 from dockgate.shared.wording import replace_surrogates
 
-# PutEvents refuses sources that begin with "aws.": events in AWS's shape get this in its place.
+# PutEvents refuses sources that begin with "aws.": events in AWS's shape get this instead.
 _AWS_PREFIX, _OWN_PREFIX = "aws.", "dockgate."
 _LONGEST_TYPE = 128
 

@@ -148,7 +148,7 @@ class ExpectedVerdict(_Strict):
 
 
 def _expand_to(key: str) -> BeforeValidator:
-    """Accept a text in place of a mapping with only this key."""
+    """Accept a text instead of a mapping with only this key."""
     return BeforeValidator(lambda value: {key: value} if isinstance(value, str) else value)
 
 
@@ -178,7 +178,7 @@ class Example(_Strict):
 
 @dataclass(frozen=True, slots=True)
 class LocatedExample:
-    """An example with its place, for errors."""
+    """An example with its location, for errors."""
 
     example: Example
     document: Document
@@ -190,7 +190,7 @@ class LocatedExample:
         return self.document.find_line(self.location)
 
     def make_error(self, location: Location, message: str, advice: str | None = None) -> DefinitionError:
-        """The error that a place within the example causes; it names the file and the line."""
+        """The error that a location within the example causes; it names the file and the line."""
         return self.document.make_error((*self.location, *location), message, advice)
 
 
@@ -238,15 +238,15 @@ def _convert_error(
         except (KeyError, IndexError, TypeError):
             continue
         present.append(part)
-    place, key = (*location, *present), problem["loc"][-1]
+    problem_location, key = (*location, *present), problem["loc"][-1]
     if problem["type"] == "extra_forbidden":
         return document.make_error(
-            place, f"unknown key {key!r}", f"Allowed here: {', '.join(_list_allowed_keys(problem['loc']))}."
+            problem_location, f"unknown key {key!r}", f"Allowed here: {', '.join(_list_allowed_keys(problem['loc']))}."
         )
     if problem["type"] == "missing":
-        return document.make_error(place, f"the key {key!r} is missing", "Add it.")
+        return document.make_error(problem_location, f"the key {key!r} is missing", "Add it.")
     actual = "" if isinstance(problem.get("input"), dict | list) else f" (found {problem.get('input')!r})"
-    return document.make_error(place, f"{problem['msg'].removeprefix('Value error, ')}{actual}")
+    return document.make_error(problem_location, f"{problem['msg'].removeprefix('Value error, ')}{actual}")
 
 
 def _list_allowed_keys(location: tuple[int | str, ...]) -> list[str]:

@@ -10,7 +10,7 @@ from dockgate.shared.yaml import Document, Location
 
 # Values of these keys are never repeated in a message.
 _SECRET_KEYS = ("url", "secret")
-# What is needed in place of a value of another kind, by pydantic's type of error. Its messages name our classes.
+# What is needed instead of a value of another kind, by pydantic's type of error. Its messages name our classes.
 _NEEDED_TYPES = {"model_type": "keys with values", "dict_type": "keys with values", "list_type": "a list"}
 
 

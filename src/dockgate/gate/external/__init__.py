@@ -72,7 +72,7 @@ class Format(Protocol):
     def read(self, document: Any, context: ReadContext) -> tuple[ExternalReport, ...]:
         """The reports, one for each image and platform; only those of `context.image` if it is set.
 
-        Raises UsageError, which names the place, for a document that cannot be understood or names no image.
+        Raises UsageError, which names the location, for a document that cannot be understood or names no image.
         """
         ...
 

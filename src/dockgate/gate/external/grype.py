@@ -133,9 +133,9 @@ def _read_finding(match: dict[str, Any], location: str, report: ReportBuilder, c
 
 def _read_package(artifact: dict[str, Any], location: str, report: ReportBuilder, context: ReadContext) -> Package:
     purl, version = read_text(artifact.get("purl")), read_text(artifact.get("version"))
-    places = read_mappings(artifact.get("locations"), f"{location}.locations")
-    path = next((read_text(place.get("path")) for place in places), "")
-    layer = next((read_digest(place.get("layerID")) for place in places), "")
+    locations = read_mappings(artifact.get("locations"), f"{location}.locations")
+    path = next((read_text(entry.get("path")) for entry in locations), "")
+    layer = next((read_digest(entry.get("layerID")) for entry in locations), "")
     package = make_package(context, read_text(artifact.get("name")), version, purl, report.distribution)
     return replace(package, path=path.lstrip("/"), layer=layer or None)
 

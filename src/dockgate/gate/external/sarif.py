@@ -1,6 +1,6 @@
 """SARIF 2.1.0 (OASIS), as image scanners write it.
 
-SARIF describes places in files. Packages, fixes and the image are only in properties that some tools add.
+SARIF describes locations in files. Packages, fixes and the image are only in properties that some tools add.
 """
 
 from typing import Any
@@ -120,21 +120,22 @@ def _read_package(result: dict[str, Any], name: str, document_location: str) -> 
 
     A logical one may have a package URL as its name, a physical one has a file.
     """
-    places = read_mappings(result.get("locations"), f"{document_location}.locations")
-    logical = [
-        location
-        for place in places
-        for location in read_mappings(place.get("logicalLocations"), f"{document_location}.logicalLocations")
+    locations = read_mappings(result.get("locations"), f"{document_location}.locations")
+    logical_locations = [
+        logical_location
+        for location in locations
+        for logical_location in read_mappings(location.get("logicalLocations"), f"{document_location}.logicalLocations")
     ]
-    qualified_names = [read_text(location.get("fullyQualifiedName")) for location in logical]
+    qualified_names = [read_text(logical_location.get("fullyQualifiedName")) for logical_location in logical_locations]
     purls = [name for name in qualified_names if name.startswith("pkg:")]
     names = [
-        read_text(location.get("name"))
-        for location in logical
-        if read_text(location.get("kind")) in ("package", "module")
+        read_text(logical_location.get("name"))
+        for logical_location in logical_locations
+        if read_text(logical_location.get("kind")) in ("package", "module")
     ]
     files = [
-        read_mapping(read_mapping(place.get("physicalLocation")).get("artifactLocation")).get("uri") for place in places
+        read_mapping(read_mapping(location.get("physicalLocation")).get("artifactLocation")).get("uri")
+        for location in locations
     ]
     path = next((name for name in map(read_text, files) if name and name != "."), "")
     return make_plain_package(next(filter(None, names), name), "", next(iter(purls), ""), path.lstrip("/"))

@@ -30,8 +30,8 @@ def describe_upgrades(
     upgrades = [
         Upgrade(
             package=candidate.purl,
-            name=candidate.places[0].name,
-            version=candidate.places[0].version,
+            name=candidate.packages[0].name,
+            version=candidate.packages[0].version,
             fixed=target.version,
             clears=tuple(cleared_ids[candidate.purl]),
             base=candidate.is_in_base,

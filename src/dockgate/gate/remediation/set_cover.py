@@ -178,14 +178,14 @@ def _iterate_sets(
             yield ()
             return
         visited_states: set[tuple[int, ...]] = set()
-        for place in range(at, len(optional) - room + 1):
-            row = rows[place]
+        for index in range(at, len(optional) - room + 1):
+            row = rows[index]
             if is_counting and row in visited_states:
                 continue
             visited_states.add(row)
             still_missing = tuple(missing_count - weight for missing_count, weight in zip(missing, row, strict=True))
-            for remaining_indices in extend(place + 1, room - 1, still_missing):
-                yield (optional[place], *remaining_indices)
+            for remaining_indices in extend(index + 1, room - 1, still_missing):
+                yield (optional[index], *remaining_indices)
 
     yield from extend(0, size, tuple(requirement.need for requirement in requirements))
 

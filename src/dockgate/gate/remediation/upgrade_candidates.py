@@ -37,14 +37,14 @@ class Target:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Candidate:
-    """A package, at all places of its purl, that can be upgraded. `targets` are sorted, lowest first.
+    """The packages of one purl, which can be upgraded. `targets` are sorted, lowest first.
 
     `choices` are the targets that no other target beats. With a single clean choice (`is_simple`), the only decision is
     whether to upgrade at all: it removes findings and adds none.
     """
 
     purl: str
-    places: tuple[Package, ...]
+    packages: tuple[Package, ...]
     is_in_base: bool
     targets: tuple[Target, ...]
     choices: tuple[Target, ...]
@@ -75,36 +75,43 @@ def find_candidates(inventory: Inventory, violations: Iterable[Violation], match
     for violation in violations:
         for finding in violation.findings:
             violating.setdefault(finding.package.purl, []).append(finding)
-    places: dict[str, list[Package]] = {purl: [] for purl in violating}
+    packages_by_purl: dict[str, list[Package]] = {purl: [] for purl in violating}
     for package in inventory.packages:
-        if package.purl in places:
-            places[package.purl].append(package)
+        if package.purl in packages_by_purl:
+            packages_by_purl[package.purl].append(package)
     candidates = []
     for purl, findings in violating.items():
-        targets = _find_targets(places[purl], {finding.fixed for finding in findings}, matcher)
+        targets = _find_targets(packages_by_purl[purl], {finding.fixed for finding in findings}, matcher)
         if targets:
-            is_in_base = all(inventory.is_in_base(package) for package in places[purl])
-            candidates.append(Candidate(purl, tuple(places[purl]), is_in_base, targets, _select_best_targets(targets)))
+            is_in_base = all(inventory.is_in_base(package) for package in packages_by_purl[purl])
+            candidates.append(
+                Candidate(purl, tuple(packages_by_purl[purl]), is_in_base, targets, _select_best_targets(targets))
+            )
     clears = {purl: sum(bool(finding.fixed) for finding in findings) for purl, findings in violating.items()}
     return sorted(
         candidates,
-        key=lambda candidate: (-clears[candidate.purl], candidate.is_in_base, candidate.places[0].name, candidate.purl),
+        key=lambda candidate: (
+            -clears[candidate.purl],
+            candidate.is_in_base,
+            candidate.packages[0].name,
+            candidate.purl,
+        ),
     )
 
 
 def _find_targets(
-    places: Sequence[Package], fixed_versions: set[str | None], matcher: PackageMatcher
+    packages: Sequence[Package], fixed_versions: set[str | None], matcher: PackageMatcher
 ) -> tuple[Target, ...]:
     """The fixed versions, and those that fix what a fixed version adds.
 
     () if the versions cannot be compared. `fixed` contains None for findings without a fix. They may disappear when
     other findings are fixed.
     """
-    before, undetermined_before = _match_at_version(places, None, matcher)
+    before, undetermined_before = _match_at_version(packages, None, matcher)
     versions = {version for version in fixed_versions if version} | (
         _collect_fixes(before) if None in fixed_versions else set()
     )
-    ordered_versions = _sort_versions(places[0].ecosystem, versions, matcher)
+    ordered_versions = _sort_versions(packages[0].ecosystem, versions, matcher)
     if len(ordered_versions) > TARGET_LIMIT:
         ordered_versions = [
             ordered_versions[len(ordered_versions) * step // TARGET_LIMIT] for step in range(TARGET_LIMIT - 1)
@@ -115,7 +122,7 @@ def _find_targets(
         version = waiting.pop()
         if version in targets:
             continue
-        remaining, undetermined_after = _match_at_version(places, version, matcher)
+        remaining, undetermined_after = _match_at_version(packages, version, matcher)
         is_clean = undetermined_after == undetermined_before and all(
             before.get(key) == finding for key, finding in remaining.items()
         )
@@ -124,7 +131,7 @@ def _find_targets(
         added_fixes = {finding.fixed for key, finding in remaining.items() if before.get(key) != finding}
         further = {fix for fix in added_fixes if fix} | (_collect_fixes(remaining) if None in added_fixes else set())
         waiting += sorted(further - targets.keys(), reverse=True)
-    return tuple(targets[version] for version in _sort_versions(places[0].ecosystem, set(targets), matcher))
+    return tuple(targets[version] for version in _sort_versions(packages[0].ecosystem, set(targets), matcher))
 
 
 def _collect_fixes(findings: FindingsByPath) -> set[str]:
@@ -132,13 +139,13 @@ def _collect_fixes(findings: FindingsByPath) -> set[str]:
 
 
 def _match_at_version(
-    places: Sequence[Package], version: str | None, matcher: PackageMatcher
+    packages: Sequence[Package], version: str | None, matcher: PackageMatcher
 ) -> tuple[FindingsByPath, frozenset[Undetermined]]:
     """Findings and undetermined entries of the package at a version, None for the installed one."""
-    by_path = {place.path: place for place in places}
+    by_path = {package.path: package for package in packages}
     if version is not None:
-        places = [replace(place, version=version, source_version=version) for place in places]
-    matches = matcher.match(places)  # of all at once: that is limited
+        packages = [replace(package, version=version, source_version=version) for package in packages]
+    matches = matcher.match(packages)  # of all at once: that is limited
     findings = {
         (finding.package.path, finding.id): finding.with_package(by_path[finding.package.path])
         for finding in matches.findings

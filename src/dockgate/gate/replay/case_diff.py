@@ -28,11 +28,11 @@ def _rebase(base: Inventory | None, inventory: Inventory) -> Inventory:
     if base.layers[: base.base_layers] == inventory.layers[: inventory.base_layers]:
         return inventory
     added_packages = [package for package in inventory.packages if not inventory.is_in_base(package)]
-    replaced_places = {_make_place_key(package) for package in added_packages}
+    added_keys = {_make_package_key(package) for package in added_packages}
     base_packages = [
         package
         for package in base.packages
-        if base.is_in_base(package) and _make_place_key(package) not in replaced_places
+        if base.is_in_base(package) and _make_package_key(package) not in added_keys
     ]
     layers_below = base.layers[: base.base_layers]
     replaced_layers = inventory.layers[: inventory.base_layers]
@@ -59,7 +59,7 @@ def _make_sort_key(package: Package) -> tuple[str, ...]:
     return package.name, package.version, package.purl, package.path, package.layer or ""
 
 
-def _make_place_key(package: Package) -> tuple[str | None, ...]:
+def _make_package_key(package: Package) -> tuple[str | None, ...]:
     return package.ecosystem, package.name, package.arch, package.path
 
 

@@ -110,11 +110,11 @@ def _list_differences(before: Verdict, after: Verdict) -> Iterator[str]:
         yield f"It had {len(before.platform_verdicts)} platforms, and has {len(after.platform_verdicts)}."
         return
     for old, new in zip(before.platform_verdicts, after.platform_verdicts, strict=True):
-        place = f" on {old.platform}" if old.platform else ""
+        suffix = f" on {old.platform}" if old.platform else ""
         for field in fields(PlatformVerdict):
             was, now = getattr(old, field.name), getattr(new, field.name)
             if was != now:
-                yield f"{field.name}{place}: {_describe(was)}, and now {_describe(now)}."
+                yield f"{field.name}{suffix}: {_describe(was)}, and now {_describe(now)}."
 
 
 def _describe(value: object) -> str:

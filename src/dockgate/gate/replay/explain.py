@@ -232,9 +232,9 @@ def _select_compared_fields(finding: Finding) -> tuple[object, ...]:
 
 def _list_sentences(verdict: Verdict) -> Iterator[str]:
     for part in verdict.platform_verdicts:
-        place = f"{part.platform}: " if len(verdict.platform_verdicts) > 1 and part.platform else ""
-        yield from (place + violation.message for violation in part.violations)
-        yield from (place + entry.reason for entry in part.undetermined)
+        prefix = f"{part.platform}: " if len(verdict.platform_verdicts) > 1 and part.platform else ""
+        yield from (prefix + violation.message for violation in part.violations)
+        yield from (prefix + entry.reason for entry in part.undetermined)
 
 
 def _describe_bases(case: VerdictCase) -> str:

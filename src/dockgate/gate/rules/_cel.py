@@ -73,7 +73,7 @@ class Program:
 
 @lru_cache(maxsize=256)
 def compile_expression(text: str) -> Program:
-    """Raise DefinitionError with the compiler's message and its place in the expression.
+    """Raise DefinitionError with the compiler's message and its position in the expression.
 
     The message does not name the key.
     """
@@ -146,7 +146,7 @@ def _build_environment() -> Any:
 
 
 def _describe_problem(text: str) -> str:
-    """The runtime's message in one line, with its place and the allowed names.
+    """The runtime's message in one line, with its position and the allowed names.
 
     Such as "line 1, column 21: undefined field …".
     """
@@ -155,8 +155,8 @@ def _describe_problem(text: str) -> str:
     lines = [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("|")]
     first = (lines or [text])[0].partition(": ")[2] or text
     first = first.removeprefix("ERROR: ").removesuffix("]").rpartition(" [")[0] or first.removeprefix("ERROR: ")
-    place, _, problem = first.removeprefix("<input>:").partition(": ")
-    row, _, column = place.partition(":")
+    position, _, problem = first.removeprefix("<input>:").partition(": ")
+    row, _, column = position.partition(":")
     if first.startswith("<input>:") and row.isdecimal() and column.isdecimal():
         return f"line {row}, column {column}: {problem}{_list_allowed_names(problem)}"
     return first

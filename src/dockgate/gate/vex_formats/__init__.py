@@ -1,6 +1,6 @@
 """VEX documents. Each module is a format, with one object named `FORMAT` (`Format`).
 
-From bytes to statements; their `signer` is None, because a document does not contain it. Errors name the place.
+From bytes to statements; their `signer` is None, because a document does not contain it. Errors name the location.
 What is not understood never accepts a finding. Modules whose name starts with "_" are shared helpers.
 """
 
@@ -41,7 +41,7 @@ def load(package: str = __name__) -> tuple[Format, ...]:
 
 
 def read(data: bytes, name: str) -> tuple[VexStatement, ...]:
-    """The statements of a document, which messages call `name`. Raises UsageError, which names the place."""
+    """The statements of a document, which messages call `name`. UsageError names the location."""
     formats = load()
     document = _parse(data, name)
     vex_format = next((candidate for candidate in formats if candidate.can_read(document)), None)

@@ -1,4 +1,4 @@
-"""Checked access to JSON documents: an unexpected value is an error with its place."""
+"""Checked access to JSON documents: an unexpected value is an error with its location."""
 
 import re
 from collections.abc import Mapping
@@ -22,26 +22,26 @@ JUSTIFICATIONS = (
 
 
 class InvalidDocumentError(Exception):
-    """The document cannot be read. The text starts with the place: "statements[3].status: …"."""
+    """The document cannot be read. The text starts with the location: "statements[3].status: …"."""
 
 
 class Node:
-    """A value of the document, with its place."""
+    """A value of the document, with its location."""
 
-    def __init__(self, value: Any, place: str = "") -> None:
+    def __init__(self, value: Any, location: str = "") -> None:
         self.value = value
-        self.place = place
+        self.location = location
 
     def make_error(self, reason: str) -> InvalidDocumentError:
         """The error that this value is not as expected."""
-        return InvalidDocumentError(f"{self.place or 'document'}: {reason}")
+        return InvalidDocumentError(f"{self.location or 'document'}: {reason}")
 
     def get(self, key: str) -> "Node":
         """The value of a key; a node of None if the key is absent."""
         if self.value is not None and not isinstance(self.value, dict):
             raise self.make_error("this must be an object")
         value = (self.value or {}).get(key)
-        return Node(value, f"{self.place}.{key}" if self.place else key)
+        return Node(value, f"{self.location}.{key}" if self.location else key)
 
     def list_items(self) -> "list[Node]":
         """The items of a list; none if it is absent."""
@@ -49,7 +49,7 @@ class Node:
             return []
         if not isinstance(self.value, list):
             raise self.make_error("this must be a list")
-        return [Node(item, f"{self.place}[{number}]") for number, item in enumerate(self.value)]
+        return [Node(item, f"{self.location}[{number}]") for number, item in enumerate(self.value)]
 
     def read_text(self) -> str:
         """A text; "" if it is absent."""

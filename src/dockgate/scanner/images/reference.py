@@ -163,10 +163,10 @@ def strip_port(registry: str) -> str:
 
 def _split_name(name: str) -> tuple[str, str]:
     """Split off the registry, by default Docker Hub, whose official images are in "library"."""
-    place = RepositoryReference.parse(name)
-    if place.registry in (None, DOCKER_HUB, "index.docker.io"):
-        return DOCKER_HUB, place.name if "/" in place.name else f"library/{place.name}"
-    return place.registry, place.name
+    reference = RepositoryReference.parse(name)
+    if reference.registry in (None, DOCKER_HUB, "index.docker.io"):
+        return DOCKER_HUB, reference.name if "/" in reference.name else f"library/{reference.name}"
+    return reference.registry, reference.name
 
 
 def _parse_file(scheme: str, text: str) -> FileReference:
