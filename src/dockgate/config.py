@@ -272,10 +272,10 @@ def _read_path(values: Mapping[str, str], name: str) -> Path | None:
 def _read_host_port(values: Mapping[str, str], name: str) -> HostPort | None:
     if name not in values:
         return None
-    place = HostPort.parse(values[name])
-    if place is None:
+    host_port = HostPort.parse(values[name])
+    if host_port is None:
         raise UsageError(f"{name} is {values[name]!r}", "Set it to HOST:PORT, such as 0.0.0.0:7422.")
-    return place
+    return host_port
 
 
 def _read_url(values: Mapping[str, str], name: str) -> str | None:

@@ -16,7 +16,7 @@ from dockgate.shared.errors import UsageError
 from dockgate.shared.timestamps import format_time, parse_time
 
 _ENTRY = re.compile(r"(\w+)=(\S+)")
-_ENTRIES = _DIGEST, _PLACE, _EXECUTION, _POLICY = "Image_Digest", "Image_Repository", "Execution", "Policy"
+_ENTRIES = _DIGEST, _IMAGE_REPOSITORY, _EXECUTION, _POLICY = "Image_Digest", "Image_Repository", "Execution", "Policy"
 _NAME = re.compile(r"[A-Za-z0-9.@_-]{1,100}")
 _TOKEN = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 # In PutApprovalResult's and ECR's models.
@@ -152,7 +152,7 @@ def parse_custom_data(comment: str) -> CustomData:
     digest = entries.get(_DIGEST, "")
     return CustomData(
         digest=digest if is_digest(digest) else "",
-        repository=_filter_repository(entries.get(_PLACE, "")),
+        repository=_filter_repository(entries.get(_IMAGE_REPOSITORY, "")),
         execution=entries.get(_EXECUTION),
         policy=entries.get(_POLICY),
     )
@@ -192,9 +192,9 @@ def parse_coverage(event: Mapping[str, Any]) -> Iterator[Scan]:
     if not reason or not isinstance(state, dict) or state.get("statusCodeValue") != "INACTIVE":
         return
     for name in resources if isinstance(resources, list) else ():
-        place, _, digest = str(name).rpartition("/")
-        repository = _filter_repository(place.rpartition(":repository/")[2])
-        if ":ecr:" in place and repository and is_digest(digest):
+        resource, _, digest = str(name).rpartition("/")
+        repository = _filter_repository(resource.rpartition(":repository/")[2])
+        if ":ecr:" in resource and repository and is_digest(digest):
             yield Scan(digest, repository, reason, at=normalize_time(event.get("time")))
 
 

@@ -73,7 +73,7 @@ class Pipelines:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._codepipeline = codepipeline
-        self._place = account, region
+        self._account_and_region = account, region
         self._actions = frozenset(actions)
         self._clock = clock
         # The pipelines, each once.
@@ -195,7 +195,9 @@ class Pipelines:
             objection = None if entries.digest else _NO_DIGEST
             request = replace(request, digest=entries.digest)
             if entries.repository:
-                request = replace(request, repository=ecr_registry.strip_registry(entries.repository, *self._place))
+                request = replace(
+                    request, repository=ecr_registry.strip_registry(entries.repository, *self._account_and_region)
+                )
         except UsageError as error:
             objection = objection or f"Undetermined: {error.full_message}"
         return PendingApproval(request, int(waiting_since), comment=comment, objection=objection)

@@ -194,7 +194,7 @@ def _make_builder(
     images: ImageAccess,
     issuers: Issuers,
 ) -> PodmanBuilder:
-    place = podman_service.get_build_folder(podman)
+    build_folder = podman_service.get_build_folder(podman)
     limits = Limits(
         seconds=settings.build_minutes * 60,
         memory=int(settings.build_memory * 2**30),
@@ -206,9 +206,9 @@ def _make_builder(
         podman_service.make_runner(
             podman, limits, settings.build_allow, settings.build_block, settings.can_build_unsafely
         ),
-        Workspaces(place / "repositories", limits.seconds),
+        Workspaces(build_folder / "repositories", limits.seconds),
         RegistryBuildImages(
-            place / "bases",
+            build_folder / "bases",
             registry.address,
             images.require,
             settings.ca_bundle,

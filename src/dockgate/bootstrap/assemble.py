@@ -200,8 +200,8 @@ def _make_task_groups(
         ]
         groups.append(TaskGroup("upkeep", upkeep))
         groups.append(TaskGroup("fleet", [RepeatedTask("fleet", use_cases.verdict_renewal.renew)]))
-        places = RepeatedTask("other repositories", use_cases.repository_verdicts.review, OTHER_REPOSITORIES_EVERY)
-        groups.append(TaskGroup("other repositories", [places]))
+        task = RepeatedTask("other repositories", use_cases.repository_verdicts.review, OTHER_REPOSITORIES_EVERY)
+        groups.append(TaskGroup("other repositories", [task]))
         groups.append(TaskGroup("fixes", [RepeatedTask("fixes", use_cases.fixes.review, FIXES_EVERY)]))
         groups.append(TaskGroup("approved images", [RepeatedTask("approved images", use_cases.approved_images.review)]))
         rules = RepeatedTask("rules", use_cases.event_dispatcher.run)

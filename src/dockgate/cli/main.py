@@ -194,8 +194,8 @@ def _report_unexpected(error: Exception) -> int:
 
         traceback.print_exception(error)
     if isinstance(error, OSError) and error.strerror:
-        place = f"{error.filename}: " if error.filename else ""
-        return _print_error(f"{place}{error.strerror}")
+        prefix = f"{error.filename}: " if error.filename else ""
+        return _print_error(f"{prefix}{error.strerror}")
     return _print_error(
         f"internal error: {type(error).__name__}: {error}",
         "This is a defect of Dockgate. Please report it with the output of DOCKGATE_DEBUG=1.",

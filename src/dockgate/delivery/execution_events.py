@@ -95,8 +95,8 @@ def _trigger(execution: Execution) -> dict[str, str]:
     if "fix" in trigger:
         return {"trigger-type": "StartPipelineExecution", "trigger-detail": trigger.get("cause", "")}
     if "commit" in trigger:
-        place = f"{trigger.get('repository', '')} {trigger.get('branch', '')}"
-        return {"trigger-type": "Webhook", "trigger-detail": f"{place} {trigger['commit']}"[:MAX_TEXT]}
+        branch = f"{trigger.get('repository', '')} {trigger.get('branch', '')}"
+        return {"trigger-type": "Webhook", "trigger-detail": f"{branch} {trigger['commit']}"[:MAX_TEXT]}
     return {"trigger-type": "StartPipelineExecution", "trigger-detail": trigger.get("started_by", "")}
 
 

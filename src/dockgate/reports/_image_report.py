@@ -165,12 +165,12 @@ def format_relative_uri(path: str) -> str:
 
 def build_image_purl(reference: str, digest: str, platform: str | None = None) -> str:
     """The package URL of an image, of the type "oci" (purl-spec, types/oci-definition)."""
-    place = strip_digest(reference)
-    scheme, colon, remaining_place = place.partition(":")
+    location = strip_digest(reference)
+    scheme, colon, remaining_location = location.partition(":")
     is_local = bool(colon) and scheme in ("oci", "oci-archive", "docker-archive")
-    local = is_local or place.startswith((".", "/"))
-    place = remaining_place if is_local else place
-    folder, slash, name = place.rstrip("/").rpartition("/")
+    local = is_local or location.startswith((".", "/"))
+    location = remaining_location if is_local else location
+    folder, slash, name = location.rstrip("/").rpartition("/")
     name = name.partition(":")[0]
     qualifiers = {"arch": platform.partition("/")[2] if platform else ""}
     if slash and not local:

@@ -136,20 +136,22 @@ def describe_undetermined(entries: Iterable[Undetermined]) -> Iterator[str]:
 
 
 def _show_findings(terminal: Console, findings: Iterable[Finding], indent: int) -> None:
-    places: dict[tuple[str, str], list[Finding]] = {}
+    findings_by_package: dict[tuple[str, str], list[Finding]] = {}
     for finding in findings:
-        places.setdefault((finding.package.purl, finding.id), []).append(finding)
-    if places:
-        rows = [_build_finding_row(same_findings[0], len(same_findings)) for same_findings in places.values()]
+        findings_by_package.setdefault((finding.package.purl, finding.id), []).append(finding)
+    if findings_by_package:
+        rows = [
+            _build_finding_row(same_findings[0], len(same_findings)) for same_findings in findings_by_package.values()
+        ]
         print_lines(terminal, align_rows(rows, indent, {1: ID_WIDTH, 2: NAME_WIDTH}))
 
 
-def _build_finding_row(finding: Finding, places: int) -> list[Text]:
+def _build_finding_row(finding: Finding, count: int) -> list[Text]:
     """Severity, advisory, package with installed and fixed version, urgency."""
     package = finding.package
     urgent = format_finding_notes(finding)
-    if places > 1:
-        urgent = Text.assemble(urgent, "  " if urgent else "", (f"in {places} places", "dim"))
+    if count > 1:
+        urgent = Text.assemble(urgent, "  " if urgent else "", (f"in {count} places", "dim"))
     fix_cell = (finding.fixed, "green") if finding.fixed else (wording.describe_fix(finding), "dim italic")
     return [
         format_severity(finding),

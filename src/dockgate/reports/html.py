@@ -180,13 +180,13 @@ def _render_finding(finding: Finding, part: PlatformPart) -> str:
         _render_name(package.version),
         fix_cell,
         ", ".join(notes),
-        f"<small>{_render_place(package, part)}</small>",
+        f"<small>{_render_location(package, part)}</small>",
     )
     severity = f'<td data-sort="{finding.severity.rank}">{_render_chip(finding.severity, finding.severity.value)}</td>'
     return f"<tr>{severity}{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
 
 
-def _render_place(package: Package, part: PlatformPart) -> str:
+def _render_location(package: Package, part: PlatformPart) -> str:
     is_in_base = part.is_in_base(package)
     origin = "" if is_in_base is None else "base image" if is_in_base else "own layers"
     return "<br>".join(filter(None, (_render_name(package.path), origin)))
@@ -198,7 +198,7 @@ def _render_packages(part: PlatformPart) -> Iterator[str]:
         return
     rows = (
         f"<tr><td>{_render_name(package.name)}</td><td>{_render_name(package.version)}</td><td><small>{_render_name(package.purl)}</small></td>"
-        f"<td><small>{_render_place(package, part)}</small></td></tr>"
+        f"<td><small>{_render_location(package, part)}</small></td></tr>"
         for package in inventory.packages
     )
     yield f"<details><summary>{format_count(len(inventory.packages), 'package')}</summary>"

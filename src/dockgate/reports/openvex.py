@@ -42,8 +42,10 @@ def _build_statements(report: ImageReport) -> Iterator[Document]:
     for number, part in enumerate(report.parts):
         for finding in part.findings:
             general, waived_packages = part.strip_package(finding)
-            places = affected_packages.setdefault((general, wording.describe_remediation(finding), waived_packages), {})
-            places.setdefault(number, []).append(finding.package)
+            packages_by_number = affected_packages.setdefault(
+                (general, wording.describe_remediation(finding), waived_packages), {}
+            )
+            packages_by_number.setdefault(number, []).append(finding.package)
         for entry in part.undetermined:
             for identity in entry.ids:
                 undetermined_subjects.setdefault((identity, entry.reason), {}).setdefault(number, []).append(

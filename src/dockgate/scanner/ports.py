@@ -175,7 +175,7 @@ class Ecosystem(Protocol):
 
 
 class PackageUpgrade(NamedTuple):
-    """A package at one place, and the version of its source that it is to have, or a later one."""
+    """An installed package, and the version of its source that it is to have, or a later one."""
 
     package: Package
     version: str

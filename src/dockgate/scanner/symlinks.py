@@ -81,13 +81,13 @@ def _find_aliases(
     ]
     while waiting:
         link, target, depth = waiting.pop()
-        place = _follow(stack, target, links)
-        if place is None or not stack.is_folder(place) or f"{place}/".startswith(f"{link}/"):
+        folder = _follow(stack, target, links)
+        if folder is None or not stack.is_folder(folder) or f"{folder}/".startswith(f"{link}/"):
             continue
-        if (link in _MERGED_FOLDERS and place == f"usr/{link}") or _is_packaged(stack, link, databases):
-            paths = _find_evidence_below(stack, prefixes, link, place)
+        if (link in _MERGED_FOLDERS and folder == f"usr/{link}") or _is_packaged(stack, link, databases):
+            paths = _find_evidence_below(stack, prefixes, link, folder)
         else:
-            paths = stack.list_paths_below(f"{place}/" if place else "")
+            paths = stack.list_paths_below(f"{folder}/" if folder else "")
             if not any(f"{prefix}/".startswith(f"{link}/") or link.startswith(prefix) for prefix in prefixes):
                 # Such a folder may have tens of thousands of files: most are skipped by this cheap test.
                 paths = (
@@ -98,7 +98,7 @@ def _find_aliases(
                     or path in links
                 )
         for path in paths:
-            alias = f"{link}/{path[len(place) :].lstrip('/')}"
+            alias = f"{link}/{path[len(folder) :].lstrip('/')}"
             if path in links and links[path] != target and depth < _DEPTH:
                 waiting.append((alias, links[path], depth + 1))
             interested_kinds = [kind for kind in candidates(alias, b"") if kind.should_read(alias, 0, 0, b"")]
@@ -131,11 +131,11 @@ def _collect_triggers(ecosystems: Sequence[Ecosystem]) -> tuple[frozenset[str], 
     )
 
 
-def _find_evidence_below(stack: LayerStack, prefixes: Collection[str], link: str, place: str) -> Iterator[str]:
+def _find_evidence_below(stack: LayerStack, prefixes: Collection[str], link: str, folder: str) -> Iterator[str]:
     """Yield the files to which the link gives a path that begins with one of `prefixes`."""
     for prefix in sorted(prefixes):
         if prefix.startswith(f"{link}/"):
-            yield from stack.list_paths_below(place + prefix[len(link) :])
+            yield from stack.list_paths_below(folder + prefix[len(link) :])
 
 
 def _follow(stack: LayerStack, path: str, links: Mapping[str, str]) -> str | None:

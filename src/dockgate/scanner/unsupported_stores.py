@@ -14,12 +14,12 @@ from dockgate.scanner.model import Unread
 class _Store(NamedTuple):
     """A kind of folder.
 
-    `places` are its paths from the root. A path with several parts also counts below any folder, a path that begins
+    `paths` are its paths from the root. A path with several parts also counts below any folder, a path that begins
     with "/" everywhere. With `marks`, a folder counts only if the path of a file in it, between slashes, contains one.
     """
 
     description: str
-    places: tuple[str, ...]
+    paths: tuple[str, ...]
     marks: tuple[str, ...] = ()
 
 
@@ -81,11 +81,11 @@ _STATUS_FOLDER = "var/lib/dpkg/status.d"
 
 @cache
 def _group_by_name() -> dict[str, list[tuple[str, _Store]]]:
-    """Return the stores by the last part of their places, so that each folder is compared with few."""
+    """Return the stores by the last part of their paths, so that each folder is compared with few."""
     stores_by_name: dict[str, list[tuple[str, _Store]]] = {}
     for store in _STORES:
-        for place in store.places:
-            stores_by_name.setdefault(place.rpartition("/")[2], []).append((place, store))
+        for store_path in store.paths:
+            stores_by_name.setdefault(store_path.rpartition("/")[2], []).append((store_path, store))
     return stores_by_name
 
 
@@ -128,7 +128,9 @@ def _find_store(path: str) -> _Store | None:
     if name == "status.d" and not path.endswith(f"/{_STATUS_FOLDER}"):
         return None
     rooted_path = f"/{path}"
-    for place, store in _group_by_name().get(name, ()):
-        if path == place or ("/" in place and rooted_path.endswith(place if place[0] == "/" else f"/{place}")):
+    for store_path, store in _group_by_name().get(name, ()):
+        if path == store_path or (
+            "/" in store_path and rooted_path.endswith(store_path if store_path[0] == "/" else f"/{store_path}")
+        ):
             return store
     return None

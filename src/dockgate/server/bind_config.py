@@ -95,21 +95,21 @@ def read_public_registry(settings: Settings) -> PublicRegistry | None:
     """
     if settings.registry_listen is None:
         return None
-    listen, place, tls = settings.registry_listen, read_listen_address(settings), _should_use_tls(settings)
+    listen, listen_address, tls = settings.registry_listen, read_listen_address(settings), _should_use_tls(settings)
     if listen.port == settings.registry_port:
         raise UsageError(
             f"DOCKGATE_REGISTRY_LISTEN has port {listen.port}, which is DOCKGATE_REGISTRY_PORT",
             "Give it another port, or change DOCKGATE_REGISTRY_PORT.",
         )
-    if not is_loopback(listen.host) and not (tls and place.is_public):
+    if not is_loopback(listen.host) and not (tls and listen_address.is_public):
         raise UsageError(
             f"DOCKGATE_REGISTRY_LISTEN is {listen}: beyond this machine a registry needs TLS and a token server",
             "Set DOCKGATE_TLS_CERT, DOCKGATE_TLS_KEY and DOCKGATE_PUBLIC_URL.",
         )
     # Where a proxy ends TLS, the registry behind it lies on loopback.
     certificate, key = (settings.tls_cert, settings.tls_key) if tls else (None, None)
-    address = HostPort(urlsplit(place.url).hostname or LOOPBACK, listen.port)
-    return PublicRegistry(listen, str(address), f"{place.url}/registry/token", certificate, key)
+    address = HostPort(urlsplit(listen_address.url).hostname or LOOPBACK, listen.port)
+    return PublicRegistry(listen, str(address), f"{listen_address.url}/registry/token", certificate, key)
 
 
 def find_registry_name(settings: Settings) -> str | None:
@@ -121,18 +121,18 @@ def find_registry_name(settings: Settings) -> str | None:
     return public.address if public else None
 
 
-def require_principals(place: ListenAddress, settings: Settings) -> None:
+def require_principals(address: ListenAddress, settings: Settings) -> None:
     """Raise ConflictError if others can reach a server without principals.
 
     There every caller may do everything.
     """
-    if not place.is_public:
+    if not address.is_public:
         return
     with closing(open_store(settings.shared_data, settings.database_url)) as store:
         has_principals = store.principals.has_any()
     if not has_principals:
         raise ConflictError(
-            f"a server without principals may not listen at {place.url}",
+            f"a server without principals may not listen at {address.url}",
             "Start it on loopback, and add an admin: dockgate principal add NAME --role admin",
         )
 

@@ -127,12 +127,12 @@ def _check_builds(settings: Settings) -> Iterator[Check]:
 def _check_sandbox() -> Check:
     """Run a command in a small sandbox: a kernel's policies may forbid it even if every part is installed."""
     with tempfile.TemporaryDirectory(prefix="dockgate-doctor-") as folder:
-        place = Path(folder)
+        path = Path(folder)
         limits = Limits(seconds=60, memory=2**28, processes=128, disk=2**25)
         try:
-            sandbox = Sandbox(place, end_with_thread("KILL", ()), build_host.read_ids, limits)
-            sandbox.make_disk(place)
-            outcome = sandbox.run(Job([["podman", "--version"]], []), place, lambda lines: None)
+            sandbox = Sandbox(path, end_with_thread("KILL", ()), build_host.read_ids, limits)
+            sandbox.make_disk(path)
+            outcome = sandbox.run(Job([["podman", "--version"]], []), path, lambda lines: None)
         except DockgateError as error:
             return Check("build sandbox", False, str(error), "builds", error.advice)
     if outcome.failed_command is None:

@@ -47,13 +47,13 @@ def restrict(data: Path) -> None:
 
 
 def _close_below(folder: Path) -> None:
-    for place, folders, files in os.walk(folder):
-        for name in _skip_links(place, (*folders, *files)):
+    for parent, folders, files in os.walk(folder):
+        for name in _skip_links(parent, (*folders, *files)):
             _close(Path(name))
 
 
-def _skip_links(place: str, names: Iterable[str]) -> Iterable[str]:
-    return (path for path in (os.path.join(place, name) for name in names) if not os.path.islink(path))
+def _skip_links(parent: str, names: Iterable[str]) -> Iterable[str]:
+    return (path for path in (os.path.join(parent, name) for name in names) if not os.path.islink(path))
 
 
 def _close(path: Path) -> None:

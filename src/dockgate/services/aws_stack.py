@@ -106,27 +106,27 @@ def _read_present_policy(account: Account, stack: str) -> tuple[Policy, str | No
     return load_policy(_DEFAULT), None
 
 
-def _read(body: bytes, place: str) -> Policy:
+def _read(body: bytes, location: str) -> Policy:
     """A policy in canonical form, whose settings are in full and taken by their rules. Raises UsageError."""
     rules_by_name = {rule.name: rule for rule in rules.load()}
     try:
         policy = decode_policy(body)
     except (AttributeError, KeyError, TypeError, ValueError, DockgateError) as error:
         reason = f"no JSON: {error}" if isinstance(error, json.JSONDecodeError) else repr(error)
-        raise UsageError(f"{place} holds no policy in canonical form ({reason}).", _ADVICE) from None
+        raise UsageError(f"{location} holds no policy in canonical form ({reason}).", _ADVICE) from None
     for name, uses in policy.rules.items():
         if name not in rules_by_name:
-            raise UsageError(f"{place}: there is no rule {name!r}.", _ADVICE)
+            raise UsageError(f"{location}: there is no rule {name!r}.", _ADVICE)
         for settings in uses:
             own_settings = {key: value for key, value in settings.items() if key != "action"}
             try:
                 full = rules_by_name[name].parse_settings(own_settings)
             except DefinitionError as error:
-                raise UsageError(f"{place}: {name}: {error}", error.advice or _ADVICE) from None
+                raise UsageError(f"{location}: {name}: {error}", error.advice or _ADVICE) from None
             if set(full) != set(own_settings):
-                raise UsageError(f"{place}: {name}: its settings are not there in full.", _ADVICE)
+                raise UsageError(f"{location}: {name}: its settings are not there in full.", _ADVICE)
     if encode_policy(policy) != body:
-        raise UsageError(f"{place} is not in canonical form: the bytes differ.", _ADVICE)
+        raise UsageError(f"{location} is not in canonical form: the bytes differ.", _ADVICE)
     return policy
 
 

@@ -188,9 +188,9 @@ def make_unknown_artifact_error(digest: str) -> NotFoundError:
     return NotFoundError(f"there is no artifact {digest!r}", "`dockgate pipeline retry` builds it again.")
 
 
-def make_damaged_artifact_error(place: str, actual: str) -> UnavailableError:
+def make_damaged_artifact_error(name: str, actual: str) -> UnavailableError:
     """The error for an artifact whose content has other hex digits than its name."""
     return UnavailableError(
-        f"the artifact {place} is damaged: it holds sha256:{actual}",
+        f"the artifact {name} is damaged: it holds sha256:{actual}",
         "Start its pipeline again: the artifact is then written anew.",
     )

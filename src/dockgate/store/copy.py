@@ -168,13 +168,13 @@ def _require_empty(target: Connection, name: str) -> None:
     Workflows would be taken for the store's own.
     """
     schema = "dbos" if is_postgres(target) else None
-    places: list[TableClause] = list(metadata.sorted_tables)
+    tables: list[TableClause] = list(metadata.sorted_tables)
     if inspect(target).has_table("workflow_status", schema=schema):
-        places.append(table("workflow_status", schema=schema))
-    for place in places:
-        if target.execute(select(text("1")).select_from(place).limit(1)).first() is not None:
+        tables.append(table("workflow_status", schema=schema))
+    for target_table in tables:
+        if target.execute(select(text("1")).select_from(target_table).limit(1)).first() is not None:
             raise ConflictError(
-                f"{name} is not empty: {place.name} has rows",
+                f"{name} is not empty: {target_table.name} has rows",
                 "Copy to a new database on which no server has been started.",
             )
 

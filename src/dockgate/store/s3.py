@@ -92,7 +92,7 @@ class S3Blobs:
             pass
         with create_temporary_blob(self._incoming, lambda into: self._fetch(name, into)) as (new, actual):
             if actual != name:
-                raise make_damaged_artifact_error(self._describe_place(name), actual)
+                raise make_damaged_artifact_error(self._describe_object(name), actual)
             self._keep(new, name)
         return path
 
@@ -145,7 +145,7 @@ class S3Blobs:
     def _make_key(self, name: str) -> str:
         return f"{self._prefix}sha256/{name}"
 
-    def _describe_place(self, name: str) -> str:
+    def _describe_object(self, name: str) -> str:
         return f"s3://{self._bucket}/{self._make_key(name)}"
 
     def _translate_errors(self, action: str, name: str) -> AbstractContextManager[None]:
@@ -154,7 +154,7 @@ class S3Blobs:
         def classify(failure: AwsFailure) -> DockgateError | None:
             return make_unknown_artifact_error(from_hex(name)) if failure.code in _MISSING else None
 
-        return translate_aws_errors(f"{action} {self._describe_place(name)}", classify)
+        return translate_aws_errors(f"{action} {self._describe_object(name)}", classify)
 
 
 def _find_status(path: Path) -> os.stat_result | None:

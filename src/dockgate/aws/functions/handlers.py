@@ -147,8 +147,8 @@ def make_functions(settings: Settings, client: Client, clock: Callable[[], float
     tell = Telemetry(clock=clock)
     waits = WaitTable(Table(clients["dynamodb"], settings.table), clock)
     should_read_details = settings.thresholds is None
-    place = settings.partition, settings.region, settings.account
-    scans = Scans(clients["inspector2"], waits, *place, should_read_details, clock)
+    account = settings.partition, settings.region, settings.account
+    scans = Scans(clients["inspector2"], waits, *account, should_read_details, clock)
     scan_lookup = ScanLookup(waits, scans, Indexes(clients["ecr"]), tell)
     verdicts = Verdicts(
         settings, clients["s3"], clients["ssm"], lambda: format_time(datetime.fromtimestamp(clock(), UTC))

@@ -146,24 +146,24 @@ class Verdicts:
             self._s3.put_object(Bucket=bucket, Key=f"{key}.{suffix}", Body=body, ContentType=kind)
         region = self._settings.region
         console = _CONSOLES.get(self._settings.partition, "").format(region=region)
-        place = f"https://{console}/s3/object/{bucket}?region={region}&prefix={quote(key)}.html"
+        url = f"https://{console}/s3/object/{bucket}?region={region}&prefix={quote(key)}.html"
         if not console:
-            place = f"s3://{bucket}/{key}.html"
-        return Evidence(place, content)
+            url = f"s3://{bucket}/{key}.html"
+        return Evidence(url, content)
 
     def _read_waivers(self) -> Sequence[Waiver]:
         if not self._settings.waivers:
             return ()
         return canonical.decode(Waivers, self._read_document(self._settings.waivers)).waivers
 
-    def _read_document(self, place: str) -> bytes:
+    def _read_document(self, location: str) -> bytes:
         """The document at s3://BUCKET/KEY or ssm:NAME."""
-        if place.startswith("ssm:"):
-            answer = self._ssm.get_parameter(Name=place.removeprefix("ssm:"), WithDecryption=True)
+        if location.startswith("ssm:"):
+            answer = self._ssm.get_parameter(Name=location.removeprefix("ssm:"), WithDecryption=True)
             return str(answer["Parameter"]["Value"]).encode()
-        bucket, slash, key = place.removeprefix("s3://").partition("/")
-        if not place.startswith("s3://") or not slash:
-            raise UsageError(f"{place!r} is not the location of a document.", "Write s3://BUCKET/KEY or ssm:NAME.")
+        bucket, slash, key = location.removeprefix("s3://").partition("/")
+        if not location.startswith("s3://") or not slash:
+            raise UsageError(f"{location!r} is not the location of a document.", "Write s3://BUCKET/KEY or ssm:NAME.")
         body: bytes = self._s3.get_object(Bucket=bucket, Key=key)["Body"].read()
         return body
 

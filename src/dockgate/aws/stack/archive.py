@@ -77,11 +77,11 @@ def _read_sources() -> Mapping[str, bytes]:
 
 def _list_modules(package: Traversable, name: str) -> Iterator[str]:
     """A module by its file name, or all modules of a folder, except readers of files."""
-    place = package.joinpath(name)
-    if place.is_file():
+    resource = package.joinpath(name)
+    if resource.is_file():
         yield name
         return
-    for item in place.iterdir():
+    for item in resource.iterdir():
         if item.is_dir() and item.joinpath("__init__.py").is_file():
             yield f"{name}/{item.name}/__init__.py"
         elif item.name.endswith(".py") and (name.startswith("aws/") or not item.name.startswith("_")):

@@ -68,11 +68,11 @@ def expand_arns(account: Account, values: Mapping[str, str]) -> dict[str, str]:
     Of this account and region. Repositories may have this account's registry in front; another registry is a
     UsageError.
     """
-    place = f"{account.region}:{account.id}"
+    prefix = f"{account.region}:{account.id}"
     kinds = {
-        "ApprovalActions": (f"arn:{account.partition}:codepipeline:{place}:", "PIPELINE/STAGE/ACTION"),
-        "RunningServices": (f"arn:{account.partition}:ecs:{place}:service/", "CLUSTER/SERVICE"),
-        "ImageRepositories": (f"arn:{account.partition}:ecr:{place}:repository/", _REPOSITORY),
+        "ApprovalActions": (f"arn:{account.partition}:codepipeline:{prefix}:", "PIPELINE/STAGE/ACTION"),
+        "RunningServices": (f"arn:{account.partition}:ecs:{prefix}:service/", "CLUSTER/SERVICE"),
+        "ImageRepositories": (f"arn:{account.partition}:ecr:{prefix}:repository/", _REPOSITORY),
     }
     expanded_values = dict(values)
     for name, value in values.items():

@@ -76,7 +76,7 @@ class PodmanBuilder(Builder):
     def __init__(
         self,
         runner: Runner,
-        places: Workspaces,
+        workspaces: Workspaces,
         images: BuildImages,
         registry: Registry,
         folder: Path,
@@ -87,7 +87,7 @@ class PodmanBuilder(Builder):
         records: Path | None = None,
     ) -> None:
         self._runner = runner
-        self._places = places
+        self._workspaces = workspaces
         self._images = images
         self._registry = registry
         self._ca_bundle = ca_bundle
@@ -110,7 +110,7 @@ class PodmanBuilder(Builder):
         dockerfile = _resolve_inside(request.context, request.dockerfile)
         content = _read_content(dockerfile, request.dockerfile)
         names = find_base_images(content.decode(errors="replace"), self._collect_arguments(request, content))
-        with self._places.reserve(request.repository, log) as folder:
+        with self._workspaces.reserve(request.repository, log) as folder:
             bases = list(self._fetch_bases(names.images))
             with tempfile.TemporaryDirectory(dir=self._scratch) as scratch:
                 outcome, state = self._try_build(request, dockerfile, bases, folder, Path(scratch), log)

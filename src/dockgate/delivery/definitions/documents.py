@@ -199,13 +199,15 @@ def _make_pipeline(document: Document, model: _Pipeline) -> Pipeline:
     stages: set[str] = set()
     outputs: set[str] = set()
     for index, stage in enumerate(model.stages):
-        place = ("stages", index)
+        stage_location = ("stages", index)
         if stage.name in stages:
-            raise document.make_error((*place, "name"), f"a second stage {stage.name!r}", "Stage names are unique.")
+            raise document.make_error(
+                (*stage_location, "name"), f"a second stage {stage.name!r}", "Stage names are unique."
+            )
         stages.add(stage.name)
         actions: set[str] = set()
         for number, action in enumerate(stage.actions):
-            location = (*place, "actions", number)
+            location = (*stage_location, "actions", number)
             if action.name in actions:
                 raise document.make_error(
                     (*location, "name"), f"a second action {action.name!r}", "Names are unique in a stage."
@@ -229,7 +231,9 @@ def _make_pipeline(document: Document, model: _Pipeline) -> Pipeline:
             output = getattr(action, "output", None)
             if output in outputs:
                 raise document.make_error(
-                    (*place, "actions", number, "output"), f"a second output {output!r}", "Output names are unique."
+                    (*stage_location, "actions", number, "output"),
+                    f"a second output {output!r}",
+                    "Output names are unique.",
                 )
             if output:
                 outputs.add(output)

@@ -54,7 +54,7 @@ class TaskDefinitionModel(Strict):
 
 
 class EcsModel(Strict):
-    """The place of a service in Amazon ECS."""
+    """Where a service is in Amazon ECS."""
 
     region: Annotated[str, Field(pattern=r"^[a-z]{2}(-[a-z]+)+-[0-9]{1,2}$")]
     cluster: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,255}$")]
@@ -84,10 +84,10 @@ def make_service_definition(document: Document, model: ServiceModel) -> ServiceD
     """The service and its task definition. Raises DefinitionError with the line of what can never run."""
     definition = model.taskDefinition
     check = definition.healthCheck
-    place = model.ecs
-    if (model.target == "ecs") != (place is not None):
+    ecs = model.ecs
+    if (model.target == "ecs") != (ecs is not None):
         raise document.make_error(("target",), "`ecs` says where a service of target ecs is", "Give both, or neither.")
-    if place is not None:
+    if ecs is not None:
         _refuse_task_settings(document, model)
     elif check is not None and (check.http is None) == (not check.command):
         raise document.make_error(
@@ -102,7 +102,7 @@ def make_service_definition(document: Document, model: ServiceModel) -> ServiceD
                 "two tasks cannot share one host port",
                 "Use hostPort 0, or desiredCount 1.",
             )
-    target = f"{ECS}{place.region}/{place.cluster}/{place.repository}" if place else "podman"
+    target = f"{ECS}{ecs.region}/{ecs.cluster}/{ecs.repository}" if ecs else "podman"
     service = ServiceDefinition(
         Service(model.name, target, model.desiredCount, revision=1),
         TaskDefinition(

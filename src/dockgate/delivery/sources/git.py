@@ -61,8 +61,8 @@ class GitHost(RepositoryHost):
                 f"{repository!r} cannot be the name of a repository",
                 "Use up to 100 letters, digits, dots, dashes and underscores, starting with a letter or digit.",
             )
-        place = self._folder / f"{repository}.git"
-        if place.exists():
+        git_dir = self._folder / f"{repository}.git"
+        if git_dir.exists():
             return
         with tempfile.TemporaryDirectory(dir=self._folder, prefix=".new-") as scratch:
             new_repository = Path(scratch, "git")
@@ -70,73 +70,75 @@ class GitHost(RepositoryHost):
             (new_repository / "info").mkdir(exist_ok=True)
             (new_repository / "info" / "attributes").write_text(_ATTRIBUTES)
             try:
-                new_repository.rename(place)
+                new_repository.rename(git_dir)
             except OSError:
-                if not place.exists():  # another request may have created it first
+                if not git_dir.exists():  # another request may have created it first
                     raise
 
     @override
     def list_heads(self, repository: str) -> Mapping[str, str]:
-        place = get_place(self._folder, repository)
-        lines = run("-C", str(place), "for-each-ref", "--format=%(objectname) %(refname:lstrip=2)", "refs/heads")
+        git_dir = get_git_dir(self._folder, repository)
+        lines = run("-C", str(git_dir), "for-each-ref", "--format=%(objectname) %(refname:lstrip=2)", "refs/heads")
         return {branch: commit for commit, _, branch in (line.partition(" ") for line in lines.splitlines())}
 
     @override
     def list_references(self, repository: str) -> Mapping[str, str]:
-        place = get_place(self._folder, repository)
-        lines = run("-C", str(place), "for-each-ref", "--format=%(objectname) %(refname)")
+        git_dir = get_git_dir(self._folder, repository)
+        lines = run("-C", str(git_dir), "for-each-ref", "--format=%(objectname) %(refname)")
         return {ref: object_id for object_id, _, ref in (line.partition(" ") for line in lines.splitlines())}
 
     @override
     def commit(self, repository: str, revision: str) -> Commit:
-        place = get_place(self._folder, repository)
-        name = _resolve_id(place, repository, revision)
+        git_dir = get_git_dir(self._folder, repository)
+        name = _resolve_id(git_dir, repository, revision)
         form = "--format=%H%x00%an <%ae>%x00%ad%x00%B"
         date = "--date=format-local:%Y-%m-%dT%H:%M:%SZ"
         options = ("-1", "--no-show-signature", "--encoding=UTF-8", date, form)
-        with _refuse_unknown(place, repository, name):
-            text = run("-C", str(place), "log", *options, f"{name}^{{commit}}", "--")
+        with _refuse_unknown(git_dir, repository, name):
+            text = run("-C", str(git_dir), "log", *options, f"{name}^{{commit}}", "--")
         commit, author, time, message = text.split("\0", 3)
         return Commit(commit, author, message.rstrip("\n"), time)
 
     @override
     def find_branch(self, repository: str, commit: str) -> str | None:
-        place = get_place(self._folder, repository)
-        commit = _resolve_id(place, repository, commit)
+        git_dir = get_git_dir(self._folder, repository)
+        commit = _resolve_id(git_dir, repository, commit)
         holding = ("for-each-ref", "--count=1", f"--contains={commit}", "--format=%(refname:lstrip=2)", "refs/heads")
-        with _refuse_unknown(place, repository, commit):
-            return run("-C", str(place), *holding).strip() or None
+        with _refuse_unknown(git_dir, repository, commit):
+            return run("-C", str(git_dir), *holding).strip() or None
 
     @override
     def list_commits_between(self, repository: str, base: str | None, head: str, limit: int) -> Sequence[CommitPeople]:
-        place = get_place(self._folder, repository)
-        ids = [_resolve_id(place, repository, revision) for revision in (head, base) if revision]
+        git_dir = get_git_dir(self._folder, repository)
+        ids = [_resolve_id(git_dir, repository, revision) for revision in (head, base) if revision]
         ends = [f"{sign}{commit}^{{commit}}" for sign, commit in zip(("", "^"), ids, strict=False)]
         co_authors = f"%(trailers:key=Co-authored-by,valueonly,unfold,separator={_SEPARATOR})"
         form = f"--format=%H{_SEPARATOR}%ae{_SEPARATOR}%ce{_SEPARATOR}{co_authors}"
         options = ("-z", "--no-show-signature", "--no-notes", "--encoding=UTF-8", f"--max-count={limit}", form)
-        with _refuse_unknown(place, repository, *ids):
-            text = run("-C", str(place), "log", *options, "--end-of-options", *ends, "--")
+        with _refuse_unknown(git_dir, repository, *ids):
+            text = run("-C", str(git_dir), "log", *options, "--end-of-options", *ends, "--")
         return [_parse_commit_people(record) for record in text.split("\0") if record]
 
     @override
     def list_introduced_commits(
         self, repository: str, after: Sequence[str], before: Sequence[str], limit: int
     ) -> Sequence[str]:
-        place = get_place(self._folder, repository)
+        git_dir = get_git_dir(self._folder, repository)
         lines = "".join([*(f"{object_id}\n" for object_id in after), *(f"^{object_id}\n" for object_id in before)])
-        output = run("-C", str(place), "rev-list", f"--max-count={limit}", "--stdin", input_text=lines) if after else ""
+        output = (
+            run("-C", str(git_dir), "rev-list", f"--max-count={limit}", "--stdin", input_text=lines) if after else ""
+        )
         return output.split()
 
     @override
     def archive(self, repository: str, commit: str, into: Path, room: Room = allow_any_size) -> None:
         """Raises TooLargeError for more than MAX_PATHS files and folders, or more than MAX_ARCHIVE bytes."""
-        place = get_place(self._folder, repository)
-        commit = _resolve_id(place, repository, commit)
+        git_dir = get_git_dir(self._folder, repository)
+        commit = _resolve_id(git_dir, repository, commit)
         name = f"{commit}^{{commit}}"
         try:
-            with _refuse_unknown(place, repository, commit):
-                run("-C", str(place), "ls-tree", "-r", "-t", "--format=.", name, max_output=2 * MAX_PATHS)
+            with _refuse_unknown(git_dir, repository, commit):
+                run("-C", str(git_dir), "ls-tree", "-r", "-t", "--format=.", name, max_output=2 * MAX_PATHS)
         except TooLargeError:
             raise TooLargeError(
                 f"the commit {commit} of {repository} has more than {MAX_PATHS} files and folders", "Remove some."
@@ -144,7 +146,9 @@ class GitHost(RepositoryHost):
         maximum = min(MAX_ARCHIVE, room())
         with tempfile.NamedTemporaryFile(dir=into.parent, prefix=f".{into.name}-", delete=False) as new_file:
             try:
-                run("-C", str(place), "archive", "--format=tar", name, output=new_file, max_output=maximum, check=room)
+                run(
+                    "-C", str(git_dir), "archive", "--format=tar", name, output=new_file, max_output=maximum, check=room
+                )
                 Path(new_file.name).replace(into)
             except BaseException:
                 Path(new_file.name).unlink()
@@ -168,7 +172,7 @@ async def run_http_backend(
     on without mixing the two up. git refuses packs of more than `max_push` bytes (0: any size). Returns status, headers
     and body; close the body. Raises NotFoundError for an unknown repository. The child process ends with the body.
     """
-    get_place(folder, repository)
+    get_git_dir(folder, repository)
     if "\0" in path + query:
         raise NotFoundError(f"no such path in {repository}", "Use the URL that `dockgate repository list` shows.")
     values = {name.lower(): value for name, value in headers.items()}
@@ -258,18 +262,18 @@ def _parse_commit_people(record: str) -> CommitPeople:
     return CommitPeople(commit, tuple(dict.fromkeys(filter(None, (author, committer, *co_author_emails)))))
 
 
-def get_place(folder: Path, repository: str) -> Path:
+def get_git_dir(folder: Path, repository: str) -> Path:
     """Return the folder of a repository. Raises NotFoundError."""
-    place = folder / f"{repository}.git"
-    if not _NAME.fullmatch(repository) or not place.is_dir():
+    git_dir = folder / f"{repository}.git"
+    if not _NAME.fullmatch(repository) or not git_dir.is_dir():
         raise NotFoundError(f"no repository {repository!r} here", "Create it with a Repository document.")
-    return place
+    return git_dir
 
 
-def resolve(place: Path, repository: str, revision: str) -> str:
+def resolve(git_dir: Path, repository: str, revision: str) -> str:
     """The id of a commit, given by its id or a branch. Raises NotFoundError."""
     name = revision if _COMMIT.fullmatch(revision) else f"refs/heads/{revision}"
-    command = ("-C", str(place), "rev-parse", "--quiet", "--verify", "--end-of-options", f"{name}^{{commit}}")
+    command = ("-C", str(git_dir), "rev-parse", "--quiet", "--verify", "--end-of-options", f"{name}^{{commit}}")
     try:
         return run(*command).strip()
     except UnavailableError as error:
@@ -280,13 +284,13 @@ def resolve(place: Path, repository: str, revision: str) -> str:
         raise NotFoundError(f"no commit or branch {revision!r} in {repository}", advice) from None
 
 
-def _resolve_id(place: Path, repository: str, revision: str) -> str:
+def _resolve_id(git_dir: Path, repository: str, revision: str) -> str:
     """The id of a branch's commit; an id as it is: whether there is such a commit shows when it is used."""
-    return revision if _COMMIT.fullmatch(revision) else resolve(place, repository, revision)
+    return revision if _COMMIT.fullmatch(revision) else resolve(git_dir, repository, revision)
 
 
 @contextmanager
-def _refuse_unknown(place: Path, repository: str, *commits: str) -> Iterator[None]:
+def _refuse_unknown(git_dir: Path, repository: str, *commits: str) -> Iterator[None]:
     """Raise NotFoundError if git fails because one of these commits does not exist.
 
     To ask before would take a process each time.
@@ -295,5 +299,5 @@ def _refuse_unknown(place: Path, repository: str, *commits: str) -> Iterator[Non
         yield
     except UnavailableError:
         for commit in commits:
-            resolve(place, repository, commit)
+            resolve(git_dir, repository, commit)
         raise

@@ -17,7 +17,7 @@ from dockgate.delivery.repository_files import (
     is_path_supported,
 )
 from dockgate.delivery.source_ports import Commit
-from dockgate.delivery.sources.git import get_place, resolve
+from dockgate.delivery.sources.git import get_git_dir, resolve
 from dockgate.delivery.sources.git_run import run
 from dockgate.shared.errors import ChangedError, ConflictError, NotFoundError, UnavailableError, UsageError
 from dockgate.shared.interfaces import override
@@ -49,11 +49,11 @@ class GitFiles(RepositoryFiles):
 
     @override
     def list(self, repository: str, revision: str, folder: str) -> Sequence[TreeEntry]:
-        place, commit = self._find(repository, revision)
-        if folder and _read_mode(place, commit, check_path(folder)) != "040000":
+        git_dir, commit = self._find(repository, revision)
+        if folder and _read_mode(git_dir, commit, check_path(folder)) != "040000":
             raise NotFoundError(f"no folder {folder!r} in {revision} of {repository}", "Open the repository's root.")
         tree = f"{commit}:{folder}" if folder else commit
-        lines = run("-C", str(place), "ls-tree", "-z", "--long", "--end-of-options", tree).split("\0")
+        lines = run("-C", str(git_dir), "ls-tree", "-z", "--long", "--end-of-options", tree).split("\0")
         entries = []
         for properties, _, name in (line.partition("\t") for line in lines if line):
             mode, _, _, size = properties.split()
@@ -63,23 +63,23 @@ class GitFiles(RepositoryFiles):
 
     @override
     def read(self, repository: str, revision: str, path: str) -> bytes:
-        place, commit = self._find(repository, revision)
-        if _read_mode(place, commit, check_path(path)) in (None, "040000", "160000"):
+        git_dir, commit = self._find(repository, revision)
+        if _read_mode(git_dir, commit, check_path(path)) in (None, "040000", "160000"):
             raise NotFoundError(f"no file {path!r} in {revision} of {repository}", "Open the folder above it.")
-        return _read_output(place, "cat-file", "blob", f"{commit}:{path}")
+        return _read_output(git_dir, "cat-file", "blob", f"{commit}:{path}")
 
     @override
     def find_commit(self, repository: str, name: str) -> str:
-        place = get_place(self._folder, repository)
+        git_dir = get_git_dir(self._folder, repository)
         if _OBJECT.fullmatch(name):
-            return resolve(place, repository, name)
+            return resolve(git_dir, repository, name)
         if not _SYNTAX.search(name):
             for reference in (f"refs/heads/{name}", f"refs/tags/{name}"):
-                if commits := _list_commit_ids(place, [f"{reference}^{{commit}}"]):
+                if commits := _list_commit_ids(git_dir, [f"{reference}^{{commit}}"]):
                     return commits[0]
         if _DIGITS.fullmatch(name):
-            objects = run("-C", str(place), "rev-parse", f"--disambiguate={name}").split()
-            commits = _list_commit_ids(place, objects[:MAX_LIKE])
+            objects = run("-C", str(git_dir), "rev-parse", f"--disambiguate={name}").split()
+            commits = _list_commit_ids(git_dir, objects[:MAX_LIKE])
             if len(commits) == 1:
                 return commits[0]
             if commits:
@@ -88,7 +88,7 @@ class GitFiles(RepositoryFiles):
 
     @override
     def list_commits(self, repository: str, revision: str, limit: int) -> Sequence[Commit]:
-        place, commit = self._find(repository, revision)
+        git_dir, commit = self._find(repository, revision)
         date = "--date=format-local:%Y-%m-%dT%H:%M:%SZ"
         options = (
             "-z",
@@ -98,7 +98,7 @@ class GitFiles(RepositoryFiles):
             date,
             f"--format={_COMMIT_FORMAT}",
         )
-        text = run("-C", str(place), "log", *options, "--end-of-options", commit, "--")
+        text = run("-C", str(git_dir), "log", *options, "--end-of-options", commit, "--")
         fields = iter(text.split("\0")[:-1])
         return [
             Commit(identity, author, message.rstrip("\n"), time)
@@ -107,71 +107,73 @@ class GitFiles(RepositoryFiles):
 
     @override
     def diff_commits(self, repository: str, base: str | None, commit: str) -> str:
-        place, end = self._find(repository, commit)
+        git_dir, end = self._find(repository, commit)
         options = ("--no-ext-diff", "--no-textconv", "--no-color", "-M", "--submodule=short", "--patch")
         if base is None:
             arguments = ("show", "--format=", "--first-parent", "--no-show-signature", *options)
-            return _read_output(place, *arguments, "--end-of-options", end, "--").decode("utf-8", "replace")
-        start = resolve(place, repository, base)
-        return _read_output(place, "diff", *options, "--end-of-options", start, end, "--").decode("utf-8", "replace")
+            return _read_output(git_dir, *arguments, "--end-of-options", end, "--").decode("utf-8", "replace")
+        start = resolve(git_dir, repository, base)
+        return _read_output(git_dir, "diff", *options, "--end-of-options", start, end, "--").decode("utf-8", "replace")
 
     @override
     def prepare(self, repository: str, edit: FileEdit, at: datetime) -> str:
-        place = get_place(self._folder, repository)
+        git_dir = get_git_dir(self._folder, repository)
         path = check_edit(edit)
-        self._check_branch(place, edit.branch)
-        if _find_head(place, edit.branch) != edit.parent:
+        self._check_branch(git_dir, edit.branch)
+        if _find_head(git_dir, edit.branch) != edit.parent:
             raise _make_changed_error(edit.branch)
-        blob = run("-C", str(place), "hash-object", "--stdin", input_text=edit.content).strip()
-        if edit.parent and _read_entry_field(place, edit.parent, path, "objectname") == blob:
+        blob = run("-C", str(git_dir), "hash-object", "--stdin", input_text=edit.content).strip()
+        if edit.parent and _read_entry_field(git_dir, edit.parent, path, "objectname") == blob:
             raise make_unchanged_error(path)
-        return _commit(place, edit.parent, {path: edit.content}, edit.author, edit.message, at)
+        return _commit(git_dir, edit.parent, {path: edit.content}, edit.author, edit.message, at)
 
     @override
     def prepare_files(self, repository: str, edit: FilesEdit, at: datetime) -> str:
-        place, parent = self._find(repository, edit.parent)
+        git_dir, parent = self._find(repository, edit.parent)
         check_authorship(edit.author, edit.message)
         files = {check_content(path, content): content for path, content in sorted(edit.files.items())}
-        return _commit(place, parent, files, edit.author, edit.message, at)
+        return _commit(git_dir, parent, files, edit.author, edit.message, at)
 
     @override
     def move(self, repository: str, branch: str, old: str | None, new: str) -> None:
-        place = get_place(self._folder, repository)
+        git_dir = get_git_dir(self._folder, repository)
         try:
-            run("-C", str(place), "update-ref", f"refs/heads/{branch}", new, old or _NO_COMMIT)
+            run("-C", str(git_dir), "update-ref", f"refs/heads/{branch}", new, old or _NO_COMMIT)
         except UnavailableError as error:
-            if _find_head(place, branch) == old:
+            if _find_head(git_dir, branch) == old:
                 raise
             raise _make_changed_error(branch) from error
 
     def _find(self, repository: str, revision: str) -> tuple[Path, str]:
-        place = get_place(self._folder, repository)
-        return place, self.find_commit(repository, revision)
+        git_dir = get_git_dir(self._folder, repository)
+        return git_dir, self.find_commit(repository, revision)
 
-    def _check_branch(self, place: Path, branch: str) -> None:
+    def _check_branch(self, git_dir: Path, branch: str) -> None:
         try:
-            run("-C", str(place), "check-ref-format", "--branch", branch)
+            run("-C", str(git_dir), "check-ref-format", "--branch", branch)
         except UnavailableError:
             raise UsageError(f"{branch!r} cannot be the name of a branch", "Use letters, digits and dashes.") from None
 
 
-def _commit(place: Path, parent: str | None, files: Mapping[str, str], author: str, message: str, at: datetime) -> str:
+def _commit(
+    git_dir: Path, parent: str | None, files: Mapping[str, str], author: str, message: str, at: datetime
+) -> str:
     """Make a commit of the parent's files (None: of none) with these contents. Return its id."""
     with tempfile.TemporaryDirectory() as scratch:
         index = {"GIT_INDEX_FILE": str(Path(scratch, "index"))}
         if parent:
-            run("-C", str(place), "read-tree", parent, variables=index)
+            run("-C", str(git_dir), "read-tree", parent, variables=index)
         for path, content in files.items():
-            mode = _read_mode(place, parent, path) if parent else None
+            mode = _read_mode(git_dir, parent, path) if parent else None
             if mode not in (None, *_FILES):
                 raise ConflictError(f"{path} is not a file", "Choose another path.")
-            blob = run("-C", str(place), "hash-object", "-w", "--stdin", input_text=content).strip()
+            blob = run("-C", str(git_dir), "hash-object", "-w", "--stdin", input_text=content).strip()
             entry = f"{mode or _FILES[0]},{blob},{path}"
             try:
-                run("-C", str(place), "update-index", "--add", "--cacheinfo", entry, variables=index)
+                run("-C", str(git_dir), "update-index", "--add", "--cacheinfo", entry, variables=index)
             except UnavailableError as error:
-                raise _make_refused_path_error(place, parent, path) from error
-        tree = run("-C", str(place), "write-tree", variables=index).strip()
+                raise _make_refused_path_error(git_dir, parent, path) from error
+        tree = run("-C", str(git_dir), "write-tree", variables=index).strip()
     name, _, mail = author.rstrip(">").rpartition(" <")
     people = {
         f"GIT_{role}_{key}": value
@@ -179,15 +181,15 @@ def _commit(place: Path, parent: str | None, files: Mapping[str, str], author: s
         for key, value in (("NAME", name), ("EMAIL", mail), ("DATE", f"@{int(at.timestamp())} +0000"))
     }
     arguments = ("commit-tree", tree, *(("-p", parent) if parent else ()), "-F", "-")
-    return run("-C", str(place), *arguments, input_text=f"{message.rstrip()}\n", variables=people).strip()
+    return run("-C", str(git_dir), *arguments, input_text=f"{message.rstrip()}\n", variables=people).strip()
 
 
-def _make_refused_path_error(place: Path, parent: str | None, path: str) -> ConflictError:
+def _make_refused_path_error(git_dir: Path, parent: str | None, path: str) -> ConflictError:
     """The error of a path that git refuses: mostly because there is a file where it needs a folder."""
     parts = path.split("/")
     folders = ["/".join(parts[:number]) for number in range(1, len(parts))]
     for folder in folders:
-        if parent and _read_mode(place, parent, folder) not in (None, "040000"):
+        if parent and _read_mode(git_dir, parent, folder) not in (None, "040000"):
             return make_file_above_error(path, folder)
     return ConflictError(f"git does not accept {path} as the path of a file", "Choose another path.")
 
@@ -236,34 +238,34 @@ def check_path(path: str) -> str:
     return path
 
 
-def _read_mode(place: Path, commit: str, path: str) -> str | None:
+def _read_mode(git_dir: Path, commit: str, path: str) -> str | None:
     """Return the mode of a path in a commit, None if there is no such path."""
-    return _read_entry_field(place, commit, path, "objectmode")
+    return _read_entry_field(git_dir, commit, path, "objectmode")
 
 
-def _read_entry_field(place: Path, commit: str, path: str, field: str) -> str | None:
+def _read_entry_field(git_dir: Path, commit: str, path: str, field: str) -> str | None:
     """Return a field of a path in a commit (git-ls-tree(1)), None if there is no such path."""
     arguments = ("ls-tree", "-z", "--full-tree", f"--format=%({field})", "--end-of-options", commit, "--", path)
-    line = run("-C", str(place), "--literal-pathspecs", *arguments)
+    line = run("-C", str(git_dir), "--literal-pathspecs", *arguments)
     return line.split("\0")[0] or None
 
 
-def _list_commit_ids(place: Path, names: Sequence[str]) -> list[str]:
+def _list_commit_ids(git_dir: Path, names: Sequence[str]) -> list[str]:
     """The ids of those of the names of objects that are commits."""
-    lines = run("-C", str(place), "cat-file", "--batch-check", input_text="".join(f"{name}\n" for name in names))
+    lines = run("-C", str(git_dir), "cat-file", "--batch-check", input_text="".join(f"{name}\n" for name in names))
     return [words[0] for words in map(str.split, lines.splitlines()) if words[1:2] == ["commit"]]
 
 
-def _read_output(place: Path, *arguments: str) -> bytes:
+def _read_output(git_dir: Path, *arguments: str) -> bytes:
     with tempfile.TemporaryFile() as file:
-        run("-C", str(place), *arguments, output=file, max_output=MAX_FILE)
+        run("-C", str(git_dir), *arguments, output=file, max_output=MAX_FILE)
         file.seek(0)
         return file.read()
 
 
-def _find_head(place: Path, branch: str) -> str | None:
+def _find_head(git_dir: Path, branch: str) -> str | None:
     """Return the commit of a branch, None if it does not exist."""
-    return run("-C", str(place), "for-each-ref", "--format=%(objectname)", f"refs/heads/{branch}").strip() or None
+    return run("-C", str(git_dir), "for-each-ref", "--format=%(objectname)", f"refs/heads/{branch}").strip() or None
 
 
 def _make_changed_error(branch: str) -> ChangedError:

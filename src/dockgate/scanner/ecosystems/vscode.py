@@ -49,8 +49,8 @@ class VSCode(StandaloneEcosystem):
     def should_read(self, path: str, size: int, mode: int, head: bytes) -> bool:
         if path.endswith(_FILE):
             if "node_modules/" in path:
-                return "/extension" in path and _is_usual_place(path)
-            return bool(head) or _is_usual_place(path)
+                return "/extension" in path and _is_usual_path(path)
+            return bool(head) or _is_usual_path(path)
         return path.endswith(_OTHER_ENDINGS) and (path.endswith(_ARCHIVE_SUFFIX) or path.rpartition("/")[2] == _PRODUCT)
 
     @override
@@ -58,7 +58,7 @@ class VSCode(StandaloneEcosystem):
         """Read an extension or the editor; other programs' files of these names may be invalid."""
         if path.endswith(_ARCHIVE_SUFFIX):
             return _read_packed(path, file)
-        if path.endswith(_FILE) and not _is_usual_place(path):
+        if path.endswith(_FILE) and not _is_usual_path(path):
             # Most are of no extension, with `engines.vscode` plain or escaped: a tenth of the time of parsing.
             raw = file.read(PACKAGE_LIMIT)
             if b'"vscode"' not in raw and b"\\u" not in raw:
@@ -71,7 +71,7 @@ class VSCode(StandaloneEcosystem):
             folder = path.removesuffix("package.json")
             return Extract((package,), {package.purl: (folder,)}) if package else Extract()
         except UnreadableError:
-            if _is_usual_place(path):
+            if _is_usual_path(path):
                 raise
             return Extract()
 
@@ -102,7 +102,7 @@ class VSCode(StandaloneEcosystem):
 ECOSYSTEM: Ecosystem = VSCode()
 
 
-def _is_usual_place(path: str) -> bool:
+def _is_usual_path(path: str) -> bool:
     """Return whether it is a package.json in a folder of `extensions`, or in an unpacked VSIX."""
     if not path.endswith(_FILE):
         return False

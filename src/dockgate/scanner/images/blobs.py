@@ -28,7 +28,7 @@ _MAX_QUEUED = 32
 
 
 class ImageSource(Protocol):
-    """A place with one image or index, and all manifests and blobs that it references."""
+    """A source of one image or index, and all manifests and blobs that it references."""
 
     # For messages: the reference.
     name: str

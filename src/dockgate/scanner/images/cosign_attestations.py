@@ -77,31 +77,31 @@ def make_attestation_tag(digest: str) -> str:
     return digest.replace(":", "-") + ".att"
 
 
-def list_manifests(place: RegistryRepository, digest: str) -> tuple[str, ...]:
+def list_manifests(repository: RegistryRepository, digest: str) -> tuple[str, ...]:
     """List the manifests of an index, also those in nested indexes; none if it is not an index.
 
     Raises ImageError, and errors of registries.
     """
-    with closing(place.open(digest=digest)) as image_source:
+    with closing(repository.open(digest=digest)) as image_source:
         _, data = image_source.read_root()
         document = parse_manifest(data, digest)
         descriptors = list_child_manifests(image_source, document) if isinstance(document, Index) else []
     return tuple(dict.fromkeys(descriptor.digest for descriptor in descriptors if is_digest(descriptor.digest)))
 
 
-def read_attestations(place: RegistryRepository, digest: str) -> tuple[bytes, ...]:
+def read_attestations(repository: RegistryRepository, digest: str) -> tuple[bytes, ...]:
     """Read the envelopes attached to an image, in order and unverified.
 
     Anyone who can push may have attached them. Raises errors of registries, and ImageError for broken or too large
     attestations.
     """
-    with closing(place.open(tag=make_attestation_tag(digest))) as image_source:
+    with closing(repository.open(tag=make_attestation_tag(digest))) as image_source:
         layers = _read_layers(image_source)
         return tuple(_read_blob(image_source, layer) for layer in layers if layer.get("mediaType") == ENVELOPE)
 
 
 def add_attestation(
-    place: RegistryRepository,
+    repository: RegistryRepository,
     digest: str,
     content: Callable[[], bytes],
     annotations: Mapping[str, str],
@@ -116,12 +116,12 @@ def add_attestation(
 
     A concurrent write may be lost: registries have no conditional update.
     """
-    with closing(place.open(tag=make_attestation_tag(digest))) as image_source:
+    with closing(repository.open(tag=make_attestation_tag(digest))) as image_source:
         layers = _read_layers(image_source)
     if any(_get_annotations(layer).get(key[0]) == key[1] for layer in layers):
         return False
     remaining = [layer for layer in layers if not replaces.items() <= _get_annotations(layer).items()]
-    with place.open_pusher(make_attestation_tag(digest)) as pusher:
+    with repository.open_pusher(make_attestation_tag(digest)) as pusher:
         blob, size = pusher.push_blob(content())
         layer_annotations = {**annotations, key[0]: key[1], **replaces}
         remaining.append({"mediaType": ENVELOPE, "digest": blob, "size": size, "annotations": layer_annotations})

@@ -99,7 +99,7 @@ def _get_object(config: dict[str, Any], key: str) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _decode(entry: dict[str, Any], place: str) -> Credentials:
+def _decode(entry: dict[str, Any], origin: str) -> Credentials:
     token = str(entry.get("identitytoken") or "")
     if not entry.get("auth"):
         return Credentials(str(entry.get("username") or ""), str(entry.get("password") or ""), token)
@@ -108,16 +108,16 @@ def _decode(entry: dict[str, Any], place: str) -> Credentials:
     except (binascii.Error, ValueError):
         colon = ""
     if not colon:
-        raise UsageError(f"The entry in {place} is not base64 of USER:PASSWORD.", "Log in to the registry again.")
+        raise UsageError(f"The entry in {origin} is not base64 of USER:PASSWORD.", "Log in to the registry again.")
     return Credentials(username, password.rstrip("\0"), token)
 
 
-def _require_encodable(credentials: Credentials, place: str) -> Credentials:
+def _require_encodable(credentials: Credentials, origin: str) -> Credentials:
     """Refuse lone surrogates, which JSON can contain and no encoding has."""
     try:
         f"{credentials.username}{credentials.password}{credentials.identity_token}".encode()
     except UnicodeEncodeError:
-        raise UsageError(f"The credentials that {place} are not text.", "Log in to the registry again.") from None
+        raise UsageError(f"The credentials that {origin} are not text.", "Log in to the registry again.") from None
     return credentials
 
 

@@ -53,9 +53,9 @@ def open_engine_source(
     `system` is the folder with the sockets of system-wide engines. Raises NotFoundError if the engine has no such
     image; UnavailableError if no engine runs, or if it would export only one image of several.
     """
-    place = _find_socket(reference.engine, environment, system)
-    if place:
-        saved_archive = _download(reference, place)
+    socket_path = _find_socket(reference.engine, environment, system)
+    if socket_path:
+        saved_archive = _download(reference, socket_path)
     elif reference.engine == "podman" and (program := shutil.which("podman", path=environment.get("PATH"))):
         saved_archive = _save_with_podman(reference, program, environment)
     else:
@@ -64,7 +64,7 @@ def open_engine_source(
 
 
 def _find_socket(engine: str, environment: Mapping[str, str], system: Path) -> Path | None:
-    """Find the engine's socket: the one in its environment variable, or the first at the usual places."""
+    """Find the engine's socket: the one in its environment variable, or the first at the usual paths."""
     setting = environment.get(_VARIABLES[engine], "")
     if setting:
         scheme, _, path = setting.partition("://")
@@ -82,39 +82,39 @@ def _find_socket(engine: str, environment: Mapping[str, str], system: Path) -> P
     folders = [system, *([Path(runtime_folder)] if runtime_folder else [])]
     if os.geteuid():
         folders.reverse()
-    places = [folder / _SOCKETS[engine] for folder in folders]
-    return next((place for place in places if _is_listening(place)), None)
+    socket_paths = [folder / _SOCKETS[engine] for folder in folders]
+    return next((path for path in socket_paths if _is_listening(path)), None)
 
 
-def _is_listening(place: Path) -> bool:
+def _is_listening(socket_path: Path) -> bool:
     """Return whether an engine listens: its socket remains when it ends.
 
     Raises UnavailableError without permission.
     """
     with socket.socket(socket.AF_UNIX) as probe:
         try:
-            probe.connect(str(place))
+            probe.connect(str(socket_path))
         except PermissionError as error:
             raise UnavailableError(
-                f"Permission denied: {place}.", f"Run as a user with access, {_ALTERNATIVES}"
+                f"Permission denied: {socket_path}.", f"Run as a user with access, {_ALTERNATIVES}"
             ) from error
         except OSError:
             return False
     return True
 
 
-def _download(reference: EngineReference, place: Path) -> BinaryIO:
+def _download(reference: EngineReference, socket_path: Path) -> BinaryIO:
     """Download the image from the engine into an unlinked file."""
     import httpx
 
     from dockgate.shared.tls import create_plain_http_context
 
-    engine_place = f"{reference.engine} at {place}"
+    engine_name = f"{reference.engine} at {socket_path}"
     with (
-        _translate_errors(engine_place, reference.engine),
+        _translate_errors(engine_name, reference.engine),
         httpx.Client(
             base_url=f"http://{reference.engine}",
-            transport=httpx.HTTPTransport(uds=str(place), verify=create_plain_http_context()),
+            transport=httpx.HTTPTransport(uds=str(socket_path), verify=create_plain_http_context()),
             timeout=_TIMEOUT,
             trust_env=False,
             verify=create_plain_http_context(),
@@ -125,17 +125,17 @@ def _download(reference: EngineReference, place: Path) -> BinaryIO:
                 f"{reference} is a manifest list, of which podman's API hands out one image alone.",
                 f"Run `podman manifest push --all {reference.name} oci-archive:FILE` and name that file.",
             )
-        return _stream_archive(client, reference, engine_place)
+        return _stream_archive(client, reference, engine_name)
 
 
-def _stream_archive(client: "httpx.Client", reference: EngineReference, engine_place: str) -> BinaryIO:
+def _stream_archive(client: "httpx.Client", reference: EngineReference, engine_name: str) -> BinaryIO:
     path = _PATHS[reference.engine].format(quote(reference.name))
     with client.stream("GET", path, headers={"Accept-Encoding": "identity"}) as response:
         if response.status_code != 200:
             message = _read_error_message(response) or ""
             if response.status_code == 404 or _IMAGE_UNKNOWN in message:
                 raise _make_not_found_error(reference)
-            raise UnavailableError(f"{engine_place} answers {response.status_code}{_quote(message)}.", "Try again.")
+            raise UnavailableError(f"{engine_name} answers {response.status_code}{_quote(message)}.", "Try again.")
         return spool(ChunkStream(response.iter_raw()), str(reference))
 
 
@@ -194,7 +194,7 @@ def _make_save_error(reference: EngineReference, message: str) -> NotFoundError 
 
 
 @contextmanager
-def _translate_errors(engine_place: str, engine: str) -> Iterator[None]:
+def _translate_errors(engine_name: str, engine: str) -> Iterator[None]:
     """Turn errors of httpx into UnavailableError."""
     import httpx
 
@@ -202,7 +202,7 @@ def _translate_errors(engine_place: str, engine: str) -> Iterator[None]:
         yield
     except (httpx.TransportError, httpx.InvalidURL) as error:
         reason = str(error) or type(error).__name__
-        raise UnavailableError(f"{engine_place} cannot be reached: {reason}.", _describe_start(engine)) from error
+        raise UnavailableError(f"{engine_name} cannot be reached: {reason}.", _describe_start(engine)) from error
 
 
 def _make_not_found_error(reference: EngineReference) -> NotFoundError:

@@ -72,7 +72,7 @@ class FolderLayer:
     """
 
     descriptor: int
-    place: str
+    name: str
     digest: str = ""
     mounts: Path = _MOUNTS
     media_type: str | None = None
@@ -91,12 +91,12 @@ class FolderLayer:
             walk.enter(os.open(".", _FOLDER, dir_fd=self.descriptor), "")
             for count, entry in enumerate(walk):
                 if count == _ENTRIES:
-                    raise ImageError(f"{self.place} has more than {_ENTRIES} files.")
+                    raise ImageError(f"{self.name} has more than {_ENTRIES} files.")
                 yield entry
         except OSError as error:
-            raise UnavailableError(f"{self.place} cannot be read: {error.strerror}.") from error
+            raise UnavailableError(f"{self.name} cannot be read: {error.strerror}.") from error
         except UnreadableError as error:
-            raise ImageError(f"{self.place} cannot be read: {error}.") from error
+            raise ImageError(f"{self.name} cannot be read: {error}.") from error
         finally:
             walk.close()
 

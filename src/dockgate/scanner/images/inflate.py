@@ -55,11 +55,11 @@ class CountedSource(Protocol):
 class InflatedStream:
     """The uncompressed bytes of a blob. Raises ImageError for invalid data and above the limits."""
 
-    def __init__(self, blob: CountedSource, place: str, bounds: LayerLimits) -> None:
+    def __init__(self, blob: CountedSource, source_name: str, bounds: LayerLimits) -> None:
         head = _Pushback(blob)
         self._blob = blob
         self._bounds = bounds
-        self._place = place
+        self._source_name = source_name
         self._total = 0
         # Whether a blob that was cut short is noticed by its decompression; zstandard calls it the end.
         self.can_detect_truncation = True
@@ -83,7 +83,7 @@ class InflatedStream:
             self.can_detect_truncation = False
         elif start.startswith((b"BZh", b"\xfd7zXZ")):
             raise ImageError(
-                f"{place} is compressed with bzip2 or xz; gzip, zstd and plain tar files are read.",
+                f"{source_name} is compressed with bzip2 or xz; gzip, zstd and plain tar files are read.",
                 "Decompress it first, with bunzip2 or unxz.",
             )
 
@@ -96,16 +96,16 @@ class InflatedStream:
         except Exception as error:  # no library lists what it raises for bytes that are not well formed
             if self.compression == "none":
                 raise
-            raise ImageError(f"{self._place} cannot be decompressed: {error}.") from error
+            raise ImageError(f"{self._source_name} cannot be decompressed: {error}.") from error
         if self._hash:
             self._hash.update(memoryview(buffer)[:count], is_in_thread=self._total > _SMALL_SIZE)
         self._total += count
         bounds = self._bounds
         if self._total > bounds.inflated_bytes:
-            raise ImageError(f"{self._place} holds more than {bounds.inflated_bytes} bytes.")
+            raise ImageError(f"{self._source_name} holds more than {bounds.inflated_bytes} bytes.")
         if self._total > bounds.ratio_from and self._total > bounds.ratio * self._blob.count:
             raise ImageError(
-                f"{self._place} inflates to more than {bounds.ratio} times its size: a decompression bomb."
+                f"{self._source_name} inflates to more than {bounds.ratio} times its size: a decompression bomb."
             )
         return count
 

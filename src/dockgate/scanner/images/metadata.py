@@ -112,14 +112,14 @@ def count_base_layers(history: object, layers: int) -> tuple[int, str | None]:
     steps = _parse_history(history)
     if sum(not step.is_empty for step in steps) != layers:
         return 0, None
-    places = range(1, len(steps))
-    builder_change = max((at for at in places if steps[at].is_buildkit != steps[at - 1].is_buildkit), default=0)
+    indexes = range(1, len(steps))
+    builder_change = max((at for at in indexes if steps[at].is_buildkit != steps[at - 1].is_buildkit), default=0)
     marked_step = max((at for at in range(len(steps)) if steps[at].base), default=-1)
     if marked_step >= builder_change:
         layer_count = _count_layers_below(steps, marked_step)
         return (layer_count if layer_count < layers else 0), _read_text(steps[marked_step].base) or None
     last = max((at for at, step in enumerate(steps) if not step.is_empty), default=0)
-    start_command = max((at for at in places if steps[at].is_start_command and at < last), default=0)
+    start_command = max((at for at in indexes if steps[at].is_start_command and at < last), default=0)
     layer_count = _count_layers_below(steps, max(start_command, builder_change))
     return (layer_count if layer_count < layers else 0), None
 

@@ -61,10 +61,10 @@ class Pusher:
         digest, size = _measure(content)
         if self.has_blob(digest):
             return digest, size
-        place = self._start_upload()
-        separator = "&" if "?" in place else "?"
+        upload_url = self._start_upload()
+        separator = "&" if "?" in upload_url else "?"
         headers = {"Content-Type": "application/octet-stream", "Content-Length": str(size)}
-        self._request("PUT", f"{place}{separator}digest={digest}", headers, content, expected_status=201)
+        self._request("PUT", f"{upload_url}{separator}digest={digest}", headers, content, expected_status=201)
         return digest, size
 
     def push_manifest(self, data: bytes, *, has_digest_name: bool = True, kind: str = MANIFESTS[0]) -> str:

@@ -33,9 +33,9 @@ class StreamReader:
     read.
     """
 
-    __slots__ = ("_limit", "_seekable", "_source", "end", "place", "position", "start", "view")
+    __slots__ = ("_limit", "_seekable", "_source", "end", "position", "source_name", "start", "view")
 
-    def __init__(self, source: Source, place: str, seekable: Seekable | None = None, size: int = 0) -> None:
+    def __init__(self, source: Source, source_name: str, seekable: Seekable | None = None, size: int = 0) -> None:
         self._source = source
         self._seekable = seekable
         self._limit = size
@@ -43,7 +43,7 @@ class StreamReader:
         self.start = 0
         self.end = 0
         self.position = 0
-        self.place = place
+        self.source_name = source_name
 
     def fill(self, size: int) -> bool:
         """Read until `size` bytes (at most 2**18) are at `start`. False if the source ends before."""
@@ -113,8 +113,10 @@ class StreamReader:
 
     def make_error(self, reason: str) -> ImageError:
         """Return an error with the name of the source and the current position."""
-        return ImageError(f"{self.place} {reason}, at byte {self.position}.")
+        return ImageError(f"{self.source_name} {reason}, at byte {self.position}.")
 
     def make_truncated_error(self) -> ImageError:
         """Return the error for a stream that ends inside an entry."""
-        return ImageError(f"{self.place} is cut short: its tar file ends inside an entry, at byte {self.position}.")
+        return ImageError(
+            f"{self.source_name} is cut short: its tar file ends inside an entry, at byte {self.position}."
+        )

@@ -64,13 +64,13 @@ class TarLayer:
 
         An entry that leads out of the image, or has two readings, is an ImageError.
         """
-        place = f"Layer {self.digest}"
+        layer_name = f"Layer {self.digest}"
         with self.source() as source:
             blob = VerifiedBlob(source, self.digest, self.size)
             with closing(self._open_inflated(blob, should_hash=should_hash)) as inflated_stream:
-                tape = StreamReader(inflated_stream, place)
+                tape = StreamReader(inflated_stream, layer_name)
                 yield from self._read_entries(
-                    tape, place, is_end_mark_required=not inflated_stream.can_detect_truncation
+                    tape, layer_name, is_end_mark_required=not inflated_stream.can_detect_truncation
                 )
                 tape.drain()
                 self._finish(blob, inflated_stream)
@@ -93,13 +93,13 @@ class TarLayer:
     def _is_plain(self) -> bool:
         return self.compression == "none" and is_digest(self.digest)
 
-    def _read_entries(self, tape: StreamReader, place: str, *, is_end_mark_required: bool) -> Iterator[Entry]:
+    def _read_entries(self, tape: StreamReader, layer_name: str, *, is_end_mark_required: bool) -> Iterator[Entry]:
         paths = 0
         for member in read_members(tape, self.bounds.headers, is_end_mark_required=is_end_mark_required):
-            entry = _convert_member(member, place)
+            entry = _convert_member(member, layer_name)
             paths += len(entry.path) + PATH_COST
             if paths > self.bounds.paths:
-                raise ImageError(f"{place} has too many entries with too long paths.")
+                raise ImageError(f"{layer_name} has too many entries with too long paths.")
             if entry.kind != "file":
                 yield entry
                 continue
@@ -114,23 +114,23 @@ class TarLayer:
                 content.close()
 
 
-def _convert_member(member: Member, place: str) -> Entry:
+def _convert_member(member: Member, layer_name: str) -> Entry:
     """Convert a tar member. Raises ImageError for names that runtimes read in different ways."""
-    path = _normalize(member.name, place)
+    path = _normalize(member.name, layer_name)
     kind = _KINDS.get(member.type, "other")
     if not path and kind != "directory":
-        raise ImageError(f"{place} has an entry without a name.")
+        raise ImageError(f"{layer_name} has an entry without a name.")
     if path.startswith(_WHITEOUT) or f"/{_WHITEOUT}" in path:
-        return _convert_whiteout(path, member, place)
+        return _convert_whiteout(path, member, layer_name)
     if kind == "file":
         return Entry(path, kind, member.size, member.mode)
-    target = member.link if kind != "hardlink" else _normalize(member.link, place)
+    target = member.link if kind != "hardlink" else _normalize(member.link, layer_name)
     if kind == "hardlink" and not target:
-        raise ImageError(f"{place} has a hard link to nothing: {path!r}.")
+        raise ImageError(f"{layer_name} has a hard link to nothing: {path!r}.")
     return Entry(path, kind, 0, member.mode, target)
 
 
-def _convert_whiteout(path: str, member: Member, place: str) -> Entry:
+def _convert_whiteout(path: str, member: Member, layer_name: str) -> Entry:
     """Convert a whiteout, or the mark of an opaque folder.
 
     Raises ImageError for forms that runtimes read differently. Both are empty files. AUFS, Docker's first storage
@@ -138,31 +138,33 @@ def _convert_whiteout(path: str, member: Member, place: str) -> Entry:
     """
     folder, _, name = path.rpartition("/")
     if folder.startswith(_WHITEOUT) or f"/{_WHITEOUT}" in folder or not name.startswith(_WHITEOUT):
-        raise ImageError(f"{place} has an entry below a whiteout: {path!r}.")
+        raise ImageError(f"{layer_name} has an entry below a whiteout: {path!r}.")
     if member.type not in "01" or member.size:
-        raise ImageError(f"{place} has a whiteout that is not an empty file: {path!r}.")
+        raise ImageError(f"{layer_name} has a whiteout that is not an empty file: {path!r}.")
     if name == _OPAQUE:
         if not folder:
-            raise ImageError(f"{place} marks the root of the image as opaque, which overlayfs does not honour.")
+            raise ImageError(f"{layer_name} marks the root of the image as opaque, which overlayfs does not honour.")
         return Entry(folder, "opaque")
     removed_name = name[len(_WHITEOUT) :]
     if removed_name in ("", ".", ".."):
-        raise ImageError(f"{place} has a whiteout of no file: {path!r}.")
+        raise ImageError(f"{layer_name} has a whiteout of no file: {path!r}.")
     if removed_name.startswith(_WHITEOUT):
-        raise ImageError(f"{place} has AUFS' own metadata, which runtimes read in different ways: {path!r}.")
+        raise ImageError(f"{layer_name} has AUFS' own metadata, which runtimes read in different ways: {path!r}.")
     return Entry(f"{folder}/{removed_name}" if folder else removed_name, "whiteout")
 
 
-def _normalize(name: str, place: str) -> str:
+def _normalize(name: str, layer_name: str) -> str:
     """Remove "." and empty parts from a path. Raises ImageError for "..", which no builder writes."""
     path = name.removeprefix("./").rstrip("/")
     if len(path) > PATH_LIMIT:
-        raise ImageError(f"{place} has an entry whose path is longer than {PATH_LIMIT} characters: {path[:80]!r}….")
+        raise ImageError(
+            f"{layer_name} has an entry whose path is longer than {PATH_LIMIT} characters: {path[:80]!r}…."
+        )
     if "//" not in path and "/." not in path and not path.startswith((".", "/")):
         return path
     parts = [part for part in path.split("/") if part not in ("", ".")]
     if ".." in parts:
-        raise ImageError(f'{place} has an entry whose path has ".." in it: {name!r}.')
+        raise ImageError(f'{layer_name} has an entry whose path has ".." in it: {name!r}.')
     return "/".join(parts)
 
 

@@ -120,8 +120,8 @@ def _check_system(stack: LayerStack, databases: Sequence[Database]) -> Iterator[
         yield Unread(path, f"Packages of {name} are not read: its package database is of no known kind.")
         return
     if not any(database.present_files for database in system_databases):
-        places = ", ".join(place for database in system_databases for place in database.kind.database_paths)
-        yield Unread(path, f"The image is {name}, yet holds no package database of it ({places}).")
+        paths = ", ".join(path for database in system_databases for path in database.kind.database_paths)
+        yield Unread(path, f"The image is {name}, yet holds no package database of it ({paths}).")
     for database in living:
         if database not in system_databases and database.packages:
             at, file = database.present_files[-1]
@@ -140,9 +140,7 @@ def _check_releases(stack: LayerStack) -> Iterator[Unread]:
     }
     if len(distribution_names) > 1:
         path, at = list(distribution_names.values())[-1]
-        names_found = " and ".join(
-            f"{place} {' '.join(name).strip()}" for name, (place, _) in distribution_names.items()
-        )
+        names_found = " and ".join(f"{path} {' '.join(name).strip()}" for name, (path, _) in distribution_names.items())
         yield Unread(path, f"The image names two distributions: {names_found}.", stack.facts[at].layer)
 
 
@@ -167,11 +165,14 @@ def _is_database_of(kind: Ecosystem, distribution: Distribution) -> bool:
 def _check_identity(stack: LayerStack, database: Database) -> Iterator[Unread]:
     """Find a renamed distribution whose packages are still those of the earlier one."""
     now = stack.distribution
-    places = {*osrelease.PATHS, "etc", "usr", "usr/lib"}
+    release_paths = {*osrelease.PATHS, "etc", "usr", "usr/lib"}
     touching = [
         at
         for at, facts in enumerate(stack.facts)
-        if facts.releases or facts.opaques or places.intersection(facts.links) or places.intersection(facts.whiteouts)
+        if facts.releases
+        or facts.opaques
+        or release_paths.intersection(facts.links)
+        or release_paths.intersection(facts.whiteouts)
     ]
     if now is None or not database.present_files or len(touching) < 2:
         return

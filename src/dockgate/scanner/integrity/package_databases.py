@@ -146,7 +146,8 @@ class Database:
 
     def _is_database(self, path: str) -> bool:
         return any(
-            path == place or (place.endswith("/") and path.startswith(place)) for place in self.kind.database_paths
+            path == database_path or (database_path.endswith("/") and path.startswith(database_path))
+            for database_path in self.kind.database_paths
         )
 
     def _as_unread(self, at: int, database: PackageFile, problem: str) -> Unread:

@@ -44,7 +44,7 @@ class Packages:
             package = kind.build_from_purl(_normalize(purl, item), self._distribution)
         except DockgateError as error:
             return item.as_unread(str(error).rstrip("."))
-        return replace(package, **_read_places(purl, item))  # type: ignore[arg-type]
+        return replace(package, **_read_path_and_layer(purl, item))  # type: ignore[arg-type]
 
 
 def find_distribution(items: Iterable[Item]) -> Distribution | None:
@@ -87,7 +87,7 @@ def _normalize(purl: Purl, item: Item) -> Purl:
     return purl._replace(name=name, version=version, qualifiers=qualifiers)
 
 
-def _read_places(purl: Purl, item: Item) -> dict[str, str | None]:
+def _read_path_and_layer(purl: Purl, item: Item) -> dict[str, str | None]:
     """The path and layer of the file that names the package; of distributions', Syft's location is another."""
     path = item.properties.get_first("aquasecurity:trivy:FilePath")
     if not path and purl.type not in _SYSTEMS:

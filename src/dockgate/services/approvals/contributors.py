@@ -45,7 +45,7 @@ class ContributorFinder:
                 if not built_commit:
                     raise NotFoundError(f"the source action {action.name} has no commit", "Start the pipeline again.")
                 repository = str(action.configuration["repository"])
-                base = next((commit for place, commit in before if place == repository), None)
+                base = next((commit for name, commit in before if name == repository), None)
                 for name, email in self._find_contributors_since(repository, action, base, built_commit):
                     names.append(name)
                     emails.append(email)
@@ -128,8 +128,8 @@ class ContributorFinder:
         moves = [
             move for move in self._store.pushes.list_for_ref(repository, ref) if move.accepted or move.new == commit
         ]
-        last = max((place for place, move in enumerate(moves) if move.new == commit), default=len(moves) - 1)
-        first = max((place for place, move in enumerate(moves[:last]) if move.new == base), default=-1) if base else -1
+        last = max((index for index, move in enumerate(moves) if move.new == commit), default=len(moves) - 1)
+        first = max((index for index, move in enumerate(moves[:last]) if move.new == base), default=-1) if base else -1
         yield from ((move.principal, move.email) for move in moves[first + 1 : last + 1])
 
 

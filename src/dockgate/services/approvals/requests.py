@@ -159,8 +159,8 @@ class ApprovalRequests:
             return
         is_scanned = scan is not None and scan.repository == repository and scan.state is ScanState.DONE
         if not is_scanned and not self.store.images.list_pushers(repository, digest):
-            place = RepositoryReference.parse(repository).with_registry(self.registry)
-            self.resolve_image(f"{place}@{digest}", should_check_existence=True)
+            full_repository = RepositoryReference.parse(repository).with_registry(self.registry)
+            self.resolve_image(f"{full_repository}@{digest}", should_check_existence=True)
 
     def is_known(self, request: ApprovalRequest, requester: str) -> bool:
         """Return whether this requester used the request's idempotency key before."""

@@ -77,14 +77,14 @@ class InspectorFindings(FindingsSource):
 
     @override
     def has_repository(self, repository: str) -> bool:
-        place = RepositoryReference.parse(repository)
+        reference = RepositoryReference.parse(repository)
         is_covered = any(fnmatch.fnmatchcase(repository, pattern) for pattern in self._patterns)
-        return is_covered and bool(place.name) and EcrRegistry.parse(place.registry or "") is not None
+        return is_covered and bool(reference.name) and EcrRegistry.parse(reference.registry or "") is not None
 
     @override
     def ask(self, repository: str, digest: str) -> ScannerAnswer:
-        place = RepositoryReference.parse(repository)
-        ecr, name = EcrRegistry.parse(place.registry or ""), place.name
+        reference = RepositoryReference.parse(repository)
+        ecr, name = EcrRegistry.parse(reference.registry or ""), reference.name
         assert ecr is not None  # noqa: S101 - only repositories that it knows are asked about
         region = ecr.region
         with translate_aws_errors(f"asking {self.title} about {repository}@{digest}"):

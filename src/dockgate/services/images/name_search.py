@@ -33,9 +33,9 @@ class NamedImage:
 
 def strip_own_registry(name: str, registry: str) -> str:
     """Return the name of an image without our own registry, however that is spelled."""
-    place = RepositoryReference.parse(name)
-    is_own = place.registry is not None and normalize_registry(place.registry) == normalize_registry(registry)
-    return place.name if is_own and RepositoryReference.parse(place.name).is_own else name
+    reference = RepositoryReference.parse(name)
+    is_own = reference.registry is not None and normalize_registry(reference.registry) == normalize_registry(registry)
+    return reference.name if is_own and RepositoryReference.parse(reference.name).is_own else name
 
 
 def read_own_pattern(pattern: str, registry: str) -> str:

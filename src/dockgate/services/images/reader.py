@@ -86,9 +86,9 @@ class ImageAccess:
 
     def _name_image(self, repository: str, digest: str) -> RegistryReference:
         """Write the image as a reference: a text that names the registry `oci:80` would also name a folder."""
-        place = RepositoryReference.parse(repository)
-        self.require(place.registry or self.own_registry)
-        return parse_remote(f"{place.with_registry(self.own_registry)}@{digest}")
+        reference = RepositoryReference.parse(repository)
+        self.require(reference.registry or self.own_registry)
+        return parse_remote(f"{reference.with_registry(self.own_registry)}@{digest}")
 
     def require(self, registry: str) -> None:
         """DeniedError for a registry that this server has nothing to do with."""

@@ -236,14 +236,14 @@ class EventTargets:
 
 @contextmanager
 def _hide_secrets_in_errors(target: str) -> Iterator[None]:
-    """Raise UnavailableError in place of errors, whose messages may have the target's URL."""
+    """Raise UnavailableError instead of errors, whose messages may have the target's URL."""
     try:
         yield
     except DockgateError:
         raise
     except Exception as error:
-        kind, place = type(error).__name__, "".join(traceback.format_tb(error.__traceback__))
-        _log.error("the target %s failed with an internal error, %s:\n%s", target, kind, place)
+        kind, frames = type(error).__name__, "".join(traceback.format_tb(error.__traceback__))
+        _log.error("the target %s failed with an internal error, %s:\n%s", target, kind, frames)
         raise UnavailableError(
             f"the target {target} failed with an internal error: {kind}", "The server's log says where."
         ) from None

@@ -128,9 +128,9 @@ class Actions:
         tag = key.tag(self.secret)
         self.store.images.add_push(PushedImage(name, tag, digest, self.clock.now(), SERVER))
         for base in result.bases:
-            place = parse_repository(base.reference)
-            if place.startswith(f"{self.registry}/"):
-                own_name = name_own_repository(place.removeprefix(f"{self.registry}/"), self.registry)
+            base_repository = parse_repository(base.reference)
+            if base_repository.startswith(f"{self.registry}/"):
+                own_name = name_own_repository(base_repository.removeprefix(f"{self.registry}/"), self.registry)
                 self.store.image_uses.record_pull(own_name, base.digest, self.clock.now())
         self.provenance.record(key, pipeline, action, result)
         return ActionResult({"IMAGE_DIGEST": digest, "IMAGE_REPOSITORY": name, "IMAGE_TAG": tag}, artifact)

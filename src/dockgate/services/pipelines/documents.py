@@ -218,15 +218,18 @@ class Documents:
         repositories = {*self.store.repositories.list_names()} | _list_names("Repository", planned_documents)
         for stage in pipeline.stages:
             for action in stage.actions:
-                settings, place = action.configuration, f"{stage.name}/{action.name}"
+                settings, action_name = action.configuration, f"{stage.name}/{action.name}"
                 if action.type is ActionType.SOURCE and settings["repository"] not in repositories:
                     raise UsageError(
-                        f"{place}: no repository {settings['repository']!r}", "Apply its Repository document, too."
+                        f"{action_name}: no repository {settings['repository']!r}",
+                        "Apply its Repository document, too.",
                     )
                 if action.type is ActionType.DEPLOY and settings["service"] not in services:
-                    raise UsageError(f"{place}: no service {settings['service']!r}", "Apply its Service document, too.")
+                    raise UsageError(
+                        f"{action_name}: no service {settings['service']!r}", "Apply its Service document, too."
+                    )
                 if action.type is ActionType.APPROVAL and "policy" in settings:
-                    self._require_policy(str(settings["policy"]), planned_documents, f"{place}: ")
+                    self._require_policy(str(settings["policy"]), planned_documents, f"{action_name}: ")
 
     def _apply_pipeline(self, pipeline: Pipeline, text: str, by: str) -> AppliedDocument:
         before = self.store.pipelines.get(pipeline.name) if pipeline.name in self.store.pipelines.list_names() else None
@@ -238,14 +241,14 @@ class Documents:
             advice = "It asks for no approval: it can deploy only digests that another pipeline got approved."
         return AppliedDocument("Pipeline", pipeline.name, change, advice)
 
-    def _require_policy(self, policy: str, planned_documents: _Planned, place: str = "") -> None:
-        """UsageError naming the place for a policy that does not exist."""
+    def _require_policy(self, policy: str, planned_documents: _Planned, prefix: str = "") -> None:
+        """UsageError naming the action for a policy that does not exist."""
         if ("Policy", policy) in planned_documents:
             return
         try:
             self.policies(policy)
         except NotFoundError as error:
-            raise UsageError(f"{place}{error}", error.advice) from None
+            raise UsageError(f"{prefix}{error}", error.advice) from None
 
     def _check_assignment(self, assignment: PolicyAssignment, planned_documents: _Planned) -> None:
         for policy in assignment.policies:
@@ -318,7 +321,7 @@ def _require_permissions(definition: documents.Definition, caller: Caller) -> No
     if isinstance(definition, Pipeline) and any(
         "policy" in action.configuration for stage in definition.stages for action in stage.actions
     ):
-        # A policy that a pipeline names evaluates images in place of the repository's own.
+        # A policy that a pipeline names evaluates images instead of the repository's own.
         require_permission(caller, Permission.ACCEPT)
 
 

@@ -245,9 +245,11 @@ class Outbox:
         is_newest_first: bool,
     ) -> Sequence[OutboxEntry]:
         query = _ENTRY.where(outbox.c.kind == kind, outbox.c.receiver == receiver, *conditions)
-        place = outbox.c.position, outbox.c.key
-        query = query.where(*make_after_value_conditions(tuple_(*place), after and tuple_(*after), is_newest_first))
-        query = query.order_by(*(find_sort_column(column, is_newest_first) for column in place)).limit(limit)
+        sort_columns = outbox.c.position, outbox.c.key
+        query = query.where(
+            *make_after_value_conditions(tuple_(*sort_columns), after and tuple_(*after), is_newest_first)
+        )
+        query = query.order_by(*(find_sort_column(column, is_newest_first) for column in sort_columns)).limit(limit)
         with self._database.read() as connection:
             return [OutboxEntry(**row) for row in connection.execute(query).mappings()]
 

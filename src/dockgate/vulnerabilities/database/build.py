@@ -70,9 +70,9 @@ def parse(feed: Feed, part: Part, stream: BinaryIO) -> Iterator[FeedStatement]:
 
 def _find_parts(folder: Path, feed: Feed) -> tuple[str, ...]:
     """The parts of a feed in a folder, sorted; ("",) for a feed without parts."""
-    place = Path(feed.file).parts.index("*") if "*" in feed.file else None
+    wildcard_index = Path(feed.file).parts.index("*") if "*" in feed.file else None
     paths = sorted(path.relative_to(folder) for path in folder.glob(feed.file) if path.is_file())
-    return tuple("" if place is None else path.parts[place] for path in paths)
+    return tuple("" if wildcard_index is None else path.parts[wildcard_index] for path in paths)
 
 
 def _describe_files(feed: Feed) -> str:

@@ -39,7 +39,7 @@ def rate_vectors(source: str, vectors: Iterable[str]) -> Rating | None:
 
 
 def _rank_vector(rating: Rating) -> tuple[int, float]:
-    version = next(place for place, prefix in enumerate(_PREFIXES) if (rating.vector or "").startswith(prefix))
+    version = next(index for index, prefix in enumerate(_PREFIXES) if (rating.vector or "").startswith(prefix))
     return version, rank_score(rating.score)
 
 

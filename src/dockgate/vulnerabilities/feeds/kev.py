@@ -36,10 +36,10 @@ class Kev(FetchedFeed):
                 raise TypeError("its vulnerabilities are not a list")
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise UnreadableError(f"The KEV catalogue cannot be read: {error}.") from error
-        for place, entry in enumerate(entries):
+        for index, entry in enumerate(entries):
             cve = entry.get("cveID") if isinstance(entry, dict) else None
             if not isinstance(cve, str) or not cve.startswith("CVE-"):
-                yield FaultyRecord(f"vulnerabilities[{place}]", "it has no cveID")
+                yield FaultyRecord(f"vulnerabilities[{index}]", "it has no cveID")
                 continue
             since, due = entry.get("dateAdded"), entry.get("dueDate")
             # A CVE in the catalogue is exploited, even without dates.

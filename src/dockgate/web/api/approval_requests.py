@@ -137,9 +137,9 @@ async def wait_for_decision(
 
 def _qualify_repository(reference: str) -> str:
     """The repository with its registry; a short name is of Docker Hub."""
-    place = parse_repository(reference)
-    repository = RepositoryReference.parse(place)
-    return str(repository) if repository.registry else f"docker.io/{place if '/' in place else f'library/{place}'}"
+    name = parse_repository(reference)
+    repository = RepositoryReference.parse(name)
+    return str(repository) if repository.registry else f"docker.io/{name if '/' in name else f'library/{name}'}"
 
 
 def _require_service(name: str | None, server: ServerDependency, caller: Caller) -> None:
@@ -159,5 +159,5 @@ def _make_reference(body: ApprovalRequestBody, registry: str) -> str:
         return body.image
     if body.image or not (body.digest and body.repository):
         raise UsageError("the image is missing or given twice", "Set `image`, or both `digest` and `repository`.")
-    place = RepositoryReference.parse(body.repository).with_registry(registry)
-    return f"{place}@{body.digest}"
+    repository = RepositoryReference.parse(body.repository).with_registry(registry)
+    return f"{repository}@{body.digest}"

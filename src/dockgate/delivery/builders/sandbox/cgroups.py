@@ -62,8 +62,8 @@ def make(name: str, memory: int, processes: int, root: Path = ROOT) -> list[Path
 
 def find_leftovers(prefix: str, root: Path = ROOT) -> list[Path]:
     """Return the groups of earlier builds whose names start with the prefix."""
-    places = [root] if is_unified(root) else [root / "memory", root / "pids"]
-    return [group for place in places for group in place.glob(f"{prefix}-*")]
+    parents = [root] if is_unified(root) else [root / "memory", root / "pids"]
+    return [group for parent in parents for group in parent.glob(f"{prefix}-*")]
 
 
 def has_run_out_of_memory(groups: Sequence[Path]) -> bool:

@@ -24,7 +24,7 @@ COUNT_LIMIT = 50_000  # packages of one lockfile
 # Beginnings of references that do not lead to a registry.
 _LOCAL_PREFIXES = ("file:", "link:", "portal:", "workspace:", "./", "../", "/")
 
-_SOURCE_CHARACTERS = frozenset(":/")  # characters of a commit or URL in place of a version
+_SOURCE_CHARACTERS = frozenset(":/")  # characters of a commit or URL instead of a version
 _DEPTH_LIMIT = 32  # slashes in a key of bun.lock, the path through node_modules to a package
 _KEY_LIMIT = 1024  # characters of such a key
 
@@ -162,7 +162,7 @@ def _find_pnpm_reached(lock: dict[str, Any]) -> set[str]:
 
 
 def _make_pnpm_key(name: str, version: str, snapshots: dict[str, Any]) -> str:
-    """Return the key of a package; an alias has its target's key in place of a version."""
+    """Return the key of a package; an alias has its target's key instead of a version."""
     return version if version in snapshots else f"{name}@{version}"
 
 

@@ -14,12 +14,12 @@ def build_commands(upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
     global_packages: list[str] = []
     global_dependencies: list[str] = []
     for name, upgrade in selected_upgrades:
-        places: dict[str | None, bool] = {}
-        for placed_upgrade in upgrades:
-            if placed_upgrade.package.purl == upgrade.package.purl:
-                folder, is_nested = _find_project_folder(placed_upgrade.package.path)
-                places[folder] = is_nested or places.get(folder, False)
-        for folder, is_nested in places.items():
+        nesting_by_folder: dict[str | None, bool] = {}
+        for same_upgrade in upgrades:
+            if same_upgrade.package.purl == upgrade.package.purl:
+                folder, is_nested = _find_project_folder(same_upgrade.package.path)
+                nesting_by_folder[folder] = is_nested or nesting_by_folder.get(folder, False)
+        for folder, is_nested in nesting_by_folder.items():
             if folder is None and is_nested:
                 global_dependencies.append(f"{name} {upgrade.version}")
             elif folder is None:

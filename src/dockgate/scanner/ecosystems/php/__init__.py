@@ -39,7 +39,7 @@ class Php(StandaloneEcosystem):
 
     @override
     def should_read(self, path: str, size: int, mode: int, head: bytes) -> bool:
-        """Match any vendor folder; at the usual name, also a link in place of its composer folder."""
+        """Match any vendor folder; at the usual name, also a link instead of its composer folder."""
         if path.endswith(_PHAR) or (head.startswith(_MAGICS) and is_script_of(head, b"php")):
             return True
         return _has_ending(path, _INSTALLED_JSON) or _has_ending(path, _LOCK) or _has_ending(path, _FOLDER)

@@ -10,7 +10,7 @@ from dockgate.shared.errors import UnreadableError
 DATA_LIMIT = 256 * 1024 * 1024  # bytes of read-only data that are searched; Node.js has 46 MB
 CHUNK = 1024 * 1024
 VERSION_LIMIT = 40  # characters of a version
-CANDIDATES_LIMIT = 1000  # places in one file that are checked
+CANDIDATES_LIMIT = 1000  # positions in one file that are checked
 
 _OVERLAP = 128  # bytes, more than a marker and a version together
 _DIGITS = frozenset(b"0123456789")

@@ -136,8 +136,8 @@ def _read_uv(lock: dict[str, Any]) -> Iterator[NameAndVersion]:
 
 
 def _is_local(source: Iterable[str]) -> bool:
-    """Return whether a distribution's source is a local place of the project."""
-    return any(place in source for place in _LOCAL_SOURCES)
+    """Return whether a distribution's source is a local path of the project."""
+    return any(key in source for key in _LOCAL_SOURCES)
 
 
 def _list_packages(lock: dict[str, Any], key: str) -> Iterator[dict[str, Any]]:

@@ -127,9 +127,9 @@ def _describe_findings(entries: Sequence[PlatformFinding]) -> Sequence[str]:
 
 
 def _describe_finding(finding: Finding, platform: str) -> str:
-    place = f" on {platform}" if platform else ""
+    platform_suffix = f" on {platform}" if platform else ""
     package = f"{finding.package.name} {finding.package.version}"
-    return f"{finding.severity} {finding.id} in {package} ({_describe_fix(finding)}){place}"
+    return f"{finding.severity} {finding.id} in {package} ({_describe_fix(finding)}){platform_suffix}"
 
 
 def _describe_fix(finding: Finding) -> str:

@@ -28,8 +28,8 @@ def redirect_to_revision(server: WebServices, name: str, page: str, path: str) -
     if not at:
         raise UsageError("the path names no branch, tag or commit", "Open the file from the page of its repository.")
     file_path = path[len(at) + 1 :]
-    place = f"/{page}/{quote(file_path)}" if file_path else ""
-    return redirect_to(f"/repositories/{quote(name)}{place}?{urlencode({'at': at})}")
+    path_suffix = f"/{page}/{quote(file_path)}" if file_path else ""
+    return redirect_to(f"/repositories/{quote(name)}{path_suffix}?{urlencode({'at': at})}")
 
 
 def find_kind(server: WebServices, name: str, at: str, path: str) -> EntryKind:
