@@ -60,7 +60,8 @@ def play(folder: Path, story: Callable[[Mortal], None], moments: list[str]) -> t
     """Plays the story on a server that dies at the moments; what it leaves behind, and how often it died."""
     server = Mortal(
         folder,
-        entry=("-m", "tests.scenarios.crash_at_step"),
+        module="tests.scenarios.crash_at_step",
+        arguments=(),
         environment={
             "GIT_AUTHOR_DATE": "2026-11-24T10:00:00Z",
             "GIT_COMMITTER_DATE": "2026-11-24T10:00:00Z",

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import httpx
+from tests.forks import ForkedProcess, Surroundings
 from tests.ports import free_port
 from tests.scenarios import slow_http
 
@@ -69,14 +70,15 @@ def until(condition: Callable[[], T | Literal[False] | None], seconds: float = 6
 
 @dataclass
 class Live:
-    """`folder` holds data, clones and logs. `entry` is what Python runs as the server."""
+    """`folder` holds data, clones and logs. `module` and its `arguments` are what Python runs as the server."""
 
     folder: Path
-    entry: Sequence[str] = ("-m", "dockgate", "up")
+    module: str = "dockgate"
+    arguments: Sequence[str] = ("up",)
     environment: Mapping[str, str] = field(default_factory=dict)
     port: int = field(default_factory=free_port)
     registry_port: int = field(default_factory=free_port)
-    process: "subprocess.Popen[bytes] | None" = None
+    process: ForkedProcess | None = None
 
     @property
     def data(self) -> Path:
@@ -106,10 +108,8 @@ class Live:
     def start(self, **more: str) -> None:
         """Starts it, and waits until it answers or is dead."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / "server.log").open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, *self.entry], env={**self.env, **more}, stdout=log, stderr=log, start_new_session=True
-            )
+        surroundings = Surroundings({**self.env, **more}, self.folder / "server.log")
+        self.process = ForkedProcess(self.module, self.arguments, surroundings)
         until(lambda: self.answers() or not self.alive())
 
     def alive(self) -> bool:

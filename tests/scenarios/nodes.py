@@ -4,12 +4,10 @@ A node has its own data folder and loopback, so that all registries have the sam
 cluster. What happens on a node's port of loopback is forwarded from the same port of this host.
 """
 
-import ctypes
 import os
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -20,16 +18,16 @@ from pathlib import Path
 from typing import Any
 
 from tests import postgres
+from tests.forks import ForkedProcess, Surroundings
+from tests.namespaces import enter_network
 from tests.ports import free_port
 from tests.scenarios import advisories, slow_http
 from tests.scenarios.live import PIPELINE, SERVICE, Clone, Live, until
 
 from dockgate.server import podman_service
 
-_CLONE_NEWNET = 0x40000000
 # For measurements between networks (RFC 2544): no host has routes into it.
 _NETWORK = "198.18"
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 def run(*command: str) -> str:
@@ -165,9 +163,7 @@ class Network:
 
 def connect_inside(space: str, port: int) -> socket.socket:
     """A connection to a loopback port of a namespace. Only the calling thread goes there, for good."""
-    with open(f"/run/netns/{space}") as file:
-        if _libc.setns(file.fileno(), _CLONE_NEWNET):
-            raise OSError(ctypes.get_errno(), "setns")
+    enter_network(space)
     return socket.create_connection(("127.0.0.1", port), timeout=10)
 
 
@@ -185,13 +181,10 @@ class Node(Live):
     def begin(self, **more: str) -> None:
         """Start the process, and return at once."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        own = ["unshare", "--uts", "--", "sh", "-c", f'hostname {self.name} && exec "$@"', "sh"]
-        command = ["nsenter", f"--net=/run/netns/{self.space}", "--", *own, sys.executable, *self.entry]
         self._log_start = len(self.log())
-        with (self.folder / "server.log").open("ab") as log:
-            self.process = subprocess.Popen(
-                command, env={**self.env, **more}, stdout=log, stderr=log, start_new_session=True
-            )
+        log = self.folder / "server.log"
+        surroundings = Surroundings({**self.env, **more}, log, network=self.space, host_name=self.name)
+        self.process = ForkedProcess(self.module, self.arguments, surroundings)
 
     def has_started(self) -> bool:
         assert self.alive(), f"{self.name} ended: {self.log()[-4000:]}"
@@ -270,10 +263,10 @@ class Nodes:
             **self.environment,
             **more,
         }
-        entry = ("-m", "tests.scenarios.node_process", *arguments)
         node = Node(
             self.folder / name,
-            entry,
+            "tests.scenarios.node_process",
+            arguments,
             environment,
             registry_port=self.registry_port,
             space=space,

@@ -76,7 +76,12 @@ def test_a_port_in_use_stops_the_start(live: Live) -> None:
     until(lambda: nothing_left(live))
     with closing(socket.create_server(("127.0.0.1", live.port))):
         ended = subprocess.run(
-            [sys.executable, *live.entry], env=live.env, capture_output=True, text=True, timeout=60, check=False
+            [sys.executable, "-m", "dockgate", "up"],
+            env=live.env,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
         )
     assert ended.returncode == 2
     assert f"error: this server cannot listen at 127.0.0.1:{live.port}" in ended.stderr

@@ -1,6 +1,5 @@
 """What we rely on in dbos: keys, recovery, fencing, versions and queues, with processes that are killed and frozen."""
 
-import multiprocessing
 import os
 import signal
 from collections.abc import Iterator
@@ -8,14 +7,12 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
+from tests.forks import FORKS
 from tests.parts import until
 from tests.postgres import database_url, drop_database
 from tests.workflows import engine_process
 
 ALL = "build,control"
-# A server of processes that has imported everything: each process would spend most of its time with that.
-FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload([engine_process.__name__])
 
 
 class Processes:
