@@ -4,7 +4,10 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from dockgate.delivery.ports import Clock
-from dockgate.shared.timestamps import format_time
+from dockgate.shared.timestamps import CLOCK_DIFFERENCE, format_time
+
+# What contradicts the last message is sent once the state has not changed for so long.
+SETTLED_AFTER = timedelta(hours=3)
 
 
 class ServerClock:
@@ -31,6 +34,14 @@ class ServerClock:
     def compute_time_after(self, seconds: float) -> str:
         """The time so many seconds after now."""
         return format_time(self._clock() + timedelta(seconds=seconds))
+
+    def compute_settled_times(self) -> tuple[str, str, str]:
+        """Return `before`, `after` and the time now.
+
+        What changed until `before` has settled. What changed `after` was recorded by a clock that was ahead.
+        """
+        now = self._clock()
+        return format_time(now - SETTLED_AFTER), format_time(now + CLOCK_DIFFERENCE), format_time(now)
 
 
 # Seconds that a host's clock may differ before it is corrected: asking the database takes time, too.

@@ -264,9 +264,10 @@ class OutboxKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FollowedImage:
-    """An image that a policy approved in a repository, and its verdict as it was announced last.
+    """An image that a policy approved in a repository, and its verdict now.
 
-    `changes` counts how often the status changed. `renew_at` is when its attestation is renewed next, None before the
+    `summary` is that of the verdict at `changed_at`, empty before the first change. `changes` counts how often the
+    status changed. `renew_at` is when its attestation is renewed next, None before the
     first time. `unwatched_at` is when it was found not to be watched any more, None while it is watched.
     """
 
@@ -275,6 +276,7 @@ class FollowedImage:
     policy: str
     status: Status
     verdict: str
+    summary: str
     changed_at: str
     changes: int = 0
     renew_at: str | None = None

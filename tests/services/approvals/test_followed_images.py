@@ -1,20 +1,35 @@
-"""What was approved for outside pipelines is judged again in turn: none waits for ever behind those that fail."""
+"""What was approved for outside pipelines is judged again in turn, and callbacks hear once of what has settled."""
 
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from tests.scanned_platforms import platforms_of
+from tests.scenarios.planned_images import advisory, package
 from tests.scenarios.server import ServerSystem
-from tests.store.factories import FACTORIES, NOW
+from tests.store.factories import FACTORIES, NOW, approval
 
+from dockgate.delivery.model import Answer, ApprovalState
+from dockgate.delivery.webhook_delivery import Callback
+from dockgate.gate.model import Status
+from dockgate.identity.model import LOCAL, Caller
+from dockgate.scanner.model import Distribution, Inventory
 from dockgate.services.reconciler_rounds import ROUND_LIMIT
 from dockgate.shared.digest import compute_digest
 from dockgate.shared.errors import UnavailableError
+from dockgate.shared.timestamps import format_time
 from dockgate.store.delivery.followed_images import follow_images
+from dockgate.store.records import OutboxKind, PushedImage
+from dockgate.vulnerabilities.model import Severity
 
 IMAGES = [compute_digest(str(number).encode()) for number in range(2 * ROUND_LIMIT + 10)]
+
+
+GRACE = "kind: Policy\nname: graced\nrules:\n  max_findings: {CRITICAL: 0, grace_days: 2}\n"
+ASSIGNMENT = "kind: PolicyAssignment\nname: team\nrepositories: [team/*]\npolicy: graced\n"
 
 
 class FailingVerdicts:
@@ -48,3 +63,100 @@ def test_images_that_always_fail_keep_no_other_from_being_judged(system: ServerS
         followed.review()
     assert verdicts.requests.keys() == set(IMAGES)
     assert verdicts.requests.total() == 3 * ROUND_LIMIT
+
+
+class Followed:
+    """An image that was approved for an outside pipeline, on a server without background work."""
+
+    def __init__(self, system: ServerSystem, policy: str = "default") -> None:
+        self.system = system
+        self.policy = policy
+        images, now = system.store.images, format_time(system.clock())
+        scan = images.request_scan(IMAGES[0], "team/app", now)
+        inventory = Inventory(IMAGES[0], "linux/amd64", Distribution("debian", "13"), (), (package("app"),), ())
+        images.finish_scan(IMAGES[0], scan.number, platforms_of(inventory), None, now)
+        images.add_push(PushedImage("team/app", "1", IMAGES[0], now))
+        self.approve("one")
+
+    def approve(self, name: str) -> None:
+        store, now = self.system.store, format_time(self.system.clock())
+        result = self.system.use_cases.verdicts.judge_followed(IMAGES[0], "team/app", self.policy)
+        assert result is not None
+        request = replace(approval(name), image=IMAGES[0], repository="team/app", policy=self.policy)
+        store.approvals.add(request, Callback(f"https://{name}.example/hook", "whsec_x"))
+        store.approvals.settle(name, Answer(ApprovalState.APPROVED, "as planned", result[1]), now)
+
+    def turn(self, *, is_bad: bool) -> None:
+        self.system.advisories.advisories = [advisory("app", Severity.CRITICAL, "2")] if is_bad else []
+
+    def review(self, **later: float) -> None:
+        self.system.clock.ahead += timedelta(**later)
+        self.system.use_cases.approved_images.review()
+
+    def messages(self, name: str = "one") -> list[tuple[str, str]]:
+        """The status before and the status of each message to a callback, in order."""
+        entries = self.system.store.outbox.list_entries(OutboxKind.VERDICT_CHANGE)
+        payloads = [entry.payload for entry in entries if entry.payload["approval"] == name]
+        assert sorted(payload["number"] for payload in payloads) == list(range(1, len(payloads) + 1))
+        payloads.sort(key=lambda payload: payload["number"])
+        return [(payload["before"], payload["status"]) for payload in payloads]
+
+
+REJECTED, RECOVERED = ("Approved", "Rejected"), ("Rejected", "Approved")
+
+
+def test_a_callback_hears_once_of_an_advisory_that_appears_and_disappears_every_hour(system: ServerSystem) -> None:
+    followed = Followed(system)
+    for _ in range(5):
+        for is_bad in (True, False):
+            followed.turn(is_bad=is_bad)
+            followed.review(hours=1)
+            (image,) = system.store.followed_images.list()
+            assert (image.status is Status.APPROVED) is not is_bad  # the attestation follows at once
+    assert followed.messages() == [REJECTED]
+    followed.review(hours=2.9)
+    assert followed.messages() == [REJECTED]
+    followed.review(hours=0.2)
+    followed.review()
+    assert followed.messages() == [REJECTED, RECOVERED]
+
+
+def test_a_callback_hears_at_once_that_an_image_is_rejected_again_after_it_heard_that_it_is_not(
+    system: ServerSystem,
+) -> None:
+    followed = Followed(system)
+    followed.turn(is_bad=True)
+    followed.review()
+    followed.turn(is_bad=False)
+    followed.review()
+    followed.review(hours=3)
+    followed.turn(is_bad=True)
+    followed.review()
+    assert followed.messages() == [REJECTED, RECOVERED, REJECTED]
+
+
+def test_a_pipeline_that_got_an_approval_in_between_hears_at_once_that_it_is_over(system: ServerSystem) -> None:
+    followed = Followed(system)
+    for is_bad in (True, False):
+        followed.turn(is_bad=is_bad)
+        followed.review(minutes=1)
+    followed.approve("two")
+    followed.turn(is_bad=True)
+    followed.review(minutes=1)
+    assert (followed.messages("one"), followed.messages("two")) == ([REJECTED], [REJECTED])
+
+
+def test_a_clock_that_goes_back_over_the_end_of_a_grace_period_is_no_news(system: ServerSystem) -> None:
+    for document in (GRACE, ASSIGNMENT):
+        system.server.documents.apply(document, "test", Caller(LOCAL))
+    followed = Followed(system, "graced")
+    system.advisories.advisories = [
+        replace(advisory("app", Severity.CRITICAL, "2"), published=format_time(system.clock()))
+    ]
+    followed.review()
+    for _ in range(3):
+        followed.review(days=3)
+        followed.review(days=-3)
+    assert followed.messages() == [REJECTED]
+    followed.review(hours=3)
+    assert followed.messages() == [REJECTED, RECOVERED]

@@ -40,7 +40,7 @@ def test_an_image_that_a_verdict_approved_is_followed_once(store: Store) -> None
     settle(store, "one")
     settle(store, "two")
     assert only_followed_image(store) == FollowedImage(
-        IMAGE, "web", approval("one").policy, Status.APPROVED, VERDICT, NOW
+        IMAGE, "web", approval("one").policy, Status.APPROVED, VERDICT, "", NOW
     )
 
 
@@ -65,7 +65,31 @@ def test_a_change_is_sent_once_to_each_callback_over_http(store: Store) -> None:
     after = only_followed_image(store)
     assert (after.status, after.verdict, after.changed_at, after.changes) == (Status.REJECTED, CHANGED, LATER, 1)
     assert store.followed_images.change(after, Status.APPROVED, VERDICT, "fine", LATER)
-    assert "one/2" in [entry.key for entry in store.outbox.list_entries(OutboxKind.VERDICT_CHANGE)]
+    assert len(store.outbox.list_entries(OutboxKind.VERDICT_CHANGE)) == 2
+
+
+@pytest.mark.parametrize(("before", "after"), [(LATER, "2099"), (NOW, NOW)], ids=["settled", "clock ahead"])
+def test_a_better_status_is_sent_once_after_it_has_settled(store: Store, before: str, after: str) -> None:
+    settle(store, "one")
+    store.followed_images.change(only_followed_image(store), Status.REJECTED, CHANGED, "1 CRITICAL", NOW)
+    store.followed_images.change(only_followed_image(store), Status.APPROVED, VERDICT, "fine", LATER)
+    store.followed_images.settle(NOW, "2099", LATER)
+    assert len(store.outbox.list_entries(OutboxKind.VERDICT_CHANGE)) == 1
+    for _ in range(2):
+        store.followed_images.settle(before, after, LATER)
+    first, second = sorted(store.outbox.list_entries(OutboxKind.VERDICT_CHANGE), key=lambda entry: entry.key)
+    names = ("before", "status", "summary", "verdict", "number")
+    assert [second.payload[name] for name in names] == ["Rejected", "Approved", "fine", VERDICT, 2]
+    assert (first.key, second.key, second.position) == ("one/1", "one/2", 2)
+
+
+def test_a_watch_that_a_clock_ended_which_was_ahead_is_no_news(store: Store) -> None:
+    settle(store, "one")
+    for _ in range(3):
+        store.followed_images.end_watch(only_followed_image(store), "not watched", "2099-01-01T00:00:00.000Z")
+        store.followed_images.change(only_followed_image(store), Status.APPROVED, VERDICT, "good", LATER)
+    (entry,) = store.outbox.list_entries(OutboxKind.VERDICT_CHANGE)
+    assert entry.payload["status"] == "Undetermined"
 
 
 def test_a_renewal_is_due_once_and_replaces_the_one_that_is_done(store: Store) -> None:
@@ -107,7 +131,7 @@ def test_the_end_of_a_watch_is_sent_once_and_the_image_may_be_watched_again(stor
 
 def test_an_image_that_was_not_watched_any_more_is_followed_again_after_another_approval(store: Store) -> None:
     settle(store, "one")
-    store.followed_images.end_watch(only_followed_image(store), "not watched", LATER)
+    store.followed_images.end_watch(only_followed_image(store), "not watched", NOW)
     settle(store, "two", Callback("https://second.example/hook", "whsec_y"))
     assert (
         only_followed_image(store).status,

@@ -51,6 +51,11 @@ class ApprovedImages:
     _round_robin: RoundRobin[_Key] = field(default_factory=RoundRobin, init=False)
 
     def review(self) -> None:
+        """Evaluate the approved images that are due, and notify callbacks of what has settled."""
+        self._evaluate_due()
+        self.store.followed_images.settle(*self.clock.compute_settled_times())
+
+    def _evaluate_due(self) -> None:
         """Evaluate the approved images whose inputs changed or whose attestation is due.
 
         One that fails is logged.

@@ -35,8 +35,6 @@ TOPIC_DAYS = 30
 # An image that is rejected again for the same reason after it was approved is news, unless that was less than a day
 # ago: an advisory that comes and goes is not announced each time.
 REOPEN_AFTER = timedelta(days=1)
-# What contradicts the last message is sent once the state has not changed for so long.
-SETTLED_AFTER = timedelta(hours=3)
 
 _log = logging.getLogger(__name__)
 
@@ -139,9 +137,7 @@ class EventDispatcher:
 
     def settle(self) -> None:
         """Send the states that have not changed for a while and differ from what people were last notified of."""
-        now = self._clock()
-        latest_due = format_time(now + CLOCK_DIFFERENCE)
-        self._store.event_cursor.settle(format_time(now - SETTLED_AFTER), latest_due, format_time(now))
+        self._store.event_cursor.settle(*self._clock.compute_settled_times())
 
     # --- groups ---------------------------------------------------------------------------------------------------
 

@@ -1,13 +1,14 @@
 """Approved images whose verdict is followed, for callbacks and attestations."""
 
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, replace
 from typing import Any
 from urllib.parse import urlsplit
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, delete, func, or_, select, update
 
 from dockgate.gate.model import Status
+from dockgate.shared.timestamps import compute_latest_time
 from dockgate.store.engine import Database
 from dockgate.store.events.outbox import Outbox, add_entries, get_registry_receiver
 from dockgate.store.queries import is_one_of, make_text_list, select_as
@@ -16,6 +17,8 @@ from dockgate.store.schema.delivery import followed_callbacks, followed_images
 from dockgate.store.schema.events import outbox
 from dockgate.store.statements import insert_all_new, lock_rows
 
+# The better ones first.
+_STATUSES = (Status.APPROVED, Status.UNDETERMINED, Status.REJECTED)
 # Callbacks with these schemes receive changed verdicts; others belong to pipelines that wait for one answer.
 _SCHEMES = ("http", "https")
 
@@ -24,9 +27,15 @@ _CALLBACKS = select(outbox.c.key, outbox.c.payload).where(
     outbox.c.kind == OutboxKind.WEBHOOK, is_one_of(outbox.c.key, "keys")
 )
 
+_RECORD_MESSAGE = (
+    update(followed_callbacks)
+    .where(followed_callbacks.c.approval == bindparam("key"))
+    .values(status=bindparam("new"), messages=followed_callbacks.c.messages + 1)
+)
+
 
 class FollowedImages:
-    """The verdicts that approvals rely on, as they were announced last."""
+    """The present verdicts that approvals rely on, and what callbacks were notified of."""
 
     def __init__(self, database: Database, outbox: Outbox) -> None:
         self._database = database
@@ -50,20 +59,17 @@ class FollowedImages:
         with self._database.read() as connection:
             return "/".join(map(str, connection.execute(query).one()))
 
-    def change(
-        self, followed_image: FollowedImage, status: Status, verdict: str | None, summary: str, now: str
-    ) -> bool:
-        """Record another status of a watched image, and tell the callbacks of its approvals.
+    def change(self, followed_image: FollowedImage, status: Status, verdict: str, summary: str, now: str) -> bool:
+        """Record another status of a watched image, by the verdict of this digest.
 
-        Returns False if it was recorded before. `verdict` is the digest of the new verdict, or None.
+        Callbacks hear of a worse one now, of a better one by `settle`. Returns False if it was recorded before.
         """
         return self._change(followed_image, status, verdict, summary, now, None)
 
     def end_watch(self, followed_image: FollowedImage, summary: str, now: str) -> bool:
-        """Record that the image is not watched any more, and notify its callbacks.
+        """Record that the image is not watched any more: to its callbacks, it is Undetermined from now on.
 
-        To them it is Undetermined from now on. It may be watched again: see `change`. Returns False if it was recorded
-        before.
+        It may be watched again: see `change`. Returns False if it was recorded before.
         """
         return self._change(followed_image, Status.UNDETERMINED, None, summary, now, now)
 
@@ -84,12 +90,29 @@ class FollowedImages:
         self._outbox.wake(OutboxKind.VERDICT_CHANGE)
         return True
 
+    def settle(self, before: str, after: str, now: str) -> None:
+        """Notify the callbacks whose last message is contradicted by a status that has settled.
+
+        It has not changed since `before`. One that came `after` a time in the future is due, too.
+        """
+        columns = followed_images.c
+        is_contradicted = _is_callback_of(columns) & (followed_callbacks.c.status != columns.status)
+        is_due = or_(columns.changed_at <= before, columns.changed_at > after)
+        query = _FOLLOWED_IMAGE.where(is_due, select(followed_callbacks.c.approval).where(is_contradicted).exists())
+        with self._database.read() as connection:
+            if connection.execute(query.limit(1)).first() is None:
+                return
+        with self._database.write() as connection:
+            for row in connection.execute(lock_rows(query)).mappings().all():
+                _tell(connection, FollowedImage(**row), now, _STATUSES)
+        self._outbox.wake(OutboxKind.VERDICT_CHANGE)
+
     def forget(self, followed_image: FollowedImage) -> None:
         """Follow an image no more that is not watched."""
         with self._database.write() as connection:
             present = _lock(connection, followed_image)
             if present is not None and present.unwatched_at is not None:
-                connection.execute(delete(followed_callbacks).where(_is_callback(followed_image)))
+                connection.execute(delete(followed_callbacks).where(_is_callback_of(followed_image)))
                 connection.execute(delete(followed_images).where(_is(followed_image)))
 
     def renew(self, followed_image: FollowedImage, verdict: str, now: str, renew_at: str) -> bool:
@@ -141,7 +164,7 @@ def follow_images(
     judged again. One that was not watched any more is approved again: the callbacks that heard of the end hear of it.
     """
     images = [
-        FollowedImage(image, repository, policy, Status.APPROVED, verdict, now)
+        FollowedImage(image, repository, policy, Status.APPROVED, verdict, "", now)
         for image, repository, policy in sorted({approval[1:] for approval in approvals})
     ]
     insert_all_new(connection, followed_images, [asdict(each) for each in images])
@@ -163,6 +186,8 @@ def follow_images(
             "policy": approvals_by_id[key][3],
             "url": payload["url"],
             "secret": payload["secret"],
+            "status": Status.APPROVED,
+            "messages": 0,
         }
         for key, payload in connection.execute(_CALLBACKS, {"keys": make_text_list(list(approvals_by_id))})
         if urlsplit(payload["url"]).scheme in _SCHEMES
@@ -179,52 +204,61 @@ def _record(
     now: str,
     unwatched_at: str | None,
 ) -> None:
-    """Store the status and the end of the watch; the callbacks hear of another status."""
-    values: dict[str, Any] = {"unwatched_at": unwatched_at}
-    if present.status != status:
-        values |= {"status": status, "verdict": verdict or present.verdict, "changed_at": now}
-        values["changes"] = present.changes + 1
-        _tell(connection, present, status, verdict, summary, now)
-    connection.execute(update(followed_images).where(_is(present)).values(**values))
+    """Store the status and the end of the watch, and notify the callbacks that heard of a better status.
 
-
-def _tell(
-    connection: Connection, before: FollowedImage, status: Status, verdict: str | None, summary: str, now: str
-) -> None:
-    """Make the callbacks due.
-
-    One that was asked for while the image was not approved hears of the change, too.
+    If a watch begins again, all are notified, unless a clock that was ahead had ended it.
     """
-    callbacks = select(followed_callbacks).where(_is_callback(before)).order_by(followed_callbacks.c.approval)
-    number = before.changes + 1
+    new_state = replace(present, unwatched_at=unwatched_at)
+    if present.status != status:
+        new_verdict, changes = verdict or present.verdict, present.changes + 1
+        new_state = replace(
+            new_state, status=status, verdict=new_verdict, summary=summary, changed_at=now, changes=changes
+        )
+    is_restart = present.unwatched_at is not None and present.unwatched_at <= compute_latest_time(now)
+    heard_statuses = _STATUSES if is_restart else _STATUSES[: _STATUSES.index(status)]
+    _tell(connection, new_state, now, heard_statuses)
+    connection.execute(update(followed_images).where(_is(present)).values(**asdict(new_state)))
+
+
+def _tell(connection: Connection, followed_image: FollowedImage, now: str, heard_statuses: Collection[Status]) -> None:
+    """Make a message to each callback due that heard of one of these statuses last, and of another one than now."""
+    columns = followed_callbacks.c
+    is_due = (
+        _is_callback_of(followed_image),
+        columns.status.in_(heard_statuses),
+        columns.status != followed_image.status,
+    )
+    callbacks = connection.execute(select(followed_callbacks).where(*is_due).order_by(columns.approval)).all()
     entries = [
         OutboxEntry(
             OutboxKind.VERDICT_CHANGE,
-            key=f"{row.approval}/{number}",
+            key=f"{row.approval}/{row.messages + 1}",
             receiver=urlsplit(row.url).netloc,
             payload={
                 "url": row.url,
                 "secret": row.secret,
                 "approval": row.approval,
-                "image": before.image,
-                "repository": before.repository,
-                "policy": before.policy,
-                "before": before.status,
-                "status": status,
-                "summary": summary,
-                "verdict": verdict,
-                "number": number,
+                "image": followed_image.image,
+                "repository": followed_image.repository,
+                "policy": followed_image.policy,
+                "before": row.status,
+                "status": followed_image.status,
+                "summary": followed_image.summary,
+                "verdict": followed_image.verdict if followed_image.unwatched_at is None else None,
+                "number": row.messages + 1,
                 "at": now,
             },
-            image=before.image,
+            image=followed_image.image,
             due_since=now,
             next_at=now,
             subject=f"approval {row.approval}",
-            position=number,
+            position=row.messages + 1,
         )
-        for row in connection.execute(callbacks)
+        for row in callbacks
     ]
     add_entries(connection, entries)
+    if callbacks:
+        connection.execute(_RECORD_MESSAGE, [{"key": row.approval, "new": followed_image.status} for row in callbacks])
 
 
 def _lock(connection: Connection, followed_image: FollowedImage) -> FollowedImage | None:
@@ -241,7 +275,8 @@ def _is(followed_image: FollowedImage) -> ColumnElement[bool]:
     )
 
 
-def _is_callback(followed_image: FollowedImage) -> ColumnElement[bool]:
+def _is_callback_of(followed_image: Any) -> ColumnElement[bool]:
+    """The condition for the callbacks of an image, or of the images with these columns."""
     columns = followed_callbacks.c
     return and_(
         columns.image == followed_image.image,

@@ -149,7 +149,7 @@ votes = Table(
     UniqueConstraint("approval", "who"),
 )
 
-# Approved images and their verdicts as they were announced last (`records.FollowedImage`).
+# Approved images and their present verdicts (`records.FollowedImage`).
 followed_images = Table(
     "followed_images",
     metadata,
@@ -158,13 +158,15 @@ followed_images = Table(
     define_text("policy", primary_key=True),
     Column("status", EnumText(Status), nullable=False),
     define_text("verdict"),
+    define_text("summary"),
     define_text("changed_at"),
     Column("changes", Integer, nullable=False),
     Column("renew_at", SafeText),
     Column("unwatched_at", SafeText),
 )
 
-# Where the changes of their verdicts are sent: the callbacks of their approvals.
+# Where the changes of their verdicts are sent: the callbacks of their approvals. `status` is the one that they
+# were last notified of: by one of the `messages`, or by the answer to the approval.
 followed_callbacks = Table(
     "followed_callbacks",
     metadata,
@@ -174,6 +176,8 @@ followed_callbacks = Table(
     define_text("policy"),
     define_text("url"),
     define_text("secret"),
+    Column("status", EnumText(Status), nullable=False),
+    Column("messages", Integer, nullable=False),
 )
 Index(None, followed_callbacks.c.image)
 
