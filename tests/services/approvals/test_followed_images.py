@@ -160,3 +160,28 @@ def test_a_clock_that_goes_back_over_the_end_of_a_grace_period_is_no_news(system
     assert followed.messages() == [REJECTED]
     followed.review(hours=3)
     assert followed.messages() == [REJECTED, RECOVERED]
+
+
+def test_a_callback_hears_at_once_that_a_pull_began_the_watch_again(system: ServerSystem) -> None:
+    watch = ASSIGNMENT.replace("policy: graced", "policy: default\nwatch: 2d after pull")
+    system.server.documents.apply(watch, "test", Caller(LOCAL))
+    followed = Followed(system)
+    followed.review()
+    followed.review(days=3)
+    ended = ("Approved", "Undetermined")
+    assert followed.messages() == [ended]
+    followed.review(minutes=1)
+    system.use_cases.watched_images.record_pull("team/app", IMAGES[0])
+    followed.review()
+    assert followed.messages() == [ended, ("Undetermined", "Approved")]
+
+
+def test_a_callback_hears_at_once_that_a_push_began_the_watch_again(system: ServerSystem) -> None:
+    watch = ASSIGNMENT.replace("policy: graced", "policy: default\nwatch: 2d after push")
+    system.server.documents.apply(watch, "test", Caller(LOCAL))
+    followed = Followed(system)
+    followed.review(days=3)
+    followed.review(minutes=1)
+    system.store.images.add_push(PushedImage("team/app", "2", IMAGES[0], format_time(system.clock())))
+    followed.review()
+    assert followed.messages() == [("Approved", "Undetermined"), ("Undetermined", "Approved")]

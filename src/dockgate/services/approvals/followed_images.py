@@ -67,13 +67,15 @@ class ApprovedImages:
         by_key = {_make_key(followed_image): followed_image for followed_image in self.store.followed_images.list()}
         inputs_of = cache(partial(self._compute_inputs_digest, database, now=now))
         provenance = self.store.provenance.list_revisions({(image, repository) for image, repository, _ in by_key})
+        watches = self.watched_images.read_watches({(repository, image) for image, repository, _ in by_key})
 
         def compute_state(key: _Key) -> str | None:
             followed_image = by_key[key]
             if self._is_renewal_due(followed_image, now):
                 return None
             image, repository, policy = key
-            return f"{inputs_of(policy, repository)} {provenance[image, repository]}"
+            is_watched = watches[repository, image].is_watched
+            return f"{inputs_of(policy, repository)} {provenance[image, repository]} {is_watched}"
 
         def evaluate(key: _Key) -> bool:
             self.answer_priority.give_way()

@@ -15,6 +15,7 @@ from dockgate.store.queries import is_one_of, make_text_list, select_as
 from dockgate.store.records import FollowedImage, OutboxEntry, OutboxKind
 from dockgate.store.schema.delivery import followed_callbacks, followed_images
 from dockgate.store.schema.events import outbox
+from dockgate.store.schema.images import image_uses, pushed_images
 from dockgate.store.statements import insert_all_new, lock_rows
 
 # The better ones first.
@@ -27,6 +28,18 @@ _CALLBACKS = select(outbox.c.key, outbox.c.payload).where(
     outbox.c.kind == OutboxKind.WEBHOOK, is_one_of(outbox.c.key, "keys")
 )
 
+_COUNT_USES_AFTER_WATCH = select(func.count()).where(
+    image_uses.c.image == followed_images.c.image,
+    image_uses.c.repository == followed_images.c.repository,
+    or_(
+        image_uses.c.pulled_at >= followed_images.c.unwatched_at, image_uses.c.run_at >= followed_images.c.unwatched_at
+    ),
+)
+_COUNT_PUSHES_AFTER_WATCH = select(func.count()).where(
+    pushed_images.c.digest == followed_images.c.image,
+    pushed_images.c.repository == followed_images.c.repository,
+    pushed_images.c.pushed_at >= followed_images.c.unwatched_at,
+)
 _RECORD_MESSAGE = (
     update(followed_callbacks)
     .where(followed_callbacks.c.approval == bindparam("key"))
@@ -50,6 +63,7 @@ class FollowedImages:
     def read_revision(self, now: str, first_renewal_of: str) -> str:
         """A text that changes whenever an image is followed or is not any more, has another status, or is due.
 
+        And when one is used again that was not watched any more.
         `first_renewal_of`: attestations of images that were approved until then are due for the first time.
         """
         columns = followed_images.c
@@ -57,7 +71,10 @@ class FollowedImages:
         due = func.count().filter(or_(columns.renew_at <= now, is_first_due))
         query = select(func.count(), func.max(columns.changed_at), func.sum(columns.changes), due)
         with self._database.read() as connection:
-            return "/".join(map(str, connection.execute(query).one()))
+            rows = [
+                connection.execute(each).one() for each in (query, _COUNT_USES_AFTER_WATCH, _COUNT_PUSHES_AFTER_WATCH)
+            ]
+        return "/".join(str(value) for row in rows for value in row)
 
     def change(self, followed_image: FollowedImage, status: Status, verdict: str, summary: str, now: str) -> bool:
         """Record another status of a watched image, by the verdict of this digest.
