@@ -216,3 +216,11 @@ def test_a_requirement_without_a_version_is_undetermined_where_it_is_not_install
     assert names(inventory([*release, requirements])) == ["a 1", "django ", "flask 1.0"]
     installed = file("usr/lib/python3/site-packages/Django-3.2.dist-info/METADATA", "Name: Django\nVersion: 3.2\n")
     assert names(inventory([*release, requirements, installed])) == ["Django 3.2", "a 1"]
+
+
+def test_a_file_that_names_a_package_with_a_very_long_name_is_unread() -> None:
+    """Each finding has its package: 3,000 findings of a name of a megabyte would make a verdict of gigabytes."""
+    stated = status(stanza("x" * 2_100, "1", more="Source: linux\n"), stanza("bash", "1"))
+    read_status = inventory([file("etc/os-release", DEBIAN), stated])
+    assert not read_status.packages
+    assert any("names a package with more than 2,048 characters" in entry.reason for entry in read_status.unread)

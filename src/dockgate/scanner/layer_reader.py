@@ -9,12 +9,13 @@ from dockgate.scanner import osrelease
 from dockgate.scanner.layer_index import LayerFacts, OsRelease, PackageFile, pack_paths
 from dockgate.scanner.layer_tree import PATH_LIMIT, LayerTree, resolve_link
 from dockgate.scanner.model import Unread
+from dockgate.scanner.package_lengths import check_lengths
 from dockgate.scanner.ports import Ecosystem, Entry, Extract, Layer, Triggers
 from dockgate.shared.digest import compute_digest, get_hex
 from dockgate.shared.errors import ImageError, UnreadableError
 
 # Raise it when the same layer would give other facts. Plugins have versions of their own.
-FACTS_VERSION = 16
+FACTS_VERSION = 17
 
 # Bytes of memory, about, that all layers' facts may take, their paths packed and unpacked; those of the largest images
 # in use take some 100 million.
@@ -291,6 +292,7 @@ class _Draft:
         for kind in kinds:
             try:
                 extract = self._read_timed(kind, path, entry.open)
+                check_lengths(extract.packages)
             except UnreadableError as error:
                 self.package_files[path, kind.name] = PackageFile(path, kind.name, unread_reason=str(error))
                 continue

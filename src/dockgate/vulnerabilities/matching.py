@@ -91,8 +91,10 @@ class Matcher:
             if max(len(findings) + len(package_findings), possible) > FINDINGS_LIMIT:
                 undetermined_entries.add(TOO_MANY_FINDINGS)
                 break
+            # What a Go program imports may be long, and no reader of findings needs it.
+            listed_package = replace(package, imports=None) if package.imports else package
             for finding in package_findings:
-                placed_finding = finding if finding.package is package else finding.with_package(package)
+                placed_finding = finding if finding.package is listed_package else finding.with_package(listed_package)
                 findings[package.purl, package.path, finding.id] = placed_finding
             undetermined_entries |= new_entries
         return Matches(

@@ -161,3 +161,14 @@ def test_a_cached_inventory_of_other_layers_is_not_used(tmp_path: Path) -> None:
     (second,) = (path for path in tmp_path.rglob("*") if path.is_file() and path != first)
     first.replace(second)
     assert cache.find(changed) is None
+
+
+def test_the_images_of_an_index_that_follow_too_many_packages_are_unread(tmp_path: Path) -> None:
+    """256 images of an index that share one full layer would fill the memory."""
+    platforms = [an_image() for _ in range(4)]
+    first, second, *rest = read(platforms, tmp_path, packages_limit=4)
+    assert len(first.packages) == len(second.packages) == 2
+    assert [len(inventory.packages) for inventory in rest] == [2, 0]
+    reason = "The layer is not read: the images before it in the index have more than 4 packages."
+    assert reason in {entry.reason for entry in rest[1].unread}
+    assert rest[1].layers == first.layers
