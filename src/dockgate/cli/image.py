@@ -177,8 +177,8 @@ def show(image: str, output_format: str) -> None:
 
 
 def _print_summary(image: Mapping[str, Any], *, has_repository: bool) -> None:
-    place = image["places"][0] if image["places"] else None
-    statuses = {place["status"] for place in image["places"] if place["until"] is None}
+    location = image["places"][0] if image["places"] else None
+    statuses = {location["status"] for location in image["places"] if location["until"] is None}
     is_differing = not has_repository and len(statuses) > 1
     status = f"{image['status']}, differs by repository" if is_differing else image["status"]
     verdict = ": ".join(filter(None, (status, (image["summary"] or "").removeprefix("Undetermined: ")))) or "not judged"
@@ -186,17 +186,17 @@ def _print_summary(image: Mapping[str, Any], *, has_repository: bool) -> None:
         image["digest"],
         [
             ("scan", _format_scan(image["scan"]) + _describe_scanner(image)),
-            ("verdict", verdict + (_describe_current_verdict(place, image["summary"] or "") if place else "")),
-            ("deleted", times.format_time(place["gone_at"]) if place and place["gone_at"] else ""),
+            ("verdict", verdict + (_describe_current_verdict(location, image["summary"] or "") if location else "")),
+            ("deleted", times.format_time(location["gone_at"]) if location and location["gone_at"] else ""),
             ("recorded", image["lag"] or ""),
-            ("services", ", ".join(place["services"]) if place else ""),
+            ("services", ", ".join(location["services"]) if location else ""),
         ],
     )
 
 
 def _iterate_tables(image: Mapping[str, Any]) -> Iterator[tuple[Sequence[str], Iterable[Sequence[Cell]], str | None]]:
     """The tables about an image: the head, the rows, and the sentence shown without rows."""
-    by_repository = {place["repository"]: place for place in reversed(image["places"])}
+    by_repository = {location["repository"]: location for location in reversed(image["places"])}
     watches = (
         (
             watch["repository"],
@@ -290,14 +290,14 @@ def _make_layer_row(layer: Mapping[str, Any]) -> tuple[str, ...]:
     )
 
 
-def _describe_current_verdict(place: Mapping[str, Any], summary: str) -> str:
+def _describe_current_verdict(location: Mapping[str, Any], summary: str) -> str:
     """Return what is waived unless the summary says so, by which policy the verdict is, and since when."""
-    if place["policy"] is None:
+    if location["policy"] is None:
         return ""
-    text = f", {place['waived']}" if place["waived"] and " waived" not in summary else ""
-    text += f", by policy {shorten_reference(place['policy'])} since {times.format_time(place['since'])}"
-    if place["cannot_judge_since"]:
-        text += f"; cannot be judged for {times.format_elapsed(place['cannot_judge_since'])}"
+    text = f", {location['waived']}" if location["waived"] and " waived" not in summary else ""
+    text += f", by policy {shorten_reference(location['policy'])} since {times.format_time(location['since'])}"
+    if location["cannot_judge_since"]:
+        text += f"; cannot be judged for {times.format_elapsed(location['cannot_judge_since'])}"
     return text
 
 

@@ -122,7 +122,9 @@ def _print_exposure(exposure: Mapping[str, Any]) -> None:
         print_text(f"Of all images it is unknown: {unknown['reason']}")
     if unknown["images"]:
         print_text()
-        rows = [(display_digest(entry["digest"]), _format_place(entry), entry["reason"]) for entry in unknown["images"]]
+        rows = [
+            (display_digest(entry["digest"]), _format_location(entry), entry["reason"]) for entry in unknown["images"]
+        ]
         print_table(("UNKNOWN", "WHERE", "WHY"), rows, "")
         if unknown["next"]:
             print_text(f"{unknown['total'] - len(unknown['images'])} more images of which it is unknown: use --all.")
@@ -204,12 +206,12 @@ def _describe_unaffected(images: Mapping[str, Any] | None) -> str:
 
 
 def _make_rows(image: Mapping[str, Any]) -> list[tuple[Cell, ...]]:
-    places = ", ".join(_format_place(place) for place in image["places"]) or "-"
+    locations = ", ".join(_format_location(location) for location in image["places"]) or "-"
     runs = ", ".join(service["task_definition"] for service in image["services"]) or "-"
     return [
         (
             display_digest(image["digest"]),
-            places,
+            locations,
             f"{package['name']} {package['version']}",
             package["severity"] or "-",
             package["fixed"] or "-",
@@ -232,5 +234,5 @@ def _describe_life(life: Sequence[Mapping[str, Any]]) -> str:
     return f"{last['why']} {times.format_age(last['at'])}"
 
 
-def _format_place(place: Mapping[str, Any]) -> str:
-    return f"{place['repository']}:{place['tag']}" if place["tag"] else str(place["repository"])
+def _format_location(location: Mapping[str, Any]) -> str:
+    return f"{location['repository']}:{location['tag']}" if location["tag"] else str(location["repository"])

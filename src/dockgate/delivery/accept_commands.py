@@ -28,7 +28,7 @@ def override_command(verdict: Verdict, approval: str) -> str | None:
 def make_waiver_commands(verdict: Verdict) -> tuple[str, ...]:
     """Make commands for a waiver of a finding, and one of a rule that the image breaks as a whole.
 
-    None where there is nothing to waive. A single finding is named; of several the command has ID in its place.
+    None where there is nothing to waive. A single finding is named; of several the command has ID instead.
     """
     violations = [
         violation for platform_verdict in verdict.platform_verdicts for violation in platform_verdict.violations

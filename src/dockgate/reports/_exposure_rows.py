@@ -47,9 +47,9 @@ def build_rows(exposure: Mapping[str, Any]) -> Iterator[dict[str, str]]:
             "services": " ".join(service["task_definition"] for service in image["services"]),
             "pipelines": " ".join(image["pipelines"]),
         }
-        for place in image["places"] or [None]:
+        for location in image["places"] or [None]:
             for package in image["packages"]:
-                yield _build_row(common_columns | _describe_place(place) | _describe_package(package, place))
+                yield _build_row(common_columns | _describe_location(location) | _describe_package(package, location))
     if exposure["unknown"]["reason"]:
         yield _build_row({"answer": "unknown", "reason": exposure["unknown"]["reason"]})
     for image in exposure["unknown"]["images"]:
@@ -64,20 +64,20 @@ def build_rows(exposure: Mapping[str, Any]) -> Iterator[dict[str, str]]:
         )
 
 
-def _describe_place(place: Mapping[str, Any] | None) -> dict[str, str | None]:
-    if place is None:
+def _describe_location(location: Mapping[str, Any] | None) -> dict[str, str | None]:
+    if location is None:
         return {}
     return {
-        "repository": place["repository"],
-        "tag": place["tag"],
-        "in_place_since": place["since"],
-        "in_place_until": place["until"],
+        "repository": location["repository"],
+        "tag": location["tag"],
+        "in_place_since": location["since"],
+        "in_place_until": location["until"],
     }
 
 
-def _describe_package(package: Mapping[str, Any], place: Mapping[str, Any] | None) -> dict[str, str | None]:
+def _describe_package(package: Mapping[str, Any], location: Mapping[str, Any] | None) -> dict[str, str | None]:
     applied_waivers = [
-        entry for entry in package["waived"] if place is None or entry["repository"] == place["repository"]
+        entry for entry in package["waived"] if location is None or entry["repository"] == location["repository"]
     ]
     life = package["life"]
     closed_period = life[-1] if life and not life[-1]["is_open"] else None

@@ -150,7 +150,7 @@ def make_policy_schema() -> dict[str, Any]:
 def read_waivers(waiver_files: Sequence[Path], vex_files: Sequence[Path]) -> Waivers:
     """Return the waivers in YAML files, and the statements in VEX documents.
 
-    The user who names a document vouches for it. Raises DefinitionError and UsageError naming file and place.
+    The user who names a document vouches for it. Raises DefinitionError and UsageError naming file and location.
     """
     waivers_of_files = (waiver_documents.read_waivers(_read_text(file), str(file)) for file in waiver_files)
     waivers = tuple(waiver for waivers_of_file in waivers_of_files for waiver in waivers_of_file)

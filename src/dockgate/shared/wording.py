@@ -19,7 +19,7 @@ def list_first(words: Sequence[str], limit: int = 3) -> str:
 
 
 def replace_surrogates(text: str) -> str:
-    """The text with "�" in place of each half of a surrogate pair that is alone, which no encoding has."""
+    """The text with "�" instead of each half of a surrogate pair that is alone, which no encoding has."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 

@@ -12,6 +12,9 @@ from dockgate.gate.model import Status, Waiver
 from dockgate.gate.policy_choice import PolicyAssignment
 from dockgate.identity.model import ALL_REPOSITORIES, RepositoryLimits
 
+# Where an image is: a repository, with its registry unless that is our own, and the digest of the image in it.
+ImageLocation = tuple[str, str]
+
 # How the causes of verdicts on pushes begin.
 PUSH_CAUSE = "push/"
 # How the causes begin of verdicts that were renewed because something changed, and what those on pushes have then.

@@ -11,7 +11,7 @@ from dockgate.scanner.ports import Ecosystem
 from dockgate.shared.errors import UncomparableError
 from dockgate.vulnerabilities.model import Advisory, Range
 
-# A place in the order: (1, key) for a version, below or above all of them otherwise.
+# A position in the order: (1, key) for a version, below or above all of them otherwise.
 Point = tuple[int, Any]
 
 _BELOW_ALL: Point = (0, 0)
@@ -69,7 +69,7 @@ class Order:
         self._optional_local_label = can_omit_local_label
 
     def get_point(self, version: str) -> Point:
-        """The place of a version in the order. Raises UncomparableError."""
+        """The position of a version in the order. Raises UncomparableError."""
         point = self._points[version]
         if point is None:
             raise UncomparableError(self._points.reasons[version])

@@ -56,7 +56,7 @@ class Page(Generic[T]):
     is_total_capped: bool = False
 
     def with_entries(self, entries: list[U]) -> "Page[U]":
-        """The same page with others in place of the entries."""
+        """The same page with others instead of the entries."""
         return Page(entries, self.next, self.previous, self.total, self.is_total_capped)
 
 

@@ -1,4 +1,4 @@
-"""Sentences about malformed parameters and bodies, in place of those of pydantic. Pure."""
+"""Sentences about malformed parameters and bodies, instead of those of pydantic. Pure."""
 
 from collections.abc import Mapping
 from typing import Any

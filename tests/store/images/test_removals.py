@@ -96,17 +96,17 @@ def test_a_push_brings_a_gone_image_back(store: Store) -> None:
 def test_a_gone_image_that_is_requested_again_is_scanned_anew(store: Store) -> None:
     scan = store.images.request_scan(IMAGE, "web", NOW)
     store.images.finish_scan(IMAGE, scan.number, platforms_of(FACTS), None, NOW)
-    store.tag_history.add_place(IMAGE, "web", NOW)
+    store.tag_history.add_location(IMAGE, "web", NOW)
     index(store)
     store.image_removals.remove("web", IMAGE, LATER)
-    store.tag_history.add_place(IMAGE, "web", NOW)  # what was scanned before it was deleted
+    store.tag_history.add_location(IMAGE, "web", NOW)  # what was scanned before it was deleted
     assert list(store.fleet.iterate_images()) == []
     for _ in range(2):
         scan = store.images.request_scan(IMAGE, "web", LATEST)
         assert (scan.number, scan.state, scan.requested_at) == (2, ScanState.REQUESTED, LATEST)
     store.images.finish_scan(IMAGE, scan.number, platforms_of(FACTS), None, LATEST)
     for _ in range(2):
-        store.tag_history.add_place(IMAGE, "web", scan.requested_at)
+        store.tag_history.add_location(IMAGE, "web", scan.requested_at)
     assert [image.digest for image in store.fleet.iterate_images()] == [IMAGE]
     assert [row.until for row in store.tag_history.list_periods([IMAGE])] == [LATER, None]
     assert store.images.request_scan(IMAGE, "web", LATEST).state is ScanState.DONE

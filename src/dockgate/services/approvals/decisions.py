@@ -39,7 +39,7 @@ class ApprovalDecisions:
     effects: Effects
 
     def reject(self, approval_id: str, token: str, reason: str, by: str) -> Approval:
-        """Reject an approval. People cannot approve in place of a verdict. UsageError without a reason."""
+        """Reject an approval. People cannot approve instead of a verdict. UsageError without a reason."""
         _require_reason(reason)
         approval = self.store.approvals.get(approval_id)
         if not _is_same_token(approval.token, token):

@@ -80,8 +80,8 @@ class ExposedPackage:
 
 
 @dataclass(frozen=True, slots=True)
-class ImagePlace:
-    """A present or past place of an image. `tag` is null for one that is there by its digest alone."""
+class LocationPeriod:
+    """A time in which an image is or was in a repository. `tag` is null if it is there by digest."""
 
     repository: str
     tag: str | None
@@ -146,7 +146,7 @@ class ExposedImage:
     digest: str
     seen_at: str
     status: Status | None
-    places: list[ImagePlace]
+    places: list[LocationPeriod]
     services: list[RunningService]
     pipelines: list[str]
     packages: list[ExposedPackage]

@@ -68,7 +68,7 @@ class BlockingVerdicts:
 
 def find_blocking_verdicts(
     store: Store,
-    places: Mapping[str, Collection[str]],
+    repositories_by_image: Mapping[str, Collection[str]],
     names: Sequence[str],
     scope: ExposureScope,
     *,
@@ -76,11 +76,11 @@ def find_blocking_verdicts(
 ) -> BlockingVerdicts:
     """Find what the newest verdicts on images say of the vulnerability with these names.
 
-    `places` are the repositories in which each image is rejected. Only the first MAX_BLOCKED images are looked at.
+    Each image is rejected in its `repositories_by_image`. Only the first MAX_BLOCKED images are looked at.
     """
-    if not places:
+    if not repositories_by_image:
         return BlockingVerdicts(names, {}, ())
     size = _MANY_BYTES if should_read_more else _FEW_BYTES
-    first = dict(islice(places.items(), MAX_BLOCKED))
+    first = dict(islice(repositories_by_image.items(), MAX_BLOCKED))
     violations, count = store.verdicts.list_newest_violations(first, scope.repositories, size)
     return BlockingVerdicts(names, violations, list(first)[:count])

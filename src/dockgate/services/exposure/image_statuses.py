@@ -5,11 +5,12 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from dockgate.gate.model import Status
-from dockgate.services.images.place_verdicts import Place, read_place_verdicts
+from dockgate.services.images.location_verdicts import read_location_verdicts
 from dockgate.services.images.watched_images import WatchedImages
 from dockgate.services.policies.selection import SplitRepositories
 from dockgate.store import Store
 from dockgate.store.exposure.records import MatchingImage
+from dockgate.store.records import ImageLocation
 
 _WORST_FIRST = (Status.REJECTED, Status.UNDETERMINED, Status.APPROVED, None)
 
@@ -30,7 +31,7 @@ def read_image_statuses(
     watched_images: WatchedImages,
     now: str,
     images: Mapping[int, MatchingImage],
-    running: Sequence[Place],
+    running: Sequence[ImageLocation],
     running_digests: Collection[str],
 ) -> dict[int, ImageStatus]:
     """Return the status of each image in its repositories, by its id.
@@ -41,7 +42,7 @@ def read_image_statuses(
     run_in: dict[str, set[str]] = {}
     for repository, digest in running:
         run_in.setdefault(digest, set()).add(repository)
-    repositories = {number: image.places | run_in.get(image.digest, set()) for number, image in images.items()}
+    repositories = {number: image.repositories | run_in.get(image.digest, set()) for number, image in images.items()}
     all_names = frozenset().union(*repositories.values())
     split_names = watched_images.selection.split_repositories(all_names)
     elsewhere = {
@@ -65,27 +66,29 @@ def _judge_elsewhere(
     split_names: SplitRepositories,
 ) -> dict[int, ImageStatus]:
     """Return the status of each image in these repositories: Undetermined where its policy is not clear."""
-    places = {
+    locations = {
         (repository, images[number].digest): (images[number].repository, images[number].policy)
         for number, repositories in by_image.items()
         for repository in repositories
     }
-    watches = watched_images.read_watches(places, running_digests, split_names)
-    verdicts = read_place_verdicts(store, now, places, watches, {})
-    if other_digests := {place[1] for place in places if not verdicts.has_fleet_verdict(place, *places[place])}:
-        verdicts = replace(verdicts, records=store.verdicts.list_newest_of_places(other_digests))
+    watches = watched_images.read_watches(locations, running_digests, split_names)
+    verdicts = read_location_verdicts(store, now, locations, watches, {})
+    if other_digests := {
+        location[1] for location in locations if not verdicts.has_fleet_verdict(location, *locations[location])
+    }:
+        verdicts = replace(verdicts, records=store.verdicts.list_newest_by_location(other_digests))
     answer = {}
     for number, repositories in by_image.items():
         image, statuses = images[number], dict[str, Status | None]()
         for repository in sorted(repositories):
-            place = repository, image.digest
-            if watches[place].conflict or not watches[place].is_watched:
+            location = repository, image.digest
+            if watches[location].conflict or not watches[location].is_watched:
                 statuses[repository] = Status.UNDETERMINED
-            elif verdicts.has_fleet_verdict(place, image.repository, image.policy):
+            elif verdicts.has_fleet_verdict(location, image.repository, image.policy):
                 # What it says is recorded where the image was read, or here.
                 statuses[repository] = statuses[image.repository] = image.status
             else:
-                newest_verdict = verdicts.find_recorded_verdict(place)
+                newest_verdict = verdicts.find_recorded_verdict(location)
                 statuses[repository] = Status(newest_verdict.record.status) if newest_verdict else None
         worst_status = min(statuses.values(), key=_WORST_FIRST.index, default=None)
         deciding = (repository for repository, status in statuses.items() if status is worst_status)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from dockgate.services.exposure.answer import ExposedImage, ExposedPackage, ImagePlace, RunningService
+from dockgate.services.exposure.answer import ExposedImage, ExposedPackage, LocationPeriod, RunningService
 from dockgate.services.exposure.blocking_verdicts import BlockingVerdicts
 from dockgate.services.exposure.finding_life import Excuse, LifeStep, Presence, describe_life
 from dockgate.services.exposure.finding_waivers import ExposedFinding, FindingWaiver, WaiverFinder
@@ -39,7 +39,7 @@ class Subject:
 
 
 class ImageContents:
-    """The places of a subject in images, and what excuses it there: each is read once."""
+    """The locations of a subject in images, and what excuses it there: each is read once."""
 
     def __init__(
         self, store: Store, subject: Subject, scope: ExposureScope, waiver_finder: WaiverFinder | None, now: str
@@ -93,9 +93,9 @@ class ImageContents:
         )
 
     def _list_repositories(self, image: FleetImage) -> Sequence[str]:
-        """Return where an image is; its own repository, whose waivers count, if it is in no place any more."""
-        elsewhere = [image.repository] if self._scope.has_repository(image.repository) else []
-        return sorted({period.repository for period in self.tag_periods[image.digest]}) or elsewhere
+        """Return where an image is; its own repository, whose waivers count, if it is in none any more."""
+        scanned_in = [image.repository] if self._scope.has_repository(image.repository) else []
+        return sorted({period.repository for period in self.tag_periods[image.digest]}) or scanned_in
 
     def _read_packages(self, image: FleetImage) -> list[ExposedPackage]:
         """The packages of the image that the question is about, each with each vulnerability; the worst first."""
@@ -116,15 +116,15 @@ class ImageContents:
             vulnerability = subject.vulnerabilities[affected_component.vulnerability] if affected_component else None
             package_waivers: list[FindingWaiver] = []
             life: list[LifeStep] = []
-            in_places = [self._make_presence(image, stay, occurrence.component) for stay in stays]
-            last_presence = in_places[-1] if in_places and in_places[-1].until else None
+            image_presences = [self._make_presence(image, stay, occurrence.component) for stay in stays]
+            last_presence = image_presences[-1] if image_presences and image_presences[-1].until else None
             end, ended_by = _find_end(last_presence, affected_component)
             exposed_since = max(since, affected_component.opened) if affected_component else since
             if affected_component and vulnerability:
-                presences = self._list_presences(in_places or [Presence(since)], affected_component)
+                presences = self._list_presences(image_presences or [Presence(since)], affected_component)
                 last = max(presences, key=lambda entry: entry.since)
                 if end is not None and end <= exposed_since and last.until is not None:
-                    # The advisory came back when the image was in its places no longer.
+                    # The advisory came back when the image was in no repository any longer.
                     exposed_since, end, ended_by = last.since, last.until, last.why
                 excuses: list[Excuse] = []
                 if self._waiver_finder:
@@ -155,8 +155,8 @@ class ImageContents:
             )
         return sorted(packages, key=lambda entry: (Severity(entry.severity).rank if entry.severity else 0, entry.purl))
 
-    def _list_presences(self, in_places: Sequence[Presence], component: AffectedComponent) -> list[Presence]:
-        """Return when an image had a finding while it was in its places, the present or last time included."""
+    def _list_presences(self, image_presences: Sequence[Presence], component: AffectedComponent) -> list[Presence]:
+        """Return when an image had a finding while it was in a repository, the present or last time included."""
         findings = [Presence(component.opened, component.closed, component.why)]
         findings += [
             Presence(past.opened, past.closed, past.why)
@@ -165,7 +165,7 @@ class ImageContents:
         ]
         presences = []
         for entry in findings:
-            for stay in in_places:
+            for stay in image_presences:
                 is_over = entry.until is not None and entry.until <= stay.since
                 if is_over or (stay.until and entry.since >= stay.until):
                     continue
@@ -174,13 +174,13 @@ class ImageContents:
                 presences.append(Presence(max(stay.since, entry.since), first_end.until, first_end.why))
         if presences:
             return presences
-        last = in_places[-1]
+        last = image_presences[-1]
         if last.until is not None and last.until <= component.opened:  # it became known when the image had moved on
             return [Presence(last.until, last.until, last.why)]
-        return [Presence(max(in_places[0].since, component.opened))]
+        return [Presence(max(image_presences[0].since, component.opened))]
 
     def _make_presence(self, image: FleetImage, stay: "_Stay", component: int) -> Presence:
-        """Return when an image was in its places, and why no longer, seen from one of its components."""
+        """Return when an image was in a repository, and why no longer, seen from one of its components."""
         if stay.until is None:
             return Presence(stay.since)
         if image.gone_at is not None and image.gone_at <= stay.until:
@@ -203,7 +203,7 @@ class ImageContents:
 
 @dataclass(frozen=True, slots=True)
 class _Stay:
-    """A time in which an image was in any of its places, and the periods with which it ended."""
+    """A time in which an image was in any repository, and the periods with which it ended."""
 
     since: str
     until: str | None
@@ -211,7 +211,7 @@ class _Stay:
 
 
 def _merge_stays(periods: Sequence[TagPeriod]) -> list[_Stay]:
-    """Return the times in which an image was in its places, the oldest first."""
+    """Return the times in which an image was in any repository, the oldest first."""
     stays: list[_Stay] = []
     for period in sorted(periods, key=lambda entry: entry.since):
         last = stays.pop() if stays and (stays[-1].until is None or period.since <= stays[-1].until) else None
@@ -243,7 +243,7 @@ def view_image(
         status=status.status if status else None,
         undetermined_reason=status.undetermined_reason if status else None,
         places=[
-            ImagePlace(entry.repository, entry.tag or None, entry.since, entry.until)
+            LocationPeriod(entry.repository, entry.tag or None, entry.since, entry.until)
             for entry in contents.tag_periods[image.digest]
         ],
         services=[service for service in services if service.digest == image.digest],
@@ -262,7 +262,7 @@ def _determine_origin(occurrence: ComponentOccurrence) -> Origin:
 
 
 def _find_end(presence: Presence | None, component: AffectedComponent | None) -> tuple[str | None, str | None]:
-    """Return when and why an image has a finding no longer. `presence` is when it was in its places."""
+    """Return when and why an image has a finding no longer. `presence` is when it was in a repository."""
     until = presence.until if presence else None
     if component is not None and component.closed is not None and (until is None or component.closed <= until):
         return component.closed, component.why

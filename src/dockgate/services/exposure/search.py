@@ -202,10 +202,10 @@ class ExposureSearch:
         ]
         statuses: Mapping[int, ImageStatus] = {}
         if subject.is_vulnerability and is_now:
-            places = [(entry.reference.strip_registry(self.registry), entry.digest) for entry in running]
+            locations = [(entry.reference.strip_registry(self.registry), entry.digest) for entry in running]
             run_anywhere = {entry.digest for entry in look_up.running_images}
             now = self.clock.now()
-            statuses = read_image_statuses(self.store, self.watched_images, now, images, places, run_anywhere)
+            statuses = read_image_statuses(self.store, self.watched_images, now, images, locations, run_anywhere)
         return _Holders(images, statuses, scope._replace(running_images=holding), services)
 
     def _explain_missing_record(self, as_of: str | None, subject: Subject) -> str | None:
@@ -218,10 +218,10 @@ class ExposureSearch:
     def _find_blocking(self, request: ExposureRequest, holders: "_Holders", names: Sequence[str]) -> BlockingVerdicts:
         """Find what the newest verdicts on the rejected images say; of more images if it is about them."""
         should_read_more = request.only is ExposureFilter.BLOCKED
-        places = {
+        repositories = {
             holders.images[number].digest: holders.statuses[number].repositories for number in holders.rejected_images
         }
-        return find_blocking_verdicts(self.store, places, names, holders.scope, should_read_more=should_read_more)
+        return find_blocking_verdicts(self.store, repositories, names, holders.scope, should_read_more=should_read_more)
 
     def _ask_advisories(
         self, names: Sequence[str], unknown: UnknownImages, request: ExposureRequest

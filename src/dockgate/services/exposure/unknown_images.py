@@ -145,9 +145,9 @@ class UnknownImages:
         return repository if self._scope.has_repository(repository) else ""
 
     def _describe_image(self, image: FleetImage, periods: Sequence[TagPeriod]) -> UnknownExposure:
-        elsewhere = self._select_visible(image.repository), None
-        place = (periods[-1].repository, periods[-1].tag or None) if periods else elsewhere
-        return UnknownExposure(image.digest, *place, "; ".join(self._reasons[image.id]))
+        scanned_in = self._select_visible(image.repository), None
+        location = (periods[-1].repository, periods[-1].tag or None) if periods else scanned_in
+        return UnknownExposure(image.digest, *location, "; ".join(self._reasons[image.id]))
 
 
 def explain_missing_history(begin: HistoryBegin, at: str, *, is_vulnerability: bool) -> str | None:

@@ -53,7 +53,7 @@ def group_images(
     )
     for number, image in images.items():
         names = facts.repositories.get(number)
-        if image.digest in scope.images or (scope.is_general and not names):  # or it runs, and is in no place
+        if image.digest in scope.images or (scope.is_general and not names):  # or it runs, and is in no repository
             groups[number] = [number]
         elif names and scope.is_general:
             holds = frozenset(scope.components[component] for component in facts.components.get(number, ()))

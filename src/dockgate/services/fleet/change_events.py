@@ -12,6 +12,7 @@ from dockgate.services.verdicts.waivers import ServerWaivers
 from dockgate.shared.timestamps import format_time, shift_time, to_datetime
 from dockgate.store import Store
 from dockgate.store.fleet.records import FleetImage, FleetVerdict, VerdictChange
+from dockgate.store.records import ImageLocation
 from dockgate.vulnerabilities.model import Severity
 
 # A verdict changes because of a finding that has been new for so long at most, or of a waiver that ended since.
@@ -37,8 +38,8 @@ class ChangeEvents:
     former: Mapping[int, FleetVerdict]
     _recorded_statuses: Mapping[tuple[str, str], Status] = field(default_factory=dict, init=False)
     _vulnerabilities: Mapping[str, Sequence[Mapping[str, str]]] = field(default_factory=dict, init=False)
-    _reasons: Mapping[tuple[str, str], str] = field(default_factory=dict, init=False)
-    _unused_places: set[tuple[str, str]] = field(default_factory=set, init=False)
+    _reasons: Mapping[ImageLocation, str] = field(default_factory=dict, init=False)
+    _unused_locations: set[ImageLocation] = field(default_factory=set, init=False)
 
     def prepare(self, verdicts: Sequence[FleetVerdict]) -> None:
         """Read what the events of these verdicts need, before the transaction that writes them."""
@@ -51,17 +52,17 @@ class ChangeEvents:
         ]
         since = format_time(shift_time(to_datetime(self.now), -RECENT))
         unapproved_images = {
-            self._get_place(verdict)[1] for verdict in changing if verdict.status is not Status.APPROVED
+            self._get_location(verdict)[1] for verdict in changing if verdict.status is not Status.APPROVED
         }
-        self._unused_places = find_unused_images(self.store, [self._get_place(verdict) for verdict in changing])
+        self._unused_locations = find_unused_images(self.store, [self._get_location(verdict) for verdict in changing])
         self._vulnerabilities = self.store.fleet_changes.list_recent_vulnerabilities(unapproved_images, since, self.now)
-        less_waived_places = {
-            self._get_place(verdict)
+        less_waived_locations = {
+            self._get_location(verdict)
             for verdict in changing
             if (stored_verdict := self.stored_verdicts.get(verdict.image)) is not None
             and stored_verdict.waived > verdict.waived
         }
-        self._reasons = self.waivers.explain_ends(less_waived_places, since)
+        self._reasons = self.waivers.explain_ends(less_waived_locations, since)
 
     def make(self, changes: Sequence[VerdictChange]) -> list[NewEvent]:
         """The events of the verdicts that were written: of those that got another status."""
@@ -70,11 +71,11 @@ class ChangeEvents:
             for change in changes
             if (previous := self._find_status_before(change.verdict, change.previous)) is not None
             and previous is not change.verdict.status
-            and self._get_place(change.verdict) not in self._unused_places
+            and self._get_location(change.verdict) not in self._unused_locations
         ]
 
     def _make_event(self, change: VerdictChange, previous: Status) -> NewEvent:
-        verdict, (repository, image) = change.verdict, self._get_place(change.verdict)
+        verdict, (repository, image) = change.verdict, self._get_location(change.verdict)
         is_first = change.previous is None and verdict.image in self.former
         return make_verdict_changed(
             image,
@@ -94,8 +95,8 @@ class ChangeEvents:
             return previous.status
         if verdict.image in self.former:
             return self.former[verdict.image].status
-        return self._recorded_statuses.get(self._get_place(verdict))
+        return self._recorded_statuses.get(self._get_location(verdict))
 
-    def _get_place(self, verdict: FleetVerdict) -> tuple[str, str]:
+    def _get_location(self, verdict: FleetVerdict) -> ImageLocation:
         image = self.images[verdict.image]
         return image.repository, image.digest

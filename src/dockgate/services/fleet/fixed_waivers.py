@@ -73,7 +73,7 @@ class FixedWaivers:
         return packages
 
     def _find_images(self, waiver: Waiver, components: Collection[int]) -> Sequence[str]:
-        """The images with one of the components that are in a place that the waiver names."""
+        """The images with one of the components that are in a repository that the waiver names."""
         digests = self.store.fleet_changes.find_images_with(components) if components else ()
         return [
             digest

@@ -67,7 +67,7 @@ class FleetIndex:
         if scan is None or scan.finished_at is None or not inventories:
             return
         digests = self.store.images.list_inventory_digests(image)
-        self.store.tag_history.add_place(image, scan.repository, scan.requested_at)
+        self.store.tag_history.add_location(image, scan.repository, scan.requested_at)
         new = self.store.fleet.add(
             NewImage(
                 digest=image,

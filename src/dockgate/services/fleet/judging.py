@@ -217,17 +217,17 @@ def _make_platforms(image: IndexedImage, contents: FleetContents, judge: FleetJu
     platforms = []
     should_read_inventory = judge.should_read_inventory(0)
     for platform in contents.platforms.get(image.id, ()):
-        place = image.id, platform.position
+        key = image.id, platform.position
         inventory = None
         if should_read_inventory:
-            inventory = contents.inventories[place]
+            inventory = contents.inventories[key]
         elif platform.unread_count:
-            inventory = contents.unread_inventories[place]
+            inventory = contents.unread_inventories[key]
         platforms.append(
             FleetPlatform(
                 platform.manifest,
-                contents.platform_bundles.get(place, ()),
-                contents.list_ecosystems(*place) if judge.should_read_ecosystems else (),
+                contents.platform_bundles.get(key, ()),
+                contents.list_ecosystems(*key) if judge.should_read_ecosystems else (),
                 platform.package_count,
                 platform.unread_count,
                 platform.base_layers > 0,

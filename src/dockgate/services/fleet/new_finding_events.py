@@ -27,6 +27,7 @@ from dockgate.shared.timestamps import compute_latest_time
 from dockgate.store import Store
 from dockgate.store.fleet.changes import VULNERABILITIES_LIMIT, ComponentOccurrence, NewFinding
 from dockgate.store.fleet.records import NewFindingKind
+from dockgate.store.records import ImageLocation
 from dockgate.vulnerabilities.model import Finding, Matches, Severity
 
 # Events of one change of the advisories: those of the worst findings.
@@ -96,31 +97,35 @@ class NewFindingEvents:
         running = {entry.digest for entry in self.store.services.list_running_images()}
         digests = self.store.fleet_changes.find_images_with(by_component)
         digests = sorted(digests, key=lambda digest: (digest not in running, digest))[:IMAGES_LIMIT]
-        places = self._list_places(digests)
+        locations = self._list_locations(digests)
         by_image: dict[str, dict[int, ComponentOccurrence]] = {}
-        for occurrence in self.store.fleet_changes.list_occurrences(by_component, {digest for _, digest in places}):
+        for occurrence in self.store.fleet_changes.list_occurrences(by_component, {digest for _, digest in locations}):
             by_image.setdefault(occurrence.digest, {}).setdefault(occurrence.component, occurrence)
-        for (repository, digest), tags in places.items():
+        for (repository, digest), tags in locations.items():
             of_image = [
                 (entry, occurrence) for number, occurrence in by_image[digest].items() for entry in by_component[number]
             ]
             of_image.sort(key=lambda pair: _rank_news(pair[0]))
             yield from self._make_image_events(repository, digest, tags, of_image[:MAX_FINDINGS])
 
-    def _list_places(self, digests: Sequence[str]) -> dict[tuple[str, str], list[str]]:
+    def _list_locations(self, digests: Sequence[str]) -> dict[ImageLocation, list[str]]:
         """The repositories in which the images are watched and used, with their tags, in the order of the images."""
-        places = self.store.fleet_changes.list_tags(digests)
-        clear = self.selection.find_clear_assignments({name for of_image in places.values() for name in of_image})
+        locations = self.store.fleet_changes.list_tags(digests)
+        clear = self.selection.find_clear_assignments({name for of_image in locations.values() for name in of_image})
         self._policies |= {name: entry.policy if entry else DEFAULT_POLICY for name, entry in clear.items()}
         tags = {
-            (repository, digest): places[digest][repository]
+            (repository, digest): locations[digest][repository]
             for digest in digests
-            for repository in places.get(digest, ())
+            for repository in locations.get(digest, ())
             if repository in clear
         }
         states = self.watched_images.read_states(tags)
-        unused_places = find_unused_images(self.store, tags)
-        return {place: tags[place] for place in tags if states[place].is_watched and place not in unused_places}
+        unused_locations = find_unused_images(self.store, tags)
+        return {
+            location: tags[location]
+            for location in tags
+            if states[location].is_watched and location not in unused_locations
+        }
 
     def _make_image_events(
         self, repository: str, digest: str, tags: Sequence[str], of_image: Sequence[tuple[_News, ComponentOccurrence]]

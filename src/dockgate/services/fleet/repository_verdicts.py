@@ -25,11 +25,8 @@ from dockgate.shared import canonical
 from dockgate.shared.digest import compute_digest
 from dockgate.store import Store
 from dockgate.store.fleet.changes import VULNERABILITIES_LIMIT
-from dockgate.store.records import VerdictRecord
+from dockgate.store.records import ImageLocation, VerdictRecord
 from dockgate.vulnerabilities.model import Finding, Severity
-
-# A repository and an image in it, by its digest.
-ImageLocation = tuple[str, str]
 
 
 @dataclass(slots=True)

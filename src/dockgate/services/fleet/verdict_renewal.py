@@ -73,7 +73,7 @@ class VerdictRenewal:
     compare: CompareAdvisories
     clock: ServerClock
     effects: Effects
-    # The advisories of the last renewal in this process: still open, though another file has taken their place.
+    # The advisories of the last renewal in this process: still open, though another file has replaced them.
     _reader: AdvisoryReader | None = field(default=None, init=False)
     _finished_revision: str = field(default="", init=False)
 
@@ -249,11 +249,13 @@ class _Renewal:
             verdicts = store.fleet_verdicts.list_of_policy(self.policy, images)
             last = [verdict for image, verdict in verdicts.items() if image not in judged_images]
             unwatched_present = [image for image in unwatched_images if image.id in verdicts]
-            unused_places = find_unused_images(store, [(image.repository, image.digest) for image in unwatched_present])
+            unused_locations = find_unused_images(
+                store, [(image.repository, image.digest) for image in unwatched_present]
+            )
             events = [
                 make_watch_ended(image.digest, image.repository, self.policy, verdicts[image.id].status, now)
                 for image in unwatched_present
-                if (image.repository, image.digest) not in unused_places
+                if (image.repository, image.digest) not in unused_locations
             ]
             service.effects.run(EffectKind.RENEW, store.fleet_verdicts.end, self.policy, images, last, now, events)
 

@@ -76,7 +76,7 @@ class TagFindings:
 class RepositoryImage:
     """An image of a repository, with its findings by severity as they are known now.
 
-    `since` is when it came to its newest place there: under `tag`, null for none. `counts` is null if the image is not
+    `since` is when its newest period there began: under `tag`, null for none. `counts` is null if the image is not
     in the index: it was not scanned with success.
     """
 
@@ -193,22 +193,22 @@ def find_of_tag(store: Store, repository: str, tag: str, now: datetime, day_coun
 def find_of_repository(store: Store, repository: str) -> RepositoryFindings:
     """Return the findings of the newest images of a repository."""
     with store.database.read():
-        places = store.trends.list_newest_places(repository, MAX_DIGESTS)
-        components = _read_components(store, {place.digest for place in places})
+        periods = store.trends.list_newest_periods(repository, MAX_DIGESTS)
+        components = _read_components(store, {period.digest for period in periods})
         component_ids = {number for numbers in components.values() for number in numbers}
         lives = store.trends.list_lives(component_ids, has_past=False)
     present: dict[int, list[Severity]] = {}
     for life in lives:
         present.setdefault(life.component, []).append(life.severity)
     images = []
-    for place in places:
-        numbers = components.get(place.digest)
+    for period in periods:
+        numbers = components.get(period.digest)
         counts = (
             None
             if numbers is None
             else _count_severities(severity for number in numbers for severity in present.get(number, ()))
         )
-        images.append(RepositoryImage(place.digest, place.tag or None, place.since, counts))
+        images.append(RepositoryImage(period.digest, period.tag or None, period.since, counts))
     severities: dict[Severity, list[int | None]] = {
         severity: [
             None if image.counts is None else sum(count for count, kind in image.counts if kind is severity)

@@ -13,11 +13,10 @@ from dockgate.delivery.ports import ImageResolver
 from dockgate.shared.errors import DockgateError, NotFoundError, UnavailableError
 from dockgate.shared.references import RepositoryReference
 from dockgate.store import Store
+from dockgate.store.records import ImageLocation
 
 MINUTES_A_DAY = 24 * 60
 
-# A repository, with its registry unless that is our own, and the digest of an image in it.
-ImageLocation = tuple[str, str]
 _log = logging.getLogger(__name__)
 
 

@@ -91,7 +91,7 @@ class ImageRescans:
                 self._read_scan(scan)
 
     def _is_replaced(self, worker: str, version: str) -> bool:
-        """Return whether this process may read in place of another worker."""
+        """Return whether this process may read instead of another worker."""
         has_ended = all(entry.id != worker or entry.state is WorkerState.LOST for entry in self.store.workers.list())
         return has_ended or is_older_scanner(version, self.version)
 

@@ -8,15 +8,15 @@ from dockgate.gate.model import Status
 from dockgate.identity.model import Caller
 from dockgate.services.clock import ServerClock
 from dockgate.services.fleet.packages import FleetPackages
+from dockgate.services.images.location_verdicts import LocationVerdicts, read_location_verdicts, select_newest_verdicts
 from dockgate.services.images.name_search import strip_own_registry
-from dockgate.services.images.place_verdicts import Place, PlaceVerdicts, read_place_verdicts, select_newest_verdicts
 from dockgate.services.images.watched_images import WatchedImages, WatchedRepository
 from dockgate.shared.cursors import read_cursor, write_cursor
 from dockgate.store import Store
 from dockgate.store.exposure.records import RunningImage
 from dockgate.store.images.image_filter import ImageFilter, ImageSort, Origin
 from dockgate.store.images.listing import ListedImage
-from dockgate.store.records import NewestVerdict, VerdictRecord
+from dockgate.store.records import ImageLocation, NewestVerdict, VerdictRecord
 from dockgate.vulnerabilities.model import Severity
 
 # Images of a page.
@@ -39,7 +39,7 @@ _POSITIONS: Mapping[ImageSort, tuple[type, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class ImageSummary:
-    """A place of an image: its tag ("" for none), and its verdict.
+    """A location of an image: its tag ("" for none), and its verdict.
 
     `until` is null unless the tag has moved on, or the image was deleted: then `gone_at` is set. `scan` is the state of
     its scan, `scanner` the version that read it, "" if unknown. `status`, `policy`, `counts` (by severity, what the
@@ -199,24 +199,24 @@ class ImageSearch:
         running: Sequence[RunningImage],
         repository: str | None = None,
     ) -> Sequence[ImageSummary]:
-        """Return the places of one image (a digest), each with those of the services `running` that run it.
+        """Return the locations of one image (a digest), each with those of the services `running` that run it.
 
         Those in `repository` come first, then those where it is now, the watched ones before others, the worst verdict
         first. `watches` are of its repositories, `verdicts` those on it, newest first.
         """
         records = select_newest_verdicts(verdicts)
-        by_place = {(entry.repository, image): entry for entry in watches}
+        by_location = {(entry.repository, image): entry for entry in watches}
         with self.store.database.read():
             image_filter = ImageFilter(digests=[image], should_include_moved=True)
-            places, _ = self._read(image_filter, ImageSort.PUSHED, None, LARGEST_PAGE, running, by_place, records)
+            locations, _ = self._read(image_filter, ImageSort.PUSHED, None, LARGEST_PAGE, running, by_location, records)
         watched_repositories = {watch.repository for watch in watches if watch.is_watched}
         return sorted(
-            places,
-            key=lambda place: (
-                place.repository != repository,
-                place.until is not None,
-                place.repository not in watched_repositories,
-                _WORST_FIRST.index(place.status),
+            locations,
+            key=lambda location: (
+                location.repository != repository,
+                location.until is not None,
+                location.repository not in watched_repositories,
+                _WORST_FIRST.index(location.status),
             ),
         )
 
@@ -227,30 +227,30 @@ class ImageSearch:
         after: Sequence[str | int] | None,
         limit: int,
         running: Sequence[RunningImage],
-        watches: Mapping[Place, WatchedRepository],
-        records: Mapping[Place, Sequence[NewestVerdict]] | None = None,
+        watches: Mapping[ImageLocation, WatchedRepository],
+        records: Mapping[ImageLocation, Sequence[NewestVerdict]] | None = None,
     ) -> tuple[list[ImageSummary], Sequence[str | int] | None]:
         judged_before = self.clock.compute_time_before(JUDGING_MINUTES / 1440)
         rows, position = self.store.image_listing.read_page(image_filter, sort, after, limit, judged_before)
-        places = {(row.repository, row.digest): (row.judged_in, row.policy) for row in rows}
-        if missing := places.keys() - watches.keys():
+        locations = {(row.repository, row.digest): (row.judged_in, row.policy) for row in rows}
+        if missing := locations.keys() - watches.keys():
             watches = {**watches, **self.watched_images.read_watches(missing)}
-        place_verdicts = read_place_verdicts(self.store, self.clock.now(), places, watches, records)
-        rows = [self._read_own_verdict(row, place_verdicts) for row in rows]
+        location_verdicts = read_location_verdicts(self.store, self.clock.now(), locations, watches, records)
+        rows = [self._read_own_verdict(row, location_verdicts) for row in rows]
         rows = [row for row in rows if not image_filter.statuses or row.status in image_filter.statuses]
-        return [self._make_summary(row, place_verdicts, running) for row in rows], position
+        return [self._make_summary(row, location_verdicts, running) for row in rows], position
 
-    def _read_own_verdict(self, row: ListedImage, place_verdicts: PlaceVerdicts) -> ListedImage:
+    def _read_own_verdict(self, row: ListedImage, location_verdicts: LocationVerdicts) -> ListedImage:
         """Return the row with the verdict that counts in its repository."""
-        place = row.repository, row.digest
-        if conflict := place_verdicts.watches[place].conflict:
+        location = row.repository, row.digest
+        if conflict := location_verdicts.watches[location].conflict:
             status = Status.UNDETERMINED if row.gone_at is None else None
             row = row._replace(status=status, policy=None, counts=None, since=None)
             return row._replace(cannot_judge_since=None, waived=None, reason=conflict)
-        if place_verdicts.has_fleet_verdict(place, row.judged_in, row.policy):
+        if location_verdicts.has_fleet_verdict(location, row.judged_in, row.policy):
             return row
         row = row._replace(cannot_judge_since=None, waived=None, reason=None)
-        if (newest_verdict := place_verdicts.find_recorded_verdict(place)) is None:
+        if (newest_verdict := location_verdicts.find_recorded_verdict(location)) is None:
             return row._replace(status=None, policy=None, counts=None, since=None)
         record, since = newest_verdict
         by_severity = self.store.verdicts.get_counts(record.digest)
@@ -258,10 +258,10 @@ class ImageSearch:
         return row._replace(status=Status(record.status), policy=record.policy, counts=counts, since=since)
 
     def _make_summary(
-        self, row: ListedImage, place_verdicts: PlaceVerdicts, running: Sequence[RunningImage]
+        self, row: ListedImage, location_verdicts: LocationVerdicts, running: Sequence[RunningImage]
     ) -> ImageSummary:
-        place = row.repository, row.digest
-        newest_verdict, watch = place_verdicts.find_recorded_verdict(place), place_verdicts.watches[place]
+        location = row.repository, row.digest
+        newest_verdict, watch = location_verdicts.find_recorded_verdict(location), location_verdicts.watches[location]
         record = newest_verdict.record if newest_verdict else None
         status, counts = row.status.value if row.status else "", None
         if row.counts is not None:
@@ -346,9 +346,9 @@ def _describe_verdict(row: ListedImage) -> str:
     return describe_verdict(row.status, row.counts or (), row.reason, row.cannot_judge_since)
 
 
-def list_differing_statuses(places: Sequence[ImageSummary]) -> Mapping[str, str]:
+def list_differing_statuses(locations: Sequence[ImageSummary]) -> Mapping[str, str]:
     """Return the status of an image in each repository where it is now; none if all are the same."""
-    statuses = {place.repository: place.status for place in places if place.until is None}
+    statuses = {location.repository: location.status for location in locations if location.until is None}
     return statuses if len(set(statuses.values())) > 1 else {}
 
 

@@ -3,16 +3,17 @@
 from collections.abc import Collection
 
 from dockgate.store import Store
+from dockgate.store.records import ImageLocation
 
 
-def find_unused_images(store: Store, places: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
-    """Return those of the places (repository and digest) whose image has no use there.
+def find_unused_images(store: Store, locations: Collection[ImageLocation]) -> set[ImageLocation]:
+    """Return those of the locations whose image has no use there.
 
     It was pushed there, has no tag there, and does not run. The tag moved on, or the image is one platform of an index.
     What was only scanned is not among them: whether it has a tag is not known.
     """
-    untagged_places = store.tag_history.list_untagged_images(places) if places else set()
-    if not untagged_places:
+    untagged_locations = store.tag_history.list_untagged_images(locations) if locations else set()
+    if not untagged_locations:
         return set()
     running = {entry.digest for entry in store.services.list_running_images()}
-    return {place for place in untagged_places if place[1] not in running}
+    return {location for location in untagged_locations if location[1] not in running}

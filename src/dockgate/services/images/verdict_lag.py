@@ -10,9 +10,9 @@ from dockgate.store.records import VerdictRecord
 def explain_lag(current: ImageSummary, record: VerdictRecord, recorded_counts: Mapping[str, int]) -> str | None:
     """A sentence on why the newest recorded verdict differs from the current one, or None.
 
-    Recorded verdicts stay as they are, and reports are on them. `current` is the image in its first place. None while
-    advisories are stale or missing, too: then the current one is the last that could be judged. `recorded_counts` are
-    the recorded verdict's findings by severity.
+    Recorded verdicts stay as they are, and reports are on them. `current` is the image in its first location.
+    None while advisories are stale or missing, too: then the current one is the last that could be judged.
+    `recorded_counts` are the recorded verdict's findings by severity.
     """
     if current.cannot_judge_since is not None or not current.status:
         return None

@@ -19,6 +19,7 @@ from dockgate.shared.digest import compute_digest
 from dockgate.shared.errors import DockgateError
 from dockgate.store import Store
 from dockgate.store.exposure.records import RunningImage
+from dockgate.store.records import ImageLocation
 
 # How often the last pull or run of an image is written, in seconds.
 RECORD_SECONDS = 3600.0
@@ -85,23 +86,23 @@ class WatchedImages:
 
     def read_watches(
         self,
-        places: Collection[tuple[str, str]],
+        locations: Collection[ImageLocation],
         running_digests: Collection[str] | None = None,
         split_names: SplitRepositories | None = None,
-    ) -> Mapping[tuple[str, str], WatchedRepository]:
+    ) -> Mapping[ImageLocation, WatchedRepository]:
         """Return the watch of each image in its repository, by repository and digest.
 
         `running_digests` are the images that services run, `split_names` the repositories; None to read them.
         """
-        names = {repository for repository, _ in places}
+        names = {repository for repository, _ in locations}
         conflicts, assignments = split_names or self.selection.split_repositories(names)
-        clear_places = [place for place in places if place[0] not in conflicts]
-        states = self._read_states(clear_places, assignments, running_digests)
+        clear_locations = [location for location in locations if location[0] not in conflicts]
+        states = self._read_states(clear_locations, assignments, running_digests)
         return {
-            place: _make_conflicting_repository(place[0], conflicts[place[0]])
-            if place[0] in conflicts
-            else _make_watched_repository(place[0], assignments[place[0]], states[place])
-            for place in places
+            location: _make_conflicting_repository(location[0], conflicts[location[0]])
+            if location[0] in conflicts
+            else _make_watched_repository(location[0], assignments[location[0]], states[location])
+            for location in locations
         }
 
     def is_watched(self, image: str) -> bool:
@@ -115,32 +116,34 @@ class WatchedImages:
         """
         return self.read_states([(repository, image)])[repository, image]
 
-    def read_states(self, places: Collection[tuple[str, str]]) -> Mapping[tuple[str, str], WatchState]:
+    def read_states(self, locations: Collection[ImageLocation]) -> Mapping[ImageLocation, WatchState]:
         """Return whether each image is watched in its repository, by repository and digest.
 
-        ConflictError as `state`. The number of statements does not depend on the number of places.
+        ConflictError as `state`. The number of statements does not depend on the number of locations.
         """
-        return self._read_states(places, self.selection.find_assignments({repository for repository, _ in places}))
+        return self._read_states(
+            locations, self.selection.find_assignments({repository for repository, _ in locations})
+        )
 
     def _read_states(
         self,
-        places: Collection[tuple[str, str]],
+        locations: Collection[ImageLocation],
         assignments: Mapping[str, PolicyAssignment | None],
         running_digests: Collection[str] | None = None,
-    ) -> Mapping[tuple[str, str], WatchState]:
+    ) -> Mapping[ImageLocation, WatchState]:
         watches = {repository: entry.watch for repository, entry in assignments.items() if entry is not None}
-        limited_places = [
+        limited_locations = [
             (repository, image)
-            for repository, image in places
+            for repository, image in locations
             if repository in watches and watches[repository].start is not WatchStart.FOREVER
         ]
-        states = dict.fromkeys(places, WatchState(True))
-        if limited_places:
+        states = dict.fromkeys(locations, WatchState(True))
+        if limited_locations:
             now, running = self.clock.now(), running_digests
             if running is None:
                 running = self._list_running_images()
-            uses = self.store.image_uses.list_of_images({image for _, image in limited_places}, now)
-            for repository, image in limited_places:
+            uses = self.store.image_uses.list_of_images({image for _, image in limited_locations}, now)
+            for repository, image in limited_locations:
                 use = next((use for use in uses[image] if use.repository == repository), ImageUse(repository))
                 states[repository, image] = compute_watch_state(
                     watches[repository], use, now, is_running=image in running

@@ -12,7 +12,7 @@ from dockgate.events.rule import Target
 from dockgate.gate import patterns
 from dockgate.gate.model import Status, Waiver
 from dockgate.gate.waivers import select_expiring_waivers
-from dockgate.services.images.place_verdicts import PlaceVerdicts, read_place_verdicts
+from dockgate.services.images.location_verdicts import LocationVerdicts, read_location_verdicts
 from dockgate.services.images.search import JUDGING_MINUTES
 from dockgate.services.images.watched_images import WatchedImages
 from dockgate.services.notifications.owners import Owners
@@ -21,7 +21,7 @@ from dockgate.shared.timestamps import format_time
 from dockgate.shared.wording import format_count, shorten_text, to_one_line
 from dockgate.store import Store
 from dockgate.store.images.image_filter import ImageFilter, ImageSort
-from dockgate.store.images.listing import PlaceVerdict
+from dockgate.store.images.listing import LocationVerdict
 from dockgate.store.records import ScanState
 from dockgate.vulnerabilities.feed_age import STALE_AFTER, is_stale
 
@@ -137,53 +137,58 @@ class NotificationSummary:
         if is_owner:
             repositories = self._list_owned_repositories(owners, target)
         judged_before = format_time(now - timedelta(minutes=JUDGING_MINUTES))
-        places = self.store.image_listing.list_current_places(repositories, judged_before)
-        worst_verdicts: dict[str, tuple[int, PlaceVerdict]] = {}
-        for place, state in zip(places, self._determine_states(places, format_time(now)), strict=True):
+        locations = self.store.image_listing.list_current_locations(repositories, judged_before)
+        worst_locations: dict[str, tuple[int, LocationVerdict]] = {}
+        for location, state in zip(locations, self._determine_states(locations, format_time(now)), strict=True):
             rank = _ORDER.index(state)
-            if place.digest not in worst_verdicts or rank < worst_verdicts[place.digest][0]:
-                worst_verdicts[place.digest] = rank, place
-        of_state: dict[_State, list[PlaceVerdict]] = {state: [] for state in _State}
-        for rank, place in worst_verdicts.values():
-            of_state[_ORDER[rank]].append(place)
+            if location.digest not in worst_locations or rank < worst_locations[location.digest][0]:
+                worst_locations[location.digest] = rank, location
+        of_state: dict[_State, list[LocationVerdict]] = {state: [] for state in _State}
+        for rank, location in worst_locations.values():
+            of_state[_ORDER[rank]].append(location)
         unknown = [
             *(
-                f"{_format_name(place)}: {_explain_undetermined(place)}"
-                for place in of_state[_State.UNDETERMINED][:LIST_LIMIT]
+                f"{_format_name(location)}: {_explain_undetermined(location)}"
+                for location in of_state[_State.UNDETERMINED][:LIST_LIMIT]
             ),
-            *(f"{_format_name(place)}: {_explain_unjudged(place)}" for place in of_state[_State.UNJUDGED][:LIST_LIMIT]),
+            *(
+                f"{_format_name(location)}: {_explain_unjudged(location)}"
+                for location in of_state[_State.UNJUDGED][:LIST_LIMIT]
+            ),
         ]
-        counts = Counter({state: len(state_places) for state, state_places in of_state.items() if state_places})
+        counts = Counter(
+            {state: len(state_locations) for state, state_locations in of_state.items() if state_locations}
+        )
         rejected_images = self._list_worst_rejected(repositories, of_state[_State.REJECTED])
         return _Images(counts, rejected_images, unknown[:LIST_LIMIT])
 
-    def _determine_states(self, places: Sequence[PlaceVerdict], now: str) -> Iterable[_State]:
-        """Return the state of each place. No image of a repository is known whose policy is not clear."""
-        watches = self.watched_images.read_watches({(place.repository, place.digest) for place in places})
-        elsewhere = {
-            (place.repository, place.digest): (place.judged_in, place.policy)
-            for place in places
-            if place.repository != place.judged_in
+    def _determine_states(self, locations: Sequence[LocationVerdict], now: str) -> Iterable[_State]:
+        """Return the state of each location. No image of a repository is known whose policy is not clear."""
+        watches = self.watched_images.read_watches({(location.repository, location.digest) for location in locations})
+        other_locations = {
+            (location.repository, location.digest): (location.judged_in, location.policy)
+            for location in locations
+            if location.repository != location.judged_in
         }
-        verdicts = read_place_verdicts(self.store, now, elsewhere, watches)
-        for place in places:
-            watch = watches[place.repository, place.digest]
+        verdicts = read_location_verdicts(self.store, now, other_locations, watches)
+        for location in locations:
+            watch = watches[location.repository, location.digest]
             if not watch.is_watched:
                 yield _State.UNWATCHED
             elif watch.conflict:
                 yield _State.UNJUDGED
             else:
-                yield _determine_state(place, verdicts)
+                yield _determine_state(location, verdicts)
 
     def _list_worst_rejected(
-        self, repositories: Sequence[str] | None, rejected_places: Sequence[PlaceVerdict]
+        self, repositories: Sequence[str] | None, rejected_locations: Sequence[LocationVerdict]
     ) -> list[str]:
         """Return the names of rejected images, those with the worst findings first."""
         image_filter = ImageFilter(repositories, statuses=(Status.REJECTED,))
         worst_images, _ = self.store.image_listing.read_page(
             image_filter, ImageSort.SEVERITY, None, LIST_LIMIT, judged_before=""
         )
-        names = {place.digest: _format_name(place) for place in rejected_places}
+        names = {location.digest: _format_name(location) for location in rejected_locations}
         digests = dict.fromkeys(image.digest for image in worst_images if image.digest in names)
         return [names[digest] for digest in [*digests, *(names.keys() - digests.keys())]][:LIST_LIMIT]
 
@@ -221,35 +226,37 @@ def _can_apply_to_any(waiver: Waiver, repositories: Sequence[str]) -> bool:
     return any(patterns.is_match(name, waiver.repository) for name in repositories)
 
 
-def _determine_state(place: PlaceVerdict, verdicts: PlaceVerdicts) -> _State:
+def _determine_state(location: LocationVerdict, verdicts: LocationVerdicts) -> _State:
     """Return the state of an image in a repository where it is watched."""
-    name = place.repository, place.digest
-    is_of_fleet = place.repository == place.judged_in or verdicts.has_fleet_verdict(name, place.judged_in, place.policy)
-    newest_verdict = None if is_of_fleet else verdicts.find_recorded_verdict(name)
-    status = place.status if is_of_fleet else Status(newest_verdict.record.status) if newest_verdict else None
-    if place.scan is not ScanState.DONE:
+    key = location.repository, location.digest
+    is_of_fleet = location.repository == location.judged_in or verdicts.has_fleet_verdict(
+        key, location.judged_in, location.policy
+    )
+    newest_verdict = None if is_of_fleet else verdicts.find_recorded_verdict(key)
+    status = location.status if is_of_fleet else Status(newest_verdict.record.status) if newest_verdict else None
+    if location.scan is not ScanState.DONE:
         # An earlier scan may have found something, but nothing that it did not find is known.
         return _State.REJECTED if status is Status.REJECTED else _State.UNJUDGED
     if status is None:
         return _State.UNJUDGED
-    if status is Status.APPROVED and is_of_fleet and place.cannot_judge_since:
+    if status is Status.APPROVED and is_of_fleet and location.cannot_judge_since:
         return _State.UNDETERMINED
     return _State(status.value)
 
 
-def _format_name(place: PlaceVerdict) -> str:
-    return f"{place.repository}{f':{place.tag}' if place.tag else f'@{place.digest}'}"
+def _format_name(location: LocationVerdict) -> str:
+    return f"{location.repository}{f':{location.tag}' if location.tag else f'@{location.digest}'}"
 
 
-def _explain_undetermined(place: PlaceVerdict) -> str:
-    since = place.cannot_judge_since
+def _explain_undetermined(location: LocationVerdict) -> str:
+    since = location.cannot_judge_since
     return f"advisories are stale or missing since {since}" if since else "undetermined"
 
 
-def _explain_unjudged(place: PlaceVerdict) -> str:
-    if place.scan is ScanState.FAILED:
+def _explain_unjudged(location: LocationVerdict) -> str:
+    if location.scan is ScanState.FAILED:
         return "its scan has failed"
-    return "not judged yet" if place.scan is ScanState.DONE else "not scanned yet"
+    return "not judged yet" if location.scan is ScanState.DONE else "not scanned yet"
 
 
 def _list_lines(lines: list[str], count: int | None = None) -> list[str]:

@@ -90,7 +90,7 @@ class PolicyDryRun:
     def evaluate_running(
         self, candidate: Policy, policy: str | None, limit: int, after: str | None
     ) -> PolicyComparison:
-        """Evaluate what runs as of now, by each required policy and by the candidate in its place."""
+        """Evaluate what runs as of now, by each required policy and by the candidate instead."""
         (last,) = read_cursor(after, "running", (str,)) if after else ("",)
         services = [service for service in self.store.services.list() if service.name > last]
         comparisons: list[ImageComparison] = []

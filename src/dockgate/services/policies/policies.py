@@ -15,7 +15,7 @@ from dockgate.shared.errors import ConflictError, DefinitionError, NotFoundError
 from dockgate.shared.yaml import Document
 from dockgate.store import Store
 
-# What the API's paths have in place of a policy's name.
+# What the API's paths have instead of a policy's name.
 RESERVED_NAMES = ("schema", "try")
 COMMENT_LIMIT = 1000  # characters
 

@@ -152,17 +152,17 @@ class RegistryPushes:
     def check_moved_tags(self) -> None:
         """Compare the tags that moved in the last seconds with our own registry, and record what they name."""
 
-        def check(place: tuple[str, str]) -> None:
-            last_time, now = self._moved_tags[place], self.clock.now()
-            self._record_if_moved(place)
-            if last_time <= now and self._moved_tags[place] == last_time:
-                del self._moved_tags[place]
+        def check(moved_tag: tuple[str, str]) -> None:
+            last_time, now = self._moved_tags[moved_tag], self.clock.now()
+            self._record_if_moved(moved_tag)
+            if last_time <= now and self._moved_tags[moved_tag] == last_time:
+                del self._moved_tags[moved_tag]
 
         run_for_each(list(self._moved_tags), check, ":".join)
 
-    def _record_if_moved(self, place: tuple[str, str]) -> None:
+    def _record_if_moved(self, moved_tag: tuple[str, str]) -> None:
         """Record the image that a tag names in our own registry, unless it is recorded. Raises UnavailableError."""
-        name, tag = place
+        name, tag = moved_tag
         repository = name_own_repository(name, self.registry.address)
         present = self.store.tag_history.find_present_period(repository, tag)  # first: a push may come meanwhile
         digest = self.registry.resolve(name, tag)
@@ -275,8 +275,8 @@ class RegistryNotifications:
         elif tag and not self._is_there(f"{repository}:{tag}", digest):
             self.pushes.record_untag(repository, digest, tag)
         else:
-            place = f"{repository}:{tag}@{digest}" if tag else f"{repository}@{digest}"
-            _log.warning("%s was reported as deleted, and is still there", place)
+            image_name = f"{repository}:{tag}@{digest}" if tag else f"{repository}@{digest}"
+            _log.warning("%s was reported as deleted, and is still there", image_name)
 
     def _is_there(self, reference: str, digest: str) -> bool:
         """Return whether the registry has the digest by this reference. UnavailableError if unknown."""

@@ -50,8 +50,8 @@ class RegistrySnapshot:
     def find_related_images(self, image: StoredImage) -> list[StoredImage]:
         """The image, what is in it, and the indexes that it is in."""
         digests = (image.digest, *image.children, *self.indexes.get((image.repository, image.digest), ()))
-        places = [(image.repository, digest) for digest in dict.fromkeys(digests)]
-        return [self.images[place] for place in places if place in self.images]
+        locations = [(image.repository, digest) for digest in dict.fromkeys(digests)]
+        return [self.images[location] for location in locations if location in self.images]
 
 
 @dataclass(slots=True)
@@ -96,8 +96,8 @@ class RegistryReader:
         for (repository, digest), image in images.items():
             for child in image.children:
                 indexes[repository, child].append(digest)
-        by_place = {(entry.image.repository, entry.image.digest): entry for entry in plan.kept_images}
-        return RegistrySnapshot(images, holds, plan, contents, tags, indexes, by_place)
+        by_location = {(entry.image.repository, entry.image.digest): entry for entry in plan.kept_images}
+        return RegistrySnapshot(images, holds, plan, contents, tags, indexes, by_location)
 
     def is_removable(self, image: StoredImage, snapshot: RegistrySnapshot, removed_digests: Collection[str]) -> bool:
         """Return whether nothing needs the image now.
@@ -181,7 +181,7 @@ class RegistryReader:
 
         What is attached to an image counts as part of it. What is in an image and not known becomes an image, too.
         """
-        waiting = [image for (place, _), image in images.items() if place == repository]
+        waiting = [image for (location, _), image in images.items() if location == repository]
         while waiting:
             image = waiting.pop()
             # Without a manifest it was removed, and a crash came before its rows were deleted.

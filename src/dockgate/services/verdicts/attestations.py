@@ -77,19 +77,19 @@ class RegistryAttestor(Attestor):
         write: Callable[[str, str], bytes],
         covered_digests: Sequence[str] = (),
     ) -> str:
-        place = self._find_place(repository)
-        with self._lock_of(place):
+        registry_repository = self._make_registry_repository(repository)
+        with self._lock_of(registry_repository):
             with self._lock:
                 signer = self._keys.get_signer()
             others = set(covered_digests) - {image}
-            children = list_manifests(place, image) if others else ()
+            children = list_manifests(registry_repository, image) if others else ()
             for digest in (image, *(child for child in children if child in others)):
 
                 def sign_envelope(digest: str = digest) -> bytes:
-                    return dsse.sign_payload(write(str(place), digest), signer)
+                    return dsse.sign_payload(write(str(registry_repository), digest), signer)
 
                 add_attestation(
-                    place,
+                    registry_repository,
                     digest,
                     sign_envelope,
                     _COSIGN,
@@ -98,22 +98,22 @@ class RegistryAttestor(Attestor):
                 )
         return signer.public.id
 
-    def _find_place(self, repository: str) -> RegistryRepository:
-        place = RepositoryReference.parse(repository)
-        if place.registry:
-            self._require(place.registry)
+    def _make_registry_repository(self, repository: str) -> RegistryRepository:
+        reference = RepositoryReference.parse(repository)
+        if reference.registry:
+            self._require(reference.registry)
         return RegistryRepository(
-            place.registry or self._registry,
-            place.name,
+            reference.registry or self._registry,
+            reference.name,
             self._ca_bundle,
             issuers=self._issuers,
             seconds=self._seconds,
         )
 
-    def _lock_of(self, place: RegistryRepository) -> threading.Lock:
+    def _lock_of(self, registry_repository: RegistryRepository) -> threading.Lock:
         """The lock of those who change what is attached in a repository."""
         with self._lock:
-            return self._repository_locks[str(place)]
+            return self._repository_locks[str(registry_repository)]
 
     @override
     def sign(self, statement: bytes) -> bytes:
@@ -122,10 +122,10 @@ class RegistryAttestor(Attestor):
 
     @override
     def attach_provenance(self, repository: str, image: str, key: str, envelope: bytes) -> None:
-        place = self._find_place(repository)
-        with self._lock_of(place):
+        registry_repository = self._make_registry_repository(repository)
+        with self._lock_of(registry_repository):
             add_attestation(
-                place,
+                registry_repository,
                 image,
                 lambda: envelope,
                 {"dev.cosignproject.cosign/signature": "", "predicateType": provenance.PREDICATE_TYPE},
@@ -176,14 +176,15 @@ def verify(
     except OSError as error:
         raise UsageError(f"{key} cannot be read: {error.strerror}.", "`dockgate attestation key` prints it.") from None
     image = parse_remote(reference)
-    place = RegistryRepository(image.registry, image.repository, ca_bundle, is_insecure)
+    registry_repository = RegistryRepository(image.registry, image.repository, ca_bundle, is_insecure)
     digest = image.digest
     if not digest:
-        with closing(place.open(tag=image.tag)) as origin:
+        with closing(registry_repository.open(tag=image.tag)) as origin:
             digest, _ = origin.read_root()
     moment = now or datetime.now(UTC)
     return digest, tuple(
-        _verify_envelope(envelope, digest, policy, keys, moment) for envelope in read_attestations(place, digest)
+        _verify_envelope(envelope, digest, policy, keys, moment)
+        for envelope in read_attestations(registry_repository, digest)
     )
 
 

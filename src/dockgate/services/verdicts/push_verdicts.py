@@ -73,6 +73,6 @@ class PushVerdicts:
 
     def _is_judged(self, image: str, repository: str, since: str) -> bool:
         """Return whether the policy judged the image in this repository since its scan, for an approval."""
-        place = self.selection.get_policy_name(repository), repository
+        key = self.selection.get_policy_name(repository), repository
         records = self.store.verdicts.list_of_image(image)
-        return any((record.policy, record.repository) == place and record.judged_at >= since for record in records)
+        return any((record.policy, record.repository) == key and record.judged_at >= since for record in records)

@@ -83,13 +83,13 @@ class ServiceRisk:
         """
         common, running = self.inputs.compute_revision(), self.store.services.list_running_images()
         numbers = self.store.verdicts.list_newest_numbers({service.digest for service in running})
-        places = {service: (service.digest, service.reference.strip_registry(self.registry)) for service in running}
-        provenance = self.store.provenance.list_revisions(set(places.values()))
+        keys = {service: (service.digest, service.reference.strip_registry(self.registry)) for service in running}
+        provenance = self.store.provenance.list_revisions(set(keys.values()))
         return {
             service.service: " ".join(
-                map(str, (common, service.revision, service.execution, numbers.get(image, 0), provenance[image, place]))
+                map(str, (common, service.revision, service.execution, numbers.get(image, 0), provenance[image, key]))
             )
-            for service, (image, place) in places.items()
+            for service, (image, key) in keys.items()
         }
 
     def evaluate_changed(self, evaluated_inputs: Mapping[str, str], services: Collection[str]) -> dict[str, str]:
@@ -166,8 +166,8 @@ class ServiceRisk:
         """
         usable = self.selection.list_required_policies(image, context.execution, context.repository)
         policies = [read.unusable_reason or read.policy.digest for read in usable]
-        now, place = self.clock.now(), (image, context.repository)
-        provenance = self.store.provenance.list_revisions({place})[place]
+        now, key = self.clock.now(), (image, context.repository)
+        provenance = self.store.provenance.list_revisions({key})[key]
         waivers = self.waivers.compute_revision(context.repository, now)
         return compute_digest(canonical.encode([database, image, *policies, waivers, provenance, now[:13]]))
 

@@ -24,7 +24,7 @@ from dockgate.shared.digest import compute_digest
 from dockgate.shared.errors import DockgateError, UsageError
 from dockgate.shared.timestamps import compute_latest_time, format_time, parse_time, shift_time
 from dockgate.store import Store
-from dockgate.store.records import VexRecord, WaiverRecord
+from dockgate.store.records import ImageLocation, VexRecord, WaiverRecord
 
 # A VEX document with its statements.
 VexDocument = tuple[VexRecord, Sequence[VexStatement]]
@@ -236,14 +236,16 @@ class ServerWaivers:
         names = [{entry.name, *entry.aliases} for entry in vulnerabilities if name in (entry.name, *entry.aliases)]
         return {name}.union(set.intersection(*names) if names else ())
 
-    def explain_ends(self, places: Collection[tuple[str, str]], since: str) -> dict[tuple[str, str], str]:
+    def explain_ends(self, locations: Collection[ImageLocation], since: str) -> dict[ImageLocation, str]:
         """Return which waivers that may have counted for images (repository and digest) ended since that time.
 
         Images that no such waiver names are left out.
         """
-        ended_waivers = self.store.waivers.list_ended(since, self.clock.now()) if places else ()
-        reasons = {place: "; ".join(islice(_describe_ends(ended_waivers, *place), ENDS_LIMIT)) for place in places}
-        return {place: reason for place, reason in reasons.items() if reason}
+        ended_waivers = self.store.waivers.list_ended(since, self.clock.now()) if locations else ()
+        reasons = {
+            location: "; ".join(islice(_describe_ends(ended_waivers, *location), ENDS_LIMIT)) for location in locations
+        }
+        return {location: reason for location, reason in reasons.items() if reason}
 
 
 def _describe_ends(ended_waivers: Sequence[WaiverRecord], repository: str, image: str) -> Iterator[str]:

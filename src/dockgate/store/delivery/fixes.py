@@ -37,7 +37,7 @@ class Fixes:
 
         One that was superseded is not lost: it is open again with the branch on which it was offered, and planned anew
         without one, or if that is not among the `branches` of its repository. It counts for the limit of the day when
-        it was planned first. One that is over the limit is stored as withheld, in place of the pipeline's last one.
+        it was planned first. One that is over the limit is stored as withheld, instead of the pipeline's last one.
         """
         with self._database.write() as connection:
             lock_name(connection, fixes, fix.pipeline)

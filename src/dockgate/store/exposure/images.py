@@ -80,8 +80,8 @@ class Exposures:
         holds = table.id.in_(_select_images_holding(components, is_owned=is_owned))
         of_verdict = (verdict.policy, verdict.status) if has_status else (null(), null())
         had_asked = true() if scope.at is None else approval.created_at <= scope.at
-        places = _select_repositories(scope) if has_status else null()
-        columns = (table.id, table.digest, table.repository, *of_verdict, places, approval.pipeline, approval.id)
+        repositories = _select_repositories(scope) if has_status else null()
+        columns = (table.id, table.digest, table.repository, *of_verdict, repositories, approval.pipeline, approval.id)
         query = select(*columns).outerjoin_from(
             fleet_images, approvals, and_(approval.image == table.digest, had_asked)
         )

@@ -73,7 +73,7 @@ class MatchingImage(NamedTuple):
     """An image that holds what a question is about.
 
     `repository` is where it was read and the fleet judges it: `policy` and `status` are of this verdict, None without
-    one, or where none was asked for; nor are `places`, the repositories of the scope where it is now, or else was.
+    one, or where none was asked for; nor are `repositories`, those of the scope where it is now, or else was.
     `pipelines` asked to approve it.
     """
 
@@ -81,7 +81,7 @@ class MatchingImage(NamedTuple):
     repository: str
     policy: str | None
     status: Status | None
-    places: frozenset[str]
+    repositories: frozenset[str]
     pipelines: set[str]
 
 

@@ -123,15 +123,15 @@ class Trends:
         with self._database.read() as connection:
             return [TagPeriod(*row) for row in connection.execute(query)]
 
-    def list_newest_places(self, repository: str, limit: int) -> Sequence[TagPeriod]:
-        """Return the newest images of a repository, newest first, each in the newest of its places there."""
+    def list_newest_periods(self, repository: str, limit: int) -> Sequence[TagPeriod]:
+        """Return the newest images of a repository, newest first, each in the newest of its periods there."""
         table = fleet_tags.c
         rank = func.row_number().over(partition_by=table.digest, order_by=(table.since.desc(), table.id.desc()))
-        places = select(fleet_tags, rank.label("rank")).where(table.repository == repository).subquery()
+        ranked_periods = select(fleet_tags, rank.label("rank")).where(table.repository == repository).subquery()
         query = (
-            select(*(places.c[name] for name in TagPeriod._fields))
-            .where(places.c.rank == 1)
-            .order_by(places.c.since.desc(), places.c.id.desc())
+            select(*(ranked_periods.c[name] for name in TagPeriod._fields))
+            .where(ranked_periods.c.rank == 1)
+            .order_by(ranked_periods.c.since.desc(), ranked_periods.c.id.desc())
             .limit(limit)
         )
         with self._database.read() as connection:

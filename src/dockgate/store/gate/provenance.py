@@ -76,7 +76,7 @@ class ProvenanceStatements:
         with self._database.read() as connection:
             return "/".join(map(str, (connection.scalar(built_count), *connection.execute(select(*columns)).one())))
 
-    def list_revisions(self, places: Collection[tuple[str, str]]) -> Mapping[tuple[str, str], str]:
+    def list_revisions(self, keys: Collection[tuple[str, str]]) -> Mapping[tuple[str, str], str]:
         """Return a text for each image and repository: it changes when `list_statements` may differ."""
         built_columns, fetched_columns = built_statements.c, fetched_statements.c
         count = (
@@ -87,12 +87,12 @@ class ProvenanceStatements:
         last = select(
             fetched_columns.image, fetched_columns.repository, fetched_columns.fetched_at, fetched_columns.fetch_error
         )
-        images = {"images": make_text_list(sorted({image for image, _ in places}))}
+        images = {"images": make_text_list(sorted({image for image, _ in keys}))}
         with self._database.read() as connection:
             counts = {row[0]: row[1] for row in connection.execute(count, images)}
             rows = connection.execute(last.where(is_one_of(fetched_columns.image, "images")), images)
             fetches = {(image, repository): f"{at} {error}" for image, repository, at, error in rows}
-        return {place: f"{counts.get(place[0], 0)} {fetches.get(place, '')}" for place in places}
+        return {key: f"{counts.get(key[0], 0)} {fetches.get(key, '')}" for key in keys}
 
     def list_statements(self, image: str, repository: str) -> StoredStatements:
         """All stored statements of an image: of its builds, and those attached to it in a repository."""

@@ -31,6 +31,7 @@ from dockgate.store.records import (
     PUSH_CAUSE,
     RENEWAL_SEPARATOR,
     RENEWED_CAUSE,
+    ImageLocation,
     NewestVerdict,
     RecordedViolations,
     VerdictRecord,
@@ -191,22 +192,19 @@ class Verdicts:
         with self._database.read() as connection:
             return [VerdictRecord(**row) for row in connection.execute(query).mappings()]
 
-    def list_newest_of_places(self, images: Collection[str]) -> Mapping[tuple[str, str], Sequence[NewestVerdict]]:
-        """The newest verdict of each policy on each of these images in each repository, the newest first.
-
-        They come by repository and image, and were requested, or made on a push.
-        """
-        place = verdicts.c.image, verdicts.c.repository, verdicts.c.policy
-        number = func.row_number().over(partition_by=place, order_by=verdicts.c.seq.desc())
+    def list_newest_by_location(self, images: Collection[str]) -> Mapping[ImageLocation, Sequence[NewestVerdict]]:
+        """The verdicts on pushes and requests by location: the newest of each policy, newest first."""
+        key = verdicts.c.image, verdicts.c.repository, verdicts.c.policy
+        number = func.row_number().over(partition_by=key, order_by=verdicts.c.seq.desc())
         ranked_verdicts = select_as(VerdictRecord, verdicts).add_columns(verdicts.c.seq, number.label("number"))
         rows = ranked_verdicts.where(is_one_of_texts(verdicts.c.image, images)).subquery().c
         former, later = verdicts.alias().c, verdicts.alias().c
-        is_before, is_after = ([each[column.name] == rows[column.name] for column in place] for each in (former, later))
+        is_before, is_after = ([each[column.name] == rows[column.name] for column in key] for each in (former, later))
         last_change = select(func.coalesce(func.max(former.seq), 0)).where(*is_before, former.status != rows.status)
         since = select(func.min(later.judged_at)).where(*is_after, later.seq > last_change.scalar_subquery())
         columns = [column for column in rows if column.name not in ("seq", "number")]
         query = select(*columns, since.scalar_subquery().label("since")).where(rows.number == 1)
-        entries: dict[tuple[str, str], list[NewestVerdict]] = {}
+        entries: dict[ImageLocation, list[NewestVerdict]] = {}
         with self._database.read() as connection:
             for row in connection.execute(query.order_by(rows.seq.desc())).mappings():
                 values = dict(row)
@@ -226,11 +224,11 @@ class Verdicts:
             return {row[0]: row[1] for row in rows}
 
     def list_newest_violations(
-        self, places: Mapping[str, Collection[str]], repositories: Collection[str] | None, size: int
+        self, repositories_by_image: Mapping[str, Collection[str]], repositories: Collection[str] | None, size: int
     ) -> tuple[Mapping[str, Sequence[RecordedViolations]], int]:
         """Return what the newest verdict on each image in each repository says, by image, the newest first.
 
-        `places` are the repositories where each image is; verdicts in others count where it has none in these. Only
+        `repositories_by_image` is where each image is; verdicts in others count where it has none in these. Only
         those made in one of `repositories` (None: any) count. Reads documents with `size` compressed bytes in all, a
         thousand findings in 100,000, and those of at least one image; only of verdicts that reject. Also returns of how
         many images, from the first one on, the verdicts were read or do not exist.
@@ -238,7 +236,7 @@ class Verdicts:
         table = verdicts.c
         last = select(func.max(table.seq)).where(is_one_of(table.image, "images"))
         last = last.group_by(table.image, table.repository)
-        parameters = {"images": make_text_list(sorted(places))}
+        parameters = {"images": make_text_list(sorted(repositories_by_image))}
         if repositories is not None:
             last = last.where(is_one_of(table.repository, "repositories"))
             parameters["repositories"] = make_text_list(sorted(repositories))
@@ -254,16 +252,16 @@ class Verdicts:
         with self._database.read() as connection:
             for image, repository, *columns in connection.execute(query, parameters):
                 newest_verdicts.setdefault(image, {})[repository] = tuple(columns)
-            count = len(places)
-            for number, (image, names) in enumerate(places.items()):
+            count = len(repositories_by_image)
+            for number, (image, names) in enumerate(repositories_by_image.items()):
                 rows = newest_verdicts.get(image, {})
-                present = [row for repository, row in rows.items() if repository in names] or list(rows.values())
-                size -= sum(length or 0 for _, _, length in present)
+                newest_rows = [row for repository, row in rows.items() if repository in names] or list(rows.values())
+                size -= sum(length or 0 for _, _, length in newest_rows)
                 if selected_verdicts and size < 0:
                     count = number
                     break
-                if present:
-                    selected_verdicts[image] = present
+                if newest_rows:
+                    selected_verdicts[image] = newest_rows
             digests = {digest for rows in selected_verdicts.values() for digest, _, length in rows if length}
             bodies = select(documents.c.digest, documents.c.body).where(is_one_of_texts(documents.c.digest, digests))
             violations = (

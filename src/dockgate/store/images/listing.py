@@ -1,8 +1,8 @@
 """List images where they are, a page at a time.
 
-Filters are what was found in them, their verdict and their repository. A row is a place of an image: its digest under a
-tag, or in a repository by its digest alone. Filters of findings apply to one finding: with a severity and a fix, an
-image is listed that has a finding of this severity with a fix.
+Filters are what was found in them, their verdict and their repository. A row is a location of an image: its digest
+under a tag, or in a repository by its digest alone. Filters of findings apply to one finding: with a
+severity and a fix, an image is listed that has a finding of this severity with a fix.
 """
 
 from collections.abc import Collection, Sequence
@@ -34,10 +34,10 @@ from dockgate.vulnerabilities.model import Severity
 
 
 class ListedImage(NamedTuple):
-    """A place of an image.
+    """A location of an image.
 
     `tag` is "" for none; `until` is when the tag moved on or the image was deleted. `scanner` read it, "" if that is
-    unknown. `status` is that of the current verdict, or of the newest one where the place has no current one, None
+    unknown. `status` is that of the current verdict, or of the newest one where the location has no current one, None
     without any. `policy` gave the current verdict, and `counts` are its findings by severity, in the order of
     `Severity`; `waived` is how much waivers and VEX statements excuse. These, `since` and `cannot_judge_since` are None
     without one. It is the verdict in the repository `judged_in`, where the image was read. `reason` says what counts
@@ -63,7 +63,7 @@ class ListedImage(NamedTuple):
     gone_at: str | None
 
 
-class PlaceVerdict(NamedTuple):
+class LocationVerdict(NamedTuple):
     """The verdicts on an image under a tag ("" for none) of a repository.
 
     `status` and `policy` are as in `ListedImage`: of the verdict in the repository `judged_in`.
@@ -82,7 +82,7 @@ class PlaceVerdict(NamedTuple):
 _TAGS, _IMAGES, _CURRENT, _SCANS = fleet_tags.c, fleet_images.c, fleet_verdicts.c, scans.c
 _ENDED = fleet_ended_verdicts.c
 _COUNTS = [_CURRENT[severity.value.lower()] for severity in Severity]
-# The newest verdict of the place, requested or on a push.
+# The newest verdict of the location, requested or on a push.
 _NEWEST_VERDICT = (
     select(verdicts.c.status)
     .where(verdicts.c.image == _TAGS.digest, verdicts.c.repository == _TAGS.repository)
@@ -90,8 +90,8 @@ _NEWEST_VERDICT = (
     .limit(1)
     .scalar_subquery()
 )
-# The findings of the place: of the fleet's verdict where the image was read, elsewhere of the newest verdict there.
-_COUNTS_OF_PLACE = [
+# The findings of the location: of the fleet's verdict where the image was read, elsewhere of the newest verdict there.
+_COUNTS_OF_LOCATION = [
     case(
         (_TAGS.repository == _IMAGES.repository, count),
         else_=func.coalesce(
@@ -107,7 +107,7 @@ _COUNTS_OF_PLACE = [
 ]
 _SORTS: dict[ImageSort, tuple[ColumnElement[Any], ...]] = {
     ImageSort.PUSHED: (_TAGS.pushed_at, _TAGS.id),
-    ImageSort.SEVERITY: (*(func.coalesce(count, -1) for count in _COUNTS_OF_PLACE[:4]), _TAGS.id),
+    ImageSort.SEVERITY: (*(func.coalesce(count, -1) for count in _COUNTS_OF_LOCATION[:4]), _TAGS.id),
     ImageSort.NAME: (_TAGS.repository, _TAGS.tag, _TAGS.id),
 }
 
@@ -137,7 +137,7 @@ class ImageListing:
         Undetermined: it is not watched, or was not judged since it is watched again.
         """
         key = _SORTS[sort]
-        query = _select_places(image_filter, sort, judged_before, self._wide)
+        query = _select_locations(image_filter, sort, judged_before, self._wide)
         is_ascending = sort is ImageSort.NAME
         if after is not None:
             position = _make_position(key, after)
@@ -146,8 +146,8 @@ class ImageListing:
             rows = _read_rows(connection, query, image_filter, sort, limit + 1, self._wide, is_ascending=is_ascending)
         has_more = len(rows) > limit
         # While a repository gets another policy, an image may have verdicts by both for a moment.
-        by_place = {row[0]: _make_listed_image(row) for row in reversed(rows[:limit])}
-        images = list(reversed(by_place.values()))
+        by_location = {row[0]: _make_listed_image(row) for row in reversed(rows[:limit])}
+        images = list(reversed(by_location.values()))
         return images, tuple(rows[limit - 1][-len(key) :]) if has_more else None
 
     def find_previous_position(
@@ -155,7 +155,7 @@ class ImageListing:
     ) -> Sequence[str | int] | None:
         """The position of the page before the one after this position; None if that is the first page."""
         key = _SORTS[sort]
-        query = _select_places(image_filter, sort, judged_before, self._wide)
+        query = _select_locations(image_filter, sort, judged_before, self._wide)
         position = _make_position(key, after)
         is_ascending = sort is not ImageSort.NAME  # backwards
         query = query.where(tuple_(*key) >= position if is_ascending else tuple_(*key) <= position)
@@ -171,7 +171,9 @@ class ImageListing:
         with self._database.read() as connection:
             return count_rows(connection, query, limit)
 
-    def list_current_places(self, repositories: Collection[str] | None, judged_before: str) -> Sequence[PlaceVerdict]:
+    def list_current_locations(
+        self, repositories: Collection[str] | None, judged_before: str
+    ) -> Sequence[LocationVerdict]:
         """Every image in each of these repositories (None: all) where it is now, with its verdicts.
 
         `judged_before` as in `page`. Images without any verdict are among them, other artifacts are not.
@@ -194,11 +196,12 @@ class ImageListing:
             .order_by(_TAGS.repository, _TAGS.digest, _TAGS.tag)
         )
         with self._database.read() as connection:
-            return [PlaceVerdict._make((*row[:6], _parse_status(row[6]), row[7])) for row in connection.execute(query)]
+            rows = connection.execute(query)
+            return [LocationVerdict._make((*row[:6], _parse_status(row[6]), row[7])) for row in rows]
 
 
-def _select_places(image_filter: ImageFilter, sort: ImageSort, judged_before: str, wide: int) -> Select[Any]:
-    """The places of images with what a row shows, and the columns of the order at its end."""
+def _select_locations(image_filter: ImageFilter, sort: ImageSort, judged_before: str, wide: int) -> Select[Any]:
+    """The locations of images with what a row shows, and the columns of the order at its end."""
     status = _make_status_column(judged_before)
     return (
         select(
@@ -297,7 +300,7 @@ def _is_one_of(status: ColumnElement[Any], statuses: Collection[Status | None]) 
 
 
 def _has_recorded_one_of(statuses: Collection[Status | None]) -> ColumnElement[bool]:
-    """Return whether the place has a recorded verdict with one of these statuses, of whatever policy; None for none."""
+    """Return whether the location has a recorded verdict with one of these statuses, by any policy; None for none."""
     records = select(verdicts.c.seq).where(verdicts.c.image == _TAGS.digest, verdicts.c.repository == _TAGS.repository)
     is_named = verdicts.c.status.in_([name for name in statuses if name is not None])
     has_named = records.where(is_named).correlate(fleet_tags).exists()
@@ -387,10 +390,10 @@ def _with_findings(image_filter: ImageFilter) -> Select[Any]:
 
 
 def _make_listed_image(row: Sequence[Any]) -> ListedImage:
-    *place, scan, scanner, status, policy, since, cannot_judge_since, waived_count, reason, gone_at = row[:16]
+    *location, scan, scanner, status, policy, since, cannot_judge_since, waived_count, reason, gone_at = row[:16]
     counts = tuple(row[16 : 16 + len(_COUNTS)]) if policy is not None else None
     verdict = _parse_status(status), policy, counts, since, cannot_judge_since, waived_count, reason
-    return ListedImage._make((*place, scan, scanner or "", *verdict, gone_at))
+    return ListedImage._make((*location, scan, scanner or "", *verdict, gone_at))
 
 
 def _parse_status(value: str | None) -> Status | None:

@@ -6,6 +6,7 @@ from dockgate.events.aws_events import make_image_deleted
 from dockgate.store.engine import Database
 from dockgate.store.events.log import append_events
 from dockgate.store.fleet.records import TagPeriod
+from dockgate.store.records import ImageLocation
 from dockgate.store.schema.fleet import fleet_images, fleet_tags, fleet_verdicts
 from dockgate.store.schema.images import pushed_images, scan_inventories, scans
 from dockgate.store.statements import insert_if_new, lock_name, lock_rows
@@ -17,7 +18,7 @@ class ImageRemovals:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def list_locations(self, after: tuple[str, str], limit: int) -> list[tuple[str, str]]:
+    def list_locations(self, after: ImageLocation, limit: int) -> list[ImageLocation]:
         """At most `limit` repositories and digests of images behind `after`, in this order."""
         columns = pushed_images.c.repository, pushed_images.c.digest
         query = select(*columns).distinct().where(tuple_(*columns) > tuple_(*map(literal, after)))
@@ -26,9 +27,9 @@ class ImageRemovals:
 
     def count_locations(self) -> int:
         """Count the pairs of repository and digest that `list_locations` lists in total."""
-        places = select(pushed_images.c.repository, pushed_images.c.digest).distinct().subquery()
+        locations = select(pushed_images.c.repository, pushed_images.c.digest).distinct().subquery()
         with self._database.read() as connection:
-            return connection.scalar(select(func.count()).select_from(places)) or 0
+            return connection.scalar(select(func.count()).select_from(locations)) or 0
 
     def remove(self, repository: str, image: str, now: str) -> bool:
         """Record that an image is no longer in a repository, with an event for each tag that it had there.
@@ -79,9 +80,9 @@ class ImageRemovals:
 
 def _is_anywhere(connection: Connection, image: str) -> bool:
     """Return whether an image is in a repository. One whose tags have moved on is still there."""
-    places = select(fleet_tags.c.repository).where(fleet_tags.c.digest == image, fleet_tags.c.until.is_(None))
+    tags = select(fleet_tags.c.repository).where(fleet_tags.c.digest == image, fleet_tags.c.until.is_(None))
     pushes = select(pushed_images.c.repository).where(pushed_images.c.digest == image)
-    return connection.execute(places.union(pushes).limit(1)).first() is not None
+    return connection.execute(tags.union(pushes).limit(1)).first() is not None
 
 
 def _mark_gone(connection: Connection, image: int, now: str) -> None:

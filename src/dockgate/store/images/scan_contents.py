@@ -30,7 +30,7 @@ _SCAN = (
 
 
 def replace_platforms(connection: Connection, image: str, platforms: Sequence[ScannedPlatform]) -> None:
-    """Store what was read of an image, in place of what was read before."""
+    """Store what was read of an image, instead of what was read before."""
     documents = [Document.from_value(platform.inventory) for platform in platforms]
     store_documents(connection, *documents)
     connection.execute(delete(scan_inventories).where(scan_inventories.c.image == image))

@@ -1,4 +1,4 @@
-"""The present and past places of images: the periods in which a digest was under a tag."""
+"""The present and past locations of images: the periods in which a digest was under a tag."""
 
 from collections.abc import Collection, Mapping, Sequence
 
@@ -7,7 +7,7 @@ from sqlalchemy import Connection, Executable, bindparam, func, select, update
 from dockgate.store.engine import Database
 from dockgate.store.fleet.records import TagPeriod
 from dockgate.store.queries import split_into_batches
-from dockgate.store.records import PushedImage
+from dockgate.store.records import ImageLocation, PushedImage
 from dockgate.store.schema.fleet import fleet_images, fleet_tags
 from dockgate.store.schema.images import pushed_images, scans
 from dockgate.store.statements import insert_if_new, lock_rows
@@ -62,12 +62,12 @@ class TagHistory:
         with self._database.read() as connection:
             return [(row.repository, row.digest, row.number) for row in connection.execute(query)]
 
-    def list_untagged_images(self, places: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
-        """Those of the places (repository and digest) where a pushed image has no tag now."""
-        with_pushes, with_tags = set[tuple[str, str]](), set[tuple[str, str]]()
+    def list_untagged_images(self, locations: Collection[ImageLocation]) -> set[ImageLocation]:
+        """Those of the locations where a pushed image has no tag now."""
+        with_pushes, with_tags = set[ImageLocation](), set[ImageLocation]()
         has_tag = fleet_tags.c.until.is_(None), fleet_tags.c.tag != ""
         with self._database.read() as connection:
-            for part in split_into_batches(sorted({digest for _, digest in places})):
+            for part in split_into_batches(sorted({digest for _, digest in locations})):
                 pushes = select(pushed_images.c.repository, pushed_images.c.digest)
                 with_pushes |= {
                     (row[0], row[1]) for row in connection.execute(pushes.where(pushed_images.c.digest.in_(part)))
@@ -76,7 +76,7 @@ class TagHistory:
                     fleet_tags.c.digest.in_(part), *has_tag
                 )
                 with_tags |= {(row[0], row[1]) for row in connection.execute(tags)}
-        return (with_pushes & set(places)) - with_tags
+        return (with_pushes & set(locations)) - with_tags
 
     def summarize_repositories(self, repositories: Collection[str]) -> Mapping[str, tuple[int, str]]:
         """Count the present tags of repositories, and say when the newest was pushed.
@@ -102,14 +102,16 @@ class TagHistory:
         with self._database.read() as connection:
             return _find_present_period(connection, repository, tag)
 
-    def add_place(self, digest: str, repository: str, since: str) -> None:
+    def add_location(self, digest: str, repository: str, since: str) -> None:
         """Record that an image is in a repository, where no push of it is known: it was only scanned.
 
         An image that was gone before `since` is back.
         """
         with self._database.write() as connection:
-            places = select(fleet_tags.c.id).where(fleet_tags.c.digest == digest, fleet_tags.c.repository == repository)
-            if _bring_back(connection, digest, since) or connection.execute(places.limit(1)).first() is None:
+            periods = select(fleet_tags.c.id).where(
+                fleet_tags.c.digest == digest, fleet_tags.c.repository == repository
+            )
+            if _bring_back(connection, digest, since) or connection.execute(periods.limit(1)).first() is None:
                 row = TagPeriod(repository, "", digest, since, since)
                 insert_if_new(connection, fleet_tags, row._asdict())
 

@@ -201,7 +201,7 @@ def _convert_range(span: _Range, part: str, package: str) -> Range:
 
 
 def _is_word(version: str) -> bool:
-    """Return whether this is `<end-of-life>` or `<unfixed>`, Debian's words in place of a version."""
+    """Return whether this is `<end-of-life>` or `<unfixed>`, Debian's words instead of a version."""
     return version.startswith("<") and version != _NEVER_AFFECTED
 
 

@@ -1,4 +1,4 @@
-"""The places of vulnerabilities and packages."""
+"""The locations of vulnerabilities and packages."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

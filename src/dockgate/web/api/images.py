@@ -48,8 +48,8 @@ class ImageView:
     in it, where it has any.
     `places` are where it is and was, each with its current verdict, as lists of images show them: those in the
     repository that was asked for first, then those where it is watched now, the worst verdict first. `status` and
-    `summary` are those of the first place; without one, of the newest verdict that was requested, or else of the one on
-    its push; null where there is none. An image that is not watched any more is Undetermined.
+    `summary` are those of the first of them; without one, of the newest verdict that was requested, or else of the one
+    on its push; null where there is none. An image that is not watched any more is Undetermined.
     `services` run it. `watches` says for each repository of the image whether it is watched there, and who owns it.
     `is_watched`: in any of them. `scanner` is the version of the server's scanner; `scan` has the one that read the
     image. `lag` says why the first of `verdicts` differs from the current verdict, null if it does not.
@@ -199,22 +199,22 @@ def read_image_view(
     running = server.store.services.list_running_images()
     verdicts, watches = visibility.list_verdicts(digest), list(server.watched_images.list_repositories(digest, running))
     running = server.image_search.select_visible_services(running, caller)
-    places = list(server.image_search.list_locations(digest, watches, verdicts, running, repository))
+    locations = list(server.image_search.list_locations(digest, watches, verdicts, running, repository))
     moves = list(server.store.images.list_tag_moves(digest))
     if caller.is_limited:  # the image may be elsewhere, too
         names = visibility.list_repositories(digest)
         pushes = [entry for entry in pushes if entry.repository in names]
         moves = [entry for entry in moves if entry.repository in names]
-        places = [entry for entry in places if entry.repository in names]
+        locations = [entry for entry in locations if entry.repository in names]
         watches = [entry for entry in watches if entry.repository in names]
-    if repository not in {place.repository for place in places}:
+    if repository not in {location.repository for location in locations}:
         repository = None
     if repository:
         verdicts = [record for record in verdicts if record.repository in (repository, "")] or verdicts
     is_watched = is_watched_in([entry for entry in watches if entry.repository == repository] or watches)
     columns = _select_newest_columns(verdicts)
-    if places and places[0].status:
-        columns |= {"status": places[0].status, "summary": places[0].summary}
+    if locations and locations[0].status:
+        columns |= {"status": locations[0].status, "summary": locations[0].summary}
     if not is_watched:
         recorded_summary = _select_newest_columns(verdicts)["summary"]
         last = _describe_last_verdict(server, digest, visibility) or recorded_summary or "no verdict"
@@ -225,7 +225,7 @@ def read_image_view(
         status=columns["status"],
         summary=columns["summary"],
         scan=scan,
-        places=places,
+        places=locations,
         pushes=pushes,
         moves=moves,
         inventories=[
@@ -243,7 +243,7 @@ def read_image_view(
         is_watched=is_watched,
         watches=watches,
         scanner=server.scans.runner.version,
-        lag=_explain_lag(server, places, watches, verdicts),
+        lag=_explain_lag(server, locations, watches, verdicts),
     )
     return view, inventories
 
@@ -262,15 +262,15 @@ def _describe_last_verdict(server: WebServices, digest: str, visibility: ImageVi
 
 def _explain_lag(
     server: WebServices,
-    places: Sequence[ImageSummary],
+    locations: Sequence[ImageSummary],
     watches: Sequence[WatchedRepository],
     verdicts: Sequence[VerdictRecord],
 ) -> str | None:
     """Return why the newest recorded verdict differs from the current one; None where the image is not watched."""
     is_watched = {watch.repository for watch in watches if watch.is_watched}
-    if not verdicts or not places or places[0].repository not in is_watched:
+    if not verdicts or not locations or locations[0].repository not in is_watched:
         return None
-    return explain_lag(places[0], verdicts[0], server.store.verdicts.get_counts(verdicts[0].digest))
+    return explain_lag(locations[0], verdicts[0], server.store.verdicts.get_counts(verdicts[0].digest))
 
 
 def read_platforms(digest: str, visibility: ImageVisibility) -> tuple[Scan | None, Sequence[ScannedPlatform]]:

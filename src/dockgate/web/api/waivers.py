@@ -91,7 +91,7 @@ class VexView:
 
 
 @dataclass(frozen=True, slots=True)
-class ImageLocation:
+class ImageRepository:
     """`repository` is the image's repository."""
 
     repository: str
@@ -250,7 +250,7 @@ def remove_document(digest: api.Digest, caller: api.Accepter, server: api.Server
 @router.post("/images/{digest}/vex")
 async def refresh_attached_vex(
     digest: api.Digest,
-    body: ImageLocation,
+    body: ImageRepository,
     caller: api.Runner,
     server: api.ServerDependency,
     threads: api.ThreadsDependency,

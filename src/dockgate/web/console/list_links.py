@@ -27,8 +27,8 @@ class ListLinks:
     being one of `descending`, means that the last come first. Filters of the names `many` may have several values.
     `after` is the cursor of the page, `following` that of the next one, `previous` that of the one before if it is
     known and not the first. `total` is the number of entries on all pages, if they were counted; there are more if
-    `is_total_capped`. `names` are the parameters of order and cursor, and `fragment` the place on the page, of a table
-    among others.
+    `is_total_capped`. `names` are the parameters of order and cursor, and `fragment` the position on the page, of a
+    table among others.
     """
 
     path: str
@@ -88,7 +88,7 @@ class ListLinks:
         return self._make_link([*others, *([] if pair in self.filters else [pair])], self.sort)
 
     def link_only(self, name: str, value: str) -> str:
-        """The list with this filter in place of others of the name, with none for "". From its first page."""
+        """The list with this filter instead of others of the name, with none for "". From its first page."""
         others = [entry for entry in self.filters if entry[0] != name]
         return self._make_link([*others, *([(name, value)] if value else [])], self.sort)
 

@@ -41,7 +41,7 @@ def make_page_table(
 ) -> PageTable[T]:
     """Sort the entries by the order that the address names, and take the page that it names.
 
-    `name` is the id of the table's place on the page, and begins the names of its parameters. `keys` are what columns
+    `name` is the id of the table's section on the page, and begins the names of its parameters. `keys` are what columns
     are sorted by; entries with equal keys keep the order in which they are given. `sorts` are the orders, the first of
     which is that without a parameter: "" for the order in which the entries are given. UsageError for a cursor of
     another order; an unknown order is left out.

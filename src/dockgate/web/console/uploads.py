@@ -1,4 +1,4 @@
-"""A file that a person chooses in a form, or the text in its place."""
+"""A file that a person chooses in a form, or a text instead."""
 
 from collections.abc import Mapping
 from typing import NamedTuple

@@ -26,7 +26,7 @@ class Visit:
 
 
 def visit_at(now: datetime, cookie: str) -> Visit:
-    """The visit that takes place now, in a browser with this cookie ("" for none).
+    """The present visit, in a browser with this cookie ("" for none).
 
     What it cannot mean is ignored.
     """

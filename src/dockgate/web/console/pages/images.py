@@ -192,7 +192,7 @@ def show_image(
         title=digest[7:19],
         digest=digest,
         view=view,
-        place=next(iter((*view.places, *view.pushes)), None),
+        location=next(iter((*view.places, *view.pushes)), None),
         page_path=page_path,
         layer_path=f"{page_path}{'&' if view.repository else '?'}layer=",
         differing_statuses=list_differing_statuses(view.places),

@@ -339,5 +339,5 @@ def make_rows(platform: PlatformVerdict, base_layers: frozenset[str] | None) -> 
 
 
 def _make_key(finding: Finding) -> tuple[str, str, str]:
-    """A finding in one place of the image."""
+    """A finding at one path of the image."""
     return finding.id, finding.package.purl, finding.package.path

@@ -10,35 +10,32 @@ from dataclasses import dataclass
 from dockgate.gate import patterns
 from dockgate.services.images.watched_images import WatchedRepository
 from dockgate.store import Store
-from dockgate.store.records import NewestVerdict, VerdictRecord
-
-# A repository, and the digest of an image in it.
-Place = tuple[str, str]
+from dockgate.store.records import ImageLocation, NewestVerdict, VerdictRecord
 
 
 @dataclass(frozen=True, slots=True)
-class PlaceVerdicts:
+class LocationVerdicts:
     """What decides which verdict counts where.
 
     `records` are the newest recorded verdict of each policy, the newest first, and `waived_patterns` the patterns of
     repositories of all waivers that name some.
     """
 
-    watches: Mapping[Place, WatchedRepository]
-    records: Mapping[Place, Sequence[NewestVerdict]]
+    watches: Mapping[ImageLocation, WatchedRepository]
+    records: Mapping[ImageLocation, Sequence[NewestVerdict]]
     waived_patterns: Sequence[str]
 
-    def has_fleet_verdict(self, place: Place, judged_in: str, policy: str | None) -> bool:
+    def has_fleet_verdict(self, location: ImageLocation, judged_in: str, policy: str | None) -> bool:
         """Return whether the verdict of the fleet counts, which is by this policy (None without one)."""
-        repository, _ = place
+        repository, _ = location
         if policy is None:
             return repository == judged_in
-        return policy == self.watches[place].policy and self._has_same_waivers(repository, judged_in)
+        return policy == self.watches[location].policy and self._has_same_waivers(repository, judged_in)
 
-    def find_recorded_verdict(self, place: Place) -> NewestVerdict | None:
+    def find_recorded_verdict(self, location: ImageLocation) -> NewestVerdict | None:
         """Return the newest recorded verdict by the repository's policy, else by any other."""
-        records = self.records.get(place, ())
-        policy = self.watches[place].policy
+        records = self.records.get(location, ())
+        policy = self.watches[location].policy
         return next((entry for entry in records if entry.record.policy == policy), records[0] if records else None)
 
     def _has_same_waivers(self, repository: str, judged_in: str) -> bool:
@@ -49,28 +46,31 @@ class PlaceVerdicts:
         )
 
 
-def read_place_verdicts(
+def read_location_verdicts(
     store: Store,
     now: str,
-    places: Mapping[Place, tuple[str, str | None]],
-    watches: Mapping[Place, WatchedRepository],
-    records: Mapping[Place, Sequence[NewestVerdict]] | None = None,
-) -> PlaceVerdicts:
-    """Read what decides for these places.
+    locations: Mapping[ImageLocation, tuple[str, str | None]],
+    watches: Mapping[ImageLocation, WatchedRepository],
+    records: Mapping[ImageLocation, Sequence[NewestVerdict]] | None = None,
+) -> LocationVerdicts:
+    """Read what decides for these locations.
 
     Each has the repository where the fleet judges its image, and the policy of that verdict. The `records` may be
     known.
     """
     has_same_policy = any(
-        place[0] != judged_in and policy == watches[place].policy for place, (judged_in, policy) in places.items()
+        location[0] != judged_in and policy == watches[location].policy
+        for location, (judged_in, policy) in locations.items()
     )
     active = store.waivers.list_active(now) if has_same_policy else ()
     if records is None:
-        records = store.verdicts.list_newest_of_places({digest for _, digest in places}) if places else {}
-    return PlaceVerdicts(watches, records, [record.waiver.repository for record in active if record.waiver.repository])
+        records = store.verdicts.list_newest_by_location({digest for _, digest in locations}) if locations else {}
+    return LocationVerdicts(
+        watches, records, [record.waiver.repository for record in active if record.waiver.repository]
+    )
 
 
-def select_newest_verdicts(records: Sequence[VerdictRecord]) -> Mapping[Place, Sequence[NewestVerdict]]:
+def select_newest_verdicts(records: Sequence[VerdictRecord]) -> Mapping[ImageLocation, Sequence[NewestVerdict]]:
     """Select the newest verdict of each policy in each repository from all those on images, newest first."""
     by_policy: dict[tuple[str, str, str], NewestVerdict] = {}
     changed_keys = set()
@@ -81,7 +81,7 @@ def select_newest_verdicts(records: Sequence[VerdictRecord]) -> Mapping[Place, S
             changed_keys.add(key)
         elif key not in changed_keys:
             by_policy[key] = entry._replace(since=record.judged_at)
-    entries: dict[Place, list[NewestVerdict]] = {}
+    entries: dict[ImageLocation, list[NewestVerdict]] = {}
     for (repository, image, _), entry in by_policy.items():
         entries.setdefault((repository, image), []).append(entry)
     return dict(entries)
