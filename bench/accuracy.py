@@ -67,8 +67,8 @@ class Difference:
 
 @dataclass
 class Explanation:
-    """Why programs differ: `what` and `why` are told on the page. The rest says of which differences: patterns as in
-    file names, one of each list must hold, of `path` one for every path; `owned`: a distribution owns what was found.
+    """Why programs differ: `what` and `why` are shown on the page. The other fields select differences: patterns as in
+    file names, one of each list must match, of `path` one for every path; `owned`: a distribution owns what was found.
     """
 
     what: str

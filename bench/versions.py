@@ -41,7 +41,7 @@ def _versions(export: Path, ecosystem: str) -> Iterator[str]:
 
 
 def _bounds(span: dict[str, Any]) -> Iterator[str]:
-    """Without those that stand for no bound, 0 and *."""
+    """Without those that are no bound, 0 and *."""
     return (version for event in span["events"] for version in event.values() if version not in ("0", "*"))
 
 

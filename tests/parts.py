@@ -35,13 +35,13 @@ from dockgate.shared.references import parse_repository
 T = TypeVar("T")
 
 BUSYBOX = Path("/usr/bin/busybox")
-# A program for a container that answers on port 8080, and ends when it is asked to, as few do that are process 1.
+# A program for a container that answers on port 8080, and ends on SIGTERM even as process 1.
 SERVE = "trap 'exit 0' TERM; /bin/busybox httpd -p 8080 -h /www; while :; do /bin/busybox sleep 1 & wait $!; done"
 
 
 class Faults:
-    """What a fake may be told to fail at: `Faults(**{"after push": [error, None, error]})` fails the first and the
-    third time. Every moment is kept in `seen`."""
+    """The faults that a fake raises: `Faults(**{"after push": [error, None, error]})` fails the first and the third
+    time. `seen` records every moment."""
 
     def __init__(self, **planned: list[Exception | None]) -> None:
         self._planned = {moment.replace("_", " "): list(errors) for moment, errors in planned.items()}
@@ -59,7 +59,7 @@ def until(condition: Callable[[], T | Literal[False] | None], seconds: float = 6
     """The first true value of the condition; AssertionError when none comes in time."""
     end = time.monotonic() + seconds
     while not (value := condition()):
-        assert time.monotonic() < end, f"waited {seconds} s in vain for {condition}"
+        assert time.monotonic() < end, f"{condition} was not true within {seconds} s"
         time.sleep(every)
     return value
 

@@ -29,7 +29,7 @@ def _examples(kind: str, page: str = "reference/documents.md") -> Iterator[str]:
 
 @pytest.mark.parametrize("name", docs.PAGES)
 def test_a_page_made_out_of_the_code_agrees_with_it(name: str) -> None:
-    assert (ROOT / "docs" / name).read_text() == docs.page(name), "`make docs` writes it anew"
+    assert (ROOT / "docs" / name).read_text() == docs.page(name), "`make docs` writes it again"
 
 
 def test_the_page_of_settings_lists_the_variables_that_the_code_names() -> None:

@@ -1,4 +1,4 @@
-"""What a person is told to do next about an execution that did not succeed."""
+"""The next command that is advised for an execution that did not succeed."""
 
 from dataclasses import replace
 from typing import Any

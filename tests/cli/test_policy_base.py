@@ -60,7 +60,7 @@ def test_a_root_folder_has_no_layers(dockgate: Dockgate, tmp_path: Path) -> None
 
 
 def test_the_gate_accepts_the_printed_base_image_only(run: Run, tmp_path: Path) -> None:
-    """Compressed anew by another builder, on another base, squashed, and with layers whose config lies."""
+    """Recompressed by another builder, on another base, squashed, and with layers whose config lies."""
     base = {name: text.encode() for name, text in layouts.debian(openssl="3.5.4-1").items()}
     make.write_layout(tmp_path / "base", {"13": make.image([base])})
     own = {"app/run": b"1"}

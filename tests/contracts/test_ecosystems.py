@@ -1,4 +1,4 @@
-"""What every ecosystem promises, whichever it is: found by discovery, so a new one is held to it from its first day."""
+"""What every ecosystem promises. They are discovered, so a new one is tested from its first day."""
 
 import io
 

@@ -18,8 +18,8 @@ KEYS = {"region_name": "eu-west-1", "aws_access_key_id": "test", "aws_secret_acc
 
 
 class Sqs:
-    """Moto's queue: what is received is hidden for a second unless it is told otherwise, and set aside when it came
-    twice."""
+    """Moto's queue: a received message is hidden for a second by default, and moved to the dead-letter queue after its
+    second receipt."""
 
     def __init__(self) -> None:
         self.client = boto3.client("sqs", **KEYS)

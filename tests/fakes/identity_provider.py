@@ -1,4 +1,4 @@
-"""An identity provider of OpenID Connect in memory, which can be told to break each rule of the protocol."""
+"""An identity provider of OpenID Connect in memory, which can break each rule of the protocol for a test."""
 
 import base64
 import hashlib

@@ -2,7 +2,7 @@
 
 Packages are "npm NAME VERSION" or purls of Debian 13 ("deb NAME VERSION [SOURCE]"); vulnerabilities are
 "ID[=ALIAS] PACKAGE [fixed VERSION]". `vex` has published documents, each with its signer. Expected are `waived`,
-"ID PACKAGE: WAIVER: REASON", and `counting`, the findings that count. `{image}` and `{index}` stand for digests.
+"ID PACKAGE: WAIVER: REASON", and `counting`, the findings that count. `{image}` and `{index}` are replaced by digests.
 """
 
 import json

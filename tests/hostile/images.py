@@ -86,7 +86,7 @@ class Check:
         return self(layout(self.folder, *blobs, kind=kind))
 
     def __call__(self, reference: str, *options: str) -> Ran:
-        """Both commands; what `gate` said."""
+        """Run both commands; the result of `gate`."""
         scanned = self.ends("scan", reference, *options)
         judged = self.ends("gate", reference, *options)
         assert (scanned.code, judged.code) == (3, 3), judged.out[-2000:] + judged.err

@@ -11,13 +11,13 @@ from typing import Any
 # Between pytest and the child, because a child's peak memory includes that of its parent.
 WATCH = """
 import json, os, signal, sys
-told, patience, *command = sys.argv[1:]
+report_fd, patience, *command = sys.argv[1:]
 child = os.posix_spawn(command[0], command, os.environ)
 signal.signal(signal.SIGALRM, lambda *_: os.kill(child, signal.SIGKILL))
 signal.alarm(int(patience))
 _, status, used = os.wait4(child, 0)
 seconds = used.ru_utime + used.ru_stime
-os.write(int(told), json.dumps([os.waitstatus_to_exitcode(status), seconds, used.ru_maxrss]).encode())
+os.write(int(report_fd), json.dumps([os.waitstatus_to_exitcode(status), seconds, used.ru_maxrss]).encode())
 """
 
 

@@ -96,8 +96,8 @@ def test_the_same_bytes_are_judged_alike_twice(check: Check) -> None:
     first = check.layers(layer)
     again = check.dockgate("scan", f"oci:{check.folder}", "-o", "json")
     assert (again.code, again.unread) == (3, first.unread)
-    anew = Dockgate(check.dockgate.data, check.folder / "other")("scan", f"oci:{check.folder}", "-o", "json")
-    assert _platforms(anew) == _platforms(again)
+    new_cache = Dockgate(check.dockgate.data, check.folder / "other")("scan", f"oci:{check.folder}", "-o", "json")
+    assert _platforms(new_cache) == _platforms(again)
 
 
 def _platforms(ran: Ran) -> Any:

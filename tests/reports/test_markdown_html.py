@@ -113,7 +113,7 @@ def test_an_html_page_shows_the_verdict() -> None:
     assert f"? {Status.UNDETERMINED}" in page(REPORTS["gate without a scan"]).text
 
 
-def test_an_html_page_has_totals_then_the_remedy_then_what_is_broken_then_findings() -> None:
+def test_an_html_page_has_totals_then_the_remediation_then_violations_then_findings() -> None:
     text = written(REPORTS["gate with remediation"], "html")
     parts = ('<ul class="totals">', "To pass: upgrade 2 packages", '<h3 class="rejected">', "<h3>Findings")
     assert sorted(parts, key=text.index) == list(parts)

@@ -62,7 +62,7 @@ def dist_info(folder: str, name: str, version: str) -> list[Entry]:
 
 @dataclass
 class FakeLayer:
-    """A layer of the given entries, which can be told to fail at the end."""
+    """A layer of the given entries, which raises `failure` at the end."""
 
     digest: str
     content: list[Entry]

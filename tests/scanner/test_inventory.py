@@ -306,7 +306,7 @@ def test_a_package_without_a_copyright_is_its_maintainer_s_and_owns_nothing() ->
     assert judged(ubuntu, [status(bash, remaining), *OWN])[0][1] == "Ubuntu:24.04:LTS"
 
 
-def test_the_list_that_is_there_now_tells_of_the_copyright() -> None:
+def test_the_current_file_list_says_whose_the_copyright_is() -> None:
     later = dpkg_list("acme", "usr/share/doc/acme/copyright", "usr/bin/acme", NPM)
     layers = [base("bash"), [status(stanza("bash", "1"), ACME), *OWN], [status(stanza("bash", "1"), ACME), later]]
     assert judged(*layers)[0][1] == "Debian:13"

@@ -114,8 +114,8 @@ def test_a_package_without_an_origin_is_not_alpine_s() -> None:
         ("openeuler", "Docker", "Docker"),
         ("photon", "VMware, Inc.", ""),
         ("photon", "Joe", "Joe"),
-        ("mageia", "Joe", ""),  # whose own name is not known here
-        ("rocky", "", ""),  # not told, by another tool's document
+        ("mageia", "Joe", ""),  # its vendor's name is not known
+        ("rocky", "", ""),  # no vendor, in another tool's document
     ],
 )
 def test_rpm_s_database_names_the_vendor(distribution: str, stated: str, vendor: str) -> None:

@@ -78,7 +78,7 @@ def _tables(file: Path) -> dict[str, list[str]]:
     _wait_for_index(sql)
     sql.row_factory = sqlite3.Row
     left_out = _unreferenced_documents(file)
-    # A scan that failed is made anew after a crash, and then its image is judged again.
+    # A scan that failed is repeated after a crash, and then its image is judged again.
     again = f"cause LIKE 'push/{NOWHERE}@%'"
     left_out |= {row[0] for row in sql.execute(f"SELECT digest FROM verdicts WHERE {again}")}  # noqa: S608 - a constant
     try:
@@ -109,7 +109,7 @@ def _tables(file: Path) -> dict[str, list[str]]:
     tables["event_cursors"] = [re.sub(r'"position": \d+', '"position": "some"', row) for row in tables["event_cursors"]]
     # Events about different subjects are appended in either order.
     ordered = [re.sub(r'"position": \d+', '"position": "some"', row) for row in tables["event_log"]]
-    # A finding's id is made from the image's digest, which each build makes anew.
+    # A finding's id is made from the image's digest, which is new with each build.
     ordered = [re.sub(r"inspector/finding/[0-9a-f]{32}", "inspector/finding/some", row) for row in ordered]
     # The registry reports a push at least once, under an id of its own.
     ordered = [row for row in ordered if not ("image.judged" in row and NOWHERE in row)]

@@ -45,7 +45,7 @@ class Mortal(Live):
             except (httpx.TransportError, AssertionError):
                 if self.alive() and time.monotonic() > end:
                     raise
-            assert time.monotonic() < end, f"waited {seconds} s in vain: {self.output()}"
+            assert time.monotonic() < end, f"not ready within {seconds} s: {self.output()}"
             time.sleep(0.05)
 
     def state(self, execution: str) -> str:

@@ -63,7 +63,7 @@ def until(condition: Callable[[], T | Literal[False] | None], seconds: float = 6
     """The first true value of the condition; AssertionError when none comes in time."""
     end = time.monotonic() + seconds
     while not (value := condition()):
-        assert time.monotonic() < end, f"waited {seconds} s in vain for {condition}"
+        assert time.monotonic() < end, f"{condition} was not true within {seconds} s"
         time.sleep(every)
     return value
 

@@ -198,7 +198,7 @@ def _alter(store: Store) -> Store:
 
 class _Server(ServerSystem):
     def _read(self, repository: str, digest: str) -> Sequence[Inventory]:
-        """The tag is not told here: whether it is odd is in the digest."""
+        """The tag is not known here: whether it is odd is in the digest."""
         if digest not in self.planned:
             self.planned[digest] = (
                 f"crowd-{digest[7:19]}",

@@ -179,7 +179,7 @@ def _attested(server: Live, service: str) -> bool:
 
 
 def _bogus(server: Live) -> bool:
-    """A scan that failed would be asked for anew."""
+    """A scan that failed would be requested again."""
     return slow_http.get(f"{server.url}/api/v1/images/{BOGUS}").is_success
 
 

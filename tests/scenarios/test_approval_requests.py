@@ -65,7 +65,7 @@ def may_end(server: ServerSystem, image: str) -> None:
 
 
 def posted(server: ServerSystem, created: Any) -> list[tuple[str, dict[str, str], bytes]]:
-    """The calls that told this approval's answer: others' share the server."""
+    """The callbacks with this approval's answer: other approvals share the server."""
     return [call for call in server.webhooks.calls if json.loads(call[2])["id"] == created["approval"]["id"]]
 
 
@@ -183,7 +183,7 @@ def test_polls_hold_no_threads(server: ServerSystem) -> None:
         begin = time.monotonic()
         answers = [pool.submit(answer, server, request, POLL) for request in created]
         until(lambda: polls(server) == 60)
-        # Each of Starlette's threads (40 at most) would be taken until the first poll's end, were a thread held by one.
+        # Each of Starlette's threads (40 at most) would be busy until the first poll's end if a poll occupied a thread.
         assert server.get("/status")
         assert time.monotonic() - begin < POLL
         may_end(server, image)

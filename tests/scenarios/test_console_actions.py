@@ -85,7 +85,7 @@ def test_a_page_has_one_primary_action_where_there_is_one_to_take(site: Site, pa
         assert highlighted == ([expected] if expected else []), role
 
 
-def test_the_first_command_of_a_remedy_is_what_its_page_is_for(site: Site, browser: Browser) -> None:
+def test_the_first_command_of_a_remediation_is_the_primary_action_of_its_page(site: Site, browser: Browser) -> None:
     verdict = site.server.get(f"/images/{site.rejected}")["verdicts"][0]["digest"]
     html = browser.get(f"/verdicts/{verdict}").text
     assert html.count("Copy command</button>") == html.count('class="copy primary"') == 1

@@ -1,4 +1,4 @@
-"""A vulnerability appears, people hear of it, and its fix replaces what runs: the whole way on real parts.
+"""A vulnerability appears, people are notified, and its fix replaces what runs: the whole way on real parts.
 
 git, podman, the registry, a feed over HTTP that the server fetches by its own schedule, a webhook receiver and an SMTP
 server.
@@ -158,7 +158,7 @@ def test_a_vulnerability_appears_and_its_fix_replaces_what_runs(live: Live, site
         assert {event["status"] for event in events(live, "verdict.changed")} == {"Rejected"}
         assert answer_of(live, "shop") == "shop"
 
-        # People hear of it once, and find both images.
+        # People are notified once, and find both images.
         until(lambda: len(receiver.requests) == 1 and len(mailbox.mails) == 1, PATIENCE)
         (path, headers, body) = receiver.requests[0]
         assert Webhook(SECRET).verify(body.decode(), headers)["data"]["detail"]["service"] == "shop", path

@@ -224,16 +224,16 @@ def test_a_newer_base_image_is_offered_by_its_digest(server: System) -> None:
 
 
 def test_a_pipeline_that_only_notifies_changes_nothing(server: System) -> None:
-    server.deliver("told", "onFix: notify", python("jinja2", "1.0"), files={"requirements.txt": "jinja2==1.0\n"})
+    server.deliver("notified", "onFix: notify", python("jinja2", "1.0"), files={"requirements.txt": "jinja2==1.0\n"})
     server.publish(python_advisory("jinja2", "2.0"))
-    fix = server.fix("told")
+    fix = server.fix("notified")
     assert (fix["kind"], fix["branch"], fix["execution"]) == ("change", None, None)
     server.look()
-    assert len(server.announced("told")) == 1
-    assert list(server.server.source.list_heads("told")) == ["main"]
-    until(lambda: any("told" in message.title for message in server.notified("fix.available").values()), 20)
-    server.set_fixes("told", "")
-    assert server.fix("told", "Superseded")["reason"] == "the pipeline does not want fixes any more"
+    assert len(server.announced("notified")) == 1
+    assert list(server.server.source.list_heads("notified")) == ["main"]
+    until(lambda: any("notified" in message.title for message in server.notified("fix.available").values()), 20)
+    server.set_fixes("notified", "")
+    assert server.fix("notified", "Superseded")["reason"] == "the pipeline does not want fixes any more"
 
 
 def test_without_the_setting_nothing_is_looked_for(server: System) -> None:

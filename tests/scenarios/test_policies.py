@@ -143,17 +143,17 @@ def test_a_policy_in_use_cannot_be_removed(server: ServerSystem) -> None:
 
 def test_running_services_are_evaluated_after_a_policy_change_and_keep_running(server: ServerSystem) -> None:
     put(server, "changing", LAX)
-    image = gated(server, "judged-anew", PlannedFindings({"LOW": 2}), "changing")
+    image = gated(server, "judged-again", PlannedFindings({"LOW": 2}), "changing")
     server.deployed(image)
     records = server.get(f"/images/{image}")["verdicts"]
     digests = [record["digest"] for record in records if record["policy"] == "changing"]
     put(server, "changing", STRICT)
-    until(lambda: risk(server, "judged-anew"))
-    assert "changing: 2 LOW findings" in risk(server, "judged-anew")
+    until(lambda: risk(server, "judged-again"))
+    assert "changing: 2 LOW findings" in risk(server, "judged-again")
     assert server.runs(image)
     assert server.redeploy(image) == "Refused"
     put(server, "changing", LAX)
-    until(lambda: not risk(server, "judged-anew"))
+    until(lambda: not risk(server, "judged-again"))
     assert server.redeploy(image) == "Deployed"
     versions = {entry["digest"] for entry in server.get("/policies/changing/history")}
     case = server.store.verdicts.get_case(digests[-1])

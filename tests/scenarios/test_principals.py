@@ -168,7 +168,7 @@ def test_git_uses_the_token_as_password(people: People) -> None:
 
 
 def test_an_approvals_token_needs_the_permission_decide(people: People) -> None:
-    people.server.planned[IMAGE] = ("held", PlannedFindings())
+    people.server.planned[IMAGE] = ("planned", PlannedFindings())
     people.server.scan_may_end[IMAGE] = threading.Event()  # it is being read, and the policy says nothing yet
     people.server.store.approvals.add(approval("foreign-1/Gate/Approve/1", expires_at="2999-01-01T00:00:00.000Z"))
     for role in Role:

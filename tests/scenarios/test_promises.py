@@ -89,7 +89,7 @@ def test_an_unknown_policy_is_refused_with_the_list_of_policies(server: ServerSy
 
 
 def test_notifications_of_waiting_approvals_have_no_token(server: ServerSystem) -> None:
-    image = server.image("told", PlannedFindings())
+    image = server.image("notified", PlannedFindings())
     execution = server.approval(image)
     approval = f"{execution}/ContainerVulnerabilityAssessment/Approval/1"
     token = server.get(f"/approvals/{approval}")["token"]

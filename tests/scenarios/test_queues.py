@@ -37,7 +37,7 @@ class Cloud:
         policy = json.dumps({"deadLetterTargetArn": self._arn(self.dead), "maxReceiveCount": 2})
         attributes = {"VisibilityTimeout": hidden, "RedrivePolicy": policy}
         self.url = self.sqs.create_queue(QueueName="events", Attributes=attributes)["QueueUrl"]
-        self.topic = self.sns.create_topic(Name="told")["TopicArn"]
+        self.topic = self.sns.create_topic(Name="pushes")["TopicArn"]
         self.sns.subscribe(TopicArn=self.topic, Protocol="sqs", Endpoint=self._arn(self.url))
 
     def _arn(self, url: str) -> str:

@@ -1,4 +1,4 @@
-"""The tables begun anew beside what dbos remembers of the old ones: nothing of it is taken for done."""
+"""New tables beside the old workflows of dbos: no old workflow counts as done."""
 
 from pathlib import Path
 

@@ -88,7 +88,7 @@ def test_an_approval_needs_the_verdict_and_enough_votes(voting: Voting) -> None:
     assert voting.vote("ann", execution).json()["approval"]["state"] == "Waiting"
     voting.server.scanned(image)
     until(lambda: "waiting for approvers" in voting.approval(execution)["summary"])
-    assert voting.vote("ann", execution).is_success  # said again
+    assert voting.vote("ann", execution).is_success  # repeated
     assert voting.approval(execution)["state"] == "Waiting"
     answer = voting.vote("ben", execution).json()
     assert (answer["approval"]["state"], answer["approval"]["decided_by"]) == ("Approved", "ann, ben")
@@ -218,7 +218,7 @@ def test_an_override_becomes_waivers_and_the_execution_passes(voting: Voting) ->
     assert voting.approval(execution)["state"] == "Approved"
     assert voting.server.get(f"/approvals/{old['id']}")["state"] == "Rejected"
     assert voting.server.runs(image)
-    assert override(voting, "sec", execution).is_success  # said again: nothing more follows
+    assert override(voting, "sec", execution).is_success  # repeated: nothing more follows
     assert len(voting.server.get("/waivers")) == 3
     verdict = voting.server.get(f"/verdicts/{voting.approval(execution)['verdict']}")
     assert len(verdict["platform_verdicts"][0]["waived"]) == 3

@@ -185,7 +185,7 @@ def test_an_image_that_is_no_longer_watched_is_undetermined_until_it_is_asked_fo
     with pytest.raises(DeployError, match="is Undetermined: it is not watched any more since"):
         server.use_cases.verdicts.require_approval(image, "deploy/2", context)
 
-    # Meanwhile its content turned out to be bad: an approval reads and judges it anew.
+    # Meanwhile its content turned out to be bad: an approval reads and judges it again.
     server.advisories.advisories = [*server.advisories.advisories, advisory("ending-app", Severity.CRITICAL, "2")]
     number = view["scan"]["number"]
     again = ask(server, f"{server.registry.address}/ending/app@{image}")

@@ -19,8 +19,8 @@ SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
 
 class Receiver:
-    """Takes callbacks. `answers` counts by webhook-id, `states` has what each approval was told; a signature that is
-    wrong is an error."""
+    """Receives callbacks. `answers` counts by webhook-id, `states` has the states sent for each approval; a wrong
+    signature is an error."""
 
     def __init__(self) -> None:
         self.answers: Counter[str] = Counter()
@@ -33,7 +33,7 @@ class Receiver:
                 length = int(self.headers["Content-Length"])
                 body = self.rfile.read(length)
                 if len(body) < length:
-                    return  # the server died while it told
+                    return  # the server died while it sent
                 try:
                     data = Webhook(SECRET).verify(body, dict(self.headers.items()))["data"]
                 except Exception as error:
@@ -59,8 +59,8 @@ class Receiver:
 
 
 def play(folder: Path, *, waiting: int, digests: int, repeats: int, kills: int, seconds: float) -> Receiver:
-    """Lays the approvals, sends each digest's events `repeats` times and kills the server in between; asserts that each
-    was answered once, rightly, and told by callback."""
+    """Request the approvals, send each digest's events `repeats` times and kill the server in between; assert that each
+    was answered once, correctly, and by callback."""
     order = [(number, f"{number}-{turn % 2}") for turn in range(repeats) for number in range(digests)]
     chance = random.Random(4)  # noqa: S311 - no secret is made of it
     chance.shuffle(order)

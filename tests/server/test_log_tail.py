@@ -16,7 +16,7 @@ def test_only_what_came_since_the_start_is_returned(tmp_path: Path) -> None:
     assert read_last_lines(log, 2, start) == ["two", "three"]
 
 
-def test_a_log_that_was_made_anew_is_read_from_its_beginning(tmp_path: Path) -> None:
+def test_a_replaced_log_is_read_from_its_beginning(tmp_path: Path) -> None:
     log = tmp_path / "server.log"
     log.write_text("new\n")
     assert read_last_lines(log, 5, 1000) == ["new"]

@@ -158,7 +158,11 @@ def test_the_settings_say_which_queues_are_listened_to() -> None:
     (poller,) = named("arn:aws-us-gov:sqs:us-gov-west-1:123456789012:pushes.fifo")
     assert poller._queue.name == "pushes.fifo"
     assert clients == []
-    for wrong in ("pushes", "https://sqs.eu-west-1.amazonaws.com/1/pushes", "arn:aws:sns:eu-west-1:123456789012:told"):
+    for wrong in (
+        "pushes",
+        "https://sqs.eu-west-1.amazonaws.com/1/pushes",
+        "arn:aws:sns:eu-west-1:123456789012:pushes",
+    ):
         with pytest.raises(UsageError, match="DOCKGATE_ECR_QUEUE"):
             named(wrong)
 

@@ -147,7 +147,7 @@ def listening(refusals: int = 0) -> Iterator[Listener]:
 
 
 @pytest.mark.parametrize("refusals", [0, 2])
-def test_the_registry_tells_of_a_push_until_it_is_heard(tmp_path: Path, refusals: int) -> None:
+def test_the_registry_notifies_of_a_push_until_it_is_acknowledged(tmp_path: Path, refusals: int) -> None:
     with listening(refusals) as listener:
         url = f"http://127.0.0.1:{listener.server_port}/registry/events"
         with running_host(tmp_path, url) as host:

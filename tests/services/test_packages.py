@@ -11,7 +11,7 @@ from dockgate.vulnerabilities.model import Advisory, AdvisorySnapshot, Coverage,
 
 
 class Reader:
-    """An advisory of idna, made anew for each batch."""
+    """A new advisory of idna for each batch."""
 
     digest = ""
 

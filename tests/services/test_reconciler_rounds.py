@@ -9,7 +9,7 @@ def test_the_first_round_takes_all_and_later_ones_what_was_due_before() -> None:
     assert left_behind.select_overdue(["c", "b"]) == ["b"]
     assert left_behind.select_overdue(["c"]) == ["c"]
     assert left_behind.select_overdue([]) == []
-    assert left_behind.select_overdue(["c"]) == []  # it was done meanwhile, and is due anew
+    assert left_behind.select_overdue(["c"]) == []  # it was done meanwhile, and is due again
 
 
 def test_a_revision_is_finished_when_nothing_is_left_to_do() -> None:

@@ -145,7 +145,7 @@ def fixes(name: str, output_format: str) -> None:
 @command.command()
 @click.argument("name")
 @click.option(
-    "--fresh", "is_fresh", is_flag=True, help="Build without layers of earlier builds: packages are installed anew."
+    "--fresh", "is_fresh", is_flag=True, help="Build without layers of earlier builds: packages are installed again."
 )
 @wait_options
 @format_option

@@ -26,7 +26,7 @@ class BuildRequest:
 
     `key` is unique to the attempt and a valid tag: the image is pushed under it. `context` is a folder. `fence` is
     called before the push, and returns when this process may still push: another one may have taken over the build.
-    With `is_fresh` no step takes its result from an earlier build: packages are installed anew.
+    With `is_fresh` no step takes its result from an earlier build: packages are installed again.
     """
 
     key: str

@@ -77,8 +77,8 @@ class PolicyAssignment:
     """The policy of image repositories.
 
     `repositories` are patterns (see `patterns`) of repository names: "team/app" in our registry, "quay.io/team/app" in
-    another one. `pull` has a meaning for our own registry only. `owners` hear of these repositories: a principal by its
-    name, everybody with a role as "role:NAME", a target as "target:NAME".
+    another one. `pull` has a meaning for our own registry only. `owners` are notified about these repositories: a
+    principal by its name, everybody with a role as "role:NAME", a target as "target:NAME".
     """
 
     name: str

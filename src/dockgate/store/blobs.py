@@ -192,5 +192,5 @@ def make_damaged_artifact_error(name: str, actual: str) -> UnavailableError:
     """The error for an artifact whose content has other hex digits than its name."""
     return UnavailableError(
         f"the artifact {name} is damaged: it holds sha256:{actual}",
-        "Start its pipeline again: the artifact is then written anew.",
+        "Start its pipeline again: the artifact is then written again.",
     )

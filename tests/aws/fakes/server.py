@@ -23,8 +23,8 @@ class Refused(Exception):  # noqa: N818 - an answer, not a fault
 class Service:
     """A service by its operations: name -> what it does with a request.
 
-    Every request and answer is held against botocore's model; a fault in either is the error ValidationException, and
-    is kept in `faults` for the test to see."""
+    Every request and answer is validated with botocore's model; a fault in either is the error ValidationException,
+    and is recorded in `faults` for the test."""
 
     def __init__(self, name: str, operations: dict[str, Callable[[dict[str, Any]], dict[str, Any]]]) -> None:
         self.name = name

@@ -97,7 +97,7 @@ def test_a_service_risk_ends_when_the_image_is_approved_again(aws: Account, caps
     aws.inspector.findings[IMAGE][0]["status"] = "ACTIVE"
     running.notices()
     running.handlers.sweep(CLOCK)
-    assert len(running.notices()) == 1, "a new risk is notices anew"
+    assert len(running.notices()) == 1, "a new risk is notified again"
 
 
 def test_a_returning_image_is_reported_again_with_its_old_deadline(aws: Account) -> None:

@@ -169,7 +169,7 @@ def test_an_image_that_was_not_scanned_is_undetermined_under_every_policy() -> N
         assert (verdict.status, verdict.summary) == (Status.UNDETERMINED, look.fault)
 
 
-# --- what is told and kept -------------------------------------------------------------------------------------------
+# --- notifications and records ---------------------------------------------------------------------------------------
 
 
 def test_a_summary_gives_way_to_the_link() -> None:

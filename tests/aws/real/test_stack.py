@@ -73,7 +73,7 @@ class Gate:
         return answered
 
     def call(self, name: str, event: dict[str, Any]) -> tuple[bool, Any]:
-        """Whether the function failed, and what it said."""
+        """Whether the function failed, and its answer."""
         called = self.cloud.client("lambda").invoke(FunctionName=f"gate-{name}", Payload=json.dumps(event).encode())
         return "FunctionError" in called, json.loads(called["Payload"].read())
 

@@ -37,7 +37,7 @@ def test_destroy_empties_first_and_leaves_nothing(cloud: Cloud) -> None:
 
 
 def test_data_outlives_a_stack_that_is_deleted_without_dockgate(cloud: Cloud) -> None:
-    """By the template's DeletionPolicy. The control of the test above, too: the fake keeps what it is told to keep."""
+    """By the template's DeletionPolicy. Also the control of the test above: the fake retains what the policy says."""
     deploy(cloud, *NETWORK)
     bucket = fill(cloud)
     cloud.formation.delete_stack({"StackName": "gate"})

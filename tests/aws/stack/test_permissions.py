@@ -1,4 +1,4 @@
-"""What docs/how-to/aws.md says that a deployer needs, held against what is called and what the resource types need."""
+"""The deployer's permissions in docs/how-to/aws.md, compared with the calls and the needs of the resource types."""
 
 import json
 import re

@@ -327,7 +327,7 @@ def test_every_parameter_is_used_described_and_in_a_group() -> None:
 
 
 def test_every_resource_carries_the_stacks_name_or_one_that_was_given(stack: Stack) -> None:
-    """So that the deployer's rights can be held to names that begin with the stack's."""
+    """So that the deployer's rights can be limited to names that begin with the stack's."""
     fixed = ("FunctionName", "LogGroupName", "ClusterName", "ServiceName", "Family", "RepositoryName", "Name")
     values = {"container-components", "dockgate-app"}
     for name, item in stack.resources.items():

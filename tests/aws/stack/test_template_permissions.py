@@ -157,7 +157,7 @@ def test_the_page_lists_them_with_their_reasons() -> None:
 
 
 def test_a_resource_with_a_wildcard_is_limited_to_a_name(stack: Stack) -> None:
-    """A star may follow a name of ours, or the bucket's; it never stands for a name."""
+    """A star may follow a name of the stack, or the bucket's; it never replaces a name."""
     for name, statement in statements(stack):
         for resource in as_list(statement["Resource"]):
             if resource != "*" and "*" in resource:

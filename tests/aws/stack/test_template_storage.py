@@ -146,7 +146,7 @@ def test_access_to_every_bucket_is_logged_where_s3_may_write(stack: Stack) -> No
 
 
 def test_resource_policies_grant_rights_to_services_only(stack: Stack) -> None:
-    """Each of them held to this account or to a resource of the stack."""
+    """Each is limited to this account or to a resource of the stack."""
     for kind, _, _ in POLICIES.values():
         for name, policy in stack.of(kind).items():
             for item in policy["PolicyDocument"]["Statement"]:

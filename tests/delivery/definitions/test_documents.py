@@ -1,4 +1,4 @@
-"""The YAML that people write: what it becomes, and what each mistake is told."""
+"""The YAML that people write: how it is parsed, and the message for each mistake."""
 
 import re
 

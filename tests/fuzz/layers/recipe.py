@@ -1,4 +1,4 @@
-"""Layers and images described by plain values that a person can read, and the bytes that they stand for.
+"""Layers and images described by plain values that a person can read, and their bytes.
 
 Every text is bytes as Latin-1: one character a byte. An item of a layer is one of
 

@@ -41,7 +41,7 @@ def _image(data: bytes) -> Inventory:
         layer_facts = read_layer(layer, _KINDS)
         try:
             decoded = canonical.decode(LayerFacts, canonical.encode(layer_facts))
-        except ValueError:  # then it is read anew each time
+        except ValueError:  # then it is read again each time
             decoded = layer_facts
         assert decoded == layer_facts
         facts.append(decoded)
@@ -177,7 +177,7 @@ def _form(data: bytes, chance: Random, basic: Mutate) -> bytes:
 TARGETS = (
     Target(
         "inventory",
-        (Part("image", _image, _seeds, _form), Part("told", _report, _seeds, _form)),
+        (Part("image", _image, _seeds, _form), Part("report", _report, _seeds, _form)),
         tuple(
             f"dockgate.scanner.{name}"
             for name in (

@@ -18,7 +18,7 @@ _DIGEST = "sha256:" + "0" * 64
 
 
 def _reference(data: bytes) -> None:
-    """Parse a reference; "^" stands for a folder with few files, because existing paths matter."""
+    """Parse a reference; "^" is replaced by a folder with few files, because existing paths matter."""
     text = data.decode("utf-8", "replace")
     with tempfile.TemporaryDirectory(dir=MEMORY) if "^" in text else nullcontext("") as folder:
         if folder:
@@ -78,12 +78,14 @@ def _helper(data: bytes) -> None:
     """Run a helper: the input's first byte is its exit status, the rest its output."""
     with (
         tempfile.TemporaryDirectory(dir=MEMORY) as folder,
-        open(os.memfd_create("said"), "w+b", buffering=0) as file,
+        open(os.memfd_create("output"), "w+b", buffering=0) as file,
     ):
         file.write(data[1:])
         helper = Path(folder) / "docker-credential-here"
         program_path = f"/proc/{os.getpid()}/fd/{file.fileno()}"
-        helper.write_text(f'#!/bin/sh\nread -r said < {program_path}\necho "$said"\nexit {data[0] if data else 0}\n')
+        helper.write_text(
+            f'#!/bin/sh\nread -r output < {program_path}\necho "$output"\nexit {data[0] if data else 0}\n'
+        )
         helper.chmod(0o755)
         (Path(folder) / "config.json").write_text('{"credsStore": "here"}')
         environ = {"PATH": folder, "HOME": folder, "DOCKER_CONFIG": folder, "XDG_RUNTIME_DIR": folder}

@@ -140,7 +140,7 @@ class Weights(tuple[int, ...]):
 
 
 @pytest.mark.parametrize("need", [500, 1000])
-def test_many_candidates_are_not_counted_anew_for_each_of_them(need: int) -> None:
+def test_many_candidates_are_counted_once_for_all_of_them(need: int) -> None:
     expected = [Requirement(need, Weights((1,) * 1000))]
     Weights.reads = 0
     assert len(find_smallest_set(1000, expected, lambda _: True, is_counting=True).members) == need

@@ -1,4 +1,4 @@
-"""Why two verdicts differ: each input that changed, told as the one that did it, and no other."""
+"""Why two verdicts differ: exactly the inputs that changed the result are named."""
 
 from collections.abc import Callable
 from dataclasses import replace

@@ -109,7 +109,7 @@ def test_a_cached_inventory_with_other_claims_is_not_used(tmp_path: Path) -> Non
         assert result.unread != ()
 
 
-def test_other_code_makes_it_anew(tmp_path: Path) -> None:
+def test_an_inventory_is_read_again_by_other_code(tmp_path: Path) -> None:
     code = package(tmp_path / "code")
     made = remembered(InventoryCache(tmp_path, code), an_image())
     assert InventoryCache(tmp_path, code).find(an_image()) == made

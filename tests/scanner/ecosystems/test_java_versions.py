@@ -1,4 +1,4 @@
-"""Maven's version order: lines made by Maven itself, and Maven asked anew."""
+"""Maven's version order: lines made by Maven itself, and Maven's own answers."""
 
 import random
 import subprocess

@@ -41,7 +41,7 @@ def named(extract: Extract) -> list[str]:
 
 @pytest.mark.parametrize("made", MADE)
 def test_lockfiles_of_each_tool_name_their_packages(made: str) -> None:
-    """An alias is what it stands for, the project's own folder is not there; Yarn's files do not tell development."""
+    """An alias is read as its package, the project's own folder is omitted; Yarn's files do not mark development."""
     extract = read(MADE[made], (DATA / made).read_bytes())
     assert extract.is_lockfile
     assert not extract.owns

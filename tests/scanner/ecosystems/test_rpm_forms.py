@@ -189,7 +189,7 @@ def test_a_log_with_changes_is_unread_and_an_empty_one_is_nothing(tmp_path: Path
         log = (tmp_path / "rpmdb.sqlite-wal").read_bytes()
     assert "changes" in refused(SQLITE + "-wal", log)
     assert read(SQLITE + "-wal", b"") == read(SQLITE + "-wal", log[:32]) == Extract()
-    # SQLite begins a log anew by other salts in its header: the frames behind it are of no force then.
+    # SQLite restarts a log with new salts in its header: the frames behind it are then invalid.
     assert read(SQLITE + "-wal", patched(log, 16, b"\0" * 8)) == Extract()
 
 

@@ -1,4 +1,4 @@
-"""Images of rpm packages: their database in its places, and images that edit it (promise 7)."""
+"""Images of rpm packages: the database at each of its paths, and images that edit it."""
 
 import gzip
 import sqlite3

@@ -116,7 +116,7 @@ def test_a_manifest_that_names_no_blob_is_refused(layer: object, tmp_path: Path)
         pull_artifact(f"{server.address}/a:1", KIND, tmp_path / "back", limit=LIMIT)
 
 
-@pytest.mark.parametrize("body", [b"other", b"longer than it said"])
+@pytest.mark.parametrize("body", [b"other", b"longer than declared"])
 def test_a_blob_that_is_another_is_refused(body: bytes, tmp_path: Path) -> None:
     manifest = {"artifactType": KIND, "layers": [{"digest": DIGEST, "size": 5}]}
 

@@ -69,7 +69,7 @@ def test_ecr_is_known_by_its_host_name(host: str, region: str) -> None:
     assert (registry.region if registry else "") == region
 
 
-def test_a_token_is_kept_and_asked_for_anew_before_it_ends(ecr: Ecr, tokens: EcrTokens) -> None:
+def test_a_token_is_cached_and_renewed_before_it_expires(ecr: Ecr, tokens: EcrTokens) -> None:
     assert [tokens.get(HOST), tokens.get(HOST)] == [("AWS", "secret-1")] * 2
     ecr.now += timedelta(hours=11, minutes=45)
     assert tokens.get(HOST) == ("AWS", "secret-2")

@@ -1,4 +1,4 @@
-"""Which images a reference stands for: indexes, platforms, attestations, and documents that lie."""
+"""Which images a reference resolves to: indexes, platforms, attestations, and documents that lie."""
 
 import json
 import platform
@@ -34,7 +34,7 @@ def listed(image: make.Image, media_type: str = make.MANIFEST, **more: Any) -> d
     return make.descriptor(image.blobs[image.digest], media_type, **more)
 
 
-def test_an_index_stands_for_this_machines_image(tmp_path: Path) -> None:
+def test_an_index_resolves_to_the_image_of_this_machine(tmp_path: Path) -> None:
     assert chosen(tmp_path, make.index([AMD, ARM, ARM7])) == [HERE[platform.machine()].digest]
 
 

@@ -1,4 +1,4 @@
-"""Images in an engine's store: which engine is asked, how, and what is said when there is none."""
+"""Images in an engine's store: which engine is asked, how, and the error when there is none."""
 
 import json
 import os

@@ -187,7 +187,7 @@ def test_an_archive_with_several_images_wants_a_name(tmp_path: Path) -> None:
 
 
 def rewritten(folder: Path, **changes: make.Content | None) -> str:
-    """A `docker save` archive with members changed or, by None, left out; "layer" and "config" stand for theirs."""
+    """A `docker save` archive with members changed or, by None, left out; "layer" and "config" name the image's own."""
     make.docker_archive(folder / "whole.tar", {"one:1": make.image([{"one": b"1"}], compression="none")})
     with tarfile.open(folder / "whole.tar") as archive:
         members: dict[str, make.Content] = {

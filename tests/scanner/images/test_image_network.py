@@ -86,7 +86,7 @@ def test_a_connection_that_breaks_off_is_taken_up_where_it_did() -> None:
     assert max(pauses) < 1
 
 
-def test_a_registry_without_ranges_begins_anew() -> None:
+def test_a_download_from_a_registry_without_ranges_restarts() -> None:
     with (
         serve(once(breaking(stored(BIG), 100_000), stored(BIG))) as server,
         opening(f"{server.address}/team/app:1") as opened,
@@ -261,7 +261,7 @@ def test_access_that_is_revoked_in_the_middle_is_reported() -> None:
         files(opened)
 
 
-def test_the_registry_is_asked_anew_and_its_storage_without_the_secret() -> None:
+def test_the_registry_is_asked_again_and_its_storage_without_the_secret() -> None:
     def redirecting(request: Request) -> Answer:
         if request.headers.get("Authorization") != BASIC:
             return Answer(401, headers={"WWW-Authenticate": 'Basic realm="x"'})

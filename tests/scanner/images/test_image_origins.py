@@ -226,7 +226,7 @@ def test_a_base_that_has_other_layers_does_not_count(tmp_path: Path) -> None:
     assert read_image_metadata(tmp_path, image) == ImageMetadata(0, "debian:13")
 
 
-def test_an_index_as_base_stands_for_the_same_platform(tmp_path: Path) -> None:
+def test_an_index_as_base_resolves_to_the_same_platform(tmp_path: Path) -> None:
     index = make.index([make.image([{"arm": b"1"}], platform="linux/arm64"), BASE])
     image = annotated({NAME: "debian:13", DIGEST: index.digest})
     image.blobs |= index.blobs

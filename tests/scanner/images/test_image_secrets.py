@@ -141,7 +141,7 @@ def test_a_registry_that_is_never_content_is_not_asked_for_ever() -> None:
 
 
 def test_a_remote_registry_is_read_over_plain_http_only_when_configured(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The proxy stands for the network: it sees where a request goes, and answers for any host, without TLS."""
+    """The proxy replaces the network: it sees where a request goes, and answers for any host, without TLS."""
 
     def proxy(request: Request) -> Answer:
         if request.method == "CONNECT":

@@ -1,4 +1,4 @@
-"""Promise 7 for apk: each way of editing its database or its repositories is noticed, and use of apk is not."""
+"""Detect an apk database or repositories file that was changed without its files; accept honest use of apk."""
 
 import pytest
 from tests.scanner.layers import DEBIAN, file, inventory, names, opaque, stanza, status, symlink, whiteout
@@ -135,8 +135,8 @@ def test_repositories_of_another_release_are_noticed() -> None:
     assert "is a link to opt/repositories, which was not read" in doubts([symlink(REPOSITORIES, "/opt/repositories")])
 
 
-def test_repositories_of_edge_lead_to_a_release_of_which_no_feed_speaks() -> None:
-    """Many add some of edge to a release, so it is not an edit; nor is anything said to be clean by that."""
+def test_repositories_of_edge_lead_to_a_release_that_no_feed_covers() -> None:
+    """Many add some of edge to a release, so it is not an edit; nor does it make anything clean."""
     result = inventory(BASE, [repositories("v3.19", "edge")])
     assert result.unread == ()
     assert {package.ecosystem for package in result.packages} == {"Alpine:edge"}

@@ -1,4 +1,4 @@
-"""Promise 7 for dpkg: no honest use of apt is taken for an edit of the database."""
+"""Accept every honest use of apt: none is reported as an edit of the dpkg database."""
 
 from tests.scanner.layers import DEBIAN, dpkg_list, file, inventory, names, opaque, stanza, status, symlink, whiteout
 
@@ -156,7 +156,7 @@ def test_a_file_shared_with_another_architecture_is_accepted() -> None:
     assert inventory(lower, removal).unread == ()
 
 
-def test_removal_where_lists_speak_of_the_unmerged_names_is_accepted_and_an_edit_noticed() -> None:
+def test_removal_where_lists_have_the_unmerged_names_is_accepted_and_an_edit_noticed() -> None:
     lower = [
         *base(stanza("curl", "7.1")),
         symlink("lib", "usr/lib"),

@@ -1,4 +1,4 @@
-"""Promise 7 for dpkg: each way of editing the database is noticed."""
+"""Detect a dpkg database that was changed without its files."""
 
 import pytest
 from tests.scanner.layers import (
@@ -105,38 +105,38 @@ def test_a_maker_changed_while_the_files_stay_is_noticed(maker: str) -> None:
 
 
 @pytest.mark.parametrize("touched", ["usr/share/doc/curl/copyright", "usr/bin/a", "etc/curlrc"])
-def test_a_version_changed_while_a_few_files_are_written_anew_is_noticed(touched: str) -> None:
+def test_a_version_changed_while_a_few_files_are_rewritten_is_noticed(touched: str) -> None:
     owned = (*OWNED, "usr/bin/a", "usr/lib/libcurl.so")
     lower = [*base(stanza("curl", "7.1")), *map(file, owned), dpkg_list("curl", *owned)]
     forged = [status(*BASH, stanza("curl", "8.0")), file(touched), dpkg_list("curl", *owned)]
     assert "curl became 8.0" in reasons(inventory(lower, forged))
 
 
-def test_a_version_changed_of_a_package_that_no_list_tells_of_is_noticed() -> None:
+def test_a_version_changed_of_a_package_without_a_file_list_is_noticed() -> None:
     lower = [*base(stanza("curl", "7.1")), file(CURL)]
     assert "no file list shows whether its files changed" in reasons(
         inventory(lower, [status(*BASH, stanza("curl", "8.0")), file(CURL)])
     )
 
 
-def test_an_entry_removed_of_a_package_that_no_list_tells_of_is_noticed() -> None:
+def test_an_entry_removed_of_a_package_without_a_file_list_is_noticed() -> None:
     lower = [*base(stanza("curl", "7.1")), file(CURL)]
     assert "no file list shows whether its files are there" in reasons(inventory(lower, [status(*BASH)]))
 
 
 @pytest.mark.parametrize("between", [[], [[file(CURL)]]], ids=["with it", "before it"])
-def test_an_entry_removed_while_its_files_are_written_anew_is_noticed(between: list[list[Entry]]) -> None:
+def test_an_entry_removed_while_its_files_are_rewritten_is_noticed(between: list[list[Entry]]) -> None:
     forged = [status(*BASH), *map(file, OWNED[0 if not between else 2 :]), *whiteout(LIST)]
     assert "curl 7.1 is no longer" in reasons(inventory(with_curl(), *between, forged))
 
 
-def test_files_written_anew_and_claimed_for_a_package_that_was_there_are_noticed() -> None:
+def test_files_rewritten_and_claimed_for_a_package_that_was_there_are_noticed() -> None:
     claim = dpkg_list("bash", "usr/bin/bash", *OWNED)
     forged = [status(*BASH), *map(file, OWNED), claim, *whiteout(LIST)]
     assert "curl 7.1 is no longer" in reasons(inventory(with_curl(), forged))
 
 
-def test_a_distroless_entry_removed_while_its_files_are_written_anew_is_noticed() -> None:
+def test_a_distroless_entry_removed_while_its_files_are_rewritten_is_noticed() -> None:
     image = [*RELEASE, *distroless("openssl", "usr/lib/libssl.so"), *distroless("tzdata", "usr/share/zoneinfo/UTC")]
     removal = whiteout("var/lib/dpkg/status.d/openssl", "var/lib/dpkg/status.d/openssl.md5sums")
     assert "openssl 1 is no longer" in reasons(inventory(image, [*removal, file("usr/lib/libssl.so")]))

@@ -1,4 +1,4 @@
-"""Promise 7 for language packages: edits of their own files are noticed, and honest use of pip or npm is not."""
+"""Detect Python and npm package metadata that was changed without its files; accept honest use of pip and npm."""
 
 import json
 
@@ -87,11 +87,11 @@ def test_a_version_edited_in_the_metadata_is_noticed() -> None:
     assert "became Flask 9.9, yet there are files of Flask 1.0" in reasons(result)
 
 
-def test_a_version_edited_while_some_code_is_written_anew_is_noticed() -> None:
+def test_a_version_edited_while_some_code_is_rewritten_is_noticed() -> None:
     assert "became Flask 9.9" in reasons(inventory(flask("1.0"), [metadata("9.9", folder="1.0"), CODE[0]]))
 
 
-def test_a_name_edited_while_some_code_is_written_anew_is_noticed() -> None:
+def test_a_name_edited_while_some_code_is_rewritten_is_noticed() -> None:
     renamed = file(f"{SITE}/flask-1.0.dist-info/METADATA", "Name: flaskk\nVersion: 1.0\n")
     assert "became flaskk 1.0" in reasons(inventory(flask("1.0"), [renamed, CODE[0]]))
 
@@ -321,7 +321,7 @@ def test_a_list_and_a_database_written_in_the_layer_of_the_package_give_no_owner
     assert owner(inventory(DATABASE, [*claim, upgraded])) == "python3-flask"
 
 
-def test_a_file_written_anew_above_its_owners_list_loses_its_owner() -> None:
+def test_a_file_rewritten_above_its_owners_list_loses_its_owner() -> None:
     lower = [*DATABASE, *flask("1.0"), dpkg_list("python3-flask", OWNED)]
     assert owner(inventory(lower, flask("1.0"))) == ""
 

@@ -1,6 +1,6 @@
-"""Promise 7 for Ruby, PHP, .NET, Java, Go and Rust, and for lockfiles: edits are noticed, and honest use is not.
+"""Detect Ruby, PHP, .NET, Java, Go and Rust metadata, and lockfiles, that were changed without their files.
 
-What no reader could tell is shown, too: such a test says why it is out of reach.
+Honest use is accepted. What no reader can detect is tested, too: such a test says why it is out of reach.
 """
 
 import gzip
@@ -230,7 +230,7 @@ def test_a_jar_under_another_name_is_not_looked_for() -> None:
     assert purls([file("app/a.txt", JAR), file("app/b.jar.bak", JAR)]) == []
 
 
-def test_a_jar_made_anew_with_another_version_in_it_is_accepted() -> None:
+def test_a_jar_made_again_with_another_version_in_it_is_accepted() -> None:
     """Out of reach: nothing but the code, which is not compared with any known one, contradicts it."""
     second = JAR.replace(b"version=2.0.17", b"version=9.9.99")
     assert doubts([file("app/a.jar", JAR)], [file("app/a.jar", second)]) == ""
@@ -313,8 +313,8 @@ def test_vendored_distributions_are_read() -> None:
     assert purls([gemspec]) == ["rack 2.0"]
 
 
-def test_a_package_whose_every_file_is_written_anew_is_accepted() -> None:
-    """Out of reach, for all languages: files are told apart by the layer that they come from, and an honest update
-    writes them all, too."""
+def test_a_package_whose_every_file_is_rewritten_is_accepted() -> None:
+    """Out of reach, for all languages: files are distinguished by the layer that they come from, and an honest
+    update writes them all, too."""
     copied = [installed(log="2.0", mail="1.0"), *folder("log")]
     assert doubts(COMPOSER, copied) == ""

@@ -1,4 +1,4 @@
-"""Promise 7 for rpm: each way of editing its database, in any of its forms and places, is noticed; use of it is not."""
+"""Detect an rpm database, of any format and path, that was changed without its files; accept honest use of rpm."""
 
 import gzip
 from pathlib import Path
@@ -78,7 +78,7 @@ def test_an_entry_removed_after_its_list_was_emptied_is_noticed() -> None:
     assert "curl 7.1-1 is no longer" in doubts([bare], [database(RELEASE, BASH)])
 
 
-def test_an_entry_removed_while_its_files_are_written_anew_is_noticed() -> None:
+def test_an_entry_removed_while_its_files_are_rewritten_is_noticed() -> None:
     assert "curl 7.1-1 is no longer" in doubts([database(RELEASE, BASH), file("usr/bin/curl")])
 
 
@@ -157,7 +157,7 @@ def test_a_database_removed_by_a_later_layer_is_noticed(removal: list[Entry]) ->
     assert result.packages == ()
 
 
-def test_a_database_removed_and_written_anew_is_compared_with_the_former() -> None:
+def test_a_database_removed_and_rewritten_is_compared_with_the_former() -> None:
     assert "curl 7.1-1 is no longer" in doubts(whiteout("var/lib/rpm"), [database(RELEASE, BASH)])
     assert doubts(whiteout("var/lib/rpm"), [database(RELEASE, BASH, curl("7.1"))]) == ""
 

@@ -1,4 +1,4 @@
-"""Answers to approval actions of CodePipeline: given once, tried again, and never with the token told."""
+"""Answers to approval actions of CodePipeline: sent once, retried, and never with the token in a message."""
 
 from collections.abc import Iterator
 from typing import Any

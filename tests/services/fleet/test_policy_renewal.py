@@ -36,7 +36,7 @@ def test_two_assignments_that_match_equally_well_leave_only_their_repository_unj
     assert fleet.verdicts() == dict.fromkeys(NAMES, "Approved")
 
 
-def test_another_policy_and_its_assignment_judge_anew(fleet: Fleet) -> None:
+def test_a_changed_policy_or_assignment_renews_verdicts(fleet: Fleet) -> None:
     fleet.publish("shared", Severity.LOW)
     fleet.verdict_renewal.renew()
     assert set(fleet.verdicts().values()) == {"Approved"}

@@ -1,4 +1,4 @@
-"""Who hears of an event as the owner of what it is about."""
+"""Who is notified of an event as the owner of its subject."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,7 +29,7 @@ def hearers(store: Store, **detail: Any) -> tuple[str, ...]:
     return Owners([assignment], [], TARGETS, store, "registry.example").find_targets({"detail": detail})
 
 
-def test_the_owners_of_a_repository_hear_of_it(store: Store) -> None:
+def test_the_owners_of_a_repository_are_notified(store: Store) -> None:
     assert hearers(store, repository="team/web", owner="ana") == ("hook",)
 
 

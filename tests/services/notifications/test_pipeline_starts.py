@@ -1,4 +1,4 @@
-"""Pipelines that rules start: one that does not exist is said to be missing, and counts as no start."""
+"""Pipelines that rules start: one that does not exist is reported as missing, and counts as no start."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field

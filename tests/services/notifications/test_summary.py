@@ -65,7 +65,7 @@ def test_an_undetermined_image_is_not_well(fleet: Fleet) -> None:
     assert title == "1 image undetermined"
 
 
-def test_owners_hear_of_their_own_images(fleet: Fleet) -> None:
+def test_owners_get_the_summary_of_their_own_images(fleet: Fleet) -> None:
     judge(fleet, "ours", Status.APPROVED)
     judge(fleet, "theirs", Status.REJECTED, 3)
     assignment = PolicyAssignment("ours", ("team/*",), "default", owners=("target:team",))
@@ -77,7 +77,7 @@ def test_owners_hear_of_their_own_images(fleet: Fleet) -> None:
 @pytest.mark.parametrize(
     ("repository", "is_theirs"), [("", True), ("**", True), ("team/app", True), ("*/app", True), ("other/*", False)]
 )
-def test_owners_hear_of_the_waivers_that_apply_in_their_repositories(
+def test_owners_are_notified_of_the_waivers_that_apply_in_their_repositories(
     fleet: Fleet, repository: str, is_theirs: bool
 ) -> None:
     approve_all(fleet)

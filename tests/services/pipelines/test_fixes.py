@@ -188,7 +188,7 @@ def test_a_branch_that_moves_after_a_crash_gets_a_commit_on_its_new_head(store: 
     assert site.files.read("shop", fix.branch, "x") == b"y"
 
 
-def test_a_remedy_that_changed_while_the_server_was_down_is_not_offered(store: Store) -> None:
+def test_a_remediation_that_changed_while_the_server_was_down_is_not_offered(store: Store) -> None:
     site = Site(store, FixAction.BRANCH, CHANGE)
 
     def die(here: str) -> None:

@@ -403,7 +403,7 @@ def test_the_last_report_counts_while_our_registry_does_not_answer(own: OwnRegis
     assert own.present() == SECOND
 
 
-def test_a_wrong_tag_is_corrected_when_the_server_starts_each_time_anew(own: OwnRegistry) -> None:
+def test_a_wrong_tag_is_corrected_at_each_start_of_the_server(own: OwnRegistry) -> None:
     for digest in (FIRST, SECOND):
         own.push(digest)
         own.report(digest)

@@ -190,10 +190,10 @@ def test_a_failed_scan_is_requested_again_under_the_next_number(store: Store) ->
     assert failed is not None
     assert (failed.state, failed.reason) == (ScanState.FAILED, "the registry does not answer")
     for _ in range(2):
-        anew = store.images.request_scan(IMAGE, "web", LATER)
-        assert anew == Scan(IMAGE, "web", ScanState.REQUESTED, 2, requested_at=LATER)
+        new_scan = store.images.request_scan(IMAGE, "web", LATER)
+        assert new_scan == Scan(IMAGE, "web", ScanState.REQUESTED, 2, requested_at=LATER)
     store.images.finish_scan(IMAGE, 1, platforms_of(INVENTORY), None, LATER)
-    assert store.images.scan(IMAGE) == anew
+    assert store.images.scan(IMAGE) == new_scan
     store.images.finish_scan(IMAGE, 2, platforms_of(INVENTORY), None, LATER)
     assert list(store.images.list_inventories(IMAGE)) == [INVENTORY]
 

@@ -93,7 +93,7 @@ def test_a_push_brings_a_gone_image_back(store: Store) -> None:
     assert [(row.since, row.until) for row in store.tag_history.list_periods([IMAGE])] == [(NOW, LATER), (LATEST, None)]
 
 
-def test_a_gone_image_that_is_requested_again_is_scanned_anew(store: Store) -> None:
+def test_a_gone_image_that_is_requested_again_is_scanned_again(store: Store) -> None:
     scan = store.images.request_scan(IMAGE, "web", NOW)
     store.images.finish_scan(IMAGE, scan.number, platforms_of(FACTS), None, NOW)
     store.tag_history.add_location(IMAGE, "web", NOW)

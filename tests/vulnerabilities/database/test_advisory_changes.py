@@ -165,10 +165,10 @@ def test_a_record_fetched_alone_changes_what_the_whole_export_would(path: Path, 
     site.seen.clear()
     run_update(path, site, later=True)
     assert f"{PYPI} 200" not in site.seen
-    run_update(tmp_path / "anew.db", site, later=True)
+    run_update(tmp_path / "rebuilt.db", site, later=True)
     expected = AdvisoryChanges(keys=frozenset({("PyPI", "name-2"), ("PyPI", "renamed")}))
-    assert compare(old, path) == compare(old, tmp_path / "anew.db") == expected
-    assert not compare(path, tmp_path / "anew.db")  # whatever way they were made
+    assert compare(old, path) == compare(old, tmp_path / "rebuilt.db") == expected
+    assert not compare(path, tmp_path / "rebuilt.db")  # whatever way they were made
 
 
 def test_another_alias_changes_the_packages_of_its_group(path: Path, site: Site, before: Path) -> None:

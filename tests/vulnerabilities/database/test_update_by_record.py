@@ -55,8 +55,8 @@ def test_changed_records_give_the_same_database_as_the_whole_export(path: Path, 
     assert f"{PYPI} 200" not in site.seen
     assert "osv PyPI" not in result.unchanged
     assert result.digest != first.digest
-    run_update(tmp_path / "anew.db", site, later=True)
-    assert everything(path) == everything(tmp_path / "anew.db")
+    run_update(tmp_path / "rebuilt.db", site, later=True)
+    assert everything(path) == everything(tmp_path / "rebuilt.db")
     site.seen.clear()
     assert "osv PyPI" in run_update(path, site, later=True).unchanged
     assert f"{LIST} 304" in site.seen

@@ -27,7 +27,7 @@ def fixed(version: str) -> tuple[Json, Json]:
 
 
 def export(*records: Json | bytes) -> bytes:
-    """An OSV export. Bytes stand for a record that is not JSON."""
+    """An OSV export. Bytes are a record that is not JSON."""
     out = BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
         for place, each in enumerate(records):

@@ -1,4 +1,4 @@
-"""A loopback HTTP server of files that can be told to fail."""
+"""A loopback HTTP server of files whose failures a test can plan."""
 
 import hashlib
 import ssl

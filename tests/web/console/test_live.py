@@ -1,4 +1,4 @@
-"""Live pages: which are refreshed by a new event, that nothing is said while nothing happens, and that streams end."""
+"""Live pages: which are refreshed by a new event, that streams are silent while nothing happens, and that they end."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -154,7 +154,7 @@ LIMITED = Principal("ben", (), project_roles=(ProjectRole(Role.VIEWER, "team/*")
     ],
     ids=["roles", "token"],
 )
-def test_a_limited_caller_hears_of_own_repositories_only(caller: Caller) -> None:
+def test_a_limited_caller_gets_events_of_own_repositories_only(caller: Caller) -> None:
     async def run() -> None:
         log, threads = Log(), Threads()
         changes = LiveChanges(log.newest, log.read)

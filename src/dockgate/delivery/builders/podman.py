@@ -123,7 +123,7 @@ class PodmanBuilder(Builder):
                 try:
                     publication = self._images.prepare(archive, request.repository, request.key, layers)
                 except BaseException:
-                    state.forget_layers()  # one of them may be gone: the next attempt saves all anew
+                    state.forget_layers()  # one of them may be gone: the next attempt saves all again
                     raise
             final_base = next((base for base in bases if base.image.reference == names.final_base), None)
             _check_base(publication.diff_ids, final_base)

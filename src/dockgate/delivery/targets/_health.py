@@ -36,7 +36,7 @@ def get(host: str, port: int, path: str, seconds: float) -> Outcome:
     """Return whether `GET path` is answered with a status below 400 within `seconds`, all in all.
 
     The answer is read no further than to its status line, of a refusal to OUTPUT_LIMIT bytes: an HTTP client's timeouts
-    start anew with every byte, and the other side is a service that need not be well-behaved.
+    restart with every byte, and the other side is a service that need not be well-behaved.
     """
     end = time.monotonic() + seconds
     answer = b""

@@ -34,7 +34,7 @@ Login = Callable[[str], tuple[str, str] | None]
 _TIMEOUT = 120.0
 # Lines of a task's output, and bytes: a line may be of any length.
 _LAST_WORDS, _LAST_BYTES = 10, 4000
-# Of a task's log: podman begins it anew above that, or it would fill the disk.
+# Of a task's log: podman truncates it above that, or it would fill the disk.
 LOG_SIZE = "10mb"
 
 

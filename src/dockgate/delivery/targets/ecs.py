@@ -140,7 +140,7 @@ class EcsTarget:
         return self._read_revision(arn)
 
     def _read_revision(self, arn: str) -> Revision:
-        """Return a revision never changes, but its tags may: what is not ours is looked at anew."""
+        """Return a revision. It never changes, but its tags may: one that is not ours is read again."""
         revision = self._revisions.get(arn)
         if revision is None:
             answer = self._ecs().describe_task_definition(taskDefinition=arn, include=["TAGS"])

@@ -106,7 +106,7 @@ class ResumableBlob(io.RawIOBase):
         return UnavailableError(
             f"Of {self._description} {self._position} bytes came, and then {self._disconnects} connections broke off."
             f" {fault}",
-            "Look at the network, then run the same again: layers that were read whole are not fetched anew.",
+            "Look at the network, then run the same again: layers that were read whole are not fetched again.",
         )
 
 

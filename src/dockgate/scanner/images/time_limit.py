@@ -52,7 +52,7 @@ class TimeLimit:
         if self._is_over:
             raise TooSlowError(
                 f"The registry {self._registry} did not send what was asked of it within {self._seconds:g} seconds.",
-                "Look at the network, then try again: layers that were read whole are not fetched anew.",
+                "Look at the network, then try again: layers that were read whole are not fetched again.",
             )
 
     def _end(self) -> None:

@@ -1,6 +1,6 @@
 """Follow approved images after the answer.
 
-Outside pipelines hear of changed verdicts; attestations are renewed while the verdict stays.
+Outside pipelines are notified of changed verdicts; attestations are renewed while the verdict stays.
 """
 
 from dataclasses import dataclass, field

@@ -132,7 +132,7 @@ class NotificationSummary:
         return title, "\n".join(lines), detail
 
     def _collect_images(self, now: datetime, owners: Owners, target: Target, is_owner: bool) -> _Images:
-        """Return the states of the images that the target hears of."""
+        """Return the states of the images that the target is notified about."""
         repositories = None
         if is_owner:
             repositories = self._list_owned_repositories(owners, target)

@@ -44,7 +44,7 @@ DAY = timedelta(days=1)
 
 _log = logging.getLogger(__name__)
 
-# Makes a lockfile anew. Returns its text; raises DockgateError with the reason if that is impossible.
+# Regenerates a lockfile. Returns its text; raises DockgateError with the reason if that is impossible.
 MakeLock = Callable[[DeliveredImage, str, FixPlan, LockUpdate], str]
 
 

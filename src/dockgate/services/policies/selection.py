@@ -144,7 +144,7 @@ class PolicySelection:
         return any(assignment.watch.start is not WatchStart.FOREVER for assignment in self._list_assignments())
 
     def list_owners(self, repository: str) -> tuple[str, ...]:
-        """Return who hears of the repository's images. ConflictError as `choose_assignment`."""
+        """Return who is notified about the repository's images. ConflictError as `choose_assignment`."""
         assignment = self.find_assignment(repository)
         return assignment.owners if assignment else ()
 

@@ -35,7 +35,7 @@ class Fixes:
         None if another fix of its pipeline is open, if `limit` fixes of the pipeline were planned since then, or if it
         is known. Fixes by hand are counted apart: that a person has to act keeps back no fix that comes later.
 
-        One that was superseded is not lost: it is open again with the branch on which it was offered, and planned anew
+        One that was superseded is not lost: it is open again with the branch on which it was offered, and planned again
         without one, or if that is not among the `branches` of its repository. It counts for the limit of the day when
         it was planned first. One that is over the limit is stored as withheld, instead of the pipeline's last one.
         """

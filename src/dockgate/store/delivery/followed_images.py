@@ -79,7 +79,7 @@ class FollowedImages:
     def change(self, followed_image: FollowedImage, status: Status, verdict: str, summary: str, now: str) -> bool:
         """Record another status of a watched image, by the verdict of this digest.
 
-        Callbacks hear of a worse one now, of a better one by `settle`. Returns False if it was recorded before.
+        Callbacks are notified of a worse one now, of a better one by `settle`. Returns False if it was recorded before.
         """
         return self._change(followed_image, status, verdict, summary, now, None)
 
@@ -178,7 +178,7 @@ def follow_images(
     """Follow what was approved by a verdict: each approval's id, image, repository and policy.
 
     Within the transaction that settles the approvals. An image that is followed already stays as it is, until it is
-    judged again. One that was not watched any more is approved again: the callbacks that heard of the end hear of it.
+    judged again. One that was not watched any more is approved again: the callbacks that got the end get that, too.
     """
     images = [
         FollowedImage(image, repository, policy, Status.APPROVED, verdict, "", now)
@@ -221,7 +221,7 @@ def _record(
     now: str,
     unwatched_at: str | None,
 ) -> None:
-    """Store the status and the end of the watch, and notify the callbacks that heard of a better status.
+    """Store the status and the end of the watch, and notify the callbacks that last got a better status.
 
     If a watch begins again, all are notified, unless a clock that was ahead had ended it.
     """
@@ -238,7 +238,7 @@ def _record(
 
 
 def _tell(connection: Connection, followed_image: FollowedImage, now: str, heard_statuses: Collection[Status]) -> None:
-    """Make a message to each callback due that heard of one of these statuses last, and of another one than now."""
+    """Make a message to each due callback whose last status is one of these, and not the present one."""
     columns = followed_callbacks.c
     is_due = (
         _is_callback_of(followed_image),

@@ -145,7 +145,7 @@ class Images:
             return _request(connection, image, repository, now)
 
     def request_new_scan(self, image: str, repository: str, after: int, now: str) -> Scan:
-        """Request a scan of an image that was scanned: it is read anew. Return the newest scan.
+        """Request another scan of an image that was scanned. Return the newest scan.
 
         Does nothing unless the scan number `after` is the newest one, and has ended.
         """

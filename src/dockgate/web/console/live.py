@@ -1,7 +1,7 @@
 """Live pages: a stream for each open page says when something that it shows has changed.
 
 The page then asks again. A stream carries no content, so that one reader of the event log serves everybody. It costs
-nothing while nothing happens. Callers who are limited to some repositories hear of events on these only. Streams end
+nothing while nothing happens. Callers who are limited to some repositories get events on these only. Streams end
 after a while, and browsers connect again: permissions are checked then.
 """
 
