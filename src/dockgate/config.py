@@ -121,6 +121,13 @@ class Settings(NamedTuple):
         return self.shared_folder or self.data
 
     @property
+    def registry_address(self) -> str:
+        """The address of our own registry, on loopback."""
+        from dockgate.shared.addresses import LOOPBACK
+
+        return f"{LOOPBACK}:{self.registry_port}"
+
+    @property
     def advisories(self) -> Path:
         """The advisory database."""
         return self.shared_data / "advisories.db"

@@ -23,7 +23,9 @@ class Place:
     """A server with an admin, whose people sign in at a fake provider."""
 
     def __init__(self, folder: Path) -> None:
-        self.server = ServerSystem(folder, identity_provider=self._provider, group_roles=read_mapping(MAPPING))
+        self.server = ServerSystem(
+            folder, identity_provider=self._provider, group_roles=read_mapping(MAPPING, "127.0.0.1:7421")
+        )
 
     def _provider(self, return_url: str, clock: Clock) -> OpenIdProvider:
         self.fake = FakeProvider(clock)

@@ -222,7 +222,7 @@ class _Wiring(VerdictWiring):
         self.event_targets = EventTargets(
             store, {adapter.type: adapter for adapter in target_adapters}, adapters.builtin_targets, self.clock
         )
-        self.event_rules = EventRules(store, self.event_targets, adapters.builtin_targets, self.clock)
+        self.event_rules = EventRules(store, self.event_targets, adapters.builtin_targets, self.clock, self.registry)
         self.event_dispatcher = EventDispatcher(
             store,
             self.event_rules,
@@ -257,7 +257,7 @@ class _Wiring(VerdictWiring):
     def make_web_services(self) -> WebServices:
         """Return what the web application needs."""
         adapters, options, store, clock = self.adapters, self.options, self.store, self.clock
-        people = People(store, adapters.clock)
+        people = People(store, adapters.clock, self.registry)
         sessions = Sessions(store, people, clock)
         return WebServices(
             url=options.url,

@@ -139,7 +139,7 @@ def authfile(repository: str, file: Path, push: bool) -> None:
     from dockgate.services.registry import registry_tokens
 
     settings = from_environment()
-    address = f"127.0.0.1:{settings.registry_port}"
+    address = settings.registry_address
     login = registry_tokens.make_operator_login(settings.shared_data, repository, can_push=push)
     registry_tokens.write_authfile(file, address, login)
     print_text(f"{file}: can {'push to' if push else 'pull from'} {address}/{repository} for one hour.")

@@ -327,8 +327,8 @@ def require_permission(caller: Caller, permission: Permission) -> None:
         )
 
 
-# What a role can be limited to: names of repositories, and * for any characters.
-PATTERN = r"[a-z0-9*][a-z0-9._/*-]{0,199}"
+# What a role can be limited to: names of repositories, with or without a registry, and * for any characters.
+PATTERN = r"[a-z0-9*][a-z0-9.:_/*-]{0,199}"
 
 
 def read_roles(texts: Iterable[str]) -> tuple[tuple[Role, ...], tuple[ProjectRole, ...]]:

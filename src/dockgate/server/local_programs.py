@@ -32,7 +32,7 @@ class LocalPrograms:
     def __init__(self, settings: Settings, secret: str, internal_url: str) -> None:
         self.secret = secret
         self._internal_url = internal_url
-        self.registry = f"{LOOPBACK}:{settings.registry_port}"
+        self.registry = settings.registry_address
         self.tokens = RegistryTokens(settings.shared_data / KEYS)
         self._settings = settings
         self._stack = ExitStack()

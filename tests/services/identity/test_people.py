@@ -8,8 +8,9 @@ import pytest
 from tests.scenarios.server import ServerSystem
 
 from dockgate.config import Settings
-from dockgate.identity.model import Permission
+from dockgate.identity.model import Permission, Role, read_roles
 from dockgate.services.identity import people
+from dockgate.services.identity.provider_sign_in import read_mapping
 from dockgate.shared.errors import DockgateError, NotFoundError, UsageError
 from dockgate.store import open_store
 
@@ -39,6 +40,29 @@ def test_a_local_token_has_the_requested_scopes_and_limits(tmp_path: Path) -> No
         server.post("/principals", {"name": "ada", "roles": ["admin"]})
         token, _ = people.issue_local_token(settings(tmp_path), "ada", 1, [Permission.READ], ["web"], ["Web"])
         assert (token.scopes, token.repositories, token.pipelines) == ((Permission.READ,), ("web",), ("Web",))
+
+
+def test_patterns_have_neither_our_own_registry_nor_blanks(tmp_path: Path) -> None:
+    with ServerSystem(tmp_path) as server:
+        server.post("/principals", {"name": "ada", "roles": ["admin"]})
+        repositories = [" team/* ", "localhost:7421/team/*", "quay.io:8443/team/*"]
+        token, _ = people.issue_local_token(settings(tmp_path), "ada", 1, [], repositories, [" Web"])
+        assert (token.repositories, token.pipelines) == (("team/*", "quay.io:8443/team/*"), ("Web",))
+        for pattern in ("127.0.0.1:7421/*", " "):
+            with pytest.raises(UsageError):
+                people.issue_local_token(settings(tmp_path), "ada", 1, [], [pattern])
+
+
+def test_the_roles_of_a_provider_and_of_people_have_no_registry_of_our_own(tmp_path: Path) -> None:
+    texts = ["developer:127.0.0.1:7421/team/*", "developer:quay.io:8443/team/*"]
+    roles = [entry.role for entry in read_mapping([("devs", text) for text in texts], "127.0.0.1:7421")]
+    assert list(map(str, roles)) == ["developer:team/*", "developer:quay.io:8443/team/*"]
+    with pytest.raises(UsageError, match="DOCKGATE_OIDC_ROLES, group"):
+        read_mapping([("devs", "developer:127.0.0.1:7421/*")], "127.0.0.1:7421")
+    with ServerSystem(tmp_path) as server:
+        server.server.people.add("ada", [Role.ADMIN], None)
+        principal, _ = server.server.people.add("eve", [], None, read_roles(texts)[1])
+        assert list(map(str, principal.project_roles)) == list(map(str, roles))
 
 
 def test_an_unknown_principal_is_shown_who_may_administer(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from tests.scenarios.server import ServerSystem
 
 from dockgate.identity.model import LOCAL, Caller, Role
 from dockgate.services.pipelines.documents import AppliedDocument, DocumentText
-from dockgate.shared.errors import DeniedError, DockgateError
+from dockgate.shared.errors import DefinitionError, DeniedError, DockgateError
 
 PIPELINE = """\
 kind: Pipeline
@@ -75,6 +75,23 @@ def test_documents_are_applied_whatever_their_order(site: Site) -> None:
     assert [(each.kind, each.change) for each in applied] == [(kind, "created") for kind in kinds]
     for order in list(permutations(TEXTS))[::500]:
         assert {each.change for each in site.apply(*order)} == {"unchanged"}
+
+
+@pytest.mark.parametrize(
+    ("field", "condition"),
+    [
+        ("repository", '["127.0.0.1:7421/team/app"]'),
+        ("repository", '[{prefix: "localhost:7421/team/"}]'),
+        ("repository-name", '[{anything-but: {wildcard: ["127.0.0.1:7421/*"]}}]'),
+    ],
+)
+def test_a_rule_with_our_own_registry_is_refused_since_no_event_has_it(site: Site, field: str, condition: str) -> None:
+    rule = TEXTS["rule.yaml"].replace('"source": ["dockgate"]', f"detail: {{{field}: {condition}}}")
+    with pytest.raises(DefinitionError, match=f"rule.yaml: Rule redo: event pattern: {field}: .* matches nothing"):
+        site.apply(*TEXTS, changes={"rule": rule})
+    assert site.list_names() == []
+    foreign_rule = rule.replace("127.0.0.1:7421", "quay.io").replace("localhost:7421", "quay.io")
+    assert {each.change for each in site.apply(*TEXTS, changes={"rule": foreign_rule})} == {"created"}
 
 
 @pytest.mark.parametrize("missing", ["repository.yaml", "service.yaml", "policy.yaml", "pipeline.yaml", "target.yaml"])

@@ -29,6 +29,7 @@ from dockgate.identity.model import (
     read_token,
     write_token,
 )
+from dockgate.services.images.name_search import read_own_pattern
 from dockgate.shared.errors import ConflictError, NotFoundError, UnknownCallerError, UsageError
 from dockgate.shared.timestamps import format_time
 from dockgate.store import Store, open_store
@@ -49,10 +50,11 @@ CREATED, BAD_REQUEST = 201, 400
 
 @dataclass(frozen=True, slots=True)
 class People:
-    """Manages principals and their tokens."""
+    """Manages principals and their tokens. `registry` is the address of our own registry."""
 
     store: Store
     clock: Clock
+    registry: str
 
     def authenticate(self, text: str) -> Caller:
         """Return the caller with this token.
@@ -92,13 +94,9 @@ class People:
         Return it and, for the first one, which must be an admin, a token's text (None otherwise).
         """
         _require_description(name, email)
-        _require_roles(name, roles, project_roles)
+        own_roles = self._read_project_roles(name, roles, project_roles)
         principal = Principal(
-            name,
-            tuple(dict.fromkeys(roles)),
-            email or None,
-            self._compute_time_in(0),
-            project_roles=tuple(dict.fromkeys(project_roles)),
+            name, tuple(dict.fromkeys(roles)), email or None, self._compute_time_in(0), project_roles=own_roles
         )
         if self.store.principals.has_any():
             self.store.principals.add(principal)
@@ -122,8 +120,22 @@ class People:
 
     def set_roles(self, name: str, roles: Sequence[Role], project_roles: Sequence[ProjectRole] = ()) -> Principal:
         """Replace all roles of a principal. UsageError, NotFoundError; ConflictError for the last admin."""
-        _require_roles(name, roles, project_roles)
-        return self.store.principals.set_roles(name, tuple(dict.fromkeys(roles)), tuple(dict.fromkeys(project_roles)))
+        own_roles = self._read_project_roles(name, roles, project_roles)
+        return self.store.principals.set_roles(name, tuple(dict.fromkeys(roles)), own_roles)
+
+    def _read_project_roles(
+        self, name: str, roles: Sequence[Role], project_roles: Sequence[ProjectRole]
+    ) -> tuple[ProjectRole, ...]:
+        """The roles for some repositories, without our own registry in their patterns. UsageError for no role."""
+        if not roles and not project_roles:
+            raise UsageError(f"{name} needs a role", f"Roles: {', '.join(Role)}.")
+        own_roles = [replace(role, repositories=self._read_pattern(role.repositories)) for role in project_roles]
+        read_roles(map(str, own_roles))  # checks the patterns
+        return tuple(dict.fromkeys(own_roles))
+
+    def _read_pattern(self, pattern: str) -> str:
+        """A pattern of repositories without our own registry and blanks around it."""
+        return read_own_pattern(pattern.strip(), self.registry)
 
     def add_projects(self, caller: Caller) -> Caller:
         """The caller with the projects of its roles: their pipelines, and what these build."""
@@ -148,7 +160,8 @@ class People:
     ) -> tuple[Token, str]:
         """Issue a token. Return it and its text, which cannot be read again.
 
-        A `key` issues one token: ConflictError when it has.
+        A `key` issues one token: ConflictError when it has. Patterns are stored without blanks around them, and
+        those of repositories without our own registry.
         """
         owner = self.store.principals.get(principal)
         if not 0 < days <= MOST_TOKEN_DAYS:
@@ -163,12 +176,14 @@ class People:
             )
         if owner.disabled_at:
             raise UsageError(f"{principal} is disabled", f"dockgate principal enable {principal}")
+        if not all(map(str.strip, (*repositories, *pipelines))):
+            raise UsageError("a pattern of the token is empty", "Leave it out, or write a name, which may contain *.")
         token, text = self._make_token(principal, days, hash_secret(key)[:12] if key else None)
         token = replace(
             token,
             scopes=tuple(dict.fromkeys(scopes)),
-            repositories=tuple(dict.fromkeys(repositories)),
-            pipelines=tuple(dict.fromkeys(pipelines)),
+            repositories=tuple(dict.fromkeys(map(self._read_pattern, repositories))),
+            pipelines=tuple(dict.fromkeys(map(str.strip, pipelines))),
         )
         try:
             self.store.tokens.add(token)
@@ -195,12 +210,6 @@ def _require_description(name: str, email: str | None) -> None:
     require_name(name)
     if email and not EMAIL.fullmatch(email):
         raise UsageError(f"{email!r} is not an e-mail address", "Use the address in the person's commits.")
-
-
-def _require_roles(name: str, roles: Sequence[Role], project_roles: Sequence[ProjectRole]) -> None:
-    if not roles and not project_roles:
-        raise UsageError(f"{name} needs a role", f"Roles: {', '.join(Role)}.")
-    read_roles(map(str, project_roles))  # checks the patterns
 
 
 def require_name(name: str) -> None:
@@ -243,7 +252,7 @@ def issue_local_token(
             names = ", ".join(admins)
             advice = f"Who may administer: {names}." if names else "dockgate principal add NAME --role admin"
             raise NotFoundError(f"there is no principal {principal!r}", advice)
-        people = People(store, lambda: datetime.now(UTC))
+        people = People(store, lambda: datetime.now(UTC), settings.registry_address)
         entry = AuditEntry(uuid.uuid4().hex, format_time(people.clock()), LOCAL.name, "", LOCAL_CALL, principal)
         store.audit.begin(entry)
         try:

@@ -3,7 +3,7 @@
 import re
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dockgate.identity.model import Caller, Principal, read_roles
 from dockgate.identity.ports import IdentityProvider
@@ -11,6 +11,7 @@ from dockgate.identity.sign_in import GroupRole, Identity, SignInRequest, find_r
 from dockgate.services.clock import ServerClock
 from dockgate.services.identity.people import EMAIL, require_name
 from dockgate.services.identity.sessions import Sessions
+from dockgate.services.images.name_search import read_own_pattern
 from dockgate.shared.errors import DeniedError, UsageError
 from dockgate.store import Store
 
@@ -81,14 +82,21 @@ def read_request(fields: Sequence[object]) -> SignInRequest | None:
     return SignInRequest(*texts) if len(texts) == len(fields) == 3 else None
 
 
-def read_mapping(roles: Sequence[tuple[str, str]]) -> tuple[GroupRole, ...]:
-    """The mapping of the settings. Raises UsageError for an unknown role."""
+def read_mapping(roles: Sequence[tuple[str, str]], registry: str) -> tuple[GroupRole, ...]:
+    """The mapping of the settings, without our own `registry` in patterns.
+
+    Raises UsageError for an unknown role.
+    """
     mapping: list[GroupRole] = []
     for group, text in roles:
         try:
             everywhere, project_roles = read_roles([text])
+            own_patterns = [read_own_pattern(role.repositories, registry) for role in project_roles]
         except UsageError as error:
             raise UsageError(f"DOCKGATE_OIDC_ROLES, group {group!r}: {error}", error.advice) from None
         mapping += [GroupRole(group, role) for role in everywhere]
-        mapping += [GroupRole(group, role) for role in project_roles]
+        mapping += [
+            GroupRole(group, replace(role, repositories=pattern))
+            for role, pattern in zip(project_roles, own_patterns, strict=True)
+        ]
     return tuple(mapping)

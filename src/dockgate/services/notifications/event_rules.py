@@ -4,11 +4,13 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from dockgate.events.field_pattern import refuse_pattern
 from dockgate.events.input_template import Input, OutputTooLargeError, compile_input
 from dockgate.events.notification_texts import NOTIFIED_TYPES
 from dockgate.events.pattern import Pattern, compile_pattern
 from dockgate.events.rule import OWNERS, Rule, RuleTarget, Target
 from dockgate.services.clock import ServerClock
+from dockgate.services.images.name_search import strip_own_registry
 from dockgate.services.notifications.event_targets import EventTargets
 from dockgate.shared.canonical import encode
 from dockgate.shared.errors import ConflictError, NotFoundError, UsageError
@@ -18,6 +20,9 @@ from dockgate.store.events.rules import RuleRecord
 DEFAULT_RULE = "default"
 # How long no event must have come before the owners get a message about those that have.
 DEFAULT_PAUSE = 10
+
+# Of events, ours and those in the shape of AWS.
+_REPOSITORY_FIELDS = ("repository", "repository-name", "repositoryName")
 
 Render = Callable[[Mapping[str, Any], str], str]
 
@@ -63,15 +68,22 @@ class TriedRule:
 class EventRules:
     """The rules of this server: those that were applied, and the built-in one."""
 
-    def __init__(self, store: Store, targets: EventTargets, builtin: Sequence[Target], clock: ServerClock) -> None:
+    def __init__(
+        self, store: Store, targets: EventTargets, builtin: Sequence[Target], clock: ServerClock, registry: str
+    ) -> None:
         self._store = store
         self._targets = targets
         self._default = make_default_rule(builtin)
         self._clock = clock
+        self._registry = registry
         self._compiled_rules: dict[str, tuple[Rule, CompiledRule]] = {}
 
     def check(self, rule: Rule, planned_targets: Collection[str] = ()) -> None:
-        """Raise UsageError for a rule whose targets neither exist nor are planned."""
+        """Raise UsageError for a rule whose targets neither exist nor are planned.
+
+        DefinitionError for one with our own registry in the names of repositories.
+        """
+        require_repository_names(rule.pattern, self._registry)
         for target in rule.targets:
             if target.name not in (OWNERS, *planned_targets) and self._targets.find(target.name) is None:
                 raise UsageError(f"there is no target {target.name!r}", "Apply its Target document, too.")
@@ -123,6 +135,25 @@ class EventRules:
             compiled_rules[rule.name] = before if before and before[0] == rule else (rule, compile_rule(rule))
         self._compiled_rules = compiled_rules
         return [entry[1] for entry in compiled_rules.values()]
+
+
+def require_repository_names(pattern: object, registry: str) -> None:
+    """Raise DefinitionError if the pattern has our own registry in the name of a repository.
+
+    Events never have it, and a rule that never matches is found when its message is missed.
+    """
+    waiting: list[tuple[str, object]] = [("", pattern)]
+    while waiting:
+        field, value = waiting.pop()
+        if isinstance(value, Mapping):
+            waiting += [(name if name in _REPOSITORY_FIELDS else field, each) for name, each in value.items()]
+        elif isinstance(value, list | tuple):
+            waiting += [(field, each) for each in value]
+        elif field and isinstance(value, str) and (name := strip_own_registry(value, registry)) != value:
+            reason = f"{value!r} matches nothing: events name repositories of this registry without it"
+            refuse_pattern(
+                field, reason, f"Write {name!r}." if name else "Write the beginning of a name, such as team/."
+            )
 
 
 def make_default_rule(builtin: Sequence[Target]) -> Rule:

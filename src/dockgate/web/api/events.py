@@ -1,6 +1,7 @@
 """The event log, and the JSON Schemas of events."""
 
 import asyncio
+import json
 import time
 from typing import Annotated, Any
 
@@ -8,6 +9,7 @@ from fastapi import Query, Request
 
 from dockgate.events import schemas
 from dockgate.events.pattern import MAX_TEXT, parse_pattern
+from dockgate.services.notifications.event_rules import require_repository_names
 from dockgate.services.notifications.events import EventPage
 from dockgate.web.api import Reader, ServerDependency, ThreadsDependency, make_router, mark_self_checking
 from dockgate.web.long_polls import wait_for_event
@@ -37,6 +39,8 @@ async def list_events(
     `pattern` selects, `wait` waits for the first.
     """
     compiled_pattern = parse_pattern(pattern) if pattern else None
+    if pattern:
+        require_repository_names(json.loads(pattern), server.registry)
     end = time.monotonic() + wait
     position = after
     while True:

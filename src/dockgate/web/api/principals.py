@@ -1,7 +1,7 @@
 """Principals, their tokens, and the audit log."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal
 
@@ -9,7 +9,6 @@ from fastapi import Header
 
 from dockgate.identity.model import AuditEntry, Permission, Principal, ProjectRole, Role, Token
 from dockgate.services.identity.people import TOKEN_DAYS
-from dockgate.services.images.name_search import read_own_pattern
 from dockgate.services.web_services import WebServices
 from dockgate.store.identity.audit import AuditFilter, AuditResult
 from dockgate.web import api
@@ -148,9 +147,7 @@ def read_principal_page(server: WebServices, query: PageQuery, role: Role | None
 @router.post("/principals", status_code=201)
 def add_principal(body: NewPrincipal, caller: api.Administrator, server: api.ServerDependency) -> AddedPrincipal:
     """Add a principal. The first must be an admin and gets a token; from then on every call needs one."""
-    principal, token = server.people.add(
-        body.name, body.roles, body.email, _read_project_roles(body.project_roles, server)
-    )
+    principal, token = server.people.add(body.name, body.roles, body.email, body.project_roles)
     note_change(f"{principal.name}: {_format_roles(principal)}")
     return AddedPrincipal(principal, token)
 
@@ -159,7 +156,7 @@ def add_principal(body: NewPrincipal, caller: api.Administrator, server: api.Ser
 def set_roles(name: str, body: Roles, caller: api.Administrator, server: api.ServerDependency) -> Principal:
     """Replace the roles of a principal."""
     former_roles = _format_roles(server.store.principals.get(name))
-    principal = server.people.set_roles(name, body.roles, _read_project_roles(body.project_roles, server))
+    principal = server.people.set_roles(name, body.roles, body.project_roles)
     note_change(f"{former_roles} -> {_format_roles(principal)}")
     return principal
 
@@ -208,16 +205,10 @@ def create_token(
     The same Idempotency-Key creates one token, then 409.
     """
     key = f"{caller.name}/{idempotency_key}" if idempotency_key else ""
-    repositories = [read_own_pattern(pattern, server.registry) for pattern in body.repositories]
-    token, text = server.people.issue(body.principal, body.days, body.scopes, repositories, body.pipelines, key)
+    token, text = server.people.issue(body.principal, body.days, body.scopes, body.repositories, body.pipelines, key)
     limits = ", ".join([*token.scopes, *token.repositories, *token.pipelines])
     note_change(f"{token.id} of {token.principal} until {token.expires_at}, limits: {limits or 'none'}")
     return IssuedToken(_make_token_view(token), text)
-
-
-def _read_project_roles(roles: Sequence[ProjectRole], server: WebServices) -> list[ProjectRole]:
-    """The roles without our own registry in their patterns. UsageError as `read_own_pattern`."""
-    return [replace(role, repositories=read_own_pattern(role.repositories, server.registry)) for role in roles]
 
 
 def _format_roles(principal: Principal) -> str:

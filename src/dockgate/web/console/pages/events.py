@@ -12,6 +12,7 @@ from dockgate.events.envelope import StoredEvent
 from dockgate.events.pattern import Pattern, compile_pattern
 from dockgate.identity.model import Caller
 from dockgate.services.exposure.search import is_vulnerability_name
+from dockgate.services.notifications.event_rules import require_repository_names
 from dockgate.services.web_services import WebServices
 from dockgate.shared.errors import DefinitionError, DockgateError
 from dockgate.web import api
@@ -58,7 +59,9 @@ def show_events(
     position = (after if is_oldest_first else before) or 0
     error, page = None, Page[StoredEvent]([], None)
     try:
-        page = _read_page(server, caller, _compile_pattern(pattern), position, is_oldest_first=is_oldest_first)
+        page = _read_page(
+            server, caller, _compile_pattern(pattern, server.registry), position, is_oldest_first=is_oldest_first
+        )
     except DefinitionError as problem:
         error = problem
     query = PageQuery(sort, str(position or ""))
@@ -98,12 +101,14 @@ def _list_vulnerabilities(body: Any) -> list[str]:
     return sorted(set(names))
 
 
-def _compile_pattern(pattern: str) -> Pattern | None:
+def _compile_pattern(pattern: str, registry: str) -> Pattern | None:
     """The pattern as it is matched, None for no pattern. DefinitionError for a wrong one."""
     try:
-        return compile_pattern(json.loads(pattern)) if pattern else None
+        value = json.loads(pattern) if pattern else None
     except (json.JSONDecodeError, RecursionError) as error:
         raise DefinitionError(f"the pattern is not JSON: {error}", 'Such as {"source": ["dockgate"]}.') from None
+    require_repository_names(value, registry)
+    return compile_pattern(value) if pattern else None
 
 
 def _read_page(
