@@ -57,11 +57,13 @@ def test_a_bomb_of_gzip_is_unread(check: Check) -> None:
     assert "a decompression bomb" in check.blobs(blob).unread["/"]
 
 
-def test_a_bomb_of_zstd_in_each_of_fifty_layers_is_unread(check: Check) -> None:
-    """Each layer is bounded by itself, so that it is judged alike in whatever image it is."""
+def test_bombs_of_zstd_in_several_layers_are_unread(check: Check) -> None:
+    """4 GB of each are unpacked. Fifty with a lower limit are in tests/scanner/images/test_image_content.py."""
     frame, end = zstandard.compress(bytes(2**28)), zstandard.compress(END)
-    bombs = [zstandard.compress(large(f"zeros{at}", 5 * GIGABYTE)) + frame * 20 + end for at in range(50)]
-    assert len(check.blobs(*bombs, kind=ZSTD).broken) == 50
+    bombs = [zstandard.compress(large(f"zeros{at}", 5 * GIGABYTE)) + frame * 20 + end for at in range(3)]
+    broken = check.blobs(*bombs, kind=ZSTD).broken
+    assert len(broken) == 3
+    assert all("a decompression bomb" in reason for reason in broken.values())
 
 
 def test_a_million_files_are_read(check: Check) -> None:

@@ -11,9 +11,12 @@ import zstandard
 from tests.scanner.images import make
 from tests.scanner.images.make import sha256
 from tests.scanner.images.pieces import END, Blob, bounded, extended, header, layer, paths
+from tests.scanner.layers import ECOSYSTEMS
 
-from dockgate.scanner.images.inflate import LayerLimits
+from dockgate.scanner.images.blobs import VerifiedBlob
+from dockgate.scanner.images.inflate import InflatedStream, LayerLimits
 from dockgate.scanner.images.tar_layer import CONTENT_LIMIT, IN_MEMORY, TarLayer
+from dockgate.scanner.layer_reader import read_layer
 from dockgate.shared.errors import ImageError, UnavailableError, UnreadableError
 
 # --- digests -----------------------------------------------------------------------------------------------------
@@ -87,6 +90,29 @@ def test_a_decompression_bomb_is_refused(compress: Callable[[bytes], bytes]) -> 
         bounded(bomb, LayerLimits(ratio_from=2**20))
     with pytest.raises(ImageError, match="holds more than 1048576 bytes"):
         bounded(bomb, LayerLimits(inflated_bytes=2**20))
+
+
+@pytest.mark.parametrize("compress", [gzip.compress, zstandard.compress])
+def test_a_bomb_is_unpacked_to_the_limit_and_no_further(compress: Callable[[bytes], bytes]) -> None:
+    bomb = compress(bytes(2**18)) * 100
+    stream = InflatedStream(VerifiedBlob(Blob(bomb), sha256(bomb), None), "it", LayerLimits(ratio_from=2**20))
+    buffer = memoryview(bytearray(2**16))
+    sizes: list[int] = []
+    with pytest.raises(ImageError, match="decompression bomb"):
+        sizes.extend(iter(lambda: stream.readinto(buffer), 0))
+    assert 0 < sum(sizes) <= 2**20
+
+
+def test_each_of_fifty_bombs_is_unread() -> None:
+    """Each layer is bounded by itself, so that it is judged alike in whatever image it is."""
+    frames, end = zstandard.compress(bytes(2**18)) * 20, zstandard.compress(END)
+    bombs = [zstandard.compress(header(b"zeros%d" % at, b"%o" % (20 * 2**18))) + frames + end for at in range(50)]
+    bounds = LayerLimits(ratio_from=2**20)
+    facts = [
+        read_layer(TarLayer(sha256(bomb), lambda bomb=bomb: Blob(bomb), bounds=bounds), ECOSYSTEMS)  # type: ignore[misc]
+        for bomb in bombs
+    ]
+    assert all("a decompression bomb" in entry.unread[0].reason for entry in facts)
 
 
 def test_headers_without_end_are_refused() -> None:
