@@ -180,6 +180,20 @@ def test_tables_of_another_version_are_refused_and_stay_as_they_are(tmp_path: Pa
         assert "dockgate up" in str(refused.value.advice)
 
 
+def test_a_source_without_tables_is_not_found(tmp_path: Path) -> None:
+    """Such as the new database, if the environment already names it."""
+    with empty("sqlite", tmp_path / "source") as source, empty("sqlite", tmp_path / "target") as target:
+        with pytest.raises(NotFoundError, match="no server has stored data") as missing:
+            copy_store(source, target)
+        assert "unset DOCKGATE_DATABASE_URL" in str(missing.value.advice)
+
+
+@pytest.mark.parametrize("kind", FACTORIES)
+def test_a_database_is_not_copied_to_itself(kind: str, tmp_path: Path) -> None:
+    with opened(kind, tmp_path) as store, pytest.raises(ConflictError, match="is not empty: identity has rows"):
+        copy_store(store.database, store.database, watch_seconds=0)
+
+
 def test_large_documents_are_copied_within_little_memory(tmp_path: Path) -> None:
     size, count = 200_000, 300
     with opened("sqlite", tmp_path / "source") as store, empty("postgres", tmp_path / "target") as target:

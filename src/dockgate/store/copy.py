@@ -42,7 +42,7 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from dockgate.shared.errors import ConflictError, NotFoundError, StoreError
 from dockgate.store.engine import Database
-from dockgate.store.migrations import migrate, require_current
+from dockgate.store.migrations import has_tables, migrate, require_current
 from dockgate.store.schema.base import metadata
 from dockgate.store.schema.store import identity, workers
 from dockgate.store.statements import is_postgres
@@ -72,14 +72,23 @@ def copy_store(source: Database, target: Database, watch_seconds: float = WATCH_
 
     The target's tables are made, and must be empty. No server may work on either database: SQLite's is known by its
     lock, and on Postgres workers are watched for `watch_seconds`. ConflictError for such a worker, for rows in the
-    target, and for a source of another version; StoreError, and nothing is copied, for a row that differs afterwards.
+    target, and for a source of another version; NotFoundError for a source without tables; StoreError, and nothing is
+    copied, for a row that differs afterwards.
 
-    The rows of workers, which are processes of one database, are not copied.
+    The rows of workers, which are processes of one database, are not copied. A database is never copied to itself:
+    its tables are not empty.
     """
+    if not has_tables(source):
+        raise NotFoundError(
+            f"no server has stored data in {source.name}",
+            "Name the present database: unset DOCKGATE_DATABASE_URL if it is the SQLite file in DOCKGATE_DATA.",
+        )
     require_current(source)
     if source.is_shared:
         _require_no_workers(source, watch_seconds)
     migrate(target)
+    with target.read() as connection:
+        _require_empty(connection, target.name)
     tables = [each for each in metadata.sorted_tables if each is not workers]
     with _freeze_tables(source, tables) as rows, target.write() as connection:
         _lock(connection, tables, "ACCESS EXCLUSIVE")  # a server that starts on it meanwhile waits

@@ -50,6 +50,12 @@ def require_current(database: Database) -> None:
         )
 
 
+def has_tables(database: Database) -> bool:
+    """Return whether any revision has run."""
+    with database.read() as connection:
+        return inspect(connection).has_table("alembic_version")
+
+
 def is_current(database: Database) -> bool:
     """Return whether the last revision has run."""
     head = max(file.stem for file in (Path(__file__).parent / "versions").glob("revision_*.py"))
