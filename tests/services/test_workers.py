@@ -5,7 +5,11 @@ from pathlib import Path
 
 import pytest
 from tests.scenarios.server import ServerSystem
-from tests.store.factories import FACTORIES
+from tests.store.factories import FACTORIES, NOW
+
+from dockgate.delivery.model import Action, ActionType, Pipeline, Stage
+from dockgate.delivery.pipeline import plan_next
+from dockgate.store.records import Worker
 
 
 @pytest.fixture(params=FACTORIES)
@@ -25,6 +29,24 @@ def test_a_queue_whose_only_worker_drains_is_named(server: ServerSystem) -> None
     (worker,) = server.get("/workers")["workers"]
     assert server.client.post(f"/workers/{worker['id']}/drain").status_code == 204
     assert {queue["name"] for queue in server.get("/workers")["unserved"]} >= {"build", "deploy"}
+
+
+def test_a_build_says_which_worker_it_waits_for(server: ServerSystem) -> None:
+    build = Action("Build", ActionType.BUILD, labels={"arch": "arm64", "zone": "a"})
+    server.store.pipelines.put(Pipeline("arm", (Stage("Build", (build,)),)), NOW)
+    execution = server.store.executions.start("arm", "push", {}, NOW).id
+    server.store.executions.advance(execution, plan_next, NOW)
+
+    def read_reason() -> str | None:
+        ((action,),) = [stage["actions"] for stage in server.get(f"/executions/{execution}")["stages"]]
+        assert action["state"] == "InProgress"
+        reason: str | None = action["reason"]
+        return reason
+
+    assert str(read_reason()).startswith("waits for a worker with arch=arm64,zone=a, and there is none")
+    labels = {"arch": "arm64", "zone": "a", "gpu": "yes"}
+    server.store.workers.add(Worker("node7", "node7", "1", ("build",), labels, started_at=NOW, seen_at=NOW))
+    assert read_reason() is None
 
 
 def test_a_worker_is_removed_only_where_others_can_take_over(server: ServerSystem) -> None:

@@ -17,14 +17,15 @@ NO_LABELS: Labels = {}
 def parse_labels(texts: Sequence[str]) -> dict[str, str]:
     """Return the labels of texts such as "arch=arm64,zone=a".
 
-    UsageError for what is not a label, and for too many.
+    UsageError for what is not a label, for two values of one label, and for too many.
     """
-    labels = {}
+    labels: dict[str, str] = {}
     for item in (part.strip() for text in texts for part in text.split(",") if part.strip()):
         match = re.fullmatch(f"({LABEL_KEY})=({LABEL_VALUE})", item)
         if not match:
             raise UsageError(f"not a label: {item!r}", "Write labels as arch=arm64,zone=a.")
-        labels[match[1]] = match[2]
+        if labels.setdefault(match[1], match[2]) != match[2]:
+            raise UsageError(f"two values of the label {match[1]!r}", "A worker has one value of each label.")
     if len(labels) > MOST_LABELS:
         raise UsageError(f"a worker has at most {MOST_LABELS} labels, not {len(labels)}", "Leave some out.")
     return labels

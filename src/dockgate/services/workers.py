@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from dockgate.delivery.labels import Labels
 from dockgate.services.workflow_starter import Starter, UnservedQueue
 from dockgate.shared.errors import ConflictError
-from dockgate.store.records import Worker
+from dockgate.store.records import Worker, WorkerState
 from dockgate.store.workers import Workers as WorkersTable
 
 
@@ -29,6 +30,17 @@ class Workers:
         """Return the workers, and the queues that no active worker takes work from."""
         workers = self.table.list()
         return WorkersStatus(workers, self.starter.list_unserved_queues(workers))
+
+    def describe_wait(self, labels: Labels) -> str | None:
+        """Say that no worker takes builds with these labels. None if there are none, or a worker has them all."""
+        if not labels:
+            return None
+        for worker in self.table.list():
+            is_alive = worker.state in (WorkerState.ACTIVE, WorkerState.DRAINING)
+            if is_alive and "build" in worker.queues and labels.items() <= worker.labels.items():
+                return None
+        label_list = ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
+        return f"waits for a worker with {label_list}, and there is none (`dockgate worker list`)"
 
     def drain(self, worker_id: str) -> None:
         """Let a worker finish its work, then stop it. NotFoundError if it does not exist."""

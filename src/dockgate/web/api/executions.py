@@ -26,6 +26,7 @@ router = make_router()
 class ActionView:
     """The last attempt of an action.
 
+    `reason`: why it failed or was stopped, or which worker it waits for.
     `has_log`: it writes a log; `approval` and `service`: of these actions only.
     """
 
@@ -44,7 +45,7 @@ class ActionView:
 
 
 _make_action_view = make_view_maker(
-    ActionView, ActionRun, "name", "type", "attempt", "started_at", "has_log", "approval", "service"
+    ActionView, ActionRun, "name", "type", "reason", "attempt", "started_at", "has_log", "approval", "service"
 )
 
 
@@ -107,7 +108,10 @@ def get_execution(execution_id: str, caller: Reader, server: ServerDependency) -
             summary = {"name": action.name, "type": action.type, "attempt": run.key.attempt}
             summary["started_at"] = run.started_at or ""
             service = str(action.configuration["service"]) if action.type is ActionType.DEPLOY else None
-            details = {"has_log": has_log, "approval": approval, "service": service}
+            reason = run.reason
+            if run.state is RunState.IN_PROGRESS:
+                reason = reason or server.workers.describe_wait(action.labels)
+            details = {"has_log": has_log, "approval": approval, "service": service, "reason": reason}
             actions.append(_make_action_view(run, **summary, **details))
         stages.append(StageView(stage.name, compute_stage_state(stage, runs), actions))
     return ExecutionView(execution, stages, _find_successor(server, execution, pipeline))
