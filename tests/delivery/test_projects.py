@@ -4,10 +4,10 @@ from dockgate.delivery.model import Action, ActionType, Pipeline, Stage
 from dockgate.delivery.projects import make_project
 
 
-def _pipeline(name: str, image: str, *sources: str) -> Pipeline:
+def _pipeline(name: str, image: str, *sources: str, version: int = 1) -> Pipeline:
     actions = [Action(source, ActionType.SOURCE, configuration={"repository": source}) for source in sources]
     build = Action("Build", ActionType.BUILD, configuration={"image": image})
-    return Pipeline(name, (Stage("Source", tuple(actions)), Stage("Build", (build,))))
+    return Pipeline(name, (Stage("Source", tuple(actions)), Stage("Build", (build,))), version=version)
 
 
 def test_a_project_has_what_its_pipelines_alone_build() -> None:
@@ -25,3 +25,17 @@ def test_a_project_has_what_its_pipelines_alone_build() -> None:
     assert project.built_repositories == {"web/app"}
     assert project.has_repository("web/app")
     assert not project.has_repository("web/other")
+
+
+def test_what_an_earlier_version_built_from_another_project_is_no_part_of_this_one() -> None:
+    pipelines = [
+        _pipeline("api", "web/app", "api"),
+        _pipeline("api", "api/app", "api", version=2),
+        _pipeline("moved", "moved/app", "api"),
+        _pipeline("moved", "moved/app", "web", version=2),
+        _pipeline("web", "web/old", "web"),
+        _pipeline("web", "web/app", "web", version=2),
+    ]
+    project = make_project(("web",), pipelines, {"web", "api"})
+    assert project.pipelines == {"web"}
+    assert project.built_repositories == {"web/old"}

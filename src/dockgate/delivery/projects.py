@@ -12,16 +12,19 @@ def make_project(
 ) -> Project:
     """The project of the repositories that match the patterns.
 
-    Its pipelines are those whose sources are all in it. An image repository that they alone build is a part of it as
-    well, unless a git repository has the same name.
+    `pipelines` are all versions: executions and images of earlier ones are still there. The project has the pipelines
+    whose sources are all in it, in every version. An image repository that they alone build is a part of it as well,
+    unless a git repository has the same name.
     """
     by_pattern = Project(patterns)
-    own_pipelines: list[Pipeline] = []
-    foreign_pipelines: list[Pipeline] = []
-    for pipeline in pipelines:
+
+    def is_own(pipeline: Pipeline) -> bool:
         sources = list_source_repositories(pipeline)
-        is_own = bool(sources) and all(map(by_pattern.has_repository, sources))
-        (own_pipelines if is_own else foreign_pipelines).append(pipeline)
+        return bool(sources) and all(map(by_pattern.has_repository, sources))
+
+    foreign_names = {pipeline.name for pipeline in pipelines if not is_own(pipeline)}
+    own_pipelines = [pipeline for pipeline in pipelines if pipeline.name not in foreign_names]
+    foreign_pipelines = [pipeline for pipeline in pipelines if pipeline.name in foreign_names]
     names_in_git = set(git_repositories).union(*map(list_source_repositories, pipelines))
     return Project(
         patterns,

@@ -104,6 +104,7 @@ def test_a_changed_pipeline_is_the_next_version(store: Store) -> None:
     assert store.pipelines.get("web", 1) == PIPELINE
     assert store.pipelines.put(PIPELINE, LATER).version == 3
     versions = store.pipelines.list_versions("web")
+    assert list(store.pipelines.list_all()) == [each.pipeline for each in reversed(versions)]
     assert [(entry.pipeline.version, entry.created_by) for entry in versions] == [(3, None), (2, "ada"), (1, None)]
 
 

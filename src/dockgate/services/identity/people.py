@@ -142,7 +142,7 @@ class People:
         limited_permissions = [permission for permission in Permission if caller.principal.list_patterns(permission)]
         if not limited_permissions:
             return caller
-        pipelines, git_repositories = self.store.pipelines.list_newest(), self.store.repositories.list_names()
+        pipelines, git_repositories = self.store.pipelines.list_all(), self.store.repositories.list_names()
         projects = {
             permission: make_project(caller.principal.list_patterns(permission), pipelines, git_repositories)
             for permission in limited_permissions

@@ -37,6 +37,8 @@ class Pipelines:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        # Every version, as of the last `list_all`.
+        self._versions: Sequence[Pipeline] = ()
 
     def put(self, pipeline: Pipeline, now: str, text: str | None = None, by: str | None = None) -> Pipeline:
         """Store a pipeline as the next version, saved by `by`. If it equals the present one, return that.
@@ -90,6 +92,15 @@ class Pipelines:
         """The names of all pipelines, sorted."""
         with self._database.read() as connection:
             return sorted(connection.scalars(select(pipelines.c.name).distinct()))
+
+    def list_all(self) -> Sequence[Pipeline]:
+        """Every version of every pipeline, sorted by name and version. Read again when there is a new one."""
+        with self._database.read() as connection:
+            if connection.scalar(select(func.count()).select_from(pipelines)) == len(self._versions):
+                return self._versions
+            query = select(pipelines.c.body).order_by(pipelines.c.name, pipelines.c.version)
+            self._versions = versions = list(connection.scalars(query))
+        return versions
 
     def list_newest(self) -> Sequence[Pipeline]:
         """The newest version of each pipeline, sorted by name."""
