@@ -17,6 +17,7 @@ Locks are taken in this order, so that no two transactions wait for each other. 
 6. events of the event log
 """
 
+import selectors
 import socket
 import uuid
 from collections import deque
@@ -220,16 +221,21 @@ class Database:
         with self.translate_errors(), self.engine.connect() as connection:
             yield connection.execution_options(isolation_level="AUTOCOMMIT")
 
-    def receive_notifications(self, channel: str, seconds: float, is_over: Callable[[], bool]) -> Iterator[str]:
-        """The payloads of Postgres's notifications, until `is_over`, which is asked every so many seconds."""
+    def receive_notifications(self, channel: str, end: socket.socket) -> Iterator[str]:
+        """The payloads of Postgres's notifications, until `end` can be read."""
         with self.open_autocommit() as connection:
             driver = connection.connection.driver_connection
             assert isinstance(driver, psycopg.Connection)  # noqa: S101 - for mypy
             try:
                 driver.execute(SQL("LISTEN {}").format(Identifier(channel)))
-                while not is_over():
-                    for notification in driver.notifies(timeout=seconds):
-                        yield notification.payload
+                with selectors.DefaultSelector() as selector:
+                    selector.register(driver, selectors.EVENT_READ)
+                    selector.register(end, selectors.EVENT_READ)
+                    while True:
+                        for notification in driver.notifies(timeout=0):
+                            yield notification.payload
+                        if any(key.fileobj is end for key, _ in selector.select()):
+                            return
             except psycopg.OperationalError as error:
                 raise StoreError(f"the database {self.name} failed: {error}", "It is retried.") from error
             finally:

@@ -5,6 +5,7 @@ A signal may be lost, when a connection breaks. So it only makes something happe
 
 import json
 import logging
+import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from enum import StrEnum
@@ -17,9 +18,9 @@ from dockgate.store.engine import Database
 CHANNEL = "dockgate"
 # Postgres allows 8,000 bytes in one notification.
 MAX_PAYLOAD = 7000
-# How often a listener checks whether it should end, in seconds.
-LISTEN_SECONDS = 1.0
 RECONNECT_SECONDS = 2.0
+# How long the end of a listener is waited for that is connecting to the database.
+END_SECONDS = 2.0
 
 _log = logging.getLogger(__name__)
 
@@ -41,8 +42,9 @@ class Signals:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._receivers: dict[Topic, Callable[[Sequence[str]], None]] = {}
-        self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._listen, name="signals", daemon=True)
+        self._is_closing = threading.Event()
+        # The listener, and our end of a connection to it: closing it ends the listener.
+        self._listener: tuple[threading.Thread, socket.socket] | None = None
 
     def receive(self, topic: Topic, receiver: Callable[[Sequence[str]], None]) -> None:
         """Call `receiver` with the items of each signal of another process. Called before `start`."""
@@ -63,22 +65,28 @@ class Signals:
     def start(self) -> None:
         """Receive signals from now on."""
         if self._database.is_shared:
-            self._thread.start()
+            our_end, end = socket.socketpair()
+            thread = threading.Thread(target=self._listen, args=(end,), name="signals", daemon=True)
+            self._listener = thread, our_end
+            thread.start()
 
     def close(self) -> None:
         """Receive no more signals."""
-        self._closing.set()
-        if self._thread.is_alive():
-            self._thread.join(timeout=LISTEN_SECONDS * 2)
+        self._is_closing.set()
+        if self._listener is not None:
+            thread, our_end = self._listener
+            our_end.close()
+            thread.join(timeout=END_SECONDS)
 
-    def _listen(self) -> None:
-        while not self._closing.is_set():
-            try:
-                for payload in self._database.receive_notifications(CHANNEL, LISTEN_SECONDS, self._closing.is_set):
-                    self._deliver(payload)
-            except StoreError as error:
-                _log.warning("signals are not received, and the connection is retried: %s", error)
-            self._closing.wait(RECONNECT_SECONDS)
+    def _listen(self, end: socket.socket) -> None:
+        with end:
+            while not self._is_closing.is_set():
+                try:
+                    for payload in self._database.receive_notifications(CHANNEL, end):
+                        self._deliver(payload)
+                except StoreError as error:
+                    _log.warning("signals are not received, and the connection is retried: %s", error)
+                    self._is_closing.wait(RECONNECT_SECONDS)
 
     def _deliver(self, payload: str) -> None:
         try:

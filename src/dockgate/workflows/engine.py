@@ -42,6 +42,7 @@ MAX_CALLS, CALL_SECONDS = 16, 5.0
 # A worker that drains lets its builds end.
 DRAIN_SECONDS = 6 * 3600
 CLOSE_SECONDS = 5
+END_POLL_SECONDS = 0.1
 
 # Attempts of an effect while the database is away; the time without a fresh lease does not count.
 STORE_ATTEMPTS, STORE_PAUSE_SECONDS = 60, 1.0
@@ -82,6 +83,8 @@ class Engine:
             "application_version": worker.version,
             "executor_id": worker.id,
             "log_level": "WARNING",
+            # On SQLite, a thread of dbos looks so often for messages, which we do not send, and whether it is to end.
+            "notification_listener_polling_interval_sec": END_POLL_SECONDS,
         }
         if store.database.is_shared:  # so that `end_sessions` ends dbos's, too, which hold locks
             config["db_engine_kwargs"] = {"connect_args": dict(store.database.connect_arguments)}
