@@ -63,7 +63,7 @@ def _wait_for_index(sql: sqlite3.Connection) -> None:
         "SELECT count(*) FROM scans s LEFT JOIN fleet_images i ON i.digest = s.image AND i.scanned_at = s.finished_at"
         " WHERE s.state = 'Done' AND i.id IS NULL UNION ALL SELECT count(*) FROM fleet_components WHERE NOT matched"
         " UNION ALL SELECT count(*) FROM fleet_images i LEFT JOIN fleet_verdicts v ON v.image = i.id"
-        " WHERE v.image IS NULL"
+        " WHERE v.image IS NULL UNION ALL SELECT count(*) FROM fleet_due_images"
     )
     while any(count for (count,) in sql.execute(missing)) and time.monotonic() < end:
         time.sleep(0.1)

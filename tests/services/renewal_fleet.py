@@ -1,6 +1,6 @@
 """A fleet of three images whose verdicts are renewed."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -79,14 +79,24 @@ class Fleet:
         for name in NAMES:
             self.scan(name)
 
-    def process(self, observe: "list[str] | None" = None, crash_at: int = -1) -> VerdictRenewal:
-        """A process that renews; it dies at the moment `crash_at`, or lists its moments."""
+    def process(
+        self,
+        observe: "list[str] | None" = None,
+        crash_at: int = -1,
+        meanwhile: Callable[[], object] = lambda: None,
+    ) -> VerdictRenewal:
+        """A process that renews; it dies at the moment `crash_at`, or lists its moments.
+
+        `meanwhile` is called when images are judged, before the first of their verdicts is written.
+        """
         moments = observe if observe is not None else []
 
         def note(moment: str) -> None:
             moments.append(moment)
             if len(moments) == crash_at + 1:
                 raise CrashError(moment)
+            if moment == "before renew" and moments.count(moment) == 1:
+                meanwhile()
 
         renewal = self.system.use_cases.verdict_renewal
         index = replace(renewal.index, advisories=self.feeds)

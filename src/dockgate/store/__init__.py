@@ -41,6 +41,7 @@ from dockgate.store.exposure.component_search import ComponentSearch
 from dockgate.store.exposure.images import Exposures
 from dockgate.store.exposure.vulnerability_lists import VulnerabilityLists
 from dockgate.store.fleet.changes import FleetChanges
+from dockgate.store.fleet.due_images import DueImages
 from dockgate.store.fleet.findings import FleetFindings
 from dockgate.store.fleet.index import Fleet
 from dockgate.store.fleet.judging import FleetJudgingState
@@ -143,6 +144,7 @@ class Store:
     fleet_findings: FleetFindings
     fleet_judging: FleetJudgingState
     fleet_verdicts: FleetVerdicts
+    due_images: DueImages
     trends: Trends
     fleet_changes: FleetChanges
 
@@ -244,6 +246,7 @@ def _make_store(folder: Path, database: Database, artifacts: Blobs, logs: Logs) 
         fleet_findings=FleetFindings(database),
         fleet_judging=FleetJudgingState(database),
         fleet_verdicts=FleetVerdicts(database),
+        due_images=DueImages(database),
         trends=Trends(database),
         fleet_changes=FleetChanges(database),
         component_search=ComponentSearch(database),

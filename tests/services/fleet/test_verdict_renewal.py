@@ -430,23 +430,64 @@ def test_a_watch_that_begins_again_has_a_new_verdict_at_once_and_shows_no_old_on
     assert fleet.verdicts()["api"] == "Approved"
 
 
+def finding(name: str) -> Finding:
+    """A critical finding in a package, as another scanner reports it."""
+    return Finding("CVE-2026-9", (), package(name), Severity.CRITICAL, Rating("advisory", Severity.CRITICAL), "2")
+
+
+def report(fleet: Fleet, name: str, *findings: Finding) -> None:
+    """Store what another scanner reports of an image."""
+    now = format_time(fleet.system.clock())
+    inventory = Inventory(fleet.images[name], "linux/amd64", None, (), (package(name),), ())
+    external_report = ExternalReport("trivy", now, inventory, Matches(findings, ()))
+    fleet.system.store.reports.put(external_report, "ana", ReportScope(), now)
+
+
+def scan_again(fleet: Fleet, name: str, *packages: str) -> None:
+    """Store a newer scan of an image, which finds these packages."""
+    store, image = fleet.system.store, fleet.images[name]
+    now = format_time(fleet.system.clock() + timedelta(seconds=1))
+    scan = store.images.request_new_scan(image, f"team/{name}", 1, now)
+    inventory = Inventory(image, "linux/amd64", Distribution("debian", "13"), (), tuple(map(package, packages)), ())
+    store.images.finish_scan(image, scan.number, platforms_of(inventory), None, now)
+
+
 def test_a_report_of_another_scanner_renews_the_verdict_on_its_image(fleet: Fleet) -> None:
     fleet.verdict_renewal.renew()
-    now, web = format_time(fleet.system.clock()), package("web")
-    inventory = Inventory(fleet.images["web"], "linux/amd64", None, (), (web,), ())
-    finding = Finding("CVE-2026-9", (), web, Severity.CRITICAL, Rating("advisory", Severity.CRITICAL), "2")
-    for findings, status in (((finding,), "Rejected"), ((), "Approved")):
-        report = ExternalReport("trivy", now, inventory, Matches(findings, ()))
-        fleet.system.store.reports.put(report, "ana", ReportScope(), now)
+    for findings, status in (((finding("web"),), "Rejected"), ((), "Approved")):
+        report(fleet, "web", *findings)
         fleet.verdict_renewal.renew()
         assert fleet.verdicts() == {"web": status, "api": "Approved", "job": "Approved"}
         assert fleet.agree()
 
 
+@pytest.mark.parametrize("is_first", [True, False], ids=["its first verdict", "a later one"])
+@pytest.mark.parametrize("kind", ["report", "scan"])
+def test_what_comes_while_its_image_is_judged_renews_the_verdict_again(fleet: Fleet, kind: str, is_first: bool) -> None:
+    fleet.publish("new")
+    if not is_first:
+        fleet.verdict_renewal.renew()
+        report(fleet, "web")
+    image = fleet.images["web"]
+
+    def change() -> None:
+        if kind == "report":
+            report(fleet, "web", finding("web"))
+        else:
+            scan_again(fleet, "web", "new")
+            fleet.verdict_renewal.index.add(image)
+
+    fleet.process(meanwhile=change).renew()
+    assert fleet.verdicts() == dict.fromkeys(NAMES, "Approved")
+    fleet.process().renew()
+    assert fleet.verdicts() == {"web": "Rejected", "api": "Approved", "job": "Approved"}
+    assert fleet.agree()
+    fleet.process(meanwhile=pytest.fail).renew()
+
+
 def test_a_provenance_statement_renews_the_verdict_on_its_image(fleet: Fleet) -> None:
     fleet.verdict_renewal.renew()
     store, image, now = fleet.system.store, fleet.images["web"], format_time(fleet.system.clock())
-    (number,) = (entry.id for entry in store.fleet.iterate_images() if entry.digest == image)
     built_statement = BuiltStatement("build", image, "team/web", "{}", now)
     writes: list[Callable[[], None]] = [
         partial(store.provenance.add, built_statement),
@@ -454,21 +495,16 @@ def test_a_provenance_statement_renews_the_verdict_on_its_image(fleet: Fleet) ->
         partial(store.provenance.record_fetch_error, image, "team/web", "It did not answer.", now),
     ]
     for write in writes:
-        assert store.fleet_verdicts.list_due_images(now) == []
+        assert store.due_images.list() == {}
         write()
-        assert store.fleet_verdicts.list_due_images(now) == [("default", number)]
+        assert store.due_images.list().keys() == {image}
         fleet.verdict_renewal.renew()
 
 
 def test_an_image_that_is_scanned_again_is_judged_again(fleet: Fleet) -> None:
     fleet.publish("new")
     fleet.verdict_renewal.renew()
-    now = format_time(fleet.system.clock() + timedelta(seconds=1))
-    image = fleet.images["web"]
-    store = fleet.system.store
-    scan = store.images.request_new_scan(image, "team/web", 1, now)
-    inventory = Inventory(image, "linux/amd64", Distribution("debian", "13"), (), (package("new"),), ())
-    store.images.finish_scan(image, scan.number, platforms_of(inventory), None, now)
+    scan_again(fleet, "web", "new")
     fleet.system.clock.ahead += timedelta(minutes=1)
     fleet.verdict_renewal.renew()
     assert fleet.verdicts()["web"] == "Rejected"

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests.scanned_platforms import platforms_of
 from tests.store.factories import FACTORIES, IMAGE, LATER, NOW, opened
 
 from dockgate.gate.fleet.model import LayerOrigin
@@ -12,6 +13,7 @@ from dockgate.gate.model import Status
 from dockgate.scanner.model import Inventory, Unread
 from dockgate.store import Store
 from dockgate.store.fleet.changes import FINDINGS_LIMIT, VULNERABILITIES_LIMIT
+from dockgate.store.fleet.due_images import DueChanges
 from dockgate.store.fleet.findings import MatchResult, Source
 from dockgate.store.fleet.index import NewBundle, NewImage, NewPlatform
 from dockgate.store.fleet.judging import Placement
@@ -69,6 +71,39 @@ def test_an_image_is_split_into_bundles(store: Store) -> None:
     assert contents[bundles[1].bundle] == ({numbers[FLASK]: 2}, {})
     assert list(store.fleet.iterate_holders([numbers[FLASK]])) == [(numbers[FLASK], bundles[1].bundle, 2)]
     assert store.fleet.find_images_with([bundles[0].bundle]) == {image.id}
+
+
+def test_changes_of_an_image_are_due_until_it_was_judged_after_them(store: Store) -> None:
+    store.fleet.add(NEW)
+    image = next(store.fleet.iterate_images()).id
+    (first,) = store.due_images.list()[IMAGE]
+    verdicts = [FleetVerdict("default", image, Status.APPROVED, (0,) * len(Severity), None, NOW)]
+    for judged, postponed, count in (((), (), 1), ((first,), (IMAGE,), 1), ((first,), (), 1)):
+        changes = DueChanges(frozenset(judged), frozenset(postponed))
+        store.fleet_verdicts.record("default", verdicts, NOW, lambda _: [], "inputs", changes)
+        assert [len(numbers) for numbers in store.due_images.list().values()] == [count]
+    (second,) = store.due_images.list()[IMAGE]
+    assert second != first
+    for _ in range(2):
+        store.due_images.remove_unjudged([second])
+        assert store.due_images.list() == {IMAGE: [second]}
+    with store.database.write() as connection:
+        store.fleet_verdicts.remove(connection, "default")
+    for _ in range(2):
+        store.due_images.remove_unjudged([first, second])
+        assert store.due_images.list() == {}
+
+
+def test_a_scan_that_finds_the_same_is_indexed_once_and_changes_nothing_else(store: Store) -> None:
+    scan = store.images.request_scan(IMAGE, "web", NOW)
+    store.images.finish_scan(IMAGE, scan.number, platforms_of(FACTS), None, LATER)
+    store.fleet.add(NEW)
+    changes = store.due_images.list()
+    assert store.images.list_unindexed(1) == [IMAGE]
+    for _ in range(2):
+        assert store.fleet.add(NEW._replace(scanned_at=LATER)) == []
+        assert store.images.list_unindexed(1) == []
+    assert store.due_images.list() == changes
 
 
 def test_images_of_one_base_share_its_bundle(store: Store) -> None:

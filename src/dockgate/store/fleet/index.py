@@ -15,6 +15,7 @@ from dockgate.shared.canonical import decode, encode
 from dockgate.shared.digest import compute_digest
 from dockgate.store.engine import Database
 from dockgate.store.fleet import bundles as content_of_bundles
+from dockgate.store.fleet.due_images import mark_due
 from dockgate.store.fleet.records import (
     BundleContent,
     Component,
@@ -30,7 +31,6 @@ from dockgate.store.schema.fleet import (
     fleet_image_bundles,
     fleet_images,
     fleet_platforms,
-    fleet_verdicts,
 )
 from dockgate.store.statements import insert_all_new, insert_if_new, lock_name
 from dockgate.vulnerabilities.model import Coverage
@@ -96,7 +96,7 @@ class Fleet:
         """Index an image, or what a newer scan says of it.
 
         Returns the components whose findings are not known yet. An image that is indexed by the same inventories stays
-        as it is. Any number of processes may add images at the same time.
+        as it is, but for the time of its scan. Any number of processes may add images at the same time.
         """
         drafts = {bundle.digest: bundle for platform in image.platforms for bundle in platform.bundles}
         facts = [zlib.compress(encode(platform.facts)) for platform in image.platforms]
@@ -105,6 +105,8 @@ class Fleet:
             lock_name(connection, fleet_bundles, COLLECTION, is_shared=True)
             present = _find_image(connection, image.digest)
             if present is not None and _is_same(present, image):
+                if present.scanned_at != image.scanned_at:
+                    _set_scanned_at(connection, image)
                 return []
             bundles = _list_bundle_ids(connection, drafts)
             new = [digest for digest in sorted(drafts) if digest not in bundles]
@@ -248,6 +250,11 @@ def _is_same(present: FleetImage, image: NewImage) -> bool:
     return (present.inventories, present.scanner) == (image.inventories, image.scanner)
 
 
+def _set_scanned_at(connection: Connection, image: NewImage) -> None:
+    is_image = fleet_images.c.digest == image.digest
+    connection.execute(update(fleet_images).where(is_image).values(scanned_at=image.scanned_at))
+
+
 def _list_bundle_ids(connection: Connection, digests: Iterable[str]) -> dict[str, int]:
     rows = connection.execute(_BUNDLE_IDS, {"digests": make_text_list(list(digests))})
     return {row[0]: row[1] for row in rows}
@@ -297,6 +304,7 @@ def _add_bundles(connection: Connection, drafts: Sequence[tuple[str, NewBundle]]
 
 
 def _write_image(connection: Connection, image: NewImage, facts: Sequence[bytes], bundles: Mapping[str, int]) -> None:
+    mark_due(connection, image.digest)
     columns = {name: getattr(image, name) for name in FleetImage._fields if name not in ("id", "gone_at")}
     if not insert_if_new(connection, fleet_images, columns):
         changed_columns = {name: columns[name] for name in ("repository", "inventories", "scanner", "scanned_at")}
@@ -304,8 +312,6 @@ def _write_image(connection: Connection, image: NewImage, facts: Sequence[bytes]
     number = connection.scalar(select(fleet_images.c.id).where(fleet_images.c.digest == image.digest))
     for table in (fleet_image_bundles, fleet_platforms):
         connection.execute(delete(table).where(table.c.image == number))
-    # What was judged by another scan is due at once.
-    connection.execute(update(fleet_verdicts).where(fleet_verdicts.c.image == number).values(next_at=image.scanned_at))
     for at, (platform, data) in enumerate(zip(image.platforms, facts, strict=True)):
         row = {"platform": platform.facts.platform, "unread": len(platform.facts.unread), "facts": data}
         row |= {"manifest": platform.facts.image, "base_layers": platform.facts.base_layers}

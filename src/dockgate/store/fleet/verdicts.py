@@ -10,6 +10,7 @@ from sqlalchemy import Connection, bindparam, delete, insert, null, select, upda
 from dockgate.events.envelope import NewEvent
 from dockgate.store.engine import Database
 from dockgate.store.events.log import append_events
+from dockgate.store.fleet.due_images import NO_CHANGES, DueChanges, replace_changes
 from dockgate.store.fleet.judging import extend_judged_at, set_judged_from
 from dockgate.store.fleet.records import FleetVerdict, VerdictChange
 from dockgate.store.queries import split_into_batches
@@ -110,10 +111,12 @@ class FleetVerdicts:
         at: str,
         events: Callable[[Sequence[VerdictChange]], Sequence[NewEvent]],
         judged_from: str | None = None,
+        due_images: DueChanges = NO_CHANGES,
     ) -> Sequence[VerdictChange]:
         """Write those of a policy's verdicts as of `at` that differ, with the events that these changes make.
 
-        With `judged_from`, they are the last ones: every image is judged from that (`FleetJudgingState`).
+        With `judged_from`, they are the last ones: every image is judged from that (`FleetJudgingState`). `due_images`
+        says what changes of single images they take into account, and which images could not be judged.
         """
         with self._database.write() as connection:
             lock_name(connection, fleet_verdicts, policy)
@@ -123,6 +126,7 @@ class FleetVerdicts:
                 set_judged_from(connection, policy, judged_from, at)
             else:
                 extend_judged_at(connection, policy, at)
+            replace_changes(connection, due_images)
         return changes
 
     def list_ended(self, images: Collection[int]) -> dict[int, FleetVerdict]:
@@ -180,12 +184,6 @@ class FleetVerdicts:
         if len(ids) <= _FEW_COMPONENTS:
             query = query.where(_TABLE.image.in_(ids))
         return {row[1]: _make_verdict(row) for row in connection.execute(query).all()}
-
-
-def mark_due(connection: Connection, image: str, now: str) -> None:
-    """Let the verdicts on an image (a digest) be renewed: what belongs to it alone has changed."""
-    number = select(fleet_images.c.id).where(fleet_images.c.digest == image).scalar_subquery()
-    connection.execute(update(fleet_verdicts).where(_TABLE.image == number).values(next_at=now))
 
 
 # Ids that are looked up one by one.

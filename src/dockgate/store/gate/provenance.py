@@ -9,7 +9,7 @@ from sqlalchemy import Connection, func, select, update
 
 from dockgate.store.engine import Database
 from dockgate.store.events.outbox import Outbox, add_entries, get_registry_receiver
-from dockgate.store.fleet.verdicts import mark_due
+from dockgate.store.fleet.due_images import mark_due
 from dockgate.store.queries import is_one_of, make_text_list, select_as
 from dockgate.store.records import BuiltStatement, OutboxEntry, OutboxKind, StoredStatements
 from dockgate.store.schema.gate import built_statements, fetched_statements
@@ -39,7 +39,7 @@ class ProvenanceStatements:
         with self._database.write() as connection:
             if insert_if_new(connection, built_statements, asdict(statement)):
                 add_entries(connection, [entry])
-                mark_due(connection, statement.image, statement.built_at)
+                mark_due(connection, statement.image)
         self._outbox.wake(OutboxKind.PROVENANCE)
 
     def get_built_statement(self, build: str) -> BuiltStatement:
@@ -65,7 +65,7 @@ class ProvenanceStatements:
             if not insert_if_new(connection, fetched_statements, row):
                 is_row = fetched_statements.c.image == image, fetched_statements.c.repository == repository
                 connection.execute(update(fetched_statements).where(*is_row).values(**values))
-            mark_due(connection, image, now)
+            mark_due(connection, image)
 
         self._database.group_commit(write)
 

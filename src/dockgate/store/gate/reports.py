@@ -11,7 +11,7 @@ from dockgate.shared.canonical import decode
 from dockgate.shared.timestamps import compute_latest_time
 from dockgate.store.documents import Document, decompress_document, store_documents
 from dockgate.store.engine import Database
-from dockgate.store.fleet.verdicts import mark_due
+from dockgate.store.fleet.due_images import mark_due
 from dockgate.store.queries import select_as
 from dockgate.store.records import ReportRecord, ReportScope
 from dockgate.store.schema.gate import reports
@@ -66,7 +66,7 @@ class Reports:
                 is_other = or_(table.digest != record.digest, table.scope != scope)
                 is_newer = func.coalesce(table.made_at, "") <= (record.made_at or "")
                 connection.execute(update(reports).where(*is_same, is_newer, is_other).values(**row_of_it))
-            mark_due(connection, record.image, now)
+            mark_due(connection, record.image)
             row = connection.execute(_RECORD.where(*is_same)).mappings().one()
             return ReportRecord(**row)
 
@@ -90,7 +90,7 @@ class Reports:
             if records:
                 scope = ReportScope(ALL_REPOSITORIES, ALL_REPOSITORIES)
                 connection.execute(insert(reports), [{**asdict(record), "scope": scope} for record in records])
-            mark_due(connection, image, now)
+            mark_due(connection, image)
         return [record for record in self.list_for_image(image) if record.by == by]
 
     def list_for_image(self, image: str) -> Sequence[ReportRecord]:

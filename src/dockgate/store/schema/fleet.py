@@ -20,7 +20,7 @@ from sqlalchemy import (
 
 from dockgate.gate.model import Status
 from dockgate.store.columns import EnumText, Json
-from dockgate.store.schema.base import define_optional_text, define_text, metadata
+from dockgate.store.schema.base import define_optional_text, define_sequence, define_text, metadata
 from dockgate.vulnerabilities.model import Severity
 
 
@@ -263,6 +263,17 @@ Index(
     fleet_verdicts.c.next_at,
     sqlite_where=fleet_verdicts.c.next_at.is_not(None),
     postgresql_where=fleet_verdicts.c.next_at.is_not(None),
+)
+
+# Changes of what belongs to one image (its digest) alone: a newer scan, a report of another scanner, provenance. A row
+# for each, until a renewal has judged the image after it. Not a column of its verdict: a renewal that read the image
+# before the change would write over it, and an image without a verdict has none.
+fleet_due_images = Table(
+    "fleet_due_images",
+    metadata,
+    define_sequence(),
+    define_text("image"),
+    sqlite_autoincrement=True,  # or the next row has the number of a deleted one
 )
 
 # The last verdict on an image that no policy judges any more, for instance because its watch ended. `since`, `counts`

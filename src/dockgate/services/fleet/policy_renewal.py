@@ -1,0 +1,228 @@
+"""The renewal of one policy's verdicts."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from dockgate.events.dockgate_events import make_watch_ended
+from dockgate.gate.model import Status
+from dockgate.services.clock import ServerClock
+from dockgate.services.durable_effects import EffectKind, Effects
+from dockgate.services.fleet.change_events import ChangeEvents
+from dockgate.services.fleet.contents import FleetContents, FleetFacts
+from dockgate.services.fleet.judging import FleetJudging, JudgedImage
+from dockgate.services.images.unused_images import find_unused_images
+from dockgate.services.policies.selection import PolicySelection, UsablePolicy
+from dockgate.shared import canonical
+from dockgate.shared.digest import compute_digest
+from dockgate.shared.timestamps import compute_latest_time
+from dockgate.store import Store
+from dockgate.store.fleet.due_images import NO_CHANGES, DueChanges
+from dockgate.store.fleet.records import FleetImage, FleetVerdict
+from dockgate.store.fleet.verdicts import is_changed
+from dockgate.vulnerabilities.model import CATALOGUES
+
+# If more of the images than this are touched, judging all of them is faster.
+LARGE_PART = 0.25
+# Images that are judged together, and verdicts that are written in one transaction.
+JUDGED_TOGETHER, WRITTEN_TOGETHER = 10_000, 5_000
+
+
+class Match(NamedTuple):
+    """The past and present sources of the findings, and the components that differ; None if unknown."""
+
+    source: str
+    previous: str
+    changed_components: frozenset[int] | None
+
+
+@dataclass(frozen=True, slots=True)
+class RenewalInputs:
+    """What a renewal reads once, before it judges by any policy.
+
+    `waiting_images` (ids) keep their verdicts. `due_images` are the changes of single images that are to be taken into
+    account (`DueImages.list`).
+    """
+
+    facts: FleetFacts
+    match: Match
+    waiting_images: Collection[int]
+    due_images: Mapping[str, Sequence[int]]
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyRenewal:
+    """The renewal of one policy's verdicts on `images`.
+
+    `due_images` (ids) are those whose verdict time may have changed. `present` are the images that have a verdict by
+    the policy: some of them may not be judged by it any more.
+    """
+
+    store: Store
+    fleet_judging: FleetJudging
+    selection: PolicySelection
+    clock: ServerClock
+    effects: Effects
+    inputs: RenewalInputs
+    policy: str
+    images: Sequence[FleetImage]
+    due_images: Collection[int]
+    present: Collection[int]
+
+    def read_former_verdicts(self) -> dict[int, FleetVerdict]:
+        """The verdict by this policy on each image that is not judged by it any more."""
+        images = self._find_former_images()
+        return self.store.fleet_verdicts.list_of_policy(self.policy, images) if images else {}
+
+    def end_former(self, judged_images: Collection[int], unwatched_images: Sequence[FleetImage]) -> None:
+        """End the verdicts on images that are not judged by this policy any more.
+
+        Those on images that no policy judges (all but `judged_images`) are kept as the last ones; the end of a watch is
+        an event.
+        """
+        if images := self._find_former_images():
+            store, now = self.store, self.clock.now()
+            verdicts = store.fleet_verdicts.list_of_policy(self.policy, images)
+            last = [verdict for image, verdict in verdicts.items() if image not in judged_images]
+            unwatched_present = [image for image in unwatched_images if image.id in verdicts]
+            unused_locations = find_unused_images(
+                store, [(image.repository, image.digest) for image in unwatched_present]
+            )
+            events = [
+                make_watch_ended(image.digest, image.repository, self.policy, verdicts[image.id].status, now)
+                for image in unwatched_present
+                if (image.repository, image.digest) not in unused_locations
+            ]
+            self.effects.run(EffectKind.RENEW, store.fleet_verdicts.end, self.policy, images, last, now, events)
+
+    def _find_former_images(self) -> set[int]:
+        return set(self.present) - {image.id for image in self.images} - set(self.inputs.waiting_images)
+
+    def run(self, former: Mapping[int, FleetVerdict]) -> None:
+        """Judge the images for which something may have changed, and write the verdicts that differ.
+
+        `former` are the verdicts on images by policies that they are not judged by any more.
+        """
+        usable = self.selection.read(self.policy)
+        inputs = self._compute_inputs_digest(usable)
+        before, _, source = (self.store.fleet_judging.find_judged_from(self.policy) or "").partition(" ")
+        now = self.clock.now()
+        is_current = before == inputs and not self._is_judged_ahead()
+        selected_images = self._select(source) if is_current else None
+        is_dense = selected_images is None or len(selected_images) > LARGE_PART * len(self.images)
+        images = [image for image in self.images if is_dense or image.id in (selected_images or ())]
+        stored_verdicts = self._read_stored_verdicts(images, is_dense=is_dense)
+        judged_from = f"{inputs} {self.inputs.match.source}"
+        by_id = {image.id: image for image in images}
+        verdicts: list[FleetVerdict] = []
+        judged_images: set[int] = set()
+        for at in range(0, len(images), JUDGED_TOGETHER):
+            contents = FleetContents(self.inputs.facts, images[at : at + JUDGED_TOGETHER], is_dense)
+            for judged_image in self.fleet_judging.judge(usable, contents):
+                judged_images.add(judged_image.image)
+                previous = stored_verdicts.get(judged_image.image)
+                verdict = self._make_verdict(judged_image, previous, now)
+                if is_changed(verdict, previous):
+                    verdicts.append(verdict)
+                if len(verdicts) >= WRITTEN_TOGETHER:
+                    self._write(verdicts, now, by_id, stored_verdicts, former)
+                    verdicts = []
+        due_changes = self._list_due_changes(images, judged_images, stored_verdicts)
+        is_same = is_current and source == self.inputs.match.source
+        if verdicts or not is_same or due_changes != NO_CHANGES:
+            self._write(verdicts, now, by_id, stored_verdicts, former, judged_from, due_changes)
+
+    def _is_judged_ahead(self) -> bool:
+        """Return whether verdicts were judged by a clock that was ahead: what time changes is not due yet.
+
+        By less than servers' clocks may differ, they come true by themselves.
+        """
+        judged_at = self.store.fleet_judging.find_judged_at(self.policy)
+        return judged_at is not None and judged_at > compute_latest_time(self.clock.now())
+
+    def _read_stored_verdicts(self, images: Sequence[FleetImage], *, is_dense: bool) -> Mapping[int, FleetVerdict]:
+        """Return the present verdicts on the images that are judged."""
+        verdicts = self.store.fleet_verdicts
+        if not images:
+            return {}
+        return verdicts.list_of_policy(self.policy, None if is_dense else [image.id for image in images])
+
+    def _select(self, source: str) -> set[int] | None:
+        """The images to judge if only advisories, images and the time have changed; None for all."""
+        match, due_digests = self.inputs.match, self.inputs.due_images.keys()
+        image_ids = {
+            *self.due_images,
+            *(image.id for image in self.images if image.id not in self.present or image.digest in due_digests),
+        }
+        if source == match.source:
+            return image_ids
+        if source != match.previous or match.changed_components is None:
+            return None
+        fleet = self.store.fleet
+        bundles = {bundle for _, bundle, _ in fleet.iterate_holders(match.changed_components)}
+        return image_ids | fleet.find_images_with(bundles)
+
+    def _list_due_changes(
+        self, images: Sequence[FleetImage], judged_images: Collection[int], stored_verdicts: Mapping[int, FleetVerdict]
+    ) -> DueChanges:
+        """The changes that the images were judged after, and the images that keep a verdict of before.
+
+        An image that is read again just now has no result. What it is due for now is forgotten with this renewal.
+        """
+        due_images = self.inputs.due_images
+        judged_digests = [image.digest for image in images if image.id in judged_images] if due_images else []
+        judged_changes = {number for digest in judged_digests for number in due_images.get(digest, ())}
+        postponed_images = {
+            image.digest
+            for image in images
+            if image.id not in judged_images and image.id in stored_verdicts and image.digest not in due_images
+        }
+        return DueChanges(frozenset(judged_changes), frozenset(postponed_images))
+
+    def _compute_inputs_digest(self, usable: UsablePolicy) -> str:
+        """Return a digest of what decides beside the advisories and the images."""
+        coverage, waivers = self.inputs.facts.coverage, self.store.waivers.list_active(self.clock.now())
+        feeds = self.fleet_judging.judge_feeds(usable, coverage)
+        # Of a catalogue that is missing, the rules that need it say nothing while they judge no finding.
+        catalogues = [entry.ecosystem for entry in coverage if entry.ecosystem in CATALOGUES]
+        exceptions = sorted(record.waiver.id for record in waivers), self.store.vex.read_revision()
+        parts = [usable.policy.digest, usable.unusable_reason, *exceptions, feeds, catalogues]
+        return compute_digest(canonical.encode(parts))
+
+    def _make_verdict(self, judged_image: JudgedImage, present: FleetVerdict | None, now: str) -> FleetVerdict:
+        """Return the verdict to store: the last status that could be judged stays while feeds are stale."""
+        status, since = judged_image.status, None
+        if judged_image.status is not judged_image.status_if_fresh:
+            since = min(now, (present.cannot_judge_since if present else None) or now)
+            if judged_image.status_if_fresh is Status.REJECTED:
+                status = Status.REJECTED
+            else:
+                status = present.status if present else Status.UNDETERMINED
+        return FleetVerdict(
+            self.policy,
+            judged_image.image,
+            status,
+            judged_image.counts,
+            judged_image.reason,
+            now,
+            judged_image.next_at,
+            since,
+            judged_image.waived_count,
+        )
+
+    def _write(
+        self,
+        verdicts: Sequence[FleetVerdict],
+        now: str,
+        images: dict[int, FleetImage],
+        stored_verdicts: Mapping[int, FleetVerdict],
+        former: Mapping[int, FleetVerdict],
+        judged_from: str | None = None,
+        due_changes: DueChanges = NO_CHANGES,
+    ) -> None:
+        """Write verdicts, of which `stored_verdicts` are the present ones, with the events of their changes."""
+        waivers = self.fleet_judging.waivers
+        events = ChangeEvents(self.store, waivers, self.policy, now, images, stored_verdicts, former)
+        events.prepare(verdicts)
+        record = self.store.fleet_verdicts.record
+        self.effects.run(EffectKind.RENEW, record, self.policy, verdicts, now, events.make, judged_from, due_changes)

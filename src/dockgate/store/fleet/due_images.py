@@ -1,0 +1,61 @@
+"""Images that are due to be judged again, because something changed that belongs to them alone."""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple
+
+from sqlalchemy import Connection, delete, insert, select
+
+from dockgate.store.engine import Database
+from dockgate.store.queries import split_into_batches
+from dockgate.store.schema.fleet import fleet_due_images, fleet_images, fleet_verdicts
+
+_TABLE = fleet_due_images.c
+
+
+class DueChanges(NamedTuple):
+    """What a renewal does with changes of single images.
+
+    `judged` are the numbers of those that its verdicts take into account. The images (digests) of `postponed` could not
+    be judged: they stay due.
+    """
+
+    judged: frozenset[int] = frozenset()
+    postponed: frozenset[str] = frozenset()
+
+
+NO_CHANGES = DueChanges()
+
+
+class DueImages:
+    """The changes of single images that no renewal has taken into account yet."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def list(self) -> Mapping[str, Sequence[int]]:
+        """The numbers of the changes, by the image's digest."""
+        changes: dict[str, list[int]] = {}
+        with self._database.read() as connection:
+            for number, image in connection.execute(select(_TABLE.seq, _TABLE.image).order_by(_TABLE.seq)):
+                changes.setdefault(image, []).append(number)
+        return changes
+
+    def remove_unjudged(self, changes: Collection[int]) -> None:
+        """Forget those of the changes whose image has no verdict: its first one takes them into account."""
+        images = select(fleet_images.c.digest).join(fleet_verdicts, fleet_verdicts.c.image == fleet_images.c.id)
+        with self._database.write() as connection:
+            for part in split_into_batches(sorted(changes)):
+                connection.execute(delete(fleet_due_images).where(_TABLE.seq.in_(part), _TABLE.image.not_in(images)))
+
+
+def mark_due(connection: Connection, image: str) -> None:
+    """Let the verdicts on an image be renewed, in the transaction that changes what belongs to it."""
+    connection.execute(insert(fleet_due_images).values(image=image))
+
+
+def replace_changes(connection: Connection, changes: DueChanges) -> None:
+    """Forget the judged changes and let postponed images be due, in the transaction of the verdicts."""
+    for part in split_into_batches(sorted(changes.judged)):
+        connection.execute(delete(fleet_due_images).where(_TABLE.seq.in_(part)))
+    for image in sorted(changes.postponed):
+        mark_due(connection, image)
