@@ -65,6 +65,15 @@ def test_an_undetermined_image_is_not_well(fleet: Fleet) -> None:
     assert title == "1 image undetermined"
 
 
+def test_an_image_whose_policy_is_not_clear_is_undetermined_as_in_lists(fleet: Fleet) -> None:
+    approve_all(fleet)
+    for name in ("a", "b"):
+        fleet.store.policy_assignments.put(PolicyAssignment(name, ("team/*",), name), "ann", day(1))
+    title, text = summary(fleet, "all")
+    assert title == "1 image undetermined"
+    assert "the policy assignments a, b match the repository team/app equally well" in text
+
+
 def test_owners_get_the_summary_of_their_own_images(fleet: Fleet) -> None:
     judge(fleet, "ours", Status.APPROVED)
     judge(fleet, "theirs", Status.REJECTED, 3)

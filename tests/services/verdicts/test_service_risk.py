@@ -11,9 +11,14 @@ from tests.services.pipeline_steps import Steps
 from tests.store.factories import FACTORIES
 
 from dockgate.delivery.service_model import Service
+from dockgate.gate.policy import make_policy
+from dockgate.services.verdicts.case_builder import BaselineFinder, find_running_image
+from dockgate.shared.digest import compute_digest
 from dockgate.shared.errors import DeployError
 from dockgate.shared.timestamps import format_time
 from dockgate.vulnerabilities.model import Cve, Severity
+
+NEXT_BUILD = compute_digest(b"next")
 
 
 @pytest.fixture(params=sorted(FACTORIES))
@@ -124,7 +129,18 @@ def test_a_service_without_tasks_is_not_at_risk(steps: Steps) -> None:
 
     publish(steps)
     assert review() == (True, ["service.at_risk"])
+    running = find_running_image(steps.store, "web", steps.system.server.registry)
+    assert running is not None
+    image, context = running
+    finder = BaselineFinder(steps.store, (), steps.system.server.registry)
+    policy = make_policy("new", {"max_findings": ({"HIGH": 0, "baseline": "running"},)})
+    deploying = replace(context, should_keep_baselines=False)
+    assert finder.find(NEXT_BUILD, policy, deploying).inventories["running"] == tuple(
+        steps.store.images.list_inventories(image)
+    )
     scale(0)
+    assert find_running_image(steps.store, "web", steps.system.server.registry) is None
+    assert finder.find(NEXT_BUILD, policy, deploying).inventories == {}
     for _ in range(2):
         assert review() == (False, ["service.at_risk", "service.recovered"])
     steps.system.advisories.advisories.pop()

@@ -181,8 +181,8 @@ class WatchedImages:
         run_for_each(self.store.services.list(), self._record_run, lambda service: service.name)
 
     def _record_run(self, service: Service) -> None:
-        running = find_running_image(self.store, service, self.registry)
-        if running and service.desired_count and self._is_due("run", running[1].repository, running[0]):
+        running = find_running_image(self.store, service.name, self.registry)
+        if running and self._is_due("run", running[1].repository, running[0]):
             self.store.image_uses.record_run(running[1].repository, running[0], self.clock.now())
 
     def _list_running_images(self) -> set[str]:

@@ -14,7 +14,7 @@ from dockgate.gate.model import Status, Waiver
 from dockgate.gate.waivers import select_expiring_waivers
 from dockgate.services.images.location_verdicts import LocationVerdicts, read_location_verdicts
 from dockgate.services.images.search import JUDGING_MINUTES
-from dockgate.services.images.watched_images import WatchedImages
+from dockgate.services.images.watched_images import WatchedImages, WatchedRepository
 from dockgate.services.notifications.owners import Owners
 from dockgate.shared.errors import DatabaseError
 from dockgate.shared.timestamps import format_time
@@ -22,7 +22,7 @@ from dockgate.shared.wording import format_count, shorten_text, to_one_line
 from dockgate.store import Store
 from dockgate.store.images.image_filter import ImageFilter, ImageSort
 from dockgate.store.images.listing import LocationVerdict
-from dockgate.store.records import ScanState
+from dockgate.store.records import ImageLocation, ScanState
 from dockgate.vulnerabilities.feed_age import STALE_AFTER, is_stale
 
 LIST_LIMIT = 10
@@ -138,8 +138,11 @@ class NotificationSummary:
             repositories = self._list_owned_repositories(owners, target)
         judged_before = format_time(now - timedelta(minutes=JUDGING_MINUTES))
         locations = self.store.image_listing.list_current_locations(repositories, judged_before)
+        watches = self.watched_images.read_watches({(location.repository, location.digest) for location in locations})
         worst_locations: dict[str, tuple[int, LocationVerdict]] = {}
-        for location, state in zip(locations, self._determine_states(locations, format_time(now)), strict=True):
+        for location, state in zip(
+            locations, self._determine_states(locations, watches, format_time(now)), strict=True
+        ):
             rank = _ORDER.index(state)
             if location.digest not in worst_locations or rank < worst_locations[location.digest][0]:
                 worst_locations[location.digest] = rank, location
@@ -148,7 +151,8 @@ class NotificationSummary:
             of_state[_ORDER[rank]].append(location)
         unknown = [
             *(
-                f"{_format_name(location)}: {_explain_undetermined(location)}"
+                f"{_format_name(location)}: "
+                f"{watches[location.repository, location.digest].conflict or _explain_undetermined(location)}"
                 for location in of_state[_State.UNDETERMINED][:LIST_LIMIT]
             ),
             *(
@@ -162,9 +166,13 @@ class NotificationSummary:
         rejected_images = self._list_worst_rejected(repositories, of_state[_State.REJECTED])
         return _Images(counts, rejected_images, unknown[:LIST_LIMIT])
 
-    def _determine_states(self, locations: Sequence[LocationVerdict], now: str) -> Iterable[_State]:
-        """Return the state of each location. No image of a repository is known whose policy is not clear."""
-        watches = self.watched_images.read_watches({(location.repository, location.digest) for location in locations})
+    def _determine_states(
+        self,
+        locations: Sequence[LocationVerdict],
+        watches: Mapping[ImageLocation, WatchedRepository],
+        now: str,
+    ) -> Iterable[_State]:
+        """Return the state of each location: Undetermined where the policy is not clear, as in lists of images."""
         other_locations = {
             (location.repository, location.digest): (location.judged_in, location.policy)
             for location in locations
@@ -176,7 +184,7 @@ class NotificationSummary:
             if not watch.is_watched:
                 yield _State.UNWATCHED
             elif watch.conflict:
-                yield _State.UNJUDGED
+                yield _State.UNDETERMINED
             else:
                 yield _determine_state(location, verdicts)
 

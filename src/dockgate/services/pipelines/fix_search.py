@@ -219,10 +219,7 @@ class FixSearch:
         return images
 
     def _is_running(self, service: str, image: str) -> bool:
-        try:
-            running = find_running_image(self.store, self.store.services.get(service), self.registry)
-        except DockgateError:
-            return False
+        running = find_running_image(self.store, service, self.registry)
         return running is not None and running[0] == image
 
     # --- the proof -----------------------------------------------------------------------------------------------

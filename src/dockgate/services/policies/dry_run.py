@@ -99,7 +99,7 @@ class PolicyDryRun:
                 if is_over() or len(comparisons) >= limit:
                     return summarize(comparisons, write_cursor("running", (last,)))
                 last = service.name
-                running = find_running_image(self.store, service, self.registry)
+                running = find_running_image(self.store, service.name, self.registry)
                 if running is None:
                     continue
                 image, context = running

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field, replace
 
 from dockgate.delivery.ports import Advisories, FindingsSource
 from dockgate.delivery.registry_access import OPERATOR, SERVER
-from dockgate.delivery.service_model import Service
 from dockgate.gate import baselines
 from dockgate.gate.cve_enrichment import collect_cve_names
 from dockgate.gate.model import EMPTY_SNAPSHOT, BaselineExemptions, ExternalReport, Policy, Status, VerdictCase
@@ -15,7 +14,7 @@ from dockgate.scanner.ports import Ecosystem
 from dockgate.services.clock import ServerClock
 from dockgate.services.verdicts.provenance import Provenance
 from dockgate.services.verdicts.waivers import ServerWaivers
-from dockgate.shared.errors import DatabaseError, NotFoundError
+from dockgate.shared.errors import DatabaseError
 from dockgate.store import Store
 from dockgate.store.records import Scan, ScanState, VerdictRecord
 from dockgate.vulnerabilities.model import AdvisorySnapshot
@@ -114,24 +113,21 @@ class BaselineFinder:
 
         The request names the service, and must not choose what is exempted.
         """
-        if service is None:
-            return None
-        try:
-            revision = self.store.services.get(service).revision
-            image = self.store.services.get_definition(service, revision).image
-            return image.digest if image and image.strip_registry(self.registry) == repository else None
-        except NotFoundError:
-            return None
+        running = self.store.services.find_running_image(service) if service is not None else None
+        is_of_repository = running is not None and running.reference.strip_registry(self.registry) == repository
+        return running.digest if running is not None and is_of_repository else None
 
 
-def find_running_image(store: Store, service: Service, registry: str) -> tuple[str, DeploymentContext] | None:
-    """Return the digest that a service runs with the context of its evaluation, None if it runs nothing."""
-    image = store.services.get_definition(service.name, service.revision).image
-    if image is None:
+def find_running_image(store: Store, service: str, registry: str) -> tuple[str, DeploymentContext] | None:
+    """Return the digest that a service runs with the context of its evaluation, None if it runs nothing.
+
+    A service that was scaled to 0 tasks runs nothing.
+    """
+    running = store.services.find_running_image(service)
+    if running is None:
         return None
-    execution = store.services.find_deployed_by(service.name)
-    return image.digest, DeploymentContext(
-        image.strip_registry(registry), service.name, execution, should_keep_baselines=True
+    return running.digest, DeploymentContext(
+        running.reference.strip_registry(registry), service, running.execution or None, should_keep_baselines=True
     )
 
 

@@ -120,7 +120,7 @@ class ServiceRisk:
         Return their digest, None if something else was judged: it is due once more.
         """
         database = self.verdicts.read_advisory_digest()
-        running = find_running_image(self.store, service, self.registry)
+        running = find_running_image(self.store, service.name, self.registry)
         if running is None:
             return None
         image, context = running
@@ -136,9 +136,13 @@ class ServiceRisk:
         """Record that a service that runs nothing any more is not at risk."""
         is_at_risk = service.name in {risk.service for risk in self.store.service_risks.list()}
         if is_at_risk or service.at_risk or service.cannot_judge:
-            image = self.store.services.get_definition(service.name, service.revision).image
-            repository = image.strip_registry(self.registry) if image is not None else ""
+            repository = self._find_repository(service)
             self.effects.run(EffectKind.REJUDGE, self._record, service, repository, RunningVerdict(None))
+
+    def _find_repository(self, service: Service) -> str:
+        """The repository of the image that the service has, "" for none. It may be scaled to 0 tasks."""
+        image = self.store.services.get_definition(service.name, service.revision).image
+        return image.strip_registry(self.registry) if image is not None else ""
 
     def _record_failure(self, service: Service, error: Exception) -> None:
         """Record that what the service runs cannot be judged: it must not look safe."""
@@ -155,9 +159,7 @@ class ServiceRisk:
     def _announce_due(self, name: str) -> None:
         """Announce what time alone has changed."""
         service = self.store.services.get(name)
-        running = find_running_image(self.store, service, self.registry)
-        repository = running[1].repository if running else ""
-        self.effects.run(EffectKind.REJUDGE, self._record, service, repository, None)
+        self.effects.run(EffectKind.REJUDGE, self._record, service, self._find_repository(service), None)
 
     def _compute_inputs_digest(self, database: str | None, image: str, context: DeploymentContext) -> str:
         """Return a digest that changes whenever the verdict could change.

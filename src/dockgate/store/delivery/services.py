@@ -24,6 +24,10 @@ _SERVICE = select_as(Service, services)
 _EXECUTION = select_as(Execution, executions)
 _EVENT = select_as(ServiceEvent, service_events)
 
+_IS_ROLLED_OUT = rollouts.c.state == RunState.IN_PROGRESS, rollouts.c.desired_count > 0
+_IS_STARTING = select(rollouts.c.service).where(rollouts.c.service == services.c.name, *_IS_ROLLED_OUT).exists()
+_IS_RUNNING = or_(services.c.desired_count > 0, _IS_STARTING)
+
 
 class Services:
     """Services and the revisions of their task definitions."""
@@ -60,9 +64,11 @@ class Services:
 
     def list_running_images(self) -> Sequence[RunningImage]:
         """Every service that runs an image, by name: it has tasks, or is getting some."""
-        is_rolled_out = rollouts.c.state == RunState.IN_PROGRESS, rollouts.c.desired_count > 0
-        is_starting = select(rollouts.c.service).where(rollouts.c.service == services.c.name, *is_rolled_out).exists()
-        return self._list_images(or_(services.c.desired_count > 0, is_starting))
+        return self._list_images(_IS_RUNNING)
+
+    def find_running_image(self, service: str) -> RunningImage | None:
+        """What a service runs, as `list_running_images`; None if it runs nothing, or is unknown."""
+        return next(iter(self._list_images(and_(services.c.name == service, _IS_RUNNING))), None)
 
     def list_deployed_images(self) -> Sequence[RunningImage]:
         """Every service that has an image, by name, also with 0 tasks."""
