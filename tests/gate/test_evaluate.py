@@ -19,10 +19,20 @@ from tests.gate.samples import (
 )
 
 from dockgate.gate import evaluate
-from dockgate.gate.model import ExternalReport, Status, Upgrade, Verdict, VerdictCase, Violation, Waiver, Waivers
+from dockgate.gate.model import (
+    ExternalReport,
+    PlatformVerdict,
+    Status,
+    Upgrade,
+    Verdict,
+    VerdictCase,
+    Violation,
+    Waiver,
+    Waivers,
+)
 from dockgate.gate.policy import encode_policy, make_policy
 from dockgate.gate.rule import Rule, RuleInput
-from dockgate.scanner.model import Unread
+from dockgate.scanner.model import Inventory, Unread
 from dockgate.shared import canonical
 from dockgate.shared.digest import compute_digest
 from dockgate.shared.errors import DefinitionError
@@ -282,20 +292,40 @@ def test_a_waived_finding_is_listed_and_does_not_count() -> None:
     assert lapsed.status is Status.REJECTED
 
 
+def copies(count: int, platform: str = "linux/amd64") -> Inventory:
+    """Copies of a package that have so many findings together."""
+    packages = [package("a", path=f"{number}/node_modules/a/package.json") for number in range(-(-count // 1_000))]
+    return inventory(*packages, platform=platform)
+
+
+def judge_waived(*inventories: Inventory, reports: tuple[ExternalReport, ...] = ()) -> tuple[PlatformVerdict, ...]:
+    """Judge copies with all their findings waived."""
+    waived = Waivers((Waiver("w", "ana", "Reviewed.", package="pkg:npm/a", until="2099-01-01"),))
+    case = VerdictCase(IMAGE, limits(HIGH=0), NOW, "1", inventories, MANY, waived, external_reports=reports)
+    return evaluate.judge(case, ECOSYSTEMS, RULES).platform_verdicts
+
+
+MANY = AdvisorySnapshot(tuple(advisory(f"CVE-2026-{number}", "a") for number in range(1_000)), COVERED)
+
+
 def test_an_image_with_too_many_findings_is_undetermined_whatever_is_waived() -> None:
     """A layer of a few kilobytes, with copies of a package that has many advisories, would take all memory."""
-    copies = [package("a", path=f"{number}/node_modules/a/package.json") for number in range(1_001)]
-    advisories = tuple(advisory(f"CVE-2026-{number}", "a") for number in range(100))
-    waived = Waivers((Waiver("w", "ana", "Reviewed.", package="pkg:npm/a", until="2099-01-01"),))
-    case = VerdictCase(IMAGE, limits(HIGH=0), NOW, "1", (inventory(*copies),), AdvisorySnapshot(advisories, COVERED))
-    verdict = evaluate.judge(replace(case, waivers=waived), ECOSYSTEMS, RULES)
-    (platform,) = verdict.platform_verdicts
-    assert (verdict.status, len(platform.findings)) == (Status.UNDETERMINED, FINDINGS_LIMIT)
+    (platform,) = judge_waived(copies(FINDINGS_LIMIT + 1))
+    assert (platform.status, len(platform.findings)) == (Status.UNDETERMINED, FINDINGS_LIMIT)
     assert [obstacle.reason for obstacle in platform.remediation.obstacles] == [TOO_MANY_FINDINGS.reason]
 
 
+def test_the_limit_of_findings_is_for_all_platforms_and_reports_together() -> None:
+    third = FINDINGS_LIMIT * 2 // 5
+    matches = Matcher(MANY, ECOSYSTEMS).match(copies(third).packages)
+    reported = ExternalReport("trivy", NOW, copies(third), matches)
+    platforms = judge_waived(copies(third), copies(third, "linux/arm64"), reports=(reported,))
+    assert [platform.status for platform in platforms] == [Status.APPROVED, Status.APPROVED, Status.UNDETERMINED]
+    assert sum(len(platform.findings) for platform in platforms) == FINDINGS_LIMIT
+
+
 def test_an_image_with_too_many_versions_that_cannot_be_compared_is_undetermined_in_any_policy() -> None:
-    packages = [package("a", f"x{number}") for number in range(1_001)]
+    packages = [package("a", f"x{number}") for number in range(FINDINGS_LIMIT // 100 + 1)]
     advisories = [advisory(f"CVE-2026-{number}", "a") for number in range(100)]
     verdict = judge(inventory(*packages), advisories, policy(evidence={"uncomparable": "allow"}))
     assert verdict.status is Status.UNDETERMINED

@@ -8,6 +8,7 @@ from dockgate.gate.model import NonBlockingViolation, Policy, RuleAction, Settin
 from dockgate.gate.policy import get_action
 from dockgate.gate.rule import Rule, RuleInput
 from dockgate.shared.errors import DefinitionError
+from dockgate.vulnerabilities.matching import TOO_MANY_FINDINGS
 from dockgate.vulnerabilities.model import Undetermined
 
 
@@ -67,7 +68,8 @@ def ask_rules(
 ) -> OutcomesByAction:
     """Ask each rule about the facts.
 
-    `is_scanned_too`: the facts are another scanner's, and our own scan decides what they leave undetermined.
+    `is_scanned_too`: the facts are another scanner's, and our own scan decides what they leave undetermined,
+    unless they are cut.
     """
     outcomes = OutcomesByAction()
     for active in active_rules:
@@ -78,7 +80,7 @@ def ask_rules(
                 outcomes.violations[active.action].append(entry)
                 if not entry.findings and "findings" in str(active.settings.get("when", "")):
                     outcomes.not_waivable_by_message.append(entry)
-            elif is_scanned_too:
+            elif is_scanned_too and entry != TOO_MANY_FINDINGS:
                 outcomes.violations[RuleAction.NOTE].append(Violation(active.rule.name, entry.reason))
             elif active.action is RuleAction.REJECT:
                 outcomes.undetermined[_add_advice(entry, active.rule, rule_input)] = None

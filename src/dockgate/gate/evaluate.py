@@ -29,6 +29,7 @@ from dockgate.gate.model import (
 )
 from dockgate.gate.policy import COUNTING_RULE, assign_counted_severities
 from dockgate.gate.remediation.search import find_remediation
+from dockgate.gate.remediation.search_budget import SearchBudget
 from dockgate.gate.rule import BaselineFindings, Evaluation, PackageMatcher, Rule, RuleInput
 from dockgate.gate.summaries import SUMMARY_LIMIT, summarize
 from dockgate.scanner.model import Inventory
@@ -36,7 +37,7 @@ from dockgate.scanner.ports import Ecosystem
 from dockgate.shared import canonical
 from dockgate.shared.digest import compute_digest
 from dockgate.shared.wording import shorten_text
-from dockgate.vulnerabilities.matching import Matcher
+from dockgate.vulnerabilities.matching import FINDINGS_LIMIT, Matcher, count_listed, limit_findings
 from dockgate.vulnerabilities.model import Coverage, Finding, Matches, Severity, Undetermined
 
 UNSCANNED_ADVICE = "Fix what the reason names, then scan the image again."
@@ -75,8 +76,12 @@ def judge_platforms(
     """Judge each platform of a case, as `judge` does, without the summary and the digests of the inputs."""
     case = _add_no_scan_reason(case)
     active = list_active_rules(case.policy, rules)
-    platforms = _list_platforms(case, ecosystems)
-    verdicts = [platform.judge(active, should_remediate=should_remediate) for platform in platforms]
+    verdicts: list[PlatformVerdict] = []
+    remaining = FINDINGS_LIMIT
+    for platform in _list_platforms(case, ecosystems):
+        platform.findings_limit = remaining
+        verdicts.append(platform.judge(active, should_remediate=should_remediate))
+        remaining = max(0, remaining - count_listed(verdicts[-1].findings, verdicts[-1].undetermined))
     if case.no_scan_reason:
         verdicts.append(_build_unscanned_verdict(case))
     return tuple(verdicts)
@@ -107,6 +112,8 @@ class _Platform:
     coverage: tuple[Coverage, ...]
     baseline_findings: Mapping[str, BaselineFindings]
     external_report: ExternalReport | None = None
+    # What the platforms before it left of FINDINGS_LIMIT.
+    findings_limit: int = FINDINGS_LIMIT
 
     def judge(self, active_rules: Sequence[ActiveRule], *, should_remediate: bool) -> PlatformVerdict:
         evaluation = self.evaluate(self.inventory, active_rules)
@@ -181,12 +188,13 @@ class _Platform:
             lambda inventory: self.evaluate(inventory, active_rules),
             self.matcher,
             self.ecosystems,
+            SearchBudget(),
         )
 
     def _match(self, inventory: Inventory, feed_settings: Sequence[Settings]) -> tuple[Matches, tuple[str, ...]]:
         """The findings, and the fields of `Finding` that the other scanner does not report."""
         case = self.case
-        matches = self.matcher.match(inventory.packages)
+        matches = limit_findings(self.matcher.match(inventory.packages), self.findings_limit)
         missing_fields = self.external_report.missing_fields if self.external_report else ()
         # With inventories, the snapshot has KEV and EPSS for the findings of the scan only.
         if missing_fields and not case.inventories:

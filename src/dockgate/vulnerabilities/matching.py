@@ -35,12 +35,13 @@ _UNTRIAGED_RATING = Rating(None, Severity.UNTRIAGED)
 _NO_CVE = Cve("")
 _SOURCES = ("distribution", "advisory", "cve")
 _NAMED_AT_ONCE = 5
-# Findings of one package list; the images with the most have some ten thousand. Without a limit, a layer of a few
-# kilobytes, with thousands of copies of a package that has hundreds of advisories, takes gigabytes of memory.
-FINDINGS_LIMIT = 100_000
+# Findings of one package list, and of all platforms of an image together; the images with the most have some ten
+# thousand. Without a limit, a layer of a few kilobytes, with thousands of copies of a package that has hundreds of
+# advisories, takes gigabytes of memory.
+FINDINGS_LIMIT = 50_000
 TOO_MANY_FINDINGS = Undetermined(
     "/",
-    f"It has more than {FINDINGS_LIMIT:,} findings: not all are listed.",
+    f"The image has more than {FINDINGS_LIMIT:,} findings: not all are listed.",
     advice="Remove packages with many vulnerabilities, or copies of them, from the image.",
 )
 
@@ -57,6 +58,19 @@ def set_versions(inventory: Inventory, versions: Mapping[str, str]) -> Inventory
         for package in inventory.packages
     )
     return replace(inventory, packages=tuple(packages))
+
+
+def count_listed(findings: Sequence[Finding], undetermined_entries: Sequence[Undetermined]) -> int:
+    """The number of findings, and of vulnerabilities in doubt."""
+    return len(findings) + sum(len(entry.ids) for entry in undetermined_entries)
+
+
+def limit_findings(matches: Matches, limit: int) -> Matches:
+    """The matches, or the most severe findings with TOO_MANY_FINDINGS if there are more than the limit."""
+    if count_listed(matches.findings, matches.undetermined) <= limit:
+        return matches
+    entries = {entry for entry in matches.undetermined if not entry.ids} | {TOO_MANY_FINDINGS}
+    return Matches(matches.findings[:limit], tuple(sorted(entries, key=rank_undetermined)))
 
 
 class Matcher:

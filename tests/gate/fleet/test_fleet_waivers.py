@@ -10,6 +10,7 @@ from dockgate.gate.fleet.judge import FleetJudge
 from dockgate.gate.fleet.model import FleetWaivers, PlatformResult
 from dockgate.gate.model import Status, VexStatement, VexStatus, Waiver
 from dockgate.gate.rule import RuleDependency
+from dockgate.vulnerabilities.matching import FINDINGS_LIMIT
 from dockgate.vulnerabilities.model import AdvisorySnapshot
 
 SECOND = "sha256:" + "9" * 64
@@ -39,7 +40,7 @@ def test_without_exceptions_both_images_are_rejected() -> None:
 
 def test_an_image_with_more_findings_than_the_gate_lists_is_for_the_gate() -> None:
     """It is undetermined, whatever is waived."""
-    copies = [package("a", path=f"{number}/node_modules/a/package.json") for number in range(1_001)]
+    copies = [package("a", path=f"{number}/node_modules/a/package.json") for number in range(FINDINGS_LIMIT // 100 + 1)]
     snapshot = AdvisorySnapshot(tuple(advisory(f"CVE-2024-{number}", "a") for number in range(100)), COVERED)
     few, many = inventory(*copies[1:]), inventory(*copies)
     items = [FleetItem(IMAGE, (few,)), FleetItem(SECOND, (replace(many, image=SECOND),))]

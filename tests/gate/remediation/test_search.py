@@ -20,7 +20,9 @@ from tests.gate.samples import (
 
 from dockgate.gate import evaluate
 from dockgate.gate.model import ExternalReport, Policy, Remediation, VerdictCase, Violation, Waiver, Waivers
-from dockgate.gate.rule import RuleInput
+from dockgate.gate.remediation.search import find_remediation
+from dockgate.gate.remediation.search_budget import WORK_LIMIT, SearchBudget
+from dockgate.gate.rule import Evaluation, RuleInput
 from dockgate.gate.rules.max_findings import MaxFindings
 from dockgate.scanner.model import Inventory, Package, Unread
 from dockgate.vulnerabilities.matching import Matcher
@@ -303,3 +305,31 @@ def test_few_sets_are_judged_though_what_is_undetermined_vanishes_with_upgrades(
     assert platform.remediation.is_sufficient
     assert len(platform.remediation.upgrades) == 300
     assert 200 < len(judged) < 900
+
+
+@pytest.mark.parametrize(("limit", "allowed"), [(WORK_LIMIT, 50), (2_000, 50), (0, 50), (0, -1)])
+def test_a_search_ends_when_its_budget_is_spent_and_says_so(limit: int, allowed: int) -> None:
+    """An image with 50,000 findings would be judged hundreds of times."""
+    names = [f"p{number:03}" for number in range(100)]
+    published = [advisory(f"CVE-2024-{name}-{at}", name, fixed=f"2.0.{at}") for name in names for at in range(5)]
+    content = inventory(*map(package, names))
+    matcher = Matcher(AdvisorySnapshot(tuple(published), COVERED), ECOSYSTEMS)
+    looked_at = []
+
+    def evaluate_findings(upgraded: Inventory) -> Evaluation:
+        """Doubt each finding, so that counting does not decide, and allow so many: fewer than 0 for never."""
+        matches = matcher.match(upgraded.packages)
+        looked_at.append(len(upgraded.packages) + len(matches.findings))
+        doubts = tuple(Undetermined(finding.package.purl, finding.id) for finding in matches.findings)
+        count = len(matches.findings)
+        violations = (Violation("limit", f"{count}", matches.findings, allowed),) if count > allowed else ()
+        return Evaluation(RuleInput(upgraded, matches, COVERED, NOW), matches.findings, violations, doubts, (), (), ())
+
+    before = evaluate_findings(content)
+    result = find_remediation(content, before, evaluate_findings, matcher, ECOSYSTEMS, SearchBudget(limit))
+    assert sum(looked_at[1:]) <= max(limit, 100) + 2 * looked_at[0]
+    assert {upgrade.fixed for upgrade in result.upgrades} == {"2.0.4"}
+    assert (len(result.upgrades), result.is_sufficient) == (100, allowed >= 0)
+    is_cut = "The search for upgrades ended early" in str(result.obstacles)
+    assert is_cut == (allowed < 0)
+    assert result.is_minimum == (limit == WORK_LIMIT)

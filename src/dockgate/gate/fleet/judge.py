@@ -148,6 +148,9 @@ class FleetJudge:
         """The results of the platforms; None if the image has to be judged from its inventories."""
         if not self.is_exact or not image.is_plain or not image.platforms:
             return None
+        bundles = (bundle for platform in image.platforms for bundle, _ in platform.bundles)
+        if sum(map(self._count_findings, bundles)) > FINDINGS_LIMIT:
+            return None  # the gate does not list them all
         results = []
         for platform in image.platforms:
             result = self._judge_platform(image, platform)
@@ -157,8 +160,6 @@ class FleetJudge:
         return results
 
     def _judge_platform(self, image: FleetImage, platform: FleetPlatform) -> PlatformResult | None:
-        if sum(self._count_findings(bundle) for bundle, _ in platform.bundles) > FINDINGS_LIMIT:
-            return None  # the gate does not list them all
         context = self._contexts.get_context(image, platform)
         total, changes_at = self._sum_platform(context, platform)
         sums = self._counter.unpack_sums(total, has_known_base=platform.has_known_base)

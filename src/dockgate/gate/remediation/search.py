@@ -10,6 +10,7 @@ from itertools import product
 
 from dockgate.gate.model import Obstacle, Remediation, Status, Violation
 from dockgate.gate.remediation.result import Versions, build_commands, describe_obstacles, describe_upgrades
+from dockgate.gate.remediation.search_budget import SearchBudget
 from dockgate.gate.remediation.set_cover import LimitedTrials, Requirement, find_irreducible_set, find_smallest_set
 from dockgate.gate.remediation.upgrade_candidates import Candidate, Target, find_candidates
 from dockgate.gate.rule import Evaluation, PackageMatcher
@@ -20,6 +21,7 @@ from dockgate.vulnerabilities.model import Finding
 
 # Combinations of versions of packages without a best version that are tried.
 START_LIMIT = 32
+_CUT_SHORT = Obstacle("The search for upgrades ended early: the image has too many packages and findings.")
 
 
 def find_remediation(
@@ -28,11 +30,12 @@ def find_remediation(
     evaluate: Callable[[Inventory], Evaluation],
     matcher: PackageMatcher,
     ecosystems: Sequence[Ecosystem],
+    budget: SearchBudget,
 ) -> Remediation:
     """Find the smallest set of upgrades with which the image is Approved.
 
     Each is to the lowest sufficient version. Without such a set, returns the upgrades that clear what can be cleared,
-    and the obstacles.
+    and the obstacles. The search ends early when its budget is spent: then it returns what it has proven until then.
 
     `before` is the evaluation of the inventory, `evaluate` evaluates an upgraded one. For most packages one version
     removes findings and adds none. The packages where each version has findings of its own are tried in every
@@ -42,10 +45,10 @@ def find_remediation(
         return Remediation()
     if TOO_MANY_FINDINGS in before.undetermined:
         return Remediation(obstacles=(Obstacle(TOO_MANY_FINDINGS.reason),))  # nothing can be proven
-    trials = _Trials(inventory, evaluate, before)
+    trials = _Trials(inventory, evaluate, before, budget)
     search = _search(trials, before.violations, matcher)
     wider = None
-    if before.undetermined or not all(violation.findings for violation in before.violations):
+    if not budget.is_spent and (before.undetermined or not all(violation.findings for violation in before.violations)):
         # Undetermined entries and violations without findings may depend on any finding.
         wider = _search(trials, (*before.violations, Violation("", "", before.findings)), matcher)
     if wider and wider.is_sufficient:
@@ -57,14 +60,15 @@ def find_remediation(
     versions = {candidate.purl: target.version for candidate, target in solution.upgrades.items()}
     after = trials.evaluate(versions)
     upgrades = describe_upgrades(before, after, solution.upgrades)
+    obstacles = () if solution.is_sufficient else describe_obstacles(inventory, after, versions, search.candidates)
     own_upgrades, base_upgrades = (
         [upgrade for upgrade in upgrades if upgrade.base is is_base] for is_base in (False, True)
     )
     return Remediation(
         upgrades=upgrades,
         is_sufficient=solution.is_sufficient,
-        is_minimum=solution.is_minimum,
-        obstacles=() if solution.is_sufficient else describe_obstacles(inventory, after, versions, search.candidates),
+        is_minimum=solution.is_minimum and not budget.is_spent,
+        obstacles=(_CUT_SHORT, *obstacles) if obstacles and budget.is_spent else obstacles,
         commands=build_commands(own_upgrades, inventory, ecosystems),
         base_commands=build_commands(base_upgrades, inventory, ecosystems),
     )
@@ -77,8 +81,8 @@ def _search(trials: "_Trials", violations: Sequence[Violation], matcher: Package
     """
     considered_violations = list(violations)
     while True:
-        search = _Search(trials, find_candidates(trials.inventory, considered_violations, matcher))
-        if search.is_sufficient:
+        search = _Search(trials, find_candidates(trials.inventory, considered_violations, matcher, trials.budget))
+        if search.is_sufficient or trials.budget.is_spent:
             return search
         known_fixes = {_make_fix_key(finding) for violation in considered_violations for finding in violation.findings}
         after = search.find_best.all_upgraded
@@ -121,10 +125,22 @@ class _Search:
         # The candidates over the limit are reduced to their best version, and each set is evaluated.
         reduced_candidates = [candidate.reduce_to_best() for candidate in others[len(combined_candidates) :]]
         self._is_exhaustive = not reduced_candidates
-        self._starts = [
+        self._trials = trials
+        self._possible_starts = [
             _Start(trials, [*simple, *reduced_candidates], chosen_targets, is_monotone=not reduced_candidates)
             for chosen_targets in _list_combinations(combined_candidates)
         ]
+
+    @cached_property
+    def _starts(self) -> list["_Start"]:
+        """The starts with everything upgraded, as many as the budget pays: at least the first."""
+        starts: list[_Start] = []
+        for start in self._possible_starts:
+            if starts and self._trials.budget.is_spent:
+                break
+            _ = start.all_upgraded
+            starts.append(start)
+        return starts
 
     @cached_property
     def is_sufficient(self) -> bool:
@@ -161,14 +177,26 @@ class _Search:
 class _Trials:
     """Evaluations of the inventory with some packages upgraded, each computed once."""
 
-    def __init__(self, inventory: Inventory, evaluate: Callable[[Inventory], Evaluation], before: Evaluation) -> None:
+    def __init__(
+        self,
+        inventory: Inventory,
+        evaluate: Callable[[Inventory], Evaluation],
+        before: Evaluation,
+        budget: SearchBudget,
+    ) -> None:
         self.inventory, self._evaluate = inventory, evaluate
         self._evaluations: dict[frozenset[tuple[str, str]], Evaluation] = {frozenset(): before}
+        self.budget = budget
+
+    def can_evaluate(self, versions: Versions) -> bool:
+        """Return whether the evaluation is known, or the budget is not spent."""
+        return not self.budget.is_spent or frozenset(versions.items()) in self._evaluations
 
     def evaluate(self, versions: Versions) -> Evaluation:
         key = frozenset(versions.items())
         if key not in self._evaluations:
-            self._evaluations[key] = self._evaluate(set_versions(self.inventory, versions))
+            evaluation = self._evaluations[key] = self._evaluate(set_versions(self.inventory, versions))
+            self.budget.spend(len(self.inventory.packages) + len(evaluation.findings))
         return self._evaluations[key]
 
 
@@ -244,10 +272,12 @@ class _Start:
         return fixed_versions | {self.simple[index].purl: self.simple[index].choices[0].version for index in members}
 
     def _is_approved(self, versions: Versions) -> bool:
-        return self.trials.evaluate(versions).status is Status.APPROVED
+        return self.trials.can_evaluate(versions) and self.trials.evaluate(versions).status is Status.APPROVED
 
     def _is_no_worse(self, versions: Versions) -> bool:
-        return _collect_problems(self.trials.evaluate(versions)) <= _collect_problems(self.all_upgraded)
+        return self.trials.can_evaluate(versions) and _collect_problems(
+            self.trials.evaluate(versions)
+        ) <= _collect_problems(self.all_upgraded)
 
     @cached_property
     def _is_counting(self) -> bool:

@@ -5,12 +5,14 @@ from dataclasses import dataclass, replace
 from functools import cmp_to_key, partial
 
 from dockgate.gate.model import Violation
+from dockgate.gate.remediation.search_budget import SearchBudget
 from dockgate.gate.rule import PackageMatcher
 from dockgate.scanner.model import Inventory, Package
 from dockgate.shared.errors import UncomparableError
 from dockgate.vulnerabilities.model import Finding, Undetermined
 
-# Versions of one package that are tried. A kernel's headers alone have hundreds of fixed versions.
+# Versions of one package that are tried, fewer in images with very many findings. A kernel's headers have hundreds of
+# fixed versions.
 TARGET_LIMIT = 24
 
 # The findings by (path, finding id), as findings of the installed package.
@@ -66,7 +68,9 @@ class Candidate:
             yield target
 
 
-def find_candidates(inventory: Inventory, violations: Iterable[Violation], matcher: PackageMatcher) -> list[Candidate]:
+def find_candidates(
+    inventory: Inventory, violations: Iterable[Violation], matcher: PackageMatcher, budget: SearchBudget
+) -> list[Candidate]:
     """Find the packages in violations of which some finding has a fix.
 
     Those that clear the most findings come first, then those of the image's own layers, by name.
@@ -79,9 +83,16 @@ def find_candidates(inventory: Inventory, violations: Iterable[Violation], match
     for package in inventory.packages:
         if package.purl in packages_by_purl:
             packages_by_purl[package.purl].append(package)
+    installed_matches = {
+        purl: _match_at_version(packages, None, matcher) for purl, packages in packages_by_purl.items()
+    }
+    cost = sum(map(len, packages_by_purl.values())) + sum(len(findings) for findings, _ in installed_matches.values())
+    target_limit = budget.count_rounds(cost, TARGET_LIMIT)
     candidates = []
     for purl, findings in violating.items():
-        targets = _find_targets(packages_by_purl[purl], {finding.fixed for finding in findings}, matcher)
+        fixed_versions = {finding.fixed for finding in findings}
+        targets = _find_targets(packages_by_purl[purl], installed_matches[purl], fixed_versions, matcher, target_limit)
+        budget.spend(sum(len(packages_by_purl[purl]) + len(target.remaining_findings) for target in targets))
         if targets:
             is_in_base = all(inventory.is_in_base(package) for package in packages_by_purl[purl])
             candidates.append(
@@ -100,25 +111,29 @@ def find_candidates(inventory: Inventory, violations: Iterable[Violation], match
 
 
 def _find_targets(
-    packages: Sequence[Package], fixed_versions: set[str | None], matcher: PackageMatcher
+    packages: Sequence[Package],
+    installed_matches: tuple[FindingsByPath, frozenset[Undetermined]],
+    fixed_versions: set[str | None],
+    matcher: PackageMatcher,
+    target_limit: int,
 ) -> tuple[Target, ...]:
     """The fixed versions, and those that fix what a fixed version adds.
 
-    () if the versions cannot be compared. `fixed` contains None for findings without a fix. They may disappear when
-    other findings are fixed.
+    () if the versions cannot be compared. `installed_matches` are those of the installed version. `fixed_versions`
+    contains None for findings without a fix. They may disappear when other findings are fixed.
     """
-    before, undetermined_before = _match_at_version(packages, None, matcher)
+    before, undetermined_before = installed_matches
     versions = {version for version in fixed_versions if version} | (
         _collect_fixes(before) if None in fixed_versions else set()
     )
     ordered_versions = _sort_versions(packages[0].ecosystem, versions, matcher)
-    if len(ordered_versions) > TARGET_LIMIT:
+    if len(ordered_versions) > target_limit:
         ordered_versions = [
-            ordered_versions[len(ordered_versions) * step // TARGET_LIMIT] for step in range(TARGET_LIMIT - 1)
+            ordered_versions[len(ordered_versions) * step // target_limit] for step in range(target_limit - 1)
         ] + ordered_versions[-1:]
     targets: dict[str, Target] = {}
     waiting = list(reversed(ordered_versions))
-    while waiting and len(targets) < 2 * TARGET_LIMIT:
+    while waiting and len(targets) < 2 * target_limit:
         version = waiting.pop()
         if version in targets:
             continue
