@@ -63,6 +63,7 @@ class Site:
     def substitute(self, text: str, host: Host) -> str:
         substitutes = {
             "sudo -u postgres": f"setpriv --reuid={postgres.USER} --regid={postgres.USER} --clear-groups",
+            "sh scripts/install": "true",
             "systemctl reload haproxy": "haproxy -D -f /etc/haproxy/haproxy.cfg",
             "/etc/haproxy": str(self.folder / "haproxy"),
             "/etc/dockgate": str(host.folder / "etc"),
@@ -160,7 +161,12 @@ def test_each_command_of_the_page_is_run_here() -> None:
 
 def test_the_page_leads_to_three_servers_and_a_load_balancer(site: Site) -> None:
     node1, admin = site.hosts["node1"], site.hosts["admin"]
-    node1.run("dockgate up --detach\nprintf 'kind: Repository\\nname: shop\\n' > shop.yaml\ndockgate apply shop.yaml")
+    node1.run(
+        "dockgate up --detach\n"
+        "printf 'kind: Repository\\nname: shop\\n' > shop.yaml\n"
+        "printf 'kind: Target\\nname: hook\\ntype: webhook\\nurl: https://hook.example.org/\\n' > hook.yaml\n"
+        "dockgate apply shop.yaml hook.yaml"
+    )
     node1.run(
         "git init -q -b main shop && cd shop && git -c user.name=a -c user.email=a@example.org commit -q --allow-empty "
         "-m first && git push -q http://127.0.0.1:7420/git/shop.git main"
@@ -170,7 +176,9 @@ def test_the_page_leads_to_three_servers_and_a_load_balancer(site: Site) -> None
     site.token = added.split()[-1]
     assert "compared them: all are the same" in copied
     site.play("3. Share the files")
-    assert {path.name for path in (node1.folder / "data").iterdir()} & {"git", "blobs", "keys", "registry"} == set()
+    remaining = {path.name for path in (node1.folder / "data").iterdir()}
+    assert remaining <= {"podman", "run", "scratch", *(f"dockgate.db{suffix}" for suffix in ("", "-shm", "-wal"))}
+    assert (site.folder / "shared" / "target-secrets.key").exists()
     site.play("4. Start the servers")
     (site.folder / "haproxy" / "haproxy.cfg").write_text(site.substitute(configuration(), site.hosts["lb"]))
     site.play("5. Balance")
@@ -180,6 +188,9 @@ def test_the_page_leads_to_three_servers_and_a_load_balancer(site: Site) -> None
     require_answers(site)
     admin.run("dockgate registry rotate")  # all servers follow
     require_answers(site)
+    before = workers(site)
+    site.play("Upgrade without downtime")
+    assert {name for name, worker in workers(site).items() if worker != before[name]} == {"node1"}
     site.hosts["node1"].end()
     require_answers(site)
     require_wrong_tokens_lock_out_their_host(site)

@@ -133,12 +133,12 @@ def _start(
     public = read_public_registry(settings)
     internal_listener = stack.enter_context(_open_loopback_socket())
     url = f"http://{LOOPBACK}:{internal_listener.getsockname()[1]}"
-    secret = _read_registry_secret(settings.shared_data / "run" / "registry-secret")
-    programs = stack.enter_context(LocalPrograms(settings, secret, url))
     store = open_store(settings.shared_data, settings.database_url, open_blobs(settings), settings.disk_limits)
     stack.callback(store.close)
-    shared_folder = SharedFolder(settings.shared_data, store.id)
-    shared_folder.require()
+    shared_folder = SharedFolder(settings.shared_data, store)
+    shared_folder.require()  # before anything is put into it
+    secret = _read_registry_secret(settings.shared_data / "run" / "registry-secret")
+    programs = stack.enter_context(LocalPrograms(settings, secret, url))
     adapters = hooks.alter(make_adapters(settings, programs, listen_address.url, store))
 
     def check() -> None:

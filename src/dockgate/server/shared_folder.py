@@ -5,25 +5,32 @@ from pathlib import Path
 
 from dockgate.shared.errors import UnavailableError
 from dockgate.shared.files import create_file
+from dockgate.store import Store
 
 
 class SharedFolder:
-    """The shared folder of the store with this id. The first server marks it."""
+    """The folder with the files of a store. The first server marks it; then any other is refused."""
 
-    def __init__(self, folder: Path, store_id: str) -> None:
+    def __init__(self, folder: Path, store: Store) -> None:
         self._folder = folder
         self._mark = folder / "run" / "store"
-        self._store_id = store_id
-        create_once(self._mark, lambda: store_id)
+        self._store_id = store.id
+        store.claim_folder(lambda: create_once(self._mark, lambda: store.id))
 
     def require(self) -> None:
         """Raise UnavailableError unless the folder can be read and belongs to the store."""
         try:
-            mark = self._mark.read_text()
+            mark = self._mark.read_text().strip()
+        except FileNotFoundError:
+            raise UnavailableError(
+                f"{self._folder} does not hold the files of this database: there is no {self._mark}",
+                "Mount the folder of the other servers, or set DOCKGATE_SHARED to it. Until then this process takes "
+                "no work.",
+            ) from None
         except OSError as error:
             raise UnavailableError(
                 f"the shared folder {self._folder} cannot be read: {error.strerror}",
-                "Mount it again. Until then this worker takes no work.",
+                "Mount it again. Until then this process takes no work.",
             ) from error
         if mark != self._store_id:
             raise UnavailableError(

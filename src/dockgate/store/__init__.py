@@ -9,11 +9,12 @@ what may be absent. `list_x` returns many, `iterate_x` many in parts, `count_x` 
 """
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
-from sqlalchemy import insert, select
+from sqlalchemy import insert, select, update
 
 from dockgate.config import DiskLimits
 from dockgate.shared.errors import UnavailableError
@@ -169,6 +170,17 @@ class Store:
     logs: Logs
     database: Database
 
+    def claim_folder(self, mark_folder: Callable[[], None]) -> None:
+        """Call `mark_folder` if no server has yet claimed a folder for the files of this store.
+
+        The folder of SQLite's file is always the store's.
+        """
+        with self.database.write() as connection:
+            lock_name(connection, identity, "")
+            if not self.database.is_shared or not connection.scalar(select(identity.c.has_folder)):
+                mark_folder()
+                connection.execute(update(identity).values(has_folder=True))
+
     def close(self) -> None:
         """Close all connections to the database."""
         self.database.close()
@@ -282,5 +294,5 @@ def _find_or_create_id(database: Database) -> str:
         store_id = connection.scalar(select(identity.c.id))
         if store_id is None:
             store_id = uuid4().hex
-            connection.execute(insert(identity).values(id=store_id))
+            connection.execute(insert(identity).values(id=store_id, has_folder=False))
         return str(store_id)

@@ -1,13 +1,18 @@
 """The tables of what lies directly in `store/`: the id of the store, documents and workers."""
 
-from sqlalchemy import Column, Integer, LargeBinary, Table
+from sqlalchemy import Boolean, Column, Integer, LargeBinary, Table
 
 from dockgate.store.columns import EnumText, Json
 from dockgate.store.records import WorkerState
 from dockgate.store.schema.base import define_text, metadata
 
-# One row: the id of this store, which no other store has.
-identity = Table("identity", metadata, define_text("id", primary_key=True))
+# One row: the id of this store, which no other store has, and whether a server has claimed a folder for its files.
+identity = Table(
+    "identity",
+    metadata,
+    define_text("id", primary_key=True),
+    Column("has_folder", Boolean, nullable=False),
+)
 
 # Canonical bytes by their digest, deflated (RFC 1950). `kind` is the name of the dataclass that they encode.
 documents = Table(

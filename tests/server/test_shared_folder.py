@@ -1,0 +1,33 @@
+"""The folder with the files of a store: an empty one in its place is noticed before anything is put into it."""
+
+from pathlib import Path
+
+import pytest
+from tests.store.factories import opened
+
+from dockgate.server.shared_folder import SharedFolder
+from dockgate.shared.errors import UnavailableError
+
+
+def test_another_folder_than_that_of_the_first_server_is_refused(tmp_path: Path) -> None:
+    with opened("postgres", tmp_path) as store:
+        for _ in range(2):
+            SharedFolder(tmp_path / "shared", store).require()
+        unmounted = SharedFolder(tmp_path / "not-mounted", store)
+        with pytest.raises(UnavailableError, match="not-mounted does not hold the files of this database") as refused:
+            unmounted.require()
+        assert "Mount the folder" in str(refused.value.advice)
+        assert not (tmp_path / "not-mounted").exists()
+        mark = tmp_path / "shared" / "run" / "store"
+        (tmp_path / "shared").rename(tmp_path / "not-mounted")
+        unmounted.require()
+        mark.parent.mkdir(parents=True)
+        mark.write_text("another store")
+        with pytest.raises(UnavailableError, match="belongs to another database"):
+            SharedFolder(tmp_path / "shared", store).require()
+
+
+def test_the_folder_of_the_sqlite_file_is_always_its_own(tmp_path: Path) -> None:
+    with opened("sqlite", tmp_path) as store:
+        for name in ("a", "b"):
+            SharedFolder(tmp_path / name, store).require()
