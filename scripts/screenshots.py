@@ -42,7 +42,7 @@ from dockgate.vulnerabilities.database.build import build as build_database  # n
 from dockgate.vulnerabilities.database.feed_states import change_states  # noqa: E402
 from dockgate.vulnerabilities.feed import redact_url  # noqa: E402
 from dockgate.vulnerabilities.feed_schedule import FeedState, PartFailure  # noqa: E402
-from dockgate.vulnerabilities.model import Severity  # noqa: E402
+from dockgate.vulnerabilities.model import AdvisoryText, Severity  # noqa: E402
 
 # Height of a screenshot in pixels; longer pages are cut.
 HEIGHT = 860
@@ -95,6 +95,14 @@ OUTSIDE = f"sha256:{sha256(b'checkout').hexdigest()}"
 APPROVERS = "\n        approvers: {count: 1, roles: [security, admin]}\n  - name: Deploy"
 # What appears for the package of the service that runs.
 RUNNING = advisory("web", Severity.CRITICAL, "2").id
+TEXT = AdvisoryText(
+    RUNNING,
+    "The server does not check the length of a header before it copies it.\n\n"
+    "A client that needs no account can read what other clients sent, or stop the process.\n\n"
+    "Workaround: limit the length of headers in a proxy in front of the server.",
+    ("https://web.example.org/security/2026-4", "https://web.example.org/commit/5f0a1c9"),
+    ("CWE-125",),
+)
 LAYERS = tuple(f"sha256:{sha256(f'layer {number}'.encode()).hexdigest()}" for number in range(5))
 BASE_LAYERS = 2
 ORIGINS = (
@@ -261,6 +269,7 @@ def _fill(server: ServerSystem) -> dict[str, str]:
     server.apply(RULE)
     commit = server.get("/repositories/web/commits")[0]["id"]
     server.advisory_appears(web)
+    server.advisories.texts.append(TEXT)
     server.marked_at_risk(web)
     verdict, running = (server.get(f"/images/{image}")["verdicts"][0]["digest"] for image in (api, web))
     for high in (9, 4):

@@ -10,7 +10,16 @@ from tests.scenarios.defects import PlannedFindings
 from dockgate.scanner.model import Distribution, Inventory, Package, Unread
 from dockgate.shared.errors import NotAnImageError
 from dockgate.shared.timestamps import format_time
-from dockgate.vulnerabilities.model import Advisory, AdvisorySnapshot, Coverage, Cve, Range, Rating, Severity
+from dockgate.vulnerabilities.model import (
+    Advisory,
+    AdvisorySnapshot,
+    AdvisoryText,
+    Coverage,
+    Cve,
+    Range,
+    Rating,
+    Severity,
+)
 
 # A file of images whose `PlannedFindings.status` is UNREAD.
 UNREAD = "opt/vendor/app.jar"
@@ -42,6 +51,7 @@ class AdvisoryDatabase:
     clock: "AdjustableClock"
     advisories: list[Advisory] = field(default_factory=list)
     catalogue: dict[str, Cve] = field(default_factory=dict, kw_only=True)
+    texts: list[AdvisoryText] = field(default_factory=list, kw_only=True)
 
     @property
     def digest(self) -> str:
@@ -65,6 +75,9 @@ class AdvisoryDatabase:
 
     def list_advisories(self, names: Sequence[str]) -> Sequence[Advisory]:
         return [entry for entry in self.advisories if entry.id in names]
+
+    def list_texts(self, names: Sequence[str]) -> Sequence[AdvisoryText]:
+        return [text for text in self.texts if text.id in names]
 
     def list_coverage(self) -> Sequence[Coverage]:
         now = format_time(self.clock())

@@ -18,7 +18,7 @@ from tests.scenarios.server import ServerSystem
 
 from dockgate.events.envelope import NewEvent
 from dockgate.identity.model import Role
-from dockgate.vulnerabilities.model import Severity
+from dockgate.vulnerabilities.model import AdvisoryText, Severity
 
 CRITICAL = advisory("critical-fixed-0", Severity.CRITICAL, "2").id
 LOW = advisory("low-open-0", Severity.LOW, "").id
@@ -46,10 +46,22 @@ def test_a_vulnerability_says_where_it_is_and_where_it_is_fixed(site: Site, brow
     assert f"/images/{site.rejected}" in html
     assert 'Fixed in <strong class="good"><bdi class="foreign">2</bdi>' in html
     assert "before 2" in html
-    assert "The details, references and weaknesses (CWE) of the records." in html
     record = f'<a href="https://osv.dev/vulnerability/{CRITICAL}" rel="noopener noreferrer"><bdi'
     assert record in html.partition('id="versions"')[2]
     assert "/packages/pkg:deb/debian/critical-fixed-0" in html
+
+
+def test_a_vulnerability_shows_the_text_of_its_record(site: Site, browser: Browser) -> None:
+    references = ("https://a.example/1", "javascript:alert(1)")
+    site.server.advisories.texts.append(AdvisoryText(CRITICAL, HOSTILE, references, ("CWE-79",)))
+    html = browser.get(f"/vulnerabilities/{CRITICAL}").text
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in html
+    assert '<a href="https://a.example/1" rel="noopener noreferrer">' in html
+    assert "javascript:alert(1)" in html
+    assert 'href="javascript' not in html
+    assert '<a href="https://cwe.mitre.org/data/definitions/79.html" rel="noopener noreferrer">CWE-79</a>' in html
+    facts = site.server.get(f"/vulnerabilities/{CRITICAL}")
+    assert (facts["details"], facts["references"], facts["weaknesses"]) == (HOSTILE, list(references), ["CWE-79"])
 
 
 def test_a_running_vulnerability_names_its_service_pipeline_and_waiver(site: Site, browser: Browser) -> None:

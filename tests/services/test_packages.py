@@ -7,7 +7,7 @@ import pytest
 
 from dockgate.scanner.model import Inventory
 from dockgate.services.packages import check
-from dockgate.vulnerabilities.model import Advisory, AdvisorySnapshot, Coverage, Cve, Range
+from dockgate.vulnerabilities.model import Advisory, AdvisorySnapshot, AdvisoryText, Coverage, Cve, Range
 
 
 class Reader:
@@ -31,6 +31,9 @@ class Reader:
         return None
 
     def list_advisories(self, names: Sequence[str]) -> Sequence[Advisory]:
+        return ()
+
+    def list_texts(self, names: Sequence[str]) -> Sequence[AdvisoryText]:
         return ()
 
     def list_coverage(self) -> tuple[Coverage, ...]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 from urllib.parse import urlsplit
 
-from dockgate.vulnerabilities.model import Advisory, Rating
+from dockgate.vulnerabilities.model import Advisory, AdvisoryText, Rating
 
 # Bytes of one OSV record. The largest public ones have about one million.
 RECORD_LIMIT = 16 * 1024 * 1024
@@ -92,7 +92,7 @@ class SilentRecord:
     withdrawn: str | None = None
 
 
-FeedStatement = Advisory | CveScore | ExploitedCve | CvePrediction | SilentRecord | FaultyRecord
+FeedStatement = Advisory | AdvisoryText | CveScore | ExploitedCve | CvePrediction | SilentRecord | FaultyRecord
 
 
 class Feed(Protocol):

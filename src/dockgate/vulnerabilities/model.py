@@ -106,6 +106,19 @@ class Advisory:
 
 
 @dataclass(frozen=True, slots=True)
+class AdvisoryText:
+    """What the OSV record `id` says to people beside its summary. No verdict depends on it.
+
+    `details` is plain text or Markdown, None without details. `references` are URLs, `weaknesses` CWE ids ("CWE-79").
+    """
+
+    id: str
+    details: str | None = None
+    references: tuple[str, ...] = ()
+    weaknesses: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Cve:
     """Facts about a CVE that hold in every package.
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from dockgate.scanner.model import Inventory
-from dockgate.vulnerabilities.model import Advisory, AdvisorySnapshot, Coverage, Cve
+from dockgate.vulnerabilities.model import Advisory, AdvisorySnapshot, AdvisoryText, Coverage, Cve
 
 
 class AdvisoryReader(Protocol):
@@ -39,6 +39,10 @@ class AdvisoryReader(Protocol):
 
     def list_advisories(self, names: Sequence[str]) -> Sequence[Advisory]:
         """The advisories of records of these names, without withdrawn records."""
+        ...
+
+    def list_texts(self, names: Sequence[str]) -> Sequence[AdvisoryText]:
+        """The texts of records of these names, without withdrawn records and those without a text, by id."""
         ...
 
     def list_coverage(self) -> Sequence[Coverage]:

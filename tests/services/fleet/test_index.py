@@ -21,7 +21,16 @@ from dockgate.store import Store
 from dockgate.store.fleet.records import Component
 from dockgate.store.schema.fleet import fleet_past_findings
 from dockgate.vulnerabilities.database.changes import AdvisoryChanges
-from dockgate.vulnerabilities.model import Advisory, AdvisorySnapshot, Coverage, Cve, Range, Rating, Severity
+from dockgate.vulnerabilities.model import (
+    Advisory,
+    AdvisorySnapshot,
+    AdvisoryText,
+    Coverage,
+    Cve,
+    Range,
+    Rating,
+    Severity,
+)
 
 KINDS = ecosystems.load()
 
@@ -42,6 +51,7 @@ class AdvisoryDatabase:
     known_cves: dict[str, Cve] = field(default_factory=dict)
     fails: bool = False
     requested: list[str] = field(default_factory=list)
+    texts: list[AdvisoryText] = field(default_factory=list)
 
     @property
     def digest(self) -> str:
@@ -72,7 +82,10 @@ class AdvisoryDatabase:
         } or None
 
     def list_advisories(self, names: Sequence[str]) -> Sequence[Advisory]:
-        return [entry for entry in self.advisories if {entry.id, *entry.aliases} & set(names)]
+        return [entry for entry in self.advisories if {entry.id, *entry.aliases, *entry.upstream} & set(names)]
+
+    def list_texts(self, names: Sequence[str]) -> Sequence[AdvisoryText]:
+        return [text for text in self.texts if text.id in names]
 
     def list_coverage(self) -> Sequence[Coverage]:
         return (Coverage("PyPI", True, (), NOW),)

@@ -1,6 +1,8 @@
 """Update the advisory database with only the changed records of an OSV export."""
 
 import json
+import sqlite3
+from contextlib import closing
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from tests.vulnerabilities.feeds.feed_files import Json, export
 from tests.vulnerabilities.feeds.feed_site import Site
 
 from dockgate.vulnerabilities.database.database import Database
+from dockgate.vulnerabilities.model import AdvisoryText
 
 
 def publish(site: Site, *records: Json) -> None:
@@ -37,7 +40,9 @@ def everything(path: Path) -> list[Any]:
         result = database.read_snapshot([inventory(*(package("PyPI", name) for name in names))])
         (part,) = (part for part in database.list_parts() if part.name == "PyPI")
         records = database.list_record_times("osv", "PyPI")
-    return [*((row.id, row.name, row.modified) for row in result.advisories), result.coverage, part.statements, records]
+        texts = database.list_texts(list(records))
+    advisories = ((row.id, row.name, row.modified) for row in result.advisories)
+    return [*advisories, result.coverage, part.statements, records, texts]
 
 
 LATE = "2026-02-01T00:00:00Z"
@@ -57,9 +62,31 @@ def test_changed_records_give_the_same_database_as_the_whole_export(path: Path, 
     assert result.digest != first.digest
     run_update(tmp_path / "rebuilt.db", site, later=True)
     assert everything(path) == everything(tmp_path / "rebuilt.db")
+    assert everything(path)[-1] == [
+        AdvisoryText("P-1", "jinja2 at 2026-01-01T00:00:00Z"),
+        AdvisoryText("P-2", f"idna at {LATE}"),
+        AdvisoryText("P-5", "flask at 2026-01-01T00:00:00Z"),
+    ]
     site.seen.clear()
     assert "osv PyPI" in run_update(path, site, later=True).unchanged
     assert f"{LIST} 304" in site.seen
+
+
+def test_texts_are_removed_with_their_records(path: Path, site: Site) -> None:
+    before = [pypi_record(f"P-{number:02}", "flask") for number in range(80)]
+    publish(site, *before)
+    run_update(path, site)
+    after = [pypi_record("P-00", "flask", LATE), *before[1:40]]
+    publish(site, *after)
+    site.seen.clear()
+    run_update(path, site, later=True)
+    assert f"{PYPI} 200" not in site.seen
+    with closing(sqlite3.connect(path)) as database:
+        query = "SELECT count(*) FROM text_block JOIN part ON part.id = text_block.part WHERE name = 'PyPI'"
+        assert database.execute(query).fetchall() == [(2,)]  # the block of P-01 to P-39, and that of the change
+    with Database.open(path) as reader:
+        texts = reader.list_texts([each["id"] for each in before])
+    assert [(text.id, text.details) for text in texts] == [(each["id"], each["details"]) for each in after]
 
 
 def test_an_unchanged_list_counts_as_checked(path: Path, site: Site) -> None:

@@ -25,7 +25,8 @@ def pypi(version: str) -> bytes:
 
 
 def pypi_record(identity: str, name: str, time: str = "2026-01-01T00:00:00Z", ecosystem: str = "PyPI") -> Json:
-    return record(identity, entry(ecosystem, name, *fixed("3"))) | {"modified": time}
+    text = f"{name} at {time}"
+    return record(identity, entry(ecosystem, name, *fixed("3")), details=text) | {"modified": time}
 
 
 def urls_of(site: Site) -> dict[str, str]:

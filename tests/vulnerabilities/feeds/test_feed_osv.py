@@ -12,7 +12,7 @@ from dockgate.scanner.ecosystems.rpm import ECOSYSTEM as RPM
 from dockgate.shared.errors import UnreadableError
 from dockgate.vulnerabilities.feed import RECORD_LIMIT, FaultyRecord, FeedStatement, SilentRecord
 from dockgate.vulnerabilities.feeds.osv import FEED
-from dockgate.vulnerabilities.model import Advisory, Range, Rating, Severity
+from dockgate.vulnerabilities.model import Advisory, AdvisoryText, Range, Rating, Severity
 from dockgate.vulnerabilities.versions import Order
 
 V2 = "AV:N/AC:L/Au:N/C:P/I:P/A:P"
@@ -25,9 +25,38 @@ def read(part: str, *records: Json | bytes) -> list[FeedStatement]:
 
 
 def advisory_with(part: str, value: Json) -> Advisory:
-    (advisory,) = read(part, value)
+    advisory, *_ = read(part, value)
     assert isinstance(advisory, Advisory)
     return advisory
+
+
+def test_a_record_is_followed_by_its_text() -> None:
+    more = {
+        "details": " What it is.\n",
+        "references": [{"type": "WEB", "url": "https://a.example/1"}, {"type": "FIX", "url": "https://a.example/1"}],
+        "database_specific": {"cwe_ids": ["CWE-79", "<b>", 5]},
+    }
+    *_, text = read("PyPI", record("P-1", entry("PyPI", "flask", *fixed("3")), **more))
+    assert text == AdvisoryText("P-1", "What it is.", ("https://a.example/1",), ("CWE-79",))
+
+
+@pytest.mark.parametrize(
+    "more", [{"references": "none"}, {"references": [{"type": "WEB"}]}, {"database_specific": {"cwe_ids": "CWE-79"}}]
+)
+def test_a_text_that_is_not_as_the_schema_says_is_no_fault_of_the_record(more: Json) -> None:
+    (advisory,) = read("PyPI", record("P-1", entry("PyPI", "flask", *fixed("3")), **more))
+    assert isinstance(advisory, Advisory)
+
+
+def test_long_texts_are_cut() -> None:
+    references = [{"type": "WEB", "url": f"https://a.example/{number}"} for number in range(100)]
+    value = record("P-1", entry("PyPI", "flask", *fixed("3")), details="x" * 100_000, references=references)
+    *_, text = read("PyPI", value)
+    assert isinstance(text, AdvisoryText)
+    assert text.details is not None
+    assert len(text.details) < 5000
+    assert text.details.endswith("…")
+    assert len(text.references) == 30
 
 
 def test_a_record_becomes_an_advisory_for_each_package_and_release() -> None:

@@ -19,7 +19,7 @@ from dockgate.shared.digest import from_hex, require_digest
 from dockgate.shared.errors import DeniedError, DockgateError, NotFoundError, UsageError
 from dockgate.vulnerabilities.database.changes import AdvisoryChanges, find_changes
 from dockgate.vulnerabilities.database.database import Database
-from dockgate.vulnerabilities.model import Advisory, AdvisorySnapshot, Coverage, Cve, strip_release
+from dockgate.vulnerabilities.model import Advisory, AdvisorySnapshot, AdvisoryText, Coverage, Cve, strip_release
 from dockgate.vulnerabilities.ports import AdvisoryReader
 
 if TYPE_CHECKING:
@@ -331,6 +331,10 @@ class _SharedDatabase:
     def list_advisories(self, names: Sequence[str]) -> Sequence[Advisory]:
         with self._lock:
             return self._database.list_advisories(names)
+
+    def list_texts(self, names: Sequence[str]) -> Sequence[AdvisoryText]:
+        with self._lock:
+            return self._database.list_texts(names)
 
     def list_coverage(self) -> Sequence[Coverage]:
         with self._lock:

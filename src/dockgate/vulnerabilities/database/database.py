@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from functools import cache, cached_property
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -16,6 +17,7 @@ from dockgate.vulnerabilities.model import (
     CATALOGUES,
     Advisory,
     AdvisorySnapshot,
+    AdvisoryText,
     Coverage,
     Cve,
     Range,
@@ -184,6 +186,15 @@ class Database:
             for ecosystem, name in _parse_packages(packages for packages, _ in rows):
                 packages.setdefault(ecosystem, set()).add(name)
             return self._read_advisories(packages, {number for _, records in rows for number in json.loads(records)})
+
+    def list_texts(self, names: Sequence[str]) -> Sequence[AdvisoryText]:
+        """The texts of records of these names, sorted by id. Withdrawn records are left out."""
+        from dockgate.vulnerabilities.database.texts import read_texts
+
+        with _convert_errors(self.path):
+            rows = self._sql.execute(_OF_NAMES, (json.dumps(sorted(names)),)).fetchall()
+            records = sorted({number for _, records in rows for number in json.loads(records)})
+            return sorted(read_texts(self._sql, records), key=attrgetter("id"))
 
     def read_cve_rows(self, source: str) -> dict[str, tuple[object, ...]]:
         """Read the rows of the table `source` for each CVE. If several parts have one, the first part counts."""

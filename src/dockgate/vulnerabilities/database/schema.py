@@ -3,10 +3,11 @@
 # The application_id in the SQLite file.
 APPLICATION = 0x446B4144
 # The user_version in the SQLite file. Increase it with every change below: databases of another format are rebuilt.
-FORMAT = 8
+FORMAT = 9
 
 # JSON arrays: `record.body` of (id, aliases, upstream, summary, published, modified, withdrawn, disputed),
 # `affected.body` of (ranges, versions, ratings, note, imports), and `record.alias_groups` as `Advisory.alias_groups`.
+# `text_block.body` is compressed (database/texts.py).
 # A text that a record lacks is "" here, because rows are sorted and compared; readers make None of it.
 # Digests to compare two databases by: `snapshot_key` of all advisories of a package, `ecosystem.digest` of its
 # keys, and `cve_key` of the parts that fill the tables about CVEs.
@@ -24,6 +25,7 @@ CREATE TABLE coverage (ecosystem TEXT PRIMARY KEY, part INTEGER NOT NULL, comple
     names TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE ecosystem (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, digest BLOB NOT NULL DEFAULT '');
 CREATE TABLE record (id INTEGER PRIMARY KEY, part INTEGER NOT NULL, body TEXT NOT NULL, alias_groups TEXT NOT NULL);
+CREATE TABLE text_block (first INTEGER PRIMARY KEY, part INTEGER NOT NULL, body BLOB NOT NULL);
 CREATE TABLE vulnerability (name TEXT PRIMARY KEY, packages TEXT NOT NULL, records TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE affected (ecosystem INTEGER NOT NULL, name TEXT NOT NULL, record INTEGER NOT NULL,
     module TEXT NOT NULL, body TEXT NOT NULL, PRIMARY KEY (ecosystem, name, record, module)) WITHOUT ROWID;

@@ -22,6 +22,7 @@ from dockgate.vulnerabilities.database.coverage import PartialCoverage, is_cover
 from dockgate.vulnerabilities.database.keys import dump, write_keys, write_names
 from dockgate.vulnerabilities.database.parts import NO_LIMITS, Limits, Part
 from dockgate.vulnerabilities.database.schema import APPLICATION, FORMAT, TABLES, encode_score
+from dockgate.vulnerabilities.database.texts import TextWriter, erase_texts
 from dockgate.vulnerabilities.feed import (
     CvePrediction,
     CveScore,
@@ -30,7 +31,7 @@ from dockgate.vulnerabilities.feed import (
     FeedStatement,
     SilentRecord,
 )
-from dockgate.vulnerabilities.model import Advisory
+from dockgate.vulnerabilities.model import Advisory, AdvisoryText
 
 _LAYOUT = f"PRAGMA page_size = 8192; PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {FORMAT};"
 # Names in one group of aliases.
@@ -140,7 +141,8 @@ class Writer:
         faults = (*remaining_faults, *added_statements.faults)
         self._require(part, added_statements, limits, limits.least_statements, faults)
         removed_count = self._erase(number, ecosystem, replaces)
-        self._sql.execute("UPDATE record SET part = ? WHERE part = ?", (number, added_statements.number))
+        for table in ("record", "text_block"):
+            self._sql.execute(f"UPDATE {table} SET part = ? WHERE part = ?", (number, added_statements.number))  # noqa: S608 - named here
         part = replace(part, statements=part.statements - removed_count + added_statements.count, faults=faults)
         self._delete_description(number)
         self._describe(number, part)
@@ -181,15 +183,18 @@ class Writer:
         """Write statements under the number of a new part."""
         self._parts += 1
         added_statements, last = _AddedStatements(self._parts), ""
+        texts = TextWriter(self._sql, added_statements.number)
         try:
             for statement in statements:
                 if isinstance(statement, FaultyRecord):
                     added_statements.faults.append(statement)
                     continue
-                added_statements.count += not isinstance(statement, SilentRecord)
+                added_statements.count += not isinstance(statement, SilentRecord | AdvisoryText)
                 if isinstance(statement, Advisory):
                     last = self._write_advisory(added_statements.number, statement, last)
                     added_statements.valid[statement.ecosystem] += not statement.withdrawn
+                elif isinstance(statement, AdvisoryText):
+                    texts.add(self._records, statement)
                 elif isinstance(statement, CveScore):
                     rating = statement.rating
                     values = rating.severity.value, encode_score(rating.score), rating.vector or ""
@@ -208,6 +213,7 @@ class Writer:
         except UnreadableError:
             self._undo(added_statements)
             raise
+        texts.flush()
         return added_statements
 
     def _require(
@@ -276,7 +282,7 @@ class Writer:
         """Remove a part about `ecosystem` with all its statements. Nothing if the number is 0."""
         if number:
             self._erase(number, ecosystem, None)
-            for table in ("score", "exploited", "predicted"):
+            for table in ("score", "exploited", "predicted", "text_block"):
                 self._sql.execute(f"DELETE FROM {table} WHERE part = ?", (number,))  # noqa: S608 - named here
             self._delete_description(number)
 
@@ -292,6 +298,9 @@ class Writer:
             f" AND record IN (SELECT id FROM {selection})",
             parameters,
         ).rowcount
+        if ids is not None:
+            numbers = self._sql.execute(f"SELECT id FROM {selection}", parameters)  # noqa: S608 - as above
+            erase_texts(self._sql, [number for (number,) in numbers])
         self._sql.execute(f"DELETE FROM {selection}", parameters)  # noqa: S608 - as above
         return removed_count
 
@@ -385,7 +394,7 @@ def _can_be_one(names: Iterable[str]) -> bool:
 def _select_statements(statements: Iterable[FeedStatement], ids: frozenset[str]) -> Iterator[FeedStatement]:
     """The statements, with a fault instead of each record that was not requested."""
     for statement in statements:
-        if isinstance(statement, Advisory | SilentRecord) and statement.id not in ids:
-            yield FaultyRecord(statement.id, "it is not the requested record")
-        else:
+        if not isinstance(statement, Advisory | AdvisoryText | SilentRecord) or statement.id in ids:
             yield statement
+        elif not isinstance(statement, AdvisoryText):
+            yield FaultyRecord(statement.id, "it is not the requested record")

@@ -14,7 +14,7 @@ import msgspec
 from dockgate.vulnerabilities.feed import FaultyRecord, FeedStatement, SilentRecord
 from dockgate.vulnerabilities.feeds import _names
 from dockgate.vulnerabilities.feeds._severity import rate_vectors, rate_word
-from dockgate.vulnerabilities.model import Advisory, Range, Rating, rank_score, strip_release
+from dockgate.vulnerabilities.model import Advisory, AdvisoryText, Range, Rating, rank_score, strip_release
 
 _LAST_REVISION = 999_999
 _EVENTS = frozenset(("introduced", "fixed", "last_affected", "limit"))
@@ -23,6 +23,11 @@ _UNREADABLE_RANGE = Range("ECOSYSTEM", ())
 _DISPUTED_MARK = re.compile(r"\*\* ?DISPUTED ?\*\*|NOTE: this is disputed")
 # What Debian writes instead of a fixed version of 0.
 _NEVER_AFFECTED = "<not-affected>"
+# Characters of the details and of a URL, and the number of references and weaknesses that are kept of a record.
+_DETAILS_LIMIT = 4000
+_URL_LIMIT = 500
+_MAX_REFERENCES = 30
+_CWE = re.compile(r"CWE-[1-9][0-9]{0,5}")
 # The words of Debian, Ubuntu and Red Hat for what they will not fix -> our note.
 _NOTES = {
     "unimportant": "unimportant",
@@ -45,7 +50,7 @@ class _Specific(msgspec.Struct):
     """Values that publishers put into `database_specific` and `ecosystem_specific`.
 
     Severity (GitHub, Ubuntu, Red Hat), priority and status (Ubuntu), urgency and nodsa (Debian's tracker), fix_state
-    (Red Hat), and imports: the vulnerable packages of a Go module.
+    (Red Hat), imports: the vulnerable packages of a Go module, and cwe_ids (GitHub).
     """
 
     severity: Any = None
@@ -55,6 +60,7 @@ class _Specific(msgspec.Struct):
     status: Any = None
     fix_state: Any = None
     imports: Any = None
+    cwe_ids: Any = None
 
 
 class _Package(msgspec.Struct):
@@ -81,6 +87,10 @@ class _AffectedEntry(_AffectedPackage):
     ecosystem_specific: _Specific | None = None
 
 
+class _Reference(msgspec.Struct):
+    url: str
+
+
 class _Record(msgspec.Struct):
     id: str
     modified: str | None = None
@@ -93,6 +103,7 @@ class _Record(msgspec.Struct):
     details: str | None = None
     severity: list[_Vector] | None = None
     affected: list[msgspec.Raw] | None = None
+    references: msgspec.Raw = msgspec.Raw(b"null")
     database_specific: _Specific | None = None
 
 
@@ -111,10 +122,11 @@ class _Entry:
 _decode_record = msgspec.json.Decoder(_Record).decode
 _decode_affected = msgspec.json.Decoder(_AffectedEntry).decode
 _decode_package = msgspec.json.Decoder(_AffectedPackage).decode
+_decode_references = msgspec.json.Decoder(list[_Reference] | None).decode
 
 
 def read(member: str, data: bytes, part: str) -> Iterator[FeedStatement]:
-    """Parse a record: an advisory for each of its packages, and what cannot be read.
+    """Parse a record: an advisory for each of its packages, its text after them, and what cannot be read.
 
     Packages of other ecosystems than `part` are left out. Each rpm module has its own advisory.
     """
@@ -170,6 +182,27 @@ def read(member: str, data: bytes, part: str) -> Iterator[FeedStatement]:
             imports=tuple(entry.imports) if entry.is_all_imports else (),
             disputed=any(_DISPUTED_MARK.search(text) for text in (record.summary, record.details) if text),
         )
+    if entries and (text := _read_text(record)):
+        yield text
+
+
+def _read_text(record: _Record) -> AdvisoryText | None:
+    """The record's text, without what is not as the schema says: nothing depends on it. None without any."""
+    details = (record.details or "").strip()
+    if len(details) > _DETAILS_LIMIT:
+        details = f"{details[:_DETAILS_LIMIT].rstrip()}…"
+    try:
+        references = _decode_references(record.references)
+    except (ValueError, RecursionError):
+        references = None
+    urls = dict.fromkeys(entry.url for entry in references or () if len(entry.url) <= _URL_LIMIT)
+    weaknesses = record.database_specific.cwe_ids if record.database_specific else None
+    weaknesses = weaknesses if isinstance(weaknesses, list) else []
+    ids = dict.fromkeys(name for name in weaknesses if isinstance(name, str) and _CWE.fullmatch(name))
+    text = AdvisoryText(
+        record.id, details or None, tuple(urls)[:_MAX_REFERENCES], tuple(sorted(ids, key=len))[:_MAX_REFERENCES]
+    )
+    return text if details or urls or ids else None
 
 
 def _select_upstream(record: _Record, part: str) -> tuple[str, ...]:

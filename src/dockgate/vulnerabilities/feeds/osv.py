@@ -25,7 +25,7 @@ class Osv(FetchedFeed):
     """OSV records as in the public export."""
 
     name = "osv"
-    version = 9
+    version = 10
     period = 3600.0
     file = "osv/*/all.zip"
     url = "https://storage.googleapis.com/osv-vulnerabilities"

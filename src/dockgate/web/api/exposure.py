@@ -167,7 +167,7 @@ def read_vulnerability_page(
 def get_vulnerability(name: str, caller: api.Reader, server: api.ServerDependency) -> VulnerabilityFacts:
     """Get what the advisory database says of a vulnerability, by any of its names.
 
-    It has ratings and affected versions.
+    It has ratings, affected versions, and the details, references and weaknesses (CWE) of its records.
     """
     entries = server.store.component_search.find_vulnerabilities(name)
     names = {alias for entry in entries.values() for alias in (entry.name, *entry.aliases)}

@@ -46,6 +46,8 @@ EXPOSED_IMAGES = 15
 ROWS = 25
 # Images with another version of the package, which may be all of a fleet, that are counted.
 MANY_UNAFFECTED = 1000
+# Lines of the details of a vulnerability that are shown at once.
+SHOWN_LINES = 6
 # Services whose running tasks are counted: their targets are asked.
 MAX_SERVICES = 20
 
@@ -163,6 +165,7 @@ def show_vulnerability(
         fixed=sorted({entry.fixed for image in exposure.images for entry in image.packages if entry.fixed}),
         statements=_list_statements(exposure),
         many_unaffected=MANY_UNAFFECTED,
+        shown_lines=SHOWN_LINES,
         tasks=count_running_tasks(server, [(each.service, each.target) for each in exposure.services[:MAX_SERVICES]]),
         links=_make_links(request, exposure, after, only, sort),
         unknown_after=unknown_after,
