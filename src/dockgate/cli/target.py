@@ -18,6 +18,10 @@ from dockgate.cli.listing_output import (
 from dockgate.cli.output import print_text
 from dockgate.shared.errors import UsageError
 
+_limit_option = click.option(
+    "--limit", type=click.IntRange(1), default=100, show_default=True, help="How many to list."
+)
+
 
 @click.group()
 def command() -> None:
@@ -97,7 +101,7 @@ def try_target(name: str, output_format: str) -> None:
 
 @command.command()
 @click.argument("name")
-@click.option("--limit", type=click.IntRange(1), default=100, show_default=True, help="How many to list.")
+@_limit_option
 @make_sort_option("position", "-position")
 @format_option
 def waiting(name: str, limit: int, sort: str, output_format: str) -> None:
@@ -118,7 +122,7 @@ def waiting(name: str, limit: int, sort: str, output_format: str) -> None:
 
 @command.command()
 @click.argument("name")
-@click.option("--limit", type=click.IntRange(1), default=100, show_default=True, help="How many to list.")
+@_limit_option
 @make_sort_option("-position", "position")
 @format_option
 def deadletters(name: str, limit: int, sort: str, output_format: str) -> None:

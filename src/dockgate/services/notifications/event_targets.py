@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from dockgate.events.definitions.target import TargetDefinition
 from dockgate.events.envelope import SOURCE, NewEvent
@@ -56,34 +57,34 @@ class TargetStatus:
 
 
 @dataclass(frozen=True, slots=True)
-class DeadLetter:
+class _Message:
+    """A message for a target. `position` is the number of its event, `attempts` is how many have failed."""
+
+    key: str
+    rule: str
+    subject: str
+    position: int
+    due_since: str
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter(_Message):
     """A message that could not be sent.
 
     `position` is the number of its event, `error` why the last attempt failed.
     """
 
-    key: str
-    rule: str
-    subject: str
-    position: int
-    due_since: str
-    attempts: int
     error: str
 
 
 @dataclass(frozen=True, slots=True)
-class WaitingMessage:
+class WaitingMessage(_Message):
     """A message that waits for its first or next attempt, which is not before `next_at`.
 
     `position` is the number of its event. `attempts` have failed; `error` is why the last one did, null before it.
     """
 
-    key: str
-    rule: str
-    subject: str
-    position: int
-    due_since: str
-    attempts: int
     error: str | None
     next_at: str
 
@@ -211,7 +212,7 @@ class EventTargets:
         entries = self._store.outbox.list_dead_letters(
             OutboxKind.EVENT, name, limit, after, is_newest_first=is_newest_first
         )
-        return [_make_dead_letter(entry) for entry in entries]
+        return [DeadLetter(**_collect_fields(entry), error=entry.last_error or "") for entry in entries]
 
     def list_waiting_messages(
         self, name: str, limit: int = 100, after: tuple[int, str] | None = None, *, is_newest_first: bool = False
@@ -219,7 +220,12 @@ class EventTargets:
         """The messages that wait for a target, by position, after the one of this position and key."""
         paused_until = self.read_status(name).paused_until or ""
         entries = self._store.outbox.list_waiting(OutboxKind.EVENT, name, limit, after, is_newest_first=is_newest_first)
-        return [_make_waiting_message(entry, paused_until) for entry in entries]
+        return [
+            WaitingMessage(
+                **_collect_fields(entry), error=entry.last_error, next_at=max(entry.next_at or "", paused_until)
+            )
+            for entry in entries
+        ]
 
     def redeliver(self, name: str, keys: Sequence[str] | None = None) -> int:
         """Send dead letters again: those with these keys, or all. Returns how many."""
@@ -267,29 +273,16 @@ def _make_status(record: TargetRecord, state: ReceiverState, length: QueueLength
     )
 
 
-def _make_dead_letter(entry: OutboxEntry) -> DeadLetter:
-    return DeadLetter(
-        key=entry.key,
-        rule=str(entry.payload.get("rule", "")),
-        subject=entry.subject or "",
-        position=entry.position or 0,
-        due_since=entry.due_since or "",
-        attempts=entry.attempts,
-        error=entry.last_error or "",
-    )
-
-
-def _make_waiting_message(entry: OutboxEntry, paused_until: str) -> WaitingMessage:
-    return WaitingMessage(
-        key=entry.key,
-        rule=str(entry.payload.get("rule", "")),
-        subject=entry.subject or "",
-        position=entry.position or 0,
-        due_since=entry.due_since or "",
-        attempts=entry.attempts,
-        error=entry.last_error,
-        next_at=max(entry.next_at or "", paused_until),
-    )
+def _collect_fields(entry: OutboxEntry) -> dict[str, Any]:
+    """Return the fields that dead letters and waiting messages share."""
+    return {
+        "key": entry.key,
+        "rule": str(entry.payload.get("rule", "")),
+        "subject": entry.subject or "",
+        "position": entry.position or 0,
+        "due_since": entry.due_since or "",
+        "attempts": entry.attempts,
+    }
 
 
 def _make_unknown_error(name: str) -> NotFoundError:
