@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 from scripts import docs
+from tests.delivery.definitions.definition_files import read_definition
 
 from dockgate.aws.functions.settings import VARIABLES
 from dockgate.config import FEED_PREFIX
-from dockgate.delivery.definitions import approval_request, documents
+from dockgate.delivery.definitions import approval_request
 from dockgate.events.targets.apprise import SCHEMES
 from dockgate.gate import rules
 from dockgate.gate.definitions import policy
@@ -45,7 +46,7 @@ def test_the_page_of_settings_lists_the_variables_that_the_code_names() -> None:
 
 
 def test_every_example_of_a_document_is_one() -> None:
-    examples = [documents.read(text, "reference/documents.md") for text in _examples("yaml")]
+    examples = [read_definition(text, "reference/documents.md") for text in _examples("yaml")]
     assert len(examples) == 9
 
 
@@ -62,7 +63,7 @@ def test_what_a_repository_may_ask_is_shown_as_it_may() -> None:
     assert wish is not None
     assert wish.rules.keys() == {"max_findings"}
     for text in _examples("yaml", "how-to/manage-policies.md"):
-        documents.read(text, "how-to/manage-policies.md")
+        read_definition(text, "how-to/manage-policies.md")
 
 
 def test_the_examples_of_a_policy_that_are_shown_hold() -> None:
@@ -148,7 +149,7 @@ def test_the_files_that_a_page_names_exist(page: Path) -> None:
 def test_the_examples_of_notifications_are_documents() -> None:
     for kind in ("yaml target", "yaml rule"):
         (text,) = _examples(kind, "how-to/notifications.md")
-        assert documents.read(text, "how-to/notifications.md")
+        assert read_definition(text, "how-to/notifications.md")
 
 
 def test_every_scheme_of_apprise_is_documented() -> None:

@@ -6,10 +6,9 @@ import re
 from pathlib import Path
 
 import pytest
-from tests.scanner.layers import DEBIAN, file, image, whiteout
+from tests.scanner.layers import DEBIAN, file, image, read_image, whiteout
 
 from dockgate.scanner import ecosystems
-from dockgate.scanner.inventory import read_image
 from dockgate.scanner.ports import Ecosystem
 from dockgate.shared.errors import UncomparableError, UnreadableError
 

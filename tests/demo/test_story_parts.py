@@ -5,8 +5,8 @@ import socket
 from pathlib import Path
 
 import pytest
+from tests.delivery.definitions.definition_files import read_definition
 
-from dockgate.delivery.definitions import documents
 from dockgate.demo import base_image, demo_folder, story
 
 TARGETS = """\
@@ -56,4 +56,4 @@ def test_a_broken_ports_file_is_replaced(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["repository", "service", "pipeline"])
 def test_the_documents_of_the_demo_are_valid(name: str) -> None:
-    documents.read((story.FILES / f"{name}.yaml").read_text(), f"{name}.yaml")
+    read_definition((story.FILES / f"{name}.yaml").read_text(), f"{name}.yaml")

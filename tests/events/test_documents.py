@@ -1,8 +1,8 @@
 """Rule and Target documents: what they mean, and that a wrong one is refused with its place and without its secret."""
 
 import pytest
+from tests.delivery.definitions.definition_files import read_definition
 
-from dockgate.delivery.definitions import documents
 from dockgate.events.definitions.target import TargetDefinition
 from dockgate.events.input_template import Input
 from dockgate.events.rule import DailySummary, QuietHours, Rule, RuleTarget, TargetType
@@ -25,13 +25,13 @@ SECRETS = ("very-secret", "hidden", "c2VjcmV0")
 
 
 def read_rule(text: str) -> Rule:
-    rule = documents.read(text, "rule.yaml")
+    rule = read_definition(text, "rule.yaml")
     assert isinstance(rule, Rule)
     return rule
 
 
 def read_target(text: str) -> TargetDefinition:
-    target = documents.read(text, "target.yaml")
+    target = read_definition(text, "target.yaml")
     assert isinstance(target, TargetDefinition)
     return target
 
@@ -79,7 +79,7 @@ targets:
         ("kind: Rule", "kind: Rules", "unknown kind 'Rules'"),
     ],
 )
-def test_a_wrong_rule_is_refused_with_its_place(before: str, after: str, message: str) -> None:
+def test_a_wrong_rule_is_refused_with_its_location(before: str, after: str, message: str) -> None:
     with pytest.raises(DefinitionError) as caught:
         read_rule(RULE.replace(before, after, 1))
     assert message in str(caught.value)

@@ -5,9 +5,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from dockgate.scanner.ecosystems import load
-from dockgate.scanner.inventory import read_image
+from dockgate.scanner.inventory import combine_facts
+from dockgate.scanner.layer_reader import read_layer
 from dockgate.scanner.model import Inventory
-from dockgate.scanner.ports import Entry, ImageMetadata
+from dockgate.scanner.ports import Ecosystem, Entry, Image, ImageMetadata
 from dockgate.shared.errors import DockgateError
 
 ECOSYSTEMS = load()
@@ -103,6 +104,10 @@ class FakeImage:
 def image(*layers: list[Entry]) -> FakeImage:
     """An image of layers "0", "1", … base first."""
     return FakeImage([FakeLayer(str(at), content) for at, content in enumerate(layers)])
+
+
+def read_image(made: Image, ecosystems: Sequence[Ecosystem]) -> Inventory:
+    return combine_facts(made, [read_layer(layer, ecosystems) for layer in made.layers], ecosystems)
 
 
 def inventory(*layers: list[Entry]) -> Inventory:

@@ -14,12 +14,11 @@ from tests.scanner.layers import (
     hardlink,
     image,
     inventory,
+    read_image,
     stanza,
     status,
     whiteout,
 )
-
-from dockgate.scanner.inventory import read_image
 
 SYSTEM = [file("etc/os-release", DEBIAN), status(stanza("bash", "5"))]
 NODE = elf(b"/json\0node.js/v18.0.0\0(delegate")

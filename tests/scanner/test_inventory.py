@@ -19,13 +19,14 @@ from tests.scanner.layers import (
     inventory,
     names,
     opaque,
+    read_image,
     stanza,
     status,
     symlink,
     whiteout,
 )
 
-from dockgate.scanner.inventory import IMAGE_LIMIT, FactsInMemory, combine_facts, read_image
+from dockgate.scanner.inventory import IMAGE_LIMIT, FactsInMemory, combine_facts
 from dockgate.scanner.layer_index import LayerFacts, PackageFile
 from dockgate.scanner.layer_reader import TIME_LIMIT, compute_facts_version, read_layer
 from dockgate.scanner.model import Package

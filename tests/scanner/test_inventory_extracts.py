@@ -5,9 +5,8 @@ from dataclasses import dataclass, field
 from typing import BinaryIO
 
 import pytest
-from tests.scanner.layers import DEBIAN, dpkg_list, file, image, inventory, names, stanza, status, whiteout
+from tests.scanner.layers import DEBIAN, dpkg_list, file, image, inventory, names, read_image, stanza, status, whiteout
 
-from dockgate.scanner.inventory import read_image
 from dockgate.scanner.model import Distribution, Inventory, Package
 from dockgate.scanner.ports import Ecosystem, Entry, Extract, ImageMetadata, PackageUpgrade, Triggers
 from dockgate.shared.errors import UnreadableError

@@ -6,12 +6,12 @@ from hashlib import sha256
 from pathlib import Path
 from threading import Event
 
+from tests.delivery.definitions.definition_files import read_definition
 from tests.fakes.target import MemoryTarget
 from tests.scenarios.defects import PlannedFindings
 from tests.scenarios.live import PIPELINE, SERVICE
 from tests.scenarios.server import ServerSystem
 
-from dockgate.delivery.definitions import documents
 from dockgate.delivery.definitions.service import ServiceDefinition
 from dockgate.delivery.model import ActionKey, Approval, Pipeline, RunState
 from dockgate.delivery.pipeline import Plan
@@ -36,14 +36,14 @@ class Steps:
         self.deployments = self.use_cases.deployments
         self.rollouts = self.system.server.rollouts
         self.repair = self.use_cases.service_repair.repair
-        pipeline = documents.read(PIPELINE.format(name="web", repository="web", service="web", timeout="1d"), "p.yaml")
+        pipeline = read_definition(PIPELINE.format(name="web", repository="web", service="web", timeout="1d"), "p.yaml")
         assert isinstance(pipeline, Pipeline)
         self.store.pipelines.put(pipeline, NOW)
         service = self._service()
         self.store.services.put(service.service, service.definition)
 
     def _service(self, more: str = "") -> ServiceDefinition:
-        service = documents.read(SERVICE.format(name="web", count=1) + more, "s.yaml")
+        service = read_definition(SERVICE.format(name="web", count=1) + more, "s.yaml")
         assert isinstance(service, ServiceDefinition)
         return service
 

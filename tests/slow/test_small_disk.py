@@ -7,12 +7,12 @@ from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
+from tests.delivery.definitions.definition_files import read_definition
 from tests.fakes.registry import push_image
 from tests.scenarios.defects import PlannedFindings
 from tests.scenarios.live import PIPELINE, SERVICE
 from tests.scenarios.server import ServerSystem
 
-from dockgate.delivery.definitions import documents
 from dockgate.delivery.definitions.service import ServiceDefinition
 from dockgate.delivery.model import ActionKey, Answer, Approval, ApprovalState, Pipeline, RunState
 from dockgate.delivery.pipeline import Plan
@@ -53,10 +53,10 @@ class Delivery:
         self.collection = self.use_cases.garbage_collection
         self.collection.registry_reader.retention = retention
         self.collection.collect_rows.__self__.retention = retention  # type: ignore[attr-defined]
-        pipeline = documents.read(PIPELINE.format(name="web", repository="web", service="web", timeout="1d"), "p.yaml")
+        pipeline = read_definition(PIPELINE.format(name="web", repository="web", service="web", timeout="1d"), "p.yaml")
         assert isinstance(pipeline, Pipeline)
         self.store.pipelines.put(pipeline, self.clock.now())
-        service = documents.read(SERVICE.format(name="web", count=1), "s.yaml")
+        service = read_definition(SERVICE.format(name="web", count=1), "s.yaml")
         assert isinstance(service, ServiceDefinition)
         self.store.services.put(service.service, service.definition)
         self.system.server.documents.apply(ASSIGNMENT, "a.yaml", Caller(LOCAL))

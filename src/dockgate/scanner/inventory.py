@@ -10,7 +10,7 @@ from dockgate.scanner.integrity import checks, language_packages, layer_verifica
 from dockgate.scanner.integrity.package_databases import list_evidence_names
 from dockgate.scanner.integrity.python_metadata import PackageFolders
 from dockgate.scanner.layer_index import LayerFacts, LayerStack, PackageFile
-from dockgate.scanner.layer_reader import estimate_memory_cost, format_unread_reason, read_layer
+from dockgate.scanner.layer_reader import estimate_memory_cost, format_unread_reason
 from dockgate.scanner.model import THIRD_PARTY, Distribution, Inventory, Package, Unread
 from dockgate.scanner.ports import Ecosystem, Image
 from dockgate.shared.errors import UnreadableError
@@ -32,11 +32,6 @@ def make_package_key(package: Package) -> tuple[str, ...]:
 def make_unread_key(entry: Unread) -> tuple[str, str, str]:
     """Return the sort key of what could not be read: all its fields."""
     return entry.path, entry.reason, entry.layer or ""
-
-
-def read_image(image: Image, ecosystems: Sequence[Ecosystem]) -> Inventory:
-    """Read every layer of an image. Raises UnavailableError when a layer cannot be fetched."""
-    return combine_facts(image, [read_layer(layer, ecosystems) for layer in image.layers], ecosystems)
 
 
 def combine_facts(

@@ -3,8 +3,9 @@
 import re
 
 import pytest
+from tests.delivery.definitions.definition_files import read_definition
 
-from dockgate.delivery.definitions.documents import Repository, read
+from dockgate.delivery.definitions.documents import Repository
 from dockgate.delivery.definitions.service import ServiceDefinition
 from dockgate.delivery.model import ActionType, FixAction, FixSettings, Pipeline
 from dockgate.shared.errors import DefinitionError
@@ -51,11 +52,13 @@ taskDefinition:
 
 
 def test_a_repository_is_its_name() -> None:
-    assert read("kind: Repository\nname: container-components\n", "r.yaml") == Repository("container-components")
+    assert read_definition("kind: Repository\nname: container-components\n", "r.yaml") == Repository(
+        "container-components"
+    )
 
 
 def test_a_pipeline_keeps_the_order_of_stages_and_what_each_action_needs() -> None:
-    pipeline = read(PIPELINE, "p.yaml")
+    pipeline = read_definition(PIPELINE, "p.yaml")
     assert isinstance(pipeline, Pipeline)
     assert [stage.name for stage in pipeline.stages] == ["Source", "Build", "Gate", "Deploy"]
     assert [stage.actions[0].type for stage in pipeline.stages] == list(ActionType)
@@ -65,9 +68,11 @@ def test_a_pipeline_keeps_the_order_of_stages_and_what_each_action_needs() -> No
 
 
 def test_a_pipeline_says_what_happens_with_fixes_and_nothing_unless_it_does() -> None:
-    plain = read(PIPELINE, "p.yaml")
-    limited = read(PIPELINE.replace("name: Web\n", "name: Web\nonFix: branch\nfixesPerDay: 3\n", 1), "p.yaml")
-    default = read(PIPELINE.replace("name: Web\n", "name: Web\nonFix: rebuild\n", 1), "p.yaml")
+    plain = read_definition(PIPELINE, "p.yaml")
+    limited = read_definition(
+        PIPELINE.replace("name: Web\n", "name: Web\nonFix: branch\nfixesPerDay: 3\n", 1), "p.yaml"
+    )
+    default = read_definition(PIPELINE.replace("name: Web\n", "name: Web\nonFix: rebuild\n", 1), "p.yaml")
     assert isinstance(plain, Pipeline)
     assert isinstance(limited, Pipeline)
     assert isinstance(default, Pipeline)
@@ -76,13 +81,13 @@ def test_a_pipeline_says_what_happens_with_fixes_and_nothing_unless_it_does() ->
 
 
 def test_an_approval_waits_seven_days_by_default() -> None:
-    pipeline = read(PIPELINE.replace("        timeout: 90m\n", ""), "p.yaml")
+    pipeline = read_definition(PIPELINE.replace("        timeout: 90m\n", ""), "p.yaml")
     assert isinstance(pipeline, Pipeline)
     assert pipeline.get_action("Gate", "Approval").configuration["timeout"] == 7 * 24 * 3600
 
 
 def test_a_service_starts_without_an_image() -> None:
-    definition = read(SERVICE, "s.yaml")
+    definition = read_definition(SERVICE, "s.yaml")
     assert isinstance(definition, ServiceDefinition)
     assert (definition.service.name, definition.service.desired_count, definition.definition.image) == ("web", 1, None)
     assert definition.definition.health_check is not None
@@ -103,7 +108,7 @@ taskDefinition:
 
 
 def test_a_service_on_ecs_tells_where_it_is() -> None:
-    definition = read(ON_ECS, "s.yaml")
+    definition = read_definition(ON_ECS, "s.yaml")
     assert isinstance(definition, ServiceDefinition)
     assert definition.service.target == "ecs:eu-west-1/main/123456789012.dkr.ecr.eu-west-1.amazonaws.com/web"
     assert definition.definition.health_check is not None
@@ -163,9 +168,9 @@ def test_a_service_on_ecs_tells_where_it_is() -> None:
         (SERVICE.replace("name: web", "nme: web"), "file.yaml:2: nme: unknown key 'nme'", "desiredCount"),
     ],
 )
-def test_a_mistake_is_reported_with_its_place_and_what_is_allowed(text: str, message: str, advice: str) -> None:
+def test_a_mistake_is_reported_with_its_location_and_what_is_allowed(text: str, message: str, advice: str) -> None:
     with pytest.raises(DefinitionError) as caught:
-        read(text, "file.yaml")
+        read_definition(text, "file.yaml")
     assert message in str(caught.value)
     assert advice in str(caught.value.advice)
 
@@ -175,7 +180,7 @@ def test_a_source_belongs_into_the_first_stage_and_nothing_else_does() -> None:
         "type: deploy, input: BuildOutput, service: web", "type: source, repository: web, output: x"
     )
     with pytest.raises(DefinitionError, match="a source action in stage 4"):
-        read(text, "p.yaml")
+        read_definition(text, "p.yaml")
 
 
 @pytest.mark.parametrize(
@@ -193,13 +198,13 @@ def test_approvers_who_cannot_be_enough_are_refused_at_their_line(approvers: str
     text = PIPELINE.replace("timeout: 90m", f"timeout: 90m\n        approvers: {approvers}")
     line = next(number for number, text in enumerate(text.splitlines(), 1) if "approvers:" in text)
     with pytest.raises(DefinitionError, match=re.escape(message)) as error:
-        read(text, "p.yaml")
+        read_definition(text, "p.yaml")
     assert str(error.value).startswith(f"p.yaml:{line}: stages.2.actions.0.{where}")
 
 
 def test_approvers_are_kept_as_they_are_written() -> None:
     text = PIPELINE.replace("timeout: 90m", "timeout: 90m\n        approvers: {principals: [ann], roles: [security]}")
-    pipeline = read(text, "p.yaml")
+    pipeline = read_definition(text, "p.yaml")
     assert isinstance(pipeline, Pipeline)
     assert pipeline.get_action("Gate", "Approval").configuration["approvers"] == {
         "principals": ["ann"],

@@ -1,8 +1,8 @@
 """A pipeline's text is read back as the same pipeline."""
 
 import pytest
+from tests.delivery.definitions.definition_files import read_definition
 
-from dockgate.delivery.definitions import documents
 from dockgate.delivery.definitions.pipeline_text import write_pipeline
 from dockgate.delivery.model import Pipeline
 
@@ -39,25 +39,25 @@ stages:
 
 
 def test_a_pipeline_is_read_back_from_its_text() -> None:
-    pipeline = documents.read(TEXT, "web.yaml")
+    pipeline = read_definition(TEXT, "web.yaml")
     assert isinstance(pipeline, Pipeline)
     text = write_pipeline(pipeline)
-    assert documents.read(text, "web.yaml") == pipeline
+    assert read_definition(text, "web.yaml") == pipeline
     assert write_pipeline(pipeline) == text
 
 
 @pytest.mark.parametrize("setting", ["onFix: branch\n", "onFix: rebuild\nfixesPerDay: 3\n"])
 def test_the_settings_of_fixes_are_in_the_pipeline_text(setting: str) -> None:
-    pipeline = documents.read(TEXT.replace("name: web\n", f"name: web\n{setting}", 1), "web.yaml")
+    pipeline = read_definition(TEXT.replace("name: web\n", f"name: web\n{setting}", 1), "web.yaml")
     assert isinstance(pipeline, Pipeline)
     assert pipeline.on_fix is not None
     assert setting in write_pipeline(pipeline)
-    assert documents.read(write_pipeline(pipeline), "web.yaml") == pipeline
+    assert read_definition(write_pipeline(pipeline), "web.yaml") == pipeline
 
 
 @pytest.mark.parametrize("words", ["timeout: 90m", "branch: 'no'", "runOrder: 2", "arch: arm64"])
 def test_the_text_is_as_people_write_it(words: str) -> None:
-    pipeline = documents.read(TEXT, "web.yaml")
+    pipeline = read_definition(TEXT, "web.yaml")
     assert isinstance(pipeline, Pipeline)
     text = write_pipeline(pipeline)
     assert words in text

@@ -12,10 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.scanner.ecosystems.orders import relation
-from tests.scanner.layers import DEBIAN, file, image, whiteout
+from tests.scanner.layers import DEBIAN, file, image, read_image, whiteout
 
 from dockgate.scanner.ecosystems.conan import ECOSYSTEM, LOCK_LIMIT
-from dockgate.scanner.inventory import read_image
 from dockgate.scanner.ports import Extract
 from dockgate.shared.errors import UnreadableError, UsageError
 from dockgate.shared.purl import Purl

@@ -8,11 +8,10 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.scanner.layers import DEBIAN, dpkg_list, file, image, stanza, status, whiteout
+from tests.scanner.layers import DEBIAN, dpkg_list, file, image, read_image, stanza, status, whiteout
 
 from dockgate.scanner.ecosystems.cran import ECOSYSTEM, FILE_LIMIT
 from dockgate.scanner.ecosystems.dpkg import ECOSYSTEM as DPKG
-from dockgate.scanner.inventory import read_image
 from dockgate.scanner.ports import Extract
 from dockgate.shared.errors import UncomparableError, UnreadableError, UsageError
 from dockgate.shared.purl import Purl

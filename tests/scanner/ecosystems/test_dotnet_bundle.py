@@ -4,11 +4,10 @@ import io
 
 import pytest
 from tests.scanner.ecosystems.bundles import DEPS, HOST, bundle, placed
-from tests.scanner.layers import DEBIAN, file, image
+from tests.scanner.layers import DEBIAN, file, image, read_image
 
 from dockgate.scanner.ecosystems import load
 from dockgate.scanner.ecosystems.dotnet import ECOSYSTEM, FILE_LIMIT, single_file
-from dockgate.scanner.inventory import read_image
 from dockgate.scanner.ports import Extract
 from dockgate.shared.errors import UnreadableError
 

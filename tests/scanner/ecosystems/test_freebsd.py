@@ -11,10 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.scanner.ecosystems.orders import relation
-from tests.scanner.layers import file, image, symlink
+from tests.scanner.layers import file, image, read_image, symlink
 
 from dockgate.scanner.ecosystems.freebsd import DATABASE, ECOSYSTEM, VERSION_LIMIT
-from dockgate.scanner.inventory import read_image
 from dockgate.scanner.model import Distribution, Inventory
 from dockgate.scanner.ports import Extract
 from dockgate.shared.errors import UnreadableError, UsageError

@@ -3,11 +3,10 @@
 from pathlib import Path
 
 import pytest
-from tests.scanner.layers import ECOSYSTEMS, dpkg_list, file, image
+from tests.scanner.layers import ECOSYSTEMS, dpkg_list, file, image, read_image
 
 from dockgate.scanner.ecosystems import apk, dpkg, rpm
 from dockgate.scanner.ecosystems.dpkg import status
-from dockgate.scanner.inventory import read_image
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem
 from dockgate.scanner.sboms.purls import parse_purl

@@ -8,10 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.scanner.ecosystems.orders import relation
-from tests.scanner.layers import DEBIAN, file, image, symlink, whiteout
+from tests.scanner.layers import DEBIAN, file, image, read_image, symlink, whiteout
 
 from dockgate.scanner.ecosystems.haskell import ECOSYSTEM, ENTRY_LIMIT, LOCK_LIMIT
-from dockgate.scanner.inventory import read_image
 from dockgate.scanner.ports import Extract
 from dockgate.shared.errors import UnreadableError, UsageError
 from dockgate.shared.purl import Purl

@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.scanner.layers import file, image, symlink
+from tests.scanner.layers import file, image, read_image, symlink
 
 from dockgate.scanner.ecosystems.npm import ECOSYSTEM
 from dockgate.scanner.ecosystems.npm.archives import HEADER_LIMIT, MEMBER_LIMIT
-from dockgate.scanner.inventory import read_image
 from dockgate.scanner.ports import Extract
 from dockgate.shared.errors import UnreadableError
 

@@ -10,11 +10,10 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.scanner.layers import file, image, symlink
+from tests.scanner.layers import file, image, read_image, symlink
 
 from dockgate.scanner.ecosystems import dpkg
 from dockgate.scanner.ecosystems.npm import ECOSYSTEM
-from dockgate.scanner.inventory import read_image
 from dockgate.scanner.model import Inventory
 from dockgate.scanner.ports import Entry
 from dockgate.shared.errors import UnreadableError

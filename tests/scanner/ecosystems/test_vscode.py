@@ -10,10 +10,9 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.scanner.layers import DEBIAN, file, image, symlink, whiteout
+from tests.scanner.layers import DEBIAN, file, image, read_image, symlink, whiteout
 
 from dockgate.scanner.ecosystems.vscode import ECOSYSTEM
-from dockgate.scanner.inventory import read_image
 from dockgate.scanner.ports import Extract
 from dockgate.shared.errors import UncomparableError, UnreadableError, UsageError
 from dockgate.shared.purl import Purl

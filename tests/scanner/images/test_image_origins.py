@@ -259,13 +259,13 @@ def test_an_index_may_carry_the_annotations(tmp_path: Path) -> None:
     image = make.image(LAYERS)
     platform = {"os": "linux", "architecture": "amd64"}
     entry = make.descriptor(image.blobs[image.digest], make.MANIFEST, platform=platform)
-    for place in ("entry", "index"):
-        listed = {**entry, **({"annotations": {NAME: place}} if place == "entry" else {})}
+    for annotated in ("entry", "index"):
+        listed = {**entry, **({"annotations": {NAME: annotated}} if annotated == "entry" else {})}
         above = {"annotations": {NAME: "index", DIGEST: BASE.digest}}
         data = json.dumps({"schemaVersion": 2, "mediaType": make.INDEX, "manifests": [listed], **above}).encode()
         blobs = {**image.blobs, **BASE.blobs, make.sha256(data): data}
-        metadata = read_image_metadata(tmp_path / place, make.Image(make.sha256(data), "", "", [], [], blobs))
-        assert metadata == ImageMetadata(0 if place == "entry" else 2, place)
+        metadata = read_image_metadata(tmp_path / annotated, make.Image(make.sha256(data), "", "", [], [], blobs))
+        assert metadata == ImageMetadata(0 if annotated == "entry" else 2, annotated)
 
 
 # --- registries --------------------------------------------------------------------------------------------------
