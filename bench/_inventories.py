@@ -61,7 +61,7 @@ def syft(image: Path) -> Inventory:
     for artifact in _run(_peers.syft(image, "json"), _peers.SYFT_ENVIRONMENT)["artifacts"]:
         metadata = artifact.get("metadata") or {}
         package = normal(artifact["purl"], metadata.get("source", ""), metadata.get("sourceVersion", ""))
-        paths = (place["path"].removeprefix("/") for place in artifact["locations"])
+        paths = (location["path"].removeprefix("/") for location in artifact["locations"])
         packages.setdefault(package, Seen(owned=False)).paths.update(paths)
     return packages
 

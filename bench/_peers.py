@@ -57,12 +57,12 @@ def java_database(cache: Path) -> None:
     Trivy refuses to read jars without its index of Maven Central's files, which only a registry has. With an empty one
     it opens every jar all the same, and tells what lies in it where it need not look up what.
     """
-    place = cache / "java-db"
-    if (place / "metadata.json").exists():
+    database_folder = cache / "java-db"
+    if (database_folder / "metadata.json").exists():
         return
-    place.mkdir(parents=True, exist_ok=True)
-    database = sqlite3.connect(place / "trivy-java.db")
+    database_folder.mkdir(parents=True, exist_ok=True)
+    database = sqlite3.connect(database_folder / "trivy-java.db")
     database.executescript(_JAVA_TABLES)
     database.close()
     times = dict.fromkeys(("NextUpdate", "UpdatedAt", "DownloadedAt"), "2100-01-01T00:00:00Z")
-    (place / "metadata.json").write_text(json.dumps({"Version": 1, **times}))
+    (database_folder / "metadata.json").write_text(json.dumps({"Version": 1, **times}))

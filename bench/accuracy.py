@@ -137,11 +137,11 @@ def compare(inventories: dict[str, dict[str, Inventory]], explanations: list[Exp
     compared = Comparison(inventories, [defaultdict(set) for _ in explanations], [])
     for image, programs in inventories.items():
         for difference in differences(programs):
-            place = next((at for at, explanation in enumerate(explanations) if explanation.holds(difference)), None)
-            if place is None:
+            index = next((at for at, explanation in enumerate(explanations) if explanation.holds(difference)), None)
+            if index is None:
                 compared.open.append((image, difference))
             else:
-                compared.explained[place][difference.side, difference.peer].add(difference.package)
+                compared.explained[index][difference.side, difference.peer].add(difference.package)
     return compared
 
 

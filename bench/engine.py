@@ -161,7 +161,7 @@ def _report(name: str, values: list[float]) -> None:
 
 
 def serve(folder: Path, port: int, url: str | None) -> None:
-    with ServerSystem(folder, port=port, sweep_seconds=2, open_store=lambda place: open_store(place, url)) as system:
+    with ServerSystem(folder, port=port, sweep_seconds=2, open_store=lambda data: open_store(data, url)) as system:
         system.apply(f"kind: Repository\nname: {NAME}\n")
         system.push(NAME)
         system.apply(PIPELINE + "".join(STAGE.format(number=number) for number in range(BUILDS)))

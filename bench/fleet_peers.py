@@ -88,8 +88,8 @@ def advisories(database: Path, generator: _fleets.Generator) -> Sequence[Advisor
 
 def make_database(cache: Path, entries: Sequence[Advisory]) -> None:
     """Write the advisories as a database of Trivy, version 2."""
-    place = cache / "db"
-    place.mkdir(parents=True)
+    database_folder = cache / "db"
+    database_folder.mkdir(parents=True)
     program = cache / "trivy_db"
     environment = {**os.environ, "GO111MODULE": "off", "GOPATH": f"{cache / 'go'}:/usr/share/gocode"}
     build = ["go", "build", "-o", str(program), str(SOURCE / "main.go")]
@@ -99,9 +99,9 @@ def make_database(cache: Path, entries: Sequence[Advisory]) -> None:
         json.dumps({"path": ["data-source"], "key": bucket, "value": {"ID": source, "Name": bucket}}) + "\n"
         for bucket, source in BUCKETS.values()
     )
-    subprocess.run([str(program), str(place / "trivy.db")], input=text, text=True, check=True)
+    subprocess.run([str(program), str(database_folder / "trivy.db")], input=text, text=True, check=True)
     ends = dict.fromkeys(("NextUpdate", "UpdatedAt", "DownloadedAt"), "2100-01-01T00:00:00Z")
-    (place / "metadata.json").write_text(json.dumps({"Version": 2, **ends}))
+    (database_folder / "metadata.json").write_text(json.dumps({"Version": 2, **ends}))
 
 
 def lines_of(advisory: Advisory) -> Iterator[dict[str, Any]]:

@@ -43,8 +43,8 @@ def main(runs: int, megabytes: int) -> None:
         folder, port = Path(name), free_port()
         data = os.urandom(1 << 20) * megabytes
         digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
-        place = httpx.post(f"{bare.url}/v2/app/blobs/uploads/").headers["Location"]
-        httpx.put(httpx.URL(place).copy_add_param("digest", digest), content=data, timeout=600).raise_for_status()
+        upload_url = httpx.post(f"{bare.url}/v2/app/blobs/uploads/").headers["Location"]
+        httpx.put(httpx.URL(upload_url).copy_add_param("digest", digest), content=data, timeout=600).raise_for_status()
         del data
         proxy = subprocess.Popen([sys.executable, "-c", PROXY, bare.address, str(port), str(folder)])
         try:

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-PLACES = ("src", "tests", "bench", "scripts", "docs", "README.md", "CHANGELOG.md", "pyproject.toml")
+ROOTS = ("src", "tests", "bench", "scripts", "docs", "README.md", "CHANGELOG.md", "pyproject.toml")
 # No identifier is one of these, with or without underscores around it.
 NAMES = frozenset(
     (
@@ -60,7 +60,7 @@ VAGUE = frozenset(
             "to",
             "unread",
         ),
-        *("unseen", "what", "which", "why", "withdrawn", "worst", "written", "yes"),
+        *("place", "places", "unseen", "what", "which", "why", "withdrawn", "worst", "written", "yes"),
     )
 )
 # Words that end like a participle, and what formats and parties outside call their fields.
@@ -130,33 +130,33 @@ ALLOWED: dict[str, frozenset[str]] = {
 
 
 def problems(path: Path) -> Iterator[str]:
-    """Each refused name or phrase of a file, with its place: "src/a.py:3: ..."."""
+    """Each refused name or phrase of a file, with its location: "src/a.py:3: ..."."""
     text = path.read_text("utf-8")
-    place = path.relative_to(ROOT).as_posix()
-    allowed = ALLOWED.get(place, frozenset())
+    location = path.relative_to(ROOT).as_posix()
+    allowed = ALLOWED.get(location, frozenset())
     if path.suffix == ".py":
         tree = ast.parse(text)
         fields = set(_fields(tree))
         for number, name in _identifiers(tree):
             lower = name.strip("_").lower()
-            is_vague = place.startswith("src") and name not in fields | allowed and _is_vague(name.strip("_"))
+            is_vague = location.startswith("src") and name not in fields | allowed and _is_vague(name.strip("_"))
             if is_vague or lower in NAMES - allowed or not WORDS.isdisjoint(set(lower.split("_")) - allowed):
-                yield f"{place}:{number}: the name {name!r} does not say what it holds"
+                yield f"{location}:{number}: the name {name!r} does not say what it holds"
         if path.stem.strip("_") in NAMES:
-            yield f"{place}: the file name does not say what it holds"
-        if place.startswith("src"):
+            yield f"{location}: the file name does not say what it holds"
+        if location.startswith("src"):
             for number, name in _nouns(tree):
-                yield f"{place}:{number}: {name} begins with no verb of scripts/verbs.txt: rename it, or add the verb"
+                yield f"{location}:{number}: {name} begins with no verb of scripts/verbs.txt: rename it or add the verb"
             for number, name in _unclear_booleans(tree):
-                yield f"{place}:{number}: the boolean {name!r} does not begin with is, has, can or should"
+                yield f"{location}:{number}: the boolean {name!r} does not begin with is, has, can or should"
             for number, first in _summaries(tree):
                 if len(first) > FIRST_LINE:
-                    yield f"{place}:{number}: the first line of the docstring has more than {FIRST_LINE} characters"
-            yield from _long_parts(place, tree, text.count("\n"))
+                    yield f"{location}:{number}: the first line of the docstring has more than {FIRST_LINE} characters"
+            yield from _long_parts(location, tree, text.count("\n"))
     for number, line in enumerate(text.splitlines(), 1):
         for phrase in PHRASES.findall(UNDERSCORE.sub(" ", line)):
             if phrase.lower() not in allowed:
-                yield f"{place}:{number}: {phrase!r}: say it in the field's words (docs/reference/glossary.md)"
+                yield f"{location}:{number}: {phrase!r}: say it in the field's words (docs/reference/glossary.md)"
 
 
 def _is_vague(name: str) -> bool:
@@ -212,14 +212,14 @@ def _summaries(node: ast.Module | ast.ClassDef) -> Iterator[tuple[int, str]]:
                 yield each.body[0].lineno, text.partition("\n")[0]
 
 
-def _long_parts(place: str, tree: ast.Module, lines: int) -> Iterator[str]:
+def _long_parts(location: str, tree: ast.Module, lines: int) -> Iterator[str]:
     if lines > MODULE_LINES:
-        yield f"{place}: the module has {lines} lines, more than {MODULE_LINES}: split it"
+        yield f"{location}: the module has {lines} lines, more than {MODULE_LINES}: split it"
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             length = (node.end_lineno or node.lineno) - node.lineno + 1
             if length > FUNCTION_LINES:
-                yield f"{place}:{node.lineno}: {node.name} has {length} lines, more than {FUNCTION_LINES}: split it"
+                yield f"{location}:{node.lineno}: {node.name} has {length} lines, more than {FUNCTION_LINES}: split it"
 
 
 def _identifiers(tree: ast.AST) -> Iterator[tuple[int, str]]:
@@ -240,10 +240,10 @@ def _identifiers(tree: ast.AST) -> Iterator[tuple[int, str]]:
                 yield node.lineno, name
 
 
-def files(places: list[str]) -> Iterator[Path]:
-    """The files of these places whose text is the project's own (`KINDS`), without test data."""
-    for place in places:
-        path = (ROOT / place).resolve()
+def files(roots: list[str]) -> Iterator[Path]:
+    """The files of these folders whose text is the project's own (`KINDS`), without test data."""
+    for root in roots:
+        path = (ROOT / root).resolve()
         if path.is_file():
             yield path
         yield from sorted(
@@ -255,7 +255,7 @@ def files(places: list[str]) -> Iterator[Path]:
 
 def main() -> int:
     """Print what is refused; exit 1 if there is any."""
-    refused = [line for path in files(sys.argv[1:] or list(PLACES)) for line in problems(path)]
+    refused = [line for path in files(sys.argv[1:] or list(ROOTS)) for line in problems(path)]
     sys.stdout.write("".join(f"{line}\n" for line in refused))
     return bool(refused)
 

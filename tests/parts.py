@@ -127,7 +127,7 @@ def podman_builder(
     issuers = {registry.address: RegistryTokens(podman.folder.parent / "keys").issue_repository_token}
     return PodmanBuilder(
         runner or podman_service.make_runner(podman, limits, (), (), unsafe),
-        build_places(podman, limits),
+        make_workspaces(podman, limits),
         RegistryBuildImages(
             podman_service.get_build_folder(podman) / "bases", registry.address, lambda registry: None, issuers=issuers
         ),
@@ -138,7 +138,7 @@ def podman_builder(
     )
 
 
-def build_places(podman: podman_service.Podman, limits: Limits = SMALL) -> Workspaces:
+def make_workspaces(podman: podman_service.Podman, limits: Limits = SMALL) -> Workspaces:
     return Workspaces(podman_service.get_build_folder(podman) / "repositories", limits.seconds)
 
 
@@ -178,7 +178,7 @@ class Host:
         sandbox = podman_service.make_runner(self.podman, SMALL, (), (), is_unsafe=False)
         lines: list[str] = []
         job = Job([[*PODMAN, "images", "--quiet", *options]], [])
-        with build_places(self.podman).reserve(repository, lines.extend) as folder:
+        with make_workspaces(self.podman).reserve(repository, lines.extend) as folder:
             assert sandbox.has_disk(folder)
             sandbox.run(job, folder, lines.extend)
         return lines

@@ -54,11 +54,11 @@ class Cluster:
         ]
         subprocess.run([*as_user, *initialize], check=True, capture_output=True, cwd="/")
         options = [f"-c{name}={value}" for name, value in {**OPTIONS, "listen_addresses": address}.items()]
-        place = [f"-p{self.port}", f"-k{self.folder}", "-D", data]
+        address_options = [f"-p{self.port}", f"-k{self.folder}", "-D", data]
         if address != "127.0.0.1":
             with (self.folder / "data" / "pg_hba.conf").open("a") as file:
                 file.write("host all all samenet trust\n")
-        self._command = [*as_user, str(programs / "postgres"), *place, *options]
+        self._command = [*as_user, str(programs / "postgres"), *address_options, *options]
         self.start()
 
     def start(self) -> None:

@@ -75,8 +75,8 @@ class Running:
             for digest, data in image.blobs.items():
                 if digest not in documents:
                     upload = client.post("/blobs/uploads/").raise_for_status()
-                    place = upload.url.join(upload.headers["Location"])  # some registries answer relative ones
-                    client.put(place.copy_add_param("digest", digest), content=data).raise_for_status()
+                    upload_url = upload.url.join(upload.headers["Location"])  # some registries answer relative ones
+                    client.put(upload_url.copy_add_param("digest", digest), content=data).raise_for_status()
             for digest in sorted(documents, key=lambda digest: (b'"manifests"' in image.blobs[digest], digest)):
                 self._put(client, digest, image.blobs[digest])
             self._put(client, tag, image.blobs[image.digest])

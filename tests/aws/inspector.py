@@ -15,7 +15,7 @@ from tests.aws.fakes.server import Service, serving
 from tests.scanner.images import make
 
 HOST = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com"
-PLACE = f"{HOST}/{REPOSITORY}"
+FULL_REPOSITORY = f"{HOST}/{REPOSITORY}"
 KEYS = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
 INDEX_TYPE = "application/vnd.oci.image.index.v1+json"
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"

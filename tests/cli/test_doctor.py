@@ -75,14 +75,14 @@ def test_subordinate_ids_that_do_not_isolate_do_not_count(tmp_path: Path, lines:
 def test_the_database_and_the_shared_folder_of_several_hosts_are_checked(tmp_path: Path) -> None:
     shared = tmp_path / "shared"
     shared.mkdir()
-    places = {"DOCKGATE_DATABASE_URL": database_url(tmp_path), "DOCKGATE_SHARED": str(shared)}
-    _, text = doctor(tmp_path / "data", "-o", "json", **places)
+    settings = {"DOCKGATE_DATABASE_URL": database_url(tmp_path), "DOCKGATE_SHARED": str(shared)}
+    _, text = doctor(tmp_path / "data", "-o", "json", **settings)
     checks = {check["name"]: check for check in map(json.loads, text.splitlines())}
     assert checks["database"]["is_ok"], text
     assert checks["shared folder"]["is_ok"], text
     drop_database(tmp_path)
-    places["DOCKGATE_SHARED"] = str(tmp_path / "not mounted")
-    code, text = doctor(tmp_path / "data", **places)
+    settings["DOCKGATE_SHARED"] = str(tmp_path / "not mounted")
+    code, text = doctor(tmp_path / "data", **settings)
     assert code == 2
     assert "does not exist" in text
     assert "Mount it" in text

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tests.aws.account import digest_of, finding
 from tests.aws.fakes.server import Refused
-from tests.aws.inspector import PLACE, Aws, aws
+from tests.aws.inspector import FULL_REPOSITORY, Aws, aws
 from tests.cli.conftest import Dockgate
 
 IMAGE = digest_of(1)
@@ -30,7 +30,7 @@ def test_an_image_is_judged_by_what_inspector_found(
     there: Aws, dockgate: Dockgate, severity: str, code: int, expected: str
 ) -> None:
     there.scanned(IMAGE, *([finding(IMAGE, severity)] if severity else []))
-    ran = dockgate("gate", f"{PLACE}@{IMAGE}", "--inspector")
+    ran = dockgate("gate", f"{FULL_REPOSITORY}@{IMAGE}", "--inspector")
     assert (ran.code, expected in ran.out) == (code, True), ran.err
     assert "inspector" in ran.out
 
@@ -48,7 +48,7 @@ def test_an_image_that_inspector_has_not_scanned_is_undetermined(
 ) -> None:
     if reason:
         there.covered(IMAGE, reason)
-    ran = dockgate("gate", f"{PLACE}@{IMAGE}", "--inspector")
+    ran = dockgate("gate", f"{FULL_REPOSITORY}@{IMAGE}", "--inspector")
     assert (ran.code, expected in ran.out) == (3, True), ran.out
 
 
@@ -57,7 +57,7 @@ def test_an_index_has_the_worst_verdict_of_its_images(there: Aws, dockgate: Dock
     there.scanned(good)
     there.scanned(bad, finding(bad, "CRITICAL"))
     for images, code in (((good,), 0), ((good, new), 3), ((good, bad), 1), ((new, bad), 1)):
-        ran = dockgate("gate", f"{PLACE}@{there.index(*images)}", "--inspector", "-o", "json")
+        ran = dockgate("gate", f"{FULL_REPOSITORY}@{there.index(*images)}", "--inspector", "-o", "json")
         assert ran.code == code, ran.out + ran.err
     assert json.loads(ran.out)["image"]["digest"] == there.index(new, bad)
 
@@ -70,7 +70,7 @@ def test_reports_of_other_scanners_count_together_with_inspector(
     document["Metadata"]["RepoDigests"] = [f"registry.test/app@{IMAGE}"]
     file = tmp_path / "trivy.json"
     file.write_text(json.dumps(document))
-    both = ("gate", f"{PLACE}@{IMAGE}", "--inspector", "--findings", str(file))
+    both = ("gate", f"{FULL_REPOSITORY}@{IMAGE}", "--inspector", "--findings", str(file))
     assert dockgate(*both).code == 1
     document["Metadata"]["RepoDigests"] = [f"registry.test/app@{digest_of(7)}"]
     file.write_text(json.dumps(document))
@@ -82,9 +82,9 @@ def test_reports_of_other_scanners_count_together_with_inspector(
     ("arguments", "expected"),
     [
         ((), "--inspector needs an image name"),
-        ((f"{PLACE}@{IMAGE}", "--platform", "linux/amd64"), "--inspector needs an image name"),
+        ((f"{FULL_REPOSITORY}@{IMAGE}", "--platform", "linux/amd64"), "--inspector needs an image name"),
         ((f"quay.io/team/app@{IMAGE}",), "not an image in Amazon ECR"),
-        ((f"{PLACE}@{IMAGE}", "--server", "http://127.0.0.1:9"), "--inspector"),
+        ((f"{FULL_REPOSITORY}@{IMAGE}", "--server", "http://127.0.0.1:9"), "--inspector"),
     ],
     ids=["none", "platform", "elsewhere", "server"],
 )
@@ -101,5 +101,5 @@ def test_an_aws_error_exits_2(there: Aws, dockgate: Dockgate) -> None:
 
     there.services["inspector2"].operations["ListFindings"] = refuse
     there.covered(IMAGE, "SUCCESSFUL")
-    ran = dockgate("gate", f"{PLACE}@{IMAGE}", "--inspector")
+    ran = dockgate("gate", f"{FULL_REPOSITORY}@{IMAGE}", "--inspector")
     assert (ran.code, "AccessDeniedException: not you" in ran.err) == (2, True), ran.err

@@ -143,7 +143,7 @@ def test_an_image_says_once_that_it_is_undetermined(dockgate: Dockgate, server: 
 
 
 def test_an_image_says_once_what_is_waived(dockgate: Dockgate, server: FakeServer) -> None:
-    place: dict[str, object] = {
+    location: dict[str, object] = {
         **COMPONENTS,
         "status": "Approved",
         "gone_at": None,
@@ -151,23 +151,23 @@ def test_an_image_says_once_what_is_waived(dockgate: Dockgate, server: FakeServe
         "policy": "strict",
         "waived": "1 waived",
     }
-    place |= {"since": answers.ago(5), "cannot_judge_since": None, "services": []}
+    location |= {"since": answers.ago(5), "cannot_judge_since": None, "services": []}
     nothing: dict[str, object] = {name: [] for name in ("watches", "pushes", "moves", "inventories", "verdicts")}
     view = {"digest": samples.MANIFEST, "status": "Approved", "summary": "1 waived finding", "scan": None, "lag": None}
-    server.answers[f"GET /images/{samples.MANIFEST}"] = {**nothing, **view, "places": [place], "scanner": "1"}
+    server.answers[f"GET /images/{samples.MANIFEST}"] = {**nothing, **view, "places": [location], "scanner": "1"}
     assert "Approved: 1 waived finding, by policy strict since" in dockgate("image", "show", samples.MANIFEST).out
 
 
 def test_a_digest_whose_repositories_differ_shows_the_verdict_of_each(dockgate: Dockgate, server: FakeServer) -> None:
-    place: dict[str, object] = {**COMPONENTS, "gone_at": None, "policy": None, "waived": None, "services": []}
-    places = [
-        {**place, "repository": "prod/app", "status": "Rejected"},
-        {**place, "repository": "dev/app", "status": "Approved"},
+    location: dict[str, object] = {**COMPONENTS, "gone_at": None, "policy": None, "waived": None, "services": []}
+    locations = [
+        {**location, "repository": "prod/app", "status": "Rejected"},
+        {**location, "repository": "dev/app", "status": "Approved"},
     ]
     watch: dict[str, object] = {"is_watched": True, "until": answers.ago(-90 * 86400), "policy": "p", "owners": []}
     view: dict[str, object] = {name: [] for name in ("pushes", "moves", "inventories", "verdicts")}
     view |= {"digest": samples.MANIFEST, "status": "Rejected", "summary": "1 LOW", "scan": None, "lag": None}
-    view |= {"places": places, "watches": [{**watch, "repository": name} for name in ("dev/app", "prod/app")]}
+    view |= {"places": locations, "watches": [{**watch, "repository": name} for name in ("dev/app", "prod/app")]}
     server.answers[f"GET /images/{samples.MANIFEST}"] = {**view, "scanner": "1"}
     shown = dockgate("image", "show", samples.MANIFEST).out
     assert "Rejected, differs by repository: 1 LOW" in shown

@@ -53,7 +53,7 @@ ACCOUNT = "123456789012"
 
 
 @dataclass
-class Place:
+class TargetSystem:
     """An adapter, a target of it, and what has arrived there."""
 
     adapter: TargetAdapter
@@ -124,32 +124,34 @@ class Mailbox:
         self._controller.stop()
 
 
-def memory() -> Place:
+def memory() -> TargetSystem:
     target = MemoryEventTarget(TargetType.LOG)
-    return Place(target, Target("memory", TargetType.LOG, ""), {}, lambda: target.sent)
+    return TargetSystem(target, Target("memory", TargetType.LOG, ""), {}, lambda: target.sent)
 
 
-def log(caplog: pytest.LogCaptureFixture) -> Place:
+def log(caplog: pytest.LogCaptureFixture) -> TargetSystem:
     caplog.set_level(logging.INFO, logger="dockgate.events")
-    return Place(LogAdapter(), Target("log", TargetType.LOG, ""), {}, lambda: caplog.messages)
+    return TargetSystem(LogAdapter(), Target("log", TargetType.LOG, ""), {}, lambda: caplog.messages)
 
 
-def pipeline() -> Place:
+def pipeline() -> TargetSystem:
     started: list[Any] = []
     target = Target("start", TargetType.PIPELINE, "build", {"pipeline": "build", "perHour": 30})
-    return Place(PipelineAdapter(lambda *arguments: started.append(arguments)), target, {}, lambda: started)
+    return TargetSystem(PipelineAdapter(lambda *arguments: started.append(arguments)), target, {}, lambda: started)
 
 
-def webhook(receiver: Receiver, mode: str = "structured", seconds: float = 15) -> Place:
+def webhook(receiver: Receiver, mode: str = "structured", seconds: float = 15) -> TargetSystem:
     adapter = WebhookAdapter(HttpWebhooks(is_loopback_allowed=True, whole_seconds=seconds), lambda: datetime.now(UTC))
     secrets = {"url": f"{receiver.url}/secret-path", "secret": SECRET}
     target = Target("hook", TargetType.WEBHOOK, "http://…", {"mode": mode})
-    return Place(adapter, target, secrets, lambda: receiver.requests)
+    return TargetSystem(adapter, target, secrets, lambda: receiver.requests)
 
 
-def mail(mailbox: Mailbox) -> Place:
+def mail(mailbox: Mailbox) -> TargetSystem:
     adapter = AppriseAdapter((), is_loopback_allowed=True)
-    return Place(adapter, Target("mail", TargetType.APPRISE, "mailto://…"), {"url": mailbox.url}, lambda: mailbox.mails)
+    return TargetSystem(
+        adapter, Target("mail", TargetType.APPRISE, "mailto://…"), {"url": mailbox.url}, lambda: mailbox.mails
+    )
 
 
 class Aws:
@@ -189,11 +191,11 @@ class Aws:
         return list(answer.get("Messages", []))
 
 
-def in_aws(aws: Aws, kind: TargetType, arn: str) -> Place:
+def in_aws(aws: Aws, kind: TargetType, arn: str) -> TargetSystem:
     adapters: dict[TargetType, TargetAdapter] = {
         TargetType.SNS: SnsAdapter(aws.client),
         TargetType.SQS: SqsAdapter(aws.client),
         TargetType.EVENTBRIDGE: EventBridgeAdapter(aws.client),
     }
     arrived = (lambda: aws.entries) if kind is TargetType.EVENTBRIDGE else aws.messages
-    return Place(adapters[kind], Target("cloud", kind, arn, {"arn": arn}), {}, arrived)
+    return TargetSystem(adapters[kind], Target("cloud", kind, arn, {"arn": arn}), {}, arrived)

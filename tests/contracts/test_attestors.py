@@ -60,13 +60,14 @@ def real(folder: Path) -> Iterator[World]:
     with registry(folder / "registry") as running:
         digest = running.push("team/app", "1", IMAGE)
         attestor = attestations.RegistryAttestor(Keys(folder / "keys"), running.address)
-        place = RegistryRepository(running.address, "team/app")
+        repository = RegistryRepository(running.address, "team/app")
         yield World(
             attestor,
             digest,
-            lambda image_digest: len(read_attestations(place, image_digest)),
+            lambda image_digest: len(read_attestations(repository, image_digest)),
             lambda image_digest: [
-                data.encode() for data in attached_statements.select_envelopes(read_attestations(place, image_digest))
+                data.encode()
+                for data in attached_statements.select_envelopes(read_attestations(repository, image_digest))
             ],
         )
 
@@ -212,9 +213,9 @@ def test_cosign_refuses_what_was_not_attested_or_copied_from_elsewhere(running: 
     rejected = running.push("team/app", "2", image([{"etc/os-release": b"ID=alpine\n"}]))
     public = attest(running, digest, tmp_path)
     assert cosign(running, rejected, public)[0] != 0
-    place = RegistryRepository(running.address, "team/app")
-    (envelope,) = read_attestations(place, digest)
-    assert add_attestation(place, rejected, lambda: envelope, {}, key=("k", "v"), replaces={"p": "q"})
+    repository = RegistryRepository(running.address, "team/app")
+    (envelope,) = read_attestations(repository, digest)
+    assert add_attestation(repository, rejected, lambda: envelope, {}, key=("k", "v"), replaces={"p": "q"})
     code, _, errors = cosign(running, rejected, public)
     assert code != 0
     assert "digest" in errors or "subject" in errors or "attestation" in errors
@@ -226,14 +227,14 @@ def test_cosign_refuses_what_was_not_attested_or_copied_from_elsewhere(running: 
 def test_cosign_and_we_refuse_a_tampered_envelope(running: Running, tmp_path: Path) -> None:
     digest = running.push("team/app", "1", IMAGE)
     public = attest(running, digest, tmp_path)
-    place = RegistryRepository(running.address, "team/app")
-    (envelope,) = read_attestations(place, digest)
+    repository = RegistryRepository(running.address, "team/app")
+    (envelope,) = read_attestations(repository, digest)
     document = json.loads(envelope)
     signature = document["signatures"][0]["sig"]
     document["signatures"][0]["sig"] = signature[:20] + ("A" if signature[20] != "A" else "B") + signature[21:]
     replaced = {"dev.dockgate.policy": "p"}
-    add_attestation(place, digest, lambda: json.dumps(document).encode(), {}, key=("k", "v"), replaces=replaced)
-    assert len(read_attestations(place, digest)) == 1
+    add_attestation(repository, digest, lambda: json.dumps(document).encode(), {}, key=("k", "v"), replaces=replaced)
+    assert len(read_attestations(repository, digest)) == 1
     assert cosign(running, digest, public)[0] != 0
     _, (checked,) = attestations.verify(f"{running.address}/team/app@{digest}", public, "strict")
     assert checked.claim is None
@@ -259,8 +260,8 @@ def test_an_index_is_attested_with_the_images_in_it_that_were_judged(running: Ru
     )
     for subject in (digest, IMAGE.digest, second_image.digest):
         assert cosign(running, subject, public)[0] == 0
-    place = RegistryRepository(running.address, "team/app")
-    assert read_attestations(place, hidden.digest) == read_attestations(place, FIRST_VERDICT) == ()
+    repository = RegistryRepository(running.address, "team/app")
+    assert read_attestations(repository, hidden.digest) == read_attestations(repository, FIRST_VERDICT) == ()
 
 
 @pytest.mark.real
@@ -268,8 +269,8 @@ def test_an_approval_takes_the_place_of_the_one_before_and_leaves_what_others_at
     running: Running, tmp_path: Path
 ) -> None:
     digest = running.push("team/app", "1", IMAGE)
-    place = RegistryRepository(running.address, "team/app")
-    add_attestation(place, digest, lambda: b"{}", {"whose": "theirs"}, key=("k", "v"), replaces={"p": "q"})
+    repository = RegistryRepository(running.address, "team/app")
+    add_attestation(repository, digest, lambda: b"{}", {"whose": "theirs"}, key=("k", "v"), replaces={"p": "q"})
     for key, policy in ((FIRST_VERDICT, "p"), (SECOND_VERDICT, "p"), (FIRST_VERDICT, "second")):
         public = attest(running, digest, tmp_path, key=key, policy=policy)
     _, checked = attestations.verify(f"{running.address}/team/app:1", public, "strict")

@@ -1,4 +1,4 @@
-"""What every place for artifacts promises, and what the one in S3 does beyond."""
+"""What every store of artifacts promises, and what the one in S3 does beyond."""
 
 import hashlib
 from collections.abc import Callable, Iterator
@@ -225,14 +225,14 @@ def test_the_settings_choose_where_artifacts_are_stored(tmp_path: Path) -> None:
         requests.append((service, region))
         return boto3.client(service, **KEYS)
 
-    def named(place: str) -> Blobs | None:
-        return chosen(from_environment({"DOCKGATE_DATA": str(tmp_path), "DOCKGATE_BLOBS": place}), client)
+    def named(setting: str) -> Blobs | None:
+        return chosen(from_environment({"DOCKGATE_DATA": str(tmp_path), "DOCKGATE_BLOBS": setting}), client)
 
     assert named("") is None
     with mock_aws():
         made = S3(tmp_path)
-        for place in (f"s3://{BUCKET}", f"s3://{BUCKET}/", f"s3://{BUCKET}/a/b", f"s3://{BUCKET}/a/b/"):
-            store = named(place)
+        for setting in (f"s3://{BUCKET}", f"s3://{BUCKET}/", f"s3://{BUCKET}/a/b", f"s3://{BUCKET}/a/b/"):
+            store = named(setting)
             assert store is not None
             store.put(writing(b"content"))
         name = hashlib.sha256(b"content").hexdigest()

@@ -20,8 +20,8 @@ from tests.contracts.event_target_systems import (
     SECRET,
     Aws,
     Mailbox,
-    Place,
     Receiver,
+    TargetSystem,
     in_aws,
     log,
     mail,
@@ -60,7 +60,7 @@ def aws() -> Iterator[Aws]:
 
 
 @pytest.fixture(params=["memory", "log", "pipeline", "webhook", "mail", "sns", "sqs", "eventbridge"])
-def place(request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture) -> Place:
+def system(request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture) -> TargetSystem:
     name = request.param
     if name == "memory":
         return memory()
@@ -77,33 +77,33 @@ def place(request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture) -> P
     return in_aws(aws, TargetType(name), arns[name])
 
 
-def send(place: Place, message: Message = MESSAGE) -> None:
-    place.adapter.send(place.target, place.secrets, message)
+def send(system: TargetSystem, message: Message = MESSAGE) -> None:
+    system.adapter.send(system.target, system.secrets, message)
 
 
-def test_a_target_is_checked_and_a_message_may_be_sent_again(place: Place) -> None:
-    assert place.adapter.type is place.target.type
+def test_a_target_is_checked_and_a_message_may_be_sent_again(system: TargetSystem) -> None:
+    assert system.adapter.type is system.target.type
     for _ in range(2):
-        place.adapter.check(place.target, place.secrets)
-    assert place.arrived() == []
+        system.adapter.check(system.target, system.secrets)
+    assert system.arrived() == []
     for _ in range(2):
-        send(place)
-    assert len(place.arrived()) == 2
+        send(system)
+    assert len(system.arrived()) == 2
 
 
-def test_text_that_is_not_unicode_is_sent_with_the_character_replaced(place: Place) -> None:
+def test_text_that_is_not_unicode_is_sent_with_the_character_replaced(system: TargetSystem) -> None:
     summary, expected = "CVE-2026-1 in a\ud800 and \ud83d\ude00", "CVE-2026-1 in a\ufffd and \U0001f600"
     event = {**EVENT, "detail": {**EVENT["detail"], "summary": summary}}
     message = replace(MESSAGE, event=event, data=json.dumps(event), title=summary, text=summary)
-    send(place, message)
-    send(place, replace(message, data=json.dumps({"text": summary}), is_custom=True))
-    if place.target.type is not TargetType.PIPELINE:  # takes objects alone
-        send(place, replace(message, data=summary, is_custom=True))
-    if place.target.name == "hook":
-        event_data, *custom_data = (json.loads(body)["data"] for _, _, body in place.arrived())
+    send(system, message)
+    send(system, replace(message, data=json.dumps({"text": summary}), is_custom=True))
+    if system.target.type is not TargetType.PIPELINE:  # takes objects alone
+        send(system, replace(message, data=summary, is_custom=True))
+    if system.target.name == "hook":
+        event_data, *custom_data = (json.loads(body)["data"] for _, _, body in system.arrived())
         assert [event_data["detail"]["summary"], *custom_data] == [expected, {"text": expected}, expected]
-    if place.target.name == "mail":
-        contents = [message_from_bytes(each.original_content, policy=default) for each in place.arrived()]
+    if system.target.name == "mail":
+        contents = [message_from_bytes(each.original_content, policy=default) for each in system.arrived()]
         assert [content.get_content().strip() for content in contents] == [expected, ANY, expected]
 
 
@@ -339,10 +339,10 @@ def test_fifo_topics_and_queues_keep_the_order_of_a_subject(aws: Aws) -> None:
 
 
 def test_a_bus_gets_the_event_under_a_source_that_it_accepts(aws: Aws) -> None:
-    place = in_aws(aws, TargetType.EVENTBRIDGE, aws.bus)
-    send(place)
-    send(place, replace(MESSAGE, event={**EVENT, "source": "aws.inspector2", "detail-type": "Inspector2 Finding"}))
-    send(place, replace(MESSAGE, data="just text", is_custom=True))
+    system = in_aws(aws, TargetType.EVENTBRIDGE, aws.bus)
+    send(system)
+    send(system, replace(MESSAGE, event={**EVENT, "source": "aws.inspector2", "detail-type": "Inspector2 Finding"}))
+    send(system, replace(MESSAGE, data="just text", is_custom=True))
     first, second, third = aws.entries
     assert json.loads(first["Detail"]) == {**EVENT["detail"], "dockgate-event": MESSAGE.key}
     assert (first["Source"], first["DetailType"], first["EventBusName"]) == ("dockgate", "service.at_risk", aws.bus)
@@ -369,9 +369,9 @@ def test_a_message_that_aws_refuses_is_retried(aws: Aws) -> None:
     failing = replace(
         in_aws(aws, TargetType.EVENTBRIDGE, aws.bus), adapter=EventBridgeAdapter(lambda service, region: Failing())
     )
-    for place in (nowhere, failing):
+    for system in (nowhere, failing):
         with pytest.raises(UnavailableError) as caught:
-            send(place)
+            send(system)
         assert caught.value.advice
     with pytest.raises(UsageError):
         failing.adapter.check(replace(failing.target, settings={"arn": aws.topic}), {})

@@ -43,7 +43,7 @@ PARTS = {"amazon": "2023", "osv": "PyPI"}
 """of the feeds that have parts, the one that is tried"""
 
 
-class Place:
+class FeedOrigin:
     """Somewhere a feed can be fetched from, whose file can be replaced."""
 
     def __init__(self, feed: Feed, into: Path) -> None:
@@ -61,7 +61,7 @@ class Place:
         raise NotImplementedError
 
 
-class Folder(Place):
+class Folder(FeedOrigin):
     def origin(self) -> Path:
         return self.into / "feeds"
 
@@ -69,7 +69,7 @@ class Folder(Place):
         lay(self.origin(), {self.feed.file.replace("*", self.part): data})
 
 
-class Http(Place):
+class Http(FeedOrigin):
     def __init__(self, feed: Feed, into: Path, site: Site) -> None:
         super().__init__(feed, into)
         self.site = site
@@ -90,7 +90,7 @@ def feed(request: pytest.FixtureRequest) -> Any:
 
 
 @pytest.fixture(params=["folder", "ETag", "Last-Modified", "no validator"])
-def place(request: pytest.FixtureRequest, feed: Feed, tmp_path: Path) -> Iterator[Place]:
+def feed_origin(request: pytest.FixtureRequest, feed: Feed, tmp_path: Path) -> Iterator[FeedOrigin]:
     if request.param == "folder":
         yield Folder(feed, tmp_path)
         return
@@ -99,35 +99,39 @@ def place(request: pytest.FixtureRequest, feed: Feed, tmp_path: Path) -> Iterato
         yield Http(feed, tmp_path, site)
 
 
-def test_a_feed_sends_the_file_and_then_reports_unchanged(place: Place) -> None:
-    first, _ = SAMPLES[place.feed.name]
-    place.put(first)
-    fetched = place.fetch()
+def test_a_feed_sends_the_file_and_then_reports_unchanged(feed_origin: FeedOrigin) -> None:
+    first, _ = SAMPLES[feed_origin.feed.name]
+    feed_origin.put(first)
+    fetched = feed_origin.fetch()
     assert fetched.path is not None
     assert fetched.path.read_bytes() == first
     assert fetched.fingerprint
     for _ in range(2):
-        assert place.fetch(fetched.fingerprint) == FeedFetch(fetched.fingerprint)
+        assert feed_origin.fetch(fetched.fingerprint) == FeedFetch(fetched.fingerprint)
 
 
-def test_another_file_is_brought_again(place: Place) -> None:
-    if isinstance(place, Http) and place.site.validator == "Last-Modified":
-        place.site.validator = ""
-    first, second = SAMPLES[place.feed.name]
-    place.put(first)
-    fingerprint = place.fetch().fingerprint
-    place.put(second)
-    fetched = place.fetch(fingerprint)
+def test_another_file_is_brought_again(feed_origin: FeedOrigin) -> None:
+    if isinstance(feed_origin, Http) and feed_origin.site.validator == "Last-Modified":
+        feed_origin.site.validator = ""
+    first, second = SAMPLES[feed_origin.feed.name]
+    feed_origin.put(first)
+    fingerprint = feed_origin.fetch().fingerprint
+    feed_origin.put(second)
+    fetched = feed_origin.fetch(fingerprint)
     assert fetched.path is not None
     assert fetched.path.read_bytes() == second
 
 
-def test_a_missing_feed_file_is_named_in_the_error(place: Place) -> None:
+def test_a_missing_feed_file_is_named_in_the_error(feed_origin: FeedOrigin) -> None:
     with pytest.raises((NotFoundError, UnavailableError)) as caught:
-        place.fetch()
-    named = place.feed.file.replace("*", place.part) if isinstance(place, Folder) else f"{place.feed.name} cannot"
+        feed_origin.fetch()
+    named = (
+        feed_origin.feed.file.replace("*", feed_origin.part)
+        if isinstance(feed_origin, Folder)
+        else f"{feed_origin.feed.name} cannot"
+    )
     assert named in str(caught.value)
-    assert str(place.origin()) in str(caught.value)
+    assert str(feed_origin.origin()) in str(caught.value)
 
 
 def test_the_parts_of_a_feed_and_their_coverage_match_its_source(feed: Feed) -> None:
@@ -143,14 +147,14 @@ def test_the_parts_of_a_feed_and_their_coverage_match_its_source(feed: Feed) -> 
 
 
 def test_a_feed_file_is_parsed_the_same_each_time(feed: Feed, tmp_path: Path) -> None:
-    place = Folder(feed, tmp_path)
-    place.put(SAMPLES[feed.name][0])
-    path = place.fetch().path
+    feed_origin = Folder(feed, tmp_path)
+    feed_origin.put(SAMPLES[feed.name][0])
+    path = feed_origin.fetch().path
     assert path is not None
     with path.open("rb") as stream:
-        statements = list(feed.parse(stream, place.part))
+        statements = list(feed.parse(stream, feed_origin.part))
         stream.seek(0)
-        assert list(feed.parse(stream, place.part)) == statements
+        assert list(feed.parse(stream, feed_origin.part)) == statements
     assert len(statements) == 1
     assert not isinstance(statements[0], FaultyRecord)
 
@@ -163,16 +167,16 @@ def test_a_file_of_nonsense_is_unreadable(feed: Feed, tmp_path: Path) -> None:
 
 def test_a_feed_download_is_retried_a_few_times(feed: Feed, tmp_path: Path) -> None:
     with serving({}) as site:
-        place = Http(feed, tmp_path, site)
-        place.put(SAMPLES[feed.name][0])
+        feed_origin = Http(feed, tmp_path, site)
+        feed_origin.put(SAMPLES[feed.name][0])
         path = next(iter(site.files))
         site.failing[path] = [503]
-        assert place.fetch().path is not None
+        assert feed_origin.fetch().path is not None
         assert site.seen[:2] == [f"{path} 503", f"{path} 200"]
 
 
 def test_a_closed_port_is_unavailable_and_named(feed: Feed, tmp_path: Path) -> None:
     with serving({}) as site:
-        place = Http(feed, tmp_path, site)
+        feed_origin = Http(feed, tmp_path, site)
     with pytest.raises(UnavailableError, match=f"The feed {feed.name} cannot be fetched from http://127"):
-        place.fetch()
+        feed_origin.fetch()

@@ -144,9 +144,9 @@ def test_nothing_protected_is_ever_removed(
     order = list(gone)
     for entry in plan.removable_images:
         for child in entry.children:
-            place = (entry.repository, child)
-            if place in gone and not gone[place].children:
-                assert order.index((entry.repository, entry.digest)) < order.index(place)
+            location = (entry.repository, child)
+            if location in gone and not gone[location].children:
+                assert order.index((entry.repository, entry.digest)) < order.index(location)
 
 
 @pytest.mark.parametrize(

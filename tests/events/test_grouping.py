@@ -82,8 +82,8 @@ def inspector(number: int, repository: str = "team/app", package: str = "zlib") 
 
 
 def test_findings_are_counted_by_image_whatever_its_repositories_and_packages() -> None:
-    places = [(name, package) for name in ("team/app", "prod/app") for package in ("zlib", "lib32z1")]
-    events = [inspector(number, *place) for number in range(3) for place in places]
+    packages = [(name, package) for name in ("team/app", "prod/app") for package in ("zlib", "lib32z1")]
+    events = [inspector(number, *package_in_repository) for number in range(3) for package_in_repository in packages]
     message = group_events(events, LINK)
     assert message.title == "CVE-2026-1: 3 images affected"
     assert message.detail["vulnerabilities"] == [{"id": "CVE-2026-1", "severity": "HIGH", "images": 3}]

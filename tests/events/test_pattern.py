@@ -87,7 +87,7 @@ def test_there_are_sixty_cases_of_the_original_and_more() -> None:
         ({"a": ["x"], "$or": [{"a": ["y"]}, {"b": ["y"]}]}, "a: required twice"),
     ],
 )
-def test_a_wrong_pattern_is_refused_with_its_place(pattern: object, message: str) -> None:
+def test_a_wrong_pattern_is_refused_with_its_location(pattern: object, message: str) -> None:
     with pytest.raises(DefinitionError) as caught:
         compile_pattern(pattern)
     assert message in caught.value.full_message
@@ -108,7 +108,7 @@ def test_a_wrong_pattern_is_refused_with_its_place(pattern: object, message: str
         (" " * 70_000, "more than 65536 characters"),
     ],
 )
-def test_text_that_is_no_pattern_is_refused_with_its_place(text: str, message: str) -> None:
+def test_text_that_is_no_pattern_is_refused_with_its_location(text: str, message: str) -> None:
     with pytest.raises(DefinitionError) as caught:
         parse_pattern(text)
     assert message in caught.value.full_message

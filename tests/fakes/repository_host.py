@@ -91,7 +91,7 @@ class MemoryHost:
     def list_ids(self, repository: str) -> Sequence[str]:
         """The ids of all commits of a repository."""
         self._repository(repository)
-        return [commit for place, commit in self._commits if place == repository]
+        return [commit for name, commit in self._commits if name == repository]
 
     def list_commits(self, repository: str, revision: str) -> Sequence[Commit]:
         """The commit and its ancestors, newest first."""

@@ -71,10 +71,10 @@ def _directory(data: bytes, chance: Random) -> bytes:
     changed = bytearray(data)
     for _ in range(chance.randint(1, 3)):
         magic, size = chance.choice(_RECORDS)
-        places = [at for at in _positions(data, magic) if at + size <= len(data)]
-        if not places:
+        positions = [at for at in _positions(data, magic) if at + size <= len(data)]
+        if not positions:
             continue
-        at = chance.choice(places) + chance.randrange(4, size, 2)
+        at = chance.choice(positions) + chance.randrange(4, size, 2)
         width = chance.choice((2, 4))
         old = int.from_bytes(changed[at : at + width], "little")
         new = chance.choice(
@@ -85,12 +85,12 @@ def _directory(data: bytes, chance: Random) -> bytes:
 
 
 def _positions(data: bytes, magic: bytes) -> list[int]:
-    places: list[int] = []
+    positions: list[int] = []
     at = data.find(magic)
-    while at >= 0 and len(places) < 1000:
-        places.append(at)
+    while at >= 0 and len(positions) < 1000:
+        positions.append(at)
         at = data.find(magic, at + 1)
-    return places
+    return positions
 
 
 def asar(inner: Form) -> Form:

@@ -90,7 +90,7 @@ def lines(data: bytes, chance: Random, basic: Mutate) -> bytes:
 
 
 def _words(data: bytes, chance: Random) -> bytes:
-    # Around one place, because a text may be long.
+    # Around one position, because a text may be long.
     start = max(0, chance.randrange(len(data) + 1) - 200)
     head, body, tail = data[:start], data[start : start + 400], data[start + 400 :]
     words: list[bytes] = _TOKEN.findall(body)
@@ -108,7 +108,7 @@ def _deep(data: bytes, chance: Random) -> bytes:
 
 
 def _shuffle(items: list[bytes], chance: Random, change: Mutate) -> None:
-    """Change a list in one or a few places, often with items from elsewhere in it."""
+    """Change a list at one or a few positions, often with items from elsewhere in it."""
     for _ in range(chance.choice((1, 1, 1, 2, 4))):
         at, target = chance.randrange(len(items) + 1), chance.randrange(len(items) + 1)
         what = chance.randrange(5)
@@ -139,23 +139,23 @@ def json_text(data: bytes, chance: Random, basic: Mutate) -> bytes:
 
 def json_value(document: Any, chance: Random, basic: Mutate) -> Any:
     """Return the document with one change, made in place if possible."""
-    places: list[tuple[Any, Any]] = []
+    positions: list[tuple[Any, Any]] = []
     waiting = [document]
-    while waiting and len(places) < 5000:
+    while waiting and len(positions) < 5000:
         value = waiting.pop()
         if isinstance(value, dict | list):
             keys = list(value) if isinstance(value, dict) else range(len(value))
-            places += [(value, key) for key in keys]
+            positions += [(value, key) for key in keys]
             waiting += [value[key] for key in keys]
-    if not places or chance.random() < 0.02:
+    if not positions or chance.random() < 0.02:
         return deepcopy(chance.choice(_VALUES))
-    holder, key = chance.choice(places)
+    holder, key = chance.choice(positions)
     value = holder[key]
     what = chance.randrange(7)
     if what == 0:
         del holder[key]
     elif what == 1:
-        target, name = chance.choice(places)
+        target, name = chance.choice(positions)
         holder[key] = deepcopy(target[name])
     elif what == 2 and isinstance(value, str):
         changed = basic(value.encode("utf-8", "surrogatepass")).decode("utf-8", "replace")
@@ -163,7 +163,7 @@ def json_value(document: Any, chance: Random, basic: Mutate) -> Any:
     elif what == 3 and isinstance(value, str):
         holder[key] = _words(value.encode("utf-8", "surrogatepass"), chance).decode("utf-8", "replace")
     elif what == 4 and isinstance(holder, dict):
-        holder[chance.choice([str(key_there) for _, key_there in places])] = holder.pop(key)
+        holder[chance.choice([str(key_there) for _, key_there in positions])] = holder.pop(key)
     elif what == 4 and isinstance(holder, list):
         holder.insert(key, deepcopy(value))
     else:
@@ -182,14 +182,14 @@ def edits(bases: Sequence[bytes]) -> Form:
             at = chance.randrange(1, len(data))
             return data[:at]
         base = data[0] % len(bases)
-        places = busy[base]
-        at = chance.choice(places) if places and chance.random() < 0.95 else chance.randrange(1 << 24)
+        positions = busy[base]
+        at = chance.choice(positions) if positions and chance.random() < 0.95 else chance.randrange(1 << 24)
         size = chance.choice((1, 1, 1, 2, 4, 4, 8))
         value = chance.choice((b"\0", b"\xff", b"\x7f", b"\x80", b"\1")) * size
         if chance.random() < 0.5:
             value = chance.randbytes(size)
         elif chance.random() < 0.3:
-            target = chance.choice(places) if places else 0
+            target = chance.choice(positions) if positions else 0
             value = bases[base][target : target + size]
         return data + at.to_bytes(3, "big") + bytes((len(value),)) + value
 
@@ -204,13 +204,13 @@ def edited(bases: Sequence[bytes], data: bytes) -> bytes:
     content = bytearray(bases[data[0] % len(bases)] if data else b"")
     at = 1
     while at + 4 <= len(data):
-        place, size = int.from_bytes(data[at : at + 3], "big"), data[at + 3] % 32
-        place %= len(content) + 1
+        position, size = int.from_bytes(data[at : at + 3], "big"), data[at + 3] % 32
+        position %= len(content) + 1
         if size:
             value = data[at + 4 : at + 4 + size]
-            content[place : place + len(value)] = value
+            content[position : position + len(value)] = value
         else:
-            del content[place:]
+            del content[position:]
         at += 4 + size
     return bytes(content)
 
@@ -221,5 +221,5 @@ def _busy(base: bytes) -> list[int]:
     positions = {match.start() + off for match in re.finditer(rb"[^\0]+", base) for off in (-4, -2, -1)} | {
         at for match in re.finditer(rb"[^\0]{1,64}", base) for at in range(match.start(), match.end())
     }
-    places = sorted(at for at in positions if at >= 0)
-    return places[:: max(1, len(places) // 50_000)]
+    busy_positions = sorted(at for at in positions if at >= 0)
+    return busy_positions[:: max(1, len(busy_positions) // 50_000)]

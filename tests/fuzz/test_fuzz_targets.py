@@ -53,10 +53,10 @@ def test_changed_inputs_are_read_or_refused(target: Target) -> None:
 @given(data=st.data())
 def test_damaged_inputs_are_read_or_refused(part: Part, data: st.DataObject) -> None:
     damaged = bytearray(data.draw(st.sampled_from(part.seeds())))
-    places = st.integers(0, len(damaged))
-    for at, value in data.draw(st.lists(st.tuples(places, st.binary(max_size=4)), max_size=6)):
+    positions = st.integers(0, len(damaged))
+    for at, value in data.draw(st.lists(st.tuples(positions, st.binary(max_size=4)), max_size=6)):
         damaged[at : at + len(value)] = value
-    part.call(bytes(damaged[: data.draw(st.none() | places)]))
+    part.call(bytes(damaged[: data.draw(st.none() | positions)]))
 
 
 def test_a_fuzz_target_reports_unexpected_exceptions() -> None:

@@ -72,11 +72,11 @@ def many(depth: int, width: int) -> bytes:
 
 
 def lying(change: dict[int, bytes]) -> bytes:
-    """An archive with one pom.properties, whose directory's entry has other bytes at these places."""
+    """An archive with one pom.properties, whose directory's entry has other bytes at these offsets."""
     content = bytearray(zipped({POM_NAME: POM}, packed=False))
     at = content.index(b"PK\x01\x02")
-    for place, value in change.items():
-        content[at + place : at + place + len(value)] = value
+    for offset, value in change.items():
+        content[at + offset : at + offset + len(value)] = value
     return bytes(content)
 
 

@@ -36,7 +36,7 @@ def exposure(name: str) -> dict[str, Any]:
         ],
         "waived": [{"kind": "waiver", "by": "w1", "owner": "ana", "reason": name, "until": None, "repository": "web"}],
     }
-    place = {"repository": "web", "tag": None, "since": "2026-11-01", "until": None}
+    location = {"repository": "web", "tag": None, "since": "2026-11-01", "until": None}
     return {
         "question": name,
         "state": "Present",
@@ -48,7 +48,9 @@ def exposure(name: str) -> dict[str, Any]:
         "answered_at": "2026-11-02",
         "total": 1,
         "services": [],
-        "images": [{"digest": "sha256:a", "places": [place], "services": [], "pipelines": [], "packages": [package]}],
+        "images": [
+            {"digest": "sha256:a", "places": [location], "services": [], "pipelines": [], "packages": [package]}
+        ],
         "unknown": {
             "total": 1,
             "next": None,

@@ -45,8 +45,8 @@ class Gate:
 
         return status, fields, slow()
 
-    async def _wait(self, place: str) -> None:
-        if self.wait_at == place:
+    async def _wait(self, step: str) -> None:
+        if self.wait_at == step:
             self.reached.set()
             await asyncio.to_thread(self.open.wait, 60)
 

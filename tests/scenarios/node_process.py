@@ -89,11 +89,11 @@ class SlowBuilder:
         request.fence()
         recorded.write_text(made.digest)
         token = self._tokens.issue_repository_token(request.repository, "pull,push")
-        place = Running(
+        running = Running(
             self._registry.address, f"http://{self._registry.address}", {"Authorization": f"Bearer {token}"}
         )
         try:
-            place.push(request.repository, request.key, made)
+            running.push(request.repository, request.key, made)
         except httpx.HTTPError as error:
             raise UnavailableError(f"the registry does not take the image: {error}") from error
         self._record.write(f"end build {request.repository} {request.key} {made.digest}")

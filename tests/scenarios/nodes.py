@@ -250,10 +250,10 @@ class Nodes:
 
     def slow_database(self) -> tuple[Forwarder, str]:
         """A way to the database whose delay can be set, and its URL."""
-        place = self.database.address, self.database.port
-        forwarder = Forwarder((self.network.address, 0), lambda: socket.create_connection(place, timeout=10))
+        address = self.database.address, self.database.port
+        forwarder = Forwarder((self.network.address, 0), lambda: socket.create_connection(address, timeout=10))
         self.stack.callback(forwarder.close)
-        return forwarder, self.database.url("dockgate").replace(f":{place[1]}/", f":{forwarder.port}/")
+        return forwarder, self.database.url("dockgate").replace(f":{address[1]}/", f":{forwarder.port}/")
 
     def _node(self, name: str, arguments: Sequence[str], more: dict[str, str], *, is_worker: bool = False) -> Node:
         space = self.network.add()

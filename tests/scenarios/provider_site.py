@@ -19,7 +19,7 @@ from dockgate.services.identity.provider_sign_in import RETURN_PATH, read_mappin
 MAPPING = [*((f"{role}s", role.value) for role in Role), ("all of us", "viewer"), ("platform", "admin")]
 
 
-class Place:
+class ProviderSite:
     """A server with an admin, whose people sign in at a fake provider."""
 
     def __init__(self, folder: Path) -> None:

@@ -76,9 +76,9 @@ class Site:
     def upload(self, repository: str, data: bytes) -> str:
         begun = self.ask("POST", repository, "blobs/uploads/", PULL, PUSH)
         assert begun.headers["Location"].startswith("/v2/"), begun.headers
-        place = httpx.URL(urljoin(f"http://{self.address}", begun.headers["Location"]))
+        upload_url = httpx.URL(urljoin(f"http://{self.address}", begun.headers["Location"]))
         put = slow_http.put(
-            place.copy_add_param("digest", compute_digest(data)),
+            upload_url.copy_add_param("digest", compute_digest(data)),
             content=data,
             headers=self.token(repository, PULL, PUSH),
         )

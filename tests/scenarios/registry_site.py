@@ -103,8 +103,8 @@ class Site:
         begun = self.ask("POST", f"{repository}/blobs/uploads/", token)
         if begun.status_code != 202:
             return begun
-        place = str(httpx.URL(self.url).join(begun.headers["location"]).copy_add_param("digest", blob))
-        put = slow_http.put(place, content=content, headers={"Authorization": f"Bearer {token}"})
+        upload_url = str(httpx.URL(self.url).join(begun.headers["location"]).copy_add_param("digest", blob))
+        put = slow_http.put(upload_url, content=content, headers={"Authorization": f"Bearer {token}"})
         if put.status_code != 201:
             return put
         manifest = {

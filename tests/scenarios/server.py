@@ -352,17 +352,17 @@ class ServerSystem:
     def _resolve(self, reference: str, *, should_check_existence: bool = False) -> tuple[str, str]:
         """Any repository has every image, but `empty.example/app` and those named `empty` have none:
         `elsewhere.example/name:name` is the image of that name."""
-        place, at, digest = reference.partition("@")
-        if should_check_existence and (place == "empty.example/app" or place.endswith("/empty")):
+        repository, at, digest = reference.partition("@")
+        if should_check_existence and (repository == "empty.example/app" or repository.endswith("/empty")):
             raise NotFoundError(f"There is no image {reference}.", "Is it pushed?")
         if at:
-            return place.removeprefix(f"{self.registry.address}/"), digest
-        place, _, tag = reference.rpartition(":")
-        if place.startswith("down.example/"):
+            return repository.removeprefix(f"{self.registry.address}/"), digest
+        repository, _, tag = reference.rpartition(":")
+        if repository.startswith("down.example/"):
             raise UnavailableError("The registry down.example cannot be reached.", "Does it run?")
         for digest, (name, _planned) in self.planned.items():
             if name == tag:
-                return place.removeprefix(f"{self.registry.address}/"), digest
+                return repository.removeprefix(f"{self.registry.address}/"), digest
         raise NotFoundError(f"There is no image {reference}.", "Is it pushed?")
 
     def _read_platforms(self, repository: str, digest: str) -> Sequence[ScannedPlatform]:

@@ -15,7 +15,7 @@ from tests.scenarios.accessibility import faults_of
 from tests.scenarios.console_site import Site
 from tests.scenarios.defects import PlannedFindings
 from tests.scenarios.planned_images import advisory
-from tests.scenarios.provider_site import Place
+from tests.scenarios.provider_site import ProviderSite
 from tests.scenarios.watched_browser import WatchedBrowser, go_to, no_faults, watched_chromium
 
 from dockgate.events.envelope import NewEvent
@@ -40,7 +40,7 @@ MAX_PAGES = 75
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with Place(Path(tmp_path_factory.mktemp("console"))).server as server:
+    with ProviderSite(Path(tmp_path_factory.mktemp("console"))).server as server:
         yield Site(server)
 
 

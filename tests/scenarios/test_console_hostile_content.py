@@ -95,8 +95,8 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Hostile,
         ]
         image = server.image("web", PlannedFindings({"CRITICAL": 1}))
         # A registry whose names have no limits, and a task whose program writes what it likes.
-        place = PushedImage(f"evil/{ATTACK}", ATTACK, image, "2026-11-28T12:00:00.000Z", ATTACK)
-        server.store.images.add_push(place)
+        pushed_image = PushedImage(f"evil/{ATTACK}", ATTACK, image, "2026-11-28T12:00:00.000Z", ATTACK)
+        server.store.images.add_push(pushed_image)
         server.deployed(server.image("calm", PlannedFindings({})))
         target = cast(MemoryTarget, server.adapters.targets["podman"])
         (task,) = (task.id for task in target.list_tasks("calm"))

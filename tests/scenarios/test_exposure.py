@@ -51,7 +51,7 @@ def dockgate(server: ServerSystem) -> Dockgate:
 def test_the_api_names_every_image(server: ServerSystem) -> None:
     exposure = server.get(f"/exposure?q={CVE}")
     assert exposure["state"] == "Present"
-    assert sorted(place["repository"] for image in exposure["images"] for place in image["places"]) == [
+    assert sorted(location["repository"] for image in exposure["images"] for location in image["places"]) == [
         "api/app",
         "web/app",
     ]
@@ -117,7 +117,7 @@ def test_a_limited_token_sees_its_repositories_only(server: ServerSystem) -> Non
     response = slow_http.get(url, headers={"Authorization": f"Bearer {limited}"})
     assert response.status_code == 200, response.text
     answer = response.json()
-    assert [place["repository"] for image in answer["images"] for place in image["places"]] == ["web/app"]
+    assert [location["repository"] for image in answer["images"] for location in image["places"]] == ["web/app"]
     assert answer["total"] == 1
     assert slow_http.get(url).status_code == 401
     command = [sys.executable, "-m", "dockgate", "where", "low-fixed-0"]

@@ -229,8 +229,8 @@ def test_references_that_are_not_utf_8_keep_different_names(host: Host) -> None:
     commit = host.commit("one")
     git(host.clone, "push", "--quiet", host.url(host.tokens["developer"]), "HEAD:main")
     for name in (b"\xfe", b"\xff"):  # such as a repository that was copied has
-        place = os.fsencode(host.gate.folder / "web.git")
-        subprocess.run([b"git", b"-C", place, b"update-ref", b"refs/heads/" + name, commit.encode()], check=True)
+        git_dir = os.fsencode(host.gate.folder / "web.git")
+        subprocess.run([b"git", b"-C", git_dir, b"update-ref", b"refs/heads/" + name, commit.encode()], check=True)
     assert len(host.references()) == 3
 
 

@@ -11,7 +11,7 @@ from typing import Any, cast
 import pytest
 from tests.aws.account import digest_of, finding
 from tests.aws.fakes.server import Refused
-from tests.aws.inspector import PLACE, Aws, aws
+from tests.aws.inspector import FULL_REPOSITORY, Aws, aws
 from tests.scenarios.defects import PlannedFindings
 from tests.scenarios.live import until
 from tests.scenarios.server import ServerSystem
@@ -42,7 +42,7 @@ def server(there: Aws, tmp_path: Path) -> Iterator[ServerSystem]:
 
 def ask(server: ServerSystem, image: str, execution: str = "1") -> str:
     """Returns the approval's id."""
-    body = {"pipeline": "shop", "stage": "gate", "execution": execution, "image": f"{PLACE}@{image}"}
+    body = {"pipeline": "shop", "stage": "gate", "execution": execution, "image": f"{FULL_REPOSITORY}@{image}"}
     return str(server.post("/approvals", body)["approval"]["id"])
 
 

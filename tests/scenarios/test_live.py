@@ -250,9 +250,9 @@ def test_other_users_cannot_read_the_data_folder(live: Live) -> None:
     application(work, "2.0")
     pushed(work, 1)
     open_to_others = []
-    for place, folders, files in os.walk(live.data):
-        folders[:] = [name for name in folders if Path(place, name) != live.data / "podman"]
-        paths = [Path(place, name) for name in (*folders, *files)]
+    for parent, folders, files in os.walk(live.data):
+        folders[:] = [name for name in folders if Path(parent, name) != live.data / "podman"]
+        paths = [Path(parent, name) for name in (*folders, *files)]
         open_to_others += [path for path in paths if not path.is_symlink() and path.lstat().st_mode & 0o077]
     assert open_to_others == []
     assert [stat.S_IMODE(path.stat().st_mode) for path in (live.data, live.data / "podman")] == [0o700, 0o700]

@@ -13,7 +13,7 @@ from tests.scenarios.server import ServerSystem
 
 from dockgate.shared.timestamps import format_time as text
 
-PLACE = "elsewhere.example/web"
+OTHER_REPOSITORY = "elsewhere.example/web"
 
 
 @pytest.fixture
@@ -59,25 +59,28 @@ def test_an_override_counts_for_its_repository_only(server: ServerSystem, people
     """
     image = server.foreign("web", PlannedFindings({"CRITICAL": 1}))
     server.scan_may_end[image].set()
-    ci, security = people("ci", "developer", repositories=[PLACE]), people("sec", "security", pipelines=["mine"])
+    ci, security = (
+        people("ci", "developer", repositories=[OTHER_REPOSITORY]),
+        people("sec", "security", pipelines=["mine"]),
+    )
     outside = people("out", "developer", pipelines=["mine"])
     unlimited, victim = people("all", "security"), people("victim", "developer")
 
     def ask(who: httpx.Client, pipeline: str, execution: str) -> str:
-        body = {"pipeline": pipeline, "stage": "gate", "execution": execution, "image": f"{PLACE}@{image}"}
+        body = {"pipeline": pipeline, "stage": "gate", "execution": execution, "image": f"{OTHER_REPOSITORY}@{image}"}
         return str(who.post("/approvals", json=body).raise_for_status().json()["approval"]["id"])
 
     def state(who: httpx.Client, approval: str) -> str:
         return str(who.get(f"/approvals/{approval}/answer?wait=20").json()["state"])
 
     override = {"reason": "x", "until": text(server.clock() + timedelta(days=20))}
-    body = {"pipeline": "mine", "stage": "gate", "execution": "1", "image": f"{PLACE}@{image}"}
+    body = {"pipeline": "mine", "stage": "gate", "execution": "1", "image": f"{OTHER_REPOSITORY}@{image}"}
     assert outside.post("/approvals", json=body).status_code == 403
     approval = ask(ci, "mine", "1")
     assert state(ci, approval) == "Rejected"
     assert security.post(f"/approvals/{approval}/override", json=override).status_code == 404
     made = unlimited.post(f"/approvals/{approval}/override", json=override).raise_for_status().json()
-    assert {waiver["repository"] for waiver in made["waivers"]} == {PLACE}
+    assert {waiver["repository"] for waiver in made["waivers"]} == {OTHER_REPOSITORY}
     assert state(victim, ask(victim, "shop", "1")) == "Approved"
 
 

@@ -4,22 +4,22 @@ from pathlib import Path
 
 import httpx
 from tests.scenarios.browser import Browser
-from tests.scenarios.provider_site import Place
+from tests.scenarios.provider_site import ProviderSite
 from tests.scenarios.server import ServerSystem
 
 from dockgate.services.identity.provider_sign_in import RETURN_PATH
 
 
 def test_the_first_to_sign_in_must_be_an_admin(tmp_path: Path) -> None:
-    place = Place(tmp_path)
-    with place.server as server, Browser(server) as browser:
-        answer = place.sign_in(browser, place.person("ada", "developers"))
+    site = ProviderSite(tmp_path)
+    with site.server as server, Browser(server) as browser:
+        answer = site.sign_in(browser, site.person("ada", "developers"))
         assert "must be an admin" in answer.text
         assert server.get("/caller")["name"] == "local"
-        assert place.sign_in(browser, place.person("ada", "admins")).status_code == 303
+        assert site.sign_in(browser, site.person("ada", "admins")).status_code == 303
         assert browser.get("/api/v1/caller").json()["name"] == "ada@example.org"
         assert server.client.get("/status").status_code == 401
-        answer = place.sign_in(browser, place.person("ada", "developers"))
+        answer = site.sign_in(browser, site.person("ada", "developers"))
         assert "last administrator" in answer.text
 
 
@@ -31,9 +31,9 @@ def test_without_a_provider_there_is_no_way_to_one(tmp_path: Path) -> None:
 
 
 def test_a_provider_that_does_not_answer_is_named_on_a_page(tmp_path: Path) -> None:
-    place = Place(tmp_path)
-    with place.server as server, Browser(server) as browser:
-        place.fake.answers["/.well-known/openid-configuration"] = httpx.Response(500)
+    site = ProviderSite(tmp_path)
+    with site.server as server, Browser(server) as browser:
+        site.fake.answers["/.well-known/openid-configuration"] = httpx.Response(500)
         answer = browser.get("/signin/provider")
         assert answer.status_code == 502
         assert "identity provider" in answer.text

@@ -11,7 +11,7 @@ import httpx
 import pytest
 from tests.fakes.identity_provider import SECRET
 from tests.scenarios.browser import Browser
-from tests.scenarios.provider_site import Place
+from tests.scenarios.provider_site import ProviderSite
 
 from dockgate.identity.model import PERMISSIONS, Role
 from dockgate.services.identity.provider_sign_in import RETURN_PATH
@@ -28,36 +28,36 @@ def set_pending(browser: Browser, value: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    place = Place(Path(tmp_path_factory.mktemp("provider")))
-    with place.server as server:
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProviderSite]:
+    site = ProviderSite(Path(tmp_path_factory.mktemp("provider")))
+    with site.server as server:
         token = server.post("/principals", {"name": "root-admin", "roles": ["admin"]})["token"]
         server.client.headers["Authorization"] = f"Bearer {token}"
-        yield place
+        yield site
 
 
 @pytest.fixture(autouse=True)
-def _no_failed_sign_ins(place: Place) -> None:
-    place.server.app.state.failed_authentications = FailedAuthentications()
+def _no_failed_sign_ins(site: ProviderSite) -> None:
+    site.server.app.state.failed_authentications = FailedAuthentications()
 
 
 # --- signing in ---------------------------------------------------------------------------------------------------
 
 
-def test_a_person_signs_in_and_comes_back_to_their_page(place: Place) -> None:
-    with Browser(place.server) as browser:
+def test_a_person_signs_in_and_comes_back_to_their_page(site: ProviderSite) -> None:
+    with Browser(site.server) as browser:
         form = browser.get("/signin?to=/images").text
         assert 'href="/signin/provider?to=/images"' in form
-        answer = place.sign_in(browser, place.person("ada", "developers"), "/images?x=1")
+        answer = site.sign_in(browser, site.person("ada", "developers"), "/images?x=1")
         assert (answer.status_code, answer.headers["location"]) == (303, "/images?x=1")
         assert PENDING not in browser.cookies
         assert "ada@example.org" in browser.get("/settings").text
 
 
-def test_the_cookies_are_out_of_reach_of_scripts_and_hold_no_token(place: Place) -> None:
-    with Browser(place.server) as browser:
+def test_the_cookies_are_out_of_reach_of_scripts_and_hold_no_token(site: ProviderSite) -> None:
+    with Browser(site.server) as browser:
         begun = browser.get("/signin/provider")
-        back = browser.get(place.way_back(browser, place.person("ada", "developers")))
+        back = browser.get(site.way_back(browser, site.person("ada", "developers")))
     for answer in (begun, back):
         for cookie in answer.headers.get_list("set-cookie"):
             assert "httponly" in cookie.lower()
@@ -67,9 +67,9 @@ def test_the_cookies_are_out_of_reach_of_scripts_and_hold_no_token(place: Place)
 
 
 @pytest.mark.parametrize("role", Role)
-def test_groups_have_the_permissions_of_their_roles(place: Place, role: Role) -> None:
-    with Browser(place.server) as browser:
-        assert place.sign_in(browser, place.person(f"in-{role}", f"{role}s", "unmapped")).status_code == 303
+def test_groups_have_the_permissions_of_their_roles(site: ProviderSite, role: Role) -> None:
+    with Browser(site.server) as browser:
+        assert site.sign_in(browser, site.person(f"in-{role}", f"{role}s", "unmapped")).status_code == 303
         answer = browser.get("/api/v1/caller").json()
     assert answer["roles"] == [role]
     assert set(answer["permissions"]) == {permission.value for permission in PERMISSIONS[role]}
@@ -88,69 +88,69 @@ def test_groups_have_the_permissions_of_their_roles(place: Place, role: Role) ->
     ],
     ids=str,
 )
-def test_roles_follow_the_groups_of_the_latest_sign_in(place: Place, groups: list[str], roles: list[str]) -> None:
-    with Browser(place.server) as browser:
-        place.sign_in(browser, place.person("mover", "securitys"))
-        answer = place.sign_in(browser, place.person("mover", *groups))
+def test_roles_follow_the_groups_of_the_latest_sign_in(site: ProviderSite, groups: list[str], roles: list[str]) -> None:
+    with Browser(site.server) as browser:
+        site.sign_in(browser, site.person("mover", "securitys"))
+        answer = site.sign_in(browser, site.person("mover", *groups))
         assert (answer.status_code == 303) == bool(roles)
-    people = {each["name"]: sorted(each["roles"]) for each in place.server.get("/principals")}
+    people = {each["name"]: sorted(each["roles"]) for each in site.server.get("/principals")}
     assert people["mover@example.org"] == roles
 
 
-def test_a_person_without_a_mapped_group_reads_why_and_has_no_session(place: Place) -> None:
-    with Browser(place.server) as browser:
-        answer = place.sign_in(browser, place.person("new", "gardeners"))
+def test_a_person_without_a_mapped_group_reads_why_and_has_no_session(site: ProviderSite) -> None:
+    with Browser(site.server) as browser:
+        answer = site.sign_in(browser, site.person("new", "gardeners"))
         assert answer.status_code == 403
         assert "no group of yours has a role" in answer.text
         assert SESSION not in browser.cookies
         assert browser.get("/").status_code == 303
-    assert "new@example.org" not in {each["name"] for each in place.server.get("/principals")}
-    call, status, detail = place.audit("unknown")[0]
+    assert "new@example.org" not in {each["name"] for each in site.server.get("/principals")}
+    call, status, detail = site.audit("unknown")[0]
     assert (call, status) == (f"GET {RETURN_PATH}", 403)
     assert "new@example.org has no access" in (detail or "")
 
 
-def test_who_loses_every_group_loses_open_sessions_and_tokens_too(place: Place) -> None:
-    with Browser(place.server) as old, Browser(place.server) as new:
-        place.sign_in(old, place.person("leaver", "developers"))
-        text = place.server.post("/tokens", {"principal": "leaver@example.org"})["text"]
-        assert place.sign_in(new, place.person("leaver")).status_code == 403
+def test_who_loses_every_group_loses_open_sessions_and_tokens_too(site: ProviderSite) -> None:
+    with Browser(site.server) as old, Browser(site.server) as new:
+        site.sign_in(old, site.person("leaver", "developers"))
+        text = site.server.post("/tokens", {"principal": "leaver@example.org"})["text"]
+        assert site.sign_in(new, site.person("leaver")).status_code == 403
         assert old.get("/").status_code == 403
-        answer = httpx.get(f"{place.server.url}/api/v1/status", headers={"Authorization": f"Bearer {text}"})
+        answer = httpx.get(f"{site.server.url}/api/v1/status", headers={"Authorization": f"Bearer {text}"})
         assert answer.status_code == 403
 
 
-def test_a_disabled_person_cannot_sign_in(place: Place) -> None:
-    with Browser(place.server) as browser:
-        place.sign_in(browser, place.person("gone", "developers"))
-        place.server.post("/principals/gone@example.org/disable")
+def test_a_disabled_person_cannot_sign_in(site: ProviderSite) -> None:
+    with Browser(site.server) as browser:
+        site.sign_in(browser, site.person("gone", "developers"))
+        site.server.post("/principals/gone@example.org/disable")
         assert browser.get("/").status_code == 303
-        assert "is disabled" in place.sign_in(browser, place.person("gone", "developers")).text
+        assert "is disabled" in site.sign_in(browser, site.person("gone", "developers")).text
 
 
-def test_a_name_that_is_taken_is_never_taken_over(place: Place) -> None:
-    place.server.post("/principals", {"name": "ben@example.org", "roles": ["admin"]})
-    with Browser(place.server) as browser:
-        answer = place.sign_in(browser, place.person("x", "developers", email="Ben@example.org"))
+def test_a_name_that_is_taken_is_never_taken_over(site: ProviderSite) -> None:
+    site.server.post("/principals", {"name": "ben@example.org", "roles": ["admin"]})
+    with Browser(site.server) as browser:
+        answer = site.sign_in(browser, site.person("x", "developers", email="Ben@example.org"))
         assert answer.status_code == 403
         assert "belongs to another principal" in answer.text
-        place.sign_in(browser, place.person("carl", "developers"))
-        assert place.sign_in(browser, place.person("carl-2", "admins", email="carl@example.org")).status_code == 403
+        site.sign_in(browser, site.person("carl", "developers"))
+        assert site.sign_in(browser, site.person("carl-2", "admins", email="carl@example.org")).status_code == 403
 
 
-def test_a_person_keeps_their_name_when_their_address_changes(place: Place) -> None:
-    with Browser(place.server) as browser:
-        place.sign_in(browser, place.person("mia", "developers"))
-        place.sign_in(browser, place.person("mia", "developers", email="mia.new@example.org"))
+def test_a_person_keeps_their_name_when_their_address_changes(site: ProviderSite) -> None:
+    with Browser(site.server) as browser:
+        site.sign_in(browser, site.person("mia", "developers"))
+        site.sign_in(browser, site.person("mia", "developers", email="mia.new@example.org"))
         assert browser.get("/api/v1/caller").json()["name"] == "mia@example.org"
-    people = {each["name"]: each["email"] for each in place.server.get("/principals")}
+    people = {each["name"]: each["email"] for each in site.server.get("/principals")}
     assert people["mia@example.org"] == "mia.new@example.org"
 
 
 @pytest.mark.parametrize("name", ["<script>", "a b", "local", "unknown", "../x", "x" * 101])
-def test_a_name_that_no_principal_can_have_is_refused_as_text(place: Place, name: str) -> None:
-    with Browser(place.server) as browser:
-        answer = place.sign_in(browser, place.person("1", "developers", email=name))
+def test_a_name_that_no_principal_can_have_is_refused_as_text(site: ProviderSite, name: str) -> None:
+    with Browser(site.server) as browser:
+        answer = site.sign_in(browser, site.person("1", "developers", email=name))
         assert answer.status_code == 403
         assert "<script>" not in answer.text.replace("<script defer", "")
 
@@ -158,64 +158,64 @@ def test_a_name_that_no_principal_can_have_is_refused_as_text(place: Place, name
 # --- sessions -----------------------------------------------------------------------------------------------------
 
 
-def test_signing_out_ends_the_session_everywhere(place: Place) -> None:
-    with Browser(place.server) as browser:
-        place.sign_in(browser, place.person("ada", "developers"))
+def test_signing_out_ends_the_session_everywhere(site: ProviderSite) -> None:
+    with Browser(site.server) as browser:
+        site.sign_in(browser, site.person("ada", "developers"))
         stolen = browser.cookies[SESSION]
         assert browser.send_form("/signout").headers["location"] == "/signin"
         browser.cookies.set(SESSION, stolen)
         assert browser.get("/").status_code == 303
-    tokens = place.server.get("/tokens?principal=ada@example.org")
+    tokens = site.server.get("/tokens?principal=ada@example.org")
     assert tokens[0]["is_session"]
     assert tokens[0]["revoked_at"]
 
 
-def test_an_admin_ends_a_session_by_its_token(place: Place) -> None:
-    with Browser(place.server) as browser:
-        place.sign_in(browser, place.person("ada", "developers"))
-        place.server.post(f"/tokens/{place.server.get('/tokens?principal=ada@example.org')[0]['id']}/revoke")
+def test_an_admin_ends_a_session_by_its_token(site: ProviderSite) -> None:
+    with Browser(site.server) as browser:
+        site.sign_in(browser, site.person("ada", "developers"))
+        site.server.post(f"/tokens/{site.server.get('/tokens?principal=ada@example.org')[0]['id']}/revoke")
         assert browser.get("/").status_code == 303
 
 
-def test_a_form_of_another_site_does_nothing_in_such_a_session(place: Place) -> None:
-    with Browser(place.server) as browser:
-        place.sign_in(browser, place.person("boss", "admins"))
+def test_a_form_of_another_site_does_nothing_in_such_a_session(site: ProviderSite) -> None:
+    with Browser(site.server) as browser:
+        site.sign_in(browser, site.person("boss", "admins"))
         answer = browser.post("/api/v1/principals", json={"name": "eve", "roles": ["admin"]})
         assert answer.status_code == 403
-        assert "eve" not in {each["name"] for each in place.server.get("/principals")}
+        assert "eve" not in {each["name"] for each in site.server.get("/principals")}
 
 
-def test_a_sign_in_is_in_the_audit_log(place: Place) -> None:
-    with Browser(place.server) as browser:
-        place.sign_in(browser, place.person("sue", "developers"))
-    assert (f"GET {RETURN_PATH}", 303, None) in place.audit("sue@example.org")
+def test_a_sign_in_is_in_the_audit_log(site: ProviderSite) -> None:
+    with Browser(site.server) as browser:
+        site.sign_in(browser, site.person("sue", "developers"))
+    assert (f"GET {RETURN_PATH}", 303, None) in site.audit("sue@example.org")
 
 
 # --- answers that do not belong to the browser --------------------------------------------------------------------
 
 
-def test_an_answer_for_another_browser_signs_no_one_in(place: Place) -> None:
-    with Browser(place.server) as attacker, Browser(place.server) as victim:
-        link = place.way_back(attacker, place.person("mallory", "developers"))
+def test_an_answer_for_another_browser_signs_no_one_in(site: ProviderSite) -> None:
+    with Browser(site.server) as attacker, Browser(site.server) as victim:
+        link = site.way_back(attacker, site.person("mallory", "developers"))
         for prepare in (lambda: None, lambda: victim.get("/signin/provider")):
             prepare()
             answer = victim.get(link)
             assert answer.status_code == 403
             assert "This browser did not begin" in answer.text
             assert SESSION not in victim.cookies
-    assert "mallory@example.org" not in {each["name"] for each in place.server.get("/principals")}
+    assert "mallory@example.org" not in {each["name"] for each in site.server.get("/principals")}
 
 
-def test_an_answer_counts_once(place: Place) -> None:
-    with Browser(place.server) as browser:
-        back = place.way_back(browser, place.person("ada", "developers"))
+def test_an_answer_counts_once(site: ProviderSite) -> None:
+    with Browser(site.server) as browser:
+        back = site.way_back(browser, site.person("ada", "developers"))
         pending = browser.cookies[PENDING]
         code = parse_qs(urlsplit(back).query)["code"][0]
-        issued = place.fake.codes[code]
+        issued = site.fake.codes[code]
         assert browser.get(back).status_code == 303
         set_pending(browser, pending)
         assert browser.get(back).status_code == 403
-        place.fake.codes[code] = issued  # even if the provider takes the code again
+        site.fake.codes[code] = issued  # even if the provider takes the code again
         set_pending(browser, pending)
         answer = browser.get(back)
         assert answer.status_code == 403
@@ -223,9 +223,9 @@ def test_an_answer_counts_once(place: Place) -> None:
 
 
 @pytest.mark.parametrize("field", ["state", "nonce", "verifier"])
-def test_each_secret_of_the_browser_counts(place: Place, field: str) -> None:
-    with Browser(place.server) as browser:
-        back = place.way_back(browser, place.person("ada", "developers"))
+def test_each_secret_of_the_browser_counts(site: ProviderSite, field: str) -> None:
+    with Browser(site.server) as browser:
+        back = site.way_back(browser, site.person("ada", "developers"))
         fields = json.loads(base64.urlsafe_b64decode(browser.cookies[PENDING]))
         fields[["state", "nonce", "verifier"].index(field)] = "A" * 43
         set_pending(browser, base64.urlsafe_b64encode(json.dumps(fields).encode()).decode())
@@ -234,9 +234,9 @@ def test_each_secret_of_the_browser_counts(place: Place, field: str) -> None:
 
 
 @pytest.mark.parametrize("cookie", ["", "x", "W10=", "bnVsbA==", "WyIiLCIiLCIiLCIvIl0=", "eyJhIjoxfQ==", "W1tbXV1d"])
-def test_nonsense_in_the_cookie_signs_no_one_in(place: Place, cookie: str) -> None:
-    with Browser(place.server) as browser:
-        back = place.way_back(browser, place.person("ada", "developers"))
+def test_nonsense_in_the_cookie_signs_no_one_in(site: ProviderSite, cookie: str) -> None:
+    with Browser(site.server) as browser:
+        back = site.way_back(browser, site.person("ada", "developers"))
         set_pending(browser, cookie)
         assert browser.get(back).status_code == 403
         assert browser.get(f"{RETURN_PATH}?code=&state=").status_code == 403
@@ -244,36 +244,36 @@ def test_nonsense_in_the_cookie_signs_no_one_in(place: Place, cookie: str) -> No
 
 
 @pytest.mark.parametrize("to", ["//evil.example/", "https://evil.example/", "/\\evil.example", "javascript:alert(1)"])
-def test_signing_in_leads_to_no_other_server(place: Place, to: str) -> None:
-    with Browser(place.server) as browser:
-        assert place.sign_in(browser, place.person("ada", "developers"), to).headers["location"] == "/"
-        back = place.way_back(browser, place.person("ada", "developers"))
+def test_signing_in_leads_to_no_other_server(site: ProviderSite, to: str) -> None:
+    with Browser(site.server) as browser:
+        assert site.sign_in(browser, site.person("ada", "developers"), to).headers["location"] == "/"
+        back = site.way_back(browser, site.person("ada", "developers"))
         fields = json.loads(base64.urlsafe_b64decode(browser.cookies[PENDING]))
         fields[3] = "/images"
         set_pending(browser, base64.urlsafe_b64encode(json.dumps(fields).encode()).decode())
         assert browser.get(back).headers["location"] == "/images"
         browser.cookies.clear()
-        back = place.way_back(browser, place.person("ada", "developers"))
+        back = site.way_back(browser, site.person("ada", "developers"))
         fields = json.loads(base64.urlsafe_b64decode(browser.cookies[PENDING]))
         fields[3] = to
         set_pending(browser, base64.urlsafe_b64encode(json.dumps(fields).encode()).decode())
         assert browser.get(back).headers["location"] == "/"
 
 
-def test_refused_sign_ins_are_recorded_and_limited(place: Place) -> None:
-    with Browser(place.server) as browser:
+def test_refused_sign_ins_are_recorded_and_limited(site: ProviderSite) -> None:
+    with Browser(site.server) as browser:
         statuses = [browser.get(f"{RETURN_PATH}?code=x&state=y").status_code for _ in range(25)]
     assert statuses[0] == 403
     assert statuses[-1] == 429
-    assert len(place.audit("unknown")) < 100
+    assert len(site.audit("unknown")) < 100
 
 
-def test_a_session_of_the_provider_ends_after_a_day(place: Place) -> None:
-    with Browser(place.server) as browser:
-        place.sign_in(browser, place.person("ada", "developers"))
+def test_a_session_of_the_provider_ends_after_a_day(site: ProviderSite) -> None:
+    with Browser(site.server) as browser:
+        site.sign_in(browser, site.person("ada", "developers"))
         for _ in range(PROVIDER_HOURS // 6 - 1):
-            place.server.clock.ahead += timedelta(hours=6)
+            site.server.clock.ahead += timedelta(hours=6)
             assert browser.get("/").status_code == 200
-        place.server.clock.ahead += timedelta(hours=6, seconds=1)
+        site.server.clock.ahead += timedelta(hours=6, seconds=1)
         assert browser.get("/").status_code == 303
-        place.server.clock.ahead = timedelta()
+        site.server.clock.ahead = timedelta()

@@ -188,11 +188,11 @@ def test_a_blob_is_mounted_only_from_a_pullable_repository(site: Site) -> None:
 def test_an_upload_continues_only_in_its_repository(site: Site) -> None:
     mine, other_token = site.own("team/one", PULL, PUSH), site.own("team/two", PULL, PUSH)
     begun = site.ask("POST", "team/one/blobs/uploads/", mine)
-    place = httpx.URL(site.url).join(begun.headers["location"])
+    upload_url = httpx.URL(site.url).join(begun.headers["location"])
     for method in ("PATCH", "PUT", "GET"):
-        answer = slow_http.request(method, place, headers={"Authorization": f"Bearer {other_token}"}, content=b"x")
+        answer = slow_http.request(method, upload_url, headers={"Authorization": f"Bearer {other_token}"}, content=b"x")
         assert answer.status_code == 401
-    moved = place.copy_with(path=place.path.replace("team/one", "team/two"))
+    moved = upload_url.copy_with(path=upload_url.path.replace("team/one", "team/two"))
     answer = slow_http.request("PATCH", moved, headers={"Authorization": f"Bearer {other_token}"}, content=b"x")
     assert answer.status_code in (400, 404)
 

@@ -139,17 +139,17 @@ def test_uploads_in_chunks_resume_and_blobs_have_ranges(site: Site) -> None:
     data = bytes(range(256)) * 4096
     begun = site.ask("POST", "gated/app", "blobs/uploads/", PULL, PUSH)
     headers, at = site.token("gated/app", PULL, PUSH), 0
-    place = urljoin(f"http://{site.address}", begun.headers["Location"])
+    upload_url = urljoin(f"http://{site.address}", begun.headers["Location"])
     for size in (1 << 18, 1 << 19):
         chunk = data[at : at + size]
         span = {"Content-Range": f"{at}-{at + size - 1}", "Content-Type": "application/octet-stream"}
         content: Any = chunk if at == 0 else iter([chunk[:1000], chunk[1000:]])  # with a length, and without one
-        patched = slow_http.request("PATCH", place, content=content, headers={**headers, **span})
+        patched = slow_http.request("PATCH", upload_url, content=content, headers={**headers, **span})
         assert (patched.status_code, patched.headers["Range"]) == (202, f"0-{at + size - 1}"), patched.text
-        place, at = urljoin(place, patched.headers["Location"]), at + size
-    assert slow_http.get(place, headers=headers).status_code == 204
+        upload_url, at = urljoin(upload_url, patched.headers["Location"]), at + size
+    assert slow_http.get(upload_url, headers=headers).status_code == 204
     done = slow_http.put(
-        httpx.URL(place).copy_add_param("digest", compute_digest(data)), content=data[at:], headers=headers
+        httpx.URL(upload_url).copy_add_param("digest", compute_digest(data)), content=data[at:], headers=headers
     )
     assert done.status_code == 201, done.text
     path = f"blobs/{compute_digest(data)}"

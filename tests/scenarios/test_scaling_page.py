@@ -141,11 +141,11 @@ def site(tmp_path: Path) -> Iterator[Site]:
         for name in HOSTS:
             folder = tmp_path / name
             site.hosts[name] = Host(name, folder, network.add(), {**own, "DOCKGATE_DATA": str(folder / "data")})
-        places = [f"{network.address} db.example.org", "127.0.0.1 localhost"]
+        lines = [f"{network.address} db.example.org", "127.0.0.1 localhost"]
         for name in HOSTS:
             called = "gate.example.org" if name == "lb" else f"{name}.example.org"
-            places.append(f"{address(network, str(site.hosts[name].space))} {called}")
-        (tmp_path / "hosts").write_text("\n".join([*places, ""]))
+            lines.append(f"{address(network, str(site.hosts[name].space))} {called}")
+        (tmp_path / "hosts").write_text("\n".join([*lines, ""]))
         site.certify()
         for host in site.hosts.values():
             stack.callback(podman_service.purge, host.folder / "data")

@@ -21,7 +21,7 @@ from dockgate.shared.host_port import HostPort
 from dockgate.store import open_store
 
 
-def place(**settings: Any) -> ListenAddress:
+def read_address(**settings: Any) -> ListenAddress:
     return read_listen_address(Settings(Path("/data"), Path("/cache"), **settings))
 
 
@@ -30,10 +30,10 @@ BEHIND: dict[str, Any] = {**PUBLIC, "proxies": ("10.0.0.5", "10.1.0.0/16")}
 
 
 def test_as_it_comes_it_listens_on_loopback_and_is_called_so() -> None:
-    config = place()
+    config = read_address()
     assert (config.host, config.url, config.is_public) == ("127.0.0.1", "http://127.0.0.1:7420", False)
-    assert place(host="::1").url == "http://[::1]:7420"
-    assert not place(host="localhost").is_public
+    assert read_address(host="::1").url == "http://[::1]:7420"
+    assert not read_address(host="localhost").is_public
 
 
 @pytest.mark.parametrize(
@@ -53,13 +53,13 @@ def test_as_it_comes_it_listens_on_loopback_and_is_called_so() -> None:
 )
 def test_what_would_let_tokens_travel_in_the_clear_is_refused(settings: dict[str, Any], named: str) -> None:
     with pytest.raises(UsageError, match=named) as error:
-        place(**settings)
+        read_address(**settings)
     assert error.value.advice
 
 
 @pytest.mark.parametrize("host", ["10.0.0.1", "127.0.0.1", "::"])
 def test_behind_a_proxy_that_ends_tls_it_may_listen_beyond(host: str) -> None:
-    config = place(host=host, **BEHIND)
+    config = read_address(host=host, **BEHIND)
     assert (config.is_public, config.url) == (True, "https://gate.example.org")
 
 
@@ -93,8 +93,8 @@ def test_a_registry_for_others_needs_tls_and_a_port_of_its_own(settings: dict[st
 
 def test_beyond_loopback_there_must_be_principals(tmp_path: Path) -> None:
     settings = Settings(tmp_path, tmp_path)
-    require_principals(place(), settings)
-    beyond = place(host="10.0.0.1", **BEHIND)
+    require_principals(read_address(), settings)
+    beyond = read_address(host="10.0.0.1", **BEHIND)
     with pytest.raises(ConflictError, match="without principals") as error:
         require_principals(beyond, settings)
     assert "dockgate principal add" in str(error.value.advice)

@@ -6,16 +6,16 @@ from dockgate.shared.host_port import HostPort
 
 
 @pytest.mark.parametrize(
-    ("text", "place"),
+    ("text", "host_port"),
     [
         ("10.0.0.7:7422", HostPort("10.0.0.7", 7422)),
         ("gate.example.org:1", HostPort("gate.example.org", 1)),
         ("[::1]:65535", HostPort("::1", 65535)),
     ],
 )
-def test_a_host_and_a_port_are_read_and_written(text: str, place: HostPort) -> None:
-    assert HostPort.parse(text) == place
-    assert str(place) == text
+def test_a_host_and_a_port_are_read_and_written(text: str, host_port: HostPort) -> None:
+    assert HostPort.parse(text) == host_port
+    assert str(host_port) == text
 
 
 @pytest.mark.parametrize(

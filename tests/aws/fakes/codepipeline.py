@@ -86,7 +86,7 @@ class Approvals:
 
     def get_pipeline(self, request: dict[str, Any]) -> dict[str, Any]:
         pipeline = self._pipeline_by_name(request["name"])
-        places = dict.fromkeys((run.stage, run.action) for run in reversed(pipeline.runs))
+        actions = dict.fromkeys((run.stage, run.action) for run in reversed(pipeline.runs))
         return {
             "pipeline": {
                 "name": request["name"],
@@ -94,7 +94,7 @@ class Approvals:
                 "pipelineType": "V2",
                 "executionMode": pipeline.mode,
                 "stages": [
-                    {"name": stage, "actions": [self._declared(pipeline, stage, action)]} for stage, action in places
+                    {"name": stage, "actions": [self._declared(pipeline, stage, action)]} for stage, action in actions
                 ],
             }
         }

@@ -167,8 +167,8 @@ def test_a_push_comes_over_eventbridge_and_a_queue(aws: Cloud, server: ServerSys
         until(queue.empty, "the messages are deleted")
     finally:
         poller.close()
-    place = f"{ACCOUNT_ID}.dkr.ecr.{REGION}.amazonaws.com/app"
-    assert [item["repository"] for item in server.get(f"/images/{image}")["pushes"]] == [place]
+    repository = f"{ACCOUNT_ID}.dkr.ecr.{REGION}.amazonaws.com/app"
+    assert [item["repository"] for item in server.get(f"/images/{image}")["pushes"]] == [repository]
 
 
 @pytest.mark.parametrize("raw", ["true", "false"])

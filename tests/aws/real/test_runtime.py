@@ -33,8 +33,8 @@ class Runtime:
         self._code = folder / "code"
         zipfile.ZipFile(BytesIO(build_archive("default"))).extractall(self._code)
         aws.client("dynamodb").create_table(**TABLE)
-        place = {"LocationConstraint": aws.environment["AWS_REGION"]}
-        aws.client("s3").create_bucket(Bucket="verdicts", CreateBucketConfiguration=place)
+        configuration = {"LocationConstraint": aws.environment["AWS_REGION"]}
+        aws.client("s3").create_bucket(Bucket="verdicts", CreateBucketConfiguration=configuration)
 
     @contextmanager
     def function(self, name: str, timeout: int = 300, **environment: str) -> Iterator["Function"]:

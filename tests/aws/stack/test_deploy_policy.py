@@ -46,18 +46,18 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize("place", ["ssm", "s3"])
+@pytest.mark.parametrize("service", ["ssm", "s3"])
 @pytest.mark.parametrize("name", WRONG)
-def test_a_wrong_document_is_refused_before_anything_is_changed(cloud: Cloud, place: str, name: str) -> None:
-    where = put(cloud, place, WRONG[name])
+def test_a_wrong_document_is_refused_before_anything_is_changed(cloud: Cloud, service: str, name: str) -> None:
+    where = put(cloud, service, WRONG[name])
     with pytest.raises(UsageError, match="dockgate/policy") as refused:
         deploy(cloud, *NETWORK, policy=where)
     assert refused.value.advice
     assert changes(cloud) == []
 
 
-def put(cloud: Cloud, place: str, body: bytes) -> str:
-    if place == "ssm":
+def put(cloud: Cloud, service: str, body: bytes) -> str:
+    if service == "ssm":
         cloud.client("ssm").put_parameter(Name="/dockgate/policy", Value=body.decode(), Type="SecureString")
         return "ssm:/dockgate/policy"
     s3 = cloud.client("s3")
@@ -77,7 +77,7 @@ def test_a_policy_in_ssm_stays_there_and_one_in_s3_is_copied(cloud: Cloud) -> No
 
 
 @pytest.mark.parametrize("where", ["ssm:/missing", "s3://missing/key", "ssm:policy", "s3://bucket"])
-def test_a_place_without_a_policy_is_refused_before_anything_is_changed(cloud: Cloud, where: str) -> None:
+def test_a_location_without_a_policy_is_refused_before_anything_is_changed(cloud: Cloud, where: str) -> None:
     with pytest.raises((NotFoundError, UsageError)):
         deploy(cloud, *NETWORK, policy=where)
     assert changes(cloud) == []

@@ -37,9 +37,9 @@ def main() -> None:
         (repository / "repo").write_text('opam-version: "2.0"\n', "utf-8")
         for name, pair in pairs.items():
             for version in pair:
-                place = repository / "packages" / name / f"{name}.{version}"
-                place.mkdir(parents=True)
-                (place / "opam").write_text('opam-version: "2.0"\n', "utf-8")
+                version_folder = repository / "packages" / name / f"{name}.{version}"
+                version_folder.mkdir(parents=True)
+                (version_folder / "opam").write_text('opam-version: "2.0"\n', "utf-8")
         command = ["opam", "admin", "list", "--all-versions", "--short"]
         listed = subprocess.run(command, cwd=folder, capture_output=True, check=True, encoding="utf-8").stdout.split()
     messages = subprocess.run(["opam", "--version"], capture_output=True, check=True, encoding="utf-8").stdout.strip()

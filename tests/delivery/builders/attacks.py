@@ -48,12 +48,12 @@ def first_secret(secrets: Iterator[str]) -> str:
     raise NothingError
 
 
-def search_processes(place: str, text: str) -> Iterator[str]:
-    """The files /proc/PID/<place> that hold the text."""
+def search_processes(entry: str, text: str) -> Iterator[str]:
+    """The files /proc/PID/<entry> that hold the text."""
     for name in processes():
         try:
-            if text in Path("/proc", name, place).read_bytes().decode(errors="replace"):
-                yield f"/proc/{name}/{place}"
+            if text in Path("/proc", name, entry).read_bytes().decode(errors="replace"):
+                yield f"/proc/{name}/{entry}"
         except OSError:
             continue
 

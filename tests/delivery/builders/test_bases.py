@@ -108,27 +108,27 @@ def test_the_record_of_a_build_outlives_a_crash_and_a_strange_image_under_its_ke
 
 
 @pytest.mark.parametrize(
-    "place", ["localhost:1", "169.254.169.254", "127.0.0.1:2", "10.0.0.1", "[::1]:3", "[fd00::1]:4"]
+    "registry", ["localhost:1", "169.254.169.254", "127.0.0.1:2", "10.0.0.1", "[::1]:3", "[fd00::1]:4"]
 )
 def test_a_base_image_at_a_private_address_is_refused_unless_it_is_listed(
-    host: Host, source: Source, place: str
+    host: Host, source: Source, registry: str
 ) -> None:
     folder = source("true")
-    (folder / "Dockerfile").write_text(f"FROM {place}/base\n")
+    (folder / "Dockerfile").write_text(f"FROM {registry}/base\n")
     with pytest.raises(BuildError, match="is at a private address"):
         build_image(host, folder, "private")
 
 
 def test_builds_may_change_their_bases(host: Host, source: Source) -> None:
     """Each build finds the images that it names, and those of the build before are gone by name."""
-    place = f"{host.registry.address}/bases"
+    registry = f"{host.registry.address}/bases"
     digest = build_image(host, source("echo 1 >/which"), "bases/pinned", "v1").digest
     build_image(host, source("echo 2 >/which"), "bases/tagged", "v1")
     folder = source("true")
     for key, base in (
-        ("a", f"{place}/pinned@{digest}"),
-        ("b", f"{place}/tagged:v1"),
-        ("c", f"{place}/pinned@{digest}"),
+        ("a", f"{registry}/pinned@{digest}"),
+        ("b", f"{registry}/tagged:v1"),
+        ("c", f"{registry}/pinned@{digest}"),
     ):
         (folder / "Dockerfile").write_text(f"FROM {base}\nRUN {json.dumps(['/bin/sh', '-c', 'cat /which'])}\n")
         result = build_image(host, folder, "bases/changing", key)
@@ -137,13 +137,13 @@ def test_builds_may_change_their_bases(host: Host, source: Source) -> None:
 
 def test_no_image_on_the_disk_of_a_build_is_made_from_a_base_that_it_does_not_name(host: Host, source: Source) -> None:
     """podman finds images by their ids, which everybody can compute: those of bases, and of earlier builds."""
-    place = f"{host.registry.address}/bases"
+    registry = f"{host.registry.address}/bases"
     hidden = build_image(host, source("echo hidden >/hidden"), "bases/hidden", "v1").digest
     build_image(host, source("echo clean >/clean"), "bases/clean", "v1")
     folder = source("true")
     stored = []
     for key, base in (("a", "hidden"), ("b", "clean")):
-        (folder / "Dockerfile").write_text(f"FROM {place}/{base}:v1\nLABEL key={key}\n")
+        (folder / "Dockerfile").write_text(f"FROM {registry}/{base}:v1\nLABEL key={key}\n")
         build_image(host, folder, "bases/hiding", key)
         stored.append(set(host.stored("bases/hiding", "--all", "--no-trunc")))
     named = RegistryReference(host.registry.address, "bases/hidden", digest=hidden)

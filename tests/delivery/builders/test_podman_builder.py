@@ -54,7 +54,7 @@ def archive(folder: Path) -> IO[bytes]:
 @dataclass
 class Publication:
     registry: MemoryRegistry
-    place: tuple[str, str]
+    repository_and_tag: tuple[str, str]
     diff_ids: Sequence[str]
     before_push: Callable[[], None]
     digest: str = DIGEST
@@ -62,7 +62,7 @@ class Publication:
 
     def push(self) -> None:
         self.before_push()
-        self.registry.push(*self.place, self.digest)
+        self.registry.push(*self.repository_and_tag, self.digest)
 
 
 @dataclass
@@ -120,8 +120,8 @@ def system(tmp_path: Path) -> System:
         tmp_path / "source", {"Dockerfile": "ARG TAG=1\nFROM base AS one\nFROM scratch\nCOPY --from=one / /\n"}
     )
     ca_bundle = tmp_path / "ca.pem"
-    places = Workspaces(tmp_path / "repositories", 5)
-    builder = PodmanBuilder(runner, places, images, registry, tmp_path, ca_bundle, environment={"http_proxy": "p"})
+    workspaces = Workspaces(tmp_path / "repositories", 5)
+    builder = PodmanBuilder(runner, workspaces, images, registry, tmp_path, ca_bundle, environment={"http_proxy": "p"})
     return System(runner, images, builder, source)
 
 

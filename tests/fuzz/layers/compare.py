@@ -95,7 +95,7 @@ def extras(reading: ImageReading, trees: Sequence[Tree]) -> int:
 def _led(layers: Sequence[LayerReading], reading: ImageReading) -> frozenset[str]:
     """Return the paths of Dockgate's files through any present or former links."""
     links = {path: target for layer in layers for path, target in layer.links.items()}
-    return frozenset(place for path in reading.files if (place := _followed(path, links)) != path)
+    return frozenset(target for path in reading.files if (target := _followed(path, links)) != path)
 
 
 def _followed(path: str, links: Mapping[str, str]) -> str:

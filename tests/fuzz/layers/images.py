@@ -126,12 +126,12 @@ def blobs(made: Case) -> tuple[list[bytes], str]:
 def _diffs(layers: Sequence[Any], tars: Sequence[bytes], packed: Sequence[bytes]) -> list[str]:
     diffs = []
     for at, layer in enumerate(layers):
-        place = min(at, len(tars) - 1)
-        right = digest(tars[place])
+        index = min(at, len(tars) - 1)
+        right = digest(tars[index])
         if layer == "zeros":
             diffs.append("sha256:" + "0" * 64)
         elif layer == "blob":
-            diffs.append(digest(packed[place]))
+            diffs.append(digest(packed[index]))
         elif layer == "upper":
             diffs.append(right.upper().replace("SHA256", "sha256"))
         elif layer == "text":

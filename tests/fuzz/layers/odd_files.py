@@ -21,15 +21,15 @@ def link_a_folder(layer: Layer, items: list[Item], chance: Random) -> None:
     through: Item = {**item, "name": f"{alias}/{name}"}
     order = chance.randrange(6)
     if order == 0:
-        pieces.place(items, chance, link)
+        pieces.insert_items(items, chance, link)
     elif order == 1:
-        pieces.place(items, chance, through)
+        pieces.insert_items(items, chance, through)
     elif order == 2:
-        pieces.place(items, chance, link, {"name": alias + "/", "type": "5", "mode": 0o755}, through)
+        pieces.insert_items(items, chance, link, {"name": alias + "/", "type": "5", "mode": 0o755}, through)
     elif order == 3:
-        pieces.place(items, chance, through, link)
+        pieces.insert_items(items, chance, through, link)
     else:
-        pieces.place(items, chance, link, through)
+        pieces.insert_items(items, chance, link, through)
 
 
 def add_hard_links(layer: Layer, items: list[Item], chance: Random) -> None:
@@ -70,7 +70,7 @@ def add_hard_links(layer: Layer, items: list[Item], chance: Random) -> None:
         made = [{"name": path, "type": "1", "link": chance.choice(("app/data", "app", "", "/", "nowhere", "."))}]
     if chance.random() < 0.1:
         chance.shuffle(made)
-    pieces.place(items, chance, *made)
+    pieces.insert_items(items, chance, *made)
 
 
 def add_whiteouts(layer: Layer, items: list[Item], chance: Random) -> None:
@@ -99,11 +99,11 @@ def add_whiteouts(layer: Layer, items: list[Item], chance: Random) -> None:
         item["content"] = "content"
     what = chance.random()
     if what < 0.3 and path not in ("app", "etc"):
-        pieces.place(items, chance, item, {"name": path, "content": "again"})
+        pieces.insert_items(items, chance, item, {"name": path, "content": "again"})
     elif what < 0.4:
-        pieces.place(items, chance, {"name": path, "content": "before"}, item)
+        pieces.insert_items(items, chance, {"name": path, "content": "before"}, item)
     else:
-        pieces.place(items, chance, item)
+        pieces.insert_items(items, chance, item)
 
 
 def repeat_a_path(layer: Layer, items: list[Item], chance: Random) -> None:
@@ -130,7 +130,7 @@ def repeat_a_path(layer: Layer, items: list[Item], chance: Random) -> None:
     pair = [item, second] if item not in items else [second]
     if chance.random() < 0.5:
         pair.reverse()
-    pieces.place(items, chance, *pair)
+    pieces.insert_items(items, chance, *pair)
 
 
 def add_a_device(layer: Layer, items: list[Item], chance: Random) -> None:
@@ -138,19 +138,19 @@ def add_a_device(layer: Layer, items: list[Item], chance: Random) -> None:
     path = chance.choice(("app/node_modules", "app/data/a", "srv", evidence.evidence(chance)[0], "bin"))
     number = chance.choice((0, 0, 0, 1))
     kind = chance.choice("33346")
-    pieces.place(items, chance, {"name": path, "type": kind, "devmajor": number, "devminor": number})
+    pieces.insert_items(items, chance, {"name": path, "type": kind, "devmajor": number, "devminor": number})
 
 
 def redirect_a_folder(layer: Layer, items: list[Item], chance: Random) -> None:
     """Add an attribute by which overlayfs shows another folder, or nothing, at a path."""
     path = evidence.evidence(chance)[0]
-    place = chance.choice((path.rpartition("/")[0], "srv", "app/node_modules/new", "app/node_modules"))
+    parent = chance.choice((path.rpartition("/")[0], "srv", "app/node_modules/new", "app/node_modules"))
     space = chance.choice(("trusted", "trusted", "trusted", "user", "security"))
     name, value = chance.choice(
         (("redirect", "/app/node_modules/base"), ("redirect", "/app"), ("redirect", "data"), ("opaque", "y"))
     )
     record = [f"SCHILY.xattr.{space}.overlay.{name}", value]
-    folder: Item = {"name": f"{place}/", "type": "5", "mode": 0o755}
+    folder: Item = {"name": f"{parent}/", "type": "5", "mode": 0o755}
     items += [{"name": "pax", "type": "x", "records": [record]}, folder]
 
 

@@ -200,7 +200,7 @@ def break_records(layer: Layer, items: list[Item], chance: Random) -> None:
 def add_a_global_header(layer: Layer, items: list[Item], chance: Random) -> None:
     item = pieces.entry(items, chance)
     records = _records(item, chance) if chance.random() < 0.6 else [["comment", "0123456789abcdef"]]
-    pieces.place(items, chance, {"name": "pax_global_header", "type": "g", "records": records})
+    pieces.insert_items(items, chance, {"name": "pax_global_header", "type": "g", "records": records})
 
 
 def mix_headers(layer: Layer, items: list[Item], chance: Random) -> None:

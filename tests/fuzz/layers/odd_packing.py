@@ -11,14 +11,14 @@ def end_otherwise(layer: Layer, items: list[Item], chance: Random) -> None:
     if kind == 0:
         layer["end"] = chance.choice((0, 1, 3, 20))
     elif kind == 1:
-        pieces.place(items, chance, {"zeros": chance.choice((512, 1024, 1536, 511, 1))})
+        pieces.insert_items(items, chance, {"zeros": chance.choice((512, 1024, 1536, 511, 1))})
     elif kind == 2:
         layer["behind"] = "junk" * chance.choice((1, 128, 200))
     elif kind == 3:
         layer["end"] = chance.choice((1, 2))
         items += [{"zeros": 512 * chance.choice((1, 2))}, pieces.evidence_item(chance)]
     elif kind == 4:
-        pieces.place(items, chance, {"raw": "junk" * chance.choice((1, 128))})
+        pieces.insert_items(items, chance, {"raw": "junk" * chance.choice((1, 128))})
     elif kind == 5:
         layer["cut"] = chance.choice((1, 100, 512, 1024, 1025))
     else:

@@ -1,4 +1,4 @@
-"""Parts of oddities: a random entry, a place for another one, other spellings of a path."""
+"""Parts of oddities: a random entry, a position for another one, other spellings of a path."""
 
 from random import Random
 
@@ -8,8 +8,8 @@ from tests.fuzz.layers.recipe import Item
 
 def entry_at(items: list[Item], chance: Random) -> int:
     """Return the index of a random entry that is not an extended header."""
-    places = [at for at, item in enumerate(items) if "name" in item and item.get("type", "0") not in "xgLK"]
-    return chance.choice(places) if places else 0
+    indexes = [at for at, item in enumerate(items) if "name" in item and item.get("type", "0") not in "xgLK"]
+    return chance.choice(indexes) if indexes else 0
 
 
 def entry(items: list[Item], chance: Random) -> Item:
@@ -21,7 +21,7 @@ def evidence_item(chance: Random) -> Item:
     return {"name": path, "content": content}
 
 
-def place(items: list[Item], chance: Random, *more: Item) -> None:
+def insert_items(items: list[Item], chance: Random, *more: Item) -> None:
     at = chance.randrange(len(items) + 1)
     items[at:at] = more
 

@@ -24,7 +24,7 @@ def add_an_old_sparse_file(layer: Layer, items: list[Item], chance: Random) -> N
     }  # fmt: skip
     if chance.random() < 0.3:
         item["sparse"], item["more"] = [], [sparse]
-    pieces.place(items, chance, item)
+    pieces.insert_items(items, chance, item)
 
 
 def add_a_new_sparse_file(layer: Layer, items: list[Item], chance: Random) -> None:
@@ -66,7 +66,7 @@ def add_a_new_sparse_file(layer: Layer, items: list[Item], chance: Random) -> No
         item["type"] = chance.choice(("\0", "5", "1", "2", "7", "S"))
     if chance.random() < 0.2:
         item["magic"] = "ustar  \0"
-    pieces.place(items, chance, {"name": "pax", "type": "x", "records": records}, item)
+    pieces.insert_items(items, chance, {"name": "pax", "type": "x", "records": records}, item)
 
 
 ODDITIES = (

@@ -14,9 +14,9 @@ def apply(layers: list[Layer], chance: Random) -> None:
     """Apply one of the oddities to two or three layers."""
     chosen = chance.choice(_ALL)
     parts = chosen(chance)
-    places = sorted(chance.choices(range(len(layers)), k=len(parts)))
-    for place, items in zip(places, parts, strict=True):
-        layer = layers[place]
+    indexes = sorted(chance.choices(range(len(layers)), k=len(parts)))
+    for index, items in zip(indexes, parts, strict=True):
+        layer = layers[index]
         at = chance.choice((0, len(layer["items"])))
         layer["items"][at:at] = items
         layer.setdefault("odd", []).append(chosen.__name__)

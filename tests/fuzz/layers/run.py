@@ -46,7 +46,7 @@ def chunk(program: Path, mode: str, seeds: range) -> tuple[Tally, list[Played], 
         _player = Player(Runtimes(program))
     tally = Tally()
     finds: list[Played] = []
-    places: list[int] = []
+    failed_seeds: list[int] = []
     failed: list[Played] = []
 
     def cases() -> Iterator[Case]:
@@ -60,9 +60,9 @@ def chunk(program: Path, mode: str, seeds: range) -> tuple[Tally, list[Played], 
         if played.unexplained:
             failed.append(played)
     for played in failed:
-        places.append(played.case["seed"])
+        failed_seeds.append(played.case["seed"])
         finds.append(_shrunk(_player, played, mode) if len(finds) < _SHRUNK else played)
-    return tally, finds, places
+    return tally, finds, failed_seeds
 
 
 def _shrunk(player: Player, played: Played, mode: str) -> Played:
@@ -106,11 +106,11 @@ def _run(arguments: argparse.Namespace, mode: str) -> int:
     begun, done, failed = time.monotonic(), 0, 0
     with ProcessPoolExecutor(arguments.workers) as pool:
         for result, seeds in _chunks(pool, arguments, mode, first, begun):
-            more, finds, places = result
+            more, finds, failed_seeds = result
             tally.merge(more)
             done += more.cases
             failed += len(finds)
-            for played, seed in zip(finds, places, strict=True):
+            for played, seed in zip(finds, failed_seeds, strict=True):
                 _write(played, f"{arguments.mode}-{seed}")
             rate = done / (time.monotonic() - begun)
             state.update(

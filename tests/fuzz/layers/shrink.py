@@ -33,17 +33,17 @@ def _smaller(case: Case) -> Iterator[Case]:
     for at, layer in enumerate(layers):
         for key in layer.keys() - {"items", "pack", "odd"}:
             yield _changed(case, at, {name: value for name, value in layer.items() if name != key})
-        for place in range(len(layer["items"])):
+        for position in range(len(layer["items"])):
             items = layer["items"]
-            yield _changed(case, at, {**layer, "items": [*items[:place], *items[place + 1 :]]})
-        for place, item in enumerate(layer["items"]):
+            yield _changed(case, at, {**layer, "items": [*items[:position], *items[position + 1 :]]})
+        for position, item in enumerate(layer["items"]):
             for key in item.keys() - {"name", "type"}:
                 items = deepcopy(layer["items"])
-                del items[place][key]
+                del items[position][key]
                 if "records" in item and len(item["records"]) > 1:
                     for index in range(len(item["records"])):
                         fewer = deepcopy(layer["items"])
-                        del fewer[place]["records"][index]
+                        del fewer[position]["records"][index]
                         yield _changed(case, at, {**layer, "items": fewer})
                 yield _changed(case, at, {**layer, "items": items})
 

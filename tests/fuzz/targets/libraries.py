@@ -128,8 +128,8 @@ TARGETS = (
             ),
             part(conan.ECOSYSTEM, "wal", "root/.conan2/p/cache.sqlite3-wal", lambda: [b"\x37\x7f\x06\x82" + bytes(60)]),
             *(
-                part(conan.ECOSYSTEM, place, f"{place}/conaninfo.txt", lambda: [b"[settings]"])
-                for place in ("data/a/1/b/_/package/0", "full_deploy/host/a/1", "direct_deploy/a")
+                part(conan.ECOSYSTEM, folder, f"{folder}/conaninfo.txt", lambda: [b"[settings]"])
+                for folder in ("data/a/1/b/_/package/0", "full_deploy/host/a/1", "direct_deploy/a")
             ),
             part(
                 conan.ECOSYSTEM,

@@ -134,7 +134,7 @@ def test_the_passed_time_applies_only_to_a_report_without_one() -> None:
         (b'{"findings": [{"findingArn": "a", "status": "OPEN"}]}', r"it.json: findings\[0\].status is OPEN"),
     ],
 )
-def test_an_unreadable_document_is_refused_with_name_and_place(data: bytes, error: str) -> None:
+def test_an_unreadable_document_is_refused_with_name_and_location(data: bytes, error: str) -> None:
     with pytest.raises(UsageError, match=error):
         external_findings.read(data, "it.json")
 

@@ -137,7 +137,7 @@ def _package(entry: Any) -> Package:
     if isinstance(entry, str):
         entry = {"package": entry}
     package = _PURLS.make_package(_PURLS.parse(entry["package"]))
-    place = f"app/{package.name}/{package.version}"
+    path = f"app/{package.name}/{package.version}"
     return Package(
         package.name,
         package.version,
@@ -145,7 +145,7 @@ def _package(entry: Any) -> Package:
         package.ecosystem,
         package.source_name,
         package.source_version,
-        place,
+        path,
         _LAYERS[entry.get("layer", "own")],
     )
 

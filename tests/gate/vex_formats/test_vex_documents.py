@@ -91,7 +91,7 @@ def test_a_product_with_an_unsupported_identifier_stays_in_its_statement() -> No
 
 
 @pytest.mark.parametrize(
-    ("change", "place"),
+    ("change", "location"),
     [
         (lambda document: document.pop("author"), "author: this is missing"),
         (lambda document: document.pop("statements"), "statements: this is missing"),
@@ -126,8 +126,8 @@ def test_a_product_with_an_unsupported_identifier_stays_in_its_statement() -> No
         (lambda document: document.update(author="x" * 2000), "author: this has 2000 characters"),
     ],
 )
-def test_an_invalid_value_is_refused_with_its_place(change: Callable[[dict[str, Any]], None], place: str) -> None:
-    with pytest.raises(UsageError, match=f"^vex.json: {place}"):
+def test_an_invalid_value_is_refused_with_its_location(change: Callable[[dict[str, Any]], None], location: str) -> None:
+    with pytest.raises(UsageError, match=f"^vex.json: {location}"):
         vex_formats.read(change_document(change), "vex.json")
 
 
@@ -265,14 +265,14 @@ def test_a_document_changed_anywhere_is_read_or_refused(
     document_case: tuple[str, dict[str, Any]], data: st.DataObject
 ) -> None:
     document = json.loads(json.dumps(document_case[1]))
-    places: list[tuple[Any, Any]] = []
+    entries: list[tuple[Any, Any]] = []
     pending = [document]
     while pending:
         value = pending.pop()
         keys = value.keys() if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ()
-        places += [(value, key) for key in keys]
+        entries += [(value, key) for key in keys]
         pending += [value[key] for key in keys]
-    holder, key = data.draw(st.sampled_from(places))
+    holder, key = data.draw(st.sampled_from(entries))
     holder[key] = data.draw(JSON)
     try:
         statements = vex_formats.read(json.dumps(document).encode(), "x")

@@ -22,6 +22,6 @@ def bundle(deps: bytes | None = DEPS, *, major: int = 6, name: bytes = b"aBcD123
     return placed(HOST + body + header, len(HOST) + len(body))
 
 
-def placed(program: bytes, place: int) -> bytes:
+def placed(program: bytes, offset: int) -> bytes:
     at = program.index(single_file.SIGNATURE)
-    return program[: at - 8] + struct.pack("<q", place) + program[at:]
+    return program[: at - 8] + struct.pack("<q", offset) + program[at:]

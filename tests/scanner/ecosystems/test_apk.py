@@ -138,9 +138,9 @@ def test_too_many_packages_are_unreadable() -> None:
 def test_changed_bytes_are_read_or_unreadable_but_never_crash() -> None:
     @settings(max_examples=300, deadline=None, database=None, derandomize=True)
     @given(st.lists(st.tuples(st.integers(0, len(MADE) - 1), st.integers(0, 255)), min_size=1, max_size=20))
-    def check(places: list[tuple[int, int]]) -> None:
+    def check(changes: list[tuple[int, int]]) -> None:
         content = bytearray(MADE)
-        for at, value in places:
+        for at, value in changes:
             content[at] = value
         for path in (INSTALLED, REPOSITORIES):
             with suppress(UnreadableError):

@@ -101,7 +101,7 @@ def test_a_malformed_record_is_unreadable(content: object, reason: str) -> None:
         read(content)
 
 
-def test_file_in_place_of_the_folder_is_ignored() -> None:
+def test_file_instead_of_the_folder_is_ignored() -> None:
     assert read(b"{", "opt/conda/conda-meta") == Extract()
 
 

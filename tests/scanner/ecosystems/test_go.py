@@ -327,10 +327,10 @@ def test_universal_binary_yields_each_module_once() -> None:
 def test_damaged_programs_are_read_or_unreadable(data: st.DataObject) -> None:
     content = bytearray(_program(data.draw(st.sampled_from([*PROGRAMS, "go117", "released", "packed"]))))
     middle = max(content.find(MAGIC), 0)
-    places = st.integers(0, 600) | st.integers(middle, middle + 900) | st.integers(0, len(content) - 1)
-    for at, byte in data.draw(st.lists(st.tuples(places, st.integers(0, 255)), min_size=1, max_size=8)):
+    positions = st.integers(0, 600) | st.integers(middle, middle + 900) | st.integers(0, len(content) - 1)
+    for at, byte in data.draw(st.lists(st.tuples(positions, st.integers(0, 255)), min_size=1, max_size=8)):
         content[at % len(content)] = byte
-    length = data.draw(st.none() | places)
+    length = data.draw(st.none() | positions)
     with suppress(UnreadableError):
         ECOSYSTEM.read("a", io.BytesIO(bytes(content[:length])))
 

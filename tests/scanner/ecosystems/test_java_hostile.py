@@ -140,11 +140,11 @@ def test_an_archive_behind_other_bytes_is_read(suffix: str) -> None:
 
 
 def spoilt(change: dict[int, bytes]) -> bytes:
-    """An archive with one pom.properties, whose directory entry has other bytes at these places."""
+    """An archive with one pom.properties, whose directory entry has other bytes at these offsets."""
     content = bytearray(archive([(POM_NAME, POM)]))
     at = content.index(b"PK\x01\x02")
-    for place, value in change.items():
-        content[at + place : at + place + len(value)] = value
+    for offset, value in change.items():
+        content[at + offset : at + offset + len(value)] = value
     return bytes(content)
 
 

@@ -97,7 +97,7 @@ def test_a_package_without_name_or_version_is_unreadable(content: str) -> None:
         read(content)
 
 
-def test_a_file_in_place_of_a_folder_is_no_package() -> None:
+def test_a_file_instead_of_a_folder_is_no_package() -> None:
     assert ECOSYSTEM.read("app/node_modules/a.js", io.BytesIO(b"{")) == Extract()
 
 

@@ -83,9 +83,9 @@ def test_broken_package_is_unread_and_the_others_are_read(path: str) -> None:
     assert reason == "it has no version"
 
 
-def mutated(path: str, places: list[tuple[int, int]]) -> bytes:
+def mutated(path: str, changes: list[tuple[int, int]]) -> bytes:
     content = bytearray(MADE[path])
-    for at, value in places:
+    for at, value in changes:
         # Half of the changes go where the form keeps its structure: the first pages, and pages' heads.
         at = at % len(content) if at % 2 else (at // 2) % (len(content) // PAGE) * PAGE + at % 128
         content[at % len(content)] = value
@@ -96,9 +96,9 @@ def mutated(path: str, places: list[tuple[int, int]]) -> bytes:
 def test_changed_bytes_are_read_or_unreadable_but_never_crash(path: str) -> None:
     @settings(max_examples=300, deadline=None, database=None, derandomize=True)
     @given(st.lists(st.tuples(st.integers(0, 2**24), st.integers(0, 255)), min_size=1, max_size=20))
-    def check(places: list[tuple[int, int]]) -> None:
+    def check(changes: list[tuple[int, int]]) -> None:
         with suppress(UnreadableError):
-            read(path, mutated(path, places))
+            read(path, mutated(path, changes))
 
     check()
 

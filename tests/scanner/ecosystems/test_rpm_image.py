@@ -35,11 +35,14 @@ SIX = file(METADATA, "Metadata-Version: 2.1\nName: six\nVersion: 1.15.0\n")
 
 
 def package(name: str, version: str, *paths: str, vendor: str = "Rocky Enterprise Software Foundation") -> bytes:
-    places = [path.rpartition("/") for path in paths]
+    split_paths = [path.rpartition("/") for path in paths]
     return header(
         *((NAME, name), (VERSION, version), (RELEASE, "1"), (ARCH, "x86_64"), (VENDOR, vendor)),
-        *((FOLDERS, ["/" + folder + "/" for folder, _, _ in places]), (BASES, [base for _, _, base in places])),
-        (FOLDERS_AT, list(range(len(places)))),
+        *(
+            (FOLDERS, ["/" + folder + "/" for folder, _, _ in split_paths]),
+            (BASES, [base for _, _, base in split_paths]),
+        ),
+        (FOLDERS_AT, list(range(len(split_paths)))),
     )
 
 
@@ -89,7 +92,7 @@ def test_image_with_a_manifest_has_no_unread_parts() -> None:
     ]
 
 
-def test_a_link_from_the_old_place_to_the_new_is_fine_and_one_elsewhere_is_not() -> None:
+def test_a_link_from_the_old_path_to_the_new_is_fine_and_one_elsewhere_is_not() -> None:
     there = [ROCKY, database(BASH, path=SYSIMAGE), file("usr/bin/bash")]
     assert reasons([*there, symlink("var/lib/rpm", "../../usr/lib/sysimage/rpm")]) == []
     assert reasons([*there, symlink("var/lib/rpm", "../../opt/rpm")]) == [

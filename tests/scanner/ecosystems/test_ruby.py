@@ -184,7 +184,7 @@ def test_a_lockfile_that_hides_a_gem_is_unreadable(content: str | bytes, reason:
         read(content, "srv/Gemfile.lock")
 
 
-def test_file_in_place_of_the_folder_is_ignored() -> None:
+def test_file_instead_of_the_folder_is_ignored() -> None:
     assert read("GEM", f"{HOME}specifications") == Extract()
 
 

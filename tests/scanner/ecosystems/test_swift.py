@@ -54,7 +54,7 @@ def test_a_package_is_its_repository_in_every_form() -> None:
 
 def test_registry_pin_is_unread_and_local_pin_is_ignored() -> None:
     assert [name for name, _ in read(LOCKS[2]).unread_parts] == ["mona.linkedlist"]
-    pins = [{"repositoryURL": place, "state": {"version": "1.0.0"}} for place in ("/src/a", "file:///src/b")]
+    pins = [{"repositoryURL": url, "state": {"version": "1.0.0"}} for url in ("/src/a", "file:///src/b")]
     assert read({"object": {"pins": pins}}) == Extract(is_lockfile=True)
 
 

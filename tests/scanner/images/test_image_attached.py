@@ -53,8 +53,8 @@ def index(*manifests: bytes, kind: str = OPENVEX) -> bytes:
 def put(running: Running, repository: str, tag: str, body: bytes, blobs: dict[str, bytes], kind: str) -> None:
     with httpx.Client(base_url=f"{running.url}/v2/{repository}") as client:
         for name, data in blobs.items():
-            place = client.post("/blobs/uploads/").raise_for_status().headers["Location"]
-            client.put(httpx.URL(place).copy_add_param("digest", name), content=data).raise_for_status()
+            upload_url = client.post("/blobs/uploads/").raise_for_status().headers["Location"]
+            client.put(httpx.URL(upload_url).copy_add_param("digest", name), content=data).raise_for_status()
         for name in (compute_digest(body), tag):
             client.put(f"/manifests/{name}", content=body, headers={"Content-Type": kind}).raise_for_status()
 

@@ -42,7 +42,7 @@ def digest(stored: EngineReference, environment: dict[str, str], system: Path) -
 
 
 @pytest.mark.parametrize(
-    ("engine", "place", "path"),
+    ("engine", "socket_path", "path"),
     [
         ("docker", "docker.sock", "/images/team/app:1/get"),
         (
@@ -54,12 +54,12 @@ def digest(stored: EngineReference, environment: dict[str, str], system: Path) -
 )
 @pytest.mark.parametrize("of", ["system", "user", "variable"])
 def test_an_engine_is_found_and_asked_for_the_image(
-    engine: str, place: str, path: str, of: str, tmp_path: Path
+    engine: str, socket_path: str, path: str, of: str, tmp_path: Path
 ) -> None:
     for folder in ("system", "user"):
-        (tmp_path / folder / place).parent.mkdir(parents=True)
+        (tmp_path / folder / socket_path).parent.mkdir(parents=True)
     environment = {"XDG_RUNTIME_DIR": f"{tmp_path}/user", "PATH": ""}
-    listening = tmp_path / "elsewhere.sock" if of == "variable" else tmp_path / of / place
+    listening = tmp_path / "elsewhere.sock" if of == "variable" else tmp_path / of / socket_path
     if of == "variable":
         environment["DOCKER_HOST" if engine == "docker" else "CONTAINER_HOST"] = f"unix://{listening}"
     with serve(answering(saved(tmp_path)), listening) as server:

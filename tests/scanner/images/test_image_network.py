@@ -266,8 +266,8 @@ def test_the_registry_is_asked_again_and_its_storage_without_the_secret() -> Non
         if request.headers.get("Authorization") != BASIC:
             return Answer(401, headers={"WWW-Authenticate": 'Basic realm="x"'})
         if LAYER in request.path:
-            place = f"http://{storage.address}{request.path}?signed={len(server.requests)}"
-            return Answer(307, headers={"Location": place})
+            url = f"http://{storage.address}{request.path}?signed={len(server.requests)}"
+            return Answer(307, headers={"Location": url})
         return stored(BIG)(request)
 
     def store(request: Request) -> Answer:

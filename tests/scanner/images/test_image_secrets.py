@@ -74,7 +74,7 @@ def test_redirects_that_lead_nowhere_end(location: str) -> None:
 @pytest.mark.parametrize(
     "realm", ["", "/token", "ftp://tokens.test/", "http://user@127.0.0.1/", "file:///etc/passwd", "https:///x"]
 )
-def test_a_token_is_fetched_from_no_place_that_is_not_safe(realm: str) -> None:
+def test_a_token_is_fetched_from_no_address_that_is_not_safe(realm: str) -> None:
     with (
         serve(lambda request: Answer(401, headers={"WWW-Authenticate": f'Bearer realm="{realm}"'})) as server,
         pytest.raises(UnavailableError, match="not a safe place"),

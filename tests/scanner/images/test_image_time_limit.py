@@ -15,7 +15,7 @@ from dockgate.scanner.images.transport import Transport
 from dockgate.shared.errors import TooSlowError
 
 DIGEST = "sha256:" + "1" * 64
-PLACES = {
+SILENT_ANSWERS = {
     "before the answer": b"",
     "in the answer's head": b"HTTP/1.1 200 OK\r\nX-Long: a",
     "in a body with a length": b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\nabc",
@@ -64,10 +64,10 @@ def silent_registry(sent: bytes, then: Callable[[], None]) -> Iterator[str]:
         thread.join()
 
 
-@pytest.mark.parametrize("place", PLACES)
-def test_a_registry_is_given_up_when_its_time_is_over(place: str) -> None:
+@pytest.mark.parametrize("name", SILENT_ANSWERS)
+def test_a_registry_is_given_up_when_its_time_is_over(name: str) -> None:
     clock = Clock()
-    with silent_registry(PLACES[place], lambda: clock.end()) as registry:
+    with silent_registry(SILENT_ANSWERS[name], lambda: clock.end()) as registry:
         transport = Transport(
             registry, None, False, lambda _: None, limit=TimeLimit(registry, 60, clock.schedule), timeout=60
         )

@@ -209,7 +209,7 @@ def test_a_nested_package_lifted_up_is_accepted() -> None:
     assert inventory(lower, lifted).unread == ()
 
 
-def test_links_to_what_is_read_at_its_own_place_are_accepted() -> None:
+def test_links_to_what_is_read_at_its_own_path_are_accepted() -> None:
     store = f"{MODULES}/.pnpm/a@1.0.0/node_modules"
     result = inventory(
         [

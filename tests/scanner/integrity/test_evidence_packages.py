@@ -215,7 +215,7 @@ def test_a_jar_behind_a_link_is_read_or_noticed() -> None:
     assert doubts([file("app/jul-to-slf4j-2.0.17.jar", JAR), symlink("app/a.jar", "jul-to-slf4j-2.0.17.jar")]) == ""
 
 
-def test_a_program_behind_a_hard_link_is_seen_at_both_places() -> None:
+def test_a_program_behind_a_hard_link_is_seen_at_both_paths() -> None:
     """Programs are known by their first bytes, which a hard link's entry does not have."""
     linked = [file("tmp/x", GO), hardlink("usr/bin/app", "tmp/x")]
     assert purls(linked, whiteout("tmp/x")) == purls([file("usr/bin/app", GO)])

@@ -31,11 +31,14 @@ DATA = Path(__file__).parent.parent.parent / "scanner/ecosystems/data/rpm"
 
 
 def package(name: str, version: str, *paths: str, more: tuple[tuple[int, Value], ...] = ()) -> bytes:
-    places = [path.rpartition("/") for path in paths]
+    split_paths = [path.rpartition("/") for path in paths]
     return header(
         *((NAME, name), (VERSION, version), (RELEASED, "1"), (ARCH, "x86_64"), (VENDOR, "Rocky"), *more),
-        *((FOLDERS, ["/" + folder + "/" for folder, _, _ in places]), (BASES, [base for _, _, base in places])),
-        (FOLDERS_AT, list(range(len(places)))),
+        *(
+            (FOLDERS, ["/" + folder + "/" for folder, _, _ in split_paths]),
+            (BASES, [base for _, _, base in split_paths]),
+        ),
+        (FOLDERS_AT, list(range(len(split_paths)))),
     )
 
 
@@ -142,11 +145,11 @@ def test_an_epoch_or_a_source_changed_while_the_files_stay_is_noticed() -> None:
         "folder above",
         "opaque",
         "opaque above",
-        "link in the folder's place",
+        "link in the folder's path",
         "link above",
-        "link in the file's place",
+        "link in the file's path",
         "hard link to nothing",
-        "file in the folder's place",
+        "file in the folder's path",
         "no database",
         "no packages",
     ],
@@ -162,12 +165,12 @@ def test_a_database_removed_and_rewritten_is_compared_with_the_former() -> None:
     assert doubts(whiteout("var/lib/rpm"), [database(RELEASE, BASH, curl("7.1"))]) == ""
 
 
-@pytest.mark.parametrize("place", [SYSIMAGE, SHARE])
+@pytest.mark.parametrize("path", [SYSIMAGE, SHARE])
 @pytest.mark.parametrize("link", [None, "../../usr/lib/sysimage/rpm", "../../usr/share/rpm"])
-def test_a_database_moved_and_edited_is_noticed(place: str, link: str | None) -> None:
+def test_a_database_moved_and_edited_is_noticed(path: str, link: str | None) -> None:
     gone = [symlink("var/lib/rpm", link)] if link else whiteout("var/lib/rpm")
-    assert "curl 7.1-1 is no longer" in doubts([*gone, database(RELEASE, BASH, path=place)])
-    assert "curl became 8.0-1" in doubts([*gone, database(RELEASE, BASH, curl("8.0"), path=place)])
+    assert "curl 7.1-1 is no longer" in doubts([*gone, database(RELEASE, BASH, path=path)])
+    assert "curl became 8.0-1" in doubts([*gone, database(RELEASE, BASH, curl("8.0"), path=path)])
 
 
 def test_a_database_led_to_a_clean_one_elsewhere_is_noticed() -> None:
@@ -176,10 +179,10 @@ def test_a_database_led_to_a_clean_one_elsewhere_is_noticed() -> None:
     assert "var/lib/rpm is a link to opt/clean" in reasons(inventory([*FILES, *clean]))
 
 
-@pytest.mark.parametrize("place", [SYSIMAGE, SHARE])
-def test_two_databases_that_contradict_each_other_are_noticed(place: str) -> None:
+@pytest.mark.parametrize("path", [SYSIMAGE, SHARE])
+def test_two_databases_that_contradict_each_other_are_noticed(path: str) -> None:
     """Which of them rpm would look into depends on its configuration."""
-    for second in (database(RELEASE, BASH, path=place), database(RELEASE, BASH, curl("8.0"), path=place)):
+    for second in (database(RELEASE, BASH, path=path), database(RELEASE, BASH, curl("8.0"), path=path)):
         assert "contradict each other: only" in doubts([second])
         assert "contradict each other: only" in reasons(inventory([*BASE, second]))
     assert "curl 7.1-1" in names(inventory(BASE, [second]))
@@ -353,7 +356,7 @@ def test_a_database_moved_or_converted_with_all_its_packages_is_accepted() -> No
     assert len(result.packages) == 6
 
 
-def test_two_places_that_hold_the_same_are_accepted() -> None:
+def test_two_paths_that_hold_the_same_are_accepted() -> None:
     same = database(RELEASE, BASH, curl("7.1"), path=SYSIMAGE)
     assert doubts([same]) == ""
     assert reasons(inventory([*BASE, hardlink(SYSIMAGE, VAR)])) == ""

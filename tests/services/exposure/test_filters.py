@@ -189,7 +189,7 @@ def test_images_that_are_alike_are_looked_at_once(fleet: Fleet) -> None:
     assert [*image_digests(first), *image_digests(second)] == [digest(f"image-{number}") for number in range(58, 0, -5)]
 
 
-def test_a_running_image_that_is_in_no_place_is_waived_by_the_repository_where_it_was_read(fleet: Fleet) -> None:
+def test_a_running_image_without_location_is_waived_by_the_repository_where_it_was_read(fleet: Fleet) -> None:
     image = fleet.push("a", "team/a", "1", package("idna", "3.6"))
     fleet.push("b", "team/b", "1", package("idna", "3.6"))
     reference = ImageReference("registry.example/team/a", image)

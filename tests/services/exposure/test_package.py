@@ -83,7 +83,7 @@ def test_names_are_found_by_their_beginning_in_any_case_of_letters(fleet: Fleet)
     assert fleet.store.vulnerability_lists.list_names_starting_with("_", 10) == ([], [])
 
 
-def test_images_are_counted_by_component_and_place(fleet: Fleet) -> None:
+def test_images_are_counted_by_component_and_location(fleet: Fleet) -> None:
     exposures = fleet.store.exposures
     (idna,) = fleet.store.component_search.find_components_named(["idna"])
     everywhere = exposures.list_images([idna], ExposureScope(), is_owned=True)

@@ -1,4 +1,4 @@
-"""Where a vulnerability or a package is: images, places, times, waivers, and what is unknown."""
+"""Where a vulnerability or a package is: images, locations, times, waivers, and what is unknown."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -36,8 +36,8 @@ def fleet(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Fleet]:
         yield Fleet(store, AdvisoryDatabase([IDNA, FLASK]))
 
 
-def places(exposure: Exposure) -> list[str]:
-    return [f"{place.repository}:{place.tag}" for image in exposure.images for place in image.places]
+def list_locations(exposure: Exposure) -> list[str]:
+    return [f"{location.repository}:{location.tag}" for image in exposure.images for location in image.places]
 
 
 def test_a_package_of_an_image_says_whether_its_layer_is_of_the_base_if_that_is_known(fleet: Fleet) -> None:
@@ -55,7 +55,7 @@ def test_a_vulnerability_is_found_by_any_of_its_names(fleet: Fleet) -> None:
         assert fleet.where(question) == replace(exposure, question=question.strip())
     assert (exposure.state, exposure.total, exposure.names) == (ExposureState.PRESENT, 1, ["CVE-2026-1", "GHSA-2026-1"])
     (image,) = exposure.images
-    assert places(exposure) == ["team/web:1"]
+    assert list_locations(exposure) == ["team/web:1"]
     (entry,) = image.packages
     assert (entry.name, entry.version, entry.fixed, entry.severity, entry.origin) == (
         "idna",
@@ -82,7 +82,7 @@ def test_a_package_is_found_by_name_version_and_purl(fleet: Fleet) -> None:
         "pkg:npm/%40scope/idna": [],
     }.items():
         exposure = fleet.where(question)
-        assert (question, places(exposure)) == (question, expected)
+        assert (question, list_locations(exposure)) == (question, expected)
         assert exposure.kind == "package"
         assert all(entry.vulnerability is None for image in exposure.images for entry in image.packages)
 
@@ -242,7 +242,7 @@ def test_a_limited_token_sees_its_repositories_only(fleet: Fleet) -> None:
     token = Token("t", "ana", "", day(1), day(30), repositories=("team/*",))
     caller = Caller(Principal("ana", (Role.VIEWER,)), token)
     exposure = fleet.where("CVE-2026-1", caller=caller)
-    assert (exposure.total, places(exposure), exposure.unknown.total) == (1, ["team/web:1"], 0)
+    assert (exposure.total, list_locations(exposure), exposure.unknown.total) == (1, ["team/web:1"], 0)
     everyone = fleet.where("CVE-2026-1")
     assert (everyone.total, everyone.unknown.total) == (2, 1)
     assert (exposure.is_limited, everyone.is_limited) == (True, False)

@@ -183,8 +183,8 @@ def test_a_new_finding_of_a_kept_image_has_one_event_in_the_shape_of_inspector(f
         fleet.verdict_renewal.renew()
     findings = fleet.details("Inspector2 Finding")
     assert [entry["title"] for entry in findings] == [f"{both[0].id} - shared"] * 3
-    places = [entry["resources"][0]["details"]["awsEcrContainerImage"] for entry in findings]
-    assert {(place["repositoryName"], place["architecture"]) for place in places} == {
+    images = [entry["resources"][0]["details"]["awsEcrContainerImage"] for entry in findings]
+    assert {(image["repositoryName"], image["architecture"]) for image in images} == {
         (f"team/{name}", "amd64") for name in NAMES
     }
     require_valid(fleet.system.store.event_log.read(limit=1000))

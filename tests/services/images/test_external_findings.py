@@ -6,7 +6,7 @@ import pytest
 from tests.aws.account import REPOSITORY, SCANNED, digest_of, finding
 from tests.aws.fakes.inspector import ENDED
 from tests.aws.fakes.server import Refused
-from tests.aws.inspector import HOST, PLACE, Aws, aws
+from tests.aws.inspector import FULL_REPOSITORY, HOST, Aws, aws
 from tests.aws.page import permissions
 
 from dockgate.gate.model import ExternalReport
@@ -32,7 +32,7 @@ def doubts(reported: ExternalReport) -> list[str]:
 
 def test_it_knows_the_repositories_of_ecr_that_it_is_to_be_asked_about(there: Aws) -> None:
     every, some = source(there), source(there, f"{HOST}/team/*", "*/shop")
-    assert [every.has_repository(item) for item in (PLACE, "quay.io/team/app", "team/app", HOST, "")] == [
+    assert [every.has_repository(item) for item in (FULL_REPOSITORY, "quay.io/team/app", "team/app", HOST, "")] == [
         True,
         *[False] * 4,
     ]
@@ -42,7 +42,7 @@ def test_it_knows_the_repositories_of_ecr_that_it_is_to_be_asked_about(there: Aw
 def test_findings_are_returned_page_by_page_as_of_now(there: Aws) -> None:
     there.scanned(IMAGE, *(finding(IMAGE, "HIGH", number) for number in range(5)))
     for _ in range(2):
-        result = source(there).ask(PLACE, IMAGE)
+        result = source(there).ask(FULL_REPOSITORY, IMAGE)
         (reported,) = result.reports
         assert (result.pending_reason, reported.source, reported.inventory.image) == (None, "inspector", IMAGE)
         assert len(reported.matches.findings) == 5
@@ -54,7 +54,7 @@ def test_findings_are_returned_page_by_page_as_of_now(there: Aws) -> None:
 def test_what_it_has_not_scanned_yet_is_in_doubt_and_waited_for(there: Aws, reason: str) -> None:
     if reason:
         there.covered(IMAGE, reason)
-    result = source(there).ask(PLACE, IMAGE)
+    result = source(there).ask(FULL_REPOSITORY, IMAGE)
     output = f"Inspector has not scanned the image{f': {reason}' if reason else ''}."
     assert result.pending_reason == output
     assert [doubts(item) for item in result.reports] == [[output]]
@@ -65,15 +65,16 @@ def test_an_index_is_looked_for_again_where_it_was_not_there(there: Aws) -> None
     index = there.index(IMAGE)
     content = there.registry.manifests.pop((REPOSITORY, index))
     request = source(there)
-    assert request.ask(PLACE, index).pending_reason == "Inspector has not scanned the image."
+    reason = request.ask(FULL_REPOSITORY, index).pending_reason
+    assert reason == "Inspector has not scanned the image."
     there.registry.manifests[REPOSITORY, index] = content
-    assert request.ask(PLACE, index).pending_reason is None
+    assert request.ask(FULL_REPOSITORY, index).pending_reason is None
 
 
 @pytest.mark.parametrize("reason", ["UNSUPPORTED_OS", "SCAN_ELIGIBILITY_EXPIRED", "IMAGE_ARCHIVED"])
 def test_what_it_cannot_scan_is_in_doubt_and_not_waited_for(there: Aws, reason: str) -> None:
     there.covered(IMAGE, reason)
-    result = source(there).ask(PLACE, IMAGE)
+    result = source(there).ask(FULL_REPOSITORY, IMAGE)
     assert (result.pending_reason, [doubts(item) for item in result.reports]) == (
         None,
         [[f"Inspector cannot scan the image: {reason}."]],
@@ -86,20 +87,23 @@ def test_an_index_is_its_images_each_for_what_it_is(there: Aws) -> None:
     there.scanned(bad, finding(bad, "CRITICAL"))
     there.covered(odd, "UNSUPPORTED_OS")
     request, index = source(there), there.index(good, bad, odd)
-    result = request.ask(PLACE, index)
+    result = request.ask(FULL_REPOSITORY, index)
     assert result.pending_reason is None
     messages = {item.inventory.platform: (item.inventory.image, len(item.matches.findings)) for item in result.reports}
     assert messages == {"linux/amd64": (good, 0), "linux/arm64": (bad, 1), "linux/s390x": (odd, 0)}
     assert [bool(doubts(item)) for item in result.reports] == [False, False, True]
     there.covered(good, "PENDING_INITIAL_SCAN")
-    assert request.ask(PLACE, index).pending_reason == "Inspector has not scanned the image: PENDING_INITIAL_SCAN."
+    assert (
+        request.ask(FULL_REPOSITORY, index).pending_reason
+        == "Inspector has not scanned the image: PENDING_INITIAL_SCAN."
+    )
     assert (
         len([name for name, _ in there.services["ecr"].calls if name == "BatchGetImage"]) == 2
     )  # the index and its attestation, once
 
 
 def test_an_index_that_says_nothing_is_in_doubt(there: Aws) -> None:
-    result = source(there).ask(PLACE, there.index())
+    result = source(there).ask(FULL_REPOSITORY, there.index())
     assert (result.pending_reason, len(result.reports)) == (None, 1)
     assert "holds 0 images" in doubts(result.reports[0])[0]
 
@@ -110,20 +114,20 @@ def test_a_refusal_by_aws_is_reported_with_the_needed_permission(there: Aws) -> 
 
     there.services["inspector2"].operations["ListCoverage"] = refuse
     with pytest.raises(UnavailableError, match="AccessDeniedException: not you") as item:
-        source(there).ask(PLACE, IMAGE)
+        source(there).ask(FULL_REPOSITORY, IMAGE)
     assert "permissions" in str(item.value.advice)
 
 
 def test_it_calls_what_the_page_lists_and_no_more(there: Aws) -> None:
     there.scanned(IMAGE, finding(IMAGE, "HIGH"))
-    source(there).ask(PLACE, there.index(IMAGE))
+    source(there).ask(FULL_REPOSITORY, there.index(IMAGE))
     called = {f"{name}:{call}" for name, service in there.services.items() for call, _ in service.calls}
     assert called == permissions("What Inspector found")
 
 
 def test_only_an_image_in_ecr_can_be_looked_up(there: Aws) -> None:
     there.scanned(IMAGE)
-    assert ask_inspector(f"{PLACE}@{IMAGE}", source=source(there))[0] == IMAGE
+    assert ask_inspector(f"{FULL_REPOSITORY}@{IMAGE}", source=source(there))[0] == IMAGE
     for wrong in (f"quay.io/team/app@{IMAGE}", "dir:/", "app:1"):
         with pytest.raises(UsageError, match="not an image in Amazon ECR"):
             ask_inspector(wrong, source=source(there))
@@ -143,7 +147,7 @@ def test_a_terminal_waits_for_a_second_list_where_that_can_settle_it(
         now[0] += pause
 
     request = InspectorFindings(("*",), there.client, lambda: now[0])
-    ask_inspector(f"{PLACE}@{IMAGE}", source=request, wait=wait)
+    ask_inspector(f"{FULL_REPOSITORY}@{IMAGE}", source=request, wait=wait)
     assert waited == waits
 
 
@@ -152,5 +156,5 @@ def test_a_terminal_does_not_wait_for_a_scan(there: Aws, reason: str) -> None:
     if reason:
         there.covered(IMAGE, reason)
     waited: list[float] = []
-    _, reported = ask_inspector(f"{PLACE}@{IMAGE}", source=source(there), wait=waited.append)
+    _, reported = ask_inspector(f"{FULL_REPOSITORY}@{IMAGE}", source=source(there), wait=waited.append)
     assert (waited, [bool(doubts(item)) for item in reported]) == ([], [True])

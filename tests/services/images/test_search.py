@@ -343,8 +343,8 @@ def test_an_image_whose_repository_two_assignments_match_equally_well_is_undeter
     undetermined = images(fleet, statuses=["Undetermined"], repository="team/*")
     assert [image.repository for image in undetermined] == ["team/copy", "team/own", "team/base"]
     assert images(fleet, statuses=["Approved"], repository="team/*") == []
-    places = search(fleet).list_locations(digest("clean"), (), (), ())
-    assert [(place.repository, place.status) for place in places] == [
+    locations = search(fleet).list_locations(digest("clean"), (), (), ())
+    assert [(location.repository, location.status) for location in locations] == [
         ("team/copy", "Undetermined"),
         ("other/clean", "Approved"),
     ]

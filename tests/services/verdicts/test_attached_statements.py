@@ -336,9 +336,9 @@ def cosign(*arguments: str, folder: Path) -> "subprocess.CompletedProcess[str]":
 @pytest.mark.real
 def test_cosign_verifies_our_statement_as_provenance(running: Running, tmp_path: Path) -> None:
     digest = running.push("shop", "1", IMAGE)
-    place = RegistryRepository(running.address, "shop")
+    repository = RegistryRepository(running.address, "shop")
     kind = {"dev.cosignproject.cosign/signature": "", "predicateType": PREDICATE_TYPE}
-    add_attestation(place, digest, lambda: GOOD, kind, key=("k", "v"), replaces={"p": "q"})
+    add_attestation(repository, digest, lambda: GOOD, kind, key=("k", "v"), replaces={"p": "q"})
     (tmp_path / "key.pub").write_text(OURS.public.pem)
     request = ("verify-attestation", "--key", "key.pub", "--insecure-ignore-tlog", "--allow-http-registry")
     name = f"{running.address}/shop@{digest}"

@@ -290,8 +290,8 @@ def test_the_images_that_hold_a_component_are_found_with_its_layer(store: Store)
     changes, numbers = store.fleet_changes, ids(store)
     assert changes.find_images_with([numbers[FLASK]]) == [IMAGE]  # the base owns it in the other one
     assert sorted(changes.find_images_with(numbers.values())) == [IMAGE, SECOND_FACTS.image]
-    places = changes.list_occurrences(numbers.values(), [IMAGE])
-    assert {(place.digest, place.component, place.layer) for place in places} == {
+    occurrences = changes.list_occurrences(numbers.values(), [IMAGE])
+    assert {(occurrence.digest, occurrence.component, occurrence.layer) for occurrence in occurrences} == {
         (IMAGE, numbers[ZLIB], "sha256:1"),
         (IMAGE, numbers[FLASK], "sha256:2"),
     }

@@ -83,12 +83,12 @@ def test_a_case_is_kept_with_its_provenance(store: Store) -> None:
 
 
 def test_the_revisions_change_with_each_new_statement_and_fetch(store: Store) -> None:
-    place, elsewhere = (IMAGE, REPOSITORY), (IMAGE, "copies/web")
+    key, other_key = (IMAGE, REPOSITORY), (IMAGE, "copies/web")
 
     def revisions() -> tuple[str, str, str]:
-        both = store.provenance.list_revisions({place, elsewhere})
-        assert both.keys() == {place, elsewhere}
-        return store.provenance.read_revision(), both[place], both[elsewhere]
+        both = store.provenance.list_revisions({key, other_key})
+        assert both.keys() == {key, other_key}
+        return store.provenance.read_revision(), both[key], both[other_key]
 
     nothing = revisions()
     store.provenance.add(BUILT)

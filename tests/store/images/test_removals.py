@@ -123,7 +123,7 @@ def test_an_image_that_is_deleted_before_it_is_indexed_stays_out_of_the_index(st
     assert store.images.scan(IMAGE) is None
 
 
-def test_places_are_listed_in_parts(store: Store) -> None:
+def test_locations_are_listed_in_parts(store: Store) -> None:
     push(store, "web", "1")
     push(store, "web", "2")
     push(store, "mirror", "1")

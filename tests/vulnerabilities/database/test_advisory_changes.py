@@ -113,7 +113,7 @@ def test_the_comparison_finds_what_reading_everything_finds(
     if is_mostly_same:
         second = first | {"pypi": second["pypi"], "kev": second["kev"]}
     with TemporaryDirectory() as folder:
-        paths = [build_in(Path(folder) / str(place), content) for place, content in enumerate((first, second))]
+        paths = [build_in(Path(folder) / str(index), content) for index, content in enumerate((first, second))]
         with Database.open(paths[0]) as old, Database.open(paths[1]) as new:
             for changes in (find_changes(old, new), find_changes(new, old), find_changes(old, new, CVES)):
                 keys, cves, ecosystems = full_comparison(old, new)

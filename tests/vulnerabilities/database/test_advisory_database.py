@@ -104,8 +104,8 @@ def test_a_stored_advisory_is_read_back_unchanged(path: Path) -> None:
 
 def test_the_advisories_of_a_name_are_those_of_every_release_and_not_its_neighbours(path: Path) -> None:
     with Database.open(path) as database:
-        places = [(entry.ecosystem, entry.name, entry.id) for entry in database.list_advisories(["DSA-1"])]
-        assert places == [("Debian:12", "zlib", "DSA-1"), ("Debian:13", "zlib", "DSA-1")]
+        advisories = [(entry.ecosystem, entry.name, entry.id) for entry in database.list_advisories(["DSA-1"])]
+        assert advisories == [("Debian:12", "zlib", "DSA-1"), ("Debian:13", "zlib", "DSA-1")]
         assert not database.list_advisories(["DSA", "CVE-1"])  # withdrawn
 
 

@@ -179,16 +179,16 @@ def test_a_missing_export_file_is_reported(path: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("fault", ["a full disk", "a folder in the way"])
 def test_an_unwritable_database_folder_is_reported(fault: str, file: Path, tmp_path: Path) -> None:
-    place = tmp_path / "elsewhere" / "advisories.db"
+    destination = tmp_path / "elsewhere" / "advisories.db"
     usual = resource.getrlimit(resource.RLIMIT_FSIZE)
     ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     if fault == "a folder in the way":
-        (place.parent / "advisories.db.lock").mkdir(parents=True)
+        (destination.parent / "advisories.db.lock").mkdir(parents=True)
     else:
         resource.setrlimit(resource.RLIMIT_FSIZE, (1024, usual[1]))
     try:
         with pytest.raises(UnavailableError, match=r"elsewhere/advisories\.db cannot be written"):
-            unpack(file, place, trust_all)
+            unpack(file, destination, trust_all)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, usual)
         signal.signal(signal.SIGXFSZ, ignored)

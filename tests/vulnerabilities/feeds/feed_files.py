@@ -30,9 +30,9 @@ def export(*records: Json | bytes) -> bytes:
     """An OSV export. Bytes are a record that is not JSON."""
     out = BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
-        for place, each in enumerate(records):
+        for index, each in enumerate(records):
             if isinstance(each, bytes):
-                archive.writestr(f"broken-{place}.json", each)
+                archive.writestr(f"broken-{index}.json", each)
             else:
                 archive.writestr(f"{each['id']}.json", json.dumps(each))
     return out.getvalue()

@@ -106,9 +106,9 @@ def test_documents_of_another_form_and_bombs_are_refused(data: bytes) -> None:
 
 @settings(max_examples=300, deadline=None, derandomize=True)
 @given(st.integers(0, 2**16), st.binary(max_size=8), st.integers(0, 8))
-def test_a_damaged_document_is_read_or_refused(place: int, put: bytes, cut: int) -> None:
+def test_a_damaged_document_is_read_or_refused(position: int, put: bytes, cut: int) -> None:
     data = SAMPLE.read_bytes()
-    at = place % len(data)
+    at = position % len(data)
     with contextlib.suppress(UnreadableError):
         read(data[:at] + put + data[at + cut :])
 

@@ -34,7 +34,7 @@ from dockgate.gate.definitions.validation import translate
 from dockgate.gate.policy_choice import PolicyAssignment
 from dockgate.identity.model import PERMISSIONS, PRINCIPAL, Permission, Role
 from dockgate.shared.references import RepositoryReference
-from dockgate.shared.yaml import Document, Location, load_document
+from dockgate.shared.yaml import Document, Location
 
 
 def _require_own_name(name: str) -> str:
@@ -150,11 +150,6 @@ _KINDS: dict[str, type[BaseModel]] = {
     assignments.KIND: assignments.Assignment,
 }
 _ALLOWED_KINDS = ", ".join((*_KINDS, policies.KIND, rules.KIND, targets.KIND))
-
-
-def read(text: str, name: str) -> Definition:
-    """The definition that a YAML text holds. `name` is the file's, for errors. Raises DefinitionError."""
-    return parse_definition(load_document(text, name))
 
 
 def is_about_policies(document: Document) -> bool:
