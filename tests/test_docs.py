@@ -75,6 +75,25 @@ def test_the_examples_of_a_policy_that_are_shown_hold() -> None:
         assert [key for key in model.model_fields if f"`{key}`" not in page] == [], model
 
 
+# Functions that a Kyverno policy may call: those of JMESPath that Kyverno adds for times. Source:
+# `pkg/engine/jmespath/time.go` of github.com/kyverno/kyverno.
+KYVERNO_FUNCTIONS = frozenset(
+    f"time_{name}"
+    for name in (
+        *("add", "after", "before", "between", "diff", "now", "now_utc", "parse", "since", "to_cron", "truncate"),
+        "utc",
+    )
+)
+
+
+def test_the_kyverno_policy_that_is_shown_calls_functions_of_kyverno() -> None:
+    policies = [text for text in _examples("yaml", "how-to/attestations.md") if "kyverno.io" in text]
+    calls = [re.findall(r"(\w+)\(", expression) for text in policies for expression in re.findall(r"{{(.+?)}}", text)]
+    called_names = {name for names in calls for name in names}
+    assert called_names
+    assert called_names - KYVERNO_FUNCTIONS == set()
+
+
 def test_every_rule_has_a_row() -> None:
     page = (ROOT / "docs" / "reference" / "policies.md").read_text()
     assert [rule.name for rule in rules.load() if f"| `{rule.name}` |" not in page] == []
