@@ -66,7 +66,7 @@ class ScanState:
 class SeenLists(Protocol):
     """Stores the last list of findings of each image."""
 
-    def record_list(self, digest: str, repository: str, findings: str) -> int:
+    def record_list(self, digest: str, repository: str, findings_hash: str) -> int:
         """Record this list, and return since when (epoch seconds) it has been seen without a change.
 
         It is recorded by a hash of it. May be called twice with the same list, and by several callers at once.
@@ -82,10 +82,10 @@ class MemoryLists(SeenLists):
         self._lists: dict[tuple[str, str], tuple[str, int]] = {}
 
     @override
-    def record_list(self, digest: str, repository: str, findings: str) -> int:
+    def record_list(self, digest: str, repository: str, findings_hash: str) -> int:
         seen_list = self._lists.pop((digest, repository), None)
-        if seen_list is None or seen_list[0] != findings:
-            seen_list = findings, int(self._clock())
+        if seen_list is None or seen_list[0] != findings_hash:
+            seen_list = findings_hash, int(self._clock())
         self._lists[digest, repository] = seen_list
         while len(self._lists) > _MOST_LISTS:
             self._lists.pop(next(iter(self._lists)), None)

@@ -11,7 +11,7 @@ from dockgate.aws.stack import archive, change_set, cloudformation, deploy, para
 from dockgate.aws.stack.account import Account, explain_errors
 from dockgate.aws.stack.archive import pack_first_commit
 from dockgate.aws.stack.change_set import Confirm
-from dockgate.aws.stack.cloudformation import Patience, Tell
+from dockgate.aws.stack.cloudformation import Patience, ReportProgress
 from dockgate.aws.stack.stack_bucket import StackBucket
 from dockgate.gate import rules
 from dockgate.gate.model import Policy, Waiver, Waivers
@@ -46,7 +46,7 @@ def deploy_stack(
     waivers: Path | None,
     given_parameters: Sequence[str],
     should_manage_scanning: bool,
-    tell: Tell,
+    report_progress: ReportProgress,
     patience: Patience | None = None,
     confirm: Confirm = change_set.refuse_losses,
 ) -> bool:
@@ -70,7 +70,7 @@ def deploy_stack(
         parameters=values,
         should_manage_scanning=should_manage_scanning,
     )
-    return deploy.deploy_stack(account, spec, tell, patience, confirm)
+    return deploy.deploy_stack(account, spec, report_progress, patience, confirm)
 
 
 def _read_policy(account: Account, location: str) -> tuple[Policy, str | None]:

@@ -26,8 +26,10 @@ def deploy(
     output: Any = None,
     confirm: Confirm = refuse_losses,
 ) -> bool:
-    tell = output.append if output is not None else lambda line: None
-    return aws_stack.deploy_stack(cloud.account, "gate", policy, waivers, value, scanning, tell, SOON, confirm)
+    report_progress = output.append if output is not None else lambda line: None
+    return aws_stack.deploy_stack(
+        cloud.account, "gate", policy, waivers, value, scanning, report_progress, SOON, confirm
+    )
 
 
 def destroy(cloud: Cloud, output: list[str] | None = None) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Container, Sequence
 from dataclasses import asdict, dataclass, field, replace
 
 from dockgate.aws.approval_answers import ApprovalAnswerSender, fit_summary
-from dockgate.aws.functions.scan_lookup import ScanLookup, Tell
+from dockgate.aws.functions.scan_lookup import LogEvent, ScanLookup
 from dockgate.aws.functions.verdicts import Evidence, Verdicts
 from dockgate.aws.functions.wait_table import WAITING, ImageItems, Wait, WaitTable
 from dockgate.aws.messages import Request, Scan
@@ -38,7 +38,7 @@ class _Group:
 
     digest: str
     repository: str
-    halves: ImageItems
+    items: ImageItems
     is_named: bool
     waits: list[Wait] = field(default_factory=list)
 
@@ -68,7 +68,7 @@ class ApprovalMatcher:
     verdicts: Verdicts
     answer_sender: ApprovalAnswerSender
     patience: int
-    tell: Tell
+    log_event: LogEvent
     clock: Callable[[], float] = time.time
 
     def record_request(self, request: Request) -> None:
@@ -84,10 +84,10 @@ class ApprovalMatcher:
             )
         if request.digest:
             new = self.waits.record_request(request)
-            self.tell("ApprovalAsked", digest=request.digest, pipeline=request.pipeline, again=not new)
+            self.log_event("ApprovalAsked", digest=request.digest, pipeline=request.pipeline, again=not new)
             self.decide(request.digest)
         elif (pending := self.pipelines.find(request)) is None:
-            self.tell("ApprovalUnlisted", digest="", pipeline=request.pipeline, reason=_NOT_LISTED)
+            self.log_event("ApprovalUnlisted", digest="", pipeline=request.pipeline, reason=_NOT_LISTED)
         elif self._record(pending):
             self.decide(pending.request.digest)
 
@@ -107,7 +107,7 @@ class ApprovalMatcher:
 
     def _refuse(self, request: Request, reason: str) -> None:
         answer = self.answer_sender.answer(request, Status.UNDETERMINED, reason)
-        self.tell(
+        self.log_event(
             "ApprovalAnswered",
             digest="",
             pipeline=request.pipeline,
@@ -119,7 +119,7 @@ class ApprovalMatcher:
     def record_scan(self, scan: Scan) -> None:
         """Record the end of a scan, and answer the approvals of the image and of indexes that contain it."""
         self.waits.record_scan(scan)
-        self.tell("ScanEnded", digest=scan.digest, repository=scan.repository, status=scan.status)
+        self.log_event("ScanEnded", digest=scan.digest, repository=scan.repository, status=scan.status)
         self.decide(scan.digest)
 
     def decide(self, digest: str) -> None:
@@ -128,9 +128,9 @@ class ApprovalMatcher:
         Raises the first fault after all were tried; the sweep retries.
         """
         faults: list[Exception] = []
-        halves = self.waits.read_items(digest)
-        self._answer_all(digest, halves, faults)
-        for index in halves.indexes:
+        items = self.waits.read_items(digest)
+        self._answer_all(digest, items, faults)
+        for index in items.indexes:
             self._answer_all(index, self.waits.read_items(index), faults)
         if faults:
             raise faults[0]
@@ -142,30 +142,32 @@ class ApprovalMatcher:
         different one at each sweep. A failing image does not block the others: the first fault is raised at the end.
         """
         faults: list[Exception] = []
-        images: dict[str, list[Wait]] = {}
+        waits_by_digest: dict[str, list[Wait]] = {}
         for wait in self.waits.list_waiting():
-            images.setdefault(wait.request.digest, []).append(wait)
-        stored_requests = {(wait.request.digest, wait.request.token) for waiting in images.values() for wait in waiting}
+            waits_by_digest.setdefault(wait.request.digest, []).append(wait)
+        stored_requests = {
+            (wait.request.digest, wait.request.token) for waits in waits_by_digest.values() for wait in waits
+        }
         listing = self._recover(stored_requests, has_enough, faults)
         for pending in listing.recovered_approvals if listing else ():
-            images.setdefault(pending.request.digest, []).append(
+            waits_by_digest.setdefault(pending.request.digest, []).append(
                 Wait(pending.request, WAITING, pending.waiting_since, True)
             )
-        pressing = {digest: None for digest, waiting in images.items() if any(map(self._is_overdue, waiting))}
-        others = [digest for digest in images if digest not in pressing]
+        pressing = {digest: None for digest, waits in waits_by_digest.items() if any(map(self._is_overdue, waits))}
+        others = [digest for digest in waits_by_digest if digest not in pressing]
         first = int(self.clock() // 60) % len(others) if others else 0
         unanswered_count = 0
         for digest in (*pressing, *others[first:], *others[:first]):
             if has_enough():
-                unanswered_count += len(images[digest])
+                unanswered_count += len(waits_by_digest[digest])
                 continue
             image_faults: list[Exception] = []
             unanswered_count += self._answer_all(digest, self.waits.read_items(digest), image_faults, listing)
             if image_faults:
-                self.tell("SweepFailed", digest=digest, error=_describe_error(image_faults[0]))
+                self.log_event("SweepFailed", digest=digest, error=_describe_error(image_faults[0]))
                 faults.append(image_faults[0])
         if has_enough():
-            self.tell("SweepCut", waiting=unanswered_count)
+            self.log_event("SweepCut", waiting=unanswered_count)
         if faults:
             raise faults[0]
         return unanswered_count
@@ -185,7 +187,7 @@ class ApprovalMatcher:
             try:
                 approvals = list(self.pipelines.list_pending(name))
             except Exception as error:
-                self.tell("PipelineFailed", pipeline=name, error=_describe_error(error))
+                self.log_event("PipelineFailed", pipeline=name, error=_describe_error(error))
                 listing.faults[name] = _describe_error(error)
                 faults.append(error)
                 continue
@@ -196,7 +198,7 @@ class ApprovalMatcher:
                 try:
                     if self._record(pending):
                         listing.recovered_approvals.append(pending)
-                        self.tell("ApprovalRecovered", digest=pending.request.digest, pipeline=name)
+                        self.log_event("ApprovalRecovered", digest=pending.request.digest, pipeline=name)
                 except Exception as error:
                     faults.append(error)
         return listing
@@ -232,12 +234,12 @@ class ApprovalMatcher:
         named_digest = pending.request.digest or "no image"
         if pending.request.digest != wait.request.digest:
             dimensions = {"digest": wait.request.digest, "pipeline": wait.request.pipeline}
-            self.tell("ApprovalContradicted", **dimensions, action_names=named_digest)
+            self.log_event("ApprovalContradicted", **dimensions, action_names=named_digest)
         self._record(pending)
         self.waits.settle(wait, "Contradicted", pending.objection or f"The action itself names {named_digest}.", "")
 
     def _answer_all(
-        self, digest: str, halves: ImageItems, faults: list[Exception], listing: _Listing | None = None
+        self, digest: str, items: ImageItems, faults: list[Exception], listing: _Listing | None = None
     ) -> int:
         """Answer what can be answered; returns how many still wait.
 
@@ -245,16 +247,16 @@ class ApprovalMatcher:
         """
         groups: dict[tuple[str, bool], _Group] = {}
         unanswered_count = 0
-        for stored_wait in halves.waits:
+        for stored_wait in items.waits:
             wait, reason = self._verify(stored_wait, faults, listing)
             if wait is None:
                 continue
             if not wait.is_verified:
                 unanswered_count += self._answer_unverified(wait, reason, faults)
                 continue
-            scan, is_named = halves.find_scan(wait.request.repository), bool(wait.request.repository)
+            scan, is_named = items.find_scan(wait.request.repository), bool(wait.request.repository)
             repository = wait.request.repository or (scan.repository if scan else "")
-            group = _Group(digest, repository, halves, is_named=is_named)
+            group = _Group(digest, repository, items, is_named=is_named)
             groups.setdefault((repository, is_named), group).waits.append(wait)
         return unanswered_count + sum(self._answer_group(group, faults) for group in groups.values())
 
@@ -263,7 +265,7 @@ class ApprovalMatcher:
 
         It is never approved, and the message's deadline does not count.
         """
-        self.tell("ApprovalUnlisted", digest=wait.request.digest, pipeline=wait.request.pipeline, reason=reason)
+        self.log_event("ApprovalUnlisted", digest=wait.request.digest, pipeline=wait.request.pipeline, reason=reason)
         if self.clock() - wait.waiting_since < self.patience * 60:
             return 1
         lease = self.waits.claim(wait)
@@ -276,19 +278,19 @@ class ApprovalMatcher:
     def _answer_group(self, group: _Group, faults: list[Exception]) -> int:
         """Judge once for all approvals that can be answered: after the scan all of them, before it the due ones."""
         try:
-            look = self.scan_lookup.look_up(group.digest, group.repository, group.halves)
+            scan_state = self.scan_lookup.look_up(group.digest, group.repository, group.items)
         except Exception as error:
             faults.append(error)
-            look = ScanState(False, f"The image could not be looked at: {_describe_error(error)}")
-        ready = group.waits if look.is_over else [wait for wait in group.waits if self._is_overdue(wait)]
+            scan_state = ScanState(False, f"The image could not be looked at: {_describe_error(error)}")
+        ready = group.waits if scan_state.is_over else [wait for wait in group.waits if self._is_overdue(wait)]
         claimed_waits = [(wait, lease) for wait in ready if (lease := self.waits.claim(wait))]
         unanswered_count = len(group.waits) - len(ready)
         if not claimed_waits:
             return unanswered_count
-        if not look.is_over:
-            look = replace(look, is_over=True, fault=f"{look.fault} It was waited for until now.")
+        if not scan_state.is_over:
+            scan_state = replace(scan_state, is_over=True, fault=f"{scan_state.fault} It was waited for until now.")
         try:
-            judged_image = self.verdicts.judge(group.digest, group.repository, look, is_named=group.is_named)
+            judged_image = self.verdicts.judge(group.digest, group.repository, scan_state, is_named=group.is_named)
             earlier_evidence = [Evidence(**wait.evidence) for wait, _ in claimed_waits if wait.evidence]
             evidence = self.verdicts.keep_evidence(judged_image, earlier_evidence)
         except Exception as error:
@@ -328,7 +330,7 @@ class ApprovalMatcher:
                 return 1
             answer = "Expired"
         self.waits.settle(wait, answer, text, page)
-        self.tell(
+        self.log_event(
             "ApprovalAnswered",
             digest=request.digest,
             pipeline=request.pipeline,

@@ -99,8 +99,8 @@ class Functions:
         """Process every message, whether or not others fail.
 
         Failed messages of a queue are reported and come again. For other events the first error is raised, so that
-        Lambda retries and then moves the event to the dead-letter queue. A message that can never be read (`read`
-        raises UsageError) is logged and not retried.
+        Lambda retries and then moves the event to the dead-letter queue. A message that can never be read
+        (`read_record` raises UsageError) is logged and not retried.
         """
         failed_items: list[dict[str, str]] = []
         fault: Exception | None = None
@@ -144,12 +144,12 @@ class OnUse:
 def make_functions(settings: Settings, client: Client, clock: Callable[[], float] = time.time) -> Functions:
     """The functions with these clients; `clock` gives epoch seconds."""
     clients = {name: OnUse(partial(client, name)) for name in _SERVICES}
-    tell = Telemetry(clock=clock)
+    log_event = Telemetry(clock=clock)
     waits = WaitTable(Table(clients["dynamodb"], settings.table), clock)
     should_read_details = settings.thresholds is None
     account = settings.partition, settings.region, settings.account
     scans = Scans(clients["inspector2"], waits, *account, should_read_details, clock)
-    scan_lookup = ScanLookup(waits, scans, Indexes(clients["ecr"]), tell)
+    scan_lookup = ScanLookup(waits, scans, Indexes(clients["ecr"]), log_event)
     verdicts = Verdicts(
         settings, clients["s3"], clients["ssm"], lambda: format_time(datetime.fromtimestamp(clock(), UTC))
     )
@@ -157,9 +157,9 @@ def make_functions(settings: Settings, client: Client, clock: Callable[[], float
     pipelines = Pipelines(clients["codepipeline"], settings.actions, settings.account, settings.region, clock)
     at_risk = settings.services, settings.topic, settings.risk_days
     return Functions(
-        ApprovalMatcher(waits, pipelines, scan_lookup, verdicts, answer_sender, settings.patience, tell, clock),
-        RiskMonitor(clients["ecs"], clients["sns"], waits, scan_lookup, verdicts, *at_risk, tell, clock),
-        tell,
+        ApprovalMatcher(waits, pipelines, scan_lookup, verdicts, answer_sender, settings.patience, log_event, clock),
+        RiskMonitor(clients["ecs"], clients["sns"], waits, scan_lookup, verdicts, *at_risk, log_event, clock),
+        log_event,
     )
 
 

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from dockgate.aws.functions.scan_lookup import ScanLookup, Tell
+from dockgate.aws.functions.scan_lookup import LogEvent, ScanLookup
 from dockgate.aws.functions.settings import Service
 from dockgate.aws.functions.verdicts import Evidence, JudgedImage, Verdicts
 from dockgate.aws.functions.wait_table import WaitTable
@@ -35,21 +35,21 @@ class RiskMonitor:
     services: tuple[Service, ...]
     topic: str | None
     risk_days: float
-    tell: Tell
+    log_event: LogEvent
     clock: Callable[[], float] = time.time
 
-    def renew(self, services: Collection[str] = ()) -> None:
+    def renew(self, digests: Collection[str] = ()) -> None:
         """Re-evaluate what the services run.
 
-        With `only`, just these digests and the indexes that contain them. Then ECS is queried only about services that
-        ran one of them at the last sweep. A failing service or image does not block the others: the first fault is
+        With `digests`, just these and the indexes that contain them. Then ECS is queried only about services that ran
+        one of them at the last sweep. A failing service or image does not block the others: the first fault is
         raised at the end.
         """
         faults: list[Exception] = []
         for service in self.services:
             name = f"{service.cluster}/{service.name}"
             try:
-                if services and not self._can_run(name, services):
+                if digests and not self._can_run(name, digests):
                     continue
                 images = self._list_images(service)
                 self.waits.record_running(name, {digest for _, digest in images})
@@ -58,14 +58,14 @@ class RiskMonitor:
                 continue
             for repository, digest in images:
                 try:
-                    self._renew(name, repository, digest, services)
+                    self._renew(name, repository, digest, digests)
                 except Exception as error:
                     self._note(name, error, faults)
         if faults:
             raise faults[0]
 
     def _note(self, service: str, error: Exception, faults: list[Exception]) -> None:
-        self.tell("ServiceFailed", service=service, error=f"{type(error).__name__}: {error}")
+        self.log_event("ServiceFailed", service=service, error=f"{type(error).__name__}: {error}")
         faults.append(error)
 
     def _can_run(self, service: str, digests: Collection[str]) -> bool:
@@ -80,17 +80,17 @@ class RiskMonitor:
             not set(digests).isdisjoint(self.waits.read_items(digest).platforms or ()) for digest in noted_images
         )
 
-    def _renew(self, service: str, repository: str, digest: str, services: Collection[str]) -> None:
-        halves = self.waits.read_items(digest)
-        if services and not {digest, *(halves.platforms or ())} & set(services):
+    def _renew(self, service: str, repository: str, digest: str, digests: Collection[str]) -> None:
+        items = self.waits.read_items(digest)
+        if digests and not {digest, *(items.platforms or ())} & set(digests):
             return
-        look = self.scan_lookup.look_up(digest, repository, halves)
-        if not look.is_over:
+        scan_state = self.scan_lookup.look_up(digest, repository, items)
+        if not scan_state.is_over:
             return
-        judged_image = self.verdicts.judge(digest, repository, look)
+        judged_image = self.verdicts.judge(digest, repository, scan_state)
         if judged_image.verdict.status is Status.APPROVED:
             if self.waits.clear_risk(digest, service):
-                self.tell("ServiceSafe", service=service, digest=digest)
+                self.log_event("ServiceSafe", service=service, digest=digest)
             return
         until = int(self.clock() + self.risk_days * 86400)
         if deadline := self.waits.mark_risk(digest, service, until):
@@ -110,7 +110,7 @@ class RiskMonitor:
             self.waits.release_notice(verdict.image, service, asdict(evidence) if evidence else None)
             raise
         self.waits.confirm_notice(verdict.image, service)
-        self.tell(
+        self.log_event(
             "ServiceAtRisk", service=service, digest=verdict.image, until=_format_date(until), verdict=evidence.page
         )
 
@@ -128,7 +128,7 @@ class RiskMonitor:
                 for container in definition["containerDefinitions"]:
                     image = ImageReference.parse(container["image"])
                     if image is None or not is_digest(image.digest):
-                        self.tell("ServiceUnread", service=service.name, image=container["image"])
+                        self.log_event("ServiceUnread", service=service.name, image=container["image"])
                         continue
                     repository = RepositoryReference.parse(parse_repository(image.repository))
                     if repository.registry and _ECR.search(repository.registry):

@@ -13,7 +13,7 @@ from dockgate.shared.errors import ImageError
 _NOT_OURS = ("AccessDeniedException", "RepositoryNotFoundException")
 
 # Logs an event as (event, **facts): see `telemetry`.
-Tell = Callable[..., None]
+LogEvent = Callable[..., None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,38 +23,40 @@ class ScanLookup:
     waits: WaitTable
     scans: Scans
     indexes: Indexes
-    tell: Tell
+    log_event: LogEvent
 
-    def look_up(self, digest: str, repository: str, halves: ImageItems) -> ScanState:
+    def look_up(self, digest: str, repository: str, items: ImageItems) -> ScanState:
         """The scan of an image. `repository` is "" if unknown: then that of the last scan is used.
 
         A digest that Inspector does not know may be an index: then its manifests are looked up, and the result combines
         theirs. Raises the client's errors.
         """
-        scan = halves.find_scan(repository)
+        scan = items.find_scan(repository)
         repository = repository or (scan.repository if scan else "")
-        look = self.scans.look_up(digest, repository, scan)
-        if scan is not None or look.documents or not repository:
-            return look
+        scan_state = self.scans.look_up(digest, repository, scan)
+        if scan is not None or scan_state.documents or not repository:
+            return scan_state
         try:
-            platforms = self._list_platforms(digest, repository, halves)
+            platforms = self._list_platforms(digest, repository, items)
         except ImageError as error:
             return ScanState(True, str(error))
-        return self._combine_platforms(platforms, repository) if platforms else look
+        return self._combine_platforms(platforms, repository) if platforms else scan_state
 
-    def _list_platforms(self, digest: str, repository: str, halves: ImageItems) -> Sequence[str]:
+    def _list_platforms(self, digest: str, repository: str, items: ImageItems) -> Sequence[str]:
         """The manifests of an index, looked up once and recorded.
 
         The end of a manifest's scan then triggers the approvals of the index.
         """
-        if halves.platforms is not None:
-            return halves.platforms
+        if items.platforms is not None:
+            return items.platforms
         try:
             platforms = self.indexes.find_platforms(repository, digest)
         except Exception as error:
             if find_error_code(error) not in _NOT_OURS:
                 raise
-            self.tell("IndexUnknown", digest=digest, repository=repository, error=f"{type(error).__name__}: {error}")
+            self.log_event(
+                "IndexUnknown", digest=digest, repository=repository, error=f"{type(error).__name__}: {error}"
+            )
             return ()
         if platforms is None:
             return ()
@@ -66,11 +68,13 @@ class ScanLookup:
 
         The fault of one scan does not hide the findings of the others.
         """
-        looks = [
+        scan_states = [
             self.scans.look_up(platform, repository, self.waits.read_items(platform).find_scan(repository))
             for platform in platforms
         ]
-        is_over = all(look.is_over for look in looks)
-        faults = [look.fault for look in looks if look.fault and look.is_over is is_over]
-        documents = {digest: document for look in looks for digest, document in look.documents.items()}
+        is_over = all(scan_state.is_over for scan_state in scan_states)
+        faults = [scan_state.fault for scan_state in scan_states if scan_state.fault and scan_state.is_over is is_over]
+        documents = {
+            digest: document for scan_state in scan_states for digest, document in scan_state.documents.items()
+        }
         return ScanState(is_over, next(iter(faults), ""), documents)

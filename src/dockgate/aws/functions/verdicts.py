@@ -83,7 +83,7 @@ class Verdicts:
         self._rules = rules.load()
         self._ecosystems = _Ecosystems()
 
-    def judge(self, digest: str, repository: str, look: ScanState, *, is_named: bool = True) -> JudgedImage:
+    def judge(self, digest: str, repository: str, scan_state: ScanState, *, is_named: bool = True) -> JudgedImage:
         """The verdict on a scan; missing evidence is Undetermined.
 
         Unless `is_named`, the repository is one of those that the image was scanned in: who copies the image chooses
@@ -95,7 +95,7 @@ class Verdicts:
         compare = Orders(self._ecosystems).compare
         external_reports = (
             inspector.FORMAT.read(document, ReadContext(name, compare=compare))
-            for name, document in look.documents.items()
+            for name, document in scan_state.documents.items()
         )
         case = VerdictCase(
             image=digest,
@@ -104,11 +104,11 @@ class Verdicts:
             engine=__version__,
             waivers=Waivers(
                 waivers.select_waivers(
-                    self._read_waivers(), repository if is_named else "", (digest, *look.documents), now
+                    self._read_waivers(), repository if is_named else "", (digest, *scan_state.documents), now
                 )
             ),
             external_reports=tuple(part for parts in external_reports for part in parts),
-            no_scan_reason=look.fault or None,
+            no_scan_reason=scan_state.fault or None,
         )
         return JudgedImage(evaluate.judge(case, self._ecosystems, self._rules), case, repository)
 

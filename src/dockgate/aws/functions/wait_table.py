@@ -107,13 +107,13 @@ class WaitTable:
         condition = "attribute_not_exists(digest) OR #at <= :at"
         self._table.put(item, condition, {"#at": "at"}, {":at": item["at"]})
 
-    def record_list(self, digest: str, repository: str, findings: str) -> int:
+    def record_list(self, digest: str, repository: str, findings_hash: str) -> int:
         """See `scans.SeenLists`."""
         key = _make_key(digest, _FINDINGS + repository)
         seen_row = self._table.get(key)
-        if seen_row and seen_row["findings"] == findings:
+        if seen_row and seen_row["findings"] == findings_hash:
             return int(seen_row["since"])
-        self._table.put({**key, "findings": findings, "since": self._read_clock(), "ttl": self._compute_ttl()})
+        self._table.put({**key, "findings": findings_hash, "since": self._read_clock(), "ttl": self._compute_ttl()})
         return self._read_clock()
 
     def record_platforms(self, index: str, platforms: Sequence[str]) -> None:

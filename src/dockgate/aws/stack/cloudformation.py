@@ -9,7 +9,7 @@ from dockgate.aws.stack.account import Account, explain_errors
 from dockgate.shared.errors import DeployError, NotFoundError
 
 # Gets a line of progress.
-Tell = Callable[[str], None]
+ReportProgress = Callable[[str], None]
 
 _NOT_CREATED = ("CREATE_FAILED", "DELETE_COMPLETE")
 # Failed resources in a message: later failures mostly result from the first.
@@ -46,7 +46,9 @@ def read_parameters(stack: Mapping[str, Any]) -> dict[str, str]:
     return {parameter["ParameterKey"]: parameter.get("ParameterValue", "") for parameter in stack.get("Parameters", [])}
 
 
-def wait_until_idle(account: Account, stack: str, tell: Tell, patience: Patience) -> Mapping[str, Any] | None:
+def wait_until_idle(
+    account: Account, stack: str, report_progress: ReportProgress, patience: Patience
+) -> Mapping[str, Any] | None:
     """Wait until no change is in progress, also one that others started.
 
     Returns the stack, None if it does not exist. Raises DeployError if that takes too long.
@@ -57,7 +59,7 @@ def wait_until_idle(account: Account, stack: str, tell: Tell, patience: Patience
         if state == "REVIEW_IN_PROGRESS" or not state.endswith("_IN_PROGRESS"):
             return description
         if turn == 0:
-            tell(f"waiting: {stack} is {state}")
+            report_progress(f"waiting: {stack} is {state}")
         time.sleep(patience.seconds)
     raise DeployError(f"the stack {stack} is still {state}", "Look at its events; then run the command again.")
 

@@ -11,7 +11,7 @@ from dockgate.aws.stack.account import Account, explain_errors
 from dockgate.aws.stack.change_set import ChangeSet, Confirm
 from dockgate.aws.stack.cloudformation import (
     Patience,
-    Tell,
+    ReportProgress,
     describe_failures,
     describe_stack,
     read_outputs,
@@ -66,7 +66,7 @@ def check_name(stack: str) -> None:
 def deploy_stack(
     account: Account,
     spec: StackSpec,
-    tell: Tell = lambda line: None,
+    report_progress: ReportProgress = lambda line: None,
     patience: Patience | None = None,
     confirm: Confirm = change_set.refuse_losses,
 ) -> bool:
@@ -77,16 +77,16 @@ def deploy_stack(
     """
     patience = patience or Patience()
     parameter_values = {**expand_arns(account, spec.parameters), **_read_existing_service(account, spec)}
-    stack = _prepare_stack(account, spec.stack, tell, patience)
+    stack = _prepare_stack(account, spec.stack, report_progress, patience)
     all_parameters = {**read_parameters(stack or {}), **parameter_values}
     parameter_values["ApprovalPipelines"] = list_pipelines(all_parameters.get("ApprovalActions", ""))
     if "ReservedConcurrency" not in all_parameters:
         parameter_values["ReservedConcurrency"] = str(_RESERVED_EXECUTIONS if _can_reserve(account) else 0)
         if parameter_values["ReservedConcurrency"] == "0":
-            tell("no concurrency reserved: the account has too few concurrent executions of Lambda to spare")
+            report_progress("no concurrency reserved: the account has too few concurrent executions of Lambda to spare")
     documents = StackBucket(account, spec.stack)
     documents.create()
-    tell(f"bucket {documents.bucket}")
+    report_progress(f"bucket {documents.bucket}")
     parameter_values |= {"ArchiveBucket": documents.bucket, "ArchiveKey": documents.put_archive(spec.archive)}
     if spec.policy or spec.policy_parameter:
         key = documents.put_policy(spec.policy) if spec.policy else ""
@@ -107,11 +107,11 @@ def deploy_stack(
     if spec.should_manage_scanning:
         previous = read_parameters(stack) if stack else {}
         name = parameter_values.get("ImageRepositoryName") or previous.get("ImageRepositoryName") or "dockgate-app"
-        tell(registry_scanning.enhance_scanning(account, documents, name))
+        report_progress(registry_scanning.enhance_scanning(account, documents, name))
     if stack is not None and changes is None:
         return False
-    token = _start_change(account, spec.stack, url, values, changes, tell)
-    stack_outputs = _wait_for_outputs(account, spec.stack, token, tell, patience)
+    token = _start_change(account, spec.stack, url, values, changes, report_progress)
+    stack_outputs = _wait_for_outputs(account, spec.stack, token, report_progress, patience)
     documents.remember_resources(data_resources.list_resources_of_stack(account, spec.stack))
     documents.log_access(stack_outputs["LogBucketName"])
     return True
@@ -124,17 +124,19 @@ def _can_reserve(account: Account) -> bool:
     return int(limits["UnreservedConcurrentExecutions"]) - _FUNCTION_COUNT * _RESERVED_EXECUTIONS >= _MINIMUM_UNRESERVED
 
 
-def _prepare_stack(account: Account, stack: str, tell: Tell, patience: Patience) -> Mapping[str, Any] | None:
+def _prepare_stack(
+    account: Account, stack: str, report_progress: ReportProgress, patience: Patience
+) -> Mapping[str, Any] | None:
     """The stack to update, None for one to create."""
-    description = wait_until_idle(account, stack, tell, patience)
+    description = wait_until_idle(account, stack, report_progress, patience)
     if description is None:
         return None
     state = description["StackStatus"]
     if state in _NEVER_CREATED_STATES:
-        tell(f"deleting what is left of {stack}, which could not be created")
+        report_progress(f"deleting what is left of {stack}, which could not be created")
         with explain_errors(f"deleting the stack {stack}"):
             account.get_client("cloudformation").delete_stack(StackName=stack)
-        if wait_until_idle(account, stack, tell, patience) is not None:
+        if wait_until_idle(account, stack, report_progress, patience) is not None:
             raise DeployError(f"what is left of {stack} cannot be deleted", f"dockgate aws destroy --stack {stack}")
         return None
     if state == "DELETE_FAILED":
@@ -157,12 +159,17 @@ def _make_values(stack: Mapping[str, Any] | None, parameter_values: Mapping[str,
 
 
 def _start_change(
-    account: Account, stack: str, url: str, values: Sequence[Mapping[str, Any]], changes: ChangeSet | None, tell: Tell
+    account: Account,
+    stack: str,
+    url: str,
+    values: Sequence[Mapping[str, Any]],
+    changes: ChangeSet | None,
+    report_progress: ReportProgress,
 ) -> str:
     """Start to create the stack, or to update it by a change set; returns the token of the events."""
     formation, names = account.get_client("cloudformation"), {"StackName": stack}
     names["ClientRequestToken"] = f"dockgate-{uuid.uuid4()}"
-    tell(f"{'updating' if changes else 'creating'} the stack {stack}")
+    report_progress(f"{'updating' if changes else 'creating'} the stack {stack}")
     with explain_errors(f"deploying the stack {stack}"):
         if changes:
             formation.execute_change_set(ChangeSetName=changes.identifier, **names)
@@ -171,9 +178,11 @@ def _start_change(
     return names["ClientRequestToken"]
 
 
-def _wait_for_outputs(account: Account, stack: str, token: str, tell: Tell, patience: Patience) -> dict[str, str]:
+def _wait_for_outputs(
+    account: Account, stack: str, token: str, report_progress: ReportProgress, patience: Patience
+) -> dict[str, str]:
     """Wait for the end; returns the stack's outputs. Raises DeployError with what failed and why."""
-    end_state = wait_until_idle(account, stack, tell, patience)
+    end_state = wait_until_idle(account, stack, report_progress, patience)
     if end_state is None or end_state["StackStatus"] not in _DONE_STATES:
         reason = describe_failures(account, stack, token) if end_state else "it was deleted"
         raise DeployError(f"the stack {stack} could not be deployed: {reason}", "Fix what it names, and deploy again.")

@@ -4,7 +4,7 @@ from dockgate.aws.stack import data_resources, registry_scanning
 from dockgate.aws.stack.account import Account, explain_errors
 from dockgate.aws.stack.cloudformation import (
     Patience,
-    Tell,
+    ReportProgress,
     describe_failures,
     describe_stack,
     list_resources,
@@ -49,28 +49,28 @@ def list_contents(account: Account, stack: str) -> list[str]:
 
 
 def destroy_stack(
-    account: Account, stack: str, tell: Tell = lambda line: None, patience: Patience | None = None
+    account: Account, stack: str, report_progress: ReportProgress = lambda line: None, patience: Patience | None = None
 ) -> None:
     """Delete the data, then the stack. May be repeated after any failure, and if nothing is left."""
     patience = patience or Patience()
     documents = StackBucket(account, stack)
-    wait_until_idle(account, stack, tell, patience)
+    wait_until_idle(account, stack, report_progress, patience)
     for resource in _list_data(account, stack, documents):
         if name := data_resources.find_name(account, resource):
-            tell(f"deleting {_LOST_DATA[resource.kind].format(name)}")
+            report_progress(f"deleting {_LOST_DATA[resource.kind].format(name)}")
             data_resources.delete_resource(account, resource)
     for attempt in range(1, _ATTEMPTS + 1):
-        if wait_until_idle(account, stack, tell, patience) is None:
+        if wait_until_idle(account, stack, report_progress, patience) is None:
             break
-        reason = _delete_stack(account, stack, tell, patience)
+        reason = _delete_stack(account, stack, report_progress, patience)
         if reason and attempt == _ATTEMPTS:
             raise DeployError(f"the stack {stack} could not be deleted: {reason}", "Fix what it names; then again.")
     if not documents.is_created():
         return
     message = registry_scanning.restore_scanning(account, documents)
     if message:
-        tell(message)
-    tell(f"deleting {documents.bucket}")
+        report_progress(message)
+    report_progress(f"deleting {documents.bucket}")
     data_resources.delete_resource(account, Resource("AWS::S3::Bucket", documents.bucket))
 
 
@@ -82,10 +82,10 @@ def _list_data(account: Account, stack: str, documents: StackBucket) -> list[Res
     return list(dict.fromkeys([*resources, *documents.list_data_resources()]))
 
 
-def _delete_stack(account: Account, stack: str, tell: Tell, patience: Patience) -> str | None:
+def _delete_stack(account: Account, stack: str, report_progress: ReportProgress, patience: Patience) -> str | None:
     """Delete the stack once; returns why it still exists, None if it does not."""
-    tell(f"deleting the stack {stack}")
+    report_progress(f"deleting the stack {stack}")
     with explain_errors(f"deleting the stack {stack}"):
         account.get_client("cloudformation").delete_stack(StackName=stack)
-    end_state = wait_until_idle(account, stack, tell, patience)
+    end_state = wait_until_idle(account, stack, report_progress, patience)
     return describe_failures(account, stack) if end_state else None

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dockgate.aws.stack.account import Account, explain_errors
-from dockgate.aws.stack.cloudformation import Tell, describe_stack, read_outputs
+from dockgate.aws.stack.cloudformation import ReportProgress, describe_stack, read_outputs
 from dockgate.aws.stack.deploy import check_name
 from dockgate.shared.errors import NotFoundError
 
@@ -59,7 +59,7 @@ class _Queue:
         )
 
 
-def redrive_messages(account: Account, stack: str, tell: Tell = lambda line: None) -> Redriven:
+def redrive_messages(account: Account, stack: str, report_progress: ReportProgress = lambda line: None) -> Redriven:
     """Pass every message to its function, and delete those that were taken. May be repeated.
 
     Raises NotFoundError if the stack does not exist.
@@ -88,7 +88,7 @@ def redrive_messages(account: Account, stack: str, tell: Tell = lambda line: Non
                     continue
                 queue.delete_message(message)
                 handed_count += 1
-                tell(f"{message['MessageId']}: taken by {stack}-{name}")
+                report_progress(f"{message['MessageId']}: taken by {stack}-{name}")
             for message in failed_messages:
                 queue.show_message(message)
     return Redriven(handed_count, tuple(faults))

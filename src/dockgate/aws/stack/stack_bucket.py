@@ -53,9 +53,9 @@ class StackBucket:
                 Bucket=self.bucket, Policy=json.dumps(self._make_policy()), ExpectedBucketOwner=self._account.id
             )
 
-    def log_access(self, logs: str) -> None:
-        """Have S3 log access to the bucket into the bucket `logs`."""
-        target = {"LoggingEnabled": {"TargetBucket": logs, "TargetPrefix": "documents/"}}
+    def log_access(self, log_bucket: str) -> None:
+        """Have S3 log access to the bucket into the bucket `log_bucket`."""
+        target = {"LoggingEnabled": {"TargetBucket": log_bucket, "TargetPrefix": "documents/"}}
         with explain_errors(f"logging the access to {self.bucket}"):
             self._account.get_client("s3").put_bucket_logging(
                 Bucket=self.bucket, BucketLoggingStatus=target, ExpectedBucketOwner=self._account.id

@@ -90,33 +90,35 @@ class InspectorFindings(FindingsSource):
         with translate_aws_errors(f"asking {self.title} about {repository}@{digest}"):
             client = self._clients("inspector2", region)
             scans = Scans(client, self._lists, client.meta.partition, region, ecr.account, clock=self._clock)
-            look = scans.look_up(digest, name, None)
-            if look.documents:
-                return self._answer({digest: look}, {digest: ""})
+            scan_state = scans.look_up(digest, name, None)
+            if scan_state.documents:
+                return self._answer({digest: scan_state}, {digest: ""})
             try:
                 platforms = self._list_index_images(digest, name, region)
             except ImageError as error:
                 return ScannerAnswer((self.report_unknown(digest, str(error)),))
-            looks = {image: scans.look_up(image, name, None) for image in platforms} or {digest: look}
-        return self._answer(looks, platforms)
+            scan_states = {image: scans.look_up(image, name, None) for image in platforms} or {digest: scan_state}
+        return self._answer(scan_states, platforms)
 
     @override
     def report_unknown(self, image: str, reason: str) -> ExternalReport:
         return self._make_unknown_report(image, reason, "")
 
-    def _answer(self, looks: Mapping[str, ScanState], platforms: Mapping[str, str]) -> ScannerAnswer:
+    def _answer(self, scan_states: Mapping[str, ScanState], platforms: Mapping[str, str]) -> ScannerAnswer:
         """All of them, each for what it is; together they are over when all are."""
         reports = [
-            report for image, look in looks.items() for report in self._read(image, look, platforms.get(image, ""))
+            report
+            for image, scan_state in scan_states.items()
+            for report in self._read(image, scan_state, platforms.get(image, ""))
         ]
-        pending = [look for look in looks.values() if not look.is_over]
-        is_unconfirmed = bool(pending) and all(look.is_unconfirmed for look in pending)
-        return ScannerAnswer(tuple(reports), next((look.fault for look in pending), None), is_unconfirmed)
+        pending = [scan_state for scan_state in scan_states.values() if not scan_state.is_over]
+        is_unconfirmed = bool(pending) and all(scan_state.is_unconfirmed for scan_state in pending)
+        return ScannerAnswer(tuple(reports), next((scan_state.fault for scan_state in pending), None), is_unconfirmed)
 
-    def _read(self, image: str, look: ScanState, platform: str) -> Sequence[ExternalReport]:
-        if look.fault:
-            return (self._make_unknown_report(image, look.fault, platform),)
-        inspector_report = inspector.FORMAT.read(look.documents[image], read_context(image))
+    def _read(self, image: str, scan_state: ScanState, platform: str) -> Sequence[ExternalReport]:
+        if scan_state.fault:
+            return (self._make_unknown_report(image, scan_state.fault, platform),)
+        inspector_report = inspector.FORMAT.read(scan_state.documents[image], read_context(image))
         return [
             replace(report, inventory=replace(report.inventory, platform=platform or report.inventory.platform))
             for report in inspector_report
