@@ -42,10 +42,10 @@ PAUSE_SECONDS = 2.0
 class Adapters:
     """The systems that a server connects to.
 
-    `findings` is another scanner: images that it knows are not read. Callbacks whose URL has a scheme in `answers` are
-    answered by that, all others by `webhooks`. Without an `attestor` nothing is signed. `target_adapters` send events
-    to targets, `builtin_targets` are those of the settings. Without `registry_storage` blobs of images stay. With an
-    `identity_provider` people sign in there.
+    `findings` is another scanner: images that it knows are not read. Callbacks whose URL has a scheme in
+    `answer_senders` are answered by that, all others by `webhooks`. Without an `attestor` nothing is signed.
+    `target_adapters` send events to targets, `builtin_targets` are those of the settings. Without `registry_storage`
+    blobs of images stay. With an `identity_provider` people sign in there.
     """
 
     store: Store

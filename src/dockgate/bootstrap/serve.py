@@ -168,7 +168,7 @@ def _serve(
     listen_address: ListenAddress,
     internal_listener: socket.socket,
     app: App,
-    queues: Sequence[Poller],
+    pollers: Sequence[Poller],
     server_file: Path,
     on_ready: Callable[[], None],
 ) -> None:
@@ -189,7 +189,7 @@ def _serve(
         on_ready()
 
     web = _Web(config, announce)
-    with _serve_internal_app(internal_listener, app), _poll_queues(queues):
+    with _serve_internal_app(internal_listener, app), _poll_queues(pollers):
         app.background.launch()
         try:
             web.run()
@@ -201,13 +201,13 @@ def _serve(
 
 
 @contextmanager
-def _poll_queues(queues: Sequence[Poller]) -> Iterator[None]:
+def _poll_queues(pollers: Sequence[Poller]) -> Iterator[None]:
     try:
-        for poller in queues:
+        for poller in pollers:
             poller.start()
         yield
     finally:
-        for poller in queues:
+        for poller in pollers:
             poller.close()
 
 

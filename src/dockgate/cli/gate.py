@@ -142,22 +142,22 @@ def command(
 
     if not (argument.reference or findings or inspector):
         raise UsageError("no image and no findings are given", "Pass an IMAGE, or --findings FILE.")
-    rules = local_gate.load_policy(policy or "default")
+    loaded_policy = local_gate.load_policy(policy or "default")
     all_waivers = local_gate.read_waivers(waivers, vex)
     settings = from_environment()
     reports = _read_reports(findings, digest, found_at)
     if inspector:
-        report = _evaluate_inspector_findings(argument, settings, rules, reports, all_waivers)
+        report = _evaluate_inspector_findings(argument, settings, loaded_policy, reports, all_waivers)
     elif not argument.reference:
         path = database or settings.advisories
         with Database.open(path) if path.exists() else nullcontext() as advisories:
-            report = local_gate.judge_reported(reports, rules, all_waivers=all_waivers, advisories=advisories)
+            report = local_gate.judge_reported(reports, loaded_policy, all_waivers=all_waivers, advisories=advisories)
     else:
         with Database.open(database or settings.advisories) as advisories:
             image = argument.scan(settings, should_hash=True, is_quiet=display.is_quiet)
-            facts = _find_provenance(argument, image.digest, rules, statements, settings)
+            facts = _find_provenance(argument, image.digest, loaded_policy, statements, settings)
             report = local_gate.judge(
-                image, advisories, rules, external_reports=reports, all_waivers=all_waivers, provenance=facts
+                image, advisories, loaded_policy, external_reports=reports, all_waivers=all_waivers, provenance=facts
             )
     write_report(report, outputs, display)
     context.exit(EXITS[report.verdict.status])

@@ -191,7 +191,7 @@ class Execution:
     """One run of a pipeline.
 
     `number` counts from 1 for each pipeline; `id` is "<pipeline>-<number>". `trigger` says what started it and who
-    (`pipeline.starters`).
+    (`pipeline.list_starters`).
     """
 
     id: str

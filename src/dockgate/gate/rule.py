@@ -70,7 +70,7 @@ class RuleInput:
     `source` is the other scanner that reported the findings, None for our own. Image config, distribution and feeds are
     unknown of a report; `reported_at`, `unlisted_counts` and `missing_fields` are from its `ExternalReport`.
 
-    `catalogues` ("epss", "kev") are those that the policy's rules need; a stale one is not `complete` in `coverage`.
+    `catalogues` ("epss", "kev") are those that the policy's rules need; a stale one is incomplete in `coverage`.
     `provenance` is that of the evaluated digest, None if it was not looked up. `has_accepted_unread`: a waiver accepts
     unread files, which `inventory` no longer lists.
 

@@ -43,11 +43,11 @@ def count_waived(verdicts: Sequence[PlatformVerdict]) -> str | None:
     ]
     by_waiver, by_vex = (len({key for key in findings if key[0] is vex}) for vex in (False, True))
     unread_count = len({waiver.unread for waiver in applied_waivers if waiver.unread})
-    violations = len({waiver.violation for waiver in applied_waivers if not (waiver.finding or waiver.unread)})
+    violation_count = len({waiver.violation for waiver in applied_waivers if not (waiver.finding or waiver.unread)})
     parts = [
         f"{by_waiver} waived finding{'s' * (by_waiver != 1)}" if by_waiver else "",
         f"{by_vex} finding{'s' * (by_vex != 1)} excused by VEX" if by_vex else "",
-        f"{violations} waived violation{'s' * (violations != 1)}" if violations else "",
+        f"{violation_count} waived violation{'s' * (violation_count != 1)}" if violation_count else "",
         f"{unread_count} accepted unread path{'s' * (unread_count != 1)}" if unread_count else "",
     ]
     return ", ".join(filter(None, parts)) or None

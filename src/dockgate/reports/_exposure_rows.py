@@ -36,7 +36,7 @@ COLUMNS = (
 
 
 def build_rows(exposure: Mapping[str, Any]) -> Iterator[dict[str, str]]:
-    """Yield the rows of an answer of the server (`services.exposure.search.Exposure` as JSON).
+    """Yield the rows of an answer of the server (`services.exposure.answer.Exposure` as JSON).
 
     What makes the answer unknown for every image is a row without one.
     """

@@ -146,12 +146,12 @@ def _build_vulnerabilities(part: PlatformPart, refs: dict[Package, str], image: 
     broken_rules = part.broken_rules
     groups: dict[tuple[Finding, tuple[str, ...], str, AppliedWaiver | None], list[Package]] = {}
     for finding in part.findings:
-        general, waived_packages = part.strip_package(finding)
-        key = general, broken_rules.get(finding, ()), wording.describe_remediation(finding), waived_packages
+        general, waiver = part.strip_package(finding)
+        key = general, broken_rules.get(finding, ()), wording.describe_remediation(finding), waiver
         groups.setdefault(key, []).append(finding.package)
-    for (finding, rules, advice, waived_packages), packages in groups.items():
-        state = _STATES.get(wording.derive_vex_status(waived_packages))
-        analysis = drop_empty(state=state, detail=wording.describe_waiver(waived_packages)) if waived_packages else {}
+    for (finding, rules, advice, waiver), packages in groups.items():
+        state = _STATES.get(wording.derive_vex_status(waiver))
+        analysis = drop_empty(state=state, detail=wording.describe_waiver(waiver)) if waiver else {}
         yield drop_empty(
             id=finding.id,
             source=_build_source(finding.id),

@@ -41,9 +41,9 @@ def _build_statements(report: ImageReport) -> Iterator[Document]:
     undetermined_subjects: dict[tuple[str, str], dict[int, list[str]]] = {}
     for number, part in enumerate(report.parts):
         for finding in part.findings:
-            general, waived_packages = part.strip_package(finding)
+            general, waiver = part.strip_package(finding)
             packages_by_number = affected_packages.setdefault(
-                (general, wording.describe_remediation(finding), waived_packages), {}
+                (general, wording.describe_remediation(finding), waiver), {}
             )
             packages_by_number.setdefault(number, []).append(finding.package)
         for entry in part.undetermined:
@@ -51,12 +51,12 @@ def _build_statements(report: ImageReport) -> Iterator[Document]:
                 undetermined_subjects.setdefault((identity, entry.reason), {}).setdefault(number, []).append(
                     entry.subject
                 )
-    for (finding, advice, waived_packages), packages in affected_packages.items():
+    for (finding, advice, waiver), packages in affected_packages.items():
         purls = {number: [package.purl for package in listed_packages] for number, listed_packages in packages.items()}
         yield drop_empty(
             vulnerability=_build_vulnerability(finding.id, finding.aliases, finding.summary),
             products=list(_build_products(report, purls)),
-            **_build_status(finding, advice, waived_packages),
+            **_build_status(finding, advice, waiver),
         )
     for (identity, reason), subjects in undetermined_subjects.items():
         yield drop_empty(

@@ -64,12 +64,12 @@ def _compare(
     """Return distribution, packages and unread entries. Raises UnreadableError if that takes too long."""
     stack = LayerStack(facts)
     distribution = _find_distribution(stack)
-    system = {kind.name: kind for kind in ecosystems if kind.distributions}
-    packages = set(_complete_packages(stack, distribution, system))
+    distribution_ecosystems = {kind.name: kind for kind in ecosystems if kind.distributions}
+    packages = set(_complete_packages(stack, distribution, distribution_ecosystems))
     owners = {package.name for package in packages} - {package.name for package in packages if package.vendor}
     unread_entries = {
         *checks.find_problems(stack, ecosystems),
-        *(entry for package in facts for entry in package.unread),
+        *(entry for layer in facts for entry in layer.unread),
     }
     unread_entries.update(
         layer_verification.find_problems(image.layers, facts, image.diff_ids, should_hash=should_hash)
@@ -80,8 +80,12 @@ def _compare(
     for at, file in stack.present_files:
         if file.is_lockfile and not file.is_self_contained and locks.is_ignored(file):
             continue
-        owner = file.owner if file.owner in owners and stack.is_introduced(file.owner, at, system) else None
-        if file.ecosystem not in system:
+        owner = (
+            file.owner
+            if file.owner in owners and stack.is_introduced(file.owner, at, distribution_ecosystems)
+            else None
+        )
+        if file.ecosystem not in distribution_ecosystems:
             for package in file.packages:
                 if not (file.is_lockfile and locks.is_installed(package)) and not duplicates.is_duplicate(
                     package, file
@@ -103,21 +107,25 @@ def _compare(
 
 
 def _complete_packages(
-    stack: LayerStack, distribution: Distribution | None, system: Mapping[str, Ecosystem]
+    stack: LayerStack, distribution: Distribution | None, distribution_ecosystems: Mapping[str, Ecosystem]
 ) -> Iterator[Package]:
     """Yield the packages of the package databases, completed for the distribution."""
-    third_party = {name: stack.list_third_party_names(name) for name in system}
+    third_party = {name: stack.list_third_party_names(name) for name in distribution_ecosystems}
     for at, file in stack.present_files:
-        if file.ecosystem in system:
-            strange = third_party[file.ecosystem]
+        if file.ecosystem in distribution_ecosystems:
+            third_party_names = third_party[file.ecosystem]
             for package in file.packages:
                 placed_package = _set_origin(
                     package, stack.facts[stack.find_introducing_layer(file, package, at)].layer, None
                 )
-                if strange and not strange.isdisjoint(list_evidence_names(package.name, package.arch)):
+                if third_party_names and not third_party_names.isdisjoint(
+                    list_evidence_names(package.name, package.arch)
+                ):
                     placed_package = replace(placed_package, vendor=THIRD_PARTY + (placed_package.vendor or ""))
                 assigned_package = (
-                    system[file.ecosystem].assign_distribution(placed_package, distribution) if distribution else None
+                    distribution_ecosystems[file.ecosystem].assign_distribution(placed_package, distribution)
+                    if distribution
+                    else None
                 )
                 yield assigned_package or replace(placed_package, vendor=None)
 

@@ -49,8 +49,8 @@ def compute_scanner_version(ecosystems: Sequence[Ecosystem]) -> str:
     Another version may find other things in an image. The second number is the sum of the plugins' versions, so that
     versions have an order (`is_older_scanner`).
     """
-    plugins = sum(kind.version for kind in ecosystems)
-    return f"{FACTS_VERSION}.{plugins}-{get_hex(compute_digest(compute_facts_version(ecosystems).encode()))[:8]}"
+    version_sum = sum(kind.version for kind in ecosystems)
+    return f"{FACTS_VERSION}.{version_sum}-{get_hex(compute_digest(compute_facts_version(ecosystems).encode()))[:8]}"
 
 
 def is_older_scanner(version: str | None, reference_version: str) -> bool:

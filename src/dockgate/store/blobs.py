@@ -139,7 +139,7 @@ def _is_name(name: str) -> bool:
 
 
 def make_folders(folder: Path) -> tuple[Path, Path]:
-    """The folder of blobs and the folder in which they are written, created if artifact_not_found.
+    """The folder of blobs and the folder in which they are written, created if missing.
 
     Files that a killed process left behind are deleted after a day: another process may write one now.
     """

@@ -101,9 +101,10 @@ def _read_packet(body: IO[bytes]) -> bytes | None:
 
 @dataclass(eq=False)
 class Push:
-    """One push; run `run` as a task. `head` and `chunks` are git's response, for a connected client.
+    """One push; run `run` as a task.
 
-    `caller` pushes, and `entry` is the audit entry's id, None for none.
+    `read_head` and `iterate_chunks` give git's response, for a connected client. `caller` pushes, and `entry` is the
+    audit entry's id, None for none.
     """
 
     server: WebServices

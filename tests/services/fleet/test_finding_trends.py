@@ -172,7 +172,9 @@ def test_layers_have_the_packages_and_findings_that_they_brought(fleet: Fleet) -
     fleet.database.advisories.append(advisory("CVE-2026-9", "six", "2"))
     image = fleet.push("a", "team/web", "1", package("idna", "3.6", "sha256:base"), package("six", "1"))
     layers = find_by_layer(fleet.store, image)
-    assert {layer: (entry.packages, [count for count, _ in entry.counts]) for (_, layer), entry in layers.items()} == {
+    assert {
+        layer: (entry.package_count, [count for count, _ in entry.counts]) for (_, layer), entry in layers.items()
+    } == {
         "sha256:base": (1, [1]),
         "sha256:own": (1, [1]),
     }

@@ -298,5 +298,5 @@ def test_an_inventory_is_split_by_layer_and_owner() -> None:
         ("sha256:own", False, {component: 2}, {}),
         ("", False, {Component.from_package(package("odd", "1")): 1}, {}),
     ]
-    assert platform.packages == 4
+    assert platform.package_count == 4
     assert platform.facts.packages == ()

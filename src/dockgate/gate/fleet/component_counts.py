@@ -50,9 +50,9 @@ class ComponentCounts(NamedTuple):
 class Sums:
     """The sums of the numbers of an image.
 
-    `is_exact` is false if only the inventory can decide (`Contexts.conditional`). `undetermined` has one
-    entry for each kind and ecosystem. `waived` is how many findings are excused. `rejecting_rules` are the names of the
-    rules that the sums violate.
+    `is_exact` is false if only the inventory can decide (`Contexts.conditional`). `undetermined` has one entry for each
+    kind and ecosystem. `waived_count` is how many findings are waived. `rejecting_rules` are the names of the rules
+    that the sums violate.
     """
 
     status: Status

@@ -24,7 +24,7 @@ class ListedComponent(NamedTuple):
 
     counts: ComponentCounts
     origin: LayerOrigin
-    paths: int
+    path_count: int
 
 
 class FindingLists:
@@ -69,7 +69,7 @@ class FindingLists:
             self._by_address |= {id(entry.counts): entry.counts for entry in listed_components}
             key = (
                 has_known_base,
-                frozenset((id(entry.counts), entry.origin, entry.paths) for entry in listed_components),
+                frozenset((id(entry.counts), entry.origin, entry.path_count) for entry in listed_components),
             )
             if key not in self._outcomes:
                 self._outcomes[key] = self._ask(self._rules, self._facts[has_known_base], listed_components)
@@ -88,8 +88,8 @@ class FindingLists:
         layers = {LayerOrigin.UNKNOWN: "", LayerOrigin.BASE: base, LayerOrigin.OWN: _NOWHERE}
         findings = [
             finding
-            for counts, origin, paths in listed_components
-            for finding in self._copy_findings(counts, paths, layers[origin])
+            for counts, origin, path_count in listed_components
+            for finding in self._copy_findings(counts, path_count, layers[origin])
         ]
         matches = Matches(tuple(sorted(findings, key=rank_finding)), rule_input.matches.undetermined)
         rule_input = replace(rule_input, matches=matches)
@@ -97,13 +97,13 @@ class FindingLists:
             find_first_change(active, rule_input, self._judged_at) for active in rules
         )
 
-    def _copy_findings(self, counts: ComponentCounts, paths: int, layer: str) -> tuple[Finding, ...]:
+    def _copy_findings(self, counts: ComponentCounts, path_count: int, layer: str) -> tuple[Finding, ...]:
         """The findings at so many paths in a layer."""
-        key = id(counts), paths, layer
+        key = id(counts), path_count, layer
         if key not in self._copies:
             self._by_address[id(counts)] = counts
             package = counts.findings[0].package
-            packages = [replace(package, path=str(number), layer=layer or None) for number in range(paths)]
+            packages = [replace(package, path=str(number), layer=layer or None) for number in range(path_count)]
             self._copies[key] = tuple(
                 finding.with_package(package) for package in packages for finding in counts.findings
             )

@@ -211,7 +211,7 @@ class FleetJudge:
         total, changes_at = 0, inf
         for entry in self._bundles.get(bundle, ()):
             counts = self._count(context, entry.component)
-            total += entry.paths * (counts.owned_numbers if entry.is_owned else counts.by_origin[origin])
+            total += entry.path_count * (counts.owned_numbers if entry.is_owned else counts.by_origin[origin])
             changes_at = min(changes_at, inf if entry.is_owned else counts.changes_at)
         return total, changes_at
 
@@ -219,7 +219,7 @@ class FleetJudge:
         """Count the findings and undetermined vulnerabilities of a bundle, in whatever context."""
         if bundle not in self._finding_counts:
             self._finding_counts[bundle] = sum(
-                entry.paths * len(component.findings)
+                entry.path_count * len(component.findings)
                 + sum(len(undetermined_entry.ids) for undetermined_entry in component.undetermined)
                 for entry in self._bundles.get(bundle, ())
                 if not entry.is_owned
@@ -245,7 +245,9 @@ class FleetJudge:
             known_origin = origin if platform.has_known_base else LayerOrigin.UNKNOWN
             for entry in self._bundles.get(bundle, ()):
                 if not entry.is_owned:
-                    counts[entry.component, known_origin] = counts.get((entry.component, known_origin), 0) + entry.paths
+                    counts[entry.component, known_origin] = (
+                        counts.get((entry.component, known_origin), 0) + entry.path_count
+                    )
         return counts
 
     # --- other rules --------------------------------------------------------------------------------------------------

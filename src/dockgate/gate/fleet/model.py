@@ -35,10 +35,10 @@ class FleetComponent:
 
 
 class BundleComponent(NamedTuple):
-    """A component in a bundle, at so many `paths`. `is_owned`: it belongs to a distribution's package."""
+    """A component in a bundle, at `path_count` paths. `is_owned`: it belongs to a distribution's package."""
 
     component: int
-    paths: int
+    path_count: int
     is_owned: bool = False
 
 

@@ -26,8 +26,8 @@ class Malicious(TimelessRule):
     def judge(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterator[Violation]:
         findings = tuple(finding for finding in rule_input.matches.findings if finding.is_malicious)
         if findings:
-            packages = len({(finding.package.purl, finding.package.path) for finding in findings})
-            message = f"{packages} known malicious package{'s' if packages != 1 else ''}"
+            package_count = len({(finding.package.purl, finding.package.path) for finding in findings})
+            message = f"{package_count} known malicious package{'s' if package_count != 1 else ''}"
             yield Violation(self.name, message, findings, allowed=0)
 
     @override

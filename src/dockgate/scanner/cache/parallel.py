@@ -37,7 +37,7 @@ def _has_one_thread() -> bool:
         return False
 
 
-def _read_in_processes(cache: LayerCache, layers: Sequence[Layer], workers: int) -> Iterator[LayerFacts]:
+def _read_in_processes(cache: LayerCache, layers: Sequence[Layer], worker_count: int) -> Iterator[LayerFacts]:
     """Let child processes read layers into the cache.
 
     Layers that are missing from it afterwards (the cache is not writable, the layer is broken) are read here.
@@ -47,7 +47,7 @@ def _read_in_processes(cache: LayerCache, layers: Sequence[Layer], workers: int)
     os.close(write_end)
     children: list[int] = []
     try:
-        for _ in range(workers - 1):
+        for _ in range(worker_count - 1):
             child = os.fork()
             if child == 0:
                 _read_in_child(cache, layers, read_end)
@@ -84,11 +84,11 @@ def _read_in_child(cache: LayerCache, layers: Sequence[Layer], read_end: int) ->
 
 
 def _read_in_threads(
-    read_layer: Callable[[Layer], LayerFacts], layers: Sequence[Layer], workers: int
+    read_layer: Callable[[Layer], LayerFacts], layers: Sequence[Layer], worker_count: int
 ) -> Iterator[LayerFacts]:
     from concurrent.futures import ThreadPoolExecutor, as_completed
 
-    with ThreadPoolExecutor(workers) as pool:
+    with ThreadPoolExecutor(worker_count) as pool:
         try:
             for future in as_completed([pool.submit(read_layer, layer) for layer in layers]):
                 yield future.result()

@@ -97,7 +97,7 @@ class _HistoryEntry(NamedTuple):
         return self.is_empty and words[:1] in ([command] for command in _STARTS)
 
 
-def count_base_layers(history: object, layers: int) -> tuple[int, str | None]:
+def count_base_layers(history: object, layer_count: int) -> tuple[int, str | None]:
     """Count the layers of the base image by the history.
 
     Returns the count and the base's name, 0 and None if unknown. If the history attributes all layers to the base, the
@@ -110,28 +110,28 @@ def count_base_layers(history: object, layers: int) -> tuple[int, str | None]:
       without the other marks.
     """
     steps = _parse_history(history)
-    if sum(not step.is_empty for step in steps) != layers:
+    if sum(not step.is_empty for step in steps) != layer_count:
         return 0, None
     indexes = range(1, len(steps))
     builder_change = max((at for at in indexes if steps[at].is_buildkit != steps[at - 1].is_buildkit), default=0)
     marked_step = max((at for at in range(len(steps)) if steps[at].base), default=-1)
     if marked_step >= builder_change:
-        layer_count = _count_layers_below(steps, marked_step)
-        return (layer_count if layer_count < layers else 0), _read_text(steps[marked_step].base) or None
+        base_layer_count = _count_layers_below(steps, marked_step)
+        return (base_layer_count if base_layer_count < layer_count else 0), _read_text(steps[marked_step].base) or None
     last = max((at for at, step in enumerate(steps) if not step.is_empty), default=0)
     start_command = max((at for at in indexes if steps[at].is_start_command and at < last), default=0)
-    layer_count = _count_layers_below(steps, max(start_command, builder_change))
-    return (layer_count if layer_count < layers else 0), None
+    base_layer_count = _count_layers_below(steps, max(start_command, builder_change))
+    return (base_layer_count if base_layer_count < layer_count else 0), None
 
 
-def read_commands(history: object, layers: int) -> list[str]:
+def read_commands(history: object, layer_count: int) -> list[str]:
     """The command that made each layer, base first; "" for all if the history does not fit the layers.
 
     Values of build arguments are left out: they may be secrets. Long commands are cut, and so are very many.
     """
     commands = [step.command for step in _parse_history(history) if not step.is_empty]
-    if len(commands) != layers:
-        return [""] * layers
+    if len(commands) != layer_count:
+        return [""] * layer_count
     shown_commands, room = [], _MOST_COMMANDS
     for command in commands:
         text = _drop_arguments(command.encode("utf-8", "backslashreplace").decode().strip())

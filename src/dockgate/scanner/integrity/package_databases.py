@@ -268,7 +268,7 @@ class Database:
         """
         names = list_evidence_names(package.name, package.arch)
         is_complete_list = package.path in self.kind.database_paths
-        removed_paths = (
+        removal_layer = (
             next((at for at, _ in self.database_files if at > last_layer), last_layer)
             if is_complete_list
             else len(self.stack.facts)
@@ -278,7 +278,7 @@ class Database:
                 if (
                     not self._is_owned_by_another(file, at, names)
                     if at <= last_layer
-                    else at <= removed_paths and not self._is_reclaimed(file, last_layer)
+                    else at <= removal_layer and not self._is_reclaimed(file, last_layer)
                 ):
                     yield file
 

@@ -1,7 +1,7 @@
 """Find who contributed to the commits that an execution builds.
 
-They are determined for its approval, and again for every vote. Where that cannot be determined, `Contributors.unknown`
-has the reason, and no vote counts.
+They are determined for its approval, and again for every vote. Where that cannot be determined,
+`Contributors.unknown_reason` says why, and no vote counts.
 """
 
 from collections.abc import Iterator, Sequence
@@ -64,10 +64,10 @@ class ContributorFinder:
         if definition.get_action(approval.stage, approval.action).type is not ActionType.APPROVAL:
             return []
         runs = select_latest_runs(self._store.executions.list_runs(last))
-        sources = [runs.get((definition.stages[0].name, action.name)) for action in definition.stages[0].actions]
+        source_runs = [runs.get((definition.stages[0].name, action.name)) for action in definition.stages[0].actions]
         return [
             (run.variables.get("RepositoryName", ""), commit)
-            for run in sources
+            for run in source_runs
             if run and (commit := _find_commit(run))
         ]
 

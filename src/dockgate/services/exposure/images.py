@@ -142,7 +142,7 @@ class ImageContents:
                     layer=occurrence.layer,
                     origin=_determine_origin(occurrence),
                     is_owned=occurrence.is_owned,
-                    paths=occurrence.paths,
+                    paths=occurrence.path_count,
                     vulnerability=vulnerability.name if vulnerability else None,
                     severity=affected_component.severity.value if affected_component else None,
                     fixed=affected_component.fixed or None if affected_component else None,

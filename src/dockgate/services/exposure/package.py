@@ -91,6 +91,6 @@ def find_package(
     return PackageContents(versions, vulnerabilities[:MAX_VULNERABILITIES], len(vulnerabilities))
 
 
-def _make_version(component: Component, images: int, severities: Sequence[Severity]) -> PackageVersion:
+def _make_version(component: Component, image_count: int, severities: Sequence[Severity]) -> PackageVersion:
     counts = [(severities.count(severity), severity) for severity in Severity if severity in severities]
-    return PackageVersion(component.name, component.version, component.ecosystem, component.purl, images, counts)
+    return PackageVersion(component.name, component.version, component.ecosystem, component.purl, image_count, counts)

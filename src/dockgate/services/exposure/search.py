@@ -277,8 +277,8 @@ class ExposureSearch:
 class _Holders:
     """The images that hold it, by id, and the services that run them, as the caller sees them.
 
-    `statuses` are none for a question about a package or the past. `ids` are in the order of the answer; `rejected` are
-    those of rejected images, `scope` says which images count.
+    `statuses` are none for a question about a package or the past. `ids` are in the order of the answer;
+    `rejected_images` are those of rejected images, `scope` says which images count.
     """
 
     def __init__(

@@ -152,12 +152,12 @@ class UnknownImages:
 
 def explain_missing_history(begin: HistoryBegin, at: str, *, is_vulnerability: bool) -> str | None:
     """Explain why nothing is recorded of a time, None where something is: it lies before all records."""
-    if begin.images is None:
+    if begin.images_since is None:
         return "Nothing is recorded: the history begins with the first scan of an image."
-    if at < begin.images:
-        return f"Nothing was recorded before {begin.images}, when the history begins: ask about a later time."
-    if is_vulnerability and begin.findings is not None and at < begin.findings:
-        return f"No package was matched with advisories before {begin.findings}: ask about a later time."
+    if at < begin.images_since:
+        return f"Nothing was recorded before {begin.images_since}, when the history begins: ask about a later time."
+    if is_vulnerability and begin.findings_since is not None and at < begin.findings_since:
+        return f"No package was matched with advisories before {begin.findings_since}: ask about a later time."
     return None
 
 

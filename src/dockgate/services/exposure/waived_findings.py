@@ -72,8 +72,10 @@ class _Scope:
         self._finder = finder
         statements = finder.read_general_statements()
         self._has_statements = bool(statements)
-        products = (vex_statements.parse_image_digest(product) for entry in statements for product in entry.products)
-        self.images = {digest for digest in products if digest} | finder.find_images_with_documents()
+        image_digests = (
+            vex_statements.parse_image_digest(product) for entry in statements for product in entry.products
+        )
+        self.images = {digest for digest in image_digests if digest} | finder.find_images_with_documents()
         accepting = {entry.affected.component: set[str]() for entry in findings}
         general: dict[str, Waiver] = {}
         for entry in findings:

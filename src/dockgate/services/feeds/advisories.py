@@ -143,7 +143,7 @@ def export(
     """Write the signed database at `path` to a file, or to a registry ("oci:…").
 
     Raises DatabaseError without one, and what `vulnerabilities.database.transfer.pack` and
-    `scanner.images.artifact.push` do.
+    `scanner.images.artifact.push_artifact` do.
     """
     from dockgate.attestations import dsse
     from dockgate.vulnerabilities.database.transfer import pack

@@ -50,8 +50,8 @@ class FleetFacts:
     def bundles(self) -> Bundles:
         """Return what all bundles hold of `components`, owned ones left out."""
         bundles: dict[int, list[BundleComponent]] = {}
-        for component, bundle, paths in self.store.fleet.iterate_holders(self.components):
-            bundles.setdefault(bundle, []).append(BundleComponent(component, paths))
+        for component, bundle, path_count in self.store.fleet.iterate_holders(self.components):
+            bundles.setdefault(bundle, []).append(BundleComponent(component, path_count))
         return {bundle: tuple(entries) for bundle, entries in bundles.items()}
 
     @cached_property
@@ -117,8 +117,10 @@ class FleetContents:
         """The platforms of each image."""
         platforms: dict[int, list[IndexedPlatform]] = {}
         state = self.facts.store.fleet_judging
-        rows = state.iterate_platforms_between(*self._range) if self.is_dense else state.iterate_platforms(self._ids)
-        for platform in rows:
+        indexed_platforms = (
+            state.iterate_platforms_between(*self._range) if self.is_dense else state.iterate_platforms(self._ids)
+        )
+        for platform in indexed_platforms:
             platforms.setdefault(platform.image, []).append(platform)
         return platforms
 
@@ -203,6 +205,6 @@ class FleetContents:
 def list_bundle_components(content: BundleContent) -> tuple[BundleComponent, ...]:
     """Read the content of a bundle."""
     return (
-        *(BundleComponent(component, paths) for component, paths in content.counted_components.items()),
-        *(BundleComponent(component, paths, True) for component, paths in content.owned_components.items()),
+        *(BundleComponent(component, path_count) for component, path_count in content.counted_components.items()),
+        *(BundleComponent(component, path_count, True) for component, path_count in content.owned_components.items()),
     )

@@ -46,9 +46,9 @@ class JudgedImage(NamedTuple):
     """The verdict of a policy on an image.
 
     `counts` are the most findings of any platform, in the order of `Severity`. `status_if_fresh` is the status if all
-    feeds had been checked just now. `next_at` is when time alone can change it, None for never. `waived` is the most
-    that waivers and VEX statements excuse in any platform. `reason` is one line for people, None where the counts say
-    enough.
+    feeds had been checked just now. `next_at` is when time alone can change it, None for never. `waived_count` is the
+    most that waivers and VEX statements excuse in any platform. `reason` is one line for people, None where the counts
+    say enough.
     """
 
     image: int

@@ -22,7 +22,7 @@ Counts = list[tuple[int, Severity]]
 class LayerFindings:
     """The packages that a layer of a platform brought, and their findings by severity."""
 
-    packages: int
+    package_count: int
     counts: Counts
 
 
@@ -108,14 +108,15 @@ def find_by_layer(store: Store, digest: str) -> Mapping[tuple[int, str], LayerFi
         present.setdefault(life.component, []).append(life.severity)
     layers: dict[tuple[int, str], tuple[int, list[Severity]]] = {}
     for entry, content in placed_contents:
-        packages, severities = layers.get((entry.platform, entry.layer), (0, []))
+        package_count, severities = layers.get((entry.platform, entry.layer), (0, []))
         severities = severities + [
             severity for number in content.counted_components for severity in present.get(number, ())
         ]
-        packages += sum(content.counted_components.values()) + sum(content.owned_components.values())
-        layers[entry.platform, entry.layer] = packages, severities
+        package_count += sum(content.counted_components.values()) + sum(content.owned_components.values())
+        layers[entry.platform, entry.layer] = package_count, severities
     return {
-        key: LayerFindings(packages, _count_severities(severities)) for key, (packages, severities) in layers.items()
+        key: LayerFindings(package_count, _count_severities(severities))
+        for key, (package_count, severities) in layers.items()
     }
 
 
@@ -124,7 +125,7 @@ def list_layers(
 ) -> list[ImageLayer]:
     """List the layers of an image's platform of this position, with the findings of `find_by_layer`."""
     inventory, origins = platform.inventory, platform.origins
-    packages = Counter(package.layer for package in inventory.packages)
+    package_counts = Counter(package.layer for package in inventory.packages)
     layers = []
     for at, digest in enumerate(inventory.layers):
         origin = origins[at] if len(origins) == len(inventory.layers) else None
@@ -136,7 +137,7 @@ def list_layers(
                 is_base=at < inventory.base_layers if inventory.base_layers else None,
                 size=origin.size if origin else None,
                 made_by=origin.command if origin else None,
-                packages=packages[digest],
+                packages=package_counts[digest],
                 findings={kind: count for count, kind in of_layer.counts} if of_layer else {} if findings else None,
             )
         )

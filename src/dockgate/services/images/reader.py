@@ -75,7 +75,7 @@ class ImageAccess:
             ]
 
     def read_attached(self, repository: str, digest: str) -> Sequence[bytes]:
-        """Read what lies beside an image (`services.verdicts.attached_statements.Fetch`)."""
+        """Read the documents that are attached to an image, such as VEX documents and provenance statements."""
         image_name = self._name_image(repository, digest)
         return attached_documents.read_documents(
             str(image_name), ca_bundle=self.ca_bundle, issuers=self.issuers, seconds=QUESTION_SECONDS

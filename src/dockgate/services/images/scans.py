@@ -50,17 +50,18 @@ _log = logging.getLogger(__name__)
 
 
 class ScanQueue:
-    """Runs `read` for each scan in one of `readers` threads, which are started when they are first needed.
+    """Runs `read` for each scan in one of `reader_count` threads.
 
-    External registries, known by their hosts, have at most three quarters of the readers, and one of them at most half:
-    our own registry always has readers. A free reader takes a scan of the external registry with the fewest readers.
+    A thread is started when it is first needed. External registries, known by their hosts, have at most three quarters
+    of the readers, and one of them at most half: our own registry always has readers. A free reader takes a scan of the
+    external registry with the fewest readers.
     """
 
-    def __init__(self, readers: int, read: Callable[[Scan], None]) -> None:
-        self._pool = ThreadPoolExecutor(readers, "scan")
+    def __init__(self, reader_count: int, read: Callable[[Scan], None]) -> None:
+        self._pool = ThreadPoolExecutor(reader_count, "scan")
         self._read = read
-        self._limit_per_registry = max(1, readers // 2)
-        self._external_limit = max(1, readers * 3 // 4)
+        self._limit_per_registry = max(1, reader_count // 2)
+        self._external_limit = max(1, reader_count * 3 // 4)
         self._lock = threading.Lock()
         self._is_closed = False
         self._waiting: dict[str, deque[Scan]] = {}

@@ -40,11 +40,13 @@ class RowRetention:
     def _collect_logs(self, should_remove: bool, old_executions: Sequence[str]) -> RemovedObjects:
         """Logs of executions that are deleted. Those of the last day stay."""
         logs = self.store.logs.list_executions(self._a_day_ago)
-        removable_logs = self.store.row_retention.list_executions_without_rows(logs.keys())
-        removable_logs |= set() if should_remove else logs.keys() & set(old_executions)
-        for execution in removable_logs if should_remove else ():
+        removable_executions = self.store.row_retention.list_executions_without_rows(logs.keys())
+        removable_executions |= set() if should_remove else logs.keys() & set(old_executions)
+        for execution in removable_executions if should_remove else ():
             self.store.logs.delete(execution)
-        return RemovedObjects("logs", len(removable_logs), sum(logs[execution] for execution in removable_logs))
+        return RemovedObjects(
+            "logs", len(removable_executions), sum(logs[execution] for execution in removable_executions)
+        )
 
     def _collect_artifacts(self, should_remove: bool, old_executions: Sequence[str]) -> RemovedObjects:
         """Artifacts that no action has made or uses.

@@ -150,7 +150,7 @@ class ServerWaivers:
     def select_statements(
         self, documents: Iterable[VexDocument], images: Sequence[str], inventories: Sequence[Inventory], policy: Policy
     ) -> tuple[VexStatement, ...]:
-        """Return the statements of documents (`Vex.active`) that may apply to an image.
+        """Return the statements of documents (`Vex.list_all_active`) that may apply to an image.
 
         Each says who vouches for it.
         """

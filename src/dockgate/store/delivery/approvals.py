@@ -270,13 +270,13 @@ def _settle(connection: Connection, approval_ids: Sequence[str], answer: Answer,
         del values["verdict"]
     connection.execute(_SETTLE, {"ids": make_text_list(ids), **values})
     actions = [name for name in ids if not ApprovalId(name).is_external]
-    finished_executions = finish_runs(connection, actions, state, now, reason=answer.summary) if actions else ()
+    finished_actions = finish_runs(connection, actions, state, now, reason=answer.summary) if actions else ()
     enqueue_answers(connection, ids, now)
     if answer.state is ApprovalState.APPROVED and answer.verdict:
         enqueue_attestations(connection, answer.verdict, {row[1:] for row in waiting}, now)
         follow_images(connection, [tuple(row) for row in waiting], answer.verdict, now)
-    if finished_executions:
-        append_ends(connection, finished_executions, state, now, reason=answer.summary)
+    if finished_actions:
+        append_ends(connection, finished_actions, state, now, reason=answer.summary)
     return ids
 
 

@@ -111,34 +111,34 @@ def _record_moves(
 ) -> Sequence[Event]:
     pushes = []
     for branch, head in moved_heads.items():
-        moves = recorded_heads.get(branch, ("", 0))[1] + (1 if head else 0)
-        _remember(connection, repository, branch, head, moves)
+        move_count = recorded_heads.get(branch, ("", 0))[1] + (1 if head else 0)
+        _remember(connection, repository, branch, head, move_count)
         if head:
-            event = _push(repository, branch, head, moves, now, by)
+            event = _push(repository, branch, head, move_count, now, by)
             insert_if_new(connection, events, asdict(event))
             pushes.append(event)
     return pushes
 
 
-def _remember(connection: Connection, repository: str, branch: str, head: str, moves: int) -> None:
-    row = {"repository": repository, "branch": branch, "head": head, "moves": moves}
+def _remember(connection: Connection, repository: str, branch: str, head: str, move_count: int) -> None:
+    row = {"repository": repository, "branch": branch, "head": head, "moves": move_count}
     if not insert_if_new(connection, heads_table, row):
         connection.execute(
             update(heads_table)
             .where(heads_table.c.repository == repository, heads_table.c.branch == branch)
-            .values(head=head, moves=moves)
+            .values(head=head, moves=move_count)
         )
 
 
-def _push(repository: str, branch: str, commit: str, moves: int, now: str, by: str | None) -> Event:
+def _push(repository: str, branch: str, commit: str, move_count: int, now: str, by: str | None) -> Event:
     detail = {"repository": repository, "branch": branch, "commit": commit}
     return Event(
-        id=_make_push_id(repository, branch, commit, moves),
+        id=_make_push_id(repository, branch, commit, move_count),
         kind=EventKind.REPOSITORY_PUSH,
         detail={**detail, "by": by} if by else detail,
         at=now,
     )
 
 
-def _make_push_id(repository: str, branch: str, commit: str, moves: int) -> str:
-    return f"push/{repository}/{branch}/{moves}-{commit[:12]}"
+def _make_push_id(repository: str, branch: str, commit: str, move_count: int) -> str:
+    return f"push/{repository}/{branch}/{move_count}-{commit[:12]}"

@@ -102,7 +102,7 @@ class ComponentOccurrence(NamedTuple):
     image: int
     platform: str
     component: int
-    paths: int
+    path_count: int
     is_owned: bool
     layer: str
     is_base: bool | None
@@ -125,8 +125,8 @@ class UnknownImage(NamedTuple):
 class HistoryBegin(NamedTuple):
     """The times when the first image became known and packages were first matched; None for never."""
 
-    images: str | None
-    findings: str | None
+    images_since: str | None
+    findings_since: str | None
 
 
 class RunningImage(NamedTuple):

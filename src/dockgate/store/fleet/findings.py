@@ -107,7 +107,7 @@ class FleetFindings:
         return {name for name in names if name.startswith("CVE-")}
 
     def list_undetermined(self, components: Collection[int] | None = None) -> Iterator[tuple[int, UndeterminedEntry]]:
-        """Return what could not be determined, by component, without `Fleet.uncovered_components`."""
+        """Return what could not be determined, by component, without `Fleet.list_uncovered_components`."""
         table = fleet_doubts.c
         query = select(table.component, table.kind, table.reason, table.ids).order_by(table.component, table.position)
         for component, *fields in self._iterate_rows(query, table.component, components):

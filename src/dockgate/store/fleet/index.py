@@ -66,11 +66,11 @@ class NewBundle(NamedTuple):
 class NewPlatform(NamedTuple):
     """A platform to index: its inventory without packages, and its bundles.
 
-    The base's bundles come first; the number of packages is beside them.
+    The base's bundles come first.
     """
 
     facts: Inventory
-    packages: int
+    package_count: int
     bundles: tuple[NewBundle, ...]
 
 
@@ -315,7 +315,9 @@ def _write_image(connection: Connection, image: NewImage, facts: Sequence[bytes]
     for at, (platform, data) in enumerate(zip(image.platforms, facts, strict=True)):
         row = {"platform": platform.facts.platform, "unread": len(platform.facts.unread), "facts": data}
         row |= {"manifest": platform.facts.image, "base_layers": platform.facts.base_layers}
-        connection.execute(insert(fleet_platforms).values(image=number, position=at, packages=platform.packages, **row))
+        connection.execute(
+            insert(fleet_platforms).values(image=number, position=at, packages=platform.package_count, **row)
+        )
         rows = [
             {
                 "image": number,

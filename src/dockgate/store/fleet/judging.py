@@ -143,12 +143,12 @@ def _decode(text: str) -> tuple[int, LayerOrigin]:
     return bundle, LayerOrigin(origin)
 
 
-def set_judged_from(connection: Connection, policy: str, inputs: str, at: str) -> None:
+def set_judged_from(connection: Connection, policy: str, inputs_digest: str, at: str) -> None:
     """Store from what the policy has judged every image, in the transaction that writes the last verdict.
 
     `at` is the time as of which this and the verdicts before it were judged.
     """
-    for name, value in ((f"{_JUDGED_PREFIX}{policy}", inputs), (f"{_JUDGED_AT_PREFIX}{policy}", at)):
+    for name, value in ((f"{_JUDGED_PREFIX}{policy}", inputs_digest), (f"{_JUDGED_AT_PREFIX}{policy}", at)):
         if not insert_if_new(connection, fleet_state, {"name": name, "value": value}):
             connection.execute(update(fleet_state).where(fleet_state.c.name == name).values(value=value))
 

@@ -225,12 +225,12 @@ class FleetImage(NamedTuple):
 
 
 class FleetPlatform(NamedTuple):
-    """A platform of an image. `facts` is its inventory without packages, `packages` their number."""
+    """A platform of an image. `facts` is its inventory without packages."""
 
     image: int
     position: int
     facts: Inventory
-    packages: int
+    package_count: int
 
 
 class FleetVerdict(NamedTuple):

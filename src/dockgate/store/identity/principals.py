@@ -62,8 +62,8 @@ class Principals:
             _lock_all(connection)
             name = _find_principal_of_identity(connection, issuer, subject)
             if name is not None:
-                names = ("roles", "project_roles", "email")
-                return _update(connection, name, {column: getattr(principal, column) for column in names})
+                columns = ("roles", "project_roles", "email")
+                return _update(connection, name, {column: getattr(principal, column) for column in columns})
             if not _has_principals(connection) and not principal.can(Permission.ADMINISTER):
                 raise ConflictError(
                     "the first person who signs in must be an admin", "Sign in as a member of a group with that role."

@@ -176,7 +176,7 @@ class ImageListing:
     ) -> Sequence[LocationVerdict]:
         """Every image in each of these repositories (None: all) where it is now, with its verdicts.
 
-        `judged_before` as in `page`. Images without any verdict are among them, other artifacts are not.
+        `judged_before` as in `read_page`. Images without any verdict are among them, other artifacts are not.
         """
         conditions = _make_conditions(ImageFilter(repositories), null(), self._wide)
         query = (

@@ -39,14 +39,14 @@ class ImageRemovals:
         """
         with self._database.write() as connection:
             is_pushed = pushed_images.c.digest == image, pushed_images.c.repository == repository
-            pushes = sorted(connection.scalars(select(pushed_images.c.tag).where(*is_pushed)))
-            for tag in pushes:
+            pushed_tags = sorted(connection.scalars(select(pushed_images.c.tag).where(*is_pushed)))
+            for tag in pushed_tags:
                 lock_name(connection, pushed_images, f"{repository}:{tag}")
             index_row = lock_rows(select(fleet_images.c.id).where(fleet_images.c.digest == image))
             number = connection.scalar(index_row)
             is_here = fleet_tags.c.digest == image, fleet_tags.c.repository == repository, fleet_tags.c.until.is_(None)
             end_tags = update(fleet_tags).where(*is_here).values(until=now).returning(fleet_tags.c.tag)
-            tags = sorted(connection.scalars(end_tags)) or ([""] if pushes else [])
+            tags = sorted(connection.scalars(end_tags)) or ([""] if pushed_tags else [])
             connection.execute(delete(pushed_images).where(*is_pushed))
             is_gone = not _is_anywhere(connection, image)
             if is_gone and number is not None:

@@ -40,7 +40,7 @@ BATCH = 200
 class FleetRetention:
     """Deletes images from the index.
 
-    The caller has the lock `fleet_findings.MATCHING`: ids may be used again.
+    The caller has the lock `store.fleet.findings.MATCHING`: ids may be used again.
     """
 
     def __init__(self, database: Database) -> None:

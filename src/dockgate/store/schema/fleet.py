@@ -147,7 +147,7 @@ fleet_doubts = Table(
     Column("ids", Json(tuple[str, ...]), nullable=False),
 )
 
-# `content` is what `fleet_bundles.encode` makes of the components and their numbers.
+# `content` is what `store.fleet.bundles.encode` makes of the components and their numbers.
 fleet_bundles = Table(
     "fleet_bundles",
     metadata,

@@ -201,9 +201,9 @@ def _compute_limits(part: Part, now: datetime, can_shrink: bool) -> Limits:
     is_large = part.statements >= FEW_RECORDS and not can_shrink
     checked_at = parse_time(part.checked_at)
     is_recent = checked_at is not None and timedelta(0) <= now - checked_at < _FAULT_PATIENCE
-    faults = sum(not fault.is_contained for fault in part.faults)
+    fault_count = sum(not fault.is_contained for fault in part.faults)
     minimum = part.statements - part.statements // LOST_FRACTION if is_large else 0
-    return Limits(part.statements, minimum, faults if is_recent else None)
+    return Limits(part.statements, minimum, fault_count if is_recent else None)
 
 
 def _read_parts(path: Path) -> dict[tuple[str, str], Part]:

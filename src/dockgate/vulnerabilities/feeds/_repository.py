@@ -16,14 +16,14 @@ _MIRROR_LIMIT = 5
 _CHECKSUMS = ("sha256", "sha384", "sha512")
 
 
-def fetch_updateinfo(web: Web, mirrors: str, fingerprint: str, into: Path) -> FeedFetch:
+def fetch_updateinfo(web: Web, mirror_list_url: str, fingerprint: str, into: Path) -> FeedFetch:
     """Fetch the update information that `repodata/repomd.xml` names.
 
     `mirrors` is the URL of the mirror list. The fingerprint is its checksum in that file: nothing else is fetched while
     it is the same. Raises UnavailableError with the last mirror's failure.
     """
-    last = UnavailableError(f"The mirror list {redact_url(mirrors)} names no mirror.", "Try again later.")
-    for mirror in _fetch_mirrors(web, mirrors, into)[:_MIRROR_LIMIT]:
+    last = UnavailableError(f"The mirror list {redact_url(mirror_list_url)} names no mirror.", "Try again later.")
+    for mirror in _fetch_mirrors(web, mirror_list_url, into)[:_MIRROR_LIMIT]:
         try:
             return _fetch_mirror(web, mirror, fingerprint, into)
         except UnavailableError as error:

@@ -75,11 +75,11 @@ class LiveChanges:
         is the time of the page: what happened between that and its stream refreshes it at once. BusyError when too many
         pages are open: at once, before an answer has begun.
         """
-        own_streams = sum(stream.caller.name == caller.name for stream in self._streams)
-        if own_streams >= MAX_STREAMS_EACH or len(self._streams) >= MAX_STREAMS:
+        own_stream_count = sum(stream.caller.name == caller.name for stream in self._streams)
+        if own_stream_count >= MAX_STREAMS_EACH or len(self._streams) >= MAX_STREAMS:
             limit = (
                 f"{MAX_STREAMS_EACH} live pages of yours"
-                if own_streams >= MAX_STREAMS_EACH
+                if own_stream_count >= MAX_STREAMS_EACH
                 else f"{MAX_STREAMS} live pages"
             )
             raise BusyError(f"more than {limit} are open", "Close some pages, or reload this one now and then.")

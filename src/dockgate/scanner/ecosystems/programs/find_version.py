@@ -22,17 +22,17 @@ def find_version(program: Program, name: str, file: BinaryIO) -> str | None:
 
     Raises UnreadableError if the file must be the program and contains no version.
     """
-    programs = find_executables(file, (b"",))
-    for executable in programs:
+    executables = find_executables(file, (b"",))
+    for executable in executables:
         if (
             version := _find_python_version(executable, name)
             if program is PYTHON
             else _find_marked_version(executable, program)
         ):
             return version
-    if not program.is_certain or not programs or name.startswith("libssl"):
+    if not program.is_certain or not executables or name.startswith("libssl"):
         return None
-    for executable in programs:
+    for executable in executables:
         section = executable.find_section(b".dynstr")  # names of linked libraries, among others
         names = executable.read_part(section) if section else executable.head
         if any(library in names for library in program.libraries):

@@ -84,10 +84,10 @@ class Rpm(Ecosystem):
 
     @override
     def assign_distribution(self, package: Package, distribution: Distribution) -> Package:
-        """Set the package's ecosystem with its release, and the name that advisories use (`Naming.by_source`).
+        """Set the package's ecosystem with its release, and the name that advisories use.
 
-        A distribution that OSV does not cover is named after its os-release ID, which no feed covers. TuxCare publishes
-        advisories for its own builds.
+        That is the source package's if `Naming.is_by_source`. A distribution that OSV does not cover is named after its
+        os-release ID, which no feed covers. TuxCare publishes advisories for its own builds.
         """
         is_tuxcare = vendors.is_by_tuxcare(package.version)
         naming = find_tuxcare_naming(distribution) if is_tuxcare else NAMINGS.get(distribution.id)

@@ -11,7 +11,7 @@ from dockgate.web.console.formats import format_age
 
 @dataclass(frozen=True, slots=True)
 class FeedTrouble:
-    """`state` says how it looks (`formats.mark`)."""
+    """`state` says how it looks (`formats.get_mark`)."""
 
     state: str
     sentence: str

@@ -46,8 +46,8 @@ router = make_page_router()
 class QueueItem:
     """One thing that needs a person.
 
-    `state` says how it looks (`formats.mark`), `subject` names it, `action` is the text of the link to `href`. `until`
-    is its deadline, None without one.
+    `state` says how it looks (`formats.get_mark`), `subject` names it, `action` is the text of the link to `href`.
+    `until` is its deadline, None without one.
     """
 
     state: str

@@ -91,11 +91,11 @@ def _find_waits(server: WebServices, runs: Mapping[str, Sequence[ActionRun]]) ->
     return waits
 
 
-def describe_wait(approval: Approval, supporters: int) -> str:
+def describe_wait(approval: Approval, supporter_count: int) -> str:
     """Say what a waiting approval of an action waits for."""
     missing = [] if approval.verdict else ["its verdict"]
-    if approval.approvers and (count := approval.approvers.count - supporters) > 0:
-        suffix = " more" if supporters else ""
+    if approval.approvers and (count := approval.approvers.count - supporter_count) > 0:
+        suffix = " more" if supporter_count else ""
         missing.append(f"{count}{suffix} {'person' if count == 1 else 'people'}")
     name = approval.action.action if approval.action else approval.id
     return f"{name} waits for {' and for '.join(missing) or 'its answer'}."
