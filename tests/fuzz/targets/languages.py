@@ -10,7 +10,7 @@ from tests.fuzz.mutate import json_text, lines, plain
 from tests.fuzz.targets._ecosystem import files, part, target
 from tests.scanner.ecosystems.bundles import HOST, bundle
 
-from dockgate.scanner.ecosystems import bitnami, conda, dhi, dotnet, java, npm, php, python, ruby
+from dockgate.scanner.ecosystems import bitnami, conda, docker_hardened_images, dotnet, java, npm, php, python, ruby
 
 _SITE = "usr/lib/python3/site-packages"
 _METADATA = [b"Metadata-Version: 2.1\nName: Flask.Login\nVersion: 0.6.3\nSummary: a\n\nName: not this\n"]
@@ -256,10 +256,10 @@ TARGETS = (
         purls=("pkg:bitnami/redis@7.2.4-3?arch=amd64&distro=debian-12",),
     ),
     target(
-        dhi.ECOSYSTEM,
+        docker_hardened_images.ECOSYSTEM,
         (
             part(
-                dhi.ECOSYSTEM,
+                docker_hardened_images.ECOSYSTEM,
                 "spdx",
                 "opt/docker/sbom/python/.spdx.python.json",
                 files("hardened/.spdx.python.json"),

@@ -14,7 +14,6 @@ from tests.fuzz.target import Part
 from tests.fuzz.targets._ecosystem import DATA, files, part, read, target
 
 from dockgate.scanner.ecosystems import (
-    actions,
     conan,
     cran,
     erlang,
@@ -107,8 +106,8 @@ TARGETS = (
         purls=("pkg:generic/thing@1",),
     ),
     target(
-        actions.ECOSYSTEM,
-        (part(actions.ECOSYSTEM, "workflow", ".github/workflows/ci.yml", lambda: [b"on: push"]),),
+        github_actions.ECOSYSTEM,
+        (part(github_actions.ECOSYSTEM, "workflow", ".github/workflows/ci.yml", lambda: [b"on: push"]),),
         "formats.semver",
         versions="actions.txt",
         purls=(

@@ -3,7 +3,19 @@
 import pytest
 from tests.scanner.ecosystems.orders import relation, statements
 
-from dockgate.scanner.ecosystems import actions, conan, cran, erlang, freebsd, haskell, julia, opam, php, pub, ruby
+from dockgate.scanner.ecosystems import (
+    conan,
+    cran,
+    erlang,
+    freebsd,
+    github_actions,
+    haskell,
+    julia,
+    opam,
+    php,
+    pub,
+    ruby,
+)
 from dockgate.scanner.ports import Ecosystem
 
 OPPOSITE = {"<": ">", "=": "="}
@@ -14,7 +26,7 @@ OPPOSITE = {"<": ">", "=": "="}
     [
         pytest.param(kind, name, id=name)
         for kind, name in (
-            (actions.ECOSYSTEM, "actions.txt"),
+            (github_actions.ECOSYSTEM, "actions.txt"),
             (conan.ECOSYSTEM, "conan.txt"),
             (cran.ECOSYSTEM, "cran.txt"),
             (erlang.ECOSYSTEM, "hex.txt"),

@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from dockgate.scanner.ecosystems.actions import ECOSYSTEM
+from dockgate.scanner.ecosystems.github_actions import ECOSYSTEM
 from dockgate.scanner.ports import Extract
 from dockgate.shared.errors import UsageError
 from dockgate.shared.purl import Purl
