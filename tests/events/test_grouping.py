@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from dockgate.events import dockgate_events
 from dockgate.events.aws_events import make_finding_of_image
-from dockgate.events.grouping import group_events, read_concern
+from dockgate.events.grouping import group_events, read_summary
 from dockgate.events.notification_texts import describe, make_topic, summarize
 from dockgate.scanner.model import Package
 from dockgate.vulnerabilities.model import Finding, Rating, Severity
@@ -248,7 +248,7 @@ _FIELDS = st.sampled_from(
 @given(detail=st.dictionaries(_FIELDS, _JSON) | _JSON)
 def test_any_detail_is_described_and_grouped(detail: object) -> None:
     event = {"id": "1", "detail-type": "x", "detail": detail}
-    read_concern(event)
+    read_summary(event)
     make_topic(event)
     title, text = describe(event)
     assert title.isprintable()

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 import pytest
 
 from dockgate.scanner.model import Inventory
-from dockgate.services.packages import check
+from dockgate.services.packages import check_packages
 from dockgate.vulnerabilities.model import Advisory, AdvisorySnapshot, AdvisoryText, Coverage, Cve, Range
 
 
@@ -46,7 +46,7 @@ def test_a_batch_leaves_no_advisories_for_the_garbage_collector(version: str) ->
     gc.disable()
     before = _advisories()
     try:
-        answers = list(check([[f"pkg:pypi/idna@{version}"] * 2] * 3, Reader()))
+        answers = list(check_packages([[f"pkg:pypi/idna@{version}"] * 2] * 3, Reader()))
         assert _advisories() == before
     finally:
         gc.enable()
@@ -64,7 +64,7 @@ def test_the_collector_is_left_as_it_was(enabled: bool) -> None:
     before = gc.isenabled()
     try:
         (gc.enable if enabled else gc.disable)()
-        for _ in check([["pkg:pypi/idna@3.6"], ["pkg:pypi/idna@3.7"]], Reader()):
+        for _ in check_packages([["pkg:pypi/idna@3.6"], ["pkg:pypi/idna@3.7"]], Reader()):
             assert gc.isenabled() is enabled
         assert gc.isenabled() is enabled
     finally:

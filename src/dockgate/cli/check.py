@@ -16,7 +16,7 @@ from dockgate.shared.errors import UsageError
 if TYPE_CHECKING:
     from io import BufferedReader
 
-    from dockgate.services.packages import Answer
+    from dockgate.services.packages import PackageResult
     from dockgate.vulnerabilities.model import Finding
 
 WRONG_USE = 2
@@ -45,13 +45,13 @@ def command(context: click.Context, purls: tuple[str, ...], output_format: str, 
 
     Exits 0 when every package could be checked, 3 when one is undetermined, 2 when a PURL is malformed.
     """
-    from dockgate.services.packages import check
+    from dockgate.services.packages import check_packages
     from dockgate.vulnerabilities.database.database import Database
 
     code = 0
     written_answers: dict[str, str] = {}
     with Database.open(choose_database_path(database)) as advisories:
-        for answer in check(_iterate_batches(purls), advisories):
+        for answer in check_packages(_iterate_batches(purls), advisories):
             if answer.purl not in written_answers:
                 if len(written_answers) == MAX_CACHED_ANSWERS:
                     written_answers.clear()
@@ -87,7 +87,7 @@ def _decode_lines(lines: Iterable[bytes]) -> list[str]:
     return [text for line in lines if (text := line.decode("utf-8", "replace").strip())]
 
 
-def _format_answer(answer: "Answer") -> str:
+def _format_answer(answer: "PackageResult") -> str:
     """The package URL, then a line per finding: severity, id, fixed version, urgency."""
     from dockgate.shared.escaping import clean_text
 
@@ -105,7 +105,7 @@ def _format_answer(answer: "Answer") -> str:
     return "".join(clean_text(line) + "\n" for line in [answer.purl, *(f"  {line}" for line in lines)])
 
 
-def _describe_lookup(answer: "Answer") -> str:
+def _describe_lookup(answer: "PackageResult") -> str:
     """The name that was looked up. Advisories of some distributions name source packages."""
     package = answer.package
     if package is None:
@@ -116,7 +116,7 @@ def _describe_lookup(answer: "Answer") -> str:
     return f"{package.source_name} in {package.ecosystem}{hint}"
 
 
-def _encode_answer(answer: "Answer") -> dict[str, Any]:
+def _encode_answer(answer: "PackageResult") -> dict[str, Any]:
     package = answer.package
     return {
         "purl": answer.purl,

@@ -48,68 +48,72 @@ class FieldReader:
         # What is still to be read: objects and arrays with the path to them, and the elements that they are in.
         pending: list[tuple[str, Any, Elements]] = [("", event, ())]
         while pending:
-            path, value, inside = pending.pop()
+            path, value, element_path = pending.pop()
             if isinstance(value, list):
-                if len(inside) > MAX_NESTED_ARRAYS:
+                if len(element_path) > MAX_NESTED_ARRAYS:
                     continue
                 arrays += 1
                 for index, item in enumerate(value):
                     if isinstance(item, (dict, list)):
-                        pending.append((path, item, (*inside, (arrays, index))))
+                        pending.append((path, item, (*element_path, (arrays, index))))
                     elif path in self._paths:
-                        _add(values, elements, path, item, inside)
+                        _add(values, elements, path, item, element_path)
                 continue
             start = f"{path}." if path else ""
             for key, item in value.items():
                 item_path = start + key
                 if isinstance(item, dict):
                     if f"{item_path}." in self._objects:
-                        pending.append((item_path, item, inside))
+                        pending.append((item_path, item, element_path))
                 elif isinstance(item, list):
                     if item_path in self._paths or f"{item_path}." in self._objects:
-                        pending.append((item_path, item, inside))
+                        pending.append((item_path, item, element_path))
                 elif item_path in self._paths:
-                    _add(values, elements, item_path, item, inside)
+                    _add(values, elements, item_path, item, element_path)
         return Fields(values, elements)
 
 
 def _add(
-    values: dict[str, list[Scalar]], elements: dict[str, list[Elements]], path: str, value: Scalar, inside: Elements
+    values: dict[str, list[Scalar]],
+    elements: dict[str, list[Elements]],
+    path: str,
+    value: Scalar,
+    element_path: Elements,
 ) -> None:
     path_values = values.setdefault(path, [])
-    if inside and path not in elements:
+    if element_path and path not in elements:
         elements[path] = [()] * len(path_values)
     if path in elements:
-        elements[path].append(inside)
+        elements[path].append(element_path)
     path_values.append(value)
 
 
 @dataclass(slots=True)
-class _Node:
+class _ElementNode:
     """A node of the tree of elements: whether a value is directly here, and the elements of arrays that are in it."""
 
     has_value: bool = False
-    arrays: dict[int, dict[int, "_Node"]] = field(default_factory=dict)
+    arrays: dict[int, dict[int, "_ElementNode"]] = field(default_factory=dict)
 
-    def add(self, inside: Elements) -> None:
+    def add(self, element_path: Elements) -> None:
         """Add a value that is in these elements."""
         node = self
-        for array, index in inside:
-            node = node.arrays.setdefault(array, {}).setdefault(index, _Node())
+        for array, index in element_path:
+            node = node.arrays.setdefault(array, {}).setdefault(index, _ElementNode())
         node.has_value = True
 
     def find(self, choices: Mapping[int, int]) -> Iterator[Elements]:
         """The elements of each value whose arrays have no other element chosen (array -> index)."""
-        pending: list[tuple[_Node, Elements]] = [(self, ())]
+        pending: list[tuple[_ElementNode, Elements]] = [(self, ())]
         while pending:
-            node, inside = pending.pop()
+            node, element_path = pending.pop()
             if node.has_value:
-                yield inside
+                yield element_path
             for array, items in node.arrays.items():
                 if array not in choices:
-                    pending += [(item, (*inside, (array, index))) for index, item in items.items()]
+                    pending += [(item, (*element_path, (array, index))) for index, item in items.items()]
                 elif choices[array] in items:
-                    pending.append((items[choices[array]], (*inside, (array, choices[array]))))
+                    pending.append((items[choices[array]], (*element_path, (array, choices[array]))))
 
 
 def can_fit_in_one_element(conditions: Sequence[tuple[str, FieldPattern]], fields: Fields) -> bool:
@@ -124,19 +128,19 @@ def can_fit_in_one_element(conditions: Sequence[tuple[str, FieldPattern]], field
     ):
         values = fields.values.get(path, ())
         positions = fields.elements.get(path) or [()] * len(values)
-        all_values, fitting = _Node(), _Node()
-        for value, inside in zip(values, positions, strict=True):
-            all_values.add(inside)
+        all_values, fitting = _ElementNode(), _ElementNode()
+        for value, element_path in zip(values, positions, strict=True):
+            all_values.add(element_path)
             if pattern.accepts(value):
-                fitting.add(inside)
+                fitting.add(element_path)
         following: set[Elements] = set()
         for choice in choices:
             chosen_indexes = dict(choice)
             if pattern.can_be_absent and not any(True for _ in all_values.find(chosen_indexes)):
                 following.add(_keep_arrays(chosen_indexes, shared_arrays))
             following.update(
-                _keep_arrays({**chosen_indexes, **dict(inside)}, shared_arrays)
-                for inside in fitting.find(chosen_indexes)
+                _keep_arrays({**chosen_indexes, **dict(element_path)}, shared_arrays)
+                for element_path in fitting.find(chosen_indexes)
             )
         if not following:
             return False
@@ -150,7 +154,7 @@ def _list_arrays_of_later_fields(
     """For each required field, the arrays that values of the fields after it are in."""
     later_arrays: list[frozenset[int]] = [frozenset()]
     for path, _ in reversed(conditions[1:]):
-        arrays = {array for inside in fields.elements.get(path, ()) for array, _ in inside}
+        arrays = {array for element_path in fields.elements.get(path, ()) for array, _ in element_path}
         later_arrays.append(later_arrays[-1] | arrays)
     return later_arrays[::-1]
 

@@ -29,7 +29,7 @@ _STATES = {"FAILED": "Rejected", "STARTED": "Approved", "RESUMED": "Approved", "
 
 
 @dataclass(frozen=True, slots=True)
-class Concern:
+class EventSummary:
     """The content of one event, as far as people compare it. A smaller `rank` is worse.
 
     `image` is the digest of the image that it is about, or the subject if it is about none. `repository` is where that
@@ -73,7 +73,7 @@ class GroupMessage:
     detail: Mapping[str, Any]
 
 
-def read_concern(event: Mapping[str, Any]) -> Concern:
+def read_summary(event: Mapping[str, Any]) -> EventSummary:
     """Read an event in its envelope. Fields of unknown shape are ignored."""
     detail = event.get("detail")
     detail = detail if isinstance(detail, Mapping) else {}
@@ -113,7 +113,7 @@ def read_concern(event: Mapping[str, Any]) -> Concern:
     )
     text = shorten_text(": ".join(filter(None, parts)), 400)
     is_about_image = bool(repository and image) and not service
-    return Concern(
+    return EventSummary(
         kind,
         subject,
         image or subject,
@@ -134,22 +134,22 @@ def group_events(events: Iterable[Mapping[str, Any]], link: str, omitted_count: 
     """
     vulnerabilities: dict[str, _Count] = {}
     kinds: Counter[str] = Counter()
-    concerns: dict[tuple[str, ...] | int, Concern] = {}
+    summaries: dict[tuple[str, ...] | int, EventSummary] = {}
     count = 0
     for event in events:
         count += 1
-        concern = read_concern(event)
-        kinds[concern.kind] += 1
+        summary = read_summary(event)
+        kinds[summary.kind] += 1
         # Of a verdict that changed several times, the last change is the one that is true.
-        concerns[(concern.subject, concern.policy or "") if concern.kind == VERDICT_CHANGED else count] = concern
-    for concern in concerns.values():
-        for name, severity in zip(concern.vulnerabilities, concern.severities, strict=True):
-            _add_image(vulnerabilities.setdefault(name, _Count()), concern, severity)
-    worst_concerns, shown_count = _select_worst(concerns.values())
+        summaries[(summary.subject, summary.policy or "") if summary.kind == VERDICT_CHANGED else count] = summary
+    for summary in summaries.values():
+        for name, severity in zip(summary.vulnerabilities, summary.severities, strict=True):
+            _add_image(vulnerabilities.setdefault(name, _Count()), summary, severity)
+    worst_summaries, shown_count = _select_worst(summaries.values())
     sorted_vulnerabilities = sorted(vulnerabilities.items(), key=_rank_by_importance)
     return GroupMessage(
         _make_title(count + omitted_count, sorted_vulnerabilities, kinds),
-        _make_text(count, omitted_count, sorted_vulnerabilities, kinds, worst_concerns, count - shown_count, link),
+        _make_text(count, omitted_count, sorted_vulnerabilities, kinds, worst_summaries, count - shown_count, link),
         {
             "count": count + omitted_count,
             "vulnerabilities": [
@@ -157,45 +157,45 @@ def group_events(events: Iterable[Mapping[str, Any]], link: str, omitted_count: 
                 for name, each in sorted_vulnerabilities[:VULNERABILITIES_LIMIT]
             ],
             "kinds": dict(kinds.most_common(KINDS_LIMIT)),
-            "worst": [{"subject": each.subject, "text": each.text} for each in worst_concerns],
+            "worst": [{"subject": each.subject, "text": each.text} for each in worst_summaries],
             "link": link,
         },
     )
 
 
-def _select_worst(concerns: Iterable[Concern]) -> tuple[list[Concern], int]:
-    """Return the worst concerns, and for how many they are shown: the same in several repositories is one."""
-    worst_concerns: list[Concern] = []
+def _select_worst(summaries: Iterable[EventSummary]) -> tuple[list[EventSummary], int]:
+    """Return the worst summaries, and for how many they are shown: the same in several repositories is one."""
+    worst_summaries: list[EventSummary] = []
     repositories: dict[tuple[object, ...], set[str]] = {}
     shown_count = 0
-    for concern in sorted(concerns, key=lambda concern: concern.rank):
-        key = concern.list_key
+    for summary in sorted(summaries, key=lambda summary: summary.rank):
+        key = summary.list_key
         if key is not None and key in repositories:
-            repositories[key].add(concern.repository or "")
-        elif len(worst_concerns) < WORST_LIMIT:
-            worst_concerns.append(concern)
+            repositories[key].add(summary.repository or "")
+        elif len(worst_summaries) < WORST_LIMIT:
+            worst_summaries.append(summary)
             if key is not None:
                 repositories[key] = set()
         else:
             continue
         shown_count += 1
     return [
-        _add_repositories(each, repositories.get(each.list_key or (), set())) for each in worst_concerns
+        _add_repositories(each, repositories.get(each.list_key or (), set())) for each in worst_summaries
     ], shown_count
 
 
-def _add_repositories(concern: Concern, repositories: Collection[str]) -> Concern:
+def _add_repositories(summary: EventSummary, repositories: Collection[str]) -> EventSummary:
     """Add to the text in which other repositories the image is."""
-    others = sorted({*repositories} - {concern.repository})
+    others = sorted({*repositories} - {summary.repository})
     if not others:
-        return concern
-    return replace(concern, text=f"{concern.text} (also in {', '.join(others[:3])}{' …' if others[3:] else ''})")
+        return summary
+    return replace(summary, text=f"{summary.text} (also in {', '.join(others[:3])}{' …' if others[3:] else ''})")
 
 
-def _add_image(count: _Count, concern: Concern, severity: str) -> None:
-    count.images.add(concern.image)
-    if concern.rank[0] == 0:
-        count.running_images.add(concern.image)
+def _add_image(count: _Count, summary: EventSummary, severity: str) -> None:
+    count.images.add(summary.image)
+    if summary.rank[0] == 0:
+        count.running_images.add(summary.image)
     if severity and (not count.severity or _rank_severity(severity) < _rank_severity(count.severity)):
         count.severity = severity
 
@@ -227,7 +227,7 @@ def _make_text(
     omitted_count: int,
     vulnerabilities: list[tuple[str, _Count]],
     kinds: Counter[str],
-    worst_concerns: list[Concern],
+    worst_summaries: list[EventSummary],
     remaining_count: int,
     link: str,
 ) -> str:
@@ -241,7 +241,7 @@ def _make_text(
     lines += [
         "",
         "Worst:" if remaining_count else "What happened:",
-        *(f"- {each.text}" for each in worst_concerns),
+        *(f"- {each.text}" for each in worst_summaries),
     ]
     if remaining_count:
         lines.append(f"and {remaining_count} more")

@@ -43,7 +43,9 @@ def combine_facts(
     """
     facts = list(_limit_layers(facts))
     try:
-        distribution, packages, unread_entries = _compare(image, facts, ecosystems, should_hash=should_hash)
+        distribution, packages, unread_entries = _read_packages_and_unread(
+            image, facts, ecosystems, should_hash=should_hash
+        )
     except UnreadableError as error:
         distribution, packages, unread_entries = None, set(), {Unread("/", str(error))}
     inventory = Inventory(
@@ -58,7 +60,7 @@ def combine_facts(
     return add_image_metadata(inventory, image)
 
 
-def _compare(
+def _read_packages_and_unread(
     image: Image, facts: Sequence[LayerFacts], ecosystems: Sequence[Ecosystem], *, should_hash: bool
 ) -> tuple[Distribution | None, set[Package], set[Unread]]:
     """Return distribution, packages and unread entries. Raises UnreadableError if that takes too long."""

@@ -22,10 +22,12 @@ _ADVICE = "Say of which release it is, as in ?distro=debian-12."
 
 
 class Purls:
-    """Reads package URLs. `kinds` are the ecosystems that may be asked."""
+    """Reads package URLs of these ecosystems."""
 
-    def __init__(self, kinds: Sequence[Ecosystem]) -> None:
-        self._kinds = {kind_of: kind for kind in kinds for kind_of in kind.purl_types}
+    def __init__(self, ecosystems: Sequence[Ecosystem]) -> None:
+        self._ecosystems_by_type = {
+            purl_type: ecosystem for ecosystem in ecosystems for purl_type in ecosystem.purl_types
+        }
 
     def parse(self, text: str) -> Purl:
         """Return the parsed package URL. Raises UsageError for any other text."""
@@ -38,22 +40,22 @@ class Purls:
 
     def is_known(self, purl: Purl) -> bool:
         """Return whether any ecosystem reads packages of its type."""
-        return purl.type in self._kinds
+        return purl.type in self._ecosystems_by_type
 
     def make_package(self, purl: Purl, distribution: Distribution | None = None) -> Package:
         """Return the package that it names; `distribution` is where it is installed, if the purl does not say.
 
         Raises UsageError when no ecosystem reads its type, or when it lacks what its ecosystem needs.
         """
-        kind = self._kinds.get(purl.type)
-        if kind is None:
-            types = ", ".join(sorted(self._kinds))
+        ecosystem = self._ecosystems_by_type.get(purl.type)
+        if ecosystem is None:
+            types = ", ".join(sorted(self._ecosystems_by_type))
             raise UsageError(f"Dockgate reads no packages of the type {purl.type}.", f"Types are: {types}.")
-        return kind.build_from_purl(purl, distribution)
+        return ecosystem.build_from_purl(purl, distribution)
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class PackageResult:
     """The findings of one package URL, and the reasons for what could not be determined (`undetermined`).
 
     `advisory_count`: how many vulnerabilities of any version have an advisory; with none, the name may not exist.
@@ -69,21 +71,21 @@ class Answer:
     error: str | None = None
 
 
-def check(batches: Iterable[Sequence[str]], advisories: AdvisoryReader) -> Iterator[Answer]:
+def check_packages(batches: Iterable[Sequence[str]], advisories: AdvisoryReader) -> Iterator[PackageResult]:
     """Look up each package URL, in order.
 
     Those of a batch are looked up at once, and answered when all are. Raises DatabaseError when the advisory database
     breaks off.
     """
-    kinds = ecosystems.load()
-    purls = Purls(kinds)
+    all_ecosystems = ecosystems.load()
+    purls = Purls(all_ecosystems)
     for batch in batches:
         with _disable_collector():
             read = {text: _read_purl(purls, text) for text in batch}
-            packages = tuple(answer.package for answer in read.values() if answer.package)
-            matcher = Matcher(advisories.read_snapshot([Inventory("", "", None, (), packages, ())]), kinds)
-            answers = {text: _match_package(answer, matcher) for text, answer in read.items()}
-        yield from (answers[text] for text in batch)
+            packages = tuple(result.package for result in read.values() if result.package)
+            matcher = Matcher(advisories.read_snapshot([Inventory("", "", None, (), packages, ())]), all_ecosystems)
+            results = {text: _match_package(result, matcher) for text, result in read.items()}
+        yield from (results[text] for text in batch)
 
 
 @contextmanager
@@ -102,12 +104,14 @@ def _disable_collector() -> Iterator[None]:
             gc.enable()
 
 
-def _match_package(answer: Answer, matcher: Matcher) -> Answer:
-    if answer.package is None:
-        return answer
-    matches = matcher.match((answer.package,))
-    reasons = tuple(_describe_reason(entry, answer.package) for entry in matches.undetermined)
-    return Answer(answer.purl, answer.package, matches.findings, reasons, matcher.count_vulnerabilities(answer.package))
+def _match_package(result: PackageResult, matcher: Matcher) -> PackageResult:
+    if result.package is None:
+        return result
+    matches = matcher.match((result.package,))
+    reasons = tuple(_describe_reason(entry, result.package) for entry in matches.undetermined)
+    return PackageResult(
+        result.purl, result.package, matches.findings, reasons, matcher.count_vulnerabilities(result.package)
+    )
 
 
 def _describe_reason(entry: Undetermined, package: Package) -> str:
@@ -116,14 +120,14 @@ def _describe_reason(entry: Undetermined, package: Package) -> str:
     return f"{entry.reason} {_ADVICE}" if entry.kind == "uncovered" and is_release_missing else entry.reason
 
 
-def _read_purl(purls: Purls, text: str) -> Answer:
+def _read_purl(purls: Purls, text: str) -> PackageResult:
     try:
         purl = purls.parse(text)
         if not purls.is_known(purl):
-            return Answer(text, undetermined=(f"No ecosystem here reads packages of the type {purl.type}.",))
-        return Answer(text, purls.make_package(purl))
+            return PackageResult(text, undetermined=(f"No ecosystem here reads packages of the type {purl.type}.",))
+        return PackageResult(text, purls.make_package(purl))
     except UsageError as error:
-        return Answer(text, error=error.full_message)
+        return PackageResult(text, error=error.full_message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,20 +148,26 @@ def compare_versions(ecosystem: str, pairs: Iterable[tuple[str, str]]) -> Iterat
 
     The name is OSV's ("Debian", "PyPI") or ours ("dpkg"). Raises NotFoundError, at once, for a name that is neither.
     """
-    kinds = [kind for kind in ecosystems.load() if kind.osv_names]
+    ordering_ecosystems = _load_ordering_ecosystems()
     for candidate in list_order_names(ecosystem.lower()):
-        for kind in kinds:
-            if candidate in (name.lower() for name in (kind.name, *kind.osv_names)):
-                return (_compare(kind.make_version_key, first, second) for first, second in pairs)
+        for entry in ordering_ecosystems:
+            if candidate in (name.lower() for name in (entry.name, *entry.osv_names)):
+                return (_compare(entry.make_version_key, first, second) for first, second in pairs)
     raise NotFoundError(f"no ecosystem is called {ecosystem!r}", f"Name one of: {', '.join(list_ecosystem_names())}.")
 
 
 def list_ecosystem_names() -> tuple[str, ...]:
     """Return every name that `compare_versions` accepts, sorted; of those that differ by case alone OSV's."""
-    kinds = [kind for kind in ecosystems.load() if kind.osv_names]
-    own_names, osv_names = [kind.name for kind in kinds], [name for kind in kinds for name in kind.osv_names]
+    ordering_ecosystems = _load_ordering_ecosystems()
+    own_names = [ecosystem.name for ecosystem in ordering_ecosystems]
+    osv_names = [name for ecosystem in ordering_ecosystems for name in ecosystem.osv_names]
     names = {name.lower(): name for name in (*own_names, *osv_names)}
     return tuple(names[name] for name in sorted(names))
+
+
+def _load_ordering_ecosystems() -> Sequence[Ecosystem]:
+    """The ecosystems whose versions have an order."""
+    return [ecosystem for ecosystem in ecosystems.load() if ecosystem.osv_names]
 
 
 def _compare(key: Callable[[str], Any], first: str, second: str) -> ComparedVersions:

@@ -17,6 +17,7 @@ from dockgate.scanner.ecosystems import (
     conan,
     cran,
     erlang,
+    github_actions,
     haskell,
     julia,
     opam,

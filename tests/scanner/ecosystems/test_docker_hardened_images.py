@@ -8,7 +8,6 @@ import pytest
 from tests.scanner.layers import ECOSYSTEMS, file, image, read_image, symlink
 
 from dockgate.scanner.ecosystems.docker_hardened_images import ECOSYSTEM, FILE_LIMIT
-from dockgate.scanner.inventory import read_image
 from dockgate.scanner.ports import Extract
 from dockgate.shared.errors import UncomparableError, UnreadableError, UsageError
 from dockgate.shared.purl import Purl

@@ -83,7 +83,7 @@ def _split_by_property(
     answers = [(finding, has_property(finding)) for _, finding in selection.counted_findings]
     violating = [finding for finding, answer in answers if answer]
     unknown = [finding for finding, answer in answers if answer is None]
-    uncertain = [finding for finding in selection.only_maybe_counted_findings if has_property(finding) is not False]
+    uncertain = [finding for finding in selection.uncertain_findings if has_property(finding) is not False]
     return violating, unknown, uncertain
 
 

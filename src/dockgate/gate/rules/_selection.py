@@ -86,7 +86,7 @@ class SelectedFindings:
     unknown_scope_reason: str | None
 
     @property
-    def only_maybe_counted_findings(self) -> tuple[Finding, ...]:
+    def uncertain_findings(self) -> tuple[Finding, ...]:
         """Those that may count and do not count anyway, each once."""
         certain = {_make_key(finding) for _, finding in self.counted_findings}
         uncertain = {_make_key(finding): finding for _, finding in self.maybe_counted_findings}

@@ -77,7 +77,7 @@ class MaxFindings(Rule):
         if isinstance(total, int):
             unlisted_count, possible = (
                 sum(rule_input.unlisted_counts.values()),
-                len(selection.only_maybe_counted_findings),
+                len(selection.uncertain_findings),
             )
             if (count := len(selection.counted_findings) + (0 if settings["only_fixable"] else unlisted_count)) > total:
                 message = f"{selection.describe(count, 'finding')} in total, at most {total} allowed"
@@ -95,7 +95,7 @@ class MaxFindings(Rule):
         certain = Counter(severity for severity, _ in selection.counted_findings)
         possible = Counter(severity for severity, _ in selection.maybe_counted_findings)
         numbers = (number for severity in Severity for number in (certain[severity], possible[severity]))
-        return *numbers, len(selection.counted_findings), len(selection.only_maybe_counted_findings)
+        return *numbers, len(selection.counted_findings), len(selection.uncertain_findings)
 
     @override
     def judge_counts(self, counts: Sequence[int], rule_input: RuleInput, settings: Mapping[str, object]) -> Status:
@@ -141,7 +141,7 @@ def _describe_undetermined_limit(
     severity: str, maximum: int, limit: int, rule_input: RuleInput, selection: _selection.SelectedFindings
 ) -> Undetermined:
     """Explain that up to `maximum` findings may count as this severity, more than its limit."""
-    unknown = [finding for finding in selection.only_maybe_counted_findings if finding.has_unknown_fix]
+    unknown = [finding for finding in selection.uncertain_findings if finding.has_unknown_fix]
     if rule_input.is_external:
         cause = f"{rule_input.source} does not report the severity of every finding, or whether it has a fix"
     elif unknown:

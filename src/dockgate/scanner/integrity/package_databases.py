@@ -125,12 +125,12 @@ class Database:
         since: dict[str, int] = {}
         for key, packages in self.packages.items():
             now = {_get_identity(package) for package in packages}
-            readings: dict[int, set[_Identity]] = {}
+            versions_by_layer: dict[int, set[_Identity]] = {}
             for at, package in self._history[key]:
-                readings.setdefault(at, set()).add(_get_identity(package))
-            first = max(readings)
-            for at in sorted(readings, reverse=True):
-                if not now <= readings[at]:
+                versions_by_layer.setdefault(at, set()).add(_get_identity(package))
+            first = max(versions_by_layer)
+            for at in sorted(versions_by_layer, reverse=True):
+                if not now <= versions_by_layer[at]:
                     break
                 first = at
             for name in list_evidence_names(*key):

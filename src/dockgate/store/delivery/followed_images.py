@@ -121,7 +121,7 @@ class FollowedImages:
                 return
         with self._database.write() as connection:
             for row in connection.execute(lock_rows(query)).mappings().all():
-                _tell(connection, FollowedImage(**row), now, _STATUSES)
+                _enqueue_callbacks(connection, FollowedImage(**row), now, _STATUSES)
         self._outbox.wake(OutboxKind.VERDICT_CHANGE)
 
     def forget(self, followed_image: FollowedImage) -> None:
@@ -130,7 +130,7 @@ class FollowedImages:
             present = _lock(connection, followed_image)
             if present is not None and present.unwatched_at is not None:
                 connection.execute(delete(followed_callbacks).where(_is_callback_of(followed_image)))
-                connection.execute(delete(followed_images).where(_is(followed_image)))
+                connection.execute(delete(followed_images).where(_is_image(followed_image)))
 
     def renew(self, followed_image: FollowedImage, verdict: str, now: str, renew_at: str) -> bool:
         """Make a renewed attestation due, and record when the next is.
@@ -144,7 +144,7 @@ class FollowedImages:
             if present is None or present.status != Status.APPROVED or present.renew_at != followed_image.renew_at:
                 return False
             connection.execute(
-                update(followed_images).where(_is(followed_image)).values(renew_at=renew_at, verdict=verdict)
+                update(followed_images).where(_is_image(followed_image)).values(renew_at=renew_at, verdict=verdict)
             )
             renewed_rows = (
                 outbox.c.kind == OutboxKind.ATTESTATION,
@@ -233,11 +233,13 @@ def _record(
         )
     is_restart = present.unwatched_at is not None and present.unwatched_at <= compute_latest_time(now)
     heard_statuses = _STATUSES if is_restart else _STATUSES[: _STATUSES.index(status)]
-    _tell(connection, new_state, now, heard_statuses)
-    connection.execute(update(followed_images).where(_is(present)).values(**asdict(new_state)))
+    _enqueue_callbacks(connection, new_state, now, heard_statuses)
+    connection.execute(update(followed_images).where(_is_image(present)).values(**asdict(new_state)))
 
 
-def _tell(connection: Connection, followed_image: FollowedImage, now: str, heard_statuses: Collection[Status]) -> None:
+def _enqueue_callbacks(
+    connection: Connection, followed_image: FollowedImage, now: str, heard_statuses: Collection[Status]
+) -> None:
     """Make a message to each due callback whose last status is one of these, and not the present one."""
     columns = followed_callbacks.c
     is_due = (
@@ -279,11 +281,11 @@ def _tell(connection: Connection, followed_image: FollowedImage, now: str, heard
 
 
 def _lock(connection: Connection, followed_image: FollowedImage) -> FollowedImage | None:
-    row = connection.execute(lock_rows(_FOLLOWED_IMAGE.where(_is(followed_image)))).mappings().first()
+    row = connection.execute(lock_rows(_FOLLOWED_IMAGE.where(_is_image(followed_image)))).mappings().first()
     return None if row is None else FollowedImage(**row)
 
 
-def _is(followed_image: FollowedImage) -> ColumnElement[bool]:
+def _is_image(followed_image: FollowedImage) -> ColumnElement[bool]:
     columns = followed_images.c
     return and_(
         columns.image == followed_image.image,

@@ -112,15 +112,15 @@ def _record_moves(
     pushes = []
     for branch, head in moved_heads.items():
         move_count = recorded_heads.get(branch, ("", 0))[1] + (1 if head else 0)
-        _remember(connection, repository, branch, head, move_count)
+        _store_head(connection, repository, branch, head, move_count)
         if head:
-            event = _push(repository, branch, head, move_count, now, by)
+            event = _make_push_event(repository, branch, head, move_count, now, by)
             insert_if_new(connection, events, asdict(event))
             pushes.append(event)
     return pushes
 
 
-def _remember(connection: Connection, repository: str, branch: str, head: str, move_count: int) -> None:
+def _store_head(connection: Connection, repository: str, branch: str, head: str, move_count: int) -> None:
     row = {"repository": repository, "branch": branch, "head": head, "moves": move_count}
     if not insert_if_new(connection, heads_table, row):
         connection.execute(
@@ -130,7 +130,7 @@ def _remember(connection: Connection, repository: str, branch: str, head: str, m
         )
 
 
-def _push(repository: str, branch: str, commit: str, move_count: int, now: str, by: str | None) -> Event:
+def _make_push_event(repository: str, branch: str, commit: str, move_count: int, now: str, by: str | None) -> Event:
     detail = {"repository": repository, "branch": branch, "commit": commit}
     return Event(
         id=_make_push_id(repository, branch, commit, move_count),

@@ -159,7 +159,7 @@ class FleetFindings:
             lock_name(connection, fleet_state, ADVISORIES, is_shared=True)
             if _find_source(connection) != source:
                 return False
-            changes, _ = _replace(connection, results, now, ClosingReason.ADVISORY)
+            changes, _ = _replace_findings(connection, results, now, ClosingReason.ADVISORY)
             record_news(connection, changes, (), now, should_announce=False)
             return True
 
@@ -196,8 +196,8 @@ class FleetFindings:
             lock_name(connection, fleet_state, ADVISORIES)
             if _find_source(connection) != previous:
                 return None
-            refreshed_components, exploited_ids = _refresh(connection, values)
-            changes, components = _replace(connection, results, now, reason)
+            refreshed_components, exploited_ids = _update_cves(connection, values)
+            changes, components = _replace_findings(connection, results, now, reason)
             record_news(connection, changes, exploited_ids, now, should_announce=previous is not None)
             _set_source(connection, source, previous, now, has_news)
             return changes, components.union(refreshed_components)
@@ -232,7 +232,7 @@ def _set_source(connection: Connection, source: Source, previous: Source | None,
         append_events(connection, [make_advisories_changed(source.advisories, before, now)])
 
 
-def _refresh(connection: Connection, values: Mapping[int, Vulnerability]) -> tuple[Sequence[int], Sequence[int]]:
+def _update_cves(connection: Connection, values: Mapping[int, Vulnerability]) -> tuple[Sequence[int], Sequence[int]]:
     """Store what KEV and EPSS say.
 
     Returns the components with a vulnerability of which they say something else, and the vulnerabilities that KEV lists
@@ -256,7 +256,7 @@ def _refresh(connection: Connection, values: Mapping[int, Vulnerability]) -> tup
     return sorted(components), ids
 
 
-def _replace(
+def _replace_findings(
     connection: Connection, results: Sequence[MatchResult], now: str, reason: ClosingReason
 ) -> tuple[list[Change], set[int]]:
     """Store results of matching, and return the findings and the components (of undetermined entries) that differ."""
@@ -270,7 +270,7 @@ def _replace(
             changes += _compute_differences(result, stored_findings.get(result.component, {}), ids, now)
         components |= _replace_undetermined(connection, part)
         _mark_matched(connection, part)
-    _write(connection, changes, now, reason)
+    _write_changes(connection, changes, now, reason)
     return changes, components
 
 
@@ -317,7 +317,7 @@ def _make_row(
     )
 
 
-def _write(connection: Connection, changes: Sequence[Change], now: str, reason: ClosingReason) -> None:
+def _write_changes(connection: Connection, changes: Sequence[Change], now: str, reason: ClosingReason) -> None:
     closed_findings = [change.before for change in changes if change.before is not None]
     if closed_findings:
         connection.execute(

@@ -165,7 +165,7 @@ class ImageListing:
 
     def count(self, image_filter: ImageFilter, limit: int) -> int | None:
         """The number of rows, at most `limit`. None for filters of verdicts and findings, which take long."""
-        if image_filter.statuses or _select_holders(image_filter) is not None:
+        if image_filter.statuses or _select_matching_bundles(image_filter) is not None:
             return None
         query = select(_TAGS.id).where(*_make_conditions(image_filter, null(), self._wide))
         with self._database.read() as connection:
@@ -240,13 +240,13 @@ def _read_rows(
     """The first rows of the query of images, in this order, that have what the filter asks for."""
     key = _SORTS[sort]
     query = query.order_by(*(find_sort_column(column, not is_ascending) for column in key))
-    if (holders := _select_holders(image_filter)) is None:
+    if (matching_bundles := _select_matching_bundles(image_filter)) is None:
         return connection.execute(query.limit(limit)).all()
     # Many bundles have it, so a page is soon full of images with one.
     if image_filter.layer:
-        holders = _select_in_layer(connection, holders, image_filter.layer)
-    is_wide = not image_filter.layer and len(connection.execute(holders.distinct().limit(wide)).all()) == wide
-    filtered_query = query.where(_has_holder(holders, image_filter, is_wide=is_wide)).limit(limit)
+        matching_bundles = _select_in_layer(connection, matching_bundles, image_filter.layer)
+    is_wide = not image_filter.layer and len(connection.execute(matching_bundles.distinct().limit(wide)).all()) == wide
+    filtered_query = query.where(_has_matching_bundle(matching_bundles, image_filter, is_wide=is_wide)).limit(limit)
     if is_wide and sort is ImageSort.SEVERITY:
         # All images are sorted. The bundles of the first ones nearly always fill the page; those of all take longer.
         first = connection.execute(query.with_only_columns(_TAGS.id, *key).limit(wide)).all()
@@ -307,7 +307,7 @@ def _has_recorded_one_of(statuses: Collection[Status | None]) -> ColumnElement[b
     return or_(has_named, ~records.correlate(fleet_tags).exists()) if None in statuses else has_named
 
 
-def _select_holders(image_filter: ImageFilter) -> Select[Any] | None:
+def _select_matching_bundles(image_filter: ImageFilter) -> Select[Any] | None:
     """The bundles that have such a package or finding; None for no matter."""
     parts = fleet_bundle_components.c
     has_finding_filter = (
@@ -320,15 +320,15 @@ def _select_holders(image_filter: ImageFilter) -> Select[Any] | None:
         if image_filter.origin is None and not image_filter.layer:
             return None
         has_finding_filter = True  # any finding of such a layer
-    holders = select(parts.bundle)
+    query = select(parts.bundle)
     if image_filter.components is not None:
-        holders = holders.where(is_one_of_numbers(parts.component, image_filter.components))
+        query = query.where(is_one_of_numbers(parts.component, image_filter.components))
     if has_finding_filter:
-        holders = holders.where(parts.component.in_(_with_findings(image_filter)), ~parts.owned)
-    return holders
+        query = query.where(parts.component.in_(_select_components_with_findings(image_filter)), ~parts.owned)
+    return query
 
 
-def _select_in_layer(connection: Connection, holders: Select[Any], layer: str) -> Select[Any]:
+def _select_in_layer(connection: Connection, matching_bundles: Select[Any], layer: str) -> Select[Any]:
     """Those of the bundles that some image has in this layer: at most BATCH, hardly any layer has two.
 
     Their components are read from what each holds, for rows of `fleet_bundle_components` are found by a component only.
@@ -341,17 +341,19 @@ def _select_in_layer(connection: Connection, holders: Select[Any], layer: str) -
     for number, content in connection.execute(query.limit(BATCH)):
         ids.append(number)
         components.update(*decode(content))
-    return holders.where(is_one_of_numbers(parts.component, components), parts.bundle.in_(ids))
+    return matching_bundles.where(is_one_of_numbers(parts.component, components), parts.bundle.in_(ids))
 
 
-def _has_holder(holders: Select[Any], image_filter: ImageFilter, *, is_wide: bool) -> ColumnElement[bool]:
+def _has_matching_bundle(
+    matching_bundles: Select[Any], image_filter: ImageFilter, *, is_wide: bool
+) -> ColumnElement[bool]:
     """Return whether an image has one of the bundles in the layer or origin of the filter.
 
     `is_wide`: the bundles of each image are looked at until the page is full. Otherwise all images with one are found.
     """
     bundles = fleet_image_bundles.c
     bundle = bundles.bundle + 0 if is_wide else bundles.bundle  # no index on it: few bundles are in an image
-    images = select(bundles.image).where(bundle.in_(holders))
+    images = select(bundles.image).where(bundle.in_(matching_bundles))
     if image_filter.origin is not None:
         images = images.where(_is_from(image_filter.origin))
     if image_filter.layer:
@@ -372,7 +374,7 @@ def _is_from(origin: Origin) -> ColumnElement[bool]:
     return and_(~bundles.base, is_known if origin is Origin.OWN else ~is_known)
 
 
-def _with_findings(image_filter: ImageFilter) -> Select[Any]:
+def _select_components_with_findings(image_filter: ImageFilter) -> Select[Any]:
     """The components with such a finding."""
     findings = fleet_findings.c
     query = select(findings.component)

@@ -85,7 +85,7 @@ def _exit_code(status: int) -> int:
 # --- the processes -------------------------------------------------------------------------------------------------
 
 
-def keep(plan: Mapping[str, Any], channel: socket.socket) -> int:
+def run_keeper(plan: Mapping[str, Any], channel: socket.socket) -> int:
     """Run the keeper; see above."""
     for group in plan["cgroups"]:
         Path(group, "cgroup.procs").write_text(str(os.getpid()))
@@ -100,12 +100,12 @@ def keep(plan: Mapping[str, Any], channel: socket.socket) -> int:
 
     reader, writer = os.pipe()
 
-    def run_holder() -> int:
+    def start_holder() -> int:
         channel.close()
         os.close(reader)
-        return hold(plan, steps, writer, keeper)
+        return run_holder(plan, steps, writer, keeper)
 
-    child = fork(run_holder)
+    child = fork(start_holder)
     os.close(writer)
     steps["user"].wait()
     write_maps(child, plan["users"], plan["groups"])
@@ -144,7 +144,7 @@ def _is_full(disk: Path) -> bool:
     return room.f_bfree * 20 < room.f_blocks or room.f_ffree * 20 < room.f_files
 
 
-def hold(plan: Mapping[str, Any], steps: Mapping[str, Gate], progress: int, keeper: int) -> int:
+def run_holder(plan: Mapping[str, Any], steps: Mapping[str, Gate], progress: int, keeper: int) -> int:
     """Run the holder of user namespace 1."""
     end_with_parent(keeper)
     unshare(system.CLONE_NEWUSER, "user")
@@ -152,7 +152,7 @@ def hold(plan: Mapping[str, Any], steps: Mapping[str, Gate], progress: int, keep
     steps["mapped"].wait()
     become_root()
     end_with_parent(keeper)
-    inner = {name: Gate() for name in ("network", "ruled", "user", "mapped")}
+    inner = {name: Gate() for name in ("network", "rules_loaded", "user", "mapped")}
     holder = os.getpid()
     child = fork(lambda: run_member(plan, inner, progress, holder))
     inner["network"].wait()
@@ -160,7 +160,7 @@ def hold(plan: Mapping[str, Any], steps: Mapping[str, Gate], progress: int, keep
         # By standard input: pasta gives up the right to open it by name, and closes every other descriptor.
         with open(f"/proc/{child}/ns/net", "rb") as network:
             run([*plan["pasta"], "--netns-only", "--no-netns-quit", "--netns", "/proc/self/fd/0"], network)
-    inner["ruled"].open()
+    inner["rules_loaded"].open()
     inner["user"].wait()
     write_maps(child, [[1, plan["users"][1][1]]], [[1, plan["groups"][1][1]]])
     inner["mapped"].open()
@@ -172,7 +172,7 @@ def run_member(plan: Mapping[str, Any], steps: Mapping[str, Gate], progress: int
     end_with_parent(holder)
     unshare(system.CLONE_NEWNET, "network")
     steps["network"].open()
-    steps["ruled"].wait()
+    steps["rules_loaded"].wait()
     if plan["rules"]:
         run(["nft", "-f", "-"], plan["rules"])
     unshare(system.CLONE_NEWUSER, "user")
@@ -278,7 +278,7 @@ def main() -> NoReturn:
     channel = socket.socket(fileno=int(sys.argv[1]))
     plan = json.load(sys.stdin)
     try:
-        code = keep(plan, channel)
+        code = run_keeper(plan, channel)
     except (BoxError, OSError) as error:
         with suppress(OSError):
             channel.send(json.dumps({"error": str(error)}).encode())
