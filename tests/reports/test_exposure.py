@@ -88,7 +88,7 @@ def test_nothing_steers_a_terminal(write: Any) -> None:
 def test_unknown_images_are_rows_of_their_own() -> None:
     rows = list(csv.DictReader(io.StringIO(written(_exposure_csv.write, "idna"))))
     answers = [(row["answer"], row["image"]) for row in rows]
-    assert answers == [("holds it", "sha256:a"), ("unknown", ""), ("unknown", "sha256:b")]
+    assert answers == [("contains it", "sha256:a"), ("unknown", ""), ("unknown", "sha256:b")]
     assert rows[0]["waived_by"] == "ana (waiver w1)"
 
 
@@ -105,7 +105,7 @@ def test_a_page_is_no_good_news_while_something_is_unknown() -> None:
 
 def test_a_page_counts_in_words_and_leaves_out_columns_without_a_value() -> None:
     page = written(_exposure_html.write, "idna")
-    assert "1 image holds it, 0 services run one; of 1 image it is unknown." in page
+    assert "1 image contains it, 0 services run one; of 1 image it is unknown." in page
     assert "<th>Exposed since</th>" in page
     assert "<th>Closed because</th>" in page
     assert "<th>Services</th>" not in page

@@ -337,7 +337,7 @@ def test_layers_that_take_too_much_memory_together_are_unread(name: str) -> None
     layers = [LayerFacts(str(at), **{name: content}) for at in range(IMAGE_LIMIT // 5_000_000)]
     result = combine_facts(image(*[[] for _ in layers]), layers, ECOSYSTEMS)
     reasons = [entry.reason for entry in result.unread if entry.layer]
-    assert any("holds too many files and packages" in reason for reason in reasons)
+    assert any("contains too many files and packages" in reason for reason in reasons)
     in_memory = FactsInMemory()
     in_memory.start_image()
     for facts in layers * 2:

@@ -131,7 +131,7 @@ def test_a_package_lists_its_versions_and_their_vulnerabilities(browser: Browser
     assert "These versions have 1 vulnerability" in html
     assert f"/vulnerabilities/{CRITICAL}" in Forms(html).links
     assert browser.get("/packages/critical-fixed-0@1").status_code == 200
-    assert "no image is known to hold it" in browser.get("/packages/nowhere").text
+    assert "no image is known to contain it" in browser.get("/packages/nowhere").text
 
 
 def test_each_page_leads_to_the_other_kind_by_the_name(browser: Browser) -> None:
@@ -178,7 +178,7 @@ def test_reports_are_files_that_cannot_act_in_the_page(site: Site, browser: Brow
         assert answer.headers["x-content-type-options"] == "nosniff"
         assert answer.headers["content-security-policy"] == "sandbox"
     rows = list(csv.DictReader(io.StringIO(browser.get(f"/exposure/report?q={CRITICAL}&form=csv").text)))
-    assert {row["image"] for row in rows if row["answer"] == "holds it"} == {site.rejected}
+    assert {row["image"] for row in rows if row["answer"] == "contains it"} == {site.rejected}
     document = json.loads(browser.get(f"/exposure/report?q={CRITICAL}&form=json").text)
     assert document == site.server.get(f"/exposure?q={CRITICAL}") | {"answered_at": document["answered_at"]}
 

@@ -72,14 +72,14 @@ def test_the_table_names_the_pipelines_that_asked_for_the_image(server: ServerSy
 def test_the_command_prints_a_table_and_says_how_complete_it_is(dockgate: Dockgate) -> None:
     answer = dockgate("where", CVE)
     assert answer.returncode == 0, answer.stderr
-    assert "2 images hold it" in answer.stdout
+    assert "2 images contain it" in answer.stdout
     assert "web/app:latest" in answer.stdout
     unknown = dockgate("where", "CVE-1999-1")
     assert unknown.returncode == 3
     assert "no advisory and no catalogue has this name" in unknown.stdout
     absent = dockgate("where", "nowhere")
     assert absent.returncode == 0
-    assert "no image is known to hold it" in absent.stdout
+    assert "no image is known to contain it" in absent.stdout
 
 
 def test_the_past_and_wrong_questions(dockgate: Dockgate) -> None:
@@ -102,7 +102,7 @@ def test_the_past_and_wrong_questions(dockgate: Dockgate) -> None:
 def test_reports(dockgate: Dockgate) -> None:
     rows = list(csv.DictReader(io.StringIO(dockgate("where", CVE, "-o", "csv").stdout)))
     assert sorted(row["repository"] for row in rows) == ["api/app", "web/app"]
-    assert {(row["answer"], row["vulnerability"], row["fixed_in"]) for row in rows} == {("holds it", CVE, "2")}
+    assert {(row["answer"], row["vulnerability"], row["fixed_in"]) for row in rows} == {("contains it", CVE, "2")}
     page = dockgate("where", CVE, "-o", "html").stdout
     assert page.startswith("<!doctype html>")
     assert "web/app" in page
@@ -123,5 +123,5 @@ def test_a_limited_token_sees_its_repositories_only(server: ServerSystem) -> Non
     command = [sys.executable, "-m", "dockgate", "where", "low-fixed-0"]
     environment = {**os.environ, "DOCKGATE_SERVER": server.url, "DOCKGATE_TOKEN": limited}
     absent = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert "no image is known to hold it" in absent.stdout
+    assert "no image is known to contain it" in absent.stdout
     assert "only the repositories that your token may see" in absent.stdout

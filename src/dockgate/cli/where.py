@@ -1,4 +1,4 @@
-"""`dockgate where`: which images hold a vulnerability or a package."""
+"""`dockgate where`: which images contain a vulnerability or a package."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -50,7 +50,7 @@ def command(
     all_images: bool,
     output_format: str,
 ) -> None:
-    """Find images that hold a vulnerability or a package.
+    """Find images that contain a vulnerability or a package.
 
     \b
     Name a vulnerability by any of its names, or a package:
@@ -132,9 +132,9 @@ def _print_exposure(exposure: Mapping[str, Any]) -> None:
 
 def _list_fields(exposure: Mapping[str, Any]) -> list[tuple[str, Cell]]:
     total, unknown = exposure["total"], exposure["unknown"]["total"]
-    answer: Cell = (f"{format_count(total, 'image')} hold{'s' if total == 1 else ''} it", "red")
+    answer: Cell = (f"{format_count(total, 'image')} contain{'s' if total == 1 else ''} it", "red")
     if exposure["state"] == "Absent":
-        verb = "was known to hold it then" if exposure["as_of"] else "is known to hold it"
+        verb = "was known to contain it then" if exposure["as_of"] else "is known to contain it"
         answer = (f"no image {verb}", "" if unknown or exposure["unknown"]["reason"] else "green")
     elif exposure["state"] == "NotRecorded":
         answer = ("unknown: the history does not reach back so far", "yellow")

@@ -19,8 +19,8 @@ _TIME = r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d)[0-9:.]*Z"
 _SHORT = 24
 _UNKNOWN_COLUMNS = ("image", "repository", "tag", "reason")
 _STATES = {
-    "Present": ("rejected", "Images hold it."),
-    "Absent": ("approved", "No image is known to hold it."),
+    "Present": ("rejected", "Images contain it."),
+    "Absent": ("approved", "No image is known to contain it."),
     "NotRecorded": ("undetermined", "Unknown: the history does not reach back so far."),
     "UnknownName": ("undetermined", "Nothing is known of this name: neither an advisory nor a catalogue has it."),
 }
@@ -51,7 +51,7 @@ def _render_body(exposure: Mapping[str, Any]) -> Iterator[str]:
         yield f"<tr><th>{_escape(name)}</th><td>{_escape(value)}</td></tr>"
     yield "</tbody></table>"
     rows = list(build_rows(exposure))
-    yield from _render_table("Images that hold it", [row for row in rows if row["answer"] != "unknown"], _COLUMNS)
+    yield from _render_table("Images that contain it", [row for row in rows if row["answer"] != "unknown"], _COLUMNS)
     yield from _render_table(
         "Images of which it is unknown", [row for row in rows if row["answer"] == "unknown"], _UNKNOWN_COLUMNS
     )
@@ -60,7 +60,7 @@ def _render_body(exposure: Mapping[str, Any]) -> Iterator[str]:
 def _describe_counts(exposure: Mapping[str, Any]) -> str:
     images, services, unknown = exposure["total"], len(exposure["services"]), exposure["unknown"]["total"]
     return (
-        f"{format_count(images, 'image')} hold{'s' if images == 1 else ''} it, {format_count(services, 'service')} "
+        f"{format_count(images, 'image')} contain{'s' if images == 1 else ''} it, {format_count(services, 'service')} "
         f"run{'s' if services == 1 else ''} one; of {format_count(unknown, 'image')} it is unknown."
     )
 

@@ -42,7 +42,7 @@ def build_rows(exposure: Mapping[str, Any]) -> Iterator[dict[str, str]]:
     """
     for image in exposure["images"]:
         common_columns = {
-            "answer": "holds it",
+            "answer": "contains it",
             "image": image["digest"],
             "services": " ".join(service["task_definition"] for service in image["services"]),
             "pipelines": " ".join(image["pipelines"]),

@@ -1,4 +1,4 @@
-"""Combine what the layers of an image hold into an inventory."""
+"""Combine what the layers of an image contain into an inventory."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, replace
@@ -37,7 +37,7 @@ def make_unread_key(entry: Unread) -> tuple[str, str, str]:
 def combine_facts(
     image: Image, facts: Sequence[LayerFacts], ecosystems: Sequence[Ecosystem], *, should_hash: bool = False
 ) -> Inventory:
-    """Combine what the layers hold, base first, into an inventory with every inconsistency as unread.
+    """Combine what the layers contain, base first, into an inventory with every inconsistency as unread.
 
     `should_hash`: a layer whose uncompressed content was not hashed is unread too.
     """
@@ -176,7 +176,7 @@ def _estimate_facts_cost(facts: LayerFacts) -> int:
 
 
 def _drop_content(facts: LayerFacts) -> LayerFacts:
-    reason = "The layer cannot be read: with those below it, it holds too many files and packages."
+    reason = "The layer cannot be read: with those below it, it contains too many files and packages."
     return LayerFacts(facts.layer, unread=(Unread("/", reason, facts.layer),))
 
 

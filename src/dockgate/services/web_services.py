@@ -85,7 +85,7 @@ class WebServices:
     documents: Documents
     rollouts: Rollouts
 
-    # Images: what they hold, and where vulnerabilities are.
+    # Images: what they contain, and where vulnerabilities are.
     scans: ScanScheduler
     finding_reports: FindingReports
     image_search: ImageSearch

@@ -93,7 +93,7 @@ class Contexts:
 
     @property
     def conditional(self) -> tuple[VexStatement, ...]:
-        """The statements about packages inside other packages, which an image may hold or not."""
+        """The statements about packages inside other packages, which an image may contain or not."""
         return tuple(filter(_is_conditional, self._statements))
 
     def get_context(self, image: FleetImage, platform: FleetPlatform) -> Context:

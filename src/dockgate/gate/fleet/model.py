@@ -1,4 +1,4 @@
-"""Components of a fleet, the bundles that hold them, and images made of bundles."""
+"""Components of a fleet, the bundles that contain them, and images made of bundles."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -42,7 +42,7 @@ class BundleComponent(NamedTuple):
     is_owned: bool = False
 
 
-# What bundles hold. Components without findings and undetermined entries may be missing, see
+# What bundles contain. Components without findings and undetermined entries may be missing, see
 # `FleetJudge.should_count_packages`.
 Bundles = Mapping[int, tuple[BundleComponent, ...]]
 

@@ -1,4 +1,4 @@
-"""Cache what layers hold: each layer is read once for a version of the scanner's readers."""
+"""Cache what layers contain: each layer is read once for a version of the scanner's readers."""
 
 import time
 from collections.abc import Sequence

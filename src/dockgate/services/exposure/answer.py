@@ -18,7 +18,7 @@ LONGEST_QUESTION = 1000
 
 
 class ExposureState(StrEnum):
-    """The answer: some image holds it, none does, or no vulnerability of this name is known.
+    """The answer: some image contains it, none does, or no vulnerability of this name is known.
 
     NOT_RECORDED: the question is about a time before anything was recorded.
     """
@@ -125,7 +125,7 @@ class RunningService:
 
 @dataclass(frozen=True, slots=True)
 class ExposedPipeline:
-    """A pipeline that asked to approve images that hold it, and how many these are."""
+    """A pipeline that asked to approve images that contain it, and how many these are."""
 
     pipeline: str
     images: int
@@ -133,7 +133,7 @@ class ExposedPipeline:
 
 @dataclass(frozen=True, slots=True)
 class ExposedImage:
-    """An image that holds it. `seen_at` is when the server first knew the image.
+    """An image that contains it. `seen_at` is when the server first knew the image.
 
     `status` is its current verdict, the worst of the repositories where it is; null before there is one, and for a
     question about a package or the past. `undetermined_reason` says why no policy judges it in one of them, null if one
@@ -169,17 +169,17 @@ class Exposure:
     """The answer to where something is.
 
     `names` are all names of the vulnerability, () for a package; `exploited` is since when it is known to be exploited,
-    null if it was not at the time of the question; `epss` is null for a question about the past.
-    `total` counts the images that hold it, `rejected` those that a repository where they are rejects, for any reason,
-    `blocked` those of the newest `blocked_of` rejected ones in whose newest recorded verdict, in any of their
-    repositories, it violates a rule, `blocked_unknown` those of the newest whose recorded verdict is from before it was
-    known, or does not reject, and `waived` those in which a waiver or a VEX statement excuses it, of the `waived_of`
-    that were looked at: all, unless waivers and documents name very many. `images` has a page of them, ordered by
-    `sort`; `next` is the cursor of the following page, null for the last, and `previous` that of the page before, null
-    if it is the first one. `services` are all that run one of them, `pipelines` all that asked to approve one, and
-    `waivers` all that name the vulnerability. `unknown` are images that hold it or not: they were not read, not
-    completely, or their packages cannot be judged. `unaffected` is null for a question about a package or the past.
-    With `is_limited` only the repositories that the caller may see were searched: others may hold it.
+    null if it was not at the time of the question; `epss` is null for a question about the past. `total` counts the
+    images that contain it, `rejected` those that a repository where they are rejects, for any reason, `blocked` those
+    of the newest `blocked_of` rejected ones in whose newest recorded verdict, in any of their repositories, it violates
+    a rule, `blocked_unknown` those of the newest whose recorded verdict is from before it was known, or does not
+    reject, and `waived` those in which a waiver or a VEX statement excuses it, of the `waived_of` that were looked at:
+    all, unless waivers and documents name very many. `images` has a page of them, ordered by `sort`; `next` is the
+    cursor of the following page, null for the last, and `previous` that of the page before, null if it is the first
+    one. `services` are all that run one of them, `pipelines` all that asked to approve one, and `waivers` all that name
+    the vulnerability. `unknown` are images that contain it or not: they were not read, not completely, or their
+    packages cannot be judged. `unaffected` is null for a question about a package or the past. With `is_limited` only
+    the repositories that the caller may see were searched: others may contain it.
     """
 
     question: str
@@ -212,8 +212,8 @@ class Exposure:
 class ExposureRequest:
     """A question of `caller`, whose limited token shows its own repositories only.
 
-    Cursors are those of an answer. `only` chooses the images that are listed; `total` counts all that hold it. Images
-    that are not affected are counted up to `most_unaffected`, None for all.
+    Cursors are those of an answer. `only` chooses the images that are listed; `total` counts all that contain it.
+    Images that are not affected are counted up to `most_unaffected`, None for all.
     """
 
     question: str

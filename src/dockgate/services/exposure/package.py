@@ -14,7 +14,7 @@ MAX_VULNERABILITIES = 200
 
 @dataclass(frozen=True, slots=True)
 class PackageVersion:
-    """A version that images hold.
+    """A version that images contain.
 
     `images` counts those under a tag or running, `counts` its findings by severity.
     """
@@ -62,7 +62,7 @@ def find_package(
     with store.database.read():
         look_up = look_up or search.look_up(question)
         components = {} if look_up.subject.is_vulnerability else look_up.subject.components
-        images = store.exposures.count_images_by_component(components, search.find_holders(look_up, caller))
+        images = store.exposures.count_images_by_component(components, search.find_matching_images(look_up, caller))
         present = {number: component for number, component in components.items() if images.get(number)}
         findings, entries = store.component_search.list_findings(present)
     by_component: dict[int, list[Severity]] = {}

@@ -1,4 +1,4 @@
-"""Find every image that holds a vulnerability or a package.
+"""Find every image that contains a vulnerability or a package.
 
 Answers say since when, where it runs, and who waived it.
 """
@@ -57,12 +57,12 @@ def is_vulnerability_name(text: str) -> bool:
 class LookUp:
     """The subject of a question, and every service that runs an image, none for one about the past.
 
-    `holders` are the images that hold it, of those that the caller may see, by id, once they were found.
+    `images` are the images that contain it, of those that the caller may see, by id, once they were found.
     """
 
     subject: Subject
     running_images: Sequence[RunningImage]
-    holders: dict[int, MatchingImage] | None = None
+    images: dict[int, MatchingImage] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,20 +100,20 @@ class ExposureSearch:
         with self.store.database.read():  # one connection, and one state of the index, for all of it
             return self._find(question, request, look_up or self.look_up(question, request.as_of))
 
-    def find_holders(self, look_up: LookUp, caller: Caller | None) -> dict[int, MatchingImage]:
-        """The images that are there now, and of which the caller may see that they hold it, by id."""
-        if look_up.holders is None:
+    def find_matching_images(self, look_up: LookUp, caller: Caller | None) -> dict[int, MatchingImage]:
+        """The images that are there now, and of which the caller may see that they contain it, by id."""
+        if look_up.images is None:
             visible = {entry.digest for entry in look_up.running_images if self._can_see(entry, caller)}
             scope = ExposureScope(None, self._list_repositories(caller), visible)
             is_owned = not look_up.subject.is_vulnerability
-            look_up.holders = self.store.exposures.list_images(look_up.subject.components, scope, is_owned=is_owned)
-        return look_up.holders
+            look_up.images = self.store.exposures.list_images(look_up.subject.components, scope, is_owned=is_owned)
+        return look_up.images
 
     def _find(self, question: str, request: ExposureRequest, look_up: LookUp) -> Exposure:
         subject = look_up.subject
-        holders = self._find_visible_holders(request, look_up)
+        matches = self._find_visible_images(request, look_up)
         names = _list_names(subject)
-        unknown = UnknownImages(self.store, holders.scope, holders.ids)
+        unknown = UnknownImages(self.store, matches.scope, matches.ids)
         if subject.is_vulnerability:
             knowledge, waiver_finder = self._ask_advisories([question, *names], unknown, request)
         else:
@@ -121,14 +121,14 @@ class ExposureSearch:
             unknown.add({}, {})
         not_recorded = self._explain_missing_record(request.as_of, subject)
         unknown_slice = unknown.slice(request.unknown_after, request.limit)
-        contents = ImageContents(self.store, subject, holders.scope, waiver_finder, request.as_of or self.clock.now())
-        blocking = self._find_blocking(request, holders, names)
-        lists = _ImageLists(holders, blocking)
+        contents = ImageContents(self.store, subject, matches.scope, waiver_finder, request.as_of or self.clock.now())
+        blocking = self._find_blocking(request, matches, names)
+        lists = _ImageLists(matches, blocking)
         if waiver_finder and waiver_finder.has_any:
-            groups = [[number] for number in holders.ids]
+            groups = [[number] for number in matches.ids]
             if len(groups) > self.ungrouped_limit:
-                facts = self.store.exposures.read_facts(holders.ids, subject.components, holders.scope)
-                groups = group_images(waiver_finder, subject.list_findings(), holders.images, facts)
+                facts = self.store.exposures.read_facts(matches.ids, subject.components, matches.scope)
+                groups = group_images(waiver_finder, subject.list_findings(), matches.images, facts)
             lists.add_waived(groups, request, contents, unknown_slice.indexed_ids)
         page, has_more = _select_page(lists.by_filter[request.only], request)
         previous = _find_previous_page(lists.by_filter[request.only], request)
@@ -136,12 +136,12 @@ class ExposureSearch:
         entries = subject.vulnerabilities.values()
         exploited_days = [entry.exploited for entry in entries if entry.exploited]
         is_known = bool(entries) or knowledge.is_known
-        pipelines = _select_visible_pipelines(holders.images, request.caller)
+        pipelines = _select_visible_pipelines(matches.images, request.caller)
         return Exposure(
             question=question,
             kind="vulnerability" if subject.is_vulnerability else "package",
             is_limited=request.caller is not None and request.caller.is_limited,
-            state=_determine_state(has_images=bool(holders.ids), is_known=is_known, is_recorded=not_recorded is None),
+            state=_determine_state(has_images=bool(matches.ids), is_known=is_known, is_recorded=not_recorded is None),
             names=names,
             exploited=min(
                 (each for each in exploited_days if request.as_of is None or each <= request.as_of), default=None
@@ -149,22 +149,22 @@ class ExposureSearch:
             epss=max((entry.epss for entry in entries if entry.epss >= 0 and request.as_of is None), default=None),
             as_of=request.as_of,
             answered_at=self.clock.now(),
-            total=len(holders.ids),
-            rejected=len(holders.rejected_images),
+            total=len(matches.ids),
+            rejected=len(matches.rejected_images),
             blocked=len(lists.by_filter[ExposureFilter.BLOCKED]),
             blocked_of=len(blocking.images) - blocking.unknown_count,
             blocked_unknown=blocking.unknown_count,
             waived=len(lists.by_filter[ExposureFilter.WAIVED]),
             waived_of=lists.waived_of,
-            services=holders.services,
+            services=matches.services,
             pipelines=_count_pipelines(pipelines),
             waivers=waiver_finder.find_naming_waivers(request.caller) if waiver_finder else [],
             images=[
                 view_image(
                     contents,
                     number,
-                    holders.statuses.get(number),
-                    holders.services,
+                    matches.statuses.get(number),
+                    matches.services,
                     pipelines.get(number, ()),
                     blocking,
                 )
@@ -180,8 +180,8 @@ class ExposureSearch:
             else None,
         )
 
-    def _find_visible_holders(self, request: ExposureRequest, look_up: LookUp) -> "_Holders":
-        """The images that hold the subject at the time of the question, and of which the caller may see it."""
+    def _find_visible_images(self, request: ExposureRequest, look_up: LookUp) -> "_Matches":
+        """The images that contain the subject at the time of the question, and of which the caller may see it."""
         subject, is_now = look_up.subject, request.as_of is None
         running = [entry for entry in look_up.running_images if self._can_see(entry, request.caller)]
         digests = {entry.digest for entry in running}
@@ -195,10 +195,12 @@ class ExposureSearch:
             has_status=subject.is_vulnerability and is_now,
         )
         if is_now and not request.should_include_moved:
-            look_up.holders = images
-        holding = digests.intersection(image.digest for image in images.values())
+            look_up.images = images
+        running_digests = digests.intersection(image.digest for image in images.values())
         services = [
-            RunningService.from_running_image(request.caller, entry) for entry in running if entry.digest in holding
+            RunningService.from_running_image(request.caller, entry)
+            for entry in running
+            if entry.digest in running_digests
         ]
         statuses: Mapping[int, ImageStatus] = {}
         if subject.is_vulnerability and is_now:
@@ -206,7 +208,7 @@ class ExposureSearch:
             run_anywhere = {entry.digest for entry in look_up.running_images}
             now = self.clock.now()
             statuses = read_image_statuses(self.store, self.watched_images, now, images, locations, run_anywhere)
-        return _Holders(images, statuses, scope._replace(running_images=holding), services)
+        return _Matches(images, statuses, scope._replace(running_images=running_digests), services)
 
     def _explain_missing_record(self, as_of: str | None, subject: Subject) -> str | None:
         """Return why nothing is recorded of the time of the question; None if it is, or for one about now."""
@@ -215,13 +217,13 @@ class ExposureSearch:
         begin = self.store.exposures.read_history_begin()
         return explain_missing_history(begin, as_of, is_vulnerability=subject.is_vulnerability)
 
-    def _find_blocking(self, request: ExposureRequest, holders: "_Holders", names: Sequence[str]) -> BlockingVerdicts:
+    def _find_blocking(self, request: ExposureRequest, matches: "_Matches", names: Sequence[str]) -> BlockingVerdicts:
         """Find what the newest verdicts on the rejected images say; of more images if it is about them."""
         should_read_more = request.only is ExposureFilter.BLOCKED
         repositories = {
-            holders.images[number].digest: holders.statuses[number].repositories for number in holders.rejected_images
+            matches.images[number].digest: matches.statuses[number].repositories for number in matches.rejected_images
         }
-        return find_blocking_verdicts(self.store, repositories, names, holders.scope, should_read_more=should_read_more)
+        return find_blocking_verdicts(self.store, repositories, names, matches.scope, should_read_more=should_read_more)
 
     def _ask_advisories(
         self, names: Sequence[str], unknown: UnknownImages, request: ExposureRequest
@@ -274,8 +276,8 @@ class ExposureSearch:
         return caller is None or caller.can_reach(repository=entry.reference.strip_registry(self.registry))
 
 
-class _Holders:
-    """The images that hold it, by id, and the services that run them, as the caller sees them.
+class _Matches:
+    """The images that contain it, by id, and the services that run them, as the caller sees them.
 
     `statuses` are none for a question about a package or the past. `ids` are in the order of the answer;
     `rejected_images` are those of rejected images, `scope` says which images count.
@@ -299,16 +301,16 @@ class _Holders:
 class _ImageLists:
     """The ids of images by the filter that selects them. `waived_of` images were looked at for waivers."""
 
-    def __init__(self, holders: _Holders, blocking: BlockingVerdicts) -> None:
-        images, running = holders.images, holders.scope.running_images
+    def __init__(self, matches: _Matches, blocking: BlockingVerdicts) -> None:
+        images, running = matches.images, matches.scope.running_images
         self.waived_of = len(images)
         self.by_filter: dict[ExposureFilter | None, Sequence[int]] = {
-            None: holders.ids,
-            ExposureFilter.RUNNING: [number for number in holders.ids if images[number].digest in running],
+            None: matches.ids,
+            ExposureFilter.RUNNING: [number for number in matches.ids if images[number].digest in running],
             ExposureFilter.BLOCKED: [
-                number for number in holders.rejected_images if blocking.is_blocking(images[number].digest)
+                number for number in matches.rejected_images if blocking.is_blocking(images[number].digest)
             ],
-            ExposureFilter.REJECTED: holders.rejected_images,
+            ExposureFilter.REJECTED: matches.rejected_images,
             ExposureFilter.WAIVED: (),
         }
 

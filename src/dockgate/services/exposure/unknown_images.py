@@ -1,4 +1,4 @@
-"""Images of which it is unknown whether they hold a vulnerability or a package. Unknown is never "no"."""
+"""Images of which it is unknown whether they contain a vulnerability or a package."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from dockgate.store.records import ScanState
 
 @dataclass(frozen=True, slots=True)
 class UnknownExposure:
-    """An image that holds it or not, and why that is unknown.
+    """An image that contains it or not, and why that is unknown.
 
     `tag` is null for one that is there by its digest.
     """
@@ -80,7 +80,7 @@ class UnknownSlice(NamedTuple):
 
 
 class UnknownImages:
-    """Finds them, for one question. `exposed_images` are the images that hold it for sure."""
+    """Finds them, for one question. `exposed_images` are the images that contain it for sure."""
 
     def __init__(self, store: Store, scope: ExposureScope, exposed_images: Collection[int]) -> None:
         self._store = store
@@ -88,7 +88,7 @@ class UnknownImages:
         self._exposed_images = frozenset(exposed_images)
         # Why, by the id of the image.
         self._reasons: dict[int, list[str]] = {}
-        # How many images hold one of the packages, neither affected nor unknown.
+        # How many images contain one of the packages, neither affected nor unknown.
         self.unaffected_count = 0
 
     def add(
@@ -97,17 +97,17 @@ class UnknownImages:
         packages: Mapping[str, Collection[str]],
         limit: int | None = None,
     ) -> None:
-        """Add the images with unread files, and those that hold one of these components, by reason.
+        """Add the images with unread files, and those that contain one of these components, by reason.
 
         `packages` are the source packages that it is about, by their ecosystems: see `unaffected_count`, which is
         counted no further than `limit`.
         """
-        partly_read_images, holders, self.unaffected_count = self._store.exposures.list_partly_read_images(
+        partly_read_images, images_by_group, self.unaffected_count = self._store.exposures.list_partly_read_images(
             [*components.values()], self._scope, packages, self._exposed_images, limit
         )
         for image, count in partly_read_images:
             self._add(image, f"{format_count(count, 'file')} of it could not be read")
-        for reason, images in zip(components, holders, strict=True):
+        for reason, images in zip(components, images_by_group, strict=True):
             for image in images:
                 self._add(image, reason)
 

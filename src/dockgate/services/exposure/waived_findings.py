@@ -1,7 +1,7 @@
 """The images with a vulnerability that is excused there.
 
-Of many images, those that are alike are looked at once. Images are alike if the same waivers accept what they hold, and
-if they are in repositories to which the same waivers and the same authors of VEX statements apply. An image that a
+Of many images, those that are alike are looked at once. Images are alike if the same waivers accept what they contain,
+and if they are in repositories to which the same waivers and the same authors of VEX statements apply. An image that a
 waiver or a document names is like no other.
 """
 
@@ -56,8 +56,10 @@ def group_images(
         if image.digest in scope.images or (scope.is_general and not names):  # or it runs, and is in no repository
             groups[number] = [number]
         elif names and scope.is_general:
-            holds = frozenset(scope.components[component] for component in facts.components.get(number, ()))
-            groups.setdefault((holds, frozenset(kinds[name] for name in names)), []).append(number)
+            matching_components = frozenset(
+                scope.components[component] for component in facts.components.get(number, ())
+            )
+            groups.setdefault((matching_components, frozenset(kinds[name] for name in names)), []).append(number)
     return sorted((sorted(group, reverse=True) for group in groups.values()), reverse=True)
 
 

@@ -1,4 +1,4 @@
-"""The index of all kept images: what they hold, what is known of it, and their current verdicts.
+"""The index of all kept images: what they contain, what is known of it, and their current verdicts.
 
 `index.py` adds images, `matching.py` matches their components with advisories, `verdict_renewal.py` keeps verdicts
 current with `judging.py` and `contents.py`; `repository_verdicts.py` judges images in their other repositories.

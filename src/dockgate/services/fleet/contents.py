@@ -20,7 +20,10 @@ _PACKAGE = "pkg:"
 
 @dataclass(frozen=True)
 class FleetFacts:
-    """The components of the fleet, and the bundles that hold them. `coverage` is the advisory database's."""
+    """The components of the fleet, and the bundles that contain them.
+
+    `coverage` is the advisory database's.
+    """
 
     store: Store
     coverage: Sequence[Coverage]
@@ -48,7 +51,7 @@ class FleetFacts:
 
     @cached_property
     def bundles(self) -> Bundles:
-        """Return what all bundles hold of `components`, owned ones left out."""
+        """Return what all bundles contain of `components`, owned ones left out."""
         bundles: dict[int, list[BundleComponent]] = {}
         for component, bundle, path_count in self.store.fleet.iterate_holders(self.components):
             bundles.setdefault(bundle, []).append(BundleComponent(component, path_count))
@@ -56,7 +59,7 @@ class FleetFacts:
 
     @cached_property
     def all_bundles(self) -> Bundles:
-        """All that all bundles hold."""
+        """All that all bundles contain."""
         return {bundle: list_bundle_components(content) for bundle, content in self.store.fleet.iterate_bundles()}
 
     @cached_property
@@ -144,7 +147,7 @@ class FleetContents:
 
     @cached_property
     def bundles(self) -> Bundles:
-        """Return what the images' bundles hold of `components`, without owned ones."""
+        """Return what the images' bundles contain of `components`, without owned ones."""
         if self.is_dense:
             return self.facts.bundles
         notable = self.facts.notable
@@ -166,14 +169,14 @@ class FleetContents:
 
     @cached_property
     def all_bundles(self) -> Bundles:
-        """All that the images' bundles hold."""
+        """All that the images' bundles contain."""
         if self.is_dense:
             return self.facts.all_bundles
         return {bundle: list_bundle_components(content) for bundle, content in self._contents.items()}
 
     @cached_property
     def _contents(self) -> Mapping[int, BundleContent]:
-        """Return what the bundles of the images hold."""
+        """Return what the bundles of the images contain."""
         numbers = {bundle for placed_bundles in self.platform_bundles.values() for bundle, _ in placed_bundles}
         return dict(self.facts.store.fleet.iterate_bundles(numbers))
 

@@ -1,4 +1,4 @@
-"""The fleet index: what every scanned image holds, and what is known of it.
+"""The fleet index: what every scanned image contains, and what is known of it.
 
 An image is indexed after its scan, and its new components are matched with the advisory database. When that has
 changed, components are matched again, never images: `rematch` those that a change can concern, `rematch_all` where the

@@ -46,7 +46,7 @@ _CACHE_SIZE = 1024
 DOCUMENT_LIMIT, DOCUMENTS_LIMIT = 8 << 20, 16 << 20
 _NAMES = manifests.NAMES | {"subject", "data"}
 _CONFIG_NAMES = frozenset({"rootfs", "diff_ids"})
-# Images that the documents of one manifest may be attached to, documents in it, and indexes that may hold an image.
+# Images that the documents of one manifest may be attached to, documents in it, and indexes that may contain an image.
 _SUBJECTS, _DOCUMENTS, _INDEXES = 16, 64, 16
 
 
@@ -127,7 +127,7 @@ class _SimpleSigning(msgspec.Struct):
 class RegistryPulls:
     """Judges pulls from our own registry. Any thread may call.
 
-    `approved_indexes` returns the approved indexes that hold a platform's image. `watching` records pulls,
+    `approved_indexes` returns the approved indexes that contain a platform's image. `watching` records pulls,
     `refused_pulls` those that were refused. `monotonic` is the clock of the cache, in seconds.
     """
 
@@ -252,7 +252,7 @@ class RegistryPulls:
     # --- attached documents ---------------------------------------------------------------------------------------
 
     def _list_subjects(self, manifest: PulledManifest) -> Sequence[str]:
-        """The images that the manifest's documents are attached to; none if it holds anything but documents."""
+        """The images that the manifest's documents are attached to; none if it contains anything but documents."""
         try:
             content = manifests.load_object(manifest.data, "The manifest", _NAMES)
             subjects = [parse_attachment_tag(manifest.reference) or ""]

@@ -42,8 +42,8 @@ class PreviewedVerdict:
 class WaiverPreview:
     """The changes that a waiver would make. `verdict` is null if none was named.
 
-    `total` counts the images that hold what it accepts, where it would count, and `images` are the newest of them. Both
-    are null for a waiver that names no vulnerability: the index of images does not answer for it.
+    `total` counts the images that contain what it accepts, where it would count, and `images` are the newest of them.
+    Both are null for a waiver that names no vulnerability: the index of images does not answer for it.
     """
 
     verdict: PreviewedVerdict | None
@@ -89,7 +89,7 @@ class WaiverPreviews:
         return PreviewedVerdict(digest, stored_verdict.status, after.status, after.summary)
 
     def _find_covered_images(self, waiver: Waiver, vulnerability: str, caller: Caller) -> Sequence[CoveredImage]:
-        """Return the images that hold what the waiver accepts, where it would count, the newest first."""
+        """Return the images that contain what the waiver accepts, where it would count, the newest first."""
         subject, now = self.exposure_search.look_up(vulnerability).subject, self.clock.now()
         accepted_components = [
             number

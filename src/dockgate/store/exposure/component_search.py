@@ -63,7 +63,7 @@ for _count in _COUNTS:
 
 
 class ComponentSearch:
-    """Finds components. Which images hold them: `store.exposure.images`."""
+    """Finds components. Which images contain them: `store.exposure.images`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

@@ -61,7 +61,7 @@ _COMPONENT = select(fleet_components.c.id, *(fleet_components.c[name] for name i
 
 
 class Exposures:
-    """Questions about what images hold. The components come from `store.exposure.component_search`."""
+    """Questions about what images contain. The components come from `store.exposure.component_search`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -69,7 +69,7 @@ class Exposures:
     def list_images(
         self, components: Collection[int], scope: ExposureScope, *, is_owned: bool, has_status: bool = False
     ) -> dict[int, MatchingImage]:
-        """The images that hold one of these components, the newest first.
+        """The images that contain one of these components, the newest first.
 
         They come by id, with the pipelines that had asked. They have the fleet's verdicts if wanted. `is_owned`:
         components that a distribution's package owns count, too.
@@ -77,7 +77,7 @@ class Exposures:
         if not components:
             return {}
         table, verdict, approval = fleet_images.c, fleet_verdicts.c, approvals.c
-        holds = table.id.in_(_select_images_holding(components, is_owned=is_owned))
+        is_matching = table.id.in_(_select_images_with_components(components, is_owned=is_owned))
         of_verdict = (verdict.policy, verdict.status) if has_status else (null(), null())
         had_asked = true() if scope.at is None else approval.created_at <= scope.at
         repositories = _select_repositories(scope) if has_status else null()
@@ -88,7 +88,7 @@ class Exposures:
         if has_status:
             query = query.outerjoin(fleet_verdicts, verdict.image == table.id)
         with self._database.read() as connection:
-            rows = connection.execute(query.where(holds, _is_in_scope(scope)).order_by(table.id.desc()))
+            rows = connection.execute(query.where(is_matching, _is_in_scope(scope)).order_by(table.id.desc()))
             images: dict[int, MatchingImage] = {}
             for number, digest, repository, policy, status, repositories, pipeline, approval_id in rows.all():
                 names = frozenset((repositories or "").split())
@@ -160,7 +160,7 @@ class Exposures:
         }
 
     def count_images_by_component(self, components: Collection[int], images: Collection[int]) -> dict[int, int]:
-        """Count the images among these that hold each of these components; none are left out."""
+        """Count the images among these that contain each of these components; none are left out."""
         parts, bundles = fleet_bundle_components.c, fleet_image_bundles.c
         query = (
             select(parts.component, bundles.image)
@@ -174,7 +174,7 @@ class Exposures:
     def list_occurrences(
         self, images: Collection[int], components: Collection[int], *, is_owned: bool
     ) -> Sequence[ComponentOccurrence]:
-        """Find where these images hold these components."""
+        """Find where these images contain these components."""
         bundles, parts, platforms = fleet_image_bundles.c, fleet_bundle_components.c, fleet_platforms.c
         is_base = case((and_(platforms.base_layers > 0, bundles.layer != ""), bundles.base))
         query = (
@@ -200,9 +200,9 @@ class Exposures:
         exposed_images: Collection[int] = (),
         limit: int | None = None,
     ) -> PartlyRead:
-        """The images with files that could not be read, and those that hold a component of each of the groups.
+        """The images with files that could not be read, and those that contain a component of each group.
 
-        `packages` are source packages by their ecosystems: images that hold one of them, are neither found nor
+        `packages` are source packages by their ecosystems: images that contain one of them, are neither found nor
         `exposed_images`, are counted, no further than `limit`.
         """
         platforms, image = fleet_platforms.c, fleet_images.c.id
@@ -212,19 +212,21 @@ class Exposures:
             .where(platforms.unread > literal_column("0"), _is_in_scope(scope))  # as in its index
             .group_by(image)
         )
-        holders = [_select_images_holding(components, is_owned=False) if components else None for components in groups]
+        queries_by_group = [
+            _select_images_with_components(components, is_owned=False) if components else None for components in groups
+        ]
         queries = [with_unread_paths] + [
-            select(literal(number), image, literal(0)).where(image.in_(holding), _is_in_scope(scope))
-            for number, holding in enumerate(holders)
-            if holding is not None
+            select(literal(number), image, literal(0)).where(image.in_(images), _is_in_scope(scope))
+            for number, images in enumerate(queries_by_group)
+            if images is not None
         ]
         if packages:
             is_unread = exists().where(platforms.image == image, platforms.unread > literal_column("0"))
             others = select(image).where(
-                image.in_(_select_images_holding_packages(packages)),
+                image.in_(_select_images_with_packages(packages)),
                 ~is_one_of_numbers(image, exposed_images),
                 ~is_unread,
-                *(image.not_in(holding) for holding in holders if holding is not None),
+                *(image.not_in(images) for images in queries_by_group if images is not None),
                 _is_in_scope(scope),
             )
             # A package of a distribution is in thousands of images, which are not rows of the answer.
@@ -233,13 +235,13 @@ class Exposures:
             )
         answer = PartlyRead([], [[] for _ in groups], 0)
         with self._database.read() as connection:
-            for number, holder, count in connection.execute(union_all(*queries)).all():
+            for number, value, count in connection.execute(union_all(*queries)).all():
                 if number < 0:
-                    answer.unread_counts.append((holder, count))
+                    answer.unread_counts.append((value, count))
                 elif number == len(groups):
-                    answer = answer._replace(other_count=holder)
+                    answer = answer._replace(other_count=value)
                 else:
-                    answer.holders[number].append(holder)
+                    answer.images_by_group[number].append(value)
         return answer
 
     def read_history_begin(self) -> HistoryBegin:
@@ -288,7 +290,7 @@ class Exposures:
             return sorted(connection.scalars(select(fleet_tags.c.repository).distinct()))
 
     def read_facts(self, images: Collection[int], components: Collection[int], scope: ExposureScope) -> ImageFacts:
-        """Return which of the components each of these images holds, and where it is."""
+        """Return which of the components each of these images contains, and where it is."""
         fleet, tags = fleet_images.c, fleet_tags.c
         parts, bundles = fleet_bundle_components.c, fleet_image_bundles.c
         query = union_all(
@@ -319,17 +321,17 @@ def _find_pipeline(approval: str | None) -> str | None:
     return action.pipeline if action else None
 
 
-def _select_images_holding(components: Collection[int], *, is_owned: bool) -> Select[tuple[int]]:
-    """The images that hold one of the components."""
+def _select_images_with_components(components: Collection[int], *, is_owned: bool) -> Select[tuple[int]]:
+    """The images that contain one of the components."""
     parts, bundles = fleet_bundle_components.c, fleet_image_bundles.c
-    holding = select(parts.bundle).where(is_one_of_numbers(parts.component, components))
+    matching_bundles = select(parts.bundle).where(is_one_of_numbers(parts.component, components))
     if not is_owned:
-        holding = holding.where(~parts.owned)
-    return select(bundles.image).where(bundles.bundle.in_(holding))
+        matching_bundles = matching_bundles.where(~parts.owned)
+    return select(bundles.image).where(bundles.bundle.in_(matching_bundles))
 
 
-def _select_images_holding_packages(packages: Mapping[str, Collection[str]]) -> Select[tuple[int]]:
-    """The images that hold a source package of one of these names, of its ecosystem."""
+def _select_images_with_packages(packages: Mapping[str, Collection[str]]) -> Select[tuple[int]]:
+    """The images that contain a source package of one of these names, of its ecosystem."""
     table, parts, bundles = fleet_components.c, fleet_bundle_components.c, fleet_image_bundles.c
     # A query for each ecosystem: with OR between them, Postgres uses no index, and reads the components of all bundles.
     components = union_all(
@@ -338,8 +340,8 @@ def _select_images_holding_packages(packages: Mapping[str, Collection[str]]) -> 
             for name, names in sorted(packages.items())
         )
     )
-    holding = select(parts.bundle).where(parts.component.in_(components), ~parts.owned)
-    return select(bundles.image).where(bundles.bundle.in_(holding))
+    matching_bundles = select(parts.bundle).where(parts.component.in_(components), ~parts.owned)
+    return select(bundles.image).where(bundles.bundle.in_(matching_bundles))
 
 
 def _is_in_scope(scope: ExposureScope) -> ColumnElement[bool]:

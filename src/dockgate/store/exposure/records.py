@@ -70,7 +70,7 @@ class ExposureScope(NamedTuple):
 
 
 class MatchingImage(NamedTuple):
-    """An image that holds what a question is about.
+    """An image that contains what a question is about.
 
     `repository` is where it was read and the fleet judges it: `policy` and `status` are of this verdict, None without
     one, or where none was asked for; nor are `repositories`, those of the scope where it is now, or else was.
@@ -86,7 +86,7 @@ class MatchingImage(NamedTuple):
 
 
 class ImageFacts(NamedTuple):
-    """Of images: the components that each holds, and its repositories."""
+    """Of images: the components that each contains, and its repositories."""
 
     components: dict[int, set[int]]
     repositories: dict[int, set[str]]
@@ -109,7 +109,7 @@ class ComponentOccurrence(NamedTuple):
 
 
 class UnknownImage(NamedTuple):
-    """An image of which it is unknown what it holds: where it is, and the state and reason of its scan.
+    """An image of which it is unknown what it contains: where it is, and the state and reason of its scan.
 
     `is_indexed`: it is known today, and was not at the time that the question is about.
     """
@@ -166,11 +166,11 @@ class IndexState(NamedTuple):
 
 
 class PartlyRead(NamedTuple):
-    """Images with a number of unread files, and the images that hold a component of each group.
+    """Images with a number of unread files, and the images that contain a component of each group.
 
-    `other_count` counts further images that hold one of the packages that were named.
+    `other_count` counts further images that contain one of the packages that were named.
     """
 
     unread_counts: list[tuple[int, int]]
-    holders: list[list[int]]
+    images_by_group: list[list[int]]
     other_count: int

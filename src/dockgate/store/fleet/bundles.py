@@ -1,4 +1,4 @@
-"""The bytes of a bundle: which components it holds."""
+"""The bytes of a bundle: which components it contains."""
 
 import struct
 import sys

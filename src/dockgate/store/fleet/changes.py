@@ -93,7 +93,7 @@ class FleetChanges:
             if len(findings) > FINDINGS_LIMIT:
                 digests = digests[:IMAGES_LIMIT]
             for part in split_into_batches(digests) if by_component else ():
-                for digest, component in connection.execute(_select_holders(part, by_component)):
+                for digest, component in connection.execute(_select_image_components(part, by_component)):
                     by_image.setdefault(digest, set()).update(by_component[component])
         return {digest: _list_worst_vulnerabilities(vulnerabilities) for digest, vulnerabilities in by_image.items()}
 
@@ -103,16 +103,16 @@ class FleetChanges:
             return [NewFinding(*row) for row in connection.execute(_UNANNOUNCED_NEWS)]
 
     def find_images_with(self, components: Collection[int]) -> list[str]:
-        """The digests of the images that are not gone and hold one of these components."""
+        """The digests of the images that are not gone and contain one of these components."""
         parts, bundles = fleet_bundle_components.c, fleet_image_bundles.c
-        holding_bundles = select(parts.bundle).where(is_one_of_numbers(parts.component, components), ~parts.owned)
-        holding_images = select(bundles.image).where(bundles.bundle.in_(holding_bundles))
-        query = select(fleet_images.c.digest).where(fleet_images.c.id.in_(holding_images))
+        matching_bundles = select(parts.bundle).where(is_one_of_numbers(parts.component, components), ~parts.owned)
+        matching_images = select(bundles.image).where(bundles.bundle.in_(matching_bundles))
+        query = select(fleet_images.c.digest).where(fleet_images.c.id.in_(matching_images))
         with self._database.read() as connection:
             return list(connection.scalars(query.where(fleet_images.c.gone_at.is_(None))))
 
     def list_occurrences(self, components: Collection[int], digests: Collection[str]) -> list[ComponentOccurrence]:
-        """Which of these images hold which of these components, sorted by image and platform."""
+        """Which of these images contain which of these components, sorted by image and platform."""
         parts, bundles, platforms = fleet_bundle_components.c, fleet_image_bundles.c, fleet_platforms.c
         is_of_platform = (platforms.image == bundles.image) & (platforms.position == bundles.platform)
         query = (
@@ -204,8 +204,8 @@ def _list_worst_vulnerabilities(vulnerabilities: Collection[tuple[bool, int, str
     return [{"id": name, "severity": severities[rank].value} for _, rank, name in worst_vulnerabilities]
 
 
-def _select_holders(digests: Collection[str], components: Collection[int]) -> Select[str, int]:
-    """Return which of these images hold which of these components.
+def _select_image_components(digests: Collection[str], components: Collection[int]) -> Select[str, int]:
+    """Return which of these images contain which of these components.
 
     Components that a distribution's package owns are left out.
     """

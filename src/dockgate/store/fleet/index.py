@@ -52,7 +52,7 @@ class NewBundle(NamedTuple):
 
     @property
     def digest(self) -> str:
-        """The digest of what it holds, whatever the layer."""
+        """The digest of what it contains, whatever the layer."""
         return compute_digest(
             encode(
                 [
@@ -175,7 +175,7 @@ class Fleet:
             yield row[0], row[1], row[2]
 
     def find_images_with(self, bundles: Collection[int]) -> set[int]:
-        """The images that hold one of these bundles."""
+        """The images that contain one of these bundles."""
         table = fleet_image_bundles.c
         query = select(table.image).distinct().order_by(table.image)
         return {row[0] for row in self._iterate_rows(query, table.bundle, bundles)}

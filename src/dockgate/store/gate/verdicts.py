@@ -317,7 +317,7 @@ class Verdicts:
             return read_document(connection, digest)
 
     def list_approved_indexes_with(self, platform_image: str) -> Sequence[str]:
-        """Return the indexes that hold this platform's image and were approved at some time, sorted."""
+        """Return the indexes that contain this platform's image and were approved at some time, sorted."""
         table = scan_inventories.c
         query = (
             select(table.image)

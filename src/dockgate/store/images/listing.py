@@ -246,7 +246,7 @@ def _read_rows(
     if image_filter.layer:
         matching_bundles = _select_in_layer(connection, matching_bundles, image_filter.layer)
     is_wide = not image_filter.layer and len(connection.execute(matching_bundles.distinct().limit(wide)).all()) == wide
-    filtered_query = query.where(_has_matching_bundle(matching_bundles, image_filter, is_wide=is_wide)).limit(limit)
+    filtered_query = query.where(_has_bundle_of(matching_bundles, image_filter, is_wide=is_wide)).limit(limit)
     if is_wide and sort is ImageSort.SEVERITY:
         # All images are sorted. The bundles of the first ones nearly always fill the page; those of all take longer.
         first = connection.execute(query.with_only_columns(_TAGS.id, *key).limit(wide)).all()
@@ -331,7 +331,7 @@ def _select_matching_bundles(image_filter: ImageFilter) -> Select[Any] | None:
 def _select_in_layer(connection: Connection, matching_bundles: Select[Any], layer: str) -> Select[Any]:
     """Those of the bundles that some image has in this layer: at most BATCH, hardly any layer has two.
 
-    Their components are read from what each holds, for rows of `fleet_bundle_components` are found by a component only.
+    Their components are read from their contents: rows of `fleet_bundle_components` are found by a component only.
     """
     bundles, parts = fleet_image_bundles.c, fleet_bundle_components.c
     of_layer = select(bundles.bundle).where(bundles.layer == layer)
@@ -344,9 +344,7 @@ def _select_in_layer(connection: Connection, matching_bundles: Select[Any], laye
     return matching_bundles.where(is_one_of_numbers(parts.component, components), parts.bundle.in_(ids))
 
 
-def _has_matching_bundle(
-    matching_bundles: Select[Any], image_filter: ImageFilter, *, is_wide: bool
-) -> ColumnElement[bool]:
+def _has_bundle_of(matching_bundles: Select[Any], image_filter: ImageFilter, *, is_wide: bool) -> ColumnElement[bool]:
     """Return whether an image has one of the bundles in the layer or origin of the filter.
 
     `is_wide`: the bundles of each image are looked at until the page is full. Otherwise all images with one are found.

@@ -1,8 +1,9 @@
 """The tables of the fleet index: images, components, and what is known of each component.
 
 An inventory is split into *bundles*: the components that one image attributes to one layer. A bundle is stored once,
-under the digest of what it holds, so images of one base share its rows. Findings belong to components, never to images:
-what an image has is derived (`store.fleet.index`). Names of columns are those of the fields in `store.fleet.records`.
+under the digest of what it contains, so images of one base share its rows. Findings belong to components, never to
+images: what an image has is derived (`store.fleet.index`). Names of columns are those of the fields in
+`store.fleet.records`.
 """
 
 from sqlalchemy import (

@@ -58,7 +58,7 @@ def find_exposure(
     unknown_after: api.Count = 0,
     sort: ExposureSort = ExposureSort.NEWEST,
 ) -> Exposure:
-    """Find every image that holds a vulnerability (any of its names), a package URL, or PACKAGE[@VERSION].
+    """Find every image that contains a vulnerability (any name), a package URL, or PACKAGE[@VERSION].
 
     `as_of` (a date, or a time in RFC 3339) asks for the images at that time. `include_moved` adds images whose tags
     have all moved on. `only` lists the images that are `running`, those that the vulnerability blocks by their newest
