@@ -261,20 +261,22 @@ def test_the_newest_verdicts_name_what_violates_a_rule_by_all_its_names(store: S
         case = replace(CASE, image=image)
         store.verdicts.add(replace(VERDICT, image=image), case, f"approval/{image}", "team/web")
     repositories_by_image = {image: {"team/web"} for image in images}
-    none, unread = store.verdicts.list_newest_violations({"sha256:none": set()}, None, 1)
+    none, unread = store.verdicts.list_newest_violations({"sha256:none": set()}, {}, None, 1)
     assert (none, unread) == ({}, 1)
     recorded, count = store.verdicts.list_newest_violations(
-        {**repositories_by_image, "sha256:none": set()}, None, 1 << 20
+        {**repositories_by_image, "sha256:none": set()}, {}, None, 1 << 20
     )
     assert (list(recorded), count) == (images, 4)
     (entry,) = recorded[images[0]]
     assert entry.status is Status.REJECTED
     assert set(entry.blocking_messages) == {"CVE-1", "GHSA-1"}
     assert entry.findings >= {"CVE-1", "GHSA-1"}
-    few, count = store.verdicts.list_newest_violations(repositories_by_image, None, 1)
+    few, count = store.verdicts.list_newest_violations(repositories_by_image, {}, None, 1)
     assert (list(few), count) == (images[:1], 1)
-    assert store.verdicts.list_newest_violations(repositories_by_image, ["team/web"], 1 << 20)[0].keys() == set(images)
-    assert store.verdicts.list_newest_violations(repositories_by_image, ["other/web"], 1 << 20)[0] == {}
+    assert store.verdicts.list_newest_violations(repositories_by_image, {}, ["team/web"], 1 << 20)[0].keys() == set(
+        images
+    )
+    assert store.verdicts.list_newest_violations(repositories_by_image, {}, ["other/web"], 1 << 20)[0] == {}
 
 
 def test_the_newest_verdict_of_each_repository_of_an_image_is_read(store: Store) -> None:
@@ -282,8 +284,12 @@ def test_the_newest_verdict_of_each_repository_of_an_image_is_read(store: Store)
     later = replace(VERDICT, status=Status.APPROVED, inputs=replace(VERDICT.inputs, now=LATER))
     store.verdicts.add(later, replace(CASE, now=LATER), "approval/later", "other/web")
 
+    policies: dict[str, str] = {}
+
     def list_statuses(repositories_by_image: set[str], repositories: list[str] | None = None) -> list[Status]:
-        entries = store.verdicts.list_newest_violations({IMAGE: repositories_by_image}, repositories, 1)[0][IMAGE]
+        entries = store.verdicts.list_newest_violations({IMAGE: repositories_by_image}, policies, repositories, 1)[0][
+            IMAGE
+        ]
         return [entry.status for entry in entries]
 
     both = [Status.APPROVED, Status.REJECTED]
@@ -292,6 +298,12 @@ def test_the_newest_verdict_of_each_repository_of_an_image_is_read(store: Store)
     assert list_statuses({"other/web"}) == [Status.APPROVED]
     assert list_statuses({"third/web"}) == both  # it was not judged where it is
     assert list_statuses({"team/web", "other/web"}, ["team/web"]) == [Status.REJECTED]
+    lax = replace(CASE, policy=make_policy("lax", POLICY.rules))
+    by_lax = replace(VERDICT, policy="lax", status=Status.APPROVED, inputs=evaluate.digest_inputs(lax))
+    store.verdicts.add(by_lax, lax, "approval/lax", "team/web")
+    assert list_statuses({"team/web"}) == [Status.APPROVED]
+    policies["team/web"] = "default"
+    assert list_statuses({"team/web"}) == [Status.REJECTED]
 
 
 def test_a_verdict_that_cannot_be_replayed_is_rejected(store: Store) -> None:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from itertools import islice
 
 from dockgate.gate.model import Status
+from dockgate.gate.policy_choice import DEFAULT_POLICY
+from dockgate.services.policies.selection import PolicySelection
 from dockgate.store import Store
 from dockgate.store.exposure.records import ExposureScope
 from dockgate.store.records import RecordedViolations
@@ -69,6 +71,7 @@ class BlockingVerdicts:
 def find_blocking_verdicts(
     store: Store,
     repositories_by_image: Mapping[str, Collection[str]],
+    selection: PolicySelection,
     names: Sequence[str],
     scope: ExposureScope,
     *,
@@ -76,11 +79,14 @@ def find_blocking_verdicts(
 ) -> BlockingVerdicts:
     """Find what the newest verdicts on images say of the vulnerability with these names.
 
-    Each image is rejected in its `repositories_by_image`. Only the first MAX_BLOCKED images are looked at.
+    Each image is rejected in its `repositories_by_image`, by their policies in the `selection`. Only the first
+    MAX_BLOCKED images are looked at.
     """
     if not repositories_by_image:
         return BlockingVerdicts(names, {}, ())
     size = _MANY_BYTES if should_read_more else _FEW_BYTES
     first = dict(islice(repositories_by_image.items(), MAX_BLOCKED))
-    violations, count = store.verdicts.list_newest_violations(first, scope.repositories, size)
+    assignments = selection.split_repositories(frozenset().union(*first.values())).assignments
+    policies = {name: assignment.policy if assignment else DEFAULT_POLICY for name, assignment in assignments.items()}
+    violations, count = store.verdicts.list_newest_violations(first, policies, scope.repositories, size)
     return BlockingVerdicts(names, violations, list(first)[:count])

@@ -223,7 +223,10 @@ class ExposureSearch:
         repositories = {
             matches.images[number].digest: matches.statuses[number].repositories for number in matches.rejected_images
         }
-        return find_blocking_verdicts(self.store, repositories, names, matches.scope, should_read_more=should_read_more)
+        selection, scope = self.watched_images.selection, matches.scope
+        return find_blocking_verdicts(
+            self.store, repositories, selection, names, scope, should_read_more=should_read_more
+        )
 
     def _ask_advisories(
         self, names: Sequence[str], unknown: UnknownImages, request: ExposureRequest

@@ -26,6 +26,7 @@ from dockgate.store.documents import (
 )
 from dockgate.store.engine import Database
 from dockgate.store.events.log import append_events
+from dockgate.store.gate.recorded_violations import read_violations
 from dockgate.store.queries import is_one_of, is_one_of_texts, make_text_list, select_as, split_into_batches
 from dockgate.store.records import (
     PUSH_CAUSE,
@@ -224,25 +225,29 @@ class Verdicts:
             return {row[0]: row[1] for row in rows}
 
     def list_newest_violations(
-        self, repositories_by_image: Mapping[str, Collection[str]], repositories: Collection[str] | None, size: int
+        self,
+        repositories_by_image: Mapping[str, Collection[str]],
+        policies: Mapping[str, str],
+        repositories: Collection[str] | None,
+        size: int,
     ) -> tuple[Mapping[str, Sequence[RecordedViolations]], int]:
         """Return what the newest verdict on each image in each repository says, by image, the newest first.
 
-        `repositories_by_image` is where each image is; verdicts in others count where it has none in these. Only
-        those made in one of `repositories` (None: any) count. Reads documents with `size` compressed bytes in all, a
-        thousand findings in 100,000, and those of at least one image; only of verdicts that reject. Also returns of how
-        many images, from the first one on, the verdicts were read or do not exist.
+        It is the newest by the policy of `policies`, else by any; in the repositories of an image, else in others, if
+        they are among `repositories` (None: any). Reads documents with `size` compressed bytes in all, a thousand
+        findings in 100,000, and those of at least one image; only of verdicts that reject. Also returns of how many
+        images, from the first one on, the verdicts were read or do not exist.
         """
         table = verdicts.c
         last = select(func.max(table.seq)).where(is_one_of(table.image, "images"))
-        last = last.group_by(table.image, table.repository)
+        last = last.group_by(table.image, table.repository, table.policy)
         parameters = {"images": make_text_list(sorted(repositories_by_image))}
         if repositories is not None:
             last = last.where(is_one_of(table.repository, "repositories"))
             parameters["repositories"] = make_text_list(sorted(repositories))
         is_read = and_(documents.c.digest == table.digest, table.status == Status.REJECTED)
         query = (
-            select(table.image, table.repository, table.digest, table.status, func.length(documents.c.body))
+            select(*table["image", "repository", "policy", "digest", "status"], func.length(documents.c.body))
             .outerjoin_from(verdicts, documents, is_read)
             .where(table.seq.in_(last))
             .order_by(table.seq.desc())
@@ -250,8 +255,10 @@ class Verdicts:
         newest_verdicts: dict[str, dict[str, tuple[str, Status, int | None]]] = {}
         selected_verdicts: dict[str, Sequence[tuple[str, Status, int | None]]] = {}
         with self._database.read() as connection:
-            for image, repository, *columns in connection.execute(query, parameters):
-                newest_verdicts.setdefault(image, {})[repository] = tuple(columns)
+            for image, repository, policy, *columns in connection.execute(query, parameters):
+                by_repository = newest_verdicts.setdefault(image, {})
+                if repository not in by_repository or policy == policies.get(repository):
+                    by_repository[repository] = tuple(columns)
             count = len(repositories_by_image)
             for number, (image, names) in enumerate(repositories_by_image.items()):
                 rows = newest_verdicts.get(image, {})
@@ -265,12 +272,12 @@ class Verdicts:
             digests = {digest for rows in selected_verdicts.values() for digest, _, length in rows if length}
             bodies = select(documents.c.digest, documents.c.body).where(is_one_of_texts(documents.c.digest, digests))
             violations = (
-                {digest: _read_violations(body) for digest, body in connection.execute(bodies)} if digests else {}
+                {digest: read_violations(body) for digest, body in connection.execute(bodies)} if digests else {}
             )
-        no_violations: tuple[Mapping[str, str], frozenset[str]] = {}, frozenset()
         return {
             image: [
-                RecordedViolations(digest, status, *violations.get(digest, no_violations)) for digest, status, _ in rows
+                RecordedViolations(digest, status, *violations.get(digest, ({}, frozenset())))
+                for digest, status, _ in rows
             ]
             for image, rows in selected_verdicts.items()
         }, count
@@ -355,23 +362,6 @@ def _read_case(connection: Connection, image: str, digests: InputDigests) -> Ver
         },
         provenance=decode(ProvenanceFacts, stored_documents[digests.provenance]) if digests.provenance else None,
     )
-
-
-def _read_violations(body: bytes) -> tuple[Mapping[str, str], frozenset[str]]:
-    """The names of findings that violate a rule, and those of all findings.
-
-    The former have the message of the first violation. Only the plain JSON is read: building a whole verdict takes ten
-    times as long.
-    """
-    blocking: dict[str, str] = {}
-    names: set[str] = set()
-    for platform in json.loads(decompress_document(body))["platform_verdicts"]:
-        names.update(name for finding in platform["findings"] for name in (finding["id"], *finding["aliases"]))
-        for violation in platform["violations"]:
-            for finding in violation["findings"]:
-                for name in (finding["id"], *finding["aliases"]):
-                    blocking.setdefault(name, violation["message"])
-    return blocking, frozenset(names)
 
 
 def _list_tags(connection: Connection, image: str, repository: str | None) -> Sequence[str]:
