@@ -205,7 +205,7 @@ class Host:
 
 def dockerfile(program: str) -> str:
     command = json.dumps(["/bin/busybox", "sh", "-c", program])
-    return f"FROM scratch\nCOPY busybox /bin/busybox\nCOPY page /www/index.html\nCMD {command}\n"
+    return f"FROM scratch\nCOPY busybox /bin/busybox\nCOPY page /www/index.html\nVOLUME /www\nCMD {command}\n"
 
 
 @contextmanager

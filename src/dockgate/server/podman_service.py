@@ -21,6 +21,7 @@ from dockgate.delivery.builders import build_host
 from dockgate.delivery.builders.podman import Runner
 from dockgate.delivery.builders.sandbox.sandbox import Limits, Sandbox, end_leftovers
 from dockgate.delivery.builders.sandbox.unboxed import Host
+from dockgate.server import task_network
 from dockgate.server.supervisor import ChildProcess, end_with_thread, find
 from dockgate.shared.errors import UnavailableError
 
@@ -62,7 +63,8 @@ class Podman:
 
         Its interface usually has the same name.
         """
-        return next((path.stem for path in (self.folder / "networks").glob("*.json")), "")
+        file = find_network_file(self.folder)
+        return file.stem if file else ""
 
     def run(self, *arguments: str) -> str:
         """Run one podman command and return its standard output. Raises UnavailableError with its last lines."""
@@ -92,6 +94,11 @@ class Podman:
             raise UnavailableError(f"podman {arguments[0]} did not end within {_TIMEOUT:.0f} s") from None
 
 
+def find_network_file(folder: Path) -> Path | None:
+    """Return podman's file of the services' network, None before `prepare`."""
+    return next((folder / "networks").glob("*.json"), None)
+
+
 def prepare(data: Path, registry: str) -> Podman:
     """Write podman's configuration into `data/podman`, with an OCI runtime that works on this host.
 
@@ -110,6 +117,8 @@ def prepare(data: Path, registry: str) -> Podman:
     (podman.folder / "scratch").mkdir(mode=0o700)
     (podman.folder / "registries.conf").write_text(_make_registries_file(registry), encoding="utf-8")
     _choose_runtime(podman)
+    if network_file := find_network_file(podman.folder):
+        task_network.reject_metadata(network_file)
     return podman
 
 
@@ -168,8 +177,9 @@ def purge(data: Path) -> None:
     if (folder / "containers.conf").exists():  # else nothing was ever run
         podman = _make_podman(data)
         podman.run("rm", "--all", "--force", "--volumes", "--time=0")
-        if podman.network:
-            podman.run("network", "rm", "--force", podman.network)
+        if network_file := find_network_file(folder):
+            podman.run("network", "rm", "--force", network_file.stem)
+            task_network.remove_rules(network_file)
     end_leftovers(folder / _BUILDS)
     _end_monitors(folder)
     _unmount(folder)

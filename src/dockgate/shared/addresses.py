@@ -41,6 +41,8 @@ PRIVATE_6 = (
     "fec0::/10",  # site-local
     "ff00::/8",  # multicast
 )
+# Of IPv4 and IPv6; the metadata services of most clouds are there.
+LINK_LOCAL = ("169.254.0.0/16", "fe80::/10")
 # Metadata services outside link-local addresses: Alibaba, Azure, Oracle, AWS and Google (IPv6).
 METADATA = tuple(
     map(

@@ -47,6 +47,18 @@ def test_a_task_answers_on_the_port_it_tells(podman: Podman, target: PodmanTarge
 
 
 @pytest.mark.real
+def test_a_task_reaches_no_metadata_address_and_leaves_no_volume(podman: Podman, target: PodmanTarget) -> None:
+    """A cloud gives the host's credentials there, and each task has a copy of the folders that its image declares."""
+    (task,) = target.deploy(service(1, 1), definition(1, podman.first_image), None)
+    for address in ("169.254.169.254", "100.100.100.200"):
+        fetch = ("exec", task.id, "/bin/busybox", "wget", "-T", "5", "-O-", f"http://{address}/")
+        assert "Connection refused" in podman.host.podman.try_run(*fetch).stderr
+    assert podman.host.podman.run("volume", "ls", "--quiet")
+    target.remove("web")
+    assert not podman.host.podman.run("volume", "ls", "--quiet")
+
+
+@pytest.mark.real
 def test_a_fixed_port_of_the_host_passes_from_revision_to_revision(podman: Podman, target: PodmanTarget) -> None:
     ports = (PortMapping(8080, free_port()),)
     first, two = (

@@ -147,6 +147,7 @@ def test_a_service_on_ecs_tells_where_it_is() -> None:
             "file.yaml:24: ",
             "Allowed here",
         ),
+        (SERVICE.replace("/healthz", '"/ HTTP/1.1\\r\\nHost: x"'), "should match pattern", ""),
         (SERVICE.replace("    http: {port: 8080, path: /healthz}\n", ""), "either http or command", "exactly one"),
         (
             SERVICE.replace("desiredCount: 1", "desiredCount: 2").replace("8080}\n  h", "8080, hostPort: 80}\n  h"),

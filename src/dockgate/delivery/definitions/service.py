@@ -29,7 +29,7 @@ class HttpModel(Strict):
     """A health check over HTTP."""
 
     port: int = Field(ge=1, le=65535)
-    path: Annotated[str, Field(pattern=r"^/")] = "/"
+    path: Annotated[str, Field(pattern=r"^/[!-~]*$")] = "/"
 
 
 class HealthCheckModel(Strict):

@@ -149,6 +149,8 @@ class Engine:
                 networks={self._bridge: {}} if definition.network == "bridge" else None,
                 restart_policy={"Name": "on-failure", "MaximumRetryCount": RESTARTS},
                 log_config={"Type": "k8s-file", "Config": {"max-size": LOG_SIZE}},
+                # podman would run the image's own check on the host's clock, beside ours.
+                healthcheck={"test": ["NONE"]},
                 # Proxies of the host, with their passwords, are nothing that a task was given.
                 use_config_proxy=False,
             )
@@ -170,7 +172,8 @@ class Engine:
         self.stop(name, seconds)
         with self._open_client(f"{name} cannot be removed") as client:
             try:
-                client.containers.get(name).remove(force=True)
+                # With the volumes that the image declares, each a copy of the image's folder: nothing else has them.
+                client.containers.get(name).remove(force=True, v=True)
             except NotFound:
                 return
 
