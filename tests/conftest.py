@@ -7,13 +7,14 @@ from itertools import groupby
 
 import pytest
 from hypothesis import HealthCheck, settings
-from tests.statement_cache import share_compiled_statements
+from tests.engines import leave_sqlite_unsynced, share_compiled_statements
 
 # A busy machine is slow now and then, which says nothing about our code.
 settings.register_profile("dockgate", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("dockgate")
 
 share_compiled_statements()
+leave_sqlite_unsynced()
 
 # Half of the time in which 13,000 tests are collected would go into looking for garbage among them, and every later
 # look would begin with them.

@@ -14,6 +14,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import event
+from tests.engines import synced_sqlite
 from tests.store.factories import IMAGE, NOW, approval
 
 from dockgate.delivery.model import Answer, ApprovalState
@@ -72,8 +73,13 @@ def test_a_failed_migration_changes_nothing(tmp_path: Path) -> None:
         assert connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall() == [("services",)]
 
 
-def test_every_connection_is_durable_and_checks_references(store: Store) -> None:
-    with store.database.read() as first, store.database.read() as second:
+def test_every_connection_is_durable_and_checks_references(tmp_path: Path) -> None:
+    with (
+        synced_sqlite(),
+        closing(open_store(tmp_path)) as store,
+        store.database.read() as first,
+        store.database.read() as second,
+    ):
         for connection in (first, second):
             values = [
                 connection.exec_driver_sql(f"PRAGMA {name}").scalar()
