@@ -110,6 +110,7 @@ def service() -> Any:
         "service": to_plain(Service("web", "podman", 1, 2)),
         "definitions": [to_plain(definition)],
         "tasks": [to_plain(task)],
+        "tasks_error": None,
         "rollouts": [to_plain(rollout(RunState.FAILED, "web: not healthy\nRevision 2 runs again."))],
         "events": [to_plain(ServiceEvent("restart", "web", ago(5), "task 0123 restarted: exited with code 7"))],
         "failed_deploy": {"reason": "web: revision 3 did not become healthy", "at": ago(5), "execution": "Web-3"},

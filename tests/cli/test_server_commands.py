@@ -1,6 +1,7 @@
 """Approvals, images, verdicts, services, repositories."""
 
 import json
+import re
 
 from tests.cli import answers
 from tests.cli.answers import NAME, VERDICT
@@ -221,6 +222,12 @@ def test_services(dockgate: Dockgate, server: FakeServer) -> None:
     ):
         assert text in shown
     assert "runs again" not in shown
+    server.answers["GET /services"] = [view | {"image": None, "running": None, "tasks_error": "podman is down"}]
+    assert re.search(r"web +unknown", dockgate("deploy", "list").out)
+    server.answers["GET /services/web"] = view | {"tasks": None, "tasks_error": "podman is down"}
+    unknown = dockgate("deploy", "show", "web").out
+    assert "podman is down" in unknown
+    assert "No tasks." not in unknown
     server.answers["POST /services/web/scale"] = {"service": view["service"], "rollout": None}
     assert dockgate("deploy", "scale", "web", "3").code == 0
     assert server.requests[-1].json() == {"desired_count": 3}

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from tests.fakes.target import MemoryTarget
 from tests.scenarios.browser import Browser, Forms
 from tests.scenarios.console_site import HOSTILE, Site
 from tests.scenarios.live import until
@@ -295,6 +296,22 @@ def test_tasks_are_named_whole_and_restarted_in_the_page(site: Site) -> None:
         assert "restart</td>" in browser.get("/running/web").text
     (after,) = site.server.get("/services/web")["tasks"]
     assert (after["digest"], after["revision"]) == (before["digest"], before["revision"] + 1)
+
+
+def test_services_are_shown_while_their_target_does_not_answer(site: Site) -> None:
+    target = site.server.adapters.targets["podman"]
+    assert isinstance(target, MemoryTarget)
+    target.available = False
+    try:
+        with Browser(site.server, site.tokens[Role.VIEWER]) as browser:
+            assert "How many tasks run is not known for" in browser.get("/running").text
+            assert re.search(r"How many of \d+ tasks run on podman is not known: ", browser.get("/running/web").text)
+        (summary,) = [each for each in site.server.get("/services") if each["service"]["name"] == "web"]
+        assert (summary["running"], site.server.get("/services/web")["tasks"]) == (None, None)
+        assert summary["tasks_error"] == site.server.get("/services/web")["tasks_error"]
+    finally:
+        target.available = True
+    assert site.server.get("/services/web")["tasks_error"] is None
 
 
 def test_the_desired_count_is_changed_in_the_page(site: Site) -> None:

@@ -41,7 +41,9 @@ def list_services(sort: str, output_format: str) -> None:
     rows = []
     for summary in services:
         service = parse_answer(Service, summary["service"])
-        running = f"{summary['running']} of {service.desired_count}"
+        running: Cell = f"{summary['running']} of {service.desired_count}"
+        if summary["running"] is None:
+            running = "unknown", "yellow"
         risk: Cell = (f"at risk until {service.at_risk_until}", "yellow") if service.at_risk else ""
         if service.cannot_judge and not risk:
             risk = "cannot be judged", "yellow"
@@ -70,15 +72,17 @@ def show(service: str, output_format: str) -> None:
             ("target", details.target),
             ("desired count", str(details.desired_count)),
             ("definition", f"revision {details.revision}"),
+            ("tasks unknown", (answer["tasks_error"], "yellow") if answer["tasks_error"] else ""),
             ("last deploy failed", _format_failure(answer["failed_deploy"])),
             ("at risk", (f"{details.at_risk}, until {details.at_risk_until}", "yellow") if details.at_risk else ""),
             ("cannot be judged", (details.cannot_judge, "yellow") if details.cannot_judge else ""),
         ],
     )
     print_text()
-    tasks = [_make_task_row(parse_answer(Task, task)) for task in answer["tasks"]]
-    print_table(("TASK", "STATE", "HEALTH CHECK", "DEFINITION", "STARTED", "PORTS", "DIGEST"), tasks, "No tasks.")
-    print_text()
+    if answer["tasks"] is not None:
+        tasks = [_make_task_row(parse_answer(Task, task)) for task in answer["tasks"]]
+        print_table(("TASK", "STATE", "HEALTH CHECK", "DEFINITION", "STARTED", "PORTS", "DIGEST"), tasks, "No tasks.")
+        print_text()
     definitions = [parse_answer(TaskDefinition, definition) for definition in answer["definitions"]]
     rows = [
         (

@@ -134,6 +134,8 @@ def _make_service_row(summary: Mapping[str, Any]) -> tuple[Cell, ...]:
     service = summary["service"]
     desired_count = service["desired_count"]
     running: Cell = f"{summary['running']} of {desired_count}", "" if summary["running"] == desired_count else "red"
+    if summary["running"] is None:
+        running = "unknown", "yellow"
     risk: Cell = (f"at risk until {service['at_risk_until'][:10]}", "yellow") if service["at_risk"] else ""
     if service.get("cannot_judge") and not risk:
         risk = "cannot be judged", "yellow"

@@ -1,6 +1,5 @@
 """Services: their revisions, tasks and rollouts, and their desired count."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Annotated, Literal
@@ -16,17 +15,19 @@ from dockgate.delivery.service_model import (
     ServiceEvent,
     Task,
     TaskDefinition,
-    TaskState,
 )
 from dockgate.identity.model import Caller
+from dockgate.services.pipelines.running_tasks import list_tasks
 from dockgate.services.web_services import WebServices
-from dockgate.shared.errors import DockgateError, NotFoundError
+from dockgate.shared.errors import NotFoundError, UnavailableError
 from dockgate.store.delivery.services import make_unknown_service_error
 from dockgate.web.api import Administrator, Reader, ServerDependency, make_router, mark_self_checking
 from dockgate.web.audit_details import note_change
 from dockgate.web.paging import Page, PageQuery, PagingDependency, make_page
 
 MAX_TASKS = 100
+# Seconds that a page or a call waits for the targets of its services: longer than a health check that hangs.
+PATIENCE = 10.0
 # Deploys that are read to find the last one of each service.
 MAX_DEPLOYS = 1000
 
@@ -59,12 +60,14 @@ class FailedDeploy:
 class ServiceSummary:
     """A service with its image (null before the first deployment) and the number of running tasks.
 
+    `running` is null if its target cannot be asked, and `tasks_error` says why.
     `failed_deploy` is the last deploy if it failed, null otherwise, and when its event is no longer among the newest.
     """
 
     service: Service
     image: str | None
-    running: int
+    running: int | None
+    tasks_error: str | None
     failed_deploy: FailedDeploy | None
 
 
@@ -72,12 +75,13 @@ class ServiceSummary:
 class ServiceView:
     """A service with its details; `definitions`, `rollouts` and `events` are newest first.
 
-    `failed_deploy` as in the list of services.
+    `tasks` are null if its target cannot be asked. `tasks_error` and `failed_deploy` as in the list of services.
     """
 
     service: Service
     definitions: list[TaskDefinition]
-    tasks: list[Task]
+    tasks: list[Task] | None
+    tasks_error: str | None
     rollouts: list[Rollout]
     events: list[ServiceEvent]
     failed_deploy: FailedDeploy | None
@@ -135,21 +139,6 @@ def find_failed_deploys(caller: Caller, server: WebServices) -> dict[str, Failed
     return {name: failed_deploy for name, failed_deploy in last.items() if failed_deploy}
 
 
-def count_running_tasks(server: WebServices, services: Iterable[tuple[str, str]]) -> dict[str, int]:
-    """Return how many tasks of each service run, by its name; without those whose target does not answer.
-
-    `services` are names and targets.
-    """
-    counts = {}
-    for name, target in services:
-        try:
-            tasks = server.targets[target].list_tasks(name)
-        except (DockgateError, KeyError):
-            continue
-        counts[name] = sum(task.state is TaskState.RUNNING for task in tasks)
-    return counts
-
-
 def _can_see(caller: Caller, service: Service, server: WebServices) -> bool:
     if not caller.is_limited:
         return True
@@ -171,11 +160,11 @@ def _select_visible_part(caller: Caller, view: ServiceView, server: WebServices)
     is_complete = len(view.definitions) == max(entry.revision for entry in view.definitions)
     if is_complete and all(entry.revision in visible_revisions for entry in view.definitions if entry.image):
         return view
-    tasks = [task for task in view.tasks if task.revision in visible_revisions]
+    tasks = [task for task in view.tasks or () if task.revision in visible_revisions]
     return replace(
         view,
         definitions=[entry for entry in view.definitions if entry.revision in visible_revisions],
-        tasks=tasks,
+        tasks=None if view.tasks is None else tasks,
         rollouts=[
             each for each in view.rollouts if each.revision in visible_revisions or each.state is RunState.IN_PROGRESS
         ],
@@ -202,6 +191,8 @@ def list_services(
 ) -> list[ServiceSummary]:
     """List services that the caller may see, with their image and running tasks, a page at a time.
 
+    `running` is null for a target that does not answer.
+
     `trouble` lists only those at risk, those that cannot be judged, or those whose last deploy failed.
     In the order `state`, services at risk are first, the nearest deadline before others; then those that cannot be
     judged, and those whose last deploy failed.
@@ -214,7 +205,7 @@ def read_service_page(
 ) -> Page[ServiceSummary]:
     """A page of the services that the caller may see, with this trouble if given.
 
-    Targets are asked about its tasks only.
+    Targets are asked about its tasks only. One that does not answer hides no service.
     """
     failures = find_failed_deploys(caller, server)
     keys = {
@@ -234,12 +225,13 @@ def read_service_page(
         if page.entries
         else {}
     )
+    lists = list_tasks(server.targets, [(entry.name, entry.target) for entry in page.entries], PATIENCE)
+    counts = lists.count_running()
     summaries = []
     for service in page.entries:
-        image = images.get(service.name)
-        tasks = server.targets[service.target].list_tasks(service.name)
-        running = sum(task.state is TaskState.RUNNING for task in tasks)
-        summaries.append(ServiceSummary(service, str(image) if image else None, running, failures.get(service.name)))
+        image, name = images.get(service.name), service.name
+        task_columns = counts.get(name), lists.failures.get(name)
+        summaries.append(ServiceSummary(service, str(image) if image else None, *task_columns, failures.get(name)))
     return page.with_entries(summaries)
 
 
@@ -255,10 +247,13 @@ def _rank_service(service: Service, *, has_failed: bool) -> tuple[int, str]:
 def get_service(name: str, caller: Reader, server: ServerDependency) -> ServiceView:
     """Get a service with its task definitions, tasks, rollouts and events."""
     stored_service = _require_service(caller, name, server)
+    lists = list_tasks(server.targets, [(name, stored_service.target)], PATIENCE)
+    tasks = lists.tasks.get(name)
     view = ServiceView(
         service=stored_service,
         definitions=list(server.store.services.list_definitions(name)),
-        tasks=list(server.targets[stored_service.target].list_tasks(name)),
+        tasks=None if tasks is None else list(tasks),
+        tasks_error=lists.failures.get(name),
         rollouts=list(server.store.rollouts.list(name)),
         events=list(server.store.services.list_events(name)),
         failed_deploy=find_failed_deploys(caller, server).get(name),
@@ -277,6 +272,8 @@ def get_task_log(name: str, task: str, caller: Reader, server: ServerDependency,
 def read_task_view(name: str, task: str, caller: Caller, server: WebServices) -> tuple[ServiceView, Task]:
     """A service with one of its tasks that the caller may see. NotFoundError."""
     view = get_service(name, caller, server)
+    if view.tasks is None:
+        raise UnavailableError(f"the tasks of {name} are unknown: {view.tasks_error}")
     for entry in view.tasks:
         if entry.id == task:
             return view, entry

@@ -13,13 +13,14 @@ from dockgate.delivery.pipeline import list_starters
 from dockgate.delivery.service_model import Service
 from dockgate.gate.model import Status
 from dockgate.identity.model import Caller, Permission
+from dockgate.services.pipelines.running_tasks import list_tasks
 from dockgate.services.web_services import WebServices, describe_advisory_database, read_advisory_feeds
 from dockgate.shared.errors import UsageError
 from dockgate.shared.timestamps import format_time, is_within_days, parse_time
 from dockgate.shared.wording import format_count
 from dockgate.store.records import OutboxEntry, OutboxKind, WaiverRecord
 from dockgate.web import api
-from dockgate.web.api.deploys import count_running_tasks, list_visible_services
+from dockgate.web.api.deploys import list_visible_services
 from dockgate.web.api.waivers import ENDING_DAYS
 from dockgate.web.console.live import LiveChanges
 from dockgate.web.console.pages.changes import add_rejections, find_changes, list_failed_executions
@@ -32,8 +33,8 @@ from dockgate.web.page_paths import make_approval_path
 
 # Rows that are looked at, of each kind.
 MAX_ROWS = 200
-# Services whose targets are asked for their tasks.
-MAX_SERVICES = 20
+# Services whose targets are asked for their tasks, for at most these seconds.
+MAX_SERVICES, PATIENCE = 20, 0.5
 # Subjects that a live page follows.
 MAX_SUBJECTS = 20
 # How long before its time a page may have read what it shows.
@@ -95,7 +96,7 @@ def show_overview(request: Request, caller: api.Reader, server: api.ServerDepend
         executions=under_way,
         rows=make_execution_rows(server, under_way),
         services=services,
-        tasks=count_running_tasks(server, asked_services),
+        tasks=list_tasks(server.targets, asked_services, PATIENCE).count_running(),
         is_fresh=not newest_executions and not caller.is_limited,
         trends=None if caller.is_limited else server.trends.read(),
         changes=add_rejections(changes, states),

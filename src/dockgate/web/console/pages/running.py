@@ -101,7 +101,7 @@ def _render_service(
         title=f"Error: {name}" if error else name,
         error=error,
         view=view,
-        tasks=make_page_table(request, "tasks", view.tasks, _TASK_KEYS, _TASK_SORTS),
+        tasks=make_page_table(request, "tasks", view.tasks or (), _TASK_KEYS, _TASK_SORTS),
         changes=make_page_table(request, "changes", view.rollouts, _CHANGE_KEYS, _CHANGE_SORTS, CHANGES),
         revisions=make_page_table(request, "revisions", view.definitions, _REVISION_KEYS, _REVISION_SORTS, REVISIONS),
         service=view.service,

@@ -26,11 +26,11 @@ from dockgate.services.exposure.answer import (
 from dockgate.services.exposure.finding_waivers import FindingWaiver
 from dockgate.services.exposure.package import PackageVersion, PackageVulnerability, find_package
 from dockgate.services.exposure.vulnerability_facts import AffectedPackage, read_facts
+from dockgate.services.pipelines.running_tasks import list_tasks
 from dockgate.services.web_services import WebServices
 from dockgate.store.exposure.vulnerability_lists import VulnerabilityFilter, VulnerabilitySort
 from dockgate.vulnerabilities.model import Severity
 from dockgate.web import api
-from dockgate.web.api.deploys import count_running_tasks
 from dockgate.web.api.exposure import read_vulnerability_page
 from dockgate.web.console.list_links import ListLinks
 from dockgate.web.console.rendering import render_page
@@ -48,8 +48,8 @@ ROWS = 25
 MANY_UNAFFECTED = 1000
 # Lines of the details of a vulnerability that are shown at once.
 SHOWN_LINES = 6
-# Services whose running tasks are counted: their targets are asked.
-MAX_SERVICES = 20
+# Services whose running tasks are counted: their targets are asked, for at most these seconds.
+MAX_SERVICES, PATIENCE = 20, 0.5
 
 # What the tables on these pages are sorted by. Vulnerabilities come in the order of their urgency.
 _AFFECTED_KEYS: dict[str, Callable[[AffectedPackage], str]] = {
@@ -166,7 +166,7 @@ def show_vulnerability(
         statements=_list_statements(exposure),
         many_unaffected=MANY_UNAFFECTED,
         shown_lines=SHOWN_LINES,
-        tasks=count_running_tasks(server, [(each.service, each.target) for each in exposure.services[:MAX_SERVICES]]),
+        tasks=_count_running_tasks(server, exposure),
         links=_make_links(request, exposure, after, only, sort),
         unknown_after=unknown_after,
         only=only,
@@ -203,11 +203,16 @@ def show_package(
         vulnerabilities=make_page_table(
             request, "vulnerabilities", contents.vulnerabilities, _VULNERABILITY_KEYS, _VULNERABILITY_SORTS, ROWS
         ),
-        tasks=count_running_tasks(server, [(each.service, each.target) for each in exposure.services[:MAX_SERVICES]]),
+        tasks=_count_running_tasks(server, exposure),
         links=_make_links(request, exposure, after, only, sort),
         unknown_after=unknown_after,
         only=only,
     )
+
+
+def _count_running_tasks(server: WebServices, exposure: Exposure) -> dict[str, int]:
+    services = [(entry.service, entry.target) for entry in exposure.services[:MAX_SERVICES]]
+    return list_tasks(server.targets, services, PATIENCE).count_running()
 
 
 def _make_links(request: Request, exposure: Exposure, cursor: int | None, kind: str, sort: ExposureSort) -> ListLinks:
