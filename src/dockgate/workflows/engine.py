@@ -74,6 +74,7 @@ class Engine:
         self._labels_of = labels_of
         self._workflows: dict[Workflow, Callable[[str], None]] = {}
         self._names = [selector.name for selector in list_dbos_queues(worker.queues, worker.labels)]
+        self._is_launched = False
         self._is_closing = False
         self._calls = ThreadPoolExecutor(MAX_CALLS, thread_name_prefix="dbos")
         self._slots = {queue: threading.BoundedSemaphore(SLOTS[queue]) for queue in SLOTS}
@@ -104,6 +105,7 @@ class Engine:
         """Continue the workflows that a crash interrupted, and take work from the queues of this worker."""
         DBOS.listen_queues(self._names)
         DBOS.launch()
+        self._is_launched = True
         if not self._store.database.is_shared:  # dbos itself continues those of this version
             self.requeue_other_versions({self._worker.version})
         for selector in list_dbos_queues(self._worker.queues, self._worker.labels):
@@ -112,7 +114,10 @@ class Engine:
             )
 
     def close(self, patience_seconds: float = CLOSE_SECONDS) -> None:
-        """Take no more work, and wait for running workflows. Those that do not end in time continue later."""
+        """Take no more work, and wait for running workflows. Those that do not end in time continue later.
+
+        May be called without `launch`.
+        """
         self._is_closing = True
         # dbos looks once a second whether they have ended, the first time after a second.
         patience = int(patience_seconds) if self._has_running() else 0
@@ -121,6 +126,8 @@ class Engine:
 
     def _has_running(self) -> bool:
         """Return whether a workflow runs in this process. So it is taken to be while the tables do not answer."""
+        if not self._is_launched:
+            return False
         running = partial(
             DBOS.list_workflows,
             executor_id=self._worker.id,
