@@ -16,6 +16,7 @@ from tests.scenarios.server import ServerSystem
 from tests.scenarios.test_queues import ACCOUNT, REGISTRY, cloud, push
 
 from dockgate.services.approvals.codepipeline import SCHEME, TIMEOUT, CodePipelineAnswerSender, CodePipelineRequests
+from dockgate.shared.errors import UsageError
 from dockgate.store.records import OutboxKind
 
 UNKNOWN_TOKEN, UNKNOWN = "11111111-2222-3333-4444-555555555555", "sha256:" + "a" * 64
@@ -238,6 +239,15 @@ def test_contradictory_messages_go_to_the_dead_letter_queue(
     assert aws.approvals.answered == {token: "Rejected"}
     assert [logged for logged in caplog.messages if "contradicts the action's own CustomData" in logged]
     assert not [logged for logged in caplog.messages if token in logged]
+
+
+def test_an_entry_that_a_variable_adds_is_refused(gate: ServerSystem, aws: CodePipeline) -> None:
+    comment = custom(UNKNOWN) + " Message=fix Policy=lenient"
+    token = aws.ask(1, comment)
+    aws.approvals.run(token).configuration["CustomData"] = custom("#{B.D}") + " Message=#{Source.CommitMessage}"
+    with pytest.raises(UsageError, match="has an entry of its own"):
+        approval_messages(gate, aws)(message(token, comment))
+    assert gate.get("/approvals") == []
 
 
 def test_messages_with_an_unknown_policy_go_to_the_dead_letter_queue(

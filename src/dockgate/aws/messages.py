@@ -15,7 +15,7 @@ from dockgate.shared.digest import is_digest
 from dockgate.shared.errors import UsageError
 from dockgate.shared.timestamps import format_time, parse_time
 
-_ENTRY = re.compile(r"(\w+)=(\S+)")
+_ENTRY = re.compile(r"(\w+)=(\S*)")
 _ENTRIES = _DIGEST, _IMAGE_REPOSITORY, _EXECUTION, _POLICY = "Image_Digest", "Image_Repository", "Execution", "Policy"
 _NAME = re.compile(r"[A-Za-z0-9.@_-]{1,100}")
 _TOKEN = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -57,7 +57,7 @@ class Request:
 class CustomData:
     """The known entries of an approval action's comment.
 
-    A missing digest is "", another missing entry None.
+    A missing digest is "", another missing entry None, and so is an `execution` that is no name.
     """
 
     digest: str
@@ -139,9 +139,10 @@ def parse_request(body: Mapping[str, Any]) -> Request:
 def parse_custom_data(comment: str) -> CustomData:
     """The entries of CustomData: NAME=VALUE, separated by spaces.
 
-    Raises UsageError if it gives one of them two values: a variable in it may have the text of a committer.
+    Raises UsageError if it gives one of them two values, since a variable in it may have the text of a committer, and
+    for a policy whose name has odd characters.
     """
-    pairs = set(_ENTRY.findall(comment))
+    pairs = {(name, value) for name, value in _ENTRY.findall(comment) if value}
     names = [name for name, _ in pairs]
     if ambiguous := next((name for name in _ENTRIES if names.count(name) > 1), None):
         raise UsageError(
@@ -149,13 +150,23 @@ def parse_custom_data(comment: str) -> CustomData:
             "Leave texts that others write out of it, such as the commit's message.",
         )
     entries = dict(pairs)
-    digest = entries.get(_DIGEST, "")
+    digest, execution, policy = entries.get(_DIGEST, ""), entries.get(_EXECUTION, ""), entries.get(_POLICY)
+    if policy is not None and not _NAME.fullmatch(policy):
+        raise UsageError(
+            f"The comment (CustomData) of the approval action has {policy[:100]!r} as policy, which is not a name.",
+            "Set it to Policy=NAME with the name of a policy of the server.",
+        )
     return CustomData(
         digest=digest if is_digest(digest) else "",
         repository=_filter_repository(entries.get(_IMAGE_REPOSITORY, "")),
-        execution=entries.get(_EXECUTION),
-        policy=entries.get(_POLICY),
+        execution=execution if _NAME.fullmatch(execution) else None,
+        policy=policy,
     )
+
+
+def list_entry_names(comment: str) -> list[str]:
+    """The names of the known entries of CustomData, each as often as it is there, sorted."""
+    return sorted(name for name, _ in _ENTRY.findall(comment) if name in _ENTRIES)
 
 
 def is_token(text: str) -> bool:

@@ -28,6 +28,10 @@ _NO_DIGEST = (
     "Undetermined: the approval action names no digest. "
     "Set its comment (CustomData) to Image_Digest=#{BuildVariables.IMAGE_DIGEST}, which the build has to export."
 )
+_ADDED_ENTRY = (
+    "Undetermined: a variable in the comment (CustomData) of the approval action has an entry of its own, such as "
+    "Policy=NAME. Leave texts that others write out of the comment, such as the commit's message."
+)
 _OPEN_STATE = "InProgress"
 _VARIABLE_START = "#{"
 
@@ -193,6 +197,8 @@ class Pipelines:
         try:
             entries = messages.parse_custom_data(comment)
             objection = None if entries.digest else _NO_DIGEST
+            if messages.list_entry_names(_read_definition(entry)) != messages.list_entry_names(comment):
+                objection = _ADDED_ENTRY
             request = replace(request, digest=entries.digest)
             if entries.repository:
                 request = replace(
@@ -227,6 +233,11 @@ def _read_comment(entry: Mapping[str, Any]) -> str | None:
         return str(inputs["resolvedConfiguration"].get("CustomData", ""))
     custom_data = str(inputs.get("configuration", {}).get("CustomData", _VARIABLE_START))
     return None if _VARIABLE_START in custom_data else custom_data
+
+
+def _read_definition(entry: Mapping[str, Any]) -> str:
+    """CustomData as the pipeline defines it, its variables not resolved."""
+    return str(entry.get("input", {}).get("configuration", {}).get("CustomData", ""))
 
 
 def _find_timeout(pipeline: Mapping[str, Any], entry: Mapping[str, Any]) -> timedelta:

@@ -5,6 +5,7 @@ approval. In PARALLEL it does not: there ListActionExecutions shows it as `exter
 PutApprovalResult).
 """
 
+import re
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -61,7 +62,9 @@ class Approvals:
         started = more.pop("started", self.clock())
         execution = str(uuid.uuid4())
         build = Run(execution, BUILD, BUILD, "", {}, {}, started, "Succeeded")
-        written = {"CustomData": "Image_Digest=#{BuildVariables.IMAGE_DIGEST}"}
+        # As the action is defined: each entry once, its value a variable.
+        names = dict.fromkeys(re.findall(r"(\w+)=\S", comment))
+        written = {"CustomData": " ".join(f"{name}=#{{Variables.{name}}}" for name in names)}
         run = Run(execution, stage, action, token, written, {"CustomData": comment}, started, **more)
         there.runs[:0] = [run, build]
         return run

@@ -16,6 +16,7 @@ from tests.aws.account import (
 )
 from tests.aws.fakes.codepipeline import Pipeline
 
+from dockgate.aws.messages import parse_custom_data
 from dockgate.aws.pipelines import LONGEST_WAIT_DAYS
 from dockgate.gate.model import Waiver, Waivers
 from dockgate.shared import canonical
@@ -80,6 +81,30 @@ def test_an_action_whose_comment_names_two_images_is_rejected(scanned: Account, 
     handlers.sweep(CLOCK)
     assert scanned.answers(token) == ["Rejected"]
     assert "has two values of Image_Digest" in scanned.approvals.summaries[token]
+
+
+@pytest.mark.parametrize("added", ["Policy=lenient", "Image_Repository=other", "Execution=7", "\x1b[2J Policy=x\x00"])
+def test_a_variable_adds_no_entry_to_a_comment(scanned: Account, added: str) -> None:
+    """A committer's text with a blank would choose the policy, or the repository whose waivers count."""
+    token = scanned.ask(CLEAN, Message="fix")
+    run = scanned.approvals.run(token)
+    run.configuration = {"CustomData": "Image_Digest=#{Build.DIGEST} Message=#{Source.CommitMessage}"}
+    run.resolved = {"CustomData": f"Image_Digest={CLEAN} Message=fix {added}"}
+    scanned.functions().sweep(CLOCK)
+    assert scanned.answers(token) == ["Rejected"]
+    assert (
+        "entry of its own" in scanned.approvals.summaries[token] or "not a name" in scanned.approvals.summaries[token]
+    )
+
+
+@pytest.mark.parametrize("character", ["\x00", "\x1b", "\u202e", "\x85", "é", "'"])
+def test_entries_with_odd_characters_are_refused_or_ignored(character: str) -> None:
+    assert parse_custom_data(f"Execution=7{character}x").execution in (None, "7")
+    assert parse_custom_data(f"Image_Digest={CLEAN}{character}x").digest in ("", CLEAN)
+    assert parse_custom_data(f"Image_Repository=a{character}x").repository in (None, "a")
+    if not character.isspace():
+        with pytest.raises(UsageError, match="is not a name"):
+            parse_custom_data(f"Policy=a{character}")
 
 
 def test_a_message_that_comes_after_the_sweep_changes_nothing(scanned: Account) -> None:

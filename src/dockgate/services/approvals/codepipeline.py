@@ -59,8 +59,9 @@ class CodePipelineRequests:
         Everybody who may publish to the topic can forge a message. What it says of the image is compared with the
         action's own configuration, which CodePipeline returns.
 
-        UsageError for an invalid or incomplete message; ConflictError for a message that contradicts the action;
-        NotFoundError for an approval that CodePipeline does not list, and for a policy that does not exist.
+        UsageError for an invalid or incomplete message, and for an action whose variables add entries; ConflictError
+        for a message that contradicts the action; NotFoundError for an approval that CodePipeline does not list, and
+        for a policy that does not exist.
         """
         message = parse_body(Record({"body": text}))
         action = parse_request(message)
@@ -85,6 +86,8 @@ class CodePipelineRequests:
                     f"a message about {action_path} contradicts the action's own CustomData: it is forged",
                     "Check who may publish to the topic. The action's own message is still accepted.",
                 )
+            if pending.objection:
+                raise UsageError(f"{action_path} cannot be judged: {pending.objection}")
             approval_request = replace(approval_request, timeout=max(1, self._compute_timeout(pending.request)))
         approval = self.requests.request_external(approval_request, Principal(REQUESTER, ()))
         _log.info("%s waits for the approval %s", action_path, approval.id)
