@@ -6,7 +6,8 @@ import pytest
 from tests.scanner.images.client import opening
 from tests.scanner.images.webserver import Answer, Request, serve
 
-from dockgate.scanner.images.destinations import require_destination
+from dockgate.scanner.images.destinations import ConnectionCheck, RefusedAddressError, require_destination
+from dockgate.scanner.images.transport import Transport
 from dockgate.shared.errors import UnavailableError
 
 ADDRESSES: Mapping[str, Sequence[str]] = {
@@ -82,3 +83,34 @@ def test_a_registry_cannot_have_metadata_requested(answer: Answer) -> None:
         opening(f"{server.address}/team/app:1"),
     ):
         pass
+
+
+def test_a_name_that_changes_its_address_is_not_connected_closer() -> None:
+    """The name is resolved once when it is checked, and again for the connection; the registry's own name, too."""
+    check = ConnectionCheck("registry.example", "registry.example")
+    check.require_address("https://registry.example/v2/", "192.0.2.1")
+    check.require_address("https://cdn.example/blob", "198.51.100.7")
+    for address in ("10.0.0.6", "127.0.0.1", "169.254.169.254"):
+        check.require_address("https://registry.example/v2/", address)
+        with pytest.raises(RefusedAddressError, match=f"cdn.example, which is now at the address {address}"):
+            check.require_address("https://cdn.example/blob", address)
+    internal = ConnectionCheck("registry.internal:5000", "registry.internal:5000")
+    internal.require_address("https://registry.internal:5000/v2/", "10.0.0.5")
+    internal.require_address("https://auth.internal/token", "10.0.0.6")
+    with pytest.raises(RefusedAddressError):
+        internal.require_address("https://auth.internal/token", "::1")
+
+
+def test_nothing_is_sent_to_an_address_that_is_refused() -> None:
+    requests: list[Request] = []
+
+    def respond(request: Request) -> Answer:
+        requests.append(request)
+        return Answer(200)
+
+    with serve(respond) as server:
+        transport = Transport("192.0.2.1:5000", None, is_insecure=True)
+        with pytest.raises(RefusedAddressError):
+            transport.get(f"http://{server.address}/latest/meta-data", {})
+        transport.close()
+    assert requests == []

@@ -1,8 +1,8 @@
 """Check where a registry may send its clients by redirects and token servers."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from dockgate.scanner.images.reference import strip_port
@@ -45,6 +45,53 @@ def require_destination(registry: str, url: str, resolve: Resolve = resolve_addr
                 f"The registry {registry} sends its clients to {host}, which is at a {kind} address.",
                 "Name the registry by its address in the same network, or reach both through the same proxy.",
             )
+
+
+class RefusedAddressError(UnavailableError):
+    """A host that a registry names has another address than before; a retry does not help."""
+
+
+class ConnectionCheck:
+    """Checks the addresses to which a client of a registry is connected, before anything is sent there.
+
+    `require_destination` resolves a name, and the client resolves it again to connect: a registry could change it in
+    between, its own name too. So the registry is as near as the farthest address to which it was connected.
+    """
+
+    def __init__(self, registry: str, host: str) -> None:
+        """`host`: that of the registry's URLs, with a port if they have one."""
+        self._registry, self._host = registry, strip_port(host).strip("[]")
+        self._nearness: Nearness | None = None
+
+    def watch(self, url: str, event: str, info: Mapping[str, Any]) -> None:
+        """Check a new connection for a URL (httpcore's request extension "trace"). Raises RefusedAddressError."""
+        if event.endswith("connect_tcp.complete"):
+            stream = info["return_value"]
+            try:
+                self.require_address(url, str(stream.get_extra_info("server_addr")[0]))
+            except RefusedAddressError:
+                stream.close()
+                raise
+
+    def require_address(self, url: str, address: str) -> None:
+        """Refuse a connection to an address that is nearer than the registry. Raises RefusedAddressError."""
+        from dockgate.shared.addresses import Nearness, classify_address
+
+        host = urlsplit(url).hostname or ""
+        if _has_proxy(url, host):
+            return
+        nearness = classify_address(address)
+        if host == self._host:
+            self._nearness = nearness if self._nearness is None else min(nearness, self._nearness)
+        elif nearness is Nearness.METADATA or nearness > self._get_nearness():
+            raise RefusedAddressError(
+                f"The registry {self._registry} sends its clients to {host}, which is now at the address {address}.",
+                "Name the registry by its address in the same network.",
+            )
+
+    def _get_nearness(self) -> "Nearness":
+        """Return that of the registry's connections; by its name if it was reached by a proxy."""
+        return _find_farthest(self._host, resolve_addresses) if self._nearness is None else self._nearness
 
 
 def _find_farthest(registry_host: str, resolve: Resolve) -> "Nearness":

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import dockgate
 from dockgate.scanner.images.chunk_stream import ChunkStream
-from dockgate.scanner.images.destinations import require_destination
+from dockgate.scanner.images.destinations import ConnectionCheck, RefusedAddressError, require_destination
 from dockgate.scanner.images.reference import is_loopback, strip_port
 from dockgate.scanner.images.time_limit import TimeLimit
 from dockgate.shared.errors import UnavailableError, UsageError
@@ -80,6 +80,8 @@ class Transport:
         except (ImportError, ValueError) as error:
             raise UsageError(f"The proxy settings do not work: {error}.", "See HTTPS_PROXY and NO_PROXY.") from error
         self._registry = registry
+        self._host = "registry-1.docker.io" if registry == "docker.io" else registry
+        self._connection_check = ConnectionCheck(registry, self._host)
         self._clock = clock
         self._limit = limit
         self.sleep = sleep
@@ -92,9 +94,13 @@ class Transport:
             self._limit.cancel()
         self._client.close()
 
-    @property
-    def _extensions(self) -> dict[str, Any]:
-        return {"trace": self._limit.watch} if self._limit is not None else {}
+    def _make_extensions(self, url: str) -> dict[str, Any]:
+        def watch(event: str, info: Mapping[str, Any]) -> None:
+            self._connection_check.watch(url, event, info)
+            if self._limit is not None:
+                self._limit.watch(event, info)
+
+        return {"trace": watch}
 
     def get(
         self, url: str, headers: Mapping[str, str], form: Mapping[str, str] | None = None, *, should_retry: bool = True
@@ -108,7 +114,7 @@ class Transport:
             retry_after = None
             try:
                 response = self._send(url, headers, form)
-            except (_UntrustedError, _NoTlsError):
+            except (_UntrustedError, _NoTlsError, RefusedAddressError):
                 raise
             except UnavailableError:
                 pass
@@ -159,7 +165,12 @@ class Transport:
         with enforce_limit(self._limit), translate_errors(self._registry):
             target = f"{self._base}{url}" if url.startswith("/") else url
             request = self._client.build_request(
-                method, target, headers=dict(headers), content=content, timeout=timeout, extensions=self._extensions
+                method,
+                target,
+                headers=dict(headers),
+                content=content,
+                timeout=timeout,
+                extensions=self._make_extensions(target),
             )
             return self._client.send(request, stream=True)
 
@@ -212,14 +223,13 @@ class Transport:
 
     @property
     def _base(self) -> str:
-        host = "registry-1.docker.io" if self._registry == "docker.io" else self._registry
-        return f"{'https' if self.is_secure else 'http'}://{host}"
+        return f"{'https' if self.is_secure else 'http'}://{self._host}"
 
     def _send_once(self, url: str, headers: Mapping[str, str], form: Mapping[str, str] | None) -> "httpx.Response":
         method = "GET" if form is None else "POST"
         with enforce_limit(self._limit), translate_errors(self._registry):
             request = self._client.build_request(
-                method, url, headers=dict(headers), data=form, extensions=self._extensions
+                method, url, headers=dict(headers), data=form, extensions=self._make_extensions(url)
             )
             return self._client.send(request, stream=True)
 
