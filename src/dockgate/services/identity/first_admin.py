@@ -62,6 +62,6 @@ def make_link(settings: Settings, url: str) -> str | None:
 
 def _make_invalid_link_error() -> DeniedError:
     return DeniedError(
-        "this link is not valid: it was used, has expired, or there is an administrator already",
+        "this link is not valid: it was used or replaced, has expired, or there is an administrator already",
         "Run `dockgate principal add NAME --role admin` on the server's machine, or restart the server for a new link.",
     )
