@@ -134,6 +134,7 @@ ROUTES = {
     f"POST {V}/targets/{{name}}/test": Row(ADMINISTER),
     f"DELETE {V}/targets/{{name}}": Row(ADMINISTER),
     f"GET {V}/targets/{{name}}/waiting-messages": Row(READ),
+    f"GET {V}/targets/{{name}}/delivered-messages": Row(READ),
     f"GET {V}/targets/{{name}}/dead-letters": Row(READ),
     f"POST {V}/targets/{{name}}/dead-letters/redeliver": Row(ADMINISTER),
     f"POST {V}/registries/{{registry}}/hook/{{form}}": Row(ADMINISTER),

@@ -191,6 +191,15 @@ def test_a_target_that_is_down_delays_no_other_and_its_dead_letters_are_sent_aga
     for number in range(8):
         server.happens("kind.down", f"service {number}")
     until(lambda: len(server.keys("alive")) == 8, 30)
+    delivered = until(lambda: len(taken := server.get("/targets/alive/delivered-messages")) == 8 and taken, 30)
+    assert [message["rule"] for message in delivered] == ["down"] * 8
+    assert [message["position"] for message in delivered] == sorted(
+        (message["position"] for message in delivered), reverse=True
+    )
+    assert all(message["delivered_at"] for message in delivered)
+    page = server.client.get(f"{server.server.url}/events/targets/alive").text
+    assert page.partition('id="delivered"')[2].partition("</section>")[0].count("<tr>") == 9
+    assert server.get("/targets/dead/delivered-messages") == []
 
     def dead() -> Any:
         server.clock.ahead += timedelta(minutes=20)

@@ -120,6 +120,22 @@ def waiting(name: str, limit: int, sort: str, output_format: str) -> None:
     print_list(answer, output_format, ("POSITION", "KEY", "FAILED", "NEXT ATTEMPT", "ERROR"), rows, "No message waits.")
 
 
+@command.command("delivered")
+@click.argument("name")
+@_limit_option
+@make_sort_option("-position", "position")
+@format_option
+def list_delivered(name: str, limit: int, sort: str, output_format: str) -> None:
+    """List messages that the target NAME accepted in the last day, with failed attempts before."""
+    answer = Client().get_all("targets", name, "delivered-messages", maximum=limit, sort=sort)
+    rows = (
+        (str(entry["position"]), entry["key"], str(entry["attempts"]), times.format_time(entry["delivered_at"]))
+        for entry in answer
+    )
+    head = ("POSITION", "KEY", "FAILED", "DELIVERED")
+    print_list(answer, output_format, head, rows, "No message was delivered in the last day.")
+
+
 @command.command()
 @click.argument("name")
 @_limit_option

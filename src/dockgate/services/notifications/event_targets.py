@@ -89,6 +89,16 @@ class WaitingMessage(_Message):
     next_at: str
 
 
+@dataclass(frozen=True, slots=True)
+class DeliveredMessage(_Message):
+    """A message that its target accepted at `delivered_at`.
+
+    `position` is the number of its event; `attempts` failed before.
+    """
+
+    delivered_at: str
+
+
 class EventTargets:
     """The targets of this server. `builtin` are those that its settings make."""
 
@@ -227,6 +237,15 @@ class EventTargets:
             for entry in entries
         ]
 
+    def list_delivered_messages(
+        self, name: str, limit: int = 100, after: tuple[int, str] | None = None, *, is_newest_first: bool = True
+    ) -> list[DeliveredMessage]:
+        """The messages that a target accepted in the last days, as `list_waiting_messages` lists the others."""
+        self.read_status(name)
+        outbox = self._store.outbox
+        entries = outbox.list_delivered(OutboxKind.EVENT, name, limit, after, is_newest_first=is_newest_first)
+        return [DeliveredMessage(**_collect_fields(entry), delivered_at=entry.done_at or "") for entry in entries]
+
     def redeliver(self, name: str, keys: Sequence[str] | None = None) -> int:
         """Send dead letters again: those with these keys, or all. Returns how many."""
         self.read_status(name)
@@ -274,7 +293,7 @@ def _make_status(record: TargetRecord, state: ReceiverState, length: QueueLength
 
 
 def _collect_fields(entry: OutboxEntry) -> dict[str, Any]:
-    """Return the fields that dead letters and waiting messages share."""
+    """Return the fields that all messages have."""
     return {
         "key": entry.key,
         "rule": str(entry.payload.get("rule", "")),

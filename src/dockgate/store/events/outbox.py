@@ -234,6 +234,19 @@ class Outbox:
         is_waiting = (outbox.c.next_at.is_not(None),)
         return self._list_by_position(kind, receiver, is_waiting, limit, after, is_newest_first=is_newest_first)
 
+    def list_delivered(
+        self,
+        kind: OutboxKind,
+        receiver: str,
+        limit: int,
+        after: tuple[int, str] | None,
+        *,
+        is_newest_first: bool = True,
+    ) -> Sequence[OutboxEntry]:
+        """Entries that the receiver has taken, as `list_dead_letters` lists the others."""
+        is_delivered = (outbox.c.done_at.is_not(None),)
+        return self._list_by_position(kind, receiver, is_delivered, limit, after, is_newest_first=is_newest_first)
+
     def _list_by_position(
         self,
         kind: OutboxKind,

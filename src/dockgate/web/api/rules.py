@@ -9,7 +9,7 @@ from pydantic import Field
 
 from dockgate.events.rule import DailySummary, QuietHours, Rule, RuleTarget, Target, TargetType
 from dockgate.services.notifications.event_rules import TriedRule
-from dockgate.services.notifications.event_targets import DeadLetter, TargetStatus, WaitingMessage
+from dockgate.services.notifications.event_targets import DeadLetter, DeliveredMessage, TargetStatus, WaitingMessage
 from dockgate.services.web_services import WebServices
 from dockgate.store.events.rules import RuleRecord
 from dockgate.web import api
@@ -210,6 +210,26 @@ def list_waiting_messages(
 
     def read(after: tuple[int, str] | None, limit: int, is_newest_first: bool) -> Sequence[WaitingMessage]:
         return server.event_targets.list_waiting_messages(name, limit, after, is_newest_first=is_newest_first)
+
+    page = read_page(read, lambda message: (message.position, message.key), (int, str), paging.make_query(sort))
+    return paging.list_entries(page)
+
+
+@router.get("/targets/{name}/delivered-messages")
+def list_delivered_messages(
+    name: str,
+    caller: api.Reader,
+    server: api.ServerDependency,
+    paging: PagingDependency,
+    sort: DeadLetterSort = "-position",
+) -> list[DeliveredMessage]:
+    """List messages that a target accepted in the last day, a page at a time.
+
+    They are listed by the number of their event.
+    """
+
+    def read(after: tuple[int, str] | None, limit: int, is_newest_first: bool) -> Sequence[DeliveredMessage]:
+        return server.event_targets.list_delivered_messages(name, limit, after, is_newest_first=is_newest_first)
 
     page = read_page(read, lambda message: (message.position, message.key), (int, str), paging.make_query(sort))
     return paging.list_entries(page)

@@ -27,8 +27,8 @@ from dockgate.web.paging import MAX_COUNT, Cursor, Page, PageQuery, list_sort_na
 # Events on a page, and how many are read for it.
 PAGE_SIZE = 100
 MAX_READ = 2000
-# Messages that wait, on the page of their target.
-MAX_WAITING = 50
+# Messages that wait, and the newest that were delivered, on the page of their target.
+MAX_WAITING, MAX_DELIVERED = 50, 25
 # Vulnerabilities of an event that its row links, and characters of a name.
 MAX_NAMES = 10
 LONGEST_NAME = 60
@@ -305,7 +305,7 @@ def show_target(
     tested: bool = False,
     again: api.Count = 0,
 ) -> Response:
-    """Show a target with the messages that wait, and those that could not be sent.
+    """Show a target with the messages that wait, that it accepted, and that could not be sent.
 
     The forms of the page lead back to it: `tested` after a test message, `again` with how many messages are sent again.
     """
@@ -319,6 +319,8 @@ def show_target(
         target=calls.get_target(name, caller, server),
         letters=page.entries,
         waiting=server.event_targets.list_waiting_messages(name, MAX_WAITING),
+        delivered=server.event_targets.list_delivered_messages(name, MAX_DELIVERED),
+        most_delivered=MAX_DELIVERED,
         is_tested=tested,
         again=again,
         links=ListLinks.from_page(f"/events/targets/{name}", list_sort_names(calls.DeadLetterSort), query, page),
