@@ -317,6 +317,19 @@ def test_images_are_sorted_by_the_findings_that_count_in_each_repository(promote
     assert counts == [("dev/app", 1), ("prod/app", 0), ("prod/app", 0)]
 
 
+def test_images_are_sorted_by_the_verdict_of_the_policy_of_each_repository(promoted: Promoted) -> None:
+    fixable = STRICT.replace("name: strict", "name: fixable").replace("LOW: 0", "CRITICAL: 0, only_fixable: true")
+    apply(promoted, STRICT.replace("LOW: 0", "CRITICAL: 0, only_fixable: false"), fixable, ASSIGNMENT)
+    apply(promoted, ASSIGNMENT.replace("prod", "dev").replace("strict", "fixable"))
+    promoted.system.advisories.advisories = [advisory("app", Severity.CRITICAL, "")]
+    promoted.judge()
+    promoted.system.use_cases.verdicts.judge_followed(IMAGE, "prod/app", "fixable")
+    promoted.system.store.images.add_push(PushedImage("dev/app", "2", IMAGE, promoted.now()))
+    images = promoted.system.server.image_search.list_images(ImageQuery(sort=ImageSort.SEVERITY)).images
+    counts = [(image.repository, (image.counts or {})["CRITICAL"]) for image in images]
+    assert counts == [("prod/app", 1), ("dev/app", 0), ("dev/app", 0)]
+
+
 def test_an_image_that_is_watched_again_in_a_repository_is_judged_there_at_once(promoted: Promoted) -> None:
     apply(promoted, STRICT, ASSIGNMENT + "watch: 2d after pull\n")
     promoted.judge()

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from dockgate.gate import patterns
 from dockgate.gate.model import Status
+from dockgate.gate.policy_choice import DEFAULT_POLICY
 from dockgate.identity.model import Caller
 from dockgate.services.clock import ServerClock
 from dockgate.services.fleet.packages import FleetPackages
@@ -189,7 +190,17 @@ class ImageSearch:
             undetermined_repositories=undetermined_repositories,
             digests={entry.digest for entry in running} if query.is_running else None,
             should_include_moved=query.should_include_moved,
+            policies=self._group_repositories_by_policy() if query.sort is ImageSort.SEVERITY else {},
         )
+
+    def _group_repositories_by_policy(self) -> Mapping[str, Collection[str]]:
+        """The repositories of each policy but the default one."""
+        names = self.store.exposures.list_repositories()
+        groups: dict[str, list[str]] = {}
+        for repository, assignment in self.watched_images.selection.split_repositories(names).assignments.items():
+            if assignment is not None and assignment.policy != DEFAULT_POLICY:
+                groups.setdefault(assignment.policy, []).append(repository)
+        return groups
 
     def list_locations(
         self,

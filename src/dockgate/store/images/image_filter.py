@@ -1,7 +1,8 @@
 """What images a list has, and in which order."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from enum import StrEnum
+from types import MappingProxyType
 from typing import NamedTuple
 
 from dockgate.gate.model import Status
@@ -30,8 +31,9 @@ class ImageFilter(NamedTuple):
     `components` (ids) are packages of which it must have one. `epss` is the least probability that a vulnerability is
     exploited, `layer` the digest of the layer that has the package. `statuses` of its verdict may have None for an
     image that was not judged; with them, `undetermined_repositories` are listed too, whose policy is not clear.
-    `digests` are those of which its own must be one. With `should_include_moved`, tags count
-    that have moved on.
+    `digests` are those of which its own must be one. With `should_include_moved`, tags count that have moved on.
+    `policies`, each with its repositories, decide which verdict counts where an image was not read; the default one is
+    left out.
     """
 
     repositories: Collection[str] | None = None
@@ -46,3 +48,4 @@ class ImageFilter(NamedTuple):
     undetermined_repositories: Collection[str] = ()
     digests: Collection[str] | None = None
     should_include_moved: bool = False
+    policies: Mapping[str, Collection[str]] = MappingProxyType({})

@@ -14,6 +14,7 @@ from dockgate.gate.model import Status
 from dockgate.store.engine import Database
 from dockgate.store.fleet.bundles import decode
 from dockgate.store.images.image_filter import ImageFilter, ImageSort, Origin
+from dockgate.store.images.listing_order import make_sort_key
 from dockgate.store.queries import BATCH, count_rows, find_sort_column, is_one_of_numbers, is_one_of_texts
 from dockgate.store.records import ScanState
 from dockgate.store.schema.fleet import (
@@ -90,26 +91,6 @@ _NEWEST_VERDICT = (
     .limit(1)
     .scalar_subquery()
 )
-# The findings of the location: of the fleet's verdict where the image was read, elsewhere of the newest verdict there.
-_COUNTS_OF_LOCATION = [
-    case(
-        (_TAGS.repository == _IMAGES.repository, count),
-        else_=func.coalesce(
-            select(verdicts.c[count.name])
-            .where(verdicts.c.image == _TAGS.digest, verdicts.c.repository == _TAGS.repository)
-            .order_by(verdicts.c.seq.desc())
-            .limit(1)
-            .scalar_subquery(),
-            count,
-        ),
-    )
-    for count in _COUNTS
-]
-_SORTS: dict[ImageSort, tuple[ColumnElement[Any], ...]] = {
-    ImageSort.PUSHED: (_TAGS.pushed_at, _TAGS.id),
-    ImageSort.SEVERITY: (*(func.coalesce(count, -1) for count in _COUNTS_OF_LOCATION[:4]), _TAGS.id),
-    ImageSort.NAME: (_TAGS.repository, _TAGS.tag, _TAGS.id),
-}
 
 
 # From so many bundles or repositories on, the images are walked in their order, instead of finding all that match.
@@ -136,7 +117,7 @@ class ImageListing:
         An indexed image without a current verdict that was scanned before `judged_before`, or whose watch ended, is
         Undetermined: it is not watched, or was not judged since it is watched again.
         """
-        key = _SORTS[sort]
+        key = make_sort_key(sort, image_filter.policies)
         query = _select_locations(image_filter, sort, judged_before, self._wide)
         is_ascending = sort is ImageSort.NAME
         if after is not None:
@@ -154,7 +135,7 @@ class ImageListing:
         self, image_filter: ImageFilter, sort: ImageSort, after: Sequence[str | int], limit: int, judged_before: str
     ) -> Sequence[str | int] | None:
         """The position of the page before the one after this position; None if that is the first page."""
-        key = _SORTS[sort]
+        key = make_sort_key(sort, image_filter.policies)
         query = _select_locations(image_filter, sort, judged_before, self._wide)
         position = _make_position(key, after)
         is_ascending = sort is not ImageSort.NAME  # backwards
@@ -217,7 +198,7 @@ def _select_locations(image_filter: ImageFilter, sort: ImageSort, judged_before:
             _CURRENT.reason,
             _IMAGES.gone_at,
             *_COUNTS,
-            *_SORTS[sort],
+            *make_sort_key(sort, image_filter.policies),
         )
         .select_from(fleet_tags)
         .outerjoin(fleet_images, _IMAGES.digest == _TAGS.digest)
@@ -238,7 +219,7 @@ def _read_rows(
     is_ascending: bool,
 ) -> Sequence[Sequence[Any]]:
     """The first rows of the query of images, in this order, that have what the filter asks for."""
-    key = _SORTS[sort]
+    key = make_sort_key(sort, image_filter.policies)
     query = query.order_by(*(find_sort_column(column, not is_ascending) for column in key))
     if (matching_bundles := _select_matching_bundles(image_filter)) is None:
         return connection.execute(query.limit(limit)).all()

@@ -1,0 +1,45 @@
+"""The columns by which lists of images are sorted."""
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from sqlalchemy import ColumnElement, case, func, literal, select
+
+from dockgate.gate.policy_choice import DEFAULT_POLICY
+from dockgate.store.images.image_filter import ImageSort
+from dockgate.store.queries import is_one_of_texts
+from dockgate.store.schema.fleet import fleet_images, fleet_tags, fleet_verdicts
+from dockgate.store.schema.gate import verdicts
+from dockgate.vulnerabilities.model import Severity
+
+_TAGS = fleet_tags.c
+# CRITICAL to UNTRIAGED: the others decide nothing.
+_SORTED_SEVERITIES = list(Severity)[:4]
+
+
+def make_sort_key(sort: ImageSort, policies: Mapping[str, Collection[str]]) -> tuple[ColumnElement[Any], ...]:
+    """Return the columns of an order. `policies` are as in `ImageFilter`."""
+    if sort is ImageSort.PUSHED:
+        return _TAGS.pushed_at, _TAGS.id
+    if sort is ImageSort.NAME:
+        return _TAGS.repository, _TAGS.tag, _TAGS.id
+    counts = (_count_findings(severity.value.lower(), policies) for severity in _SORTED_SEVERITIES)
+    return *(func.coalesce(count, -1) for count in counts), _TAGS.id
+
+
+def _count_findings(name: str, policies: Mapping[str, Collection[str]]) -> ColumnElement[Any]:
+    """The findings of the location: of the fleet's verdict where the image was read, else of the newest verdict there.
+
+    That is the newest by the repository's policy, or by any if that has not judged it there.
+    """
+    count = fleet_verdicts.c[name]
+    is_of_location = verdicts.c.image == _TAGS.digest, verdicts.c.repository == _TAGS.repository
+    newest_count = select(verdicts.c[name]).where(*is_of_location).order_by(verdicts.c.seq.desc()).limit(1)
+    count_by_policy = newest_count.where(verdicts.c.policy == _select_policy(policies))
+    elsewhere = func.coalesce(count_by_policy.scalar_subquery(), newest_count.scalar_subquery(), count)
+    return case((_TAGS.repository == fleet_images.c.repository, count), else_=elsewhere)
+
+
+def _select_policy(policies: Mapping[str, Collection[str]]) -> ColumnElement[Any]:
+    cases = [(is_one_of_texts(_TAGS.repository, names), literal(policy)) for policy, names in sorted(policies.items())]
+    return case(*cases, else_=literal(DEFAULT_POLICY)) if cases else literal(DEFAULT_POLICY)
