@@ -1,4 +1,4 @@
-"""Images that Inspector scans, asked about by the server: never clean before Inspector says so, and as of now."""
+"""Images that Inspector scans, asked about by the server: never clean before Inspector says so, and judged now."""
 
 from collections.abc import Iterator
 from dataclasses import replace

@@ -173,7 +173,7 @@ def verify_statement(payload: bytes, digest: str, policy: str, now: str) -> Clai
         )
     if confirmed_time > to_datetime(compute_latest_time(now)):
         raise DeniedError(
-            f"The approval is of {confirmed_at}, which is still to come.", "Check the clocks here and on the server."
+            f"The approval is of {confirmed_at}, a time in the future.", "Check the clocks here and on the server."
         )
     if to_datetime(now) >= expires:
         raise DeniedError(f"The approval expired at {claim.expires_at}.", "Have the image judged again.")

@@ -119,7 +119,7 @@ def _print_exposure(exposure: Mapping[str, Any]) -> None:
     for reason in sorted(filter(None, {image["undetermined_reason"] for image in exposure["images"]})):
         print_text(f"Undetermined: {reason}")
     if unknown["reason"]:
-        print_text(f"Of all images it is unknown: {unknown['reason']}")
+        print_text(f"Unknown for all images: {unknown['reason']}")
     if unknown["images"]:
         print_text()
         rows = [
@@ -127,7 +127,7 @@ def _print_exposure(exposure: Mapping[str, Any]) -> None:
         ]
         print_table(("UNKNOWN", "WHERE", "WHY"), rows, "")
         if unknown["next"]:
-            print_text(f"{unknown['total'] - len(unknown['images'])} more images of which it is unknown: use --all.")
+            print_text(f"{unknown['total'] - len(unknown['images'])} more images are unknown: use --all.")
 
 
 def _list_fields(exposure: Mapping[str, Any]) -> list[tuple[str, Cell]]:

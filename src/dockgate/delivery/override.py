@@ -85,7 +85,7 @@ def _require_acceptable(violation: Violation) -> None:
         raise ConflictError(f"this cannot be accepted: {violation.message}", "Remove the package.")
     if violation.rule == EVIDENCE_RULE:
         raise ConflictError(
-            f"an override does not accept what is not known: {violation.message}",
+            f"an override cannot accept unknown facts: {violation.message}",
             "Accept it with `dockgate waiver add --unread`, make it readable, or relax the policy.",
         )
 

@@ -96,7 +96,7 @@ _TITLE_LIMIT, _TEXT_LIMIT, _FIELDS_LIMIT = 200, 4000, 30
 
 @dataclass(frozen=True, slots=True)
 class StateTopics:
-    """How the topics begin of a `state` that comes and goes, and those that give it the same `value`.
+    """Topic prefixes for a `state` with a good and a bad value; topics of one `value` mean the same.
 
     Those that begin with `reopened` are news again: that an image is approved is news after it was rejected, and the
     other way round.

@@ -110,7 +110,7 @@ class Lease:
     def require(self) -> None:
         """Raise StoreError unless the lease is fresh: for a request, whose sender can try again."""
         if not self.is_fresh:
-            raise StoreError("this server has lost its database", "It goes on when the database is back; retry.")
+            raise StoreError("this server has lost its database", "Retry when the database is available again.")
 
     def wait(self) -> None:
         """Wait until the lease is fresh: for a workflow, which must not end with an error of the network's."""

@@ -77,7 +77,7 @@ def test_redirects_that_lead_nowhere_end(location: str) -> None:
 def test_a_token_is_fetched_from_no_address_that_is_not_safe(realm: str) -> None:
     with (
         serve(lambda request: Answer(401, headers={"WWW-Authenticate": f'Bearer realm="{realm}"'})) as server,
-        pytest.raises(UnavailableError, match="not a safe place"),
+        pytest.raises(UnavailableError, match="not a safe address"),
         opening(f"{server.address}/a", LOGIN),
     ):
         pass
@@ -87,7 +87,7 @@ def test_a_token_is_fetched_from_no_address_that_is_not_safe(realm: str) -> None
 def test_a_registry_with_tls_may_not_ask_for_secrets_in_the_clear() -> None:
     transport = Transport("registry.test", None, False)
     authorizer = Authorizer(transport, "registry.test", "team/app", lambda: LOGIN)
-    with pytest.raises(UnavailableError, match="not a safe place"):
+    with pytest.raises(UnavailableError, match="not a safe address"):
         authorizer.answer(['Bearer realm="http://127.0.0.1:9/token"'], {})
     transport.close()
 

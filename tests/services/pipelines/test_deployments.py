@@ -1,4 +1,4 @@
-"""Deploys: in order, of what is approved as of now, and not of what was stopped. The steps are taken one by one."""
+"""Deploys: in order, of what is approved now, and not of what was stopped. The steps are taken one by one."""
 
 import threading
 from collections.abc import Callable, Iterator, Sequence

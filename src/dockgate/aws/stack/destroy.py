@@ -64,7 +64,9 @@ def destroy_stack(
             break
         reason = _delete_stack(account, stack, report_progress, patience)
         if reason and attempt == _ATTEMPTS:
-            raise DeployError(f"the stack {stack} could not be deleted: {reason}", "Fix what it names; then again.")
+            raise DeployError(
+                f"the stack {stack} could not be deleted: {reason}", "Fix what it names, then run the command again."
+            )
     if not documents.is_created():
         return
     message = registry_scanning.restore_scanning(account, documents)

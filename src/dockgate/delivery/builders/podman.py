@@ -381,7 +381,9 @@ def _read_content(path: Path, name: str) -> bytes:
     with path.open("rb") as file:
         content = file.read(_DOCKERFILE_LIMIT + 1)
     if len(content) > _DOCKERFILE_LIMIT:
-        raise BuildError(f"{name} is larger than {_DOCKERFILE_LIMIT} bytes", "Put what it holds into files of its own.")
+        raise BuildError(
+            f"{name} is larger than {_DOCKERFILE_LIMIT} bytes", "Move parts of it into files of their own."
+        )
     return content
 
 

@@ -111,7 +111,7 @@ class Authorizer:
         is_secure = parts.scheme == "https" or (parts.scheme == "http" and not self._transport.is_secure)
         if not is_secure or not parts.hostname or parts.username or parts.fragment:
             raise UnavailableError(
-                f"{self._registry} asks for a token from {realm!r}, which is not a safe place.",
+                f"{self._registry} asks for a token from {realm!r}, which is not a safe address.",
                 "Its configuration has to name an https URL as realm.",
             )
         require_destination(self._registry, realm)

@@ -121,7 +121,7 @@ class _Walk:
                     if len(names) > _NAMES:
                         raise UnreadableError(f"it has more than {_NAMES} entries")
             if len(self._open_folders) == _DEPTH:
-                raise UnreadableError(f"it lies in more than {_DEPTH} folders")
+                raise UnreadableError(f"it is nested in more than {_DEPTH} folders")
         except BaseException:
             os.close(descriptor)
             raise

@@ -70,7 +70,7 @@ class ResumableBlob(io.RawIOBase):
         while self._to_skip:
             skipped_bytes = len(self._body.read(min(self._to_skip, _CHUNK)))
             if not skipped_bytes:
-                raise UnavailableError("The whole of it was sent again, and was shorter.")
+                raise UnavailableError("The registry sent it again from the start, and it was shorter.")
             self._to_skip -= skipped_bytes
         count = self._body.readinto(buffer)
         self._position += count
@@ -104,9 +104,9 @@ class ResumableBlob(io.RawIOBase):
 
     def _make_failure(self, fault: UnavailableError) -> UnavailableError:
         return UnavailableError(
-            f"Of {self._description} {self._position} bytes came, and then {self._disconnects} connections broke off."
-            f" {fault}",
-            "Look at the network, then run the same again: layers that were read whole are not fetched again.",
+            f"Download of {self._description} stopped at {self._position} bytes:"
+            f" {self._disconnects} connections failed. {fault}",
+            "Check the network, then run the same command again: complete layers are not downloaded again.",
         )
 
 

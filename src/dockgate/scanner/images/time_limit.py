@@ -51,8 +51,8 @@ class TimeLimit:
         """Raise TooSlowError if the time is over."""
         if self._is_over:
             raise TooSlowError(
-                f"The registry {self._registry} did not send what was asked of it within {self._seconds:g} seconds.",
-                "Look at the network, then try again: layers that were read whole are not fetched again.",
+                f"The registry {self._registry} did not answer within {self._seconds:g} seconds.",
+                "Check the network, then try again: complete layers are not downloaded again.",
             )
 
     def _end(self) -> None:

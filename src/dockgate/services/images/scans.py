@@ -238,7 +238,7 @@ class ScanScheduler:
                 if is_mine:
                     self._run(scan)
         except Exception as error:
-            text = "the scan of %s broke off, and will run again: %s"
+            text = "the scan of %s failed and will be retried: %s"
             _log.warning(text, scan.image, describe_error(error), exc_info=find_unexpected_error(error))
         finally:
             with self._lock:

@@ -314,7 +314,7 @@ class RegistryNotifications:
         try:
             current = self._resolve_tag(registry, push.repository, push.tag or "") if push.digest else digest
         except DockgateError as error:
-            _log.warning("which of two pushes of %s:%s was later is not known: %s", repository, push.tag, error)
+            _log.warning("cannot determine which of two pushes of %s:%s was later: %s", repository, push.tag, error)
             current = None
         if current == present.digest:
             return min(reported_at or _shift(present.since, -1), _shift(present.pushed_at, -1))

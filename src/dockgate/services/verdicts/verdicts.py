@@ -106,7 +106,7 @@ class Verdicts:
             if case and verdict:
                 self._record(verdict, case, context.repository)
             raise DeployError(
-                f"{image} is not approved by the policy {PolicyReference.parse(name).label!r} as of now: "
+                f"{image} is not approved by the policy {PolicyReference.parse(name).label!r} now: "
                 f"{verdict.summary if verdict else 'it is being scanned'}",
                 "Build it again with the upgrades that the verdict names.",
             )

@@ -77,7 +77,7 @@ class Approvals:
                 approval = replace(
                     approval,
                     state=ApprovalState.CANCELLED,
-                    summary="the action was over before it asked",
+                    summary="the action ended before the approval was requested",
                     settled_at=approval.created_at,
                 )
             if insert_if_new(connection, approvals, make_row(approval)) and callback is not None:
@@ -175,7 +175,9 @@ class Approvals:
             if approval.state is not ApprovalState.WAITING:
                 raise ConflictError(f"{vote.approval} is already settled", "`dockgate approval show` shows the answer.")
             if approval.expires_at <= vote.at:
-                raise ConflictError(f"the time for {vote.approval} is over", "Start the pipeline again, or retry it.")
+                raise ConflictError(
+                    f"the time limit of {vote.approval} has passed", "Start the pipeline again, or retry it."
+                )
             insert_if_new(connection, votes, asdict(vote))
             if not vote.yes:
                 summary = shorten_text(f"rejected by {vote.who}: {vote.reason}", SUMMARY_LIMIT)

@@ -143,7 +143,7 @@ def _list_files(tags: _Tags, paths_limit: int) -> tuple[str, ...]:
             if mode & 0o170000 != 0o040000 and not flag & _GHOST and state not in _ABSENT
         )
     except ValueError as error:
-        raise UnreadableError("its files and what it says of them do not match") from error
+        raise UnreadableError("its list of files contradicts itself") from error
 
 
 def _check_count(tag: int, count: int) -> None:
