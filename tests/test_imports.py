@@ -16,7 +16,7 @@ SOURCE = ROOT / "src" / "dockgate"
 
 # Folders whose own modules are pure: the standard library, no I/O, no clock.
 PURE = (
-    *("scanner", "scanner/integrity", "vulnerabilities", "gate", "gate/remediation", "gate/replay"),
+    *("scanner", "scanner/integrity", "vulnerabilities", "gate", "gate/fleet", "gate/remediation", "gate/replay"),
     *("delivery", "events", "identity"),
 )
 STANDARD_LIBRARY_ONLY = (*PURE, "shared", "config.py", "demo")

@@ -1,1 +1,5 @@
-"""Sources of commits, one file each (`delivery.source_ports.Source`)."""
+"""Sources of commits, one file each: `git.py`. The interface is `delivery.source_ports.Source`.
+
+`git_files.py` reads and changes files of the repositories, `git_run.py` runs git within limits, `pre_receive.py` is the
+hook that refuses harmful pushes.
+"""
