@@ -1,14 +1,10 @@
 """Images and verdicts as people name them."""
 
-import re
 from typing import NamedTuple
 
 from dockgate.cli.client import Client
-from dockgate.shared.digest import is_digest
+from dockgate.shared.digest import is_digest, read_digest_start
 from dockgate.shared.errors import NotFoundError, UsageError
-
-# The start of a digest: at least six hexadecimal digits, with or without the ellipsis of a table.
-DIGEST_PREFIX = re.compile(r"(?:sha256:)?([0-9a-f]{6,63})…?")
 
 
 class NamedImage(NamedTuple):
@@ -34,17 +30,15 @@ def complete_verdict_digest(client: Client, text: str) -> str:
 
     Text that cannot be a digest is returned unchanged, for the server to refuse.
     """
-    prefix = DIGEST_PREFIX.fullmatch(text)
-    if is_digest(text) or prefix is None:
+    digits = read_digest_start(text)
+    if is_digest(text) or digits is None:
         return text
     try:
-        digests = client.get("digests", "verdict", prefix[1])
+        digests = client.get("digests", "verdict", digits)
     except NotFoundError:
         return text
     if not digests:
-        raise NotFoundError(f"no verdict digest begins with {prefix[1]}", "`dockgate image list` lists the images.")
+        raise NotFoundError(f"no verdict digest begins with {digits}", "`dockgate image list` lists the images.")
     if len(digests) > 1:
-        raise UsageError(
-            f"several verdict digests begin with {prefix[1]}", "Use more characters: " + ", ".join(digests)
-        )
+        raise UsageError(f"several verdict digests begin with {digits}", "Use more characters: " + ", ".join(digests))
     return str(digests[0])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from dockgate.cli.output import print_text
-from dockgate.shared.digest import get_hex
+from dockgate.shared.digest import PREFIX, get_hex, is_digest
 
 if TYPE_CHECKING:
     from dockgate.delivery.model import Execution
@@ -121,8 +121,8 @@ def shorten_digest(digest: str) -> str:
 
 def shorten_reference(reference: str) -> str:
     """A reference or digest with as much of its digest as people compare."""
-    name, algorithm, digest = reference.partition("sha256:")
-    return f"{name}{algorithm}{digest[:12]}…" if len(digest) == 64 else reference
+    name, algorithm, digits = reference.partition(PREFIX)
+    return f"{name}{algorithm}{digits[:12]}…" if is_digest(algorithm + digits) else reference
 
 
 # State -> its glyph and style, of executions, approvals, verdicts and tasks.

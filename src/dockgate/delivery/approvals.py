@@ -37,6 +37,11 @@ def decide(approval: Approval, verdict: tuple[Verdict, str] | None, now: str, su
     return Answer(ApprovalState.APPROVED, shorten_text(f"{summary}; approved by {names}", SUMMARY_LIMIT), digest, names)
 
 
+def make_rejection(by: str, reason: str) -> Answer:
+    """Return the answer of a person who rejects."""
+    return Answer(ApprovalState.REJECTED, shorten_text(f"rejected by {by}: {reason}", SUMMARY_LIMIT), decided_by=by)
+
+
 def find_vote_objection(
     approvers: Approvers, principal: Principal, committers: Sequence[str], repository: str
 ) -> str | None:

@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from dockgate.delivery.model import Approval
+from dockgate.events.message import make_message_id
 from dockgate.events.webhook_signature import SECRET_PREFIX, sign_headers
 from dockgate.shared import canonical
 
@@ -44,7 +45,7 @@ class Delivery:
 
 def make_delivery(approval: Approval, callback: Callback) -> Delivery:
     """Return the delivery of a settled approval. The same approval gives the same delivery."""
-    return Delivery(_make_message_id(approval.id), callback.url, callback.secret, encode_event(approval))
+    return Delivery(make_message_id(approval.id), callback.url, callback.secret, encode_event(approval))
 
 
 def change_delivery(change: str, payload: Mapping[str, Any]) -> Delivery:
@@ -65,11 +66,7 @@ def change_delivery(change: str, payload: Mapping[str, Any]) -> Delivery:
             "data": data,
         }
     ).decode()
-    return Delivery(_make_message_id(change), payload["url"], payload["secret"], body)
-
-
-def _make_message_id(key: str) -> str:
-    return "msg_" + hashlib.sha256(key.encode("utf-8", "backslashreplace")).hexdigest()[:32]
+    return Delivery(make_message_id(change), payload["url"], payload["secret"], body)
 
 
 def encode_event(approval: Approval) -> str:

@@ -26,9 +26,14 @@ class Message:
     @property
     def id(self) -> str:
         """The id that receivers recognise a repetition by, in letters that every header allows."""
-        return f"msg_{hashlib.sha256(self.key.encode('utf-8', 'backslashreplace')).hexdigest()[:32]}"
+        return make_message_id(self.key)
 
     @property
     def body(self) -> str:
         """The text for people: what the rule makes, if it makes one."""
         return self.data if self.is_custom else self.text
+
+
+def make_message_id(key: str) -> str:
+    """Return the id of a message with this key: the same for each attempt to send it."""
+    return "msg_" + hashlib.sha256(key.encode("utf-8", "backslashreplace")).hexdigest()[:32]

@@ -17,6 +17,9 @@ PREFIX = "sha256:"
 PATTERN = "sha256:[0-9a-f]{64}"
 DIGEST_ADVICE = "A digest is sha256: and 64 hex digits in lower case."
 
+# The digest of an image that does not exist: one that would be rebuilt, or that of an example.
+PLACEHOLDER = PREFIX + "0" * 64
+
 _LENGTHS = {"sha256": 64, "sha512": 128}
 
 

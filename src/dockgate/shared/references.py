@@ -24,7 +24,10 @@ class ImageReference:
 
     @classmethod
     def parse(cls, text: str) -> "ImageReference | None":
-        """Read a reference. None for one without a digest."""
+        """Read a reference. None for one without a digest.
+
+        The digest is not checked: people may name its first digits alone.
+        """
         repository, _, digest = text.partition("@")
         return cls(repository, digest) if repository and digest else None
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from dockgate.aws.stack.account import Account, explain_errors
 from dockgate.aws.stack.cloudformation import list_resources
+from dockgate.shared.aws import find_error_code
 from dockgate.shared.errors import DeployError, NotFoundError
 
 _BATCH = 100
@@ -67,8 +68,8 @@ def _delete_bucket(account: Account, bucket: str) -> None:
                 try:
                     s3.delete_bucket(Bucket=bucket, ExpectedBucketOwner=account.id)
                     return
-                except s3.exceptions.ClientError as error:
-                    if error.response["Error"]["Code"] != "BucketNotEmpty" or attempt == _ATTEMPTS:
+                except Exception as error:
+                    if find_error_code(error) != "BucketNotEmpty" or attempt == _ATTEMPTS:
                         raise
         except NotFoundError:
             return

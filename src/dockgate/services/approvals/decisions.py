@@ -4,12 +4,11 @@ import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dockgate.delivery.approvals import find_vote_objection
+from dockgate.delivery.approvals import find_vote_objection, make_rejection
 from dockgate.delivery.contributors import IS_CONTRIBUTOR, is_contributor
-from dockgate.delivery.model import Answer, Approval, ApprovalState, Vote
+from dockgate.delivery.model import Approval, Vote
 from dockgate.delivery.override import get_rejecting_verdict, make_waivers
 from dockgate.delivery.pipeline import select_latest_runs
-from dockgate.gate.summaries import SUMMARY_LIMIT
 from dockgate.identity.model import LOCAL, Principal
 from dockgate.services.approvals.contributors import ContributorFinder
 from dockgate.services.approvals.settlement import ApprovalSettler
@@ -20,7 +19,6 @@ from dockgate.services.verdicts.verdicts import Verdicts
 from dockgate.services.verdicts.waivers import ServerWaivers
 from dockgate.shared.errors import ConflictError, DeniedError, UsageError
 from dockgate.shared.references import RepositoryReference
-from dockgate.shared.wording import shorten_text
 from dockgate.store import Store
 from dockgate.store.records import WaiverRecord
 
@@ -44,9 +42,7 @@ class ApprovalDecisions:
         approval = self.store.approvals.get(approval_id)
         if not _is_same_token(approval.token, token):
             raise DeniedError(f"that is not the token of {approval_id}", "`dockgate approval show` prints it.")
-        answer = Answer(
-            ApprovalState.REJECTED, shorten_text(f"rejected by {by}: {reason}", SUMMARY_LIMIT), decided_by=by
-        )
+        answer = make_rejection(by, reason)
         if not self.effects.run(EffectKind.ANSWER, self.store.approvals.settle, approval_id, answer, self.clock.now()):
             raise ConflictError(f"{approval_id} is already settled", "`dockgate approval show` shows the answer.")
         self.approval_settler.continue_execution(approval_id)

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from dockgate.scanner.model import ScannedPlatform
 from dockgate.services.fleet.finding_trends import list_last_days
+from dockgate.shared.timestamps import format_time
 from dockgate.store import Store
 from dockgate.store.fleet.records import ClosingReason, TagPeriod
 from dockgate.store.fleet.trends import ALWAYS, FindingLife
@@ -169,7 +170,7 @@ def find_of_tag(store: Store, repository: str, tag: str, now: datetime, day_coun
             if life.opened <= moment < life.closed
         )
 
-    present = f"{now:%Y-%m-%dT%H:%M:%S}.999Z"
+    present = format_time(now.replace(microsecond=999_000))
     series: dict[Severity, list[int | None]] = {severity: [] for severity in Severity}
     for day in days:
         moment = min(f"{day}T23:59:59.999Z", present)

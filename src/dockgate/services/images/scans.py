@@ -31,7 +31,7 @@ from dockgate.shared.errors import (
     find_unexpected_error,
 )
 from dockgate.shared.references import RepositoryReference
-from dockgate.shared.retry import RetrySchedule
+from dockgate.shared.retry import RetrySchedule, compute_proportional_pause
 from dockgate.store import Store
 from dockgate.store.images.images import Images
 from dockgate.store.locks import Locks
@@ -280,10 +280,10 @@ class ScanScheduler:
 
     def _postpone(self, name: tuple[str, int]) -> None:
         """Have the reconciler retry the scan after a fifth of the time waited, within bounds."""
-        now, least_seconds = time.monotonic(), self.pending_seconds
+        now = time.monotonic()
         with self._lock:
             since, _ = self._pending.get(name, (now, now))
-            self._pending[name] = since, now + min(max(least_seconds, (now - since) / 5), least_seconds * 10)
+            self._pending[name] = since, now + compute_proportional_pause(now - since, self.pending_seconds)
 
     def _run_with_retries(self, scan: Scan) -> None:
         for pause in READING.compute_pauses():

@@ -23,13 +23,14 @@ from dockgate.scanner.ports import Ecosystem
 from dockgate.services.clock import ServerClock
 from dockgate.services.verdicts.case_builder import DeploymentContext, find_running_image
 from dockgate.services.verdicts.verdicts import Verdicts
+from dockgate.shared.digest import PLACEHOLDER
 from dockgate.shared.errors import DockgateError, NotFoundError, UsageError
 from dockgate.shared.references import strip_digest
 from dockgate.store import Store
 from dockgate.vulnerabilities.matching import set_versions
 
 # Means the image that a build would give: waivers that name an image do not apply to it.
-REBUILT = "sha256:" + "0" * 64
+REBUILT = PLACEHOLDER
 # How often a registry is asked what a tag means.
 ASKED_AGAIN = timedelta(hours=1)
 # Executions in which the last delivery is looked for.

@@ -29,13 +29,13 @@ from dockgate.scanner import ecosystems
 from dockgate.scanner.model import Distribution, Inventory, Package, Unread
 from dockgate.services.packages import Purls
 from dockgate.shared import canonical
-from dockgate.shared.digest import compute_digest
+from dockgate.shared.digest import PLACEHOLDER, compute_digest
 from dockgate.shared.errors import UsageError
 from dockgate.shared.yaml import Document, Location
 from dockgate.vulnerabilities.matching import Matcher
 from dockgate.vulnerabilities.model import Advisory, AdvisorySnapshot, Coverage, Cve, Range, Rating, Severity
 
-IMAGE = "sha256:" + "0" * 64
+IMAGE = PLACEHOLDER
 # The two layers of every example's image.
 BASE, OWN_IMAGE = "sha256:" + "1" * 64, "sha256:" + "2" * 64
 ALWAYS_FED = ("epss", "kev")

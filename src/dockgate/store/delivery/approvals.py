@@ -6,15 +6,14 @@ from dataclasses import asdict, replace
 from sqlalchemy import ColumnElement, Connection, bindparam, delete, func, select, update
 
 from dockgate.delivery.approval_request import get_pipeline_name
+from dockgate.delivery.approvals import make_rejection
 from dockgate.delivery.model import Answer, Approval, ApprovalId, ApprovalState, Approvers, RunState, Vote
 from dockgate.delivery.webhook_delivery import Callback
 from dockgate.events import dockgate_events
 from dockgate.events.envelope import NewEvent
-from dockgate.gate.summaries import SUMMARY_LIMIT
 from dockgate.identity.model import Principal
 from dockgate.shared.canonical import to_plain
 from dockgate.shared.errors import ConflictError, NotFoundError
-from dockgate.shared.wording import shorten_text
 from dockgate.store.delivery.executions import OPEN, append_ends, finish_runs
 from dockgate.store.delivery.followed_images import follow_images
 from dockgate.store.engine import Database
@@ -180,9 +179,7 @@ class Approvals:
                 )
             insert_if_new(connection, votes, asdict(vote))
             if not vote.yes:
-                summary = shorten_text(f"rejected by {vote.who}: {vote.reason}", SUMMARY_LIMIT)
-                rejection = Answer(ApprovalState.REJECTED, summary, decided_by=vote.who)
-                settled_ids = _settle(connection, [vote.approval], rejection, vote.at)
+                settled_ids = _settle(connection, [vote.approval], make_rejection(vote.who, vote.reason), vote.at)
         self._announce(settled_ids)
         return vote
 

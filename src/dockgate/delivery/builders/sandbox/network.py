@@ -7,7 +7,7 @@ import ipaddress
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from dockgate.shared.addresses import PRIVATE_4, PRIVATE_6
+from dockgate.shared.addresses import PRIVATE_4, PRIVATE_6, is_loopback
 
 # The address at which a build asks for names: pasta hands the questions on to the host's resolver.
 RESOLVER = "169.254.1.1"
@@ -76,7 +76,7 @@ def host_addresses(proc: Path = Path("/proc")) -> list[str]:
         previous = line
     for line in _read_lines(proc / "net/if_inet6"):
         addresses.add(str(ipaddress.IPv6Address(int(line.split()[0], 16))))
-    return sorted(text for text in addresses if not ipaddress.ip_address(text).is_loopback)
+    return sorted(address for address in addresses if not is_loopback(address))
 
 
 def find_loopback_resolver() -> str | None:
@@ -87,10 +87,7 @@ def find_loopback_resolver() -> str | None:
     for line in _read_lines(Path("/etc/resolv.conf")):
         words = line.split()
         if len(words) >= 2 and words[0] == "nameserver":
-            try:
-                return words[1] if ipaddress.ip_address(words[1]).is_loopback else None
-            except ValueError:
-                return None
+            return words[1] if is_loopback(words[1]) else None
     return None
 
 

@@ -1,6 +1,5 @@
 """The candidates for a comparison with a verdict: any visible one, by its digest or its image's."""
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -9,14 +8,13 @@ from dockgate.gate.replay.explain import Effect, PlatformFinding
 from dockgate.identity.model import Caller
 from dockgate.services.images.visibility import ImageVisibility
 from dockgate.services.web_services import WebServices
+from dockgate.shared.digest import read_digest_start
 from dockgate.shared.errors import NotFoundError, UsageError
 from dockgate.shared.wording import format_count
 from dockgate.store.records import VerdictRecord
 from dockgate.vulnerabilities.model import Finding
 from dockgate.web.api.images import list_visible_digests
 
-# A digest or its first hexadecimal digits, with or without the ellipsis of a table.
-_DIGEST_START = re.compile(r"(?:sha256:)?([0-9a-f]{6,64})…?")
 # Hexadecimal digits of a whole digest, which nothing else has.
 _WHOLE_DIGITS = 64
 # Findings of one kind that a comparison lists.
@@ -73,25 +71,25 @@ def find_verdict(text: str, policy: str, caller: Caller, server: WebServices) ->
     `policy`, or else the newest. Raises UsageError for another text and for digits that several have, NotFoundError
     where the caller sees none.
     """
-    start = _DIGEST_START.fullmatch(text.strip().lower())
+    start = read_digest_start(text.strip())
     if start is None:
         raise UsageError(
             f"{text.strip()[:80]!r} is not a digest.",
             "Give the digest of a verdict or of an image, or at least its first six characters.",
         )
-    verdicts = list_visible_digests("verdict", start[1], caller, server)
-    is_whole = len(start[1]) == _WHOLE_DIGITS
+    verdicts = list_visible_digests("verdict", start, caller, server)
+    is_whole = len(start) == _WHOLE_DIGITS
     images = (
-        [] if len(verdicts) > 1 or (verdicts and is_whole) else list_visible_digests("image", start[1], caller, server)
+        [] if len(verdicts) > 1 or (verdicts and is_whole) else list_visible_digests("image", start, caller, server)
     )
     matches = [*verdicts, *images]
     if not matches:
         raise NotFoundError(
-            f"no verdict and no image that you can see begins with {start[1][:12]}",
+            f"no verdict and no image that you can see begins with {start[:12]}",
             "The page of an image lists its verdicts.",
         )
     if len(matches) > 1:
-        raise UsageError(f"several digests begin with {start[1]}", "Give more characters.")
+        raise UsageError(f"several digests begin with {start}", "Give more characters.")
     if verdicts:
         return verdicts[0]
     records = ImageVisibility(server.store, caller).list_verdicts(images[0])
