@@ -3,7 +3,7 @@
     python scripts/language.py [FOLDER...]
 
 Identifiers are nouns, verbs with an object, or questions (is_, has_, can_, should_); booleans are questions. Bare
-participles and pronouns say nothing of what they hold. Text for people uses the words of the field;
+participles and pronouns do not say what they contain. Text for people uses the words of the field;
 docs/reference/glossary.md has the few that are ours. The first line of a public docstring says in FIRST_LINE characters
 what the reader gets. Modules and functions of the product are short enough to be read at once.
 """
@@ -24,7 +24,7 @@ NAMES = frozenset(
     )
 )
 # In the product no function, argument or variable is a participle alone, nor one of these: they do not say what they
-# hold. Fields are called as in JSON, where a state such as `waived` is a name of its own; so are constants.
+# contain. Fields are called as in JSON, where a state such as `waived` is a name of its own; so are constants.
 PARTICIPLE = re.compile(r"[a-z]{3,}ed")
 VAGUE = frozenset(
     (
@@ -82,6 +82,9 @@ PHRASES = re.compile(
     r"|insisting|anew|in vain|promise [0-9]+)\b",
     re.IGNORECASE,
 )
+# Nor, in the product and its pages, has one of these: the field says notified, undetermined, at this time.
+PRODUCT_PHRASES = re.compile(r"\b(?:doubts?|hears?|heard|as of when)\b", re.IGNORECASE)
+PRODUCT = ("src", "docs", "README.md", "CHANGELOG.md")
 UNDERSCORE = re.compile(r"(?<=\w)_(?=\w)")
 # The files that are read: code, documentation, pages, templates, scripts and settings.
 KINDS = (".py", ".md", ".yaml", ".html", ".sh", ".toml", ".j2")
@@ -129,32 +132,33 @@ ALLOWED: dict[str, frozenset[str]] = {
 }
 
 
-def problems(path: Path) -> Iterator[str]:
+def find_problems(path: Path) -> Iterator[str]:
     """Each refused name or phrase of a file, with its location: "src/a.py:3: ..."."""
     text = path.read_text("utf-8")
     location = path.relative_to(ROOT).as_posix()
     allowed = ALLOWED.get(location, frozenset())
     if path.suffix == ".py":
         tree = ast.parse(text)
-        fields = set(_fields(tree))
-        for number, name in _identifiers(tree):
+        fields = set(_iterate_fields(tree))
+        for number, name in _iterate_identifiers(tree):
             lower = name.strip("_").lower()
             is_vague = location.startswith("src") and name not in fields | allowed and _is_vague(name.strip("_"))
             if is_vague or lower in NAMES - allowed or not WORDS.isdisjoint(set(lower.split("_")) - allowed):
-                yield f"{location}:{number}: the name {name!r} does not say what it holds"
+                yield f"{location}:{number}: the name {name!r} does not say what it contains"
         if path.stem.strip("_") in NAMES:
-            yield f"{location}: the file name does not say what it holds"
+            yield f"{location}: the file name does not say what it contains"
         if location.startswith("src"):
-            for number, name in _nouns(tree):
+            for number, name in _find_functions_without_verb(tree):
                 yield f"{location}:{number}: {name} begins with no verb of scripts/verbs.txt: rename it or add the verb"
-            for number, name in _unclear_booleans(tree):
+            for number, name in _find_unclear_booleans(tree):
                 yield f"{location}:{number}: the boolean {name!r} does not begin with is, has, can or should"
-            for number, first in _summaries(tree):
+            for number, first in _iterate_summaries(tree):
                 if len(first) > FIRST_LINE:
                     yield f"{location}:{number}: the first line of the docstring has more than {FIRST_LINE} characters"
-            yield from _long_parts(location, tree, text.count("\n"))
+            yield from _find_long_parts(location, tree, text.count("\n"))
     for number, line in enumerate(text.splitlines(), 1):
-        for phrase in PHRASES.findall(UNDERSCORE.sub(" ", line)):
+        words = UNDERSCORE.sub(" ", line)
+        for phrase in PHRASES.findall(words) + (PRODUCT_PHRASES.findall(words) if location.startswith(PRODUCT) else []):
             if phrase.lower() not in allowed:
                 yield f"{location}:{number}: {phrase!r}: say it in the field's words (docs/reference/glossary.md)"
 
@@ -164,7 +168,7 @@ def _is_vague(name: str) -> bool:
     return (is_participle or name in VAGUE) and name not in OUTSIDE
 
 
-def _fields(tree: ast.AST) -> Iterator[str]:
+def _iterate_fields(tree: ast.AST) -> Iterator[str]:
     """The names of the fields of the module's classes."""
     for node in ast.walk(tree):
         if isinstance(node, ast.ClassDef):
@@ -173,7 +177,7 @@ def _fields(tree: ast.AST) -> Iterator[str]:
                     yield each.target.id
 
 
-def _nouns(tree: ast.AST) -> Iterator[tuple[int, str]]:
+def _find_functions_without_verb(tree: ast.AST) -> Iterator[tuple[int, str]]:
     """The functions whose names do not begin with a verb."""
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and not node.name.startswith("__"):
@@ -184,7 +188,7 @@ def _nouns(tree: ast.AST) -> Iterator[tuple[int, str]]:
                 yield node.lineno, node.name
 
 
-def _unclear_booleans(tree: ast.AST) -> Iterator[tuple[int, str]]:
+def _find_unclear_booleans(tree: ast.AST) -> Iterator[tuple[int, str]]:
     """The boolean fields and arguments whose names are no questions."""
     for node in ast.walk(tree):
         names: list[tuple[int, ast.expr | None, str]] = []
@@ -201,18 +205,18 @@ def _unclear_booleans(tree: ast.AST) -> Iterator[tuple[int, str]]:
                 yield number, name
 
 
-def _summaries(node: ast.Module | ast.ClassDef) -> Iterator[tuple[int, str]]:
+def _iterate_summaries(node: ast.Module | ast.ClassDef) -> Iterator[tuple[int, str]]:
     """The first lines of the docstrings of the module, and of its public classes, functions and methods."""
     for each in (node, *node.body):
         if isinstance(each, ast.ClassDef) and each is not node and not each.name.startswith("_"):
-            yield from _summaries(each)
+            yield from _iterate_summaries(each)
         elif isinstance(each, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             name = "" if isinstance(each, ast.Module) else each.name
             if (text := ast.get_docstring(each)) and not name.startswith("_"):
                 yield each.body[0].lineno, text.partition("\n")[0]
 
 
-def _long_parts(location: str, tree: ast.Module, lines: int) -> Iterator[str]:
+def _find_long_parts(location: str, tree: ast.Module, lines: int) -> Iterator[str]:
     if lines > MODULE_LINES:
         yield f"{location}: the module has {lines} lines, more than {MODULE_LINES}: split it"
     for node in ast.walk(tree):
@@ -222,7 +226,7 @@ def _long_parts(location: str, tree: ast.Module, lines: int) -> Iterator[str]:
                 yield f"{location}:{node.lineno}: {node.name} has {length} lines, more than {FUNCTION_LINES}: split it"
 
 
-def _identifiers(tree: ast.AST) -> Iterator[tuple[int, str]]:
+def _iterate_identifiers(tree: ast.AST) -> Iterator[tuple[int, str]]:
     """Every name that the module defines: functions, classes, arguments, variables, attributes."""
     for node in ast.walk(tree):
         match node:
@@ -240,7 +244,7 @@ def _identifiers(tree: ast.AST) -> Iterator[tuple[int, str]]:
                 yield node.lineno, name
 
 
-def files(roots: list[str]) -> Iterator[Path]:
+def iterate_files(roots: list[str]) -> Iterator[Path]:
     """The files of these folders whose text is the project's own (`KINDS`), without test data."""
     for root in roots:
         path = (ROOT / root).resolve()
@@ -255,7 +259,7 @@ def files(roots: list[str]) -> Iterator[Path]:
 
 def main() -> int:
     """Print what is refused; exit 1 if there is any."""
-    refused = [line for path in files(sys.argv[1:] or list(ROOTS)) for line in problems(path)]
+    refused = [line for path in iterate_files(sys.argv[1:] or list(ROOTS)) for line in find_problems(path)]
     sys.stdout.write("".join(f"{line}\n" for line in refused))
     return bool(refused)
 

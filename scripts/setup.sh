@@ -142,6 +142,7 @@ lint() {
     "$venv/bin/mypy"
     "$venv/bin/lint-imports"
     "$venv/bin/python" scripts/language.py
+    "$venv/bin/python" scripts/references.py
 }
 
 # One set-up at a time in this checkout; the lock is on the folder itself and ends with the subshell.

@@ -61,7 +61,7 @@ def set_versions(inventory: Inventory, versions: Mapping[str, str]) -> Inventory
 
 
 def count_listed(findings: Sequence[Finding], undetermined_entries: Sequence[Undetermined]) -> int:
-    """The number of findings, and of vulnerabilities in doubt."""
+    """The number of findings, and of undetermined vulnerabilities."""
     return len(findings) + sum(len(entry.ids) for entry in undetermined_entries)
 
 

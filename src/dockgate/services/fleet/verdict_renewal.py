@@ -147,7 +147,7 @@ class VerdictRenewal:
             self.effects.run(EffectKind.RENEW, self.store.fleet_changes.record_announced, news, makes.make(news))
 
     def _record_unjudged(self) -> None:
-        """Record images without a verdict as Undetermined: owners hear what they are, once they can be judged."""
+        """Record images without a verdict as Undetermined. Owners get the verdict once they can be judged."""
         now = self.clock.now()
         for policy, images in self._group_images_by_policy()[0].items():
             present = self.store.fleet_verdicts.list_images(policy)

@@ -161,7 +161,10 @@ class Rollouts:
         return self.effects.run(EffectKind.PUT_SERVICE, self.store.services.put, service, definition)
 
     def begin(self, service: str, change: ServiceChange, by: str) -> Rollout | None:
-        """Begin the rollout of a change; None when nothing changes. Raises what `store.rollouts.begin` raises."""
+        """Begin the rollout of a change; None when nothing changes.
+
+        Raises what `Rollouts.begin` of the store raises.
+        """
         begin = self.store.rollouts.begin
         rollout = self.effects.run(EffectKind.CHANGE_SERVICE, begin, service, change, by, self.clock.now())
         if rollout is not None:

@@ -113,7 +113,7 @@ class Policies:
     def remove(
         self, name: str, by: str, comment: str | None = None, expected_version: int | None = None
     ) -> PolicyVersion:
-        """Remove a policy that nothing uses. Raises what `put` and `store.policies.remove` raise."""
+        """Remove a policy that nothing uses. Raises what `put` and `Policies.remove` of the store raise."""
         self.require_changeable(name)
         _require_short(comment)
         remove = self._store.policies.remove

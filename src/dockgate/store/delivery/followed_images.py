@@ -232,19 +232,19 @@ def _record(
             new_state, status=status, verdict=new_verdict, summary=summary, changed_at=now, changes=changes
         )
     is_restart = present.unwatched_at is not None and present.unwatched_at <= compute_latest_time(now)
-    heard_statuses = _STATUSES if is_restart else _STATUSES[: _STATUSES.index(status)]
-    _enqueue_callbacks(connection, new_state, now, heard_statuses)
+    former_statuses = _STATUSES if is_restart else _STATUSES[: _STATUSES.index(status)]
+    _enqueue_callbacks(connection, new_state, now, former_statuses)
     connection.execute(update(followed_images).where(_is_image(present)).values(**asdict(new_state)))
 
 
 def _enqueue_callbacks(
-    connection: Connection, followed_image: FollowedImage, now: str, heard_statuses: Collection[Status]
+    connection: Connection, followed_image: FollowedImage, now: str, former_statuses: Collection[Status]
 ) -> None:
     """Make a message to each due callback whose last status is one of these, and not the present one."""
     columns = followed_callbacks.c
     is_due = (
         _is_callback_of(followed_image),
-        columns.status.in_(heard_statuses),
+        columns.status.in_(former_statuses),
         columns.status != followed_image.status,
     )
     callbacks = connection.execute(select(followed_callbacks).where(*is_due).order_by(columns.approval)).all()

@@ -25,10 +25,10 @@ from dockgate.store.queries import is_one_of_numbers, split_into_batches
 from dockgate.store.schema.fleet import (
     fleet_aliases,
     fleet_components,
-    fleet_doubts,
     fleet_findings,
     fleet_past_findings,
     fleet_state,
+    fleet_undetermined,
     fleet_vulnerabilities,
 )
 from dockgate.store.schema.gate import policies, policy_assignment_changes, vex_documents, waivers
@@ -91,7 +91,7 @@ class ComponentSearch:
 
     def read_index_state(self) -> IndexState:
         """Return how far the index can answer for the components that it has."""
-        components, undetermined_entries = fleet_components.c, fleet_doubts.c
+        components, undetermined_entries = fleet_components.c, fleet_undetermined.c
         no_number = cast(null(), Integer)
         query = union_all(
             select(literal("state"), no_number, fleet_state.c.name),

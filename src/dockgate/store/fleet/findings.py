@@ -22,10 +22,10 @@ from dockgate.store.queries import BATCH, is_one_of_texts, split_into_batches
 from dockgate.store.schema.fleet import (
     fleet_aliases,
     fleet_components,
-    fleet_doubts,
     fleet_findings,
     fleet_past_findings,
     fleet_state,
+    fleet_undetermined,
     fleet_vulnerabilities,
 )
 from dockgate.store.statements import insert_all_new, insert_if_new, lock_name
@@ -108,7 +108,7 @@ class FleetFindings:
 
     def list_undetermined(self, components: Collection[int] | None = None) -> Iterator[tuple[int, UndeterminedEntry]]:
         """Return what could not be determined, by component, without `Fleet.list_uncovered_components`."""
-        table = fleet_doubts.c
+        table = fleet_undetermined.c
         query = select(table.component, table.kind, table.reason, table.ids).order_by(table.component, table.position)
         for component, *fields in self._iterate_rows(query, table.component, components):
             yield component, UndeterminedEntry(*fields)
@@ -346,13 +346,13 @@ def _replace_undetermined(connection: Connection, results: Sequence[MatchResult]
         for result in results
         for at, entry in enumerate(result.undetermined)
     }
-    of_these = fleet_doubts.c.component.in_([result.component for result in results])
-    query = select(*(fleet_doubts.c[name] for name in names)).where(of_these)
+    of_these = fleet_undetermined.c.component.in_([result.component for result in results])
+    query = select(*(fleet_undetermined.c[name] for name in names)).where(of_these)
     components = {row[0] for row in rows.symmetric_difference(tuple(row) for row in connection.execute(query))}
     if components:
-        connection.execute(delete(fleet_doubts).where(fleet_doubts.c.component.in_(components)))
+        connection.execute(delete(fleet_undetermined).where(fleet_undetermined.c.component.in_(components)))
     if new := [dict(zip(names, row, strict=True)) for row in sorted(rows) if row[0] in components]:
-        connection.execute(insert(fleet_doubts), new)
+        connection.execute(insert(fleet_undetermined), new)
     return components
 
 

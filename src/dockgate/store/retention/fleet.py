@@ -17,7 +17,6 @@ from dockgate.store.schema.fleet import (
     fleet_bundle_components,
     fleet_bundles,
     fleet_components,
-    fleet_doubts,
     fleet_ended_verdicts,
     fleet_findings,
     fleet_image_bundles,
@@ -26,6 +25,7 @@ from dockgate.store.schema.fleet import (
     fleet_past_findings,
     fleet_platforms,
     fleet_tags,
+    fleet_undetermined,
     fleet_verdicts,
     fleet_vulnerabilities,
 )
@@ -127,7 +127,7 @@ def _delete_unused(connection: Connection, bundles: Collection[int]) -> None:
             fleet_findings.c.component,
             fleet_past_findings.c.component,
             fleet_news.c.component,
-            fleet_doubts.c.component,
+            fleet_undetermined.c.component,
             fleet_components.c.id,
         ):
             connection.execute(delete(number.table).where(number.in_(part)))

@@ -138,8 +138,8 @@ fleet_news = Table(
 Index(None, fleet_news.c.vulnerability)
 
 # What could not be determined of a component: `kind`, `reason` and `ids` of `vulnerabilities.model.Undetermined`.
-fleet_doubts = Table(
-    "fleet_doubts",
+fleet_undetermined = Table(
+    "fleet_undetermined",
     metadata,
     Column("component", Integer, ForeignKey(fleet_components.c.id), primary_key=True, autoincrement=False),
     Column("position", SmallInteger, primary_key=True, autoincrement=False),

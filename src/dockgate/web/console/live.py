@@ -23,7 +23,7 @@ STREAM_SECONDS = 50.0
 # what comes while the content is replaced would be lost.
 PAUSE_SECONDS = 2.0
 # How often a stream says that it is alive: proxies close silent connections after 30 seconds or more, and a page that
-# hears nothing for 40 seconds says that it is not live (console.js).
+# receives nothing for 40 seconds says that it is not live (console.js).
 ALIVE_SECONDS = 15.0
 # Open pages: in total, per principal.
 MAX_STREAMS, MAX_STREAMS_EACH = 500, 200
