@@ -26,7 +26,7 @@ from tests.scanner.layers import (
     whiteout,
 )
 
-from dockgate.scanner.inventory import IMAGE_LIMIT, FactsInMemory, combine_facts
+from dockgate.scanner.inventory import IMAGE_LIMIT, UNREAD_LIMIT, FactsInMemory, combine_facts
 from dockgate.scanner.layer_index import LayerFacts, PackageFile
 from dockgate.scanner.layer_reader import TIME_LIMIT, compute_facts_version, read_layer
 from dockgate.scanner.model import Package
@@ -345,3 +345,16 @@ def test_layers_that_take_too_much_memory_together_are_unread(name: str) -> None
     assert any(facts.unread for facts in in_memory.values())
     in_memory.start_image()
     assert not in_memory
+
+
+def test_unread_entries_are_listed_up_to_a_limit_and_the_others_counted() -> None:
+    """30,000 jars in one folder of a long path made a verdict of 330 megabytes."""
+    folder = "/".join(["x" * 250] * 15)
+    broken = [file(f"{folder}/{at}.jar", "no archive") for at in range(1_000)]
+    few, many = inventory(broken[:100]).unread, inventory(broken).unread
+    assert len([entry for entry in few if entry.path.startswith(folder)]) == 100
+    listed = [entry for entry in many if entry.path.startswith(folder)]
+    assert 100 < len(listed) < 1_000
+    assert sum(len(entry.path) + len(entry.reason) for entry in many) <= UNREAD_LIMIT + 200
+    hidden = 1_000 - len(listed)
+    assert any(entry.path == "/" and f"{hidden} more files and parts cannot be read" in entry.reason for entry in many)

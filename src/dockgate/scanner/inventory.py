@@ -18,6 +18,9 @@ from dockgate.shared.errors import UnreadableError
 # Bytes of memory, about, that the facts of an image's layers may take, their paths packed and unpacked. Those of the
 # largest images in use, with a million files, take 250 million.
 IMAGE_LIMIT = 384 * 1024 * 1024
+# Characters of paths and reasons in an image's unread entries; those of images in use take some thousand. A verdict has
+# them several times, and paths of a layer of a few kilobytes can take hundreds of megabytes.
+UNREAD_LIMIT = 4_000_000
 _PATH_COST = 110  # bytes of memory that a path takes besides its own, where presence is looked up
 
 _required_fields = attrgetter(*[field.name for field in fields(Package)][:7])
@@ -54,7 +57,7 @@ def combine_facts(
         distribution=distribution,
         layers=tuple(layer.layer for layer in facts),
         packages=tuple(sorted(packages, key=make_package_key)),
-        unread=tuple(sorted(unread_entries, key=make_unread_key)),
+        unread=_limit_unread(sorted(unread_entries, key=make_unread_key)),
         diff_ids=tuple(layer.diff_id or "" for layer in facts) if any(layer.diff_id for layer in facts) else (),
     )
     return add_image_metadata(inventory, image)
@@ -153,6 +156,19 @@ class FactsInMemory(dict[str, LayerFacts]):
         """Add the facts of a layer; above the limit it is added as unread, without content."""
         self._memory_used += _estimate_facts_cost(facts)
         self[facts.layer] = facts if self._memory_used <= 2 * IMAGE_LIMIT else _drop_content(facts)
+
+
+def _limit_unread(entries: Sequence[Unread]) -> tuple[Unread, ...]:
+    """Return the entries within UNREAD_LIMIT, and one for all others."""
+    listed_entries: list[Unread] = []
+    remaining = UNREAD_LIMIT
+    for entry in entries:
+        remaining -= len(entry.path) + len(entry.reason)
+        if remaining < 0:
+            reason = f"{len(entries) - len(listed_entries):,} more files and parts cannot be read: too many to list."
+            return tuple(sorted((*listed_entries, Unread("/", reason)), key=make_unread_key))
+        listed_entries.append(entry)
+    return tuple(listed_entries)
 
 
 def _limit_layers(facts: Sequence[LayerFacts]) -> Iterator[LayerFacts]:

@@ -93,9 +93,8 @@ def read_layer(
 def estimate_memory_cost(file: PackageFile) -> int:
     """Estimate the bytes of memory that it takes."""
     parts = 1 + len(file.packages) + len(file.owns) + len(file.unread_parts)
-    texts = sum(len(package.purl) + len(package.imports or "") for package in file.packages) + sum(
-        map(len, file.owns.values())
-    )
+    texts = sum(len(package.purl) + len(package.imports or "") for package in file.packages)
+    texts += sum(map(len, file.owns.values())) + sum(len(path) + len(reason) for path, reason in file.unread_parts)
     return READ_COST * parts + texts
 
 
