@@ -138,7 +138,7 @@ def test_the_parts_of_a_feed_and_their_coverage_match_its_source(feed: Feed) -> 
     part = PARTS.get(feed.name, "")
     assert ("*" in feed.file) == bool(part) == bool(feed.get_ecosystem(part))
     with serving({}) as site:
-        parts = feed.list_parts(site.url, (feed.get_ecosystem(part).partition(":")[0],))
+        parts = feed.list_parts(site.url, ((feed.get_ecosystem(part) or "").partition(":")[0],))
         assert part in parts
         assert list(feed.list_parts(site.url, ())) == ([] if part else [""])
     spoken = {row.ecosystem for row in feed.parse(BytesIO(SAMPLES[feed.name][0]), part) if isinstance(row, Advisory)}

@@ -43,7 +43,7 @@ def test_different_questions_have_different_ids() -> None:
         ApprovalRequest("a", "b", "c", "app:1", policy="strict").make_id("app", "sha256:a"),
         ApprovalRequest("a", "b", "c", "app:1", service="web").make_id("app", "sha256:a"),
         ApprovalRequest("a", "b", "c", "app:1", key="k").make_id("app", "sha256:a"),
-        ApprovalRequest("a", "b", "c", "app:1", callback=Callback("https://a/", "")).make_id("app", "sha256:a"),
+        ApprovalRequest("a", "b", "c", "app:1", callback_url="https://a/").make_id("app", "sha256:a"),
         ApprovalRequest("a-", "b", "c", "app:1").make_id("app", "sha256:a"),
         ApprovalRequest("a", "b", "c", "app:1", requester="ana").make_id("app", "sha256:a"),
         ApprovalRequest("a", "b", "c", "app:1", requester="ana", key="k").make_id("app", "sha256:a"),

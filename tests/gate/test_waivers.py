@@ -170,7 +170,8 @@ def test_a_policy_lists_trusted_vex_authors_and_required_baselines() -> None:
         ("W", 0),
     ]
     assert list_required_baselines(policy) == ("running",)
-    assert compute_fingerprint("no key") == compute_fingerprint(key.replace("MCow", "M*ow")) == ""
+    assert compute_fingerprint("no key") is None
+    assert compute_fingerprint(key.replace("MCow", "M*ow")) is None
 
 
 names = st.sampled_from([f"{kind}-2024-{number}" for kind in ("CVE", "GHSA", "MAL") for number in range(5)])

@@ -88,7 +88,8 @@ class Crowd:
         waits, to_deliver = [], []
         for number in range(waiting):
             image = digest(number % digests)
-            question = ApprovalRequest("crowd", "gate", str(number), f"{REPOSITORY}@{image}", callback=callback)
+            reference, url = f"{REPOSITORY}@{image}", callback.url if callback else None
+            question = ApprovalRequest("crowd", "gate", str(number), reference, callback_url=url)
             name = question.make_id(REPOSITORY, image)
             waits.append(Approval(name, "token", image, REPOSITORY, "default", "", "2026-11-26", "2999-01-01"))
             if callback is not None:

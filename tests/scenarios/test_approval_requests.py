@@ -18,7 +18,6 @@ from tests.store.factories import FACTORIES
 
 from dockgate.delivery.approval_request import ApprovalRequest
 from dockgate.delivery.model import Approval
-from dockgate.delivery.webhook_delivery import Callback
 from dockgate.identity.model import Principal
 from dockgate.shared.timestamps import format_time as text
 from dockgate.web.threads import Threads
@@ -98,8 +97,7 @@ def test_another_principals_request_gets_no_existing_approval(server: ServerSyst
     callback's secret would be known to every caller of the same request."""
     image = server.foreign(f"whose{key}", PlannedFindings())
     may_end(server, image)
-    callback = Callback(URL, "")
-    question = ApprovalRequest("shop", "gate", "43", f"elsewhere.example/app:whose{key}", callback=callback, key=key)
+    question = ApprovalRequest("shop", "gate", "43", f"elsewhere.example/app:whose{key}", callback_url=URL, key=key)
     first, again, second = (
         server.server.approval_requests.request_external(question, Principal(name, ()))
         for name in ("ana", "ana", "mallory")

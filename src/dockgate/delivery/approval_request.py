@@ -9,7 +9,6 @@ import re
 from dataclasses import dataclass
 
 from dockgate.delivery.model import Approval, ApprovalId
-from dockgate.delivery.webhook_delivery import Callback
 from dockgate.shared.errors import ConflictError, UsageError
 
 NAME_LIMIT = 200
@@ -32,7 +31,8 @@ class ApprovalRequest:
     reference: str
     policy: str | None = None
     service: str | None = None
-    callback: Callback | None = None
+    callback_url: str | None = None
+    callback_secret: str | None = None
     timeout: int = 7 * 86400
     key: str | None = None
     requester: str | None = None
@@ -50,8 +50,7 @@ class ApprovalRequest:
         if self.key:
             parts += ["key", self.key]
         else:
-            url = self.callback.url if self.callback else ""
-            parts += ["image", repository, digest, self.policy, self.service, url]
+            parts += ["image", repository, digest, self.policy, self.service, self.callback_url]
         mark = hashlib.sha256("\0".join(part or "" for part in parts).encode()).hexdigest()[:32]
         return ApprovalId.make_external(
             _make_slug(self.pipeline), _make_slug(self.execution), _make_slug(self.stage), mark

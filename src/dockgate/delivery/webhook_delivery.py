@@ -24,7 +24,7 @@ CONTENT_TYPE = "application/cloudevents+json; charset=utf-8"
 
 @dataclass(frozen=True, slots=True)
 class Callback:
-    """The receiver of an answer. `secret` is "whsec_" and base64, "" while none is chosen."""
+    """The receiver of an answer. `secret` is "whsec_" and base64."""
 
     url: str
     secret: str

@@ -187,7 +187,7 @@ def list_provenance_keys(policy: Policy) -> dict[str, str]:
     """The public keys (PEM) of all builders that the policy names, by their fingerprints."""
     builders = _list_entries(policy, PROVENANCE_RULE, "builders")
     keys = {compute_fingerprint(str(pem)): str(pem) for builder in builders for pem in builder["keys"]}
-    return {identity: keys[identity] for identity in sorted(keys) if identity}
+    return {identity: keys[identity] for identity in sorted(filter(None, keys))}
 
 
 def _list_entries(policy: Policy, rule: str, key: str) -> list[Any]:
@@ -196,13 +196,13 @@ def _list_entries(policy: Policy, rule: str, key: str) -> list[Any]:
     return [entry for entries in settings if isinstance(entries, (list, tuple)) for entry in entries]
 
 
-def compute_fingerprint(pem: str) -> str:
-    """The digest ("sha256:…") of the DER inside a PEM public key, "" if it is not a public key."""
+def compute_fingerprint(pem: str) -> str | None:
+    """The digest ("sha256:…") of the DER inside a PEM public key, None if it is not a public key."""
     body = re.search("-----BEGIN PUBLIC KEY-----(.+?)-----END PUBLIC KEY-----", pem, re.DOTALL)
     try:
-        return compute_digest(base64.b64decode("".join(body[1].split()), validate=True)) if body else ""
+        return compute_digest(base64.b64decode("".join(body[1].split()), validate=True)) if body else None
     except ValueError:
-        return ""
+        return None
 
 
 # Images that a rule can compare with: the one that the service runs, and the one of the repository approved last.

@@ -59,12 +59,13 @@ class Podman:
 
     @property
     def network(self) -> str:
-        """Return the bridge network of the services, "" before `prepare`.
+        """Return the bridge network of the services, which `prepare` makes.
 
         Its interface usually has the same name.
         """
         file = find_network_file(self.folder)
-        return file.stem if file else ""
+        assert file is not None  # noqa: S101 - see above
+        return file.stem
 
     def run(self, *arguments: str) -> str:
         """Run one podman command and return its standard output. Raises UnavailableError with its last lines."""
@@ -262,7 +263,7 @@ def _make_network(podman: Podman) -> None:
     podman keeps subnets apart only within one configuration, and each data folder has its own; its table of addresses,
     by network name, is shared by the whole host. So name, interface and subnet are derived from the folder's path.
     """
-    if podman.network:
+    if find_network_file(podman.folder) is not None:
         return
     error_text = ""
     for number in _iterate_numbers(str(podman.folder)):

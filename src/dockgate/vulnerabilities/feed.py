@@ -116,10 +116,10 @@ class Feed(Protocol):
         """
         ...
 
-    def get_ecosystem(self, part: str) -> str:
+    def get_ecosystem(self, part: str) -> str | None:
         """The OSV ecosystem that the part covers completely: "Debian", "Amazon Linux:2023".
 
-        It is covered with all its releases. "" for a feed without parts.
+        It is covered with all its releases. None for a feed without parts.
         """
         ...
 

@@ -23,7 +23,7 @@ from dockgate.scanner.model import Distribution, Inventory, Package, Unread
 from dockgate.shared.timestamps import format_time
 from dockgate.vulnerabilities.model import CATALOGUES, Advisory, AdvisorySnapshot, Coverage, Severity
 
-KEY_ID = compute_fingerprint(KEY)
+KEY_ID = compute_fingerprint(KEY) or ""
 BASE, OWN = "sha256:" + "b" * 64, "sha256:" + "c" * 64
 DIGESTS = tuple("sha256:" + digit * 64 for digit in "123456")
 REPOSITORIES = (None, "team/app", "shop/web")

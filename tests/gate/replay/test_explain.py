@@ -80,7 +80,7 @@ def test_a_new_advisory_for_a_common_package_is_an_effect_of_the_advisories() ->
 def test_provenance_attached_later_is_an_effect_of_provenance() -> None:
     key = "-----BEGIN PUBLIC KEY-----\nMCo=\n-----END PUBLIC KEY-----\n"
     under = policy(provenance={"builders": [{"id": BUILDER, "keys": [key]}]})
-    built = ProvenanceStatement("sha256:" + "5" * 64, (compute_fingerprint(key),), BUILDER, BUILD_TYPE)
+    built = ProvenanceStatement("sha256:" + "5" * 64, (compute_fingerprint(key) or "",), BUILDER, BUILD_TYPE)
     before = replace(case("b"), snapshot=AdvisorySnapshot((), COVERED), policy=under, provenance=ProvenanceFacts(IMAGE))
     after = replace(before, provenance=ProvenanceFacts(IMAGE, (built,)))
     result = explain(before, after)

@@ -99,7 +99,7 @@ def _provenance(provenance: Mapping[str, Any]) -> ProvenanceFacts:
     statements = [
         ProvenanceStatement(
             digest=f"sha256:{number:064x}",
-            keys=tuple(map(compute_fingerprint, statement["keys"])),
+            keys=tuple(filter(None, map(compute_fingerprint, statement["keys"]))),
             builder=statement["builder"],
             build_type=BUILD_TYPE,
             source=statement.get("source"),

@@ -60,7 +60,7 @@ class TestEveryRule:
             created="2026-11-01T00:00:00Z",
             user="1000",
         )
-        built = ProvenanceStatement("sha256:" + "5" * 64, (compute_fingerprint(KEY),), BUILDER, BUILD_TYPE)
+        built = ProvenanceStatement("sha256:" + "5" * 64, (compute_fingerprint(KEY) or "",), BUILDER, BUILD_TYPE)
         facts = RuleInput(clean, Matches((), ()), (Coverage("npm", True, (), CHECKED),), NOW)
         facts = replace(facts, provenance=ProvenanceFacts(clean.image, (built,)))
         assert list(rule.judge(facts, rule.parse_settings(NEEDED.get(rule.name, {})))) == []

@@ -10,7 +10,8 @@ NOW = datetime(2026, 11, 28, 12, 0, tzinfo=UTC)
 
 
 def visits(*times: datetime) -> list[Visit]:
-    results, cookie = [], ""
+    results: list[Visit] = []
+    cookie: str | None = None
     for time in times:
         results.append(visit_at(time, cookie))
         cookie = results[-1].cookie

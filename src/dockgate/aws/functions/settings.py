@@ -55,9 +55,9 @@ class Settings:
     table: str
     bucket: str
     region: str
+    account: str
     actions: tuple[Action, ...] = ()
     partition: str = "aws"
-    account: str = ""
     policy: str | None = None
     waivers: str | None = None
     thresholds: Mapping[str, int] | None = None
@@ -78,7 +78,7 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
         region=_require(environment, "AWS_REGION"),
         actions=tuple(_parse_actions(_require(environment, "DOCKGATE_APPROVALS"))),
         partition=_require(environment, "DOCKGATE_PARTITION"),
-        account=environment.get("DOCKGATE_ACCOUNT", ""),
+        account=_require(environment, "DOCKGATE_ACCOUNT"),
         policy=environment.get("DOCKGATE_POLICY") or None,
         waivers=environment.get("DOCKGATE_WAIVERS") or None,
         thresholds=thresholds or None,

@@ -18,7 +18,7 @@ from dockgate.aws.pipelines import Action, PendingApproval, Pipelines
 from dockgate.delivery import ports
 from dockgate.delivery.approval_request import TIMEOUT_LIMIT, ApprovalRequest
 from dockgate.delivery.model import ApprovalState
-from dockgate.delivery.webhook_delivery import Callback, Delivery
+from dockgate.delivery.webhook_delivery import Delivery
 from dockgate.gate.model import Status
 from dockgate.identity.model import Principal
 from dockgate.services.approvals.requests import ApprovalRequests
@@ -100,7 +100,8 @@ class CodePipelineRequests:
             execution=action.execution or "unknown",
             reference=f"{self._get_repository(action, region)}@{action.digest}",
             policy=parse_custom_data(comment).policy,
-            callback=Callback(f"{SCHEME}://{region}/{action_path}", action.token),
+            callback_url=f"{SCHEME}://{region}/{action_path}",
+            callback_secret=action.token,
             key=hashlib.sha256(action.token.encode()).hexdigest(),
         )
 

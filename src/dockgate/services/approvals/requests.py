@@ -8,7 +8,7 @@ from dockgate.delivery import pipeline as pipeline_logic
 from dockgate.delivery.approval_request import ApprovalRequest
 from dockgate.delivery.model import ActionKey, ActionType, Approval, ApprovalState, Approvers, Pipeline
 from dockgate.delivery.ports import FindingsSource, ImageResolver
-from dockgate.delivery.webhook_delivery import make_secret
+from dockgate.delivery.webhook_delivery import Callback, make_secret
 from dockgate.gate.model import Policy
 from dockgate.gate.policy_choice import DEFAULT_POLICY
 from dockgate.identity.model import Principal
@@ -170,9 +170,10 @@ class ApprovalRequests:
         """The approval, and the delivery of its answer. It finishes no action."""
         approval_id, policy = request.make_id(repository, digest), request.policy or DEFAULT_POLICY
         self.provenance.fetch(repository, digest, policy)
-        callback = request.callback
-        if callback is not None and not callback.secret:
-            callback = replace(callback, secret=make_secret(self.secret, approval_id))
+        callback = None
+        if request.callback_url is not None:
+            callback_secret = request.callback_secret or make_secret(self.secret, approval_id)
+            callback = Callback(request.callback_url, callback_secret)
         return self.store.approvals.add(
             Approval(
                 id=approval_id,

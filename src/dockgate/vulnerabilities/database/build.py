@@ -30,7 +30,8 @@ def build(path: Path, feeds: Sequence[Feed], folder: Path, now: datetime, report
     if not any(parts_by_feed.values()):
         files = ", ".join(_describe_files(feed) for feed in feeds)
         raise DatabaseError(f"{folder} has no advisories.", f"Give a folder with {files}.")
-    exports = {feed.get_ecosystem(name) for feed in feeds for name in parts_by_feed[feed.name]} - {""}
+    ecosystems = (feed.get_ecosystem(name) for feed in feeds for name in parts_by_feed[feed.name])
+    exports = {ecosystem for ecosystem in ecosystems if ecosystem is not None}
     for name in partial_coverage or ():
         if not any(is_covered_by(name, export) for export in exports):
             raise DefinitionError(
@@ -77,4 +78,5 @@ def _find_parts(folder: Path, feed: Feed) -> tuple[str, ...]:
 
 def _describe_files(feed: Feed) -> str:
     """The path of its files for people: "osv/ECOSYSTEM/all.zip", "amazon/RELEASE/updateinfo.xml.gz"."""
-    return feed.file.replace("*", "RELEASE" if ":" in feed.get_ecosystem("*") else "ECOSYSTEM")
+    ecosystem = feed.get_ecosystem("*")
+    return feed.file.replace("*", "RELEASE" if ecosystem is not None and ":" in ecosystem else "ECOSYSTEM")

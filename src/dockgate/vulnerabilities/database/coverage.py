@@ -44,8 +44,10 @@ def read_coverage(folder: Path) -> PartialCoverage | None:
     return {ecosystem: _normalize_names(ecosystem, names) for ecosystem, names in ecosystems.items()}
 
 
-def is_covered_by(ecosystem: str, covered_ecosystem: str) -> bool:
-    """Return whether a feed of `covered_ecosystem` covers this ecosystem, with its release if any."""
+def is_covered_by(ecosystem: str, covered_ecosystem: str | None) -> bool:
+    """Return whether a feed of `covered_ecosystem` (None for none) covers this ecosystem and release."""
+    if covered_ecosystem is None:
+        return False
     return ecosystem == covered_ecosystem or ecosystem.startswith(f"{covered_ecosystem}:")
 
 

@@ -138,7 +138,8 @@ def _plan_downloads(
                 for (feed_name, name), part in old_parts.items()
                 if feed_name == feed.name
                 and part.source == redact_url(url)
-                and strip_release(feed.get_ecosystem(name)) in ecosystems
+                and (ecosystem := feed.get_ecosystem(name)) is not None
+                and strip_release(ecosystem) in ecosystems
             ]
             for name in dict.fromkeys((*feed.list_parts(url, ecosystems, ca_bundle), *before)):
                 yield feed, url, name

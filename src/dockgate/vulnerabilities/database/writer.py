@@ -101,13 +101,13 @@ class Writer:
         self,
         part: Part,
         statements: Iterable[FeedStatement],
-        ecosystem: str,
+        ecosystem: str | None,
         coverage: PartialCoverage | None,
         limits: Limits = NO_LIMITS,
     ) -> Part:
         """Write a part from its statements and replace the old one; return it with their count and faults.
 
-        `ecosystem` is the one that the part covers completely, "" for none. `coverage` are the names that a partial
+        `ecosystem` is the one that the part covers completely, None for none. `coverage` are the names that a partial
         snapshot covers, None if the part is complete.
 
         Raises UnreadableError, and keeps the old part, if the statements cannot be read or exceed `limits`.
@@ -118,7 +118,7 @@ class Writer:
         self._forget(self._find_part_number(part), ecosystem)
         part = replace(part, statements=added_statements.count, faults=tuple(added_statements.faults))
         self._describe(added_statements.number, part)
-        if ecosystem:
+        if ecosystem is not None:
             self._write_coverage(added_statements.number, part, ecosystem, coverage, added_statements.valid)
         return part
 
@@ -126,7 +126,7 @@ class Writer:
         self,
         part: Part,
         statements: Iterable[FeedStatement],
-        ecosystem: str,
+        ecosystem: str | None,
         replaces: frozenset[str],
         limits: Limits = NO_LIMITS,
     ) -> Part:
@@ -278,7 +278,7 @@ class Writer:
         row = self._sql.execute("SELECT id FROM part WHERE feed = ? AND name = ?", (part.feed, part.name)).fetchone()
         return int(row[0]) if row else 0
 
-    def _forget(self, number: int, ecosystem: str) -> None:
+    def _forget(self, number: int, ecosystem: str | None) -> None:
         """Remove a part about `ecosystem` with all its statements. Nothing if the number is 0."""
         if number:
             self._erase(number, ecosystem, None)
@@ -286,7 +286,7 @@ class Writer:
                 self._sql.execute(f"DELETE FROM {table} WHERE part = ?", (number,))  # noqa: S608 - named here
             self._delete_description(number)
 
-    def _erase(self, number: int, ecosystem: str, ids: frozenset[str] | None) -> int:
+    def _erase(self, number: int, ecosystem: str | None, ids: frozenset[str] | None) -> int:
         """Remove a part's records, or those with some ids, and return the number of their statements."""
         selection = "record WHERE part = :part"
         selection += "" if ids is None else " AND body ->> 0 IN (SELECT value FROM json_each(:ids))"
@@ -349,7 +349,7 @@ class Writer:
         self._sql.executemany("INSERT INTO fault VALUES (?, ?, ?, ?)", faults)
 
     def _write_coverage(
-        self, number: int, part: Part, ecosystem: str, coverage: PartialCoverage | None, valid: Mapping[str, int]
+        self, number: int, part: Part, ecosystem: str | None, coverage: PartialCoverage | None, valid: Mapping[str, int]
     ) -> None:
         """Write the coverage. An unreadable record may be about any package: the part is then incomplete."""
         has_faults = any(not fault.is_contained for fault in part.faults)

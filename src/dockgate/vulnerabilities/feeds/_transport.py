@@ -45,8 +45,8 @@ class FetchedFeed(Feed):
         return ("",)
 
     @override
-    def get_ecosystem(self, part: str) -> str:
-        return ""
+    def get_ecosystem(self, part: str) -> str | None:
+        return None
 
     @override
     def fetch(

@@ -8,7 +8,6 @@ from pydantic import Field
 
 from dockgate.delivery.approval_request import NAME_LIMIT, TIMEOUT_LIMIT, ApprovalRequest
 from dockgate.delivery.model import ApprovalState
-from dockgate.delivery.webhook_delivery import Callback
 from dockgate.events.webhook_signature import parse_key
 from dockgate.identity.model import Caller, Permission
 from dockgate.services.web_services import WebServices
@@ -91,12 +90,10 @@ def _request_approval(
     _require_service(body.service, server, caller)
     if caller.is_limited and body.policy and body.policy not in server.policies.list_names():
         raise NotFoundError(f"there is no policy {body.policy!r}", "Omit `policy` for the repository's own.")
-    callback = None
     if body.callback is not None:
         server.webhooks.check(body.callback.url)
         if body.callback.secret:
             parse_key(body.callback.secret)
-        callback = Callback(body.callback.url, body.callback.secret or "")
     approval_request = ApprovalRequest(
         pipeline=body.pipeline,
         stage=body.stage,
@@ -104,7 +101,8 @@ def _request_approval(
         reference=reference,
         policy=body.policy or None,
         service=body.service or None,
-        callback=callback,
+        callback_url=body.callback.url if body.callback else None,
+        callback_secret=body.callback.secret if body.callback else None,
         timeout=body.timeout,
         key=idempotency_key or None,
     )

@@ -25,12 +25,13 @@ class Visit:
     cookie: str
 
 
-def visit_at(now: datetime, cookie: str) -> Visit:
-    """The present visit, in a browser with this cookie ("" for none).
+def visit_at(now: datetime, cookie: str | None) -> Visit:
+    """The present visit, in a browser with this cookie (None without one).
 
     What it cannot mean is ignored.
     """
-    visit_before, latest_visit = (_parse_past_time(text, now) for text in [*cookie.split(_SEPARATOR), "", ""][:2])
+    texts = cookie.split(_SEPARATOR) if cookie is not None else []
+    visit_before, latest_visit = (_parse_past_time(text, now) for text in [*texts, "", ""][:2])
     if latest_visit is not None and now - latest_visit >= PAUSE:
         visit_before = latest_visit
     text = format_time(visit_before) if visit_before else ""

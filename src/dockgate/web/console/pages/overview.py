@@ -68,7 +68,7 @@ def show_overview(request: Request, caller: api.Reader, server: api.ServerDepend
     ]
     services = list_visible_services(caller, server)
     waivers = () if caller.is_limited else server.store.waivers.list()
-    visit = visit_at(server.clock(), request.cookies.get(VISIT_COOKIE, ""))
+    visit = visit_at(server.clock(), request.cookies.get(VISIT_COOKIE))
     changes, has_more = find_changes(server, caller, format_time(visit.since), {service.name for service in services})
     newest_failures = [execution for execution in newest_executions if execution.state is RunState.FAILED]
     states = find_rejected_states(server, [*(each.id for each in newest_failures), *list_failed_executions(changes)])
