@@ -146,9 +146,9 @@ class Scans:
         else:
             return ScanState(True, f"Inspector cannot scan the image: {reason or 'no reason given'}.")
         findings = self._list_findings(digest, repository)
-        missing, is_unconfirmed = self._explain_incomplete(digest, repository, findings, ended_at, scan)
-        if missing:
-            return ScanState(False, missing, is_unconfirmed=is_unconfirmed)
+        missing_reason, is_unconfirmed = self._explain_incomplete(digest, repository, findings, ended_at, scan)
+        if missing_reason:
+            return ScanState(False, missing_reason, is_unconfirmed=is_unconfirmed)
         still_open = [finding for finding in findings if finding.get("status") != "CLOSED"]
         document = {
             "findings": still_open,

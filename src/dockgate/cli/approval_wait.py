@@ -69,10 +69,10 @@ def _describe_approvers(client: Client, approval: Mapping[str, Any]) -> str:
         approver_names = [vote["who"] for vote in client.get("approvals", approval["id"], "votes") if vote["yes"]]
     except (DeniedError, NotFoundError):
         approver_names = []
-    missing = max(approvers["count"] - len(approver_names), 0)
+    missing_count = max(approvers["count"] - len(approver_names), 0)
     roles = (f"role {role}" for role in approvers["roles"])
     names = ", ".join([*approvers["principals"], *roles]) or "anyone who may decide"
     votes_text = f" (approved so far: {', '.join(approver_names)})" if approver_names else ""
     exclusion = "; contributors to the image cannot approve" if approvers["exclude_committer"] else ""
-    count = f"{missing} of {approvers['count']} approvals" if approvers["count"] > 1 else "an approval"
+    count = f"{missing_count} of {approvers['count']} approvals" if approvers["count"] > 1 else "an approval"
     return f"waits for {count} from {names}{votes_text}{exclusion}"

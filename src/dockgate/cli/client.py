@@ -80,10 +80,10 @@ class Client:
             limit = PAGE if maximum is None else min(PAGE, maximum - len(entries))
             response = self._send("GET", self._make_url(path), {"limit": limit, **query, **cursor})
             entries += response.parse_json()
-            following = _find_next_cursor(response.link)
-            if following is None or len(entries) == maximum:
+            next_cursor = _find_next_cursor(response.link)
+            if next_cursor is None or len(entries) == maximum:
                 return entries
-            cursor = {"after": following}
+            cursor = {"after": next_cursor}
 
     def post(
         self,

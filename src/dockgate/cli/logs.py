@@ -34,9 +34,9 @@ def show_logs(client: Client, execution: str, stage: str | None, action: str | N
     attempts = _iterate_attempts(client.get("executions", execution), stage, action)
     names = [(attempt.stage, attempt.action) for attempt in attempts]
     if not names:
-        missing = "/".join(filter(None, (stage, action))) or "action with a log"
+        action_name = "/".join(filter(None, (stage, action))) or "action with a log"
         advice = f"`dockgate pipeline show {execution}` lists its actions."
-        raise NotFoundError(f"execution {execution} has no {missing}", advice)
+        raise NotFoundError(f"execution {execution} has no {action_name}", advice)
     notices = WaitNotices(client)
     for name in names:
         newest_attempt = _wait_for_start(client, execution, *name, notices if should_follow else None)

@@ -104,17 +104,17 @@ def _try_on_image(text: str, file: Path, reference: str, policy: str, database: 
     from dockgate.services import local_gate
     from dockgate.vulnerabilities.database.database import Database
 
-    candidate, present = local_gate.read_policy(text, file), local_gate.load_policy(policy)
+    candidate, present_policy = local_gate.read_policy(text, file), local_gate.load_policy(policy)
     settings = from_environment()
     with Database.open(database or settings.advisories) as advisories:
         scanned_image = ImageArgument(reference, "all", False, None).scan(settings, should_hash=True)
         present_verdict, candidate_verdict = (
-            local_gate.judge(scanned_image, advisories, entry).verdict for entry in (present, candidate)
+            local_gate.judge(scanned_image, advisories, entry).verdict for entry in (present_policy, candidate)
         )
     trial = compare(
         summarize_outcome(present_verdict.platform_verdicts),
         summarize_outcome(candidate_verdict.platform_verdicts),
-        present.name,
+        present_policy.name,
         reference,
     )
     return summarize([trial])

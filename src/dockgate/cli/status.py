@@ -83,11 +83,11 @@ def _list_feed_rows(status: Mapping[str, Any]) -> list[tuple[str, Cell]]:
     for feed in status["feeds"]:
         if feed["failures"]:
             failing_for = times.format_elapsed(feed["failing_since"])
-            following = f"next {times.format_time(feed['next_at']) if feed['next_at'] else 'now'}"
+            next_fetch = f"next {times.format_time(feed['next_at']) if feed['next_at'] else 'now'}"
             if feed["off"]:
-                following = "not fetched by the server"
+                next_fetch = "not fetched by the server"
             lines.append(
-                ("feed fails", (f"{feed['feed']} for {failing_for}, {following}: {clean_text(feed['reason'])}", "red"))
+                ("feed fails", (f"{feed['feed']} for {failing_for}, {next_fetch}: {clean_text(feed['reason'])}", "red"))
             )
     works = [feed for feed in status["feeds"] if feed["next_at"] and not feed["failures"]]
     if works:

@@ -119,17 +119,17 @@ def advance_events(
     `state` is None if it is unchanged. `runs` are those before the step.
     """
     attempt, key = _count_attempts(runs), str(len(runs))
-    present = {run.key.stage for run in runs}
+    present_stages = {run.key.stage for run in runs}
     names = [stage.name for stage in pipeline.stages]
     events: list[NewEvent] = []
-    for name in dict.fromkeys(each.stage for each in start if each.stage not in present):
+    for name in dict.fromkeys(each.stage for each in start if each.stage not in present_stages):
         previous_index = names.index(name) - 1
         if previous_index >= 0:
             events.append(make_stage_event(execution, names[previous_index], "SUCCEEDED", attempt, key, time))
         events.append(make_stage_event(execution, name, "STARTED", attempt, key, time))
     events += _make_start_events(pipeline, execution, start, time)
     if state is not None and state.is_final:
-        last = next((name for name in reversed(names) if name in present), names[-1])
+        last = next((name for name in reversed(names) if name in present_stages), names[-1])
         events.append(make_stage_event(execution, last, _STATES[state], attempt, key, time))
         events.append(make_pipeline_event(execution, _STATES[state], attempt, key, time))
     if state is RunState.FAILED:

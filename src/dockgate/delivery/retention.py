@@ -130,7 +130,7 @@ def _find_reasons(
     images: Sequence[StoredImage], holds: Mapping[str, Sequence[Hold]], retention: Retention, now: datetime
 ) -> dict[str, tuple[Hold, ...]]:
     """Return the reasons for each image of one repository, by digest."""
-    kept_since, present = retention.compute_kept_since(now), {image.digest: image for image in images}
+    kept_since, present_images = retention.compute_kept_since(now), {image.digest: image for image in images}
     parents: defaultdict[str, list[str]] = defaultdict(list)
     for image in images:
         for child in image.children:
@@ -159,23 +159,23 @@ def _find_reasons(
     waiting = [digest for digest, image_holds in reasons.items() if image_holds]
     while waiting:
         index = waiting.pop()
-        for child in present[index].children:
+        for child in present_images[index].children:
             if child in reasons and all(hold.detail != f"part of {index}" for hold in reasons[child]):
                 reasons[child].append(Hold(Reason.INDEX, f"part of {index}"))
                 waiting.append(child)
     return {digest: tuple(image_holds) for digest, image_holds in reasons.items()}
 
 
-def select_kept_revisions(revisions: Collection[int], present: int, keep: int) -> frozenset[int]:
+def select_kept_revisions(revisions: Collection[int], present_revision: int, keep: int) -> frozenset[int]:
     """The revisions of a service that are kept: the present one, and `keep` of those before and after it.
 
     Revisions after the present one are deploys that have not ended, or failed.
     """
-    earlier_revisions = sorted(revision for revision in revisions if revision < present)
-    later_revisions = sorted(revision for revision in revisions if revision > present)
+    earlier_revisions = sorted(revision for revision in revisions if revision < present_revision)
+    later_revisions = sorted(revision for revision in revisions if revision > present_revision)
     return frozenset(
         {
-            present,
+            present_revision,
             *earlier_revisions[max(0, len(earlier_revisions) - keep) :],
             *later_revisions[max(0, len(later_revisions) - max(keep, 1)) :],
         }

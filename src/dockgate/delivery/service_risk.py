@@ -94,16 +94,16 @@ class TimeAtRisk:
 
 
 def advance(
-    service: str, present: TimeAtRisk | None, verdict: RunningVerdict | None, now: datetime, terms: RiskTerms
+    service: str, present_risk: TimeAtRisk | None, verdict: RunningVerdict | None, now: datetime, terms: RiskTerms
 ) -> tuple[TimeAtRisk | None, tuple[RiskChange, ...]]:
     """Return the service's time at risk after a verdict, None for no verdict, and what is to be announced.
 
     A deadline is never moved to a later time within one time at risk.
     """
     is_accepted = verdict is not None and verdict.is_accepted
-    if present is not None and verdict is not None and is_accepted and verdict.image != present.image:
+    if present_risk is not None and verdict is not None and is_accepted and verdict.image != present_risk.image:
         return None, (RiskChange.ENDED,)
-    risk = _follow_clock(present, now) if present is not None else None
+    risk = _follow_clock(present_risk, now) if present_risk is not None else None
     if verdict is not None and verdict.image and verdict.rejection is not None and verdict.deadline is not None:
         if risk is None:
             times = format_time(now), verdict.deadline, format_time(now)
@@ -112,12 +112,12 @@ def advance(
         risk = _reject(risk, verdict, verdict.rejection, verdict.deadline, now)
     elif risk is not None and is_accepted and risk.behind_since is None:
         risk = replace(risk, accepted_since=risk.accepted_since or format_time(now))
-    if present is None or risk is None:
+    if present_risk is None or risk is None:
         return None, ()
     changes: tuple[RiskChange, ...] = ()
-    if risk.deadline < present.deadline:
+    if risk.deadline < present_risk.deadline:
         changes = (RiskChange.DEADLINE_MOVED,)
-    elif verdict is not None and _choose_worse(present.severity, verdict.severity) != present.severity:
+    elif verdict is not None and _choose_worse(present_risk.severity, verdict.severity) != present_risk.severity:
         changes = (RiskChange.INCREASED,)
     return (risk, changes) if risk.behind_since is not None else _announce_due(risk, changes, now, terms)
 
@@ -182,8 +182,10 @@ def _find_due(risk: TimeAtRisk, now: datetime, terms: RiskTerms) -> RiskChange |
     return RiskChange.DEADLINE_NEAR if risk.near_at is None and now >= deadline_at - notice else None
 
 
-def _choose_worse(present: Severity | None, new: Severity | None) -> Severity | None:
+def _choose_worse(present_severity: Severity | None, new: Severity | None) -> Severity | None:
     """The worse of two severities, None for neither."""
     return min(
-        (severity for severity in (present, new) if severity is not None), key=lambda each: each.rank, default=None
+        (severity for severity in (present_severity, new) if severity is not None),
+        key=lambda each: each.rank,
+        default=None,
     )

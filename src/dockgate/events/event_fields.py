@@ -133,18 +133,18 @@ def can_fit_in_one_element(conditions: Sequence[tuple[str, FieldPattern]], field
             all_values.add(element_path)
             if pattern.accepts(value):
                 fitting.add(element_path)
-        following: set[Elements] = set()
+        next_choices: set[Elements] = set()
         for choice in choices:
             chosen_indexes = dict(choice)
             if pattern.can_be_absent and not any(True for _ in all_values.find(chosen_indexes)):
-                following.add(_keep_arrays(chosen_indexes, shared_arrays))
-            following.update(
+                next_choices.add(_keep_arrays(chosen_indexes, shared_arrays))
+            next_choices.update(
                 _keep_arrays({**chosen_indexes, **dict(element_path)}, shared_arrays)
                 for element_path in fitting.find(chosen_indexes)
             )
-        if not following:
+        if not next_choices:
             return False
-        choices = following
+        choices = next_choices
     return True
 
 

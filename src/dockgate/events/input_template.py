@@ -159,8 +159,8 @@ def _split_template(template: str, is_json: bool) -> Iterator[str | _Variable]:
     while position < len(template):
         character = template[position]
         if character == "\\" and position + 1 < len(template):
-            following = template[position + 1]
-            text += following if following in "<>" else character + following
+            next_character = template[position + 1]
+            text += next_character if next_character in "<>" else character + next_character
             position += 2
             continue
         if character == '"':

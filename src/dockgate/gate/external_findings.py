@@ -32,10 +32,10 @@ class ExternalReportMatcher(PackageMatcher):
     @override
     def match(self, packages: Sequence[Package]) -> Matches:
         """The report's findings of these packages, without those that an upgrade fixed."""
-        present = {(package.purl, package.path): package for package in packages}
+        present_packages = {(package.purl, package.path): package for package in packages}
         findings = [
             (number, replace(finding, package=package))
-            for key, package in present.items()
+            for key, package in present_packages.items()
             for number, finding in self._findings.get(key, ())
             if not self._is_fixed(package, finding.package, finding.fixed)
         ]

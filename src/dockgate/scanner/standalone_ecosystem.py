@@ -85,5 +85,5 @@ def check_purl(purl: Purl, form: str, *, namespace: str | None = None) -> None:
     `namespace` is what it is called ("group"), "" if none is needed; `form` is the advice.
     """
     if not purl.version or (namespace and not purl.namespace):
-        missing = namespace if purl.version else "version"
-        raise UsageError(f"{purl} has no {missing}.", f"Write it as {form}.")
+        missing_part = namespace if purl.version else "version"
+        raise UsageError(f"{purl} has no {missing_part}.", f"Write it as {form}.")

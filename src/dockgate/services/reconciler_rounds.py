@@ -57,14 +57,14 @@ class RoundRobin(Generic[Item]):
         remaining = ROUND_LIMIT
         for item in (*ordered_items[first:], *ordered_items[:first]):
             try:
-                present = state(item)
-                if present and self._handled_items.get(item) == present:
-                    handled_items[item] = present
+                present_state = state(item)
+                if present_state and self._handled_items.get(item) == present_state:
+                    handled_items[item] = present_state
                 elif remaining > 0:
                     remaining -= 1
                     self._last_item = item
                     if act(item):
-                        handled_items[item] = present
+                        handled_items[item] = present_state
             except DockgateError as error:
                 _log.warning("%s of %s failed: %s", task, "@".join(map(str, item)), error.full_message)
             except Exception as error:

@@ -39,11 +39,11 @@ class RetrySchedule:
         if self.attempts is not None and failures >= self.attempts:
             return None
         jitter = int(hashlib.sha256(f"{key}/{failures}".encode()).hexdigest()[:4], 16) / 0x10000
-        following = now + timedelta(seconds=self.compute_pause(failures) * (1 + jitter / 4))
+        next_attempt = now + timedelta(seconds=self.compute_pause(failures) * (1 + jitter / 4))
         if self.give_up_after is not None and since is not None and failures >= self.minimum_attempts:
             end = to_datetime(since) + timedelta(seconds=self.give_up_after)
-            return following if following < end else None
-        return following
+            return next_attempt if next_attempt < end else None
+        return next_attempt
 
 
 def compute_proportional_pause(waited_seconds: float, least_seconds: float) -> float:

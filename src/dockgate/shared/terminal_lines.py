@@ -111,9 +111,9 @@ def wrap_line(text: Text, width: int, indent: int | None = None) -> list[Text]:
             break
         parts.append(remaining_text[:end])
         parts[-1].rstrip()
-        following = remaining_text[end:]
+        next_text = remaining_text[end:]
         remaining_text = Text(" " * indent).append_text(
-            following[len(following.plain) - len(following.plain.lstrip()) :]
+            next_text[len(next_text.plain) - len(next_text.plain.lstrip()) :]
         )
     return [*parts, remaining_text]
 

@@ -164,6 +164,6 @@ def require_pipeline(connection: Connection, name: str, version: int | None = No
     """Find the pipeline. Raises NotFoundError if it does not exist."""
     pipeline = find_pipeline(connection, name, version)
     if pipeline is None:
-        missing = f"pipeline {name!r}" if version is None else f"version {version} of pipeline {name!r}"
-        raise NotFoundError(f"there is no {missing}", "`dockgate pipeline list` lists them all.")
+        missing_name = f"pipeline {name!r}" if version is None else f"version {version} of pipeline {name!r}"
+        raise NotFoundError(f"there is no {missing_name}", "`dockgate pipeline list` lists them all.")
     return pipeline

@@ -258,10 +258,10 @@ def _report_no_feed(ecosystem: str, names: list[str]) -> Undetermined:
 
 def _report_unnamed(coverage: Coverage, by_name: dict[str, Package]) -> list[Undetermined]:
     feed = f"The advisory database's feed for {coverage.ecosystem} is partial and does not cover"
-    missing = sorted(by_name.keys() - set(coverage.names))
-    if len(missing) > _NAMED_AT_ONCE:
-        return [Undetermined(coverage.ecosystem, f"{feed} {_list_names(missing)}.", "uncovered")]
-    return [Undetermined(by_name[name].purl, f"{feed} {name}.", "uncovered") for name in missing]
+    missing_names = sorted(by_name.keys() - set(coverage.names))
+    if len(missing_names) > _NAMED_AT_ONCE:
+        return [Undetermined(coverage.ecosystem, f"{feed} {_list_names(missing_names)}.", "uncovered")]
+    return [Undetermined(by_name[name].purl, f"{feed} {name}.", "uncovered") for name in missing_names]
 
 
 def _find_fixed_version(

@@ -75,10 +75,10 @@ def make_page(entries: Iterable[T], keys: Mapping[str, Key[T]], query: PageQuery
             if (other_position >= position if is_descending else other_position <= position)
         )
     end = start + query.limit
-    following = write_cursor(query.sort, sorted_entries[end - 1][0]) if len(sorted_entries) > end else None
+    next_cursor = write_cursor(query.sort, sorted_entries[end - 1][0]) if len(sorted_entries) > end else None
     before = start - query.limit
     previous = write_cursor(query.sort, sorted_entries[before - 1][0]) if before > 0 else None
-    return Page([entry for _, entry in sorted_entries[start:end]], following, previous, len(sorted_entries))
+    return Page([entry for _, entry in sorted_entries[start:end]], next_cursor, previous, len(sorted_entries))
 
 
 def read_page(
@@ -97,19 +97,19 @@ def read_page(
     is_descending = query.sort.startswith("-")
     entries = list(read(position, query.limit + 1, is_descending))
     shown_entries = entries[: query.limit]
-    following = write_cursor(query.sort, key(shown_entries[-1])) if len(entries) > len(shown_entries) else None
+    next_cursor = write_cursor(query.sort, key(shown_entries[-1])) if len(entries) > len(shown_entries) else None
     if query.is_forward_only:
-        return Page(shown_entries, following)
+        return Page(shown_entries, next_cursor)
     previous, total = None, len(entries)
     if position is not None:
         first = key(shown_entries[0]) if shown_entries else position
         before = read(first, query.limit + 1, not is_descending)
         previous = write_cursor(query.sort, key(before[-1])) if len(before) > query.limit else None
-    if following or position is not None:
+    if next_cursor or position is not None:
         if count is None:
-            return Page(shown_entries, following, previous)
+            return Page(shown_entries, next_cursor, previous)
         total = count(MAX_COUNT + 1)
-    return Page(shown_entries, following, previous, min(total, MAX_COUNT), total > MAX_COUNT)
+    return Page(shown_entries, next_cursor, previous, min(total, MAX_COUNT), total > MAX_COUNT)
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,30 +39,32 @@ class MissingRequirement:
 
 def find_missing(path: str = PATH, etc: Path = Path("/etc")) -> list[MissingRequirement]:
     """Everything that this host lacks for builds in a box. `path` is searched for its programs."""
-    missing: list[MissingRequirement] = []
+    missing_requirements: list[MissingRequirement] = []
     if os.geteuid() != 0:
-        missing.append(
+        missing_requirements.append(
             MissingRequirement("the server is not root", "Run `dockgate up` as root: it drops all rights for a build.")
         )
     for program, package in PROGRAMS.items():
         if shutil.which(program, path=path) is None:
-            missing.append(MissingRequirement(f"{program} is not installed", f"apt-get install {package}"))
-    missing += _find_missing_ids(etc)
+            missing_requirements.append(MissingRequirement(f"{program} is not installed", f"apt-get install {package}"))
+    missing_requirements += _find_missing_ids(etc)
     for path, requirement, advice in (
         ("/proc/self/ns/user", "the kernel has no user namespaces", "Use a kernel with CONFIG_USER_NS."),
         ("/dev/loop-control", "there are no loop devices", "modprobe loop"),
     ):
         if not Path(path).exists():
-            missing.append(MissingRequirement(requirement, advice))
+            missing_requirements.append(MissingRequirement(requirement, advice))
     limit = Path("/proc/sys/user/max_user_namespaces")
     if limit.exists() and int(limit.read_text()) < 2:
-        missing.append(MissingRequirement("user namespaces are forbidden", "sysctl user.max_user_namespaces=10000"))
+        missing_requirements.append(
+            MissingRequirement("user namespaces are forbidden", "sysctl user.max_user_namespaces=10000")
+        )
     if os.uname().machine not in seccomp.MACHINES:
-        missing.append(
+        missing_requirements.append(
             MissingRequirement(f"system calls cannot be filtered on {os.uname().machine}", "Use x86_64 or aarch64.")
         )
     advice = "Mount cgroup version 2 on /sys/fs/cgroup, with that controller."
-    return missing + [
+    return missing_requirements + [
         MissingRequirement(f"there is no {name} cgroup", advice) for name in cgroups.find_missing_controllers()
     ]
 
@@ -87,12 +89,14 @@ def _find_missing_ids(etc: Path) -> list[MissingRequirement]:
         user = pwd.getpwnam(USER)
     except KeyError:
         return [MissingRequirement(f"there is no user {USER}", f"{ADD_USER} && {suggest_ids()}")]
-    missing = []
+    missing_requirements = []
     if user.pw_uid == 0 or user.pw_gid == 0:
-        missing.append(MissingRequirement(f"{USER} is root", f"userdel {USER} && {ADD_USER}"))
+        missing_requirements.append(MissingRequirement(f"{USER} is root", f"userdel {USER} && {ADD_USER}"))
     if any(USER in group.gr_mem for group in grp.getgrall()):
-        missing.append(MissingRequirement(f"{USER} is a member of other groups", f"usermod --groups '' {USER}"))
-    return missing + [
+        missing_requirements.append(
+            MissingRequirement(f"{USER} is a member of other groups", f"usermod --groups '' {USER}")
+        )
+    return missing_requirements + [
         MissingRequirement(f"{USER} has no {COUNT} ids in /etc/{name}", suggest_ids())
         for name in ("subuid", "subgid")
         if _find_range(etc / name, user.pw_uid) is None

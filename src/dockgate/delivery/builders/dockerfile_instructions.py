@@ -40,11 +40,11 @@ def read_instructions(text: str) -> Iterator[tuple[str, str]]:
             continue
         while parts[-1].endswith(escape):
             parts[-1] = parts[-1][:-1]
-            for following in lines:
-                part = _trim_line(following, escape)
+            for next_line in lines:
+                part = _trim_line(next_line, escape)
                 if part and not part.startswith("#"):
                     # As podman joins them: `FR\` and `OM a` are `FROM a`.
-                    indent = following[: len(following) - len(following.lstrip(BLANKS))]
+                    indent = next_line[: len(next_line) - len(next_line.lstrip(BLANKS))]
                     parts.append(indent + part)
                     break
             else:

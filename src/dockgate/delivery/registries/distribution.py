@@ -106,13 +106,13 @@ class DistributionRegistry(RegistryContent):
         return answer.content if answer is not None and compute_digest(answer.content) == digest else None
 
     def _read_pages(self, path: str, key: str, access: Access) -> Iterator[str]:
-        following: str | None = path
-        while following:
-            answer = self._ask("GET", following, access)
+        next_path: str | None = path
+        while next_path:
+            answer = self._ask("GET", next_path, access)
             if answer is None:
                 return
             yield from answer.json().get(key) or ()
-            following = answer.links.get("next", {}).get("url")
+            next_path = answer.links.get("next", {}).get("url")
 
     def _ask(
         self,

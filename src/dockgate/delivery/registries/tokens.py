@@ -196,8 +196,8 @@ class RegistryTokens:
                 return key
         except OSError as error:
             raise self._make_unusable_error(str(error)) from error
-        if present := self._read():
-            return present
+        if present_key := self._read():
+            return present_key
         raise self._make_unusable_error("it was deleted")
 
     def _write(self, key: _Key) -> _Key:

@@ -167,14 +167,14 @@ class EcsTarget:
                 raise DeployError(
                     f"{service.name} did not become healthy: {reason}{self._find_end_reason(service.name)}"
                 )
-            present = list(self._list(service.name))
+            present_tasks = list(self._list(service.name))
             running = [
                 task
-                for task in present
+                for task in present_tasks
                 if task["taskDefinitionArn"] == arn
                 and parse_task(task, service.name, self._read_revision(arn)).state is TaskState.RUNNING
             ]
-            if len(running) == len(present) == service.desired_count and rollout == "COMPLETED":
+            if len(running) == len(present_tasks) == service.desired_count and rollout == "COMPLETED":
                 return
             if time.monotonic() > end:
                 raise DeployError(

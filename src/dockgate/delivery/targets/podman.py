@@ -140,13 +140,13 @@ class PodmanTarget(Target):
         end = time.monotonic() + patience
         schedule = RetrySchedule(first_pause=0.05, longest_pause=check.interval if check else _SETTLED_SECONDS)
         checks = 0
-        missing = set(names)
+        missing_names = set(names)
         digest = require_image(service.name, definition).digest
-        while missing:
+        while missing_names:
             waiting = [
-                container for container in self._engine.list_containers(service.name) if container.name in missing
+                container for container in self._engine.list_containers(service.name) if container.name in missing_names
             ]
-            if len(waiting) < len(missing):
+            if len(waiting) < len(missing_names):
                 raise DeployError(f"tasks of {service.name} were removed while they were waited for")
             for container in waiting:
                 if container.digest != digest:
@@ -154,12 +154,12 @@ class PodmanTarget(Target):
                 if container.has_ended:
                     raise self._make_task_failure(container, container.reason)
                 if self._is_healthy(container, check.timeout if check else _GLANCE):
-                    missing.discard(container.name)
+                    missing_names.discard(container.name)
                 elif time.monotonic() > end:
                     raise self._make_task_failure(
                         container, container.reason or self._explain_unhealthy(container, patience)
                     )
-            if missing:
+            if missing_names:
                 checks += 1
                 time.sleep(schedule.compute_pause(checks))
 

@@ -230,15 +230,15 @@ def _convert_error(
     """
     problems = error.errors(include_url=False)
     problem = next((problem for problem in problems if problem["type"] == "extra_forbidden"), problems[0])
-    present: list[str | int] = []
+    present_parts: list[str | int] = []
     value: Any = entry
     for part in problem["loc"]:
         try:
             value = value[part]
         except (KeyError, IndexError, TypeError):
             continue
-        present.append(part)
-    problem_location, key = (*location, *present), problem["loc"][-1]
+        present_parts.append(part)
+    problem_location, key = (*location, *present_parts), problem["loc"][-1]
     if problem["type"] == "extra_forbidden":
         return document.make_error(
             problem_location, f"unknown key {key!r}", f"Allowed here: {', '.join(_list_allowed_keys(problem['loc']))}."

@@ -105,12 +105,12 @@ def add_mandatory_rules(policy: Policy, rules: Sequence[Rule]) -> Policy:
 def _add_mandatory_rules(
     settings: Mapping[str, tuple[dict[str, object], ...]], rules: Sequence[Rule]
 ) -> dict[str, tuple[dict[str, object], ...]]:
-    missing = {
+    missing_rules = {
         rule.name: (complete_settings(rule, rule.mandatory_settings),)
         for rule in rules
         if rule.mandatory_settings is not None and rule.name not in settings
     }
-    return {**settings, **missing}
+    return {**settings, **missing_rules}
 
 
 def complete_settings(rule: Rule, raw: Mapping[str, object]) -> dict[str, object]:

@@ -254,8 +254,8 @@ class FleetJudge:
 
     def _list_missing_feeds(self, platform: FleetPlatform) -> list[Undetermined]:
         """The ecosystems of the platform's packages that have no feed."""
-        missing = [name for name in platform.ecosystems if name not in self._coverage]
-        return [Undetermined(name or "/", "The database has no feed.", "uncovered") for name in missing]
+        missing_ecosystems = [name for name in platform.ecosystems if name not in self._coverage]
+        return [Undetermined(name or "/", "The database has no feed.", "uncovered") for name in missing_ecosystems]
 
     def _make_rule_input(
         self, image: FleetImage, platform: FleetPlatform, undetermined_entries: Sequence[Undetermined], context: Context

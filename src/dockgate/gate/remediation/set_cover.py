@@ -169,9 +169,10 @@ def _iterate_sets(
     rows = [tuple(requirement.weights[index] for requirement in requirements) for index in optional]
     maximum_sums = [_compute_heaviest_sums(rows[at:], len(requirements)) for at in range(len(optional) + 1)]
 
-    def extend(at: int, room: int, missing: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
+    def extend(at: int, room: int, missing_counts: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
         if any(
-            missing_count > maximum_sums[at][requirement][room] for requirement, missing_count in enumerate(missing)
+            missing_count > maximum_sums[at][requirement][room]
+            for requirement, missing_count in enumerate(missing_counts)
         ):
             return
         if room == 0:
@@ -183,7 +184,9 @@ def _iterate_sets(
             if is_counting and row in visited_states:
                 continue
             visited_states.add(row)
-            still_missing = tuple(missing_count - weight for missing_count, weight in zip(missing, row, strict=True))
+            still_missing = tuple(
+                missing_count - weight for missing_count, weight in zip(missing_counts, row, strict=True)
+            )
             for remaining_indices in extend(index + 1, room - 1, still_missing):
                 yield (optional[index], *remaining_indices)
 

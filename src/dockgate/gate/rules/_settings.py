@@ -82,13 +82,13 @@ def read_text_list(key: str, value: object, noun: str) -> list[str]:
     raise make_refusal(key, value, f"a list of {noun}")
 
 
-def read_items(key: str, value: object, missing: str) -> list[tuple[str, object]]:
+def read_items(key: str, value: object, missing_text: str) -> list[tuple[str, object]]:
     """The items of a list setting, each with its key; the list must not be empty.
 
-    `missing` names what is allowed.
+    `missing_text` names what is allowed.
     """
     if not isinstance(value, (list, tuple)) or not value:
-        raise DefinitionError(f"{key}: missing; set {missing}")
+        raise DefinitionError(f"{key}: missing; set {missing_text}")
     return [(f"{key}.{index}", item) for index, item in enumerate(value)]
 
 

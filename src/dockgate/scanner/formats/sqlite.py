@@ -106,13 +106,13 @@ class _Database:
             local = local if local <= local_limit else local_minimum
         if at + local > self.usable_size:
             raise UnreadableError("a row reaches beyond its page")
-        parts, missing = [page[at : at + local]], size - local
-        following = page[at + local : at + local + 4]
-        while missing:
-            overflow = self._read_page(int.from_bytes(following, "big"))
-            following = overflow[:4]
-            parts.append(overflow[4 : min(self.usable_size, 4 + missing)])
-            missing -= len(parts[-1])
+        parts, missing_size = [page[at : at + local]], size - local
+        next_page = page[at + local : at + local + 4]
+        while missing_size:
+            overflow = self._read_page(int.from_bytes(next_page, "big"))
+            next_page = overflow[:4]
+            parts.append(overflow[4 : min(self.usable_size, 4 + missing_size)])
+            missing_size -= len(parts[-1])
         return number, b"".join(parts)
 
     def _read_page(self, number: int) -> bytes:

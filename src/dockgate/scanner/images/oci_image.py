@@ -59,10 +59,12 @@ def read_images(image_source: ImageSource, digest: str, data: bytes, platforms: 
         children = list_child_manifests(image_source, document)
         images = _select_images(image_source, children, document.annotations, names)
         available = {child.platform or "one without a name" for child in children if child.platform != NOT_RUNNABLE}
-    missing = [name for name in names if not any(_is_platform_match(platform, name) for platform, _ in images)]
-    if missing:
+    missing_platforms = [
+        name for name in names if not any(_is_platform_match(platform, name) for platform, _ in images)
+    ]
+    if missing_platforms:
         raise NotFoundError(
-            f"{image_source.name} has no image for {', '.join(missing)}. "
+            f"{image_source.name} has no image for {', '.join(missing_platforms)}. "
             f"It has: {', '.join(sorted(available)) or 'no images'}.",
             "Choose one of these platforms with --platform, or scan all of them with --platform all.",
         )

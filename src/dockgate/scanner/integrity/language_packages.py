@@ -170,10 +170,10 @@ def _find_nameless_records(stack: LayerStack, kind: Ecosystem) -> Iterator[Unrea
                 for file in _list_files(stack, metadata.path, list(metadata.owns.values()))
                 if not file.startswith(folder)
             )
-            present = next((file for file in listed_paths if any(True for _ in stack.find_source_layers(file))), "")
-            if present:
+            owned_path = next((file for file in listed_paths if any(True for _ in stack.find_source_layers(file))), "")
+            if owned_path:
                 reason = (
-                    f"{metadata.path} lists {present}, which is there, yet nothing names the package that it is of."
+                    f"{metadata.path} lists {owned_path}, which is there, yet nothing names the package that it is of."
                 )
                 yield Unread(metadata.path, reason, stack.facts[at].layer)
 

@@ -84,9 +84,9 @@ def _read_tags(text: str) -> Iterator[tuple[int, str, str]]:
         if value.startswith(_OPENING_TAG):
             block = [value.removeprefix(_OPENING_TAG)]
             while _CLOSING_TAG not in block[-1]:
-                following = next(lines, None)
-                if following is None:
+                next_line = next(lines, None)
+                if next_line is None:
                     raise UsageError(f"has a {_OPENING_TAG} in line {number} that does not end.")
-                block.append(following[1])
+                block.append(next_line[1])
             value = "\n".join(block).partition(_CLOSING_TAG)[0]
         yield number, tag.strip(), value

@@ -100,15 +100,15 @@ class ContributorFinder:
     def _find_pushers(self, repository: str, commits: Sequence[str]) -> Iterator[tuple[str, str]]:
         pushers_by_commit = self._store.pushes.list_pushers(repository, commits)
         yield from ((pusher.principal, pusher.email) for pushers in pushers_by_commit.values() for pusher in pushers)
-        missing = {commit for commit in commits if commit not in pushers_by_commit}
-        for record in self._store.pushes.list_unfinished(repository) if missing else ():
+        missing_commits = {commit for commit in commits if commit not in pushers_by_commit}
+        for record in self._store.pushes.list_unfinished(repository) if missing_commits else ():
             pushed_commits = self._list_pushed_commits(record) & set(commits)
             if pushed_commits:
                 yield record.principal, record.email
-                missing -= pushed_commits
-        if missing:
+                missing_commits -= pushed_commits
+        if missing_commits:
             raise NotFoundError(
-                f"the pusher of the commit {min(missing)[:12]} of {repository} is unknown",
+                f"the pusher of the commit {min(missing_commits)[:12]} of {repository} is unknown",
                 "Set exclude_committer: false for this approval, or build a commit whose push is on record.",
             )
 

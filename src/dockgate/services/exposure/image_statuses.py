@@ -45,14 +45,16 @@ def read_image_statuses(
     repositories = {number: image.repositories | run_in.get(image.digest, set()) for number, image in images.items()}
     all_names = frozenset().union(*repositories.values())
     split_names = watched_images.selection.split_repositories(all_names)
-    elsewhere = {
+    other_repositories = {
         number: names
         for number, names in repositories.items()
         if names - {images[number].repository} or not split_names.conflicts.keys().isdisjoint(names)
     }
     statuses = {number: ImageStatus(image.status, frozenset({image.repository})) for number, image in images.items()}
-    if elsewhere:
-        statuses |= _judge_elsewhere(store, watched_images, now, images, elsewhere, running_digests, split_names)
+    if other_repositories:
+        statuses |= _judge_elsewhere(
+            store, watched_images, now, images, other_repositories, running_digests, split_names
+        )
     return statuses
 
 

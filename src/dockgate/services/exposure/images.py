@@ -58,23 +58,29 @@ class ImageContents:
 
     def read(self, numbers: Sequence[int]) -> None:
         """Read what is not read yet of these images."""
-        missing = [number for number in numbers if number not in self.images]
-        if not missing:
+        missing_numbers = [number for number in numbers if number not in self.images]
+        if not missing_numbers:
             return
-        for image, periods in self._store.exposures.list_image_periods(missing, self._scope):
+        for image, periods in self._store.exposures.list_image_periods(missing_numbers, self._scope):
             self.images[image.id] = image
             self.tag_periods[image.digest] = periods
         is_owned = not self._subject.is_vulnerability
-        for occurrence in self._store.exposures.list_occurrences(missing, self._subject.components, is_owned=is_owned):
+        for occurrence in self._store.exposures.list_occurrences(
+            missing_numbers, self._subject.components, is_owned=is_owned
+        ):
             self._occurrences.setdefault(occurrence.image, []).append(occurrence)
-        present = {occurrence.component for number in missing for occurrence in self._occurrences.get(number, ())}
-        stays = [stay for number in missing for stay in _merge_stays(self.tag_periods[self.images[number].digest])]
+        present_components = {
+            occurrence.component for number in missing_numbers for occurrence in self._occurrences.get(number, ())
+        }
+        stays = [
+            stay for number in missing_numbers for stay in _merge_stays(self.tag_periods[self.images[number].digest])
+        ]
         ended_periods = [period for stay in stays for period in stay.ended_periods]
-        components = [self._subject.components[number] for number in present]
+        components = [self._subject.components[number] for number in present_components]
         names = {(component.ecosystem, component.name) for component in components}
         self._successors |= self._store.exposures.list_successors(ended_periods, names)
         if self._waiver_finder:
-            self._waiver_finder.prepare([self.images[number].digest for number in missing])
+            self._waiver_finder.prepare([self.images[number].digest for number in missing_numbers])
 
     def list_packages(self, number: int) -> list[ExposedPackage]:
         """Return the packages of an image that was read."""

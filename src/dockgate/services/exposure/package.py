@@ -63,8 +63,8 @@ def find_package(
         look_up = look_up or search.look_up(question)
         components = {} if look_up.subject.is_vulnerability else look_up.subject.components
         images = store.exposures.count_images_by_component(components, search.find_matching_images(look_up, caller))
-        present = {number: component for number, component in components.items() if images.get(number)}
-        findings, entries = store.component_search.list_findings(present)
+        present_components = {number: component for number, component in components.items() if images.get(number)}
+        findings, entries = store.component_search.list_findings(present_components)
     by_component: dict[int, list[Severity]] = {}
     by_vulnerability: dict[int, list[ComponentFinding]] = {}
     for finding in findings:
@@ -75,7 +75,7 @@ def find_package(
             PackageVulnerability(
                 name=entries[number].name,
                 severity=min((finding.severity for finding in group), key=lambda severity: severity.rank),
-                versions=list(dict.fromkeys(present[finding.component].version for finding in group)),
+                versions=list(dict.fromkeys(present_components[finding.component].version for finding in group)),
                 fixed=list(dict.fromkeys(finding.fixed for finding in group if finding.fixed)),
                 exploited=entries[number].exploited or None,
                 epss=entries[number].epss if entries[number].epss >= 0 else None,
@@ -85,7 +85,8 @@ def find_package(
         key=lambda entry: (not entry.exploited, entry.severity.rank, -(entry.epss or 0), entry.name),
     )
     versions = [
-        _make_version(component, images[number], by_component.get(number, [])) for number, component in present.items()
+        _make_version(component, images[number], by_component.get(number, []))
+        for number, component in present_components.items()
     ]
     versions.sort(key=lambda entry: (entry.ecosystem, entry.name, entry.version))
     return PackageContents(versions, vulnerabilities[:MAX_VULNERABILITIES], len(vulnerabilities))

@@ -338,8 +338,8 @@ def _select_page(numbers: Sequence[int], request: ExposureRequest) -> tuple[list
     """Return the page of a list, whose newest come first, that is asked for, and whether another follows."""
     preceding_count = len(_list_preceding(numbers, request))
     sorted_numbers = numbers[::-1] if request.sort is ExposureSort.OLDEST else numbers
-    following = sorted_numbers[preceding_count:]
-    return list(following[: request.limit]), len(following) > request.limit
+    next_numbers = sorted_numbers[preceding_count:]
+    return list(next_numbers[: request.limit]), len(next_numbers) > request.limit
 
 
 def _find_previous_page(numbers: Sequence[int], request: ExposureRequest) -> int | None:

@@ -293,14 +293,14 @@ class CurrentDatabase:
             return self._reader
 
 
-def compare(previous: AdvisoryReader, present: AdvisoryReader, cves: Collection[str]) -> AdvisoryChanges | None:
+def compare(previous: AdvisoryReader, present_reader: AdvisoryReader, cves: Collection[str]) -> AdvisoryChanges | None:
     """Compare two databases that `Current` has opened, for these CVEs.
 
     None for other readers.
     """
-    if not isinstance(previous, _SharedDatabase) or not isinstance(present, _SharedDatabase):
+    if not isinstance(previous, _SharedDatabase) or not isinstance(present_reader, _SharedDatabase):
         return None
-    return previous.compare_with(present, cves)
+    return previous.compare_with(present_reader, cves)
 
 
 class _SharedDatabase:
@@ -340,9 +340,9 @@ class _SharedDatabase:
         with self._lock:
             return self._database.list_coverage()
 
-    def compare_with(self, present: "_SharedDatabase", cves: Collection[str]) -> AdvisoryChanges:
+    def compare_with(self, present_database: "_SharedDatabase", cves: Collection[str]) -> AdvisoryChanges:
         """Compare with another database, for these CVEs."""
-        if present is self:
+        if present_database is self:
             return AdvisoryChanges()
-        with self._lock, present._lock:
-            return find_changes(self._database, present._database, cves)
+        with self._lock, present_database._lock:
+            return find_changes(self._database, present_database._database, cves)

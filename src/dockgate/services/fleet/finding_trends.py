@@ -160,16 +160,16 @@ def _list_open_times(periods: Mapping[int, Period], lives: Iterable[FindingLife]
             by_vulnerability.setdefault(life.vulnerability, []).append(_OpenTime(life.severity, since, until, is_fixed))
     for times in by_vulnerability.values():
         times.sort(key=lambda entry: entry.since)
-        present = times[0]
-        for following in times[1:]:
-            if following.since > present.until:
-                yield present
-                present = following
+        open_time = times[0]
+        for next_time in times[1:]:
+            if next_time.since > open_time.until:
+                yield open_time
+                open_time = next_time
             else:
-                last = max(present, following, key=lambda entry: entry.until)
-                severity = min(present.severity, following.severity, key=lambda severity: severity.rank)
-                present = _OpenTime(severity, present.since, last.until, last.is_fixed)
-        yield present
+                last = max(open_time, next_time, key=lambda entry: entry.until)
+                severity = min(open_time.severity, next_time.severity, key=lambda severity: severity.rank)
+                open_time = _OpenTime(severity, open_time.since, last.until, last.is_fixed)
+        yield open_time
 
 
 def _compute_severity_trend(severity: Severity, open_times: Sequence[_OpenTime], days: Sequence[str]) -> SeverityTrend:

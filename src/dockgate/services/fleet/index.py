@@ -194,10 +194,10 @@ class FleetIndex:
 
 def _has_rating(finding: ComponentFinding, ratings: Sequence[Rating]) -> bool:
     """Return whether the finding has the rating that matching would take from those of its CVEs."""
-    present = Rating(
+    present_rating = Rating(
         finding.source or None, finding.severity, None if finding.score < 0 else finding.score, finding.vector
     )
-    return present == select_preferred_rating(ratings) if ratings else not finding.source
+    return present_rating == select_preferred_rating(ratings) if ratings else not finding.source
 
 
 def split_inventory(inventory: Inventory) -> NewPlatform:

@@ -286,8 +286,8 @@ def _describe_rules(violated_rules: Iterable[str]) -> str | None:
 
 def _describe_unknown_facts(kinds: Iterable[str | None]) -> str | None:
     """The facts in words that matching could not determine, None for none: their reasons may change daily."""
-    present = set(kinds)
-    return "; ".join(text for kind, text in _UNKNOWN_FACTS.items() if kind in present) or None
+    present_kinds = set(kinds)
+    return "; ".join(text for kind, text in _UNKNOWN_FACTS.items() if kind in present_kinds) or None
 
 
 def _select_largest_counts(counts: Sequence[Sequence[int]]) -> tuple[int, ...]:

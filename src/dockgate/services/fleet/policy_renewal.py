@@ -54,8 +54,8 @@ class RenewalInputs:
 class PolicyRenewal:
     """The renewal of one policy's verdicts on `images`.
 
-    `due_images` (ids) are those whose verdict time may have changed. `present` are the images that have a verdict by
-    the policy: some of them may not be judged by it any more.
+    `due_images` (ids) are those whose verdict time may have changed. `present_images` are the images that have a
+    verdict by the policy: some of them may not be judged by it any more.
     """
 
     store: Store
@@ -67,7 +67,7 @@ class PolicyRenewal:
     policy: str
     images: Sequence[FleetImage]
     due_images: Collection[int]
-    present: Collection[int]
+    present_images: Collection[int]
 
     def read_former_verdicts(self) -> dict[int, FleetVerdict]:
         """The verdict by this policy on each image that is not judged by it any more."""
@@ -96,7 +96,7 @@ class PolicyRenewal:
             self.effects.run(EffectKind.RENEW, store.fleet_verdicts.end, self.policy, images, last, now, events)
 
     def _find_former_images(self) -> set[int]:
-        return set(self.present) - {image.id for image in self.images} - set(self.inputs.waiting_images)
+        return set(self.present_images) - {image.id for image in self.images} - set(self.inputs.waiting_images)
 
     def run(self, former: Mapping[int, FleetVerdict]) -> None:
         """Judge the images for which something may have changed, and write the verdicts that differ.
@@ -152,7 +152,7 @@ class PolicyRenewal:
         match, due_digests = self.inputs.match, self.inputs.due_images.keys()
         image_ids = {
             *self.due_images,
-            *(image.id for image in self.images if image.id not in self.present or image.digest in due_digests),
+            *(image.id for image in self.images if image.id not in self.present_images or image.digest in due_digests),
         }
         if source == match.source:
             return image_ids
@@ -189,15 +189,15 @@ class PolicyRenewal:
         parts = [usable.policy.digest, usable.unusable_reason, *exceptions, feeds, catalogues]
         return compute_digest(canonical.encode(parts))
 
-    def _make_verdict(self, judged_image: JudgedImage, present: FleetVerdict | None, now: str) -> FleetVerdict:
+    def _make_verdict(self, judged_image: JudgedImage, present_verdict: FleetVerdict | None, now: str) -> FleetVerdict:
         """Return the verdict to store: the last status that could be judged stays while feeds are stale."""
         status, since = judged_image.status, None
         if judged_image.status is not judged_image.status_if_fresh:
-            since = min(now, (present.cannot_judge_since if present else None) or now)
+            since = min(now, (present_verdict.cannot_judge_since if present_verdict else None) or now)
             if judged_image.status_if_fresh is Status.REJECTED:
                 status = Status.REJECTED
             else:
-                status = present.status if present else Status.UNDETERMINED
+                status = present_verdict.status if present_verdict else Status.UNDETERMINED
         return FleetVerdict(
             self.policy,
             judged_image.image,

@@ -126,7 +126,7 @@ class VerdictRenewal:
             for policy in sorted(self.store.fleet_judging.list_policies() | groups.keys())
         ]
         judged_images = {image.id for renewal in renewals for image in renewal.images}
-        unjudged_images = judged_images.difference(*(renewal.present for renewal in renewals))
+        unjudged_images = judged_images.difference(*(renewal.present_images for renewal in renewals))
         former = self.store.fleet_verdicts.list_ended(unjudged_images) if unjudged_images else {}
         former |= {image: verdict for renewal in renewals for image, verdict in renewal.read_former_verdicts().items()}
         run_for_each(renewals, lambda renewal: renewal.run(former), lambda renewal: renewal.policy)
@@ -150,9 +150,11 @@ class VerdictRenewal:
         """Record images without a verdict as Undetermined. Owners get the verdict once they can be judged."""
         now = self.clock.now()
         for policy, images in self._group_images_by_policy()[0].items():
-            present = self.store.fleet_verdicts.list_images(policy)
+            present_images = self.store.fleet_verdicts.list_images(policy)
             no_verdict = Status.UNDETERMINED, (0,) * len(Severity), None, now, None, now
-            verdicts = [FleetVerdict(policy, image.id, *no_verdict) for image in images if image.id not in present]
+            verdicts = [
+                FleetVerdict(policy, image.id, *no_verdict) for image in images if image.id not in present_images
+            ]
             if verdicts:
                 self.effects.run(
                     EffectKind.RENEW, self.store.fleet_verdicts.record, policy, verdicts, now, lambda _: []

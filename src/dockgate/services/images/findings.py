@@ -104,14 +104,14 @@ def find_by_layer(store: Store, digest: str) -> Mapping[tuple[int, str], LayerFi
         placed_contents = list(store.fleet.iterate_contents_of_image(digest))
         components = {number for _, content in placed_contents for number in content.counted_components}
         lives = store.trends.list_lives(components, has_past=False) if components else []
-    present: dict[int, list[Severity]] = {}
+    present_severities: dict[int, list[Severity]] = {}
     for life in lives:
-        present.setdefault(life.component, []).append(life.severity)
+        present_severities.setdefault(life.component, []).append(life.severity)
     layers: dict[tuple[int, str], tuple[int, list[Severity]]] = {}
     for entry, content in placed_contents:
         package_count, severities = layers.get((entry.platform, entry.layer), (0, []))
         severities = severities + [
-            severity for number in content.counted_components for severity in present.get(number, ())
+            severity for number in content.counted_components for severity in present_severities.get(number, ())
         ]
         package_count += sum(content.counted_components.values()) + sum(content.owned_components.values())
         layers[entry.platform, entry.layer] = package_count, severities
@@ -170,10 +170,10 @@ def find_of_tag(store: Store, repository: str, tag: str, now: datetime, day_coun
             if life.opened <= moment < life.closed
         )
 
-    present = format_time(now.replace(microsecond=999_000))
+    present_time = format_time(now.replace(microsecond=999_000))
     series: dict[Severity, list[int | None]] = {severity: [] for severity in Severity}
     for day in days:
-        moment = min(f"{day}T23:59:59.999Z", present)
+        moment = min(f"{day}T23:59:59.999Z", present_time)
         present_period = next((period for period in periods if _is_lasting_at(period, moment)), None)
         of_day = count_findings(present_period.digest, moment) if present_period else None
         numbers = None if of_day is None else {severity: count for count, severity in of_day}
@@ -184,7 +184,7 @@ def find_of_tag(store: Store, repository: str, tag: str, now: datetime, day_coun
             period.digest,
             period.since,
             period.until,
-            count_findings(period.digest, min(period.until or ALWAYS, present)),
+            count_findings(period.digest, min(period.until or ALWAYS, present_time)),
             _count_endings(period, periods, components, names, by_component),
         )
         for period in periods
@@ -199,16 +199,16 @@ def find_of_repository(store: Store, repository: str) -> RepositoryFindings:
         components = _read_components(store, {period.digest for period in periods})
         component_ids = {number for numbers in components.values() for number in numbers}
         lives = store.trends.list_lives(component_ids, has_past=False)
-    present: dict[int, list[Severity]] = {}
+    present_severities: dict[int, list[Severity]] = {}
     for life in lives:
-        present.setdefault(life.component, []).append(life.severity)
+        present_severities.setdefault(life.component, []).append(life.severity)
     images = []
     for period in periods:
         numbers = components.get(period.digest)
         counts = (
             None
             if numbers is None
-            else _count_severities(severity for number in numbers for severity in present.get(number, ()))
+            else _count_severities(severity for number in numbers for severity in present_severities.get(number, ()))
         )
         images.append(RepositoryImage(period.digest, period.tag or None, period.since, counts))
     severities: dict[Severity, list[int | None]] = {
@@ -241,11 +241,11 @@ def _count_endings(
             if life.opened <= until < life.closed
         ]
 
-    following = next((entry.digest for entry in periods if entry.since == until and entry is not period), None)
-    if following is None or following not in components:
+    next_digest = next((entry.digest for entry in periods if entry.since == until and entry is not period), None)
+    if next_digest is None or next_digest not in components:
         return dict(Counter(ClosingReason.MOVED.value for _ in list_findings(period.digest)))
-    still = {(names[life.component], life.vulnerability) for life in list_findings(following)}
-    packages = {names[number] for number in components[following] if number in names}
+    still = {(names[life.component], life.vulnerability) for life in list_findings(next_digest)}
+    packages = {names[number] for number in components[next_digest] if number in names}
 
     def find_closing_reason(life: FindingLife) -> ClosingReason:
         name = names[life.component]

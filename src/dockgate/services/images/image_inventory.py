@@ -160,15 +160,15 @@ def _read(
             continue
         in_memory.start_image()
         layers = {layer.digest: layer for layer in image.layers}
-        missing = []
+        missing_digests = []
         for digest, layer in layers.items():
             if digest not in in_memory:
                 if facts := layer_cache.find(layer):
                     in_memory.add(facts)
                 else:
-                    missing.append(layer)
-        read_layers |= layers.keys() - {layer.digest for layer in missing}
-        for facts in read_all(layer_cache, missing, is_local=is_local):
+                    missing_digests.append(layer)
+        read_layers |= layers.keys() - {layer.digest for layer in missing_digests}
+        for facts in read_all(layer_cache, missing_digests, is_local=is_local):
             in_memory.add(facts)
             read_layers.add(facts.layer)
             report(f"read layer {len(read_layers)} of {total}")

@@ -34,25 +34,25 @@ class ImagePresence:
     record_deletion: Callable[[str, str], None]
     registry: str
     _last_location: ImageLocation = field(default=("", ""), init=False)
-    _missing: list[ImageLocation] = field(default_factory=list, init=False)
+    _missing_locations: list[ImageLocation] = field(default_factory=list, init=False)
     # By registry: the image that was found there last.
-    _present: dict[str, ImageLocation] = field(default_factory=dict, init=False)
+    _last_found: dict[str, ImageLocation] = field(default_factory=dict, init=False)
 
     def run(self) -> None:
         """Ask about the images that were missing in the last run, then about the next ones."""
         removals = self.store.image_removals
         unavailable: set[str] = set()
-        for location in self._missing:
+        for location in self._missing_locations:
             if self._is_there(location, unavailable) is False and self._has_another(location, unavailable):
                 self.record_deletion(*location)
         locations = removals.list_locations(self._last_location, ceil(removals.count_locations() / MINUTES_A_DAY))
         self._last_location = locations[-1] if locations else ("", "")
-        self._missing = [location for location in locations if self._is_there(location, unavailable) is False]
+        self._missing_locations = [location for location in locations if self._is_there(location, unavailable) is False]
 
     def _has_another(self, location: ImageLocation, unavailable: set[str]) -> bool:
         """Return whether the registry of a missing image still has the image that was found there last."""
         registry = self._get_registry(location)
-        last_found = self._present.pop(registry, None)
+        last_found = self._last_found.pop(registry, None)
         if last_found and self._is_there(last_found, unavailable):
             return True
         _log.warning("%s@%s is missing; whether %s has any image is not known", *location, registry)
@@ -77,7 +77,7 @@ class ImagePresence:
             if isinstance(error, UnavailableError):
                 unavailable.add(registry)
             return None
-        self._present[registry] = location
+        self._last_found[registry] = location
         return True
 
     def _get_registry(self, location: ImageLocation) -> str:

@@ -246,8 +246,8 @@ class ScanScheduler:
 
     def _run(self, scan: Scan) -> None:
         name = scan.image, scan.number
-        present = self.images.scan(scan.image)
-        if present is None or (present.number, present.state) != (scan.number, ScanState.REQUESTED):
+        present_scan = self.images.scan(scan.image)
+        if present_scan is None or (present_scan.number, present_scan.state) != (scan.number, ScanState.REQUESTED):
             return  # it has ended meanwhile
         try:
             self._run_with_retries(scan)

@@ -151,8 +151,8 @@ class ImageSearch:
 
     def _list_page(self, query: ImageQuery, running: Sequence[RunningImage], image_filter: ImageFilter) -> ImagePage:
         images, position = self._read(image_filter, query.sort, _read_cursor(query), query.limit, running, {})
-        if position and (missing := query.limit - len(images)):  # where they are, another verdict counts
-            rows, position = self._read(image_filter, query.sort, position, missing, running, {})
+        if position and (missing_count := query.limit - len(images)):  # where they are, another verdict counts
+            rows, position = self._read(image_filter, query.sort, position, missing_count, running, {})
             images += rows
         return ImagePage(images, write_cursor(query.sort, position) if position else None)
 
@@ -244,8 +244,8 @@ class ImageSearch:
         judged_before = self.clock.compute_time_before(JUDGING_MINUTES / 1440)
         rows, position = self.store.image_listing.read_page(image_filter, sort, after, limit, judged_before)
         locations = {(row.repository, row.digest): (row.judged_in, row.policy) for row in rows}
-        if missing := locations.keys() - watches.keys():
-            watches = {**watches, **self.watched_images.read_watches(missing)}
+        if missing_locations := locations.keys() - watches.keys():
+            watches = {**watches, **self.watched_images.read_watches(missing_locations)}
         location_verdicts = read_location_verdicts(self.store, self.clock.now(), locations, watches, records)
         rows = [self._read_own_verdict(row, location_verdicts) for row in rows]
         rows = [row for row in rows if not image_filter.statuses or row.status in image_filter.statuses]

@@ -187,16 +187,16 @@ class _SenderPool:
             self.outbox.complete(entry, format_time(self.clock()), result)
 
     def _retry(self, entry: OutboxEntry, error: str) -> None:
-        following = OUTBOX_RETRIES.compute_next_attempt(
+        next_attempt = OUTBOX_RETRIES.compute_next_attempt(
             entry.key, entry.attempts + 1, self.clock(), since=entry.due_since
         )
-        if following is None:
+        if next_attempt is None:
             self.outbox.fail(entry, error, None)
             _log.error("Gave up %s after %d attempts: %s", _describe_entry(entry), entry.attempts + 1, error)
         else:
-            self.outbox.fail(entry, error, format_time(following))
+            self.outbox.fail(entry, error, format_time(next_attempt))
             _log.warning(
-                "Sending %s failed, next attempt at %s: %s", _describe_entry(entry), format_time(following), error
+                "Sending %s failed, next attempt at %s: %s", _describe_entry(entry), format_time(next_attempt), error
             )
 
 

@@ -89,18 +89,23 @@ class Deployments:
         return ActionResult({"SERVICE": name, "REVISION": str(definition.revision)})
 
     def _combine_with_present(
-        self, present: TaskDefinition, definition: TaskDefinition, key: ActionKey
+        self, present_definition: TaskDefinition, definition: TaskDefinition, key: ActionKey
     ) -> TaskDefinition:
         """Return the revision to deploy.
 
         The service may have changed since this one was registered, or this deploy may be done already.
         """
-        if present.settings == definition.settings:
+        if present_definition.settings == definition.settings:
             return definition
-        if present.image == definition.image and self.store.services.find_deployed_by(present.family) == key.execution:
-            return present
-        goal = replace(present, image=definition.image)
-        return self.store.services.register(present.family, goal, RevisionCause(key, present.revision))
+        if (
+            present_definition.image == definition.image
+            and self.store.services.find_deployed_by(present_definition.family) == key.execution
+        ):
+            return present_definition
+        goal = replace(present_definition, image=definition.image)
+        return self.store.services.register(
+            present_definition.family, goal, RevisionCause(key, present_definition.revision)
+        )
 
     def _find_last_deploy(self, service: str) -> Execution | None:
         """Return the execution that deployed the service last; None for none, or one that was removed since."""
@@ -185,12 +190,12 @@ class Rollouts:
             if rollout.state.is_final:
                 return
             service = self.store.services.get(name)
-            present = self.store.services.get_definition(name, service.revision)
-            definition = self._register(rollout, present)
+            present_definition = self.store.services.get_definition(name, service.revision)
+            definition = self._register(rollout, present_definition)
             if definition.image:
-                if definition.settings != present.settings or not _is_already_running(service, rollout):
+                if definition.settings != present_definition.settings or not _is_already_running(service, rollout):
                     self._require_approval(rollout, definition.image)
-                self._deploy(rollout, definition, service, present)
+                self._deploy(rollout, definition, service, present_definition)
             repository = self._find_repository(definition)
             end, now = self.store.rollouts.end, self.clock.now()
             end(rollout, RunState.SUCCEEDED, definition.revision, "", now, repository=repository)
@@ -205,35 +210,39 @@ class Rollouts:
     def _find_repository(self, definition: TaskDefinition) -> str | None:
         return definition.image.strip_registry(self.registry) if definition.image else None
 
-    def _register(self, rollout: Rollout, present: TaskDefinition) -> TaskDefinition:
+    def _register(self, rollout: Rollout, present_definition: TaskDefinition) -> TaskDefinition:
         """The revision to deploy: the goal of the rollout with the image that the service has now.
 
         A restart has a revision of its own: targets know tasks by service and revision.
         """
-        if rollout.definition == present.settings and not rollout.is_restart:
-            return present
-        goal = replace(rollout.definition, image=present.image)
-        return self.store.services.register(rollout.service, goal, RevisionCause(rollout.key, present.revision))
+        if rollout.definition == present_definition.settings and not rollout.is_restart:
+            return present_definition
+        goal = replace(rollout.definition, image=present_definition.image)
+        return self.store.services.register(
+            rollout.service, goal, RevisionCause(rollout.key, present_definition.revision)
+        )
 
     def _require_approval(self, rollout: Rollout, image: ImageReference) -> None:
         repository = image.strip_registry(self.registry)
         context = DeploymentContext(repository, rollout.service, self.store.services.find_deployed_by(rollout.service))
         self.verdicts.require_approval(image.digest, f"rollout/{rollout.id}", context)
 
-    def _deploy(self, rollout: Rollout, definition: TaskDefinition, service: Service, present: TaskDefinition) -> None:
+    def _deploy(
+        self, rollout: Rollout, definition: TaskDefinition, service: Service, present_definition: TaskDefinition
+    ) -> None:
         is_moved = rollout.target != service.target
         goal = replace(service, target=rollout.target, desired_count=rollout.desired_count)
         try:
-            self.targets[rollout.target].deploy(goal, definition, None if is_moved else present)
+            self.targets[rollout.target].deploy(goal, definition, None if is_moved else present_definition)
         except DeployError as error:
             if is_moved or goal.desired_count == service.desired_count:
                 raise
-            raise self._restore_count(service, present, error) from error
+            raise self._restore_count(service, present_definition, error) from error
 
-    def _restore_count(self, service: Service, present: TaskDefinition, error: DeployError) -> DeployError:
+    def _restore_count(self, service: Service, present_definition: TaskDefinition, error: DeployError) -> DeployError:
         """Run as many tasks as before. Return the error to raise, which says how that went."""
         try:
-            self.targets[service.target].deploy(service, present, present)
+            self.targets[service.target].deploy(service, present_definition, present_definition)
         except DockgateError as second:
             return DeployError(f"{error}\nThe desired count stays {service.desired_count}: {second}", error.advice)
         return DeployError(f"{error}\nThe desired count stays {service.desired_count}.", error.advice)

@@ -267,8 +267,10 @@ class Documents:
                 )
 
     def _apply_assignment(self, assignment: PolicyAssignment, by: str) -> AppliedDocument:
-        present = {record.assignment.name: record.assignment for record in self.store.policy_assignments.list()}
-        before = present.get(assignment.name)
+        present_assignments = {
+            record.assignment.name: record.assignment for record in self.store.policy_assignments.list()
+        }
+        before = present_assignments.get(assignment.name)
         self.store.policy_assignments.put(assignment, by, self.clock.now())
         change = "created" if before is None else "unchanged" if before == assignment else "updated"
         advice = "dockgate policy assignments"

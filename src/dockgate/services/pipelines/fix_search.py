@@ -155,8 +155,8 @@ class FixSearch:
         cases = self.verdicts.build_deployed_cases(delivered_image.image, delivered_image.context)
         if not cases or any(case.no_scan_reason or case.external_reports for case in cases):
             return None
-        present = [self._judge(case, should_remediate=False) for case in cases]
-        if all(verdict.status is Status.APPROVED for verdict in present):
+        present_verdicts = [self._judge(case, should_remediate=False) for case in cases]
+        if all(verdict.status is Status.APPROVED for verdict in present_verdicts):
             return None
         project = self._project(delivered_image, commit)
         best_fix: ProvenFix | None = None
@@ -167,7 +167,7 @@ class FixSearch:
             plan = plan_fix(base, proof.upgrades, project)
             details = FixDetails(
                 plan.changes,
-                self._list_cleared_vulnerabilities(present),
+                self._list_cleared_vulnerabilities(present_verdicts),
                 plan.obstacles,
                 proof.commands if plan.obstacles else (),
             )

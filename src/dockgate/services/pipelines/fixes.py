@@ -86,15 +86,15 @@ class Fixes:
                 _log.error("Fixes of the pipeline %s failed", name, exc_info=error)
 
     def _review(self, name: str, on_fix: FixSettings | None) -> None:
-        present = self.store.fixes.find_open_fix(name)
-        if present is not None and present.state is FixState.PLANNED:
-            present = self.effects.run(EffectKind.OFFER_FIX, self._resume, present) or present
+        open_fix = self.store.fixes.find_open_fix(name)
+        if open_fix is not None and open_fix.state is FixState.PLANNED:
+            open_fix = self.effects.run(EffectKind.OFFER_FIX, self._resume, open_fix) or open_fix
         delivered_image = self.search.find_delivered_image(name)
         if delivered_image is None:
             return  # something is on its way
-        if present is not None and (ending := self._find_end(present, delivered_image, on_fix)):
-            self._end(present, *ending)
-            present = None
+        if open_fix is not None and (ending := self._find_end(open_fix, delivered_image, on_fix)):
+            self._end(open_fix, *ending)
+            open_fix = None
         if on_fix is None or not self.search.is_rejected(delivered_image.image):
             self.store.fixes.forget_withheld(name)
             return
@@ -102,24 +102,24 @@ class Fixes:
         if head is None:
             return
         inputs = self._compute_inputs_digest(delivered_image, head)
-        if self._searched_inputs.get(name) == inputs and (present is None or present.state is not FixState.PLANNED):
+        if self._searched_inputs.get(name) == inputs and (open_fix is None or open_fix.state is not FixState.PLANNED):
             return
         proven_fix = self.search.find(delivered_image, head)
         planned_fix = self._plan_fix(delivered_image, head, on_fix, proven_fix) if proven_fix else None
         if planned_fix is None:
             self.store.fixes.forget_withheld(name)
-        if present is not None and (planned_fix is None or planned_fix.id != present.id):
-            self._end(present, FixState.SUPERSEDED, "what fixes the image has changed")
-            present = None
-        due = self._find_due_fix(present, planned_fix, on_fix) if planned_fix is not None else None
+        if open_fix is not None and (planned_fix is None or planned_fix.id != open_fix.id):
+            self._end(open_fix, FixState.SUPERSEDED, "what fixes the image has changed")
+            open_fix = None
+        due = self._find_due_fix(open_fix, planned_fix, on_fix) if planned_fix is not None else None
         if due is not None and proven_fix is not None:
             self._make(replace(due, parent=head), delivered_image, proven_fix.plan)
         self._searched_inputs[name] = inputs
 
-    def _find_due_fix(self, present: Fix | None, planned_fix: Fix, on_fix: FixSettings) -> Fix | None:
+    def _find_due_fix(self, open_fix: Fix | None, planned_fix: Fix, on_fix: FixSettings) -> Fix | None:
         """The fix to make now, if any: a crash interrupted it, or it is new and within the daily limit."""
-        if present is not None:
-            return present if present.state is FixState.PLANNED else None
+        if open_fix is not None:
+            return open_fix if open_fix.state is FixState.PLANNED else None
         since, branches = format_time(self.clock() - DAY), self.source.list_heads(planned_fix.source)
         return self.effects.run(
             EffectKind.PLAN_FIX, self.store.fixes.plan, planned_fix, since, on_fix.per_day, branches
@@ -163,19 +163,19 @@ class Fixes:
         )
 
     def _find_end(
-        self, present: Fix, delivered_image: DeliveredImage, on_fix: FixSettings | None
+        self, open_fix: Fix, delivered_image: DeliveredImage, on_fix: FixSettings | None
     ) -> tuple[FixState, str] | None:
         """Return how an open fix has ended, and why; None while it has not."""
         if on_fix is None:
             return FixState.SUPERSEDED, "the pipeline does not want fixes any more"
-        execution = self.store.executions.get(present.execution) if present.execution else None
+        execution = self.store.executions.get(open_fix.execution) if open_fix.execution else None
         if execution is not None and execution.state is not RunState.SUCCEEDED:
             return FixState.FAILED, f"{execution.id}: {execution.reason or execution.state}"
-        if delivered_image.image != present.image:
+        if delivered_image.image != open_fix.image:
             return FixState.APPLIED, f"{delivered_image.execution.id} delivered {delivered_image.image}"
         if execution is not None:
             return FixState.FAILED, f"{execution.id} built the same image again"
-        if not self.search.is_rejected(present.image):
+        if not self.search.is_rejected(open_fix.image):
             return FixState.SUPERSEDED, "its image is not rejected any more"
         return None
 

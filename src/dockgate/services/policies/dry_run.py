@@ -113,14 +113,14 @@ class PolicyDryRun:
         self, candidate: Policy, name: str, image: str, service: str, context: DeploymentContext
     ) -> Iterator[ImageComparison]:
         try:
-            present = self.policies(name)
+            present_policy = self.policies(name)
         except (DefinitionError, NotFoundError):
             return  # it approves nothing, and there is nothing to compare with
-        before = self.case_builder.build(image, present, context)
+        before = self.case_builder.build(image, present_policy, context)
         after = self.case_builder.build(image, self._add_repository_policy(candidate, name), context)
         if before is not None and after is not None:
             outcome_before, outcome_after = (
-                self._compute_outcome(before, present),
+                self._compute_outcome(before, present_policy),
                 self._compute_outcome(after, after.policy),
             )
             yield compare(outcome_before, outcome_after, name, image, service)

@@ -300,13 +300,13 @@ def _make_cves(located_example: LocatedExample) -> Iterator[Cve]:
 
 def _explain_absent_findings(located_example: LocatedExample, platform_verdict: PlatformVerdict) -> Iterator[str]:
     """Yield the findings of the example that the verdict does not have, each with the probable reason."""
-    present = {
+    present_findings = {
         (name, match.package.purl.partition("?")[0])
         for match in platform_verdict.findings
         for name in (match.id, *match.aliases)
     }
     for index, finding in enumerate(located_example.example.findings):
-        if (finding.id, finding.package.partition("?")[0]) not in present:
+        if (finding.id, finding.package.partition("?")[0]) not in present_findings:
             line = located_example.document.find_line((*located_example.location, "findings", index))
             hint = f": is the version below {finding.fixed}, where it is fixed?" if finding.fixed else "."
             yield f"line {line}: {finding.id} does not affect {finding.package}{hint}"

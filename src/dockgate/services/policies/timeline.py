@@ -59,20 +59,20 @@ class PolicyTimeline:
 
     def _find_name(self, changes: Sequence[AssignmentChange], repository: str, at: str | None) -> str | None:
         """The name of the repository's policy at a time; None where two assignments were for it alike."""
-        present: dict[str, PolicyAssignment | None] = {}
+        present_assignments: dict[str, PolicyAssignment | None] = {}
         for change in changes:
             if at is None or change.changed_at <= at:
-                present[change.name] = change.assignment
+                present_assignments[change.name] = change.assignment
         try:
-            assignment = choose_assignment([entry for entry in present.values() if entry], repository)
+            assignment = choose_assignment([entry for entry in present_assignments.values() if entry], repository)
         except ConflictError:
             return None
         return assignment.policy if assignment else DEFAULT_POLICY
 
     def _select_policy(self, name: str | None, at: str | None) -> Policy:
         versions = self._get_versions(name) if name is not None else ()
-        present = (policy for since, policy in reversed(versions) if at is None or since <= at)
-        return next(present, make_policy(name or "", {}))
+        present_policies = (policy for since, policy in reversed(versions) if at is None or since <= at)
+        return next(present_policies, make_policy(name or "", {}))
 
     def _get_versions(self, name: str) -> Sequence[tuple[str, Policy]]:
         if name not in self._versions:

@@ -164,11 +164,11 @@ class RegistryPushes:
         """Record the image that a tag names in our own registry, unless it is recorded. Raises UnavailableError."""
         name, tag = moved_tag
         repository = name_own_repository(name, self.registry.address)
-        present = self.store.tag_history.find_present_period(repository, tag)  # first: a push may come meanwhile
+        present_period = self.store.tag_history.find_present_period(repository, tag)  # first: a push may come meanwhile
         digest = self.registry.resolve(name, tag)
-        if digest is None or (present is not None and present.digest == digest):
+        if digest is None or (present_period is not None and present_period.digest == digest):
             return
-        at = _find_time_after(present, self.clock.now()) if present else self.clock.now()
+        at = _find_time_after(present_period, self.clock.now()) if present_period else self.clock.now()
         self.record(f"found/{name}:{tag}@{digest}/{at}", repository, digest, tag, at=at)
 
     def record_deletion(self, repository: str, digest: str) -> None:
@@ -308,19 +308,23 @@ class RegistryNotifications:
         """
         time = parse_time(push.at)
         reported_at = format_time(time) if registry and time and time <= self.pushes.clock() else None
-        present = self.pushes.store.tag_history.find_present_period(repository, push.tag) if push.tag else None
-        if present is None or present.digest == digest or (reported_at and reported_at > present.pushed_at):
+        present_period = self.pushes.store.tag_history.find_present_period(repository, push.tag) if push.tag else None
+        if (
+            present_period is None
+            or present_period.digest == digest
+            or (reported_at and reported_at > present_period.pushed_at)
+        ):
             return reported_at
         try:
             current = self._resolve_tag(registry, push.repository, push.tag or "") if push.digest else digest
         except DockgateError as error:
             _log.warning("cannot determine which of two pushes of %s:%s was later: %s", repository, push.tag, error)
             current = None
-        if current == present.digest:
-            return min(reported_at or _shift(present.since, -1), _shift(present.pushed_at, -1))
+        if current == present_period.digest:
+            return min(reported_at or _shift(present_period.since, -1), _shift(present_period.pushed_at, -1))
         if reported_at and current != digest:
             return reported_at
-        return _find_time_after(present, reported_at or self.pushes.clock.now())
+        return _find_time_after(present_period, reported_at or self.pushes.clock.now())
 
     def _resolve_tag(self, registry: str, repository: str, tag: str) -> str | None:
         if registry:
@@ -328,9 +332,9 @@ class RegistryNotifications:
         return self.pushes.resolve_moved_tag(repository, tag)
 
 
-def _find_time_after(present: TagPeriod, time: str) -> str:
+def _find_time_after(present_period: TagPeriod, time: str) -> str:
     """Return this time, or one after the latest push of a tag's present image, if a clock was set back."""
-    return max(time, _shift(present.pushed_at, 1))
+    return max(time, _shift(present_period.pushed_at, 1))
 
 
 def _shift(time: str, milliseconds: int) -> str:

@@ -111,9 +111,11 @@ class RegistryReader:
             if entry.digest not in removed_digests or entry == image
         ]
         digests = {entry.digest for entry in related_images}
-        present = self._list_stored_images(self.store.image_retention.list_pushed_images(self.clock.now(), digests))
+        stored_images = self._list_stored_images(
+            self.store.image_retention.list_pushed_images(self.clock.now(), digests)
+        )
         present_images = [
-            replace(present.get((entry.repository, entry.digest), entry), children=entry.children)
+            replace(stored_images.get((entry.repository, entry.digest), entry), children=entry.children)
             for entry in related_images
         ]
         holds = {digest: list(reasons) for digest, reasons in self._read_holds(digests).items()}

@@ -57,13 +57,13 @@ class ServiceRisk:
         revisions = self._compute_input_revisions()
         changed_services = {name for name, revision in revisions.items() if self._revisions.get(name) != revision}
         if changed_services:
-            present = self.effects.run(
+            present_inputs = self.effects.run(
                 EffectKind.REJUDGE, self.evaluate_changed, self._evaluated_inputs, changed_services
             )
             unchanged_inputs = {
                 name: value for name, value in self._evaluated_inputs.items() if name not in changed_services
             }
-            self._evaluated_inputs = {**unchanged_inputs, **present}
+            self._evaluated_inputs = {**unchanged_inputs, **present_inputs}
         self._evaluated_inputs = {name: value for name, value in self._evaluated_inputs.items() if name in revisions}
         self._revisions = {name: revisions[name] for name in self._evaluated_inputs}
         stopped_services = [
@@ -98,7 +98,7 @@ class ServiceRisk:
         These are a digest for each service. Return the present digests. A service that has to be evaluated once more
         has none. One whose evaluation fails cannot be judged, and keeps no other from being evaluated.
         """
-        present: dict[str, str] = {}
+        present_inputs: dict[str, str] = {}
         for service in self.store.services.list():
             if service.name not in services:
                 continue
@@ -111,8 +111,8 @@ class ServiceRisk:
                 self._record_failure(service, error)
             else:
                 if digest is not None:
-                    present[service.name] = digest
-        return present
+                    present_inputs[service.name] = digest
+        return present_inputs
 
     def _evaluate(self, service: Service, evaluated_digest: str | None) -> str | None:
         """Evaluate what the service runs if its inputs differ from `evaluated_digest`.
@@ -124,13 +124,13 @@ class ServiceRisk:
         if running is None:
             return None
         image, context = running
-        present = self._compute_inputs_digest(database, image, context)
-        if evaluated_digest != present:
+        present_inputs = self._compute_inputs_digest(database, image, context)
+        if evaluated_digest != present_inputs:
             verdict = self.verdicts.review_deployed(image, context, self.risk_days)
             is_recorded = self._record(service, context.repository, verdict)
             if not is_recorded or self.verdicts.read_advisory_digest() != database:
                 return None
-        return present
+        return present_inputs
 
     def _end_stopped(self, service: Service) -> None:
         """Record that a service that runs nothing any more is not at risk."""

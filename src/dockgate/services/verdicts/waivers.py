@@ -141,9 +141,9 @@ class ServerWaivers:
         None.
         """
         images = list(dict.fromkeys((image, *(inventory.image for inventory in inventories))))
-        present = (record.waiver for record in self.store.waivers.list_active(now))
+        active_waivers = (record.waiver for record in self.store.waivers.list_active(now))
         return Waivers(
-            waivers.select_waivers(present, repository, images, now),
+            waivers.select_waivers(active_waivers, repository, images, now),
             self.select_statements(self.store.vex.list_active(images), images, inventories, policy),
         )
 
@@ -189,9 +189,11 @@ class ServerWaivers:
 
     def compute_revision(self, repository: str, now: str) -> str:
         """Return a text that changes whenever `select_for_image` could change for an image of this repository."""
-        present = (record.waiver for record in self.store.waivers.list_active(now))
+        active_waivers = (record.waiver for record in self.store.waivers.list_active(now))
         ids = [
-            waiver.id for waiver in present if not waiver.repository or patterns.is_match(repository, waiver.repository)
+            waiver.id
+            for waiver in active_waivers
+            if not waiver.repository or patterns.is_match(repository, waiver.repository)
         ]
         return f"{self.store.vex.read_revision()} {' '.join(ids)}"
 

@@ -168,8 +168,8 @@ class Approvals:
         settled_ids: Sequence[str] = ()
         with self._database.write() as connection:
             approval = _get(connection, vote.approval, should_lock=True)
-            present = _VOTE.where(votes.c.approval == vote.approval, votes.c.who == vote.who)
-            if (row := connection.execute(present).mappings().first()) is not None:
+            present_vote = _VOTE.where(votes.c.approval == vote.approval, votes.c.who == vote.who)
+            if (row := connection.execute(present_vote).mappings().first()) is not None:
                 return Vote(**row)
             if approval.state is not ApprovalState.WAITING:
                 raise ConflictError(f"{vote.approval} is already settled", "`dockgate approval show` shows the answer.")

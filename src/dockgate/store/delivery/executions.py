@@ -68,9 +68,9 @@ class Executions:
             lock_name(connection, pipelines, pipeline)
             is_of_pipeline = executions.c.pipeline == pipeline
             query = _EXECUTION.where(is_of_pipeline, executions.c.cause == cause)
-            present = connection.execute(query).mappings().first()
-            if present is not None:
-                return Execution(**present)
+            present_row = connection.execute(query).mappings().first()
+            if present_row is not None:
+                return Execution(**present_row)
             version = require_pipeline(connection, pipeline).version
             last_number = connection.scalar(select(func.max(executions.c.number)).where(is_of_pipeline)) or 0
             number = last_number + 1

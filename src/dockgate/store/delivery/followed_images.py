@@ -100,10 +100,10 @@ class FollowedImages:
         unwatched_at: str | None,
     ) -> bool:
         with self._database.write() as connection:
-            present = _lock(connection, followed_image)
-            if present is None or (present.status, present.unwatched_at) == (status, unwatched_at):
+            present_image = _lock(connection, followed_image)
+            if present_image is None or (present_image.status, present_image.unwatched_at) == (status, unwatched_at):
                 return False
-            _record(connection, present, status, verdict, summary, now, unwatched_at)
+            _record(connection, present_image, status, verdict, summary, now, unwatched_at)
         self._outbox.wake(OutboxKind.VERDICT_CHANGE)
         return True
 
@@ -127,8 +127,8 @@ class FollowedImages:
     def forget(self, followed_image: FollowedImage) -> None:
         """Follow an image no more that is not watched."""
         with self._database.write() as connection:
-            present = _lock(connection, followed_image)
-            if present is not None and present.unwatched_at is not None:
+            present_image = _lock(connection, followed_image)
+            if present_image is not None and present_image.unwatched_at is not None:
                 connection.execute(delete(followed_callbacks).where(_is_callback_of(followed_image)))
                 connection.execute(delete(followed_images).where(_is_image(followed_image)))
 
@@ -140,8 +140,12 @@ class FollowedImages:
         """
         prefix = f"{followed_image.repository}@{followed_image.image}/{followed_image.policy}/renewed/"
         with self._database.write() as connection:
-            present = _lock(connection, followed_image)
-            if present is None or present.status != Status.APPROVED or present.renew_at != followed_image.renew_at:
+            present_image = _lock(connection, followed_image)
+            if (
+                present_image is None
+                or present_image.status != Status.APPROVED
+                or present_image.renew_at != followed_image.renew_at
+            ):
                 return False
             connection.execute(
                 update(followed_images).where(_is_image(followed_image)).values(renew_at=renew_at, verdict=verdict)
@@ -191,9 +195,9 @@ def follow_images(
     )
     approved_keys = {approval[1:] for approval in approvals}
     for row in connection.execute(lock_rows(ended_rows)).mappings().all():
-        present = FollowedImage(**row)
-        if (present.image, present.repository, present.policy) in approved_keys:
-            _record(connection, present, Status.APPROVED, verdict, "The image is approved again.", now, None)
+        present_image = FollowedImage(**row)
+        if (present_image.image, present_image.repository, present_image.policy) in approved_keys:
+            _record(connection, present_image, Status.APPROVED, verdict, "The image is approved again.", now, None)
     approvals_by_id = {approval[0]: approval for approval in approvals}
     callbacks = [
         {
@@ -214,7 +218,7 @@ def follow_images(
 
 def _record(
     connection: Connection,
-    present: FollowedImage,
+    present_image: FollowedImage,
     status: Status,
     verdict: str | None,
     summary: str,
@@ -225,16 +229,16 @@ def _record(
 
     If a watch begins again, all are notified, unless a clock that was ahead had ended it.
     """
-    new_state = replace(present, unwatched_at=unwatched_at)
-    if present.status != status:
-        new_verdict, changes = verdict or present.verdict, present.changes + 1
+    new_state = replace(present_image, unwatched_at=unwatched_at)
+    if present_image.status != status:
+        new_verdict, changes = verdict or present_image.verdict, present_image.changes + 1
         new_state = replace(
             new_state, status=status, verdict=new_verdict, summary=summary, changed_at=now, changes=changes
         )
-    is_restart = present.unwatched_at is not None and present.unwatched_at <= compute_latest_time(now)
+    is_restart = present_image.unwatched_at is not None and present_image.unwatched_at <= compute_latest_time(now)
     former_statuses = _STATUSES if is_restart else _STATUSES[: _STATUSES.index(status)]
     _enqueue_callbacks(connection, new_state, now, former_statuses)
-    connection.execute(update(followed_images).where(_is_image(present)).values(**asdict(new_state)))
+    connection.execute(update(followed_images).where(_is_image(present_image)).values(**asdict(new_state)))
 
 
 def _enqueue_callbacks(

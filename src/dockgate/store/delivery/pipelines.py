@@ -47,14 +47,16 @@ class Pipelines:
         """
         with self._database.write() as connection:
             lock_name(connection, pipelines, pipeline.name)
-            present = find_pipeline(connection, pipeline.name)
-            if present is not None and encode(replace(pipeline, version=present.version)) == encode(present):
-                is_present = pipelines.c.name == present.name, pipelines.c.version == present.version
+            present_pipeline = find_pipeline(connection, pipeline.name)
+            if present_pipeline is not None and encode(replace(pipeline, version=present_pipeline.version)) == encode(
+                present_pipeline
+            ):
+                is_present = pipelines.c.name == present_pipeline.name, pipelines.c.version == present_pipeline.version
                 if text is not None:
                     is_new = pipelines.c.text.is_distinct_from(text)
                     connection.execute(update(pipelines).where(*is_present, is_new).values(text=text))
-                return present
-            new_version = replace(pipeline, version=1 if present is None else present.version + 1)
+                return present_pipeline
+            new_version = replace(pipeline, version=1 if present_pipeline is None else present_pipeline.version + 1)
             for repository in sorted(list_built_repositories([new_version])):
                 insert_if_new(connection, built_repositories, {"name": repository})
             values = {

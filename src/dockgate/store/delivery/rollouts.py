@@ -106,12 +106,12 @@ class Rollouts:
                 return False
             _end(connection, rollout, state, revision, reason, now)
             if state is RunState.SUCCEEDED and revision is not None:
-                present = get_definition(connection, service.name, service.revision)
+                present_definition = get_definition(connection, service.name, service.revision)
                 deployed_definition = get_definition(connection, service.name, revision)
-                if deployed_definition.image != present.image:
+                if deployed_definition.image != present_definition.image:
                     raise make_changed_error(service.name)
                 changes = {"target": rollout.target, "desired_count": rollout.desired_count, "revision": revision}
-                if deployed_definition.settings != present.settings:
+                if deployed_definition.settings != present_definition.settings:
                     changes |= {"at_risk": None, "at_risk_until": None, "cannot_judge": None}
                 connection.execute(update(services).where(services.c.name == rollout.service).values(**changes))
             if event := _make_end_event(rollout, state, revision, reason, now, repository):
@@ -196,17 +196,17 @@ def _has_same_goal(rollout: Rollout, base: Rollout) -> bool:
     )
 
 
-def _require_possible(present: Service, definition: TaskDefinition, goal: Rollout) -> None:
-    check_service(replace(present, desired_count=goal.desired_count), goal.definition)
+def _require_possible(present_service: Service, definition: TaskDefinition, goal: Rollout) -> None:
+    check_service(replace(present_service, desired_count=goal.desired_count), goal.definition)
     if goal.is_restart and not (definition.image and goal.desired_count):
         raise ConflictError(
-            f"{present.name} has no tasks to restart",
-            f"Run its pipeline to deploy an image, or `dockgate deploy scale {present.name} 1` to start tasks.",
+            f"{present_service.name} has no tasks to restart",
+            f"Run its pipeline to deploy an image, or `dockgate deploy scale {present_service.name} 1` to start tasks.",
         )
-    if goal.target != present.target and definition.image and present.desired_count:
+    if goal.target != present_service.target and definition.image and present_service.desired_count:
         raise ConflictError(
-            f"{present.name} runs on {present.target} and cannot move to {goal.target} while tasks run",
-            f"Run `dockgate deploy scale {present.name} 0` first, and apply the document again.",
+            f"{present_service.name} runs on {present_service.target} and cannot move to {goal.target} while tasks run",
+            f"Run `dockgate deploy scale {present_service.name} 0` first, and apply the document again.",
         )
 
 

@@ -133,13 +133,13 @@ class Services:
         the same pipeline was deployed meanwhile. ChangedError when the service has other settings than the revision.
         """
         with self._database.write() as connection:
-            present = lock_service(connection, service)
+            present_service = lock_service(connection, service)
             definition = get_definition(connection, service, revision)
             deployed_by = _find_deployed_by(connection, service)
-            if (present.revision, deployed_by) == (revision, by or None):
+            if (present_service.revision, deployed_by) == (revision, by or None):
                 return
             _require_newest(connection, service, by, deployed_by)
-            if definition.settings != get_definition(connection, service, present.revision).settings:
+            if definition.settings != get_definition(connection, service, present_service.revision).settings:
                 raise make_changed_error(service)
             connection.execute(
                 update(services)

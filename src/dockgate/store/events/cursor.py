@@ -225,7 +225,7 @@ def _select_new_topics(connection: Connection, events: Sequence[GroupedEvent], s
         return []
     _forget_future(connection, compute_latest_time(max(event.at for event in events)))
     times = _list_topic_times(connection, {(event.target, event.topic) for event in events})
-    present = set(times)
+    recorded_topics = set(times)
     states = {(event.target, event.reopens.state) for event in events if event.reopens is not None}
     last_topics = _list_last_topics(connection, states, since)
     news: list[GroupedEvent] = []
@@ -242,7 +242,7 @@ def _select_new_topics(connection: Connection, events: Sequence[GroupedEvent], s
             news.append(event)
             if event.reopens is not None:
                 reopened_topics = _reopen(connection, event.target, event.reopens, times)
-                present -= reopened_topics
+                recorded_topics -= reopened_topics
         times[key] = max(event.at, times.get(key, ""))
     _record_states(connection, last_topics, max(event.at for event in events))
     _settle(connection, unsettled_topics)
@@ -257,13 +257,15 @@ def _select_new_topics(connection: Connection, events: Sequence[GroupedEvent], s
     )
     for target in dict.fromkeys(event.target for event in events):
         at = max(event.at for event in events if event.target == target)
-        topics = sorted(topic for name, topic in present if name == target)
+        topics = sorted(topic for name, topic in recorded_topics if name == target)
         for start in range(0, len(topics), BATCH // 2):
             is_topic = notified_topics.c.topic.in_(topics[start : start + BATCH // 2])
             connection.execute(
                 update(notified_topics).where(notified_topics.c.target == target, is_topic).values(at=at)
             )
-    new_topics = {(event.target, event.topic) for event in events if (event.target, event.topic) in times} - present
+    new_topics = {
+        (event.target, event.topic) for event in events if (event.target, event.topic) in times
+    } - recorded_topics
     rows = [{"target": target, "topic": topic, "at": times[target, topic]} for target, topic in sorted(new_topics)]
     insert_all_new(connection, notified_topics, rows)
     return news

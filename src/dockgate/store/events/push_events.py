@@ -91,13 +91,13 @@ def _list_heads(connection: Connection, repository: str) -> dict[str, tuple[str,
 
 
 def _find_moves(
-    recorded_heads: Mapping[str, tuple[str, int]], present: Mapping[str, str], branches: Collection[str] | None
+    recorded_heads: Mapping[str, tuple[str, int]], present_heads: Mapping[str, str], branches: Collection[str] | None
 ) -> dict[str, str]:
     """Those of the branches (None: of all) that moved: branch -> new commit, "" for a deleted one. Sorted."""
     return {
-        branch: present.get(branch, "")
-        for branch in sorted({*recorded_heads, *present} if branches is None else branches)
-        if present.get(branch, "") != recorded_heads.get(branch, ("", 0))[0]
+        branch: present_heads.get(branch, "")
+        for branch in sorted({*recorded_heads, *present_heads} if branches is None else branches)
+        if present_heads.get(branch, "") != recorded_heads.get(branch, ("", 0))[0]
     }
 
 

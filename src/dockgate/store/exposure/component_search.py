@@ -121,17 +121,17 @@ class ComponentSearch:
         self, vulnerabilities: Collection[int]
     ) -> Sequence[tuple[AffectedComponent, Component]]:
         """The components that have or had one of these vulnerabilities, in the order of their findings' begin."""
-        present, past = fleet_findings.c, fleet_past_findings.c
+        present_columns, past = fleet_findings.c, fleet_past_findings.c
         component = [fleet_components.c[name] for name in Component._fields]
         of_present = [
-            type_coerce(null(), past[name].type).label(name) if name in _ENDED_ONLY else present[name]
+            type_coerce(null(), past[name].type).label(name) if name in _ENDED_ONLY else present_columns[name]
             for name in AffectedComponent._fields
         ]
         of_past = [null().label(name) if name in _PRESENT_ONLY else past[name] for name in AffectedComponent._fields]
         query = union_all(
             select(*of_present, *component)
-            .join(fleet_components, fleet_components.c.id == present.component)
-            .where(is_one_of_numbers(present.vulnerability, vulnerabilities)),
+            .join(fleet_components, fleet_components.c.id == present_columns.component)
+            .where(is_one_of_numbers(present_columns.vulnerability, vulnerabilities)),
             select(*of_past, *component)
             .join(fleet_components, fleet_components.c.id == past.component)
             .where(is_one_of_numbers(past.vulnerability, vulnerabilities)),
@@ -146,14 +146,15 @@ class ComponentSearch:
         self, components: Collection[int]
     ) -> tuple[Sequence[ComponentFinding], Mapping[int, Vulnerability]]:
         """The findings of these components, by component, and the vulnerabilities that they have, by id."""
-        present, table = fleet_findings.c, fleet_vulnerabilities.c
+        present_columns, table = fleet_findings.c, fleet_vulnerabilities.c
         query = (
             select(
-                *(present[name] for name in ComponentFinding._fields), *(table[name] for name in Vulnerability._fields)
+                *(present_columns[name] for name in ComponentFinding._fields),
+                *(table[name] for name in Vulnerability._fields),
             )
-            .join(fleet_vulnerabilities, table.id == present.vulnerability)
-            .where(is_one_of_numbers(present.component, components))
-            .order_by(present.component, present.vulnerability)
+            .join(fleet_vulnerabilities, table.id == present_columns.vulnerability)
+            .where(is_one_of_numbers(present_columns.component, components))
+            .order_by(present_columns.component, present_columns.vulnerability)
         )
         findings: list[ComponentFinding] = []
         vulnerabilities: dict[int, Vulnerability] = {}

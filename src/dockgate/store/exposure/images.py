@@ -131,14 +131,14 @@ class Exposures:
         }
         if not by_end:
             return {}
-        following = select(tags.repository, tags.tag, tags.since, tags.digest, image.id).outerjoin(
+        next_tags = select(tags.repository, tags.tag, tags.since, tags.digest, image.id).outerjoin(
             fleet_images, image.digest == tags.digest
         )
         digests: dict[TagPeriod, tuple[str, int | None]] = {}
         versions: dict[int, dict[tuple[str, str], set[int]]] = {}
         with self._database.read() as connection:
             for part in split_into_batches(sorted({until for _, _, until in by_end if until})):
-                for repository, tag, since, digest, number in connection.execute(following.where(tags.since.in_(part))):
+                for repository, tag, since, digest, number in connection.execute(next_tags.where(tags.since.in_(part))):
                     period = by_end.get((repository, tag, since))
                     if period is not None and digest != period.digest:
                         digests[period] = digest, number
@@ -364,8 +364,12 @@ def _select_repositories(scope: ExposureScope) -> ColumnElement[str]:
     repositories = select(func.aggregate_strings(tags.repository, " ")).where(
         tags.digest == fleet_images.c.digest, _is_in(scope.repositories, tags.repository)
     )
-    present = repositories.where(tags.until.is_(None)).scalar_subquery()
-    return func.coalesce(present, repositories.scalar_subquery()) if scope.should_include_moved else present
+    present_repositories = repositories.where(tags.until.is_(None)).scalar_subquery()
+    return (
+        func.coalesce(present_repositories, repositories.scalar_subquery())
+        if scope.should_include_moved
+        else present_repositories
+    )
 
 
 def _is_at(at: str | None) -> ColumnElement[bool]:

@@ -103,9 +103,9 @@ class Fleet:
 
         def write(connection: Connection) -> Sequence[int]:
             lock_name(connection, fleet_bundles, COLLECTION, is_shared=True)
-            present = _find_image(connection, image.digest)
-            if present is not None and _is_same(present, image):
-                if present.scanned_at != image.scanned_at:
+            present_image = _find_image(connection, image.digest)
+            if present_image is not None and _is_same(present_image, image):
+                if present_image.scanned_at != image.scanned_at:
                     _set_scanned_at(connection, image)
                 return []
             bundles = _list_bundle_ids(connection, drafts)
@@ -206,10 +206,10 @@ class Fleet:
         bases, package_names = {base for base, _ in packages or ()}, {name for _, name in packages or ()}
         covered_names = {entry.ecosystem: frozenset(entry.names) for entry in coverage if not entry.complete}
         complete = {entry.ecosystem for entry in coverage if entry.complete}
-        present = self.list_ecosystems() if ecosystems is None else ecosystems
+        present_ecosystems = self.list_ecosystems() if ecosystems is None else ecosystems
         any_name: list[str] = []
         component_names: list[str] = []
-        for ecosystem in present:
+        for ecosystem in present_ecosystems:
             if ecosystem not in complete:
                 is_whole = packages is None or not ecosystem or ecosystem.partition(":")[0] in bases
                 (any_name if is_whole else component_names).append(ecosystem)
@@ -246,8 +246,8 @@ def _find_image(connection: Connection, digest: str) -> FleetImage | None:
     return None if row is None else FleetImage(*row)
 
 
-def _is_same(present: FleetImage, image: NewImage) -> bool:
-    return (present.inventories, present.scanner) == (image.inventories, image.scanner)
+def _is_same(present_image: FleetImage, image: NewImage) -> bool:
+    return (present_image.inventories, present_image.scanner) == (image.inventories, image.scanner)
 
 
 def _set_scanned_at(connection: Connection, image: NewImage) -> None:

@@ -97,13 +97,19 @@ class Trends:
 
         Those that have ended only with `has_past`.
         """
-        present, past = fleet_findings.c, fleet_past_findings.c
+        present_columns, past = fleet_findings.c, fleet_past_findings.c
         queries = [
-            select(present.component, present.vulnerability, present.severity, present.opened, literal(ALWAYS)),
+            select(
+                present_columns.component,
+                present_columns.vulnerability,
+                present_columns.severity,
+                present_columns.opened,
+                literal(ALWAYS),
+            ),
             select(past.component, past.vulnerability, past.severity, past.opened, past.closed),
         ]
         if components is not None:
-            columns = (present.component, past.component)
+            columns = (present_columns.component, past.component)
             queries = [
                 query.where(is_one_of_numbers(column, components))
                 for query, column in zip(queries, columns, strict=True)

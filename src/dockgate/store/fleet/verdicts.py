@@ -92,8 +92,8 @@ class FleetVerdicts:
             by_policy.setdefault(verdict.policy, []).append(verdict)
         changes: list[VerdictChange] = []
         for policy in sorted(by_policy):
-            present = self._list_stored_verdicts(connection, policy, by_policy[policy])
-            changes += _compute_differences(present, by_policy[policy])
+            present_verdicts = self._list_stored_verdicts(connection, policy, by_policy[policy])
+            changes += _compute_differences(present_verdicts, by_policy[policy])
         new = [_make_row(change.verdict) for change in changes if change.previous is None]
         changed_rows = [_make_row(change.verdict) for change in changes if change.previous is not None]
         if new:
@@ -204,9 +204,11 @@ def _with_since(verdict: FleetVerdict, previous: FleetVerdict) -> FleetVerdict:
     return verdict._replace(since=previous.since) if previous.status is verdict.status else verdict
 
 
-def _compute_differences(present: dict[int, FleetVerdict], verdicts: Sequence[FleetVerdict]) -> Iterable[VerdictChange]:
+def _compute_differences(
+    present_verdicts: dict[int, FleetVerdict], verdicts: Sequence[FleetVerdict]
+) -> Iterable[VerdictChange]:
     for verdict in sorted(verdicts, key=lambda verdict: verdict.image):
-        previous = present.get(verdict.image)
+        previous = present_verdicts.get(verdict.image)
         if is_changed(verdict, previous):
             yield VerdictChange(_with_since(verdict, previous) if previous else verdict, previous)
 

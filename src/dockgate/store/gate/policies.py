@@ -44,11 +44,11 @@ class Policies:
         """
         with self._database.write() as connection:
             lock_name(connection, policies, policy.name)
-            present = _read_newest(connection, policy.name)
-            if present is not None and (present.text, present.digest) == (text, policy.digest):
-                return present
-            _require_version(policy.name, present, expected_version)
-            number = present.version + 1 if present else 1
+            present_version = _read_newest(connection, policy.name)
+            if present_version is not None and (present_version.text, present_version.digest) == (text, policy.digest):
+                return present_version
+            _require_version(policy.name, present_version, expected_version)
+            number = present_version.version + 1 if present_version else 1
             return _add(
                 connection,
                 PolicyVersion(policy.name, number, policy.digest, policy.rules, text, now, by, comment),
@@ -99,13 +99,13 @@ class Policies:
             newest_version = _read_newest(connection, name)
             if newest_version is not None and newest_version.is_removed:
                 return newest_version
-            present = _require_present(connection, name)
-            _require_version(name, present, expected_version)
+            present_version = _require_present(connection, name)
+            _require_version(name, present_version, expected_version)
             if users := _describe_users(connection, name):
                 raise ConflictError(
                     f"the policy {name!r} is in use: {', '.join(users)}", "Assign these another policy first."
                 )
-            return _add(connection, PolicyVersion(name, present.version + 1, "", {}, "", now, by, comment))
+            return _add(connection, PolicyVersion(name, present_version.version + 1, "", {}, "", now, by, comment))
 
     def keep_requested(self, policy: Policy) -> None:
         """Keep the policy that a repository requests for itself, by its digest, for ever."""
@@ -144,9 +144,9 @@ def _add(connection: Connection, version: PolicyVersion) -> PolicyVersion:
 
 
 def _require_version(name: str, newest_version: PolicyVersion | None, expected_version: int | None) -> None:
-    present = 0 if newest_version is None or newest_version.is_removed else newest_version.version
-    if expected_version is not None and expected_version != present:
-        actual = f"is at version {present}" if present else "does not exist"
+    present_version = 0 if newest_version is None or newest_version.is_removed else newest_version.version
+    if expected_version is not None and expected_version != present_version:
+        actual = f"is at version {present_version}" if present_version else "does not exist"
         raise ChangedError(
             f"the policy {name!r} {actual}, and not at version {expected_version}",
             f"Run `dockgate policy show {name}`, and apply your change to the present version.",

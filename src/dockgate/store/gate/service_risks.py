@@ -50,8 +50,8 @@ class ServiceRisks:
         service does not run the `revision` any more that was judged.
         """
         with self._database.write() as connection:
-            present = lock_service(connection, service)
-            if revision is not None and present.revision != revision:
+            present_service = lock_service(connection, service)
+            if revision is not None and present_service.revision != revision:
                 return False
             row = connection.execute(_TIME.where(service_risks.c.service == service)).mappings().first()
             before = None if row is None else TimeAtRisk(**row)
@@ -65,7 +65,7 @@ class ServiceRisks:
                     "at_risk_until": after.deadline if after and is_rejected else None,
                     "cannot_judge": verdict.cannot_judge,
                 }
-                if any(getattr(present, name) != value for name, value in values.items()):
+                if any(getattr(present_service, name) != value for name, value in values.items()):
                     connection.execute(update(services).where(services.c.name == service).values(**values))
             for change in changes:
                 risk = after or before

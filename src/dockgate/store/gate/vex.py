@@ -61,11 +61,11 @@ class Vex:
             insert_if_new(connection, vex_statements, {"document": record.document, "body": body})
             is_new = insert_if_new(connection, vex_documents, {**asdict(record), "changes": 1})
             if not is_new:
-                present = _get(connection, record.document, record.image, should_lock=True)
-                envelopes = tuple(dict.fromkeys((*present.envelopes, *record.envelopes)))
-                if present.removed_at or envelopes != present.envelopes:
-                    self._change(connection, present, {**asdict(record), "envelopes": envelopes})
-                is_new = present.removed_at is not None
+                present_record = _get(connection, record.document, record.image, should_lock=True)
+                envelopes = tuple(dict.fromkeys((*present_record.envelopes, *record.envelopes)))
+                if present_record.removed_at or envelopes != present_record.envelopes:
+                    self._change(connection, present_record, {**asdict(record), "envelopes": envelopes})
+                is_new = present_record.removed_at is not None
             if is_new:
                 by = record.signer.removeprefix(PRINCIPAL) or None
                 event = make_vex_added(record.document, record.image or None, record.author, by, record.added_at)
@@ -116,10 +116,10 @@ class Vex:
     def remove(self, document: str, by: str, now: str) -> VexRecord:
         """Remove an uploaded document. An earlier removal keeps its author and time."""
         with self._database.write() as connection:
-            present = _get(connection, document, "", should_lock=True)
-            if not present.removed_at:
-                self._change(connection, present, {"removed_at": now, "removed_by": by})
-                append_events(connection, [make_vex_removed(document, None, present.author, by, now)])
+            present_record = _get(connection, document, "", should_lock=True)
+            if not present_record.removed_at:
+                self._change(connection, present_record, {"removed_at": now, "removed_by": by})
+                append_events(connection, [make_vex_removed(document, None, present_record.author, by, now)])
             return _get(connection, document, "")
 
     def read_revision(self) -> str:

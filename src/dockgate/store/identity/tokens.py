@@ -31,8 +31,8 @@ class Tokens:
         with self._database.write() as connection:
             require_principal(connection, token.principal)
             if not insert_if_new(connection, tokens, make_row(token)):
-                present = connection.execute(_TOKEN.where(tokens.c.id == token.id)).mappings().one()
-                if Token(**present) != token:
+                present_row = connection.execute(_TOKEN.where(tokens.c.id == token.id)).mappings().one()
+                if Token(**present_row) != token:
                     raise ConflictError(f"there is another token {token.id!r}", "Create the token again.")
 
     def find(self, token_id: str) -> tuple[Token, Principal] | None:

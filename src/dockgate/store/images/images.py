@@ -150,10 +150,10 @@ class Images:
         Does nothing unless the scan number `after` is the newest one, and has ended.
         """
         with self._database.write() as connection:
-            present = Scan(**connection.execute(_LOCKED_SCAN, {"image": image}).mappings().one())
-            if present.number != after or present.state is ScanState.REQUESTED:
-                return present
-            return _request_next(connection, present, repository, now)
+            present_scan = Scan(**connection.execute(_LOCKED_SCAN, {"image": image}).mappings().one())
+            if present_scan.number != after or present_scan.state is ScanState.REQUESTED:
+                return present_scan
+            return _request_next(connection, present_scan, repository, now)
 
     def list_unjudged(self, limit: int) -> Sequence[str]:
         """Pushed images that were not judged since their push or scan, and whose scan has ended; sorted."""
@@ -330,17 +330,17 @@ def _make_push_events(push: str, image: PushedImage, move: TagMove | None) -> Se
 
 
 def _request(connection: Connection, image: str, repository: str, now: str) -> Scan:
-    present = _scan(connection, image)
-    if present is None:
+    present_scan = _scan(connection, image)
+    if present_scan is None:
         scan = Scan(image, repository, ScanState.REQUESTED, 1, requested_at=now)
         if insert_if_new(connection, scans, asdict(scan)):
             return scan
-    elif not _is_outdated(connection, present):
-        return present
-    present = Scan(**connection.execute(_LOCKED_SCAN, {"image": image}).mappings().one())
-    if not _is_outdated(connection, present):
-        return present
-    return _request_next(connection, present, repository, now)
+    elif not _is_outdated(connection, present_scan):
+        return present_scan
+    present_scan = Scan(**connection.execute(_LOCKED_SCAN, {"image": image}).mappings().one())
+    if not _is_outdated(connection, present_scan):
+        return present_scan
+    return _request_next(connection, present_scan, repository, now)
 
 
 def _is_outdated(connection: Connection, scan: Scan) -> bool:
@@ -351,9 +351,9 @@ def _is_outdated(connection: Connection, scan: Scan) -> bool:
     return scan.state.has_failed
 
 
-def _request_next(connection: Connection, present: Scan, repository: str, now: str) -> Scan:
-    scan = Scan(present.image, repository, ScanState.REQUESTED, present.number + 1, requested_at=now)
-    connection.execute(update(scans).where(scans.c.image == present.image).values(**asdict(scan)))
+def _request_next(connection: Connection, present_scan: Scan, repository: str, now: str) -> Scan:
+    scan = Scan(present_scan.image, repository, ScanState.REQUESTED, present_scan.number + 1, requested_at=now)
+    connection.execute(update(scans).where(scans.c.image == present_scan.image).values(**asdict(scan)))
     return scan
 
 

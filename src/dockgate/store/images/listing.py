@@ -269,9 +269,9 @@ def _make_conditions(image_filter: ImageFilter, status: ColumnElement[Any], wide
         conditions.append(is_one_of_texts(_TAGS.digest, image_filter.digests))
     if image_filter.statuses:
         # An image is judged once for all its repositories; in the others, a recorded verdict there may count instead.
-        elsewhere = and_(_TAGS.repository != _IMAGES.repository, _has_recorded_one_of(image_filter.statuses))
+        has_other_verdict = and_(_TAGS.repository != _IMAGES.repository, _has_recorded_one_of(image_filter.statuses))
         is_unclear = is_one_of_texts(_TAGS.repository, image_filter.undetermined_repositories)
-        conditions.append(or_(_is_one_of(status, image_filter.statuses), elsewhere, is_unclear))
+        conditions.append(or_(_is_one_of(status, image_filter.statuses), has_other_verdict, is_unclear))
     return conditions
 
 

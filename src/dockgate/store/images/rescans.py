@@ -57,15 +57,15 @@ class Rescans:
         it.
         """
         turn = f"{worker} {version}"
-        present = select(fleet_state.c.value).where(fleet_state.c.name == _READER)
+        present_reader = select(fleet_state.c.value).where(fleet_state.c.name == _READER)
         with self._database.read() as connection:
-            if connection.scalar(present) == turn:
+            if connection.scalar(present_reader) == turn:
                 return True
         with self._database.write() as connection:
             lock_name(connection, fleet_state, _READER)
             if insert_if_new(connection, fleet_state, {"name": _READER, "value": turn}):
                 return True
-            of_worker, _, of_version = str(connection.scalar(present)).rpartition(" ")
+            of_worker, _, of_version = str(connection.scalar(present_reader)).rpartition(" ")
             if of_worker != worker and not is_replaced(of_worker, of_version):
                 return False
             connection.execute(update(fleet_state).where(fleet_state.c.name == _READER).values(value=turn))

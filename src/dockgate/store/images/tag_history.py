@@ -94,8 +94,8 @@ class TagHistory:
 
     def find_digest(self, repository: str, tag: str) -> str | None:
         """The digest that is under this tag now, or None."""
-        present = self.find_present_period(repository, tag)
-        return None if present is None else present.digest
+        present_period = self.find_present_period(repository, tag)
+        return None if present_period is None else present_period.digest
 
     def find_present_period(self, repository: str, tag: str) -> TagPeriod | None:
         """The period of a tag that lasts, or None."""
@@ -118,7 +118,7 @@ class TagHistory:
     def add_missing(self) -> int:
         """Record the pushes of earlier versions, which kept no periods. Returns how many it recorded."""
         with self._database.write() as connection:
-            missing = (
+            missing_rows = (
                 select(*(pushed_images.c[name] for name in ("repository", "tag", "digest", "pushed_at")))
                 .outerjoin(
                     fleet_tags,
@@ -130,7 +130,7 @@ class TagHistory:
                 .order_by(pushed_images.c.pushed_at, pushed_images.c.digest)
                 .limit(500)
             )
-            pushes = [PushedImage(*row) for row in connection.execute(missing)]
+            pushes = [PushedImage(*row) for row in connection.execute(missing_rows)]
             for push in pushes:
                 record_push(connection, push)
             return len(pushes)
@@ -142,19 +142,19 @@ def record_push(connection: Connection, image: PushedImage) -> None:
     A push that is older than the tag's present period ended when that one began. If the present image was pushed before
     and after it, the push ended with the latter. Of two pushes at the same time, the one that is reported last counts.
     """
-    present = _find_present_period(connection, image.repository, image.tag, image.digest)
+    present_period = _find_present_period(connection, image.repository, image.tag, image.digest)
     until = None
-    if present is not None and present.digest == image.digest:
-        if present.pushed_at < image.pushed_at:
-            _change(connection, present, _PUSHED_AGAIN, image.pushed_at)
+    if present_period is not None and present_period.digest == image.digest:
+        if present_period.pushed_at < image.pushed_at:
+            _change(connection, present_period, _PUSHED_AGAIN, image.pushed_at)
         return
-    if present is not None and image.pushed_at < present.since:
-        until = present.since
-    elif present is not None:
-        _change(connection, present, _END, image.pushed_at)
-        if image.tag and image.pushed_at < present.pushed_at:
-            until = present.pushed_at
-            renewed_period = present._replace(since=present.pushed_at)
+    if present_period is not None and image.pushed_at < present_period.since:
+        until = present_period.since
+    elif present_period is not None:
+        _change(connection, present_period, _END, image.pushed_at)
+        if image.tag and image.pushed_at < present_period.pushed_at:
+            until = present_period.pushed_at
+            renewed_period = present_period._replace(since=present_period.pushed_at)
             insert_if_new(connection, fleet_tags, renewed_period._asdict())
     period = TagPeriod(image.repository, image.tag, image.digest, image.pushed_at, image.pushed_at, until)
     insert_if_new(connection, fleet_tags, period._asdict())

@@ -84,8 +84,8 @@ class ImageUses:
                 times = {name: getattr(row, name) for name in ("pushed_at", "approval_at", "pulled_at", "run_at")}
                 if row.waiting:
                     times["approval_at"] = now
-                present = {name: time for name, time in times.items() if time is not None}
-                values[row.image].setdefault(row.repository, {}).update(present)
+                known_times = {name: time for name, time in times.items() if time is not None}
+                values[row.image].setdefault(row.repository, {}).update(known_times)
         return {
             image: [ImageUse(repository, **times) for repository, times in sorted(repositories.items())]
             for image, repositories in values.items()

@@ -31,10 +31,10 @@ def migrate(database: Database) -> None:
     revisions = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
     with database.write() as connection:
         lock_migrations(connection)
-        for present in MigrationContext.configure(connection).get_current_heads():
-            if present not in revisions:
+        for present_revision in MigrationContext.configure(connection).get_current_heads():
+            if present_revision not in revisions:
                 raise ConflictError(
-                    f"the tables in {database.name} are from a newer version of Dockgate (revision {present})",
+                    f"the tables in {database.name} are from a newer version of Dockgate (revision {present_revision})",
                     "Install that version again, or give this one a folder of its own with DOCKGATE_DATA.",
                 )
         config.attributes["connection"] = connection

@@ -47,13 +47,13 @@ class Collections:
         with self._database.write() as connection:
             lock_name(connection, collections, "")
             unfinished_collections = _COLLECTION.where(collections.c.finished_at.is_(None))
-            present = connection.execute(unfinished_collections).mappings().first()
-            if present is None:
+            present_row = connection.execute(unfinished_collections).mappings().first()
+            if present_row is None:
                 row = {"requested_at": now, "requested_by": by, "report": {}}
                 connection.execute(insert(collections).values(**row))
-                present = connection.execute(unfinished_collections).mappings().one()
-                connection.execute(delete(collections).where(collections.c.seq <= present["seq"] - RECORDS))
-            return Collection(**present)
+                present_row = connection.execute(unfinished_collections).mappings().one()
+                connection.execute(delete(collections).where(collections.c.seq <= present_row["seq"] - RECORDS))
+            return Collection(**present_row)
 
     def get(self, number: int) -> Collection:
         """The collection with this number. Raises NotFoundError."""

@@ -129,9 +129,9 @@ def _iterate_holds_of_services(connection: Connection, keep: int) -> Iterator[tu
     definitions: defaultdict[str, dict[int, str]] = defaultdict(dict)
     for family, revision, body in connection.execute(select(*task_definitions.c["family", "revision", "body"])):
         definitions[family][revision] = body.image.digest if body.image else ""
-    for name, present, count in connection.execute(select(*services.c["name", "revision", "desired_count"])):
-        for revision in sorted(select_kept_revisions(definitions[name], present, keep), reverse=True):
-            is_running = revision == present and count
+    for name, present_revision, count in connection.execute(select(*services.c["name", "revision", "desired_count"])):
+        for revision in sorted(select_kept_revisions(definitions[name], present_revision, keep), reverse=True):
+            is_running = revision == present_revision and count
             hold = Hold(Reason.RUNS if is_running else Reason.ROLLBACK, f"service {name}, revision {revision}")
             yield definitions[name].get(revision, ""), hold
 

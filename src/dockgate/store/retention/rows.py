@@ -104,12 +104,12 @@ class RowRetention:
     def list_executions_without_rows(self, ids: Collection[str]) -> set[str]:
         """Those of these ids that are not an execution."""
         with self._database.read() as connection:
-            present = {
+            present_executions = {
                 name
                 for part in split_into_batches(sorted(ids))
                 for name in connection.scalars(select(executions.c.id).where(executions.c.id.in_(part)))
             }
-        return set(ids) - present
+        return set(ids) - present_executions
 
     def list_artifacts(self, without_executions: Collection[str] = ()) -> set[str]:
         """The artifacts that runs of actions name, those of the executions in `without_executions` left out."""
@@ -128,8 +128,8 @@ class RowRetention:
             causes = _list_causes_of_revisions(connection)
             present_revisions = select(services.c.name, services.c.revision).order_by(services.c.name)
             revisions = {
-                name: sorted(causes[name].keys() - select_kept_revisions(causes[name], present, keep))
-                for name, present in connection.execute(present_revisions)
+                name: sorted(causes[name].keys() - select_kept_revisions(causes[name], present_revision, keep))
+                for name, present_revision in connection.execute(present_revisions)
             }
             return {name: old for name, old in revisions.items() if old}
 
@@ -204,10 +204,10 @@ class RowRetention:
             with self._database.write() as connection:
                 if not lock_documents(connection):
                     return count
-                present = set(connection.scalars(select(verdicts.c.seq)))
+                present_numbers = set(connection.scalars(select(verdicts.c.seq)))
                 named_documents = {
                     *_iterate_digests_in_rows(connection, part),
-                    *_iterate_digests_in_verdicts(connection, present - set(seen_verdicts)),
+                    *_iterate_digests_in_verdicts(connection, present_numbers - set(seen_verdicts)),
                 }
                 unnamed_documents = [digest for digest in part if digest not in named_documents]
                 count += connection.execute(delete(documents).where(documents.c.digest.in_(unnamed_documents))).rowcount
@@ -218,9 +218,9 @@ def _iterate_executions_of_services(connection: Connection, keep: int) -> Iterat
     """The executions that deployed services, and that registered the revisions that are kept."""
     yield from connection.scalars(select(services.c.deployed_by))
     all_causes = _list_causes_of_revisions(connection)
-    for name, present in connection.execute(select(services.c.name, services.c.revision)).all():
+    for name, present_revision in connection.execute(select(services.c.name, services.c.revision)).all():
         causes = all_causes[name]
-        needed_causes = (causes.get(revision) for revision in select_kept_revisions(causes, present, keep))
+        needed_causes = (causes.get(revision) for revision in select_kept_revisions(causes, present_revision, keep))
         keys = (RevisionCause.parse(cause).by for cause in needed_causes if cause is not None)
         yield from (key.execution for key in keys if isinstance(key, ActionKey))
 
@@ -256,10 +256,10 @@ def _iterate_executions_of_approvals(connection: Connection) -> Iterator[str]:
 
 
 def _list_old_revisions(connection: Connection, service: str, keep: int) -> Sequence[int]:
-    present = connection.scalar(select(services.c.revision).where(services.c.name == service))
+    present_revision = connection.scalar(select(services.c.revision).where(services.c.name == service))
     of_service = select(task_definitions.c.revision).where(task_definitions.c.family == service)
     revisions = set(connection.scalars(of_service))
-    return sorted(revisions - select_kept_revisions(revisions, present or 0, keep))
+    return sorted(revisions - select_kept_revisions(revisions, present_revision or 0, keep))
 
 
 def _is_absent(image: ColumnElement[Any]) -> ColumnElement[bool]:

@@ -56,8 +56,8 @@ def build(path: Path, feeds: Sequence[Feed], folder: Path, now: datetime, report
         if not writer.has_coverage:
             raise DatabaseError(f"nothing in {folder} covers an ecosystem", "Give a folder with OSV exports in osv/.")
         digest = writer.commit()
-    missing = [f"no {_describe_files(feed)} in {folder}" for feed in feeds if not parts_by_feed[feed.name]]
-    return Result(digest, tuple(parts), tuple(missing))
+    missing_feeds = [f"no {_describe_files(feed)} in {folder}" for feed in feeds if not parts_by_feed[feed.name]]
+    return Result(digest, tuple(parts), tuple(missing_feeds))
 
 
 def parse(feed: Feed, part: Part, stream: BinaryIO) -> Iterator[FeedStatement]:

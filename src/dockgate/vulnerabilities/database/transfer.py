@@ -172,8 +172,8 @@ def _require_newer(new: Path, path: Path, file: Path) -> None:
     An old export, even a signed one, would hide what became known since.
     """
     try:
-        with Database.open(path) as present:
-            before = {part.title: part.checked_at for part in present.list_parts()}
+        with Database.open(path) as present_database:
+            before = {part.title: part.checked_at for part in present_database.list_parts()}
     except DatabaseError:
         return  # there is no usable database
     with Database.open(new) as database:

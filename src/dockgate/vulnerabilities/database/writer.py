@@ -259,11 +259,11 @@ class Writer:
             for root, names in groups.list_groups().items()
             if len(names) <= ALIAS_GROUP_LIMIT and _can_be_one(names)
         }
-        for number, identity, aliases, upstream, present in self._list_valid_records():
+        for number, identity, aliases, upstream, present_groups in self._list_valid_records():
             own_names = {identity, *aliases}
             roots = sorted({groups.find_root(name) for name in (*own_names, *upstream)} & wide.keys())
             alias_groups = dump([wide[root] for root in roots if not own_names.issuperset(wide[root])])
-            if alias_groups != present:
+            if alias_groups != present_groups:
                 yield alias_groups, number
 
     def _list_valid_records(self) -> Iterator[tuple[int, str, list[str], list[str], str]]:

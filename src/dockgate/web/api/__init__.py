@@ -78,8 +78,8 @@ def make_view_maker(kind: type[T], source: type[S], *others: str) -> Callable[..
     """
     names = {field.name for field in dataclasses.fields(kind)} - set(others)  # type: ignore[arg-type]
     available = {*(field.name for field in dataclasses.fields(source)), *dir(source)}  # type: ignore[arg-type]
-    if missing := sorted(names - available):
-        raise TypeError(f"{kind.__name__} shows {', '.join(missing)}, which {source.__name__} does not have")
+    if missing_names := sorted(names - available):
+        raise TypeError(f"{kind.__name__} shows {', '.join(missing_names)}, which {source.__name__} does not have")
 
     def make_view(instance: S, **fields: object) -> T:
         return kind(**fields, **{name: getattr(instance, name) for name in names})

@@ -199,5 +199,5 @@ def get_log(
 ) -> LogPart:
     """Get an action's log from a byte offset. Call again with the returned offset until `is_complete`."""
     run = server.store.executions.get_run(ActionKey(execution_id, stage, action, attempt))
-    data, following = server.store.logs.read(run.key, offset)
-    return LogPart(data.decode("utf-8", "replace"), following, run.state.is_final and not data)
+    data, next_offset = server.store.logs.read(run.key, offset)
+    return LogPart(data.decode("utf-8", "replace"), next_offset, run.state.is_final and not data)

@@ -212,11 +212,11 @@ def list_assignments(caller: api.Reader, server: api.ServerDependency) -> list[A
 
 def list_visible_policies(caller: Caller, server: WebServices) -> list[PolicyVersion]:
     """The policies that the caller may see: for limited callers, those that judge its repositories."""
-    present = server.policies.list_current_versions()
+    present_versions = server.policies.list_current_versions()
     if not caller.is_limited:
-        return list(present)
+        return list(present_versions)
     names = {DEFAULT_POLICY, *(entry.assignment.policy for entry in _list_visible_assignments(caller, server))}
-    return [version for version in present if version.name in names]
+    return [version for version in present_versions if version.name in names]
 
 
 def require_visible_policy(name: str, caller: Caller, server: WebServices) -> None:
@@ -270,15 +270,15 @@ def _select_allowed(caller: Caller, entries: Sequence[AllowedPolicies]) -> tuple
 @router.delete("/policy-assignments/{name}")
 def remove_assignment(name: str, caller: api.Accepter, server: api.ServerDependency) -> AssignmentView:
     """Remove a policy assignment, and return it."""
-    present = {record.assignment.name: record for record in server.store.policy_assignments.list()}
-    if name not in present:
+    present_records = {record.assignment.name: record for record in server.store.policy_assignments.list()}
+    if name not in present_records:
         raise NotFoundError(
             f"the policy assignment {name!r} does not exist", "`dockgate policy assignments` lists them."
         )
     server.store.policy_assignments.remove(name, caller.name, server.clock.now())
-    assignment = present[name].assignment
+    assignment = present_records[name].assignment
     note_change(f"removed: {', '.join(assignment.repositories)} were judged by {assignment.policy}")
-    return _build_assignment_view(present[name], server.event_targets.read_owners())
+    return _build_assignment_view(present_records[name], server.event_targets.read_owners())
 
 
 _make_assignment_view = api.make_view_maker(

@@ -67,8 +67,8 @@ class FreeBSD(Ecosystem):
         """Build a package; the type `bsd` is only a proposal (package-url/purl-spec#496)."""
         system = purl.namespace.lower() or (distribution.id if distribution else "")
         if not purl.version or system != "freebsd":
-            missing = "is not a FreeBSD package" if purl.version else "has no version"
-            raise UsageError(f"{purl} {missing}.", "Write it as pkg:bsd/freebsd/NAME@VERSION.")
+            objection = "is not a FreeBSD package" if purl.version else "has no version"
+            raise UsageError(f"{purl} {objection}.", "Write it as pkg:bsd/freebsd/NAME@VERSION.")
         package = _make_package(purl.name, purl.version, "", "")
         distro = purl.qualifiers.get("distro", "")
         if distribution and not distro:

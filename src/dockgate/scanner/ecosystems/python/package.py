@@ -36,9 +36,9 @@ def read_metadata(path: str, header: bytes) -> Package:
                 break
     name, version = fields.get("name", ""), fields.get("version", "")
     if not name or not version:
-        missing = "Version" if name else "Name"
+        missing_field = "Version" if name else "Name"
         limit_text = f" within its first {HEADER_LIMIT} bytes" if len(header) == HEADER_LIMIT else ""
-        raise UnreadableError(f"it has no {missing}{limit_text}")
+        raise UnreadableError(f"it has no {missing_field}{limit_text}")
     return make_package(name, version, path)
 
 

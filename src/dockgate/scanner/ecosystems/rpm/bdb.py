@@ -78,8 +78,8 @@ class _Database:
         if size > limit:
             raise UnreadableError(f"a package has {size} bytes; no more than {limit} are read")
         parts: list[bytes] = []
-        missing = size
-        while missing > 0:
+        missing_size = size
+        while missing_size > 0:
             if not 0 < number < self.count:
                 raise UnreadableError(f"it references page {number}, which does not exist")
             if self.visited_pages[number]:
@@ -87,10 +87,10 @@ class _Database:
             self.visited_pages[number] = 1
             page = self.read_page(number)
             length = self._decode_number(page[22:24])
-            if page[25] != _OVERFLOW or not 0 < length <= min(missing, self.page_size - _HEAD):
+            if page[25] != _OVERFLOW or not 0 < length <= min(missing_size, self.page_size - _HEAD):
                 raise UnreadableError(f"page {number} is not part of a package")
             parts.append(page[_HEAD : _HEAD + length])
-            missing -= length
+            missing_size -= length
             number = self._decode_number(page[16:20])
         return b"".join(parts)
 

@@ -60,8 +60,8 @@ def find_changes(
             continue
         if change.href == f"/running/{change.subject}" and change.subject not in services:
             change = replace(change, href=None)
-        present = changes.get(key := _make_group_key(event, change))
-        changes[key] = replace(present, more=present.more + 1) if present else change
+        present_group = changes.get(key := _make_group_key(event, change))
+        changes[key] = replace(present_group, more=present_group.more + 1) if present_group else change
     grouped_changes = [
         _merge_images(change) if key[0] == "verdict.changed" else change for key, change in changes.items()
     ]

@@ -260,10 +260,10 @@ def save_definition(
         result = check_text(server, text, "pipeline", name)
         return _render_definition(request, caller, server, name, text=text, result=result)
     try:
-        present = server.store.pipelines.get(name).version
-        if opened_version != str(present):
+        present_version = server.store.pipelines.get(name).version
+        if opened_version != str(present_version):
             raise ChangedError(
-                f"version {present} was saved since you opened version {opened_version or 'none'}",
+                f"version {present_version} was saved since you opened version {opened_version or 'none'}",
                 "Compare it below with your text, and save again.",
             )
         server.documents.check_pipeline(text + "\n", name)

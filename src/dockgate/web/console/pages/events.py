@@ -121,15 +121,15 @@ def _read_page(
     read, read_back = (
         (_read_oldest_events, _read_newest_events) if is_oldest_first else (_read_newest_events, _read_oldest_events)
     )
-    shown_events, following = read(server, caller, event_pattern, position)
+    shown_events, next_position = read(server, caller, event_pattern, position)
     step = 1 if is_oldest_first else -1
     end = read_back(server, caller, event_pattern, position + step)[1] if position else 0
     total = None
-    if event_pattern is None and not caller.is_limited and (position or following):
+    if event_pattern is None and not caller.is_limited and (position or next_position):
         total = server.store.event_log.count(MAX_COUNT + 1)
     return Page(
         list(shown_events),
-        str(following) if following else None,
+        str(next_position) if next_position else None,
         str(end - step) if end else None,
         total and min(total, MAX_COUNT),
         total is not None and total > MAX_COUNT,

@@ -290,9 +290,9 @@ def _read_lines(logs: Logs, key: ActionKey) -> tuple[list[str], bool]:
     """The lines of a log, and whether it is longer than what is read."""
     offset, parts = 0, []
     while offset < MAX_LOG_BYTES:
-        data, following = logs.read(key, offset)
+        data, next_offset = logs.read(key, offset)
         if not data:
             break
         parts.append(data)
-        offset = following
+        offset = next_offset
     return b"".join(parts).decode("utf-8", "replace").splitlines(), offset >= MAX_LOG_BYTES

@@ -93,12 +93,12 @@ def _find_waits(server: WebServices, runs: Mapping[str, Sequence[ActionRun]]) ->
 
 def describe_wait(approval: Approval, supporter_count: int) -> str:
     """Say what a waiting approval of an action waits for."""
-    missing = [] if approval.verdict else ["its verdict"]
+    missing_parts = [] if approval.verdict else ["its verdict"]
     if approval.approvers and (count := approval.approvers.count - supporter_count) > 0:
         suffix = " more" if supporter_count else ""
-        missing.append(f"{count}{suffix} {'person' if count == 1 else 'people'}")
+        missing_parts.append(f"{count}{suffix} {'person' if count == 1 else 'people'}")
     name = approval.action.action if approval.action else approval.id
-    return f"{name} waits for {' and for '.join(missing) or 'its answer'}."
+    return f"{name} waits for {' and for '.join(missing_parts) or 'its answer'}."
 
 
 def _choose_execution_state(

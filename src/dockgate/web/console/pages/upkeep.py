@@ -75,8 +75,10 @@ def remove_worker(worker: str, caller: api.Administrator, server: api.ServerDepe
 @api.mark_self_checking
 def show_keys(request: Request, caller: api.Reader, server: api.ServerDependency) -> Response:
     """Show the public keys of attestations, the present one first."""
-    present, *former = key_calls.list_keys(caller, server).keys
-    return render_page(request, caller, "attestation_keys.html", title="Signing keys", present=present, former=former)
+    present_key, *former = key_calls.list_keys(caller, server).keys
+    return render_page(
+        request, caller, "attestation_keys.html", title="Signing keys", present=present_key, former=former
+    )
 
 
 @router.post("/attestation-keys")

@@ -281,9 +281,9 @@ def _read_all_pages(server: WebServices, caller: api.Reader, question: str) -> d
         cursor = int(page.next) if page.next else 0
         unknown_after = int(page.unknown.next) if page.unknown.next else 1 << 50
         page = server.exposure_search.find(dataclasses.replace(request, after=cursor, unknown_after=unknown_after))
-        following = dataclasses.asdict(page)
-        exposure["images"] += following["images"]
-        exposure["unknown"]["images"] += following["unknown"]["images"]
+        next_fields = dataclasses.asdict(page)
+        exposure["images"] += next_fields["images"]
+        exposure["unknown"]["images"] += next_fields["unknown"]["images"]
     return {**exposure, "next": None, "unknown": {**exposure["unknown"], "next": None}}
 
 
