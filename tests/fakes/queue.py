@@ -26,24 +26,24 @@ class MemoryQueue:
         self._maximum = maximum
         self._wait_seconds = wait_seconds
         self._fault = fault
-        self._news = threading.Condition()
+        self._arrival = threading.Condition()
         self._bodies: dict[str, str] = {}
         self._received: dict[str, int] = {}
         self._hidden: set[str] = set()
 
     def put(self, body: str) -> str:
         """Returns the message's id."""
-        with self._news:
+        with self._arrival:
             name = f"message-{len(self._received) + 1}"
             self._bodies[name], self._received[name] = body, 0
-            self._news.notify_all()
+            self._arrival.notify_all()
         return name
 
     def lapse(self) -> None:
         """The time is over for which what was received is hidden."""
-        with self._news:
+        with self._arrival:
             self._hidden.clear()
-            self._news.notify_all()
+            self._arrival.notify_all()
 
     @property
     def remaining(self) -> list[str]:
@@ -52,8 +52,8 @@ class MemoryQueue:
 
     def receive(self) -> Sequence[Message]:
         self._fault("before receive")
-        with self._news:
-            self._news.wait_for(lambda: self._bodies.keys() - self._hidden, self._wait_seconds)
+        with self._arrival:
+            self._arrival.wait_for(lambda: self._bodies.keys() - self._hidden, self._wait_seconds)
             messages = []
             for name in [message_id for message_id in self._bodies if message_id not in self._hidden]:
                 if self._received[name] == self._maximum:
@@ -67,13 +67,13 @@ class MemoryQueue:
 
     def delete(self, message: Message) -> None:
         self._fault("before delete")
-        with self._news:
+        with self._arrival:
             self._bodies.pop(message.id, None)
         self._fault("after delete")
 
     def release(self, message: Message) -> None:
         self._fault("before release")
-        with self._news:
+        with self._arrival:
             self._hidden.discard(message.id)
-            self._news.notify_all()
+            self._arrival.notify_all()
         self._fault("after release")

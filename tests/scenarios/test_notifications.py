@@ -360,7 +360,7 @@ def test_a_viewer_looks_and_changes_nothing(server: System) -> None:
         assert client.delete("/rules/default").status_code == 403
 
 
-def test_another_vulnerability_is_news_and_the_same_one_is_not(server: System) -> None:
+def test_a_target_is_notified_of_another_vulnerability_and_not_of_the_same_again(server: System) -> None:
     server.add_queue("news")
     server.add_rule("news", "verdict.changed", {"name": "news", "group": "1s"})
     image = server.image("news", PlannedFindings())

@@ -98,8 +98,8 @@ _TITLE_LIMIT, _TEXT_LIMIT, _FIELDS_LIMIT = 200, 4000, 30
 class StateTopics:
     """Topic prefixes for a `state` with a good and a bad value; topics of one `value` mean the same.
 
-    Those that begin with `reopened` are news again: that an image is approved is news after it was rejected, and the
-    other way round.
+    Targets are notified again of those that begin with `reopened`: that an image is approved after it was rejected, and
+    the other way round.
     """
 
     state: str

@@ -146,7 +146,7 @@ def test_a_pipeline_that_got_an_approval_in_between_hears_at_once_that_it_is_ove
     assert (followed.messages("one"), followed.messages("two")) == ([REJECTED], [REJECTED])
 
 
-def test_a_clock_that_goes_back_over_the_end_of_a_grace_period_is_no_news(system: ServerSystem) -> None:
+def test_a_clock_that_goes_back_over_the_end_of_a_grace_period_announces_nothing(system: ServerSystem) -> None:
     for document in (GRACE, ASSIGNMENT):
         system.server.documents.apply(document, "test", Caller(LOCAL))
     followed = Followed(system, "graced")

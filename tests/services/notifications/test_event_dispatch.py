@@ -1,4 +1,4 @@
-"""What a target is sent of events: news once, what is news again after the opposite, and summaries at their time."""
+"""What targets are notified of: each topic once, again after the opposite, and summaries at their time."""
 
 import json
 from collections.abc import Iterator
@@ -214,7 +214,7 @@ def test_what_a_clock_announced_that_was_ahead_is_announced_at_its_time_and_take
     assert len(server.sent()) == 1
 
 
-def test_what_is_news_of_one_image_is_not_news_of_another(server: Server) -> None:
+def test_a_target_is_notified_of_the_verdicts_on_each_image_by_itself(server: Server) -> None:
     server.add_target()
     server.add_rule("verdict.changed")
     assert [publish_verdict(server, "Approved", image) for image in ("sha256:a", "sha256:b")] == [1, 1]

@@ -135,7 +135,7 @@ def before(path: Path, site: Site, tmp_path: Path) -> Path:
     return copy
 
 
-def test_a_later_check_without_news_changes_nothing(path: Path, site: Site, before: Path) -> None:
+def test_a_later_check_without_new_data_changes_nothing(path: Path, site: Site, before: Path) -> None:
     assert run_update(path, site, later=True).digest
     changes = compare(before, path)
     assert not changes

@@ -155,12 +155,12 @@ class FleetIndex:
         source: Source,
         components: Iterable[tuple[int, Component]],
         values: Mapping[int, Vulnerability],
-        has_news: bool = True,
+        has_new_data: bool = True,
     ) -> RematchResult | None:
         """Match components again, and store it with what KEV and EPSS say of some vulnerabilities."""
         findings = self.store.fleet_findings
         results = list(match_components(components, reader, self.ecosystems))
-        differences = findings.record_all(results, values, source, before, self.clock.now(), has_news)
+        differences = findings.record_all(results, values, source, before, self.clock.now(), has_new_data)
         if differences is None:
             return None
         changes, changed_components = differences

@@ -37,19 +37,19 @@ FINDINGS_LIMIT, FINDINGS_TOGETHER, IMAGES_LIMIT = 1_000, 50, 1_000
 
 
 @dataclass(frozen=True, slots=True)
-class _News:
+class _FindingChange:
     """A finding that is new or worse, and since when. `opened_at` is when the index first had it."""
 
-    news: NewFinding
+    new_finding: NewFinding
     finding: Finding
     opened_at: str
 
     @property
     def change(self) -> str | None:
         """The change of it, None if it is new."""
-        if self.news.kind == NewFindingKind.WORSE:
+        if self.new_finding.kind == NewFindingKind.WORSE:
             return self.finding.severity.value
-        return "exploited" if self.news.kind == NewFindingKind.EXPLOITED else None
+        return "exploited" if self.new_finding.kind == NewFindingKind.EXPLOITED else None
 
 
 @dataclass(slots=True)
@@ -65,35 +65,39 @@ class NewFindingEvents:
     _policies: dict[str, str] = field(default_factory=dict, init=False)
     _waivers: dict[str, tuple[Policy, FleetWaivers]] = field(default_factory=dict, init=False)
 
-    def make(self, news: Sequence[NewFinding]) -> list[NewEvent]:
+    def make(self, new_findings: Sequence[NewFinding]) -> list[NewEvent]:
         """The events of the worst of these findings, in the images that are watched and used."""
         events: list[NewEvent] = []
-        findings = self._select_bad_findings(news)[:FINDINGS_LIMIT]
+        findings = self._select_bad_findings(new_findings)[:FINDINGS_LIMIT]
         for start in range(0, len(findings), FINDINGS_TOGETHER):
             if len(events) >= EVENTS_LIMIT:
                 break
             events += self._make_events(findings[start : start + FINDINGS_TOGETHER])
         return events[:EVENTS_LIMIT]
 
-    def _select_bad_findings(self, news: Sequence[NewFinding]) -> list[_News]:
+    def _select_bad_findings(self, new_findings: Sequence[NewFinding]) -> list[_FindingChange]:
         """Return those of the findings that have events, the worst first."""
-        by_finding = {(entry.component, entry.vulnerability): entry for entry in news}
-        vulnerabilities = self.store.fleet_findings.list_vulnerabilities({entry.vulnerability for entry in news})
-        numbers = {entry.component for entry in news}
+        by_finding = {(entry.component, entry.vulnerability): entry for entry in new_findings}
+        vulnerabilities = self.store.fleet_findings.list_vulnerabilities(
+            {entry.vulnerability for entry in new_findings}
+        )
+        numbers = {entry.component for entry in new_findings}
         packages = {
             number: component.to_package() for number, component in self.store.fleet.iterate_components(numbers)
         }
         findings = [
-            _News(entry, row.make_finding(packages[row.component], vulnerabilities[row.vulnerability]), row.opened)
+            _FindingChange(
+                entry, row.make_finding(packages[row.component], vulnerabilities[row.vulnerability]), row.opened
+            )
             for row in self.store.fleet_findings.iterate_findings(numbers)
             if (entry := by_finding.get((row.component, row.vulnerability))) is not None
         ]
-        return sorted((entry for entry in findings if is_bad(entry.finding)), key=_rank_news)
+        return sorted((entry for entry in findings if is_bad(entry.finding)), key=_rank_finding)
 
-    def _make_events(self, news: Sequence[_News]) -> Iterator[NewEvent]:
-        by_component: dict[int, list[_News]] = {}
-        for entry in news:
-            by_component.setdefault(entry.news.component, []).append(entry)
+    def _make_events(self, changes: Sequence[_FindingChange]) -> Iterator[NewEvent]:
+        by_component: dict[int, list[_FindingChange]] = {}
+        for entry in changes:
+            by_component.setdefault(entry.new_finding.component, []).append(entry)
         running = {entry.digest for entry in self.store.services.list_running_images()}
         digests = self.store.fleet_changes.find_images_with(by_component)
         digests = sorted(digests, key=lambda digest: (digest not in running, digest))[:IMAGES_LIMIT]
@@ -105,7 +109,7 @@ class NewFindingEvents:
             of_image = [
                 (entry, occurrence) for number, occurrence in by_image[digest].items() for entry in by_component[number]
             ]
-            of_image.sort(key=lambda pair: _rank_news(pair[0]))
+            of_image.sort(key=lambda pair: _rank_finding(pair[0]))
             yield from self._make_image_events(repository, digest, tags, of_image[:MAX_FINDINGS])
 
     def _list_locations(self, digests: Sequence[str]) -> dict[ImageLocation, list[str]]:
@@ -128,7 +132,11 @@ class NewFindingEvents:
         }
 
     def _make_image_events(
-        self, repository: str, digest: str, tags: Sequence[str], of_image: Sequence[tuple[_News, ComponentOccurrence]]
+        self,
+        repository: str,
+        digest: str,
+        tags: Sequence[str],
+        of_image: Sequence[tuple[_FindingChange, ComponentOccurrence]],
     ) -> Iterator[NewEvent]:
         now = self.clock.now()
         waived_findings = self._find_waived_findings(repository, digest, [entry.finding for entry, _ in of_image])
@@ -143,9 +151,9 @@ class NewFindingEvents:
                 time=now,
                 change=entry.change,
             )
-            if finding.exploited and entry.news.kind != NewFindingKind.WORSE and not is_waived:
+            if finding.exploited and entry.new_finding.kind != NewFindingKind.WORSE and not is_waived:
                 severities.setdefault(finding.id, finding.severity.value)
-        since = min(entry.news.at for entry, _ in of_image)
+        since = min(entry.new_finding.at for entry, _ in of_image)
         if severities and self._has_same_status(of_image[0][1].image, repository, since):
             first = list(severities.items())[:VULNERABILITIES_LIMIT]
             vulnerabilities = [{"id": name, "severity": severity} for name, severity in first]
@@ -188,6 +196,6 @@ class NewFindingEvents:
         return set(excused_keys)
 
 
-def _rank_news(news: _News) -> tuple[bool, int, str, str]:
-    finding = news.finding
+def _rank_finding(change: _FindingChange) -> tuple[bool, int, str, str]:
+    finding = change.finding
     return not finding.exploited, list(Severity).index(finding.severity), finding.id, finding.package.purl

@@ -123,7 +123,7 @@ def _list_findings(verdict: Verdict) -> Iterator[Finding]:
 
 
 def _make_key(finding: Finding) -> tuple[str, Severity, bool]:
-    """Return what makes a finding news if it changes."""
+    """Return what a message about a finding depends on."""
     return finding.id, finding.severity, bool(finding.exploited)
 
 

@@ -142,9 +142,11 @@ class VerdictRenewal:
 
     def _announce_findings(self) -> None:
         """Record the events of findings that are new or worse. Those of verdicts are there: these name them, too."""
-        if news := self.store.fleet_changes.list_unannounced_findings():
+        if new_findings := self.store.fleet_changes.list_unannounced_findings():
             makes = NewFindingEvents(self.store, self.selection, self.watched_images, self.fleet_judging, self.clock)
-            self.effects.run(EffectKind.RENEW, self.store.fleet_changes.record_announced, news, makes.make(news))
+            self.effects.run(
+                EffectKind.RENEW, self.store.fleet_changes.record_announced, new_findings, makes.make(new_findings)
+            )
 
     def _record_unjudged(self) -> None:
         """Record images without a verdict as Undetermined. Owners get the verdict once they can be judged."""

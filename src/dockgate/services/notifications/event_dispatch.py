@@ -32,8 +32,8 @@ LONGEST_PAUSES = 30
 GROUP_LIMIT = 10_000
 # A target is not notified of the same thing again until it has not happened for so long.
 TOPIC_DAYS = 30
-# An image that is rejected again for the same reason after it was approved is news, unless that was less than a day
-# ago: an advisory that comes and goes is not announced each time.
+# A target is notified again of an image that is rejected for the same reason as before it was approved, unless that was
+# less than a day ago: an advisory that comes and goes is not announced each time.
 REOPEN_AFTER = timedelta(days=1)
 
 _log = logging.getLogger(__name__)

@@ -29,7 +29,7 @@ _POSITION = select(event_cursors.c.position).where(event_cursors.c.name == CURSO
 
 @dataclass(frozen=True, slots=True)
 class Reopening:
-    """Topics that are news again: those that begin with `start`.
+    """Topics of which a target is notified again: those that begin with `start`.
 
     Only those that did not occur at or after `since`, None for all. `state` is how all topics of the state begin that
     the event is about, and `value` how those begin that say the same of it. If the event says that something is wrong,
@@ -228,18 +228,18 @@ def _select_new_topics(connection: Connection, events: Sequence[GroupedEvent], s
     recorded_topics = set(times)
     states = {(event.target, event.reopens.state) for event in events if event.reopens is not None}
     last_topics = _list_last_topics(connection, states, since)
-    news: list[GroupedEvent] = []
+    new_events: list[GroupedEvent] = []
     unsettled_topics: dict[tuple[str, str], GroupedEvent | None] = {}
     for event in events:
         key = event.target, event.topic
-        is_news = times.get(key, "") < since
+        is_new = times.get(key, "") < since
         if event.reopens is not None:
             state = event.target, event.reopens.state
-            last_topics[state] = event.topic if is_news else last_topics.get(state, event.topic)
+            last_topics[state] = event.topic if is_new else last_topics.get(state, event.topic)
             is_contradiction = not last_topics[state].startswith(event.reopens.value)
             unsettled_topics[state] = event if is_contradiction else None
-        if is_news:
-            news.append(event)
+        if is_new:
+            new_events.append(event)
             if event.reopens is not None:
                 reopened_topics = _reopen(connection, event.target, event.reopens, times)
                 recorded_topics -= reopened_topics
@@ -268,7 +268,7 @@ def _select_new_topics(connection: Connection, events: Sequence[GroupedEvent], s
     } - recorded_topics
     rows = [{"target": target, "topic": topic, "at": times[target, topic]} for target, topic in sorted(new_topics)]
     insert_all_new(connection, notified_topics, rows)
-    return news
+    return new_events
 
 
 def _list_last_topics(
@@ -301,7 +301,7 @@ def _record_states(connection: Connection, topics: Mapping[tuple[str, str], str]
 
 
 def _forget_future(connection: Connection, latest_time: str) -> None:
-    """Forget what a clock recorded that was ahead: what happens now is news."""
+    """Forget what a clock recorded that was ahead: targets are notified of what happens now."""
     for table in (notified_topics, notified_states):
         connection.execute(delete(table).where(table.c.at > latest_time))
 

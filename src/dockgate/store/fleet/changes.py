@@ -26,7 +26,7 @@ from dockgate.store.statements import delete_unlocked, insert_all_new
 from dockgate.vulnerabilities.model import Severity
 
 # Of one change of the advisories, so many of the worst are kept, for so long.
-NEWS_LIMIT, NEWS_KEPT = 10_000, timedelta(days=1)
+NEW_FINDINGS_LIMIT, NEW_FINDINGS_PERIOD = 10_000, timedelta(days=1)
 # With more findings than this, of whatever image, only the first images are looked at.
 FINDINGS_LIMIT, IMAGES_LIMIT = 2_000, 200
 # Of one image.
@@ -143,18 +143,18 @@ class FleetChanges:
                     of_repository += [tag] if tag else []
         return tags_by_image
 
-    def record_announced(self, news: Sequence[NewFinding], events: Sequence[NewEvent]) -> None:
+    def record_announced(self, new_findings: Sequence[NewFinding], events: Sequence[NewEvent]) -> None:
         """Record the events of these findings, in one transaction.
 
         Those of another change of the advisories, which another process may have recorded meanwhile, have none yet.
         """
-        times = fleet_news.c.at.in_({entry.at for entry in news})
+        times = fleet_news.c.at.in_({entry.at for entry in new_findings})
         with self._database.write() as connection:
             connection.execute(update(fleet_news).where(~fleet_news.c.announced, times).values(announced=True))
             append_events(connection, events)
 
 
-def record_news(
+def record_new_findings(
     connection: Connection,
     changes: Sequence[Change],
     exploited_ids: Collection[int],
@@ -165,29 +165,34 @@ def record_news(
     """Record the findings that are new or worse after these changes.
 
     `exploited_ids` are the vulnerabilities that KEV lists since. With `should_announce`, their images get events,
-    however long that takes; other new findings are forgotten after NEWS_KEPT.
+    however long that takes; other new findings are forgotten after NEW_FINDINGS_PERIOD.
     """
-    news = {(component, vulnerability): (kind, rank) for component, vulnerability, kind, rank in _select_news(changes)}
+    ranks = {
+        (component, vulnerability): (kind, rank)
+        for component, vulnerability, kind, rank in _select_new_findings(changes)
+    }
     for part in split_into_batches(sorted(exploited_ids)):
         is_in_part = fleet_findings.c.vulnerability.in_(part)
         for component, vulnerability in connection.execute(
             select(fleet_findings.c.component, fleet_findings.c.vulnerability).where(is_in_part)
         ):
-            kind, _ = news.get((component, vulnerability), (NewFindingKind.EXPLOITED, 0))
-            news[component, vulnerability] = kind, -1
-    worst_news = sorted(news, key=lambda pair: (news[pair][1], pair))[:NEWS_LIMIT]
-    if not worst_news:
+            kind, _ = ranks.get((component, vulnerability), (NewFindingKind.EXPLOITED, 0))
+            ranks[component, vulnerability] = kind, -1
+    worst_findings = sorted(ranks, key=lambda pair: (ranks[pair][1], pair))[:NEW_FINDINGS_LIMIT]
+    if not worst_findings:
         return
-    kept_since = format_time(shift_time(to_datetime(now), -NEWS_KEPT))
+    kept_since = format_time(shift_time(to_datetime(now), -NEW_FINDINGS_PERIOD))
     is_over = or_(fleet_news.c.at < kept_since, fleet_news.c.at > compute_latest_time(now))
     delete_unlocked(connection, fleet_news, fleet_news.c.announced, is_over)
-    connection.execute(_FORGET, [{"of_component": pair[0], "of_vulnerability": pair[1]} for pair in worst_news])
+    connection.execute(_FORGET, [{"of_component": pair[0], "of_vulnerability": pair[1]} for pair in worst_findings])
     row = {"at": now, "announced": not should_announce}
-    rows = [{"component": pair[0], "vulnerability": pair[1], "kind": news[pair][0].value, **row} for pair in worst_news]
+    rows = [
+        {"component": pair[0], "vulnerability": pair[1], "kind": ranks[pair][0].value, **row} for pair in worst_findings
+    ]
     insert_all_new(connection, fleet_news, rows)
 
 
-def _select_news(changes: Sequence[Change]) -> Iterator[tuple[int, int, NewFindingKind, int]]:
+def _select_new_findings(changes: Sequence[Change]) -> Iterator[tuple[int, int, NewFindingKind, int]]:
     """The findings that are new or worse, with the rank of their severities: 0 is the worst."""
     for change in changes:
         if change.after is not None:

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Select, Text, bindparam, delete, insert, sele
 from dockgate.events.governance_events import make_advisories_changed
 from dockgate.store.engine import Database
 from dockgate.store.events.log import append_events
-from dockgate.store.fleet.changes import record_news
+from dockgate.store.fleet.changes import record_new_findings
 from dockgate.store.fleet.records import (
     Change,
     ClosingReason,
@@ -160,7 +160,7 @@ class FleetFindings:
             if _find_source(connection) != source:
                 return False
             changes, _ = _replace_findings(connection, results, now, ClosingReason.ADVISORY)
-            record_news(connection, changes, (), now, should_announce=False)
+            record_new_findings(connection, changes, (), now, should_announce=False)
             return True
 
         return self._database.group_commit(write)
@@ -171,7 +171,7 @@ class FleetFindings:
             lock_name(connection, fleet_state, ADVISORIES)
             if _find_source(connection) is not None:
                 return False
-            _set_source(connection, source, None, now, has_news=True)
+            _set_source(connection, source, None, now, has_new_data=True)
             return True
 
     def record_all(
@@ -181,11 +181,11 @@ class FleetFindings:
         source: Source,
         previous: Source | None,
         now: str,
-        has_news: bool = True,
+        has_new_data: bool = True,
     ) -> tuple[Sequence[Change], Collection[int]] | None:
         """Replace findings by those of another source.
 
-        With them, what KEV and EPSS say of some vulnerabilities (by id). Without `has_news` only times of checks
+        With them, what KEV and EPSS say of some vulnerabilities (by id). Without `has_new_data` only times of checks
         differ. Returns the findings that changed, and the components of which KEV or EPSS say something else, or other
         facts are undetermined; None, and stores nothing, unless the stored findings are of `previous`. The caller holds
         the lock `MATCHING`.
@@ -198,8 +198,8 @@ class FleetFindings:
                 return None
             refreshed_components, exploited_ids = _update_cves(connection, values)
             changes, components = _replace_findings(connection, results, now, reason)
-            record_news(connection, changes, exploited_ids, now, should_announce=previous is not None)
-            _set_source(connection, source, previous, now, has_news)
+            record_new_findings(connection, changes, exploited_ids, now, should_announce=previous is not None)
+            _set_source(connection, source, previous, now, has_new_data)
             return changes, components.union(refreshed_components)
 
     def _iterate_rows(self, query: Select[Any], column: Any, ids: Collection[int] | None) -> Iterator[Any]:
@@ -221,14 +221,14 @@ def _find_source(connection: Connection) -> Source | None:
     return Source(values[ADVISORIES], values[ENGINE]) if ADVISORIES in values else None
 
 
-def _set_source(connection: Connection, source: Source, previous: Source | None, now: str, has_news: bool) -> None:
-    """State the source of the findings, with the event of another advisory database if it has news."""
+def _set_source(connection: Connection, source: Source, previous: Source | None, now: str, has_new_data: bool) -> None:
+    """State the source of the findings, with the event of another advisory database if it has new data."""
     insert_if_new(connection, fleet_state, {"name": MATCHED_SINCE, "value": now})
     for name, value in ((ADVISORIES, source.advisories), (ENGINE, source.engine)):
         if not insert_if_new(connection, fleet_state, {"name": name, "value": value}):
             connection.execute(update(fleet_state).where(fleet_state.c.name == name).values(value=value))
     before = previous.advisories if previous is not None else None
-    if has_news and source.advisories != before:
+    if has_new_data and source.advisories != before:
         append_events(connection, [make_advisories_changed(source.advisories, before, now)])
 
 

@@ -112,8 +112,8 @@ notified_states = Table(
 )
 Index(None, notified_states.c.at)
 
-# The last event of each state that contradicts the last message about it. Once it is sent, the topic `reopened` is news
-# again.
+# The last event of each state that contradicts the last message about it. Once it is sent, targets are notified of the
+# topic `reopened` again.
 unsettled_states = Table(
     "unsettled_states",
     metadata,
