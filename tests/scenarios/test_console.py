@@ -25,8 +25,6 @@ from dockgate.web.authorization import MAX_RECORDED, FailedAuthentications, Rece
 # Its tests share a server, and later ones change what earlier ones look at.
 pytestmark = pytest.mark.long
 
-COOKIE = "dockgate-session"
-
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
@@ -319,124 +317,6 @@ def test_the_desired_count_is_changed_in_the_page(site: Site) -> None:
         assert browser.send_form("/running/web", desired_count="-1").status_code == 422
         assert browser.send_form("/running/web", desired_count="2").status_code == 303
     until(lambda: site.server.get("/services/web")["service"]["desired_count"] == 2)
-
-
-# --- repositories --------------------------------------------------------------------------------------------------
-
-
-def _edit(browser: Browser, path: str = "Dockerfile", **fields: str) -> httpx.Response:
-    form = browser.get(f"/repositories/web/edit/{path}?at=main").text
-    head = re.search(r'name="head" value="(\w+)"', form)
-    assert head
-    values = {"at": "main", "head": head[1], "path": path, "content": "FROM debian:13\n", "message": "Newer base"}
-    values["opened"] = path
-    return browser.send_form("/repositories/web/edit", **{**values, "author": "ben", "email": "ben@x.org", **fields})
-
-
-def test_a_file_is_changed_in_the_page_and_starts_the_pipeline_as_a_push_does(site: Site) -> None:
-    before = len(site.server.get("/pipelines/web/executions"))
-    with Browser(site.server, site.tokens[Role.DEVELOPER]) as browser:
-        assert "Dockerfile" in browser.get("/repositories/web").text
-        assert "FROM scratch" in browser.get("/repositories/web/files/Dockerfile?at=main").text
-        for typed, page in (
-            ("files/main/Dockerfile", "/files/Dockerfile?at=main"),
-            ("edit/main/Dockerfile", "/edit/Dockerfile?at=main"),
-            ("files/main", "?at=main"),
-        ):
-            assert browser.get(f"/repositories/web/{typed}").headers["location"] == f"/repositories/web{page}"
-        assert browser.get("/repositories/web/files//x").status_code == 400
-        assert browser.get("/events/deliveries").headers["location"] == "/events/targets"
-        answer = _edit(browser)
-        assert answer.status_code == 303
-        page = browser.get(answer.headers["location"]).text
-    assert 'Committed to <bdi class="foreign">main</bdi>: this starts <a href="/pipelines/web">web</a>' in page
-    assert "<ins>+FROM debian:13</ins>" in page
-    assert "<del>-FROM scratch</del>" in page
-    until(lambda: len(site.server.get("/pipelines/web/executions")) == before + 1)
-    newest = site.server.get("/pipelines/web/executions")[0]
-    assert newest["trigger"].get("by") == "developer", newest
-    commit = answer.headers["location"].rpartition("/")[2].partition("?")[0]
-    assert newest["trigger"]["commit"] == commit
-    details = [entry["detail"] for entry in site.server.get("/audit?by=developer")]
-    assert any(commit in detail for detail in details)
-
-
-def test_an_edit_of_a_branch_that_has_moved_keeps_the_text(site: Site) -> None:
-    with Browser(site.server, site.tokens[Role.DEVELOPER]) as browser:
-        answer = _edit(browser, head="0" * 40, content="typed text")
-        assert answer.status_code == 412
-        assert "typed text" in answer.text
-        assert "has moved" in answer.text
-        assert "<ins>+typed text</ins>" in answer.text
-        assert "<del>-FROM debian:13</del>" in answer.text
-        head = site.server.get("/repositories/web/commits?at=main")[0]["id"]
-        assert f'name="head" value="{head}"' in answer.text
-        assert _edit(browser, head=head, content="typed text").status_code == 303
-
-
-def test_an_edit_without_a_change_starts_nothing(site: Site) -> None:
-    before = site.server.get("/repositories/web/commits?at=main")
-    with Browser(site.server, site.tokens[Role.DEVELOPER]) as browser:
-        answer = _edit(browser, content=browser.get("/repositories/web/raw/Dockerfile?at=main").text)
-    assert answer.status_code == 409
-    assert "nothing to commit" in answer.text
-    assert site.server.get("/repositories/web/commits?at=main") == before
-
-
-def test_an_edit_keeps_the_blanks_of_a_file(site: Site) -> None:
-    with Browser(site.server, site.tokens[Role.DEVELOPER]) as browser:
-        assert _edit(browser, content="  two blanks\n\tand a tab  ").status_code == 303
-        answer = browser.get("/repositories/web/raw/Dockerfile?at=main")
-    assert answer.text == "  two blanks\n\tand a tab  \n"
-
-
-@pytest.mark.parametrize("path", ["../x", ".git/hooks/post-receive", "/etc/passwd", "a\nb"])
-def test_an_edit_stays_in_the_tree(site: Site, path: str) -> None:
-    with Browser(site.server, site.tokens[Role.DEVELOPER]) as browser:
-        answer = _edit(browser, content=f"x of {path}")
-        assert answer.status_code == 303
-        form = browser.get("/repositories/web/edit/Dockerfile?at=main").text
-        head = re.search(r'name="head" value="(\w+)"', form)
-        assert head
-        values = {"at": "main", "head": head[1], "content": "x", "message": "m", "author": "b", "email": "b@x.org"}
-        assert browser.send_form("/repositories/web/edit", path=path, **values).status_code == 422
-
-
-def test_a_new_file_replaces_none(site: Site) -> None:
-    with Browser(site.server, site.tokens[Role.DEVELOPER]) as browser:
-        refused = _edit(browser, opened="", content="typed text")
-        assert refused.status_code == 409
-        assert "Dockerfile exists already" in refused.text
-        assert 'href="/repositories/web/edit/Dockerfile?at=main"' in refused.text
-        assert "typed text" in refused.text
-        assert _edit(browser, opened="other", content="typed text").status_code == 409
-        head = site.server.get("/repositories/web/commits?at=main")[0]["id"]
-        fields = {"at": "main", "head": head, "author": "ben", "email": "ben@x.org", "message": "Add it"}
-        below = browser.send_form("/repositories/web/edit", path="Dockerfile/x", content="x", **fields)
-        assert "because Dockerfile is no folder" in below.text
-
-
-def test_a_file_keeps_its_line_endings_and_one_that_is_not_text_is_not_changed(site: Site) -> None:
-    content = "a\0b"
-    site.server.push("web", files={"Dockerfile": "FROM scratch\n", "data": content, "mixed": "\ufeffa\r\nb\nc"})
-    with Browser(site.server, site.tokens[Role.DEVELOPER]) as browser:
-        assert "not text in UTF-8" in browser.get("/repositories/web/edit/data?at=main").text
-        head = site.server.get("/repositories/web/commits?at=main")[0]["id"]
-        fields = {"at": "main", "head": head, "author": "ben", "email": "ben@x.org", "message": "Change it"}
-        refused = browser.send_form("/repositories/web/edit", path="data", opened="data", content="a\r\nnew", **fields)
-        assert refused.status_code == 422
-        answer = browser.send_form(
-            "/repositories/web/edit", path="mixed", opened="mixed", content="a\r\nB\r\nc", **fields
-        )
-        assert answer.status_code == 303
-        assert browser.get("/repositories/web/raw/mixed?at=main").content.decode() == "\ufeffa\r\nB\nc"
-
-
-def test_a_viewer_cannot_change_a_file(site: Site) -> None:
-    with Browser(site.server, site.tokens[Role.VIEWER]) as browser:
-        assert "/edit/" not in browser.get("/repositories/web/files/Dockerfile?at=main").text
-        assert browser.get("/repositories/web/edit/Dockerfile?at=main").status_code == 403
-        assert browser.send_form("/repositories/web/edit", path="x").status_code == 403
 
 
 # --- events --------------------------------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 """A fleet of three images whose verdicts are renewed."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,6 +10,8 @@ from tests.scanned_platforms import platforms_of
 from tests.scenarios.planned_images import AdvisoryDatabase, advisory, package
 from tests.scenarios.server import ServerSystem
 
+from dockgate.events import schemas
+from dockgate.events.envelope import StoredEvent
 from dockgate.gate import evaluate
 from dockgate.scanner.model import Distribution, Inventory
 from dockgate.services.durable_effects import Effects
@@ -175,3 +177,11 @@ def opened_fleet(folder: Path, database: str) -> Iterator[Fleet]:
     finally:
         system.client.close()
         system.store.close()
+
+
+def require_valid(events: Iterable[StoredEvent]) -> None:
+    """Fail unless each event has the fields of its schema."""
+    import jsonschema  # takes a second
+
+    for event in events:
+        jsonschema.validate(event.body, schemas.load()[event.detail_type])

@@ -1,54 +1,21 @@
-"""The secrets of registries' notifications, and pushes that registries report in any order."""
+"""Pushes and deletions that registries report in any order."""
 
 import itertools
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from tests.fakes.registry import MemoryRegistry
 from tests.store.factories import FACTORIES, opened
 
-from dockgate.events.pushes.distribution import MANIFESTS
 from dockgate.services.clock import ServerClock
 from dockgate.services.durable_effects import Effects
 from dockgate.services.registry.pushes import RegistryNotifications, RegistryPushes, WebhookSecrets
 from dockgate.shared.errors import NotFoundError, UnavailableError
-from dockgate.shared.timestamps import format_time
 from dockgate.store import Store
 from dockgate.store.records import Scan
-
-
-def test_a_changed_secret_stays_changed_after_a_restart(tmp_path: Path) -> None:
-    file = tmp_path / "hooks.json"
-    first = WebhookSecrets("own", file).read_secret("harbor", "a.example")
-    WebhookSecrets("own", file).change("harbor", "a.example")
-    second = WebhookSecrets("own", file).read_secret("harbor", "a.example")
-    WebhookSecrets("own", file).change("harbor", "a.example")
-    third = WebhookSecrets("own", file).read_secret("harbor", "a.example")
-    assert len({first, second, third}) == 3
-    assert "own" not in file.read_text()
-
-
-def test_each_registry_format_and_server_has_its_own(tmp_path: Path) -> None:
-    hooks = WebhookSecrets("own", tmp_path / "hooks.json")
-    hooks.change("harbor", "a.example")
-    second = WebhookSecrets("another", tmp_path / "hooks.json")
-    request = [("harbor", "a.example"), ("harbor", "b.example"), ("quay", "a.example")]
-    assert len({first.read_secret(*named) for first in (hooks, second) for named in request}) == 6
-
-
-@pytest.mark.parametrize("text", ["{", "[]", '{"harbor/a.example": "many"}'])
-def test_a_damaged_file_lets_no_secret_hold(tmp_path: Path, text: str) -> None:
-    file = tmp_path / "hooks.json"
-    file.write_text(text)
-    with pytest.raises(UnavailableError) as messages:
-        WebhookSecrets("own", file).read_secret("harbor", "a.example")
-    assert str(file) in str(messages.value)
-    assert "registry-secret" in str(messages.value.advice)
-
 
 ACCOUNT, REGION = "123456789012", "eu-central-1"
 REPOSITORY = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/web"
@@ -253,164 +220,3 @@ def test_a_deletion_is_reported_again_while_the_registry_cannot_be_asked(registr
     with pytest.raises(UnavailableError):
         registry.reports(FIRST, action="DELETE")
     assert registry.present() == FIRST
-
-
-OWN, ADDRESS = "team/web", "registry.example"
-
-
-@dataclass
-class OwnRegistry:
-    """Our own registry, and a server that gets what it reports, in the order of a test."""
-
-    store: Store
-    folder: Path
-    registry: MemoryRegistry = field(default_factory=lambda: MemoryRegistry(ADDRESS))
-    now: datetime = datetime(2026, 11, 28, 12, tzinfo=UTC)
-    numbers: Iterator[int] = field(default_factory=itertools.count)
-    questions: list[str] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.pushes = self.start_server()
-        self.registry.fault = self.questions.append
-
-    def start_server(self) -> RegistryPushes:
-        clock = ServerClock(lambda: self.now)
-        return RegistryPushes(self.store, self.registry, self, None, clock, Effects())  # type: ignore[arg-type]
-
-    def start(self, scan: Scan) -> None:
-        """Scans are not the subject here."""
-
-    def resolve(self, reference: str, *, should_check_existence: bool = False) -> tuple[str, str]:
-        raise AssertionError(f"{reference}: our own registry is asked by its own adapter")
-
-    def push(self, digest: str, tag: str = "1") -> None:
-        self.now += timedelta(minutes=1)
-        self.registry.push(OWN, tag, digest)
-
-    def report(self, digest: str, tag: str = "1", at: str | None = None, event: str | None = None) -> None:
-        self.now += timedelta(seconds=1)
-        secrets = WebhookSecrets("own", self.folder / "hooks.json")
-        target = {"mediaType": MANIFESTS[0], "digest": digest, "repository": OWN, "tag": tag}
-        report = {
-            "id": event or f"event-{next(self.numbers)}",
-            "timestamp": at or format_time(self.now),
-            "action": "push",
-            "target": target,
-        }
-        notifications = RegistryNotifications(self.pushes, secrets, self.resolve, "https://g.example", ADDRESS)
-        notifications.receive("distribution", "", "Bearer own", json.dumps({"events": [report]}).encode())
-
-    def present(self, tag: str = "1") -> str | None:
-        return self.store.tag_history.find_digest(OWN, tag)
-
-    def moves(self) -> list[tuple[str, str]]:
-        moves = self.store.images.list_tag_moves(FIRST)
-        return [(move.previous, move.digest) for move in reversed(moves)]
-
-
-@pytest.fixture(params=FACTORIES)
-def own(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OwnRegistry]:
-    with opened(request.param, tmp_path) as store:
-        yield OwnRegistry(store, tmp_path)
-
-
-@pytest.mark.parametrize("at", ["2026-11-28T11:00:00Z", "2026-11-28T12:02:02.5Z", "2999-01-01T00:00:00Z", "unknown"])
-def test_a_late_notification_of_our_own_registry_moves_no_tag_back(own: OwnRegistry, at: str) -> None:
-    """Whatever time it claims: the registry decides."""
-    for digest in (FIRST, SECOND):
-        own.push(digest)
-        own.report(digest)
-    own.report(FIRST, at=at)
-    assert own.present() == SECOND
-    assert own.moves() == [(FIRST, SECOND)]
-    pushes = own.store.images.list_pushed(OWN)
-    assert [push.digest for push in pushes] == [SECOND, FIRST]
-
-
-def test_two_notifications_in_the_wrong_order_leave_the_tag_as_the_registry_has_it(own: OwnRegistry) -> None:
-    own.push(FIRST)
-    own.push(SECOND)
-    own.report(SECOND)
-    own.report(FIRST)
-    assert (own.present(), own.moves()) == (SECOND, [])
-
-
-def test_a_tag_that_was_pushed_back_moves_back(own: OwnRegistry) -> None:
-    for digest in (FIRST, SECOND, FIRST):
-        own.push(digest)
-        own.report(digest)
-    assert own.present() == FIRST
-    assert own.moves() == [(FIRST, SECOND), (SECOND, FIRST)]
-
-
-def test_our_own_registry_is_asked_only_about_a_tag_that_moves(own: OwnRegistry) -> None:
-    own.push(FIRST)
-    own.report(FIRST)
-    own.report(FIRST)
-    own.report(FIRST, tag="")
-    assert own.questions == []
-    own.push(SECOND)
-    own.report(SECOND)
-    assert own.questions == ["before resolve"]
-
-
-def test_a_push_that_our_registry_has_counts_though_the_clock_was_set_back(own: OwnRegistry) -> None:
-    own.push(FIRST)
-    own.report(FIRST)
-    own.now -= timedelta(hours=1)
-    own.push(SECOND)
-    own.report(SECOND)
-    assert (own.present(), own.moves()) == (SECOND, [(FIRST, SECOND)])
-
-
-def test_a_push_that_is_reported_before_the_registry_has_moved_the_tag_has_it_soon(own: OwnRegistry) -> None:
-    own.push(FIRST)
-    own.report(FIRST)
-    own.report(SECOND)
-    assert own.present() == FIRST
-    own.pushes.check_moved_tags()
-    own.push(SECOND)
-    own.now -= timedelta(minutes=1)
-    own.pushes.check_moved_tags()
-    assert own.present() == SECOND
-
-
-def test_a_moved_tag_is_compared_until_it_is_settled(own: OwnRegistry) -> None:
-    for digest in (FIRST, SECOND):
-        own.push(digest)
-        own.report(digest)
-    own.questions.clear()
-    own.now += timedelta(minutes=1)
-    own.pushes.check_moved_tags()
-    own.pushes.check_moved_tags()
-    assert own.questions == ["before resolve"]
-
-
-def test_the_last_report_counts_while_our_registry_does_not_answer(own: OwnRegistry) -> None:
-    def fail(_: str) -> None:
-        raise UnavailableError("no answer")
-
-    for digest in (FIRST, SECOND):
-        own.push(digest)
-        own.report(digest)
-    own.registry.fault = fail
-    own.report(FIRST)
-    assert own.present() == FIRST
-    with pytest.raises(UnavailableError):
-        own.pushes.check_moved_tags()
-    own.registry.fault = own.questions.append
-    own.pushes.check_moved_tags()
-    assert own.present() == SECOND
-
-
-def test_a_wrong_tag_is_corrected_at_each_start_of_the_server(own: OwnRegistry) -> None:
-    for digest in (FIRST, SECOND):
-        own.push(digest)
-        own.report(digest)
-    for _ in range(2):
-        own.pushes.record(f"wrong-{own.now}", OWN, FIRST, "1")
-        assert own.present() == FIRST
-        own.now += timedelta(minutes=1)
-        own.start_server().record_missed()
-        assert own.present() == SECOND
-    assert own.pushes.store.images.list_pushed(OWN)[0].digest == SECOND
