@@ -60,7 +60,8 @@ VAGUE = frozenset(
             "to",
             "unread",
         ),
-        *("place", "places", "unseen", "what", "which", "why", "withdrawn", "worst", "written", "yes"),
+        *("elsewhere", "following", "missing", "place", "places", "present"),
+        *("unseen", "what", "which", "why", "withdrawn", "worst", "written", "yes"),
     )
 )
 # Words that end like a participle, and what formats and parties outside call their fields.
@@ -142,7 +143,7 @@ def find_problems(path: Path) -> Iterator[str]:
         fields = set(_iterate_fields(tree))
         for number, name in _iterate_identifiers(tree):
             lower = name.strip("_").lower()
-            is_vague = location.startswith("src") and name not in fields | allowed and _is_vague(name.strip("_"))
+            is_vague = location.startswith("src") and name not in fields | allowed and _is_vague(name)
             if is_vague or lower in NAMES - allowed or not WORDS.isdisjoint(set(lower.split("_")) - allowed):
                 yield f"{location}:{number}: the name {name!r} does not say what it contains"
         if path.stem.strip("_") in NAMES:
@@ -164,6 +165,9 @@ def find_problems(path: Path) -> Iterator[str]:
 
 
 def _is_vague(name: str) -> bool:
+    if name.startswith("__"):
+        return False
+    name = name.strip("_")
     is_participle = PARTICIPLE.fullmatch(name) is not None and name not in NOUNS
     return (is_participle or name in VAGUE) and name not in OUTSIDE
 

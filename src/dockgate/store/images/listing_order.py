@@ -36,8 +36,8 @@ def _count_findings(name: str, policies: Mapping[str, Collection[str]]) -> Colum
     is_of_location = verdicts.c.image == _TAGS.digest, verdicts.c.repository == _TAGS.repository
     newest_count = select(verdicts.c[name]).where(*is_of_location).order_by(verdicts.c.seq.desc()).limit(1)
     count_by_policy = newest_count.where(verdicts.c.policy == _select_policy(policies))
-    elsewhere = func.coalesce(count_by_policy.scalar_subquery(), newest_count.scalar_subquery(), count)
-    return case((_TAGS.repository == fleet_images.c.repository, count), else_=elsewhere)
+    repository_count = func.coalesce(count_by_policy.scalar_subquery(), newest_count.scalar_subquery(), count)
+    return case((_TAGS.repository == fleet_images.c.repository, count), else_=repository_count)
 
 
 def _select_policy(policies: Mapping[str, Collection[str]]) -> ColumnElement[Any]:
