@@ -348,21 +348,6 @@ def test_commands_get_all_pages_of_a_list(many: Site, monkeypatch: pytest.Monkey
     assert len(people) > PAGE
 
 
-def test_vulnerabilities_are_sorted_and_their_page_names_the_call_with_the_same_filter(
-    site: Site, browser: Browser
-) -> None:
-    html = browser.get("/vulnerabilities?sort=name&severity=LOW").text
-    names = re.findall(r'href="/vulnerabilities/(CVE-[\d-]+)"', html)
-    assert names == sorted(names)
-    call = next(link for link in Forms(html).links if link.startswith("/api/"))
-    listed = browser.get(call).json()
-    assert [entry["name"] for entry in listed["vulnerabilities"]] == names
-    assert {entry["severity"] for entry in listed["vulnerabilities"]} == {"LOW"}
-    page = site.server.get("/vulnerabilities?limit=1&sort=name")
-    following = site.server.get(f"/vulnerabilities?limit=1&sort=name&after={page['next']}")
-    assert page["vulnerabilities"][0]["name"] < following["vulnerabilities"][0]["name"]
-
-
 def test_search_is_a_call_too_and_shows_limited_callers_their_part(site: Site, browser: Browser) -> None:
     matches = site.server.get("/search?q=api")
     assert {"name": "api", "kind": "pipeline", "page": "/pipelines/api", "title": None} in matches
@@ -371,24 +356,6 @@ def test_search_is_a_call_too_and_shows_limited_callers_their_part(site: Site, b
     with Browser(site.server, token) as limited:
         visible = limited.get("/api/v1/search?q=api", headers={"Authorization": f"Bearer {token}"}).json()
         assert not [match for match in visible if match["kind"] in ("image repository", "vulnerability", "policy")]
-
-
-def test_search_finds_a_commit_with_its_executions_by_its_id_and_its_message(site: Site, browser: Browser) -> None:
-    commits = site.server.store.source_commits
-    site.server.push("web", message="Round halves to even")
-    site.server.post("/pipelines/web/executions")
-    until(lambda: commits.find_by_words("halves"))
-    (row,) = commits.find_by_words("EVEN halves")
-    page, execution = f"/repositories/web/commits/{row.commit}", f"/executions/{row.execution}"
-    for words in (row.commit[:7].upper(), "even halves"):
-        assert {page, execution} <= set(Forms(browser.get("/search", params={"q": words}).text).links), words
-    assert browser.get(f"/search?q={row.commit}").headers["location"] == page
-    assert execution in Forms(browser.get(page).text).links
-    pushed = site.server.push("web", "ada", files={"Dockerfile": "FROM scratch", "a": "b"}, message="Never fetched")
-    assert browser.get(f"/search?q={pushed}").headers["location"] == f"/repositories/web/commits/{pushed}"
-    token = site.token("ada", days=1, repositories=["other/*"])
-    with Browser(site.server, token) as limited:
-        assert not {page, execution} & set(Forms(limited.get("/search?q=halves").text).links)
 
 
 def test_tables_show_two_lines_of_a_long_reason_and_the_rest_by_a_click(site: Site, browser: Browser) -> None:
@@ -420,51 +387,3 @@ def test_images_lead_from_repositories_to_tags(site: Site, browser: Browser) -> 
         assert link in Forms(browser.get(page).text).links
     assert "Findings of the last 1 image</h2>" in browser.get(f"/images/r/{name}").text
     assert browser.get("/images/r/nothing/here").status_code == 404
-
-
-def test_two_commits_are_compared_and_commits_are_calls_too(site: Site, browser: Browser) -> None:
-    before = site.server.get("/repositories/web/commits")[0]["id"]
-    head = site.server.get("/repositories?limit=1000")
-    web = next(entry for entry in head if entry["name"] == "web")["heads"]["main"]
-    fields = {"at": "main", "head": web, "path": "notes.txt", "content": "new\n" * 2500}
-    fields["message"] = f"Add notes\n\n{'why ' * 500}"
-    browser.send_form("/repositories/web/edit", author="Ada", email="ada@example.org", **fields)
-    newest, *older = site.server.get("/repositories/web/commits?at=main")
-    assert newest["message"].startswith("Add notes\n\nwhy")
-    assert len(newest["message"]) == 1000
-    assert older == site.server.get(f"/repositories/web/commits?after={newest['id']}")
-    assert site.server.client.get("/repositories/web/commits?after=main").status_code == 400
-    page = browser.get(f"/repositories/web/commits/{newest['id']}?against={before}").text
-    assert f'What differs from <bdi class="foreign">{before}' in page
-    assert "<ins>+new</ins>" in page
-    call = next(link for link in Forms(page).links if link.startswith("/api/"))
-    assert "+new" in browser.get(call).json()["difference"]
-    for commit, base in ((newest["id"][:8], before[:12]), ("main", before[:8])):
-        assert "<ins>+new</ins>" in browser.get(f"/repositories/web/commits/{commit}?against={base}").text
-    for at in (newest["id"][:8], newest["id"]):
-        assert "Lines 1 to 1,000" in browser.get(f"/repositories/web/files/notes.txt?at={at}").text
-    refused = browser.get(f"/repositories/web/commits/{newest['id']}?against=main~1")
-    assert refused.status_code == 404
-    assert 'value="main~1"' in refused.text
-    assert "Nothing was compared" in refused.text
-    assert "Give a branch, a tag, or at least 4 digits" in refused.text
-    assert "Nothing differs" in browser.get(f"/repositories/web/commits/{newest['id']}?against={newest['id']}").text
-    names = [entry["name"] for entry in site.server.get("/repositories/web/tree?at=main")]
-    assert "notes.txt" in names
-    assert "/edit/" in browser.get("/repositories/web/files/notes.txt?at=main").text
-    file = browser.get("/repositories/web/files/notes.txt?at=main&from=1001").text
-    assert "Lines 1,001 to 2,000 of 2,500 lines" in file
-    assert re.findall(r'<a href="(/repositories/web/files/[^"]*)">(?:First|Previous|Next)', file) == [
-        f"/repositories/web/files/notes.txt?at=main{line}" for line in ("", "&amp;from=1", "&amp;from=2001")
-    ]
-
-
-def test_findings_of_a_verdict_are_filtered_and_keep_the_filter(site: Site, browser: Browser) -> None:
-    verdict = site.server.get(f"/images/{site.rejected}")["verdicts"][0]["digest"]
-    html = browser.get(f"/verdicts/{verdict}?severity=LOW").text
-    assert CRITICAL not in html.partition('aria-label="Findings by reason"')[2].partition("How it was reached")[0]
-    assert f"/verdicts/{verdict}?severity=LOW&amp;show=within" in html
-    head = f'aria-sort="descending"><a class="sort" href="/verdicts/{verdict}?fix=yes&amp;sort=severity">Severity'
-    assert head in browser.get(f"/verdicts/{verdict}?fix=yes&sort=severity&page=0").text
-    assert "No finding matches" in browser.get(f"/verdicts/{verdict}?q=nothing-like-it").text
-    assert CRITICAL in browser.get(f"/verdicts/{verdict}?fix=yes&q={CRITICAL.lower()}").text

@@ -213,3 +213,29 @@ def test_images_are_sorted_by_a_link_that_keeps_the_filter(site: Site, browser: 
     page = browser.get(f"/vulnerabilities/{CRITICAL}?only=rejected").text
     assert f'href="/vulnerabilities/{CRITICAL}?only=rejected&amp;sort=seen#images"' in page
     assert digests("sort=seen") == digests("")[::-1]
+
+
+def test_vulnerabilities_are_sorted_and_their_page_names_the_call_with_the_same_filter(
+    site: Site, browser: Browser
+) -> None:
+    html = browser.get("/vulnerabilities?sort=name&severity=LOW").text
+    names = re.findall(r'href="/vulnerabilities/(CVE-[\d-]+)"', html)
+    assert names == sorted(names)
+    call = next(link for link in Forms(html).links if link.startswith("/api/"))
+    listed = browser.get(call).json()
+    assert [entry["name"] for entry in listed["vulnerabilities"]] == names
+    assert {entry["severity"] for entry in listed["vulnerabilities"]} == {"LOW"}
+    page = site.server.get("/vulnerabilities?limit=1&sort=name")
+    next_page = site.server.get(f"/vulnerabilities?limit=1&sort=name&after={page['next']}")
+    assert page["vulnerabilities"][0]["name"] < next_page["vulnerabilities"][0]["name"]
+
+
+def test_findings_of_a_verdict_are_filtered_and_keep_the_filter(site: Site, browser: Browser) -> None:
+    verdict = site.server.get(f"/images/{site.rejected}")["verdicts"][0]["digest"]
+    html = browser.get(f"/verdicts/{verdict}?severity=LOW").text
+    assert CRITICAL not in html.partition('aria-label="Findings by reason"')[2].partition("How it was reached")[0]
+    assert f"/verdicts/{verdict}?severity=LOW&amp;show=within" in html
+    head = f'aria-sort="descending"><a class="sort" href="/verdicts/{verdict}?fix=yes&amp;sort=severity">Severity'
+    assert head in browser.get(f"/verdicts/{verdict}?fix=yes&sort=severity&page=0").text
+    assert "No finding matches" in browser.get(f"/verdicts/{verdict}?q=nothing-like-it").text
+    assert CRITICAL in browser.get(f"/verdicts/{verdict}?fix=yes&q={CRITICAL.lower()}").text

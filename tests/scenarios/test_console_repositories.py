@@ -1,4 +1,4 @@
-"""Files of a repository that people change in the console."""
+"""Repositories in the console: files that people change, and commits that they find and compare."""
 
 import re
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from tests.scenarios.browser import Browser
+from tests.scenarios.browser import Browser, Forms
 from tests.scenarios.console_site import Site
 from tests.scenarios.live import until
 from tests.scenarios.server import ServerSystem
@@ -22,6 +22,12 @@ pytestmark = pytest.mark.long
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     with ServerSystem(Path(tmp_path_factory.mktemp("console"))) as server:
         yield Site(server)
+
+
+@pytest.fixture
+def browser(site: Site) -> Iterator[Browser]:
+    with Browser(site.server, site.tokens[Role.ADMIN]) as browser:
+        yield browser
 
 
 @pytest.fixture(autouse=True)
@@ -143,3 +149,58 @@ def test_a_viewer_cannot_change_a_file(site: Site) -> None:
         assert "/edit/" not in browser.get("/repositories/web/files/Dockerfile?at=main").text
         assert browser.get("/repositories/web/edit/Dockerfile?at=main").status_code == 403
         assert browser.send_form("/repositories/web/edit", path="x").status_code == 403
+
+
+def test_two_commits_are_compared_and_commits_are_calls_too(site: Site, browser: Browser) -> None:
+    before = site.server.get("/repositories/web/commits")[0]["id"]
+    head = site.server.get("/repositories?limit=1000")
+    web = next(entry for entry in head if entry["name"] == "web")["heads"]["main"]
+    fields = {"at": "main", "head": web, "path": "notes.txt", "content": "new\n" * 2500}
+    fields["message"] = f"Add notes\n\n{'why ' * 500}"
+    browser.send_form("/repositories/web/edit", author="Ada", email="ada@example.org", **fields)
+    newest, *older = site.server.get("/repositories/web/commits?at=main")
+    assert newest["message"].startswith("Add notes\n\nwhy")
+    assert len(newest["message"]) == 1000
+    assert older == site.server.get(f"/repositories/web/commits?after={newest['id']}")
+    assert site.server.client.get("/repositories/web/commits?after=main").status_code == 400
+    page = browser.get(f"/repositories/web/commits/{newest['id']}?against={before}").text
+    assert f'What differs from <bdi class="foreign">{before}' in page
+    assert "<ins>+new</ins>" in page
+    call = next(link for link in Forms(page).links if link.startswith("/api/"))
+    assert "+new" in browser.get(call).json()["difference"]
+    for commit, base in ((newest["id"][:8], before[:12]), ("main", before[:8])):
+        assert "<ins>+new</ins>" in browser.get(f"/repositories/web/commits/{commit}?against={base}").text
+    for at in (newest["id"][:8], newest["id"]):
+        assert "Lines 1 to 1,000" in browser.get(f"/repositories/web/files/notes.txt?at={at}").text
+    refused = browser.get(f"/repositories/web/commits/{newest['id']}?against=main~1")
+    assert refused.status_code == 404
+    assert 'value="main~1"' in refused.text
+    assert "Nothing was compared" in refused.text
+    assert "Give a branch, a tag, or at least 4 digits" in refused.text
+    assert "Nothing differs" in browser.get(f"/repositories/web/commits/{newest['id']}?against={newest['id']}").text
+    names = [entry["name"] for entry in site.server.get("/repositories/web/tree?at=main")]
+    assert "notes.txt" in names
+    assert "/edit/" in browser.get("/repositories/web/files/notes.txt?at=main").text
+    file = browser.get("/repositories/web/files/notes.txt?at=main&from=1001").text
+    assert "Lines 1,001 to 2,000 of 2,500 lines" in file
+    assert re.findall(r'<a href="(/repositories/web/files/[^"]*)">(?:First|Previous|Next)', file) == [
+        f"/repositories/web/files/notes.txt?at=main{line}" for line in ("", "&amp;from=1", "&amp;from=2001")
+    ]
+
+
+def test_search_finds_a_commit_with_its_executions_by_its_id_and_its_message(site: Site, browser: Browser) -> None:
+    commits = site.server.store.source_commits
+    site.server.push("web", message="Round halves to even")
+    site.server.post("/pipelines/web/executions")
+    until(lambda: commits.find_by_words("halves"))
+    (row,) = commits.find_by_words("EVEN halves")
+    page, execution = f"/repositories/web/commits/{row.commit}", f"/executions/{row.execution}"
+    for words in (row.commit[:7].upper(), "even halves"):
+        assert {page, execution} <= set(Forms(browser.get("/search", params={"q": words}).text).links), words
+    assert browser.get(f"/search?q={row.commit}").headers["location"] == page
+    assert execution in Forms(browser.get(page).text).links
+    pushed = site.server.push("web", "ada", files={"Dockerfile": "FROM scratch", "a": "b"}, message="Never fetched")
+    assert browser.get(f"/search?q={pushed}").headers["location"] == f"/repositories/web/commits/{pushed}"
+    token = site.token("ada", days=1, repositories=["other/*"])
+    with Browser(site.server, token) as limited:
+        assert not {page, execution} & set(Forms(limited.get("/search?q=halves").text).links)
