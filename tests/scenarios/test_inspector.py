@@ -64,7 +64,7 @@ def test_an_image_with_inspector_findings_is_not_scanned(
         "inspector"
     ]
     shown = server.get(f"/images/{IMAGE}")
-    assert (shown["scan"]["reason"], shown["inventories"]) == ("Amazon Inspector is asked in place of a scan.", [])
+    assert (shown["scan"]["reason"], shown["inventories"]) == ("Amazon Inspector is asked instead of a scan.", [])
     (record,) = server.get(f"/images/{IMAGE}/findings")
     assert (record["source"], record["by"], record["vouched"]) == ("inspector", "inspector", True)
 

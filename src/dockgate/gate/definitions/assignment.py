@@ -21,7 +21,7 @@ def _require_known_spelling(pattern: str) -> str:
     registry = RepositoryReference.parse(pattern).registry
     if registry and "*" not in registry and (canonical := normalize_registry(registry)) != registry:
         raise ValueError(
-            f"write {canonical} in place of {registry}: names of repositories in this registry do not contain it"
+            f"write {canonical} instead of {registry}: names of repositories in this registry do not contain it"
         )
     return pattern
 

@@ -135,7 +135,7 @@ class ScanRunner:
             if answer.pending_reason and scan.requested_at > self.clock.compute_time_before(PATIENCE_DAYS):
                 raise PendingError(answer.pending_reason)
             self._record_vex(scan, [report.inventory.image for report in answer.reports])
-            self._finish(scan, source, answer.reports, f"{source.title} is asked in place of a scan.")
+            self._finish(scan, source, answer.reports, f"{source.title} is asked instead of a scan.")
             return
         platforms = self.read_image(scan.repository, scan.image)
         self._record_vex(scan, [platform.inventory.image for platform in platforms])
