@@ -146,7 +146,7 @@ def ingest(fleet: Fleet, count: int) -> float:
     images = generator.images(count)
     with ThreadPoolExecutor(8) as pool:  # which share a commit
         waiting = deque[Future[object]]()
-        for image in islice(images, count - ALONE):
+        for image in islice(images, max(count - ALONE, 0)):
             waiting.append(pool.submit(fleet.store.fleet.add, image))
             if len(waiting) > 64:
                 waiting.popleft().result()

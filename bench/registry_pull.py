@@ -24,17 +24,7 @@ from tests.parts import until
 from tests.ports import free_port
 from tests.registryd import registry
 
-PROXY = """
-import sys, uvicorn
-from pathlib import Path
-from dockgate.delivery.registries.tokens import RegistryTokens
-from dockgate.server import connections
-from dockgate.web.registry_proxy import RegistryNames, RegistryProxy
-address, port, folder = sys.argv[1:]
-tokens = RegistryTokens(Path(folder))
-proxy = RegistryProxy(None, tokens, RegistryNames(address, "a", address, "a", "http://127.0.0.1"))
-uvicorn.run(proxy, port=int(port), **connections.settings())
-"""
+PROXY = Path(__file__).with_name("_registry_proxy.py")
 
 
 def main(runs: int, megabytes: int) -> None:
@@ -46,7 +36,7 @@ def main(runs: int, megabytes: int) -> None:
         upload_url = httpx.post(f"{bare.url}/v2/app/blobs/uploads/").headers["Location"]
         httpx.put(httpx.URL(upload_url).copy_add_param("digest", digest), content=data, timeout=600).raise_for_status()
         del data
-        proxy = subprocess.Popen([sys.executable, "-c", PROXY, bare.address, str(port), str(folder)])
+        proxy = subprocess.Popen([sys.executable, str(PROXY), bare.address, str(port), str(folder)])
         try:
             until(lambda: listens(port), seconds=60)
             idle = memory(proxy.pid)
