@@ -29,6 +29,12 @@ def test_a_markdown_comment_has_verdict_violations_and_remediation_in_this_order
     assert "Within the policy: 1 finding: 1 LOW" in text
 
 
+def test_the_page_says_that_the_base_of_an_image_is_unknown() -> None:
+    page = written(REPORTS["scan"], "html")
+    assert "5 packages · base unknown" in re.sub(r"<[^>]*>", "", page)
+    assert "<br>base unknown</small>" in page
+
+
 def test_a_comment_on_an_approval_is_short() -> None:
     text = written(REPORTS["approval"], "markdown")
     assert text.startswith("### ✅ Approved by policy `default`")

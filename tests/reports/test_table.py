@@ -203,6 +203,17 @@ def test_findings_show_due_date_epss_disputed_and_base_image() -> None:
     assert "built on debian:10" in text
 
 
+def test_tables_name_an_unknown_base_only_if_there_are_layers() -> None:
+    text = scanned(Matches(FINDINGS, ()))
+    assert "5 packages · base unknown" in text
+    report = reports()["scan"]
+    assert isinstance(report, ScanReport)
+    ((listed, matches),) = report.platforms
+    out = io.StringIO()
+    load("table").write_scan(report._replace(platforms=((replace(listed, layers=()), matches),)), out)
+    assert "base unknown" not in out.getvalue()
+
+
 def test_a_supported_distribution_shows_its_end_of_support() -> None:
     distribution = Distribution("debian", "13", support_end="2030-06-30")
     assert describe_support(distribution, "2026-11-25T00:00:00Z") == ("supported until 2030-06-30", False)

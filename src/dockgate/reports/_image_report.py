@@ -83,6 +83,11 @@ class PlatformPart:
         by = self.waived_findings.get(finding)
         return replace(finding, package=_NO_PACKAGE), replace(by, finding=None) if by else None
 
+    @property
+    def has_unknown_base(self) -> bool:
+        """Return whether the platform has layers, and it is unknown which of them are the base image's."""
+        return self.inventory is not None and bool(self.inventory.layers) and not self.inventory.base_layers
+
     def is_in_base(self, package: Package) -> bool | None:
         """Return whether the package is in a layer of the base image; None if the base layers are unknown."""
         if self.inventory is None or not self.inventory.base_layers:

@@ -107,6 +107,8 @@ def _list_summary_parts(report: ImageReport, part: PlatformPart) -> Iterator[str
     yield format_count(len(inventory.packages), "package")
     if inventory.base:
         yield f"built on {_escape(inventory.base)}"
+    elif part.has_unknown_base:
+        yield "base unknown"
 
 
 def _render_violation(violation: Violation, part: PlatformPart, label: str | None = None) -> Iterator[str]:
@@ -188,7 +190,10 @@ def _render_finding(finding: Finding, part: PlatformPart) -> str:
 
 def _render_location(package: Package, part: PlatformPart) -> str:
     is_in_base = part.is_in_base(package)
-    origin = "" if is_in_base is None else "base image" if is_in_base else "own layers"
+    if is_in_base is None:
+        origin = "base unknown" if part.has_unknown_base else None
+    else:
+        origin = "base image" if is_in_base else "own layers"
     return "<br>".join(filter(None, (_render_name(package.path), origin)))
 
 

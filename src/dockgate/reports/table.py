@@ -102,6 +102,8 @@ def _show_platform(terminal: Console, part: PlatformPart, now: str) -> None:
         words.append((format_count(len(part.inventory.packages), "package"), "dim"))
         if part.inventory.base:
             words.append((f"built on {part.inventory.base}", "dim"))
+        elif part.has_unknown_base:
+            words.append(("base unknown", "dim"))
     if words:
         print_lines(terminal, [Text(" · ", "dim").join(make_line(word) for word in words)])
     scope = " in the packages that could be looked up" if part.undetermined else ""

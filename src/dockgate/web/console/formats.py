@@ -49,7 +49,20 @@ _FIRST_WORDS = frozenset(
         ),
         *("every", "everybody", "execution", "holds", "internal", "it", "its", "line", "manual", "more"),
         *("name", "neither", "no", "not", "nothing", "only", "package", "page", "permission", "principals"),
-        *("processes", "requests", "revision", "several", "tasks", "texts", "that", "the", "there", "this", "too"),
+        *(
+            "processes",
+            "requests",
+            "revision",
+            "several",
+            "tasks",
+            "texts",
+            "that",
+            "the",
+            "there",
+            "this",
+            "too",
+            "two",
+        ),
         *("unknown", "version", "waiving", "what", "write", "you"),
     )
 )

@@ -22,7 +22,7 @@ from dockgate.vulnerabilities.model import Severity
 from dockgate.web import api
 from dockgate.web.api import images as calls
 from dockgate.web.api import search as search_calls
-from dockgate.web.console.formats import shorten_digest
+from dockgate.web.console.formats import quote_word, shorten_digest
 from dockgate.web.console.list_links import FilterRow, ListLinks
 from dockgate.web.console.pages.signing_in import Form
 from dockgate.web.console.rendering import render_page
@@ -126,9 +126,34 @@ def show_images(request: Request, caller: api.Reader, server: api.ServerDependen
         query=query,
         filters=filters,
         links=replace(links, many=REPEATABLE),
+        command=make_list_command(query),
         filter_rows=_make_filter_rows(layer),
         page_size=PAGE_SIZE,
     )
+
+
+def make_list_command(query: ImageQuery) -> str:
+    """The command that lists the same images."""
+    values = {
+        "--severity": ",".join(query.severities),
+        "--epss": query.epss and f"{query.epss:g}",
+        "--package": query.package,
+        "--origin": query.origin,
+        "--layer": query.layer,
+        "--sort": query.sort if query.sort != ImageSort.PUSHED else None,
+    }
+    flags = {
+        "--fixable": query.is_fixable,
+        "--exploited": query.is_exploited,
+        "--running": query.is_running,
+        "--all-tags": query.should_include_moved,
+    }
+    words = ["dockgate", "image", "list", *([quote_word(query.repository)] if query.repository else [])]
+    words += [word for option, value in values.items() if value for word in (option, quote_word(value))]
+    words += [
+        word for name in query.statuses for word in ("--status", "not-judged" if name == NOT_JUDGED else name.lower())
+    ]
+    return " ".join([*words, *(option for option, is_set in flags.items() if is_set)])
 
 
 def _make_page(images: CountedImages) -> Page[ImageSummary]:
