@@ -28,17 +28,20 @@ _CALLBACKS = select(outbox.c.key, outbox.c.payload).where(
     outbox.c.kind == OutboxKind.WEBHOOK, is_one_of(outbox.c.key, "keys")
 )
 
-_COUNT_USES_AFTER_WATCH = select(func.count()).where(
-    image_uses.c.image == followed_images.c.image,
-    image_uses.c.repository == followed_images.c.repository,
-    or_(
-        image_uses.c.pulled_at >= followed_images.c.unwatched_at, image_uses.c.run_at >= followed_images.c.unwatched_at
-    ),
+_UNWATCHED_AT = followed_images.c.unwatched_at
+_IS_USED_AGAIN = (
+    select(image_uses.c.image)
+    .where(image_uses.c.image == followed_images.c.image, image_uses.c.repository == followed_images.c.repository)
+    .where(or_(image_uses.c.pulled_at >= _UNWATCHED_AT, image_uses.c.run_at >= _UNWATCHED_AT))
+    .exists()
 )
-_COUNT_PUSHES_AFTER_WATCH = select(func.count()).where(
-    pushed_images.c.digest == followed_images.c.image,
-    pushed_images.c.repository == followed_images.c.repository,
-    pushed_images.c.pushed_at >= followed_images.c.unwatched_at,
+_IS_PUSHED_AGAIN = (
+    select(pushed_images.c.digest)
+    .where(
+        pushed_images.c.digest == followed_images.c.image, pushed_images.c.repository == followed_images.c.repository
+    )
+    .where(pushed_images.c.pushed_at >= _UNWATCHED_AT)
+    .exists()
 )
 _RECORD_MESSAGE = (
     update(followed_callbacks)
@@ -70,10 +73,12 @@ class FollowedImages:
         is_first_due = and_(columns.renew_at.is_(None), columns.changed_at <= first_renewal_of)
         due = func.count().filter(or_(columns.renew_at <= now, is_first_due))
         query = select(func.count(), func.max(columns.changed_at), func.sum(columns.changes), due)
+        used_again = (
+            select(func.count()).select_from(followed_images).where(_UNWATCHED_AT.is_not(None), is_used)
+            for is_used in (_IS_USED_AGAIN, _IS_PUSHED_AGAIN)
+        )
         with self._database.read() as connection:
-            rows = [
-                connection.execute(each).one() for each in (query, _COUNT_USES_AFTER_WATCH, _COUNT_PUSHES_AFTER_WATCH)
-            ]
+            rows = [connection.execute(each).one() for each in (query, *used_again)]
         return "/".join(str(value) for row in rows for value in row)
 
     def change(self, followed_image: FollowedImage, status: Status, verdict: str, summary: str, now: str) -> bool:
