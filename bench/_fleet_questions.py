@@ -69,7 +69,7 @@ def ask(
         f"where, {len(chosen)} vulnerabilities",
         _times([partial(search.find, ExposureRequest(name)) for name in chosen]),
     )
-    images = ImageSearch(store, packages, watching, clock, "")
+    images = ImageSearch(store, packages, watching, clock, "", ())
     for sort in (ImageSort.PUSHED, ImageSort.SEVERITY):
         for name, query in LISTS.items():
             page = replace(query, sort=sort)

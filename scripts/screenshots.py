@@ -120,7 +120,7 @@ class Site(ServerSystem):
     """A server whose images have layers: the first ones are the base image's. People sign in at a fake provider."""
 
     def __init__(self, folder: Path) -> None:
-        roles = read_mapping([("platform", "admin")], "127.0.0.1:7421")
+        roles = read_mapping([("platform", "admin")], ("127.0.0.1:7421",))
         super().__init__(folder, identity_provider=self._provider, group_roles=roles)
         _write_feeds(folder, self.clock())
         # The feeds are shown as if this server had fetched them; it judges by the planned advisories.

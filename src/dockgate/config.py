@@ -128,6 +128,19 @@ class Settings(NamedTuple):
         return f"{LOOPBACK}:{self.registry_port}"
 
     @property
+    def registry_names(self) -> tuple[str, ...]:
+        """The address of our own registry, and the name by which other machines reach it, if they do.
+
+        That is the public URL's host with the port of the registry for others.
+        """
+        if self.registry_listen is None or self.public_url is None:
+            return (self.registry_address,)
+        from urllib.parse import urlsplit
+
+        public_host = urlsplit(self.public_url).hostname or self.registry_listen.host
+        return self.registry_address, str(HostPort(public_host, self.registry_listen.port))
+
+    @property
     def advisories(self) -> Path:
         """The advisory database."""
         return self.shared_data / "advisories.db"

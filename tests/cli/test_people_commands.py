@@ -72,7 +72,7 @@ def test_a_token_is_created_locally_without_a_server(dockgate: Dockgate, server:
     assert lost.code == 2
     assert str(tmp_path / "data") in lost.err
     with closing(open_store(tmp_path / "data")) as store:
-        people = People(store, lambda: datetime.now(UTC), "127.0.0.1:7421")
+        people = People(store, lambda: datetime.now(UTC), ("127.0.0.1:7421",))
         people.add("ada", [Role.ADMIN], "")
         made = dockgate("token", "create", "ada", "--local")
         assert made.code == 0

@@ -24,7 +24,7 @@ class ProviderSite:
 
     def __init__(self, folder: Path) -> None:
         self.server = ServerSystem(
-            folder, identity_provider=self._provider, group_roles=read_mapping(MAPPING, "127.0.0.1:7421")
+            folder, identity_provider=self._provider, group_roles=read_mapping(MAPPING, ("127.0.0.1:7421",))
         )
 
     def _provider(self, return_url: str, clock: Clock) -> OpenIdProvider:

@@ -184,7 +184,7 @@ def test_a_person_signs_in_to_a_server_and_out(tmp_path: Path) -> None:
         def provider(url: str, clock: Clock) -> OpenIdProvider:
             return OpenIdProvider(OidcSettings(issuer, "dockgate", SECRET), url, clock, ProviderConnection())
 
-        roles = read_mapping([("developers", "developer"), ("admins", "admin")], "127.0.0.1:7421")
+        roles = read_mapping([("developers", "developer"), ("admins", "admin")], ("127.0.0.1:7421",))
         with ServerSystem(tmp_path, port=server_port, identity_provider=provider, group_roles=roles) as server:
             with Browser(server) as browser:
                 browser.base_url = console

@@ -149,7 +149,7 @@ def make_options(
         scratch=_create_empty_folder(settings.data / "scratch"),
         queues=queues,
         labels=labels,
-        group_roles=read_mapping(settings.oidc.roles, programs.registry) if settings.oidc else (),
+        group_roles=read_mapping(settings.oidc.roles, settings.registry_names) if settings.oidc else (),
     )
 
 

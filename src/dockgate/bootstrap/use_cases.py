@@ -222,7 +222,9 @@ class _Wiring(VerdictWiring):
         self.event_targets = EventTargets(
             store, {adapter.type: adapter for adapter in target_adapters}, adapters.builtin_targets, self.clock
         )
-        self.event_rules = EventRules(store, self.event_targets, adapters.builtin_targets, self.clock, self.registry)
+        self.event_rules = EventRules(
+            store, self.event_targets, adapters.builtin_targets, self.clock, self.registry_names
+        )
         self.event_dispatcher = EventDispatcher(
             store,
             self.event_rules,
@@ -257,11 +259,12 @@ class _Wiring(VerdictWiring):
     def make_web_services(self) -> WebServices:
         """Return what the web application needs."""
         adapters, options, store, clock = self.adapters, self.options, self.store, self.clock
-        people = People(store, adapters.clock, self.registry)
+        people = People(store, adapters.clock, self.registry_names)
         sessions = Sessions(store, people, clock)
         return WebServices(
             url=options.url,
             registry=self.registry,
+            registry_names=self.registry_names,
             store=store,
             clock=clock,
             source=adapters.source,
@@ -335,7 +338,7 @@ class _Wiring(VerdictWiring):
             self.event_targets,
             self.clock,
             clone_url=lambda repository: f"{url}/git/{repository}.git",
-            registry=self.registry,
+            registry_names=self.registry_names,
         )
 
     def make_use_cases(self, server: WebServices) -> UseCases:

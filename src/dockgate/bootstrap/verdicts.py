@@ -59,6 +59,7 @@ class VerdictWiring:
         self.starter = starter
         self.store = adapters.store
         self.registry = adapters.registry.address
+        self.registry_names = tuple(dict.fromkeys((self.registry, *options.settings.registry_names)))
         self.rules = rules.load()
         self.ecosystems = ecosystems.load()
         self.answer_priority = AnswerPriority()
@@ -149,7 +150,9 @@ class VerdictWiring:
             self.clock,
             self.registry,
         )
-        self.image_search = ImageSearch(store, fleet_packages, self.watched_images, self.clock, self.registry)
+        self.image_search = ImageSearch(
+            store, fleet_packages, self.watched_images, self.clock, self.registry, self.registry_names
+        )
 
     def make_scans(self) -> None:
         """Make what reads images, and what learns of pushes to registries."""

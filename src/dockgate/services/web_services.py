@@ -57,12 +57,14 @@ GitBackend = Callable[
 class WebServices:
     """`url` is where the API answers, `registry` the address of our own registry.
 
+    `registry_names` are that address and what other machines call the registry by.
     `scratch` is a folder for request bodies; a push may have `push_limit` bytes.
     """
 
     # The server itself.
     url: str
     registry: str
+    registry_names: Sequence[str]
     version: str
     clock: ServerClock
     scratch: Path

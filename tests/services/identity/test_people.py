@@ -55,10 +55,10 @@ def test_patterns_have_neither_our_own_registry_nor_blanks(tmp_path: Path) -> No
 
 def test_the_roles_of_a_provider_and_of_people_have_no_registry_of_our_own(tmp_path: Path) -> None:
     texts = ["developer:127.0.0.1:7421/team/*", "developer:quay.io:8443/team/*"]
-    roles = [entry.role for entry in read_mapping([("devs", text) for text in texts], "127.0.0.1:7421")]
+    roles = [entry.role for entry in read_mapping([("devs", text) for text in texts], ("127.0.0.1:7421",))]
     assert list(map(str, roles)) == ["developer:team/*", "developer:quay.io:8443/team/*"]
     with pytest.raises(UsageError, match="DOCKGATE_OIDC_ROLES, group"):
-        read_mapping([("devs", "developer:127.0.0.1:7421/*")], "127.0.0.1:7421")
+        read_mapping([("devs", "developer:127.0.0.1:7421/*")], ("127.0.0.1:7421",))
     with ServerSystem(tmp_path) as server:
         server.server.people.add("ada", [Role.ADMIN], None)
         principal, _ = server.server.people.add("eve", [], None, read_roles(texts)[1])

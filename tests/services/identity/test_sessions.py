@@ -22,7 +22,7 @@ class Door:
     def __init__(self, folder: Path) -> None:
         self.now = START
         self.store = open_store(folder)
-        self.people = People(self.store, lambda: self.now, "127.0.0.1:7421")
+        self.people = People(self.store, lambda: self.now, ("127.0.0.1:7421",))
         self.sessions = Sessions(self.store, self.people, ServerClock(lambda: self.now))
         self.token = self.people.add_first("ada", None)
 

@@ -8,9 +8,11 @@ from tests.services.exposure_fleet import Fleet, day
 from tests.services.fleet.test_index import AdvisoryDatabase, digest, package
 from tests.store.factories import opened
 
+from dockgate.config import Settings
 from dockgate.identity.model import Caller, Principal, Role, Token
 from dockgate.services.images.name_search import find_named_images, read_own_pattern, resolve_image, strip_own_registry
 from dockgate.shared.errors import DockgateError, NotFoundError, UsageError
+from dockgate.shared.host_port import HostPort
 
 
 @pytest.fixture
@@ -64,13 +66,13 @@ def test_every_name_of_an_image_gives_its_digest_and_the_repository_that_it_has(
         f"{image[:16]}…": None,
     }
     for name, repository in names.items():
-        named_image = resolve_image(fleet.store, make_caller("team/*"), name, REGISTRY)
+        named_image = resolve_image(fleet.store, make_caller("team/*"), name, (REGISTRY,))
         assert (name, named_image.digest, named_image.repository) == (name, image, repository)
 
 
 def test_a_repository_with_a_name_like_a_digest_is_found(fleet: Fleet) -> None:
     image = fleet.push("b", "decade", "latest", package("idna", "3.6"))
-    assert resolve_image(fleet.store, make_caller(), "decade", REGISTRY).digest == image
+    assert resolve_image(fleet.store, make_caller(), "decade", (REGISTRY,)).digest == image
 
 
 def test_a_name_without_an_image_is_answered_with_those_that_there_are(fleet: Fleet) -> None:
@@ -86,7 +88,7 @@ def test_a_name_without_an_image_is_answered_with_those_that_there_are(fleet: Fl
     }
     for name, (kind, message, advice) in cases.items():
         with pytest.raises(kind) as raised:
-            resolve_image(fleet.store, make_caller("team/*"), name, REGISTRY)
+            resolve_image(fleet.store, make_caller("team/*"), name, (REGISTRY,))
         assert raised.value.full_message.startswith(message)
         assert advice in (raised.value.advice or "")
 
@@ -94,7 +96,7 @@ def test_a_name_without_an_image_is_answered_with_those_that_there_are(fleet: Fl
 def test_what_the_caller_may_not_see_is_answered_like_what_does_not_exist(fleet: Fleet) -> None:
     def refuse(name: str) -> str:
         with pytest.raises(NotFoundError) as raised:
-            resolve_image(fleet.store, make_caller("other/*"), name, REGISTRY)
+            resolve_image(fleet.store, make_caller("other/*"), name, (REGISTRY,))
         return raised.value.full_message
 
     for name in ("team/web", "team/web:latest", f"team/web@{digest('a')}"):
@@ -104,10 +106,20 @@ def test_what_the_caller_may_not_see_is_answered_like_what_does_not_exist(fleet:
 
 
 def test_our_own_registry_is_left_out_however_it_is_spelled() -> None:
-    assert strip_own_registry("127.0.0.1:7421/web/app:1", "127.0.0.1:7421") == "web/app:1"
-    assert strip_own_registry("LOCALHOST:7421/web/app:1", "127.0.0.1:7421") == "web/app:1"
+    assert strip_own_registry("127.0.0.1:7421/web/app:1", ("127.0.0.1:7421",)) == "web/app:1"
+    assert strip_own_registry("LOCALHOST:7421/web/app:1", ("127.0.0.1:7421",)) == "web/app:1"
     for name in ("quay.io/web/app:1", "web/app:1", "app:1", "127.0.0.1:7421/quay.io/app:1"):
-        assert strip_own_registry(name, "127.0.0.1:7421") == name
+        assert strip_own_registry(name, ("127.0.0.1:7421",)) == name
+
+
+def test_the_public_name_of_our_own_registry_is_left_out_too(tmp_path: Path) -> None:
+    listen = HostPort("10.0.0.5", 7422)
+    settings = Settings(tmp_path, tmp_path, registry_listen=listen, public_url="https://gate.example.org")
+    assert settings.registry_names == ("127.0.0.1:7421", "gate.example.org:7422")
+    for name in ("gate.example.org:7422/web/app:1", "Gate.Example.org:7422/web/app:1", "localhost:7421/web/app:1"):
+        assert strip_own_registry(name, settings.registry_names) == "web/app:1"
+    assert strip_own_registry("gate.example.org/web/app:1", settings.registry_names) == "gate.example.org/web/app:1"
+    assert Settings(tmp_path, tmp_path).registry_names == ("127.0.0.1:7421",)
 
 
 def test_a_pattern_of_our_own_registry_is_one_without_it_unless_it_would_match_more() -> None:
@@ -117,7 +129,7 @@ def test_a_pattern_of_our_own_registry_is_one_without_it_unless_it_would_match_m
         ("**", "**"),
         ("quay.io/*", "quay.io/*"),
     ):
-        assert read_own_pattern(pattern, "127.0.0.1:7421") == expected
+        assert read_own_pattern(pattern, ("127.0.0.1:7421",)) == expected
     for pattern in ("127.0.0.1:7421/**", "127.0.0.1:7421/*/app"):
         with pytest.raises(UsageError, match="other registries"):
-            read_own_pattern(pattern, "127.0.0.1:7421")
+            read_own_pattern(pattern, ("127.0.0.1:7421",))

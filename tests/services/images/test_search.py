@@ -65,7 +65,7 @@ def search(fleet: Fleet) -> ImageSearch:
     selection = PolicySelection(fleet.store, lambda name: make_policy(name, {}), read_file)
     watching = WatchedImages(fleet.store, selection, clock, "registry.example")
     packages = FleetPackages(fleet.store, Purls(KINDS))
-    return ImageSearch(fleet.store, packages, watching, clock, "registry.example")
+    return ImageSearch(fleet.store, packages, watching, clock, "registry.example", ("registry.example",))
 
 
 def repository_names(fleet: Fleet, **query: object) -> list[str]:

@@ -42,7 +42,7 @@ class Server:
     def __post_init__(self) -> None:
         clock = ServerClock(lambda: self.now)
         targets = EventTargets(self.store, {TargetType.LOG: MemoryEventTarget(TargetType.LOG)}, (), clock)
-        rules = EventRules(self.store, targets, (), clock, "registry.example")
+        rules = EventRules(self.store, targets, (), clock, ("registry.example",))
         database = AdvisoryDatabase([])
         watching = search(Fleet(self.store, database)).watched_images
         summary = NotificationSummary(self.store, watching, database)

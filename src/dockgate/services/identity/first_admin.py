@@ -56,7 +56,7 @@ def make_link(settings: Settings, url: str) -> str | None:
         def now() -> datetime:
             return datetime.now(UTC)
 
-        secret = FirstAdmin(store, People(store, now, settings.registry_address), now).create_link()
+        secret = FirstAdmin(store, People(store, now, settings.registry_names), now).create_link()
     return f"{url}{LINK_PATH}?key={secret}" if secret else None
 
 

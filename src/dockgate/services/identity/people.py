@@ -50,11 +50,11 @@ CREATED, BAD_REQUEST = 201, 400
 
 @dataclass(frozen=True, slots=True)
 class People:
-    """Manages principals and their tokens. `registry` is the address of our own registry."""
+    """Manages principals and their tokens. `registry_names` are those of our own registry."""
 
     store: Store
     clock: Clock
-    registry: str
+    registry_names: Sequence[str]
 
     def authenticate(self, text: str) -> Caller:
         """Return the caller with this token.
@@ -135,7 +135,7 @@ class People:
 
     def _read_pattern(self, pattern: str) -> str:
         """A pattern of repositories without our own registry and blanks around it."""
-        return read_own_pattern(pattern.strip(), self.registry)
+        return read_own_pattern(pattern.strip(), self.registry_names)
 
     def add_projects(self, caller: Caller) -> Caller:
         """The caller with the projects of its roles: their pipelines, and what these build."""
@@ -252,7 +252,7 @@ def issue_local_token(
             names = ", ".join(admins)
             advice = f"Who may administer: {names}." if names else "dockgate principal add NAME --role admin"
             raise NotFoundError(f"there is no principal {principal!r}", advice)
-        people = People(store, lambda: datetime.now(UTC), settings.registry_address)
+        people = People(store, lambda: datetime.now(UTC), settings.registry_names)
         entry = AuditEntry(uuid.uuid4().hex, format_time(people.clock()), LOCAL.name, "", LOCAL_CALL, principal)
         store.audit.begin(entry)
         try:

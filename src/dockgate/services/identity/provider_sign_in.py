@@ -82,8 +82,8 @@ def read_request(fields: Sequence[object]) -> SignInRequest | None:
     return SignInRequest(*texts) if len(texts) == len(fields) == 3 else None
 
 
-def read_mapping(roles: Sequence[tuple[str, str]], registry: str) -> tuple[GroupRole, ...]:
-    """The mapping of the settings, without our own `registry` in patterns.
+def read_mapping(roles: Sequence[tuple[str, str]], registry_names: Sequence[str]) -> tuple[GroupRole, ...]:
+    """The mapping of the settings, without our own registry in patterns.
 
     Raises UsageError for an unknown role.
     """
@@ -91,7 +91,7 @@ def read_mapping(roles: Sequence[tuple[str, str]], registry: str) -> tuple[Group
     for group, text in roles:
         try:
             everywhere, project_roles = read_roles([text])
-            own_patterns = [read_own_pattern(role.repositories, registry) for role in project_roles]
+            own_patterns = [read_own_pattern(role.repositories, registry_names) for role in project_roles]
         except UsageError as error:
             raise UsageError(f"DOCKGATE_OIDC_ROLES, group {group!r}: {error}", error.advice) from None
         mapping += [GroupRole(group, role) for role in everywhere]

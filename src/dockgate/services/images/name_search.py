@@ -1,6 +1,6 @@
 """Find images by the names that pages and commands show: REPOSITORY:TAG and REPOSITORY@DIGEST."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from dockgate.identity.model import Caller
@@ -31,19 +31,20 @@ class NamedImage:
     repository: str | None
 
 
-def strip_own_registry(name: str, registry: str) -> str:
-    """Return the name of an image without our own registry, however that is spelled."""
+def strip_own_registry(name: str, registries: Collection[str]) -> str:
+    """Return the name of an image without our own registry, whatever its name and spelling."""
     reference = RepositoryReference.parse(name)
-    is_own = reference.registry is not None and normalize_registry(reference.registry) == normalize_registry(registry)
+    own_names = set(map(normalize_registry, registries))
+    is_own = reference.registry is not None and normalize_registry(reference.registry) in own_names
     return reference.name if is_own and RepositoryReference.parse(reference.name).is_own else name
 
 
-def read_own_pattern(pattern: str, registry: str) -> str:
+def read_own_pattern(pattern: str, registries: Collection[str]) -> str:
     """Return a pattern of repositories without our own registry, however that is spelled.
 
     UsageError if what remains begins with `*`: without its registry, it would match repositories of others, too.
     """
-    own_pattern = strip_own_registry(pattern, registry)
+    own_pattern = strip_own_registry(pattern, registries)
     if own_pattern != pattern and own_pattern.startswith("*"):
         raise UsageError(
             f"the pattern {pattern!r} would match repositories of other registries, too",
@@ -72,13 +73,13 @@ def find_named_images(store: Store, caller: Caller, name: str) -> Sequence[Image
     return [tag] if tag and is_visible and store.trends.list_tag_periods(tag.repository, tag.tag, 1) else []
 
 
-def resolve_image(store: Store, caller: Caller, text: str, registry: str) -> NamedImage:
+def resolve_image(store: Store, caller: Caller, text: str, registries: Collection[str]) -> NamedImage:
     """Return the image that a text names: one that the caller may see, unless the text is a whole digest.
 
     It is a digest or its first characters, REPOSITORY:TAG, REPOSITORY@DIGEST, or REPOSITORY for its tag `latest`; the
     repository with or without our own registry. UsageError if ambiguous; NotFoundError, which names what there is.
     """
-    name = strip_own_registry(text.strip(), registry)
+    name = strip_own_registry(text.strip(), registries)
     if is_digest(name):
         return NamedImage(name, None)
     if image := ImageReference.parse(name):

@@ -125,13 +125,14 @@ class ImageQuery:
 
 @dataclass(frozen=True, slots=True)
 class ImageSearch:
-    """Lists images. `registry` is the address of our own registry."""
+    """Lists images. `registry` is our own registry, `registry_names` what people call it."""
 
     store: Store
     packages: FleetPackages
     watched_images: WatchedImages
     clock: ServerClock
     registry: str
+    registry_names: Sequence[str]
 
     def list_images(self, query: ImageQuery) -> ImagePage:
         """A page of images. UsageError for a wrong cursor or package URL."""
@@ -338,7 +339,7 @@ class ImageSearch:
             return None
         if names is None:
             names = self.list_repositories(caller)
-        own_pattern = strip_own_registry(pattern or "", self.registry)
+        own_pattern = strip_own_registry(pattern or "", self.registry_names)
         repositories = [name for name in names if not own_pattern or patterns.is_match(name, own_pattern)]
         # All that there are need no filter, which would look for each image's repository among them.
         return None if len(repositories) == len(names) and not is_limited else repositories

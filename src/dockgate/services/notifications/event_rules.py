@@ -69,13 +69,18 @@ class EventRules:
     """The rules of this server: those that were applied, and the built-in one."""
 
     def __init__(
-        self, store: Store, targets: EventTargets, builtin: Sequence[Target], clock: ServerClock, registry: str
+        self,
+        store: Store,
+        targets: EventTargets,
+        builtin: Sequence[Target],
+        clock: ServerClock,
+        registry_names: Sequence[str],
     ) -> None:
         self._store = store
         self._targets = targets
         self._default = make_default_rule(builtin)
         self._clock = clock
-        self._registry = registry
+        self._registry_names = registry_names
         self._compiled_rules: dict[str, tuple[Rule, CompiledRule]] = {}
 
     def check(self, rule: Rule, planned_targets: Collection[str] = ()) -> None:
@@ -83,7 +88,7 @@ class EventRules:
 
         DefinitionError for one with our own registry in the names of repositories.
         """
-        require_repository_names(rule.pattern, self._registry)
+        require_repository_names(rule.pattern, self._registry_names)
         for target in rule.targets:
             if target.name not in (OWNERS, *planned_targets) and self._targets.find(target.name) is None:
                 raise UsageError(f"there is no target {target.name!r}", "Apply its Target document, too.")
@@ -137,7 +142,7 @@ class EventRules:
         return [entry[1] for entry in compiled_rules.values()]
 
 
-def require_repository_names(pattern: object, registry: str) -> None:
+def require_repository_names(pattern: object, registries: Collection[str]) -> None:
     """Raise DefinitionError if the pattern has our own registry in the name of a repository.
 
     Events never have it, and a rule that never matches is found when its message is missed.
@@ -149,7 +154,7 @@ def require_repository_names(pattern: object, registry: str) -> None:
             waiting += [(name if name in _REPOSITORY_FIELDS else field, each) for name, each in value.items()]
         elif isinstance(value, list | tuple):
             waiting += [(field, each) for each in value]
-        elif field and isinstance(value, str) and (name := strip_own_registry(value, registry)) != value:
+        elif field and isinstance(value, str) and (name := strip_own_registry(value, registries)) != value:
             reason = f"{value!r} matches nothing: events name repositories of this registry without it"
             refuse_pattern(
                 field, reason, f"Write {name!r}." if name else "Write the beginning of a name, such as team/."

@@ -65,7 +65,7 @@ class AppliedDocument:
 
 @dataclass(frozen=True, slots=True)
 class Documents:
-    """Applies documents. `clone_url` gives the URL of a repository, `registry` is our own address."""
+    """Applies documents. `clone_url` gives the URL of a repository, `registry_names` are those of our own."""
 
     store: Store
     source: RepositoryHost
@@ -76,7 +76,7 @@ class Documents:
     event_targets: EventTargets
     clock: ServerClock
     clone_url: Callable[[str], str]
-    registry: str
+    registry_names: Sequence[str]
 
     def apply(self, text: str, name: str, caller: Caller) -> AppliedDocument:
         """Make the server match a document. What exists is changed, or left as it is where it matches.
@@ -142,7 +142,7 @@ class Documents:
         read_document = _ReadDocument(text.name, text.text, kind, name, definition)
         if isinstance(definition, PolicyAssignment):
             with _name_in_errors(read_document):
-                patterns = [read_own_pattern(pattern, self.registry) for pattern in definition.repositories]
+                patterns = [read_own_pattern(pattern, self.registry_names) for pattern in definition.repositories]
             assignment = replace(definition, repositories=tuple(dict.fromkeys(patterns)))
             read_document = replace(read_document, definition=assignment)
         return read_document

@@ -40,7 +40,7 @@ async def list_events(
     """
     compiled_pattern = parse_pattern(pattern) if pattern else None
     if pattern:
-        require_repository_names(json.loads(pattern), server.registry)
+        require_repository_names(json.loads(pattern), server.registry_names)
     end = time.monotonic() + wait
     position = after
     while True:

@@ -168,7 +168,7 @@ def resolve_image_reference(name: Name, caller: api.Reader, server: api.ServerDe
     `name` is a digest or its first characters, REPOSITORY:TAG, REPOSITORY@DIGEST, or REPOSITORY for its tag `latest`. A
     name may begin with the server's own registry. If there is no such image, the answer names those that there are.
     """
-    return resolve_image(server.store, caller, name, server.registry)
+    return resolve_image(server.store, caller, name, server.registry_names)
 
 
 @router.get("/images/{digest}")
@@ -178,7 +178,7 @@ def get_image(digest: api.Digest, caller: api.Reader, server: api.ServerDependen
 
     Its status is that in `repository`, or the worst of its repositories.
     """
-    view, _ = read_image_view(digest, caller, server, strip_own_registry(repository, server.registry) or None)
+    view, _ = read_image_view(digest, caller, server, strip_own_registry(repository, server.registry_names) or None)
     return view
 
 
@@ -306,7 +306,7 @@ async def scan_image(
 
 def request_scan(digest: str, repository: str, caller: Caller, server: WebServices) -> Scan:
     """Request a scan of an image that is in the repository, as its registry may have to say. DeniedError."""
-    repository = strip_own_registry(repository, server.registry)
+    repository = strip_own_registry(repository, server.registry_names)
     if not re.fullmatch(REPOSITORY, repository):
         raise UsageError(f"{repository!r} is not a repository name.", "See `dockgate image list`.")
     caller.require(repository=repository)

@@ -66,7 +66,7 @@ def find_matches(caller: Caller, server: WebServices, words: str) -> list[Match]
     """Find what the caller may see of all that matches, at most MAX_MATCHES; nothing for an empty text."""
     if not words:
         return []
-    words = strip_own_registry(words, server.registry)
+    words = strip_own_registry(words, server.registry_names)
     store, lower = server.store, words.lower()
     matches = [
         (str(image), "image", make_image_path(image.digest, image.repository))

@@ -188,12 +188,12 @@ def _select_fields(body: NewWaiver, caller: Caller, server: WebServices) -> dict
     values = {name: getattr(body, name) for name in NewWaiver.__dataclass_fields__}
     if body.image:
         try:
-            values["image"] = resolve_image(server.store, caller, body.image, server.registry).digest
+            values["image"] = resolve_image(server.store, caller, body.image, server.registry_names).digest
         except (NotFoundError, UsageError) as error:
             raise UsageError(f"image: {error}", error.advice) from error
     if body.repository:
         try:
-            values["repository"] = read_own_pattern(body.repository, server.registry)
+            values["repository"] = read_own_pattern(body.repository, server.registry_names)
         except UsageError as error:
             raise UsageError(f"repository: {error}", error.advice) from error
     return {name: value for name, value in values.items() if value != ""}
@@ -260,7 +260,7 @@ async def refresh_attached_vex(
 
 
 def _refresh_vex(server: WebServices, repository: str, digest: str) -> list[VexView]:
-    server.waivers.refresh_attached_vex(strip_own_registry(repository, server.registry), digest)
+    server.waivers.refresh_attached_vex(strip_own_registry(repository, server.registry_names), digest)
     return [_build_vex_view(record) for record in server.store.vex.list() if record.image == digest]
 
 

@@ -60,7 +60,7 @@ def show_events(
     error, page = None, Page[StoredEvent]([], None)
     try:
         page = _read_page(
-            server, caller, _compile_pattern(pattern, server.registry), position, is_oldest_first=is_oldest_first
+            server, caller, _compile_pattern(pattern, server.registry_names), position, is_oldest_first=is_oldest_first
         )
     except DefinitionError as problem:
         error = problem
@@ -101,13 +101,13 @@ def _list_vulnerabilities(body: Any) -> list[str]:
     return sorted(set(names))
 
 
-def _compile_pattern(pattern: str, registry: str) -> Pattern | None:
+def _compile_pattern(pattern: str, registries: Sequence[str]) -> Pattern | None:
     """The pattern as it is matched, None for no pattern. DefinitionError for a wrong one."""
     try:
         value = json.loads(pattern) if pattern else None
     except (json.JSONDecodeError, RecursionError) as error:
         raise DefinitionError(f"the pattern is not JSON: {error}", 'Such as {"source": ["dockgate"]}.') from None
-    require_repository_names(value, registry)
+    require_repository_names(value, registries)
     return compile_pattern(value) if pattern else None
 
 

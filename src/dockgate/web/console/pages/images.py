@@ -196,7 +196,7 @@ def show_image(
     are those of that layer.
     """
     view, inventories = calls.read_image_view(
-        digest, caller, server, strip_own_registry(repository, server.registry) or None
+        digest, caller, server, strip_own_registry(repository, server.registry_names) or None
     )
     page_path = make_image_path(digest, view.repository)
     if repository and not view.repository:
@@ -284,7 +284,7 @@ def search_objects(request: Request, caller: api.Reader, server: api.ServerDepen
     """
     words = q.strip()
     matches = search_calls.find_matches(caller, server, words)
-    name = strip_own_registry(words, server.registry).lower()
+    name = strip_own_registry(words, server.registry_names).lower()
     exact = [match.page for match in matches if match.name.lower() == name]
     if len(exact) == 1:
         return redirect_to(exact[0])
