@@ -18,6 +18,7 @@ KINDS: dict[str, tuple[Callable[[Threads], Run], int, int]] = {
     "calls": (lambda threads: threads.run, limits.MAX_CALLS, limits.MAX_CALLS_EACH),
     "remote calls": (lambda threads: threads.run_remote, limits.MAX_REMOTE, limits.MAX_REMOTE_EACH),
     "checks": (lambda threads: threads.run_check, limits.MAX_CHECKS, limits.MAX_CHECKS_EACH),
+    "replays": (lambda threads: threads.run_replay, limits.MAX_REPLAYS, limits.MAX_REPLAYS_EACH),
     "trials": (lambda threads: threads.run_trial, limits.MAX_TRIALS, limits.MAX_TRIALS),
 }
 

@@ -24,6 +24,8 @@ MAX_CALLS, MAX_CALLS_EACH = 40, 20
 MAX_REMOTE, MAX_REMOTE_EACH = 32, 8
 # Concurrent policy trials.
 MAX_TRIALS = 1
+# Concurrent replays and comparisons of verdicts: in total, per principal.
+MAX_REPLAYS, MAX_REPLAYS_EACH = 4, 1
 # Concurrent checks of documents that are being typed: in total, per principal.
 MAX_CHECKS, MAX_CHECKS_EACH = 4, 1
 # Bodies in memory that clients are sending: in total, per principal.
@@ -164,11 +166,12 @@ class Threads:
     ) -> None:
         self._body_seconds = body_seconds
         self._prompt = CapacityLimiter(MAX_PROMPT)
-        self._remote = CapacityLimiter(MAX_REMOTE + MAX_TRIALS + MAX_CHECKS)
+        self._remote = CapacityLimiter(MAX_REMOTE + MAX_TRIALS + MAX_CHECKS + MAX_REPLAYS)
         self._calls = FairSlots(MAX_CALLS, MAX_CALLS_EACH, "answers {} calls", wait_seconds)
         self._remote_calls = FairSlots(MAX_REMOTE, MAX_REMOTE_EACH, "asks registries for {} calls", wait_seconds)
         self._checks = FairSlots(MAX_CHECKS, MAX_CHECKS_EACH, "checks {} documents", wait_seconds)
         self._trials = FairSlots(MAX_TRIALS, MAX_TRIALS, "tries {} policies", wait_seconds)
+        self._replays = FairSlots(MAX_REPLAYS, MAX_REPLAYS_EACH, "replays {} verdicts", wait_seconds)
         self._bodies = FairSlots(MAX_BODIES, MAX_BODIES_EACH, "receives {} requests", wait_seconds)
         self._open_forms = FairSlots(
             MAX_OPEN_FORMS, MAX_OPEN_FORMS_EACH, "receives {} forms", min(wait_seconds, OPEN_FORM_WAIT_SECONDS)
@@ -219,6 +222,11 @@ class Threads:
     async def run_check(self, principal: str, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Check a document. Raises BusyError."""
         async with self._checks.take(principal):
+            return await to_thread.run_sync(partial(work, *args, **kwargs), limiter=self._remote)
+
+    async def run_replay(self, principal: str, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Judge recorded verdicts again. Raises BusyError."""
+        async with self._replays.take(principal):
             return await to_thread.run_sync(partial(work, *args, **kwargs), limiter=self._remote)
 
     async def run_trial(self, principal: str, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -11,7 +11,9 @@ from tests.store.factories import FACTORIES, IMAGE, LATER, NOW, opened
 from dockgate.gate.model import ExternalReport
 from dockgate.identity.model import ALL_REPOSITORIES, RepositoryLimits
 from dockgate.shared import canonical
+from dockgate.shared.errors import ConflictError
 from dockgate.store import Store
+from dockgate.store.gate.reports import REPORTS_LIMIT
 from dockgate.store.records import ReportScope
 from dockgate.vulnerabilities.model import Matches
 
@@ -107,3 +109,13 @@ def test_the_same_report_counts_where_its_author_may_act_now(store: Store) -> No
     assert len(store.reports.list_external_reports(IMAGE, "bravo/x")) == 1
     assert store.reports.put(REPORTED, "eve", VOUCHED, now=LATER).vouched
     assert store.reports.is_vouched(IMAGE, "bravo/x")
+
+
+def test_one_submitter_reports_few_scanners_and_platforms_of_an_image(store: Store) -> None:
+    """Each verdict on the image reads every report, and a document may name any scanner and platform."""
+    for number in range(REPORTS_LIMIT):
+        store.reports.put(replace(REPORTED, source=f"scanner-{number}"), "eve", VOUCHED, now=NOW)
+    with pytest.raises(ConflictError, match="has reported 100 scanners and platforms"):
+        store.reports.put(replace(REPORTED, source="one more"), "eve", VOUCHED, now=NOW)
+    store.reports.put(replace(REPORTED, source="scanner-1", at=LATER), "eve", VOUCHED, now=LATER)
+    store.reports.put(REPORTED, "ana", VOUCHED, now=NOW)

@@ -87,7 +87,10 @@ class CodePipelineRequests:
                     "Check who may publish to the topic. The action's own message is still accepted.",
                 )
             if pending.objection:
-                raise UsageError(f"{action_path} cannot be judged: {pending.objection}")
+                raise UsageError(
+                    f"{action_path} cannot be judged: {pending.objection}",
+                    "Change the CustomData in the pipeline, and retry the stage.",
+                )
             approval_request = replace(approval_request, timeout=max(1, self._compute_timeout(pending.request)))
         approval = self.requests.request_external(approval_request, Principal(REQUESTER, ()))
         _log.info("%s waits for the approval %s", action_path, approval.id)

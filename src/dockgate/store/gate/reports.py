@@ -8,6 +8,7 @@ from sqlalchemy import bindparam, delete, func, insert, or_, select, update
 from dockgate.gate.model import ExternalReport
 from dockgate.identity.model import ALL_REPOSITORIES
 from dockgate.shared.canonical import decode
+from dockgate.shared.errors import ConflictError
 from dockgate.shared.timestamps import compute_latest_time
 from dockgate.store.documents import Document, decompress_document, store_documents
 from dockgate.store.engine import Database
@@ -17,6 +18,10 @@ from dockgate.store.records import ReportRecord, ReportScope
 from dockgate.store.schema.gate import reports
 from dockgate.store.schema.store import documents
 from dockgate.store.statements import insert_if_new, lock_name
+
+# Reports of one image by one submitter: each verdict on the image reads all of them. An index has some ten platforms,
+# and few scanners report on it.
+REPORTS_LIMIT = 100
 
 _RECORD = select_as(ReportRecord, reports)
 _OF_IMAGE = _RECORD.where(reports.c.image == bindparam("image")).order_by(
@@ -42,7 +47,7 @@ class Reports:
         """Store a report and its document, unless a newer one is stored. Returns the stored record.
 
         The same report counts from now on where the `scope` says. One that is dated in the future counts as made now:
-        it would hide the later ones.
+        it would hide the later ones. Raises ConflictError for one more than REPORTS_LIMIT.
         """
         document = Document.from_value(report)
         inventory = report.inventory
@@ -60,6 +65,13 @@ class Reports:
         )
         with self._database.write() as connection:
             lock_name(connection, reports, f"{record.image}/{by}")
+            of_submitter = table.image == record.image, table.by == by
+            count = connection.scalar(select(func.count()).select_from(reports).where(*of_submitter)) or 0
+            if count >= REPORTS_LIMIT and not connection.scalar(select(func.count()).where(*is_same)):
+                raise ConflictError(
+                    f"{by} has reported {count} scanners and platforms of {record.image} already",
+                    "Report again what has a report: the newest of each scanner and platform counts.",
+                )
             store_documents(connection, document)
             row_of_it = {**asdict(record), "scope": scope}
             if not insert_if_new(connection, reports, row_of_it):

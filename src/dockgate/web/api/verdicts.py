@@ -82,19 +82,27 @@ def get_case(digest: api.Digest, caller: api.Reader, server: api.ServerDependenc
 
 @router.get("/verdicts/{digest}/explanation")
 @api.mark_self_checking
-def explain_verdict(
-    digest: api.Digest, caller: api.Reader, server: api.ServerDependency, against: OtherDigest = None
+async def explain_verdict(
+    digest: api.Digest,
+    caller: api.Reader,
+    server: api.ServerDependency,
+    threads: api.ThreadsDependency,
+    against: OtherDigest = None,
 ) -> ExplanationView:
     """Replay a verdict; with `against` (another verdict's digest) compare the two."""
-    recorded_verdict = _read_recorded_verdict(digest, caller, server)
-    differences = compare(recorded_verdict, _read_recorded_verdict(against, caller, server)) if against else None
-    return ExplanationView(replay(recorded_verdict), differences)
+    return await threads.run_replay(caller.name, _explain, digest, caller, server, against)
 
 
 @router.get("/documents/{digest}")
 def get_document(digest: api.Digest, caller: api.Reader, server: api.ServerDependency) -> Response:
     """Get an input of a verdict in canonical form: an inventory, an advisory snapshot, a policy."""
     return Response(server.store.verdicts.get_document(digest), media_type="application/json")
+
+
+def _explain(digest: str, caller: Caller, server: WebServices, against: str | None) -> ExplanationView:
+    recorded_verdict = _read_recorded_verdict(digest, caller, server)
+    differences = compare(recorded_verdict, _read_recorded_verdict(against, caller, server)) if against else None
+    return ExplanationView(replay(recorded_verdict), differences)
 
 
 def _read_recorded_verdict(digest: str, caller: Caller, server: WebServices) -> case_file.RecordedVerdict:

@@ -13,6 +13,7 @@ from dockgate.delivery.accept_commands import make_waiver_commands
 from dockgate.gate.model import PlatformVerdict, Verdict
 from dockgate.gate.next_steps import NextStep, list_next_steps
 from dockgate.gate.replay.case_file import RecordedVerdict
+from dockgate.identity.model import Caller
 from dockgate.reports import _wording as wording
 from dockgate.reports._verdict_lines import describe_undetermined
 from dockgate.services.images.visibility import ImageVisibility
@@ -99,11 +100,12 @@ class PlatformPage:
 
 @router.get("/verdicts/{digest}")
 @api.mark_self_checking
-def show_verdict(
+async def show_verdict(
     digest: api.Digest,
     request: Request,
     caller: api.Reader,
     server: api.ServerDependency,
+    threads: api.ThreadsDependency,
     show: Group | None = None,
     page: api.Count = 0,
     against: Text = "",
@@ -113,6 +115,20 @@ def show_verdict(
 
     `against` is the digest of a verdict or an image, or its start.
     """
+    run = threads.run_replay if against or replay_now else threads.run
+    return await run(caller.name, _render, digest, request, caller, server, show, page, against, bool(replay_now))
+
+
+def _render(
+    digest: str,
+    request: Request,
+    caller: Caller,
+    server: api.ServerDependency,
+    show: Group | None,
+    page: int,
+    against: str,
+    is_replay_requested: bool,
+) -> Response:
     stored_verdict, visibility = _read_verdict(request, server, digest), ImageVisibility(server.store, caller)
     repository = visibility.find_verdict_repository(stored_verdict.image, digest)
     records = visibility.list_verdicts(stored_verdict.image)
@@ -130,7 +146,7 @@ def show_verdict(
             problem = error
     code = 200 if problem is None else 404 if isinstance(problem, NotFoundError) else 422
     content = _describe_verdict(
-        request, server, digest, stored_verdict, repository, is_replay_requested=bool(replay_now)
+        request, server, digest, stored_verdict, repository, is_replay_requested=is_replay_requested
     )
     return render_page(
         request,
