@@ -87,9 +87,9 @@ class PlatformStatements:
         A product that is an image covers all that the image contains.
         """
         if statement.packages:
-            return any(_is_package(purl, package) for purl in statement.packages)
+            return any(is_package(purl, package) for purl in statement.packages)
         return not statement.products or any(
-            is_image(product, self._images) or _is_package(product, package) for product in statement.products
+            is_image(product, self._images) or is_package(product, package) for product in statement.products
         )
 
     def _is_trusted(self, statement: VexStatement) -> bool:
@@ -161,10 +161,10 @@ def _is_about(statement: VexStatement, images: Collection[str], packages: _Packa
 def _is_present(product: str, images: Collection[str], packages: _PackagesByPath) -> bool:
     is_purl = product.startswith("pkg:") and not product.startswith(_OCI)
     candidates = packages.get(patterns.split(product)[0], ()) if is_purl else ()
-    return is_image(product, images) or any(_is_package(product, package) for package in candidates)
+    return is_image(product, images) or any(is_package(product, package) for package in candidates)
 
 
-def _is_package(purl: str, package: Package) -> bool:
+def is_package(purl: str, package: Package) -> bool:
     """Return whether the purl names the package.
 
     Path and common qualifiers are the same, and the version if the purl has one.

@@ -100,13 +100,14 @@ def select_waivers(
 ) -> tuple[Waiver, ...]:
     """The active waivers that can apply to an image, by id. Only these are stored with its verdict.
 
-    `images` are the digests of the image's manifest and of the index that contains it.
+    `images` are the digests of the image's manifest and of the index that contains it. If `repository` is None, no
+    waiver of a repository applies, whatever its pattern.
     """
     selected_waivers = (
         waiver
         for waiver in waivers
         if (not waiver.image or waiver.image in images)
-        and (not waiver.repository or patterns.is_match(repository or "", waiver.repository))
+        and (not waiver.repository or (repository is not None and patterns.is_match(repository, waiver.repository)))
         and is_active(waiver, now)
     )
     return tuple(sorted(selected_waivers, key=lambda waiver: waiver.id))

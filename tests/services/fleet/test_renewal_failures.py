@@ -31,6 +31,7 @@ def fleet(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Fleet]:
 
 
 def test_an_image_that_cannot_be_judged_is_undetermined_and_stops_no_other(fleet: Fleet) -> None:
+    fleet.publish("shared", Severity.LOW)
     fleet.verdict_renewal.renew()
     for name, repository in (("w1", "team/*"), ("w2", "other/*")):
         fleet.system.server.waivers.add_waiver(
@@ -38,7 +39,7 @@ def test_an_image_that_cannot_be_judged_is_undetermined_and_stops_no_other(fleet
                 name,
                 "ana",
                 "It is never called.",
-                vulnerability="CVE-2026-1",
+                package="pkg:deb/debian/shared",
                 repository=repository,
                 until="2099-01-01",
             )

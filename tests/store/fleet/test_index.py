@@ -16,7 +16,7 @@ from dockgate.store.fleet.changes import FINDINGS_LIMIT, VULNERABILITIES_LIMIT
 from dockgate.store.fleet.due_images import DueChanges
 from dockgate.store.fleet.findings import MatchResult, Source
 from dockgate.store.fleet.index import NewBundle, NewImage, NewPlatform
-from dockgate.store.fleet.judging import Placement
+from dockgate.store.fleet.judging import JudgedFrom, Placement
 from dockgate.store.fleet.records import Change, Component, FleetVerdict, ImageBundle, UndeterminedEntry, Vulnerability
 from dockgate.vulnerabilities.model import Coverage, Finding, Rating, Severity, Undetermined
 
@@ -80,7 +80,7 @@ def test_changes_of_an_image_are_due_until_it_was_judged_after_them(store: Store
     verdicts = [FleetVerdict("default", image, Status.APPROVED, (0,) * len(Severity), None, NOW)]
     for judged, postponed, count in (((), (), 1), ((first,), (IMAGE,), 1), ((first,), (), 1)):
         changes = DueChanges(frozenset(judged), frozenset(postponed))
-        store.fleet_verdicts.record("default", verdicts, NOW, lambda _: [], "inputs", changes)
+        store.fleet_verdicts.record("default", verdicts, NOW, lambda _: [], JudgedFrom("inputs", "source"), changes)
         assert [len(numbers) for numbers in store.due_images.list().values()] == [count]
     (second,) = store.due_images.list()[IMAGE]
     assert second != first
@@ -92,6 +92,18 @@ def test_changes_of_an_image_are_due_until_it_was_judged_after_them(store: Store
     for _ in range(2):
         store.due_images.remove_unjudged([first, second])
         assert store.due_images.list() == {}
+
+
+def test_it_is_unknown_from_what_images_are_judged_while_only_some_verdicts_are_written(store: Store) -> None:
+    store.fleet.add(NEW)
+    image = next(store.fleet.iterate_images()).id
+    verdict = FleetVerdict("default", image, Status.APPROVED, (0,) * len(Severity), None, NOW)
+    judged_from = JudgedFrom("inputs", "source", frozenset({"w1", "w2"}), frozenset({"1/1"}))
+    for each in (judged_from, None, judged_from):
+        for _ in range(2):
+            store.fleet_verdicts.record("default", [verdict], NOW, lambda _: [], each)
+            assert store.fleet_judging.find_judged_from("default") == each
+    assert store.fleet_judging.find_judged_from("other") is None
 
 
 def test_a_scan_that_finds_the_same_is_indexed_once_and_changes_nothing_else(store: Store) -> None:

@@ -104,7 +104,7 @@ class Verdicts:
             engine=__version__,
             waivers=Waivers(
                 waivers.select_waivers(
-                    self._read_waivers(), repository if is_named else "", (digest, *scan_state.documents), now
+                    self._read_waivers(), repository if is_named else None, (digest, *scan_state.documents), now
                 )
             ),
             external_reports=tuple(part for parts in external_reports for part in parts),

@@ -7,13 +7,14 @@ import logging
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from math import ceil, inf
 from typing import NamedTuple
 
-from dockgate.gate import evaluate, patterns
+from dockgate.gate import evaluate, patterns, vex_statements, waivers
 from dockgate.gate.fleet.judge import FleetJudge
 from dockgate.gate.fleet.model import FleetImage, FleetPlatform, FleetWaivers, PlatformResult
-from dockgate.gate.model import Policy, Status, select_worst_status
+from dockgate.gate.model import Policy, Status, VerdictCase, Waivers, select_worst_status
 from dockgate.gate.policy import COUNTING_RULE, PROVENANCE_RULE, list_required_baselines
 from dockgate.gate.rule import Rule
 from dockgate.scanner.ports import Ecosystem
@@ -22,7 +23,7 @@ from dockgate.services.fleet.contents import FleetContents
 from dockgate.services.policies.selection import UsablePolicy
 from dockgate.services.verdicts.case_builder import CaseBuilder, DeploymentContext
 from dockgate.services.verdicts.provenance import Provenance
-from dockgate.services.verdicts.waivers import ServerWaivers
+from dockgate.services.verdicts.waivers import ServerExceptions, ServerWaivers
 from dockgate.shared.errors import DefinitionError, StoreError
 from dockgate.shared.timestamps import format_time, shift_time, to_datetime
 from dockgate.store import Store
@@ -87,8 +88,10 @@ class FleetJudging:
             _log.error("judging feeds by the policy %s failed", usable.policy.name, exc_info=error)
             return ()
 
-    def judge(self, usable: UsablePolicy, contents: FleetContents) -> Iterator[JudgedImage]:
-        """Yield what the policy says of the images of `contents`.
+    def judge(
+        self, usable: UsablePolicy, contents: FleetContents, exceptions: ServerExceptions
+    ) -> Iterator[JudgedImage]:
+        """Yield what the policy says of the images of `contents` with these waivers and VEX documents.
 
         An image that is scanned again has no result. A policy that cannot be read approves nothing, nor does a failure.
         """
@@ -98,7 +101,7 @@ class FleetJudging:
             yield from (JudgedImage(image.id, status, _NO_COUNTS, status, None, 0, reason) for image in contents.images)
             return
         policy, now = usable.policy, self.clock.now()
-        fleet_waivers = self.waivers.select_for_fleet(policy, now)
+        fleet_waivers = self.waivers.select_for_fleet(exceptions, policy)
         try:
             judge, fresh_judge = self._make_judges(policy, contents, fleet_waivers, now)
         except StoreError:
@@ -133,7 +136,7 @@ class FleetJudging:
                 if results is not None and results_if_fresh is not None:
                     judged_image: JudgedImage | None = _combine(image, results, results_if_fresh, now, now_seconds)
                 else:
-                    judged_image = self._judge_alone(image, policy, now)
+                    judged_image = self._judge_alone(image, policy, fleet_waivers, now)
             except StoreError:
                 raise
             except Exception as error:
@@ -179,12 +182,14 @@ class FleetJudging:
             return image.repository if self.case_builder.should_apply_waivers(image.repository, image.digest) else None
         return image.repository
 
-    def _judge_alone(self, image: IndexedImage, policy: Policy, now: str) -> JudgedImage | None:
+    def _judge_alone(
+        self, image: IndexedImage, policy: Policy, fleet_waivers: FleetWaivers, now: str
+    ) -> JudgedImage | None:
         """Return what the gate itself says of an image, from its inventories. None while it is scanned again."""
         case = self.case_builder.build(image.digest, policy, DeploymentContext())
         if case is None:
             return None
-        case = replace(case, now=now)
+        case = replace(case, now=now, waivers=self._select_waivers(case, image, fleet_waivers, now))
         snapshot = replace(case.snapshot, coverage=_mark_checked(case.snapshot.coverage, now))
         verdicts, fresh_results = (
             evaluate.judge_platforms(each, self.ecosystems, self.rules, should_remediate=False)
@@ -204,6 +209,20 @@ class FleetJudging:
             _add_time(now, UNKNOWN_MOMENT),
             max((len(verdict.waived) for verdict in verdicts), default=0),
             _explain_status(status, rules, kinds),
+        )
+
+    def _select_waivers(self, case: VerdictCase, image: IndexedImage, fleet_waivers: FleetWaivers, now: str) -> Waivers:
+        """The waivers and statements for a case (`ServerWaivers.select_for_image`), of those that the fleet has."""
+        inventories = (*case.inventories, *(report.inventory for report in case.external_reports))
+        digests = list(dict.fromkeys((image.digest, *(inventory.image for inventory in inventories))))
+        may_apply = self.case_builder.should_apply_waivers(image.repository, image.digest)
+        attached_statements = chain.from_iterable(
+            fleet_waivers.attached_statements.get(digest, ()) for digest in digests
+        )
+        statements = (*fleet_waivers.statements, *attached_statements) if inventories else ()
+        return Waivers(
+            waivers.select_waivers(fleet_waivers.waivers, image.repository if may_apply else None, digests, now),
+            vex_statements.select_statements(statements, digests, inventories),
         )
 
 

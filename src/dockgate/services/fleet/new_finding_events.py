@@ -173,8 +173,9 @@ class NewFindingEvents:
         """Return vulnerability and package of the findings that a waiver or a VEX statement excuses."""
         name, now = self._policies[repository], self.clock.now()
         if name not in self._waivers:
-            policy = self.selection.read(name).policy
-            self._waivers[name] = policy, self.fleet_judging.waivers.select_for_fleet(policy, now)
+            policy, server_waivers = self.selection.read(name).policy, self.fleet_judging.waivers
+            exceptions = server_waivers.read_exceptions(self.store.waivers.list_active(now))
+            self._waivers[name] = policy, server_waivers.select_for_fleet(exceptions, policy)
         policy, all_waivers = self._waivers[name]
         statements = (*all_waivers.statements, *all_waivers.attached_statements.get(digest, ()))
         selected_waivers = waivers.select_waivers(all_waivers.waivers, repository, [digest], now)

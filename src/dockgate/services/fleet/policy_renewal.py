@@ -11,13 +11,16 @@ from dockgate.services.durable_effects import EffectKind, Effects
 from dockgate.services.fleet.change_events import ChangeEvents
 from dockgate.services.fleet.contents import FleetContents, FleetFacts
 from dockgate.services.fleet.judging import FleetJudging, JudgedImage
+from dockgate.services.fleet.touched_images import find_touched_images, list_changed_scopes
 from dockgate.services.images.unused_images import find_unused_images
 from dockgate.services.policies.selection import PolicySelection, UsablePolicy
+from dockgate.services.verdicts.waivers import ServerExceptions
 from dockgate.shared import canonical
 from dockgate.shared.digest import compute_digest
 from dockgate.shared.timestamps import compute_latest_time
 from dockgate.store import Store
 from dockgate.store.fleet.due_images import NO_CHANGES, DueChanges
+from dockgate.store.fleet.judging import JudgedFrom
 from dockgate.store.fleet.records import FleetImage, FleetVerdict
 from dockgate.store.fleet.verdicts import is_changed
 from dockgate.vulnerabilities.model import CATALOGUES
@@ -41,13 +44,15 @@ class RenewalInputs:
     """What a renewal reads once, before it judges by any policy.
 
     `waiting_images` (ids) keep their verdicts. `due_images` are the changes of single images that are to be taken into
-    account (`DueImages.list`).
+    account (`DueImages.list`). `exceptions` are read once: what is judged with others than those that are recorded
+    with the verdicts would stay if they ended before the next renewal.
     """
 
     facts: FleetFacts
     match: Match
     waiting_images: Collection[int]
     due_images: Mapping[str, Sequence[int]]
+    exceptions: ServerExceptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,32 +109,36 @@ class PolicyRenewal:
         `former` are the verdicts on images by policies that they are not judged by any more.
         """
         usable = self.selection.read(self.policy)
-        inputs = self._compute_inputs_digest(usable)
-        before, _, source = (self.store.fleet_judging.find_judged_from(self.policy) or "").partition(" ")
-        now = self.clock.now()
-        is_current = before == inputs and not self._is_judged_ahead()
-        selected_images = self._select(source) if is_current else None
+        previous = None if self._is_judged_ahead() else self.store.fleet_judging.find_judged_from(self.policy)
+        exceptions, now = self.inputs.exceptions, self.clock.now()
+        judged_from = JudgedFrom(
+            self._compute_inputs_digest(usable),
+            self.inputs.match.source,
+            exceptions.waiver_ids,
+            frozenset(exceptions.documents),
+        )
+        is_current = previous is not None and previous.inputs == judged_from.inputs
+        selected_images = self._select(previous) if previous is not None and is_current else None
         is_dense = selected_images is None or len(selected_images) > LARGE_PART * len(self.images)
         images = [image for image in self.images if is_dense or image.id in (selected_images or ())]
         stored_verdicts = self._read_stored_verdicts(images, is_dense=is_dense)
-        judged_from = f"{inputs} {self.inputs.match.source}"
         by_id = {image.id: image for image in images}
         verdicts: list[FleetVerdict] = []
         judged_images: set[int] = set()
+        is_recorded = previous == judged_from
         for at in range(0, len(images), JUDGED_TOGETHER):
             contents = FleetContents(self.inputs.facts, images[at : at + JUDGED_TOGETHER], is_dense)
-            for judged_image in self.fleet_judging.judge(usable, contents):
+            for judged_image in self.fleet_judging.judge(usable, contents, exceptions):
                 judged_images.add(judged_image.image)
-                previous = stored_verdicts.get(judged_image.image)
-                verdict = self._make_verdict(judged_image, previous, now)
-                if is_changed(verdict, previous):
+                stored_verdict = stored_verdicts.get(judged_image.image)
+                verdict = self._make_verdict(judged_image, stored_verdict, now)
+                if is_changed(verdict, stored_verdict):
                     verdicts.append(verdict)
                 if len(verdicts) >= WRITTEN_TOGETHER:
                     self._write(verdicts, now, by_id, stored_verdicts, former)
-                    verdicts = []
+                    verdicts, is_recorded = [], False
         due_changes = self._list_due_changes(images, judged_images, stored_verdicts)
-        is_same = is_current and source == self.inputs.match.source
-        if verdicts or not is_same or due_changes != NO_CHANGES:
+        if verdicts or not is_recorded or due_changes != NO_CHANGES:
             self._write(verdicts, now, by_id, stored_verdicts, former, judged_from, due_changes)
 
     def _is_judged_ahead(self) -> bool:
@@ -147,20 +156,24 @@ class PolicyRenewal:
             return {}
         return verdicts.list_of_policy(self.policy, None if is_dense else [image.id for image in images])
 
-    def _select(self, source: str) -> set[int] | None:
-        """The images to judge if only advisories, images and the time have changed; None for all."""
+    def _select(self, previous: JudgedFrom) -> set[int] | None:
+        """The images to judge if only advisories, exceptions, images and the time have changed; None for all."""
         match, due_digests = self.inputs.match, self.inputs.due_images.keys()
         image_ids = {
             *self.due_images,
             *(image.id for image in self.images if image.id not in self.present_images or image.digest in due_digests),
         }
-        if source == match.source:
-            return image_ids
-        if source != match.previous or match.changed_components is None:
+        scopes = list_changed_scopes(self.store, self.inputs.exceptions, previous)
+        touched_ids = None if scopes is None else find_touched_images(self.store, scopes, self.images)
+        if touched_ids is None:
             return None
-        fleet = self.store.fleet
-        bundles = {bundle for _, bundle, _ in fleet.iterate_holders(match.changed_components)}
-        return image_ids | fleet.find_images_with(bundles)
+        if previous.source != match.source:
+            if previous.source != match.previous or match.changed_components is None:
+                return None
+            fleet = self.store.fleet
+            bundles = {bundle for _, bundle, _ in fleet.iterate_holders(match.changed_components)}
+            touched_ids |= fleet.find_images_with(bundles)
+        return image_ids | touched_ids
 
     def _list_due_changes(
         self, images: Sequence[FleetImage], judged_images: Collection[int], stored_verdicts: Mapping[int, FleetVerdict]
@@ -180,13 +193,12 @@ class PolicyRenewal:
         return DueChanges(frozenset(judged_changes), frozenset(postponed_images))
 
     def _compute_inputs_digest(self, usable: UsablePolicy) -> str:
-        """Return a digest of what decides beside the advisories and the images."""
-        coverage, waivers = self.inputs.facts.coverage, self.store.waivers.list_active(self.clock.now())
+        """Return a digest of what decides beside advisories, exceptions and images."""
+        coverage = self.inputs.facts.coverage
         feeds = self.fleet_judging.judge_feeds(usable, coverage)
         # Of a catalogue that is missing, the rules that need it say nothing while they judge no finding.
         catalogues = [entry.ecosystem for entry in coverage if entry.ecosystem in CATALOGUES]
-        exceptions = sorted(record.waiver.id for record in waivers), self.store.vex.read_revision()
-        parts = [usable.policy.digest, usable.unusable_reason, *exceptions, feeds, catalogues]
+        parts = [usable.policy.digest, usable.unusable_reason, feeds, catalogues]
         return compute_digest(canonical.encode(parts))
 
     def _make_verdict(self, judged_image: JudgedImage, present_verdict: FleetVerdict | None, now: str) -> FleetVerdict:
@@ -217,7 +229,7 @@ class PolicyRenewal:
         images: dict[int, FleetImage],
         stored_verdicts: Mapping[int, FleetVerdict],
         former: Mapping[int, FleetVerdict],
-        judged_from: str | None = None,
+        judged_from: JudgedFrom | None = None,
         due_changes: DueChanges = NO_CHANGES,
     ) -> None:
         """Write verdicts, of which `stored_verdicts` are the present ones, with the events of their changes."""

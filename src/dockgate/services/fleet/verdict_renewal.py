@@ -30,6 +30,7 @@ from dockgate.shared.digest import compute_digest
 from dockgate.shared.errors import DatabaseError
 from dockgate.store import Store
 from dockgate.store.fleet.records import FleetImage, FleetVerdict
+from dockgate.store.records import WaiverRecord
 from dockgate.vulnerabilities.database.changes import AdvisoryChanges
 from dockgate.vulnerabilities.model import Coverage, Severity
 from dockgate.vulnerabilities.ports import AdvisoryReader
@@ -79,7 +80,8 @@ class VerdictRenewal:
             self._finished_revision = ""
             return
         now = self.clock.now()
-        revision = self._compute_revision(match.source, coverage, now)
+        active_waivers = self.store.waivers.list_active(now)
+        revision = self._compute_revision(match.source, active_waivers, coverage, now)
         # Before anything is read that may change afterwards.
         due_images = self.store.due_images.list()
         due: dict[str, set[int]] = {}
@@ -87,8 +89,12 @@ class VerdictRenewal:
             due.setdefault(policy, set()).add(image)
         if revision == self._finished_revision and not due and not due_images:
             return
+        # The waivers of the revision, or one of which it knows nothing could count that ends before the next renewal.
+        exceptions = self.fleet_judging.waivers.read_exceptions(active_waivers)
         groups, unwatched_images = self._group_images_by_policy()
-        inputs = RenewalInputs(FleetFacts(self.store, coverage), match, self._find_unmatched_images(), due_images)
+        inputs = RenewalInputs(
+            FleetFacts(self.store, coverage), match, self._find_unmatched_images(), due_images, exceptions
+        )
 
         def judge() -> None:
             self._judge(inputs, groups, unwatched_images, due)
@@ -180,10 +186,12 @@ class VerdictRenewal:
         self.index.match_new()
         return Match(_compute_source_digest(self.store), before, touched_components)
 
-    def _compute_revision(self, source: str, coverage: Sequence[Coverage], now: str) -> str:
+    def _compute_revision(
+        self, source: str, active_waivers: Sequence[WaiverRecord], coverage: Sequence[Coverage], now: str
+    ) -> str:
         """Return a text that changes whenever a verdict may have changed, but for moments that were foreseen."""
         feeds = [(entry.ecosystem, entry.complete, entry.checked_at[:13]) for entry in coverage]
-        waivers = [record.waiver.id for record in self.store.waivers.list_active(now)]
+        waivers = [record.waiver.id for record in active_waivers]
         state = (
             self.store.fleet_judging.read_fleet_revision(),
             self.store.vex.read_revision(),

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 from itertools import chain, islice
+from typing import NamedTuple
 
 from dockgate.delivery.ports import AttachedDocuments
 from dockgate.events import governance_events
@@ -32,6 +33,21 @@ VexDocument = tuple[VexRecord, Sequence[VexStatement]]
 ENDS_LIMIT = 5
 
 _log = logging.getLogger(__name__)
+
+
+class ServerExceptions(NamedTuple):
+    """The waivers and VEX documents that are active at one moment, the documents by their versions.
+
+    See `Vex.list_all_active`.
+    """
+
+    waivers: tuple[Waiver, ...]
+    documents: Mapping[str, VexDocument]
+
+    @property
+    def waiver_ids(self) -> frozenset[str]:
+        """The ids of the waivers."""
+        return frozenset(waiver.id for waiver in self.waivers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,11 +178,15 @@ class ServerWaivers:
         ]
         return vex_statements.select_statements(statements, images, inventories)
 
-    def select_for_fleet(self, policy: Policy, now: str) -> FleetWaivers:
+    def read_exceptions(self, active: Iterable[WaiverRecord]) -> ServerExceptions:
+        """Return these waivers with all VEX documents that are active now."""
+        return ServerExceptions(tuple(record.waiver for record in active), self.store.vex.list_all_active())
+
+    def select_for_fleet(self, exceptions: ServerExceptions, policy: Policy) -> FleetWaivers:
         """Return all waivers and VEX statements, from which `select_for_image` selects those of an image."""
         general: list[VexStatement] = []
         attached_statements: dict[str, list[VexStatement]] = {}
-        for record, document_statements in self.store.vex.list_all_active():
+        for record, document_statements in exceptions.documents.values():
             signer = record.signer or self._find_signer(record, policy)
             statements = attached_statements.setdefault(record.image, []) if record.image else general
             statements += (
@@ -174,7 +194,7 @@ class ServerWaivers:
                 for statement in document_statements
             )
         return FleetWaivers(
-            tuple(record.waiver for record in self.store.waivers.list_active(now)),
+            exceptions.waivers,
             tuple(general),
             {image: tuple(statements) for image, statements in attached_statements.items()},
         )

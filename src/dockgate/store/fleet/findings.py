@@ -86,8 +86,12 @@ class FleetFindings:
     def iterate_findings(self, components: Collection[int] | None = None) -> Iterator[ComponentFinding]:
         """All findings of today, or those of these components, by component."""
         query = _FINDING.order_by(fleet_findings.c.component, fleet_findings.c.vulnerability)
-        for row in self._iterate_rows(query, fleet_findings.c.component, components):
-            yield ComponentFinding._make(row)
+        return map(ComponentFinding._make, self._iterate_rows(query, fleet_findings.c.component, components))
+
+    def iterate_findings_with(self, vulnerabilities: Collection[int]) -> Iterator[ComponentFinding]:
+        """The findings of today with these vulnerabilities (ids)."""
+        column = fleet_findings.c.vulnerability
+        return map(ComponentFinding._make, self._iterate_rows(_FINDING, column, vulnerabilities))
 
     def list_vulnerabilities(self, ids: Collection[int] | None = None) -> dict[int, Vulnerability]:
         """All vulnerabilities, or these, by id."""
@@ -96,15 +100,14 @@ class FleetFindings:
     def list_vulnerabilities_named(self, names: Collection[str]) -> dict[int, Vulnerability]:
         """The vulnerabilities that are known by one of these names, by id."""
         ids = select(fleet_aliases.c.vulnerability).where(is_one_of_texts(fleet_aliases.c.alias, names))
-        with self._database.read() as connection:
-            rows = connection.execute(_VULNERABILITY_TEXT.where(fleet_vulnerabilities.c.id.in_(ids))).all()
-        return dict(map(_make_vulnerability, rows))
+        query = _VULNERABILITY_TEXT.where(fleet_vulnerabilities.c.id.in_(ids))
+        return dict(map(_make_vulnerability, self._iterate_rows(query, None, None)))
 
     def list_cves(self) -> set[str]:
         """The CVEs of all vulnerabilities."""
         with self._database.read() as connection:
-            names = connection.scalars(select(fleet_aliases.c.alias).distinct()).all()
-        return {name for name in names if name.startswith("CVE-")}
+            names = connection.scalars(select(fleet_aliases.c.alias).distinct())
+            return {name for name in names if name.startswith("CVE-")}
 
     def list_undetermined(self, components: Collection[int] | None = None) -> Iterator[tuple[int, UndeterminedEntry]]:
         """Return what could not be determined, by component, without `Fleet.list_uncovered_components`."""
@@ -143,8 +146,8 @@ class FleetFindings:
     def list_rated_by_cve(self) -> Sequence[ComponentFinding]:
         """The findings whose severity comes from the record of a CVE, or that have none."""
         with self._database.read() as connection:
-            rows = connection.execute(_FINDING.where(fleet_findings.c.source.in_(("", "cve"))))
-            return [ComponentFinding(*row) for row in rows]
+            query = _FINDING.where(fleet_findings.c.source.in_(("", "cve")))
+            return list(map(ComponentFinding._make, connection.execute(query)))
 
     def list_unmatched_components(self, limit: int) -> Sequence[tuple[int, Component]]:
         """At most `limit` components whose findings were never looked up, by id."""
@@ -341,11 +344,8 @@ def _write_changes(connection: Connection, changes: Sequence[Change], now: str, 
 def _replace_undetermined(connection: Connection, results: Sequence[MatchResult]) -> set[int]:
     """Store what could not be determined, and return the components of which that differs from what was stored."""
     names = ("component", "position", "kind", "reason", "ids")
-    rows = {
-        (result.component, at, entry.kind or "", entry.reason, entry.ids)
-        for result in results
-        for at, entry in enumerate(result.undetermined)
-    }
+    entries = ((result.component, at, entry) for result in results for at, entry in enumerate(result.undetermined))
+    rows = {(component, at, entry.kind or "", entry.reason, entry.ids) for component, at, entry in entries}
     of_these = fleet_undetermined.c.component.in_([result.component for result in results])
     query = select(*(fleet_undetermined.c[name] for name in names)).where(of_these)
     components = {row[0] for row in rows.symmetric_difference(tuple(row) for row in connection.execute(query))}

@@ -180,6 +180,12 @@ class Fleet:
         query = select(table.image).distinct().order_by(table.image)
         return {row[0] for row in self._iterate_rows(query, table.bundle, bundles)}
 
+    def find_images_named(self, digests: Collection[str]) -> set[int]:
+        """The images that have one of these digests, themselves or as one of their platforms."""
+        images, platforms = fleet_images.c, fleet_platforms.c
+        columns = (images.id, images.digest), (platforms.image, platforms.manifest)
+        return {row[0] for column, digest in columns for row in self._iterate_rows(select(column), digest, digests)}
+
     def iterate_components(self, ids: Collection[int] | None = None) -> Iterator[tuple[int, Component]]:
         """All components, or these, in the order of ids."""
         query = select(fleet_components.c.id, *_COMPONENT_COLUMNS).order_by(fleet_components.c.id)
@@ -223,7 +229,7 @@ class Fleet:
         return [number for number, name, ecosystem in rows if name not in covered_names.get(ecosystem, no_digests)]
 
     def _iterate_rows(
-        self, query: Select[Any], column: Any = None, ids: Collection[int] | None = None
+        self, query: Select[Any], column: Any = None, ids: Collection[Any] | None = None
     ) -> Iterator[Any]:
         """The rows of a query, of these values of the column if given, a batch at a time."""
         with self._database.read_transaction() as connection:

@@ -1,5 +1,6 @@
 """The data that judging the fleet reads and remembers, beside the index and the verdicts themselves."""
 
+import json
 from collections.abc import Collection, Iterator, Sequence
 from functools import cache
 from typing import NamedTuple
@@ -35,6 +36,19 @@ class Placement(NamedTuple):
     image: int
     position: int
     bundles: tuple[tuple[int, LayerOrigin], ...]
+
+
+class JudgedFrom(NamedTuple):
+    """From what a policy has judged every image.
+
+    `inputs` is the digest of what decides beside images, advisories (`source`) and exceptions. These are the ids of the
+    waivers that were active, and the versions of the VEX documents (`Vex.list_all_active`).
+    """
+
+    inputs: str
+    source: str
+    waivers: frozenset[str] = frozenset()
+    documents: frozenset[str] = frozenset()
 
 
 _PLATFORMS = select(
@@ -97,6 +111,13 @@ class FleetJudgingState:
             for image, position, text in connection.execute(query).all():
                 yield Placement(image, position, tuple(map(decode, text.split(","))))
 
+    def list_index_images(self) -> set[int]:
+        """The images (ids) that are indexes: some of their platforms have digests of their own."""
+        is_of_image = fleet_images.c.id == fleet_platforms.c.image
+        query = select(fleet_platforms.c.image).distinct().join(fleet_images, is_of_image)
+        with self._database.read() as connection:
+            return set(connection.scalars(query.where(fleet_platforms.c.manifest != fleet_images.c.digest)))
+
     def list_reported_images(self) -> frozenset[str]:
         """The images of which other scanners have reports."""
         with self._database.read() as connection:
@@ -115,11 +136,15 @@ class FleetJudgingState:
         with self._database.read() as connection:
             return set(connection.scalars(select(fleet_verdicts.c.policy).distinct()))
 
-    def find_judged_from(self, policy: str) -> str | None:
-        """Return from what the policy has judged every image, as `set_judged_from` stored it; None before."""
+    def find_judged_from(self, policy: str) -> JudgedFrom | None:
+        """Return from what the policy has judged every image, None if it has not, or if that is not known."""
         with self._database.read() as connection:
             query = select(fleet_state.c.value).where(fleet_state.c.name == f"{_JUDGED_PREFIX}{policy}")
-            return connection.scalar(query)
+            value = connection.scalar(query)
+        if not value:
+            return None
+        inputs, source, waivers, documents = json.loads(value)
+        return JudgedFrom(inputs, source, frozenset(waivers), frozenset(documents))
 
     def find_judged_at(self, policy: str) -> str | None:
         """The latest time as of which a verdict of the policy was written since all were; None before."""
@@ -143,18 +168,26 @@ def _decode(text: str) -> tuple[int, LayerOrigin]:
     return bundle, LayerOrigin(origin)
 
 
-def set_judged_from(connection: Connection, policy: str, inputs_digest: str, at: str) -> None:
+def set_judged_from(connection: Connection, policy: str, judged_from: JudgedFrom, at: str) -> None:
     """Store from what the policy has judged every image, in the transaction that writes the last verdict.
 
     `at` is the time as of which this and the verdicts before it were judged.
     """
-    for name, value in ((f"{_JUDGED_PREFIX}{policy}", inputs_digest), (f"{_JUDGED_AT_PREFIX}{policy}", at)):
+    inputs, source, waivers, documents = judged_from
+    text = json.dumps([inputs, source, sorted(waivers), sorted(documents)], separators=(",", ":"))
+    for name, value in ((f"{_JUDGED_PREFIX}{policy}", text), (f"{_JUDGED_AT_PREFIX}{policy}", at)):
         if not insert_if_new(connection, fleet_state, {"name": name, "value": value}):
             connection.execute(update(fleet_state).where(fleet_state.c.name == name).values(value=value))
 
 
 def extend_judged_at(connection: Connection, policy: str, at: str) -> None:
-    """Store the time as of which some verdicts were judged, unless others were judged as of a later one."""
+    """Store the time as of which some verdicts were judged, unless others were judged as of a later one.
+
+    From now on it is not known from what the policy has judged every image: if the others do not follow, and what has
+    changed is taken back, these differ.
+    """
+    is_judged = fleet_state.c.name == f"{_JUDGED_PREFIX}{policy}", fleet_state.c.value != ""
+    connection.execute(update(fleet_state).where(*is_judged).values(value=""))
     name = f"{_JUDGED_AT_PREFIX}{policy}"
     if not insert_if_new(connection, fleet_state, {"name": name, "value": at}):
         is_earlier = fleet_state.c.name == name, fleet_state.c.value < at

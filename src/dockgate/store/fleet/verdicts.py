@@ -11,7 +11,7 @@ from dockgate.events.envelope import NewEvent
 from dockgate.store.engine import Database
 from dockgate.store.events.log import append_events
 from dockgate.store.fleet.due_images import NO_CHANGES, DueChanges, replace_changes
-from dockgate.store.fleet.judging import extend_judged_at, set_judged_from
+from dockgate.store.fleet.judging import JudgedFrom, extend_judged_at, set_judged_from
 from dockgate.store.fleet.records import FleetVerdict, VerdictChange
 from dockgate.store.queries import split_into_batches
 from dockgate.store.schema.fleet import fleet_ended_verdicts, fleet_images, fleet_verdicts
@@ -110,7 +110,7 @@ class FleetVerdicts:
         verdicts: Sequence[FleetVerdict],
         at: str,
         events: Callable[[Sequence[VerdictChange]], Sequence[NewEvent]],
-        judged_from: str | None = None,
+        judged_from: JudgedFrom | None = None,
         due_images: DueChanges = NO_CHANGES,
     ) -> Sequence[VerdictChange]:
         """Write those of a policy's verdicts as of `at` that differ, with the events that these changes make.

@@ -3,11 +3,11 @@
 import json
 import zlib
 from collections import OrderedDict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from threading import Lock
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, and_, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, func, or_, select, update
 
 from dockgate.events.governance_events import make_vex_added, make_vex_removed
 from dockgate.gate.model import VexStatement
@@ -91,7 +91,7 @@ class Vex:
                 rows = connection.execute(_ACTIVE, parameters).mappings().all()
             else:
                 rows = connection.execute(_ALL_OF_IMAGES.where(_is_active_at(at)), parameters).mappings().all()
-        return self._with_statements(rows)
+        return self._with_statements([VexRecord(**row) for row in rows])
 
     def list_history(self, images: Sequence[str]) -> Sequence[tuple[VexRecord, Sequence[VexStatement]]]:
         """The documents attached to these images, with removed ones, oldest first.
@@ -100,18 +100,33 @@ class Vex:
         """
         with self._database.read() as connection:
             rows = connection.execute(_ALL_OF_IMAGES, {"images": make_text_list(images)}).mappings().all()
-        return self._with_statements(rows)
+        return self._with_statements([VexRecord(**row) for row in rows])
 
     def list_images(self) -> set[str]:
         """The images (digests) to which documents are or were attached."""
         with self._database.read() as connection:
             return set(connection.scalars(select(vex_documents.c.image).distinct().where(vex_documents.c.image != "")))
 
-    def list_all_active(self) -> Sequence[tuple[VexRecord, Sequence[VexStatement]]]:
-        """List what `list_active` does, for all images."""
+    def list_all_active(self) -> Mapping[str, tuple[VexRecord, Sequence[VexStatement]]]:
+        """List what `list_active` does, for all images, by the version of each: number and changes."""
+        query = _EVERY_ACTIVE.add_columns(vex_documents.c.seq, vex_documents.c.changes)
+        records: dict[str, VexRecord] = {}
         with self._database.read() as connection:
-            rows = connection.execute(_EVERY_ACTIVE).mappings().all()
-        return self._with_statements(rows)
+            for *columns, number, changes in connection.execute(query):
+                records[f"{number}/{changes}"] = VexRecord(*columns)
+        return dict(zip(records, self._with_statements(list(records.values())), strict=True))
+
+    def list_with_versions(self, versions: Collection[str]) -> Sequence[tuple[VexRecord, Sequence[VexStatement]]]:
+        """The documents that had these versions (`list_all_active`) as they are now, active or not."""
+        numbers = sorted({int(version.partition("/")[0]) for version in versions})
+        query = _RECORD.order_by(vex_documents.c.seq)
+        with self._database.read() as connection:
+            records = [
+                VexRecord(**row)
+                for part in split_into_batches(numbers)
+                for row in connection.execute(query.where(vex_documents.c.seq.in_(part))).mappings()
+            ]
+        return self._with_statements(records)
 
     def remove(self, document: str, by: str, now: str) -> VexRecord:
         """Remove an uploaded document. An earlier removal keeps its author and time."""
@@ -128,8 +143,7 @@ class Vex:
         with self._database.read() as connection:
             return "/".join(map(str, connection.execute(query).one()))
 
-    def _with_statements(self, rows: Sequence[RowMapping]) -> Sequence[tuple[VexRecord, Sequence[VexStatement]]]:
-        records = [VexRecord(**row) for row in rows]
+    def _with_statements(self, records: Sequence[VexRecord]) -> Sequence[tuple[VexRecord, Sequence[VexStatement]]]:
         names = {record.document for record in records}
         with self._lock:
             statements = {name: self._statements[name] for name in names if name in self._statements}

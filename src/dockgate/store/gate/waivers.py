@@ -1,6 +1,6 @@
 """Waivers, their revocation and the announcement of their expiry."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, RowMapping, and_, bindparam, func, or_, select, update
@@ -11,6 +11,7 @@ from dockgate.gate.model import Waiver
 from dockgate.shared.errors import NotFoundError
 from dockgate.store.engine import Database
 from dockgate.store.events.log import append_events
+from dockgate.store.queries import split_into_batches
 from dockgate.store.records import WaiverRecord
 from dockgate.store.schema.gate import waivers
 from dockgate.store.statements import insert_if_new, lock_rows
@@ -46,6 +47,16 @@ class Waivers:
         """All waivers, newest first."""
         with self._database.read() as connection:
             return [_record(row) for row in connection.execute(_RECORD.order_by(waivers.c.seq.desc())).mappings()]
+
+    def list_with_ids(self, ids: Collection[str]) -> Sequence[Waiver]:
+        """The waivers with these ids, revoked and expired ones too."""
+        query = select(waivers.c.body).order_by(waivers.c.seq)
+        with self._database.read() as connection:
+            return [
+                waiver
+                for part in split_into_batches(sorted(ids))
+                for waiver in connection.scalars(query.where(waivers.c.id.in_(part)))
+            ]
 
     def list_active(self, now: str) -> Sequence[WaiverRecord]:
         """The waivers that are neither revoked nor expired, oldest first."""

@@ -1,0 +1,90 @@
+"""An image outside the scope of a waiver or VEX document has the same verdict with it and without it."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from hypothesis import event, given, settings
+from hypothesis import strategies as st
+from tests.gate.fleet.fleets import FleetItem
+from tests.gate.fleet.test_fleet_properties import (
+    DIGESTS,
+    Fleet,
+    dense_fleets,
+    fleet_waivers,
+    fleets,
+    statements,
+    waivers,
+)
+from tests.gate.samples import ECOSYSTEMS, NOW
+
+from dockgate.gate.fleet.exceptions import ExceptionScope, make_statement_scopes, make_waiver_scope
+from dockgate.gate.fleet.model import FleetWaivers
+from dockgate.gate.model import Waiver
+from dockgate.gate.waivers import select_waivers
+from dockgate.vulnerabilities.matching import Matcher
+
+added_exceptions = st.one_of(
+    waivers.map(lambda waiver: FleetWaivers((waiver,))),
+    statements.map(lambda statement: FleetWaivers((), (statement,))),
+    st.builds(
+        lambda image, statement: FleetWaivers((), (), {image: (statement,)}), st.sampled_from(DIGESTS), statements
+    ),
+    fleet_waivers,
+)
+
+
+def list_scopes(exceptions: FleetWaivers) -> Iterator[ExceptionScope]:
+    yield from map(make_waiver_scope, exceptions.waivers)
+    for statement in exceptions.statements:
+        yield from make_statement_scopes(statement, None)
+    for image, attached_statements in exceptions.attached_statements.items():
+        for statement in attached_statements:
+            yield from make_statement_scopes(statement, image)
+
+
+def is_touched(scope: ExceptionScope, item: FleetItem, matcher: Matcher) -> bool:
+    """Whether an image is in the scope, looked at alone."""
+    digests = {item.digest, *(inventory.image for inventory in item.inventories)}
+    if scope.images is not None and scope.images.isdisjoint(digests):
+        return False
+    if scope.repository is not None and (item.repository is None or not scope.has_repository(item.repository)):
+        return False
+    findings = [each for inventory in item.inventories for each in matcher.match(inventory.packages).findings]
+    return not scope.has_finding or any(
+        scope.has_package(finding.package)
+        and (scope.names is None or not scope.names.isdisjoint((finding.id, *finding.aliases)))
+        for finding in findings
+    )
+
+
+def add(present: FleetWaivers, new: FleetWaivers) -> FleetWaivers:
+    attached = {**present.attached_statements}
+    for image, attached_statements in new.attached_statements.items():
+        attached[image] = (*attached.get(image, ()), *attached_statements)
+    return FleetWaivers((*present.waivers, *new.waivers), (*present.statements, *new.statements), attached)
+
+
+@given(st.one_of(fleets, dense_fleets(), dense_fleets()), added_exceptions)
+@settings(max_examples=150, deadline=None)
+def test_exceptions_change_only_verdicts_in_their_scopes(fleet: Fleet, exceptions: FleetWaivers) -> None:
+    """By the counts of the fleet, too."""
+    after = replace(fleet, fleet_waivers=add(fleet.fleet_waivers, exceptions))
+    matcher, scopes = Matcher(fleet.snapshot, ECOSYSTEMS), list(list_scopes(exceptions))
+    results = zip(fleet.results(NOW), after.results(NOW), strict=True)
+    for (item, before), (_, now) in results:
+        alone = fleet.judge_alone(item, NOW), after.judge_alone(item, NOW)
+        if any(is_touched(scope, item, matcher) for scope in scopes):
+            event("changed" if alone[0] != alone[1] else "touched")
+            continue
+        event("not touched")
+        assert alone[0] == alone[1]
+        assert fleet.list_violated_rules(item, NOW) == after.list_violated_rules(item, NOW)
+        if before is not None and now is not None:
+            assert [each._replace(changes_at=0) for each in before] == [each._replace(changes_at=0) for each in now]
+
+
+@given(waivers, st.sampled_from(("team/app", "shop/web")))
+def test_the_waivers_of_repositories_count_in_no_image_without_one(waiver: Waiver, repository: str) -> None:
+    limited = replace(waiver, repository="**", image=None)
+    assert select_waivers([limited], None, (), NOW) == ()
+    assert select_waivers([limited], repository, (), "2026-01-01T00:00:00Z") == (limited,)
