@@ -15,8 +15,8 @@ class MemoryTarget:
 
     Tasks of digests in `unhealthy` and of revisions in `unhealthy_revisions` never become healthy; at most `room` tasks
     do; `available` says whether the engine answers. `fault` is called with "before deploy", "before start", "after
-    start", "before stop", "after deploy", "before restart", "after restart", "before remove" and "after remove", and
-    may raise. All of them may be changed at any time.
+    start", "before stop", "after deploy", "before restart" and "after restart", and may raise. All of them may be
+    changed at any time.
     """
 
     def __init__(self, unhealthy: Iterable[str] = (), fault: Callable[[str], None] = lambda moment: None) -> None:
@@ -71,11 +71,9 @@ class MemoryTarget:
             return None
         return "".join(self.logs.get(task, "").splitlines(keepends=True)[-lines:])
 
-    def remove(self, service: str) -> None:
-        self._require_available()
-        self.fault("before remove")
+    def lose(self, service: str) -> None:
+        """What happens when a person removes the tasks of a service."""
         self._keep(service, set())
-        self.fault("after remove")
 
     def end(self, task: str, reason: str = "exited with code 1") -> None:
         """What happens when a task's program ends by itself."""

@@ -135,10 +135,6 @@ class SharedTarget:
         with self._opened(service) as target:
             return target.read_log(service, task, lines)
 
-    def remove(self, service: str) -> None:
-        with self._opened(service) as target:
-            target.remove(service)
-
     @contextmanager
     def _opened(self, service: str) -> Iterator[MemoryTarget]:
         target = MemoryTarget()

@@ -344,10 +344,6 @@ class Target(Protocol):
         """
         ...
 
-    def remove(self, service: str) -> None:
-        """Stop and remove every task of the service. Does nothing if there are none."""
-        ...
-
 
 # Now, with time zone UTC.
 Clock = Callable[[], datetime]

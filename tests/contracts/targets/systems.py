@@ -90,7 +90,7 @@ class InEcs:
 
 def clean(target: Target) -> None:
     for name in ("web", "web-1"):
-        target.remove(name)
+        target.deploy(service(0, 1, name), definition(1, Memory.first_image), None)
 
 
 def service(count: int, revision: int, name: str = "web") -> Service:

@@ -54,7 +54,7 @@ def test_a_task_reaches_no_metadata_address_and_leaves_no_volume(podman: Podman,
         fetch = ("exec", task.id, "/bin/busybox", "wget", "-T", "5", "-O-", f"http://{address}/")
         assert "Connection refused" in podman.host.podman.try_run(*fetch).stderr
     assert podman.host.podman.run("volume", "ls", "--quiet")
-    target.remove("web")
+    clean(target)
     assert not podman.host.podman.run("volume", "ls", "--quiet")
 
 

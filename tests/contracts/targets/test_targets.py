@@ -19,8 +19,6 @@ from dockgate.shared.errors import DeployError, UnavailableError
 
 def test_an_unknown_service_has_no_tasks(system: System) -> None:
     assert list(system.target.list_tasks("web")) == []
-    system.target.remove("web")
-    assert list(system.target.list_tasks("web")) == []
 
 
 def test_as_many_tasks_run_as_are_desired(system: System) -> None:
@@ -89,8 +87,8 @@ def test_services_leave_each_other_alone(system: System) -> None:
     target = system.target
     target.deploy(service(1, 1), definition(1, system.first_image), None)
     target.deploy(service(1, 1, "web-1"), definition(1, system.second_image), None)
-    target.remove("web")
-    target.remove("web")
+    for _ in range(2):
+        assert list(target.deploy(service(0, 1), definition(1, system.first_image), None)) == []
     assert facts(target) == []
     assert facts(target, "web-1") == [(1, RUNNING, digest(system.second_image))]
 
@@ -99,7 +97,6 @@ def test_an_engine_that_does_not_answer_is_unavailable(system: System) -> None:
     target = system.down()
     for call in (
         lambda: target.list_tasks("web"),
-        lambda: target.remove("web"),
         lambda: target.restart("web", "dockgate-web-1-0"),
         lambda: target.deploy(service(1, 1), definition(1, system.first_image), None),
     ):

@@ -55,7 +55,7 @@ def test_healthy_tasks_are_left_alone(steps: Steps) -> None:
 
 
 def test_a_missing_task_is_started(steps: Steps) -> None:
-    steps.target.remove("web")
+    steps.target.lose("web")
     steps.repair("web")
     assert steps.running() == ["first"]
 

@@ -89,20 +89,6 @@ class EcsTarget:
     def read_log(self, service: str, task: str, lines: int) -> None:
         """None: the task definition in ECS says where tasks log."""
 
-    def remove(self, service: str) -> None:
-        """Set the desired count to 0. The service itself stays, because it was not made here."""
-        with self._locks[service], translate_ecs_errors(f"stopping {service} in the cluster {self._cluster}"):
-            description = self._find(service)
-            if description is None:
-                return
-            if description["desiredCount"]:
-                self._ecs().update_service(cluster=self._cluster, service=service, desiredCount=0)
-            end = time.monotonic() + _PATIENCE
-            while any(self._list(service)):
-                if time.monotonic() > end:
-                    raise DeployError(f"{service}: tasks are still there {_PATIENCE:g} s after they were to stop")
-                time.sleep(self._pause)
-
     def _find(self, service: str) -> dict[str, Any] | None:
         try:
             answer = self._ecs().describe_services(cluster=self._cluster, services=[service])

@@ -85,11 +85,6 @@ class PodmanTarget(Target):
             return None
         return self._engine.read_log(task, lines, LOG_LIMIT)
 
-    @override
-    def remove(self, service: str) -> None:
-        with self._locks[service]:
-            self._keep(service, set())
-
     def remove_images(self, needed_images: Callable[[], Collection[str]]) -> int:
         """Delete the images of this podman that no container has, and whose digest is not needed.
 
