@@ -285,10 +285,24 @@ def test_findings_are_accepted_in_the_page_and_the_execution_goes_on(site: Site)
     assert site.server.get("/waivers")[0]["waiver"]["created_by"] == "security"
 
 
+def test_an_execution_that_failed_at_the_gate_leads_first_of_all_to_its_verdict(site: Site) -> None:
+    view = site.server.get(f"/executions/{site.undetermined}")
+    (verdict,) = (
+        action["approval"]["verdict"] for stage in view["stages"] for action in stage["actions"] if action["approval"]
+    )
+    with Browser(site.server, site.tokens[Role.DEVELOPER]) as browser:
+        page = browser.get(f"/executions/{site.undetermined}").text
+    answer = page.partition('class="answer')[2].partition("</div>")[0]
+    assert f'<a href="/verdicts/{verdict}">See the findings and what to do</a>' in answer
+
+
 def test_tasks_are_named_whole_and_restarted_in_the_page(site: Site) -> None:
     (before,) = site.server.get("/services/web")["tasks"]
     with Browser(site.server, site.tokens[Role.ADMIN]) as browser:
         assert f"<code>{before['id']}</code>" in browser.get("/running/web").text
+        for path in ("/running/web", f"/running/web/tasks/{before['id']}"):
+            assert f'href="/images/{before["digest"]}?repository=127.0.0.1:7421/web/app"' in browser.get(path).text
+        assert f'href="/images/{before["digest"]}?repository=web/app"' in browser.get("/events").text
         assert browser.send_form("/running/web/restart").status_code == 303
         until(lambda: site.server.get("/services/web")["rollouts"][0]["state"] == "Succeeded")
         assert "restart</td>" in browser.get("/running/web").text

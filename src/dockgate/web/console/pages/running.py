@@ -105,12 +105,18 @@ def _render_service(
         changes=make_page_table(request, "changes", view.rollouts, _CHANGE_KEYS, _CHANGE_SORTS, CHANGES),
         revisions=make_page_table(request, "revisions", view.definitions, _REVISION_KEYS, _REVISION_SORTS, REVISIONS),
         service=view.service,
+        image_names=_list_image_names(view),
         definition=definition,
         image=image,
         verdict=verdicts[0] if verdicts else None,
         goal=count if count is not None else under_way[0] if under_way else view.service.desired_count,
         most_tasks=calls.MAX_TASKS,
     )
+
+
+def _list_image_names(view: calls.ServiceView) -> dict[int, str]:
+    """The names of the revisions' images, without digest."""
+    return {each.revision: str(each.image).partition("@")[0] for each in view.definitions if each.image}
 
 
 @router.get("/running/{name}/tasks/{task}")
@@ -125,6 +131,7 @@ def show_task(name: str, task: str, request: Request, caller: api.Reader, server
         "task.html",
         title=task,
         service_name=name,
+        image_names=_list_image_names(view),
         task=shown_task,
         check=definition.health_check if definition else None,
         lines=calls.read_log(view, task, server).lines,
