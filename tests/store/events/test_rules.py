@@ -216,6 +216,9 @@ def test_a_receiver_that_fails_pauses_and_holds_up_no_other(store: Store) -> Non
     assert state.failures == FAILURES_LIMIT
     assert state.paused_until is not None
     assert state.paused_until > NOW
+    for _ in range(3):  # they were under way when the pause began
+        receivers.record_failure("chat", "no", now)
+    assert receivers.list_states()["chat"] == state
     assert keys(claim(store, LATER)) == ["mail"]
     assert keys(claim(store, LATEST)) == ["0"], "a probe: one entry at a time"
     assert claim(store, LATEST) == []

@@ -59,13 +59,16 @@ class OutboxReceivers:
         self._database.group_commit(lambda connection: self._change(connection, receiver, values))
 
     def record_failure(self, receiver: str, error: str, now: datetime) -> None:
-        """Count a failure, and let the receiver pause when there were too many in a row."""
+        """Count a failure, and let the receiver pause when there were too many in a row.
+
+        One that comes during the pause was under way when that began, and lengthens nothing.
+        """
 
         def run(connection: Connection) -> None:
             state = self._lock(connection, receiver)
-            failures = state.failures + 1
-            until = None
-            if failures >= FAILURES_LIMIT:
+            is_pausing = state.paused_until is not None and state.paused_until > format_time(now)
+            failures, until = state.failures + (not is_pausing), state.paused_until if is_pausing else None
+            if failures >= FAILURES_LIMIT and not is_pausing:
                 until = format_time(
                     RECEIVER_PAUSES.compute_next_attempt(receiver, failures - FAILURES_LIMIT + 1, now) or now
                 )
