@@ -1,7 +1,27 @@
 """The counts of a component under a policy: numbers whose sums decide the status of an image.
 
-Pure. The rules themselves count (`Rule.count`), after waivers and VEX statements were applied as in the gate. All
-numbers of a component are packed into one integer, so that those of an image are one sum of integers.
+Pure. The rules themselves count (`Rule.count`), after waivers and VEX statements were applied as in the gate.
+
+All counts of a component are packed into one integer, in fields of 64 bits, the first one lowest. The counts of an
+image are then one sum of integers:
+
+    field             counts
+    0 to 5            findings of each `Severity`, in its order
+    6                 findings that a conditional statement may excuse
+    7                 waived findings
+    8 and following   what `Rule.count` returns, rule after rule
+    then              undetermined entries, a field for each kind and ecosystem, numbered when one is first seen
+
+Example: the only rule counts malicious packages, in field 8. A component has 2 HIGH findings and a waived one:
+
+    counts   0 2 0 0 0 0  0 1  0     packed   2 << 64 | 1 << 7 * 64
+
+An image has it at 3 paths, and another component with 1 HIGH finding (1 << 64) at one:
+
+    sum      3 * (2 << 64 | 1 << 7 * 64) + (1 << 64)     unpacked   0 7 0 0 0 0  0 3  0
+
+So the image has 7 HIGH findings and 3 waived ones. No field overflows into the next: an image has fewer than 2**64
+findings.
 """
 
 import sys
@@ -25,30 +45,34 @@ from dockgate.scanner.model import Inventory, Package
 from dockgate.shared.timestamps import parse_time, to_datetime
 from dockgate.vulnerabilities.model import Coverage, Finding, Matches, Severity, Undetermined
 
-# Bits of one number: an image has fewer findings than this can count. `array` reads numbers of this size at once.
+# The size of a field. `array` reads numbers of this size at once.
 _BITS, _BYTES = 64, 8
 _SEVERITIES = len(Severity)
-# The numbers after those of the severities: of conditional statements' findings, and of waived findings.
-_CONDITIONAL, _WAIVED_COUNT = _SEVERITIES, _SEVERITIES + 1
+# The fields after those of the severities, see above.
+_CONDITIONAL, _WAIVED = _SEVERITIES, _SEVERITIES + 1
 _BASE_LAYER, _OWN_LAYER = "base", "own"
 _LAYERS = {LayerOrigin.UNKNOWN: "", LayerOrigin.BASE: _BASE_LAYER, LayerOrigin.OWN: _OWN_LAYER}
 
 
+# All counts of a component, or their sum over an image, in one integer: see above.
+PackedCounts = int
+
+
 class ComponentCounts(NamedTuple):
-    """The packed numbers of a component by `LayerOrigin`, and those of an owned one.
+    """The packed counts of a component by `LayerOrigin`, and those of an owned one.
 
     `changes_at` is when time can change them. `findings` are those that no waiver or statement excuses.
     """
 
-    by_origin: tuple[int, int, int]
-    owned_numbers: int
+    by_origin: tuple[PackedCounts, PackedCounts, PackedCounts]
+    owned: PackedCounts
     changes_at: float
     findings: tuple[Finding, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Sums:
-    """The sums of the numbers of an image.
+    """The sums of the counts of an image.
 
     `is_exact` is false if only the inventory can decide (`Contexts.conditional`). `undetermined` has one entry for each
     kind and ecosystem. `waived_count` is how many findings are waived. `rejecting_rules` are the names of the rules
@@ -102,70 +126,72 @@ class ComponentCounter:
             now,
         )
         self._has_origins = _has_scope(active_rules)
+        # Each rule with its first field, and the one after its last.
         self._rules: list[tuple[ActiveRule, int, int]] = []
-        offset = _WAIVED_COUNT + 1
+        field = _WAIVED + 1
         for active in active_rules:
             length = len(active.rule.count(self._make_rule_input((), (), LayerOrigin.UNKNOWN), active.settings))
-            self._rules.append((active, offset, offset + length))
-            offset += length
-        self._first_undetermined = offset
+            self._rules.append((active, field, field + length))
+            field += length
+        self._first_undetermined = field
+        # Each kind and ecosystem with its field, and the first entry of it.
         self._undetermined_entries: dict[tuple[str | None, str], tuple[int, Undetermined]] = {}
-        self._sums: dict[tuple[int, bool], Sums] = {}
+        # By sum, and whether the base image is known: many images have the same.
+        self._sums: dict[tuple[PackedCounts, bool], Sums] = {}
         empty = self._make_rule_input((), (), LayerOrigin.UNKNOWN)
         # The facts about an image without packages, by whether its base image is known.
-        self._of_nothing = {
+        self._inputs_without_packages = {
             is_known: replace(empty, inventory=make_inventory((), has_known_base=is_known))
             for is_known in (False, True)
         }
 
     def count(self, component: FleetComponent, context: Context) -> ComponentCounts:
         """Count the component, in images of this context."""
-        findings, waived_count, changes_at = self._excuse(component, context)
+        findings, waived_count, changes_at = self._apply_waivers(component, context)
         facts = self._make_rule_input((component.package,), findings, LayerOrigin.UNKNOWN)
-        numbers = self._pack_counts(facts, waived_count, component.undetermined)
+        counts = self._pack_counts(facts, waived_count, component.undetermined)
         origins = (LayerOrigin.BASE, LayerOrigin.OWN) if self._has_origins else ()
-        others = [
+        counts_by_origin = [
             self._pack_counts(
                 self._make_input_of_origin(component.package, findings, origin), waived_count, component.undetermined
             )
             for origin in origins
         ]
-        base_numbers, own_numbers = others or (numbers, numbers)
-        owned_numbers = 0
+        base_counts, own_counts = counts_by_origin or (counts, counts)
+        owned_counts = 0
         if self._should_count_packages:
-            owned_numbers = self._pack_counts(
+            owned_counts = self._pack_counts(
                 self._make_rule_input((replace(component.package, owner="owner"),), (), LayerOrigin.UNKNOWN), 0, ()
             )
         for active, _, _ in self._rules:
             changes_at = min(changes_at, find_first_change(active, facts, self._judged_at))
-        return ComponentCounts((numbers, base_numbers, own_numbers), owned_numbers, changes_at, findings)
+        return ComponentCounts((counts, base_counts, own_counts), owned_counts, changes_at, findings)
 
-    def unpack_sums(self, total: int, *, has_known_base: bool) -> Sums:
-        """Unpack the sum of the packed numbers of all packages of an image."""
-        key = total, has_known_base
-        if key not in self._sums:
-            self._sums[key] = self._decide(
-                _unpack(total, self._first_undetermined + len(self._undetermined_entries)), has_known_base
-            )
-        return self._sums[key]
+    def unpack_sums(self, packed_sum: PackedCounts, *, has_known_base: bool) -> Sums:
+        """Unpack the sum of the packed counts of all packages of an image, and let the rules judge it."""
+        sum_and_base = packed_sum, has_known_base
+        if sum_and_base not in self._sums:
+            field_count = self._first_undetermined + len(self._undetermined_entries)
+            self._sums[sum_and_base] = self._decide(_unpack(packed_sum, field_count), has_known_base)
+        return self._sums[sum_and_base]
 
-    def _decide(self, numbers: Sequence[int], has_known_base: bool) -> Sums:
-        facts = self._of_nothing[has_known_base]
+    def _decide(self, sums: Sequence[int], has_known_base: bool) -> Sums:
+        facts = self._inputs_without_packages[has_known_base]
         statuses = [
-            active.rule.judge_counts(numbers[first:end], facts, active.settings) for active, first, end in self._rules
+            active.rule.judge_counts(sums[first:end], facts, active.settings) for active, first, end in self._rules
         ]
-        undetermined_entries = tuple(entry for index, entry in self._undetermined_entries.values() if numbers[index])
-        is_exact = not numbers[_CONDITIONAL]
+        undetermined_entries = tuple(entry for field, entry in self._undetermined_entries.values() if sums[field])
+        is_exact = not sums[_CONDITIONAL]
         status = select_worst_status([Status.APPROVED, *statuses])
         rules = [
             active.rule.name
             for (active, _, _), rule_status in zip(self._rules, statuses, strict=True)
             if rule_status is Status.REJECTED
         ]
-        counts, waived_count = tuple(numbers[:_SEVERITIES]), numbers[_WAIVED_COUNT]
+        counts, waived_count = tuple(sums[:_SEVERITIES]), sums[_WAIVED]
         return Sums(status, counts, waived_count, undetermined_entries, is_exact, tuple(rules))
 
-    def _excuse(self, component: FleetComponent, context: Context) -> tuple[tuple[Finding, ...], int, float]:
+    def _apply_waivers(self, component: FleetComponent, context: Context) -> tuple[tuple[Finding, ...], int, float]:
         """The findings that count, how many do not, and when a waiver ends or a statement begins to count."""
         if not component.findings or not (context.waivers or context.statements):
             return component.findings, 0, inf
@@ -185,28 +211,29 @@ class ComponentCounter:
 
     def _pack_counts(
         self, rule_input: RuleInput, waived_count: int, undetermined_entries: tuple[Undetermined, ...]
-    ) -> int:
+    ) -> PackedCounts:
         findings = rule_input.matches.findings
-        counts = count_findings(findings, self._counting, {}) if findings else {}
+        severities = count_findings(findings, self._counting, {}) if findings else {}
         conditional = (
             sum(bool(self._conditional.list_statements_on(finding)) for finding in findings)
             if self._is_conditional
             else 0
         )
-        numbers = [*(counts.get(severity, 0) for severity in Severity), conditional, waived_count]
+        counts = [*(severities.get(severity, 0) for severity in Severity), conditional, waived_count]
         for active, _, _ in self._rules:
-            numbers += active.rule.count(rule_input, active.settings)
-        total = _pack(numbers)
+            counts += active.rule.count(rule_input, active.settings)
+        packed_counts = _pack(counts)
         for entry in undetermined_entries:
-            total += 1 << (_BITS * self._find_index(entry))
-        return total
+            packed_counts += 1 << (_BITS * self._find_field(entry))
+        return packed_counts
 
-    def _find_index(self, entry: Undetermined) -> int:
-        """The number that counts such entries. What a policy says of an entry depends on its kind and ecosystem."""
-        key = entry.kind, "" if entry.subject.startswith("pkg:") else entry.subject
-        if key not in self._undetermined_entries:
-            self._undetermined_entries[key] = self._first_undetermined + len(self._undetermined_entries), entry
-        return self._undetermined_entries[key][0]
+    def _find_field(self, entry: Undetermined) -> int:
+        """The field that counts such entries. What a policy says of an entry depends on its kind and ecosystem."""
+        kind_and_ecosystem = entry.kind, "" if entry.subject.startswith("pkg:") else entry.subject
+        if kind_and_ecosystem not in self._undetermined_entries:
+            field = self._first_undetermined + len(self._undetermined_entries)
+            self._undetermined_entries[kind_and_ecosystem] = field, entry
+        return self._undetermined_entries[kind_and_ecosystem][0]
 
     def _make_input_of_origin(self, package: Package, findings: tuple[Finding, ...], origin: LayerOrigin) -> RuleInput:
         package = set_origin(package, origin)
@@ -235,9 +262,9 @@ def _has_scope(active_rules: Sequence[ActiveRule]) -> bool:
     return any(active.settings.get("scope", "image") != "image" for active in active_rules)
 
 
-def _pack(numbers: Sequence[int]) -> int:
-    return int.from_bytes(array("Q", numbers).tobytes(), sys.byteorder)
+def _pack(counts: Sequence[int]) -> PackedCounts:
+    return int.from_bytes(array("Q", counts).tobytes(), sys.byteorder)
 
 
-def _unpack(total: int, length: int) -> Sequence[int]:
-    return array("Q", total.to_bytes(_BYTES * length, sys.byteorder))
+def _unpack(packed_counts: PackedCounts, field_count: int) -> Sequence[int]:
+    return array("Q", packed_counts.to_bytes(_BYTES * field_count, sys.byteorder))

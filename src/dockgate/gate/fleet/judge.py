@@ -20,6 +20,7 @@ from dockgate.gate.active_rules import (
 from dockgate.gate.fleet.component_counts import (
     ComponentCounter,
     ComponentCounts,
+    PackedCounts,
     find_first_after,
     find_first_change,
     make_inventory,
@@ -95,7 +96,7 @@ class FleetJudge:
         self._counts: dict[tuple[Context, int], ComponentCounts] = {}
         self._finding_counts: dict[int, int] = {}
         # By context, then by bundle and origin.
-        self._totals: dict[Context, dict[tuple[int, LayerOrigin], tuple[int, float]]] = {}
+        self._bundle_sums: dict[Context, dict[tuple[int, LayerOrigin], tuple[PackedCounts, float]]] = {}
         self._evidence: dict[tuple[object, ...], OutcomesByAction] = {}
         self._ends: dict[Context, float] = {}
         self._finding_lists = FindingLists(
@@ -161,8 +162,8 @@ class FleetJudge:
 
     def _judge_platform(self, image: FleetImage, platform: FleetPlatform) -> PlatformResult | None:
         context = self._contexts.get_context(image, platform)
-        total, changes_at = self._sum_platform(context, platform)
-        sums = self._counter.unpack_sums(total, has_known_base=platform.has_known_base)
+        packed_sum, changes_at = self._sum_platform(context, platform)
+        sums = self._counter.unpack_sums(packed_sum, has_known_base=platform.has_known_base)
         undetermined_entries = (
             (*sums.undetermined, *self._list_missing_feeds(platform)) if platform.ecosystems else sums.undetermined
         )
@@ -194,26 +195,27 @@ class FleetJudge:
 
     # --- sums ---------------------------------------------------------------------------------------------------------
 
-    def _sum_platform(self, context: Context, platform: FleetPlatform) -> tuple[int, float]:
-        totals = self._totals.setdefault(context, {})
-        total, changes_at = 0, inf
+    def _sum_platform(self, context: Context, platform: FleetPlatform) -> tuple[PackedCounts, float]:
+        """The sum of the packed counts of the platform's components, and when time can change it."""
+        bundle_sums = self._bundle_sums.setdefault(context, {})
+        packed_sum, changes_at = 0, inf
         for placed_bundle in platform.bundles:
-            key = placed_bundle if platform.has_known_base else (placed_bundle[0], LayerOrigin.UNKNOWN)
-            if key not in totals:
-                totals[key] = self._sum_bundle(context, *key)
-            counts, at = totals[key]
-            total += counts
+            bundle_and_origin = placed_bundle if platform.has_known_base else (placed_bundle[0], LayerOrigin.UNKNOWN)
+            if bundle_and_origin not in bundle_sums:
+                bundle_sums[bundle_and_origin] = self._sum_bundle(context, *bundle_and_origin)
+            bundle_sum, at = bundle_sums[bundle_and_origin]
+            packed_sum += bundle_sum
             if at < changes_at:
                 changes_at = at
-        return total, changes_at
+        return packed_sum, changes_at
 
-    def _sum_bundle(self, context: Context, bundle: int, origin: LayerOrigin) -> tuple[int, float]:
-        total, changes_at = 0, inf
+    def _sum_bundle(self, context: Context, bundle: int, origin: LayerOrigin) -> tuple[PackedCounts, float]:
+        packed_sum, changes_at = 0, inf
         for entry in self._bundles.get(bundle, ()):
             counts = self._count(context, entry.component)
-            total += entry.path_count * (counts.owned_numbers if entry.is_owned else counts.by_origin[origin])
+            packed_sum += entry.path_count * (counts.owned if entry.is_owned else counts.by_origin[origin])
             changes_at = min(changes_at, inf if entry.is_owned else counts.changes_at)
-        return total, changes_at
+        return packed_sum, changes_at
 
     def _count_findings(self, bundle: int) -> int:
         """Count the findings and undetermined vulnerabilities of a bundle, in whatever context."""
