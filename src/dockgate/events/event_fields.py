@@ -1,4 +1,13 @@
-"""The fields of an event that patterns ask for, by their paths and elements of arrays."""
+"""The fields of an event that patterns ask for, by their paths and elements of arrays.
+
+Two fields that are below one array must fit in one and the same element of it. The pattern
+
+    {"ports": {"number": [80], "open": [true]}}
+
+fits {"ports": [{"number": 80, "open": true}]}, and does not fit {"ports": [{"number": 80}, {"open": true}]}: there
+"ports.number" is 80 in element 0 alone, and "ports.open" is true in element 1 alone. `Fields.elements` has for the path
+"ports.number" of the second event [((1, 0),)]: the value is in element 0 of array 1.
+"""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -7,7 +16,8 @@ from typing import Any
 
 from dockgate.events.field_pattern import FieldPattern, Scalar
 
-# The elements that a value is in, from the outermost: (array, index) for each. Arrays are numbered within an event.
+# The elements that a value is in, from the outermost: (array, index) for each. Arrays are numbered within an event
+# from 1.
 Elements = tuple[tuple[int, int], ...]
 
 
@@ -90,7 +100,7 @@ def _add(
 
 @dataclass(slots=True)
 class _ElementNode:
-    """A node of the tree of elements: whether a value is directly here, and the elements of arrays that are in it."""
+    """A node of the tree of elements: whether a value is directly here, and its arrays: array -> index -> element."""
 
     has_value: bool = False
     arrays: dict[int, dict[int, "_ElementNode"]] = field(default_factory=dict)
@@ -119,8 +129,10 @@ class _ElementNode:
 def can_fit_in_one_element(conditions: Sequence[tuple[str, FieldPattern]], fields: Fields) -> bool:
     """Return whether values fit that are in one and the same element of each array that they share.
 
-    `conditions` is sorted by path: whether a field is absent depends on the elements that were chosen before it. The
-    choices are counted once for each combination that later fields distinguish, so the work is about linear.
+    `conditions` is sorted by path: whether a field is absent depends on the elements that were chosen before it. A
+    choice has an element for each array, such as {1: 0} after "ports.number" in the example above: then a value of
+    "ports.open" is looked for in element 0 alone. Choices that later fields do not distinguish are one, so the work is
+    about linear.
     """
     choices: set[Elements] = {()}
     for (path, pattern), shared_arrays in zip(

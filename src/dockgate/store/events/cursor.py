@@ -1,12 +1,29 @@
 """The position up to which rules matched the event log, and its consequences, changed together.
 
-A crash between two of these would lose a message or send it twice.
+A crash between two of these would lose a message or send it twice. Events that are grouped into messages are filtered:
+
+- A *topic* is what an event says, whenever it says it. A target is not notified of a topic that it was notified of
+  within 30 days: the event is *no news*.
+- A *state* has a good and a bad value, such as the verdict on an image by a policy. Topics about it begin with the
+  state, those of one *value* with the same longer text. So a prefix finds all topics of a state or of a value.
+- An event of a state *reopens* topics of the other value: they are news again.
+- A state is *unsettled* while its last event *contradicts* the last message about it: that has the other value, and the
+  event was no news.
+- A state *settles* when it has not changed for a while. The event that contradicts is then sent after all.
+
+Example, of one image within a day:
+
+    rejected   news: sent
+    approved   news, because the rejection reopened it: sent
+    rejected   no news, its topic is from today: not sent, the state is unsettled
+    approved   agrees with the last message: settled, nothing is sent
+    or nothing for 3 hours: settled, the rejection is sent
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, delete, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, RowMapping, delete, func, insert, or_, select, update
 
 from dockgate.shared.timestamps import compute_latest_time
 from dockgate.store.engine import Database
@@ -121,14 +138,8 @@ class EventCursor:
         with self._database.write() as connection:
             lock_name(connection, event_cursors, CURSOR)
             for row in connection.execute(select(unsettled_states).where(is_due)).mappings().all():
-                group_row = {column.name: row[column.name] for column in grouped_events.c} | {"at": now}
-                insert_all_new(connection, grouped_events, [group_row])
-                target, state, topic = row["target"], row["state"], row["topic"]
-                is_topic = notified_topics.c.topic.in_((topic, row["reopened"]))
-                connection.execute(delete(notified_topics).where(notified_topics.c.target == target, is_topic))
-                connection.execute(insert(notified_topics).values(target=target, topic=topic, at=now))
-                _record_states(connection, {(target, state): topic}, now)
-                _settle(connection, [(target, state)])
+                _group_contradiction(connection, row, now)
+                _forget_contradictions(connection, [(row["target"], row["state"])])
 
     def list_groups(self) -> Sequence[Group]:
         """Return what waits to become messages."""
@@ -209,7 +220,18 @@ def _make_row(event: GroupedEvent) -> dict[str, object]:
     return {column.name: getattr(event, column.name) for column in grouped_events.c}
 
 
-def _settle(connection: Connection, states: Iterable[tuple[str, str]]) -> None:
+def _group_contradiction(connection: Connection, row: RowMapping, now: str) -> None:
+    """Put the event of an unsettled state into its group, as the last message about the state."""
+    group_row = {column.name: row[column.name] for column in grouped_events.c} | {"at": now}
+    insert_all_new(connection, grouped_events, [group_row])
+    target, topic = row["target"], row["topic"]
+    is_topic = notified_topics.c.topic.in_((topic, row["reopened"]))
+    connection.execute(delete(notified_topics).where(notified_topics.c.target == target, is_topic))
+    connection.execute(insert(notified_topics).values(target=target, topic=topic, at=now))
+    _record_states(connection, {(target, row["state"]): topic}, now)
+
+
+def _forget_contradictions(connection: Connection, states: Iterable[tuple[str, str]]) -> None:
     """Forget that these states (of a target) contradict what was sent."""
     for target, state in states:
         of_state = unsettled_states.c.target == target, unsettled_states.c.state == state
@@ -245,7 +267,7 @@ def _select_new_topics(connection: Connection, events: Sequence[GroupedEvent], s
                 recorded_topics -= reopened_topics
         times[key] = max(event.at, times.get(key, ""))
     _record_states(connection, last_topics, max(event.at for event in events))
-    _settle(connection, unsettled_topics)
+    _forget_contradictions(connection, unsettled_topics)
     insert_all_new(
         connection,
         unsettled_states,
