@@ -1,17 +1,37 @@
-"""Detect distribution packages whose database entries were changed without their files."""
+"""Detect distribution packages whose database entries were changed without their files.
+
+A package has a *history*: its entries in the databases of all layers, base first. Example: curl 7 is in layer 0, and a
+layer above rewrites the database.
+
+    database of layer 1   files of curl in layer 1   problem
+    curl 8                usr/bin/curl               none: an upgrade writes the files
+    curl 8                none                       "curl became 8 …, yet its files are those of 7"
+    no curl               whiteout of usr/bin/curl   none: it was removed
+    no curl               none                       "curl 7 is no longer …, yet its file usr/bin/curl is there"
+
+Which files belong to a package is in *lists*, of the database or beside it. Names of packages in lists are *evidence
+names*: with or without the architecture.
+"""
 
 from collections.abc import Iterator
 from functools import cached_property
 from itertools import pairwise
 
+from dockgate.scanner.integrity.package_history import (
+    FileList,
+    HistoryEntry,
+    Identity,
+    LayerIndex,
+    Owner,
+    describe_difference,
+    get_identity,
+    has_parallel_versions,
+)
 from dockgate.scanner.layer_index import LayerStack, PackageFile
 from dockgate.scanner.model import Package, Unread
 from dockgate.scanner.ports import Ecosystem
 
 _PROSE = tuple(f"usr/share/{name}/" for name in ("doc", "man", "info", "locale", "lintian"))
-
-# Version, source name, source version and vendor of a package: they select the advisories.
-_Identity = tuple[str, str, str, str | None]
 
 
 class Database:
@@ -24,13 +44,13 @@ class Database:
         self.stack = stack
         self.kind = kind
         # Every database file of every layer, base first.
-        self.database_files = [
-            (at, database)
-            for at, database in stack.list_files(kind.name)
+        self.database_files: list[tuple[LayerIndex, PackageFile]] = [
+            (layer, database)
+            for layer, database in stack.list_files(kind.name)
             if (database.packages or not database.owns) and self._is_database(database.path)
         ]
         self.present_files = [
-            (at, database) for at, database in self.database_files if stack.is_present(database.path, at)
+            (layer, database) for layer, database in self.database_files if stack.is_present(database.path, layer)
         ]
         # The installed packages.
         self.packages: dict[tuple[str, str | None], list[Package]] = {}
@@ -53,86 +73,90 @@ class Database:
             yield from self._find_changed_entries()
             yield from self._find_unlisted_packages()
         elif self.lists:
-            at, path, *_ = next(iter(self.lists.values()))[0]
-            reason = f"{path} lists files of a package, yet there is no package database."
-            yield Unread(path, reason, self.stack.facts[at].layer)
+            file_list = next(iter(self.lists.values()))[0]
+            reason = f"{file_list.source} lists files of a package, yet there is no package database."
+            yield self._make_unread(file_list.source, file_list.layer, reason)
 
-    def get_history(self, name: str, arch: str | None) -> list[tuple[int, Package]]:
-        """Return the entries of a package, each with its layer, base first."""
+    def get_history(self, name: str, arch: str | None) -> list[HistoryEntry]:
+        """Return the entries of a package, base first."""
         return self._history.get((name, arch), [])
 
-    def list_owners(self, path: str) -> Iterator[tuple[int, str]]:
-        """Return the packages whose lists name the path, each with its layer."""
+    def list_owners(self, path: str) -> Iterator[Owner]:
+        """Return the packages whose lists name the path."""
         return iter(self._find_owners(path))
 
-    def is_brought_by(self, path: str, layer: int) -> bool:
+    def is_brought_by(self, path: str, layer: LayerIndex) -> bool:
         """Return whether a package that `layer` introduced owns the path."""
-        return any(at == layer and self._is_introduced(name, at) for at, name in self._find_owners(path))
+        return any(owner.layer == layer and self._is_introduced(owner.name, layer) for owner in self._find_owners(path))
 
-    def is_rewritten_since(self, since: int) -> bool:
+    def is_rewritten_since(self, since: LayerIndex) -> bool:
         """Return whether the layer `since`, or one above it, wrote a file of the database."""
-        return any(at >= since for at, _ in self.database_files)
+        return any(layer >= since for layer, _ in self.database_files)
 
     @cached_property
-    def lists(self) -> dict[str, list[tuple[int, str, str]]]:
-        """Evidence name -> layer, path and packed paths of each of its lists.
+    def lists(self) -> dict[str, list[FileList]]:
+        """Evidence name -> its lists, base first.
 
         If the database contains the lists, each layer with it repeats all of them: equal lists of unchanged packages
         are left out.
         """
-        lists: dict[str, list[tuple[int, str, str]]] = {}
-        for at, database in self.stack.list_files(self.kind.name):
-            for name, owned_paths in database.owns.items():
+        lists: dict[str, list[FileList]] = {}
+        for layer, database in self.stack.list_files(self.kind.name):
+            for name, packed_paths in database.owns.items():
                 earlier_lists = lists.setdefault(name, [])
-                if not earlier_lists or earlier_lists[-1][2] != owned_paths or self._is_introduced(name, at):
-                    earlier_lists.append((at, database.path, owned_paths))
+                if (
+                    not earlier_lists
+                    or earlier_lists[-1].packed_paths != packed_paths
+                    or self._is_introduced(name, layer)
+                ):
+                    earlier_lists.append(FileList(layer, database.path, packed_paths))
         return lists
 
     @cached_property
-    def _history(self) -> dict[tuple[str, str | None], list[tuple[int, Package]]]:
-        history: dict[tuple[str, str | None], list[tuple[int, Package]]] = {}
-        for at, database in self.database_files:
+    def _history(self) -> dict[tuple[str, str | None], list[HistoryEntry]]:
+        history: dict[tuple[str, str | None], list[HistoryEntry]] = {}
+        for layer, database in self.database_files:
             for package in database.packages:
-                history.setdefault((package.name, package.arch), []).append((at, package))
+                history.setdefault((package.name, package.arch), []).append(HistoryEntry(layer, package))
         return history
 
     @cached_property
-    def _owners(self) -> dict[str, tuple[tuple[int, str], ...]]:
-        """Path -> layers and packages whose lists name it.
+    def _owners(self) -> dict[str, tuple[Owner, ...]]:
+        """Path -> packages whose lists name it.
 
         Whole lists are merged, because most paths occur once.
         """
-        owners: dict[str, tuple[tuple[int, str], ...]] = {}
-        shared_owners: dict[str, list[tuple[int, str]]] = {}
+        owners: dict[str, tuple[Owner, ...]] = {}
+        shared_owners: dict[str, list[Owner]] = {}
         for name, lists in self.lists.items():
-            for at, _, owned_paths in lists:
-                owner = at, name
-                listed_owners = dict.fromkeys(self.stack.unpack_paths(owned_paths), (owner,))
+            for file_list in lists:
+                owner = Owner(file_list.layer, name)
+                listed_owners = dict.fromkeys(self.stack.unpack_paths(file_list.packed_paths), (owner,))
                 for path in owners.keys() & listed_owners.keys():
                     shared_owners.setdefault(path, [*owners[path]]).append(owner)
                 owners.update(listed_owners)
         owners.update((path, tuple(several)) for path, several in shared_owners.items())
         return owners
 
-    def _find_owners(self, path: str) -> tuple[tuple[int, str], ...]:
+    def _find_owners(self, path: str) -> tuple[Owner, ...]:
         owners = self._owners.get(path, ())
         self.stack.spend(len(owners))
         return owners
 
     @cached_property
-    def _since(self) -> dict[str, int]:
+    def _since(self) -> dict[str, LayerIndex]:
         """Evidence name of an installed package -> the layer that introduced its present version."""
-        since: dict[str, int] = {}
+        since: dict[str, LayerIndex] = {}
         for key, packages in self.packages.items():
-            now = {_get_identity(package) for package in packages}
-            versions_by_layer: dict[int, set[_Identity]] = {}
-            for at, package in self._history[key]:
-                versions_by_layer.setdefault(at, set()).add(_get_identity(package))
+            present_versions = {get_identity(package) for package in packages}
+            versions_by_layer: dict[LayerIndex, set[Identity]] = {}
+            for layer, package in self._history[key]:
+                versions_by_layer.setdefault(layer, set()).add(get_identity(package))
             first = max(versions_by_layer)
-            for at in sorted(versions_by_layer, reverse=True):
-                if not now <= versions_by_layer[at]:
+            for layer in sorted(versions_by_layer, reverse=True):
+                if not present_versions <= versions_by_layer[layer]:
                     break
-                first = at
+                first = layer
             for name in list_evidence_names(*key):
                 since[name] = max(first, since.get(name, first))
         return since
@@ -141,7 +165,7 @@ class Database:
     def _installed_names(self) -> set[str]:
         return {name for key in self.packages for name in list_evidence_names(*key)}
 
-    def _is_introduced(self, name: str, layer: int) -> bool:
+    def _is_introduced(self, name: str, layer: LayerIndex) -> bool:
         return self.stack.is_introduced(name.partition(":")[0], layer, (self.kind.name,))
 
     def _is_database(self, path: str) -> bool:
@@ -150,8 +174,11 @@ class Database:
             for database_path in self.kind.database_paths
         )
 
-    def _as_unread(self, at: int, database: PackageFile, problem: str) -> Unread:
-        return Unread(database.path, f"{database.path} {problem}.", self.stack.facts[at].layer)
+    def _make_unread(self, path: str, layer: LayerIndex, reason: str) -> Unread:
+        return Unread(path, reason, self.stack.facts[layer].layer)
+
+    def _as_unread(self, layer: LayerIndex, database: PackageFile, problem: str) -> Unread:
+        return self._make_unread(database.path, layer, f"{database.path} {problem}.")
 
     def _find_removed_databases(self) -> Iterator[Unread]:
         """Find databases that a layer above the one that wrote them removed.
@@ -161,69 +188,75 @@ class Database:
         """
         is_present = {database.path for _, database in self.present_files}
         complete = is_present.intersection(self.kind.database_paths)
-        for path, (at, database) in {database.path: (at, database) for at, database in self.database_files}.items():
+        last_files = {database.path: (layer, database) for layer, database in self.database_files}
+        for path, (layer, database) in last_files.items():
             if path in is_present:
                 continue
             if path in self.kind.database_paths:
                 if not complete:
-                    yield self._as_unread(at, database, "was removed by a layer above the one that wrote it")
+                    yield self._as_unread(layer, database, "was removed by a layer above the one that wrote it")
             elif not any(self._list_owned_paths(package) for package in database.packages):
                 yield self._as_unread(
-                    at, database, "was removed, and no file list shows whether the files of its package were, too"
+                    layer, database, "was removed, and no file list shows whether the files of its package were, too"
                 )
 
     def _find_contradictions(self) -> Iterator[Unread]:
         """Find complete databases that list different packages. rpm would read only one of them."""
         complete = [
-            (at, database)
-            for at, database in self.present_files
+            (layer, database)
+            for layer, database in self.present_files
             if database.path in self.kind.database_paths and not (database.unread_reason or database.unread_parts)
         ]
-        for (_, first), (at, database) in pairwise(complete):
+        for (_, first), (layer, database) in pairwise(complete):
             first_packages, second_packages = (
                 {(p.name, p.arch, p.version): p for p in database.packages} for database in (first, database)
             )
             if different := sorted(first_packages.keys() ^ second_packages.keys()):
                 package = (first_packages | second_packages)[different[0]]
                 reason = f"and {first.path} contradict each other: only {package.path} lists"
-                yield self._as_unread(at, database, f"{reason} {package.name} {package.version}")
+                yield self._as_unread(layer, database, f"{reason} {package.name} {package.version}")
 
     def _find_changed_entries(self) -> Iterator[Unread]:
         """Find entries that were removed, or changed their version, while their files stayed the same."""
         if len(self.database_files) == len(self.present_files):
             return
         for (name, arch), history in self._history.items():
-            last, package = history[-1]
+            last_layer, package = history[-1]
             installed_packages = self.packages.get((name, arch), [])
-            if _has_parallel_versions(history):
+            if has_parallel_versions(history):
                 yield from self._find_removed_versions(history, installed_packages)
                 continue
             if not installed_packages:
-                remaining = next(self._find_remaining_files(package, last), "")
+                remaining = next(self._find_remaining_files(package, last_layer), "")
                 problem = f"{name} {package.version} is no longer in the package database"
                 if remaining:
                     yield Unread(
-                        package.path, f"{problem}, yet its file {remaining} is there.", self.stack.facts[last].layer
+                        package.path,
+                        f"{problem}, yet its file {remaining} is there.",
+                        self.stack.facts[last_layer].layer,
                     )
                 elif package.path in self.kind.database_paths and not self._is_listed(package):
                     reason = f"{problem}, and no file list shows whether its files are there."
-                    yield Unread(package.path, reason, self.stack.facts[last].layer)
+                    yield self._make_unread(package.path, last_layer, reason)
                 continue
-            now = installed_packages[-1]
-            current = {at for at, old in history if _get_identity(old) == _get_identity(now)}
-            before = next(((at, old) for at, old in reversed(history) if at not in current), None)
-            if before is None:
+            installed_package = installed_packages[-1]
+            identity = get_identity(installed_package)
+            current_layers = {entry.layer for entry in history if get_identity(entry.package) == identity}
+            former = next((entry for entry in reversed(history) if entry.layer not in current_layers), None)
+            if former is None:
                 continue
-            problem = f"{name} became {_describe_difference(now, before[1])} in the package database"
-            if not self._is_listed(now):
+            problem = f"{name} became {describe_difference(installed_package, former.package)} in the package database"
+            if not self._is_listed(installed_package):
                 reason = f"{problem}, and no file list shows whether its files changed with it."
-                yield Unread(now.path, reason, self.stack.facts[last].layer)
-            elif self._has_old_files(now, before[0]):
-                reason = f"{problem}, yet its files are those of {_describe_difference(before[1], now)}."
-                yield Unread(now.path, reason, self.stack.facts[last].layer)
+                yield self._make_unread(installed_package.path, last_layer, reason)
+            elif self._has_old_files(installed_package, former.layer):
+                reason = (
+                    f"{problem}, yet its files are those of {describe_difference(former.package, installed_package)}."
+                )
+                yield self._make_unread(installed_package.path, last_layer, reason)
 
     def _find_removed_versions(
-        self, history: list[tuple[int, Package]], installed_packages: list[Package]
+        self, history: list[HistoryEntry], installed_packages: list[Package]
     ) -> Iterator[Unread]:
         """Find removed versions of a package with several versions.
 
@@ -231,21 +264,21 @@ class Database:
         """
         present_versions = {package.version for package in installed_packages}
         removed_versions = {
-            package.version: (at, package) for at, package in history if package.version not in present_versions
+            entry.package.version: entry for entry in history if entry.package.version not in present_versions
         }
-        for at, package in removed_versions.values():
+        for layer, package in removed_versions.values():
             problem = f"{package.name} {package.version} is no longer in the package database"
-            own_paths = self._list_files(package, at)
+            own_paths = self._list_files(package, layer)
             if installed_packages:
                 own_paths -= self._list_files(package, len(self.stack.facts))
             remaining = next(
-                (file for file in sorted(own_paths) if min(self._find_origins(file), default=at + 1) <= at), ""
+                (file for file in sorted(own_paths) if min(self._find_origins(file), default=layer + 1) <= layer), ""
             )
             if remaining:
-                yield Unread(package.path, f"{problem}, yet its file {remaining} is there.", self.stack.facts[at].layer)
+                yield self._make_unread(package.path, layer, f"{problem}, yet its file {remaining} is there.")
             elif not own_paths:
                 reason = f"{problem}, and no file list shows whether its files are there."
-                yield Unread(package.path, reason, self.stack.facts[at].layer)
+                yield self._make_unread(package.path, layer, reason)
 
     def _find_unlisted_packages(self) -> Iterator[Unread]:
         """Find lists of packages that are in no database, while their files are present."""
@@ -253,14 +286,16 @@ class Database:
         for name, lists in self.lists.items():
             if name in recorded_names:
                 continue
-            for at, path, owned_paths in lists:
-                for file in self.stack.unpack_paths(owned_paths):
-                    if at in self._find_origins(file) and not self._is_owned_by_another(file, at, {name}):
-                        reason = f"{name} is in no package database, yet {path} lists its file {file}, which is there."
-                        yield Unread(path, reason, self.stack.facts[at].layer)
+            for layer, source, packed_paths in lists:
+                for file in self.stack.unpack_paths(packed_paths):
+                    if layer in self._find_origins(file) and not self._is_owned_by_another(file, layer, {name}):
+                        reason = (
+                            f"{name} is in no package database, yet {source} lists its file {file}, which is there."
+                        )
+                        yield self._make_unread(source, layer, reason)
                         break
 
-    def _find_remaining_files(self, package: Package, last_layer: int) -> Iterator[str]:
+    def _find_remaining_files(self, package: Package, last_layer: LayerIndex) -> Iterator[str]:
         """Yield files of a removed package that are still present.
 
         These are files from before its removal that no other package owned then, and files that were written again
@@ -269,20 +304,20 @@ class Database:
         names = list_evidence_names(package.name, package.arch)
         is_complete_list = package.path in self.kind.database_paths
         removal_layer = (
-            next((at for at, _ in self.database_files if at > last_layer), last_layer)
+            next((layer for layer, _ in self.database_files if layer > last_layer), last_layer)
             if is_complete_list
             else len(self.stack.facts)
         )
         for file in self._list_owned_paths(package):
-            for at in self._find_origins(file):
+            for layer in self._find_origins(file):
                 if (
-                    not self._is_owned_by_another(file, at, names)
-                    if at <= last_layer
-                    else at <= removal_layer and not self._is_reclaimed(file, last_layer)
+                    not self._is_owned_by_another(file, layer, names)
+                    if layer <= last_layer
+                    else layer <= removal_layer and not self._is_reclaimed(file, last_layer)
                 ):
                     yield file
 
-    def _has_old_files(self, package: Package, old_layer: int) -> bool:
+    def _has_old_files(self, package: Package, old_layer: LayerIndex) -> bool:
         """Return whether the package still has the files of its earlier version.
 
         An upgrade writes every file of the package. But a builder leaves files with the same content and time out of
@@ -294,7 +329,7 @@ class Database:
         is_old_by_rank: list[list[bool]] = [[], [], []]
         for file in self._list_owned_paths(package):
             source_layers = self._find_origins(file)
-            if source_layers and all(name in names for at, name in self._find_owners(file) if at <= old_layer):
+            if source_layers and all(name in names for layer, name in self._find_owners(file) if layer <= old_layer):
                 rank = 2 if file.startswith(_PROSE) else 1 if file.startswith("usr/share/") else 0
                 is_old_by_rank[rank].append(max(source_layers) <= old_layer)
         code, data, prose = is_old_by_rank
@@ -304,40 +339,40 @@ class Database:
     def _is_listed(self, package: Package) -> bool:
         return any(name in self.lists for name in list_evidence_names(package.name, package.arch))
 
-    def _list_files(self, package: Package, last_layer: int) -> set[str]:
+    def _list_files(self, package: Package, last_layer: LayerIndex) -> set[str]:
         """Return the files in the newest lists up to layer `last_layer`."""
         newest_lists = {
-            name: owned_paths
+            name: file_list
             for name in list_evidence_names(package.name, package.arch)
-            for at, _, owned_paths in self.lists.get(name, ())
-            if at <= last_layer
+            for file_list in self.lists.get(name, ())
+            if file_list.layer <= last_layer
         }
-        return {file for owned_paths in newest_lists.values() for file in self.stack.unpack_paths(owned_paths)}
+        return {file for file_list in newest_lists.values() for file in self.stack.unpack_paths(file_list.packed_paths)}
 
     def _list_owned_paths(self, package: Package) -> list[str]:
         names = list_evidence_names(package.name, package.arch)
         return [
             file
             for name in names
-            for _, _, packed_paths in self.lists.get(name, ())
-            for file in self.stack.unpack_paths(packed_paths)
+            for file_list in self.lists.get(name, ())
+            for file in self.stack.unpack_paths(file_list.packed_paths)
         ]
 
-    def _find_origins(self, file: str) -> list[int]:
+    def _find_origins(self, file: str) -> list[LayerIndex]:
         """Return the layers of a file; none for configuration, which stays when a package is removed or upgraded."""
         return [] if file.startswith("etc/") else list(self.stack.find_source_layers(file))
 
-    def _is_owned_by_another(self, file: str, at: int, names: set[str]) -> bool:
-        """Return whether another installed package owned the file in layer `at`.
+    def _is_owned_by_another(self, file: str, last_layer: LayerIndex, names: set[str]) -> bool:
+        """Return whether another installed package owned the file by `last_layer`.
 
         Later owners have files of their own.
         """
         return any(
-            layer <= at and name not in names and name in self._installed_names
+            layer <= last_layer and name not in names and name in self._installed_names
             for layer, name in self._find_owners(file)
         )
 
-    def _is_reclaimed(self, file: str, last_layer: int) -> bool:
+    def _is_reclaimed(self, file: str, last_layer: LayerIndex) -> bool:
         """Return whether an installed package owned the file by `last_layer`, or owns it since later.
 
         A list that was written later for an unchanged package is not evidence.
@@ -346,28 +381,6 @@ class Database:
             name in self._installed_names and (layer <= last_layer or self._since[name] > last_layer)
             for layer, name in self._find_owners(file)
         )
-
-
-def _has_parallel_versions(history: list[tuple[int, Package]]) -> bool:
-    """Return whether any layer has several versions of the package at once."""
-    versions: dict[int, str] = {}
-    return any(versions.setdefault(at, package.version) != package.version for at, package in history)
-
-
-def _get_identity(package: Package) -> _Identity:
-    return package.version, package.source_name, package.source_version, package.vendor
-
-
-def _describe_difference(package: Package, compared_with: Package) -> str:
-    """Return the version, with the source or vendor if only these differ."""
-    if package.version != compared_with.version:
-        return package.version
-    source, other_source = (
-        f"{candidate.source_name} {candidate.source_version}" for candidate in (package, compared_with)
-    )
-    if source != other_source:
-        return f"{package.version} of the source {source}"
-    return f"{package.version} by {(package.vendor or '').lstrip('=?') or 'an unknown maker'}"
 
 
 def list_evidence_names(name: str, arch: str | None) -> set[str]:
