@@ -17,6 +17,7 @@ from dockgate.cli.listing_output import (
 )
 from dockgate.cli.output import print_text
 from dockgate.shared.errors import UsageError
+from dockgate.shared.wording import format_count
 
 _limit_option = click.option(
     "--limit", type=click.IntRange(1), default=100, show_default=True, help="How many to list."
@@ -170,7 +171,7 @@ def redeliver(name: str, keys: tuple[str, ...], is_all: bool, output_format: str
     if bool(keys) == is_all:
         raise UsageError("name the messages to send again, or use --all", f"`dockgate target deadletters {name}`.")
     answer = Client().post("targets", name, "dead-letters", "redeliver", body={"keys": list(keys) or None})
-    print_answer(answer, output_format, f"{name}: {answer['count']} messages are sent again")
+    print_answer(answer, output_format, f"{name}: sending {format_count(answer['count'], 'message')} again")
 
 
 @command.command()

@@ -10,6 +10,7 @@ from dockgate.services.clock import ServerClock
 from dockgate.services.workflow_starter import Starter
 from dockgate.shared.errors import NotFoundError, UsageError
 from dockgate.shared.timestamps import format_time
+from dockgate.shared.wording import format_count
 from dockgate.store import Store
 
 # Rules that start pipelines whose events start pipelines: at most so many in a row.
@@ -48,7 +49,8 @@ class RuleExecutions:
         since, now = format_time(self.clock() - timedelta(hours=1)), self.clock.now()
         if not self.store.pipeline_starts.allow(cause, message.rule, pipeline, now, since, limit):
             raise UsageError(
-                f"the rule {message.rule} has started the pipeline {pipeline} {limit} times within an hour",
+                f"the rule {message.rule} has started the pipeline {pipeline} "
+                f"{format_count(limit, 'time')} within an hour",
                 "Does the pipeline cause the events? Change the pattern, or set `perHour` of the target.",
             )
         author = next((each.changed_by for each in self.store.event_rules.list() if each.rule.name == message.rule), "")
