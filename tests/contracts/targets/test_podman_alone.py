@@ -47,12 +47,13 @@ def test_a_task_answers_on_the_port_it_tells(podman: Podman, target: PodmanTarge
 
 
 @pytest.mark.real
-def test_a_task_reaches_no_metadata_address_and_leaves_no_volume(podman: Podman, target: PodmanTarget) -> None:
-    """A cloud gives the host's credentials there, and each task has a copy of the folders that its image declares."""
+def test_a_task_is_kept_from_the_hosts_credentials_memory_and_disk(podman: Podman, target: PodmanTarget) -> None:
+    """At metadata addresses; as the first to be ended; and with a copy of each folder that its image declares."""
     (task,) = target.deploy(service(1, 1), definition(1, podman.first_image), None)
     for address in ("169.254.169.254", "100.100.100.200"):
         fetch = ("exec", task.id, "/bin/busybox", "wget", "-T", "5", "-O-", f"http://{address}/")
         assert "Connection refused" in podman.host.podman.try_run(*fetch).stderr
+    assert podman.host.podman.run("exec", task.id, "/bin/busybox", "cat", "/proc/1/oom_score_adj").strip() == "500"
     assert podman.host.podman.run("volume", "ls", "--quiet")
     clean(target)
     assert not podman.host.podman.run("volume", "ls", "--quiet")

@@ -34,6 +34,9 @@ Login = Callable[[str], tuple[str, str] | None]
 _TIMEOUT = 120.0
 # Lines of a task's output, and bytes: a line may be of any length.
 _LAST_WORDS, _LAST_BYTES = 10, 4000
+# What the kernel adds when it chooses what to end for lack of memory (proc_pid_oom_score_adj(5)): a task goes before
+# the server, the registry, and whatever else the host runs.
+_OOM_SCORE = 500
 # Of a task's log: podman truncates it above that, or it would fill the disk.
 LOG_SIZE = "10mb"
 
@@ -149,6 +152,7 @@ class Engine:
                 networks={self._bridge: {}} if definition.network == "bridge" else None,
                 restart_policy={"Name": "on-failure", "MaximumRetryCount": RESTARTS},
                 log_config={"Type": "k8s-file", "Config": {"max-size": LOG_SIZE}},
+                oom_score_adj=_OOM_SCORE,
                 # podman would run the image's own check on the host's clock, beside ours.
                 healthcheck={"test": ["NONE"]},
                 # Proxies of the host, with their passwords, are nothing that a task was given.
