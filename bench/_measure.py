@@ -15,11 +15,11 @@ class FailedError(Exception):
     """The program's exit code and its last words."""
 
 
-def seconds(command: Sequence[str], environment: Mapping[str, str], *, stdin: Path | None = None) -> float:
+def measure_seconds(command: Sequence[str], environment: Mapping[str, str], *, stdin: Path | None = None) -> float:
     """By the clock. Exit codes 0 and 3 are fine: 3 says that an image holds something that cannot be read."""
     begin = time.perf_counter()
     with (stdin or Path(os.devnull)).open("rb") as lines:
-        done = subprocess.run(
+        result = subprocess.run(
             command,
             env={**os.environ, **environment},
             stdin=lines,
@@ -28,27 +28,27 @@ def seconds(command: Sequence[str], environment: Mapping[str, str], *, stdin: Pa
             check=False,
         )
     took = time.perf_counter() - begin
-    _check(done.returncode, done.stderr)
+    _check(result.returncode, result.stderr)
     return took
 
 
-def memory(command: Sequence[str], environment: Mapping[str, str]) -> float:
+def measure_memory(command: Sequence[str], environment: Mapping[str, str]) -> float:
     """The most MB that the process and its children had at once, pages that they share counted once.
 
-    Looked at every hundredth of a second, which takes time: not to be measured together with `seconds`.
+    Looked at every hundredth of a second, which takes time: not to be measured together with `measure_seconds`.
     """
-    most = 0
+    peak = 0
     process = subprocess.Popen(
         command, env={**os.environ, **environment}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     while process.poll() is None:
-        most = max(most, sum(map(_share, _family(process.pid))))
+        peak = max(peak, sum(map(_read_share, _list_family(process.pid))))
         time.sleep(_EVERY)
     _check(process.returncode, b"")
-    return most / 1024
+    return peak / 1024
 
 
-def _family(process: int) -> set[int]:
+def _list_family(process: int) -> set[int]:
     """The process, its children, and theirs."""
     parents = {}
     for path in Path("/proc").glob("[0-9]*/stat"):
@@ -56,12 +56,12 @@ def _family(process: int) -> set[int]:
             # The name before may hold anything (proc(5)); the state and the parent follow it.
             parents[int(path.parent.name)] = int(path.read_text().rpartition(")")[2].split()[1])
     family = {process}
-    while more := {child for child, parent in parents.items() if parent in family} - family:
-        family |= more
+    while children := {child for child, parent in parents.items() if parent in family} - family:
+        family |= children
     return family
 
 
-def _share(process: int) -> int:
+def _read_share(process: int) -> int:
     """KB, by /proc/PID/smaps_rollup (proc(5)): of a page that n processes share, an nth."""
     with suppress(OSError):
         for line in Path(f"/proc/{process}/smaps_rollup").read_text().splitlines():

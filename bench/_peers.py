@@ -18,8 +18,8 @@ CREATE TABLE indices (artifact_id INTEGER, version TEXT, sha1 BLOB, archive_type
 """
 
 
-def folder() -> Path:
-    """Where `trivy` and `syft` are."""
+def get_folder() -> Path:
+    """Where `make_trivy_command` and `make_syft_command` are."""
     venv = _images.BUILD / "peers"
     if not (venv / "done").exists():
         subprocess.run([sys.executable, "-m", "venv", "--clear", str(venv)], check=True)
@@ -28,30 +28,30 @@ def folder() -> Path:
     return venv / "bin"
 
 
-def versions() -> dict[str, str]:
+def read_versions() -> dict[str, str]:
     """Of each peer, by its own word."""
     commands = {"Syft": ["syft", "version"], "Trivy": ["trivy", "--version"]}
     numbers = {}
     for name, (program, argument) in commands.items():
         output = subprocess.run(
-            [str(folder() / program), argument], check=True, stdout=subprocess.PIPE, text=True
+            [str(get_folder() / program), argument], check=True, stdout=subprocess.PIPE, text=True
         ).stdout
         numbers[name] = next(line.split()[1] for line in output.splitlines() if line.startswith("Version:"))
     return numbers
 
 
-def syft(image: Path, form: str) -> list[str]:
+def make_syft_command(image: Path, form: str) -> list[str]:
     """The command that writes an image's packages to standard output."""
-    return [str(folder() / "syft"), "-q", "-o", form, f"oci-dir:{image}"]
+    return [str(get_folder() / "syft"), "-q", "-o", form, f"oci-dir:{image}"]
 
 
-def trivy(image: Path, form: str, cache: Path) -> list[str]:
-    """The same, with what is in `cache`: see `java_database`."""
-    command = [str(folder() / "trivy"), "image", "--quiet", "--offline-scan", "--skip-java-db-update"]
+def make_trivy_command(image: Path, form: str, cache: Path) -> list[str]:
+    """The same, with what is in `cache`: see `write_java_database`."""
+    command = [str(get_folder() / "trivy"), "image", "--quiet", "--offline-scan", "--skip-java-db-update"]
     return [*command, "--format", form, "--cache-dir", str(cache), "--input", str(image)]
 
 
-def java_database(cache: Path) -> None:
+def write_java_database(cache: Path) -> None:
     """Puts an empty Java database into Trivy's cache, where there is none.
 
     Trivy refuses to read jars without its index of Maven Central's files, which only a registry has. With an empty one

@@ -22,7 +22,7 @@ from _inventories import Inventory, Package
 
 EXPLANATIONS = _images.HERE / "accuracy.yaml"
 PAGE = _images.HERE.parent / "docs" / "explanation" / "accuracy.md"
-PEERS = {"Syft": _inventories.syft, "Trivy": _inventories.trivy}
+PEERS = {"Syft": _inventories.list_syft_packages, "Trivy": _inventories.list_trivy_packages}
 PROGRAMS = ("Dockgate", *PEERS)
 # Packages named for each group of differences.
 EXAMPLES = 4
@@ -80,13 +80,13 @@ class Explanation:
     path: Patterns = ("*",)
     owned: bool = False
 
-    def holds(self, difference: Difference) -> bool:
+    def is_matching(self, difference: Difference) -> bool:
         return (
-            _matches(difference.package.type, self.type)
-            and _matches(difference.peer, self.peer)
-            and _matches(difference.side, self.side)
-            and _matches(difference.package.name, self.name)
-            and all(_matches(path, self.path) for path in difference.paths)
+            _is_matching(difference.package.type, self.type)
+            and _is_matching(difference.peer, self.peer)
+            and _is_matching(difference.side, self.side)
+            and _is_matching(difference.package.name, self.name)
+            and all(_is_matching(path, self.path) for path in difference.paths)
             and (difference.owned or not self.owned)
         )
 
@@ -104,24 +104,29 @@ class Comparison:
 def main(write: bool) -> int:
     explanations = read(yaml.safe_load(EXPLANATIONS.read_text("utf-8")))
     inventories: dict[str, dict[str, Inventory]] = {}
-    for name, image in _images.layouts().items():
-        inventories[name] = {"Dockgate": _inventories.ours(image)} | {peer: run(image) for peer, run in PEERS.items()}
-    compared = compare(inventories, explanations)
-    for name, difference in compared.open:
-        print(f"{name}: {_who(difference.side, difference.peer)}: {difference.package}", *sorted(difference.paths))
+    for name, image in _images.make_layouts().items():
+        inventories[name] = {"Dockgate": _inventories.list_dockgate_packages(image)} | {
+            peer: run(image) for peer, run in PEERS.items()
+        }
+    comparison = compare(inventories, explanations)
+    for name, difference in comparison.open:
+        print(
+            f"{name}: {_describe_side(difference.side, difference.peer)}: {difference.package}",
+            *sorted(difference.paths),
+        )
     idle = [
         explanation.what
-        for explanation, differences in zip(explanations, compared.explained, strict=True)
+        for explanation, differences in zip(explanations, comparison.explained, strict=True)
         if not differences
     ]
     for what in idle:
         print(f"explains nothing: {what}")
-    explained = sum(len(packages) for differences in compared.explained for packages in differences.values())
-    print(f"{explained} differences explained, {len(compared.open)} not")
-    if compared.open or idle:
+    explained = sum(len(packages) for differences in comparison.explained for packages in differences.values())
+    print(f"{explained} differences explained, {len(comparison.open)} not")
+    if comparison.open or idle:
         return 1
     if write:
-        PAGE.write_text(page(compared, explanations), "utf-8")
+        PAGE.write_text(render_page(comparison, explanations), "utf-8")
     return 0
 
 
@@ -134,37 +139,42 @@ def read(document: list[dict[str, Any]]) -> list[Explanation]:
 
 
 def compare(inventories: dict[str, dict[str, Inventory]], explanations: list[Explanation]) -> Comparison:
-    compared = Comparison(inventories, [defaultdict(set) for _ in explanations], [])
+    comparison = Comparison(inventories, [defaultdict(set) for _ in explanations], [])
     for image, programs in inventories.items():
-        for difference in differences(programs):
-            index = next((at for at, explanation in enumerate(explanations) if explanation.holds(difference)), None)
+        for difference in list_differences(programs):
+            index = next(
+                (at for at, explanation in enumerate(explanations) if explanation.is_matching(difference)), None
+            )
             if index is None:
-                compared.open.append((image, difference))
+                comparison.open.append((image, difference))
             else:
-                compared.explained[index][difference.side, difference.peer].add(difference.package)
-    return compared
+                comparison.explained[index][difference.side, difference.peer].add(difference.package)
+    return comparison
 
 
-def differences(programs: dict[str, Inventory]) -> Iterable[Difference]:
-    ours = programs["Dockgate"]
+def list_differences(programs: dict[str, Inventory]) -> Iterable[Difference]:
+    dockgate_packages = programs["Dockgate"]
     for peer in PEERS:
-        theirs = programs[peer]
-        for side, has, lacks in (("ours", ours, theirs), ("peer", theirs, ours)):
+        peer_packages = programs[peer]
+        for side, has, lacks in (
+            ("ours", dockgate_packages, peer_packages),
+            ("peer", peer_packages, dockgate_packages),
+        ):
             for package in sorted(has.keys() - lacks.keys()):
-                seen = has[package]
-                yield Difference(peer, side, package, frozenset(seen.paths), seen.owned)
+                sides = has[package]
+                yield Difference(peer, side, package, frozenset(sides.paths), sides.owned)
 
 
-def page(compared: Comparison, explanations: list[Explanation]) -> str:
-    peers = " and ".join(f"{name} {version}" for name, version in sorted(_peers.versions().items()))
+def render_page(comparison: Comparison, explanations: list[Explanation]) -> str:
+    peers = " and ".join(f"{name} {version}" for name, version in sorted(_peers.read_versions().items()))
     lines = [HEAD.format(peers=peers), "## Images", "", "| image | made of, among others |", "|---|---|"]
-    lower, below = "", Inventory()
-    for image, programs in compared.inventories.items():
-        lines.append(f"| {image} | {contents(programs['Dockgate'], lower, below)} |")
-        lower, below = image, programs["Dockgate"]
+    lower, lower_inventory = "", Inventory()
+    for image, programs in comparison.inventories.items():
+        lines.append(f"| {image} | {list_contents(programs['Dockgate'], lower, lower_inventory)} |")
+        lower, lower_inventory = image, programs["Dockgate"]
     lines += ["", "## Packages found", "", f"| image | type | {' | '.join(PROGRAMS)} | by all three |"]
     lines.append("|---" * (len(PROGRAMS) + 3) + "|")
-    for image, programs in compared.inventories.items():
+    for image, programs in comparison.inventories.items():
         counts = [Counter(package.type for package in programs[program]) for program in PROGRAMS]
         counts.append(
             Counter(
@@ -174,49 +184,52 @@ def page(compared: Comparison, explanations: list[Explanation]) -> str:
         for kind in sorted(set().union(*counts)):
             lines.append(f"| {image} | {kind} | {' | '.join(str(count[kind]) for count in counts)} |")
     lines += ["", "## Differences", "", "A package that differs in several images counts once."]
-    for explanation, packages in zip(explanations, compared.explained, strict=True):
+    for explanation, packages in zip(explanations, comparison.explained, strict=True):
         lines += [
             "",
             f"### {', '.join(explanation.type)}: {explanation.what}",
             "",
             " ".join(explanation.why.split()),
             "",
-            *groups(packages),
+            *group_packages(packages),
         ]
     return "\n".join(lines) + "\n"
 
 
-def contents(inventory: Inventory, lower: str, below: Inventory) -> str:
+def list_contents(inventory: Inventory, lower: str, lower_inventory: Inventory) -> str:
     """What the image was made of, in the versions that were found; of one that holds all of the image `lower`, in
-    which `below` was found, what it has more."""
-    contains_lower = bool(lower) and below.keys() <= inventory.keys()
+    which `lower_inventory` was found, what it has more."""
+    contains_lower = bool(lower) and lower_inventory.keys() <= inventory.keys()
     parts = [f"all of {lower}"] if contains_lower else []
     for kind, names in MADE_OF.items():
         for name in names:
             # Not Debian's copies of the application's packages, nor those that others of its packages bring along.
-            named = (package for package in inventory if (package.type, package.name.partition(":")[0]) == (kind, name))
-            own = (package for package in named if not inventory[package].owned)
-            shortest = min(own, key=lambda package: min(map(len, inventory[package].paths)), default=None)
-            if shortest and not (contains_lower and shortest in below):
+            packages_of_name = (
+                package for package in inventory if (package.type, package.name.partition(":")[0]) == (kind, name)
+            )
+            own_packages = (package for package in packages_of_name if not inventory[package].owned)
+            shortest = min(own_packages, key=lambda package: min(map(len, inventory[package].paths)), default=None)
+            if shortest and not (contains_lower and shortest in lower_inventory):
                 parts.append(f"{name.rpartition('/')[2]} {shortest.version}")
     return ", ".join(parts)
 
 
-def groups(packages_by_side: dict[tuple[str, str], set[Package]]) -> Iterable[str]:
+def group_packages(packages_by_side: dict[tuple[str, str], set[Package]]) -> Iterable[str]:
     for (side, peer), packages in sorted(packages_by_side.items()):
         # Spread over the whole, since neighbours look alike.
         several = sorted(packages)[:: max(1, len(packages) // EXAMPLES)][:EXAMPLES]
-        named = ", ".join(
+        names = ", ".join(
             f"`{package.name} {package.version}`" if package.version else f"`{package.name}`" for package in several
         )
-        yield f"- {_who(side, peer)}: {len(packages)}, {'such as ' if len(packages) > EXAMPLES else ''}{named}"
+        examples = "such as " if len(packages) > EXAMPLES else ""
+        yield f"- {_describe_side(side, peer)}: {len(packages)}, {examples}{names}"
 
 
-def _who(side: str, peer: str) -> str:
+def _describe_side(side: str, peer: str) -> str:
     return f"Dockgate lists, {peer} does not" if side == "ours" else f"{peer} lists, Dockgate does not"
 
 
-def _matches(value: str, patterns: Patterns) -> bool:
+def _is_matching(value: str, patterns: Patterns) -> bool:
     return any(fnmatchcase(value, pattern) for pattern in patterns)
 
 

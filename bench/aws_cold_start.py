@@ -50,13 +50,13 @@ def main(runs: int) -> None:
     print(f"{os.getloadavg()[0]:.0f}")
     if sys.version_info[:2] != RUNTIME:
         sys.exit(f"The runtime's Python is {'.'.join(map(str, RUNTIME))}: run this by that one.")
-    packed = aws_stack.build_archive("default")
-    print(f"the archive: {len(packed):,} bytes")
+    archive = aws_stack.build_archive("default")
+    print(f"the archive: {len(archive):,} bytes")
     with tempfile.TemporaryDirectory() as folder:
         code = Path(folder, "code")
-        zipfile.ZipFile(BytesIO(packed)).extractall(code)
+        zipfile.ZipFile(BytesIO(archive)).extractall(code)
         packages = next(path for path in sys.path if path.endswith("site-packages"))
-        standard = _printed(STANDARD, str(code))
+        standard = _run_isolated(STANDARD, str(code))
         cases = {
             "our own modules": (OWN, str(code), standard),
             "a process: Python alone": (EVERYTHING.format("pass"),),
@@ -71,12 +71,12 @@ def main(runs: int) -> None:
         took: dict[str, list[float]] = {name: [] for name in cases}
         for _ in range(runs):
             for name, (program, *arguments) in cases.items():
-                took[name].append(float(_printed(program, *arguments)))
+                took[name].append(float(_run_isolated(program, *arguments)))
     for name, times in took.items():
         print(f"{name:56} median {statistics.median(times) * 1000:4.0f} ms  least {min(times) * 1000:4.0f} ms")
 
 
-def _printed(program: str, *arguments: str) -> str:
+def _run_isolated(program: str, *arguments: str) -> str:
     """Isolated, and without writing bytecode: Lambda's file system is read-only."""
     command = [sys.executable, "-I", "-S", "-B", "-c", program, *arguments]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()

@@ -37,9 +37,9 @@ import psycopg
 from _chaos_plan import AUDIT, FAULTS_SECONDS, VOTERS, PlannedExecution, plan_executions
 
 sys.path.insert(0, str(Path(__file__).parent.parent))  # the tests run the same nodes
-from tests.scenarios.live import PIPELINE, Clone, until
+from tests.scenarios.live import PIPELINE, Clone, wait_until
 from tests.scenarios.node_process import EFFECTS
-from tests.scenarios.nodes import Node, Nodes, push, running_nodes, set_up
+from tests.scenarios.nodes import Node, Nodes, push, run_nodes, set_up
 
 from dockgate.store.records import OutboxKind
 from dockgate.store.signals import CHANNEL, Topic
@@ -73,15 +73,15 @@ class Round:
     def play(self) -> None:
         dice = random.Random(self.seed)  # noqa: S311 - not for secrets
         executions = plan_executions(dice, self.count)
-        self.server = self.nodes.server("server")
+        self.server = self.nodes.add_server("server")
         if self.database == "postgres":
             for name, queues in (("w1", "build,scan,deliver"), ("w2", "build,deploy,scan"), ("w3", "deploy,upkeep")):
-                self.nodes.worker(name, queues)
+                self.nodes.add_worker(name, queues)
         for node in self.nodes.nodes:
             node.begin()
         self.nodes.set_up_advisories()
         for node in self.nodes.nodes:
-            until(lambda node=node: self.has_started(node), seconds=240)  # type: ignore[misc]
+            wait_until(lambda node=node: self.has_started(node), seconds=240)  # type: ignore[misc]
         self.install_audit()
         self.add_people()
         clones = {execution.name: self.set_up(execution) for execution in executions}
@@ -94,7 +94,7 @@ class Round:
                 try:
                     push(clones[execution.name], version, execution.build_seconds)
                 except AssertionError:
-                    self.insist(lambda name=execution.name: clones[name].push() or True)  # type: ignore[misc]
+                    self.repeat_until_done(lambda name=execution.name: clones[name].push() or True)  # type: ignore[misc]
 
         people = [threading.Thread(target=push_all, daemon=True)]
         people += [threading.Thread(target=self.vote, args=(name, executions), daemon=True) for name in VOTERS]
@@ -103,12 +103,12 @@ class Round:
         self.harm_until(begin + FAULTS_SECONDS, dice)
         end = time.monotonic() + PATIENCE_SECONDS
         while people[0].is_alive() and time.monotonic() < end:
-            self.revive()
+            self.revive_nodes()
             people[0].join(timeout=0.5)
-        ended = time.monotonic()
-        while missing := [entry.name for entry in executions if self.state(entry.name) not in OVER]:
-            self.revive()
-            if time.monotonic() - ended > PATIENCE_SECONDS:
+        end_of_play = time.monotonic()
+        while missing := [entry.name for entry in executions if self.read_state(entry.name) not in OVER]:
+            self.revive_nodes()
+            if time.monotonic() - end_of_play > PATIENCE_SECONDS:
                 self.problems.append(f"not over: {missing}")
                 return
             time.sleep(0.5)
@@ -116,8 +116,8 @@ class Round:
 
     def add_people(self) -> None:
         """Add an administrator, who pushes, and the voters."""
-        added = self.server.dockgate("principal", "add", "root", "--role", "admin", "--email", "root@example.org")
-        self.token = added.splitlines()[-1]
+        output = self.server.run_dockgate("principal", "add", "root", "--role", "admin", "--email", "root@example.org")
+        self.token = output.splitlines()[-1]
         self.server.environment = {**self.server.environment, "DOCKGATE_TOKEN": self.token}
         for name in VOTERS:
             self.server.post("/principals", {"name": name, "roles": ["approver"], "email": f"{name}@example.org"})
@@ -125,7 +125,7 @@ class Round:
 
     def set_up(self, execution: PlannedExecution) -> Clone:
         clone = set_up(self.server, execution.name)
-        clone.git("config", "http.extraHeader", f"Authorization: Bearer {self.token}")
+        clone.run_git("config", "http.extraHeader", f"Authorization: Bearer {self.token}")
         if execution.votes:
             text = PIPELINE.format(
                 name=clone.repository, repository=clone.repository, service=clone.repository, timeout="1d"
@@ -155,22 +155,22 @@ class Round:
 
     def has_started(self, node: Node) -> bool:
         """Whether it has started. One that has ended, because the database did not answer in time, is started again."""
-        if not node.alive():
+        if not node.is_alive():
             node.begin()
         return node.has_started()
 
     def harm_until(self, end: float, dice: random.Random) -> None:
         number = 0
         while time.monotonic() < end:
-            self.heal(time.monotonic())
-            self.revive()
+            self.heal_nodes(time.monotonic())
+            self.revive_nodes()
             number += 1
-            self.harm(dice, number)
+            self.harm_node(dice, number)
             time.sleep(dice.uniform(0.3, 1.5))
-        self.heal(float("inf"))
-        self.revive()
+        self.heal_nodes(float("inf"))
+        self.revive_nodes()
 
-    def harm(self, dice: random.Random, number: int) -> None:
+    def harm_node(self, dice: random.Random, number: int) -> None:
         """One fault, at a node that has no other."""
         kinds = ["kill", "kill", "freeze", "cut", "kill registry", "freeze registry"]
         if self.database == "postgres":
@@ -184,13 +184,13 @@ class Round:
             self.nodes.database.start()
         elif kind == "drop notifications":
             with suppress(psycopg.Error):
-                self.nodes.database.execute(
+                self.nodes.database.execute_statement(
                     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%'"
                 )
         elif kind == "repeat notifications":
             with suppress(psycopg.Error):
                 self.repeat_notifications()
-        elif node.name in self.harmed or not node.alive() or node.process is None:
+        elif node.name in self.harmed or not node.is_alive() or node.process is None:
             return
         elif kind == "kill":
             node.kill()
@@ -199,17 +199,17 @@ class Round:
                 node.freeze()
                 heal = node.resume
             else:
-                self.nodes.network.cut(node.space)
+                self.nodes.network.cut_off(node.space)
                 heal = lambda: self.nodes.network.join(node.space)  # noqa: E731
             self.harmed.add(node.name)
 
-            def healed() -> None:
+            def record_heal() -> None:
                 heal()
                 self.harmed.discard(node.name)
 
-            heapq.heappush(self.pending, (time.monotonic() + seconds, number, healed))
+            heapq.heappush(self.pending, (time.monotonic() + seconds, number, record_heal))
         else:
-            process = registry_of(node.process.pid)
+            process = find_registry_process(node.process.pid)
             if process is None:
                 return
             with suppress(ProcessLookupError):
@@ -221,29 +221,29 @@ class Round:
     def repeat_notifications(self) -> None:
         """Send every signal again that the nodes may have sent: late, twice, and to their senders as well."""
         items = {
-            Topic.APPROVALS: [*self.answers()],
+            Topic.APPROVALS: [*self.read_answers()],
             Topic.SCANS: [""],
             Topic.OUTBOX: [kind.value for kind in OutboxKind],
         }
-        with psycopg.connect(self.database_url(), autocommit=True) as connection:
+        with psycopg.connect(self.get_database_url(), autocommit=True) as connection:
             for topic, names in items.items():
                 for _ in range(2):
                     text = json.dumps({"from": "chaos", "topic": topic.value, "items": names})
                     connection.execute("SELECT pg_notify(%s, %s)", (CHANNEL, text))
 
-    def heal(self, moment: float) -> None:
+    def heal_nodes(self, moment: float) -> None:
         while self.pending and self.pending[0][0] <= moment:
             heapq.heappop(self.pending)[2]()
 
-    def revive(self) -> None:
+    def revive_nodes(self) -> None:
         for node in self.nodes.nodes:
-            if node.name not in self.harmed and node.process is not None and not node.alive():
+            if node.name not in self.harmed and node.process is not None and not node.is_alive():
                 if node.process.returncode not in (-9, 75):
                     # With 1 if the database was away when it started.
                     self.faults[f"ended by itself with {node.process.returncode}"] += 1
                 node.begin()
 
-    def insist(self, attempt: Callable[[], Any]) -> None:
+    def repeat_until_done(self, attempt: Callable[[], Any]) -> None:
         end = time.monotonic() + PATIENCE_SECONDS
         while True:
             try:
@@ -254,7 +254,7 @@ class Round:
                     raise
                 time.sleep(0.5)
 
-    def state(self, name: str) -> str:
+    def read_state(self, name: str) -> str:
         with suppress(httpx.HTTPError, KeyError):
             url, headers = f"{self.server.url}/api/v1/executions/{name}-1", self.server.authorization
             answer = httpx.get(url, headers=headers, timeout=10)
@@ -263,17 +263,17 @@ class Round:
 
     def check(self, executions: Sequence[PlannedExecution]) -> None:
         """Add to `problems` what is not as it would have been without faults."""
-        until(self.server.answers, seconds=120)
-        moments = [line.split(" ", 3)[3] for line in (self.nodes.shared / EFFECTS).read_text().splitlines()]
+        wait_until(self.server.is_answering, seconds=120)
+        moments = [line.split(" ", 3)[3] for line in (self.nodes.get_shared_folder / EFFECTS).read_text().splitlines()]
         starts = Counter(moment for moment in moments if moment.startswith("start "))
-        answers = self.answers()
+        answers = self.read_answers()
         for execution in executions:
             name = execution.name
             document = self.server.get(f"/executions/{name}-1")
             state = document["execution"]["state"]
-            expected = "Succeeded" if execution.is_approved else "Failed"
-            if state != expected:
-                self.problems.append(f"{name} is {state}, not {expected}: {document['execution']['reason']}")
+            expected_state = "Succeeded" if execution.is_approved else "Failed"
+            if state != expected_state:
+                self.problems.append(f"{name} is {state}, not {expected_state}: {document['execution']['reason']}")
             service = self.server.get(f"/services/{name}")
             tasks = [(task["id"], task["state"]) for task in service["tasks"]]
             if tasks != ([(f"{name}-2-0", "RUNNING")] if execution.is_approved else []):
@@ -281,9 +281,11 @@ class Round:
             revisions = [definition["revision"] for definition in service["definitions"]]
             if revisions != ([2, 1] if execution.is_approved else [1]):
                 self.problems.append(f"{name} has the revisions {revisions}")
-            started = {moment: times for moment, times in starts.items() if moment.startswith(f"start {name}-")}
-            if started != ({f"start {name}-2-0": 1} if execution.is_approved else {}):
-                self.problems.append(f"{name}: {started}")
+            starts_of_execution = {
+                moment: times for moment, times in starts.items() if moment.startswith(f"start {name}-")
+            }
+            if starts_of_execution != ({f"start {name}-2-0": 1} if execution.is_approved else {}):
+                self.problems.append(f"{name}: {starts_of_execution}")
             digests = {moment.split()[-1] for moment in moments if moment.startswith(f"end build {name}/app ")}
             self.faults["builds that were repeated after their push"] += max(0, len(digests) - 1)
             if execution.is_approved and [task["digest"] for task in service["tasks"]][:1] not in [
@@ -297,40 +299,40 @@ class Round:
                 self.problems.append(f"{name}: the votes {votes}, cast were {cast}")
             if execution.is_approved and len(votes) != len(execution.votes):
                 self.problems.append(f"{name} was approved with the votes {votes} of {cast}")
-            settled = answers.get(execution.approval, [])
-            if settled != [("Waiting", "Approved" if execution.is_approved else "Rejected")]:
-                self.problems.append(f"{name}: the answers {settled}")
+            settled_answers = answers.get(execution.approval, [])
+            if settled_answers != [("Waiting", "Approved" if execution.is_approved else "Rejected")]:
+                self.problems.append(f"{name}: the answers {settled_answers}")
         for service in self.server.get("/services"):
             if service["service"]["name"] not in {execution.name for execution in executions}:
                 self.problems.append(f"a service that is not of this round: {service}")
 
     def install_audit(self) -> None:
         if self.database == "postgres":
-            with psycopg.connect(self.database_url(), autocommit=True) as connection:
+            with psycopg.connect(self.get_database_url(), autocommit=True) as connection:
                 connection.execute(AUDIT["postgres"])
         else:
-            with closing(sqlite3.connect(self.nodes.shared / "dockgate.db", timeout=30)) as sqlite:
+            with closing(sqlite3.connect(self.nodes.get_shared_folder / "dockgate.db", timeout=30)) as sqlite:
                 sqlite.executescript(AUDIT["sqlite"])
 
-    def answers(self) -> dict[str, list[tuple[str, str]]]:
+    def read_answers(self) -> dict[str, list[tuple[str, str]]]:
         query = "SELECT id, before, after FROM chaos_answers"
         rows: Sequence[Any]
         if self.database == "postgres":
-            with psycopg.connect(self.database_url()) as connection:
+            with psycopg.connect(self.get_database_url()) as connection:
                 rows = connection.execute(query).fetchall()
         else:
-            with closing(sqlite3.connect(self.nodes.shared / "dockgate.db", timeout=30)) as sqlite:
+            with closing(sqlite3.connect(self.nodes.get_shared_folder / "dockgate.db", timeout=30)) as sqlite:
                 rows = sqlite.execute(query).fetchall()
         answers: dict[str, list[tuple[str, str]]] = {}
         for name, before, after in rows:
             answers.setdefault(name, []).append((before, after))
         return answers
 
-    def database_url(self) -> str:
-        return self.nodes.database.url("dockgate").replace("+psycopg", "")
+    def get_database_url(self) -> str:
+        return self.nodes.database.make_url("dockgate").replace("+psycopg", "")
 
 
-def registry_of(server: int) -> int | None:
+def find_registry_process(server: int) -> int | None:
     """The process of the registry that this server or worker has started."""
     children = subprocess.run(["ps", "--ppid", str(server), "-o", "pid=,args="], capture_output=True, text=True).stdout
     for line in children.splitlines():
@@ -347,33 +349,40 @@ def resume(process: int) -> None:
 
 def main(seconds: float, count: int, databases: Sequence[str], seed: int, rounds: int | None, only: str) -> int:
     print(f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}")
-    end, total, executions, failed, number = time.monotonic() + seconds, Counter[str](), Counter[str](), [], 0
+    end, total, executions, failed_executions, number = (
+        time.monotonic() + seconds,
+        Counter[str](),
+        Counter[str](),
+        [],
+        0,
+    )
     while time.monotonic() < end and (rounds is None or number < rounds):
         database = databases[number % len(databases)]
         folder = Path(tempfile.mkdtemp(prefix="dockgate-chaos-"))
         began = time.monotonic()
         environment = {"DOCKGATE_TEST_LEASE": str(LEASE_SECONDS), "DOCKGATE_TEST_DEPLOY": "0.3"}
-        with running_nodes(folder, is_sqlite=database == "sqlite", **environment) as nodes:
-            played = Round(seed + number, database, count, nodes, only)
+        with run_nodes(folder, is_sqlite=database == "sqlite", **environment) as nodes:
+            played_round = Round(seed + number, database, count, nodes, only)
             try:
-                played.play()
+                played_round.play()
             except Exception:
-                played.problems.append(traceback.format_exc())
-            if played.problems and database == "postgres":
+                played_round.problems.append(traceback.format_exc())
+            if played_round.problems and database == "postgres":
                 nodes.dump(folder / "database.sql")
-        total += played.faults
+        total += played_round.faults
         executions[database] += count
         print(
-            f"seed {played.seed} on {database}: {count} executions in {time.monotonic() - began:.0f} s, "
-            f"{dict(sorted(played.faults.items()))}",
+            f"seed {played_round.seed} on {database}: {count} executions in {time.monotonic() - began:.0f} s, "
+            f"{dict(sorted(played_round.faults.items()))}",
             flush=True,
         )
-        if played.problems:
-            failed.append(played.seed)
-            for problem in played.problems:
+        if played_round.problems:
+            failed_executions.append(played_round.seed)
+            for problem in played_round.problems:
                 print(f"  {problem}")
             print(
-                f"  see {folder}; repeat: python bench/chaos.py --database {database} --rounds 1 --seed {played.seed} "
+                f"  see {folder}; repeat: python bench/chaos.py --database {database} --rounds 1"
+                f" --seed {played_round.seed} "
                 f"--executions {count} --only '{only}'",
                 flush=True,
             )
@@ -382,8 +391,8 @@ def main(seconds: float, count: int, databases: Sequence[str], seed: int, rounds
         number += 1
     kills = sum(times for kind, times in total.items() if kind.startswith("kill"))
     print(f"{number} rounds, {dict(executions)} executions, {kills} kills: {dict(sorted(total.items()))}")
-    print(f"failed seeds: {failed or 'none'}")
-    return 1 if failed else 0
+    print(f"failed seeds: {failed_executions or 'none'}")
+    return 1 if failed_executions else 0
 
 
 if __name__ == "__main__":
@@ -395,6 +404,6 @@ if __name__ == "__main__":
     parser.add_argument("--rounds", type=int, default=None)
     parser.add_argument("--only", default="", choices=("kill", "freeze", "cut"), help="faults of these kinds alone")
     options = parser.parse_args()
-    chosen = ("sqlite", "postgres") if options.database == "both" else (options.database,)
+    databases = ("sqlite", "postgres") if options.database == "both" else (options.database,)
     first = options.seed if options.seed is not None else random.SystemRandom().randrange(10**6)
-    sys.exit(main(options.seconds, options.executions, chosen, first, options.rounds, options.only))
+    sys.exit(main(options.seconds, options.executions, databases, first, options.rounds, options.only))

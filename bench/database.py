@@ -25,12 +25,12 @@ def main(runs: int) -> None:
         database = Path(folder) / "advisories.db"
         dockgate = str(Path(sys.executable).parent / "dockgate")
         command = [dockgate, "db", "build", "--from", str(FEEDS), "--database", str(database)]
-        times = [_measure.seconds(command, {}) for _ in range(runs)]
-        memory = _measure.memory(command, {})
-        built = database.stat().st_size
+        times = [_measure.measure_seconds(command, {}) for _ in range(runs)]
+        memory = _measure.measure_memory(command, {})
+        built_size = database.stat().st_size
     spread = f"{min(times):.1f}–{max(times):.1f}"
     print(f"feeds {size / 1e6:.0f} MB, built in {statistics.median(times):.1f} s ({spread}; bar 60)")
-    print(f"memory {memory:.0f} MB (bar 400), on disk {built / 1e6:.0f} MB (bar 150)")
+    print(f"memory {memory:.0f} MB (bar 400), on disk {built_size / 1e6:.0f} MB (bar 150)")
 
 
 if __name__ == "__main__":

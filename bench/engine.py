@@ -27,9 +27,9 @@ import httpx
 
 sys.path.insert(0, str(Path(__file__).parent.parent))  # the tests drive the same server
 from tests import postgres
-from tests.ports import free_port
-from tests.scenarios.live import Live, until
-from tests.scenarios.many_waiters import processor_seconds
+from tests.ports import find_free_port
+from tests.scenarios.live import Live, wait_until
+from tests.scenarios.many_waiters import read_processor_seconds
 from tests.scenarios.server import ServerSystem
 
 from dockgate.store import open_store
@@ -57,31 +57,33 @@ def main(database: str, executions: int, idle_seconds: float) -> None:
     with tempfile.TemporaryDirectory(prefix="dockgate-bench-") as name:
         folder = Path(name)
         (folder / "served").mkdir()
-        measure_engine(folder / "served", _url(database, folder / "served"), executions)
-        measure_idle(folder / "idle", _url(database, folder / "idle"), idle_seconds)
+        measure_engine(folder / "served", _make_url(database, folder / "served"), executions)
+        measure_idle(folder / "idle", _make_url(database, folder / "idle"), idle_seconds)
 
 
-def _url(database: str, folder: Path) -> str | None:
-    return postgres.database_url(folder) if database == "postgres" else None
+def _make_url(database: str, folder: Path) -> str | None:
+    return postgres.make_database_url(folder) if database == "postgres" else None
 
 
 def measure_engine(folder: Path, url: str | None, count: int) -> None:
-    port = free_port()
+    port = find_free_port()
     command = [sys.executable, __file__, "--serve", str(folder), "--port", str(port)]
     with (folder / "server.log").open("wb") as log:
         server = subprocess.Popen([*command, *(["--url", url] if url else [])], stdout=log, stderr=log)
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}/api/v1", timeout=60, trust_env=False) as client:
-            until(lambda: _is_ready(client), seconds=60)
-            views = [_ended(client, _start(client)) for _ in range(20)]
-            gaps = [gap for view in views for gap in _gaps(view)]
+            wait_until(lambda: _is_ready(client), seconds=60)
+            views = [_wait_for_end(client, _start(client)) for _ in range(20)]
+            gaps = [gap for view in views for gap in _compute_gaps(view)]
             _report("end of an action to the next one's begin", gaps)
-            begin, before = time.monotonic(), processor_seconds(server.pid)
+            begin, before = time.monotonic(), read_processor_seconds(server.pid)
             with ThreadPoolExecutor(8) as pool:
-                started = list(pool.map(lambda _: _start(client), range(count)))
-            _report(f"an API call beside {count} executions", _call_while(client, started))
+                executions = list(pool.map(lambda _: _start(client), range(count)))
+            _report(f"an API call beside {count} executions", _call_while(client, executions))
             print(f"{'all of them ended after':44} {time.monotonic() - begin:.1f} s")
-            print(f"{'processor time of an execution':44} {(processor_seconds(server.pid) - before) / count:.3f} s")
+            print(
+                f"{'processor time of an execution':44} {(read_processor_seconds(server.pid) - before) / count:.3f} s"
+            )
     finally:
         server.send_signal(signal.SIGKILL)
         server.wait()
@@ -105,28 +107,28 @@ def _view(client: httpx.Client, execution: str) -> Any:
     return client.get(f"/executions/{execution}").raise_for_status().json()
 
 
-def _ended(client: httpx.Client, execution: str) -> Any:
-    until(lambda: _view(client, execution)["execution"]["state"] != "InProgress", seconds=60, every=0.1)
+def _wait_for_end(client: httpx.Client, execution: str) -> Any:
+    wait_until(lambda: _view(client, execution)["execution"]["state"] != "InProgress", seconds=60, every=0.1)
     view = _view(client, execution)
     assert view["execution"]["state"] == "Succeeded", view
     return view
 
 
-def _gaps(view: Any) -> list[float]:
+def _compute_gaps(view: Any) -> list[float]:
     """Seconds from the end of each action to the begin of the next."""
     runs = [action for stage in view["stages"] for action in stage["actions"]]
-    times = [(_seconds(run["started_at"]), _seconds(run["finished_at"])) for run in runs]
+    times = [(_parse_seconds(run["started_at"]), _parse_seconds(run["finished_at"])) for run in runs]
     return [begin - end for (_, end), (begin, _) in pairwise(times)]
 
 
-def _seconds(at: str) -> float:
+def _parse_seconds(at: str) -> float:
     return datetime.fromisoformat(at).timestamp()
 
 
-def _call_while(client: httpx.Client, started: list[str]) -> list[float]:
+def _call_while(client: httpx.Client, executions: list[str]) -> list[float]:
     """Seconds of each call, until the executions have ended."""
     seconds: list[float] = []
-    for execution in started:
+    for execution in executions:
         while True:
             begin = time.monotonic()
             view = _view(client, execution)
@@ -142,11 +144,11 @@ def measure_idle(folder: Path, url: str | None, seconds: float) -> None:
     try:
         live.start()
         assert live.process is not None
-        assert live.alive(), (folder / "server.log").read_text()[-4000:]
+        assert live.is_alive(), (folder / "server.log").read_text()[-4000:]
         time.sleep(15)  # the first seconds are those of the start
-        before = processor_seconds(live.process.pid)
+        before = read_processor_seconds(live.process.pid)
         time.sleep(seconds)
-        share = (processor_seconds(live.process.pid) - before) / seconds
+        share = (read_processor_seconds(live.process.pid) - before) / seconds
         print(f"{'idle, of a core':44} {share * 100:.1f} %")
     finally:
         if live.process is not None:
@@ -176,8 +178,8 @@ if __name__ == "__main__":
     parser.add_argument("--serve", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--port", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--url", help=argparse.SUPPRESS)
-    chosen = parser.parse_args()
-    if chosen.serve:
-        serve(chosen.serve, chosen.port, chosen.url)
+    options = parser.parse_args()
+    if options.serve:
+        serve(options.serve, options.port, options.url)
     else:
-        main(chosen.database, chosen.executions, chosen.idle)
+        main(options.database, options.executions, options.idle)

@@ -26,11 +26,11 @@ TEAMS = tuple(f"team-{number}" for number in range(40))
 
 def main(rules: int, events: int) -> None:
     print(f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}")
-    chosen = random.Random(14)  # noqa: S311 - the same events at each run
-    bodies = [event(chosen, number) for number in range(events)]
+    dice = random.Random(14)  # noqa: S311 - the same events at each run
+    bodies = [make_event(dice, number) for number in range(events)]
     print(f"{events} events of {sum(len(json.dumps(body)) for body in bodies) // events} bytes, {rules} rules")
-    for name, make in (("selective", selective_rule), ("by wildcard", wildcard_rule)):
-        patterns = PatternSet({str(number): compile_pattern(make(chosen, number)) for number in range(rules)})
+    for name, make in (("selective", make_selective_rule), ("by wildcard", make_wildcard_rule)):
+        patterns = PatternSet({str(number): compile_pattern(make(dice, number)) for number in range(rules)})
         measure(name, patterns, bodies)
 
 
@@ -38,18 +38,18 @@ def measure(name: str, patterns: PatternSet, bodies: list[dict[str, Any]]) -> No
     texts = [json.dumps(body) for body in bodies]
     start = time.process_time()
     matches = sum(len(patterns.find_matches(body)) for body in bodies)
-    matched = time.process_time()
+    match_end = time.process_time()
     for text in texts:
         patterns.find_matches(json.loads(text))
     end = time.process_time()
-    rate, decoded = len(bodies) / (matched - start), len(bodies) / (end - matched)
-    print(f"{name:12} {rate:9,.0f} events/s   with decoding {decoded:9,.0f} events/s   {matches} matches")
+    rate, decode_rate = len(bodies) / (match_end - start), len(bodies) / (end - match_end)
+    print(f"{name:12} {rate:9,.0f} events/s   with decoding {decode_rate:9,.0f} events/s   {matches} matches")
 
 
-def event(chosen: random.Random, number: int) -> dict[str, Any]:
-    team = chosen.choice(TEAMS)
-    repository = f"{team}/app-{chosen.randrange(30)}"
-    kind = chosen.choice((*KINDS, "Inspector2 Scan", "CodePipeline Action Execution State Change"))
+def make_event(dice: random.Random, number: int) -> dict[str, Any]:
+    team = dice.choice(TEAMS)
+    repository = f"{team}/app-{dice.randrange(30)}"
+    kind = dice.choice((*KINDS, "Inspector2 Scan", "CodePipeline Action Execution State Change"))
     body = {
         "version": "0",
         "id": f"{kind}/{number}",
@@ -60,7 +60,7 @@ def event(chosen: random.Random, number: int) -> dict[str, Any]:
         "region": "local",
         "resources": [f"arn:aws:ecr:local:000000000000:repository/{repository}"],
     }
-    counts = {"CRITICAL": chosen.randrange(3), "HIGH": chosen.randrange(9), "MEDIUM": 4, "TOTAL": 20}
+    counts = {"CRITICAL": dice.randrange(3), "HIGH": dice.randrange(9), "MEDIUM": 4, "TOTAL": 20}
     detail: dict[str, Any]
     if kind == "Inspector2 Scan":
         detail = {
@@ -88,7 +88,7 @@ def event(chosen: random.Random, number: int) -> dict[str, Any]:
             "policy": "default",
         }
         detail |= {
-            "status": chosen.choice(STATUSES),
+            "status": dice.choice(STATUSES),
             "counts": counts,
             "owners": [team],
             "summary": "2 CRITICAL, 1 HIGH",
@@ -96,17 +96,20 @@ def event(chosen: random.Random, number: int) -> dict[str, Any]:
     return {**body, "detail": detail}
 
 
-def selective_rule(chosen: random.Random, number: int) -> Mapping[str, Any]:
-    team, kind = chosen.choice(TEAMS), chosen.choice(KINDS)
-    ours: dict[str, Any] = {"source": ["dockgate"], "detail-type": [kind]}
+def make_selective_rule(dice: random.Random, number: int) -> Mapping[str, Any]:
+    team, kind = dice.choice(TEAMS), dice.choice(KINDS)
+    dockgate_pattern: dict[str, Any] = {"source": ["dockgate"], "detail-type": [kind]}
     match number % 5:
         case 0:
-            return {**ours, "detail": {"repository": [{"prefix": f"{team}/"}], "status": ["Rejected", "Undetermined"]}}
+            return {
+                **dockgate_pattern,
+                "detail": {"repository": [{"prefix": f"{team}/"}], "status": ["Rejected", "Undetermined"]},
+            }
         case 1:
-            return {**ours, "detail": {"owners": [team], "counts": {"CRITICAL": [{"numeric": [">", 0]}]}}}
+            return {**dockgate_pattern, "detail": {"owners": [team], "counts": {"CRITICAL": [{"numeric": [">", 0]}]}}}
         case 2:
             return {
-                **ours,
+                **dockgate_pattern,
                 "detail": {"repository": [{"wildcard": f"{team}/*-1*"}], "tags": [{"anything-but": "main"}]},
             }
         case 3:
@@ -117,8 +120,8 @@ def selective_rule(chosen: random.Random, number: int) -> Mapping[str, Any]:
             return {"source": ["aws.codepipeline"], "detail": {"$or": [states, {"stage": ["Deploy"], "action": ["X"]}]}}
 
 
-def wildcard_rule(chosen: random.Random, number: int) -> Mapping[str, Any]:
-    team = chosen.choice(TEAMS)
+def make_wildcard_rule(dice: random.Random, number: int) -> Mapping[str, Any]:
+    team = dice.choice(TEAMS)
     match number % 4:
         case 0:
             return {"detail-type": [{"prefix": "image."}], "detail": {"repository": [{"wildcard": f"{team}/*-1*"}]}}

@@ -70,17 +70,17 @@ class Fleet:
     def __init__(self, folder: Path, database: str) -> None:
         self.folder = folder
         self.advisories = folder / "advisories.db"
-        shutil.copy(_advisories.folder() / "advisories.db", self.advisories)
-        self.store: Store = open_store(folder, postgres.database_url(folder) if database == "postgres" else None)
-        nothing = cast(Any, None)
+        shutil.copy(_advisories.get_data_folder() / "advisories.db", self.advisories)
+        self.store: Store = open_store(folder, postgres.make_database_url(folder) if database == "postgres" else None)
+        unused_part = cast(Any, None)
         clock, effects = ServerClock(lambda: datetime.now(UTC)), Effects(lambda _: None)
         self.clock = clock
         kinds, all_rules = ecosystems.load(), rules.load()
         current = CurrentDatabase(self.advisories)
         self.policies = Policies(self.store, all_rules, clock, effects)
-        selection = PolicySelection(self.store, self.policies, nothing)
-        server_waivers = ServerWaivers(self.store, nothing, kinds, clock, effects, 7)
-        judging = FleetJudging(self.store, nothing, server_waivers, nothing, kinds, all_rules, clock)
+        selection = PolicySelection(self.store, self.policies, unused_part)
+        server_waivers = ServerWaivers(self.store, unused_part, kinds, clock, effects, 7)
+        judging = FleetJudging(self.store, unused_part, server_waivers, unused_part, kinds, all_rules, clock)
         self.index = FleetIndex(self.store, current, kinds, clock, "bench")
         watching = WatchedImages(self.store, selection, clock, "")
         self.verdict_renewal = VerdictRenewal(
@@ -98,7 +98,7 @@ class Fleet:
             connection.commit()
         os.replace(replacement, self.advisories)
 
-    def rarely_used_names(self) -> list[tuple[str, str]]:
+    def list_rare_names(self) -> list[tuple[str, str]]:
         """Packages with findings, whose images together are at most TOUCHED_IMAGES."""
         components = dict(
             self.store.fleet.iterate_components({row.component for row in self.store.fleet_findings.iterate_findings()})
@@ -106,18 +106,18 @@ class Fleet:
         by_name: dict[tuple[str, str], set[int]] = {}
         for number, component in components.items():
             by_name.setdefault((component.ecosystem, component.source_name), set()).add(number)
-        chosen, images = [], set[int]()
+        rare_names, images = [], set[int]()
         for key, numbers in sorted(by_name.items()):
-            here = self.store.fleet.find_images_with(
+            images_with_name = self.store.fleet.find_images_with(
                 {bundle for _, bundle, _ in self.store.fleet.iterate_holders(numbers)}
             )
-            if len(here) < 40 and len(images | here) <= TOUCHED_IMAGES:
-                chosen.append(key)
-                images |= here
-            if len(chosen) == CHANGED:
+            if len(images_with_name) < 40 and len(images | images_with_name) <= TOUCHED_IMAGES:
+                rare_names.append(key)
+                images |= images_with_name
+            if len(rare_names) == CHANGED:
                 break
-        print(f"{len(chosen)} packages whose advisories change are in {len(images)} images")
-        return chosen
+        print(f"{len(rare_names)} packages whose advisories change are in {len(images)} images")
+        return rare_names
 
 
 def main(count: int, database: str, *, has_changes: bool) -> None:
@@ -126,24 +126,28 @@ def main(count: int, database: str, *, has_changes: bool) -> None:
     reduce_garbage_collection()  # as a server does
     with tempfile.TemporaryDirectory(prefix="dockgate-bench-") as name:
         fleet = Fleet(Path(name), database)
-        document = ingest(fleet, count)
+        document = ingest_images(fleet, count)
         fleet.policies.put("fleet", POLICY.format(high=9), "bench")
         fleet.store.policy_assignments.put(PolicyAssignment("all", ("**",), "fleet"), "bench", _fleets.NOW)
-        report("all components matched, all images judged for the first time", timed(fleet.verdict_renewal.renew), None)
-        counts(fleet)
+        report(
+            "all components matched, all images judged for the first time",
+            measure_use(fleet.verdict_renewal.renew),
+            None,
+        )
+        print_counts(fleet)
         if has_changes:
             measure(fleet)
         rewrite(fleet)
         push(fleet)
-        questions(fleet)
-        index = size(fleet) / count
+        ask_questions(fleet)
+        index = measure_size(fleet) / count
         print(f"disk: {index:.0f} bytes an image, its tag included, and {document:.0f} of its inventory document")
 
 
-def ingest(fleet: Fleet, count: int) -> float:
+def ingest_images(fleet: Fleet, count: int) -> float:
     """Add all images, the last ones alone by the clock. Returns the bytes of an inventory document."""
     generator = _fleets.Generator(fleet.advisories)
-    images = generator.images(count)
+    images = generator.generate_images(count)
     with ThreadPoolExecutor(8) as pool:  # which share a commit
         waiting = deque[Future[object]]()
         for image in islice(images, max(count - ALONE, 0)):
@@ -152,20 +156,20 @@ def ingest(fleet: Fleet, count: int) -> float:
                 waiting.popleft().result()
         for entry in waiting:
             entry.result()
-    times = sorted(timed(partial(fleet.store.fleet.add, image)) for image in images)
+    times = sorted(measure_use(partial(fleet.store.fleet.add, image)) for image in images)
     report("ingest of one more image, p95", times[int(len(times) * 0.95)], 0.020)
     print(f"  median {times[len(times) // 2].seconds * 1000:.1f} ms")
     return statistics.mean(generator.document_sizes)
 
 
 def measure(fleet: Fleet) -> None:
-    report("nothing has changed", timed(fleet.verdict_renewal.renew), None)
+    report("nothing has changed", measure_use(fleet.verdict_renewal.renew), None)
     for high in (0, 1):
         fleet.policies.put("fleet", POLICY.format(high=high), "bench")
-        report("everything judged again, a new policy", timed(fleet.verdict_renewal.renew), 1.0)
+        report("everything judged again, a new policy", measure_use(fleet.verdict_renewal.renew), 1.0)
     fleet.change_advisories(lambda sql: None)
-    report("another snapshot, nothing relevant changed", timed(fleet.verdict_renewal.renew), 0.3)
-    names = fleet.rarely_used_names()
+    report("another snapshot, nothing relevant changed", measure_use(fleet.verdict_renewal.renew), 0.3)
+    names = fleet.list_rare_names()
 
     def withdraw(sql: sqlite3.Connection) -> None:
         for ecosystem, name in names:
@@ -174,18 +178,18 @@ def measure(fleet: Fleet) -> None:
                 (name, ecosystem),
             )
 
-    def epss(sql: sqlite3.Connection) -> None:
+    def change_epss(sql: sqlite3.Connection) -> None:
         sql.execute("UPDATE predicted SET epss = epss * 0.9")
         sql.execute("UPDATE part SET content = content || 'x' WHERE feed = 'epss'")
 
     fleet.change_advisories(withdraw)
     before = fleet.store.event_log.read_newest_seq()
-    report(f"{len(names)} packages with replacement advisories", timed(fleet.verdict_renewal.renew), 0.5)
+    report(f"{len(names)} packages with replacement advisories", measure_use(fleet.verdict_renewal.renew), 0.5)
     print(f"  {fleet.store.event_log.read_newest_seq() - before} events")
-    fleet.change_advisories(epss)
-    report("all EPSS values moved", timed(fleet.verdict_renewal.renew), None)
+    fleet.change_advisories(change_epss)
+    report("all EPSS values moved", measure_use(fleet.verdict_renewal.renew), None)
     fleet.policies.put("fleet", EXPRESSION, "bench")
-    report("everything judged again, a policy with an expression", timed(fleet.verdict_renewal.renew), 8.0)
+    report("everything judged again, a policy with an expression", measure_use(fleet.verdict_renewal.renew), 8.0)
 
 
 def rewrite(fleet: Fleet) -> None:
@@ -194,10 +198,10 @@ def rewrite(fleet: Fleet) -> None:
     fleet.verdict_renewal.renew()
     before = fleet.store.fleet_verdicts.list_of_policy("fleet")
     fleet.policies.put("fleet", "kind: Policy\nname: fleet\nrules:\n  max_findings: {total: 0}\n", "bench")
-    used = timed(fleet.verdict_renewal.renew)
+    used = measure_use(fleet.verdict_renewal.renew)
     after = fleet.store.fleet_verdicts.list_of_policy("fleet").items()
-    changed = sum(verdict != before.get(image) for image, verdict in after)
-    report(f"everything judged again, {changed} verdicts rewritten", used, None)
+    changed_count = sum(verdict != before.get(image) for image, verdict in after)
+    report(f"everything judged again, {changed_count} verdicts rewritten", used, None)
 
 
 def push(fleet: Fleet) -> None:
@@ -213,7 +217,7 @@ def push(fleet: Fleet) -> None:
             connection.execute(text("ANALYZE"))  # as Postgres itself does within a minute
 
 
-def questions(fleet: Fleet) -> None:
+def ask_questions(fleet: Fleet) -> None:
     service = fleet.verdict_renewal
     selection, judging = service.selection, service.fleet_judging
     fleet.policies.put("fleet", POLICY.format(high=9), "bench")
@@ -230,7 +234,7 @@ def questions(fleet: Fleet) -> None:
         print(f"{name:55} {times.describe()}", flush=True)
 
 
-def counts(fleet: Fleet) -> None:
+def print_counts(fleet: Fleet) -> None:
     components = sum(1 for _ in fleet.store.fleet.iterate_components())
     findings = list(fleet.store.fleet_findings.iterate_findings())
     verdicts = fleet.store.fleet_verdicts.list_of_policy("fleet").values()
@@ -243,7 +247,7 @@ def counts(fleet: Fleet) -> None:
     )
 
 
-def size(fleet: Fleet) -> int:
+def measure_size(fleet: Fleet) -> int:
     """The bytes of the database."""
     if fleet.store.database.is_sqlite:
         return sum(path.stat().st_size for path in fleet.folder.glob("dockgate.db*"))
@@ -258,15 +262,15 @@ class Used(NamedTuple):
     processor: float = 0.0
 
 
-def timed(run: Callable[[], object]) -> Used:
+def measure_use(run: Callable[[], object]) -> Used:
     begin, begin_processor = time.perf_counter(), time.process_time()
     run()
     return Used(time.perf_counter() - begin, time.process_time() - begin_processor)
 
 
 def report(name: str, used: Used, bar: float | None) -> None:
-    judged = "" if bar is None else f"   bar {bar:.3f} s   {'pass' if used.seconds <= bar else 'MISS'}"
-    print(f"{name:62} {used.seconds:8.3f} s ({used.processor:7.3f} s of processor){judged}", flush=True)
+    judgment_text = "" if bar is None else f"   bar {bar:.3f} s   {'pass' if used.seconds <= bar else 'MISS'}"
+    print(f"{name:62} {used.seconds:8.3f} s ({used.processor:7.3f} s of processor){judgment_text}", flush=True)
 
 
 if __name__ == "__main__":

@@ -41,23 +41,25 @@ SOURCE = _images.HERE / "trivy_db"
 
 
 def main(count: int, runs: int) -> None:
-    print(f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}, {_peers.versions()}")
-    data = _advisories.folder()
+    print(
+        f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}, {_peers.read_versions()}"
+    )
+    data = _advisories.get_data_folder()
     generator = _fleets.Generator(data / "advisories.db")
-    inventories = [inventory for _, inventory in generator.inventories(count)]
+    inventories = [inventory for _, inventory in generator.generate_inventories(count)]
     with tempfile.TemporaryDirectory(prefix="dockgate-bench-") as name:
         folder = Path(name)
-        make_database(folder / "trivy", advisories(data / "advisories.db", generator))
+        make_database(folder / "trivy", read_advisories(data / "advisories.db", generator))
         bills = [write_bill(folder / f"{number}.json", inventory) for number, inventory in enumerate(inventories)]
-        converted = [convert(bill) for bill in bills]
-        trivy = [str(_peers.folder() / "trivy"), "sbom", "--quiet", "--offline-scan", "--skip-db-update"]
+        peer_bills = [convert(bill) for bill in bills]
+        trivy = [str(_peers.get_folder() / "trivy"), "sbom", "--quiet", "--offline-scan", "--skip-db-update"]
         trivy += ["--cache-dir", str(folder / "trivy"), "--format", "json"]
-        ours = {**os.environ, "DOCKGATE_DATA": str(data)}
+        environment = {**os.environ, "DOCKGATE_DATA": str(data)}
         dockgate = [str(_advisories.DOCKGATE), "scan", "-o", "json"]
         programs: dict[str, Callable[[int], tuple[float, int]]] = {
-            "dockgate scan": lambda at: run([*dockgate, f"sbom:{bills[at]}"], ours, count_ours),
+            "dockgate scan": lambda at: run([*dockgate, f"sbom:{bills[at]}"], environment, count_ours),
             "trivy sbom": lambda at: run([*trivy, str(bills[at])], dict(os.environ), count_trivys),
-            "trivy sbom of Syft's": lambda at: run([*trivy, str(converted[at])], dict(os.environ), count_trivys),
+            "trivy sbom of Syft's": lambda at: run([*trivy, str(peer_bills[at])], dict(os.environ), count_trivys),
         }
         times: dict[str, list[float]] = {program: [] for program in programs}
         findings = dict.fromkeys(programs, 0)
@@ -75,15 +77,15 @@ def main(count: int, runs: int) -> None:
             )
 
 
-def advisories(database: Path, generator: _fleets.Generator) -> Sequence[Advisory]:
+def read_advisories(database: Path, generator: _fleets.Generator) -> Sequence[Advisory]:
     """All advisories of the ecosystems that the fleet has packages of."""
     packages = tuple(
         Package(name, "1", "", ecosystem, name, "1", "")
         for ecosystem, names in generator.names.items()
         for name in names
     )
-    with Database.open(database) as opened:
-        return opened.read_snapshot([Inventory("", "", None, (), packages, ())]).advisories
+    with Database.open(database) as advisory_database:
+        return advisory_database.read_snapshot([Inventory("", "", None, (), packages, ())]).advisories
 
 
 def make_database(cache: Path, entries: Sequence[Advisory]) -> None:
@@ -94,7 +96,7 @@ def make_database(cache: Path, entries: Sequence[Advisory]) -> None:
     environment = {**os.environ, "GO111MODULE": "off", "GOPATH": f"{cache / 'go'}:/usr/share/gocode"}
     build = ["go", "build", "-o", str(program), str(SOURCE / "main.go")]
     subprocess.run(build, env=environment | {"GOCACHE": str(cache / "cache"), "CGO_ENABLED": "0"}, check=True)
-    text = "".join(json.dumps(line) + "\n" for entry in entries for line in lines_of(entry))
+    text = "".join(json.dumps(line) + "\n" for entry in entries for line in make_trivy_records(entry))
     text += "".join(
         json.dumps({"path": ["data-source"], "key": bucket, "value": {"ID": source, "Name": bucket}}) + "\n"
         for bucket, source in BUCKETS.values()
@@ -104,7 +106,7 @@ def make_database(cache: Path, entries: Sequence[Advisory]) -> None:
     (database_folder / "metadata.json").write_text(json.dumps({"Version": 2, **ends}))
 
 
-def lines_of(advisory: Advisory) -> Iterator[dict[str, Any]]:
+def make_trivy_records(advisory: Advisory) -> Iterator[dict[str, Any]]:
     """An advisory as Trivy stores it, and its severity."""
     bucket, source = BUCKETS[advisory.ecosystem]
     names = sorted(name for name in (advisory.id, *advisory.aliases, *advisory.upstream) if name.startswith("CVE-"))
@@ -114,14 +116,14 @@ def lines_of(advisory: Advisory) -> Iterator[dict[str, Any]]:
         fixed = [version for part in advisory.ranges for kind, version in part.events if kind == "fixed"]
         value = {"FixedVersion": fixed[-1]} if fixed else {}
     else:
-        value = {"VulnerableVersions": [*affected(advisory)], "PatchedVersions": []}
+        value = {"VulnerableVersions": [*list_constraints(advisory)], "PatchedVersions": []}
     yield {"path": [bucket, advisory.name], "key": name, "value": value}
     severity = advisory.ratings[0].severity if advisory.ratings else Severity.UNTRIAGED
     level = severity if severity in ("CRITICAL", "HIGH", "MEDIUM", "LOW") else "UNKNOWN"
     yield {"path": ["vulnerability"], "key": name, "value": {"Title": (advisory.summary or "")[:80], "Severity": level}}
 
 
-def affected(advisory: Advisory) -> Iterator[str]:
+def list_constraints(advisory: Advisory) -> Iterator[str]:
     for part in advisory.ranges:
         begin = ""
         for kind, version in (*part.events, ("", "")):
@@ -143,15 +145,15 @@ def write_bill(file: Path, inventory: Inventory) -> Path:
         for package in inventory.packages
     )
     report = InventoryReport(inventory.image, inventory.image, (replace(inventory, packages=packages),), _fleets.NOW)
-    with file.open("w") as out:
-        cyclonedx.REPORT.write_inventory(report, out)
+    with file.open("w") as stream:
+        cyclonedx.REPORT.write_inventory(report, stream)
     return file
 
 
 def convert(bill: Path) -> Path:
     """The bill after Syft has read and written it."""
     target = bill.with_suffix(".syft.json")
-    command = [str(_peers.folder() / "syft"), "convert", "-q", str(bill), "-o", f"cyclonedx-json={target}"]
+    command = [str(_peers.get_folder() / "syft"), "convert", "-q", str(bill), "-o", f"cyclonedx-json={target}"]
     subprocess.run(command, env={**os.environ, **_peers.SYFT_ENVIRONMENT}, check=True)
     return target
 

@@ -28,11 +28,11 @@ def main(database: str, sizes: list[int], seconds: float) -> None:
         tempfile.TemporaryDirectory(prefix="dockgate-bench-") as folder,
         ServerSystem(Path(folder), database=database, sweep_seconds=PAUSE_SECONDS) as system,
     ):
-        deployed = 0
+        deployed_count = 0
         for size in sorted(sizes):
-            while deployed < size:
-                system.deployed(system.image(f"service{deployed}", PlannedFindings()))
-                deployed += 1
+            while deployed_count < size:
+                system.deploy_image(system.plan_image(f"service{deployed_count}", PlannedFindings()))
+                deployed_count += 1
             time.sleep(PAUSE_SECONDS * 5)  # what the last deploys have changed is judged
             before = time.process_time()
             time.sleep(seconds)
@@ -45,5 +45,5 @@ if __name__ == "__main__":
     parser.add_argument("--database", choices=["sqlite", "postgres"], default="sqlite")
     parser.add_argument("--services", default="1,50,200")
     parser.add_argument("--seconds", type=float, default=20)
-    chosen = parser.parse_args()
-    main(chosen.database, [int(size) for size in chosen.services.split(",")], chosen.seconds)
+    options = parser.parse_args()
+    main(options.database, [int(size) for size in options.services.split(",")], options.seconds)

@@ -29,12 +29,12 @@ def main(runs: int) -> None:
     took: dict[str, list[float]] = {NOTHING: [], SCAN: []}
     for _ in range(runs):
         for program, times in took.items():
-            times.append(_measure.seconds([sys.executable, "-c", program], {}))
-    print(f"nothing {_figures(took[NOTHING])}, the scan path {_figures(took[SCAN])}")
+            times.append(_measure.measure_seconds([sys.executable, "-c", program], {}))
+    print(f"nothing {_format_figures(took[NOTHING])}, the scan path {_format_figures(took[SCAN])}")
     print(f"import {statistics.median(took[SCAN]) - statistics.median(took[NOTHING]):.3f} s (bar 0.080 s)")
 
 
-def _figures(times: list[float]) -> str:
+def _format_figures(times: list[float]) -> str:
     return f"{statistics.median(times):.3f} s ({min(times):.3f}–{max(times):.3f})"
 
 

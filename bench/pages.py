@@ -35,7 +35,7 @@ from sqlalchemy import update
 from tests import postgres
 from tests.scenarios.accessibility import CHROMIUM
 from tests.scenarios.browser import Browser
-from tests.scenarios.live import PIPELINE, SERVICE, until
+from tests.scenarios.live import PIPELINE, SERVICE, wait_until
 from tests.scenarios.server import ServerSystem
 
 import _fleets
@@ -64,25 +64,25 @@ def main(images: int, executions: int, database: str, live: int) -> None:
     postgres.OPTIONS["fsync"] = "on"
     with tempfile.TemporaryDirectory(prefix="dockgate-bench-") as name:
         fleet = fleets.Fleet(Path(name), database)
-        fleets.ingest(fleet, images)
+        fleets.ingest_images(fleet, images)
         digests = push(fleet, images)
         fleet.policies.put("fleet", fleets.POLICY.format(high=9), "bench")
         fleet.store.policy_assignments.put(PolicyAssignment("all", ("**",), "fleet"), "bench", _fleets.NOW)
         fleet.verdict_renewal.renew()
-        fleets.counts(fleet)
+        fleets.print_counts(fleet)
         gc.freeze()  # the generated fleet is no part of the server, whose process collects garbage as its command does
         reduce_garbage_collection()
-        with serving(fleet) as server:
+        with serve_fleet(fleet) as server:
             deliver(server, executions)
             token = server.post("/principals", {"name": "ada", "roles": ["admin"]})["token"]
             with Browser(server, token) as browser:
                 browser.timeout = 300
-                kinds = paths(browser, digests)
+                kinds = list_paths(browser, digests)
                 slowest = measure(browser, kinds)[:SLOWEST]
                 paint(server, browser, {kind: kinds[kind][0] for kind in slowest})
                 names = [unquote(path.removeprefix("/vulnerabilities/")) for path in kinds["/vulnerabilities/NAME"]]
-                commands(server, token, names)
-                idle(server, browser, live)
+                run_commands(server, token, names)
+                measure_idle_pages(server, browser, live)
 
 
 def push(fleet: fleets.Fleet, count: int) -> list[str]:
@@ -100,23 +100,23 @@ def push(fleet: fleets.Fleet, count: int) -> list[str]:
             )
         return digest
 
-    inventories = _fleets.Generator(fleet.advisories).inventories(count)
+    inventories = _fleets.Generator(fleet.advisories).generate_inventories(count)
     with ThreadPoolExecutor(WRITERS) as pool:  # which share a commit
         digests = list(pool.map(accept, enumerate(inventories)))
     with store.database.write() as connection:
-        done = {"state": ScanState.DONE, "finished_at": _fleets.NOW, "scanner": "bench"}
-        connection.execute(update(scans).where(scans.c.state == ScanState.REQUESTED).values(**done))
+        scan_result = {"state": ScanState.DONE, "finished_at": _fleets.NOW, "scanner": "bench"}
+        connection.execute(update(scans).where(scans.c.state == ScanState.REQUESTED).values(**scan_result))
     return digests
 
 
 @contextmanager
-def serving(fleet: fleets.Fleet) -> Iterator[ServerSystem]:
+def serve_fleet(fleet: fleets.Fleet) -> Iterator[ServerSystem]:
     """A server on the fleet's store, without background work."""
     settings = Settings(fleet.folder, fleet.folder)
     assert settings.advisories == fleet.advisories
     server = ServerSystem(fleet.folder, open_store=lambda _: fleet.store, feeds=settings)
     server.thread.start()
-    until(lambda: server.web.started)
+    wait_until(lambda: server.web.started)
     try:
         yield server
     finally:
@@ -138,13 +138,13 @@ def deliver(server: ServerSystem, count: int) -> None:
             server.apply(document)
     for number in range(count):
         pipeline = f"app-{number % PIPELINES}"
-        started = store.executions.start(pipeline, f"push {number}", {"commit": f"{number:040}"}, _fleets.NOW)
+        execution = store.executions.start(pipeline, f"push {number}", {"commit": f"{number:040}"}, _fleets.NOW)
         state = RunState.FAILED if number % 5 else RunState.SUCCEEDED
         plan = Plan(state=state, reason="Rejected: 2 HIGH, limit 0" if number % 5 else "")
-        store.executions.advance(started.id, lambda *_, plan=plan: plan, _fleets.NOW)
+        store.executions.advance(execution.id, lambda *_, plan=plan: plan, _fleets.NOW)
 
 
-def paths(browser: Browser, digests: Sequence[str]) -> dict[str, list[str]]:
+def list_paths(browser: Browser, digests: Sequence[str]) -> dict[str, list[str]]:
     """The pages by their kinds: of some, several."""
     names = re.findall(r'href="(/vulnerabilities/[^"?]+)"', browser.get("/vulnerabilities").text)
     packages = re.findall(r'href="(/packages/[^"?]+)"', browser.get("/vulnerabilities").text)
@@ -212,7 +212,7 @@ def paint(server: ServerSystem, browser: Browser, pages: dict[str, str]) -> None
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
         for kind, path in pages.items():
-            times, moved = [], 0.0
+            times, layout_shift = [], 0.0
             for _ in range(LOADS + 1):
                 with chromium.new_context(
                     base_url=server.console_url, viewport={"width": 1440, "height": 900}
@@ -220,21 +220,21 @@ def paint(server: ServerSystem, browser: Browser, pages: dict[str, str]) -> None
                     context.add_cookies(cookies)  # type: ignore[arg-type]
                     page = context.new_page()
                     page.goto(path)
-                    painted, shift = page.evaluate(PAINTED)
-                times.append(painted / 1000)
-                moved = max(moved, shift)
+                    paint_time, shift = page.evaluate(PAINTED)
+                times.append(paint_time / 1000)
+                layout_shift = max(layout_shift, shift)
             times = times[1:]  # the first one starts processes of the browser
             assert min(times) > 0, kind
-            is_met = max(times) <= PAINT_BAR and not moved
+            is_met = max(times) <= PAINT_BAR and not layout_shift
             print(
                 f"{kind:42} largest paint: median {statistics.median(times) * 1000:5.0f}"
-                f"  most {max(times) * 1000:5.0f} ms  moved {moved:.3f}  {'pass' if is_met else 'MISS'}",
+                f"  most {max(times) * 1000:5.0f} ms  moved {layout_shift:.3f}  {'pass' if is_met else 'MISS'}",
                 flush=True,
             )
         chromium.close()
 
 
-def commands(server: ServerSystem, token: str, names: Sequence[str]) -> None:
+def run_commands(server: ServerSystem, token: str, names: Sequence[str]) -> None:
     """Run commands that look things up."""
     environment = {**os.environ, "DOCKGATE_SERVER": server.url, "DOCKGATE_TOKEN": token}
     filters = ("--severity", "CRITICAL", "--fixable", "--status", "rejected")
@@ -253,7 +253,7 @@ def commands(server: ServerSystem, token: str, names: Sequence[str]) -> None:
         )
 
 
-def idle(server: ServerSystem, browser: Browser, count: int) -> None:
+def measure_idle_pages(server: ServerSystem, browser: Browser, count: int) -> None:
     """Open live pages, and see what they cost while nothing happens."""
     cookie = "; ".join(f"{name}={value}" for name, value in browser.cookies.items())
     port = int(server.url.rpartition(":")[2])

@@ -20,7 +20,7 @@ from tests.scenarios import advisories
 from tests.scenarios.live import Clone, Live, application
 
 
-def seconds(begin: str, end: str) -> float:
+def compute_seconds(begin: str, end: str) -> float:
     return (datetime.fromisoformat(end) - datetime.fromisoformat(begin)).total_seconds()
 
 
@@ -29,12 +29,12 @@ def main(runs: int) -> None:
     with tempfile.TemporaryDirectory(prefix="dockgate-bench-") as folder:
         live = Live(Path(folder))
         advisories.write(live.folder / "feed", advisories.DEMO)
-        live.dockgate("db", "build", "--from", str(live.folder / "feed"))
+        live.run_dockgate("db", "build", "--from", str(live.folder / "feed"))
         live.start()
         try:
             live.set_up(count=0)
             clone = Clone(live, "web", live.folder / "clone")
-            clone.init()
+            clone.create_data()
             figures = [measure(live, clone, number) for number in range(1, runs + 1)]
         finally:
             live.purge()
@@ -52,11 +52,11 @@ def measure(live: Live, clone: Clone, number: int) -> tuple[float, float, float,
     begin = time.monotonic()
     clone.push()
     push = time.monotonic() - begin
-    execution = live.over(f"Web-{number}")
+    execution = live.wait_for_execution(f"Web-{number}")
     build, approval = execution["stages"][1]["actions"][0], execution["stages"][2]["actions"][0]["approval"]
-    total = seconds(execution["execution"]["started_at"], approval["settled_at"])
-    built = seconds(build["started_at"], build["finished_at"])
-    return push, total, built, total - built
+    total = compute_seconds(execution["execution"]["started_at"], approval["settled_at"])
+    build_seconds = compute_seconds(build["started_at"], build["finished_at"])
+    return push, total, build_seconds, total - build_seconds
 
 
 if __name__ == "__main__":

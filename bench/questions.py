@@ -40,48 +40,51 @@ def main(runs: int) -> None:
         database = folder / "advisories.db"
         subprocess.run([DOCKGATE, "db", "build", "--from", str(FEEDS), "--database", str(database)], check=True)
         check = [DOCKGATE, "check", "-o", "json", "--database", str(database)]
-        image = _inventories.ours(_images.layouts()["middle"])
-        named = {f"{_written(purl)}\n" for purl, seen in image.items() if not seen.owned}
-        affected = list(_affected(database))
+        image = _inventories.list_dockgate_packages(_images.make_layouts()["middle"])
+        purl_lines = {f"{_format_purl(purl)}\n" for purl, sides in image.items() if not sides.owned}
+        affected = list(_list_affected_purls(database))
         chance.shuffle(affected)
-        inputs = {"of the middle image": islice(cycle(sorted(named)), LINES), "all different": affected[:LINES]}
-        for what, lines in inputs.items():
+        inputs = {"of the middle image": islice(cycle(sorted(purl_lines)), LINES), "all different": affected[:LINES]}
+        for input_name, lines in inputs.items():
             file = folder / "lines"
             file.write_text("".join(lines))
-            _tell(f"check, {what}", [_measure.seconds(check, {}, stdin=file) for _ in range(runs)], file)
-        for ecosystem, versions in _versions(database).items():
+            _tell(f"check, {input_name}", [_measure.measure_seconds(check, {}, stdin=file) for _ in range(runs)], file)
+        for ecosystem, versions in _read_versions(database).items():
             file.write_text("".join(f"{chance.choice(versions)} {chance.choice(versions)}\n" for _ in range(LINES)))
             command = [DOCKGATE, "versions", ecosystem]
-            _tell(f"versions {ecosystem}", [_measure.seconds(command, {}, stdin=file) for _ in range(runs)], file)
+            _tell(
+                f"versions {ecosystem}", [_measure.measure_seconds(command, {}, stdin=file) for _ in range(runs)], file
+            )
 
 
-def _tell(what: str, times: list[float], lines: Path) -> None:
+def _tell(input_name: str, times: list[float], lines: Path) -> None:
     count = sum(1 for _ in lines.open())
     each = sorted(count / time for time in times)
     print(
-        f"{what:30} {count} lines: {statistics.median(each):,.0f} a second ({each[0]:,.0f}–{each[-1]:,.0f})", flush=True
+        f"{input_name:30} {count} lines: {statistics.median(each):,.0f} a second ({each[0]:,.0f}–{each[-1]:,.0f})",
+        flush=True,
     )
 
 
-def _written(package: _inventories.Package) -> str:
+def _format_purl(package: _inventories.Package) -> str:
     name, _, _ = package.name.partition(":")
     distribution = "?distro=debian-13" if package.type == "deb" else ""
     return f"pkg:{package.type}/{name.replace('@', '%40')}@{package.version}{distribution}"
 
 
-def _affected(database: Path) -> Iterator[str]:
+def _list_affected_purls(database: Path) -> Iterator[str]:
     """A package URL for each package in the advisories, with a version that they name."""
-    for ecosystem, name, versions in _rows(database):
+    for ecosystem, name, versions in _read_rows(database):
         if ecosystem not in PURLS or not versions:
             continue
-        written = name.replace(":", "/").replace("@", "%40")
+        encoded_name = name.replace(":", "/").replace("@", "%40")
         distribution = f"?distro=debian-{ecosystem[7:]}" if ecosystem.startswith("Debian:") else ""
-        yield f"pkg:{PURLS[ecosystem]}/{written}@{versions[0].replace('+', '%2B')}{distribution}\n"
+        yield f"pkg:{PURLS[ecosystem]}/{encoded_name}@{versions[0].replace('+', '%2B')}{distribution}\n"
 
 
-def _versions(database: Path) -> dict[str, list[str]]:
+def _read_versions(database: Path) -> dict[str, list[str]]:
     versions_by_ecosystem: dict[str, set[str]] = {}
-    for ecosystem, _, versions in _rows(database):
+    for ecosystem, _, versions in _read_rows(database):
         versions_by_ecosystem.setdefault(ecosystem.partition(":")[0], set()).update(
             version for version in versions if " " not in version
         )
@@ -92,7 +95,7 @@ def _versions(database: Path) -> dict[str, list[str]]:
     }
 
 
-def _rows(database: Path) -> Iterator[tuple[str, str, list[str]]]:
+def _read_rows(database: Path) -> Iterator[tuple[str, str, list[str]]]:
     """Ecosystem, name, and the versions of each package."""
     versions_by_package: dict[tuple[str, str], set[str]] = {}
     with sqlite3.connect(database) as sql:
@@ -100,11 +103,11 @@ def _rows(database: Path) -> Iterator[tuple[str, str, list[str]]]:
             "SELECT e.name, a.name, a.body FROM affected a JOIN ecosystem e ON e.id = a.ecosystem"
         ):
             ranges, versions, *_ = json.loads(body)
-            named = versions_by_package.setdefault((ecosystem, name), set())
-            named.update(version for _, events in ranges for _, version in events if version != "0")
-            named.update(versions[:3])
-    for (ecosystem, name), named in sorted(versions_by_package.items()):
-        yield ecosystem, name, sorted(named)
+            versions_of_package = versions_by_package.setdefault((ecosystem, name), set())
+            versions_of_package.update(version for _, events in ranges for _, version in events if version != "0")
+            versions_of_package.update(versions[:3])
+    for (ecosystem, name), versions_of_package in sorted(versions_by_package.items()):
+        yield ecosystem, name, sorted(versions_of_package)
 
 
 if __name__ == "__main__":

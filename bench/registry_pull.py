@@ -20,17 +20,17 @@ from pathlib import Path
 import httpx
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
-from tests.parts import until
-from tests.ports import free_port
-from tests.registryd import registry
+from tests.parts import wait_until
+from tests.ports import find_free_port
+from tests.registryd import run_registry
 
 PROXY = Path(__file__).with_name("_registry_proxy.py")
 
 
 def main(runs: int, megabytes: int) -> None:
     print(f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}")
-    with tempfile.TemporaryDirectory(prefix="dockgate-bench-") as name, registry(Path(name) / "registry") as bare:
-        folder, port = Path(name), free_port()
+    with tempfile.TemporaryDirectory(prefix="dockgate-bench-") as name, run_registry(Path(name) / "registry") as bare:
+        folder, port = Path(name), find_free_port()
         data = os.urandom(1 << 20) * megabytes
         digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
         upload_url = httpx.post(f"{bare.url}/v2/app/blobs/uploads/").headers["Location"]
@@ -38,23 +38,23 @@ def main(runs: int, megabytes: int) -> None:
         del data
         proxy = subprocess.Popen([sys.executable, str(PROXY), bare.address, str(port), str(folder)])
         try:
-            until(lambda: listens(port), seconds=60)
-            idle = memory(proxy.pid)
+            wait_until(lambda: is_listening(port), seconds=60)
+            idle = read_peak_memory(proxy.pid)
             figures: dict[str, list[float]] = {"the bare registry": [], "through the proxy": []}
             for _ in range(runs):
-                for what, address in zip(figures, (bare.address, f"127.0.0.1:{port}"), strict=True):
-                    figures[what].append(pull(f"http://{address}/v2/app/blobs/{digest}"))
-            most = memory(proxy.pid)
+                for route, address in zip(figures, (bare.address, f"127.0.0.1:{port}"), strict=True):
+                    figures[route].append(pull(f"http://{address}/v2/app/blobs/{digest}"))
+            peak = read_peak_memory(proxy.pid)
         finally:
             proxy.kill()
             proxy.wait()
     medians = [statistics.median(values) for values in figures.values()]
-    for (what, values), median in zip(figures.items(), medians, strict=True):
-        print(f"{what:18}  median {median:.2f} s  ({min(values):.2f} to {max(values):.2f}, n={runs})")
-    print(f"ratio {medians[1] / medians[0]:.1f}; memory of the proxy {idle} MB idle, {most} MB at most")
+    for (route, values), median in zip(figures.items(), medians, strict=True):
+        print(f"{route:18}  median {median:.2f} s  ({min(values):.2f} to {max(values):.2f}, n={runs})")
+    print(f"ratio {medians[1] / medians[0]:.1f}; memory of the proxy {idle} MB idle, {peak} MB at most")
 
 
-def listens(port: int) -> bool:
+def is_listening(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
@@ -69,7 +69,7 @@ def pull(url: str) -> float:
     return time.perf_counter() - begin
 
 
-def memory(process: int) -> int:
+def read_peak_memory(process: int) -> int:
     """The most MB that the process had so far (VmHWM of proc(5))."""
     status = Path(f"/proc/{process}/status").read_text()
     return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")) // 1024

@@ -28,7 +28,7 @@ NOW = "2026-11-26T12:00:00Z"
 PACKAGES, FINDINGS = 500, 300
 
 
-def packages() -> tuple[Package, ...]:
+def make_packages() -> tuple[Package, ...]:
     """Of Debian, two of each source."""
     return tuple(
         Package(
@@ -45,17 +45,17 @@ def packages() -> tuple[Package, ...]:
     )
 
 
-def advisories(sources: int, severities: list[Severity], unfixed: int) -> Iterator[Advisory]:
-    """150 of them, each of which is a finding in two packages; every `unfixed`th without a fix."""
+def make_advisories(sources: int, severities: list[Severity], unfixed_every: int) -> Iterator[Advisory]:
+    """150 of them, each of which is a finding in two packages; every `unfixed_every`th without a fix."""
     for number in range(FINDINGS // 2):
-        fixed = () if unfixed and number % unfixed == 0 else (("fixed", f"1.0-{2 + number % 5}"),)
+        fixed = () if unfixed_every and number % unfixed_every == 0 else (("fixed", f"1.0-{2 + number % 5}"),)
         severity = severities[number % sources % len(severities)]
         name = f"source{number % sources:03}"
         span = Range("ECOSYSTEM", (("introduced", "0"), *fixed))
         yield Advisory(f"CVE-2026-{number:04}", "Debian:13", name, (span,), ratings=(Rating("advisory", severity),))
 
 
-def policy(**limits: object) -> Policy:
+def build_policy(**limits: object) -> Policy:
     all_rules = rules.load()
     settings = {rule.name: limits if rule.name == "max_findings" else rule.mandatory_settings for rule in all_rules}
     return make_policy(
@@ -64,32 +64,35 @@ def policy(**limits: object) -> Policy:
     )
 
 
-def cases() -> dict[str, VerdictCase]:
+def make_cases() -> dict[str, VerdictCase]:
     layers = tuple("sha256:" + sign * 64 for sign in "bc")
-    inventory = Inventory("sha256:" + "a" * 64, "linux/amd64", None, layers, packages(), (), base_layers=1)
+    inventory = Inventory("sha256:" + "a" * 64, "linux/amd64", None, layers, make_packages(), (), base_layers=1)
     coverage = (Coverage("Debian:13", True, (), NOW),)
-    high, mixed = [Severity.HIGH], [Severity.CRITICAL, Severity.HIGH, Severity.MEDIUM, Severity.LOW]
+    high, mixed_severities = [Severity.HIGH], [Severity.CRITICAL, Severity.HIGH, Severity.MEDIUM, Severity.LOW]
     old = [
         replace(
             advisory,
             id=f"{advisory.id}{year:02}",
             ranges=(Range("ECOSYSTEM", (("introduced", "0"), ("fixed", f"1.1-{year}"))),),
         )
-        for advisory in advisories(150, mixed, 0)
+        for advisory in make_advisories(150, mixed_severities, 0)
         for year in range(20)
     ]
-    made = {
-        "forced": (list(advisories(50, high, 0)), policy(HIGH=0)),
-        "budgets": (list(advisories(10, mixed, 0)), policy(CRITICAL=0, HIGH=40, MEDIUM=50, LOW=45)),
-        "many": (list(advisories(50, mixed, 0)), policy(CRITICAL=10, HIGH=20, MEDIUM=25, LOW=15)),
-        "old": (old, policy(CRITICAL=0, HIGH=0, MEDIUM=10, LOW=15)),
-        "stuck": (list(advisories(50, mixed, 3)), policy(CRITICAL=0, HIGH=0, MEDIUM=10, LOW=15)),
+    cases_by_name = {
+        "forced": (list(make_advisories(50, high, 0)), build_policy(HIGH=0)),
+        "budgets": (
+            list(make_advisories(10, mixed_severities, 0)),
+            build_policy(CRITICAL=0, HIGH=40, MEDIUM=50, LOW=45),
+        ),
+        "many": (list(make_advisories(50, mixed_severities, 0)), build_policy(CRITICAL=10, HIGH=20, MEDIUM=25, LOW=15)),
+        "old": (old, build_policy(CRITICAL=0, HIGH=0, MEDIUM=10, LOW=15)),
+        "stuck": (list(make_advisories(50, mixed_severities, 3)), build_policy(CRITICAL=0, HIGH=0, MEDIUM=10, LOW=15)),
     }
     cases = {
         name: VerdictCase(
             inventory.image, under, NOW, "bench", (inventory,), AdvisorySnapshot(tuple(advisories_of_case), coverage)
         )
-        for name, (advisories_of_case, under) in made.items()
+        for name, (advisories_of_case, under) in cases_by_name.items()
     }
     torn = replace(inventory, unread=(Unread("opt/app.jar", "opt/app.jar cannot be read."),))
     cases["torn"] = replace(cases["many"], inventories=(torn,))
@@ -99,7 +102,7 @@ def cases() -> dict[str, VerdictCase]:
 def main(runs: int) -> None:
     print(f"{platform.platform()}, Python {platform.python_version()}, {runs} runs")
     kinds, all_rules = ecosystems.load(), rules.load()
-    for name, case in cases().items():
+    for name, case in make_cases().items():
         took = []
         for _ in range(runs):
             begin = time.perf_counter()

@@ -40,13 +40,13 @@ class Figures:
         if self.failed:
             return
         try:
-            self.seconds.append(_measure.seconds(command, environment))
+            self.seconds.append(_measure.measure_seconds(command, environment))
         except _measure.FailedError as error:
             self.failed = str(error)
 
     def count(self, command: list[str], environment: dict[str, str]) -> None:
         if not self.failed:
-            self.memory = _measure.memory(command, environment)
+            self.memory = _measure.measure_memory(command, environment)
 
     def __str__(self) -> str:
         if self.failed or not self.seconds:
@@ -57,49 +57,55 @@ class Figures:
 def empty(work: Path, program: str) -> None:
     """Nothing of the program's cached."""
     shutil.rmtree(work / program.lower(), ignore_errors=True)
-    _peers.java_database(work / "trivy")
+    _peers.write_java_database(work / "trivy")
 
 
-def ratios(name: str, cold: dict[str, Figures], again: dict[str, Figures]) -> Iterator[str]:
+def list_ratios(name: str, cold: dict[str, Figures], warm: dict[str, Figures]) -> Iterator[str]:
     """Each beside its bar (docs/explanation/performance.md)."""
-    ours, peer, part = cold["Dockgate"], *(("Syft", 0.1) if name == "large" else ("Trivy", 0.5))
+    dockgate_figures, peer, part = cold["Dockgate"], *(("Syft", 0.1) if name == "large" else ("Trivy", 0.5))
     if not cold[peer].failed:
-        yield f"of {peer}'s time: {ours.median / cold[peer].median:.2f} (bar {part})"
-    if not again["Trivy"].failed:
-        yield f"again: Trivy's time and {again['Dockgate'].median - again['Trivy'].median:+.2f} s (bar +0.05 s)"
-    yield f"memory: {ours.memory:.0f} MB (bar {300 if name == 'large' else 150} MB)"
+        yield f"of {peer}'s time: {dockgate_figures.median / cold[peer].median:.2f} (bar {part})"
+    if not warm["Trivy"].failed:
+        yield f"again: Trivy's time and {warm['Dockgate'].median - warm['Trivy'].median:+.2f} s (bar +0.05 s)"
+    yield f"memory: {dockgate_figures.memory:.0f} MB (bar {300 if name == 'large' else 150} MB)"
 
 
 def main(runs: int, colds: int) -> None:
     machine = f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}"
     print(f"{machine}, {runs} runs, {colds} with nothing cached")
-    images, work = _images.layouts(), _images.BUILD / "work"
+    images, work = _images.make_layouts(), _images.BUILD / "work"
     # As pip leaves an installed package; an editable checkout may have no bytecode.
     compileall.compile_dir(_images.HERE.parent / "src", quiet=1)
-    ours = {"DOCKGATE_DATA": str(_advisories.folder()), "DOCKGATE_CACHE": str(work / "dockgate")}
+    dockgate_environment = {
+        "DOCKGATE_DATA": str(_advisories.get_data_folder()),
+        "DOCKGATE_CACHE": str(work / "dockgate"),
+    }
     commands: dict[str, tuple[Callable[[Path], list[str]], dict[str, str]]] = {
-        "Dockgate": (lambda image: [str(_advisories.DOCKGATE), "scan", f"oci:{image}", "-o", "json=/dev/null"], ours),
-        "Trivy": (lambda image: _peers.trivy(image, "cyclonedx", work / "trivy"), {}),
-        "Syft": (lambda image: _peers.syft(image, "cyclonedx-json"), _peers.SYFT_ENVIRONMENT),
+        "Dockgate": (
+            lambda image: [str(_advisories.DOCKGATE), "scan", f"oci:{image}", "-o", "json=/dev/null"],
+            dockgate_environment,
+        ),
+        "Trivy": (lambda image: _peers.make_trivy_command(image, "cyclonedx", work / "trivy"), {}),
+        "Syft": (lambda image: _peers.make_syft_command(image, "cyclonedx-json"), _peers.SYFT_ENVIRONMENT),
     }
     for name, image in images.items():
         cold = {program: Figures() for program in commands}
-        again = {program: Figures() for program in commands if program != "Syft"}
+        warm_figures = {program: Figures() for program in commands if program != "Syft"}
         for at in range(runs):
             for program, (command, environment) in commands.items():
                 if at < colds:
                     empty(work, program)
                     cold[program].run(command(image), environment)
-                if program in again:
-                    again[program].run(command(image), environment)
+                if program in warm_figures:
+                    warm_figures[program].run(command(image), environment)
         for program, (command, environment) in commands.items():
             empty(work, program)
             cold[program].count(command(image), environment)
-            if program in again:
-                again[program].count(command(image), environment)
-            cached = f"; again {again[program]}" if program in again else ""
-            print(f"{name:7} {program:9} {cold[program]}{cached}")
-        print(f"{name:7} {'; '.join(ratios(name, cold, again))}", flush=True)
+            if program in warm_figures:
+                warm_figures[program].count(command(image), environment)
+            warm_text = f"; again {warm_figures[program]}" if program in warm_figures else ""
+            print(f"{name:7} {program:9} {cold[program]}{warm_text}")
+        print(f"{name:7} {'; '.join(list_ratios(name, cold, warm_figures))}", flush=True)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))  # the cluster and the pipeline are those of the tests
 from tests import postgres
-from tests.store.factories import NOW, approval, at_gate, key
+from tests.store.factories import NOW, make_approval, make_key, start_at_gate
 
 from dockgate.delivery.model import Answer, ApprovalState
 from dockgate.store import open_store
@@ -32,12 +32,12 @@ def main(count: int) -> None:
     postgres.OPTIONS["fsync"] = "on"
     for processes in (1, 4):
         with tempfile.TemporaryDirectory(prefix="dockgate-bench-") as folder:
-            rate = settlements_per_second(Path(folder), processes, count)
+            rate = measure_settlements(Path(folder), processes, count)
         print(f"{processes} processes with {THREADS} threads each: {rate:.0f} settlements a second")
 
 
-def settlements_per_second(folder: Path, processes: int, count: int) -> float:
-    url = postgres.database_url(folder)
+def measure_settlements(folder: Path, processes: int, count: int) -> float:
+    url = postgres.make_database_url(folder)
     shares = [request(folder, url, f"{process}", count) for process in range(processes)]
     context = multiprocessing.get_context("spawn")
     barrier = context.Barrier(processes + 1)
@@ -56,8 +56,11 @@ def settlements_per_second(folder: Path, processes: int, count: int) -> float:
 def request(folder: Path, url: str, name: str, count: int) -> list[str]:
     """Approvals that wait, each of an execution of its own."""
     with closing(open_store(folder, url)) as store, ThreadPoolExecutor(THREADS) as pool:
-        executions = pool.map(lambda number: at_gate(store, f"push {name}/{number}"), range(count))
-        return [store.approvals.add(approval(str(key("Approve", execution=there)))).id for there in executions]
+        executions = pool.map(lambda number: start_at_gate(store, f"push {name}/{number}"), range(count))
+        return [
+            store.approvals.add(make_approval(str(make_key("Approve", execution=execution)))).id
+            for execution in executions
+        ]
 
 
 def settle(folder: Path, url: str, ids: list[str], barrier: Barrier) -> None:
@@ -65,8 +68,8 @@ def settle(folder: Path, url: str, ids: list[str], barrier: Barrier) -> None:
     with closing(open_store(folder, url)) as store, ThreadPoolExecutor(THREADS) as pool:
         store.approvals.settle("no such approval", answer, NOW)  # connects
         barrier.wait()
-        settled = list(pool.map(lambda name: store.approvals.settle(name, answer, NOW), ids))
-    if not all(settled):
+        answers = list(pool.map(lambda name: store.approvals.settle(name, answer, NOW), ids))
+    if not all(answers):
         raise SystemExit("not all were settled")
 
 

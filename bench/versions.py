@@ -19,17 +19,17 @@ EXAMPLES = 3
 
 def main() -> None:
     keys = {name: kind.make_version_key for kind in ecosystems.load() for name in kind.osv_names}
-    counted = refused = 0
+    version_count = refused_count = 0
     for export in sorted(FEEDS.glob("osv/*/all.zip")):
         name = export.parent.name
-        versions = set(_versions(export, name))
+        versions = set(_list_versions(export, name))
         wrong = sorted(version for version in versions if not _is_one(keys[name], version))
-        counted, refused = counted + len(versions), refused + len(wrong)
-        print(f"{name}: {_share(len(wrong), len(versions))} {', '.join(map(repr, wrong[:EXAMPLES]))}".rstrip())
-    print(f"all: {_share(refused, counted)}")
+        version_count, refused_count = version_count + len(versions), refused_count + len(wrong)
+        print(f"{name}: {_format_share(len(wrong), len(versions))} {', '.join(map(repr, wrong[:EXAMPLES]))}".rstrip())
+    print(f"all: {_format_share(refused_count, version_count)}")
 
 
-def _versions(export: Path, ecosystem: str) -> Iterator[str]:
+def _list_versions(export: Path, ecosystem: str) -> Iterator[str]:
     """Every version that is listed, or at which a range begins or ends."""
     with zipfile.ZipFile(export) as archive:
         for member in archive.namelist():
@@ -37,10 +37,10 @@ def _versions(export: Path, ecosystem: str) -> Iterator[str]:
                 if affected.get("package", {}).get("ecosystem", "").partition(":")[0] == ecosystem:
                     yield from affected.get("versions") or ()
                     for span in affected.get("ranges") or ():
-                        yield from _bounds(span) if span["type"] != "GIT" else ()
+                        yield from _list_bounds(span) if span["type"] != "GIT" else ()
 
 
-def _bounds(span: dict[str, Any]) -> Iterator[str]:
+def _list_bounds(span: dict[str, Any]) -> Iterator[str]:
     """Without those that are no bound, 0 and *."""
     return (version for event in span["events"] for version in event.values() if version not in ("0", "*"))
 
@@ -53,8 +53,8 @@ def _is_one(key: Callable[[str], Any], version: str) -> bool:
     return True
 
 
-def _share(refused: int, counted: int) -> str:
-    return f"{refused:,} of {counted:,} versions ({refused / max(counted, 1):.2%})"
+def _format_share(refused_count: int, version_count: int) -> str:
+    return f"{refused_count:,} of {version_count:,} versions ({refused_count / max(version_count, 1):.2%})"
 
 
 if __name__ == "__main__":

@@ -44,31 +44,31 @@ def main(database: str, processes: int, waiting: int, rate: int, digests: int, c
     postgres.OPTIONS["fsync"] = "on"
     with tempfile.TemporaryDirectory(prefix="dockgate-bench-") as name, ExitStack() as stack:
         folder = Path(name)
-        url = postgres.database_url(folder) if database == "postgres" else None
+        url = postgres.make_database_url(folder) if database == "postgres" else None
         server = stack.enter_context(many_waiters.Crowd(folder, database_url=url, processes=processes))
         begin = time.monotonic()
-        server.lay(waiting, digests)
+        server.store_approvals(waiting, digests)
         print(f"{'asked in':28} {time.monotonic() - begin:.1f} s")
         server.start()
         time.sleep(IDLE_SECONDS)  # the first seconds are those of the start
-        before = server.processor_seconds()
+        before = server.read_processor_seconds()
         time.sleep(IDLE_SECONDS)
-        idle = server.processor_seconds() - before
+        idle = server.read_processor_seconds() - before
         print(f"{'processor time, idle':28} {idle / IDLE_SECONDS * 100:.1f} %")
-        sent, polled = asyncio.run(events(server, rate, digests, count))
-        server.all_settled(seconds=120)
-        print(f"{'processor time, events':28} {server.processor_seconds() - before - idle:.1f} s")
-        settled = server.settled()
-    report("event to settled", [settled_at - sent[image] for image, settled_at in settled])
-    report("event to the poll's end", [ended - sent[image] for image, ended in polled])
+        sent_at, poll_ends = asyncio.run(send_events(server, rate, digests, count))
+        server.wait_until_settled(seconds=120)
+        print(f"{'processor time, events':28} {server.read_processor_seconds() - before - idle:.1f} s")
+        settled_approvals = server.list_settled()
+    report("event to settled", [settled_at - sent_at[image] for image, settled_at in settled_approvals])
+    report("event to the poll's end", [end - sent_at[image] for image, end in poll_ends])
 
 
-async def events(
+async def send_events(
     server: "many_waiters.Crowd", rate: int, digests: int, count: int
 ) -> tuple[dict[str, float], list[tuple[str, float]]]:
     """When each image's first event was sent, and when each poll ended, as seconds since the epoch."""
-    sent: dict[str, float] = {}
-    polled: list[tuple[str, float]] = []
+    sent_at: dict[str, float] = {}
+    poll_ends: list[tuple[str, float]] = []
     processes = len(server.urls)
     limits = httpx.Limits(max_connections=None)
     async with httpx.AsyncClient(timeout=150, limits=limits, trust_env=False) as client:
@@ -77,37 +77,37 @@ async def events(
             url = f"{server.urls[number % processes]}/api/v1/approvals/{approval}/answer?wait=120"
             answer = (await client.get(url)).json()
             assert answer["state"] != "Waiting", answer
-            polled.append((image, time.time()))
+            poll_ends.append((image, time.time()))
 
-        async def event(number: int, turn: int) -> None:
-            sent.setdefault(many_waiters.digest(number), time.time())
+        async def send_event(number: int, turn: int) -> None:
+            sent_at.setdefault(many_waiters.digest(number), time.time())
             end = time.monotonic() + PATIENCE_SECONDS
             while True:  # as registries do: until it was taken
                 assert time.monotonic() < end, "the server takes no events"
                 with suppress(httpx.TransportError):
-                    answer = await client.post(**server.notification(number, f"{number}-{turn}", turn % processes))
+                    answer = await client.post(**server.make_notification(number, f"{number}-{turn}", turn % processes))
                     if answer.status_code == 202:
                         return
                     assert answer.status_code in (429, 503), answer.text
                     await asyncio.sleep(0.1)
 
-        polls = [asyncio.create_task(poll(at, *approval)) for at, approval in enumerate(server.some(POLLS))]
+        polls = [asyncio.create_task(poll(at, *approval)) for at, approval in enumerate(server.list_some(POLLS))]
         await asyncio.sleep(3)
         begin, tasks = time.monotonic(), []
         order = [number % digests for number in range(count)]
         random.Random(7).shuffle(order)  # noqa: S311 - no secret is made of it
         for turn, number in enumerate(order):
             await asyncio.sleep(max(0, begin + turn / rate - time.monotonic()))
-            tasks.append(asyncio.create_task(event(number, turn)))
+            tasks.append(asyncio.create_task(send_event(number, turn)))
         await asyncio.gather(*tasks, *polls)
-    return sent, polled
+    return sent_at, poll_ends
 
 
 def report(name: str, values: list[float]) -> None:
     values.sort()
-    p99, most = values[int(len(values) * 0.99) - 1], values[-1]
+    p99, slowest = values[int(len(values) * 0.99) - 1], values[-1]
     median = statistics.median(values)
-    print(f"{name:28} median {median:.3f} s, p99 {p99:.3f} s, most {most:.3f} s (n={len(values)})")
+    print(f"{name:28} median {median:.3f} s, p99 {p99:.3f} s, most {slowest:.3f} s (n={len(values)})")
 
 
 if __name__ == "__main__":
@@ -115,5 +115,5 @@ if __name__ == "__main__":
     parser.add_argument("--database", choices=["sqlite", "postgres"], default="sqlite")
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("sizes", type=int, nargs="*")
-    chosen = parser.parse_args()
-    main(chosen.database, chosen.processes, *[*chosen.sizes, *[10_000, 100, 100, 1000][len(chosen.sizes) :]])
+    options = parser.parse_args()
+    main(options.database, options.processes, *[*options.sizes, *[10_000, 100, 100, 1000][len(options.sizes) :]])

@@ -20,29 +20,29 @@ DOCS = Path(__file__).parent.parent / "docs"
 MARK = "<!-- What follows is written by `make docs`. -->\n"
 
 
-def commands() -> Iterator[str]:
+def render_commands() -> Iterator[str]:
     """A table of all commands with links, then every command of the tree with its options."""
     context = click.Context(root, info_name="dockgate", **root.context_settings)
     yield "\n| command | |\n|---|---|\n"
     for name in root.list_commands(context):
-        command = _child(root, context, name)
-        words = _line((command.help or "").split("\n\n")[0])
+        command = _find_child(root, context, name)
+        words = _join_lines((command.help or "").split("\n\n")[0])
         if isinstance(command, click.Group):
             child_names = command.list_commands(click.Context(command, parent=context, info_name=name))
             words += " " + ", ".join(f"[{child}](#dockgate-{name}-{child})" for child in child_names)
         has_section = not isinstance(command, click.Group) or command.invoke_without_command
         yield f"| {f'[`{name}`](#dockgate-{name})' if has_section else f'`{name}`'} | {words} |\n"
-    yield from _described(root, context)
+    yield from _render_command(root, context)
 
 
-def settings() -> Iterator[str]:
+def render_settings() -> Iterator[str]:
     """Every environment variable of the functions in AWS."""
     yield "\n| variable | meaning |\n|---|---|\n"
     for name, meaning in VARIABLES.items():
         yield f"| `{name}` | {meaning} |\n"
 
 
-def calls() -> Iterator[str]:
+def render_calls() -> Iterator[str]:
     """Every call of the REST API, a table for each module."""
     for module in pkgutil.iter_modules(api.__path__):
         routes = importlib.import_module(f"{api.__name__}.{module.name}").router.routes
@@ -51,13 +51,13 @@ def calls() -> Iterator[str]:
             yield f"\n### {module.name.replace('_', ' ').capitalize()}\n\n| call | |\n|---|---|\n"
         for route in rows:
             path = route.path.replace(":path", "")
-            yield f"| `{' '.join(sorted(route.methods or ()))} {path}` | {_line(route.description)} |\n"
+            yield f"| `{' '.join(sorted(route.methods or ()))} {path}` | {_join_lines(route.description)} |\n"
 
 
-def events() -> Iterator[str]:
+def render_events() -> Iterator[str]:
     """A list of all kinds of events with links, then every kind with the fields of its detail."""
     kinds = schemas.load()
-    yield f"\nKinds: {', '.join(f'[{name}](#{anchor(name)})' for name in kinds)}.\n"
+    yield f"\nKinds: {', '.join(f'[{name}](#{make_anchor(name)})' for name in kinds)}.\n"
     for name, schema in kinds.items():
         detail = schema["properties"]["detail"]
         source = schema["properties"]["source"]["const"]
@@ -68,7 +68,7 @@ def events() -> Iterator[str]:
             words += [f"One of {', '.join(value['enum'])}."] if "enum" in value else []
             is_optional = field not in detail["required"] and not words[0].startswith("Absent ")
             words += ["May be absent."] if is_optional else []
-            text = _cell(" ".join(filter(None, words)))
+            text = _escape_cell(" ".join(filter(None, words)))
             if text:
                 yield f"| `{field}` | {text} |\n"
             else:
@@ -78,14 +78,14 @@ def events() -> Iterator[str]:
 
 
 PAGES: dict[str, Callable[[], Iterator[str]]] = {
-    "reference/api.md": calls,
-    "reference/commands.md": commands,
-    "reference/events.md": events,
-    "reference/settings.md": settings,
+    "reference/api.md": render_calls,
+    "reference/commands.md": render_commands,
+    "reference/events.md": render_events,
+    "reference/settings.md": render_settings,
 }
 
 
-def page(name: str) -> str:
+def render_page(name: str) -> str:
     """The page as it should be: as it is up to the mark, then what the code says."""
     head, mark, _ = (DOCS / name).read_text("utf-8").partition(MARK)
     if not mark:
@@ -93,59 +93,59 @@ def page(name: str) -> str:
     return "".join([head, mark, *PAGES[name]()])
 
 
-def _described(command: click.Command, context: click.Context) -> Iterator[str]:
+def _render_command(command: click.Command, context: click.Context) -> Iterator[str]:
     if isinstance(command, click.Group):
         if command.invoke_without_command and context.parent is not None:
-            yield from _section(command, context)
+            yield from _render_section(command, context)
         for name in command.list_commands(context):
-            child = _child(command, context, name)
-            yield from _described(child, click.Context(child, parent=context, info_name=name))
+            child = _find_child(command, context, name)
+            yield from _render_command(child, click.Context(child, parent=context, info_name=name))
     else:
-        yield from _section(command, context)
+        yield from _render_section(command, context)
 
 
-def _child(group: click.Group, context: click.Context, name: str) -> click.Command:
+def _find_child(group: click.Group, context: click.Context, name: str) -> click.Command:
     child = group.get_command(context, name)
     if child is None:
         raise LookupError(f"{context.command_path} lists {name}, and has no such command")
     return child
 
 
-def _section(command: click.Command, context: click.Context) -> Iterator[str]:
+def _render_section(command: click.Command, context: click.Context) -> Iterator[str]:
     usage = " ".join([context.command_path, *command.collect_usage_pieces(context)])
     yield f"\n## {context.command_path}\n\n    {usage}\n"
-    yield from (_paragraph(paragraph) for paragraph in inspect.cleandoc(command.help or "").split("\n\n"))
+    yield from (_render_paragraph(paragraph) for paragraph in inspect.cleandoc(command.help or "").split("\n\n"))
     options = (
         parameter.get_help_record(context)
         for parameter in command.get_params(context)
         if isinstance(parameter, click.Option)
     )
-    shown = [record for record in options if record and not record[0].endswith("--help")]
-    if shown:
+    visible_options = [record for record in options if record and not record[0].endswith("--help")]
+    if visible_options:
         yield "\n| option | |\n|---|---|\n"
-        yield from (f"| `{_cell(names)}` | {_cell(text)} |\n" for names, text in shown)
+        yield from (f"| `{_escape_cell(names)}` | {_escape_cell(text)} |\n" for names, text in visible_options)
 
 
-def _paragraph(text: str) -> str:
+def _render_paragraph(text: str) -> str:
     """A paragraph of a help text; one that click does not wrap (\\b) is a code block."""
     if not text.startswith("\b"):
-        return f"\n{_line(text)}\n"
+        return f"\n{_join_lines(text)}\n"
     return f"\n{textwrap.indent(textwrap.dedent(text.lstrip(chr(8)).strip(chr(10))), '    ')}\n"
 
 
-def anchor(heading: str) -> str:
+def make_anchor(heading: str) -> str:
     """The anchor that GitHub and GitLab give to a heading."""
     return re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
 
 
-def _line(text: str) -> str:
+def _join_lines(text: str) -> str:
     return " ".join(text.split())
 
 
-def _cell(text: str) -> str:
-    return _line(text).replace("|", "\\|")
+def _escape_cell(text: str) -> str:
+    return _join_lines(text).replace("|", "\\|")
 
 
 if __name__ == "__main__":
     for name in PAGES:
-        (DOCS / name).write_text(page(name), "utf-8")
+        (DOCS / name).write_text(render_page(name), "utf-8")

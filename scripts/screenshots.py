@@ -23,8 +23,8 @@ from tests.fakes.identity_provider import CLIENT, ISSUER, SECRET, FakeProvider  
 from tests.fakes.target import MemoryTarget  # noqa: E402
 from tests.scenarios.accessibility import CHROMIUM  # noqa: E402
 from tests.scenarios.defects import PlannedFindings  # noqa: E402
-from tests.scenarios.live import PIPELINE, until  # noqa: E402
-from tests.scenarios.planned_images import advisory  # noqa: E402
+from tests.scenarios.live import PIPELINE, wait_until  # noqa: E402
+from tests.scenarios.planned_images import make_advisory  # noqa: E402
 from tests.scenarios.server import ServerSystem  # noqa: E402
 
 import dockgate.demo  # noqa: E402
@@ -94,7 +94,7 @@ FILE = "app/settings.py"
 OUTSIDE = f"sha256:{sha256(b'checkout').hexdigest()}"
 APPROVERS = "\n        approvers: {count: 1, roles: [security, admin]}\n  - name: Deploy"
 # What appears for the package of the service that runs.
-RUNNING = advisory("web", Severity.CRITICAL, "2").id
+RUNNING = make_advisory("web", Severity.CRITICAL, "2").id
 TEXT = AdvisoryText(
     RUNNING,
     "The server does not check the length of a header before it copies it.\n\n"
@@ -121,25 +121,25 @@ class Site(ServerSystem):
 
     def __init__(self, folder: Path) -> None:
         roles = read_mapping([("platform", "admin")], ("127.0.0.1:7421",))
-        super().__init__(folder, identity_provider=self._provider, group_roles=roles)
+        super().__init__(folder, identity_provider=self._make_provider, group_roles=roles)
         _write_feeds(folder, self.clock())
         # The feeds are shown as if this server had fetched them; it judges by the planned advisories.
         self.server = self.app.state.server = replace(self.server, feeds=Settings(folder, folder))
 
-    def _provider(self, return_url: str, clock: Clock) -> OpenIdProvider:
+    def _make_provider(self, return_url: str, clock: Clock) -> OpenIdProvider:
         self.provider = FakeProvider(clock)
         settings = OidcSettings(ISSUER, CLIENT, SECRET)
         return OpenIdProvider(settings, return_url, clock, ProviderConnection(transport=self.provider.transport))
 
-    def way_back(self, page: Page) -> str:
+    def sign_in_at_provider(self, page: Page) -> str:
         """Sign in at the provider as a person without a group: the address that the browser is sent back to."""
-        begun = page.request.get("/signin/provider", max_redirects=0).headers["location"]
-        return self.provider.authorize(begun, sub="kim", email="kim@example.org", email_verified=True, groups=[])
+        provider_url = page.request.get("/signin/provider", max_redirects=0).headers["location"]
+        return self.provider.authorize(provider_url, sub="kim", email="kim@example.org", email_verified=True, groups=[])
 
     def _read(self, repository: str, digest: str) -> Sequence[Inventory]:
-        return [_layered(inventory) for inventory in super()._read(repository, digest)]
+        return [_assign_layers(inventory) for inventory in super()._read(repository, digest)]
 
-    def _origins(self, inventory: Inventory) -> tuple[LayerOrigin, ...]:
+    def _list_origins(self, inventory: Inventory) -> tuple[LayerOrigin, ...]:
         return ORIGINS
 
 
@@ -154,18 +154,18 @@ def _write_feeds(folder: Path, now: datetime) -> None:
                 "UPDATE part SET source = ? WHERE feed = ?",
                 (redact_url(feed.url) if feed.url else feed.file, feed.name),
             )
-    done, due = (format_time(now + timedelta(minutes=minutes)) for minutes in (-12, 48))
+    finished_at, due = (format_time(now + timedelta(minutes=minutes)) for minutes in (-12, 48))
     states = {
-        name: FeedState(name, done, done, next_at=due, newest=f"{now - timedelta(days=days):%Y-%m-%d}")
+        name: FeedState(name, finished_at, finished_at, next_at=due, newest=f"{now - timedelta(days=days):%Y-%m-%d}")
         for name, days in (("osv", 0), ("kev", 3))
     }
-    states["cvss"] = FeedState("cvss", done, next_at=due)
-    failed = (PartFailure("epss", "epss.example.org did not answer within 60 s"),)
-    states["epss"] = FeedState("epss", done, None, done, done, 3, failed, next_at=due)
+    states["cvss"] = FeedState("cvss", finished_at, next_at=due)
+    part_failures = (PartFailure("epss", "epss.example.org did not answer within 60 s"),)
+    states["epss"] = FeedState("epss", finished_at, None, finished_at, finished_at, 3, part_failures, next_at=due)
     change_states(settings.advisories, lambda before: before.replace_feeds(states))
 
 
-def _layered(inventory: Inventory) -> Inventory:
+def _assign_layers(inventory: Inventory) -> Inventory:
     """The inventory with each package in one of LAYERS, chosen by its name."""
     packages = tuple(
         replace(package, layer=LAYERS[sha256(package.name.encode()).digest()[0] % len(LAYERS)])
@@ -188,8 +188,12 @@ def main(folder: Path) -> None:
             token = server.post("/principals", {"name": "ada", "roles": ["admin"], "email": "ada@ops.example"})["token"]
             for view, width in VIEWS:
                 page = _open(browser, server.console_url, view, width)
-                visited = {"signin": "/signin", "signin-refused": server.way_back(page), "verdict-link": verdict}
-                _take(page, folder, view, visited)
+                paths_by_page = {
+                    "signin": "/signin",
+                    "signin-refused": server.sign_in_at_provider(page),
+                    "verdict-link": verdict,
+                }
+                _take(page, folder, view, paths_by_page)
                 page = _open(browser, server.console_url, view, width)
                 _sign_in(page, token)
                 _commit(page)
@@ -227,33 +231,33 @@ def _preview(page: Page, folder: Path, view: str, path: str) -> None:
     page.screenshot(path=folder / f"waiver-preview-{view}.png")
 
 
-def _waiting_for_people(server: ServerSystem) -> str:
+def _request_vote(server: ServerSystem) -> str:
     """An execution that a person decides on, of an image that is approved."""
-    image = server.image("billing", PlannedFindings({}, {"LOW": 2}))
+    image = server.plan_image("billing", PlannedFindings({}, {"LOW": 2}))
     text = PIPELINE.format(name="billing", repository="billing", service="billing", timeout="7d")
     server.apply(text.replace("\n  - name: Deploy", APPROVERS))
     server.push("billing", author="Ben <ben@example.org>", message="Round amounts to cents")
-    execution = server.approval(image)
-    server.scanned(image)
-    until(lambda: server.get(f"/images/{image}")["verdicts"])
+    execution = server.request_approval(image)
+    server.end_scan(image)
+    wait_until(lambda: server.get(f"/images/{image}")["verdicts"])
     return execution
 
 
 def _fill(server: ServerSystem) -> dict[str, str]:
     """Run pipelines of each outcome. Return the pages by the names of their screenshots."""
     _fill_past(server)
-    web = server.image("web", PlannedFindings({}, {"LOW": 3, "MEDIUM": 1}))
-    server.deployed(web)
-    api = server.image("api", PlannedFindings({"CRITICAL": 1, "HIGH": 2, "LOW": 4}, {"MEDIUM": 2}))
-    rejected = server.approval(api)
-    server.scanned(api)
-    server.answer(rejected)
-    jobs = server.image("jobs", PlannedFindings({}, status="UNREAD"))
-    undetermined = server.approval(jobs)
-    server.scanned(jobs)
-    server.answer(undetermined)
-    server.approval(server.image("shop", PlannedFindings({})))
-    waiting = _waiting_for_people(server)
+    web = server.plan_image("web", PlannedFindings({}, {"LOW": 3, "MEDIUM": 1}))
+    server.deploy_image(web)
+    api = server.plan_image("api", PlannedFindings({"CRITICAL": 1, "HIGH": 2, "LOW": 4}, {"MEDIUM": 2}))
+    rejected_approval = server.request_approval(api)
+    server.end_scan(api)
+    server.answer(rejected_approval)
+    jobs = server.plan_image("jobs", PlannedFindings({}, status="UNREAD"))
+    undetermined_approval = server.request_approval(jobs)
+    server.end_scan(jobs)
+    server.answer(undetermined_approval)
+    server.request_approval(server.plan_image("shop", PlannedFindings({})))
+    waiting = _request_vote(server)
     outside = {
         "pipeline": "checkout",
         "stage": "gate",
@@ -263,14 +267,14 @@ def _fill(server: ServerSystem) -> dict[str, str]:
     }
     approval = server.post("/approvals", outside)["approval"]["id"]
     waiver = {"owner": "ana", "reason": "Never called.", "vulnerability": "CVE-2026-1", "until": "2027-06-30"}
-    accepted = server.post("/waivers", waiver)["waiver"]["id"]
+    waiver_id = server.post("/waivers", waiver)["waiver"]["id"]
     server.post("/vex", VEX)
     server.apply(TARGET)
     server.apply(RULE)
     commit = server.get("/repositories/web/commits")[0]["id"]
-    server.advisory_appears(web)
+    server.publish_advisory(web)
     server.advisories.texts.append(TEXT)
-    server.marked_at_risk(web)
+    server.is_at_risk(web)
     verdict, running = (server.get(f"/images/{image}")["verdicts"][0]["digest"] for image in (api, web))
     for high in (9, 4):
         rules = f"max_findings:\n  CRITICAL: 0\n  HIGH: {high}\n"
@@ -286,7 +290,7 @@ def _fill(server: ServerSystem) -> dict[str, str]:
         "pipeline": "/pipelines/web",
         "definition": "/pipelines/web/definition",
         "pipeline-new": "/new/pipeline?name=web2&repository=web&service=web",
-        "execution": f"/executions/{rejected}",
+        "execution": f"/executions/{rejected_approval}",
         "execution-waiting": f"/executions/{waiting}",
         "approval": f"/approvals/{approval}",
         "log": "/executions/web-1/Build/Build/1",
@@ -314,7 +318,7 @@ def _fill(server: ServerSystem) -> dict[str, str]:
         "policy-example": "/policies/strict?example=grace",
         "waivers": "/waivers",
         "vex": "/vex",
-        "waiver": f"/waivers/{accepted}",
+        "waiver": f"/waivers/{waiver_id}",
         "waiver-new": f"/waivers/new?vulnerability={RUNNING}",
         "advisories": "/advisories",
         "events": "/events",
@@ -337,15 +341,15 @@ def _fill(server: ServerSystem) -> dict[str, str]:
 
 def _fill_past(server: ServerSystem) -> None:
     """Push images to one tag, the first of them long ago."""
-    for number, (days, fixed, unfixed) in enumerate(PAST):
+    for number, (days, fixed, unfixed_count) in enumerate(PAST):
         server.clock.ahead = timedelta(days=-days)
         digest = f"sha256:{sha256(f'past {number}'.encode()).hexdigest()}"
-        server.planned[digest] = ("history", PlannedFindings(fixed, unfixed))
+        server.plans[digest] = ("history", PlannedFindings(fixed, unfixed_count))
         server.scan_may_end[digest] = threading.Event()
         server.scan_may_end[digest].set()
-        server.notify(digest, f"past-{number}")
-        until(lambda digest=digest: server.store.fleet.find_image(digest))  # type: ignore[misc]
-        until(lambda: not server.store.fleet_findings.list_unmatched_components(1))
+        server.notify_push(digest, f"past-{number}")
+        wait_until(lambda digest=digest: server.store.fleet.find_image(digest))  # type: ignore[misc]
+        wait_until(lambda: not server.store.fleet_findings.list_unmatched_components(1))
     server.clock.ahead = timedelta()
 
 

@@ -50,7 +50,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items.clear()
     for process in range(processes):  # worksteal deals out shares of this size, in order
         first = [item for module in modules[process::processes] for item in module]
-        rest = max(size + (process >= processes - remaining) - len(first), 0)
-        items += [*first, *short[:rest]]
-        del short[:rest]
+        remaining_count = max(size + (process >= processes - remaining) - len(first), 0)
+        items += [*first, *short[:remaining_count]]
+        del short[:remaining_count]
     items += short

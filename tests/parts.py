@@ -16,7 +16,7 @@ from typing import Literal, TypeVar
 
 import uvicorn
 from fastapi import FastAPI, Request
-from tests.ports import free_port
+from tests.ports import find_free_port
 
 from dockgate.delivery.builders.podman import PodmanBuilder, Runner
 from dockgate.delivery.builders.sandbox.sandbox import PODMAN, Job, Limits
@@ -41,21 +41,21 @@ SERVE = "trap 'exit 0' TERM; /bin/busybox httpd -p 8080 -h /www; while :; do /bi
 
 class Faults:
     """The faults that a fake raises: `Faults(**{"after push": [error, None, error]})` fails the first and the third
-    time. `seen` records every moment."""
+    time. `moments` records every moment."""
 
-    def __init__(self, **planned: list[Exception | None]) -> None:
-        self._planned = {moment.replace("_", " "): list(errors) for moment, errors in planned.items()}
-        self.seen: list[str] = []
+    def __init__(self, **errors_by_moment: list[Exception | None]) -> None:
+        self._planned_errors = {moment.replace("_", " "): list(errors) for moment, errors in errors_by_moment.items()}
+        self.moments: list[str] = []
 
     def __call__(self, moment: str) -> None:
-        self.seen.append(moment)
-        errors = self._planned.get(moment, [])
+        self.moments.append(moment)
+        errors = self._planned_errors.get(moment, [])
         error = errors.pop(0) if errors else None
         if error is not None:
             raise error
 
 
-def until(condition: Callable[[], T | Literal[False] | None], seconds: float = 60, every: float = 0.05) -> T:
+def wait_until(condition: Callable[[], T | Literal[False] | None], seconds: float = 60, every: float = 0.05) -> T:
     """The first true value of the condition; AssertionError when none comes in time."""
     end = time.monotonic() + seconds
     while not (value := condition()):
@@ -65,23 +65,23 @@ def until(condition: Callable[[], T | Literal[False] | None], seconds: float = 6
 
 
 @contextmanager
-def serving(application: Callable[..., Awaitable[None]]) -> Iterator[str]:
+def serve_application(application: Callable[..., Awaitable[None]]) -> Iterator[str]:
     """An ASGI application on a free port of loopback; gives its URL."""
-    port = free_port()
+    port = find_free_port()
     server = uvicorn.Server(
         uvicorn.Config(application, host="127.0.0.1", port=port, log_config=None, lifespan="off", access_log=False)
     )
     thread = threading.Thread(target=lambda: asyncio.run(server.serve()))
     thread.start()
     try:
-        until(lambda: server.started)
+        wait_until(lambda: server.started)
         yield f"http://127.0.0.1:{port}"
     finally:
         server.should_exit = True
         thread.join(timeout=10)
 
 
-def git(folder: Path, *arguments: str, code: int | None = 0, **environment: str) -> str:
+def run_git(folder: Path, *arguments: str, code: int | None = 0, **environment: str) -> str:
     """Run git without the configuration of the user who runs the tests. Returns output and errors."""
     identity = ["-c", "user.name=Ada", "-c", "user.email=ada@example.org", "-c", "init.defaultBranch=main"]
     result = subprocess.run(
@@ -113,7 +113,7 @@ def write(folder: Path, files: Mapping[str, str | bytes]) -> Path:
 SMALL = Limits(seconds=120, memory=2**30, processes=512, disk=2**30, log=2**20)
 
 
-def podman_builder(
+def make_podman_builder(
     podman: podman_service.Podman,
     registry: DistributionRegistry,
     ca_bundle: Path | None = None,
@@ -153,7 +153,7 @@ class Host:
     service: ChildProcess
     distribution: ChildProcess
 
-    def builder(
+    def make_builder(
         self,
         ca_bundle: Path | None = None,
         limits: Limits | None = None,
@@ -163,7 +163,7 @@ class Host:
         prune_every: int = 10,
     ) -> PodmanBuilder:
         registry = registry or self.registry
-        return podman_builder(
+        return make_podman_builder(
             self.podman,
             registry,
             ca_bundle,
@@ -173,7 +173,7 @@ class Host:
             prune_every=prune_every,
         )
 
-    def stored(self, repository: str, *options: str) -> list[str]:
+    def list_stored_images(self, repository: str, *options: str) -> list[str]:
         """The images in the storage of a repository's builds, by their ids."""
         sandbox = podman_service.make_runner(self.podman, SMALL, (), (), is_unsafe=False)
         lines: list[str] = []
@@ -183,39 +183,39 @@ class Host:
             sandbox.run(job, folder, lines.extend)
         return lines
 
-    def target(self) -> PodmanTarget:
-        return PodmanTarget(self.podman.url, self.podman.network, login=self.login)
+    def make_target(self) -> PodmanTarget:
+        return PodmanTarget(self.podman.url, self.podman.network, login=self.issue_login)
 
-    def login(self, image: str) -> tuple[str, str]:
+    def issue_login(self, image: str) -> tuple[str, str]:
         return self.access.pull_login(parse_repository(image).removeprefix(f"{self.registry.address}/"))
 
     def pull(self, image: str) -> "subprocess.CompletedProcess[str]":
         """What `podman pull` does with a login."""
         file = self.data / "run" / "auth.json"
-        file.write_text(make_authfile(self.registry.address, self.login(image)))
+        file.write_text(make_authfile(self.registry.address, self.issue_login(image)))
         return self.podman.try_run("pull", "--quiet", f"--authfile={file}", image)
 
-    def image(self, folder: Path, page: str, program: str = SERVE) -> str:
+    def push_image(self, folder: Path, page: str, program: str = SERVE) -> str:
         """Builds and pushes an image that runs the program in a shell, `page` lying in /www; its reference."""
-        context = write(folder / page, {"Dockerfile": dockerfile(program), "page": page})
+        context = write(folder / page, {"Dockerfile": render_dockerfile(program), "page": page})
         shutil.copy(BUSYBOX, context / "busybox")
-        digest = self.builder().build(BuildRequest(f"key-{page}", "web", context), lambda lines: None).digest
+        digest = self.make_builder().build(BuildRequest(f"key-{page}", "web", context), lambda lines: None).digest
         return f"{self.registry.address}/web@{digest}"
 
 
-def dockerfile(program: str) -> str:
+def render_dockerfile(program: str) -> str:
     command = json.dumps(["/bin/busybox", "sh", "-c", program])
     return f"FROM scratch\nCOPY busybox /bin/busybox\nCOPY page /www/index.html\nVOLUME /www\nCMD {command}\n"
 
 
 @contextmanager
-def running_host(folder: Path, notify: str = "http://127.0.0.1:9/") -> Iterator[Host]:
+def run_host(folder: Path, notify: str = "http://127.0.0.1:9/") -> Iterator[Host]:
     """Starts them with their data in `folder/data`; nothing of them is left at the end."""
-    data, port = folder / "data", free_port()
+    data, port = folder / "data", find_free_port()
     address = f"127.0.0.1:{port}"
     podman = podman_service.prepare(data, address)
     tokens = RegistryTokens(data / "keys")
-    with token_server(tokens) as realm:
+    with serve_tokens(tokens) as realm:
         endpoint = registry_service.Endpoint("registry", "127.0.0.1", port, realm)
         distribution = registry_service.make_registry(data, endpoint, tokens.get_certificate(), notify, "secret")
         service = podman_service.make_service(podman, data)
@@ -231,14 +231,14 @@ def running_host(folder: Path, notify: str = "http://127.0.0.1:9/") -> Iterator[
 
 
 @contextmanager
-def token_server(tokens: RegistryTokens) -> Iterator[str]:
+def serve_tokens(tokens: RegistryTokens) -> Iterator[str]:
     """A token endpoint for logins alone, as programs of the server use it; its URL."""
     app = FastAPI()
 
     @app.get("/registry/token")
-    def token(request: Request) -> dict[str, object]:
-        shown = base64.b64decode(request.headers["authorization"].partition(" ")[2]).decode().partition(":")[2]
-        login = tokens.read_login(shown)
+    def issue_token(request: Request) -> dict[str, object]:
+        password = base64.b64decode(request.headers["authorization"].partition(" ")[2]).decode().partition(":")[2]
+        login = tokens.read_login(password)
         assert login is not None
         assert request.query_params["service"] == SERVICE
         scopes = parse_scopes(request.query_params.getlist("scope"))
@@ -246,5 +246,5 @@ def token_server(tokens: RegistryTokens) -> Iterator[str]:
             "token": tokens.issue_token(login.subject, grant(login, scopes, PushRules((), lambda repository: True)))
         }
 
-    with serving(app) as url:
+    with serve_application(app) as url:
         yield f"{url}/registry/token"

@@ -11,7 +11,7 @@ _FIRST_EPHEMERAL = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text(
 _FIRST = 10_000
 
 
-def free_port() -> int:
+def find_free_port() -> int:
     """A port of loopback at which nothing listens, and that no outgoing connection gets."""
     while True:
         # Hypothesis seeds `random` alike in every process.

@@ -18,8 +18,8 @@ from typing import Any
 import psycopg
 from dbos import DBOS
 from psycopg.sql import SQL, Identifier
-from tests.parts import until
-from tests.ports import free_port
+from tests.parts import wait_until
+from tests.ports import find_free_port
 
 from dockgate.store import Store, migrate, open_store
 from dockgate.store.engine import Database
@@ -40,7 +40,7 @@ class Cluster:
         programs = max(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda folder: int(folder.parent.name))
         self.folder = Path(tempfile.mkdtemp(prefix="dockgate-postgres-"))
         shutil.chown(self.folder, USER, USER)
-        self.port = free_port()
+        self.port = find_free_port()
         as_user = ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups", "--pdeathsig=QUIT"]
         data = str(self.folder / "data")
         initialize = [
@@ -65,7 +65,7 @@ class Cluster:
         """Start it, again after `kill`, and return when it answers."""
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(self._command, stdout=log, stderr=log, cwd="/")
-        until(self._answers, seconds=60)
+        wait_until(self._is_answering, seconds=60)
 
     def kill(self) -> None:
         """End it at once, as a failing host would; committed data stays."""
@@ -76,12 +76,12 @@ class Cluster:
 
     def freeze(self) -> None:
         """Stop all its processes, as a host does that is paused: connections stay, and nothing answers."""
-        self._signal(signal.SIGSTOP)
+        self._send_signal(signal.SIGSTOP)
 
     def resume(self) -> None:
-        self._signal(signal.SIGCONT)
+        self._send_signal(signal.SIGCONT)
 
-    def _signal(self, number: signal.Signals) -> None:
+    def _send_signal(self, number: signal.Signals) -> None:
         """The parent first, so that it starts no process meanwhile; one that has just ended needs no signal."""
         os.kill(self.process.pid, number)
         task = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
@@ -89,19 +89,19 @@ class Cluster:
             with suppress(ProcessLookupError):
                 os.kill(int(child), number)
 
-    def url(self, database: str) -> str:
+    def make_url(self, database: str) -> str:
         """The URL of a database, as DOCKGATE_DATABASE_URL takes it."""
         return f"postgresql+psycopg://{USER}@{self.address}:{self.port}/{database}"
 
-    def execute(self, statement: str, *names: str) -> None:
+    def execute_statement(self, statement: str, *names: str) -> None:
         """Run a statement of administration on these databases."""
-        self._administrator().execute(SQL(statement).format(*map(Identifier, names)))
+        self._connect().execute(SQL(statement).format(*map(Identifier, names)))
 
     def end_connections(self, database: str) -> None:
         """End all connections to this database, and return when they have ended."""
-        self._administrator().execute(_END_CONNECTIONS, [database])
+        self._connect().execute(_END_CONNECTIONS, [database])
 
-    def _administrator(self) -> psycopg.Connection[tuple[Any, ...]]:
+    def _connect(self) -> psycopg.Connection[tuple[Any, ...]]:
         """A connection that stays open: opening one takes ten times as long as a statement."""
         if self._admin is None or self._admin.closed:
             self._admin = self.connect()
@@ -114,7 +114,7 @@ class Cluster:
         self.kill()  # it would wait for its clients, and what it has on the disk is deleted
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _answers(self) -> bool:
+    def _is_answering(self) -> bool:
         if self.process.poll() is not None:
             raise AssertionError((self.folder / "log").read_text())
         try:
@@ -125,15 +125,15 @@ class Cluster:
 
 
 @cache
-def cluster() -> Cluster:
+def get_cluster() -> Cluster:
     """The cluster of this process, started when it is first needed."""
-    made = Cluster()
-    atexit.register(made.stop)
-    made.execute("CREATE DATABASE {}", TEMPLATE)
-    with closing(Database.from_url(made.url(TEMPLATE))) as template:
+    cluster = Cluster()
+    atexit.register(cluster.stop)
+    cluster.execute_statement("CREATE DATABASE {}", TEMPLATE)
+    with closing(Database.from_url(cluster.make_url(TEMPLATE))) as template:
         migrate(template)
         DBOS.migrate(template.url)
-    return made
+    return cluster
 
 
 class Databases:
@@ -142,15 +142,15 @@ class Databases:
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
         self._names: dict[Path, str] = {}
-        self._unused: list[str] = []
-        self._made = itertools.count()
+        self._unused_names: list[str] = []
+        self._counter = itertools.count()
         with cluster.connect(TEMPLATE) as connection:
             self._revisions = connection.execute(_REVISIONS).fetchall()
 
     def name(self, folder: Path) -> str:
         """Return the database of this folder. It is made, with all tables, when it is first asked for."""
         if folder not in self._names:
-            self._names[folder] = self._unused.pop() if self._unused else self._make()
+            self._names[folder] = self._unused_names.pop() if self._unused_names else self._make()
         return self._names[folder]
 
     def release(self, folder: Path) -> None:
@@ -158,16 +158,16 @@ class Databases:
         name = self._names.pop(folder, None)
         if name is None:
             return
-        fresh = f"store_{next(self._made)}"
+        new_name = f"store_{next(self._counter)}"
         # A thread that outlives its test connects to neither name.
-        self._cluster.execute("ALTER DATABASE {} ALLOW_CONNECTIONS false", name)
+        self._cluster.execute_statement("ALTER DATABASE {} ALLOW_CONNECTIONS false", name)
         self._cluster.end_connections(name)
-        self._cluster.execute("ALTER DATABASE {} RENAME TO {}", name, fresh)
-        self._cluster.execute("ALTER DATABASE {} ALLOW_CONNECTIONS true", fresh)
-        if self._empty(fresh):
-            self._unused.append(fresh)
+        self._cluster.execute_statement("ALTER DATABASE {} RENAME TO {}", name, new_name)
+        self._cluster.execute_statement("ALTER DATABASE {} ALLOW_CONNECTIONS true", new_name)
+        if self._empty(new_name):
+            self._unused_names.append(new_name)
         else:
-            self._cluster.execute("DROP DATABASE {} WITH (FORCE)", fresh)
+            self._cluster.execute_statement("DROP DATABASE {} WITH (FORCE)", new_name)
 
     def _empty(self, name: str) -> bool:
         """Delete all rows. False if a test has changed which migrations have run, or dropped tables."""
@@ -180,8 +180,8 @@ class Databases:
         return False
 
     def _make(self) -> str:
-        name = f"store_{next(self._made)}"
-        self._cluster.execute("CREATE DATABASE {} TEMPLATE {} STRATEGY WAL_LOG", name, TEMPLATE)
+        name = f"store_{next(self._counter)}"
+        self._cluster.execute_statement("CREATE DATABASE {} TEMPLATE {} STRATEGY WAL_LOG", name, TEMPLATE)
         return name
 
 
@@ -195,21 +195,21 @@ _TABLES_WITH_ROWS = """
 
 
 @cache
-def databases() -> Databases:
-    return Databases(cluster())
+def get_databases() -> Databases:
+    return Databases(get_cluster())
 
 
-def database_url(folder: Path) -> str:
+def make_database_url(folder: Path) -> str:
     """The URL of the database that belongs to this folder, made with all tables when it is first asked for."""
-    return cluster().url(databases().name(folder))
+    return get_cluster().make_url(get_databases().name(folder))
 
 
 def drop_database(folder: Path) -> None:
     """Delete what the database of this folder has, if there is one, and end its connections."""
-    if databases.cache_info().currsize:
-        databases().release(folder)
+    if get_databases.cache_info().currsize:
+        get_databases().release(folder)
 
 
 def open_postgres(folder: Path) -> Store:
     """Open the store of this folder, its tables on Postgres."""
-    return open_store(folder, database_url(folder))
+    return open_store(folder, make_database_url(folder))

@@ -5,7 +5,7 @@
         ... running.address ...
 
 With `password`, it wants Basic authentication by USER and PASSWORD; with `certificates`, it speaks TLS; with `realm`
-too, it wants tokens from there instead, signed by the certificates' key (`token` makes them).
+too, it wants tokens from there instead, signed by the certificates' key (`sign_token` makes them).
 """
 
 import base64
@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from tests.ports import free_port
+from tests.ports import find_free_port
 from tests.scanner.images.make import INDEX, MANIFEST, Image
 
 USER, PASSWORD = "user", "secret"
@@ -39,7 +39,7 @@ class Certificates:
     key: Path
 
 
-def certificates(folder: Path) -> Certificates:
+def make_certificates(folder: Path) -> Certificates:
     """Makes an authority of its own, as plainly as people do, and a certificate of it."""
     folder.mkdir(parents=True, exist_ok=True)
     ca, ca_key, cert, key = (folder / name for name in ("ca.pem", "ca.key", "server.pem", "server.key"))
@@ -88,12 +88,12 @@ class Running:
 
 
 @contextmanager
-def registry(
+def run_registry(
     folder: Path, *, password: bool = False, certificates: Certificates | None = None, realm: str = ""
 ) -> Iterator[Running]:
     """Starts a registry that keeps its data in `folder`, and stops it."""
     folder.mkdir(parents=True, exist_ok=True)
-    port = free_port()
+    port = find_free_port()
     config: dict[str, Any] = {
         "version": 0.1,
         "log": {"level": "error", "accesslog": {"disabled": True}},
@@ -129,7 +129,7 @@ def registry(
             process.wait(10)
 
 
-def token(certificates: Certificates, repository: str, actions: list[str], seconds: int = 60) -> str:
+def sign_token(certificates: Certificates, repository: str, actions: list[str], seconds: int = 60) -> str:
     """A token as the registry takes it (distribution, "Token Authentication Implementation"): a JWT signed by RS256."""
     der = ssl.PEM_cert_to_DER_cert(certificates.certificate.read_text())
     header = {"typ": "JWT", "alg": "RS256", "x5c": [base64.b64encode(der).decode()]}
@@ -144,10 +144,10 @@ def token(certificates: Certificates, repository: str, actions: list[str], secon
         "jti": str(now),
         "access": [{"type": "repository", "name": repository, "actions": actions}],
     }
-    signed = ".".join(_base64url(json.dumps(part).encode()) for part in (header, claims))
+    content = ".".join(_encode_base64url(json.dumps(part).encode()) for part in (header, claims))
     sign = ["openssl", "dgst", "-sha256", "-sign", str(certificates.key)]
-    signature = subprocess.run(sign, input=signed.encode(), capture_output=True, check=True).stdout
-    return f"{signed}.{_base64url(signature)}"
+    signature = subprocess.run(sign, input=content.encode(), capture_output=True, check=True).stdout
+    return f"{content}.{_encode_base64url(signature)}"
 
 
 def _wait(port: int, process: "subprocess.Popen[bytes]", log: Path) -> None:
@@ -164,5 +164,5 @@ def _run(command: list[str | Path]) -> None:
     subprocess.run([str(part) for part in command], check=True, capture_output=True)
 
 
-def _base64url(data: bytes) -> str:
+def _encode_base64url(data: bytes) -> str:
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()

@@ -18,12 +18,12 @@ def open_sqlite(folder: Path) -> Store:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     file = folder / "dockgate.db"
     if not file.exists():
-        shutil.copyfile(_template(), file)
+        shutil.copyfile(_make_template(), file)
     return open_store(folder)
 
 
 @cache
-def _template() -> Path:
+def _make_template() -> Path:
     folder = Path(tempfile.mkdtemp(prefix="dockgate-sqlite-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     file = folder / "template.db"

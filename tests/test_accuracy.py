@@ -12,8 +12,8 @@ import yaml
 ROOT = Path(__file__).parent.parent
 sys.path.append(str(ROOT / "bench"))  # its scripts import one another as scripts do
 
-from _inventories import Package, Seen, normal  # noqa: E402
-from accuracy import Explanation, compare, differences, read  # noqa: E402
+from _inventories import Package, Seen, normalize_package  # noqa: E402
+from accuracy import Explanation, compare, list_differences, read  # noqa: E402
 
 LODASH = Package("npm", "lodash", "4.17.21")
 
@@ -34,7 +34,7 @@ LODASH = Package("npm", "lodash", "4.17.21")
     ],
 )
 def test_spellings_of_the_same_package_are_equal(first: str, second: str) -> None:
-    assert normal(first) == normal(second)
+    assert normalize_package(first) == normalize_package(second)
 
 
 @pytest.mark.parametrize(
@@ -47,13 +47,13 @@ def test_spellings_of_the_same_package_are_equal(first: str, second: str) -> Non
     ],
 )
 def test_other_packages_are_not(first: str, second: str) -> None:
-    assert normal(first) != normal(second)
+    assert normalize_package(first) != normalize_package(second)
 
 
 def test_a_source_package_counts() -> None:
     purl = "pkg:deb/debian/passwd@1:4.17-2?arch=amd64"
-    assert normal(purl, "shadow", "1:4.17-2") == normal(purl, "shadow")
-    assert normal(purl, "shadow") != normal(purl)
+    assert normalize_package(purl, "shadow", "1:4.17-2") == normalize_package(purl, "shadow")
+    assert normalize_package(purl, "shadow") != normalize_package(purl)
 
 
 def test_a_difference_needs_an_explanation_that_holds_for_every_path() -> None:
@@ -79,7 +79,7 @@ def test_each_side_and_peer_is_compared() -> None:
         "Syft": {LODASH: Seen()},
         "Trivy": {Package("npm", "a", "1"): Seen()},
     }
-    seen = [(entry.peer, entry.side, entry.package.name) for entry in differences(programs)]
+    seen = [(entry.peer, entry.side, entry.package.name) for entry in list_differences(programs)]
     assert seen == [("Trivy", "ours", "lodash"), ("Trivy", "peer", "a")]
 
 

@@ -30,7 +30,7 @@ def _examples(kind: str, page: str = "reference/documents.md") -> Iterator[str]:
 
 @pytest.mark.parametrize("name", docs.PAGES)
 def test_a_page_made_out_of_the_code_agrees_with_it(name: str) -> None:
-    assert (ROOT / "docs" / name).read_text() == docs.page(name), "`make docs` writes it again"
+    assert (ROOT / "docs" / name).read_text() == docs.render_page(name), "`make docs` writes it again"
 
 
 def test_the_page_of_settings_lists_the_variables_that_the_code_names() -> None:
@@ -118,13 +118,13 @@ def test_links_lead_to_files_and_headings(page: Path) -> None:
 
 
 def _anchors(text: str) -> set[str]:
-    return {docs.anchor(heading) for heading in re.findall(r"(?m)^#+ (.+)$", text)}
+    return {docs.make_anchor(heading) for heading in re.findall(r"(?m)^#+ (.+)$", text)}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_a_command_that_a_page_shows_exists(page: Path) -> None:
     """Whatever follows `dockgate` at the start of a shown line or of a code span."""
-    names = set(re.findall(r"(?m)^## dockgate (.+)$", "".join(docs.commands())))
+    names = set(re.findall(r"(?m)^## dockgate (.+)$", "".join(docs.render_commands())))
     groups = {name.partition(" ")[0] for name in names if " " in name}
     shown = re.findall(r"(?m)(?:`|^    )dockgate ([a-z]+)(?: ([a-z]+))?", page.read_text())
     unknown = [

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from tests.scanner.layers import DEBIAN, file, image, read_image, whiteout
+from tests.scanner.layers import DEBIAN, make_file, make_image, make_whiteouts, read_image
 
 from dockgate.scanner import ecosystems
 from dockgate.scanner.ports import Ecosystem
@@ -31,15 +31,15 @@ def luarocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ecosystem:
 
 
 def test_the_page_s_ecosystem_is_found_and_reads_a_package(luarocks: Ecosystem) -> None:
-    inventory = read_image(image([file("etc/os-release", DEBIAN), file(PATH)]), [luarocks])
+    inventory = read_image(make_image([make_file("etc/os-release", DEBIAN), make_file(PATH)]), [luarocks])
     assert [package.purl for package in inventory.packages] == ["pkg:luarocks/luasocket@3.1.0-1"]
     with pytest.raises(UnreadableError):
         luarocks.read(f"{FOLDER}/lua-1-1.rockspec", io.BytesIO())
 
 
 def test_removed_evidence_of_a_new_ecosystem_is_noticed(luarocks: Ecosystem) -> None:
-    base = [file("etc/os-release", DEBIAN), file(PATH), file(f"{FOLDER}/rock_manifest")]
-    inventory = read_image(image(base, whiteout(PATH)), [luarocks])
+    base = [make_file("etc/os-release", DEBIAN), make_file(PATH), make_file(f"{FOLDER}/rock_manifest")]
+    inventory = read_image(make_image(base, make_whiteouts(PATH)), [luarocks])
     assert f"{PATH} no longer lists luasocket 3.1.0-1" in "".join(entry.reason for entry in inventory.unread)
 
 

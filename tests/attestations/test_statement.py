@@ -4,7 +4,7 @@ import json
 from dataclasses import replace
 
 import pytest
-from tests.gate.samples import IMAGE, NOW, inventory, judge, limits, package
+from tests.gate.samples import IMAGE, NOW, judge, limit_findings, make_inventory, make_package
 
 from dockgate.attestations.statements import (
     PREDICATE_TYPE,
@@ -17,7 +17,7 @@ from dockgate.gate.model import Status
 from dockgate.gate.provenance import STATEMENT_TYPE
 from dockgate.shared.errors import DeniedError, UnreadableError
 
-VERDICT = judge(inventory(package("a")), under=limits(HIGH=0))
+VERDICT = judge(make_inventory(make_package("a")), under=limit_findings(HIGH=0))
 DIGEST = "sha256:" + "5" * 64
 CHILD, UNRELATED = "sha256:" + "6" * 64, "sha256:" + "7" * 64
 STATEMENT = build_statement(VERDICT, DIGEST, "registry.test/app", IMAGE, 30)

@@ -16,7 +16,7 @@ from moto import mock_aws
 from tests.aws.fakes.codepipeline import Approvals
 from tests.aws.fakes.inspector import ENDED, Inspector
 from tests.aws.fakes.registry import Registry
-from tests.aws.fakes.server import Service, serving
+from tests.aws.fakes.server import Service, serve_service
 
 from dockgate.aws.functions.handlers import Functions, make_functions
 from dockgate.aws.functions.settings import from_environment
@@ -71,8 +71,13 @@ def digest_of(number: int) -> str:
     return f"sha256:{number:064x}"
 
 
-def finding(
-    image: str, severity: str = "HIGH", number: int = 1, fixed: str = "1.5.0", repository: str = REPOSITORY, **more: Any
+def make_finding(
+    image: str,
+    severity: str = "HIGH",
+    number: int = 1,
+    fixed: str = "1.5.0",
+    repository: str = REPOSITORY,
+    **fields: Any,
 ) -> dict[str, Any]:
     """As ListFindings tells it (AWS.md); `fixed` "" where there is none."""
     return {
@@ -119,7 +124,7 @@ def finding(
                 },
             }
         ],
-        **more,
+        **fields,
     }
 
 
@@ -146,7 +151,9 @@ def scan_event(
     }
 
 
-def coverage_event(image: str, reason: str, status: str = "INACTIVE", repository: str = REPOSITORY) -> dict[str, Any]:
+def make_coverage_event(
+    image: str, reason: str, status: str = "INACTIVE", repository: str = REPOSITORY
+) -> dict[str, Any]:
     """As Inspector's user guide has it of an EC2 instance, with an image's ARN in its place."""
     return {
         "version": "0",
@@ -169,13 +176,13 @@ def coverage_event(image: str, reason: str, status: str = "INACTIVE", repository
     }
 
 
-def approval_event(*tokens: str, image: str, expires: str = EXPIRES, **more: str) -> dict[str, Any]:
+def make_approval_event(*tokens: str, image: str, expires: str = EXPIRES, **settings: str) -> dict[str, Any]:
     """An approval action's messages, as SNS hands them to a function; `more` is for its CustomData."""
-    messages = [approval_message(token, image, expires, **more) for token in tokens]
+    messages = [make_approval_message(token, image, expires, **settings) for token in tokens]
     return {"Records": [{"EventSource": "aws:sns", "Sns": {"Message": message}} for message in messages]}
 
 
-def approval_message(token: str, image: str, expires: str = EXPIRES, **more: str) -> str:
+def make_approval_message(token: str, image: str, expires: str = EXPIRES, **settings: str) -> str:
     approval = {
         "pipelineName": PIPELINE,
         "stageName": STAGE,
@@ -184,19 +191,19 @@ def approval_message(token: str, image: str, expires: str = EXPIRES, **more: str
         "expires": expires,
         "externalEntityLink": None,
         "approvalReviewLink": "https://example.com/review",
-        "customData": custom_data(image, **more),
+        "customData": make_custom_data(image, **settings),
     }
     return json.dumps({"region": REGION, "consoleLink": "https://example.com", "approval": approval})
 
 
-def custom_data(image: str, **more: str) -> str:
+def make_custom_data(image: str, **variables: str) -> str:
     """An approval action's comment, its variables replaced."""
-    named = {"Image_Digest": image, "Image_Repository": REPOSITORY, **more}
-    return " ".join(f"{key}={value}" for key, value in named.items() if value)
+    all_variables = {"Image_Digest": image, "Image_Repository": REPOSITORY, **variables}
+    return " ".join(f"{key}={value}" for key, value in all_variables.items() if value)
 
 
 @cache
-def moto_client(name: str) -> Any:
+def get_moto_client(name: str) -> Any:
     """A client of moto's, for all accounts, one after another: making one takes as long as twenty calls."""
     return SESSION.client(name, **KEYS)
 
@@ -238,15 +245,15 @@ class Account:
     def __post_init__(self) -> None:
         self.approvals.clock = lambda: self.now
 
-    def client(self, name: str) -> Any:
+    def get_client(self, name: str) -> Any:
         if name not in self.clients:
             url = self.urls.get(name)
-            made = SESSION.client(name, endpoint_url=url, **KEYS) if url else moto_client(name)
-            made.meta.events.register("before-call", self._fail)
-            self.clients[name] = OneAtATime(made) if name == "s3" else made
+            new_client = SESSION.client(name, endpoint_url=url, **KEYS) if url else get_moto_client(name)
+            new_client.meta.events.register("before-call", self._fail)
+            self.clients[name] = OneAtATime(new_client) if name == "s3" else new_client
         return self.clients[name]
 
-    def _fail(self, model: Any, **more: Any) -> None:
+    def _fail(self, model: Any, **details: Any) -> None:
         if f"{model.service_model.service_name}.{model.name}" in self.broken:
             error = {"Code": "AccessDeniedException", "Message": "this test does not allow it"}
             raise ClientError({"Error": error}, model.name)
@@ -256,57 +263,61 @@ class Account:
         for client in self.clients.values():
             client.meta.events.unregister("before-call", self._fail)
 
-    def fakes(self) -> dict[str, Service]:
-        made = (self.approvals.service(), self.inspector.service(), self.registry.service())
-        self.services = {service.name: service for service in made}
+    def list_fakes(self) -> dict[str, Service]:
+        services = (self.approvals.make_service(), self.inspector.make_service(), self.registry.make_service())
+        self.services = {service.name: service for service in services}
         return self.services
 
-    def functions(self, **environment: str) -> Functions:
-        return make_functions(from_environment({**ENVIRONMENT, **environment}), self.client, lambda: self.now)
+    def make_functions(self, **environment: str) -> Functions:
+        return make_functions(from_environment({**ENVIRONMENT, **environment}), self.get_client, lambda: self.now)
 
-    def ask(self, image: str, pipeline: str = PIPELINE, started: float | None = None, **named: str) -> str:
-        """A pipeline's approval action begins to wait, or began at `started`; returns its token."""
+    def ask(self, image: str, pipeline: str = PIPELINE, started_at: float | None = None, **variables: str) -> str:
+        """A pipeline's approval action begins to wait, or began at `started_at`; returns its token."""
         token = str(uuid.uuid4())
-        more = {} if started is None else {"started": started}
-        self.approvals.ask(pipeline, STAGE, STAGE, token, custom_data(image, **named), **more)
+        options = {} if started_at is None else {"started": started_at}
+        self.approvals.ask(pipeline, STAGE, STAGE, token, make_custom_data(image, **variables), **options)
         return token
 
-    def covered(self, image: str, reason: str, repository: str = REPOSITORY, ended: int | None = ENDED) -> None:
-        """The entry of the image in ListCoverage; `ended` is when its last scan ended, None if unknown."""
+    def cover_image(self, image: str, reason: str, repository: str = REPOSITORY, ended_at: int | None = ENDED) -> None:
+        """The entry of the image in ListCoverage; `ended_at` is when its last scan ended, None if unknown."""
         name = f"arn:aws:ecr:{REGION}:{self.id}:repository/{repository}/{image}"
         self.inspector.covered[name] = reason
-        self.inspector.ended[name] = ended
+        self.inspector.ended[name] = ended_at
 
-    def scanned(
-        self, image: str, *findings: dict[str, Any], repository: str = REPOSITORY, ended: int | None = ENDED
+    def complete_scan(
+        self, image: str, *findings: dict[str, Any], repository: str = REPOSITORY, ended_at: int | None = ENDED
     ) -> None:
         """Inspector has scanned the image and found these."""
         self.inspector.findings.setdefault(image, []).extend(findings)
-        self.covered(image, "SUCCESSFUL", repository, ended)
+        self.cover_image(image, "SUCCESSFUL", repository, ended_at)
 
-    def answers(self, *tokens: str) -> list[str | None]:
+    def list_answers(self, *tokens: str) -> list[str | None]:
         return [self.approvals.answered.get(token) for token in tokens]
 
     def put_policy(self, policy: Policy) -> None:
         """What images are judged by, where the functions look for it."""
-        self.client("s3").put_object(Bucket="verdicts", Key="policy.json", Body=encode_policy(policy))
+        self.get_client("s3").put_object(Bucket="verdicts", Key="policy.json", Body=encode_policy(policy))
 
-    def verdict_keys(self) -> list[str]:
+    def list_verdict_keys(self) -> list[str]:
         """The keys of all that is in the bucket of verdicts."""
-        listed = self.client("s3").list_objects_v2(Bucket="verdicts")
-        return [content["Key"] for content in listed.get("Contents", []) if content["Key"].startswith("verdicts/")]
+        page = self.get_client("s3").list_objects_v2(Bucket="verdicts")
+        return [content["Key"] for content in page.get("Contents", []) if content["Key"].startswith("verdicts/")]
 
-    def faults(self) -> list[str]:
+    def list_faults(self) -> list[str]:
         return [fault for service in self.services.values() for fault in service.faults]
 
 
 @contextmanager
-def account() -> Iterator[Account]:
-    made = Account()
+def run_account() -> Iterator[Account]:
+    new_account = Account()
     with mock_aws(config={"core": {"passthrough": {"urls": [r"http://127\.0\.0\.1"]}}}), ExitStack() as open_ones:
-        made.urls = {name: open_ones.enter_context(serving(service)) for name, service in made.fakes().items()}
-        made.client("s3").create_bucket(Bucket="verdicts", CreateBucketConfiguration={"LocationConstraint": REGION})
-        made.client("dynamodb").create_table(**TABLE)
-        made.put_policy(read_builtin_policy("default", rules.load()))
-        open_ones.callback(made.close)
-        yield made
+        new_account.urls = {
+            name: open_ones.enter_context(serve_service(service)) for name, service in new_account.list_fakes().items()
+        }
+        new_account.get_client("s3").create_bucket(
+            Bucket="verdicts", CreateBucketConfiguration={"LocationConstraint": REGION}
+        )
+        new_account.get_client("dynamodb").create_table(**TABLE)
+        new_account.put_policy(read_builtin_policy("default", rules.load()))
+        open_ones.callback(new_account.close)
+        yield new_account

@@ -10,7 +10,7 @@ from typing import Any
 import boto3
 from moto import mock_aws
 from tests.aws.fakes.codepipeline import Approvals
-from tests.aws.fakes.server import Service, serving
+from tests.aws.fakes.server import Service, serve_service
 
 from dockgate.shared.aws import RegionalClients
 
@@ -30,31 +30,31 @@ class CodePipeline:
 
     @property
     def clients(self) -> RegionalClients:
-        return RegionalClients(self.client)
+        return RegionalClients(self.make_client)
 
-    def client(self, name: str, region: str | None) -> Any:
+    def make_client(self, name: str, region: str | None) -> Any:
         assert name == "codepipeline"
         self.regions.append(region)
         return boto3.client(name, region_name=region, endpoint_url=self.url, **KEYS)
 
-    def ask(self, number: int, custom_data: str = "", **more: Any) -> str:
+    def ask(self, number: int, custom_data: str = "", **options: Any) -> str:
         """The action waits, with this comment; returns its token."""
         token = TOKEN.format(number)
-        self.approvals.ask(PIPELINE, STAGE, ACTION, token, custom_data, **more)
+        self.approvals.ask(PIPELINE, STAGE, ACTION, token, custom_data, **options)
         return token
 
 
 @contextmanager
-def codepipeline() -> Iterator[CodePipeline]:
+def run_codepipeline() -> Iterator[CodePipeline]:
     """Every call that was made of it is one that AWS would take."""
     approvals = Approvals(time.time)
-    service = approvals.service()
-    with mock_aws(config={"core": {"passthrough": {"urls": [r"http://127\.0\.0\.1"]}}}), serving(service) as url:
+    service = approvals.make_service()
+    with mock_aws(config={"core": {"passthrough": {"urls": [r"http://127\.0\.0\.1"]}}}), serve_service(service) as url:
         yield CodePipeline(approvals, service, url)
     assert service.faults == []
 
 
-def message(token: str, custom_data: str, expires: str = "2126-07-07T20:22Z", region: str = "eu-west-1") -> str:
+def make_message(token: str, custom_data: str, expires: str = "2126-07-07T20:22Z", region: str = "eu-west-1") -> str:
     """As CodePipeline has it published: its user guide, "JSON data format for manual approval notifications"."""
     approval = {
         "pipelineName": PIPELINE,

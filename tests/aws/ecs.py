@@ -28,19 +28,19 @@ class Ecs:
     def create(self, service: str, count: int = 0) -> None:
         """A service that was created in ECS before Dockgate was deployed."""
         tags = [{"key": "team", "value": "web"}]
-        made = self.client.register_task_definition(
+        answer = self.client.register_task_definition(
             family=f"{service}-family",
             containerDefinitions=[CONTAINER, SIDECAR],
             tags=tags,
             taskRoleArn="arn:aws:iam::1:role/r",
         )
-        arn = made["taskDefinition"]["taskDefinitionArn"]
+        arn = answer["taskDefinition"]["taskDefinitionArn"]
         self.client.create_service(cluster=CLUSTER, serviceName=service, taskDefinition=arn, desiredCount=count)
 
     def describe_services(self, cluster: str, services: list[str]) -> dict[str, Any]:
         answer = self.client.describe_services(cluster=cluster, services=services)
         for service in answer["services"]:
-            service["deployments"] = [self._scheduled(service)]
+            service["deployments"] = [self._schedule_tasks(service)]
         return dict(answer)
 
     def describe_tasks(self, cluster: str, tasks: list[str]) -> dict[str, Any]:
@@ -60,16 +60,18 @@ class Ecs:
             for arn, task in self.tasks.items()
             if (task["group"], task["desiredStatus"]) == (f"service:{serviceName}", desiredStatus)
         ]
-        rest = [arns[at : at + _PAGE] for at in range(1, len(arns), _PAGE)]
-        return [{"taskArns": page} for page in (arns[:1], *rest)]
+        later_pages = [arns[at : at + _PAGE] for at in range(1, len(arns), _PAGE)]
+        return [{"taskArns": page} for page in (arns[:1], *later_pages)]
 
-    def _scheduled(self, service: dict[str, Any]) -> dict[str, Any]:
+    def _schedule_tasks(self, service: dict[str, Any]) -> dict[str, Any]:
         """Tasks come and go as the service wants; its deployment, as DescribeServices tells it."""
         arn, count = service["taskDefinition"], service["desiredCount"]
         group = f"service:{service['serviceName']}"
-        ours = [task for task in self.tasks.values() if task["group"] == group and task["desiredStatus"] == "RUNNING"]
-        right = [task for task in ours if task["taskDefinitionArn"] == arn]
-        for task in ours:
+        running_tasks = [
+            task for task in self.tasks.values() if task["group"] == group and task["desiredStatus"] == "RUNNING"
+        ]
+        right = [task for task in running_tasks if task["taskDefinitionArn"] == arn]
+        for task in running_tasks:
             if task not in right[:count]:
                 task.update(desiredStatus="STOPPED", lastStatus="STOPPED")
         definition = self.client.describe_task_definition(taskDefinition=arn)["taskDefinition"]
@@ -77,12 +79,12 @@ class Ecs:
         for _ in range(count - len(right)):
             self._start(arn, group, containers)
         well = not any(container["image"] in self.sick for container in containers)
-        failed = count and not well and self.gives_up
+        has_failed = count and not well and self.gives_up
         return {
             "status": "PRIMARY",
             "taskDefinition": arn,
-            "rolloutState": "FAILED" if failed else "COMPLETED" if well or not count else "IN_PROGRESS",
-            "rolloutStateReason": "ECS deployment circuit breaker: tasks failed to start." if failed else "",
+            "rolloutState": "FAILED" if has_failed else "COMPLETED" if well or not count else "IN_PROGRESS",
+            "rolloutStateReason": "ECS deployment circuit breaker: tasks failed to start." if has_failed else "",
         }
 
     def _start(self, arn: str, group: str, containers: list[dict[str, Any]]) -> None:

@@ -11,7 +11,7 @@ import boto3
 from tests.aws.account import ACCOUNT, REGION, REPOSITORY
 from tests.aws.fakes.inspector import Inspector
 from tests.aws.fakes.registry import Registry
-from tests.aws.fakes.server import Service, serving
+from tests.aws.fakes.server import Service, serve_service
 from tests.scanner.images import make
 
 HOST = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com"
@@ -31,7 +31,7 @@ class Aws:
     urls: dict[str, str]
     regions: list[tuple[str, str | None]] = field(default_factory=list)
 
-    def client(self, name: str, region: str | None) -> Any:
+    def make_client(self, name: str, region: str | None) -> Any:
         self.regions.append((name, region))
         return boto3.client(name, region_name=region, endpoint_url=self.urls[name], **KEYS)
 
@@ -41,12 +41,12 @@ class Aws:
         urls = {f"AWS_ENDPOINT_URL_{name.upper()}": url for name, url in self.urls.items()}
         return {**urls, "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
 
-    def covered(self, image: str, reason: str) -> None:
+    def cover_image(self, image: str, reason: str) -> None:
         self.inspector.covered[f"arn:aws:ecr:{REGION}:{ACCOUNT}:repository/{REPOSITORY}/{image}"] = reason
 
-    def scanned(self, image: str, *findings: dict[str, Any]) -> None:
+    def complete_scan(self, image: str, *findings: dict[str, Any]) -> None:
         self.inspector.findings[image] = list(findings)
-        self.covered(image, "SUCCESSFUL")
+        self.cover_image(image, "SUCCESSFUL")
 
     def index(self, *platforms: str) -> str:
         """Pushes an index of these images, one for each architecture, with an attestation beside them."""
@@ -55,9 +55,9 @@ class Aws:
             {"digest": digest, "size": 7, "mediaType": MANIFEST_TYPE, "platform": {"os": "linux", "architecture": kind}}
             for digest, kind in zip(platforms, existing, strict=True)
         ]
-        attestation, _ = make.attestation()
-        self.registry.manifests[REPOSITORY, make.sha256(attestation)] = attestation.decode()
-        children.append(make.attestation_entry(attestation, platforms[0] if platforms else "sha256:" + "0" * 64))
+        attestation, _ = make.make_attestation()
+        self.registry.manifests[REPOSITORY, make.compute_sha256(attestation)] = attestation.decode()
+        children.append(make.make_attestation_entry(attestation, platforms[0] if platforms else "sha256:" + "0" * 64))
         text = json.dumps({"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": children})
         digest = "sha256:" + hashlib.sha256(text.encode()).hexdigest()
         self.registry.manifests[REPOSITORY, digest] = text
@@ -65,10 +65,10 @@ class Aws:
 
 
 @contextmanager
-def aws() -> Iterator[Aws]:
+def run_aws() -> Iterator[Aws]:
     """Every call that was made is one that AWS would take."""
     inspector, registry = Inspector(), Registry({(REPOSITORY, "sha256:" + "0" * 64): "{}"})
-    services = {item.name: item for item in (inspector.service(), registry.service())}
-    with serving(services["inspector2"]) as item, serving(services["ecr"]) as second:
+    services = {item.name: item for item in (inspector.make_service(), registry.make_service())}
+    with serve_service(services["inspector2"]) as item, serve_service(services["ecr"]) as second:
         yield Aws(inspector, registry, services, {"inspector2": item, "ecr": second})
     assert [fault for service in services.values() for fault in service.faults] == []

@@ -6,7 +6,7 @@ from pathlib import Path
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "aws-adapters.md"
 
 
-def permissions(section: str) -> set[str]:
+def list_permissions(section: str) -> set[str]:
     """The permissions in the first column of the section's table ("sqs:DeleteMessage")."""
     (text,) = re.findall(rf"(?ms)^## {re.escape(section)}$(.*?)(?=^## |\Z)", PAGE.read_text())
     rows = re.findall(r"(?m)^\| (.*?) \|", text)

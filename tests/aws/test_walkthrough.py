@@ -20,7 +20,7 @@ import boto3
 import jmespath
 import pytest
 from botocore import xform_name
-from tests.aws.account import Account, account, approval_event, digest_of, finding, scan_event
+from tests.aws.account import Account, digest_of, make_approval_event, make_finding, run_account, scan_event
 
 from dockgate.aws.stack.archive import pack_first_commit
 
@@ -93,7 +93,7 @@ def test_the_first_commit_is_rejected_by_its_violations_and_the_second_is_approv
 ) -> None:
     first, second = commits
     assert {name for name in first if first[name] != second[name]} == {"requirements.txt"}
-    with account() as made:
+    with run_account() as made:
         assert answer(made, 1, findings_of(first["requirements.txt"], tmp_path)) == "Rejected"
         (summary,) = made.approvals.summaries.values()
         assert "HIGH findings" in summary, summary
@@ -102,11 +102,13 @@ def test_the_first_commit_is_rejected_by_its_violations_and_the_second_is_approv
 
 def answer(made: Account, number: int, findings: list[dict[str, Any]]) -> str | None:
     """An execution whose image Inspector finds this in."""
-    image, functions = digest_of(number), made.functions()
-    messages = [finding(image, severity=item.pop("severity"), number=at, **item) for at, item in enumerate(findings, 1)]
+    image, functions = digest_of(number), made.make_functions()
+    messages = [
+        make_finding(image, severity=item.pop("severity"), number=at, **item) for at, item in enumerate(findings, 1)
+    ]
     token = made.ask(image)
-    functions.record(approval_event(token, image=image))
-    made.scanned(image, *messages)
+    functions.record(make_approval_event(token, image=image))
+    made.complete_scan(image, *messages)
     counts: dict[str, int] = {}
     for item in messages:
         counts[item["severity"]] = counts.get(item["severity"], 0) + 1

@@ -8,8 +8,8 @@ import pytest
 from moto import mock_aws
 from tests.aws.ecs import CLUSTER, Ecs
 from tests.fakes.target import MemoryTarget
-from tests.registryd import registry
-from tests.scanner.images.make import image
+from tests.registryd import run_registry
+from tests.scanner.images.make import make_image
 
 from dockgate.bootstrap.deploy_targets import DeployTargets
 from dockgate.delivery.service_model import Service, TaskDefinition, TaskState
@@ -22,7 +22,7 @@ KEYS = {"region_name": "eu-west-1", "aws_access_key_id": "test", "aws_secret_acc
 @pytest.mark.real
 def test_an_approved_image_is_copied_to_where_ecs_pulls_from(tmp_path: Path) -> None:
     request: list[tuple[str, str | None]] = []
-    with registry(tmp_path / "registry") as running, mock_aws():
+    with run_registry(tmp_path / "registry") as running, mock_aws():
         ecs = Ecs(boto3.client("ecs", **KEYS))
         ecs.create("web")
 
@@ -32,7 +32,7 @@ def test_an_approved_image_is_copied_to_where_ecs_pulls_from(tmp_path: Path) -> 
 
         targets = DeployTargets({"podman": MemoryTarget()}, None, client)
         name = f"ecs:eu-west-1/{CLUSTER}/{running.address}/for/ecs"
-        digest = running.push("web/app", "1", image([{"one": b"1"}]))
+        digest = running.push("web/app", "1", make_image([{"one": b"1"}]))
         definition = TaskDefinition("web", 1, "app", ImageReference(f"{running.address}/web/app", digest))
         (task,) = targets[name].deploy(Service("web", name, 1, 1), definition, None)
         assert (task.state, task.digest) == (TaskState.RUNNING, digest)

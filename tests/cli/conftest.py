@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from tests.cli.fake_server import FakeServer, serving
+from tests.cli.fake_server import FakeServer, serve_answers
 
 from dockgate.cli.main import run
 
@@ -27,7 +27,7 @@ def _own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeServer]:
-    with serving() as fake:
+    with serve_answers() as fake:
         monkeypatch.setenv("DOCKGATE_SERVER", fake.url)
         yield fake
 

@@ -18,7 +18,7 @@ class RecordedRequest:
     body: bytes
     headers: dict[str, str]
 
-    def json(self) -> Any:
+    def parse_body(self) -> Any:
         return json.loads(self.body)
 
 
@@ -38,13 +38,13 @@ class FakeServer:
         key = f"{request.method} {request.path}"
         if key not in self.answers:
             return 404, {"error": f"there is no {request.path}", "advice": "Look elsewhere."}
-        planned = self.answers[key]
-        value = planned(request) if isinstance(planned, Callable) else planned  # type: ignore[arg-type]
+        planned_answer = self.answers[key]
+        value = planned_answer(request) if isinstance(planned_answer, Callable) else planned_answer  # type: ignore[arg-type]
         return value if isinstance(value, tuple) else (200, value)
 
 
 @contextmanager
-def serving() -> Iterator[FakeServer]:
+def serve_answers() -> Iterator[FakeServer]:
     fake = FakeServer()
 
     class Handler(BaseHTTPRequestHandler):

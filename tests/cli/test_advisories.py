@@ -13,7 +13,7 @@ from dockgate.shared.errors import DatabaseError
 
 def build_database(tmp_path: Path, name: str = "feeds") -> Path:
     path = tmp_path / "advisories.db"
-    advisories.build(path, layouts.feeds(tmp_path / name), lambda text: None)
+    advisories.build(path, layouts.write_feeds(tmp_path / name), lambda text: None)
     return path
 
 

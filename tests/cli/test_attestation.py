@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from tests.cli.conftest import Dockgate
 from tests.cli.fake_server import FakeServer
-from tests.gate.samples import inventory, judge, limits, package
-from tests.registryd import registry
+from tests.gate.samples import judge, limit_findings, make_inventory, make_package
+from tests.registryd import run_registry
 from tests.reports import samples
-from tests.scanner.images.make import image
+from tests.scanner.images.make import make_image
 
 from dockgate.attestations.keys import Keys
 from dockgate.attestations.statements import build_statement
@@ -55,11 +55,11 @@ def test_reports_are_uploaded_file_by_file(dockgate: Dockgate, server: FakeServe
 
 @pytest.mark.real
 def test_verify_accepts_signed_approvals_and_refuses_others(dockgate: Dockgate, tmp_path: Path) -> None:
-    verdict = judge(inventory(package("a")), under=limits(HIGH=0))
+    verdict = judge(make_inventory(make_package("a")), under=limit_findings(HIGH=0))
     public, other_key = tmp_path / "public.pem", tmp_path / "other.pem"
     other_key.write_text(Keys(tmp_path / "others").get_signer().public.pem)
-    with registry(tmp_path / "registry") as running:
-        digest = running.push("team/app", "1", image([{"etc/os-release": b"ID=debian\n"}]))
+    with run_registry(tmp_path / "registry") as running:
+        digest = running.push("team/app", "1", make_image([{"etc/os-release": b"ID=debian\n"}]))
         attestor = RegistryAttestor(Keys(tmp_path / "keys"), running.address)
         public.write_text(attestor.list_keys()[0].pem)
         named = f"{running.address}/team/app:1"

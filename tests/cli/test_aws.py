@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 from click.testing import CliRunner
-from tests.aws.stack.cloud import Cloud, cloud, everywhere
+from tests.aws.stack.cloud import Cloud, replace_clients, run_cloud
 from tests.aws.stack.stack_state import ID, REGION
 from tests.cli.conftest import Dockgate
 
@@ -35,7 +35,7 @@ def _no_account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 @pytest.fixture(name="cloud")
 def _cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
     """An account that commands reach by the environment alone."""
-    with cloud() as made, everywhere(made.formation):
+    with run_cloud() as made, replace_clients(made.formation):
         made.formation.slow = False
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
@@ -134,7 +134,7 @@ def test_redrive_lists_messages_that_failed_and_exits_2(dockgate: Dockgate, clou
     dockgate("aws", "deploy", "--stack", "gate", *ALONE)
     nothing = dockgate("aws", "redrive", "--stack", "gate")
     assert (nothing.code, nothing.out) == (0, "gate: 0 resent, 0 failed\n")
-    sqs = cloud.client("sqs")
+    sqs = cloud.get_client("sqs")
     for name, body in (("approvalfailures", '{"token": "secret"}'), ("failures", "none of ours")):
         sqs.send_message(QueueUrl=sqs.get_queue_url(QueueName=name)["QueueUrl"], MessageBody=body)
     result = dockgate("aws", "redrive", "--stack", "gate")

@@ -17,7 +17,7 @@ JINJA = "pkg:pypi/jinja2@2.10"
 
 @pytest.fixture(autouse=True)
 def _database(dockgate: Dockgate, tmp_path: Path) -> None:
-    assert dockgate("db", "build", "--from", str(layouts.feeds(tmp_path / "feeds"))).code == 0
+    assert dockgate("db", "build", "--from", str(layouts.write_feeds(tmp_path / "feeds"))).code == 0
 
 
 def set_standard_input(monkeypatch: pytest.MonkeyPatch, text: str) -> None:

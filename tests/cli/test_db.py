@@ -8,7 +8,7 @@ import pytest
 from tests.cli import layouts
 from tests.cli.conftest import Dockgate
 from tests.cli.fake_server import FakeServer
-from tests.registryd import registry
+from tests.registryd import run_registry
 
 from dockgate.attestations.dsse import Signer, create_key, sign_payload
 from dockgate.attestations.keys import Keys
@@ -16,7 +16,7 @@ from dockgate.services.feeds.advisories import PAYLOAD_TYPE
 
 
 def test_build_lists_each_feed_and_missing_parts(dockgate: Dockgate, tmp_path: Path) -> None:
-    ran = dockgate("db", "build", "--from", str(layouts.feeds(tmp_path / "feeds")))
+    ran = dockgate("db", "build", "--from", str(layouts.write_feeds(tmp_path / "feeds")))
     assert (ran.code, ran.err) == (0, "")
     assert "osv Debian: 2 statements" in ran.out
     assert "osv PyPI: 1 statement\n" in ran.out
@@ -25,7 +25,9 @@ def test_build_lists_each_feed_and_missing_parts(dockgate: Dockgate, tmp_path: P
 
 
 def test_status_shows_age_feeds_and_coverage(dockgate: Dockgate, tmp_path: Path) -> None:
-    dockgate("db", "build", "--from", str(layouts.feeds(tmp_path / "feeds")), "--database", str(tmp_path / "a.db"))
+    dockgate(
+        "db", "build", "--from", str(layouts.write_feeds(tmp_path / "feeds")), "--database", str(tmp_path / "a.db")
+    )
     out = dockgate("db", "status", "--database", str(tmp_path / "a.db")).out
     assert "osv Debian" in out
     assert "ago" in out or "just now" in out
@@ -36,7 +38,7 @@ def test_status_shows_age_feeds_and_coverage(dockgate: Dockgate, tmp_path: Path)
 
 
 def test_unreadable_records_are_listed(dockgate: Dockgate, tmp_path: Path) -> None:
-    folder = layouts.feeds(tmp_path / "feeds")
+    folder = layouts.write_feeds(tmp_path / "feeds")
     with zipfile.ZipFile(folder / "osv/PyPI/all.zip", "a") as archive:
         archive.writestr("BROKEN-1.json", "{")
     out = dockgate("db", "build", "--from", str(folder)).out
@@ -75,7 +77,7 @@ def test_an_update_whose_feeds_fail_exits_2_and_says_which(
 def test_an_update_downloads_the_feeds(
     dockgate: Dockgate, server: FakeServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    folder = layouts.feeds(tmp_path / "feeds")
+    folder = layouts.write_feeds(tmp_path / "feeds")
     for feed in ("AMAZON", "EPSS", "KEV", "OSV"):
         monkeypatch.setenv(f"DOCKGATE_FEED_{feed}", f"{server.url}/{feed}")
     for ecosystem in ("Debian", "PyPI"):
@@ -91,7 +93,7 @@ def test_an_update_downloads_the_feeds(
 def test_a_failed_feed_is_reported_as_failed_only(
     dockgate: Dockgate, server: FakeServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    folder = layouts.feeds(tmp_path / "feeds")
+    folder = layouts.write_feeds(tmp_path / "feeds")
     for feed in ("AMAZON", "EPSS", "KEV", "OSV"):
         monkeypatch.setenv(f"DOCKGATE_FEED_{feed}", f"{server.url}/{feed}")
     export = "GET /OSV/PyPI/all.zip"
@@ -119,7 +121,7 @@ def test_a_network_error_is_reported_once(
 
 
 def test_an_export_is_imported_with_its_age(dockgate: Dockgate, tmp_path: Path) -> None:
-    dockgate("db", "build", "--from", str(layouts.feeds(tmp_path / "feeds")))
+    dockgate("db", "build", "--from", str(layouts.write_feeds(tmp_path / "feeds")))
     file, other_file = str(tmp_path / "advisories.zst"), str(tmp_path / "other.db")
     exported = dockgate("db", "export", file, "-o", "json")
     assert exported.code == 0
@@ -151,7 +153,7 @@ def exporter(dockgate: Dockgate, folder: Path) -> str:
 
 
 def test_an_import_requires_the_exporters_key_or_the_digest(dockgate: Dockgate, tmp_path: Path) -> None:
-    dockgate("db", "build", "--from", str(layouts.feeds(tmp_path / "feeds")))
+    dockgate("db", "build", "--from", str(layouts.write_feeds(tmp_path / "feeds")))
     file, other_file = str(tmp_path / "advisories.zst"), str(tmp_path / "other.db")
     exported = json.loads(dockgate("db", "export", file, "-o", "json").out)
     key = exporter(dockgate, tmp_path)
@@ -212,11 +214,11 @@ def test_a_source_that_is_neither_file_nor_reference_is_an_error(dockgate: Dockg
 def test_a_database_is_exported_and_imported_through_a_registry(
     dockgate: Dockgate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    dockgate("db", "build", "--from", str(layouts.feeds(tmp_path / "feeds")))
-    image = layouts.image(tmp_path / "image", layouts.debian(openssl="3.5.1-1"))
+    dockgate("db", "build", "--from", str(layouts.write_feeds(tmp_path / "feeds")))
+    image = layouts.write_image(tmp_path / "image", layouts.make_debian_files(openssl="3.5.1-1"))
     before = dockgate("scan", image, "-o", "json").out
     assert "CVE-2025-0001" in before
-    with registry(tmp_path / "registry") as running:
+    with run_registry(tmp_path / "registry") as running:
         reference = f"{running.address}/security/advisories:today"
         for _ in range(2):
             assert dockgate("db", "export", f"oci:{reference}").code == 0

@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.ports import free_port
-from tests.postgres import database_url, drop_database
+from tests.ports import find_free_port
+from tests.postgres import drop_database, make_database_url
 
 from dockgate.delivery.builders import build_host
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.real
 
 
 def doctor(data: Path, *options: str, **environment: str) -> tuple[int, str]:
-    ports = {"DOCKGATE_PORT": str(free_port()), "DOCKGATE_REGISTRY_PORT": str(free_port())}
+    ports = {"DOCKGATE_PORT": str(find_free_port()), "DOCKGATE_REGISTRY_PORT": str(find_free_port())}
     result = subprocess.run(
         [sys.executable, "-m", "dockgate", "doctor", *options],
         env={"PATH": "/usr/bin:/bin", "DOCKGATE_DATA": str(data), **ports, **environment},
@@ -75,7 +75,7 @@ def test_subordinate_ids_that_do_not_isolate_do_not_count(tmp_path: Path, lines:
 def test_the_database_and_the_shared_folder_of_several_hosts_are_checked(tmp_path: Path) -> None:
     shared = tmp_path / "shared"
     shared.mkdir()
-    settings = {"DOCKGATE_DATABASE_URL": database_url(tmp_path), "DOCKGATE_SHARED": str(shared)}
+    settings = {"DOCKGATE_DATABASE_URL": make_database_url(tmp_path), "DOCKGATE_SHARED": str(shared)}
     _, text = doctor(tmp_path / "data", "-o", "json", **settings)
     checks = {check["name"]: check for check in map(json.loads, text.splitlines())}
     assert checks["database"]["is_ok"], text

@@ -9,27 +9,27 @@ import pytest
 from tests.cli import layouts
 from tests.cli.conftest import Dockgate, Ran
 from tests.cli.fake_server import FakeServer
-from tests.cli.layouts import debian, image, python
+from tests.cli.layouts import make_debian_files, make_python_files, write_image
 from tests.gate.replay.test_explain import case, recorded
 
 from dockgate.gate.model import Status
 from dockgate.gate.replay import case_file
 
-CLEAN = {**debian(openssl="3.5.4-1", bash="5.2-1"), **python("jinja2", "2.10.1")}
-VULNERABLE = {**debian(openssl="3.5.1-1", zlib="1:1.3"), **python("jinja2", "2.10")}
+CLEAN = {**make_debian_files(openssl="3.5.4-1", bash="5.2-1"), **make_python_files("jinja2", "2.10.1")}
+VULNERABLE = {**make_debian_files(openssl="3.5.1-1", zlib="1:1.3"), **make_python_files("jinja2", "2.10")}
 
 Run = Callable[..., Ran]
 
 
 @pytest.fixture
 def run(dockgate: Dockgate, tmp_path: Path) -> Run:
-    assert dockgate("db", "build", "--from", str(layouts.feeds(tmp_path / "feeds"))).code == 0
+    assert dockgate("db", "build", "--from", str(layouts.write_feeds(tmp_path / "feeds"))).code == 0
     return dockgate
 
 
 def test_a_verdict_is_replayed_from_its_file_also_after_the_database_is_gone(run: Run, tmp_path: Path) -> None:
     file = tmp_path / "case.json"
-    assert run("gate", image(tmp_path / "image", VULNERABLE), "-o", f"case={file}").code == 1
+    assert run("gate", write_image(tmp_path / "image", VULNERABLE), "-o", f"case={file}").code == 1
     (tmp_path / "data" / "advisories.db").unlink()
     ran = run("explain", str(file))
     assert (ran.code, ran.err) == (0, "")
@@ -43,7 +43,7 @@ def test_a_verdict_is_replayed_from_its_file_also_after_the_database_is_gone(run
 def test_explain_lists_waived_findings(run: Run, tmp_path: Path) -> None:
     file, accepted = tmp_path / "case.json", tmp_path / "waivers.yaml"
     accepted.write_text("- {vulnerability: CVE-2025-0001, until: 2099-01-01, owner: ana, reason: Never called.}\n")
-    first = image(tmp_path / "image", VULNERABLE)
+    first = write_image(tmp_path / "image", VULNERABLE)
     assert run("gate", first, "--waivers", str(accepted), "-o", f"case={file}").code == 1
     out = " ".join(run("explain", str(file)).out.partition("Waived  1")[2].split())
     assert "CVE-2025-0001 in openssl 3.5.1-1: Accepted by ana until 2099-01-01: Never called (waiver" in out
@@ -53,7 +53,7 @@ def test_two_verdicts_are_compared(run: Run, tmp_path: Path) -> None:
     files = []
     for name, content in (("old", VULNERABLE), ("new", CLEAN)):
         files.append(str(tmp_path / f"{name}.json"))
-        run("gate", image(tmp_path / name, content), "-o", f"case={files[-1]}")
+        run("gate", write_image(tmp_path / name, content), "-o", f"case={files[-1]}")
     ran = run("explain", *files)
     assert ran.code == 0
     assert "Rejected → ✓ Approved: because of code" in ran.out

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from tests.vulnerabilities.database.samples import built, folder_of
-from tests.vulnerabilities.feeds.feed_files import entry, fixed, kev, record
+from tests.vulnerabilities.database.samples import build_database, write_folder
+from tests.vulnerabilities.feeds.feed_files import make_entry, make_fixed_range, make_kev, record
 
 from dockgate.cli.main import root
 from dockgate.shared.errors import UsageError
@@ -49,9 +49,11 @@ def test_the_database_says_what_is_exploited_where_a_report_does_not(tmp_path: P
     report = ("--findings", CASES / "trivy-findings.json", "--policy", exploited)
     assert gate(*report)[0] == 3
     database = tmp_path / "advisories.db"
-    debian = record("DSA-1", entry("Debian:13", "zlib", *fixed("1")))
+    debian = record("DSA-1", make_entry("Debian:13", "zlib", *make_fixed_range("1")))
     for listed, code in (({"CVE-2021-23337": "2024-01-05"}, 1), ({"CVE-2001-0001": "2024-01-05"}, 0)):
-        built(database, folder_of(tmp_path / f"feeds-{code}", {"Debian": [debian]}, kev_json=kev(listed)))
+        build_database(
+            database, write_folder(tmp_path / f"feeds-{code}", {"Debian": [debian]}, kev_json=make_kev(listed))
+        )
         assert gate(*report, "--database", database)[0] == code
 
 

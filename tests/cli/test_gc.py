@@ -14,7 +14,7 @@ REPORT: dict[str, Any] = {
             "repository": "team/app",
             "digest": samples.MANIFEST,
             "tags": ["1", "first"],
-            "used_at": answers.ago(86400),
+            "used_at": answers.get_past(86400),
             "size": 3 << 20,
         }
     ],
@@ -39,7 +39,7 @@ EMPTY = {"images": [], "kept_images": [], "blobs": 0, "blob_bytes": 0, "others":
 def collection(**more: Any) -> dict[str, Any]:
     return {
         "seq": 5,
-        "requested_at": answers.ago(60),
+        "requested_at": answers.get_past(60),
         "requested_by": "ada",
         "started_at": None,
         "finished_at": None,
@@ -74,7 +74,10 @@ def test_kept_images_are_listed_with_their_reason(dockgate: Dockgate, server: Fa
 
 def test_with_yes_it_waits_for_the_end(dockgate: Dockgate, server: FakeServer) -> None:
     server.answers["POST /gc"] = (202, collection())
-    states = [collection(started_at=answers.ago(1)), collection(finished_at=answers.ago(0), report=REPORT)]
+    states = [
+        collection(started_at=answers.get_past(1)),
+        collection(finished_at=answers.get_past(0), report=REPORT),
+    ]
     server.answers["GET /gc/runs/5"] = lambda _: states.pop(0)
     ran = dockgate("gc", "--yes")
     assert ran.code == 0, ran.err
@@ -83,7 +86,7 @@ def test_with_yes_it_waits_for_the_end(dockgate: Dockgate, server: FakeServer) -
 
 
 def test_a_collection_that_ended_early_is_an_error(dockgate: Dockgate, server: FakeServer) -> None:
-    done = collection(finished_at=answers.ago(0), report=EMPTY, error="the registry does not answer.")
+    done = collection(finished_at=answers.get_past(0), report=EMPTY, error="the registry does not answer.")
     server.answers["POST /gc"] = (202, done)
     ran = dockgate("gc", "--yes")
     assert ran.code == 2
@@ -92,5 +95,5 @@ def test_a_collection_that_ended_early_is_an_error(dockgate: Dockgate, server: F
 
 
 def test_the_last_collections_are_listed(dockgate: Dockgate, server: FakeServer) -> None:
-    server.answers["GET /gc/runs"] = [collection(), collection(finished_at=answers.ago(0), report=REPORT)]
+    server.answers["GET /gc/runs"] = [collection(), collection(finished_at=answers.get_past(0), report=REPORT)]
     assert dockgate("gc", "--list").out.count("ada") == 2

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.aws.account import digest_of, finding
+from tests.aws.account import digest_of, make_finding
 from tests.aws.fakes.server import Refused
-from tests.aws.inspector import FULL_REPOSITORY, Aws, aws
+from tests.aws.inspector import FULL_REPOSITORY, Aws, run_aws
 from tests.cli.conftest import Dockgate
 
 IMAGE = digest_of(1)
@@ -16,7 +16,7 @@ CASES = Path(__file__).parent.parent / "cases" / "findings"
 
 @pytest.fixture
 def there(monkeypatch: pytest.MonkeyPatch) -> Iterator[Aws]:
-    with aws() as made:
+    with run_aws() as made:
         for name, value in made.environment.items():
             monkeypatch.setenv(name, value)
         yield made
@@ -29,7 +29,7 @@ def there(monkeypatch: pytest.MonkeyPatch) -> Iterator[Aws]:
 def test_an_image_is_judged_by_what_inspector_found(
     there: Aws, dockgate: Dockgate, severity: str, code: int, expected: str
 ) -> None:
-    there.scanned(IMAGE, *([finding(IMAGE, severity)] if severity else []))
+    there.complete_scan(IMAGE, *([make_finding(IMAGE, severity)] if severity else []))
     ran = dockgate("gate", f"{FULL_REPOSITORY}@{IMAGE}", "--inspector")
     assert (ran.code, expected in ran.out) == (code, True), ran.err
     assert "inspector" in ran.out
@@ -47,15 +47,15 @@ def test_an_image_that_inspector_has_not_scanned_is_undetermined(
     there: Aws, dockgate: Dockgate, reason: str, expected: str
 ) -> None:
     if reason:
-        there.covered(IMAGE, reason)
+        there.cover_image(IMAGE, reason)
     ran = dockgate("gate", f"{FULL_REPOSITORY}@{IMAGE}", "--inspector")
     assert (ran.code, expected in ran.out) == (3, True), ran.out
 
 
 def test_an_index_has_the_worst_verdict_of_its_images(there: Aws, dockgate: Dockgate) -> None:
     good, bad, new = (digest_of(number) for number in range(1, 4))
-    there.scanned(good)
-    there.scanned(bad, finding(bad, "CRITICAL"))
+    there.complete_scan(good)
+    there.complete_scan(bad, make_finding(bad, "CRITICAL"))
     for images, code in (((good,), 0), ((good, new), 3), ((good, bad), 1), ((new, bad), 1)):
         ran = dockgate("gate", f"{FULL_REPOSITORY}@{there.index(*images)}", "--inspector", "-o", "json")
         assert ran.code == code, ran.out + ran.err
@@ -65,7 +65,7 @@ def test_an_index_has_the_worst_verdict_of_its_images(there: Aws, dockgate: Dock
 def test_reports_of_other_scanners_count_together_with_inspector(
     there: Aws, dockgate: Dockgate, tmp_path: Path
 ) -> None:
-    there.scanned(IMAGE)
+    there.complete_scan(IMAGE)
     document = json.loads((CASES / "trivy-findings.json").read_text())
     document["Metadata"]["RepoDigests"] = [f"registry.test/app@{IMAGE}"]
     file = tmp_path / "trivy.json"
@@ -100,6 +100,6 @@ def test_an_aws_error_exits_2(there: Aws, dockgate: Dockgate) -> None:
         raise Refused("AccessDeniedException", "not you")
 
     there.services["inspector2"].operations["ListFindings"] = refuse
-    there.covered(IMAGE, "SUCCESSFUL")
+    there.cover_image(IMAGE, "SUCCESSFUL")
     ran = dockgate("gate", f"{FULL_REPOSITORY}@{IMAGE}", "--inspector")
     assert (ran.code, "AccessDeniedException: not you" in ran.err) == (2, True), ran.err

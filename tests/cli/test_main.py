@@ -142,7 +142,7 @@ def test_an_internal_error_is_one_line_and_a_request_to_report_it(
 def test_errors_of_the_operating_system_are_not_internal_errors(
     dockgate: Dockgate, server: FakeServer, tmp_path: Path
 ) -> None:
-    server.answers["GET /verdicts/sha256:1"] = to_plain(samples.verdict())
+    server.answers["GET /verdicts/sha256:1"] = to_plain(samples.make_verdict())
     ran = dockgate("verdict", "show", "sha256:1", "-o", f"json={tmp_path}/nowhere/report.json")
     assert (ran.code, ran.err) == (2, f"error: {tmp_path}/nowhere/report.json: No such file or directory\n")
 

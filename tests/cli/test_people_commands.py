@@ -23,7 +23,7 @@ def test_the_first_principals_token_is_printed_once_and_alone(dockgate: Dockgate
     ran = dockgate("principal", "add", "ada", "--role", "admin", "--email", "ada@example.org")
     assert (ran.code, ran.out.splitlines()[-1]) == (0, TOKEN)
     assert "DOCKGATE_TOKEN" in ran.err
-    assert server.requests[0].json() == {"name": "ada", "roles": ["admin"], "email": "ada@example.org"}
+    assert server.requests[0].parse_body() == {"name": "ada", "roles": ["admin"], "email": "ada@example.org"}
     server.answers["POST /principals"] = {"principal": {}, "token": None}
     assert "dockgate token create ben" in dockgate("principal", "add", "ben", "--role", "viewer").out
 
@@ -35,7 +35,7 @@ def test_a_principal_is_changed_by_name(dockgate: Dockgate, server: FakeServer) 
     server.answers["POST /principals/ben/roles"] = {"roles": ["viewer", "approver"]}
     ran = dockgate("principal", "roles", "ben", "--role", "viewer", "--role", "approver")
     assert ran.out == "ben: viewer, approver\n"
-    assert server.requests[-1].json() == {"roles": ["viewer", "approver"]}
+    assert server.requests[-1].parse_body() == {"roles": ["viewer", "approver"]}
 
 
 def test_principals_are_listed(dockgate: Dockgate, server: FakeServer) -> None:
@@ -58,7 +58,7 @@ def test_a_token_is_made_with_its_limits_and_printed_alone(dockgate: Dockgate, s
     server.answers["POST /tokens"] = {"token": {}, "text": TOKEN}
     ran = dockgate("token", "create", "ci", "--days", "7", "--scope", "run", "--pipeline", "Web")
     assert ran.out == f"{TOKEN}\n"
-    assert server.requests[0].json() == {
+    assert server.requests[0].parse_body() == {
         "principal": "ci",
         "days": 7,
         "scopes": ["run"],
@@ -128,15 +128,15 @@ def test_the_audit_log_shows_the_first_references_of_a_push(dockgate: Dockgate, 
 
 
 def test_an_approval_shows_the_number_of_votes(dockgate: Dockgate, server: FakeServer) -> None:
-    waits = answers.approval(ApprovalState.WAITING, approvers={"principals": ["ann"], "roles": [], "count": 2})
+    waits = answers.make_approval(ApprovalState.WAITING, approvers={"principals": ["ann"], "roles": [], "count": 2})
     server.answers[f"POST /approvals/{APPROVAL}/vote"] = {"approval": waits, "votes": [{"who": "ann", "yes": True}]}
     assert dockgate("approval", "approve", APPROVAL).out == f"{APPROVAL}: Waiting, 1 of 2 approvals\n"
-    assert server.requests[0].json() == {"yes": True, "reason": ""}
+    assert server.requests[0].parse_body() == {"yes": True, "reason": ""}
 
 
 def test_an_approval_shows_its_approvers(dockgate: Dockgate, server: FakeServer) -> None:
     approvers = {"principals": ["ann"], "roles": ["security"], "count": 2, "exclude_committer": True}
-    server.answers[f"GET /approvals/{APPROVAL}"] = answers.approval(ApprovalState.WAITING, approvers=approvers)
+    server.answers[f"GET /approvals/{APPROVAL}"] = answers.make_approval(ApprovalState.WAITING, approvers=approvers)
     assert "2 of ann, security; not the committer" in dockgate("approval", "show", APPROVAL).out
 
 
@@ -162,7 +162,7 @@ def test_a_role_can_be_for_some_repositories(dockgate: Dockgate, server: FakeSer
     server.answers["POST /principals/ben/roles"] = {"roles": ["viewer"], "project_roles": limited}
     ran = dockgate("principal", "roles", "ben", "--role", "viewer", "--role", "developer:team-a/*")
     assert ran.out == "ben: viewer, developer:team-a/*\n"
-    assert server.requests[-1].json() == {"roles": ["viewer"], "project_roles": limited}
+    assert server.requests[-1].parse_body() == {"roles": ["viewer"], "project_roles": limited}
     refused = dockgate("principal", "roles", "ben", "--role", "root")
     assert refused.code == 2
     assert "developer:team-a/*" in refused.err

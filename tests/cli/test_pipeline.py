@@ -21,12 +21,12 @@ def serve(server: FakeServer, view: Any) -> None:
     server.answers |= {
         f"GET /pipelines/{NAME}/executions": [execution],
         f"GET /executions/{execution['id']}": view,
-        f"GET /verdicts/{VERDICT}": to_plain(samples.verdict()),
+        f"GET /verdicts/{VERDICT}": to_plain(samples.make_verdict()),
     }
 
 
 def test_show_lists_stages_states_and_times_in_order(dockgate: Dockgate, server: FakeServer) -> None:
-    serve(server, answers.rejected())
+    serve(server, answers.make_rejected_execution())
     ran = dockgate("pipeline", "show", NAME)
     assert ran.code == 0
     lines = ran.out.splitlines()
@@ -45,7 +45,7 @@ def test_show_lists_stages_states_and_times_in_order(dockgate: Dockgate, server:
 
 
 def test_show_lists_every_violation_once_and_the_remediation(dockgate: Dockgate, server: FakeServer) -> None:
-    serve(server, answers.rejected())
+    serve(server, answers.make_rejected_execution())
     out = dockgate("pipeline", "show", NAME).out
     assert "✗ Rejected by policy default" in out
     for finding in samples.FINDINGS[:4]:
@@ -59,9 +59,9 @@ def test_show_lists_every_violation_once_and_the_remediation(dockgate: Dockgate,
 
 
 def test_show_says_that_an_undetermined_verdict_rejected(dockgate: Dockgate, server: FakeServer) -> None:
-    serve(server, answers.rejected())
-    unsure = samples.platform_verdict(Status.UNDETERMINED, violations=(), remediation=(), findings=())
-    verdict = samples.verdict(unsure, status=Status.UNDETERMINED)
+    serve(server, answers.make_rejected_execution())
+    unsure = samples.make_platform_verdict(Status.UNDETERMINED, violations=(), remediation=(), findings=())
+    verdict = samples.make_verdict(unsure, status=Status.UNDETERMINED)
     server.answers[f"GET /verdicts/{VERDICT}"] = to_plain(verdict)
     out = dockgate("pipeline", "show", NAME).out
     assert "✗ Rejected by policy default, because the verdict is Undetermined" in out
@@ -69,7 +69,7 @@ def test_show_says_that_an_undetermined_verdict_rejected(dockgate: Dockgate, ser
 
 
 def test_show_has_the_summary_when_the_verdict_is_deleted(dockgate: Dockgate, server: FakeServer) -> None:
-    serve(server, answers.rejected())
+    serve(server, answers.make_rejected_execution())
     del server.answers[f"GET /verdicts/{VERDICT}"]
     ran = dockgate("pipeline", "show", NAME)
     assert ran.code == 0
@@ -77,7 +77,7 @@ def test_show_has_the_summary_when_the_verdict_is_deleted(dockgate: Dockgate, se
 
 
 def test_show_says_what_an_approval_waits_for(dockgate: Dockgate, server: FakeServer) -> None:
-    serve(server, answers.waiting())
+    serve(server, answers.make_waiting_execution())
     out = dockgate("pipeline", "show", NAME).out
     assert out.startswith(f"▸ {NAME}  #1  in progress")
     assert "◦ Assess  waiting" in out
@@ -86,8 +86,10 @@ def test_show_says_what_an_approval_waits_for(dockgate: Dockgate, server: FakeSe
 
 
 def test_show_has_the_reason_and_attempt_of_a_failed_action(dockgate: Dockgate, server: FakeServer) -> None:
-    view = answers.rejected()
-    failed = answers.action("Image", "build", RunState.FAILED, reason="RUN false: exit 1\nLook at line 3.", attempt=2)
+    view = answers.make_rejected_execution()
+    failed = answers.make_action(
+        "Image", "build", RunState.FAILED, reason="RUN false: exit 1\nLook at line 3.", attempt=2
+    )
     view["stages"][1] = {"name": "Build", "state": "Failed", "actions": [failed]}
     serve(server, view)
     out = dockgate("pipeline", "show", NAME).out
@@ -97,11 +99,11 @@ def test_show_has_the_reason_and_attempt_of_a_failed_action(dockgate: Dockgate, 
 
 
 def test_an_execution_is_chosen_by_number_or_id(dockgate: Dockgate, server: FakeServer) -> None:
-    serve(server, answers.rejected())
+    serve(server, answers.make_rejected_execution())
     assert dockgate("pipeline", "show", NAME, "--execution", "1").code == 0
     assert dockgate("pipeline", "show", NAME, "--execution", f"{NAME}-1").code == 0
     assert dockgate("pipeline", "show", NAME, "--execution", "7").code == 2
-    other_view = answers.rejected()
+    other_view = answers.make_rejected_execution()
     other_view["execution"]["pipeline"] = "Other"
     server.answers["GET /executions/Other-1"] = other_view
     ran = dockgate("pipeline", "show", NAME, "--execution", "Other-1")
@@ -122,28 +124,28 @@ def test_a_pipeline_without_executions_shows_how_to_start_it(dockgate: Dockgate,
 
 
 def test_json_output_is_the_servers_json(dockgate: Dockgate, server: FakeServer) -> None:
-    view = answers.rejected()
+    view = answers.make_rejected_execution()
     serve(server, view)
     assert json.loads(dockgate("pipeline", "show", NAME, "-o", "json").out) == view
 
 
 def test_lists(dockgate: Dockgate, server: FakeServer) -> None:
     server.answers["GET /pipelines"] = [
-        {"name": NAME, "version": 2, "latest": answers.execution()},
+        {"name": NAME, "version": 2, "latest": answers.make_execution()},
         {"name": "Quiet", "version": 1, "latest": None},
     ]
     head, first, second = dockgate("pipeline", "list").out.splitlines()
     assert head.split() == ["PIPELINE", "VERSION", "NEWEST", "STATE", "STARTED"]
     assert first.split()[:4] == [NAME, "2", f"{NAME}-1", "Failed"]
     assert "never ran" in second
-    server.answers[f"GET /pipelines/{NAME}/executions"] = [answers.execution(reason="Build/Image: no base image")]
+    server.answers[f"GET /pipelines/{NAME}/executions"] = [answers.make_execution(reason="Build/Image: no base image")]
     out = dockgate("pipeline", "executions", NAME, "--limit", "5").out
     assert "Build/Image: no base image" in out
     assert server.requests[-1].query == {"limit": "5", "sort": "-number"}
 
 
 def test_start_stop_and_retry(dockgate: Dockgate, server: FakeServer) -> None:
-    running = answers.execution(3, RunState.IN_PROGRESS)
+    running = answers.make_execution(3, RunState.IN_PROGRESS)
     server.answers |= {
         f"POST /pipelines/{NAME}/executions": (201, running),
         f"POST /executions/{NAME}-3/stop": running,
@@ -151,12 +153,12 @@ def test_start_stop_and_retry(dockgate: Dockgate, server: FakeServer) -> None:
     }
     assert f"{NAME}-3: started" in dockgate("pipeline", "start", NAME).out
     assert f"{NAME}-3: stopped" in dockgate("pipeline", "stop", f"{NAME}-3", "--reason", "enough").out
-    assert server.requests[-1].json() == {"reason": "enough"}
+    assert server.requests[-1].parse_body() == {"reason": "enough"}
     assert dockgate("pipeline", "retry", f"{NAME}-3").code == 0
 
 
 def test_a_fresh_start_asks_for_builds_without_earlier_layers(dockgate: Dockgate, server: FakeServer) -> None:
-    server.answers[f"POST /pipelines/{NAME}/executions"] = (201, answers.execution(3, RunState.IN_PROGRESS))
+    server.answers[f"POST /pipelines/{NAME}/executions"] = (201, answers.make_execution(3, RunState.IN_PROGRESS))
     for arguments, query in (([], {}), (["--fresh"], {"fresh": "true"})):
         assert dockgate("pipeline", "start", NAME, *arguments).code == 0
         assert server.requests[-1].query == query
@@ -191,7 +193,7 @@ class Log:
 
 
 def test_logs_are_followed_until_the_action_is_over(dockgate: Dockgate, server: FakeServer) -> None:
-    serve(server, answers.rejected())
+    serve(server, answers.make_rejected_execution())
     log = Log("STEP 1\n", "", "STEP 2\n")
     server.answers[f"GET /executions/{NAME}-1/log"] = log
     ran = dockgate("pipeline", "logs", NAME, "--stage", "Build", "-f")
@@ -200,13 +202,13 @@ def test_logs_are_followed_until_the_action_is_over(dockgate: Dockgate, server: 
 
 
 def test_logs_without_follow_end_with_the_present_text(dockgate: Dockgate, server: FakeServer) -> None:
-    serve(server, answers.rejected())
+    serve(server, answers.make_rejected_execution())
     server.answers[f"GET /executions/{NAME}-1/log"] = Log("STEP 1\n", "", "STEP 2\n")
     assert dockgate("pipeline", "logs", f"{NAME}-1", "--action", "Image").out == "STEP 1\n"
 
 
 def test_a_log_in_a_pipe_has_no_control_characters(dockgate: Dockgate, server: FakeServer) -> None:
-    serve(server, answers.rejected())
+    serve(server, answers.make_rejected_execution())
     server.answers[f"GET /executions/{NAME}-1/log"] = Log("a\x1b[2Jb\u202ec\rd\nSTEP 2\n")
     out = dockgate("pipeline", "logs", f"{NAME}-1", "--action", "Image").out
     assert out == "a\\x1b[2Jb\\u202ec\\rd\nSTEP 2\n"
@@ -215,14 +217,14 @@ def test_a_log_in_a_pipe_has_no_control_characters(dockgate: Dockgate, server: F
 def test_several_logs_have_titles_and_actions_that_never_started_are_skipped(
     dockgate: Dockgate, server: FakeServer
 ) -> None:
-    serve(server, answers.rejected())
+    serve(server, answers.make_rejected_execution())
     server.answers[f"GET /executions/{NAME}-1/log"] = Log("STEP 1\n")
     assert dockgate("pipeline", "logs", NAME, "-f").out == "── Build / Image ──\nSTEP 1\n"
 
 
 def test_following_waits_for_an_action_to_begin(dockgate: Dockgate, server: FakeServer) -> None:
-    before, begun = answers.waiting(), answers.waiting()
-    begun["stages"][3]["actions"] = [answers.action("Deploy", "deploy", RunState.IN_PROGRESS)]
+    before, begun = answers.make_waiting_execution(), answers.make_waiting_execution()
+    begun["stages"][3]["actions"] = [answers.make_action("Deploy", "deploy", RunState.IN_PROGRESS)]
     views = [before, before, before]
     serve(server, before)
     server.answers[f"GET /executions/{NAME}-1"] = lambda request: views.pop() if views else begun
@@ -231,7 +233,7 @@ def test_following_waits_for_an_action_to_begin(dockgate: Dockgate, server: Fake
 
 
 def test_logs_of_a_missing_action_are_an_error(dockgate: Dockgate, server: FakeServer) -> None:
-    serve(server, answers.rejected())
+    serve(server, answers.make_rejected_execution())
     ran = dockgate("pipeline", "logs", NAME, "--stage", "Biuld")
     assert ran.code == 2
     assert "has no Biuld" in ran.err
@@ -245,7 +247,7 @@ def test_logs_of_a_pipeline_without_executions_are_an_error(dockgate: Dockgate, 
 
 
 def waiting_for_people(**changes: Any) -> Any:
-    view = answers.waiting()
+    view = answers.make_waiting_execution()
     approvers = {"principals": ["ann"], "roles": ["security"], "count": 2, "exclude_committer": True}
     (action,) = view["stages"][2]["actions"]
     action["approval"] |= {"approvers": approvers, "verdict": VERDICT, **changes}
@@ -253,8 +255,8 @@ def waiting_for_people(**changes: Any) -> Any:
 
 
 def test_show_names_the_pending_scan_and_the_reject_command(dockgate: Dockgate, server: FakeServer) -> None:
-    serve(server, answers.waiting())
-    scan = {"state": "Requested", "reason": "", "requested_at": answers.ago(4)}
+    serve(server, answers.make_waiting_execution())
+    scan = {"state": "Requested", "reason": "", "requested_at": answers.get_past(4)}
     server.answers[f"GET /images/{samples.MANIFEST}"] = {"scan": scan}
     out = dockgate("pipeline", "show", NAME).out
     assert "waits for the scan of the image, requested 4 s ago (policy default)" in out
@@ -279,35 +281,43 @@ def test_an_approval_is_answered_by_the_name_of_its_execution(dockgate: Dockgate
     approval = view["stages"][2]["actions"][0]["approval"]
     server.answers[f"POST /approvals/{approval['id']}/vote"] = {"approval": approval, "votes": []}
     assert dockgate("approval", "approve", f"{NAME}-1").code == 0
-    serve(server, answers.rejected())
+    serve(server, answers.make_rejected_execution())
     ran = dockgate("approval", "approve", f"{NAME}-1")
     assert (ran.code, ran.err.splitlines()[0]) == (2, f"error: execution {NAME}-1 has no waiting approval")
 
 
 def test_an_approval_with_waived_findings_is_never_shown_as_clean(dockgate: Dockgate, server: FakeServer) -> None:
-    view = answers.rejected()
+    view = answers.make_rejected_execution()
     approved = {"state": "Approved", "summary": "All findings within the policy's limits; 1 waived finding"}
     view["stages"][2]["actions"][0]["approval"] |= approved
     serve(server, view)
-    platform_verdict = samples.platform_verdict(Status.APPROVED, violations=(), undetermined=(), remediation=())
+    platform_verdict = samples.make_platform_verdict(
+        Status.APPROVED, violations=(), undetermined_subjects=(), remediation=()
+    )
     waived = AppliedWaiver("waiver", "w-1", "ana", "Never called.", "2026-12-31T00:00:00.000Z", samples.FINDINGS[0])
-    verdict = samples.verdict(replace(platform_verdict, waived=(waived,)), status=Status.APPROVED)
+    verdict = samples.make_verdict(replace(platform_verdict, waived=(waived,)), status=Status.APPROVED)
     server.answers[f"GET /verdicts/{VERDICT}"] = to_plain(verdict)
     out = dockgate("pipeline", "show", NAME).out
     assert "✓ Approved with 1 waived finding by policy default" in out
     assert "✓ Approved with 1 waived finding by policy default" in dockgate("verdict", "show", VERDICT).out
-    summary = {"repository": "app", "tag": "1", "digest": samples.MANIFEST, "pushed_at": answers.ago(9), "scan": "Done"}
+    summary = {
+        "repository": "app",
+        "tag": "1",
+        "digest": samples.MANIFEST,
+        "pushed_at": answers.get_past(9),
+        "scan": "Done",
+    }
     listed = {"status": "Approved", "summary": "", "waived": "1 waived finding", "gone_at": None, "counts": None}
     server.answers["GET /images"] = {"images": [summary | listed], "next": None}
     assert "Approved, 1 waived finding" in dockgate("image", "list").out
 
 
 def test_a_persons_rejection_is_shown_with_the_verdict_that_approved(dockgate: Dockgate, server: FakeServer) -> None:
-    view = answers.rejected()
+    view = answers.make_rejected_execution()
     view["stages"][2]["actions"][0]["approval"] |= {"decided_by": "ann", "summary": "rejected by ann: not today"}
     serve(server, view)
-    clean = samples.platform_verdict(Status.APPROVED, violations=(), undetermined=(), remediation=())
-    server.answers[f"GET /verdicts/{VERDICT}"] = to_plain(samples.verdict(clean, status=Status.APPROVED))
+    clean = samples.make_platform_verdict(Status.APPROVED, violations=(), undetermined_subjects=(), remediation=())
+    server.answers[f"GET /verdicts/{VERDICT}"] = to_plain(samples.make_verdict(clean, status=Status.APPROVED))
     out = dockgate("pipeline", "show", NAME).out
     assert "Rejected by ann" in out
     assert "rejected by ann: not today" in out
@@ -315,17 +325,21 @@ def test_a_persons_rejection_is_shown_with_the_verdict_that_approved(dockgate: D
 
 
 def test_wait_exits_by_the_outcome(dockgate: Dockgate, server: FakeServer) -> None:
-    rejected, succeeded, stopped = answers.rejected(), answers.rejected(), answers.rejected()
-    succeeded["execution"] = answers.execution(state=RunState.SUCCEEDED)
-    stopped["execution"] = answers.execution(state=RunState.STOPPED)
-    failed, expired = answers.rejected(), answers.rejected()
-    failed["stages"][1]["actions"] = [answers.action("Image", "build", RunState.FAILED)]
-    failed["stages"][2]["actions"] = [answers.action("Gate", "approval", RunState.PENDING)]
+    rejected, succeeded, stopped = (
+        answers.make_rejected_execution(),
+        answers.make_rejected_execution(),
+        answers.make_rejected_execution(),
+    )
+    succeeded["execution"] = answers.make_execution(state=RunState.SUCCEEDED)
+    stopped["execution"] = answers.make_execution(state=RunState.STOPPED)
+    failed, expired = answers.make_rejected_execution(), answers.make_rejected_execution()
+    failed["stages"][1]["actions"] = [answers.make_action("Image", "build", RunState.FAILED)]
+    failed["stages"][2]["actions"] = [answers.make_action("Gate", "approval", RunState.PENDING)]
     expired["stages"][2]["actions"][0]["approval"] |= {"state": "Expired", "decided_by": "timeout"}
     for view, code in ((rejected, 1), (succeeded, 0), (stopped, 2), (failed, 2), (expired, 3)):
         serve(server, view)
         assert dockgate("pipeline", "wait", NAME).code == code
-    server.answers[f"GET /verdicts/{VERDICT}"] = to_plain(samples.verdict()) | {"status": "Undetermined"}
+    server.answers[f"GET /verdicts/{VERDICT}"] = to_plain(samples.make_verdict()) | {"status": "Undetermined"}
     server.answers[f"GET /executions/{NAME}-1"] = rejected
     ran = dockgate("pipeline", "wait", f"{NAME}-1")
     assert ran.code == 3
@@ -334,17 +348,21 @@ def test_wait_exits_by_the_outcome(dockgate: Dockgate, server: FakeServer) -> No
 
 
 def test_wait_polls_until_the_end_or_the_timeout(dockgate: Dockgate, server: FakeServer) -> None:
-    serve(server, answers.waiting())
+    serve(server, answers.make_waiting_execution())
     assert dockgate("pipeline", "wait", NAME, "--timeout", "0s").code == 3
-    views = [answers.waiting(), (503, {"error": "being restarted", "advice": ""}), answers.rejected()]
+    views = [
+        answers.make_waiting_execution(),
+        (503, {"error": "being restarted", "advice": ""}),
+        answers.make_rejected_execution(),
+    ]
     server.answers[f"GET /executions/{NAME}-1"] = lambda request: views.pop(0) if len(views) > 1 else views[0]
     assert dockgate("pipeline", "wait", f"{NAME}-1", "-o", "json").code == 1
     assert dockgate("pipeline", "wait", NAME, "--timeout", "soon").code == 2
 
 
 def test_start_and_retry_wait_for_the_outcome(dockgate: Dockgate, server: FakeServer) -> None:
-    serve(server, answers.rejected())
-    running = answers.execution(1, RunState.IN_PROGRESS)
+    serve(server, answers.make_rejected_execution())
+    running = answers.make_execution(1, RunState.IN_PROGRESS)
     server.answers |= {
         f"POST /pipelines/{NAME}/executions": (201, running),
         f"POST /executions/{NAME}-1/retry": running,
@@ -355,7 +373,7 @@ def test_start_and_retry_wait_for_the_outcome(dockgate: Dockgate, server: FakeSe
 
 
 def test_following_logs_exits_by_the_outcome_of_the_execution(dockgate: Dockgate, server: FakeServer) -> None:
-    serve(server, answers.rejected())
+    serve(server, answers.make_rejected_execution())
     server.answers[f"GET /executions/{NAME}-1/log"] = Log("STEP 1\n")
     ran = dockgate("pipeline", "logs", NAME, "-f")
     assert ran.code == 1
@@ -364,8 +382,8 @@ def test_following_logs_exits_by_the_outcome_of_the_execution(dockgate: Dockgate
 
 
 def test_following_lists_missing_approvers_once(dockgate: Dockgate, server: FakeServer) -> None:
-    views = [waiting_for_people(), waiting_for_people(), answers.rejected()]
-    serve(server, answers.rejected())
+    views = [waiting_for_people(), waiting_for_people(), answers.make_rejected_execution()]
+    serve(server, answers.make_rejected_execution())
     server.answers[f"GET /executions/{NAME}-1"] = lambda request: views.pop(0) if len(views) > 1 else views[0]
     ran = dockgate("pipeline", "wait", f"{NAME}-1")
     assert ran.err.count("waits for 2 of 2 approvals") == 1
@@ -373,7 +391,7 @@ def test_following_lists_missing_approvers_once(dockgate: Dockgate, server: Fake
 
 
 def test_show_takes_an_execution_by_its_id(dockgate: Dockgate, server: FakeServer) -> None:
-    serve(server, answers.rejected())
+    serve(server, answers.make_rejected_execution())
     assert dockgate("pipeline", "show", f"{NAME}-1").out == dockgate("pipeline", "show", NAME).out
     ran = dockgate("pipeline", "show", "Nothing")
     assert (ran.code, ran.err.splitlines()[0]) == (2, "error: there is no /pipelines/Nothing/executions")

@@ -21,7 +21,7 @@ def version(number: int = 2, **changes: Any) -> Any:
         "name": "strict",
         "version": number,
         "digest": "sha256:" + f"{number:064d}",
-        "changed_at": answers.ago(90),
+        "changed_at": answers.get_past(90),
         "changed_by": "ada",
         "comment": "no more HIGH",
         "removed": False,
@@ -164,17 +164,17 @@ def test_a_policy_is_tried_in_parts(dockgate: Dockgate, server: FakeServer, tmp_
     assert "of web, by default+repository" in ran.out
     assert "  + max_findings: 1 HIGH finding, at most 0 allowed" in ran.out
     assert "  - app/x cannot be read." in ran.out
-    sent = server.requests[0].json()
+    sent = server.requests[0].parse_body()
     assert (sent["text"], sent["name"], sent["policy"], sent["limit"]) == (TEXT, "p", "default", 100)
     document = json.loads(dockgate("policy", "try", str(tmp_path / "p.yaml"), "--against", "history", "-o", "json").out)
     assert (document["judged"], document["status_changes"]) == (130, {"Approved → Rejected": 1})
     dockgate("policy", "try", str(tmp_path / "p.yaml"), "--against", "history", "--limit", "120")
-    assert server.requests[-1].json()["limit"] == 20
+    assert server.requests[-1].parse_body()["limit"] == 20
 
 
 def test_a_candidate_is_tried_on_an_image_without_a_server(dockgate: Dockgate, tmp_path: Path) -> None:
-    assert dockgate("db", "build", "--from", str(layouts.feeds(tmp_path / "feeds"))).code == 0
-    image = layouts.image(tmp_path / "image", layouts.debian(openssl="3.5.1-1"))
+    assert dockgate("db", "build", "--from", str(layouts.write_feeds(tmp_path / "feeds"))).code == 0
+    image = layouts.write_image(tmp_path / "image", layouts.make_debian_files(openssl="3.5.1-1"))
     (tmp_path / "strict.yaml").write_text("max_findings:\n  CRITICAL: 0\n")
     (tmp_path / "lax.yaml").write_text("max_findings:\n  CRITICAL: 9\n")
     arguments = ("--against", image, "--policy", str(tmp_path / "lax.yaml"))

@@ -24,14 +24,17 @@ def test_it_prints_a_rule_with_the_diff_ids_of_every_platform(
     """Whatever compressed them, and whatever the config says they are."""
     lied = {"rootfs": {"type": "layers", "diff_ids": ["sha256:" + "0" * 64] * 2}}
     images = [
-        make.image([BASE, {"a": b"1"}], compression=compression, config=lied),
-        make.image([ARM], platform="linux/arm64", compression=compression),
+        make.make_image([BASE, {"a": b"1"}], compression=compression, config=lied),
+        make.make_image([ARM], platform="linux/arm64", compression=compression),
     ]
     make.write_layout(tmp_path / "layout", {"13": make.index(images)})
     ran = dockgate("policy", "base", f"oci:{tmp_path / 'layout'}", "--name", "debian: 13", "--until", "2026-12-31")
     assert ran.code == 0, ran.err
     rule = read_named_policy(ran.out, "ours", RULES).rules["base_image"][0]
-    layers = [[make.sha256(make.tar(entry)) for entry in (BASE, {"a": b"1"})], [make.sha256(make.tar(ARM))]]
+    layers = [
+        [make.compute_sha256(make.pack_tar(entry)) for entry in (BASE, {"a": b"1"})],
+        [make.compute_sha256(make.pack_tar(ARM))],
+    ]
     assert rule["images"] == [
         {"name": "debian: 13", "until": "2026-12-31", "platform": "linux/amd64", "layers": layers[0]},
         {"name": "debian: 13", "until": "2026-12-31", "platform": "linux/arm64", "layers": layers[1]},
@@ -39,18 +42,18 @@ def test_it_prints_a_rule_with_the_diff_ids_of_every_platform(
 
 
 def test_one_platform_can_be_selected(dockgate: Dockgate, tmp_path: Path) -> None:
-    images = [make.image([BASE]), make.image([ARM], platform="linux/arm64")]
+    images = [make.make_image([BASE]), make.make_image([ARM], platform="linux/arm64")]
     make.write_layout(tmp_path / "layout", {"13": make.index(images)})
     ran = dockgate("policy", "base", f"oci:{tmp_path / 'layout'}", "--platform", "linux/arm64")
     assert ran.out.count("- name:") == 1
-    assert make.sha256(make.tar(ARM)) in ran.out
+    assert make.compute_sha256(make.pack_tar(ARM)) in ran.out
 
 
 def test_a_layer_that_does_not_match_its_digest_is_refused(dockgate: Dockgate, tmp_path: Path) -> None:
-    image = make.image([BASE])
+    image = make.make_image([BASE])
     make.write_layout(tmp_path / "layout", {"13": image})
     blob = tmp_path / "layout" / "blobs" / image.layers[0].replace(":", "/")
-    blob.write_bytes(make.compress(make.tar(ARM)))
+    blob.write_bytes(make.compress(make.pack_tar(ARM)))
     assert dockgate("policy", "base", f"oci:{tmp_path / 'layout'}").code == 2
 
 
@@ -61,18 +64,18 @@ def test_a_root_folder_has_no_layers(dockgate: Dockgate, tmp_path: Path) -> None
 
 def test_the_gate_accepts_the_printed_base_image_only(run: Run, tmp_path: Path) -> None:
     """Recompressed by another builder, on another base, squashed, and with layers whose config lies."""
-    base = {name: text.encode() for name, text in layouts.debian(openssl="3.5.4-1").items()}
-    make.write_layout(tmp_path / "base", {"13": make.image([base])})
+    base = {name: text.encode() for name, text in layouts.make_debian_files(openssl="3.5.4-1").items()}
+    make.write_layout(tmp_path / "base", {"13": make.make_image([base])})
     own = {"app/run": b"1"}
     zeros = {"rootfs": {"type": "layers", "diff_ids": ["sha256:" + "0" * 64] * 2}}
-    claimed = {"rootfs": {"type": "layers", "diff_ids": [make.sha256(make.tar(base))]}}
+    claimed = {"rootfs": {"type": "layers", "diff_ids": [make.compute_sha256(make.pack_tar(base))]}}
     images = {
-        "same": (make.image([base, own]), 0),
-        "zstd": (make.image([base, own], compression="zstd"), 0),
-        "config-lies": (make.image([base, own], config=zeros), 3),
-        "squashed": (make.image([{**base, **own}]), 1),
-        "claimed": (make.image([{**base, **own}], config=claimed), 1),
-        "above": (make.image([own, base]), 1),
+        "same": (make.make_image([base, own]), 0),
+        "zstd": (make.make_image([base, own], compression="zstd"), 0),
+        "config-lies": (make.make_image([base, own], config=zeros), 3),
+        "squashed": (make.make_image([{**base, **own}]), 1),
+        "claimed": (make.make_image([{**base, **own}], config=claimed), 1),
+        "above": (make.make_image([own, base]), 1),
     }
     make.write_layout(tmp_path / "layout", {name: layers for name, (layers, _) in images.items()})
     policy_file = tmp_path / "strict.yaml"

@@ -22,7 +22,7 @@ APPLIED = {"kind": "Service", "name": "web", "change": "updated", "advice": "doc
 def in_turn(*states: RunState, reason: str = "") -> Callable[[object], Any]:
     """Answers with one state after the other, then with the last again and again."""
     remaining = list(states)
-    return lambda _: to_plain(answers.rollout(remaining.pop(0) if len(remaining) > 1 else remaining[0], reason))
+    return lambda _: to_plain(answers.make_rollout(remaining.pop(0) if len(remaining) > 1 else remaining[0], reason))
 
 
 @pytest.fixture
@@ -65,8 +65,11 @@ def test_apply_with_no_wait_returns_at_once(dockgate: Dockgate, server: FakeServ
 
 
 def test_scale_waits_until_the_tasks_are_healthy(dockgate: Dockgate, server: FakeServer) -> None:
-    view = answers.service()
-    server.answers["POST /services/web/scale"] = {"service": view["service"], "rollout": to_plain(answers.rollout())}
+    view = answers.make_service()
+    server.answers["POST /services/web/scale"] = {
+        "service": view["service"],
+        "rollout": to_plain(answers.make_rollout()),
+    }
     server.answers["GET /services/web/rollouts/4"] = in_turn(RunState.IN_PROGRESS, RunState.SUCCEEDED)
     assert dockgate("deploy", "scale", "web", "3").out == "web: revision 3, 3 tasks healthy\n"
     server.answers["GET /services/web/rollouts/4"] = in_turn(RunState.FAILED, reason="no room")
@@ -77,8 +80,8 @@ def test_scale_waits_until_the_tasks_are_healthy(dockgate: Dockgate, server: Fak
 
 
 def test_restart_waits_until_the_new_tasks_are_healthy(dockgate: Dockgate, server: FakeServer) -> None:
-    rollout = to_plain(replace(answers.rollout(), is_restart=True))
-    server.answers["POST /services/web/restart"] = {"service": answers.service()["service"], "rollout": rollout}
+    rollout = to_plain(replace(answers.make_rollout(), is_restart=True))
+    server.answers["POST /services/web/restart"] = {"service": answers.make_service()["service"], "rollout": rollout}
     server.answers["GET /services/web/rollouts/4"] = in_turn(RunState.IN_PROGRESS, RunState.SUCCEEDED)
     assert dockgate("deploy", "restart", "web").out == "web: revision 3, 3 tasks healthy\n"
     server.answers["GET /services/web/rollouts/4"] = in_turn(RunState.FAILED, reason="no room")

@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 from tests.cli.conftest import Dockgate
-from tests.cli.layouts import Layout, debian, feeds, image, python
+from tests.cli.layouts import Layout, make_debian_files, make_python_files, write_feeds, write_image
 
 from dockgate.scanner import ecosystems, sboms
 
-CONTENT = {**debian(openssl="3.5.4-1", bash="5.2-1"), **python("jinja2", "2.10.1")}
+CONTENT = {**make_debian_files(openssl="3.5.4-1", bash="5.2-1"), **make_python_files("jinja2", "2.10.1")}
 BROKEN = {**CONTENT, "var/lib/dpkg/status": "Package: openssl\nStatus: install ok"}
 
 
 def test_a_bill_needs_no_advisory_database(dockgate: Dockgate, tmp_path: Path) -> None:
-    ran = dockgate("sbom", image(tmp_path / "image", CONTENT))
+    ran = dockgate("sbom", write_image(tmp_path / "image", CONTENT))
     assert (ran.code, ran.err) == (0, "")
     document = json.loads(ran.out)
     assert (document["bomFormat"], document["specVersion"]) == ("CycloneDX", "1.6")
@@ -27,7 +27,7 @@ def test_a_bill_needs_no_advisory_database(dockgate: Dockgate, tmp_path: Path) -
 def test_every_format_is_written_into_its_file(dockgate: Dockgate, tmp_path: Path) -> None:
     files = {form: tmp_path / f"{form}.json" for form in ("cyclonedx", "spdx", "json")}
     outputs = [word for form, file in files.items() for word in ("-o", f"{form}={file}")]
-    ran = dockgate("sbom", image(tmp_path / "image", CONTENT), *outputs)
+    ran = dockgate("sbom", write_image(tmp_path / "image", CONTENT), *outputs)
     assert (ran.code, ran.out, ran.err) == (0, "", "")
     assert json.loads(files["json"].read_text())["kind"] == "inventory"
     assert json.loads(files["spdx"].read_text())["spdxVersion"] == "SPDX-2.3"
@@ -37,7 +37,7 @@ def test_every_format_is_written_into_its_file(dockgate: Dockgate, tmp_path: Pat
 
 
 def test_unread_paths_are_listed_and_exit_3_unless_allowed(dockgate: Dockgate, tmp_path: Path) -> None:
-    reference = image(tmp_path / "image", BROKEN)
+    reference = write_image(tmp_path / "image", BROKEN)
     ran = dockgate("sbom", reference)
     assert ran.code == 3
     assert "var/lib/dpkg/status" in ran.out
@@ -45,15 +45,15 @@ def test_unread_paths_are_listed_and_exit_3_unless_allowed(dockgate: Dockgate, t
 
 
 def test_a_format_that_holds_no_inventory_is_refused(dockgate: Dockgate, tmp_path: Path) -> None:
-    ran = dockgate("sbom", image(tmp_path / "image", CONTENT), "-o", "sarif")
+    ran = dockgate("sbom", write_image(tmp_path / "image", CONTENT), "-o", "sarif")
     assert (ran.code, ran.out) == (2, "")
     assert "Unknown format 'sarif'. Formats: cyclonedx, json, spdx" in ran.err
 
 
 def test_all_platforms_of_an_index_are_in_one_document(dockgate: Dockgate, tmp_path: Path) -> None:
     layout = Layout(tmp_path / "index")
-    manifests = (layout.manifest(CONTENT), layout.manifest(CONTENT, architecture="arm64"))
-    digest = layout.tagged(layout.index(*manifests))
+    manifests = (layout.add_manifest(CONTENT), layout.add_manifest(CONTENT, architecture="arm64"))
+    digest = layout.tag_manifest(layout.index(*manifests))
     ran = dockgate("sbom", f"oci:{layout.folder}", "--platform", "all")
     assert ran.code == 0
     document = json.loads(ran.out)
@@ -63,10 +63,12 @@ def test_all_platforms_of_an_index_are_in_one_document(dockgate: Dockgate, tmp_p
 
 @pytest.mark.parametrize("form", ["cyclonedx", "spdx"])
 def test_an_indexes_sbom_has_the_same_verdict_as_the_index(dockgate: Dockgate, tmp_path: Path, form: str) -> None:
-    assert dockgate("db", "build", "--from", str(feeds(tmp_path / "feeds"))).code == 0
+    assert dockgate("db", "build", "--from", str(write_feeds(tmp_path / "feeds"))).code == 0
     layout = Layout(tmp_path / "index")
-    clean, vulnerable = debian(bash="5.2"), debian(openssl="3.5.1-1")
-    digest = layout.tagged(layout.index(layout.manifest(clean), layout.manifest(vulnerable, architecture="arm64")))
+    clean, vulnerable = make_debian_files(bash="5.2"), make_debian_files(openssl="3.5.1-1")
+    digest = layout.tag_manifest(
+        layout.index(layout.add_manifest(clean), layout.add_manifest(vulnerable, architecture="arm64"))
+    )
     file = tmp_path / "index.json"
     result = dockgate("gate", f"oci:{layout.folder}", "-o", "json", "-o", f"{form}={file}")
     again = dockgate("gate", f"sbom:{file}", "-o", "json")
@@ -79,7 +81,7 @@ def test_an_indexes_sbom_has_the_same_verdict_as_the_index(dockgate: Dockgate, t
 
 
 def test_an_sbom_can_be_read_from_standard_input(dockgate: Dockgate, tmp_path: Path) -> None:
-    written = dockgate("sbom", image(tmp_path / "image", CONTENT)).out
+    written = dockgate("sbom", write_image(tmp_path / "image", CONTENT)).out
     command = [sys.executable, "-m", "dockgate", "sbom", "sbom:-", "-o", "json"]
     done = subprocess.run(command, input=written, capture_output=True, text=True, check=True)
     names = [package["name"] for package in json.loads(done.stdout)["platforms"][0]["packages"]]

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 from tests.cli import layouts
 from tests.cli.conftest import Dockgate, Ran
-from tests.cli.layouts import Layout, debian, image, python
+from tests.cli.layouts import Layout, make_debian_files, make_python_files, write_image
 from tests.test_imports import FORBIDDEN_IN_A_SCAN
 
-CLEAN = {**debian(openssl="3.5.4-1", bash="5.2-1"), **python("jinja2", "2.10.1")}
-VULNERABLE = {**debian(openssl="3.5.1-1", zlib="1:1.3"), **python("jinja2", "2.10")}
+CLEAN = {**make_debian_files(openssl="3.5.4-1", bash="5.2-1"), **make_python_files("jinja2", "2.10.1")}
+VULNERABLE = {**make_debian_files(openssl="3.5.1-1", zlib="1:1.3"), **make_python_files("jinja2", "2.10")}
 BROKEN = {**CLEAN, "var/lib/dpkg/status": "Package: openssl\nStatus: install ok"}
 
 Run = Callable[..., Ran]
@@ -25,13 +25,13 @@ Run = Callable[..., Ran]
 @pytest.fixture
 def run(dockgate: Dockgate, tmp_path: Path) -> Run:
     """`dockgate`, with a database of the small feeds in place."""
-    assert dockgate("db", "build", "--from", str(layouts.feeds(tmp_path / "feeds"))).code == 0
+    assert dockgate("db", "build", "--from", str(layouts.write_feeds(tmp_path / "feeds"))).code == 0
     return dockgate
 
 
 def test_a_scan_to_json_imports_no_slow_module_on_the_way(run: Run, tmp_path: Path) -> None:
     program = "from dockgate.cli.main import main; main()"
-    scan = ("scan", image(tmp_path / "image", VULNERABLE), "-o", f"json={tmp_path / 'report.json'}")
+    scan = ("scan", write_image(tmp_path / "image", VULNERABLE), "-o", f"json={tmp_path / 'report.json'}")
     command = [sys.executable, "-X", "importtime", "-c", program, *scan]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time")}
@@ -40,7 +40,7 @@ def test_a_scan_to_json_imports_no_slow_module_on_the_way(run: Run, tmp_path: Pa
 
 
 def test_a_scan_lists_findings_without_a_verdict(run: Run, tmp_path: Path) -> None:
-    ran = run("scan", image(tmp_path / "image", VULNERABLE))
+    ran = run("scan", write_image(tmp_path / "image", VULNERABLE))
     assert (ran.code, ran.err) == (0, "")
     assert "linux/amd64 · Debian GNU/Linux 13 (trixie) · 3 packages" in ran.out
     for identity, package in (("CVE-2025-0001", "openssl"), ("CVE-2025-0002", "zlib"), ("PYSEC-2019-217", "jinja2")):
@@ -51,7 +51,7 @@ def test_a_scan_lists_findings_without_a_verdict(run: Run, tmp_path: Path) -> No
 
 
 def test_a_partly_unread_scan_exits_3_unless_allowed(run: Run, tmp_path: Path) -> None:
-    reference = image(tmp_path / "image", BROKEN)
+    reference = write_image(tmp_path / "image", BROKEN)
     ran = run("scan", reference)
     assert ran.code == 3
     assert "Could not be read" in ran.out
@@ -67,25 +67,25 @@ def test_a_partly_unread_scan_exits_3_unless_allowed(run: Run, tmp_path: Path) -
 def test_the_gate_exits_by_its_verdict(
     run: Run, tmp_path: Path, content: dict[str, str], code: int, status: str
 ) -> None:
-    ran = run("gate", image(tmp_path / "image", content))
+    ran = run("gate", write_image(tmp_path / "image", content))
     assert (ran.code, ran.err) == (code, "")
     assert f"{status} by policy default" in ran.out
 
 
 def test_a_rejection_lists_every_violation_and_the_upgrades(run: Run, tmp_path: Path) -> None:
-    ran = run("gate", image(tmp_path / "image", VULNERABLE))
+    ran = run("gate", write_image(tmp_path / "image", VULNERABLE))
     assert re.search(r"openssl 3.5.1-1 .*\n +✗ +CRITICAL +CVE-2025-0001 +fixed in 3.5.4-1", ran.out)
     assert re.search(r"jinja2 2.10 .*\n +✗ +HIGH +PYSEC-2019-217 +fixed in 2.10.1", ran.out)
     assert ran.out.index("To pass: upgrade") < ran.out.index("✗  CRITICAL")
     remediation = ran.out[ran.out.index("To pass: upgrade") :]
     assert "openssl 3.5.1-1 → 3.5.4-1" in remediation
     assert "jinja2 2.10 → 2.10.1" in remediation
-    upgraded = {**debian(openssl="3.5.4-1", zlib="1:1.3"), **python("jinja2", "2.10.1")}
-    assert run("gate", image(tmp_path / "upgraded", upgraded)).code == 0
+    upgraded = {**make_debian_files(openssl="3.5.4-1", zlib="1:1.3"), **make_python_files("jinja2", "2.10.1")}
+    assert run("gate", write_image(tmp_path / "upgraded", upgraded)).code == 0
 
 
 def test_the_result_is_on_standard_error_if_all_outputs_are_files(run: Run, tmp_path: Path) -> None:
-    reference, file = image(tmp_path / "image", VULNERABLE), tmp_path / "report.json"
+    reference, file = write_image(tmp_path / "image", VULNERABLE), tmp_path / "report.json"
     ran = run("gate", reference, "-o", f"json={file}")
     assert (ran.code, ran.out) == (1, "")
     assert ran.err.startswith(f"{reference}: Rejected by policy default: ")
@@ -96,7 +96,7 @@ def test_the_result_is_on_standard_error_if_all_outputs_are_files(run: Run, tmp_
 
 
 def test_quiet_prints_only_explicit_outputs_and_keeps_the_exit_code(run: Run, tmp_path: Path) -> None:
-    reference = image(tmp_path / "image", VULNERABLE)
+    reference = write_image(tmp_path / "image", VULNERABLE)
     assert run("gate", reference, "-q") == Ran(1, "", "")
     assert run("scan", reference, "-q") == Ran(0, "", "")
     assert json.loads(run("scan", reference, "-q", "-o", "json").out)["platforms"]
@@ -104,7 +104,7 @@ def test_quiet_prints_only_explicit_outputs_and_keeps_the_exit_code(run: Run, tm
 
 
 def test_findings_that_are_not_listed_count_in_verdict_exit_and_other_formats(run: Run, tmp_path: Path) -> None:
-    reference = image(tmp_path / "image", VULNERABLE)
+    reference = write_image(tmp_path / "image", VULNERABLE)
     for options in (("--severity", "low"), ("--severity", "LOW,medium", "--only-fixable"), ("--summary",)):
         ran = run("gate", reference, *options)
         assert ran.code == 1
@@ -118,7 +118,7 @@ def test_findings_that_are_not_listed_count_in_verdict_exit_and_other_formats(ru
 
 
 def test_the_same_image_judged_twice_gives_the_same_document_but_for_the_time(run: Run, tmp_path: Path) -> None:
-    reference = image(tmp_path / "image", VULNERABLE)
+    reference = write_image(tmp_path / "image", VULNERABLE)
     first, second = (json.loads(run("gate", reference, "-o", "json").out) for _ in range(2))
     for document in (first, second):
         del document["verdict"]["inputs"]["now"]
@@ -127,7 +127,7 @@ def test_the_same_image_judged_twice_gives_the_same_document_but_for_the_time(ru
 
 def test_a_policy_may_be_a_file_and_is_named_after_it(run: Run, tmp_path: Path) -> None:
     (tmp_path / "lenient.yaml").write_text("max_findings: {CRITICAL: 1, HIGH: 1}\n")
-    ran = run("gate", image(tmp_path / "image", VULNERABLE), "--policy", str(tmp_path / "lenient.yaml"))
+    ran = run("gate", write_image(tmp_path / "image", VULNERABLE), "--policy", str(tmp_path / "lenient.yaml"))
     assert ran.code == 0
     assert "✓ Approved by policy lenient" in ran.out
 
@@ -154,7 +154,7 @@ def test_a_policy_that_is_wrong_is_refused_before_anything_is_read(
 def test_without_a_database_the_error_names_the_update_command(
     dockgate: Dockgate, tmp_path: Path, command: str
 ) -> None:
-    ran = dockgate(command, image(tmp_path / "image", CLEAN))
+    ran = dockgate(command, write_image(tmp_path / "image", CLEAN))
     assert (ran.code, ran.out) == (2, "")
     assert f"there is no advisory database at {tmp_path / 'data' / 'advisories.db'}" in ran.err
     assert "dockgate db update" in ran.err
@@ -170,7 +170,7 @@ def test_a_missing_image_exits_2(run: Run, tmp_path: Path, command: str) -> None
 
 
 def test_reports_go_to_files_and_to_the_screen(run: Run, tmp_path: Path) -> None:
-    reference = image(tmp_path / "image", VULNERABLE)
+    reference = write_image(tmp_path / "image", VULNERABLE)
     ran = run("gate", reference, "-o", "table", "-o", f"json={tmp_path / 'verdict.json'}")
     assert ran.code == 1
     assert "Rejected by policy default" in ran.out
@@ -185,7 +185,9 @@ class TestAnIndex:
         return Layout(tmp_path / "index")
 
     def test_the_verdict_on_an_index_is_the_worst_of_its_platforms(self, run: Run, layout: Layout) -> None:
-        digest = layout.tagged(layout.index(layout.manifest(CLEAN), layout.manifest(VULNERABLE, architecture="arm64")))
+        digest = layout.tag_manifest(
+            layout.index(layout.add_manifest(CLEAN), layout.add_manifest(VULNERABLE, architecture="arm64"))
+        )
         ran = run("gate", f"oci:{layout.folder}", "-o", "json")
         document = json.loads(ran.out)
         assert ran.code == 1
@@ -196,27 +198,29 @@ class TestAnIndex:
         }
 
     def test_the_verdict_on_one_platform_is_not_on_the_index(self, run: Run, layout: Layout) -> None:
-        child = layout.manifest(CLEAN)
-        layout.tagged(layout.index(child, layout.manifest(VULNERABLE, architecture="arm64")))
+        child = layout.add_manifest(CLEAN)
+        layout.tag_manifest(layout.index(child, layout.add_manifest(VULNERABLE, architecture="arm64")))
         ran = run("gate", f"oci:{layout.folder}", "--platform", "linux/amd64", "-o", "json")
         assert ran.code == 0
         assert json.loads(ran.out)["image"]["digest"] == child["digest"]
 
     def test_a_scan_is_of_all_platforms_when_asked(self, run: Run, layout: Layout) -> None:
-        layout.tagged(layout.index(layout.manifest(CLEAN), layout.manifest(VULNERABLE, architecture="arm64")))
+        layout.tag_manifest(
+            layout.index(layout.add_manifest(CLEAN), layout.add_manifest(VULNERABLE, architecture="arm64"))
+        )
         ran = run("scan", f"oci:{layout.folder}", "--platform", "all")
         assert "linux/amd64 · " in ran.out
         assert "linux/arm64 · " in ran.out
 
     def test_a_platform_that_is_not_there_is_a_fault_that_names_those_that_are(self, run: Run, layout: Layout) -> None:
-        layout.tagged(layout.index(layout.manifest(CLEAN), layout.manifest(CLEAN, architecture="arm64")))
+        layout.tag_manifest(layout.index(layout.add_manifest(CLEAN), layout.add_manifest(CLEAN, architecture="arm64")))
         ran = run("gate", f"oci:{layout.folder}", "--platform", "linux/s390x")
         assert ran.code == 2
         assert "linux/amd64, linux/arm64" in ran.err
 
 
 def test_a_damaged_image_is_refused_with_the_next_step(run: Run, tmp_path: Path) -> None:
-    reference = image(tmp_path / "image", CLEAN)
+    reference = write_image(tmp_path / "image", CLEAN)
     _manifest(tmp_path / "image").write_text("{}")
     ran = run("scan", reference)
     assert ran.code == 2
@@ -225,7 +229,7 @@ def test_a_damaged_image_is_refused_with_the_next_step(run: Run, tmp_path: Path)
 
 class TestTheCacheOfLayers:
     def test_a_layer_in_the_cache_is_not_read_again(self, run: Run, tmp_path: Path) -> None:
-        reference = image(tmp_path / "image", CLEAN)
+        reference = write_image(tmp_path / "image", CLEAN)
         first = run("scan", reference, "-o", "json").out
         manifest = json.loads((tmp_path / "image/index.json").read_text())["manifests"][0]["digest"]
         blobs = tmp_path / "image/blobs/sha256"
@@ -234,7 +238,7 @@ class TestTheCacheOfLayers:
         assert run("scan", reference, "-o", "json").out == first
 
     def test_a_layer_that_is_broken_is_not_remembered(self, run: Run, tmp_path: Path) -> None:
-        reference = image(tmp_path / "image", CLEAN)
+        reference = write_image(tmp_path / "image", CLEAN)
         (layer,) = json.loads(_manifest(tmp_path / "image").read_text())["layers"]
         blob = tmp_path / "image/blobs/sha256" / layer["digest"].partition(":")[2]
         content = blob.read_bytes()
@@ -244,7 +248,7 @@ class TestTheCacheOfLayers:
         assert run("gate", reference).code == 0
 
     def test_a_cache_that_is_spoiled_or_cannot_be_written_is_no_matter(self, run: Run, tmp_path: Path) -> None:
-        reference = image(tmp_path / "image", VULNERABLE)
+        reference = write_image(tmp_path / "image", VULNERABLE)
         first = run("scan", reference).out
         cached_files = [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
         assert cached_files
@@ -279,7 +283,7 @@ def test_a_json_scan_imports_only_what_it_needs(run: Run, tmp_path: Path) -> Non
     program = (
         "import sys\n"
         "from dockgate.cli.main import run\n"
-        f"code = run(['scan', {image(tmp_path / 'image', VULNERABLE)!r}, '-o', 'json={tmp_path / 'out.json'}'])\n"
+        f"code = run(['scan', {write_image(tmp_path / 'image', VULNERABLE)!r}, '-o', 'json={tmp_path / 'out.json'}'])\n"
         f"print(code, sorted(set({forbidden!r}) & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=os.environ, check=False)
@@ -302,7 +306,7 @@ def test_the_import_time_of_a_scan_is_reported(run: Run, record_property: Callab
 
 
 def test_progress_is_shown_on_a_terminal_only(run: Run, tmp_path: Path) -> None:
-    reference = image(tmp_path / "image", CLEAN)
+    reference = write_image(tmp_path / "image", CLEAN)
     assert run("scan", reference).err == ""
     ours, theirs = pty.openpty()
     try:

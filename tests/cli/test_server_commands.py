@@ -17,18 +17,18 @@ COMPONENTS = {
     "repository": "components",
     "tag": "1",
     "digest": samples.MANIFEST,
-    "pushed_at": answers.ago(90),
+    "pushed_at": answers.get_past(90),
     "pushed_by": "dora",
     "until": None,
 }
 
 
 def test_reject_fetches_the_approvals_token(dockgate: Dockgate, server: FakeServer) -> None:
-    server.answers[f"GET /approvals/{APPROVAL}"] = answers.approval(ApprovalState.WAITING)
-    server.answers[f"POST /approvals/{APPROVAL}/reject"] = answers.approval()
+    server.answers[f"GET /approvals/{APPROVAL}"] = answers.make_approval(ApprovalState.WAITING)
+    server.answers[f"POST /approvals/{APPROVAL}/reject"] = answers.make_approval()
     ran = dockgate("approval", "reject", APPROVAL, "--reason", "not before the holidays")
     assert (ran.code, ran.out) == (0, f"{APPROVAL}: rejected\n")
-    sent = server.requests[-1].json()
+    sent = server.requests[-1].parse_body()
     assert (sent["token"], sent["reason"]) == ("the-token", "not before the holidays")
     assert sent["who"]
 
@@ -38,22 +38,22 @@ def test_reject_sends_the_given_token(dockgate: Dockgate, server: FakeServer) ->
     ran = dockgate("approval", "reject", APPROVAL, "--reason", "no", "--token", "guessed")
     assert (ran.code, ran.err) == (2, "error: that is not the token\n")
     assert [request.method for request in server.requests] == ["POST"]
-    assert server.requests[0].json()["token"] == "guessed"
+    assert server.requests[0].parse_body()["token"] == "guessed"
 
 
 def test_an_approval_shows_its_token_while_it_waits_only(dockgate: Dockgate, server: FakeServer) -> None:
-    server.answers[f"GET /approvals/{APPROVAL}"] = answers.approval(ApprovalState.WAITING)
+    server.answers[f"GET /approvals/{APPROVAL}"] = answers.make_approval(ApprovalState.WAITING)
     waiting = dockgate("approval", "show", APPROVAL).out
     assert "the-token" in waiting
     assert "in 6 days" in waiting
-    server.answers[f"GET /approvals/{APPROVAL}"] = answers.approval()
+    server.answers[f"GET /approvals/{APPROVAL}"] = answers.make_approval()
     settled = dockgate("approval", "show", APPROVAL).out
     assert "the-token" not in settled
     assert VERDICT in settled
 
 
 def test_approvals_are_listed_by_state(dockgate: Dockgate, server: FakeServer) -> None:
-    server.answers["GET /approvals"] = [answers.approval()]
+    server.answers["GET /approvals"] = [answers.make_approval()]
     ran = dockgate("approval", "list", "--state", "rejected")
     assert "2 HIGH findings" in ran.out
     assert server.requests[-1].query == {"state": "Rejected"}
@@ -75,15 +75,16 @@ def test_images(dockgate: Dockgate, server: FakeServer) -> None:
         "summary": "not watched any more; the last verdict: 2 HIGH findings",
         "is_watched": False,
         "lag": "The newest recorded verdict (Rejected) differs.",
-        "watches": [{"repository": "components", "is_watched": False, "until": answers.ago(60), "policy": "strict",
+        "watches": [{"repository": "components", "is_watched": False, "until": answers.get_past(60), "policy": "strict",
                      "owners": ["ada"]}],
         "scanner": "14-b",
-        "places": [summary | {"policy": "strict", "since": answers.ago(60), "cannot_judge_since": answers.ago(5),
+        "places": [summary | {"policy": "strict", "since": answers.get_past(60),
+                    "cannot_judge_since": answers.get_past(5),
                               "services": ["shop"], "waived": "3 waived"}],
         "scan": {"image": samples.MANIFEST, "state": "Failed", "reason": "the registry is down", "scanner": "13-a"},
         "pushes": [COMPONENTS],
         "moves": [{"repository": "components", "tag": "1", "previous": "sha256:before", "digest": samples.MANIFEST,
-                   "moved_at": answers.ago(90), "pushed_by": None}],
+                   "moved_at": answers.get_past(90), "pushed_by": None}],
         "inventories": [{"platform": "linux/amd64", "distribution": "Debian 13", "packages": 80, "unread": 1,
                          "layers": [
             {"digest": "sha256:lower", "size": 51_380_224, "is_base": True, "packages": 79, "findings": {"HIGH": 2},
@@ -91,7 +92,7 @@ def test_images(dockgate: Dockgate, server: FakeServer) -> None:
             {"digest": "sha256:upper", "size": None, "is_base": None, "packages": 1, "findings": None, "made_by": None},
         ]}],
         "verdicts": [{"digest": VERDICT, "status": "Rejected", "policy": "default", "summary": "2 HIGH findings",
-                      "judged_at": answers.ago(5)}],
+                      "judged_at": answers.get_past(5)}],
     }  # fmt: skip
     shown = dockgate("image", "show", samples.MANIFEST).out
     for text in (
@@ -121,7 +122,7 @@ def test_the_last_verdict_before_advisories_became_stale_is_not_listed_as_a_pres
     dockgate: Dockgate, server: FakeServer
 ) -> None:
     image = {**COMPONENTS, "scan": "Done", "status": "Approved", "summary": "no finding counts", "waived": None}
-    image |= {"gone_at": None, "counts": None, "cannot_judge_since": answers.ago(3)}
+    image |= {"gone_at": None, "counts": None, "cannot_judge_since": answers.get_past(3)}
     server.answers["GET /images"] = {"images": [image], "next": None}
     row = dockgate("image", "list").out.splitlines()[1]
     assert row.startswith("Approved, cannot be judged for ")
@@ -152,7 +153,7 @@ def test_an_image_says_once_what_is_waived(dockgate: Dockgate, server: FakeServe
         "policy": "strict",
         "waived": "1 waived",
     }
-    location |= {"since": answers.ago(5), "cannot_judge_since": None, "services": []}
+    location |= {"since": answers.get_past(5), "cannot_judge_since": None, "services": []}
     nothing: dict[str, object] = {name: [] for name in ("watches", "pushes", "moves", "inventories", "verdicts")}
     view = {"digest": samples.MANIFEST, "status": "Approved", "summary": "1 waived finding", "scan": None, "lag": None}
     server.answers[f"GET /images/{samples.MANIFEST}"] = {**nothing, **view, "places": [location], "scanner": "1"}
@@ -165,7 +166,12 @@ def test_a_digest_whose_repositories_differ_shows_the_verdict_of_each(dockgate: 
         {**location, "repository": "prod/app", "status": "Rejected"},
         {**location, "repository": "dev/app", "status": "Approved"},
     ]
-    watch: dict[str, object] = {"is_watched": True, "until": answers.ago(-90 * 86400), "policy": "p", "owners": []}
+    watch: dict[str, object] = {
+        "is_watched": True,
+        "until": answers.get_past(-90 * 86400),
+        "policy": "p",
+        "owners": [],
+    }
     view: dict[str, object] = {name: [] for name in ("pushes", "moves", "inventories", "verdicts")}
     view |= {"digest": samples.MANIFEST, "status": "Rejected", "summary": "1 LOW", "scan": None, "lag": None}
     view |= {"places": locations, "watches": [{**watch, "repository": name} for name in ("dev/app", "prod/app")]}
@@ -182,9 +188,9 @@ def test_a_digest_whose_repositories_differ_shows_the_verdict_of_each(dockgate: 
 
 
 def test_a_verdict_is_shown_as_gate_shows_it_with_its_inventory(dockgate: Dockgate, server: FakeServer) -> None:
-    verdict = samples.verdict()
+    verdict = samples.make_verdict()
     server.answers[f"GET /verdicts/{VERDICT}"] = to_plain(verdict)
-    server.answers[f"GET /documents/{verdict.inputs.inventories[0]}"] = to_plain(samples.inventory())
+    server.answers[f"GET /documents/{verdict.inputs.inventories[0]}"] = to_plain(samples.make_inventory())
     ran = dockgate("verdict", "show", VERDICT)
     assert ran.code == 0
     assert "Debian GNU/Linux 13 (trixie) · 5 packages" in ran.out
@@ -194,7 +200,7 @@ def test_a_verdict_is_shown_as_gate_shows_it_with_its_inventory(dockgate: Dockga
 
 
 def test_services(dockgate: Dockgate, server: FakeServer) -> None:
-    view = answers.service()
+    view = answers.make_service()
     at_risk = {**view["service"], "at_risk": "CVE-2026-1", "at_risk_until": "2026-12-09T00:00:00Z"}
     server.answers["GET /services"] = [
         {
@@ -230,7 +236,7 @@ def test_services(dockgate: Dockgate, server: FakeServer) -> None:
     assert "No tasks." not in unknown
     server.answers["POST /services/web/scale"] = {"service": view["service"], "rollout": None}
     assert dockgate("deploy", "scale", "web", "3").code == 0
-    assert server.requests[-1].json() == {"desired_count": 3}
+    assert server.requests[-1].parse_body() == {"desired_count": 3}
     assert dockgate("deploy", "scale", "web", "--", "-1").code == 2
 
 

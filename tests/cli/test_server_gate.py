@@ -42,7 +42,7 @@ def test_the_request_is_repeated_unchanged_while_the_server_restarts(server: Fak
     answer = request_verdict(gate_request(server), True, lambda _: None, slept.append)
     assert (answer.state, answer.summary, answer.report) == (ApprovalState.REJECTED, "because", None)
     assert slept == [1, 2, 1]
-    bodies = [request.json() for request in server.requests if request.method == "POST"]
+    bodies = [request.parse_body() for request in server.requests if request.method == "POST"]
     assert len(bodies) == 3
     assert bodies[0] == bodies[1] == bodies[2]
     assert bodies[0]["execution"]
@@ -89,12 +89,12 @@ def test_the_exit_code_follows_the_approvals_state(
 @pytest.mark.parametrize(
     ("state", "verdict", "code"),
     [
-        ("Approved", samples.approved(), 0),
-        ("Rejected", samples.verdict(), 1),
-        ("Rejected", samples.verdict(status=Status.UNDETERMINED), 3),
-        ("Approved", samples.verdict(), 1),
-        ("Rejected", samples.approved(), 1),
-        ("Waiting", samples.approved(), 3),
+        ("Approved", samples.make_approved_verdict(), 0),
+        ("Rejected", samples.make_verdict(), 1),
+        ("Rejected", samples.make_verdict(status=Status.UNDETERMINED), 3),
+        ("Approved", samples.make_verdict(), 1),
+        ("Rejected", samples.make_approved_verdict(), 1),
+        ("Waiting", samples.make_approved_verdict(), 3),
     ],
 )
 def test_exit_0_needs_an_approving_verdict_and_an_approved_approval(

@@ -14,7 +14,7 @@ from dockgate.shared.canonical import to_plain
 
 
 def serve(server: FakeServer, **database: Any) -> None:
-    service = {"service": answers.service()["service"], "image": f"127.0.0.1/app@{samples.MANIFEST}", "running": 0}
+    service = {"service": answers.make_service()["service"], "image": f"127.0.0.1/app@{samples.MANIFEST}", "running": 0}
     server.answers |= {
         "GET /status": {
             "version": "1",
@@ -24,14 +24,14 @@ def serve(server: FakeServer, **database: Any) -> None:
             "unserved": [],
             "feeds": [],
         },
-        "GET /pipelines": [{"name": NAME, "version": 1, "latest": answers.execution()}],
+        "GET /pipelines": [{"name": NAME, "version": 1, "latest": answers.make_execution()}],
         "GET /services": [service],
-        "GET /approvals": [answers.approval(ApprovalState.WAITING)],
+        "GET /approvals": [answers.make_approval(ApprovalState.WAITING)],
     }
 
 
 def test_status_shows_what_runs_and_what_waits(dockgate: Dockgate, server: FakeServer) -> None:
-    coverage = [{"ecosystem": "PyPI", "complete": True, "checked_at": answers.ago(3600)}]
+    coverage = [{"ecosystem": "PyPI", "complete": True, "checked_at": answers.get_past(3600)}]
     serve(server, digest="sha256:1", coverage=coverage)
     ran = dockgate("status")
     assert ran.code == 0
@@ -74,7 +74,7 @@ def test_a_digest_prefix_is_sufficient(dockgate: Dockgate, server: FakeServer) -
         "GET /digests/verdict/ffffff": [VERDICT],
         "GET /digests/verdict/aaaaaaaa": [VERDICT, samples.MANIFEST],
         "GET /digests/verdict/bbbbbb": [],
-        f"GET /verdicts/{VERDICT}": to_plain(samples.verdict()),
+        f"GET /verdicts/{VERDICT}": to_plain(samples.make_verdict()),
     }
     for text in ("ffffff", "sha256:ffffff", "sha256:ffffff…", VERDICT):
         assert dockgate("verdict", "show", text).code == 0
@@ -95,7 +95,7 @@ def test_an_image_is_named_as_people_name_it(dockgate: Dockgate, server: FakeSer
     assert (server.requests[-1].path, server.requests[-1].query) == (f"/images/{samples.MANIFEST}", {})
     dockgate("waiver", "add", "--vulnerability", "CVE-1", "--image", "team/app:1", "--until-fixed", "--owner", "ana",
              "--reason", "x")  # fmt: skip
-    assert server.requests[-1].json()["image"] == "team/app:1"  # the server knows its registry and its tags
+    assert server.requests[-1].parse_body()["image"] == "team/app:1"  # the server knows its registry and its tags
 
 
 def feed(name: str, **state: Any) -> dict[str, Any]:
@@ -105,8 +105,13 @@ def feed(name: str, **state: Any) -> dict[str, Any]:
 
 def test_status_shows_the_feeds_that_fail_and_the_next_update(dockgate: Dockgate, server: FakeServer) -> None:
     serve(server, digest="sha256:1", coverage=[])
-    soon = answers.ago(-3000)
-    failing = {"failures": 3, "failing_since": answers.ago(7200), "reason": "it answered 500 \x1b[31m", "next_at": soon}
+    soon = answers.get_past(-3000)
+    failing = {
+        "failures": 3,
+        "failing_since": answers.get_past(7200),
+        "reason": "it answered 500 \x1b[31m",
+        "next_at": soon,
+    }
     server.answers["GET /status"]["feeds"] = [feed("kev", **failing), feed("osv", next_at=soon)]
     out = dockgate("status").out
     server.answers["GET /status"]["feeds"] = [feed("kev", **failing), feed("cvss", off="not set")]

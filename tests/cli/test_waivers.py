@@ -9,7 +9,7 @@ import pytest
 from tests.cli import answers, layouts
 from tests.cli.conftest import Dockgate
 from tests.cli.fake_server import FakeServer
-from tests.cli.layouts import image
+from tests.cli.layouts import write_image
 from tests.cli.test_scan import Run, run
 
 from dockgate.gate.model import Waiver
@@ -18,11 +18,12 @@ from dockgate.shared.canonical import to_plain
 __all__ = ["run"]
 
 MADE = Waiver(
-    "w-1", "ana", "Never called.", "CVE-2024-1", "pkg:npm/a", until=answers.ago(-86400 * 5), created_at=answers.ago(5),
+    "w-1", "ana", "Never called.", "CVE-2024-1", "pkg:npm/a", until=answers.get_past(-86400 * 5),
+    created_at=answers.get_past(5),
     created_by="bob",
 )  # fmt: skip
 # One finding of it breaks the default policy.
-OLD = layouts.debian(openssl="3.5.0-1")
+OLD = layouts.make_debian_files(openssl="3.5.0-1")
 DOCUMENT = "sha256:" + "d" * 64
 
 
@@ -40,7 +41,7 @@ def view(state: str = "Active", **changes: Any) -> Any:
 def document(**changes: Any) -> Any:
     return {
         "document": DOCUMENT, "image": "", "format": "openvex", "author": "Vendor", "signer": "principal:ana",
-        "signed": False, "added_at": answers.ago(5), "removed_at": "", "removed_by": "", **changes,
+        "signed": False, "added_at": answers.get_past(5), "removed_at": "", "removed_by": "", **changes,
     }  # fmt: skip
 
 
@@ -51,7 +52,7 @@ def test_a_waiver_is_added_with_its_end(dockgate: Dockgate, server: FakeServer) 
     assert ran.code == 0
     assert "w-1: CVE-2024-1 pkg:npm/a, until 20" in ran.out
     sent = server.requests[-1]
-    assert sent.json()["until_fixed"] is False
+    assert sent.parse_body()["until_fixed"] is False
     assert {name.lower(): value for name, value in sent.headers.items()}["idempotency-key"] == "k"
     assert dockgate("waiver", "add", "--vulnerability", "CVE-2024-1", "--until", "2026-12-31").code == 2
 
@@ -90,7 +91,7 @@ def test_waivers_are_listed_shown_and_revoked(dockgate: Dockgate, server: FakeSe
     shown = dockgate("waiver", "show", "w-1").out
     for text in ("Never called.", "by bob", "in 4 days"):
         assert text in shown
-    server.answers["POST /waivers/w-1/revoke"] = view("Revoked", revoked_at=answers.ago(1), revoked_by="eve")
+    server.answers["POST /waivers/w-1/revoke"] = view("Revoked", revoked_at=answers.get_past(1), revoked_by="eve")
     assert "by eve" in dockgate("waiver", "revoke", "w-1").out
 
 
@@ -103,7 +104,7 @@ def test_vex_documents_are_added_listed_and_removed(dockgate: Dockgate, server: 
     server.answers["GET /vex"] = [document(), document(image=DOCUMENT, signer="", signed=True)]
     listed = dockgate("vex", "list").out
     assert "its signature, on sha256:dddddddddddd…" in listed
-    server.answers[f"POST /vex/{DOCUMENT}/remove"] = document(removed_at=answers.ago(1), removed_by="eve")
+    server.answers[f"POST /vex/{DOCUMENT}/remove"] = document(removed_at=answers.get_past(1), removed_by="eve")
     assert "removed by eve" in dockgate("vex", "remove", DOCUMENT).out
     server.answers[f"POST /images/{DOCUMENT}/vex"] = []
     assert "No VEX documents." in dockgate("vex", "refresh", DOCUMENT, "app").out
@@ -119,7 +120,7 @@ def reject(run: Run, reference: str) -> str:
 
 
 def test_the_gate_applies_waivers_from_a_file(run: Run, tmp_path: Path) -> None:
-    reference = image(tmp_path / "image", OLD)
+    reference = write_image(tmp_path / "image", OLD)
     vulnerability = reject(run, reference)
     file = tmp_path / "waivers.yaml"
     file.write_text(f"- vulnerability: {vulnerability}\n  until: 2999-01-01\n  owner: ana\n  reason: Never called.\n")
@@ -133,7 +134,7 @@ def test_the_gate_applies_waivers_from_a_file(run: Run, tmp_path: Path) -> None:
 
 
 def test_the_gate_applies_vex_of_a_trusted_author(run: Run, tmp_path: Path) -> None:
-    reference = image(tmp_path / "image", OLD)
+    reference = write_image(tmp_path / "image", OLD)
     vulnerability = reject(run, reference)
     document = {
         "@context": "https://openvex.dev/ns/v0.2.0",

@@ -13,7 +13,7 @@ import boto3
 import pytest
 from aiosmtpd.controller import Controller
 from tests.fakes.event_target import MemoryEventTarget
-from tests.ports import free_port
+from tests.ports import find_free_port
 
 from dockgate.events.message import Message
 from dockgate.events.ports import TargetAdapter
@@ -68,14 +68,14 @@ class Receiver:
     def __init__(self) -> None:
         self.requests: list[tuple[str, dict[str, str], bytes]] = []
         self.status, self.headers, self.body, self.pause_seconds = 200, dict[str, str](), b"", 0.0
-        self.ended = threading.Event()
+        self.has_ended = threading.Event()
         receiver = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers.get("content-length", 0)))
                 receiver.requests.append((self.path, {k.lower(): v for k, v in self.headers.items()}, body))
-                receiver.ended.wait(receiver.pause_seconds)
+                receiver.has_ended.wait(receiver.pause_seconds)
                 try:
                     self.send_response(receiver.status)
                     for name, value in receiver.headers.items():
@@ -97,7 +97,7 @@ class Receiver:
         self.url = f"http://127.0.0.1:{self._server.server_port}"
 
     def close(self) -> None:
-        self.ended.set()
+        self.has_ended.set()
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
@@ -108,7 +108,7 @@ class Mailbox:
 
     def __init__(self) -> None:
         self.mails: list[Any] = []
-        self.port = free_port()
+        self.port = find_free_port()
         self._controller = Controller(self, hostname="127.0.0.1", port=self.port)
         self._controller.start()
 
@@ -124,9 +124,9 @@ class Mailbox:
         self._controller.stop()
 
 
-def memory() -> TargetSystem:
+def make_memory() -> TargetSystem:
     target = MemoryEventTarget(TargetType.LOG)
-    return TargetSystem(target, Target("memory", TargetType.LOG, ""), {}, lambda: target.sent)
+    return TargetSystem(target, Target("memory", TargetType.LOG, ""), {}, lambda: target.sent_messages)
 
 
 def log(caplog: pytest.LogCaptureFixture) -> TargetSystem:
@@ -134,20 +134,20 @@ def log(caplog: pytest.LogCaptureFixture) -> TargetSystem:
     return TargetSystem(LogAdapter(), Target("log", TargetType.LOG, ""), {}, lambda: caplog.messages)
 
 
-def pipeline() -> TargetSystem:
-    started: list[Any] = []
+def make_pipeline() -> TargetSystem:
+    pipelines: list[Any] = []
     target = Target("start", TargetType.PIPELINE, "build", {"pipeline": "build", "perHour": 30})
-    return TargetSystem(PipelineAdapter(lambda *arguments: started.append(arguments)), target, {}, lambda: started)
+    return TargetSystem(PipelineAdapter(lambda *arguments: pipelines.append(arguments)), target, {}, lambda: pipelines)
 
 
-def webhook(receiver: Receiver, mode: str = "structured", seconds: float = 15) -> TargetSystem:
+def make_webhook(receiver: Receiver, mode: str = "structured", seconds: float = 15) -> TargetSystem:
     adapter = WebhookAdapter(HttpWebhooks(is_loopback_allowed=True, whole_seconds=seconds), lambda: datetime.now(UTC))
     secrets = {"url": f"{receiver.url}/secret-path", "secret": SECRET}
     target = Target("hook", TargetType.WEBHOOK, "http://…", {"mode": mode})
     return TargetSystem(adapter, target, secrets, lambda: receiver.requests)
 
 
-def mail(mailbox: Mailbox) -> TargetSystem:
+def make_mail(mailbox: Mailbox) -> TargetSystem:
     adapter = AppriseAdapter((), is_loopback_allowed=True)
     return TargetSystem(
         adapter, Target("mail", TargetType.APPRISE, "mailto://…"), {"url": mailbox.url}, lambda: mailbox.mails
@@ -180,22 +180,22 @@ class Aws:
     def _keep_published(self, params: dict[str, Any], **_: Any) -> None:
         self.published.append(params)
 
-    def client(self, service: str, region: str) -> Any:
+    def make_client(self, service: str, region: str) -> Any:
         assert region == "eu-west-1"
         return self.clients[service]
 
-    def messages(self) -> list[Any]:
+    def receive_messages(self) -> list[Any]:
         answer = self.sqs.receive_message(
             QueueUrl=self.queue, MaxNumberOfMessages=10, MessageAttributeNames=["All"], VisibilityTimeout=0
         )
         return list(answer.get("Messages", []))
 
 
-def in_aws(aws: Aws, kind: TargetType, arn: str) -> TargetSystem:
+def make_aws(aws: Aws, kind: TargetType, arn: str) -> TargetSystem:
     adapters: dict[TargetType, TargetAdapter] = {
-        TargetType.SNS: SnsAdapter(aws.client),
-        TargetType.SQS: SqsAdapter(aws.client),
-        TargetType.EVENTBRIDGE: EventBridgeAdapter(aws.client),
+        TargetType.SNS: SnsAdapter(aws.make_client),
+        TargetType.SQS: SqsAdapter(aws.make_client),
+        TargetType.EVENTBRIDGE: EventBridgeAdapter(aws.make_client),
     }
-    arrived = (lambda: aws.entries) if kind is TargetType.EVENTBRIDGE else aws.messages
+    arrived = (lambda: aws.entries) if kind is TargetType.EVENTBRIDGE else aws.receive_messages
     return TargetSystem(adapters[kind], Target("cloud", kind, arn, {"arn": arn}), {}, arrived)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from tests.fakes.repository_host import MemoryHost
-from tests.parts import git, write
+from tests.parts import run_git, write
 
 from dockgate.delivery.source_ports import RepositoryHost
 from dockgate.delivery.sources.git import GitHost
@@ -38,10 +38,10 @@ class Git:
         clone = self._folder / "clone"
         bare = self._folder / "git" / "web.git"
         if not clone.exists():
-            git(self._folder, "clone", "--quiet", str(bare), str(clone))
+            run_git(self._folder, "clone", "--quiet", str(bare), str(clone))
         write(clone, files)
-        git(clone, "add", "--all")
+        run_git(clone, "add", "--all")
         dates: dict[str, Any] = {"GIT_AUTHOR_DATE": TIME, "GIT_COMMITTER_DATE": TIME}
-        git(clone, "commit", "--quiet", "--allow-empty", "--message", message, **dates)
-        git(clone, "push", "--quiet", "origin", f"HEAD:{branch}")
-        return git(clone, "rev-parse", "HEAD").strip()
+        run_git(clone, "commit", "--quiet", "--allow-empty", "--message", message, **dates)
+        run_git(clone, "push", "--quiet", "origin", f"HEAD:{branch}")
+        return run_git(clone, "rev-parse", "HEAD").strip()

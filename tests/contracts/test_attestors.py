@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 from tests.fakes.attestor import MemoryAttestor
-from tests.gate.samples import inventory, judge, limits, package
+from tests.gate.samples import judge, limit_findings, make_inventory, make_package
 from tests.gate.test_provenance import RECORD
 from tests.parts import Faults
-from tests.registryd import Running, registry
-from tests.scanner.images.make import INDEX, MANIFEST, descriptor, image, listing
+from tests.registryd import Running, run_registry
+from tests.scanner.images.make import INDEX, MANIFEST, make_descriptor, make_image, make_index
 
 from dockgate.attestations.dsse import Signer, create_key
 from dockgate.attestations.keys import Keys
@@ -25,8 +25,8 @@ from dockgate.scanner.images.cosign_attestations import RegistryRepository, add_
 from dockgate.services.verdicts import attached_statements, attestations
 from dockgate.shared.errors import UnavailableError, UsageError
 
-VERDICT = judge(inventory(package("a")), under=limits(HIGH=0))
-IMAGE = image([{"etc/os-release": b"ID=debian\n"}])
+VERDICT = judge(make_inventory(make_package("a")), under=limit_findings(HIGH=0))
+IMAGE = make_image([{"etc/os-release": b"ID=debian\n"}])
 FIRST_VERDICT, SECOND_VERDICT = "sha256:" + "1" * 64, "sha256:" + "2" * 64
 
 
@@ -45,19 +45,19 @@ class World:
 
 
 @contextmanager
-def memory(folder: Path) -> Iterator[World]:
+def run_memory(folder: Path) -> Iterator[World]:
     fake = MemoryAttestor()
     yield World(
         fake,
         FIRST_VERDICT,
-        lambda digest: len(fake.attested.get((f"team/app@{digest}", "default"), ())),
+        lambda digest: len(fake.attestations.get((f"team/app@{digest}", "default"), ())),
         lambda digest: list(fake.provenance.get(f"team/app@{digest}", {}).values()),
     )
 
 
 @contextmanager
-def real(folder: Path) -> Iterator[World]:
-    with registry(folder / "registry") as running:
+def run_real(folder: Path) -> Iterator[World]:
+    with run_registry(folder / "registry") as running:
         digest = running.push("team/app", "1", IMAGE)
         attestor = attestations.RegistryAttestor(Keys(folder / "keys"), running.address)
         repository = RegistryRepository(running.address, "team/app")
@@ -72,7 +72,7 @@ def real(folder: Path) -> Iterator[World]:
         )
 
 
-@pytest.fixture(params=[memory, pytest.param(real, marks=pytest.mark.real)], ids=["memory", "registry"])
+@pytest.fixture(params=[run_memory, pytest.param(run_real, marks=pytest.mark.real)], ids=["memory", "registry"])
 def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
     with request.param(tmp_path) as world:
         yield world
@@ -86,8 +86,8 @@ def test_the_same_key_attests_once(world: World) -> None:
 
 def test_a_new_key_is_used_and_the_old_one_stays_listed(world: World) -> None:
     (old,) = world.attestor.list_keys()
-    new, retired = world.attestor.rotate()
-    assert (new.current, retired.current, retired.id) == (True, False, old.id)
+    new, retired_key = world.attestor.rotate()
+    assert (new.current, retired_key.current, retired_key.id) == (True, False, old.id)
     assert world.attestor.attest("team/app", world.digest, FIRST_VERDICT, "default", write(FIRST_VERDICT)) == new.id
 
 
@@ -98,8 +98,8 @@ def test_provenance_is_signed_by_the_present_key_and_attached_once(world: World)
     assert attached_statements.verify(envelope.decode(), key.pem) == payload
     for _ in range(2):
         world.attestor.attach_provenance("team/app", world.digest, "web-1/Build/Build/1", envelope)
-    (attached,) = world.provenance(world.digest)
-    assert attached_statements.verify(attached.decode(), key.pem) == payload
+    (statement,) = world.provenance(world.digest)
+    assert attached_statements.verify(statement.decode(), key.pem) == payload
     world.attestor.attach_provenance("team/app", world.digest, "web-2/Build/Build/1", world.attestor.sign(payload))
     assert len(world.provenance(world.digest)) == 2
 
@@ -108,7 +108,7 @@ def test_the_fake_fails_at_the_configured_call() -> None:
     fake = MemoryAttestor(Faults(before_attest=[UnavailableError("no registry")]))
     with pytest.raises(UnavailableError):
         fake.attest("team/app", FIRST_VERDICT, FIRST_VERDICT, "default", write(FIRST_VERDICT))
-    assert fake.attested == {}
+    assert fake.attestations == {}
     fake.fault = Faults(before_attach_provenance=[UnavailableError("no registry")])
     with pytest.raises(UnavailableError):
         fake.attach_provenance("team/app", FIRST_VERDICT, "web-1", b"{}")
@@ -120,7 +120,7 @@ def test_the_fake_fails_at_the_configured_call() -> None:
 
 @pytest.fixture
 def running(tmp_path: Path) -> Iterator[Running]:
-    with registry(tmp_path / "registry") as running:
+    with run_registry(tmp_path / "registry") as running:
         yield running
 
 
@@ -141,10 +141,10 @@ def attest(
     return public
 
 
-def cosign(
+def run_cosign(
     running: Running, digest: str, public: Path, kind: str = PREDICATE_TYPE, policy: Path | None = None
 ) -> tuple[int, str, str]:
-    done = subprocess.run(
+    result = subprocess.run(
         [
             *("cosign", "verify-attestation", "--key", str(public), "--type", kind, "--insecure-ignore-tlog"),
             *(("--policy", str(policy)) if policy else ()),
@@ -155,10 +155,10 @@ def cosign(
         check=False,
         timeout=60,
     )
-    return done.returncode, done.stdout, done.stderr
+    return result.returncode, result.stdout, result.stderr
 
 
-def other_key(folder: Path) -> Path:
+def make_other_key(folder: Path) -> Path:
     file = folder / "other.pem"
     file.write_text(Signer(create_key()).public.pem)
     return file
@@ -168,11 +168,11 @@ def other_key(folder: Path) -> Path:
 def test_cosign_accepts_it_with_our_key_and_no_other(running: Running, tmp_path: Path) -> None:
     digest = running.push("team/app", "1", IMAGE)
     public = attest(running, digest, tmp_path)
-    code, output, errors = cosign(running, digest, public)
+    code, output, errors = run_cosign(running, digest, public)
     assert code == 0, errors
     assert json.loads(output)["payloadType"] == "application/vnd.in-toto+json"
-    assert cosign(running, digest, other_key(tmp_path))[0] != 0
-    assert cosign(running, digest, public, "https://slsa.dev/provenance/v1")[0] != 0
+    assert run_cosign(running, digest, make_other_key(tmp_path))[0] != 0
+    assert run_cosign(running, digest, public, "https://slsa.dev/provenance/v1")[0] != 0
 
 
 @pytest.mark.real
@@ -184,25 +184,25 @@ def test_cosign_tells_approval_and_provenance_beside_one_image_apart(running: Ru
     attestor.attach_provenance("team/app", digest, "web-1/Build/Build/1", envelope)
     public = tmp_path / "public.pem"
     public.write_text(attestor.list_keys()[0].pem)
-    assert cosign(running, digest, public, "slsaprovenance1")[0] == 0
-    assert cosign(running, digest, public)[0] != 0
+    assert run_cosign(running, digest, public, "slsaprovenance1")[0] == 0
+    assert run_cosign(running, digest, public)[0] != 0
     attest(running, digest, tmp_path)
     for kind in ("slsaprovenance1", PREDICATE_TYPE):
-        code, _, errors = cosign(running, digest, public, kind)
+        code, _, errors = run_cosign(running, digest, public, kind)
         assert code == 0, errors
-    assert cosign(running, digest, other_key(tmp_path), "slsaprovenance1")[0] != 0
+    assert run_cosign(running, digest, make_other_key(tmp_path), "slsaprovenance1")[0] != 0
 
 
 @pytest.mark.real
 def test_cosign_looks_at_status_and_policy_by_the_documented_policy(running: Running, tmp_path: Path) -> None:
     text = (Path(__file__).parents[2] / "docs" / "how-to" / "attestations.md").read_text("utf-8")
-    written = text.partition("```cue\n")[2].partition("```")[0]
+    policy = text.partition("```cue\n")[2].partition("```")[0]
     digest = running.push("team/app", "1", IMAGE)
     public = attest(running, digest, tmp_path)
     for name, fine in (("strict", True), ("default", False)):
         cue = tmp_path / f"{name}.cue"
-        cue.write_text(written.replace('"default"', f'"{name}"'))
-        code, _, errors = cosign(running, digest, public, policy=cue)
+        cue.write_text(policy.replace('"default"', f'"{name}"'))
+        code, _, errors = run_cosign(running, digest, public, policy=cue)
         assert (code == 0) == fine, errors
 
 
@@ -210,17 +210,17 @@ def test_cosign_looks_at_status_and_policy_by_the_documented_policy(running: Run
 def test_cosign_refuses_what_was_not_attested_or_copied_from_elsewhere(running: Running, tmp_path: Path) -> None:
     """A rejected digest has nothing beside it; another image's statement does not help it."""
     digest = running.push("team/app", "1", IMAGE)
-    rejected = running.push("team/app", "2", image([{"etc/os-release": b"ID=alpine\n"}]))
+    other_digest = running.push("team/app", "2", make_image([{"etc/os-release": b"ID=alpine\n"}]))
     public = attest(running, digest, tmp_path)
-    assert cosign(running, rejected, public)[0] != 0
+    assert run_cosign(running, other_digest, public)[0] != 0
     repository = RegistryRepository(running.address, "team/app")
     (envelope,) = read_attestations(repository, digest)
-    assert add_attestation(repository, rejected, lambda: envelope, {}, key=("k", "v"), replaces={"p": "q"})
-    code, _, errors = cosign(running, rejected, public)
+    assert add_attestation(repository, other_digest, lambda: envelope, {}, key=("k", "v"), replaces={"p": "q"})
+    code, _, errors = run_cosign(running, other_digest, public)
     assert code != 0
     assert "digest" in errors or "subject" in errors or "attestation" in errors
-    _, (checked,) = attestations.verify(f"{running.address}/team/app@{rejected}", public, "strict")
-    assert (checked.claim, checked.refusal) == (None, "The statement is about another image.")
+    _, (attestation,) = attestations.verify(f"{running.address}/team/app@{other_digest}", public, "strict")
+    assert (attestation.claim, attestation.refusal) == (None, "The statement is about another image.")
 
 
 @pytest.mark.real
@@ -232,34 +232,34 @@ def test_cosign_and_we_refuse_a_tampered_envelope(running: Running, tmp_path: Pa
     document = json.loads(envelope)
     signature = document["signatures"][0]["sig"]
     document["signatures"][0]["sig"] = signature[:20] + ("A" if signature[20] != "A" else "B") + signature[21:]
-    replaced = {"dev.dockgate.policy": "p"}
-    add_attestation(repository, digest, lambda: json.dumps(document).encode(), {}, key=("k", "v"), replaces=replaced)
+    annotations = {"dev.dockgate.policy": "p"}
+    add_attestation(repository, digest, lambda: json.dumps(document).encode(), {}, key=("k", "v"), replaces=annotations)
     assert len(read_attestations(repository, digest)) == 1
-    assert cosign(running, digest, public)[0] != 0
-    _, (checked,) = attestations.verify(f"{running.address}/team/app@{digest}", public, "strict")
-    assert checked.claim is None
-    assert (checked.refusal or "").startswith("No trusted key")
+    assert run_cosign(running, digest, public)[0] != 0
+    _, (attestation,) = attestations.verify(f"{running.address}/team/app@{digest}", public, "strict")
+    assert attestation.claim is None
+    assert (attestation.refusal or "").startswith("No trusted key")
 
 
 @pytest.mark.real
 def test_an_index_is_attested_with_the_images_in_it_that_were_judged(running: Running, tmp_path: Path) -> None:
     """One image is left out of judging, as the verdict says; one that it names does not lie in the index."""
-    second_image = image([{"etc/os-release": b"ID=alpine\n"}], platform="linux/arm64")
-    hidden = image([{"etc/os-release": b"ID=hidden\n"}], platform="unknown/unknown")
+    second_image = make_image([{"etc/os-release": b"ID=alpine\n"}], platform="linux/arm64")
+    hidden = make_image([{"etc/os-release": b"ID=hidden\n"}], platform="unknown/unknown")
     entries = [
-        descriptor(image_content.blobs[image_content.digest], MANIFEST)
+        make_descriptor(image_content.blobs[image_content.digest], MANIFEST)
         for image_content in (IMAGE, second_image, hidden)
     ]
-    nested = listing([entries[1]], second_image.blobs)
-    inner = descriptor(nested.blobs[nested.digest], INDEX)
-    index = listing([entries[0], inner, entries[2]], {**IMAGE.blobs, **nested.blobs, **hidden.blobs})
-    running.push("team/app", "inner", nested)
+    inner_index = make_index([entries[1]], second_image.blobs)
+    inner = make_descriptor(inner_index.blobs[inner_index.digest], INDEX)
+    index = make_index([entries[0], inner, entries[2]], {**IMAGE.blobs, **inner_index.blobs, **hidden.blobs})
+    running.push("team/app", "inner", inner_index)
     digest = running.push("team/app", "1", index)
     public = attest(
         running, digest, tmp_path, covered_digests=(digest, IMAGE.digest, second_image.digest, FIRST_VERDICT)
     )
     for subject in (digest, IMAGE.digest, second_image.digest):
-        assert cosign(running, subject, public)[0] == 0
+        assert run_cosign(running, subject, public)[0] == 0
     repository = RegistryRepository(running.address, "team/app")
     assert read_attestations(repository, hidden.digest) == read_attestations(repository, FIRST_VERDICT) == ()
 
@@ -273,13 +273,13 @@ def test_an_approval_takes_the_place_of_the_one_before_and_leaves_what_others_at
     add_attestation(repository, digest, lambda: b"{}", {"whose": "theirs"}, key=("k", "v"), replaces={"p": "q"})
     for key, policy in ((FIRST_VERDICT, "p"), (SECOND_VERDICT, "p"), (FIRST_VERDICT, "second")):
         public = attest(running, digest, tmp_path, key=key, policy=policy)
-    _, checked = attestations.verify(f"{running.address}/team/app:1", public, "strict")
-    assert [attestation.claim.verdict if attestation.claim else "" for attestation in checked] == [
+    _, attestations_of_image = attestations.verify(f"{running.address}/team/app:1", public, "strict")
+    assert [attestation.claim.verdict if attestation.claim else "" for attestation in attestations_of_image] == [
         "",
         SECOND_VERDICT,
         FIRST_VERDICT,
     ]
-    assert cosign(running, digest, public)[0] == 0
+    assert run_cosign(running, digest, public)[0] == 0
 
 
 @pytest.mark.real
@@ -287,10 +287,10 @@ def test_verifying_looks_at_the_end_of_an_approval(running: Running, tmp_path: P
     digest = running.push("team/app", "1", IMAGE)
     public = attest(running, digest, tmp_path)
     reference = f"{running.address}/team/app@{digest}"
-    _, (checked,) = attestations.verify(reference, public, "strict", now=datetime(2026, 12, 1, tzinfo=UTC))
-    assert checked.claim is not None
-    _, (checked,) = attestations.verify(reference, public, "strict", now=datetime(2027, 1, 1, tzinfo=UTC))
-    assert "expired" in (checked.refusal or "")
+    _, (attestation,) = attestations.verify(reference, public, "strict", now=datetime(2026, 12, 1, tzinfo=UTC))
+    assert attestation.claim is not None
+    _, (attestation,) = attestations.verify(reference, public, "strict", now=datetime(2027, 1, 1, tzinfo=UTC))
+    assert "expired" in (attestation.refusal or "")
     assert attestations.verify(f"{running.address}/team/unseen@{FIRST_VERDICT}", public, "strict") == (
         FIRST_VERDICT,
         (),

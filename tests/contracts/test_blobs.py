@@ -10,7 +10,7 @@ import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 from moto import mock_aws
 
-from dockgate.bootstrap.adapters import open_blobs as chosen
+from dockgate.bootstrap.adapters import open_blobs as open_configured_blobs
 from dockgate.config import from_environment
 from dockgate.shared.errors import DiskFullError, NotFoundError, UnavailableError, UsageError
 from dockgate.store.blobs import Blobs, FileBlobs
@@ -22,28 +22,28 @@ PREFIX = "dockgate/"
 
 
 class S3:
-    """Moto's bucket, and caches of machines that keep their artifacts in it. `broken` operations fail."""
+    """Moto's bucket, and caches of machines that keep their artifacts in it. `errors` by operation are raised."""
 
     def __init__(self, folder: Path) -> None:
         self.client = boto3.client("s3", **KEYS)
         self.client.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
-        self.client.meta.events.register("before-call.s3", self._seen)
+        self.client.meta.events.register("before-call.s3", self._record_request)
         self.folder = folder
         self.requests: list[str] = []
-        self.broken: dict[str, Exception] = {}
+        self.errors: dict[str, Exception] = {}
         self.now = 1_000_000.0
 
-    def _seen(self, model: Any, **_: Any) -> None:
+    def _record_request(self, model: Any, **_: Any) -> None:
         self.requests.append(model.name)
-        if model.name in self.broken:
-            raise self.broken[model.name]
+        if model.name in self.errors:
+            raise self.errors[model.name]
 
-    def blobs(self, machine: str = "one", **more: Any) -> S3Blobs:
-        return S3Blobs(lambda: self.client, BUCKET, PREFIX, self.folder / machine, clock=lambda: self.now, **more)
+    def blobs(self, machine: str = "one", **options: Any) -> S3Blobs:
+        return S3Blobs(lambda: self.client, BUCKET, PREFIX, self.folder / machine, clock=lambda: self.now, **options)
 
-    def objects(self) -> dict[str, bytes]:
-        listed = self.client.list_objects_v2(Bucket=BUCKET).get("Contents", [])
-        return {item["Key"]: self.client.get_object(Bucket=BUCKET, Key=item["Key"])["Body"].read() for item in listed}
+    def read_objects(self) -> dict[str, bytes]:
+        contents = self.client.list_objects_v2(Bucket=BUCKET).get("Contents", [])
+        return {item["Key"]: self.client.get_object(Bucket=BUCKET, Key=item["Key"])["Body"].read() for item in contents}
 
 
 @pytest.fixture
@@ -56,11 +56,11 @@ def s3(tmp_path: Path) -> Iterator[S3]:
 def blobs(request: pytest.FixtureRequest, tmp_path: Path) -> Blobs:
     if request.param == "files":
         return FileBlobs(tmp_path / "blobs")
-    made: S3 = request.getfixturevalue("s3")
-    return made.blobs()
+    s3: S3 = request.getfixturevalue("s3")
+    return s3.blobs()
 
 
-def writing(data: bytes) -> Callable[[Path], None]:
+def make_writer(data: bytes) -> Callable[[Path], None]:
     def write(path: Path) -> None:
         path.write_bytes(data)
 
@@ -102,13 +102,13 @@ def test_other_digests_are_not_found(blobs: Blobs, digest: str) -> None:
 
 
 def test_blobs_are_listed_and_deleted_once(blobs: Blobs) -> None:
-    digest = blobs.put(writing(b"content"))
-    (listed,) = blobs.list()
-    assert (listed.digest, listed.size) == (digest, 7)
-    assert not blobs.delete(digest, before=listed.stored_at)
+    digest = blobs.put(make_writer(b"content"))
+    (blob,) = blobs.list()
+    assert (blob.digest, blob.size) == (digest, 7)
+    assert not blobs.delete(digest, before=blob.stored_at)
     assert blobs.get_path(digest).read_bytes() == b"content"
-    assert blobs.delete(digest, before=listed.stored_at + 2)
-    assert not blobs.delete(digest, before=listed.stored_at + 2)
+    assert blobs.delete(digest, before=blob.stored_at + 2)
+    assert not blobs.delete(digest, before=blob.stored_at + 2)
     assert list(blobs.list()) == []
     with pytest.raises(NotFoundError):
         blobs.get_path(digest)
@@ -117,13 +117,13 @@ def test_blobs_are_listed_and_deleted_once(blobs: Blobs) -> None:
 def test_a_changed_file_is_rejected_until_it_is_written_again(tmp_path: Path) -> None:
     """Between a build and its deploy, it would name another image or leave out the repository's policy."""
     blobs = FileBlobs(tmp_path / "blobs")
-    digest = blobs.put(writing(b"content"))
+    digest = blobs.put(make_writer(b"content"))
     blobs.get_path(digest).write_bytes(b"forged.")
     for _ in range(2):
         with pytest.raises(UnavailableError, match="is damaged: it holds sha256:") as caught:
             blobs.get_path(digest)
         assert caught.value.advice
-    assert blobs.put(writing(b"content")) == digest
+    assert blobs.put(make_writer(b"content")) == digest
     assert blobs.get_path(digest).read_bytes() == b"content"
 
 
@@ -137,16 +137,16 @@ def test_a_file_that_is_no_artifact_is_not_listed(tmp_path: Path) -> None:
 
 
 def test_s3_verifies_the_digest_of_an_artifact(s3: S3) -> None:
-    sent: list[dict[str, Any]] = []
-    s3.client.meta.events.register("provide-client-params.s3.PutObject", lambda params, **_: sent.append(params))
-    digest = s3.blobs().put(writing(b"content"))
+    requests: list[dict[str, Any]] = []
+    s3.client.meta.events.register("provide-client-params.s3.PutObject", lambda params, **_: requests.append(params))
+    digest = s3.blobs().put(make_writer(b"content"))
     name = digest.removeprefix("sha256:")
-    assert s3.objects() == {f"dockgate/sha256/{name}": b"content"}
-    assert [call["ChecksumSHA256"] for call in sent] == ["7XACtDnprIRfIjV9giusFERzD722AW0+yUMil7nsn3M="]
+    assert s3.read_objects() == {f"dockgate/sha256/{name}": b"content"}
+    assert [call["ChecksumSHA256"] for call in requests] == ["7XACtDnprIRfIjV9giusFERzD722AW0+yUMil7nsn3M="]
 
 
 def test_another_machine_fetches_an_artifact_once(s3: S3) -> None:
-    digest = s3.blobs("one").put(writing(b"content" * 1_000_000))
+    digest = s3.blobs("one").put(make_writer(b"content" * 1_000_000))
     second_machine = s3.blobs("other")
     s3.requests.clear()
     for _ in range(2):
@@ -156,7 +156,7 @@ def test_another_machine_fetches_an_artifact_once(s3: S3) -> None:
 
 
 def test_a_damaged_object_is_rejected_until_it_is_written_again(s3: S3) -> None:
-    digest = s3.blobs("one").put(writing(b"content"))
+    digest = s3.blobs("one").put(make_writer(b"content"))
     name = digest.removeprefix("sha256:")
     s3.client.put_object(Bucket=BUCKET, Key=f"{PREFIX}sha256/{name}", Body=b"forged")
     second_machine = s3.blobs("other")
@@ -165,31 +165,31 @@ def test_a_damaged_object_is_rejected_until_it_is_written_again(s3: S3) -> None:
             second_machine.get_path(digest)
         assert caught.value.advice
     assert not [path for path in (s3.folder / "other").rglob("*") if path.is_file()]
-    s3.blobs("third").put(writing(b"content"))
+    s3.blobs("third").put(make_writer(b"content"))
     assert second_machine.get_path(digest).read_bytes() == b"content"
 
 
 def test_a_changed_cache_file_is_fetched_again(s3: S3) -> None:
     blobs = s3.blobs()
-    digest = blobs.put(writing(b"content"))
+    digest = blobs.put(make_writer(b"content"))
     blobs.get_path(digest).write_bytes(b"forged")
     assert blobs.get_path(digest).read_bytes() == b"content"
 
 
 def test_the_cache_is_bounded_and_keeps_recently_used_files(s3: S3) -> None:
     blobs = s3.blobs(cache_bytes=25)
-    digests = [blobs.put(writing(b"%010d" % number)) for number in range(3)]
+    digests = [blobs.put(make_writer(b"%010d" % number)) for number in range(3)]
     cache = s3.folder / "one" / "sha256"
     assert len(list(cache.iterdir())) == 3
     s3.now += MIN_CACHE_SECONDS + 1
     blobs.get_path(digests[0])
     s3.now += 1
-    last = blobs.put(writing(b"%010d" % 3))
+    last = blobs.put(make_writer(b"%010d" % 3))
     assert {path.name for path in cache.iterdir()} == {digest.removeprefix("sha256:") for digest in (digests[0], last)}
     s3.requests.clear()
     assert blobs.get_path(digests[1]).read_bytes() == b"0000000001"
     assert s3.requests == ["GetObject"]
-    assert len(s3.objects()) == 4
+    assert len(s3.read_objects()) == 4
 
 
 @pytest.mark.parametrize(
@@ -200,47 +200,49 @@ def test_the_cache_is_bounded_and_keeps_recently_used_files(s3: S3) -> None:
     ],
 )
 def test_an_aws_error_is_reported_and_leaves_no_file(s3: S3, error: Exception, message: str) -> None:
-    digest = s3.blobs("one").put(writing(b"content"))
-    s3.broken = {"PutObject": error, "GetObject": error}
+    digest = s3.blobs("one").put(make_writer(b"content"))
+    s3.errors = {"PutObject": error, "GetObject": error}
     second_machine = s3.blobs("other")
-    for call in (lambda: second_machine.get_path(digest), lambda: second_machine.put(writing(b"more"))):
+    for call in (lambda: second_machine.get_path(digest), lambda: second_machine.put(make_writer(b"more"))):
         with pytest.raises(UnavailableError, match=message) as caught:
             call()
         assert caught.value.advice
     assert not [path for path in (s3.folder / "other").rglob("*") if path.is_file()]
-    s3.broken = {}
+    s3.errors = {}
     assert second_machine.get_path(digest).read_bytes() == b"content"
 
 
 def test_a_missing_bucket_is_reported(s3: S3) -> None:
     blobs = S3Blobs(lambda: s3.client, "elsewhere", "", s3.folder / "cache")
     with pytest.raises(UnavailableError, match="NoSuchBucket"):
-        blobs.put(writing(b"content"))
+        blobs.put(make_writer(b"content"))
 
 
 def test_the_settings_choose_where_artifacts_are_stored(tmp_path: Path) -> None:
     requests: list[tuple[str, str | None]] = []
 
-    def client(service: str, region: str | None) -> Any:
+    def make_client(service: str, region: str | None) -> Any:
         requests.append((service, region))
         return boto3.client(service, **KEYS)
 
-    def named(setting: str) -> Blobs | None:
-        return chosen(from_environment({"DOCKGATE_DATA": str(tmp_path), "DOCKGATE_BLOBS": setting}), client)
+    def open_blobs_at(setting: str) -> Blobs | None:
+        return open_configured_blobs(
+            from_environment({"DOCKGATE_DATA": str(tmp_path), "DOCKGATE_BLOBS": setting}), make_client
+        )
 
-    assert named("") is None
+    assert open_blobs_at("") is None
     with mock_aws():
-        made = S3(tmp_path)
+        s3 = S3(tmp_path)
         for setting in (f"s3://{BUCKET}", f"s3://{BUCKET}/", f"s3://{BUCKET}/a/b", f"s3://{BUCKET}/a/b/"):
-            store = named(setting)
+            store = open_blobs_at(setting)
             assert store is not None
-            store.put(writing(b"content"))
+            store.put(make_writer(b"content"))
         name = hashlib.sha256(b"content").hexdigest()
-        assert sorted(made.objects()) == [f"a/b/sha256/{name}", f"sha256/{name}"]
+        assert sorted(s3.read_objects()) == [f"a/b/sha256/{name}", f"sha256/{name}"]
     assert set(requests) == {("s3", None)}
     for wrong in ("artifacts", "https://artifacts.s3.amazonaws.com", "s3://", "s3://UPPER/x", "s3://artifacts/a?b"):
         with pytest.raises(UsageError, match="DOCKGATE_BLOBS"):
-            named(wrong)
+            open_blobs_at(wrong)
 
 
 def test_an_artifact_beyond_the_limit_is_rejected_with_the_name_of_the_setting(tmp_path: Path) -> None:
@@ -271,7 +273,7 @@ def test_the_room_for_artifacts_counts_unfinished_files(tmp_path: Path) -> None:
             blobs.count_free_bytes()
         raise error.value
 
-    blobs.put(writing(b"x" * 60))
+    blobs.put(make_writer(b"x" * 60))
     with pytest.raises(DiskFullError):
         blobs.put(write)
     assert rooms == [40, 10]

@@ -17,8 +17,8 @@ from typing import Protocol
 import pytest
 from tests.fakes.builder import MemoryBuilder
 from tests.fakes.registry import MemoryRegistry
-from tests.parts import BUSYBOX, SMALL, Faults, Host, running_host, until, write
-from tests.ports import free_port
+from tests.parts import BUSYBOX, SMALL, Faults, Host, run_host, wait_until, write
+from tests.ports import find_free_port
 
 from dockgate.delivery.builders.sandbox.unboxed import Host as Unboxed
 from dockgate.delivery.ports import Builder, BuildRequest, Registry
@@ -38,7 +38,7 @@ class System(Protocol):
     def registry(self) -> Registry: ...
     @property
     def builder(self) -> Builder: ...
-    def down(self) -> Builder:
+    def make_unreachable(self) -> Builder:
         """The same builder when its registry does not answer."""
         ...
 
@@ -50,7 +50,7 @@ class Memory:
         failures: dict[str, DockgateError] = {"broken": BuildError("COPY missing: no such file", "Fix it.")}
         self.builder = MemoryBuilder(self.registry, self.registry.push, failures=failures)
 
-    def down(self) -> Builder:
+    def make_unreachable(self) -> Builder:
         unavailable = UnavailableError("the registry does not answer", "Start it.")
         return MemoryBuilder(MemoryRegistry(fault=Faults(before_resolve=[unavailable])), self.registry.push)
 
@@ -61,16 +61,16 @@ class Podman:
         self.host = host
         self.registry = host.registry
         self.unsafe = unsafe
-        self.builder = host.builder(unsafe=unsafe)
+        self.builder = host.make_builder(unsafe=unsafe)
 
-    def down(self) -> Builder:
-        registry = DistributionRegistry(f"127.0.0.1:{free_port()}")
-        return self.host.builder(registry=registry, unsafe=self.unsafe)
+    def make_unreachable(self) -> Builder:
+        registry = DistributionRegistry(f"127.0.0.1:{find_free_port()}")
+        return self.host.make_builder(registry=registry, unsafe=self.unsafe)
 
 
 @pytest.fixture(scope="module")
 def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
-    with running_host(tmp_path_factory.mktemp("builders")) as host:
+    with run_host(tmp_path_factory.mktemp("builders")) as host:
         yield host
 
 
@@ -142,7 +142,7 @@ def test_a_dockerfile_that_does_not_build_is_reported(system: System, tmp_path: 
 def test_a_registry_that_is_down_is_unavailable(system: System, tmp_path: Path) -> None:
     write(tmp_path, {"Dockerfile": GOOD, "page": "one"})
     with pytest.raises(UnavailableError) as caught:
-        system.down().build(request(system, tmp_path), lambda lines: None)
+        system.make_unreachable().build(request(system, tmp_path), lambda lines: None)
     assert caught.value.advice
 
 
@@ -167,13 +167,13 @@ def test_a_crash_after_the_push_builds_nothing_again(tmp_path: Path) -> None:
 # --- podman alone ------------------------------------------------------------------------------------------------
 
 
-def shell(script: str) -> str:
+def render_dockerfile(script: str) -> str:
     """A Dockerfile that runs the script with busybox's programs."""
     command = json.dumps(["/bin/busybox", "sh", "-c", f"PATH=/bin; /bin/busybox --install -s /bin; {script}"])
     return f"FROM scratch\nCOPY busybox /bin/busybox\nARG PIP_CERT\nARG NAME\nRUN {command}\n"
 
 
-def context(folder: Path, dockerfile: str) -> Path:
+def write_context(folder: Path, dockerfile: str) -> Path:
     write(folder, {"Dockerfile": dockerfile})
     shutil.copy(BUSYBOX, folder / "busybox")
     return folder
@@ -181,7 +181,7 @@ def context(folder: Path, dockerfile: str) -> Path:
 
 @pytest.mark.real
 def test_the_last_lines_of_a_run_that_fails_are_reported(podman: Podman, tmp_path: Path) -> None:
-    context(tmp_path, shell("echo no matching distribution found for flask==99 >&2; exit 3"))
+    write_context(tmp_path, render_dockerfile("echo no matching distribution found for flask==99 >&2; exit 3"))
     with pytest.raises(BuildError, match=r"exit status 3: no matching distribution found for flask==99$"):
         podman.builder.build(request(podman, tmp_path), lambda lines: None)
 
@@ -189,7 +189,7 @@ def test_the_last_lines_of_a_run_that_fails_are_reported(podman: Podman, tmp_pat
 @pytest.mark.real
 def test_a_base_image_that_does_not_exist_is_named(podman: Podman, tmp_path: Path) -> None:
     base = f"{podman.registry.address}/base:missing"
-    context(tmp_path, f"FROM {base}\n")
+    write_context(tmp_path, f"FROM {base}\n")
     with pytest.raises(BuildError, match=base) as caught:
         podman.builder.build(request(podman, tmp_path), lambda lines: None)
     assert caught.value.advice
@@ -258,7 +258,7 @@ def test_a_dockerfile_that_is_too_large_is_refused(podman: Podman, tmp_path: Pat
 @pytest.mark.real
 def test_arguments_reach_the_dockerfile(podman: Podman, tmp_path: Path) -> None:
     """The step itself compares: a line of its output may be another's end, for both write into one pipe."""
-    context(tmp_path, shell('test "$NAME" = "a b"'))
+    write_context(tmp_path, render_dockerfile('test "$NAME" = "a b"'))
     build_request = BuildRequest("key-1", podman.repository, tmp_path, args={"NAME": "a b"})
     podman.builder.build(build_request, lambda lines: None)
     with pytest.raises(BuildError):
@@ -267,7 +267,7 @@ def test_arguments_reach_the_dockerfile(podman: Podman, tmp_path: Path) -> None:
 
 @pytest.mark.real
 def test_lines_come_while_the_build_runs(podman: Podman, tmp_path: Path) -> None:
-    context(tmp_path, shell("echo first; sleep 3; echo second"))
+    write_context(tmp_path, render_dockerfile("echo first; sleep 3; echo second"))
     times: dict[str, float] = {}
     podman.builder.build(request(podman, tmp_path), lambda lines: times.update(dict.fromkeys(lines, time.monotonic())))
     assert times["second"] - times["first"] > 0.3
@@ -277,8 +277,10 @@ def test_lines_come_while_the_build_runs(podman: Podman, tmp_path: Path) -> None
 def test_builds_find_the_hosts_certificates_and_keep_nothing_of_them(podman: Podman, tmp_path: Path) -> None:
     bundle = tmp_path / "authorities.pem"
     bundle.write_text("the authorities of this host")
-    source = context(tmp_path / "source", shell('test "$(cat $PIP_CERT)" = "the authorities of this host"'))
-    digest = podman.host.builder(bundle).build(request(podman, source), lambda lines: None).digest
+    source = write_context(
+        tmp_path / "source", render_dockerfile('test "$(cat $PIP_CERT)" = "the authorities of this host"')
+    )
+    digest = podman.host.make_builder(bundle).build(request(podman, source), lambda lines: None).digest
     image = f"{podman.registry.address}/{podman.repository}@{digest}"
     podman.host.pull(image)
     podman.host.podman.run("save", "--format=oci-dir", f"--output={tmp_path / 'saved'}", image)
@@ -296,8 +298,8 @@ def test_two_builds_at_once_do_not_disturb_each_other(podman: Podman, tmp_path: 
     variables: dict[str, str] = {}
 
     def build(name: str) -> None:
-        source = context(tmp_path / name, shell(f"echo {name} >/name; sleep 0.3"))
-        variables[name] = podman.host.builder().build(request(podman, source, name), lambda lines: None).digest
+        source = write_context(tmp_path / name, render_dockerfile(f"echo {name} >/name; sleep 0.3"))
+        variables[name] = podman.host.make_builder().build(request(podman, source, name), lambda lines: None).digest
 
     threads = [threading.Thread(target=build, args=(name,)) for name in ("one", "two")]
     for thread in threads:
@@ -310,7 +312,7 @@ def test_two_builds_at_once_do_not_disturb_each_other(podman: Podman, tmp_path: 
 
 @pytest.mark.real
 def test_a_build_ends_with_the_process_that_began_it(podman: Podman, tmp_path: Path) -> None:
-    context(tmp_path, shell("echo sleeping; sleep 4711"))
+    write_context(tmp_path, render_dockerfile("echo sleeping; sleep 4711"))
     script = (
         "import sys\nfrom pathlib import Path\nfrom dockgate.server import podman_service\n"
         "from dockgate.delivery.ports import BuildRequest\n"
@@ -328,12 +330,12 @@ def test_a_build_ends_with_the_process_that_began_it(podman: Podman, tmp_path: P
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert "sleeping\n" in iter(process.stdout.readline, "")
-        assert sleepers()
+        assert list_sleepers()
         os.kill(process.pid, signal.SIGKILL)
-    until(lambda: not sleepers())
+    wait_until(lambda: not list_sleepers())
 
 
-def sleepers() -> list[str]:
+def list_sleepers() -> list[str]:
     """The processes that run the build's last command."""
     lines = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
@@ -347,16 +349,16 @@ def sleepers() -> list[str]:
 @pytest.mark.real
 def test_leftovers_of_builds_are_cleaned_up(podman: Podman, tmp_path: Path) -> None:
     for number in range(3):
-        context(tmp_path, shell(f"echo {number} >/number"))
-        podman.host.builder(prune_every=3).build(request(podman, tmp_path, f"key-{number}"), lambda lines: None)
-    assert podman.host.stored(podman.repository, "--filter=dangling=true") == []
-    assert len(podman.host.stored(podman.repository)) == 1
+        write_context(tmp_path, render_dockerfile(f"echo {number} >/number"))
+        podman.host.make_builder(prune_every=3).build(request(podman, tmp_path, f"key-{number}"), lambda lines: None)
+    assert podman.host.list_stored_images(podman.repository, "--filter=dangling=true") == []
+    assert len(podman.host.list_stored_images(podman.repository)) == 1
 
 
 @pytest.mark.real
 def test_podman_is_found_missing(podman: Podman, tmp_path: Path) -> None:
-    context(tmp_path, GOOD)
+    write_context(tmp_path, GOOD)
     (tmp_path / "page").write_text("one")
-    builder = podman.host.builder(runner=Unboxed(("/no/podman",), {}, SMALL))
+    builder = podman.host.make_builder(runner=Unboxed(("/no/podman",), {}, SMALL))
     with pytest.raises(UnavailableError, match="/no/podman"):
         builder.build(request(podman, tmp_path), lambda lines: None)

@@ -33,11 +33,11 @@ paths = st.lists(st.sampled_from(PIECES), min_size=1, max_size=5).map("/".join)
 
 
 def test_names_and_what_they_speak_for_are_unique() -> None:
-    for names in ([kind.name for kind in KINDS], *zip_attributes("osv_names", "purl_types")):
+    for names in ([kind.name for kind in KINDS], *list_attributes("osv_names", "purl_types")):
         assert len(names) == len(set(names)), names
 
 
-def zip_attributes(*names: str) -> list[list[str]]:
+def list_attributes(*names: str) -> list[list[str]]:
     return [[value for kind in KINDS for value in getattr(kind, name)] for name in names]
 
 

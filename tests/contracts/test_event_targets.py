@@ -22,12 +22,12 @@ from tests.contracts.event_target_systems import (
     Mailbox,
     Receiver,
     TargetSystem,
-    in_aws,
     log,
-    mail,
-    memory,
-    pipeline,
-    webhook,
+    make_aws,
+    make_mail,
+    make_memory,
+    make_pipeline,
+    make_webhook,
 )
 
 from dockgate.events.message import Message
@@ -41,16 +41,16 @@ from dockgate.shared.errors import DeniedError, DockgateError, UnavailableError,
 
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
-    started = Receiver()
-    yield started
-    started.close()
+    receiver = Receiver()
+    yield receiver
+    receiver.close()
 
 
 @pytest.fixture
 def mailbox() -> Iterator[Mailbox]:
-    started = Mailbox()
-    yield started
-    started.close()
+    mailbox = Mailbox()
+    yield mailbox
+    mailbox.close()
 
 
 @pytest.fixture
@@ -63,18 +63,18 @@ def aws() -> Iterator[Aws]:
 def system(request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture) -> TargetSystem:
     name = request.param
     if name == "memory":
-        return memory()
+        return make_memory()
     if name == "log":
         return log(caplog)
     if name == "pipeline":
-        return pipeline()
+        return make_pipeline()
     if name == "webhook":
-        return webhook(request.getfixturevalue("receiver"))
+        return make_webhook(request.getfixturevalue("receiver"))
     if name == "mail":
-        return mail(request.getfixturevalue("mailbox"))
+        return make_mail(request.getfixturevalue("mailbox"))
     aws = request.getfixturevalue("aws")
     arns = {"sns": aws.topic, "sqs": aws.queue_arn, "eventbridge": aws.bus}
-    return in_aws(aws, TargetType(name), arns[name])
+    return make_aws(aws, TargetType(name), arns[name])
 
 
 def send(system: TargetSystem, message: Message = MESSAGE) -> None:
@@ -92,7 +92,7 @@ def test_a_target_is_checked_and_a_message_may_be_sent_again(system: TargetSyste
 
 
 def test_text_that_is_not_unicode_is_sent_with_the_character_replaced(system: TargetSystem) -> None:
-    summary, expected = "CVE-2026-1 in a\ud800 and \ud83d\ude00", "CVE-2026-1 in a\ufffd and \U0001f600"
+    summary, sent_text = "CVE-2026-1 in a\ud800 and \ud83d\ude00", "CVE-2026-1 in a\ufffd and \U0001f600"
     event = {**EVENT, "detail": {**EVENT["detail"], "summary": summary}}
     message = replace(MESSAGE, event=event, data=json.dumps(event), title=summary, text=summary)
     send(system, message)
@@ -101,17 +101,17 @@ def test_text_that_is_not_unicode_is_sent_with_the_character_replaced(system: Ta
         send(system, replace(message, data=summary, is_custom=True))
     if system.target.name == "hook":
         event_data, *custom_data = (json.loads(body)["data"] for _, _, body in system.arrived())
-        assert [event_data["detail"]["summary"], *custom_data] == [expected, {"text": expected}, expected]
+        assert [event_data["detail"]["summary"], *custom_data] == [sent_text, {"text": sent_text}, sent_text]
     if system.target.name == "mail":
         contents = [message_from_bytes(each.original_content, policy=default) for each in system.arrived()]
-        assert [content.get_content().strip() for content in contents] == [expected, ANY, expected]
+        assert [content.get_content().strip() for content in contents] == [sent_text, ANY, sent_text]
 
 
 # --- webhooks --------------------------------------------------------------------------------------------------------
 
 
 def test_a_structured_webhook_is_a_signed_cloudevent(receiver: Receiver) -> None:
-    send(webhook(receiver))
+    send(make_webhook(receiver))
     ((path, headers, body),) = receiver.requests
     assert path == "/secret-path"
     assert Webhook(SECRET).verify(body.decode(), headers)["id"] == MESSAGE.key
@@ -130,7 +130,7 @@ def test_a_structured_webhook_is_a_signed_cloudevent(receiver: Receiver) -> None
 
 def test_a_binary_webhook_has_its_attributes_in_headers(receiver: Receiver) -> None:
     data = "web is at risk: héllo"
-    send(webhook(receiver, "binary"), replace(MESSAGE, data=data, is_custom=True, subject="dienst wéb\r\nx: y"))
+    send(make_webhook(receiver, "binary"), replace(MESSAGE, data=data, is_custom=True, subject="dienst wéb\r\nx: y"))
     ((_, headers, body),) = receiver.requests
     assert body.decode() == data
     assert headers["content-type"] == "text/plain; charset=utf-8"
@@ -142,7 +142,7 @@ def test_a_binary_webhook_has_its_attributes_in_headers(receiver: Receiver) -> N
 
 def test_a_repetition_has_the_same_id_and_another_message_another(receiver: Receiver) -> None:
     for message in (MESSAGE, MESSAGE, replace(MESSAGE, key="another")):
-        send(webhook(receiver), message)
+        send(make_webhook(receiver), message)
     ids = [headers["webhook-id"] for _, headers, _ in receiver.requests]
     assert ids[0] == ids[1] != ids[2]
 
@@ -151,7 +151,7 @@ def test_a_target_that_answers_too_late_is_left_after_its_time(receiver: Receive
     receiver.pause_seconds = 60
     before = time.monotonic()
     with pytest.raises(UnavailableError) as caught:
-        send(webhook(receiver, seconds=0.5))
+        send(make_webhook(receiver, seconds=0.5))
     assert time.monotonic() - before < 5
     assert "secret-path" not in caught.value.full_message
 
@@ -160,7 +160,7 @@ def test_a_redirect_is_not_followed(receiver: Receiver) -> None:
     elsewhere = Receiver()
     receiver.status, receiver.headers = 307, {"location": f"{elsewhere.url}/inside"}
     with pytest.raises(UnavailableError, match="307"):
-        send(webhook(receiver))
+        send(make_webhook(receiver))
     elsewhere.close()
     assert elsewhere.requests == []
 
@@ -168,26 +168,26 @@ def test_a_redirect_is_not_followed(receiver: Receiver) -> None:
 def test_a_huge_answer_is_not_read(receiver: Receiver) -> None:
     receiver.body = b"x" * (50 << 20)
     before = time.monotonic()
-    send(webhook(receiver))
+    send(make_webhook(receiver))
     assert time.monotonic() - before < 5
 
 
 def test_a_receiver_that_wants_no_more_ends_the_attempts(receiver: Receiver) -> None:
     receiver.status = 410
     with pytest.raises(DeniedError):
-        send(webhook(receiver))
+        send(make_webhook(receiver))
 
 
 def test_an_address_that_is_not_allowed_is_not_called(receiver: Receiver) -> None:
     adapter = WebhookAdapter(HttpWebhooks(is_loopback_allowed=False), lambda: datetime.now(UTC))
-    named = WebhookAdapter(
+    adapter_for_names = WebhookAdapter(
         HttpWebhooks(is_loopback_allowed=False, resolve=lambda *_: ["127.0.0.1"]), lambda: datetime.now(UTC)
     )
     target = Target("hook", TargetType.WEBHOOK, "…")
     with pytest.raises(UnavailableError, match="this machine"):
         adapter.send(target, {"url": receiver.url}, MESSAGE)
     with pytest.raises(UnavailableError, match="this machine"):
-        named.send(target, {"url": receiver.url.replace("127.0.0.1", "rebound.example")}, MESSAGE)
+        adapter_for_names.send(target, {"url": receiver.url.replace("127.0.0.1", "rebound.example")}, MESSAGE)
     with pytest.raises(UsageError):
         adapter.check(target, {"url": "file:///etc/passwd"})
     with pytest.raises(UsageError, match="not a secret"):
@@ -200,7 +200,7 @@ def test_an_address_that_is_not_allowed_is_not_called(receiver: Receiver) -> Non
 
 def test_a_mail_has_the_title_as_its_subject_and_the_text(mailbox: Mailbox) -> None:
     hostile = replace(MESSAGE, title="web is at risk\r\nBcc: everyone@example.org")
-    send(mail(mailbox), hostile)
+    send(make_mail(mailbox), hostile)
     (envelope,) = mailbox.mails
     content = envelope.content.decode()
     assert envelope.rcpt_tos == ["ops@example.org"]
@@ -210,7 +210,7 @@ def test_a_mail_has_the_title_as_its_subject_and_the_text(mailbox: Mailbox) -> N
 
 def test_a_mail_that_is_sent_again_has_the_same_id_and_another_mail_another(mailbox: Mailbox) -> None:
     for message in (MESSAGE, MESSAGE, replace(MESSAGE, key="another")):
-        send(mail(mailbox), message)
+        send(make_mail(mailbox), message)
     ids = [message_from_bytes(each.original_content)["message-id"] for each in mailbox.mails]
     assert ids[0] == ids[1] != ids[2]
     assert ids[0] == f"<{MESSAGE.id}@127.0.0.1>"
@@ -290,7 +290,7 @@ def test_a_child_reads_and_writes_no_file_and_starts_no_program(tmp_path: Any) -
     from dockgate.events.targets._apprise_child import Guard
 
     guard = Guard([], is_loopback_allowed=False)
-    refused: list[tuple[str, tuple[object, ...]]] = [
+    attempts: list[tuple[str, tuple[object, ...]]] = [
         ("open", ("/etc/passwd", "r", 0)),
         ("open", (str(tmp_path / "x"), "w", 0o101)),
         ("subprocess.Popen", ("ls",)),
@@ -301,10 +301,10 @@ def test_a_child_reads_and_writes_no_file_and_starts_no_program(tmp_path: Any) -
         ("socket.sendto", (None, ("::1", 53, 0, 0))),
         ("socket.connect", (None, ("::ffff:127.0.0.1", 80, 0, 0))),
     ]
-    for event, arguments in refused:
+    for event, arguments in attempts:
         with pytest.raises(PermissionError):
             guard(event, arguments)
-    assert len(guard.reasons) == len(refused)
+    assert len(guard.reasons) == len(attempts)
     guard("socket.connect", (None, ("198.51.100.7", 443)))
 
 
@@ -312,8 +312,8 @@ def test_a_child_reads_and_writes_no_file_and_starts_no_program(tmp_path: Any) -
 
 
 def test_a_topic_gets_the_event_with_its_kind_to_filter_by(aws: Aws) -> None:
-    send(in_aws(aws, TargetType.SNS, aws.topic), replace(MESSAGE, title="web\nis “at risk” " + "x" * 200))
-    (message,) = aws.messages()
+    send(make_aws(aws, TargetType.SNS, aws.topic), replace(MESSAGE, title="web\nis “at risk” " + "x" * 200))
+    (message,) = aws.receive_messages()
     body = json.loads(message["Body"])
     assert json.loads(body["Message"]) == EVENT
     assert body["Subject"] == ("web is at risk " + "x" * 200)[:99]
@@ -321,25 +321,25 @@ def test_a_topic_gets_the_event_with_its_kind_to_filter_by(aws: Aws) -> None:
 
 
 def test_a_queue_gets_the_event(aws: Aws) -> None:
-    send(in_aws(aws, TargetType.SQS, aws.queue_arn))
-    (message,) = aws.messages()
+    send(make_aws(aws, TargetType.SQS, aws.queue_arn))
+    (message,) = aws.receive_messages()
     assert json.loads(message["Body"]) == EVENT
     assert message["MessageAttributes"]["source"]["StringValue"] == "dockgate"
 
 
 def test_fifo_topics_and_queues_keep_the_order_of_a_subject(aws: Aws) -> None:
-    topic = in_aws(aws, TargetType.SNS, aws.fifo)
+    topic = make_aws(aws, TargetType.SNS, aws.fifo)
     for message in (MESSAGE, replace(MESSAGE, key="2"), replace(MESSAGE, key="3", subject="service api")):
         send(topic, message)
     groups = [each["MessageGroupId"] for each in aws.published]
     ids = [each["MessageDeduplicationId"] for each in aws.published]
     assert groups[0] == groups[1] != groups[2]
     assert len(set(ids)) == 3
-    send(in_aws(aws, TargetType.SQS, f"arn:aws:sqs:eu-west-1:{ACCOUNT}:own.fifo"))
+    send(make_aws(aws, TargetType.SQS, f"arn:aws:sqs:eu-west-1:{ACCOUNT}:own.fifo"))
 
 
 def test_a_bus_gets_the_event_under_a_source_that_it_accepts(aws: Aws) -> None:
-    system = in_aws(aws, TargetType.EVENTBRIDGE, aws.bus)
+    system = make_aws(aws, TargetType.EVENTBRIDGE, aws.bus)
     send(system)
     send(system, replace(MESSAGE, event={**EVENT, "source": "aws.inspector2", "detail-type": "Inspector2 Finding"}))
     send(system, replace(MESSAGE, data="just text", is_custom=True))
@@ -353,11 +353,11 @@ def test_a_bus_gets_the_event_under_a_source_that_it_accepts(aws: Aws) -> None:
 def test_an_event_too_large_for_aws_becomes_its_text(aws: Aws) -> None:
     large = {**EVENT, "detail": {"much": "x" * 300_000}}
     message = replace(MESSAGE, event=large, data=json.dumps(large))
-    send(in_aws(aws, TargetType.EVENTBRIDGE, aws.bus), message)
-    send(in_aws(aws, TargetType.SQS, aws.queue_arn), message)
+    send(make_aws(aws, TargetType.EVENTBRIDGE, aws.bus), message)
+    send(make_aws(aws, TargetType.SQS, aws.queue_arn), message)
     detail = json.loads(aws.entries[0]["Detail"])
     assert (detail["truncated"], detail["title"]) == (True, MESSAGE.title)
-    assert json.loads(aws.messages()[0]["Body"])["truncated"] is True
+    assert json.loads(aws.receive_messages()[0]["Body"])["truncated"] is True
 
 
 def test_a_message_that_aws_refuses_is_retried(aws: Aws) -> None:
@@ -365,9 +365,9 @@ def test_a_message_that_aws_refuses_is_retried(aws: Aws) -> None:
         def put_events(self, **_: Any) -> dict[str, Any]:
             return {"FailedEntryCount": 1, "Entries": [{"ErrorCode": "InternalFailure", "ErrorMessage": "soon"}]}
 
-    nowhere = in_aws(aws, TargetType.SNS, aws.topic + "-gone")
+    nowhere = make_aws(aws, TargetType.SNS, aws.topic + "-gone")
     failing = replace(
-        in_aws(aws, TargetType.EVENTBRIDGE, aws.bus), adapter=EventBridgeAdapter(lambda service, region: Failing())
+        make_aws(aws, TargetType.EVENTBRIDGE, aws.bus), adapter=EventBridgeAdapter(lambda service, region: Failing())
     )
     for system in (nowhere, failing):
         with pytest.raises(UnavailableError) as caught:

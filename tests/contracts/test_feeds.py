@@ -7,19 +7,19 @@ from typing import Any
 
 import pytest
 from tests.vulnerabilities.feeds.feed_files import (
-    bulletin,
-    cvss,
-    entry,
-    epss,
     export,
-    fixed,
-    kev,
-    lay,
+    make_bulletin,
+    make_cvss,
+    make_entry,
+    make_epss,
+    make_fixed_range,
+    make_kev,
+    make_repository,
+    pack_updateinfo,
     record,
-    repository,
-    updateinfo,
+    write_files,
 )
-from tests.vulnerabilities.feeds.feed_site import Site, serving
+from tests.vulnerabilities.feeds.feed_site import Site, serve_files
 
 from dockgate.shared.errors import NotFoundError, UnavailableError, UnreadableError
 from dockgate.vulnerabilities import feeds
@@ -29,14 +29,14 @@ from dockgate.vulnerabilities.model import Advisory
 
 VECTOR = "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H"
 SAMPLES = {
-    "amazon": (updateinfo(bulletin("ALAS2023-1", {})), updateinfo(bulletin("ALAS2023-2", {}))),
+    "amazon": (pack_updateinfo(make_bulletin("ALAS2023-1", {})), pack_updateinfo(make_bulletin("ALAS2023-2", {}))),
     "osv": (
-        export(record("PYSEC-1", entry("PyPI", "a", *fixed("1")))),
-        export(record("PYSEC-1", entry("PyPI", "a", *fixed("2")))),
+        export(record("PYSEC-1", make_entry("PyPI", "a", *make_fixed_range("1")))),
+        export(record("PYSEC-1", make_entry("PyPI", "a", *make_fixed_range("2")))),
     ),
-    "epss": (epss(("CVE-1", "0.5", "0.9")), epss(("CVE-2", "0.5", "0.9"))),
-    "kev": (kev({"CVE-1": "2024-01-01"}), kev({"CVE-2": "2024-01-01"})),
-    "cvss": (cvss(("CVE-1", "3.1", VECTOR, "")), cvss(("CVE-2", "3.1", VECTOR, ""))),
+    "epss": (make_epss(("CVE-1", "0.5", "0.9")), make_epss(("CVE-2", "0.5", "0.9"))),
+    "kev": (make_kev({"CVE-1": "2024-01-01"}), make_kev({"CVE-2": "2024-01-01"})),
+    "cvss": (make_cvss(("CVE-1", "3.1", VECTOR, "")), make_cvss(("CVE-2", "3.1", VECTOR, ""))),
 }
 """two versions of each feed's file; a new feed adds its own"""
 PARTS = {"amazon": "2023", "osv": "PyPI"}
@@ -52,9 +52,9 @@ class FeedOrigin:
         self.into = into
 
     def fetch(self, fingerprint: str = "") -> FeedFetch:
-        return self.feed.fetch(self.origin(), self.part, fingerprint, self.into)
+        return self.feed.fetch(self.get_origin(), self.part, fingerprint, self.into)
 
-    def origin(self) -> Path | str:
+    def get_origin(self) -> Path | str:
         raise NotImplementedError
 
     def put(self, data: bytes) -> None:
@@ -62,11 +62,11 @@ class FeedOrigin:
 
 
 class Folder(FeedOrigin):
-    def origin(self) -> Path:
+    def get_origin(self) -> Path:
         return self.into / "feeds"
 
     def put(self, data: bytes) -> None:
-        lay(self.origin(), {self.feed.file.replace("*", self.part): data})
+        write_files(self.get_origin(), {self.feed.file.replace("*", self.part): data})
 
 
 class Http(FeedOrigin):
@@ -74,12 +74,12 @@ class Http(FeedOrigin):
         super().__init__(feed, into)
         self.site = site
 
-    def origin(self) -> str:
+    def get_origin(self) -> str:
         return self.site.url if self.part else f"{self.site.url}/file"
 
     def put(self, data: bytes) -> None:
         if self.feed.name == "amazon":
-            self.site.files |= repository(self.site.url, data)
+            self.site.files |= make_repository(self.site.url, data)
         else:
             self.site.files[f"/{self.part}/all.zip" if self.part else "/file"] = data
 
@@ -94,7 +94,7 @@ def feed_origin(request: pytest.FixtureRequest, feed: Feed, tmp_path: Path) -> I
     if request.param == "folder":
         yield Folder(feed, tmp_path)
         return
-    with serving({}) as site:
+    with serve_files({}) as site:
         site.validator = "" if request.param == "no validator" else request.param
         yield Http(feed, tmp_path, site)
 
@@ -102,12 +102,12 @@ def feed_origin(request: pytest.FixtureRequest, feed: Feed, tmp_path: Path) -> I
 def test_a_feed_sends_the_file_and_then_reports_unchanged(feed_origin: FeedOrigin) -> None:
     first, _ = SAMPLES[feed_origin.feed.name]
     feed_origin.put(first)
-    fetched = feed_origin.fetch()
-    assert fetched.path is not None
-    assert fetched.path.read_bytes() == first
-    assert fetched.fingerprint
+    result = feed_origin.fetch()
+    assert result.path is not None
+    assert result.path.read_bytes() == first
+    assert result.fingerprint
     for _ in range(2):
-        assert feed_origin.fetch(fetched.fingerprint) == FeedFetch(fetched.fingerprint)
+        assert feed_origin.fetch(result.fingerprint) == FeedFetch(result.fingerprint)
 
 
 def test_another_file_is_brought_again(feed_origin: FeedOrigin) -> None:
@@ -117,27 +117,27 @@ def test_another_file_is_brought_again(feed_origin: FeedOrigin) -> None:
     feed_origin.put(first)
     fingerprint = feed_origin.fetch().fingerprint
     feed_origin.put(second)
-    fetched = feed_origin.fetch(fingerprint)
-    assert fetched.path is not None
-    assert fetched.path.read_bytes() == second
+    result = feed_origin.fetch(fingerprint)
+    assert result.path is not None
+    assert result.path.read_bytes() == second
 
 
 def test_a_missing_feed_file_is_named_in_the_error(feed_origin: FeedOrigin) -> None:
     with pytest.raises((NotFoundError, UnavailableError)) as caught:
         feed_origin.fetch()
-    named = (
+    name = (
         feed_origin.feed.file.replace("*", feed_origin.part)
         if isinstance(feed_origin, Folder)
         else f"{feed_origin.feed.name} cannot"
     )
-    assert named in str(caught.value)
-    assert str(feed_origin.origin()) in str(caught.value)
+    assert name in str(caught.value)
+    assert str(feed_origin.get_origin()) in str(caught.value)
 
 
 def test_the_parts_of_a_feed_and_their_coverage_match_its_source(feed: Feed) -> None:
     part = PARTS.get(feed.name, "")
     assert ("*" in feed.file) == bool(part) == bool(feed.get_ecosystem(part))
-    with serving({}) as site:
+    with serve_files({}) as site:
         parts = feed.list_parts(site.url, ((feed.get_ecosystem(part) or "").partition(":")[0],))
         assert part in parts
         assert list(feed.list_parts(site.url, ())) == ([] if part else [""])
@@ -166,17 +166,17 @@ def test_a_file_of_nonsense_is_unreadable(feed: Feed, tmp_path: Path) -> None:
 
 
 def test_a_feed_download_is_retried_a_few_times(feed: Feed, tmp_path: Path) -> None:
-    with serving({}) as site:
+    with serve_files({}) as site:
         feed_origin = Http(feed, tmp_path, site)
         feed_origin.put(SAMPLES[feed.name][0])
         path = next(iter(site.files))
         site.failing[path] = [503]
         assert feed_origin.fetch().path is not None
-        assert site.seen[:2] == [f"{path} 503", f"{path} 200"]
+        assert site.requests[:2] == [f"{path} 503", f"{path} 200"]
 
 
 def test_a_closed_port_is_unavailable_and_named(feed: Feed, tmp_path: Path) -> None:
-    with serving({}) as site:
+    with serve_files({}) as site:
         feed_origin = Http(feed, tmp_path, site)
     with pytest.raises(UnavailableError, match=f"The feed {feed.name} cannot be fetched from http://127"):
         feed_origin.fetch()

@@ -34,23 +34,25 @@ class Bare:
         self.host.create("web")
         self.path = folder / "web.git"
 
-    def object(self, kind: str, content: bytes) -> str:
+    def write_object(self, kind: str, content: bytes) -> str:
         command = ["git", "-C", str(self.path), "hash-object", "-t", kind, "-w", "--stdin", "--literally"]
         return subprocess.run(command, input=content, stdout=subprocess.PIPE, check=True).stdout.decode().strip()
 
     def commit(self, tree: str, message: bytes = b"Change") -> str:
         head = b"tree %s\nauthor %s\ncommitter %s\n\n" % (tree.encode(), PERSON, PERSON)
-        return self.object("commit", head + message)
+        return self.write_object("commit", head + message)
 
-    def bomb(self) -> str:
+    def make_bomb(self) -> str:
         """A commit with 10^9 files."""
-        tree = self.folder_of("100644", self.object("blob", b"x"))
+        tree = self.write_folder("100644", self.write_object("blob", b"x"))
         for _ in range(8):
-            tree = self.folder_of("40000", tree)
+            tree = self.write_folder("40000", tree)
         return self.commit(tree)
 
-    def folder_of(self, mode: str, entry: str) -> str:
-        return self.object("tree", b"".join(b"%s %d\0" % (mode.encode(), n) + bytes.fromhex(entry) for n in range(10)))
+    def write_folder(self, mode: str, entry: str) -> str:
+        return self.write_object(
+            "tree", b"".join(b"%s %d\0" % (mode.encode(), n) + bytes.fromhex(entry) for n in range(10))
+        )
 
 
 @pytest.fixture
@@ -77,44 +79,44 @@ def pack_of(*objects: tuple[int, int, bytes]) -> bytes:
     """A pack of objects: type, size that the pack claims, content."""
     pack = b"PACK" + struct.pack(">II", 2, len(objects))
     for kind, size, content in objects:
-        head, rest = (kind << 4) | (size & 15), size >> 4
-        while rest:
+        head, remaining_size = (kind << 4) | (size & 15), size >> 4
+        while remaining_size:
             pack += bytes([head | 128])
-            head, rest = rest & 127, rest >> 7
+            head, remaining_size = remaining_size & 127, remaining_size >> 7
         pack += bytes([head]) + zlib.compress(content)
     return pack + hashlib.sha1(pack, usedforsecurity=False).digest()
 
 
-def packed(source: Bare, new: str) -> bytes:
+def pack_objects(source: Bare, new: str) -> bytes:
     command = ["git", "-C", str(source.path), "pack-objects", "--quiet", "--stdout", "--revs"]
     return subprocess.run(command, input=f"{new}\n".encode(), stdout=subprocess.PIPE, check=True).stdout
 
 
-def large_commit(source: Bare) -> str:
-    return source.commit(source.object("tree", b""), b"a" * MAX_COMMIT)
+def make_large_commit(source: Bare) -> str:
+    return source.commit(source.write_object("tree", b""), b"a" * MAX_COMMIT)
 
 
-def large_tag(source: Bare) -> str:
-    commit = source.commit(source.object("tree", b""))
-    return source.object(
+def make_large_tag(source: Bare) -> str:
+    commit = source.commit(source.write_object("tree", b""))
+    return source.write_object(
         "tag", b"object %s\ntype commit\ntag v1\ntagger %s\n\n" % (commit.encode(), PERSON) + b"a" * MAX_COMMIT
     )
 
 
-def large_tree(source: Bare) -> str:
-    blob = bytes.fromhex(source.object("blob", b"x"))
+def make_large_tree(source: Bare) -> str:
+    blob = bytes.fromhex(source.write_object("blob", b"x"))
     names = (b"%06d" % number + b"a" * 4000 for number in range(MAX_TREE // 4000))
-    return source.commit(source.object("tree", b"".join(b"100644 " + name + b"\0" + blob for name in names)))
+    return source.commit(source.write_object("tree", b"".join(b"100644 " + name + b"\0" + blob for name in names)))
 
 
 @pytest.mark.parametrize(
     ("make", "ref", "refusal"),
     [
-        (large_commit, "refs/heads/main", "dockgate: the commit {} has"),
-        (large_commit, "refs/other/main", "dockgate: the commit {} has"),
-        (large_tag, "refs/tags/v1", "dockgate: the tag {} has"),
-        (large_tree, "refs/heads/main", "dockgate: the tree "),
-        (Bare.bomb, "refs/heads/main", "dockgate: the commit {} has more than the 500000 files and folders"),
+        (make_large_commit, "refs/heads/main", "dockgate: the commit {} has"),
+        (make_large_commit, "refs/other/main", "dockgate: the commit {} has"),
+        (make_large_tag, "refs/tags/v1", "dockgate: the tag {} has"),
+        (make_large_tree, "refs/heads/main", "dockgate: the tree "),
+        (Bare.make_bomb, "refs/heads/main", "dockgate: the commit {} has more than the 500000 files and folders"),
     ],
 )
 def test_a_push_is_refused_whose_objects_take_much_to_read(
@@ -123,14 +125,14 @@ def test_a_push_is_refused_whose_objects_take_much_to_read(
     assert callable(make)
     source = Bare(tmp_path / "source")
     new = make(source)
-    answer = push(bare.folder, new, packed(source, new), ref)
+    answer = push(bare.folder, new, pack_objects(source, new), ref)
     assert refusal.format(new) in answer
     assert "pre-receive hook declined" in answer
     assert bare.host.list_references("web") == {}
     with pytest.raises(NotFoundError):
         bare.host.commit("web", new)
-    honest = source.commit(source.folder_of("100644", source.object("blob", b"x")), b"a" * (MAX_COMMIT - 1000))
-    assert "ok refs/heads/main" in push(bare.folder, honest, packed(source, honest))
+    honest = source.commit(source.write_folder("100644", source.write_object("blob", b"x")), b"a" * (MAX_COMMIT - 1000))
+    assert "ok refs/heads/main" in push(bare.folder, honest, pack_objects(source, honest))
     assert bare.host.list_heads("web") == {"main": honest}
 
 
@@ -142,18 +144,18 @@ def test_an_object_that_claims_more_than_gits_memory_is_refused(bare: Bare) -> N
 
 def test_references_that_take_much_to_list_are_refused_and_can_be_deleted(bare: Bare, tmp_path: Path) -> None:
     source = Bare(tmp_path / "source")
-    first, second = (source.commit(source.object("tree", b""), text) for text in (b"1", b"2"))
-    push(bare.folder, first, packed(source, first))
+    first, second = (source.commit(source.write_object("tree", b""), text) for text in (b"1", b"2"))
+    push(bare.folder, first, pack_objects(source, first))
     tail = "/".join(["x" * 200] * 4)
     names = [f"refs/tags/{number:06}/{tail}" for number in range(MAX_REFERENCES // 850)]
     (bare.path / "packed-refs").write_text("".join(f"{first} {name}\n" for name in names))
-    assert "more references than fit" in push(bare.folder, second, packed(source, second), "refs/heads/other")
+    assert "more references than fit" in push(bare.folder, second, pack_objects(source, second), "refs/heads/other")
     assert len(bare.host.list_references("web")) == len(names) + 1
     assert f"ok {names[0]}" in push(bare.folder, NONE, b"", names[0], first)
 
 
 def test_git_output_is_read_up_to_a_limit(bare: Bare) -> None:
-    log = ("-C", str(bare.path), "log", "--format=%B", bare.commit(bare.object("tree", b""), b"a" * 100_000))
+    log = ("-C", str(bare.path), "log", "--format=%B", bare.commit(bare.write_object("tree", b""), b"a" * 100_000))
     with pytest.raises(TooLargeError, match="git log wrote more than 50000 bytes"):
         run(*log, max_output=50_000)
     assert len(run(*log)) == 100_001
@@ -162,7 +164,7 @@ def test_git_output_is_read_up_to_a_limit(bare: Bare) -> None:
 
 def test_a_tree_of_too_many_paths_is_not_archived(bare: Bare, tmp_path: Path) -> None:
     with pytest.raises(TooLargeError, match="more than 500000 files and folders"):
-        bare.host.archive("web", bare.bomb(), tmp_path / "source.tar")
+        bare.host.archive("web", bare.make_bomb(), tmp_path / "source.tar")
     assert not (tmp_path / "source.tar").exists()
 
 

@@ -17,11 +17,11 @@ from dockgate.shared.errors import NotFoundError, UsageError
 
 
 def test_a_pipeline_gets_the_input_as_its_variables() -> None:
-    started: list[Any] = []
-    adapter = PipelineAdapter(lambda *arguments: started.append(arguments))
+    executions: list[Any] = []
+    adapter = PipelineAdapter(lambda *arguments: executions.append(arguments))
     target = Target("start", TargetType.PIPELINE, "build", {"pipeline": "build", "perHour": 3})
     adapter.send(target, {}, replace(MESSAGE, data='{"digest": "sha256:1", "n": 2}', is_custom=True))
-    ((pipeline, _, variables, limit),) = started
+    ((pipeline, _, variables, limit),) = executions
     assert (pipeline, variables, limit) == ("build", {"digest": "sha256:1", "n": "2"}, 3)
     for data in ("[]", "text", '{"a": "' + "x" * 1001 + '"}', json.dumps({str(n): "" for n in range(51)})):
         with pytest.raises(UsageError):

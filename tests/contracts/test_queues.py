@@ -34,7 +34,7 @@ class Sqs:
     def put(self, body: str) -> str:
         return str(self.client.send_message(QueueUrl=self.url, MessageBody=body)["MessageId"])
 
-    def lapse(self, receipt: str) -> None:
+    def expire_receipt(self, receipt: str) -> None:
         self.client.change_message_visibility(QueueUrl=self.url, ReceiptHandle=receipt, VisibilityTimeout=0)
 
     def set_aside(self) -> list[str]:
@@ -47,51 +47,51 @@ class Memory:
         self.queue = MemoryQueue(maximum=2)
         self.put = self.queue.put
 
-    def lapse(self, receipt: str) -> None:
-        self.queue.lapse()
+    def expire_receipt(self, receipt: str) -> None:
+        self.queue.expire_receipts()
 
     def set_aside(self) -> list[str]:
         return self.queue.dead
 
 
 @pytest.fixture(params=["memory", "sqs"])
-def there(request: pytest.FixtureRequest) -> Iterator[Any]:
+def system(request: pytest.FixtureRequest) -> Iterator[Any]:
     with mock_aws():
         yield Memory() if request.param == "memory" else Sqs()
 
 
-def test_a_received_message_is_hidden_and_returns_unless_it_is_deleted(there: Any) -> None:
-    queue: Queue = there.queue
-    put = there.put("one")
+def test_a_received_message_is_hidden_and_returns_unless_it_is_deleted(system: Any) -> None:
+    queue: Queue = system.queue
+    put = system.put("one")
     (message,) = queue.receive()
     assert (message.id, message.body) == (put, "one")
     assert not queue.receive()
-    there.lapse(message.receipt)
-    (again,) = queue.receive()
-    assert (again.id, again.body) == (message.id, "one")
+    system.expire_receipt(message.receipt)
+    (same_message,) = queue.receive()
+    assert (same_message.id, same_message.body) == (message.id, "one")
     for _ in range(2):
-        queue.delete(again)
+        queue.delete(same_message)
     assert not queue.receive()
 
 
-def test_a_released_message_returns_at_once_and_becomes_a_dead_letter_after_too_many_receipts(there: Any) -> None:
-    queue: Queue = there.queue
-    there.put("bad")
+def test_a_released_message_returns_at_once_and_becomes_a_dead_letter_after_too_many_receipts(system: Any) -> None:
+    queue: Queue = system.queue
+    system.put("bad")
     for _ in range(2):
         (message,) = queue.receive()
         queue.release(message)
     assert not queue.receive()
-    assert there.set_aside() == ["bad"]
+    assert system.set_aside() == ["bad"]
 
 
-def test_several_come_at_once(there: Any) -> None:
+def test_several_come_at_once(system: Any) -> None:
     bodies = {f"message {number}" for number in range(5)}
     for body in bodies:
-        there.put(body)
-    received: set[str] = set()
+        system.put(body)
+    received_bodies: set[str] = set()
     for _ in range(5):
-        received |= {message.body for message in there.queue.receive()}
-    assert received == bodies
+        received_bodies |= {message.body for message in system.queue.receive()}
+    assert received_bodies == bodies
 
 
 def test_a_missing_queue_is_reported_with_possible_causes() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from tests.fakes.registry import MemoryRegistry, MemoryStorage
-from tests.registryd import registry as running_registry
+from tests.registryd import run_registry as running_registry
 from tests.scanner.images import make
 
 from dockgate.delivery.ports import RegistryContent, RegistryStorage, StoredManifest
@@ -54,14 +54,14 @@ def system(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[System]:
         )
 
 
-def image(text: str) -> make.Image:
-    return make.image([{"base": b"the same below each" * 100}, {"text": text.encode()}])
+def make_image(text: str) -> make.Image:
+    return make.make_image([{"base": b"the same below each" * 100}, {"text": text.encode()}])
 
 
 def test_a_deleted_manifest_is_gone_with_its_tags_and_the_second_call_says_so(system: System) -> None:
-    old, new = image("old"), image("new")
-    for tag, pushed in (("1", old), ("first", old), ("2", new)):
-        system.push("team/app", tag, pushed)
+    old, new = make_image("old"), make_image("new")
+    for tag, digest in (("1", old), ("first", old), ("2", new)):
+        system.push("team/app", tag, digest)
     assert system.registry.delete_manifest("team/app", old.digest)
     assert not system.registry.delete_manifest("team/app", old.digest)
     assert system.registry.read_manifest("team/app", old.digest) is None
@@ -70,14 +70,14 @@ def test_a_deleted_manifest_is_gone_with_its_tags_and_the_second_call_says_so(sy
 
 
 def test_a_manifest_of_another_repository_stays(system: System) -> None:
-    system.push("team/one", "1", image("a"))
-    system.push("team/two", "1", image("a"))
-    system.registry.delete_manifest("team/one", image("a").digest)
-    assert system.registry.resolve("team/two", "1") == image("a").digest
+    system.push("team/one", "1", make_image("a"))
+    system.push("team/two", "1", make_image("a"))
+    system.registry.delete_manifest("team/one", make_image("a").digest)
+    assert system.registry.resolve("team/two", "1") == make_image("a").digest
 
 
 def test_a_restored_image_has_the_same_digest(system: System) -> None:
-    index = make.index([image("amd64"), image("arm64")])
+    index = make.index([make_image("amd64"), make_image("arm64")])
     system.push("team/app", "1", index)
     before = system.registry.read_manifest("team/app", index.digest)
     assert before is not None
@@ -101,7 +101,7 @@ def test_a_storage_without_images_has_no_blobs(system: System) -> None:
 
 
 def test_blobs_of_deleted_manifests_alone_are_collected(system: System) -> None:
-    old, new = image("old"), image("new")
+    old, new = make_image("old"), make_image("new")
     system.push("team/app", "1", old)
     system.push("team/app", "2", new)
     assert list(system.storage.list_unreferenced_blobs()) == []
@@ -120,10 +120,10 @@ def test_blobs_of_deleted_manifests_alone_are_collected(system: System) -> None:
 
 
 def test_images_in_an_index_need_no_tag_to_stay(system: System) -> None:
-    index = make.index([image("amd64"), image("arm64")])
+    index = make.index([make_image("amd64"), make_image("arm64")])
     system.push("team/app", "1", index)
     system.storage.collect()
-    for child in (image("amd64"), image("arm64")):
+    for child in (make_image("amd64"), make_image("arm64")):
         assert system.registry.read_manifest("team/app", child.digest) is not None
 
 
@@ -132,12 +132,12 @@ def test_nothing_is_left_of_a_deleted_image(tmp_path: Path) -> None:
     with running_registry(tmp_path) as running:
         registry = DistributionRegistry(running.address)
         storage = DistributionStorage(tmp_path / "config.yml", tmp_path / "data", {})
-        running.push("team/app", "keep", image("keep"))
-        running.push("team/sub/other", "1", image("keep"))
+        running.push("team/app", "keep", make_image("keep"))
+        running.push("team/sub/other", "1", make_image("keep"))
         storage.collect()
         before = {path for path in (tmp_path / "data").rglob("*") if path.parent.name != "sha256"}
-        running.push("team/app", "gone", image("gone"))
-        registry.delete_manifest("team/app", image("gone").digest)
+        running.push("team/app", "gone", make_image("gone"))
+        registry.delete_manifest("team/app", make_image("gone").digest)
         storage.collect()
         after = {path for path in (tmp_path / "data").rglob("*") if path.parent.name != "sha256"}
         assert after == before

@@ -9,7 +9,7 @@ import pytest
 from tests.contracts.source_systems import Git, Memory
 from tests.fakes.repository_files import MemoryFiles
 from tests.fakes.repository_host import MemoryHost
-from tests.parts import git
+from tests.parts import run_git
 
 from dockgate.delivery.repository_files import (
     MAX_FILE,
@@ -32,7 +32,7 @@ class Repository(Protocol):
     @property
     def files(self) -> RepositoryFiles: ...
     def push(self, files: Mapping[str, str], message: str = "Change", branch: str = "main") -> str: ...
-    def head(self, branch: str = "main") -> str | None: ...
+    def find_head(self, branch: str = "main") -> str | None: ...
 
 
 class InMemory(Memory):
@@ -41,7 +41,7 @@ class InMemory(Memory):
         assert isinstance(self.host, MemoryHost)
         self.files = MemoryFiles(self.host)
 
-    def head(self, branch: str = "main") -> str | None:
+    def find_head(self, branch: str = "main") -> str | None:
         return self.host.list_heads("web").get(branch)
 
 
@@ -50,7 +50,7 @@ class InGit(Git):
         super().__init__(folder)
         self.files = GitFiles(folder / "git")
 
-    def head(self, branch: str = "main") -> str | None:
+    def find_head(self, branch: str = "main") -> str | None:
         return self.host.list_heads("web").get(branch)
 
 
@@ -61,15 +61,15 @@ def repository(request: pytest.FixtureRequest, tmp_path: Path) -> Repository:
     return repository
 
 
-def change(parent: str | None, path: str = "Dockerfile", content: str = "FROM b\n", **more: str) -> FileEdit:
-    values = {"branch": "main", "author": AUTHOR, "message": "Change the base", **more}
+def change(parent: str | None, path: str = "Dockerfile", content: str = "FROM b\n", **settings: str) -> FileEdit:
+    values = {"branch": "main", "author": AUTHOR, "message": "Change the base", **settings}
     return FileEdit(parent=parent, path=path, content=content, **values)
 
 
 def commit(repository: Repository, edit: FileEdit) -> str:
-    made = repository.files.prepare("web", edit, AT)
-    repository.files.move("web", edit.branch, edit.parent, made)
-    return made
+    commit_id = repository.files.prepare("web", edit, AT)
+    repository.files.move("web", edit.branch, edit.parent, commit_id)
+    return commit_id
 
 
 def test_a_folder_lists_folders_first(repository: Repository) -> None:
@@ -143,9 +143,9 @@ def test_no_expression_of_git_names_a_commit(repository: Repository, name: str) 
     with pytest.raises(NotFoundError) as caught:
         repository.files.find_commit("web", name)
     assert caught.value.advice
-    with pytest.raises(NotFoundError) as refused:
+    with pytest.raises(NotFoundError) as raised:
         repository.files.list("web", name, "")
-    assert "HEAD:" not in str(refused.value.advice)
+    assert "HEAD:" not in str(raised.value.advice)
 
 
 @pytest.mark.real
@@ -154,13 +154,13 @@ def test_tags_name_commits_and_digits_of_several_commits_name_none(tmp_path: Pat
     repository.host.create("web")
     commits = [repository.push({"a": str(number)}) for number in range(3)]
     clone = tmp_path / "clone"
-    git(clone, "tag", "-a", "-m", "v1", "v1", commits[0])
-    git(clone, "tag", commits[1][:8], commits[2])
-    git(clone, "push", "--quiet", "--tags", "origin")
+    run_git(clone, "tag", "-a", "-m", "v1", "v1", commits[0])
+    run_git(clone, "tag", commits[1][:8], commits[2])
+    run_git(clone, "push", "--quiet", "--tags", "origin")
     assert repository.files.find_commit("web", "v1") == commits[0]
     assert repository.files.read("web", "v1", "a") == b"0"
     assert repository.files.find_commit("web", commits[1][:8]) == commits[2]
-    tree = git(clone, "rev-parse", f"{commits[0]}^{{tree}}").strip()
+    tree = run_git(clone, "rev-parse", f"{commits[0]}^{{tree}}").strip()
     with pytest.raises(NotFoundError):
         repository.files.find_commit("web", tree[:12])
 
@@ -183,20 +183,24 @@ def test_a_difference_has_both_sides(repository: Repository) -> None:
 
 def test_an_edit_changes_one_file_of_the_branch(repository: Repository) -> None:
     first = repository.push({"Dockerfile": "FROM a\n", "app/main.py": "pass\n"})
-    made = commit(repository, change(first))
-    assert repository.head() == made
+    commit_id = commit(repository, change(first))
+    assert repository.find_head() == commit_id
     assert repository.files.read("web", "main", "Dockerfile") == b"FROM b\n"
     assert repository.files.read("web", "main", "app/main.py") == b"pass\n"
-    newest = repository.files.list_commits("web", "main", 1)[0]
-    assert (newest.author, newest.message, newest.time) == (AUTHOR, "Change the base", "2026-11-28T12:00:00Z")
+    newest_commit = repository.files.list_commits("web", "main", 1)[0]
+    assert (newest_commit.author, newest_commit.message, newest_commit.time) == (
+        AUTHOR,
+        "Change the base",
+        "2026-11-28T12:00:00Z",
+    )
 
 
 def test_a_prepared_commit_is_on_no_branch_until_it_is_moved(repository: Repository) -> None:
     first = repository.push({"a": "1"})
-    made = repository.files.prepare("web", change(first), AT)
-    assert repository.head() == first
-    repository.files.move("web", "main", first, made)
-    assert repository.head() == made
+    commit_id = repository.files.prepare("web", change(first), AT)
+    assert repository.find_head() == first
+    repository.files.move("web", "main", first, commit_id)
+    assert repository.find_head() == commit_id
 
 
 def test_an_edit_adds_a_file_in_new_folders_and_in_an_empty_repository(repository: Repository) -> None:
@@ -208,22 +212,22 @@ def test_an_edit_adds_a_file_in_new_folders_and_in_an_empty_repository(repositor
 
 def test_an_edit_of_a_branch_that_has_moved_changes_nothing(repository: Repository) -> None:
     first = repository.push({"a": "1"})
-    made = repository.files.prepare("web", change(first), AT)
+    commit_id = repository.files.prepare("web", change(first), AT)
     second = repository.push({"a": "2"})
     with pytest.raises(ChangedError):
-        repository.files.move("web", "main", first, made)
+        repository.files.move("web", "main", first, commit_id)
     with pytest.raises(ChangedError):
         repository.files.prepare("web", change(first), AT)
     with pytest.raises(ChangedError):
         repository.files.prepare("web", change(None), AT)
-    assert repository.head() == second
+    assert repository.find_head() == second
 
 
 def test_an_edit_that_changes_nothing_is_refused(repository: Repository) -> None:
     first = repository.push({"Dockerfile": "FROM b\n"})
     with pytest.raises(ConflictError, match="nothing to commit"):
         repository.files.prepare("web", change(first), AT)
-    assert repository.head() == first
+    assert repository.find_head() == first
 
 
 def test_several_files_are_one_commit_on_no_branch_and_the_same_edit_gives_the_same_commit(
@@ -232,18 +236,18 @@ def test_several_files_are_one_commit_on_no_branch_and_the_same_edit_gives_the_s
     first = repository.push({"Dockerfile": "FROM a\n", "b/c.txt": "1\r\n", "d": "1"})
     contents = {"Dockerfile": "FROM b\n", "b/c.txt": "2\r\n", "new/e": "x"}
     edit = FilesEdit(first, contents, AUTHOR, "Change two")
-    made = repository.files.prepare_files("web", edit, AT)
-    assert repository.files.prepare_files("web", edit, AT) == made
-    assert repository.head() == first
+    commit_id = repository.files.prepare_files("web", edit, AT)
+    assert repository.files.prepare_files("web", edit, AT) == commit_id
+    assert repository.find_head() == first
     later = repository.push({"Dockerfile": "FROM z\n"})
-    assert repository.files.prepare_files("web", edit, AT) == made
-    repository.files.move("web", "dockgate/fix-1", None, made)
-    assert repository.head("dockgate/fix-1") == made
-    assert repository.head() == later
+    assert repository.files.prepare_files("web", edit, AT) == commit_id
+    repository.files.move("web", "dockgate/fix-1", None, commit_id)
+    assert repository.find_head("dockgate/fix-1") == commit_id
+    assert repository.find_head() == later
     for path, content in {**contents, "d": "1"}.items():
-        assert repository.files.read("web", made, path) == content.encode()
-    newest, parent = repository.files.list_commits("web", made, 2)
-    assert (newest.author, newest.message, parent.id) == (AUTHOR, "Change two", first)
+        assert repository.files.read("web", commit_id, path) == content.encode()
+    newest_commit, parent = repository.files.list_commits("web", commit_id, 2)
+    assert (newest_commit.author, newest_commit.message, parent.id) == (AUTHOR, "Change two", first)
 
 
 def test_an_edit_of_several_files_that_git_cannot_commit_is_refused(repository: Repository) -> None:
@@ -279,7 +283,7 @@ def test_a_name_has_255_bytes_at_most(repository: Repository) -> None:
     commit(repository, change(first, f"b/{'x' * 255}"))
     for name in ("x" * 256, "é" * 128):
         with pytest.raises(UsageError, match="more than 255 bytes"):
-            repository.files.prepare("web", change(repository.head(), f"{name}/b"), AT)
+            repository.files.prepare("web", change(repository.find_head(), f"{name}/b"), AT)
 
 
 @pytest.mark.parametrize(
@@ -324,7 +328,7 @@ def test_a_path_that_git_cannot_commit_is_refused(repository: Repository, fields
     first = repository.push({"a": "1"})
     with pytest.raises((UsageError, ChangedError)):
         repository.files.prepare("web", change(first, **fields), AT)
-    assert repository.head() == first
+    assert repository.find_head() == first
 
 
 @pytest.mark.real
@@ -335,17 +339,17 @@ def test_git_keeps_the_mode_of_a_file_and_refuses_to_write_through_a_link(tmp_pa
     clone = tmp_path / "clone"
     (clone / "run.sh").chmod(0o755)
     (clone / "link").symlink_to("/etc/passwd")
-    git(clone, "add", "--all")
-    git(clone, "commit", "--quiet", "-m", "modes")
-    git(clone, "push", "--quiet", "origin", "HEAD:main")
-    head = repository.head()
+    run_git(clone, "add", "--all")
+    run_git(clone, "commit", "--quiet", "-m", "modes")
+    run_git(clone, "push", "--quiet", "origin", "HEAD:main")
+    head = repository.find_head()
     assert repository.files.read("web", "main", "link") == b"/etc/passwd"
     with pytest.raises(ConflictError):
         repository.files.prepare("web", change(head, "link", "x"), AT)
     with pytest.raises(ConflictError):
         repository.files.prepare("web", change(head, "link/x", "x"), AT)
     commit(repository, change(head, "run.sh", "b\n"))
-    git(clone, "pull", "--quiet", "origin", "main")
+    run_git(clone, "pull", "--quiet", "origin", "main")
     assert (clone / "run.sh").stat().st_mode & 0o111
 
 
@@ -356,5 +360,5 @@ def test_a_message_and_content_cannot_be_commands_of_git(tmp_path: Path) -> None
     first = repository.push({"a": "1"})
     text = "data 3\nreset refs/heads/evil\nfrom main\n"
     commit(repository, change(first, "a", text, message=text))
-    assert repository.head("evil") is None
+    assert repository.find_head("evil") is None
     assert repository.files.read("web", "main", "a") == text.encode()

@@ -12,7 +12,7 @@ from typing import IO, Any
 import pytest
 from tests.contracts.source_systems import TIME, Git, Memory, Pushes
 from tests.fakes.repository_host import MemoryHost
-from tests.parts import Faults, git, serving, write
+from tests.parts import Faults, run_git, serve_application, write
 
 from dockgate.delivery.source_ports import CommitPeople
 from dockgate.delivery.sources.git import GitHost, run_http_backend
@@ -110,10 +110,10 @@ def test_an_archive_stays_within_the_room_for_it(pushes: Pushes, tmp_path: Path)
     into = tmp_path / "source.tar"
     into.write_text("what was there before")
 
-    def full() -> int:
+    def fail_to_write() -> int:
         raise DiskFullError("full")
 
-    for room, error in ((full, DiskFullError), (lambda: 20_000, TooLargeError)):
+    for room, error in ((fail_to_write, DiskFullError), (lambda: 20_000, TooLargeError)):
         with pytest.raises(error):
             pushes.host.archive("web", commit, into, room)
     assert into.read_text() == "what was there before"
@@ -129,7 +129,7 @@ def test_the_fake_fails_at_the_configured_call() -> None:
         host.create("web")
     host.create("web")
     assert host.list_heads("web") == {}
-    assert faults.seen == ["before create", "after create", "before create", "after create", "before heads"]
+    assert faults.moments == ["before create", "after create", "before create", "after create", "before heads"]
 
 
 # --- git alone ---------------------------------------------------------------------------------------------------
@@ -181,7 +181,7 @@ def application(folder: Path) -> Callable[..., Awaitable[None]]:
     """The smallest ASGI application around `run_http_backend`."""
 
     async def answer(scope: dict[str, Any], receive: Callable[[], Any], send: Callable[..., Any]) -> None:
-        body = stored(b"")
+        body = store_body(b"")
         while (message := await receive())["type"] == "http.request":
             body.write(message["body"])
             if not message["more_body"]:
@@ -198,8 +198,8 @@ def application(folder: Path) -> Callable[..., Awaitable[None]]:
             await send({"type": "http.response.start", "status": 404, "headers": []})
             await send({"type": "http.response.body", "body": b""})
             return
-        encoded = [(key.encode(), value.encode()) for key, value in fields.items()]
-        await send({"type": "http.response.start", "status": status, "headers": encoded})
+        encoded_headers = [(key.encode(), value.encode()) for key, value in fields.items()]
+        await send({"type": "http.response.start", "status": status, "headers": encoded_headers})
         async for chunk in chunks:
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
         body.close()
@@ -211,37 +211,37 @@ def application(folder: Path) -> Callable[..., Awaitable[None]]:
 @pytest.fixture
 def url(tmp_path: Path) -> Iterator[str]:
     GitHost(tmp_path / "git").create("web")
-    with serving(application(tmp_path / "git")) as url:
+    with serve_application(application(tmp_path / "git")) as url:
         yield url
 
 
 @pytest.mark.real
 def test_clone_push_and_fetch_over_http(tmp_path: Path, url: str) -> None:
     first_folder, second_folder = tmp_path / "one", tmp_path / "other"
-    git(tmp_path, "clone", "--quiet", f"{url}/web.git", str(first_folder))
+    run_git(tmp_path, "clone", "--quiet", f"{url}/web.git", str(first_folder))
     write(first_folder, {"a": "1", "big": os.urandom(3_000_000)})  # above git's http.postBuffer: sent in chunks
-    git(first_folder, "add", "--all")
-    git(first_folder, "commit", "--quiet", "--message", "First")
-    git(first_folder, "push", "origin", "HEAD:main")
-    git(first_folder, "push", "origin", "HEAD:main")
-    git(tmp_path, "clone", "--quiet", f"{url}/web.git", str(second_folder))
+    run_git(first_folder, "add", "--all")
+    run_git(first_folder, "commit", "--quiet", "--message", "First")
+    run_git(first_folder, "push", "origin", "HEAD:main")
+    run_git(first_folder, "push", "origin", "HEAD:main")
+    run_git(tmp_path, "clone", "--quiet", f"{url}/web.git", str(second_folder))
     assert (second_folder / "big").read_bytes() == (first_folder / "big").read_bytes()
     for number in range(30):
-        git(first_folder, "commit", "--quiet", "--allow-empty", "--message", f"Change {number}")
-    git(first_folder, "push", "--quiet", "origin", "HEAD:main")
-    git(second_folder, "pull", "--quiet")
-    assert GitHost(tmp_path / "git").list_heads("web") == {"main": git(second_folder, "rev-parse", "HEAD").strip()}
+        run_git(first_folder, "commit", "--quiet", "--allow-empty", "--message", f"Change {number}")
+    run_git(first_folder, "push", "--quiet", "origin", "HEAD:main")
+    run_git(second_folder, "pull", "--quiet")
+    assert GitHost(tmp_path / "git").list_heads("web") == {"main": run_git(second_folder, "rev-parse", "HEAD").strip()}
 
 
 @pytest.mark.real
 def test_git_speaks_the_protocol_version_it_was_asked_for(tmp_path: Path, url: str) -> None:
-    trace = git(tmp_path, "ls-remote", f"{url}/web.git", GIT_TRACE_PACKET="1")
+    trace = run_git(tmp_path, "ls-remote", f"{url}/web.git", GIT_TRACE_PACKET="1")
     assert "version 2" in trace
 
 
 @pytest.mark.real
 def test_an_unknown_repository_is_not_found_over_http(tmp_path: Path, url: str) -> None:
-    assert "not found" in git(tmp_path, "ls-remote", f"{url}/other.git", code=128)
+    assert "not found" in run_git(tmp_path, "ls-remote", f"{url}/other.git", code=128)
 
 
 @pytest.mark.real
@@ -266,52 +266,52 @@ def test_a_broken_push_changes_nothing(tmp_path: Path) -> None:
 async def fetch_answer(folder: Path, path: str, body: bytes = b"") -> tuple[int, bytes]:
     """Status and text of a request; the children of this process are as many as before."""
     headers = {"content-type": f"application/x-{path.removeprefix('/')}-request"}
-    with stored(body) as file:
+    with store_body(body) as file:
         status, _, chunks = await run_http_backend(folder, "web", path, "POST" if body else "GET", "", headers, file)
         text = b"".join([chunk async for chunk in chunks])
-    assert children() == []
+    assert list_children() == []
     return status, text
 
 
 @pytest.mark.real
 def test_an_unread_answer_leaves_no_child_process(tmp_path: Path) -> None:
-    async def forgotten() -> None:
+    async def call_backend() -> None:
         answer = await run_http_backend(
             tmp_path / "git", "web", "/git-upload-pack", "POST", "", {"content-type": "x"}, None
         )
         del answer
         gc.collect()
         await asyncio.sleep(0.1)
-        assert children() == []
+        assert list_children() == []
 
     GitHost(tmp_path / "git").create("web")
-    asyncio.run(forgotten())
+    asyncio.run(call_backend())
 
 
-def stored(body: bytes) -> IO[bytes]:
+def store_body(body: bytes) -> IO[bytes]:
     file = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
     file.write(body)
     file.seek(0)
     return file
 
 
-def children() -> list[str]:
+def list_children() -> list[str]:
     """The git processes that this process has started and that are still there, dead or alive."""
     lists = Path(f"/proc/{os.getpid()}/task").glob("*/children")
     commands = [Path("/proc", child, "comm") for children in lists for child in children.read_text().split()]
     return [path.read_text() for path in commands if path.exists() and path.read_text().startswith("git")]
 
 
-def ids(commits: Sequence[CommitPeople]) -> list[str]:
+def list_ids(commits: Sequence[CommitPeople]) -> list[str]:
     return [commit.id for commit in commits]
 
 
 def test_commits_between_two_are_those_since(pushes: Pushes) -> None:
     first, second, third = (pushes.push({"a": text}) for text in "123")
     between = pushes.host.list_commits_between
-    assert ids(between("web", first, third, 10)) == [third, second]
-    assert ids(between("web", None, third, 10)) == [third, second, first]
-    assert ids(between("web", None, third, 2)) == [third, second]
+    assert list_ids(between("web", first, third, 10)) == [third, second]
+    assert list_ids(between("web", None, third, 10)) == [third, second, first]
+    assert list_ids(between("web", None, third, 2)) == [third, second]
     assert between("web", third, first, 10) == []
     assert {email for commit in between("web", None, third, 10) for email in commit.emails} == {"ada@example.org"}
     for base, head in ((None, "0" * 40), ("0" * 40, third)):
@@ -324,12 +324,12 @@ def test_commits_between_two_are_those_since(pushes: Pushes) -> None:
 def test_commits_are_introduced_that_nothing_led_to_before(pushes: Pushes) -> None:
     first, second = pushes.push({"a": "1"}), pushes.push({"a": "2"})
     third = pushes.push({"a": "3"}, branch="team/a-b")
-    introduced = pushes.host.list_introduced_commits
-    assert set(introduced("web", [second, third], [], 10)) >= {first, second, third}
-    assert list(introduced("web", [second], [first], 10)) == [second]
-    assert list(introduced("web", [second], [second], 10)) == []
-    assert list(introduced("web", [], [first], 10)) == []
-    assert len(introduced("web", [second, third], [], 1)) == 1
+    list_introduced = pushes.host.list_introduced_commits
+    assert set(list_introduced("web", [second, third], [], 10)) >= {first, second, third}
+    assert list(list_introduced("web", [second], [first], 10)) == [second]
+    assert list(list_introduced("web", [second], [second], 10)) == []
+    assert list(list_introduced("web", [], [first], 10)) == []
+    assert len(list_introduced("web", [second, third], [], 1)) == 1
 
 
 @pytest.mark.real
@@ -340,10 +340,10 @@ def test_people_of_a_commit_are_those_it_names_whatever_was_pushed_beside_it(tmp
     first = source.push({"a": "1"})
     message = "Merge\n\nCo-authored-by: Ben <BEN@example.org>\nCo-authored-by: C\u00e9 <ce@example.org>"
     clone = tmp_path / "clone"
-    git(clone, "checkout", "--quiet", "-b", "side")
-    git(clone, "commit", "--quiet", "--allow-empty", "-m", "Side", GIT_AUTHOR_EMAIL="side@example.org")
-    git(clone, "checkout", "--quiet", "-")
-    git(clone, "merge", "--quiet", "--no-ff", "-m", message, "side", GIT_COMMITTER_EMAIL="committer@example.org")
+    run_git(clone, "checkout", "--quiet", "-b", "side")
+    run_git(clone, "commit", "--quiet", "--allow-empty", "-m", "Side", GIT_AUTHOR_EMAIL="side@example.org")
+    run_git(clone, "checkout", "--quiet", "-")
+    run_git(clone, "merge", "--quiet", "--no-ff", "-m", message, "side", GIT_COMMITTER_EMAIL="committer@example.org")
     head = source.push({"a": "2"})
     commits = source.host.list_commits_between("web", first, head, 10)
     emails = {email for commit in commits for email in commit.emails}
@@ -358,9 +358,9 @@ def test_people_of_a_commit_are_those_it_names_whatever_was_pushed_beside_it(tmp
     archive = tmp_path / "archive.tar"
     source.host.archive("web", head, archive)
     before = archive.read_bytes()
-    git(clone, "checkout", "--quiet", "--orphan", "other")
-    git(clone, "commit", "--quiet", "--allow-empty", "-m", "Innocent", GIT_AUTHOR_EMAIL="innocent@example.org")
-    git(clone, "push", "--quiet", "origin", f"HEAD:refs/replace/{head}")
+    run_git(clone, "checkout", "--quiet", "--orphan", "other")
+    run_git(clone, "commit", "--quiet", "--allow-empty", "-m", "Innocent", GIT_AUTHOR_EMAIL="innocent@example.org")
+    run_git(clone, "push", "--quiet", "origin", f"HEAD:refs/replace/{head}")
     assert source.host.list_references("web")[f"refs/replace/{head}"]
     assert source.host.list_commits_between("web", first, head, 10) == commits
     source.host.archive("web", head, archive)

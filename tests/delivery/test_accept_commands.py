@@ -4,7 +4,17 @@ import shlex
 from dataclasses import replace
 
 import pytest
-from tests.gate.samples import COVERED, ECOSYSTEMS, IMAGE, NOW, RULES, advisory, inventory, package, policy_of
+from tests.gate.samples import (
+    COVERED,
+    ECOSYSTEMS,
+    IMAGE,
+    NOW,
+    RULES,
+    make_advisory,
+    make_inventory,
+    make_package,
+    read_policy,
+)
 
 from dockgate.delivery.accept_commands import make_waiver_commands, override_command
 from dockgate.gate import evaluate
@@ -19,10 +29,10 @@ OVERRIDE = "dockgate approval override web-1 --until DATE --reason TEXT"
 
 def judge(*identities: str, policy: str = LIMITS, unread: bool = False, waivers: tuple[Waiver, ...] = ()) -> Verdict:
     """The verdict on an image whose package `a` has these vulnerabilities."""
-    image = inventory(package("a"), unread=(Unread("x", "It is broken."),) if unread else ())
+    image = make_inventory(make_package("a"), unread_paths=(Unread("x", "It is broken."),) if unread else ())
     image = replace(image, created="2020-01-01T00:00:00Z")
-    snapshot = AdvisorySnapshot(tuple(advisory(identity, "a") for identity in identities), COVERED)
-    case = VerdictCase(IMAGE, policy_of(policy), NOW, "0.1.0", (image,), snapshot, Waivers(waivers))
+    snapshot = AdvisorySnapshot(tuple(make_advisory(identity, "a") for identity in identities), COVERED)
+    case = VerdictCase(IMAGE, read_policy(policy), NOW, "0.1.0", (image,), snapshot, Waivers(waivers))
     return evaluate.judge(case, ECOSYSTEMS, RULES)
 
 

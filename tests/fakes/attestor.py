@@ -18,7 +18,7 @@ class MemoryAttestor:
         # Repository@image -> by key, the envelopes that were attached.
         self.provenance: dict[str, dict[str, bytes]] = {}
         # (repository@image, policy) -> what was attached, oldest first.
-        self.attested: dict[tuple[str, str], list[tuple[str, bytes]]] = {}
+        self.attestations: dict[tuple[str, str], list[tuple[str, bytes]]] = {}
 
     def attest(
         self,
@@ -30,9 +30,9 @@ class MemoryAttestor:
         covered_digests: Sequence[str] = (),
     ) -> str:
         self.fault("before attest")
-        there = self.attested.setdefault((f"{repository}@{image}", policy), [])
-        if key not in [attached_key for attached_key, _ in there]:
-            there.append((key, write(repository, image)))
+        envelopes = self.attestations.setdefault((f"{repository}@{image}", policy), [])
+        if key not in [attached_key for attached_key, _ in envelopes]:
+            envelopes.append((key, write(repository, image)))
         return self._keys[0].public.id
 
     def sign(self, statement: bytes) -> bytes:

@@ -40,10 +40,10 @@ class MemoryBuilder:
         self.builds: list[str] = []
 
     def build(self, request: BuildRequest, log: Callable[[Sequence[str]], None]) -> BuildResult:
-        pushed = self._registry.resolve(request.repository, request.key)
-        recorded = self._results.get(request.key)
-        if recorded is not None and recorded.digest == pushed:
-            return recorded
+        pushed_digest = self._registry.resolve(request.repository, request.key)
+        earlier_result = self._results.get(request.key)
+        if earlier_result is not None and earlier_result.digest == pushed_digest:
+            return earlier_result
         self.fault("before build")
         self.builds.append(request.key)
         log([f"building {request.repository}:{request.key}"])

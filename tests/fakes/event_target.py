@@ -13,17 +13,17 @@ class MemoryEventTarget:
         self.type = kind
         self._fault = fault
         # Every message with the name of its target, as often as it was sent.
-        self.sent: list[tuple[str, Message]] = []
-        self.checked: list[tuple[str, dict[str, str]]] = []
+        self.sent_messages: list[tuple[str, Message]] = []
+        self.checked_addresses: list[tuple[str, dict[str, str]]] = []
 
-    def messages(self, target: str) -> dict[str, Message]:
+    def list_messages(self, target: str) -> dict[str, Message]:
         """Each message to a target once, by its key, in the order of their first arrival."""
-        return {message.key: message for name, message in self.sent if name == target}
+        return {message.key: message for name, message in self.sent_messages if name == target}
 
     def check(self, target: Target, secrets: Mapping[str, str]) -> None:
-        self.checked.append((target.name, dict(secrets)))
+        self.checked_addresses.append((target.name, dict(secrets)))
 
     def send(self, target: Target, secrets: Mapping[str, str], message: Message) -> None:
         self._fault("before send")
-        self.sent.append((target.name, message))
+        self.sent_messages.append((target.name, message))
         self._fault("after send")

@@ -19,7 +19,7 @@ CLIENT, SECRET = "dockgate", "the-client-secret"
 
 
 @cache
-def signing_key(name: str) -> RSAKey:
+def make_signing_key(name: str) -> RSAKey:
     """The key `first`, `second` or `stolen`, made when it is first needed: that takes long."""
     return RSAKey.generate_key(2048, {"kid": name, "use": "sig"})
 
@@ -51,7 +51,7 @@ class FakeProvider:
         self.codes[code] = {**query, "person": json.dumps(person or {"sub": "1"})}
         return f"{query['redirect_uri']}?code={code}&state={query['state']}&iss={ISSUER}"
 
-    def calls(self, path: str) -> int:
+    def count_calls(self, path: str) -> int:
         """How often a path was requested."""
         return sum(request.url.path == path for request in self.requests)
 
@@ -61,19 +61,19 @@ class FakeProvider:
         if path in self.answers:
             return self.answers[path]
         if path == "/.well-known/openid-configuration":
-            return httpx.Response(200, json=self._metadata())
+            return httpx.Response(200, json=self._answer_metadata())
         if path == "/jwks":
             return httpx.Response(
-                200, json={"keys": [signing_key(name).as_dict(private=False) for name in self.published]}
+                200, json={"keys": [make_signing_key(name).as_dict(private=False) for name in self.published]}
             )
         if path == "/userinfo":
             assert request.headers["authorization"] == "Bearer access"
             return httpx.Response(200, json=self.userinfo)
         if path == "/token":
-            return self._token(request)
+            return self._answer_token(request)
         return httpx.Response(404)
 
-    def _metadata(self) -> Mapping[str, Any]:
+    def _answer_metadata(self) -> Mapping[str, Any]:
         metadata = {
             "issuer": ISSUER,
             "authorization_endpoint": f"{ISSUER}/authorize",
@@ -85,30 +85,30 @@ class FakeProvider:
         } | self.metadata
         return {name: value for name, value in metadata.items() if value is not None}
 
-    def _token(self, request: httpx.Request) -> httpx.Response:
+    def _answer_token(self, request: httpx.Request) -> httpx.Response:
         form = {name: values[0] for name, values in parse_qs(request.content.decode()).items()}
-        expected = base64.b64encode(f"{CLIENT}:{SECRET}".encode()).decode()
-        if request.headers.get("authorization") != f"Basic {expected}":
+        credentials = base64.b64encode(f"{CLIENT}:{SECRET}".encode()).decode()
+        if request.headers.get("authorization") != f"Basic {credentials}":
             return httpx.Response(401, json={"error": "invalid_client"})
-        started = self.codes.pop(form.get("code", ""), None)  # a code counts once
-        if started is None or started["redirect_uri"] != form.get("redirect_uri"):
+        sign_in = self.codes.pop(form.get("code", ""), None)  # a code counts once
+        if sign_in is None or sign_in["redirect_uri"] != form.get("redirect_uri"):
             return httpx.Response(400, json={"error": "invalid_grant"})
         digest = hashlib.sha256(form.get("code_verifier", "").encode()).digest()
-        if base64.urlsafe_b64encode(digest).decode().rstrip("=") != started["code_challenge"]:
+        if base64.urlsafe_b64encode(digest).decode().rstrip("=") != sign_in["code_challenge"]:
             return httpx.Response(400, json={"error": "invalid_grant"})
         now = self.clock()
         claims: dict[str, Any] = {
             "iss": ISSUER,
             "aud": CLIENT,
-            "nonce": started["nonce"],
+            "nonce": sign_in["nonce"],
             "iat": int(now.timestamp()),
             "exp": int((now + timedelta(minutes=5)).timestamp()),
-            **json.loads(started["person"]),
+            **json.loads(sign_in["person"]),
             **self.claims,
         }
         claims = {name: value for name, value in claims.items() if value is not None}
         header = {"alg": "RS256", "kid": self.signing_key}
-        token = self.alter(jwt.encode(header, claims, signing_key(self.signing_key)), claims)
+        token = self.alter(jwt.encode(header, claims, make_signing_key(self.signing_key)), claims)
         return httpx.Response(200, json={"access_token": "access", "token_type": "Bearer", "id_token": token})
 
 
@@ -118,38 +118,38 @@ def encode(value: object) -> str:
     return base64.urlsafe_b64encode(data).decode().rstrip("=")
 
 
-def unsigned(_: str, claims: dict[str, Any]) -> str:
+def make_unsigned(_: str, claims: dict[str, Any]) -> str:
     """The token with `alg: none`."""
     return f"{encode({'alg': 'none'})}.{encode(claims)}."
 
 
-def signed_by_public_key(kind: str) -> Callable[[str, dict[str, Any]], str]:
+def sign_by_public_key(kind: str) -> Callable[[str, dict[str, Any]], str]:
     """A token that uses the provider's public key, which everyone knows, as the secret of an HMAC."""
 
-    def alter(_: str, claims: dict[str, Any]) -> str:
+    def sign_token(_: str, claims: dict[str, Any]) -> str:
         public = (
-            signing_key("first").as_pem(private=False)
+            make_signing_key("first").as_pem(private=False)
             if kind == "pem"
-            else json.dumps(signing_key("first").as_dict(private=False)).encode()
+            else json.dumps(make_signing_key("first").as_dict(private=False)).encode()
         )
         content = f"{encode({'alg': 'HS256', 'kid': 'first'})}.{encode(claims)}"
         return f"{content}.{encode(hmac.new(public, content.encode(), hashlib.sha256).digest())}"
 
-    return alter
+    return sign_token
 
 
-def signed_by_embedded_key(_: str, claims: dict[str, Any]) -> str:
+def sign_by_embedded_key(_: str, claims: dict[str, Any]) -> str:
     """A token that brings its own key in its header."""
-    header = {"alg": "RS256", "kid": "first", "jwk": signing_key("stolen").as_dict(private=False)}
-    return jwt.encode(header, claims, signing_key("stolen"))
+    header = {"alg": "RS256", "kid": "first", "jwk": make_signing_key("stolen").as_dict(private=False)}
+    return jwt.encode(header, claims, make_signing_key("stolen"))
 
 
-def signed_by_other_key(_: str, claims: dict[str, Any]) -> str:
+def sign_by_other_key(_: str, claims: dict[str, Any]) -> str:
     """A token under the name of the provider's key."""
-    return jwt.encode({"alg": "RS256", "kid": "first"}, claims, signing_key("stolen"))
+    return jwt.encode({"alg": "RS256", "kid": "first"}, claims, make_signing_key("stolen"))
 
 
-def altered(token: str, claims: dict[str, Any]) -> str:
+def alter_claims(token: str, claims: dict[str, Any]) -> str:
     """A token whose claims were changed after it was signed."""
     header, _, signature = token.split(".")
     return f"{header}.{encode({**claims, 'groups': ['platform']})}.{signature}"

@@ -9,7 +9,8 @@ from dockgate.events.ports import Message
 class MemoryQueue:
     """`put` puts a message in.
 
-    What was received and not deleted comes again after `lapse`, until it has come `maximum` times: then it is `dead`.
+    A message that was received and not deleted returns after `expire_receipts`, until it has been received `maximum`
+    times: then it is `dead`.
     `fault` is called with "before" and "after" each of receive, delete and release, and may raise; `wait_seconds` is
     how long `receive` waits for a message.
     """
@@ -28,18 +29,18 @@ class MemoryQueue:
         self._fault = fault
         self._arrival = threading.Condition()
         self._bodies: dict[str, str] = {}
-        self._received: dict[str, int] = {}
+        self._receipts: dict[str, int] = {}
         self._hidden: set[str] = set()
 
     def put(self, body: str) -> str:
         """Returns the message's id."""
         with self._arrival:
-            name = f"message-{len(self._received) + 1}"
-            self._bodies[name], self._received[name] = body, 0
+            name = f"message-{len(self._receipts) + 1}"
+            self._bodies[name], self._receipts[name] = body, 0
             self._arrival.notify_all()
         return name
 
-    def lapse(self) -> None:
+    def expire_receipts(self) -> None:
         """The time is over for which what was received is hidden."""
         with self._arrival:
             self._hidden.clear()
@@ -56,12 +57,12 @@ class MemoryQueue:
             self._arrival.wait_for(lambda: self._bodies.keys() - self._hidden, self._wait_seconds)
             messages = []
             for name in [message_id for message_id in self._bodies if message_id not in self._hidden]:
-                if self._received[name] == self._maximum:
+                if self._receipts[name] == self._maximum:
                     self.dead.append(self._bodies.pop(name))
                     continue
-                self._received[name] += 1
+                self._receipts[name] += 1
                 self._hidden.add(name)
-                messages.append(Message(name, self._bodies[name], f"{name}/{self._received[name]}"))
+                messages.append(Message(name, self._bodies[name], f"{name}/{self._receipts[name]}"))
         self._fault("after receive")
         return messages
 

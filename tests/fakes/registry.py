@@ -10,7 +10,7 @@ from dockgate.shared.digest import compute_digest
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 
 
-def no_manifest(digest: str) -> StoredManifest:
+def make_manifest(digest: str) -> StoredManifest:
     """The manifest of an image that is a digest only."""
     return StoredManifest(digest, MANIFEST, b'{"schemaVersion": 2, "layers": []}')
 
@@ -33,7 +33,7 @@ class MemoryRegistry:
     def push(self, repository: str, tag: str, digest: str) -> None:
         """Push a digest whose manifest is made up."""
         self.digests[repository, tag] = digest
-        self.manifests.setdefault((repository, digest), no_manifest(digest))
+        self.manifests.setdefault((repository, digest), make_manifest(digest))
 
     def read_blob(self, repository: str, digest: str, limit: int) -> bytes | None:
         self.fault("before blob")
@@ -59,7 +59,9 @@ class MemoryRegistry:
     def delete_manifest(self, repository: str, digest: str) -> bool:
         self.fault("before delete")
         self.digests = {
-            (name, tag): named for (name, tag), named in self.digests.items() if (name, named) != (repository, digest)
+            (name, tag): tagged_digest
+            for (name, tag), tagged_digest in self.digests.items()
+            if (name, tagged_digest) != (repository, digest)
         }
         is_deleted = self.manifests.pop((repository, digest), None) is not None
         self.fault("after delete")
@@ -81,7 +83,7 @@ class MemoryStorage:
 
     def list_unreferenced_blobs(self) -> Sequence[UnreferencedBlob]:
         self.fault("before unreferenced")
-        named = {
+        referenced_blobs = {
             entry["digest"]
             for manifest in self._registry.manifests.values()
             for document in [json.loads(manifest.data)]
@@ -91,7 +93,7 @@ class MemoryStorage:
         return [
             UnreferencedBlob(digest, len(data), self.written_at.get(digest, old))
             for digest, data in sorted(self._registry.blobs.items())
-            if digest not in named
+            if digest not in referenced_blobs
         ]
 
     def collect(self) -> None:

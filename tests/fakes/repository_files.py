@@ -30,7 +30,7 @@ class MemoryFiles:
         self._host = host
 
     def list(self, repository: str, revision: str, folder: str) -> Sequence[TreeEntry]:
-        files = self._host.files(repository, self.find_commit(repository, revision))
+        files = self._host.read_files(repository, self.find_commit(repository, revision))
         start = f"{check_path(folder)}/" if folder else ""
         entries: dict[str, TreeEntry] = {}
         for path, text in files.items():
@@ -43,7 +43,7 @@ class MemoryFiles:
         return sorted(entries.values(), key=lambda entry: (entry.kind is not EntryKind.FOLDER, entry.name))
 
     def read(self, repository: str, revision: str, path: str) -> bytes:
-        files = self._host.files(repository, self.find_commit(repository, revision))
+        files = self._host.read_files(repository, self.find_commit(repository, revision))
         if check_path(path) not in files:
             raise NotFoundError(f"no file {path!r}", "Open the folder above it.")
         if len(files[path].encode()) > MAX_FILE:
@@ -67,8 +67,8 @@ class MemoryFiles:
         if base is None:
             parents = self._host.list_commits(repository, commit)[1:2]
             base = parents[0].id if parents else None
-        before = self._host.files(repository, base) if base else {}
-        after = self._host.files(repository, commit)
+        before = self._host.read_files(repository, base) if base else {}
+        after = self._host.read_files(repository, commit)
         parts: list[str] = []
         for path in sorted({*before, *after}):
             old, new = (files.get(path, "").splitlines(keepends=True) for files in (before, after))
@@ -79,7 +79,7 @@ class MemoryFiles:
         path = check_edit(edit)
         if self._host.list_heads(repository).get(edit.branch) != edit.parent:
             raise ChangedError(f"the branch {edit.branch} has moved", "Open it again.")
-        files = dict(self._host.files(repository, edit.parent)) if edit.parent else {}
+        files = dict(self._host.read_files(repository, edit.parent)) if edit.parent else {}
         if any(name.startswith(f"{path}/") for name in files):
             raise ConflictError(f"{path} is not a file", "Choose another path.")
         if files.get(path) == edit.content:
@@ -95,22 +95,22 @@ class MemoryFiles:
             time=f"{at:%Y-%m-%dT%H:%M:%SZ}",
         )
         commit = self._host.list_heads(repository)[edit.branch]
-        self._host.rewind(repository, edit.branch, edit.parent)
+        self._host.rewind_branch(repository, edit.branch, edit.parent)
         return commit
 
     def prepare_files(self, repository: str, edit: FilesEdit, at: datetime) -> str:
         check_authorship(edit.author, edit.message)
         contents = {check_content(path, content): content for path, content in edit.files.items()}
-        files = dict(self._host.files(repository, edit.parent))
+        files = dict(self._host.read_files(repository, edit.parent))
         for path in contents:
             if any(name.startswith(f"{path}/") for name in files):
                 raise ConflictError(f"{path} is not a file", "Choose another path.")
             _require_no_file_above(files, path)
-        self._host.rewind(repository, _SCRATCH, self._host.commit(repository, edit.parent).id)
+        self._host.rewind_branch(repository, _SCRATCH, self._host.commit(repository, edit.parent).id)
         time = f"{at:%Y-%m-%dT%H:%M:%SZ}"
         message = edit.message.rstrip()
         commit = self._host.push(repository, files | contents, message, _SCRATCH, author=edit.author, time=time)
-        self._host.rewind(repository, _SCRATCH, None)
+        self._host.rewind_branch(repository, _SCRATCH, None)
         return commit
 
     def move(self, repository: str, branch: str, old: str | None, new: str) -> None:

@@ -41,7 +41,7 @@ class MemoryHost:
 
         Returns the commit's id, which holds its parent, as git's does.
         """
-        branches = self._repository(repository)
+        branches = self._find_repository(repository)
         content = json.dumps([branches.get(branch, ""), author, time, message, sorted(files.items())])
         identity = hashlib.sha1(content.encode(), usedforsecurity=False).hexdigest()
         self._parents[repository, identity] = tuple(filter(None, (branches.get(branch, ""), *merges)))
@@ -52,11 +52,11 @@ class MemoryHost:
 
     def list_heads(self, repository: str) -> Mapping[str, str]:
         self._fault("before heads")
-        return dict(self._repository(repository))
+        return dict(self._find_repository(repository))
 
     def list_references(self, repository: str) -> Mapping[str, str]:
         self._fault("before references")
-        return {f"refs/heads/{branch}": commit for branch, commit in self._repository(repository).items()}
+        return {f"refs/heads/{branch}": commit for branch, commit in self._find_repository(repository).items()}
 
     def commit(self, repository: str, revision: str) -> Commit:
         self._fault("before commit")
@@ -64,45 +64,45 @@ class MemoryHost:
 
     def find_branch(self, repository: str, commit: str) -> str | None:
         self._find(repository, commit)
-        branches = sorted(self._repository(repository).items())
-        return next((name for name, head in branches if commit in self._reachable(repository, head)), None)
+        branches = sorted(self._find_repository(repository).items())
+        return next((name for name, head in branches if commit in self._list_reachable_commits(repository, head)), None)
 
     def list_commits_between(self, repository: str, base: str | None, head: str, limit: int) -> Sequence[CommitPeople]:
         self._fault("before commits")
-        known_commits = self._reachable(repository, base) if base else {}
-        commits = [commit for commit in self._reachable(repository, head) if commit not in known_commits]
-        return [self._people(repository, commit) for commit in commits[:limit]]
+        known_commits = self._list_reachable_commits(repository, base) if base else {}
+        commits = [commit for commit in self._list_reachable_commits(repository, head) if commit not in known_commits]
+        return [self._read_people(repository, commit) for commit in commits[:limit]]
 
     def list_introduced_commits(
         self, repository: str, after: Sequence[str], before: Sequence[str], limit: int
     ) -> Sequence[str]:
-        known_commits = {commit for start in before for commit in self._reachable(repository, start)}
-        commits = dict.fromkeys(commit for start in after for commit in self._reachable(repository, start))
+        known_commits = {commit for start in before for commit in self._list_reachable_commits(repository, start)}
+        commits = dict.fromkeys(commit for start in after for commit in self._list_reachable_commits(repository, start))
         return [commit for commit in commits if commit not in known_commits][:limit]
 
     def move(self, repository: str, branch: str, commit: str) -> None:
         """What a forced push of a commit that is there does."""
-        self._repository(repository)[branch] = self._find(repository, commit)[0].id
+        self._find_repository(repository)[branch] = self._find(repository, commit)[0].id
 
-    def files(self, repository: str, revision: str) -> Mapping[str, str]:
+    def read_files(self, repository: str, revision: str) -> Mapping[str, str]:
         """The files of a commit, by path."""
         return self._find(repository, revision)[1]
 
     def list_ids(self, repository: str) -> Sequence[str]:
         """The ids of all commits of a repository."""
-        self._repository(repository)
+        self._find_repository(repository)
         return [commit for name, commit in self._commits if name == repository]
 
     def list_commits(self, repository: str, revision: str) -> Sequence[Commit]:
         """The commit and its ancestors, newest first."""
-        return [self._commits[repository, commit][0] for commit in self._reachable(repository, revision)]
+        return [self._commits[repository, commit][0] for commit in self._list_reachable_commits(repository, revision)]
 
-    def rewind(self, repository: str, branch: str, commit: str | None) -> None:
+    def rewind_branch(self, repository: str, branch: str, commit: str | None) -> None:
         """Set a branch back to a commit; None deletes it."""
         if commit:
-            self._repository(repository)[branch] = commit
+            self._find_repository(repository)[branch] = commit
         else:
-            del self._repository(repository)[branch]
+            del self._find_repository(repository)[branch]
 
     def archive(self, repository: str, commit: str, into: Path, room: Room = allow_any_size) -> None:
         self._fault("before archive")
@@ -118,18 +118,18 @@ class MemoryHost:
         into.write_bytes(buffer.getvalue())
         self._fault("after archive")
 
-    def _repository(self, repository: str) -> dict[str, str]:
+    def _find_repository(self, repository: str) -> dict[str, str]:
         if repository not in self._branches:
             raise NotFoundError(f"no repository {repository!r}", "Create it first.")
         return self._branches[repository]
 
     def _find(self, repository: str, revision: str) -> tuple[Commit, dict[str, str]]:
-        identity = self._repository(repository).get(revision, revision)
+        identity = self._find_repository(repository).get(revision, revision)
         if (repository, identity) not in self._commits:
             raise NotFoundError(f"no commit or branch {revision!r} in {repository}", "Push it first.")
         return self._commits[repository, identity]
 
-    def _reachable(self, repository: str, commit: str) -> dict[str, None]:
+    def _list_reachable_commits(self, repository: str, commit: str) -> dict[str, None]:
         commits: dict[str, None] = {}
         ahead = [self._find(repository, commit)[0].id]
         while ahead:
@@ -138,6 +138,6 @@ class MemoryHost:
                 ahead += self._parents[repository, commit]
         return commits
 
-    def _people(self, repository: str, commit: str) -> CommitPeople:
+    def _read_people(self, repository: str, commit: str) -> CommitPeople:
         people = self._commits[repository, commit][0].author, self._committers[repository, commit]
         return CommitPeople(commit, tuple(dict.fromkeys(person.rpartition("<")[2].rstrip("> ") for person in people)))

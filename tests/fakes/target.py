@@ -25,9 +25,9 @@ class MemoryTarget:
         self.room = 1000
         self.available = True
         # The id of every task that was started, as often as it was.
-        self.started: list[str] = []
+        self.started_tasks: list[str] = []
         # The id of every task that was restarted, as often as it was.
-        self.restarted: list[str] = []
+        self.restarted_tasks: list[str] = []
         self.fault = fault
         # The last run of the health check of tasks that hang.
         self.failed_probe = Probe(False, "no HTTP answer within 5 s", "2026-11-24T10:01:00.000Z", 5.0, 3)
@@ -61,7 +61,7 @@ class MemoryTarget:
         state = TaskState.UNHEALTHY if is_sick else TaskState.RUNNING
         probe = present.probe and (self.failed_probe if is_sick else PASSES)
         self._tasks[task] = replace(present, state=state, reason=None, probe=probe)
-        self.restarted.append(task)
+        self.restarted_tasks.append(task)
         self.fault("after restart")
         return True
 
@@ -79,7 +79,7 @@ class MemoryTarget:
         """What happens when a task's program ends by itself."""
         self._tasks[task] = replace(self._tasks[task], state=TaskState.STOPPED, reason=reason)
 
-    def hang(self, task: str) -> None:
+    def hang_task(self, task: str) -> None:
         """The task's program answers its health check no more."""
         self._tasks[task] = replace(self._tasks[task], state=TaskState.UNHEALTHY, probe=self.failed_probe)
 
@@ -105,7 +105,7 @@ class MemoryTarget:
                     ports=tuple((port.container_port, port.host_port or 40_000) for port in definition.ports),
                     probe=PASSES if definition.health_check else None,
                 )
-                self.started.append(name)
+                self.started_tasks.append(name)
                 self.fault("after start")
         self._keep(service.name, names)
 

@@ -9,82 +9,86 @@ import zlib
 from collections.abc import Sequence
 from random import Random
 
-from tests.fuzz.mutate import Form, Mutate, json_value, lines
+from tests.fuzz.mutate import Form, Mutate, mutate_lines, mutate_value
 
 # Bytes that are unpacked for a mutation.
 _SIZE = 4 * 2**20
 
 
-def zipped(inner: Form) -> Form:
+def mutate_zip(inner: Form) -> Form:
     """Mutate zip archives: entries by `inner`, their names and nesting, and fields of the directory."""
 
-    def form(data: bytes, chance: Random, basic: Mutate) -> bytes:
+    def mutate_form(data: bytes, chance: Random, basic: Mutate) -> bytes:
         if chance.random() < 0.4:
-            return _directory(data, chance)
+            return _mutate_directory(data, chance)
         try:
             with zipfile.ZipFile(io.BytesIO(data)) as archive:
                 infos = archive.infolist()[:50]
                 files = [(info.filename, archive.open(info).read(_SIZE), info.compress_type) for info in infos]
         except Exception:  # whatever it is that a broken archive makes zipfile raise
-            return _directory(data, chance)
+            return _mutate_directory(data, chance)
         if not files:
             return basic(data)
         at = chance.randrange(len(files))
         name, content, method = files[at]
-        what = chance.randrange(8)
-        if what == 0:
+        choice = chance.randrange(8)
+        if choice == 0:
             del files[at]
-        elif what == 1:
+        elif choice == 1:
             files.append(chance.choice(files))
-        elif what == 2:
+        elif choice == 2:
             files[at] = (chance.choice(files)[0], content, method)
-        elif what == 3:
-            files[at] = (lines(name.encode("utf-8", "replace"), chance, basic).decode("latin-1"), content, method)
-        elif what == 4:
+        elif choice == 3:
+            files[at] = (
+                mutate_lines(name.encode("utf-8", "replace"), chance, basic).decode("latin-1"),
+                content,
+                method,
+            )
+        elif choice == 4:
             files.append((f"lib/{name.rpartition('/')[2]}.jar", data, method))
-        elif what == 5:
+        elif choice == 5:
             files[at] = (name, content, zipfile.ZIP_STORED if method else zipfile.ZIP_DEFLATED)
         else:
             files[at] = (name, inner(content, chance, basic), method)
         return _archive(files)
 
-    return form
+    return mutate_form
 
 
 def _archive(files: Sequence[tuple[str, bytes, int]]) -> bytes:
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w") as archive:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
         for name, content, method in files:
             info = zipfile.ZipInfo(name.replace("\0", "") or "a")
             info.compress_type = method if method in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) else zipfile.ZIP_STORED
             # Two entries of one name are intended; zipfile warns of them.
             archive.NameToInfo.pop(info.filename, None)
             archive.writestr(info, content)
-    return out.getvalue()
+    return stream.getvalue()
 
 
 _RECORDS = ((b"PK\x01\x02", 46), (b"PK\x03\x04", 30), (b"PK\x05\x06", 22), (b"PK\x06\x06", 56), (b"PK\x06\x07", 20))
 
 
-def _directory(data: bytes, chance: Random) -> bytes:
+def _mutate_directory(data: bytes, chance: Random) -> bytes:
     """Set one field of one record, two or four bytes, to a value too small or too large."""
-    changed = bytearray(data)
+    content = bytearray(data)
     for _ in range(chance.randint(1, 3)):
         magic, size = chance.choice(_RECORDS)
-        positions = [at for at in _positions(data, magic) if at + size <= len(data)]
+        positions = [at for at in _find_positions(data, magic) if at + size <= len(data)]
         if not positions:
             continue
         at = chance.choice(positions) + chance.randrange(4, size, 2)
         width = chance.choice((2, 4))
-        old = int.from_bytes(changed[at : at + width], "little")
+        old = int.from_bytes(content[at : at + width], "little")
         new = chance.choice(
             (0, 1, 0xFF, 0xFFFF, 0xFFFFFFFF, old + 1, old - 1, old * 2, len(data), chance.getrandbits(32))
         )
-        changed[at : at + width] = (new & ((1 << 8 * width) - 1)).to_bytes(width, "little")
-    return bytes(changed)
+        content[at : at + width] = (new & ((1 << 8 * width) - 1)).to_bytes(width, "little")
+    return bytes(content)
 
 
-def _positions(data: bytes, magic: bytes) -> list[int]:
+def _find_positions(data: bytes, magic: bytes) -> list[int]:
     positions: list[int] = []
     at = data.find(magic)
     while at >= 0 and len(positions) < 1000:
@@ -93,28 +97,32 @@ def _positions(data: bytes, magic: bytes) -> list[int]:
     return positions
 
 
-def asar(inner: Form) -> Form:
+def mutate_asar(inner: Form) -> Form:
     """Mutate Electron's archives: the JSON by `inner`, with its four sizes corrected."""
     fixed = struct.Struct("<4I")
 
-    def form(data: bytes, chance: Random, basic: Mutate) -> bytes:
+    def mutate_form(data: bytes, chance: Random, basic: Mutate) -> bytes:
         if len(data) < fixed.size or chance.random() < 0.2:
             return basic(data)
         _, size, _, length = fixed.unpack_from(data)
         content = inner(data[fixed.size :][:length], chance, basic)
-        padded = content + bytes(-len(content) % 4)
-        return fixed.pack(4, 8 + len(padded), 4 + len(padded), len(content)) + padded + data[8 + size :]
+        padded_content = content + bytes(-len(content) % 4)
+        return (
+            fixed.pack(4, 8 + len(padded_content), 4 + len(padded_content), len(content))
+            + padded_content
+            + data[8 + size :]
+        )
 
-    return form
+    return mutate_form
 
 
-def compressed(inner: Form) -> Form:
+def mutate_compressed(inner: Form) -> Form:
     """Mutate inside gzip and zstd: unpack, apply `inner`, pack again.
 
     Sometimes swap the formats, or concatenate streams.
     """
 
-    def form(data: bytes, chance: Random, basic: Mutate) -> bytes:
+    def mutate_form(data: bytes, chance: Random, basic: Mutate) -> bytes:
         import zstandard
 
         try:
@@ -127,18 +135,18 @@ def compressed(inner: Form) -> Form:
                 content, pack = data, "none"
         except (zlib.error, zstandard.ZstdError):
             return basic(data)
-        what = chance.randrange(12)
-        if what:
+        choice = chance.randrange(12)
+        if choice:
             content = inner(content, chance, basic)
         else:
             pack = chance.choice(("gzip", "zstd", "none"))
-        cut = chance.randrange(len(content) + 1) if what == 1 else len(content)
-        return b"".join(_packed(piece, pack) for piece in (content[:cut], content[cut:]) if piece)
+        cut = chance.randrange(len(content) + 1) if choice == 1 else len(content)
+        return b"".join(_pack_data(piece, pack) for piece in (content[:cut], content[cut:]) if piece)
 
-    return form
+    return mutate_form
 
 
-def _packed(data: bytes, pack: str) -> bytes:
+def _pack_data(data: bytes, pack: str) -> bytes:
     import zstandard
 
     if pack == "gzip":
@@ -161,41 +169,41 @@ _EXTENDED = (
 )
 
 
-def tarred(inner: Form) -> Form:
+def mutate_tar(inner: Form) -> Form:
     """Mutate tar archives: headers with corrected checksums, entries, extended headers, contents by `inner`."""
 
-    def form(data: bytes, chance: Random, basic: Mutate) -> bytes:
-        entries = _entries(data)
+    def mutate_form(data: bytes, chance: Random, basic: Mutate) -> bytes:
+        entries = _split_entries(data)
         if not entries:
             return basic(data)
         at = chance.randrange(len(entries))
         header, content = entries[at]
-        what = chance.randrange(9)
-        if what == 0:
+        choice = chance.randrange(9)
+        if choice == 0:
             del entries[at]
-        elif what == 1:
+        elif choice == 1:
             entries.insert(chance.randrange(len(entries) + 1), entries[at])
-        elif what == 2:
-            entries[at] = (_sized(header, len(changed := inner(content, chance, basic))), changed)
-        elif what == 3:
+        elif choice == 2:
+            entries[at] = (_set_size(header, len(new_content := inner(content, chance, basic))), new_content)
+        elif choice == 3:
             records = b"".join(map(_record, chance.sample(_EXTENDED, chance.randint(1, 3))))
-            extended = lines(records, chance, basic) if chance.random() < 0.3 else records
+            new_records = mutate_lines(records, chance, basic) if chance.random() < 0.3 else records
             flag = chance.choice((b"x", b"x", b"g"))
-            entries.insert(at, (_sized(_set(header, 156, 1, flag), len(extended)), extended))
-        elif what == 4:
+            entries.insert(at, (_set_size(_set(header, 156, 1, flag), len(new_records)), new_records))
+        elif choice == 4:
             name = chance.choice(_NAMES) + chance.choice((b"", b"\0", b"\0x"))
-            entries.insert(at, (_sized(_set(header, 156, 1, chance.choice((b"L", b"K"))), len(name)), name))
+            entries.insert(at, (_set_size(_set(header, 156, 1, chance.choice((b"L", b"K"))), len(name)), name))
         else:
             for _ in range(chance.randint(1, 3)):
-                header = _field(header, chance, basic)
+                header = _mutate_field(header, chance, basic)
             entries[at] = (header, content)
         end = chance.choice((b"", bytes(512), bytes(512) + b"a" * 512)) if chance.random() < 0.1 else bytes(1024)
         return b"".join(header + content + bytes(-len(content) % 512) for header, content in entries) + end
 
-    return form
+    return mutate_form
 
 
-def _entries(data: bytes) -> list[tuple[bytes, bytes]]:
+def _split_entries(data: bytes) -> list[tuple[bytes, bytes]]:
     """Split into headers and contents, as far as sizes are octal."""
     entries: list[tuple[bytes, bytes]] = []
     at = 0
@@ -211,7 +219,7 @@ def _entries(data: bytes) -> list[tuple[bytes, bytes]]:
     return entries
 
 
-def _field(header: bytes, chance: Random, basic: Mutate) -> bytes:
+def _mutate_field(header: bytes, chance: Random, basic: Mutate) -> bytes:
     at, size = chance.choice(_FIELDS)
     if at == 156:
         value = chance.choice(_TYPES)
@@ -224,16 +232,16 @@ def _field(header: bytes, chance: Random, basic: Mutate) -> bytes:
     return _set(header, at, size, value)
 
 
-def _sized(header: bytes, size: int) -> bytes:
+def _set_size(header: bytes, size: int) -> bytes:
     return _set(header, 124, 12, b"%011o" % size)
 
 
 def _set(header: bytes, at: int, size: int, value: bytes) -> bytes:
-    changed = bytearray(header)
-    changed[at : at + size] = value[:size].ljust(size, b"\0")
-    changed[148:156] = b" " * 8
-    changed[148:156] = b"%06o\0 " % sum(changed)
-    return bytes(changed)
+    new_header = bytearray(header)
+    new_header[at : at + size] = value[:size].ljust(size, b"\0")
+    new_header[148:156] = b" " * 8
+    new_header[148:156] = b"%06o\0 " % sum(new_header)
+    return bytes(new_header)
 
 
 def _record(text: str) -> bytes:
@@ -242,10 +250,10 @@ def _record(text: str) -> bytes:
     return str(len(body) + len(str(size))).encode() + body
 
 
-def carried(inner: Form) -> Form:
+def mutate_carried(inner: Form) -> Form:
     """Mutate the exported advisory database with `inner`, and correct the header before it."""
 
-    def form(data: bytes, chance: Random, basic: Mutate) -> bytes:
+    def mutate_form(data: bytes, chance: Random, basic: Mutate) -> bytes:
         import zstandard
 
         try:
@@ -253,13 +261,13 @@ def carried(inner: Form) -> Form:
             header = json.loads(data[8 : 8 + size])
             content = zstandard.ZstdDecompressor().stream_reader(data[8 + size :]).read(_SIZE)
             if chance.random() < 0.2:
-                header = json_value(header, chance, basic)
+                header = mutate_value(header, chance, basic)
             else:
                 content = inner(content, chance, basic)
                 header |= {"size": len(content), "content": hashlib.sha256(content).hexdigest()}
-            stated = json.dumps(header).encode()
+            header_bytes = json.dumps(header).encode()
         except (struct.error, ValueError, TypeError, RecursionError, zstandard.ZstdError):
             return basic(data)
-        return data[:4] + struct.pack("<I", len(stated)) + stated + zstandard.compress(content, 1)
+        return data[:4] + struct.pack("<I", len(header_bytes)) + header_bytes + zstandard.compress(content, 1)
 
-    return form
+    return mutate_form

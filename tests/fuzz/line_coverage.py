@@ -14,7 +14,7 @@ from tests.fuzz.target import Target
 Lines = set[tuple[str, int]]
 
 
-def reachable_lines(target: Target) -> Lines:
+def list_reachable_lines(target: Target) -> Lines:
     """Return every line that can be reached."""
     every_line: Lines = set()
     for name in target.modules:
@@ -22,9 +22,9 @@ def reachable_lines(target: Target) -> Lines:
         assert path is not None
         with open(path, "rb") as source:
             tree = ast.parse(source.read(), path)
-        promised = {line for function in ast.walk(tree) if _is_promise(function) for line in _span(function)}
-        for code in _functions(compile(tree, path, "exec")):
-            every_line.update((path, line) for _, _, line in code.co_lines() if line and line not in promised)
+        promised_lines = {line for function in ast.walk(tree) if _is_promise(function) for line in _get_span(function)}
+        for code in _list_functions(compile(tree, path, "exec")):
+            every_line.update((path, line) for _, _, line in code.co_lines() if line and line not in promised_lines)
     return every_line
 
 
@@ -36,38 +36,38 @@ def _is_promise(node: ast.AST) -> bool:
     return isinstance(last, ast.Expr) and isinstance(last.value, ast.Constant) and last.value.value is Ellipsis
 
 
-def _span(node: ast.AST) -> range:
+def _get_span(node: ast.AST) -> range:
     assert isinstance(node, ast.FunctionDef)
     return range(node.lineno, (node.end_lineno or node.lineno) + 1)
 
 
-def _functions(code: CodeType, within: bool = False) -> Iterator[CodeType]:
+def _list_functions(code: CodeType, within: bool = False) -> Iterator[CodeType]:
     """Return the code of functions, and with `within` all code inside them; modules and classes run at import."""
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
             function = within or bool(constant.co_flags & inspect.CO_NEWLOCALS and constant.co_name[0] != "<")
             if function:
                 yield constant
-            yield from _functions(constant, function)
+            yield from _list_functions(constant, function)
 
 
-def reached_lines(target: Target, inputs: Iterable[bytes]) -> Lines:
+def list_reached_lines(target: Target, inputs: Iterable[bytes]) -> Lines:
     """Return the lines that these inputs reach, whatever the result."""
-    reachable = reachable_lines(target)
+    reachable = list_reachable_lines(target)
     paths = {path for path, _ in reachable}
-    seen: Lines = set()
+    reached: Lines = set()
 
-    def trace(frame: FrameType, event: str, argument: Any) -> Any:
+    def trace_line(frame: FrameType, event: str, argument: Any) -> Any:
         path = frame.f_code.co_filename
         if path not in paths:
             return None
-        seen.add((path, frame.f_lineno))
-        return trace
+        reached.add((path, frame.f_lineno))
+        return trace_line
 
     before = sys.gettrace()
     try:
         for data in inputs:
-            sys.settrace(trace)
+            sys.settrace(trace_line)
             try:
                 target.run(data)
             except Exception:  # noqa: S112 - bugs are the fuzzer's to tell
@@ -76,4 +76,4 @@ def reached_lines(target: Target, inputs: Iterable[bytes]) -> Lines:
                 sys.settrace(before)
     finally:
         sys.settrace(before)
-    return seen & reachable
+    return reached & reachable

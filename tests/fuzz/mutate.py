@@ -50,94 +50,94 @@ _WORDS = (
 _TOKEN = re.compile(rb"[A-Za-z0-9_.]+|\s+|.", re.DOTALL)
 
 
-def blind(chance: Random, limit: int = 1 << 20) -> Mutate:
+def make_blind_mutation(chance: Random, limit: int = 1 << 20) -> Mutate:
     """Change bytes without regard to form, if there is no fuzzing engine."""
 
-    def mutate(data: bytes) -> bytes:
-        changed = bytearray(data)
+    def mutate_bytes(data: bytes) -> bytes:
+        content = bytearray(data)
         for _ in range(chance.randint(1, 4)):
-            at = chance.randrange(len(changed) + 1)
-            what = chance.randrange(5)
-            if what == 0 or at == len(changed):
-                changed[at:at] = chance.randbytes(chance.randint(1, 4))
-            elif what == 1:
-                changed[at] ^= 1 << chance.randrange(8)
-            elif what == 2:
-                changed[at] = chance.choice(b"\0\1\x7f\x80\xff \n0/")
-            elif what == 3:
-                del changed[at : at + chance.randint(1, 32)]
+            at = chance.randrange(len(content) + 1)
+            choice = chance.randrange(5)
+            if choice == 0 or at == len(content):
+                content[at:at] = chance.randbytes(chance.randint(1, 4))
+            elif choice == 1:
+                content[at] ^= 1 << chance.randrange(8)
+            elif choice == 2:
+                content[at] = chance.choice(b"\0\1\x7f\x80\xff \n0/")
+            elif choice == 3:
+                del content[at : at + chance.randint(1, 32)]
             else:
                 end = at + chance.randint(1, 64)
-                changed[end:end] = changed[at:end]
-        return bytes(changed[:limit])
+                content[end:end] = content[at:end]
+        return bytes(content[:limit])
 
-    return mutate
+    return mutate_bytes
 
 
-def plain(data: bytes, chance: Random, basic: Mutate) -> bytes:
+def mutate_plain(data: bytes, chance: Random, basic: Mutate) -> bytes:
     return basic(data)
 
 
-def lines(data: bytes, chance: Random, basic: Mutate) -> bytes:
+def mutate_lines(data: bytes, chance: Random, basic: Mutate) -> bytes:
     """Mutate text: move, double and drop lines; replace words by others of the text and by nasty ones."""
     if chance.random() < 0.002:
-        return _deep(data, chance)
+        return _nest_deeply(data, chance)
     if chance.random() < 0.4:
         rows = data.split(b"\n")
-        _shuffle(rows, chance, lambda row: _words(row, chance))
+        _shuffle_items(rows, chance, lambda row: _pick_words(row, chance))
         return b"\n".join(rows)
-    return _words(data, chance)
+    return _pick_words(data, chance)
 
 
-def _words(data: bytes, chance: Random) -> bytes:
+def _pick_words(data: bytes, chance: Random) -> bytes:
     # Around one position, because a text may be long.
     start = max(0, chance.randrange(len(data) + 1) - 200)
     head, body, tail = data[:start], data[start : start + 400], data[start + 400 :]
     words: list[bytes] = _TOKEN.findall(body)
-    _shuffle(
+    _shuffle_items(
         words, chance, lambda word: chance.choice(_WORDS) if chance.random() < 0.7 else word * chance.randint(2, 9)
     )
     return head + b"".join(words) + tail
 
 
-def _deep(data: bytes, chance: Random) -> bytes:
+def _nest_deeply(data: bytes, chance: Random) -> bytes:
     """Add thousands of opening brackets."""
     at = chance.randrange(len(data) + 1)
     bracket = chance.choice((b"[", b'{"a":', b"(", b"{a: ", b"- ", b"<a>", b"a."))
     return data[:at] + bracket * (20_000 // len(bracket)) + data[at:]
 
 
-def _shuffle(items: list[bytes], chance: Random, change: Mutate) -> None:
+def _shuffle_items(items: list[bytes], chance: Random, change: Mutate) -> None:
     """Change a list at one or a few positions, often with items from elsewhere in it."""
     for _ in range(chance.choice((1, 1, 1, 2, 4))):
         at, target = chance.randrange(len(items) + 1), chance.randrange(len(items) + 1)
-        what = chance.randrange(5)
+        choice = chance.randrange(5)
         if at == len(items) or target == len(items):
             items.insert(at, change(chance.choice(items) if items else b""))
-        elif what == 0:
+        elif choice == 0:
             del items[at]
-        elif what == 1:
+        elif choice == 1:
             items.insert(at, items[target])
-        elif what == 2:
+        elif choice == 2:
             items[at] = items[target]
         else:
             items[at] = change(items[at])
 
 
-def json_text(data: bytes, chance: Random, basic: Mutate) -> bytes:
+def mutate_json(data: bytes, chance: Random, basic: Mutate) -> bytes:
     """Mutate JSON values: swap, double, drop, rename or nest them; treat other content as text."""
     if chance.random() < 0.002:
-        return _deep(data, chance)
+        return _nest_deeply(data, chance)
     try:
         document = json.loads(data)
     except (ValueError, RecursionError):
-        return lines(data, chance, basic)
+        return mutate_lines(data, chance, basic)
     for _ in range(chance.choice((1, 1, 2, 4))):
-        document = json_value(document, chance, basic)
+        document = mutate_value(document, chance, basic)
     return json.dumps(document, ensure_ascii=chance.random() < 0.8).encode("utf-8", "surrogatepass")
 
 
-def json_value(document: Any, chance: Random, basic: Mutate) -> Any:
+def mutate_value(document: Any, chance: Random, basic: Mutate) -> Any:
     """Return the document with one change, made in place if possible."""
     positions: list[tuple[Any, Any]] = []
     waiting = [document]
@@ -151,31 +151,31 @@ def json_value(document: Any, chance: Random, basic: Mutate) -> Any:
         return deepcopy(chance.choice(_VALUES))
     holder, key = chance.choice(positions)
     value = holder[key]
-    what = chance.randrange(7)
-    if what == 0:
+    choice = chance.randrange(7)
+    if choice == 0:
         del holder[key]
-    elif what == 1:
+    elif choice == 1:
         target, name = chance.choice(positions)
         holder[key] = deepcopy(target[name])
-    elif what == 2 and isinstance(value, str):
-        changed = basic(value.encode("utf-8", "surrogatepass")).decode("utf-8", "replace")
-        holder[key] = changed
-    elif what == 3 and isinstance(value, str):
-        holder[key] = _words(value.encode("utf-8", "surrogatepass"), chance).decode("utf-8", "replace")
-    elif what == 4 and isinstance(holder, dict):
+    elif choice == 2 and isinstance(value, str):
+        new_text = basic(value.encode("utf-8", "surrogatepass")).decode("utf-8", "replace")
+        holder[key] = new_text
+    elif choice == 3 and isinstance(value, str):
+        holder[key] = _pick_words(value.encode("utf-8", "surrogatepass"), chance).decode("utf-8", "replace")
+    elif choice == 4 and isinstance(holder, dict):
         holder[chance.choice([str(key_there) for _, key_there in positions])] = holder.pop(key)
-    elif what == 4 and isinstance(holder, list):
+    elif choice == 4 and isinstance(holder, list):
         holder.insert(key, deepcopy(value))
     else:
         holder[key] = deepcopy(chance.choice(_VALUES))
     return document
 
 
-def edits(bases: Sequence[bytes]) -> Form:
-    """Make a form for inputs that are edits of a base file (`edited`)."""
-    busy = [_busy(base) for base in bases]
+def make_edit_form(bases: Sequence[bytes]) -> Form:
+    """Make a form for inputs that are edits of a base file (`apply_edits`)."""
+    busy = [_list_busy_positions(base) for base in bases]
 
-    def form(data: bytes, chance: Random, basic: Mutate) -> bytes:
+    def mutate_form(data: bytes, chance: Random, basic: Mutate) -> bytes:
         if not data:
             return bytes((chance.randrange(len(bases)),))
         if chance.random() < 0.2 and len(data) > 5:
@@ -193,10 +193,10 @@ def edits(bases: Sequence[bytes]) -> Form:
             value = bases[base][target : target + size]
         return data + at.to_bytes(3, "big") + bytes((len(value),)) + value
 
-    return form
+    return mutate_form
 
 
-def edited(bases: Sequence[bytes], data: bytes) -> bytes:
+def apply_edits(bases: Sequence[bytes], data: bytes) -> bytes:
     """Apply edits to a base file: position (three bytes), count, bytes; the first byte selects the base.
 
     Large binary files are fuzzed like this. An edit without bytes truncates the file.
@@ -216,7 +216,7 @@ def edited(bases: Sequence[bytes], data: bytes) -> bytes:
 
 
 @lru_cache(8)
-def _busy(base: bytes) -> list[int]:
+def _list_busy_positions(base: bytes) -> list[int]:
     """Positions at and around bytes that are not zero, at most 50,000."""
     positions = {match.start() + off for match in re.finditer(rb"[^\0]+", base) for off in (-4, -2, -1)} | {
         at for match in re.finditer(rb"[^\0]{1,64}", base) for at in range(match.start(), match.end())

@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from random import Random
 
-from tests.fuzz.mutate import Form, Mutate, plain
+from tests.fuzz.mutate import Form, Mutate, mutate_plain
 
 from dockgate.shared.errors import DockgateError
 
@@ -15,7 +15,7 @@ from dockgate.shared.errors import DockgateError
 MEMORY = Path("/dev/shm") if os.access("/dev/shm", os.W_OK) else None
 
 
-def advised(error: DockgateError) -> None:
+def check_advice(error: DockgateError) -> None:
     """Check that an error has advice."""
     assert error.advice
 
@@ -30,7 +30,7 @@ class Part:
     name: str
     call: Callable[[bytes], object]
     seeds: Callable[[], Sequence[bytes]]
-    form: Form = plain
+    form: Form = mutate_plain
 
 
 @dataclass(frozen=True)
@@ -48,14 +48,14 @@ class Target:
     def seeds(self) -> list[bytes]:
         return [bytes((at,)) + seed for at, part in enumerate(self.parts) for seed in part.seeds()]
 
-    def part(self, data: bytes) -> Part:
+    def select_part(self, data: bytes) -> Part:
         return self.parts[data[0] % len(self.parts)]
 
     def run(self, data: bytes) -> None:
         if data:
-            self.part(data).call(data[1:])
+            self.select_part(data).call(data[1:])
 
-    def mutate(self, data: bytes, chance: Random, basic: Mutate) -> bytes:
+    def mutate_input(self, data: bytes, chance: Random, basic: Mutate) -> bytes:
         """Mutate an input of the same part, by its form or byte by byte.
 
         Sometimes mutate a seed of any part, so that no part is neglected for one with more branches.
@@ -65,4 +65,4 @@ class Target:
             data = chance.choice([seed for seed in self.seeds if seed[0] == at])
         if chance.random() < 0.5:
             return data[:1] + basic(data[1:])
-        return data[:1] + self.part(data).form(data[1:], chance, basic)
+        return data[:1] + self.select_part(data).form(data[1:], chance, basic)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.fuzz import line_coverage, targets
-from tests.fuzz.mutate import blind
+from tests.fuzz.mutate import make_blind_mutation
 from tests.fuzz.target import Part, Target
 
 from dockgate.scanner import ecosystems
@@ -30,17 +30,17 @@ def test_every_ecosystem_and_feed_is_fuzzed() -> None:
 def test_the_seeds_reach_most_of_the_parser(target: Target) -> None:
     for seed in target.seeds:
         target.run(seed)
-    lines = line_coverage.reachable_lines(target)
+    lines = line_coverage.list_reachable_lines(target)
     assert lines, "a target's modules have no lines"
-    assert len(line_coverage.reached_lines(target, target.seeds)) >= 0.6 * len(lines)
+    assert len(line_coverage.list_reached_lines(target, target.seeds)) >= 0.6 * len(lines)
 
 
 @every
 def test_changed_inputs_are_read_or_refused(target: Target) -> None:
     chance = Random(3)  # noqa: S311 a repeatable sample
-    basic, inputs, ends = blind(chance), list(target.seeds), time.monotonic() + SECONDS
+    basic, inputs, ends = make_blind_mutation(chance), list(target.seeds), time.monotonic() + SECONDS
     for _ in range(150):
-        made = target.mutate(chance.choice(inputs), chance, basic)
+        made = target.mutate_input(chance.choice(inputs), chance, basic)
         target.run(made)
         inputs.append(made)
         if time.monotonic() > ends:

@@ -19,38 +19,44 @@ ECOSYSTEMS = ecosystems.load()
 COVERED = (Coverage("npm", True, (), CHECKED),)
 
 
-def package(name: str, version: str = "1.0.0", path: str = "") -> Package:
+def make_package(name: str, version: str = "1.0.0", path: str = "") -> Package:
     path = path or f"app/node_modules/{name}/package.json"
     return Package(name, version, f"pkg:npm/{name}@{version}", "npm", name, version, path)
 
 
-def inventory(*packages: Package, platform: str = "linux/amd64", unread: tuple[Unread, ...] = ()) -> Inventory:
-    return Inventory(IMAGE, platform, None, ("sha256:" + "2" * 64,), packages, unread)
+def make_inventory(
+    *packages: Package, platform: str = "linux/amd64", unread_paths: tuple[Unread, ...] = ()
+) -> Inventory:
+    return Inventory(IMAGE, platform, None, ("sha256:" + "2" * 64,), packages, unread_paths)
 
 
-def advisory(
-    identity: str, name: str, severity: Severity = Severity.HIGH, fixed: str = "2.0.0", introduced: str = "0"
+def make_advisory(
+    identity: str, name: str, severity: Severity = Severity.HIGH, fixed: str = "2.0.0", introduced_in: str = "0"
 ) -> Advisory:
     """`fixed` "" for none; UNTRIAGED for no rating."""
-    events = (("introduced", introduced), ("fixed", fixed))[: 2 if fixed else 1]
+    events = (("introduced", introduced_in), ("fixed", fixed))[: 2 if fixed else 1]
     ratings = () if severity is Severity.UNTRIAGED else (Rating("advisory", severity),)
     return Advisory(identity, "npm", name, (Range("SEMVER", events),), ratings=ratings)
 
 
-def policy(**settings: Mapping[str, object]) -> Policy:
+def build_policy(**settings: Mapping[str, object]) -> Policy:
     """Of these rules' settings, filled in, with the rules that always hold."""
     value = {rule.name: settings.get(rule.name, rule.mandatory_settings) for rule in RULES}
-    full = {rule.name: (complete_settings(rule, chosen),) for rule in RULES if (chosen := value[rule.name]) is not None}
+    full = {
+        rule.name: (complete_settings(rule, settings_of_rule),)
+        for rule in RULES
+        if (settings_of_rule := value[rule.name]) is not None
+    }
     return make_policy("strict", full)
 
 
-def policy_of(text: str) -> Policy:
+def read_policy(text: str) -> Policy:
     """A policy as it is written, in YAML."""
     return definitions.read_named_policy(text, "strict", RULES)
 
 
-def limits(**settings: object) -> Policy:
-    return policy(max_findings=settings)
+def limit_findings(**settings: object) -> Policy:
+    return build_policy(max_findings=settings)
 
 
 def judge(
@@ -60,7 +66,7 @@ def judge(
     coverage: tuple[Coverage, ...] = COVERED,
     now: str = NOW,
 ) -> Verdict:
-    judged = [inventories] if isinstance(inventories, Inventory) else inventories
+    inventories_to_judge = [inventories] if isinstance(inventories, Inventory) else inventories
     snapshot = AdvisorySnapshot(tuple(advisories), coverage)
-    case = VerdictCase(IMAGE, under or limits(HIGH=0), now, "0.1.0", tuple(judged), snapshot)
+    case = VerdictCase(IMAGE, under or limit_findings(HIGH=0), now, "0.1.0", tuple(inventories_to_judge), snapshot)
     return evaluate.judge(case, ECOSYSTEMS, RULES)

@@ -3,7 +3,17 @@
 from dataclasses import replace
 
 import pytest
-from tests.gate.samples import COVERED, ECOSYSTEMS, IMAGE, NOW, RULES, advisory, inventory, package, policy
+from tests.gate.samples import (
+    COVERED,
+    ECOSYSTEMS,
+    IMAGE,
+    NOW,
+    RULES,
+    build_policy,
+    make_advisory,
+    make_inventory,
+    make_package,
+)
 
 from dockgate.gate import baselines, evaluate
 from dockgate.gate.model import BaselineExemptions, Policy, Status, Verdict, VerdictCase, Waiver, Waivers
@@ -13,12 +23,12 @@ from dockgate.vulnerabilities.model import Advisory, AdvisorySnapshot, Coverage,
 # When the baseline was approved.
 EARLIER = "2026-11-10T12:00:00Z"
 WAIVER = Waiver("w1", "ana", "It is never called.", "CVE-2024-1", until="2026-11-20")
-A = inventory(package("a"))
+A = make_inventory(make_package("a"))
 KEY = ("CVE-2024-1", "npm", "a")
 
 
 def baseline_policy(**settings: object) -> Policy:
-    return policy(max_findings={"HIGH": 0, "baseline": "approved", **settings})
+    return build_policy(max_findings={"HIGH": 0, "baseline": "approved", **settings})
 
 
 def case(under: Policy, published: Advisory, now: str = NOW, content: Inventory = A) -> VerdictCase:
@@ -40,22 +50,24 @@ def next_build(before: VerdictCase, after: VerdictCase) -> Status:
 
 
 def test_a_finding_of_the_baseline_is_not_new() -> None:
-    item = advisory("CVE-2024-1", "a")
+    item = make_advisory("CVE-2024-1", "a")
     lenient = baseline_policy(HIGH=1)
     assert next_build(case(lenient, item, EARLIER), case(lenient, item)) is Status.APPROVED
     assert next_build(case(lenient, item, EARLIER), case(baseline_policy(), item)) is Status.APPROVED
 
 
 def test_a_finding_published_since_is_not_new() -> None:
-    unaffected = advisory("CVE-2024-1", "b")
+    unaffected = make_advisory("CVE-2024-1", "b")
     assert (
-        next_build(case(baseline_policy(), unaffected, EARLIER), case(baseline_policy(), advisory("CVE-2024-1", "a")))
+        next_build(
+            case(baseline_policy(), unaffected, EARLIER), case(baseline_policy(), make_advisory("CVE-2024-1", "a"))
+        )
         is Status.APPROVED
     )
 
 
 def test_a_waived_finding_of_the_baseline_counts_after_the_waiver() -> None:
-    item = advisory("CVE-2024-1", "a")
+    item = make_advisory("CVE-2024-1", "a")
     accepted = Waivers((WAIVER,))
     before = replace(case(baseline_policy(), item, EARLIER), waivers=accepted)
     assert (
@@ -66,7 +78,7 @@ def test_a_waived_finding_of_the_baseline_counts_after_the_waiver() -> None:
 
 
 def test_an_unfixed_finding_of_the_baseline_counts_once_it_has_a_fix() -> None:
-    fixed_advisory, open_ = advisory("CVE-2024-1", "a"), advisory("CVE-2024-1", "a", fixed="")
+    fixed_advisory, open_ = make_advisory("CVE-2024-1", "a"), make_advisory("CVE-2024-1", "a", fixed="")
     under = baseline_policy(only_fixable=True)
     assert next_build(case(under, open_, EARLIER), case(under, fixed_advisory)) is Status.REJECTED
     assert next_build(case(under, open_, EARLIER), case(under, open_)) is Status.APPROVED
@@ -75,13 +87,13 @@ def test_an_unfixed_finding_of_the_baseline_counts_once_it_has_a_fix() -> None:
 
 @pytest.mark.parametrize(("grace", "then"), [(14, Status.REJECTED), (30, Status.APPROVED)])
 def test_a_finding_of_the_baseline_counts_after_its_grace_period(grace: int, then: Status) -> None:
-    item = replace(advisory("CVE-2024-1", "a"), published="2026-11-05T00:00:00Z")
+    item = replace(make_advisory("CVE-2024-1", "a"), published="2026-11-05T00:00:00Z")
     under = baseline_policy(grace_days={"HIGH": grace})
     assert next_build(case(under, item, EARLIER), case(under, item)) is then
 
 
 def test_a_finding_of_an_earlier_baseline_needs_no_exemption() -> None:
-    item = replace(advisory("CVE-2024-1", "a", fixed=""), published="2026-11-05T00:00:00Z")
+    item = replace(make_advisory("CVE-2024-1", "a", fixed=""), published="2026-11-05T00:00:00Z")
     under = baseline_policy(grace_days=30, only_fixable=True)
     before = replace(case(under, item, EARLIER), waivers=Waivers((WAIVER,)), baselines={"approved": (A,)})
     assert baselines.find_exemptions(before, judge(before).platform_verdicts, ECOSYSTEMS) == BaselineExemptions(EARLIER)
@@ -90,6 +102,6 @@ def test_a_finding_of_an_earlier_baseline_needs_no_exemption() -> None:
 
 
 def test_only_exemptions_of_the_policy_are_recorded() -> None:
-    item = replace(advisory("CVE-2024-1", "a", Severity.LOW, fixed=""), published="2026-11-05T00:00:00Z")
+    item = replace(make_advisory("CVE-2024-1", "a", Severity.LOW, fixed=""), published="2026-11-05T00:00:00Z")
     before = case(baseline_policy(), item, EARLIER)
     assert baselines.find_exemptions(before, judge(before).platform_verdicts, ECOSYSTEMS) == BaselineExemptions(EARLIER)

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from tests.gate.samples import ECOSYSTEMS, IMAGE, NOW, inventory, package
+from tests.gate.samples import ECOSYSTEMS, IMAGE, NOW, make_inventory, make_package
 
 from dockgate.gate import evaluate, rules
 from dockgate.gate.cve_enrichment import enrich
@@ -19,7 +19,7 @@ RULES = rules.load()
 
 def finding(name: str, *aliases: str) -> Finding:
     rating = Rating("advisory", Severity.LOW)
-    return Finding(name, aliases, package("a"), Severity.LOW, rating, "1.0.1")
+    return Finding(name, aliases, make_package("a"), Severity.LOW, rating, "1.0.1")
 
 
 def coverage(*names: str, at: str = NOW, complete: bool = True) -> tuple[Coverage, ...]:
@@ -56,7 +56,7 @@ def test_values_in_the_report_are_not_replaced_by_a_catalogue() -> None:
 )
 def test_the_default_policy_uses_the_catalogue_for_missing_fields(snapshot: AdvisorySnapshot, status: Status) -> None:
     report = ExternalReport(
-        "trivy", NOW, inventory(package("a")), Matches((finding("CVE-2024-2"),), ()), missing_fields=UNTOLD
+        "trivy", NOW, make_inventory(make_package("a")), Matches((finding("CVE-2024-2"),), ()), missing_fields=UNTOLD
     )
     case = VerdictCase(
         IMAGE, read_builtin_policy("default", RULES), NOW, "1", snapshot=snapshot, external_reports=(report,)

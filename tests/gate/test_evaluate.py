@@ -9,13 +9,13 @@ from tests.gate.samples import (
     IMAGE,
     NOW,
     RULES,
-    advisory,
-    inventory,
+    build_policy,
     judge,
-    limits,
-    package,
-    policy,
-    policy_of,
+    limit_findings,
+    make_advisory,
+    make_inventory,
+    make_package,
+    read_policy,
 )
 
 from dockgate.gate import evaluate
@@ -52,7 +52,7 @@ CRITICAL, HIGH, MEDIUM, LOW = Severity.CRITICAL, Severity.HIGH, Severity.MEDIUM,
 
 
 def test_an_image_without_findings_is_approved_with_all_counts_zero() -> None:
-    verdict = judge(inventory(package("flask")))
+    verdict = judge(make_inventory(make_package("flask")))
     assert verdict.status is Status.APPROVED
     assert verdict.summary == "All findings within the policy's limits"
     assert verdict.platform_verdicts[0].counts == {severity.value: 0 for severity in Severity}
@@ -60,13 +60,15 @@ def test_an_image_without_findings_is_approved_with_all_counts_zero() -> None:
 
 def test_every_violation_is_reported() -> None:
     advisories = [
-        advisory("CVE-2024-1", "a", CRITICAL),
-        advisory("CVE-2024-2", "a", HIGH),
-        advisory("CVE-2024-3", "b", LOW),
-        advisory("MAL-2024-4", "c", MEDIUM, fixed=""),
+        make_advisory("CVE-2024-1", "a", CRITICAL),
+        make_advisory("CVE-2024-2", "a", HIGH),
+        make_advisory("CVE-2024-3", "b", LOW),
+        make_advisory("MAL-2024-4", "c", MEDIUM, fixed=""),
     ]
     verdict = judge(
-        inventory(package("a"), package("b"), package("c")), advisories, limits(CRITICAL=0, HIGH=0, MEDIUM=1, LOW=0)
+        make_inventory(make_package("a"), make_package("b"), make_package("c")),
+        advisories,
+        limit_findings(CRITICAL=0, HIGH=0, MEDIUM=1, LOW=0),
     )
     assert verdict.status is Status.REJECTED
     assert [violation.message for violation in verdict.platform_verdicts[0].violations] == [
@@ -79,26 +81,28 @@ def test_every_violation_is_reported() -> None:
 
 @pytest.mark.parametrize(("findings", "status"), [(2, Status.APPROVED), (3, Status.REJECTED)])
 def test_the_limit_is_approved_and_one_more_is_rejected(findings: int, status: Status) -> None:
-    advisories = [advisory(f"CVE-2024-{number}", "a", MEDIUM) for number in range(findings)]
-    verdict = judge(inventory(package("a")), advisories, limits(MEDIUM=2))
+    advisories = [make_advisory(f"CVE-2024-{number}", "a", MEDIUM) for number in range(findings)]
+    verdict = judge(make_inventory(make_package("a")), advisories, limit_findings(MEDIUM=2))
     assert verdict.status is status
     assert verdict.platform_verdicts[0].counts["MEDIUM"] == findings
 
 
 def test_a_severity_without_a_limit_never_violates_the_rule() -> None:
-    advisories = [advisory(f"CVE-2024-{number}", "a", LOW) for number in range(30)]
-    assert judge(inventory(package("a")), advisories, limits(CRITICAL=0)).status is Status.APPROVED
+    advisories = [make_advisory(f"CVE-2024-{number}", "a", LOW) for number in range(30)]
+    assert judge(make_inventory(make_package("a")), advisories, limit_findings(CRITICAL=0)).status is Status.APPROVED
 
 
 def test_a_violation_is_rejected_whatever_else_is_undetermined() -> None:
-    torn = inventory(package("a"), unread=(Unread("app/x", "The file ends too early."),))
-    verdict = judge(torn, [advisory("CVE-2024-1", "a")], coverage=())
+    torn = make_inventory(make_package("a"), unread_paths=(Unread("app/x", "The file ends too early."),))
+    verdict = judge(torn, [make_advisory("CVE-2024-1", "a")], coverage=())
     assert verdict.status is Status.REJECTED
     assert {entry.kind for entry in verdict.platform_verdicts[0].undetermined} == {"unread", "uncovered"}
 
 
 def test_an_undetermined_entry_alone_makes_the_verdict_undetermined_with_its_reason() -> None:
-    torn = inventory(package("a"), unread=(Unread("app/x", "The file ends too early."), Unread("app/y", "Too.")))
+    torn = make_inventory(
+        make_package("a"), unread_paths=(Unread("app/x", "The file ends too early."), Unread("app/y", "Too."))
+    )
     verdict = judge(torn)
     assert verdict.status is Status.UNDETERMINED
     assert verdict.summary == "Undetermined: The file ends too early. (and 1 more reason)"
@@ -112,7 +116,9 @@ def test_an_image_without_inventory_is_undetermined() -> None:
 
 
 def test_an_unscanned_image_is_undetermined_with_the_reason() -> None:
-    case = VerdictCase(IMAGE, limits(HIGH=0), NOW, "0.1.0", no_scan_reason="The layer sha256:2 is broken. " * 40)
+    case = VerdictCase(
+        IMAGE, limit_findings(HIGH=0), NOW, "0.1.0", no_scan_reason="The layer sha256:2 is broken. " * 40
+    )
     verdict = evaluate.judge(case, ECOSYSTEMS, RULES)
     assert verdict.status is Status.UNDETERMINED
     assert verdict.summary.startswith("The layer sha256:2 is broken.")
@@ -121,8 +127,8 @@ def test_an_unscanned_image_is_undetermined_with_the_reason() -> None:
 
 @pytest.mark.parametrize(("good", "bad"), [("linux/amd64", "linux/arm64"), ("linux/arm64", "linux/amd64")])
 def test_an_index_has_the_status_of_its_worst_platform(good: str, bad: str) -> None:
-    platforms = [inventory(package("b"), platform=good), inventory(package("a"), platform=bad)]
-    verdict = judge(platforms, [advisory("CVE-2024-1", "a")])
+    platforms = [make_inventory(make_package("b"), platform=good), make_inventory(make_package("a"), platform=bad)]
+    verdict = judge(platforms, [make_advisory("CVE-2024-1", "a")])
     assert verdict.status is Status.REJECTED
     assert {each.platform: each.status for each in verdict.platform_verdicts} == {
         good: Status.APPROVED,
@@ -133,14 +139,14 @@ def test_an_index_has_the_status_of_its_worst_platform(good: str, bad: str) -> N
 
 def test_the_summary_names_the_most_severe_vulnerability_of_each_package() -> None:
     severities = {"CVE-2024-1": MEDIUM, "CVE-2024-2": CRITICAL, "CVE-2024-3": HIGH}
-    advisories = [advisory(name, "a", severity) for name, severity in severities.items()]
-    verdict = judge(inventory(package("a")), advisories, limits(CRITICAL=0, HIGH=0, MEDIUM=0))
+    advisories = [make_advisory(name, "a", severity) for name, severity in severities.items()]
+    verdict = judge(make_inventory(make_package("a")), advisories, limit_findings(CRITICAL=0, HIGH=0, MEDIUM=0))
     assert verdict.summary.endswith("a 1.0.0 (CVE-2024-2 fixed in 2.0.0 and 2 more)")
 
 
 def test_the_summary_names_a_reason_of_several_platforms_once() -> None:
-    platforms = [inventory(package("a"), platform=name) for name in ("linux/arm64", "linux/amd64")]
-    verdict = judge(platforms, [advisory("CVE-2024-1", "a")])
+    platforms = [make_inventory(make_package("a"), platform=name) for name in ("linux/arm64", "linux/amd64")]
+    verdict = judge(platforms, [make_advisory("CVE-2024-1", "a")])
     assert (
         verdict.summary
         == "linux/amd64, linux/arm64: 1 HIGH finding, at most 0 allowed: a 1.0.0 (CVE-2024-1 fixed in 2.0.0)"
@@ -149,17 +155,17 @@ def test_the_summary_names_a_reason_of_several_platforms_once() -> None:
 
 def test_the_summary_is_one_line_of_at_most_512_characters() -> None:
     names = [f"package-with-a-rather-long-name-{number}" * 3 for number in range(40)]
-    advisories = [advisory(f"CVE-2024-{name}", name) for name in names]
-    summary = judge(inventory(*map(package, names)), advisories).summary
+    advisories = [make_advisory(f"CVE-2024-{name}", name) for name in names]
+    summary = judge(make_inventory(*map(make_package, names)), advisories).summary
     assert summary.startswith("40 HIGH findings, at most 0 allowed: ")
     assert len(summary) == 512
     assert "\n" not in summary
 
 
 def test_findings_without_a_fix_are_listed_and_count_by_policy() -> None:
-    advisories = [advisory("CVE-2024-1", "a", fixed="")]
-    counted = judge(inventory(package("a")), advisories, limits(HIGH=0))
-    ignored = judge(inventory(package("a")), advisories, limits(HIGH=0, only_fixable=True))
+    advisories = [make_advisory("CVE-2024-1", "a", fixed="")]
+    counted = judge(make_inventory(make_package("a")), advisories, limit_findings(HIGH=0))
+    ignored = judge(make_inventory(make_package("a")), advisories, limit_findings(HIGH=0, only_fixable=True))
     assert counted.status is Status.REJECTED
     assert ignored.status is Status.APPROVED
     assert ignored.platform_verdicts[0].counts["HIGH"] == 0
@@ -167,7 +173,11 @@ def test_findings_without_a_fix_are_listed_and_count_by_policy() -> None:
 
 
 def test_untriaged_findings_count_by_policy_and_keep_their_severity() -> None:
-    verdict = judge(inventory(package("a")), [advisory("CVE-2024-1", "a", Severity.UNTRIAGED)], limits(HIGH=0))
+    verdict = judge(
+        make_inventory(make_package("a")),
+        [make_advisory("CVE-2024-1", "a", Severity.UNTRIAGED)],
+        limit_findings(HIGH=0),
+    )
     (platform_verdict,) = verdict.platform_verdicts
     assert platform_verdict.violations[0].message == "1 HIGH finding (1 of them UNTRIAGED), at most 0 allowed"
     assert (platform_verdict.counts["HIGH"], platform_verdict.counts["UNTRIAGED"]) == (1, 0)
@@ -176,27 +186,27 @@ def test_untriaged_findings_count_by_policy_and_keep_their_severity() -> None:
 
 def test_a_policy_with_an_unknown_rule_is_refused() -> None:
     with pytest.raises(DefinitionError, match="no_curl"):
-        judge(inventory(package("a")), under=make_policy("mine", {"no_curl": ({},)}))
+        judge(make_inventory(make_package("a")), under=make_policy("mine", {"no_curl": ({},)}))
 
 
 def test_mandatory_rules_apply_under_every_policy() -> None:
     bare = make_policy("bare", {})
-    verdict = judge(inventory(package("a")), [advisory("MAL-2024-1", "a", fixed="")], bare, coverage=())
+    verdict = judge(make_inventory(make_package("a")), [make_advisory("MAL-2024-1", "a", fixed="")], bare, coverage=())
     assert verdict.status is Status.REJECTED
     assert [entry.kind for entry in verdict.platform_verdicts[0].undetermined] == ["uncovered"]
 
 
 def test_the_remediation_upgrades_to_the_lowest_sufficient_versions() -> None:
     advisories = [
-        advisory("CVE-2024-1", "a", fixed="1.2.0"),
-        advisory("CVE-2024-2", "a", fixed="1.10.0"),
-        advisory("CVE-2024-3", "a", LOW, fixed="3.0.0"),
-        advisory("CVE-2024-4", "b", fixed="1.0.1"),
-        advisory("CVE-2024-5", "c", LOW, fixed="9.0.0"),
-        advisory("CVE-2024-6", "d", fixed=""),
+        make_advisory("CVE-2024-1", "a", fixed="1.2.0"),
+        make_advisory("CVE-2024-2", "a", fixed="1.10.0"),
+        make_advisory("CVE-2024-3", "a", LOW, fixed="3.0.0"),
+        make_advisory("CVE-2024-4", "b", fixed="1.0.1"),
+        make_advisory("CVE-2024-5", "c", LOW, fixed="9.0.0"),
+        make_advisory("CVE-2024-6", "d", fixed=""),
     ]
-    judged = inventory(*map(package, "abcd"))
-    (platform_verdict,) = judge(judged, advisories, limits(HIGH=0)).platform_verdicts
+    judged = make_inventory(*map(make_package, "abcd"))
+    (platform_verdict,) = judge(judged, advisories, limit_findings(HIGH=0)).platform_verdicts
     assert platform_verdict.remediation.upgrades == (
         Upgrade("pkg:npm/a@1.0.0", "a", "1.0.0", "1.10.0", ("CVE-2024-1", "CVE-2024-2")),
         Upgrade("pkg:npm/b@1.0.0", "b", "1.0.0", "1.0.1", ("CVE-2024-4",)),
@@ -205,40 +215,42 @@ def test_the_remediation_upgrades_to_the_lowest_sufficient_versions() -> None:
 
 def test_the_remediation_skips_versions_with_findings_of_their_own() -> None:
     advisories = [
-        advisory("CVE-2024-1", "a", fixed="1.2.0"),
-        advisory("CVE-2024-2", "a", introduced="1.1.0", fixed="1.3.0"),
+        make_advisory("CVE-2024-1", "a", fixed="1.2.0"),
+        make_advisory("CVE-2024-2", "a", introduced_in="1.1.0", fixed="1.3.0"),
         Advisory(
             "GHSA-3", "npm", "a", (Range("SEMVER", (("introduced", "1.3.0"), ("fixed", "1.4.0"))),), aliases=("CVE-3",)
         ),
     ]
-    under = limits(HIGH=0, UNTRIAGED=0)
-    (platform_verdict,) = judge(inventory(package("a")), advisories, under).platform_verdicts
+    under = limit_findings(HIGH=0, UNTRIAGED=0)
+    (platform_verdict,) = judge(make_inventory(make_package("a")), advisories, under).platform_verdicts
     (upgrade,) = platform_verdict.remediation.upgrades
     assert (upgrade.fixed, upgrade.clears) == ("1.4.0", ("CVE-2024-1",))
-    after = set_versions(inventory(package("a")), {upgrade.package: upgrade.fixed})
+    after = set_versions(make_inventory(make_package("a")), {upgrade.package: upgrade.fixed})
     assert judge(after, advisories, under).status is Status.APPROVED
 
 
 def test_a_fix_that_another_record_lacks_is_suggested_if_it_changes_the_verdict() -> None:
-    endless = replace(advisory("GHSA-1", "a", fixed=""), aliases=("CVE-2024-1",))
-    advisories = [advisory("CVE-2024-1", "a", fixed="1.1.0"), endless]
-    (turned,) = judge(inventory(package("a")), advisories, limits(HIGH=0, only_fixable=True)).platform_verdicts
-    (stuck,) = judge(inventory(package("a")), advisories, limits(HIGH=0)).platform_verdicts
+    endless = replace(make_advisory("GHSA-1", "a", fixed=""), aliases=("CVE-2024-1",))
+    advisories = [make_advisory("CVE-2024-1", "a", fixed="1.1.0"), endless]
+    (turned,) = judge(
+        make_inventory(make_package("a")), advisories, limit_findings(HIGH=0, only_fixable=True)
+    ).platform_verdicts
+    (stuck,) = judge(make_inventory(make_package("a")), advisories, limit_findings(HIGH=0)).platform_verdicts
     assert turned.remediation.upgrades == (Upgrade("pkg:npm/a@1.0.0", "a", "1.0.0", "1.1.0", ("CVE-2024-1",)),)
     assert stuck.remediation.upgrades == ()
 
 
 def test_an_approved_image_has_no_remediation() -> None:
     (platform_verdict,) = judge(
-        inventory(package("a")), [advisory("CVE-2024-1", "a", LOW)], limits(LOW=1)
+        make_inventory(make_package("a")), [make_advisory("CVE-2024-1", "a", LOW)], limit_findings(LOW=1)
     ).platform_verdicts
     assert platform_verdict.remediation.upgrades == ()
 
 
 def test_the_verdict_names_its_inputs_by_digest() -> None:
-    first, second = inventory(package("a")), inventory(package("b"), platform="linux/arm64")
-    under = policy(max_findings={"HIGH": 1})
-    snapshot = AdvisorySnapshot((advisory("CVE-2024-1", "a"),), COVERED)
+    first, second = make_inventory(make_package("a")), make_inventory(make_package("b"), platform="linux/arm64")
+    under = build_policy(max_findings={"HIGH": 1})
+    snapshot = AdvisorySnapshot((make_advisory("CVE-2024-1", "a"),), COVERED)
     case = VerdictCase(IMAGE, under, NOW, "0.1.0", (second, first), snapshot)
     inputs = evaluate.judge(case, ECOSYSTEMS, RULES).inputs
     assert inputs.inventories == tuple(compute_digest(canonical.encode(each)) for each in (first, second))
@@ -248,7 +260,10 @@ def test_the_verdict_names_its_inputs_by_digest() -> None:
 
 
 def test_replaying_stored_inputs_gives_the_same_bytes() -> None:
-    judged, advisories = inventory(package("a"), package("b")), [advisory("CVE-2024-1", "a", fixed="1.1.0")]
+    judged, advisories = (
+        make_inventory(make_package("a"), make_package("b")),
+        [make_advisory("CVE-2024-1", "a", fixed="1.1.0")],
+    )
     coverage = (Coverage("npm", False, ("a",), "2026-11-01T00:00:00Z"),)
     verdict = judge(judged, advisories, coverage=coverage)
     data = canonical.encode(verdict)
@@ -263,9 +278,9 @@ def test_replaying_stored_inputs_gives_the_same_bytes() -> None:
 
 
 def test_warnings_and_notes_are_reported_and_do_not_block() -> None:
-    warned = policy_of("max_findings: [{HIGH: 0, action: warn}, {LOW: 0, action: note}]")
-    existing = [advisory("CVE-2024-1", "a"), advisory("CVE-2024-2", "a", LOW)]
-    (platform_verdict,) = judge(inventory(package("a")), existing, warned).platform_verdicts
+    warned = read_policy("max_findings: [{HIGH: 0, action: warn}, {LOW: 0, action: note}]")
+    existing = [make_advisory("CVE-2024-1", "a"), make_advisory("CVE-2024-2", "a", LOW)]
+    (platform_verdict,) = judge(make_inventory(make_package("a")), existing, warned).platform_verdicts
     assert platform_verdict.status is Status.APPROVED
     assert [violation.message for violation in platform_verdict.warnings] == ["1 HIGH finding, at most 0 allowed"]
     assert [violation.message for violation in platform_verdict.notes] == ["1 LOW finding, at most 0 allowed"]
@@ -275,11 +290,11 @@ def test_a_waived_finding_is_listed_and_does_not_count() -> None:
     waiver = Waiver("w1", "ana", "No such code is run.", "CVE-2024-1", until="2026-12-01")
     case = VerdictCase(
         IMAGE,
-        limits(HIGH=0),
+        limit_findings(HIGH=0),
         NOW,
         "0.1.0",
-        (inventory(package("a")),),
-        AdvisorySnapshot((advisory("CVE-2024-1", "a"),), COVERED),
+        (make_inventory(make_package("a")),),
+        AdvisorySnapshot((make_advisory("CVE-2024-1", "a"),), COVERED),
         Waivers((waiver,)),
     )
     (platform_verdict,) = evaluate.judge(case, ECOSYSTEMS, RULES).platform_verdicts
@@ -294,18 +309,18 @@ def test_a_waived_finding_is_listed_and_does_not_count() -> None:
 
 def copies(count: int, platform: str = "linux/amd64") -> Inventory:
     """Copies of a package that have so many findings together."""
-    packages = [package("a", path=f"{number}/node_modules/a/package.json") for number in range(-(-count // 1_000))]
-    return inventory(*packages, platform=platform)
+    packages = [make_package("a", path=f"{number}/node_modules/a/package.json") for number in range(-(-count // 1_000))]
+    return make_inventory(*packages, platform=platform)
 
 
 def judge_waived(*inventories: Inventory, reports: tuple[ExternalReport, ...] = ()) -> tuple[PlatformVerdict, ...]:
     """Judge copies with all their findings waived."""
     waived = Waivers((Waiver("w", "ana", "Reviewed.", package="pkg:npm/a", until="2099-01-01"),))
-    case = VerdictCase(IMAGE, limits(HIGH=0), NOW, "1", inventories, MANY, waived, external_reports=reports)
+    case = VerdictCase(IMAGE, limit_findings(HIGH=0), NOW, "1", inventories, MANY, waived, external_reports=reports)
     return evaluate.judge(case, ECOSYSTEMS, RULES).platform_verdicts
 
 
-MANY = AdvisorySnapshot(tuple(advisory(f"CVE-2026-{number}", "a") for number in range(1_000)), COVERED)
+MANY = AdvisorySnapshot(tuple(make_advisory(f"CVE-2026-{number}", "a") for number in range(1_000)), COVERED)
 
 
 def test_an_image_with_too_many_findings_is_undetermined_whatever_is_waived() -> None:
@@ -325,19 +340,19 @@ def test_the_limit_of_findings_is_for_all_platforms_and_reports_together() -> No
 
 
 def test_an_image_with_too_many_versions_that_cannot_be_compared_is_undetermined_in_any_policy() -> None:
-    packages = [package("a", f"x{number}") for number in range(FINDINGS_LIMIT // 100 + 1)]
-    advisories = [advisory(f"CVE-2026-{number}", "a") for number in range(100)]
-    verdict = judge(inventory(*packages), advisories, policy(evidence={"uncomparable": "allow"}))
+    packages = [make_package("a", f"x{number}") for number in range(FINDINGS_LIMIT // 100 + 1)]
+    advisories = [make_advisory(f"CVE-2026-{number}", "a") for number in range(100)]
+    verdict = judge(make_inventory(*packages), advisories, build_policy(evidence={"uncomparable": "allow"}))
     assert verdict.status is Status.UNDETERMINED
     assert verdict.platform_verdicts[0].undetermined == (TOO_MANY_FINDINGS,)
 
 
 def test_external_findings_are_judged_by_the_same_rules() -> None:
-    existing = AdvisorySnapshot((advisory("CVE-2024-1", "a"),), COVERED)
-    matches = Matcher(existing, ECOSYSTEMS).match(inventory(package("a")).packages)
-    reported = ExternalReport("trivy", NOW, inventory(package("a")), matches)
+    existing = AdvisorySnapshot((make_advisory("CVE-2024-1", "a"),), COVERED)
+    matches = Matcher(existing, ECOSYSTEMS).match(make_inventory(make_package("a")).packages)
+    reported = ExternalReport("trivy", NOW, make_inventory(make_package("a")), matches)
     verdict = evaluate.judge(
-        VerdictCase(IMAGE, limits(HIGH=0), NOW, "0.1.0", external_reports=(reported,)), ECOSYSTEMS, RULES
+        VerdictCase(IMAGE, limit_findings(HIGH=0), NOW, "0.1.0", external_reports=(reported,)), ECOSYSTEMS, RULES
     )
     assert verdict.status is Status.REJECTED
     assert [(each.name, each.fixed) for each in verdict.platform_verdicts[0].remediation.upgrades] == [("a", "2.0.0")]
@@ -346,14 +361,14 @@ def test_external_findings_are_judged_by_the_same_rules() -> None:
 
 def make_report(*findings: Finding, at: str = NOW, unlisted_counts: dict[str, int] | None = None) -> ExternalReport:
     packages = tuple(dict.fromkeys(finding.package for finding in findings))
-    return ExternalReport("trivy", at, inventory(*packages), Matches(findings, ()), unlisted_counts or {})
+    return ExternalReport("trivy", at, make_inventory(*packages), Matches(findings, ()), unlisted_counts or {})
 
 
 def test_the_worst_of_scan_and_external_report_decides() -> None:
-    bad = Finding("CVE-2026-1", (), package("a"), Severity.HIGH, Rating("trivy", Severity.HIGH), "2.0.0")
-    case = VerdictCase(IMAGE, limits(HIGH=0), NOW, "0.1.0", external_reports=(make_report(),))
+    bad = Finding("CVE-2026-1", (), make_package("a"), Severity.HIGH, Rating("trivy", Severity.HIGH), "2.0.0")
+    case = VerdictCase(IMAGE, limit_findings(HIGH=0), NOW, "0.1.0", external_reports=(make_report(),))
     assert evaluate.judge(case, ECOSYSTEMS, RULES).status is Status.APPROVED
-    scanned = replace(case, inventories=(inventory(package("b")),), snapshot=AdvisorySnapshot((), COVERED))
+    scanned = replace(case, inventories=(make_inventory(make_package("b")),), snapshot=AdvisorySnapshot((), COVERED))
     assert evaluate.judge(scanned, ECOSYSTEMS, RULES).status is Status.APPROVED
     both = replace(scanned, external_reports=(make_report(bad),))
     assert [
@@ -366,9 +381,9 @@ def test_the_worst_of_scan_and_external_report_decides() -> None:
 
 
 def test_an_external_report_does_not_replace_a_failed_scan() -> None:
-    bad = Finding("CVE-2026-1", (), package("a"), Severity.HIGH, Rating("trivy", Severity.HIGH), "2.0.0")
+    bad = Finding("CVE-2026-1", (), make_package("a"), Severity.HIGH, Rating("trivy", Severity.HIGH), "2.0.0")
     case = VerdictCase(
-        IMAGE, limits(HIGH=0), NOW, "0.1.0", external_reports=(make_report(),), no_scan_reason="It is broken."
+        IMAGE, limit_findings(HIGH=0), NOW, "0.1.0", external_reports=(make_report(),), no_scan_reason="It is broken."
     )
     assert evaluate.judge(case, ECOSYSTEMS, RULES).status is Status.UNDETERMINED
     assert evaluate.judge(case, ECOSYSTEMS, RULES).summary == "Undetermined: It is broken."
@@ -397,7 +412,7 @@ def test_a_rule_is_undetermined_without_its_required_fields() -> None:
     assert "trivy counted 3 findings without listing them: fussy cannot be judged." in verdict.summary
     none = replace(case, external_reports=(make_report(unlisted_counts={"CRITICAL": 0}),))
     assert evaluate.judge(none, ECOSYSTEMS, (*RULES, Fussy())).status is Status.APPROVED
-    bad = Finding("CVE-2026-1", (), package("a"), Severity.HIGH, Rating("trivy", Severity.HIGH), "2.0.0")
+    bad = Finding("CVE-2026-1", (), make_package("a"), Severity.HIGH, Rating("trivy", Severity.HIGH), "2.0.0")
     messages = replace(make_report(bad), missing_fields=("epss",))
     assert (
         evaluate.judge(replace(case, external_reports=(messages,)), ECOSYSTEMS, (*RULES, Fussy())).status
@@ -410,11 +425,11 @@ def test_a_rule_is_undetermined_without_its_required_fields() -> None:
 
 
 def test_the_summary_of_an_approval_counts_waivers() -> None:
-    advisories = [advisory("CVE-2024-1", "a", CRITICAL), advisory("CVE-2024-2", "a", CRITICAL)]
+    advisories = [make_advisory("CVE-2024-1", "a", CRITICAL), make_advisory("CVE-2024-2", "a", CRITICAL)]
     content = tuple(Waiver(f"w{n}", "ana", "Not run.", f"CVE-2024-{n}", until="2099-01-01") for n in (1, 2))
-    parts = (replace(inventory(package("a")), platform=name) for name in ("linux/amd64", "linux/arm64"))
+    parts = (replace(make_inventory(make_package("a")), platform=name) for name in ("linux/amd64", "linux/arm64"))
     case = VerdictCase(
-        IMAGE, limits(CRITICAL=0), NOW, "0.1.0", tuple(parts), AdvisorySnapshot(tuple(advisories), COVERED)
+        IMAGE, limit_findings(CRITICAL=0), NOW, "0.1.0", tuple(parts), AdvisorySnapshot(tuple(advisories), COVERED)
     )
     verdict = evaluate.judge(replace(case, waivers=Waivers(content)), ECOSYSTEMS, RULES)
     assert verdict.status is Status.APPROVED

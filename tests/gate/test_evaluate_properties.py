@@ -6,7 +6,7 @@ from itertools import combinations, product
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.gate.samples import CHECKED, COVERED, ECOSYSTEMS, inventory, judge, package, policy
+from tests.gate.samples import CHECKED, COVERED, ECOSYSTEMS, build_policy, judge, make_inventory, make_package
 
 from dockgate.gate.model import PlatformVerdict, Policy, Status
 from dockgate.scanner.model import Inventory, Package, Unread
@@ -18,14 +18,14 @@ NAMES = ("a", "b", "c")
 VERSIONS = tuple(f"{major}.{minor}.0" for major in (1, 2) for minor in range(4))
 
 versions = st.sampled_from(VERSIONS)
-packages = st.builds(package, st.sampled_from(NAMES), st.one_of(versions, st.just("odd")))
+packages = st.builds(make_package, st.sampled_from(NAMES), st.one_of(versions, st.just("odd")))
 unread = st.lists(st.just(Unread("app/x", "The file ends too early.")), max_size=1).map(tuple)
 
 
 @st.composite
 def inventories(draw: st.DrawFn) -> Inventory:
     chosen: list[Package] = draw(st.lists(packages, min_size=1, max_size=4, unique_by=lambda each: each.purl))
-    return inventory(*sorted(chosen, key=lambda each: each.purl), unread=draw(unread))
+    return make_inventory(*sorted(chosen, key=lambda each: each.purl), unread_paths=draw(unread))
 
 
 @st.composite
@@ -62,7 +62,7 @@ limits = st.fixed_dictionaries(
     {"HIGH": st.integers(0, 2)},
     optional={"CRITICAL": st.integers(0, 2), "LOW": st.integers(0, 2), "only_fixable": st.booleans()},
 )
-policies = limits.map(lambda chosen: policy(max_findings=chosen))
+policies = limits.map(lambda chosen: build_policy(max_findings=chosen))
 coverage = st.lists(
     st.builds(
         Coverage,

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.gate.samples import COVERED, ECOSYSTEMS, IMAGE, NOW, inventory, limits, package
+from tests.gate.samples import COVERED, ECOSYSTEMS, IMAGE, NOW, limit_findings, make_inventory, make_package
 from tests.gate.test_evaluate_properties import advisories
 from tests.gate.test_whole_gate_properties import gated, look
 
@@ -29,7 +29,7 @@ def reported(draw: st.DrawFn) -> VerdictCase:
     """Findings, a few of which may only be counted, in place of a scan."""
     case = draw(gated())
     (scanned,) = case.inventories
-    packages = tuple(package for package in scanned.packages if package.version != "odd") or (package("a"),)
+    packages = tuple(package for package in scanned.packages if package.version != "odd") or (make_package("a"),)
     content = replace(scanned, packages=packages, unread=(), base_layers=0)
     unlisted_counts = draw(st.sampled_from(({}, {"HIGH": 1}, {"": 2}, {"CRITICAL": 1, "UNTRIAGED": 1})))
     messages = ExternalReport(
@@ -99,10 +99,16 @@ def test_one_more_report_never_approves(case: VerdictCase, second: VerdictCase, 
     [("linux/amd64", Status.APPROVED), ("", Status.APPROVED), ("linux/arm64", Status.UNDETERMINED)],
 )
 def test_only_a_scan_of_the_same_platform_settles_what_a_report_leaves_open(platform: str, status: Status) -> None:
-    content = inventory(package("a"))
+    content = make_inventory(make_package("a"))
     messages = ExternalReport("other", "", replace(content, platform=platform), Matches((), ()))
     case = VerdictCase(
-        IMAGE, limits(HIGH=0), NOW, "0.1.0", (content,), AdvisorySnapshot((), COVERED), external_reports=(messages,)
+        IMAGE,
+        limit_findings(HIGH=0),
+        NOW,
+        "0.1.0",
+        (content,),
+        AdvisorySnapshot((), COVERED),
+        external_reports=(messages,),
     )
     assert look(case) is status
     variant = replace(content, platform=f"{platform}/v8")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.gate.samples import COVERED, ECOSYSTEMS, IMAGE, NOW, RULES, inventory, package, policy_of
+from tests.gate.samples import COVERED, ECOSYSTEMS, IMAGE, NOW, RULES, make_inventory, make_package, read_policy
 from tests.gate.test_whole_gate_properties import gated
 
 from dockgate.gate import evaluate
@@ -80,14 +80,14 @@ def test_the_command_for_a_hostile_path_accepts_only_that_path(path: str) -> Non
     assert named == path
     waiver = Waiver("w1", "ana", "why", unread=named, image=IMAGE, until="2026-12-31")
     others = (Unread("other", "no"), Unread("a/b/c/d", "no"), Unread("/", "no"))
-    content = replace(inventory(package("a")), unread=others)
+    content = replace(make_inventory(make_package("a")), unread=others)
     unread = apply_to_unread(content, Matches((), ()), Waivers((waiver,)), IMAGE, NOW, ()).inventory.unread
     assert {entry.path for entry in others} - {entry.path for entry in unread} <= {path.strip("/")}
 
 
 def test_an_image_without_a_scan_has_a_next_step() -> None:
     case = VerdictCase(
-        IMAGE, policy_of("max_findings:\n  HIGH: 0\n"), NOW, "0.1.0", snapshot=AdvisorySnapshot((), COVERED)
+        IMAGE, read_policy("max_findings:\n  HIGH: 0\n"), NOW, "0.1.0", snapshot=AdvisorySnapshot((), COVERED)
     )
     verdict = evaluate.judge(case, ECOSYSTEMS, RULES)
     assert verdict.status is Status.UNDETERMINED

@@ -7,7 +7,7 @@ from itertools import permutations
 from typing import Any
 
 import pytest
-from tests.gate.samples import IMAGE, NOW, inventory, judge, limits, package
+from tests.gate.samples import IMAGE, NOW, judge, limit_findings, make_inventory, make_package
 
 from dockgate.attestations import statements
 from dockgate.gate.provenance import (
@@ -144,7 +144,7 @@ def test_a_statement_about_another_image_is_refused() -> None:
 
 def test_an_approval_statement_is_not_provenance() -> None:
     """One key may sign both: the type inside of what was signed tells them apart."""
-    verdict = judge(inventory(package("a")), under=limits(HIGH=0))
+    verdict = judge(make_inventory(make_package("a")), under=limit_findings(HIGH=0))
     approval = statements.build_statement(verdict, CHILD, "registry.example/shop", IMAGE, 30)
     assert facts(sign_payload(approval, "key-1")).statements == ()
     with pytest.raises(UnreadableError, match="is of the type 'https://dockgate"):

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import pytest
-from tests.gate.samples import package
+from tests.gate.samples import make_package
 
 from dockgate.gate import rules
 from dockgate.gate.definitions.policy import read_policy
@@ -30,7 +30,9 @@ def verdict(*violations: Violation) -> Verdict:
 
 def violation_of(*severities: str, exploited: str = "", due: str = "") -> Violation:
     findings: Sequence[Finding] = [
-        Finding(f"CVE-{number}", (), package("a"), Severity(severity), RATING, "1.0.1", exploited=exploited, due=due)
+        Finding(
+            f"CVE-{number}", (), make_package("a"), Severity(severity), RATING, "1.0.1", exploited=exploited, due=due
+        )
         for number, severity in enumerate(severities)
     ]
     return Violation("max_findings", "too many", tuple(findings))

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.gate.rules.policy_cases import cases, verdict_case
-from tests.gate.samples import ECOSYSTEMS, RULES, judge, policy
+from tests.gate.rules.policy_cases import list_cases, make_verdict_case
+from tests.gate.samples import ECOSYSTEMS, RULES, build_policy, judge
 from tests.gate.test_evaluate_properties import advisories, coverage, inventories, limits
 
 from dockgate.gate import evaluate
@@ -68,10 +68,10 @@ def test_an_image_that_passes_the_combined_policy_passes_the_servers_own(
 
 
 # Of every rule: images, and policies that approve, reject or relax.
-CASES = [verdict_case(case) for _, case in cases()]
+CASES = [make_verdict_case(case) for _, case in list_cases()]
 STRICTER_POLICIES = [
     parse_rules(load_document(json.dumps(case["policy"]), "p"), (), "repository", RULES, should_add_mandatory=False)
-    for _, case in cases()
+    for _, case in list_cases()
 ]
 
 
@@ -93,7 +93,7 @@ def test_every_rule_is_covered_by_the_property(judged: VerdictCase, by: VerdictC
 def test_merging_two_repository_policies_is_as_strict_as_each(
     judged: Inventory, published: list[Advisory], first: Policy, second: Policy, covered: tuple[Coverage, ...]
 ) -> None:
-    own = policy()
+    own = build_policy()
     if judge(judged, published, combine_policies(own, merge_rules(first, second)), covered).status is Status.APPROVED:
         for alone in (first, second):
             assert judge(judged, published, combine_policies(own, alone), covered).status is Status.APPROVED
@@ -114,7 +114,7 @@ def test_a_mandatory_rule_is_not_relaxed_in_an_older_policy() -> None:
 
 
 def test_a_combined_policy_is_named_by_both_of_its_parts() -> None:
-    own, request = policy(), full("repository", {"evidence": [{}]})
+    own, request = build_policy(), full("repository", {"evidence": [{}]})
     both = combine_policies(own, request)
     reference = PolicyReference.parse(both.name)
     assert reference == PolicyReference(own.name, request.digest)

@@ -3,7 +3,17 @@
 from dataclasses import replace
 
 import pytest
-from tests.gate.samples import COVERED, ECOSYSTEMS, IMAGE, NOW, RULES, advisory, inventory, package, policy_of
+from tests.gate.samples import (
+    COVERED,
+    ECOSYSTEMS,
+    IMAGE,
+    NOW,
+    RULES,
+    make_advisory,
+    make_inventory,
+    make_package,
+    read_policy,
+)
 
 from dockgate.gate import evaluate, waivers
 from dockgate.gate.model import Policy, Status, Verdict, VerdictCase, Waiver, Waivers
@@ -15,13 +25,15 @@ from dockgate.vulnerabilities.model import AdvisorySnapshot, Coverage, Matches, 
 JAR = "opt/app/secret.jar"
 PATH = Waiver("w1", "ana", "A vendor's file, reviewed.", unread=JAR, image=IMAGE, until="2026-12-31")
 OF_REPOSITORY = replace(PATH, image=None, repository="team/app")
-POLICY = policy_of("max_findings:\n  HIGH: 0\n")
+POLICY = read_policy("max_findings:\n  HIGH: 0\n")
 SECOND_DIGEST = "sha256:" + "7" * 64
 DATABASES = ("var/lib/dpkg/status", "var/lib/dpkg/status.d/")
 
 
 def inventory_with(*paths: str) -> Inventory:
-    return replace(inventory(package("a")), unread=tuple(Unread(path, f"{path} cannot be read.") for path in paths))
+    return replace(
+        make_inventory(make_package("a")), unread=tuple(Unread(path, f"{path} cannot be read.") for path in paths)
+    )
 
 
 def judge(
@@ -109,7 +121,7 @@ def test_a_pattern_accepts_the_paths_of_one_image_but_never_all_of_it() -> None:
 
 
 def test_a_waiver_of_unread_content_accepts_no_finding() -> None:
-    existing = AdvisorySnapshot((advisory("CVE-2024-1", "a"),), COVERED)
+    existing = AdvisorySnapshot((make_advisory("CVE-2024-1", "a"),), COVERED)
     verdict = judge(inventory_with(JAR), PATH, snapshot_override=existing)
     assert verdict.status is Status.REJECTED
     assert [applied.finding for applied in verdict.platform_verdicts[0].waived] == [None]
@@ -141,8 +153,8 @@ def remaining_doubts(*doubts: Undetermined, waiver: Waiver, inventory: Inventory
 
 
 def test_a_package_that_cannot_be_judged_is_accepted_by_its_purl() -> None:
-    first = package("a")
-    here = inventory(first)
+    first = make_package("a")
+    here = make_inventory(first)
     waiver = replace(PATH, unread=first.purl.partition("@")[0])
     for kind in ("uncomparable", "uncovered"):
         assert remaining_doubts(Undetermined(first.purl, "why", kind), waiver=waiver, inventory=here) == ()
@@ -154,8 +166,8 @@ def test_a_package_that_cannot_be_judged_is_accepted_by_its_purl() -> None:
 
 
 def test_an_ecosystem_without_a_feed_is_accepted_package_by_package() -> None:
-    first, second = package("a"), package("b")
-    here = inventory(first, second)
+    first, second = make_package("a"), make_package("b")
+    here = make_inventory(first, second)
     without = AdvisorySnapshot((), (Coverage("kev", True, (), NOW),))
     waiver = [replace(PATH, id=item.name, unread=item.purl.partition("@")[0]) for item in (first, second)]
     assert judge(here, snapshot_override=without).status is Status.UNDETERMINED
@@ -164,6 +176,6 @@ def test_an_ecosystem_without_a_feed_is_accepted_package_by_package() -> None:
 
 
 def test_a_waiver_applies_under_a_policy_that_rejects_unread_content() -> None:
-    strict = policy_of("evidence:\n  unread: reject\n")
+    strict = read_policy("evidence:\n  unread: reject\n")
     assert judge(inventory_with(JAR), policy=strict).status is Status.REJECTED
     assert judge(inventory_with(JAR), PATH, policy=strict).status is Status.APPROVED

@@ -5,7 +5,18 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.gate.samples import COVERED, ECOSYSTEMS, IMAGE, NOW, RULES, advisory, inventory, limits, package, policy_of
+from tests.gate.samples import (
+    COVERED,
+    ECOSYSTEMS,
+    IMAGE,
+    NOW,
+    RULES,
+    limit_findings,
+    make_advisory,
+    make_inventory,
+    make_package,
+    read_policy,
+)
 from tests.gate.test_evaluate_properties import advisories, coverage, inventories, policies
 
 from dockgate.gate import evaluate, patterns, waivers
@@ -31,13 +42,13 @@ RULE = Waiver("w2", "ana", "Signed off.", image=IMAGE, rule="image_age", until="
 
 def test_notes_on_statements_that_are_not_trusted_are_limited() -> None:
     """Everybody who may push can attach some, and each is about every finding."""
-    content = inventory(*(package("a", path=f"{number}/node_modules/a/package.json") for number in range(30)))
+    content = make_inventory(*(make_package("a", path=f"{number}/node_modules/a/package.json") for number in range(30)))
     statements = tuple(
         VexStatement(DOCUMENT, "openvex", f"Author {number}", None, ("CVE-2024-1",), VexStatus.NOT_AFFECTED, (IMAGE,))
         for number in range(40)
     )
-    snapshot = AdvisorySnapshot((advisory("CVE-2024-1", "a"),), COVERED)
-    case = VerdictCase(IMAGE, limits(HIGH=0), NOW, "1", (content,), snapshot, Waivers((), statements))
+    snapshot = AdvisorySnapshot((make_advisory("CVE-2024-1", "a"),), COVERED)
+    case = VerdictCase(IMAGE, limit_findings(HIGH=0), NOW, "1", (content,), snapshot, Waivers((), statements))
     (platform,) = evaluate.judge(case, ECOSYSTEMS, RULES).platform_verdicts
     assert len(platform.notes) == waivers.NOTES_LIMIT + 1
     assert platform.notes[-1].message == "More statements are not trusted; they are not listed."
@@ -133,9 +144,9 @@ def test_a_rule_with_several_violations_is_waived_by_message(rule: str) -> None:
     ],
 )
 def test_a_violation_that_new_findings_could_join_unnoticed_is_not_waivable(when: str, status: Status) -> None:
-    under = policy_of(f"expression:\n  when: {when}\n  message: Not here.\n")
-    existing = AdvisorySnapshot((advisory("CVE-2024-1", "a"),), COVERED)
-    case = VerdictCase(IMAGE, under, NOW, "0.1.0", (inventory(package("a")),), existing)
+    under = read_policy(f"expression:\n  when: {when}\n  message: Not here.\n")
+    existing = AdvisorySnapshot((make_advisory("CVE-2024-1", "a"),), COVERED)
+    case = VerdictCase(IMAGE, under, NOW, "0.1.0", (make_inventory(make_package("a")),), existing)
     assert evaluate.judge(case, ECOSYSTEMS, RULES).status is Status.REJECTED
     accepted_waivers = Waivers((replace(RULE, rule="expression", violation="Not here."),))
     assert evaluate.judge(replace(case, waivers=accepted_waivers), ECOSYSTEMS, RULES).status is status
@@ -234,11 +245,11 @@ def test_a_waiver_never_rejects_an_approved_image_and_hides_no_finding(
 
 def test_a_waiver_of_an_index_applies_to_each_platform() -> None:
     platforms = tuple(
-        replace(inventory(package("a"), platform=name), image="sha256:" + digit * 64)
+        replace(make_inventory(make_package("a"), platform=name), image="sha256:" + digit * 64)
         for name, digit in (("linux/amd64", "2"), ("linux/arm64", "3"))
     )
-    existing = AdvisorySnapshot((advisory("CVE-2024-1", "a"),), COVERED)
-    case = VerdictCase(IMAGE, limits(HIGH=0), NOW, "0.1.0", platforms, existing)
+    existing = AdvisorySnapshot((make_advisory("CVE-2024-1", "a"),), COVERED)
+    case = VerdictCase(IMAGE, limit_findings(HIGH=0), NOW, "0.1.0", platforms, existing)
     for image, expected in (
         (IMAGE, [Status.APPROVED, Status.APPROVED]),
         ("sha256:" + "2" * 64, [Status.APPROVED, Status.REJECTED]),
@@ -250,11 +261,13 @@ def test_a_waiver_of_an_index_applies_to_each_platform() -> None:
 
 def test_until_fixed_ends_a_waiver_when_the_fix_is_unknown() -> None:
     rating = Rating("advisory", Severity.HIGH)
-    result = Finding("CVE-2024-1", (), package("a"), Severity.HIGH, rating, None, note=FIX_UNKNOWN)
-    content = inventory(package("a"))
+    result = Finding("CVE-2024-1", (), make_package("a"), Severity.HIGH, rating, None, note=FIX_UNKNOWN)
+    content = make_inventory(make_package("a"))
     for item, accepted in ((result, False), (replace(result, note=None), True)):
         accepted_waivers = Waivers((replace(FINE, until=None, until_fixed=True),))
-        applied = waivers.apply_to_findings(Matches((item,), ()), accepted_waivers, limits(HIGH=0), content, IMAGE, NOW)
+        applied = waivers.apply_to_findings(
+            Matches((item,), ()), accepted_waivers, limit_findings(HIGH=0), content, IMAGE, NOW
+        )
         assert bool(applied.applied_waivers) is accepted
 
 
@@ -281,7 +294,9 @@ def test_a_covering_waiver_accepts_all_that_the_other_one_does_as_long(waiver: W
             selected = waivers.select_waivers([waiver], repository, [IMAGE], now)
             also_selected = waivers.select_waivers([candidate], repository, [IMAGE], now)
             for name, fixed in (("a", None), ("a", "2"), ("b", None)):
-                finding = Finding("CVE-2024-1", (), package(name), Severity.HIGH, Rating(None, Severity.HIGH), fixed)
+                finding = Finding(
+                    "CVE-2024-1", (), make_package(name), Severity.HIGH, Rating(None, Severity.HIGH), fixed
+                )
                 if selected and waivers.is_finding_accepted(waiver, finding, now):
                     assert also_selected
                     assert waivers.is_finding_accepted(candidate, finding, now)

@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.gate.samples import CHECKED, COVERED, ECOSYSTEMS, IMAGE, NOW, RULES, package
+from tests.gate.samples import CHECKED, COVERED, ECOSYSTEMS, IMAGE, NOW, RULES, make_package
 from tests.gate.test_evaluate_properties import NAMES, advisories, coverage, every_way, inventories
 
 from dockgate.gate import evaluate
@@ -178,7 +178,7 @@ def gated(draw: st.DrawFn) -> VerdictCase:
     content, covered = draw(inventories()), draw(coverage)
     if draw(st.booleans()):
         certain = tuple(package for package in content.packages if package.version != "odd")
-        content, covered = replace(content, packages=certain or (package("a"),), unread=()), COVERED
+        content, covered = replace(content, packages=certain or (make_package("a"),), unread=()), COVERED
     base, own = "sha256:" + "b" * 64, "sha256:" + "c" * 64
     content = replace(
         content,

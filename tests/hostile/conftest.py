@@ -10,8 +10,8 @@ from tests.hostile.running import Dockgate
 def advisories(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a small advisory database."""
     folder = tmp_path_factory.mktemp("advisories")
-    built = Dockgate(folder, folder)("db", "build", "--from", str(layouts.feeds(folder / "feeds")))
-    assert built.code == 0, built.err
+    result = Dockgate(folder, folder)("db", "build", "--from", str(layouts.write_feeds(folder / "feeds")))
+    assert result.code == 0, result.err
     return folder
 
 

@@ -25,44 +25,46 @@ GZIP, ZSTD, PLAIN = (f"application/vnd.oci.image.layer.v1.tar{suffix}" for suffi
 SECONDS, PEAK = 20, 512
 
 
-def layout(folder: Path, *blobs: bytes, kind: str = GZIP) -> str:
+def write_layout(folder: Path, *blobs: bytes, kind: str = GZIP) -> str:
     """An image of the honest layer and of layers that are these blobs, whatever is in them."""
-    base = make.image([DEBIAN])
+    base = make.make_image([DEBIAN])
     manifest = json.loads(base.blobs[base.digest])
-    manifest["layers"] += [make.descriptor(blob, of(blob, kind)) for blob in blobs]
+    manifest["layers"] += [make.make_descriptor(blob, get_media_type(blob, kind)) for blob in blobs]
     config = json.loads(base.blobs[base.config])
-    diff_ids = {blob: make.sha256(inflated(blob)) for blob in set(blobs)}
+    diff_ids = {blob: make.compute_sha256(inflate_blob(blob)) for blob in set(blobs)}
     config["rootfs"]["diff_ids"] += [diff_ids[blob] for blob in blobs]
-    settled = json.dumps(config).encode()
-    manifest["config"] = make.descriptor(settled, make.CONFIG)
+    config_bytes = json.dumps(config).encode()
+    manifest["config"] = make.make_descriptor(config_bytes, make.CONFIG)
     document = json.dumps(manifest).encode()
-    media_type = {**base.blobs, **{make.sha256(blob): blob for blob in (*blobs, settled, document)}}
-    image = make.Image(make.sha256(document), "linux/amd64", make.sha256(settled), [], [], media_type)
+    media_type = {**base.blobs, **{make.compute_sha256(blob): blob for blob in (*blobs, config_bytes, document)}}
+    image = make.Image(
+        make.compute_sha256(document), "linux/amd64", make.compute_sha256(config_bytes), [], [], media_type
+    )
     make.write_layout(folder, {"latest": image})
     return f"oci:{folder}"
 
 
-def of(blob: bytes, kind: str) -> str:
+def get_media_type(blob: bytes, kind: str) -> str:
     """The media type of a blob by its compression, else the one given."""
     media_type = {b"\x1f\x8b": GZIP, b"\x28\xb5": ZSTD}.get(blob[:2])
     return media_type or (PLAIN if kind in (GZIP, ZSTD) else kind)
 
 
-def inflated(blob: bytes) -> bytes:
+def inflate_blob(blob: bytes) -> bytes:
     """What is in a blob; for a broken or large one something else, for it is refused before."""
     try:
-        if of(blob, PLAIN) == GZIP:
+        if get_media_type(blob, PLAIN) == GZIP:
             return gzip.decompress(blob)
-        if of(blob, PLAIN) == ZSTD:
+        if get_media_type(blob, PLAIN) == ZSTD:
             return zstandard.ZstdDecompressor().stream_reader(io.BytesIO(blob), read_across_frames=True).read(2**26)
     except (EOFError, OSError, zlib.error, zstandard.ZstdError):
         return b""
     return blob
 
 
-def zipped(files: Mapping[str, bytes], *, packed: bool = True) -> bytes:
+def pack_zip(files: Mapping[str, bytes], *, is_packed: bool = True) -> bytes:
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED if packed else zipfile.ZIP_STORED) as archive:
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED if is_packed else zipfile.ZIP_STORED) as archive:
         for name, content in files.items():
             archive.writestr(name, content)
     return buffer.getvalue()
@@ -78,29 +80,29 @@ class Check:
     seconds: float = SECONDS
     peak: float = PEAK
 
-    def layers(self, *layers: Layer | bytes) -> Ran:
+    def scan_layers(self, *layers: Layer | bytes) -> Ran:
         """Layers above an honest one."""
-        make.write_layout(self.folder, {"latest": make.image([DEBIAN, *layers])})
+        make.write_layout(self.folder, {"latest": make.make_image([DEBIAN, *layers])})
         return self(f"oci:{self.folder}")
 
-    def blobs(self, *blobs: bytes, kind: str = GZIP) -> Ran:
-        return self(layout(self.folder, *blobs, kind=kind))
+    def scan_blobs(self, *blobs: bytes, kind: str = GZIP) -> Ran:
+        return self(write_layout(self.folder, *blobs, kind=kind))
 
     def __call__(self, reference: str, *options: str) -> Ran:
         """Run both commands; the result of `gate`."""
-        scanned = self.ends("scan", reference, *options)
-        judged = self.ends("gate", reference, *options)
-        assert (scanned.code, judged.code) == (3, 3), judged.out[-2000:] + judged.err
-        assert judged.unread
-        assert judged.unread == scanned.unread
-        assert judged.document["verdict"]["status"] == "Undetermined"
-        undetermined = {
-            entry["subject"] for platform in judged.document["platforms"] for entry in platform["undetermined"]
+        scan = self.run_within_bounds("scan", reference, *options)
+        verdict = self.run_within_bounds("gate", reference, *options)
+        assert (scan.code, verdict.code) == (3, 3), verdict.out[-2000:] + verdict.err
+        assert verdict.unread_paths
+        assert verdict.unread_paths == scan.unread_paths
+        assert verdict.document["verdict"]["status"] == "Undetermined"
+        undetermined_subjects = {
+            entry["subject"] for platform in verdict.document["platforms"] for entry in platform["undetermined"]
         }
-        assert judged.unread.keys() <= undetermined
-        return judged
+        assert verdict.unread_paths.keys() <= undetermined_subjects
+        return verdict
 
-    def ends(self, *command: str) -> Ran:
+    def run_within_bounds(self, *command: str) -> Ran:
         """The command, which ends by itself within the bounds, without any fault of its own."""
         ran = self.dockgate(*command, "-o", "json")
         assert ran.code >= 0, f"killed by signal {-ran.code} after {ran.seconds:.1f} s"
@@ -110,9 +112,9 @@ class Check:
         assert ran.peak < self.peak
         return ran
 
-    def refused(self, reference: str, complaint: str) -> None:
+    def require_refusal(self, reference: str, complaint: str) -> None:
         """Both commands refuse what is not an image at all, and say why."""
         for command in ("scan", "gate"):
-            ran = self.ends(command, reference)
+            ran = self.run_within_bounds(command, reference)
             assert (ran.code, ran.out) == (2, ""), ran.out
             assert complaint in ran.err

@@ -39,13 +39,13 @@ class Ran:
         return document
 
     @property
-    def broken(self) -> dict[str, str]:
+    def broken_layers(self) -> dict[str, str]:
         """Layer -> why nothing of it was read."""
         entries = (entry for platform in self.document["platforms"] for entry in platform["unread"])
         return {item["layer"]: item["reason"] for item in entries if item["path"] == "/"}
 
     @property
-    def unread(self) -> dict[str, str]:
+    def unread_paths(self) -> dict[str, str]:
         """Path -> reason of every unread entry, of all platforms."""
         return {
             entry["path"]: entry["reason"] for platform in self.document["platforms"] for entry in platform["unread"]
@@ -71,7 +71,7 @@ class Dockgate:
         watch = [sys.executable, "-I", "-S", "-c", WATCH, str(writing), str(self.patience)]
         with os.fdopen(reading) as output, (stdin or Path(os.devnull)).open("rb") as source:
             try:
-                done = subprocess.run(
+                result = subprocess.run(
                     [*watch, sys.executable, "-m", "dockgate", *arguments],
                     stdin=source,
                     capture_output=True,
@@ -82,4 +82,4 @@ class Dockgate:
             finally:
                 os.close(writing)
             code, seconds, peak = json.loads(output.read())
-        return Ran(code, done.stdout.decode(), done.stderr.decode(), seconds, peak / 1024)
+        return Ran(code, result.stdout.decode(), result.stderr.decode(), seconds, peak / 1024)

@@ -8,7 +8,7 @@ import zipfile
 import zlib
 from pathlib import Path
 
-from tests.hostile.images import Check, zipped
+from tests.hostile.images import Check, pack_zip
 from tests.scanner.ecosystems.test_java_hostile import POM, POM_NAME, listed, local, record
 from tests.scanner.ecosystems.test_php_phar import GZ, INSTALLED, phar
 from tests.scanner.ecosystems.test_rpm_forms import BDB, MADE, NDB, PAGE, SQLITE, overflow_pages, patched
@@ -22,7 +22,7 @@ SITE = "usr/lib/python3/site-packages"
 
 def holds(check: Check, files: dict[str, tuple[bytes, str]]) -> None:
     """Each of these (path -> content, reason) is unread for its reason."""
-    unread = check.layers({path: content for path, (content, _) in files.items()}).unread
+    unread = check.scan_layers({path: content for path, (content, _) in files.items()}).unread_paths
     for path, (_, reason) in files.items():
         about = [why for where, why in unread.items() if where == path or where.startswith(f"{path}!/")]
         assert about, f"{path} is not unread"
@@ -57,15 +57,15 @@ def test_an_os_release_that_is_no_text(check: Check) -> None:
 
 
 def nested(depth: int, *, packed: bool) -> bytes:
-    content = zipped({POM_NAME: POM})
+    content = pack_zip({POM_NAME: POM})
     for _ in range(depth):
-        content = zipped({"a.jar": content}, packed=packed)
+        content = pack_zip({"a.jar": content}, is_packed=packed)
     return content
 
 
 def many(depth: int, width: int) -> bytes:
     """Archives each of which names the next so many times, though it holds it once."""
-    content = zipped({POM_NAME: POM})
+    content = pack_zip({POM_NAME: POM})
     for _ in range(depth):
         content = listed(local(b"a.jar") + content, *[record(b"a.jar", len(content), 0)] * width)
     return content
@@ -73,7 +73,7 @@ def many(depth: int, width: int) -> bytes:
 
 def lying(change: dict[int, bytes]) -> bytes:
     """An archive with one pom.properties, whose directory's entry has other bytes at these offsets."""
-    content = bytearray(zipped({POM_NAME: POM}, packed=False))
+    content = bytearray(pack_zip({POM_NAME: POM}, is_packed=False))
     at = content.index(b"PK\x01\x02")
     for offset, value in change.items():
         content[at + offset : at + offset + len(value)] = value
@@ -88,14 +88,14 @@ LAUGHS = b"<!DOCTYPE project [<!ENTITY a0 'ha'>" + b"".join(
 def test_java_archives(check: Check) -> None:
     laughs = LAUGHS + b"]><project><version>&a11;</version></project>"
     outside = b"<!DOCTYPE p SYSTEM 'file:///etc/passwd'><p/>"
-    bomb = zipped({f"{at}.jar": bytes(30 * 2**20) for at in range(4)})
+    bomb = pack_zip({f"{at}.jar": bytes(30 * 2**20) for at in range(4)})
     assert len(bomb) < 2**18
     pom = "META-INF/maven/g/a/pom.xml"
     holds(
         check,
         {
             "app/empty.jar": (b"", "not a complete zip archive"),
-            "app/cut.jar": (zipped({POM_NAME: POM})[:-30], "not a complete zip archive"),
+            "app/cut.jar": (pack_zip({POM_NAME: POM})[:-30], "not a complete zip archive"),
             "app/deep.jar": (nested(50, packed=True), "no more than"),
             "app/deep-stored.war": (nested(50, packed=False), "no more than"),
             "app/many.ear": (many(6, 40), "parts that name packages"),
@@ -104,12 +104,12 @@ def test_java_archives(check: Check) -> None:
             "app/lies-place.jar": (lying({42: struct.pack("<I", 2**31)}), "outside itself"),
             "app/lies-check.jar": (lying({16: bytes(4)}), "does not match its archive"),
             "app/encrypted.jar": (lying({8: b"\1"}), "encrypted"),
-            "app/laughs.jar": (zipped({pom: laughs}), "document type"),
-            "app/outside.jar": (zipped({pom: outside}), "document type"),
-            "app/nested-xml.jar": (zipped({pom: b"<a>" * 300_000}), "not XML"),
-            "app/large-xml.jar": (zipped({pom: b"<a/>" * 2**19}), "no more than"),
+            "app/laughs.jar": (pack_zip({pom: laughs}), "document type"),
+            "app/outside.jar": (pack_zip({pom: outside}), "document type"),
+            "app/nested-xml.jar": (pack_zip({pom: b"<a>" * 300_000}), "not XML"),
+            "app/large-xml.jar": (pack_zip({pom: b"<a/>" * 2**19}), "no more than"),
             "app/names.jar": (
-                zipped({f"{at}\x1b\u202e.jar": b"" for at in range(9)}),
+                pack_zip({f"{at}\x1b\u202e.jar": b"" for at in range(9)}),
                 "not a complete zip",
             ),
             "src/gradle.lockfile": (b"\xff\0:\n", "is not GROUP"),
@@ -126,10 +126,10 @@ def test_packages_of_node(check: Check) -> None:
     aliases = b"a0: &a0 [x]\n" + b"".join(
         b"a%d: &a%d [%s]\n" % (at, at, b"*a%d, " % (at - 1) * 9) for at in range(1, 20)
     )
-    packages = zipped({f"node_modules/p{at}/package.json": b'{"name": "p", "version": "1"}' for at in range(2100)})
+    packages = pack_zip({f"node_modules/p{at}/package.json": b'{"name": "p", "version": "1"}' for at in range(2100)})
     same = b",".join(b'"p%d":{"files":{"package.json":{"size":4194304,"offset":"0"}}}' % at for at in range(40))
     same = b'{"files":{"node_modules":{"files":{' + same + b"}}}}"
-    inflated = zipped({f"node_modules/p{at}/package.json": bytes(3 * 2**20) for at in range(90)})
+    inflated = pack_zip({f"node_modules/p{at}/package.json": bytes(3 * 2**20) for at in range(90)})
     holds(
         check,
         {
@@ -167,14 +167,14 @@ def test_more_packages_than_there_is_room_for(check: Check) -> None:
     """A header of a megabyte names thousands of files of one archive."""
     folders = b",".join(b'"%d":{"files":{"package.json":{"size":29,"offset":"0"}}}' % at for at in range(9999))
     content = asar(b'{"files":{"node_modules":{"files":{' + folders + b"}}}}", b'{"name":"abc","version":"1" }')
-    broken = check.layers({f"{at}/a.asar": content for at in range(20)}).broken
+    broken = check.scan_layers({f"{at}/a.asar": content for at in range(20)}).broken_layers
     assert any("too many packages" in reason for reason in broken.values())
 
 
 def test_more_broken_parts_than_there_is_room_for(check: Check) -> None:
     part = b'{"externalRefs":[{"referenceLocator":"pkg:dhi/"}]}'
     document = b'{"packages":[' + b",".join([part] * 160_000) + b"]}"
-    broken = check.layers({"opt/docker/sbom/a/.spdx.a.json": document}).broken
+    broken = check.scan_layers({"opt/docker/sbom/a/.spdx.a.json": document}).broken_layers
     assert any("too many packages" in reason for reason in broken.values())
 
 
@@ -189,7 +189,7 @@ def test_packages_of_python(check: Check) -> None:
             f"{SITE}/b-1.dist-info/METADATA": (b"\xff\xfe\0" * 1000, "has no Name"),
             f"{SITE}/c-1.dist-info/RECORD": (b"x,,\n" * (5 * 2**20), "no more than"),
             "eggs/bomb.egg": (egg.getvalue(), "has no Name"),
-            "eggs/other.egg": (zipped({"a": b""}), "without EGG-INFO"),
+            "eggs/other.egg": (pack_zip({"a": b""}), "without EGG-INFO"),
             "a/poetry.lock": (b"a" + b".a" * 100_000 + b" = 1\n", "a key of too many parts"),
             "b/poetry.lock": (b"a = " + DEEP, "nested too deeply"),
             "c/uv.lock": (b"a = {" * 50_000, "TOML"),
@@ -210,7 +210,7 @@ def test_removed_packages_among_the_files_of_many_are_reported_in_bounded_time(c
         record = b"".join(b"b%d/%d.py,,\n" % (at, file) for file in range(9))
         site[f"{SITE}/b{at}-1.dist-info/RECORD"] = b"%sb%d-1.dist-info/METADATA,,\n" % (record, at)
         site |= {f"{SITE}/b{at}/{file}.py": b"" for file in range(9)}
-    unread = check.layers(site, {f"{SITE}/.wh.a{at}-1.dist-info": b"" for at in range(1000)}).unread
+    unread = check.scan_layers(site, {f"{SITE}/.wh.a{at}-1.dist-info": b"" for at in range(1000)}).unread_paths
     assert unread == {"/": "Too many files would have to be searched to find their packages."}
 
 
@@ -223,7 +223,7 @@ def test_a_line_of_requirements_takes_no_time(check: Check) -> None:
         b"a==1" + b"\\" * 10**6,
     ]
     broken = {f"{MODULES}/a/package.json": b"{"}
-    unread = check.layers({f"{at}/requirements.txt": line for at, line in enumerate(lines)} | broken).unread
+    unread = check.scan_layers({f"{at}/requirements.txt": line for at, line in enumerate(lines)} | broken).unread_paths
     assert list(unread) == ["0/requirements.txt", *broken]
 
 
@@ -259,11 +259,11 @@ def test_packages_of_ruby_php_dotnet_conda_bitnami_and_others(check: Check) -> N
             "a/ebin/a.app": (b"{" * 2**16, "brackets do not match"),
             "b/ebin/b.app": (b'{application,a,[{vsn,"1"}]}.', "not an Erlang term"),
             "plugins/bomb.ez": (
-                zipped({f"{at}/ebin/a.app": bytes(2**17) for at in range(80)}),
+                pack_zip({f"{at}/ebin/a.app": bytes(2**17) for at in range(80)}),
                 "would have to be read",
             ),
             "plugins/none.ez": (b"PK", "not a complete zip archive"),
-            "bin/escript": (b"#!/usr/bin/env escript\n" + zipped({"a/ebin/a.app": bytes(2**21)}), "no more than"),
+            "bin/escript": (b"#!/usr/bin/env escript\n" + pack_zip({"a/ebin/a.app": bytes(2**21)}), "no more than"),
             "app/mix.lock": (b'%{\n  "a": {:hex, :a},\n', "has no package and version"),
             "app/pubspec.lock": (b"packages: " + b"{a: " * 1000, "nested too deeply"),
             "app/Package.resolved": (b'{"pins": [1, {"identity": "a", "location": []}]}', "no repository and version"),

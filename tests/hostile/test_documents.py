@@ -14,18 +14,18 @@ Document = dict[str, Any]
 
 def scan_changed(check: Check, change: Callable[[Document], object], *, what: str = "manifest") -> str:
     """An honest image whose manifest or config was changed, its digests following the change."""
-    base = make.image([DEBIAN])
+    base = make.make_image([DEBIAN])
     manifest = json.loads(base.blobs[base.digest])
     config = json.loads(base.blobs[base.config])
     change(config if what == "config" else manifest)
     blobs = dict(base.blobs)
     if what == "config":
         data = json.dumps(config).encode()
-        blobs[make.sha256(data)] = data
-        manifest["config"] = make.descriptor(data, make.CONFIG)
+        blobs[make.compute_sha256(data)] = data
+        manifest["config"] = make.make_descriptor(data, make.CONFIG)
     data = json.dumps(manifest).encode()
-    blobs[make.sha256(data)] = data
-    make.write_layout(check.folder, {"latest": make.Image(make.sha256(data), "", "x", [], [], blobs)})
+    blobs[make.compute_sha256(data)] = data
+    make.write_layout(check.folder, {"latest": make.Image(make.compute_sha256(data), "", "x", [], [], blobs)})
     return f"oci:{check.folder}"
 
 
@@ -56,24 +56,26 @@ MANIFESTS: dict[str, tuple[Callable[[Document], object], str]] = {
 @pytest.mark.parametrize("name", MANIFESTS)
 def test_a_manifest_that_lies_is_refused(check: Check, name: str) -> None:
     change, complaint = MANIFESTS[name]
-    check.refused(scan_changed(check, change), complaint)
+    check.require_refusal(scan_changed(check, change), complaint)
 
 
 def test_a_config_that_lies_is_refused_or_says_nothing(check: Check) -> None:
-    check.refused(
+    check.require_refusal(
         scan_changed(check, lambda document: document.update(os=[], architecture={}), what="config"),
         "names no operating",
     )
     history = [{"created_by": "\x1b[2J" * 9, "comment": {}, "empty_layer": []}] * 5000
     subjects = {"history": history, "created": "\x07" * 9999, "config": {"User": [], "Labels": [{}]}}
-    ran = check.ends("gate", scan_changed(check, lambda document: document.update(subjects), what="config"))
+    ran = check.run_within_bounds(
+        "gate", scan_changed(check, lambda document: document.update(subjects), what="config")
+    )
     assert ran.code == 0
     assert "\\u0007" not in ran.out
 
 
 def test_an_index_that_lies_is_refused(check: Check) -> None:
     """An index of indexes without end, of itself, of more images than real ones have, and of none."""
-    honest = make.image([DEBIAN])
+    honest = make.make_image([DEBIAN])
     inner = make.index([honest])
     deep = inner
     for _ in range(5):
@@ -81,71 +83,86 @@ def test_an_index_that_lies_is_refused(check: Check) -> None:
             {
                 "schemaVersion": 2,
                 "mediaType": make.INDEX,
-                "manifests": [make.descriptor(deep.blobs[deep.digest], make.INDEX)],
+                "manifests": [make.make_descriptor(deep.blobs[deep.digest], make.INDEX)],
             }
         ).encode()
-        deep = make.Image(make.sha256(data), "", "", [], [], {**deep.blobs, make.sha256(data): data})
+        deep = make.Image(make.compute_sha256(data), "", "", [], [], {**deep.blobs, make.compute_sha256(data): data})
     make.write_layout(check.folder, {"latest": deep})
-    check.refused(f"oci:{check.folder}", "is nested too deeply")
+    check.require_refusal(f"oci:{check.folder}", "is nested too deeply")
     make.write_layout(check.folder, {"latest": make.index([honest] * 300)})
-    check.refused(f"oci:{check.folder}", "more than 256 manifests")
+    check.require_refusal(f"oci:{check.folder}", "more than 256 manifests")
     make.write_layout(check.folder, {"latest": make.index([])})
     for command in ("scan", "gate"):
-        assert check.ends(command, f"oci:{check.folder}").code == 2
+        assert check.run_within_bounds(command, f"oci:{check.folder}").code == 2
 
 
 def test_a_platform_that_is_called_an_attestation_is_not_passed_over(check: Check) -> None:
     """Runtimes run what the index says is of their platform, whatever annotations call it."""
-    broken = make.image([DEBIAN, b"noise" * 1000])
+    broken = make.make_image([DEBIAN, b"noise" * 1000])
     index = make.index([broken])
     document = json.loads(index.blobs[index.digest])
     document["manifests"][0]["annotations"] = {"vnd.docker.reference.type": "attestation-manifest"}
     data = json.dumps(document).encode()
-    image = make.Image(make.sha256(data), "", "", [], [], {**index.blobs, make.sha256(data): data})
+    image = make.Image(make.compute_sha256(data), "", "", [], [], {**index.blobs, make.compute_sha256(data): data})
     make.write_layout(check.folder, {"latest": image})
-    assert list(check(f"oci:{check.folder}").unread) == ["/"]
+    assert list(check(f"oci:{check.folder}").unread_paths) == ["/"]
 
 
 def test_the_worst_platform_of_an_index_decides(check: Check) -> None:
-    honest, broken = make.image([DEBIAN]), make.image([DEBIAN, b"noise" * 1000], platform="linux/arm64")
+    honest, broken = make.make_image([DEBIAN]), make.make_image([DEBIAN, b"noise" * 1000], platform="linux/arm64")
     make.write_layout(check.folder, {"latest": make.index([honest, broken])})
-    ran = check.ends("gate", f"oci:{check.folder}")
-    assert (ran.code, list(ran.unread)) == (3, ["/"])
+    ran = check.run_within_bounds("gate", f"oci:{check.folder}")
+    assert (ran.code, list(ran.unread_paths)) == (3, ["/"])
 
 
 # --- layers that are not what manifest and config say of them ----------------------------------------------------
 
-WHITEOUT = make.tar({"var/lib/dpkg/.wh.status": b"", "var/lib/dpkg/status.d/": Folder()})
+WHITEOUT = make.pack_tar({"var/lib/dpkg/.wh.status": b"", "var/lib/dpkg/status.d/": Folder()})
 IN_TOTO = "application/vnd.in-toto+json"
 
 
 def above(check: Check, blob: bytes, media_type: str, *diff_ids: str) -> str:
     """An honest image with one more layer, whose diff_ids are these behind the first."""
-    base = make.image([DEBIAN])
+    base = make.make_image([DEBIAN])
     manifest, config = (json.loads(base.blobs[digest]) for digest in (base.digest, base.config))
-    manifest["layers"].append(make.descriptor(blob, media_type))
+    manifest["layers"].append(make.make_descriptor(blob, media_type))
     config["rootfs"]["diff_ids"] += diff_ids
     settled = json.dumps(config).encode()
-    manifest["config"] = make.descriptor(settled, make.CONFIG)
+    manifest["config"] = make.make_descriptor(settled, make.CONFIG)
     document = json.dumps(manifest).encode()
-    blobs = {**base.blobs, **{make.sha256(data): data for data in (blob, settled, document)}}
-    make.write_layout(check.folder, {"latest": make.Image(make.sha256(document), "", "x", [], [], blobs)})
+    blobs = {**base.blobs, **{make.compute_sha256(data): data for data in (blob, settled, document)}}
+    make.write_layout(check.folder, {"latest": make.Image(make.compute_sha256(document), "", "x", [], [], blobs)})
     return f"oci:{check.folder}"
 
 
-ADDED = make.tar({"srv/a": b"1"})
-OTHER_LAYER = make.sha256(b"another layer, which the runtime has already")
+ADDED = make.pack_tar({"srv/a": b"1"})
+OTHER_LAYER = make.compute_sha256(b"another layer, which the runtime has already")
 LAYERS: dict[str, tuple[bytes, str, tuple[str, ...], str]] = {
     "another layer's diff_id": (make.compress(ADDED), GZIP, (OTHER_LAYER,), "uncompressed content has the digest"),
-    "the blob's digest as diff_id": (make.compress(ADDED), GZIP, (make.sha256(make.compress(ADDED)),), "the digest"),
+    "the blob's digest as diff_id": (
+        make.compress(ADDED),
+        GZIP,
+        (make.compute_sha256(make.compress(ADDED)),),
+        "the digest",
+    ),
     "no diff_id": (make.compress(ADDED), GZIP, (), "2 layers, and its config names 1"),
-    "two diff_ids": (make.compress(ADDED), GZIP, (make.sha256(ADDED),) * 2, "2 layers, and its config names 3"),
+    "two diff_ids": (make.compress(ADDED), GZIP, (make.compute_sha256(ADDED),) * 2, "2 layers, and its config names 3"),
     "a diff_id of another kind": (make.compress(ADDED), GZIP, (f"sha512:{'0' * 128}",), "the config says sha512"),
-    "whiteouts in what is not a layer": (WHITEOUT, IN_TOTO, (make.sha256(WHITEOUT),), "not all runtimes unpack"),
+    "whiteouts in what is not a layer": (
+        WHITEOUT,
+        IN_TOTO,
+        (make.compute_sha256(WHITEOUT),),
+        "not all runtimes unpack",
+    ),
     "whiteouts in what is not a layer, not counted": (WHITEOUT, IN_TOTO, (), "not all runtimes unpack"),
-    "gzip in a plain layer": (make.compress(ADDED), PLAIN, (make.sha256(ADDED),), "the compression 'gzip'"),
-    "zstd in a gzip layer": (make.compress(ADDED, "zstd"), GZIP, (make.sha256(ADDED),), "the compression 'zstd'"),
-    "a plain layer as gzip": (ADDED, GZIP, (make.sha256(ADDED),), "the compression 'none'"),
+    "gzip in a plain layer": (make.compress(ADDED), PLAIN, (make.compute_sha256(ADDED),), "the compression 'gzip'"),
+    "zstd in a gzip layer": (
+        make.compress(ADDED, "zstd"),
+        GZIP,
+        (make.compute_sha256(ADDED),),
+        "the compression 'zstd'",
+    ),
+    "a plain layer as gzip": (ADDED, GZIP, (make.compute_sha256(ADDED),), "the compression 'none'"),
 }
 
 
@@ -153,9 +170,9 @@ LAYERS: dict[str, tuple[bytes, str, tuple[str, ...], str]] = {
 def test_a_layer_that_is_not_what_the_image_says_of_it_is_never_approved(check: Check, name: str) -> None:
     blob, media_type, diff_ids, complaint = LAYERS[name]
     reference = above(check, blob, media_type, *diff_ids)
-    first = check.ends("scan", reference)
+    first = check.run_within_bounds("scan", reference)
     for _ in range(2):  # read, then out of the cache
-        judged = check.ends("gate", reference)
+        judged = check.run_within_bounds("gate", reference)
         assert judged.code == 3, judged.err
         assert complaint in judged.out
     assert first.code in (0, 3)
@@ -163,7 +180,7 @@ def test_a_layer_that_is_not_what_the_image_says_of_it_is_never_approved(check: 
 
 def test_a_layer_that_is_what_the_image_says_of_it_is_approved(check: Check) -> None:
     for compression, kind in (("gzip", GZIP), ("zstd", ZSTD), ("none", PLAIN)):
-        reference = above(check, make.compress(ADDED, compression), kind, make.sha256(ADDED))  # type: ignore[arg-type]
-        assert check.ends("scan", reference).code == 0
-        assert check.ends("gate", reference).code == 0
-        assert check.ends("gate", reference).code == 0
+        reference = above(check, make.compress(ADDED, compression), kind, make.compute_sha256(ADDED))  # type: ignore[arg-type]
+        assert check.run_within_bounds("scan", reference).code == 0
+        assert check.run_within_bounds("gate", reference).code == 0
+        assert check.run_within_bounds("gate", reference).code == 0

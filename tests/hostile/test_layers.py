@@ -10,16 +10,16 @@ from pathlib import Path
 import pytest
 import zstandard
 from isal import igzip
-from tests.hostile.images import DEBIAN, PLAIN, Check, layout
+from tests.hostile.images import DEBIAN, PLAIN, Check, write_layout
 from tests.scanner.images import make
 from tests.scanner.images.make import Hardlink, Symlink
-from tests.scanner.images.pieces import END, block, bounded, extended, header
+from tests.scanner.images.pieces import END, list_bounded_entries, make_header, make_pax, pad_block
 
 from dockgate.scanner.images.inflate import LayerLimits
 from dockgate.shared.errors import ImageError
 
 STATUS = "var/lib/dpkg/status"
-HIDDEN = make.tar({"usr/bin/hidden": b"x" * 2000})
+HIDDEN = make.pack_tar({"usr/bin/hidden": b"x" * 2000})
 
 
 # --- compression -------------------------------------------------------------------------------------------------
@@ -33,31 +33,34 @@ BROKEN = {
     "zstd cut short": (zstandard.compress(HIDDEN)[:-20], "cut short"),
     "zstd of gzip": (zstandard.compress(gzip.compress(HIDDEN) + bytes(999)), "is not a whole tar file"),
     "zstd with a window of gigabytes": (b"\x28\xb5\x2f\xfd\x00\xf8" + bytes(20), "cannot be decompressed"),
-    "a second member with half an entry": (gzip.compress(header(b"a")) + gzip.compress(HIDDEN[:1000]), "cut short"),
+    "a second member with half an entry": (
+        gzip.compress(make_header(b"a")) + gzip.compress(HIDDEN[:1000]),
+        "cut short",
+    ),
     "bzip2": (b"BZh91AY&SY" + bytes(600), "compressed with bzip2 or xz"),
     "noise": (bytes(range(256)) * 16, "is not a whole tar file"),
-    "nothing but a head": (header(b"a", b"7777777"), "cut short"),
+    "nothing but a head": (make_header(b"a", b"7777777"), "cut short"),
 }
 
 
 def test_streams_that_are_broken_are_unread(check: Check) -> None:
-    unread = check.blobs(*(blob for blob, _ in BROKEN.values())).broken
+    unread = check.scan_blobs(*(blob for blob, _ in BROKEN.values())).broken_layers
     assert len(unread) == len(BROKEN)
     for name, (blob, reason) in BROKEN.items():
-        assert reason in unread[make.sha256(blob)], name
+        assert reason in unread[make.compute_sha256(blob)], name
 
 
 def test_members_frames_and_padding_are_one_stream(check: Check) -> None:
     """What runtimes unpack is read; what follows the end of the tar file has to be padding."""
-    edited = make.tar({STATUS: b"Package: bash\nSta"})
+    edited = make.pack_tar({STATUS: b"Package: bash\nSta"})
     for folder, blob in {
         "members": gzip.compress(edited[:700]) + gzip.compress(edited[700:]),
         "frames": zstandard.compress(edited[:700]) + zstandard.compress(edited[700:]),
     }.items():
-        ran = check(layout(check.folder / folder, blob))
-        assert list(ran.unread) == [STATUS]
-    behind = layout(check.folder / "behind", gzip.compress(make.tar({"a": b"1"}) + edited))
-    assert "data behind its end mark" in check(behind).unread["/"]
+        ran = check(write_layout(check.folder / folder, blob))
+        assert list(ran.unread_paths) == [STATUS]
+    behind = write_layout(check.folder / "behind", gzip.compress(make.pack_tar({"a": b"1"}) + edited))
+    assert "data behind its end mark" in check(behind).unread_paths["/"]
 
 
 def test_a_blob_that_is_not_what_its_manifest_says_is_unread(check: Check) -> None:
@@ -68,43 +71,45 @@ def test_a_blob_that_is_not_what_its_manifest_says_is_unread(check: Check) -> No
         lambda data: data[:-1] + b"\xff",
     )
     for change in changes:
-        reference = layout(check.folder, make.compress(HIDDEN))
-        blob = check.folder / "blobs/sha256" / make.sha256(make.compress(HIDDEN)).partition(":")[2]
+        reference = write_layout(check.folder, make.compress(HIDDEN))
+        blob = check.folder / "blobs/sha256" / make.compute_sha256(make.compress(HIDDEN)).partition(":")[2]
         blob.write_bytes(change(blob.read_bytes()))
-        assert list(check(reference).unread) == ["/"]
+        assert list(check(reference).unread_paths) == ["/"]
 
 
 def test_a_size_that_lies_in_the_manifest_is_unread(check: Check) -> None:
     for size in (1, 10**12):
         blob = make.compress(HIDDEN)
-        base = make.image([DEBIAN])
+        base = make.make_image([DEBIAN])
         manifest = json.loads(base.blobs[base.digest])
-        manifest["layers"].append({"mediaType": "x", "digest": make.sha256(blob), "size": size})
+        manifest["layers"].append({"mediaType": "x", "digest": make.compute_sha256(blob), "size": size})
         document = json.dumps(manifest).encode()
-        unread = {**base.blobs, make.sha256(blob): blob, make.sha256(document): document}
-        make.write_layout(check.folder, {"latest": make.Image(make.sha256(document), "", base.config, [], [], unread)})
-        assert "manifest says" in check(f"oci:{check.folder}").unread["/"]
+        unread = {**base.blobs, make.compute_sha256(blob): blob, make.compute_sha256(document): document}
+        make.write_layout(
+            check.folder, {"latest": make.Image(make.compute_sha256(document), "", base.config, [], [], unread)}
+        )
+        assert "manifest says" in check(f"oci:{check.folder}").unread_paths["/"]
 
 
 # --- tar ---------------------------------------------------------------------------------------------------------
 
 FALSE = {
-    "a size of more than there is": header(b"a", b"77777777777") + block(b"abc") + END,
-    "a size in base 256": header(b"a", b"\x80" + bytes(3) + b"\x7f" + b"\xff" * 7) + END,
-    "a size below nothing": header(b"a", b"\xff" * 12) + END,
-    "a size in an extended header": extended(size="9" * 18) + header(b"a") + END,
-    "an extended header of gigabytes": header(b"pax", b"77777777777", b"x") + END,
-    "a long name of gigabytes": header(b"name", b"77777777777", b"L") + END,
-    "extended headers without end": extended(path="a") * 3000,
-    "a block of zeros between entries": header(b"a") + bytes(512) + header(b"b") + END,
-    "a global header": extended(b"g", path="decoy") + header(b"b") + END,
-    "a checksum that is wrong": header(b"a")[:148] + b"0000001\0" + header(b"a")[156:] + END,
+    "a size of more than there is": make_header(b"a", b"77777777777") + pad_block(b"abc") + END,
+    "a size in base 256": make_header(b"a", b"\x80" + bytes(3) + b"\x7f" + b"\xff" * 7) + END,
+    "a size below nothing": make_header(b"a", b"\xff" * 12) + END,
+    "a size in an extended header": make_pax(size="9" * 18) + make_header(b"a") + END,
+    "an extended header of gigabytes": make_header(b"pax", b"77777777777", b"x") + END,
+    "a long name of gigabytes": make_header(b"name", b"77777777777", b"L") + END,
+    "extended headers without end": make_pax(path="a") * 3000,
+    "a block of zeros between entries": make_header(b"a") + bytes(512) + make_header(b"b") + END,
+    "a global header": make_pax(b"g", path="decoy") + make_header(b"b") + END,
+    "a checksum that is wrong": make_header(b"a")[:148] + b"0000001\0" + make_header(b"a")[156:] + END,
 }
 
 
 def test_tar_files_that_lie_are_unread(check: Check) -> None:
-    unread = check.blobs(*FALSE.values(), kind=PLAIN).broken
-    assert unread.keys() == {make.sha256(blob) for blob in FALSE.values()}
+    unread = check.scan_blobs(*FALSE.values(), kind=PLAIN).broken_layers
+    assert unread.keys() == {make.compute_sha256(blob) for blob in FALSE.values()}
     forms = ("cut short", "is not a whole tar file", "has a tar form that no image builder writes")
     assert all(any(form in reason for form in forms) for reason in unread.values())
 
@@ -119,36 +124,36 @@ OUTSIDE = {
 
 
 def test_paths_that_lead_out_or_cannot_be_are_unread(check: Check) -> None:
-    blobs = {make.tar({name: b"x", STATUS: b""}): reason for name, reason in OUTSIDE.items()}
-    unread = check.blobs(*blobs, kind=PLAIN).broken
+    blobs = {make.pack_tar({name: b"x", STATUS: b""}): reason for name, reason in OUTSIDE.items()}
+    unread = check.scan_blobs(*blobs, kind=PLAIN).broken_layers
     assert len(unread) == len(OUTSIDE)
-    assert all(reason in unread[make.sha256(blob)] for blob, reason in blobs.items())
+    assert all(reason in unread[make.compute_sha256(blob)] for blob, reason in blobs.items())
 
 
 def test_paths_that_take_too_much_memory_are_refused() -> None:
     """Two gigabytes of them are in tests/slow."""
-    data = make.tar({f"{'x' * 200}/{at}": b"" for at in range(10)})
-    assert len(bounded(data, LayerLimits(paths=10 * 300))) == 10
+    data = make.pack_tar({f"{'x' * 200}/{at}": b"" for at in range(10)})
+    assert len(list_bounded_entries(data, LayerLimits(paths=10 * 300))) == 10
     with pytest.raises(ImageError, match="too many entries with too long paths"):
-        bounded(data, LayerLimits(paths=9 * 250))
+        list_bounded_entries(data, LayerLimits(paths=9 * 250))
 
 
 def deep(name: bytes) -> bytes:
     """One entry whose path has two thousand folders of its own."""
-    return header(b"././@LongLink", b"%o" % (len(name) + 1), b"L", rest=b"ustar  \0") + block(name + b"\0")
+    return make_header(b"././@LongLink", b"%o" % (len(name) + 1), b"L", tail=b"ustar  \0") + pad_block(name + b"\0")
 
 
 def test_folders_that_take_too_much_memory_are_unread(check: Check) -> None:
     """A few kilobytes, and gigabytes of paths of folders above them."""
     names = [b"%03d/" % at + b"x/" * 2000 for at in range(300)]
-    files = b"".join(deep(name + b"f") + header(b"f") for name in names)
-    whiteouts = b"".join(deep(name + b".wh.f") + header(b"f") for name in names)
-    explicit = b"".join(deep(name[:-1]) + header(b"f", flag=b"5") for name in names)
-    linked = b"".join(deep(name + b"node_modules") + header(b"f", flag=b"2", link=b"a") for name in names)
+    files = b"".join(deep(name + b"f") + make_header(b"f") for name in names)
+    whiteouts = b"".join(deep(name + b".wh.f") + make_header(b"f") for name in names)
+    explicit = b"".join(deep(name[:-1]) + make_header(b"f", flag=b"5") for name in names)
+    linked = b"".join(deep(name + b"node_modules") + make_header(b"f", flag=b"2", link=b"a") for name in names)
     blobs = [gzip.compress(part + END) for part in (files, whiteouts)]
     assert all(len(blob) < 20_000 for blob in blobs)
-    unread = check.blobs(*blobs, gzip.compress(explicit + linked + END)).broken
-    assert all("too many folders without an entry" in unread[make.sha256(blob)] for blob in blobs)
+    unread = check.scan_blobs(*blobs, gzip.compress(explicit + linked + END)).broken_layers
+    assert all("too many folders without an entry" in unread[make.compute_sha256(blob)] for blob in blobs)
 
 
 def test_layers_that_take_too_long_to_compare_are_unread(check: Check) -> None:
@@ -162,19 +167,19 @@ def test_layers_that_take_too_long_to_compare_are_unread(check: Check) -> None:
         return {STATUS: status, **{f"var/lib/dpkg/info/p{at}.list": listing for at in names}}
 
     files = {f"usr/lib/{at}": b"" for at in range(1000)}
-    assert "too long to compare" in check.layers({**layer(1), **files}, layer(2)).unread["/"]
+    assert "too long to compare" in check.scan_layers({**layer(1), **files}, layer(2)).unread_paths["/"]
 
 
 def test_many_layers_that_name_the_distribution_are_compared(check: Check) -> None:
     """Which distribution each named is found without all files of the layers below it."""
     release = {"etc/os-release": DEBIAN["etc/os-release"]}
-    large = gzip.compress(b"".join(header(b"%x" % at) for at in range(200_000)) + END, 1)
-    reference = layout(check.folder, large, *[gzip.compress(make.tar(release), mtime=0)] * 900)
-    assert check.ends("gate", reference).code == 0
+    large = gzip.compress(b"".join(make_header(b"%x" % at) for at in range(200_000)) + END, 1)
+    reference = write_layout(check.folder, large, *[gzip.compress(make.pack_tar(release), mtime=0)] * 900)
+    assert check.run_within_bounds("gate", reference).code == 0
 
 
 def test_a_hard_link_that_leads_out_is_unread(check: Check) -> None:
-    assert 'has ".." in it' in check.layers({STATUS: Hardlink("../../../etc/passwd")}).unread["/"]
+    assert 'has ".." in it' in check.scan_layers({STATUS: Hardlink("../../../etc/passwd")}).unread_paths["/"]
 
 
 def test_a_link_is_never_followed_out_of_the_image(check: Check) -> None:
@@ -185,7 +190,7 @@ def test_a_link_is_never_followed_out_of_the_image(check: Check) -> None:
         "app/x.jar": "/dev/zero",
         "var/lib/rpm": "/",
     }
-    unread = check.layers({path: Symlink(target) for path, target in links.items()}).unread
+    unread = check.scan_layers({path: Symlink(target) for path, target in links.items()}).unread_paths
     assert links.keys() <= unread.keys()
     assert sum("which was not read" in reason for reason in unread.values()) >= len(links) - 1
 
@@ -199,7 +204,7 @@ def test_links_in_circles_are_unread(check: Check) -> None:
         "opt/node_modules/a": Symlink("b"),
         "opt/node_modules/b": Symlink("a"),
     }
-    unread = check.layers(circle).unread
+    unread = check.scan_layers(circle).unread_paths
     assert {STATUS, "etc/os-release", "app/node_modules", "opt/node_modules/a", "opt/node_modules/b"} <= unread.keys()
 
 
@@ -208,20 +213,24 @@ def test_hard_links_in_a_chain_or_a_circle_are_unread(check: Check) -> None:
         f"x/{at}/node_modules/a/package.json": Hardlink(f"x/{at + 1}/node_modules/a/package.json") for at in range(5000)
     }
     circle = {STATUS: Hardlink("x/status"), "x/status": Hardlink(STATUS), "y/METADATA": Hardlink("y/METADATA")}
-    unread = check.layers({**chain, **circle}).unread
+    unread = check.scan_layers({**chain, **circle}).unread_paths
     assert len(unread) >= 5001
     assert "it is a hard link to x/status, which is not an earlier file of its layer" in unread[STATUS]
 
 
 def test_a_whiteout_of_nothing_is_unread(check: Check) -> None:
-    assert "whiteout of no file" in check.layers({"var/.wh...": b""}).unread["/"]
+    assert "whiteout of no file" in check.scan_layers({"var/.wh...": b""}).unread_paths["/"]
 
 
 def test_a_sparse_file_makes_its_layer_unread(check: Check) -> None:
     """Two gigabytes of it, in three bytes."""
     records = {"GNU__sparse__major": "0", "GNU__sparse__minor": "1", "GNU__sparse__realsize": str(2**31)}
-    data = extended(**records, GNU__sparse__map="0,3", GNU__sparse__name=STATUS) + header(b"s", b"3") + block(b"abc")
-    assert "an extended header has 'GNU.sparse.major'" in check.blobs(data + END, kind=PLAIN).unread["/"]
+    data = (
+        make_pax(**records, GNU__sparse__map="0,3", GNU__sparse__name=STATUS)
+        + make_header(b"s", b"3")
+        + pad_block(b"abc")
+    )
+    assert "an extended header has 'GNU.sparse.major'" in check.scan_blobs(data + END, kind=PLAIN).unread_paths["/"]
 
 
 def test_a_database_of_300_megabytes_is_unread(check: Check) -> None:
@@ -235,28 +244,28 @@ def test_a_database_of_300_megabytes_is_unread(check: Check) -> None:
         for _ in range(30):
             file.write(piece)
         file.write(END)
-    assert f"at most {256 * 2**20} are read" in check.blobs(packed.getvalue()).unread[STATUS]
+    assert f"at most {256 * 2**20} are read" in check.scan_blobs(packed.getvalue()).unread_paths[STATUS]
 
 
 def test_databases_that_are_devices_or_folders_are_unread(check: Check) -> None:
     paths = [STATUS, "etc/os-release", "lib/apk/db/installed", "var/lib/rpm/rpmdb.sqlite", "app/x.jar"]
-    assert set(paths) <= check.layers({path: make.Device() for path in paths}).unread.keys()
-    assert STATUS in check.layers({STATUS: make.Folder()}).unread
+    assert set(paths) <= check.scan_layers({path: make.Device() for path in paths}).unread_paths.keys()
+    assert STATUS in check.scan_layers({STATUS: make.Folder()}).unread_paths
 
 
 def test_an_archive_that_lies_is_refused(check: Check, tmp_path: Path) -> None:
     """The outer file is not a layer: without it there is no image."""
     archive = tmp_path / "image.tar"
-    make.oci_archive(archive, {"latest": make.image([DEBIAN])})
+    make.write_oci_archive(archive, {"latest": make.make_image([DEBIAN])})
     data = archive.read_bytes()
     for content, complaint in {
         data[:3000]: "cut short",
-        header(b"index.json", b"77777777777") + END: "cut short",
-        make.tar({"../index.json": b"{}"}): "neither an OCI layout nor a manifest.json",
-        make.tar({"oci-layout": b"{}", "index.json": Symlink("index.json")}): "has no index.json",
-        make.tar({"oci-layout": b"{}", "index.json": b"[" * 200_000}): "is not JSON",
-        make.tar({"oci-layout": b"{}", "index.json": b" " * (5 * 2**20)}): "is larger than",
+        make_header(b"index.json", b"77777777777") + END: "cut short",
+        make.pack_tar({"../index.json": b"{}"}): "neither an OCI layout nor a manifest.json",
+        make.pack_tar({"oci-layout": b"{}", "index.json": Symlink("index.json")}): "has no index.json",
+        make.pack_tar({"oci-layout": b"{}", "index.json": b"[" * 200_000}): "is not JSON",
+        make.pack_tar({"oci-layout": b"{}", "index.json": b" " * (5 * 2**20)}): "is larger than",
         gzip.compress(data)[:-9]: "cannot be decompressed",
     }.items():
         archive.write_bytes(content)
-        check.refused(f"oci-archive:{archive}", complaint)
+        check.require_refusal(f"oci-archive:{archive}", complaint)

@@ -61,8 +61,10 @@ def reports(check: Check, tmp_path: Path) -> dict[str, str]:
     layer: dict[str, Content] = {"etc/os-release": RELEASE, "var/lib/dpkg/status": STATUS}
     for name in (*HOSTILE, RAW):
         layer |= name_packages(name)
-    judged = check.layers(layer)
-    assert any("\udce9" in path or "\\udce9" in path for path in judged.unread), "a raw byte in a path is kept apart"
+    judged = check.scan_layers(layer)
+    assert any("\udce9" in path or "\\udce9" in path for path in judged.unread_paths), (
+        "a raw byte in a path is kept apart"
+    )
     options = [part for form in FORMATS for part in ("-o", f"{form}={tmp_path / form}")]
     for command in ("gate", "scan"):
         ran = check.dockgate(command, f"oci:{check.folder}", *options)
@@ -93,9 +95,9 @@ def test_every_report_is_well_formed_and_steers_no_terminal(reports: dict[str, s
 def test_the_same_bytes_are_judged_alike_twice(check: Check) -> None:
     """Once as they are read, and once as they are remembered."""
     layer = name_packages(RAW) | name_packages(ESCAPE)
-    first = check.layers(layer)
+    first = check.scan_layers(layer)
     again = check.dockgate("scan", f"oci:{check.folder}", "-o", "json")
-    assert (again.code, again.unread) == (3, first.unread)
+    assert (again.code, again.unread_paths) == (3, first.unread_paths)
     new_cache = Dockgate(check.dockgate.data, check.folder / "other")("scan", f"oci:{check.folder}", "-o", "json")
     assert _platforms(new_cache) == _platforms(again)
 
@@ -111,11 +113,11 @@ def test_a_bill_of_materials_of_such_an_image_is_read_again(check: Check, tmp_pa
         "etc/os-release": RELEASE,
         "var/lib/dpkg/status": STATUS,
     }
-    judged = check.layers(layer)
+    judged = check.scan_layers(layer)
     for form in ("cyclonedx", "spdx"):
         document = tmp_path / f"{form}.json"
         written = check.dockgate("sbom", f"oci:{check.folder}", "-o", f"{form}={document}")
         assert_ended(written)
-        ran = check.ends("gate", f"sbom:{document}")
+        ran = check.run_within_bounds("gate", f"sbom:{document}")
         assert ran.code == 3
-        assert ran.unread.keys() == judged.unread.keys()
+        assert ran.unread_paths.keys() == judged.unread_paths.keys()

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.reports.samples import FINDINGS, MANIFEST, UNDETERMINED, inventory, reports, verdict
+from tests.reports.samples import FINDINGS, MANIFEST, UNDETERMINED, make_inventory, make_reports, make_verdict
 
 from dockgate.reports import GateReport, ScanReport, list_names, load, load_inventory_format
 from dockgate.reports._document import write
@@ -19,7 +19,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "reference" / "json-report.md"
 
 def gated(*inventories: Any) -> Any:
     out = io.StringIO()
-    load("json").write_verdict(GateReport("registry.test/app:1", verdict(), inventories), out)
+    load("json").write_verdict(GateReport("registry.test/app:1", make_verdict(), inventories), out)
     return json.loads(out.getvalue())
 
 
@@ -27,7 +27,7 @@ def scanned() -> Any:
     out = io.StringIO()
     coverage = (Coverage("Debian:13", True, ("openssl",), "2026-11-24T10:00:00Z"),)
     report = ScanReport(
-        "registry.test/app:1", MANIFEST, ((inventory(), Matches(FINDINGS, UNDETERMINED[1:])),), coverage
+        "registry.test/app:1", MANIFEST, ((make_inventory(), Matches(FINDINGS, UNDETERMINED[1:])),), coverage
     )
     load("json").write_scan(report, out)
     return json.loads(out.getvalue())
@@ -100,7 +100,7 @@ def test_a_finding_has_these_keys_and_null_for_unknown_values() -> None:
 
 
 def test_a_verdict_has_its_inputs_violations_and_remediation() -> None:
-    document = gated(inventory())
+    document = gated(make_inventory())
     assert document["kind"] == "gate"
     assert document["verdict"].keys() == {"status", "policy", "summary", "inputs"}
     assert document["verdict"]["status"] == "Rejected"
@@ -125,7 +125,7 @@ def test_a_verdict_without_inventory_has_null_instead_of_empty_lists() -> None:
 
 def test_findings_have_epss_due_dates_states_and_base_layers() -> None:
     out = io.StringIO()
-    report = reports()["odd scan"]
+    report = make_reports()["odd scan"]
     assert isinstance(report, ScanReport)
     load("json").write_scan(report, out)
     (platform,) = json.loads(out.getvalue())["platforms"]
@@ -150,7 +150,7 @@ def test_every_key_is_documented() -> None:
                         yield from keys(inner)
 
     documentation = PAGE.read_text()
-    used = {*keys(scanned()), *keys(gated(inventory()))}
+    used = {*keys(scanned()), *keys(gated(make_inventory()))}
     assert {key for key in used if f"`{key}`" not in documentation} == set()
 
 

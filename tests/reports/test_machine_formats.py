@@ -4,7 +4,7 @@ import json
 from typing import Any
 from xml.etree import ElementTree
 
-from tests.reports.samples import ODD_FINDINGS, reports
+from tests.reports.samples import ODD_FINDINGS, make_reports
 from tests.reports.test_schemas import INVENTORY_FORMATS, REPORTS, written
 
 from dockgate.reports._image_report import build_image_purl, format_relative_uri
@@ -186,4 +186,4 @@ def test_junit_has_one_passing_case_without_findings() -> None:
 
 
 def test_every_kind_of_report_is_among_the_samples() -> None:
-    assert {type(report).__name__ for report in reports().values()} == {"ScanReport", "GateReport"}
+    assert {type(report).__name__ for report in make_reports().values()} == {"ScanReport", "GateReport"}

@@ -7,7 +7,16 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import sync_playwright
-from tests.reports.samples import EVIL, NOW, finding, inventory, platform_verdict, pypi, reports, verdict
+from tests.reports.samples import (
+    EVIL,
+    NOW,
+    make_finding,
+    make_inventory,
+    make_platform_verdict,
+    make_pypi_package,
+    make_reports,
+    make_verdict,
+)
 from tests.reports.test_schemas import written
 from tests.scenarios.accessibility import CHROMIUM
 
@@ -16,7 +25,7 @@ from dockgate.reports import GateReport, ScanReport
 from dockgate.reports.markdown import LIMIT
 from dockgate.vulnerabilities.model import Matches, Severity
 
-REPORTS = reports()
+REPORTS = make_reports()
 
 
 def test_a_markdown_comment_has_verdict_violations_and_remediation_in_this_order() -> None:
@@ -48,10 +57,16 @@ def test_a_comment_shows_at_once_why_a_verdict_is_undetermined() -> None:
 
 
 def test_a_comment_stays_within_the_size_limit_and_counts_omitted_rows() -> None:
-    many = tuple(finding(f"CVE-2025-{number:05}", pypi(f"ü{number}", "1"), Severity.HIGH) for number in range(5000))
+    many = tuple(
+        make_finding(f"CVE-2025-{number:05}", make_pypi_package(f"ü{number}", "1"), Severity.HIGH)
+        for number in range(5000)
+    )
     broken = Violation("max_findings", "5000 HIGH findings, at most 0 allowed", many)
     report = GateReport(
-        "app:1", verdict(platform_verdict(findings=many, violations=(broken,), remediation=(), undetermined=()))
+        "app:1",
+        make_verdict(
+            make_platform_verdict(findings=many, violations=(broken,), remediation=(), undetermined_subjects=())
+        ),
     )
     text = written(report, "markdown")
     assert LIMIT - 500 < len(text.encode()) < 65_536
@@ -108,8 +123,8 @@ def test_an_html_page_shows_hostile_names_as_text() -> None:
 
 
 def test_a_malformed_id_is_not_a_link() -> None:
-    odd = finding('CVE-1" onclick="x', EVIL, Severity.HIGH)
-    report = ScanReport("app:1", "sha256:x", ((replace(inventory(), unread=()), Matches((odd,), ())),), (), NOW)
+    odd = make_finding('CVE-1" onclick="x', EVIL, Severity.HIGH)
+    report = ScanReport("app:1", "sha256:x", ((replace(make_inventory(), unread=()), Matches((odd,), ())),), (), NOW)
     assert page(report).links == []
     assert "](" not in written(report, "markdown")
 

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.reports.samples import NOW, inventory, odd_inventory, reports
+from tests.reports.samples import NOW, make_inventory, make_odd_inventory, make_reports
 
 from dockgate.reports import GateReport, InventoryReport, ScanReport, write
 from dockgate.scanner.model import Inventory
 
 SCHEMAS = Path(__file__).parent / "schemas"
-REPORTS = reports()
+REPORTS = make_reports()
 
 
 def written(report: ScanReport | GateReport | InventoryReport, form: str) -> str:
@@ -27,7 +27,7 @@ def written(report: ScanReport | GateReport | InventoryReport, form: str) -> str
 
 
 def bills() -> dict[str, InventoryReport]:
-    odd, plain = odd_inventory(), inventory()
+    odd, plain = make_odd_inventory(), make_inventory()
     nothing = Inventory("sha256:" + "f" * 64, "linux/amd64", None, (), (), ())
     return {
         "one": InventoryReport("app:1", plain.image, (plain,), NOW),

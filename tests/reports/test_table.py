@@ -8,13 +8,13 @@ import pytest
 from tests.reports.samples import (
     FINDINGS,
     UNDETERMINED,
-    approved,
-    finding,
-    inventory,
-    platform_verdict,
-    pypi,
-    reports,
-    verdict,
+    make_approved_verdict,
+    make_finding,
+    make_inventory,
+    make_platform_verdict,
+    make_pypi_package,
+    make_reports,
+    make_verdict,
     with_remediation,
 )
 
@@ -41,7 +41,7 @@ def gated(subject: Verdict, *inventories: object) -> str:
 def scanned(matches: Matches) -> str:
     out = io.StringIO()
     coverage = (Coverage("Debian:13", True, (), "2026-11-24T10:00:00Z"),)
-    scanned_inventory = inventory()
+    scanned_inventory = make_inventory()
     load("table").write_scan(
         ScanReport("registry.test/app:1", scanned_inventory.image, ((scanned_inventory, matches),), coverage), out
     )
@@ -53,7 +53,7 @@ def lines_of(text: str, word: str) -> list[str]:
 
 
 def test_every_violation_is_named_with_package_versions_advisory_and_severity() -> None:
-    text = gated(verdict(), inventory())
+    text = gated(make_verdict(), make_inventory())
     top = text[text.index("Rejected by policy default") : text.index("linux/amd64")]
     assert "2 CRITICAL findings, at most 0 allowed" in top
     assert "2 HIGH findings, at most 0 allowed" in top
@@ -65,7 +65,7 @@ def test_every_violation_is_named_with_package_versions_advisory_and_severity() 
 
 
 def test_verdict_and_remediation_come_before_the_findings() -> None:
-    text = gated(with_remediation(), inventory())
+    text = gated(with_remediation(), make_inventory())
     order = ("Rejected by policy", "To pass: upgrade", "python3 -m pip install", "5 findings", "CVE-2019-10906  fixed")
     assert sorted(order, key=text.index) == list(order)
 
@@ -75,7 +75,9 @@ def test_a_finding_that_breaks_several_rules_is_listed_once() -> None:
         Violation("max_findings", "1 HIGH finding", FINDINGS[:1]),
         Violation("exploited", "1 exploited", FINDINGS[:1]),
     )
-    subject = verdict(platform_verdict(violations=broken, remediation=(), undetermined=(), findings=FINDINGS[:1]))
+    subject = make_verdict(
+        make_platform_verdict(violations=broken, remediation=(), undetermined_subjects=(), findings=FINDINGS[:1])
+    )
     listed = [line for line in lines_of(gated(subject), FINDINGS[0].id) if "waiver add" not in line]
     assert len(listed) == 1
     out = io.StringIO()
@@ -85,7 +87,7 @@ def test_a_finding_that_breaks_several_rules_is_listed_once() -> None:
 
 def viewed(view: View) -> str:
     out = io.StringIO()
-    load("table").write_verdict(GateReport("registry.test/app:1", verdict(), (inventory(),), view=view), out)
+    load("table").write_verdict(GateReport("registry.test/app:1", make_verdict(), (make_inventory(),), view=view), out)
     return out.getvalue()
 
 
@@ -105,7 +107,7 @@ def test_a_view_lists_fewer_findings_and_changes_no_verdict() -> None:
 
 
 def test_a_waived_finding_names_who_accepted_it_also_in_a_summary() -> None:
-    report = reports()["waived"]
+    report = make_reports()["waived"]
     assert isinstance(report, GateReport)
     for view in (View(), View(is_summary=True)):
         out = io.StringIO()
@@ -116,7 +118,7 @@ def test_a_waived_finding_names_who_accepted_it_also_in_a_summary() -> None:
 
 def test_no_line_on_a_terminal_breaks_a_word(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
-    for report in reports().values():
+    for report in make_reports().values():
         out = Terminal()
         table = load("table")
         if isinstance(report, GateReport):
@@ -136,7 +138,7 @@ def test_a_long_command_is_wrapped_with_backslashes() -> None:
 
 
 def test_the_remediation_lists_upgrades_and_what_still_blocks() -> None:
-    text = gated(verdict(), inventory())
+    text = gated(make_verdict(), make_inventory())
     remediation = text[text.index("Upgrades that fix some of these findings") :]
     assert "jinja2 2.10 → 2.11.3" in remediation
     assert "fixes CVE-2019-10906, CVE-2020-28493" in remediation
@@ -145,7 +147,7 @@ def test_the_remediation_lists_upgrades_and_what_still_blocks() -> None:
 
 
 def test_a_remediation_that_passes_shows_the_minimum_commands_and_base_image_upgrades() -> None:
-    text = gated(with_remediation(), inventory())
+    text = gated(with_remediation(), make_inventory())
     assert "To pass: upgrade 2 packages  (minimum)" in text
     parts = ("jinja2 2.10 → 2.11.3", "python3 -m pip install", "In the base image", "3.5.1-1 → 3.5.4-1")
     remediation = text[text.index("To pass") :]
@@ -158,16 +160,17 @@ def test_a_remediation_that_passes_shows_the_minimum_commands_and_base_image_upg
 def test_an_approval_shows_warnings_and_notes() -> None:
     warned = (Violation("max_age", "The image is 90 days old"),)
     with_warning = replace(
-        platform_verdict(Status.APPROVED, findings=(), violations=(), undetermined=(), remediation=()), warnings=warned
+        make_platform_verdict(Status.APPROVED, findings=(), violations=(), undetermined_subjects=(), remediation=()),
+        warnings=warned,
     )
-    text = gated(verdict(with_warning, status=Status.APPROVED, summary="All findings within the policy's limits"))
+    text = gated(make_verdict(with_warning, status=Status.APPROVED, summary="All findings within the policy's limits"))
     assert text.index("Approved") < text.index("All findings within") < text.index("Warnings")
     assert "The image is 90 days old" in text
 
 
 def test_without_fixes_no_upgrade_is_offered() -> None:
     broken = Violation("max_findings", "1 HIGH finding, at most 0 allowed", (FINDINGS[3],))
-    text = gated(verdict(platform_verdict(violations=(broken,), remediation=(), undetermined=())))
+    text = gated(make_verdict(make_platform_verdict(violations=(broken,), remediation=(), undetermined_subjects=())))
     assert "No upgrade makes it pass" in text
     assert "To pass" not in text
 
@@ -189,7 +192,7 @@ def test_unfixed_and_known_exploited_findings_are_marked() -> None:
 
 def test_findings_show_due_date_epss_disputed_and_base_image() -> None:
     out = io.StringIO()
-    report = reports()["odd scan"]
+    report = make_reports()["odd scan"]
     assert isinstance(report, ScanReport)
     load("table").write_scan(report, out)
     text = out.getvalue()
@@ -206,7 +209,7 @@ def test_findings_show_due_date_epss_disputed_and_base_image() -> None:
 def test_tables_name_an_unknown_base_only_if_there_are_layers() -> None:
     text = scanned(Matches(FINDINGS, ()))
     assert "5 packages · base unknown" in text
-    report = reports()["scan"]
+    report = make_reports()["scan"]
     assert isinstance(report, ScanReport)
     ((listed, matches),) = report.platforms
     out = io.StringIO()
@@ -225,19 +228,19 @@ def test_findings_are_counted_by_severity() -> None:
 
 
 def test_unread_paths_are_listed_once() -> None:
-    text = gated(verdict(), inventory())
+    text = gated(make_verdict(), make_inventory())
     assert "Could not be read" in text
     assert text.count("it is not text") == 1
     assert "1 path could not be read: see below." in text
 
 
 def test_a_verdict_without_inventory_lists_unread_paths_too() -> None:
-    assert "it is not text" in gated(verdict())
+    assert "it is not text" in gated(make_verdict())
 
 
 def test_an_undetermined_verdict_has_reasons_and_no_upgrades() -> None:
-    unsure = platform_verdict(Status.UNDETERMINED, violations=(), remediation=(), findings=())
-    text = gated(verdict(unsure, status=Status.UNDETERMINED))
+    unsure = make_platform_verdict(Status.UNDETERMINED, violations=(), remediation=(), findings=())
+    text = gated(make_verdict(unsure, status=Status.UNDETERMINED))
     assert "? Undetermined by policy default" in text
     assert "no feed for npm" in text
     assert "No findings in the packages that could be looked up." in text
@@ -245,17 +248,17 @@ def test_an_undetermined_verdict_has_reasons_and_no_upgrades() -> None:
 
 
 def test_an_approval_is_short() -> None:
-    text = gated(approved())
+    text = gated(make_approved_verdict())
     assert "No findings." in text
     assert "✓ Approved by policy default\n  All findings within the policy's limits.\n" in text
     assert len(text.splitlines()) <= 8
 
 
 def test_each_platform_has_its_own_section() -> None:
-    fine = platform_verdict(
-        Status.APPROVED, platform="linux/arm64", findings=(), violations=(), undetermined=(), remediation=()
+    fine = make_platform_verdict(
+        Status.APPROVED, platform="linux/arm64", findings=(), violations=(), undetermined_subjects=(), remediation=()
     )
-    text = gated(verdict(platform_verdict(), fine))
+    text = gated(make_verdict(make_platform_verdict(), fine))
     assert "✗ linux/amd64" in text
     assert "✓ linux/arm64" in text
 
@@ -268,9 +271,9 @@ def test_a_scan_has_no_verdict_and_shows_the_age_of_the_advisories() -> None:
 
 
 def test_text_from_an_image_cannot_steer_the_terminal() -> None:
-    evil = pypi("\x1b]0;owned\x07[red]\u202e", "1.0\r\x9b2J")
+    evil = make_pypi_package("\x1b]0;owned\x07[red]\u202e", "1.0\r\x9b2J")
     out = Terminal()
-    report = verdict(platform_verdict(findings=(finding("CVE-1", evil, Severity.HIGH, "2\n\x1b[1m"),)))
+    report = make_verdict(make_platform_verdict(findings=(make_finding("CVE-1", evil, Severity.HIGH, "2\n\x1b[1m"),)))
     load("table").write_verdict(GateReport("x\x1b[2J", report), out)
     text = out.getvalue()
     assert "\\x1b]0;owned\\x07[red]\\u202e" in text
@@ -281,9 +284,9 @@ def test_text_from_an_image_cannot_steer_the_terminal() -> None:
 def test_a_terminal_and_a_file_get_the_same_text(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "100")
     out = Terminal()
-    load("table").write_verdict(GateReport("registry.test/app:1", verdict(), (inventory(),)), out)
-    assert re.sub("\x1b\\[[0-9;]*m", "", out.getvalue()) == gated(verdict(), inventory())
+    load("table").write_verdict(GateReport("registry.test/app:1", make_verdict(), (make_inventory(),)), out)
+    assert re.sub("\x1b\\[[0-9;]*m", "", out.getvalue()) == gated(make_verdict(), make_inventory())
 
 
 def test_no_colour_without_a_terminal() -> None:
-    assert "\x1b" not in gated(verdict(), inventory())
+    assert "\x1b" not in gated(make_verdict(), make_inventory())

@@ -5,12 +5,12 @@ import json
 from typing import Any
 
 import pytest
-from tests.reports.samples import FINDINGS, reports
+from tests.reports.samples import FINDINGS, make_reports
 
 from dockgate import reports as formats
 from dockgate.reports import write
 
-REPORT = reports()["waived"]
+REPORT = make_reports()["waived"]
 
 
 def written(form: str) -> str:

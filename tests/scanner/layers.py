@@ -15,49 +15,51 @@ ECOSYSTEMS = load()
 DEBIAN = 'ID=debian\nVERSION_ID="13"\nPRETTY_NAME="Debian GNU/Linux 13 (trixie)"\n'
 
 
-def file(path: str, content: bytes | str = b"x") -> Entry:
+def make_file(path: str, content: bytes | str = b"x") -> Entry:
     data = content.encode("utf-8", "surrogateescape") if isinstance(content, str) else content
     return Entry(path, "file", len(data), 0o644, head=data[:64], open=lambda: io.BytesIO(data))
 
 
-def folder(path: str) -> Entry:
+def make_folder(path: str) -> Entry:
     return Entry(path, "directory", mode=0o755)
 
 
-def symlink(path: str, target: str) -> Entry:
+def make_symlink(path: str, target: str) -> Entry:
     return Entry(path, "symlink", target=target)
 
 
-def hardlink(path: str, target: str) -> Entry:
+def make_hardlink(path: str, target: str) -> Entry:
     return Entry(path, "hardlink", target=target)
 
 
-def whiteout(*paths: str) -> list[Entry]:
+def make_whiteouts(*paths: str) -> list[Entry]:
     return [Entry(path, "whiteout") for path in paths]
 
 
-def opaque(path: str) -> Entry:
+def make_opaque(path: str) -> Entry:
     return Entry(path, "opaque")
 
 
-def stanza(name: str, version: str, status: str = "install ok installed", more: str = "") -> str:
-    return f"Package: {name}\nStatus: {status}\nArchitecture: amd64\nVersion: {version}\n{more}Description: a package\n"
+def make_stanza(name: str, version: str, status: str = "install ok installed", fields: str = "") -> str:
+    return (
+        f"Package: {name}\nStatus: {status}\nArchitecture: amd64\nVersion: {version}\n{fields}Description: a package\n"
+    )
 
 
-def status(*stanzas: str) -> Entry:
-    return file("var/lib/dpkg/status", "\n".join([*stanzas, ""]))
+def make_status(*stanzas: str) -> Entry:
+    return make_file("var/lib/dpkg/status", "\n".join([*stanzas, ""]))
 
 
-def dpkg_list(name: str, *paths: str) -> Entry:
-    return file(f"var/lib/dpkg/info/{name}.list", "/.\n" + "".join(f"/{path}\n" for path in paths))
+def make_dpkg_list(name: str, *paths: str) -> Entry:
+    return make_file(f"var/lib/dpkg/info/{name}.list", "/.\n" + "".join(f"/{path}\n" for path in paths))
 
 
-def dist_info(folder: str, name: str, version: str) -> list[Entry]:
+def make_dist_info(folder: str, name: str, version: str) -> list[Entry]:
     """What installers write of a Python package: its metadata, and a list of its files that has that alone on it."""
-    own = folder.rpartition("/")[2]
+    folder_name = folder.rpartition("/")[2]
     return [
-        file(f"{folder}/METADATA", f"Name: {name}\nVersion: {version}\n"),
-        file(f"{folder}/RECORD", f"{own}/METADATA,,\n{own}/RECORD,,\n"),
+        make_file(f"{folder}/METADATA", f"Name: {name}\nVersion: {version}\n"),
+        make_file(f"{folder}/RECORD", f"{folder_name}/METADATA,,\n{folder_name}/RECORD,,\n"),
     ]
 
 
@@ -101,7 +103,7 @@ class FakeImage:
     diff_ids: Sequence[str] | None = None
 
 
-def image(*layers: list[Entry]) -> FakeImage:
+def make_image(*layers: list[Entry]) -> FakeImage:
     """An image of layers "0", "1", … base first."""
     return FakeImage([FakeLayer(str(at), content) for at, content in enumerate(layers)])
 
@@ -110,10 +112,10 @@ def read_image(made: Image, ecosystems: Sequence[Ecosystem]) -> Inventory:
     return combine_facts(made, [read_layer(layer, ecosystems) for layer in made.layers], ecosystems)
 
 
-def inventory(*layers: list[Entry]) -> Inventory:
-    return read_image(image(*layers), ECOSYSTEMS)
+def read_inventory(*layers: list[Entry]) -> Inventory:
+    return read_image(make_image(*layers), ECOSYSTEMS)
 
 
-def names(result: Inventory) -> list[str]:
+def list_names(result: Inventory) -> list[str]:
     """ "name version" of every package."""
     return [f"{package.name} {package.version}" for package in result.packages]

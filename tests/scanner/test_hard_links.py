@@ -5,24 +5,24 @@ import tarfile
 import zipfile
 
 import pytest
-from tests.scanner.ecosystems.elf import elf
+from tests.scanner.ecosystems.elf import make_elf
 from tests.scanner.layers import (
     DEBIAN,
     ECOSYSTEMS,
-    dist_info,
-    file,
-    hardlink,
-    image,
-    inventory,
+    make_dist_info,
+    make_file,
+    make_hardlink,
+    make_image,
+    make_stanza,
+    make_status,
+    make_whiteouts,
     read_image,
-    stanza,
-    status,
-    whiteout,
+    read_inventory,
 )
 
-SYSTEM = [file("etc/os-release", DEBIAN), status(stanza("bash", "5"))]
-NODE = elf(b"/json\0node.js/v18.0.0\0(delegate")
-OPENSSL = elf(b"\0OpenSSL 3.0.1 14 Dec 2021\0")
+SYSTEM = [make_file("etc/os-release", DEBIAN), make_status(make_stanza("bash", "5"))]
+NODE = make_elf(b"/json\0node.js/v18.0.0\0(delegate")
+OPENSSL = make_elf(b"\0OpenSSL 3.0.1 14 Dec 2021\0")
 JINJA = b"Name: jinja2\nVersion: 2.4\n"
 
 
@@ -58,27 +58,27 @@ def image_archive() -> bytes:
 )
 @pytest.mark.parametrize("target", ["opt/.first", "usr/local/bin/httpd", "opt/a.so"])
 def test_a_file_is_known_by_any_of_its_names(path: str, content: bytes, purl: str, target: str) -> None:
-    layer = [file(target, content), hardlink(path, target)]
-    assert [package.purl for package in inventory(SYSTEM, layer).packages if package.name != "bash"] == [purl]
-    assert purl in [package.purl for package in inventory(SYSTEM, layer, whiteout(target)).packages]
+    layer = [make_file(target, content), make_hardlink(path, target)]
+    assert [package.purl for package in read_inventory(SYSTEM, layer).packages if package.name != "bash"] == [purl]
+    assert purl in [package.purl for package in read_inventory(SYSTEM, layer, make_whiteouts(target)).packages]
 
 
 def test_what_cannot_be_read_under_its_second_name_is_unread() -> None:
-    for path, content in (("usr/local/bin/node", elf()), ("srv/a.tar", image_archive())):
-        layer = [file("usr/local/bin/httpd", content), hardlink(path, "usr/local/bin/httpd")]
-        assert path in [entry.path for entry in inventory(SYSTEM, layer).unread]
+    for path, content in (("usr/local/bin/node", make_elf()), ("srv/a.tar", image_archive())):
+        layer = [make_file("usr/local/bin/httpd", content), make_hardlink(path, "usr/local/bin/httpd")]
+        assert path in [entry.path for entry in read_inventory(SYSTEM, layer).unread]
 
 
 def test_a_layer_is_read_once_where_the_names_of_ordinary_files_say_nothing() -> None:
     layer = [
-        file("usr/bin/perl", elf()),
-        hardlink("usr/bin/perl5.40.1", "usr/bin/perl"),
-        file("usr/share/man/man1/perl.1.gz", b"\x1f\x8b"),
-        hardlink("usr/share/man/man1/perl5.1.gz", "usr/share/man/man1/perl.1.gz"),
-        file("usr/bin/2to3", b"#!/usr/bin/python3\n" + b"#" * 20_000),
-        hardlink("usr/bin/2to3-3", "usr/bin/2to3"),
+        make_file("usr/bin/perl", make_elf()),
+        make_hardlink("usr/bin/perl5.40.1", "usr/bin/perl"),
+        make_file("usr/share/man/man1/perl.1.gz", b"\x1f\x8b"),
+        make_hardlink("usr/share/man/man1/perl5.1.gz", "usr/share/man/man1/perl.1.gz"),
+        make_file("usr/bin/2to3", b"#!/usr/bin/python3\n" + b"#" * 20_000),
+        make_hardlink("usr/bin/2to3-3", "usr/bin/2to3"),
     ]
-    made = image(SYSTEM, layer)
+    made = make_image(SYSTEM, layer)
     assert read_image(made, ECOSYSTEMS).unread == ()
     assert [layer.read for layer in made.layers] == [1, 1]
 
@@ -87,12 +87,13 @@ def test_linked_metadata_of_a_package_is_read_as_before() -> None:
     """uv links what it installs to the files of its cache."""
     cache, site = "root/.cache/uv/archive-v0/a", "srv/venv/lib/python3.13/site-packages"
     files = [
-        entry.path.removeprefix(f"{cache}/") for entry in dist_info(f"{cache}/jinja2-2.4.dist-info", "jinja2", "2.4")
+        entry.path.removeprefix(f"{cache}/")
+        for entry in make_dist_info(f"{cache}/jinja2-2.4.dist-info", "jinja2", "2.4")
     ]
     layer = [
-        *dist_info(f"{cache}/jinja2-2.4.dist-info", "jinja2", "2.4"),
-        *(hardlink(f"{site}/{path}", f"{cache}/{path}") for path in files),
+        *make_dist_info(f"{cache}/jinja2-2.4.dist-info", "jinja2", "2.4"),
+        *(make_hardlink(f"{site}/{path}", f"{cache}/{path}") for path in files),
     ]
-    result = inventory(SYSTEM, layer)
+    result = read_inventory(SYSTEM, layer)
     assert {package.purl for package in result.packages if package.name != "bash"} == {"pkg:pypi/jinja2@2.4"}
     assert result.unread == ()

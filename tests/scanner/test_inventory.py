@@ -10,20 +10,20 @@ from tests.scanner.layers import (
     DEBIAN,
     ECOSYSTEMS,
     FakeLayer,
-    dist_info,
-    dpkg_list,
-    file,
-    folder,
-    hardlink,
-    image,
-    inventory,
-    names,
-    opaque,
+    list_names,
+    make_dist_info,
+    make_dpkg_list,
+    make_file,
+    make_folder,
+    make_hardlink,
+    make_image,
+    make_opaque,
+    make_stanza,
+    make_status,
+    make_symlink,
+    make_whiteouts,
     read_image,
-    stanza,
-    status,
-    symlink,
-    whiteout,
+    read_inventory,
 )
 
 from dockgate.scanner.inventory import IMAGE_LIMIT, UNREAD_LIMIT, FactsInMemory, combine_facts
@@ -42,9 +42,9 @@ def package(name: str, version: str = "1.0.0") -> str:
 
 
 def test_packages_of_all_kinds_are_put_together_and_sorted() -> None:
-    result = inventory(
-        [file("etc/os-release", DEBIAN), status(stanza("zlib", "1"), stanza("bash", "5"))],
-        [*dist_info("opt/Foo_Bar-2.dist-info", "Foo_Bar", "2"), file(A, package("a"))],
+    result = read_inventory(
+        [make_file("etc/os-release", DEBIAN), make_status(make_stanza("zlib", "1"), make_stanza("bash", "5"))],
+        [*make_dist_info("opt/Foo_Bar-2.dist-info", "Foo_Bar", "2"), make_file(A, package("a"))],
     )
     assert [(package.name, package.purl, package.layer) for package in result.packages] == [
         ("Foo_Bar", "pkg:pypi/foo-bar@2", "1"),
@@ -62,10 +62,25 @@ def test_packages_of_all_kinds_are_put_together_and_sorted() -> None:
 
 def test_a_package_belongs_to_the_first_layer_with_its_version() -> None:
     """Installing a package rewrites the whole database, with the packages of the base image."""
-    result = inventory(
-        [file("etc/os-release", DEBIAN), status(stanza("bash", "5"), stanza("curl", "8"), stanza("zlib", "1"))],
-        [status(stanza("bash", "5"), stanza("curl", "8.1"), stanza("zlib", "1"), stanza("vim", "9"))],
-        [status(stanza("bash", "5"), stanza("curl", "8"), stanza("zlib", "1"), stanza("vim", "9"), stanza("git", "2"))],
+    result = read_inventory(
+        [
+            make_file("etc/os-release", DEBIAN),
+            make_status(make_stanza("bash", "5"), make_stanza("curl", "8"), make_stanza("zlib", "1")),
+        ],
+        [
+            make_status(
+                make_stanza("bash", "5"), make_stanza("curl", "8.1"), make_stanza("zlib", "1"), make_stanza("vim", "9")
+            )
+        ],
+        [
+            make_status(
+                make_stanza("bash", "5"),
+                make_stanza("curl", "8"),
+                make_stanza("zlib", "1"),
+                make_stanza("vim", "9"),
+                make_stanza("git", "2"),
+            )
+        ],
     )
     assert {package.name: package.layer for package in result.packages} == {
         "bash": "0",
@@ -77,68 +92,79 @@ def test_a_package_belongs_to_the_first_layer_with_its_version() -> None:
 
 
 def test_the_order_of_entries_does_not_show() -> None:
-    content = [file("etc/os-release", DEBIAN), status(stanza("b", "1"), stanza("a", "1")), file(A, package("a"))]
-    assert canonical.encode(inventory(content)) == canonical.encode(inventory(content[::-1]))
+    content = [
+        make_file("etc/os-release", DEBIAN),
+        make_status(make_stanza("b", "1"), make_stanza("a", "1")),
+        make_file(A, package("a")),
+    ]
+    assert canonical.encode(read_inventory(content)) == canonical.encode(read_inventory(content[::-1]))
 
 
 def test_a_package_keeps_everything_that_its_reader_stated() -> None:
     values = {field.name: f"the {field.name}" for field in fields(Package)}
     stated = Package(**{**values, "ecosystem": "Go", "path": "app/x"})
     facts = LayerFacts(f"sha256:{'1' * 64}", (PackageFile("app/x", "go", (stated,)),))
-    (package,) = combine_facts(image([]), [facts], ECOSYSTEMS).packages
+    (package,) = combine_facts(make_image([]), [facts], ECOSYSTEMS).packages
     assert package == replace(stated, layer=facts.layer, owner=package.owner)
 
 
 def test_a_later_layer_replaces_a_file() -> None:
-    assert names(inventory([file(A, package("a"))], [file(A, package("a", "2.0.0"))])) == ["a 2.0.0"]
+    assert list_names(read_inventory([make_file(A, package("a"))], [make_file(A, package("a", "2.0.0"))])) == [
+        "a 2.0.0"
+    ]
 
 
 @pytest.mark.parametrize(
     "above",
     [
-        whiteout(A),
-        whiteout("x"),
-        [opaque("x/node_modules")],
-        [opaque("")],
-        [symlink("x", "/y")],
-        [file("x/node_modules")],
-        [folder(A)],
+        make_whiteouts(A),
+        make_whiteouts("x"),
+        [make_opaque("x/node_modules")],
+        [make_opaque("")],
+        [make_symlink("x", "/y")],
+        [make_file("x/node_modules")],
+        [make_folder(A)],
     ],
     ids=["whiteout", "whiteout above", "opaque", "opaque root", "link above", "file above", "folder in place"],
 )
 def test_a_later_layer_removes_a_file(above: list[Entry]) -> None:
-    assert names(inventory([file(A, package("a"))], above)) == []
+    assert list_names(read_inventory([make_file(A, package("a"))], above)) == []
 
 
 @pytest.mark.parametrize("first", [True, False])
 def test_an_opaque_folder_keeps_what_its_own_layer_has_in_it(*, first: bool) -> None:
-    here = [folder("x/node_modules/a"), opaque("x/node_modules"), file(A, package("a", "2.0.0"))]
+    here = [make_folder("x/node_modules/a"), make_opaque("x/node_modules"), make_file(A, package("a", "2.0.0"))]
     here = [here[0], *(here[1:] if first else here[:0:-1])]
-    assert names(inventory([file(A, package("a"))], here)) == ["a 2.0.0"]
+    assert list_names(read_inventory([make_file(A, package("a"))], here)) == ["a 2.0.0"]
 
 
 def test_a_whiteout_spares_what_only_begins_like_it() -> None:
-    assert names(inventory([file(A, package("a"))], whiteout("x/node_modules/a/package", "x/node"))) == ["a 1.0.0"]
+    assert list_names(
+        read_inventory([make_file(A, package("a"))], make_whiteouts("x/node_modules/a/package", "x/node"))
+    ) == ["a 1.0.0"]
 
 
 def test_a_file_that_comes_back_is_there() -> None:
-    assert names(inventory([file(A, package("a"))], whiteout("x"), [file(A, package("a", "3.0.0"))])) == ["a 3.0.0"]
+    assert list_names(
+        read_inventory([make_file(A, package("a"))], make_whiteouts("x"), [make_file(A, package("a", "3.0.0"))])
+    ) == ["a 3.0.0"]
 
 
 def test_the_last_entry_of_a_path_counts() -> None:
-    assert names(inventory([file(A, package("a")), file(A, package("a", "2.0.0"))])) == ["a 2.0.0"]
-    assert names(inventory([file(A, package("a")), symlink(A, "y")])) == []
+    assert list_names(read_inventory([make_file(A, package("a")), make_file(A, package("a", "2.0.0"))])) == ["a 2.0.0"]
+    assert list_names(read_inventory([make_file(A, package("a")), make_symlink(A, "y")])) == []
 
 
 def test_a_hard_link_is_read_as_the_file_it_links_to() -> None:
-    result = image([file("stash", package("a")), hardlink(A, "stash"), file("stash", package("b"))])
-    assert names(read_image(result, ECOSYSTEMS)) == ["a 1.0.0"]
+    result = make_image([make_file("stash", package("a")), make_hardlink(A, "stash"), make_file("stash", package("b"))])
+    assert list_names(read_image(result, ECOSYSTEMS)) == ["a 1.0.0"]
     assert result.layers[0].read == 2
 
 
 def test_a_hard_link_out_of_its_layer_is_unread() -> None:
-    result = inventory(
-        [file("stash", package("a")), file("y/node_modules/b/package.json", package("b"))], [hardlink(A, "stash")]
+    result = read_inventory(
+        [make_file("stash", package("a")), make_file("y/node_modules/b/package.json", package("b"))],
+        [make_hardlink(A, "stash")],
     )
     assert [entry.path for entry in result.unread] == [A]
     assert "hard link to stash" in result.unread[0].reason
@@ -147,51 +173,54 @@ def test_a_hard_link_out_of_its_layer_is_unread() -> None:
 def test_a_link_is_accepted_when_it_leads_to_what_is_read() -> None:
     store = "x/.cache/foo-1.dist-info/METADATA"
     content = [
-        *dist_info(store.rpartition("/")[0], "foo", "1"),
-        symlink("x/foo-1.dist-info/METADATA", "../.cache/foo-1.dist-info/METADATA"),
+        *make_dist_info(store.rpartition("/")[0], "foo", "1"),
+        make_symlink("x/foo-1.dist-info/METADATA", "../.cache/foo-1.dist-info/METADATA"),
     ]
-    assert inventory(content).unread == ()
-    result = inventory([*content, file(A, package("a"))], whiteout("x/.cache"))
+    assert read_inventory(content).unread == ()
+    result = read_inventory([*content, make_file(A, package("a"))], make_whiteouts("x/.cache"))
     assert [entry.path for entry in result.unread] == ["x/foo-1.dist-info/METADATA"]
 
 
 def test_an_egg_info_that_is_a_link_to_a_folder_is_accepted() -> None:
     content = [
-        file("x/share/foo.egg-info/PKG-INFO", "Name: foo\nVersion: 1\n"),
-        symlink("x/foo.egg-info", "/x/share/foo.egg-info"),
+        make_file("x/share/foo.egg-info/PKG-INFO", "Name: foo\nVersion: 1\n"),
+        make_symlink("x/foo.egg-info", "/x/share/foo.egg-info"),
     ]
-    assert inventory(content).unread == ()
+    assert read_inventory(content).unread == ()
 
 
 def test_links_out_of_the_image_stay_in_it() -> None:
-    content = [file("usr/lib/os-release", DEBIAN), symlink("etc/os-release", "../../../../usr/lib/os-release")]
-    assert inventory([*content, status(stanza("a", "1"))]).unread == ()
+    content = [
+        make_file("usr/lib/os-release", DEBIAN),
+        make_symlink("etc/os-release", "../../../../usr/lib/os-release"),
+    ]
+    assert read_inventory([*content, make_status(make_stanza("a", "1"))]).unread == ()
 
 
 def test_etc_os_release_comes_before_the_one_in_usr() -> None:
-    content = [file("usr/lib/os-release", DEBIAN), file("etc/os-release", "ID=ubuntu\nVERSION_ID=24.04\n")]
-    assert {package.ecosystem for package in inventory([*content, status(stanza("a", "1"))]).packages} == {
-        "Ubuntu:24.04:LTS"
-    }
+    content = [make_file("usr/lib/os-release", DEBIAN), make_file("etc/os-release", "ID=ubuntu\nVERSION_ID=24.04\n")]
+    assert {
+        package.ecosystem for package in read_inventory([*content, make_status(make_stanza("a", "1"))]).packages
+    } == {"Ubuntu:24.04:LTS"}
 
 
 def test_a_file_that_cannot_be_read_is_unread_where_it_stands() -> None:
-    broken = [file(A, "{"), file("y/node_modules/b/package.json", package("b"))]
-    assert [(entry.path, entry.layer) for entry in inventory(broken).unread] == [(A, "0")]
-    assert inventory(broken, [file(A, package("a"))]).unread == ()
+    broken = [make_file(A, "{"), make_file("y/node_modules/b/package.json", package("b"))]
+    assert [(entry.path, entry.layer) for entry in read_inventory(broken).unread] == [(A, "0")]
+    assert read_inventory(broken, [make_file(A, package("a"))]).unread == ()
 
 
 def test_an_unreadable_os_release_names_no_distribution() -> None:
-    result = inventory([file("etc/os-release", b"ID=debian\0"), status(stanza("a", "1"))])
+    result = read_inventory([make_file("etc/os-release", b"ID=debian\0"), make_status(make_stanza("a", "1"))])
     assert result.distribution is None
     assert [entry.path for entry in result.unread] == ["etc/os-release"]
 
 
 def test_a_broken_layer_yields_no_facts() -> None:
-    layer = FakeLayer("sha256:bad", [file(A, package("a"))], ImageError("the digest does not match"))
+    layer = FakeLayer("sha256:bad", [make_file(A, package("a"))], ImageError("the digest does not match"))
     facts = read_layer(layer, ECOSYSTEMS)
     assert facts.files == ""
-    result = combine_facts(image(), [facts], ECOSYSTEMS)
+    result = combine_facts(make_image(), [facts], ECOSYSTEMS)
     assert result.packages == ()
     assert ("/", "sha256:bad") in [(entry.path, entry.layer) for entry in result.unread]
     assert "digest does not match" in "".join(entry.reason for entry in result.unread)
@@ -200,7 +229,7 @@ def test_a_broken_layer_yields_no_facts() -> None:
 @pytest.mark.parametrize(("each", "unread"), [(TIME_LIMIT / 2, False), (TIME_LIMIT, True)])
 @pytest.mark.parametrize("content", [package("a"), "{"])
 def test_a_layer_whose_files_take_too_long_is_unread_as_a_whole(content: str, each: float, *, unread: bool) -> None:
-    files = [file(f"x/node_modules/{name}/package.json", content) for name in ("a", "b", "c")]
+    files = [make_file(f"x/node_modules/{name}/package.json", content) for name in ("a", "b", "c")]
     ticks = count(step=each)
     facts = read_layer(FakeLayer("0", files), ECOSYSTEMS, lambda: next(ticks))
     assert [(entry.path, "take more than 120 seconds" in entry.reason) for entry in facts.unread] == [
@@ -216,20 +245,20 @@ def test_a_layer_out_of_reach_is_no_broken_layer() -> None:
 
 def test_facts_survive_being_stored() -> None:
     content = [
-        file("etc/os-release", DEBIAN),
-        status(stanza("a", "1"), stanza("b", "1", "deinstall ok config-files")),
-        dpkg_list("a", A, "usr/share/\udce9"),
-        file("usr/share/\udce9"),
-        file(A, package("a")),
-        symlink("y/foo.egg-info", "z"),
-        folder("z/foo.egg-info"),
-        opaque("q"),
-        *whiteout("p"),
+        make_file("etc/os-release", DEBIAN),
+        make_status(make_stanza("a", "1"), make_stanza("b", "1", "deinstall ok config-files")),
+        make_dpkg_list("a", A, "usr/share/\udce9"),
+        make_file("usr/share/\udce9"),
+        make_file(A, package("a")),
+        make_symlink("y/foo.egg-info", "z"),
+        make_folder("z/foo.egg-info"),
+        make_opaque("q"),
+        *make_whiteouts("p"),
     ]
     facts = read_layer(FakeLayer("0", content), ECOSYSTEMS)
     stored = canonical.decode(LayerFacts, canonical.encode(facts))
     assert stored == facts
-    assert combine_facts(image(), [stored], ECOSYSTEMS) == inventory(content)
+    assert combine_facts(make_image(), [stored], ECOSYSTEMS) == read_inventory(content)
 
 
 def test_the_version_of_facts_names_every_plugin() -> None:
@@ -238,37 +267,46 @@ def test_the_version_of_facts_names_every_plugin() -> None:
 
 def test_a_path_that_cannot_exist_is_unread() -> None:
     for path in ("a/" * 3000 + "b", "a\0b"):
-        result = inventory([file(A, package("a")), file(path)])
+        result = read_inventory([make_file(A, package("a")), make_file(path)])
         assert [entry.path for entry in result.unread] == ["/"]
 
 
 def test_a_layer_of_100000_entries_is_read_quickly() -> None:
-    content = [file("etc/os-release", DEBIAN), status(stanza("a", "1"))]
+    content = [make_file("etc/os-release", DEBIAN), make_status(make_stanza("a", "1"))]
     content += [Entry(f"usr/share/{at % 100}/some/folder/file-{at}", "file", 10) for at in range(100_000)]
     before = time.process_time()
-    result = inventory(content, [status(stanza("b", "1"))], whiteout(*(f"usr/share/{at}" for at in range(100))))
-    assert names(result) == ["b 1"]
+    result = read_inventory(
+        content, [make_status(make_stanza("b", "1"))], make_whiteouts(*(f"usr/share/{at}" for at in range(100)))
+    )
+    assert list_names(result) == ["b 1"]
     assert time.process_time() - before < 5
 
 
 def test_deep_paths_and_many_layers_cost_little() -> None:
     deep = "d/" * 900 + "node_modules/a/package.json"
     before = time.process_time()
-    assert names(inventory([file(deep, package("a"))], *([file(f"f{at}")] for at in range(200)))) == ["a 1.0.0"]
+    assert list_names(
+        read_inventory([make_file(deep, package("a"))], *([make_file(f"f{at}")] for at in range(200)))
+    ) == ["a 1.0.0"]
     assert time.process_time() - before < 5
 
 
 def test_what_a_vendor_s_package_brings_is_not_left_to_the_distribution() -> None:
     text = "Maintainer: NodeSource <packages@nodesource.com>\n"
     npm = "usr/lib/node_modules/npm/package.json"
-    node = [status(stanza("nodejs", "22.1-1nodesource1", more=text)), dpkg_list("nodejs", "usr/bin/node", npm)]
-    result = inventory([file("etc/os-release", DEBIAN), *node, file(npm, '{"name": "npm", "version": "10.7.0"}')])
+    node = [
+        make_status(make_stanza("nodejs", "22.1-1nodesource1", fields=text)),
+        make_dpkg_list("nodejs", "usr/bin/node", npm),
+    ]
+    result = read_inventory(
+        [make_file("etc/os-release", DEBIAN), *node, make_file(npm, '{"name": "npm", "version": "10.7.0"}')]
+    )
     assert [(package.name, package.ecosystem, package.vendor, package.owner) for package in result.packages] == [
         ("nodejs", "vendor:nodesource.com", "nodesource.com", None),
         ("npm", "npm", None, None),
     ]
     assert result.unread == ()
-    nowhere = inventory(node)
+    nowhere = read_inventory(node)
     assert [(package.ecosystem, package.vendor) for package in nowhere.packages if package.name == "nodejs"] == [
         ("", None)
     ]
@@ -277,45 +315,53 @@ def test_what_a_vendor_s_package_brings_is_not_left_to_the_distribution() -> Non
 NPM = "usr/lib/node_modules/npm/package.json"
 # Of a company's own package, without its copyright, as nfpm and dpkg-deb make it.
 OWN = [
-    dpkg_list("acme", "usr/bin/acme", NPM),
-    file(NPM, '{"name": "npm", "version": "10.7.0"}'),
+    make_dpkg_list("acme", "usr/bin/acme", NPM),
+    make_file(NPM, '{"name": "npm", "version": "10.7.0"}'),
 ]
-ACME = stanza("acme", "1.2", more="Maintainer: Acme <dev@acme.example>\n")
+ACME = make_stanza("acme", "1.2", fields="Maintainer: Acme <dev@acme.example>\n")
 
 
 def base(*names: str) -> list[Entry]:
-    lists = [dpkg_list(f"{name}:amd64", f"usr/share/doc/{name}/copyright", f"usr/bin/{name}") for name in names]
-    return [file("etc/os-release", DEBIAN), status(*(stanza(name, "1") for name in names)), *lists]
+    lists = [make_dpkg_list(f"{name}:amd64", f"usr/share/doc/{name}/copyright", f"usr/bin/{name}") for name in names]
+    return [make_file("etc/os-release", DEBIAN), make_status(*(make_stanza(name, "1") for name in names)), *lists]
 
 
 def judged(*layers: list[Entry]) -> list[tuple[str, str, str]]:
-    return [(package.name, package.ecosystem, package.owner or "") for package in inventory(*layers).packages]
+    return [(package.name, package.ecosystem, package.owner or "") for package in read_inventory(*layers).packages]
 
 
 def test_a_package_without_a_copyright_is_its_maintainer_s_and_owns_nothing() -> None:
-    bash = stanza("bash", "1")
-    assert judged(base("bash"), [status(bash, ACME), *OWN]) == [
+    bash = make_stanza("bash", "1")
+    assert judged(base("bash"), [make_status(bash, ACME), *OWN]) == [
         ("acme", "vendor:acme.example", ""),
         ("bash", "Debian:13", ""),
         ("npm", "npm", ""),
     ]
-    assert judged(base("bash"), [status(bash, stanza("acme", "1.2")), *OWN])[0][1] == "vendor:unknown"
-    own = stanza("acme", "1.2", more="Origin: Debian\nMaintainer: Acme <dev@acme.example>\n")
-    assert judged(base("bash"), [status(bash, own), *OWN])[0][1] == "Debian:13"
-    ubuntu = [file("etc/os-release", 'ID=ubuntu\nVERSION_ID="24.04"\n'), *base("bash")[1:]]
-    remaining = stanza("acme", "1.2", more="Maintainer: A <a@canonical.com>\n")
-    assert judged(ubuntu, [status(bash, remaining), *OWN])[0][1] == "Ubuntu:24.04:LTS"
+    assert judged(base("bash"), [make_status(bash, make_stanza("acme", "1.2")), *OWN])[0][1] == "vendor:unknown"
+    own = make_stanza("acme", "1.2", fields="Origin: Debian\nMaintainer: Acme <dev@acme.example>\n")
+    assert judged(base("bash"), [make_status(bash, own), *OWN])[0][1] == "Debian:13"
+    ubuntu = [make_file("etc/os-release", 'ID=ubuntu\nVERSION_ID="24.04"\n'), *base("bash")[1:]]
+    remaining = make_stanza("acme", "1.2", fields="Maintainer: A <a@canonical.com>\n")
+    assert judged(ubuntu, [make_status(bash, remaining), *OWN])[0][1] == "Ubuntu:24.04:LTS"
 
 
 def test_the_current_file_list_says_whose_the_copyright_is() -> None:
-    later = dpkg_list("acme", "usr/share/doc/acme/copyright", "usr/bin/acme", NPM)
-    layers = [base("bash"), [status(stanza("bash", "1"), ACME), *OWN], [status(stanza("bash", "1"), ACME), later]]
+    later = make_dpkg_list("acme", "usr/share/doc/acme/copyright", "usr/bin/acme", NPM)
+    layers = [
+        base("bash"),
+        [make_status(make_stanza("bash", "1"), ACME), *OWN],
+        [make_status(make_stanza("bash", "1"), ACME), later],
+    ]
     assert judged(*layers)[0][1] == "Debian:13"
 
 
 def test_where_the_base_s_lists_were_cut_they_tell_nothing() -> None:
-    cut = [file("etc/os-release", DEBIAN), status(stanza("bash", "1")), dpkg_list("bash", "usr/bin/bash")]
-    assert judged(cut, [status(stanza("bash", "1"), ACME), *OWN]) == [
+    cut = [
+        make_file("etc/os-release", DEBIAN),
+        make_status(make_stanza("bash", "1")),
+        make_dpkg_list("bash", "usr/bin/bash"),
+    ]
+    assert judged(cut, [make_status(make_stanza("bash", "1"), ACME), *OWN]) == [
         ("acme", "Debian:13", ""),
         ("bash", "Debian:13", ""),
         ("npm", "npm", "acme"),
@@ -323,9 +369,11 @@ def test_where_the_base_s_lists_were_cut_they_tell_nothing() -> None:
 
 
 def test_a_list_that_was_cut_above_the_package_s_own_layer_tells_nothing() -> None:
-    cut = dpkg_list("bash:amd64", "usr/bin/bash")
+    cut = make_dpkg_list("bash:amd64", "usr/bin/bash")
     assert judged(base("bash", "dash"), [cut]) == [("bash", "Debian:13", ""), ("dash", "Debian:13", "")]
-    rebuilt = status(stanza("bash", "2", more="Maintainer: Acme <dev@acme.example>\n"), stanza("dash", "1"))
+    rebuilt = make_status(
+        make_stanza("bash", "2", fields="Maintainer: Acme <dev@acme.example>\n"), make_stanza("dash", "1")
+    )
     assert judged(base("bash", "dash"), [rebuilt, cut])[0][1] == "vendor:acme.example"
 
 
@@ -335,7 +383,7 @@ def test_layers_that_take_too_much_memory_together_are_unread(name: str) -> None
     paths = tuple(str(at) for at in range(100_000))
     content: Any = {"files": "\0".join(paths), "symlinks": dict.fromkeys(paths, "a")}.get(name, paths)
     layers = [LayerFacts(str(at), **{name: content}) for at in range(IMAGE_LIMIT // 5_000_000)]
-    result = combine_facts(image(*[[] for _ in layers]), layers, ECOSYSTEMS)
+    result = combine_facts(make_image(*[[] for _ in layers]), layers, ECOSYSTEMS)
     reasons = [entry.reason for entry in result.unread if entry.layer]
     assert any("contains too many files and packages" in reason for reason in reasons)
     in_memory = FactsInMemory()
@@ -350,8 +398,8 @@ def test_layers_that_take_too_much_memory_together_are_unread(name: str) -> None
 def test_unread_entries_are_listed_up_to_a_limit_and_the_others_counted() -> None:
     """30,000 jars in one folder of a long path made a verdict of 330 megabytes."""
     folder = "/".join(["x" * 250] * 15)
-    broken = [file(f"{folder}/{at}.jar", "no archive") for at in range(1_000)]
-    few, many = inventory(broken[:100]).unread, inventory(broken).unread
+    broken = [make_file(f"{folder}/{at}.jar", "no archive") for at in range(1_000)]
+    few, many = read_inventory(broken[:100]).unread, read_inventory(broken).unread
     assert len([entry for entry in few if entry.path.startswith(folder)]) == 100
     listed = [entry for entry in many if entry.path.startswith(folder)]
     assert 100 < len(listed) < 1_000

@@ -5,7 +5,18 @@ from dataclasses import dataclass, field
 from typing import BinaryIO
 
 import pytest
-from tests.scanner.layers import DEBIAN, dpkg_list, file, image, inventory, names, read_image, stanza, status, whiteout
+from tests.scanner.layers import (
+    DEBIAN,
+    list_names,
+    make_dpkg_list,
+    make_file,
+    make_image,
+    make_stanza,
+    make_status,
+    make_whiteouts,
+    read_image,
+    read_inventory,
+)
 
 from dockgate.scanner.model import Distribution, Inventory, Package
 from dockgate.scanner.ports import Ecosystem, Entry, Extract, ImageMetadata, PackageUpgrade, Triggers
@@ -74,15 +85,17 @@ class Kind:
 
 
 def read(*layers: list[Entry], kind: Ecosystem | None = None, metadata: ImageMetadata | None = None) -> Inventory:
-    pictured = image(*layers)
+    pictured = make_image(*layers)
     pictured.metadata = metadata or ImageMetadata()
     return read_image(pictured, [kind or Kind()])
 
 
 def test_only_files_that_trigger_an_ecosystem_are_asked_about() -> None:
     kind = Kind()
-    result = read([file("a/b.pkg", "a 1"), file("a/b.txt"), file("pkg"), file(".pkg", "b 2")], kind=kind)
-    assert names(result) == ["a 1", "b 2"]
+    result = read(
+        [make_file("a/b.pkg", "a 1"), make_file("a/b.txt"), make_file("pkg"), make_file(".pkg", "b 2")], kind=kind
+    )
+    assert list_names(result) == ["a 1", "b 2"]
     assert set(kind.calls) == {"a/b.pkg", ".pkg"}
 
 
@@ -96,58 +109,60 @@ def test_only_files_that_trigger_an_ecosystem_are_asked_about() -> None:
     ],
 )
 def test_each_trigger_is_enough(triggers: Triggers, path: str, content: str) -> None:
-    assert len(read([file(path, content)], kind=Kind(triggers=triggers)).packages) == 1
-    assert not read([file("b/other.pkg", "b 1")], kind=Kind(triggers=triggers)).packages
+    assert len(read([make_file(path, content)], kind=Kind(triggers=triggers)).packages) == 1
+    assert not read([make_file("b/other.pkg", "b 1")], kind=Kind(triggers=triggers)).packages
 
 
 def test_parts_that_could_not_be_read_are_unread_beside_the_packages_that_were() -> None:
-    result = read([file("app.pkg", "a 1\nunread lib/b.pkg truncated")])
-    assert names(result) == ["a 1"]
+    result = read([make_file("app.pkg", "a 1\nunread lib/b.pkg truncated")])
+    assert list_names(result) == ["a 1"]
     assert [(entry.path, entry.layer) for entry in result.unread] == [("app.pkg!/lib/b.pkg", "0")]
     assert result.unread[0].reason == "app.pkg!/lib/b.pkg cannot be read: truncated"
 
 
 def test_a_lockfile_counts_only_where_nothing_is_installed_from_it() -> None:
-    lock = file("src/lock.pkg", "lock\na 1\nb 2")
-    assert names(read([lock])) == ["a 1", "b 2"]
-    assert names(read([lock], [file("lib/a.pkg", "a 1")])) == ["a 1"]
-    assert names(read([lock, file("lib/a.pkg", "a 2")])) == ["a 1", "a 2", "b 2"]
-    assert names(read([lock, file("lib/a.pkg", "a 1")], whiteout("lib/a.pkg"))) == ["a 1", "b 2"]
+    lock = make_file("src/lock.pkg", "lock\na 1\nb 2")
+    assert list_names(read([lock])) == ["a 1", "b 2"]
+    assert list_names(read([lock], [make_file("lib/a.pkg", "a 1")])) == ["a 1"]
+    assert list_names(read([lock, make_file("lib/a.pkg", "a 2")])) == ["a 1", "a 2", "b 2"]
+    assert list_names(read([lock, make_file("lib/a.pkg", "a 1")], make_whiteouts("lib/a.pkg"))) == ["a 1", "b 2"]
 
 
 def test_a_package_that_a_tool_brought_along_does_not_speak_for_a_whole_lockfile() -> None:
-    lock = file("app/lock.pkg", "lock\na 1\nb 2\nc 3")
-    assert names(read([lock, file("usr/lib/tool/a.pkg", "a 1")])) == ["a 1", "b 2", "c 3"]
-    assert names(read([lock, file("x/a.pkg", "a 1"), file("x/b.pkg", "b 2")])) == ["a 1", "b 2"]
+    lock = make_file("app/lock.pkg", "lock\na 1\nb 2\nc 3")
+    assert list_names(read([lock, make_file("usr/lib/tool/a.pkg", "a 1")])) == ["a 1", "b 2", "c 3"]
+    assert list_names(read([lock, make_file("x/a.pkg", "a 1"), make_file("x/b.pkg", "b 2")])) == ["a 1", "b 2"]
 
 
 def test_a_lockfile_inside_an_installed_package_does_not_count() -> None:
-    lock = file("lib/a/test/lock.pkg", "lock\nb 2")
-    assert names(read([lock, file("lib/a.pkg", "a 1\nowns a lib/a/")])) == ["a 1"]
-    assert names(read([lock, file("lib/a.pkg", "a 1\nowns a lib/ab/")])) == ["a 1", "b 2"]
+    lock = make_file("lib/a/test/lock.pkg", "lock\nb 2")
+    assert list_names(read([lock, make_file("lib/a.pkg", "a 1\nowns a lib/a/")])) == ["a 1"]
+    assert list_names(read([lock, make_file("lib/a.pkg", "a 1\nowns a lib/ab/")])) == ["a 1", "b 2"]
 
 
 def test_what_is_alone_is_contradicted_by_no_file_beside_it() -> None:
-    beside = file("app/readme")
-    assert not read([file("app/a.pkg", "alone\na 1"), beside], [file("app/a.pkg", "alone\na 2")]).unread
-    assert not read([file("app/a.pkg", "alone\na 1"), file("b.pkg", "b 1"), beside], whiteout("app/a.pkg")).unread
-    assert not read([file("app/a.pkg", "lock\na 1"), beside], [file("app/a.pkg", "lock\na 2")]).unread
-    assert read([file("app/a.pkg", "a 1"), beside], [file("app/a.pkg", "a 2")]).unread
+    beside = make_file("app/readme")
+    assert not read([make_file("app/a.pkg", "alone\na 1"), beside], [make_file("app/a.pkg", "alone\na 2")]).unread
+    assert not read(
+        [make_file("app/a.pkg", "alone\na 1"), make_file("b.pkg", "b 1"), beside], make_whiteouts("app/a.pkg")
+    ).unread
+    assert not read([make_file("app/a.pkg", "lock\na 1"), beside], [make_file("app/a.pkg", "lock\na 2")]).unread
+    assert read([make_file("app/a.pkg", "a 1"), beside], [make_file("app/a.pkg", "a 2")]).unread
 
 
 def test_each_package_of_a_shared_metadata_file_is_compared_with_its_own_files() -> None:
-    base = [file("v/all.pkg", "a 1\nb 1\nowns a v/a/\nowns b v/b/"), file("v/a/code"), file("v/b/code")]
-    upgraded = [file("v/all.pkg", "a 2\nb 1\nowns a v/a/\nowns b v/b/"), file("v/a/code")]
+    base = [make_file("v/all.pkg", "a 1\nb 1\nowns a v/a/\nowns b v/b/"), make_file("v/a/code"), make_file("v/b/code")]
+    upgraded = [make_file("v/all.pkg", "a 2\nb 1\nowns a v/a/\nowns b v/b/"), make_file("v/a/code")]
     assert not read(base, upgraded).unread
-    assert not read(base, [file("v/all.pkg", "b 1\nowns b v/b/"), *whiteout("v/a")]).unread
-    edited = read(base, [file("v/all.pkg", "a 2\nb 1\nowns a v/a/\nowns b v/b/")])
+    assert not read(base, [make_file("v/all.pkg", "b 1\nowns b v/b/"), *make_whiteouts("v/a")]).unread
+    edited = read(base, [make_file("v/all.pkg", "a 2\nb 1\nowns a v/a/\nowns b v/b/")])
     assert [entry.reason for entry in edited.unread] == ["v/all.pkg became a 2, yet there are files of a 1."]
-    removed = read(base, [file("v/all.pkg", "a 1\nowns a v/a/")])
+    removed = read(base, [make_file("v/all.pkg", "a 1\nowns a v/a/")])
     assert [entry.reason for entry in removed.unread] == ["v/all.pkg no longer lists b 1, yet files of it are there."]
 
 
 def test_the_release_that_package_repositories_serve_is_the_distributions() -> None:
-    release = [file("etc/os-release", DEBIAN), file("r.pkg", "release 13")]
+    release = [make_file("etc/os-release", DEBIAN), make_file("r.pkg", "release 13")]
     result = read(release, kind=Kind(distributions=("debian",), database_paths=("db.pkg",)))
     assert result.distribution is not None
     assert result.distribution.repository == "13"
@@ -155,27 +170,27 @@ def test_the_release_that_package_repositories_serve_is_the_distributions() -> N
 
 
 def test_repositories_of_another_release_are_doubted() -> None:
-    release = [file("etc/os-release", DEBIAN), file("r.pkg", "release v12")]
+    release = [make_file("etc/os-release", DEBIAN), make_file("r.pkg", "release v12")]
     result = read(release, kind=Kind(distributions=("debian",), database_paths=("db.pkg",)))
     assert "r.pkg serves v12, where os-release says 13." in [entry.reason for entry in result.unread]
 
 
 def test_an_inventory_says_where_its_image_comes_from() -> None:
     result = read(
-        [file("a.pkg", "a 1")],
-        [file("b.pkg", "b 1")],
+        [make_file("a.pkg", "a 1")],
+        [make_file("b.pkg", "b 1")],
         metadata=ImageMetadata(1, "debian:13", "2026-01-01T00:00:00Z", "1000"),
     )
     assert (result.base, result.created, result.user) == ("debian:13", "2026-01-01T00:00:00Z", "1000")
     assert [result.is_in_base(package) for package in result.packages] == [True, False]
-    assert read([file("a.pkg", "a 1")], metadata=ImageMetadata(7)).base_layers == 1
+    assert read([make_file("a.pkg", "a 1")], metadata=ImageMetadata(7)).base_layers == 1
 
 
 def test_a_folder_that_could_not_be_listed_is_unread() -> None:
     def refuse() -> BinaryIO:
         raise UnreadableError("permission denied")
 
-    result = read([file("a.pkg", "a 1"), Entry("root", "directory", open=refuse)])
+    result = read([make_file("a.pkg", "a 1"), Entry("root", "directory", open=refuse)])
     assert [(entry.path, entry.reason) for entry in result.unread] == [
         ("root", "root cannot be read: permission denied")
     ]
@@ -184,21 +199,27 @@ def test_a_folder_that_could_not_be_listed_is_unread() -> None:
 def test_two_files_that_name_two_distributions_are_doubted() -> None:
     kind = Kind(distributions=("debian",), database_paths=("db.pkg",))
     older = DEBIAN.replace("13", "11")
-    result = read([file("etc/os-release", older), file("usr/lib/os-release", DEBIAN), file("db.pkg", "a 1")], kind=kind)
+    result = read(
+        [make_file("etc/os-release", older), make_file("usr/lib/os-release", DEBIAN), make_file("db.pkg", "a 1")],
+        kind=kind,
+    )
     assert "The image names two distributions" in "".join(entry.reason for entry in result.unread)
-    same = read([file("etc/os-release", DEBIAN), file("usr/lib/os-release", DEBIAN), file("db.pkg", "a 1")], kind=kind)
+    same = read(
+        [make_file("etc/os-release", DEBIAN), make_file("usr/lib/os-release", DEBIAN), make_file("db.pkg", "a 1")],
+        kind=kind,
+    )
     assert not same.unread
 
 
 def test_a_package_under_opt_is_no_distributions_to_judge() -> None:
     def owner_at(path: str) -> str:
         paths = (path,)
-        result = inventory(
+        result = read_inventory(
             [
-                file("etc/os-release", DEBIAN),
-                status(stanza("agent", "1")),
-                dpkg_list("agent", *paths),
-                file(path, "Name: Django\nVersion: 2.2\n"),
+                make_file("etc/os-release", DEBIAN),
+                make_status(make_stanza("agent", "1")),
+                make_dpkg_list("agent", *paths),
+                make_file(path, "Name: Django\nVersion: 2.2\n"),
             ]
         )
         (django,) = (package for package in result.packages if package.ecosystem == "PyPI")
@@ -210,16 +231,16 @@ def test_a_package_under_opt_is_no_distributions_to_judge() -> None:
 
 
 def test_a_requirement_without_a_version_is_undetermined_where_it_is_not_installed() -> None:
-    requirements = file("app/requirements.txt", "django>=2\nflask==1.0\n")
-    release = [file("etc/os-release", DEBIAN), status(stanza("a", "1"))]
-    assert names(inventory([*release, requirements])) == ["a 1", "django ", "flask 1.0"]
-    installed = file("usr/lib/python3/site-packages/Django-3.2.dist-info/METADATA", "Name: Django\nVersion: 3.2\n")
-    assert names(inventory([*release, requirements, installed])) == ["Django 3.2", "a 1"]
+    requirements = make_file("app/requirements.txt", "django>=2\nflask==1.0\n")
+    release = [make_file("etc/os-release", DEBIAN), make_status(make_stanza("a", "1"))]
+    assert list_names(read_inventory([*release, requirements])) == ["a 1", "django ", "flask 1.0"]
+    installed = make_file("usr/lib/python3/site-packages/Django-3.2.dist-info/METADATA", "Name: Django\nVersion: 3.2\n")
+    assert list_names(read_inventory([*release, requirements, installed])) == ["Django 3.2", "a 1"]
 
 
 def test_a_file_that_names_a_package_with_a_very_long_name_is_unread() -> None:
     """Each finding has its package: 3,000 findings of a name of a megabyte would make a verdict of gigabytes."""
-    stated = status(stanza("x" * 2_100, "1", more="Source: linux\n"), stanza("bash", "1"))
-    read_status = inventory([file("etc/os-release", DEBIAN), stated])
+    stated = make_status(make_stanza("x" * 2_100, "1", fields="Source: linux\n"), make_stanza("bash", "1"))
+    read_status = read_inventory([make_file("etc/os-release", DEBIAN), stated])
     assert not read_status.packages
     assert any("names a package with more than 2,048 characters" in entry.reason for entry in read_status.unread)

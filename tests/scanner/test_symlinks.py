@@ -7,34 +7,34 @@ import pytest
 from tests.scanner.layers import (
     DEBIAN,
     ECOSYSTEMS,
-    dist_info,
-    dpkg_list,
-    file,
-    folder,
-    inventory,
-    names,
-    opaque,
-    stanza,
-    status,
-    symlink,
-    whiteout,
+    list_names,
+    make_dist_info,
+    make_dpkg_list,
+    make_file,
+    make_folder,
+    make_opaque,
+    make_stanza,
+    make_status,
+    make_symlink,
+    make_whiteouts,
+    read_inventory,
 )
 
 from dockgate.scanner.ports import Entry, Extract
 
 SYSTEM = [
-    file("usr/lib/os-release", DEBIAN),
-    symlink("etc/os-release", "../usr/lib/os-release"),
-    status(stanza("bash", "5")),
-    dpkg_list("bash", "usr", "usr/bin", "usr/bin/bash"),
-    file("usr/bin/bash"),
+    make_file("usr/lib/os-release", DEBIAN),
+    make_symlink("etc/os-release", "../usr/lib/os-release"),
+    make_status(make_stanza("bash", "5")),
+    make_dpkg_list("bash", "usr", "usr/bin", "usr/bin/bash"),
+    make_file("usr/bin/bash"),
 ]
 LODASH = '{"name": "lodash", "version": "4.17.20"}'
 METADATA = "Name: flask\nVersion: 1\n"
 
 
 def reasons(*layers: list[Entry]) -> list[str]:
-    return [f"{entry.path}: {entry.reason}" for entry in inventory(SYSTEM, *layers).unread]
+    return [f"{entry.path}: {entry.reason}" for entry in read_inventory(SYSTEM, *layers).unread]
 
 
 def crossed(folder: str) -> str:
@@ -44,152 +44,168 @@ def crossed(folder: str) -> str:
 # --- writing below a link ----------------------------------------------------------------------------------------
 
 THROUGH = [
-    ("x", "app/node_modules", file("x/lodash/package.json", LODASH)),
-    ("x.so", "app/node_modules", file("x.so/lodash/package.json", LODASH)),
-    ("lib/libx.so.1", "/app/node_modules", file("lib/libx.so.1/lodash/package.json", LODASH)),
-    ("srv/x", "../app/node_modules", file("srv/x/a/package.json", LODASH)),
-    ("x", "/app/node_modules/a", file("x/package.json", LODASH)),
-    ("y", "var/lib", file("y/dpkg/status", stanza("bash", "9"))),
-    ("y", "var/lib", file("y/dpkg/info/bash.list", "/.\n")),
-    ("e", "etc", file("e/os-release", DEBIAN.replace("13", "12"))),
-    ("e", "etc", symlink("e/os-release", "/x")),
-    ("lib", "usr/lib", file("lib/nothing/of/note")),
-    ("a", "a", file("a/x")),
+    ("x", "app/node_modules", make_file("x/lodash/package.json", LODASH)),
+    ("x.so", "app/node_modules", make_file("x.so/lodash/package.json", LODASH)),
+    ("lib/libx.so.1", "/app/node_modules", make_file("lib/libx.so.1/lodash/package.json", LODASH)),
+    ("srv/x", "../app/node_modules", make_file("srv/x/a/package.json", LODASH)),
+    ("x", "/app/node_modules/a", make_file("x/package.json", LODASH)),
+    ("y", "var/lib", make_file("y/dpkg/status", make_stanza("bash", "9"))),
+    ("y", "var/lib", make_file("y/dpkg/info/bash.list", "/.\n")),
+    ("e", "etc", make_file("e/os-release", DEBIAN.replace("13", "12"))),
+    ("e", "etc", make_symlink("e/os-release", "/x")),
+    ("lib", "usr/lib", make_file("lib/nothing/of/note")),
+    ("a", "a", make_file("a/x")),
 ]
 
 
 @pytest.mark.parametrize(("link", "target", "written"), THROUGH)
 def test_a_layer_that_writes_below_a_link_of_a_lower_one_is_unread(link: str, target: str, written: Entry) -> None:
-    result = reasons([symlink(link, target)], [written])
+    result = reasons([make_symlink(link, target)], [written])
     assert crossed(link) in result
 
 
 @pytest.mark.parametrize(("link", "target", "written"), THROUGH)
 def test_a_layer_that_writes_below_its_own_link_is_unread(link: str, target: str, written: Entry) -> None:
-    for layer in ([symlink(link, target), written], [written, symlink(link, target)]):
+    for layer in ([make_symlink(link, target), written], [written, make_symlink(link, target)]):
         (reason,) = reasons(layer)
         assert f"{link} is a folder and something else in the same layer" in reason
 
 
 def test_a_link_of_a_linked_folder_is_no_way_round() -> None:
     """Found by the layer fuzzer: a link in a folder that a lower layer has as a link."""
-    merged = [symlink("lib", "usr/lib")]
-    above = [symlink("lib/l", "../specifications"), file("lib/l/g.gemspec")]
+    merged = [make_symlink("lib", "usr/lib")]
+    above = [make_symlink("lib/l", "../specifications"), make_file("lib/l/g.gemspec")]
     assert any("lib/l is a folder and something else" in reason for reason in reasons(merged, above))
 
 
-@pytest.mark.parametrize("lower", [file("x"), Entry("x", "hardlink", target="usr/bin/bash")])
+@pytest.mark.parametrize("lower", [make_file("x"), Entry("x", "hardlink", target="usr/bin/bash")])
 def test_a_layer_that_writes_below_a_file_of_a_lower_one_is_unread(lower: Entry) -> None:
-    below = [file("usr/bin/bash"), lower]
-    assert crossed("x") in reasons(below, [file("x/a")])
+    below = [make_file("usr/bin/bash"), lower]
+    assert crossed("x") in reasons(below, [make_file("x/a")])
 
 
 def test_an_opaque_folder_that_is_a_link_below_is_unread() -> None:
-    assert crossed("lib") in reasons([symlink("lib", "usr/lib")], [opaque("lib")])
+    assert crossed("lib") in reasons([make_symlink("lib", "usr/lib")], [make_opaque("lib")])
 
 
 def test_a_folder_takes_a_links_place() -> None:
-    written = [folder("x"), folder("x/lodash"), file("x/lodash/package.json", LODASH)]
-    assert reasons([symlink("x", "srv")], written) == []
+    written = [make_folder("x"), make_folder("x/lodash"), make_file("x/lodash/package.json", LODASH)]
+    assert reasons([make_symlink("x", "srv")], written) == []
 
 
-@pytest.mark.parametrize("removal", [whiteout("s/x"), whiteout("s"), [folder("s"), opaque("s")], [file("s")]])
+@pytest.mark.parametrize(
+    "removal", [make_whiteouts("s/x"), make_whiteouts("s"), [make_folder("s"), make_opaque("s")], [make_file("s")]]
+)
 def test_a_link_that_a_layer_between_removed_is_none(removal: list[Entry]) -> None:
-    above = [folder("s"), file("s/x/a")]
-    assert reasons([symlink("s/x", "srv")], removal, above) == []
+    above = [make_folder("s"), make_file("s/x/a")]
+    assert reasons([make_symlink("s/x", "srv")], removal, above) == []
 
 
 # --- evidence behind a link --------------------------------------------------------------------------------------
 
 HIDDEN = [
-    ("var", "data", file("data/lib/dpkg/status.d/curl", stanza("curl", "1"))),
-    ("var/lib", "../data", file("data/dpkg/status.d/curl", stanza("curl", "1"))),
-    ("var/lib/dpkg", "/data", file("data/status", stanza("curl", "1"))),
-    ("lib", "data", file("data/apk/db/installed", "P:a\nV:1\n\n")),
-    ("usr/lib/sysimage", "/data", file("data/rpm/rpmdb.sqlite", "x")),
-    ("var/db", "/data.so", file("data.so/pkg/local.sqlite", "x")),
-    ("opt/bitnami", "../data", file("data/curl/.spdx-curl.spdx", "{}")),
-    ("opt", "data", file("data/docker/sbom/curl/.spdx.curl.json", "{}")),
-    ("usr/share", "/data", file("data/nodejs/lodash/package.json", LODASH)),
-    ("app/flask-1.dist-info", "../data", file("data/METADATA", METADATA)),
-    ("app/packages", "../data", file("data/Flux/abc/Project.toml", 'name = "Flux"\nversion = "1"\n')),
-    ("app/node_modules", "../data", file("data/lodash/package.json", LODASH)),
+    ("var", "data", make_file("data/lib/dpkg/status.d/curl", make_stanza("curl", "1"))),
+    ("var/lib", "../data", make_file("data/dpkg/status.d/curl", make_stanza("curl", "1"))),
+    ("var/lib/dpkg", "/data", make_file("data/status", make_stanza("curl", "1"))),
+    ("lib", "data", make_file("data/apk/db/installed", "P:a\nV:1\n\n")),
+    ("usr/lib/sysimage", "/data", make_file("data/rpm/rpmdb.sqlite", "x")),
+    ("var/db", "/data.so", make_file("data.so/pkg/local.sqlite", "x")),
+    ("opt/bitnami", "../data", make_file("data/curl/.spdx-curl.spdx", "{}")),
+    ("opt", "data", make_file("data/docker/sbom/curl/.spdx.curl.json", "{}")),
+    ("usr/share", "/data", make_file("data/nodejs/lodash/package.json", LODASH)),
+    ("app/flask-1.dist-info", "../data", make_file("data/METADATA", METADATA)),
+    ("app/packages", "../data", make_file("data/Flux/abc/Project.toml", 'name = "Flux"\nversion = "1"\n')),
+    ("app/node_modules", "../data", make_file("data/lodash/package.json", LODASH)),
 ]
 
 
 @pytest.mark.parametrize(("link", "target", "hidden"), HIDDEN)
 def test_evidence_that_only_a_link_leads_to_is_noticed(link: str, target: str, hidden: Entry) -> None:
-    base = [folder("app"), file("app/node_modules_/x")]
-    result = inventory(base, [symlink(link, target), hidden]).unread
+    base = [make_folder("app"), make_file("app/node_modules_/x")]
+    result = read_inventory(base, [make_symlink(link, target), hidden]).unread
     assert result, "nothing is unread"
     assert any(entry.path.startswith(link) for entry in result), [entry.path for entry in result]
 
 
 def test_evidence_behind_a_link_in_a_linked_folder_is_noticed() -> None:
-    links = [symlink("var", "data"), symlink("data/lib", "/other"), file("other/dpkg/status.d/a", stanza("a", "1"))]
-    assert any(entry.path == "var/lib/dpkg/status.d/a" for entry in inventory(links).unread)
+    links = [
+        make_symlink("var", "data"),
+        make_symlink("data/lib", "/other"),
+        make_file("other/dpkg/status.d/a", make_stanza("a", "1")),
+    ]
+    assert any(entry.path == "var/lib/dpkg/status.d/a" for entry in read_inventory(links).unread)
 
 
 def test_links_are_followed_from_one_to_the_next() -> None:
-    links = [symlink("var/lib", "/a"), symlink("a", "b/c"), symlink("b/c", "/d"), file("d/dpkg/status.d/a", "x")]
-    assert any(entry.path == "var/lib/dpkg/status.d/a" for entry in inventory(links).unread)
+    links = [
+        make_symlink("var/lib", "/a"),
+        make_symlink("a", "b/c"),
+        make_symlink("b/c", "/d"),
+        make_file("d/dpkg/status.d/a", "x"),
+    ]
+    assert any(entry.path == "var/lib/dpkg/status.d/a" for entry in read_inventory(links).unread)
 
 
 def test_a_link_and_what_it_leads_to_may_be_of_different_layers() -> None:
-    data = [file("data/dpkg/status.d/curl", stanza("curl", "1"))]
-    link = [symlink("var/lib", "/data")]
+    data = [make_file("data/dpkg/status.d/curl", make_stanza("curl", "1"))]
+    link = [make_symlink("var/lib", "/data")]
     for layers in ((data, link), (link, data)):
-        assert any(entry.path == "var/lib/dpkg/status.d/curl" for entry in inventory(*layers).unread)
+        assert any(entry.path == "var/lib/dpkg/status.d/curl" for entry in read_inventory(*layers).unread)
 
 
 def test_a_link_that_was_removed_hides_nothing() -> None:
-    data = [folder("opt"), file("data/curl/.spdx-curl.spdx", "{}"), symlink("opt/bitnami", "../data")]
+    data = [make_folder("opt"), make_file("data/curl/.spdx-curl.spdx", "{}"), make_symlink("opt/bitnami", "../data")]
     assert reasons(data) != []
-    assert reasons(data, whiteout("opt/bitnami")) == []
-    assert reasons(data, whiteout("data/curl")) != []  # the link itself is one to evidence
+    assert reasons(data, make_whiteouts("opt/bitnami")) == []
+    assert reasons(data, make_whiteouts("data/curl")) != []  # the link itself is one to evidence
 
 
 # --- honest use --------------------------------------------------------------------------------------------------
 
 
 def test_a_merged_usr_is_accepted() -> None:
-    flask = dist_info("usr/lib/python3/dist-packages/flask-1.dist-info", "flask", "1")
-    merged = [symlink(name, f"usr/{name}") for name in ("bin", "lib", "lib64", "sbin")]
-    assert reasons(merged, [*flask, file("usr/lib/x.conf")]) == []
-    assert names(inventory(SYSTEM, merged, flask)) == ["bash 5", "flask 1"]
+    flask = make_dist_info("usr/lib/python3/dist-packages/flask-1.dist-info", "flask", "1")
+    merged = [make_symlink(name, f"usr/{name}") for name in ("bin", "lib", "lib64", "sbin")]
+    assert reasons(merged, [*flask, make_file("usr/lib/x.conf")]) == []
+    assert list_names(read_inventory(SYSTEM, merged, flask)) == ["bash 5", "flask 1"]
     apk = "usr/lib/apk/db/installed"
     assert (
-        inventory(merged, [file("etc/os-release", "ID=alpine\nVERSION_ID=3.22\n"), file(apk, "P:a\nV:1\n\n")]).unread
+        read_inventory(
+            merged, [make_file("etc/os-release", "ID=alpine\nVERSION_ID=3.22\n"), make_file(apk, "P:a\nV:1\n\n")]
+        ).unread
         == ()
     )
 
 
 def test_a_link_that_a_package_brings_is_that_packages_affair() -> None:
     """Unless it leads to evidence of a distribution, or the list that claims it is of another layer."""
-    more = [symlink("usr/share/nodejs", "/data"), file("data/lodash/package.json", LODASH)]
-    owned = [dpkg_list("node", "usr/share/nodejs"), status(stanza("bash", "5"), stanza("node", "1"))]
+    more = [make_symlink("usr/share/nodejs", "/data"), make_file("data/lodash/package.json", LODASH)]
+    owned = [
+        make_dpkg_list("node", "usr/share/nodejs"),
+        make_status(make_stanza("bash", "5"), make_stanza("node", "1")),
+    ]
     base = [*SYSTEM[:2], *SYSTEM[3:]]
-    assert inventory([*base, *owned, *more]).unread == ()
-    assert inventory([*base, *owned], more).unread != ()
-    owned = [dpkg_list("node", "var/lib"), status(stanza("bash", "5"), stanza("node", "1"))]
-    hidden = [symlink("lib", "/data"), file("data/apk/db/installed", "P:a\nV:1\n\n")]
-    assert inventory([*base, *owned, *hidden]).unread != ()
+    assert read_inventory([*base, *owned, *more]).unread == ()
+    assert read_inventory([*base, *owned], more).unread != ()
+    owned = [make_dpkg_list("node", "var/lib"), make_status(make_stanza("bash", "5"), make_stanza("node", "1"))]
+    hidden = [make_symlink("lib", "/data"), make_file("data/apk/db/installed", "P:a\nV:1\n\n")]
+    assert read_inventory([*base, *owned, *hidden]).unread != ()
 
 
 def test_workspaces_and_doubled_folders_are_accepted() -> None:
     workspace = [
-        folder("app"),
-        file("app/packages/lodash/package.json", LODASH),
-        symlink("app/node_modules/lodash", "../packages/lodash"),
-        symlink("usr/share/doc/a", "b"),
-        file("usr/share/doc/b/copyright"),
-        symlink("usr/bin/X11", "."),
-        symlink("app/root", "/"),
+        make_folder("app"),
+        make_file("app/packages/lodash/package.json", LODASH),
+        make_symlink("app/node_modules/lodash", "../packages/lodash"),
+        make_symlink("usr/share/doc/a", "b"),
+        make_file("usr/share/doc/b/copyright"),
+        make_symlink("usr/bin/X11", "."),
+        make_symlink("app/root", "/"),
     ]
     assert reasons(workspace) == []
 
 
-@pytest.mark.parametrize("links", [[symlink("a", "a")], [symlink("a", "b"), symlink("b", "a/c")]])
+@pytest.mark.parametrize("links", [[make_symlink("a", "a")], [make_symlink("a", "b"), make_symlink("b", "a/c")]])
 def test_links_in_a_circle_lead_nowhere(links: list[Entry]) -> None:
     assert reasons(links) == []
 

@@ -37,21 +37,21 @@ SMALL = """least => [...document.querySelectorAll("a[href], button, summary, inp
     .map(target => target.outerHTML.slice(0, 150))"""
 
 
-def faults_of(page: Page) -> Iterator[str]:
+def list_faults(page: Page) -> Iterator[str]:
     """The faults of the page that is open: it is not opened again, but its scheme, width and rows change.
 
     With a query it is a page that was seen in every look, filtered or sorted: axe looks once, and not at contrasts.
     """
     for width in WIDTHS:
         page.set_viewport_size({"width": width, "height": 900})
-        yield from (f"{page.url}: {width} px: {fault}" for fault in _excess(page))
+        yield from (f"{page.url}: {width} px: {fault}" for fault in _measure_excess(page))
         if least := TARGETS.get(width):
             small = page.evaluate(SMALL, least)
             yield from (f"{page.url}: {width} px: less than {least} pixels: {target}" for target in small[:3])
     page.evaluate("document.documentElement.style.fontSize = '200%'")
     for width in ENLARGED_WIDTHS:
         page.set_viewport_size({"width": width, "height": 900})
-        faults = [*_excess(page), *(f"leaves its box: {box}" for box in page.evaluate(SPILLING)[:3])]
+        faults = [*_measure_excess(page), *(f"leaves its box: {box}" for box in page.evaluate(SPILLING)[:3])]
         yield from (f"{page.url}: text of 200 %, {width} px: {fault}" for fault in faults)
     page.evaluate("document.documentElement.style.fontSize = ''")
     page.evaluate(KEEP_ROWS, ROWS)
@@ -65,7 +65,7 @@ def faults_of(page: Page) -> Iterator[str]:
         yield from (f"{page.url}: {scheme}, {width} px: {fault}" for fault in faults)
 
 
-def _excess(page: Page) -> Iterator[str]:
+def _measure_excess(page: Page) -> Iterator[str]:
     excess = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
     if excess > 0:
         yield f"{excess} pixels too wide"

@@ -29,9 +29,9 @@ DEMO = record("CVE-2026-1000", "demo", "2.0")
 
 def write(folder: Path, *records: dict[str, object]) -> None:
     """A folder of feeds: the OSV export, and a KEV catalogue without entries."""
-    zipped = folder / "osv/Debian/all.zip"
-    zipped.parent.mkdir(parents=True, exist_ok=True)
-    with zipfile.ZipFile(zipped, "w") as archive:
+    zip_path = folder / "osv/Debian/all.zip"
+    zip_path.parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(zip_path, "w") as archive:
         for advisory in records:
             archive.writestr(f"{advisory['id']}.json", json.dumps(advisory))
     (folder / "kev.json").write_text(json.dumps({"vulnerabilities": []}))

@@ -13,17 +13,17 @@ class Site:
 
     def __init__(self, server: ServerSystem) -> None:
         self.server = server
-        self.approved = server.image("web", PlannedFindings({}, {"LOW": 2}))
-        server.deployed(self.approved)
-        self.rejected = server.image("api", PlannedFindings({"CRITICAL": 1, "LOW": 2}, {"MEDIUM": 1}))
-        self.execution = server.approval(self.rejected)
-        server.scanned(self.rejected)
+        self.approved_image = server.plan_image("web", PlannedFindings({}, {"LOW": 2}))
+        server.deploy_image(self.approved_image)
+        self.rejected_image = server.plan_image("api", PlannedFindings({"CRITICAL": 1, "LOW": 2}, {"MEDIUM": 1}))
+        self.execution = server.request_approval(self.rejected_image)
+        server.end_scan(self.rejected_image)
         assert server.answer(self.execution) == "Rejected"
-        unread = server.image("jobs", PlannedFindings({}, status="UNREAD"))
-        self.undetermined = server.approval(unread)
-        server.scanned(unread)
-        server.answer(self.undetermined)
-        self.waiting = server.approval(server.image("slow", PlannedFindings({})))
+        unread_image = server.plan_image("jobs", PlannedFindings({}, status="UNREAD"))
+        self.undetermined_approval = server.request_approval(unread_image)
+        server.end_scan(unread_image)
+        server.answer(self.undetermined_approval)
+        self.waiting = server.request_approval(server.plan_image("slow", PlannedFindings({})))
         server.post(
             "/waivers", {"owner": "ana", "reason": HOSTILE, "vulnerability": "CVE-2026-1", "until": "2999-01-01"}
         )
@@ -33,8 +33,8 @@ class Site:
             if role is not Role.ADMIN:
                 person = {"name": role.value, "roles": [role.value], "email": f"{role.value}@example.org"}
                 server.post("/principals", person)
-                self.tokens[role] = self.token(role.value)
+                self.tokens[role] = self.issue_token(role.value)
 
-    def token(self, principal: str, **more: object) -> str:
-        text: str = self.server.post("/tokens", {"principal": principal, **more})["text"]
+    def issue_token(self, principal: str, **options: object) -> str:
+        text: str = self.server.post("/tokens", {"principal": principal, **options})["text"]
         return text

@@ -19,7 +19,7 @@ from dockgate.scanner.model import ScannedPlatform
 SLOW_SECONDS = 6
 
 
-def crash(moment: str) -> None:
+def crash_at(moment: str) -> None:
     if moment == os.environ.get("DOCKGATE_CRASH_AT"):
         os.kill(os.getpid(), signal.SIGKILL)
     with open(os.environ["DOCKGATE_STEPS"], "a") as steps:
@@ -36,4 +36,4 @@ def with_slow_scans(adapters: Adapters) -> Adapters:
 
 
 if __name__ == "__main__":
-    serve.run(from_environment(), serve.ProcessHooks(observe=crash, alter=with_slow_scans))
+    serve.run(from_environment(), serve.ProcessHooks(observe=crash_at, alter=with_slow_scans))

@@ -17,11 +17,11 @@ from tests.scenarios.stories import (
     FIXED,
     SIDE,
     VOTED,
-    accepted_story,
-    fixed_story,
-    main_story,
-    side_story,
-    voted_story,
+    play_fix_story,
+    play_main_story,
+    play_side_story,
+    play_vote_story,
+    play_waiver_story,
 )
 
 from dockgate.services.durable_effects import EffectKind
@@ -38,13 +38,13 @@ class Undisturbed:
     order: list[str]
 
 
-def left_alone(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Callable[[Mortal], None]], Undisturbed]:
+def make_player(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Callable[[Mortal], None]], Undisturbed]:
     """Play each story once without a crash, for all pytest processes."""
-    own = tmp_path_factory.getbasetemp()
-    shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+    own_folder = tmp_path_factory.getbasetemp()
+    shared_folder = own_folder.parent if "PYTEST_XDIST_WORKER" in os.environ else own_folder
 
-    def of(story: Callable[[Mortal], None]) -> Undisturbed:
-        with (shared / f"{story.__name__}.json").open("a+b") as file:
+    def play_story(story: Callable[[Mortal], None]) -> Undisturbed:
+        with (shared_folder / f"{story.__name__}.json").open("a+b") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             file.seek(0)
             if lines := file.read():
@@ -54,25 +54,28 @@ def left_alone(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Callable[[
             assert deaths == 0
             moments = (folder / "steps").read_text().splitlines()
             order = [moment.removeprefix("before ") for moment in moments if moment.startswith("before ")]
-            undisturbed = Undisturbed(picture, list(dict.fromkeys(order)))
-            file.write(json.dumps(asdict(undisturbed)).encode())
-            return undisturbed
+            result = Undisturbed(picture, list(dict.fromkeys(order)))
+            file.write(json.dumps(asdict(result)).encode())
+            return result
 
-    return of
+    return play_story
 
 
-def _batches() -> Iterator[tuple[Callable[[Mortal], None], tuple[EffectKind, ...]]]:
+def _group_steps() -> Iterator[tuple[Callable[[Mortal], None], tuple[EffectKind, ...]]]:
     """Every step, with those that happen on the way of the same story, so many at a time; the longest story last, which
     processes that begin at once would have to wait for."""
-    stories = {voted_story: VOTED, accepted_story: ACCEPTED, fixed_story: FIXED, side_story: SIDE}
-    theirs = {step for steps in stories.values() for step in steps}
-    for story, steps in {**stories, main_story: tuple(step for step in EffectKind if step not in theirs)}.items():
+    stories = {play_vote_story: VOTED, play_waiver_story: ACCEPTED, play_fix_story: FIXED, play_side_story: SIDE}
+    steps_of_stories = {step for steps in stories.values() for step in steps}
+    for story, steps in {
+        **stories,
+        play_main_story: tuple(step for step in EffectKind if step not in steps_of_stories),
+    }.items():
         size = ceil(len(steps) / ceil(len(steps) / AT_ONCE))
         for start in range(0, len(steps), size):
             yield story, steps[start : start + size]
 
 
-BATCHES = tuple(_batches())
+BATCHES = tuple(_group_steps())
 
 every_batch = pytest.mark.parametrize(
     ("story", "steps"), BATCHES, ids=lambda value: "-".join(value) if isinstance(value, tuple) else "story"
@@ -83,24 +86,24 @@ def kill_around(
     story: Callable[[Mortal], None],
     steps: Sequence[EffectKind],
     when: Sequence[str],
-    alone: Undisturbed,
+    undisturbed: Undisturbed,
     tmp_path: Path,
 ) -> None:
     """Kill a server "before" or "after" each step, in the order in which the story first comes to them.
 
     A step that an earlier death has let pass by is tried in a story of its own.
     """
-    missing = [step for step in steps if step not in alone.order]
+    missing = [step for step in steps if step not in undisturbed.order]
     assert missing == [], "not on the story's way, so they cannot be tried"
-    moments = [f"{entry} {step}" for step in sorted(steps, key=alone.order.index) for entry in when]
+    moments = [f"{entry} {step}" for step in sorted(steps, key=undisturbed.order.index) for entry in when]
     while moments:
         folder = tmp_path / str(len(moments))
         folder.mkdir()
-        ended, deaths = play(folder, story, moments)
+        end_state, deaths = play(folder, story, moments)
         assert deaths, f"no crash at {moments[0]}"
-        assert ended["registry"] == alone.picture["registry"]
-        assert ended["tasks"] == alone.picture["tasks"]
-        for table, rows in alone.picture["tables"].items():
-            was, expected = Counter(ended["tables"][table]), Counter(rows)
-            assert was == expected, (table, was - expected, expected - was)
+        assert end_state["registry"] == undisturbed.picture["registry"]
+        assert end_state["tasks"] == undisturbed.picture["tasks"]
+        for table, rows in undisturbed.picture["tables"].items():
+            was, undisturbed_rows = Counter(end_state["tables"][table]), Counter(rows)
+            assert was == undisturbed_rows, (table, was - undisturbed_rows, undisturbed_rows - was)
         moments = moments[deaths:]

@@ -25,23 +25,23 @@ class PlannedFindings:
 class System(Protocol):
     """What waits, scans and answers. An answer is None while it is pending."""
 
-    def image(self, name: str, findings: PlannedFindings) -> str:
+    def plan_image(self, name: str, findings: PlannedFindings) -> str:
         """An image that a build will give and a scan will find so. Returns its digest."""
         ...
 
-    def approval(self, image: str) -> str:
+    def request_approval(self, image: str) -> str:
         """An execution builds the image and asks for its approval. Returns the execution."""
         ...
 
-    def early_approval(self, image: str) -> str:
-        """Like `approval`, but the scan has ended before the approval is asked for."""
+    def request_approval_after_scan(self, image: str) -> str:
+        """Like `request_approval`, but the scan ends before the approval is requested."""
         ...
 
     def accept(self, image: str) -> None:
         """Accept the image's first CRITICAL finding until a date."""
         ...
 
-    def scanned(self, image: str) -> None:
+    def end_scan(self, image: str) -> None:
         """The scan of the image ends, or its event comes once more."""
         ...
 
@@ -49,29 +49,29 @@ class System(Protocol):
         """Approved, Rejected, or None when there is none and none will come by itself."""
         ...
 
-    def summary(self, execution: str) -> str:
+    def read_summary(self, execution: str) -> str:
         """The whole summary that the waiting caller gets."""
         ...
 
-    def answers_sent(self, execution: str) -> int: ...
+    def count_answers(self, execution: str) -> int: ...
 
-    def rows(self) -> int:
+    def count_expired_rows(self) -> int:
         """How many approvals are kept after their time to be kept is over."""
         ...
 
-    def deployed(self, image: str) -> None:
+    def deploy_image(self, image: str) -> None:
         """The image is approved and runs."""
         ...
 
-    def advisory_appears(self, image: str) -> None:
+    def publish_advisory(self, image: str) -> None:
         """A critical advisory with a fix appears for a package of the image."""
         ...
 
-    def marked_at_risk(self, image: str) -> bool: ...
+    def is_at_risk(self, image: str) -> bool: ...
 
-    def runs(self, image: str) -> bool: ...
+    def is_running(self, image: str) -> bool: ...
 
-    def redeploy(self, image: str) -> str:
+    def redeploy_image(self, image: str) -> str:
         """Tries to deploy the image again; "Deployed" or "Refused"."""
         ...
 
@@ -79,125 +79,125 @@ class System(Protocol):
 Case = Callable[[System], None]
 
 
-def an_absent_severity_counts_as_zero(system: System) -> None:
-    image = system.image("sparse", PlannedFindings({"MEDIUM": 1}))
-    execution = system.approval(image)
-    system.scanned(image)
+def check_an_absent_severity_counts_as_zero(system: System) -> None:
+    image = system.plan_image("sparse", PlannedFindings({"MEDIUM": 1}))
+    execution = system.request_approval(image)
+    system.end_scan(image)
     assert system.answer(execution) == "Approved"
 
 
-def low_findings_are_counted(system: System) -> None:
-    image = system.image("low", PlannedFindings({"CRITICAL": 0, "HIGH": 0, "MEDIUM": 0, "LOW": 16}))
-    execution = system.approval(image)
-    system.scanned(image)
+def check_low_findings_are_counted(system: System) -> None:
+    image = system.plan_image("low", PlannedFindings({"CRITICAL": 0, "HIGH": 0, "MEDIUM": 0, "LOW": 16}))
+    execution = system.request_approval(image)
+    system.end_scan(image)
     assert system.answer(execution) == "Rejected"
 
 
-def a_threshold_is_the_most_that_is_allowed(system: System) -> None:
-    image = system.image("ten-mediums", PlannedFindings({"MEDIUM": 10, "CRITICAL": 0, "HIGH": 0}))
-    execution = system.approval(image)
-    system.scanned(image)
+def check_a_threshold_is_the_most_that_is_allowed(system: System) -> None:
+    image = system.plan_image("ten-mediums", PlannedFindings({"MEDIUM": 10, "CRITICAL": 0, "HIGH": 0}))
+    execution = system.request_approval(image)
+    system.end_scan(image)
     assert system.answer(execution) == "Approved"
 
 
-def every_violation_is_notified(system: System) -> None:
-    image = system.image("two-violations", PlannedFindings({"CRITICAL": 1, "HIGH": 2, "MEDIUM": 0}))
-    execution = system.approval(image)
-    system.scanned(image)
+def check_every_violation_is_notified(system: System) -> None:
+    image = system.plan_image("two-violations", PlannedFindings({"CRITICAL": 1, "HIGH": 2, "MEDIUM": 0}))
+    execution = system.request_approval(image)
+    system.end_scan(image)
     assert system.answer(execution) == "Rejected"
-    summary = system.summary(execution).upper()
+    summary = system.read_summary(execution).upper()
     assert "CRITICAL" in summary
     assert "HIGH" in summary
 
 
-def a_scan_that_ends_before_the_approval_is_asked_for_is_not_lost(system: System) -> None:
-    image = system.image("early", PlannedFindings({"CRITICAL": 0, "HIGH": 0, "MEDIUM": 0}))
-    assert system.answer(system.early_approval(image)) == "Approved"
+def check_a_scan_that_ends_before_the_approval_is_requested_is_not_lost(system: System) -> None:
+    image = system.plan_image("early", PlannedFindings({"CRITICAL": 0, "HIGH": 0, "MEDIUM": 0}))
+    assert system.answer(system.request_approval_after_scan(image)) == "Approved"
 
 
-def two_executions_waiting_on_one_digest_are_both_answered(system: System) -> None:
-    image = system.image("shared", PlannedFindings({"CRITICAL": 0, "HIGH": 0, "MEDIUM": 0}))
-    first, second = system.approval(image), system.approval(image)
-    system.scanned(image)
+def check_two_executions_waiting_on_one_digest_are_both_answered(system: System) -> None:
+    image = system.plan_image("shared", PlannedFindings({"CRITICAL": 0, "HIGH": 0, "MEDIUM": 0}))
+    first, second = system.request_approval(image), system.request_approval(image)
+    system.end_scan(image)
     assert [system.answer(first), system.answer(second)] == ["Approved", "Approved"]
 
 
-def a_digest_that_is_built_again_is_answered(system: System) -> None:
-    image = system.image("again", PlannedFindings({"CRITICAL": 0, "HIGH": 0, "MEDIUM": 0}))
-    first = system.approval(image)
-    system.scanned(image)
+def check_a_digest_that_is_built_again_is_answered(system: System) -> None:
+    image = system.plan_image("again", PlannedFindings({"CRITICAL": 0, "HIGH": 0, "MEDIUM": 0}))
+    first = system.request_approval(image)
+    system.end_scan(image)
     assert system.answer(first) == "Approved"
-    assert system.answer(system.approval(image)) == "Approved"
+    assert system.answer(system.request_approval(image)) == "Approved"
 
 
-def an_image_that_cannot_be_scanned_gets_an_answer(system: System) -> None:
-    image = system.image("unknown-system", PlannedFindings(status="UNSUPPORTED"))
-    execution = system.approval(image)
-    system.scanned(image)
+def check_an_image_that_cannot_be_scanned_gets_an_answer(system: System) -> None:
+    image = system.plan_image("unknown-system", PlannedFindings(status="UNSUPPORTED"))
+    execution = system.request_approval(image)
+    system.end_scan(image)
     assert system.answer(execution) == "Rejected"
 
 
-def a_scan_that_ends_unexpectedly_gets_an_answer(system: System) -> None:
-    image = system.image("strange", PlannedFindings(status="STRANGE"))
-    execution = system.approval(image)
-    system.scanned(image)
+def check_a_scan_that_ends_unexpectedly_gets_an_answer(system: System) -> None:
+    image = system.plan_image("strange", PlannedFindings(status="STRANGE"))
+    execution = system.request_approval(image)
+    system.end_scan(image)
     assert system.answer(execution) == "Rejected"
 
 
-def an_event_that_comes_twice_answers_once(system: System) -> None:
-    image = system.image("twice", PlannedFindings({"CRITICAL": 0, "HIGH": 0, "MEDIUM": 0}))
-    execution = system.approval(image)
-    system.scanned(image)
-    system.scanned(image)
+def check_an_event_that_comes_twice_answers_once(system: System) -> None:
+    image = system.plan_image("twice", PlannedFindings({"CRITICAL": 0, "HIGH": 0, "MEDIUM": 0}))
+    execution = system.request_approval(image)
+    system.end_scan(image)
+    system.end_scan(image)
     assert system.answer(execution) == "Approved"
-    assert system.answers_sent(execution) == 1
+    assert system.count_answers(execution) == 1
 
 
-def what_is_settled_is_deleted_in_the_end(system: System) -> None:
-    image = system.image("kept", PlannedFindings({"CRITICAL": 0, "HIGH": 0, "MEDIUM": 0}))
-    execution = system.approval(image)
-    system.scanned(image)
+def check_settled_approvals_are_deleted_in_the_end(system: System) -> None:
+    image = system.plan_image("kept", PlannedFindings({"CRITICAL": 0, "HIGH": 0, "MEDIUM": 0}))
+    execution = system.request_approval(image)
+    system.end_scan(image)
     assert system.answer(execution) == "Approved"
-    assert system.rows() == 0
+    assert system.count_expired_rows() == 0
 
 
-def what_has_no_fix_does_not_block(system: System) -> None:
-    image = system.image("unfixable", PlannedFindings({"CRITICAL": 0, "MEDIUM": 0}, unfixable={"HIGH": 3}))
-    execution = system.approval(image)
-    system.scanned(image)
+def check_findings_without_a_fix_do_not_block(system: System) -> None:
+    image = system.plan_image("unfixable", PlannedFindings({"CRITICAL": 0, "MEDIUM": 0}, unfixable={"HIGH": 3}))
+    execution = system.request_approval(image)
+    system.end_scan(image)
     assert system.answer(execution) == "Approved"
 
 
-def what_is_accepted_does_not_block(system: System) -> None:
-    image = system.image("accepted", PlannedFindings({"CRITICAL": 1, "HIGH": 0, "MEDIUM": 0}))
+def check_accepted_findings_do_not_block(system: System) -> None:
+    image = system.plan_image("accepted", PlannedFindings({"CRITICAL": 1, "HIGH": 0, "MEDIUM": 0}))
     system.accept(image)
-    execution = system.approval(image)
-    system.scanned(image)
+    execution = system.request_approval(image)
+    system.end_scan(image)
     assert system.answer(execution) == "Approved"
 
 
-def what_passed_once_is_judged_again(system: System) -> None:
-    image = system.image("old", PlannedFindings({"CRITICAL": 0, "HIGH": 0, "MEDIUM": 0}))
-    system.deployed(image)
-    system.advisory_appears(image)
-    assert system.marked_at_risk(image)
-    assert system.runs(image)
-    assert system.redeploy(image) == "Refused"
+def check_an_approved_image_is_judged_again(system: System) -> None:
+    image = system.plan_image("old", PlannedFindings({"CRITICAL": 0, "HIGH": 0, "MEDIUM": 0}))
+    system.deploy_image(image)
+    system.publish_advisory(image)
+    assert system.is_at_risk(image)
+    assert system.is_running(image)
+    assert system.redeploy_image(image) == "Refused"
 
 
 CASES: tuple[Case, ...] = (
-    an_absent_severity_counts_as_zero,
-    low_findings_are_counted,
-    a_threshold_is_the_most_that_is_allowed,
-    every_violation_is_notified,
-    a_scan_that_ends_before_the_approval_is_asked_for_is_not_lost,
-    two_executions_waiting_on_one_digest_are_both_answered,
-    a_digest_that_is_built_again_is_answered,
-    an_image_that_cannot_be_scanned_gets_an_answer,
-    a_scan_that_ends_unexpectedly_gets_an_answer,
-    an_event_that_comes_twice_answers_once,
-    what_is_settled_is_deleted_in_the_end,
-    what_has_no_fix_does_not_block,
-    what_is_accepted_does_not_block,
-    what_passed_once_is_judged_again,
+    check_an_absent_severity_counts_as_zero,
+    check_low_findings_are_counted,
+    check_a_threshold_is_the_most_that_is_allowed,
+    check_every_violation_is_notified,
+    check_a_scan_that_ends_before_the_approval_is_requested_is_not_lost,
+    check_two_executions_waiting_on_one_digest_are_both_answered,
+    check_a_digest_that_is_built_again_is_answered,
+    check_an_image_that_cannot_be_scanned_gets_an_answer,
+    check_a_scan_that_ends_unexpectedly_gets_an_answer,
+    check_an_event_that_comes_twice_answers_once,
+    check_settled_approvals_are_deleted_in_the_end,
+    check_findings_without_a_fix_do_not_block,
+    check_accepted_findings_do_not_block,
+    check_an_approved_image_is_judged_again,
 )

@@ -27,32 +27,32 @@ NOWHERE = "nowhere"
 RENEWAL_SECONDS = 3
 
 
-def picture(server: Live) -> dict[str, Any]:
+def read_end_state(server: Live) -> dict[str, Any]:
     """Tables, registry and containers, with what differs from run to run (times, tokens, ports) put aside.
 
     An image's digest holds the time of its build: it is called by its tag here, and every other digest by nothing.
     """
-    tags = _registry(server)
+    tags = _read_registry(server)
     names = {digest: f"{repository}:{tag}" for repository, match in tags.items() for tag, digest in match.items()}
 
-    tables = _tables(server.data / "dockgate.db")
+    tables = _read_tables(server.data / "dockgate.db")
     fixes = [json.loads(row)["id"] for row in tables["fixes"]]  # made from the image's digest
 
-    def named(text: str) -> str:
+    def mask_names(text: str) -> str:
         for fix in fixes:
             text = text.replace(fix, "fix")
         text = text.replace(f"127.0.0.1:{server.registry_port}", "registry")
         text = re.sub(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", "now", text)
         return re.sub("sha256:[0-9a-f]{64}", lambda match: names.get(match[0], "sha256:*"), text)
 
-    def beside(text: str) -> str:
+    def mask_attestation_tag(text: str) -> str:
         """A tag of attestations bears its image's digest."""
         return re.sub("sha256-([0-9a-f]{64})", lambda match: names.get(f"sha256:{match[1]}", "?"), text)
 
     return {
-        "tables": {table: sorted(named(row) for row in rows) for table, rows in tables.items()},
-        "registry": sorted(map(beside, names.values())),
-        "tasks": [named(task) for task in _tasks(server)],
+        "tables": {table: sorted(mask_names(row) for row in rows) for table, rows in tables.items()},
+        "registry": sorted(map(mask_attestation_tag, names.values())),
+        "tasks": [mask_names(task) for task in _list_tasks(server)],
     }
 
 
@@ -73,21 +73,21 @@ def _wait_for_index(sql: sqlite3.Connection) -> None:
         time.sleep(RENEWAL_SECONDS)
 
 
-def _tables(file: Path) -> dict[str, list[str]]:
+def _read_tables(file: Path) -> dict[str, list[str]]:
     sql = sqlite3.connect(f"file:{file}?mode=ro", uri=True)
     _wait_for_index(sql)
     sql.row_factory = sqlite3.Row
-    left_out = _unreferenced_documents(file)
+    left_out = _list_unreferenced_documents(file)
     # A scan that failed is repeated after a crash, and then its image is judged again.
-    again = f"cause LIKE 'push/{NOWHERE}@%'"
-    left_out |= {row[0] for row in sql.execute(f"SELECT digest FROM verdicts WHERE {again}")}  # noqa: S608 - a constant
+    renewal = f"cause LIKE 'push/{NOWHERE}@%'"
+    left_out |= {row[0] for row in sql.execute(f"SELECT digest FROM verdicts WHERE {renewal}")}  # noqa: S608 - a constant
     try:
         tables = {}
         for name in metadata.tables:  # not dbos's own
             rows = sql.execute(f'SELECT * FROM "{name}"').fetchall()  # noqa: S608 - the name is out of the schema
             if name in ("documents", "verdicts"):
                 rows = [row for row in rows if row["digest"] not in left_out]
-            tables[name] = [json.dumps(_stable_fields(dict(row)), sort_keys=True, default=str) for row in rows]
+            tables[name] = [json.dumps(_select_stable_fields(dict(row)), sort_keys=True, default=str) for row in rows]
             if name.startswith("fleet_"):
                 tables[name] = [_without_numbers(row) for row in tables[name]]
     finally:
@@ -108,17 +108,19 @@ def _tables(file: Path) -> dict[str, list[str]]:
     tables["outbox"] = [re.sub(r'"position": \d+', '"position": "some"', row) for row in tables["outbox"]]
     tables["event_cursors"] = [re.sub(r'"position": \d+', '"position": "some"', row) for row in tables["event_cursors"]]
     # Events about different subjects are appended in either order.
-    ordered = [re.sub(r'"position": \d+', '"position": "some"', row) for row in tables["event_log"]]
+    rows_of_events = [re.sub(r'"position": \d+', '"position": "some"', row) for row in tables["event_log"]]
     # A finding's id is made from the image's digest, which is new with each build.
-    ordered = [re.sub(r"inspector/finding/[0-9a-f]{32}", "inspector/finding/some", row) for row in ordered]
+    rows_of_events = [
+        re.sub(r"inspector/finding/[0-9a-f]{32}", "inspector/finding/some", row) for row in rows_of_events
+    ]
     # The registry reports a push at least once, under an id of its own.
-    ordered = [row for row in ordered if not ("image.judged" in row and NOWHERE in row)]
-    tables["event_log"] = sorted(row for row in ordered if '"ECR Image Action"' not in row)
+    rows_of_events = [row for row in rows_of_events if not ("image.judged" in row and NOWHERE in row)]
+    tables["event_log"] = sorted(row for row in rows_of_events if '"ECR Image Action"' not in row)
     tables["events"] = [row for row in tables["events"] if "Image Push" not in row]
     return tables
 
 
-def _unreferenced_documents(file: Path) -> frozenset[str]:
+def _list_unreferenced_documents(file: Path) -> frozenset[str]:
     """What is left of an effect whose server was killed; the garbage collection removes it."""
     database = Database.from_url(f"sqlite:///{file}")
     try:
@@ -132,22 +134,24 @@ def _without_numbers(row: str) -> str:
     return json.dumps(fields, sort_keys=True)
 
 
-def _stable_fields(row: dict[str, Any]) -> dict[str, Any]:
+def _select_stable_fields(row: dict[str, Any]) -> dict[str, Any]:
     fields = {
         column: value for column, value in row.items() if not MASKED.search(column) and not isinstance(value, bytes)
     }
     if isinstance(fields.get("payload"), str):  # of the outbox, in JSON
-        fields["payload"] = _stable_fields(json.loads(fields["payload"]))
+        fields["payload"] = _select_stable_fields(json.loads(fields["payload"]))
     return fields
 
 
-def _registry(server: Live) -> dict[str, dict[str, str]]:
+def _read_registry(server: Live) -> dict[str, dict[str, str]]:
     base = f"http://127.0.0.1:{server.registry_port}/v2"
     match: dict[str, dict[str, str]] = {}
-    for repository in slow_http.get(f"{base}/_catalog", headers=server.registry_token(CATALOG)).json()["repositories"]:
-        shown = server.registry_token(Access("repository", repository, (PULL,)))
-        tags = slow_http.get(f"{base}/{repository}/tags/list", headers=shown).json()["tags"] or []
-        accept = {"Accept": "application/vnd.oci.image.manifest.v1+json", **shown}
+    for repository in slow_http.get(f"{base}/_catalog", headers=server.make_registry_headers(CATALOG)).json()[
+        "repositories"
+    ]:
+        headers = server.make_registry_headers(Access("repository", repository, (PULL,)))
+        tags = slow_http.get(f"{base}/{repository}/tags/list", headers=headers).json()["tags"] or []
+        accept = {"Accept": "application/vnd.oci.image.manifest.v1+json", **headers}
         match[repository] = {
             tag: slow_http.head(f"{base}/{repository}/manifests/{tag}", headers=accept).headers["docker-content-digest"]
             for tag in tags
@@ -155,7 +159,7 @@ def _registry(server: Live) -> dict[str, dict[str, str]]:
     return match
 
 
-def _tasks(server: Live) -> list[str]:
+def _list_tasks(server: Live) -> list[str]:
     services = [item["service"]["name"] for item in server.get("/services")]
     tasks = [task for name in services for task in server.get(f"/services/{name}")["tasks"]]
     return sorted(f"{task['service']} {task['revision']} {task['state']} {task['digest']}" for task in tasks)

@@ -20,18 +20,20 @@ CONFIGURATION = Path(__file__).with_name("schemathesis.toml")
 SEED = 20261128
 
 
-def fuzz(callers: Callers, who: str, folder: Path, permissions: Collection[Permission | None], *options: str) -> str:
+def fuzz_calls(
+    callers: Callers, who: str, folder: Path, permissions: Collection[Permission | None], *options: str
+) -> str:
     """Run it with the token of `who` on the calls that need one of these permissions.
 
     Returns "" when all answers agree with the document, else what does not.
     Its own calls cannot lock it out: the names and ids that it makes up belong to no one, and the last admin stays one.
     """
     headers = ["--header", f"Authorization: Bearer {callers.tokens[who]}"] if who else []
-    done = subprocess.run(
+    result = subprocess.run(
         [
             *(str(PROGRAM), "--config-file", str(CONFIGURATION), "run"),
             # The document is read from a file: the caller may have no right to it.
-            *(str(_document(callers, folder, permissions)), "--url", callers.server.url, *headers),
+            *(str(_write_document(callers, folder, permissions)), "--url", callers.server.url, *headers),
             *("--seed", str(SEED), "--generation-deterministic", "--no-color", "--warnings", "off"),
             *("--continue-on-failure", "--request-timeout", "60", *options),
         ],
@@ -41,16 +43,16 @@ def fuzz(callers: Callers, who: str, folder: Path, permissions: Collection[Permi
         text=True,
         check=False,
     )
-    return "" if done.returncode == 0 else done.stdout + done.stderr
+    return "" if result.returncode == 0 else result.stdout + result.stderr
 
 
-def _document(callers: Callers, folder: Path, permissions: Collection[Permission | None]) -> Path:
+def _write_document(callers: Callers, folder: Path, permissions: Collection[Permission | None]) -> Path:
     headers = {"Authorization": f"Bearer {callers.tokens['admin']}"}
     document = callers.client.get("/api/v1/openapi.json", headers=headers).json()
     rows = {route.replace(":path", ""): row for route, row in ROUTES.items()}
     for path, operations in document["paths"].items():
-        allowed = {method: rows[f"{method.upper()} {path}"].permission in permissions for method in operations}
-        document["paths"][path] = {method: operations[method] for method in operations if allowed[method]}
+        allowed_methods = {method: rows[f"{method.upper()} {path}"].permission in permissions for method in operations}
+        document["paths"][path] = {method: operations[method] for method in operations if allowed_methods[method]}
     file = folder / "openapi.json"
     file.write_text(json.dumps(document))
     return file
@@ -63,7 +65,7 @@ def main(seconds: int) -> int:
         with tempfile.TemporaryDirectory() as folder, ServerSystem(Path(folder)) as server:
             callers = Callers(server)
             limit = ("--phases", "coverage,fuzzing,stateful", "--max-time", str(seconds))
-            problems = fuzz(callers, who, Path(folder), {None, *Permission}, *limit)
+            problems = fuzz_calls(callers, who, Path(folder), {None, *Permission}, *limit)
             callers.client.close()
             sys.stdout.write(f"{who or 'no caller'}: {problems or 'every answer agrees with the document'}\n")
             code |= bool(problems)

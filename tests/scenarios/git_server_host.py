@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
-from tests.parts import git, write
+from tests.parts import run_git, write
 from tests.scenarios.live import PIPELINE, SERVICE
 from tests.scenarios.server import ServerSystem
 
@@ -38,12 +38,12 @@ class Gate:
         backend = partial(run_http_backend, self.folder, max_push=1 << 20)
         status, fields, chunks = await backend(repository, path, method, query, headers, body)
 
-        async def slow() -> AsyncGenerator[bytes, None]:
+        async def answer_slowly() -> AsyncGenerator[bytes, None]:
             await self._wait("answer")
             async for chunk in chunks:
                 yield chunk
 
-        return status, fields, slow()
+        return status, fields, answer_slowly()
 
     async def _wait(self, step: str) -> None:
         if self.wait_at == step:
@@ -58,9 +58,9 @@ class Host:
     clone: Path
     tokens: dict[str, str] = field(default_factory=dict)
 
-    def url(self, token: str = "") -> str:
-        scheme, _, rest = self.server.url.partition("://")
-        return f"{scheme}://x:{token}@{rest}/git/web.git" if token else f"{self.server.url}/git/web.git"
+    def make_url(self, token: str = "") -> str:
+        scheme, _, address = self.server.url.partition("://")
+        return f"{scheme}://x:{token}@{address}/git/web.git" if token else f"{self.server.url}/git/web.git"
 
     def name_people(self) -> None:
         self.tokens["admin"] = self.server.post("/principals", {"name": "ada", "roles": ["admin"]})["token"]
@@ -77,9 +77,9 @@ class Host:
 
     def commit(self, text: str) -> str:
         write(self.clone, {"a": text})
-        git(self.clone, "add", "--all")
-        git(self.clone, "commit", "--quiet", "--message", text)
-        return git(self.clone, "rev-parse", "HEAD").strip()
+        run_git(self.clone, "add", "--all")
+        run_git(self.clone, "commit", "--quiet", "--message", text)
+        return run_git(self.clone, "rev-parse", "HEAD").strip()
 
     def push_body(self, new: str, old: str = NONE, ref: str = "refs/heads/main") -> bytes:
         """What `git push` posts: the command and a pack (gitprotocol-pack(5))."""
@@ -87,11 +87,11 @@ class Host:
         pack = self.clone.parent / "pack"
         revisions = self.clone.parent / "revisions"
         revisions.write_text(f"{new}\n")
-        with revisions.open("rb") as source, pack.open("wb") as out:
+        with revisions.open("rb") as source, pack.open("wb") as output:
             subprocess.run(
                 ["git", "-C", str(self.clone), "pack-objects", "--quiet", "--stdout", "--revs"],
                 stdin=source,
-                stdout=out,
+                stdout=output,
                 check=True,
             )
         return b"%04x" % (len(command) + 4) + command + b"0000" + pack.read_bytes()
@@ -108,11 +108,11 @@ class Host:
         )
         return connection
 
-    def references(self) -> Mapping[str, str]:
+    def list_references(self) -> Mapping[str, str]:
         return GitHost(self.gate.folder).list_references("web")
 
     @property
-    def started(self) -> list[str]:
+    def list_started_commits(self) -> list[str]:
         """The commits that executions were started for."""
         return [execution.trigger["commit"] for execution in self.server.store.executions.list_for_pipeline("web", 100)]
 
@@ -129,5 +129,5 @@ def open_host(tmp_path: Path) -> Iterator[Host]:
         server.apply(PIPELINE.format(name="web", repository="web", service="web", timeout="7d"))
         clone = tmp_path / "clone"
         clone.mkdir()
-        git(clone, "init", "--quiet")
+        run_git(clone, "init", "--quiet")
         yield Host(server, gate, clone)

@@ -27,13 +27,13 @@ class Host:
         self.folder.mkdir(parents=True, exist_ok=True)
         script = f"hostname {self.name} && mount --bind {hosts} /etc/hosts && exec sleep infinity"
         net = ["nsenter", f"--net=/run/netns/{self.space}"] if self.space else []
-        own = ["unshare", "--uts", "--mount", "--propagation=private", "sh", "-c", script]
-        self.holder = subprocess.Popen([*net, *own], start_new_session=True)
+        command = ["unshare", "--uts", "--mount", "--propagation=private", "sh", "-c", script]
+        self.holder = subprocess.Popen([*net, *command], start_new_session=True)
         while Path(f"/proc/{self.holder.pid}/comm").read_text() != "sleep\n":
             assert self.holder.poll() is None, f"{self.name} has no namespaces"
             time.sleep(0.01)
 
-    def command(self, script: str) -> Sequence[str]:
+    def make_command(self, script: str) -> Sequence[str]:
         """The command that runs a script of bash here, with the variables that earlier scripts exported."""
         assert self.holder is not None
         state = self.folder / "exported"
@@ -41,16 +41,16 @@ class Host:
         complete = f"set -euo pipefail\n. {state}\ncd {self.folder}\n{script}\nexport -p > {state}\n"
         return ["nsenter", f"--target={self.holder.pid}", "--net", "--uts", "--mount", "bash", "-c", complete]
 
-    def variables(self) -> Mapping[str, str]:
+    def list_variables(self) -> Mapping[str, str]:
         keep = {name: value for name, value in os.environ.items() if not name.startswith(("DOCKGATE_", "PG"))}
         return {**keep, "HOME": str(self.folder), **self.environment}
 
     def run(self, script: str, text: str = "", seconds: float = 120, code: int = 0) -> str:
         """Run a script with `text` as its input. Returns its output, that to standard error included."""
-        done = subprocess.run(
-            self.command(script),
+        result = subprocess.run(
+            self.make_command(script),
             input=text,
-            env=self.variables(),
+            env=self.list_variables(),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -58,14 +58,19 @@ class Host:
             check=False,
             start_new_session=True,  # no terminal to ask for a password at
         )
-        assert done.returncode == code, f"on {self.name}: {script}\n{done.stdout}"
-        return done.stdout
+        assert result.returncode == code, f"on {self.name}: {script}\n{result.stdout}"
+        return result.stdout
 
     def start(self, script: str) -> "subprocess.Popen[str]":
         """Start a script that goes on."""
         with (self.folder / "started.log").open("a") as log:
             return subprocess.Popen(
-                self.command(script), env=self.variables(), stdout=log, stderr=log, text=True, start_new_session=True
+                self.make_command(script),
+                env=self.list_variables(),
+                stdout=log,
+                stderr=log,
+                text=True,
+                start_new_session=True,
             )
 
     def end(self) -> None:
@@ -79,7 +84,7 @@ class Host:
             self.holder.wait()
 
 
-def address(network: Network, space: str) -> str:
+def read_address(network: Network, space: str) -> str:
     """The address of a namespace on the network's bridge."""
     text = run("ip", "-n", space, "-brief", "-4", "address", "show", "eth0")
     return text.split()[2].partition("/")[0]

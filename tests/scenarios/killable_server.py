@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
-from tests.scenarios.end_state import picture
+from tests.scenarios.end_state import read_end_state
 from tests.scenarios.live import Live
 
 T = TypeVar("T")
@@ -24,36 +24,36 @@ class Mortal(Live):
     moments: list[str] = field(default_factory=list)
     deaths: int = 0
 
-    def output(self) -> str:
+    def read_output(self) -> str:
         return (self.folder / "server.log").read_text()[-4000:]
 
-    def revive(self) -> None:
-        if not self.alive():
+    def revive_server(self) -> None:
+        if not self.is_alive():
             if self.process is not None and self.process.returncode != -9:
-                raise AssertionError(f"ended with {self.process.returncode}: {self.output()}")
+                raise AssertionError(f"ended with {self.process.returncode}: {self.read_output()}")
             self.deaths += self.process is not None
             self.start(DOCKGATE_CRASH_AT=self.moments[self.deaths] if self.deaths < len(self.moments) else "")
 
-    def insist(self, attempt: Callable[[], T], seconds: float = 300) -> T:
+    def repeat_until_done(self, attempt: Callable[[], T], seconds: float = 300) -> T:
         """The attempt's first true value, made again as long as the server dies under it."""
         end = time.monotonic() + seconds
         while True:
             try:
-                self.revive()
+                self.revive_server()
                 if value := attempt():
                     return value
             except (httpx.TransportError, AssertionError):
-                if self.alive() and time.monotonic() > end:
+                if self.is_alive() and time.monotonic() > end:
                     raise
-            assert time.monotonic() < end, f"not ready within {seconds} s: {self.output()}"
+            assert time.monotonic() < end, f"not ready within {seconds} s: {self.read_output()}"
             time.sleep(0.05)
 
-    def state(self, execution: str) -> str:
+    def read_state(self, execution: str) -> str:
         state: str = self.get(f"/executions/{execution}")["execution"]["state"]
         return state
 
-    def ends(self, execution: str) -> str:
-        return self.insist(lambda: (state := self.state(execution)) in OVER and state)  # type: ignore[return-value]
+    def wait_for_end(self, execution: str) -> str:
+        return self.repeat_until_done(lambda: (state := self.read_state(execution)) in OVER and state)  # type: ignore[return-value]
 
 
 def play(folder: Path, story: Callable[[Mortal], None], moments: list[str]) -> tuple[dict[str, Any], int]:
@@ -75,9 +75,9 @@ def play(folder: Path, story: Callable[[Mortal], None], moments: list[str]) -> t
     try:
         story(server)
         server.moments = []
-        server.insist(lambda: _has_attached_provenance(server))
+        server.repeat_until_done(lambda: _has_attached_provenance(server))
         # The fleet's verdicts may be renewed, and the server die of it, after the story.
-        return server.insist(lambda: picture(server)), server.deaths
+        return server.repeat_until_done(lambda: read_end_state(server)), server.deaths
     finally:
         server.purge()
 

@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeVar
 
 import httpx
 from tests.forks import ForkedProcess, Surroundings
-from tests.ports import free_port
+from tests.ports import find_free_port
 from tests.scenarios import slow_http
 
 from dockgate.delivery.registries.tokens import RegistryTokens
@@ -59,7 +59,7 @@ taskDefinition:
 """
 
 
-def until(condition: Callable[[], T | Literal[False] | None], seconds: float = 60, every: float = 0.05) -> T:
+def wait_until(condition: Callable[[], T | Literal[False] | None], seconds: float = 60, every: float = 0.05) -> T:
     """The first true value of the condition; AssertionError when none comes in time."""
     end = time.monotonic() + seconds
     while not (value := condition()):
@@ -76,8 +76,8 @@ class Live:
     module: str = "dockgate"
     arguments: Sequence[str] = ("up",)
     environment: Mapping[str, str] = field(default_factory=dict)
-    port: int = field(default_factory=free_port)
-    registry_port: int = field(default_factory=free_port)
+    port: int = field(default_factory=find_free_port)
+    registry_port: int = field(default_factory=find_free_port)
     process: ForkedProcess | None = None
 
     @property
@@ -105,17 +105,17 @@ class Live:
             **self.environment,
         }
 
-    def start(self, **more: str) -> None:
+    def start(self, **environment: str) -> None:
         """Starts it, and waits until it answers or is dead."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        surroundings = Surroundings({**self.env, **more}, self.folder / "server.log")
+        surroundings = Surroundings({**self.env, **environment}, self.folder / "server.log")
         self.process = ForkedProcess(self.module, self.arguments, surroundings)
-        until(lambda: self.answers() or not self.alive())
+        wait_until(lambda: self.is_answering() or not self.is_alive())
 
-    def alive(self) -> bool:
+    def is_alive(self) -> bool:
         return self.process is not None and self.process.poll() is None
 
-    def answers(self) -> bool:
+    def is_answering(self) -> bool:
         try:
             return slow_http.get(f"{self.url}/api/v1/health", timeout=5).status_code == 200
         except httpx.HTTPError:
@@ -135,16 +135,16 @@ class Live:
 
     def purge(self) -> None:
         """Stops the server and removes whatever it left, containers included."""
-        if self.alive():
+        if self.is_alive():
             self.stop()
         if self.data.exists():
-            self.dockgate("down", "--purge")
+            self.run_dockgate("down", "--purge")
 
-    def registry_token(self, *access: Access) -> dict[str, str]:
+    def make_registry_headers(self, *access: Access) -> dict[str, str]:
         """Headers that show the registry a token, made by the server's own key."""
         return {"Authorization": f"Bearer {RegistryTokens(self.data / 'keys').issue_token('test', access)}"}
 
-    def dockgate(self, *arguments: str, code: int | None = 0) -> str:
+    def run_dockgate(self, *arguments: str, code: int | None = 0) -> str:
         """Runs the command; its standard output. `code` None takes any exit."""
         result = subprocess.run(
             [sys.executable, "-m", "dockgate", *arguments], env=self.env, capture_output=True, text=True, check=False
@@ -208,16 +208,16 @@ class Live:
         )
         assert answer.status_code == 202, answer.text
 
-    def over(self, execution: str, seconds: float = 90) -> Any:
+    def wait_for_execution(self, execution: str, seconds: float = 90) -> Any:
         """The execution, when it is over. It may have yet to begin."""
 
-        def ended() -> Any:
+        def read_ended_execution() -> Any:
             answer = slow_http.get_again(f"{self.url}/api/v1/executions/{execution}")
             assert answer.status_code in (200, 404), answer.text
-            over = answer.is_success and answer.json()["execution"]["state"] in ("Succeeded", "Failed", "Stopped")
-            return answer.json() if over else None
+            is_over = answer.is_success and answer.json()["execution"]["state"] in ("Succeeded", "Failed", "Stopped")
+            return answer.json() if is_over else None
 
-        return until(ended, seconds)
+        return wait_until(read_ended_execution, seconds)
 
 
 @dataclass
@@ -228,7 +228,7 @@ class Clone:
     repository: str
     folder: Path
 
-    def git(self, *arguments: str, code: int | None = 0) -> str:
+    def run_git(self, *arguments: str, code: int | None = 0) -> str:
         identity = ["-c", "user.name=Ada", "-c", "user.email=ada@example.org", "-c", "init.defaultBranch=main"]
         result = subprocess.run(
             ["git", "-C", str(self.folder), *identity, *arguments],
@@ -240,10 +240,10 @@ class Clone:
         assert code is None or result.returncode == code, f"git {arguments}: {result.stdout}{result.stderr}"
         return result.stdout + result.stderr
 
-    def init(self) -> None:
+    def create_data(self) -> None:
         self.folder.mkdir(parents=True)
-        self.git("init", "--quiet")
-        self.git("remote", "add", "origin", f"{self.live.url}/git/{self.repository}.git")
+        self.run_git("init", "--quiet")
+        self.run_git("remote", "add", "origin", f"{self.live.url}/git/{self.repository}.git")
 
     def write(self, files: Mapping[str, str]) -> None:
         for name, text in files.items():
@@ -252,11 +252,11 @@ class Clone:
             path.write_text(text)
 
     def commit(self, message: str) -> None:
-        self.git("add", "--all")
-        self.git("commit", "--quiet", "--allow-empty", "--message", message)
+        self.run_git("add", "--all")
+        self.run_git("commit", "--quiet", "--allow-empty", "--message", message)
 
     def push(self, code: int | None = 0) -> str:
-        return self.git("push", "--quiet", "origin", "HEAD:main", code=code)
+        return self.run_git("push", "--quiet", "origin", "HEAD:main", code=code)
 
 
 def application(clone: Clone, version: str, greeting: str = "hello") -> None:

@@ -1,7 +1,7 @@
 """Server processes with many waiting approvals, without podman and registry, which can be killed and restarted.
 
 Run one as `python -m tests.scenarios.many_waiters FOLDER PORT PAUSE [DATABASE URL]`. Every image exists, and reading
-one takes no time. Half of the images have a critical finding (`vulnerable`).
+one takes no time. Half of the images have a critical finding (`is_vulnerable`).
 """
 
 import os
@@ -21,10 +21,10 @@ from typing import Any, Self
 import httpx
 import psycopg
 from sqlalchemy import insert
-from tests.ports import free_port
+from tests.ports import find_free_port
 from tests.scenarios import slow_http
 from tests.scenarios.defects import PlannedFindings
-from tests.scenarios.live import until
+from tests.scenarios.live import wait_until
 from tests.scenarios.server import SECRET, ServerSystem
 
 from dockgate.delivery.approval_request import ApprovalRequest
@@ -44,7 +44,7 @@ def digest(number: int) -> str:
     return f"sha256:{sha256(f'crowd-{number}'.encode()).hexdigest()}"
 
 
-def vulnerable(image: str) -> bool:
+def is_vulnerable(image: str) -> bool:
     """Half of the images are."""
     return int(image[-1], 16) % 2 == 1
 
@@ -73,7 +73,7 @@ class Crowd:
         self.folder = folder
         self.pauses = pauses
         self.database_url = database_url
-        self.ports = [free_port() for _ in range(processes)]
+        self.ports = [find_free_port() for _ in range(processes)]
         self.urls = [f"http://127.0.0.1:{port}" for port in self.ports]
         self.processes: list[subprocess.Popen[bytes]] = []
 
@@ -83,7 +83,7 @@ class Crowd:
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
         self.kill()
 
-    def lay(self, waiting: int, digests: int, callback: Callback | None = None) -> None:
+    def store_approvals(self, waiting: int, digests: int, callback: Callback | None = None) -> None:
         """Store approvals as `ApprovalRequests.ask` does, in turn on each digest. The database counts the answers."""
         waits, to_deliver = [], []
         for number in range(waiting):
@@ -112,7 +112,7 @@ class Crowd:
             with (self.folder / "server.log").open("ab") as log:
                 command = [*program, str(port), str(self.pauses), *database]
                 self.processes.append(subprocess.Popen(command, stdout=log, stderr=log))
-            until(lambda url=url: self._answers(url), seconds=60)  # type: ignore[misc]
+            wait_until(lambda url=url: self._is_answering(url), seconds=60)  # type: ignore[misc]
 
     def kill(self) -> None:
         """As a power cut would."""
@@ -121,11 +121,11 @@ class Crowd:
             process.wait()
         self.processes = []
 
-    def processor_seconds(self) -> float:
+    def read_processor_seconds(self) -> float:
         """What the processes have used of the processors so far."""
-        return sum(processor_seconds(process.pid) for process in self.processes)
+        return sum(read_processor_seconds(process.pid) for process in self.processes)
 
-    def notification(self, number: int, event: str, process: int = 0) -> dict[str, Any]:
+    def make_notification(self, number: int, event: str, process: int = 0) -> dict[str, Any]:
         """What httpx's `post` is given to report a push to one of the processes."""
         target = {
             "mediaType": "application/vnd.oci.image.manifest.v1+json",
@@ -139,7 +139,7 @@ class Crowd:
             "headers": {"Authorization": f"Bearer {SECRET}"},
         }
 
-    def rows(self, query: str) -> list[Any]:
+    def query_rows(self, query: str) -> list[Any]:
         if self.database_url:
             with psycopg.connect(self.database_url.replace("+psycopg", "")) as connection:
                 return connection.execute(query.encode()).fetchall()
@@ -149,18 +149,20 @@ class Crowd:
         finally:
             sql.close()
 
-    def all_settled(self, seconds: float = 60) -> None:
-        until(lambda: self.rows("SELECT count(*) FROM approvals WHERE state = 'Waiting'")[0][0] == 0, seconds, 0.2)
+    def wait_until_settled(self, seconds: float = 60) -> None:
+        wait_until(
+            lambda: self.query_rows("SELECT count(*) FROM approvals WHERE state = 'Waiting'")[0][0] == 0, seconds, 0.2
+        )
 
-    def settled(self) -> Sequence[tuple[str, float]]:
+    def list_settled(self) -> Sequence[tuple[str, float]]:
         """Image and moment of each, in seconds since the epoch."""
-        rows = self.rows("SELECT image, settled_at FROM approvals WHERE state != 'Waiting'")
+        rows = self.query_rows("SELECT image, settled_at FROM approvals WHERE state != 'Waiting'")
         return [(image, datetime.fromisoformat(at).timestamp()) for image, at in rows]
 
-    def some(self, count: int) -> list[tuple[str, str]]:
-        return self.rows(f"SELECT id, image FROM approvals ORDER BY seq LIMIT {count}")  # noqa: S608 - a number
+    def list_some(self, count: int) -> list[tuple[str, str]]:
+        return self.query_rows(f"SELECT id, image FROM approvals ORDER BY seq LIMIT {count}")  # noqa: S608 - a number
 
-    def _answers(self, url: str) -> bool:
+    def _is_answering(self, url: str) -> bool:
         assert self.alive, (self.folder / "server.log").read_text()[-4000:]
         try:
             return slow_http.get(f"{url}/api/v1/health", timeout=5).is_success
@@ -173,7 +175,7 @@ class Crowd:
         return bool(self.processes) and all(process.poll() is None for process in self.processes)
 
 
-def processor_seconds(process: int) -> float:
+def read_processor_seconds(process: int) -> float:
     """What a process has used of the processors so far."""
     fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
@@ -192,7 +194,7 @@ class _PushesAlone:
         return ()
 
 
-def _alter(store: Store) -> Store:
+def _replace_approvals(store: Store) -> Store:
     values = {name: getattr(store, name) for name in Store.__dataclass_fields__}
     return Store(**{**values, "approvals": _PushesAlone(store.approvals)})
 
@@ -200,10 +202,10 @@ def _alter(store: Store) -> Store:
 class _Server(ServerSystem):
     def _read(self, repository: str, digest: str) -> Sequence[Inventory]:
         """The tag is not known here: whether it is odd is in the digest."""
-        if digest not in self.planned:
-            self.planned[digest] = (
+        if digest not in self.plans:
+            self.plans[digest] = (
                 f"crowd-{digest[7:19]}",
-                PlannedFindings({"CRITICAL": 1} if vulnerable(digest) else {}),
+                PlannedFindings({"CRITICAL": 1} if is_vulnerable(digest) else {}),
             )
             self.scan_may_end[digest] = threading.Event()
             self.scan_may_end[digest].set()
@@ -215,7 +217,7 @@ if __name__ == "__main__":
     database_url = sys.argv[4] if sys.argv[4:] else None
     with _Server(
         folder,
-        _alter,
+        _replace_approvals,
         port=port,
         sweep_seconds=pauses,
         webhooks=HttpWebhooks(is_loopback_allowed=True),

@@ -21,7 +21,7 @@ from pathlib import Path
 import httpx
 from tests.fakes.target import MemoryTarget
 from tests.registryd import Running
-from tests.scanner.images.make import image
+from tests.scanner.images.make import make_image
 from tests.scenarios.live import OS_RELEASE
 
 from dockgate.bootstrap import serve
@@ -68,15 +68,15 @@ class SlowBuilder:
         results.mkdir(parents=True, exist_ok=True)
 
     def build(self, request: BuildRequest, log: Callable[[str], None]) -> BuildResult:
-        recorded = self._results / request.key
-        pushed = self._registry.resolve(request.repository, request.key)
-        if pushed is not None and recorded.exists() and recorded.read_text() == pushed:
-            return self._result(request, pushed)
+        result_file = self._results / request.key
+        pushed_digest = self._registry.resolve(request.repository, request.key)
+        if pushed_digest is not None and result_file.exists() and result_file.read_text() == pushed_digest:
+            return self._make_result(request, pushed_digest)
         version, seconds = (request.context / "plan").read_text().split()
         self._record.write(f"begin build {request.repository} {request.key}")
         log(f"building {request.repository}")
         time.sleep(float(seconds))
-        made = image(
+        new_image = make_image(
             [
                 {
                     "etc/os-release": OS_RELEASE.encode(),
@@ -87,19 +87,19 @@ class SlowBuilder:
             ]
         )
         request.fence()
-        recorded.write_text(made.digest)
+        result_file.write_text(new_image.digest)
         token = self._tokens.issue_repository_token(request.repository, "pull,push")
         running = Running(
             self._registry.address, f"http://{self._registry.address}", {"Authorization": f"Bearer {token}"}
         )
         try:
-            running.push(request.repository, request.key, made)
+            running.push(request.repository, request.key, new_image)
         except httpx.HTTPError as error:
             raise UnavailableError(f"the registry does not take the image: {error}") from error
-        self._record.write(f"end build {request.repository} {request.key} {made.digest}")
-        return self._result(request, made.digest)
+        self._record.write(f"end build {request.repository} {request.key} {new_image.digest}")
+        return self._make_result(request, new_image.digest)
 
-    def _result(self, request: BuildRequest, digest: str) -> BuildResult:
+    def _make_result(self, request: BuildRequest, digest: str) -> BuildResult:
         return BuildResult(digest, compute_digest((request.context / request.dockerfile).read_bytes()))
 
 
@@ -115,28 +115,28 @@ class SharedTarget:
     def deploy(self, service: Service, definition: TaskDefinition, previous: TaskDefinition | None) -> Sequence[Task]:
         self._record.write(f"begin deploy {service.name} {definition.revision}")
         time.sleep(self._seconds)
-        with self._opened(service.name) as target:
+        with self._open_target(service.name) as target:
             tasks = target.deploy(service, definition, previous)
-            for task in target.started:
+            for task in target.started_tasks:
                 self._record.write(f"start {task}")
         time.sleep(self._seconds)
         self._record.write(f"end deploy {service.name} {definition.revision}")
         return tasks
 
     def list_tasks(self, service: str) -> Sequence[Task]:
-        with self._opened(service) as target:
+        with self._open_target(service) as target:
             return target.list_tasks(service)
 
     def restart(self, service: str, task: str) -> bool:
-        with self._opened(service) as target:
+        with self._open_target(service) as target:
             return target.restart(service, task)
 
     def read_log(self, service: str, task: str, lines: int) -> str | None:
-        with self._opened(service) as target:
+        with self._open_target(service) as target:
             return target.read_log(service, task, lines)
 
     @contextmanager
-    def _opened(self, service: str) -> Iterator[MemoryTarget]:
+    def _open_target(self, service: str) -> Iterator[MemoryTarget]:
         target = MemoryTarget()
         with (self._folder / service).open("a+") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
@@ -151,10 +151,10 @@ class SharedTarget:
                 file.write(json.dumps([asdict(task) for task in target._tasks.values()]))
 
 
-def hooks(settings: Settings) -> serve.ProcessHooks:
+def make_hooks(settings: Settings) -> serve.ProcessHooks:
     record = Record(settings.shared_data / EFFECTS)
 
-    def alter(adapters: Adapters) -> Adapters:
+    def replace_adapters(adapters: Adapters) -> Adapters:
         tokens = RegistryTokens(settings.shared_data / "keys")
         builder = SlowBuilder(adapters.registry, tokens, record, settings.shared_data / "faults/builds")
         target = SharedTarget(
@@ -169,15 +169,15 @@ def hooks(settings: Settings) -> serve.ProcessHooks:
         return replace(adapters, read_image=read, builder=builder, targets={"podman": target})
 
     lease = float(os.environ.get("DOCKGATE_TEST_LEASE", "6"))
-    return serve.ProcessHooks(record.write, alter, LeaseTimes(heartbeat=lease / 6, lease=lease))
+    return serve.ProcessHooks(record.write, replace_adapters, LeaseTimes(heartbeat=lease / 6, lease=lease))
 
 
 def main(kind: str, queues: str = "", labels: str = "") -> None:
     settings = from_environment()
     if kind == "up":
-        serve.run(settings, hooks(settings))
+        serve.run(settings, make_hooks(settings))
     else:
-        serve.run_worker(settings, parse_queues(queues), parse_labels([labels]), hooks(settings))
+        serve.run_worker(settings, parse_queues(queues), parse_labels([labels]), make_hooks(settings))
 
 
 if __name__ == "__main__":

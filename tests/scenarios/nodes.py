@@ -20,9 +20,9 @@ from typing import Any
 from tests import postgres
 from tests.forks import ForkedProcess, Surroundings
 from tests.namespaces import enter_network
-from tests.ports import free_port
+from tests.ports import find_free_port
 from tests.scenarios import advisories, slow_http
-from tests.scenarios.live import PIPELINE, SERVICE, Clone, Live, until
+from tests.scenarios.live import PIPELINE, SERVICE, Clone, Live, wait_until
 
 from dockgate.server import podman_service
 
@@ -111,8 +111,8 @@ class Network:
 
     def __init__(self) -> None:
         number = os.getpid() % 250 + 1
-        taken = run("ip", "-brief", "address")
-        while f"{_NETWORK}.{number}." in taken:
+        addresses = run("ip", "-brief", "address")
+        while f"{_NETWORK}.{number}." in addresses:
             number = number % 250 + 1
         self._prefix = f"{_NETWORK}.{number}"
         self.name = f"dgtest{number}"
@@ -150,7 +150,7 @@ class Network:
     def link(self, number: int) -> str:
         return f"{self.name}v{number}"
 
-    def cut(self, space: str) -> None:
+    def cut_off(self, space: str) -> None:
         """Let nothing pass to and from this namespace, until `join`."""
         self._set(space, "down")
 
@@ -174,21 +174,21 @@ class Node(Live):
     space: str = ""
     is_worker: bool = False
 
-    def start(self, **more: str) -> None:
-        self.begin(**more)
-        until(self.has_started, seconds=120)
+    def start(self, **environment: str) -> None:
+        self.begin(**environment)
+        wait_until(self.has_started, seconds=120)
 
-    def begin(self, **more: str) -> None:
+    def begin(self, **environment: str) -> None:
         """Start the process, and return at once."""
         self.folder.mkdir(parents=True, exist_ok=True)
         self._log_start = len(self.log())
         log = self.folder / "server.log"
-        surroundings = Surroundings({**self.env, **more}, log, network=self.space, host_name=self.name)
+        surroundings = Surroundings({**self.env, **environment}, log, network=self.space, host_name=self.name)
         self.process = ForkedProcess(self.module, self.arguments, surroundings)
 
     def has_started(self) -> bool:
-        assert self.alive(), f"{self.name} ended: {self.log()[-4000:]}"
-        return "takes work from" in self.log()[self._log_start :] if self.is_worker else self.answers()
+        assert self.is_alive(), f"{self.name} ended: {self.log()[-4000:]}"
+        return "takes work from" in self.log()[self._log_start :] if self.is_worker else self.is_answering()
 
     @property
     def name(self) -> str:
@@ -222,46 +222,48 @@ class Nodes:
     database: postgres.Cluster
     environment: dict[str, str]
     stack: ExitStack
-    registry_port: int = field(default_factory=free_port)
+    registry_port: int = field(default_factory=find_free_port)
     nodes: list[Node] = field(default_factory=list)
 
     is_sqlite: bool = False
 
     @property
-    def shared(self) -> Path:
+    def get_shared_folder(self) -> Path:
         return self.folder / "shared"
 
-    def server(self, name: str, **more: str) -> Node:
+    def add_server(self, name: str, **environment: str) -> Node:
         """A node that runs `dockgate up`, not yet started; its port answers on this host."""
-        node = self._node(name, ("up",), more)
+        node = self._add_node(name, ("up",), environment)
         forwarder = Forwarder(("127.0.0.1", node.port), lambda: connect_inside(node.space, node.port))
         self.stack.callback(forwarder.close)
         return node
 
-    def worker(self, name: str, queues: str, labels: str = "", **more: str) -> Node:
+    def add_worker(self, name: str, queues: str, labels: str = "", **environment: str) -> Node:
         """A node that runs `dockgate worker`, not yet started."""
-        return self._node(name, ("worker", queues, labels), more, is_worker=True)
+        return self._add_node(name, ("worker", queues, labels), environment, is_worker=True)
 
     def set_up_advisories(self) -> None:
         """Advisories by which an image with `demo` before 2.0 is rejected. Any node may be down."""
         feed = self.folder / "feed"
         advisories.write(feed, advisories.DEMO)
-        self.nodes[0].dockgate("db", "build", "--from", str(feed))
+        self.nodes[0].run_dockgate("db", "build", "--from", str(feed))
 
-    def slow_database(self) -> tuple[Forwarder, str]:
+    def make_slow_database(self) -> tuple[Forwarder, str]:
         """A way to the database whose delay can be set, and its URL."""
         address = self.database.address, self.database.port
         forwarder = Forwarder((self.network.address, 0), lambda: socket.create_connection(address, timeout=10))
         self.stack.callback(forwarder.close)
-        return forwarder, self.database.url("dockgate").replace(f":{address[1]}/", f":{forwarder.port}/")
+        return forwarder, self.database.make_url("dockgate").replace(f":{address[1]}/", f":{forwarder.port}/")
 
-    def _node(self, name: str, arguments: Sequence[str], more: dict[str, str], *, is_worker: bool = False) -> Node:
+    def _add_node(
+        self, name: str, arguments: Sequence[str], more_environment: dict[str, str], *, is_worker: bool = False
+    ) -> Node:
         space = self.network.add()
         environment = {
-            "DOCKGATE_DATABASE_URL": "" if self.is_sqlite else self.database.url("dockgate"),
-            "DOCKGATE_SHARED": str(self.shared),
+            "DOCKGATE_DATABASE_URL": "" if self.is_sqlite else self.database.make_url("dockgate"),
+            "DOCKGATE_SHARED": str(self.get_shared_folder),
             **self.environment,
-            **more,
+            **more_environment,
         }
         node = Node(
             self.folder / name,
@@ -278,7 +280,7 @@ class Nodes:
     def dump(self, file: Path) -> None:
         """Write the database as SQL, for people who look for a fault."""
         with file.open("wb") as output:
-            url = self.database.url("dockgate").replace("+psycopg", "")
+            url = self.database.make_url("dockgate").replace("+psycopg", "")
             subprocess.run(["pg_dump", url], stdout=output, check=False)
 
     def end(self) -> None:
@@ -289,7 +291,7 @@ class Nodes:
 
 
 @contextmanager
-def running_nodes(folder: Path, *, is_sqlite: bool = False, **environment: str) -> Iterator[Nodes]:
+def run_nodes(folder: Path, *, is_sqlite: bool = False, **environment: str) -> Iterator[Nodes]:
     """A network and a database for nodes. Processes, namespaces and the database are gone at the end.
 
     With `is_sqlite` the database is a file in the shared folder, for one server.
@@ -298,17 +300,17 @@ def running_nodes(folder: Path, *, is_sqlite: bool = False, **environment: str) 
         network = stack.enter_context(Network())
         database = postgres.Cluster(network.address)
         stack.callback(database.stop)
-        database.execute("CREATE DATABASE {}", "dockgate")
+        database.execute_statement("CREATE DATABASE {}", "dockgate")
         nodes = Nodes(folder, network, database, environment, stack, is_sqlite=is_sqlite)
         stack.callback(nodes.end)
         yield nodes
 
 
-def workers(server: Live) -> Sequence[Any]:
+def list_workers(server: Live) -> Sequence[Any]:
     answer = slow_http.get_again(f"{server.url}/api/v1/workers")
     assert answer.is_success, answer.text
-    listed: Sequence[Any] = answer.json()["workers"]
-    return listed
+    workers: Sequence[Any] = answer.json()["workers"]
+    return workers
 
 
 def set_up(server: Live, name: str, labels: str = "", count: int = 1, timeout: str = "1d") -> Clone:
@@ -320,7 +322,7 @@ def set_up(server: Live, name: str, labels: str = "", count: int = 1, timeout: s
         text = text.replace("        type: build\n", f"        type: build\n        labels: {labels}\n")
     server.apply(text)
     clone = Clone(server, name, server.folder / "clones" / name)
-    clone.init()
+    clone.create_data()
     return clone
 
 

@@ -27,11 +27,11 @@ UNREAD = "opt/vendor/app.jar"
 MAX_FINDINGS = 20
 
 
-def package(name: str, version: str = "1") -> Package:
+def make_package(name: str, version: str = "1") -> Package:
     return Package(name, version, f"pkg:deb/debian/{name}@{version}", "Debian:13", name, version, "var/lib/dpkg/status")
 
 
-def advisory(name: str, severity: Severity, fixed: str, variant: str = "") -> Advisory:
+def make_advisory(name: str, severity: Severity, fixed: str, variant: str = "") -> Advisory:
     """An advisory about a package. Another `variant` is another vulnerability of it."""
     events = (("introduced", "0"), ("fixed", fixed)) if fixed else (("introduced", "0"),)
     number = int(sha256(f"{name}{variant}".encode()).hexdigest()[:6], 16)
@@ -61,8 +61,8 @@ class AdvisoryDatabase:
         names = {package.source_name for inventory in inventories for package in inventory.packages}
         affecting = tuple(advisory for advisory in self.advisories if advisory.name in names)
         cves = tuple(self.find_cves(sorted(entry.id for entry in affecting)).values())
-        ordered = tuple(sorted(affecting, key=lambda item: (item.name, item.id)))
-        return AdvisorySnapshot(ordered, tuple(self.list_coverage()), cves)
+        advisories = tuple(sorted(affecting, key=lambda item: (item.name, item.id)))
+        return AdvisorySnapshot(advisories, tuple(self.list_coverage()), cves)
 
     def read_catalogues(self, cve_names: Collection[str]) -> AdvisorySnapshot:
         return AdvisorySnapshot((), tuple(self.list_coverage())[1:])
@@ -94,26 +94,26 @@ class AdjustableClock:
         return datetime.now(UTC) + self.ahead
 
 
-def planned_advisories() -> list[Advisory]:
+def list_planned_advisories() -> list[Advisory]:
     """An advisory for every finding that an image may have."""
     return [
-        advisory(f"{severity.lower()}-{kind}-{number}", severity, "2" if kind == "fixed" else "")
+        make_advisory(f"{severity.lower()}-{kind}-{number}", severity, "2" if kind == "fixed" else "")
         for severity in Severity
         for kind in ("fixed", "open")
         for number in range(MAX_FINDINGS)
     ]
 
 
-def planned_inventory(digest: str, name: str, plan: PlannedFindings) -> Inventory:
+def make_planned_inventory(digest: str, name: str, plan: PlannedFindings) -> Inventory:
     """What the scan of an image gives. Raises where the plan is that the scan fails."""
     if plan.status == "ARTIFACT":
         raise NotAnImageError(f"Manifest {digest} is not a container image.")
     if plan.status == "STRANGE":
         raise RuntimeError("unforeseen")
-    packages = [package(name)]
+    packages = [make_package(name)]
     for kind, counts in (("fixed", plan.counts), ("open", plan.unfixable)):
         for severity, count in counts.items():
-            packages += [package(f"{severity.lower()}-{kind}-{number}") for number in range(count)]
+            packages += [make_package(f"{severity.lower()}-{kind}-{number}") for number in range(count)]
     inventory = Inventory(
         image=digest,
         platform="linux/amd64",
@@ -125,6 +125,6 @@ def planned_inventory(digest: str, name: str, plan: PlannedFindings) -> Inventor
     if plan.status == "UNREAD":
         inventory = replace(inventory, unread=(Unread(UNREAD, f"{UNREAD} is encrypted."),))
     if plan.status == "UNSUPPORTED":
-        unread = (Unread("/", "The image names no operating system."),)
-        inventory = replace(inventory, distribution=None, packages=(), unread=unread)
+        unread_paths = (Unread("/", "The image names no operating system."),)
+        inventory = replace(inventory, distribution=None, packages=(), unread=unread_paths)
     return inventory

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import httpx
 from tests.scenarios import slow_http
 from tests.scenarios.defects import PlannedFindings
-from tests.scenarios.live import until
-from tests.scenarios.planned_images import advisory
+from tests.scenarios.live import wait_until
+from tests.scenarios.planned_images import make_advisory
 from tests.scenarios.route_table import V
 from tests.scenarios.server import SECRET, ServerSystem
 from tests.store.factories import deploy
@@ -19,7 +19,7 @@ from dockgate.identity.model import Role
 from dockgate.shared.references import ImageReference
 from dockgate.vulnerabilities.model import Severity
 
-CVE = advisory("critical-fixed-0", Severity.CRITICAL, "2").id
+CVE = make_advisory("critical-fixed-0", Severity.CRITICAL, "2").id
 ASSIGNMENT = """\
 kind: PolicyAssignment
 name: bravo
@@ -55,27 +55,27 @@ class Projects:
             server.apply(document)
         for project in ("alpha", "bravo"):
             self.values[project] = self._project(project)
-        self.shared = self._foreign("shared", PlannedFindings({"CRITICAL": 1}))
+        self.shared_image = self._plan_foreign_image("shared", PlannedFindings({"CRITICAL": 1}))
         for project in ("bravo", "alpha"):
-            self.push(self.shared, f"{project}/base", "1")
-        self.bravo_only = self._foreign("only-bravo", PlannedFindings({"CRITICAL": 1}))
+            self.push(self.shared_image, f"{project}/base", "1")
+        self.bravo_only = self._plan_foreign_image("only-bravo", PlannedFindings({"CRITICAL": 1}))
         self.push(self.bravo_only, "bravo/base", "2")
-        self.promoted = self._foreign("promoted", PlannedFindings({"CRITICAL": 1}))
+        self.promoted_image = self._plan_foreign_image("promoted", PlannedFindings({"CRITICAL": 1}))
         for project in ("alpha", "bravo"):
-            self.push(self.promoted, f"{project}/base", "4")
+            self.push(self.promoted_image, f"{project}/base", "4")
         # One that cannot be read, and one that is not pushed yet.
-        self.unread = self._foreign("unread", PlannedFindings(status="STRANGE"))
-        self.push(self.unread, "bravo/base", "3")
-        self.unknown = self._foreign("unknown", PlannedFindings())
+        self.unread_image = self._plan_foreign_image("unread", PlannedFindings(status="STRANGE"))
+        self.push(self.unread_image, "bravo/base", "3")
+        self.unknown = self._plan_foreign_image("unknown", PlannedFindings())
         waiver = {"owner": "bravo-owner", "reason": "bravo-reason", "until": "2999-01-01", "vulnerability": CVE}
         self.waiver = server.post("/waivers", {**waiver, "repository": "bravo/base"})["waiver"]["id"]
-        self._run("bravo-base", f"bravo/base@{self.shared}")
-        alpha_only = self._foreign("only-alpha", PlannedFindings({"CRITICAL": 1}))
+        self._run("bravo-base", f"bravo/base@{self.shared_image}")
+        alpha_only = self._plan_foreign_image("only-alpha", PlannedFindings({"CRITICAL": 1}))
         self.push(alpha_only, "alpha/base", "5")
         self._run("shop", f"bravo/base@{self.bravo_only}", f"alpha/base@{alpha_only}")
-        for image, name in ((self.shared, "1"), (self.bravo_only, "2")):
-            self._external("alpha", f"bravo/base@{image}", f"bravo-run-{name}")
-        self._external("alpha", f"alpha/base@{self.shared}", "alpha-run")
+        for image, name in ((self.shared_image, "1"), (self.bravo_only, "2")):
+            self._request_approval("alpha", f"bravo/base@{image}", f"bravo-run-{name}")
+        self._request_approval("alpha", f"alpha/base@{self.shared_image}", "alpha-run")
         self.tokens = {"admin": server.post("/principals", {"name": "admin", "roles": ["admin"]})["token"]}
         for name, limits in LIMITS.items():
             self.tokens[name] = self.post("/tokens", {"principal": "admin", **limits})["text"]
@@ -84,9 +84,9 @@ class Projects:
         self.tokens["project"] = self.post("/tokens", {"principal": "project"})["text"]
 
     def _project(self, project: str) -> dict[str, str]:
-        image = self.server.image(project, PlannedFindings({"CRITICAL": 1} if project == "bravo" else {"LOW": 1}))
-        execution = self.server.early_approval(image)
-        until(lambda: self.server.get(f"/executions/{execution}")["execution"]["state"] == "Succeeded")
+        image = self.server.plan_image(project, PlannedFindings({"CRITICAL": 1} if project == "bravo" else {"LOW": 1}))
+        execution = self.server.request_approval_after_scan(image)
+        wait_until(lambda: self.server.get(f"/executions/{execution}")["execution"]["state"] == "Succeeded")
         return {
             "name": project,
             "repository": project,
@@ -99,8 +99,8 @@ class Projects:
             "attempt": "1",
         }
 
-    def _foreign(self, name: str, findings: PlannedFindings) -> str:
-        image = self.server.foreign(name, findings)
+    def _plan_foreign_image(self, name: str, findings: PlannedFindings) -> str:
+        image = self.server.plan_foreign_image(name, findings)
         self.server.scan_may_end[image].set()
         return image
 
@@ -116,7 +116,7 @@ class Projects:
             headers={"Authorization": f"Bearer {SECRET}"},
         )
         assert answer.is_success, answer.text
-        until(lambda: self._is_judged(image, repository))
+        wait_until(lambda: self._is_judged(image, repository))
 
     def _run(self, service: str, *images: str) -> None:
         """A service with one task that the pipeline of `bravo` deployed, with a revision for each image.
@@ -141,27 +141,27 @@ class Projects:
         records = self.server.store.verdicts.list_of_image(image)
         return any(record.cause.startswith(f"push/{repository}@") for record in records)
 
-    def _external(self, pipeline: str, image: str, execution: str) -> None:
+    def _request_approval(self, pipeline: str, image: str, execution: str) -> None:
         """A request of a pipeline elsewhere, which chooses its name itself."""
         body = {"pipeline": pipeline, "stage": "s", "execution": execution}
         approval = self.server.post("/approvals", {**body, "image": f"{self.server.registry.address}/{image}"})
         path = f"/approvals/{approval['approval']['id']}"
-        until(lambda: self.server.get(path)["state"] != "Waiting")
+        wait_until(lambda: self.server.get(path)["state"] != "Waiting")
 
     def post(self, path: str, body: object = None) -> Any:
-        answer = self.client.post(f"{V}{path}", json=body, headers=self.headers("admin"))
+        answer = self.client.post(f"{V}{path}", json=body, headers=self.make_headers("admin"))
         assert answer.is_success, answer.text
         return answer.json()
 
     def call(self, method: str, path: str, who: str, body: object = None) -> httpx.Response:
-        return self.client.request(method, f"{V}{path}", json=body, headers=self.headers(who))
+        return self.client.request(method, f"{V}{path}", json=body, headers=self.make_headers(who))
 
-    def headers(self, who: str) -> dict[str, str]:
+    def make_headers(self, who: str) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.tokens[who]}", "Accept": "application/json, text/html"}
 
     def get(self, path: str, who: str) -> Answer:
         """An answer, without what it repeats of the request."""
-        answer = self.client.get(path, headers=self.headers(who))
+        answer = self.client.get(path, headers=self.make_headers(who))
         text = answer.text
         words = re.split(r"[?&=/]", path)
         for part in sorted({path, *words} - {""}, key=len, reverse=True):

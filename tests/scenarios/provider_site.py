@@ -24,28 +24,28 @@ class ProviderSite:
 
     def __init__(self, folder: Path) -> None:
         self.server = ServerSystem(
-            folder, identity_provider=self._provider, group_roles=read_mapping(MAPPING, ("127.0.0.1:7421",))
+            folder, identity_provider=self._make_provider, group_roles=read_mapping(MAPPING, ("127.0.0.1:7421",))
         )
 
-    def _provider(self, return_url: str, clock: Clock) -> OpenIdProvider:
+    def _make_provider(self, return_url: str, clock: Clock) -> OpenIdProvider:
         self.fake = FakeProvider(clock)
         settings = OidcSettings(ISSUER, CLIENT, SECRET)
         return OpenIdProvider(settings, return_url, clock, ProviderConnection(transport=self.fake.transport))
 
-    def person(self, name: str, *groups: str, **claims: Any) -> dict[str, Any]:
+    def add_person(self, name: str, *groups: str, **claims: Any) -> dict[str, Any]:
         """What the provider says of a person."""
         return {"sub": name, "email": f"{name}@example.org", "email_verified": True, "groups": groups, **claims}
 
-    def way_back(self, browser: Browser, person: dict[str, Any], to: str = "/") -> str:
+    def sign_in_at_provider(self, browser: Browser, person: dict[str, Any], next_path: str = "/") -> str:
         """Go to the provider and sign in there: the path that the browser is sent back to."""
-        begun = browser.get(f"/signin/provider?{urlencode({'to': to})}")
-        assert begun.status_code == 303, begun.text
-        back = self.fake.authorize(begun.headers["location"], **person)
+        answer = browser.get(f"/signin/provider?{urlencode({'to': next_path})}")
+        assert answer.status_code == 303, answer.text
+        back = self.fake.authorize(answer.headers["location"], **person)
         assert back.startswith(self.server.console_url + RETURN_PATH)
         return back.removeprefix(self.server.console_url)
 
-    def sign_in(self, browser: Browser, person: dict[str, Any], to: str = "/") -> httpx.Response:
-        return browser.get(self.way_back(browser, person, to))
+    def sign_in(self, browser: Browser, person: dict[str, Any], next_path: str = "/") -> httpx.Response:
+        return browser.get(self.sign_in_at_provider(browser, person, next_path))
 
     def audit(self, who: str) -> list[tuple[str, int, str | None]]:
         entries = self.server.get(f"/audit?by={who}")

@@ -11,12 +11,12 @@ from urllib.parse import urljoin
 
 import httpx
 import uvicorn
-from tests.parts import until
-from tests.ports import free_port
+from tests.parts import wait_until
+from tests.ports import find_free_port
 from tests.scanner.images import make
 from tests.scenarios import slow_http
 from tests.scenarios.defects import PlannedFindings
-from tests.scenarios.planned_images import planned_inventory
+from tests.scenarios.planned_images import make_planned_inventory
 from tests.scenarios.server import ServerSystem
 
 from dockgate.delivery.registries.distribution import DistributionRegistry
@@ -61,26 +61,26 @@ class Site:
     inside: str
     seconds: float = 0.0
 
-    def token(self, repository: str, *actions: str) -> dict[str, str]:
+    def issue_token(self, repository: str, *actions: str) -> dict[str, str]:
         token = self.tokens.issue_token("someone", [Access("repository", repository, actions or (PULL,))])
         return {"Authorization": f"Bearer {token}"}
 
-    def ask(self, method: str, repository: str, path: str, *actions: str, **more: Any) -> httpx.Response:
-        headers = {"Accept": f"{make.MANIFEST}, {make.INDEX}", **self.token(repository, *actions)}
+    def ask(self, method: str, repository: str, path: str, *actions: str, **options: Any) -> httpx.Response:
+        headers = {"Accept": f"{make.MANIFEST}, {make.INDEX}", **self.issue_token(repository, *actions)}
         url = f"http://{self.address}/v2/{repository}/{path}"
-        return slow_http.request(method, url, headers={**headers, **more.pop("headers", {})}, **more)
+        return slow_http.request(method, url, headers={**headers, **options.pop("headers", {})}, **options)
 
     def pull(self, repository: str, reference: str, method: str = "GET") -> httpx.Response:
         return self.ask(method, repository, f"manifests/{reference}")
 
     def upload(self, repository: str, data: bytes) -> str:
-        begun = self.ask("POST", repository, "blobs/uploads/", PULL, PUSH)
-        assert begun.headers["Location"].startswith("/v2/"), begun.headers
-        upload_url = httpx.URL(urljoin(f"http://{self.address}", begun.headers["Location"]))
+        answer = self.ask("POST", repository, "blobs/uploads/", PULL, PUSH)
+        assert answer.headers["Location"].startswith("/v2/"), answer.headers
+        upload_url = httpx.URL(urljoin(f"http://{self.address}", answer.headers["Location"]))
         put = slow_http.put(
             upload_url.copy_add_param("digest", compute_digest(data)),
             content=data,
-            headers=self.token(repository, PULL, PUSH),
+            headers=self.issue_token(repository, PULL, PUSH),
         )
         assert put.status_code == 201, put.text
         return compute_digest(data)
@@ -98,7 +98,7 @@ class Site:
         children = [digest for digest in documents if digest != image.digest]
         name = f"{repository}-{tag}".replace("/", "-")
         inventories = [
-            replace(planned_inventory(digest, name, plan or PlannedFindings()), platform=f"linux/{number}")
+            replace(make_planned_inventory(digest, name, plan or PlannedFindings()), platform=f"linux/{number}")
             for number, digest in enumerate(children or [image.digest])
         ]
         self.server.platforms[image.digest] = inventories
@@ -114,30 +114,30 @@ class Site:
         """The answer to a request for an approval."""
         body = {"pipeline": "shop", "stage": "gate", "execution": digest[-12:] + repository, "timeout_seconds": 600}
         image = f"{self.server.registry.address}/{repository}@{digest}"
-        created = self.server.post("/approvals", {**body, "image": image})
-        return str(self.server.get(f"/approvals/{created['approval']['id']}/answer?wait=20")["state"])
+        approval = self.server.post("/approvals", {**body, "image": image})
+        return str(self.server.get(f"/approvals/{approval['approval']['id']}/answer?wait=20")["state"])
 
-    def approved(self, repository: str, tag: str, image: make.Image | None = None) -> str:
-        digest = self.push(repository, tag, image or new_image(f"{repository}:{tag}"))
+    def push_approved_image(self, repository: str, tag: str, image: make.Image | None = None) -> str:
+        digest = self.push(repository, tag, image or make_image(f"{repository}:{tag}"))
         assert self.judge(repository, digest) == "Approved"
         return digest
 
-    def raw(self, request: bytes) -> bytes:
+    def send_bytes(self, request: bytes) -> bytes:
         """What comes back for these bytes."""
         host, _, port = self.address.rpartition(":")
         with closing(socket.create_connection((host, int(port)), timeout=10)) as connection:
             connection.sendall(request)
-            received = b""
+            answer = b""
             while chunk := connection.recv(65536):
-                received += chunk
-            return received
+                answer += chunk
+            return answer
 
 
-def new_image(text: str, **more: Any) -> make.Image:
-    return make.image([{"etc/os-release": b"ID=debian\n", "text": text.encode()}], **more)
+def make_image(text: str, **options: Any) -> make.Image:
+    return make.make_image([{"etc/os-release": b"ID=debian\n", "text": text.encode()}], **options)
 
 
-def refused(answer: httpx.Response) -> str:
+def read_refusal(answer: httpx.Response) -> str:
     assert answer.status_code == 403, (answer.status_code, answer.text)
     (error,) = answer.json()["errors"]
     assert error["code"] == "DENIED"
@@ -147,7 +147,7 @@ def refused(answer: httpx.Response) -> str:
 @contextmanager
 def pull_site(folder: Path) -> Iterator[Site]:
     """A site whose repositories gated/* give out approved images only."""
-    inside_port, port = free_port(), free_port()
+    inside_port, port = find_free_port(), find_free_port()
     tokens, inside, address = RegistryTokens(folder / "keys"), f"127.0.0.1:{inside_port}", f"127.0.0.1:{port}"
     PullSystem.platforms = {}
     with PullSystem(folder, access=RegistryAccess(tokens, ["gated/*", "open/*"])) as server:
@@ -176,7 +176,7 @@ def pull_site(folder: Path) -> Iterator[Site]:
         child.start()
         thread.start()
         try:
-            until(lambda: web.started)
+            wait_until(lambda: web.started)
             server.apply(ASSIGNMENT)
             yield site
         finally:

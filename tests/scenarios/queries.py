@@ -11,7 +11,7 @@ from dockgate.store import Store
 _OF_REQUESTS = "AnyIO worker thread"
 
 
-def statements_of(store: Store, call: Callable[[], object]) -> list[str]:
+def list_statements(store: Store, call: Callable[[], object]) -> list[str]:
     """The statements that requests of a call send. It is called once before: what is remembered does not count."""
     statements: list[str] = []
 

@@ -28,26 +28,26 @@ class Reference:
     running: set[str] = field(default_factory=set)
     tokens: int = 0
 
-    def image(self, name: str, findings: PlannedFindings) -> str:
+    def plan_image(self, name: str, findings: PlannedFindings) -> str:
         digest = f"sha256:{name}"
         self.findings[digest] = findings
         return digest
 
-    def approval(self, image: str) -> str:
+    def request_approval(self, image: str) -> str:
         """The approval's message comes, and the first function stores the token by digest."""
         self.tokens += 1
         token = f"token-{self.tokens}"
         self.table[image] = token
         return token
 
-    def early_approval(self, image: str) -> str:
-        self.scanned(image)
-        return self.approval(image)
+    def request_approval_after_scan(self, image: str) -> str:
+        self.end_scan(image)
+        return self.request_approval(image)
 
     def accept(self, image: str) -> None:
         """Counts do not say which findings they are of."""
 
-    def scanned(self, image: str) -> None:
+    def end_scan(self, image: str) -> None:
         """The scanner sends its event after a first scan only, and the rule lets repeats of the same event through."""
         self.scanned_once.add(image)
         self._judge(image)
@@ -81,29 +81,29 @@ class Reference:
     def answer(self, execution: str) -> str | None:
         return self.results.get(execution, (None, ""))[0]
 
-    def summary(self, execution: str) -> str:
+    def read_summary(self, execution: str) -> str:
         return self.results[execution][1]
 
-    def answers_sent(self, execution: str) -> int:
+    def count_answers(self, execution: str) -> int:
         return 1 if execution in self.results else 0
 
-    def rows(self) -> int:
+    def count_expired_rows(self) -> int:
         return len(self.table)
 
-    def deployed(self, image: str) -> None:
-        self.approval(image)
-        self.scanned(image)
+    def deploy_image(self, image: str) -> None:
+        self.request_approval(image)
+        self.end_scan(image)
         self.running.add(image)
 
-    def advisory_appears(self, image: str) -> None:
+    def publish_advisory(self, image: str) -> None:
         """The scanner sends another kind of event, which no rule waits for."""
 
-    def marked_at_risk(self, image: str) -> bool:
+    def is_at_risk(self, image: str) -> bool:
         return False
 
-    def runs(self, image: str) -> bool:
+    def is_running(self, image: str) -> bool:
         return image in self.running
 
-    def redeploy(self, image: str) -> str:
+    def redeploy_image(self, image: str) -> str:
         self.running.add(image)
         return "Deployed"

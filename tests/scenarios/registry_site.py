@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 import jwt
-from tests.ports import free_port
+from tests.ports import find_free_port
 from tests.scenarios import slow_http
 from tests.scenarios.server import ServerSystem
 
@@ -50,21 +50,23 @@ class Site:
     def url(self) -> str:
         return f"http://{self.registry}/v2"
 
-    def token(self, who: str, *scopes: str, service: str = SERVICE, password: str = "") -> httpx.Response:
+    def request_token(self, who: str, *scopes: str, service: str = SERVICE, password: str = "") -> httpx.Response:
         """What the token endpoint answers the principal; "" asks without a name."""
-        shown = password or self.people.get(who, "")
+        secret = password or self.people.get(who, "")
         return slow_http.get(
             f"{self.server.url}/registry/token",
             params=[("service", service), *(("scope", scope) for scope in scopes)],
-            auth=("anything", shown) if shown else None,
+            auth=("anything", secret) if secret else None,
         )
 
-    def ask(self, method: str, path: str, token: str = "", **more: Any) -> httpx.Response:
+    def ask(self, method: str, path: str, token: str = "", **options: Any) -> httpx.Response:
         headers = {"Accept": MANIFEST, **({"Authorization": f"Bearer {token}"} if token else {})}
-        return slow_http.request(method, f"{self.url}/{path}", headers={**headers, **more.pop("headers", {})}, **more)
+        return slow_http.request(
+            method, f"{self.url}/{path}", headers={**headers, **options.pop("headers", {})}, **options
+        )
 
     @staticmethod
-    def granted(answer: httpx.Response) -> dict[str, list[str]]:
+    def read_grants(answer: httpx.Response) -> dict[str, list[str]]:
         """By repository, what the token says."""
         assert answer.status_code == 200, answer.text
         claims = jwt.decode(answer.json()["token"], options={"verify_signature": False})
@@ -76,34 +78,34 @@ class Site:
     def folder(self) -> Path:
         return self.tokens.path.parent.parent
 
-    def api(self, who: str, method: str, path: str, body: object = None) -> httpx.Response:
+    def call_api(self, who: str, method: str, path: str, body: object = None) -> httpx.Response:
         headers = {"Authorization": f"Bearer {self.people[who]}"} if who else {}
         return slow_http.request(method, f"{self.server.url}/api/v1{path}", json=body, headers=headers)
 
-    def admin(self, path: str, body: object) -> Any:
-        answer = self.api("admin", "POST", path, body)
+    def post_as_admin(self, path: str, body: object) -> Any:
+        answer = self.call_api("admin", "POST", path, body)
         assert answer.is_success, answer.text
         return answer.json()
 
     def get(self, path: str) -> Any:
-        return self.api("admin", "GET", path).json()
+        return self.call_api("admin", "GET", path).json()
 
-    def image(self, digest: str) -> Any:
+    def find_image(self, digest: str) -> Any:
         """What the API knows of it, None while it knows nothing."""
-        answer = self.api("admin", "GET", f"/images/{digest}")
+        answer = self.call_api("admin", "GET", f"/images/{digest}")
         return answer.json() if answer.is_success else None
 
-    def own(self, repository: str, *actions: str) -> str:
+    def issue_own_token(self, repository: str, *actions: str) -> str:
         """The server's own token."""
         return self.tokens.issue_token(SERVER, [Access("repository", repository, actions)])
 
     def push(self, repository: str, tag: str, token: str, content: bytes = b"{}") -> httpx.Response:
         """Puts an image of nothing there; the answer that refused, or the last one."""
         blob = f"sha256:{hashlib.sha256(content).hexdigest()}"
-        begun = self.ask("POST", f"{repository}/blobs/uploads/", token)
-        if begun.status_code != 202:
-            return begun
-        upload_url = str(httpx.URL(self.url).join(begun.headers["location"]).copy_add_param("digest", blob))
+        answer = self.ask("POST", f"{repository}/blobs/uploads/", token)
+        if answer.status_code != 202:
+            return answer
+        upload_url = str(httpx.URL(self.url).join(answer.headers["location"]).copy_add_param("digest", blob))
         put = slow_http.put(upload_url, content=content, headers={"Authorization": f"Bearer {token}"})
         if put.status_code != 201:
             return put
@@ -120,18 +122,18 @@ class Site:
 @contextmanager
 def open_site(folder: Path) -> Iterator[Site]:
     """Start the registry and the server, with a principal of each role."""
-    port, children = free_port(), list[ChildProcess]()
+    port, children = find_free_port(), list[ChildProcess]()
     tokens, address = RegistryTokens(folder / "keys"), f"127.0.0.1:{port}"
 
-    trusted, trusting = tokens.get_certificate(), threading.Lock()
+    trusted_certificate, trusting = tokens.get_certificate(), threading.Lock()
 
     def trust() -> None:
-        nonlocal trusted
+        nonlocal trusted_certificate
         with trusting:
-            if trusted != (current := tokens.get_certificate()):
+            if trusted_certificate != (current := tokens.get_certificate()):
                 registry_service.trust(folder, endpoint, current)
                 children[0].restart()
-                trusted = current
+                trusted_certificate = current
 
     access = RegistryAccess(tokens, ["team/*", "shop/*"], trust)
     with ServerSystem(folder, access=access) as server:
@@ -147,17 +149,19 @@ def open_site(folder: Path) -> Iterator[Site]:
             server.apply(PIPELINE)
             site = Site(server, address, tokens, {})
             # Before there are principals: this machine may pull, and nothing else.
-            granted = site.granted(site.token("", "repository:team/app:pull,push", "repository:shop/app:pull"))
-            assert granted == {"team/app": ["pull"], "shop/app": ["pull"]}
+            grants = site.read_grants(
+                site.request_token("", "repository:team/app:pull,push", "repository:shop/app:pull")
+            )
+            assert grants == {"team/app": ["pull"], "shop/app": ["pull"]}
             site.people["admin"] = server.post("/principals", {"name": "admin", "roles": ["admin"]})["token"]
             for role in Role:
                 if role is not Role.ADMIN:
-                    site.admin("/principals", {"name": role.value, "roles": [role.value]})
-                    site.people[role.value] = site.admin("/tokens", {"principal": role.value})["text"]
+                    site.post_as_admin("/principals", {"name": role.value, "roles": [role.value]})
+                    site.people[role.value] = site.post_as_admin("/tokens", {"principal": role.value})["text"]
             narrow = {"principal": "developer", "repositories": ["team/one"]}
-            site.people["narrow"] = site.admin("/tokens", narrow)["text"]
+            site.people["narrow"] = site.post_as_admin("/tokens", narrow)["text"]
             reader = {"principal": "developer", "scopes": ["read"]}
-            site.people["reader"] = site.admin("/tokens", reader)["text"]
+            site.people["reader"] = site.post_as_admin("/tokens", reader)["text"]
             yield site
         finally:
             child.stop()

@@ -19,17 +19,17 @@ from tests.fakes.repository_files import MemoryFiles
 from tests.fakes.repository_host import MemoryHost
 from tests.fakes.target import MemoryTarget
 from tests.fakes.webhooks import MemoryWebhooks
-from tests.ports import free_port
+from tests.ports import find_free_port
 from tests.postgres import drop_database
 from tests.scenarios import slow_http
 from tests.scenarios.defects import PlannedFindings
-from tests.scenarios.live import PIPELINE, SERVICE, until
+from tests.scenarios.live import PIPELINE, SERVICE, wait_until
 from tests.scenarios.planned_images import (
     AdjustableClock,
     AdvisoryDatabase,
-    advisory,
-    planned_advisories,
-    planned_inventory,
+    list_planned_advisories,
+    make_advisory,
+    make_planned_inventory,
 )
 from tests.store.factories import FACTORIES
 
@@ -95,9 +95,9 @@ class ServerSystem:
         real advisory database instead of the planned one, and updates it by itself. `identity_provider` is made from
         the URL to return to, and a clock."""
         self.clock = AdjustableClock()
-        self.url = f"http://127.0.0.1:{port or free_port()}"
+        self.url = f"http://127.0.0.1:{port or find_free_port()}"
         self.console_url = make_console_url(self.url)
-        self.planned: dict[str, tuple[str, PlannedFindings]] = {}
+        self.plans: dict[str, tuple[str, PlannedFindings]] = {}
         self.scan_may_end: dict[str, threading.Event] = {}
         self.registry = MemoryRegistry()
         self.storage = MemoryStorage(self.registry)
@@ -105,9 +105,9 @@ class ServerSystem:
         self.webhooks = MemoryWebhooks()
         self.log = MemoryEventTarget(TargetType.LOG)
         self.attestor = MemoryAttestor()
-        self.attached: dict[str, list[bytes]] = {}
+        self.attachments: dict[str, list[bytes]] = {}
         self.registry_down = False
-        self.advisories = AdvisoryDatabase(self.clock, planned_advisories())
+        self.advisories = AdvisoryDatabase(self.clock, list_planned_advisories())
         self.folder = folder
         self.store = (open_store or FACTORIES[database])(folder)
         self.events = 0
@@ -119,13 +119,13 @@ class ServerSystem:
             store=alter(self.store),
             source=host,
             files=files or MemoryFiles(host),  # type: ignore[arg-type]
-            git_backend=git_backend or _no_git,
+            git_backend=git_backend or _refuse_git,
             builder=self.builder,
             registry=self.registry,
             registry_access=access or RegistryAccess(RegistryTokens(folder / "keys", self.clock)),
             read_image=self._read_platforms,
             resolve_image=self._resolve,
-            attached_documents=self._attached,
+            attached_documents=self._read_attachments,
             webhooks=webhooks or self.webhooks,
             webhook_secrets=WebhookSecrets(SECRET, folder / "hooks.json"),
             targets={"podman": MemoryTarget()},
@@ -171,7 +171,7 @@ class ServerSystem:
     def __enter__(self) -> Self:
         self.background.launch()
         self.thread.start()
-        until(lambda: self.web.started)
+        wait_until(lambda: self.web.started)
         return self
 
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
@@ -184,20 +184,20 @@ class ServerSystem:
         self.store.close()
         drop_database(self.folder)
 
-    def _attached(self, repository: str, digest: str) -> Sequence[bytes]:
+    def _read_attachments(self, repository: str, digest: str) -> Sequence[bytes]:
         """What lies beside an image, in every repository unless there is more under `REPOSITORY@DIGEST`.
 
         UnavailableError while `registry_down` is set.
         """
         if self.registry_down:
             raise UnavailableError("The registry does not answer.")
-        return self.attached.get(f"{repository}@{digest}", self.attached.get(digest, []))
+        return self.attachments.get(f"{repository}@{digest}", self.attachments.get(digest, []))
 
     # --- defects.System ------------------------------------------------------------------------------------------
 
-    def image(self, name: str, result: PlannedFindings) -> str:
+    def plan_image(self, name: str, result: PlannedFindings) -> str:
         digest = f"sha256:{sha256(name.encode()).hexdigest()}"
-        self.planned[digest] = (name, result)
+        self.plans[digest] = (name, result)
         self.scan_may_end[digest] = threading.Event()
         self.builder.digests[f"{name}/app"] = digest
         self.apply(f"kind: Repository\nname: {name}\n")
@@ -221,92 +221,92 @@ class ServerSystem:
         assert isinstance(host, MemoryHost)
         old = host.list_heads(repository).get(branch, NO_OBJECT)
         new = host.push(repository, files or {"Dockerfile": "FROM scratch\n"}, branch=branch, **commit)
-        self.moved(repository, by, RefUpdate(f"refs/heads/{branch}", old, new))
+        self.record_moves(repository, by, RefUpdate(f"refs/heads/{branch}", old, new))
         return new
 
-    def moved(self, repository: str, by: str, *updates: RefUpdate) -> None:
+    def record_moves(self, repository: str, by: str, *updates: RefUpdate) -> None:
         """Notes that a principal has moved references."""
         self.pushes += 1
         self.server.git_pushes.record_refs(f"push-{self.pushes}", repository, by, None, updates)
 
-    def foreign(self, name: str, result: PlannedFindings) -> str:
+    def plan_foreign_image(self, name: str, result: PlannedFindings) -> str:
         """An image in another registry, that no pipeline of ours builds. Returns its digest."""
         digest = f"sha256:{sha256(name.encode()).hexdigest()}"
-        self.planned[digest] = (name, result)
+        self.plans[digest] = (name, result)
         self.scan_may_end[digest] = threading.Event()
         return digest
 
-    def approval(self, image: str) -> str:
-        execution: str = self.post(f"/pipelines/{self.planned[image][0]}/executions")["id"]
-        until(lambda: self._approval(execution))
+    def request_approval(self, image: str) -> str:
+        execution: str = self.post(f"/pipelines/{self.plans[image][0]}/executions")["id"]
+        wait_until(lambda: self._find_approval(execution))
         return execution
 
-    def early_approval(self, image: str) -> str:
-        self.scanned(image)
-        until(lambda: self._scan_state(image) == "Done")
-        return self.approval(image)
+    def request_approval_after_scan(self, image: str) -> str:
+        self.end_scan(image)
+        wait_until(lambda: self._scan_state(image) == "Done")
+        return self.request_approval(image)
 
     def accept(self, image: str) -> None:
-        vulnerability = advisory("critical-fixed-0", Severity.CRITICAL, "2").id
+        vulnerability = make_advisory("critical-fixed-0", Severity.CRITICAL, "2").id
         until = format_time(self.clock() + timedelta(days=30))
         output = {"owner": "ana", "reason": "It is never called.", "until": until}
         self.post("/waivers", {**output, "vulnerability": vulnerability, "image": image})
 
-    def scanned(self, image: str) -> None:
+    def end_scan(self, image: str) -> None:
         self.scan_may_end[image].set()
         self.events += 1
-        self.notify(image, f"event-{self.events}")
+        self.notify_push(image, f"event-{self.events}")
 
     def answer(self, execution: str) -> str | None:
         state: str = "Waiting"
         end = time.monotonic() + 10
         while state == "Waiting" and time.monotonic() < end:
-            state = self._approval(execution)["state"]
+            state = self._find_approval(execution)["state"]
         return None if state == "Waiting" else state
 
-    def summary(self, execution: str) -> str:
-        summary: str = self._approval(execution)["summary"]
+    def read_summary(self, execution: str) -> str:
+        summary: str = self._find_approval(execution)["summary"]
         return summary
 
-    def answers_sent(self, execution: str) -> int:
-        approval = self._approval(execution)
+    def count_answers(self, execution: str) -> int:
+        approval = self._find_approval(execution)
         records = self.get(f"/images/{approval['image']}")["verdicts"]
         return sum(record["cause"] == approval["id"] for record in records)
 
-    def rows(self) -> int:
+    def count_expired_rows(self) -> int:
         self.clock.ahead += timedelta(days=91)
-        until(lambda: not self.get("/approvals"), seconds=90)
+        wait_until(lambda: not self.get("/approvals"), seconds=90)
         return len(self.get("/approvals"))
 
-    def deployed(self, image: str) -> None:
-        execution = self.approval(image)
-        self.scanned(image)
-        until(lambda: self.get(f"/executions/{execution}")["execution"]["state"] == "Succeeded")
+    def deploy_image(self, image: str) -> None:
+        execution = self.request_approval(image)
+        self.end_scan(image)
+        wait_until(lambda: self.get(f"/executions/{execution}")["execution"]["state"] == "Succeeded")
 
-    def advisory_appears(self, image: str) -> None:
-        name, _ = self.planned[image]
-        self.advisories.advisories = [*self.advisories.advisories, advisory(name, Severity.CRITICAL, "2")]
+    def publish_advisory(self, image: str) -> None:
+        name, _ = self.plans[image]
+        self.advisories.advisories = [*self.advisories.advisories, make_advisory(name, Severity.CRITICAL, "2")]
 
-    def marked_at_risk(self, image: str) -> bool:
-        name, _ = self.planned[image]
-        until(lambda: self.get(f"/services/{name}")["service"]["at_risk"], seconds=10)
+    def is_at_risk(self, image: str) -> bool:
+        name, _ = self.plans[image]
+        wait_until(lambda: self.get(f"/services/{name}")["service"]["at_risk"], seconds=10)
         service = self.get(f"/services/{name}")["service"]
         return bool(service["at_risk"]) and service["at_risk_until"] > format_time(self.clock())
 
-    def runs(self, image: str) -> bool:
-        tasks = self.get(f"/services/{self.planned[image][0]}")["tasks"]
+    def is_running(self, image: str) -> bool:
+        tasks = self.get(f"/services/{self.plans[image][0]}")["tasks"]
         return [task["digest"] for task in tasks if task["state"] == "RUNNING"] == [image]
 
-    def redeploy(self, image: str) -> str:
-        execution: str = self.post(f"/pipelines/{self.planned[image][0]}/executions")["id"]
-        until(lambda: self.get(f"/executions/{execution}")["execution"]["state"] in ("Failed", "Succeeded"))
+    def redeploy_image(self, image: str) -> str:
+        execution: str = self.post(f"/pipelines/{self.plans[image][0]}/executions")["id"]
+        wait_until(lambda: self.get(f"/executions/{execution}")["execution"]["state"] in ("Failed", "Succeeded"))
         state = self.get(f"/executions/{execution}")["execution"]["state"]
         return "Deployed" if state == "Succeeded" else "Refused"
 
-    def notified(self, kind: str) -> dict[str, Message]:
+    def list_notifications(self, kind: str) -> dict[str, Message]:
         """What the log got by the built-in rule of events of a kind, by their ids."""
         prefix = "default/"
-        messages = self.log.messages(LOG_TARGET)
+        messages = self.log.list_messages(LOG_TARGET)
         return {key.removeprefix(prefix): each for key, each in messages.items() if key.startswith(f"{prefix}{kind}/")}
 
     # --- the API -------------------------------------------------------------------------------------------------
@@ -325,18 +325,18 @@ class ServerSystem:
         answer = self.client.post("/apply", content=document)
         assert answer.is_success, answer.text
 
-    def notify(self, image: str, event: str, secret: str = SECRET) -> httpx.Response:
+    def notify_push(self, image: str, event: str, secret: str = SECRET) -> httpx.Response:
         """What the registry sends after a push."""
         target = {
             "mediaType": "application/vnd.oci.image.manifest.v1+json",
             "digest": image,
-            "repository": f"{self.planned[image][0]}/app",
+            "repository": f"{self.plans[image][0]}/app",
             "tag": "latest",
         }
         body = {"events": [{"id": event, "action": "push", "target": target}]}
         return slow_http.post(f"{self.url}/registry/events", json=body, headers={"Authorization": f"Bearer {secret}"})
 
-    def _approval(self, execution: str) -> Any:
+    def _find_approval(self, execution: str) -> Any:
         for stage in self.get(f"/executions/{execution}")["stages"]:
             for action in stage["actions"]:
                 if action["approval"]:
@@ -360,25 +360,25 @@ class ServerSystem:
         repository, _, tag = reference.rpartition(":")
         if repository.startswith("down.example/"):
             raise UnavailableError("The registry down.example cannot be reached.", "Does it run?")
-        for digest, (name, _planned) in self.planned.items():
+        for digest, (name, _) in self.plans.items():
             if name == tag:
                 return repository.removeprefix(f"{self.registry.address}/"), digest
         raise NotFoundError(f"There is no image {reference}.", "Is it pushed?")
 
     def _read_platforms(self, repository: str, digest: str) -> Sequence[ScannedPlatform]:
-        return [ScannedPlatform(each, self._origins(each)) for each in self._read(repository, digest)]
+        return [ScannedPlatform(each, self._list_origins(each)) for each in self._read(repository, digest)]
 
-    def _origins(self, inventory: Inventory) -> tuple[LayerOrigin, ...]:
+    def _list_origins(self, inventory: Inventory) -> tuple[LayerOrigin, ...]:
         """What manifest and config say of the layers: nothing."""
         return ()
 
     def _read(self, repository: str, digest: str) -> Sequence[Inventory]:
-        if digest not in self.planned:
+        if digest not in self.plans:
             raise NotFoundError(f"no image {digest} in {repository}", "Push it first.")
         self.scan_may_end[digest].wait(600)  # longer than any case, but no run hangs on it
-        name, result = self.planned[digest]
-        return [planned_inventory(digest, name, result)]
+        name, result = self.plans[digest]
+        return [make_planned_inventory(digest, name, result)]
 
 
-async def _no_git(*_: object) -> Any:
+async def _refuse_git(*_: object) -> Any:
     raise NotFoundError("no git here")

@@ -15,16 +15,16 @@ NAMES = ("done", "waits", "builds")
 
 def main(folder: Path) -> None:
     with ServerSystem(folder) as server:
-        images = {name: server.image(name, PlannedFindings()) for name in NAMES}
-        server.deployed(images["done"])
-        server.approval(images["waits"])
+        images = {name: server.plan_image(name, PlannedFindings()) for name in NAMES}
+        server.deploy_image(images["done"])
+        server.request_approval(images["waits"])
         is_building = threading.Event()
 
-        def hang(_moment: str) -> None:
+        def hang_forever(_moment: str) -> None:
             is_building.set()
             threading.Event().wait()
 
-        server.builder.fault = hang
+        server.builder.fault = hang_forever
         server.post("/pipelines/builds/executions")
         is_building.wait()
         sys.stdout.write("ready\n")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from tests.scenarios import slow_http
 from tests.scenarios.defects import PlannedFindings
-from tests.scenarios.live import until
+from tests.scenarios.live import wait_until
 from tests.scenarios.server import ServerSystem
 from tests.store.factories import FACTORIES
 
@@ -61,8 +61,8 @@ def test_an_endless_body_is_refused(server: ServerSystem) -> None:
 
 
 def test_a_notification_without_the_secret_is_refused(server: ServerSystem) -> None:
-    image = server.image("unsigned", PlannedFindings())
-    assert server.notify(image, "forged", secret="guess").status_code == 403
+    image = server.plan_image("unsigned", PlannedFindings())
+    assert server.notify_push(image, "forged", secret="guess").status_code == 403
     assert all(entry["digest"] != image for entry in server.get("/images?limit=1000")["images"])
 
 
@@ -85,8 +85,8 @@ def test_errors_have_advice(server: ServerSystem) -> None:
 
 
 def test_a_person_can_reject_once_with_the_token_and_cannot_approve(server: ServerSystem) -> None:
-    image = server.image("by-hand", PlannedFindings())
-    execution = server.approval(image)
+    image = server.plan_image("by-hand", PlannedFindings())
+    execution = server.request_approval(image)
     approval = f"{execution}/ContainerVulnerabilityAssessment/Approval/1"
     url = f"{server.url}/api/v1/approvals/{approval}"
     assert "token" not in server.get("/approvals")[0]
@@ -98,53 +98,53 @@ def test_a_person_can_reject_once_with_the_token_and_cannot_approve(server: Serv
     assert slow_http.post(f"{url}/reject", json={**body, "token": token}).status_code == 200
     assert slow_http.post(f"{url}/reject", json={**body, "token": token}).status_code == 409
     assert slow_http.post(f"{url}/approve", json={**body, "token": token}).status_code in (404, 405)
-    until(lambda: server.get(f"/executions/{execution}")["execution"]["state"] == "Failed")
+    wait_until(lambda: server.get(f"/executions/{execution}")["execution"]["state"] == "Failed")
     assert "not on a Friday" in server.get(f"/executions/{execution}")["execution"]["reason"]
-    server.scanned(image)
+    server.end_scan(image)
 
 
 def test_a_stopped_execution_cancels_its_approval_and_can_be_retried(server: ServerSystem) -> None:
-    image = server.image("stopped", PlannedFindings())
-    execution = server.approval(image)
+    image = server.plan_image("stopped", PlannedFindings())
+    execution = server.request_approval(image)
     server.post(f"/executions/{execution}/stop", {"reason": "wrong branch"})
     view = server.get(f"/executions/{execution}")
     assert view["execution"]["state"] == "Stopped"
     assert view["stages"][2]["actions"][0]["approval"]["state"] == "Cancelled"
-    server.scanned(image)
+    server.end_scan(image)
     server.post(f"/executions/{execution}/retry")
-    until(lambda: server.get(f"/executions/{execution}")["execution"]["state"] == "Succeeded")
+    wait_until(lambda: server.get(f"/executions/{execution}")["execution"]["state"] == "Succeeded")
 
 
 def test_starting_twice_with_one_key_starts_once(server: ServerSystem) -> None:
-    image = server.image("keyed", PlannedFindings())
-    server.scanned(image)
+    image = server.plan_image("keyed", PlannedFindings())
+    server.end_scan(image)
     url = f"{server.url}/api/v1/pipelines/keyed/executions"
     first, second = (slow_http.post(url, headers={"Idempotency-Key": "one"}).json() for _ in range(2))
     assert first["id"] == second["id"]
-    until(lambda: server.get(f"/executions/{first['id']}")["execution"]["state"] == "Succeeded")
+    wait_until(lambda: server.get(f"/executions/{first['id']}")["execution"]["state"] == "Succeeded")
 
 
 def test_an_older_execution_never_replaces_what_a_newer_one_deployed(server: ServerSystem) -> None:
-    image = server.image("ordered", PlannedFindings())
-    older, newer = server.approval(image), server.approval(image)
+    image = server.plan_image("ordered", PlannedFindings())
+    older, newer = server.request_approval(image), server.request_approval(image)
     token = server.get(f"/approvals/{older}/ContainerVulnerabilityAssessment/Approval/1")["token"]
     reject = {"token": token, "reason": "later", "who": "Ada"}
     server.post(f"/approvals/{older}/ContainerVulnerabilityAssessment/Approval/1/reject", reject)
-    server.scanned(image)
-    until(lambda: server.get(f"/executions/{newer}")["execution"]["state"] == "Succeeded")
+    server.end_scan(image)
+    wait_until(lambda: server.get(f"/executions/{newer}")["execution"]["state"] == "Succeeded")
     server.post(f"/executions/{older}/retry")
-    until(lambda: server.get(f"/executions/{older}")["execution"]["state"] == "Failed")
+    wait_until(lambda: server.get(f"/executions/{older}")["execution"]["state"] == "Failed")
     shown = server.get(f"/executions/{older}")
     assert "superseded" in shown["execution"]["reason"]
     assert shown["superseded_by"] == newer
     assert server.get(f"/executions/{newer}")["superseded_by"] is None
-    assert server.runs(image)
+    assert server.is_running(image)
 
 
 def test_another_artifact_in_the_registry_is_not_listed_as_a_failed_scan(server: ServerSystem) -> None:
-    image = server.image("chart", PlannedFindings(status="ARTIFACT"))
-    server.scanned(image)
-    until(lambda: server.get("/images?repository=chart/app")["images"][0]["scan"] == "NotAnImage", seconds=20)
-    execution = server.approval(image)
+    image = server.plan_image("chart", PlannedFindings(status="ARTIFACT"))
+    server.end_scan(image)
+    wait_until(lambda: server.get("/images?repository=chart/app")["images"][0]["scan"] == "NotAnImage", seconds=20)
+    execution = server.request_approval(image)
     assert server.answer(execution) == "Rejected"
-    assert "not a container image" in server.summary(execution)
+    assert "not a container image" in server.read_summary(execution)

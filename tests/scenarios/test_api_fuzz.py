@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.scenarios.fuzz_api import fuzz
+from tests.scenarios.fuzz_api import fuzz_calls
 from tests.scenarios.server import ServerSystem
 from tests.scenarios.test_routes import Callers
 
@@ -35,7 +35,7 @@ def callers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callers]:
 @pytest.mark.parametrize("who", RUNS)
 def test_every_response_matches_the_openapi_document(callers: Callers, tmp_path: Path, who: str) -> None:
     permissions, phases, count = RUNS[who]
-    problems = fuzz(callers, who, tmp_path, permissions, "--phases", phases, "--max-examples", str(count))
+    problems = fuzz_calls(callers, who, tmp_path, permissions, "--phases", phases, "--max-examples", str(count))
     assert not problems, problems
     headers = {"Authorization": f"Bearer {callers.tokens[who or 'viewer']}"}
     assert callers.client.get("/api/v1/caller", headers=headers).status_code == 200

@@ -12,7 +12,7 @@ import pytest
 from standardwebhooks import Webhook
 from tests.scenarios import slow_http
 from tests.scenarios.defects import PlannedFindings
-from tests.scenarios.live import SERVICE, until
+from tests.scenarios.live import SERVICE, wait_until
 from tests.scenarios.server import ServerSystem
 from tests.store.factories import FACTORIES
 
@@ -69,7 +69,7 @@ def posted(server: ServerSystem, created: Any) -> list[tuple[str, dict[str, str]
 
 
 def test_a_tag_is_resolved_when_the_approval_is_requested(server: ServerSystem) -> None:
-    image = server.foreign("tagged", PlannedFindings())
+    image = server.plan_foreign_image("tagged", PlannedFindings())
     created = ask(server, "tagged")
     assert created["approval"]["image"] == image
     assert created["approval"]["repository"] == "elsewhere.example/app"
@@ -81,7 +81,7 @@ def test_a_tag_is_resolved_when_the_approval_is_requested(server: ServerSystem) 
 
 
 def test_a_repeated_request_returns_the_same_approval(server: ServerSystem) -> None:
-    image = server.foreign("twice", PlannedFindings({"CRITICAL": 1}))
+    image = server.plan_foreign_image("twice", PlannedFindings({"CRITICAL": 1}))
     first, second = ask(server, "twice"), ask(server, "twice")
     assert first == second
     assert ask(server, "twice", execution="2")["approval"]["id"] != first["approval"]["id"]
@@ -95,7 +95,7 @@ def test_a_repeated_request_returns_the_same_approval(server: ServerSystem) -> N
 def test_another_principals_request_gets_no_existing_approval(server: ServerSystem, key: str) -> None:
     """Else a question asked in advance, while the image passes, would answer another pipeline's later one, and its
     callback's secret would be known to every caller of the same request."""
-    image = server.foreign(f"whose{key}", PlannedFindings())
+    image = server.plan_foreign_image(f"whose{key}", PlannedFindings())
     may_end(server, image)
     question = ApprovalRequest("shop", "gate", "43", f"elsewhere.example/app:whose{key}", callback_url=URL, key=key)
     first, again, second = (
@@ -110,9 +110,9 @@ def test_another_principals_request_gets_no_existing_approval(server: ServerSyst
 
 
 def test_an_idempotency_key_returns_the_first_approval_after_the_tag_moved(server: ServerSystem) -> None:
-    image = server.foreign("keyed", PlannedFindings())
+    image = server.plan_foreign_image("keyed", PlannedFindings())
     first = ask(server, "keyed", key="one")
-    server.planned[image] = ("moved", PlannedFindings())
+    server.plans[image] = ("moved", PlannedFindings())
     assert ask(server, "keyed", key="one") == first
     body = {"pipeline": "shop", "stage": "gate", "execution": "1", "image": "elsewhere.example/app:another"}
     second_response = server.client.post("/approvals", json=body, headers={"Idempotency-Key": "one"})
@@ -121,7 +121,7 @@ def test_an_idempotency_key_returns_the_first_approval_after_the_tag_moved(serve
 
 
 def test_an_idempotency_key_works_after_its_policy_was_removed(server: ServerSystem) -> None:
-    image = server.foreign("outlived", PlannedFindings())
+    image = server.plan_foreign_image("outlived", PlannedFindings())
     server.client.put("/policies/passing", content="max_findings:\n  HIGH: 0\n").raise_for_status()
     server.apply(ASSIGNMENT)
     first = ask(server, "outlived", key="outlived", policy="passing")
@@ -135,9 +135,9 @@ def test_an_idempotency_key_works_after_its_policy_was_removed(server: ServerSys
 
 
 def test_a_scanned_image_is_answered_at_once(server: ServerSystem) -> None:
-    image = server.image("earlier", PlannedFindings({"HIGH": 1}))
-    server.scanned(image)
-    until(lambda: server._scan_state(image) == "Done")
+    image = server.plan_image("earlier", PlannedFindings({"HIGH": 1}))
+    server.end_scan(image)
+    wait_until(lambda: server._scan_state(image) == "Done")
     created = ask(server, "", image="", digest=image, repository="earlier/app")
     assert created["approval"]["state"] == "Rejected"
     assert created["approval"]["repository"] == "earlier/app"
@@ -146,7 +146,7 @@ def test_a_scanned_image_is_answered_at_once(server: ServerSystem) -> None:
 
 def test_a_requester_cannot_choose_the_repository_of_an_image(server: ServerSystem) -> None:
     """Waivers and baselines may be of one repository alone."""
-    image = server.foreign("special", PlannedFindings({"CRITICAL": 1}))
+    image = server.plan_foreign_image("special", PlannedFindings({"CRITICAL": 1}))
     may_end(server, image)
     assert answer(server, ask(server, "special"), 20)["state"] == "Rejected"
     waiver = {"package": "pkg:**", "repository": "empty.example/app", "until": "2099-01-01"}
@@ -160,7 +160,7 @@ def test_a_requester_cannot_choose_the_repository_of_an_image(server: ServerSyst
 
 
 def test_a_poll_ends_with_the_decision_or_its_timeout(server: ServerSystem) -> None:
-    image = server.foreign("polled", PlannedFindings())
+    image = server.plan_foreign_image("polled", PlannedFindings())
     created = ask(server, "polled")
     begin = time.monotonic()
     assert answer(server, created, 0.2)["state"] == "Waiting"
@@ -168,19 +168,19 @@ def test_a_poll_ends_with_the_decision_or_its_timeout(server: ServerSystem) -> N
     with ThreadPoolExecutor(1) as pool:
         begin = time.monotonic()
         polled = pool.submit(answer, server, created, POLL)
-        until(lambda: polls(server) == 1)
+        wait_until(lambda: polls(server) == 1)
         may_end(server, image)
         assert polled.result()["state"] == "Approved"
     assert time.monotonic() - begin < POLL
 
 
 def test_polls_hold_no_threads(server: ServerSystem) -> None:
-    image = server.foreign("crowded", PlannedFindings())
+    image = server.plan_foreign_image("crowded", PlannedFindings())
     created = [ask(server, "crowded", execution=f"{number}") for number in range(60)]
     with ThreadPoolExecutor(60) as pool:
         begin = time.monotonic()
         answers = [pool.submit(answer, server, request, POLL) for request in created]
-        until(lambda: polls(server) == 60)
+        wait_until(lambda: polls(server) == 60)
         # Each of Starlette's threads (40 at most) would be busy until the first poll's end if a poll occupied a thread.
         assert server.get("/status")
         assert time.monotonic() - begin < POLL
@@ -189,19 +189,19 @@ def test_polls_hold_no_threads(server: ServerSystem) -> None:
 
 
 def test_a_poll_ends_when_its_client_hangs_up(server: ServerSystem) -> None:
-    server.foreign("abandoned", PlannedFindings())
+    server.plan_foreign_image("abandoned", PlannedFindings())
     created = ask(server, "abandoned")["approval"]["id"]
     host, _, port = server.url.removeprefix("http://").partition(":")
     for path in (f"/api/v1/approvals/{created}/answer?wait={POLL}", f"/api/v1/events?after={1 << 40}&wait=60"):
         with socket.create_connection((host, int(port))) as connection:
             connection.sendall(f"GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n".encode())
-            until(lambda: server.web.server_state.tasks)
-        until(lambda: not server.web.server_state.tasks)
+            wait_until(lambda: server.web.server_state.tasks)
+        wait_until(lambda: not server.web.server_state.tasks)
     assert polls(server) == 0
 
 
 def test_a_caller_with_many_polls_leaves_the_server_to_others(server: ServerSystem) -> None:
-    image = server.foreign("many", PlannedFindings())
+    image = server.plan_foreign_image("many", PlannedFindings())
     created = ask(server, "many")["approval"]["id"]
     usual = server.app.state.threads
     server.app.state.threads = Threads(max_requests=8)
@@ -212,8 +212,8 @@ def test_a_caller_with_many_polls_leaves_the_server_to_others(server: ServerSyst
     try:
         with ThreadPoolExecutor(4) as pool:
             for _ in range(4):
-                pool.submit(until, poll)
-            until(lambda: server.client.get("/status").status_code == 429)
+                pool.submit(wait_until, poll)
+            wait_until(lambda: server.client.get("/status").status_code == 429)
             assert server.client.get("/health").status_code == 200
             may_end(server, image)
     finally:
@@ -221,11 +221,11 @@ def test_a_caller_with_many_polls_leaves_the_server_to_others(server: ServerSyst
 
 
 def test_a_decision_is_posted_once_and_signed(server: ServerSystem) -> None:
-    image = server.foreign("posted", PlannedFindings({"CRITICAL": 1}))
+    image = server.plan_foreign_image("posted", PlannedFindings({"CRITICAL": 1}))
     created = ask(server, "posted", callback={"url": URL, "secret": SECRET})
     assert created["callback_secret"] == SECRET
     may_end(server, image)
-    ((url, headers, body),) = until(lambda: posted(server, created))
+    ((url, headers, body),) = wait_until(lambda: posted(server, created))
     assert url == URL
     event = Webhook(SECRET).verify(body, headers)
     assert (event["specversion"], event["type"]) == ("1.0", "dev.dockgate.approval.settled")
@@ -234,21 +234,21 @@ def test_a_decision_is_posted_once_and_signed(server: ServerSystem) -> None:
     assert event["data"]["verdict"].startswith("sha256:")
     assert headers["content-type"].startswith("application/cloudevents+json")
     later = ask(server, "posted", execution="later", callback={"url": URL, "secret": SECRET})
-    until(lambda: posted(server, later))
+    wait_until(lambda: posted(server, later))
     assert len(posted(server, created)) == 1
 
 
 def test_a_webhook_without_secret_gets_one(server: ServerSystem) -> None:
-    image = server.foreign("unsaid", PlannedFindings())
+    image = server.plan_foreign_image("unsaid", PlannedFindings())
     created = ask(server, "unsaid", callback={"url": URL})
     assert created == ask(server, "unsaid", callback={"url": URL})
     may_end(server, image)
-    ((_, headers, body),) = until(lambda: posted(server, created))
+    ((_, headers, body),) = wait_until(lambda: posted(server, created))
     assert Webhook(created["callback_secret"]).verify(body, headers)["data"]["state"] == "Approved"
 
 
 def test_secrets_are_never_returned_later(server: ServerSystem) -> None:
-    server.foreign("secret", PlannedFindings())
+    server.plan_foreign_image("secret", PlannedFindings())
     created = ask(server, "secret", callback={"url": URL, "secret": SECRET})
     for shown in (server.get("/approvals"), answer(server, created)):
         assert SECRET not in repr(shown)
@@ -256,24 +256,24 @@ def test_secrets_are_never_returned_later(server: ServerSystem) -> None:
 
 
 def test_an_undecided_approval_expires(server: ServerSystem) -> None:
-    image = server.foreign("late", PlannedFindings())
+    image = server.plan_foreign_image("late", PlannedFindings())
     created = ask(server, "late", timeout=1)
     assert answer(server, created, 20)["state"] == "Expired"
     may_end(server, image)
-    until(lambda: server._scan_state(image) == "Done")
+    wait_until(lambda: server._scan_state(image) == "Done")
     assert ask(server, "late", execution="2")["approval"]["state"] == "Approved"
     assert answer(server, created)["state"] == "Expired"
 
 
 def test_an_approval_without_a_scan_request_gets_one(server: ServerSystem) -> None:
     """The server died between the two."""
-    image = server.foreign("halved", PlannedFindings())
+    image = server.plan_foreign_image("halved", PlannedFindings())
     may_end(server, image)
     now, later = text(server.clock()), "2999-01-01T00:00:00.000Z"
     server.store.approvals.add(
         Approval("external/a/1/b/c", "t", image, "elsewhere.example/app", "default", "", now, later)
     )
-    until(lambda: server.get("/approvals/external/a/1/b/c/answer")["state"] == "Approved", seconds=20)
+    wait_until(lambda: server.get("/approvals/external/a/1/b/c/answer")["state"] == "Approved", seconds=20)
 
 
 @pytest.mark.parametrize(
@@ -293,7 +293,7 @@ def test_an_approval_without_a_scan_request_gets_one(server: ServerSystem) -> No
     ],
 )
 def test_an_invalid_request_is_refused(server: ServerSystem, wrong: dict[str, Any], status: int, expected: str) -> None:
-    server.foreign("asked", PlannedFindings())
+    server.plan_foreign_image("asked", PlannedFindings())
     server.apply(SERVICE.format(name="earlier", count=1))
     body = {"pipeline": "shop", "stage": "gate", "execution": "9", "image": "elsewhere.example/app:asked", **wrong}
     refused = slow_http.post(f"{server.url}/api/v1/approvals", json=body)

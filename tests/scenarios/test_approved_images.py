@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 from tests.scenarios.defects import PlannedFindings
-from tests.scenarios.live import until
-from tests.scenarios.planned_images import advisory
+from tests.scenarios.live import wait_until
+from tests.scenarios.planned_images import make_advisory
 from tests.scenarios.server import ServerSystem
 
 from dockgate.attestations.statements import Claim, verify_statement
@@ -46,9 +46,9 @@ def server(database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 def approved(server: ServerSystem, name: str, host: str = "elsewhere.example", execution: str = "1") -> str:
     """Get an image in another registry approved, with a callback. Return its digest."""
-    digest = next((each for each, (planned, _) in server.planned.items() if planned == name), None)
+    digest = next((each for each, (planned, _) in server.plans.items() if planned == name), None)
     if digest is None:
-        digest = server.foreign(name, PlannedFindings())
+        digest = server.plan_foreign_image(name, PlannedFindings())
     server.scan_may_end[digest].set()
     body = {
         "image": f"{host}/app@{digest}",
@@ -70,7 +70,7 @@ def calls(server: ServerSystem, host: str, kind: str = CHANGED) -> list[dict[str
 
 
 def turn(server: ServerSystem, name: str) -> None:
-    server.advisories.advisories = [*server.advisories.advisories, advisory(name, Severity.CRITICAL, "2")]
+    server.advisories.advisories = [*server.advisories.advisories, make_advisory(name, Severity.CRITICAL, "2")]
 
 
 def withdraw(server: ServerSystem, name: str) -> None:
@@ -80,27 +80,27 @@ def withdraw(server: ServerSystem, name: str) -> None:
 def settle(server: ServerSystem, image: str) -> None:
     """Wait until the image is approved again, and until callbacks are notified of it."""
     images = server.store.followed_images
-    until(lambda: {each.status for each in images.list() if each.image == image} == {"Approved"}, seconds=SECONDS)
+    wait_until(lambda: {each.status for each in images.list() if each.image == image} == {"Approved"}, seconds=SECONDS)
     server.clock.ahead += timedelta(hours=3)
 
 
 def claim(server: ServerSystem, image: str, host: str = "elsewhere.example") -> Claim:
     """What an admission check reads from the newest attestation. DeniedError for one that does not count now."""
-    _, statement = server.attestor.attested[f"{host}/app@{image}", "default"][-1]
+    _, statement = server.attestor.attestations[f"{host}/app@{image}", "default"][-1]
     return verify_statement(statement, image, "default", format_time(server.clock()))
 
 
 def attested(server: ServerSystem, image: str) -> int:
-    return len(server.attestor.attested.get((f"elsewhere.example/app@{image}", "default"), []))
+    return len(server.attestor.attestations.get((f"elsewhere.example/app@{image}", "default"), []))
 
 
 def test_every_requester_hears_once_of_each_change(server: ServerSystem) -> None:
     image = approved(server, "followed")
     assert approved(server, "followed", execution="2") == image
-    until(lambda: calls(server, "followed1", SETTLED) and calls(server, "followed2", SETTLED), seconds=SECONDS)
+    wait_until(lambda: calls(server, "followed1", SETTLED) and calls(server, "followed2", SETTLED), seconds=SECONDS)
     turn(server, "followed")
     for host in ("followed1", "followed2"):
-        until(lambda host=host: calls(server, host), seconds=SECONDS)  # type: ignore[misc]
+        wait_until(lambda host=host: calls(server, host), seconds=SECONDS)  # type: ignore[misc]
         (body,) = calls(server, host)
         data = body["data"]
         assert (data["before"], data["status"], data["image"], data["number"]) == ("Approved", "Rejected", image, 1)
@@ -109,7 +109,7 @@ def test_every_requester_hears_once_of_each_change(server: ServerSystem) -> None
         assert SECRET not in json.dumps(body)
     withdraw(server, "followed")
     settle(server, image)
-    until(lambda: len(calls(server, "followed1")) == 2, seconds=SECONDS)
+    wait_until(lambda: len(calls(server, "followed1")) == 2, seconds=SECONDS)
     assert [body["data"]["status"] for body in calls(server, "followed1")] == ["Rejected", "Approved"]
     ids = [headers["webhook-id"] for url, headers, _ in server.webhooks.calls if "//followed1." in url]
     assert len(set(ids)) == 3
@@ -117,16 +117,16 @@ def test_every_requester_hears_once_of_each_change(server: ServerSystem) -> None
 
 def test_an_attestation_is_renewed_while_the_verdict_stays_and_no_longer(server: ServerSystem) -> None:
     image = approved(server, "attested")
-    until(lambda: attested(server, image) == 1, seconds=SECONDS)
+    wait_until(lambda: attested(server, image) == 1, seconds=SECONDS)
     first = claim(server, image)
     for number in range(2, 5):
         server.clock.ahead += timedelta(days=1, hours=13)  # longer than half of the three days
-        until(lambda number=number: attested(server, image) == number, seconds=SECONDS)  # type: ignore[misc]
+        wait_until(lambda number=number: attested(server, image) == number, seconds=SECONDS)  # type: ignore[misc]
         assert claim(server, image).verdict == first.verdict
         entries = server.store.outbox.list_entries(OutboxKind.ATTESTATION, image=image)
         assert len(entries) <= 2
     turn(server, "attested")
-    until(lambda: calls(server, "attested1"), seconds=SECONDS)
+    wait_until(lambda: calls(server, "attested1"), seconds=SECONDS)
     count = attested(server, image)
     server.clock.ahead += timedelta(days=3)
     server.use_cases.approved_images.review()
@@ -134,25 +134,25 @@ def test_an_attestation_is_renewed_while_the_verdict_stays_and_no_longer(server:
     with pytest.raises(DeniedError, match="expired at"):
         claim(server, image)
     withdraw(server, "attested")
-    until(lambda: attested(server, image) == count + 1, seconds=SECONDS)
+    wait_until(lambda: attested(server, image) == count + 1, seconds=SECONDS)
     assert claim(server, image).image == image
 
 
 def test_a_clock_that_was_ahead_ends_no_watch_and_no_attestation_is_longer_valid(server: ServerSystem) -> None:
     image = approved(server, "jumped", "short.example")
-    until(lambda: calls(server, "jumped1", SETTLED), seconds=SECONDS)
+    wait_until(lambda: calls(server, "jumped1", SETTLED), seconds=SECONDS)
     server.clock.ahead += timedelta(days=40)
-    until(lambda: calls(server, "jumped1"), seconds=SECONDS)
+    wait_until(lambda: calls(server, "jumped1"), seconds=SECONDS)
     renewed = approved(server, "future")
-    until(lambda: attested(server, renewed) == 1, seconds=SECONDS)
+    wait_until(lambda: attested(server, renewed) == 1, seconds=SECONDS)
     server.clock.ahead -= timedelta(days=40)
     settle(server, image)
-    until(lambda: len(calls(server, "jumped1")) == 2, seconds=SECONDS)
+    wait_until(lambda: len(calls(server, "jumped1")) == 2, seconds=SECONDS)
     assert [body["data"]["status"] for body in calls(server, "jumped1")] == ["Undetermined", "Approved"]
-    until(lambda: attested(server, renewed) == 2, seconds=SECONDS)
+    wait_until(lambda: attested(server, renewed) == 2, seconds=SECONDS)
     assert claim(server, renewed).expires_at < format_time(server.clock() + timedelta(days=4))
     turn(server, "jumped")
-    until(lambda: len(calls(server, "jumped1")) == 3, seconds=SECONDS)
+    wait_until(lambda: len(calls(server, "jumped1")) == 3, seconds=SECONDS)
     assert calls(server, "jumped1")[-1]["data"]["status"] == "Rejected"
     withdraw(server, "jumped")
 
@@ -160,12 +160,12 @@ def test_a_clock_that_was_ahead_ends_no_watch_and_no_attestation_is_longer_valid
 def test_an_image_that_is_no_longer_watched_is_followed_no_more(server: ServerSystem) -> None:
     image = approved(server, "unwatched", "short.example")
     server.clock.ahead += timedelta(days=2, hours=2)
-    until(lambda: calls(server, "unwatched1"), seconds=SECONDS)
+    wait_until(lambda: calls(server, "unwatched1"), seconds=SECONDS)
     (body,) = calls(server, "unwatched1")
     assert body["data"]["status"] == "Undetermined"
     assert "not watched any more since" in body["data"]["summary"]
     server.clock.ahead += timedelta(days=7, hours=1)
-    until(
+    wait_until(
         lambda: image not in [followed.image for followed in server.store.followed_images.list()],
         seconds=SECONDS,
     )
@@ -191,7 +191,7 @@ def test_an_approval_by_a_policy_that_counts_no_more_stands_only_while_the_prese
         server.use_cases.approved_images.review()
         if policy == "lenient again":
             settle(server, image)
-        until(lambda statuses=statuses: len(calls(server, "moved1")) == len(statuses), seconds=SECONDS)  # type: ignore[misc]
+        wait_until(lambda statuses=statuses: len(calls(server, "moved1")) == len(statuses), seconds=SECONDS)  # type: ignore[misc]
         assert [body["data"]["status"] for body in calls(server, "moved1")] == statuses
     data = calls(server, "moved1")[0]["data"]
     assert (data["image"], data["policy"]) == (image, "lenient")

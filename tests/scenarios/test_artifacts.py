@@ -7,7 +7,7 @@ from pathlib import Path
 import boto3
 from moto import mock_aws
 from tests.scenarios.defects import PlannedFindings
-from tests.scenarios.live import until
+from tests.scenarios.live import wait_until
 from tests.scenarios.server import ServerSystem
 
 from dockgate.store import Store
@@ -25,15 +25,15 @@ def test_an_execution_goes_on_with_artifacts_that_only_s3_has(tmp_path: Path) ->
             return replace(store, blobs=S3Blobs(lambda: client, "artifacts", "", tmp_path / "cache"))
 
         with ServerSystem(tmp_path, in_s3) as server:
-            image = server.image("kept", PlannedFindings())
-            execution = server.approval(image)
+            image = server.plan_image("kept", PlannedFindings())
+            execution = server.request_approval(image)
             stored_keys = {content["Key"] for content in client.list_objects_v2(Bucket="artifacts")["Contents"]}
             assert len(stored_keys) == 2  # the source, and the image's definition
             shutil.rmtree(tmp_path / "cache" / "sha256")
             (tmp_path / "cache" / "sha256").mkdir()
-            server.scanned(image)
-            until(lambda: server.get(f"/executions/{execution}")["execution"]["state"] == "Succeeded")
-            assert server.runs(image)
+            server.end_scan(image)
+            wait_until(lambda: server.get(f"/executions/{execution}")["execution"]["state"] == "Succeeded")
+            assert server.is_running(image)
             assert {path.name for path in (tmp_path / "cache" / "sha256").iterdir()} < {
                 name.removeprefix("sha256/") for name in stored_keys
             }

@@ -4,7 +4,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from tests.scenarios.defects import PlannedFindings
-from tests.scenarios.live import until
+from tests.scenarios.live import wait_until
 from tests.scenarios.server import ServerSystem
 
 from dockgate.gate import rules
@@ -25,7 +25,7 @@ def against_what_runs(name: str) -> Policy:
 def newer(server: ServerSystem, image: str) -> str:
     """The next build of the same service, with the same findings. Returns its digest."""
     digest = "sha256:" + "5" * 64
-    server.planned[digest] = server.planned[image]
+    server.plans[digest] = server.plans[image]
     server.scan_may_end[digest] = server.scan_may_end[image]
     server.builder.digests["web/app"] = digest
     return digest
@@ -33,31 +33,31 @@ def newer(server: ServerSystem, image: str) -> str:
 
 def test_findings_of_the_running_image_are_in_the_baseline(tmp_path: Path) -> None:
     with ServerSystem(tmp_path, policy=against_what_runs) as server:
-        image = server.image("web", PlannedFindings())
-        server.deployed(image)
-        server.advisory_appears(image)
+        image = server.plan_image("web", PlannedFindings())
+        server.deploy_image(image)
+        server.publish_advisory(image)
         again = newer(server, image)
-        server.deployed(again)
+        server.deploy_image(again)
         inputs = server.get(f"/verdicts/{server.get(f'/images/{again}')['verdicts'][0]['digest']}")["inputs"]
         (ran,) = server.store.images.list_inventories(image)
         assert inputs["baselines"] == {"running": [compute_digest(canonical.encode(ran))]}
         server.clock.ahead += timedelta(hours=3)
-        assert server.redeploy(again) == "Deployed"
+        assert server.redeploy_image(again) == "Deployed"
         assert not server.get("/services/web")["service"]["at_risk"]
 
 
 def test_waived_findings_are_not_in_the_baseline(tmp_path: Path) -> None:
     with ServerSystem(tmp_path, policy=against_what_runs) as server:
-        image = server.image("web", PlannedFindings({"HIGH": 1}))
-        first = server.approval(image)
-        server.scanned(image)
+        image = server.plan_image("web", PlannedFindings({"HIGH": 1}))
+        first = server.request_approval(image)
+        server.end_scan(image)
         assert server.answer(first) == "Rejected"
         server.post("/waivers", {"owner": "ana", "reason": "once", "image": image, "until": "2999-01-01"})
         server.post(f"/executions/{first}/retry")
-        until(lambda: server.get(f"/executions/{first}")["execution"]["state"] == "Succeeded")
+        wait_until(lambda: server.get(f"/executions/{first}")["execution"]["state"] == "Succeeded")
         again = newer(server, image)
-        second = server.approval(again)
-        server.scanned(again)
+        second = server.request_approval(again)
+        server.end_scan(again)
         assert server.answer(second) == "Rejected"
         digest = server.get(f"/images/{again}")["verdicts"][0]["digest"]
         case = server.store.verdicts.get_case(digest)
@@ -68,9 +68,9 @@ def test_waived_findings_are_not_in_the_baseline(tmp_path: Path) -> None:
 
 def test_the_baseline_of_a_repository_with_a_similar_name_does_not_count(tmp_path: Path) -> None:
     with ServerSystem(tmp_path, policy=against_what_runs) as server:
-        server.deployed(server.image("web", PlannedFindings()))
+        server.deploy_image(server.plan_image("web", PlannedFindings()))
         for number, (repository, baseline) in enumerate((("app", []), ("web/app", ["running"]))):
-            image = server.foreign(f"next-{number}", PlannedFindings({"CRITICAL": 1}))
+            image = server.plan_foreign_image(f"next-{number}", PlannedFindings({"CRITICAL": 1}))
             server.scan_may_end[image].set()
             request = {"pipeline": "shop", "stage": "gate", "execution": "1", "service": "web"}
             approval = server.post("/approvals", {**request, "repository": repository, "digest": image})["approval"]

@@ -132,7 +132,7 @@ def test_approved_images_are_deployed_by_digest_and_others_stop_the_pipeline(
         ("good", PlannedFindings(), [0, 0, 0]),
         ("bad", PlannedFindings({"CRITICAL": 1}), [0, 1]),
     ):
-        image = server.foreign(f"{system}-{name}", findings)
+        image = server.plan_foreign_image(f"{system}-{name}", findings)
         server.scan_may_end[image].set()
         folder = tmp_path / name
         folder.mkdir()

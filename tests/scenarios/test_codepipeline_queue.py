@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.aws.codepipeline import CodePipeline, codepipeline, message
+from tests.aws.codepipeline import CodePipeline, make_message, run_codepipeline
 from tests.aws.fakes.codepipeline import Pipeline
 from tests.aws.fakes.server import Refused
 from tests.scenarios.defects import PlannedFindings
-from tests.scenarios.live import until
+from tests.scenarios.live import wait_until
 from tests.scenarios.server import ServerSystem
 from tests.scenarios.test_queues import ACCOUNT, REGISTRY, cloud, push
 
@@ -30,14 +30,14 @@ def approval_messages(gate: ServerSystem, aws: CodePipeline) -> Callable[[str], 
 
 @pytest.fixture
 def aws() -> Iterator[CodePipeline]:
-    with codepipeline() as made:
+    with run_codepipeline() as made:
         yield made
 
 
 @pytest.fixture
 def gate(aws: CodePipeline, tmp_path: Path) -> Iterator[ServerSystem]:
     """A server that answers to it."""
-    senders = {SCHEME: CodePipelineAnswerSender("https://gate.example.org", aws.client)}
+    senders = {SCHEME: CodePipelineAnswerSender("https://gate.example.org", aws.make_client)}
     with ServerSystem(tmp_path, answer_senders=senders) as system:
         yield system
 
@@ -54,20 +54,23 @@ def the_approval(gate: ServerSystem) -> Any:
 def test_an_action_waits_for_the_scan_and_is_answered_once(
     gate: ServerSystem, aws: CodePipeline, caplog: pytest.LogCaptureFixture
 ) -> None:
-    bad, good = gate.foreign("bad", PlannedFindings({"CRITICAL": 1})), gate.foreign("good", PlannedFindings())
+    bad, good = (
+        gate.plan_foreign_image("bad", PlannedFindings({"CRITICAL": 1})),
+        gate.plan_foreign_image("good", PlannedFindings()),
+    )
     tokens = [aws.ask(number, custom(image)) for number, image in enumerate((bad, good, bad))]
     with caplog.at_level("INFO"), cloud(approval_messages(gate, aws)) as there:
         for token, image in zip(tokens, (bad, good, bad), strict=True):
             for _ in range(3):
-                there.sns.publish(TopicArn=there.topic, Message=message(token, custom(image)))
-        until(lambda: not there.count_left())
+                there.sns.publish(TopicArn=there.topic, Message=make_message(token, custom(image)))
+        wait_until(lambda: not there.count_left())
         assert aws.approvals.answered == {}
         assert len(gate.get("/approvals")) == 3
         for image in (bad, good):
             gate.scan_may_end[image].set()
-        until(lambda: len(aws.approvals.answered) == 3)
-        there.publish(json.loads(message(tokens[0], custom(bad))))  # it may come again much later, too
-        until(lambda: not there.count_left())
+        wait_until(lambda: len(aws.approvals.answered) == 3)
+        there.publish(json.loads(make_message(tokens[0], custom(bad))))  # it may come again much later, too
+        wait_until(lambda: not there.count_left())
     assert [aws.approvals.answered[token] for token in tokens] == ["Rejected", "Approved", "Rejected"]
     assert aws.approvals.refused == 0
     assert "1 CRITICAL finding" in aws.approvals.summaries[tokens[0]]
@@ -81,22 +84,22 @@ def test_an_action_waits_for_the_scan_and_is_answered_once(
 
 
 def test_a_person_can_reject_and_an_approval_can_expire(gate: ServerSystem, aws: CodePipeline) -> None:
-    image = gate.foreign("slow", PlannedFindings())
+    image = gate.plan_foreign_image("slow", PlannedFindings())
     first, third = aws.ask(1, custom(image)), aws.ask(3, custom(image))
     begun = gate.clock() - timedelta(seconds=TIMEOUT - 4)
     second = aws.ask(2, custom(image), started=begun.timestamp())
     with cloud(approval_messages(gate, aws)) as there:
-        there.put(message(first, custom(image)))
-        until(lambda: gate.get("/approvals"))
+        there.put(make_message(first, custom(image)))
+        wait_until(lambda: gate.get("/approvals"))
         shown = the_approval(gate)
         gate.server.approval_decisions.reject(
             shown["id"], gate.store.approvals.get(shown["id"]).token, "not today", "Ana"
         )
-        until(lambda: first in aws.approvals.answered)
-        there.put(message(second, custom(image)))
-        until(lambda: second in aws.approvals.answered)
-        there.put(message(third, custom(image), expires="2016-07-07T20:22Z"))
-        until(lambda: not there.count_left())
+        wait_until(lambda: first in aws.approvals.answered)
+        there.put(make_message(second, custom(image)))
+        wait_until(lambda: second in aws.approvals.answered)
+        there.put(make_message(third, custom(image), expires="2016-07-07T20:22Z"))
+        wait_until(lambda: not there.count_left())
     assert aws.approvals.summaries[first].startswith("rejected by Ana: not today https://gate.example.org/api/v1/appr")
     assert aws.approvals.summaries[second].startswith("no answer in time https://")
     assert set(aws.approvals.answered.values()) == {"Rejected"}
@@ -104,7 +107,7 @@ def test_a_person_can_reject_and_an_approval_can_expire(gate: ServerSystem, aws:
 
 
 def test_a_refused_answer_to_aws_is_retried(gate: ServerSystem, aws: CodePipeline) -> None:
-    image = gate.foreign("retried", PlannedFindings())
+    image = gate.plan_foreign_image("retried", PlannedFindings())
     token = aws.ask(1, custom(image))
     gate.scan_may_end[image].set()
     put, refusals = aws.service.operations["PutApprovalResult"], [1]
@@ -117,20 +120,20 @@ def test_a_refused_answer_to_aws_is_retried(gate: ServerSystem, aws: CodePipelin
 
     aws.service.operations["PutApprovalResult"] = refuse_once
     with cloud(approval_messages(gate, aws)) as there:
-        there.put(message(token, custom(image)))
-        until(lambda: not refusals)
-        due = until(lambda: [entry for entry in gate.store.outbox.list_entries(OutboxKind.WEBHOOK) if entry.attempts])[
-            0
-        ]
+        there.put(make_message(token, custom(image)))
+        wait_until(lambda: not refusals)
+        due = wait_until(
+            lambda: [entry for entry in gate.store.outbox.list_entries(OutboxKind.WEBHOOK) if entry.attempts]
+        )[0]
         assert due.last_error is not None
         assert (due.attempts, "AccessDenied" in due.last_error, token in due.last_error) == (1, True, False)
-        until(lambda: aws.approvals.answered == {token: "Approved"})
+        wait_until(lambda: aws.approvals.answered == {token: "Approved"})
 
 
 def test_an_answer_survives_a_restart(aws: CodePipeline, tmp_path: Path) -> None:
     def server() -> ServerSystem:
         return ServerSystem(
-            tmp_path, answer_senders={SCHEME: CodePipelineAnswerSender("https://gate.example.org", aws.client)}
+            tmp_path, answer_senders={SCHEME: CodePipelineAnswerSender("https://gate.example.org", aws.make_client)}
         )
 
     def refuse(request: dict[str, Any]) -> dict[str, Any]:
@@ -139,21 +142,21 @@ def test_an_answer_survives_a_restart(aws: CodePipeline, tmp_path: Path) -> None
     put = aws.service.operations["PutApprovalResult"]
     aws.service.operations["PutApprovalResult"] = refuse
     with server() as gate:
-        image = gate.foreign("restarted", PlannedFindings({"CRITICAL": 1}))
+        image = gate.plan_foreign_image("restarted", PlannedFindings({"CRITICAL": 1}))
         token = aws.ask(1, custom(image))
         gate.scan_may_end[image].set()
         with cloud(approval_messages(gate, aws)) as there:
-            there.put(message(token, custom(image)))
-            until(lambda: [name for name, _ in aws.service.calls if name == "PutApprovalResult"])
-            until(lambda: not there.count_left())
+            there.put(make_message(token, custom(image)))
+            wait_until(lambda: [name for name, _ in aws.service.calls if name == "PutApprovalResult"])
+            wait_until(lambda: not there.count_left())
     assert aws.approvals.answered == {}
     aws.service.operations["PutApprovalResult"] = put
     with server():
-        until(lambda: aws.approvals.answered == {token: "Rejected"})
+        wait_until(lambda: aws.approvals.answered == {token: "Rejected"})
 
 
 def test_a_repository_may_name_its_registry_and_the_policy_can_be_named(gate: ServerSystem, aws: CodePipeline) -> None:
-    image = gate.foreign("known", PlannedFindings({"CRITICAL": 1}))
+    image = gate.plan_foreign_image("known", PlannedFindings({"CRITICAL": 1}))
     gate.scan_may_end[image].set()
     gate.apply("kind: Policy\nname: lenient\nrules: {max_findings: {CRITICAL: 5}}\n")
     gate.apply(
@@ -165,9 +168,9 @@ def test_a_repository_may_name_its_registry_and_the_policy_can_be_named(gate: Se
     lenient = custom(image, "Policy=lenient Image_Repository=quay.io/team/app")
     first, second = aws.ask(1, own), aws.ask(2, lenient)
     with cloud(approval_messages(gate, aws)) as there:
-        there.put(message(first, own))
-        there.put(message(second, lenient))
-        until(lambda: len(aws.approvals.answered) == 2)
+        there.put(make_message(first, own))
+        there.put(make_message(second, lenient))
+        wait_until(lambda: len(aws.approvals.answered) == 2)
     assert aws.approvals.answered == {first: "Rejected", second: "Approved"}
     assert {(entry["repository"], entry["policy"]) for entry in gate.get("/approvals")} == {
         (f"{REGISTRY}/team/app", "default"),
@@ -179,7 +182,7 @@ def test_a_copy_of_the_image_chooses_no_repository_for_it(
     gate: ServerSystem, aws: CodePipeline, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Everyone who may push anywhere can copy it to a repository with a weaker policy, or with waivers."""
-    image = gate.foreign("copied", PlannedFindings({"CRITICAL": 1}))
+    image = gate.plan_foreign_image("copied", PlannedFindings({"CRITICAL": 1}))
     gate.scan_may_end[image].set()
     gate.apply("kind: Policy\nname: lenient\nrules: {max_findings: {CRITICAL: 5}}\n")
     gate.apply(f"kind: PolicyAssignment\nname: copies\nrepositories: [{REGISTRY}/a/copy]\npolicy: lenient\n")
@@ -187,8 +190,8 @@ def test_a_copy_of_the_image_chooses_no_repository_for_it(
     gate.server.registry_notifications.receive_ecr_event(json.dumps(event))
     token = aws.ask(1, custom(image, ""))
     with cloud(approval_messages(gate, aws), hidden="0") as there:
-        there.put(message(token, custom(image, "")))
-        until(lambda: there.count_left(there.dead))
+        there.put(make_message(token, custom(image, "")))
+        wait_until(lambda: there.count_left(there.dead))
     assert gate.get("/approvals") == []
     assert [logged for logged in caplog.messages if "does not say in which repository" in logged]
 
@@ -198,11 +201,11 @@ def test_a_copy_of_the_image_chooses_no_repository_for_it(
     [
         ("no JSON", "not JSON"),
         ('{"approval": {}}', "no pipelineName, stageName, actionName, token"),
-        (message(UNKNOWN_TOKEN, "Image_Repository=a"), "Shop/Assess/Gate names no digest"),
-        (message("t", custom(UNKNOWN)), "no token"),
-        (message(UNKNOWN_TOKEN, custom(UNKNOWN, "")), "in which repository"),
-        (message(UNKNOWN_TOKEN, custom(UNKNOWN), region="x/y"), "no region"),
-        (message(UNKNOWN_TOKEN, custom(UNKNOWN)), "CodePipeline lists no approval of Shop/Assess/Gate"),
+        (make_message(UNKNOWN_TOKEN, "Image_Repository=a"), "Shop/Assess/Gate names no digest"),
+        (make_message("t", custom(UNKNOWN)), "no token"),
+        (make_message(UNKNOWN_TOKEN, custom(UNKNOWN, "")), "in which repository"),
+        (make_message(UNKNOWN_TOKEN, custom(UNKNOWN), region="x/y"), "no region"),
+        (make_message(UNKNOWN_TOKEN, custom(UNKNOWN)), "CodePipeline lists no approval of Shop/Assess/Gate"),
     ],
     ids=["text", "names", "digest", "token", "repository", "region", "nothing waits"],
 )
@@ -211,7 +214,7 @@ def test_incomplete_messages_go_to_the_dead_letter_queue(
 ) -> None:
     with cloud(approval_messages(gate, aws), hidden="0") as there:
         there.put(body)
-        until(lambda: there.count_left(there.dead))
+        wait_until(lambda: there.count_left(there.dead))
     assert [logged for logged in caplog.messages if "is left where it is" in logged and expected in logged]
     assert gate.get("/approvals") == []
 
@@ -221,7 +224,10 @@ def test_contradictory_messages_go_to_the_dead_letter_queue(
     gate: ServerSystem, aws: CodePipeline, mode: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Whatever it names otherwise: the image, its repository, or the policy."""
-    bad, good = gate.foreign("bad", PlannedFindings({"CRITICAL": 1})), gate.foreign("good", PlannedFindings())
+    bad, good = (
+        gate.plan_foreign_image("bad", PlannedFindings({"CRITICAL": 1})),
+        gate.plan_foreign_image("good", PlannedFindings()),
+    )
     for image in (bad, good):
         gate.scan_may_end[image].set()
     aws.approvals.pipelines["Shop"] = Pipeline(mode)
@@ -229,13 +235,13 @@ def test_contradictory_messages_go_to_the_dead_letter_queue(
     forged = (custom(good), custom(bad, "Image_Repository=other Execution=7"), custom(bad) + " Policy=lenient")
     with cloud(approval_messages(gate, aws), hidden="0") as there:
         for comment in forged:
-            there.put(message(token, comment))
-        until(lambda: there.count_left(there.dead) == len(forged))
+            there.put(make_message(token, comment))
+        wait_until(lambda: there.count_left(there.dead) == len(forged))
         assert gate.get("/approvals") == []
-        there.put(message(token, custom(bad)))
-        until(lambda: aws.approvals.answered == {token: "Rejected"})
-        there.put(message(token, custom(good)))
-        until(lambda: there.count_left(there.dead) == len(forged) + 1)
+        there.put(make_message(token, custom(bad)))
+        wait_until(lambda: aws.approvals.answered == {token: "Rejected"})
+        there.put(make_message(token, custom(good)))
+        wait_until(lambda: there.count_left(there.dead) == len(forged) + 1)
     assert aws.approvals.answered == {token: "Rejected"}
     assert [logged for logged in caplog.messages if "contradicts the action's own CustomData" in logged]
     assert not [logged for logged in caplog.messages if token in logged]
@@ -246,7 +252,7 @@ def test_an_entry_that_a_variable_adds_is_refused(gate: ServerSystem, aws: CodeP
     token = aws.ask(1, comment)
     aws.approvals.run(token).configuration["CustomData"] = custom("#{B.D}") + " Message=#{Source.CommitMessage}"
     with pytest.raises(UsageError, match="has an entry of its own"):
-        approval_messages(gate, aws)(message(token, comment))
+        approval_messages(gate, aws)(make_message(token, comment))
     assert gate.get("/approvals") == []
 
 
@@ -256,8 +262,8 @@ def test_messages_with_an_unknown_policy_go_to_the_dead_letter_queue(
     comment = custom(UNKNOWN, "Policy=unheard-of Image_Repository=a")
     token = aws.ask(1, comment)
     with cloud(approval_messages(gate, aws), hidden="0") as there:
-        there.put(message(token, comment))
-        until(lambda: there.count_left(there.dead))
+        there.put(make_message(token, comment))
+        wait_until(lambda: there.count_left(there.dead))
     assert [logged for logged in caplog.messages if "is left where it is" in logged and "unheard-of" in logged]
     assert gate.get("/approvals") == []
 

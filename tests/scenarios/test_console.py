@@ -14,7 +14,7 @@ import pytest
 from tests.fakes.target import MemoryTarget
 from tests.scenarios.browser import Browser, Forms
 from tests.scenarios.console_site import HOSTILE, Site
-from tests.scenarios.live import until
+from tests.scenarios.live import wait_until
 from tests.scenarios.server import ServerSystem
 
 from dockgate.events.envelope import NewEvent
@@ -82,7 +82,7 @@ def pages(site: Site) -> Callable[[Role], Pages]:
         with Browser(site.server, site.tokens[role]) as browser:
             return _pages(
                 browser,
-                (*START, *MORE, f"/executions/{site.execution}", f"/images/{site.approved}", "/running/web"),
+                (*START, *MORE, f"/executions/{site.execution}", f"/images/{site.approved_image}", "/running/web"),
                 MOST,
             )
 
@@ -126,23 +126,23 @@ def test_a_person_of_one_project_is_led_to_no_page_that_is_closed(site: Site) ->
         waiver = {"owner": f"owner-of-{name}", "reason": "x", "vulnerability": "CVE-1", "repository": f"{name}/*"}
         waivers[name] = site.server.post("/waivers", {**waiver, "until": "2999-01-01"})["waiver"]["id"]
     paths = set()
-    with Browser(site.server, site.token("kim")) as browser:
+    with Browser(site.server, site.issue_token("kim")) as browser:
         for path, answer in _pages(browser, ("/",)):
             paths.add(path)
             assert answer.status_code in (200, 303), (path, answer.text)
-            for name in (site.approved, site.approved[7:19], "web/app", "/running/web", "of-web", "other/"):
+            for name in (site.approved_image, site.approved_image[7:19], "web/app", "/running/web", "of-web", "other/"):
                 assert name not in answer.text, path
         for path in ("/policies/of-web", f"/waivers/{waivers['web']}"):
             assert browser.get(path).status_code == 404
         assert browser.get("/waivers/new").status_code == 403
-    assert {f"/executions/{site.execution}", f"/images/{site.rejected}", "/pipelines/api", "/events"} <= paths
+    assert {f"/executions/{site.execution}", f"/images/{site.rejected_image}", "/pipelines/api", "/events"} <= paths
     assert {"/policies/of-api", f"/waivers/{waivers['api']}"} <= paths
 
 
 def test_a_person_of_one_project_neither_sees_nor_counts_results_of_others(site: Site) -> None:
     roles = [{"role": "security", "repositories": "web/*"}]
     site.server.post("/principals", {"name": "lee", "roles": [], "project_roles": roles})
-    with Browser(site.server, site.token("lee")) as lee:
+    with Browser(site.server, site.issue_token("lee")) as lee:
         assert "/pipelines/web" in lee.get("/pipelines?result=Succeeded").text
         for path in ("/pipelines?result=Rejected", "/pipelines?result=Undetermined", "/running?trouble=DeployFailed"):
             content = lee.get(path).text.partition("<main")[2]
@@ -255,16 +255,18 @@ def test_a_rejected_execution_says_why_and_the_verdict_says_what_to_do(site: Sit
 
 def test_undetermined_is_never_shown_as_approved(site: Site) -> None:
     with Browser(site.server, site.tokens[Role.VIEWER]) as browser:
-        html = browser.get(f"/executions/{site.undetermined}").text
+        html = browser.get(f"/executions/{site.undetermined_approval}").text
         assert "> Failed" not in html.partition("<main")[2]
         assert '<span class="tone">Undetermined</span></h1>' in html
         pages = [browser.get(path).text for path in ("/pipelines", "/pipelines/jobs")]
         assert all("Undetermined: </span>" in text for text in pages)
-        assert site.undetermined in browser.get("/pipelines/jobs?result=Undetermined").text
-        assert f'href="/executions/{site.undetermined}"' not in browser.get("/pipelines/jobs?result=Failed").text
+        assert site.undetermined_approval in browser.get("/pipelines/jobs?result=Undetermined").text
+        assert (
+            f'href="/executions/{site.undetermined_approval}"' not in browser.get("/pipelines/jobs?result=Failed").text
+        )
         assert "waits for its verdict." in pages[0]
         changes = browser.get("/").text.partition("What changed")[2].partition("</section>")[0]
-        change = changes.partition(f"/executions/{site.undetermined}")[0].rpartition("<li>")[2]
+        change = changes.partition(f"/executions/{site.undetermined_approval}")[0].rpartition("<li>")[2]
         assert "Undetermined" in change
         verdict = re.search(r"/verdicts/sha256:[0-9a-f]{64}", html)
         assert verdict
@@ -281,17 +283,17 @@ def test_findings_are_accepted_in_the_page_and_the_execution_goes_on(site: Site)
         answer = browser.send_form(action, until="2999-01-01", reason="never called")
         assert answer.status_code == 303, re.sub(r"(?s).*<main", "", answer.text)
         assert answer.headers["location"] == f"/executions/{site.execution}"
-    until(lambda: site.server.get(f"/executions/{site.execution}")["execution"]["state"] == "Succeeded")
+    wait_until(lambda: site.server.get(f"/executions/{site.execution}")["execution"]["state"] == "Succeeded")
     assert site.server.get("/waivers")[0]["waiver"]["created_by"] == "security"
 
 
 def test_an_execution_that_failed_at_the_gate_leads_first_of_all_to_its_verdict(site: Site) -> None:
-    view = site.server.get(f"/executions/{site.undetermined}")
+    view = site.server.get(f"/executions/{site.undetermined_approval}")
     (verdict,) = (
         action["approval"]["verdict"] for stage in view["stages"] for action in stage["actions"] if action["approval"]
     )
     with Browser(site.server, site.tokens[Role.DEVELOPER]) as browser:
-        page = browser.get(f"/executions/{site.undetermined}").text
+        page = browser.get(f"/executions/{site.undetermined_approval}").text
     answer = page.partition('class="answer')[2].partition("</div>")[0]
     assert f'<a href="/verdicts/{verdict}">See the findings and what to do</a>' in answer
 
@@ -304,7 +306,7 @@ def test_tasks_are_named_whole_and_restarted_in_the_page(site: Site) -> None:
             assert f'href="/images/{before["digest"]}?repository=127.0.0.1:7421/web/app"' in browser.get(path).text
         assert f'href="/images/{before["digest"]}?repository=web/app"' in browser.get("/events").text
         assert browser.send_form("/running/web/restart").status_code == 303
-        until(lambda: site.server.get("/services/web")["rollouts"][0]["state"] == "Succeeded")
+        wait_until(lambda: site.server.get("/services/web")["rollouts"][0]["state"] == "Succeeded")
         assert "restart</td>" in browser.get("/running/web").text
     (after,) = site.server.get("/services/web")["tasks"]
     assert (after["digest"], after["revision"]) == (before["digest"], before["revision"] + 1)
@@ -330,7 +332,7 @@ def test_the_desired_count_is_changed_in_the_page(site: Site) -> None:
     with Browser(site.server, site.tokens[Role.ADMIN]) as browser:
         assert browser.send_form("/running/web", desired_count="-1").status_code == 422
         assert browser.send_form("/running/web", desired_count="2").status_code == 303
-    until(lambda: site.server.get("/services/web")["service"]["desired_count"] == 2)
+    wait_until(lambda: site.server.get("/services/web")["service"]["desired_count"] == 2)
 
 
 # --- events --------------------------------------------------------------------------------------------------------

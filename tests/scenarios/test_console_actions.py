@@ -86,13 +86,13 @@ def test_a_page_has_one_primary_action_where_there_is_one_to_take(site: Site, pa
 
 
 def test_the_first_command_of_a_remediation_is_the_primary_action_of_its_page(site: Site, browser: Browser) -> None:
-    verdict = site.server.get(f"/images/{site.rejected}")["verdicts"][0]["digest"]
+    verdict = site.server.get(f"/images/{site.rejected_image}")["verdicts"][0]["digest"]
     html = browser.get(f"/verdicts/{verdict}").text
     assert html.count("Copy command</button>") == html.count('class="copy primary"') == 1
 
 
 def test_a_waiver_of_a_finding_leads_back_to_its_verdict(site: Site, browser: Browser) -> None:
-    verdict = site.server.get(f"/images/{site.rejected}")["verdicts"][0]["digest"]
+    verdict = site.server.get(f"/images/{site.rejected_image}")["verdicts"][0]["digest"]
     fields = {"vulnerability": "CVE-2026-77", "owner": "ada", "reason": "x", "until": "2999-01-01"}
     added = browser.send_form("/waivers/new", **fields, key="back", verdict=verdict).headers["location"]
     assert f'href="/verdicts/{verdict}">back to the verdict' in browser.get(added).text
@@ -180,7 +180,7 @@ def test_no_page_for_a_limited_caller_links_what_is_closed_to_it(site: Site, who
     if who == "role":
         role = {"role": "developer", "repositories": "web"}
         site.server.post("/principals", {"name": "webdev", "roles": [], "project_roles": [role]})
-    token = site.token(**LIMITS[who])
+    token = site.issue_token(**LIMITS[who])
     source: dict[str, str | None] = dict.fromkeys(("/", "/pipelines", "/repositories", "/events", "/images"))
     if who == "role":
         source["/repositories/web/edit/Dockerfile?at=main"] = None

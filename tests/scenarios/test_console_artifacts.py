@@ -43,7 +43,7 @@ def require_attachment(answer: httpx.Response, name: str, media_type: str) -> No
 def test_every_file_that_the_page_offers_can_be_downloaded(site: Site, browser: Browser) -> None:
     links = Forms(browser.get(f"/executions/{EXECUTION}").text).links
     files = {link for link in links if link.endswith("/artifact") or "form=" in link}
-    assert {SOURCE, DEFINITIONS, f"/images/{site.approved}/sbom?form=spdx"} <= files
+    assert {SOURCE, DEFINITIONS, f"/images/{site.approved_image}/sbom?form=spdx"} <= files
     assert any("/report?form=sarif" in link for link in files)
     for link in files:
         answer = browser.get(link)
@@ -61,7 +61,7 @@ def test_the_source_is_an_archive_of_the_commit(browser: Browser) -> None:
 def test_the_image_definitions_of_a_build_are_json(site: Site, browser: Browser) -> None:
     answer = browser.get(DEFINITIONS)
     require_attachment(answer, "web-1-imagedefinitions.json", "application/json")
-    assert [item["imageUri"].endswith(site.approved) for item in json.loads(answer.content)] == [True]
+    assert [item["imageUri"].endswith(site.approved_image) for item in json.loads(answer.content)] == [True]
 
 
 def test_what_does_not_exist_is_not_found(browser: Browser) -> None:
@@ -83,7 +83,7 @@ def test_the_files_of_a_repository_are_for_those_who_may_read_it(site: Site) -> 
         "both": {"pipelines": ["web"], "repositories": ["web"]},
         "elsewhere": {"pipelines": ["api"]},
     }.items():
-        token = site.token("viewer", **limits)
+        token = site.issue_token("viewer", **limits)
         call = f"{site.server.url}/api/v1/executions/{EXECUTION}/artifact"
         headers = {"Authorization": f"Bearer {token}"}
         with Browser(site.server, token) as limited:

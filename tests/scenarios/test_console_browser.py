@@ -11,12 +11,12 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from playwright.sync_api import Page, Route, StorageState, expect
-from tests.scenarios.accessibility import faults_of
+from tests.scenarios.accessibility import list_faults
 from tests.scenarios.console_site import Site
 from tests.scenarios.defects import PlannedFindings
-from tests.scenarios.planned_images import advisory
+from tests.scenarios.planned_images import make_advisory
 from tests.scenarios.provider_site import ProviderSite
-from tests.scenarios.watched_browser import WatchedBrowser, go_to, no_faults, watched_chromium
+from tests.scenarios.watched_browser import WatchedBrowser, check_no_faults, open_address, run_watched_chromium
 
 from dockgate.events.envelope import NewEvent
 from dockgate.identity.model import Role
@@ -25,7 +25,7 @@ from dockgate.vulnerabilities.model import Severity
 
 pytestmark = [pytest.mark.real, pytest.mark.long]
 
-CRITICAL = advisory("critical-fixed-0", Severity.CRITICAL, "2").id
+CRITICAL = make_advisory("critical-fixed-0", Severity.CRITICAL, "2").id
 START = (
     *("/", "/pipelines", "/images", "/running", "/repositories", "/policies", "/waivers", "/waivers/new"),
     *("/vulnerabilities", f"/vulnerabilities/{CRITICAL}", "/packages/critical-fixed-0", "/images/r/api/app:latest"),
@@ -46,23 +46,23 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 @pytest.fixture(scope="module")
 def chromium(site: Site) -> Iterator[WatchedBrowser]:
-    with watched_chromium() as browser:
+    with run_watched_chromium() as browser:
         yield browser
 
 
 @pytest.fixture(autouse=True)
 def _no_faults(chromium: WatchedBrowser) -> Iterator[None]:
     """No test of this module makes a page complain: of its content policy, or of anything else."""
-    with no_faults(chromium):
+    with check_no_faults(chromium):
         yield
 
 
 @pytest.fixture(scope="module")
 def session(chromium: WatchedBrowser, site: Site) -> StorageState:
     """The cookies of an administrator who has signed in."""
-    context = chromium.new_context(base_url=site.server.console_url)
+    context = chromium.make_context(base_url=site.server.console_url)
     page = context.new_page()
-    go_to(page, "/signin")
+    open_address(page, "/signin")
     page.get_by_label("Token").fill(site.tokens[Role.ADMIN])
     page.get_by_role("button", name="Sign in").click()
     expect(page).to_have_url(f"{site.server.console_url}/")
@@ -82,7 +82,7 @@ def open_page(chromium: WatchedBrowser, site: Site, session: StorageState) -> It
 
         def open_page(path: str, *, scripts: bool = True, timezone: str | None = None) -> Page:
             context = contexts.enter_context(
-                chromium.new_context(
+                chromium.make_context(
                     base_url=site.server.console_url,
                     storage_state=session,
                     viewport={"width": 1440, "height": 900},
@@ -91,7 +91,7 @@ def open_page(chromium: WatchedBrowser, site: Site, session: StorageState) -> It
                 )
             )
             page = context.new_page()
-            go_to(page, path)
+            open_address(page, path)
             return page
 
         yield open_page
@@ -104,7 +104,7 @@ def _walk(page: Page) -> Iterator[str]:
         if not waiting:
             return
         path = waiting.pop(0)
-        answer = go_to(page, path)
+        answer = open_address(page, path)
         assert answer is not None
         if "text/html" not in answer.headers.get("content-type", ""):
             continue
@@ -133,7 +133,7 @@ def test_every_page_is_accessible_and_fits_its_screen(open_page: OpenPage) -> No
     count = 0
     for _ in _walk(page):
         count += 1
-        faults += faults_of(page)
+        faults += list_faults(page)
         if page.locator(".primary").count() > 1:
             faults.append(f"{page.url}: more than one primary action")
     assert not faults, "\n".join(faults[:20])
@@ -162,21 +162,21 @@ def test_a_first_load_is_small_and_nothing_moves(open_page: OpenPage, path: str)
 
 def test_pages_without_a_session_are_accessible_and_fit_their_screen(chromium: WatchedBrowser, site: Site) -> None:
     """What a person sees before signing in, whether that succeeds or not, and a verdict by a signed link."""
-    context = chromium.new_context(viewport={"width": 1440, "height": 900})
+    context = chromium.make_context(viewport={"width": 1440, "height": 900})
     page = context.new_page()
     faults: list[str] = []
 
     def examine(heading: str) -> None:
         expect(page.get_by_role("heading", level=1)).to_contain_text(heading)
-        faults.extend(faults_of(page))
+        faults.extend(list_faults(page))
 
-    verdict = site.server.get(f"/images/{site.rejected}")["verdicts"][0]["digest"]
-    go_to(page, site.server.post(f"/verdicts/{verdict}/link", {})["url"])
+    verdict = site.server.get(f"/images/{site.rejected_image}")["verdicts"][0]["digest"]
+    open_address(page, site.server.post(f"/verdicts/{verdict}/link", {})["url"])
     examine("Rejected")
     chromium.expect("status of 403")
-    go_to(page, f"{site.server.console_url}/signin/provider/return?state=x&code=y")
+    open_address(page, f"{site.server.console_url}/signin/provider/return?state=x&code=y")
     examine("You are not signed in")
-    go_to(page, f"{site.server.console_url}/signin")
+    open_address(page, f"{site.server.console_url}/signin")
     expect(page.get_by_role("link", name="Sign in with your organisation")).to_be_visible()
     examine("Sign in")
     page.get_by_label("Token").fill("dgt_wrong")
@@ -222,7 +222,7 @@ def test_a_page_is_live_when_a_script_comes_late(open_page: OpenPage, script: st
 
     page.route(f"**/{script}.min.js*", answer_late)
     with page.expect_request("**/live?*", timeout=15_000):
-        go_to(page, "/pipelines")
+        open_address(page, "/pipelines")
 
 
 def test_a_page_keeps_its_content_while_the_server_is_busy(
@@ -234,7 +234,7 @@ def test_a_page_keeps_its_content_while_the_server_is_busy(
     page.clock.install()
     page.route("**/live?*", lambda route: route.fulfill(status=503, json={"error": "busy"}), times=1)
     with page.expect_response("**/live?*"):
-        go_to(page, "/pipelines")
+        open_address(page, "/pipelines")
     pipeline = page.locator("#list").get_by_role("link", name="web", exact=True).first
     expect(pipeline).to_be_visible()
     not_live = re.compile(r"^Not live since \d\d:\d\d, reconnecting$")
@@ -289,7 +289,7 @@ def test_a_form_whose_session_has_ended_is_filled_in_again_and_not_sent(
     assert site.server.get("/policies/kept")["version"] == 1
     page.get_by_role("button", name="Save as version 2").click()
     expect(page.get_by_role("button", name="Save as version 3")).to_be_visible()
-    go_to(page, f"{site.server.console_url}/policies/kept")
+    open_address(page, f"{site.server.console_url}/policies/kept")
     expect(page.get_by_label("Comment")).to_have_value("")
     page.get_by_label("Comment").fill("of one person alone")
     page.context.clear_cookies()
@@ -313,7 +313,7 @@ def test_a_page_whose_stream_is_refused_leads_to_the_page_to_sign_in(
         route.fulfill(content_type="text/event-stream", body="retry: 100\n\n")
 
     page.route("**/live?*", end_session, times=1)
-    go_to(page, "/pipelines")
+    open_address(page, "/pipelines")
     expect(page).to_have_url(f"{site.server.console_url}/signin?to=%2Fpipelines", timeout=15_000)
 
 
@@ -323,7 +323,7 @@ def _event(name: str) -> NewEvent:
 
 
 def test_a_person_stops_retries_and_rejects_an_execution(open_page: OpenPage, site: Site) -> None:
-    execution = site.server.approval(site.server.image("stopped", PlannedFindings({})))
+    execution = site.server.request_approval(site.server.plan_image("stopped", PlannedFindings({})))
     page = open_page(f"/executions/{execution}")
     answer = page.locator("#live .answer").first
     page.get_by_text("Stop it").click()
@@ -350,7 +350,7 @@ def test_without_scripts_a_person_reads_filters_and_decides(open_page: OpenPage,
     tags = page.locator("tbody tr").all_inner_texts()
     assert tags
     assert [tag for tag in tags if "api/app" not in tag or "Rejected" not in tag] == []
-    go_to(page, f"/executions/{site.execution}")
+    open_address(page, f"/executions/{site.execution}")
     page.get_by_role("link", name="Open verdict").click()
     page.locator("main td").get_by_role("link", name=re.compile("Waive")).first.click()
     page.get_by_label("Until", exact=False).first.fill("2999-01-01")
@@ -416,7 +416,7 @@ def test_shortcuts_do_nothing_when_they_are_off(open_page: OpenPage) -> None:
 def test_a_command_is_copied_exactly(open_page: OpenPage, site: Site) -> None:
     page = open_page("/")
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
-    go_to(page, f"/executions/{site.execution}")
+    open_address(page, f"/executions/{site.execution}")
     page.get_by_role("link", name="Open verdict").click()
     command = page.locator(".command pre").first
     text = command.inner_text()

@@ -22,11 +22,11 @@ CANDIDATE = f"sha256:{sha256(b'candidate').hexdigest()}"
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     with ServerSystem(Path(tmp_path_factory.mktemp("comparison"))) as server:
         made = Site(server)
-        server.planned[CANDIDATE] = ("web", PlannedFindings({"CRITICAL": 1}, {"LOW": 2}))
+        server.plans[CANDIDATE] = ("web", PlannedFindings({"CRITICAL": 1}, {"LOW": 2}))
         server.scan_may_end[CANDIDATE] = Event()
         server.builder.digests["web/app"] = CANDIDATE
-        execution = server.approval(CANDIDATE)
-        server.scanned(CANDIDATE)
+        execution = server.request_approval(CANDIDATE)
+        server.end_scan(CANDIDATE)
         assert server.answer(execution) == "Rejected"
         yield made
 
@@ -46,13 +46,13 @@ def test_the_form_offers_what_runs_of_the_repository(site: Site, browser: Browse
     page = browser.get(f"/verdicts/{newest(site, CANDIDATE)}").text
     offered = re.search(r'<option value="(sha256:[0-9a-f]{64})"[^>]*>What web runs<', page)
     assert offered
-    assert offered[1] == site.approved
+    assert offered[1] == site.approved_image
     compared = browser.get(f"/verdicts/{newest(site, CANDIDATE)}", params={"against": offered[1]}).text
-    assert f'Compared with <a href="/verdicts/{newest(site, site.approved)}">' in compared
+    assert f'Compared with <a href="/verdicts/{newest(site, site.approved_image)}">' in compared
     assert "1 finding went" in compared
     assert "1 blocking reason went" in compared
     assert "critical-fixed-0" in compared.partition('id="compare"')[2]
-    assert "What" not in browser.get(f"/verdicts/{newest(site, site.approved)}").text.partition('id="compare"')[2]
+    assert "What" not in browser.get(f"/verdicts/{newest(site, site.approved_image)}").text.partition('id="compare"')[2]
 
 
 @pytest.mark.parametrize("length", [6, 12, 64])
@@ -60,8 +60,8 @@ def test_the_form_offers_what_runs_of_the_repository(site: Site, browser: Browse
 def test_any_other_is_named_by_the_start_of_its_digest_or_of_its_image(
     site: Site, browser: Browser, prefix: str, length: int
 ) -> None:
-    verdict, second = newest(site, site.rejected), newest(site, site.approved)
-    for digest in (second, site.approved):
+    verdict, second = newest(site, site.rejected_image), newest(site, site.approved_image)
+    for digest in (second, site.approved_image):
         start = prefix + digest[7 : 7 + length]
         answer = browser.get(f"/verdicts/{verdict}", params={"against": start})
         assert answer.status_code == 200
@@ -81,7 +81,7 @@ def test_any_other_is_named_by_the_start_of_its_digest_or_of_its_image(
 def test_what_cannot_be_compared_is_refused_in_the_form_that_keeps_it(
     site: Site, browser: Browser, against: str, status: int, words: str
 ) -> None:
-    answer = browser.get(f"/verdicts/{newest(site, site.rejected)}", params={"against": against})
+    answer = browser.get(f"/verdicts/{newest(site, site.rejected_image)}", params={"against": against})
     assert answer.status_code == status
     assert words in answer.text
     assert 'href="#against"' in answer.text
@@ -91,10 +91,10 @@ def test_what_cannot_be_compared_is_refused_in_the_form_that_keeps_it(
 
 
 def test_a_person_of_one_project_compares_with_their_own_only(site: Site) -> None:
-    token = site.token("viewer", repositories=["api/*"])
-    verdict, second = newest(site, site.rejected), newest(site, CANDIDATE)
+    token = site.issue_token("viewer", repositories=["api/*"])
+    verdict, second = newest(site, site.rejected_image), newest(site, CANDIDATE)
     with Browser(site.server, token) as limited:
-        for digest in (second, CANDIDATE, CANDIDATE[7:19], site.approved):
+        for digest in (second, CANDIDATE, CANDIDATE[7:19], site.approved_image):
             answer = limited.get(f"/verdicts/{verdict}", params={"against": digest})
             assert answer.status_code == 404, digest
             assert "web" not in answer.text.partition('id="compare"')[2]

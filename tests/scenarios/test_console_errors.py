@@ -12,7 +12,7 @@ from urllib.parse import quote
 import pytest
 from tests.scenarios.browser import FROM_PAGE, Browser, Forms
 from tests.scenarios.console_site import Site
-from tests.scenarios.live import until
+from tests.scenarios.live import wait_until
 from tests.scenarios.server import ServerSystem
 
 from dockgate.identity.model import Role
@@ -116,7 +116,7 @@ def test_a_page_at_an_address_of_loopback_leads_to_the_name_of_the_console(
 def test_the_address_of_a_form_leads_a_browser_back_to_its_page(
     site: Site, admin: Browser, address: str, page: str
 ) -> None:
-    names = {"EXECUTION": site.execution, "IMAGE": site.rejected}
+    names = {"EXECUTION": site.execution, "IMAGE": site.rejected_image}
     for name, value in names.items():
         address, page = address.replace(name, value), page.replace(name, value)
     answer = admin.get(address)
@@ -143,10 +143,15 @@ def test_values_of_filters_and_cursors_cannot_act(admin: Browser, value: str) ->
 
 
 def test_a_filter_shows_the_invisible_characters_of_its_text(site: Site, admin: Browser) -> None:
-    verdict = site.server.get(f"/images/{site.rejected}")["verdicts"][0]["digest"]
+    verdict = site.server.get(f"/images/{site.rejected_image}")["verdicts"][0]["digest"]
     paths = [
         *("/audit?by", "/waivers?owner", "/events?pattern", "/vulnerabilities?q", "/search?q", "/images?package"),
-        *("/images?repository", f"/images/{site.rejected}?q", f"/verdicts/{verdict}?q", f"/verdicts/{verdict}?against"),
+        *(
+            "/images?repository",
+            f"/images/{site.rejected_image}?q",
+            f"/verdicts/{verdict}?q",
+            f"/verdicts/{verdict}?against",
+        ),
         *(f"/executions/{site.execution}/Build/Build/1?q", "/pipelines?after", "/packages/x?only", "/people?role"),
     ]
     text = quote("a\u202eb\x1b")
@@ -226,7 +231,7 @@ def test_a_refused_decision_stays_in_its_form_with_a_link_to_the_field(site: Sit
 
 
 def test_a_page_says_once_why_an_execution_was_rejected(site: Site, admin: Browser) -> None:
-    for name in (site.execution, site.undetermined):
+    for name in (site.execution, site.undetermined_approval):
         (decision,) = (
             action["approval"]
             for stage in site.server.get(f"/executions/{name}")["stages"]
@@ -240,7 +245,7 @@ def test_a_page_says_once_why_an_execution_was_rejected(site: Site, admin: Brows
 def test_what_an_outside_pipeline_asks_is_undetermined_if_its_verdict_is(site: Site, admin: Browser) -> None:
     body = {"pipeline": "checkout", "stage": "gate", "execution": "41", "repository": "checkout/app"}
     approval = site.server.post("/approvals", {**body, "digest": f"sha256:{'0' * 64}"})["approval"]["id"]
-    until(lambda: site.server.get(f"/approvals/{approval}")["state"] == "Rejected")
+    wait_until(lambda: site.server.get(f"/approvals/{approval}")["state"] == "Rejected")
     html = admin.get(f"/approvals/{approval}").text
     assert "Undetermined" in html.partition("<h1>")[2].partition("</h1>")[0]
     assert html.count("Push it first") == 1

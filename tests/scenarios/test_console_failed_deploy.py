@@ -8,7 +8,7 @@ import pytest
 from tests.fakes.target import MemoryTarget
 from tests.scenarios.browser import Browser
 from tests.scenarios.defects import PlannedFindings
-from tests.scenarios.live import until
+from tests.scenarios.live import wait_until
 from tests.scenarios.server import ServerSystem
 
 REASON = "web: revision {} did not become healthy"
@@ -21,9 +21,9 @@ def server(tmp_path: Path) -> Iterator[ServerSystem]:
 
 
 def _deploy(server: ServerSystem, image: str, state: str) -> str:
-    execution = server.approval(image)
-    server.scanned(image)
-    until(lambda: server.get(f"/executions/{execution}")["execution"]["state"] == state)
+    execution = server.request_approval(image)
+    server.end_scan(image)
+    wait_until(lambda: server.get(f"/executions/{execution}")["execution"]["state"] == state)
     return execution
 
 
@@ -31,7 +31,7 @@ def test_the_first_deploy_that_fails_is_not_shown_as_nothing(server: ServerSyste
     target = server.adapters.targets["podman"]
     assert isinstance(target, MemoryTarget)
     target.unhealthy_revisions = {2}
-    execution = _deploy(server, server.image("web", PlannedFindings({})), "Failed")
+    execution = _deploy(server, server.plan_image("web", PlannedFindings({})), "Failed")
     (summary,) = server.get("/services")
     assert summary["failed_deploy"] | {"at": ""} == {"reason": REASON.format(2), "at": "", "execution": execution}
     assert server.get("/services/web")["failed_deploy"] == summary["failed_deploy"]
@@ -51,18 +51,18 @@ def test_the_first_deploy_that_fails_is_not_shown_as_nothing(server: ServerSyste
 def test_a_failed_deploy_is_shown_beside_what_runs_until_one_succeeds(server: ServerSystem) -> None:
     target = server.adapters.targets["podman"]
     assert isinstance(target, MemoryTarget)
-    image = server.image("web", PlannedFindings({}))
+    image = server.plan_image("web", PlannedFindings({}))
     _deploy(server, image, "Succeeded")
     target.unhealthy_revisions = {3}
     failed = server.post("/pipelines/web/executions", {})["id"]
-    until(lambda: server.get(f"/executions/{failed}")["execution"]["state"] == "Failed")
+    wait_until(lambda: server.get(f"/executions/{failed}")["execution"]["state"] == "Failed")
     with Browser(server) as browser:
         page = browser.get("/running/web").text
         assert "Last deploy failed" in page
         assert "1 of 1 tasks run" in page
         assert "Running</span></h1>" in page
         again = server.post("/pipelines/web/executions", {})["id"]
-        until(lambda: server.get(f"/executions/{again}")["execution"]["state"] == "Succeeded")
+        wait_until(lambda: server.get(f"/executions/{again}")["execution"]["state"] == "Succeeded")
         assert "Last deploy failed" not in browser.get("/running/web").text
         (row,) = re.findall("<tbody>(.*?)</tbody>", browser.get("/running").text, re.DOTALL)
         assert "Running" in row

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
-from tests.scenarios.accessibility import faults_of
+from tests.scenarios.accessibility import list_faults
 from tests.scenarios.browser import Browser
 from tests.scenarios.server import ServerSystem
-from tests.scenarios.watched_browser import go_to, watched_chromium
+from tests.scenarios.watched_browser import open_address, run_watched_chromium
 
 from dockgate.services.identity.first_admin import LINK_PATH
 
@@ -29,17 +29,17 @@ def test_a_page_says_that_anyone_may_do_everything_while_there_are_no_people(tmp
 @pytest.mark.long
 def test_the_pages_of_the_first_administrator_are_accessible(tmp_path: Path) -> None:
     faults: list[str] = []
-    with ServerSystem(tmp_path) as server, watched_chromium() as browser:
-        page = browser.new_context(base_url=server.console_url).new_page()
+    with ServerSystem(tmp_path) as server, run_watched_chromium() as browser:
+        page = browser.make_context(base_url=server.console_url).new_page()
 
         def examine(heading: str) -> None:
             expect(page.get_by_role("heading", level=1)).to_contain_text(heading)
-            faults.extend(faults_of(page))
+            faults.extend(list_faults(page))
 
         browser.expect("status of 4")  # of what is refused below
-        go_to(page, f"{LINK_PATH}?key=wrong")
+        open_address(page, f"{LINK_PATH}?key=wrong")
         examine("You are not signed in")
-        go_to(page, f"{LINK_PATH}?key={server.server.first_admin.create_link()}")
+        open_address(page, f"{LINK_PATH}?key={server.server.first_admin.create_link()}")
         examine("Become the administrator")
         page.get_by_role("textbox", name=re.compile("^Name")).fill("no name")
         page.get_by_role("button").click()

@@ -13,8 +13,8 @@ import pytest
 from tests.fakes.target import MemoryTarget
 from tests.scenarios.browser import Browser
 from tests.scenarios.defects import PlannedFindings
-from tests.scenarios.live import until
-from tests.scenarios.planned_images import package
+from tests.scenarios.live import wait_until
+from tests.scenarios.planned_images import make_package
 from tests.scenarios.server import ServerSystem
 
 from dockgate.delivery.model import ActionKey
@@ -42,13 +42,20 @@ class Hostile(ServerSystem):
         if repository.startswith("calm/"):  # which may be deployed
             return [inventory]
         hostile = replace(
-            package(NAME), version=f"1{ATTACK}", path=f"/{ATTACK}{ODD}", purl=f"pkg:deb/debian/{quote(NAME, safe='')}@1"
+            make_package(NAME),
+            version=f"1{ATTACK}",
+            path=f"/{ATTACK}{ODD}",
+            purl=f"pkg:deb/debian/{quote(NAME, safe='')}@1",
         )
         return [
             replace(
                 inventory,
                 distribution=Distribution("debian", "13", ATTACK),
-                packages=(*inventory.packages, hostile, replace(package("plain"), path=ATTACK, ecosystem="Debian:13")),
+                packages=(
+                    *inventory.packages,
+                    hostile,
+                    replace(make_package("plain"), path=ATTACK, ecosystem="Debian:13"),
+                ),
                 unread=(*inventory.unread, Unread(ATTACK, ATTACK + ODD)),
                 layers=("sha256:" + "1" * 64,),
                 base=ATTACK,
@@ -56,7 +63,7 @@ class Hostile(ServerSystem):
             )
         ]
 
-    def _origins(self, inventory: Inventory) -> tuple[LayerOrigin, ...]:
+    def _list_origins(self, inventory: Inventory) -> tuple[LayerOrigin, ...]:
         return (LayerOrigin(1, ATTACK + ODD),)
 
 
@@ -93,19 +100,19 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Hostile,
             )
             for name in (NAME, "plain")
         ]
-        image = server.image("web", PlannedFindings({"CRITICAL": 1}))
+        image = server.plan_image("web", PlannedFindings({"CRITICAL": 1}))
         # A registry whose names have no limits, and a task whose program writes what it likes.
         pushed_image = PushedImage(f"evil/{ATTACK}", ATTACK, image, "2026-11-28T12:00:00.000Z", ATTACK)
         server.store.images.add_push(pushed_image)
-        server.deployed(server.image("calm", PlannedFindings({})))
+        server.deploy_image(server.plan_image("calm", PlannedFindings({})))
         target = cast(MemoryTarget, server.adapters.targets["podman"])
         (task,) = (task.id for task in target.list_tasks("calm"))
         target.logs[task] = f"{ATTACK}\x1b[31m{ATTACK}\x1b[0m\n"
         server.push("web", files={"Dockerfile": ATTACK, "a<b>.txt": ATTACK}, message=ATTACK, author=f"{ATTACK} <a@b.c>")
-        execution = server.approval(image)
-        server.scanned(image)
+        execution = server.request_approval(image)
+        server.end_scan(image)
         server.answer(execution)
-        until(lambda: server.get(f"/exposure?q={VULNERABILITY}")["total"])
+        wait_until(lambda: server.get(f"/exposure?q={VULNERABILITY}")["total"])
         for stage in ("Source", "Build", "Deploy"):
             server.store.logs.append(ActionKey(execution, stage, stage, 1), ATTACK)
         detail = {"summary": ATTACK, "vulnerability": ATTACK, ATTACK: ATTACK}
@@ -185,7 +192,7 @@ def test_a_person_of_one_project_finds_no_other_one_by_sorting_or_paging(
     hostile: tuple[Hostile, str, str, str],
 ) -> None:
     server, _, image, execution = hostile
-    server.image("other", PlannedFindings({}))
+    server.plan_image("other", PlannedFindings({}))
     roles = [{"role": "viewer", "repositories": "other/*"}]
     server.post("/principals", {"name": "kim", "roles": [], "project_roles": roles})
     token = server.post("/tokens", {"principal": "kim"})["text"]

@@ -8,9 +8,9 @@ from threading import Event
 import pytest
 from playwright.sync_api import Page, expect
 from tests.scenarios.defects import PlannedFindings
-from tests.scenarios.live import until
+from tests.scenarios.live import wait_until
 from tests.scenarios.server import ServerSystem
-from tests.scenarios.watched_browser import WatchedBrowser, go_to, no_faults, watched_chromium
+from tests.scenarios.watched_browser import WatchedBrowser, check_no_faults, open_address, run_watched_chromium
 
 from dockgate.services.identity.first_admin import LINK_PATH
 
@@ -58,13 +58,13 @@ class Keyboard:
 
 
 def test_a_new_user_delivers_by_keyboard_alone_without_scripts(tmp_path: Path) -> None:
-    with ServerSystem(tmp_path) as server, watched_chromium() as browser, no_faults(browser):
+    with ServerSystem(tmp_path) as server, run_watched_chromium() as browser, check_no_faults(browser):
         _play(server, browser)
 
 
 def _play(server: ServerSystem, browser: WatchedBrowser) -> None:
-    ada = Keyboard(browser.new_context(base_url=server.console_url, java_script_enabled=False).new_page())
-    go_to(ada.page, f"{LINK_PATH}?key={server.server.first_admin.create_link()}")
+    ada = Keyboard(browser.make_context(base_url=server.console_url, java_script_enabled=False).new_page())
+    open_address(ada.page, f"{LINK_PATH}?key={server.server.first_admin.create_link()}")
     ada.fill(name="ada", email="ada@example.org")
     ada.press("Become the administrator")
     server.client.headers["Authorization"] = f"Bearer {ada.page.locator('pre').first.inner_text()}"
@@ -80,7 +80,7 @@ def _play(server: ServerSystem, browser: WatchedBrowser) -> None:
     ada.press("Fill in", "Create pipeline")
     ada.sees("No execution yet.")
 
-    server.planned[IMAGE] = ("shop", PlannedFindings({"CRITICAL": 1}))
+    server.plans[IMAGE] = ("shop", PlannedFindings({"CRITICAL": 1}))
     server.scan_may_end[IMAGE] = Event()
     server.builder.digests["shop/app"] = IMAGE
     server.push("shop")
@@ -88,11 +88,11 @@ def _play(server: ServerSystem, browser: WatchedBrowser) -> None:
     ada.fill(content="FROM scratch\nLABEL again=1\n", message="Label it")
     ada.press("Commit")
     ada.sees("this starts shop")
-    execution = until(lambda: server.get("/pipelines/shop/executions"))[0]["id"]
-    until(lambda: server._approval(execution))
-    server.scanned(IMAGE)
+    execution = wait_until(lambda: server.get("/pipelines/shop/executions"))[0]["id"]
+    wait_until(lambda: server._find_approval(execution))
+    server.end_scan(IMAGE)
     assert server.answer(execution) == "Rejected"
-    until(lambda: server.get(f"/executions/{execution}")["execution"]["state"] == "Failed")
+    wait_until(lambda: server.get(f"/executions/{execution}")["execution"]["state"] == "Failed")
 
     ada.press("Overview", "See why", "Open verdict")
     ada.sees("To pass: 1 upgrade")
@@ -105,23 +105,23 @@ def _play(server: ServerSystem, browser: WatchedBrowser) -> None:
     ada.fill(q=execution)
     ada.enter()
     ada.press("Retry what failed")
-    until(lambda: server.get(f"/executions/{execution}")["execution"]["state"] == "Succeeded")
+    wait_until(lambda: server.get(f"/executions/{execution}")["execution"]["state"] == "Succeeded")
     ada.press("Running", "shop")
     ada.fill(desired_count="2")
     ada.press("Change")
-    until(lambda: server.get("/services/shop")["service"]["desired_count"] == 2)
+    wait_until(lambda: server.get("/services/shop")["service"]["desired_count"] == 2)
     ada.press("Sign out")
     expect(ada.page.get_by_role("heading", level=1)).to_have_text("Sign in to Dockgate")
 
 
 @pytest.mark.parametrize("scripts", [True, False])
 def test_what_is_removed_is_confirmed_by_keyboard(tmp_path: Path, scripts: bool) -> None:
-    with ServerSystem(tmp_path) as server, watched_chromium() as browser, no_faults(browser):
+    with ServerSystem(tmp_path) as server, run_watched_chromium() as browser, check_no_faults(browser):
         server.apply("kind: Policy\nname: brief\nrules:\n  max_findings: {CRITICAL: 0}\n")
         server.apply("kind: PolicyAssignment\nname: batch\npolicy: brief\nrepositories: ['batch/*']\n")
-        context = browser.new_context(base_url=server.console_url, java_script_enabled=scripts)
+        context = browser.make_context(base_url=server.console_url, java_script_enabled=scripts)
         ada = Keyboard(context.new_page())
-        go_to(ada.page, "/policies#assignments")
+        open_address(ada.page, "/policies#assignments")
         ada.reach("Remove batch")  # its summary
         ada.page.keyboard.press("Enter")
         ada.press("Remove batch", "brief")
@@ -135,8 +135,8 @@ def test_what_is_removed_is_confirmed_by_keyboard(tmp_path: Path, scripts: bool)
 
 
 def test_the_page_of_a_collection_follows_it_to_its_end(tmp_path: Path) -> None:
-    with ServerSystem(tmp_path) as server, watched_chromium() as browser, no_faults(browser):
-        page = browser.new_context(base_url=server.console_url).new_page()
+    with ServerSystem(tmp_path) as server, run_watched_chromium() as browser, check_no_faults(browser):
+        page = browser.make_context(base_url=server.console_url).new_page()
         server.post("/gc")
-        go_to(page, "/gc")
+        open_address(page, "/gc")
         expect(page.locator("#runs")).to_contain_text("Succeeded", timeout=30_000)

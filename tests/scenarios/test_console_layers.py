@@ -9,7 +9,7 @@ import pytest
 from tests.scenarios.browser import Browser
 from tests.scenarios.console_site import HOSTILE
 from tests.scenarios.defects import PlannedFindings
-from tests.scenarios.live import until
+from tests.scenarios.live import wait_until
 from tests.scenarios.server import ServerSystem
 
 from dockgate.scanner.model import Inventory, LayerOrigin
@@ -33,7 +33,7 @@ class LayeredServer(ServerSystem):
             for inventory in super()._read(repository, digest)
         ]
 
-    def _origins(self, inventory: Inventory) -> tuple[LayerOrigin, ...]:
+    def _list_origins(self, inventory: Inventory) -> tuple[LayerOrigin, ...]:
         return LayerOrigin(51_380_224, ""), LayerOrigin(700, f"RUN login {SECRET} {HOSTILE}")
 
 
@@ -46,11 +46,11 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LayeredServer]:
 
 @pytest.fixture(scope="module")
 def image(server: LayeredServer) -> str:
-    digest = server.image("web", PlannedFindings({"HIGH": 2}))
-    execution = server.approval(digest)
-    server.scanned(digest)
+    digest = server.plan_image("web", PlannedFindings({"HIGH": 2}))
+    execution = server.request_approval(digest)
+    server.end_scan(digest)
     server.answer(execution)
-    until(lambda: server.get(f"/images/{digest}")["inventories"][0]["layers"][1]["findings"])
+    wait_until(lambda: server.get(f"/images/{digest}")["inventories"][0]["layers"][1]["findings"])
     return digest
 
 

@@ -9,8 +9,8 @@ from urllib.parse import urlencode
 import pytest
 from tests.scenarios.browser import Browser, Forms
 from tests.scenarios.console_site import Site
-from tests.scenarios.live import PIPELINE, SERVICE, until
-from tests.scenarios.planned_images import advisory
+from tests.scenarios.live import PIPELINE, SERVICE, wait_until
+from tests.scenarios.planned_images import make_advisory
 from tests.scenarios.server import ServerSystem
 
 from dockgate.cli.client import Client
@@ -23,14 +23,14 @@ from dockgate.web.paging import PAGE
 
 pytestmark = pytest.mark.long
 
-CRITICAL = advisory("critical-fixed-0", Severity.CRITICAL, "2").id
+CRITICAL = make_advisory("critical-fixed-0", Severity.CRITICAL, "2").id
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     with ServerSystem(Path(tmp_path_factory.mktemp("lists"))) as server:
         made = Site(server)
-        until(lambda: server.get(f"/exposure?q={CRITICAL}")["total"])
+        wait_until(lambda: server.get(f"/exposure?q={CRITICAL}")["total"])
         yield made
 
 
@@ -51,7 +51,7 @@ def test_images_are_filtered_by_epss_on_the_page_and_in_its_call(site: Site, bro
     assert "No image matches" in html
     assert "/api/v1/images?severity=CRITICAL&epss=0.1" in Forms(html).links
     assert site.server.get("/images?severity=CRITICAL&epss=0.1")["images"] == []
-    assert site.rejected in {entry["digest"] for entry in site.server.get("/images?severity=CRITICAL")["images"]}
+    assert site.rejected_image in {entry["digest"] for entry in site.server.get("/images?severity=CRITICAL")["images"]}
     for wrong in ("layer=x", "epss=nan", "epss=2"):
         assert site.server.client.get(f"/images?{wrong}").status_code == 422, wrong
         assert "aria-current" not in browser.get(f"/images?{wrong}").text.partition('aria-label="A finding that is"')[2]
@@ -188,7 +188,7 @@ def test_a_table_inside_of_a_page_is_sorted_by_links_that_keep_the_rest(
     content = "kind: PolicyAssignment\nname: all\nrepositories: ['none/*']\npolicy: default\n"
     site.server.apply(content)
     site.server.apply("kind: Policy\nname: own\nrules:\n  max_findings: {CRITICAL: 0}\n")
-    path = path.format(image=site.rejected, execution=site.execution)
+    path = path.format(image=site.rejected_image, execution=site.execution)
     first = browser.get(f"{path}?note=%22%3E%3Cb%3E").text
     links = {link for link in Forms(first).links if f"{table}-sort=" in link and link.endswith(f"#{table}")}
     assert f'id="{table}"' in first
@@ -204,7 +204,7 @@ def test_a_table_inside_of_a_page_is_sorted_by_links_that_keep_the_rest(
 
 def test_packages_of_an_image_are_sorted_and_found(site: Site, browser: Browser) -> None:
     def names(query: str) -> list[str]:
-        html = browser.get(f"/images/{site.rejected}?{query}").text
+        html = browser.get(f"/images/{site.rejected_image}?{query}").text
         return re.findall(r'<a href="/packages/[^>]+><bdi class="foreign">([^<]+)', html)
 
     ascending = names("packages-sort=name")
@@ -323,7 +323,7 @@ def test_a_call_links_the_page_that_follows(
 
 def test_tokens_of_one_person_are_paged_in_both_directions(site: Site, browser: Browser) -> None:
     site.server.post("/principals", {"name": "robot", "roles": ["viewer"]})
-    ids = [site.token("robot").split("_")[1] for _ in range(PAGE + 1)]
+    ids = [site.issue_token("robot").split("_")[1] for _ in range(PAGE + 1)]
     headers = {"Authorization": f"Bearer {site.tokens[Role.ADMIN]}"}
     for sort, expected in (("-created", ids[::-1]), ("created", ids)):
         listed: list[str] = []
@@ -352,32 +352,32 @@ def test_search_is_a_call_too_and_shows_limited_callers_their_part(site: Site, b
     matches = site.server.get("/search?q=api")
     assert {"name": "api", "kind": "pipeline", "page": "/pipelines/api", "title": None} in matches
     assert "/api/v1/search?q=a" in Forms(browser.get("/search?q=a").text).links
-    token = site.token("ada", days=1, repositories=["web/*"])
+    token = site.issue_token("ada", days=1, repositories=["web/*"])
     with Browser(site.server, token) as limited:
         visible = limited.get("/api/v1/search?q=api", headers={"Authorization": f"Bearer {token}"}).json()
         assert not [match for match in visible if match["kind"] in ("image repository", "vulnerability", "policy")]
 
 
 def test_tables_show_two_lines_of_a_long_reason_and_the_rest_by_a_click(site: Site, browser: Browser) -> None:
-    reason = site.server.get(f"/images/{site.rejected}")["verdicts"][0]["summary"]
+    reason = site.server.get(f"/images/{site.rejected_image}")["verdicts"][0]["summary"]
     assert len(reason) > 80
-    for path in ("/", "/images", f"/images/{site.rejected}", "/pipelines", "/pipelines/api"):
+    for path in ("/", "/images", f"/images/{site.rejected_image}", "/pipelines", "/pipelines/api"):
         messages = re.findall(r'<details class="message">(.*?)</details>', browser.get(path).text)
         texts = [re.sub(r"<[^>]+>", "", message) for message in messages]
         assert reason in " ".join(texts), path
 
 
 def test_search_opens_an_image_by_the_names_that_pages_show(site: Site, browser: Browser) -> None:
-    push = site.server.get(f"/images/{site.rejected}")["pushes"][0]
+    push = site.server.get(f"/images/{site.rejected_image}")["pushes"][0]
     name, address = push["repository"], site.server.get("/status")["registry"]
-    tag_page, image_page = f"/images/r/{name}:{push['tag']}", f"/images/{site.rejected}?repository={name}"
+    tag_page, image_page = f"/images/r/{name}:{push['tag']}", f"/images/{site.rejected_image}?repository={name}"
     for host in ("", f"{address}/"):
-        for words, page in ((f"{name}:{push['tag']}", tag_page), (f"{name}@{site.rejected}", image_page)):
+        for words, page in ((f"{name}:{push['tag']}", tag_page), (f"{name}@{site.rejected_image}", image_page)):
             assert browser.get("/search", params={"q": host + words}).headers["location"] == page
 
 
 def test_images_lead_from_repositories_to_tags(site: Site, browser: Browser) -> None:
-    push = site.server.get(f"/images/{site.rejected}")["pushes"][0]
+    push = site.server.get(f"/images/{site.rejected_image}")["pushes"][0]
     name = push["repository"]
     for page, link in (
         ("/images", "/images/r"),

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tests.scenarios.browser import Browser
 from tests.scenarios.console_site import HOSTILE, Site
-from tests.scenarios.live import until
+from tests.scenarios.live import wait_until
 from tests.scenarios.server import ServerSystem
 
 from dockgate.delivery.model import ActionKey
@@ -105,7 +105,7 @@ def test_a_log_page_learns_how_its_action_ended_and_the_execution_says_why_first
     server.builder.fault = fail
     execution = server.post("/pipelines/web/executions")["id"]
     path = f"/executions/{execution}/Build/Build/1"
-    until(lambda: server.get(f"/executions/{execution}")["stages"][1]["actions"][0]["state"] == "InProgress")
+    wait_until(lambda: server.get(f"/executions/{execution}")["stages"][1]["actions"][0]["state"] == "InProgress")
     server.store.logs.append(ActionKey(execution, "Build", "Build", 1), *map(str, range(40)), "\x1b[31mFATAL\x1b[0m")
     running = _read_part(browser.get(path).text, "run")
     assert f'hx-get="{path}"' in running
@@ -115,7 +115,7 @@ def test_a_log_page_learns_how_its_action_ended_and_the_execution_says_why_first
     assert f'hx-get="{path}"' in searching, "the state is live during a search, too, but not what was found"
     assert "hx-select-oob" not in searching
     may_end.set()
-    until(lambda: server.get(f"/executions/{execution}")["execution"]["state"] == "Failed")
+    wait_until(lambda: server.get(f"/executions/{execution}")["execution"]["state"] == "Failed")
     server.builder.fault = lambda moment: None
     ended = _read_part(browser.get(path).text, "run")
     assert "hx-get" not in ended

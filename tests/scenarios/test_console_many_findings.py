@@ -28,9 +28,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 def verdict(site: Site) -> str:
     assert max(PAGE_SIZE, REPLAYED_FINDINGS) < COUNT
     counts = dict.fromkeys(SEVERITIES, EACH)
-    image = site.server.image("many", PlannedFindings(counts, counts))
-    execution = site.server.approval(image)
-    site.server.scanned(image)
+    image = site.server.plan_image("many", PlannedFindings(counts, counts))
+    execution = site.server.request_approval(image)
+    site.server.end_scan(image)
     assert site.server.answer(execution) == "Rejected"
     digest: str = site.server.get(f"/images/{image}")["verdicts"][0]["digest"]
     return digest

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from tests.scenarios.browser import Browser
 from tests.scenarios.console_site import Site
-from tests.scenarios.live import PIPELINE, SERVICE, until
-from tests.scenarios.planned_images import advisory
-from tests.scenarios.queries import statements_of
+from tests.scenarios.live import PIPELINE, SERVICE, wait_until
+from tests.scenarios.planned_images import make_advisory
+from tests.scenarios.queries import list_statements
 from tests.scenarios.server import ServerSystem
 
 from dockgate.identity.model import Role
@@ -16,8 +16,8 @@ from dockgate.shared.timestamps import format_time
 from dockgate.store.records import PushedImage
 from dockgate.vulnerabilities.model import Severity
 
-CRITICAL = advisory("critical-fixed-0", Severity.CRITICAL, "2").id
-LOW = advisory("low-open-0", Severity.LOW, "").id
+CRITICAL = make_advisory("critical-fixed-0", Severity.CRITICAL, "2").id
+LOW = make_advisory("low-open-0", Severity.LOW, "").id
 ASSIGNMENT = """\
 kind: PolicyAssignment
 name: api
@@ -44,8 +44,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         server.apply(ASSIGNMENT)
         for name in (CRITICAL, LOW):
             _accept(server, name)
-        _push_elsewhere(server, made.rejected)
-        until(lambda: server.get(f"/exposure?q={CRITICAL}")["total"])
+        _push_elsewhere(server, made.rejected_image)
+        wait_until(lambda: server.get(f"/exposure?q={CRITICAL}")["total"])
         yield made
 
 
@@ -128,7 +128,7 @@ def test_a_planned_collection_asks_for_nothing_of_each_service(site: Site, brows
 
 @pytest.mark.parametrize("path", ["/", "/images", "/images/IMAGE", "/verdicts/VERDICT", "/executions/EXECUTION"])
 def test_a_page_of_a_limited_caller_makes_few_queries(site: Site, path: str) -> None:
-    token = site.token("ada", repositories=["api/*", "other/*"], pipelines=["api"])
+    token = site.issue_token("ada", repositories=["api/*", "other/*"], pipelines=["api"])
     with Browser(site.server, token) as browser:
         assert _count(browser, site, path) <= MOST + 3  # in which repositories an image is
 
@@ -136,11 +136,12 @@ def test_a_page_of_a_limited_caller_makes_few_queries(site: Site, path: str) -> 
 def _count(browser: Browser, site: Site, path: str) -> int:
     """The statements of a page: the fewest of some tries."""
     verdict, running = (
-        site.server.get(f"/images/{image}")["verdicts"][0]["digest"] for image in (site.rejected, site.approved)
+        site.server.get(f"/images/{image}")["verdicts"][0]["digest"]
+        for image in (site.rejected_image, site.approved_image)
     )
-    path = path.replace("IMAGE", site.rejected).replace("VERDICT", verdict).replace("EXECUTION", site.execution)
+    path = path.replace("IMAGE", site.rejected_image).replace("VERDICT", verdict).replace("EXECUTION", site.execution)
     if "FIRST" in path:
         path = path.replace("FIRST", site.server.get("/images?limit=1")["next"])
     path = path.replace("RUNNING", running)
     assert browser.get(path).status_code == 200
-    return min(len(statements_of(site.server.store, lambda: browser.get(path))) for _ in range(TRIES))
+    return min(len(list_statements(site.server.store, lambda: browser.get(path))) for _ in range(TRIES))

@@ -8,7 +8,7 @@ import httpx
 import pytest
 from tests.scenarios.browser import Browser, Forms
 from tests.scenarios.console_site import Site
-from tests.scenarios.live import until
+from tests.scenarios.live import wait_until
 from tests.scenarios.server import ServerSystem
 
 from dockgate.identity.model import Role
@@ -64,7 +64,7 @@ def test_a_file_is_changed_in_the_page_and_starts_the_pipeline_as_a_push_does(si
     assert 'Committed to <bdi class="foreign">main</bdi>: this starts <a href="/pipelines/web">web</a>' in page
     assert "<ins>+FROM debian:13</ins>" in page
     assert "<del>-FROM scratch</del>" in page
-    until(lambda: len(site.server.get("/pipelines/web/executions")) == before + 1)
+    wait_until(lambda: len(site.server.get("/pipelines/web/executions")) == before + 1)
     newest = site.server.get("/pipelines/web/executions")[0]
     assert newest["trigger"].get("by") == "developer", newest
     commit = answer.headers["location"].rpartition("/")[2].partition("?")[0]
@@ -192,7 +192,7 @@ def test_search_finds_a_commit_with_its_executions_by_its_id_and_its_message(sit
     commits = site.server.store.source_commits
     site.server.push("web", message="Round halves to even")
     site.server.post("/pipelines/web/executions")
-    until(lambda: commits.find_by_words("halves"))
+    wait_until(lambda: commits.find_by_words("halves"))
     (row,) = commits.find_by_words("EVEN halves")
     page, execution = f"/repositories/web/commits/{row.commit}", f"/executions/{row.execution}"
     for words in (row.commit[:7].upper(), "even halves"):
@@ -201,6 +201,6 @@ def test_search_finds_a_commit_with_its_executions_by_its_id_and_its_message(sit
     assert execution in Forms(browser.get(page).text).links
     pushed = site.server.push("web", "ada", files={"Dockerfile": "FROM scratch", "a": "b"}, message="Never fetched")
     assert browser.get(f"/search?q={pushed}").headers["location"] == f"/repositories/web/commits/{pushed}"
-    token = site.token("ada", days=1, repositories=["other/*"])
+    token = site.issue_token("ada", days=1, repositories=["other/*"])
     with Browser(site.server, token) as limited:
         assert not {page, execution} & set(Forms(limited.get("/search?q=halves").text).links)

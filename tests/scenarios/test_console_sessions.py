@@ -138,7 +138,7 @@ def test_signing_out_ends_the_session_everywhere(site: Site) -> None:
 
 
 def test_a_revoked_token_ends_its_sessions(site: Site) -> None:
-    token = site.token("viewer")
+    token = site.issue_token("viewer")
     with Browser(site.server, token) as browser:
         assert browser.get("/").status_code == 200
         site.server.post(f"/tokens/{token.split('_')[1]}/revoke")
@@ -244,7 +244,7 @@ def test_a_form_with_an_error_keeps_what_was_typed(site: Site) -> None:
 
 
 def test_a_waiver_of_a_finding_says_whether_it_turns_the_verdict_before_it_is_saved(site: Site) -> None:
-    verdict = site.server.get(f"/images/{site.rejected}")["verdicts"][0]["digest"]
+    verdict = site.server.get(f"/images/{site.rejected_image}")["verdicts"][0]["digest"]
     with Browser(site.server, site.tokens[Role.SECURITY]) as browser:
         link = re.search(r'href="(/waivers/new[^"]+)"', browser.get(f"/verdicts/{verdict}").text)
         assert link
@@ -252,7 +252,13 @@ def test_a_waiver_of_a_finding_says_whether_it_turns_the_verdict_before_it_is_sa
         assert "What it changes" in opened.text
         assert f'<a href="/verdicts/{verdict}">verdict</a>' in opened.text
         waivers = site.server.get("/waivers")
-        fields = {"image": site.rejected, "owner": "ana", "reason": "why", "until": "2999-01-01", "key": "preview"}
+        fields = {
+            "image": site.rejected_image,
+            "owner": "ana",
+            "reason": "why",
+            "until": "2999-01-01",
+            "key": "preview",
+        }
         preview = browser.send_form("/waivers/new", do="preview", verdict=verdict, **fields)
         assert preview.status_code == 200
         assert "turns from" in preview.text

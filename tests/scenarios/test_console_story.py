@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 from tests.scenarios import advisories
 from tests.scenarios.live import BUSYBOX, OS_RELEASE, Clone, Live
-from tests.scenarios.watched_browser import WatchedBrowser, go_to, no_faults, watched_chromium
+from tests.scenarios.watched_browser import WatchedBrowser, check_no_faults, open_address, run_watched_chromium
 
 pytestmark = [pytest.mark.real, pytest.mark.long]
 
@@ -35,7 +35,7 @@ def live(tmp_path: Path) -> Iterator[Live]:
     """A server that does not run yet, with an advisory on `demo` before 2.0."""
     live = Live(tmp_path / "server")
     advisories.write(tmp_path / "feed", advisories.DEMO)
-    live.dockgate("db", "build", "--from", str(tmp_path / "feed"))
+    live.run_dockgate("db", "build", "--from", str(tmp_path / "feed"))
     try:
         yield live
     finally:
@@ -45,7 +45,7 @@ def live(tmp_path: Path) -> Iterator[Live]:
 @pytest.fixture
 def chromium() -> Iterator[WatchedBrowser]:
     """A browser whose pages may complain of nothing in the whole story."""
-    with watched_chromium() as browser, no_faults(browser):
+    with run_watched_chromium() as browser, check_no_faults(browser):
         yield browser
 
 
@@ -57,7 +57,7 @@ class Person:
 
     @classmethod
     def sit_down(cls, chromium: WatchedBrowser, live: Live) -> "Person":
-        context = chromium.new_context(base_url=live.console_url, viewport={"width": 1280, "height": 900})
+        context = chromium.make_context(base_url=live.console_url, viewport={"width": 1280, "height": 900})
         return cls(context.new_page())
 
     @property
@@ -114,7 +114,7 @@ class Person:
 def test_a_commit_is_rejected_changed_approved_scaled_waived_and_approved_by_a_person(
     live: Live, chromium: WatchedBrowser, tmp_path: Path
 ) -> None:
-    started = live.dockgate("up", "--detach")
+    started = live.run_dockgate("up", "--detach")
     ada, ben = Person.sit_down(chromium, live), Person.sit_down(chromium, live)
     token = _become_administrator(ada, started)
     approver = _add_approver(ada)
@@ -167,7 +167,7 @@ def test_a_commit_is_rejected_changed_approved_scaled_waived_and_approved_by_a_p
     ada.waits_for("Waiting")
     expect(ada.page.locator("#live")).to_contain_text("Others decide.")
 
-    go_to(ben.page, "/signin")
+    open_address(ben.page, "/signin")
     ben.field("Token").fill(approver)
     ben.press("Sign in")
     ben.page.locator(".queue").get_by_role("link", name="Decide").click()
@@ -189,13 +189,13 @@ def _dockerfile(version: str, comment: str = "") -> str:
 def _become_administrator(person: Person, started: str) -> str:
     """Open the link that the server printed when it started. Returns the token that the page shows."""
     (link,) = re.findall(r"http\S+/first-admin\?key=\S+", started)
-    go_to(person.page, link)
+    open_address(person.page, link)
     person.field("Name").fill("ada")
     person.field("E-mail").fill("ada@example.org")
     person.press("Become the administrator")
     person.sees("You are the administrator")
     token = person.page.locator(".command pre").inner_text()
-    go_to(person.page, "/")
+    open_address(person.page, "/")
     person.sees("Nothing needs you")
     return token
 
@@ -214,8 +214,8 @@ def _add_approver(person: Person) -> str:
 
 def _push_application(clone: Clone, token: str) -> None:
     """Push what a page cannot edit: a program. No pipeline exists yet that this would start."""
-    clone.init()
-    clone.git("remote", "set-url", "origin", clone.live.url.replace("//", f"//ada:{token}@") + "/git/web.git")
+    clone.create_data()
+    clone.run_git("remote", "set-url", "origin", clone.live.url.replace("//", f"//ada:{token}@") + "/git/web.git")
     clone.write({"Dockerfile": START, "root/etc/os-release": OS_RELEASE, "root/www/index.html": "hello"})
     for folder in ("root/bin", "root/var/lib/dpkg"):
         (clone.folder / folder).mkdir(parents=True)

@@ -9,7 +9,7 @@ import pytest
 from tests.fakes.registry import push_image
 from tests.scenarios.browser import FROM_PAGE, Browser, Forms
 from tests.scenarios.console_site import HOSTILE, Site
-from tests.scenarios.live import until
+from tests.scenarios.live import wait_until
 from tests.scenarios.server import ServerSystem
 
 from dockgate.delivery.retention import Retention
@@ -197,6 +197,6 @@ def test_garbage_is_shown_before_it_is_collected(site: Site, admin: Browser, vie
     assert digest in plan
     assert not site.server.get("/gc/runs")
     _press(admin, "/gc?plan=true", "/gc")
-    until(lambda: site.server.get("/gc/runs")[0]["finished_at"])
+    wait_until(lambda: site.server.get("/gc/runs")[0]["finished_at"])
     assert "Succeeded" in admin.get("/gc").text
     assert digest not in admin.get("/gc?plan=true").text

@@ -12,25 +12,25 @@ import pytest
 from tests.scenarios.browser import Browser, Forms
 from tests.scenarios.console_site import HOSTILE, Site
 from tests.scenarios.defects import PlannedFindings
-from tests.scenarios.live import until
-from tests.scenarios.planned_images import advisory
+from tests.scenarios.live import wait_until
+from tests.scenarios.planned_images import make_advisory
 from tests.scenarios.server import ServerSystem
 
 from dockgate.events.envelope import NewEvent
 from dockgate.identity.model import Role
 from dockgate.vulnerabilities.model import AdvisoryText, Severity
 
-CRITICAL = advisory("critical-fixed-0", Severity.CRITICAL, "2").id
-LOW = advisory("low-open-0", Severity.LOW, "").id
-LOW_FIXED = advisory("low-fixed-0", Severity.LOW, "2").id
+CRITICAL = make_advisory("critical-fixed-0", Severity.CRITICAL, "2").id
+LOW = make_advisory("low-open-0", Severity.LOW, "").id
+LOW_FIXED = make_advisory("low-fixed-0", Severity.LOW, "2").id
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     with ServerSystem(Path(tmp_path_factory.mktemp("console"))) as server:
         made = Site(server)
-        until(lambda: server.get(f"/exposure?q={CRITICAL}")["total"])
-        until(lambda: server.get(f"/exposure?q={LOW}")["total"])
+        wait_until(lambda: server.get(f"/exposure?q={CRITICAL}")["total"])
+        wait_until(lambda: server.get(f"/exposure?q={LOW}")["total"])
         yield made
 
 
@@ -43,7 +43,7 @@ def browser(site: Site) -> Iterator[Browser]:
 def test_a_vulnerability_says_where_it_is_and_where_it_is_fixed(site: Site, browser: Browser) -> None:
     html = browser.get(f"/vulnerabilities/{CRITICAL}").text
     assert "lies in 1 image" in html
-    assert f"/images/{site.rejected}" in html
+    assert f"/images/{site.rejected_image}" in html
     assert 'Fixed in <strong class="good"><bdi class="foreign">2</bdi>' in html
     assert "before 2" in html
     record = f'<a href="https://osv.dev/vulnerability/{CRITICAL}" rel="noopener noreferrer"><bdi'
@@ -75,30 +75,30 @@ def test_a_running_vulnerability_names_its_service_pipeline_and_waiver(site: Sit
     assert {f"#{name}" for name in sections} == set(re.findall(r'<a href="(#\w+)">', html))
     assert "1 of 1" in html.partition('id="running"')[2].partition("</section>")[0]
     running = browser.get(f"/vulnerabilities/{LOW}?only=running").text
-    assert f"/images/{site.approved}" in running
-    assert f"/images/{site.rejected}" not in running
+    assert f"/images/{site.approved_image}" in running
+    assert f"/images/{site.rejected_image}" not in running
     assert "None of them runs" in browser.get(f"/vulnerabilities/{CRITICAL}?only=running").text
 
 
 def test_images_are_filtered_by_link_and_each_shows_its_verdict(site: Site, browser: Browser) -> None:
-    until(lambda: site.server.get(f"/exposure?q={CRITICAL}")["rejected"])
+    wait_until(lambda: site.server.get(f"/exposure?q={CRITICAL}")["rejected"])
     path = f"/vulnerabilities/{CRITICAL}"
     links = re.findall(r'<a href="([^"]+)"[^>]*>([^<]+ \d+)</a>', browser.get(path).text.partition('id="images"')[2])
     assert (f"{path}?only=rejected#images", "Rejected 1") in links
     assert (f"{path}?only=blocked#images", "Blocks 1") in links
     assert (f"{path}?only=waived#images", "Waived 0") in links
     rejected = browser.get(f"{path}?only=rejected").text
-    assert f"/images/{site.rejected}" in rejected
+    assert f"/images/{site.rejected_image}" in rejected
     blocked = browser.get(f"{path}?only=blocked").text
     for page in (rejected, blocked):
         assert "Blocks:</strong> <a href" in page
         assert "1 CRITICAL finding, at most 0 allowed" in page
-    verdict = site.server.get(f"/images/{site.rejected}")["verdicts"][0]["digest"]
+    verdict = site.server.get(f"/images/{site.rejected_image}")["verdicts"][0]["digest"]
     assert f"/verdicts/{verdict}?q={CRITICAL}" in Forms(blocked).links
 
 
 def test_what_is_in_a_rejected_image_without_violating_a_rule_blocks_nothing(site: Site, browser: Browser) -> None:
-    until(lambda: site.server.get(f"/exposure?q={LOW_FIXED}")["rejected"])
+    wait_until(lambda: site.server.get(f"/exposure?q={LOW_FIXED}")["rejected"])
     path = f"/vulnerabilities/{LOW_FIXED}"
     assert re.search(r'>for <a href="/verdicts/[^"]+">other reasons</a>', browser.get(f"{path}?only=rejected").text)
     page = browser.get(f"{path}?only=blocked").text
@@ -142,10 +142,10 @@ def test_each_page_leads_to_the_other_kind_by_the_name(browser: Browser) -> None
 
 
 def test_findings_images_and_waivers_link_to_vulnerability_and_package(site: Site, browser: Browser) -> None:
-    verdict = site.server.get(f"/images/{site.rejected}")["verdicts"][0]["digest"]
+    verdict = site.server.get(f"/images/{site.rejected_image}")["verdicts"][0]["digest"]
     package = "/packages/pkg:deb/debian/critical-fixed-0"
     assert {f"/vulnerabilities/{CRITICAL}", package} <= Forms(browser.get(f"/verdicts/{verdict}").text).links
-    assert package in Forms(browser.get(f"/images/{site.rejected}").text).links
+    assert package in Forms(browser.get(f"/images/{site.rejected_image}").text).links
     assert "/vulnerabilities/CVE-2026-1" in Forms(browser.get("/waivers").text).links
 
 
@@ -178,7 +178,7 @@ def test_reports_are_files_that_cannot_act_in_the_page(site: Site, browser: Brow
         assert answer.headers["x-content-type-options"] == "nosniff"
         assert answer.headers["content-security-policy"] == "sandbox"
     rows = list(csv.DictReader(io.StringIO(browser.get(f"/exposure/report?q={CRITICAL}&form=csv").text)))
-    assert {row["image"] for row in rows if row["answer"] == "contains it"} == {site.rejected}
+    assert {row["image"] for row in rows if row["answer"] == "contains it"} == {site.rejected_image}
     document = json.loads(browser.get(f"/exposure/report?q={CRITICAL}&form=json").text)
     assert document == site.server.get(f"/exposure?q={CRITICAL}") | {"answered_at": document["answered_at"]}
 
@@ -194,11 +194,11 @@ def test_hostile_names_cannot_act(browser: Browser, page: str) -> None:
 
 
 def test_a_limited_token_sees_its_repositories_only(site: Site) -> None:
-    token = site.token("ada", days=1, repositories=["web/*"])
+    token = site.issue_token("ada", days=1, repositories=["web/*"])
     with Browser(site.server, token) as browser:
-        assert site.rejected not in browser.get(f"/vulnerabilities/{CRITICAL}").text
-        assert site.rejected not in browser.get("/packages/critical-fixed-0").text
-        assert site.rejected not in browser.get(f"/exposure/report?q={CRITICAL}&form=json").text
+        assert site.rejected_image not in browser.get(f"/vulnerabilities/{CRITICAL}").text
+        assert site.rejected_image not in browser.get("/packages/critical-fixed-0").text
+        assert site.rejected_image not in browser.get(f"/exposure/report?q={CRITICAL}&form=json").text
         assert browser.get("/vulnerabilities").status_code == 403
 
 
@@ -208,8 +208,8 @@ def test_images_are_sorted_by_a_link_that_keeps_the_filter(site: Site, browser: 
         table = page.partition('id="images"')[2].partition("</table>")[0]
         return list(dict.fromkeys(re.findall(r'href="/images/(sha256:[0-9a-f]+)"', table)))
 
-    site.server.scanned(site.server.image("sorted", PlannedFindings({"CRITICAL": 1})))
-    until(lambda: len(digests("")) > 1)
+    site.server.end_scan(site.server.plan_image("sorted", PlannedFindings({"CRITICAL": 1})))
+    wait_until(lambda: len(digests("")) > 1)
     page = browser.get(f"/vulnerabilities/{CRITICAL}?only=rejected").text
     assert f'href="/vulnerabilities/{CRITICAL}?only=rejected&amp;sort=seen#images"' in page
     assert digests("sort=seen") == digests("")[::-1]
@@ -231,7 +231,7 @@ def test_vulnerabilities_are_sorted_and_their_page_names_the_call_with_the_same_
 
 
 def test_findings_of_a_verdict_are_filtered_and_keep_the_filter(site: Site, browser: Browser) -> None:
-    verdict = site.server.get(f"/images/{site.rejected}")["verdicts"][0]["digest"]
+    verdict = site.server.get(f"/images/{site.rejected_image}")["verdicts"][0]["digest"]
     html = browser.get(f"/verdicts/{verdict}?severity=LOW").text
     assert CRITICAL not in html.partition('aria-label="Findings by reason"')[2].partition("How it was reached")[0]
     assert f"/verdicts/{verdict}?severity=LOW&amp;show=within" in html

@@ -13,9 +13,9 @@ import pytest
 from standardwebhooks import Webhook
 from tests.contracts.event_target_systems import SECRET, Mailbox, Receiver
 from tests.scenarios import advisories, slow_http
-from tests.scenarios.live import PIPELINE, SERVICE, Clone, Live, application, until
-from tests.vulnerabilities.feeds.feed_files import export, kev
-from tests.vulnerabilities.feeds.feed_site import Site, serving
+from tests.scenarios.live import PIPELINE, SERVICE, Clone, Live, application, wait_until
+from tests.vulnerabilities.feeds.feed_files import export, make_kev
+from tests.vulnerabilities.feeds.feed_site import Site, serve_files
 
 from dockgate.delivery.registry_access import PULL, PUSH, Access
 
@@ -31,8 +31,8 @@ MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 
 @pytest.fixture(scope="module")
 def site() -> Iterator[Site]:
-    files = {EXPORT: export(advisories.DEMO), "/kev.json": kev({}), "/osv/ecosystems.txt": b"Debian\n"}
-    with serving(files) as site:
+    files = {EXPORT: export(advisories.DEMO), "/kev.json": make_kev({}), "/osv/ecosystems.txt": b"Debian\n"}
+    with serve_files(files) as site:
         yield site
 
 
@@ -46,7 +46,7 @@ def live(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]
     server = Live(tmp_path_factory.mktemp("live"), environment=feeds)
     try:
         server.start()
-        until(lambda: "coverage" in server.get("/status")["database"], PATIENCE)
+        wait_until(lambda: "coverage" in server.get("/status")["database"], PATIENCE)
         yield server
     finally:
         server.purge()
@@ -62,7 +62,7 @@ def repository(live: Live, name: str, dockerfile: str | None = None, on_fix: str
     else:
         live.apply(text.partition("  - name: Deploy\n")[0])
     clone = Clone(live, name, live.folder / "clones" / name)
-    clone.init()
+    clone.create_data()
     if dockerfile is None:
         application(clone, "2.0")
     else:
@@ -78,7 +78,7 @@ def delivered(clone: Clone, number: int) -> str:
 
 
 def succeeded(live: Live, execution: str) -> str:
-    view = live.over(execution, PATIENCE)
+    view = live.wait_for_execution(execution, PATIENCE)
     assert view["execution"]["state"] == "Succeeded", view["execution"]["reason"]
     digest: str = view["stages"][1]["actions"][0]["variables"]["IMAGE_DIGEST"]
     return digest
@@ -87,7 +87,7 @@ def succeeded(live: Live, execution: str) -> str:
 def tag(live: Live, repository: str, digest: str, name: str) -> None:
     """Has a tag name an image, as `skopeo copy` does."""
     url = f"http://127.0.0.1:{live.registry_port}/v2/{repository}/manifests"
-    token = live.registry_token(Access("repository", repository, (PULL, PUSH)))
+    token = live.make_registry_headers(Access("repository", repository, (PULL, PUSH)))
     manifest = slow_http.get(f"{url}/{digest}", headers={"Accept": MANIFEST, **token})
     put = slow_http.put(f"{url}/{name}", content=manifest.content, headers={"Content-Type": MANIFEST, **token})
     assert put.status_code == 201, put.text
@@ -96,7 +96,7 @@ def tag(live: Live, repository: str, digest: str, name: str) -> None:
         images = live.get("/images?limit=1000")["images"]
         return any(image["tag"] == name and image["digest"] == digest for image in images)
 
-    until(is_listed, PATIENCE)
+    wait_until(is_listed, PATIENCE)
 
 
 def events(live: Live, kind: str) -> list[Any]:
@@ -119,7 +119,7 @@ def fix(live: Live, kind: str) -> Any:
         fixes = live.get("/pipelines/shop/fixes")[:1]
         return next((each for each in fixes if (each["kind"], each["state"]) == (kind, "Offered")), None)
 
-    return until(newest, PATIENCE)
+    return wait_until(newest, PATIENCE)
 
 
 def test_a_vulnerability_appears_and_its_fix_replaces_what_runs(live: Live, site: Site) -> None:
@@ -151,25 +151,25 @@ def test_a_vulnerability_appears_and_its_fix_replaces_what_runs(live: Live, site
         # One more record is published.
         record = advisories.record(CVE, "demo", "3.0")
         site.files[EXPORT] = export(advisories.DEMO, record)
-        until(lambda: live.get("/services/shop")["service"]["at_risk"], PATIENCE)
+        wait_until(lambda: live.get("/services/shop")["service"]["at_risk"], PATIENCE)
         touched = {running, passing, old_base}
-        until(lambda: {event["image"] for event in events(live, "verdict.changed")} == touched, PATIENCE)
+        wait_until(lambda: {event["image"] for event in events(live, "verdict.changed")} == touched, PATIENCE)
         assert untouched not in touched
         assert {event["status"] for event in events(live, "verdict.changed")} == {"Rejected"}
         assert answer_of(live, "shop") == "shop"
 
         # People are notified once, and find both images.
-        until(lambda: len(receiver.requests) == 1 and len(mailbox.mails) == 1, PATIENCE)
+        wait_until(lambda: len(receiver.requests) == 1 and len(mailbox.mails) == 1, PATIENCE)
         (path, headers, body) = receiver.requests[0]
         assert Webhook(SECRET).verify(body.decode(), headers)["data"]["detail"]["service"] == "shop", path
         assert b"shop runs an image that would no longer be approved" in mailbox.mails[0].content
-        exposure = json.loads(live.dockgate("where", CVE, "-o", "json"))
+        exposure = json.loads(live.run_dockgate("where", CVE, "-o", "json"))
         assert touched == {image["digest"] for image in exposure["images"]}
 
         # A redeploy of the digest is refused.
         changed = live.folder / "shop.yaml"
         changed.write_text(SERVICE.format(name="shop", count=1).replace("startPeriod: 20s", "startPeriod: 21s"))
-        live.dockgate("apply", str(changed), code=2)
+        live.run_dockgate("apply", str(changed), code=2)
         assert f"{running} is not approved" in live.get("/services/shop")["rollouts"][0]["reason"]
         assert answer_of(live, "shop") == "shop"
 
@@ -180,19 +180,19 @@ def test_a_vulnerability_appears_and_its_fix_replaces_what_runs(live: Live, site
         tag(live, "base/app", new_base, "13")
         offered = fix(live, "change")
         assert [event["branch"] for event in events(live, "fix.available") if "branch" in event] == [offered["branch"]]
-        assert offered["branch"] in live.dockgate("pipeline", "fixes", "shop")
-        shop.git("fetch", "--quiet", "origin")
-        assert shop.git("rev-parse", "HEAD").strip() == shop.git("rev-parse", "origin/main").strip()
+        assert offered["branch"] in live.run_dockgate("pipeline", "fixes", "shop")
+        shop.run_git("fetch", "--quiet", "origin")
+        assert shop.run_git("rev-parse", "HEAD").strip() == shop.run_git("rev-parse", "origin/main").strip()
 
         # The branch builds, passes the gate, and replaces what ran.
-        shop.git("merge", "--quiet", "--ff-only", f"origin/{offered['branch']}")
+        shop.run_git("merge", "--quiet", "--ff-only", f"origin/{offered['branch']}")
         assert (shop.folder / "Dockerfile").read_text() == dockerfile.replace(old_base, new_base)
         shop.push()
         replaced = succeeded(live, "shop-2")
         assert replaced not in touched
-        until(lambda: [task["digest"] for task in live.get("/services/shop")["tasks"]] == [replaced], PATIENCE)
+        wait_until(lambda: [task["digest"] for task in live.get("/services/shop")["tasks"]] == [replaced], PATIENCE)
         assert answer_of(live, "shop") == "shop"
-        until(lambda: not live.get("/services/shop")["service"]["at_risk"], PATIENCE)
-        until(lambda: live.get("/pipelines/shop/fixes")[0]["state"] == "Applied", PATIENCE)
+        wait_until(lambda: not live.get("/services/shop")["service"]["at_risk"], PATIENCE)
+        wait_until(lambda: live.get("/pipelines/shop/fixes")[0]["state"] == "Applied", PATIENCE)
 
         assert (len(receiver.requests), len(mailbox.mails)) == (1, 1)

@@ -9,8 +9,8 @@ effect.
 from pathlib import Path
 
 import pytest
-from tests.scenarios.crash_stories import BATCHES, kill_around, left_alone
-from tests.scenarios.stories import main_story
+from tests.scenarios.crash_stories import BATCHES, kill_around, make_player
+from tests.scenarios.stories import play_main_story
 
 from dockgate.services.durable_effects import EffectKind
 
@@ -22,7 +22,7 @@ ON_THE_WAY = (EffectKind.BUILD, EffectKind.ANSWER, EffectKind.DEPLOY)
 def test_a_server_killed_after_effects_reaches_the_same_end_state(
     tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
 ) -> None:
-    kill_around(main_story, ON_THE_WAY, ("after",), left_alone(tmp_path_factory)(main_story), tmp_path)
+    kill_around(play_main_story, ON_THE_WAY, ("after",), make_player(tmp_path_factory)(play_main_story), tmp_path)
 
 
 def test_every_effect_is_in_a_story_that_is_killed_around_it() -> None:

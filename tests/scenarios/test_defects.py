@@ -7,8 +7,8 @@ import pytest
 from tests.scenarios.defects import (
     CASES,
     Case,
-    an_absent_severity_counts_as_zero,
-    an_event_that_comes_twice_answers_once,
+    check_an_absent_severity_counts_as_zero,
+    check_an_event_that_comes_twice_answers_once,
 )
 from tests.scenarios.reference import Reference, SpentTokenError
 from tests.scenarios.server import ServerSystem
@@ -16,8 +16,8 @@ from tests.store.factories import FACTORIES
 
 # How the reference solution fails, where that is not a wrong answer and not none at all either.
 BREAKS: dict[Case, type[Exception]] = {
-    an_absent_severity_counts_as_zero: KeyError,
-    an_event_that_comes_twice_answers_once: SpentTokenError,
+    check_an_absent_severity_counts_as_zero: KeyError,
+    check_an_event_that_comes_twice_answers_once: SpentTokenError,
 }
 
 

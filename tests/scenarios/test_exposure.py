@@ -12,24 +12,24 @@ from pathlib import Path
 import pytest
 from tests.scenarios import slow_http
 from tests.scenarios.defects import PlannedFindings
-from tests.scenarios.live import until
-from tests.scenarios.planned_images import advisory
+from tests.scenarios.live import wait_until
+from tests.scenarios.planned_images import make_advisory
 from tests.scenarios.server import ServerSystem
 
 from dockgate.vulnerabilities.model import Severity
 
-CVE = advisory("critical-fixed-0", Severity.CRITICAL, "2").id
+CVE = make_advisory("critical-fixed-0", Severity.CRITICAL, "2").id
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerSystem]:
     with ServerSystem(Path(tmp_path_factory.mktemp("server"))) as system:
         for name, counts in (("web", {"CRITICAL": 1}), ("api", {"CRITICAL": 1, "LOW": 1}), ("clean", {"LOW": 1})):
-            image = system.image(name, PlannedFindings(counts))
+            image = system.plan_image(name, PlannedFindings(counts))
             system.scan_may_end[image].set()
-            system.notify(image, f"push-{name}")
-        until(lambda: len(system.get("/exposure?q=low-fixed-0")["images"]) == 2)
-        until(lambda: len(system.get(f"/exposure?q={CVE}")["images"]) == 2)
+            system.notify_push(image, f"push-{name}")
+        wait_until(lambda: len(system.get("/exposure?q=low-fixed-0")["images"]) == 2)
+        wait_until(lambda: len(system.get(f"/exposure?q={CVE}")["images"]) == 2)
         yield system
 
 
@@ -60,11 +60,11 @@ def test_the_api_names_every_image(server: ServerSystem) -> None:
 
 
 def test_the_table_names_the_pipelines_that_asked_for_the_image(server: ServerSystem, dockgate: Dockgate) -> None:
-    image = server.image("asked", PlannedFindings({"HIGH": 1}))
-    server.approval(image)
-    server.scanned(image)
-    name = advisory("high-fixed-0", Severity.HIGH, "2").id
-    (pipeline,) = until(lambda: server.get(f"/exposure?q={name}")["pipelines"])
+    image = server.plan_image("asked", PlannedFindings({"HIGH": 1}))
+    server.request_approval(image)
+    server.end_scan(image)
+    name = make_advisory("high-fixed-0", Severity.HIGH, "2").id
+    (pipeline,) = wait_until(lambda: server.get(f"/exposure?q={name}")["pipelines"])
     lines = [line.split() for line in dockgate("where", name).stdout.splitlines()]
     assert ["pipelines", pipeline["pipeline"]] in lines
 

@@ -9,7 +9,7 @@ import pytest
 from tests.postgres import Cluster
 from tests.scenarios import slow_http
 from tests.scenarios.defects import PlannedFindings
-from tests.scenarios.live import until
+from tests.scenarios.live import wait_until
 from tests.scenarios.server import ServerSystem
 
 from dockgate.store import open_store
@@ -22,10 +22,12 @@ ANSWER_SECONDS = 15
 def test_requests_are_refused_while_the_database_is_away_and_work_goes_on_after_it(tmp_path: Path) -> None:
     cluster = Cluster()
     try:
-        cluster.execute("CREATE DATABASE {}", "failing")
-        with ServerSystem(tmp_path, open_store=lambda folder: open_store(folder, cluster.url("failing"))) as server:
-            image = server.image("web", PlannedFindings())
-            execution = server.approval(image)
+        cluster.execute_statement("CREATE DATABASE {}", "failing")
+        with ServerSystem(
+            tmp_path, open_store=lambda folder: open_store(folder, cluster.make_url("failing"))
+        ) as server:
+            image = server.plan_image("web", PlannedFindings())
+            execution = server.request_approval(image)
             cluster.kill()
             begin = time.monotonic()
             answer = slow_http.get(f"{server.url}/api/v1/approvals")
@@ -35,10 +37,10 @@ def test_requests_are_refused_while_the_database_is_away_and_work_goes_on_after_
             server.scan_may_end[image].set()
             time.sleep(1)
             cluster.start()
-            until(lambda: slow_http.get(f"{server.url}/api/v1/approvals").status_code == 200)
-            server.notify(image, "after the failure")
-            until(lambda: server.get(f"/executions/{execution}")["execution"]["state"] == "Succeeded")
-            assert server.answers_sent(execution) == 1
+            wait_until(lambda: slow_http.get(f"{server.url}/api/v1/approvals").status_code == 200)
+            server.notify_push(image, "after the failure")
+            wait_until(lambda: server.get(f"/executions/{execution}")["execution"]["state"] == "Succeeded")
+            assert server.count_answers(execution) == 1
     finally:
         cluster.stop()
 
@@ -47,10 +49,10 @@ def test_a_frozen_database_holds_no_request(tmp_path: Path) -> None:
     """Its connections stay, and nothing answers. Requests that start workflows are answered, too."""
     cluster = Cluster()
     try:
-        cluster.execute("CREATE DATABASE {}", "frozen")
-        with ServerSystem(tmp_path, open_store=lambda folder: open_store(folder, cluster.url("frozen"))) as server:
-            image = server.image("web", PlannedFindings())
-            execution = server.approval(image)
+        cluster.execute_statement("CREATE DATABASE {}", "frozen")
+        with ServerSystem(tmp_path, open_store=lambda folder: open_store(folder, cluster.make_url("frozen"))) as server:
+            image = server.plan_image("web", PlannedFindings())
+            execution = server.request_approval(image)
             calls: list[tuple[str, str]] = [
                 ("GET", "approvals"),
                 ("GET", "workers"),
@@ -75,10 +77,10 @@ def test_a_frozen_database_holds_no_request(tmp_path: Path) -> None:
                 assert slow_http.get(f"{server.url}/api/v1/health", timeout=5).status_code == 200
             finally:
                 cluster.resume()
-            until(lambda: ask("GET", "approvals")[1].status_code == 200)
+            wait_until(lambda: ask("GET", "approvals")[1].status_code == 200)
             server.scan_may_end[image].set()
-            server.notify(image, "after the failure")
-            until(lambda: server.get(f"/executions/{execution}")["execution"]["state"] == "Succeeded")
-            assert server.answers_sent(execution) == 1
+            server.notify_push(image, "after the failure")
+            wait_until(lambda: server.get(f"/executions/{execution}")["execution"]["state"] == "Succeeded")
+            assert server.count_answers(execution) == 1
     finally:
         cluster.stop()

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from tests.scenarios.defects import PlannedFindings
-from tests.scenarios.live import until
+from tests.scenarios.live import wait_until
 from tests.scenarios.server import ServerSystem
 
 from dockgate.gate.model import Policy
@@ -50,21 +50,21 @@ def test_a_full_disk_delays_work_and_loses_none(part: str, method: str, tmp_path
         return Store(**{**values, part: faults[-1]})
 
     with ServerSystem(tmp_path, alter) as system:
-        image = system.image("unlucky", PlannedFindings())
+        image = system.plan_image("unlucky", PlannedFindings())
         host = system.server.source
         host.push("unlucky", {"Dockerfile": "FROM scratch\n# again\n"})  # type: ignore[attr-defined]
-        system.scanned(image)
-        until(lambda: _pushed(system), seconds=20)
+        system.end_scan(image)
+        wait_until(lambda: _pushed(system), seconds=20)
         for _ in range(3):
-            until(lambda: _state(system) in ("Succeeded", "Failed"), seconds=20)
+            wait_until(lambda: _state(system) in ("Succeeded", "Failed"), seconds=20)
             if _state(system) == "Failed":  # the fault hit an action itself, which says so and may be tried again
                 assert "no space left" in system.get("/executions/unlucky-1")["execution"]["reason"]
                 system.post("/executions/unlucky-1/retry")
         assert _state(system) == "Succeeded"
-        assert system.runs(image)
+        assert system.is_running(image)
         # The execution may end while the event that started it still waits to be handled again.
-        until(lambda: [fault.remaining_faults for fault in faults] == [0], seconds=20)
-        until(lambda: not system.store.push_events.list_unhandled(), seconds=20)
+        wait_until(lambda: [fault.remaining_faults for fault in faults] == [0], seconds=20)
+        wait_until(lambda: not system.store.push_events.list_unhandled(), seconds=20)
 
 
 @pytest.mark.parametrize(

@@ -9,15 +9,15 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.parts import until
+from tests.parts import wait_until
 from tests.postgres import drop_database
 from tests.scenarios.advisories import record
 from tests.scenarios.browser import Browser
 from tests.scenarios.defects import PlannedFindings
 from tests.scenarios.server import ServerSystem
 from tests.store.factories import FACTORIES
-from tests.vulnerabilities.feeds.feed_files import export, kev
-from tests.vulnerabilities.feeds.feed_site import Site, serving
+from tests.vulnerabilities.feeds.feed_files import export, make_kev
+from tests.vulnerabilities.feeds.feed_site import Site, serve_files
 
 from dockgate.config import FeedUpdateSettings, Settings
 from dockgate.services.clock import ServerClock
@@ -32,8 +32,8 @@ OFF = (("amazon", 0.0), ("cvss", 0.0), ("epss", 0.0))
 
 @pytest.fixture
 def site() -> Iterator[Site]:
-    files = {EXPORT: export(record("CVE-2026-1", "unrelated", "2")), KEV: kev({"CVE-2020-1": "2024-01-01"})}
-    with serving(files | {"/osv/ecosystems.txt": b"Debian\n"}) as site:
+    files = {EXPORT: export(record("CVE-2026-1", "unrelated", "2")), KEV: make_kev({"CVE-2020-1": "2024-01-01"})}
+    with serve_files(files | {"/osv/ecosystems.txt": b"Debian\n"}) as site:
         yield site
 
 
@@ -46,25 +46,25 @@ def settings(folder: Path, site: Site, period: float) -> Settings:
 @pytest.mark.parametrize("database", FACTORIES)
 def test_a_record_that_is_published_blocks_and_marks_what_runs(database: str, site: Site, tmp_path: Path) -> None:
     with ServerSystem(tmp_path, database=database, feeds=settings(tmp_path, site, 1.0)) as server:
-        until(lambda: "coverage" in server.get("/status")["database"])
-        image = server.image("shop", PlannedFindings({}))
-        server.deployed(image)
+        wait_until(lambda: "coverage" in server.get("/status")["database"])
+        image = server.plan_image("shop", PlannedFindings({}))
+        server.deploy_image(image)
         assert not server.get("/services/shop")["service"]["at_risk"]
         site.files[EXPORT] = export(record("CVE-2026-1", "unrelated", "2"), record("CVE-2026-2", "shop", "2"))
-        until(lambda: server.get("/services/shop")["service"]["at_risk"], seconds=20)
+        wait_until(lambda: server.get("/services/shop")["service"]["at_risk"], seconds=20)
         assert "shop 1" in server.get("/services/shop")["service"]["at_risk"]
-        assert server.answer(server.approval(image)) == "Rejected"
+        assert server.answer(server.request_approval(image)) == "Rejected"
 
         site.failing[KEV] = [500] * 1000
-        until(lambda: feed(server, "kev")["failures"], seconds=20)
+        wait_until(lambda: feed(server, "kev")["failures"], seconds=20)
         assert "500" in feed(server, "kev")["reason"]
-        until(lambda: feed(server, "kev")["next_at"])  # none while an attempt runs
+        wait_until(lambda: feed(server, "kev")["next_at"])  # none while an attempt runs
         overview = httpx.get(server.url, headers={"Accept": "text/html"}).text
         assert "Feed kev" in overview
         assert "Updates began to fail" in overview
         site.failing.clear()
-        until(lambda: not feed(server, "kev")["failures"], seconds=30)
-        until(lambda: kinds(server) == ["feed.failed", "feed.recovered"])
+        wait_until(lambda: not feed(server, "kev")["failures"], seconds=30)
+        wait_until(lambda: kinds(server) == ["feed.failed", "feed.recovered"])
 
 
 def feed(server: ServerSystem, name: str) -> dict[str, Any]:
@@ -91,15 +91,15 @@ def test_of_two_processes_one_fetches(site: Site, tmp_path: Path) -> None:
             reconciler = Reconciler(store.locks, 0.01, [tasks])
             stack.callback(reconciler.close)
             reconciler.start()
-        until(lambda: read_states(folder / "advisories.db").get_state("kev").next_at, seconds=30)
+        wait_until(lambda: read_states(folder / "advisories.db").get_state("kev").next_at, seconds=30)
         time.sleep(0.5)
-    assert [seen for seen in site.seen if seen.startswith(KEV)] == [f"{KEV} 200"]
-    assert [seen for seen in site.seen if seen.startswith(EXPORT)] == [f"{EXPORT} 200"]
+    assert [seen for seen in site.requests if seen.startswith(KEV)] == [f"{KEV} 200"]
+    assert [seen for seen in site.requests if seen.startswith(EXPORT)] == [f"{EXPORT} 200"]
 
 
 def test_feeds_are_fetched_at_once_when_a_person_asks_for_it(site: Site, tmp_path: Path) -> None:
     with ServerSystem(tmp_path, feeds=settings(tmp_path, site, 3600.0)) as server:
-        until(lambda: feed(server, "kev")["next_at"])
+        wait_until(lambda: feed(server, "kev")["next_at"])
         checked = feed(server, "kev")["checked_at"]
         server.clock.ahead = timedelta(minutes=5)  # a feed is fetched once a minute at most
         with Browser(server) as browser:
@@ -109,6 +109,6 @@ def test_feeds_are_fetched_at_once_when_a_person_asks_for_it(site: Site, tmp_pat
             assert f'data-label="Records">{feed(server, "kev")["records"]:,}<' in page
             assert feed(server, "kev")["records"] > 0
             assert browser.send_form("/advisories/update").headers["location"] == "/advisories"
-        until(lambda: feed(server, "kev")["checked_at"] > checked, seconds=20)
+        wait_until(lambda: feed(server, "kev")["checked_at"] > checked, seconds=20)
         (entry,) = [entry for entry in server.get("/audit") if entry["call"] == "POST /advisories/update"]
         assert entry["detail"] == "kev, osv"

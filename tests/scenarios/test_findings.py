@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 from tests.scenarios.defects import PlannedFindings
-from tests.scenarios.live import until
+from tests.scenarios.live import wait_until
 from tests.scenarios.server import ServerSystem
-from tests.store.factories import approval
+from tests.store.factories import make_approval
 
 from dockgate.delivery.model import Answer, ApprovalState
 from dockgate.delivery.registry_access import SERVER
@@ -47,11 +47,11 @@ def newest(server: ServerSystem, image: str) -> Any:
 
 
 def test_a_report_counts_together_with_the_scan(server: ServerSystem) -> None:
-    image = server.image("beside", PlannedFindings({}))
-    execution = server.approval(image)
+    image = server.plan_image("beside", PlannedFindings({}))
+    execution = server.request_approval(image)
     (record,) = report(server, image, trivy(server, image, "trivy-findings"))
     assert (record["source"], record["by"], record["vouched"]) == ("trivy", "local", True)
-    server.scanned(image)
+    server.end_scan(image)
     assert server.answer(execution) == "Rejected"
     verdict = newest(server, image)
     assert [
@@ -66,27 +66,27 @@ def test_a_report_counts_together_with_the_scan(server: ServerSystem) -> None:
 
 
 def test_a_report_whose_texts_are_not_unicode_counts(server: ServerSystem) -> None:
-    image = server.image("odd", PlannedFindings({}))
+    image = server.plan_image("odd", PlannedFindings({}))
     document = json.loads(trivy(server, image, "trivy-findings"))
     document["Metadata"]["OS"]["Family"] += "\ud800"
     document["Results"][0]["Vulnerabilities"][0]["PkgName"] += "\ud800"
     report(server, image, json.dumps(document).encode())
-    server.scanned(image)
-    assert server.answer(server.approval(image)) == "Rejected"
+    server.end_scan(image)
+    assert server.answer(server.request_approval(image)) == "Rejected"
     answer = server.client.post(f"/images/{image}/findings", content=b'{"Metadata": {"\\ud800": 1}}')
     assert answer.status_code == 400
 
 
 def test_an_old_report_is_ignored_when_there_is_a_scan(server: ServerSystem) -> None:
-    image = server.image("old", PlannedFindings({}))
-    execution = server.approval(image)
+    image = server.plan_image("old", PlannedFindings({}))
+    execution = server.request_approval(image)
     report(server, image, trivy(server, image, age=100))
-    server.scanned(image)
+    server.end_scan(image)
     assert server.answer(execution) == "Approved"
 
 
 def test_a_repositorys_waivers_need_an_image_that_was_pushed_there(server: ServerSystem) -> None:
-    image = server.foreign("unread", PlannedFindings({}, status="STRANGE"))
+    image = server.plan_foreign_image("unread", PlannedFindings({}, status="STRANGE"))
     server.scan_may_end[image].set()
     report(server, image, trivy(server, image, "trivy-findings"))
     waiver = {"package": "pkg:**", "repository": "own.example/app", "until": "2099-01-01"}
@@ -104,14 +104,14 @@ def test_a_repositorys_waivers_need_an_image_that_was_pushed_there(server: Serve
 
 def test_waivers_of_a_built_repository_need_an_image_that_the_server_pushed(server: ServerSystem) -> None:
     """A person who pushes under the name of a repository that a pipeline builds does not get its waivers."""
-    built = server.image("borrowed", PlannedFindings({"CRITICAL": 1}))
+    built = server.plan_image("borrowed", PlannedFindings({"CRITICAL": 1}))
     waiver = {"package": "pkg:**", "repository": "borrowed/app", "until": "2099-01-01"}
     server.post("/waivers", {**waiver, "owner": "ana", "reason": "r"})
-    execution = server.approval(built)
-    server.scanned(built)
+    execution = server.request_approval(built)
+    server.end_scan(built)
     assert server.answer(execution) == "Approved"
 
-    theirs = server.foreign("theirs", PlannedFindings({"CRITICAL": 1}))
+    theirs = server.plan_foreign_image("theirs", PlannedFindings({"CRITICAL": 1}))
     server.scan_may_end[theirs].set()
 
     def request_verdict(key: str, pusher: str) -> str:
@@ -127,26 +127,26 @@ def test_waivers_of_a_built_repository_need_an_image_that_the_server_pushed(serv
 
 
 def test_a_vouched_report_replaces_a_failed_scan(server: ServerSystem) -> None:
-    image = server.image("unreadable", PlannedFindings({}, status="STRANGE"))
+    image = server.plan_image("unreadable", PlannedFindings({}, status="STRANGE"))
     report(server, image, trivy(server, image))
-    execution = server.approval(image)
-    server.scanned(image)
+    execution = server.request_approval(image)
+    server.end_scan(image)
     assert server.answer(execution) == "Approved"
     assert [platform_verdict["source"] for platform_verdict in newest(server, image)["platform_verdicts"]] == ["trivy"]
 
 
 def test_a_developers_report_does_not_replace_a_scan(server: ServerSystem) -> None:
     """The author of an image cannot supply its evidence."""
-    image = server.image("forged", PlannedFindings({}, status="STRANGE"))
+    image = server.plan_image("forged", PlannedFindings({}, status="STRANGE"))
     server.server.finding_reports.add(external_findings.read(trivy(server, image), "it", image), "dev", ReportScope())
-    execution = server.approval(image)
-    server.scanned(image)
+    execution = server.request_approval(image)
+    server.end_scan(image)
     assert server.answer(execution) == "Rejected"
     assert newest(server, image)["status"] == "Undetermined"
 
 
 def test_a_report_of_another_image_is_refused(server: ServerSystem) -> None:
-    image = server.image("mistaken", PlannedFindings({}))
+    image = server.plan_image("mistaken", PlannedFindings({}))
     answer = server.client.post(f"/images/{image}/findings", content=(CASES / "grype.json").read_bytes())
     assert answer.status_code == 400
     assert ", not sha256:" in answer.json()["error"]
@@ -154,50 +154,54 @@ def test_a_report_of_another_image_is_refused(server: ServerSystem) -> None:
 
 
 def test_an_approval_is_attested(server: ServerSystem) -> None:
-    image = server.image("attested", PlannedFindings({}))
-    execution = server.approval(image)
-    server.scanned(image)
+    image = server.plan_image("attested", PlannedFindings({}))
+    execution = server.request_approval(image)
+    server.end_scan(image)
     assert server.answer(execution) == "Approved"
-    until(lambda: server.get(f"/images/{image}/attestations")[0]["attested_at"])
+    wait_until(lambda: server.get(f"/images/{image}/attestations")[0]["attested_at"])
     (record,) = server.get(f"/images/{image}/attestations")
-    ((verdict, statement),) = server.attestor.attested[f"attested/app@{image}", "default"]
+    ((verdict, statement),) = server.attestor.attestations[f"attested/app@{image}", "default"]
     assert (record["verdict"], record["key"], record["error"]) == (verdict, server.attestor.list_keys()[0].id, None)
     assert json.loads(statement)["predicate"]["verdict"] == verdict
     assert json.loads(statement)["predicate"]["status"] == "Approved"
 
 
 def test_a_rejection_is_not_attested(server: ServerSystem) -> None:
-    image = server.image("unattested", PlannedFindings({"CRITICAL": 1}))
-    execution = server.approval(image)
-    server.scanned(image)
+    image = server.plan_image("unattested", PlannedFindings({"CRITICAL": 1}))
+    execution = server.request_approval(image)
+    server.end_scan(image)
     assert server.answer(execution) == "Rejected"
-    until(lambda: server.get(f"/executions/{execution}")["execution"]["state"] == "Failed")  # it would be by then
+    wait_until(lambda: server.get(f"/executions/{execution}")["execution"]["state"] == "Failed")  # it would be by then
     assert server.get(f"/images/{image}/attestations") == []
-    assert not [entry for entry in server.attestor.attested if entry[0].startswith("unattested/")]
+    assert not [entry for entry in server.attestor.attestations if entry[0].startswith("unattested/")]
 
 
 def test_an_approval_against_the_verdict_is_not_attested(server: ServerSystem) -> None:
-    image = server.image("overridden", PlannedFindings({"CRITICAL": 1}))
-    execution = server.approval(image)
-    server.scanned(image)
+    image = server.plan_image("overridden", PlannedFindings({"CRITICAL": 1}))
+    execution = server.request_approval(image)
+    server.end_scan(image)
     assert server.answer(execution) == "Rejected"
     verdict = server.get(f"/images/{image}")["verdicts"][0]["digest"]
     store = server.store.approvals
     store.add(
-        replace(approval("overridden-9/Gate/Approve/1", image, "9999-12-31T00:00:00.000Z"), repository="overridden")
+        replace(
+            make_approval("overridden-9/Gate/Approve/1", image, "9999-12-31T00:00:00.000Z"), repository="overridden"
+        )
     )
     store.settle(
         "overridden-9/Gate/Approve/1", Answer(ApprovalState.APPROVED, "", verdict, "ana"), "2026-11-24T10:00:00Z"
     )
-    until(lambda: [attestation for attestation in server.get(f"/images/{image}/attestations") if attestation["error"]])
+    wait_until(
+        lambda: [attestation for attestation in server.get(f"/images/{image}/attestations") if attestation["error"]]
+    )
     (record,) = server.get(f"/images/{image}/attestations")
     assert (record["attested_at"], record["next_at"]) == (None, None)
     assert record["error"].startswith("the verdict is Rejected")
-    assert not [entry for entry in server.attestor.attested if entry[0].startswith("overridden")]
+    assert not [entry for entry in server.attestor.attestations if entry[0].startswith("overridden")]
 
 
 def test_attachments_of_an_image_are_not_images(server: ServerSystem) -> None:
-    image = server.foreign("beside-it", PlannedFindings({}))
+    image = server.plan_foreign_image("beside-it", PlannedFindings({}))
     server.use_cases.registry_pushes.record("one", "team/app", image, f"sha256-{'a' * 64}.att")
     server.use_cases.registry_pushes.record("two", "team/app", image, f"sha256-{'a' * 64}.sig")
     assert server.client.get(f"/images/{image}").status_code == 404

@@ -4,7 +4,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from tests.scenarios.defects import PlannedFindings
-from tests.scenarios.live import until
+from tests.scenarios.live import wait_until
 from tests.scenarios.server import ServerSystem
 
 from dockgate.shared.errors import UnavailableError
@@ -19,11 +19,11 @@ def test_a_failing_registry_does_not_delay_approvals_and_is_retried(tmp_path: Pa
                 raise UnavailableError("the registry is gone")
 
         server.attestor.fault = fault
-        image = server.image("retried", PlannedFindings({}))
-        execution = server.approval(image)
-        server.scanned(image)
+        image = server.plan_image("retried", PlannedFindings({}))
+        execution = server.request_approval(image)
+        server.end_scan(image)
         assert server.answer(execution) == "Approved"
-        until(
+        wait_until(
             lambda: [attestation for attestation in server.get(f"/images/{image}/attestations") if attestation["error"]]
         )
         (record,) = server.get(f"/images/{image}/attestations")
@@ -31,5 +31,5 @@ def test_a_failing_registry_does_not_delay_approvals_and_is_retried(tmp_path: Pa
         assert record["attempts"] >= 1
         failing[0] = False
         server.clock.ahead += timedelta(hours=1)
-        until(lambda: server.get(f"/images/{image}/attestations")[0]["attested_at"])
-        assert len(server.attestor.attested[f"retried/app@{image}", "default"]) == 1
+        wait_until(lambda: server.get(f"/images/{image}/attestations")[0]["attested_at"])
+        assert len(server.attestor.attestations[f"retried/app@{image}", "default"]) == 1

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from tests.scenarios import slow_http
 from tests.scenarios.defects import PlannedFindings
-from tests.scenarios.live import PIPELINE, until
-from tests.scenarios.planned_images import AdvisoryDatabase, advisory, package, planned_inventory
+from tests.scenarios.live import PIPELINE, wait_until
+from tests.scenarios.planned_images import AdvisoryDatabase, make_advisory, make_package, make_planned_inventory
 from tests.scenarios.server import ServerSystem
 
 from dockgate.delivery.fixes import FixKind, FixPlan, make_branch_name, make_fix_id
@@ -35,7 +35,7 @@ def python(name: str, version: str) -> Package:
 
 
 def python_advisory(name: str, fixed: str) -> Advisory:
-    return replace(advisory(name, Severity.CRITICAL, fixed), ecosystem="PyPI")
+    return replace(make_advisory(name, Severity.CRITICAL, fixed), ecosystem="PyPI")
 
 
 class BothFeeds(AdvisoryDatabase):
@@ -57,7 +57,7 @@ class System(ServerSystem):
         """Have an image hold packages, which are in its last layer unless they name another."""
         digests = tuple(digest_of(layer) for layer in layers)
         placed = [replace(each, layer=each.layer or digests[-1]) for each in packages]
-        inventory = planned_inventory(digest, "x", PlannedFindings())
+        inventory = make_planned_inventory(digest, "x", PlannedFindings())
         content = tuple(sorted(placed, key=lambda each: each.name))
         self.contents[digest] = replace(
             inventory, packages=content, layers=digests, diff_ids=digests, base_layers=base_layers
@@ -67,12 +67,12 @@ class System(ServerSystem):
         self, name: str, on_fix: str, *packages: Package, files: dict[str, str] | None = None, **more: Any
     ) -> str:
         """A pipeline that delivered an image with these packages, and its setting for fixes."""
-        image = self.image(name, PlannedFindings())
+        image = self.plan_image(name, PlannedFindings())
         if packages:
             self.hold(image, *packages, **more)
         self.push(name, files={"Dockerfile": DOCKERFILE, **(files or {})})
         self.set_fixes(name, on_fix)
-        self.deployed(image)
+        self.deploy_image(image)
         return image
 
     def set_fixes(self, name: str, on_fix: str) -> None:
@@ -88,7 +88,7 @@ class System(ServerSystem):
 
     def fix(self, name: str, state: str = "Offered") -> Any:
         """The newest fix, once it has this state."""
-        return until(lambda: next((each for each in self.fixes(name)[:1] if each["state"] == state), None), 40)
+        return wait_until(lambda: next((each for each in self.fixes(name)[:1] if each["state"] == state), None), 40)
 
     def announced(self, name: str) -> list[Any]:
         events = self.store.event_log.read(0, 5000)
@@ -96,7 +96,7 @@ class System(ServerSystem):
 
     def next_image(self, name: str, *packages: Package) -> str:
         """What the pipeline builds from now on."""
-        image = self.foreign(f"{name}-next", PlannedFindings())
+        image = self.plan_foreign_image(f"{name}-next", PlannedFindings())
         if packages:
             self.hold(image, *packages)
         self.scan_may_end[image].set()
@@ -126,7 +126,7 @@ def server(database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 def test_a_rebuild_that_fixes_the_image_is_built_judged_and_deployed(server: System) -> None:
     server.deliver("again", "onFix: rebuild")
     new = server.next_image("again")
-    server.publish(advisory("again", Severity.CRITICAL, "2"))
+    server.publish(make_advisory("again", Severity.CRITICAL, "2"))
     fix = server.fix("again", "Applied")
     execution = server.get(f"/executions/{fix['execution']}")
     assert execution["execution"]["state"] == "Succeeded"
@@ -143,14 +143,14 @@ def test_a_rebuild_that_fixes_the_image_is_built_judged_and_deployed(server: Sys
 
 def test_a_rebuild_that_fixes_nothing_is_refused_by_the_gate_and_not_tried_again(server: System) -> None:
     image = server.deliver("same", "onFix: rebuild\nfixesPerDay: 9")
-    server.publish(advisory("same", Severity.CRITICAL, "2"))
+    server.publish(make_advisory("same", Severity.CRITICAL, "2"))
     fix = server.fix("same", "Failed")
     assert fix["reason"].startswith(f"{fix['execution']}: ContainerVulnerabilityAssessment/Approval")
     server.look()
     server.look()
     assert len(server.fixes("same")) == 1
     assert len(server.get("/pipelines/same/executions")) == 2
-    assert server.runs(image)
+    assert server.is_running(image)
 
 
 def test_a_change_of_files_is_offered_on_a_branch_of_the_server(server: System) -> None:
@@ -188,9 +188,9 @@ def test_a_change_of_files_is_offered_on_a_branch_of_the_server(server: System) 
 def test_a_newer_base_image_is_offered_by_its_digest(server: System) -> None:
     old, new = digest_of("base-1"), digest_of("base-2")
     address = server.registry.address
-    weak, strong = package("libweak", "1"), package("libweak", "2")
+    weak, strong = make_package("libweak", "1"), make_package("libweak", "2")
     for digest, name, library in ((old, "base", weak), (new, "base", strong)):
-        server.planned[digest] = (name, PlannedFindings())
+        server.plans[digest] = (name, PlannedFindings())
         server.hold(digest, library, layers=[f"layer of {digest}"])
     pinned = f"FROM {address}/base/app:latest@{old}\n"
     below = replace(weak, layer=digest_of(f"layer of {old}"))
@@ -199,7 +199,7 @@ def test_a_newer_base_image_is_offered_by_its_digest(server: System) -> None:
         "based",
         "onFix: branch",
         below,
-        package("based"),
+        make_package("based"),
         files={"Dockerfile": pinned},
         layers=[f"layer of {old}", "own"],
         base_layers=1,
@@ -207,17 +207,17 @@ def test_a_newer_base_image_is_offered_by_its_digest(server: System) -> None:
     for digest in (old, new):
         server.scan_may_end[digest] = done = threading.Event()
         done.set()
-    server.notify(old, "base-1")
-    server.publish(advisory("libweak", Severity.CRITICAL, "2"))
+    server.notify_push(old, "base-1")
+    server.publish(make_advisory("libweak", Severity.CRITICAL, "2"))
     first = server.fix("based")
     assert (first["kind"], first["branch"]) == ("by hand", None)
     assert "libweak is in the base image" in first["details"]["obstacles"][0]
 
-    server.notify(new, "base-2")
-    until(lambda: server.store.images.list_inventories(new), 20)
+    server.notify_push(new, "base-2")
+    wait_until(lambda: server.store.images.list_inventories(new), 20)
     server.clock.ahead += timedelta(days=1, hours=1)
     fix = server.fix("based")
-    until(lambda: server.fix("based")["id"] != first["id"], 40)
+    wait_until(lambda: server.fix("based")["id"] != first["id"], 40)
     fix = server.fix("based")
     assert server.server.files.read("based", fix["branch"], "Dockerfile").decode() == pinned.replace(old, new)
     assert [each["state"] for each in server.fixes("based")] == ["Offered", "Superseded"]
@@ -231,15 +231,17 @@ def test_a_pipeline_that_only_notifies_changes_nothing(server: System) -> None:
     server.look()
     assert len(server.announced("notified")) == 1
     assert list(server.server.source.list_heads("notified")) == ["main"]
-    until(lambda: any("notified" in message.title for message in server.notified("fix.available").values()), 20)
+    wait_until(
+        lambda: any("notified" in message.title for message in server.list_notifications("fix.available").values()), 20
+    )
     server.set_fixes("notified", "")
     assert server.fix("notified", "Superseded")["reason"] == "the pipeline does not want fixes any more"
 
 
 def test_without_the_setting_nothing_is_looked_for(server: System) -> None:
     server.deliver("unset", "")
-    server.publish(advisory("unset", Severity.CRITICAL, "2"))
-    until(lambda: server.get("/services/unset")["service"]["at_risk"], 40)
+    server.publish(make_advisory("unset", Severity.CRITICAL, "2"))
+    wait_until(lambda: server.get("/services/unset")["service"]["at_risk"], 40)
     server.look()
     assert server.fixes("unset") == []
 
@@ -250,16 +252,16 @@ def test_a_fix_that_changed_replaces_the_open_one_within_the_daily_limit(server:
     server.publish(python_advisory("a1", "2.0"))
     first = server.fix("limit")
     server.publish(python_advisory("b1", "2.0"))
-    until(lambda: [each["state"] for each in server.fixes("limit")] == ["Offered", "Superseded"], 40)
+    wait_until(lambda: [each["state"] for each in server.fixes("limit")] == ["Offered", "Superseded"], 40)
     second = server.fix("limit")
     assert second["branch"] != first["branch"]
     server.publish(replace(python_advisory("b1", "3.0"), id="CVE-2026-333"))
     states = ["Withheld", "Superseded", "Superseded"]
-    until(lambda: [each["state"] for each in server.fixes("limit")] == states, 40)
+    wait_until(lambda: [each["state"] for each in server.fixes("limit")] == states, 40)
     server.look()
     assert [each["state"] for each in server.fixes("limit")] == states
     server.clock.ahead += timedelta(days=1)
-    until(lambda: [each["state"] for each in server.fixes("limit")] == ["Offered", "Superseded", "Superseded"], 40)
+    wait_until(lambda: [each["state"] for each in server.fixes("limit")] == ["Offered", "Superseded", "Superseded"], 40)
     text = server.server.files.read("limit", server.fix("limit")["branch"], "requirements.txt")
     assert text == b"a1==2.0\nb1==3.0\n"
 
@@ -271,7 +273,7 @@ def test_nothing_is_offered_that_is_not_proven(server: System) -> None:
     packages = python("c1", "1.0"), python("d1", "1.0")
     server.deliver("stuck", "onFix: branch", *packages, files={"requirements.txt": "c1==1.0\n"})
     server.publish(python_advisory("c1", "2.0"), python_advisory("d1", ""))
-    until(lambda: "2 CRITICAL" in (server.get("/services/stuck")["service"]["at_risk"] or ""), 40)
+    wait_until(lambda: "2 CRITICAL" in (server.get("/services/stuck")["service"]["at_risk"] or ""), 40)
     server.look()
     assert server.fixes("stuck") == []
     assert list(server.server.source.list_heads("stuck")) == ["main"]

@@ -9,7 +9,7 @@ import pytest
 from tests.fakes.repository_host import MemoryHost
 from tests.scenarios import slow_http
 from tests.scenarios.defects import PlannedFindings
-from tests.scenarios.live import PIPELINE, SERVICE, until
+from tests.scenarios.live import PIPELINE, SERVICE, wait_until
 from tests.scenarios.server import ServerSystem
 from tests.scenarios.test_voting import APPROVERS
 
@@ -42,7 +42,7 @@ class FourEyes:
         """A pipeline with its repository, named like it, whose image is scanned at once. Nothing is pushed yet."""
         self.case_builder += 1
         name = f"case{self.case_builder}"
-        image = self.server.foreign(name, findings or PlannedFindings())
+        image = self.server.plan_foreign_image(name, findings or PlannedFindings())
         self.server.scan_may_end[image].set()
         self.server.builder.digests[f"{name}/app"] = image
         self.server.apply(f"kind: Repository\nname: {name}\n")
@@ -59,11 +59,11 @@ class FourEyes:
 
     def start(self, name: str, who: str = "starter") -> str:
         execution: str = self.call(who, f"/pipelines/{name}/executions").json()["id"]
-        until(lambda: self.server._approval(execution))
+        wait_until(lambda: self.server._find_approval(execution))
         return execution
 
     def vote(self, who: str, execution: str) -> httpx.Response:
-        approval = self.server._approval(execution)["id"]
+        approval = self.server._find_approval(execution)["id"]
         return self.call(who, f"/approvals/{approval}/vote", {"yes": True})
 
     def refuses(self, who: str, execution: str, why: str = CONTRIBUTOR) -> bool:
@@ -80,7 +80,7 @@ class FourEyes:
             findings: str = self.server.get(f"/executions/{execution}")["execution"]["state"]
             return findings if findings in ("Failed", "Succeeded") else ""
 
-        return until(state)
+        return wait_until(state)
 
     @property
     def host(self) -> MemoryHost:
@@ -128,7 +128,7 @@ def test_who_merges_a_branch_of_the_server_cannot_approve_it_and_others_can(eyes
     pushes = eyes.server.server.git_pushes
     pushes.create_branch(repository_files, name, "dockgate/fix-1", commit, SERVER, f"fix/{name}")
     eyes.host.move(name, "main", commit)
-    eyes.server.moved(name, "ben", RefUpdate("refs/heads/main", head, commit))
+    eyes.server.record_moves(name, "ben", RefUpdate("refs/heads/main", head, commit))
     execution = eyes.start(name)
     assert [eyes.refuses(who, execution) for who in ("ben", "starter")] == [True] * 2
     eyes.approve("ann", execution)
@@ -168,7 +168,7 @@ def test_a_rejected_execution_does_not_reset_the_contributors(eyes: FourEyes) ->
     name = eyes.repository()
     eyes.server.push(name, "ann", author=OUTSIDER)
     rejected = eyes.start(name)
-    approval = eyes.server._approval(rejected)["id"]
+    approval = eyes.server._find_approval(rejected)["id"]
     eyes.call("ben", f"/approvals/{approval}/vote", {"yes": False, "reason": "no"}).raise_for_status()
     assert eyes.ended(rejected) == "Failed"
     eyes.server.push(name, "ben", author=OUTSIDER)
@@ -194,9 +194,9 @@ def test_commits_pushed_again_keep_their_first_pusher(eyes: FourEyes) -> None:
     eyes.approve("cyd", eyes.start(name))
     first = eyes.host.push(name, files("1"), branch="feature", author=OUTSIDER, merges=[main])
     second = eyes.host.push(name, files("2"), branch="feature", author=OUTSIDER)
-    eyes.server.moved(name, "ann", RefUpdate("refs/heads/feature", NO_OBJECT, second))
+    eyes.server.record_moves(name, "ann", RefUpdate("refs/heads/feature", NO_OBJECT, second))
     eyes.host.move(name, "main", first)
-    eyes.server.moved(name, "ben", RefUpdate("refs/heads/main", main, first))
+    eyes.server.record_moves(name, "ben", RefUpdate("refs/heads/main", main, first))
     execution = eyes.start(name)
     assert [eyes.refuses(who, execution) for who in ("ann", "ben")] == [True] * 2
     eyes.approve("cyd", execution)
@@ -208,14 +208,14 @@ def test_a_forced_push_excludes_its_pusher_and_the_contributors_of_its_history(e
     new = eyes.server.push(name, "ann", author=OUTSIDER)
     eyes.approve("ben", eyes.start(name))
     eyes.host.move(name, "main", old)
-    eyes.server.moved(name, "cyd", RefUpdate("refs/heads/main", new, old))
+    eyes.server.record_moves(name, "cyd", RefUpdate("refs/heads/main", new, old))
     execution = eyes.start(name)
     assert eyes.refuses("cyd", execution)
     eyes.approve("ann", execution)
     other_commit = eyes.host.push(name, files("3"), branch="orphan", author="Ben <ben@example.org>")
-    eyes.server.moved(name, "cyd", RefUpdate("refs/heads/orphan", NO_OBJECT, other_commit))
+    eyes.server.record_moves(name, "cyd", RefUpdate("refs/heads/orphan", NO_OBJECT, other_commit))
     eyes.host.move(name, "main", other_commit)
-    eyes.server.moved(name, "ann", RefUpdate("refs/heads/main", old, other_commit))
+    eyes.server.record_moves(name, "ann", RefUpdate("refs/heads/main", old, other_commit))
     execution = eyes.start(name)
     assert [eyes.refuses(who, execution) for who in ("ann", "ben", "cyd")] == [True] * 3
 
@@ -225,11 +225,11 @@ def test_who_started_or_retried_cannot_approve(eyes: FourEyes) -> None:
     eyes.server.push(name, "ann", author=OUTSIDER)
     execution = eyes.start(name, "ben")
     assert eyes.refuses("ben", execution)
-    approval = eyes.server._approval(execution)
+    approval = eyes.server._find_approval(execution)
     eyes.call("cyd", f"/approvals/{approval['id']}/vote", {"yes": False, "reason": "later"}).raise_for_status()
     assert eyes.ended(execution) == "Failed"
     eyes.call("cyd", f"/executions/{execution}/retry").raise_for_status()
-    until(lambda: (eyes.server._approval(execution) or approval)["id"] != approval["id"])
+    wait_until(lambda: (eyes.server._find_approval(execution) or approval)["id"] != approval["id"])
     assert eyes.server.get(f"/executions/{execution}")["execution"]["trigger"] == {
         "cause": "started by hand",
         "started_by": "ben",
@@ -281,23 +281,23 @@ def test_contributors_cannot_override(eyes: FourEyes) -> None:
     eyes.server.push(name, "ann", author="Ben <ben@example.org>")
     execution = eyes.start(name)
     assert eyes.ended(execution) == "Failed"
-    approval = eyes.server._approval(execution)["id"]
+    approval = eyes.server._find_approval(execution)["id"]
     body = {"reason": "not reachable", "until": "2999-01-01"}
     for who in ("ann", "ben", "starter"):
         refused = eyes.call(who, f"/approvals/{approval}/override", body)
         assert (refused.status_code, CONTRIBUTOR in refused.json()["error"]) == (403, True), who
     assert eyes.server.get("/waivers") == []
     eyes.call("cyd", f"/approvals/{approval}/override", body).raise_for_status()
-    until(lambda: (eyes.server._approval(execution) or {"id": approval})["id"] != approval)
+    wait_until(lambda: (eyes.server._find_approval(execution) or {"id": approval})["id"] != approval)
     assert eyes.ended(execution) == "Succeeded"
 
 
 def test_an_external_requester_cannot_override(eyes: FourEyes) -> None:
-    image = eyes.server.foreign("asked", PlannedFindings({"CRITICAL": 1}))
+    image = eyes.server.plan_foreign_image("asked", PlannedFindings({"CRITICAL": 1}))
     eyes.server.scan_may_end[image].set()
     question = {"pipeline": "shop", "stage": "gate", "execution": "1", "image": "elsewhere.example/app:asked"}
     approval = eyes.call("ann", "/approvals", question).json()["approval"]["id"]
-    until(lambda: eyes.server.get(f"/approvals/{approval}")["state"] == "Rejected")
+    wait_until(lambda: eyes.server.get(f"/approvals/{approval}")["state"] == "Rejected")
     body = {"reason": "not reachable", "until": "2999-01-01"}
     refused = eyes.call("ann", f"/approvals/{approval}/override", body)
     assert (refused.status_code, "ann asked for the approval" in refused.json()["error"]) == (403, True)
@@ -305,13 +305,13 @@ def test_an_external_requester_cannot_override(eyes: FourEyes) -> None:
 
 
 def test_who_pushed_an_image_from_outside_cannot_override(eyes: FourEyes) -> None:
-    image = eyes.server.foreign("own-push", PlannedFindings({"CRITICAL": 1}))
+    image = eyes.server.plan_foreign_image("own-push", PlannedFindings({"CRITICAL": 1}))
     eyes.server.scan_may_end[image].set()
     eyes.server.use_cases.registry_pushes.record("own-push", "outside/app", image, "1", "ben")
     reference = f"{eyes.server.registry.address}/outside/app@{image}"
     question = {"pipeline": "shop", "stage": "gate", "execution": "own-push", "image": reference}
     approval = eyes.call("ann", "/approvals", question).json()["approval"]["id"]
-    until(lambda: eyes.server.get(f"/approvals/{approval}")["state"] == "Rejected")
+    wait_until(lambda: eyes.server.get(f"/approvals/{approval}")["state"] == "Rejected")
     body = {"reason": "not reachable", "until": "2999-01-01"}
     refused = eyes.call("ben", f"/approvals/{approval}/override", body)
     assert (refused.status_code, "ben pushed the image" in refused.json()["error"]) == (403, True)
@@ -332,13 +332,13 @@ def test_a_pusher_cannot_hide_and_override(
     eyes: FourEyes, request: pytest.FixtureRequest, pushes: list[tuple[str, str, str]], reason: str
 ) -> None:
     name = f"hidden-{request.node.callspec.id}"
-    image = eyes.server.foreign(name, PlannedFindings({"CRITICAL": 1}))
+    image = eyes.server.plan_foreign_image(name, PlannedFindings({"CRITICAL": 1}))
     eyes.server.scan_may_end[image].set()
     for number, (repository, tag, by) in enumerate(pushes):
         eyes.server.use_cases.registry_pushes.record(f"{name}-{number}", repository, image, tag, by)
     reference = f"{eyes.server.registry.address}/outside/app@{image}"
     question = {"pipeline": "shop", "stage": "gate", "execution": name, "image": reference}
     approval = eyes.call("ann", "/approvals", question).json()["approval"]["id"]
-    until(lambda: eyes.server.get(f"/approvals/{approval}")["state"] == "Rejected")
+    wait_until(lambda: eyes.server.get(f"/approvals/{approval}")["state"] == "Rejected")
     refused = eyes.call("ben", f"/approvals/{approval}/override", {"reason": "no", "until": "2999-01-01"})
     assert (refused.status_code, reason in refused.json()["error"]) == (403, True)

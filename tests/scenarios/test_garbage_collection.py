@@ -9,8 +9,8 @@ from pathlib import Path
 import httpx
 import pytest
 from tests.fakes.registry import push_image
-from tests.parts import until
-from tests.ports import free_port
+from tests.parts import wait_until
+from tests.ports import find_free_port
 from tests.scanner.images import make
 from tests.scenarios.server import ServerSystem
 from tests.services.collection_site import ASSIGNMENT, REPOSITORY
@@ -46,7 +46,7 @@ def test_a_collection_is_requested_and_followed_by_the_api(tmp_path: Path) -> No
         ]
         assert server.registry.blobs
         number = server.post("/gc")["seq"]
-        until(lambda: server.get(f"/gc/runs/{number}")["finished_at"])
+        wait_until(lambda: server.get(f"/gc/runs/{number}")["finished_at"])
         done = server.get(f"/gc/runs/{number}")
         assert done["error"] is None
         assert [image["digest"] for image in done["report"]["images"]] == [digest]
@@ -128,7 +128,7 @@ class Site:
 
 @contextmanager
 def running(folder: Path) -> Iterator[Site]:
-    port, tokens = free_port(), RegistryTokens(folder / "keys")
+    port, tokens = find_free_port(), RegistryTokens(folder / "keys")
     (folder / "server").mkdir()
     endpoint = registry_service.Endpoint("registry", "127.0.0.1", port, "http://127.0.0.1:9/registry/token")
     child = registry_service.make_registry(
@@ -146,7 +146,7 @@ def running(folder: Path) -> Iterator[Site]:
 
 def image(text: str, size: int = 20_000) -> make.Image:
     noise = b"".join(str(number * 7919 % 10_007).encode() for number in range(size // 4))
-    return make.image([{"base": b"one for all" * 1000}, {"text": text.encode() + noise}])
+    return make.make_image([{"base": b"one for all" * 1000}, {"text": text.encode() + noise}])
 
 
 @pytest.mark.real

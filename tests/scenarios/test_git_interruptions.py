@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.parts import git
+from tests.parts import run_git
 from tests.scenarios.git_server_host import NONE, Host, open_host
-from tests.scenarios.live import until
+from tests.scenarios.live import wait_until
 
 from dockgate.web.git_process import GitProcesses
 
@@ -65,15 +65,15 @@ def test_a_disconnect_leaves_no_lock_and_the_push_is_recorded(
 ) -> None:
     first = host.commit("first")
     hang_up(host, host.push_body(first))
-    entry = until(lambda: next((entry for entry in host.audit() if entry["status"]), None))
+    entry = wait_until(lambda: next((entry for entry in host.audit() if entry["status"]), None))
     if is_taken:
-        until(lambda: host.audit()[0]["detail"] == f"refs/heads/main {NONE} -> {first}")
-        until(lambda: first in host.started)
+        wait_until(lambda: host.audit()[0]["detail"] == f"refs/heads/main {NONE} -> {first}")
+        wait_until(lambda: first in host.list_started_commits)
     else:
         assert (entry["status"], entry["detail"]) == (499, None)
     host.gate.wait_at = ""
     second = host.commit("second")
-    git(host.clone, "push", "--quiet", host.url(), "HEAD:main")
-    until(lambda: second in host.started)
-    assert (first in host.started) == is_taken
-    until(lambda: not list(host.server.options.scratch.iterdir()))  # an execution may still work there
+    run_git(host.clone, "push", "--quiet", host.make_url(), "HEAD:main")
+    wait_until(lambda: second in host.list_started_commits)
+    assert (first in host.list_started_commits) == is_taken
+    wait_until(lambda: not list(host.server.options.scratch.iterdir()))  # an execution may still work there

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import httpx
 import pytest
-from tests.parts import git, write
+from tests.parts import run_git, write
 from tests.scenarios import slow_http
 from tests.scenarios.git_server_host import NONE, RECEIVE, UPLOAD, Host, open_host
-from tests.scenarios.live import until
+from tests.scenarios.live import wait_until
 
 from dockgate.server.log_format import PrintableFormatter
 
@@ -29,10 +29,10 @@ def test_a_push_is_recorded_with_its_pusher_and_each_reference(host: Host) -> No
     host.name_people()
     developer = host.tokens["developer"]
     first = host.commit("first")
-    git(host.clone, "tag", "v1")
-    git(host.clone, "push", "--quiet", host.url(developer), "HEAD:main", "HEAD:old", "v1")
+    run_git(host.clone, "tag", "v1")
+    run_git(host.clone, "push", "--quiet", host.make_url(developer), "HEAD:main", "HEAD:old", "v1")
     second = host.commit("second")
-    git(host.clone, "push", "--quiet", host.url(developer), "HEAD:main", ":old")
+    run_git(host.clone, "push", "--quiet", host.make_url(developer), "HEAD:main", ":old")
     newest, before = host.audit()
     assert {(entry["who"], entry["token"], entry["status"]) for entry in (newest, before)} == {
         ("developer", developer.split("_")[1], 200)
@@ -53,13 +53,13 @@ def test_pushers_of_references_and_commits_are_recorded(host: Host) -> None:
     """By the token that git showed, whatever the commits say; a reference that git refuses is none's."""
     host.name_people()
     first = host.commit("first")
-    git(host.clone, "push", "--quiet", host.url(host.tokens["developer"]), "HEAD:main")
+    run_git(host.clone, "push", "--quiet", host.make_url(host.tokens["developer"]), "HEAD:main")
     second = host.commit("second")
-    git(host.clone, "push", "--quiet", host.url(host.tokens["admin"]), "HEAD:side")
-    git(host.clone, "push", "--quiet", host.url(host.tokens["developer"]), "HEAD:main")
-    git(host.clone, "checkout", "--quiet", "--orphan", "other")
+    run_git(host.clone, "push", "--quiet", host.make_url(host.tokens["admin"]), "HEAD:side")
+    run_git(host.clone, "push", "--quiet", host.make_url(host.tokens["developer"]), "HEAD:main")
+    run_git(host.clone, "checkout", "--quiet", "--orphan", "other")
     third = host.commit("third")
-    git(host.clone, "push", "--quiet", host.url(host.tokens["admin"]), "HEAD:main", code=1)
+    run_git(host.clone, "push", "--quiet", host.make_url(host.tokens["admin"]), "HEAD:main", code=1)
     pushes = host.server.store.pushes
     moves = [(push.principal, push.token, push.old, push.new) for push in pushes.list_for_ref("web", "refs/heads/main")]
     token = host.tokens["developer"].split("_")[1]
@@ -74,7 +74,7 @@ def test_pushers_of_references_and_commits_are_recorded(host: Host) -> None:
 
 def test_a_push_without_changes_is_recorded(host: Host) -> None:
     first = host.commit("first")
-    git(host.clone, "push", "--quiet", host.url(), "HEAD:main")
+    run_git(host.clone, "push", "--quiet", host.make_url(), "HEAD:main")
     answer = slow_http.post(
         host.server.url + RECEIVE,
         content=host.push_body(first, old="1" * 40),
@@ -87,7 +87,7 @@ def test_a_push_without_changes_is_recorded(host: Host) -> None:
 def remote_lines(host: Host, *arguments: str) -> list[str]:
     """What `git push` shows of the server's messages."""
     ran = subprocess.run(
-        ["git", "-C", str(host.clone), "push", host.url(), *arguments], capture_output=True, text=True, check=True
+        ["git", "-C", str(host.clone), "push", host.make_url(), *arguments], capture_output=True, text=True, check=True
     )
     return [line.removeprefix("remote: ").rstrip() for line in ran.stderr.splitlines() if line.startswith("remote:")]
 
@@ -125,7 +125,7 @@ def test_a_reader_cannot_push_by_any_query_or_spelling(host: Host) -> None:
     assert slow_http.request("POST", host.server.url + twice, content=body, headers=shown).status_code == 400
     for url in [host.server.url + path + query for path in paths for query in queries]:
         assert slow_http.request("POST", url, content=body, headers=shown).status_code == 403, url
-        assert host.references() == {}
+        assert host.list_references() == {}
         assert [(entry["who"], entry["status"]) for entry in host.audit()[:1]] == [("viewer", 403)]
     for url in [host.server.url + path + query for path in paths for query in queries]:
         shown = {**headers, "Authorization": f"Bearer {host.tokens['developer']}"}
@@ -167,22 +167,22 @@ def test_only_the_smart_protocol_is_served(host: Host) -> None:
     headers = {"Content-Type": "application/x-git-receive-pack-request"}
     for body in NO_PUSH:
         answer = slow_http.request("POST", host.server.url + RECEIVE, content=body, headers=headers)
-        assert (answer.status_code, host.references()) == (400, {}), (body, answer.text)
+        assert (answer.status_code, host.list_references()) == (400, {}), (body, answer.text)
         assert answer.headers["content-type"].startswith("text/plain")  # git shows no other text to its user
 
 
 def test_gzip_fetches_work_and_decompression_bombs_are_refused(host: Host, tmp_path: Path) -> None:
     host.commit("first")
-    git(host.clone, "push", "--quiet", host.url(), "HEAD:main")
-    git(tmp_path, "clone", "--quiet", host.url(), "other")
+    run_git(host.clone, "push", "--quiet", host.make_url(), "HEAD:main")
+    run_git(tmp_path, "clone", "--quiet", host.make_url(), "other")
     stream = tmp_path / "stream"
     commit = "commit refs/heads/own\ncommitter A <a@example.org> {} +0000\ndata 0\n"
     stream.write_text("".join(commit.format(number) for number in range(100)))
     with stream.open() as source:
         subprocess.run(["git", "-C", str(tmp_path / "other"), "fast-import", "--quiet"], stdin=source, check=True)
     host.commit("more")
-    git(host.clone, "push", "--quiet", host.url(), "HEAD:main")
-    assert "gzip" in git(tmp_path / "other", "fetch", GIT_TRACE_CURL="1")  # it names its many own commits
+    run_git(host.clone, "push", "--quiet", host.make_url(), "HEAD:main")
+    assert "gzip" in run_git(tmp_path / "other", "fetch", GIT_TRACE_CURL="1")  # it names its many own commits
     headers = {"Content-Type": "application/x-git-upload-pack-request", "Content-Encoding": "gzip"}
     post = partial(slow_http.request, "POST", host.server.url + UPLOAD, headers=headers)
     assert post(content=gzip.compress(b"0" * (64 << 20))).status_code == 413
@@ -190,48 +190,48 @@ def test_gzip_fetches_work_and_decompression_bombs_are_refused(host: Host, tmp_p
     assert post(content=gzip.compress(b"0000")[:-4]).status_code == 400
     headers["Content-Encoding"] = "br"
     assert post(content=b"0000").status_code == 400
-    until(lambda: not list(host.server.options.scratch.iterdir()))  # an execution may still work there
+    wait_until(lambda: not list(host.server.options.scratch.iterdir()))  # an execution may still work there
 
 
 def test_a_push_beyond_the_limit_is_refused_and_says_how_to_raise_it(host: Host) -> None:
     write(host.clone, {"big": os.urandom(2 << 20)})
     host.commit("too much for git's own limit in this test")
-    assert "maximum allowed size" in git(host.clone, "push", host.url(), "HEAD:main", code=1)
-    assert host.references() == {}
+    assert "maximum allowed size" in run_git(host.clone, "push", host.make_url(), "HEAD:main", code=1)
+    assert host.list_references() == {}
 
 
 def test_a_push_of_an_oversized_commit_is_refused_with_its_reason_and_the_next_one_works(host: Host) -> None:
     write(host.clone, {"message": "a" * (2 << 20)})
-    git(host.clone, "commit", "--quiet", "--allow-empty", "--file", "message")
-    shown = git(host.clone, "push", host.url(), "HEAD:main", code=1)
+    run_git(host.clone, "commit", "--quiet", "--allow-empty", "--file", "message")
+    shown = run_git(host.clone, "push", host.make_url(), "HEAD:main", code=1)
     assert "remote: dockgate: the commit" in shown
-    assert host.references() == {}
+    assert host.list_references() == {}
     assert host.audit()[0]["detail"] == "no reference"
-    git(host.clone, "commit", "--quiet", "--amend", "--allow-empty", "--message", "short")
-    git(host.clone, "push", "--quiet", host.url(), "HEAD:main")
-    first = git(host.clone, "rev-parse", "HEAD").strip()
-    until(lambda: first in host.started)
+    run_git(host.clone, "commit", "--quiet", "--amend", "--allow-empty", "--message", "short")
+    run_git(host.clone, "push", "--quiet", host.make_url(), "HEAD:main")
+    first = run_git(host.clone, "rev-parse", "HEAD").strip()
+    wait_until(lambda: first in host.list_started_commits)
 
 
 def test_a_reference_with_a_name_that_is_not_utf_8_is_refused(host: Host) -> None:
     host.name_people()
     host.commit("one")
-    program = [b"git", b"-C", os.fsencode(host.clone), b"push", host.url(host.tokens["developer"]).encode()]
+    program = [b"git", b"-C", os.fsencode(host.clone), b"push", host.make_url(host.tokens["developer"]).encode()]
     refused = subprocess.run([*program, b"HEAD:refs/heads/\xff"], capture_output=True, check=False)
     assert refused.returncode
-    assert host.references() == {}
-    git(host.clone, "push", "--quiet", host.url(host.tokens["developer"]), "HEAD:gr\u00fcn")
-    assert list(host.references()) == ["refs/heads/gr\u00fcn"]
+    assert host.list_references() == {}
+    run_git(host.clone, "push", "--quiet", host.make_url(host.tokens["developer"]), "HEAD:gr\u00fcn")
+    assert list(host.list_references()) == ["refs/heads/gr\u00fcn"]
 
 
 def test_references_that_are_not_utf_8_keep_different_names(host: Host) -> None:
     host.name_people()
     commit = host.commit("one")
-    git(host.clone, "push", "--quiet", host.url(host.tokens["developer"]), "HEAD:main")
+    run_git(host.clone, "push", "--quiet", host.make_url(host.tokens["developer"]), "HEAD:main")
     for name in (b"\xfe", b"\xff"):  # such as a repository that was copied has
         git_dir = os.fsencode(host.gate.folder / "web.git")
         subprocess.run([b"git", b"-C", git_dir, b"update-ref", b"refs/heads/" + name, commit.encode()], check=True)
-    assert len(host.references()) == 3
+    assert len(host.list_references()) == 3
 
 
 def test_what_a_client_sends_cannot_forge_lines_of_the_log(host: Host, caplog: pytest.LogCaptureFixture) -> None:
@@ -240,7 +240,7 @@ def test_what_a_client_sends_cannot_forge_lines_of_the_log(host: Host, caplog: p
     body = b"%04x%s0000" % (len(want) + 4, want)
     authorization = {"Authorization": f"Bearer {host.tokens['viewer']}"}
     slow_http.post(host.server.url + UPLOAD, content=body, headers=authorization)
-    record = until(lambda: next((each for each in caplog.records if "admin signed in" in each.getMessage()), None))
+    record = wait_until(lambda: next((each for each in caplog.records if "admin signed in" in each.getMessage()), None))
     line = PrintableFormatter("%(message)s").format(record)
     assert line.startswith("git http-backend /web.git/git-upload-pack: ")
     assert line.isprintable()

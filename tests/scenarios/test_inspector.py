@@ -9,11 +9,11 @@ from time import sleep
 from typing import Any, cast
 
 import pytest
-from tests.aws.account import digest_of, finding
+from tests.aws.account import digest_of, make_finding
 from tests.aws.fakes.server import Refused
-from tests.aws.inspector import FULL_REPOSITORY, Aws, aws
+from tests.aws.inspector import FULL_REPOSITORY, Aws, run_aws
 from tests.scenarios.defects import PlannedFindings
-from tests.scenarios.live import until
+from tests.scenarios.live import wait_until
 from tests.scenarios.server import ServerSystem
 
 from dockgate.delivery.model import Approval
@@ -28,13 +28,13 @@ SWEEP_SECONDS = 0.05
 
 @pytest.fixture
 def there() -> Iterator[Aws]:
-    with aws() as made:
+    with run_aws() as made:
         yield made
 
 
 @pytest.fixture
 def server(there: Aws, tmp_path: Path) -> Iterator[ServerSystem]:
-    source = InspectorFindings(["*/dockgate-*"], there.client, lambda: system.clock().timestamp())
+    source = InspectorFindings(["*/dockgate-*"], there.make_client, lambda: system.clock().timestamp())
     system = ServerSystem(tmp_path, findings=source)
     with system:
         yield system
@@ -58,7 +58,7 @@ def newest(server: ServerSystem, image: str) -> Any:
 def test_an_image_with_inspector_findings_is_not_scanned(
     server: ServerSystem, there: Aws, severity: str, answer: str
 ) -> None:
-    there.scanned(IMAGE, *([finding(IMAGE, severity)] if severity else []))
+    there.complete_scan(IMAGE, *([make_finding(IMAGE, severity)] if severity else []))
     assert state(server, ask(server, IMAGE), 20) == answer
     assert [platform_verdict["source"] for platform_verdict in newest(server, IMAGE)["platform_verdicts"]] == [
         "inspector"
@@ -72,11 +72,11 @@ def test_an_image_with_inspector_findings_is_not_scanned(
 def test_a_running_inspector_scan_is_awaited(server: ServerSystem, there: Aws) -> None:
     approval = ask(server, IMAGE)
     assert state(server, approval, 1) == "Waiting"
-    there.covered(IMAGE, "PENDING_INITIAL_SCAN")
+    there.cover_image(IMAGE, "PENDING_INITIAL_SCAN")
     assert state(server, approval, 1) == "Waiting"
     calls_before = len(there.services["inspector2"].calls)
     assert calls_before < 20
-    there.scanned(IMAGE, finding(IMAGE, "CRITICAL"))
+    there.complete_scan(IMAGE, make_finding(IMAGE, "CRITICAL"))
     assert state(server, approval, 20) == "Rejected"
 
 
@@ -94,26 +94,26 @@ def test_a_missing_inspector_scan_ends_undetermined(server: ServerSystem, there:
 
 
 def test_an_unscannable_image_is_undetermined_despite_earlier_findings(server: ServerSystem, there: Aws) -> None:
-    there.scanned(IMAGE)
+    there.complete_scan(IMAGE)
     assert state(server, ask(server, IMAGE), 20) == "Approved"
-    there.covered(IMAGE, "SCAN_ELIGIBILITY_EXPIRED")
+    there.cover_image(IMAGE, "SCAN_ELIGIBILITY_EXPIRED")
     assert state(server, ask(server, IMAGE, "2"), 20) == "Rejected"
     assert newest(server, IMAGE)["status"] == "Undetermined"
-    there.scanned(IMAGE)
+    there.complete_scan(IMAGE)
     assert state(server, ask(server, IMAGE, "3"), 20) == "Approved"
 
 
 def test_new_inspector_findings_count_for_the_next_request(server: ServerSystem, there: Aws) -> None:
-    there.scanned(IMAGE)
+    there.complete_scan(IMAGE)
     assert state(server, ask(server, IMAGE), 20) == "Approved"
-    there.scanned(IMAGE, finding(IMAGE, "CRITICAL"))
+    there.complete_scan(IMAGE, make_finding(IMAGE, "CRITICAL"))
     assert state(server, ask(server, IMAGE, "2"), 20) == "Rejected"
-    there.scanned(IMAGE)
+    there.complete_scan(IMAGE)
     assert state(server, ask(server, IMAGE, "3"), 20) == "Approved"
 
 
 def test_old_findings_are_ignored_when_inspector_is_unreachable(server: ServerSystem, there: Aws) -> None:
-    there.scanned(IMAGE)
+    there.complete_scan(IMAGE)
     assert state(server, ask(server, IMAGE), 20) == "Approved"
 
     def refuse(request: object) -> dict[str, object]:
@@ -127,12 +127,12 @@ def test_old_findings_are_ignored_when_inspector_is_unreachable(server: ServerSy
 
 def test_an_index_waits_for_all_its_images_and_has_the_worst_verdict(server: ServerSystem, there: Aws) -> None:
     good, bad = digest_of(2), digest_of(3)
-    there.scanned(good)
+    there.complete_scan(good)
     worst, fine = there.index(good, bad), there.index(good)
     waiting = ask(server, worst)
     assert state(server, ask(server, fine), 20) == "Approved"
     assert state(server, waiting, 1) == "Waiting"
-    there.scanned(bad, finding(bad, "CRITICAL"))
+    there.complete_scan(bad, make_finding(bad, "CRITICAL"))
     assert state(server, waiting, 20) == "Rejected"
     statuses = {
         platform_verdict["platform"]: platform_verdict["status"]
@@ -143,7 +143,7 @@ def test_an_index_waits_for_all_its_images_and_has_the_worst_verdict(server: Ser
 
 
 def test_other_repositories_are_scanned(server: ServerSystem, there: Aws) -> None:
-    image = server.foreign("ours", PlannedFindings())
+    image = server.plan_foreign_image("ours", PlannedFindings())
     server.scan_may_end[image].set()
     body = {"pipeline": "shop", "stage": "gate", "execution": "1", "image": f"quay.io/team/app@{image}"}
     assert state(server, server.post("/approvals", body)["approval"]["id"], 20) == "Approved"
@@ -152,14 +152,14 @@ def test_other_repositories_are_scanned(server: ServerSystem, there: Aws) -> Non
 
 def test_a_wait_continues_after_a_restart(there: Aws, tmp_path: Path) -> None:
     def source() -> InspectorFindings:
-        return InspectorFindings(client=there.client)
+        return InspectorFindings(client=there.make_client)
 
     with ServerSystem(tmp_path, findings=source()) as server:
         approval = ask(server, IMAGE)
         assert state(server, approval, 0.5) == "Waiting"
-    there.scanned(IMAGE)
+    there.complete_scan(IMAGE)
     with ServerSystem(tmp_path, findings=source()) as server:
-        until(lambda: state(server, approval) == "Approved")
+        wait_until(lambda: state(server, approval) == "Approved")
 
 
 class AskedSlowly:
@@ -181,26 +181,26 @@ def test_a_sweep_ignores_findings_from_before_the_request(there: Aws, tmp_path: 
     def slowly(store: Store) -> Store:
         return replace(store, approvals=cast(Approvals, AskedSlowly(store.approvals)))
 
-    source = InspectorFindings(client=there.client)
+    source = InspectorFindings(client=there.make_client)
     with ServerSystem(tmp_path, slowly, findings=source, sweep_seconds=SWEEP_SECONDS) as server:
-        there.scanned(IMAGE)
+        there.complete_scan(IMAGE)
         assert state(server, ask(server, IMAGE), 20) == "Approved"
-        there.scanned(IMAGE, finding(IMAGE, "CRITICAL"))
+        there.complete_scan(IMAGE, make_finding(IMAGE, "CRITICAL"))
         assert state(server, ask(server, IMAGE, "2"), 20) == "Rejected"
 
 
 def test_the_last_inspector_findings_count_after_inspector_is_disabled(there: Aws, tmp_path: Path) -> None:
     """`gone` is an image that the server cannot read: the last word stands in the scan's place until it is stale."""
     good, bad, gone = images = [digest_of(number) for number in (1, 2, 3)]
-    there.scanned(good)
-    there.scanned(bad, finding(bad, "CRITICAL"))
-    there.scanned(gone)
-    with ServerSystem(tmp_path, findings=InspectorFindings(client=there.client)) as server:
+    there.complete_scan(good)
+    there.complete_scan(bad, make_finding(bad, "CRITICAL"))
+    there.complete_scan(gone)
+    with ServerSystem(tmp_path, findings=InspectorFindings(client=there.make_client)) as server:
         assert [state(server, ask(server, image), 20) for image in images] == ["Approved", "Rejected", "Approved"]
     calls_before = len(there.services["inspector2"].calls)
     with ServerSystem(tmp_path) as server:
         for image in (good, bad):
-            server.planned[image] = (image, PlannedFindings())
+            server.plans[image] = (image, PlannedFindings())
             server.scan_may_end[image] = Event()
             server.scan_may_end[image].set()
         assert [state(server, ask(server, image, "2"), 20) for image in images] == ["Approved", "Rejected", "Approved"]

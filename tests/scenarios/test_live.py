@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from tests.scenarios import advisories, slow_http
-from tests.scenarios.live import OS_RELEASE, SERVICE, Clone, Live, application, until
+from tests.scenarios.live import OS_RELEASE, SERVICE, Clone, Live, application, wait_until
 
 from dockgate.gate.provenance import BUILDER, UNSANDBOXED_BUILDER
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.real
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     server = Live(tmp_path_factory.mktemp("live"))
     advisories.write(server.folder / "feed", advisories.DEMO)
-    server.dockgate("db", "build", "--from", str(server.folder / "feed"))
+    server.run_dockgate("db", "build", "--from", str(server.folder / "feed"))
     try:
         server.start()
         yield server
@@ -33,7 +33,7 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
 def clone(live: Live, repository: str) -> Clone:
     live.set_up(repository, repository, repository)
     made = Clone(live, repository, live.folder / "clones" / repository)
-    made.init()
+    made.create_data()
     return made
 
 
@@ -41,7 +41,7 @@ def pushed(clone: Clone, number: int) -> dict[str, object]:
     """Commits, pushes, and waits for the execution that the push starts."""
     clone.commit(f"Version {number}")
     clone.push()
-    view: dict[str, object] = clone.live.over(f"{clone.repository}-{number}")
+    view: dict[str, object] = clone.live.wait_for_execution(f"{clone.repository}-{number}")
     return view
 
 
@@ -79,11 +79,11 @@ def test_a_vulnerable_image_is_rejected_and_the_fixed_one_runs(live: Live) -> No
     ((_, port),) = service["tasks"][0]["ports"]
     assert slow_http.get(f"http://127.0.0.1:{port}/").text == "hello"
 
-    shown = live.dockgate("pipeline", "show", "story")
+    shown = live.run_dockgate("pipeline", "show", "story")
     for word in ("Source", "Build", "ContainerVulnerabilityAssessment", "Deploy", "succeeded"):
         assert word in shown
-    assert "CVE-2026-1000" in live.dockgate("pipeline", "show", "story", "--execution", "1")
-    assert "COMMIT" in live.dockgate("pipeline", "logs", "story-2", "--stage", "Build")
+    assert "CVE-2026-1000" in live.run_dockgate("pipeline", "show", "story", "--execution", "1")
+    assert "COMMIT" in live.run_dockgate("pipeline", "logs", "story-2", "--stage", "Build")
 
 
 def test_the_command_line_gives_the_same_verdict_as_the_server(live: Live) -> None:
@@ -93,33 +93,33 @@ def test_the_command_line_gives_the_same_verdict_as_the_server(live: Live) -> No
     reference = (
         f"127.0.0.1:{live.registry_port}/alone/app@{live.get('/images?repository=alone/app')['images'][0]['digest']}"
     )
-    verdict = json.loads(live.dockgate("gate", reference, "-o", "json", code=1))
+    verdict = json.loads(live.run_dockgate("gate", reference, "-o", "json", code=1))
     assert verdict["verdict"]["status"] == "Rejected"
-    assert "CVE-2026-1000" in live.dockgate("scan", reference)
+    assert "CVE-2026-1000" in live.run_dockgate("scan", reference)
 
-    policy, key = live.folder / "provenance.yaml", live.dockgate("attestation", "key")
+    policy, key = live.folder / "provenance.yaml", live.run_dockgate("attestation", "key")
     rule = {"builders": [{"id": id_, "keys": [key]} for id_ in (BUILDER, UNSANDBOXED_BUILDER)]}
     source = f"git+{live.url}/git/alone.git"
     policy.write_text(json.dumps({"provenance": {**rule, "sources": [source]}}))
     by = ("gate", reference, "--policy", str(policy), "-o")
-    until(lambda: "Approved" in live.dockgate(*by, "table", code=None))  # once the sweep has attached it
+    wait_until(lambda: "Approved" in live.run_dockgate(*by, "table", code=None))  # once the sweep has attached it
     policy.write_text(json.dumps({"provenance": {**rule, "sources": [f"{source}/other"]}}))
-    assert f"Its source {source} is not allowed" in live.dockgate(*by, "table", code=1)
+    assert f"Its source {source} is not allowed" in live.run_dockgate(*by, "table", code=1)
 
     # Built on that image: its digest is recorded, and its layers are the lowest.
     layers = live.folder / "layers.yaml"
-    layers.write_text(live.dockgate("policy", "base", reference))
+    layers.write_text(live.run_dockgate("policy", "base", reference))
     base = reference.rpartition("@")[2]
     work.write({"Dockerfile": f"FROM {reference}\nCOPY root/www/ /srv/\n"})
     second = pushed(work, 2)
     built = second["stages"][1]["actions"][0]["variables"]["IMAGE_DIGEST"]  # type: ignore[index]
     reference = f"{reference.partition('@')[0]}@{built}"
-    assert "Approved" in live.dockgate("gate", reference, "--policy", str(layers))
+    assert "Approved" in live.run_dockgate("gate", reference, "--policy", str(layers))
     policy.write_text(json.dumps({"provenance": {**rule, "bases": [base]}}))
     by = ("gate", reference, "--policy", str(policy), "-o")
-    until(lambda: "Approved" in live.dockgate(*by, "table", code=None))
+    wait_until(lambda: "Approved" in live.run_dockgate(*by, "table", code=None))
     policy.write_text(json.dumps({"provenance": {**rule, "bases": [built]}}))
-    assert f"images that are not allowed: {base}" in live.dockgate(*by, "table", code=1)
+    assert f"images that are not allowed: {base}" in live.run_dockgate(*by, "table", code=1)
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ def test_a_push_during_downtime_is_handled_at_the_next_start(live: Live) -> None
     repositories = live.data / "registry/docker/registry/v2/repositories"
     shutil.copytree(repositories / "missed/app", repositories / "elsewhere")
     live.start()
-    until(
+    wait_until(
         lambda: image["digest"] in [entry["digest"] for entry in live.get("/images?repository=elsewhere")["images"]],
         seconds=20,
     )
@@ -193,12 +193,12 @@ def test_a_refusing_registry_fails_the_build_and_the_next_one_runs(live: Live) -
 
 def test_a_push_to_an_unknown_repository_is_refused_with_the_next_step(live: Live) -> None:
     stranger = Clone(live, "nowhere", live.folder / "clones" / "nowhere")
-    stranger.init()
+    stranger.create_data()
     stranger.commit("First")
     output = stranger.push(code=None)
     assert "nowhere" in output
     assert "dockgate apply" in output
-    assert live.answers()
+    assert live.is_answering()
 
 
 def test_an_unknown_key_is_reported_with_its_line(live: Live) -> None:
@@ -238,7 +238,7 @@ def test_a_service_that_does_not_become_healthy_is_rolled_back(live: Live) -> No
     text = SERVICE.format(name="sick", count=1).replace("startPeriod: 20s", "startPeriod: 2s")
     changed.write_text(text.replace("path: /", "path: /nothing"))
     service = live.get("/services/sick")["service"]
-    live.dockgate("apply", str(changed), code=2)
+    live.run_dockgate("apply", str(changed), code=2)
     assert live.get("/services/sick")["service"] == service
     assert "not healthy after 2 s" in live.get("/services/sick")["rollouts"][0]["reason"]
     assert slow_http.get(f"http://127.0.0.1:{port}/").text == "well"

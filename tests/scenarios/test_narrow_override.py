@@ -57,7 +57,7 @@ def test_an_override_counts_for_its_repository_only(server: ServerSystem, people
 
     So a token for pipelines alone asks for no approval, and a person whose role is for them overrides none.
     """
-    image = server.foreign("web", PlannedFindings({"CRITICAL": 1}))
+    image = server.plan_foreign_image("web", PlannedFindings({"CRITICAL": 1}))
     server.scan_may_end[image].set()
     ci, security = (
         people("ci", "developer", repositories=[OTHER_REPOSITORY]),

@@ -9,24 +9,24 @@ from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
-from tests.scenarios.live import until
-from tests.scenarios.node_cluster import Cluster, require_takeover, running_cluster
-from tests.scenarios.nodes import Node, push, set_up, workers
+from tests.scenarios.live import wait_until
+from tests.scenarios.node_cluster import Cluster, require_takeover, run_cluster
+from tests.scenarios.nodes import Node, list_workers, push, set_up
 
 pytestmark = [pytest.mark.real, pytest.mark.long]
 
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    with running_cluster(tmp_path_factory.mktemp("nodes")) as made:
+    with run_cluster(tmp_path_factory.mktemp("nodes")) as made:
         yield made
 
 
 def test_work_is_shared(cluster: Cluster) -> None:
     push(set_up(cluster.server, "plain", "{zone: a}"))
     cluster.require_one_of_each("plain")
-    (begun,) = [line for line in cluster.lines() if line.moment.startswith("begin build plain/")]
-    (deployed,) = [line for line in cluster.lines() if line.moment.startswith("begin deploy plain ")]
+    (begun,) = [line for line in cluster.read_lines() if line.moment.startswith("begin build plain/")]
+    (deployed,) = [line for line in cluster.read_lines() if line.moment.startswith("begin deploy plain ")]
     assert begun.node in ("two", "three")
     assert deployed.node == "one"
 
@@ -41,25 +41,25 @@ def test_the_build_of_a_killed_worker_is_taken_over(cluster: Cluster) -> None:
 
 def test_a_build_waits_for_a_worker_with_its_labels(cluster: Cluster) -> None:
     push(set_up(cluster.server, "labels", "{gpu: yes}"))
-    waiting = until(
+    waiting = wait_until(
         lambda: [queue for queue in cluster.server.get("/workers")["unserved"] if queue["name"] == "build[gpu=yes]"]
     )
     assert waiting[0]["waiting"] == 1
-    table = cluster.server.dockgate("worker", "list")
+    table = cluster.server.run_dockgate("worker", "list")
     assert "zone=a" in table
-    assert "build[gpu=yes]" in cluster.server.dockgate("status")
-    gpu = cluster.nodes.worker("gpu", "build", "gpu=yes")
+    assert "build[gpu=yes]" in cluster.server.run_dockgate("status")
+    gpu = cluster.nodes.add_worker("gpu", "build", "gpu=yes")
     gpu.start()
     cluster.require_one_of_each("labels")
-    (worker,) = [worker["id"] for worker in workers(cluster.server) if worker["node"] == "gpu"]
-    cluster.server.dockgate("worker", "drain", worker)
+    (worker,) = [worker["id"] for worker in list_workers(cluster.server) if worker["node"] == "gpu"]
+    cluster.server.run_dockgate("worker", "drain", worker)
     assert gpu.process is not None
     assert gpu.process.wait(timeout=30) == 0
-    assert "gpu" not in cluster.listed()
+    assert "gpu" not in cluster.list_nodes()
 
 
 def test_a_long_poll_at_another_server_gets_the_answer(cluster: Cluster) -> None:
-    second = cluster.nodes.server("four")
+    second = cluster.nodes.add_server("four")
     second.start()
     body = {
         "pipeline": "elsewhere",
@@ -68,8 +68,8 @@ def test_a_long_poll_at_another_server_gets_the_answer(cluster: Cluster) -> None
         "repository": "slow/app",
         "digest": "sha256:" + "1" * 64,
     }
-    cluster.server.report_push("slow/app", body["digest"], cluster.nodes.shared)
-    until(lambda: cluster.server.get("/images?repository=slow/app")["images"], 30)
+    cluster.server.report_push("slow/app", body["digest"], cluster.nodes.get_shared_folder)
+    wait_until(lambda: cluster.server.get("/images?repository=slow/app")["images"], 30)
     approval = cluster.server.post("/approvals", body, {"Idempotency-Key": "one"})["approval"]
     began = time.monotonic()
     with ThreadPoolExecutor() as pool:

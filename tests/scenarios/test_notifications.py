@@ -14,8 +14,8 @@ from standardwebhooks import Webhook
 from tests.contracts.event_target_systems import SECRET, Mailbox, Receiver
 from tests.fakes.event_target import MemoryEventTarget
 from tests.scenarios.defects import PlannedFindings
-from tests.scenarios.live import until
-from tests.scenarios.planned_images import advisory
+from tests.scenarios.live import wait_until
+from tests.scenarios.planned_images import make_advisory
 from tests.scenarios.server import ServerSystem
 
 from dockgate.events.envelope import NewEvent
@@ -70,12 +70,12 @@ class System(ServerSystem):
         self.apply(json.dumps({"kind": "Rule", "name": name, "pattern": pattern, "targets": targets, **settings}))
 
     def keys(self, target: str) -> list[str]:
-        return list(self.queue.messages(target))
+        return list(self.queue.list_messages(target))
 
     def matched(self) -> None:
         """Waits until the rules have matched everything that has happened."""
         newest = self.store.event_log.read_newest_seq()
-        until(lambda: self.store.event_cursor.read_position() >= newest, 20)
+        wait_until(lambda: self.store.event_cursor.read_position() >= newest, 20)
 
 
 @pytest.fixture(scope="module")
@@ -93,12 +93,12 @@ def test_an_event_arrives_once_at_each_target_of_each_rule(server: System) -> No
     for _ in range(3):
         server.happens("kind.once", n=7)
     server.happens("kind.else")
-    until(lambda: len(server.keys("q1")) == 2 and server.keys("q2"), 20)
+    wait_until(lambda: len(server.keys("q1")) == 2 and server.keys("q2"), 20)
     server.matched()
     key = "kind.once/service web/1"
     assert sorted(server.keys("q1")) == [f"another/{key}", f"once/{key}"]
-    assert server.queue.messages("q2")[f"once/{key}"].data == "7"
-    assert len([name for name, _ in server.queue.sent if name in ("q1", "q2")]) == 3
+    assert server.queue.list_messages("q2")[f"once/{key}"].data == "7"
+    assert len([name for name, _ in server.queue.sent_messages if name in ("q1", "q2")]) == 3
 
 
 def test_a_real_receiver_gets_a_signed_event_and_a_real_mailbox_one_mail(server: System) -> None:
@@ -110,10 +110,10 @@ def test_a_real_receiver_gets_a_signed_event_and_a_real_mailbox_one_mail(server:
         server.add_rule("real", "kind.real", "hook", {"name": "mail", "group": "1s"})
         for number in range(30):
             server.happens("kind.real", key=str(number), service=f"web-{number}", status="Rejected")
-        until(lambda: len(receiver.requests) == 30, 30)
+        wait_until(lambda: len(receiver.requests) == 30, 30)
         server.matched()
         server.clock.ahead += timedelta(seconds=5)
-        until(lambda: mailbox.mails, 30)
+        wait_until(lambda: mailbox.mails, 30)
         bodies = [Webhook(SECRET).verify(body.decode(), headers) for _, headers, body in receiver.requests]
         assert [each["data"]["detail"]["service"] for each in bodies] == [f"web-{number}" for number in range(30)]
         (mail,) = mailbox.mails
@@ -149,8 +149,8 @@ def test_a_feed_update_that_touches_300_images_is_one_message_for_their_owner_an
         server.clock.ahead += timedelta(seconds=5)
 
     update("1")
-    until(lambda: server.keys("team"), 20)
-    (message,) = server.queue.messages("team").values()
+    wait_until(lambda: server.keys("team"), 20)
+    (message,) = server.queue.list_messages("team").values()
     assert message.title == "CVE-2026-1: 150 images affected"
     assert "and 140 more" in message.text
     assert f"{server.console_url}/events?before=" in message.text
@@ -159,8 +159,8 @@ def test_a_feed_update_that_touches_300_images_is_one_message_for_their_owner_an
     server.happens("verdict.changed", "image x", repository="team/app", image="sha256:x", status="Approved")
     server.matched()
     server.clock.ahead += timedelta(seconds=5)
-    until(lambda: len(server.keys("team")) == 2, 20)
-    assert "verdict changed" in list(server.queue.messages("team").values())[1].title
+    wait_until(lambda: len(server.keys("team")) == 2, 20)
+    assert "verdict changed" in list(server.queue.list_messages("team").values())[1].title
 
 
 def test_quiet_hours_delay_messages_and_a_summary_comes_when_all_is_well(server: System) -> None:
@@ -177,10 +177,10 @@ def test_quiet_hours_delay_messages_and_a_summary_comes_when_all_is_well(server:
     server.use_cases.event_dispatcher.run()
     assert server.keys("quiet") == []
     server.clock.ahead += timedelta(hours=1, minutes=1)
-    until(lambda: len(server.keys("quiet")) == 2, 20)
+    wait_until(lambda: len(server.keys("quiet")) == 2, 20)
     server.clock.ahead += timedelta(hours=1)
-    until(lambda: len(server.keys("quiet")) == 3, 20)
-    assert "All is well" in list(server.queue.messages("quiet").values())[2].title
+    wait_until(lambda: len(server.keys("quiet")) == 3, 20)
+    assert "All is well" in list(server.queue.list_messages("quiet").values())[2].title
 
 
 def test_a_target_that_is_down_delays_no_other_and_its_dead_letters_are_sent_again(server: System) -> None:
@@ -190,8 +190,8 @@ def test_a_target_that_is_down_delays_no_other_and_its_dead_letters_are_sent_aga
     server.queue.down.add("dead")
     for number in range(8):
         server.happens("kind.down", f"service {number}")
-    until(lambda: len(server.keys("alive")) == 8, 30)
-    delivered = until(lambda: len(taken := server.get("/targets/alive/delivered-messages")) == 8 and taken, 30)
+    wait_until(lambda: len(server.keys("alive")) == 8, 30)
+    delivered = wait_until(lambda: len(taken := server.get("/targets/alive/delivered-messages")) == 8 and taken, 30)
     assert [message["rule"] for message in delivered] == ["down"] * 8
     assert [message["position"] for message in delivered] == sorted(
         (message["position"] for message in delivered), reverse=True
@@ -205,7 +205,7 @@ def test_a_target_that_is_down_delays_no_other_and_its_dead_letters_are_sent_aga
         server.clock.ahead += timedelta(minutes=20)
         return server.get("/targets/dead")
 
-    until(lambda: dead()["is_failing"], 30)
+    wait_until(lambda: dead()["is_failing"], 30)
     status = server.get("/targets/dead")
     assert (status["waiting"], status["paused_until"] is not None) == (8, True)
     assert status["last_error"] == "dead is down. Wait."
@@ -220,7 +220,7 @@ def test_a_target_that_is_down_delays_no_other_and_its_dead_letters_are_sent_aga
     assert pages[1].partition('id="waiting"')[2].partition("</section>")[0].count("<tr>") == 9
     server.clock.ahead += timedelta(days=1)
     server.server.event_targets.trim()
-    until(lambda: server.get("/targets/dead")["dead"] == 8, 30)
+    wait_until(lambda: server.get("/targets/dead")["dead"] == 8, 30)
     letters = server.get("/targets/dead/dead-letters")
     assert [letter["rule"] for letter in letters] == ["down"] * 8
     first = server.client.get("/targets/dead/dead-letters?limit=5")
@@ -229,8 +229,8 @@ def test_a_target_that_is_down_delays_no_other_and_its_dead_letters_are_sent_aga
     server.queue.down.clear()
     assert server.post("/targets/dead/dead-letters/redeliver", {"keys": [letters[0]["key"]]}) == {"count": 1}
     assert server.post("/targets/dead/dead-letters/redeliver", {}) == {"count": 7}
-    until(lambda: len(server.keys("dead")) == 8, 30)
-    until(lambda: not server.get("/targets/dead")["failures"], 10)
+    wait_until(lambda: len(server.keys("dead")) == 8, 30)
+    wait_until(lambda: not server.get("/targets/dead")["failures"], 10)
 
 
 def test_a_rule_that_its_own_pipeline_triggers_stops(server: System) -> None:
@@ -248,15 +248,17 @@ def test_a_rule_that_its_own_pipeline_triggers_stops(server: System) -> None:
     transformer = {"inputPathsMap": {"i": "$.detail.image"}, "inputTemplate": '{"IMAGE": "<i>"}'}
     server.add_rule("loop", "kind.loop", {"name": "start", "inputTransformer": transformer})
     server.happens("kind.loop", "x", image="sha256:1")
-    executions = until(lambda: server.get("/pipelines/looping/executions"), 20)
+    executions = wait_until(lambda: server.get("/pipelines/looping/executions"), 20)
     trigger = executions[0]["trigger"]
     assert (trigger["variable.IMAGE"], trigger["cause"]) == ("sha256:1", "the rule loop")
     server.happens("kind.loop", "x", "2", **{"execution-id": executions[0]["id"]})
-    (letter,) = until(lambda: server.get("/targets/start/dead-letters"), 20)
+    (letter,) = wait_until(lambda: server.get("/targets/start/dead-letters"), 20)
     assert "started the execution that this event is about" in letter["error"]
     for number in range(5):
         server.happens("kind.loop", f"y{number}", image="sha256:2")
-    letters = until(lambda: (listed := server.get("/targets/start/dead-letters")) and len(listed) == 4 and listed, 20)
+    letters = wait_until(
+        lambda: (listed := server.get("/targets/start/dead-letters")) and len(listed) == 4 and listed, 20
+    )
     assert "3 times within an hour" in letters[0]["error"]
     assert len(server.get("/pipelines/looping/executions")) == 3
 
@@ -336,7 +338,7 @@ def test_an_unexpected_error_shows_nothing_of_a_target(server: System, caplog: p
     server.add_queue("defective")
     server.add_rule("defective", "kind.defective", "defective")
     server.happens("kind.defective")
-    status = until(lambda: (shown := server.get("/targets/defective"))["failures"] and shown, 20)
+    status = wait_until(lambda: (shown := server.get("/targets/defective"))["failures"] and shown, 20)
     assert status["last_error"].startswith("the target defective failed with an internal error: ValueError")
     tested = server.client.post("/targets/defective/test")
     assert tested.status_code == 502
@@ -363,11 +365,11 @@ def test_a_viewer_looks_and_changes_nothing(server: System) -> None:
 def test_a_target_is_notified_of_another_vulnerability_and_not_of_the_same_again(server: System) -> None:
     server.add_queue("news")
     server.add_rule("news", "verdict.changed", {"name": "news", "group": "1s"})
-    image = server.image("news", PlannedFindings())
+    image = server.plan_image("news", PlannedFindings())
     server.scan_may_end[image].set()
-    server.notify(image, "push-news")
+    server.notify_push(image, "push-news")
     planned = list(server.advisories.advisories)
-    first = advisory("news", Severity.CRITICAL, "2")
+    first = make_advisory("news", Severity.CRITICAL, "2")
     second = replace(first, id="CVE-2026-2")
 
     def changes(*published: Advisory) -> int:
@@ -380,16 +382,16 @@ def test_a_target_is_notified_of_another_vulnerability_and_not_of_the_same_again
             events = server.store.event_log.read(position, 100)
             return any(event.body["detail"].get("status") == status for event in events)
 
-        until(is_changed, 60)
+        wait_until(is_changed, 60)
         server.matched()
         server.clock.ahead += timedelta(seconds=5)
         server.use_cases.event_dispatcher.run()
         return len(server.store.event_cursor.list_groups()) + len(server.keys("news"))
 
-    until(lambda: server.store.fleet_verdicts.list_of_policy("default"), 60)
+    wait_until(lambda: server.store.fleet_verdicts.list_of_policy("default"), 60)
     counts = [changes(*published) for published in ((first,), (), (first,), (), (second,), (), (second,))]
-    until(lambda: len(server.keys("news")) == 4, 60)
+    wait_until(lambda: len(server.keys("news")) == 4, 60)
     assert counts[-1] == 4
-    texts = [message.text for message in server.queue.messages("news").values()]
+    texts = [message.text for message in server.queue.list_messages("news").values()]
     expected = first.id, "Approved by default, before: Rejected", second.id, "Approved by default, before: Rejected"
     assert [words in text for words, text in zip(expected, texts, strict=True)] == [True] * 4

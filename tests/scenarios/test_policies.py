@@ -10,8 +10,8 @@ import httpx
 import pytest
 from tests.fakes.repository_host import MemoryHost
 from tests.scenarios.defects import PlannedFindings
-from tests.scenarios.live import PIPELINE, SERVICE, until
-from tests.scenarios.planned_images import advisory
+from tests.scenarios.live import PIPELINE, SERVICE, wait_until
+from tests.scenarios.planned_images import make_advisory
 from tests.scenarios.server import ServerSystem
 
 from dockgate.gate.policy import PolicyReference
@@ -35,7 +35,7 @@ def put(server: ServerSystem, name: str, text: str, **more: Any) -> httpx.Respon
 
 def gated(server: ServerSystem, name: str, findings: PlannedFindings, policy: str, requested_policy: str = "") -> str:
     """An image whose pipeline is gated by the policy, out of a repository that asks so."""
-    image = server.image(name, findings)
+    image = server.plan_image(name, findings)
     text = PIPELINE.format(name=name, repository=name, service=name, timeout="7d")
     server.apply(text.replace("timeout: 7d", f"timeout: 7d\n        policy: {policy}"))
     ask(server, name, requested_policy)
@@ -56,7 +56,7 @@ def ask(server: ServerSystem, repository: str, requested_policy: str) -> None:
 
 
 def ended(server: ServerSystem, execution: str) -> Any:
-    until(lambda: server.get(f"/executions/{execution}")["execution"]["state"] in ("Failed", "Succeeded"))
+    wait_until(lambda: server.get(f"/executions/{execution}")["execution"]["state"] in ("Failed", "Succeeded"))
     return server.get(f"/executions/{execution}")["execution"]
 
 
@@ -144,17 +144,17 @@ def test_a_policy_in_use_cannot_be_removed(server: ServerSystem) -> None:
 def test_running_services_are_evaluated_after_a_policy_change_and_keep_running(server: ServerSystem) -> None:
     put(server, "changing", LAX)
     image = gated(server, "judged-again", PlannedFindings({"LOW": 2}), "changing")
-    server.deployed(image)
+    server.deploy_image(image)
     records = server.get(f"/images/{image}")["verdicts"]
     digests = [record["digest"] for record in records if record["policy"] == "changing"]
     put(server, "changing", STRICT)
-    until(lambda: risk(server, "judged-again"))
+    wait_until(lambda: risk(server, "judged-again"))
     assert "changing: 2 LOW findings" in risk(server, "judged-again")
-    assert server.runs(image)
-    assert server.redeploy(image) == "Refused"
+    assert server.is_running(image)
+    assert server.redeploy_image(image) == "Refused"
     put(server, "changing", LAX)
-    until(lambda: not risk(server, "judged-again"))
-    assert server.redeploy(image) == "Deployed"
+    wait_until(lambda: not risk(server, "judged-again"))
+    assert server.redeploy_image(image) == "Deployed"
     versions = {entry["digest"] for entry in server.get("/policies/changing/history")}
     case = server.store.verdicts.get_case(digests[-1])
     assert case.policy.digest in versions
@@ -164,26 +164,26 @@ def test_running_services_are_evaluated_after_a_policy_change_and_keep_running(s
 def test_a_removed_policy_blocks(server: ServerSystem) -> None:
     put(server, "going", LAX)
     image = gated(server, "left-behind", PlannedFindings(), "going")
-    server.deployed(image)
+    server.deploy_image(image)
     server.apply(PIPELINE.format(name="left-behind", repository="left-behind", service="left-behind", timeout="7d"))
     assert server.client.delete("/policies/going").status_code == 200
-    until(lambda: server.get("/services/left-behind")["service"]["cannot_judge"])
+    wait_until(lambda: server.get("/services/left-behind")["service"]["cannot_judge"])
     assert "removed" in server.get("/services/left-behind")["service"]["cannot_judge"]
     assert not risk(server, "left-behind")
-    assert server.runs(image)
+    assert server.is_running(image)
     record = next(verdict for verdict in server.get(f"/images/{image}")["verdicts"] if verdict["policy"] == "going")
     assert server.store.verdicts.get_case(record["digest"]).policy.name == "going"
     assert run(server, "left-behind")["state"] == "Succeeded"  # by the policy that the pipeline names now
-    until(lambda: not server.get("/services/left-behind")["service"]["cannot_judge"])
+    wait_until(lambda: not server.get("/services/left-behind")["service"]["cannot_judge"])
 
 
 def test_an_approval_is_rejected_when_its_policy_is_removed(server: ServerSystem) -> None:
     put(server, "vanishing", LAX)
     image = gated(server, "waiter", PlannedFindings(), "vanishing")
-    execution = server.approval(image)
+    execution = server.request_approval(image)
     server.apply(PIPELINE.format(name="waiter", repository="waiter", service="waiter", timeout="7d"))
     assert "the approval waiter-1/" in server.client.delete("/policies/vanishing").json()["error"]
-    server.scanned(image)
+    server.end_scan(image)
     assert server.answer(execution) == "Approved"
 
 
@@ -192,10 +192,10 @@ def test_an_approval_is_rejected_when_its_policy_is_removed(server: ServerSystem
 
 def test_a_repository_can_require_a_stricter_policy(server: ServerSystem) -> None:
     image = gated(server, "modest", PlannedFindings({"LOW": 2}), "default", "policy:\n  max_findings:\n    LOW: 1\n")
-    execution = server.approval(image)
-    server.scanned(image)
+    execution = server.request_approval(image)
+    server.end_scan(image)
     assert server.answer(execution) == "Rejected"
-    assert "2 LOW findings, at most 1 allowed" in server.summary(execution)
+    assert "2 LOW findings, at most 1 allowed" in server.read_summary(execution)
     approval = server.get(f"/approvals/{execution}/ContainerVulnerabilityAssessment/Approval/1")
     reference = PolicyReference.parse(approval["policy"])
     assert reference.name == "default"
@@ -210,20 +210,20 @@ def test_a_repository_can_require_a_stricter_policy(server: ServerSystem) -> Non
 def test_a_repositorys_policy_applies_to_deploys_and_running_services(server: ServerSystem) -> None:
     requested_policy = "policy:\n  max_findings:\n    LOW: 2\n"
     image = gated(server, "watched", PlannedFindings({"LOW": 2}), "default", requested_policy)
-    server.deployed(image)
-    one_more = advisory("watched", Severity.LOW, "2")  # within the server's policy, above what was asked
+    server.deploy_image(image)
+    one_more = make_advisory("watched", Severity.LOW, "2")  # within the server's policy, above what was asked
     server.advisories.advisories = [*server.advisories.advisories, one_more]
-    until(lambda: risk(server, "watched"))
+    wait_until(lambda: risk(server, "watched"))
     assert risk(server, "watched").startswith("default+repository: 3 LOW findings, at most 2 allowed")
-    assert server.redeploy(image) == "Refused"
+    assert server.redeploy_image(image) == "Refused"
     ask(server, "watched", "")  # it asks for it no more: the same digest passes the server's policy
-    assert server.redeploy(image) == "Deployed"
-    until(lambda: not risk(server, "watched"))
+    assert server.redeploy_image(image) == "Deployed"
+    wait_until(lambda: not risk(server, "watched"))
 
 
 def test_a_repositorys_policy_does_not_affect_other_repositories(server: ServerSystem) -> None:
     image = gated(server, "plain", PlannedFindings({"LOW": 2}), "default")
-    server.deployed(image)
+    server.deploy_image(image)
     server.apply("kind: Repository\nname: picky\n")
     server.apply(SERVICE.format(name="picky", count=1))
     server.apply(PIPELINE.format(name="picky", repository="picky", service="picky", timeout="7d"))
@@ -237,16 +237,16 @@ def test_a_repositorys_policy_does_not_affect_other_repositories(server: ServerS
 def test_a_repository_cannot_weaken_the_policy(server: ServerSystem) -> None:
     lax = "policy:\n  max_findings:\n    HIGH: 9\n  evidence:\n    unread: allow\n    uncovered: allow\n"
     image = gated(server, "greedy", PlannedFindings({"HIGH": 1}), "default", lax)
-    execution = server.early_approval(image)
+    execution = server.request_approval_after_scan(image)
     assert server.answer(execution) == "Rejected"
     unread = gated(server, "unread", PlannedFindings(status="UNSUPPORTED"), "default", lax)
-    assert server.answer(server.early_approval(unread)) == "Rejected"
+    assert server.answer(server.request_approval_after_scan(unread)) == "Rejected"
 
 
 def test_a_repositorys_policy_keeps_other_rules_of_the_server(server: ServerSystem) -> None:
     put(server, "relaxed", RELAXED)
     image = gated(server, "relaxing", PlannedFindings(), "relaxed", "policy:\n  max_findings:\n    HIGH: 0\n")
-    server.deployed(image)
+    server.deploy_image(image)
     policy_used = server.store.verdicts.get_case(recorded(server, image)[0]["digest"]).policy
     assert [use["unread"] for use in policy_used.rules["evidence"]] == ["allow"]
 
@@ -273,7 +273,7 @@ def test_an_invalid_repository_policy_fails_the_action_with_its_line(
 
 def test_an_empty_repository_policy_changes_nothing(server: ServerSystem) -> None:
     image = gated(server, "wishless", PlannedFindings(), "default", "# nothing\n")
-    server.deployed(image)
+    server.deploy_image(image)
     assert server.get(f"/images/{image}")["verdicts"][0]["policy"] == "default"
 
 
@@ -299,7 +299,7 @@ def test_a_policy_is_tried_on_the_history_and_nothing_is_stored(server: ServerSy
     put(server, "tried", LAX)
     images = [gated(server, f"tried-{number}", PlannedFindings({"LOW": number}), "tried") for number in range(4)]
     for image in images:
-        server.deployed(image)
+        server.deploy_image(image)
     before = [recorded(server, image) for image in images]
     comparison = tried(server, "max_findings:\n  LOW: 1\n", "history", policy="tried", limit=3)
     assert (comparison["judged"], comparison["parts"]) == (4, 2)
@@ -316,7 +316,7 @@ def test_a_trial_keeps_the_repositorys_policy(server: ServerSystem) -> None:
     put(server, "tried-asked", LAX)
     requested_policy = "policy:\n  max_findings:\n    LOW: 2\n"
     image = gated(server, "tried-modest", PlannedFindings({"LOW": 3}), "tried-asked", requested_policy)
-    assert server.answer(server.early_approval(image)) == "Rejected"
+    assert server.answer(server.request_approval_after_scan(image)) == "Rejected"
     comparison = tried(server, "max_findings:\n  LOW: 99\n", "history", policy="tried-asked")
     assert (comparison["judged"], comparison["changes"]) == (1, [])
 
@@ -324,8 +324,8 @@ def test_a_trial_keeps_the_repositorys_policy(server: ServerSystem) -> None:
 def test_a_policy_is_tried_on_running_services(server: ServerSystem) -> None:
     put(server, "ran", LAX)
     image = gated(server, "running-tried", PlannedFindings({"LOW": 1}), "ran")
-    server.deployed(image)
-    server.advisories.advisories = [*server.advisories.advisories, advisory("running-tried", Severity.LOW, "2")]
+    server.deploy_image(image)
+    server.advisories.advisories = [*server.advisories.advisories, make_advisory("running-tried", Severity.LOW, "2")]
     comparison = tried(server, STRICT, "running", policy="ran", limit=1)
     (change,) = comparison["changes"]
     assert (change["subject"], change["image"], change["policy"]) == ("running-tried", image, "ran")
@@ -346,7 +346,7 @@ def test_an_invalid_policy_cannot_be_tried_and_has_its_line(server: ServerSystem
 
 def test_one_policy_is_tried_at_a_time(server: ServerSystem) -> None:
     put(server, "turn", LAX)
-    server.deployed(gated(server, "turn", PlannedFindings(), "turn"))
+    server.deploy_image(gated(server, "turn", PlannedFindings(), "turn"))
     dry_run, candidate = server.server.policy_dry_run, server.server.policies("default")
     with dry_run.turn, pytest.raises(BusyError):
         dry_run.evaluate_history(candidate, None, 1, None)

@@ -8,7 +8,7 @@ import httpx
 import pytest
 from tests.scenarios import slow_http
 from tests.scenarios.defects import PlannedFindings
-from tests.scenarios.live import PIPELINE, SERVICE, until
+from tests.scenarios.live import PIPELINE, SERVICE, wait_until
 from tests.scenarios.server import ServerSystem
 
 LAX = "max_findings:\n  CRITICAL: 9\n"
@@ -61,7 +61,7 @@ def asking(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asking]:
 
 def low(asking: Asking, name: str) -> None:
     """An image that `default` approves and `no-low` rejects."""
-    image = asking.server.foreign(name, PlannedFindings({"LOW": 1}))
+    image = asking.server.plan_foreign_image(name, PlannedFindings({"LOW": 1}))
     asking.server.scan_may_end[image].set()
 
 
@@ -167,12 +167,12 @@ def test_an_invalid_assignment_is_refused(asking: Asking, wrong: str, status: in
 
 def test_an_assigned_policy_overrides_the_pipelines_policy(asking: Asking) -> None:
     server = asking.server
-    image = server.image("bound", PlannedFindings({"LOW": 1}))
+    image = server.plan_image("bound", PlannedFindings({"LOW": 1}))
     server.apply("kind: PolicyAssignment\nname: bound\nrepositories: [bound/app]\npolicy: no-low\n")
-    execution = server.approval(image)
-    server.scanned(image)
+    execution = server.request_approval(image)
+    server.end_scan(image)
     assert ended(server, execution) == "Failed"
-    assert server._approval(execution)["policy"] == "no-low"
+    assert server._find_approval(execution)["policy"] == "no-low"
     text = PIPELINE.format(name="bound", repository="bound", service="bound", timeout="7d")
     server.apply(text.replace("timeout: 7d", "timeout: 7d\n        policy: lax"))
     weaker = server.post("/pipelines/bound/executions")["id"]
@@ -188,7 +188,7 @@ def test_an_assigned_policy_overrides_the_pipelines_policy(asking: Asking) -> No
 def test_an_approval_in_a_repository_with_a_weaker_policy_deploys_nothing_in_another(asking: Asking) -> None:
     """The same digest, pushed to two repositories: a deploy without an approval of its own is judged by its own."""
     server = asking.server
-    image = server.image("borrowing", PlannedFindings({"LOW": 1}))
+    image = server.plan_image("borrowing", PlannedFindings({"LOW": 1}))
     server.scan_may_end[image].set()
     deploy_without_approval(server, "borrowing")
     assert asking.answer(asking.ask("dev", f"weak.example/app@{image}")) == ("default", "Approved")
@@ -203,7 +203,7 @@ def test_an_approval_in_a_repository_with_a_weaker_policy_deploys_nothing_in_ano
 def test_a_policy_allowed_to_another_principal_is_not_borrowed_from_another_repository(asking: Asking) -> None:
     """The repository's assignment allows the policy to one principal; another one was approved by it elsewhere."""
     server = asking.server
-    image = server.image("lent", PlannedFindings({"LOW": 1}))
+    image = server.plan_image("lent", PlannedFindings({"LOW": 1}))
     server.scan_may_end[image].set()
     deploy_without_approval(server, "lent")
     allowed = "allowed: [{policies: [default], principals: [ci]}]\n"
@@ -218,12 +218,12 @@ def test_a_policy_allowed_to_another_principal_is_not_borrowed_from_another_repo
 def test_a_digest_without_a_build_is_refused_if_several_repositories_have_it(asking: Asking) -> None:
     """Who copies it to another repository does not choose whose policy and waivers count."""
     server = asking.server
-    image = server.foreign("copied-by-hand", PlannedFindings({"LOW": 1}))
+    image = server.plan_foreign_image("copied-by-hand", PlannedFindings({"LOW": 1}))
     server.scan_may_end[image].set()
     for name in ("team/literal", "a/copy"):
         pushes = server.server.registry_notifications.pushes
         pushes.record(f"literal-{name}", name, image, "1")
-    server.image("literal", PlannedFindings())
+    server.plan_image("literal", PlannedFindings())
     text = PIPELINE.format(name="literal", repository="literal", service="literal", timeout="7d")
     server.apply(text.replace("#{BuildVariables.IMAGE_DIGEST}", image))
     execution = server.post("/pipelines/literal/executions")["id"]
@@ -245,4 +245,4 @@ def ended(server: ServerSystem, execution: str) -> str:
         answer_view: str = server.get(f"/executions/{execution}")["execution"]["state"]
         return answer_view if answer_view in ("Failed", "Succeeded") else ""
 
-    return until(state)
+    return wait_until(state)

@@ -11,7 +11,7 @@ import pytest
 from tests.scenarios import slow_http
 from tests.scenarios.defects import PlannedFindings
 from tests.scenarios.server import ServerSystem
-from tests.store.factories import IMAGE, approval
+from tests.store.factories import IMAGE, make_approval
 
 from dockgate.cli.server_gate import GateRequest, request_verdict
 from dockgate.gate.model import Status
@@ -168,9 +168,9 @@ def test_git_uses_the_token_as_password(people: People) -> None:
 
 
 def test_an_approvals_token_needs_the_permission_decide(people: People) -> None:
-    people.server.planned[IMAGE] = ("planned", PlannedFindings())
+    people.server.plans[IMAGE] = ("planned", PlannedFindings())
     people.server.scan_may_end[IMAGE] = threading.Event()  # it is being read, and the policy says nothing yet
-    people.server.store.approvals.add(approval("foreign-1/Gate/Approve/1", expires_at="2999-01-01T00:00:00.000Z"))
+    people.server.store.approvals.add(make_approval("foreign-1/Gate/Approve/1", expires_at="2999-01-01T00:00:00.000Z"))
     for role in Role:
         approval_token = people.ask(role.value, "GET", "/api/v1/approvals/foreign-1/Gate/Approve/1").json()["token"]
         assert bool(approval_token) == (Permission.DECIDE in PERMISSIONS[role])
@@ -295,7 +295,7 @@ def test_principals_are_validated(people: People) -> None:
 
 def test_a_token_for_pipelines_requests_no_approval_from_outside(people: People) -> None:
     """There everybody may call their pipeline by any name."""
-    people.server.foreign("app", PlannedFindings())
+    people.server.plan_foreign_image("app", PlannedFindings())
     people.tokens["limited"] = people.token("developer", pipelines=["shop"])
     body = {"pipeline": "shop", "stage": "gate", "execution": "1", "image": "elsewhere.example/app:app"}
     assert people.ask("limited", "POST", "/api/v1/approvals", body).status_code == 403
@@ -303,7 +303,7 @@ def test_a_token_for_pipelines_requests_no_approval_from_outside(people: People)
 
 def test_a_limited_token_can_use_the_gate_and_read_its_verdict(people: People, monkeypatch: pytest.MonkeyPatch) -> None:
     limits, name = {"repositories": ["elsewhere.example/app"]}, "app"
-    image = people.server.foreign(name, PlannedFindings({"CRITICAL": 1}))
+    image = people.server.plan_foreign_image(name, PlannedFindings({"CRITICAL": 1}))
     people.server.scan_may_end[image].set()
     monkeypatch.setenv("DOCKGATE_TOKEN", people.token("developer", **limits))
     reference = f"elsewhere.example/app:{name}"
@@ -315,7 +315,7 @@ def test_a_limited_token_can_use_the_gate_and_read_its_verdict(people: People, m
     assert answer.report.case is not None
     people.tokens["limited"] = people.token("developer", **limits)
     assert people.ask("limited", "POST", f"/api/v1/images/{image}/findings", {}).status_code != 403
-    other_image = people.server.foreign(f"other-{name}", PlannedFindings())
+    other_image = people.server.plan_foreign_image(f"other-{name}", PlannedFindings())
     people.server.scan_may_end[other_image].set()
     body = {
         "pipeline": "theirs",

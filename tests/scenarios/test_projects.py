@@ -32,7 +32,7 @@ def paths(projects: Projects) -> Iterator[str]:
         method, _, template = route.partition(" ")
         if method != "GET" or template in ("/live", "/signin/provider/return"):
             continue
-        for image in (projects.values["alpha"]["digest"], projects.shared):
+        for image in (projects.values["alpha"]["digest"], projects.shared_image):
             for verdict in projects.server.store.verdicts.list_of_image(image):
                 is_verdict = "/verdicts/" in template
                 values = {**projects.values["alpha"], "digest": verdict.digest if is_verdict else image}
@@ -40,7 +40,7 @@ def paths(projects: Projects) -> Iterator[str]:
         absent = dict.fromkeys(("name", "repository", "execution_id", "approval_id"), "alpha-9")
         values = {**projects.values["alpha"], **absent, "digest": projects.unknown}
         yield re.sub(r"\{(\w+)(:path)?\}", lambda match: values.get(match[1], "none"), template)  # noqa: B023
-    start = projects.shared[7:13], projects.bravo_only[7:13], projects.values["bravo"]["verdict"][7:13]
+    start = projects.shared_image[7:13], projects.bravo_only[7:13], projects.values["bravo"]["verdict"][7:13]
     name = projects.values["bravo"]["execution_id"]
     for prefix in ("", V):
         yield f"{prefix}/images?limit=1000"
@@ -108,7 +108,7 @@ def test_of_a_service_that_ran_an_image_of_another_project_the_own_part_is_shown
 def test_what_is_in_another_project_is_answered_like_what_does_not_exist(projects: Projects, who: str) -> None:
     def ask(name: str, number: int) -> list[tuple[int, str]]:
         approval = f"/approvals/{name}-{number}/ContainerVulnerabilityAssessment/Approval/1"
-        image = f"{projects.server.registry.address}/alpha/base@{projects.shared}"
+        image = f"{projects.server.registry.address}/alpha/base@{projects.shared_image}"
         request = {"pipeline": "alpha", "stage": "s", "execution": f"oracle-{who}", "image": image, "service": name}
         reason = {"reason": "x", "until": "2999-01-01"}
         calls: list[tuple[str, str, object]] = [("GET", f"{approval}{end}", None) for end in ("", "/votes", "/answer")]
@@ -152,7 +152,7 @@ def test_a_self_chosen_name_of_a_pipeline_opens_no_other_repository(projects: Pr
 @pytest.mark.parametrize("who", LIMITED)
 def test_naming_an_own_repository_opens_no_image_of_another(projects: Projects, who: str) -> None:
     """The digest may be known: from a log, a build that gives the same bytes again, or a message."""
-    unread = projects.unread
+    unread = projects.unread_image
     for image in (projects.bravo_only, unread, projects.unknown):
         answer = projects.call("POST", f"/images/{image}/scan", who, {"repository": "alpha/empty"})
         assert answer.status_code in (403, 404), answer.text
@@ -171,7 +171,7 @@ def test_naming_an_own_repository_opens_no_image_of_another(projects: Projects, 
 def test_a_report_on_an_image_that_is_elsewhere_too_is_refused(projects: Projects, who: str) -> None:
     """It would count there: it can reject an image, and vouch for one that could not be read."""
     report = {"SchemaVersion": 2, "ArtifactName": "x", "Results": []}
-    for image in (projects.shared, projects.promoted):
+    for image in (projects.shared_image, projects.promoted_image):
         answer = projects.call("POST", f"/images/{image}/findings", who, report)
         assert answer.status_code == 403, answer.text
         assert not projects.server.store.reports.list_for_image(image)
@@ -191,14 +191,14 @@ owners: [bravo-lead]
     projects.post("/principals", {"name": "bravo-lead", "roles": ["viewer"]})
     for name, repositories in (("both", "alpha/base, bravo/other/**"), ("own", "alpha/lead")):
         content = document.format(name, repositories)
-        projects.client.post(f"{V}/apply", content=content, headers=projects.headers("admin")).raise_for_status()
+        projects.client.post(f"{V}/apply", content=content, headers=projects.make_headers("admin")).raise_for_status()
     try:
         shown = {entry["name"]: entry for entry in projects.call("GET", "/policy-assignments", "project").json()}
         full = {entry["name"]: entry for entry in projects.call("GET", "/policy-assignments", "admin").json()}
     finally:
         for name in ("both", "own"):
             path = f"{V}/policy-assignments/{name}"
-            projects.client.delete(path, headers=projects.headers("admin")).raise_for_status()
+            projects.client.delete(path, headers=projects.make_headers("admin")).raise_for_status()
     both = shown["both"]
     assert (both["repositories"], both["owners"]) == (["alpha/base"], [])
     (allowed,) = both["allowed"]
@@ -212,10 +212,10 @@ def test_a_report_vouches_only_where_its_author_may_accept_risks(projects: Proje
     roles = [{"role": role, "repositories": repositories} for role, repositories in limits]
     projects.post("/principals", {"name": "eve", "roles": [], "project_roles": roles})
     projects.tokens["eve"] = projects.post("/tokens", {"principal": "eve"})["text"]
-    image = projects._foreign("moved", PlannedFindings(status="STRANGE"))
+    image = projects._plan_foreign_image("moved", PlannedFindings(status="STRANGE"))
     projects.push(image, "alpha/moved", "1")
     report = trivy(projects.server, image)
-    answer = projects.client.post(f"{V}/images/{image}/findings", content=report, headers=projects.headers("eve"))
+    answer = projects.client.post(f"{V}/images/{image}/findings", content=report, headers=projects.make_headers("eve"))
     assert (answer.status_code, answer.json()[0]["vouched"]) == (201, True)
     projects.push(image, "bravo/moved", "1")
     for repository, state in (("alpha/moved", "Approved"), ("bravo/moved", "Rejected")):
@@ -230,20 +230,20 @@ def test_each_repository_of_an_image_has_its_own_verdicts(projects: Projects) ->
     """By their own policies: one of `bravo` approves what the one of `alpha` rejects."""
     page = projects.call("GET", "/images?repository=*/base", "admin").json()
     states = {(entry["repository"], entry["digest"]): entry["status"] for entry in page["images"]}
-    assert states["bravo/base", projects.shared] == "Approved"
-    assert states["alpha/base", projects.shared] == "Rejected"
-    view = projects.call("GET", f"/images/{projects.shared}", "project").json()
+    assert states["bravo/base", projects.shared_image] == "Approved"
+    assert states["alpha/base", projects.shared_image] == "Rejected"
+    view = projects.call("GET", f"/images/{projects.shared_image}", "project").json()
     assert {record["repository"] for record in view["verdicts"]} == {"alpha/base"}
     assert view["status"] == "Rejected"
-    view = projects.call("GET", f"/images/{projects.shared}", "admin").json()
+    view = projects.call("GET", f"/images/{projects.shared_image}", "admin").json()
     assert {record["repository"] for record in view["verdicts"]} == {"alpha/base", "bravo/base"}
 
 
 def test_the_page_of_an_image_is_that_of_the_repository_that_links_to_it(projects: Projects) -> None:
     def read(path: str, who: str = "admin") -> httpx.Response:
-        return projects.client.get(path, headers=projects.headers(who))
+        return projects.client.get(path, headers=projects.make_headers(who))
 
-    path = f"/images/{projects.shared}"
+    path = f"/images/{projects.shared_image}"
     for repository, status in (("bravo/base", "Approved"), ("alpha/base", "Rejected")):
         link = f"{path}?repository={repository}"
         assert f'href="{link}"' in read(f"/images?repository={repository}").text
@@ -255,7 +255,7 @@ def test_the_page_of_an_image_is_that_of_the_repository_that_links_to_it(project
         head = page.partition('<div class="head">')[2].partition("<section")[0]
         name = re.sub("<[^>]+>", "", head.partition("<h1>")[2].partition("</h1>")[0])
         assert (name, re.findall(r'class="chip [^"]*">(?:<[^>]+>)*([A-Z]\w+)', head)[0]) == (f"{repository}:1", status)
-        assert f"dockgate image show {repository}@{projects.shared}" in page
+        assert f"dockgate image show {repository}@{projects.shared_image}" in page
         assert f"/api/v1{link}" in page
     refused = read(f"{path}?repository=bravo/base", "project")
     assert (refused.status_code, refused.headers["location"]) == (303, path)
@@ -266,7 +266,7 @@ def test_the_page_of_an_image_is_that_of_the_repository_that_links_to_it(project
 
 @pytest.mark.parametrize("who", LIMITED)
 def test_messages_name_nothing_of_another_project(projects: Projects, who: str) -> None:
-    image = f"{projects.server.registry.address}/alpha/base@{projects.shared}"
+    image = f"{projects.server.registry.address}/alpha/base@{projects.shared_image}"
     body = {"pipeline": "alpha", "stage": "s", "execution": f"names-{who}", "image": image}
     for more in ({"policy": "none"}, {"service": "none"}, {"policy": "bravo-rules"}):
         answer = projects.call("POST", "/approvals", who, {**body, **more})
@@ -284,11 +284,11 @@ def test_a_pull_check_says_nothing_of_an_image_that_is_elsewhere(projects: Proje
 
 def test_a_token_for_a_pipeline_does_not_define_it(projects: Projects) -> None:
     """Its definition may name any repository and service."""
-    page = projects.client.get("/pipelines/alpha/definition", headers=projects.headers("pipeline token"))
+    page = projects.client.get("/pipelines/alpha/definition", headers=projects.make_headers("pipeline token"))
     assert page.is_success
     assert '<form method="post" action="/pipelines/alpha/definition"' not in page.text
     text = PIPELINE.format(name="alpha", repository="bravo", service="bravo", timeout="7d")
-    headers = {**projects.headers("pipeline token"), "Sec-Fetch-Site": "same-origin"}
+    headers = {**projects.make_headers("pipeline token"), "Sec-Fetch-Site": "same-origin"}
     fields = {"text": text, "version": "1"}
     answer = projects.client.post("/pipelines/alpha/definition", data=fields, headers=headers)
     assert answer.status_code == 403

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tests.scenarios import slow_http
 from tests.scenarios.defects import PlannedFindings
-from tests.scenarios.live import PIPELINE, until
+from tests.scenarios.live import PIPELINE, wait_until
 from tests.scenarios.server import ServerSystem
 from tests.store.factories import FACTORIES
 
@@ -25,12 +25,12 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 def test_a_verdict_is_replayed_identically_after_a_database_update(server: ServerSystem) -> None:
-    image = server.image("replayed", PlannedFindings({"HIGH": 2, "MEDIUM": 3}, unfixable={"LOW": 1}))
-    execution = server.approval(image)
-    server.scanned(image)
+    image = server.plan_image("replayed", PlannedFindings({"HIGH": 2, "MEDIUM": 3}, unfixable={"LOW": 1}))
+    execution = server.request_approval(image)
+    server.end_scan(image)
     assert server.answer(execution) == "Rejected"
     (record,) = server.get(f"/images/{image}")["verdicts"]
-    server.advisory_appears(image)
+    server.publish_advisory(image)
 
     def document(digest: str) -> bytes:
         return slow_http.get(f"{server.url}/api/v1/documents/{digest}").content
@@ -49,12 +49,12 @@ def test_a_verdict_is_replayed_identically_after_a_database_update(server: Serve
 
 
 def test_comparing_two_verdicts_names_the_new_advisory(server: ServerSystem) -> None:
-    image = server.image("compared", PlannedFindings({"MEDIUM": 1}))
-    execution = server.approval(image)
-    server.scanned(image)
+    image = server.plan_image("compared", PlannedFindings({"MEDIUM": 1}))
+    execution = server.request_approval(image)
+    server.end_scan(image)
     assert server.answer(execution) == "Approved"
-    server.advisory_appears(image)
-    again = server.approval(image)
+    server.publish_advisory(image)
+    again = server.request_approval(image)
     assert server.answer(again) == "Rejected"
     later, *_, first = (record["digest"] for record in server.get(f"/images/{image}")["verdicts"])
     explained = server.get(f"/verdicts/{first}/explanation?against={later}")["explanation"]
@@ -65,19 +65,19 @@ def test_comparing_two_verdicts_names_the_new_advisory(server: ServerSystem) -> 
 
 
 def test_a_pipeline_without_an_approval_deploys_nothing(server: ServerSystem) -> None:
-    image = server.image("ungated", PlannedFindings())
-    server.scanned(image)
+    image = server.plan_image("ungated", PlannedFindings())
+    server.end_scan(image)
     ungated = PIPELINE.format(name="ungated", repository="ungated", service="ungated", timeout="1d")
     head, _, rest = ungated.partition("  - name: ContainerVulnerabilityAssessment\n")
     server.apply(head + rest[rest.index("  - name: Deploy\n") :])
     execution = server.post("/pipelines/ungated/executions")["id"]
-    until(lambda: server.get(f"/executions/{execution}")["execution"]["state"] == "Failed")
+    wait_until(lambda: server.get(f"/executions/{execution}")["execution"]["state"] == "Failed")
     assert "only approved digests run" in server.get(f"/executions/{execution}")["execution"]["reason"]
     assert server.get("/services/ungated")["tasks"] == []
 
 
 def test_an_unknown_policy_is_refused_with_the_list_of_policies(server: ServerSystem) -> None:
-    server.image("lax", PlannedFindings())
+    server.plan_image("lax", PlannedFindings())
     document = PIPELINE.format(name="lax", repository="lax", service="lax", timeout="1d")
     answer = slow_http.post(
         f"{server.url}/api/v1/apply",
@@ -89,13 +89,13 @@ def test_an_unknown_policy_is_refused_with_the_list_of_policies(server: ServerSy
 
 
 def test_notifications_of_waiting_approvals_have_no_token(server: ServerSystem) -> None:
-    image = server.image("notified", PlannedFindings())
-    execution = server.approval(image)
+    image = server.plan_image("notified", PlannedFindings())
+    execution = server.request_approval(image)
     approval = f"{execution}/ContainerVulnerabilityAssessment/Approval/1"
     token = server.get(f"/approvals/{approval}")["token"]
-    server.scanned(image)
-    until(lambda: server.get(f"/approvals/{approval}")["state"] != "Waiting")
+    server.end_scan(image)
+    wait_until(lambda: server.get(f"/approvals/{approval}")["state"] != "Waiting")
     newest = server.store.event_log.read_newest_seq()
-    until(lambda: server.store.event_cursor.read_position() >= newest)
-    assert server.notified("approval.needed") == {}, "no person has to act"
+    wait_until(lambda: server.store.event_cursor.read_position() >= newest)
+    assert server.list_notifications("approval.needed") == {}, "no person has to act"
     assert token not in repr(server.store.event_log.read(0, 10_000))

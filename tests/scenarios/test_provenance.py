@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tests.gate.test_provenance import RECORD
 from tests.scenarios.defects import PlannedFindings
-from tests.scenarios.live import until
+from tests.scenarios.live import wait_until
 from tests.scenarios.server import ServerSystem
 from tests.scenarios.test_approval_requests import answer, ask
 from tests.scenarios.test_policies import gated, put, risk, run
@@ -60,9 +60,9 @@ def built(server: ServerSystem, name: str, policy: str) -> tuple[str, Any]:
 
 def judged(server: ServerSystem, name: str, policy: str, *attached: bytes) -> tuple[str, Any]:
     """An image of another registry with these attached documents, and its decision."""
-    image = server.foreign(name, PlannedFindings())
+    image = server.plan_foreign_image(name, PlannedFindings())
     server.scan_may_end[image].set()
-    server.attached[image] = list(attached)
+    server.attachments[image] = list(attached)
     created = ask(server, name, policy=policy)
     return image, answer(server, created, 20)
 
@@ -73,7 +73,7 @@ def by_ci(image: str, signer: dsse.Signer = THEIRS) -> bytes:
 
 def digest_of(server: ServerSystem, name: str) -> str:
     """The digest that an image of this name will have."""
-    return server.foreign(name, PlannedFindings())
+    return server.plan_foreign_image(name, PlannedFindings())
 
 
 def test_images_built_by_the_server_pass_the_provenance_rule(server: ServerSystem) -> None:
@@ -94,7 +94,7 @@ def test_images_built_by_the_server_pass_the_provenance_rule(server: ServerSyste
 
 def test_a_provenance_statement_is_attached_once(server: ServerSystem) -> None:
     image, _ = built(server, "attached", "ours")
-    until(lambda: server.attestor.provenance.get(f"attached/app@{image}"))
+    wait_until(lambda: server.attestor.provenance.get(f"attached/app@{image}"))
     ((key, envelope),) = server.attestor.provenance[f"attached/app@{image}"].items()
     assert key == "attached-1/Build/Build/1"
     signed = dsse.verify_envelope(envelope, [dsse.PublicKey(server.attestor.list_keys()[0].pem.encode())])
@@ -117,11 +117,11 @@ def test_an_image_pushed_by_hand_is_refused(server: ServerSystem) -> None:
 def test_forged_and_copied_statements_are_refused(server: ServerSystem) -> None:
     """One by a key of its own, our statement of another digest, and an approval's statement by our own key."""
     made, _ = built(server, "original", "ours")
-    until(lambda: server.attestor.provenance.get(f"original/app@{made}"))
+    wait_until(lambda: server.attestor.provenance.get(f"original/app@{made}"))
     (copied,) = server.attestor.provenance[f"original/app@{made}"].values()
     image = digest_of(server, "forged")
     forged = dsse.sign_payload(write_statement(RECORD, "elsewhere.example/app", image), THEIRS)
-    ((_, payload),) = server.attestor.attested[f"original/app@{made}", "ours"]
+    ((_, payload),) = server.attestor.attestations[f"original/app@{made}", "ours"]
     approval_of_other = server.attestor.sign(payload)
     same = payload.replace(made.removeprefix("sha256:").encode(), image.removeprefix("sha256:").encode())
     _, approval = judged(server, "forged", "ours", forged, copied, approval_of_other, server.attestor.sign(same))
@@ -141,7 +141,7 @@ def test_another_builder_s_statement_counts_where_the_policy_names_it(server: Se
 def test_a_statement_attached_after_the_scan_counts_for_the_next_request(server: ServerSystem) -> None:
     image, approval = judged(server, "late", "theirs")
     assert approval["state"] == "Rejected"
-    server.attached[image] = [by_ci(image)]
+    server.attachments[image] = [by_ci(image)]
     created = ask(server, "late", execution="2", policy="theirs")
     assert answer(server, created, 20)["state"] == "Approved"
 
@@ -149,7 +149,7 @@ def test_a_statement_attached_after_the_scan_counts_for_the_next_request(server:
 def test_a_copy_of_an_image_without_statements_takes_none_from_the_image(server: ServerSystem) -> None:
     """Every developer can copy an image, and ask for its approval where nothing lies beside it."""
     image = digest_of(server, "copied-bare")
-    server.attached[f"elsewhere.example/copy@{image}"] = []
+    server.attachments[f"elsewhere.example/copy@{image}"] = []
     _, approval = judged(server, "copied-bare", "theirs", by_ci(image))
     assert approval["state"] == "Approved", approval
     copy = ask(server, "copied-bare", "2", image="elsewhere.example/copy:copied-bare", policy="theirs")
@@ -164,11 +164,11 @@ def test_running_services_are_evaluated_by_a_new_provenance_rule(server: ServerS
     """Attachments were not read before: they count now, and missing ones put the service at risk."""
     put(server, "growing", "malicious: {}\n").raise_for_status()
     for name in ("signed-elsewhere", "unsigned"):
-        server.attached[digest_of(server, name)] = [by_ci(digest_of(server, name))] if name != "unsigned" else []
+        server.attachments[digest_of(server, name)] = [by_ci(digest_of(server, name))] if name != "unsigned" else []
         _, execution = built(server, name, "growing")
         assert execution["state"] == "Succeeded", execution
     strict(server, "growing", CI, THEIRS.public.pem)
-    until(lambda: risk(server, "unsigned"))
+    wait_until(lambda: risk(server, "unsigned"))
     assert "no provenance from an allowed builder" in risk(server, "unsigned")
     assert risk(server, "signed-elsewhere") == ""  # it was judged in the same round, before the other
 

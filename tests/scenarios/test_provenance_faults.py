@@ -3,7 +3,7 @@
 from datetime import timedelta
 from pathlib import Path
 
-from tests.scenarios.live import until
+from tests.scenarios.live import wait_until
 from tests.scenarios.server import ServerSystem
 from tests.scenarios.test_provenance import built, strict
 
@@ -23,9 +23,9 @@ def test_attaching_is_retried_in_the_background(tmp_path: Path) -> None:
         strict(server, "ours")
         image, execution = built(server, "retried", "ours")
         assert execution["state"] == "Succeeded", execution
-        until(lambda: server.store.outbox.list_entries(OutboxKind.PROVENANCE, image=image)[0].attempts)
+        wait_until(lambda: server.store.outbox.list_entries(OutboxKind.PROVENANCE, image=image)[0].attempts)
         assert server.attestor.provenance == {}
         failing[0] = False
         server.clock.ahead += timedelta(hours=1)
-        until(lambda: server.attestor.provenance.get(f"retried/app@{image}"))
-        until(lambda: server.store.outbox.list_entries(OutboxKind.PROVENANCE, image=image)[0].done_at)
+        wait_until(lambda: server.attestor.provenance.get(f"retried/app@{image}"))
+        wait_until(lambda: server.store.outbox.list_entries(OutboxKind.PROVENANCE, image=image)[0].done_at)

@@ -13,13 +13,13 @@ from dockgate.services.identity.provider_sign_in import RETURN_PATH
 def test_the_first_to_sign_in_must_be_an_admin(tmp_path: Path) -> None:
     site = ProviderSite(tmp_path)
     with site.server as server, Browser(server) as browser:
-        answer = site.sign_in(browser, site.person("ada", "developers"))
+        answer = site.sign_in(browser, site.add_person("ada", "developers"))
         assert "must be an admin" in answer.text
         assert server.get("/caller")["name"] == "local"
-        assert site.sign_in(browser, site.person("ada", "admins")).status_code == 303
+        assert site.sign_in(browser, site.add_person("ada", "admins")).status_code == 303
         assert browser.get("/api/v1/caller").json()["name"] == "ada@example.org"
         assert server.client.get("/status").status_code == 401
-        answer = site.sign_in(browser, site.person("ada", "developers"))
+        answer = site.sign_in(browser, site.add_person("ada", "developers"))
         assert "last administrator" in answer.text
 
 

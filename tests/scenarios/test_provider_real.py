@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, urljoin, urlsplit
 import httpx
 import pytest
 from authlib.oauth2.auth import ClientAuth
-from tests.ports import free_port
+from tests.ports import find_free_port
 from tests.scenarios.browser import Browser
 from tests.scenarios.server import ServerSystem
 
@@ -39,7 +39,7 @@ REQUEST = SignInRequest("s" * 43, "n" * 43, "v" * 43)
 def running(return_url: str) -> Iterator[str]:
     """The provider; gives its issuer."""
     assert (FOLDER / "node_modules").exists(), "`make test` installs oidc-provider into build/identity-provider"
-    port = free_port()
+    port = find_free_port()
     command = ["node", str(SCRIPT), str(FOLDER), str(port), return_url]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         try:
@@ -177,7 +177,7 @@ def test_a_new_key_is_followed_and_one_that_is_not_published_is_refused(issuer: 
 
 
 def test_a_person_signs_in_to_a_server_and_out(tmp_path: Path) -> None:
-    server_port = free_port()
+    server_port = find_free_port()
     console = f"http://localhost:{server_port}"
     with running(f"{console}{RETURN_PATH}") as issuer:
 

@@ -48,7 +48,7 @@ def test_a_person_signs_in_and_comes_back_to_their_page(site: ProviderSite) -> N
     with Browser(site.server) as browser:
         form = browser.get("/signin?to=/images").text
         assert 'href="/signin/provider?to=/images"' in form
-        answer = site.sign_in(browser, site.person("ada", "developers"), "/images?x=1")
+        answer = site.sign_in(browser, site.add_person("ada", "developers"), "/images?x=1")
         assert (answer.status_code, answer.headers["location"]) == (303, "/images?x=1")
         assert PENDING not in browser.cookies
         assert "ada@example.org" in browser.get("/settings").text
@@ -57,7 +57,7 @@ def test_a_person_signs_in_and_comes_back_to_their_page(site: ProviderSite) -> N
 def test_the_cookies_are_out_of_reach_of_scripts_and_hold_no_token(site: ProviderSite) -> None:
     with Browser(site.server) as browser:
         begun = browser.get("/signin/provider")
-        back = browser.get(site.way_back(browser, site.person("ada", "developers")))
+        back = browser.get(site.sign_in_at_provider(browser, site.add_person("ada", "developers")))
     for answer in (begun, back):
         for cookie in answer.headers.get_list("set-cookie"):
             assert "httponly" in cookie.lower()
@@ -69,7 +69,7 @@ def test_the_cookies_are_out_of_reach_of_scripts_and_hold_no_token(site: Provide
 @pytest.mark.parametrize("role", Role)
 def test_groups_have_the_permissions_of_their_roles(site: ProviderSite, role: Role) -> None:
     with Browser(site.server) as browser:
-        assert site.sign_in(browser, site.person(f"in-{role}", f"{role}s", "unmapped")).status_code == 303
+        assert site.sign_in(browser, site.add_person(f"in-{role}", f"{role}s", "unmapped")).status_code == 303
         answer = browser.get("/api/v1/caller").json()
     assert answer["roles"] == [role]
     assert set(answer["permissions"]) == {permission.value for permission in PERMISSIONS[role]}
@@ -90,8 +90,8 @@ def test_groups_have_the_permissions_of_their_roles(site: ProviderSite, role: Ro
 )
 def test_roles_follow_the_groups_of_the_latest_sign_in(site: ProviderSite, groups: list[str], roles: list[str]) -> None:
     with Browser(site.server) as browser:
-        site.sign_in(browser, site.person("mover", "securitys"))
-        answer = site.sign_in(browser, site.person("mover", *groups))
+        site.sign_in(browser, site.add_person("mover", "securitys"))
+        answer = site.sign_in(browser, site.add_person("mover", *groups))
         assert (answer.status_code == 303) == bool(roles)
     people = {each["name"]: sorted(each["roles"]) for each in site.server.get("/principals")}
     assert people["mover@example.org"] == roles
@@ -99,7 +99,7 @@ def test_roles_follow_the_groups_of_the_latest_sign_in(site: ProviderSite, group
 
 def test_a_person_without_a_mapped_group_reads_why_and_has_no_session(site: ProviderSite) -> None:
     with Browser(site.server) as browser:
-        answer = site.sign_in(browser, site.person("new", "gardeners"))
+        answer = site.sign_in(browser, site.add_person("new", "gardeners"))
         assert answer.status_code == 403
         assert "no group of yours has a role" in answer.text
         assert SESSION not in browser.cookies
@@ -112,9 +112,9 @@ def test_a_person_without_a_mapped_group_reads_why_and_has_no_session(site: Prov
 
 def test_who_loses_every_group_loses_open_sessions_and_tokens_too(site: ProviderSite) -> None:
     with Browser(site.server) as old, Browser(site.server) as new:
-        site.sign_in(old, site.person("leaver", "developers"))
+        site.sign_in(old, site.add_person("leaver", "developers"))
         text = site.server.post("/tokens", {"principal": "leaver@example.org"})["text"]
-        assert site.sign_in(new, site.person("leaver")).status_code == 403
+        assert site.sign_in(new, site.add_person("leaver")).status_code == 403
         assert old.get("/").status_code == 403
         answer = httpx.get(f"{site.server.url}/api/v1/status", headers={"Authorization": f"Bearer {text}"})
         assert answer.status_code == 403
@@ -122,26 +122,26 @@ def test_who_loses_every_group_loses_open_sessions_and_tokens_too(site: Provider
 
 def test_a_disabled_person_cannot_sign_in(site: ProviderSite) -> None:
     with Browser(site.server) as browser:
-        site.sign_in(browser, site.person("gone", "developers"))
+        site.sign_in(browser, site.add_person("gone", "developers"))
         site.server.post("/principals/gone@example.org/disable")
         assert browser.get("/").status_code == 303
-        assert "is disabled" in site.sign_in(browser, site.person("gone", "developers")).text
+        assert "is disabled" in site.sign_in(browser, site.add_person("gone", "developers")).text
 
 
 def test_a_name_that_is_taken_is_never_taken_over(site: ProviderSite) -> None:
     site.server.post("/principals", {"name": "ben@example.org", "roles": ["admin"]})
     with Browser(site.server) as browser:
-        answer = site.sign_in(browser, site.person("x", "developers", email="Ben@example.org"))
+        answer = site.sign_in(browser, site.add_person("x", "developers", email="Ben@example.org"))
         assert answer.status_code == 403
         assert "belongs to another principal" in answer.text
-        site.sign_in(browser, site.person("carl", "developers"))
-        assert site.sign_in(browser, site.person("carl-2", "admins", email="carl@example.org")).status_code == 403
+        site.sign_in(browser, site.add_person("carl", "developers"))
+        assert site.sign_in(browser, site.add_person("carl-2", "admins", email="carl@example.org")).status_code == 403
 
 
 def test_a_person_keeps_their_name_when_their_address_changes(site: ProviderSite) -> None:
     with Browser(site.server) as browser:
-        site.sign_in(browser, site.person("mia", "developers"))
-        site.sign_in(browser, site.person("mia", "developers", email="mia.new@example.org"))
+        site.sign_in(browser, site.add_person("mia", "developers"))
+        site.sign_in(browser, site.add_person("mia", "developers", email="mia.new@example.org"))
         assert browser.get("/api/v1/caller").json()["name"] == "mia@example.org"
     people = {each["name"]: each["email"] for each in site.server.get("/principals")}
     assert people["mia@example.org"] == "mia.new@example.org"
@@ -150,7 +150,7 @@ def test_a_person_keeps_their_name_when_their_address_changes(site: ProviderSite
 @pytest.mark.parametrize("name", ["<script>", "a b", "local", "unknown", "../x", "x" * 101])
 def test_a_name_that_no_principal_can_have_is_refused_as_text(site: ProviderSite, name: str) -> None:
     with Browser(site.server) as browser:
-        answer = site.sign_in(browser, site.person("1", "developers", email=name))
+        answer = site.sign_in(browser, site.add_person("1", "developers", email=name))
         assert answer.status_code == 403
         assert "<script>" not in answer.text.replace("<script defer", "")
 
@@ -160,7 +160,7 @@ def test_a_name_that_no_principal_can_have_is_refused_as_text(site: ProviderSite
 
 def test_signing_out_ends_the_session_everywhere(site: ProviderSite) -> None:
     with Browser(site.server) as browser:
-        site.sign_in(browser, site.person("ada", "developers"))
+        site.sign_in(browser, site.add_person("ada", "developers"))
         stolen = browser.cookies[SESSION]
         assert browser.send_form("/signout").headers["location"] == "/signin"
         browser.cookies.set(SESSION, stolen)
@@ -172,14 +172,14 @@ def test_signing_out_ends_the_session_everywhere(site: ProviderSite) -> None:
 
 def test_an_admin_ends_a_session_by_its_token(site: ProviderSite) -> None:
     with Browser(site.server) as browser:
-        site.sign_in(browser, site.person("ada", "developers"))
+        site.sign_in(browser, site.add_person("ada", "developers"))
         site.server.post(f"/tokens/{site.server.get('/tokens?principal=ada@example.org')[0]['id']}/revoke")
         assert browser.get("/").status_code == 303
 
 
 def test_a_form_of_another_site_does_nothing_in_such_a_session(site: ProviderSite) -> None:
     with Browser(site.server) as browser:
-        site.sign_in(browser, site.person("boss", "admins"))
+        site.sign_in(browser, site.add_person("boss", "admins"))
         answer = browser.post("/api/v1/principals", json={"name": "eve", "roles": ["admin"]})
         assert answer.status_code == 403
         assert "eve" not in {each["name"] for each in site.server.get("/principals")}
@@ -187,7 +187,7 @@ def test_a_form_of_another_site_does_nothing_in_such_a_session(site: ProviderSit
 
 def test_a_sign_in_is_in_the_audit_log(site: ProviderSite) -> None:
     with Browser(site.server) as browser:
-        site.sign_in(browser, site.person("sue", "developers"))
+        site.sign_in(browser, site.add_person("sue", "developers"))
     assert (f"GET {RETURN_PATH}", 303, None) in site.audit("sue@example.org")
 
 
@@ -196,7 +196,7 @@ def test_a_sign_in_is_in_the_audit_log(site: ProviderSite) -> None:
 
 def test_an_answer_for_another_browser_signs_no_one_in(site: ProviderSite) -> None:
     with Browser(site.server) as attacker, Browser(site.server) as victim:
-        link = site.way_back(attacker, site.person("mallory", "developers"))
+        link = site.sign_in_at_provider(attacker, site.add_person("mallory", "developers"))
         for prepare in (lambda: None, lambda: victim.get("/signin/provider")):
             prepare()
             answer = victim.get(link)
@@ -208,7 +208,7 @@ def test_an_answer_for_another_browser_signs_no_one_in(site: ProviderSite) -> No
 
 def test_an_answer_counts_once(site: ProviderSite) -> None:
     with Browser(site.server) as browser:
-        back = site.way_back(browser, site.person("ada", "developers"))
+        back = site.sign_in_at_provider(browser, site.add_person("ada", "developers"))
         pending = browser.cookies[PENDING]
         code = parse_qs(urlsplit(back).query)["code"][0]
         issued = site.fake.codes[code]
@@ -225,7 +225,7 @@ def test_an_answer_counts_once(site: ProviderSite) -> None:
 @pytest.mark.parametrize("field", ["state", "nonce", "verifier"])
 def test_each_secret_of_the_browser_counts(site: ProviderSite, field: str) -> None:
     with Browser(site.server) as browser:
-        back = site.way_back(browser, site.person("ada", "developers"))
+        back = site.sign_in_at_provider(browser, site.add_person("ada", "developers"))
         fields = json.loads(base64.urlsafe_b64decode(browser.cookies[PENDING]))
         fields[["state", "nonce", "verifier"].index(field)] = "A" * 43
         set_pending(browser, base64.urlsafe_b64encode(json.dumps(fields).encode()).decode())
@@ -236,7 +236,7 @@ def test_each_secret_of_the_browser_counts(site: ProviderSite, field: str) -> No
 @pytest.mark.parametrize("cookie", ["", "x", "W10=", "bnVsbA==", "WyIiLCIiLCIiLCIvIl0=", "eyJhIjoxfQ==", "W1tbXV1d"])
 def test_nonsense_in_the_cookie_signs_no_one_in(site: ProviderSite, cookie: str) -> None:
     with Browser(site.server) as browser:
-        back = site.way_back(browser, site.person("ada", "developers"))
+        back = site.sign_in_at_provider(browser, site.add_person("ada", "developers"))
         set_pending(browser, cookie)
         assert browser.get(back).status_code == 403
         assert browser.get(f"{RETURN_PATH}?code=&state=").status_code == 403
@@ -246,14 +246,14 @@ def test_nonsense_in_the_cookie_signs_no_one_in(site: ProviderSite, cookie: str)
 @pytest.mark.parametrize("to", ["//evil.example/", "https://evil.example/", "/\\evil.example", "javascript:alert(1)"])
 def test_signing_in_leads_to_no_other_server(site: ProviderSite, to: str) -> None:
     with Browser(site.server) as browser:
-        assert site.sign_in(browser, site.person("ada", "developers"), to).headers["location"] == "/"
-        back = site.way_back(browser, site.person("ada", "developers"))
+        assert site.sign_in(browser, site.add_person("ada", "developers"), to).headers["location"] == "/"
+        back = site.sign_in_at_provider(browser, site.add_person("ada", "developers"))
         fields = json.loads(base64.urlsafe_b64decode(browser.cookies[PENDING]))
         fields[3] = "/images"
         set_pending(browser, base64.urlsafe_b64encode(json.dumps(fields).encode()).decode())
         assert browser.get(back).headers["location"] == "/images"
         browser.cookies.clear()
-        back = site.way_back(browser, site.person("ada", "developers"))
+        back = site.sign_in_at_provider(browser, site.add_person("ada", "developers"))
         fields = json.loads(base64.urlsafe_b64decode(browser.cookies[PENDING]))
         fields[3] = to
         set_pending(browser, base64.urlsafe_b64encode(json.dumps(fields).encode()).decode())
@@ -270,7 +270,7 @@ def test_refused_sign_ins_are_recorded_and_limited(site: ProviderSite) -> None:
 
 def test_a_session_of_the_provider_ends_after_a_day(site: ProviderSite) -> None:
     with Browser(site.server) as browser:
-        site.sign_in(browser, site.person("ada", "developers"))
+        site.sign_in(browser, site.add_person("ada", "developers"))
         for _ in range(PROVIDER_HOURS // 6 - 1):
             site.server.clock.ahead += timedelta(hours=6)
             assert browser.get("/").status_code == 200

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tests.scenarios import slow_http
 from tests.scenarios.defects import PlannedFindings
-from tests.scenarios.live import until
+from tests.scenarios.live import wait_until
 from tests.scenarios.server import ServerSystem
 
 
@@ -51,14 +51,14 @@ def hook(server: ServerSystem, form: str, registry: str) -> Any:
 
 @pytest.mark.parametrize("form", ["harbor", "quay", "ecr", "distribution"])
 def test_a_push_to_another_registry_is_scanned_once_and_answers_approvals(server: ServerSystem, form: str) -> None:
-    image = server.foreign(f"pushed-{form}", PlannedFindings({"CRITICAL": 1}))
+    image = server.plan_foreign_image(f"pushed-{form}", PlannedFindings({"CRITICAL": 1}))
     server.scan_may_end[image].set()
     registry, body = bodies(image, f"pushed-{form}")[form]
     webhook = hook(server, form, registry)
     for _ in range(3):
         answer = slow_http.post(webhook["url"], json=body, headers={"Authorization": webhook["authorization"]})
         assert answer.status_code == 202, answer.text
-    until(lambda: server._scan_state(image) == "Done")
+    wait_until(lambda: server._scan_state(image) == "Done")
     shown = server.get(f"/images/{image}")
     assert shown["scan"]["repository"] == f"{registry}/team/app"
     assert [push["repository"] for push in shown["pushes"]] == [f"{registry}/team/app"]
@@ -67,7 +67,7 @@ def test_a_push_to_another_registry_is_scanned_once_and_answers_approvals(server
 
 
 def test_the_webhook_secret_can_be_in_a_header_or_the_url(server: ServerSystem) -> None:
-    image = server.foreign("anyhow", PlannedFindings())
+    image = server.plan_foreign_image("anyhow", PlannedFindings())
     registry, body = bodies(image, "anyhow")["harbor"]
     webhook = hook(server, "harbor", registry)
     secret = webhook["authorization"].removeprefix("Bearer ")
@@ -81,7 +81,7 @@ def test_the_webhook_secret_can_be_in_a_header_or_the_url(server: ServerSystem) 
 
 
 def test_a_webhook_secret_is_valid_for_its_registry_only(server: ServerSystem) -> None:
-    image = server.foreign("foreign", PlannedFindings())
+    image = server.plan_foreign_image("foreign", PlannedFindings())
     other_webhook = hook(server, "harbor", "other.example")
     _, body = bodies(image, "foreign")["harbor"]
     theirs = {"Authorization": other_webhook["authorization"]}
@@ -92,7 +92,7 @@ def test_a_webhook_secret_is_valid_for_its_registry_only(server: ServerSystem) -
 
 
 def test_replacing_a_secret_affects_one_registry_only(server: ServerSystem) -> None:
-    image = server.foreign("rotated", PlannedFindings())
+    image = server.plan_foreign_image("rotated", PlannedFindings())
     registry, body = bodies(image, "rotated")["quay"]
     before, other_webhook = hook(server, "quay", registry), hook(server, "harbor", registry)
     after = server.post(f"/registries/{registry}/hook/quay")

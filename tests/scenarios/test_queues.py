@@ -10,7 +10,7 @@ import boto3
 import pytest
 from moto import mock_aws
 from tests.scenarios.defects import PlannedFindings
-from tests.scenarios.live import until
+from tests.scenarios.live import wait_until
 from tests.scenarios.server import ServerSystem
 
 from dockgate.events.queues.sqs import SqsQueue
@@ -89,13 +89,13 @@ def push(digest: str, name: str, **detail: str) -> dict[str, Any]:
 
 
 def test_repeated_ecr_events_cause_one_scan(server: ServerSystem) -> None:
-    image = server.foreign("queued", PlannedFindings({"CRITICAL": 1}))
+    image = server.plan_foreign_image("queued", PlannedFindings({"CRITICAL": 1}))
     server.scan_may_end[image].set()
     with cloud(server.server.registry_notifications.receive_ecr_event) as there:
         for _ in range(3):
             there.put(push(image, "queued"))
-        until(lambda: not there.count_left())
-        until(lambda: server._scan_state(image) == "Done")
+        wait_until(lambda: not there.count_left())
+        wait_until(lambda: server._scan_state(image) == "Done")
         shown = server.get(f"/images/{image}")
         assert (shown["scan"]["repository"], shown["scan"]["number"]) == (f"{REGISTRY}/team/app", 1)
         assert [(shown_push["repository"], shown_push["tag"]) for shown_push in shown["pushes"]] == [
@@ -106,16 +106,16 @@ def test_repeated_ecr_events_cause_one_scan(server: ServerSystem) -> None:
 
 
 def test_events_can_arrive_through_a_topic_and_other_kinds_are_ignored(server: ServerSystem) -> None:
-    image = server.foreign("by-topic", PlannedFindings())
+    image = server.plan_foreign_image("by-topic", PlannedFindings())
     server.scan_may_end[image].set()
-    gone = server.foreign("deleted", PlannedFindings())
+    gone = server.plan_foreign_image("deleted", PlannedFindings())
     with cloud(server.server.registry_notifications.receive_ecr_event) as there:
         there.put(push(gone, "deleted", **{"action-type": "DELETE"}))
         there.put(push(gone, "failed", result="FAILURE"))
         there.put({**push(gone, "scanned"), "detail-type": "ECR Image Scan"})
         there.publish(push(image, "by-topic"))
-        until(lambda: not there.count_left())
-        until(lambda: server._scan_state(image) == "Done")
+        wait_until(lambda: not there.count_left())
+        wait_until(lambda: server._scan_state(image) == "Done")
         assert server.client.get(f"/images/{gone}").status_code == 404
         assert not there.count_left(there.dead)
 
@@ -137,7 +137,7 @@ def test_invalid_messages_go_to_the_dead_letter_queue(
 ) -> None:
     with cloud(server.server.registry_notifications.receive_ecr_event, hidden="0") as there:
         there.put(wrong)
-        until(lambda: there.count_left(there.dead))
+        wait_until(lambda: there.count_left(there.dead))
         assert not there.count_left()
     assert [logged for logged in caplog.messages if "is left where it is" in logged]
     assert server.client.get(f"/images/sha256:{'a' * 64}").status_code == 404

@@ -18,7 +18,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from jwt.algorithms import ECAlgorithm
-from tests.parts import until
+from tests.parts import wait_until
 from tests.scenarios import slow_http
 from tests.scenarios.registry_site import MANIFEST, NOTHING, Site, open_site
 
@@ -53,10 +53,10 @@ def test_the_registry_refuses_requests_without_a_token(site: Site) -> None:
         answer = site.ask(method, path)
         assert answer.status_code == 401, path
         assert f'service="{SERVICE}"' in answer.headers["WWW-Authenticate"]
-    refused = site.token("")
+    refused = site.request_token("")
     assert (refused.status_code, refused.headers["WWW-Authenticate"]) == (401, 'Basic realm="dockgate"')
-    assert site.token("", password="dgt_wrong").status_code == 401
-    assert site.token("admin", service="elsewhere").status_code == 400
+    assert site.request_token("", password="dgt_wrong").status_code == 401
+    assert site.request_token("admin", service="elsewhere").status_code == 400
 
 
 @pytest.mark.parametrize(
@@ -78,8 +78,8 @@ def test_the_registry_refuses_requests_without_a_token(site: Site) -> None:
 def test_a_registry_token_has_the_permissions_of_its_owner(
     site: Site, who: str, repository: str, actions: list[str] | None
 ) -> None:
-    answer = site.token(who, f"repository:{repository}:pull,push,delete,*")
-    assert site.granted(answer) == ({} if actions is None else {repository: actions})
+    answer = site.request_token(who, f"repository:{repository}:pull,push,delete,*")
+    assert site.read_grants(answer) == ({} if actions is None else {repository: actions})
     assert answer.headers["Cache-Control"] == "no-store"
     token = answer.json()["token"]
     push = site.push(repository, "1", token).status_code
@@ -110,18 +110,20 @@ def test_a_registry_token_has_the_permissions_of_its_owner(
     ],
 )
 def test_wildcards_and_invalid_repositories_are_never_granted(site: Site, scope: str) -> None:
-    assert site.granted(site.token("admin", scope)) == {}
+    assert site.read_grants(site.request_token("admin", scope)) == {}
 
 
 def test_each_scope_is_granted_on_its_own(site: Site) -> None:
-    answer = site.token("narrow", "repository:team/one:pull repository:team/two:pull,push", "repository:team/one:push")
-    assert site.granted(answer) == {"team/one": ["pull", "push"]}
+    answer = site.request_token(
+        "narrow", "repository:team/one:pull repository:team/two:pull,push", "repository:team/one:push"
+    )
+    assert site.read_grants(answer) == {"team/one": ["pull", "push"]}
 
 
 def test_forged_foreign_and_expired_registry_tokens_are_refused(site: Site) -> None:
     right = [{"type": "repository", "name": "team/one", "actions": ["pull", "push"]}]
-    good = jwt.decode(site.own("team/one", PULL, PUSH), options={"verify_signature": False})
-    chain = {"x5c": jwt.get_unverified_header(site.own("team/one", PULL))["x5c"]}
+    good = jwt.decode(site.issue_own_token("team/one", PULL, PUSH), options={"verify_signature": False})
+    chain = {"x5c": jwt.get_unverified_header(site.issue_own_token("team/one", PULL))["x5c"]}
     pem = serialization.load_pem_private_key(site.tokens.path.read_bytes(), None)
     assert isinstance(pem, ec.EllipticCurvePrivateKey)
     public = pem.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
@@ -162,31 +164,39 @@ def by_public_key(claims: dict[str, Any], public: bytes, header: dict[str, Any])
 def test_a_login_is_for_its_repository_and_its_time(site: Site) -> None:
     push, pull = Login(SERVER, "shop/app", (PULL, PUSH)), Login(SERVER, "", (PULL,))
     scopes = ("repository:shop/app:pull,push", "repository:team/one:pull,push", "registry:catalog:*")
-    assert site.granted(site.token("", *scopes, password=site.tokens.issue_login(push)[1])) == {
+    assert site.read_grants(site.request_token("", *scopes, password=site.tokens.issue_login(push)[1])) == {
         "shop/app": ["pull", "push"]
     }
-    both = site.token("", *scopes, password=site.tokens.issue_login(pull)[1])
-    assert site.granted(both) == {"shop/app": ["pull"], "team/one": ["pull"]}
-    assert site.granted(site.token("", "repository:*:pull", password=site.tokens.issue_login(pull)[1])) == {}
-    assert site.token("", password=site.tokens.issue_login(push, seconds=0)[1]).status_code == 401
-    assert site.token("", password=site.own("shop/app", PUSH)).status_code == 401  # a registry token is not a login
-    assert site.token("", password=RegistryTokens(site.folder / "other").issue_login(push)[1]).status_code == 401
+    both = site.request_token("", *scopes, password=site.tokens.issue_login(pull)[1])
+    assert site.read_grants(both) == {"shop/app": ["pull"], "team/one": ["pull"]}
+    assert (
+        site.read_grants(site.request_token("", "repository:*:pull", password=site.tokens.issue_login(pull)[1])) == {}
+    )
+    assert site.request_token("", password=site.tokens.issue_login(push, seconds=0)[1]).status_code == 401
+    assert (
+        site.request_token("", password=site.issue_own_token("shop/app", PUSH)).status_code == 401
+    )  # a registry token is not a login
+    assert (
+        site.request_token("", password=RegistryTokens(site.folder / "other").issue_login(push)[1]).status_code == 401
+    )
 
 
 def test_a_blob_is_mounted_only_from_a_pullable_repository(site: Site) -> None:
     secret = b'{"secret": "of shop"}'
-    assert site.push("shop/app", "secret", site.own("shop/app", PULL, PUSH), secret).status_code == 201
+    assert site.push("shop/app", "secret", site.issue_own_token("shop/app", PULL, PUSH), secret).status_code == 201
     blob = f"sha256:{hashlib.sha256(secret).hexdigest()}"
     mount = f"team/one/blobs/uploads/?mount={blob}&from=shop/app"
-    token = site.token("narrow", "repository:team/one:pull,push", "repository:shop/app:pull").json()["token"]
+    token = site.request_token("narrow", "repository:team/one:pull,push", "repository:shop/app:pull").json()["token"]
     assert site.ask("POST", mount, token).status_code == 401
     assert site.ask("HEAD", f"team/one/blobs/{blob}", token).status_code == 404
-    allowed = site.token("developer", "repository:team/one:pull,push", "repository:shop/app:pull").json()["token"]
+    allowed = site.request_token("developer", "repository:team/one:pull,push", "repository:shop/app:pull").json()[
+        "token"
+    ]
     assert site.ask("POST", mount, allowed).status_code == 201
 
 
 def test_an_upload_continues_only_in_its_repository(site: Site) -> None:
-    mine, other_token = site.own("team/one", PULL, PUSH), site.own("team/two", PULL, PUSH)
+    mine, other_token = site.issue_own_token("team/one", PULL, PUSH), site.issue_own_token("team/two", PULL, PUSH)
     begun = site.ask("POST", "team/one/blobs/uploads/", mine)
     upload_url = httpx.URL(site.url).join(begun.headers["location"])
     for method in ("PATCH", "PUT", "GET"):
@@ -198,21 +208,21 @@ def test_an_upload_continues_only_in_its_repository(site: Site) -> None:
 
 
 def test_pushers_and_moved_tags_are_recorded(site: Site) -> None:
-    token = site.token("developer", "repository:team/app:pull,push").json()["token"]
+    token = site.request_token("developer", "repository:team/app:pull,push").json()["token"]
     first = site.push("team/app", "stable", token, b'{"n": 1}').headers["docker-content-digest"]
-    until(lambda: site.image(first))
+    wait_until(lambda: site.find_image(first))
     audit = site.get("/audit?limit=1")[0]
     assert (audit["who"], audit["subject"], audit["status"]) == ("developer", "repository:team/app:pull,push", 200)
-    again = site.token("admin", "repository:team/app:pull,push").json()["token"]
+    again = site.request_token("admin", "repository:team/app:pull,push").json()["token"]
     second = site.push("team/app", "stable", again, b'{"n": 2}').headers["docker-content-digest"]
-    (push,) = until(lambda: (site.image(second) or {}).get("pushes"))
+    (push,) = wait_until(lambda: (site.find_image(second) or {}).get("pushes"))
     assert (push["tag"], push["pushed_by"]) == ("stable", "admin")
     for digest in (first, second):
-        (move,) = site.image(digest)["moves"]
+        (move,) = site.find_image(digest)["moves"]
         assert (move["tag"], move["previous"], move["digest"], move["pushed_by"]) == ("stable", first, second, "admin")
-    until(lambda: [each for each in site.server.notified("tag.moved").values() if second in each.text])
-    server = site.push("shop/app", "build", site.own("shop/app", PULL, PUSH), b'{"n": 3}')
-    (push,) = until(lambda: (site.image(server.headers["docker-content-digest"]) or {}).get("pushes"))
+    wait_until(lambda: [each for each in site.server.list_notifications("tag.moved").values() if second in each.text])
+    server = site.push("shop/app", "build", site.issue_own_token("shop/app", PULL, PUSH), b'{"n": 3}')
+    (push,) = wait_until(lambda: (site.find_image(server.headers["docker-content-digest"]) or {}).get("pushes"))
     assert push["pushed_by"] == SERVER
 
 
@@ -245,7 +255,7 @@ def test_an_expired_token_is_renewed_during_a_transfer(site: Site) -> None:
         made.append((late if not made else site.tokens).issue_repository_token(repository, actions))
         return made[-1]
 
-    assert site.push("base/renewed", "1", site.own("base/renewed", PULL, PUSH)).status_code == 201
+    assert site.push("base/renewed", "1", site.issue_own_token("base/renewed", PULL, PUSH)).status_code == 201
     with closing(
         open_registry_source(RegistryReference(site.registry, "base/renewed", "1"), issuers={site.registry: issue})
     ) as origin:
@@ -254,23 +264,23 @@ def test_an_expired_token_is_renewed_during_a_transfer(site: Site) -> None:
 
 
 def test_rotating_the_key_ends_every_token_and_login(site: Site) -> None:
-    token, login = site.own("team/one", PULL), site.tokens.issue_login(Login(SERVER, "", (PULL,)))[1]
+    token, login = site.issue_own_token("team/one", PULL), site.tokens.issue_login(Login(SERVER, "", (PULL,)))[1]
     assert site.ask("GET", "", token).status_code == 200
     for who in ("developer", "security", ""):
-        assert site.api(who, "POST", "/registry-key").status_code in (401, 403)
+        assert site.call_api(who, "POST", "/registry-key").status_code in (401, 403)
     assert site.ask("GET", "", token).status_code == 200
-    assert site.api("admin", "POST", "/registry-key").status_code == 204
+    assert site.call_api("admin", "POST", "/registry-key").status_code == 204
     assert site.ask("GET", "", token).status_code == 401
-    assert site.token("", password=login).status_code == 401
-    assert site.ask("GET", "", site.own("team/one", PULL)).status_code == 200
+    assert site.request_token("", password=login).status_code == 401
+    assert site.ask("GET", "", site.issue_own_token("team/one", PULL)).status_code == 200
     RegistryTokens(site.folder / "keys").rotate()  # another server that shares the folder
-    token = site.own("team/one", PULL)
+    token = site.issue_own_token("team/one", PULL)
 
     def is_accepted() -> bool:
         with suppress(httpx.TransportError):  # the registry restarts
             return site.ask("GET", "", token).status_code == 200
         return False
 
-    until(is_accepted)
+    wait_until(is_accepted)
     assert stat.S_IMODE(site.tokens.path.stat().st_mode) == 0o600
     assert stat.S_IMODE(site.tokens.path.parent.stat().st_mode) == 0o700

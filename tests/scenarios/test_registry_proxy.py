@@ -10,7 +10,7 @@ import httpx
 import pytest
 from tests.scanner.images import make
 from tests.scenarios import slow_http
-from tests.scenarios.pull_site import Site, new_image, pull_site, refused
+from tests.scenarios.pull_site import Site, make_image, pull_site, read_refusal
 
 from dockgate.delivery.registries.tokens import RegistryTokens
 from dockgate.delivery.registry_access import PULL, PUSH, Access
@@ -63,13 +63,13 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 )
 @pytest.mark.parametrize("method", ["GET", "HEAD", "get", "POST"])
 def test_no_other_spelling_reaches_a_manifest(site: Site, method: str, path: str) -> None:
-    image = new_image("secret")
+    image = make_image("secret")
     if image.digest not in site.server.platforms:
         site.push("gated/app", "secret", image)
     path = path.format(digest=image.digest, DIGEST=image.digest.upper(), address=site.address)
-    token = site.token("gated/app")["Authorization"]
+    token = site.issue_token("gated/app")["Authorization"]
     head = f"{method} {path} HTTP/1.1\r\nHost: {site.address}\r\nAuthorization: {token}\r\nConnection: close\r\n"
-    answer = site.raw(f"{head}Accept: {make.MANIFEST}\r\nContent-Length: 0\r\n\r\n".encode())
+    answer = site.send_bytes(f"{head}Accept: {make.MANIFEST}\r\nContent-Length: 0\r\n\r\n".encode())
     assert int(answer.split(b" ")[1]) in (400, 401, 403, 404, 405), answer
     assert image.blobs[image.digest] not in answer
     assert image.digest.encode() not in answer.partition(b"\r\n\r\n")[0]
@@ -90,14 +90,14 @@ def test_no_other_spelling_reaches_a_manifest(site: Site, method: str, path: str
     ],
 )
 def test_no_request_hides_in_another(site: Site, headers: str) -> None:
-    image = new_image("secret")
+    image = make_image("secret")
     if image.digest not in site.server.platforms:
         site.push("gated/app", "secret", image)
-    token = site.token("gated/app", PULL, PUSH)["Authorization"]
+    token = site.issue_token("gated/app", PULL, PUSH)["Authorization"]
     common = f"Host: {site.address}\r\nAuthorization: {token}\r\n"
     hidden = f"GET /v2/gated/app/manifests/secret HTTP/1.1\r\n{common}Connection: close\r\n\r\n"
     for start in ("POST /v2/gated/app/blobs/uploads/", "GET /v2/"):
-        answer = site.raw(f"{start} HTTP/1.1\r\n{common}{headers}\r\n\r\n0\r\n\r\n{hidden}".encode())
+        answer = site.send_bytes(f"{start} HTTP/1.1\r\n{common}{headers}\r\n\r\n0\r\n\r\n{hidden}".encode())
         assert image.blobs[image.digest] not in answer
         assert image.digest.encode() not in answer
 
@@ -116,7 +116,7 @@ def test_headers_of_the_connection_and_of_proxies_are_dropped(site: Site) -> Non
     )
     assert begun.status_code == 202
     assert begun.headers["Location"].startswith("/v2/open/app/blobs/uploads/")
-    doubled = [("Authorization", "Bearer x"), *site.token("open/app").items()]
+    doubled = [("Authorization", "Bearer x"), *site.issue_token("open/app").items()]
     assert slow_http.get(f"http://{site.address}/v2/open/app/tags/list", headers=doubled).status_code == 400
 
 
@@ -128,7 +128,7 @@ def test_tokens_are_demanded_and_come_from_the_public_url(site: Site) -> None:
             assert f'realm="{site.server.url}/registry/token"' in answer.headers["WWW-Authenticate"]
     big = slow_http.post(f"http://{site.address}/v2/gated/app/blobs/uploads/", content=b"x" * (8 << 20))
     assert big.status_code == 401
-    digest = site.approved("gated/app", "kept")
+    digest = site.push_approved_image("gated/app", "kept")
     assert site.ask("DELETE", "gated/app", f"manifests/{digest}", PULL, PUSH).status_code in (401, 405)
     assert site.ask("PATCH", "gated/app", f"manifests/{digest}", PULL, PUSH).status_code == 405
     assert site.pull("gated/app", digest).status_code == 200
@@ -138,7 +138,7 @@ def test_tokens_are_demanded_and_come_from_the_public_url(site: Site) -> None:
 def test_uploads_in_chunks_resume_and_blobs_have_ranges(site: Site) -> None:
     data = bytes(range(256)) * 4096
     begun = site.ask("POST", "gated/app", "blobs/uploads/", PULL, PUSH)
-    headers, at = site.token("gated/app", PULL, PUSH), 0
+    headers, at = site.issue_token("gated/app", PULL, PUSH), 0
     upload_url = urljoin(f"http://{site.address}", begun.headers["Location"])
     for size in (1 << 18, 1 << 19):
         chunk = data[at : at + size]
@@ -162,10 +162,10 @@ def test_uploads_in_chunks_resume_and_blobs_have_ranges(site: Site) -> None:
 
 
 def test_builders_may_look_whether_they_have_pushed_an_image(site: Site) -> None:
-    digest = site.push("gated/app", "again", new_image("again"))
+    digest = site.push("gated/app", "again", make_image("again"))
     head = site.ask("HEAD", "gated/app", "manifests/again", PULL, PUSH)
     assert (head.status_code, head.headers["Docker-Content-Digest"]) == (200, digest)
-    refused(site.ask("GET", "gated/app", "manifests/again", PULL, PUSH))
+    read_refusal(site.ask("GET", "gated/app", "manifests/again", PULL, PUSH))
     forged = RegistryTokens(site.server.folder / "other").issue_repository_token("gated/app", "pull,push")
     url = f"http://{site.address}/v2/gated/app/manifests/again"
     assert slow_http.head(url, headers={"Authorization": f"Bearer {forged}"}).status_code == 401
@@ -192,8 +192,8 @@ class SlowPulls:
 
 
 def test_a_caller_whose_pulls_take_long_leaves_verdicts_to_others(site: Site) -> None:
-    slow = site.push("gated/slow", "1", new_image("slow"))
-    site.push("gated/quick", "1", new_image("quick"))
+    slow = site.push("gated/slow", "1", make_image("slow"))
+    site.push("gated/quick", "1", make_image("quick"))
     pulls = SlowPulls(slow)
     proxy = RegistryProxy(cast(RegistryPulls, pulls), site.tokens, RegistryNames(site.inside, "", site.address, "", ""))
 

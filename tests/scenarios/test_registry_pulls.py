@@ -9,11 +9,11 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from tests.parts import until
+from tests.parts import wait_until
 from tests.scanner.images import make
 from tests.scenarios.defects import PlannedFindings
-from tests.scenarios.planned_images import advisory
-from tests.scenarios.pull_site import ASSIGNMENT, BAD, Site, new_image, pull_site, refused
+from tests.scenarios.planned_images import make_advisory
+from tests.scenarios.pull_site import ASSIGNMENT, BAD, Site, make_image, pull_site, read_refusal
 
 from dockgate.delivery.registry_access import PULL, PUSH
 from dockgate.services.registry import registry_pulls
@@ -37,9 +37,9 @@ def fresh(site: Site) -> None:
 
 
 def test_a_gated_repository_gives_out_approved_images_only(site: Site) -> None:
-    good, bad = new_image("good"), new_image("bad")
+    good, bad = make_image("good"), make_image("bad")
     digest = site.push("gated/app", "good", good)
-    message = refused(site.pull("gated/app", "good"))
+    message = read_refusal(site.pull("gated/app", "good"))
     assert f"no verdict on {digest}" in message
     assert f"dockgate gate --server {site.server.url} --wait {site.address}/gated/app@{digest}" in message
     assert "dockgate approval list" in message
@@ -55,18 +55,18 @@ def test_a_gated_repository_gives_out_approved_images_only(site: Site) -> None:
             assert answer.content == (good.blobs[digest] if method == "GET" else b"")
     rejected = site.push("gated/app", "bad", bad, BAD)
     assert site.judge("gated/app", rejected) == "Rejected"
-    assert "not approved by the policy 'default' now" in refused(site.pull("gated/app", "bad"))
+    assert "not approved by the policy 'default' now" in read_refusal(site.pull("gated/app", "bad"))
     site.put("gated/app", "good", bad.blobs[bad.digest])  # the tag moves
-    refused(site.pull("gated/app", "good"))
+    read_refusal(site.pull("gated/app", "good"))
     assert site.pull("gated/app", digest).status_code == 200
 
 
 def test_refused_pulls_are_one_event_that_names_the_caller_whatever_asks_again(site: Site) -> None:
     pattern = json.dumps({"detail-type": ["pull.refused"], "detail": {"repository": ["gated/retried"]}})
-    digest = site.push("gated/retried", "v1", new_image("retried"))
+    digest = site.push("gated/retried", "v1", make_image("retried"))
     for reference in ("v1", digest, "v1"):
-        refused(site.pull("gated/retried", reference, "GET"))
-    site.approved("gated/retried", "approved")
+        read_refusal(site.pull("gated/retried", reference, "GET"))
+    site.push_approved_image("gated/retried", "approved")
     assert site.pull("gated/retried", "approved").status_code == 200
     assert site.pull("gated/retried", "absent").status_code == 404
     (event,) = site.server.get(f"/events?after=0&pattern={quote(pattern)}")["events"]
@@ -84,12 +84,12 @@ def test_refused_pulls_are_one_event_that_names_the_caller_whatever_asks_again(s
 
 def test_the_api_says_what_can_be_pulled_and_why_not(site: Site) -> None:
     server = site.server
-    ungated = site.push("open/seen", "1", new_image("seen"), BAD)
-    unjudged = site.push("gated/seen", "unjudged", new_image("unjudged"))
-    rejected = site.push("gated/seen", "rejected", new_image("seen and rejected"), BAD)
+    ungated = site.push("open/seen", "1", make_image("seen"), BAD)
+    unjudged = site.push("gated/seen", "unjudged", make_image("unjudged"))
+    rejected = site.push("gated/seen", "rejected", make_image("seen and rejected"), BAD)
     assert site.judge("gated/seen", rejected) == "Rejected"
-    approved = site.approved("gated/seen", "approved")
-    until(
+    approved = site.push_approved_image("gated/seen", "approved")
+    wait_until(
         lambda: {"gated/seen", "open/seen"} <= {entry["repository"] for entry in server.get("/registry/repositories")}
     )
     listed = {entry["repository"]: entry for entry in server.get("/registry/repositories")}
@@ -107,7 +107,7 @@ def test_the_api_says_what_can_be_pulled_and_why_not(site: Site) -> None:
         is_refused = site.pull(f"{folder}/seen", digest).status_code == 403
         assert answer["may_pull"] is not is_refused
         if is_refused:
-            assert answer["reason"] in refused(site.pull("gated/seen", digest))
+            assert answer["reason"] in read_refusal(site.pull("gated/seen", digest))
             assert digest in answer["advice"]
         else:
             assert answer["reason"] is answer["advice"] is None
@@ -115,12 +115,12 @@ def test_the_api_says_what_can_be_pulled_and_why_not(site: Site) -> None:
 
 
 def test_repositories_of_contradicting_assignments_are_shown(site: Site) -> None:
-    site.push("twice/app", "1", new_image("twice"))
+    site.push("twice/app", "1", make_image("twice"))
     contradicting = ASSIGNMENT.replace("name: gated", "name: {}").replace("gated/*", "{}").replace("approved", "{}")
     for name, pattern, pull in (("first", "twice/*pp", "approved"), ("second", "twice/*a*", "any")):
         site.server.apply(contradicting.format(name, pattern, pull))
     try:
-        refused(site.pull("twice/app", "1"))
+        read_refusal(site.pull("twice/app", "1"))
         (entry,) = [entry for entry in site.server.get("/registry/repositories") if entry["repository"] == "twice/app"]
         assert entry["pull"] is entry["policy"] is None
         assert "first, second match" in entry["problem"]
@@ -130,32 +130,32 @@ def test_repositories_of_contradicting_assignments_are_shown(site: Site) -> None
 
 
 def test_other_repositories_give_out_everything(site: Site) -> None:
-    digest = site.push("open/app", "1", new_image("open"), BAD)
+    digest = site.push("open/app", "1", make_image("open"), BAD)
     assert site.pull("open/app", "1").headers["Docker-Content-Digest"] == digest
     assert site.ask("GET", "open/app", "tags/list").json() == {"name": "open/app", "tags": ["1"]}
 
 
 def test_an_advisory_that_came_since_the_approval_counts(site: Site) -> None:
-    digest = site.push("gated/app", "later", new_image("later"), PlannedFindings())
+    digest = site.push("gated/app", "later", make_image("later"), PlannedFindings())
     assert site.judge("gated/app", digest) == "Approved"
     assert site.pull("gated/app", digest).status_code == 200
     advisories = site.server.advisories.advisories
     name = site.server.platforms[digest][0].packages[0].name
     try:
-        site.server.advisories.advisories = [*advisories, advisory(name, Severity.CRITICAL, "2")]
+        site.server.advisories.advisories = [*advisories, make_advisory(name, Severity.CRITICAL, "2")]
         assert site.pull("gated/app", digest).status_code == 200  # for a few seconds
         site.seconds += registry_pulls.CACHE_SECONDS
-        refused(site.pull("gated/app", digest))
+        read_refusal(site.pull("gated/app", digest))
     finally:
         site.server.advisories.advisories = advisories
 
 
 def test_images_of_an_approved_index_can_be_pulled(site: Site) -> None:
-    children = [new_image("amd64"), new_image("arm64")]
-    index = make.index(children, attested=True)
+    children = [make_image("amd64"), make_image("arm64")]
+    index = make.index(children, has_attestations=True)
     digest = site.push("gated/index", "1", index)
     for child in children:
-        refused(site.pull("gated/index", child.digest))
+        read_refusal(site.pull("gated/index", child.digest))
     assert site.judge("gated/index", digest) == "Approved"
     site.seconds += 60
     assert site.pull("gated/index", "1").status_code == 200
@@ -170,15 +170,15 @@ def documents(site: Site, repository: str, *layers: bytes, config: bytes = b"{}"
     manifest = {
         "schemaVersion": 2,
         "mediaType": make.MANIFEST,
-        "config": make.descriptor(config, "application/vnd.oci.image.config.v1+json"),
-        "layers": [make.descriptor(layer, "application/vnd.dev.cosign.simplesigning.v1+json") for layer in layers],
+        "config": make.make_descriptor(config, "application/vnd.oci.image.config.v1+json"),
+        "layers": [make.make_descriptor(layer, "application/vnd.dev.cosign.simplesigning.v1+json") for layer in layers],
     }
     return json.dumps(manifest | more).encode()
 
 
 def test_documents_attached_to_an_approved_image_can_be_pulled(site: Site) -> None:
-    approved = site.approved("gated/app", "attached")
-    unapproved = site.push("gated/app", "unapproved", new_image("unapproved"))
+    approved = site.push_approved_image("gated/app", "attached")
+    unapproved = site.push("gated/app", "unapproved", make_image("unapproved"))
     for subject, status in ((approved, 200), (unapproved, 403)):
         hexadecimal = get_hex(subject)
         signature = json.dumps({"critical": {"image": {"docker-manifest-digest": subject}}}).encode()
@@ -195,23 +195,23 @@ def test_documents_attached_to_an_approved_image_can_be_pulled(site: Site) -> No
             assert site.pull("gated/app", tag + suffix).status_code == status
         listing = {"schemaVersion": 2, "mediaType": make.INDEX, "manifests": []}
         site.put("gated/app", "", referrer)
-        listing["manifests"] = [make.descriptor(referrer, make.MANIFEST)]
+        listing["manifests"] = [make.make_descriptor(referrer, make.MANIFEST)]
         site.put("gated/app", tag, json.dumps(listing).encode())
         for reference in (compute_digest(signed), compute_digest(attested), compute_digest(referrer), tag):
             assert site.pull("gated/app", reference).status_code == status, reference
-        refused(site.pull("gated/app", compute_digest(plain)))  # nothing says what it is attached to
+        read_refusal(site.pull("gated/app", compute_digest(plain)))  # nothing says what it is attached to
 
 
 def test_an_image_disguised_as_a_document_is_refused(site: Site) -> None:
-    approved = site.approved("gated/app", "bait")
+    approved = site.push_approved_image("gated/app", "bait")
     tag = f"sha256-{get_hex(approved)}"
     subject: dict[str, Any] = {"subject": {"digest": approved}}
-    evil = new_image("evil")
+    evil = make_image("evil")
     content = json.loads(evil.blobs[evil.digest])
     for digest, data in evil.blobs.items():
         if digest != evil.digest:
             site.upload("gated/app", data)
-    program = make.tar({"bin/sh": b"\x7fELF\x02\x01\x01\x00"})
+    program = make.pack_tar({"bin/sh": b"\x7fELF\x02\x01\x01\x00"})
     config = evil.blobs[content["config"]["digest"]]
     other_case = json.dumps({"rootfs": {}, "Rootfs": json.loads(config)["rootfs"]}).encode()
     attacks = {
@@ -240,26 +240,26 @@ def test_an_image_disguised_as_a_document_is_refused(site: Site) -> None:
             headers={"Content-Type": make.MANIFEST},
         )
         if answer.status_code == 201:
-            refused(site.pull("gated/app", f"{tag}.sig"))
-            refused(site.pull("gated/app", compute_digest(data)))
+            read_refusal(site.pull("gated/app", f"{tag}.sig"))
+            read_refusal(site.pull("gated/app", compute_digest(data)))
         else:
             assert answer.status_code == 400, name
     site.put("gated/app", "", evil.blobs[evil.digest])
-    listed = make.descriptor(evil.blobs[evil.digest], make.MANIFEST)
+    listed = make.make_descriptor(evil.blobs[evil.digest], make.MANIFEST)
     site.put(
         "gated/app", tag, json.dumps({"schemaVersion": 2, "mediaType": make.INDEX, "manifests": [listed]}).encode()
     )
     assert site.pull("gated/app", tag).status_code == 200  # a list of referrers
-    refused(site.pull("gated/app", evil.digest))
+    read_refusal(site.pull("gated/app", evil.digest))
     embedded = {**listed, "data": b64encode(evil.blobs[evil.digest]).decode()}
     site.put(
         "gated/app", tag, json.dumps({"schemaVersion": 2, "mediaType": make.INDEX, "manifests": [embedded]}).encode()
     )
-    refused(site.pull("gated/app", tag))
+    read_refusal(site.pull("gated/app", tag))
 
 
 def test_what_cannot_be_judged_is_refused(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    digest = site.approved("gated/app", "unsure")
+    digest = site.push_approved_image("gated/app", "unsure")
 
     def fails(*_: object) -> bool:
         raise StoreError("The database does not answer.")
@@ -274,8 +274,8 @@ def test_what_cannot_be_judged_is_refused(site: Site, monkeypatch: pytest.Monkey
 
 
 def test_skopeo_and_podman_pull_what_is_approved(site: Site, tmp_path: Path) -> None:
-    approved = site.approved("gated/tools", "good", make.image([{"etc/os-release": b"ID=debian\n"}]))
-    site.push("gated/tools", "bad", new_image("tools bad"), BAD)
+    approved = site.push_approved_image("gated/tools", "good", make.make_image([{"etc/os-release": b"ID=debian\n"}]))
+    site.push("gated/tools", "bad", make_image("tools bad"), BAD)
     people = site.server.post("/principals", {"name": "ada", "roles": ["admin"]})
     source = ["--src-tls-verify=false", f"--src-creds=ada:{people['token']}"]
 

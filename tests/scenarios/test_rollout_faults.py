@@ -19,8 +19,8 @@ def test_a_rollout_continues_after_a_full_disk(tmp_path: Path) -> None:
         return Store(**{**values, "rollouts": broken[0]})
 
     with ServerSystem(tmp_path, alter) as system:
-        image = system.image("unlucky", PlannedFindings())
-        system.deployed(image)
+        image = system.plan_image("unlucky", PlannedFindings())
+        system.deploy_image(image)
         apply(system, document("unlucky", "  environment: {FEATURE: 'on'}\n"))
         assert ended(system, "unlucky", 1)["state"] == "Succeeded"
         assert broken[0].remaining_faults == 0

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from tests.fakes.target import MemoryTarget
 from tests.scenarios.defects import PlannedFindings
-from tests.scenarios.live import SERVICE, until
+from tests.scenarios.live import SERVICE, wait_until
 from tests.scenarios.server import ServerSystem
 from tests.store.factories import FACTORIES
 
@@ -40,7 +40,7 @@ def ended(server: ServerSystem, name: str, number: int) -> Any:
         rollout = server.get(f"/services/{name}/rollouts/{number}")
         return rollout if rollout["state"] != "InProgress" else None
 
-    return until(over, seconds=20)
+    return wait_until(over, seconds=20)
 
 
 def environment(server: ServerSystem, name: str) -> Any:
@@ -52,22 +52,22 @@ def environment(server: ServerSystem, name: str) -> Any:
 
 
 def test_a_changed_service_is_rolled_out_once(server: ServerSystem) -> None:
-    image = server.image("changed", PlannedFindings())
-    server.deployed(image)
+    image = server.plan_image("changed", PlannedFindings())
+    server.deploy_image(image)
     text = document("changed", "  environment: {FEATURE: 'on'}\n")
     applied = apply(server, text)
     assert (applied["change"], applied["rollout"]) == ("updated", 1)
     rollout = ended(server, "changed", 1)
     assert (rollout["state"], rollout["started_by"]) == ("Succeeded", "local")
     assert environment(server, "changed") == {"FEATURE": "on"}
-    assert server.runs(image)
+    assert server.is_running(image)
     again = apply(server, text)
     assert (again["change"], again["rollout"]) == ("unchanged", None)
 
 
 def test_an_unhealthy_change_is_rolled_back(server: ServerSystem, target: MemoryTarget) -> None:
-    image = server.image("sick", PlannedFindings())
-    server.deployed(image)
+    image = server.plan_image("sick", PlannedFindings())
+    server.deploy_image(image)
     before = server.get("/services/sick")
     text = document("sick", "  environment: {FEATURE: 'on'}\n")
     target.unhealthy_revisions.add(before["service"]["revision"] + 1)
@@ -83,8 +83,8 @@ def test_an_unhealthy_change_is_rolled_back(server: ServerSystem, target: Memory
 
 
 def test_a_scale_that_can_never_run_is_refused_and_changes_nothing(server: ServerSystem) -> None:
-    image = server.image("fixed", PlannedFindings())
-    server.deployed(image)
+    image = server.plan_image("fixed", PlannedFindings())
+    server.deploy_image(image)
     apply(server, document("fixed").replace("containerPort: 8080", "containerPort: 8080, hostPort: 18080"))
     ended(server, "fixed", 1)
     before = server.get("/services/fixed")
@@ -95,8 +95,8 @@ def test_a_scale_that_can_never_run_is_refused_and_changes_nothing(server: Serve
 
 
 def test_a_scale_that_does_not_become_healthy_changes_nothing(server: ServerSystem, target: MemoryTarget) -> None:
-    image = server.image("small", PlannedFindings())
-    server.deployed(image)
+    image = server.plan_image("small", PlannedFindings())
+    server.deploy_image(image)
     before = server.get("/services/small")
     target.room = 2
     rollout = server.post("/services/small/scale", {"desired_count": 3})["rollout"]
@@ -107,14 +107,14 @@ def test_a_scale_that_does_not_become_healthy_changes_nothing(server: ServerSyst
 
 
 def test_a_hung_task_is_restarted_and_notified(server: ServerSystem, target: MemoryTarget) -> None:
-    image = server.image("hung", PlannedFindings())
-    server.deployed(image)
+    image = server.plan_image("hung", PlannedFindings())
+    server.deploy_image(image)
     (task,) = server.get("/services/hung")["tasks"]
-    target.hang(task["id"])
-    until(lambda: server.get("/services/hung")["events"], seconds=20)
+    target.hang_task(task["id"])
+    wait_until(lambda: server.get("/services/hung")["events"], seconds=20)
     (event,) = server.get("/services/hung")["events"]
     assert "health checks in a row failed" in event["message"]
-    (message,) = until(lambda: server.notified("service.unhealthy"), seconds=20).values()
+    (message,) = wait_until(lambda: server.list_notifications("service.unhealthy"), seconds=20).values()
     assert message.title == "hung: an unhealthy task was restarted"
     assert event["message"] in message.text
-    assert server.runs(image)
+    assert server.is_running(image)

@@ -15,7 +15,7 @@ import pytest
 from fastapi.routing import APIRoute
 from starlette.routing import BaseRoute
 from tests.scenarios.defects import PlannedFindings
-from tests.scenarios.live import until
+from tests.scenarios.live import wait_until
 from tests.scenarios.route_table import (
     ADMINISTER,
     ALLOWED_AND_REFUSED,
@@ -50,9 +50,9 @@ class Callers:
 
     def __init__(self, server: ServerSystem) -> None:
         self.server = server
-        image = server.image("mine", PlannedFindings())
-        execution = server.early_approval(image)
-        until(lambda: server.get(f"/executions/{execution}")["execution"]["state"] == "Succeeded")
+        image = server.plan_image("mine", PlannedFindings())
+        execution = server.request_approval_after_scan(image)
+        wait_until(lambda: server.get(f"/executions/{execution}")["execution"]["state"] == "Succeeded")
         verdict = server.get(f"/images/{image}")["verdicts"][0]["digest"]
         self.values = {
             "name": "mine",

@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 from tests import postgres
 from tests.scanner.images import make
-from tests.scenarios.hosts import Host, address
-from tests.scenarios.live import until
+from tests.scenarios.hosts import Host, read_address
+from tests.scenarios.live import wait_until
 from tests.scenarios.nodes import Network
 
 from dockgate.server import podman_service
@@ -69,7 +69,7 @@ class Site:
             "/etc/dockgate": str(host.folder / "etc"),
             "/var/lib/dockgate": str(host.folder / "data"),
             "/mnt/dockgate": str(self.folder / "shared"),
-            "192.0.2.10": address(self.network, str(self.hosts["lb"].space)),
+            "192.0.2.10": read_address(self.network, str(self.hosts["lb"].space)),
             "PASSWORD": PASSWORD,
             "dgt_…": self.token,
         }
@@ -127,7 +127,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
         stack.callback(database.stop)
         rules = database.folder / "data" / "pg_hba.conf"
         rules.write_text("host dockgate dockgate samenet scram-sha-256\n" + rules.read_text())
-        database.execute("SELECT pg_reload_conf()")
+        database.execute_statement("SELECT pg_reload_conf()")
         site = Site(tmp_path, network, database)
         own = {
             "PATH": f"{ROOT / '.venv/bin'}:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -144,7 +144,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
         lines = [f"{network.address} db.example.org", "127.0.0.1 localhost"]
         for name in HOSTS:
             called = "gate.example.org" if name == "lb" else f"{name}.example.org"
-            lines.append(f"{address(network, str(site.hosts[name].space))} {called}")
+            lines.append(f"{read_address(network, str(site.hosts[name].space))} {called}")
         (tmp_path / "hosts").write_text("\n".join([*lines, ""]))
         site.certify()
         for host in site.hosts.values():
@@ -184,7 +184,7 @@ def test_the_page_leads_to_three_servers_and_a_load_balancer(site: Site) -> None
     site.play("5. Balance")
     (result,) = site.play("6. Look at the result")
     assert all(name in result for name in NODES), result
-    make.layout(admin.folder / "image", [{"etc/os-release": b"ID=debian\n", "large": bytes(8 << 20)}])
+    make.write_image_layout(admin.folder / "image", [{"etc/os-release": b"ID=debian\n", "large": bytes(8 << 20)}])
     require_answers(site)
     admin.run("dockgate registry rotate")  # all servers follow
     require_answers(site)
@@ -241,14 +241,14 @@ def drain_a_worker(site: Site) -> None:
         listed = workers(site)
         return listed if "node4" in listed else {}
 
-    listed = until(lambda: process.poll() is not None or has_node4())
+    listed = wait_until(lambda: process.poll() is not None or has_node4())
     assert isinstance(listed, dict), (node4.folder / "started.log").read_text()
     drained, removed = [block[2] for block in blocks() if block[0] == "Look after workers"]
     admin = site.hosts["admin"]
     admin.run(f"ID={listed['node4']}\n{drained}")
     assert process.wait(60) == 0
     admin.run(f"ID={listed['node3']}\n{removed}")
-    until(lambda: workers(site).keys() <= {"node1", "node2"})
+    wait_until(lambda: workers(site).keys() <= {"node1", "node2"})
 
 
 def go_back(site: Site) -> None:

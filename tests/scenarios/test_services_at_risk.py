@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 from tests.scenarios.defects import PlannedFindings
-from tests.scenarios.live import until
-from tests.scenarios.planned_images import AdvisoryDatabase, advisory
+from tests.scenarios.live import wait_until
+from tests.scenarios.planned_images import AdvisoryDatabase, make_advisory
 from tests.scenarios.server import ServerSystem
 
 from dockgate.events.envelope import StoredEvent
@@ -78,11 +78,13 @@ def events_of(server: ServerSystem, name: str) -> list[StoredEvent]:
 
 def notices(server: ServerSystem, name: str) -> list[str]:
     """The kinds that people were notified about, as the log has them."""
-    return [kind for kind in (BEGAN, NEAR, PASSED, ENDED) for key in server.notified(kind) if f"/{name}/" in key]
+    return [
+        kind for kind in (BEGAN, NEAR, PASSED, ENDED) for key in server.list_notifications(kind) if f"/{name}/" in key
+    ]
 
 
 def publish(server: ServerSystem, name: str, severity: Severity) -> None:
-    server.advisories.advisories = [*server.advisories.advisories, advisory(name, severity, "2")]
+    server.advisories.advisories = [*server.advisories.advisories, make_advisory(name, severity, "2")]
 
 
 def withdraw(server: ServerSystem, name: str) -> None:
@@ -90,97 +92,97 @@ def withdraw(server: ServerSystem, name: str) -> None:
 
 
 def test_a_service_at_risk_is_announced_once_at_each_stage_and_keeps_running(server: ServerSystem) -> None:
-    image = server.image("staged", PlannedFindings())
-    server.deployed(image)
+    image = server.plan_image("staged", PlannedFindings())
+    server.deploy_image(image)
     began = server.clock()
     publish(server, "staged", Severity.CRITICAL)
-    until(lambda: service(server, "staged")["at_risk"], seconds=40)
+    wait_until(lambda: service(server, "staged")["at_risk"], seconds=40)
     deadline = service(server, "staged")["at_risk_until"]
     # The review that finds it may have begun just before.
     assert timedelta(days=3, minutes=-1) <= datetime.fromisoformat(deadline) - began < timedelta(days=3, minutes=5)
-    assert server.runs(image)
-    assert server.redeploy(image) == "Refused"
+    assert server.is_running(image)
+    assert server.redeploy_image(image) == "Refused"
     (event,) = [each for each in events_of(server, "staged") if each.detail_type == BEGAN]
     detail = event.body["detail"]
     assert (detail["image"], detail["repository"], detail["deadline"]) == (image, "staged/app", deadline)
     assert detail["owners"] == ["role:security", "target:chat"]
 
     server.clock.ahead += timedelta(days=2, hours=1)
-    until(lambda: announced_kinds(server, "staged") == [BEGAN, NEAR], seconds=40)
+    wait_until(lambda: announced_kinds(server, "staged") == [BEGAN, NEAR], seconds=40)
     server.clock.ahead += timedelta(days=1)
-    until(lambda: announced_kinds(server, "staged") == [BEGAN, NEAR, PASSED], seconds=40)
-    assert server.runs(image)
+    wait_until(lambda: announced_kinds(server, "staged") == [BEGAN, NEAR, PASSED], seconds=40)
+    assert server.is_running(image)
     assert service(server, "staged")["at_risk_until"] == deadline
 
     withdraw(server, "staged")
-    until(lambda: not service(server, "staged")["at_risk"], seconds=40)
-    assert server.redeploy(image) == "Deployed"
+    wait_until(lambda: not service(server, "staged")["at_risk"], seconds=40)
+    assert server.redeploy_image(image) == "Deployed"
     assert announced_kinds(server, "staged") == [BEGAN, NEAR, PASSED]
     server.clock.ahead += timedelta(days=1, hours=1)
-    until(lambda: announced_kinds(server, "staged") == [BEGAN, NEAR, PASSED, ENDED], seconds=40)
-    until(lambda: len(notices(server, "staged")) == 4, seconds=40)
+    wait_until(lambda: announced_kinds(server, "staged") == [BEGAN, NEAR, PASSED, ENDED], seconds=40)
+    wait_until(lambda: len(notices(server, "staged")) == 4, seconds=40)
     assert notices(server, "staged") == [BEGAN, NEAR, PASSED, ENDED]
 
 
 def test_an_advisory_that_flaps_is_announced_once(server: ServerSystem) -> None:
-    image = server.image("flapping", PlannedFindings())
-    server.deployed(image)
+    image = server.plan_image("flapping", PlannedFindings())
+    server.deploy_image(image)
     for _ in range(4):
         publish(server, "flapping", Severity.HIGH)
-        until(lambda: service(server, "flapping")["at_risk"], seconds=40)
+        wait_until(lambda: service(server, "flapping")["at_risk"], seconds=40)
         withdraw(server, "flapping")
-        until(lambda: not service(server, "flapping")["at_risk"], seconds=40)
+        wait_until(lambda: not service(server, "flapping")["at_risk"], seconds=40)
         server.clock.ahead += timedelta(hours=1)
     assert announced_kinds(server, "flapping") == [BEGAN]
     server.clock.ahead += timedelta(days=1, hours=1)
-    until(lambda: announced_kinds(server, "flapping") == [BEGAN, ENDED], seconds=40)
+    wait_until(lambda: announced_kinds(server, "flapping") == [BEGAN, ENDED], seconds=40)
 
 
 def test_another_image_ends_the_risk_at_once(server: ServerSystem) -> None:
-    image = server.image("replaced", PlannedFindings())
-    server.deployed(image)
+    image = server.plan_image("replaced", PlannedFindings())
+    server.deploy_image(image)
     publish(server, "replaced", Severity.CRITICAL)
-    until(lambda: announced_kinds(server, "replaced") == [BEGAN], seconds=40)
-    fixed = server.foreign("replaced-fixed", PlannedFindings())
+    wait_until(lambda: announced_kinds(server, "replaced") == [BEGAN], seconds=40)
+    fixed = server.plan_foreign_image("replaced-fixed", PlannedFindings())
     server.builder.digests["replaced/app"] = fixed
     server.push("replaced")
-    server.planned[fixed] = ("replaced-fixed", PlannedFindings())
+    server.plans[fixed] = ("replaced-fixed", PlannedFindings())
     server.scan_may_end[fixed].set()
     execution = server.post("/pipelines/replaced/executions")["id"]
-    until(lambda: server.get(f"/executions/{execution}")["execution"]["state"] == "Succeeded", seconds=20)
-    until(lambda: announced_kinds(server, "replaced") == [BEGAN, ENDED], seconds=40)
+    wait_until(lambda: server.get(f"/executions/{execution}")["execution"]["state"] == "Succeeded", seconds=20)
+    wait_until(lambda: announced_kinds(server, "replaced") == [BEGAN, ENDED], seconds=40)
     assert not service(server, "replaced")["at_risk"]
 
 
 def test_stale_advisories_never_put_a_service_at_risk(server: ServerSystem) -> None:
-    image = server.image("stale", PlannedFindings())
-    server.deployed(image)
+    image = server.plan_image("stale", PlannedFindings())
+    server.deploy_image(image)
     fresh = server.advisories
     try:
         checked_at = format_time(server.clock() - timedelta(days=8))
         server.advisories = UncheckedDatabase(
-            server.clock, [*fresh.advisories, advisory("x", Severity.LOW, "2")], checked_at
+            server.clock, [*fresh.advisories, make_advisory("x", Severity.LOW, "2")], checked_at
         )
-        until(lambda: service(server, "stale")["cannot_judge"], seconds=40)
+        wait_until(lambda: service(server, "stale")["cannot_judge"], seconds=40)
         shown = service(server, "stale")
         assert (shown["at_risk"], shown["at_risk_until"]) == (None, None)
         assert "timed: " in shown["cannot_judge"]
-        assert server.runs(image)
-        assert server.redeploy(image) == "Refused"
+        assert server.is_running(image)
+        assert server.redeploy_image(image) == "Refused"
     finally:
         server.advisories = fresh
-    until(lambda: not service(server, "stale")["cannot_judge"], seconds=40)
+    wait_until(lambda: not service(server, "stale")["cannot_judge"], seconds=40)
     assert announced_kinds(server, "stale") == []
     assert notices(server, "stale") == []
 
 
 def test_a_violation_counts_although_advisories_are_stale(server: ServerSystem) -> None:
-    image = server.image("bad-and-stale", PlannedFindings())
-    server.deployed(image)
+    image = server.plan_image("bad-and-stale", PlannedFindings())
+    server.deploy_image(image)
     fresh = server.advisories
     try:
-        advisories = [*fresh.advisories, advisory("bad-and-stale", Severity.CRITICAL, "2")]
+        advisories = [*fresh.advisories, make_advisory("bad-and-stale", Severity.CRITICAL, "2")]
         server.advisories = UncheckedDatabase(server.clock, advisories, format_time(server.clock() - timedelta(days=8)))
-        until(lambda: service(server, "bad-and-stale")["at_risk"], seconds=40)
+        wait_until(lambda: service(server, "bad-and-stale")["at_risk"], seconds=40)
     finally:
         server.advisories = fresh

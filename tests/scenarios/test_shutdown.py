@@ -12,7 +12,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from tests.scenarios.live import Live, until
+from tests.scenarios.live import Live, wait_until
 
 from dockgate.config import from_environment
 from dockgate.server import daemon
@@ -73,7 +73,7 @@ def test_stopping_does_not_wait_for_a_registry(live: Live, stop_signal: signal.S
 def test_a_port_in_use_stops_the_start(live: Live) -> None:
     live.kill()
     (live.data / "run/server.json").unlink()
-    until(lambda: nothing_left(live))
+    wait_until(lambda: nothing_left(live))
     with closing(socket.create_server(("127.0.0.1", live.port))):
         ended = subprocess.run(
             [sys.executable, "-m", "dockgate", "up"],

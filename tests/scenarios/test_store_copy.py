@@ -6,8 +6,8 @@ from contextlib import closing
 from functools import partial
 from pathlib import Path
 
-from tests.parts import until
-from tests.postgres import database_url
+from tests.parts import wait_until
+from tests.postgres import make_database_url
 from tests.scenarios.defects import PlannedFindings
 from tests.scenarios.server import ServerSystem
 from tests.scenarios.server_until_killed import NAMES
@@ -32,20 +32,20 @@ def kill_server_in_the_middle(folder: Path) -> None:
 
 def test_interrupted_work_continues_on_postgres_and_finished_work_does_not_run_again(tmp_path: Path) -> None:
     kill_server_in_the_middle(tmp_path)
-    with open_source(tmp_path, None) as source, closing(Database.from_url(database_url(tmp_path))) as target:
+    with open_source(tmp_path, None) as source, closing(Database.from_url(make_database_url(tmp_path))) as target:
         copied = copy_store(source, target)
     assert copied.tables["executions"] == 3
     system = ServerSystem(tmp_path, database="postgres")
     assert system.store.id == copied.store
-    images = {name: system.foreign(name, PlannedFindings()) for name in NAMES}
+    images = {name: system.plan_foreign_image(name, PlannedFindings()) for name in NAMES}
     for name, image in images.items():
         system.builder.digests[f"{name}/app"] = image
         system.scan_may_end[image].set()
     before = system.store.executions.list_runs("done-1")
     with system:
         for name in ("waits", "builds"):
-            until(partial(_succeeded, system, f"{name}-1"), seconds=30)
-            assert system.runs(images[name])
+            wait_until(partial(_succeeded, system, f"{name}-1"), seconds=30)
+            assert system.is_running(images[name])
         assert [key[: len("builds-1-")] for key in system.builder.builds] == ["builds-1-"]
         assert system.store.executions.list_runs("done-1") == before
         for image in images.values():

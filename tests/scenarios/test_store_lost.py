@@ -9,8 +9,8 @@ from tests.scenarios.server import ServerSystem
 def test_a_recreated_database_with_old_workflows_runs_every_action(tmp_path: Path) -> None:
     for _ in range(2):
         with ServerSystem(tmp_path) as system:
-            image = system.image("again", PlannedFindings())
-            system.deployed(image)
-            assert system.runs(image)
+            image = system.plan_image("again", PlannedFindings())
+            system.deploy_image(image)
+            assert system.is_running(image)
         for file in tmp_path.glob("dockgate.db*"):
             file.unlink()

@@ -18,7 +18,7 @@ API = "/services/web/tasks/{}/log"
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[ServerSystem]:
     with ServerSystem(tmp_path) as system:
-        system.deployed(system.image("web", PlannedFindings({})))
+        system.deploy_image(system.plan_image("web", PlannedFindings({})))
         yield system
 
 
@@ -52,7 +52,7 @@ def test_the_last_run_of_a_health_check_is_shown_with_its_output(server: ServerS
     with Browser(server) as browser:
         assert "Passes" in browser.get("/running/web").text
         target.failed_probe = replace(target.failed_probe, output="HTTP/1.1 503\n<script>alert(2)</script>\u202e")
-        target.hang(task)
+        target.hang_task(task)
         # What hangs is soon restarted: until then, both pages say why.
         page, service = browser.get(f"/running/web/tasks/{task}").text, browser.get("/running/web").text
     assert "Fails" in page
@@ -65,7 +65,7 @@ def test_the_last_run_of_a_health_check_is_shown_with_its_output(server: ServerS
 
 
 def test_a_task_of_another_service_is_not_found(server: ServerSystem, task: str) -> None:
-    server.deployed(server.image("other", PlannedFindings({})))
+    server.deploy_image(server.plan_image("other", PlannedFindings({})))
     for path in (API.format("nothing"), f"/services/other/tasks/{task}/log", f"/services/none/tasks/{task}/log"):
         assert server.client.get(path).status_code == 404, path
     assert server.client.get(API.format(task) + "?lines=0").status_code == 422

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import httpx
 import pytest
-from tests.ports import free_port
+from tests.ports import find_free_port
 from tests.scenarios import slow_http
-from tests.scenarios.live import Clone, Live, until
+from tests.scenarios.live import Clone, Live, wait_until
 from tests.store.factories import NOW
 
 from dockgate.delivery.registry_access import PULL, PUSH, Access
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.real
 class Secure(Live):
     """TLS, and whatever the commands need to ask over it. The registry listens for others at `public_port`."""
 
-    public_port: int = field(default_factory=free_port)
+    public_port: int = field(default_factory=find_free_port)
 
     def __post_init__(self) -> None:
         self.folder.mkdir(exist_ok=True)
@@ -56,7 +56,7 @@ class Secure(Live):
     def url(self) -> str:
         return f"https://127.0.0.1:{self.port}"
 
-    def answers(self) -> bool:
+    def is_answering(self) -> bool:
         try:
             trusted = ssl.create_default_context(cafile=self.certificate)
             return httpx.get(f"{self.url}/api/v1/health", verify=trusted, timeout=5).is_success
@@ -68,7 +68,7 @@ class Secure(Live):
 
 
 def add_admin(live: Live) -> str:
-    out = live.dockgate("principal", "add", "ada", "--role", "admin", "--email", "ada@example.org")
+    out = live.run_dockgate("principal", "add", "ada", "--role", "admin", "--email", "ada@example.org")
     token = out.splitlines()[-1]
     assert re.fullmatch(r"dgt_[0-9a-f]{12}_[0-9a-f]{64}", token)
     return token
@@ -79,7 +79,7 @@ def push_image(live: Live, repository: str) -> str:
     base = f"http://127.0.0.1:{live.registry_port}/v2/{repository}"
     config = b"{}"
     blob = f"sha256:{hashlib.sha256(config).hexdigest()}"
-    shown = live.registry_token(Access("repository", repository, (PULL, PUSH)))
+    shown = live.make_registry_headers(Access("repository", repository, (PULL, PUSH)))
     where = httpx.URL(base).join(slow_http.post(f"{base}/blobs/uploads/", headers=shown).headers["location"])
     assert slow_http.put(f"{where}&digest={blob}", content=config, headers=shown).status_code == 201
     kind = "application/vnd.oci.image.manifest.v1+json"
@@ -126,17 +126,17 @@ def test_over_tls_commands_git_and_the_registry_reach_the_server(tmp_path: Path)
             "GIT_CONFIG_VALUE_0": '!f() { echo username=dockgate; echo "password=$DOCKGATE_TOKEN"; }; f',
         }
         (tmp_path / "web.yaml").write_text("kind: Repository\nname: web\n")
-        assert f"{live.url}/git/web.git" in live.dockgate("apply", str(tmp_path / "web.yaml"))
+        assert f"{live.url}/git/web.git" in live.run_dockgate("apply", str(tmp_path / "web.yaml"))
         work = Clone(live, "web", tmp_path / "web")
-        work.init()
+        work.create_data()
         (tmp_path / "web" / "file").write_text("one")
         work.commit("One")
         work.push()
-        assert "main" in live.dockgate("repository", "list")
+        assert "main" in live.run_dockgate("repository", "list")
         image = push_image(live, "web/app")
-        until(lambda: image[7:19] in live.dockgate("image", "list"), seconds=10)
+        wait_until(lambda: image[7:19] in live.run_dockgate("image", "list"), seconds=10)
         assert pulled_over_tls(live, "web/app", token) == image
-        assert "git-receive-pack" in live.dockgate("audit")
+        assert "git-receive-pack" in live.run_dockgate("audit")
         live.stop()
         assert token not in live.output()
     finally:
@@ -151,7 +151,7 @@ def test_only_the_trusted_proxys_headers_count(tmp_path: Path) -> None:
     token = Token("0123456789ab", "ada", hash_secret(secret), NOW, "2999-01-01T00:00:00.000Z")
     try:
         live.start()
-        assert not live.alive()
+        assert not live.is_alive()
         assert "a server without principals may not listen" in (live.folder / "server.log").read_text()
         with closing(open_store(live.data)) as store:
             store.principals.add_first(Principal("ada", (Role.ADMIN,), "", NOW), token)

@@ -34,7 +34,7 @@ def make(site: Site, digest: str, days: float = 7) -> str:
 
 
 def test_a_visitor_reads_this_verdict_without_a_session(site: Site) -> None:
-    digest = verdict_of(site, site.rejected)
+    digest = verdict_of(site, site.rejected_image)
     with Browser(site.server) as visitor:
         page = visitor.get(make(site, digest))
         assert page.status_code == 200
@@ -47,7 +47,7 @@ def test_a_visitor_reads_this_verdict_without_a_session(site: Site) -> None:
 
 
 def test_every_link_of_a_visitor_opens(site: Site) -> None:
-    digest = verdict_of(site, site.rejected)
+    digest = verdict_of(site, site.rejected_image)
     with Browser(site.server) as visitor:
         html = visitor.get(make(site, digest)).text
         links = {link for link in Forms(html).links if not link.startswith(("#", "/static/"))}
@@ -58,14 +58,14 @@ def test_every_link_of_a_visitor_opens(site: Site) -> None:
 
 def test_links_within_the_page_keep_the_signature(site: Site) -> None:
     with Browser(site.server) as visitor:
-        path = make(site, verdict_of(site, site.rejected))
+        path = make(site, verdict_of(site, site.rejected_image))
         links = re.findall(r'href="([^"]*show=[^"]*)"', visitor.get(path).text)
         assert links
         assert {visitor.get(link.replace("&amp;", "&")).status_code for link in links} == {200}
 
 
 def test_a_link_opens_no_other_verdict_and_nothing_else(site: Site) -> None:
-    own, second = verdict_of(site, site.rejected), verdict_of(site, site.approved)
+    own, second = verdict_of(site, site.rejected_image), verdict_of(site, site.approved_image)
     query = urlsplit(make(site, own)).query
     with Browser(site.server) as visitor:
         assert visitor.get(f"/verdicts/{own}/link?{query}").status_code == 200
@@ -81,7 +81,7 @@ def test_a_link_opens_no_other_verdict_and_nothing_else(site: Site) -> None:
             answer = visitor.get(path)
             assert answer.status_code in (400, 403, 404, 422), path
             assert "Rejected" not in answer.text
-        for path in (f"/verdicts/{own}?{query}", f"/images/{site.rejected}?{query}"):
+        for path in (f"/verdicts/{own}?{query}", f"/images/{site.rejected_image}?{query}"):
             assert visitor.get(path).status_code == 303, path
         for path in (f"/verdicts/{own}", f"/verdicts/{own}/case", f"/verdicts/{own}/explanation"):
             assert httpx.get(f"{site.server.url}/api/v1{path}?{query}").status_code == 401
@@ -91,7 +91,7 @@ def test_a_link_opens_no_other_verdict_and_nothing_else(site: Site) -> None:
 
 
 def test_a_link_ends(site: Site) -> None:
-    path = make(site, verdict_of(site, site.rejected), days=1)
+    path = make(site, verdict_of(site, site.rejected_image), days=1)
     with Browser(site.server) as visitor:
         assert visitor.get(path).status_code == 200
         site.server.clock.ahead += timedelta(days=1, seconds=1)
@@ -103,18 +103,18 @@ def test_a_link_ends(site: Site) -> None:
 
 @pytest.mark.parametrize("days", [0, -1, 31])
 def test_a_link_lasts_a_month_at_most(site: Site, days: float) -> None:
-    path = f"/verdicts/{verdict_of(site, site.rejected)}/link"
+    path = f"/verdicts/{verdict_of(site, site.rejected_image)}/link"
     assert site.server.client.post(path, json={"days": days}).status_code == 400
 
 
 def test_only_who_decides_on_the_image_makes_and_revokes_links_and_it_is_recorded(site: Site) -> None:
-    digest = verdict_of(site, site.rejected)
+    digest = verdict_of(site, site.rejected_image)
     url = f"{site.server.url}/api/v1/verdicts/{digest}/link"
 
     def ask(method: str, token: str) -> httpx.Response:
         return httpx.request(method, url, headers={"Authorization": f"Bearer {token}"}, json={"days": 1})
 
-    limited = site.token("approver", repositories=["elsewhere/*"])
+    limited = site.issue_token("approver", repositories=["elsewhere/*"])
     for method in ("POST", "DELETE"):
         assert httpx.request(method, url).status_code == 401
         for token in (limited, site.tokens[Role.VIEWER], site.tokens[Role.DEVELOPER]):
@@ -129,8 +129,8 @@ def test_only_who_decides_on_the_image_makes_and_revokes_links_and_it_is_recorde
 
 
 def test_links_to_a_verdict_are_revoked_and_those_to_others_and_later_ones_count(site: Site) -> None:
-    digest = verdict_of(site, site.rejected)
-    paths = [make(site, digest), make(site, verdict_of(site, site.approved))]
+    digest = verdict_of(site, site.rejected_image)
+    paths = [make(site, digest), make(site, verdict_of(site, site.approved_image))]
     for _ in range(2):
         assert site.server.client.delete(f"/verdicts/{digest}/link").status_code == 204
     paths.append(make(site, digest))

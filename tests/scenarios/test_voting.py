@@ -13,7 +13,7 @@ import httpx
 import pytest
 from tests.scenarios import slow_http
 from tests.scenarios.defects import PlannedFindings
-from tests.scenarios.live import PIPELINE, SERVICE, until
+from tests.scenarios.live import PIPELINE, SERVICE, wait_until
 from tests.scenarios.server import ServerSystem
 from tests.store.factories import FACTORIES
 
@@ -44,7 +44,7 @@ class Voting:
     def waiting(self, name: str, approvers: str, findings: PlannedFindings | None = None) -> tuple[str, str]:
         """An execution that waits for people, and its image, whose scan may end."""
         digest = f"sha256:{sha256(name.encode()).hexdigest()}"
-        self.server.planned[digest] = (name, findings or PlannedFindings())
+        self.server.plans[digest] = (name, findings or PlannedFindings())
         self.server.scan_may_end[digest] = threading.Event()
         self.server.builder.digests[f"{name}/app"] = digest
         self.server.apply(f"kind: Repository\nname: {name}\n")
@@ -53,7 +53,7 @@ class Voting:
         self.server.apply(text.replace("\n  - name: Deploy", APPROVERS.format(approvers=approvers)))
         self.server.push(name, "dev")
         execution: str = self.server.post(f"/pipelines/{name}/executions")["id"]
-        until(lambda: self.server._approval(execution))
+        wait_until(lambda: self.server._find_approval(execution))
         return execution, digest
 
     def vote(self, who: str, execution: str, yes: bool = True, reason: str = "") -> httpx.Response:
@@ -65,10 +65,10 @@ class Voting:
         )
 
     def approval(self, execution: str) -> Any:
-        return self.server._approval(execution)
+        return self.server._find_approval(execution)
 
     def ends(self, execution: str) -> str:
-        state: str = until(
+        state: str = wait_until(
             lambda: (
                 (state := self.server.get(f"/executions/{execution}")["execution"]["state"]) in ("Succeeded", "Failed")
                 and state
@@ -86,8 +86,8 @@ def voting(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 def test_an_approval_needs_the_verdict_and_enough_votes(voting: Voting) -> None:
     execution, image = voting.waiting("both", "{principals: [ann, ben], count: 2}")
     assert voting.vote("ann", execution).json()["approval"]["state"] == "Waiting"
-    voting.server.scanned(image)
-    until(lambda: "waiting for approvers" in voting.approval(execution)["summary"])
+    voting.server.end_scan(image)
+    wait_until(lambda: "waiting for approvers" in voting.approval(execution)["summary"])
     assert voting.vote("ann", execution).is_success  # repeated
     assert voting.approval(execution)["state"] == "Waiting"
     answer = voting.vote("ben", execution).json()
@@ -100,7 +100,7 @@ def test_an_approval_needs_the_verdict_and_enough_votes(voting: Voting) -> None:
 def test_people_cannot_approve_what_the_verdict_rejects(voting: Voting) -> None:
     execution, image = voting.waiting("bad", "{count: 1}", PlannedFindings({"CRITICAL": 1}))
     assert voting.vote("ann", execution).is_success
-    voting.server.scanned(image)
+    voting.server.end_scan(image)
     assert voting.ends(execution) == "Failed"
     assert (voting.approval(execution)["state"], voting.approval(execution)["decided_by"]) == ("Rejected", "policy")
 
@@ -133,8 +133,8 @@ def test_a_refused_vote_has_a_reason(voting: Voting) -> None:
 
 
 def test_an_approval_without_approvers_takes_no_votes(voting: Voting) -> None:
-    image = voting.server.image("plain", PlannedFindings())
-    execution = voting.server.approval(image)
+    image = voting.server.plan_image("plain", PlannedFindings())
+    execution = voting.server.request_approval(image)
     assert voting.vote("ann", execution).status_code == 400
 
 
@@ -146,7 +146,7 @@ def test_concurrent_votes_and_scan_answer_once(voting: Voting) -> None:
         def say(number: int, execution: str = execution, image: str = image, gate: threading.Barrier = gate) -> int:
             gate.wait()
             if number == THREADS:
-                voting.server.scanned(image)
+                voting.server.end_scan(image)
                 return 200
             return voting.vote(f"p{number}", execution).status_code
 
@@ -161,8 +161,8 @@ def test_concurrent_votes_and_scan_answer_once(voting: Voting) -> None:
 
 def test_concurrent_opposite_votes_give_one_answer(voting: Voting) -> None:
     execution, image = voting.waiting("torn", "{count: 1}")
-    voting.server.scanned(image)
-    until(lambda: voting.approval(execution)["verdict"])
+    voting.server.end_scan(image)
+    wait_until(lambda: voting.approval(execution)["verdict"])
     gate = threading.Barrier(2)
 
     def say(yes: bool) -> int:
@@ -179,9 +179,9 @@ def test_concurrent_opposite_votes_give_one_answer(voting: Voting) -> None:
 
 def reject(voting: Voting, name: str, findings: PlannedFindings) -> tuple[str, str]:
     """An execution whose verdict rejects, and its image; no approver is needed."""
-    image = voting.server.image(name, findings)
-    execution = voting.server.approval(image)
-    voting.server.scanned(image)
+    image = voting.server.plan_image(name, findings)
+    execution = voting.server.request_approval(image)
+    voting.server.end_scan(image)
     assert voting.ends(execution) == "Failed"
     return execution, image
 
@@ -213,11 +213,11 @@ def test_an_override_becomes_waivers_and_the_execution_passes(voting: Voting) ->
     assert all(
         waiver["vulnerability"] and waiver["package"] and waiver["until"].startswith("2999-01-01") for waiver in waivers
     )
-    until(lambda: (voting.approval(execution) or old)["id"] != old["id"])
+    wait_until(lambda: (voting.approval(execution) or old)["id"] != old["id"])
     assert voting.ends(execution) == "Succeeded"
     assert voting.approval(execution)["state"] == "Approved"
     assert voting.server.get(f"/approvals/{old['id']}")["state"] == "Rejected"
-    assert voting.server.runs(image)
+    assert voting.server.is_running(image)
     assert override(voting, "sec", execution).is_success  # repeated: nothing more follows
     assert len(voting.server.get("/waivers")) == 3
     verdict = voting.server.get(f"/verdicts/{voting.approval(execution)['verdict']}")
@@ -237,8 +237,8 @@ def test_undetermined_verdicts_and_personal_rejections_cannot_be_overridden(voti
     for name, is_judged in (("refused", False), ("refused-though-approved", True)):
         refused_by_a_person, image = voting.waiting(name, "{count: 1}")
         if is_judged:
-            voting.server.scanned(image)
-            until(partial(_verdict_of, voting, refused_by_a_person))
+            voting.server.end_scan(image)
+            wait_until(partial(_verdict_of, voting, refused_by_a_person))
         voting.vote("ann", refused_by_a_person, yes=False, reason="no")
         approval = voting.approval(refused_by_a_person)
         assert (approval["state"], approval["decided_by"], bool(approval["verdict"])) == ("Rejected", "ann", is_judged)
@@ -249,6 +249,6 @@ def test_undetermined_verdicts_and_personal_rejections_cannot_be_overridden(voti
 
 def test_an_override_does_not_cover_new_findings(voting: Voting) -> None:
     execution, image = reject(voting, "moving", PlannedFindings({"CRITICAL": 1}))
-    voting.server.advisory_appears(image)
+    voting.server.publish_advisory(image)
     refused = override(voting, "sec", execution)
     assert (refused.status_code, "would not be enough" in refused.json()["error"]) == (409, True)

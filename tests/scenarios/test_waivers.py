@@ -10,8 +10,8 @@ import httpx
 import pytest
 from tests.scenarios import slow_http
 from tests.scenarios.defects import PlannedFindings
-from tests.scenarios.live import until
-from tests.scenarios.planned_images import UNREAD, advisory
+from tests.scenarios.live import wait_until
+from tests.scenarios.planned_images import UNREAD, make_advisory
 from tests.scenarios.server import ServerSystem
 
 from dockgate.attestations import dsse
@@ -43,7 +43,7 @@ def ids(server: ServerSystem, image: str) -> list[str]:
 
 def retry(server: ServerSystem, execution: str) -> str:
     server.post(f"/executions/{execution}/retry")
-    until(lambda: server.get(f"/executions/{execution}")["execution"]["state"] in ("Failed", "Succeeded"))
+    wait_until(lambda: server.get(f"/executions/{execution}")["execution"]["state"] in ("Failed", "Succeeded"))
     state: str = server.get(f"/executions/{execution}")["execution"]["state"]
     return state
 
@@ -54,11 +54,11 @@ def waiver(server: ServerSystem, **fields: Any) -> Any:
 
 
 def test_an_unread_waiver_applies_until_it_is_revoked(server: ServerSystem) -> None:
-    image = server.image("unread", PlannedFindings(status="UNREAD"))
-    execution = server.approval(image)
-    server.scanned(image)
+    image = server.plan_image("unread", PlannedFindings(status="UNREAD"))
+    execution = server.request_approval(image)
+    server.end_scan(image)
     assert server.answer(execution) == "Rejected"
-    assert UNREAD in server.summary(execution)
+    assert UNREAD in server.read_summary(execution)
     waiver(server, unread=UNREAD, repository="other/app")
     assert retry(server, execution) == "Failed"
     made = waiver(server, unread=UNREAD, image=image)
@@ -66,7 +66,7 @@ def test_an_unread_waiver_applies_until_it_is_revoked(server: ServerSystem) -> N
     approval = server.get(f"/executions/{execution}")["stages"][2]["actions"][0]["approval"]
     assert "1 accepted unread path" in approval["summary"]
     server.post(f"/waivers/{made['waiver']['id']}/revoke")
-    until(lambda: UNREAD in (server.get("/services/unread")["service"]["cannot_judge"] or ""), seconds=20)
+    wait_until(lambda: UNREAD in (server.get("/services/unread")["service"]["cannot_judge"] or ""), seconds=20)
     assert not server.get("/services/unread")["service"]["at_risk"]
 
 
@@ -87,9 +87,9 @@ def test_a_too_broad_unread_waiver_is_refused(server: ServerSystem, fields: dict
 
 
 def test_a_waiver_changes_the_verdict_and_is_recorded_in_it(server: ServerSystem) -> None:
-    image = server.image("waived", PlannedFindings({"HIGH": 1}))
-    execution = server.approval(image)
-    server.scanned(image)
+    image = server.plan_image("waived", PlannedFindings({"HIGH": 1}))
+    execution = server.request_approval(image)
+    server.end_scan(image)
     assert server.answer(execution) == "Rejected"
     (vulnerability,) = ids(server, image)
     made = waiver(server, vulnerability=vulnerability, repository="other/*")
@@ -110,7 +110,7 @@ def test_a_waiver_changes_the_verdict_and_is_recorded_in_it(server: ServerSystem
 def test_a_preview_says_what_a_waiver_would_change_and_adds_none(server: ServerSystem) -> None:
     image, _, vulnerability = reject(server, "previewed")
     verdict = server.get(f"/images/{image}")["verdicts"][0]["digest"]
-    until(lambda: server.get(f"/exposure?q={vulnerability}")["total"])
+    wait_until(lambda: server.get(f"/exposure?q={vulnerability}")["total"])
     before = server.get("/waivers")
     fields = {"owner": "ana", "reason": "why", "until": "2999-01-01", "vulnerability": vulnerability}
 
@@ -139,9 +139,9 @@ def test_a_preview_says_what_a_waiver_would_change_and_adds_none(server: ServerS
 
 
 def test_an_expired_waiver_puts_the_service_at_risk_and_blocks_deploys(server: ServerSystem) -> None:
-    image = server.image("lapsing", PlannedFindings({"CRITICAL": 1}))
-    execution = server.approval(image)
-    server.scanned(image)
+    image = server.plan_image("lapsing", PlannedFindings({"CRITICAL": 1}))
+    execution = server.request_approval(image)
+    server.end_scan(image)
     assert server.answer(execution) == "Rejected"
     (vulnerability,) = ids(server, image)
     made = waiver(
@@ -150,30 +150,30 @@ def test_an_expired_waiver_puts_the_service_at_risk_and_blocks_deploys(server: S
     assert retry(server, execution) == "Succeeded"
     assert not server.get("/services/lapsing")["service"]["at_risk"]
     waiver_id = made["waiver"]["id"]
-    assert not [key for key in server.notified("waiver.expiring") if waiver_id in key]
+    assert not [key for key in server.list_notifications("waiver.expiring") if waiver_id in key]
     server.clock.ahead += timedelta(days=2)
-    until(lambda: server.get(f"/waivers/{made['waiver']['id']}")["announced_at"])
+    wait_until(lambda: server.get(f"/waivers/{made['waiver']['id']}")["announced_at"])
     server.clock.ahead += timedelta(days=7)
-    until(lambda: server.get("/services/lapsing")["service"]["at_risk"])
-    until(lambda: [key for key in server.notified("waiver.expiring") if waiver_id in key])
+    wait_until(lambda: server.get("/services/lapsing")["service"]["at_risk"])
+    wait_until(lambda: [key for key in server.list_notifications("waiver.expiring") if waiver_id in key])
     assert server.get(f"/waivers/{made['waiver']['id']}")["state"] == "Expired"
-    assert server.runs(image)
-    assert server.redeploy(image) == "Refused"
+    assert server.is_running(image)
+    assert server.redeploy_image(image) == "Refused"
     waiver(server, vulnerability=vulnerability, repository="lapsing/*")
-    until(lambda: not server.get("/services/lapsing")["service"]["at_risk"])
+    wait_until(lambda: not server.get("/services/lapsing")["service"]["at_risk"])
 
 
 def test_a_revoked_waiver_stays_on_record_without_effect(server: ServerSystem) -> None:
-    image = server.image("revoked", PlannedFindings({"HIGH": 1}))
-    execution = server.approval(image)
-    server.scanned(image)
+    image = server.plan_image("revoked", PlannedFindings({"HIGH": 1}))
+    execution = server.request_approval(image)
+    server.end_scan(image)
     assert server.answer(execution) == "Rejected"
     made = waiver(server, image=image)["waiver"]
     assert retry(server, execution) == "Succeeded"
     revoked = server.post(f"/waivers/{made['id']}/revoke")
     assert (revoked["state"], revoked["revoked_by"]) == ("Revoked", "local")
     assert server.post(f"/waivers/{made['id']}/revoke") == revoked
-    until(lambda: server.get("/services/revoked")["service"]["at_risk"])
+    wait_until(lambda: server.get("/services/revoked")["service"]["at_risk"])
     assert made["id"] in [entry["waiver"]["id"] for entry in server.get("/waivers?state=Revoked")]
     assert made["id"] not in [entry["waiver"]["id"] for entry in server.get("/waivers?state=Active")]
 
@@ -237,9 +237,9 @@ def attest_document(image: str, document: bytes, signer: dsse.Signer = KEY) -> b
 
 def reject(server: ServerSystem, name: str) -> tuple[str, str, str]:
     """An image with one finding: its digest, the execution that it failed, the finding's id."""
-    image = server.image(name, PlannedFindings({"HIGH": 1}))
-    execution = server.approval(image)
-    server.scanned(image)
+    image = server.plan_image(name, PlannedFindings({"HIGH": 1}))
+    execution = server.request_approval(image)
+    server.end_scan(image)
     assert server.answer(execution) == "Rejected"
     (vulnerability,) = ids(server, image)
     return image, execution, vulnerability
@@ -265,9 +265,9 @@ def test_an_uploaded_vex_document_applies_until_it_is_removed(server: ServerSyst
     assert server.get(f"/documents/{added['document']}")["author"] == "Vendor"
     removed = server.post(f"/vex/{added['document']}/remove")
     assert removed["removed_by"] == "local"
-    until(lambda: server.get("/services/uploaded")["service"]["at_risk"])
+    wait_until(lambda: server.get("/services/uploaded")["service"]["at_risk"])
     assert upload(server, openvex(image, vulnerability)).status_code == 201
-    until(lambda: not server.get("/services/uploaded")["service"]["at_risk"])
+    wait_until(lambda: not server.get("/services/uploaded")["service"]["at_risk"])
 
 
 @pytest.mark.parametrize(
@@ -289,7 +289,7 @@ def test_an_attached_vex_document_counts_if_a_trusted_key_signed_it(
     image, execution, vulnerability = reject(server, name)
     document = json.loads(openvex(image, vulnerability))
     del document["statements"][0]["products"]
-    server.attached[image] = [b"\x00 no JSON", b"{}", attach(image, json.dumps(document).encode())]
+    server.attachments[image] = [b"\x00 no JSON", b"{}", attach(image, json.dumps(document).encode())]
     listed = server.post(f"/images/{image}/vex", {"repository": f"{name}/app"})
     assert [entry["image"] for entry in listed] == ([image] if name != "of-another" else [])
     assert retry(server, execution) == state
@@ -300,11 +300,11 @@ def test_an_attached_vex_document_counts_if_a_trusted_key_signed_it(
 
 
 def test_attached_vex_documents_are_read_with_the_scan(server: ServerSystem) -> None:
-    image = server.image("early", PlannedFindings({"HIGH": 1}))
-    vulnerability = advisory("high-fixed-0", Severity.HIGH, "2").id
-    server.attached[image] = [attest_document(image, openvex(image, vulnerability))]
-    execution = server.approval(image)
-    server.scanned(image)
+    image = server.plan_image("early", PlannedFindings({"HIGH": 1}))
+    vulnerability = make_advisory("high-fixed-0", Severity.HIGH, "2").id
+    server.attachments[image] = [attest_document(image, openvex(image, vulnerability))]
+    execution = server.request_approval(image)
+    server.end_scan(image)
     assert server.answer(execution) == "Approved"
 
 
@@ -321,9 +321,9 @@ def test_an_uploaded_vex_document_must_name_its_product(server: ServerSystem) ->
 
 def test_vex_attached_later_is_read_on_the_registrys_notification(server: ServerSystem) -> None:
     image, execution, vulnerability = reject(server, "attached-later")
-    server.attached[image] = [attest_document(image, openvex(image, vulnerability))]
+    server.attachments[image] = [attest_document(image, openvex(image, vulnerability))]
     tag = f"{image.replace(':', '-')}.att"
     server.use_cases.registry_pushes.record("attestation", "attached-later/app", "sha256:" + "8" * 64, tag)
-    until(lambda: [entry for entry in server.get("/vex") if entry["image"] == image])
+    wait_until(lambda: [entry for entry in server.get("/vex") if entry["image"] == image])
     assert retry(server, execution) == "Succeeded"
     assert server.client.get("/images/sha256:" + "8" * 64).status_code == 404

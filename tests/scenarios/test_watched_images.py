@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from tests.scenarios import slow_http
 from tests.scenarios.defects import PlannedFindings
-from tests.scenarios.live import until
-from tests.scenarios.planned_images import advisory
+from tests.scenarios.live import wait_until
+from tests.scenarios.planned_images import make_advisory
 from tests.scenarios.server import SECRET, ServerSystem
 
 from dockgate.services.verdicts.case_builder import DeploymentContext
@@ -47,7 +47,7 @@ def assign(server: ServerSystem, name: str, watch: str = "forever", policy: str 
 
 def push(server: ServerSystem, repository: str, name: str, result: PlannedFindings = LOW, tag: str = "latest") -> str:
     """Push an image to a repository of the server's registry, as its registry reports it. Return the digest."""
-    digest = server.foreign(name, result)
+    digest = server.plan_foreign_image(name, result)
     server.scan_may_end[digest].set()
     target = {
         "mediaType": "application/vnd.oci.image.manifest.v1+json",
@@ -69,7 +69,7 @@ def verdicts(server: ServerSystem, image: str) -> list[dict[str, str]]:
 
 
 def wait_for_verdicts(server: ServerSystem, image: str, count: int = 1) -> list[dict[str, str]]:
-    until(lambda: len(verdicts(server, image)) >= count, seconds=20)
+    wait_until(lambda: len(verdicts(server, image)) >= count, seconds=20)
     return verdicts(server, image)
 
 
@@ -102,12 +102,12 @@ def test_an_image_whose_findings_are_all_waived_is_listed_with_their_number(serv
     def listed() -> Any:
         return server.get("/images?repository=excused/app")["images"][0]
 
-    until(lambda: listed()["counts"])
+    wait_until(lambda: listed()["counts"])
     assert (listed()["status"], listed()["waived"]) == ("Rejected", None)
     assert server.get(f"/images/{image}")["lag"] is None
     fields = {"owner": "ana", "reason": "It is never called.", "until": "2999-01-01"}
     server.post("/waivers", {**fields, "image": image})
-    until(lambda: listed()["status"] == "Approved")
+    wait_until(lambda: listed()["status"] == "Approved")
     assert listed()["waived"] == "1 waived"
     for page in ("/images?repository=excused/app", f"/images/{image}"):
         assert "1 waived" in slow_http.get(f"{server.url}{page}").text
@@ -128,7 +128,7 @@ def test_a_push_of_a_scanned_image_to_another_repository_is_judged_by_its_policy
     }
     push(server, "elsewhere/app", "twice-pushed", tag="again")
     push(server, "elsewhere/app", "twice-pushed", tag="again")
-    until(lambda: not server.store.images.list_unjudged(10))
+    wait_until(lambda: not server.store.images.list_unjudged(10))
     assert {record["cause"] for record in verdicts(server, image)} == {
         f"push/first/app@{image}/1",
         f"push/elsewhere/app@{image}/1",
@@ -136,11 +136,11 @@ def test_a_push_of_a_scanned_image_to_another_repository_is_judged_by_its_policy
 
 
 def test_a_push_that_an_approval_judged_gets_no_second_verdict(server: ServerSystem) -> None:
-    image = server.image("waited", PlannedFindings())
-    execution = server.approval(image)
-    server.scanned(image)
+    image = server.plan_image("waited", PlannedFindings())
+    execution = server.request_approval(image)
+    server.end_scan(image)
     assert server.answer(execution) == "Approved"
-    until(lambda: not server.store.images.list_unjudged(10))
+    wait_until(lambda: not server.store.images.list_unjudged(10))
     assert all(not record["cause"].startswith("push/") for record in verdicts(server, image))
 
 
@@ -152,8 +152,8 @@ def test_an_image_that_cannot_be_scanned_is_undetermined_on_push(server: ServerS
 
 def test_what_is_no_image_gets_no_verdict_on_push(server: ServerSystem) -> None:
     chart = push(server, "charts/app", "charts-app", PlannedFindings(status="ARTIFACT"))
-    until(lambda: server.get(f"/images/{chart}")["scan"]["state"] == "NotAnImage")
-    until(lambda: not server.store.images.list_unjudged(10))
+    wait_until(lambda: server.get(f"/images/{chart}")["scan"]["state"] == "NotAnImage")
+    wait_until(lambda: not server.store.images.list_unjudged(10))
     assert verdicts(server, chart) == []
 
 
@@ -186,7 +186,7 @@ def test_an_image_that_is_no_longer_watched_is_undetermined_until_it_is_asked_fo
         server.use_cases.verdicts.require_approval(image, "deploy/2", context)
 
     # Meanwhile its content turned out to be bad: an approval reads and judges it again.
-    server.advisories.advisories = [*server.advisories.advisories, advisory("ending-app", Severity.CRITICAL, "2")]
+    server.advisories.advisories = [*server.advisories.advisories, make_advisory("ending-app", Severity.CRITICAL, "2")]
     number = view["scan"]["number"]
     again = ask(server, f"{server.registry.address}/ending/app@{image}")
     assert answer(server, again)["state"] == "Rejected"
@@ -210,8 +210,8 @@ def test_a_pull_prolongs_the_watch_and_is_written_at_most_once_an_hour(server: S
 
 def test_what_a_service_runs_is_watched(server: ServerSystem) -> None:
     assign(server, "runs", "running", "default")
-    image = server.image("runs", PlannedFindings())
-    server.deployed(image)
+    image = server.plan_image("runs", PlannedFindings())
+    server.deploy_image(image)
     server.clock.ahead += timedelta(days=30)
     assert server.get(f"/images/{image}")["is_watched"]
     undeployed = push(server, "runs/app", "never-run", PlannedFindings())

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import MetaData, String, Table, column, func, insert, select, table
-from tests.parts import until
+from tests.parts import wait_until
 from tests.scenarios.defects import PlannedFindings
 from tests.scenarios.server import ServerSystem
 from tests.store.factories import FACTORIES
@@ -44,9 +44,9 @@ def keys(server: ServerSystem) -> set[str]:
 
 
 def test_only_what_may_start_again_stays(server: ServerSystem) -> None:
-    done, waits, builds = (server.image(name, PlannedFindings()) for name in ("done", "waits", "builds"))
-    server.deployed(done)
-    server.approval(waits)
+    done, waits, builds = (server.plan_image(name, PlannedFindings()) for name in ("done", "waits", "builds"))
+    server.deploy_image(done)
+    server.request_approval(waits)
     is_building, may_build = threading.Event(), threading.Event()
 
     def hang(_moment: str) -> None:
@@ -58,22 +58,22 @@ def test_only_what_may_start_again_stays(server: ServerSystem) -> None:
     is_building.wait(60)
     assert "done-1/Build/Build/1" in keys(server)
     server.clock.ahead += timedelta(days=2)
-    until(lambda: "done-1/Build/Build/1" not in keys(server), seconds=120)
+    wait_until(lambda: "done-1/Build/Build/1" not in keys(server), seconds=120)
     # The source's workflow has started the build's, and ended after that.
     assert {"builds-1/Source/Source/1", "builds-1/Build/Build/1"} <= keys(server)
     may_build.set()
-    server.scanned(builds)
-    until(lambda: server.store.executions.get("builds-1").state == "Succeeded", seconds=120)
-    until(lambda: count(server.store.database) == 0, seconds=120)
+    server.end_scan(builds)
+    wait_until(lambda: server.store.executions.get("builds-1").state == "Succeeded", seconds=120)
+    wait_until(lambda: count(server.store.database) == 0, seconds=120)
     assert count(server.store.database, "operation_outputs") == 0
-    server.scanned(waits)
-    until(lambda: server.store.executions.get("waits-1").state == "Succeeded", seconds=120)
+    server.end_scan(waits)
+    wait_until(lambda: server.store.executions.get("waits-1").state == "Succeeded", seconds=120)
     assert [key.partition("-")[0] for key in server.builder.builds] == ["done", "waits", "builds"]
-    assert all(server.runs(image) for image in (done, waits, builds))
+    assert all(server.is_running(image) for image in (done, waits, builds))
 
 
 def test_workflows_of_several_batches_shrink_to_none(server: ServerSystem) -> None:
-    server.deployed(server.image("shop", PlannedFindings()))
+    server.deploy_image(server.plan_image("shop", PlannedFindings()))
     database = server.store.database
     for name in ("workflow_status", "operation_outputs"):
         copied = Table(name, MetaData(), autoload_with=database.engine, schema=schema(database))
@@ -84,5 +84,5 @@ def test_workflows_of_several_batches_shrink_to_none(server: ServerSystem) -> No
             connection.execute(insert(copied), made)
     assert count(database) > 2 * DELETE_BATCH
     server.clock.ahead += timedelta(days=2)
-    until(lambda: count(database) == 0, seconds=240)
+    wait_until(lambda: count(database) == 0, seconds=240)
     assert count(database, "operation_outputs") == 0

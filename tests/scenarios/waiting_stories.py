@@ -10,8 +10,8 @@ from pathlib import Path
 import httpx
 from standardwebhooks import Webhook
 from tests.scenarios import slow_http
-from tests.scenarios.live import until
-from tests.scenarios.many_waiters import Crowd, digest, vulnerable
+from tests.scenarios.live import wait_until
+from tests.scenarios.many_waiters import Crowd, digest, is_vulnerable
 
 from dockgate.delivery.webhook_delivery import Callback
 
@@ -68,33 +68,35 @@ def play(folder: Path, *, waiting: int, digests: int, repeats: int, kills: int, 
     deaths = sorted(chance.sample(range(1, len(order)), kills))
     receiver = Receiver()
     with Crowd(folder, pauses=0.2) as crowd:
-        crowd.lay(waiting, digests, Callback(receiver.url, SECRET))
+        crowd.store_approvals(waiting, digests, Callback(receiver.url, SECRET))
         crowd.start()
         for position, (number, event) in enumerate(order):
             if position in deaths:
                 crowd.kill()
             _send(crowd, number, event)
-        crowd.all_settled(seconds)
+        crowd.wait_until_settled(seconds)
         crowd.kill()
         crowd.start()
-        until(lambda: len(receiver.answers) == waiting, seconds, 0.2)
-        until(
-            lambda: crowd.rows("SELECT count(*) FROM outbox WHERE kind = 'webhook' AND done_at IS NULL")[0][0] == 0,
+        wait_until(lambda: len(receiver.answers) == waiting, seconds, 0.2)
+        wait_until(
+            lambda: (
+                crowd.query_rows("SELECT count(*) FROM outbox WHERE kind = 'webhook' AND done_at IS NULL")[0][0] == 0
+            ),
             seconds,
             0.2,
         )
-        answered = Counter(name for name, _ in crowd.rows("SELECT approval, state FROM answers"))
-        states = dict(crowd.rows("SELECT id, state FROM approvals"))
-        images = dict(crowd.rows("SELECT id, image FROM approvals"))
+        answers = Counter(name for name, _ in crowd.query_rows("SELECT approval, state FROM answers"))
+        states = dict(crowd.query_rows("SELECT id, state FROM approvals"))
+        images = dict(crowd.query_rows("SELECT id, image FROM approvals"))
     receiver.close()
-    assert set(answered.values()) == {1}
-    assert len(answered) == len(states) == waiting
+    assert set(answers.values()) == {1}
+    assert len(answers) == len(states) == waiting
     assert len(set(images.values())) == digests
     for name, image in images.items():
-        assert states[name] == ("Rejected" if vulnerable(image) else "Approved")
+        assert states[name] == ("Rejected" if is_vulnerable(image) else "Approved")
         assert receiver.states[name] == {states[name]}
     assert receiver.errors == []
-    assert {vulnerable(digest(number)) for number in range(digests)} == {True, False}
+    assert {is_vulnerable(digest(number)) for number in range(digests)} == {True, False}
     return receiver
 
 
@@ -105,7 +107,7 @@ def _send(crowd: Crowd, number: int, event: str) -> None:
         if not crowd.alive:
             crowd.start()
         try:
-            if slow_http.post(**crowd.notification(number, event), timeout=10, trust_env=False).status_code == 202:
+            if slow_http.post(**crowd.make_notification(number, event), timeout=10, trust_env=False).status_code == 202:
                 return
         except httpx.TransportError:
             pass

@@ -24,7 +24,7 @@ SAY_VIOLATIONS = """addEventListener("securitypolicyviolation", event => console
 NETWORK_CHANGED, NAVIGATIONS = "ERR_NETWORK_CHANGED", 5
 
 
-def go_to(page: Page, url: str) -> Response | None:
+def open_address(page: Page, url: str) -> Response | None:
     """Open an address in a page, and again if an interface of the host came or went meanwhile."""
     for _ in range(NAVIGATIONS - 1):
         try:
@@ -41,9 +41,9 @@ class WatchedBrowser:
     def __init__(self, browser: Browser) -> None:
         self._browser = browser
         self._faults: list[str] = []
-        self._expected: list[str] = []
+        self._expected_faults: list[str] = []
 
-    def new_context(self, **options: Any) -> BrowserContext:
+    def make_context(self, **options: Any) -> BrowserContext:
         """A context of the browser, watched."""
         context = self._browser.new_context(**options)
         context.add_init_script(SAY_VIOLATIONS)
@@ -53,12 +53,12 @@ class WatchedBrowser:
 
     def expect(self, words: str) -> None:
         """Accept messages with these words until the next look: the browser reports each refused request."""
-        self._expected.append(words)
+        self._expected_faults.append(words)
 
     def take_faults(self) -> list[str]:
         """What pages complained of since the last look, without what was expected."""
-        faults = [fault for fault in self._faults if not any(words in fault for words in self._expected)]
-        self._faults, self._expected = [], []
+        faults = [fault for fault in self._faults if not any(words in fault for words in self._expected_faults)]
+        self._faults, self._expected_faults = [], []
         return faults
 
     def close(self) -> None:
@@ -66,14 +66,14 @@ class WatchedBrowser:
 
     def _note_message(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning"):
-            self._faults.append(f"{_address(message.page)}: {message.text}")
+            self._faults.append(f"{_describe_address(message.page)}: {message.text}")
 
     def _note_error(self, error: WebError) -> None:
-        self._faults.append(f"{_address(error.page)}: {error.error}")
+        self._faults.append(f"{_describe_address(error.page)}: {error.error}")
 
 
 @contextmanager
-def watched_chromium() -> Iterator[WatchedBrowser]:
+def run_watched_chromium() -> Iterator[WatchedBrowser]:
     """Chromium's headless shell, without graphics that no test looks at.
 
     It runs an event loop in this thread, in which dbos cannot begin: start a server before it.
@@ -85,12 +85,12 @@ def watched_chromium() -> Iterator[WatchedBrowser]:
         browser.close()
 
 
-def _address(page: Page | None) -> str:
+def _describe_address(page: Page | None) -> str:
     return page.url if page else "a page that has closed"
 
 
 @contextmanager
-def no_faults(browser: WatchedBrowser) -> Iterator[None]:
+def check_no_faults(browser: WatchedBrowser) -> Iterator[None]:
     """Fail where a page complained of anything."""
     browser.take_faults()
     yield

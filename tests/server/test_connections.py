@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 import uvicorn
-from tests.parts import until
-from tests.ports import free_port
+from tests.parts import wait_until
+from tests.ports import find_free_port
 
 from dockgate.server import connections
 from dockgate.server.connections import Patience, PatientProtocol
@@ -47,13 +47,13 @@ def serving(patience: Patience, **more: Any) -> Iterator[tuple[int, uvicorn.Serv
         pass
 
     Protocol.patience = patience
-    port = free_port()
+    port = find_free_port()
     config = {**connections.make_settings(), "http": Protocol, "lifespan": "off", "timeout_keep_alive": 1, **more}
     server = uvicorn.Server(uvicorn.Config(answers, host="127.0.0.1", port=port, **config))
     thread = threading.Thread(target=lambda: asyncio.run(server.serve()))
     thread.start()
     try:
-        until(lambda: server.started)
+        wait_until(lambda: server.started)
         yield port, server
     finally:
         server.should_exit = True
@@ -88,7 +88,7 @@ def test_a_client_that_reads_nothing_is_given_up() -> None:
         with connect(port) as second:  # it holds up no other client
             second.sendall(GET)
             assert second.recv(12) == b"HTTP/1.1 200"
-        until(lambda: not server.server_state.connections)
+        wait_until(lambda: not server.server_state.connections)
         assert len(read_to_end(connection)) < 64 << 20
 
 
@@ -118,7 +118,7 @@ def test_a_head_beyond_the_limit_is_refused() -> None:
 def test_beyond_so_many_connections_a_request_is_refused_at_once() -> None:
     with serving(LONG, limit_concurrency=2) as (port, server), connect(port) as first:
         first.sendall(HEAD)
-        until(lambda: server.server_state.tasks)
+        wait_until(lambda: server.server_state.tasks)
         with connect(port) as second:
             second.sendall(GET)
             assert second.recv(12) == b"HTTP/1.1 503"

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from tests.fakes.queue import MemoryQueue
-from tests.parts import Faults, until
+from tests.parts import Faults, wait_until
 
 from dockgate.bootstrap.adapters import make_pollers
 from dockgate.config import from_environment
@@ -46,7 +46,7 @@ def test_a_message_is_deleted_when_it_was_taken(poll: Callable[..., Poller]) -> 
     for body in "abc":
         queue.put(body)
     poll(queue, taken)
-    until(lambda: not queue.remaining)
+    wait_until(lambda: not queue.remaining)
     assert taken.bodies == ["a", "b", "c"]
 
 
@@ -57,10 +57,10 @@ def test_a_message_that_was_not_taken_comes_again(
     queue, taken = MemoryQueue(), Taken(error)
     name = queue.put("a secret token")
     poll(queue, taken)
-    until(lambda: not taken.errors)
+    wait_until(lambda: not taken.errors)
     assert queue.remaining
-    queue.lapse()
-    until(lambda: not queue.remaining)
+    queue.expire_receipts()
+    wait_until(lambda: not queue.remaining)
     assert taken.bodies == ["a secret token"]
     (message,) = [message_text for message_text in caplog.messages if "is left" in message_text]
     assert name in message
@@ -79,11 +79,11 @@ def test_a_message_that_can_never_be_accepted_is_set_aside_and_delays_no_other(p
     queue.put("nonsense")
     queue.put("sense")
     poll(queue, take)
-    until(lambda: taken.bodies == ["sense"])
+    wait_until(lambda: taken.bodies == ["sense"])
     for _ in range(2):
-        queue.lapse()
+        queue.expire_receipts()
         time.sleep(0.05)
-    until(lambda: queue.dead == ["nonsense"])
+    wait_until(lambda: queue.dead == ["nonsense"])
     assert not queue.remaining
 
 
@@ -95,10 +95,10 @@ def test_a_queue_that_fails_is_asked_again_and_what_was_not_deleted_does_no_harm
     queue, taken = MemoryQueue(fault=faults), Taken()
     queue.put("one")
     poll(queue, taken)
-    until(lambda: taken.bodies == ["one"])
-    until(lambda: any("not deleted" in message_text for message_text in caplog.messages))
-    queue.lapse()
-    until(lambda: not queue.remaining)
+    wait_until(lambda: taken.bodies == ["one"])
+    wait_until(lambda: any("not deleted" in message_text for message_text in caplog.messages))
+    queue.expire_receipts()
+    wait_until(lambda: not queue.remaining)
     assert taken.bodies == ["one", "one"]
     assert caplog.messages[0] == "messages do not come, and are waited for: no network. Wait."
 
@@ -119,7 +119,7 @@ def test_at_the_end_what_is_being_taken_is_taken_and_nothing_more(poll: Callable
     threading.Timer(0.2, may_end.set).start()
     poller.close()
     assert taken == ["first"]
-    until(lambda: [message.body for message in queue.receive()] == ["second"])
+    wait_until(lambda: [message.body for message in queue.receive()] == ["second"])
     assert taken == ["first"]
 
 
@@ -133,7 +133,7 @@ def test_the_end_does_not_wait_for_messages_and_gives_back_what_still_comes(poll
     poller.close()
     assert time.monotonic() - begin < 5
     queue.put("late")
-    until(lambda: [message.body for message in queue.receive()] == ["late"])
+    wait_until(lambda: [message.body for message in queue.receive()] == ["late"])
     assert taken.bodies == []
 
 

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.ports import free_port
+from tests.ports import find_free_port
 
 from dockgate.server import registry_service
 from dockgate.shared.errors import UsageError
@@ -31,7 +31,7 @@ def test_credentials_of_s3_come_from_the_environment_alone(tmp_path: Path) -> No
     assert s3.environment["AWS_SECRET_ACCESS_KEY"] == "very secret"
     assert s3.environment["SSL_CERT_FILE"] == "/etc/ca.pem"
     assert not s3.environment.keys() & {"AWS_CA_BUNDLE", "REGISTRY_HTTP_ADDR", "DOCKGATE_TOKEN"}
-    endpoint = registry_service.Endpoint("registry", "127.0.0.1", free_port(), "http://127.0.0.1:9/token")
+    endpoint = registry_service.Endpoint("registry", "127.0.0.1", find_free_port(), "http://127.0.0.1:9/token")
     registry_service.make_registry(tmp_path, endpoint, b"", "http://127.0.0.1:9/", "secret", s3=s3)
     for file in (tmp_path / "run").iterdir():
         assert "very secret" not in file.read_text()

@@ -3,14 +3,14 @@
 from pathlib import Path
 
 import pytest
-from tests.store.factories import opened
+from tests.store.factories import open_store_of_kind
 
 from dockgate.server.shared_folder import SharedFolder
 from dockgate.shared.errors import UnavailableError
 
 
 def test_another_folder_than_that_of_the_first_server_is_refused(tmp_path: Path) -> None:
-    with opened("postgres", tmp_path) as store:
+    with open_store_of_kind("postgres", tmp_path) as store:
         for _ in range(2):
             SharedFolder(tmp_path / "shared", store).require()
         unmounted = SharedFolder(tmp_path / "not-mounted", store)
@@ -28,6 +28,6 @@ def test_another_folder_than_that_of_the_first_server_is_refused(tmp_path: Path)
 
 
 def test_the_folder_of_the_sqlite_file_is_always_its_own(tmp_path: Path) -> None:
-    with opened("sqlite", tmp_path) as store:
+    with open_store_of_kind("sqlite", tmp_path) as store:
         for name in ("a", "b"):
             SharedFolder(tmp_path / name, store).require()

@@ -16,8 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from tests.parts import running_host, until, write
-from tests.ports import free_port
+from tests.parts import run_host, wait_until, write
+from tests.ports import find_free_port
 
 from dockgate.delivery.ports import BuildRequest
 from dockgate.server import podman_service, registry_service
@@ -60,7 +60,7 @@ def test_a_child_that_dies_is_started_again(tmp_path: Path) -> None:
         first = child.pid
         assert first is not None
         os.kill(first, signal.SIGKILL)
-        second = until(lambda: child.pid if child.pid != first else None)
+        second = wait_until(lambda: child.pid if child.pid != first else None)
         assert alive(second)
         assert not alive(first)
     finally:
@@ -150,9 +150,9 @@ def listening(refusals: int = 0) -> Iterator[Listener]:
 def test_the_registry_notifies_of_a_push_until_it_is_acknowledged(tmp_path: Path, refusals: int) -> None:
     with listening(refusals) as listener:
         url = f"http://127.0.0.1:{listener.server_port}/registry/events"
-        with running_host(tmp_path, url) as host:
+        with run_host(tmp_path, url) as host:
             source = write(tmp_path / "source", {"Dockerfile": "FROM scratch\nCOPY page /\n", "page": "1"})
-            digest = host.builder().build(BuildRequest("key", "team/app", source), lambda lines: None).digest
+            digest = host.make_builder().build(BuildRequest("key", "team/app", source), lambda lines: None).digest
             pushed = time.monotonic()
             at, authorization, event = listener.taken.get(timeout=60)
             target = event["target"]
@@ -183,7 +183,7 @@ with LocalPrograms(settings, "secret", "http://127.0.0.1:9") as services:
 @contextmanager
 def server(data: Path) -> Iterator["subprocess.Popen[str]"]:
     """The children under a process that can be killed as a server would be."""
-    command = [sys.executable, "-c", SERVER, str(data), str(free_port()), str(free_port())]
+    command = [sys.executable, "-c", SERVER, str(data), str(find_free_port()), str(find_free_port())]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
@@ -216,7 +216,7 @@ def test_the_children_of_a_server_that_is_killed_are_gone_and_its_containers_sta
             assert len(children) == 2
             os.kill(first.pid, sent)
             first.wait()
-            until(lambda: not any(alive(child) for child in children))
+            wait_until(lambda: not any(alive(child) for child in children))
         with server(data):
             assert podman.run("inspect", "--format={{.State.Pid}}", "stays") == before
             assert alive(int(before))
@@ -226,8 +226,8 @@ def test_the_children_of_a_server_that_is_killed_are_gone_and_its_containers_sta
 
 
 def test_a_purge_leaves_nothing_and_may_be_repeated(tmp_path: Path) -> None:
-    with running_host(tmp_path) as host:
-        image = host.image(tmp_path, "page")
+    with run_host(tmp_path) as host:
+        image = host.push_image(tmp_path, "page")
         podman = host.podman
         options = ("--detach", "--name=web", f"--network={podman.network}", "--publish=127.0.0.1::8080")
         host.pull(image)
@@ -280,7 +280,7 @@ def test_two_data_folders_have_networks_of_their_own(tmp_path: Path) -> None:
 
 
 def test_only_our_registry_is_spoken_to_without_tls(tmp_path: Path) -> None:
-    with running_host(tmp_path) as host, listening() as listener:
+    with run_host(tmp_path) as host, listening() as listener:
         refused = host.podman.try_run("pull", "--retry=0", f"127.0.0.1:{listener.server_port}/app:1")
         answered = host.pull(f"{host.registry.address}/app:1")
     assert "TLS handshake" in refused.stderr

@@ -43,8 +43,8 @@ class Site:
     def now(self) -> str:
         return self.system.server.clock.now()
 
-    def later(self, **more: float) -> None:
-        self.system.clock.ahead += timedelta(**more)
+    def advance_clock(self, **times: float) -> None:
+        self.system.clock.ahead += timedelta(**times)
 
     def record(self, digest: str, tag: str = "", repository: str = REPOSITORY) -> str:
         detail = {"repository": repository, "digest": digest, "tag": tag}
@@ -57,7 +57,7 @@ class Site:
     def push(self, tag: str, *layers: bytes, repository: str = REPOSITORY) -> str:
         return self.record(push_image(self.registry, repository, tag, *layers), tag, repository)
 
-    def service(self, name: str, *digests: str) -> None:
+    def add_service(self, name: str, *digests: str) -> None:
         """A service whose revisions have run these images; the last one runs."""
         self.store.services.put(Service(name, "podman", 1, 0), TaskDefinition(name, 0, "app", None))
         for number, digest in enumerate(digests):
@@ -77,13 +77,13 @@ class Site:
         number = self.collection.request("ada").seq
         for _ in range(3):
             self.collection.run_due()
-        done = self.store.collections.get(number)
-        assert done.finished_at is not None
-        assert done.error is None, done.error
-        return dict(done.report)
+        collection = self.store.collections.get(number)
+        assert collection.finished_at is not None
+        assert collection.error is None, collection.error
+        return dict(collection.report)
 
-    def there(self, repository: str = REPOSITORY) -> set[str]:
+    def list_manifests(self, repository: str = REPOSITORY) -> set[str]:
         return {digest for name, digest in self.registry.manifests if name == repository}
 
-    def recorded(self) -> set[str]:
+    def list_pushed_images(self) -> set[str]:
         return {image.digest for image in self.store.images.list_pushed()}

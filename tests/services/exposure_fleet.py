@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 
-from tests.scanned_platforms import platforms_of
+from tests.scanned_platforms import list_platforms
 from tests.services.fleet.test_index import (
     KINDS,
     AdvisoryDatabase,
@@ -39,7 +39,7 @@ from dockgate.store import Store
 from dockgate.store.records import PushedImage
 
 
-def day(number: int) -> str:
+def format_day(number: int) -> str:
     return f"2026-11-{number:02}T10:00:00.000Z"
 
 
@@ -66,17 +66,17 @@ class Fleet:
 
     def use_stored_policies(self) -> PolicySelection:
         """Take the policies from the store."""
-        policies = Policies(self.store, load_rules(), self.clock(), Effects())
+        policies = Policies(self.store, load_rules(), self.make_clock(), Effects())
         read_file = partial(read_requested_policy, rules=())
         self.selection = PolicySelection(self.store, policies, read_file, policies.read_versions)
         return self.selection
 
-    def clock(self) -> ServerClock:
+    def make_clock(self) -> ServerClock:
         return ServerClock(lambda: datetime(2026, 11, self.today, 10, tzinfo=UTC))
 
     @property
     def index(self) -> FleetIndex:
-        return replace(index_of(self.store, self.database), clock=self.clock())
+        return replace(index_of(self.store, self.database), clock=self.make_clock())
 
     def push(
         self,
@@ -84,18 +84,18 @@ class Fleet:
         repository: str,
         tag: str,
         *packages: Package,
-        unread: tuple[Unread, ...] = (),
+        unread_paths: tuple[Unread, ...] = (),
         base_layers: int = 1,
     ) -> str:
-        self.store.images.add_push(PushedImage(repository, tag, digest(image), day(self.today)))
-        scan = self.store.images.request_scan(digest(image), repository, day(self.today))
-        content = replace(inventory(digest(image), *packages), unread=unread, base_layers=base_layers)
-        self.store.images.finish_scan(digest(image), scan.number, platforms_of(content), None, day(self.today))
+        self.store.images.add_push(PushedImage(repository, tag, digest(image), format_day(self.today)))
+        scan = self.store.images.request_scan(digest(image), repository, format_day(self.today))
+        content = replace(inventory(digest(image), *packages), unread=unread_paths, base_layers=base_layers)
+        self.store.images.finish_scan(digest(image), scan.number, list_platforms(content), None, format_day(self.today))
         self.index.add(digest(image))
         return digest(image)
 
-    def where(self, question: str, as_of: int | None = None, **more: object) -> Exposure:
-        clock, effects = self.clock(), Effects()
+    def find_exposure(self, question: str, as_of: int | None = None, **options: object) -> Exposure:
+        clock, effects = self.make_clock(), Effects()
         server_waivers = ServerWaivers(
             self.store,
             lambda repository, digest: [],
@@ -119,4 +119,4 @@ class Fleet:
             self.ungrouped_limit,
         )
         time = None if as_of is None else f"2026-11-{as_of:02}T12:00:00.000Z"
-        return search.find(ExposureRequest(question, as_of=time, **more))  # type: ignore[arg-type]
+        return search.find(ExposureRequest(question, as_of=time, **options))  # type: ignore[arg-type]

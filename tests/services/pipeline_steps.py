@@ -39,55 +39,59 @@ class Steps:
         pipeline = read_definition(PIPELINE.format(name="web", repository="web", service="web", timeout="1d"), "p.yaml")
         assert isinstance(pipeline, Pipeline)
         self.store.pipelines.put(pipeline, NOW)
-        service = self._service()
+        service = self._read_service()
         self.store.services.put(service.service, service.definition)
 
-    def _service(self, more: str = "") -> ServiceDefinition:
-        service = read_definition(SERVICE.format(name="web", count=1) + more, "s.yaml")
+    def _read_service(self, extra_lines: str = "") -> ServiceDefinition:
+        service = read_definition(SERVICE.format(name="web", count=1) + extra_lines, "s.yaml")
         assert isinstance(service, ServiceDefinition)
         return service
 
-    def evaluate_changed(self, evaluated: Mapping[str, str], risk: ServiceRisk | None = None) -> dict[str, str]:
+    def evaluate_changed(
+        self, evaluated_verdicts: Mapping[str, str], risk: ServiceRisk | None = None
+    ) -> dict[str, str]:
         """Evaluates what every service runs, if its inputs are not the evaluated ones."""
         names = {service.name for service in self.store.services.list()}
-        return (risk or self.use_cases.service_risk).evaluate_changed(evaluated, names)
+        return (risk or self.use_cases.service_risk).evaluate_changed(evaluated_verdicts, names)
 
-    def change(self, more: str = "", count: int | None = None) -> ServiceChange:
+    def change(self, extra_lines: str = "", count: int | None = None) -> ServiceChange:
         """The service's document with these further settings of its task, or another desired count."""
-        return ServiceChange(definition=self._service(more).definition if more else None, desired_count=count)
+        return ServiceChange(
+            definition=self._read_service(extra_lines).definition if extra_lines else None, desired_count=count
+        )
 
-    def begin(self, more: str = "", count: int | None = None, *, is_restart: bool = False) -> Rollout:
-        change = replace(self.change(more, count), is_restart=is_restart)
+    def begin(self, extra_lines: str = "", count: int | None = None, *, is_restart: bool = False) -> Rollout:
+        change = replace(self.change(extra_lines, count), is_restart=is_restart)
         rollout = self.store.rollouts.begin("web", change, "ada", NOW)
         assert rollout is not None
         return rollout
 
-    def apply(self, more: str) -> None:
+    def apply(self, extra_lines: str) -> None:
         """As `begin`, and carries it out."""
-        self.rollouts.run("web", self.begin(more).number)
+        self.rollouts.run("web", self.begin(extra_lines).number)
 
-    def at(self, moment: str, action: Callable[[], object]) -> None:
+    def act_at(self, moment: str, action: Callable[[], object]) -> None:
         """Does this once, at a moment of the target."""
         remaining = [action]
 
-        def fault(now: str) -> None:
+        def act_once(now: str) -> None:
             if now == moment and remaining:
                 remaining.pop()()
 
-        self.target.fault = fault
+        self.target.fault = act_once
 
-    def deployed(self, name: str) -> None:
+    def deploy_image(self, name: str) -> None:
         """Deploys an image of this name."""
-        self.deployments.deploy(key := self.at_deploy(name), self.deployments.register_revision(key))
+        self.deployments.deploy(key := self.prepare_deploy(name), self.deployments.register_revision(key))
 
-    def environment(self) -> dict[str, str]:
+    def read_environment(self) -> dict[str, str]:
         """Of the revision that the service has."""
         return self.store.services.get_definition("web", self.store.services.get("web").revision).environment
 
-    def at_deploy(self, name: str) -> ActionKey:
+    def prepare_deploy(self, name: str) -> ActionKey:
         """An execution whose build gave an image of this name, approved, and whose deploy has just begun."""
         image = f"sha256:{sha256(name.encode()).hexdigest()}"
-        self.system.planned[image] = (name, PlannedFindings())
+        self.system.plans[image] = (name, PlannedFindings())
         self.use_cases.scan_runner.run(self.store.images.request_scan(image, "web/app", NOW))
         approval = Approval(name, "token", image, "web/app", "default", "", NOW, NOW)
         self.use_cases.verdicts.judge_approval(approval, f"approval of {name}")
@@ -100,9 +104,9 @@ class Steps:
         )
         return deploy
 
-    def running(self) -> list[str]:
+    def list_running_images(self) -> list[str]:
         tasks = self.target.list_tasks("web")
-        return [self.system.planned[task.digest][0] for task in tasks]
+        return [self.system.plans[task.digest][0] for task in tasks]
 
 
 class _Always(dict[str, Event]):

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from tests.scanned_platforms import platforms_of
-from tests.scenarios.planned_images import AdvisoryDatabase, advisory, package
+from tests.scanned_platforms import list_platforms
+from tests.scenarios.planned_images import AdvisoryDatabase, make_advisory, make_package
 from tests.scenarios.server import ServerSystem
 
 from dockgate.events import schemas
@@ -119,45 +119,45 @@ class Fleet:
         self.images[name] = image
         now = format_time(self.system.clock())
         scan = self.system.store.images.request_scan(image, f"team/{name}", now)
-        packages = tuple(sorted((package(name), package("shared")), key=lambda entry: entry.purl))
+        packages = tuple(sorted((make_package(name), make_package("shared")), key=lambda entry: entry.purl))
         inventory = Inventory(image, "linux/amd64", Distribution("debian", "13"), (), packages, ())
-        self.system.store.images.finish_scan(image, scan.number, platforms_of(inventory), None, now)
+        self.system.store.images.finish_scan(image, scan.number, list_platforms(inventory), None, now)
         return image
 
     def publish(self, name: str, severity: Severity = Severity.CRITICAL, variant: str = "") -> None:
-        self.feeds.advisories = [*self.feeds.advisories, advisory(name, severity, "2", variant)]
+        self.feeds.advisories = [*self.feeds.advisories, make_advisory(name, severity, "2", variant)]
 
-    def verdicts(self, policy: str = "default") -> dict[str, str]:
+    def list_verdicts(self, policy: str = "default") -> dict[str, str]:
         store = self.system.store
         names = {image.id: image.repository.removeprefix("team/") for image in store.fleet.iterate_images()}
         return {names[number]: row.status.value for number, row in store.fleet_verdicts.list_of_policy(policy).items()}
 
-    def cannot_judge_since(self) -> set[str | None]:
+    def list_failing_since(self) -> set[str | None]:
         return {row.cannot_judge_since for row in self.system.store.fleet_verdicts.list_of_policy("default").values()}
 
-    def events(self) -> list[tuple[str, str, str]]:
-        changes = self.details("verdict.changed")
+    def list_changes(self) -> list[tuple[str, str, str]]:
+        changes = self.list_details("verdict.changed")
         return [(entry["repository"], entry["previous"], entry["status"]) for entry in changes]
 
-    def details(self, kind: str) -> list[dict[str, Any]]:
+    def list_details(self, kind: str) -> list[dict[str, Any]]:
         """The details of all events of a kind."""
         events = self.system.store.event_log.read(limit=1000)
         return [event.body["detail"] for event in events if event.detail_type == kind]
 
-    def vulnerabilities(self) -> list[tuple[str, list[str]]]:
+    def list_vulnerabilities(self) -> list[tuple[str, list[str]]]:
         """What the events of changed verdicts name, by repository."""
-        details = self.details("verdict.changed")
+        details = self.list_details("verdict.changed")
         return [(entry["repository"], [each["id"] for each in entry.get("vulnerabilities", ())]) for entry in details]
 
-    def rows(self) -> tuple[list[FleetVerdict], list[tuple[str, str, str]], list[str]]:
+    def list_rows(self) -> tuple[list[FleetVerdict], list[tuple[str, str, str]], list[str]]:
         """Everything that a renewal writes, without the times at which it did."""
         verdicts = self.system.store.fleet_verdicts.list_of_policy("default").values()
-        findings = [entry["findingArn"] for entry in self.details("Inspector2 Finding")]
-        return [row._replace(since="", next_at=None) for row in verdicts], self.events(), findings
+        findings = [entry["findingArn"] for entry in self.list_details("Inspector2 Finding")]
+        return [row._replace(since="", next_at=None) for row in verdicts], self.list_changes(), findings
 
-    def agree(self, policy: str = "default") -> bool:
+    def is_consistent(self, policy: str = "default") -> bool:
         """Whether the gate says the same of every image."""
-        judging, present = self.verdict_renewal.fleet_judging, self.verdicts(policy)
+        judging, present = self.verdict_renewal.fleet_judging, self.list_verdicts(policy)
         under = self.verdict_renewal.selection.read(policy).policy
         for name, image in self.images.items():
             case = judging.case_builder.build(image, under, DeploymentContext())
@@ -169,7 +169,7 @@ class Fleet:
 
 
 @contextmanager
-def opened_fleet(folder: Path, database: str) -> Iterator[Fleet]:
+def open_fleet(folder: Path, database: str) -> Iterator[Fleet]:
     """A fleet on a server with this database."""
     system = ServerSystem(folder, database=database)
     try:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.scenarios.crash_stories import Undisturbed, every_batch, kill_around, left_alone
+from tests.scenarios.crash_stories import Undisturbed, every_batch, kill_around, make_player
 from tests.scenarios.killable_server import Mortal
 
 from dockgate.services.durable_effects import EffectKind
@@ -12,7 +12,7 @@ from dockgate.services.durable_effects import EffectKind
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Callable[[Mortal], None]], Undisturbed]:
-    return left_alone(tmp_path_factory)
+    return make_player(tmp_path_factory)
 
 
 @every_batch

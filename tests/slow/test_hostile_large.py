@@ -10,9 +10,9 @@ import pytest
 import zstandard
 from isal import igzip
 from tests.cli import layouts
-from tests.hostile.images import ZSTD, Check, layout, zipped
+from tests.hostile.images import ZSTD, Check, pack_zip, write_layout
 from tests.hostile.running import Dockgate
-from tests.scanner.images.pieces import END, block, header
+from tests.scanner.images.pieces import END, make_header, pad_block
 
 STATUS = "var/lib/dpkg/status"
 GIGABYTE = 2**30
@@ -21,7 +21,7 @@ GIGABYTE = 2**30
 @pytest.fixture
 def check(tmp_path: Path) -> Check:
     data = tmp_path / "data"
-    assert Dockgate(data, data)("db", "build", "--from", str(layouts.feeds(tmp_path / "feeds"))).code == 0
+    assert Dockgate(data, data)("db", "build", "--from", str(layouts.write_feeds(tmp_path / "feeds"))).code == 0
     return Check(Dockgate(data, tmp_path / "cache", patience=300), tmp_path / "image", seconds=60)
 
 
@@ -48,35 +48,35 @@ def zeros(size: int) -> Iterator[bytes]:
 def test_a_status_of_two_gigabytes_is_unread(check: Check) -> None:
     blob = packed((large(STATUS, 2 * GIGABYTE), *zeros(2 * GIGABYTE), END))
     assert len(blob) < 2**23
-    assert f"has {2 * GIGABYTE} bytes; at most" in check.blobs(blob).unread[STATUS]
+    assert f"has {2 * GIGABYTE} bytes; at most" in check.scan_blobs(blob).unread_paths[STATUS]
 
 
 def test_a_bomb_of_gzip_is_unread(check: Check) -> None:
     member = packed(zeros(GIGABYTE))
     blob = packed([large("zeros", 5 * GIGABYTE)]) + member * 5 + packed([END])
-    assert "a decompression bomb" in check.blobs(blob).unread["/"]
+    assert "a decompression bomb" in check.scan_blobs(blob).unread_paths["/"]
 
 
 def test_bombs_of_zstd_in_several_layers_are_unread(check: Check) -> None:
     """4 GB of each are unpacked. Fifty with a lower limit are in tests/scanner/images/test_image_content.py."""
     frame, end = zstandard.compress(bytes(2**28)), zstandard.compress(END)
     bombs = [zstandard.compress(large(f"zeros{at}", 5 * GIGABYTE)) + frame * 20 + end for at in range(3)]
-    broken = check.blobs(*bombs, kind=ZSTD).broken
+    broken = check.scan_blobs(*bombs, kind=ZSTD).broken_layers
     assert len(broken) == 3
     assert all("a decompression bomb" in reason for reason in broken.values())
 
 
 def test_a_million_files_are_read(check: Check) -> None:
     names = (b"usr/share/a/folder/of/some/length/%07d.txt" % at for at in range(10**6))
-    reference = layout(check.folder, packed([*map(header, names), END]))
+    reference = write_layout(check.folder, packed([*map(make_header, names), END]))
     for command in ("scan", "gate"):
-        assert check.ends(command, reference).code == 0
+        assert check.run_within_bounds(command, reference).code == 0
 
 
 def test_files_without_end_are_unread(check: Check) -> None:
     names = (b"%07d" % at for at in range(2_100_000))
-    pieces = (piece for part in (map(header, names), (END,)) for piece in part)
-    assert "more than 2000000 headers" in check.blobs(packed(pieces)).unread["/"]
+    pieces = (piece for part in (map(make_header, names), (END,)) for piece in part)
+    assert "more than 2000000 headers" in check.scan_blobs(packed(pieces)).unread_paths["/"]
 
 
 def test_a_million_files_of_long_names_are_unread(check: Check) -> None:
@@ -85,44 +85,44 @@ def test_a_million_files_of_long_names_are_unread(check: Check) -> None:
     def entries() -> Iterator[bytes]:
         folder = b"x/" * 2000
         for at in range(10**5):
-            yield header(b"././@LongLink", b"%o" % (len(folder) + 8), b"L", rest=b"ustar  \0")
-            yield block(folder + b"%07d\0" % at)
-            yield header(b"f")
+            yield make_header(b"././@LongLink", b"%o" % (len(folder) + 8), b"L", tail=b"ustar  \0")
+            yield pad_block(folder + b"%07d\0" % at)
+            yield make_header(b"f")
         yield END
 
-    reason = check.blobs(packed(entries())).unread["/"]
+    reason = check.scan_blobs(packed(entries())).unread_paths["/"]
     assert "has too many entries with too long paths" in reason
 
 
 def test_half_a_million_programs_are_read(check: Check) -> None:
     """Each has to be opened to see what it is of."""
-    program = block(b"\x7fELF\2\1\1" + bytes(9) + b"\2\0" + bytes(46))
+    program = pad_block(b"\x7fELF\2\1\1" + bytes(9) + b"\2\0" + bytes(46))
     names = (b"bin/%07d" % at for at in range(500_000))
-    pieces = (piece for name in names for piece in (header(name, b"100"), program))
-    reference = layout(check.folder, packed([*pieces, END]))
-    assert check.ends("scan", reference).code == 0
+    pieces = (piece for name in names for piece in (make_header(name, b"100"), program))
+    reference = write_layout(check.folder, packed([*pieces, END]))
+    assert check.run_within_bounds("scan", reference).code == 0
 
 
 def test_jars_that_inflate_to_gigabytes_are_unread(check: Check) -> None:
-    bomb = zipped({f"{at}.jar": bytes(2**26) for at in range(8)})
-    unread = check.layers({f"app/{at}.jar": bomb for at in range(40)}).unread
+    bomb = pack_zip({f"{at}.jar": bytes(2**26) for at in range(8)})
+    unread = check.scan_layers({f"app/{at}.jar": bomb for at in range(40)}).unread_paths
     assert {path.partition("!")[0] for path in unread} == {f"app/{at}.jar" for at in range(40)}
 
 
 def test_evidence_without_end_is_unread(check: Check) -> None:
     names = (b"app/node_modules/p%07d/package.json" % at for at in range(300_000))
-    pieces = (piece for name in names for piece in (header(name, b"2"), block(b"{}")))
-    assert "more than 100000 files that may name packages" in check.blobs(packed([*pieces, END])).unread["/"]
+    pieces = (piece for name in names for piece in (make_header(name, b"2"), pad_block(b"{}")))
+    assert "more than 100000 files that may name packages" in check.scan_blobs(packed([*pieces, END])).unread_paths["/"]
 
 
 def test_one_full_layer_many_times_is_unread(check: Check) -> None:
     names = (b"usr/share/a/folder/of/some/length/%07d.txt" % at for at in range(10**6))
-    blob = packed([*map(header, names), END])
-    assert "with those below it, it holds too many" in check.blobs(*[blob] * 100).unread["/"]
+    blob = packed([*map(make_header, names), END])
+    assert "with those below it, it holds too many" in check.scan_blobs(*[blob] * 100).unread_paths["/"]
 
 
 def test_many_full_layers_are_unread(check: Check) -> None:
     """Each is within the limits of one layer; the paths of all together would take gigabytes."""
-    member = packed([header(b"%x" % name) for name in range(400_000)])
-    blobs = [member + packed([header(b"own%d" % at), END]) for at in range(9)]
-    assert "with those below it, it holds too many" in check.blobs(*blobs).unread["/"]
+    member = packed([make_header(b"%x" % name) for name in range(400_000)])
+    blobs = [member + packed([make_header(b"own%d" % at), END]) for at in range(9)]
+    assert "with those below it, it holds too many" in check.scan_blobs(*blobs).unread_paths["/"]

@@ -68,7 +68,7 @@ class Delivery:
         now, store = self.clock.now(), self.store
         layers = (b"base" * 5000, f"application {number}".encode() * 20)
         image = push_image(self.system.registry, "web/app", f"build-{number}", *layers)
-        self.system.planned[image] = (f"web-{number % 7}", PlannedFindings())
+        self.system.plans[image] = (f"web-{number % 7}", PlannedFindings())
         self.system.scan_may_end[image] = self.scan_ends
         detail = {"repository": "web/app", "digest": image, "tag": f"build-{number}"}
         scan = store.images.accept_push(Event(f"push/{number}", EventKind.IMAGE_PUSH, detail, now))

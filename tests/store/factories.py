@@ -22,7 +22,7 @@ IMAGE = "sha256:" + "a" * 64
 
 
 @contextmanager
-def opened(kind: str, folder: Path) -> Iterator[Store]:
+def open_store_of_kind(kind: str, folder: Path) -> Iterator[Store]:
     try:
         with closing(FACTORIES[kind](folder / "data")) as store:
             yield store
@@ -40,9 +40,9 @@ PIPELINE = Pipeline(
 )
 
 
-def key(action: str, attempt: int = 1, execution: str = "web-1") -> ActionKey:
+def make_key(action: str, attempt: int = 1, execution: str = "web-1") -> ActionKey:
     """A try of one of PIPELINE's actions."""
-    stage = next(stage.name for stage in PIPELINE.stages if action in [there.name for there in stage.actions])
+    stage = next(stage.name for stage in PIPELINE.stages if action in [each.name for each in stage.actions])
     return ActionKey(execution, stage, action, attempt)
 
 
@@ -51,7 +51,7 @@ def deploy(execution: str = "web-1") -> RevisionCause:
     return RevisionCause(ActionKey(execution, "Deploy", "Deploy", 1))
 
 
-def approval(approval_id: str = "web-1/Gate/Approve/1", image: str = IMAGE, expires_at: str = LATER) -> Approval:
+def make_approval(approval_id: str = "web-1/Gate/Approve/1", image: str = IMAGE, expires_at: str = LATER) -> Approval:
     return Approval(
         id=approval_id,
         token=f"token of {approval_id}",
@@ -64,7 +64,7 @@ def approval(approval_id: str = "web-1/Gate/Approve/1", image: str = IMAGE, expi
     )
 
 
-def started(store: Store, cause: str = "push") -> str:
+def start_execution(store: Store, cause: str = "push") -> str:
     """An execution of PIPELINE with its first action in progress. Returns its id."""
     store.pipelines.put(PIPELINE, NOW)
     execution = store.executions.start("web", cause, {"commit": "c0ffee"}, NOW)
@@ -72,11 +72,11 @@ def started(store: Store, cause: str = "push") -> str:
     return execution.id
 
 
-def at_gate(store: Store, cause: str = "push") -> str:
+def start_at_gate(store: Store, cause: str = "push") -> str:
     """An execution whose two approval actions are in progress. Returns its id."""
-    execution = started(store, cause)
+    execution = start_execution(store, cause)
     for action in ("Source", "Build"):
-        store.executions.finish(key(action, execution=execution), RunState.SUCCEEDED, NOW)
+        store.executions.finish(make_key(action, execution=execution), RunState.SUCCEEDED, NOW)
         store.executions.advance(execution, plan_next, NOW)
     return execution
 

@@ -5,12 +5,12 @@ from dataclasses import replace
 from tests.store.factories import (
     NOW,
     PIPELINE,
-    approval,
-    at_gate,
-    key,
-    started,
+    make_approval,
+    make_key,
+    start_at_gate,
+    start_execution,
 )
-from tests.store.interleaving import Outcome, Pair, only_error
+from tests.store.interleaving import Outcome, Pair, is_only_error
 
 from dockgate.delivery.model import ActionKey, Answer, ApprovalState, RunState, Vote
 from dockgate.delivery.pipeline import plan_next
@@ -23,35 +23,35 @@ APPROVED = Answer(ApprovalState.APPROVED, "nothing found", "sha256:verdict")
 REJECTED = Answer(ApprovalState.REJECTED, "1 CRITICAL finding", "sha256:verdict")
 
 
-def waiting_approval(store: Store, number: int) -> ActionKey:
+def make_waiting_approval(store: Store, number: int) -> ActionKey:
     """An approval that waits, with its action, in an execution of its own."""
-    action = key("Approve", execution=at_gate(store, f"push {number}"))
-    store.approvals.add(approval(str(action)))
+    action = make_key("Approve", execution=start_at_gate(store, f"push {number}"))
+    store.approvals.add(make_approval(str(action)))
     store.executions.mark_waiting(action)
     return action
 
 
-def failed_build(store: Store, number: int) -> ActionKey:
+def make_failed_build(store: Store, number: int) -> ActionKey:
     """A build that has failed, in an execution that has not noticed."""
-    execution = started(store, f"push {number}")
-    store.executions.finish(key("Source", execution=execution), RunState.SUCCEEDED, NOW)
+    execution = start_execution(store, f"push {number}")
+    store.executions.finish(make_key("Source", execution=execution), RunState.SUCCEEDED, NOW)
     store.executions.advance(execution, plan_next, NOW)
-    build = key("Build", execution=execution)
+    build = make_key("Build", execution=execution)
     store.executions.finish(build, RunState.FAILED, NOW)
     return build
 
 
-def two_answers(store: Store, peer: Store, number: int) -> Pair:
-    action = waiting_approval(store, number)
+def race_two_answers(store: Store, peer: Store, number: int) -> Pair:
+    action = make_waiting_approval(store, number)
 
-    def check(approved: Outcome, rejected: Outcome) -> None:
-        assert (approved, rejected) in ((True, False), (False, True))
+    def check(approval: Outcome, rejection: Outcome) -> None:
+        assert (approval, rejection) in ((True, False), (False, True))
         state, end = store.approvals.get(str(action)), store.executions.get_run(action)
-        assert state.state is (ApprovalState.APPROVED if approved else ApprovalState.REJECTED)
-        assert end.state is (RunState.SUCCEEDED if approved else RunState.FAILED)
+        assert state.state is (ApprovalState.APPROVED if approval else ApprovalState.REJECTED)
+        assert end.state is (RunState.SUCCEEDED if approval else RunState.FAILED)
         assert end.reason == state.summary
-        attested = store.outbox.list_entries(OutboxKind.ATTESTATION)
-        assert bool([entry for entry in attested if entry.image == state.image and approved]) == approved
+        attestations = store.outbox.list_entries(OutboxKind.ATTESTATION)
+        assert bool([entry for entry in attestations if entry.image == state.image and approval]) == approval
 
     return Pair(
         lambda: store.approvals.settle(str(action), APPROVED, NOW),
@@ -61,16 +61,16 @@ def two_answers(store: Store, peer: Store, number: int) -> Pair:
 
 
 def answer_and_stop(store: Store, peer: Store, number: int) -> Pair:
-    action = waiting_approval(store, number)
+    action = make_waiting_approval(store, number)
 
-    def check(answered: Outcome, stopped: Outcome) -> None:
-        assert stopped is None
+    def check(answer: Outcome, stop: Outcome) -> None:
+        assert stop is None
         states = store.approvals.get(str(action)).state, store.executions.get_run(action).state
-        cancelled, approved = (
+        cancelled_action, approved_action = (
             (ApprovalState.CANCELLED, RunState.STOPPED),
             (ApprovalState.APPROVED, RunState.SUCCEEDED),
         )
-        assert states == (approved if answered else cancelled)
+        assert states == (approved_action if answer else cancelled_action)
         assert store.executions.get(action.execution).state is RunState.STOPPED
 
     return Pair(
@@ -81,39 +81,39 @@ def answer_and_stop(store: Store, peer: Store, number: int) -> Pair:
 
 
 def vote_and_answer(store: Store, peer: Store, number: int) -> Pair:
-    action = str(waiting_approval(store, number))
+    action = str(make_waiting_approval(store, number))
     if not store.principals.has_any():
         store.principals.add_first(Principal("ann", (Role.ADMIN,)), Token("a", "ann", "", "", ""))
 
-    def check(vote: Outcome, answered: Outcome) -> None:
-        if answered:
+    def check(vote: Outcome, answer: Outcome) -> None:
+        if answer:
             assert isinstance(vote, ConflictError)
             assert not store.approvals.list_votes(action)
-        assert store.approvals.get(action).state is (ApprovalState.APPROVED if answered else ApprovalState.REJECTED)
+        assert store.approvals.get(action).state is (ApprovalState.APPROVED if answer else ApprovalState.REJECTED)
 
     no = Vote(action, "ann", False, "not before the holidays", NOW)
     return Pair(lambda: store.approvals.vote(no), lambda: peer.approvals.settle(action, APPROVED, NOW), check)
 
 
 def request_and_stop(store: Store, peer: Store, number: int) -> Pair:
-    action = key("Approve", execution=at_gate(store, f"push {number}"))
+    action = make_key("Approve", execution=start_at_gate(store, f"push {number}"))
 
     def check(*_: Outcome) -> None:
         assert store.approvals.get(str(action)).state is ApprovalState.CANCELLED
 
     return Pair(
-        lambda: store.approvals.add(approval(str(action))),
+        lambda: store.approvals.add(make_approval(str(action))),
         lambda: peer.executions.stop(action.execution, "not now", NOW),
         check,
     )
 
 
-def two_advances(store: Store, peer: Store, number: int) -> Pair:
-    execution = started(store, f"push {number}")
-    store.executions.finish(key("Source", execution=execution), RunState.SUCCEEDED, NOW)
+def race_two_advances(store: Store, peer: Store, number: int) -> Pair:
+    execution = start_execution(store, f"push {number}")
+    store.executions.finish(make_key("Source", execution=execution), RunState.SUCCEEDED, NOW)
 
     def check(*outcomes: Outcome) -> None:
-        assert [list(outcome) for outcome in outcomes] == [[key("Build", execution=execution)]] * 2
+        assert [list(outcome) for outcome in outcomes] == [[make_key("Build", execution=execution)]] * 2
 
     return Pair(
         lambda: store.executions.advance(execution, plan_next, NOW),
@@ -123,11 +123,11 @@ def two_advances(store: Store, peer: Store, number: int) -> Pair:
 
 
 def advance_and_retry(store: Store, peer: Store, number: int) -> Pair:
-    build = failed_build(store, number)
+    build = make_failed_build(store, number)
 
-    def check(advanced: Outcome, retried: Outcome) -> None:
-        again = replace(build, attempt=2)
-        assert list(retried) == [again]
+    def check(advance: Outcome, retry: Outcome) -> None:
+        next_attempt = replace(build, attempt=2)
+        assert list(retry) == [next_attempt]
         assert store.executions.get(build.execution).state is RunState.IN_PROGRESS
 
     return Pair(
@@ -138,8 +138,8 @@ def advance_and_retry(store: Store, peer: Store, number: int) -> Pair:
 
 
 def advance_and_stop(store: Store, peer: Store, number: int) -> Pair:
-    execution = started(store, f"push {number}")
-    store.executions.finish(key("Source", execution=execution), RunState.SUCCEEDED, NOW)
+    execution = start_execution(store, f"push {number}")
+    store.executions.finish(make_key("Source", execution=execution), RunState.SUCCEEDED, NOW)
 
     def check(*_: Outcome) -> None:
         assert store.executions.get(execution).state is RunState.STOPPED
@@ -152,11 +152,11 @@ def advance_and_stop(store: Store, peer: Store, number: int) -> Pair:
     )
 
 
-def two_retries(store: Store, peer: Store, number: int) -> Pair:
-    build = failed_build(store, number)
+def race_two_retries(store: Store, peer: Store, number: int) -> Pair:
+    build = make_failed_build(store, number)
 
     def check(*outcomes: Outcome) -> None:
-        assert only_error(outcomes, ConflictError)
+        assert is_only_error(outcomes, ConflictError)
         assert store.executions.get(build.execution).trigger["retried_by"] in ("ann", "ben")
 
     return Pair(
@@ -166,11 +166,11 @@ def two_retries(store: Store, peer: Store, number: int) -> Pair:
     )
 
 
-def two_starts(store: Store, peer: Store, number: int) -> Pair:
+def race_two_starts(store: Store, peer: Store, number: int) -> Pair:
     store.pipelines.put(PIPELINE, NOW)
 
     def check(*outcomes: Outcome) -> None:
-        assert sorted(started.number for started in outcomes) == [2 * number - 1, 2 * number]
+        assert sorted(execution.number for execution in outcomes) == [2 * number - 1, 2 * number]
 
     return Pair(
         lambda: store.executions.start("web", f"push {number}", {}, NOW),
@@ -179,11 +179,11 @@ def two_starts(store: Store, peer: Store, number: int) -> Pair:
     )
 
 
-def two_starts_for_one_cause(store: Store, peer: Store, number: int) -> Pair:
+def race_two_starts_for_one_cause(store: Store, peer: Store, number: int) -> Pair:
     store.pipelines.put(PIPELINE, NOW)
 
     def check(*outcomes: Outcome) -> None:
-        assert [started.number for started in outcomes] == [number] * 2
+        assert [execution.number for execution in outcomes] == [number] * 2
 
     start = f"push {number}"
     return Pair(
@@ -193,12 +193,14 @@ def two_starts_for_one_cause(store: Store, peer: Store, number: int) -> Pair:
     )
 
 
-def two_pipeline_versions(store: Store, peer: Store, number: int) -> Pair:
-    changed = replace(PIPELINE, stages=PIPELINE.stages[: 2 - number % 2])
+def race_two_pipeline_versions(store: Store, peer: Store, number: int) -> Pair:
+    changed_pipeline = replace(PIPELINE, stages=PIPELINE.stages[: 2 - number % 2])
     store.pipelines.put(replace(PIPELINE, stages=PIPELINE.stages[:1]), NOW)
     before = store.pipelines.put(PIPELINE, NOW).version
 
     def check(*outcomes: Outcome) -> None:
         assert [pipeline.version for pipeline in outcomes] == [before + 1] * 2
 
-    return Pair(lambda: store.pipelines.put(changed, NOW), lambda: peer.pipelines.put(changed, NOW), check)
+    return Pair(
+        lambda: store.pipelines.put(changed_pipeline, NOW), lambda: peer.pipelines.put(changed_pipeline, NOW), check
+    )

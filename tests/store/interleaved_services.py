@@ -5,9 +5,9 @@ from dataclasses import replace
 from tests.store.factories import (
     NOW,
     deploy,
-    started,
+    start_execution,
 )
-from tests.store.interleaving import Outcome, Pair, only_error
+from tests.store.interleaving import Outcome, Pair, is_only_error
 from tests.store.risks import reject
 
 from dockgate.delivery.model import RunState
@@ -21,15 +21,15 @@ SOON, LATE = "2026-12-24T10:00:00.000Z", "2026-12-25T10:00:00.000Z"
 DEFINITION = TaskDefinition("web", 0, "app", None, environment={"MODE": "demo"})
 
 
-def service(store: Store, number: int) -> str:
+def add_service(store: Store, number: int) -> str:
     return store.services.put(Service(f"web{number}", "podman", 1, 0), DEFINITION).name
 
 
-def built(number: int) -> TaskDefinition:
+def make_built_definition(number: int) -> TaskDefinition:
     return replace(DEFINITION, image=ImageReference("127.0.0.1:5000/web", f"sha256:{number}"))
 
 
-def two_new_services(store: Store, peer: Store, number: int) -> Pair:
+def race_two_new_services(store: Store, peer: Store, number: int) -> Pair:
     new = Service(f"web{number}", "podman", 1, 0)
 
     def check(*outcomes: Outcome) -> None:
@@ -39,33 +39,33 @@ def two_new_services(store: Store, peer: Store, number: int) -> Pair:
     return Pair(lambda: store.services.put(new, DEFINITION), lambda: peer.services.put(new, replace(DEFINITION)), check)
 
 
-def two_revisions(store: Store, peer: Store, number: int) -> Pair:
-    name = service(store, number)
+def race_two_revisions(store: Store, peer: Store, number: int) -> Pair:
+    name = add_service(store, number)
 
     def check(*outcomes: Outcome) -> None:
         assert sorted(definition.revision for definition in outcomes) == [2, 3]
 
     return Pair(
-        lambda: store.services.register(name, built(1), deploy("web-1")),
-        lambda: peer.services.register(name, built(2), deploy("web-2")),
+        lambda: store.services.register(name, make_built_definition(1), deploy("web-1")),
+        lambda: peer.services.register(name, make_built_definition(2), deploy("web-2")),
         check,
     )
 
 
-def two_deploys(store: Store, peer: Store, number: int) -> Pair:
+def race_two_deploys(store: Store, peer: Store, number: int) -> Pair:
     """The newer execution deploys first, and the older one while that has not committed."""
-    return _deploys(store, peer, number, older_first=False)
+    return _race_deploys(store, peer, number, older_first=False)
 
 
-def two_deploys_in_order(store: Store, peer: Store, number: int) -> Pair:
-    return _deploys(store, peer, number, older_first=True)
+def race_two_deploys_in_order(store: Store, peer: Store, number: int) -> Pair:
+    return _race_deploys(store, peer, number, older_first=True)
 
 
-def _deploys(store: Store, peer: Store, number: int, *, older_first: bool) -> Pair:
-    name = service(store, number)
-    older, newer = (started(store, f"push {number} {which}") for which in ("older", "newer"))
+def _race_deploys(store: Store, peer: Store, number: int, *, older_first: bool) -> Pair:
+    name = add_service(store, number)
+    older, newer = (start_execution(store, f"push {number} {age}") for age in ("older", "newer"))
     revisions = {
-        execution: store.services.register(name, built(at), deploy(execution)).revision
+        execution: store.services.register(name, make_built_definition(at), deploy(execution)).revision
         for at, execution in enumerate((older, newer))
     }
     first, second = (older, newer) if older_first else (newer, older)
@@ -83,32 +83,32 @@ def _deploys(store: Store, peer: Store, number: int, *, older_first: bool) -> Pa
     )
 
 
-def two_rollouts(store: Store, peer: Store, number: int) -> Pair:
-    name = service(store, number)
+def race_two_rollouts(store: Store, peer: Store, number: int) -> Pair:
+    name = add_service(store, number)
 
     def check(*outcomes: Outcome) -> None:
         assert sorted(rollout.number for rollout in outcomes) == [1, 2]
         (going,) = (rollout for rollout in store.rollouts.list(name) if not rollout.state.is_final)
         assert (going.desired_count, going.definition.environment) == (3, {"MODE": "real"})
 
-    changed = replace(DEFINITION, environment={"MODE": "real"})
+    changed_definition = replace(DEFINITION, environment={"MODE": "real"})
     return Pair(
         lambda: store.rollouts.begin(name, ServiceChange(desired_count=3), "ann", NOW),
-        lambda: peer.rollouts.begin(name, ServiceChange(definition=changed), "ben", NOW),
+        lambda: peer.rollouts.begin(name, ServiceChange(definition=changed_definition), "ben", NOW),
         check,
     )
 
 
-def rollout_and_deploy(store: Store, peer: Store, number: int) -> Pair:
-    name = service(store, number)
-    changed = replace(DEFINITION, environment={"MODE": "real"})
-    rollout = store.rollouts.begin(name, ServiceChange(definition=changed), "ann", NOW)
+def race_rollout_and_deploy(store: Store, peer: Store, number: int) -> Pair:
+    name = add_service(store, number)
+    changed_definition = replace(DEFINITION, environment={"MODE": "real"})
+    rollout = store.rollouts.begin(name, ServiceChange(definition=changed_definition), "ann", NOW)
     assert rollout is not None
-    of_rollout = store.services.register(name, changed, RevisionCause(rollout.key, 1)).revision
-    of_deploy = store.services.register(name, built(1), deploy("web-1")).revision
+    of_rollout = store.services.register(name, changed_definition, RevisionCause(rollout.key, 1)).revision
+    of_deploy = store.services.register(name, make_built_definition(1), deploy("web-1")).revision
 
     def check(*outcomes: Outcome) -> None:
-        assert only_error(outcomes, ChangedError)
+        assert is_only_error(outcomes, ChangedError)
         revision = of_deploy if isinstance(outcomes[0], ChangedError) else of_rollout
         assert store.services.get(name).revision == revision
 
@@ -119,19 +119,19 @@ def rollout_and_deploy(store: Store, peer: Store, number: int) -> Pair:
     )
 
 
-def two_risks(store: Store, peer: Store, number: int) -> Pair:
-    name = service(store, number)
+def race_two_risks(store: Store, peer: Store, number: int) -> Pair:
+    name = add_service(store, number)
 
     def check(*_: Outcome) -> None:
         events = [event for event in store.event_log.read(0, 10_000) if event.subject == f"service {name}"]
         assert len(events) == 1
         assert store.services.get(name).at_risk_until == SOON
 
-    def announced(until: str) -> list[NewEvent]:
+    def make_events(until: str) -> list[NewEvent]:
         return [NewEvent(f"{name}/{until}", "dockgate", "service.at_risk", f"service {name}", NOW, {})]
 
     return Pair(
-        lambda: reject(store, name, "CVE-1", SOON, announced(SOON)),
-        lambda: reject(peer, name, "CVE-1", LATE, announced(LATE)),
+        lambda: reject(store, name, "CVE-1", SOON, make_events(SOON)),
+        lambda: reject(peer, name, "CVE-1", LATE, make_events(LATE)),
         check,
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, event, text
-from tests.parts import until
+from tests.parts import wait_until
 
 from dockgate.store.engine import Database
 
@@ -32,30 +32,30 @@ def run_interleaved(databases: tuple[Database, Database], pair: Pair, statement:
     Returns whether the first call has so many statements. Both outcomes are checked in any case.
     """
     first, second = databases
-    stopped, may_go_on = threading.Event(), threading.Event()
+    is_stopped, may_go_on = threading.Event(), threading.Event()
     counts: list[None] = []
 
     def stop(connection: Connection, *_: object) -> None:
-        if not connection.get_execution_options().get("write") or stopped.is_set():
+        if not connection.get_execution_options().get("write") or is_stopped.is_set():
             return
         counts.append(None)
         if len(counts) == statement:
-            stopped.set()
+            is_stopped.set()
             assert may_go_on.wait(120)
 
     event.listen(first.engine, "after_cursor_execute", stop)
     try:
         with ThreadPoolExecutor(2) as pool, _watching(second) as is_blocked:
             earlier = pool.submit(pair.first)
-            until(lambda: stopped.is_set() or earlier.done(), seconds=60, every=0.005)
+            wait_until(lambda: is_stopped.is_set() or earlier.done(), seconds=60, every=0.005)
             later = pool.submit(pair.second)
-            until(lambda: later.done() or is_blocked(), seconds=60, every=0.005)
+            wait_until(lambda: later.done() or is_blocked(), seconds=60, every=0.005)
             may_go_on.set()
-            pair.check(_outcome(earlier), _outcome(later))
+            pair.check(_get_outcome(earlier), _get_outcome(later))
     finally:
         may_go_on.set()
         event.remove(first.engine, "after_cursor_execute", stop)
-    return stopped.is_set()
+    return is_stopped.is_set()
 
 
 class _watching:  # noqa: N801 - a context manager
@@ -88,10 +88,10 @@ class _watching:  # noqa: N801 - a context manager
             return bool(connection.scalar(waiting, {"process": self._database.process}))
 
 
-def _outcome(future: "Future[Any]") -> Outcome:
+def _get_outcome(future: "Future[Any]") -> Outcome:
     error = future.exception(timeout=120)
     return future.result() if error is None else error
 
 
-def only_error(outcomes: tuple[Outcome, Outcome], kind: type[Exception]) -> bool:
+def is_only_error(outcomes: tuple[Outcome, Outcome], kind: type[Exception]) -> bool:
     return [type(outcome) for outcome in outcomes if isinstance(outcome, Exception)] == [kind]

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import insert, select, text
-from tests.postgres import database_url, drop_database
+from tests.postgres import drop_database, make_database_url
 from tests.scenarios.defects import PlannedFindings
 from tests.scenarios.server import ServerSystem
-from tests.store.factories import FACTORIES, IMAGE, NOW, approval, opened, started
+from tests.store.factories import FACTORIES, IMAGE, NOW, make_approval, open_store_of_kind, start_execution
 
 from dockgate.identity.model import AuditEntry, Principal, Role
 from dockgate.shared.errors import ConflictError, NotFoundError, StoreError, UsageError
@@ -40,15 +40,15 @@ def empty(kind: str, folder: Path) -> Iterator[Database]:
 
 
 def url_of(kind: str, folder: Path) -> str:
-    return database_url(folder) if kind == "postgres" else f"sqlite:///{folder}/dockgate.db"
+    return make_database_url(folder) if kind == "postgres" else f"sqlite:///{folder}/dockgate.db"
 
 
 def fill(store: Store) -> None:
     """Rows of many kinds, with text that databases sort and store differently."""
-    execution = started(store)
+    execution = start_execution(store)
     for name in ("Zoë", "a", "B", "_", "é", "10", "9"):
         store.repositories.put(name, NOW)
-    store.approvals.add(approval("web-1/Gate/Approve/1"))
+    store.approvals.add(make_approval("web-1/Gate/Approve/1"))
     store.images.request_scan(IMAGE, "components/web", NOW)
     store.principals.add(Principal("ann", (Role.ADMIN,), "ann@example.org", NOW))
     for number in range(3):
@@ -67,7 +67,7 @@ def rows(database: Database) -> dict[str, list[tuple[object, ...]]]:
 
 @pytest.mark.parametrize("kind", FACTORIES)
 def test_a_copy_is_the_same_store_and_goes_on_counting(kind: str, tmp_path: Path) -> None:
-    with opened(kind, tmp_path / "source") as store, empty(OTHER_KIND[kind], tmp_path / "target") as target:
+    with open_store_of_kind(kind, tmp_path / "source") as store, empty(OTHER_KIND[kind], tmp_path / "target") as target:
         fill(store)
         made = copy_store(store.database, target, watch_seconds=0)
         assert rows(target) == rows(store.database)
@@ -82,7 +82,7 @@ def test_a_copy_is_the_same_store_and_goes_on_counting(kind: str, tmp_path: Path
 
 def test_a_server_s_tables_survive_the_way_there_and_back(tmp_path: Path) -> None:
     with ServerSystem(tmp_path / "a") as system:
-        system.deployed(system.image("shop", PlannedFindings()))
+        system.deploy_image(system.plan_image("shop", PlannedFindings()))
     source = tmp_path / "a" / "dockgate.db"
     before = hashlib.sha256(source.read_bytes()).digest()
     with (
@@ -99,7 +99,10 @@ def test_a_server_s_tables_survive_the_way_there_and_back(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("kind", FACTORIES)
 def test_a_target_with_rows_is_refused(kind: str, tmp_path: Path) -> None:
-    with opened(OTHER_KIND[kind], tmp_path / "source") as store, opened(kind, tmp_path / "target") as target:
+    with (
+        open_store_of_kind(OTHER_KIND[kind], tmp_path / "source") as store,
+        open_store_of_kind(kind, tmp_path / "target") as target,
+    ):
         with pytest.raises(ConflictError, match="is not empty: identity has rows") as refused:
             copy_store(store.database, target.database, watch_seconds=0)
         assert "new database" in str(refused.value.advice)
@@ -109,7 +112,7 @@ def test_a_target_with_rows_is_refused(kind: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", FACTORIES)
 def test_old_workflows_in_the_target_are_refused(kind: str, tmp_path: Path) -> None:
     table = "dbos.workflow_status" if kind == "postgres" else "workflow_status"
-    with opened(OTHER_KIND[kind], tmp_path / "source") as store, empty(kind, tmp_path / "target") as target:
+    with open_store_of_kind(OTHER_KIND[kind], tmp_path / "source") as store, empty(kind, tmp_path / "target") as target:
         with target.write() as connection:
             if kind == "postgres":
                 connection.exec_driver_sql("DROP SCHEMA IF EXISTS dbos CASCADE")
@@ -120,7 +123,7 @@ def test_old_workflows_in_the_target_are_refused(kind: str, tmp_path: Path) -> N
 
 
 def test_a_row_that_differs_is_named_and_nothing_is_copied(tmp_path: Path) -> None:
-    with opened("sqlite", tmp_path / "source") as store, empty("sqlite", tmp_path / "target") as target:
+    with open_store_of_kind("sqlite", tmp_path / "source") as store, empty("sqlite", tmp_path / "target") as target:
         fill(store)
         migrate(target)
         with target.write() as connection:
@@ -138,7 +141,7 @@ def test_a_row_that_differs_is_named_and_nothing_is_copied(tmp_path: Path) -> No
 
 
 def test_a_row_that_is_missing_is_named(tmp_path: Path) -> None:
-    with opened("sqlite", tmp_path / "source") as store, empty("sqlite", tmp_path / "target") as target:
+    with open_store_of_kind("sqlite", tmp_path / "source") as store, empty("sqlite", tmp_path / "target") as target:
         fill(store)
         migrate(target)
         with target.write() as connection:
@@ -153,7 +156,7 @@ def test_a_row_that_is_missing_is_named(tmp_path: Path) -> None:
 def test_a_worker_that_beats_stops_the_copy_and_one_that_died_does_not(
     tmp_path: Path,
 ) -> None:
-    with opened("postgres", tmp_path / "source") as store, empty("sqlite", tmp_path / "target") as target:
+    with open_store_of_kind("postgres", tmp_path / "source") as store, empty("sqlite", tmp_path / "target") as target:
         store.workers.add(Worker("one", "host-7", "1", ("build",), {}, started_at=NOW, seen_at=NOW))
         over = threading.Event()
 
@@ -172,7 +175,7 @@ def test_a_worker_that_beats_stops_the_copy_and_one_that_died_does_not(
 
 
 def test_tables_of_another_version_are_refused_and_stay_as_they_are(tmp_path: Path) -> None:
-    with opened("sqlite", tmp_path / "source") as store, empty("sqlite", tmp_path / "target") as target:
+    with open_store_of_kind("sqlite", tmp_path / "source") as store, empty("sqlite", tmp_path / "target") as target:
         with store.database.write() as connection:
             connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0000'")
         with pytest.raises(ConflictError, match="not from this version") as refused:
@@ -190,13 +193,16 @@ def test_a_source_without_tables_is_not_found(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", FACTORIES)
 def test_a_database_is_not_copied_to_itself(kind: str, tmp_path: Path) -> None:
-    with opened(kind, tmp_path) as store, pytest.raises(ConflictError, match="is not empty: identity has rows"):
+    with (
+        open_store_of_kind(kind, tmp_path) as store,
+        pytest.raises(ConflictError, match="is not empty: identity has rows"),
+    ):
         copy_store(store.database, store.database, watch_seconds=0)
 
 
 def test_large_documents_are_copied_within_little_memory(tmp_path: Path) -> None:
     size, count = 200_000, 300
-    with opened("sqlite", tmp_path / "source") as store, empty("postgres", tmp_path / "target") as target:
+    with open_store_of_kind("sqlite", tmp_path / "source") as store, empty("postgres", tmp_path / "target") as target:
         with store.database.write() as connection:
             for number in range(count):
                 body = hashlib.shake_256(str(number).encode()).digest(size)
@@ -224,7 +230,7 @@ def test_the_source_has_to_exist_and_the_target_to_be_a_database(tmp_path: Path)
 
 def test_the_source_is_only_read(tmp_path: Path) -> None:
     with (
-        opened("sqlite", tmp_path),
+        open_store_of_kind("sqlite", tmp_path),
         open_source(tmp_path / "data", None) as source,
         pytest.raises(StoreError, match="readonly"),
         source.write() as connection,

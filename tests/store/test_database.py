@@ -15,7 +15,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import event
 from tests.engines import synced_sqlite
-from tests.store.factories import IMAGE, NOW, approval
+from tests.store.factories import IMAGE, NOW, make_approval
 
 from dockgate.delivery.model import Answer, ApprovalState
 from dockgate.shared.errors import ConflictError, UnavailableError, UsageError
@@ -48,10 +48,10 @@ def test_the_last_file_has_the_last_revision(store: Store) -> None:
 
 
 def test_opening_again_changes_nothing(store: Store, tmp_path: Path) -> None:
-    store.approvals.add(approval("a"))
+    store.approvals.add(make_approval("a"))
     migrate(store.database)
     with closing(open_store(tmp_path / "data")) as again:
-        assert again.approvals.get("a") == approval("a")
+        assert again.approvals.get("a") == make_approval("a")
 
 
 def test_tables_of_a_newer_version_are_refused_and_left_alone(store: Store, tmp_path: Path) -> None:
@@ -97,7 +97,7 @@ def test_only_the_owner_can_read_the_folder(store: Store, tmp_path: Path) -> Non
 def test_tokens_are_private_in_a_folder_that_is_not(tmp_path: Path) -> None:
     tmp_path.chmod(0o755)
     with closing(open_store(tmp_path)) as store:
-        store.approvals.add(approval("a"))
+        store.approvals.add(make_approval("a"))
         modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.glob("dockgate.db*")}
     assert set(modes.values()) == {0o600}
     assert "dockgate.db-wal" in modes
@@ -123,7 +123,7 @@ def test_an_unsupported_database_url_is_rejected_and_passwords_are_hidden(tmp_pa
 
 def test_a_url_of_a_sqlite_file_is_used_instead_of_the_folders(tmp_path: Path) -> None:
     with closing(open_store(tmp_path / "data", f"sqlite:///{tmp_path}/elsewhere.db")) as store:
-        store.approvals.add(approval("a"))
+        store.approvals.add(make_approval("a"))
     assert (tmp_path / "elsewhere.db").exists()
     assert not (tmp_path / "data" / "dockgate.db").exists()
 
@@ -146,7 +146,7 @@ def test_neither_waiting_nor_settling_reads_a_whole_table(store: Store) -> None:
     def note(_connection: object, _cursor: object, statement: str, parameters: Any, *_: object) -> None:
         statements.append((statement, parameters))
 
-    store.approvals.add(approval("web-1/Gate/Approve/1"))
+    store.approvals.add(make_approval("web-1/Gate/Approve/1"))
     assert [ids for _, ids in store.approvals.list_waiting_groups(IMAGE)] == [["web-1/Gate/Approve/1"]]
     store.approvals.settle("web-1/Gate/Approve/1", Answer(ApprovalState.APPROVED, ""), NOW)
     store.approvals.list_open_executions(IMAGE)

@@ -8,38 +8,38 @@ from typing import Any
 
 import pytest
 from sqlalchemy import text
-from tests.postgres import cluster
+from tests.postgres import get_cluster
 from tests.store.factories import (
     FACTORIES,
     IMAGE,
     LATER,
     NOW,
     add_to_outbox,
-    opened,
+    open_store_of_kind,
 )
 from tests.store.interleaved_executions import (
     advance_and_retry,
     advance_and_stop,
     answer_and_stop,
+    race_two_advances,
+    race_two_answers,
+    race_two_pipeline_versions,
+    race_two_retries,
+    race_two_starts,
+    race_two_starts_for_one_cause,
     request_and_stop,
-    two_advances,
-    two_answers,
-    two_pipeline_versions,
-    two_retries,
-    two_starts,
-    two_starts_for_one_cause,
     vote_and_answer,
 )
 from tests.store.interleaved_services import (
-    rollout_and_deploy,
-    two_deploys,
-    two_deploys_in_order,
-    two_new_services,
-    two_revisions,
-    two_risks,
-    two_rollouts,
+    race_rollout_and_deploy,
+    race_two_deploys,
+    race_two_deploys_in_order,
+    race_two_new_services,
+    race_two_revisions,
+    race_two_risks,
+    race_two_rollouts,
 )
-from tests.store.interleaving import LONGEST, Outcome, Pair, only_error, run_interleaved
+from tests.store.interleaving import LONGEST, Outcome, Pair, is_only_error, run_interleaved
 
 from dockgate.events.model import Event, EventKind
 from dockgate.gate.model import Waiver
@@ -59,7 +59,10 @@ Scenario = Callable[[Store, Store, int], Pair]
 def stores(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stores]:
     """Two on the same tables, as two servers have them."""
     with ExitStack() as stack:
-        yield stack.enter_context(opened(request.param, tmp_path)), stack.enter_context(opened(request.param, tmp_path))
+        yield (
+            stack.enter_context(open_store_of_kind(request.param, tmp_path)),
+            stack.enter_context(open_store_of_kind(request.param, tmp_path)),
+        )
 
 
 # --- policies, waivers and people ------------------------------------------------------------------------------------
@@ -83,7 +86,7 @@ def two_changes_of_one_policy_version(store: Store, peer: Store, number: int) ->
     store.policies.put(policy, "HIGH: 0", "ann", NOW)
 
     def check(*outcomes: Outcome) -> None:
-        assert only_error(outcomes, ChangedError)
+        assert is_only_error(outcomes, ChangedError)
 
     return Pair(
         lambda: store.policies.put(policy, "HIGH: 0 # ann", "ann", NOW, expected_version=1),
@@ -158,7 +161,7 @@ def two_removals_of_the_last_admins(store: Store, peer: Store, number: int) -> P
         store.principals.disable(principal.name, NOW)
 
     def check(*outcomes: Outcome) -> None:
-        assert only_error(outcomes, ConflictError)
+        assert is_only_error(outcomes, ConflictError)
         admins = [there for there in store.principals.list() if Role.ADMIN in there.roles and not there.disabled_at]
         assert len(admins) == 1
 
@@ -254,24 +257,24 @@ def two_claims(store: Store, peer: Store, number: int) -> Pair:
 
 
 SCENARIOS: tuple[Scenario, ...] = (
-    two_answers,
+    race_two_answers,
     answer_and_stop,
     vote_and_answer,
     request_and_stop,
-    two_advances,
+    race_two_advances,
     advance_and_retry,
     advance_and_stop,
-    two_retries,
-    two_starts,
-    two_starts_for_one_cause,
-    two_pipeline_versions,
-    two_new_services,
-    two_revisions,
-    two_deploys,
-    two_deploys_in_order,
-    two_rollouts,
-    rollout_and_deploy,
-    two_risks,
+    race_two_retries,
+    race_two_starts,
+    race_two_starts_for_one_cause,
+    race_two_pipeline_versions,
+    race_two_new_services,
+    race_two_revisions,
+    race_two_deploys,
+    race_two_deploys_in_order,
+    race_two_rollouts,
+    race_rollout_and_deploy,
+    race_two_risks,
     two_policy_versions,
     two_changes_of_one_policy_version,
     two_assignments,
@@ -303,8 +306,8 @@ def test_two_servers_that_start_at_once_migrate_one_database_once(kind: str, sta
         urls = [f"sqlite:///{tmp_path}/dockgate.db"] * 2
     else:
         name = f"empty_{abs(hash(str(tmp_path)))}"
-        cluster().execute("CREATE DATABASE {}", name)
-        urls = [cluster().url(name)] * 2
+        get_cluster().execute_statement("CREATE DATABASE {}", name)
+        urls = [get_cluster().make_url(name)] * 2
     with ExitStack() as stack:
         first, second = (stack.enter_context(closing(Database.from_url(url))) for url in urls)
 

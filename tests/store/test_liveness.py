@@ -7,7 +7,7 @@ from itertools import pairwise
 import psycopg
 import pytest
 from sqlalchemy import Text, cast, func, select
-from tests.parts import until
+from tests.parts import wait_until
 from tests.postgres import Cluster
 
 from dockgate.shared.errors import StoreError
@@ -26,23 +26,23 @@ def test_a_database_is_away_until_a_probe_finds_it() -> None:
 
     liveness = Liveness(probe, pause_seconds=0.05)
     liveness.suspect()
-    until(lambda: probes)
+    wait_until(lambda: probes)
     assert not liveness.is_away
     is_down.set()
     time.sleep(0.1)
     for _ in range(20):
         liveness.suspect()
-    until(lambda: liveness.is_away)
-    until(lambda: len(probes) > 3)
+    wait_until(lambda: liveness.is_away)
+    wait_until(lambda: len(probes) > 3)
     assert all(later - before >= 0.05 for before, later in pairwise(probes))
     is_down.clear()
-    until(lambda: not liveness.is_away)
+    wait_until(lambda: not liveness.is_away)
 
 
 @pytest.mark.long
 def test_only_queries_of_a_database_that_does_not_answer_are_given_up() -> None:
     cluster = Cluster()
-    database = Database.from_url(cluster.url("postgres"))
+    database = Database.from_url(cluster.make_url("postgres"))
     try:
         with database.read() as connection:
             assert connection.scalar(select(func.length(cast(func.pg_sleep(SUSPECT_SECONDS + 2), Text)))) == 0
@@ -56,7 +56,7 @@ def test_only_queries_of_a_database_that_does_not_answer_are_given_up() -> None:
             database.ping()
         assert time.monotonic() - begin < SUSPECT_SECONDS
         cluster.resume()
-        until(lambda: not raises(database))
+        wait_until(lambda: not raises(database))
     finally:
         database.close()
         cluster.resume()

@@ -9,9 +9,9 @@ from pathlib import Path
 import psycopg
 import pytest
 from sqlalchemy import text
-from tests.parts import until
-from tests.postgres import database_url, drop_database
-from tests.store.factories import approval, opened
+from tests.parts import wait_until
+from tests.postgres import drop_database, make_database_url
+from tests.store.factories import make_approval, open_store_of_kind
 
 from dockgate.shared.errors import StoreError
 from dockgate.store.engine import Database
@@ -23,8 +23,8 @@ SECONDS = 0.5
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Database]:
     """The database of a store with an approval, which waits for locks for a short time only."""
-    with opened("postgres", tmp_path) as store:
-        store.approvals.add(approval("a"))
+    with open_store_of_kind("postgres", tmp_path) as store:
+        store.approvals.add(make_approval("a"))
         database = Database.from_url(store.database.url, SECONDS)
         yield database
         database.close()
@@ -62,7 +62,7 @@ def _write_in_group(database: Database) -> None:
 
 
 def test_work_waits_for_a_named_lock_longer_than_statements_do(database: Database, tmp_path: Path) -> None:
-    second = Database.from_url(database_url(tmp_path / "data"), SECONDS)
+    second = Database.from_url(make_database_url(tmp_path / "data"), SECONDS)
     may_end, has_begun = threading.Event(), threading.Event()
 
     def long_work() -> None:
@@ -79,7 +79,7 @@ def test_work_waits_for_a_named_lock_longer_than_statements_do(database: Databas
             first = pool.submit(long_work)
             assert has_begun.wait(60)
             later = pool.submit(waiting_work)
-            until(lambda: _waits(database), seconds=60)
+            wait_until(lambda: _waits(database), seconds=60)
             time.sleep(3 * SECONDS)
             assert not later.done()
             may_end.set()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import make_url, text
-from tests.store.factories import opened
+from tests.store.factories import open_store_of_kind
 
 from dockgate.shared.errors import StoreError
 from dockgate.shared.interfaces import override
@@ -68,7 +68,10 @@ def test_names_that_are_not_in_use_take_no_memory(locks: Locks) -> None:
 def stores(tmp_path: Path) -> Iterator[tuple[Store, Store]]:
     """Two on the same tables of Postgres, as two processes would have them."""
     with ExitStack() as stack:
-        yield stack.enter_context(opened("postgres", tmp_path)), stack.enter_context(opened("postgres", tmp_path))
+        yield (
+            stack.enter_context(open_store_of_kind("postgres", tmp_path)),
+            stack.enter_context(open_store_of_kind("postgres", tmp_path)),
+        )
 
 
 def test_each_lock_of_a_process_is_free_when_its_own_block_ends(stores: tuple[Store, Store]) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.store.factories import FACTORIES, key, opened
+from tests.store.factories import FACTORIES, make_key, open_store_of_kind
 
 from dockgate.config import DiskLimits
 from dockgate.delivery.model import ActionKey
@@ -16,41 +16,41 @@ from dockgate.store.logs import CUT_OFF, Logs
 
 @pytest.fixture(params=FACTORIES)
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    with opened(request.param, tmp_path) as store:
+    with open_store_of_kind(request.param, tmp_path) as store:
         yield store
 
 
 def test_reading_a_log_continues_from_an_offset(store: Store) -> None:
-    assert store.logs.read(key("Build"), 0) == (b"", 0)
-    store.logs.append(key("Build"), "first", "ünd \udce4")
-    text, offset = store.logs.read(key("Build"), 0)
+    assert store.logs.read(make_key("Build"), 0) == (b"", 0)
+    store.logs.append(make_key("Build"), "first", "ünd \udce4")
+    text, offset = store.logs.read(make_key("Build"), 0)
     assert text == "first\nünd \\udce4\n".encode()
-    assert store.logs.read(key("Build"), offset) == (b"", offset)
-    store.logs.append(key("Build"), "third")
-    assert store.logs.read(key("Build"), offset) == (b"third\n", offset + 6)
-    assert store.logs.read(key("Build", 2), 0) == (b"", 0)
+    assert store.logs.read(make_key("Build"), offset) == (b"", offset)
+    store.logs.append(make_key("Build"), "third")
+    assert store.logs.read(make_key("Build"), offset) == (b"third\n", offset + 6)
+    assert store.logs.read(make_key("Build", 2), 0) == (b"", 0)
 
 
 def test_the_end_of_a_log_has_complete_lines(store: Store) -> None:
-    assert store.logs.read_end(key("Build"), 9) == b""
-    store.logs.append(key("Build"), "first", "second", "end")
-    assert store.logs.read_end(key("Build"), 16) == b"second\nend\n"
-    assert store.logs.read_end(key("Build"), 99) == b"first\nsecond\nend\n"
+    assert store.logs.read_end(make_key("Build"), 9) == b""
+    store.logs.append(make_key("Build"), "first", "second", "end")
+    assert store.logs.read_end(make_key("Build"), 16) == b"second\nend\n"
+    assert store.logs.read_end(make_key("Build"), 99) == b"first\nsecond\nend\n"
 
 
 def test_a_long_log_comes_in_parts_of_whole_lines(store: Store) -> None:
     line = "x" * 99_999
     for _ in range(12):
-        store.logs.append(key("Build"), line)
-    first, offset = store.logs.read(key("Build"), 0)
+        store.logs.append(make_key("Build"), line)
+    first, offset = store.logs.read(make_key("Build"), 0)
     assert (len(first), offset) == (1_000_000, 1_000_000)
-    assert store.logs.read(key("Build"), offset) == (2 * (line + "\n").encode(), 1_200_000)
+    assert store.logs.read(make_key("Build"), offset) == (2 * (line + "\n").encode(), 1_200_000)
 
 
 def test_a_line_longer_than_a_part_is_read_through(store: Store) -> None:
-    store.logs.append(key("Build"), "x" * 1_500_000)
-    first, offset = store.logs.read(key("Build"), 0)
-    rest, end = store.logs.read(key("Build"), offset)
+    store.logs.append(make_key("Build"), "x" * 1_500_000)
+    first, offset = store.logs.read(make_key("Build"), 0)
+    rest, end = store.logs.read(make_key("Build"), offset)
     assert (len(first), first + rest, end) == (1 << 20, b"x" * 1_500_000 + b"\n", 1_500_001)
 
 
@@ -69,12 +69,12 @@ def test_log_files_of_different_actions_never_collide_or_leave_the_folder(store:
 def test_a_log_beyond_its_limit_is_cut_off_and_says_so_once(tmp_path: Path) -> None:
     logs = Logs(tmp_path, DiskLimits(log=100))
     for _ in range(5):
-        logs.append(key("Build"), "x" * 70)
-    text, end = logs.read(key("Build"), 0)
+        logs.append(make_key("Build"), "x" * 70)
+    text, end = logs.read(make_key("Build"), 0)
     assert text == b"x" * 70 + b"\n" + b"x" * 29 + f"\n{CUT_OFF}\n".encode()
-    assert logs.read(key("Build"), end) == (b"", end)
-    logs.append(key("Build", 2), "another")
-    assert logs.read(key("Build", 2), 0)[0] == b"another\n"
+    assert logs.read(make_key("Build"), end) == (b"", end)
+    logs.append(make_key("Build", 2), "another")
+    assert logs.read(make_key("Build", 2), 0)[0] == b"another\n"
 
 
 def test_beyond_the_limit_of_all_logs_the_oldest_are_deleted_but_none_of_the_last_day(tmp_path: Path) -> None:

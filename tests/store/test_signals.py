@@ -6,8 +6,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from tests.parts import until
-from tests.store.factories import opened
+from tests.parts import wait_until
+from tests.store.factories import open_store_of_kind
 
 from dockgate.store import Store
 from dockgate.store.signals import MAX_PAYLOAD, Topic
@@ -17,7 +17,10 @@ from dockgate.store.signals import MAX_PAYLOAD, Topic
 def stores(tmp_path: Path) -> Iterator[tuple[Store, Store]]:
     """Two on the same tables, as two processes would have them."""
     with ExitStack() as stack:
-        yield stack.enter_context(opened("postgres", tmp_path)), stack.enter_context(opened("postgres", tmp_path))
+        yield (
+            stack.enter_context(open_store_of_kind("postgres", tmp_path)),
+            stack.enter_context(open_store_of_kind("postgres", tmp_path)),
+        )
 
 
 def listen(store: Store, received: list[str]) -> None:
@@ -36,7 +39,7 @@ def test_a_signal_reaches_the_other_process_and_not_its_sender(stores: tuple[Sto
     listen(first, here)
     listen(second, there)
     # A signal is lost until the other listens.
-    until(lambda: send(first, "a", "b") and there[:2] == ["a", "b"])
+    wait_until(lambda: send(first, "a", "b") and there[:2] == ["a", "b"])
     assert here == []
     for store in stores:
         store.signals.close()
@@ -46,10 +49,10 @@ def test_many_items_are_sent_in_notifications_that_postgres_accepts(stores: tupl
     first, second = stores
     received: list[str] = []
     listen(second, received)
-    until(lambda: send(first, "ready") and received)
+    wait_until(lambda: send(first, "ready") and received)
     items = [f"execution-{number}/{'x' * 100}" for number in range(MAX_PAYLOAD // 50)]
     first.signals.send(Topic.APPROVALS, items)
-    until(lambda: received[-len(items) :] == items)
+    wait_until(lambda: received[-len(items) :] == items)
     second.signals.close()
 
 
@@ -57,10 +60,10 @@ def test_a_listener_reconnects_when_its_connection_ends(stores: tuple[Store, Sto
     first, second = stores
     received: list[str] = []
     listen(second, received)
-    until(lambda: send(first, "before") and received)
+    wait_until(lambda: send(first, "before") and received)
     first.database.end_sessions(second.database.process)
     received.clear()
-    until(lambda: send(first, "after") and "after" in received)
+    wait_until(lambda: send(first, "after") and "after" in received)
     second.signals.close()
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
-from tests.store.factories import IMAGE, NOW, PIPELINE, approval, list_waiting, opened
+from tests.store.factories import IMAGE, NOW, PIPELINE, list_waiting, make_approval, open_store_of_kind
 
 from dockgate.delivery.model import ActionKey, ActionRun, Answer, ApprovalState, Execution, RunState
 from dockgate.delivery.pipeline import plan_next, plan_retry
@@ -28,7 +28,7 @@ class StoreMachine(RuleBasedStateMachine):
     def start(self) -> None:
         self.open = ExitStack()
         folder = Path(self.open.enter_context(tempfile.TemporaryDirectory()))
-        self.store = self.open.enter_context(opened("sqlite", folder))
+        self.store = self.open.enter_context(open_store_of_kind("sqlite", folder))
         self.store.pipelines.put(PIPELINE, NOW)
         self.store.executions.start("web", "push", {}, NOW)
         self.execution = Execution("web-1", "web", 1, 1, RunState.IN_PROGRESS, {}, started_at=NOW)
@@ -79,7 +79,7 @@ class StoreMachine(RuleBasedStateMachine):
         for _ in range(times):
             over = key in self.runs and self.runs[key].state.is_final
             stands = self.approvals.setdefault(str(key), ApprovalState.CANCELLED if over else ApprovalState.WAITING)
-            assert self.store.approvals.add(approval(str(key))).state is stands
+            assert self.store.approvals.add(make_approval(str(key))).state is stands
 
     @rule(key=KEYS, state=ANSWERS, times=TIMES)
     def settle(self, key: ActionKey, state: ApprovalState, times: int) -> None:

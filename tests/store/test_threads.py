@@ -17,12 +17,12 @@ from tests.store.factories import (
     LATER,
     NOW,
     PIPELINE,
-    approval,
-    at_gate,
-    key,
     list_waiting,
-    opened,
-    started,
+    make_approval,
+    make_key,
+    open_store_of_kind,
+    start_at_gate,
+    start_execution,
 )
 
 from dockgate.delivery.model import Answer, ApprovalState, RunState
@@ -39,7 +39,10 @@ THREADS = 16
 def stores(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Store, Store]]:
     """Two on the same tables, as two processes would have them."""
     with ExitStack() as stack:
-        yield stack.enter_context(opened(request.param, tmp_path)), stack.enter_context(opened(request.param, tmp_path))
+        yield (
+            stack.enter_context(open_store_of_kind(request.param, tmp_path)),
+            stack.enter_context(open_store_of_kind(request.param, tmp_path)),
+        )
 
 
 def at_once(stores: tuple[Store, Store], call: Callable[[Store, int], T]) -> list[T]:
@@ -56,32 +59,32 @@ def at_once(stores: tuple[Store, Store], call: Callable[[Store, int], T]) -> lis
 
 def test_one_answer_of_many_wins(stores: tuple[Store, Store]) -> None:
     store = stores[0]
-    at_gate(store)
+    start_at_gate(store)
     for number in range(5):
-        store.approvals.add(approval(f"other/{number}"))
-    store.approvals.add(approval(str(key("Approve"))))
+        store.approvals.add(make_approval(f"other/{number}"))
+    store.approvals.add(make_approval(str(make_key("Approve"))))
 
     def settle(store: Store, number: int) -> bool:
         state = ApprovalState.APPROVED if number % 2 else ApprovalState.REJECTED
-        return store.approvals.settle(str(key("Approve")), Answer(state, f"by {number}"), NOW)
+        return store.approvals.settle(str(make_key("Approve")), Answer(state, f"by {number}"), NOW)
 
     won = at_once(stores, settle)
     assert won.count(True) == 1
     winner = won.index(True)
-    assert store.approvals.get(str(key("Approve"))).summary == f"by {winner}"
-    run = store.executions.get_run(key("Approve"))
+    assert store.approvals.get(str(make_key("Approve"))).summary == f"by {winner}"
+    run = store.executions.get_run(make_key("Approve"))
     assert (run.state, run.reason) == (RunState.SUCCEEDED if winner % 2 else RunState.FAILED, f"by {winner}")
     assert len(list_waiting(store, IMAGE)) == 5
 
 
 def test_every_action_starts_once(stores: tuple[Store, Store]) -> None:
-    execution = started(stores[0])
-    stores[0].executions.finish(key("Source"), RunState.SUCCEEDED, NOW)
+    execution = start_execution(stores[0])
+    stores[0].executions.finish(make_key("Source"), RunState.SUCCEEDED, NOW)
     assert (
         at_once(stores, lambda store, _: list(store.executions.advance(execution, plan_next, NOW)))
-        == [[key("Build")]] * THREADS
+        == [[make_key("Build")]] * THREADS
     )
-    assert [run.key for run in stores[0].executions.list_runs(execution)] == [key("Source"), key("Build")]
+    assert [run.key for run in stores[0].executions.list_runs(execution)] == [make_key("Source"), make_key("Build")]
 
 
 def test_numbers_are_given_once_and_without_a_gap(stores: tuple[Store, Store]) -> None:
@@ -91,15 +94,15 @@ def test_numbers_are_given_once_and_without_a_gap(stores: tuple[Store, Store]) -
 
 
 def test_an_action_ends_once_and_is_tried_again_once(stores: tuple[Store, Store]) -> None:
-    execution = started(stores[0])
+    execution = start_execution(stores[0])
     ended = at_once(
-        stores, lambda store, n: store.executions.finish(key("Source"), RunState.FAILED, NOW, reason=str(n))
+        stores, lambda store, n: store.executions.finish(make_key("Source"), RunState.FAILED, NOW, reason=str(n))
     )
     assert ended.count(True) == 1
 
     def retry(store: Store, _: int) -> bool:
         try:
-            return list(store.executions.retry(execution, LATER)) == [key("Source", 2)]
+            return list(store.executions.retry(execution, LATER)) == [make_key("Source", 2)]
         except ConflictError:
             return False
 
@@ -107,12 +110,12 @@ def test_an_action_ends_once_and_is_tried_again_once(stores: tuple[Store, Store]
 
 
 def test_stopping_an_execution_while_its_approval_is_added_leaves_none_waiting(stores: tuple[Store, Store]) -> None:
-    executions = [at_gate(stores[0], f"push/{n}") for n in range(THREADS // 2)]
+    executions = [start_at_gate(stores[0], f"push/{n}") for n in range(THREADS // 2)]
 
     def ask_or_stop(store: Store, number: int) -> None:
         execution = executions[number // 2]
         if number % 2:
-            store.approvals.add(approval(f"{execution}/Gate/Approve/1"))
+            store.approvals.add(make_approval(f"{execution}/Gate/Approve/1"))
         else:
             store.executions.stop(execution, "not now", NOW)
 
@@ -132,10 +135,10 @@ def test_a_branch_head_is_recorded_once_with_one_event(stores: tuple[Store, Stor
 def test_lines_of_many_threads_never_mix(stores: tuple[Store, Store]) -> None:
     def write(store: Store, number: int) -> None:
         for _ in range(20):
-            store.logs.append(key("Build"), str(number) * 1000)
+            store.logs.append(make_key("Build"), str(number) * 1000)
 
     at_once(stores, write)
-    lines = stores[0].logs.read(key("Build"), 0)[0].decode().splitlines()
+    lines = stores[0].logs.read(make_key("Build"), 0)[0].decode().splitlines()
     assert sorted(lines) == sorted(str(number) * 1000 for number in range(THREADS) for _ in range(20))
 
 
@@ -148,7 +151,7 @@ def test_a_blob_written_by_many_threads_is_complete(stores: tuple[Store, Store])
 
 @pytest.mark.parametrize("kind", FACTORIES)
 def test_a_connection_in_use_is_closed_when_its_thread_gives_it_back(kind: str, tmp_path: Path) -> None:
-    with opened(kind, tmp_path) as store, store.database.engine.connect() as connection:
+    with open_store_of_kind(kind, tmp_path) as store, store.database.engine.connect() as connection:
         connection.execute(text("SELECT 1"))
         driver = connection.connection.driver_connection
         assert driver is not None

@@ -41,15 +41,15 @@ def run(folder: Path, url: str | None, name: str, version: str, queues: Sequence
         while not (folder / "go").exists() and not text.startswith("quick"):
             time.sleep(0.01)
 
-    def body(argument: str) -> None:
+    def run_body(argument: str) -> None:
         for step, effect in (("first", note), ("second", wait), ("third", note)):
             engine.run_step(step, lambda step=step, effect=effect: effect(f"{argument} {step}"))  # type: ignore[misc]
 
     for workflow in (Workflow.RUN_ACTION, Workflow.BUILD):
-        engine.register(workflow, body)
+        engine.register(workflow, run_body)
     engine.launch()
     for key in keys:
-        _obey(key, engine, store)
+        _obey_command(key, engine, store)
     (folder / f"ready-{name}").touch()
     while not (folder / f"end-{name}").exists() and os.getppid() != 1:
         time.sleep(0.01)
@@ -57,7 +57,7 @@ def run(folder: Path, url: str | None, name: str, version: str, queues: Sequence
     store.close()
 
 
-def _obey(key: str, engine: Engine, store: Store) -> None:
+def _obey_command(key: str, engine: Engine, store: Store) -> None:
     if key == "recover orphans":
         engine.recover_orphans()
     elif key.startswith("recover "):
@@ -65,7 +65,7 @@ def _obey(key: str, engine: Engine, store: Store) -> None:
     elif key.startswith("adopt "):
         engine.requeue_other_versions({key.removeprefix("adopt ")})
     elif key.startswith("wait for "):
-        while _status_of(store, key.removeprefix("wait for ")) != "SUCCESS":
+        while _read_status(store, key.removeprefix("wait for ")) != "SUCCESS":
             time.sleep(0.01)
     elif key == "delete":
         engine.delete_ended(datetime.now(UTC), lambda argument: argument.endswith("keep"))
@@ -73,6 +73,6 @@ def _obey(key: str, engine: Engine, store: Store) -> None:
         engine.begin(Workflow.BUILD if key.startswith("build") else Workflow.RUN_ACTION, key, key)
 
 
-def _status_of(store: Store, key: str) -> str | None:
+def _read_status(store: Store, key: str) -> str | None:
     status = DBOS.get_workflow_status(f"{store.id}/{key}")
     return status.status if status else None

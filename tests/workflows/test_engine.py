@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 from tests.forks import FORKS
-from tests.parts import until
-from tests.postgres import database_url, drop_database
+from tests.parts import wait_until
+from tests.postgres import drop_database, make_database_url
 from tests.workflows import engine_process
 
 ALL = "build,control"
@@ -30,7 +30,7 @@ class Processes:
         process = FORKS.Process(target=engine_process.run, args=arguments)
         process.start()
         self._running[name] = process
-        until(lambda: (self.folder / f"ready-{name}").exists() or not process.is_alive(), seconds=60)
+        wait_until(lambda: (self.folder / f"ready-{name}").exists() or not process.is_alive(), seconds=60)
         assert process.is_alive(), (self.folder / f"log-{name}").read_text()
 
     def kill(self, name: str) -> None:
@@ -74,7 +74,7 @@ class Processes:
 
 @pytest.fixture
 def postgres(tmp_path: Path) -> Iterator[Processes]:
-    processes = Processes(tmp_path, database_url(tmp_path))
+    processes = Processes(tmp_path, make_database_url(tmp_path))
     yield processes
     processes.end()
     drop_database(tmp_path)
@@ -82,7 +82,7 @@ def postgres(tmp_path: Path) -> Iterator[Processes]:
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def processes(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Processes]:
-    made = Processes(tmp_path, None if request.param == "sqlite" else database_url(tmp_path))
+    made = Processes(tmp_path, None if request.param == "sqlite" else make_database_url(tmp_path))
     yield made
     made.end()
     drop_database(tmp_path)
@@ -93,17 +93,17 @@ def test_a_workflow_runs_once_under_its_key(processes: Processes) -> None:
     processes.start("one", "web-1", "web-1", "web-1", "wait for web-1")
     processes.kill("one")
     processes.start("one", "web-1", "web-2")
-    until(lambda: len(processes.steps("web-2")) == 3)
+    wait_until(lambda: len(processes.steps("web-2")) == 3)
     assert processes.steps("web-1") == ["first one", "second one", "third one"]
 
 
 def test_a_process_of_the_same_id_continues_what_a_killed_one_left(processes: Processes) -> None:
     processes.start("one", "web-1")
-    until(lambda: len(processes.steps("web-1")) == 2)
+    wait_until(lambda: len(processes.steps("web-1")) == 2)
     processes.kill("one")
     processes.go()
     processes.start("one")
-    until(lambda: "third one" in processes.steps("web-1"))
+    wait_until(lambda: "third one" in processes.steps("web-1"))
     assert processes.steps("web-1") == ["first one", "second one", "second one", "third one"]
 
 
@@ -112,54 +112,54 @@ def test_two_processes_that_start_one_key_run_it_once(postgres: Processes) -> No
     postgres.start("one", *(f"web-{number}" for number in range(10)))
     postgres.start("two", *(f"web-{number}" for number in range(20)))
     for number in range(20):
-        until(lambda number=number: len(postgres.steps(f"web-{number}")) >= 3)  # type: ignore[misc]
+        wait_until(lambda number=number: len(postgres.steps(f"web-{number}")) >= 3)  # type: ignore[misc]
     assert all(len(postgres.steps(f"web-{number}")) == 3 for number in range(20))
 
 
 def test_the_work_of_a_process_that_is_no_worker_any_more_goes_on_elsewhere(postgres: Processes) -> None:
     postgres.start("dead", "web-1")
-    until(lambda: len(postgres.steps("web-1")) == 2)
+    wait_until(lambda: len(postgres.steps("web-1")) == 2)
     postgres.kill("dead")
     postgres.go()
     postgres.start("alive", "recover orphans")
-    until(lambda: "third alive" in postgres.steps("web-1"))
+    wait_until(lambda: "third alive" in postgres.steps("web-1"))
     assert postgres.steps("web-1") == ["first dead", "second dead", "second alive", "third alive"]
 
 
 def test_the_work_of_a_killed_process_goes_on_elsewhere_and_only_once(postgres: Processes) -> None:
     postgres.start("dead", "web-1", "build-1")
-    until(lambda: len(postgres.steps("web-1")) == 2 and len(postgres.steps("build-1")) == 2)
+    wait_until(lambda: len(postgres.steps("web-1")) == 2 and len(postgres.steps("build-1")) == 2)
     postgres.kill("dead")
     postgres.go()
     postgres.start("one", "recover dead")
     postgres.start("two", "recover dead")
     for key in ("web-1", "build-1"):
-        until(lambda key=key: len(postgres.steps(key)) == 4)  # type: ignore[misc]
+        wait_until(lambda key=key: len(postgres.steps(key)) == 4)  # type: ignore[misc]
         heir = postgres.steps(key)[2].split()[1]
         assert postgres.steps(key) == ["first dead", "second dead", f"second {heir}", f"third {heir}"]
 
 
 def test_a_recovered_workflow_goes_to_a_process_that_takes_its_queue(postgres: Processes) -> None:
     postgres.start("dead", "build-1")
-    until(lambda: len(postgres.steps("build-1")) == 2)
+    wait_until(lambda: len(postgres.steps("build-1")) == 2)
     postgres.kill("dead")
     postgres.go()
     postgres.start("control", "recover dead", queues="control")
     postgres.start("builder", queues="build")
-    until(lambda: len(postgres.steps("build-1")) == 4)
+    wait_until(lambda: len(postgres.steps("build-1")) == 4)
     assert postgres.steps("build-1")[2:] == ["second builder", "third builder"]
 
 
 def test_a_frozen_process_whose_work_was_recovered_runs_no_further_step(postgres: Processes) -> None:
     postgres.start("frozen", "web-1")
-    until(lambda: len(postgres.steps("web-1")) == 2)
+    wait_until(lambda: len(postgres.steps("web-1")) == 2)
     postgres.signal("frozen", signal.SIGSTOP)
     postgres.go()
     postgres.start("one", "recover frozen")
-    until(lambda: "third one" in postgres.steps("web-1"))
+    wait_until(lambda: "third one" in postgres.steps("web-1"))
     postgres.signal("frozen", signal.SIGCONT)
     postgres.start("later", "web-2")
-    until(lambda: len(postgres.steps("web-2")) == 3)
+    wait_until(lambda: len(postgres.steps("web-2")) == 3)
     assert "third frozen" not in postgres.steps("web-1")
     assert postgres.steps("web-1").count("third one") == 1
 
@@ -167,50 +167,50 @@ def test_a_frozen_process_whose_work_was_recovered_runs_no_further_step(postgres
 def test_work_that_no_queue_here_takes_waits_for_a_process_that_takes_it(postgres: Processes) -> None:
     postgres.go()
     postgres.start("one", "build-1", "web-1", queues="control")
-    until(lambda: len(postgres.steps("web-1")) == 3)
+    wait_until(lambda: len(postgres.steps("web-1")) == 3)
     assert postgres.steps("build-1") == []
     postgres.start("builder", queues="build")
-    until(lambda: len(postgres.steps("build-1")) == 3)
+    wait_until(lambda: len(postgres.steps("build-1")) == 3)
     assert {step.split()[1] for step in postgres.steps("build-1")} == {"builder"}
 
 
 def test_a_process_for_builds_alone_leaves_other_work_to_others(postgres: Processes) -> None:
     postgres.go()
     postgres.start("builder", "build-1", "web-1", queues="build")
-    until(lambda: len(postgres.steps("build-1")) == 3)
+    wait_until(lambda: len(postgres.steps("build-1")) == 3)
     assert postgres.steps("web-1") == []
     postgres.start("one", queues="control")
-    until(lambda: len(postgres.steps("web-1")) == 3)
+    wait_until(lambda: len(postgres.steps("web-1")) == 3)
     assert {step.split()[1] for step in postgres.steps("web-1")} == {"one"}
 
 
 def test_the_next_version_continues_the_work_of_one_that_is_gone(processes: Processes) -> None:
     processes.start("one", "web-1", version="1")
-    until(lambda: len(processes.steps("web-1")) == 2)
+    wait_until(lambda: len(processes.steps("web-1")) == 2)
     processes.kill("one")
     processes.go()
     processes.start("one", "adopt 2", version="2")
-    until(lambda: "third one" in processes.steps("web-1"))
+    wait_until(lambda: "third one" in processes.steps("web-1"))
     assert processes.steps("web-1") == ["first one", "second one", "second one", "third one"]
 
 
 def test_two_versions_run_side_by_side_and_the_older_one_can_take_over_again(postgres: Processes) -> None:
     postgres.start("old", "web-1", "build-1", version="1")
     postgres.start("new", "web-2", "build-2", version="2", queues="control")
-    until(lambda: all(len(postgres.steps(key)) == 2 for key in ("web-1", "build-1", "web-2")))
+    wait_until(lambda: all(len(postgres.steps(key)) == 2 for key in ("web-1", "build-1", "web-2")))
     assert postgres.steps("build-2") == [], "it waits for a worker of its version that builds"
     postgres.kill("new")
     postgres.go()
-    until(lambda: len(postgres.steps("web-1")) == 3 and len(postgres.steps("build-1")) == 3)
+    wait_until(lambda: len(postgres.steps("web-1")) == 3 and len(postgres.steps("build-1")) == 3)
     postgres.start("later", "adopt 1", version="1")
-    until(lambda: "third" in str(postgres.steps("web-2")) and len(postgres.steps("build-2")) == 3)
+    wait_until(lambda: "third" in str(postgres.steps("web-2")) and len(postgres.steps("build-2")) == 3)
     assert postgres.steps("web-1") == ["first old", "second old", "third old"]
     assert [step.split()[0] for step in postgres.steps("web-2")] == ["first", "second", "second", "third"]
 
 
 def test_a_deleted_workflow_leaves_its_key_free_and_a_kept_one_does_not(processes: Processes) -> None:
     processes.start("one", "quick-1", "quick-keep")
-    until(lambda: len(processes.steps("quick-1")) == len(processes.steps("quick-keep")) == 3)
+    wait_until(lambda: len(processes.steps("quick-1")) == len(processes.steps("quick-keep")) == 3)
     processes.stop("one")
     processes.start("one", "delete")
     processes.stop("one")
@@ -218,19 +218,19 @@ def test_a_deleted_workflow_leaves_its_key_free_and_a_kept_one_does_not(processe
     processes.stop("one")
     assert len(processes.steps("quick-1")) == 3
     processes.start("one", "quick-keep", "quick-1")
-    until(lambda: len(processes.steps("quick-1")) == 6)
+    wait_until(lambda: len(processes.steps("quick-1")) == 6)
     assert len(processes.steps("quick-keep")) == 3
 
 
 def test_what_an_unfinished_workflow_may_have_started_is_not_deleted(processes: Processes) -> None:
     processes.start("one", "web-1", "quick-1", "wait for quick-1")
-    until(lambda: len(processes.steps("web-1")) == 2)
+    wait_until(lambda: len(processes.steps("web-1")) == 2)
     processes.kill("one")
     processes.start("one", "delete", "quick-1", "quick-2")
-    until(lambda: len(processes.steps("quick-2")) == 3)
+    wait_until(lambda: len(processes.steps("quick-2")) == 3)
     assert len(processes.steps("quick-1")) == 3
     processes.go()
-    until(lambda: "third one" in processes.steps("web-1"))
+    wait_until(lambda: "third one" in processes.steps("web-1"))
     processes.stop("one")
     processes.start("one", "delete", "quick-1")
-    until(lambda: len(processes.steps("quick-1")) == 6)
+    wait_until(lambda: len(processes.steps("quick-1")) == 6)

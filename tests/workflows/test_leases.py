@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from tests.store.factories import FACTORIES, NOW, opened
+from tests.store.factories import FACTORIES, NOW, open_store_of_kind
 
 from dockgate.services.clock import ServerClock
 from dockgate.shared.errors import NotFoundError, UnavailableError
@@ -20,7 +20,7 @@ CLOCK = ServerClock(lambda: datetime(2026, 11, 28, tzinfo=UTC))
 
 @pytest.fixture(params=FACTORIES)
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    with opened(request.param, tmp_path) as store:
+    with open_store_of_kind(request.param, tmp_path) as store:
         yield store
 
 

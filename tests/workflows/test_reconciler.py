@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.parts import until
-from tests.store.factories import FACTORIES, opened
+from tests.parts import wait_until
+from tests.store.factories import FACTORIES, open_store_of_kind
 
 from dockgate.shared.errors import StoreError
 from dockgate.store.locks import Locks
@@ -20,7 +20,7 @@ PAUSE = 0.01
 
 @pytest.fixture(params=FACTORIES)
 def locks(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Locks]:
-    with opened(request.param, tmp_path) as store:
+    with open_store_of_kind(request.param, tmp_path) as store:
         yield store.locks
 
 
@@ -56,14 +56,14 @@ def test_a_failing_task_is_logged_and_repeated_and_a_slow_one_blocks_only_its_gr
     )
     with caplog.at_level(logging.WARNING):
         reconciler.start()
-        until(lambda: turns["other"] >= 7 and turns["slow"])
+        wait_until(lambda: turns["other"] >= 7 and turns["slow"])
     assert turns["failing"] >= 7
     assert 2 <= turns["3"] < turns["other"]
     assert (turns["slow"], turns["behind"]) == (1, 0)
     assert "reconciling failing failed, and will be retried: OSError: no space left on device" in caplog.text
     assert "Traceback" in caplog.text
     go.set()
-    until(lambda: turns["behind"])
+    wait_until(lambda: turns["behind"])
     reconciler.close()
 
 
@@ -79,7 +79,7 @@ def test_a_foreseen_failure_is_one_line_of_the_log(locks: Locks, caplog: pytest.
     reconciler = Reconciler(locks, PAUSE, [TaskGroup("first", [RepeatedTask("failing", failing)])])
     with caplog.at_level(logging.WARNING):
         reconciler.start()
-        until(lambda: turns["failing"] >= 2)
+        wait_until(lambda: turns["failing"] >= 2)
     reconciler.close()
     line = "reconciling failing failed, and will be retried: the database does not answer. Check it. (of web)"
     assert line in caplog.messages
@@ -129,9 +129,9 @@ def test_one_of_two_servers_runs_an_exclusive_group(locks: Locks) -> None:
     first.start()
     running.wait()
     second.start()
-    until(lambda: turns["own"] >= 5)
+    wait_until(lambda: turns["own"] >= 5)
     assert turns["second"] == 0
     go.set()
     first.close()
-    until(lambda: turns["second"])
+    wait_until(lambda: turns["second"])
     second.close()

@@ -54,19 +54,19 @@ class Approvals:
     refused: int = 0
     page: int = 100
 
-    def ask(self, pipeline: str, stage: str, action: str, token: str, comment: str, **more: Any) -> Run:
+    def ask(self, pipeline: str, stage: str, action: str, token: str, comment: str, **options: Any) -> Run:
         """An approval action begins to wait; `comment` is its CustomData with every variable replaced."""
-        there = self.pipelines.setdefault(pipeline, Pipeline())
-        if there.mode != "PARALLEL":
-            assert not [run for run in there.runs if run.status == "InProgress"], "the stage is taken"
-        started = more.pop("started", self.clock())
+        declared_pipeline = self.pipelines.setdefault(pipeline, Pipeline())
+        if declared_pipeline.mode != "PARALLEL":
+            assert not [run for run in declared_pipeline.runs if run.status == "InProgress"], "the stage is taken"
+        started = options.pop("started", self.clock())
         execution = str(uuid.uuid4())
         build = Run(execution, BUILD, BUILD, "", {}, {}, started, "Succeeded")
         # As the action is defined: each entry once, its value a variable.
         names = dict.fromkeys(re.findall(r"(\w+)=\S", comment))
-        written = {"CustomData": " ".join(f"{name}=#{{Variables.{name}}}" for name in names)}
-        run = Run(execution, stage, action, token, written, {"CustomData": comment}, started, **more)
-        there.runs[:0] = [run, build]
+        configuration = {"CustomData": " ".join(f"{name}=#{{Variables.{name}}}" for name in names)}
+        run = Run(execution, stage, action, token, configuration, {"CustomData": comment}, started, **options)
+        declared_pipeline.runs[:0] = [run, build]
         return run
 
     def run(self, token: str) -> Run:
@@ -75,20 +75,20 @@ class Approvals:
     def put_approval_result(self, request: dict[str, Any]) -> dict[str, Any]:
         pipeline = self.pipelines.get(request["pipelineName"])
         if pipeline is None:
-            raise self._refusal("PipelineNotFoundException")
+            raise self._make_refusal("PipelineNotFoundException")
         token = request["token"]
         runs = [run for run in pipeline.runs if run.token == token]
         if not runs or (runs[0].stage, runs[0].action) != (request["stageName"], request["actionName"]):
-            raise self._refusal("InvalidApprovalTokenException")
+            raise self._make_refusal("InvalidApprovalTokenException")
         if runs[0].status != "InProgress":
-            raise self._refusal("ApprovalAlreadyCompletedException")
+            raise self._make_refusal("ApprovalAlreadyCompletedException")
         runs[0].status = "Succeeded" if request["result"]["status"] == "Approved" else "Failed"
         self.answered[token] = request["result"]["status"]
         self.summaries[token] = request["result"]["summary"]
         return {"approvedAt": 0}
 
     def get_pipeline(self, request: dict[str, Any]) -> dict[str, Any]:
-        pipeline = self._pipeline_by_name(request["name"])
+        pipeline = self._find_pipeline(request["name"])
         actions = dict.fromkeys((run.stage, run.action) for run in reversed(pipeline.runs))
         return {
             "pipeline": {
@@ -97,30 +97,31 @@ class Approvals:
                 "pipelineType": "V2",
                 "executionMode": pipeline.mode,
                 "stages": [
-                    {"name": stage, "actions": [self._declared(pipeline, stage, action)]} for stage, action in actions
+                    {"name": stage, "actions": [self._declare_action(pipeline, stage, action)]}
+                    for stage, action in actions
                 ],
             }
         }
 
     def get_pipeline_state(self, request: dict[str, Any]) -> dict[str, Any]:
-        pipeline = self._pipeline_by_name(request["name"])
-        latest: dict[tuple[str, str], Run] = {}
+        pipeline = self._find_pipeline(request["name"])
+        latest_runs: dict[tuple[str, str], Run] = {}
         for run in pipeline.runs:
-            latest.setdefault((run.stage, run.action), run)
+            latest_runs.setdefault((run.stage, run.action), run)
         return {
             "pipelineName": request["name"],
             "stageStates": [
                 {
                     "stageName": stage,
                     "latestExecution": {"pipelineExecutionId": run.execution, "status": run.status},
-                    "actionStates": [{"actionName": action, "latestExecution": self._state(pipeline, run)}],
+                    "actionStates": [{"actionName": action, "latestExecution": self._describe_state(pipeline, run)}],
                 }
-                for (stage, action), run in latest.items()
+                for (stage, action), run in latest_runs.items()
             ],
         }
 
     def list_action_executions(self, request: dict[str, Any]) -> dict[str, Any]:
-        pipeline = self._pipeline_by_name(request["pipelineName"])
+        pipeline = self._find_pipeline(request["pipelineName"])
         response = request.get("filter", {}).get("pipelineExecutionId", "")
         if response and response not in {run.execution for run in pipeline.runs}:
             raise Refused("PipelineExecutionNotFoundException")
@@ -130,13 +131,15 @@ class Approvals:
             for run in pipeline.runs:
                 run.unlisted = max(0, run.unlisted - 1)
         answer: dict[str, Any] = {
-            "actionExecutionDetails": [self._listed(pipeline, run) for run in runs[start : start + self.page]]
+            "actionExecutionDetails": [
+                self._describe_execution(pipeline, run) for run in runs[start : start + self.page]
+            ]
         }
         if start + self.page < len(runs):
             answer["nextToken"] = str(start + self.page)
         return answer
 
-    def service(self) -> Service:
+    def make_service(self) -> Service:
         return Service(
             "codepipeline",
             {
@@ -147,31 +150,31 @@ class Approvals:
             },
         )
 
-    def _pipeline_by_name(self, name: str) -> Pipeline:
+    def _find_pipeline(self, name: str) -> Pipeline:
         if name not in self.pipelines:
             raise Refused("PipelineNotFoundException")
         return self.pipelines[name]
 
-    def _refusal(self, code: str) -> Refused:
+    def _make_refusal(self, code: str) -> Refused:
         self.refused += 1
         return Refused(code)
 
-    def _declared(self, pipeline: Pipeline, stage: str, action: str) -> dict[str, Any]:
+    def _declare_action(self, pipeline: Pipeline, stage: str, action: str) -> dict[str, Any]:
         if stage == BUILD:
-            return {"name": action, "actionTypeId": _type("Build", "CodeBuild")}
+            return {"name": action, "actionTypeId": _make_type("Build", "CodeBuild")}
         limit = {} if pipeline.timeout is None else {"timeoutInMinutes": pipeline.timeout}
-        return {"name": action, "actionTypeId": _type("Approval", "Manual"), **limit}
+        return {"name": action, "actionTypeId": _make_type("Approval", "Manual"), **limit}
 
-    def _state(self, pipeline: Pipeline, run: Run) -> dict[str, Any]:
+    def _describe_state(self, pipeline: Pipeline, run: Run) -> dict[str, Any]:
         state: dict[str, Any] = {"actionExecutionId": run.id, "status": run.status, "lastStatusChange": run.started}
         if run.token and run.status == "InProgress" and pipeline.mode != "PARALLEL":
             state["token"] = run.token
         return state
 
-    def _listed(self, pipeline: Pipeline, run: Run) -> dict[str, Any]:
+    def _describe_execution(self, pipeline: Pipeline, run: Run) -> dict[str, Any]:
         is_approval = run.stage != BUILD
         value: dict[str, Any] = {
-            "actionTypeId": _type("Approval", "Manual") if is_approval else _type("Build", "CodeBuild"),
+            "actionTypeId": _make_type("Approval", "Manual") if is_approval else _make_type("Build", "CodeBuild"),
             "configuration": run.configuration,
             "region": "eu-west-1",
             "inputArtifacts": [],
@@ -195,5 +198,5 @@ class Approvals:
         }
 
 
-def _type(category: str, provider: str) -> dict[str, str]:
+def _make_type(category: str, provider: str) -> dict[str, str]:
     return {"category": category, "owner": "AWS", "provider": provider, "version": "1"}

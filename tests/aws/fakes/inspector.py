@@ -30,29 +30,31 @@ class Inspector:
         digests = [item["value"] for item in criteria.get("ecrImageHash", [])]
         states = [item["value"] for item in criteria.get("findingStatus", [])]
         start = int(request.get("nextToken") or 0)
-        content = [finding for digest in digests for finding in self._shown(digest, is_first_page=not start)]
-        expected = [finding for finding in content if not states or finding["status"] in states]
+        content = [
+            finding for digest in digests for finding in self._list_visible_findings(digest, is_first_page=not start)
+        ]
+        selected_findings = [finding for finding in content if not states or finding["status"] in states]
         if repositories := [item["value"] for item in criteria.get("ecrImageRepositoryName", [])]:
-            expected = [finding for finding in expected if _repository(finding) in repositories]
-        answer: dict[str, Any] = {"findings": expected[start : start + PAGE]}
-        if start + PAGE < len(expected):
+            selected_findings = [finding for finding in selected_findings if _read_repository(finding) in repositories]
+        answer: dict[str, Any] = {"findings": selected_findings[start : start + PAGE]}
+        if start + PAGE < len(selected_findings):
             answer["nextToken"] = str(start + PAGE)
         return answer
 
-    def _shown(self, digest: str, is_first_page: bool) -> list[dict[str, Any]]:
-        listed = self.findings.get(digest, [])
+    def _list_visible_findings(self, digest: str, is_first_page: bool) -> list[dict[str, Any]]:
+        all_findings = self.findings.get(digest, [])
         lag = self.lag.get(digest)
         if not lag:
-            return listed
+            return all_findings
         if is_first_page and len(lag) > 1:
-            return listed[: lag.pop(0)]
-        return listed[: lag[0]]
+            return all_findings[: lag.pop(0)]
+        return all_findings[: lag[0]]
 
     def list_coverage(self, request: dict[str, Any]) -> dict[str, Any]:
         values = [item["value"] for item in request.get("filterCriteria", {}).get("resourceId", [])]
-        return {"coveredResources": [self._resource(name) for name in values if name in self.covered]}
+        return {"coveredResources": [self._describe_resource(name) for name in values if name in self.covered]}
 
-    def _resource(self, name: str) -> dict[str, Any]:
+    def _describe_resource(self, name: str) -> dict[str, Any]:
         reason = self.covered[name]
         status = "ACTIVE" if reason in ("SUCCESSFUL", "PENDING_INITIAL_SCAN") else "INACTIVE"
         ended = self.ended.get(name, ENDED)
@@ -68,7 +70,7 @@ class Inspector:
     def batch_get_finding_details(self, request: dict[str, Any]) -> dict[str, Any]:
         return {"findingDetails": [{"findingArn": name} for name in request["findingArns"]], "errors": []}
 
-    def service(self) -> Service:
+    def make_service(self) -> Service:
         return Service(
             "inspector2",
             {
@@ -79,6 +81,6 @@ class Inspector:
         )
 
 
-def _repository(finding: dict[str, Any]) -> str:
+def _read_repository(finding: dict[str, Any]) -> str:
     name: str = finding["resources"][0]["details"]["awsEcrContainerImage"]["repositoryName"]
     return name

@@ -12,56 +12,56 @@ from botocore.model import Shape
 
 @cache
 @cache
-def operation(service: str, name: str) -> Any:
+def load_operation(service: str, name: str) -> Any:
     """The model of an operation ("codepipeline", "PutApprovalResult")."""
-    return _service(service).operation_model(name)
+    return _load_service(service).operation_model(name)
 
 
 @cache
-def _service(name: str) -> Any:
+def _load_service(name: str) -> Any:
     return botocore.session.get_session().get_service_model(name)
 
 
-def faults(shape: Shape, value: Any, where: str = "") -> list[str]:
+def list_faults(shape: Shape, value: Any, where: str = "") -> list[str]:
     """Everything that is wrong with the value, each with its place."""
     check = _CHECKS.get(shape.type_name)
     return check(shape, value, where) if check else []
 
 
-def _structure(shape: Any, value: Any, where: str) -> list[str]:
+def _check_structure(shape: Any, value: Any, where: str) -> list[str]:
     if not isinstance(value, dict):
         return [f"{where}: not a structure"]
     result = [f"{where}.{name}: missing" for name in shape.required_members if name not in value]
     result += [f"{where}.{name}: unknown" for name in value if name not in shape.members]
     for name, member in shape.members.items():
         if name in value:
-            result += faults(member, value[name], f"{where}.{name}")
+            result += list_faults(member, value[name], f"{where}.{name}")
     return result
 
 
 def _list(shape: Any, value: Any, where: str) -> list[str]:
     if not isinstance(value, list):
         return [f"{where}: not a list"]
-    result = _size(shape, len(value), where)
+    result = _check_size(shape, len(value), where)
     for index, item in enumerate(value):
-        result += faults(shape.member, item, f"{where}[{index}]")
+        result += list_faults(shape.member, item, f"{where}[{index}]")
     return result
 
 
-def _map(shape: Any, value: Any, where: str) -> list[str]:
+def _check_map(shape: Any, value: Any, where: str) -> list[str]:
     if not isinstance(value, dict):
         return [f"{where}: not a map"]
-    result = _size(shape, len(value), where)
+    result = _check_size(shape, len(value), where)
     for key, item in value.items():
-        result += faults(shape.key, key, f"{where} key")
-        result += faults(shape.value, item, f"{where}.{key}")
+        result += list_faults(shape.key, key, f"{where} key")
+        result += list_faults(shape.value, item, f"{where}.{key}")
     return result
 
 
-def _string(shape: Any, value: Any, where: str) -> list[str]:
+def _check_string(shape: Any, value: Any, where: str) -> list[str]:
     if not isinstance(value, str):
         return [f"{where}: {value!r} is not a string"]
-    result = _size(shape, len(value), where)
+    result = _check_size(shape, len(value), where)
     if shape.enum and value not in shape.enum:
         result.append(f"{where}: {value!r} is not one of {', '.join(shape.enum)}")
     pattern = shape.metadata.get("pattern")
@@ -73,10 +73,10 @@ def _string(shape: Any, value: Any, where: str) -> list[str]:
 def _number(shape: Any, value: Any, where: str) -> list[str]:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return [f"{where}: {value!r} is not a number"]
-    return _size(shape, value, where)
+    return _check_size(shape, value, where)
 
 
-def _timestamp(shape: Any, value: Any, where: str) -> list[str]:
+def _check_timestamp(shape: Any, value: Any, where: str) -> list[str]:
     """As it goes over the wire: epoch seconds, or text that says a time."""
     if isinstance(value, int | float):
         return []
@@ -87,11 +87,11 @@ def _timestamp(shape: Any, value: Any, where: str) -> list[str]:
     return []
 
 
-def _boolean(shape: Any, value: Any, where: str) -> list[str]:
+def _check_boolean(shape: Any, value: Any, where: str) -> list[str]:
     return [] if isinstance(value, bool) else [f"{where}: {value!r} is neither true nor false"]
 
 
-def _size(shape: Any, size: float, where: str) -> list[str]:
+def _check_size(shape: Any, size: float, where: str) -> list[str]:
     result = []
     if size < shape.metadata.get("min", size):
         result.append(f"{where}: {size} is below {shape.metadata['min']}")
@@ -101,14 +101,14 @@ def _size(shape: Any, size: float, where: str) -> list[str]:
 
 
 _CHECKS = {
-    "structure": _structure,
+    "structure": _check_structure,
     "list": _list,
-    "map": _map,
-    "string": _string,
+    "map": _check_map,
+    "string": _check_string,
     "integer": _number,
     "long": _number,
     "float": _number,
     "double": _number,
-    "timestamp": _timestamp,
-    "boolean": _boolean,
+    "timestamp": _check_timestamp,
+    "boolean": _check_boolean,
 }

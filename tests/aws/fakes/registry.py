@@ -28,7 +28,7 @@ class Registry:
     def get_registry_scanning_configuration(self, request: dict[str, Any]) -> dict[str, Any]:
         return {"registryId": "123456789012", "scanningConfiguration": {"scanType": "ENHANCED", "rules": []}}
 
-    def service(self) -> Service:
+    def make_service(self) -> Service:
         return Service(
             "ecr",
             {

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from tests.aws.fakes.model import faults, operation
+from tests.aws.fakes.model import list_faults, load_operation
 
 Answer = tuple[int, dict[str, Any]]
 
@@ -34,8 +34,8 @@ class Service:
         self._lock = threading.Lock()
 
     def answer(self, operation_name: str, request: dict[str, Any]) -> Answer:
-        model = operation(self.name, operation_name)
-        wrong = faults(model.input_shape, request, operation_name)
+        model = load_operation(self.name, operation_name)
+        wrong = list_faults(model.input_shape, request, operation_name)
         with self._lock:
             self.calls.append((operation_name, request))
             if wrong:
@@ -43,9 +43,9 @@ class Service:
                 return 400, {"__type": "ValidationException", "message": "; ".join(wrong)}
             try:
                 answer = self.operations[operation_name](request)
-            except Refused as refused:
-                return 400, {"__type": refused.code, "message": str(refused)}
-        wrong = faults(model.output_shape, answer, f"answer of {operation_name}") if model.output_shape else []
+            except Refused as refusal:
+                return 400, {"__type": refusal.code, "message": str(refusal)}
+        wrong = list_faults(model.output_shape, answer, f"answer of {operation_name}") if model.output_shape else []
         if wrong:
             self.faults += wrong
             return 500, {"__type": "InternalFailure", "message": "; ".join(wrong)}
@@ -53,9 +53,9 @@ class Service:
 
 
 @contextmanager
-def serving(service: Service) -> Iterator[str]:
+def serve_service(service: Service) -> Iterator[str]:
     """The service's URL while it answers: JSON 1.1 by its target header, or REST JSON by the path."""
-    routes = {_path(service.name, name): name for name in service.operations}
+    routes = {_make_path(service.name, name): name for name in service.operations}
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -89,6 +89,6 @@ def serving(service: Service) -> Iterator[str]:
         thread.join()
 
 
-def _path(service: str, name: str) -> str:
-    path: str = operation(service, name).http["requestUri"].partition("?")[0]
+def _make_path(service: str, name: str) -> str:
+    path: str = load_operation(service, name).http["requestUri"].partition("?")[0]
     return path

@@ -3,7 +3,16 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.aws.account import ACCOUNT, REGION, REPOSITORY, Account, approval_event, digest_of, finding, scan_event
+from tests.aws.account import (
+    ACCOUNT,
+    REGION,
+    REPOSITORY,
+    Account,
+    digest_of,
+    make_approval_event,
+    make_finding,
+    scan_event,
+)
 from tests.scenarios.defects import PlannedFindings
 
 from dockgate.aws.functions.wait_table import KEEP_DAYS
@@ -23,47 +32,49 @@ class Functions:
 
     def __post_init__(self) -> None:
         self._put_waivers()
-        self._functions = self.account.functions(
+        self._functions = self.account.make_functions(
             DOCKGATE_SERVICES=f"{CLUSTER}/{SERVICE}", DOCKGATE_WAIVERS="s3://verdicts/waivers.json"
         )
-        self.account.client("ecs").create_cluster(clusterName=CLUSTER)
+        self.account.get_client("ecs").create_cluster(clusterName=CLUSTER)
 
-    def image(self, name: str, result: PlannedFindings) -> str:
+    def plan_image(self, name: str, result: PlannedFindings) -> str:
         self.images += 1
         image = digest_of(self.images)
         self.planned[image] = result
         return image
 
-    def approval(self, image: str) -> str:
+    def request_approval(self, image: str) -> str:
         token = self.account.ask(image)
-        self._functions.record(approval_event(token, image=image))
+        self._functions.record(make_approval_event(token, image=image))
         return token
 
-    def early_approval(self, image: str) -> str:
-        self.scanned(image)
-        return self.approval(image)
+    def request_approval_after_scan(self, image: str) -> str:
+        self.end_scan(image)
+        return self.request_approval(image)
 
     def accept(self, image: str) -> None:
-        number = finding(image)["packageVulnerabilityDetails"]["vulnerabilityId"]
+        number = make_finding(image)["packageVulnerabilityDetails"]["vulnerabilityId"]
         self._put_waivers(Waiver("w1", "ana", "It is never called.", number, image=image, until="2027-01-01T00:00:00Z"))
 
     def _put_waivers(self, *waivers: Waiver) -> None:
         body = canonical.encode(Waivers(waivers))
-        self.account.client("s3").put_object(Bucket="verdicts", Key="waivers.json", Body=body)
+        self.account.get_client("s3").put_object(Bucket="verdicts", Key="waivers.json", Body=body)
 
-    def scanned(self, image: str) -> None:
+    def end_scan(self, image: str) -> None:
         """Inspector sends an event for images that it can scan, and for others says it in the coverage alone."""
         result = self.planned[image]
         if result.status == "COMPLETE":
-            findings = list(self._findings(image, result))
-            self.account.scanned(image, *findings)
-            shown: dict[str, Any] = {
+            findings = list(self._list_findings(image, result))
+            self.account.complete_scan(image, *findings)
+            inspector_entry: dict[str, Any] = {
                 word: result.counts.get(word, 0) + result.unfixable.get(word, 0)
                 for word in ("CRITICAL", "HIGH", "MEDIUM")
             }
-            self._functions.judge(scan_event(image, **{word: n for word, n in shown.items() if n}, TOTAL=len(findings)))
+            self._functions.judge(
+                scan_event(image, **{word: n for word, n in inspector_entry.items() if n}, TOTAL=len(findings))
+            )
         elif result.status == "UNSUPPORTED":
-            self.account.covered(image, "UNSUPPORTED_OS")
+            self.account.cover_image(image, "UNSUPPORTED_OS")
             self._functions.sweep({"source": "aws.events"})
         else:
             self._functions.judge(scan_event(image, status=result.status))
@@ -71,50 +82,50 @@ class Functions:
     def answer(self, execution: str) -> str | None:
         return self.account.approvals.answered.get(execution)
 
-    def summary(self, execution: str) -> str:
+    def read_summary(self, execution: str) -> str:
         return self.account.approvals.summaries[execution]
 
-    def answers_sent(self, execution: str) -> int:
+    def count_answers(self, execution: str) -> int:
         calls = self.account.services["codepipeline"].calls
         return sum(name == "PutApprovalResult" and request["token"] == execution for name, request in calls)
 
-    def rows(self) -> int:
+    def count_expired_rows(self) -> int:
         """DynamoDB deletes by `ttl`; moto does not, so the attribute is looked at."""
-        items = self.account.client("dynamodb").scan(TableName="approvals")["Items"]
+        items = self.account.get_client("dynamodb").scan(TableName="approvals")["Items"]
         return sum(int(item["ttl"]["N"]) > self.account.now + KEEP_DAYS * 86400 for item in items)
 
-    def deployed(self, image: str) -> None:
-        self.scanned(image)
-        assert self.answer(self.approval(image)) == "Approved"
-        ecs = self.account.client("ecs")
+    def deploy_image(self, image: str) -> None:
+        self.end_scan(image)
+        assert self.answer(self.request_approval(image)) == "Approved"
+        ecs = self.account.get_client("ecs")
         uri = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/{REPOSITORY}@{image}"
         ecs.register_task_definition(family=SERVICE, containerDefinitions=[{"name": "app", "image": uri, "memory": 64}])
         ecs.create_service(cluster=CLUSTER, serviceName=SERVICE, taskDefinition=SERVICE, desiredCount=1)
 
-    def advisory_appears(self, image: str) -> None:
+    def publish_advisory(self, image: str) -> None:
         """Inspector sends an event for the finding."""
-        new = finding(image, "CRITICAL", 999)
+        new = make_finding(image, "CRITICAL", 999)
         self.account.inspector.findings[image].append(new)
         self._functions.sweep({"detail-type": "Inspector2 Finding", "source": "aws.inspector2", "detail": new})
 
-    def marked_at_risk(self, image: str) -> bool:
+    def is_at_risk(self, image: str) -> bool:
         key = {"digest": {"S": image}, "half": {"S": f"risk#{CLUSTER}/{SERVICE}"}}
-        return "Item" in self.account.client("dynamodb").get_item(TableName="approvals", Key=key)
+        return "Item" in self.account.get_client("dynamodb").get_item(TableName="approvals", Key=key)
 
-    def runs(self, image: str) -> bool:
-        ecs = self.account.client("ecs")
+    def is_running(self, image: str) -> bool:
+        ecs = self.account.get_client("ecs")
         (service,) = ecs.describe_services(cluster=CLUSTER, services=[SERVICE])["services"]
         definition = ecs.describe_task_definition(taskDefinition=service["taskDefinition"])["taskDefinition"]
         return bool(service["desiredCount"] == 1 and definition["containerDefinitions"][0]["image"].endswith(image))
 
-    def redeploy(self, image: str) -> str:
+    def redeploy_image(self, image: str) -> str:
         """The pipeline's next execution with this digest asks again."""
-        return "Deployed" if self.answer(self.approval(image)) == "Approved" else "Refused"
+        return "Deployed" if self.answer(self.request_approval(image)) == "Approved" else "Refused"
 
-    def _findings(self, image: str, result: PlannedFindings) -> Any:
+    def _list_findings(self, image: str, result: PlannedFindings) -> Any:
         number = 0
         for counts, fixed in ((result.counts, "1.5.0"), (result.unfixable, "")):
-            for severity, many in counts.items():
-                for _ in range(many):
+            for severity, count in counts.items():
+                for _ in range(count):
                     number += 1
-                    yield finding(image, severity, number, fixed)
+                    yield make_finding(image, severity, number, fixed)

@@ -10,10 +10,10 @@ from tests.aws.account import (
     SCANNED,
     STAGE,
     Account,
-    approval_event,
-    approval_message,
     digest_of,
-    finding,
+    make_approval_event,
+    make_approval_message,
+    make_finding,
     scan_event,
 )
 from tests.aws.fakes.server import Refused
@@ -35,7 +35,7 @@ def _sqs(*bodies: str) -> dict[str, Any]:
 
 
 def _waits(aws: Account) -> WaitTable:
-    return WaitTable(Table(aws.client("dynamodb"), "approvals"), lambda: aws.now)
+    return WaitTable(Table(aws.get_client("dynamodb"), "approvals"), lambda: aws.now)
 
 
 # --- messages --------------------------------------------------------------------------------------------------------
@@ -43,19 +43,26 @@ def _waits(aws: Account) -> WaitTable:
 
 def test_only_failed_messages_of_a_queue_return(aws: Account) -> None:
     first, second = aws.ask(IMAGE), aws.ask(IMAGE)
-    aws.scanned(IMAGE)
-    good = json.dumps({"Type": "Notification", "Message": approval_message(first, IMAGE)})
+    aws.complete_scan(IMAGE)
+    good = json.dumps({"Type": "Notification", "Message": make_approval_message(first, IMAGE)})
     aws.broken.add("codepipeline.PutApprovalResult")
-    answer = aws.functions().record(_sqs("{", "[]", good, approval_message(second, IMAGE)))
+    answer = aws.make_functions().record(_sqs("{", "[]", good, make_approval_message(second, IMAGE)))
     assert answer == {"batchItemFailures": [{"itemIdentifier": "3"}, {"itemIdentifier": "4"}]}
 
 
 def test_an_unreadable_message_does_not_block_the_others(aws: Account, capsys: pytest.CaptureFixture[str]) -> None:
     token = aws.ask(IMAGE)
-    aws.scanned(IMAGE)
-    odd = ["{", "null", "7", "{}", approval_message("no-token", IMAGE), approval_message("no-token", "sha256:1")]
-    assert aws.functions().record(_sqs(*odd, approval_message(token, IMAGE))) == {"batchItemFailures": []}
-    assert aws.answers(token) == ["Approved"]
+    aws.complete_scan(IMAGE)
+    odd = [
+        "{",
+        "null",
+        "7",
+        "{}",
+        make_approval_message("no-token", IMAGE),
+        make_approval_message("no-token", "sha256:1"),
+    ]
+    assert aws.make_functions().record(_sqs(*odd, make_approval_message(token, IMAGE))) == {"batchItemFailures": []}
+    assert aws.list_answers(token) == ["Approved"]
     refused = [line for line in capsys.readouterr().out.splitlines() if '"MessageRefused"' in line]
     assert len(refused) == 2 * len(odd) - len(odd)
 
@@ -63,69 +70,69 @@ def test_an_unreadable_message_does_not_block_the_others(aws: Account, capsys: p
 def test_a_dead_letter_can_be_passed_to_the_function_as_it_is_in_the_queue(aws: Account) -> None:
     """The function's own dead letters are its events; the topic's are notifications."""
     first, second = aws.ask(IMAGE), aws.ask(IMAGE)
-    aws.scanned(IMAGE)
-    handlers = aws.functions()
+    aws.complete_scan(IMAGE)
+    handlers = aws.make_functions()
     aws.broken.add("dynamodb.PutItem")
     with pytest.raises(ClientError):
-        handlers.record(approval_event(first, image=IMAGE))
+        handlers.record(make_approval_event(first, image=IMAGE))
     aws.broken.clear()
     for _ in range(2):
-        handlers.record(approval_event(first, image=IMAGE))
-        handlers.record({"Type": "Notification", "Message": approval_message(second, IMAGE)})
-    assert aws.answers(first, second) == ["Approved", "Approved"]
+        handlers.record(make_approval_event(first, image=IMAGE))
+        handlers.record({"Type": "Notification", "Message": make_approval_message(second, IMAGE)})
+    assert aws.list_answers(first, second) == ["Approved", "Approved"]
     assert aws.approvals.refused == 0
 
 
 @pytest.mark.parametrize("digest", ["", "sha256:1", "latest", "#{BuildVariables.IMAGE_DIGEST}"])
 def test_an_action_that_names_no_digest_is_rejected_at_once_and_hears_why(aws: Account, digest: str) -> None:
-    token, handlers = aws.ask(digest), aws.functions()
+    token, handlers = aws.ask(digest), aws.make_functions()
     for _ in range(2):
-        handlers.record(approval_event(token, image=digest))
-    assert aws.answers(token) == ["Rejected"]
+        handlers.record(make_approval_event(token, image=digest))
+    assert aws.list_answers(token) == ["Rejected"]
     assert "Image_Digest=#{BuildVariables.IMAGE_DIGEST}" in aws.approvals.summaries[token]
-    assert aws.client("dynamodb").scan(TableName="approvals")["Count"] == 0
+    assert aws.get_client("dynamodb").scan(TableName="approvals")["Count"] == 0
     aws.broken.add("codepipeline.PutApprovalResult")
     with pytest.raises(ClientError):
-        handlers.record(approval_event(aws.ask(digest), image=digest))
+        handlers.record(make_approval_event(aws.ask(digest), image=digest))
 
 
 @pytest.mark.parametrize("expires", ["0001-01-01T00:00+14:00", "9999-12-31T23:59-12:00", "tomorrow", "2026-13-01"])
 def test_an_invalid_time_is_ignored(aws: Account, expires: str) -> None:
     token = aws.ask(IMAGE)
-    aws.scanned(IMAGE)
-    assert aws.functions().record(_sqs(approval_message(token, IMAGE, expires))) == {"batchItemFailures": []}
-    assert aws.answers(token) == ["Approved"]
+    aws.complete_scan(IMAGE)
+    assert aws.make_functions().record(_sqs(make_approval_message(token, IMAGE, expires))) == {"batchItemFailures": []}
+    assert aws.list_answers(token) == ["Approved"]
 
 
 def test_pipes_hand_over_a_list(aws: Account) -> None:
     token = aws.ask(IMAGE)
-    aws.scanned(IMAGE)
-    handlers = aws.functions()
-    handlers.record(approval_event(token, image=digest_of(2)))
+    aws.complete_scan(IMAGE)
+    handlers = aws.make_functions()
+    handlers.record(make_approval_event(token, image=digest_of(2)))
     handlers.judge([scan_event(digest_of(2)), scan_event(IMAGE)])
-    assert aws.answers(token) == ["Approved"]
+    assert aws.list_answers(token) == ["Approved"]
 
 
 def test_a_topics_message_that_fails_is_raised_so_that_lambda_tries_again(aws: Account) -> None:
     token = aws.ask(IMAGE)
-    aws.scanned(IMAGE)
+    aws.complete_scan(IMAGE)
     aws.broken.add("s3.PutObject")
     with pytest.raises(ClientError):
-        aws.functions().record(approval_event(token, image=IMAGE))
+        aws.make_functions().record(make_approval_event(token, image=IMAGE))
     aws.broken.clear()
-    aws.functions().record(approval_event(token, image=IMAGE))
-    assert aws.answers(token) == ["Approved"]
+    aws.make_functions().record(make_approval_event(token, image=IMAGE))
+    assert aws.list_answers(token) == ["Approved"]
 
 
 def test_tokens_are_in_no_log(aws: Account, capsys: pytest.CaptureFixture[str]) -> None:
     tokens = [aws.ask(IMAGE) for _ in range(4)]
-    aws.scanned(IMAGE)
-    handlers = aws.functions()
+    aws.complete_scan(IMAGE)
+    handlers = aws.make_functions()
     calls = ("s3.PutObject", "codepipeline.PutApprovalResult", "dynamodb.UpdateItem", "inspector2.ListFindings")
     for broken in calls:
         aws.broken = {broken}
         with pytest.raises(ClientError):
-            handlers.record(approval_event(tokens.pop(), image=IMAGE))
+            handlers.record(make_approval_event(tokens.pop(), image=IMAGE))
         with pytest.raises(ClientError):
             handlers.sweep(CLOCK)
     aws.broken = set()
@@ -140,13 +147,13 @@ def test_tokens_are_in_no_log(aws: Account, capsys: pytest.CaptureFixture[str]) 
 
 def test_after_a_crash_behind_the_answer_the_next_run_finds_it_settled(aws: Account) -> None:
     token = aws.ask(IMAGE)
-    handlers = aws.functions()
-    handlers.record(approval_event(token, image=IMAGE))
-    aws.scanned(IMAGE)
+    handlers = aws.make_functions()
+    handlers.record(make_approval_event(token, image=IMAGE))
+    aws.complete_scan(IMAGE)
     waits = _waits(aws)
     (wait,) = waits.read_items(IMAGE).waits
     assert waits.claim(wait)
-    aws.client("codepipeline").put_approval_result(
+    aws.get_client("codepipeline").put_approval_result(
         pipelineName=PIPELINE,
         stageName=STAGE,
         actionName=STAGE,
@@ -157,14 +164,14 @@ def test_after_a_crash_behind_the_answer_the_next_run_finds_it_settled(aws: Acco
     assert aws.approvals.refused == 0
     aws.now += LEASE_SECONDS + 1
     assert handlers.sweep(CLOCK) == {"waiting": 0}
-    assert (aws.answers(token), aws.approvals.refused) == (["Approved"], 1)
+    assert (aws.list_answers(token), aws.approvals.refused) == (["Approved"], 1)
     handlers.sweep(CLOCK)
     assert aws.approvals.refused == 1, "settled for good"
 
 
 def test_a_claim_is_given_back_by_its_holder_alone(aws: Account) -> None:
     waits = _waits(aws)
-    aws.functions().record(approval_event(aws.ask(IMAGE), image=IMAGE))
+    aws.make_functions().record(make_approval_event(aws.ask(IMAGE), image=IMAGE))
     (wait,) = waits.read_items(IMAGE).waits
     first = waits.claim(wait)
     assert waits.claim(wait) == 0
@@ -179,12 +186,12 @@ def test_a_claim_is_given_back_by_its_holder_alone(aws: Account) -> None:
 
 def test_the_first_answer_to_an_approval_counts(aws: Account) -> None:
     waits = _waits(aws)
-    aws.functions().record(approval_event(aws.ask(IMAGE), image=IMAGE))
+    aws.make_functions().record(make_approval_event(aws.ask(IMAGE), image=IMAGE))
     (wait,) = waits.read_items(IMAGE).waits
     waits.claim(wait)
     waits.settle(wait, "Approved", "ours", "")
     waits.settle(wait, "Settled", "theirs", "")
-    (item,) = aws.client("dynamodb").scan(TableName="approvals")["Items"]
+    (item,) = aws.get_client("dynamodb").scan(TableName="approvals")["Items"]
     assert (item["status"], item["summary"]) == ({"S": "Approved"}, {"S": "ours"})
 
 
@@ -192,11 +199,11 @@ def test_a_failing_answer_does_not_block_the_others(aws: Account) -> None:
     """The refused one is the first of its image: the others, and other images', are answered."""
     theirs = aws.ask(IMAGE, "Foreign")
     tokens = [aws.ask(image) for image in (IMAGE, IMAGE, digest_of(2))]
-    handlers = aws.functions(DOCKGATE_APPROVALS=f"Foreign/{STAGE}/{STAGE},{PIPELINE}/{STAGE}/{STAGE}")
-    foreign = approval_message(theirs, IMAGE).replace(PIPELINE, "Foreign")
+    handlers = aws.make_functions(DOCKGATE_APPROVALS=f"Foreign/{STAGE}/{STAGE},{PIPELINE}/{STAGE}/{STAGE}")
+    foreign = make_approval_message(theirs, IMAGE).replace(PIPELINE, "Foreign")
     handlers.record({"Records": [{"Sns": {"Message": foreign}}]})
-    handlers.record(approval_event(*tokens[:2], image=IMAGE))
-    handlers.record(approval_event(tokens[2], image=digest_of(2)))
+    handlers.record(make_approval_event(*tokens[:2], image=IMAGE))
+    handlers.record(make_approval_event(tokens[2], image=digest_of(2)))
     give = aws.services["codepipeline"].operations["PutApprovalResult"]
 
     def refuse(request: dict[str, Any]) -> dict[str, Any]:
@@ -205,11 +212,11 @@ def test_a_failing_answer_does_not_block_the_others(aws: Account) -> None:
         return give(request)
 
     aws.services["codepipeline"].operations["PutApprovalResult"] = refuse
-    aws.scanned(IMAGE)
-    aws.scanned(digest_of(2))
+    aws.complete_scan(IMAGE)
+    aws.complete_scan(digest_of(2))
     with pytest.raises(ClientError):
         handlers.sweep(CLOCK)
-    assert aws.answers(*tokens) == ["Approved"] * 3
+    assert aws.list_answers(*tokens) == ["Approved"] * 3
     aws.now = SCANNED + 8 * 86400
     aws.approvals.run(theirs).status = "Failed"
     with pytest.raises(ClientError):
@@ -220,26 +227,26 @@ def test_a_failing_answer_does_not_block_the_others(aws: Account) -> None:
 def test_a_verdict_is_kept_once_however_often_its_answer_fails(aws: Account) -> None:
     """A changed verdict is kept, too."""
     tokens = [aws.ask(IMAGE) for _ in range(2)]
-    handlers = aws.functions()
-    handlers.record(approval_event(*tokens, image=IMAGE))
-    aws.scanned(IMAGE, finding(IMAGE, "LOW"))
+    handlers = aws.make_functions()
+    handlers.record(make_approval_event(*tokens, image=IMAGE))
+    aws.complete_scan(IMAGE, make_finding(IMAGE, "LOW"))
     aws.broken = {"codepipeline.PutApprovalResult"}
     for _ in range(3):
         with pytest.raises(ClientError):
             handlers.sweep(CLOCK)
         aws.now += 5 * MINUTE
-    first = aws.verdict_keys()
+    first = aws.list_verdict_keys()
     assert len(first) == 3, "a page, its JSON and its case"
-    aws.scanned(IMAGE, finding(IMAGE, "CRITICAL", 2))
+    aws.complete_scan(IMAGE, make_finding(IMAGE, "CRITICAL", 2))
     for _ in range(2):
         with pytest.raises(ClientError):
             handlers.sweep(CLOCK)
     aws.broken = set()
     handlers.sweep(CLOCK)
-    assert aws.answers(*tokens) == ["Rejected", "Rejected"]
-    assert len(aws.verdict_keys()) == 6
+    assert aws.list_answers(*tokens) == ["Rejected", "Rejected"]
+    assert len(aws.list_verdict_keys()) == 6
     (page,) = {aws.approvals.summaries[token].partition("&prefix=")[2] for token in tokens}
-    assert page in aws.verdict_keys()
+    assert page in aws.list_verdict_keys()
     assert page not in first
 
 
@@ -264,38 +271,38 @@ def test_a_verdict_is_kept_once_however_often_its_answer_fails(aws: Account) -> 
 def test_an_image_that_cannot_be_judged_waits_for_a_correction_and_is_rejected_in_time(
     aws: Account, environment: dict[str, str], broken: str, output: str
 ) -> None:
-    aws.client("s3").put_object(Bucket="verdicts", Key="broken.json", Body=b"{")
+    aws.get_client("s3").put_object(Bucket="verdicts", Key="broken.json", Body=b"{")
     foreign = canonical.encode({"name": "foreign", "rules": {"unheard_of": [{}]}})
-    aws.client("s3").put_object(Bucket="verdicts", Key="foreign.json", Body=foreign)
-    handlers = aws.functions(**environment)
+    aws.get_client("s3").put_object(Bucket="verdicts", Key="foreign.json", Body=foreign)
+    handlers = aws.make_functions(**environment)
     aws.broken = {broken}
     token = aws.ask(IMAGE)
-    aws.scanned(IMAGE, finding(IMAGE, "LOW"))
+    aws.complete_scan(IMAGE, make_finding(IMAGE, "LOW"))
     with pytest.raises(FAULTS):
-        handlers.record(approval_event(token, image=IMAGE))
+        handlers.record(make_approval_event(token, image=IMAGE))
     aws.now += 59 * MINUTE
     with pytest.raises(FAULTS):
         handlers.sweep(CLOCK)
-    assert aws.answers(token) == [None]
+    assert aws.list_answers(token) == [None]
     aws.now += 2 * MINUTE
     with pytest.raises(FAULTS):
         handlers.sweep(CLOCK)
-    assert aws.answers(token) == ["Rejected"]
+    assert aws.list_answers(token) == ["Rejected"]
     assert output in aws.approvals.summaries[token]
     aws.broken = set()
     assert handlers.sweep(CLOCK) == {"waiting": 0}
 
 
 def test_a_policy_that_was_corrected_in_time_answers(aws: Account) -> None:
-    handlers = aws.functions()
+    handlers = aws.make_functions()
     token = aws.ask(IMAGE)
-    aws.scanned(IMAGE)
+    aws.complete_scan(IMAGE)
     aws.broken = {"s3.GetObject"}
     with pytest.raises(ClientError):
-        handlers.record(approval_event(token, image=IMAGE))
+        handlers.record(make_approval_event(token, image=IMAGE))
     aws.broken = set()
     assert handlers.sweep(CLOCK) == {"waiting": 0}
-    assert aws.answers(token) == ["Approved"]
+    assert aws.list_answers(token) == ["Approved"]
 
 
 @pytest.mark.parametrize(
@@ -317,26 +324,26 @@ def test_approvals_are_answered_before_codepipelines_timeout(
     """By the timeout in the pipeline's definition, whatever the message says of it."""
     token = aws.ask(IMAGE)
     aws.approvals.pipelines[PIPELINE].timeout = timeout
-    handlers = aws.functions()
-    handlers.record(approval_event(token, image=IMAGE, expires="2026-11-18T11:16Z"))
+    handlers = aws.make_functions()
+    handlers.record(make_approval_event(token, image=IMAGE, expires="2026-11-18T11:16Z"))
     aws.now += minutes * MINUTE
     handlers.sweep(CLOCK)
-    assert aws.answers(token) == [answer]
+    assert aws.list_answers(token) == [answer]
     if answer:
         assert "Inspector has not scanned the image. It was waited for until now." in aws.approvals.summaries[token]
 
 
 def test_a_sweep_ends_in_time_and_takes_the_pressing_first(aws: Account, capsys: pytest.CaptureFixture[str]) -> None:
-    handlers = aws.functions()
+    handlers = aws.make_functions()
     patient = [digest_of(number) for number in range(1, 7)]
     for image in patient:
-        handlers.record(approval_event(aws.ask(image), image=image))
-    pressing = aws.ask(digest_of(9), started=aws.now - 60 * MINUTE + 30)
-    handlers.record(approval_event(pressing, image=digest_of(9)))
+        handlers.record(make_approval_event(aws.ask(image), image=image))
+    pressing = aws.ask(digest_of(9), started_at=aws.now - 60 * MINUTE + 30)
+    handlers.record(make_approval_event(pressing, image=digest_of(9)))
     aws.now += 30
     looked = iter(range(100))
     assert handlers.approvals.sweep(lambda: next(looked) >= 2) == len(patient)
-    assert aws.answers(pressing) == ["Rejected"]
+    assert aws.list_answers(pressing) == ["Rejected"]
     assert '"SweepCut"' in capsys.readouterr().out
     seen = set()
     for _ in patient:
@@ -355,28 +362,30 @@ def test_a_sweep_ends_in_time_and_takes_the_pressing_first(aws: Account, capsys:
 def test_an_image_in_two_repositories_is_judged_by_each_ones_waivers(aws: Account) -> None:
     """By neither's where the action names no repository: everyone who may push could copy the image to one."""
     waiver = Waiver("w1", "ann", "known", "CVE-2024-0001", repository="other", until="2027-01-01T00:00:00Z")
-    aws.client("s3").put_object(Bucket="verdicts", Key="waivers.json", Body=canonical.encode(Waivers((waiver,))))
-    handlers = aws.functions(DOCKGATE_WAIVERS="s3://verdicts/waivers.json")
+    aws.get_client("s3").put_object(Bucket="verdicts", Key="waivers.json", Body=canonical.encode(Waivers((waiver,))))
+    handlers = aws.make_functions(DOCKGATE_WAIVERS="s3://verdicts/waivers.json")
     ours, theirs = aws.ask(IMAGE), aws.ask(IMAGE, Image_Repository="other")
     unnamed = aws.ask(IMAGE, Image_Repository="")
-    handlers.record(approval_event(ours, image=IMAGE))
-    handlers.record(approval_event(theirs, image=IMAGE, Image_Repository="other"))
-    handlers.record(approval_event(unnamed, image=IMAGE, Image_Repository=""))
+    handlers.record(make_approval_event(ours, image=IMAGE))
+    handlers.record(make_approval_event(theirs, image=IMAGE, Image_Repository="other"))
+    handlers.record(make_approval_event(unnamed, image=IMAGE, Image_Repository=""))
     for repository in ("other", "dockgate-app"):
-        aws.scanned(IMAGE, finding(IMAGE, "CRITICAL", repository=repository), repository=repository)
+        aws.complete_scan(IMAGE, make_finding(IMAGE, "CRITICAL", repository=repository), repository=repository)
         handlers.judge(scan_event(IMAGE, repository=repository, CRITICAL=1, TOTAL=1))
-    assert aws.answers(ours, theirs, unnamed) == ["Rejected", "Approved", "Rejected"]
+    assert aws.list_answers(ours, theirs, unnamed) == ["Rejected", "Approved", "Rejected"]
 
 
 def test_findings_of_another_repository_are_not_this_images_whole_list(aws: Account) -> None:
     """The other repository's listing is complete, ours not yet: it is waited for."""
     token = aws.ask(IMAGE)
-    handlers = aws.functions()
-    handlers.record(approval_event(token, image=IMAGE))
-    aws.scanned(IMAGE, finding(IMAGE, "LOW", 1, repository="other"), finding(IMAGE, "LOW", 2, repository="other"))
-    aws.inspector.findings[IMAGE].append(finding(IMAGE, "LOW", 1))
+    handlers = aws.make_functions()
+    handlers.record(make_approval_event(token, image=IMAGE))
+    aws.complete_scan(
+        IMAGE, make_finding(IMAGE, "LOW", 1, repository="other"), make_finding(IMAGE, "LOW", 2, repository="other")
+    )
+    aws.inspector.findings[IMAGE].append(make_finding(IMAGE, "LOW", 1))
     handlers.judge(scan_event(IMAGE, TOTAL=2))
-    assert aws.answers(token) == [None]
-    aws.inspector.findings[IMAGE].append(finding(IMAGE, "CRITICAL", 3))
+    assert aws.list_answers(token) == [None]
+    aws.inspector.findings[IMAGE].append(make_finding(IMAGE, "CRITICAL", 3))
     handlers.sweep(CLOCK)
-    assert aws.answers(token) == ["Rejected"]
+    assert aws.list_answers(token) == ["Rejected"]

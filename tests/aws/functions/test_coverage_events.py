@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 from tests.aws.account import (
     Account,
-    approval_event,
-    coverage_event,
     digest_of,
+    make_approval_event,
+    make_coverage_event,
 )
 
 from dockgate.shared.errors import UsageError
@@ -20,7 +20,7 @@ MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
 
 def _request_approval(aws: Account, image: str, **named: Any) -> str:
     token = aws.ask(image, **named)
-    aws.functions().record(approval_event(token, image=image, **named))
+    aws.make_functions().record(make_approval_event(token, image=image, **named))
     return token
 
 
@@ -31,10 +31,10 @@ def test_an_image_that_cannot_be_scanned_is_rejected_by_the_event_of_its_coverag
 ) -> None:
     """Whatever ListCoverage says yet, and though no event of a scan's end comes."""
     if coverage:
-        aws.covered(IMAGE, coverage, ended=None)
+        aws.cover_image(IMAGE, coverage, ended_at=None)
     token = _request_approval(aws, IMAGE)
-    aws.functions().judge(coverage_event(IMAGE, reason))
-    assert aws.answers(token) == ["Rejected"]
+    aws.make_functions().judge(make_coverage_event(IMAGE, reason))
+    assert aws.list_answers(token) == ["Rejected"]
     assert aws.approvals.summaries[token].startswith(f"Inspector could not scan the image: {reason}.")
 
 
@@ -52,15 +52,15 @@ def test_an_image_that_cannot_be_scanned_is_rejected_by_the_event_of_its_coverag
 )
 def test_a_coverage_that_may_still_change_answers_nothing(aws: Account, reason: str, status: str) -> None:
     token = _request_approval(aws, IMAGE)
-    before = aws.client("dynamodb").scan(TableName="approvals")["Count"]
-    aws.functions().judge(coverage_event(IMAGE, reason, status))
-    assert aws.answers(token) == [None]
-    assert aws.client("dynamodb").scan(TableName="approvals")["Count"] == before
+    before = aws.get_client("dynamodb").scan(TableName="approvals")["Count"]
+    aws.make_functions().judge(make_coverage_event(IMAGE, reason, status))
+    assert aws.list_answers(token) == [None]
+    assert aws.get_client("dynamodb").scan(TableName="approvals")["Count"] == before
 
 
 def test_coverage_of_other_resources_answers_nothing(aws: Account) -> None:
     token = _request_approval(aws, IMAGE)
-    event = coverage_event(IMAGE, "UNSUPPORTED_OS")
+    event = make_coverage_event(IMAGE, "UNSUPPORTED_OS")
     (image,) = event["resources"]
     others = ["i-087d63509b8c97098", image.rpartition("/")[0], image.replace(":ecr:", ":lambda:"), image + "0", 7, None]
     detail = event["detail"]
@@ -72,24 +72,24 @@ def test_coverage_of_other_resources_answers_nothing(aws: Account) -> None:
         {"detail": {**detail, "scanStatus": "INACTIVE"}},
         {"detail": {**detail, "scanStatus": {"statusCodeValue": "INACTIVE"}}},
     ):
-        assert aws.functions().judge({**event, **wrong}) == {"batchItemFailures": []}
-    assert aws.answers(token) == [None]
+        assert aws.make_functions().judge({**event, **wrong}) == {"batchItemFailures": []}
+    assert aws.list_answers(token) == [None]
 
 
 def test_a_scan_that_succeeded_counts_whatever_an_older_event_of_coverage_says(aws: Account) -> None:
-    aws.functions().judge(coverage_event(IMAGE, "UNSUPPORTED_OS"))
-    aws.scanned(IMAGE)
-    assert aws.answers(_request_approval(aws, IMAGE)) == ["Approved"]
+    aws.make_functions().judge(make_coverage_event(IMAGE, "UNSUPPORTED_OS"))
+    aws.complete_scan(IMAGE)
+    assert aws.list_answers(_request_approval(aws, IMAGE)) == ["Approved"]
 
 
 def test_images_are_asked_for_by_the_partition_that_the_stack_names(aws: Account) -> None:
     """Not by one that is guessed from the region's name."""
-    aws.scanned(IMAGE)
+    aws.complete_scan(IMAGE)
     (name,) = aws.inspector.covered
     aws.inspector.covered = {name.replace("arn:aws:", "arn:aws-eusc:"): "SUCCESSFUL"}
     token = aws.ask(IMAGE)
-    aws.functions(DOCKGATE_PARTITION="aws-eusc").record(approval_event(token, image=IMAGE))
-    assert aws.answers(token) == ["Approved"]
+    aws.make_functions(DOCKGATE_PARTITION="aws-eusc").record(make_approval_event(token, image=IMAGE))
+    assert aws.list_answers(token) == ["Approved"]
     assert "s3://verdicts/verdicts/" in aws.approvals.summaries[token], "its console's address is not known"
     with pytest.raises(UsageError, match="DOCKGATE_PARTITION"):
-        aws.functions(DOCKGATE_PARTITION="")
+        aws.make_functions(DOCKGATE_PARTITION="")

@@ -5,7 +5,7 @@ from itertools import count
 from typing import Any
 
 import pytest
-from tests.aws.account import ENVIRONMENT, account, approval_event, digest_of, finding, scan_event
+from tests.aws.account import ENVIRONMENT, digest_of, make_approval_event, make_finding, run_account, scan_event
 
 from dockgate.aws.functions.handlers import make_functions
 from dockgate.aws.functions.settings import from_environment
@@ -57,17 +57,17 @@ class Mortal:
 
 def survives(at: int, after: bool) -> bool:
     """Two executions, a scan whose event comes twice, and a death; False when there were not so many calls."""
-    with account() as aws:
+    with run_account() as aws:
         death = Death(at, after)
         handlers = make_functions(
-            from_environment(ENVIRONMENT), lambda name: death.client(aws.client(name)), lambda: aws.now
+            from_environment(ENVIRONMENT), lambda name: death.client(aws.get_client(name)), lambda: aws.now
         )
         tokens = [aws.ask(IMAGE), aws.ask(IMAGE)]
-        request = [(handlers.record, approval_event(token, image=IMAGE)) for token in tokens]
+        request = [(handlers.record, make_approval_event(token, image=IMAGE)) for token in tokens]
         ended = [(handlers.judge, scan_event(IMAGE, CRITICAL=1, TOTAL=1))] * 2
         for handler, event in request:
             with_a_death(handler, event)
-        aws.scanned(IMAGE, finding(IMAGE, "CRITICAL"))
+        aws.complete_scan(IMAGE, make_finding(IMAGE, "CRITICAL"))
         for handler, event in ended:
             with_a_death(handler, event)
         aws.now += LEASE_SECONDS + 1
@@ -77,7 +77,7 @@ def survives(at: int, after: bool) -> bool:
         aws.now += LEASE_SECONDS + 1
         handlers.sweep(CLOCK)
         assert handlers.sweep(CLOCK) == {"waiting": 0}, at
-        assert aws.answers(*tokens) == ["Rejected", "Rejected"], at
+        assert aws.list_answers(*tokens) == ["Rejected", "Rejected"], at
         return came
 
 

@@ -9,9 +9,9 @@ import pytest
 from tests.aws.account import (
     REPOSITORY,
     Account,
-    approval_event,
     digest_of,
-    finding,
+    make_approval_event,
+    make_finding,
     scan_event,
 )
 from tests.scanner.images import make
@@ -24,18 +24,18 @@ MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
 
 def _request_approval(aws: Account, image: str, **named: Any) -> str:
     token = aws.ask(image, **named)
-    aws.functions().record(approval_event(token, image=image, **named))
+    aws.make_functions().record(make_approval_event(token, image=image, **named))
     return token
 
 
 def _index(aws: Account, *platforms: str, kind: str = MANIFEST_TYPE) -> str:
     """An index with these manifests, and an attestation as BuildKit writes it."""
-    attestation, _ = make.attestation()
+    attestation, _ = make.make_attestation()
     return _listing(
         aws,
         _children(platforms, kind),
         attestation,
-        make.attestation_entry(attestation, platforms[0] if platforms else IMAGE),
+        make.make_attestation_entry(attestation, platforms[0] if platforms else IMAGE),
     )
 
 
@@ -48,7 +48,7 @@ def _children(platforms: Sequence[str], kind: str = MANIFEST_TYPE) -> list[dict[
 
 def _listing(aws: Account, children: list[dict[str, Any]], attestation: bytes, entry: dict[str, Any]) -> str:
     """An index of children and one entry more, whose manifest is there."""
-    aws.registry.manifests[REPOSITORY, make.sha256(attestation)] = attestation.decode()
+    aws.registry.manifests[REPOSITORY, make.compute_sha256(attestation)] = attestation.decode()
     text = json.dumps({"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": [*children, entry]})
     digest = "sha256:" + hashlib.sha256(text.encode()).hexdigest()
     aws.registry.manifests[REPOSITORY, digest] = text
@@ -58,68 +58,68 @@ def _listing(aws: Account, children: list[dict[str, Any]], attestation: bytes, e
 @pytest.mark.parametrize("case", ["an image", "a chart", "of no image", "without marks", "not there"])
 def test_an_unknown_manifest_without_platform_makes_an_index_undetermined(aws: Account, case: str) -> None:
     good = digest_of(1)
-    aws.scanned(good)
-    attestation, _ = make.attestation()
-    hidden = make.image([{"a": b"b"}], platform="unknown/unknown")
-    chart = make.attestation(kind="application/vnd.cncf.helm.chart.content.v1.tar+gzip")[0]
+    aws.complete_scan(good)
+    attestation, _ = make.make_attestation()
+    hidden = make.make_image([{"a": b"b"}], platform="unknown/unknown")
+    chart = make.make_attestation(kind="application/vnd.cncf.helm.chart.content.v1.tar+gzip")[0]
     manifest = {"an image": hidden.blobs[hidden.digest], "a chart": chart}.get(case, attestation)
-    entry = make.attestation_entry(manifest, digest_of(2) if case == "of no image" else good)
+    entry = make.make_attestation_entry(manifest, digest_of(2) if case == "of no image" else good)
     if case == "without marks":
         del entry["annotations"]
     if case == "not there":
         entry["digest"] = digest_of(99)
     token = _request_approval(aws, _listing(aws, _children([good]), manifest, entry))
-    assert aws.answers(token) == ["Rejected"]
+    assert aws.list_answers(token) == ["Rejected"]
     assert "for no platform and no attestation" in aws.approvals.summaries[token]
 
 
 def test_an_index_waits_for_all_its_platforms_and_is_as_the_worst(aws: Account) -> None:
-    handlers = aws.functions()
+    handlers = aws.make_functions()
     good, bad, alone = digest_of(1), digest_of(2), digest_of(3)
     worst, fine = _index(aws, good, bad), _index(aws, good, alone)
     tokens = [_request_approval(aws, worst), _request_approval(aws, fine), _request_approval(aws, worst)]
-    aws.scanned(good)
+    aws.complete_scan(good)
     handlers.judge(scan_event(good))
-    assert aws.answers(*tokens) == [None, None, None]
-    aws.scanned(bad, finding(bad, "CRITICAL"))
+    assert aws.list_answers(*tokens) == [None, None, None]
+    aws.complete_scan(bad, make_finding(bad, "CRITICAL"))
     handlers.judge(scan_event(bad, CRITICAL=1, TOTAL=1))
-    assert aws.answers(*tokens) == ["Rejected", None, "Rejected"]
-    aws.scanned(alone)
+    assert aws.list_answers(*tokens) == ["Rejected", None, "Rejected"]
+    aws.complete_scan(alone)
     handlers.judge(scan_event(alone))
-    assert aws.answers(*tokens) == ["Rejected", "Approved", "Rejected"]
-    assert aws.answers(_request_approval(aws, worst), _request_approval(aws, fine)) == ["Rejected", "Approved"]
+    assert aws.list_answers(*tokens) == ["Rejected", "Approved", "Rejected"]
+    assert aws.list_answers(_request_approval(aws, worst), _request_approval(aws, fine)) == ["Rejected", "Approved"]
 
 
 def test_a_platform_that_cannot_be_scanned_hides_no_violation_of_another(aws: Account) -> None:
     bad, odd = digest_of(1), digest_of(2)
-    aws.scanned(bad, finding(bad, "CRITICAL"))
-    aws.covered(odd, "UNSUPPORTED_OS")
+    aws.complete_scan(bad, make_finding(bad, "CRITICAL"))
+    aws.cover_image(odd, "UNSUPPORTED_OS")
     token = _request_approval(aws, _index(aws, bad, odd))
-    assert aws.answers(token) == ["Rejected"]
+    assert aws.list_answers(token) == ["Rejected"]
     assert "1 CRITICAL finding" in aws.approvals.summaries[token]
     fine = digest_of(3)
-    aws.scanned(fine)
+    aws.complete_scan(fine)
     token = _request_approval(aws, _index(aws, fine, odd))
-    assert aws.answers(token) == ["Rejected"]
+    assert aws.list_answers(token) == ["Rejected"]
     assert "UNSUPPORTED_OS" in aws.approvals.summaries[token]
 
 
 def test_an_index_is_looked_for_again_where_it_was_not_there(aws: Account) -> None:
     """Asked for first in a repository that does not have it."""
     good = digest_of(1)
-    aws.scanned(good)
+    aws.complete_scan(good)
     index = _index(aws, good)
     aws.registry.manifests["other", digest_of(9)] = "{}"
-    assert aws.answers(_request_approval(aws, index, Image_Repository="other")) == [None]
-    assert aws.answers(_request_approval(aws, index)) == ["Approved"]
+    assert aws.list_answers(_request_approval(aws, index, Image_Repository="other")) == [None]
+    assert aws.list_answers(_request_approval(aws, index)) == ["Approved"]
 
 
 def test_an_approved_platform_is_not_its_index(aws: Account) -> None:
     good, bad = digest_of(1), digest_of(2)
     index = _index(aws, good, bad)
-    aws.scanned(good)
-    assert aws.answers(_request_approval(aws, good)) == ["Approved"]
-    assert aws.answers(_request_approval(aws, index)) == [None]
+    aws.complete_scan(good)
+    assert aws.list_answers(_request_approval(aws, good)) == ["Approved"]
+    assert aws.list_answers(_request_approval(aws, index)) == [None]
 
 
 @pytest.mark.parametrize("fault", ["nested", "empty", "other bytes", "doubtful"])
@@ -133,7 +133,7 @@ def test_an_index_that_cannot_be_judged_by_its_images_is_refused_at_once(aws: Ac
         index = digest_of(4) if fault == "other bytes" else "sha256:" + hashlib.sha256(text.encode()).hexdigest()
         aws.registry.manifests[REPOSITORY, index] = text
     token = _request_approval(aws, index)
-    assert aws.answers(token) == ["Rejected"]
+    assert aws.list_answers(token) == ["Rejected"]
 
 
 def test_a_denied_ecr_is_reported_and_the_approval_ends(aws: Account, capsys: pytest.CaptureFixture[str]) -> None:
@@ -141,8 +141,8 @@ def test_a_denied_ecr_is_reported_and_the_approval_ends(aws: Account, capsys: py
     token = _request_approval(aws, IMAGE)
     assert '"IndexUnknown"' in capsys.readouterr().out
     aws.now += 3600
-    aws.functions().sweep(CLOCK)
-    assert aws.answers(token) == ["Rejected"]
+    aws.make_functions().sweep(CLOCK)
+    assert aws.list_answers(token) == ["Rejected"]
 
 
 def test_ecr_is_asked_once_of_what_it_has(aws: Account) -> None:
@@ -152,7 +152,7 @@ def test_ecr_is_asked_once_of_what_it_has(aws: Account) -> None:
     aws.registry.manifests[REPOSITORY, image] = text
     _request_approval(aws, image)
     _request_approval(aws, image)
-    aws.functions().sweep(CLOCK)
+    aws.make_functions().sweep(CLOCK)
     assert len(aws.services["ecr"].calls) == 1
 
 

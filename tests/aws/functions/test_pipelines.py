@@ -9,10 +9,10 @@ from tests.aws.account import (
     REPOSITORY,
     STAGE,
     Account,
-    approval_event,
-    custom_data,
     digest_of,
-    finding,
+    make_approval_event,
+    make_custom_data,
+    make_finding,
 )
 from tests.aws.fakes.codepipeline import Pipeline
 
@@ -31,8 +31,8 @@ MODES = ("PARALLEL", "QUEUED", "SUPERSEDED")
 @pytest.fixture
 def scanned(aws: Account) -> Account:
     """IMAGE is to be rejected, CLEAN to be approved."""
-    aws.scanned(IMAGE, finding(IMAGE, "CRITICAL"))
-    aws.scanned(CLEAN)
+    aws.complete_scan(IMAGE, make_finding(IMAGE, "CRITICAL"))
+    aws.complete_scan(CLEAN)
     return aws
 
 
@@ -44,11 +44,11 @@ def test_an_approval_whose_message_was_lost_is_answered_by_the_sweep(
     scanned: Account, mode: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     scanned.approvals.pipelines[PIPELINE] = Pipeline(mode)
-    handlers = scanned.functions()
+    handlers = scanned.make_functions()
     for image, answer in ((IMAGE, "Rejected"), (CLEAN, "Approved")):
         token = scanned.ask(image)
         assert handlers.sweep(CLOCK) == {"waiting": 0}
-        assert scanned.answers(token) == [answer]
+        assert scanned.list_answers(token) == [answer]
     assert capsys.readouterr().out.count('"event": "ApprovalRecovered"') == 2
     assert handlers.sweep(CLOCK) == {"waiting": 0}
     assert scanned.approvals.refused == 0
@@ -56,17 +56,17 @@ def test_an_approval_whose_message_was_lost_is_answered_by_the_sweep(
 
 def test_a_recovered_approval_has_waited_since_its_action_began(aws: Account) -> None:
     """Not since it was found: the wait does not start again."""
-    token = aws.ask(IMAGE, started=aws.now - 59 * MINUTE)
-    handlers = aws.functions()
+    token = aws.ask(IMAGE, started_at=aws.now - 59 * MINUTE)
+    handlers = aws.make_functions()
     assert handlers.sweep(CLOCK) == {"waiting": 1}
     aws.now += MINUTE
     assert handlers.sweep(CLOCK) == {"waiting": 0}
-    assert aws.answers(token) == ["Rejected"]
+    assert aws.list_answers(token) == ["Rejected"]
 
 
 def test_an_action_without_a_digest_is_answered_by_the_sweep(aws: Account) -> None:
     token = aws.ask("")
-    assert aws.functions().sweep(CLOCK) == {"waiting": 0}
+    assert aws.make_functions().sweep(CLOCK) == {"waiting": 0}
     assert "the approval action names no digest" in aws.approvals.summaries[token]
 
 
@@ -75,11 +75,11 @@ def test_an_action_whose_comment_names_two_images_is_rejected(scanned: Account, 
     """Its comment has the message of the commit, whose author chose what is to be judged."""
     text = f"{CLEAN} Image_Digest={CLEAN}"
     token = scanned.ask(IMAGE, Message=text)
-    handlers = scanned.functions()
+    handlers = scanned.make_functions()
     if how == "by its message":
-        handlers.record(approval_event(token, image=IMAGE, Message=text))
+        handlers.record(make_approval_event(token, image=IMAGE, Message=text))
     handlers.sweep(CLOCK)
-    assert scanned.answers(token) == ["Rejected"]
+    assert scanned.list_answers(token) == ["Rejected"]
     assert "has two values of Image_Digest" in scanned.approvals.summaries[token]
 
 
@@ -90,8 +90,8 @@ def test_a_variable_adds_no_entry_to_a_comment(scanned: Account, added: str) -> 
     run = scanned.approvals.run(token)
     run.configuration = {"CustomData": "Image_Digest=#{Build.DIGEST} Message=#{Source.CommitMessage}"}
     run.resolved = {"CustomData": f"Image_Digest={CLEAN} Message=fix {added}"}
-    scanned.functions().sweep(CLOCK)
-    assert scanned.answers(token) == ["Rejected"]
+    scanned.make_functions().sweep(CLOCK)
+    assert scanned.list_answers(token) == ["Rejected"]
     assert (
         "entry of its own" in scanned.approvals.summaries[token] or "not a name" in scanned.approvals.summaries[token]
     )
@@ -108,23 +108,23 @@ def test_entries_with_odd_characters_are_refused_or_ignored(character: str) -> N
 
 
 def test_a_message_that_comes_after_the_sweep_changes_nothing(scanned: Account) -> None:
-    token, handlers = scanned.ask(CLEAN), scanned.functions()
+    token, handlers = scanned.ask(CLEAN), scanned.make_functions()
     handlers.sweep(CLOCK)
-    handlers.record(approval_event(token, image=CLEAN))
-    assert (scanned.answers(token), scanned.approvals.refused) == (["Approved"], 0)
+    handlers.record(make_approval_event(token, image=CLEAN))
+    assert (scanned.list_answers(token), scanned.approvals.refused) == (["Approved"], 0)
 
 
 def test_every_page_of_a_busy_pipeline_is_read_and_none_that_is_too_old(scanned: Account) -> None:
     oldest, scanned.approvals.page = scanned.ask(CLEAN), 3
     for _ in range(4):
         scanned.approvals.run(scanned.ask(IMAGE)).status = "Failed"
-    assert scanned.functions().sweep(CLOCK) == {"waiting": 0}
-    assert scanned.answers(oldest) == ["Approved"]
+    assert scanned.make_functions().sweep(CLOCK) == {"waiting": 0}
+    assert scanned.list_answers(oldest) == ["Approved"]
     for run in scanned.approvals.pipelines[PIPELINE].runs:
         run.started -= (LONGEST_WAIT_DAYS + 1) * 86_400
     calls = scanned.services["codepipeline"].calls
     calls.clear()
-    scanned.functions().sweep(CLOCK)
+    scanned.make_functions().sweep(CLOCK)
     assert [name for name, _ in calls] == ["GetPipeline", "ListActionExecutions"]
 
 
@@ -134,8 +134,8 @@ def test_a_failing_pipeline_does_not_block_the_others(scanned: Account) -> None:
     names = ",".join(f"{name}/{STAGE}/{STAGE}" for name in ("Gone", "Closed", PIPELINE))
     scanned.approvals.pipelines["Closed"] = Pipeline("UNHEARD_OF")
     with pytest.raises(ClientError):
-        scanned.functions(DOCKGATE_APPROVALS=names).sweep(CLOCK)
-    assert scanned.answers(token) == ["Approved"]
+        scanned.make_functions(DOCKGATE_APPROVALS=names).sweep(CLOCK)
+    assert scanned.list_answers(token) == ["Approved"]
     assert scanned.services["codepipeline"].faults
     scanned.services["codepipeline"].faults.clear()
 
@@ -147,61 +147,63 @@ def test_a_failing_pipeline_does_not_block_the_others(scanned: Account) -> None:
 @pytest.mark.parametrize("order", ["forged first", "forged last", "forged alone"])
 def test_a_message_that_names_another_image_approves_nothing(scanned: Account, mode: str, order: str) -> None:
     scanned.approvals.pipelines[PIPELINE] = Pipeline(mode)
-    token, handlers = scanned.ask(IMAGE), scanned.functions()
-    forged, own = approval_event(token, image=CLEAN), approval_event(token, image=IMAGE)
+    token, handlers = scanned.ask(IMAGE), scanned.make_functions()
+    forged, own = make_approval_event(token, image=CLEAN), make_approval_event(token, image=IMAGE)
     orders = {"forged first": (forged, forged, own), "forged last": (own, forged), "forged alone": (forged,)}
     for event in orders[order]:
         handlers.record(event)
     handlers.sweep(CLOCK)
-    assert scanned.answers(token) == ["Rejected"]
+    assert scanned.list_answers(token) == ["Rejected"]
     assert "1 CRITICAL finding" in scanned.approvals.summaries[token]
     assert scanned.approvals.refused == 0
     scanned.now += 60 * MINUTE
     assert handlers.sweep(CLOCK) == {"waiting": 0}
-    assert scanned.answers(token) == ["Rejected"]
+    assert scanned.list_answers(token) == ["Rejected"]
 
 
 def test_a_message_that_names_another_image_rejects_nothing(scanned: Account) -> None:
-    token, handlers = scanned.ask(CLEAN), scanned.functions()
-    handlers.record(approval_event(token, image=IMAGE, expires="2016-07-07T20:22Z"))
-    handlers.record(approval_event(token, image=""))
-    handlers.record(approval_event(token, image=digest_of(9), expires="2016-07-07T20:22Z"))
+    token, handlers = scanned.ask(CLEAN), scanned.make_functions()
+    handlers.record(make_approval_event(token, image=IMAGE, expires="2016-07-07T20:22Z"))
+    handlers.record(make_approval_event(token, image=""))
+    handlers.record(make_approval_event(token, image=digest_of(9), expires="2016-07-07T20:22Z"))
     assert handlers.sweep(CLOCK) == {"waiting": 0}
-    assert scanned.answers(token) == ["Approved"]
+    assert scanned.list_answers(token) == ["Approved"]
 
 
 def test_a_message_does_not_choose_the_waivers_of_another_repository(scanned: Account) -> None:
     waiver = Waiver("w1", "ann", "known", "CVE-2024-0001", repository="other", until="2027-01-01T00:00:00Z")
-    scanned.client("s3").put_object(Bucket="verdicts", Key="waivers.json", Body=canonical.encode(Waivers((waiver,))))
+    scanned.get_client("s3").put_object(
+        Bucket="verdicts", Key="waivers.json", Body=canonical.encode(Waivers((waiver,)))
+    )
     token = scanned.ask(IMAGE)
-    handlers = scanned.functions(DOCKGATE_WAIVERS="s3://verdicts/waivers.json")
-    handlers.record(approval_event(token, image=IMAGE, Image_Repository="other"))
-    assert scanned.answers(token) == ["Rejected"]
+    handlers = scanned.make_functions(DOCKGATE_WAIVERS="s3://verdicts/waivers.json")
+    handlers.record(make_approval_event(token, image=IMAGE, Image_Repository="other"))
+    assert scanned.list_answers(token) == ["Rejected"]
 
 
 def test_a_message_does_not_choose_another_execution(scanned: Account) -> None:
     token, second = scanned.ask(IMAGE), scanned.ask(CLEAN)
-    handlers = scanned.functions()
+    handlers = scanned.make_functions()
     for hint in (scanned.approvals.run(second).execution, "00000000-0000-0000-0000-000000000000", "x"):
-        handlers.record(approval_event(token, image=CLEAN, Execution=hint))
+        handlers.record(make_approval_event(token, image=CLEAN, Execution=hint))
     handlers.sweep(CLOCK)
-    assert scanned.answers(token, second) == ["Rejected", "Approved"]
+    assert scanned.list_answers(token, second) == ["Rejected", "Approved"]
 
 
 def test_an_unknown_token_is_never_approved(scanned: Account) -> None:
-    token, handlers = "00000000-0000-0000-0000-000000000000", scanned.functions()
-    handlers.record(approval_event(token, image=CLEAN))
+    token, handlers = "00000000-0000-0000-0000-000000000000", scanned.make_functions()
+    handlers.record(make_approval_event(token, image=CLEAN))
     assert handlers.sweep(CLOCK) == {"waiting": 1}
     scanned.now += 60 * MINUTE
     assert handlers.sweep(CLOCK) == {"waiting": 0}
-    assert scanned.answers(token) == [None]
+    assert scanned.list_answers(token) == [None]
 
 
 @pytest.mark.parametrize("named", ["Other/Assess/Gate", f"{PIPELINE}/{STAGE}/Other", f"{PIPELINE}/Other/{STAGE}"])
 def test_a_foreign_action_is_ignored_without_a_query(scanned: Account, named: str) -> None:
     token = scanned.ask(CLEAN)
     with pytest.raises(UsageError, match="not one of this stack's"):
-        scanned.functions(DOCKGATE_APPROVALS=named).record(approval_event(token, image=CLEAN))
+        scanned.make_functions(DOCKGATE_APPROVALS=named).record(make_approval_event(token, image=CLEAN))
     assert scanned.services["codepipeline"].calls == []
 
 
@@ -213,24 +215,26 @@ OURS = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com"
 @pytest.mark.parametrize("registry", [OURS, f"{ACCOUNT}.dkr-ecr.{REGION}.on.aws", OURS.replace(".ecr.", ".ecr-fips.")])
 def test_a_repository_may_be_named_with_our_registry(scanned: Account, registry: str) -> None:
     waiver = Waiver("w1", "ann", "known", "CVE-2024-0001", repository=REPOSITORY, until="2027-01-01T00:00:00Z")
-    scanned.client("s3").put_object(Bucket="verdicts", Key="waivers.json", Body=canonical.encode(Waivers((waiver,))))
-    handlers = scanned.functions(DOCKGATE_WAIVERS="s3://verdicts/waivers.json")
+    scanned.get_client("s3").put_object(
+        Bucket="verdicts", Key="waivers.json", Body=canonical.encode(Waivers((waiver,)))
+    )
+    handlers = scanned.make_functions(DOCKGATE_WAIVERS="s3://verdicts/waivers.json")
     name = f"{registry}/{REPOSITORY}"
     token, lost = (scanned.ask(IMAGE, Image_Repository=name) for _ in range(2))
-    handlers.record(approval_event(token, image=IMAGE, Image_Repository=name))
-    assert scanned.answers(token) == ["Approved"]
+    handlers.record(make_approval_event(token, image=IMAGE, Image_Repository=name))
+    assert scanned.list_answers(token) == ["Approved"]
     handlers.sweep(CLOCK)
-    assert scanned.answers(lost) == ["Approved"]
+    assert scanned.list_answers(lost) == ["Approved"]
 
 
 @pytest.mark.parametrize("registry", [OURS.replace(ACCOUNT, "999999999999"), OURS.replace(REGION, "us-east-1")])
 def test_a_repository_in_another_registry_is_refused_at_once(scanned: Account, registry: str) -> None:
-    handlers, name = scanned.functions(), f"{registry}/{REPOSITORY}"
+    handlers, name = scanned.make_functions(), f"{registry}/{REPOSITORY}"
     token, lost = (scanned.ask(CLEAN, Image_Repository=name) for _ in range(2))
-    handlers.record(approval_event(token, image=CLEAN, Image_Repository=name))
-    assert scanned.answers(token) == ["Rejected"]
+    handlers.record(make_approval_event(token, image=CLEAN, Image_Repository=name))
+    assert scanned.list_answers(token) == ["Rejected"]
     assert handlers.sweep(CLOCK) == {"waiting": 0}
-    assert scanned.answers(lost) == ["Rejected"]
+    assert scanned.list_answers(lost) == ["Rejected"]
     assert f"The repository {name} is in the registry of the account" in scanned.approvals.summaries[token]
 
 
@@ -238,22 +242,22 @@ def test_a_repository_in_another_registry_is_refused_at_once(scanned: Account, r
 
 
 def test_an_approval_that_codepipeline_lists_late_is_answered_then(scanned: Account) -> None:
-    token, handlers = scanned.ask(CLEAN), scanned.functions()
+    token, handlers = scanned.ask(CLEAN), scanned.make_functions()
     scanned.approvals.run(token).unlisted = 2
-    handlers.record(approval_event(token, image=CLEAN, expires="2016-07-07T20:22Z"))
+    handlers.record(make_approval_event(token, image=CLEAN, expires="2016-07-07T20:22Z"))
     assert handlers.sweep(CLOCK) == {"waiting": 1}
-    assert scanned.answers(token) == [None]
+    assert scanned.list_answers(token) == [None]
     assert handlers.sweep(CLOCK) == {"waiting": 0}
-    assert scanned.answers(token) == ["Approved"]
+    assert scanned.list_answers(token) == ["Approved"]
 
 
 def test_an_approval_that_codepipeline_never_lists_is_rejected_in_time(scanned: Account) -> None:
-    token, handlers = scanned.ask(CLEAN), scanned.functions()
+    token, handlers = scanned.ask(CLEAN), scanned.make_functions()
     scanned.approvals.run(token).unlisted = 99
-    handlers.record(approval_event(token, image=CLEAN))
+    handlers.record(make_approval_event(token, image=CLEAN))
     scanned.now += 60 * MINUTE
     assert handlers.sweep(CLOCK) == {"waiting": 0}
-    assert scanned.answers(token) == ["Rejected"]
+    assert scanned.list_answers(token) == ["Rejected"]
     assert "CodePipeline lists no such approval" in scanned.approvals.summaries[token]
 
 
@@ -263,17 +267,17 @@ def test_while_codepipeline_cannot_be_asked_nothing_is_approved(scanned: Account
     if (mode, operation) == ("PARALLEL", "GetPipelineState"):
         return  # it is not asked for
     scanned.approvals.pipelines[PIPELINE] = Pipeline(mode)
-    token, handlers = scanned.ask(CLEAN), scanned.functions()
+    token, handlers = scanned.ask(CLEAN), scanned.make_functions()
     scanned.broken = {f"codepipeline.{operation}"}
     with pytest.raises(ClientError):
-        handlers.record(approval_event(token, image=CLEAN))
+        handlers.record(make_approval_event(token, image=CLEAN))
     with pytest.raises(ClientError):
         handlers.sweep(CLOCK)
-    assert scanned.answers(token) == [None]
+    assert scanned.list_answers(token) == [None]
     scanned.now += 60 * MINUTE
     with pytest.raises(ClientError):
         handlers.sweep(CLOCK)
-    assert scanned.answers(token) == ["Rejected"]
+    assert scanned.list_answers(token) == ["Rejected"]
     assert "this test does not allow it" in scanned.approvals.summaries[token]
 
 
@@ -282,22 +286,22 @@ def test_a_configuration_that_is_not_resolved_names_no_image_and_is_not_taken_fo
     runs = scanned.approvals.run(token), scanned.approvals.run(lost)
     for run in runs:
         run.resolved = None
-    handlers = scanned.functions()
-    handlers.record(approval_event(token, image=CLEAN))
+    handlers = scanned.make_functions()
+    handlers.record(make_approval_event(token, image=CLEAN))
     assert handlers.sweep(CLOCK) == {"waiting": 1}
-    assert scanned.answers(token, lost) == [None, None]
-    runs[0].resolved = {"CustomData": custom_data(CLEAN)}
+    assert scanned.list_answers(token, lost) == [None, None]
+    runs[0].resolved = {"CustomData": make_custom_data(CLEAN)}
     scanned.now += 59 * MINUTE
     handlers.sweep(CLOCK)
-    assert scanned.answers(token, lost) == ["Approved", None]
+    assert scanned.list_answers(token, lost) == ["Approved", None]
     scanned.now += MINUTE
     handlers.sweep(CLOCK)
-    assert scanned.answers(lost) == ["Rejected"]
+    assert scanned.list_answers(lost) == ["Rejected"]
 
 
 def test_a_comment_without_variables_needs_no_resolving(scanned: Account) -> None:
     token = scanned.ask(CLEAN)
     run = scanned.approvals.run(token)
-    run.configuration, run.resolved = {"CustomData": custom_data(CLEAN)}, None
-    scanned.functions().sweep(CLOCK)
-    assert scanned.answers(token) == ["Approved"]
+    run.configuration, run.resolved = {"CustomData": make_custom_data(CLEAN)}, None
+    scanned.make_functions().sweep(CLOCK)
+    assert scanned.list_answers(token) == ["Approved"]

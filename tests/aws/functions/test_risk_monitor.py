@@ -6,7 +6,16 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from tests.aws.account import ACCOUNT, REGION, REPOSITORY, SCANNED, Account, approval_event, digest_of, finding
+from tests.aws.account import (
+    ACCOUNT,
+    REGION,
+    REPOSITORY,
+    SCANNED,
+    Account,
+    digest_of,
+    make_approval_event,
+    make_finding,
+)
 
 from dockgate.aws.functions.handlers import Functions
 from dockgate.aws.functions.table import Table
@@ -24,20 +33,20 @@ class Running:
 
     def __init__(self, aws: Account, **environment: str) -> None:
         self.aws = aws
-        topic = aws.client("sns").create_topic(Name="notices")["TopicArn"]
-        self._queue = aws.client("sqs").create_queue(QueueName="notices")["QueueUrl"]
+        topic = aws.get_client("sns").create_topic(Name="notices")["TopicArn"]
+        self._queue = aws.get_client("sqs").create_queue(QueueName="notices")["QueueUrl"]
         arn = f"arn:aws:sqs:{REGION}:{ACCOUNT}:notices"
-        aws.client("sns").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
-        aws.client("ecs").create_cluster(clusterName="c")
-        aws.scanned(IMAGE)
+        aws.get_client("sns").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
+        aws.get_client("ecs").create_cluster(clusterName="c")
+        aws.complete_scan(IMAGE)
         self.run("web", IMAGE)
         self.run("jobs", OTHER_IMAGE)
-        self.handlers: Functions = aws.functions(
+        self.handlers: Functions = aws.make_functions(
             DOCKGATE_SERVICES="c/web,c/jobs", DOCKGATE_TOPIC=topic, DOCKGATE_RISK_DAYS="14", **environment
         )
 
     def run(self, service: str, image: str, host: str = f"dkr.ecr.{REGION}.amazonaws.com") -> None:
-        ecs = self.aws.client("ecs")
+        ecs = self.aws.get_client("ecs")
         uri = f"{ACCOUNT}.{host}/{REPOSITORY}@{image}"
         sidecar = {"name": "proxy", "image": "public.ecr.aws/envoy/envoy:v1", "memory": 64}
         ecs.register_task_definition(
@@ -47,22 +56,22 @@ class Running:
 
     def finds(self, image: str = IMAGE, **more: Any) -> dict[str, Any]:
         """Inspector finds something new, and sends its event."""
-        new = finding(image, "CRITICAL", 7, **more)
+        new = make_finding(image, "CRITICAL", 7, **more)
         self.aws.inspector.findings.setdefault(image, []).append(new)
         return {"detail-type": "Inspector2 Finding", "source": "aws.inspector2", "detail": new}
 
     def notices(self) -> list[dict[str, Any]]:
         """What people were notices since they last looked."""
-        result = self.aws.client("sqs").receive_message(QueueUrl=self._queue, MaxNumberOfMessages=10)
+        result = self.aws.get_client("sqs").receive_message(QueueUrl=self._queue, MaxNumberOfMessages=10)
         return [json.loads(json.loads(message["Body"])["Message"]) for message in result.get("Messages", [])]
 
     def deadline(self) -> int | None:
         key = {"digest": IMAGE, "half": "risk#c/web"}
-        response = Table(self.aws.client("dynamodb"), "approvals").get(key)
+        response = Table(self.aws.get_client("dynamodb"), "approvals").get(key)
         return response["until"] if response else None
 
     def count(self) -> int:
-        (service,) = self.aws.client("ecs").describe_services(cluster="c", services=["web"])["services"]
+        (service,) = self.aws.get_client("ecs").describe_services(cluster="c", services=["web"])["services"]
         return int(service["desiredCount"])
 
 
@@ -107,7 +116,7 @@ def test_a_returning_image_is_reported_again_with_its_old_deadline(aws: Account)
     (first,) = running.notices()
     for service in ("jobs", "web"):
         aws.now += DAY
-        aws.client("ecs").update_service(cluster="c", service="web", taskDefinition=service)
+        aws.get_client("ecs").update_service(cluster="c", service="web", taskDefinition=service)
         running.handlers.sweep(CLOCK)
         running.handlers.sweep(CLOCK)
     (again,) = running.notices()
@@ -116,7 +125,7 @@ def test_a_returning_image_is_reported_again_with_its_old_deadline(aws: Account)
 
 def test_a_waiver_that_lapses_leaves_it_at_risk(aws: Account) -> None:
     waiver = Waiver("w1", "ann", "until Friday", "CVE-2024-0007", until="2026-11-20T00:00:00Z")
-    aws.client("s3").put_object(Bucket="verdicts", Key="waivers.json", Body=canonical.encode(Waivers((waiver,))))
+    aws.get_client("s3").put_object(Bucket="verdicts", Key="waivers.json", Body=canonical.encode(Waivers((waiver,))))
     running = Running(aws, DOCKGATE_WAIVERS="s3://verdicts/waivers.json")
     running.handlers.sweep(running.finds())
     assert (running.deadline(), running.notices()) == (None, [])
@@ -142,7 +151,7 @@ def test_the_next_sweep_sends_a_failed_notice(aws: Account, broken: str) -> None
     aws.now += 60
     running.handlers.sweep(CLOCK)
     running.handlers.sweep(CLOCK)
-    assert (running.deadline(), len(running.notices()), len(aws.verdict_keys())) == (deadline, 1, 3)
+    assert (running.deadline(), len(running.notices()), len(aws.list_verdict_keys())) == (deadline, 1, 3)
 
 
 def test_after_a_crash_during_a_notice_the_next_run_sends_it(aws: Account) -> None:
@@ -217,16 +226,16 @@ def test_an_image_of_ecr_is_known_by_every_name_of_the_registry(aws: Account, ho
     running = Running(aws)
     running.finds()
     running.run("other", IMAGE, host)
-    aws.functions(DOCKGATE_SERVICES="c/other").sweep(CLOCK)
+    aws.make_functions(DOCKGATE_SERVICES="c/other").sweep(CLOCK)
     key = {"digest": IMAGE, "half": "risk#c/other"}
-    assert Table(aws.client("dynamodb"), "approvals").get(key) is not None
+    assert Table(aws.get_client("dynamodb"), "approvals").get(key) is not None
 
 
 def test_a_failing_service_does_not_block_the_others(aws: Account) -> None:
     running = Running(aws)
     running.finds()
     running.run("jobs2", OTHER_IMAGE)
-    handlers = aws.functions(DOCKGATE_SERVICES="nowhere/jobs,c/web")
+    handlers = aws.make_functions(DOCKGATE_SERVICES="nowhere/jobs,c/web")
     with pytest.raises(ClientError):
         handlers.sweep(CLOCK)
     assert running.deadline() is not None
@@ -237,7 +246,7 @@ def test_an_image_that_cannot_be_judged_does_not_block_another_of_its_service(aw
     running.finds()
     images = [f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/{REPOSITORY}@{image}" for image in (digest_of(5), IMAGE)]
     containers = [{"name": f"c{at}", "image": image, "memory": 64} for at, image in enumerate(images)]
-    ecs = aws.client("ecs")
+    ecs = aws.get_client("ecs")
     ecs.register_task_definition(family="web", containerDefinitions=containers)
     ecs.update_service(cluster="c", service="web", taskDefinition="web")
     monitor = running.handlers.risk_monitor
@@ -258,7 +267,7 @@ def test_an_image_that_cannot_be_judged_does_not_block_another_of_its_service(aw
 def test_an_image_that_is_watched_no_more_is_at_risk(aws: Account) -> None:
     """Its findings are closed, which says nothing."""
     running = Running(aws)
-    aws.covered(IMAGE, "SCAN_ELIGIBILITY_EXPIRED")
+    aws.cover_image(IMAGE, "SCAN_ELIGIBILITY_EXPIRED")
     running.handlers.sweep(CLOCK)
     (message,) = running.notices()
     assert message["summary"] == "Inspector cannot scan the image: SCAN_ELIGIBILITY_EXPIRED."
@@ -269,9 +278,9 @@ def test_approvals_that_fail_do_not_keep_what_runs_from_being_judged(aws: Accoun
     running.finds()
     token = aws.ask(OTHER_IMAGE)
     aws.broken = {"s3.GetObject"}
-    aws.scanned(OTHER_IMAGE)
+    aws.complete_scan(OTHER_IMAGE)
     with pytest.raises(ClientError):
-        running.handlers.record(approval_event(token, image=OTHER_IMAGE))
+        running.handlers.record(make_approval_event(token, image=OTHER_IMAGE))
     aws.broken = {"codepipeline.PutApprovalResult"}
     with pytest.raises(ClientError):
         running.handlers.sweep(CLOCK)

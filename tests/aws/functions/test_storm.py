@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from tests.aws.account import SCANNED, Account, approval_event, digest_of, finding, scan_event
+from tests.aws.account import SCANNED, Account, digest_of, make_approval_event, make_finding, scan_event
 
 CLOCK = {"source": "aws.events"}
 ANSWER = "PutApprovalResult"
@@ -37,12 +37,12 @@ class OneByOne:
 @pytest.mark.parametrize(("executions", "digests", "threads"), [(40, 6, 8), (30, 4, 1)])
 def test_each_approval_of_a_storm_is_answered_once(aws: Account, executions: int, digests: int, threads: int) -> None:
     chance = random.Random(threads)  # noqa: S311 - no secret
-    aws.clients["dynamodb"] = OneByOne(aws.client("dynamodb"))
+    aws.clients["dynamodb"] = OneByOne(aws.get_client("dynamodb"))
     images = [digest_of(number) for number in range(1, digests + 1)]
     bad = set(images[::3])
     aws.now = SCANNED + 1
     waiting = {aws.ask(image): image for image in (images[number % digests] for number in range(executions))}
-    handlers = aws.functions()
+    handlers = aws.make_functions()
 
     def scanned(image: str) -> None:
         count: dict[str, Any] = {"CRITICAL": 1, "LOW": 4} if image in bad else {"LOW": 4}
@@ -51,19 +51,19 @@ def test_each_approval_of_a_storm_is_answered_once(aws: Account, executions: int
 
     def inspect(image: str) -> None:
         """The scan ends, and its findings roll in, the worst at last; in one case of four no event says so."""
-        result = [finding(image, "LOW", number) for number in range(2, 6)]
-        result += [finding(image, "CRITICAL")] if image in bad else []
+        result = [make_finding(image, "LOW", number) for number in range(2, 6)]
+        result += [make_finding(image, "CRITICAL")] if image in bad else []
         aws.inspector.lag[image] = [*sorted(chance.choices(range(len(result)), k=3)), len(result)]
-        aws.scanned(image, *result, ended=SCANNED)
+        aws.complete_scan(image, *result, ended_at=SCANNED)
         if chance.random() < 0.75:
             scanned(image)
 
     events: list[Callable[[], object]] = []
     for token, image in waiting.items():
-        event = approval_event(token, image=image, Execution=aws.approvals.run(token).execution)
+        event = make_approval_event(token, image=image, Execution=aws.approvals.run(token).execution)
         events += [lambda event=event: handlers.record(event)] * chance.choice((1, 1, 2, 3))  # type: ignore[misc]
     for token in list(waiting)[::5]:
-        forged = approval_event(token, image=chance.choice(images), Execution=aws.approvals.run(token).execution)
+        forged = make_approval_event(token, image=chance.choice(images), Execution=aws.approvals.run(token).execution)
         events.append(lambda forged=forged: handlers.record(forged))  # type: ignore[misc]
     for image in images:
         events.append(lambda image=image: inspect(image))  # type: ignore[misc]

@@ -6,7 +6,7 @@ import random
 from typing import Any
 
 import pytest
-from tests.aws.account import ENVIRONMENT, Account, approval_event, digest_of, finding
+from tests.aws.account import ENVIRONMENT, Account, digest_of, make_approval_event, make_finding
 from tests.scenarios.defects import PlannedFindings
 from tests.scenarios.reference import Reference
 
@@ -72,13 +72,16 @@ def test_the_reference_solutions_thresholds_answer_in_its_words() -> None:
         most = {"CRITICAL": 1, "HIGH": 1, "MEDIUM": 12, "LOW": 20, "INFORMATIONAL": 3, "UNTRIAGED": 3}
         counts = {word: chance.choice((0, 0, chance.randint(0, most[word]))) for word in words}
         reference = Reference()
-        image = reference.image("any", PlannedFindings(counts))
-        execution = reference.approval(image)
-        reference.scanned(image)
+        image = reference.plan_image("any", PlannedFindings(counts))
+        execution = reference.request_approval(image)
+        reference.end_scan(image)
         each = [word for word, count in counts.items() for _ in range(count)]
-        result = [finding(IMAGE, word, n, chance.choice(("", "1.5.0"))) for n, word in enumerate(each)]
+        result = [make_finding(IMAGE, word, n, chance.choice(("", "1.5.0"))) for n, word in enumerate(each)]
         verdict = verdicts.judge(IMAGE, "dockgate-app", _look(*result, details=())).verdict
-        assert (verdict.status.value, verdict.summary) == (reference.answer(execution), reference.summary(execution))
+        assert (verdict.status.value, verdict.summary) == (
+            reference.answer(execution),
+            reference.read_summary(execution),
+        )
         answers.add(verdict.summary)
     assert len(answers) == 4
 
@@ -87,8 +90,8 @@ def test_the_reference_solutions_thresholds_answer_in_its_words() -> None:
 def test_thresholds_that_are_not_set_are_the_reference_solutions(mediums: int, status: str) -> None:
     environment = {**ENVIRONMENT, "High_Finding_Threshold": "3"}
     verdicts = Verdicts(from_environment(environment), None, None, lambda: NOW)
-    result = [finding(IMAGE, "HIGH", 100 + number) for number in range(2)]
-    result += [finding(IMAGE, "MEDIUM", number) for number in range(mediums)]
+    result = [make_finding(IMAGE, "HIGH", 100 + number) for number in range(2)]
+    result += [make_finding(IMAGE, "MEDIUM", number) for number in range(mediums)]
     assert verdicts.judge(IMAGE, "", _look(*result)).verdict.status.value == status
 
 
@@ -102,18 +105,18 @@ def test_a_threshold_that_is_no_number_is_refused(value: str) -> None:
 
 PEM = '"-----BEGIN PUBLIC KEY-----\\nMCo=\\n-----END PUBLIC KEY-----\\n"'
 CISA = {"dateAdded": 1_790_000_000, "dateDue": 1_800_000_000, "action": "Patch."}
-KEV = {"findingArn": finding(IMAGE)["findingArn"], "cisaData": CISA}
+KEV = {"findingArn": make_finding(IMAGE)["findingArn"], "cisaData": CISA}
 OLD, NEW = 1_700_000_000, 1_794_900_000
 
 
 def _old(created: int, **more: Any) -> dict[str, Any]:
-    item = finding(IMAGE, "CRITICAL", **more)
+    item = make_finding(IMAGE, "CRITICAL", **more)
     item["packageVulnerabilityDetails"]["vendorCreatedAt"] = created
     return item
 
 
 def _layered(layer: str) -> dict[str, Any]:
-    item = finding(IMAGE, "CRITICAL")
+    item = make_finding(IMAGE, "CRITICAL")
     item["packageVulnerabilityDetails"]["vulnerablePackages"][0]["sourceLayerHash"] = layer
     return item
 
@@ -121,25 +124,29 @@ def _layered(layer: str) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("policy", "look", "status"),
     [
-        ("max_findings: {CRITICAL: 0, only_fixable: true}", _look(finding(IMAGE, "CRITICAL")), "Rejected"),
-        ("max_findings: {CRITICAL: 0, only_fixable: true}", _look(finding(IMAGE, "CRITICAL", fixed="")), "Approved"),
+        ("max_findings: {CRITICAL: 0, only_fixable: true}", _look(make_finding(IMAGE, "CRITICAL")), "Rejected"),
         (
             "max_findings: {CRITICAL: 0, only_fixable: true}",
-            _look(finding(IMAGE, "CRITICAL", fixed="", fixAvailable="YES")),
+            _look(make_finding(IMAGE, "CRITICAL", fixed="")),
+            "Approved",
+        ),
+        (
+            "max_findings: {CRITICAL: 0, only_fixable: true}",
+            _look(make_finding(IMAGE, "CRITICAL", fixed="", fixAvailable="YES")),
             "Undetermined",  # a fix without a version
         ),
-        ("epss: {score: 0.1}", _look(finding(IMAGE, "LOW", epss={"score": 0.2})), "Rejected"),
-        ("epss: {score: 0.1}", _look(finding(IMAGE, "LOW", epss={"score": 0.05})), "Approved"),
-        ("epss: {score: 0.1}", _look(finding(IMAGE, "LOW")), "Undetermined"),
-        ("epss: {percentile: 0.9}", _look(finding(IMAGE, "LOW", epss={"score": 0.05})), "Undetermined"),
-        ("exploited: {}", _look(finding(IMAGE, "LOW"), details=(KEV,)), "Rejected"),
-        ("exploited: {}", _look(finding(IMAGE, "LOW")), "Approved"),
-        ("exploited: {}", _look(finding(IMAGE, "LOW"), details=()), "Undetermined"),
-        ("cvss: {score: 7}", _look(finding(IMAGE, "LOW")), "Rejected"),
-        ("cvss: {score: 8}", _look(finding(IMAGE, "LOW")), "Approved"),
+        ("epss: {score: 0.1}", _look(make_finding(IMAGE, "LOW", epss={"score": 0.2})), "Rejected"),
+        ("epss: {score: 0.1}", _look(make_finding(IMAGE, "LOW", epss={"score": 0.05})), "Approved"),
+        ("epss: {score: 0.1}", _look(make_finding(IMAGE, "LOW")), "Undetermined"),
+        ("epss: {percentile: 0.9}", _look(make_finding(IMAGE, "LOW", epss={"score": 0.05})), "Undetermined"),
+        ("exploited: {}", _look(make_finding(IMAGE, "LOW"), details=(KEV,)), "Rejected"),
+        ("exploited: {}", _look(make_finding(IMAGE, "LOW")), "Approved"),
+        ("exploited: {}", _look(make_finding(IMAGE, "LOW"), details=()), "Undetermined"),
+        ("cvss: {score: 7}", _look(make_finding(IMAGE, "LOW")), "Rejected"),
+        ("cvss: {score: 8}", _look(make_finding(IMAGE, "LOW")), "Approved"),
         ("max_findings: {CRITICAL: 0, grace_days: 30}", _look(_old(OLD)), "Rejected"),
         ("max_findings: {CRITICAL: 0, grace_days: 30}", _look(_old(NEW)), "Approved"),
-        ("max_findings: {CRITICAL: 0, grace_days: 30}", _look(finding(IMAGE, "CRITICAL")), "Rejected"),
+        ("max_findings: {CRITICAL: 0, grace_days: 30}", _look(make_finding(IMAGE, "CRITICAL")), "Rejected"),
         ("max_findings: {CRITICAL: 0, grace_days: 30, grace_from: fix}", _look(_old(NEW)), "Rejected"),
         ("max_findings: {CRITICAL: 0, scope: own}", _look(_layered("sha256:" + "1" * 64)), "Rejected"),
         ("max_findings: {CRITICAL: 0, scope: base}", _look(_layered("sha256:" + "1" * 64)), "Undetermined"),
@@ -149,8 +156,8 @@ def _layered(layer: str) -> dict[str, Any]:
         ("provenance: {builders: [{id: x, keys: [" + PEM + "]}]}", _look(), "Undetermined"),
         ("runs_as_root: {}", _look(), "Undetermined"),
         ("image_age: {days: 30}", _look(), "Undetermined"),
-        ("forbidden_packages: {packages: ['pkg:pypi/jinja2']}", _look(finding(IMAGE, "LOW")), "Rejected"),
-        ("forbidden_packages: {packages: ['pkg:pypi/flask']}", _look(finding(IMAGE, "LOW")), "Undetermined"),
+        ("forbidden_packages: {packages: ['pkg:pypi/jinja2']}", _look(make_finding(IMAGE, "LOW")), "Rejected"),
+        ("forbidden_packages: {packages: ['pkg:pypi/flask']}", _look(make_finding(IMAGE, "LOW")), "Undetermined"),
     ],
 )  # fmt: skip
 def test_a_policy_is_judged_by_what_inspector_tells_and_undetermined_by_what_it_does_not(
@@ -190,7 +197,7 @@ def test_a_summary_gives_way_to_the_link() -> None:
 )
 def test_the_link_leads_to_the_console_of_its_partition(aws: Account, partition: str, region: str, host: str) -> None:
     environment = {**ENVIRONMENT, **REFERENCE, "AWS_REGION": region, "DOCKGATE_PARTITION": partition}
-    verdicts = Verdicts(from_environment(environment), aws.client("s3"), None, lambda: NOW)
+    verdicts = Verdicts(from_environment(environment), aws.get_client("s3"), None, lambda: NOW)
     page = verdicts.keep_evidence(verdicts.judge(IMAGE, "dockgate-app", _look())).page
     assert page.startswith(f"https://{host}/s3/object/verdicts?region={region}&prefix=verdicts/")
 
@@ -200,15 +207,15 @@ def test_a_link_without_room_for_words_is_left_out() -> None:
 
 
 def test_the_verdict_is_kept_as_page_and_json_with_a_case_that_can_be_explained(aws: Account) -> None:
-    many = [finding(IMAGE, "CRITICAL", number) for number in range(40)]
-    aws.scanned(IMAGE, *many, finding(IMAGE, "LOW", 41, description="<script>alert(1)</script>"))
+    many = [make_finding(IMAGE, "CRITICAL", number) for number in range(40)]
+    aws.complete_scan(IMAGE, *many, make_finding(IMAGE, "LOW", 41, description="<script>alert(1)</script>"))
     token = aws.ask(IMAGE)
-    aws.functions().record(approval_event(token, image=IMAGE))
+    aws.make_functions().record(make_approval_event(token, image=IMAGE))
     output = aws.approvals.summaries[token]
     assert len(output) <= 512
-    page, case, document = sorted(aws.verdict_keys(), key=lambda key: key.partition(".")[2] != "html")
+    page, case, document = sorted(aws.list_verdict_keys(), key=lambda key: key.partition(".")[2] != "html")
     assert output.endswith(f"&prefix={page}")
-    s3 = aws.client("s3")
+    s3 = aws.get_client("s3")
     bodies = {key.partition(".")[2]: s3.get_object(Bucket="verdicts", Key=key) for key in (page, case, document)}
     assert {kind: body["ContentType"] for kind, body in bodies.items()} == {
         "html": "text/html; charset=utf-8",

@@ -17,9 +17,9 @@ from typing import Any
 import boto3
 from tests.aws.account import PIPELINE, REGION, Account, scan_event
 from tests.aws.fakes.codepipeline import Pipeline
-from tests.aws.fakes.server import serving
-from tests.ports import free_port
-from tests.registryd import certificates
+from tests.aws.fakes.server import serve_service
+from tests.ports import find_free_port
+from tests.registryd import make_certificates
 
 ROOT = Path(__file__).parents[3]
 PARTS = ROOT / "build" / "aws"
@@ -39,24 +39,24 @@ class Cloud:
     log: Path
     clients: dict[str, Any] = field(default_factory=dict)
 
-    def client(self, name: str) -> Any:
+    def get_client(self, name: str) -> Any:
         if name not in self.clients:
             keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test", "region_name": REGION}
             url, authority = self.environment["AWS_ENDPOINT_URL"], self.environment["AWS_CA_BUNDLE"]
             self.clients[name] = boto3.client(name, endpoint_url=url, verify=authority, **keys)
         return self.clients[name]
 
-    def dockgate(self, *arguments: str) -> str:
+    def run_dockgate(self, *arguments: str) -> str:
         """The command as people run it; returns what it says."""
         command = [sys.executable, "-c", "from dockgate.cli.main import main; main()", "aws", *arguments]
         path = {"PYTHONPATH": str(ROOT / "src")}
-        done = subprocess.run(
+        result = subprocess.run(
             command, env={**os.environ, **self.environment, **path}, capture_output=True, text=True, check=False
         )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
+        assert result.returncode == 0, result.stdout + result.stderr
+        return result.stdout
 
-    def scanned(self, image: str, **counts: Any) -> None:
+    def send_scan_event(self, image: str, **counts: Any) -> None:
         """The end of a scan, over EventBridge."""
         event = scan_event(image, **counts)
         entry = {
@@ -66,29 +66,29 @@ class Cloud:
             "Resources": event["resources"],
             "Time": datetime.now(UTC),
         }
-        assert self.client("events").put_events(Entries=[entry])["FailedEntryCount"] == 0
+        assert self.get_client("events").put_events(Entries=[entry])["FailedEntryCount"] == 0
 
 
-def until(holds: Callable[[], Any], what: str, seconds: float = 60) -> Any:
+def wait_until(holds: Callable[[], Any], condition_name: str, seconds: float = 60) -> Any:
     """What it gives once it gives something."""
     end = time.monotonic() + seconds
     while not (result := holds()):
-        assert time.monotonic() < end, f"not within {seconds} s: {what}"
+        assert time.monotonic() < end, f"not within {seconds} s: {condition_name}"
         time.sleep(0.1)
     return result
 
 
 @contextmanager
-def cloud(folder: Path) -> Iterator[Cloud]:
+def run_cloud(folder: Path) -> Iterator[Cloud]:
     """A missing part fails."""
     program = PARTS / "ministack" / "bin" / "ministack"
     assert program.exists(), MISSING
     fakes = Account(id=ACCOUNT_ID)
     fakes.approvals.pipelines[PIPELINE] = Pipeline()
     fakes.approvals.clock = time.time
-    with ExitStack() as opened:
-        urls = {service.name: opened.enter_context(serving(service)) for service in fakes.fakes().values()}
-        port, tls = free_port(), certificates(folder / "tls")
+    with ExitStack() as stack:
+        urls = {service.name: stack.enter_context(serve_service(service)) for service in fakes.list_fakes().values()}
+        port, tls = find_free_port(), make_certificates(folder / "tls")
         environment = {
             "AWS_ACCESS_KEY_ID": "test",
             "AWS_SECRET_ACCESS_KEY": "test",
@@ -98,7 +98,7 @@ def cloud(folder: Path) -> Iterator[Cloud]:
             "AWS_ENDPOINT_URL": f"https://127.0.0.1:{port}",
             **{f"AWS_ENDPOINT_URL_{name.upper()}": where for name, where in urls.items()},
         }
-        own = {
+        process_environment = {
             "AUTH": "true",
             "BIND_HOST": "127.0.0.1",
             "GATEWAY_PORT": str(port),
@@ -110,21 +110,21 @@ def cloud(folder: Path) -> Iterator[Cloud]:
         log = folder / "ministack.log"
         process = subprocess.Popen(
             [program],
-            env={"PATH": os.environ["PATH"], "HOME": str(folder), **environment, **own},
+            env={"PATH": os.environ["PATH"], "HOME": str(folder), **environment, **process_environment},
             cwd=folder,
-            stdout=opened.enter_context(log.open("w")),
+            stdout=stack.enter_context(log.open("w")),
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
         try:
-            until(lambda: _listens(port, process), "ministack listens")
+            wait_until(lambda: _is_listening(port, process), "ministack listens")
             yield Cloud(environment, fakes, log)
         finally:
             os.killpg(process.pid, signal.SIGKILL)  # its workers, too; asked to end it waits for its connections
             process.wait()
 
 
-def _listens(port: int, process: "subprocess.Popen[bytes]") -> bool:
+def _is_listening(port: int, process: "subprocess.Popen[bytes]") -> bool:
     assert process.poll() is None, "ministack ended"
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0

@@ -16,9 +16,9 @@ from uuid import uuid4
 
 import boto3
 import pytest
-from tests.aws.account import PIPELINE, approval_message, digest_of, finding
-from tests.aws.page import permissions
-from tests.aws.real.cloud import ACCOUNT_ID, SOURCE, Cloud, cloud, until
+from tests.aws.account import PIPELINE, digest_of, make_approval_message, make_finding
+from tests.aws.page import list_permissions
+from tests.aws.real.cloud import ACCOUNT_ID, SOURCE, Cloud, run_cloud, wait_until
 from tests.scenarios.defects import PlannedFindings
 from tests.scenarios.live import Live
 from tests.scenarios.server import ServerSystem
@@ -32,21 +32,21 @@ from dockgate.store.s3 import S3Blobs
 
 pytestmark = pytest.mark.real
 
-QUEUES = permissions("Scan pushes to ECR, by a queue")
-BUCKETS = {name for name in permissions("Store artifacts in S3") if name.startswith("s3:")}
+QUEUES = list_permissions("Scan pushes to ECR, by a queue")
+BUCKETS = {name for name in list_permissions("Store artifacts in S3") if name.startswith("s3:")}
 REGION = "eu-west-1"
 
 
 @pytest.fixture(scope="module")
 def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
-    with cloud(tmp_path_factory.mktemp("aws")) as made:
+    with run_cloud(tmp_path_factory.mktemp("aws")) as made:
         yield made
 
 
 def user(aws: Cloud, allowed: set[str], *resources: str) -> Callable[[str, str | None], Any]:
     """Makes clients with only this permission."""
     name = f"server-{uuid4()}"
-    iam = aws.client("iam")
+    iam = aws.get_client("iam")
     iam.create_user(UserName=name)
     statement = {"Effect": "Allow", "Action": sorted(allowed), "Resource": list(resources)}
     document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
@@ -72,7 +72,7 @@ class Queue:
 
     def __init__(self, aws: Cloud, allowed: set[str]) -> None:
         self.name = f"queue-{uuid4()}"
-        self.sqs = aws.client("sqs")
+        self.sqs = aws.get_client("sqs")
         self.url = self.sqs.create_queue(QueueName=self.name)["QueueUrl"]
         answer = self.sqs.get_queue_attributes(QueueUrl=self.url, AttributeNames=["QueueArn"])
         self.arn: str = answer["Attributes"]["QueueArn"]
@@ -116,7 +116,7 @@ def test_a_queue_needs_all_permissions_of_the_page(aws: Cloud) -> None:
 
 def test_artifacts_need_all_permissions_of_the_page(aws: Cloud, tmp_path: Path) -> None:
     assert len(BUCKETS) == 4
-    aws.client("s3").create_bucket(Bucket="artifacts", CreateBucketConfiguration={"LocationConstraint": REGION})
+    aws.get_client("s3").create_bucket(Bucket="artifacts", CreateBucketConfiguration={"LocationConstraint": REGION})
 
     def blobs(allowed: set[str], folder: str) -> S3Blobs:
         client = partial(user(aws, allowed, "arn:aws:s3:::artifacts/ours/*", "arn:aws:s3:::artifacts"), "s3", None)
@@ -150,11 +150,11 @@ def listening(queue: Queue, take: Callable[[str], None]) -> Poller:
 
 
 def test_a_push_comes_over_eventbridge_and_a_queue(aws: Cloud, server: ServerSystem) -> None:
-    image, queue = server.foreign("pushed", PlannedFindings()), Queue(aws, QUEUES)
+    image, queue = server.plan_foreign_image("pushed", PlannedFindings()), Queue(aws, QUEUES)
     server.scan_may_end[image].set()
     detail = {"result": "SUCCESS", "repository-name": "app", "image-digest": image, "action-type": "PUSH"}
     event = {"id": "1", "source": "aws.ecr", "detail-type": "ECR Image Action", "account": ACCOUNT_ID, "region": REGION}
-    events = aws.client("events")
+    events = aws.get_client("events")
     rule = events.put_rule(Name="pushes", EventPattern=json.dumps({"source": [SOURCE]}))
     queue.let("events.amazonaws.com", rule["RuleArn"])
     target = {"Id": "queue", "Arn": queue.arn, "Input": json.dumps({**event, "detail": detail})}
@@ -162,9 +162,9 @@ def test_a_push_comes_over_eventbridge_and_a_queue(aws: Cloud, server: ServerSys
     poller = listening(queue, server.server.registry_notifications.receive_ecr_event)
     try:
         for _ in range(2):
-            aws.client("events").put_events(Entries=[{"Source": SOURCE, "DetailType": "any", "Detail": "{}"}])
-        until(lambda: server._scan_state(image) == "Done", "the image is scanned")
-        until(queue.empty, "the messages are deleted")
+            aws.get_client("events").put_events(Entries=[{"Source": SOURCE, "DetailType": "any", "Detail": "{}"}])
+        wait_until(lambda: server._scan_state(image) == "Done", "the image is scanned")
+        wait_until(queue.empty, "the messages are deleted")
     finally:
         poller.close()
     repository = f"{ACCOUNT_ID}.dkr.ecr.{REGION}.amazonaws.com/app"
@@ -176,11 +176,11 @@ def test_an_approval_action_asks_over_sns_and_a_queue_and_is_answered(
     aws: Cloud, server: ServerSystem, raw: str
 ) -> None:
     bad, good, queue = (
-        server.foreign("bad", PlannedFindings({"CRITICAL": 1})),
-        server.foreign("good", PlannedFindings()),
+        server.plan_foreign_image("bad", PlannedFindings({"CRITICAL": 1})),
+        server.plan_foreign_image("good", PlannedFindings()),
         Queue(aws, QUEUES),
     )
-    sns = aws.client("sns")
+    sns = aws.get_client("sns")
     topic = sns.create_topic(Name=f"approvals-{raw}")["TopicArn"]
     queue.let("sns.amazonaws.com", topic)
     sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=queue.arn, Attributes={"RawMessageDelivery": raw})
@@ -193,25 +193,25 @@ def test_an_approval_action_asks_over_sns_and_a_queue_and_is_answered(
     try:
         for image, token in tokens.items():
             for _ in range(2):
-                sns.publish(TopicArn=topic, Message=approval_message(token, image, "2126-07-07T20:22Z"))
-        until(lambda: len(server.get("/approvals")) == 2, "both wait")
-        until(queue.empty, "the messages are deleted")
+                sns.publish(TopicArn=topic, Message=make_approval_message(token, image, "2126-07-07T20:22Z"))
+        wait_until(lambda: len(server.get("/approvals")) == 2, "both wait")
+        wait_until(queue.empty, "the messages are deleted")
         for image in tokens:
             server.scan_may_end[image].set()
         answered = aws.fakes.approvals.answered
-        until(lambda: {*tokens.values()} <= answered.keys(), "both are answered")
+        wait_until(lambda: {*tokens.values()} <= answered.keys(), "both are answered")
     finally:
         poller.close()
     assert (answered[tokens[bad]], answered[tokens[good]]) == ("Rejected", "Approved")
     assert {item["pipeline"] for item in server.get("/approvals")} == {PIPELINE}
     assert aws.fakes.approvals.pipelines.keys() == {PIPELINE}
-    assert (aws.fakes.approvals.refused, aws.fakes.faults()) == (0, [])
+    assert (aws.fakes.approvals.refused, aws.fakes.list_faults()) == (0, [])
 
 
 def test_a_server_process_answers_from_inspectors_findings_and_ends_at_once(aws: Cloud, tmp_path: Path) -> None:
     queue, image = Queue(aws, QUEUES), digest_of(77)
     token = aws.fakes.ask(image)
-    aws.fakes.scanned(image, finding(image, "CRITICAL"))
+    aws.fakes.complete_scan(image, make_finding(image, "CRITICAL"))
     settings = {
         "DOCKGATE_APPROVAL_QUEUE": queue.arn,
         "DOCKGATE_ECR_QUEUE": Queue(aws, QUEUES).arn,
@@ -222,10 +222,10 @@ def test_a_server_process_answers_from_inspectors_findings_and_ends_at_once(aws:
     live = Live(tmp_path, environment={**aws.environment, **settings})
     live.start()
     try:
-        queue.sqs.send_message(QueueUrl=queue.url, MessageBody=approval_message(token, image, "2126-07-07T20:22Z"))
-        until(lambda: aws.fakes.approvals.answered.get(token) == "Rejected", "the action is answered")
+        queue.sqs.send_message(QueueUrl=queue.url, MessageBody=make_approval_message(token, image, "2126-07-07T20:22Z"))
+        wait_until(lambda: aws.fakes.approvals.answered.get(token) == "Rejected", "the action is answered")
         assert "1 CRITICAL finding" in aws.fakes.approvals.summaries[token]
-        until(queue.empty, "the message is deleted")
+        wait_until(queue.empty, "the message is deleted")
         begin = time.monotonic()
         live.stop()
         assert time.monotonic() - begin < 15  # though it waits 20 seconds for messages

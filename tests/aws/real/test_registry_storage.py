@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 from tests.aws.account import REGION
-from tests.aws.page import permissions
-from tests.aws.real.cloud import Cloud, cloud
-from tests.ports import free_port
+from tests.aws.page import list_permissions
+from tests.aws.real.cloud import Cloud, run_cloud
+from tests.ports import find_free_port
 from tests.scanner.images import make
 from tests.scenarios.live import Live
 
@@ -23,19 +23,19 @@ pytestmark = pytest.mark.real
 
 MEGABYTE = 1 << 20
 BUCKET, PREFIX = "images", "our/prefix"
-PERMISSIONS = {name for name in permissions("Store the registry's images in S3") if name.startswith("s3:")}
+PERMISSIONS = {name for name in list_permissions("Store the registry's images in S3") if name.startswith("s3:")}
 
 
 @pytest.fixture(scope="module")
 def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
-    with cloud(tmp_path_factory.mktemp("aws")) as made:
-        made.client("s3").create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
+    with run_cloud(tmp_path_factory.mktemp("aws")) as made:
+        made.get_client("s3").create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
         yield made
 
 
 def keys(aws: Cloud) -> dict[str, str]:
     """A user's access key, as variables."""
-    iam = aws.client("iam")
+    iam = aws.get_client("iam")
     iam.create_user(UserName="registry")
     resources = [f"arn:aws:s3:::{BUCKET}", f"arn:aws:s3:::{BUCKET}/{PREFIX}/*"]
     statement = {"Effect": "Allow", "Action": sorted(PERMISSIONS), "Resource": resources}
@@ -50,11 +50,11 @@ def live(aws: Cloud, tmp_path: Path) -> Iterator[Live]:
     own = {
         **keys(aws),
         "DOCKGATE_REGISTRY_STORAGE": f"s3://{BUCKET}/{PREFIX}",
-        "DOCKGATE_REGISTRY_LISTEN": f"127.0.0.1:{free_port()}",
+        "DOCKGATE_REGISTRY_LISTEN": f"127.0.0.1:{find_free_port()}",
     }
     server = Live(tmp_path / "server", environment={**aws.environment, **own})
     server.start()
-    assert server.alive(), (server.folder / "server.log").read_text()
+    assert server.is_alive(), (server.folder / "server.log").read_text()
     try:
         yield server
     finally:
@@ -70,7 +70,7 @@ def skopeo(live: Live, *arguments: str) -> str:
 
 def token(live: Live, repository: str) -> str:
     access = Access("repository", repository, (PULL, PUSH))
-    return live.registry_token(access)["Authorization"].removeprefix("Bearer ")
+    return live.make_registry_headers(access)["Authorization"].removeprefix("Bearer ")
 
 
 def blobs(layout: Path) -> dict[str, int]:
@@ -80,7 +80,7 @@ def blobs(layout: Path) -> dict[str, int]:
 def test_images_in_s3_survive_a_restart(aws: Cloud, live: Live, tmp_path: Path) -> None:
     content = os.urandom(20 * MEGABYTE)
     layers = [{"etc/os-release": b"ID=debian\n", "large": content}, {"larger": content + content[::-1] + content[::-2]}]
-    digest = make.layout(tmp_path / "image", layers)
+    digest = make.write_image_layout(tmp_path / "image", layers)
     assert max(blobs(tmp_path / "image").values()) > 50 * MEGABYTE
     public = live.environment["DOCKGATE_REGISTRY_LISTEN"]
     inside = f"127.0.0.1:{live.registry_port}"
@@ -101,7 +101,7 @@ def test_images_in_s3_survive_a_restart(aws: Cloud, live: Live, tmp_path: Path) 
         pull = ("copy", "--src-tls-verify=false", "--src-registry-token", token(live, f"team/app{number}"))
         skopeo(live, *pull, source, f"oci:{pulled}")
         assert blobs(pulled) == blobs(tmp_path / "image")
-    stored = [item["Key"] for item in aws.client("s3").list_objects_v2(Bucket=BUCKET)["Contents"]]
+    stored = [item["Key"] for item in aws.get_client("s3").list_objects_v2(Bucket=BUCKET)["Contents"]]
     assert stored
     assert all(key.startswith(f"{PREFIX}/docker/registry/v2/") for key in stored), stored
     assert not (live.data / "registry").exists()

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.aws.account import ENVIRONMENT, TABLE, approval_event, digest_of, finding, scan_event
-from tests.aws.real.cloud import ACCOUNT_ID, MISSING, PARTS, Cloud, cloud, until
-from tests.ports import free_port
+from tests.aws.account import ENVIRONMENT, TABLE, digest_of, make_approval_event, make_finding, scan_event
+from tests.aws.real.cloud import ACCOUNT_ID, MISSING, PARTS, Cloud, run_cloud, wait_until
+from tests.ports import find_free_port
 
 from dockgate.services.aws_stack import build_archive
 
@@ -32,21 +32,21 @@ class Runtime:
         self.aws = aws
         self._code = folder / "code"
         zipfile.ZipFile(BytesIO(build_archive("default"))).extractall(self._code)
-        aws.client("dynamodb").create_table(**TABLE)
+        aws.get_client("dynamodb").create_table(**TABLE)
         configuration = {"LocationConstraint": aws.environment["AWS_REGION"]}
-        aws.client("s3").create_bucket(Bucket="verdicts", CreateBucketConfiguration=configuration)
+        aws.get_client("s3").create_bucket(Bucket="verdicts", CreateBucketConfiguration=configuration)
 
     @contextmanager
     def function(self, name: str, timeout: int = 300, **environment: str) -> Iterator["Function"]:
         """The emulator with the handler behind it, on loopback."""
-        emulator, port = PARTS / "aws-lambda-rie", free_port()
+        emulator, port = PARTS / "aws-lambda-rie", find_free_port()
         assert emulator.exists(), MISSING
         own = {**ENVIRONMENT, "DOCKGATE_POLICY": "", "DOCKGATE_ACCOUNT": ACCOUNT_ID, **self.aws.environment}
         own |= {"LAMBDA_TASK_ROOT": str(self._code), "AWS_LAMBDA_FUNCTION_TIMEOUT": str(timeout), **environment}
         process = subprocess.Popen(
             [
                 *(emulator, "--runtime-interface-emulator-address", f"127.0.0.1:{port}"),
-                *("--runtime-api-address", f"127.0.0.1:{free_port()}"),
+                *("--runtime-api-address", f"127.0.0.1:{find_free_port()}"),
                 *(sys.executable, "-m", "awslambdaric", f"dockgate.aws.functions.handlers.{name}"),
             ],
             cwd=self._code,
@@ -69,7 +69,7 @@ class Function:
 
     def __call__(self, event: dict[str, Any]) -> Any:
         request = urllib.request.Request(self._url, json.dumps(event).encode())
-        with until(lambda: self._posted(request), "the emulator answers") as answer:
+        with wait_until(lambda: self._posted(request), "the emulator answers") as answer:
             text = answer.read().decode()
         try:
             return json.loads(text)
@@ -89,33 +89,33 @@ class Function:
 @pytest.fixture(scope="module")
 def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
     folder = tmp_path_factory.mktemp("runtime")
-    with cloud(folder) as made:
+    with run_cloud(folder) as made:
         yield Runtime(made, folder)
-        assert made.fakes.faults() == []
+        assert made.fakes.list_faults() == []
 
 
 def test_the_archive_answers_events(runtime: Runtime) -> None:
     image, fakes = digest_of(1), runtime.aws.fakes
     token = fakes.ask(image)
     with runtime.function("record") as record, runtime.function("judge") as judge, runtime.function("sweep") as sweep:
-        assert record(approval_event(token, image=image, expires=EXPIRES)) == {"batchItemFailures": []}
+        assert record(make_approval_event(token, image=image, expires=EXPIRES)) == {"batchItemFailures": []}
         assert sweep(CLOCK) == {"waiting": 1}
-        fakes.scanned(image, finding(image, "CRITICAL"))
+        fakes.complete_scan(image, make_finding(image, "CRITICAL"))
         ended = scan_event(image, CRITICAL=1, TOTAL=1)
         assert judge(ended) == {"batchItemFailures": []}
         assert judge(ended) == {"batchItemFailures": []}
         assert sweep(CLOCK) == {"waiting": 0}
-    assert fakes.answers(token) == ["Rejected"]
+    assert fakes.list_answers(token) == ["Rejected"]
     assert fakes.approvals.refused == 0
 
 
 def test_a_fault_is_raised_as_lambda_takes_it(runtime: Runtime) -> None:
     """The error envelope: Lambda tries such an event again, and then sets it aside."""
     image, fakes = digest_of(2), runtime.aws.fakes
-    fakes.scanned(image)
+    fakes.complete_scan(image)
     token = fakes.ask(image)
     with runtime.function("record", DOCKGATE_POLICY="s3://verdicts/none.json") as record:
-        output = record(approval_event(token, image=image, expires=EXPIRES))
+        output = record(make_approval_event(token, image=image, expires=EXPIRES))
     assert set(output) >= {"errorMessage", "errorType", "stackTrace"}
     assert output["errorType"] == "NoSuchKey"
     assert any("dockgate/aws/functions/verdicts.py" in line for line in output["stackTrace"])
@@ -125,13 +125,13 @@ def test_a_fault_is_raised_as_lambda_takes_it(runtime: Runtime) -> None:
     assert (output["errorType"], output["errorMessage"]) == ("UsageError", "DOCKGATE_TABLE is not set.")
     with runtime.function("sweep") as sweep:
         assert sweep(CLOCK) == {"waiting": 0}
-    assert fakes.answers(token) == ["Approved"]
+    assert fakes.list_answers(token) == ["Approved"]
 
 
 def test_an_interrupted_approval_is_answered_once_by_the_next_call(runtime: Runtime) -> None:
     """CodePipeline does not answer in time, and has taken the answer nevertheless."""
     image, fakes = digest_of(3), runtime.aws.fakes
-    fakes.scanned(image)
+    fakes.complete_scan(image)
     token = fakes.ask(image)
     operations = fakes.services["codepipeline"].operations
     give = operations["PutApprovalResult"]
@@ -142,18 +142,18 @@ def test_an_interrupted_approval_is_answered_once_by_the_next_call(runtime: Runt
         return answer
 
     operations["PutApprovalResult"] = slowly
-    event = approval_event(token, image=image, expires=EXPIRES)
+    event = make_approval_event(token, image=image, expires=EXPIRES)
     with runtime.function("record", timeout=4) as record:
         assert "timed out after 4" in json.dumps(record(event))
         operations["PutApprovalResult"] = give
         assert record(event) == {"batchItemFailures": []}, "another has it in hand"
-    assert fakes.answers(token) == ["Approved"]
+    assert fakes.list_answers(token) == ["Approved"]
     key = {"digest": {"S": image}, "half": {"S": f"approval#{token}"}}
-    table = runtime.aws.client("dynamodb")
+    table = runtime.aws.get_client("dynamodb")
     assert table.get_item(TableName="approvals", Key=key)["Item"]["state"] == {"S": "ANSWERING"}
     change = {"ExpressionAttributeValues": {":past": {"N": "1"}}, "UpdateExpression": "SET lease = :past"}
     table.update_item(TableName="approvals", Key=key, **change)
     with runtime.function("sweep") as sweep:
         assert sweep(CLOCK) == {"waiting": 0}
     assert table.get_item(TableName="approvals", Key=key)["Item"]["status"] == {"S": "Settled"}
-    assert (fakes.answers(token), fakes.approvals.refused) == (["Approved"], 1)
+    assert (fakes.list_answers(token), fakes.approvals.refused) == (["Approved"], 1)

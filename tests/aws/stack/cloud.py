@@ -11,9 +11,9 @@ import boto3
 from botocore.awsrequest import AWSResponse
 from botocore.handlers import BUILTIN_HANDLERS, REGISTER_FIRST
 from moto import mock_aws
-from tests.aws.fakes.model import faults, operation
+from tests.aws.fakes.model import list_faults, load_operation
 from tests.aws.stack.formation import KEYS, Formation
-from tests.aws.stack.stack_state import ID, Refusal, refused
+from tests.aws.stack.stack_state import ID, Refusal, make_refusal
 
 from dockgate.aws.stack.account import Account
 from dockgate.aws.stack.cloudformation import Patience
@@ -23,44 +23,44 @@ SOON = Patience(seconds=0, times=20)
 
 @dataclass
 class Cloud:
-    """`account` is what the commands get; `client` makes unrecorded clients for tests."""
+    """`account` is what the commands get; `get_client` makes unrecorded clients for tests."""
 
     formation: Formation
     account: Account
 
-    def client(self, name: str) -> Any:
-        return _session().client(name)
+    def get_client(self, name: str) -> Any:
+        return _get_session().client(name)
 
-    def operations(self) -> set[str]:
+    def list_operations(self) -> set[str]:
         return {name for _, name, _ in self.formation.called}
 
 
 @contextmanager
-def cloud() -> Iterator[Cloud]:
+def run_cloud() -> Iterator[Cloud]:
     with mock_aws():
-        formation = Formation(lambda name: _session().client(name))
-        yield Cloud(formation, Account(client=lambda name: _watched(name, formation)))
+        formation = Formation(lambda name: _get_session().client(name))
+        yield Cloud(formation, Account(client=lambda name: _make_watched_client(name, formation)))
 
 
 @cache
-def _session() -> Any:
+def _get_session() -> Any:
     """One for all: a session reads botocore's models, which are large."""
     return boto3.session.Session(**KEYS)
 
 
-def _watched(name: str, formation: Formation) -> Any:
+def _make_watched_client(name: str, formation: Formation) -> Any:
     """A client whose calls are recorded, may be denied, and go to our CloudFormation where they are for it."""
-    client = _session().client(name)
-    keep, call = _hooks(formation)
+    client = _get_session().client(name)
+    keep, call = _make_hooks(formation)
     client.meta.events.register_first("provide-client-params.*", keep)
     client.meta.events.register_first("before-call.*.*", call)
     return client
 
 
 @contextmanager
-def everywhere(formation: Formation) -> Iterator[None]:
+def replace_clients(formation: Formation) -> Iterator[None]:
     """The same for every client that is made meanwhile, as moto does it: for commands, which make their own."""
-    keep, call = _hooks(formation)
+    keep, call = _make_hooks(formation)
     hooks = [("provide-client-params", keep, REGISTER_FIRST), ("before-call", call, REGISTER_FIRST)]
     BUILTIN_HANDLERS.extend(hooks)
     try:
@@ -70,16 +70,16 @@ def everywhere(formation: Formation) -> Iterator[None]:
             BUILTIN_HANDLERS.remove(hook)
 
 
-def _hooks(formation: Formation) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    def keep(params: dict[str, Any], model: Any, context: dict[str, Any], **more: Any) -> None:
+def _make_hooks(formation: Formation) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    def keep(params: dict[str, Any], model: Any, context: dict[str, Any], **details: Any) -> None:
         context["asked"] = params
         formation.called.append((model.service_model.service_name, model.name, params))
 
-    def call(model: Any, context: dict[str, Any], **more: Any) -> tuple[AWSResponse, dict[str, Any]] | None:
+    def call(model: Any, context: dict[str, Any], **details: Any) -> tuple[AWSResponse, dict[str, Any]] | None:
         service = model.service_model.service_name
         formation.before.pop(model.name, lambda: None)()
         if model.name in formation.denied:
-            return refused("AccessDenied", f"User: arn:aws:iam::{ID}:user/dev is not authorized")
+            return make_refusal("AccessDenied", f"User: arn:aws:iam::{ID}:user/dev is not authorized")
         request = context["asked"]
         if model.name in ("PutBucketLogging", "PutBucketPolicy"):
             formation.settings[request["Bucket"], model.name] = request
@@ -87,14 +87,14 @@ def _hooks(formation: Formation) -> tuple[Callable[..., Any], Callable[..., Any]
         if service not in ("cloudformation", "codecommit", "codepipeline", "lambda"):
             return None
         request = json.loads(json.dumps(request, default=bytes.decode))
-        formation.faults += faults(operation(service, model.name).input_shape, request, model.name)
+        formation.faults += list_faults(load_operation(service, model.name).input_shape, request, model.name)
         try:
             answer = formation.answer(model.name, request)
         except Refusal as refusal:
-            return refused(refusal.code, str(refusal))
-        shape = operation(service, model.name).output_shape
+            return make_refusal(refusal.code, str(refusal))
+        shape = load_operation(service, model.name).output_shape
         if shape is not None:
-            formation.faults += faults(shape, answer, f"answer of {model.name}")
+            formation.faults += list_faults(shape, answer, f"answer of {model.name}")
         return AWSResponse("", 200, {}, None), {**answer, "ResponseMetadata": {"HTTPStatusCode": 200}}
 
     return keep, call

@@ -23,7 +23,7 @@ NOTHING = object()
 """what AWS::NoValue resolves to: it goes away"""
 
 
-def cfn_lint_data() -> Path:
+def find_cfn_lint_data() -> Path:
     """The folder of what cfn-lint knows of AWS, without importing it, which takes half a second."""
     spec = find_spec("cfnlint")
     assert spec is not None
@@ -35,7 +35,7 @@ class _Loader(yaml.CSafeLoader):
     pass
 
 
-def _short(loader: yaml.SafeLoader, suffix: str, node: yaml.Node) -> dict[str, Any]:
+def _expand_tag(loader: yaml.SafeLoader, suffix: str, node: yaml.Node) -> dict[str, Any]:
     """!Ref and !Condition have no prefix in their long forms, all others have."""
     if isinstance(node, yaml.ScalarNode):
         value: Any = loader.construct_scalar(node)
@@ -49,7 +49,7 @@ def _short(loader: yaml.SafeLoader, suffix: str, node: yaml.Node) -> dict[str, A
     return {suffix if suffix in ("Ref", "Condition") else f"Fn::{suffix}": value}
 
 
-_Loader.add_multi_constructor("!", _short)
+_Loader.add_multi_constructor("!", _expand_tag)
 
 
 @cache
@@ -58,7 +58,7 @@ def parse(text: str) -> dict[str, Any]:
     return document
 
 
-def ours() -> dict[str, Any]:
+def parse_own_template() -> dict[str, Any]:
     return parse(read_template())
 
 
@@ -80,33 +80,35 @@ class Stack:
     A resource's Ref is "ref:NAME", and an attribute "NAME.Attribute": enough to see what refers to what."""
 
     parameter_values: Mapping[str, str] = field(default_factory=dict)
-    template: Mapping[str, Any] = field(default_factory=ours)
+    template: Mapping[str, Any] = field(default_factory=parse_own_template)
 
     def __post_init__(self) -> None:
         self.resources = {
             name: {**item, "Properties": self.resolve(item.get("Properties", {}))}
             for name, item in self.template["Resources"].items()
-            if self._there(item)
+            if self._is_included(item)
         }
         self.outputs = {
-            name: self.resolve(item["Value"]) for name, item in self.template["Outputs"].items() if self._there(item)
+            name: self.resolve(item["Value"])
+            for name, item in self.template["Outputs"].items()
+            if self._is_included(item)
         }
 
-    def of(self, kind: str) -> dict[str, dict[str, Any]]:
+    def select_resources(self, kind: str) -> dict[str, dict[str, Any]]:
         """The properties of all resources of this type, by name."""
         return {name: item["Properties"] for name, item in self.resources.items() if item["Type"] == kind}
 
-    def parameter(self, name: str) -> Any:
+    def get_parameter(self, name: str) -> Any:
         item = self.template["Parameters"][name]
         value = self.parameter_values.get(name, item.get("Default"))
         if value is None:
             raise KeyError(f"{name} has no default and is not given")
         return str(value).split(",") if item["Type"] == "CommaDelimitedList" else str(value)
 
-    def holds(self, condition: str) -> bool:
+    def is_condition_true(self, condition: str) -> bool:
         return self._test(self.template["Conditions"][condition])
 
-    def broken_rules(self) -> list[str]:
+    def list_broken_rules(self) -> list[str]:
         """The descriptions of the assertions that fail."""
         return [
             assertion["AssertDescription"]
@@ -124,55 +126,55 @@ class Stack:
         if len(value) == 1:
             ((name, inner),) = value.items()
             if name == "Ref" or name.startswith("Fn::"):
-                return self._function(name, inner)
+                return self._call_function(name, inner)
         pairs = {key: self.resolve(inner) for key, inner in value.items()}
         return {key: inner for key, inner in pairs.items() if inner is not NOTHING}
 
-    def _function(self, name: str, inner: Any) -> Any:
+    def _call_function(self, name: str, inner: Any) -> Any:
         if name == "Ref":
-            return self._ref(inner)
+            return self._resolve_reference(inner)
         if name == "Fn::GetAtt":
-            return f"{self._resource(inner[0])}.{inner[1]}"
+            return f"{self._name_resource(inner[0])}.{inner[1]}"
         if name == "Fn::If":
-            return self.resolve(inner[1] if self.holds(inner[0]) else inner[2])
+            return self.resolve(inner[1] if self.is_condition_true(inner[0]) else inner[2])
         if name == "Fn::Join":
             return str(inner[0]).join(self.resolve(inner[1]))
         if name == "Fn::Split":
             return str(self.resolve(inner[1])).split(str(inner[0]))
         if name == "Fn::Sub":
-            text, own = (inner, {}) if isinstance(inner, str) else (inner[0], self.resolve(inner[1]))
-            return re.sub(r"\$\{([A-Za-z0-9:.]+)\}", lambda result: self._named(result[1], own), text)
+            text, variables = (inner, {}) if isinstance(inner, str) else (inner[0], self.resolve(inner[1]))
+            return re.sub(r"\$\{([A-Za-z0-9:.]+)\}", lambda result: self._find_value(result[1], variables), text)
         raise NotImplementedError(name)
 
-    def _named(self, name: str, own: Mapping[str, Any]) -> str:
-        if name in own:
-            return str(own[name])
+    def _find_value(self, name: str, variables: Mapping[str, Any]) -> str:
+        if name in variables:
+            return str(variables[name])
         if "." in name:
             resource, attribute = name.split(".", 1)
-            return f"{self._resource(resource)}.{attribute}"
-        return str(self._ref(name))
+            return f"{self._name_resource(resource)}.{attribute}"
+        return str(self._resolve_reference(name))
 
-    def _ref(self, name: str) -> Any:
+    def _resolve_reference(self, name: str) -> Any:
         if name == "AWS::NoValue":
             return NOTHING
         if name in PSEUDO:
             return PSEUDO[name]
         if name in self.template["Parameters"]:
-            return self.parameter(name)
-        return f"ref:{self._resource(name)}"
+            return self.get_parameter(name)
+        return f"ref:{self._name_resource(name)}"
 
-    def _resource(self, name: str) -> str:
-        if not self._there(self.template["Resources"][name]):
+    def _name_resource(self, name: str) -> str:
+        if not self._is_included(self.template["Resources"][name]):
             raise LookupError(f"{name} is referred to, and its condition does not hold")
         return name
 
-    def _there(self, item: Mapping[str, Any]) -> bool:
-        return "Condition" not in item or self.holds(item["Condition"])
+    def _is_included(self, item: Mapping[str, Any]) -> bool:
+        return "Condition" not in item or self.is_condition_true(item["Condition"])
 
     def _test(self, condition: Any) -> bool:
         ((name, inner),) = condition.items()
         if name == "Condition":
-            return self.holds(inner)
+            return self.is_condition_true(inner)
         if name == "Fn::Equals":
             remaining, right = (self.resolve(item) for item in inner)
             return bool(remaining == right)

@@ -1,16 +1,16 @@
 from collections.abc import Iterator
 
 import pytest
-from tests.aws.stack.cloud import Cloud, cloud
+from tests.aws.stack.cloud import Cloud, run_cloud
 from tests.aws.stack.cloudformation import MODES, Stack
 
 
 @pytest.fixture(name="cloud")
 def _cloud() -> Iterator[Cloud]:
     """Every call of CloudFormation, and every answer, keeps to botocore's model."""
-    with cloud() as made:
-        yield made
-        assert made.formation.faults == []
+    with run_cloud() as new_cloud:
+        yield new_cloud
+        assert new_cloud.formation.faults == []
 
 
 @pytest.fixture(params=MODES)

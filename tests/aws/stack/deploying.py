@@ -36,14 +36,14 @@ def destroy(cloud: Cloud, output: list[str] | None = None) -> None:
     destroy_stack(cloud.account, "gate", output.append if output is not None else lambda line: None, SOON)
 
 
-def parameters(cloud: Cloud) -> dict[str, str]:
+def read_parameters(cloud: Cloud) -> dict[str, str]:
     return cloud.formation.stacks["gate"].parameters
 
 
-def changes(cloud: Cloud) -> list[str]:
+def list_changes(cloud: Cloud) -> list[str]:
     """Every call that changes something."""
     return [name for _, name, _ in cloud.formation.called if name.startswith(CHANGES)]
 
 
-def document(cloud: Cloud, key: str) -> bytes:
-    return bytes(cloud.client("s3").get_object(Bucket=DOCUMENTS, Key=key)["Body"].read())
+def read_document(cloud: Cloud, key: str) -> bytes:
+    return bytes(cloud.get_client("s3").get_object(Bucket=DOCUMENTS, Key=key)["Body"].read())

@@ -19,12 +19,12 @@ from tests.aws.stack.stack_state import (
     TIME,
     Made,
     Refusal,
-    event,
-    parameter_values,
-    physical_name,
-    resource_changes,
-    retains,
-    snake_case,
+    convert_to_snake_case,
+    is_retained,
+    list_parameter_values,
+    list_resource_changes,
+    make_event,
+    make_physical_name,
 )
 
 KEYS = {"region_name": REGION, "aws_access_key_id": "test", "aws_secret_access_key": "test"}
@@ -53,19 +53,19 @@ class Formation:
     numbers: Iterator[int] = field(default_factory=itertools.count)
 
     def answer(self, name: str, request: dict[str, Any]) -> dict[str, Any]:
-        return dict(getattr(self, snake_case(name))(request))
+        return dict(getattr(self, convert_to_snake_case(name))(request))
 
     def describe_stacks(self, request: dict[str, Any]) -> dict[str, Any]:
         name = request["StackName"]
-        made = self._existing(name)
-        if made.moves:
-            made.state, made.moves = (made.moves[0], made.moves[1:]) if self.slow else (made.moves[-1], [])
-            if made.state == "DELETE_COMPLETE":
+        stack = self._find_stack(name)
+        if stack.moves:
+            stack.state, stack.moves = (stack.moves[0], stack.moves[1:]) if self.slow else (stack.moves[-1], [])
+            if stack.state == "DELETE_COMPLETE":
                 del self.stacks[name]
-                made = self._existing(name)
-        values = [{"ParameterKey": key, "ParameterValue": value} for key, value in made.parameters.items()]
-        outputs = [{"OutputKey": key, "OutputValue": value} for key, value in made.outputs.items()]
-        item = {"StackName": name, "CreationTime": TIME, "StackStatus": made.state, "Parameters": values}
+                stack = self._find_stack(name)
+        values = [{"ParameterKey": key, "ParameterValue": value} for key, value in stack.parameters.items()]
+        outputs = [{"OutputKey": key, "OutputValue": value} for key, value in stack.outputs.items()]
+        item = {"StackName": name, "CreationTime": TIME, "StackStatus": stack.state, "Parameters": values}
         return {"Stacks": [{**item, "Outputs": outputs}]}
 
     def create_stack(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -73,94 +73,99 @@ class Formation:
         if name in self.stacks:
             raise Refusal("AlreadyExistsException", f"Stack [{name}] already exists")
         text, values = (
-            self._template(request),
+            self._fetch_template(request),
             {parameter["ParameterKey"]: parameter["ParameterValue"] for parameter in request["Parameters"]},
         )
-        stack = self._checked(text, values)
-        made = self.stacks[name] = Made("CREATE_IN_PROGRESS", parameter_values(stack), text)
+        stack = self._check_template(text, values)
+        new_stack = self.stacks[name] = Made("CREATE_IN_PROGRESS", list_parameter_values(stack), text)
         if name_and_reason := self.fails:
             item = stack.resources[name_and_reason[0]]
-            made.failed[name_and_reason[0]] = item["Type"], item["Properties"].get("RepositoryName", "failed")
-        if self._failed(made, request["ClientRequestToken"], "CREATE"):
-            made.moves = ["CREATE_IN_PROGRESS", "ROLLBACK_IN_PROGRESS", "ROLLBACK_COMPLETE"]
+            new_stack.failed[name_and_reason[0]] = item["Type"], item["Properties"].get("RepositoryName", "failed")
+        if self._has_failed(new_stack, request["ClientRequestToken"], "CREATE"):
+            new_stack.moves = ["CREATE_IN_PROGRESS", "ROLLBACK_IN_PROGRESS", "ROLLBACK_COMPLETE"]
             return {"StackId": name}
-        self._make(made, stack)
-        made.moves = ["CREATE_IN_PROGRESS", "CREATE_COMPLETE"]
+        self._make(new_stack, stack)
+        new_stack.moves = ["CREATE_IN_PROGRESS", "CREATE_COMPLETE"]
         return {"StackId": name}
 
     def create_change_set(self, request: dict[str, Any]) -> dict[str, Any]:
-        made = self._existing(request["StackName"])
-        if not made.state.endswith("_COMPLETE") or made.state == "ROLLBACK_COMPLETE":
-            raise Refusal("ValidationError", f"Stack is in {made.state} state and can not be updated.")
+        current_stack = self._find_stack(request["StackName"])
+        if not current_stack.state.endswith("_COMPLETE") or current_stack.state == "ROLLBACK_COMPLETE":
+            raise Refusal("ValidationError", f"Stack is in {current_stack.state} state and can not be updated.")
         values = {
-            parameter["ParameterKey"]: made.parameters[parameter["ParameterKey"]]
+            parameter["ParameterKey"]: current_stack.parameters[parameter["ParameterKey"]]
             if parameter.get("UsePreviousValue")
             else parameter["ParameterValue"]
             for parameter in request["Parameters"]
         }
-        text = self._template(request)
-        stack = self._checked(text, values)
-        is_same = (text, parameter_values(stack)) == (made.template, made.parameters)
+        text = self._fetch_template(request)
+        stack = self._check_template(text, values)
+        is_same = (text, list_parameter_values(stack)) == (current_stack.template, current_stack.parameters)
         arn = f"arn:aws:cloudformation:{REGION}:{ID}:changeSet/{request['ChangeSetName']}/1"
-        made.change_sets[arn] = text, None if is_same else stack
+        current_stack.change_sets[arn] = text, None if is_same else stack
         return {"Id": arn, "StackId": request["StackName"]}
 
     def describe_change_set(self, request: dict[str, Any]) -> dict[str, Any]:
         """One change a page."""
-        made = self._existing(request["StackName"])
-        _, stack = made.change_sets[request["ChangeSetName"]]
+        current_stack = self._find_stack(request["StackName"])
+        _, stack = current_stack.change_sets[request["ChangeSetName"]]
         if stack is None:
             reason = "The submitted information didn't contain changes. Submit different information."
             return {"Status": "FAILED", "StatusReason": reason, "Changes": []}
-        changes = list(resource_changes(made, stack))
+        changes = list(list_resource_changes(current_stack, stack))
         at = int(request.get("NextToken", "0"))
-        more = {"NextToken": str(at + 1)} if at + 1 < len(changes) else {}
-        return {"Status": "CREATE_COMPLETE", "ExecutionStatus": "AVAILABLE", "Changes": changes[at : at + 1], **more}
+        next_page = {"NextToken": str(at + 1)} if at + 1 < len(changes) else {}
+        return {
+            "Status": "CREATE_COMPLETE",
+            "ExecutionStatus": "AVAILABLE",
+            "Changes": changes[at : at + 1],
+            **next_page,
+        }
 
     def delete_change_set(self, request: dict[str, Any]) -> dict[str, Any]:
-        del self._existing(request["StackName"]).change_sets[request["ChangeSetName"]]
+        del self._find_stack(request["StackName"]).change_sets[request["ChangeSetName"]]
         return {}
 
     def execute_change_set(self, request: dict[str, Any]) -> dict[str, Any]:
-        made = self._existing(request["StackName"])
-        text, stack = made.change_sets[request["ChangeSetName"]]
+        current_stack = self._find_stack(request["StackName"])
+        text, stack = current_stack.change_sets[request["ChangeSetName"]]
         assert stack is not None
-        made.change_sets.clear()
-        if self._failed(made, request["ClientRequestToken"], "UPDATE"):
-            made.moves = ["UPDATE_IN_PROGRESS", "UPDATE_ROLLBACK_IN_PROGRESS", "UPDATE_ROLLBACK_COMPLETE"]
+        current_stack.change_sets.clear()
+        if self._has_failed(current_stack, request["ClientRequestToken"], "UPDATE"):
+            current_stack.moves = ["UPDATE_IN_PROGRESS", "UPDATE_ROLLBACK_IN_PROGRESS", "UPDATE_ROLLBACK_COMPLETE"]
             return {}
-        losses = [change["ResourceChange"] for change in resource_changes(made, stack)]
+        losses = [change["ResourceChange"] for change in list_resource_changes(current_stack, stack)]
         for item in losses:
             if item["Action"] == "Remove" or item.get("Replacement") == "True":
-                kind, physical = made.physical.pop(item["LogicalResourceId"])
+                kind, physical = current_stack.physical.pop(item["LogicalResourceId"])
                 if not item["PolicyAction"].endswith("Retain"):
-                    self._unmade(kind, physical)
-        made.template, made.parameters = text, parameter_values(stack)
-        self._make(made, stack)
-        made.moves = ["UPDATE_IN_PROGRESS", "UPDATE_COMPLETE"]
+                    self._delete_resource(kind, physical)
+        current_stack.template, current_stack.parameters = text, list_parameter_values(stack)
+        self._make(current_stack, stack)
+        current_stack.moves = ["UPDATE_IN_PROGRESS", "UPDATE_COMPLETE"]
         return {}
 
     def delete_stack(self, request: dict[str, Any]) -> dict[str, Any]:
-        made = self.stacks.get(request["StackName"])
-        if made is None:
+        current_stack = self.stacks.get(request["StackName"])
+        if current_stack is None:
             return {}
         token = f"delete-{next(self.numbers)}"
-        stored = [
+        stored_objects = [
             name
-            for name, (kind, physical) in made.physical.items()
-            if not retains(made, name, "DeletionPolicy") and not self._unmade(kind, physical)
+            for name, (kind, physical) in current_stack.physical.items()
+            if not is_retained(current_stack, name, "DeletionPolicy") and not self._delete_resource(kind, physical)
         ]
-        for name in stored:
-            made.events.insert(0, event(made, name, "DELETE_FAILED", "it is not empty", token))
-        made.physical = {name: made.physical[name] for name in stored}
-        made.moves = ["DELETE_IN_PROGRESS", "DELETE_FAILED" if stored else "DELETE_COMPLETE"]
+        for name in stored_objects:
+            current_stack.events.insert(0, make_event(current_stack, name, "DELETE_FAILED", "it is not empty", token))
+        current_stack.physical = {name: current_stack.physical[name] for name in stored_objects}
+        current_stack.moves = ["DELETE_IN_PROGRESS", "DELETE_FAILED" if stored_objects else "DELETE_COMPLETE"]
         return {}
 
     def describe_stack_events(self, request: dict[str, Any]) -> dict[str, Any]:
-        return {"StackEvents": self._existing(request["StackName"]).events}
+        return {"StackEvents": self._find_stack(request["StackName"]).events}
 
     def list_stack_resources(self, request: dict[str, Any]) -> dict[str, Any]:
-        made = self._existing(request["StackName"])
+        current_stack = self._find_stack(request["StackName"])
         return {
             "StackResourceSummaries": [
                 {
@@ -170,7 +175,10 @@ class Formation:
                     "LastUpdatedTimestamp": TIME,
                     "ResourceStatus": state,
                 }
-                for content, state in ((made.physical, "CREATE_COMPLETE"), (made.failed, "CREATE_FAILED"))
+                for content, state in (
+                    (current_stack.physical, "CREATE_COMPLETE"),
+                    (current_stack.failed, "CREATE_FAILED"),
+                )
                 for name, (kind, physical) in content.items()
             ]
         }
@@ -195,18 +203,24 @@ class Formation:
 
     def get_pipeline_state(self, request: dict[str, Any]) -> dict[str, Any]:
         """CodePipeline's, which moto does not have: the first stage has run, and the third failed."""
-        made = next(stack for stack in self.stacks.values() if stack.outputs.get("PipelineName") == request["name"])
-        (pipeline,) = Stack(made.parameters, parse(made.template)).of("AWS::CodePipeline::Pipeline").values()
+        current_stack = next(
+            stack for stack in self.stacks.values() if stack.outputs.get("PipelineName") == request["name"]
+        )
+        (pipeline,) = (
+            Stack(current_stack.parameters, parse(current_stack.template))
+            .select_resources("AWS::CodePipeline::Pipeline")
+            .values()
+        )
         names = [stage["Name"] for stage in pipeline["Stages"]]
         ran = {
             "latestExecution": {"pipelineExecutionId": "5e2a1c0d-0000-4000-8000-000000000001", "status": "Succeeded"}
         }
-        why = {"status": "Failed", "summary": "3 HIGH findings, 0 allowed"}
-        failed = {
+        failure = {"status": "Failed", "summary": "3 HIGH findings, 0 allowed"}
+        failed_action = {
             "latestExecution": {**ran["latestExecution"], "status": "Failed"},
-            "actionStates": [{"actionName": "Gate", "latestExecution": why}],
+            "actionStates": [{"actionName": "Gate", "latestExecution": failure}],
         }
-        runs: dict[str, dict[str, Any]] = {"Source": ran, "ContainerVulnerabilityAssessment": failed}
+        runs: dict[str, dict[str, Any]] = {"Source": ran, "ContainerVulnerabilityAssessment": failed_action}
         return {"stageStates": [{"stageName": name, **runs.get(name, {})} for name in names]}
 
     def list_repositories(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -217,12 +231,12 @@ class Formation:
         self.sources = {key: item for key, item in self.sources.items() if item != request["repositoryName"]}
         return {}
 
-    def _existing(self, name: str) -> Made:
+    def _find_stack(self, name: str) -> Made:
         if name not in self.stacks:
             raise Refusal("ValidationError", f"Stack with id {name} does not exist")
         return self.stacks[name]
 
-    def _template(self, request: dict[str, Any]) -> str:
+    def _fetch_template(self, request: dict[str, Any]) -> str:
         """As CloudFormation fetches it: out of the bucket that the URL names."""
         url = urlsplit(request["TemplateURL"])
         if (url.scheme, url.netloc) != ("https", f"s3.{REGION}.amazonaws.com"):
@@ -230,33 +244,40 @@ class Formation:
         bucket, _, key = url.path[1:].partition("/")
         return str(self.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read().decode())
 
-    def _checked(self, text: str, values: dict[str, str]) -> Stack:
+    def _check_template(self, text: str, values: dict[str, str]) -> Stack:
         content = parse(text)
         unknown = sorted(set(values) - set(content["Parameters"]))
         if unknown:
             raise Refusal("ValidationError", f"Parameters: {unknown} do not exist in the template")
         stack = Stack(values, content)
-        if stack.broken_rules():
-            raise Refusal("ValidationError", f"Template validation error: {stack.broken_rules()}")
+        if stack.list_broken_rules():
+            raise Refusal("ValidationError", f"Template validation error: {stack.list_broken_rules()}")
         return stack
 
-    def _failed(self, made: Made, token: str, doing: str) -> bool:
+    def _has_failed(self, current_stack: Made, token: str, doing: str) -> bool:
         if self.fails is None:
             return False
         (name, reason), self.fails = self.fails, None
-        made.events.insert(0, event(made, name, f"{doing}_FAILED", reason, token))
-        made.events.insert(0, event(made, "Table", f"{doing}_FAILED", "Resource creation cancelled", token))
+        current_stack.events.insert(0, make_event(current_stack, name, f"{doing}_FAILED", reason, token))
+        current_stack.events.insert(
+            0, make_event(current_stack, "Table", f"{doing}_FAILED", "Resource creation cancelled", token)
+        )
         return True
 
-    def _make(self, made: Made, stack: Stack) -> None:
+    def _make(self, current_stack: Made, stack: Stack) -> None:
         """What the commands look at really is there afterwards."""
         for name, item in stack.resources.items():
-            if name not in made.physical:
-                made.physical[name] = item["Type"], self._maker(name, item["Type"], item["Properties"])
-            made.properties[name] = item["Properties"]
-        made.outputs = {key: physical_name(made, str(value)) for key, value in stack.outputs.items()}
+            if name not in current_stack.physical:
+                current_stack.physical[name] = (
+                    item["Type"],
+                    self._create_resource(name, item["Type"], item["Properties"]),
+                )
+            current_stack.properties[name] = item["Properties"]
+        current_stack.outputs = {
+            key: make_physical_name(current_stack, str(value)) for key, value in stack.outputs.items()
+        }
 
-    def _maker(self, name: str, kind: str, properties: dict[str, Any]) -> str:
+    def _create_resource(self, name: str, kind: str, properties: dict[str, Any]) -> str:
         if kind == "AWS::S3::Bucket":
             bucket = f"gate-{name.lower()}-{next(self.numbers)}"
             where = {"LocationConstraint": REGION}
@@ -272,11 +293,11 @@ class Formation:
             self.sources[key] = properties["RepositoryName"]
             return key
         if kind == "AWS::DynamoDB::Table":
-            expected = {
+            expected_name = {
                 key: properties[key]
                 for key in ("BillingMode", "AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes")
             }
-            self.client("dynamodb").create_table(TableName="approvals", **expected)
+            self.client("dynamodb").create_table(TableName="approvals", **expected_name)
             return "approvals"
         if kind == "AWS::SQS::Queue":
             return str(self.client("sqs").create_queue(QueueName=name.lower())["QueueUrl"])
@@ -297,7 +318,7 @@ class Formation:
             return str(service)
         return f"gate-{name}"
 
-    def _unmade(self, kind: str, physical: str) -> bool:
+    def _delete_resource(self, kind: str, physical: str) -> bool:
         """Deletes; False when it is not empty."""
         try:
             if kind == "AWS::S3::Bucket":

@@ -28,11 +28,11 @@ class Made:
     moves: list[str] = field(default_factory=list)
 
 
-def event(made: Made, name: str, state: str, reason: str, token: str) -> dict[str, Any]:
-    kinds = {key: item["Type"] for key, item in parse(made.template)["Resources"].items()}
+def make_event(stack_state: Made, name: str, state: str, reason: str, token: str) -> dict[str, Any]:
+    kinds = {key: item["Type"] for key, item in parse(stack_state.template)["Resources"].items()}
     return {
         "StackId": "stack",
-        "EventId": f"event-{len(made.events)}",
+        "EventId": f"event-{len(stack_state.events)}",
         "StackName": "stack",
         "LogicalResourceId": name,
         "ResourceType": kinds[name],
@@ -53,25 +53,25 @@ _CREATE_ONLY = {
 }
 
 
-def resource_changes(made: Made, stack: Stack) -> Iterator[dict[str, Any]]:
+def list_resource_changes(stack_state: Made, stack: Stack) -> Iterator[dict[str, Any]]:
     """What an update to this would do to the resources, as DescribeChangeSet tells it."""
-    for name in sorted({*made.physical, *stack.resources}):
-        kind, physical = made.physical.get(name, ("", ""))
+    for name in sorted({*stack_state.physical, *stack.resources}):
+        kind, physical = stack_state.physical.get(name, ("", ""))
         change = {"LogicalResourceId": name, "ResourceType": kind or stack.resources[name]["Type"]}
         if not physical:
             yield _change({**change, "Action": "Add"})
             continue
         change |= {"PhysicalResourceId": physical}
         if name not in stack.resources:
-            policy = "Retain" if retains(made, name, "DeletionPolicy") else "Delete"
+            policy = "Retain" if is_retained(stack_state, name, "DeletionPolicy") else "Delete"
             yield _change({**change, "Action": "Remove", "PolicyAction": policy})
             continue
-        new, old = stack.resources[name]["Properties"], made.properties[name]
-        changed = {key for key in {*new, *old} if new.get(key) != old.get(key)}
-        if changed & _CREATE_ONLY.get(kind, set()):
-            policy = "ReplaceAndRetain" if retains(made, name, "UpdateReplacePolicy") else "ReplaceAndDelete"
+        new, old = stack.resources[name]["Properties"], stack_state.properties[name]
+        changed_keys = {key for key in {*new, *old} if new.get(key) != old.get(key)}
+        if changed_keys & _CREATE_ONLY.get(kind, set()):
+            policy = "ReplaceAndRetain" if is_retained(stack_state, name, "UpdateReplacePolicy") else "ReplaceAndDelete"
             yield _change({**change, "Action": "Modify", "Replacement": "True", "PolicyAction": policy})
-        elif changed:
+        elif changed_keys:
             yield _change({**change, "Action": "Modify", "Replacement": "False"})
 
 
@@ -79,20 +79,20 @@ def _change(change: dict[str, Any]) -> dict[str, Any]:
     return {"Type": "Resource", "ResourceChange": change}
 
 
-def retains(made: Made, name: str, policy: str) -> bool:
-    response = parse(made.template)["Resources"][name].get(policy, "Delete")
+def is_retained(stack_state: Made, name: str, policy: str) -> bool:
+    response = parse(stack_state.template)["Resources"][name].get(policy, "Delete")
     return str(response).startswith("Retain")
 
 
-def parameter_values(stack: Stack) -> dict[str, str]:
+def list_parameter_values(stack: Stack) -> dict[str, str]:
     parameters = stack.template["Parameters"]
     return {name: str(stack.parameter_values.get(name, item.get("Default", ""))) for name, item in parameters.items()}
 
 
-def physical_name(made: Made, value: str) -> str:
+def make_physical_name(stack_state: Made, value: str) -> str:
     """A Ref is the physical name; of attributes only the repository's URI is looked at."""
     name = value.removeprefix("ref:").partition(".")[0]
-    physical = made.physical.get(name, ("", value))[1]
+    physical = stack_state.physical.get(name, ("", value))[1]
     return f"{ID}.dkr.ecr.{REGION}.amazonaws.com/{physical}" if value.endswith(".RepositoryUri") else physical
 
 
@@ -102,9 +102,9 @@ class Refusal(Exception):  # noqa: N818 - an answer, not a fault
         self.code = code
 
 
-def refused(code: str, message: str) -> tuple[AWSResponse, dict[str, Any]]:
+def make_refusal(code: str, message: str) -> tuple[AWSResponse, dict[str, Any]]:
     return AWSResponse("", 400, {}, None), {"Error": {"Code": code, "Message": message}}
 
 
-def snake_case(name: str) -> str:
+def convert_to_snake_case(name: str) -> str:
     return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name)[1:]

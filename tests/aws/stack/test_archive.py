@@ -107,7 +107,7 @@ def test_the_same_bytes_by_every_python_of_this_machine(packed: bytes, python: s
 
 
 def test_the_archive_is_for_the_templates_runtime() -> None:
-    named = {item["Runtime"] for item in Stack(MODES["whole"]).of("AWS::Lambda::Function").values()}
+    named = {item["Runtime"] for item in Stack(MODES["whole"]).select_resources("AWS::Lambda::Function").values()}
     assert named == {"python{}.{}".format(*archive.RUNTIME)}
 
 
@@ -152,7 +152,7 @@ def test_the_archive_runs_without_the_checkout(packed: bytes, tmp_path: Path) ->
     """Isolated, out of the archive itself, with nothing installed: boto3 is asked for at the first event alone."""
     file = tmp_path / "functions.zip"
     file.write_bytes(packed)
-    functions = Stack(MODES["whole"]).of("AWS::Lambda::Function").values()
+    functions = Stack(MODES["whole"]).select_resources("AWS::Lambda::Function").values()
     handlers = [function["Handler"] for function in functions]
     assert {handler.rpartition(".")[0] for handler in handlers} == {"dockgate.aws.functions.handlers"}
     names = [handler.rpartition(".")[2] for handler in handlers]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from tests.aws.stack.cloud import Cloud
-from tests.aws.stack.deploying import ALONE, DIGEST, DOCUMENTS, NETWORK, deploy, document, parameters
+from tests.aws.stack.deploying import ALONE, DIGEST, DOCUMENTS, NETWORK, deploy, read_document, read_parameters
 from tests.aws.stack.stack_state import ID, REGION
 
 from dockgate.aws.stack.stack_bucket import StackBucket
@@ -18,12 +18,12 @@ from dockgate.shared.errors import DeniedError, DeployError
 
 def test_a_stack_is_created_with_all_that_it_needs(cloud: Cloud) -> None:
     assert deploy(cloud, *NETWORK)
-    content = parameters(cloud)
+    content = read_parameters(cloud)
     assert content["ArchiveBucket"] == DOCUMENTS
-    assert document(cloud, content["ArchiveKey"])[:2] == b"PK"
-    assert decode_policy(document(cloud, content["PolicyKey"])) == read_builtin_policy("default", rules.load())
+    assert read_document(cloud, content["ArchiveKey"])[:2] == b"PK"
+    assert decode_policy(read_document(cloud, content["PolicyKey"])) == read_builtin_policy("default", rules.load())
     assert content["WaiversKey"] == ""
-    closed = cloud.client("s3").get_public_access_block(Bucket=DOCUMENTS)["PublicAccessBlockConfiguration"]
+    closed = cloud.get_client("s3").get_public_access_block(Bucket=DOCUMENTS)["PublicAccessBlockConfiguration"]
     assert all(closed.values())
 
 
@@ -43,36 +43,36 @@ def test_an_update_keeps_what_is_not_given(cloud: Cloud, tmp_path: Path) -> None
     waivers = tmp_path / "waivers.yaml"
     waivers.write_text("- vulnerability: CVE-2024-0001\n  owner: team\n  reason: not reachable\n  until: 2030-01-01\n")
     deploy(cloud, *ALONE, policy="reference-2022", waivers=waivers)
-    before = dict(parameters(cloud))
+    before = dict(read_parameters(cloud))
     assert before["WaiversKey"] != ""
     assert deploy(cloud, "RiskDays=3")
-    assert parameters(cloud) == {**before, "RiskDays": "3"}
+    assert read_parameters(cloud) == {**before, "RiskDays": "3"}
 
 
 def test_the_source_repository_starts_with_a_commit_and_keeps_the_rest(cloud: Cloud) -> None:
     """CodeCommit takes the archive in the repository's creation alone, so that an update leaves the parameter alone."""
     deploy(cloud, *NETWORK)
-    key = parameters(cloud)["SourceKey"]
-    with zipfile.ZipFile(BytesIO(document(cloud, key))) as archive:
+    key = read_parameters(cloud)["SourceKey"]
+    with zipfile.ZipFile(BytesIO(read_document(cloud, key))) as archive:
         assert "Dockerfile" in archive.namelist()
     code = cloud.formation.stacks["gate"].properties["SourceRepository"]["Code"]
     assert code == {"BranchName": "main", "S3": {"Bucket": DOCUMENTS, "Key": key}}
     cloud.formation.stacks["gate"].parameters["SourceKey"] = "sources/of-an-earlier-version.zip"
     assert deploy(cloud, "RiskDays=3")
-    assert parameters(cloud)["SourceKey"] == "sources/of-an-earlier-version.zip"
+    assert read_parameters(cloud)["SourceKey"] == "sources/of-an-earlier-version.zip"
 
 
 def test_an_update_leaves_running_what_the_pipeline_deployed(cloud: Cloud) -> None:
     deploy(cloud, *NETWORK)
-    ecs, image = cloud.client("ecs"), f"{ID}.dkr.ecr.{REGION}.amazonaws.com/dockgate-app@{DIGEST}"
+    ecs, image = cloud.get_client("ecs"), f"{ID}.dkr.ecr.{REGION}.amazonaws.com/dockgate-app@{DIGEST}"
     containers = [{"name": "app", "image": image, "memory": 64}]
     ecs.register_task_definition(family="gate-service", containerDefinitions=containers)
     ecs.update_service(cluster="gate-cluster", service="gate-service", taskDefinition="gate-service", desiredCount=1)
     assert deploy(cloud, "ContainerPort=9000")
-    content = parameters(cloud)
+    content = read_parameters(cloud)
     assert (content["DesiredCount"], content["ServiceImage"]) == ("1", image)
     assert deploy(cloud, "DesiredCount=2")
-    assert parameters(cloud)["DesiredCount"] == "2"
+    assert read_parameters(cloud)["DesiredCount"] == "2"
 
 
 # --- failures -----------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from tests.aws.stack.cloud import Cloud
-from tests.aws.stack.deploying import ALONE, DIGEST, DOCUMENTS, NETWORK, deploy, parameters
+from tests.aws.stack.deploying import ALONE, DIGEST, DOCUMENTS, NETWORK, deploy, read_parameters
 from tests.aws.stack.stack_state import ID, REGION
 
 from dockgate.aws.stack.account import Account
@@ -63,21 +63,23 @@ def test_an_image_repository_of_another_name_leaves_the_images_of_the_first(clou
     (losses,) = person.confirmations
     stored = "ImageRepository (AWS::ECR::Repository dockgate-app): replaced; the old one stays in the account"
     assert [line for line in losses if "ECR::" in line] == [stored]
-    names = {repository["repositoryName"] for repository in cloud.client("ecr").describe_repositories()["repositories"]}
+    names = {
+        repository["repositoryName"] for repository in cloud.get_client("ecr").describe_repositories()["repositories"]
+    }
     assert names == {"dockgate-app", "other"}
 
 
 def test_a_declined_update_changes_nothing(cloud: Cloud) -> None:
     deploy(cloud, *NETWORK)
-    before = dict(parameters(cloud))
-    scanning = cloud.client("ecr").get_registry_scanning_configuration()["scanningConfiguration"]
+    before = dict(read_parameters(cloud))
+    scanning = cloud.get_client("ecr").get_registry_scanning_configuration()["scanningConfiguration"]
     for value in (ALONE, CONNECTION, ("ImageRepositoryName=other",)):
         with pytest.raises(Declined):
             deploy(cloud, *value, scanning=True, confirm=Person(agrees=False))
-    assert parameters(cloud) == before
-    assert "ExecuteChangeSet" not in cloud.operations()
+    assert read_parameters(cloud) == before
+    assert "ExecuteChangeSet" not in cloud.list_operations()
     assert cloud.formation.stacks["gate"].change_sets == {}
-    assert cloud.client("ecr").get_registry_scanning_configuration()["scanningConfiguration"] == scanning
+    assert cloud.get_client("ecr").get_registry_scanning_configuration()["scanningConfiguration"] == scanning
 
 
 def test_a_caller_that_cannot_ask_is_refused(cloud: Cloud) -> None:
@@ -89,13 +91,13 @@ def test_a_caller_that_cannot_ask_is_refused(cloud: Cloud) -> None:
 
 def test_a_new_image_replaces_the_task_definition_without_a_question(cloud: Cloud) -> None:
     deploy(cloud, *NETWORK)
-    ecs, image = cloud.client("ecs"), f"{ID}.dkr.ecr.{REGION}.amazonaws.com/dockgate-app@{DIGEST}"
+    ecs, image = cloud.get_client("ecs"), f"{ID}.dkr.ecr.{REGION}.amazonaws.com/dockgate-app@{DIGEST}"
     containers = [{"name": "app", "image": image, "memory": 64}]
     ecs.register_task_definition(family="gate-service", containerDefinitions=containers)
     ecs.update_service(cluster="gate-cluster", service="gate-service", taskDefinition="gate-service")
     person = Person(agrees=False)
     assert deploy(cloud, confirm=person)
-    assert parameters(cloud)["ServiceImage"] == image
+    assert read_parameters(cloud)["ServiceImage"] == image
     assert person.confirmations == []
 
 
@@ -103,7 +105,7 @@ def test_resources_with_data_are_recorded_outside_the_stack(cloud: Cloud) -> Non
     deploy(cloud, *NETWORK)
     for _ in range(2):
         deploy(cloud, *ALONE, confirm=Person(agrees=True))
-    rows = json.loads(cloud.client("s3").get_object(Bucket=DOCUMENTS, Key="data.json")["Body"].read())
+    rows = json.loads(cloud.get_client("s3").get_object(Bucket=DOCUMENTS, Key="data.json")["Body"].read())
     assert (
         sorted(row["kind"] for row in rows)
         == ["AWS::CodeCommit::Repository", "AWS::ECR::Repository"] + ["AWS::S3::Bucket"] * 3
@@ -116,7 +118,7 @@ def test_a_denied_change_set_changes_nothing(cloud: Cloud) -> None:
         cloud.formation.denied = {operation}
         with pytest.raises(DeniedError, match=operation):
             deploy(cloud, "RiskDays=3")
-    assert parameters(cloud)["RiskDays"] == "14"
+    assert read_parameters(cloud)["RiskDays"] == "14"
     cloud.formation.denied = set()
     assert deploy(cloud, "RiskDays=3")
 

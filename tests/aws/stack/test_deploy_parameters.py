@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from tests.aws.stack.cloud import SOON, Cloud
-from tests.aws.stack.deploying import ALONE, NETWORK, changes, deploy, document, parameters
+from tests.aws.stack.deploying import ALONE, NETWORK, deploy, list_changes, read_document, read_parameters
 from tests.aws.stack.stack_state import ID, REGION
 
 from dockgate.services import aws_stack
@@ -16,14 +16,14 @@ def test_names_are_turned_into_arns(cloud: Cloud) -> None:
     services = "RunningServices=blue/web,arn:aws:ecs:eu-west-1:123456789012:service/green/web"
     deploy(cloud, *ALONE, services, "ImageRepositories=shop,team/blog")
     head = f"arn:aws:codepipeline:{REGION}:{ID}"
-    assert parameters(cloud)["ApprovalActions"] == f"{head}:shop/Assess/Gate,{head}:blog/Assess/Gate"
-    assert parameters(cloud)["ApprovalPipelines"] == f"{head}:shop,{head}:blog"
+    assert read_parameters(cloud)["ApprovalActions"] == f"{head}:shop/Assess/Gate,{head}:blog/Assess/Gate"
+    assert read_parameters(cloud)["ApprovalPipelines"] == f"{head}:shop,{head}:blog"
     deploy(cloud, "RiskDays=3")
-    assert parameters(cloud)["ApprovalPipelines"] == f"{head}:shop,{head}:blog"
+    assert read_parameters(cloud)["ApprovalPipelines"] == f"{head}:shop,{head}:blog"
     head = f"arn:aws:ecs:{REGION}:{ID}:service"
-    assert parameters(cloud)["RunningServices"] == f"{head}/blue/web,{head}/green/web"
+    assert read_parameters(cloud)["RunningServices"] == f"{head}/blue/web,{head}/green/web"
     head = f"arn:aws:ecr:{REGION}:{ID}:repository"
-    assert parameters(cloud)["ImageRepositories"] == f"{head}/shop,{head}/team/blog"
+    assert read_parameters(cloud)["ImageRepositories"] == f"{head}/shop,{head}/team/blog"
 
 
 WAIVER = "- {{id: a, owner: o, reason: r, vulnerability: CVE-1, repository: {}/shop, until: '2030-01-01'}}"
@@ -35,9 +35,9 @@ def test_repositories_may_be_named_with_their_registry(cloud: Cloud, tmp_path: P
     repositories = f"ImageRepositories={registry}/a/b, c"
     deploy(cloud, *NETWORK, f"ImageRepositoryName={registry}/shop", repositories, waivers=waivers)
     head = f"arn:aws:ecr:{REGION}:{ID}:repository"
-    assert parameters(cloud)["ImageRepositoryName"] == "shop"
-    assert parameters(cloud)["ImageRepositories"] == f"{head}/a/b,{head}/c"
-    (waiver,) = json.loads(document(cloud, parameters(cloud)["WaiversKey"]))["waivers"]
+    assert read_parameters(cloud)["ImageRepositoryName"] == "shop"
+    assert read_parameters(cloud)["ImageRepositories"] == f"{head}/a/b,{head}/c"
+    (waiver,) = json.loads(read_document(cloud, read_parameters(cloud)["WaiversKey"]))["waivers"]
     assert waiver["repository"] == "shop"
 
 
@@ -50,7 +50,7 @@ def test_a_repository_of_another_registry_is_refused(cloud: Cloud, registry: str
             deploy(cloud, *NETWORK, value)
     with pytest.raises(UsageError, match="the waiver a: The repository"):
         deploy(cloud, *NETWORK, waivers=waivers)
-    assert changes(cloud) == []
+    assert list_changes(cloud) == []
 
 
 @pytest.mark.parametrize(("concurrency", "reserved"), [(1000, "5"), (115, "5"), (114, "0"), (10, "0")])
@@ -61,13 +61,13 @@ def test_concurrency_is_reserved_where_the_account_has_some_to_spare(
     cloud.formation.concurrency = concurrency
     output: list[str] = []
     deploy(cloud, *ALONE, output=output)
-    assert parameters(cloud)["ReservedConcurrency"] == reserved
+    assert read_parameters(cloud)["ReservedConcurrency"] == reserved
     assert any("no concurrency reserved" in line for line in output) is (reserved == "0")
     cloud.formation.concurrency = 10 if reserved == "5" else 1000
     deploy(cloud, "RiskDays=3")
-    assert parameters(cloud)["ReservedConcurrency"] == reserved, "it stays as it is"
+    assert read_parameters(cloud)["ReservedConcurrency"] == reserved, "it stays as it is"
     deploy(cloud, "ReservedConcurrency=7")
-    assert parameters(cloud)["ReservedConcurrency"] == "7"
+    assert read_parameters(cloud)["ReservedConcurrency"] == "7"
 
 
 @pytest.mark.parametrize(
@@ -82,31 +82,31 @@ def test_concurrency_is_reserved_where_the_account_has_some_to_spare(
 def test_an_invalid_action_or_service_name_is_refused_before_the_stack_changes(cloud: Cloud, value: str) -> None:
     with pytest.raises(UsageError, match=value.partition("=")[0]):
         deploy(cloud, "CreatePipeline=false", value)
-    assert changes(cloud) == []
+    assert list_changes(cloud) == []
 
 
 def test_family_and_roles_are_read_from_an_existing_service(cloud: Cloud) -> None:
-    ecs, role = cloud.client("ecs"), f"arn:aws:iam::{ID}:role/run"
+    ecs, role = cloud.get_client("ecs"), f"arn:aws:iam::{ID}:role/run"
     ecs.create_cluster(clusterName="blue")
     containers = [{"name": "app", "image": "app:1", "memory": 64}]
     ecs.register_task_definition(family="shop", executionRoleArn=role, containerDefinitions=containers)
     ecs.create_service(cluster="blue", serviceName="web", taskDefinition="shop", desiredCount=1)
     deploy(cloud, "ClusterName=blue", "ServiceName=web")
-    content = parameters(cloud)
+    content = read_parameters(cloud)
     assert (content["TaskFamily"], content["TaskRoleArns"]) == ("shop", role)
     ecs.register_task_definition(family="blog", containerDefinitions=containers)
     ecs.create_service(cluster="blue", serviceName="journal", taskDefinition="blog", desiredCount=1)
     deploy(cloud, "ServiceName=journal")
-    content = parameters(cloud)
+    content = read_parameters(cloud)
     assert (content["TaskFamily"], content["TaskRoleArns"]) == ("blog", "")
 
 
 def test_a_missing_service_is_reported_before_any_change(cloud: Cloud) -> None:
-    cloud.client("ecs").create_cluster(clusterName="blue")
+    cloud.get_client("ecs").create_cluster(clusterName="blue")
     for cluster in ("blue", "green"):
         with pytest.raises(NotFoundError, match="web"):
             deploy(cloud, f"ClusterName={cluster}", "ServiceName=web")
-    assert changes(cloud) == []
+    assert list_changes(cloud) == []
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from tests.aws.stack.cloud import Cloud
-from tests.aws.stack.deploying import NETWORK, changes, deploy, document, parameters
+from tests.aws.stack.deploying import NETWORK, deploy, list_changes, read_document, read_parameters
 from tests.aws.stack.stack_state import REGION
 
 from dockgate.gate import rules
@@ -21,7 +21,7 @@ rules:
 def test_the_policy_changes_when_another_is_given(cloud: Cloud) -> None:
     deploy(cloud, *NETWORK)
     assert deploy(cloud, policy="reference-2022")
-    assert decode_policy(document(cloud, parameters(cloud)["PolicyKey"])).name == "reference-2022"
+    assert decode_policy(read_document(cloud, read_parameters(cloud)["PolicyKey"])).name == "reference-2022"
 
 
 def test_a_wrong_policy_file_is_refused_before_anything_is_changed(cloud: Cloud, tmp_path: Path) -> None:
@@ -29,7 +29,7 @@ def test_a_wrong_policy_file_is_refused_before_anything_is_changed(cloud: Cloud,
     file.write_text(BAD)
     with pytest.raises(DefinitionError, match="ours"):
         deploy(cloud, *NETWORK, policy=str(file))
-    assert changes(cloud) == []
+    assert list_changes(cloud) == []
 
 
 def canonical() -> bytes:
@@ -53,14 +53,14 @@ def test_a_wrong_document_is_refused_before_anything_is_changed(cloud: Cloud, se
     with pytest.raises(UsageError, match="dockgate/policy") as refused:
         deploy(cloud, *NETWORK, policy=where)
     assert refused.value.advice
-    assert changes(cloud) == []
+    assert list_changes(cloud) == []
 
 
 def put(cloud: Cloud, service: str, body: bytes) -> str:
     if service == "ssm":
-        cloud.client("ssm").put_parameter(Name="/dockgate/policy", Value=body.decode(), Type="SecureString")
+        cloud.get_client("ssm").put_parameter(Name="/dockgate/policy", Value=body.decode(), Type="SecureString")
         return "ssm:/dockgate/policy"
-    s3 = cloud.client("s3")
+    s3 = cloud.get_client("s3")
     s3.create_bucket(Bucket="ours", CreateBucketConfiguration={"LocationConstraint": REGION})
     s3.put_object(Bucket="ours", Key="dockgate/policy", Body=body)
     return "s3://ours/dockgate/policy"
@@ -68,16 +68,16 @@ def put(cloud: Cloud, service: str, body: bytes) -> str:
 
 def test_a_policy_in_ssm_stays_there_and_one_in_s3_is_copied(cloud: Cloud) -> None:
     deploy(cloud, *NETWORK, policy=put(cloud, "ssm", canonical()))
-    assert (parameters(cloud)["PolicyParameter"], parameters(cloud)["PolicyKey"]) == ("/dockgate/policy", "")
+    assert (read_parameters(cloud)["PolicyParameter"], read_parameters(cloud)["PolicyKey"]) == ("/dockgate/policy", "")
     assert not deploy(cloud)
     deploy(cloud, policy=put(cloud, "s3", canonical()))
-    content = parameters(cloud)
+    content = read_parameters(cloud)
     assert content["PolicyParameter"] == ""
-    assert document(cloud, content["PolicyKey"]) == canonical()
+    assert read_document(cloud, content["PolicyKey"]) == canonical()
 
 
 @pytest.mark.parametrize("where", ["ssm:/missing", "s3://missing/key", "ssm:policy", "s3://bucket"])
 def test_a_location_without_a_policy_is_refused_before_anything_is_changed(cloud: Cloud, where: str) -> None:
     with pytest.raises((NotFoundError, UsageError)):
         deploy(cloud, *NETWORK, policy=where)
-    assert changes(cloud) == []
+    assert list_changes(cloud) == []

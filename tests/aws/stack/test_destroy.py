@@ -13,13 +13,13 @@ from dockgate.shared.errors import DeniedError, DeployError
 def fill(cloud: Cloud) -> str:
     """A version, a deletion mark and an image; returns the bucket of verdicts."""
     (bucket,) = (name for kind, name in cloud.formation.stacks["gate"].physical.values() if "verdictbucket" in name)
-    s3 = cloud.client("s3")
+    s3 = cloud.get_client("s3")
     for body in (b"1", b"2"):
         s3.put_object(Bucket=bucket, Key="verdicts/1.json", Body=body)
     s3.delete_object(Bucket=bucket, Key="verdicts/1.json")
     manifest = '{"schemaVersion": 2, "mediaType": "application/vnd.docker.distribution.manifest.v2+json", "layers": []}'
     for tag in ("1", "2"):
-        cloud.client("ecr").put_image(repositoryName="dockgate-app", imageManifest=manifest, imageTag=tag)
+        cloud.get_client("ecr").put_image(repositoryName="dockgate-app", imageManifest=manifest, imageTag=tag)
     return bucket
 
 
@@ -32,8 +32,8 @@ def test_destroy_empties_first_and_leaves_nothing(cloud: Cloud) -> None:
     assert "source repository container-components with all its commits" in content
     destroy(cloud)
     assert cloud.formation.stacks == {}
-    assert cloud.client("s3").list_buckets()["Buckets"] == []
-    assert cloud.client("ecr").describe_repositories()["repositories"] == []
+    assert cloud.get_client("s3").list_buckets()["Buckets"] == []
+    assert cloud.get_client("ecr").describe_repositories()["repositories"] == []
 
 
 def test_data_outlives_a_stack_that_is_deleted_without_dockgate(cloud: Cloud) -> None:
@@ -42,8 +42,8 @@ def test_data_outlives_a_stack_that_is_deleted_without_dockgate(cloud: Cloud) ->
     bucket = fill(cloud)
     cloud.formation.delete_stack({"StackName": "gate"})
     assert cloud.formation.stacks["gate"].moves[-1] == "DELETE_COMPLETE"
-    assert cloud.client("s3").list_object_versions(Bucket=bucket)["Versions"]
-    assert len(cloud.client("ecr").list_images(repositoryName="dockgate-app")["imageIds"]) == 2
+    assert cloud.get_client("s3").list_object_versions(Bucket=bucket)["Versions"]
+    assert len(cloud.get_client("ecr").list_images(repositoryName="dockgate-app")["imageIds"]) == 2
     assert list(cloud.formation.sources.values()) == ["container-components"]
 
 
@@ -80,12 +80,12 @@ def test_a_bucket_that_is_written_to_while_it_is_deleted_is_emptied_again(cloud:
     bucket = fill(cloud)
     written = []
     cloud.formation.before["DeleteBucket"] = lambda: written.append(
-        cloud.client("s3").put_object(Bucket=bucket, Key="late", Body=b"")
+        cloud.get_client("s3").put_object(Bucket=bucket, Key="late", Body=b"")
     )
     destroy(cloud)
     assert written
     assert cloud.formation.stacks == {}
-    assert cloud.client("s3").list_buckets()["Buckets"] == []
+    assert cloud.get_client("s3").list_buckets()["Buckets"] == []
 
 
 def test_resources_that_an_update_retained_are_shown_and_deleted_with_the_stack(cloud: Cloud) -> None:
@@ -96,9 +96,9 @@ def test_resources_that_an_update_retained_are_shown_and_deleted_with_the_stack(
     for line in ("image repository dockgate-app with all its images", "source repository container-components with"):
         assert any(item.startswith(line) for item in content), content
     destroy(cloud)
-    assert bucket not in [item["Name"] for item in cloud.client("s3").list_buckets()["Buckets"]]
-    assert cloud.client("s3").list_buckets()["Buckets"] == []
-    assert cloud.client("ecr").describe_repositories()["repositories"] == []
+    assert bucket not in [item["Name"] for item in cloud.get_client("s3").list_buckets()["Buckets"]]
+    assert cloud.get_client("s3").list_buckets()["Buckets"] == []
+    assert cloud.get_client("ecr").describe_repositories()["repositories"] == []
     assert cloud.formation.sources == {}
 
 
@@ -110,15 +110,15 @@ def test_destroy_finds_resources_that_outlived_the_stack(cloud: Cloud) -> None:
     assert f"bucket {bucket} with all that is in it" in content
     assert "stack gate" not in content
     destroy(cloud)
-    assert cloud.client("s3").list_buckets()["Buckets"] == []
-    assert cloud.client("ecr").describe_repositories()["repositories"] == []
+    assert cloud.get_client("s3").list_buckets()["Buckets"] == []
+    assert cloud.get_client("ecr").describe_repositories()["repositories"] == []
     assert cloud.formation.sources == {}
 
 
 def test_another_repository_that_has_the_name_since_is_left_alone(cloud: Cloud) -> None:
     deploy(cloud, *NETWORK)
     deploy(cloud, *ALONE, confirm=lambda losses: None)
-    ecr = cloud.client("ecr")
+    ecr = cloud.get_client("ecr")
     ecr.delete_repository(repositoryName="dockgate-app", force=True)
     ecr.create_repository(repositoryName="dockgate-app")
     assert not any("dockgate-app" in line for line in list_contents(cloud.account, "gate"))
@@ -130,7 +130,7 @@ def test_another_repository_that_has_the_name_since_is_left_alone(cloud: Cloud) 
 
 def test_a_repository_that_stood_in_the_way_of_the_stack_is_left_alone(cloud: Cloud) -> None:
     """CloudFormation lists what it could not create, under the name of a foreign resource."""
-    ecr = cloud.client("ecr")
+    ecr = cloud.get_client("ecr")
     ecr.create_repository(repositoryName="dockgate-app")
     cloud.formation.fails = ("ImageRepository", "Repository already exists")
     with pytest.raises(DeployError):
@@ -163,12 +163,12 @@ BEFORE: dict[str, dict[str, Any]] = {
 
 
 def scanned(cloud: Cloud) -> Any:
-    return cloud.client("ecr").get_registry_scanning_configuration()["scanningConfiguration"]
+    return cloud.get_client("ecr").get_registry_scanning_configuration()["scanningConfiguration"]
 
 
 @pytest.mark.parametrize("before", BEFORE)
 def test_destroy_restores_the_registrys_scanning_configuration(cloud: Cloud, before: str) -> None:
-    cloud.client("ecr").put_registry_scanning_configuration(**BEFORE[before])
+    cloud.get_client("ecr").put_registry_scanning_configuration(**BEFORE[before])
     deploy(cloud, *NETWORK, scanning=True)
     deploy(cloud, "RiskDays=3", scanning=True)
     changed = scanned(cloud)
@@ -186,13 +186,13 @@ def test_destroy_restores_the_registrys_scanning_configuration(cloud: Cloud, bef
 def test_the_registrys_scanning_is_left_alone_unless_asked(cloud: Cloud) -> None:
     deploy(cloud, *NETWORK)
     destroy(cloud)
-    assert "PutRegistryScanningConfiguration" not in cloud.operations()
+    assert "PutRegistryScanningConfiguration" not in cloud.list_operations()
 
 
 def test_a_scanning_configuration_that_others_changed_is_not_restored(cloud: Cloud) -> None:
     deploy(cloud, *NETWORK, scanning=True)
     theirs = BEFORE["enhanced, others"]
-    cloud.client("ecr").put_registry_scanning_configuration(**theirs)
+    cloud.get_client("ecr").put_registry_scanning_configuration(**theirs)
     output: list[str] = []
     destroy(cloud, output)
     assert scanned(cloud) == theirs
@@ -203,7 +203,7 @@ def test_changes_by_others_become_the_earlier_configuration_at_the_next_change(c
     deploy(cloud, *NETWORK, scanning=True)
     changed = scanned(cloud)
     changed["rules"][0]["repositoryFilters"].append({"filter": "shop", "filterType": "WILDCARD"})
-    cloud.client("ecr").put_registry_scanning_configuration(**changed)
+    cloud.get_client("ecr").put_registry_scanning_configuration(**changed)
     deploy(cloud, "ImageRepositoryName=other", scanning=True, confirm=lambda losses: None)
     assert len(scanned(cloud)["rules"][0]["repositoryFilters"]) == 3
     destroy(cloud)
@@ -211,7 +211,7 @@ def test_changes_by_others_become_the_earlier_configuration_at_the_next_change(c
 
 
 def test_the_pause_of_basic_scanning_is_reported(cloud: Cloud) -> None:
-    cloud.client("ecr").put_registry_scanning_configuration(**BEFORE["basic, at each push"])
+    cloud.get_client("ecr").put_registry_scanning_configuration(**BEFORE["basic, at each push"])
     output: list[str] = []
     deploy(cloud, *NETWORK, scanning=True, output=output)
     deploy(cloud, "RiskDays=3", scanning=True, output=output)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from tests.aws.stack.cloud import SOON, Cloud
-from tests.aws.stack.cloudformation import cfn_lint_data, ours
+from tests.aws.stack.cloudformation import find_cfn_lint_data, parse_own_template
 from tests.aws.stack.stack_state import ID, REGION
 
 from dockgate.aws.stack import status
@@ -20,7 +20,7 @@ from dockgate.services import aws_stack
 from dockgate.shared.errors import DeployError
 
 ROOT = Path(__file__).parents[3]
-SCHEMAS = cfn_lint_data() / "schemas"
+SCHEMAS = find_cfn_lint_data() / "schemas"
 UNUSED = ("elasticfilesystem", "firehose", "kinesis", "s3files", "s3tables")
 """services that the types can have to do with, and our resources do not: streams, file systems"""
 
@@ -46,7 +46,7 @@ def missing(needed: set[str]) -> list[str]:
 
 def needed_by_types() -> dict[str, set[str]]:
     """By AWS's schemas of the resource types, as cfn-lint has them."""
-    types = {resource["Type"] for resource in ours()["Resources"].values()}
+    types = {resource["Type"] for resource in parse_own_template()["Resources"].values()}
     schemas = [json.loads(file.read_text()) for file in sorted((SCHEMAS / "resources").glob("*.json"))]
     return {
         schema["typeName"]: {
@@ -63,7 +63,7 @@ def needed_by_types() -> dict[str, set[str]]:
 def test_every_call_that_the_commands_make_has_its_permission_on_record(cloud: Cloud) -> None:
     """One run through everything that they can do."""
     network = ["VpcId=vpc-12345678", "SubnetIds=subnet-12345678"]
-    cloud.client("ssm").put_parameter(
+    cloud.get_client("ssm").put_parameter(
         Name="/dockgate/policy", Value=aws_stack.encode_policy_document("default").decode(), Type="String"
     )
     cloud.formation.fails = ("Table", "no")
@@ -74,15 +74,15 @@ def test_every_call_that_the_commands_make_has_its_permission_on_record(cloud: C
     aws_stack.deploy_stack(cloud.account, "gate", "", None, ["RiskDays=1"], False, print, SOON)
     aws_stack.deploy_stack(cloud.account, "gate", "", None, ["RiskDays=1"], False, print, SOON)
     status.read_stack_status(cloud.account, "gate")
-    failures = cloud.client("sqs").get_queue_url(QueueName="failures")["QueueUrl"]
+    failures = cloud.get_client("sqs").get_queue_url(QueueName="failures")["QueueUrl"]
     for body in ('{"detail-type": "Inspector2 Scan"}', "none of ours"):
-        cloud.client("sqs").send_message(QueueUrl=failures, MessageBody=body)
+        cloud.get_client("sqs").send_message(QueueUrl=failures, MessageBody=body)
     redrive_stack(cloud.account, "gate", print)
     manifest = '{"schemaVersion": 2, "mediaType": "application/vnd.docker.distribution.manifest.v2+json", "layers": []}'
-    cloud.client("ecr").put_image(repositoryName="dockgate-app", imageManifest=manifest, imageTag="1")
+    cloud.get_client("ecr").put_image(repositoryName="dockgate-app", imageManifest=manifest, imageTag="1")
     list_contents(cloud.account, "gate")
     destroy_stack(cloud.account, "gate", print, SOON)
-    assert cloud.operations() == set(ACTIONS)
+    assert cloud.list_operations() == set(ACTIONS)
 
 
 def test_the_page_allows_every_call() -> None:
@@ -97,7 +97,7 @@ def test_the_page_allows_what_the_resource_types_need() -> None:
 def test_the_schemas_know_nearly_all_types() -> None:
     """The control of the test above: it would pass if they knew none."""
     messages = {name for name, actions in needed_by_types().items() if actions}
-    types = {resource["Type"] for resource in ours()["Resources"].values()}
+    types = {resource["Type"] for resource in parse_own_template()["Resources"].values()}
     assert types - messages <= {"AWS::CodeBuild::Project"}
 
 

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from tests.aws.account import approval_event, approval_message, scan_event
+from tests.aws.account import make_approval_event, make_approval_message, scan_event
 from tests.aws.stack.cloud import Cloud
 from tests.aws.stack.deploying import ALONE, DIGEST, deploy
 
@@ -24,7 +24,7 @@ class Queues:
 
     def __init__(self, cloud: Cloud) -> None:
         deploy(cloud, *ALONE)
-        self.cloud, self.sqs = cloud, cloud.client("sqs")
+        self.cloud, self.sqs = cloud, cloud.get_client("sqs")
         self.progress: list[str] = []
 
     def put(self, name: str, body: Any) -> str:
@@ -50,8 +50,8 @@ def test_each_message_goes_to_its_function_and_is_deleted(queues: Queues) -> Non
     """A function's dead letters are its events, a topic's are notifications, a rule's the events themselves."""
     batch = {"Records": [{"messageId": "1", "body": json.dumps(FINDING)}]}
     approvals = [
-        queues.put("approvalfailures", approval_event(TOKEN, image=DIGEST)),
-        queues.put("approvalfailures", {"Type": "Notification", "Message": approval_message(TOKEN, DIGEST)}),
+        queues.put("approvalfailures", make_approval_event(TOKEN, image=DIGEST)),
+        queues.put("approvalfailures", {"Type": "Notification", "Message": make_approval_message(TOKEN, DIGEST)}),
     ]
     coverage = {"detail-type": "Inspector2 Coverage", "detail": {}}
     judged = [queues.put("failures", event) for event in (scan_event(DIGEST), coverage)]
@@ -72,9 +72,9 @@ def test_each_message_goes_to_its_function_and_is_deleted(queues: Queues) -> Non
 
 
 def test_a_message_that_fails_again_stays_for_the_next_run(queues: Queues) -> None:
-    bad = queues.put("approvalfailures", approval_event(TOKEN, image=DIGEST))
+    bad = queues.put("approvalfailures", make_approval_event(TOKEN, image=DIGEST))
     for _ in range(12):
-        queues.put("approvalfailures", approval_event(TOKEN, image=DIGEST, expires="2026-11-26T12:00Z"))
+        queues.put("approvalfailures", make_approval_event(TOKEN, image=DIGEST, expires="2026-11-26T12:00Z"))
     queues.cloud.formation.refusals[bad] = "it may not"
     done = queues.redrive()
     assert (done.moved_count, len(done.faults), queues.counts()) == (12, 1, [1, 0])

@@ -12,9 +12,9 @@ def test_status_shows_waiting_approvals_and_failures(cloud: Cloud) -> None:
     deploy(cloud, *ALONE)
     item = {"digest": {"S": DIGEST}, "half": {"S": "approval#1"}, "state": {"S": "WAITING"}}
     item["waiting_since"] = {"N": "1"}
-    cloud.client("dynamodb").put_item(TableName="approvals", Item=item)
-    url = cloud.client("sqs").get_queue_url(QueueName="failures")["QueueUrl"]
-    cloud.client("sqs").send_message(QueueUrl=url, MessageBody="{}")
+    cloud.get_client("dynamodb").put_item(TableName="approvals", Item=item)
+    url = cloud.get_client("sqs").get_queue_url(QueueName="failures")["QueueUrl"]
+    cloud.get_client("sqs").send_message(QueueUrl=url, MessageBody="{}")
     result = status.read_stack_status(cloud.account, "gate")
     assert (result.state, result.waiting, result.failures, result.scanning) == (
         "CREATE_COMPLETE",

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tests.aws.stack.cloudformation import MODES, Stack, ours, walk
+from tests.aws.stack.cloudformation import MODES, Stack, parse_own_template, walk
 
 from dockgate.aws.functions.settings import from_environment
 from dockgate.aws.pipelines import Action
@@ -50,14 +50,17 @@ def test_cfn_lint_accepts_the_template() -> None:
 
 def test_a_resource_of_another_mode_that_is_referred_to_is_found() -> None:
     """The control of all tests here that resolve the template."""
-    broken = {**ours(), "Outputs": {"Url": {"Value": {"Fn::GetAtt": ["ImageRepository", "RepositoryUri"]}}}}
+    broken = {
+        **parse_own_template(),
+        "Outputs": {"Url": {"Value": {"Fn::GetAtt": ["ImageRepository", "RepositoryUri"]}}},
+    }
     Stack(MODES["whole"], broken)
     with pytest.raises(LookupError, match="ImageRepository"):
         Stack(MODES["gate alone"], broken)
 
 
 def test_the_rules_let_every_mode_pass(stack: Stack) -> None:
-    assert stack.broken_rules() == []
+    assert stack.list_broken_rules() == []
 
 
 def test_rules_use_the_functions_alone_that_rules_may_use() -> None:
@@ -66,7 +69,11 @@ def test_rules_use_the_functions_alone_that_rules_may_use() -> None:
     allowed |= {"Fn::Or", "Fn::RefAll", "Fn::ValueOf", "Fn::ValueOfAll"}
     functions = re.compile("Ref|Condition|Fn::.+")
     used = {
-        key for _, item in walk(ours()["Rules"]) if isinstance(item, dict) for key in item if functions.fullmatch(key)
+        key
+        for _, item in walk(parse_own_template()["Rules"])
+        if isinstance(item, dict)
+        for key in item
+        if functions.fullmatch(key)
     }
     assert used <= allowed
 
@@ -89,11 +96,11 @@ def test_rules_use_the_functions_alone_that_rules_may_use() -> None:
 )
 def test_a_missing_parameter_of_a_mode_is_reported(mode: str, without: str, messages: str) -> None:
     values = {name: value for name, value in MODES[mode].items() if name != without}
-    assert messages in Stack(values).broken_rules()
+    assert messages in Stack(values).list_broken_rules()
 
 
 def test_the_pipeline_has_the_four_stages_and_real_actions(stack: Stack) -> None:
-    for pipeline in stack.of("AWS::CodePipeline::Pipeline").values():
+    for pipeline in stack.select_resources("AWS::CodePipeline::Pipeline").values():
         assert [stage["Name"] for stage in pipeline["Stages"]] == STAGES
         for action in [action for stage in pipeline["Stages"] for action in stage["Actions"]]:
             kind = action["ActionTypeId"]
@@ -104,7 +111,7 @@ def test_the_pipeline_has_the_four_stages_and_real_actions(stack: Stack) -> None
 
 
 def test_every_input_artifact_is_an_output_of_an_earlier_action(stack: Stack) -> None:
-    for pipeline in stack.of("AWS::CodePipeline::Pipeline").values():
+    for pipeline in stack.select_resources("AWS::CodePipeline::Pipeline").values():
         made: set[str] = set()
         for stage in pipeline["Stages"]:
             for action in stage["Actions"]:
@@ -114,9 +121,9 @@ def test_every_input_artifact_is_an_output_of_an_earlier_action(stack: Stack) ->
 
 def test_the_approval_names_the_digest_that_the_build_exports() -> None:
     stack = Stack(MODES["whole"])
-    (pipeline,) = stack.of("AWS::CodePipeline::Pipeline").values()
+    (pipeline,) = stack.select_resources("AWS::CodePipeline::Pipeline").values()
     build, approval = (stage["Actions"][0] for stage in pipeline["Stages"][1:3])
-    buildspec = yaml.safe_load(stack.of("AWS::CodeBuild::Project")["BuildProject"]["Source"]["BuildSpec"])
+    buildspec = yaml.safe_load(stack.select_resources("AWS::CodeBuild::Project")["BuildProject"]["Source"]["BuildSpec"])
     assert buildspec["env"]["exported-variables"] == ["IMAGE_DIGEST"]
     assert build["Namespace"] == "BuildVariables"
     assert "Image_Digest=#{BuildVariables.IMAGE_DIGEST}" in approval["Configuration"]["CustomData"]
@@ -126,21 +133,23 @@ def test_the_approval_names_the_digest_that_the_build_exports() -> None:
 
 def test_the_functions_exist_before_the_pipeline_starts() -> None:
     """CodePipeline starts a new pipeline at once, and a topic's first message may come before there is a subscriber."""
-    needed = set(ours()["Resources"]["Pipeline"]["DependsOn"])
+    needed = set(parse_own_template()["Resources"]["Pipeline"]["DependsOn"])
     callers = {"ApprovalsMayCallRecord", "CoverageMayCallJudge", "ScansMayCallJudge"}
     assert needed == {"ApprovalSubscription", *callers}
 
 
 def test_a_repository_without_a_first_commit_is_empty() -> None:
-    (repository,) = Stack(MODES["whole"]).of("AWS::CodeCommit::Repository").values()
+    (repository,) = Stack(MODES["whole"]).select_resources("AWS::CodeCommit::Repository").values()
     assert "Code" not in repository
-    (repository,) = Stack(MODES["whole, with everything"]).of("AWS::CodeCommit::Repository").values()
+    (repository,) = Stack(MODES["whole, with everything"]).select_resources("AWS::CodeCommit::Repository").values()
     assert repository["Code"]["S3"] == {"Bucket": "documents", "Key": "sources/1.zip"}
 
 
 def test_the_buildspec_writes_what_the_deploy_action_reads(tmp_path: Path) -> None:
     """Its commands run in a shell, docker and aws being what they say."""
-    spec = yaml.safe_load(Stack(MODES["whole"]).of("AWS::CodeBuild::Project")["BuildProject"]["Source"]["BuildSpec"])
+    spec = yaml.safe_load(
+        Stack(MODES["whole"]).select_resources("AWS::CodeBuild::Project")["BuildProject"]["Source"]["BuildSpec"]
+    )
     digest = "sha256:" + "1" * 64
     for name, says in (("docker", ":"), ("aws", f'case "$2" in describe-images) echo {digest};; *) echo word;; esac')):
         (tmp_path / name).write_text(f'#!/bin/sh\necho "{name} $*" >> calls\n{says}\n')
@@ -167,63 +176,63 @@ def test_the_buildspec_writes_what_the_deploy_action_reads(tmp_path: Path) -> No
 
 def test_failures_go_to_dead_letter_queues(stack: Stack) -> None:
     """Approvals in a queue of their own: what else fails hides none."""
-    for name, function in stack.of("AWS::Lambda::Function").items():
+    for name, function in stack.select_resources("AWS::Lambda::Function").items():
         queue = "ApprovalFailures" if name == "RecordFunction" else "Failures"
         assert function["DeadLetterConfig"] == {"TargetArn": f"{queue}.Arn"}
-    for rule in stack.of("AWS::Events::Rule").values():
+    for rule in stack.select_resources("AWS::Events::Rule").values():
         assert all(target["DeadLetterConfig"] == {"Arn": "Failures.Arn"} for target in rule["Targets"])
-    for item in stack.of("AWS::SNS::Subscription").values():
+    for item in stack.select_resources("AWS::SNS::Subscription").values():
         if item["Protocol"] == "lambda":
             assert item["RedrivePolicy"] == {"deadLetterTargetArn": "ApprovalFailures.Arn"}
-    watched = {item["Dimensions"][0]["Value"] for item in stack.of("AWS::CloudWatch::Alarm").values()}
+    watched = {item["Dimensions"][0]["Value"] for item in stack.select_resources("AWS::CloudWatch::Alarm").values()}
     assert {"ApprovalFailures.QueueName", "Failures.QueueName"} <= watched
 
 
 def test_findings_are_collected_before_they_are_judged(stack: Stack) -> None:
     """Lambda's developer guide, "Using Lambda with Amazon SQS": the visibility timeout is six times the function's."""
-    target = stack.of("AWS::Events::Rule")["FindingRule"]["Targets"][0]
-    queue = stack.of("AWS::SQS::Queue")["FindingQueue"]
+    target = stack.select_resources("AWS::Events::Rule")["FindingRule"]["Targets"][0]
+    queue = stack.select_resources("AWS::SQS::Queue")["FindingQueue"]
     assert target["Arn"] == "FindingQueue.Arn"
     assert queue["RedrivePolicy"]["deadLetterTargetArn"] == "Failures.Arn"
-    for mapping in stack.of("AWS::Lambda::EventSourceMapping").values():
-        function = stack.of("AWS::Lambda::Function")[mapping["FunctionName"].removeprefix("ref:")]
+    for mapping in stack.select_resources("AWS::Lambda::EventSourceMapping").values():
+        function = stack.select_resources("AWS::Lambda::Function")[mapping["FunctionName"].removeprefix("ref:")]
         assert queue["VisibilityTimeout"] >= 6 * function["Timeout"]
         assert mapping["EventSourceArn"] == "FindingQueue.Arn"
         assert mapping["MaximumBatchingWindowInSeconds"] > 0
-    is_enabled = stack.of("AWS::Events::Rule")["FindingRule"]["State"] == "ENABLED"
-    assert bool(stack.of("AWS::Lambda::EventSourceMapping")) is is_enabled
+    is_enabled = stack.select_resources("AWS::Events::Rule")["FindingRule"]["State"] == "ENABLED"
+    assert bool(stack.select_resources("AWS::Lambda::EventSourceMapping")) is is_enabled
 
 
 def test_findings_leave_room_for_what_answers_approvals() -> None:
     def reserved(value: dict[str, str]) -> list[str | None]:
-        functions = Stack({**MODES["whole"], **value}).of("AWS::Lambda::Function")
+        functions = Stack({**MODES["whole"], **value}).select_resources("AWS::Lambda::Function")
         return [
             functions[f"{name}Function"].get("ReservedConcurrentExecutions") for name in ("Record", "Judge", "Sweep")
         ]
 
     assert reserved({}) == [None, None, None]
     assert reserved({"ReservedConcurrency": "5"}) == ["5", "5", "5"]
-    (mapping,) = Stack(MODES["whole"]).of("AWS::Lambda::EventSourceMapping").values()
-    pattern = ours()["Parameters"]["ReservedConcurrency"]["AllowedPattern"]
+    (mapping,) = Stack(MODES["whole"]).select_resources("AWS::Lambda::EventSourceMapping").values()
+    pattern = parse_own_template()["Parameters"]["ReservedConcurrency"]["AllowedPattern"]
     least = min(number for number in range(1, 100) if re.fullmatch(pattern, str(number)))
     assert mapping["ScalingConfig"]["MaximumConcurrency"] < least, "the clock's sweep has its turn"
 
 
 def test_every_log_is_kept_for_a_while_and_is_there_before_it_is_written_to(stack: Stack) -> None:
-    groups = stack.of("AWS::Logs::LogGroup")
+    groups = stack.select_resources("AWS::Logs::LogGroup")
     assert all(group["RetentionInDays"] == "90" for group in groups.values())
-    for function in stack.of("AWS::Lambda::Function").values():
+    for function in stack.select_resources("AWS::Lambda::Function").values():
         assert function["LoggingConfig"]["LogGroup"].removeprefix("ref:") in groups
-    for project in stack.of("AWS::CodeBuild::Project").values():
+    for project in stack.select_resources("AWS::CodeBuild::Project").values():
         assert project["LogsConfig"]["CloudWatchLogs"]["GroupName"].removeprefix("ref:") in groups
-    for definition in stack.of("AWS::ECS::TaskDefinition").values():
+    for definition in stack.select_resources("AWS::ECS::TaskDefinition").values():
         for container in definition["ContainerDefinitions"]:
             assert container["LogConfiguration"]["Options"]["awslogs-group"].removeprefix("ref:") in groups
 
 
 def test_every_handler_is_there(stack: Stack) -> None:
     """tests/aws/stack/test_archive.py imports them out of the archive."""
-    for function in stack.of("AWS::Lambda::Function").values():
+    for function in stack.select_resources("AWS::Lambda::Function").values():
         module, _, name = function["Handler"].rpartition(".")
         assert callable(getattr(importlib.import_module(module), name))
 
@@ -231,7 +240,10 @@ def test_every_handler_is_there(stack: Stack) -> None:
 def test_the_environment_is_what_the_functions_read(stack: Stack) -> None:
     source = (ROOT / "src" / "dockgate" / "aws" / "functions" / "settings.py").read_text()
     read = set(re.findall(r'"(DOCKGATE_[A-Z_]+|[A-Z][a-z]+_Finding_Threshold)"', source))
-    value = {name: function["Environment"]["Variables"] for name, function in stack.of("AWS::Lambda::Function").items()}
+    value = {
+        name: function["Environment"]["Variables"]
+        for name, function in stack.select_resources("AWS::Lambda::Function").items()
+    }
     assert {key for variables in value.values() for key in variables} == read
     for variables in value.values():
         settings = from_environment({**variables, "AWS_REGION": "eu-west-1"})
@@ -240,7 +252,7 @@ def test_the_environment_is_what_the_functions_read(stack: Stack) -> None:
 
 def test_the_functions_know_the_actions_that_they_may_answer() -> None:
     def actions(mode: str) -> set[Action]:
-        functions = Stack(MODES[mode]).of("AWS::Lambda::Function").values()
+        functions = Stack(MODES[mode]).select_resources("AWS::Lambda::Function").values()
         read = [
             from_environment({**function["Environment"]["Variables"], "AWS_REGION": "eu-west-1"})
             for function in functions
@@ -255,7 +267,9 @@ def test_the_functions_know_the_actions_that_they_may_answer() -> None:
 
 def test_services_are_monitored_in_every_mode_that_has_some() -> None:
     def looked_after(mode: str) -> list[tuple[str, str]]:
-        variables = Stack(MODES[mode]).of("AWS::Lambda::Function")["SweepFunction"]["Environment"]["Variables"]
+        variables = Stack(MODES[mode]).select_resources("AWS::Lambda::Function")["SweepFunction"]["Environment"][
+            "Variables"
+        ]
         settings = from_environment({**variables, "AWS_REGION": "eu-west-1"})
         return [(service.cluster, service.name) for service in settings.services]
 
@@ -266,14 +280,16 @@ def test_services_are_monitored_in_every_mode_that_has_some() -> None:
 
 
 def test_thresholds_of_the_reference_solution_reach_the_functions() -> None:
-    variables = Stack(MODES["gate alone, services looked after"]).of("AWS::Lambda::Function")["JudgeFunction"]
+    variables = Stack(MODES["gate alone, services looked after"]).select_resources("AWS::Lambda::Function")[
+        "JudgeFunction"
+    ]
     settings = from_environment({**variables["Environment"]["Variables"], "AWS_REGION": "eu-west-1"})
     assert settings.thresholds == {"CRITICAL": 1}
 
 
 def test_repositories_verdicts_and_artifacts_outlive_updates_and_the_stack() -> None:
     """Except in the roll-back of their creation, after which the next one needs their names."""
-    for name, item in ours()["Resources"].items():
+    for name, item in parse_own_template()["Resources"].items():
         policies = item.get("DeletionPolicy"), item.get("UpdateReplacePolicy")
         if item["Type"] in KINDS:
             assert policies == ("RetainExceptOnCreate", "Retain"), name
@@ -282,15 +298,15 @@ def test_repositories_verdicts_and_artifacts_outlive_updates_and_the_stack() -> 
 
 
 def test_the_service_starts_with_nothing_running() -> None:
-    (service,) = Stack(MODES["whole"]).of("AWS::ECS::Service").values()
+    (service,) = Stack(MODES["whole"]).select_resources("AWS::ECS::Service").values()
     assert service["DesiredCount"] == "0"
-    (definition,) = Stack(MODES["whole, with everything"]).of("AWS::ECS::TaskDefinition").values()
+    (definition,) = Stack(MODES["whole, with everything"]).select_resources("AWS::ECS::TaskDefinition").values()
     assert definition["ContainerDefinitions"][0]["Image"].startswith("repository@sha256:")
 
 
 def test_people_get_no_message_with_an_approval_token(stack: Stack) -> None:
     """CodePipeline's messages on the approval topic have the token, and a link to approve by hand."""
-    subscriptions = stack.of("AWS::SNS::Subscription").values()
+    subscriptions = stack.select_resources("AWS::SNS::Subscription").values()
     messages = [
         (subscription["Protocol"], subscription["Endpoint"])
         for subscription in subscriptions
@@ -303,25 +319,27 @@ def test_people_get_no_message_with_an_approval_token(stack: Stack) -> None:
 
 def test_no_arn_names_its_partition() -> None:
     """AWS::Partition does: China, GovCloud and others have their own."""
-    texts = [value for _, value in walk(ours()["Resources"]) if isinstance(value, str)]
+    texts = [value for _, value in walk(parse_own_template()["Resources"]) if isinstance(value, str)]
     assert [text for text in texts if "arn:aws" in text] == []
-    variables = Stack(MODES["whole"]).of("AWS::Lambda::Function")["JudgeFunction"]["Environment"]["Variables"]
+    variables = Stack(MODES["whole"]).select_resources("AWS::Lambda::Function")["JudgeFunction"]["Environment"][
+        "Variables"
+    ]
     assert variables["DOCKGATE_PARTITION"] == "aws"
 
 
 def test_faults_raise_alarms(stack: Stack) -> None:
-    alarms = stack.of("AWS::CloudWatch::Alarm")
+    alarms = stack.select_resources("AWS::CloudWatch::Alarm")
     assert {"FailuresAlarm", "SweepAlarm", "ClockAlarm"} <= set(alarms)
     assert all(alarm["AlarmActions"] == ["ref:NotificationTopic"] for alarm in alarms.values())
 
 
 def test_every_parameter_is_used_described_and_in_a_group() -> None:
-    content = ours()["Parameters"]
-    groups = ours()["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
+    content = parse_own_template()["Parameters"]
+    groups = parse_own_template()["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
     assert sorted(name for group in groups for name in group["Parameters"]) == sorted(content)
     assert [name for name, item in content.items() if not item.get("Description")] == []
-    used = {value for path, value in walk(ours()) if path and path[-1] == "Ref"}
-    texts = " ".join(value for _, value in walk(ours()["Resources"]) if isinstance(value, str))
+    used = {value for path, value in walk(parse_own_template()) if path and path[-1] == "Ref"}
+    texts = " ".join(value for _, value in walk(parse_own_template()["Resources"]) if isinstance(value, str))
     assert [name for name in content if name not in used and f"${{{name}}}" not in texts] == []
     assert sorted(parameters.list_names()) == sorted(content)
 

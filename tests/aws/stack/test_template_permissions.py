@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tests.aws.stack.cloudformation import MODES, Stack, cfn_lint_data
+from tests.aws.stack.cloudformation import MODES, Stack, find_cfn_lint_data
 
 ROOT = Path(__file__).parents[3]
 
@@ -24,7 +24,7 @@ WILDCARDS = {
 def statements(stack: Stack) -> Iterator[tuple[str, dict[str, Any]]]:
     """Every statement that allows something to a role of the stack."""
     for kind in ("AWS::IAM::ManagedPolicy", "AWS::IAM::Role"):
-        for name, properties in stack.of(kind).items():
+        for name, properties in stack.select_resources(kind).items():
             documents = [policy["PolicyDocument"] for policy in properties.get("Policies", [])]
             documents += [properties["PolicyDocument"]] if "PolicyDocument" in properties else []
             for document in documents:
@@ -38,19 +38,19 @@ def as_list(value: Any) -> list[Any]:
 def test_each_target_of_a_rule_and_of_a_topic_may_be_called(stack: Stack) -> None:
     may = {
         (item["FunctionName"], item["Principal"], item["SourceArn"])
-        for item in stack.of("AWS::Lambda::Permission").values()
+        for item in stack.select_resources("AWS::Lambda::Permission").values()
         if item["Action"] == "lambda:InvokeFunction"
     }
-    functions = {f"{name}.Arn": f"ref:{name}" for name in stack.of("AWS::Lambda::Function")}
+    functions = {f"{name}.Arn": f"ref:{name}" for name in stack.select_resources("AWS::Lambda::Function")}
     expected = {
         (functions[target["Arn"]], "events.amazonaws.com", f"{name}.Arn")
-        for name, rule in stack.of("AWS::Events::Rule").items()
+        for name, rule in stack.select_resources("AWS::Events::Rule").items()
         for target in rule["Targets"]
         if target["Arn"] in functions
     }
     expected |= {
         (functions[item["Endpoint"]], "sns.amazonaws.com", item["TopicArn"])
-        for item in stack.of("AWS::SNS::Subscription").values()
+        for item in stack.select_resources("AWS::SNS::Subscription").values()
         if item["Protocol"] == "lambda"
     }
     assert may == expected
@@ -59,23 +59,25 @@ def test_each_target_of_a_rule_and_of_a_topic_may_be_called(stack: Stack) -> Non
 
 def test_a_target_that_is_no_function_is_reached_by_a_role_or_lets_the_rule_in(stack: Stack) -> None:
     """A queue by its own policy: see below."""
-    reached = {f"{name}.Arn" for kind in ("AWS::Lambda::Function", "AWS::SQS::Queue") for name in stack.of(kind)}
-    for rule in stack.of("AWS::Events::Rule").values():
+    reached = {
+        f"{name}.Arn" for kind in ("AWS::Lambda::Function", "AWS::SQS::Queue") for name in stack.select_resources(kind)
+    }
+    for rule in stack.select_resources("AWS::Events::Rule").values():
         assert all("RoleArn" in target for target in rule["Targets"] if target["Arn"] not in reached)
 
 
 def test_each_queue_accepts_messages_of_its_senders_only(stack: Stack) -> None:
     """Of rules and topics; functions and queues send by their role, or need none."""
-    expected: dict[str, set[str]] = {f"{name}.Arn": set() for name in stack.of("AWS::SQS::Queue")}
-    for name, rule in stack.of("AWS::Events::Rule").items():
+    expected: dict[str, set[str]] = {f"{name}.Arn": set() for name in stack.select_resources("AWS::SQS::Queue")}
+    for name, rule in stack.select_resources("AWS::Events::Rule").items():
         for target in rule["Targets"]:
             for queue in {target["Arn"], target["DeadLetterConfig"]["Arn"]} & expected.keys():
                 expected[queue].add(f"{name}.Arn")
-    for item in stack.of("AWS::SNS::Subscription").values():
+    for item in stack.select_resources("AWS::SNS::Subscription").values():
         if "RedrivePolicy" in item:
             expected[item["RedrivePolicy"]["deadLetterTargetArn"]].add(item["TopicArn"])
     value: dict[str, set[str]] = {}
-    for policy in stack.of("AWS::SQS::QueuePolicy").values():
+    for policy in stack.select_resources("AWS::SQS::QueuePolicy").values():
         (statement,) = (item for item in policy["PolicyDocument"]["Statement"] if item["Effect"] == "Allow")
         assert [f"{name.removeprefix('ref:')}.Arn" for name in policy["Queues"]] == [statement["Resource"]]
         value[statement["Resource"]] = set(as_list(statement["Condition"]["ArnEquals"]["aws:SourceArn"]))
@@ -83,15 +85,17 @@ def test_each_queue_accepts_messages_of_its_senders_only(stack: Stack) -> None:
 
 
 def test_functions_may_send_failures_to_the_dead_letter_queue(stack: Stack) -> None:
-    for name, function in stack.of("AWS::Lambda::Function").items():
-        role = stack.of("AWS::IAM::Role")[function["Role"].removesuffix(".Arn")]
+    for name, function in stack.select_resources("AWS::Lambda::Function").items():
+        role = stack.select_resources("AWS::IAM::Role")[function["Role"].removesuffix(".Arn")]
         assert "ref:GatePolicy" in role["ManagedPolicyArns"], name
     (allowed,) = (
         set(as_list(statement["Resource"]))
         for name, statement in statements(stack)
         if name == "GatePolicy" and statement["Action"] == "sqs:SendMessage"
     )
-    assert allowed == {item["DeadLetterConfig"]["TargetArn"] for item in stack.of("AWS::Lambda::Function").values()}
+    assert allowed == {
+        item["DeadLetterConfig"]["TargetArn"] for item in stack.select_resources("AWS::Lambda::Function").values()
+    }
 
 
 def test_a_function_has_only_the_table_permissions_that_it_uses(stack: Stack) -> None:
@@ -139,7 +143,7 @@ def test_all_resources_are_allowed_only_for_actions_without_a_resource_type(stac
 
 def test_the_actions_on_all_resources_know_no_type_that_could_be_named() -> None:
     """By the copy of AWS's service authorization reference that cfn-lint has."""
-    file = cfn_lint_data() / "AdditionalSpecs" / "Policies.json"
+    file = find_cfn_lint_data() / "AdditionalSpecs" / "Policies.json"
     document = json.loads(file.read_text())
     types = {}
     for action in WILDCARDS:
@@ -202,11 +206,11 @@ def test_roles_are_passed_only_where_there_are_any() -> None:
 def test_buckets_are_private_encrypted_and_tls_only(stack: Stack) -> None:
     closed = {
         policy["Bucket"].removeprefix("ref:")
-        for policy in stack.of("AWS::S3::BucketPolicy").values()
+        for policy in stack.select_resources("AWS::S3::BucketPolicy").values()
         for statement in policy["PolicyDocument"]["Statement"]
         if statement["Effect"] == "Deny" and statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
     }
-    buckets = stack.of("AWS::S3::Bucket")
+    buckets = stack.select_resources("AWS::S3::Bucket")
     assert closed == set(buckets)
     for bucket in buckets.values():
         assert all(bucket["PublicAccessBlockConfiguration"].values())

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from tests.aws.stack.cloud import Cloud
-from tests.aws.stack.cloudformation import MODES, Stack, ours
+from tests.aws.stack.cloudformation import MODES, Stack, parse_own_template
 from tests.aws.stack.deploying import ALONE, DOCUMENTS, deploy
 from tests.aws.stack.stack_state import ID
 from tests.aws.stack.test_template_permissions import as_list, statements
@@ -57,7 +57,7 @@ def test_buckets_topics_and_queues_require_tls(stack: Stack) -> None:
     for kind, (policy_kind, field, action) in POLICIES.items():
         closed = {
             name.removeprefix("ref:")
-            for policy in stack.of(policy_kind).values()
+            for policy in stack.select_resources(policy_kind).values()
             for name in as_list(policy[field])
             for item in policy["PolicyDocument"]["Statement"]
             if item["Effect"] == "Deny"
@@ -66,7 +66,7 @@ def test_buckets_topics_and_queues_require_tls(stack: Stack) -> None:
             and item["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
             and any(name.removeprefix("ref:") in resource for resource in as_list(item["Resource"]))
         }
-        assert closed == set(stack.of(kind)), kind
+        assert closed == set(stack.select_resources(kind)), kind
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -83,7 +83,7 @@ def test_without_a_key_everything_is_encrypted_by_aws(stack: Stack) -> None:
     assert KEY not in str(stack.resources)
     for name, item in stack.resources.items():
         assert item["Type"] not in KEYS or at(item["Properties"], KEYS[item["Type"]]) is None, name
-    for name, queue in stack.of("AWS::SQS::Queue").items():
+    for name, queue in stack.select_resources("AWS::SQS::Queue").items():
         assert queue["SqsManagedSseEnabled"] is True, name
 
 
@@ -99,7 +99,7 @@ def test_readers_and_writers_may_use_the_key(mode: str) -> None:
 
 
 def test_every_bucket_deletes_old_versions(stack: Stack) -> None:
-    for name, bucket in stack.of("AWS::S3::Bucket").items():
+    for name, bucket in stack.select_resources("AWS::S3::Bucket").items():
         rules = bucket["LifecycleConfiguration"]["Rules"]
         assert all(rule["Status"] == "Enabled" for rule in rules)
         assert len({rule["Id"] for rule in rules}) == len(rules)
@@ -108,7 +108,7 @@ def test_every_bucket_deletes_old_versions(stack: Stack) -> None:
 
 def test_verdicts_are_kept_for_good_unless_an_end_is_given() -> None:
     def expiring(**value: str) -> list[dict[str, Any]]:
-        bucket = Stack({**MODES["whole"], **value}).of("AWS::S3::Bucket")["VerdictBucket"]
+        bucket = Stack({**MODES["whole"], **value}).select_resources("AWS::S3::Bucket")["VerdictBucket"]
         return [rule for rule in bucket["LifecycleConfiguration"]["Rules"] if "xpiration" in str(rule)]
 
     assert expiring() == []
@@ -117,17 +117,17 @@ def test_verdicts_are_kept_for_good_unless_an_end_is_given() -> None:
 
 
 def test_the_newest_images_stay_in_the_repository() -> None:
-    (repository,) = Stack({**MODES["whole"], "ImagesKept": "7"}).of("AWS::ECR::Repository").values()
+    (repository,) = Stack({**MODES["whole"], "ImagesKept": "7"}).select_resources("AWS::ECR::Repository").values()
     rules = json.loads(repository["LifecyclePolicy"]["LifecyclePolicyText"])["rules"]
     untagged, others = (rule["selection"] for rule in rules)
     assert (untagged["tagStatus"], untagged["countType"]) == ("untagged", "sinceImagePushed")
     assert (others["tagStatus"], others["countType"], others["countNumber"]) == ("any", "imageCountMoreThan", 7)
     assert [rule["rulePriority"] for rule in rules] == [1, 2]  # ECR wants the rule for any tag last
-    assert int(ours()["Parameters"]["ImagesKept"]["Default"]) == 1000
+    assert int(parse_own_template()["Parameters"]["ImagesKept"]["Default"]) == 1000
 
 
 def test_access_to_every_bucket_is_logged_where_s3_may_write(stack: Stack) -> None:
-    buckets = stack.of("AWS::S3::Bucket")
+    buckets = stack.select_resources("AWS::S3::Bucket")
     prefixes = [item["LoggingConfiguration"]["LogFilePrefix"] for name, item in buckets.items() if name != "LogBucket"]
     assert len(set(prefixes)) == len(prefixes) == len(buckets) - 1
     for name, bucket in buckets.items():
@@ -136,7 +136,7 @@ def test_access_to_every_bucket_is_logged_where_s3_may_write(stack: Stack) -> No
             assert stack.resources[name]["DependsOn"] == "LogBucketPolicy"
     (allowed,) = [
         item
-        for item in stack.of("AWS::S3::BucketPolicy")["LogBucketPolicy"]["PolicyDocument"]["Statement"]
+        for item in stack.select_resources("AWS::S3::BucketPolicy")["LogBucketPolicy"]["PolicyDocument"]["Statement"]
         if item["Effect"] == "Allow"
     ]
     assert allowed["Principal"] == {"Service": "logging.s3.amazonaws.com"}
@@ -148,7 +148,7 @@ def test_access_to_every_bucket_is_logged_where_s3_may_write(stack: Stack) -> No
 def test_resource_policies_grant_rights_to_services_only(stack: Stack) -> None:
     """Each is limited to this account or to a resource of the stack."""
     for kind, _, _ in POLICIES.values():
-        for name, policy in stack.of(kind).items():
+        for name, policy in stack.select_resources(kind).items():
             for item in policy["PolicyDocument"]["Statement"]:
                 if item["Effect"] == "Allow":
                     assert set(item["Principal"]) == {"Service"}, name

@@ -5,7 +5,7 @@ python make-conan.py
 """
 
 import random
-from importlib.metadata import version as installed
+from importlib.metadata import version as read_version
 from pathlib import Path
 
 from conan.api.model import RecipeReference
@@ -19,20 +19,20 @@ SEEN = """1.2.13 1.2.11 1.3 1.3.0 1.3.00 1.10 1.9 3.0.0 3.0.0-beta1 3.0.0-beta.1
 ILLEGAL = ("-1.0", "1.0 ", "1:0", "1.0~a", "1" * 102, "+1.0", "é1", ".1")
 
 
-def made(chance: random.Random) -> str:
+def make_version(chance: random.Random) -> str:
     return chance.choice("019a_") + "".join(chance.choice("00129+-...._aZ") for _ in range(chance.randint(1, 7)))
 
 
 def main() -> None:
     chance = random.Random(31)  # noqa: S311 a repeatable sample
-    lines = [f"# Order of Conan's versions. Made by make-conan.py with Conan {installed('conan')}."]
+    lines = [f"# Order of Conan's versions. Made by make-conan.py with Conan {read_version('conan')}."]
     for version in ILLEGAL:
         try:
             RecipeReference("name", version).validate_ref(allow_uppercase=True)
         except ConanException:
             lines.append(f"{version} !")
     for _ in range(PAIRS):
-        a, b = (chance.choice(SEEN) if chance.random() < 0.5 else made(chance) for _ in "ab")
+        a, b = (chance.choice(SEEN) if chance.random() < 0.5 else make_version(chance) for _ in "ab")
         if chance.random() < 0.3:
             b = a + chance.choice((".0", ".0.0", "-0", "+0", "-a", ".a", "-0.0", "0"))
         remaining, right = Version(a), Version(b)

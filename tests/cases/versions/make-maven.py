@@ -22,7 +22,7 @@ WORDS = """alpha beta b a m rc cr RC snapshot SNAPSHOT ga final Final RELEASE sp
 20230101 99999999999999999999""".split()  # noqa: SIM905
 
 
-def made(chance: random.Random) -> str:
+def make_version(chance: random.Random) -> str:
     pick = chance.choice
     version = pick(("", "", "", "v")) + ".".join(pick(("0", "1", "2", "10", "01")) for _ in range(chance.randint(0, 4)))
     for _ in range(pick((0, 0, 1, 1, 2, 3))):
@@ -34,15 +34,15 @@ def made(chance: random.Random) -> str:
 
 def main() -> None:
     chance = random.Random(17)  # noqa: S311 a repeatable sample
-    versions = [chance.choice(SEEN) if chance.random() < 0.4 else made(chance) for _ in range(PAIRS + 1)]
+    versions = [chance.choice(SEEN) if chance.random() < 0.4 else make_version(chance) for _ in range(PAIRS + 1)]
     command = ["java", "-cp", JAR, "org.apache.maven.artifact.versioning.ComparableVersion", *versions]
     output = subprocess.run(command, capture_output=True, check=True, encoding="utf-8").stdout.splitlines()
-    compared = [line.strip() for line in output if line.startswith("   ")]
+    answers = [line.strip() for line in output if line.startswith("   ")]
     lines = [
         "# Order of Maven versions, one statement a line: `A < B` or `A = B`.",
         "# Made by make-maven.py with the ComparableVersion of maven-artifact 3.9.9.",
     ]
-    for (a, b), line in zip(pairwise(versions), compared, strict=True):
+    for (a, b), line in zip(pairwise(versions), answers, strict=True):
         sign = line[len(a) :].split()[0]
         if sign == ">":
             a, b = b, a

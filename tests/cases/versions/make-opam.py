@@ -19,7 +19,7 @@ SEEN = """1.0 1.0- 1.0-0 1.00 1.0~beta 1.0~ 1 1.0.0 1..0 v0.16.0 v0.9.2 0.16.0 1
 100000000000000000000 1:0 1,0 é 1.0*""".split()  # noqa: SIM905
 
 
-def made(chance: random.Random) -> str:
+def make_version(chance: random.Random) -> str:
     return "".join(chance.choice("0019~+-._aZv") for _ in range(chance.randint(1, 7)))
 
 
@@ -27,7 +27,7 @@ def main() -> None:
     chance = random.Random(28)  # noqa: S311 a repeatable sample
     pairs = {}
     while len(pairs) < PAIRS:
-        a, b = (chance.choice(SEEN) if chance.random() < 0.5 else made(chance) for _ in "ab")
+        a, b = (chance.choice(SEEN) if chance.random() < 0.5 else make_version(chance) for _ in "ab")
         if chance.random() < 0.4:
             b = chance.choice((f"{a}-", f"{a}-0", a.replace("1", "01"), f"{a}0", f"0{a}", f"{a}~", f"{a}.00", f"{a}-1"))
         if a != b and (b, a) not in pairs.values():
@@ -41,26 +41,28 @@ def main() -> None:
                 version_folder.mkdir(parents=True)
                 (version_folder / "opam").write_text('opam-version: "2.0"\n', "utf-8")
         command = ["opam", "admin", "list", "--all-versions", "--short"]
-        listed = subprocess.run(command, cwd=folder, capture_output=True, check=True, encoding="utf-8").stdout.split()
+        sorted_versions = subprocess.run(
+            command, cwd=folder, capture_output=True, check=True, encoding="utf-8"
+        ).stdout.split()
     messages = subprocess.run(["opam", "--version"], capture_output=True, check=True, encoding="utf-8").stdout.strip()
     result: dict[str, list[str]] = {}
-    for line in listed:
+    for line in sorted_versions:
         name, _, version = line.partition(".")
         result.setdefault(name, []).append(version)
     value = (version for pair in pairs.values() for version in pair)
-    refused = {version for version in value if not version.isascii() or set(version) & set(":,*")}
+    refused_versions = {version for version in value if not version.isascii() or set(version) & set(":,*")}
     lines = []
     for name, (a, b) in pairs.items():
-        if refused.isdisjoint((a, b)):
-            there = result[name]
-            lines.append(f"{a} = {b}" if len(there) == 1 else f"{there[0]} < {there[1]}")
+        if refused_versions.isdisjoint((a, b)):
+            answer_lines = result[name]
+            lines.append(f"{a} = {b}" if len(answer_lines) == 1 else f"{answer_lines[0]} < {answer_lines[1]}")
         else:
             assert len(result.get(name, ())) < 2
     text = [
         "# Order of opam's versions: `A < B`, `A = B`, or `A !` for what is none.",
         f"# Made by make-opam.py with opam {messages}.",
     ]
-    text += [*(f"{version} !" for version in sorted(refused)), *dict.fromkeys(lines)]
+    text += [*(f"{version} !" for version in sorted(refused_versions)), *dict.fromkeys(lines)]
     Path(__file__).with_name("opam.txt").write_text("\n".join([*text, ""]), "utf-8")
 
 

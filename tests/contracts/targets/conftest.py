@@ -3,7 +3,7 @@ from collections.abc import Iterator
 import pytest
 from moto import mock_aws
 from tests.contracts.targets.systems import InEcs, Memory, Podman, System, clean
-from tests.parts import running_host
+from tests.parts import run_host
 
 
 @pytest.fixture
@@ -15,7 +15,7 @@ def ecs() -> Iterator[InEcs]:
 @pytest.fixture(scope="module")
 def podman(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Podman]:
     folder = tmp_path_factory.mktemp("targets")
-    with running_host(folder) as host:
+    with run_host(folder) as host:
         yield Podman(host, folder)
 
 

@@ -9,7 +9,7 @@ from botocore.config import Config
 from tests.aws.ecs import CLUSTER, Ecs
 from tests.fakes.target import MemoryTarget
 from tests.parts import Host
-from tests.ports import free_port
+from tests.ports import find_free_port
 
 from dockgate.delivery.ports import Target
 from dockgate.delivery.service_model import HealthCheck, PortMapping, Service, TaskDefinition, TaskState
@@ -32,7 +32,7 @@ class System(Protocol):
 
     @property
     def target(self) -> Target: ...
-    def down(self) -> Target:
+    def make_unreachable(self) -> Target:
         """The same target when its engine does not answer."""
         ...
 
@@ -44,7 +44,7 @@ class Memory:
     def __init__(self) -> None:
         self.target = MemoryTarget(unhealthy=[self.sick.partition("@")[2]])
 
-    def down(self) -> Target:
+    def make_unreachable(self) -> Target:
         self.target.available = False
         return self.target
 
@@ -54,11 +54,13 @@ class Podman:
 
     def __init__(self, host: Host, folder: Path) -> None:
         self.host = host
-        self.target = host.target()
-        self.first_image, self.second_image = host.image(folder, "one"), host.image(folder, "two")
-        self.sick = host.image(folder, "sick", "echo I feel sick; trap 'exit 0' TERM; /bin/busybox sleep 99 & wait $!")
+        self.target = host.make_target()
+        self.first_image, self.second_image = host.push_image(folder, "one"), host.push_image(folder, "two")
+        self.sick = host.push_image(
+            folder, "sick", "echo I feel sick; trap 'exit 0' TERM; /bin/busybox sleep 99 & wait $!"
+        )
 
-    def down(self) -> Target:
+    def make_unreachable(self) -> Target:
         return PodmanTarget(f"unix://{self.host.data}/missing.sock", self.host.podman.network)
 
 
@@ -82,30 +84,30 @@ class InEcs:
         self.published.append(str(image))
         return str(image)
 
-    def down(self) -> Target:
+    def make_unreachable(self) -> Target:
         config = Config(connect_timeout=1, retries={"total_max_attempts": 1})
-        url = f"http://127.0.0.1:{free_port()}"
+        url = f"http://127.0.0.1:{find_free_port()}"
         return EcsTarget(lambda: boto3.client("ecs", endpoint_url=url, config=config, **KEYS), CLUSTER, str)
 
 
 def clean(target: Target) -> None:
     for name in ("web", "web-1"):
-        target.deploy(service(0, 1, name), definition(1, Memory.first_image), None)
+        target.deploy(make_service(0, 1, name), make_definition(1, Memory.first_image), None)
 
 
-def service(count: int, revision: int, name: str = "web") -> Service:
+def make_service(count: int, revision: int, name: str = "web") -> Service:
     return Service(name, "podman", count, revision)
 
 
-def definition(revision: int, image: str, check: HealthCheck | None = HTTP) -> TaskDefinition:
+def make_definition(revision: int, image: str, check: HealthCheck | None = HTTP) -> TaskDefinition:
     return TaskDefinition("web", revision, "app", ImageReference.parse(image), (PortMapping(8080),), health_check=check)
 
 
-def impatient(revision: int, image: str) -> TaskDefinition:
-    return definition(revision, image, replace(HTTP, start_period=0.5))
+def make_impatient_definition(revision: int, image: str) -> TaskDefinition:
+    return make_definition(revision, image, replace(HTTP, start_period=0.5))
 
 
-def facts(target: Target, name: str = "web") -> list[tuple[int, TaskState, str]]:
+def list_task_states(target: Target, name: str = "web") -> list[tuple[int, TaskState, str]]:
     return [(task.revision, task.state, task.digest) for task in target.list_tasks(name)]
 
 

@@ -14,14 +14,14 @@ from tests.contracts.targets.systems import (
     RUNNING,
     Podman,
     clean,
-    definition,
     digest,
-    facts,
-    impatient,
-    service,
+    list_task_states,
+    make_definition,
+    make_impatient_definition,
+    make_service,
 )
-from tests.parts import SERVE, until
-from tests.ports import free_port
+from tests.parts import SERVE, wait_until
+from tests.ports import find_free_port
 
 from dockgate.delivery.ports import LOG_LIMIT
 from dockgate.delivery.service_model import HealthCheck, PortMapping, Task, TaskState
@@ -35,21 +35,21 @@ def target(podman: Podman) -> Iterator[PodmanTarget]:
     clean(podman.target)
 
 
-def page(task: Task) -> str:
+def fetch_page(task: Task) -> str:
     ((_, port),) = task.ports
     return httpx.get(f"http://127.0.0.1:{port}/", trust_env=False).text
 
 
 @pytest.mark.real
 def test_a_task_answers_on_the_port_it_tells(podman: Podman, target: PodmanTarget) -> None:
-    (task,) = target.deploy(service(1, 1), definition(1, podman.first_image), None)
-    assert page(task) == "one"
+    (task,) = target.deploy(make_service(1, 1), make_definition(1, podman.first_image), None)
+    assert fetch_page(task) == "one"
 
 
 @pytest.mark.real
 def test_a_task_is_kept_from_the_hosts_credentials_memory_and_disk(podman: Podman, target: PodmanTarget) -> None:
     """At metadata addresses; as the first to be ended; and with a copy of each folder that its image declares."""
-    (task,) = target.deploy(service(1, 1), definition(1, podman.first_image), None)
+    (task,) = target.deploy(make_service(1, 1), make_definition(1, podman.first_image), None)
     for address in ("169.254.169.254", "100.100.100.200"):
         fetch = ("exec", task.id, "/bin/busybox", "wget", "-T", "5", "-O-", f"http://{address}/")
         assert "Connection refused" in podman.host.podman.try_run(*fetch).stderr
@@ -61,55 +61,56 @@ def test_a_task_is_kept_from_the_hosts_credentials_memory_and_disk(podman: Podma
 
 @pytest.mark.real
 def test_a_fixed_port_of_the_host_passes_from_revision_to_revision(podman: Podman, target: PodmanTarget) -> None:
-    ports = (PortMapping(8080, free_port()),)
+    ports = (PortMapping(8080, find_free_port()),)
     first, two = (
-        replace(definition(n, image), ports=ports) for n, image in ((1, podman.first_image), (2, podman.second_image))
+        replace(make_definition(n, image), ports=ports)
+        for n, image in ((1, podman.first_image), (2, podman.second_image))
     )
-    sick = replace(impatient(3, podman.sick), ports=ports)
-    (task,) = target.deploy(service(1, 1), first, None)
-    assert page(task) == "one"
-    (task,) = target.deploy(service(1, 1), two, first)
-    assert (page(task), task.ports) == ("two", ((8080, ports[0].host_port),))
+    sick = replace(make_impatient_definition(3, podman.sick), ports=ports)
+    (task,) = target.deploy(make_service(1, 1), first, None)
+    assert fetch_page(task) == "one"
+    (task,) = target.deploy(make_service(1, 1), two, first)
+    assert (fetch_page(task), task.ports) == ("two", ((8080, ports[0].host_port),))
     with pytest.raises(DeployError, match="Revision 2 runs again"):
-        target.deploy(service(1, 2), sick, two)
+        target.deploy(make_service(1, 2), sick, two)
     (task,) = target.list_tasks("web")
-    until(lambda: page(task) == "two")
+    wait_until(lambda: fetch_page(task) == "two")
 
 
 @pytest.mark.real
 def test_a_port_that_is_taken_is_reported(podman: Podman, target: PodmanTarget) -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        ports = (PortMapping(8080, taken.getsockname()[1]),)
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        ports = (PortMapping(8080, listener.getsockname()[1]),)
         with pytest.raises(DeployError, match="address already in use"):
-            target.deploy(service(1, 1), replace(definition(1, podman.first_image), ports=ports), None)
-    assert facts(target) == []
+            target.deploy(make_service(1, 1), replace(make_definition(1, podman.first_image), ports=ports), None)
+    assert list_task_states(target) == []
 
 
 @pytest.mark.real
 def test_a_task_may_use_the_hosts_network(podman: Podman, target: PodmanTarget) -> None:
-    port = free_port()
+    port = find_free_port()
     program = SERVE.replace("8080", f"127.0.0.1:{port}")
-    configured = replace(
-        definition(1, podman.first_image, replace(HTTP, http_port=port)),
+    host_definition = replace(
+        make_definition(1, podman.first_image, replace(HTTP, http_port=port)),
         network="host",
         command=("/bin/busybox", "sh", "-c", program),
     )
-    target.deploy(service(1, 1), configured, None)
+    target.deploy(make_service(1, 1), host_definition, None)
     assert httpx.get(f"http://127.0.0.1:{port}/", trust_env=False).text == "one"
 
 
 @pytest.mark.real
 def test_a_check_may_be_a_command_in_the_container(podman: Podman, target: PodmanTarget) -> None:
     looks = HealthCheck(command=("/bin/busybox", "test", "-e", "/www/index.html"), interval=0.1, start_period=5)
-    target.deploy(service(1, 1), definition(1, podman.first_image, looks), None)
+    target.deploy(make_service(1, 1), make_definition(1, podman.first_image, looks), None)
     (task,) = target.list_tasks("web")
     assert task.probe
     assert (task.probe.is_healthy, task.probe.output, task.probe.failures) == (True, "exited with code 0", 0)
     fails = replace(looks, command=("/bin/busybox", "ls", "/nothing"), start_period=0.5)
     with pytest.raises(DeployError, match=r"(?s)not healthy after 0\.5 s.*/nothing: No such file or directory"):
-        target.deploy(service(1, 1), definition(2, podman.first_image, fails), None)
+        target.deploy(make_service(1, 1), make_definition(2, podman.first_image, fails), None)
 
 
 @pytest.mark.real
@@ -117,7 +118,7 @@ def test_a_check_that_prints_without_end_is_stopped_and_leaves_4_kb(podman: Podm
     prints = HealthCheck(command=("/bin/busybox", "yes", "\x1b[31mtick"), timeout=0.3, start_period=0.1)
     began = time.monotonic()
     with pytest.raises(DeployError, match=r"(?s)not healthy after 0\.1 s.*tick\ntick\n") as caught:
-        target.deploy(service(1, 1), definition(1, podman.first_image, prints), None)
+        target.deploy(make_service(1, 1), make_definition(1, podman.first_image, prints), None)
     assert time.monotonic() - began < 20
     assert "\x1b" not in str(caught.value)
     assert len(str(caught.value)) < 5000
@@ -127,7 +128,7 @@ def test_a_check_that_prints_without_end_is_stopped_and_leaves_4_kb(podman: Podm
 def test_a_program_that_ends_is_reported_with_its_code_and_last_output(podman: Podman, target: PodmanTarget) -> None:
     says = ("/bin/busybox", "sh", "-c", "echo cannot find my database >&2; exit 7")
     with pytest.raises(DeployError, match=r"(?s)code 7.*cannot find my database") as caught:
-        target.deploy(service(1, 1), replace(definition(1, podman.first_image), command=says), None)
+        target.deploy(make_service(1, 1), replace(make_definition(1, podman.first_image), command=says), None)
     assert caught.value.advice
 
 
@@ -135,8 +136,10 @@ def test_a_program_that_ends_is_reported_with_its_code_and_last_output(podman: P
 def test_the_log_of_a_task_is_read_and_cannot_fill_the_disk(podman: Podman, target: PodmanTarget) -> None:
     writes = "/bin/busybox yes 0123456789 | /bin/busybox head -n 1300000; echo last; exec /bin/busybox sleep 99"
     command = ("/bin/busybox", "sh", "-c", writes)
-    (task,) = target.deploy(service(1, 1), replace(definition(1, podman.first_image, None), command=command), None)
-    log = until(lambda: (text := target.read_log("web", task.id, 3)) and text.endswith("last\n") and text)
+    (task,) = target.deploy(
+        make_service(1, 1), replace(make_definition(1, podman.first_image, None), command=command), None
+    )
+    log = wait_until(lambda: (text := target.read_log("web", task.id, 3)) and text.endswith("last\n") and text)
     assert log == "0123456789\n0123456789\nlast\n"
     assert len(target.read_log("web", task.id, 10**6) or "") == LOG_LIMIT
     files = list((podman.host.data / "podman").rglob("ctr.log"))
@@ -145,23 +148,23 @@ def test_the_log_of_a_task_is_read_and_cannot_fill_the_disk(podman: Podman, targ
     assert target.read_log("web", "nothing", 3) is None
     assert target.read_log("web-1", task.id, 3) is None
     with pytest.raises(UnavailableError):
-        podman.down().read_log("web", task.id, 3)
+        podman.make_unreachable().read_log("web", task.id, 3)
 
 
 @pytest.mark.real
 def test_a_missing_image_is_reported(podman: Podman, target: PodmanTarget) -> None:
     missing = podman.first_image.partition("@")[0] + "@sha256:" + "0" * 64
     with pytest.raises(DeployError, match="no image"):
-        target.deploy(service(1, 1), definition(1, missing), None)
+        target.deploy(make_service(1, 1), make_definition(1, missing), None)
 
 
 @pytest.mark.real
 def test_podman_says_that_what_runs_is_what_was_approved(podman: Podman, target: PodmanTarget) -> None:
-    target.deploy(service(1, 1), definition(1, podman.first_image), None)
-    shown = podman.host.podman.run("inspect", "--format={{.ImageName}} {{.Image}}", "dockgate-web-1-0").split()
-    assert shown[0] == podman.first_image
+    target.deploy(make_service(1, 1), make_definition(1, podman.first_image), None)
+    names = podman.host.podman.run("inspect", "--format={{.ImageName}} {{.Image}}", "dockgate-web-1-0").split()
+    assert names[0] == podman.first_image
     assert digest(podman.first_image) in podman.host.podman.run(
-        "image", "inspect", "--format={{.RepoDigests}}", shown[1]
+        "image", "inspect", "--format={{.RepoDigests}}", names[1]
     )
 
 
@@ -171,65 +174,65 @@ def test_a_stranger_under_a_tasks_name_does_not_stay(podman: Podman, target: Pod
     options = [f"--label={label}" for label in labels]
     podman.host.pull(podman.second_image)
     podman.host.podman.run("run", "--detach", "--name=dockgate-web-1-0", *options, podman.second_image)
-    target.deploy(service(1, 1), definition(1, podman.first_image), None)
-    assert facts(target) == [(1, RUNNING, digest(podman.first_image))]
+    target.deploy(make_service(1, 1), make_definition(1, podman.first_image), None)
+    assert list_task_states(target) == [(1, RUNNING, digest(podman.first_image))]
 
 
 @pytest.mark.real
 def test_what_a_crash_left_half_done_is_completed(podman: Podman, target: PodmanTarget) -> None:
-    revision = definition(1, podman.first_image)
-    first, second = target.deploy(service(2, 1), revision, None)
+    revision = make_definition(1, podman.first_image)
+    first, second = target.deploy(make_service(2, 1), revision, None)
     podman.host.podman.run("stop", "--time=1", first.id)
     podman.host.podman.run("rm", "--force", "--time=0", second.id)
-    assert len(facts(target)) == 1
-    target.deploy(service(2, 1), revision, None)
-    assert facts(target) == [(1, RUNNING, digest(podman.first_image))] * 2
+    assert len(list_task_states(target)) == 1
+    target.deploy(make_service(2, 1), revision, None)
+    assert list_task_states(target) == [(1, RUNNING, digest(podman.first_image))] * 2
 
 
 @pytest.mark.real
 def test_a_task_whose_program_is_killed_comes_back(podman: Podman, target: PodmanTarget) -> None:
-    (task,) = target.deploy(service(1, 1), definition(1, podman.first_image), None)
+    (task,) = target.deploy(make_service(1, 1), make_definition(1, podman.first_image), None)
 
-    def pid() -> int:
+    def read_pid() -> int:
         return int(podman.host.podman.run("inspect", "--format={{.State.Pid}}", task.id))
 
-    before = pid()
+    before = read_pid()
     os.kill(before, signal.SIGKILL)
-    until(lambda: pid() not in (0, before))
-    until(lambda: facts(target) == [(1, RUNNING, digest(podman.first_image))])
+    wait_until(lambda: read_pid() not in (0, before))
+    wait_until(lambda: list_task_states(target) == [(1, RUNNING, digest(podman.first_image))])
 
 
 @pytest.mark.real
 def test_a_program_that_hangs_is_unhealthy_and_runs_again_when_restarted(podman: Podman) -> None:
-    target = PodmanTarget(podman.host.podman.url, podman.host.podman.network, login=podman.host.login, grace=1)
+    target = PodmanTarget(podman.host.podman.url, podman.host.podman.network, login=podman.host.issue_login, grace=1)
     check = replace(HTTP, start_period=2, timeout=0.5)
-    (task,) = target.deploy(service(1, 1), definition(1, podman.first_image, check), None)
+    (task,) = target.deploy(make_service(1, 1), make_definition(1, podman.first_image, check), None)
     podman.host.podman.run("exec", task.id, "/bin/busybox", "killall", "-STOP", "busybox")
-    until(lambda: [task.state for task in target.list_tasks("web")] == [TaskState.UNHEALTHY])
+    wait_until(lambda: [task.state for task in target.list_tasks("web")] == [TaskState.UNHEALTHY])
     (hung,) = target.list_tasks("web")
     assert hung.probe
     assert not hung.probe.is_healthy
     assert hung.probe.output == "no HTTP answer within 0.5 s"
     assert (hung.probe.failures or 0) > 1
     assert target.restart("web", task.id)
-    until(lambda: facts(target) == [(1, RUNNING, digest(podman.first_image))])
+    wait_until(lambda: list_task_states(target) == [(1, RUNNING, digest(podman.first_image))])
     (after,) = target.list_tasks("web")
-    assert page(after) == "one"
+    assert fetch_page(after) == "one"
     assert after.started_at > task.started_at
     clean(target)
 
 
 @pytest.mark.real
 def test_images_that_no_task_has_and_that_are_not_needed_are_deleted(podman: Podman, target: PodmanTarget) -> None:
-    first, second = definition(1, podman.first_image), definition(2, podman.second_image)
-    target.deploy(service(1, 1), first, None)
-    target.deploy(service(1, 2), second, first)
+    first, second = make_definition(1, podman.first_image), make_definition(2, podman.second_image)
+    target.deploy(make_service(1, 1), first, None)
+    target.deploy(make_service(1, 2), second, first)
     target.remove_images(lambda: [digest(podman.first_image)])  # those of other tests
     assert target.remove_images(lambda: [digest(podman.first_image)]) == 0, "one is needed, the other runs"
     assert target.remove_images(list) > 0
     assert target.remove_images(list) == 0
     (task,) = target.list_tasks("web")
-    assert page(task) == "two"
-    target.deploy(service(1, 1), first, second)  # it is pulled again
+    assert fetch_page(task) == "two"
+    target.deploy(make_service(1, 1), first, second)  # it is pulled again
     (task,) = target.list_tasks("web")
-    assert page(task) == "one"
+    assert fetch_page(task) == "one"

@@ -24,7 +24,7 @@ class NothingError(Exception):
     """The attack got nothing."""
 
 
-def attack(function: Callable[[], object]) -> Callable[[], object]:
+def register_attack(function: Callable[[], object]) -> Callable[[], object]:
     ATTACKS[function.__name__.replace("_", "-")] = function
     return function
 
@@ -37,12 +37,12 @@ def call(result: int) -> int:
     return result
 
 
-def processes() -> Iterator[str]:
+def list_processes() -> Iterator[str]:
     """All in sight, but the own one and its parent, which podman made for this very step, with the same rights."""
     yield from (name for name in os.listdir("/proc") if name.isdigit() and int(name) not in (os.getpid(), os.getppid()))
 
 
-def first_secret(secrets: Iterator[str]) -> str:
+def get_first_secret(secrets: Iterator[str]) -> str:
     for secret in secrets:
         return secret
     raise NothingError
@@ -50,7 +50,7 @@ def first_secret(secrets: Iterator[str]) -> str:
 
 def search_processes(entry: str, text: str) -> Iterator[str]:
     """The files /proc/PID/<entry> that hold the text."""
-    for name in processes():
+    for name in list_processes():
         try:
             if text in Path("/proc", name, entry).read_bytes().decode(errors="replace"):
                 yield f"/proc/{name}/{entry}"
@@ -58,10 +58,10 @@ def search_processes(entry: str, text: str) -> Iterator[str]:
             continue
 
 
-@attack
+@register_attack
 def read_a_file_of_the_host_through_another_process() -> str:
-    def matches() -> Iterator[str]:
-        for name in processes():
+    def list_matches() -> Iterator[str]:
+        for name in list_processes():
             for link in ("root", "cwd"):
                 path = Path("/proc", name, link, SECRETS["file"].lstrip("/"))
                 try:
@@ -70,53 +70,53 @@ def read_a_file_of_the_host_through_another_process() -> str:
                 except OSError:
                     continue
 
-    return first_secret(matches())
+    return get_first_secret(list_matches())
 
 
-@attack
+@register_attack
 def read_the_memory_of_another_process() -> str:
-    def matches() -> Iterator[str]:
-        for name in processes():
+    def list_matches() -> Iterator[str]:
+        for name in list_processes():
             try:
                 Path("/proc", name, "mem").open("rb").close()
                 yield f"/proc/{name}/mem"
             except OSError:
                 continue
 
-    return first_secret(matches())
+    return get_first_secret(list_matches())
 
 
-@attack
+@register_attack
 def read_the_environment_of_another_process() -> str:
-    return first_secret(search_processes("environ", SECRETS["secret"]))
+    return get_first_secret(search_processes("environ", SECRETS["secret"]))
 
 
-@attack
+@register_attack
 def find_the_secret_in_the_own_environment() -> str:
-    return first_secret(name for name, value in os.environ.items() if SECRETS["secret"] in value)
+    return get_first_secret(name for name, value in os.environ.items() if SECRETS["secret"] in value)
 
 
-@attack
+@register_attack
 def see_a_process_of_the_host() -> str:
-    return first_secret(search_processes("cmdline", SECRETS["marker"]))
+    return get_first_secret(search_processes("cmdline", SECRETS["marker"]))
 
 
-@attack
+@register_attack
 def signal_a_process_of_the_host() -> str:
-    path = first_secret(search_processes("cmdline", SECRETS["marker"]))
+    path = get_first_secret(search_processes("cmdline", SECRETS["marker"]))
     os.kill(int(path.split("/")[2]), 0)
     return path
 
 
-@attack
+@register_attack
 def trace_the_builder() -> str:
-    for name in processes():
+    for name in list_processes():
         if LIBC.ptrace(0x4206, int(name), 0, 0) == 0:  # PTRACE_SEIZE, which does not stop it
             return name
     raise NothingError
 
 
-@attack
+@register_attack
 def break_out_of_the_root_folder() -> str:
     os.makedirs("/out-of-here", exist_ok=True)
     top = os.open("/", os.O_RDONLY)
@@ -126,30 +126,34 @@ def break_out_of_the_root_folder() -> str:
         os.chdir("..")
     os.chroot(".")
     try:
-        return first_secret(name for name in (SECRETS["file"], "/storage", "/disk", "/scratch") if os.path.exists(name))
+        return get_first_secret(
+            name for name in (SECRETS["file"], "/storage", "/disk", "/scratch") if os.path.exists(name)
+        )
     finally:
         os.fchdir(top)
         os.chroot(".")
 
 
-@attack
+@register_attack
 def find_the_result_or_the_storage_of_builds() -> str:
-    return first_secret(name for name in ("/storage", "/disk", "/scratch", "/out", "/context") if os.path.exists(name))
+    return get_first_secret(
+        name for name in ("/storage", "/disk", "/scratch", "/out", "/context") if os.path.exists(name)
+    )
 
 
-@attack
+@register_attack
 def find_what_another_build_left() -> str:
-    return first_secret(name for name in ("/tmp/left", "/var/tmp/left", "/dev/shm/left") if os.path.exists(name))
+    return get_first_secret(name for name in ("/tmp/left", "/var/tmp/left", "/dev/shm/left") if os.path.exists(name))
 
 
-@attack
+@register_attack
 def mount_something() -> str:
     os.makedirs("/mnt-here", exist_ok=True)
     call(LIBC.mount(b"tmpfs", b"/mnt-here", b"tmpfs", 0, None))
     return "tmpfs"
 
 
-@attack
+@register_attack
 def make_a_device_of_the_host_and_read_it() -> str:
     number = int(SECRETS["device"])
     os.mknod("/host-device", 0o060600, number)
@@ -157,22 +161,22 @@ def make_a_device_of_the_host_and_read_it() -> str:
         return f"{len(file.read(512))} bytes"
 
 
-@attack
+@register_attack
 def find_a_device_of_the_host() -> str:
     usual = {"null", "zero", "full", "random", "urandom", "tty", "fd", "stdin", "stdout", "stderr", "pts", "shm"}
-    return first_secret(
+    return get_first_secret(
         name for name in os.listdir("/dev") if name not in usual | {"mqueue", "ptmx", "console", "core"}
     )
 
 
-@attack
+@register_attack
 def load_a_module() -> str:
     number = {"x86_64": 175, "aarch64": 105}[os.uname().machine]
     call(LIBC.syscall(number, b"\x7fELF", 4, b""))
     return "loaded"
 
 
-@attack
+@register_attack
 def write_a_kernel_parameter() -> str:
     for name in ("kernel/core_pattern", "net/ipv4/ip_forward", "vm/overcommit_memory", "kernel/hostname"):
         path = Path("/proc/sys", name)
@@ -184,18 +188,18 @@ def write_a_kernel_parameter() -> str:
     raise NothingError
 
 
-@attack
+@register_attack
 def use_the_system_request_key() -> str:
     with open("/proc/sysrq-trigger", "wb"):
         return "/proc/sysrq-trigger"
 
 
-@attack
+@register_attack
 def reach_the_control_groups() -> str:
-    return first_secret(str(path) for path in Path("/sys/fs/cgroup").rglob("cgroup.procs"))
+    return get_first_secret(str(path) for path in Path("/sys/fs/cgroup").rglob("cgroup.procs"))
 
 
-@attack
+@register_attack
 def mount_the_control_groups() -> str:
     os.makedirs("/groups", exist_ok=True)
     for kind in (b"cgroup2", b"cgroup"):
@@ -204,28 +208,28 @@ def mount_the_control_groups() -> str:
     raise NothingError
 
 
-@attack
+@register_attack
 def see_the_hardware() -> str:
-    return first_secret(iter(os.listdir("/sys")))
+    return get_first_secret(iter(os.listdir("/sys")))
 
 
-@attack
+@register_attack
 def leave_a_key_for_other_builds() -> str:
     number = {"x86_64": 248, "aarch64": 217}[os.uname().machine]
     user_keyring = ctypes.c_int(-4)
     return str(call(LIBC.syscall(number, b"user", b"left", b"secret", 6, user_keyring)))
 
 
-@attack
+@register_attack
 def set_the_clock() -> str:
     now = time.time_ns()
     call(LIBC.clock_settime(0, struct.pack("@ll", now // 10**9, now % 10**9)))
     return "set"
 
 
-@attack
+@register_attack
 def join_the_network_of_the_builder() -> str:
-    for name in processes():
+    for name in list_processes():
         try:
             with open(f"/proc/{name}/ns/net", "rb") as network:
                 call(LIBC.setns(network.fileno(), 0))
@@ -235,7 +239,7 @@ def join_the_network_of_the_builder() -> str:
     raise NothingError
 
 
-@attack
+@register_attack
 def change_the_network() -> str:
     """NFT_MSG_NEWTABLE and its like need what only user namespace 1 has; so does bringing an interface down."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
@@ -245,7 +249,7 @@ def change_the_network() -> str:
     return "interface down"
 
 
-@attack
+@register_attack
 def make_a_user_namespace_with_all_capabilities() -> str:
     """It opens most of the kernel's attack surface: nf_tables, traffic control, file systems."""
     child = os.fork()
@@ -256,31 +260,31 @@ def make_a_user_namespace_with_all_capabilities() -> str:
     return "CLONE_NEWUSER"
 
 
-@attack
+@register_attack
 def listen_to_the_network() -> str:
     with socket.socket(socket.AF_PACKET, socket.SOCK_RAW):
         return "AF_PACKET"
 
 
-@attack
+@register_attack
 def reach_the_hypervisor() -> str:
     with socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM):
         return "AF_VSOCK"
 
 
-@attack
+@register_attack
 def see_shared_memory_of_the_host() -> str:
     return str(call(LIBC.shmget(int(SECRETS["shared_memory"]), 0, 0)))
 
 
-@attack
+@register_attack
 def connect_to_an_abstract_socket() -> str:
     with socket.socket(socket.AF_UNIX) as client:
         client.connect("\0" + SECRETS["abstract"])
         return client.recv(64).decode()
 
 
-def connecting(name: str, address: str, port: int) -> None:
+def make_connect_attack(name: str, address: str, port: int) -> None:
     def connect() -> str:
         with socket.create_connection((address, port), timeout=5) as client:
             return str(client.getpeername())
@@ -289,7 +293,7 @@ def connecting(name: str, address: str, port: int) -> None:
 
 
 for name, (address, port) in SECRETS["listeners"].items():
-    connecting(name, address, port)
+    make_connect_attack(name, address, port)
 
 
 def main() -> None:

@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.parts import BUSYBOX, Host, running_host, write
+from tests.parts import BUSYBOX, Host, run_host, write
 
 
 @pytest.fixture(scope="session")
 def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
-    with running_host(tmp_path_factory.mktemp("builds")) as host:
+    with run_host(tmp_path_factory.mktemp("builds")) as host:
         yield host
 
 

@@ -23,7 +23,7 @@ Source = Callable[[str], Path]
 
 
 def build_image(host: Host, source: Path, repository: str, key: str = "key", **arguments: str) -> Any:
-    return host.builder().build(BuildRequest(key, repository, source, args=arguments), lambda lines: None)
+    return host.make_builder().build(BuildRequest(key, repository, source, args=arguments), lambda lines: None)
 
 
 def issuers(host: Host) -> Issuers:
@@ -145,7 +145,7 @@ def test_no_image_on_the_disk_of_a_build_is_made_from_a_base_that_it_does_not_na
     for key, base in (("a", "hidden"), ("b", "clean")):
         (folder / "Dockerfile").write_text(f"FROM {registry}/{base}:v1\nLABEL key={key}\n")
         build_image(host, folder, "bases/hiding", key)
-        stored.append(set(host.stored("bases/hiding", "--all", "--no-trunc")))
+        stored.append(set(host.list_stored_images("bases/hiding", "--all", "--no-trunc")))
     named = RegistryReference(host.registry.address, "bases/hidden", digest=hidden)
     with closing(open_registry_source(named, issuers=issuers(host))) as origin:
         image = json.loads(origin.read_root()[1])["config"]["digest"]

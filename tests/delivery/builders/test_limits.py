@@ -47,11 +47,11 @@ def test_a_build_that_takes_too_much_ends_with_a_reason(
 ) -> None:
     lines: list[str] = []
     with pytest.raises(BuildError, match=reason) as caught:
-        host.builder(limits=limits).build(BuildRequest("key-1", "greedy", source(script)), lines.extend)
+        host.make_builder(limits=limits).build(BuildRequest("key-1", "greedy", source(script)), lines.extend)
     assert caught.value.advice
     assert sum(map(len, lines)) < 2 * limits.log
     assert not find_leftovers(host.podman.folder / "builds")
-    builder = host.builder(limits=limits)
+    builder = host.make_builder(limits=limits)
     assert builder.build(BuildRequest("key-2", "greedy", source("true")), lines.extend).digest
 
 
@@ -64,14 +64,14 @@ def test_a_build_reaches_the_package_mirror_of_the_host(host: Host, source: Sour
     assert codename is not None
     url = f"{mirror[0].rstrip('/')}/dists/{codename[1]}/InRelease"
     request = BuildRequest("key", "mirror", source('wget -q -O /release "$URL" && test -s /release'), args={"URL": url})
-    assert host.builder().build(request, lambda lines: None).is_sandboxed
+    assert host.make_builder().build(request, lambda lines: None).is_sandboxed
 
 
 def test_one_repository_sees_nothing_of_another_ones_cache(host: Host, source: Source) -> None:
     lines: list[str] = []
     for repository in ("team/one", "team/two", "team/one"):
         folder = source("echo built >/built")
-        host.builder().build(BuildRequest(f"key-{len(lines)}", repository, folder), lines.extend)
+        host.make_builder().build(BuildRequest(f"key-{len(lines)}", repository, folder), lines.extend)
         lines.append("END")
     first, second, again = " ".join(lines).split("END")[:3]
     assert "Using cache" not in first
@@ -81,7 +81,7 @@ def test_one_repository_sees_nothing_of_another_ones_cache(host: Host, source: S
 
 def test_a_name_in_the_storage_of_builds_is_no_base_image(host: Host, source: Source, tmp_path: Path) -> None:
     """The image of the last build lies there under a name. A base comes from a registry, or not at all."""
-    host.builder().build(BuildRequest("key-1", "named", source("true")), lambda lines: None)
+    host.make_builder().build(BuildRequest("key-1", "named", source("true")), lambda lines: None)
     (tmp_path / "Dockerfile").write_text("FROM localhost/dockgate-build:latest\n")
     with pytest.raises(BuildError, match="base image localhost/dockgate-build:latest cannot be used"):
-        host.builder().build(BuildRequest("key-2", "named", tmp_path), lambda lines: None)
+        host.make_builder().build(BuildRequest("key-2", "named", tmp_path), lambda lines: None)

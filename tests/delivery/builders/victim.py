@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from tests.parts import running_host, until, write
+from tests.parts import run_host, wait_until, write
 
 from dockgate.delivery.ports import BuildRequest
 
@@ -64,7 +64,7 @@ def run(*command: str) -> None:
 
 
 @contextmanager
-def neighbour() -> Iterator[None]:
+def run_neighbour() -> Iterator[None]:
     """Another machine, to which the default route leads."""
     listen = ["unshare", "--net", "--", sys.executable, "-c", LISTEN]
     with subprocess.Popen(listen, stdout=subprocess.PIPE, text=True) as listener:
@@ -94,7 +94,7 @@ def neighbour() -> Iterator[None]:
 
 
 @contextmanager
-def listening() -> Iterator[None]:
+def listen_on_host() -> Iterator[None]:
     """Listeners of the host: TCP on every address, and an abstract socket."""
     with (
         socket.create_server(("::", PORT), family=socket.AF_INET6, dualstack_ipv6=True) as everywhere,
@@ -118,7 +118,7 @@ def listening() -> Iterator[None]:
 
 
 @contextmanager
-def secret_process() -> Iterator[None]:
+def run_secret_process() -> Iterator[None]:
     """A process of the host with the secret in its environment."""
     command = [sys.executable, "-c", f"import time; time.sleep(600)  # {MARKER}"]
     with subprocess.Popen(command, env={"SECRET": SECRET}) as process:
@@ -128,13 +128,13 @@ def secret_process() -> Iterator[None]:
             process.kill()
 
 
-def context(folder: Path, secrets: dict[str, object]) -> Path:
+def write_context(folder: Path, secrets: dict[str, object]) -> Path:
     """A source whose build runs `attacks` with the Python of this machine, copied."""
     program = Path(os.path.realpath(f"/usr/bin/python3.{sys.version_info.minor}"))
     libraries = Path(sysconfig.get_path("stdlib"))
     root = folder / "root"
     packages = ("encodings", "collections", "json", "re", "ctypes", "importlib", "urllib", "pathlib", "lib-dynload")
-    for path in (program, *libraries.glob("*.py"), *loaded(program, libraries)):
+    for path in (program, *libraries.glob("*.py"), *list_libraries(program, libraries)):
         target = root / str(path).lstrip("/")
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, target)
@@ -146,7 +146,7 @@ def context(folder: Path, secrets: dict[str, object]) -> Path:
     return write(folder, {"Dockerfile": dockerfile, "wanted.json": json.dumps(secrets)})
 
 
-def loaded(program: Path, libraries: Path) -> list[Path]:
+def list_libraries(program: Path, libraries: Path) -> list[Path]:
     """The shared libraries that Python and its modules need."""
     modules = [
         str(path) for name in ("_ctypes", "_socket", "_json") for path in libraries.glob(f"lib-dynload/{name}.*")
@@ -155,7 +155,7 @@ def loaded(program: Path, libraries: Path) -> list[Path]:
     return [Path(word) for word in dict.fromkeys(text.split()) if word.startswith("/") and not word.endswith(":")]
 
 
-def running(marker: str) -> list[str]:
+def find_leaks(marker: str) -> list[str]:
     leaks = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
@@ -171,11 +171,11 @@ def main(folder: Path, kind: str) -> None:
     secret_file.write_text(SECRET)
     os.environ["SERVER_SECRET"] = SECRET
     libc = ctypes.CDLL(None)
-    shared = libc.shmget(SHARED_MEMORY, 4096, 0o1666)  # IPC_CREAT
+    segment = libc.shmget(SHARED_MEMORY, 4096, 0o1666)  # IPC_CREAT
     listeners = {name: [address, PORT] for name, address in {**OWN, **ABROAD}.items()}
     try:
         with ExitStack() as stack:
-            for manager in (neighbour(), listening(), secret_process(), running_host(folder)):
+            for manager in (run_neighbour(), listen_on_host(), run_secret_process(), run_host(folder)):
                 host = stack.enter_context(manager)
             assert host is not None
             listeners["the-registry"] = ["127.0.0.1", int(host.registry.address.rpartition(":")[2])]
@@ -189,18 +189,18 @@ def main(folder: Path, kind: str) -> None:
                 "shared_memory": SHARED_MEMORY,
                 "listeners": listeners,
             }
-            builder = host.builder(unsafe=kind == "unboxed")
-            source = context(folder / "source", secrets)
+            builder = host.make_builder(unsafe=kind == "unboxed")
+            source = write_context(folder / "source", secrets)
             for number in range(2):
                 write(source, {"wanted.json": json.dumps({**secrets, "number": number})})
                 say(f"BUILD {number}")
                 builder.build(BuildRequest(f"key-{number}", "attacker", source), lambda lines: say("\n".join(lines)))
-                for process in running(DAEMON):
+                for process in find_leaks(DAEMON):
                     say(f"LEFT {process}")
                     os.kill(int(process), 9)
-            until(lambda: running(MARKER))
+            wait_until(lambda: find_leaks(MARKER))
     finally:
-        libc.shmctl(shared, 0, None)  # IPC_RMID
+        libc.shmctl(segment, 0, None)  # IPC_RMID
 
 
 if __name__ == "__main__":

@@ -30,13 +30,13 @@ class Difference:
 
 
 @cache
-def explained() -> Mapping[str, str]:
+def read_explanations() -> Mapping[str, str]:
     """Return the reason why each explained class does not matter."""
     text = (Path(__file__).parent / "explained.yaml").read_text()
     return {str(kind): str(reason) for kind, reason in yaml.safe_load(text).items()}
 
 
-def differences(
+def list_differences(
     layers: Sequence[LayerReading],
     reading: ImageReading,
     trees: Sequence[Tree],
@@ -52,67 +52,70 @@ def differences(
     for tree in trees:
         if tree.failure:
             continue
-        differ = list(_files(layers, reading, tree))
+        differ = list(_compare_files(layers, reading, tree))
         yield from differ
         if differ or reading.links:
             if tree.files not in by_files:
                 by_files[tree.files] = packages_in(tree.files)
-            yield from _evidence(reading, tree, by_files[tree.files])
+            yield from _compare_evidence(reading, tree, by_files[tree.files])
 
 
-def _files(layers: Sequence[LayerReading], reading: ImageReading, tree: Tree) -> Iterator[Difference]:
+def _compare_files(layers: Sequence[LayerReading], reading: ImageReading, tree: Tree) -> Iterator[Difference]:
     led: frozenset[str] | None = None
     for file in tree.files:
         path = file.path.decode("utf-8", "surrogateescape")
         if path not in reading.files:
             if led is None:
-                led = _led(layers, reading)
+                led = _list_led_paths(layers, reading)
             kind = "device" if file.kind in "cbps" else "through-a-link" if path in led else "missing"
             yield Difference(kind, tree.runtime, path)
             continue
-        ours = reading.files[path]
-        if ours is None or file.kind not in "fFl":
+        dockgate_data = reading.files[path]
+        if dockgate_data is None or file.kind not in "fFl":
             continue
-        theirs = file.data
+        runtime_data = file.data
         if file.kind == "F":
-            ours = hashlib.sha256(ours).digest()
-        if ours != theirs:
+            dockgate_data = hashlib.sha256(dockgate_data).digest()
+        if dockgate_data != runtime_data:
             if led is None:
-                led = _led(layers, reading)
+                led = _list_led_paths(layers, reading)
             kind = "target" if file.kind == "l" else "content-through-a-link" if path in led else "content"
-            yield Difference(kind, tree.runtime, path, f"{theirs[:60]!r}, we read {ours[:60]!r}")
+            yield Difference(kind, tree.runtime, path, f"{runtime_data[:60]!r}, we read {dockgate_data[:60]!r}")
 
 
-def extras(reading: ImageReading, trees: Sequence[Tree]) -> int:
+def count_extras(reading: ImageReading, trees: Sequence[Tree]) -> int:
     """Count the paths that only Dockgate sees; each costs a false alarm at most."""
-    taken = [tree for tree in trees if not tree.failure]
-    if reading.unread or not taken:
+    complete_trees = [tree for tree in trees if not tree.failure]
+    if reading.unread or not complete_trees:
         return 0
-    theirs = {file.path.decode("utf-8", "surrogateescape") for tree in taken for file in tree.files}
-    return len(reading.files.keys() - theirs)
+    runtime_paths = {file.path.decode("utf-8", "surrogateescape") for tree in complete_trees for file in tree.files}
+    return len(reading.files.keys() - runtime_paths)
 
 
-def _led(layers: Sequence[LayerReading], reading: ImageReading) -> frozenset[str]:
+def _list_led_paths(layers: Sequence[LayerReading], reading: ImageReading) -> frozenset[str]:
     """Return the paths of Dockgate's files through any present or former links."""
     links = {path: target for layer in layers for path, target in layer.links.items()}
-    return frozenset(target for path in reading.files if (target := _followed(path, links)) != path)
+    return frozenset(target for path in reading.files if (target := _follow_links(path, links)) != path)
 
 
-def _followed(path: str, links: Mapping[str, str]) -> str:
-    done, rest, hops = "", path, 0
-    while rest:
-        name, _, rest = rest.partition("/")
-        done = f"{done}/{name}" if done else name
-        if rest and done in links:
+def _follow_links(path: str, links: Mapping[str, str]) -> str:
+    resolved_path, remaining_path, hops = "", path, 0
+    while remaining_path:
+        name, _, remaining_path = remaining_path.partition("/")
+        resolved_path = f"{resolved_path}/{name}" if resolved_path else name
+        if remaining_path and resolved_path in links:
             hops += 1
             if hops > _HOPS:
                 return path
-            done, rest = "", f"{links[done]}/{rest}" if links[done] else rest
-    return done
+            resolved_path, remaining_path = (
+                "",
+                f"{links[resolved_path]}/{remaining_path}" if links[resolved_path] else remaining_path,
+            )
+    return resolved_path
 
 
-def _evidence(reading: ImageReading, tree: Tree, theirs: frozenset[Evidence]) -> Iterator[Difference]:
-    missing = theirs - reading.packages
+def _compare_evidence(reading: ImageReading, tree: Tree, runtime_evidence: frozenset[Evidence]) -> Iterator[Difference]:
+    missing = runtime_evidence - reading.packages
     evidence = {entry[:3] for entry in reading.packages}
     evidence |= {("", *entry[1:]) for entry in evidence}  # of no distribution: the tree has lost its os-release
     for ecosystem, name, version, path in sorted(missing):

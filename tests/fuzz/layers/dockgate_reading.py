@@ -81,14 +81,14 @@ class _Recorded:
                 self.contents[entry.path] = None
         elif entry.kind == "symlink":
             self.contents[entry.path] = entry.target.encode("utf-8", "surrogateescape")
-            self.links[entry.path] = _resolved(entry.path, entry.target)
+            self.links[entry.path] = _resolve_link(entry.path, entry.target)
         elif entry.kind == "hardlink":
             self.contents[entry.path] = self.contents.get(entry.target)
         else:
             self.contents.pop(entry.path, None)
 
 
-def _resolved(path: str, target: str) -> str:
+def _resolve_link(path: str, target: str) -> str:
     """Resolve a symbolic link from the root."""
     parts = [] if target.startswith("/") else path.split("/")[:-1]
     for part in target.split("/"):
@@ -116,8 +116,10 @@ def read_blob(blob: bytes) -> LayerReading:
 
 
 def read_recorded(layer: Layer, *, should_hash: bool = False) -> LayerReading:
-    recorded = _Recorded(layer, layer.digest)
-    return LayerReading(read_layer(recorded, ECOSYSTEMS, should_hash=should_hash), recorded.contents, recorded.links)
+    recorded_layer = _Recorded(layer, layer.digest)
+    return LayerReading(
+        read_layer(recorded_layer, ECOSYSTEMS, should_hash=should_hash), recorded_layer.contents, recorded_layer.links
+    )
 
 
 def combine_layers(layers: Sequence[LayerReading], image: Image | None = None) -> ImageReading:
@@ -134,14 +136,14 @@ def combine_layers(layers: Sequence[LayerReading], image: Image | None = None) -
                 links.pop(path, None)
                 if path in layer.links:
                     links[path] = layer.links[path]
-    return ImageReading(unread_of(inventory), files, packages_of(inventory), links)
+    return ImageReading(list_unread(inventory), files, list_packages(inventory), links)
 
 
-def unread_of(inventory: Inventory) -> frozenset[str]:
+def list_unread(inventory: Inventory) -> frozenset[str]:
     return frozenset(f"{entry.path}: {entry.reason}" for entry in inventory.unread)
 
 
-def packages_of(inventory: Inventory) -> frozenset[Evidence]:
+def list_packages(inventory: Inventory) -> frozenset[Evidence]:
     return frozenset((package.ecosystem, package.name, package.version, package.path) for package in inventory.packages)
 
 
@@ -162,21 +164,21 @@ class _TreeLayer:
         return self.content_digest or ""
 
 
-def packages_in(files: Sequence[File]) -> frozenset[Evidence]:
+def read_packages(files: Sequence[File]) -> frozenset[Evidence]:
     """Return the evidence that Dockgate finds in a runtime's tree, read as one honest layer."""
-    layer = _TreeLayer([_entry(file) for file in files])
+    layer = _TreeLayer([_make_entry(file) for file in files])
     facts = read_layer(layer, ECOSYSTEMS)
-    return packages_of(combine_facts(_Picture(), [facts], ECOSYSTEMS))
+    return list_packages(combine_facts(_Picture(), [facts], ECOSYSTEMS))
 
 
-def _entry(file: File) -> Entry:
+def _make_entry(file: File) -> Entry:
     path = file.path.decode("utf-8", "surrogateescape")
     if file.kind == "l":
         return Entry(path, "symlink", target=file.data.decode("utf-8", "surrogateescape"))
     if file.kind not in "fF":
         return Entry(path, "other")
-    opened: Callable[[], io.BytesIO] = partial(io.BytesIO, file.data)
-    return Entry(path, "file", len(file.data), 0o755, head=file.data[:64], open=opened)
+    open_content: Callable[[], io.BytesIO] = partial(io.BytesIO, file.data)
+    return Entry(path, "file", len(file.data), 0o755, head=file.data[:64], open=open_content)
 
 
 @dataclass(slots=True)

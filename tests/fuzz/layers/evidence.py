@@ -5,33 +5,33 @@ import zipfile
 from collections.abc import Callable, Iterator
 from random import Random
 
-from tests.fuzz.layers.recipe import Item, Layer, texts
+from tests.fuzz.layers.recipe import Item, Layer, decode_text
 
 STATUS = "var/lib/dpkg/status"
 _RELEASE = 'ID=debian\nVERSION_ID="13"\nPRETTY_NAME="Debian GNU/Linux 13 (trixie)"\n'
 
 
-def _stanza(name: str, version: str) -> str:
+def _make_stanza(name: str, version: str) -> str:
     return f"Package: {name}\nStatus: install ok installed\nArchitecture: amd64\nVersion: {version}\n\n"
 
 
-def _status(number: int) -> str:
-    return _stanza("bash", "5.2-1") + (_stanza(f"pkg{number}", f"1.{number}-1") if number else "")
+def _make_status(number: int) -> str:
+    return _make_stanza("bash", "5.2-1") + (_make_stanza(f"pkg{number}", f"1.{number}-1") if number else "")
 
 
-def _jar(number: int) -> str:
+def _make_jar(number: int) -> str:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         text = f"groupId=org.example\nartifactId=jar{number}\nversion=1.{number}\n"
         archive.writestr(zipfile.ZipInfo(f"META-INF/maven/org.example/jar{number}/pom.properties"), text)
-    return texts(buffer.getvalue())
+    return decode_text(buffer.getvalue())
 
 
-_JARS = [_jar(number) for number in range(8)]
+_JARS = [_make_jar(number) for number in range(8)]
 _KINDS: tuple[Callable[[int], tuple[str, str]], ...] = (
-    lambda n: (STATUS, _status(n)),
-    lambda n: (STATUS, _status(n)),
-    lambda n: (f"var/lib/dpkg/status.d/pkg{n}", _stanza(f"pkg{n}", f"1.{n}-1")),
+    lambda n: (STATUS, _make_status(n)),
+    lambda n: (STATUS, _make_status(n)),
+    lambda n: (f"var/lib/dpkg/status.d/pkg{n}", _make_stanza(f"pkg{n}", f"1.{n}-1")),
     lambda n: (f"app/node_modules/m{n % 4}/package.json", f'{{"name": "m{n % 4}", "version": "1.{n}.0"}}'),
     lambda n: ("app/node_modules/base/package.json", f'{{"name": "base", "version": "1.{n}.0"}}'),
     lambda n: (
@@ -48,12 +48,12 @@ _KINDS: tuple[Callable[[int], tuple[str, str]], ...] = (
 )
 
 
-def evidence(chance: Random) -> tuple[str, str]:
+def choose_evidence(chance: Random) -> tuple[str, str]:
     """A path that an ecosystem wants, and content that names a package, rarely twice in one version."""
     return chance.choice(_KINDS)(chance.randrange(1, 1000))
 
 
-def beside(path: str) -> Iterator[tuple[str, str]]:
+def list_siblings(path: str) -> Iterator[tuple[str, str]]:
     """Return the files that an installer writes with such a file, without which it is not accepted."""
     if path.endswith(".dist-info/METADATA"):
         folder = path.rpartition("/")[0]
@@ -61,7 +61,7 @@ def beside(path: str) -> Iterator[tuple[str, str]]:
         yield f"{folder}/RECORD", f"{name}/METADATA,,\n{name}/RECORD,,\n"
 
 
-def plain(chance: Random) -> tuple[str, str]:
+def choose_plain_file(chance: Random) -> tuple[str, str]:
     """A path and content that name no package."""
     number = chance.randrange(1000)
     folder = chance.choice(("app", "app/data", "usr/bin", "opt/x", "etc", "var/lib/dpkg/info", "srv", "usr/lib", ""))
@@ -69,7 +69,7 @@ def plain(chance: Random) -> tuple[str, str]:
     return f"{folder}/{name}".lstrip("/"), f"content {number}"
 
 
-def _file(path: str, content: str) -> Item:
+def _make_file(path: str, content: str) -> Item:
     return {"name": path, "content": content}
 
 
@@ -81,12 +81,12 @@ DEBIAN: Layer = {
         {"name": "bin", "type": "2", "link": "usr/bin"},
         {"name": "lib", "type": "2", "link": "usr/lib"},
         {"name": "usr/bin/bash", "content": "bash", "mode": 0o755},
-        _file("etc/os-release", _RELEASE),
-        _file(STATUS, _status(0)),
-        _file("var/lib/dpkg/info/bash.list", "/.\n/usr/bin/bash\n"),
-        _file("app/node_modules/base/package.json", '{"name": "base", "version": "1.0.0"}'),
-        _file("app/data/a", "base"),
-        _file("srv/kept", "base"),
+        _make_file("etc/os-release", _RELEASE),
+        _make_file(STATUS, _make_status(0)),
+        _make_file("var/lib/dpkg/info/bash.list", "/.\n/usr/bin/bash\n"),
+        _make_file("app/node_modules/base/package.json", '{"name": "base", "version": "1.0.0"}'),
+        _make_file("app/data/a", "base"),
+        _make_file("srv/kept", "base"),
     ],
     "pack": "none",
 }
@@ -97,9 +97,9 @@ SCRATCH: Layer = {
         {"name": "bin", "type": "2", "link": "usr/bin"},
         {"name": "lib", "type": "2", "link": "usr/lib"},
         {"name": "usr/bin/app", "content": "app", "mode": 0o755},
-        _file("app/node_modules/base/package.json", '{"name": "base", "version": "1.0.0"}'),
-        _file("app/data/a", "base"),
-        _file("srv/kept", "base"),
+        _make_file("app/node_modules/base/package.json", '{"name": "base", "version": "1.0.0"}'),
+        _make_file("app/data/a", "base"),
+        _make_file("srv/kept", "base"),
     ],
     "pack": "none",
 }

@@ -8,7 +8,7 @@ from typing import Any
 
 from tests.fuzz.layers import evidence, generate
 from tests.fuzz.layers.generate import Case
-from tests.fuzz.layers.recipe import layer_bytes, tar_bytes
+from tests.fuzz.layers.recipe import make_layer_bytes, make_tar_bytes
 
 OCI, DOCKER = "application/vnd.oci.image.", "application/vnd.docker."
 _TYPES = {
@@ -30,18 +30,18 @@ _ODD_TYPES = (
 )  # fmt: skip
 
 
-def case(seed: int) -> Case:
+def generate_case(seed: int) -> Case:
     """Generate a case whose `image` describes what is odd: `types` and `diffs` of all layers."""
     chance = Random(seed)  # noqa: S311 - repeatable
-    made = generate.case(seed)
+    new_case = generate.generate_case(seed)
     if chance.random() < 0.5:  # nothing but the image is odd
-        made["layers"] = [generate.layer(chance, made["base"], bare=True) for _ in made["layers"]]
-    packs = ["gzip", *(layer.get("pack", "gzip") for layer in made["layers"])]
+        new_case["layers"] = [generate.generate_layer(chance, new_case["base"], bare=True) for _ in new_case["layers"]]
+    packs = ["gzip", *(layer.get("pack", "gzip") for layer in new_case["layers"])]
     kind = "docker" if chance.random() < 0.3 else "oci"
     if kind == "docker":
-        for layer in made["layers"]:
+        for layer in new_case["layers"]:
             layer["pack"] = "gzip"
-        packs = [packs[0], *("gzip" for _ in made["layers"])]
+        packs = [packs[0], *("gzip" for _ in new_case["layers"])]
     types = [
         _TYPES["docker" if kind == "docker" and pack == "gzip" else pack if pack in _TYPES else "gzip"]
         for pack in packs
@@ -49,49 +49,51 @@ def case(seed: int) -> Case:
     diffs: list[Any] = ["right"] * len(packs)
     image: dict[str, Any] = {"kind": kind, "types": types, "diffs": diffs}
     for _ in range(chance.choice((0, 1, 1, 1, 2))):
-        _change(image, made, chance)
-    made["image"] = image
-    return made
+        _change(image, new_case, chance)
+    new_case["image"] = image
+    return new_case
 
 
-def _change(image: dict[str, Any], made: Case, chance: Random) -> None:
+def _change(image: dict[str, Any], case: Case, chance: Random) -> None:
     types, diffs = image["types"], image["diffs"]
     at = chance.randrange(len(types))
-    what = chance.randrange(13)
-    if what <= 2:
+    choice = chance.randrange(13)
+    if choice <= 2:
         types[at] = chance.choice(_ODD_TYPES)
-    elif what == 3:
+    elif choice == 3:
         types[at] = chance.choice(list(_TYPES.values()))
-    elif what == 4:
+    elif choice == 4:
         diffs[min(at, len(diffs) - 1)] = chance.choice(("zeros", "blob", 0, "upper", "text"))
-    elif what == 5 and len(diffs) > 1:
+    elif choice == 5 and len(diffs) > 1:
         del diffs[min(at, len(diffs) - 1)]
-    elif what == 6:
+    elif choice == 6:
         diffs.insert(at, chance.choice(("right", 0, "zeros")))
-    elif what == 7:
+    elif choice == 7:
         chance.shuffle(diffs)
-    elif what == 8:
+    elif choice == 8:
         types[at] = chance.choice(_ODD_TYPES)
         if len(diffs) > 1:
             del diffs[min(at, len(diffs) - 1)]
-    elif what == 9:
-        made["layers"].append(made["layers"][0])
+    elif choice == 9:
+        case["layers"].append(case["layers"][0])
         types.append(types[1])
         diffs.append("right")
-    elif what == 10:
+    elif choice == 10:
         image["size"] = [at, chance.choice((-1, 1))]
-    elif what == 11:
+    elif choice == 11:
         image["drop"] = chance.choice(("rootfs", "diff_ids", "type", "history", "layers"))
     else:
         image["kind"] = chance.choice(("oci", "docker", "untyped"))
 
 
-def blobs(made: Case) -> tuple[list[bytes], str]:
+def make_blobs(case: Case) -> tuple[list[bytes], str]:
     """Return the blobs, the manifest first, and the manifest's digest."""
-    layers = [{**evidence.BASES[made["base"]], "pack": "gzip"}, *made["layers"]]
-    image = made.get("image") or {"kind": "oci", "types": [_TYPES[item.get("pack", "gzip")] for item in layers]}
-    packed = [layer_bytes(layer) for layer in layers]
-    diffs = _diffs(image.get("diffs", ["right"] * len(layers)), [tar_bytes(layer) for layer in layers], packed)
+    layers = [{**evidence.BASES[case["base"]], "pack": "gzip"}, *case["layers"]]
+    image = case.get("image") or {"kind": "oci", "types": [_TYPES[item.get("pack", "gzip")] for item in layers]}
+    packed_layers = [make_layer_bytes(layer) for layer in layers]
+    diffs = _list_diff_ids(
+        image.get("diffs", ["right"] * len(layers)), [make_tar_bytes(layer) for layer in layers], packed_layers
+    )
     config: dict[str, Any] = {
         "architecture": "amd64",
         "os": "linux",
@@ -109,21 +111,21 @@ def blobs(made: Case) -> tuple[list[bytes], str]:
     manifest: dict[str, Any] = {
         "schemaVersion": 2,
         "mediaType": f"{DOCKER}distribution.manifest.v2+json" if docker else f"{OCI}manifest.v1+json",
-        "config": descriptor(data, f"{DOCKER}container.image.v1+json" if docker else f"{OCI}config.v1+json"),
-        "layers": [descriptor(blob, kind) for blob, kind in zip(packed, image["types"], strict=False)],
+        "config": make_descriptor(data, f"{DOCKER}container.image.v1+json" if docker else f"{OCI}config.v1+json"),
+        "layers": [make_descriptor(blob, kind) for blob, kind in zip(packed_layers, image["types"], strict=False)],
     }
     if image["kind"] == "untyped":
         del manifest["mediaType"]
     if "size" in image:
-        at, more = image["size"]
-        manifest["layers"][min(at, len(packed) - 1)]["size"] += more
+        at, size_change = image["size"]
+        manifest["layers"][min(at, len(packed_layers) - 1)]["size"] += size_change
     if drop == "layers":
         manifest["layers"] = manifest["layers"][:-1]
     document = json.dumps(manifest).encode()
-    return [document, data, *packed], digest(document)
+    return [document, data, *packed_layers], digest(document)
 
 
-def _diffs(layers: Sequence[Any], tars: Sequence[bytes], packed: Sequence[bytes]) -> list[str]:
+def _list_diff_ids(layers: Sequence[Any], tars: Sequence[bytes], packed_layers: Sequence[bytes]) -> list[str]:
     diffs = []
     for at, layer in enumerate(layers):
         index = min(at, len(tars) - 1)
@@ -131,7 +133,7 @@ def _diffs(layers: Sequence[Any], tars: Sequence[bytes], packed: Sequence[bytes]
         if layer == "zeros":
             diffs.append("sha256:" + "0" * 64)
         elif layer == "blob":
-            diffs.append(digest(packed[index]))
+            diffs.append(digest(packed_layers[index]))
         elif layer == "upper":
             diffs.append(right.upper().replace("SHA256", "sha256"))
         elif layer == "text":
@@ -143,7 +145,7 @@ def _diffs(layers: Sequence[Any], tars: Sequence[bytes], packed: Sequence[bytes]
     return diffs
 
 
-def descriptor(data: bytes, kind: str) -> dict[str, Any]:
+def make_descriptor(data: bytes, kind: str) -> dict[str, Any]:
     return {"mediaType": kind, "digest": digest(data), "size": len(data)}
 
 

@@ -9,7 +9,7 @@ from tests.fuzz.layers.recipe import Item, Layer
 
 def link_a_folder(layer: Layer, items: list[Item], chance: Random) -> None:
     """Write a file through a symbolic link, in this layer or the next."""
-    item = pieces.evidence_item(chance)
+    item = pieces.make_evidence_item(chance)
     path = item["name"]
     folder, _, name = path.rpartition("/")
     alias = chance.choice(("app/link", "link", "x.so", "app/data", "lib/l", "srv", "app/libx.so.1", "opt/a/b", folder))
@@ -33,49 +33,49 @@ def link_a_folder(layer: Layer, items: list[Item], chance: Random) -> None:
 
 
 def add_hard_links(layer: Layer, items: list[Item], chance: Random) -> None:
-    item = pieces.evidence_item(chance)
+    item = pieces.make_evidence_item(chance)
     path = item["name"]
     names = [f"app/h{at}" for at in range(3)]
     kind = chance.randrange(9)
-    made: list[Item]
+    links: list[Item]
     if kind == 0:
-        made = [{**item, "name": names[0]}, {"name": path, "type": "1", "link": names[0]}]
+        links = [{**item, "name": names[0]}, {"name": path, "type": "1", "link": names[0]}]
     elif kind == 1:
         chain = [{"name": new, "type": "1", "link": old} for old, new in zip([path, *names], names, strict=False)]
-        made = [item, *chain]
+        links = [item, *chain]
     elif kind == 2:
-        made = [
+        links = [
             {"name": path, "type": "1", "link": chance.choice(("app/node_modules/base/package.json", "app/data/a"))}
         ]
     elif kind == 3:
-        made = [{"name": path, "type": "1", "link": path}, item]
+        links = [{"name": path, "type": "1", "link": path}, item]
     elif kind == 4:
-        made = [{"name": "app/s", "type": "2", "link": "data"}, {"name": path, "type": "1", "link": "app/s"}]
+        links = [{"name": "app/s", "type": "2", "link": "data"}, {"name": path, "type": "1", "link": "app/s"}]
     elif kind == 5:
-        made = [
+        links = [
             {**item, "name": names[0]}, {"name": path, "type": "1", "link": names[0]},
             {"name": names[0], "content": "other"},
         ]  # fmt: skip
     elif kind == 6:
-        made = [
+        links = [
             {"name": "app/s", "type": "2", "link": "data"}, {**item, "name": "app/data/q"},
             {"name": path, "type": "1", "link": "app/s/q"},
         ]  # fmt: skip
     elif kind == 7:
-        made = [
+        links = [
             {**item, "name": names[0]},
             {"name": path, "type": "1", "link": names[0], "content": "replaced content"},
         ]
     else:
-        made = [{"name": path, "type": "1", "link": chance.choice(("app/data", "app", "", "/", "nowhere", "."))}]
+        links = [{"name": path, "type": "1", "link": chance.choice(("app/data", "app", "", "/", "nowhere", "."))}]
     if chance.random() < 0.1:
-        chance.shuffle(made)
-    pieces.insert_items(items, chance, *made)
+        chance.shuffle(links)
+    pieces.insert_items(items, chance, *links)
 
 
 def add_whiteouts(layer: Layer, items: list[Item], chance: Random) -> None:
     paths = ("app/node_modules/base/package.json", "app/node_modules", "app/data/a", "srv", "srv/kept", "bin", "etc")
-    path = chance.choice((*paths, pieces.entry(items, chance)["name"].strip("/")))
+    path = chance.choice((*paths, pieces.choose_entry(items, chance)["name"].strip("/")))
     folder, _, name = path.rpartition("/")
     within = f"{folder}/" if folder else ""
     if chance.random() < 0.5:  # as a builder would
@@ -97,19 +97,19 @@ def add_whiteouts(layer: Layer, items: list[Item], chance: Random) -> None:
         item["link"] = chance.choice(("app/data/a", "data"))
     if chance.random() < 0.15:
         item["content"] = "content"
-    what = chance.random()
-    if what < 0.3 and path not in ("app", "etc"):
+    choice = chance.random()
+    if choice < 0.3 and path not in ("app", "etc"):
         pieces.insert_items(items, chance, item, {"name": path, "content": "again"})
-    elif what < 0.4:
+    elif choice < 0.4:
         pieces.insert_items(items, chance, {"name": path, "content": "before"}, item)
     else:
         pieces.insert_items(items, chance, item)
 
 
 def repeat_a_path(layer: Layer, items: list[Item], chance: Random) -> None:
-    item = pieces.evidence_item(chance) if chance.random() < 0.6 else pieces.entry(items, chance)
+    item = pieces.make_evidence_item(chance) if chance.random() < 0.6 else pieces.choose_entry(items, chance)
     path = item["name"]
-    second: Item = {**item, "content": evidence.evidence(chance)[1]}
+    second: Item = {**item, "content": evidence.choose_evidence(chance)[1]}
     kind = chance.randrange(8)
     if kind == 0:
         second = {"name": path.rstrip("/") + "/", "type": "5", "mode": 0o755}
@@ -118,15 +118,15 @@ def repeat_a_path(layer: Layer, items: list[Item], chance: Random) -> None:
     elif kind == 2:
         second = {"name": f"{path}/below", "content": "below"}
     elif kind == 3:
-        above = path.rpartition("/")[0]
-        second = {"name": above or path, "content": "instead of the folder"}
+        parent = path.rpartition("/")[0]
+        second = {"name": parent or path, "content": "instead of the folder"}
     elif kind == 4:
         second = {"name": path, "type": chance.choice("346"), "devmajor": 0, "devminor": chance.choice((0, 0, 1))}
     elif kind == 5:
-        second["name"] = pieces.spelled(path, chance)
+        second["name"] = pieces.spell_path(path, chance)
     elif kind == 6:
-        above = path.rpartition("/")[0]
-        second = {"name": above or path, "type": "2", "link": "/app"}
+        parent = path.rpartition("/")[0]
+        second = {"name": parent or path, "type": "2", "link": "/app"}
     pair = [item, second] if item not in items else [second]
     if chance.random() < 0.5:
         pair.reverse()
@@ -135,7 +135,7 @@ def repeat_a_path(layer: Layer, items: list[Item], chance: Random) -> None:
 
 def add_a_device(layer: Layer, items: list[Item], chance: Random) -> None:
     """Add a character device 0:0, overlayfs' form of a whiteout."""
-    path = chance.choice(("app/node_modules", "app/data/a", "srv", evidence.evidence(chance)[0], "bin"))
+    path = chance.choice(("app/node_modules", "app/data/a", "srv", evidence.choose_evidence(chance)[0], "bin"))
     number = chance.choice((0, 0, 0, 1))
     kind = chance.choice("33346")
     pieces.insert_items(items, chance, {"name": path, "type": kind, "devmajor": number, "devminor": number})
@@ -143,7 +143,7 @@ def add_a_device(layer: Layer, items: list[Item], chance: Random) -> None:
 
 def redirect_a_folder(layer: Layer, items: list[Item], chance: Random) -> None:
     """Add an attribute by which overlayfs shows another folder, or nothing, at a path."""
-    path = evidence.evidence(chance)[0]
+    path = evidence.choose_evidence(chance)[0]
     parent = chance.choice((path.rpartition("/")[0], "srv", "app/node_modules/new", "app/node_modules"))
     space = chance.choice(("trusted", "trusted", "trusted", "user", "security"))
     name, value = chance.choice(

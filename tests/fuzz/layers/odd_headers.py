@@ -8,8 +8,8 @@ from tests.fuzz.layers.recipe import Item, Layer
 
 
 def spell_a_name(layer: Layer, items: list[Item], chance: Random) -> None:
-    item = pieces.entry(items, chance)
-    item["name"] = pieces.spelled(item["name"], chance)
+    item = pieces.choose_entry(items, chance)
+    item["name"] = pieces.spell_path(item["name"], chance)
 
 
 def spell_a_link(layer: Layer, items: list[Item], chance: Random) -> None:
@@ -18,21 +18,21 @@ def spell_a_link(layer: Layer, items: list[Item], chance: Random) -> None:
         item = chance.choice(links)
     else:
         item = {
-            "name": evidence.evidence(chance)[0],
+            "name": evidence.choose_evidence(chance)[0],
             "type": chance.choice("12"),
-            "link": pieces.entry(items, chance)["name"],
+            "link": pieces.choose_entry(items, chance)["name"],
         }
         items.append(item)
-    item["link"] = pieces.spelled(item.get("link", ""), chance)
+    item["link"] = pieces.spell_path(item.get("link", ""), chance)
 
 
 def set_a_type(layer: Layer, items: list[Item], chance: Random) -> None:
-    item = pieces.entry(items, chance)
+    item = pieces.choose_entry(items, chance)
     item["type"] = chance.choice(
         ("\0", "7", "1", "2", "3", "4", "5", "6", "A", "D", "M", "N", "V", "X", "S", "E", " ", "8")
     )
     if item["type"] in "12" and "link" not in item:
-        item["link"] = chance.choice(("app/data/a", pieces.entry(items, chance)["name"]))
+        item["link"] = chance.choice(("app/data/a", pieces.choose_entry(items, chance)["name"]))
 
 
 _NUMBERS = (
@@ -44,19 +44,19 @@ _NUMBERS = (
 
 
 def set_a_number(layer: Layer, items: list[Item], chance: Random) -> None:
-    item = pieces.entry(items, chance)
+    item = pieces.choose_entry(items, chance)
     field = chance.choice(("size", "size", "size", "mode", "uid", "gid", "mtime", "devmajor", "devminor"))
     item[field] = chance.choice(_NUMBERS)
 
 
 def set_a_size(layer: Layer, items: list[Item], chance: Random) -> None:
     """Set a wrong size, so that content and headers are mistaken for each other."""
-    item = pieces.entry(items, chance)
+    item = pieces.choose_entry(items, chance)
     item["size"] = chance.choice((0, 1, 511, 512, 513, 1024, 1536, 2048))
 
 
 def set_a_checksum(layer: Layer, items: list[Item], chance: Random) -> None:
-    item = pieces.entry(items, chance)
+    item = pieces.choose_entry(items, chance)
     if chance.random() < 0.7:
         item["name"] += "\xe9"
         item["sum"] = "signed"
@@ -66,7 +66,7 @@ def set_a_checksum(layer: Layer, items: list[Item], chance: Random) -> None:
 
 
 def set_the_magic(layer: Layer, items: list[Item], chance: Random) -> None:
-    item = pieces.entry(items, chance)
+    item = pieces.choose_entry(items, chance)
     magics = ("ustar\x0000", "ustar  \0", "", "ustar\0  ", "ustar 00", "ustar\0\0\0", "USTAR\x0000", "ustar\x0001")
     item["magic"] = chance.choice(magics)
     if chance.random() < 0.5:
@@ -76,7 +76,7 @@ def set_the_magic(layer: Layer, items: list[Item], chance: Random) -> None:
 
 
 def set_a_prefix(layer: Layer, items: list[Item], chance: Random) -> None:
-    item = pieces.entry(items, chance)
+    item = pieces.choose_entry(items, chance)
     path = item["name"]
     folder, _, name = path.rpartition("/")
     item["prefix"], item["name"] = chance.choice(
@@ -88,21 +88,21 @@ def set_a_prefix(layer: Layer, items: list[Item], chance: Random) -> None:
 
 def patch_a_header(layer: Layer, items: list[Item], chance: Random) -> None:
     """Change any byte of the header, and correct the checksum."""
-    item = pieces.entry(items, chance)
+    item = pieces.choose_entry(items, chance)
     item["patch"] = [
         [chance.randrange(512), chr(chance.choice((0, 1, 32, 47, 48, 55, 56, 128, 255, chance.randrange(256))))]
         for _ in range(chance.choice((1, 1, 2, 4)))
     ]
 
 
-def _records(item: Item, chance: Random) -> list[list[object]]:
-    path = evidence.evidence(chance)[0]
-    plain = evidence.plain(chance)[0]
+def _make_records(item: Item, chance: Random) -> list[list[object]]:
+    path = evidence.choose_evidence(chance)[0]
+    plain = evidence.choose_plain_file(chance)[0]
     name = item.get("name", "")
     size = str(len(item.get("content", "")))
     pool: tuple[list[object], ...] = (
-        ["path", path], ["path", plain], ["path", pieces.spelled(path, chance)], ["path", ""], ["path", name + "/"],
-        ["linkpath", plain], ["linkpath", path], ["linkpath", ""], ["linkpath", pieces.spelled(plain, chance)],
+        ["path", path], ["path", plain], ["path", pieces.spell_path(path, chance)], ["path", ""], ["path", name + "/"],
+        ["linkpath", plain], ["linkpath", path], ["linkpath", ""], ["linkpath", pieces.spell_path(plain, chance)],
         ["size", size], ["size", "0"], ["size", "512"], ["size", ""], ["size", "+" + size], ["size", " " + size],
         ["size", "00" + size], ["size", size + ".0"], ["size", "-1"], ["size", "1_0"], ["size", "0x1"], ["size", "1e1"],
         ["mtime", "1.5"], ["mtime", "x"], ["mtime", ""], ["uid", "5"], ["uid", "x"], ["uid", ""], ["uname", "\xff"],
@@ -128,8 +128,8 @@ def _records(item: Item, chance: Random) -> list[list[object]]:
 
 def extend_an_entry(layer: Layer, items: list[Item], chance: Random) -> None:
     """Add an extended header before an entry, or records to an existing one."""
-    at = pieces.entry_at(items, chance)
-    records = _records(items[at], chance)
+    at = pieces.choose_entry_index(items, chance)
+    records = _make_records(items[at], chance)
     if at and "records" in items[at - 1] and chance.random() < 0.7:
         known_records = items[at - 1]["records"]
         items[at - 1] = {
@@ -142,11 +142,11 @@ def extend_an_entry(layer: Layer, items: list[Item], chance: Random) -> None:
 
 def extend_as_builders_do(layer: Layer, items: list[Item], chance: Random) -> None:
     """Add records that builders write, each once, with values at the limits."""
-    at = pieces.entry_at(items, chance)
+    at = pieces.choose_entry_index(items, chance)
     item = items[at]
     if at and item and items[at - 1].get("type", "0") in "xgLK":
         return
-    path, plain = evidence.evidence(chance)[0], evidence.plain(chance)[0]
+    path, plain = evidence.choose_evidence(chance)[0], evidence.choose_plain_file(chance)[0]
     size = str(len(item.get("content", "")))
     name = item.get("name", "x")
     pool = {
@@ -184,7 +184,7 @@ def extend_as_builders_do(layer: Layer, items: list[Item], chance: Random) -> No
 
 
 def break_records(layer: Layer, items: list[Item], chance: Random) -> None:
-    path = evidence.evidence(chance)[0]
+    path = evidence.choose_evidence(chance)[0]
     good = f"{len(path) + 9} path={path}\n"
     good = good if len(path) + 9 >= 10 else f"{len(path) + 8} path={path}\n"
     content = chance.choice(
@@ -194,34 +194,40 @@ def break_records(layer: Layer, items: list[Item], chance: Random) -> None:
             good + "5 a=\n", good + "99 a=b\n", "6 a=b\n" + good, "6 =bb\n" + good, good.replace(" ", "\t", 1),
         )
     )  # fmt: skip
-    items.insert(pieces.entry_at(items, chance), {"name": "pax", "type": chance.choice("xxg"), "content": content})
+    items.insert(
+        pieces.choose_entry_index(items, chance), {"name": "pax", "type": chance.choice("xxg"), "content": content}
+    )
 
 
 def add_a_global_header(layer: Layer, items: list[Item], chance: Random) -> None:
-    item = pieces.entry(items, chance)
-    records = _records(item, chance) if chance.random() < 0.6 else [["comment", "0123456789abcdef"]]
+    item = pieces.choose_entry(items, chance)
+    records = _make_records(item, chance) if chance.random() < 0.6 else [["comment", "0123456789abcdef"]]
     pieces.insert_items(items, chance, {"name": "pax_global_header", "type": "g", "records": records})
 
 
 def mix_headers(layer: Layer, items: list[Item], chance: Random) -> None:
     """Put long names, extended and global headers in any order before an entry."""
-    at = pieces.entry_at(items, chance)
-    more: list[Item] = []
+    at = pieces.choose_entry_index(items, chance)
+    extra_headers: list[Item] = []
     for _ in range(chance.choice((1, 2, 2, 3, 4))):
-        path = chance.choice((evidence.evidence(chance)[0], evidence.plain(chance)[0], "x" * 120, ""))
-        what = chance.choice("LLKxxg")
-        if what in "LK":
+        path = chance.choice(
+            (evidence.choose_evidence(chance)[0], evidence.choose_plain_file(chance)[0], "x" * 120, "")
+        )
+        choice = chance.choice("LLKxxg")
+        if choice in "LK":
             tail = chance.choice(("\0", "\0", "\0", "", "\0\0\0", "\0junk", "/", "\n", "/\0"))
             magic = chance.choice(("ustar  \0", "ustar  \0", "ustar  \0", "ustar\x0000", ""))
-            more.append({"name": "././@LongLink", "type": what, "content": path + tail, "magic": magic})
+            extra_headers.append({"name": "././@LongLink", "type": choice, "content": path + tail, "magic": magic})
         else:
-            records: list[list[object]] = [["comment", "0123456789abcdef"]] if what == "g" else [["path", path or "x"]]
+            records: list[list[object]] = (
+                [["comment", "0123456789abcdef"]] if choice == "g" else [["path", path or "x"]]
+            )
             if chance.random() < 0.2:
-                records = _records(items[at], chance)
-            more.append({"name": "pax_global_header", "type": what, "records": records})
-    items[at:at] = more
+                records = _make_records(items[at], chance)
+            extra_headers.append({"name": "pax_global_header", "type": choice, "records": records})
+    items[at:at] = extra_headers
     if chance.random() < 0.1:
-        items.append(more[0])
+        items.append(extra_headers[0])
 
 
 ODDITIES = (

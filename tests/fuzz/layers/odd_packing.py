@@ -16,7 +16,7 @@ def end_otherwise(layer: Layer, items: list[Item], chance: Random) -> None:
         layer["behind"] = "junk" * chance.choice((1, 128, 200))
     elif kind == 3:
         layer["end"] = chance.choice((1, 2))
-        items += [{"zeros": 512 * chance.choice((1, 2))}, pieces.evidence_item(chance)]
+        items += [{"zeros": 512 * chance.choice((1, 2))}, pieces.make_evidence_item(chance)]
     elif kind == 4:
         pieces.insert_items(items, chance, {"raw": "junk" * chance.choice((1, 128))})
     elif kind == 5:

@@ -6,18 +6,18 @@ from tests.fuzz.layers import evidence
 from tests.fuzz.layers.recipe import Item
 
 
-def entry_at(items: list[Item], chance: Random) -> int:
+def choose_entry_index(items: list[Item], chance: Random) -> int:
     """Return the index of a random entry that is not an extended header."""
     indexes = [at for at, item in enumerate(items) if "name" in item and item.get("type", "0") not in "xgLK"]
     return chance.choice(indexes) if indexes else 0
 
 
-def entry(items: list[Item], chance: Random) -> Item:
-    return items[entry_at(items, chance)]
+def choose_entry(items: list[Item], chance: Random) -> Item:
+    return items[choose_entry_index(items, chance)]
 
 
-def evidence_item(chance: Random) -> Item:
-    path, content = evidence.evidence(chance)
+def make_evidence_item(chance: Random) -> Item:
+    path, content = evidence.choose_evidence(chance)
     return {"name": path, "content": content}
 
 
@@ -26,7 +26,7 @@ def insert_items(items: list[Item], chance: Random, *more: Item) -> None:
     items[at:at] = more
 
 
-def spelled(path: str, chance: Random) -> str:
+def spell_path(path: str, chance: Random) -> str:
     """Spell a path in another way."""
     folder, _, name = path.rpartition("/")
     match chance.randrange(22):

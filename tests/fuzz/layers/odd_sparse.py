@@ -8,7 +8,7 @@ from tests.fuzz.layers.recipe import Item, Layer
 
 
 def add_an_old_sparse_file(layer: Layer, items: list[Item], chance: Random) -> None:
-    path, content = evidence.evidence(chance)
+    path, content = evidence.choose_evidence(chance)
     size = len(content)
     single_piece = [[0, size]]
     cut = size // 2
@@ -29,7 +29,7 @@ def add_an_old_sparse_file(layer: Layer, items: list[Item], chance: Random) -> N
 
 def add_a_new_sparse_file(layer: Layer, items: list[Item], chance: Random) -> None:
     """Add a sparse file with extended headers: formats 0.0, 0.1 and 1.0, and mixtures."""
-    path, content = evidence.evidence(chance)
+    path, content = evidence.choose_evidence(chance)
     size = len(content)
     records: list[list[str]]
     form = chance.randrange(4)
@@ -60,7 +60,7 @@ def add_a_new_sparse_file(layer: Layer, items: list[Item], chance: Random) -> No
     elif change == 3:
         chance.shuffle(records)
     elif change == 4:
-        records.append(["path", evidence.plain(chance)[0]])
+        records.append(["path", evidence.choose_plain_file(chance)[0]])
     item = {"name": chance.choice((path, "GNUSparseFile.0/x")), "content": content}
     if chance.random() < 0.1:
         item["type"] = chance.choice(("\0", "5", "1", "2", "7", "S"))

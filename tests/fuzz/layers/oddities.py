@@ -20,11 +20,11 @@ _ALL = [oddity for _, oddity in _TABLE]
 
 def apply(layer: Layer, chance: Random) -> None:
     """Apply a random oddity, and record its name in the layer's `odd`, for counting."""
-    chosen = chance.choices(_ALL, _WEIGHTS)[0]
-    chosen(layer, layer["items"], chance)
-    layer.setdefault("odd", []).append(chosen.__name__)
+    oddity = chance.choices(_ALL, _WEIGHTS)[0]
+    oddity(layer, layer["items"], chance)
+    layer.setdefault("odd", []).append(oddity.__name__)
 
 
-def names() -> set[str]:
+def list_names() -> set[str]:
     """Names in a layer's `odd`."""
     return {oddity.__name__ for oddity in _ALL}

@@ -8,10 +8,10 @@ from tests.fuzz.layers import compare, dockgate_reading, evidence, generate, ima
 from tests.fuzz.layers.compare import Difference
 from tests.fuzz.layers.dockgate_reading import ImageReading, LayerReading
 from tests.fuzz.layers.generate import Case
-from tests.fuzz.layers.recipe import layer_bytes
+from tests.fuzz.layers.recipe import make_layer_bytes
 from tests.fuzz.layers.runtimes import IMAGE, KEPT_IMAGE, Runtimes, Tree
 
-BASES = {name: layer_bytes(layer) for name, layer in evidence.BASES.items()}
+BASES = {name: make_layer_bytes(layer) for name, layer in evidence.BASES.items()}
 HONEST = "The layer cannot be read"
 # One of this many unread cases is unpacked nevertheless.
 _SAMPLE = 16
@@ -26,9 +26,9 @@ class Played:
     extras: int = 0
 
     @property
-    def unexplained(self) -> set[str]:
+    def list_unexplained(self) -> set[str]:
         """Return the classes of differences without explanation."""
-        return {difference.kind for difference in self.differences} - compare.explained().keys()
+        return {difference.kind for difference in self.differences} - compare.read_explanations().keys()
 
 
 @dataclass(slots=True)
@@ -48,29 +48,29 @@ class Tally:
     odd: Counter[str] = field(default_factory=Counter)
     odd_read: Counter[str] = field(default_factory=Counter)
 
-    def add(self, played: Played) -> None:
-        layers = played.case["layers"]
+    def add(self, result: Played) -> None:
+        layers = result.case["layers"]
         odd = {name for layer in layers for name in layer.get("odd", ())}
-        is_read = not played.reading.unread
+        is_read = not result.reading.unread
         self.cases += 1
         self.layers += len(layers)
         self.read += is_read
-        self.unpacked += bool(played.trees)
-        if not odd and "image" not in played.case:
+        self.unpacked += bool(result.trees)
+        if not odd and "image" not in result.case:
             self.bare += 1
             self.bare_read += is_read
-        self.extras += played.extras
+        self.extras += result.extras
         self.odd.update(odd)
         if is_read:
             self.odd_read.update(odd)
-        for tree in played.trees:
+        for tree in result.trees:
             (self.refused if tree.failure else self.taken)[tree.runtime] += 1
-        self.classes.update({difference.kind for difference in played.differences})
+        self.classes.update({difference.kind for difference in result.differences})
 
     def merge(self, tally: "Tally") -> None:
         for name in self.__slots__:
-            mine, theirs = getattr(self, name), getattr(tally, name)
-            setattr(self, name, mine + theirs)
+            own_counts, other_counts = getattr(self, name), getattr(tally, name)
+            setattr(self, name, own_counts + other_counts)
 
 
 _READ = {name: dockgate_reading.read_blob(blob) for name, blob in BASES.items()}
@@ -82,23 +82,23 @@ def read(case: Case, *, fully: bool = True) -> tuple[Sequence[LayerReading], Ima
     Unless `fully`, an image with an unreadable layer is not combined, because it is unread in any case.
     """
     if "image" in case:
-        return dockgate_reading.read_whole(*images.blobs(case))
-    layers = [_READ[case["base"]], *(dockgate_reading.read_blob(layer_bytes(layer)) for layer in case["layers"])]
-    unread = [entry.reason for layer in layers for entry in layer.facts.unread if entry.reason.startswith(HONEST)]
-    if unread and not fully:
-        return layers, ImageReading(frozenset(f"/: {reason}" for reason in unread))
+        return dockgate_reading.read_whole(*images.make_blobs(case))
+    layers = [_READ[case["base"]], *(dockgate_reading.read_blob(make_layer_bytes(layer)) for layer in case["layers"])]
+    reasons = [entry.reason for layer in layers for entry in layer.facts.unread if entry.reason.startswith(HONEST)]
+    if reasons and not fully:
+        return layers, ImageReading(frozenset(f"/: {reason}" for reason in reasons))
     return layers, dockgate_reading.combine_layers(layers)
 
 
-def compared(case: Case, layers: Sequence[LayerReading], reading: ImageReading, trees: list[Tree]) -> Played:
+def compare_case(case: Case, layers: Sequence[LayerReading], reading: ImageReading, trees: list[Tree]) -> Played:
     """Compare a case with the runtimes' trees. A layer without oddities must be readable."""
-    differ = list(compare.differences(layers, reading, trees, dockgate_reading.packages_in))
+    differ = list(compare.list_differences(layers, reading, trees, dockgate_reading.read_packages))
     if "image" not in case:
         for recipe, layer in zip(case["layers"], layers[1:], strict=True):
             if not recipe.get("odd"):
-                unread = (entry for entry in layer.facts.unread if HONEST in entry.reason)
-                differ += [Difference("honest", "", entry.path, entry.reason) for entry in unread]
-    return Played(case, reading, trees, differ, compare.extras(reading, trees))
+                honest_unread = (entry for entry in layer.facts.unread if HONEST in entry.reason)
+                differ += [Difference("honest", "", entry.path, entry.reason) for entry in honest_unread]
+    return Played(case, reading, trees, differ, compare.count_extras(reading, trees))
 
 
 class Player:
@@ -110,7 +110,7 @@ class Player:
 
     def play(self, case: Case, mode: str) -> Played:
         self._ask(case, mode)
-        return compared(case, *read(case), self._runtimes.answer())
+        return compare_case(case, *read(case), self._runtimes.answer())
 
     def play_all(self, cases: Iterable[Case], mode: str) -> Iterator[Played]:
         """Yield each case, the runtimes one case behind; they unpack only a sample of the unread ones."""
@@ -118,26 +118,26 @@ class Player:
         for at, case in enumerate(cases):
             layers, reading = read(case, fully=False)
             if reading.unread and at % _SAMPLE:
-                yield compared(case, layers, reading, [])
+                yield compare_case(case, layers, reading, [])
                 continue
             self._ask(case, mode)
             if waiting:
-                yield compared(*waiting, self._runtimes.answer())
+                yield compare_case(*waiting, self._runtimes.answer())
             waiting = case, layers, reading
         if waiting:
-            yield compared(*waiting, self._runtimes.answer())
+            yield compare_case(*waiting, self._runtimes.answer())
 
     def _ask(self, case: Case, mode: str) -> None:
         if mode == IMAGE:
             if not self._has_bases:  # what both runtimes have already when an image comes
                 for base in BASES:
-                    self._runtimes(KEPT_IMAGE, images.blobs({"base": base, "layers": []})[0])
+                    self._runtimes(KEPT_IMAGE, images.make_blobs({"base": base, "layers": []})[0])
                 self._has_bases = True
-            self._runtimes.ask(IMAGE, images.blobs(case)[0])
+            self._runtimes.ask(IMAGE, images.make_blobs(case)[0])
         else:
-            self._runtimes.ask(mode, [BASES[case["base"]], *(layer_bytes(layer) for layer in case["layers"])])
+            self._runtimes.ask(mode, [BASES[case["base"]], *(make_layer_bytes(layer) for layer in case["layers"])])
 
 
 def make(seed: int, mode: str) -> Case:
     """Generate the case of a seed."""
-    return images.case(seed) if mode == IMAGE else generate.case(seed)
+    return images.generate_case(seed) if mode == IMAGE else generate.generate_case(seed)

@@ -34,37 +34,37 @@ BLOCK = 512
 _USTAR = "ustar\x0000"
 
 
-def octets(text: str) -> bytes:
+def encode_text(text: str) -> bytes:
     return text.encode("latin-1")
 
 
-def texts(data: bytes) -> str:
+def decode_text(data: bytes) -> str:
     return data.decode("latin-1")
 
 
-def layer_bytes(layer: Layer) -> bytes:
+def make_layer_bytes(layer: Layer) -> bytes:
     """Return the blob of a layer."""
-    tar = b"".join(item_bytes(item) for item in layer["items"])
-    tar += bytes(BLOCK * layer.get("end", 2)) + octets(layer.get("behind", ""))
-    blob = packed(tar, layer) + octets(layer.get("trailer", ""))
+    tar = b"".join(make_item_bytes(item) for item in layer["items"])
+    tar += bytes(BLOCK * layer.get("end", 2)) + encode_text(layer.get("behind", ""))
+    blob = pack_tar(tar, layer) + encode_text(layer.get("trailer", ""))
     return blob[: len(blob) - layer.get("cut", 0)]
 
 
-def tar_bytes(layer: Layer) -> bytes:
+def make_tar_bytes(layer: Layer) -> bytes:
     """Return the uncompressed tar file, whose digest is the diff_id."""
-    return layer_bytes({**layer, "pack": "none", "trailer": "", "cut": 0})
+    return make_layer_bytes({**layer, "pack": "none", "trailer": "", "cut": 0})
 
 
-def packed(tar: bytes, layer: Layer) -> bytes:
+def pack_tar(tar: bytes, layer: Layer) -> bytes:
     pack = layer.get("pack", "gzip")
     cuts = [0, *sorted(len(tar) * cut // 100 for cut in layer.get("cuts", ())), len(tar)]
     parts = [tar[start:end] for start, end in pairwise(cuts)]
     if pack == "gzip":
-        return b"".join(_gzip(part, layer.get("gzip", {})) for part in parts)
+        return b"".join(_pack_gzip(part, layer.get("gzip", {})) for part in parts)
     if pack == "zstd":
-        frames = [_zstd(part) for part in parts]
+        frames = [_pack_zstd(part) for part in parts]
         if "skippable" in layer:
-            content = octets(layer["skippable"])
+            content = encode_text(layer["skippable"])
             frame = b"\x50\x2a\x4d\x18" + len(content).to_bytes(4, "little") + content
             frames.insert(min(layer.get("skippable_at", 0), len(frames)), frame)
         return b"".join(frames)
@@ -75,19 +75,19 @@ def packed(tar: bytes, layer: Layer) -> bytes:
     return tar
 
 
-def _gzip(data: bytes, fields: Mapping[str, Any]) -> bytes:
+def _pack_gzip(data: bytes, fields: Mapping[str, Any]) -> bytes:
     """Write one member; `fields` may add a name, extra bytes, a comment and a checksum (RFC 1952)."""
     if not fields:
         return gzip.compress(data, 1, mtime=0)
-    flags, rest = 0, b""
+    flags, fields_bytes = 0, b""
     if "extra" in fields:
-        extra = octets(fields["extra"])
-        flags, rest = flags | 4, rest + len(extra).to_bytes(2, "little") + extra
+        extra = encode_text(fields["extra"])
+        flags, fields_bytes = flags | 4, fields_bytes + len(extra).to_bytes(2, "little") + extra
     if "name" in fields:
-        flags, rest = flags | 8, rest + octets(fields["name"]) + b"\0"
+        flags, fields_bytes = flags | 8, fields_bytes + encode_text(fields["name"]) + b"\0"
     if "comment" in fields:
-        flags, rest = flags | 16, rest + octets(fields["comment"]) + b"\0"
-    head = b"\x1f\x8b\x08" + bytes((flags | (2 if "crc" in fields else 0),)) + bytes(4) + b"\0\xff" + rest
+        flags, fields_bytes = flags | 16, fields_bytes + encode_text(fields["comment"]) + b"\0"
+    head = b"\x1f\x8b\x08" + bytes((flags | (2 if "crc" in fields else 0),)) + bytes(4) + b"\0\xff" + fields_bytes
     if "crc" in fields:
         head += (zlib.crc32(head) & 0xFFFF).to_bytes(2, "little")
     deflate = zlib.compressobj(fields.get("level", 1), zlib.DEFLATED, -15)
@@ -98,19 +98,19 @@ def _gzip(data: bytes, fields: Mapping[str, Any]) -> bytes:
 _ZSTD = zstandard.ZstdCompressor(level=1)
 
 
-def _zstd(data: bytes) -> bytes:
+def _pack_zstd(data: bytes) -> bytes:
     return _ZSTD.compress(data)
 
 
-def item_bytes(item: Item) -> bytes:
+def make_item_bytes(item: Item) -> bytes:
     if "zeros" in item:
         return bytes(item["zeros"])
     if "raw" in item:
-        return octets(item["raw"])
-    content = records_bytes(item["records"]) if "records" in item else octets(item.get("content", ""))
+        return encode_text(item["raw"])
+    content = make_record_bytes(item["records"]) if "records" in item else encode_text(item.get("content", ""))
     size = item.get("size", len(content))
     block = bytearray(BLOCK)
-    magic = octets(item.get("magic", _USTAR))
+    magic = encode_text(item.get("magic", _USTAR))
     _put(block, 0, 100, item.get("name", ""))
     numbers: tuple[tuple[int, int, str, int], ...] = (
         (100, 8, "mode", 0o644),
@@ -122,7 +122,7 @@ def item_bytes(item: Item) -> bytes:
     for at, width, key, usual in numbers:
         value: Any = item.get(key, usual)
         _number(block, at, width, value)
-    block[156:157] = octets(item.get("type", "0"))
+    block[156:157] = encode_text(item.get("type", "0"))
     _put(block, 157, 100, item.get("link", ""))
     block[257 : 257 + len(magic)] = magic
     _put(block, 265, 32, item.get("uname", ""))
@@ -139,23 +139,25 @@ def item_bytes(item: Item) -> bytes:
         _number(block, 483, 12, real)
     _put(block, 345, 155, item.get("prefix", ""))
     if "tail" in item:  # the last bytes of the block, where star writes its mark
-        tail = octets(item["tail"])
+        tail = encode_text(item["tail"])
         block[BLOCK - len(tail) :] = tail
     for at, data in item.get("patch", ()):
         _put(block, at, BLOCK - at, data)
     block[148:156] = b"        "
-    stated = item.get("sum", "")
+    checksum = item.get("sum", "")
     total = sum(block)
-    if stated == "signed":
+    if checksum == "signed":
         total = sum(byte - 256 if byte > 127 else byte for byte in block)
-    elif stated != "":
-        total = stated
+    elif checksum != "":
+        total = checksum
     block[148:156] = b"%06o\0 " % (total & 0o777777)
-    more = b"".join(_extension(entries, last=entries is item["more"][-1]) for entries in item.get("more", ()))
-    return bytes(block) + more + content + bytes(-len(content) % BLOCK)
+    extensions = b"".join(
+        _make_extension(entries, last=entries is item["more"][-1]) for entries in item.get("more", ())
+    )
+    return bytes(block) + extensions + content + bytes(-len(content) % BLOCK)
 
 
-def _extension(entries: Sequence[Sequence[int]], *, last: bool) -> bytes:
+def _make_extension(entries: Sequence[Sequence[int]], *, last: bool) -> bytes:
     block = bytearray(BLOCK)
     for at, (offset, length) in enumerate(entries[:21]):
         _number(block, 24 * at, 12, offset)
@@ -164,19 +166,19 @@ def _extension(entries: Sequence[Sequence[int]], *, last: bool) -> bytes:
     return bytes(block)
 
 
-def records_bytes(records: Sequence[Sequence[Any]]) -> bytes:
+def make_record_bytes(records: Sequence[Sequence[Any]]) -> bytes:
     """Write records of an extended header; a third part of a record replaces its length."""
     data = b""
-    for key, value, *stated in records:
-        body = b" " + octets(key) + b"=" + octets(value) + b"\n"
+    for key, value, *length in records:
+        body = b" " + encode_text(key) + b"=" + encode_text(value) + b"\n"
         size = len(body) + len(str(len(body)))
         size = len(body) + len(str(size))
-        data += str(stated[0] if stated else size).encode() + body
+        data += str(length[0] if length else size).encode() + body
     return data
 
 
 def _put(block: bytearray, at: int, width: int, text: str) -> None:
-    data = octets(text)[:width]
+    data = encode_text(text)[:width]
     if data:
         block[at : at + len(data)] = data
 

@@ -20,7 +20,7 @@ import yaml
 from tests.fuzz.layers import evidence, play
 from tests.fuzz.layers.generate import Case
 from tests.fuzz.layers.play import Played
-from tests.fuzz.layers.recipe import octets, texts
+from tests.fuzz.layers.recipe import decode_text, encode_text
 from tests.fuzz.layers.runtimes import IMAGE, OVERLAY, File, Tree
 
 _BASES = {
@@ -45,18 +45,18 @@ def load(path: Path) -> dict[str, Any]:
     return document
 
 
-def write(path: Path, played: Played, mode: str = "") -> None:
+def write(path: Path, result: Played, mode: str = "") -> None:
     """Write a case, and preserve the file's own description."""
     before = load(path) if path.exists() else {}
     document: dict[str, Any] = {"about": before.get("about", "")}
     if mode and mode not in (IMAGE, OVERLAY):
         document["mode"] = mode
-    document |= played.case
-    document["runtimes"] = {tree.runtime: _answer(tree, played.case["base"]) for tree in played.trees}
-    document["unread"] = sorted(played.reading.unread)
+    document |= result.case
+    document["runtimes"] = {tree.runtime: _answer(tree, result.case["base"]) for tree in result.trees}
+    document["unread"] = sorted(result.reading.unread)
     lines = [
         f"{difference.kind}: {difference.runtime}: {difference.path}: {difference.detail}"
-        for difference in played.differences
+        for difference in result.differences
     ]
     if lines:
         document["differences"] = lines
@@ -66,50 +66,54 @@ def write(path: Path, played: Played, mode: str = "") -> None:
 def _answer(tree: Tree, base: str) -> Any:
     if tree.failure:
         return _REFUSED + _FOLDER.sub("", tree.failure)
-    files = {texts(file.path): _content(file) for file in tree.files}
-    same = {path for path, item in _BASES[base].items() if files.get(path) == _usual(item)}
-    shown = {path: content for path, content in files.items() if path not in same}
-    gone = sorted(_BASES[base].keys() - files.keys())
-    return shown | ({"gone": gone} if gone else {})
+    files = {decode_text(file.path): _describe_content(file) for file in tree.files}
+    usual_paths = {path for path, item in _BASES[base].items() if files.get(path) == _get_usual_content(item)}
+    unusual_files = {path: content for path, content in files.items() if path not in usual_paths}
+    missing_paths = sorted(_BASES[base].keys() - files.keys())
+    return unusual_files | ({"gone": missing_paths} if missing_paths else {})
 
 
-def _usual(item: dict[str, Any]) -> str:
+def _get_usual_content(item: dict[str, Any]) -> str:
     return _LINK + item["link"] if item.get("type") == "2" else str(item["content"])
 
 
-def _content(file: File) -> str:
+def _describe_content(file: File) -> str:
     if file.kind == "l":
-        return _LINK + texts(file.data)
+        return _LINK + decode_text(file.data)
     if file.kind == "f":
-        return texts(file.data)
+        return decode_text(file.data)
     return f"sha256 {file.data.hex()}" if file.kind == "F" else f"device {file.kind}"
 
 
-def trees(document: dict[str, Any]) -> list[Tree]:
+def read_trees(document: dict[str, Any]) -> list[Tree]:
     """Return the recorded trees."""
     paths = []
     for runtime, answer in document["runtimes"].items():
         if isinstance(answer, str):
             paths.append(Tree(runtime, answer.removeprefix(_REFUSED), ()))
             continue
-        gone = set(answer.get("gone", ()))
-        base = {path: _usual(item) for path, item in _BASES[document["base"]].items() if path not in gone}
+        missing_paths = set(answer.get("gone", ()))
+        base = {
+            path: _get_usual_content(item)
+            for path, item in _BASES[document["base"]].items()
+            if path not in missing_paths
+        }
         files = {**base, **{path: content for path, content in answer.items() if path != "gone"}}
-        paths.append(Tree(runtime, "", tuple(_file(path, content) for path, content in files.items())))
+        paths.append(Tree(runtime, "", tuple(_make_file(path, content) for path, content in files.items())))
     return paths
 
 
-def _file(path: str, content: str) -> File:
+def _make_file(path: str, content: str) -> File:
     if content.startswith(_LINK):
-        return File(octets(path), "l", octets(content.removeprefix(_LINK)))
+        return File(encode_text(path), "l", encode_text(content.removeprefix(_LINK)))
     if content.startswith("sha256 "):
-        return File(octets(path), "F", bytes.fromhex(content.removeprefix("sha256 ")))
+        return File(encode_text(path), "F", bytes.fromhex(content.removeprefix("sha256 ")))
     if content.startswith("device "):
-        return File(octets(path), content[-1], b"")
-    return File(octets(path), "f", octets(content))
+        return File(encode_text(path), content[-1], b"")
+    return File(encode_text(path), "f", encode_text(content))
 
 
 def replay(path: Path) -> Played:
     """Compare the case's recorded trees with what Dockgate reads now."""
     case, _ = read(path)
-    return play.compared(case, *play.read(case), trees(load(path)))
+    return play.compare_case(case, *play.read(case), read_trees(load(path)))

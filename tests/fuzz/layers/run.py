@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.fuzz.layers import play, reproducers
-from tests.fuzz.layers.compare import explained
+from tests.fuzz.layers.compare import read_explanations
 from tests.fuzz.layers.generate import Case
 from tests.fuzz.layers.play import Played, Player, Tally
 from tests.fuzz.layers.runtimes import IMAGE, IN_PLACE, OVERLAY, STORE, Runtimes
@@ -39,7 +39,7 @@ _READ = 0.3
 _player: Player | None = None
 
 
-def chunk(program: Path, mode: str, seeds: range) -> tuple[Tally, list[Played], list[int]]:
+def run_chunk(program: Path, mode: str, seeds: range) -> tuple[Tally, list[Played], list[int]]:
     """Run the cases of these seeds: counts, unexplained cases, and their seeds."""
     global _player
     if _player is None:
@@ -47,34 +47,34 @@ def chunk(program: Path, mode: str, seeds: range) -> tuple[Tally, list[Played], 
     tally = Tally()
     finds: list[Played] = []
     failed_seeds: list[int] = []
-    failed: list[Played] = []
+    failures: list[Played] = []
 
-    def cases() -> Iterator[Case]:
+    def generate_cases() -> Iterator[Case]:
         for seed in seeds:
             case = play.make(seed, mode)
             case["seed"] = seed
             yield case
 
-    for played in _player.play_all(cases(), mode):
-        tally.add(played)
-        if played.unexplained:
-            failed.append(played)
-    for played in failed:
-        failed_seeds.append(played.case["seed"])
-        finds.append(_shrunk(_player, played, mode) if len(finds) < _SHRUNK else played)
+    for result in _player.play_all(generate_cases(), mode):
+        tally.add(result)
+        if result.list_unexplained:
+            failures.append(result)
+    for result in failures:
+        failed_seeds.append(result.case["seed"])
+        finds.append(_shrink_case(_player, result, mode) if len(finds) < _SHRUNK else result)
     return tally, finds, failed_seeds
 
 
-def _shrunk(player: Player, played: Played, mode: str) -> Played:
+def _shrink_case(player: Player, result: Played, mode: str) -> Played:
     """Reduce a case to a smaller one with the same differences."""
-    kinds = played.unexplained
+    kinds = result.list_unexplained
     if "honest" in kinds:  # what is smaller need not be honest
-        return played
+        return result
 
-    def fails(case: Case) -> bool:
-        return player.play(case, mode).unexplained >= kinds
+    def has_failed(case: Case) -> bool:
+        return player.play(case, mode).list_unexplained >= kinds
 
-    return player.play(shrink(played.case, fails), mode)
+    return player.play(shrink(result.case, has_failed), mode)
 
 
 def main() -> int:
@@ -103,44 +103,44 @@ def _run(arguments: argparse.Namespace, mode: str) -> int:
     state: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {"next": 0}
     tally = _load(state)
     first = arguments.seed if arguments.seed is not None else state["next"]
-    begun, done, failed = time.monotonic(), 0, 0
+    begin, done_count, failure_count = time.monotonic(), 0, 0
     with ProcessPoolExecutor(arguments.workers) as pool:
-        for result, seeds in _chunks(pool, arguments, mode, first, begun):
-            more, finds, failed_seeds = result
-            tally.merge(more)
-            done += more.cases
-            failed += len(finds)
-            for played, seed in zip(finds, failed_seeds, strict=True):
-                _write(played, f"{arguments.mode}-{seed}")
-            rate = done / (time.monotonic() - begun)
+        for result, seeds in _run_chunks(pool, arguments, mode, first, begin):
+            chunk_tally, finds, failed_seeds = result
+            tally.merge(chunk_tally)
+            done_count += chunk_tally.cases
+            failure_count += len(finds)
+            for finding, seed in zip(finds, failed_seeds, strict=True):
+                _write(finding, f"{arguments.mode}-{seed}")
+            rate = done_count / (time.monotonic() - begin)
             state.update(
                 {field.name: getattr(tally, field.name) for field in fields(Tally)},
                 next=max(state["next"], seeds.stop),
                 commit=_commit(),
-                date=_now(),
+                date=_format_now(),
             )
             path.write_text(json.dumps(state, indent=1) + "\n")
             sys.stderr.write(
-                f"\r{done} cases, {rate:.0f}/s, {failed} unexplained, {tally.read / tally.cases:.0%} read "
+                f"\r{done_count} cases, {rate:.0f}/s, {failure_count} unexplained, {tally.read / tally.cases:.0%} read "
             )
     sys.stderr.write("\n")
-    sys.stdout.write(_summary(arguments.mode, tally, done, time.monotonic() - begun))
-    return int(failed > 0 or (tally.read < _READ * tally.cases and mode != IMAGE))
+    sys.stdout.write(_make_summary(arguments.mode, tally, done_count, time.monotonic() - begin))
+    return int(failure_count > 0 or (tally.read < _READ * tally.cases and mode != IMAGE))
 
 
-def _chunks(
-    pool: ProcessPoolExecutor, arguments: argparse.Namespace, mode: str, first: int, begun: float
+def _run_chunks(
+    pool: ProcessPoolExecutor, arguments: argparse.Namespace, mode: str, first: int, begin: float
 ) -> Iterator[tuple[Any, range]]:
     end = first + arguments.cases
     at = first
     running: dict[Future[Any], range] = {}
     while at < end or running:
         while at < end and len(running) <= arguments.workers:
-            if arguments.seconds and time.monotonic() - begun > arguments.seconds:
+            if arguments.seconds and time.monotonic() - begin > arguments.seconds:
                 end = at
                 break
             seeds = range(at, min(at + _CHUNK[mode], end))
-            running[pool.submit(chunk, arguments.program, mode, seeds)] = seeds
+            running[pool.submit(run_chunk, arguments.program, mode, seeds)] = seeds
             at = seeds.stop
         for future in wait(running, return_when=FIRST_COMPLETED).done:
             yield future.result(), running.pop(future)
@@ -155,38 +155,38 @@ def _load(state: dict[str, Any]) -> Tally:
     return tally
 
 
-def _write(played: Played, name: str) -> None:
+def _write(result: Played, name: str) -> None:
     folder = _FOLDER / "finds"
     folder.mkdir(exist_ok=True)
     if len(list(folder.iterdir())) < _FINDS:
-        reproducers.write(folder / f"{name}.yaml", played)
+        reproducers.write(folder / f"{name}.yaml", result)
 
 
 def _play_files(program: Path, paths: list[Path]) -> int:
     player = Player(Runtimes(program))
-    failed = False
+    has_failed = False
     for path in paths:
         case, mode = reproducers.read(path)
-        played = player.play(case, mode)
-        reproducers.write(path, played, mode=mode)
-        failed |= bool(played.unexplained)
-        for difference in played.differences:
+        result = player.play(case, mode)
+        reproducers.write(path, result, mode=mode)
+        has_failed |= bool(result.list_unexplained)
+        for difference in result.differences:
             sys.stdout.write(f"{path}: {difference}\n")
-    return int(failed)
+    return int(has_failed)
 
 
 def _renew(paths: list[Path]) -> int:
-    failed = False
+    has_failed = False
     for path in paths:
-        played = reproducers.replay(path)
-        reproducers.write(path, played, mode=reproducers.read(path)[1])
-        failed |= bool(played.unexplained)
-    return int(failed)
+        result = reproducers.replay(path)
+        reproducers.write(path, result, mode=reproducers.read(path)[1])
+        has_failed |= bool(result.list_unexplained)
+    return int(has_failed)
 
 
-def _summary(name: str, tally: Tally, done: int, seconds: float) -> str:
+def _make_summary(name: str, tally: Tally, done_count: int, seconds: float) -> str:
     lines = [
-        f"{name}: {done} cases in {seconds:.0f} s ({done / max(seconds, 1):.0f} a second); in all runs:",
+        f"{name}: {done_count} cases in {seconds:.0f} s ({done_count / max(seconds, 1):.0f} a second); in all runs:",
         f"  {tally.cases} cases, {tally.layers} layers, {tally.read / max(tally.cases, 1):.1%} read as they stand",
         f"  unpacked by the runtimes: {tally.unpacked} (all that are read, and one in 16 of the others)",
         f"  without oddities: {tally.bare}, of which read {tally.bare_read / max(tally.bare, 1):.1%}",
@@ -194,16 +194,16 @@ def _summary(name: str, tally: Tally, done: int, seconds: float) -> str:
         f"  paths that we see and no runtime has: {tally.extras}",
     ]
     for kind, count in sorted(tally.classes.items()):
-        lines.append(f"  {kind}: {count}, {'explained' if kind in explained() else 'NOT EXPLAINED'}")
+        lines.append(f"  {kind}: {count}, {'explained' if kind in read_explanations() else 'NOT EXPLAINED'}")
     return "\n".join(lines) + "\n"
 
 
 def _commit() -> str:
-    done = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=_ROOT, capture_output=True, text=True)
-    return done.stdout.strip()
+    git_result = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=_ROOT, capture_output=True, text=True)
+    return git_result.stdout.strip()
 
 
-def _now() -> str:
+def _format_now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 

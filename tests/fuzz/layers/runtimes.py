@@ -47,8 +47,8 @@ class Runtimes:
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={"PATH": os.environ["PATH"]}
         )
         self._in = cast(IO[bytes], self._process.stdin)
-        self._out = cast(IO[bytes], self._process.stdout)
-        for pipe in (self._in, self._out):  # room for a request and an answer: neither side waits for the other
+        self._output = cast(IO[bytes], self._process.stdout)
+        for pipe in (self._in, self._output):  # room for a request and an answer: neither side waits for the other
             fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE)
 
     def ask(self, mode: str, blobs: Sequence[bytes]) -> None:
@@ -61,7 +61,7 @@ class Runtimes:
 
     def answer(self) -> list[Tree]:
         (size,) = unpack_from("<I", self._read(4))
-        return _trees(self._read(size))
+        return _read_trees(self._read(size))
 
     def __call__(self, mode: str, blobs: Sequence[bytes]) -> list[Tree]:
         self.ask(mode, blobs)
@@ -70,16 +70,16 @@ class Runtimes:
     def close(self) -> None:
         self._in.close()
         self._process.wait(60)
-        self._out.close()
+        self._output.close()
 
     def _read(self, size: int) -> bytes:
-        data = self._out.read(size)
+        data = self._output.read(size)
         if len(data) < size:
             raise RuntimeError(f"The unpacking program ended with {self._process.wait(60)}.")
         return data
 
 
-def _trees(body: bytes) -> list[Tree]:
+def _read_trees(body: bytes) -> list[Tree]:
     at = 0
 
     def number() -> int:
@@ -88,21 +88,21 @@ def _trees(body: bytes) -> list[Tree]:
         at += 4
         return cast(int, value)
 
-    def text() -> bytes:
+    def read_text() -> bytes:
         nonlocal at
         size = number()
         at += size
         return body[at - size : at]
 
-    def file() -> File:
+    def read_file() -> File:
         nonlocal at
-        path = text()
+        path = read_text()
         at += 1
         kind = chr(body[at - 1])
-        return File(path, kind, text())
+        return File(path, kind, read_text())
 
     trees = []
     for _ in range(number()):
-        runtime, failure = text().decode(), text().decode("utf-8", "replace")
-        trees.append(Tree(runtime, failure, tuple(file() for _ in range(number()))))
+        runtime, failure = read_text().decode(), read_text().decode("utf-8", "replace")
+        trees.append(Tree(runtime, failure, tuple(read_file() for _ in range(number()))))
     return trees

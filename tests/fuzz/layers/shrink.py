@@ -15,7 +15,7 @@ def shrink(case: Case, fails: Callable[[Case], bool]) -> Case:
     is_smaller = True
     while is_smaller:
         is_smaller = False
-        for smaller in _smaller(case):
+        for smaller in _list_smaller_cases(case):
             tries += 1
             if tries > _TRIES:
                 return case
@@ -25,17 +25,17 @@ def shrink(case: Case, fails: Callable[[Case], bool]) -> Case:
     return case
 
 
-def _smaller(case: Case) -> Iterator[Case]:
+def _list_smaller_cases(case: Case) -> Iterator[Case]:
     layers = case["layers"]
     if "image" not in case and len(layers) > 1:
         for at in range(len(layers)):
             yield {**case, "layers": [*layers[:at], *layers[at + 1 :]]}
     for at, layer in enumerate(layers):
         for key in layer.keys() - {"items", "pack", "odd"}:
-            yield _changed(case, at, {name: value for name, value in layer.items() if name != key})
+            yield _replace_layer(case, at, {name: value for name, value in layer.items() if name != key})
         for position in range(len(layer["items"])):
             items = layer["items"]
-            yield _changed(case, at, {**layer, "items": [*items[:position], *items[position + 1 :]]})
+            yield _replace_layer(case, at, {**layer, "items": [*items[:position], *items[position + 1 :]]})
         for position, item in enumerate(layer["items"]):
             for key in item.keys() - {"name", "type"}:
                 items = deepcopy(layer["items"])
@@ -44,11 +44,11 @@ def _smaller(case: Case) -> Iterator[Case]:
                     for index in range(len(item["records"])):
                         fewer = deepcopy(layer["items"])
                         del fewer[position]["records"][index]
-                        yield _changed(case, at, {**layer, "items": fewer})
-                yield _changed(case, at, {**layer, "items": items})
+                        yield _replace_layer(case, at, {**layer, "items": fewer})
+                yield _replace_layer(case, at, {**layer, "items": items})
 
 
-def _changed(case: Case, at: int, layer: dict[str, object]) -> Case:
+def _replace_layer(case: Case, at: int, layer: dict[str, object]) -> Case:
     layers = list(case["layers"])
     layers[at] = layer
     return {**case, "layers": layers}

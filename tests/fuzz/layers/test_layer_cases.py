@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.fuzz.layers import generate, images, odd_stacks, oddities, play, reproducers
-from tests.fuzz.layers.recipe import layer_bytes, tar_bytes
+from tests.fuzz.layers.recipe import make_layer_bytes, make_tar_bytes
 
 CASES = Path(__file__).parent.parent.parent / "cases" / "layers"
 FILES = sorted(CASES.glob("*.yaml"))
@@ -18,7 +18,7 @@ SEEDS = range(300)
 @pytest.mark.parametrize("path", FILES, ids=[path.stem for path in FILES])
 def test_we_see_what_the_runtimes_unpacked_or_say_unread(path: Path) -> None:
     played = reproducers.replay(path)
-    assert not played.unexplained, played.differences
+    assert not played.list_unexplained, played.differences
     document = reproducers.load(path)
     assert sorted(played.reading.unread) == document["unread"], f"sh scripts/fuzz-layers --reasons {path}"
     assert document["about"]
@@ -34,10 +34,12 @@ def test_the_recorded_answers_are_of_both_runtimes() -> None:
 
 def test_the_same_seed_makes_the_same_case() -> None:
     for seed in range(20):
-        first, second = generate.case(seed), generate.case(seed)
+        first, second = generate.generate_case(seed), generate.generate_case(seed)
         assert first == second
-        assert [layer_bytes(layer) for layer in first["layers"]] == [layer_bytes(layer) for layer in second["layers"]]
-        assert images.blobs(images.case(seed)) == images.blobs(images.case(seed))
+        assert [make_layer_bytes(layer) for layer in first["layers"]] == [
+            make_layer_bytes(layer) for layer in second["layers"]
+        ]
+        assert images.make_blobs(images.generate_case(seed)) == images.make_blobs(images.generate_case(seed))
 
 
 def test_chance_reaches_every_oddity_and_leaves_a_third_readable() -> None:
@@ -45,17 +47,17 @@ def test_chance_reaches_every_oddity_and_leaves_a_third_readable() -> None:
     odd: Counter[str] = Counter()
     read = 0
     for seed in SEEDS:
-        case = generate.case(seed)
+        case = generate.generate_case(seed)
         odd.update(name for layer in case["layers"] for name in layer.get("odd", ()))
-        played = play.compared(case, *play.read(case), [])
+        played = play.compare_case(case, *play.read(case), [])
         assert not [difference for difference in played.differences if difference.kind == "honest"], seed
         read += not played.reading.unread
-    assert odd.keys() == oddities.names() | odd_stacks.names()
+    assert odd.keys() == oddities.list_names() | odd_stacks.list_names()
     assert read >= 0.3 * len(SEEDS)
 
 
 def test_a_layer_has_the_tar_file_that_its_diff_id_is_of() -> None:
     for pack in ("none", "gzip", "zstd"):
         layer = {"items": [{"name": "a", "content": "1"}], "pack": pack, "cuts": [50]}
-        assert tar_bytes(layer) == layer_bytes({**layer, "pack": "none"})
-        assert len(tar_bytes(layer)) == 2048
+        assert make_tar_bytes(layer) == make_layer_bytes({**layer, "pack": "none"})
+        assert len(make_tar_bytes(layer)) == 2048

@@ -9,9 +9,9 @@ from itertools import cycle
 from pathlib import Path
 from typing import Any
 
-from tests.fuzz.mutate import Form, lines, plain
-from tests.fuzz.target import Part, Target, advised
-from tests.shell import assert_words
+from tests.fuzz.mutate import Form, mutate_lines, mutate_plain
+from tests.fuzz.target import Part, Target, check_advice
+from tests.shell import check_words
 
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, PackageUpgrade
@@ -23,12 +23,14 @@ _VERSIONS = Path(__file__).parent.parent.parent / "cases" / "versions"
 _RELEASES = ("", "3", "12.5", "20.04", "2023.6")
 
 
-def files(*names: str) -> Callable[[], list[bytes]]:
+def make_reader(*names: str) -> Callable[[], list[bytes]]:
     """Return fixtures as seeds."""
     return lambda: [(DATA / name).read_bytes() for name in names]
 
 
-def part(kind: Ecosystem, name: str, path: str, seeds: Callable[[], Sequence[bytes]], form: Form = plain) -> Part:
+def make_part(
+    kind: Ecosystem, name: str, path: str, seeds: Callable[[], Sequence[bytes]], form: Form = mutate_plain
+) -> Part:
     """Make a part that reads a file at `path`."""
     return Part(name, partial(read, kind, path), seeds, form)
 
@@ -43,57 +45,60 @@ def read(kind: Ecosystem, path: str, data: bytes) -> None:
     assert all(package.path.startswith(path) for package in extract.packages)
     for package in extract.packages[:2]:
         for name, release in zip(kind.distributions or ("debian",), cycle(_RELEASES), strict=False):
-            settled = kind.assign_distribution(package, Distribution(name, release, name="A (LTS-1)"))
-            assert settled.ecosystem
-            raise_(kind, settled)
-        key(kind, package.version)
+            assigned_package = kind.assign_distribution(package, Distribution(name, release, name="A (LTS-1)"))
+            assert assigned_package.ecosystem
+            build_upgrade(kind, assigned_package)
+        parse_key(kind, package.version)
         hash(package)
 
 
-def raise_(kind: Ecosystem, package: Package) -> None:
+def build_upgrade(kind: Ecosystem, package: Package) -> None:
     """Build the upgrade commands to the version of the package's own source."""
     for line in kind.build_upgrade_commands([PackageUpgrade(package, package.source_version)]):
-        assert_words(line)
+        check_words(line)
 
 
-def key(kind: Ecosystem, version: str) -> Any:
+def parse_key(kind: Ecosystem, version: str) -> Any:
     try:
         return kind.make_version_key(version)
     except UncomparableError:
         return None
 
 
-def target(kind: Ecosystem, parts: Sequence[Part], *modules: str, versions: str, purls: Sequence[str]) -> Target:
+def make_target(kind: Ecosystem, parts: Sequence[Part], *modules: str, versions: str, purls: Sequence[str]) -> Target:
     """Build an ecosystem's target.
 
     `versions` is the case file whose versions are seeds, `purls` are seeds of package URLs, `modules` are those besides
     the ecosystem's own ("formats.yaml").
     """
-    own = type(kind).__module__
-    inner = (f"{own}.{module.name}" for module in pkgutil.iter_modules(getattr(sys.modules[own], "__path__", ())))
+    module_name = type(kind).__module__
+    inner = (
+        f"{module_name}.{module.name}"
+        for module in pkgutil.iter_modules(getattr(sys.modules[module_name], "__path__", ()))
+    )
     return Target(
         kind.name,
         (
             *parts,
-            Part("versions", partial(_order, kind), partial(_pairs, versions), lines),
-            Part("purls", partial(_purl, kind), lambda: [purl.encode() for purl in purls], lines),
+            Part("versions", partial(_check_order, kind), partial(_read_pairs, versions), mutate_lines),
+            Part("purls", partial(_check_purl, kind), lambda: [purl.encode() for purl in purls], mutate_lines),
         ),
-        (own, *inner, *(f"dockgate.scanner.{name}" for name in modules)),
+        (module_name, *inner, *(f"dockgate.scanner.{name}" for name in modules)),
     )
 
 
-def _pairs(name: str) -> list[bytes]:
+def _read_pairs(name: str) -> list[bytes]:
     rows = [line.split() for line in (_VERSIONS / name).read_text("utf-8").splitlines() if line and line[0] != "#"]
     return [f"{row[0]}\n{row[-1]}\n{row[0]}".encode() for row in rows[:: max(1, len(rows) // 10)]]
 
 
-def _order(kind: Ecosystem, data: bytes) -> None:
+def _check_order(kind: Ecosystem, data: bytes) -> None:
     """Check the order of three versions: exactly one of less, equal and greater, and transitive.
 
     Maven's and Conan's orders are not transitive.
     """
     versions = data.decode("utf-8", "surrogateescape").split("\n")[:3]
-    keys = [version_key for version in versions if (version_key := key(kind, version)) is not None]
+    keys = [version_key for version in versions if (version_key := parse_key(kind, version)) is not None]
     for a in keys:
         for b in keys:
             assert (a < b) + (b < a) + (a == b) == 1
@@ -104,17 +109,17 @@ def _order(kind: Ecosystem, data: bytes) -> None:
         assert not third < first
 
 
-def _purl(kind: Ecosystem, data: bytes) -> None:
+def _check_purl(kind: Ecosystem, data: bytes) -> None:
     reader = Purls([kind])
     try:
-        parsed = reader.parse(data.decode("utf-8", "replace"))
+        parsed_package = reader.parse(data.decode("utf-8", "replace"))
     except UsageError:
         return
     for distribution in (None, *(Distribution(name, "12") for name in kind.distributions[:2])):
         try:
-            package = reader.make_package(parsed, distribution)
+            package = reader.make_package(parsed_package, distribution)
         except UsageError as error:
-            advised(error)
+            check_advice(error)
         else:
             assert package.path == ""
-            raise_(kind, package)
+            build_upgrade(kind, package)

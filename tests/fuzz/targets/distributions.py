@@ -4,9 +4,9 @@ import gzip
 import io
 from collections.abc import Iterator
 
-from tests.fuzz.mutate import edited, edits, lines
+from tests.fuzz.mutate import apply_edits, make_edit_form, mutate_lines
 from tests.fuzz.target import Part, Target
-from tests.fuzz.targets._ecosystem import DATA, files, part, read, target
+from tests.fuzz.targets._ecosystem import DATA, make_part, make_reader, make_target, read
 
 from dockgate.scanner import osrelease
 from dockgate.scanner.ecosystems import apk, dpkg, freebsd, rpm
@@ -51,56 +51,60 @@ _RELEASES = [
 ]
 
 
-def _unpacked(name: str) -> bytes:
+def _unpack_fixture(name: str) -> bytes:
     return gzip.decompress((DATA / "rpm" / name).read_bytes())
 
 
-_BASES = {name: _unpacked(f"{name}.gz") for name in ("rpmdb.sqlite", "Packages.db", "Packages-little", "Packages-big")}
+_BASES = {
+    name: _unpack_fixture(f"{name}.gz") for name in ("rpmdb.sqlite", "Packages.db", "Packages-little", "Packages-big")
+}
 _LOCAL = [gzip.decompress((DATA / "freebsd/local.sqlite.gz").read_bytes())]
 _BDB = [_BASES["Packages-little"], _BASES["Packages-big"]]
 
 
-def _form(name: str, path: str, bases: list[bytes]) -> Part:
+def _make_part(name: str, path: str, bases: list[bytes]) -> Part:
     return Part(
         name,
-        lambda data: read(rpm.ECOSYSTEM, path, edited(bases, data)),
+        lambda data: read(rpm.ECOSYSTEM, path, apply_edits(bases, data)),
         lambda: [bytes((at,)) for at in range(len(bases))],
-        edits(bases),
+        make_edit_form(bases),
     )
 
 
-def _headers() -> list[bytes]:
+def _list_headers() -> list[bytes]:
     base = _BASES["rpmdb.sqlite"]
     return [row[1] for _, row in sqlite.read_rows(io.BytesIO(base), len(base), "Packages", headers.SIZE_LIMIT)]
 
 
-_HEADERS = _headers()
+_HEADERS = _list_headers()
 
 
-def _header(data: bytes) -> None:
+def _check_header(data: bytes) -> None:
     try:
-        headers.parse_header(edited(_HEADERS, data), 1 << 20)
+        headers.parse_header(apply_edits(_HEADERS, data), 1 << 20)
     except UnreadableError:
         return
 
 
-def _osrelease(data: bytes) -> None:
+def _check_osrelease(data: bytes) -> None:
     try:
         assert osrelease.find_os_id(osrelease.read(io.BytesIO(data)).id)
     except UnreadableError:
         return
 
 
-def _targets() -> Iterator[Target]:
-    yield Target("osrelease", (Part("file", _osrelease, lambda: _RELEASES, lines),), ("dockgate.scanner.osrelease",))
-    own = dpkg.ECOSYSTEM
-    yield target(
-        own,
+def _list_targets() -> Iterator[Target]:
+    yield Target(
+        "osrelease", (Part("file", _check_osrelease, lambda: _RELEASES, mutate_lines),), ("dockgate.scanner.osrelease",)
+    )
+    dpkg_kind = dpkg.ECOSYSTEM
+    yield make_target(
+        dpkg_kind,
         (
-            part(own, "status", "var/lib/dpkg/status", lambda: [_STATUS], lines),
-            part(own, "status.d", "var/lib/dpkg/status.d/bash", lambda: [_STATUS[:240]], lines),
-            part(own, "md5sums", "var/lib/dpkg/status.d/bash.md5sums", lambda: _SUMS, lines),
-            part(own, "list", "var/lib/dpkg/info/bash:amd64.list", lambda: _LISTS, lines),
+            make_part(dpkg_kind, "status", "var/lib/dpkg/status", lambda: [_STATUS], mutate_lines),
+            make_part(dpkg_kind, "status.d", "var/lib/dpkg/status.d/bash", lambda: [_STATUS[:240]], mutate_lines),
+            make_part(dpkg_kind, "md5sums", "var/lib/dpkg/status.d/bash.md5sums", lambda: _SUMS, mutate_lines),
+            make_part(dpkg_kind, "list", "var/lib/dpkg/info/bash:amd64.list", lambda: _LISTS, mutate_lines),
         ),
         "vendors",
         versions="dpkg.txt",
@@ -115,12 +119,12 @@ def _targets() -> Iterator[Target]:
             "pkg:deb/kali/zlib@1.3?distro=kali-2026.1",
         ),
     )
-    own = apk.ECOSYSTEM
-    yield target(
-        own,
+    dpkg_kind = apk.ECOSYSTEM
+    yield make_target(
+        dpkg_kind,
         (
-            part(own, "installed", "lib/apk/db/installed", files("apk/installed"), lines),
-            part(own, "repositories", "etc/apk/repositories", lambda: _REPOSITORIES, lines),
+            make_part(dpkg_kind, "installed", "lib/apk/db/installed", make_reader("apk/installed"), mutate_lines),
+            make_part(dpkg_kind, "repositories", "etc/apk/repositories", lambda: _REPOSITORIES, mutate_lines),
         ),
         versions="apk.txt",
         purls=(
@@ -128,32 +132,34 @@ def _targets() -> Iterator[Target]:
             "pkg:apk/wolfi/a@1?distro=20230201",
         ),
     )
-    own = freebsd.ECOSYSTEM
-    yield target(
-        own,
+    dpkg_kind = freebsd.ECOSYSTEM
+    yield make_target(
+        dpkg_kind,
         (
             Part(
                 "local.sqlite",
-                lambda data: read(freebsd.ECOSYSTEM, freebsd.DATABASE, edited(_LOCAL, data)),
+                lambda data: read(freebsd.ECOSYSTEM, freebsd.DATABASE, apply_edits(_LOCAL, data)),
                 lambda: [b"\0"],
-                edits(_LOCAL),
+                make_edit_form(_LOCAL),
             ),
-            part(own, "wal", f"{freebsd.DATABASE}-wal", lambda: [b"", b"\x37\x7f\x06\x82" + bytes(60)]),
+            make_part(dpkg_kind, "wal", f"{freebsd.DATABASE}-wal", lambda: [b"", b"\x37\x7f\x06\x82" + bytes(60)]),
         ),
         "formats.sqlite",
         versions="freebsd.txt",
         purls=("pkg:bsd/freebsd/curl@8.14.1_1?distro=freebsd-14.3", "pkg:bsd/openbsd/curl@8.14.1"),
     )
-    own = rpm.ECOSYSTEM
-    yield target(
-        own,
+    dpkg_kind = rpm.ECOSYSTEM
+    yield make_target(
+        dpkg_kind,
         (
-            _form("sqlite", "var/lib/rpm/rpmdb.sqlite", [_BASES["rpmdb.sqlite"]]),
-            _form("ndb", "var/lib/rpm/Packages.db", [_BASES["Packages.db"]]),
-            _form("bdb", "var/lib/rpm/Packages", _BDB),
-            Part("header", _header, lambda: [bytes((at,)) for at in range(len(_HEADERS))], edits(_HEADERS)),
-            part(own, "manifest", rpm.MANIFEST, files("rpm/container-manifest-2"), lines),
-            part(own, "wal", "var/lib/rpm/rpmdb.sqlite-wal", lambda: [b"", b"\x37\x7f\x06\x82" + bytes(60)]),
+            _make_part("sqlite", "var/lib/rpm/rpmdb.sqlite", [_BASES["rpmdb.sqlite"]]),
+            _make_part("ndb", "var/lib/rpm/Packages.db", [_BASES["Packages.db"]]),
+            _make_part("bdb", "var/lib/rpm/Packages", _BDB),
+            Part(
+                "header", _check_header, lambda: [bytes((at,)) for at in range(len(_HEADERS))], make_edit_form(_HEADERS)
+            ),
+            make_part(dpkg_kind, "manifest", rpm.MANIFEST, make_reader("rpm/container-manifest-2"), mutate_lines),
+            make_part(dpkg_kind, "wal", "var/lib/rpm/rpmdb.sqlite-wal", lambda: [b"", b"\x37\x7f\x06\x82" + bytes(60)]),
         ),
         "formats.sqlite",
         versions="rpm.txt",
@@ -165,4 +171,4 @@ def _targets() -> Iterator[Target]:
     )
 
 
-TARGETS = tuple(_targets())
+TARGETS = tuple(_list_targets())

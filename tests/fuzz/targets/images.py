@@ -10,8 +10,8 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
 
-from tests.fuzz.containers import compressed, tarred
-from tests.fuzz.mutate import Mutate, json_text, lines
+from tests.fuzz.containers import mutate_compressed, mutate_tar
+from tests.fuzz.mutate import Mutate, mutate_json, mutate_lines
 from tests.fuzz.target import Part, Target
 from tests.scanner.images import make, pieces
 
@@ -33,9 +33,9 @@ _NARROW = LayerLimits(inflated_bytes=2**20, ratio_from=2**18)
 _SPLIT = b"\n\0\n"
 
 
-def _layer(data: bytes) -> None:
+def _read_layer(data: bytes) -> None:
     """Read every file of a layer, as if a scan wanted them all."""
-    layer = TarLayer(make.sha256(data), lambda: pieces.Blob(data, 100_000), len(data), _BOUNDS)
+    layer = TarLayer(make.compute_sha256(data), lambda: pieces.Blob(data, 100_000), len(data), _BOUNDS)
     try:
         for entry in layer.read_entries():
             assert entry.path == "" or ".." not in entry.path.split("/")
@@ -53,14 +53,14 @@ def _stream(data: bytes) -> None:
     """Read a compressed stream."""
     buffer = memoryview(bytearray(2**16))
     try:
-        inflated = InflatedStream(_Counted(data), "a blob", _NARROW)
-        while inflated.readinto(buffer):
+        inflated_stream = InflatedStream(_Counted(data), "a blob", _NARROW)
+        while inflated_stream.readinto(buffer):
             pass
     except ImageError:
         return
 
 
-def _skipping(data: bytes) -> None:
+def _skip_layer(data: bytes) -> None:
     """Read only the headers, as of a file whose content is never read."""
     file = io.BytesIO(data)
     try:
@@ -81,7 +81,7 @@ class _Counted:
         return read
 
 
-def _layers() -> list[bytes]:
+def _list_layer_seeds() -> list[bytes]:
     some: dict[str, make.Content] = {
         "etc/os-release": b"ID=debian\n",
         "bin": make.Symlink("usr/bin"),
@@ -91,26 +91,26 @@ def _layers() -> list[bytes]:
         "var/.wh..wh..opq": b"",
         "a" * 90 + "/" + "b" * 90: b"long",
     }
-    tars = [make.tar(some), make.tar(some, tarfile.GNU_FORMAT), make.tar(some, tarfile.USTAR_FORMAT)]
-    sparse = pieces.header(b"s", b"1000", b"S", rest=b"ustar  \0".ljust(226, b"\0") + b"00000002000")
+    tars = [make.pack_tar(some), make.pack_tar(some, tarfile.GNU_FORMAT), make.pack_tar(some, tarfile.USTAR_FORMAT)]
+    sparse = pieces.make_header(b"s", b"1000", b"S", tail=b"ustar  \0".ljust(226, b"\0") + b"00000002000")
     odd = (
-        pieces.extended(path="x/y", linkpath="z", size="3") + pieces.header(b"a", b"3") + pieces.block(b"abc"),
-        pieces.extended(
+        pieces.make_pax(path="x/y", linkpath="z", size="3") + pieces.make_header(b"a", b"3") + pieces.pad_block(b"abc"),
+        pieces.make_pax(
             GNU__sparse__major="1", GNU__sparse__minor="0", GNU__sparse__name="n", GNU__sparse__realsize="9"
         )
-        + pieces.header(b"a", b"3")
-        + pieces.block(b"abc"),
-        pieces.extended(b"g", comment="a") + pieces.header(b"a", b"3") + pieces.block(b"abc"),
-        pieces.header(b"a", b"\x80" + bytes(10) + b"\3") + pieces.block(b"abc"),
+        + pieces.make_header(b"a", b"3")
+        + pieces.pad_block(b"abc"),
+        pieces.make_pax(b"g", comment="a") + pieces.make_header(b"a", b"3") + pieces.pad_block(b"abc"),
+        pieces.make_header(b"a", b"\x80" + bytes(10) + b"\3") + pieces.pad_block(b"abc"),
         sparse + bytes(512),
-        pieces.header(b"", b"%o" % 5000, b"L") + pieces.block(b"a" * 5000) + pieces.header(b"a"),
-        pieces.header(b"a") * 101,
+        pieces.make_header(b"", b"%o" % 5000, b"L") + pieces.pad_block(b"a" * 5000) + pieces.make_header(b"a"),
+        pieces.make_header(b"a") * 101,
     )
     return [*tars, *(each + pieces.END for each in odd)]
 
 
-def _packed() -> list[bytes]:
-    tars = _layers()
+def _list_packed_seeds() -> list[bytes]:
+    tars = _list_layer_seeds()
     return [
         *tars,
         make.compress(tars[0], "gzip"),
@@ -118,12 +118,12 @@ def _packed() -> list[bytes]:
         make.compress(tars[0][:1024]) + make.compress(tars[0][1024:]),
         b"\x50\x2a\x4d\x18\4\0\0\0abcd" + make.compress(tars[0], "zstd"),
         b"BZh9" + bytes(20),
-        make.compress(make.tar({"large": b"a" * (8 * 2**20 + 1)}), "zstd"),
+        make.compress(make.pack_tar({"large": b"a" * (8 * 2**20 + 1)}), "zstd"),
         make.compress(bytes(2**20 + 1), "zstd"),
     ]
 
 
-def _documents(data: bytes) -> None:
+def _read_documents(data: bytes) -> None:
     """Read config, base manifest, manifest and index, which reference earlier ones by "#0", "#1".
 
     The references are replaced by digest and size, so that changed documents match. A reference names the last one.
@@ -134,7 +134,7 @@ def _documents(data: bytes) -> None:
     for content in data.split(_SPLIT)[:8]:
         for at, (digest_known, size) in enumerate(names):
             content = content.replace(b'"#%d"' % at, b'"%s"' % digest_known).replace(b"-900%d" % at, size)
-        digest = make.sha256(content).encode()
+        digest = make.compute_sha256(content).encode()
         names.append((digest, b"%d" % len(content)))
         blobs[digest.decode()] = content
     for platforms in (["all"], None, ["linux/arm64"]):
@@ -173,7 +173,7 @@ class _BlobStore:
         """Nothing is open."""
 
 
-def _sets() -> list[bytes]:
+def _list_document_seeds() -> list[bytes]:
     layers = [
         {"mediaType": "application/vnd.oci.image.layer.v1.tar", "digest": f"sha256:{n:064}", "size": n}
         for n in range(3)
@@ -191,61 +191,61 @@ def _sets() -> list[bytes]:
             {"created_by": "COPY", "comment": "FROM docker.io/library/debian:12"},
         ],
     }
-    base = {"schemaVersion": 2, "config": _named(0, "config"), "layers": layers[:1]}
+    base = {"schemaVersion": 2, "config": _make_descriptor(0, "config"), "layers": layers[:1]}
     manifest = {
         "schemaVersion": 2,
         "mediaType": "application/vnd.oci.image.manifest.v1+json",
-        "config": _named(0, "config"),
+        "config": _make_descriptor(0, "config"),
         "layers": layers,
         "annotations": {
             "org.opencontainers.image.base.digest": "#1",
             "org.opencontainers.image.base.name": "debian:12",
         },
     }
-    attested = {"os": "unknown", "architecture": "unknown"}
+    attestation_platform = {"os": "unknown", "architecture": "unknown"}
     index = {
         "schemaVersion": 2,
         "mediaType": "application/vnd.oci.image.index.v1+json",
         "manifests": [
-            {**_named(2, "manifest"), "platform": {"os": "linux", "architecture": "arm64", "variant": "v8"}},
-            {**_named(1, "manifest"), "platform": attested},
-            _named(2, "manifest"),
+            {**_make_descriptor(2, "manifest"), "platform": {"os": "linux", "architecture": "arm64", "variant": "v8"}},
+            {**_make_descriptor(1, "manifest"), "platform": attestation_platform},
+            _make_descriptor(2, "manifest"),
         ],
     }
-    nested = {"schemaVersion": 2, "manifests": [_named(3, "index")]}
-    contents = [json.dumps(document).encode() for document in (config, base, manifest, index, nested)]
+    inner_index = {"schemaVersion": 2, "manifests": [_make_descriptor(3, "index")]}
+    contents = [json.dumps(document).encode() for document in (config, base, manifest, index, inner_index)]
     return [_SPLIT.join(contents[:end]) for end in (3, 4, 5)] + [b'{"schemaVersion": 1}']
 
 
-def _named(at: int, kind: str) -> dict[str, object]:
+def _make_descriptor(at: int, kind: str) -> dict[str, object]:
     return {"mediaType": f"application/vnd.oci.image.{kind}.v1+json", "digest": f"#{at}", "size": -9000 - at}
 
 
-def _several(data: bytes, chance: Random, basic: Mutate) -> bytes:
+def _mutate_document(data: bytes, chance: Random, basic: Mutate) -> bytes:
     """Change one of the documents as JSON."""
     documents = data.split(_SPLIT)
     at = chance.randrange(len(documents))
     if chance.random() < 0.1:
         documents.insert(at, chance.choice(documents))
     else:
-        documents[at] = json_text(documents[at], chance, basic)
+        documents[at] = mutate_json(documents[at], chance, basic)
     return _SPLIT.join(documents)
 
 
-def _file(tag: str, digest: str, data: bytes) -> None:
+def _read_file(tag: str, digest: str, data: bytes) -> None:
     with open(os.memfd_create("archive"), "w+b", buffering=0) as file:
         file.write(data)
         path = Path(f"/proc/self/fd/{file.fileno()}")
         _archive(lambda: open_file_source(reference.FileReference(path, tag, digest)))
 
 
-def _piped(data: bytes) -> None:
+def _read_pipe(data: bytes) -> None:
     _archive(lambda: open_stdin_source(io.BytesIO(data)))
 
 
-def _archive(opened: Callable[[], ImageSource]) -> None:
+def _archive(open_source: Callable[[], ImageSource]) -> None:
     try:
-        origin = opened()
+        origin = open_source()
     except ImageError:
         return
     try:
@@ -258,25 +258,25 @@ def _archive(opened: Callable[[], ImageSource]) -> None:
         origin.close()
 
 
-def _archives() -> list[bytes]:
-    made = make.image([{"etc/os-release": b"ID=debian\n"}, {"a": b"b"}])
-    config = f"{made.config.removeprefix('sha256:')}.json"
-    saved: dict[str, make.Content] = {
-        config: made.blobs[made.config],
-        "0/layer.tar": made.blobs[made.layers[0]],
+def _list_archive_seeds() -> list[bytes]:
+    first_image = make.make_image([{"etc/os-release": b"ID=debian\n"}, {"a": b"b"}])
+    config = f"{first_image.config.removeprefix('sha256:')}.json"
+    archive_members: dict[str, make.Content] = {
+        config: first_image.blobs[first_image.config],
+        "0/layer.tar": first_image.blobs[first_image.layers[0]],
         "1/layer.tar": make.Symlink("../0/layer.tar"),
         "manifest.json": json.dumps(
             [{"Config": config, "RepoTags": ["app:1"], "Layers": ["0/layer.tar", "1/layer.tar"]}]
         ).encode(),
     }
-    based = make.image(
-        [{"a": b""}], config={"config": {"Labels": {"org.opencontainers.image.base.digest": made.digest}}}
+    image_with_base = make.make_image(
+        [{"a": b""}], config={"config": {"Labels": {"org.opencontainers.image.base.digest": first_image.digest}}}
     )
     plain = [
-        make.tar(make.layout_files({"latest": made, "b": make.index([made])})),
-        make.tar(make.layout_files({"": made})),
-        make.tar(make.layout_files({"": make.index([made, based])})),
-        make.tar(saved),
+        make.pack_tar(make.make_layout_files({"latest": first_image, "b": make.index([first_image])})),
+        make.pack_tar(make.make_layout_files({"": first_image})),
+        make.pack_tar(make.make_layout_files({"": make.index([first_image, image_with_base])})),
+        make.pack_tar(archive_members),
     ]
     return [*plain, make.compress(plain[1]), make.compress(plain[3], "zstd")]
 
@@ -284,31 +284,36 @@ def _archives() -> list[bytes]:
 _DIGEST = "sha256:" + "0" * 64
 
 
-_LAYER_FORM = compressed(tarred(lines))
+_LAYER_FORM = mutate_compressed(mutate_tar(mutate_lines))
 
 TARGETS = (
     Target(
         "layer",
         (
-            Part("layer", _layer, _packed, _LAYER_FORM),
-            Part("stream", _stream, _packed, _LAYER_FORM),
-            Part("skipping", _skipping, _layers, tarred(lines)),
+            Part("layer", _read_layer, _list_packed_seeds, _LAYER_FORM),
+            Part("stream", _stream, _list_packed_seeds, _LAYER_FORM),
+            Part("skipping", _skip_layer, _list_layer_seeds, mutate_tar(mutate_lines)),
         ),
         tuple(f"dockgate.scanner.images.{name}" for name in ("tar_layer", "tar", "stream_reader", "inflate")),
     ),
     Target(
         "documents",
-        (Part("documents", _documents, _sets, _several),),
+        (Part("documents", _read_documents, _list_document_seeds, _mutate_document),),
         tuple(f"dockgate.scanner.images.{name}" for name in ("oci_image", "manifest", "metadata")),
     ),
     Target(
         "archive",
         (
             *(
-                Part(f"file {tag}{digest}", partial(_file, tag, digest), _archives, compressed(tarred(json_text)))
+                Part(
+                    f"file {tag}{digest}",
+                    partial(_read_file, tag, digest),
+                    _list_archive_seeds,
+                    mutate_compressed(mutate_tar(mutate_json)),
+                )
                 for tag, digest in (("", ""), ("latest", ""), ("app:1", ""), ("", _DIGEST))
             ),
-            Part("piped", _piped, _archives, compressed(tarred(json_text))),
+            Part("piped", _read_pipe, _list_archive_seeds, mutate_compressed(mutate_tar(mutate_json))),
         ),
         tuple(f"dockgate.scanner.images.{name}" for name in ("archive", "layout")),
     ),

@@ -7,8 +7,8 @@ from functools import partial
 from pathlib import Path
 from random import Random
 
-from tests.fuzz.containers import tarred
-from tests.fuzz.mutate import Mutate, lines
+from tests.fuzz.containers import mutate_tar
+from tests.fuzz.mutate import Mutate, mutate_lines
 from tests.fuzz.target import MEMORY, Part, Target
 from tests.fuzz.targets._ecosystem import DATA
 from tests.scanner.images import make, pieces
@@ -34,17 +34,17 @@ _BOUNDS = LayerLimits(inflated_bytes=8 * 2**20, ratio_from=2**20, headers=300)
 _STANZA = "Package: {0}\nStatus: install ok installed\nArchitecture: amd64\nVersion: {1}\nDescription: a\n\n"
 
 
-def _image(data: bytes) -> Inventory:
+def _read_image(data: bytes) -> Inventory:
     facts = []
     for blob in data.split(_SPLIT)[:4]:
-        layer = TarLayer(make.sha256(blob), partial(pieces.Blob, blob, 2**20), len(blob), _BOUNDS)
+        layer = TarLayer(make.compute_sha256(blob), partial(pieces.Blob, blob, 2**20), len(blob), _BOUNDS)
         layer_facts = read_layer(layer, _KINDS)
         try:
-            decoded = canonical.decode(LayerFacts, canonical.encode(layer_facts))
+            decoded_facts = canonical.decode(LayerFacts, canonical.encode(layer_facts))
         except ValueError:  # then it is read again each time
-            decoded = layer_facts
-        assert decoded == layer_facts
-        facts.append(decoded)
+            decoded_facts = layer_facts
+        assert decoded_facts == layer_facts
+        facts.append(decoded_facts)
     image = OciImage("sha256:" + "0" * 64, "linux/amd64", (), None, ImageMetadata())
     inventory = combine_facts(image, facts, _KINDS)
     assert len(set(inventory.packages)) == len(inventory.packages)
@@ -57,32 +57,32 @@ def _report(data: bytes) -> None:
 
     The input's checksum chooses the format, so that one input always has the same.
     """
-    inventory = _image(data)
-    chosen = zlib.crc32(data)
-    scanned = ScanReport("a:1", inventory.image, ((inventory, Matches((), ())),), ())
-    _written(scanned, _FORMATS[chosen % len(_FORMATS)])
+    inventory = _read_image(data)
+    checksum = zlib.crc32(data)
+    scan_report = ScanReport("a:1", inventory.image, ((inventory, Matches((), ())),), ())
+    _write_report(scan_report, _FORMATS[checksum % len(_FORMATS)])
     with tempfile.NamedTemporaryFile(dir=MEMORY, buffering=0) as file:
-        form = _READ_AGAIN[chosen % len(_READ_AGAIN)]
-        file.write(_written(InventoryReport("a:1", inventory.image, (inventory,)), form))
-        again = sboms.read(Path(file.name), _KINDS).inventories[0]
-    assert _judged(again) == _judged(inventory)
+        form = _READ_AGAIN[checksum % len(_READ_AGAIN)]
+        file.write(_write_report(InventoryReport("a:1", inventory.image, (inventory,)), form))
+        inventory_again = sboms.read(Path(file.name), _KINDS).inventories[0]
+    assert _list_match_keys(inventory_again) == _list_match_keys(inventory)
 
 
-def _written(report: ScanReport | InventoryReport, form: str) -> bytes:
-    out = io.BytesIO()
-    text = io.TextIOWrapper(out, "utf-8")
+def _write_report(report: ScanReport | InventoryReport, form: str) -> bytes:
+    stream = io.BytesIO()
+    text = io.TextIOWrapper(stream, "utf-8")
     write(report, form, text)
     text.flush()
-    return out.getvalue()
+    return stream.getvalue()
 
 
-def _judged(inventory: Inventory) -> set[tuple[str, ...]]:
+def _list_match_keys(inventory: Inventory) -> set[tuple[str, ...]]:
     """Return the keys for advisories. Documents cannot hold lone surrogates, so these are escaped."""
-    judged = {(item.ecosystem, item.source_name, item.source_version, item.version) for item in inventory.packages}
-    return {tuple(text.encode("utf-8", "backslashreplace").decode() for text in item) for item in judged}
+    match_keys = {(item.ecosystem, item.source_name, item.source_version, item.version) for item in inventory.packages}
+    return {tuple(text.encode("utf-8", "backslashreplace").decode() for text in item) for item in match_keys}
 
 
-def _seeds() -> list[bytes]:
+def _list_seeds() -> list[bytes]:
     system: dict[str, make.Content] = {
         "usr/lib/os-release": b'ID=debian\nVERSION_ID="13"\n',
         "etc/os-release": make.Symlink("../usr/lib/os-release"),
@@ -105,7 +105,7 @@ def _seeds() -> list[bytes]:
         "app/lib/d.jar": (DATA / "java" / "spire-platform_2.13-0.18.0.jar").read_bytes(),
         "app/current": make.Symlink("/app/b"),
     }
-    edited: dict[str, make.Content] = {
+    edited_layer: dict[str, make.Content] = {
         "var/lib/dpkg/status": _STANZA.format("bash", "6").encode(),
         "app/.wh.package-lock.json": b"",
         "app/b/.wh..wh..opq": b"",
@@ -123,14 +123,18 @@ def _seeds() -> list[bytes]:
         "var/lib/rpmmanifest/container-manifest-2": (DATA / "rpm" / "container-manifest-2").read_bytes(),
         "lib64/ld-linux-x86-64.so.2": b"\x7fELF",
     }
-    changed: dict[str, make.Content] = {"lib/apk/db/installed": b"", "bin/busybox": b"y", "etc/.wh.os-release": b""}
-    listed = (DATA / "rpm" / "container-manifest-2").read_bytes()
-    twice: dict[str, make.Content] = {
-        "var/lib/rpmmanifest/container-manifest-2": listed + listed.replace(b"5.1.8", b"5.2")
+    changed_layer: dict[str, make.Content] = {
+        "lib/apk/db/installed": b"",
+        "bin/busybox": b"y",
+        "etc/.wh.os-release": b"",
     }
-    once: dict[str, make.Content] = {"var/lib/rpmmanifest/container-manifest-2": listed}
-    installed = (DATA / "apk" / "installed").read_bytes()
-    two: dict[str, make.Content] = {"usr/lib/apk/db/installed": installed.replace(b"V:1", b"V:2")}
+    rpm_list = (DATA / "rpm" / "container-manifest-2").read_bytes()
+    twice: dict[str, make.Content] = {
+        "var/lib/rpmmanifest/container-manifest-2": rpm_list + rpm_list.replace(b"5.1.8", b"5.2")
+    }
+    once: dict[str, make.Content] = {"var/lib/rpmmanifest/container-manifest-2": rpm_list}
+    apk_database = (DATA / "apk" / "installed").read_bytes()
+    two: dict[str, make.Content] = {"usr/lib/apk/db/installed": apk_database.replace(b"V:1", b"V:2")}
     distroless: dict[str, make.Content] = {
         "etc/os-release": b"ID=debian\nVERSION_ID=12\n",
         "var/lib/dpkg/status.d/bash": _STANZA.format("bash", "5").encode(),
@@ -138,35 +142,35 @@ def _seeds() -> list[bytes]:
         "usr/bin/bash": b"x",
     }
     bare: dict[str, make.Content] = {"var/lib/dpkg/status.d/.wh.bash": b"", "var/lib/dpkg/status": b""}
-    unlisted: dict[str, make.Content] = {"var/lib/dpkg/status.d/.wh..wh..opq": b"", "usr/bin/bash": b"y"}
+    unlisted_layer: dict[str, make.Content] = {"var/lib/dpkg/status.d/.wh..wh..opq": b"", "usr/bin/bash": b"y"}
     newer: dict[str, make.Content] = {"usr/lib/os-release": b"ID=debian\nVERSION_ID=14\n"}
     nameless: dict[str, make.Content] = {"lib64/ld-linux-x86-64.so.2": b""}
-    linked: dict[str, make.Content] = {
+    linked_layer: dict[str, make.Content] = {
         "usr/bin": make.Symlink("/bin"),
         "var/lib/dpkg": make.Symlink("/x"),
         "app": make.Symlink("b"),
     }
     images: tuple[list[dict[str, make.Content]], ...] = (
-        *([system, application], [system, application, edited], [system, bare]),
-        *([system, newer], [nameless], [system, linked]),
-        *([alpine], [alpine, changed], [alpine, two]),
-        *([azure], [azure, edited], [azure, twice, once]),
-        *([distroless], [distroless, bare], [distroless, unlisted]),
+        *([system, application], [system, application, edited_layer], [system, bare]),
+        *([system, newer], [nameless], [system, linked_layer]),
+        *([alpine], [alpine, changed_layer], [alpine, two]),
+        *([azure], [azure, edited_layer], [azure, twice, once]),
+        *([distroless], [distroless, bare], [distroless, unlisted_layer]),
     )
-    return [_SPLIT.join(map(make.tar, layers)) for layers in images]
+    return [_SPLIT.join(map(make.pack_tar, layers)) for layers in images]
 
 
-_TAR = tarred(lines)
+_TAR = mutate_tar(mutate_lines)
 
 
-def _form(data: bytes, chance: Random, basic: Mutate) -> bytes:
+def _mutate_layers(data: bytes, chance: Random, basic: Mutate) -> bytes:
     """Mutate, double, drop or move one of the layers."""
     layers = data.split(_SPLIT)
     at = chance.randrange(len(layers))
-    what = chance.randrange(8)
-    if what == 0:
+    choice = chance.randrange(8)
+    if choice == 0:
         layers.insert(chance.randrange(len(layers) + 1), layers[at])
-    elif what == 1 and len(layers) > 1:
+    elif choice == 1 and len(layers) > 1:
         del layers[at]
     else:
         for _ in range(chance.randint(1, 3)):
@@ -177,7 +181,7 @@ def _form(data: bytes, chance: Random, basic: Mutate) -> bytes:
 TARGETS = (
     Target(
         "inventory",
-        (Part("image", _image, _seeds, _form), Part("report", _report, _seeds, _form)),
+        (Part("image", _read_image, _list_seeds, _mutate_layers), Part("report", _report, _list_seeds, _mutate_layers)),
         tuple(
             f"dockgate.scanner.{name}"
             for name in (

@@ -9,10 +9,10 @@ from functools import cache, partial
 from pathlib import Path
 from random import Random
 
-from tests.fuzz.containers import carried, compressed, zipped
-from tests.fuzz.mutate import Mutate, edited, edits, json_text, lines
-from tests.fuzz.target import MEMORY, Part, Target, advised
-from tests.vulnerabilities.database.samples import built, folder_of
+from tests.fuzz.containers import mutate_carried, mutate_compressed, mutate_zip
+from tests.fuzz.mutate import Mutate, apply_edits, make_edit_form, mutate_json, mutate_lines
+from tests.fuzz.target import MEMORY, Part, Target, check_advice
+from tests.vulnerabilities.database.samples import build_database, write_folder
 from tests.vulnerabilities.feeds import feed_files
 
 from dockgate.reports import InventoryReport, write
@@ -46,16 +46,19 @@ def _record(data: bytes) -> None:
 _OSV = [
     feed_files.record(
         "DSA-1-1",
-        feed_files.entry(
-            "Debian:12", "openssl", *feed_files.fixed("3.0.11-1"), ecosystem_specific={"urgency": "unimportant"}
+        feed_files.make_entry(
+            "Debian:12",
+            "openssl",
+            *feed_files.make_fixed_range("3.0.11-1"),
+            ecosystem_specific={"urgency": "unimportant"},
         ),
-        feed_files.entry("Debian:11", "openssl", severity=[{"type": "Ubuntu", "score": "high"}]),
+        feed_files.make_entry("Debian:11", "openssl", severity=[{"type": "Ubuntu", "score": "high"}]),
         upstream=["CVE-2024-1"],
         published="2026-01-01T00:00:00Z",
     ),
     feed_files.record(
         "GHSA-a",
-        feed_files.entry("npm", "a", {"introduced": "0"}, {"last_affected": "1.2"}, versions=["1.0"]),
+        feed_files.make_entry("npm", "a", {"introduced": "0"}, {"last_affected": "1.2"}, versions=["1.0"]),
         aliases=["CVE-2024-2"],
         severity=[{"type": "CVSS_V3", "score": "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H"}],
         database_specific={"severity": "MODERATE", "nodsa": "a"},
@@ -64,7 +67,7 @@ _OSV = [
     ),
     feed_files.record(
         "RLSA-1",
-        feed_files.entry("Rocky Linux:8", "nodejs", *feed_files.fixed("0:20.1-1.module+el8.9.0+1+abc")),
+        feed_files.make_entry("Rocky Linux:8", "nodejs", *feed_files.make_fixed_range("0:20.1-1.module+el8.9.0+1+abc")),
         {
             "package": {"ecosystem": "Rocky Linux:8", "name": "b"},
             "ranges": [{"type": "GIT", "events": [], "repo": "r"}],
@@ -77,25 +80,29 @@ _OSV = [
 ]
 
 
-def _rows(*lines: str) -> Callable[[], list[bytes]]:
+def _make_rows(*lines: str) -> Callable[[], list[bytes]]:
     plain = ("\n".join(lines) + "\n").encode()
     return lambda: [plain, gzip.compress(plain, mtime=0)]
 
 
-def _updates() -> list[bytes]:
+def _list_update_seeds() -> list[bytes]:
     data = (_DATA / "vulnerabilities" / "feeds" / "data" / "updateinfo.xml").read_bytes()
-    return [data, gzip.compress(data, mtime=0), feed_files.updateinfo(feed_files.bulletin("ALAS-1", {"version": ""}))]
+    return [
+        data,
+        gzip.compress(data, mtime=0),
+        feed_files.pack_updateinfo(feed_files.make_bulletin("ALAS-1", {"version": ""})),
+    ]
 
 
 @cache
-def _database() -> tuple[bytes, bytes]:
+def _make_database() -> tuple[bytes, bytes]:
     """Build a small database, packed by `pack`."""
     with tempfile.TemporaryDirectory(dir=MEMORY) as folder:
         root = Path(folder)
-        standing = feed_files.record("GHSA-b", feed_files.entry("npm", "b", *feed_files.fixed("2.0.0")))
-        kev = feed_files.kev({"CVE-2024-2": "2026-01-01"})
-        feeds = folder_of(root / "feeds", {"npm": [_OSV[1], standing]}, kev_json=kev)
-        built(root / "db", feeds)
+        standing = feed_files.record("GHSA-b", feed_files.make_entry("npm", "b", *feed_files.make_fixed_range("2.0.0")))
+        kev = feed_files.make_kev({"CVE-2024-2": "2026-01-01"})
+        feeds = write_folder(root / "feeds", {"npm": [_OSV[1], standing]}, kev_json=kev)
+        build_database(root / "db", feeds)
         pack(root / "db", root / "packed", lambda stated: b"")
         return (root / "db").read_bytes(), (root / "packed").read_bytes()
 
@@ -107,43 +114,43 @@ def _import(data: bytes) -> None:
         try:
             unpack(file, path, lambda *_: None)
         except DatabaseError as error:
-            advised(error)
+            check_advice(error)
             assert not path.exists()
             return
         with Database.open(path) as database:
             assert database.digest == pack(path, file, lambda stated: b"").digest
 
 
-def _pages(data: bytes, chance: Random, basic: Mutate) -> bytes:
+def _mutate_pages(data: bytes, chance: Random, basic: Mutate) -> bytes:
     """Mutate the database in places."""
-    change = edits([data])
+    change = make_edit_form([data])
     program = b"\0"
     for _ in range(chance.randint(1, 3)):
         program = change(program, chance, basic)
-    return edited([data], program)
+    return apply_edits([data], program)
 
 
-def _bill(data: bytes) -> None:
+def _read_bill(data: bytes) -> None:
     with tempfile.NamedTemporaryFile(dir=MEMORY, buffering=0) as file:
         file.write(data)
         try:
             bill = sboms.read(Path(file.name), _KINDS)
         except UsageError as error:
-            advised(error)
+            check_advice(error)
             return
         assert all(inventory.base_layers <= len(inventory.layers) for inventory in bill.inventories)
 
 
-def _bills() -> list[bytes]:
+def _list_bill_seeds() -> list[bytes]:
     """Return other tools' SBOMs of one image, and Dockgate's of an image with two platforms."""
     names = ("syft.cyclonedx.json", "syft.spdx.json", "trivy.cyclonedx.json", "trivy.spdx.json")
     return [
         *((_DATA / "scanner" / "sboms" / "data" / name).read_bytes() for name in names),
-        *map(_ours, ("cyclonedx", "spdx")),
+        *map(_write_bill, ("cyclonedx", "spdx")),
     ]
 
 
-def _ours(form: str) -> bytes:
+def _write_bill(form: str) -> bytes:
     purl = "pkg:deb/debian/bash@5.2?arch=amd64&distro=debian-12"
     inventories = tuple(
         Inventory(
@@ -156,21 +163,25 @@ def _ours(form: str) -> bytes:
         )
         for digit, arch in (("a", "amd64"), ("b", "arm64"))
     )
-    out = io.StringIO()
-    write(InventoryReport("app:1", f"sha256:{'c' * 64}", inventories, "2026-11-24T10:00:00.000Z"), form, out)
-    return out.getvalue().encode()
+    stream = io.StringIO()
+    write(InventoryReport("app:1", f"sha256:{'c' * 64}", inventories, "2026-11-24T10:00:00.000Z"), form, stream)
+    return stream.getvalue().encode()
 
 
-def _purl(data: bytes) -> None:
+def _check_purl(data: bytes) -> None:
     reader = Purls(_KINDS)
     try:
-        parsed = reader.parse(data.decode("utf-8", "replace"))
-        again = reader.parse(str(parsed))
-        assert (again.type, again.name, again.version) == (parsed.type, parsed.name, parsed.version)
-        if reader.is_known(parsed):
-            reader.make_package(parsed)
+        package = reader.parse(data.decode("utf-8", "replace"))
+        package_again = reader.parse(str(package))
+        assert (package_again.type, package_again.name, package_again.version) == (
+            package.type,
+            package.name,
+            package.version,
+        )
+        if reader.is_known(package):
+            reader.make_package(package)
     except UsageError as error:
-        advised(error)
+        check_advice(error)
 
 
 _PURLS = (
@@ -181,13 +192,16 @@ _PURLS = (
 )
 
 
-def _targets() -> Iterator[Target]:
+def _list_targets() -> Iterator[Target]:
     yield Target(
         "osv",
         (
-            Part("record", _record, lambda: [json.dumps(record).encode() for record in _OSV], json_text),
+            Part("record", _record, lambda: [json.dumps(record).encode() for record in _OSV], mutate_json),
             Part(
-                "export", partial(_parse, osv.FEED, "npm"), lambda: [feed_files.export(*_OSV, b"{")], zipped(json_text)
+                "export",
+                partial(_parse, osv.FEED, "npm"),
+                lambda: [feed_files.export(*_OSV, b"{")],
+                mutate_zip(mutate_json),
             ),
         ),
         tuple(f"dockgate.vulnerabilities.feeds.{name}" for name in ("_records", "_names", "_severity")),
@@ -198,46 +212,46 @@ def _targets() -> Iterator[Target]:
             Part(
                 "kev",
                 partial(_parse, kev.FEED, ""),
-                lambda: [feed_files.kev({"CVE-1": "2026-01-01"}, "2026-02-01")],
-                json_text,
+                lambda: [feed_files.make_kev({"CVE-1": "2026-01-01"}, "2026-02-01")],
+                mutate_json,
             ),
             Part(
                 "epss",
                 partial(_parse, epss.FEED, ""),
-                _rows("#model_version:v1", "cve,epss,percentile", "CVE-1,0.5,0.25", "CVE-2,2,x"),
-                compressed(lines),
+                _make_rows("#model_version:v1", "cve,epss,percentile", "CVE-1,0.5,0.25", "CVE-2,2,x"),
+                mutate_compressed(mutate_lines),
             ),
             Part(
                 "cvss",
                 partial(_parse, cvss.FEED, ""),
-                _rows(
+                _make_rows(
                     "cve,version,vector,source",
                     "CVE-1,3.1,CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H,nvd",
                     "CVE-1,2.0,AV:N/AC:L/Au:N/C:P/I:P/A:P,nvd",
                     "CVE-2,4.0,CVSS:4.0/AV:N/AC:L/AT:N/PR:N/UI:N/VC:H/VI:H/VA:H/SC:N/SI:N/SA:N,cna",
                     "CVE-3,3.1,nonsense",
                 ),
-                compressed(lines),
+                mutate_compressed(mutate_lines),
             ),
-            Part("amazon", partial(_parse, amazon.FEED, "2023"), _updates, compressed(lines)),
+            Part("amazon", partial(_parse, amazon.FEED, "2023"), _list_update_seeds, mutate_compressed(mutate_lines)),
         ),
         tuple(f"dockgate.vulnerabilities.feeds.{name}" for name in ("_lines", "_severity", "_xml")),
     )
     yield Target(
         "import",
-        (Part("file", _import, lambda: [_database()[1]], carried(_pages)),),
+        (Part("file", _import, lambda: [_make_database()[1]], mutate_carried(_mutate_pages)),),
         ("dockgate.vulnerabilities.database.transfer",),
     )
     yield Target(
         "sbom",
-        (Part("document", _bill, _bills, json_text),),
+        (Part("document", _read_bill, _list_bill_seeds, mutate_json),),
         tuple(f"dockgate.scanner.sboms{name}" for name in ("", "._cyclonedx", "._spdx", "._contents", "._packages")),
     )
     yield Target(
         "purl",
-        (Part("purl", _purl, lambda: list(_PURLS), lines),),
+        (Part("purl", _check_purl, lambda: list(_PURLS), mutate_lines),),
         ("dockgate.scanner.sboms.purls", "dockgate.shared.purl"),
     )
 
 
-TARGETS = tuple(_targets())
+TARGETS = tuple(_list_targets())

@@ -5,10 +5,10 @@ import json
 import struct
 import zipfile
 
-from tests.fuzz.containers import asar, zipped
-from tests.fuzz.mutate import json_text, lines, plain
-from tests.fuzz.targets._ecosystem import files, part, target
-from tests.scanner.ecosystems.bundles import HOST, bundle
+from tests.fuzz.containers import mutate_asar, mutate_zip
+from tests.fuzz.mutate import mutate_json, mutate_lines, mutate_plain
+from tests.fuzz.targets._ecosystem import make_part, make_reader, make_target
+from tests.scanner.ecosystems.bundles import HOST, make_bundle
 
 from dockgate.scanner.ecosystems import bitnami, conda, docker_hardened_images, dotnet, java, npm, php, python, ruby
 
@@ -39,22 +39,26 @@ Automatic-Module-Name: org.example.thing
 _GRADLE = [b"# comment\norg.example:thing:1.0=compileClasspath,runtimeClasspath\na:b:1=testRuntimeClasspath\nempty=\n"]
 
 
-def _zip(entries: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes:
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", method) as archive:
+def _pack_zip(entries: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", method) as archive:
         for name, content in entries.items():
             archive.writestr(name, content)
-    return out.getvalue()
+    return stream.getvalue()
 
 
-def _zipapps() -> list[bytes]:
+def _list_zipapps() -> list[bytes]:
     """Return applications with a valid and a broken package, and without any."""
-    applications = _zip({"site-packages/a-1.dist-info/METADATA": _METADATA[0], "b-1.dist-info/METADATA": b"Name: b\n"})
-    wheels = _zip({".deps/a-1-py3-none-any.whl": applications, "b.egg": _zip({"EGG-INFO/PKG-INFO": _METADATA[0]})})
-    return [b"#!/usr/bin/env python3\n" + applications, _zip({"__main__.py": b"print()\n"}), wheels]
+    applications = _pack_zip(
+        {"site-packages/a-1.dist-info/METADATA": _METADATA[0], "b-1.dist-info/METADATA": b"Name: b\n"}
+    )
+    wheels = _pack_zip(
+        {".deps/a-1-py3-none-any.whl": applications, "b.egg": _pack_zip({"EGG-INFO/PKG-INFO": _METADATA[0]})}
+    )
+    return [b"#!/usr/bin/env python3\n" + applications, _pack_zip({"__main__.py": b"print()\n"}), wheels]
 
 
-def _jars() -> list[bytes]:
+def _list_jars() -> list[bytes]:
     maven = "META-INF/maven/org.example/thing"
     item = {
         "META-INF/MANIFEST.MF": _MANIFEST,
@@ -62,28 +66,28 @@ def _jars() -> list[bytes]:
         f"{maven}/pom.xml": _POM,
         "org/example/A.class": b"\xca\xfe\xba\xbe",
     }
-    jar = _zip(item)
-    war = {"WEB-INF/lib/thing-2.1.jar": jar, "WEB-INF/lib/other-1.0-SNAPSHOT.jar": _zip({"a/B.class": b"a"})}
-    bare = _zip({"META-INF/MANIFEST.MF": _MANIFEST, "org/example/A.class": b"a"})
-    poms = _zip({f"{maven}/pom.xml": _POM, "a/A.class": b"a"})
-    shaded = _zip({**item, "META-INF/maven/g/b/pom.properties": b"groupId=g\nartifactId=b\nversion=1\n"})
-    stored = _zip(war, zipfile.ZIP_STORED)
-    python_inside = _zip({"WEB-INF/a.whl": _zipapps()[0], "b.ZIP": _zipapps()[0], "b.JAR": jar, **item})
+    jar = _pack_zip(item)
+    war = {"WEB-INF/lib/thing-2.1.jar": jar, "WEB-INF/lib/other-1.0-SNAPSHOT.jar": _pack_zip({"a/B.class": b"a"})}
+    bare = _pack_zip({"META-INF/MANIFEST.MF": _MANIFEST, "org/example/A.class": b"a"})
+    poms = _pack_zip({f"{maven}/pom.xml": _POM, "a/A.class": b"a"})
+    shaded_jar = _pack_zip({**item, "META-INF/maven/g/b/pom.properties": b"groupId=g\nartifactId=b\nversion=1\n"})
+    stored_war = _pack_zip(war, zipfile.ZIP_STORED)
+    python_inside = _pack_zip({"WEB-INF/a.whl": _list_zipapps()[0], "b.ZIP": _list_zipapps()[0], "b.JAR": jar, **item})
     return [
         python_inside,
         jar,
         bare,
         poms,
-        shaded,
-        stored,
-        _zip(war),
+        shaded_jar,
+        stored_war,
+        _pack_zip(war),
         b"#!/bin/sh\nexit\n" + jar,
-        _zip64(bare),
-        _zip({}),
+        _make_zip64(bare),
+        _pack_zip({}),
     ]
 
 
-def _zip64(data: bytes) -> bytes:
+def _make_zip64(data: bytes) -> bytes:
     """Return the archive with zip64 records (APPNOTE.TXT, 4.3.14 and 4.3.15)."""
     body, end = data[:-22], data[-22:]
     count, size, at = struct.unpack_from("<HII", end, 10)
@@ -98,55 +102,83 @@ def _zip64(data: bytes) -> bytes:
 
 
 TARGETS = (
-    target(
+    make_target(
         python.ECOSYSTEM,
         (
-            part(
-                python.ECOSYSTEM, "METADATA", f"{_SITE}/Flask_Login-0.6.3.dist-info/METADATA", lambda: _METADATA, lines
+            make_part(
+                python.ECOSYSTEM,
+                "METADATA",
+                f"{_SITE}/Flask_Login-0.6.3.dist-info/METADATA",
+                lambda: _METADATA,
+                mutate_lines,
             ),
-            part(python.ECOSYSTEM, "RECORD", f"{_SITE}/Flask_Login-0.6.3.dist-info/RECORD", lambda: _RECORD, lines),
-            part(
+            make_part(
+                python.ECOSYSTEM, "RECORD", f"{_SITE}/Flask_Login-0.6.3.dist-info/RECORD", lambda: _RECORD, mutate_lines
+            ),
+            make_part(
                 python.ECOSYSTEM,
                 "installed-files.txt",
                 f"{_SITE}/a-1-py3.egg-info/installed-files.txt",
                 lambda: _INSTALLED_FILES,
-                lines,
+                mutate_lines,
             ),
-            part(python.ECOSYSTEM, "egg", f"{_SITE}/own-1-py3.egg", files("python/own.egg"), zipped(lines)),
-            part(python.ECOSYSTEM, "wheel", "wheels/own-1-py3-none-any.whl", _zipapps, zipped(lines)),
-            part(python.ECOSYSTEM, "zipapp", "app/a.pyz", _zipapps, zipped(lines)),
+            make_part(
+                python.ECOSYSTEM,
+                "egg",
+                f"{_SITE}/own-1-py3.egg",
+                make_reader("python/own.egg"),
+                mutate_zip(mutate_lines),
+            ),
+            make_part(
+                python.ECOSYSTEM, "wheel", "wheels/own-1-py3-none-any.whl", _list_zipapps, mutate_zip(mutate_lines)
+            ),
+            make_part(python.ECOSYSTEM, "zipapp", "app/a.pyz", _list_zipapps, mutate_zip(mutate_lines)),
             *(
-                part(python.ECOSYSTEM, name, f"app/{name}", files(f"python/{name}"), lines)
+                make_part(python.ECOSYSTEM, name, f"app/{name}", make_reader(f"python/{name}"), mutate_lines)
                 for name in ("requirements.txt", "poetry.lock", "uv.lock", "pdm.lock", "pylock.toml")
             ),
-            part(python.ECOSYSTEM, "Pipfile.lock", "app/Pipfile.lock", files("python/Pipfile.lock"), json_text),
+            make_part(
+                python.ECOSYSTEM, "Pipfile.lock", "app/Pipfile.lock", make_reader("python/Pipfile.lock"), mutate_json
+            ),
         ),
         "formats.toml",
         versions="pep440.txt",
         purls=("pkg:pypi/flask-login@0.6.3", "pkg:pypi/a@1!2.0.post1.dev2+local.1"),
     ),
-    target(
+    make_target(
         npm.ECOSYSTEM,
         (
-            part(npm.ECOSYSTEM, "package.json", "app/node_modules/a/package.json", lambda: _PACKAGE, json_text),
-            part(
+            make_part(npm.ECOSYSTEM, "package.json", "app/node_modules/a/package.json", lambda: _PACKAGE, mutate_json),
+            make_part(
                 npm.ECOSYSTEM,
                 "package-lock.json",
                 "app/package-lock.json",
-                files(*(f"npm/package-lock-v{version}.json" for version in (1, 2, 3))),
-                json_text,
+                make_reader(*(f"npm/package-lock-v{version}.json" for version in (1, 2, 3))),
+                mutate_json,
             ),
-            part(npm.ECOSYSTEM, "yarn.lock", "app/yarn.lock", files("npm/yarn-1.lock", "npm/yarn-4.lock"), lines),
-            part(
+            make_part(
+                npm.ECOSYSTEM,
+                "yarn.lock",
+                "app/yarn.lock",
+                make_reader("npm/yarn-1.lock", "npm/yarn-4.lock"),
+                mutate_lines,
+            ),
+            make_part(
                 npm.ECOSYSTEM,
                 "pnpm-lock.yaml",
                 "app/pnpm-lock.yaml",
-                files(*(f"npm/pnpm-lock-{version}.yaml" for version in (7, 8, 10, 12))),
-                lines,
+                make_reader(*(f"npm/pnpm-lock-{version}.yaml" for version in (7, 8, 10, 12))),
+                mutate_lines,
             ),
-            part(npm.ECOSYSTEM, "bun.lock", "app/bun.lock", files("npm/bun.lock"), lines),
-            part(npm.ECOSYSTEM, "asar", "app/own.asar", files("npm/own.asar"), asar(json_text)),
-            part(npm.ECOSYSTEM, "zip", "app/.yarn/cache/is-odd.zip", files("npm/is-odd.zip"), zipped(json_text)),
+            make_part(npm.ECOSYSTEM, "bun.lock", "app/bun.lock", make_reader("npm/bun.lock"), mutate_lines),
+            make_part(npm.ECOSYSTEM, "asar", "app/own.asar", make_reader("npm/own.asar"), mutate_asar(mutate_json)),
+            make_part(
+                npm.ECOSYSTEM,
+                "zip",
+                "app/.yarn/cache/is-odd.zip",
+                make_reader("npm/is-odd.zip"),
+                mutate_zip(mutate_json),
+            ),
         ),
         *(
             "formats.yaml",
@@ -155,20 +187,20 @@ TARGETS = (
         versions="semver.txt",
         purls=("pkg:npm/%40scope/thing@1.2.3", "pkg:npm/a@1.0.0-rc.1"),
     ),
-    target(
+    make_target(
         java.ECOSYSTEM,
         (
-            part(
+            make_part(
                 java.ECOSYSTEM,
                 "jar",
                 "app/lib/thing-2.1.jar",
                 lambda: [
-                    *_jars(),
-                    *files("java/netty-codec-4.2.13.Final.jar", "java/spire-platform_2.13-0.18.0.jar")(),
+                    *_list_jars(),
+                    *make_reader("java/netty-codec-4.2.13.Final.jar", "java/spire-platform_2.13-0.18.0.jar")(),
                 ],
-                zipped(lines),
+                mutate_zip(mutate_lines),
             ),
-            part(java.ECOSYSTEM, "gradle.lockfile", "app/gradle.lockfile", lambda: _GRADLE, lines),
+            make_part(java.ECOSYSTEM, "gradle.lockfile", "app/gradle.lockfile", lambda: _GRADLE, mutate_lines),
         ),
         *(
             "formats.zip_archive",
@@ -177,125 +209,135 @@ TARGETS = (
         versions="maven.txt",
         purls=("pkg:maven/org.example/thing@2.1", "pkg:maven/a@1"),
     ),
-    target(
+    make_target(
         ruby.ECOSYSTEM,
         (
-            part(
+            make_part(
                 ruby.ECOSYSTEM,
                 "gemspec",
                 "usr/lib/ruby/specifications/net-http-fixture-1.2.0.rc1.gemspec",
-                files(
+                make_reader(
                     "ruby/net-http-fixture-1.2.0.rc1.gemspec",
                     "ruby/native_fixture-0.10.3-x86_64-linux.gemspec",
                     "ruby/ostruct-0.6.0.gemspec",
                 ),
-                lines,
+                mutate_lines,
             ),
-            part(
+            make_part(
                 ruby.ECOSYSTEM,
                 "git",
                 "app/bundler/gems/a-6301be8ac546/a.gemspec",
-                files("ruby/git/net-http-fixture.gemspec"),
-                lines,
+                make_reader("ruby/git/net-http-fixture.gemspec"),
+                mutate_lines,
             ),
-            part(ruby.ECOSYSTEM, "Gemfile.lock", "app/Gemfile.lock", files("ruby/Gemfile.lock"), lines),
+            make_part(
+                ruby.ECOSYSTEM, "Gemfile.lock", "app/Gemfile.lock", make_reader("ruby/Gemfile.lock"), mutate_lines
+            ),
         ),
         versions="rubygems.txt",
         purls=("pkg:gem/net-http@1.2.0.rc1", "pkg:gem/nokogiri@1.0?platform=x86_64-linux"),
     ),
-    target(
+    make_target(
         php.ECOSYSTEM,
         (
-            part(
+            make_part(
                 php.ECOSYSTEM,
                 "installed.json",
                 "app/vendor/composer/installed.json",
-                lambda: [*files("php/installed.json")(), b'[{"name": "a/b", "version": "1.0"}]'],
-                json_text,
+                lambda: [*make_reader("php/installed.json")(), b'[{"name": "a/b", "version": "1.0"}]'],
+                mutate_json,
             ),
-            part(php.ECOSYSTEM, "phar", "usr/bin/own", files("php/plain.phar", "php/gz.phar"), plain),
-            part(php.ECOSYSTEM, "zip", "app/own.phar", files("php/zip.phar"), zipped(json_text)),
-            part(php.ECOSYSTEM, "composer.lock", "app/composer.lock", files("php/composer.lock"), json_text),
+            make_part(php.ECOSYSTEM, "phar", "usr/bin/own", make_reader("php/plain.phar", "php/gz.phar"), mutate_plain),
+            make_part(php.ECOSYSTEM, "zip", "app/own.phar", make_reader("php/zip.phar"), mutate_zip(mutate_json)),
+            make_part(
+                php.ECOSYSTEM, "composer.lock", "app/composer.lock", make_reader("php/composer.lock"), mutate_json
+            ),
         ),
         versions="packagist.txt",
         purls=("pkg:composer/acme/thing@1.2.3", "pkg:composer/a@dev-main"),
     ),
-    target(
+    make_target(
         conda.ECOSYSTEM,
         (
-            part(
+            make_part(
                 conda.ECOSYSTEM,
                 "conda-meta",
                 "opt/conda/conda-meta/small-fixture-1.4.2-h5eb4_1.json",
-                files("conda/small-fixture-1.4.2-h5eb4_1.json"),
-                json_text,
+                make_reader("conda/small-fixture-1.4.2-h5eb4_1.json"),
+                mutate_json,
             ),
         ),
         versions="pep440.txt",
         purls=("pkg:conda/numpy@1.0?build=py_0&channel=conda-forge&subdir=linux-64",),
     ),
-    target(
+    make_target(
         bitnami.ECOSYSTEM,
         (
-            part(
+            make_part(
                 bitnami.ECOSYSTEM,
                 "spdx",
                 "opt/bitnami/redis/.spdx-redis.spdx",
-                files("bitnami/.spdx-redis-fixture.spdx"),
-                json_text,
+                make_reader("bitnami/.spdx-redis-fixture.spdx"),
+                mutate_json,
             ),
-            part(
+            make_part(
                 bitnami.ECOSYSTEM,
                 "list",
                 "opt/bitnami/.bitnami_components.json",
-                files("bitnami/bitnami_components.json"),
-                json_text,
+                make_reader("bitnami/bitnami_components.json"),
+                mutate_json,
             ),
         ),
         versions="bitnami.txt",
         purls=("pkg:bitnami/redis@7.2.4-3?arch=amd64&distro=debian-12",),
     ),
-    target(
+    make_target(
         docker_hardened_images.ECOSYSTEM,
         (
-            part(
+            make_part(
                 docker_hardened_images.ECOSYSTEM,
                 "spdx",
                 "opt/docker/sbom/python/.spdx.python.json",
-                files("hardened/.spdx.python.json"),
-                json_text,
+                make_reader("hardened/.spdx.python.json"),
+                mutate_json,
             ),
         ),
         versions="bitnami.txt",
         purls=("pkg:dhi/python@3.14.3",),
     ),
-    target(
+    make_target(
         dotnet.ECOSYSTEM,
         (
-            part(
+            make_part(
                 dotnet.ECOSYSTEM,
                 "deps.json",
                 "app/app.deps.json",
-                files(
+                make_reader(
                     "dotnet/Microsoft.NETCore.App.deps.json",
                     "dotnet/Python.Runtime.deps.json",
                     "dotnet/self-contained.deps.json",
                 ),
-                json_text,
+                mutate_json,
             ),
-            part(
+            make_part(
                 dotnet.ECOSYSTEM,
                 "packages.lock.json",
                 "app/packages.lock.json",
-                files("dotnet/packages.lock.json"),
-                json_text,
+                make_reader("dotnet/packages.lock.json"),
+                mutate_json,
             ),
-            part(dotnet.ECOSYSTEM, "packages.config", "app/packages.config", files("dotnet/packages.config"), lines),
-            part(
+            make_part(
+                dotnet.ECOSYSTEM,
+                "packages.config",
+                "app/packages.config",
+                make_reader("dotnet/packages.config"),
+                mutate_lines,
+            ),
+            make_part(
                 dotnet.ECOSYSTEM,
                 "single file",
                 "app/app",
-                lambda: [bundle(), bundle(name=b"x" * 300), bundle(None), bundle(major=1), HOST],
+                lambda: [make_bundle(), make_bundle(name=b"x" * 300), make_bundle(None), make_bundle(major=1), HOST],
             ),
         ),
         versions="nuget.txt",

@@ -8,10 +8,10 @@ import tarfile
 import zipfile
 
 import zstandard
-from tests.fuzz.containers import zipped
-from tests.fuzz.mutate import edited, edits, json_text, lines
+from tests.fuzz.containers import mutate_zip
+from tests.fuzz.mutate import apply_edits, make_edit_form, mutate_json, mutate_lines
 from tests.fuzz.target import Part
-from tests.fuzz.targets._ecosystem import DATA, files, part, read, target
+from tests.fuzz.targets._ecosystem import DATA, make_part, make_reader, make_target, read
 
 from dockgate.scanner.ecosystems import (
     conan,
@@ -57,48 +57,50 @@ _CONAN_LOCKS = [
 ]
 
 
-def _vsix(content: bytes) -> bytes:
-    made = io.BytesIO()
-    with zipfile.ZipFile(made, "w") as archive:
+def _make_vsix(content: bytes) -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
         archive.writestr("extension/package.json", content)
-    return made.getvalue()
+    return stream.getvalue()
 
 
 _DIGEST = "0123456789abcdef" * 4
 
 
-def _tar(*names: str) -> bytes:
-    made = io.BytesIO()
-    with tarfile.open(fileobj=made, mode="w") as archive:
+def _make_tar(*names: str) -> bytes:
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w") as archive:
         for name in names:
             archive.addfile(tarfile.TarInfo(name))
-    return made.getvalue()
+    return stream.getvalue()
 
 
-def _images() -> list[bytes]:
-    image = _tar("blobs/", f"blobs/sha256/{_DIGEST}", "oci-layout")
-    sources = _tar("src/a.c", f"{_DIGEST}.txt", f"{_DIGEST}.tar")
-    packed = [gzip.compress(image), lzma.compress(sources), bz2.compress(image)]
-    return [image, sources, *packed, zstandard.ZstdCompressor().compress(sources)]
+def _list_images() -> list[bytes]:
+    image = _make_tar("blobs/", f"blobs/sha256/{_DIGEST}", "oci-layout")
+    sources = _make_tar("src/a.c", f"{_DIGEST}.txt", f"{_DIGEST}.tar")
+    packed_images = [gzip.compress(image), lzma.compress(sources), bz2.compress(image)]
+    return [image, sources, *packed_images, zstandard.ZstdCompressor().compress(sources)]
 
 
 TARGETS = (
-    target(
+    make_target(
         other_roots.ECOSYSTEM,
         (
-            part(other_roots.ECOSYSTEM, "archive", "srv/a.tar", _images),
+            make_part(other_roots.ECOSYSTEM, "archive", "srv/a.tar", _list_images),
             *(
-                part(
+                make_part(
                     other_roots.ECOSYSTEM,
                     path,
                     path,
                     lambda: [b'{"Repositories": {"a": {}}}', b"[]", b"hsqs"],
-                    json_text,
+                    mutate_json,
                 )
                 for path in ("a/image/overlay2/repositories.json", "a/overlay-layers/layers.json")
             ),
             *(
-                part(other_roots.ECOSYSTEM, path, path, lambda: [b'{"imageLayoutVersion": "1.0.0"}', b""], lines)
+                make_part(
+                    other_roots.ECOSYSTEM, path, path, lambda: [b'{"imageLayoutVersion": "1.0.0"}', b""], mutate_lines
+                )
                 for path in ("a/oci-layout", "a/var/lib/dpkg/status")
             ),
         ),
@@ -106,9 +108,9 @@ TARGETS = (
         versions="bitnami.txt",
         purls=("pkg:generic/thing@1",),
     ),
-    target(
+    make_target(
         github_actions.ECOSYSTEM,
-        (part(github_actions.ECOSYSTEM, "workflow", ".github/workflows/ci.yml", lambda: [b"on: push"]),),
+        (make_part(github_actions.ECOSYSTEM, "workflow", ".github/workflows/ci.yml", lambda: [b"on: push"]),),
         "formats.semver",
         versions="actions.txt",
         purls=(
@@ -117,215 +119,245 @@ TARGETS = (
             "pkg:githubactions/a/b@4",
         ),
     ),
-    target(
+    make_target(
         conan.ECOSYSTEM,
         (
             Part(
                 "cache.sqlite3",
-                lambda data: read(conan.ECOSYSTEM, "root/.conan2/p/cache.sqlite3", edited(_CACHE, data)),
+                lambda data: read(conan.ECOSYSTEM, "root/.conan2/p/cache.sqlite3", apply_edits(_CACHE, data)),
                 lambda: [b"\0"],
-                edits(_CACHE),
+                make_edit_form(_CACHE),
             ),
-            part(conan.ECOSYSTEM, "wal", "root/.conan2/p/cache.sqlite3-wal", lambda: [b"\x37\x7f\x06\x82" + bytes(60)]),
+            make_part(
+                conan.ECOSYSTEM, "wal", "root/.conan2/p/cache.sqlite3-wal", lambda: [b"\x37\x7f\x06\x82" + bytes(60)]
+            ),
             *(
-                part(conan.ECOSYSTEM, folder, f"{folder}/conaninfo.txt", lambda: [b"[settings]"])
+                make_part(conan.ECOSYSTEM, folder, f"{folder}/conaninfo.txt", lambda: [b"[settings]"])
                 for folder in ("data/a/1/b/_/package/0", "full_deploy/host/a/1", "direct_deploy/a")
             ),
-            part(
+            make_part(
                 conan.ECOSYSTEM,
                 "conan.lock",
                 "app/conan.lock",
-                lambda: [*files("conan/conan.lock-1", "conan/conan.lock-2")(), *_CONAN_LOCKS],
-                json_text,
+                lambda: [*make_reader("conan/conan.lock-1", "conan/conan.lock-2")(), *_CONAN_LOCKS],
+                mutate_json,
             ),
         ),
         versions="conan.txt",
         purls=("pkg:conan/png@1.6.40?channel=stable&user=acme",),
     ),
-    target(
+    make_target(
         cran.ECOSYSTEM,
         (
-            part(
+            make_part(
                 cran.ECOSYSTEM,
                 "DESCRIPTION",
                 "usr/lib/R/site-library/commonmark/DESCRIPTION",
-                lambda: [*files("cran/commonmark/DESCRIPTION", "cran/BiocGenerics/DESCRIPTION")(), *_DESCRIPTIONS],
-                lines,
+                lambda: [
+                    *make_reader("cran/commonmark/DESCRIPTION", "cran/BiocGenerics/DESCRIPTION")(),
+                    *_DESCRIPTIONS,
+                ],
+                mutate_lines,
             ),
-            part(cran.ECOSYSTEM, "renv.lock", "app/renv.lock", lambda: [*files("cran/renv.lock")(), _RENV], json_text),
+            make_part(
+                cran.ECOSYSTEM,
+                "renv.lock",
+                "app/renv.lock",
+                lambda: [*make_reader("cran/renv.lock")(), _RENV],
+                mutate_json,
+            ),
         ),
         versions="cran.txt",
         purls=("pkg:cran/rJava@1.0-4", "pkg:cran/limma@3.62.2?repository_url=https://bioconductor.org"),
     ),
-    target(
+    make_target(
         erlang.ECOSYSTEM,
         (
             *(
-                part(
+                make_part(
                     erlang.ECOSYSTEM,
                     f"{name}.app",
                     f"app/lib/{name}/ebin/{name}.app",
-                    files(f"erlang/{name}.app"),
-                    lines,
+                    make_reader(f"erlang/{name}.app"),
+                    mutate_lines,
                 )
                 for name in ("cowlib", "ssh")
             ),
-            part(erlang.ECOSYSTEM, "a.app", "app/lib/a/ebin/a.app", lambda: _APPLICATIONS, lines),
-            part(erlang.ECOSYSTEM, "ez", "plugins/cowlib-1.3.0.ez", files("erlang/cowlib-1.3.0.ez"), zipped(lines)),
-            part(erlang.ECOSYSTEM, "escript", "bin/own", files("erlang/own"), zipped(lines)),
-            part(erlang.ECOSYSTEM, "mix.lock", "app/mix.lock", files("erlang/mix.lock"), lines),
-            part(erlang.ECOSYSTEM, "rebar.lock", "app/rebar.lock", files("erlang/rebar.lock"), lines),
+            make_part(erlang.ECOSYSTEM, "a.app", "app/lib/a/ebin/a.app", lambda: _APPLICATIONS, mutate_lines),
+            make_part(
+                erlang.ECOSYSTEM,
+                "ez",
+                "plugins/cowlib-1.3.0.ez",
+                make_reader("erlang/cowlib-1.3.0.ez"),
+                mutate_zip(mutate_lines),
+            ),
+            make_part(erlang.ECOSYSTEM, "escript", "bin/own", make_reader("erlang/own"), mutate_zip(mutate_lines)),
+            make_part(erlang.ECOSYSTEM, "mix.lock", "app/mix.lock", make_reader("erlang/mix.lock"), mutate_lines),
+            make_part(erlang.ECOSYSTEM, "rebar.lock", "app/rebar.lock", make_reader("erlang/rebar.lock"), mutate_lines),
         ),
         "formats.semver",
         versions="hex.txt",
         purls=("pkg:hex/acme/foo@2.3.0", "pkg:otp/ssh@5.3?repository_url=https://github.com/erlang/otp"),
     ),
-    target(
+    make_target(
         haskell.ECOSYSTEM,
         (
-            part(
+            make_part(
                 haskell.ECOSYSTEM,
                 "conf",
                 "root/.cabal/store/ghc-9.6.6/package.db/random-1.2.1.2.conf",
                 lambda: [
-                    *files("haskell/process-1.6.19.0.conf", "haskell/random-1.2.1.2.conf")(),
+                    *make_reader("haskell/process-1.6.19.0.conf", "haskell/random-1.2.1.2.conf")(),
                     b"name: ghc\nversion: 9.6.6\nimport-dirs: ${pkgroot}/../lib\n",
                     b"name: a\npackage-name:\n  b\nversion: 1\n",
                     b"name: a\n",
                     b"name: a\nname: b\n",
                 ],
-                lines,
+                mutate_lines,
             ),
-            part(
+            make_part(
                 haskell.ECOSYSTEM,
                 "cabal.project.freeze",
                 "app/cabal.project.freeze",
-                lambda: [*files("haskell/cabal.project.freeze")(), b"constraints: any.a ==1 || ==2"],
-                lines,
+                lambda: [*make_reader("haskell/cabal.project.freeze")(), b"constraints: any.a ==1 || ==2"],
+                mutate_lines,
             ),
-            part(
+            make_part(
                 haskell.ECOSYSTEM,
                 "stack.yaml.lock",
                 "app/stack.yaml.lock",
-                lambda: [*files("haskell/stack.yaml.lock")(), b"packages: [{completed: {hackage: a}}]", b"packages: a"],
-                lines,
+                lambda: [
+                    *make_reader("haskell/stack.yaml.lock")(),
+                    b"packages: [{completed: {hackage: a}}]",
+                    b"packages: a",
+                ],
+                mutate_lines,
             ),
         ),
         versions="hackage.txt",
         purls=("pkg:hackage/AC-HalfInteger@1.2.1",),
     ),
-    target(
+    make_target(
         julia.ECOSYSTEM,
         (
-            part(
+            make_part(
                 julia.ECOSYSTEM,
                 "Project.toml",
                 "root/.julia/packages/HTTP/sJD5V/Project.toml",
-                lambda: [*files("julia/Project.toml")(), b'name = "HTTP"', b'name = "a"', b"name = 1"],
-                lines,
+                lambda: [*make_reader("julia/Project.toml")(), b'name = "HTTP"', b'name = "a"', b"name = 1"],
+                mutate_lines,
             ),
-            part(
+            make_part(
                 julia.ECOSYSTEM,
                 "Manifest.toml",
                 "app/Manifest.toml",
                 lambda: [
-                    *files("julia/Manifest-1.toml", "julia/Manifest-2.toml")(),
+                    *make_reader("julia/Manifest-1.toml", "julia/Manifest-2.toml")(),
                     b"[deps]\n",
                     b"a = [1]",
                     b'manifest_format = "2.0"\ndeps = 1',
                 ],
-                lines,
+                mutate_lines,
             ),
         ),
         "formats.toml",
         versions="julia.txt",
         purls=("pkg:julia/HTTP@1.10.8?uuid=cd3eb016-35fb-5094-929b-558a96fad6f3",),
     ),
-    target(
+    make_target(
         opam.ECOSYSTEM,
         (
-            part(
+            make_part(
                 opam.ECOSYSTEM,
                 "opam",
                 "root/.opam/a/.opam-switch/packages/hello.1.0~rc1/opam",
-                files("opam/opam"),
-                lines,
+                make_reader("opam/opam"),
+                mutate_lines,
             ),
-            part(
+            make_part(
                 opam.ECOSYSTEM,
                 "switch-state",
                 "root/.opam/a/.opam-switch/switch-state",
-                lambda: [*files("opam/switch-state")(), b'installed: ["a"]', b"installed:", b'(* a *) a: """b"""'],
-                lines,
+                lambda: [
+                    *make_reader("opam/switch-state")(),
+                    b'installed: ["a"]',
+                    b"installed:",
+                    b'(* a *) a: """b"""',
+                ],
+                mutate_lines,
             ),
-            part(
+            make_part(
                 opam.ECOSYSTEM,
                 "opam.locked",
                 "app/app.opam.locked",
-                lambda: [*files("opam/app.opam.locked")(), b'depends: ["a" {= "1" & os = "b"} "c" {>= "2"} "d"]'],
-                lines,
+                lambda: [*make_reader("opam/app.opam.locked")(), b'depends: ["a" {= "1" & os = "b"} "c" {>= "2"} "d"]'],
+                mutate_lines,
             ),
         ),
         versions="opam.txt",
         purls=("pkg:opam/ocaml-base-compiler@5.2.0",),
     ),
-    target(
+    make_target(
         pub.ECOSYSTEM,
         (
-            part(
+            make_part(
                 pub.ECOSYSTEM,
                 "pubspec.lock",
                 "app/pubspec.lock",
-                lambda: [*files("pub/pubspec.lock")(), b"packages: {a: {source: hosted}}\n", b"[]"],
-                lines,
+                lambda: [*make_reader("pub/pubspec.lock")(), b"packages: {a: {source: hosted}}\n", b"[]"],
+                mutate_lines,
             ),
         ),
         "formats.yaml",
         versions="pub.txt",
         purls=("pkg:pub/Shelf-Static@1.1.0",),
     ),
-    target(
+    make_target(
         swift.ECOSYSTEM,
         (
-            part(
+            make_part(
                 swift.ECOSYSTEM,
                 "Package.resolved",
                 "app/Package.resolved",
-                lambda: [*files(*(f"swift/Package.resolved-{form}" for form in (1, 2, 3)))(), *_PINS],
-                json_text,
+                lambda: [*make_reader(*(f"swift/Package.resolved-{form}" for form in (1, 2, 3)))(), *_PINS],
+                mutate_json,
             ),
         ),
         "formats.semver",
         versions="semver.txt",
         purls=("pkg:swift/github.com/Alamofire/Alamofire@5.4.3", "pkg:swift/a@1.0.0"),
     ),
-    target(
+    make_target(
         vscode.ECOSYSTEM,
         (
-            part(
+            make_part(
                 vscode.ECOSYSTEM,
                 "package.json",
                 "root/.vscode-server/extensions/a/package.json",
                 lambda: [
-                    *files("vscode/package.json")(),
+                    *make_reader("vscode/package.json")(),
                     b'{"engines": {"vscode": "*"}, "publisher": "vscode"}',
                     b"{}",
                 ],
-                json_text,
+                mutate_json,
             ),
-            part(
+            make_part(
                 vscode.ECOSYSTEM,
                 "vsix",
                 "srv/a.vsix",
-                lambda: [_vsix(item) for item in files("vscode/package.json")()] + [_vsix(b"{}")],
-                zipped(json_text),
+                lambda: [_make_vsix(item) for item in make_reader("vscode/package.json")()] + [_make_vsix(b"{}")],
+                mutate_zip(mutate_json),
             ),
-            part(
+            make_part(
                 vscode.ECOSYSTEM,
                 "product.json",
                 "usr/lib/code-server/lib/vscode/product.json",
-                lambda: [*files("vscode/product.json")(), b'{"applicationName": "a", "dataFolderName": "b"}', b"["],
-                json_text,
+                lambda: [
+                    *make_reader("vscode/product.json")(),
+                    b'{"applicationName": "a", "dataFolderName": "b"}',
+                    b"[",
+                ],
+                mutate_json,
             ),
         ),
         versions="semver.txt",

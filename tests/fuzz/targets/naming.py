@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from contextlib import nullcontext, suppress
 from pathlib import Path
 
-from tests.fuzz.mutate import json_text, lines
-from tests.fuzz.target import MEMORY, Part, Target, advised
+from tests.fuzz.mutate import mutate_json, mutate_lines
+from tests.fuzz.target import MEMORY, Part, Target, check_advice
 
 from dockgate.scanner.images import reference
 from dockgate.scanner.images.credentials import find_credentials, parse_helper_output
@@ -17,7 +17,7 @@ from dockgate.shared.errors import UsageError
 _DIGEST = "sha256:" + "0" * 64
 
 
-def _reference(data: bytes) -> None:
+def _parse_reference(data: bytes) -> None:
     """Parse a reference; "^" is replaced by a folder with few files, because existing paths matter."""
     text = data.decode("utf-8", "replace")
     with tempfile.TemporaryDirectory(dir=MEMORY) if "^" in text else nullcontext("") as folder:
@@ -26,14 +26,14 @@ def _reference(data: bytes) -> None:
             (Path(folder) / "layout" / "oci-layout").touch()
             (Path(folder) / "a.tar").touch()
         try:
-            parsed = reference.parse_reference(text.replace("^", folder))
+            result = reference.parse_reference(text.replace("^", folder))
         except UsageError as error:
-            advised(error)
+            check_advice(error)
             return
-    assert not str(parsed).startswith("-")
-    if isinstance(parsed, reference.RegistryReference):
-        assert reference.parse_remote(str(parsed)) == parsed
-        reference.is_loopback(parsed.registry)
+    assert not str(result).startswith("-")
+    if isinstance(result, reference.RegistryReference):
+        assert reference.parse_remote(str(result)) == result
+        reference.is_loopback(result.registry)
 
 
 _REFERENCES = (
@@ -58,7 +58,7 @@ _REFERENCES = (
 )
 
 
-def _credentials(data: bytes) -> None:
+def _find_credentials(data: bytes) -> None:
     """Find credentials; without PATH no helper is found, whatever the file names."""
     with open(os.memfd_create("auth"), "w+b", buffering=0) as file:
         file.write(data)
@@ -74,7 +74,7 @@ def _answer(data: bytes) -> None:
         assert repr(answer) == f"Credentials(username={answer.username!r})"
 
 
-def _helper(data: bytes) -> None:
+def _run_helper(data: bytes) -> None:
     """Run a helper: the input's first byte is its exit status, the rest its output."""
     with (
         tempfile.TemporaryDirectory(dir=MEMORY) as folder,
@@ -96,7 +96,7 @@ def _find(registry: str, repository: str, environ: Mapping[str, str]) -> None:
     try:
         credentials = find_credentials(registry, repository, environ)
     except UsageError as error:
-        advised(error)
+        check_advice(error)
         return
     if credentials:
         assert repr(credentials) == f"Credentials(username={credentials.username!r})"
@@ -122,15 +122,15 @@ _ANSWERS = [b'{"Username": "u", "Secret": "s"}', b'{"Username": "<token>", "Secr
 TARGETS = (
     Target(
         "reference",
-        (Part("reference", _reference, lambda: [item.encode() for item in _REFERENCES], lines),),
+        (Part("reference", _parse_reference, lambda: [item.encode() for item in _REFERENCES], mutate_lines),),
         ("dockgate.scanner.images.reference",),
     ),
     Target(
         "credentials",
         (
-            Part("file", _credentials, lambda: _AUTH, json_text),
-            Part("answer", _answer, lambda: _ANSWERS, json_text),
-            Part("helper", _helper, lambda: [b"\0" + _ANSWERS[0], b"\1credentials not found", b"\0x", b"\1no"]),
+            Part("file", _find_credentials, lambda: _AUTH, mutate_json),
+            Part("answer", _answer, lambda: _ANSWERS, mutate_json),
+            Part("helper", _run_helper, lambda: [b"\0" + _ANSWERS[0], b"\1credentials not found", b"\0x", b"\1no"]),
         ),
         ("dockgate.scanner.images.credentials",),
     ),

@@ -5,10 +5,10 @@ import json
 import struct
 import zlib
 
-from tests.fuzz.mutate import edited, edits, json_text, lines, plain
+from tests.fuzz.mutate import apply_edits, make_edit_form, mutate_json, mutate_lines, mutate_plain
 from tests.fuzz.target import Part
-from tests.fuzz.targets._ecosystem import DATA, part, read, target
-from tests.scanner.ecosystems.elf import elf
+from tests.fuzz.targets._ecosystem import DATA, make_part, make_target, read
+from tests.scanner.ecosystems.elf import make_elf
 
 from dockgate.scanner.ecosystems import go, programs, rust
 from dockgate.scanner.ecosystems.go import buildinfo
@@ -88,7 +88,7 @@ source = "git+https://example.com/forked?branch=main#0123456789abcdef"
 """
 
 
-def _universal() -> bytes:
+def _make_universal_binary() -> bytes:
     """Return a universal Mach-O binary that contains one architecture's program twice."""
     program = _GO[_NAMES.index("darwin-arm64")][:200_000]
     head = struct.pack(">II", 0xCAFEBABE, 2)
@@ -97,10 +97,10 @@ def _universal() -> bytes:
     return head.ljust(4096, b"\0") + program * 2
 
 
-_GO.append(_universal())
+_GO.append(_make_universal_binary())
 
 
-def _windows(section: bytes) -> bytes:
+def _make_windows_program(section: bytes) -> bytes:
     """Return a Windows program with cargo-auditable's section only."""
     header = b"MZ\x90\x00".ljust(0x3C, b"\0") + struct.pack("<I", 0x40) + b"PE\0\0"
     header += struct.pack("<HHIIIHH", 0x8664, 1, 0, 0, 0, 240, 0x22) + b"\x0b\x02".ljust(240, b"\0")
@@ -108,20 +108,23 @@ def _windows(section: bytes) -> bytes:
     return header.ljust(0x200, b"\0") + section
 
 
-_RUST = [_windows(zlib.compress(json.dumps(_CRATES).encode()))]
+_RUST = [_make_windows_program(zlib.compress(json.dumps(_CRATES).encode()))]
 
 
 _VERSIONED = {
-    "bin/node": [elf(b"\0node.js/v20.20.2\0"), elf(b"\0node.js/v20.20.2\0", has_sections=False), elf()],
-    "bin/python3.12": [elf(b"/opt/3.12.3\0\x003.12.3rc1\x003.12.4+\0"), elf(links=b"libpython3.12.so.1.0")],
-    "bin/python3": [elf(b"\x003.9.1\x002.7.18\0")],
-    "bin/ruby": [elf(b"\0ruby 2.6.10p210 (2022-04-12)\0ruby 3")],
-    "lib/libssl.so.1.1": [elf(b"\0OpenSSL 1.1.1n  15 Mar 2022\0", shared=True), elf(shared=True)],
-    "jdk/lib/server/libjvm.so": [elf(b" JRE (1.8.0_392-b08)", shared=True), elf(b" JRE (22-ea+36)", shared=True)],
+    "bin/node": [make_elf(b"\0node.js/v20.20.2\0"), make_elf(b"\0node.js/v20.20.2\0", has_sections=False), make_elf()],
+    "bin/python3.12": [make_elf(b"/opt/3.12.3\0\x003.12.3rc1\x003.12.4+\0"), make_elf(links=b"libpython3.12.so.1.0")],
+    "bin/python3": [make_elf(b"\x003.9.1\x002.7.18\0")],
+    "bin/ruby": [make_elf(b"\0ruby 2.6.10p210 (2022-04-12)\0ruby 3")],
+    "lib/libssl.so.1.1": [make_elf(b"\0OpenSSL 1.1.1n  15 Mar 2022\0", is_shared=True), make_elf(is_shared=True)],
+    "jdk/lib/server/libjvm.so": [
+        make_elf(b" JRE (1.8.0_392-b08)", is_shared=True),
+        make_elf(b" JRE (22-ea+36)", is_shared=True),
+    ],
 }
 
 
-def _modules(data: bytes) -> None:
+def _parse_modules(data: bytes) -> None:
     """Parse the list itself, without a program around it."""
     try:
         buildinfo._parse_info("go1.24.4", data.decode("utf-8", "replace"))
@@ -130,57 +133,57 @@ def _modules(data: bytes) -> None:
 
 
 TARGETS = (
-    target(
+    make_target(
         programs.ECOSYSTEM,
         (
             *(
-                part(programs.ECOSYSTEM, path, path, lambda seeds=seeds: seeds, plain)  # type: ignore[misc]
+                make_part(programs.ECOSYSTEM, path, path, lambda seeds=seeds: seeds, mutate_plain)  # type: ignore[misc]
                 for path, seeds in _VERSIONED.items()
             ),
-            part(
+            make_part(
                 programs.ECOSYSTEM,
                 "release",
                 "jdk/release",
                 lambda: [b'IMPLEMENTOR="a"\nJAVA_VERSION="17.0.9"\n', b"JAVA_VERSION=x"],
-                lines,
+                mutate_lines,
             ),
         ),
         "formats.executable",
         versions="bitnami.txt",
         purls=("pkg:generic/java@1.8.0_392", "pkg:generic/python@3.13.0rc1", "pkg:generic/thing@1"),
     ),
-    target(
+    make_target(
         go.ECOSYSTEM,
         (
             Part(
                 "program",
-                lambda data: read(go.ECOSYSTEM, _APP, edited(_GO, data)),
+                lambda data: read(go.ECOSYSTEM, _APP, apply_edits(_GO, data)),
                 lambda: [bytes((at,)) for at in range(len(_GO))],
-                edits(_GO),
+                make_edit_form(_GO),
             ),
-            Part("list", _modules, lambda: [_INFO], lines),
-            part(go.ECOSYSTEM, "go.mod", "src/go.mod", lambda: [_MOD], lines),
+            Part("list", _parse_modules, lambda: [_INFO], mutate_lines),
+            make_part(go.ECOSYSTEM, "go.mod", "src/go.mod", lambda: [_MOD], mutate_lines),
         ),
         "formats.executable",
         versions="go.txt",
         purls=("pkg:golang/golang.org/x/net@v0.1.0", "pkg:golang/stdlib@1.21.3", "pkg:golang/a@%28devel%29#cmd/x"),
     ),
-    target(
+    make_target(
         rust.ECOSYSTEM,
         (
             Part(
                 "program",
-                lambda data: read(rust.ECOSYSTEM, _APP, edited(_RUST, data)),
+                lambda data: read(rust.ECOSYSTEM, _APP, apply_edits(_RUST, data)),
                 lambda: [b"\0"],
-                edits(_RUST),
+                make_edit_form(_RUST),
             ),
             Part(
                 "list",
-                lambda data: read(rust.ECOSYSTEM, _APP, _windows(zlib.compress(data, 1))),
+                lambda data: read(rust.ECOSYSTEM, _APP, _make_windows_program(zlib.compress(data, 1))),
                 lambda: [json.dumps(_CRATES).encode()],
-                json_text,
+                mutate_json,
             ),
-            part(rust.ECOSYSTEM, "Cargo.lock", "src/Cargo.lock", lambda: [_LOCK], lines),
+            make_part(rust.ECOSYSTEM, "Cargo.lock", "src/Cargo.lock", lambda: [_LOCK], mutate_lines),
         ),
         versions="crates.txt",
         purls=("pkg:cargo/hyper@0.14.10", "pkg:cargo/a@1.0.0?vcs_url=git%2Bhttps://a.b/c&repository_url=https://d"),

@@ -7,7 +7,7 @@ from functools import cache, partial
 from pathlib import Path
 
 import yaml
-from tests.fuzz.mutate import json_text
+from tests.fuzz.mutate import mutate_json
 from tests.fuzz.target import Part, Target
 
 from dockgate.gate import external, vex_formats
@@ -24,13 +24,13 @@ _KINDS, _FORMATS = ecosystems.load(), external.load()
 _CONTEXT = external.ReadContext(package=partial(sboms.build_package, ecosystems=_KINDS), compare=Orders(_KINDS).compare)
 
 
-def _findings(data: bytes) -> None:
+def _check_findings(data: bytes) -> None:
     """Check that stored findings are read back."""
     for image in (_IMAGE, ""):
         try:
             reports = external.read(data, "it.json", _FORMATS, replace(_CONTEXT, image=image))
         except UsageError as error:
-            _named(error)
+            _check_message(error)
             continue
         assert reports
         for report in reports:
@@ -39,28 +39,28 @@ def _findings(data: bytes) -> None:
             assert all(entry.reason for entry in report.matches.undetermined)
 
 
-def _vex(data: bytes) -> None:
+def _check_vex(data: bytes) -> None:
     try:
         statements = vex_formats.read(data, "it.json")
     except UsageError as error:
-        _named(error)
+        _check_message(error)
         return
     for statement in statements:
         assert statement.vulnerabilities
         assert canonical.decode(VexStatement, canonical.encode(statement)) == statement
 
 
-def _named(error: UsageError) -> None:
+def _check_message(error: UsageError) -> None:
     """Check that an error names the document."""
     assert str(error).startswith("it.json")
 
 
-def _reports() -> Sequence[bytes]:
+def _list_reports() -> Sequence[bytes]:
     return [path.read_bytes() for path in sorted((_CASES / "findings").glob("*.json"))]
 
 
 @cache
-def _statements() -> Sequence[bytes]:
+def _list_statements() -> Sequence[bytes]:
     """Return the documents of waiver cases, and a published one."""
     contents = [path.read_bytes() for path in sorted((_TESTS / "gate" / "vex_formats" / "data").glob("*.json"))]
     for path in sorted((_CASES / "waivers").glob("*.yaml")):
@@ -72,7 +72,7 @@ def _statements() -> Sequence[bytes]:
 TARGETS = (
     Target(
         "findings",
-        (Part("document", _findings, _reports, json_text),),
+        (Part("document", _check_findings, _list_reports, mutate_json),),
         (
             "dockgate.gate.external",
             "dockgate.gate.external._fields",
@@ -83,7 +83,7 @@ TARGETS = (
     ),
     Target(
         "vex",
-        (Part("document", _vex, _statements, json_text),),
+        (Part("document", _check_vex, _list_statements, mutate_json),),
         (
             "dockgate.gate.vex_formats",
             "dockgate.gate.vex_formats._fields",

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.gate.rules.policy_cases import cases
+from tests.gate.rules.policy_cases import list_cases
 from tests.gate.samples import RULES
 
 from dockgate.gate.definitions.policy import BUILTIN, build_policy_schema, complete_settings, read_named_policy
@@ -51,7 +51,7 @@ def test_every_builtin_policy_validates(name: str) -> None:
 
 
 def test_every_policy_in_cases_validates() -> None:
-    for _, case in cases():
+    for _, case in list_cases():
         _validator().validate(case["policy"])
 
 

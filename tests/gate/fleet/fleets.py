@@ -40,7 +40,7 @@ class FleetIndex:
         self._bundle_numbers: dict[tuple[BundleComponent, ...], int] = {}
         self.components: dict[int, FleetComponent] = {}
         self.bundles: dict[int, tuple[BundleComponent, ...]] = {}
-        self.images = [self._image(item) for item in items]
+        self.images = [self._add_image(item) for item in items]
         if only_findings:
             with_facts = {number for number, entry in self.components.items() if entry.findings or entry.undetermined}
             self.bundles = {
@@ -48,29 +48,29 @@ class FleetIndex:
                 for bundle, entries in self.bundles.items()
             }
 
-    def _image(self, item: FleetItem) -> FleetImage:
-        platforms = tuple(self._platform(inventory) for inventory in item.inventories)
+    def _add_image(self, item: FleetItem) -> FleetImage:
+        platforms = tuple(self._add_platform(inventory) for inventory in item.inventories)
         return FleetImage(item.digest, platforms, item.repository, item.provenance)
 
-    def _platform(self, inventory: Inventory) -> FleetPlatform:
+    def _add_platform(self, inventory: Inventory) -> FleetPlatform:
         layers: dict[str, dict[tuple[int, bool], int]] = {}
         for package in inventory.packages:
             counts = layers.setdefault(package.layer or "", {})
-            key = self._component(package), bool(package.owner)
+            key = self._add_component(package), bool(package.owner)
             counts[key] = counts.get(key, 0) + 1
-        bundles = tuple((self._bundle(counts), _find_origin(inventory, layer)) for layer, counts in layers.items())
-        ours = {package.ecosystem for package in inventory.packages if not package.owner}
+        bundles = tuple((self._add_bundle(counts), _find_origin(inventory, layer)) for layer, counts in layers.items())
+        own_ecosystems = {package.ecosystem for package in inventory.packages if not package.owner}
         return FleetPlatform(
             inventory.image,
             bundles,
-            tuple(sorted(ours)),
+            tuple(sorted(own_ecosystems)),
             len(inventory.packages),
             len(inventory.unread),
             inventory.base_layers > 0,
             replace(inventory, packages=()),
         )
 
-    def _component(self, package: Package) -> int:
+    def _add_component(self, package: Package) -> int:
         bare = replace(package, path="", layer="", owner="")
         if bare not in self._numbers:
             self._numbers[bare] = number = len(self._numbers) + 1
@@ -78,8 +78,10 @@ class FleetIndex:
             self.components[number] = FleetComponent(bare, matches.findings, matches.undetermined)
         return self._numbers[bare]
 
-    def _bundle(self, counts: dict[tuple[int, bool], int]) -> int:
-        entries = tuple(sorted(BundleComponent(number, paths, owned) for (number, owned), paths in counts.items()))
+    def _add_bundle(self, counts: dict[tuple[int, bool], int]) -> int:
+        entries = tuple(
+            sorted(BundleComponent(number, paths, is_owned) for (number, is_owned), paths in counts.items())
+        )
         number = self._bundle_numbers.setdefault(entries, len(self._bundle_numbers) + 1)
         self.bundles[number] = entries
         return number
@@ -91,12 +93,12 @@ def _find_origin(inventory: Inventory, layer: str) -> LayerOrigin:
     return LayerOrigin.BASE if layer in inventory.layers[: inventory.base_layers] else LayerOrigin.OWN
 
 
-def case_of(
+def build_case(
     item: FleetItem, policy: Policy, snapshot: AdvisorySnapshot, fleet_waivers: FleetWaivers, now: str
 ) -> VerdictCase:
     """The case that the server builds of an image (`services.verdicts.case_builder`)."""
     images = list(dict.fromkeys((item.digest, *(inventory.image for inventory in item.inventories))))
-    attached = [entry for digest in images for entry in fleet_waivers.attached_statements.get(digest, ())]
+    attached_statements = [entry for digest in images for entry in fleet_waivers.attached_statements.get(digest, ())]
     packages = [package for inventory in item.inventories for package in inventory.packages if not package.owner]
     ecosystems = {package.ecosystem for package in packages}
     return VerdictCase(
@@ -111,7 +113,9 @@ def case_of(
         ),
         Waivers(
             waivers.select_waivers(fleet_waivers.waivers, item.repository, images, now),
-            vex_statements.select_statements([*fleet_waivers.statements, *attached], images, item.inventories),
+            vex_statements.select_statements(
+                [*fleet_waivers.statements, *attached_statements], images, item.inventories
+            ),
         ),
         provenance=item.provenance,
     )

@@ -7,8 +7,8 @@ from typing import Any
 
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
-from tests.gate.fleet.fleets import FleetIndex, FleetItem, case_of
-from tests.gate.samples import CHECKED, COVERED, ECOSYSTEMS, NOW, RULES, advisory, package, policy
+from tests.gate.fleet.fleets import FleetIndex, FleetItem, build_case
+from tests.gate.samples import CHECKED, COVERED, ECOSYSTEMS, NOW, RULES, build_policy, make_advisory, make_package
 from tests.gate.test_evaluate_properties import NAMES, VERSIONS, advisories
 from tests.gate.test_whole_gate_properties import KEY, OLD, SETTINGS, cves
 
@@ -279,7 +279,7 @@ class Fleet:
         return [{violation.rule for violation in entry.violations} for entry in self._judge_platforms(item, now)]
 
     def _judge_platforms(self, item: FleetItem, now: str) -> list[PlatformVerdict]:
-        case = case_of(item, self.policy, self.snapshot, self.fleet_waivers, now)
+        case = build_case(item, self.policy, self.snapshot, self.fleet_waivers, now)
         verdicts = evaluate.judge_platforms(case, ECOSYSTEMS, RULES, should_remediate=False)
         by_image = {verdict.image: verdict for verdict in verdicts}
         return [by_image[inventory.image] for inventory in item.inventories]
@@ -293,7 +293,7 @@ def dense_fleets(draw: st.DrawFn) -> Fleet:
     """Fleets of accepted package with accepted finding, so that each exception and each place decides."""
     versions = st.sampled_from(("1.0.0", "1.0.0", "odd"))
     installed = st.builds(
-        lambda version, path, layer, owner: replace(package("a", version), path=path, layer=layer, owner=owner),
+        lambda version, path, layer, owner: replace(make_package("a", version), path=path, layer=layer, owner=owner),
         versions,
         st.sampled_from(("app/x", "app/y")),
         st.sampled_from((BASE, OWN)),
@@ -307,15 +307,15 @@ def dense_fleets(draw: st.DrawFn) -> Fleet:
         inventory = Inventory(digest, "linux/amd64", None, (BASE, OWN), content, (), base_layers=base_layers)
         drawn.append(FleetItem(digest, (inventory,), draw(st.sampled_from(REPOSITORIES))))
     limits = {"HIGH": draw(st.integers(0, 1)), "scope": draw(st.sampled_from(("image", "base", "own")))}
-    under = policy(max_findings=limits, vex={"authors": [{"name": "Vendor"}]})
+    under = build_policy(max_findings=limits, vex={"authors": [{"name": "Vendor"}]})
     if draw(st.integers(0, 2)) == 0:
-        under = policy(forbidden_packages={"packages": ["pkg:npm/a@1.0.0"]})
+        under = build_policy(forbidden_packages={"packages": ["pkg:npm/a@1.0.0"]})
     accepted = draw(st.builds(FleetWaivers, st.lists(waivers, max_size=1).map(tuple)))
     stated = statements.map(lambda entry: replace(entry, vulnerabilities=("CVE-2024-0",), author="Vendor"))
     if draw(st.booleans()):
         attached = {draw(st.sampled_from(DIGESTS[:2])): (draw(stated),)}
         accepted = draw(st.sampled_from((FleetWaivers((), (draw(stated),)), FleetWaivers((), (), attached))))
-    return Fleet(drawn, under, AdvisorySnapshot((advisory("CVE-2024-0", "a"),), COVERED), accepted)
+    return Fleet(drawn, under, AdvisorySnapshot((make_advisory("CVE-2024-0", "a"),), COVERED), accepted)
 
 
 @given(st.one_of(fleets, dense_fleets(), dense_fleets()))

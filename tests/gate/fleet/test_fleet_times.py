@@ -6,9 +6,19 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from tests.gate.fleet.fleets import FleetIndex, FleetItem, case_of
+from tests.gate.fleet.fleets import FleetIndex, FleetItem, build_case
 from tests.gate.fleet.test_fleet_properties import BASE, KEY_ID, OWN
-from tests.gate.samples import COVERED, ECOSYSTEMS, IMAGE, NOW, RULES, advisory, inventory, package, policy
+from tests.gate.samples import (
+    COVERED,
+    ECOSYSTEMS,
+    IMAGE,
+    NOW,
+    RULES,
+    build_policy,
+    make_advisory,
+    make_inventory,
+    make_package,
+)
 from tests.gate.test_whole_gate_properties import KEY
 
 from dockgate.gate import evaluate
@@ -21,10 +31,12 @@ from dockgate.shared.timestamps import format_time
 from dockgate.vulnerabilities.model import Advisory, AdvisorySnapshot, Coverage, Cve
 
 HIGH: dict[str, dict[str, object]] = {"max_findings": {"HIGH": 0}}
-DATED = replace(advisory("CVE-2024-1", "a"), published="2026-11-20T00:00:00Z")
+DATED = replace(make_advisory("CVE-2024-1", "a"), published="2026-11-20T00:00:00Z")
 END = "2026-12-01T00:00:00Z"
 WAIVER = Waiver("w1", "ana", "It is never called.", until=END)
-CONTENT = replace(inventory(package("a")), layers=(BASE, OWN), base_layers=1, created="2026-11-20T00:00:00Z", user="1")
+CONTENT = replace(
+    make_inventory(make_package("a")), layers=(BASE, OWN), base_layers=1, created="2026-11-20T00:00:00Z", user="1"
+)
 BUILT = ProvenanceStatement("sha256:1", (KEY_ID,), "https://ci.example/b", "any", finished_at="2026-11-20T00:00:00Z")
 STATEMENT = VexStatement(
     "sha256:2", "openvex", "Vendor", "principal:ana", ("CVE-2024-1",), VexStatus.NOT_AFFECTED, ("pkg:npm/a",), at=END
@@ -116,13 +128,13 @@ CASES = [
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_the_time_is_known_at_which_the_verdict_changes(case: Case) -> None:
-    item, under = FleetItem(IMAGE, (case.content,), "", case.provenance), policy(**case.rules)
+    item, under = FleetItem(IMAGE, (case.content,), "", case.provenance), build_policy(**case.rules)
     snapshot = AdvisorySnapshot(case.advisories, case.coverage, case.cves)
 
     def judge_alone(now: datetime) -> Status:
         at = format_time(now)
         fresh = replace(snapshot, coverage=tuple(replace(entry, checked_at=at) for entry in snapshot.coverage))
-        made = case_of(item, under, fresh, case.fleet_waivers, at)
+        made = build_case(item, under, fresh, case.fleet_waivers, at)
         return evaluate.judge(made, ECOSYSTEMS, RULES, should_remediate=False).status
 
     index = FleetIndex([item], snapshot)
@@ -139,7 +151,7 @@ def test_the_time_is_known_at_which_the_verdict_changes(case: Case) -> None:
 
 
 def test_a_rule_that_cannot_tell_when_its_answer_changes_is_asked_again_at_once() -> None:
-    under = policy(expression={"when": "now > timestamp('2030-01-01T00:00:00Z')", "message": "It is late."})
+    under = build_policy(expression={"when": "now > timestamp('2030-01-01T00:00:00Z')", "message": "It is late."})
     index = FleetIndex([FleetItem(IMAGE, (CONTENT,))], AdvisorySnapshot((), COVERED))
     judge = FleetJudge(under, RULES, ECOSYSTEMS, index.components, index.bundles, FleetWaivers(), COVERED, NOW)
     (result,) = judge.judge(index.images[0]) or []
@@ -148,7 +160,9 @@ def test_a_rule_that_cannot_tell_when_its_answer_changes_is_asked_again_at_once(
 
 def test_nothing_changes_by_time_alone_where_no_rule_counts_it() -> None:
     index = FleetIndex([FleetItem(IMAGE, (CONTENT,))], AdvisorySnapshot((DATED,), COVERED))
-    judge = FleetJudge(policy(**HIGH), RULES, ECOSYSTEMS, index.components, index.bundles, FleetWaivers(), COVERED, NOW)
+    judge = FleetJudge(
+        build_policy(**HIGH), RULES, ECOSYSTEMS, index.components, index.bundles, FleetWaivers(), COVERED, NOW
+    )
     (result,) = judge.judge(index.images[0]) or []
     assert result.changes_at == float("inf")
     assert result.status is Status.REJECTED

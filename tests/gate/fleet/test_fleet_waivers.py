@@ -4,7 +4,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from tests.gate.fleet.fleets import FleetIndex, FleetItem
-from tests.gate.samples import COVERED, ECOSYSTEMS, IMAGE, NOW, RULES, advisory, inventory, package, policy
+from tests.gate.samples import (
+    COVERED,
+    ECOSYSTEMS,
+    IMAGE,
+    NOW,
+    RULES,
+    build_policy,
+    make_advisory,
+    make_inventory,
+    make_package,
+)
 
 from dockgate.gate.fleet.judge import FleetJudge
 from dockgate.gate.fleet.model import FleetWaivers, PlatformResult
@@ -14,10 +24,10 @@ from dockgate.vulnerabilities.matching import FINDINGS_LIMIT
 from dockgate.vulnerabilities.model import AdvisorySnapshot
 
 SECOND = "sha256:" + "9" * 64
-UNDER = policy(max_findings={"HIGH": 0}, vex={"authors": [{"name": "Vendor"}]})
-CONTENT = inventory(package("a"), package("b"))
+UNDER = build_policy(max_findings={"HIGH": 0}, vex={"authors": [{"name": "Vendor"}]})
+CONTENT = make_inventory(make_package("a"), make_package("b"))
 ITEMS = [FleetItem(IMAGE, (CONTENT,)), FleetItem(SECOND, (replace(CONTENT, image=SECOND),))]
-SNAPSHOT = AdvisorySnapshot((advisory("CVE-2024-1", "a"),), COVERED)
+SNAPSHOT = AdvisorySnapshot((make_advisory("CVE-2024-1", "a"),), COVERED)
 STATEMENT = VexStatement(
     "sha256:" + "d" * 64, "openvex", "Vendor", "principal:ana", ("CVE-2024-1",), VexStatus.NOT_AFFECTED, ("pkg:npm/a",)
 )
@@ -40,9 +50,11 @@ def test_without_exceptions_both_images_are_rejected() -> None:
 
 def test_an_image_with_more_findings_than_the_gate_lists_is_for_the_gate() -> None:
     """It is undetermined, whatever is waived."""
-    copies = [package("a", path=f"{number}/node_modules/a/package.json") for number in range(FINDINGS_LIMIT // 100 + 1)]
-    snapshot = AdvisorySnapshot(tuple(advisory(f"CVE-2024-{number}", "a") for number in range(100)), COVERED)
-    few, many = inventory(*copies[1:]), inventory(*copies)
+    copies = [
+        make_package("a", path=f"{number}/node_modules/a/package.json") for number in range(FINDINGS_LIMIT // 100 + 1)
+    ]
+    snapshot = AdvisorySnapshot(tuple(make_advisory(f"CVE-2024-{number}", "a") for number in range(100)), COVERED)
+    few, many = make_inventory(*copies[1:]), make_inventory(*copies)
     items = [FleetItem(IMAGE, (few,)), FleetItem(SECOND, (replace(many, image=SECOND),))]
     assert judge(FleetWaivers(), items, snapshot) == [Status.REJECTED, None]
 
@@ -69,7 +81,7 @@ def test_a_statement_about_a_package_inside_another_one_is_for_the_gate() -> Non
 
 
 def test_a_waiver_of_a_package_that_cannot_be_judged_is_for_the_gate() -> None:
-    odd = inventory(package("a", "odd"))
+    odd = make_inventory(make_package("a", "odd"))
     items = [FleetItem(IMAGE, (odd,)), FleetItem(SECOND, (replace(odd, image=SECOND),))]
     assert judge(FleetWaivers(), items) == [Status.UNDETERMINED, Status.UNDETERMINED]
     assert judge(FleetWaivers((WAIVER,)), items) == [None, Status.UNDETERMINED]

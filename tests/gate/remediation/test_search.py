@@ -10,12 +10,12 @@ from tests.gate.samples import (
     IMAGE,
     NOW,
     RULES,
-    advisory,
-    inventory,
+    build_policy,
     judge,
-    limits,
-    package,
-    policy,
+    limit_findings,
+    make_advisory,
+    make_inventory,
+    make_package,
 )
 
 from dockgate.gate import evaluate
@@ -40,46 +40,55 @@ def upgraded_versions(result: Remediation) -> dict[str, str]:
 
 
 def test_the_fewest_packages_are_upgraded_to_meet_a_limit() -> None:
-    existing = [advisory(f"CVE-2024-{number}", "abbccc"[number], MEDIUM) for number in range(6)]
-    result = remediation(inventory(*map(package, "abc")), existing, limits(MEDIUM=3))
+    existing = [make_advisory(f"CVE-2024-{number}", "abbccc"[number], MEDIUM) for number in range(6)]
+    result = remediation(make_inventory(*map(make_package, "abc")), existing, limit_findings(MEDIUM=3))
     assert (upgraded_versions(result), result.is_sufficient, result.is_minimum) == ({"c": "2.0.0"}, True, True)
 
 
 def test_one_upgrade_that_meets_two_limits_replaces_two_smaller_ones() -> None:
     existing = [
-        *(advisory(f"CVE-2024-1{number}", "a", MEDIUM) for number in range(3)),
-        *(advisory(f"CVE-2024-2{number}", "b", LOW) for number in range(3)),
-        *(advisory(f"CVE-2024-3{number}", "c", severity) for number, severity in enumerate((MEDIUM, LOW))),
+        *(make_advisory(f"CVE-2024-1{number}", "a", MEDIUM) for number in range(3)),
+        *(make_advisory(f"CVE-2024-2{number}", "b", LOW) for number in range(3)),
+        *(make_advisory(f"CVE-2024-3{number}", "c", severity) for number, severity in enumerate((MEDIUM, LOW))),
     ]
-    result = remediation(inventory(*map(package, "abc")), existing, limits(MEDIUM=3, LOW=3))
+    result = remediation(make_inventory(*map(make_package, "abc")), existing, limit_findings(MEDIUM=3, LOW=3))
     assert (upgraded_versions(result), result.is_minimum) == ({"c": "2.0.0"}, True)
 
 
 def test_a_package_is_upgraded_to_the_lowest_sufficient_version() -> None:
     existing = [
-        advisory("CVE-2024-1", "a", MEDIUM, fixed="1.1.0"),
-        advisory("CVE-2024-2", "a", MEDIUM, fixed="1.2.0"),
-        advisory("CVE-2024-3", "a", MEDIUM, fixed="3.0.0"),
+        make_advisory("CVE-2024-1", "a", MEDIUM, fixed="1.1.0"),
+        make_advisory("CVE-2024-2", "a", MEDIUM, fixed="1.2.0"),
+        make_advisory("CVE-2024-3", "a", MEDIUM, fixed="3.0.0"),
     ]
-    assert upgraded_versions(remediation(inventory(package("a")), existing, limits(MEDIUM=2))) == {"a": "1.1.0"}
-    assert upgraded_versions(remediation(inventory(package("a")), existing, limits(MEDIUM=1))) == {"a": "1.2.0"}
-    assert upgraded_versions(remediation(inventory(package("a")), existing, limits(MEDIUM=0))) == {"a": "3.0.0"}
+    assert upgraded_versions(remediation(make_inventory(make_package("a")), existing, limit_findings(MEDIUM=2))) == {
+        "a": "1.1.0"
+    }
+    assert upgraded_versions(remediation(make_inventory(make_package("a")), existing, limit_findings(MEDIUM=1))) == {
+        "a": "1.2.0"
+    }
+    assert upgraded_versions(remediation(make_inventory(make_package("a")), existing, limit_findings(MEDIUM=0))) == {
+        "a": "3.0.0"
+    }
 
 
 def test_the_sufficient_one_of_two_imperfect_versions_is_chosen() -> None:
     existing = [
-        advisory("CVE-2024-1", "a", CRITICAL, fixed="1.1.0"),
-        advisory("CVE-2024-2", "a", CRITICAL, introduced="1.1.0", fixed="2.0.0"),
-        advisory("CVE-2024-3", "a", LOW, introduced="2.0.0", fixed=""),
+        make_advisory("CVE-2024-1", "a", CRITICAL, fixed="1.1.0"),
+        make_advisory("CVE-2024-2", "a", CRITICAL, introduced_in="1.1.0", fixed="2.0.0"),
+        make_advisory("CVE-2024-3", "a", LOW, introduced_in="2.0.0", fixed=""),
     ]
-    assert upgraded_versions(remediation(inventory(package("a")), existing, limits(CRITICAL=0, LOW=0))) == {}
-    result = remediation(inventory(package("a")), existing, limits(CRITICAL=0, LOW=1))
+    assert (
+        upgraded_versions(remediation(make_inventory(make_package("a")), existing, limit_findings(CRITICAL=0, LOW=0)))
+        == {}
+    )
+    result = remediation(make_inventory(make_package("a")), existing, limit_findings(CRITICAL=0, LOW=1))
     assert (upgraded_versions(result), result.is_sufficient, result.is_minimum) == ({"a": "2.0.0"}, True, True)
 
 
 def test_a_package_at_several_paths_is_one_upgrade() -> None:
-    twice = package("a"), package("a", path="srv/node_modules/a/package.json")
-    result = remediation(inventory(*twice), [advisory("CVE-2024-1", "a")], limits(HIGH=0))
+    twice = make_package("a"), make_package("a", path="srv/node_modules/a/package.json")
+    result = remediation(make_inventory(*twice), [make_advisory("CVE-2024-1", "a")], limit_findings(HIGH=0))
     assert upgraded_versions(result) == {"a": "2.0.0"}
     assert result.commands == ("cd /app && npm install a@2.0.0", "cd /srv && npm install a@2.0.0")
 
@@ -88,48 +97,58 @@ def in_layers(*packages: tuple[str, str]) -> Inventory:
     """npm packages, each in "base" or "own"."""
     base, own = "sha256:" + "b" * 64, "sha256:" + "c" * 64
     placed = [
-        replace(package(name, path=f"{whose}/node_modules/{name}/package.json"), layer=base if whose == "base" else own)
+        replace(
+            make_package(name, path=f"{whose}/node_modules/{name}/package.json"), layer=base if whose == "base" else own
+        )
         for name, whose in packages
     ]
-    return replace(inventory(*placed), layers=(base, own), base_layers=1)
+    return replace(make_inventory(*placed), layers=(base, own), base_layers=1)
 
 
 def test_upgrades_of_own_packages_come_before_those_of_the_base_image() -> None:
-    existing = [advisory("CVE-2024-1", "a"), advisory("CVE-2024-2", "b"), advisory("CVE-2024-3", "c")]
-    result = remediation(in_layers(("a", "base"), ("b", "own"), ("c", "base"), ("c", "own")), existing, limits(HIGH=0))
+    existing = [make_advisory("CVE-2024-1", "a"), make_advisory("CVE-2024-2", "b"), make_advisory("CVE-2024-3", "c")]
+    result = remediation(
+        in_layers(("a", "base"), ("b", "own"), ("c", "base"), ("c", "own")), existing, limit_findings(HIGH=0)
+    )
     assert [(upgrade.name, upgrade.base) for upgrade in result.upgrades] == [("b", False), ("c", False), ("a", True)]
     assert result.base_commands == ("cd /base && npm install a@2.0.0",)
     assert result.commands == ("cd /base && npm install c@2.0.0", "cd /own && npm install b@2.0.0 c@2.0.0")
-    choice = remediation(in_layers(("a", "base"), ("b", "own")), existing, limits(HIGH=1))
+    choice = remediation(in_layers(("a", "base"), ("b", "own")), existing, limit_findings(HIGH=1))
     assert [(upgrade.name, upgrade.base) for upgrade in choice.upgrades] == [("b", False)]
 
 
 def test_above_twenty_candidates_the_result_is_irreducible_and_not_called_minimum() -> None:
     names = [f"p{number:02}" for number in range(21)]
-    existing = [advisory(f"CVE-2024-{name}", name, MEDIUM) for name in names]
-    result = remediation(inventory(*map(package, names)), existing, limits(MEDIUM=10))
+    existing = [make_advisory(f"CVE-2024-{name}", name, MEDIUM) for name in names]
+    result = remediation(make_inventory(*map(make_package, names)), existing, limit_findings(MEDIUM=10))
     assert (len(result.upgrades), result.is_sufficient, result.is_minimum) == (11, True, False)
 
 
 def test_a_waived_finding_needs_no_upgrade() -> None:
     waiver = Waiver("w1", "ana", "It is never called.", "CVE-2024-1", until="2027-01-01T00:00:00Z")
-    existing = AdvisorySnapshot((advisory("CVE-2024-1", "a"), advisory("CVE-2024-2", "b")), COVERED)
+    existing = AdvisorySnapshot((make_advisory("CVE-2024-1", "a"), make_advisory("CVE-2024-2", "b")), COVERED)
     case = VerdictCase(
-        IMAGE, limits(HIGH=0), NOW, "0.1.0", (inventory(*map(package, "ab")),), existing, Waivers((waiver,))
+        IMAGE,
+        limit_findings(HIGH=0),
+        NOW,
+        "0.1.0",
+        (make_inventory(*map(make_package, "ab")),),
+        existing,
+        Waivers((waiver,)),
     )
     assert upgraded_versions(evaluate.judge(case, ECOSYSTEMS, RULES).platform_verdicts[0].remediation) == {"b": "2.0.0"}
 
 
 def test_findings_without_a_fix_are_obstacles_and_the_rest_is_cleared() -> None:
     existing = [
-        advisory("CVE-2024-1", "a"),
-        advisory("CVE-2024-2", "b", fixed=""),
-        replace(advisory("CVE-2024-3", "c", fixed=""), note="wont-fix"),
-        replace(advisory("CVE-2024-4", "d", fixed=""), note="end-of-life"),
+        make_advisory("CVE-2024-1", "a"),
+        make_advisory("CVE-2024-2", "b", fixed=""),
+        replace(make_advisory("CVE-2024-3", "c", fixed=""), note="wont-fix"),
+        replace(make_advisory("CVE-2024-4", "d", fixed=""), note="end-of-life"),
         Advisory("CVE-2024-5", "npm", "e", (), ("1.0.0",), ratings=(Rating("advisory", HIGH),)),
-        advisory("MAL-2024-6", "f", fixed=""),
+        make_advisory("MAL-2024-6", "f", fixed=""),
     ]
-    result = remediation(inventory(*map(package, "abcdef")), existing, limits(HIGH=0))
+    result = remediation(make_inventory(*map(make_package, "abcdef")), existing, limit_findings(HIGH=0))
     assert (upgraded_versions(result), result.is_sufficient, result.is_minimum) == ({"a": "2.0.0"}, False, False)
     assert [(obstacle.id, obstacle.package, obstacle.reason) for obstacle in result.obstacles] == [
         ("MAL-2024-6", "pkg:npm/f@1.0.0", "f 1.0.0 is malicious, by MAL-2024-6: remove it."),
@@ -145,17 +164,23 @@ def test_findings_without_a_fix_are_obstacles_and_the_rest_is_cleared() -> None:
 
 
 def test_every_clearable_finding_is_cleared_if_a_limit_cannot_be_met() -> None:
-    existing = [advisory("CVE-2024-1", "a"), advisory("CVE-2024-2", "b"), advisory("CVE-2024-3", "c", fixed="")]
+    existing = [
+        make_advisory("CVE-2024-1", "a"),
+        make_advisory("CVE-2024-2", "b"),
+        make_advisory("CVE-2024-3", "c", fixed=""),
+    ]
     result = remediation(
-        inventory(*map(package, "abc")), [*existing, advisory("CVE-2024-4", "c", fixed="")], limits(HIGH=1)
+        make_inventory(*map(make_package, "abc")),
+        [*existing, make_advisory("CVE-2024-4", "c", fixed="")],
+        limit_findings(HIGH=1),
     )
     assert (upgraded_versions(result), result.is_sufficient) == ({"a": "2.0.0", "b": "2.0.0"}, False)
 
 
 def test_undetermined_entries_are_obstacles_with_and_without_a_violation() -> None:
-    torn = inventory(package("a"), unread=(Unread("app/x", "app/x cannot be read."),))
-    for existing, upgrades in (([advisory("CVE-2024-1", "a")], {"a": "2.0.0"}), ([], {})):
-        result = remediation(torn, existing, limits(HIGH=0))
+    torn = make_inventory(make_package("a"), unread_paths=(Unread("app/x", "app/x cannot be read."),))
+    for existing, upgrades in (([make_advisory("CVE-2024-1", "a")], {"a": "2.0.0"}), ([], {})):
+        result = remediation(torn, existing, limit_findings(HIGH=0))
         assert (upgraded_versions(result), result.is_sufficient) == (upgrades, False)
         assert [obstacle.reason for obstacle in result.obstacles] == ["app/x cannot be read."]
 
@@ -164,11 +189,11 @@ def test_undetermined_entries_are_obstacles_with_and_without_a_violation() -> No
 def test_a_fix_that_cannot_be_compared_is_an_obstacle(fixes: tuple[str, str]) -> None:
     """As another scanner may report it, of an ecosystem without a version order here."""
     odd = Package("a", "odd", "pkg:swift/a@odd", "SwiftURL", "a", "odd", "Package.resolved")
-    existing = AdvisorySnapshot((advisory("CVE-2024-1", "x"), advisory("CVE-2024-2", "x")), COVERED)
-    content = Matcher(existing, ECOSYSTEMS).match(inventory(package("x")).packages)
+    existing = AdvisorySnapshot((make_advisory("CVE-2024-1", "x"), make_advisory("CVE-2024-2", "x")), COVERED)
+    content = Matcher(existing, ECOSYSTEMS).match(make_inventory(make_package("x")).packages)
     result = tuple(replace(item, package=odd, fixed=fix) for item, fix in zip(content.findings, fixes, strict=True))
-    reported = ExternalReport("grype", NOW, inventory(odd), replace(content, findings=result, undetermined=()))
-    case = VerdictCase(IMAGE, limits(HIGH=0), NOW, "0.1.0", external_reports=(reported,))
+    reported = ExternalReport("grype", NOW, make_inventory(odd), replace(content, findings=result, undetermined=()))
+    case = VerdictCase(IMAGE, limit_findings(HIGH=0), NOW, "0.1.0", external_reports=(reported,))
     (platform_verdict,) = evaluate.judge(case, ECOSYSTEMS, RULES).platform_verdicts
     assert platform_verdict.remediation.upgrades == ()
     assert [obstacle.reason for obstacle in platform_verdict.remediation.obstacles] == [
@@ -178,7 +203,7 @@ def test_a_fix_that_cannot_be_compared_is_an_obstacle(fixes: tuple[str, str]) ->
 
 
 def test_an_approved_image_needs_no_upgrades() -> None:
-    assert remediation(inventory(package("a")), [], limits(HIGH=0)) == Remediation()
+    assert remediation(make_inventory(make_package("a")), [], limit_findings(HIGH=0)) == Remediation()
 
 
 def test_few_versions_of_a_kernel_with_hundreds_of_fixes_are_tried() -> None:
@@ -193,7 +218,9 @@ def test_few_versions_of_a_kernel_with_hundreds_of_fixes_are_tried() -> None:
         )
         for number in range(300)
     ]
-    assert upgraded_versions(remediation(inventory(package("a")), existing, limits(HIGH=0))) == {"a": "2.299.0"}
+    assert upgraded_versions(remediation(make_inventory(make_package("a")), existing, limit_findings(HIGH=0))) == {
+        "a": "2.299.0"
+    }
 
 
 def test_many_packages_without_a_perfect_version_are_all_upgraded() -> None:
@@ -201,9 +228,9 @@ def test_many_packages_without_a_perfect_version_are_all_upgraded() -> None:
     names = [f"p{number}" for number in range(9)]
     existing = []
     for name in names:
-        existing.append(advisory(f"CVE-2024-1{name}", name, HIGH, fixed="1.1.0"))
-        existing.append(advisory(f"CVE-2024-2{name}", name, LOW, introduced="1.1.0", fixed=""))
-    result = remediation(inventory(*map(package, names)), existing, limits(HIGH=0, LOW=20))
+        existing.append(make_advisory(f"CVE-2024-1{name}", name, HIGH, fixed="1.1.0"))
+        existing.append(make_advisory(f"CVE-2024-2{name}", name, LOW, introduced_in="1.1.0", fixed=""))
+    result = remediation(make_inventory(*map(make_package, names)), existing, limit_findings(HIGH=0, LOW=20))
     assert (upgraded_versions(result), result.is_sufficient, result.is_minimum) == (
         dict.fromkeys(names, "1.1.0"),
         True,
@@ -219,37 +246,54 @@ def test_a_finding_without_a_fix_may_disappear_with_the_fix_of_another() -> None
         (Range("SEMVER", (("introduced", "0"), ("last_affected", "1.0.0"))),),
         ratings=(Rating("advisory", HIGH),),
     )
-    result = remediation(inventory(package("a")), [ends, advisory("CVE-2024-2", "a", LOW)], limits(HIGH=0))
+    result = remediation(
+        make_inventory(make_package("a")), [ends, make_advisory("CVE-2024-2", "a", LOW)], limit_findings(HIGH=0)
+    )
     assert (upgraded_versions(result), result.is_sufficient, result.is_minimum) == ({"a": "2.0.0"}, True, True)
-    assert remediation(inventory(package("a")), [ends], limits(HIGH=0)).obstacles[0].id == "CVE-2024-1"
+    assert (
+        remediation(make_inventory(make_package("a")), [ends], limit_findings(HIGH=0)).obstacles[0].id == "CVE-2024-1"
+    )
 
 
 def test_upgrades_clear_a_violation_without_findings_that_depends_on_them() -> None:
     when = "findings.filter(f, f.severity == 'HIGH').size() > 1"
-    existing = [advisory(f"CVE-2024-{name}", name) for name in "abb"] + [advisory("CVE-2024-9", "c", CRITICAL)]
-    under = policy(expression={"when": when, "message": "Too many"}, max_findings={"CRITICAL": 0})
-    content = inventory(*map(package, "abc"))
-    result = remediation(content, [advisory("CVE-2024-1", "a"), advisory("CVE-2024-2", "b"), *existing[3:]], under)
+    existing = [make_advisory(f"CVE-2024-{name}", name) for name in "abb"] + [
+        make_advisory("CVE-2024-9", "c", CRITICAL)
+    ]
+    under = build_policy(expression={"when": when, "message": "Too many"}, max_findings={"CRITICAL": 0})
+    content = make_inventory(*map(make_package, "abc"))
+    result = remediation(
+        content, [make_advisory("CVE-2024-1", "a"), make_advisory("CVE-2024-2", "b"), *existing[3:]], under
+    )
     assert (result.is_sufficient, result.is_minimum, len(result.upgrades)) == (True, True, 2)
     assert upgraded_versions(result)["c"] == "2.0.0"
     rooted = replace(content, user="root")
-    stuck = remediation(rooted, existing, policy(runs_as_root={}))
+    stuck = remediation(rooted, existing, build_policy(runs_as_root={}))
     assert (stuck.upgrades, stuck.is_sufficient) == ((), False)
 
 
 def test_a_waiver_of_a_version_does_not_cover_the_upgraded_one() -> None:
-    existing = [advisory("CVE-2024-1", "a", fixed="1.5.0"), advisory("CVE-2024-2", "a", fixed="2.0.0")]
+    existing = [make_advisory("CVE-2024-1", "a", fixed="1.5.0"), make_advisory("CVE-2024-2", "a", fixed="2.0.0")]
     waiver = Waiver("w1", "ana", "reason", "CVE-2024-2", package="pkg:npm/a@1.0.0", until="2026-12-01")
     case = VerdictCase(
-        IMAGE, limits(HIGH=0), NOW, "0.1.0", (inventory(package("a")),), AdvisorySnapshot(tuple(existing), COVERED)
+        IMAGE,
+        limit_findings(HIGH=0),
+        NOW,
+        "0.1.0",
+        (make_inventory(make_package("a")),),
+        AdvisorySnapshot(tuple(existing), COVERED),
     )
     (platform_verdict,) = evaluate.judge(replace(case, waivers=Waivers((waiver,))), ECOSYSTEMS, RULES).platform_verdicts
     assert upgraded_versions(platform_verdict.remediation) == {"a": "2.0.0"}
 
 
 def test_a_rule_that_reports_only_the_worst_findings_passes_after_upgrades() -> None:
-    existing = [advisory("CVE-2024-1", "a", CRITICAL), advisory("CVE-2024-2", "b"), advisory("CVE-2024-3", "c", LOW)]
-    result = remediation(inventory(*map(package, "abc")), existing, policy(reference_2022={}))
+    existing = [
+        make_advisory("CVE-2024-1", "a", CRITICAL),
+        make_advisory("CVE-2024-2", "b"),
+        make_advisory("CVE-2024-3", "c", LOW),
+    ]
+    result = remediation(make_inventory(*map(make_package, "abc")), existing, build_policy(reference_2022={}))
     assert (upgraded_versions(result), result.is_sufficient, result.is_minimum) == (
         {"a": "2.0.0", "b": "2.0.0"},
         True,
@@ -258,20 +302,24 @@ def test_a_rule_that_reports_only_the_worst_findings_passes_after_upgrades() -> 
 
 
 def test_an_expression_sees_the_upgraded_version() -> None:
-    existing = [advisory("CVE-2024-1", "a", fixed="1.5.0"), advisory("CVE-2024-2", "a", LOW, fixed="2.0.0")]
+    existing = [make_advisory("CVE-2024-1", "a", fixed="1.5.0"), make_advisory("CVE-2024-2", "a", LOW, fixed="2.0.0")]
     broken = {"when": "packages.filter(p, p.purl == 'pkg:npm/a@1.5.0')", "message": "1.5.0 is broken"}
-    result = remediation(inventory(package("a")), existing, policy(expression=broken, max_findings={"HIGH": 0}))
+    result = remediation(
+        make_inventory(make_package("a")), existing, build_policy(expression=broken, max_findings={"HIGH": 0})
+    )
     assert (upgraded_versions(result), result.is_sufficient) == ({"a": "2.0.0"}, True)
     listed = {"when": "findings.filter(f, f.package.purl.startsWith('pkg:npm/a@1.'))", "message": "1"}
-    result = remediation(inventory(package("a")), existing, policy(expression=listed))
+    result = remediation(make_inventory(make_package("a")), existing, build_policy(expression=listed))
     assert (upgraded_versions(result), result.is_sufficient) == ({"a": "2.0.0"}, True)
 
 
 def test_few_sets_are_judged_though_a_file_of_the_image_is_unread() -> None:
     names = [f"p{number:03}" for number in range(100)]
-    torn = inventory(*map(package, names), unread=(Unread("app/x", "app/x cannot be read."),))
-    published = [advisory(f"CVE-2024-{name}", name, MEDIUM) for name in names]
-    case = VerdictCase(IMAGE, limits(MEDIUM=50), NOW, "test", (torn,), AdvisorySnapshot(tuple(published), COVERED))
+    torn = make_inventory(*map(make_package, names), unread_paths=(Unread("app/x", "app/x cannot be read."),))
+    published = [make_advisory(f"CVE-2024-{name}", name, MEDIUM) for name in names]
+    case = VerdictCase(
+        IMAGE, limit_findings(MEDIUM=50), NOW, "test", (torn,), AdvisorySnapshot(tuple(published), COVERED)
+    )
     judged = []
 
     class Counting(MaxFindings):
@@ -288,7 +336,7 @@ def test_few_sets_are_judged_though_a_file_of_the_image_is_unread() -> None:
 def test_few_sets_are_judged_though_what_is_undetermined_vanishes_with_upgrades() -> None:
     """Each package has a version that another rule cannot compare: counting findings does not decide then."""
     names = [f"p{number:03}" for number in range(300)]
-    published = [advisory(f"CVE-2024-{name}", name, MEDIUM) for name in names]
+    published = [make_advisory(f"CVE-2024-{name}", name, MEDIUM) for name in names]
     judged = []
 
     class Unsure(MaxFindings):
@@ -299,8 +347,10 @@ def test_few_sets_are_judged_though_what_is_undetermined_vanishes_with_upgrades(
                 yield Undetermined(finding.package.purl, f"{finding.package.name} cannot be compared.")
 
     rules = [Unsure() if isinstance(rule, MaxFindings) else rule for rule in RULES]
-    content = inventory(*map(package, names))
-    case = VerdictCase(IMAGE, limits(MEDIUM=50), NOW, "test", (content,), AdvisorySnapshot(tuple(published), COVERED))
+    content = make_inventory(*map(make_package, names))
+    case = VerdictCase(
+        IMAGE, limit_findings(MEDIUM=50), NOW, "test", (content,), AdvisorySnapshot(tuple(published), COVERED)
+    )
     (platform,) = evaluate.judge(case, ECOSYSTEMS, rules).platform_verdicts
     assert platform.remediation.is_sufficient
     assert len(platform.remediation.upgrades) == 300
@@ -311,8 +361,8 @@ def test_few_sets_are_judged_though_what_is_undetermined_vanishes_with_upgrades(
 def test_a_search_ends_when_its_budget_is_spent_and_says_so(limit: int, allowed: int) -> None:
     """An image with 50,000 findings would be judged hundreds of times."""
     names = [f"p{number:03}" for number in range(100)]
-    published = [advisory(f"CVE-2024-{name}-{at}", name, fixed=f"2.0.{at}") for name in names for at in range(5)]
-    content = inventory(*map(package, names))
+    published = [make_advisory(f"CVE-2024-{name}-{at}", name, fixed=f"2.0.{at}") for name in names for at in range(5)]
+    content = make_inventory(*map(make_package, names))
     matcher = Matcher(AdvisorySnapshot(tuple(published), COVERED), ECOSYSTEMS)
     looked_at = []
 

@@ -12,11 +12,11 @@ from tests.gate.samples import (
     IMAGE,
     NOW,
     RULES,
-    advisory,
-    inventory,
-    limits,
-    package,
-    policy,
+    build_policy,
+    limit_findings,
+    make_advisory,
+    make_inventory,
+    make_package,
 )
 
 from dockgate.gate import evaluate
@@ -32,14 +32,14 @@ from dockgate.shared.errors import DefinitionError, UsageError
 from dockgate.vulnerabilities.matching import Matcher
 from dockgate.vulnerabilities.model import AdvisorySnapshot, Coverage, Cve, Severity
 
-PUBLISHED = (advisory("CVE-2024-1", "a"), advisory("CVE-2024-2", "b"), advisory("CVE-2024-3", "c"))
+PUBLISHED = (make_advisory("CVE-2024-1", "a"), make_advisory("CVE-2024-2", "b"), make_advisory("CVE-2024-3", "c"))
 
 
 def case(*names: str, snapshot: AdvisorySnapshot | None = None) -> VerdictCase:
     """Cut to the packages, as the advisory database gives it."""
-    content = inventory(*map(package, names))
+    content = make_inventory(*map(make_package, names))
     existing = snapshot or AdvisorySnapshot(tuple(row for row in PUBLISHED if row.name in names), COVERED)
-    return VerdictCase(IMAGE, limits(HIGH=0), NOW, "0.1.0", (content,), existing)
+    return VerdictCase(IMAGE, limit_findings(HIGH=0), NOW, "0.1.0", (content,), existing)
 
 
 def recorded(item: VerdictCase) -> RecordedVerdict:
@@ -79,7 +79,7 @@ def test_a_new_advisory_for_a_common_package_is_an_effect_of_the_advisories() ->
 
 def test_provenance_attached_later_is_an_effect_of_provenance() -> None:
     key = "-----BEGIN PUBLIC KEY-----\nMCo=\n-----END PUBLIC KEY-----\n"
-    under = policy(provenance={"builders": [{"id": BUILDER, "keys": [key]}]})
+    under = build_policy(provenance={"builders": [{"id": BUILDER, "keys": [key]}]})
     built = ProvenanceStatement("sha256:" + "5" * 64, (compute_fingerprint(key) or "",), BUILDER, BUILD_TYPE)
     before = replace(case("b"), snapshot=AdvisorySnapshot((), COVERED), policy=under, provenance=ProvenanceFacts(IMAGE))
     after = replace(before, provenance=ProvenanceFacts(IMAGE, (built,)))
@@ -122,7 +122,7 @@ def test_another_base_image_is_separate_from_own_layers() -> None:
         ),
         base="debian:13",
     )
-    first = VerdictCase(IMAGE, limits(HIGH=0), NOW, "0.1.0", (old,), AdvisorySnapshot(PUBLISHED, COVERED))
+    first = VerdictCase(IMAGE, limit_findings(HIGH=0), NOW, "0.1.0", (old,), AdvisorySnapshot(PUBLISHED, COVERED))
     second = replace(first, inventories=(newer,), snapshot=AdvisorySnapshot(PUBLISHED, COVERED))
     result = explain(first, second)
     assert [(change.input, ids(change)) for change in result.changes] == [
@@ -134,13 +134,13 @@ def test_another_base_image_is_separate_from_own_layers() -> None:
 
 WAIVED = Waivers((Waiver("w", "ana", "It is never called.", "CVE-2024-1", until="2026-12-01T00:00:00Z"),))
 A = case("a")
-BASELINE: dict[str, tuple[Inventory, ...]] = {"running": (inventory(package("a")),)}
+BASELINE: dict[str, tuple[Inventory, ...]] = {"running": (make_inventory(make_package("a")),)}
 
 
 @pytest.mark.parametrize(
     ("first", "second", "by"),
     [
-        (A, replace(A, policy=limits(HIGH=1)), Input.POLICY),
+        (A, replace(A, policy=limit_findings(HIGH=1)), Input.POLICY),
         (A, replace(A, waivers=WAIVED), Input.WAIVERS),
         (replace(A, waivers=WAIVED), replace(A, waivers=WAIVED, now="2026-12-02T00:00:00Z"), Input.TIME),
         (case("x"), replace(case("x"), now="2026-12-20T00:00:00Z"), Input.TIME),
@@ -164,12 +164,15 @@ def test_newly_and_no_longer_waived_findings_are_listed() -> None:
 
 
 def test_external_reports_are_a_separate_input() -> None:
-    result = Matcher(AdvisorySnapshot(PUBLISHED, COVERED), ECOSYSTEMS).match(inventory(package("a")).packages)
-    reported = ExternalReport("trivy", NOW, inventory(package("a")), result)
+    result = Matcher(AdvisorySnapshot(PUBLISHED, COVERED), ECOSYSTEMS).match(make_inventory(make_package("a")).packages)
+    reported = ExternalReport("trivy", NOW, make_inventory(make_package("a")), result)
     fixed = ExternalReport(
-        "trivy", NOW, inventory(package("a", "2.0.0")), Matcher(AdvisorySnapshot((), ()), ECOSYSTEMS).match(())
+        "trivy",
+        NOW,
+        make_inventory(make_package("a", "2.0.0")),
+        Matcher(AdvisorySnapshot((), ()), ECOSYSTEMS).match(()),
     )
-    item = VerdictCase(IMAGE, limits(HIGH=0), NOW, "0.1.0", external_reports=(reported,))
+    item = VerdictCase(IMAGE, limit_findings(HIGH=0), NOW, "0.1.0", external_reports=(reported,))
     (change,) = explain(item, replace(item, external_reports=(fixed,))).changes
     assert (change.input, ids(change)) == (Input.EXTERNAL_REPORTS, ([], ["CVE-2024-1"]))
 
@@ -197,7 +200,7 @@ def test_a_difference_from_the_recorded_verdict_is_an_effect_of_the_engine() -> 
 def test_the_last_change_has_the_status_of_the_second_verdict() -> None:
     second = replace(
         case("x", snapshot=A.snapshot),
-        policy=limits(LOW=0),
+        policy=limit_findings(LOW=0),
         now="2026-12-20T00:00:00Z",
         waivers=WAIVED,
         baselines=BASELINE,
@@ -223,8 +226,10 @@ CASES: dict[str, Callable[[], VerdictCase]] = {
         A, baselines=BASELINE, baseline_exemptions={"running": BaselineExemptions(A.now, (("x", "npm", "a"),))}
     ),
     "no_scan_reason": lambda: replace(A, inventories=(), no_scan_reason="The layer is broken: \udcff\x1b[31m."),
-    "odd": lambda: replace(A, inventories=(inventory(package("a"), package("e\udcff\u202e\x1b")),)),
-    "index": lambda: replace(A, inventories=(inventory(package("a")), inventory(package("b"), platform="linux/arm64"))),
+    "odd": lambda: replace(A, inventories=(make_inventory(make_package("a"), make_package("e\udcff\u202e\x1b")),)),
+    "index": lambda: replace(
+        A, inventories=(make_inventory(make_package("a")), make_inventory(make_package("b"), platform="linux/arm64"))
+    ),
 }
 
 
@@ -251,7 +256,7 @@ def test_replaying_an_altered_verdict_reports_the_differences() -> None:
 
 def test_replaying_an_altered_case_names_the_input() -> None:
     value = recorded(A)
-    lenient = replace(value, case=replace(A, policy=replace(limits(HIGH=9), digest=A.policy.digest)))
+    lenient = replace(value, case=replace(A, policy=replace(limit_findings(HIGH=9), digest=A.policy.digest)))
     differences = case_file.replay(lenient, ECOSYSTEMS, RULES).differences
     assert differences[0] == f"The policy strict does not match its digest {A.policy.digest}."
     assert "The verdict's status was Rejected, and is Approved." in differences

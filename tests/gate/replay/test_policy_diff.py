@@ -2,7 +2,7 @@
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.gate.samples import advisory, inventory, judge, limits, package
+from tests.gate.samples import judge, limit_findings, make_advisory, make_inventory, make_package
 from tests.gate.test_evaluate_properties import advisories, coverage, inventories
 
 from dockgate.gate.model import Status
@@ -22,9 +22,9 @@ BROKEN = BlockingReason("linux/amd64", "max_findings", "1 HIGH finding, at most 
 
 
 def trial(before: int, after: int, unread: bool = False) -> ImageComparison:
-    content = inventory(package("a"), unread=(Unread("app/x", "It ends too early."),) if unread else ())
-    existing = [advisory("CVE-2026-1", "a")]
-    old, new = (judge(content, existing, limits(HIGH=limit)).platform_verdicts for limit in (before, after))
+    content = make_inventory(make_package("a"), unread_paths=(Unread("app/x", "It ends too early."),) if unread else ())
+    existing = [make_advisory("CVE-2026-1", "a")]
+    old, new = (judge(content, existing, limit_findings(HIGH=limit)).platform_verdicts for limit in (before, after))
     return compare(summarize_outcome(old), summarize_outcome(new), "strict", "an image")
 
 
@@ -54,5 +54,5 @@ def test_only_changes_are_listed_and_all_are_counted() -> None:
 def test_the_outcome_of_a_stored_verdict_equals_that_of_the_verdict(
     judged: Inventory, published: list[Advisory], limit: int, covered: tuple[Coverage, ...]
 ) -> None:
-    verdict = judge(judged, published, limits(HIGH=limit), covered)
+    verdict = judge(judged, published, limit_findings(HIGH=limit), covered)
     assert read_outcome(canonical.encode(verdict)) == summarize_outcome(verdict.platform_verdicts)

@@ -50,7 +50,7 @@ _PURLS = Purls(ECOSYSTEMS)
 _LAYERS = {"base": "sha256:" + "a" * 64, "own": "sha256:" + "b" * 64}
 
 
-def cases() -> Iterator[tuple[str, dict[str, Any]]]:
+def list_cases() -> Iterator[tuple[str, dict[str, Any]]]:
     """The cases of all files by name, such as "exploited: one is enough"."""
     for file in sorted(FOLDER.glob("*.yaml")):
         document = load_document(file.read_text("utf-8"), file.name).value
@@ -58,44 +58,49 @@ def cases() -> Iterator[tuple[str, dict[str, Any]]]:
             yield f"{file.stem}: {case['name']}", {"policy": document.get("policy"), "file": file.name, **case}
 
 
-def judged(case: Mapping[str, Any]) -> Verdict:
+def judge_case(case: Mapping[str, Any]) -> Verdict:
     """The verdict on a case, which has one platform."""
-    return evaluate.judge(verdict_case(case), ECOSYSTEMS, RULES)
+    return evaluate.judge(make_verdict_case(case), ECOSYSTEMS, RULES)
 
 
-def verdict_case(case: Mapping[str, Any]) -> VerdictCase:
+def make_verdict_case(case: Mapping[str, Any]) -> VerdictCase:
     """The input of the verdict on a case."""
     findings = case.get("findings", [])
-    inventory = _inventory(case, [*findings, *case.get("packages", [])])
-    checked = case.get("checked", CHECKED)
+    inventory = _make_inventory(case, [*findings, *case.get("packages", [])])
+    checked_at = case.get("checked", CHECKED)
     snapshot = AdvisorySnapshot(
-        tuple(map(_advisory, findings)),
-        tuple(Coverage(feed, True, (), checked) for feed in case.get("feeds", ["npm", "epss", "kev"])),
-        tuple(map(_cve, findings)),
+        tuple(map(_make_advisory, findings)),
+        tuple(Coverage(feed, True, (), checked_at) for feed in case.get("feeds", ["npm", "epss", "kev"])),
+        tuple(map(_make_cve, findings)),
     )
-    scanned = VerdictCase(
+    scanned_case = VerdictCase(
         image=IMAGE,
         policy=read_named_policy(json.dumps(case["policy"]), "case", RULES, case["file"]),
         now=case.get("now", NOW),
         engine="0.1.0",
         inventories=(inventory,),
         snapshot=snapshot,
-        baselines={name: (_inventory({}, case[name]),) for name in ("running", "approved") if name in case},
-        provenance=_provenance(case["provenance"]) if "provenance" in case else None,
+        baselines={name: (_make_inventory({}, case[name]),) for name in ("running", "approved") if name in case},
+        provenance=_make_provenance(case["provenance"]) if "provenance" in case else None,
     )
     if case.get("external"):
         matches = Matcher(snapshot, ECOSYSTEMS).match(inventory.packages)
-        reported = ExternalReport(
+        external_report = ExternalReport(
             "another", NOW, inventory, matches, missing_fields=tuple(case.get("missing_fields", []))
         )
-        provenance = scanned.provenance
-        scanned = VerdictCase(
-            IMAGE, scanned.policy, scanned.now, "0.1.0", external_reports=(reported,), provenance=provenance
+        provenance = scanned_case.provenance
+        scanned_case = VerdictCase(
+            IMAGE,
+            scanned_case.policy,
+            scanned_case.now,
+            "0.1.0",
+            external_reports=(external_report,),
+            provenance=provenance,
         )
-    return scanned
+    return scanned_case
 
 
-def _provenance(provenance: Mapping[str, Any]) -> ProvenanceFacts:
+def _make_provenance(provenance: Mapping[str, Any]) -> ProvenanceFacts:
     statements = [
         ProvenanceStatement(
             digest=f"sha256:{number:064x}",
@@ -113,9 +118,9 @@ def _provenance(provenance: Mapping[str, Any]) -> ProvenanceFacts:
     )
 
 
-def _inventory(case: Mapping[str, Any], packages: list[Any]) -> Inventory:
+def _make_inventory(case: Mapping[str, Any], packages: list[Any]) -> Inventory:
     image = case.get("image", {})
-    by_purl = {package.purl: package for package in map(_package, packages)}
+    by_purl = {package.purl: package for package in map(_make_package, packages)}
     distribution = image.get("distribution")
     return Inventory(
         image=IMAGE,
@@ -132,7 +137,7 @@ def _inventory(case: Mapping[str, Any], packages: list[Any]) -> Inventory:
     )
 
 
-def _package(entry: Any) -> Package:
+def _make_package(entry: Any) -> Package:
     """The package of a purl, or of a mapping with purl and layer."""
     if isinstance(entry, str):
         entry = {"package": entry}
@@ -150,8 +155,8 @@ def _package(entry: Any) -> Package:
     )
 
 
-def _advisory(finding: Mapping[str, Any]) -> Advisory:
-    package = _package(finding)
+def _make_advisory(finding: Mapping[str, Any]) -> Advisory:
+    package = _make_package(finding)
     fixed = finding.get("fixed", "")
     events = (("introduced", "0"), ("fixed", fixed))[: 2 if fixed else 1]
     severity = Severity(finding.get("severity", "UNTRIAGED"))
@@ -166,7 +171,7 @@ def _advisory(finding: Mapping[str, Any]) -> Advisory:
     )
 
 
-def _cve(finding: Mapping[str, Any]) -> Cve:
+def _make_cve(finding: Mapping[str, Any]) -> Cve:
     return Cve(
         finding["id"],
         exploited=finding.get("exploited"),

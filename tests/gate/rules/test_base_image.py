@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.gate.samples import NOW, inventory
+from tests.gate.samples import NOW, make_inventory
 
 from dockgate.gate.model import Violation
 from dockgate.gate.rule import RuleInput
@@ -24,7 +24,7 @@ def judge_base(image: Inventory, *images: Mapping[str, object]) -> list[object]:
 
 
 def image(layers: tuple[str, ...], diff_ids: tuple[str, ...] = ()) -> Inventory:
-    return replace(inventory(), layers=layers, diff_ids=diff_ids)
+    return replace(make_inventory(), layers=layers, diff_ids=diff_ids)
 
 
 @given(

@@ -2,7 +2,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.gate.samples import CHECKED, NOW, inventory, package
+from tests.gate.samples import CHECKED, NOW, make_inventory, make_package
 
 from dockgate.gate.model import NonBlockingViolation, RuleAction, Violation
 from dockgate.gate.rule import RuleInput
@@ -26,7 +26,7 @@ def coverage_at(at: str) -> tuple[Coverage, ...]:
 
 
 def test_an_unread_file_is_undetermined_unless_the_policy_relaxes_it() -> None:
-    torn = inventory(package("a"), unread=(Unread("app/x", "The file ends too early."),))
+    torn = make_inventory(make_package("a"), unread_paths=(Unread("app/x", "The file ends too early."),))
     assert judge(torn) == [Undetermined("app/x", "The file ends too early.", "unread")]
     assert judge(torn, unread="allow") == []
     assert judge(torn, unread="reject") == [Violation("evidence", "The file ends too early.")]
@@ -36,10 +36,10 @@ def test_an_unread_file_is_undetermined_unless_the_policy_relaxes_it() -> None:
 
 
 def test_an_image_without_packages_is_undetermined() -> None:
-    (result,) = judge(inventory())
+    (result,) = judge(make_inventory())
     assert isinstance(result, Undetermined)
     assert (result.subject, result.kind) == ("/", "unread")
-    assert judge(inventory(), unread="allow") == []
+    assert judge(make_inventory(), unread="allow") == []
 
 
 @pytest.mark.parametrize("kind", ["uncomparable", "uncovered"])
@@ -48,31 +48,31 @@ def test_matching_problems_are_undetermined_and_relaxed_by_kind(kind: str) -> No
     other_kind = {"uncomparable": "uncovered", "uncovered": "uncomparable"}[kind]
     others: dict[str, Any] = {other_kind: "allow", "unread": "allow"}
     own: dict[str, Any] = {kind: "allow"}
-    assert judge(inventory(package("a")), entry) == [entry]
-    assert judge(inventory(package("a")), entry, **others) == [entry]
-    assert judge(inventory(package("a")), entry, **own) == []
+    assert judge(make_inventory(make_package("a")), entry) == [entry]
+    assert judge(make_inventory(make_package("a")), entry, **others) == [entry]
+    assert judge(make_inventory(make_package("a")), entry, **own) == []
 
 
 def test_a_named_ecosystem_may_lack_a_feed() -> None:
     of_docker = Undetermined("vendor:docker.com", "There is no feed for vendor:docker.com.", "uncovered")
     of_java = Undetermined("Java runtime", "There is no feed for Java runtime.", "uncovered")
-    results = judge(inventory(package("a")), of_docker, of_java, no_feed_for=["vendor:docker.com", "npm"])
+    results = judge(make_inventory(make_package("a")), of_docker, of_java, no_feed_for=["vendor:docker.com", "npm"])
     assert results == [NonBlockingViolation(RuleAction.NOTE, Violation("evidence", of_docker.reason)), of_java]
     partial = Undetermined("npm", "The feed for npm is partial and omits many.", "uncovered")
-    assert judge(inventory(package("a")), partial, no_feed_for=["npm"]) == [partial]
+    assert judge(make_inventory(make_package("a")), partial, no_feed_for=["npm"]) == [partial]
     unread = Undetermined("vendor:docker.com", "It cannot be read.", "unread")
-    assert judge(inventory(package("a")), unread, no_feed_for=["vendor:docker.com"]) == [unread]
+    assert judge(make_inventory(make_package("a")), unread, no_feed_for=["vendor:docker.com"]) == [unread]
 
 
 def test_an_entry_without_a_known_kind_cannot_be_relaxed() -> None:
     entry = Undetermined("database", "The version cannot be compared.")
     everything: dict[str, Any] = dict.fromkeys(("unread", "uncomparable", "uncovered", "stale"), "allow")
-    assert judge(inventory(package("a")), entry, **everything) == [entry]
+    assert judge(make_inventory(make_package("a")), entry, **everything) == [entry]
 
 
 @pytest.mark.parametrize("at", ["2026-11-17T12:00:01Z", "2026-11-24T12:00:00Z", "2026-11-25T11:00:00Z", "2026-11-20"])
 def test_a_feed_checked_within_the_allowed_days_is_fresh(at: str) -> None:
-    assert judge(inventory(package("a")), coverage=coverage_at(at)) == []
+    assert judge(make_inventory(make_package("a")), coverage=coverage_at(at)) == []
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_a_feed_checked_within_the_allowed_days_is_fresh(at: str) -> None:
     ],
 )
 def test_a_stale_feed_is_undetermined_with_the_command_that_updates_it(at: str, reason: str) -> None:
-    (result,) = judge(inventory(package("a")), coverage=coverage_at(at))
+    (result,) = judge(make_inventory(make_package("a")), coverage=coverage_at(at))
     assert isinstance(result, Undetermined)
     assert (result.subject, result.kind) == ("npm", "stale")
     assert reason in result.reason
@@ -95,14 +95,14 @@ def test_a_stale_feed_is_undetermined_with_the_command_that_updates_it(at: str, 
 
 def test_the_policy_sets_the_allowed_days() -> None:
     month_old = coverage_at("2026-10-25T12:00:00Z")
-    assert judge(inventory(package("a")), coverage=month_old, stale_after_days=31) == []
-    assert judge(inventory(package("a")), coverage=month_old, stale_after_days=30) != []
+    assert judge(make_inventory(make_package("a")), coverage=month_old, stale_after_days=31) == []
+    assert judge(make_inventory(make_package("a")), coverage=month_old, stale_after_days=30) != []
 
 
 def test_only_feeds_of_the_images_packages_can_be_stale() -> None:
     stale = (*FRESH, Coverage("Debian:13", True, (), ""), Coverage("PyPI", True, (), ""))
-    owned = replace(package("b"), ecosystem="PyPI", owner="python3-b")
-    assert judge(inventory(package("a"), owned), coverage=stale) == []
+    owned = replace(make_package("b"), ecosystem="PyPI", owner="python3-b")
+    assert judge(make_inventory(make_package("a"), owned), coverage=stale) == []
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def test_an_invalid_setting_is_refused_with_allowed_values(settings: dict[str, o
     ],
 )
 def test_a_report_of_another_scanner_becomes_stale(at: str, reason: str) -> None:
-    facts = RuleInput(inventory(package("a")), Matches((), ()), (), NOW, source="trivy", reported_at=at)
+    facts = RuleInput(make_inventory(make_package("a")), Matches((), ()), (), NOW, source="trivy", reported_at=at)
     (result,) = RULE.judge(facts, RULE.parse_settings({}))
     assert isinstance(result, Undetermined)
     assert (result.subject, result.kind) == ("trivy", "stale")
@@ -143,5 +143,5 @@ def test_a_report_of_another_scanner_becomes_stale(at: str, reason: str) -> None
 
 
 def test_another_scanners_fresh_report_may_name_no_package() -> None:
-    facts = RuleInput(inventory(), Matches((), ()), (), NOW, source="trivy", reported_at=CHECKED)
+    facts = RuleInput(make_inventory(), Matches((), ()), (), NOW, source="trivy", reported_at=CHECKED)
     assert list(RULE.judge(facts, RULE.parse_settings({}))) == []

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as settings_of
 from hypothesis import strategies as st
-from tests.gate.samples import NOW, inventory, package, policy_of
+from tests.gate.samples import NOW, make_inventory, make_package, read_policy
 
 from dockgate.gate.model import NonBlockingViolation, Violation
 from dockgate.gate.rule import RuleInput
@@ -23,10 +23,10 @@ def settings(when: str) -> dict[str, object]:
 
 def facts(findings: int = 1) -> RuleInput:
     matches = [
-        Finding(f"CVE-2026-{number}", (), package("a"), Severity.HIGH, Rating(None, Severity.HIGH), None)
+        Finding(f"CVE-2026-{number}", (), make_package("a"), Severity.HIGH, Rating(None, Severity.HIGH), None)
         for number in range(findings)
     ]
-    return RuleInput(inventory(package("a")), Matches(tuple(matches), ()), (), NOW)
+    return RuleInput(make_inventory(make_package("a")), Matches(tuple(matches), ()), (), NOW)
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_an_unknown_name_is_refused_with_the_names_that_exist(when: str, names: 
 
 def test_the_line_in_the_policy_file_is_named_too() -> None:
     with pytest.raises(DefinitionError, match=r"^strict\.yaml:3: expression\.when: line 1, column 1: undeclared ref"):
-        policy_of("expression:\n  message: Broken\n  when: indings.size() > 1\n")
+        read_policy("expression:\n  message: Broken\n  when: indings.size() > 1\n")
 
 
 @pytest.mark.parametrize(
@@ -186,9 +186,9 @@ def test_a_stored_policy_with_a_refused_expression_gets_a_warning() -> None:
 
 
 def test_a_finding_in_a_path_that_is_not_unicode_is_named() -> None:
-    odd = package("a", path="app/\udcff/package.json")
+    odd = make_package("a", path="app/\udcff/package.json")
     finding = Finding("CVE-2026-1", (), odd, Severity.HIGH, Rating(None, Severity.HIGH), None)
-    image = RuleInput(inventory(odd), Matches((finding,), ()), (), NOW)
+    image = RuleInput(make_inventory(odd), Matches((finding,), ()), (), NOW)
     (result,) = RULE.judge(image, settings("findings.filter(f, f.severity == 'HIGH')"))
     assert isinstance(result, Violation)
     assert result.findings == (finding,)
@@ -220,7 +220,7 @@ expressions = st.recursive(
 findings_lists = st.lists(
     st.builds(
         lambda severity, disputed, exploited, fixed: Finding(
-            "", (), package("a"), severity, Rating(None, severity), fixed, disputed=disputed, exploited=exploited
+            "", (), make_package("a"), severity, Rating(None, severity), fixed, disputed=disputed, exploited=exploited
         ),
         st.sampled_from((Severity.HIGH, Severity.LOW, Severity.UNTRIAGED)),
         st.booleans(),
@@ -242,7 +242,7 @@ def test_an_accepted_expression_stays_true_with_more_findings(
 
     def result_type(findings: list[Finding]) -> object:
         named = tuple(replace(finding, id=f"CVE-2026-{number}") for number, finding in enumerate(findings))
-        facts = RuleInput(inventory(package("a")), Matches(named, ()), (Coverage("kev", True, (), NOW),), NOW)
+        facts = RuleInput(make_inventory(make_package("a")), Matches(named, ()), (Coverage("kev", True, (), NOW),), NOW)
         return next((type(result) for result in RULE.judge(facts, stored)), None)
 
     if result_type(findings) is Violation:

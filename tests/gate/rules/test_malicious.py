@@ -1,4 +1,4 @@
-from tests.gate.samples import NOW, inventory, package
+from tests.gate.samples import NOW, make_inventory, make_package
 
 from dockgate.gate.model import Violation
 from dockgate.gate.rule import RuleInput
@@ -7,11 +7,15 @@ from dockgate.vulnerabilities.model import Finding, Matches, Rating, Severity
 
 
 def finding(identity: str, *aliases: str, name: str = "a") -> Finding:
-    return Finding(identity, aliases, package(name), Severity.UNTRIAGED, Rating(None, Severity.UNTRIAGED), None)
+    return Finding(identity, aliases, make_package(name), Severity.UNTRIAGED, Rating(None, Severity.UNTRIAGED), None)
 
 
 def judge(*findings: Finding) -> list[object]:
-    return list(RULE.judge(RuleInput(inventory(package("a")), Matches(findings, ()), (), NOW), RULE.parse_settings({})))
+    return list(
+        RULE.judge(
+            RuleInput(make_inventory(make_package("a")), Matches(findings, ()), (), NOW), RULE.parse_settings({})
+        )
+    )
 
 
 def test_a_known_malicious_package_is_a_violation_whatever_its_severity_or_fix() -> None:

@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.gate.samples import NOW, inventory, package
+from tests.gate.samples import NOW, make_inventory, make_package
 
 from dockgate.gate.model import Violation
 from dockgate.gate.policy import read_untriaged_severity
@@ -14,11 +14,11 @@ from dockgate.vulnerabilities.model import FIX_UNKNOWN, VERSIONS_ONLY, Finding, 
 
 
 def finding(severity: Severity, fixed: str | None = "2.0.0", identity: str = "CVE-2024-1") -> Finding:
-    return Finding(identity, (), package("a"), severity, Rating("advisory", severity), fixed)
+    return Finding(identity, (), make_package("a"), severity, Rating("advisory", severity), fixed)
 
 
 def violations(*findings: Finding, **settings: object) -> list[Violation]:
-    facts = RuleInput(inventory(package("a")), Matches(findings, ()), (), NOW)
+    facts = RuleInput(make_inventory(make_package("a")), Matches(findings, ()), (), NOW)
     return [result for result in RULE.judge(facts, RULE.parse_settings(settings)) if isinstance(result, Violation)]
 
 
@@ -76,7 +76,7 @@ def test_an_invalid_setting_is_refused_with_allowed_values(settings: dict[str, o
 
 def judge_counts(unlisted_counts: dict[str, int], **settings: object) -> list[str]:
     """The results for counts without findings: "!" before a violation, "?" before an undetermined entry."""
-    facts = RuleInput(inventory(), Matches((), ()), (), NOW, source="inspector", unlisted_counts=unlisted_counts)
+    facts = RuleInput(make_inventory(), Matches((), ()), (), NOW, source="inspector", unlisted_counts=unlisted_counts)
     results = RULE.judge(facts, RULE.parse_settings(settings))
     texts = []
     for entry in results:
@@ -114,7 +114,7 @@ def test_counts_of_untriaged_count_as_the_policy_sets() -> None:
 
 def test_a_finding_with_an_unreported_fix_is_undetermined() -> None:
     findings = (replace(finding(Severity.HIGH, fixed=None), note=FIX_UNKNOWN),)
-    facts = RuleInput(inventory(), Matches(findings, ()), (), NOW, source="sarif")
+    facts = RuleInput(make_inventory(), Matches(findings, ()), (), NOW, source="sarif")
     (result,) = RULE.judge(facts, RULE.parse_settings({"HIGH": 0, "only_fixable": True}))
     assert isinstance(result, Undetermined)
     assert list(RULE.judge(facts, RULE.parse_settings({"HIGH": 1, "only_fixable": True}))) == []
@@ -125,7 +125,7 @@ def test_a_finding_with_an_unreported_fix_is_undetermined() -> None:
 @pytest.mark.parametrize("note", [VERSIONS_ONLY, FIX_UNKNOWN])
 def test_an_unknown_fix_in_our_own_advisories_is_undetermined(note: str) -> None:
     unknown = (replace(finding(Severity.HIGH, fixed=None), note=note), replace(finding(Severity.HIGH, fixed=None)))
-    facts = RuleInput(inventory(), Matches(unknown, ()), (), NOW)
+    facts = RuleInput(make_inventory(), Matches(unknown, ()), (), NOW)
     (entry,) = RULE.judge(facts, RULE.parse_settings({"HIGH": 0, "only_fixable": True}))
     assert isinstance(entry, Undetermined)
     assert "has a fix, and only findings with a fix count: up to 1 may count as HIGH" in entry.reason
@@ -174,7 +174,7 @@ def test_a_lost_rating_never_approves(
             replace(finding(severity, identity=f"CVE-2024-{number}"), published="2026-11-20T00:00:00Z")
             for number, severity in enumerate(severities)
         ]
-        facts = RuleInput(inventory(package("a")), Matches(tuple(findings), ()), (), NOW)
+        facts = RuleInput(make_inventory(make_package("a")), Matches(tuple(findings), ()), (), NOW)
         return len(list(RULE.judge(facts, settings)))
 
     fewer = [Severity.UNTRIAGED if at in lost else severity for at, severity in enumerate(rated)]

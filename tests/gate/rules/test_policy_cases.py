@@ -3,15 +3,15 @@
 from typing import Any
 
 import pytest
-from tests.gate.rules.policy_cases import FOLDER, cases, judged
+from tests.gate.rules.policy_cases import FOLDER, judge_case, list_cases
 from tests.gate.samples import RULES
 
-CASES = dict(cases())
+CASES = dict(list_cases())
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
 def test_the_verdict_is_as_expected(case: dict[str, Any]) -> None:
-    verdict, expect = judged(case), case["expect"]
+    verdict, expect = judge_case(case), case["expect"]
     (platform,) = verdict.platform_verdicts
     assert verdict.summary == expect.get("summary", verdict.summary)
     assert [violation.message for violation in platform.violations] == expect.get("violations", [])

@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.gate.samples import CHECKED, NOW, inventory, package
+from tests.gate.samples import CHECKED, NOW, make_inventory, make_package
 
 from dockgate.gate import rules
 from dockgate.gate.policy import compute_fingerprint
@@ -47,14 +47,14 @@ class TestEveryRule:
 
     def test_texts_of_an_image_that_are_not_unicode_are_judged(self, rule: Rule) -> None:
         odd = "a\udcff"  # a byte that is not UTF-8
-        named = inventory(package(odd, version=f"1{odd}", path=f"app/{odd}/package.json"))
+        named = make_inventory(make_package(odd, version=f"1{odd}", path=f"app/{odd}/package.json"))
         distribution = Distribution(odd, odd, odd, (odd,))
         strange = replace(named, distribution=distribution, base=odd, created=odd, user=odd, platform=odd)
         list(rule.judge(RuleInput(strange, Matches((), ()), (), NOW), rule.parse_settings(NEEDED.get(rule.name, {}))))
 
     def test_a_clean_image_has_no_violation(self, rule: Rule) -> None:
         clean = replace(
-            inventory(package("a")),
+            make_inventory(make_package("a")),
             distribution=Distribution("debian", "13"),
             base="docker.io/library/debian:13",
             created="2026-11-01T00:00:00Z",

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.gate.samples import NOW, inventory, package
+from tests.gate.samples import NOW, make_inventory, make_package
 
 from dockgate.gate.model import Violation
 from dockgate.gate.rule import Exemption, RuleInput, make_finding_key
@@ -22,7 +22,7 @@ def findings(draw: st.DrawFn) -> tuple[Finding, ...]:
     result = []
     for number in range(draw(st.integers(0, 6))):
         severity = draw(st.sampled_from(list(Severity)))
-        where = replace(package(f"p{number}"), layer=draw(st.sampled_from(("", *_LAYERS))))
+        where = replace(make_package(f"p{number}"), layer=draw(st.sampled_from(("", *_LAYERS))))
         fixed = draw(st.sampled_from((None, "2.0.0")))
         published, fixed_at = draw(st.sampled_from(_TIMES)), draw(st.sampled_from(_TIMES))
         rating = Rating(None, severity)
@@ -47,7 +47,7 @@ SETTINGS = st.fixed_dictionaries(
 
 
 def image(base_layers: int) -> Inventory:
-    return replace(inventory(), layers=_LAYERS, base_layers=base_layers)
+    return replace(make_inventory(), layers=_LAYERS, base_layers=base_layers)
 
 
 def selected_ids(rule_input: RuleInput, raw: dict[str, object]) -> set[str]:

@@ -130,12 +130,12 @@ def test_a_token_of_the_future_is_refused(case: Case, claim: str) -> None:
 @pytest.mark.parametrize(
     "alter",
     [
-        fake.unsigned,
-        fake.signed_by_public_key("pem"),
-        fake.signed_by_public_key("jwk"),
-        fake.signed_by_embedded_key,
-        fake.signed_by_other_key,
-        fake.altered,
+        fake.make_unsigned,
+        fake.sign_by_public_key("pem"),
+        fake.sign_by_public_key("jwk"),
+        fake.sign_by_embedded_key,
+        fake.sign_by_other_key,
+        fake.alter_claims,
         lambda token, claims: token.rpartition(".")[0] + ".",
         lambda token, claims: token.rpartition(".")[0],
         lambda token, claims: "",
@@ -167,7 +167,7 @@ def test_a_new_key_is_fetched_once(case: Case) -> None:
     case.fake.signing_key, case.fake.published = "second", ["first", "second"]
     case.sign_in()
     case.sign_in()
-    assert case.fake.calls("/jwks") == 2
+    assert case.fake.count_calls("/jwks") == 2
 
 
 def test_unknown_keys_do_not_make_the_server_ask_all_the_time(case: Case) -> None:
@@ -177,7 +177,7 @@ def test_unknown_keys_do_not_make_the_server_ask_all_the_time(case: Case) -> Non
     for _ in range(5):
         with pytest.raises(DeniedError):
             case.sign_in()
-    assert case.fake.calls("/jwks") == 2
+    assert case.fake.count_calls("/jwks") == 2
 
 
 def test_a_withdrawn_key_counts_no_longer(case: Case) -> None:
@@ -191,8 +191,8 @@ def test_a_withdrawn_key_counts_no_longer(case: Case) -> None:
 def test_keys_are_not_fetched_for_every_sign_in(case: Case) -> None:
     for _ in range(3):
         case.sign_in()
-    assert case.fake.calls("/jwks") == 1
-    assert case.fake.calls("/.well-known/openid-configuration") == 1
+    assert case.fake.count_calls("/jwks") == 1
+    assert case.fake.count_calls("/.well-known/openid-configuration") == 1
 
 
 # --- the code -----------------------------------------------------------------------------------------------------
@@ -217,7 +217,7 @@ def test_a_code_of_another_browser_is_refused(case: Case) -> None:
 def test_an_answer_of_another_provider_is_refused_before_the_code_is_sent(case: Case, issuer: str | None) -> None:
     with pytest.raises(DeniedError, match="another identity provider"):
         case.sign_in(issuer=issuer)
-    assert case.fake.calls("/token") == 0
+    assert case.fake.count_calls("/token") == 0
 
 
 def test_a_provider_that_does_not_name_itself_is_accepted(case: Case) -> None:
@@ -319,7 +319,7 @@ def test_a_failure_is_repeated_for_a_moment_without_another_request(case: Case) 
     for _ in range(3):
         with pytest.raises(UnavailableError):
             case.provider.build_sign_in_url(REQUEST)
-    assert case.fake.calls(DISCOVERY) == 1
+    assert case.fake.count_calls(DISCOVERY) == 1
     del case.fake.answers[DISCOVERY]
     case.now += timedelta(seconds=FAILURE_SECONDS)
     assert case.sign_in().subject == "1"

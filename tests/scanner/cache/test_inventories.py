@@ -4,7 +4,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.scanner.layers import DEBIAN, ECOSYSTEMS, FakeImage, FakeLayer, dpkg_list, file, stanza, status
+from tests.scanner.layers import (
+    DEBIAN,
+    ECOSYSTEMS,
+    FakeImage,
+    FakeLayer,
+    make_dpkg_list,
+    make_file,
+    make_stanza,
+    make_status,
+)
 
 from dockgate.scanner.cache.inventory_cache import PARTS, InventoryCache
 from dockgate.scanner.inventory import combine_facts
@@ -15,8 +24,13 @@ from dockgate.scanner.ports import ImageMetadata
 from dockgate.services.images.image_inventory import read
 from dockgate.shared.errors import ImageError
 
-BASE = [file("etc/os-release", DEBIAN), status(stanza("a", "1")), dpkg_list("a", "usr/bin/a"), file("usr/bin/a")]
-OWN = [file("srv/node_modules/b/package.json", '{"name": "b", "version": "1.0"}')]
+BASE = [
+    make_file("etc/os-release", DEBIAN),
+    make_status(make_stanza("a", "1")),
+    make_dpkg_list("a", "usr/bin/a"),
+    make_file("usr/bin/a"),
+]
+OWN = [make_file("srv/node_modules/b/package.json", '{"name": "b", "version": "1.0"}')]
 
 
 def an_image(*layers: FakeLayer) -> FakeImage:
@@ -46,7 +60,7 @@ def package(folder: Path, code: str = "1") -> Path:
     "path", ["srv/café/package.json", b"srv/caf\xe9/package.json".decode("utf-8", "surrogateescape")]
 )
 def test_a_cached_inventory_is_returned(tmp_path: Path, path: str) -> None:
-    odd = an_image(FakeLayer("sha256:1", [file(path, '{"name": "a", "version": "1.0"}')]))
+    odd = an_image(FakeLayer("sha256:1", [make_file(path, '{"name": "a", "version": "1.0"}')]))
     made = remembered(InventoryCache(tmp_path), odd)
     assert InventoryCache(tmp_path).find(odd) == made
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.scanner.layers import FakeLayer, file
+from tests.scanner.layers import FakeLayer, make_file
 
 from dockgate.scanner import ecosystems
 from dockgate.scanner.cache.layer_cache import LayerCache
@@ -26,8 +26,8 @@ def cached_file(folder: Path) -> Path:
 
 @pytest.mark.parametrize("path", ["srv/café.txt", LATIN])
 def test_a_cached_layer_is_returned(cache: LayerCache, path: str) -> None:
-    package = file("srv/node_modules/a/package.json", '{"name": "a", "version": "1.0"}')
-    layer = FakeLayer("sha256:1", [file(path), package])
+    package = make_file("srv/node_modules/a/package.json", '{"name": "a", "version": "1.0"}')
+    layer = FakeLayer("sha256:1", [make_file(path), package])
     facts = cache.read(layer)
     assert path in facts.files
     assert cache.find(layer) == facts
@@ -35,14 +35,14 @@ def test_a_cached_layer_is_returned(cache: LayerCache, path: str) -> None:
 
 @pytest.mark.parametrize("content", [b"", b"{", b"{}", b"\x80", os.urandom(1000)])
 def test_a_broken_file_is_as_good_as_none(cache: LayerCache, tmp_path: Path, content: bytes) -> None:
-    layer = FakeLayer("sha256:1", [file("srv/a")])
+    layer = FakeLayer("sha256:1", [make_file("srv/a")])
     cache.read(layer)
     cached_file(tmp_path).write_bytes(content)
     assert cache.find(layer) is None
 
 
 def test_a_file_of_which_one_bit_has_changed_is_as_good_as_none(cache: LayerCache, tmp_path: Path) -> None:
-    layer = FakeLayer("sha256:1", [file("srv/node_modules/a/package.json", '{"name": "a", "version": "1.0"}')])
+    layer = FakeLayer("sha256:1", [make_file("srv/node_modules/a/package.json", '{"name": "a", "version": "1.0"}')])
     cache.read(layer)
     content = cached_file(tmp_path).read_bytes()
     cached_file(tmp_path).write_bytes(content.replace(b"1.0", b"1.1"))
@@ -50,7 +50,7 @@ def test_a_file_of_which_one_bit_has_changed_is_as_good_as_none(cache: LayerCach
 
 
 def test_cached_facts_of_another_layer_are_not_used(cache: LayerCache, tmp_path: Path) -> None:
-    cache.read(FakeLayer("sha256:1", [file("srv/a")]))
+    cache.read(FakeLayer("sha256:1", [make_file("srv/a")]))
     facts = cached_file(tmp_path)
     facts.rename(facts.with_name("sha256-2"))
     assert cache.find(FakeLayer("sha256:2", [])) is None
@@ -66,14 +66,14 @@ def verifying(folder: Path) -> LayerCache:
 def test_a_scan_does_without_the_digest_of_the_content_and_a_verdict_does_not(
     cache: LayerCache, tmp_path: Path
 ) -> None:
-    layer = FakeLayer("sha256:1", [file("srv/a")])
+    layer = FakeLayer("sha256:1", [make_file("srv/a")])
     assert cache.read(layer).diff_id is None
     assert verifying(tmp_path).find(layer) is None
     assert cache.find(layer) is not None
 
 
 def test_what_a_scan_read_is_completed_for_a_verdict_and_not_parsed_again(cache: LayerCache, tmp_path: Path) -> None:
-    layer = FakeLayer("sha256:1", [file("srv/a")])
+    layer = FakeLayer("sha256:1", [make_file("srv/a")])
     facts = cache.read(layer)
     completed = verifying(tmp_path).read(layer)
     assert (layer.read, layer.hashed) == (1, 1)
@@ -82,20 +82,20 @@ def test_what_a_scan_read_is_completed_for_a_verdict_and_not_parsed_again(cache:
 
 
 def test_a_layer_that_is_new_to_a_verdict_is_read_once(tmp_path: Path) -> None:
-    layer = FakeLayer("sha256:1", [file("srv/a")])
+    layer = FakeLayer("sha256:1", [make_file("srv/a")])
     assert verifying(tmp_path).read(layer).diff_id == layer.holds
     assert (layer.read, layer.hashed) == (1, 0)
 
 
 def test_a_blob_that_has_changed_since_the_scan_is_unread(cache: LayerCache, tmp_path: Path) -> None:
-    cache.read(FakeLayer("sha256:1", [file("srv/a")]))
-    changed = FakeLayer("sha256:1", [file("srv/b")], ImageError("the digest does not match"))
+    cache.read(FakeLayer("sha256:1", [make_file("srv/a")]))
+    changed = FakeLayer("sha256:1", [make_file("srv/b")], ImageError("the digest does not match"))
     facts = verifying(tmp_path).read(changed)
     assert [entry.path for entry in facts.unread] == ["/"]
     assert verifying(tmp_path).find(changed) is None
 
 
 def test_a_transport_that_fails_is_no_changed_blob(cache: LayerCache, tmp_path: Path) -> None:
-    cache.read(FakeLayer("sha256:1", [file("srv/a")]))
+    cache.read(FakeLayer("sha256:1", [make_file("srv/a")]))
     with pytest.raises(UnavailableError):
         verifying(tmp_path).read(FakeLayer("sha256:1", [], UnavailableError("gone")))

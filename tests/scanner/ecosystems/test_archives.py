@@ -5,7 +5,7 @@ import zipfile
 from collections.abc import Mapping
 
 import pytest
-from tests.scanner.layers import file, inventory
+from tests.scanner.layers import make_file, read_inventory
 
 from dockgate.scanner.ecosystems import java, load, python
 from dockgate.scanner.layer_reader import build_trigger_lookup
@@ -46,7 +46,7 @@ def purls(image: Inventory) -> list[str]:
     ],
 )
 def test_archive_suffixes_match_in_any_case(path: str, content: Mapping[str, bytes], expected: str) -> None:
-    image = inventory([file(path, archive(content))])
+    image = read_inventory([make_file(path, archive(content))])
     assert purls(image) == [expected]
     assert image.unread == ()
 
@@ -74,7 +74,7 @@ def test_suffixes_trigger_in_any_case() -> None:
 def test_archives_in_an_application_are_read(
     outer: str, inner: str, content: Mapping[str, bytes], expected: str, method: int
 ) -> None:
-    image = inventory([file(f"srv/{outer}", archive({**CLASS, inner: archive(content)}, method))])
+    image = read_inventory([make_file(f"srv/{outer}", archive({**CLASS, inner: archive(content)}, method))])
     assert expected in purls(image)
 
 
@@ -84,8 +84,8 @@ def test_an_archive_in_an_application_that_cannot_be_read_is_named() -> None:
         "WEB-INF/lib/a.whl": archive({"a.py": b""}),
         "WEB-INF/lib/b.egg": archive({"EGG-INFO/PKG-INFO": b"Name: b\n"}),
     }
-    image = inventory(
-        [file("opt/lib/lib-1.2.jar", archive(LIBRARY)), file("srv/app.war", archive({**CLASS, **broken}))]
+    image = read_inventory(
+        [make_file("opt/lib/lib-1.2.jar", archive(LIBRARY)), make_file("srv/app.war", archive({**CLASS, **broken}))]
     )
     assert [package.path.removeprefix("srv/app.war!/WEB-INF/lib/") for package in image.unread] == [
         "a.JAR",
@@ -104,37 +104,37 @@ def test_an_archive_in_an_application_that_cannot_be_read_is_named() -> None:
     ],
 )
 def test_zip_archive_without_packages_is_ignored(path: str, content: Mapping[str, bytes]) -> None:
-    image = inventory([file("opt/lib/lib-1.2.jar", archive(LIBRARY)), file(path, archive(content))])
+    image = read_inventory([make_file("opt/lib/lib-1.2.jar", archive(LIBRARY)), make_file(path, archive(content))])
     assert (purls(image), image.unread) == ([LIB], ())
 
 
 def test_file_named_zip_without_archive_is_ignored() -> None:
-    image = inventory([file("opt/lib/lib-1.2.jar", archive(LIBRARY)), file("srv/a.zip", b"\0" * 600)])
+    image = read_inventory([make_file("opt/lib/lib-1.2.jar", archive(LIBRARY)), make_file("srv/a.zip", b"\0" * 600)])
     assert (purls(image), image.unread) == ([LIB], ())
-    image = inventory([file("srv/a.zip", archive(LIBRARY)[:-30])])
+    image = read_inventory([make_file("srv/a.zip", archive(LIBRARY)[:-30])])
     assert "srv/a.zip cannot be read" in image.unread[-1].reason
 
 
 def test_jars_in_a_distribution_are_libraries() -> None:
-    image = inventory([file("opt/app-1.0.zip", archive({"app-1.0/lib/lib-1.2.jar": archive(LIBRARY)}))])
+    image = read_inventory([make_file("opt/app-1.0.zip", archive({"app-1.0/lib/lib-1.2.jar": archive(LIBRARY)}))])
     assert purls(image) == [LIB]
 
 
 def test_a_wheel_counts_only_where_its_package_is_not_installed() -> None:
     installed = [
-        file("usr/lib/python3/site-packages/foo-1.0.dist-info/METADATA", METADATA),
-        file("usr/lib/python3/site-packages/foo-1.0.dist-info/RECORD", "foo-1.0.dist-info/METADATA,,\n"),
+        make_file("usr/lib/python3/site-packages/foo-1.0.dist-info/METADATA", METADATA),
+        make_file("usr/lib/python3/site-packages/foo-1.0.dist-info/RECORD", "foo-1.0.dist-info/METADATA,,\n"),
     ]
-    wheel = file("wheels/foo-1.0-py3-none-any.whl", archive(WHEEL))
-    assert [item.path for item in inventory([*installed, wheel]).packages] == [installed[0].path]
+    wheel = make_file("wheels/foo-1.0-py3-none-any.whl", archive(WHEEL))
+    assert [item.path for item in read_inventory([*installed, wheel]).packages] == [installed[0].path]
     older = WHEEL | {"Foo-1.0.dist-info/METADATA": METADATA.replace(b"1.0", b"0.9")}
-    image = inventory([*installed, file("wheels/foo-0.9-py3-none-any.whl", archive(older))])
+    image = read_inventory([*installed, make_file("wheels/foo-0.9-py3-none-any.whl", archive(older))])
     assert purls(image) == ["pkg:pypi/foo@0.9", FOO]
 
 
 def test_an_archive_of_several_packages_counts_for_those_that_are_not_installed() -> None:
     installed = [
-        file(f"usr/lib/python3/site-packages/{name}-1.0.dist-info/{what}", content)
+        make_file(f"usr/lib/python3/site-packages/{name}-1.0.dist-info/{what}", content)
         for name in ("foo", "bar")
         for what, content in (
             ("METADATA", f"Name: {name}\nVersion: 1.0\n"),
@@ -145,29 +145,31 @@ def test_an_archive_of_several_packages_counts_for_those_that_are_not_installed(
         f"{name}-{version}.dist-info/METADATA": f"Name: {name}\nVersion: {version}\n".encode()
         for name, version in (("foo", "1.0"), ("bar", "1.0"), ("old", "0.1"))
     }
-    image = inventory([*installed, file("opt/libs.zip", archive(members))])
+    image = read_inventory([*installed, make_file("opt/libs.zip", archive(members))])
     assert purls(image) == ["pkg:pypi/bar@1.0", FOO, "pkg:pypi/old@0.1"]
 
 
 def test_wheels_in_an_application_of_one_file_are_read() -> None:
     inner = archive(WHEEL)
-    image = inventory([file("app/a.pex", archive({".deps/foo-1.0-py3-none-any.whl": inner, "__main__.py": b""}))])
+    image = read_inventory(
+        [make_file("app/a.pex", archive({".deps/foo-1.0-py3-none-any.whl": inner, "__main__.py": b""}))]
+    )
     assert [(package.purl, package.path) for package in image.packages] == [
         (FOO, "app/a.pex!/.deps/foo-1.0-py3-none-any.whl!/Foo-1.0.dist-info/METADATA")
     ]
-    image = inventory([file("app/a.pex", archive({"a.whl": b"PK", "b.dist-info/METADATA": METADATA}))])
+    image = read_inventory([make_file("app/a.pex", archive({"a.whl": b"PK", "b.dist-info/METADATA": METADATA}))])
     assert [package.path for package in image.unread] == ["app/a.pex!/a.whl"]
 
 
 def test_installers_bring_their_wheels_to_install_from() -> None:
     wheel = archive({"pip-24.0.dist-info/METADATA": METADATA})
     bundled = "usr/local/lib/python3.12/ensurepip/_bundled"
-    image = inventory(
+    image = read_inventory(
         [
-            file(f"{bundled}/pip-24.0-py3-none-any.whl", wheel),
-            file("opt/lib/lib-1.2.jar", archive(LIBRARY)),
-            file("opt/app/env.pyz", archive({"virtualenv/seed/wheels/embed/pip-24.0-py3-none-any.whl": wheel})),
+            make_file(f"{bundled}/pip-24.0-py3-none-any.whl", wheel),
+            make_file("opt/lib/lib-1.2.jar", archive(LIBRARY)),
+            make_file("opt/app/env.pyz", archive({"virtualenv/seed/wheels/embed/pip-24.0-py3-none-any.whl": wheel})),
         ]
     )
     assert purls(image) == [LIB]
-    assert purls(inventory([file(f"{bundled}/foo-1.0-py3-none-any.whl", wheel)])) == [FOO]
+    assert purls(read_inventory([make_file(f"{bundled}/foo-1.0-py3-none-any.whl", wheel)])) == [FOO]

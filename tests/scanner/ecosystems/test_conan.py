@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.scanner.ecosystems.orders import relation
-from tests.scanner.layers import DEBIAN, file, image, read_image, whiteout
+from tests.scanner.ecosystems.orders import compare_versions
+from tests.scanner.layers import DEBIAN, make_file, make_image, make_whiteouts, read_image
 
 from dockgate.scanner.ecosystems.conan import ECOSYSTEM, LOCK_LIMIT
 from dockgate.scanner.ports import Extract
@@ -176,8 +176,8 @@ def test_package_url_becomes_a_package() -> None:
 
 
 def test_package_removed_from_the_cache_with_files_left_is_unread() -> None:
-    base = [file("etc/os-release", DEBIAN), file(PATH, CACHE), file(f"{ZLIB}include/zlib.h")]
-    inventory = read_image(image(base, whiteout(PATH)), [ECOSYSTEM])
+    base = [make_file("etc/os-release", DEBIAN), make_file(PATH, CACHE), make_file(f"{ZLIB}include/zlib.h")]
+    inventory = read_image(make_image(base, make_whiteouts(PATH)), [ECOSYSTEM])
     assert f"{PATH} no longer lists zlib 1.2.13" in "".join(entry.reason for entry in inventory.unread)
 
 
@@ -196,7 +196,11 @@ def test_damaged_files_are_read_or_unreadable(content: tuple[bytes, str], cut: i
 
 
 def test_a_number_and_a_word_are_compared_as_texts() -> None:
-    assert (relation(ECOSYSTEM, "10", "1a"), relation(ECOSYSTEM, "1a", "2"), relation(ECOSYSTEM, "2", "10")) == (
+    assert (
+        compare_versions(ECOSYSTEM, "10", "1a"),
+        compare_versions(ECOSYSTEM, "1a", "2"),
+        compare_versions(ECOSYSTEM, "2", "10"),
+    ) == (
         "<",
         "<",
         "<",
@@ -205,4 +209,4 @@ def test_a_number_and_a_word_are_compared_as_texts() -> None:
 
 @pytest.mark.parametrize("version", ["", "1.0\n", "\ud800", "1" * 102])
 def test_invalid_versions_are_refused(version: str) -> None:
-    assert relation(ECOSYSTEM, version, version) == "?"
+    assert compare_versions(ECOSYSTEM, version, version) == "?"

@@ -8,7 +8,16 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.scanner.layers import DEBIAN, dpkg_list, file, image, read_image, stanza, status, whiteout
+from tests.scanner.layers import (
+    DEBIAN,
+    make_dpkg_list,
+    make_file,
+    make_image,
+    make_stanza,
+    make_status,
+    make_whiteouts,
+    read_image,
+)
 
 from dockgate.scanner.ecosystems.cran import ECOSYSTEM, FILE_LIMIT
 from dockgate.scanner.ecosystems.dpkg import ECOSYSTEM as DPKG
@@ -141,10 +150,15 @@ def test_package_url_becomes_a_package() -> None:
 
 
 def test_package_owned_by_dpkg_belongs_to_the_distribution() -> None:
-    database = status(stanza("r-cran-commonmark", "1.9.5-1"))
+    database = make_status(make_stanza("r-cran-commonmark", "1.9.5-1"))
     path = "usr/lib/R/site-library/commonmark/DESCRIPTION"
-    base = [file("etc/os-release", DEBIAN), database, file(path, COMMONMARK), dpkg_list("r-cran-commonmark", path)]
-    inventory = read_image(image(base), [DPKG, ECOSYSTEM])
+    base = [
+        make_file("etc/os-release", DEBIAN),
+        database,
+        make_file(path, COMMONMARK),
+        make_dpkg_list("r-cran-commonmark", path),
+    ]
+    inventory = read_image(make_image(base), [DPKG, ECOSYSTEM])
     assert {package.purl.partition("@")[0]: package.owner for package in inventory.packages} == {
         "pkg:deb/debian/r-cran-commonmark": None,
         "pkg:cran/commonmark": "r-cran-commonmark",
@@ -152,12 +166,16 @@ def test_package_owned_by_dpkg_belongs_to_the_distribution() -> None:
 
 
 def test_removed_description_with_code_left_is_unread() -> None:
-    base = [file("etc/os-release", DEBIAN), file(PATH, COMMONMARK), file(f"{LIBRARY}/commonmark/R/commonmark")]
-    for edit in (whiteout(PATH), [file(PATH, COMMONMARK.replace(b"\nBuilt:", b"\nBuild:"))]):
-        reasons = "".join(entry.reason for entry in read_image(image(base, edit), [ECOSYSTEM]).unread)
+    base = [
+        make_file("etc/os-release", DEBIAN),
+        make_file(PATH, COMMONMARK),
+        make_file(f"{LIBRARY}/commonmark/R/commonmark"),
+    ]
+    for edit in (make_whiteouts(PATH), [make_file(PATH, COMMONMARK.replace(b"\nBuilt:", b"\nBuild:"))]):
+        reasons = "".join(entry.reason for entry in read_image(make_image(base, edit), [ECOSYSTEM]).unread)
         assert f"{PATH} no longer lists commonmark 1.9.5" in reasons
-    newer = [file(PATH, COMMONMARK.replace(b"1.9.5", b"2.0.0")), base[2]]
-    inventory = read_image(image(base, newer), [ECOSYSTEM])
+    newer = [make_file(PATH, COMMONMARK.replace(b"1.9.5", b"2.0.0")), base[2]]
+    inventory = read_image(make_image(base, newer), [ECOSYSTEM])
     assert [package.version for package in inventory.packages] == ["2.0.0"]
     assert "commonmark" not in "".join(entry.reason for entry in inventory.unread)
 

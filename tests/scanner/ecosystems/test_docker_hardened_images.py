@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.scanner.layers import ECOSYSTEMS, file, image, read_image, symlink
+from tests.scanner.layers import ECOSYSTEMS, make_file, make_image, make_symlink, read_image
 
 from dockgate.scanner.ecosystems.docker_hardened_images import ECOSYSTEM, FILE_LIMIT
 from dockgate.scanner.ports import Extract
@@ -48,12 +48,12 @@ def test_document_lists_only_what_docker_compiled() -> None:
 
 def test_an_image_s_own_document_and_the_link_to_it_are_no_package() -> None:
     layer = [
-        *(file("etc/os-release", "ID=debian\nVERSION_ID=13\n"), file(PATH, DOCUMENT)),
-        file("var/lib/dpkg/status.d/tzdata", "Package: tzdata\nVersion: 1\n"),
-        file("opt/docker/sbom/dhi-python/.spdx.dhi-python.json", json.dumps(document("pkg:docker/dhi/python@3"))),
-        symlink("opt/docker/sbom/.spdx.json", "dhi-python/.spdx.dhi-python.json"),
+        *(make_file("etc/os-release", "ID=debian\nVERSION_ID=13\n"), make_file(PATH, DOCUMENT)),
+        make_file("var/lib/dpkg/status.d/tzdata", "Package: tzdata\nVersion: 1\n"),
+        make_file("opt/docker/sbom/dhi-python/.spdx.dhi-python.json", json.dumps(document("pkg:docker/dhi/python@3"))),
+        make_symlink("opt/docker/sbom/.spdx.json", "dhi-python/.spdx.dhi-python.json"),
     ]
-    inventory = read_image(image(layer), ECOSYSTEMS)
+    inventory = read_image(make_image(layer), ECOSYSTEMS)
     assert [package.purl for package in inventory.packages if package.ecosystem == "DHI"] == ["pkg:dhi/python@3.14.3"]
     assert inventory.unread == ()
 

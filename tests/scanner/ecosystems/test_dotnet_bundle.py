@@ -3,8 +3,8 @@
 import io
 
 import pytest
-from tests.scanner.ecosystems.bundles import DEPS, HOST, bundle, placed
-from tests.scanner.layers import DEBIAN, file, image, read_image
+from tests.scanner.ecosystems.bundles import DEPS, HOST, make_bundle, move_bundle
+from tests.scanner.layers import DEBIAN, make_file, make_image, read_image
 
 from dockgate.scanner.ecosystems import load
 from dockgate.scanner.ecosystems.dotnet import ECOSYSTEM, FILE_LIMIT, single_file
@@ -23,7 +23,7 @@ def is_wanted(content: bytes) -> bool:
 
 
 def test_bundle_yields_the_packages_of_its_deps_json() -> None:
-    content = bundle()
+    content = make_bundle()
     assert is_wanted(content)
     extract = read(content)
     expected = ECOSYSTEM.read("app/shop.deps.json", io.BytesIO(DEPS)).packages
@@ -34,7 +34,7 @@ def test_bundle_yields_the_packages_of_its_deps_json() -> None:
 
 
 def test_long_bundle_id_is_skipped() -> None:
-    assert read(bundle(name=b"x" * 300)).packages == read(bundle()).packages
+    assert read(make_bundle(name=b"x" * 300)).packages == read(make_bundle()).packages
 
 
 def test_program_without_trailing_data_is_not_wanted() -> None:
@@ -49,7 +49,7 @@ def test_host_without_bundle_is_ignored() -> None:
 
 
 def test_program_without_sections_is_read_by_its_segments() -> None:
-    content = bundle()
+    content = make_bundle()
     stripped = content[:40] + bytes(8) + content[48:58] + bytes(6) + content[64:]
     assert is_wanted(stripped)
     assert read(stripped).packages == read(content).packages
@@ -58,16 +58,16 @@ def test_program_without_sections_is_read_by_its_segments() -> None:
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (bundle(major=1), "NET Core 3"),
-        (bundle(None), "without a deps.json"),
-        (bundle(stated_size=FILE_LIMIT + 1), "no more than"),
-        (bundle(stated_size=0), "its deps.json has 0 bytes"),
-        (bundle(stated_size=FILE_LIMIT), "deps.json is cut off"),
-        (bundle()[:-32], "header is cut off"),
-        (placed(HOST + b"\0" * 100, 1 << 60), "that is cut off"),
-        (placed(HOST + b"\2\0\0\0" + b"\xff" * 60, len(HOST)), "whose header cannot be read"),
-        (bundle(b"{"), "not JSON"),
-        (bundle(b"[]"), "not a JSON object"),
+        (make_bundle(major=1), "NET Core 3"),
+        (make_bundle(None), "without a deps.json"),
+        (make_bundle(stated_size=FILE_LIMIT + 1), "no more than"),
+        (make_bundle(stated_size=0), "its deps.json has 0 bytes"),
+        (make_bundle(stated_size=FILE_LIMIT), "deps.json is cut off"),
+        (make_bundle()[:-32], "header is cut off"),
+        (move_bundle(HOST + b"\0" * 100, 1 << 60), "that is cut off"),
+        (move_bundle(HOST + b"\2\0\0\0" + b"\xff" * 60, len(HOST)), "whose header cannot be read"),
+        (make_bundle(b"{"), "not JSON"),
+        (make_bundle(b"[]"), "not a JSON object"),
     ],
 )
 def test_bundle_without_readable_deps_json_is_unread(content: bytes, reason: str) -> None:
@@ -76,9 +76,11 @@ def test_bundle_without_readable_deps_json_is_unread(content: bytes, reason: str
 
 
 def test_in_an_image_it_is_found_by_its_content() -> None:
-    inventory = read_image(image([file("etc/os-release", DEBIAN), file(PATH, bundle())]), load())
+    inventory = read_image(make_image([make_file("etc/os-release", DEBIAN), make_file(PATH, make_bundle())]), load())
     assert {package.path for package in inventory.packages} == {PATH}
-    unread = read_image(image([file("etc/os-release", DEBIAN), file(PATH, bundle(None))]), load()).unread
+    unread = read_image(
+        make_image([make_file("etc/os-release", DEBIAN), make_file(PATH, make_bundle(None))]), load()
+    ).unread
     assert f"{PATH} cannot be read: it is a .NET application in a single file without a deps.json" in [
         entry.reason for entry in unread
     ]

@@ -8,7 +8,17 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.scanner.layers import DEBIAN, dpkg_list, file, image, read_image, stanza, status, symlink, whiteout
+from tests.scanner.layers import (
+    DEBIAN,
+    make_dpkg_list,
+    make_file,
+    make_image,
+    make_stanza,
+    make_status,
+    make_symlink,
+    make_whiteouts,
+    read_image,
+)
 
 from dockgate.scanner.ecosystems.dpkg import ECOSYSTEM as DPKG
 from dockgate.scanner.ecosystems.erlang import APPLICATION_LIMIT, ECOSYSTEM, LOCK_LIMIT
@@ -235,9 +245,14 @@ def test_package_url_becomes_a_package() -> None:
 
 def test_package_owned_by_dpkg_belongs_to_the_distribution() -> None:
     path = "usr/lib/erlang/lib/cowlib-1.3.0/ebin/cowlib.app"
-    database = status(stanza("erlang-cowlib", "1.3.0-3"))
-    base = [file("etc/os-release", DEBIAN), database, file(path, COWLIB), dpkg_list("erlang-cowlib", path)]
-    inventory = read_image(image(base), [DPKG, ECOSYSTEM])
+    database = make_status(make_stanza("erlang-cowlib", "1.3.0-3"))
+    base = [
+        make_file("etc/os-release", DEBIAN),
+        database,
+        make_file(path, COWLIB),
+        make_dpkg_list("erlang-cowlib", path),
+    ]
+    inventory = read_image(make_image(base), [DPKG, ECOSYSTEM])
     assert {package.name: package.owner for package in inventory.packages} == {
         "erlang-cowlib": None,
         "cowlib": "erlang-cowlib",
@@ -245,16 +260,16 @@ def test_package_owned_by_dpkg_belongs_to_the_distribution() -> None:
 
 
 def reasons(*layers: object) -> str:
-    return "".join(entry.reason for entry in read_image(image(*layers), [ECOSYSTEM]).unread)  # type: ignore[arg-type]
+    return "".join(entry.reason for entry in read_image(make_image(*layers), [ECOSYSTEM]).unread)  # type: ignore[arg-type]
 
 
 def test_removed_or_edited_application_with_code_left_is_unread() -> None:
-    base = [file("etc/os-release", DEBIAN), file(PATH, COWLIB), file(f"{LIB}/ebin/cow_http.beam")]
-    assert f"{PATH} no longer lists cowlib 1.3.0" in reasons(base, whiteout(PATH))
-    edited = file(PATH, COWLIB.replace(b"1.3.0", b"9.9.9"))
+    base = [make_file("etc/os-release", DEBIAN), make_file(PATH, COWLIB), make_file(f"{LIB}/ebin/cow_http.beam")]
+    assert f"{PATH} no longer lists cowlib 1.3.0" in reasons(base, make_whiteouts(PATH))
+    edited = make_file(PATH, COWLIB.replace(b"1.3.0", b"9.9.9"))
     assert f"{PATH} became cowlib 9.9.9" in reasons(base, [edited])
     assert "cowlib" not in reasons(base, [edited, base[2]])
-    assert "which was not read" in reasons([*base, symlink("app/lib/plug-1.0/ebin", "/opt/plug")])
+    assert "which was not read" in reasons([*base, make_symlink("app/lib/plug-1.0/ebin", "/opt/plug")])
 
 
 @settings(deadline=None, max_examples=300)

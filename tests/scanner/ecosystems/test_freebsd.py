@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.scanner.ecosystems.orders import relation
-from tests.scanner.layers import file, image, read_image, symlink
+from tests.scanner.ecosystems.orders import compare_versions
+from tests.scanner.layers import make_file, make_image, make_symlink, read_image
 
 from dockgate.scanner.ecosystems.freebsd import DATABASE, ECOSYSTEM, VERSION_LIMIT
 from dockgate.scanner.model import Distribution, Inventory
@@ -38,8 +38,14 @@ def edited(folder: Path, *statements: str) -> bytes:
 
 
 def inventory(*layers: Any) -> Inventory:
-    system = [symlink("etc/os-release", "../var/run/os-release"), file("bin/freebsd-version", SCRIPT), file("bin/sh")]
-    return read_image(image([*system, file(DATABASE, LOCAL), file("usr/local/bin/curl")], *layers), [ECOSYSTEM])
+    system = [
+        make_symlink("etc/os-release", "../var/run/os-release"),
+        make_file("bin/freebsd-version", SCRIPT),
+        make_file("bin/sh"),
+    ]
+    return read_image(
+        make_image([*system, make_file(DATABASE, LOCAL), make_file("usr/local/bin/curl")], *layers), [ECOSYSTEM]
+    )
 
 
 @pytest.mark.parametrize(
@@ -81,7 +87,7 @@ def test_image_without_os_release_is_freebsd() -> None:
 
 
 def test_image_without_system_name_is_read() -> None:
-    inventory = read_image(image([file(DATABASE, LOCAL)]), [ECOSYSTEM])
+    inventory = read_image(make_image([make_file(DATABASE, LOCAL)]), [ECOSYSTEM])
     assert {package.ecosystem for package in inventory.packages} == {"FreeBSD base system", "FreeBSD:ports"}
     assert [entry.reason for entry in inventory.unread] == [
         "There is a freebsd database, yet no os-release names the distribution that it is of."
@@ -89,9 +95,9 @@ def test_image_without_system_name_is_read() -> None:
 
 
 def test_package_removed_from_the_database_with_files_left_is_unread(tmp_path: Path) -> None:
-    result = inventory([file(DATABASE, edited(tmp_path, "DELETE FROM packages WHERE name = 'curl'"))])
+    result = inventory([make_file(DATABASE, edited(tmp_path, "DELETE FROM packages WHERE name = 'curl'"))])
     assert "curl" in "".join(entry.reason for entry in result.unread)
-    assert inventory([file(DATABASE, LOCAL)]).unread == ()
+    assert inventory([make_file(DATABASE, LOCAL)]).unread == ()
 
 
 def test_pending_changes_of_the_database_are_unread() -> None:
@@ -150,4 +156,4 @@ def test_version_order_is_transitive(versions: list[str]) -> None:
 
 @pytest.mark.parametrize("version", ["", " ", "1\0", "1" * (VERSION_LIMIT + 1)])
 def test_invalid_versions_are_refused(version: str) -> None:
-    assert relation(ECOSYSTEM, version, version) == "?"
+    assert compare_versions(ECOSYSTEM, version, version) == "?"

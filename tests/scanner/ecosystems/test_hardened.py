@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from tests.scanner.layers import ECOSYSTEMS, dpkg_list, file, image, read_image
+from tests.scanner.layers import ECOSYSTEMS, make_dpkg_list, make_file, make_image, read_image
 
 from dockgate.scanner.ecosystems import apk, dpkg, rpm
 from dockgate.scanner.ecosystems.dpkg import status
@@ -25,7 +25,7 @@ BUSTER = Distribution("debian", "10")
 
 def packages_of(release: str, path: str, content: str) -> dict[str, tuple[str, str]]:
     """Ecosystem and vendor of each package of an image; whose evidence is whole."""
-    inventory = read_image(image([file("etc/os-release", release), file(path, content)]), ECOSYSTEMS)
+    inventory = read_image(make_image([make_file("etc/os-release", release), make_file(path, content)]), ECOSYSTEMS)
     assert inventory.unread == ()
     return {package.name: (package.ecosystem, package.vendor or "") for package in inventory.packages}
 
@@ -57,10 +57,10 @@ def test_docker_apk_packages_are_not_distinguished_from_added_ones(release: str)
 def test_language_package_in_a_docker_package_is_judged_by_its_own_advisories() -> None:
     metadata = "usr/lib/python3.14/site-packages/pip-26.0.dist-info/METADATA"
     inventory = read_image(
-        image(
+        make_image(
             [
-                *(file("etc/os-release", HARDENED_DEBIAN), file(status.STATUS, STATUS)),
-                *(dpkg_list("python-3.14", metadata), file(metadata, "Name: pip\nVersion: 26.0\n")),
+                *(make_file("etc/os-release", HARDENED_DEBIAN), make_file(status.STATUS, STATUS)),
+                *(make_dpkg_list("python-3.14", metadata), make_file(metadata, "Name: pip\nVersion: 26.0\n")),
             ]
         ),
         ECOSYSTEMS,
@@ -69,7 +69,9 @@ def test_language_package_in_a_docker_package_is_judged_by_its_own_advisories() 
 
 
 def test_an_image_of_docker_s_must_have_the_database_of_its_family() -> None:
-    inventory = read_image(image([file("etc/os-release", HARDENED_ALPINE), file(status.STATUS, STATUS)]), ECOSYSTEMS)
+    inventory = read_image(
+        make_image([make_file("etc/os-release", HARDENED_ALPINE), make_file(status.STATUS, STATUS)]), ECOSYSTEMS
+    )
     assert any("holds no package database" in entry.reason for entry in inventory.unread)
 
 

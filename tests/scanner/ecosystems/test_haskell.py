@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.scanner.ecosystems.orders import relation
-from tests.scanner.layers import DEBIAN, file, image, read_image, symlink, whiteout
+from tests.scanner.ecosystems.orders import compare_versions
+from tests.scanner.layers import DEBIAN, make_file, make_image, make_symlink, make_whiteouts, read_image
 
 from dockgate.scanner.ecosystems.haskell import ECOSYSTEM, ENTRY_LIMIT, LOCK_LIMIT
 from dockgate.scanner.ports import Extract
@@ -140,15 +140,19 @@ def test_package_url_becomes_a_package() -> None:
 
 
 def reasons(*layers: object) -> str:
-    return "".join(entry.reason for entry in read_image(image(*layers), [ECOSYSTEM]).unread)  # type: ignore[arg-type]
+    return "".join(entry.reason for entry in read_image(make_image(*layers), [ECOSYSTEM]).unread)  # type: ignore[arg-type]
 
 
 def test_removed_or_edited_entry_with_interfaces_left_is_unread() -> None:
-    base = [file("etc/os-release", DEBIAN), file(PATH, AESON), file(f"{STORE}/aeson-2.0.0.0-0a1b/lib/Data/Aeson.hi")]
-    assert f"{PATH} no longer lists aeson 2.0.0.0" in reasons(base, whiteout(PATH))
-    assert f"{PATH} became aeson 2.2" in reasons(base, [file(PATH, AESON.replace("2.0.0.0", "2.2"))])
+    base = [
+        make_file("etc/os-release", DEBIAN),
+        make_file(PATH, AESON),
+        make_file(f"{STORE}/aeson-2.0.0.0-0a1b/lib/Data/Aeson.hi"),
+    ]
+    assert f"{PATH} no longer lists aeson 2.0.0.0" in reasons(base, make_whiteouts(PATH))
+    assert f"{PATH} became aeson 2.2" in reasons(base, [make_file(PATH, AESON.replace("2.0.0.0", "2.2"))])
     assert "aeson" not in reasons(base)
-    assert "which was not read" in reasons([*base, symlink("var/lib/ghc/package.conf.d", "/opt/clean")])
+    assert "which was not read" in reasons([*base, make_symlink("var/lib/ghc/package.conf.d", "/opt/clean")])
 
 
 @settings(deadline=None, max_examples=300)
@@ -167,4 +171,4 @@ def test_damaged_files_are_read_or_unreadable(content: bytes, cut: int, splice: 
 
 @pytest.mark.parametrize("version", ["", " 1.0", "1.0\n", "1.0-tag", "9.8.1-rc1", "\ud800", "⁵.1", "１.0"])
 def test_invalid_versions_are_refused(version: str) -> None:
-    assert relation(ECOSYSTEM, version, version) == "?"
+    assert compare_versions(ECOSYSTEM, version, version) == "?"

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.scanner.ecosystems.orders import relation
-from tests.scanner.layers import DEBIAN, file, image, read_image, whiteout
+from tests.scanner.ecosystems.orders import compare_versions
+from tests.scanner.layers import DEBIAN, make_file, make_image, make_whiteouts, read_image
 
 from dockgate.scanner.ecosystems.julia import ECOSYSTEM, MANIFEST_LIMIT, PROJECT_LIMIT, VERSION_LIMIT
 from dockgate.scanner.ports import Extract
@@ -114,11 +114,11 @@ def test_package_url_becomes_a_package() -> None:
 
 def test_removed_or_edited_project_file_with_code_left_is_unread() -> None:
     def reasons(edit: object) -> str:
-        base = [file("etc/os-release", DEBIAN), file(PATH, PROJECT), file(f"{FOLDER}/src/HTTP.jl")]
-        return "".join(entry.reason for entry in read_image(image(base, edit), [ECOSYSTEM]).unread)  # type: ignore[arg-type]
+        base = [make_file("etc/os-release", DEBIAN), make_file(PATH, PROJECT), make_file(f"{FOLDER}/src/HTTP.jl")]
+        return "".join(entry.reason for entry in read_image(make_image(base, edit), [ECOSYSTEM]).unread)  # type: ignore[arg-type]
 
-    assert f"{PATH} no longer lists HTTP 1.10.8" in reasons(whiteout(PATH))
-    assert f"{PATH} became HTTP 9.9.9" in reasons([file(PATH, PROJECT.replace(b"1.10.8", b"9.9.9"))])
+    assert f"{PATH} no longer lists HTTP 1.10.8" in reasons(make_whiteouts(PATH))
+    assert f"{PATH} became HTTP 9.9.9" in reasons([make_file(PATH, PROJECT.replace(b"1.10.8", b"9.9.9"))])
 
 
 @settings(deadline=None, max_examples=300)
@@ -136,4 +136,4 @@ def test_damaged_files_are_read_or_unreadable(content: bytes, cut: int, splice: 
 
 @pytest.mark.parametrize("version", ["", " 1.0.0", "1.0.0\n", "\ud800", "1.0.0-" + "a" * VERSION_LIMIT])
 def test_invalid_versions_are_refused(version: str) -> None:
-    assert relation(ECOSYSTEM, version, version) == "?"
+    assert compare_versions(ECOSYSTEM, version, version) == "?"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.scanner.layers import file, image, read_image, symlink
+from tests.scanner.layers import make_file, make_image, make_symlink, read_image
 
 from dockgate.scanner.ecosystems.npm import ECOSYSTEM
 from dockgate.scanner.ecosystems.npm.archives import HEADER_LIMIT, MEMBER_LIMIT
@@ -64,9 +64,9 @@ def test_packages_are_those_in_node_modules_that_are_packed() -> None:
     ]
     assert extract.is_self_contained
     assert not extract.unread_parts
-    beside = file(f"{PATH}.unpacked/node_modules/n/package.json", '{"name": "n", "version": "3.0.0"}')
+    beside = make_file(f"{PATH}.unpacked/node_modules/n/package.json", '{"name": "n", "version": "3.0.0"}')
     complete = read_image(
-        image([file(PATH, OWN), beside, symlink("opt/Own/resources/b.asar", "app.asar")]), [ECOSYSTEM]
+        make_image([make_file(PATH, OWN), beside, make_symlink("opt/Own/resources/b.asar", "app.asar")]), [ECOSYSTEM]
     )
     assert [package.name for package in complete.packages] == ["@s/b", "a", "c", "n"]
     assert not complete.unread

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.scanner.layers import file, image, read_image, symlink
+from tests.scanner.layers import make_file, make_image, make_symlink, read_image
 
 from dockgate.scanner.ecosystems import dpkg
 from dockgate.scanner.ecosystems.npm import ECOSYSTEM
@@ -24,7 +24,7 @@ ARCHIVE = "app/.yarn/cache/is-odd-npm-3.0.1-93c3c3f41b-89ee2e353c.zip"
 
 
 def inventory(*entries: Entry) -> Inventory:
-    return read_image(image(list(entries)), [ECOSYSTEM])
+    return read_image(make_image(list(entries)), [ECOSYSTEM])
 
 
 def tree(name: str) -> list[Entry]:
@@ -33,9 +33,9 @@ def tree(name: str) -> list[Entry]:
     for line in (DATA / name).read_text(encoding="utf-8").splitlines():
         path, link, target = f"app/{line}".partition(" -> ")
         if link:
-            entries.append(symlink(path, target))
+            entries.append(make_symlink(path, target))
         else:
-            entries.append(file(path, f'{{"name": "{path.split("/")[-2]}", "version": "1.0.0"}}'))
+            entries.append(make_file(path, f'{{"name": "{path.split("/")[-2]}", "version": "1.0.0"}}'))
     return entries
 
 
@@ -69,7 +69,7 @@ def test_linked_store_yields_each_package_once(name: str) -> None:
 )
 def test_packages_in_global_folders_are_read(folder: str) -> None:
     """Node.js looks there wherever it was started."""
-    result = inventory(file(f"{folder}/package.json", '{"name": "lodash", "version": "4.17.4"}'))
+    result = inventory(make_file(f"{folder}/package.json", '{"name": "lodash", "version": "4.17.4"}'))
     assert [package.version for package in result.packages] == ["4.17.4"]
 
 
@@ -78,24 +78,26 @@ def test_packages_in_global_folders_are_read(folder: str) -> None:
     ["app/lib/node/lodash/package.json", "usr/lib/node/lodash/dist/package.json", "root/.node_modules/package.json"],
 )
 def test_other_folders_are_a_projects_own(path: str) -> None:
-    assert inventory(file(path, '{"name": "lodash", "version": "4.17.4"}')).packages == ()
+    assert inventory(make_file(path, '{"name": "lodash", "version": "4.17.4"}')).packages == ()
 
 
 def test_a_link_in_a_global_folder_is_followed_or_unread() -> None:
-    hidden = file("srv/x/package.json", '{"name": "lodash", "version": "4.17.4"}')
-    result = inventory(symlink("root/.node_modules/lodash", "/srv/x"), hidden)
+    hidden = make_file("srv/x/package.json", '{"name": "lodash", "version": "4.17.4"}')
+    result = inventory(make_symlink("root/.node_modules/lodash", "/srv/x"), hidden)
     assert [package.version for package in result.packages] == ["4.17.4"]
-    result = inventory(symlink("root/.node_modules", "/srv"), hidden)
+    result = inventory(make_symlink("root/.node_modules", "/srv"), hidden)
     assert "root/.node_modules" in {entry.path for entry in result.unread}
 
 
 def test_link_out_of_the_store_is_unread() -> None:
-    entries = [*tree("tree-pnpm.txt"), symlink("app/node_modules/evil", "../../srv/evil")]
+    entries = [*tree("tree-pnpm.txt"), make_symlink("app/node_modules/evil", "../../srv/evil")]
     assert [entry.path for entry in inventory(*entries).unread] == ["app/node_modules/evil"]
 
 
 def test_cache_that_is_a_link_is_unread() -> None:
-    result = inventory(file("srv/x.zip"), symlink("app/.yarn/cache", "/srv"), file("app/node_modules/a/package.json"))
+    result = inventory(
+        make_file("srv/x.zip"), make_symlink("app/.yarn/cache", "/srv"), make_file("app/node_modules/a/package.json")
+    )
     assert "app/.yarn/cache" in [entry.path for entry in result.unread]
 
 
@@ -157,14 +159,16 @@ def test_an_alias_is_the_package_that_its_file_names() -> None:
 def test_a_library_of_debian_is_a_package_and_judged_as_debian_s() -> None:
     folder = "usr/share/nodejs/lodash"
     inventory = read_image(
-        image(
+        make_image(
             [
-                file("etc/os-release", "ID=debian\nVERSION_ID=13\n"),
-                file("var/lib/dpkg/status", f"Package: node-lodash\n{INSTALLED}Version: 4.17.21-1\n"),
-                file("var/lib/dpkg/info/node-lodash.list", f"/.\n/{folder}\n/{folder}/package.json\n/{folder}/a.js\n"),
-                file(f"{folder}/package.json", '{"name": "lodash", "version": "4.17.21"}'),
-                file(f"{folder}/a.js"),
-                symlink("usr/share/node_modules", "nodejs"),
+                make_file("etc/os-release", "ID=debian\nVERSION_ID=13\n"),
+                make_file("var/lib/dpkg/status", f"Package: node-lodash\n{INSTALLED}Version: 4.17.21-1\n"),
+                make_file(
+                    "var/lib/dpkg/info/node-lodash.list", f"/.\n/{folder}\n/{folder}/package.json\n/{folder}/a.js\n"
+                ),
+                make_file(f"{folder}/package.json", '{"name": "lodash", "version": "4.17.21"}'),
+                make_file(f"{folder}/a.js"),
+                make_symlink("usr/share/node_modules", "nodejs"),
             ]
         ),
         [dpkg.ECOSYSTEM, ECOSYSTEM],

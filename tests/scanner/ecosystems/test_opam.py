@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.scanner.ecosystems.orders import relation
-from tests.scanner.layers import DEBIAN, file, image, read_image, whiteout
+from tests.scanner.ecosystems.orders import compare_versions
+from tests.scanner.layers import DEBIAN, make_file, make_image, make_whiteouts, read_image
 
 from dockgate.scanner.ecosystems.opam import ECOSYSTEM, FILE_LIMIT
 from dockgate.scanner.ports import Extract
@@ -113,19 +113,19 @@ def test_package_url_becomes_a_package() -> None:
 
 
 def test_removed_description_with_library_left_is_unread() -> None:
-    base = [file("etc/os-release", DEBIAN), file(PATH, DESCRIPTION), file(f"{SWITCH}/lib/hello/META")]
-    inventory = read_image(image(base, whiteout(PATH)), [ECOSYSTEM])
+    base = [make_file("etc/os-release", DEBIAN), make_file(PATH, DESCRIPTION), make_file(f"{SWITCH}/lib/hello/META")]
+    inventory = read_image(make_image(base, make_whiteouts(PATH)), [ECOSYSTEM])
     assert f"{PATH} no longer lists hello 1.0~rc1" in "".join(entry.reason for entry in inventory.unread)
 
 
 def test_a_switch_without_its_descriptions_is_known_by_its_state() -> None:
     def packages(*layer: Any) -> list[str]:
-        state = file(f"{OPAM_SWITCH}/switch-state", STATE)
-        inventory = read_image(image([file("etc/os-release", DEBIAN), state, *layer]), [ECOSYSTEM])
+        state = make_file(f"{OPAM_SWITCH}/switch-state", STATE)
+        inventory = read_image(make_image([make_file("etc/os-release", DEBIAN), state, *layer]), [ECOSYSTEM])
         return [package.path for package in inventory.packages]
 
     assert packages() == [f"{OPAM_SWITCH}/switch-state"] * 2
-    assert packages(file(PATH), file(f"{OPAM_SWITCH}/packages/conf-a.2/opam")) == [
+    assert packages(make_file(PATH), make_file(f"{OPAM_SWITCH}/packages/conf-a.2/opam")) == [
         f"{OPAM_SWITCH}/packages/conf-a.2/opam",
         PATH,
     ]
@@ -145,4 +145,4 @@ def test_damaged_files_are_read_or_unreadable(content: bytes, cut: int, splice: 
 
 @pytest.mark.parametrize("version", ["", " 1.0", "1.0\n", "\ud800", "1/0"])
 def test_invalid_versions_are_refused(version: str) -> None:
-    assert relation(ECOSYSTEM, version, version) == "?"
+    assert compare_versions(ECOSYSTEM, version, version) == "?"

@@ -11,18 +11,27 @@ from pathlib import Path
 
 import pytest
 import zstandard
-from tests.scanner.layers import DEBIAN, file, folder, inventory, stanza, status, symlink, whiteout
+from tests.scanner.layers import (
+    DEBIAN,
+    make_file,
+    make_folder,
+    make_stanza,
+    make_status,
+    make_symlink,
+    make_whiteouts,
+    read_inventory,
+)
 
 from dockgate.scanner.ecosystems.other_roots import ECOSYSTEM
 from dockgate.scanner.formats.image_archives import is_image
 from dockgate.scanner.ports import Entry
 
-SYSTEM = [file("etc/os-release", DEBIAN), status(stanza("bash", "5"))]
+SYSTEM = [make_file("etc/os-release", DEBIAN), make_status(make_stanza("bash", "5"))]
 DIGEST = "0123456789abcdef" * 4
 
 
 def unread(*layers: list[Entry]) -> dict[str, str]:
-    return {item.path: item.reason for item in inventory(SYSTEM, *layers).unread}
+    return {item.path: item.reason for item in read_inventory(SYSTEM, *layers).unread}
 
 
 def tar(*names: str, size: int = 700) -> bytes:
@@ -50,9 +59,11 @@ def tar(*names: str, size: int = 700) -> bytes:
     ],
 )
 def test_a_package_database_of_another_root_is_named(path: str, root: str) -> None:
-    assert unread([file(path)])[path] == f"{path} cannot be read: it is the package database of another root, {root}"
-    assert path not in unread([file(path)], whiteout(path))
-    assert path not in unread([file(path, "")])
+    assert (
+        unread([make_file(path)])[path] == f"{path} cannot be read: it is the package database of another root, {root}"
+    )
+    assert path not in unread([make_file(path)], make_whiteouts(path))
+    assert path not in unread([make_file(path, "")])
 
 
 # Databases of package managers that are not read, also in the root of an image whose own database is.
@@ -106,11 +117,11 @@ OTHER_MANAGERS = [
     ],
 )
 def test_a_store_of_packages_or_images_is_named(store: str, inner: str) -> None:
-    assert f"{store} holds" in unread([file(f"{store}/{inner}")])[store]
-    assert f"{store} holds" in unread([folder(store), file(f"{store}/{inner}")])[store]
-    assert store not in unread([folder(store)])
-    assert store not in unread([file(f"{store}/{inner}")], whiteout(store))
-    assert store not in unread([file(f"{store}/{inner}")], whiteout(f"{store}/{inner}"))
+    assert f"{store} holds" in unread([make_file(f"{store}/{inner}")])[store]
+    assert f"{store} holds" in unread([make_folder(store), make_file(f"{store}/{inner}")])[store]
+    assert store not in unread([make_folder(store)])
+    assert store not in unread([make_file(f"{store}/{inner}")], make_whiteouts(store))
+    assert store not in unread([make_file(f"{store}/{inner}")], make_whiteouts(f"{store}/{inner}"))
 
 
 @pytest.mark.parametrize(
@@ -138,13 +149,13 @@ def test_a_store_of_packages_or_images_is_named(store: str, inner: str) -> None:
     ],
 )
 def test_unrelated_folders_and_files_are_ignored(path: str) -> None:
-    assert unread([file(path)]) == {}
+    assert unread([make_file(path)]) == {}
 
 
 @pytest.mark.parametrize("path", ["usr/lib/opkg/status", "opt/entware/lib/opkg/status", "usr/lib/ipkg/status"])
 def test_a_database_of_another_manager_in_one_file_is_named(path: str) -> None:
-    assert f"{path} cannot be read: it is the package database of" in unread([file(path)])[path]
-    assert path not in unread([file(path, "")])
+    assert f"{path} cannot be read: it is the package database of" in unread([make_file(path)])[path]
+    assert path not in unread([make_file(path, "")])
 
 
 def test_own_databases_are_not_of_another_root() -> None:
@@ -176,7 +187,7 @@ def test_own_databases_are_not_of_another_root() -> None:
     ],
 )
 def test_images_in_an_image_are_named(path: str, content: str | bytes) -> None:
-    assert f"{path} cannot be read" in unread([file(path, content)])[path]
+    assert f"{path} cannot be read" in unread([make_file(path, content)])[path]
 
 
 @pytest.mark.parametrize(
@@ -193,7 +204,7 @@ def test_images_in_an_image_are_named(path: str, content: str | bytes) -> None:
     ],
 )
 def test_lookalikes_of_images_are_ignored(path: str, content: str) -> None:
-    assert unread([file(path, content)]) == {}
+    assert unread([make_file(path, content)]) == {}
 
 
 PACKERS: dict[str, Callable[[bytes], bytes]] = {
@@ -226,7 +237,7 @@ PACKERS: dict[str, Callable[[bytes], bytes]] = {
 )
 def test_an_archive_of_an_image_is_named_however_it_is_packed(suffix: str, names: tuple[str, ...]) -> None:
     path = f"var/lib/rancher/images{suffix}"
-    assert "it is an archive of an image" in unread([file(path, PACKERS[suffix](tar(*names)))])[path]
+    assert "it is an archive of an image" in unread([make_file(path, PACKERS[suffix](tar(*names)))])[path]
 
 
 @pytest.mark.parametrize("suffix", PACKERS)
@@ -238,7 +249,7 @@ def test_an_archive_is_an_image_by_its_manifest_whatever_its_layers_are_called(s
                 member = tarfile.TarInfo(name)
                 member.size = len(content)
                 archive.addfile(member, io.BytesIO(content.encode()))
-        return [file(f"srv/a{suffix}", PACKERS[suffix](made.getvalue()))]
+        return [make_file(f"srv/a{suffix}", PACKERS[suffix](made.getvalue()))]
 
     docker = json.dumps([{"Config": "config.json", "RepoTags": ["a:1"], "Layers": ["layer.tar"]}])
     assert "it is an archive of an image" in unread(packed(docker))[f"srv/a{suffix}"]
@@ -262,11 +273,11 @@ def test_an_entry_of_more_than_8_gib_does_not_hide_what_follows(tmp_path: Path) 
 @pytest.mark.parametrize("suffix", PACKERS)
 def test_other_archives_are_ignored(suffix: str) -> None:
     content = tar("src/", "src/main.c", "manifest.json", f"{DIGEST}.txt", "blobs/a")
-    assert unread([file(f"srv/source{suffix}", PACKERS[suffix](content))]) == {}
+    assert unread([make_file(f"srv/source{suffix}", PACKERS[suffix](content))]) == {}
     for broken in (b"", b"\x1f\x8bxx", b"\xfd7zXZ\0broken", content[:700], b"a" * 600):
-        assert unread([file(f"srv/source{suffix}", broken)]) == {}
+        assert unread([make_file(f"srv/source{suffix}", broken)]) == {}
 
 
 def test_links_to_image_archives_are_ignored() -> None:
-    archive = file("srv/a-1.tar.gz", gzip.compress(tar("src/main.c")))
-    assert unread([archive, symlink("srv/a.tar.gz", "a-1.tar.gz")]) == {}
+    archive = make_file("srv/a-1.tar.gz", gzip.compress(tar("src/main.c")))
+    assert unread([archive, make_symlink("srv/a.tar.gz", "a-1.tar.gz")]) == {}

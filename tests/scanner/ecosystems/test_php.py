@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.scanner.ecosystems.orders import relation, statements
+from tests.scanner.ecosystems.orders import compare_versions, read_statements
 
 from dockgate.scanner.ecosystems.php import ECOSYSTEM, FILE_LIMIT
 from dockgate.scanner.ports import Extract
@@ -234,10 +234,14 @@ def version(chance: random.Random) -> str:
 def test_composer_agrees() -> None:
     chance = random.Random(7)  # noqa: S311 a repeatable sample
     pairs = [(version(chance), version(chance)) for _ in range(20_000)]
-    expected = [line for line in statements("packagist.txt") if len(line) == 3]
-    pairs += [(line[0], line[2]) for line in expected] + [(line[0], line[0]) for line in statements("packagist.txt")]
+    expected = [line for line in read_statements("packagist.txt") if len(line) == 3]
+    pairs += [(line[0], line[2]) for line in expected] + [
+        (line[0], line[0]) for line in read_statements("packagist.txt")
+    ]
     real = sorted({line[0] for line in expected})
     pairs += [(chance.choice(real), chance.choice(real)) for _ in range(5_000)]
     output = composer_says(pairs)
-    assert [(pair, sign) for pair, sign in zip(pairs, output, strict=True) if relation(ECOSYSTEM, *pair) != sign] == []
+    assert [
+        (pair, sign) for pair, sign in zip(pairs, output, strict=True) if compare_versions(ECOSYSTEM, *pair) != sign
+    ] == []
     assert output.count("?") < len(output) // 2

@@ -3,8 +3,17 @@
 import io
 
 import pytest
-from tests.scanner.ecosystems.elf import elf
-from tests.scanner.layers import DEBIAN, dpkg_list, file, inventory, stanza, status, symlink, whiteout
+from tests.scanner.ecosystems.elf import make_elf
+from tests.scanner.layers import (
+    DEBIAN,
+    make_dpkg_list,
+    make_file,
+    make_stanza,
+    make_status,
+    make_symlink,
+    make_whiteouts,
+    read_inventory,
+)
 
 from dockgate.scanner import ecosystems
 from dockgate.scanner.ecosystems.programs import ECOSYSTEM, RELEASE_LIMIT
@@ -16,8 +25,8 @@ from dockgate.shared.purl import Purl
 from dockgate.vulnerabilities.matching import Matcher
 from dockgate.vulnerabilities.model import Advisory, AdvisorySnapshot, Coverage, Range
 
-NODE = elf(b"/json\0node.js/v20.20.2\0(delegate")
-PYTHON = elf(b" %.256s\x003.12.3\0%.80s (%.80s) %.80s\0")
+NODE = make_elf(b"/json\0node.js/v20.20.2\0(delegate")
+PYTHON = make_elf(b" %.256s\x003.12.3\0%.80s (%.80s) %.80s\0")
 RELEASE = 'IMPLEMENTOR="Eclipse Adoptium"\nJAVA_RUNTIME_VERSION="17.0.9+9"\nJAVA_VERSION="17.0.9"\nLIBC="gnu"\n'
 BITNAMI = Coverage("Bitnami", complete=True, names=(), checked_at="2026-11-20T00:00:00Z")
 
@@ -67,7 +76,7 @@ def judged(image: Inventory) -> list[tuple[str, str, str]]:
     ],
 )
 def test_a_version_is_found_in_the_program(path: str, data: bytes, expected: str) -> None:
-    extract = read(path, elf(data))
+    extract = read(path, make_elf(data))
     assert [(package.purl, package.path) for package in extract.packages] == [(f"pkg:generic/{expected}", path)]
     assert extract.is_self_contained
 
@@ -78,10 +87,13 @@ def test_a_version_is_found_in_the_program(path: str, data: bytes, expected: str
         ("usr/bin/node", b"#!/bin/sh\nexec node.js/v1.2.3\n"),
         ("usr/bin/nodepad", NODE),
         ("usr/lib/libpython3.so", PYTHON),
-        ("usr/lib/libssl3.so", elf(b"NSS")),
-        ("usr/lib/libcrypto-81d66ed9.so.3", elf(b"\0OpenSSL 3.0.11 19 Sep 2023\0")),
+        ("usr/lib/libssl3.so", make_elf(b"NSS")),
+        ("usr/lib/libcrypto-81d66ed9.so.3", make_elf(b"\0OpenSSL 3.0.11 19 Sep 2023\0")),
         ("usr/bin/python3-config", PYTHON),
-        ("usr/lib/python3.12/lib-dynload/_ssl.cpython-312-x86_64-linux-gnu.so", elf(b"\0OpenSSL 3.0.11 19 Sep 2023\0")),
+        (
+            "usr/lib/python3.12/lib-dynload/_ssl.cpython-312-x86_64-linux-gnu.so",
+            make_elf(b"\0OpenSSL 3.0.11 19 Sep 2023\0"),
+        ),
         ("etc/release", "NAME=x\n"),
         ("usr/share/release", ""),
     ],
@@ -101,42 +113,42 @@ def test_other_files_are_not_programs(path: str, content: bytes | str) -> None:
     ],
 )
 def test_a_program_that_links_to_its_library_has_its_version_there(path: str, links: bytes) -> None:
-    assert read(path, elf(links=links)) == Extract()
+    assert read(path, make_elf(links=links)) == Extract()
 
 
 @pytest.mark.parametrize("path", ["bin/node", "bin/python3.12", "bin/php", "bin/ruby", "bin/openssl", "sbin/nginx"])
 def test_a_program_without_a_version_is_unread(path: str) -> None:
     with pytest.raises(UnreadableError, match="no version of"):
-        read(path, elf(b"node.js/vx ruby x (2 OpenSSL unknown X-Powered-By: PHP/ nginx/\0"))
+        read(path, make_elf(b"node.js/vx ruby x (2 OpenSSL unknown X-Powered-By: PHP/ nginx/\0"))
 
 
 def test_programs_that_others_share_a_name_with_are_not_unread() -> None:
-    assert read("usr/sbin/httpd", elf(b"BusyBox v1.37.0\0")) == Extract()
-    assert read("opt/ibm/lib/default/libjvm.so", elf(b"OpenJ9\0")) == Extract()
+    assert read("usr/sbin/httpd", make_elf(b"BusyBox v1.37.0\0")) == Extract()
+    assert read("opt/ibm/lib/default/libjvm.so", make_elf(b"OpenJ9\0")) == Extract()
 
 
 def test_contradicting_versions_are_unread() -> None:
     with pytest.raises(UnreadableError, match=r"it contains several versions of python: 3\.12\.1, 3\.12\.3"):
-        read("usr/bin/python3.12", elf(b"\x003.12.3\x003.12.1\0"))
+        read("usr/bin/python3.12", make_elf(b"\x003.12.3\x003.12.1\0"))
 
 
 def test_version_is_found_anywhere_in_large_data() -> None:
     for before in (CHUNK - 12, CHUNK - 4, CHUNK, CHUNK + 1):
         data = b"x" * before + b"\0node.js/v20.20.2\0"
-        assert read("bin/node", elf(data)).packages[0].version == "20.20.2"
+        assert read("bin/node", make_elf(data)).packages[0].version == "20.20.2"
         data = b"x" * before + b"\x003.12.3\0"
-        assert read("bin/python3.12", elf(data)).packages[0].version == "3.12.3"
+        assert read("bin/python3.12", make_elf(data)).packages[0].version == "3.12.3"
 
 
 def test_program_without_sections_is_read_by_its_segments() -> None:
-    stripped = elf(b"\0node.js/v20.20.2\0", has_sections=False)
+    stripped = make_elf(b"\0node.js/v20.20.2\0", has_sections=False)
     assert read("bin/node", stripped).packages[0].version == "20.20.2"
     with pytest.raises(UnreadableError):
-        read("bin/node", elf(b"", has_sections=False))
+        read("bin/node", make_elf(b"", has_sections=False))
 
 
 def test_sections_beyond_the_end_are_empty() -> None:
-    program = bytearray(elf(b"\0node.js/v20.20.2\0"))
+    program = bytearray(make_elf(b"\0node.js/v20.20.2\0"))
     table = int.from_bytes(program[40:48], "little")
     for offset in (b"\xff" * 8, b"\xff" * 7 + b"\x7f", b"\0" * 5 + b"\xff\0\0"):
         program[table + 64 + 24 : table + 64 + 32] = offset
@@ -179,8 +191,8 @@ def test_a_version_is_judged_as_advisories_write_it(name: str, version: str, jud
 
 
 def test_covered_program_is_judged_and_another_is_undetermined() -> None:
-    packages = inventory(
-        [file("bin/node", NODE), file("lib/libcrypto.so.3", elf(b"OpenSSL 3.0.11 19 Sep 2023\0"))]
+    packages = read_inventory(
+        [make_file("bin/node", NODE), make_file("lib/libcrypto.so.3", make_elf(b"OpenSSL 3.0.11 19 Sep 2023\0"))]
     ).packages
     fixed = Range("SEMVER", (("introduced", "20.0.0"), ("fixed", "20.20.3")))
     expected = AdvisorySnapshot((Advisory("BIT-node-2026-1", "Bitnami", "node", (fixed,)),), (BITNAMI,))
@@ -195,11 +207,17 @@ def test_covered_program_is_judged_and_another_is_undetermined() -> None:
 
 
 def debian(*paths: str) -> list[Entry]:
-    return [file("etc/os-release", DEBIAN), status(stanza("nodejs", "20.19.2")), dpkg_list("nodejs", *paths)]
+    return [
+        make_file("etc/os-release", DEBIAN),
+        make_status(make_stanza("nodejs", "20.19.2")),
+        make_dpkg_list("nodejs", *paths),
+    ]
 
 
 def test_a_distributions_own_program_is_the_distributions_to_judge() -> None:
-    image = inventory([*debian("usr/bin/node"), file("usr/bin/node", NODE), file("usr/local/bin/node", NODE)])
+    image = read_inventory(
+        [*debian("usr/bin/node"), make_file("usr/bin/node", NODE), make_file("usr/local/bin/node", NODE)]
+    )
     assert judged(image) == [
         ("pkg:generic/node@20.20.2", "usr/bin/node", "nodejs"),
         ("pkg:generic/node@20.20.2", "usr/local/bin/node", ""),
@@ -208,29 +226,29 @@ def test_a_distributions_own_program_is_the_distributions_to_judge() -> None:
 
 
 def test_a_list_from_another_layer_shields_nothing() -> None:
-    image = inventory(debian("usr/bin/node"), [file("usr/bin/node", NODE)])
+    image = read_inventory(debian("usr/bin/node"), [make_file("usr/bin/node", NODE)])
     assert judged(image) == [("pkg:generic/node@20.20.2", "usr/bin/node", "")]
 
 
 def test_unknown_version_of_an_owned_program_is_ignored() -> None:
-    assert inventory([*debian("usr/bin/node"), file("usr/bin/node", elf())]).unread == ()
-    (unread,) = inventory([*debian("usr/bin/node"), file("opt/node/bin/node", elf())]).unread
+    assert read_inventory([*debian("usr/bin/node"), make_file("usr/bin/node", make_elf())]).unread == ()
+    (unread,) = read_inventory([*debian("usr/bin/node"), make_file("opt/node/bin/node", make_elf())]).unread
     assert unread.path == "opt/node/bin/node"
 
 
 def test_a_runtime_counts_once_whatever_of_it_is_found() -> None:
-    machine = elf(b"for linux-amd64 JRE (17.0.9+9), built on\0")
-    image = [file("opt/jdk/release", RELEASE), file("opt/jdk/lib/server/libjvm.so", machine)]
-    assert judged(inventory(image)) == [("pkg:generic/java@17.0.9", "opt/jdk/release", "")]
-    second = elf(b"for linux-amd64 JRE (17.0.8+7), built on\0")
-    image = [file("opt/jdk/release", RELEASE), file("opt/jdk/lib/server/libjvm.so", second)]
-    assert len(judged(inventory(image))) == 2
+    machine = make_elf(b"for linux-amd64 JRE (17.0.9+9), built on\0")
+    image = [make_file("opt/jdk/release", RELEASE), make_file("opt/jdk/lib/server/libjvm.so", machine)]
+    assert judged(read_inventory(image)) == [("pkg:generic/java@17.0.9", "opt/jdk/release", "")]
+    second = make_elf(b"for linux-amd64 JRE (17.0.8+7), built on\0")
+    image = [make_file("opt/jdk/release", RELEASE), make_file("opt/jdk/lib/server/libjvm.so", second)]
+    assert len(judged(read_inventory(image))) == 2
 
 
 def test_a_runtime_whose_release_file_was_removed_is_still_there() -> None:
-    machine = elf(b"for linux-amd64 JRE (17.0.9+9), built on\0")
-    runtime = [file("opt/jdk/release", RELEASE), file("opt/jdk/lib/server/libjvm.so", machine)]
-    image = inventory(runtime, whiteout("opt/jdk/release"))
+    machine = make_elf(b"for linux-amd64 JRE (17.0.9+9), built on\0")
+    runtime = [make_file("opt/jdk/release", RELEASE), make_file("opt/jdk/lib/server/libjvm.so", machine)]
+    image = read_inventory(runtime, make_whiteouts("opt/jdk/release"))
     assert judged(image) == [("pkg:generic/java@17.0.9", "opt/jdk/lib/server/libjvm.so", "")]
     (unread,) = image.unread
     assert "opt/jdk/release no longer lists java 17.0.9, yet files of it are there." in unread.reason
@@ -238,20 +256,24 @@ def test_a_runtime_whose_release_file_was_removed_is_still_there() -> None:
 
 def test_a_bitnami_component_counts_once() -> None:
     document = '{"packages": [{"externalRefs": [{"referenceLocator": "pkg:bitnami/node@20.20.2-4"}]}]}'
-    image = inventory([file("opt/bitnami/node/.spdx-node.spdx", document), file("opt/bitnami/node/bin/node", NODE)])
+    image = read_inventory(
+        [make_file("opt/bitnami/node/.spdx-node.spdx", document), make_file("opt/bitnami/node/bin/node", NODE)]
+    )
     assert [package.purl for package in image.packages] == ["pkg:bitnami/node@20.20.2-4"]
-    image = inventory([file("opt/bitnami/node/.spdx-node.spdx", document), file("opt/node/bin/node", NODE)])
+    image = read_inventory(
+        [make_file("opt/bitnami/node/.spdx-node.spdx", document), make_file("opt/node/bin/node", NODE)]
+    )
     assert len(image.packages) == 2
 
 
 def test_links_to_programs_and_releases_say_nothing() -> None:
-    image = inventory(
+    image = read_inventory(
         [
             *debian(),
-            file("opt/node/bin/node", NODE),
-            symlink("usr/bin/node", "/opt/node/bin/node"),
-            symlink("srv/release", "releases/4"),
-            file("srv/releases/4/index.html"),
+            make_file("opt/node/bin/node", NODE),
+            make_symlink("usr/bin/node", "/opt/node/bin/node"),
+            make_symlink("srv/release", "releases/4"),
+            make_file("srv/releases/4/index.html"),
         ]
     )
     assert image.unread == ()

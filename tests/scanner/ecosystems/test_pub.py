@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.scanner.ecosystems.orders import relation
+from tests.scanner.ecosystems.orders import compare_versions
 
 from dockgate.scanner.ecosystems.pub import ECOSYSTEM, LOCK_LIMIT, VERSION_LIMIT
 from dockgate.scanner.ports import Extract
@@ -93,4 +93,4 @@ def test_damaged_files_are_read_or_unreadable(cut: int, splice: bytes) -> None:
 
 @pytest.mark.parametrize("version", ["", " 1.0.0", "1.0.0\n", "\ud800", "1.0.0-" + "a" * VERSION_LIMIT])
 def test_invalid_versions_are_refused(version: str) -> None:
-    assert relation(ECOSYSTEM, version, version) == "?"
+    assert compare_versions(ECOSYSTEM, version, version) == "?"

@@ -18,12 +18,12 @@ from tests.scanner.ecosystems.test_rpm_header import (
     VERSION,
     header,
 )
-from tests.scanner.layers import file, inventory, names, symlink, whiteout
+from tests.scanner.layers import list_names, make_file, make_symlink, make_whiteouts, read_inventory
 
 from dockgate.scanner.ports import Entry
 
 DATA = Path(__file__).parent / "data" / "rpm"
-ROCKY = file("etc/os-release", 'ID="rocky"\nVERSION_ID="9.4"\nID_LIKE="rhel centos fedora"\n')
+ROCKY = make_file("etc/os-release", 'ID="rocky"\nVERSION_ID="9.4"\nID_LIKE="rhel centos fedora"\n')
 MANIFEST = "var/lib/rpmmanifest/container-manifest-2"
 UNKNOWN_VENDORS = (
     "docker-ce\t3:27.1-1\t1\t1\t(none)\t3\t1\tx86_64\t3\tdocker-ce-27.1-1.src.rpm\n"
@@ -31,7 +31,7 @@ UNKNOWN_VENDORS = (
 )
 SYSIMAGE = "usr/lib/sysimage/rpm/rpmdb.sqlite"
 METADATA = "usr/lib/python3.9/site-packages/six-1.15.0.dist-info/METADATA"
-SIX = file(METADATA, "Metadata-Version: 2.1\nName: six\nVersion: 1.15.0\n")
+SIX = make_file(METADATA, "Metadata-Version: 2.1\nName: six\nVersion: 1.15.0\n")
 
 
 def package(name: str, version: str, *paths: str, vendor: str = "Rocky Enterprise Software Foundation") -> bytes:
@@ -53,7 +53,7 @@ def database(*headers: bytes, path: str = "var/lib/rpm/rpmdb.sqlite") -> Entry:
             connection.execute("CREATE TABLE Packages (hnum INTEGER PRIMARY KEY, blob BLOB NOT NULL)")
             connection.executemany("INSERT INTO Packages (blob) VALUES (?)", [(header,) for header in headers])
             connection.commit()
-        return file(path, made.read_bytes())
+        return make_file(path, made.read_bytes())
 
 
 BASH = package("bash", "5.1.8", "usr/bin/bash")
@@ -61,7 +61,7 @@ CURL = package("curl", "7.76.1", "usr/bin/curl")
 
 
 def reasons(*layers: list[Entry]) -> list[str]:
-    return [entry.reason for entry in inventory(*layers).unread]
+    return [entry.reason for entry in read_inventory(*layers).unread]
 
 
 @pytest.mark.parametrize(
@@ -73,19 +73,19 @@ def reasons(*layers: list[Entry]) -> list[str]:
     ],
 )
 def test_image_of_rpm_packages_has_no_unread_parts(path: str, name: str) -> None:
-    result = inventory([ROCKY, file(path, gzip.decompress((DATA / name).read_bytes()))])
+    result = read_inventory([ROCKY, make_file(path, gzip.decompress((DATA / name).read_bytes()))])
     assert result.unread == ()
     assert {(package.ecosystem, package.layer) for package in result.packages} == {("Rocky Linux:9", "0")}
     assert len(result.packages) == 6
 
 
 def test_image_with_a_manifest_has_no_unread_parts() -> None:
-    release = file("etc/os-release", 'ID=azurelinux\nVERSION_ID="3.0"\n')
-    listed = file(MANIFEST, (DATA / "container-manifest-2").read_bytes())
-    result = inventory([release, listed])
+    release = make_file("etc/os-release", 'ID=azurelinux\nVERSION_ID="3.0"\n')
+    listed = make_file(MANIFEST, (DATA / "container-manifest-2").read_bytes())
+    result = read_inventory([release, listed])
     assert result.unread == ()
     assert {package.vendor for package in result.packages} == {"Rocky Enterprise Software Foundation"}
-    again = inventory([release, file(MANIFEST, UNKNOWN_VENDORS)])
+    again = read_inventory([release, make_file(MANIFEST, UNKNOWN_VENDORS)])
     assert [(package.name, package.vendor, package.ecosystem) for package in again.packages] == [
         ("docker-ce", "unknown", "vendor:unknown"),
         ("filesystem", None, "Azure Linux:3"),
@@ -93,58 +93,58 @@ def test_image_with_a_manifest_has_no_unread_parts() -> None:
 
 
 def test_a_link_from_the_old_path_to_the_new_is_fine_and_one_elsewhere_is_not() -> None:
-    there = [ROCKY, database(BASH, path=SYSIMAGE), file("usr/bin/bash")]
-    assert reasons([*there, symlink("var/lib/rpm", "../../usr/lib/sysimage/rpm")]) == []
-    assert reasons([*there, symlink("var/lib/rpm", "../../opt/rpm")]) == [
+    there = [ROCKY, database(BASH, path=SYSIMAGE), make_file("usr/bin/bash")]
+    assert reasons([*there, make_symlink("var/lib/rpm", "../../usr/lib/sysimage/rpm")]) == []
+    assert reasons([*there, make_symlink("var/lib/rpm", "../../opt/rpm")]) == [
         "var/lib/rpm is a link to opt/rpm, which was not read."
     ]
 
 
 def test_packages_changed_with_their_files_are_accepted() -> None:
-    base = [ROCKY, database(BASH), file("usr/bin/bash")]
-    more = [database(BASH, CURL), file("usr/bin/curl")]
+    base = [ROCKY, database(BASH), make_file("usr/bin/bash")]
+    more = [database(BASH, CURL), make_file("usr/bin/curl")]
     assert reasons(base, more) == []
-    assert reasons(base, more, [database(BASH), *whiteout("usr/bin/curl")]) == []
+    assert reasons(base, more, [database(BASH), *make_whiteouts("usr/bin/curl")]) == []
 
 
 def test_removed_entry_with_files_left_is_unread() -> None:
-    base = [ROCKY, database(BASH, CURL), file("usr/bin/bash"), file("usr/bin/curl")]
+    base = [ROCKY, database(BASH, CURL), make_file("usr/bin/bash"), make_file("usr/bin/curl")]
     assert reasons(base, [database(BASH)]) == [
         "curl 7.76.1-1 is no longer in the package database, yet its file usr/bin/curl is there."
     ]
 
 
 def test_edited_version_with_files_unchanged_is_unread() -> None:
-    base = [ROCKY, database(BASH), file("usr/bin/bash")]
+    base = [ROCKY, database(BASH), make_file("usr/bin/bash")]
     (reason,) = reasons(base, [database(package("bash", "9", "usr/bin/bash"))])
     assert reason == "bash became 9-1 in the package database, yet its files are those of 5.1.8-1."
 
 
 def test_a_database_removed_is_unread() -> None:
-    base = [ROCKY, database(BASH), file("usr/bin/bash")]
+    base = [ROCKY, database(BASH), make_file("usr/bin/bash")]
     assert any(
-        "was removed by a layer above" in reason for reason in reasons(base, whiteout("var/lib/rpm/rpmdb.sqlite"))
+        "was removed by a layer above" in reason for reason in reasons(base, make_whiteouts("var/lib/rpm/rpmdb.sqlite"))
     )
 
 
 def test_pending_changes_of_the_database_are_unread() -> None:
-    log = file("var/lib/rpm/rpmdb.sqlite-wal", b"\x37\x7f\x06\x82" + b"\0" * 4096)
-    empty = file("var/lib/rpm/rpmdb.sqlite-wal", b"")
-    base = [ROCKY, database(BASH), file("usr/bin/bash")]
+    log = make_file("var/lib/rpm/rpmdb.sqlite-wal", b"\x37\x7f\x06\x82" + b"\0" * 4096)
+    empty = make_file("var/lib/rpm/rpmdb.sqlite-wal", b"")
+    base = [ROCKY, database(BASH), make_file("usr/bin/bash")]
     assert len(reasons([*base, log])) == 1
     assert reasons([*base, empty]) == []
 
 
 def test_a_language_package_that_an_rpm_owns_is_left_to_the_distribution() -> None:
-    result = inventory([ROCKY, database(package("python3-six", "1.15.0", METADATA)), SIX])
-    assert names(result) == ["python3-six 1.15.0-1", "six 1.15.0"]
+    result = read_inventory([ROCKY, database(package("python3-six", "1.15.0", METADATA)), SIX])
+    assert list_names(result) == ["python3-six 1.15.0-1", "six 1.15.0"]
     assert [package.owner for package in result.packages] == [None, "python3-six"]
     assert result.unread == ()
 
 
 def test_language_package_owned_by_a_vendor_rpm_is_judged() -> None:
     owner = package("python3-six", "1.15.0", METADATA, vendor="Example, Inc.")
-    result = inventory([ROCKY, database(owner), SIX])
+    result = read_inventory([ROCKY, database(owner), SIX])
     assert [(package.name, package.vendor, package.ecosystem, package.owner) for package in result.packages] == [
         ("python3-six", "Example, Inc.", "vendor:Example, Inc.", None),
         ("six", None, "PyPI", None),

@@ -1,7 +1,7 @@
 """Version orders of languages against files of statements, most of them made by the origin's own tool."""
 
 import pytest
-from tests.scanner.ecosystems.orders import relation, statements
+from tests.scanner.ecosystems.orders import compare_versions, read_statements
 
 from dockgate.scanner.ecosystems import (
     conan,
@@ -41,11 +41,11 @@ OPPOSITE = {"<": ">", "=": "="}
     ],
 )
 def test_versions_are_ordered_as_in_the_case_files(kind: Ecosystem, name: str) -> None:
-    lines = statements(name)
+    lines = read_statements(name)
     ordered = [line for line in lines if len(line) == 3]
     assert ordered
-    assert [line for line in ordered if relation(kind, line[0], line[2]) != line[1]] == []
-    assert [line for line in ordered if relation(kind, line[2], line[0]) != OPPOSITE[line[1]]] == []
+    assert [line for line in ordered if compare_versions(kind, line[0], line[2]) != line[1]] == []
+    assert [line for line in ordered if compare_versions(kind, line[2], line[0]) != OPPOSITE[line[1]]] == []
     refused = [line[0] for line in lines if len(line) == 2 and line[1] == "!"]
     assert len(ordered) + len(refused) == len(lines)
-    assert [version for version in refused if relation(kind, version, version) != "?"] == []
+    assert [version for version in refused if compare_versions(kind, version, version) != "?"] == []

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.scanner.layers import DEBIAN, file, image, read_image, symlink, whiteout
+from tests.scanner.layers import DEBIAN, make_file, make_image, make_symlink, make_whiteouts, read_image
 
 from dockgate.scanner.ecosystems.vscode import ECOSYSTEM
 from dockgate.scanner.ports import Extract
@@ -175,20 +175,20 @@ def test_versions_are_ordered_as_npm_orders_them() -> None:
 
 
 def reasons(*layers: Any) -> str:
-    return "".join(entry.reason for entry in read_image(image(*layers), [ECOSYSTEM]).unread)
+    return "".join(entry.reason for entry in read_image(make_image(*layers), [ECOSYSTEM]).unread)
 
 
 def test_removed_or_edited_package_json_with_code_left_is_unread() -> None:
-    base = [file("etc/os-release", DEBIAN), file(PATH, EXTENSION), file(f"{FOLDER}/out/extension.js")]
+    base = [make_file("etc/os-release", DEBIAN), make_file(PATH, EXTENSION), make_file(f"{FOLDER}/out/extension.js")]
     name = "ms-vscode.vscode-js-profile-table"
-    assert f"{PATH} no longer lists {name} 1.0.10" in reasons(base, whiteout(PATH))
-    assert f"{PATH} became {name} 9.9.9" in reasons(base, [file(PATH, EXTENSION.replace(b"1.0.10", b"9.9.9"))])
+    assert f"{PATH} no longer lists {name} 1.0.10" in reasons(base, make_whiteouts(PATH))
+    assert f"{PATH} became {name} 9.9.9" in reasons(base, [make_file(PATH, EXTENSION.replace(b"1.0.10", b"9.9.9"))])
 
 
 def test_no_link_hides_an_extension() -> None:
-    layer = [symlink("root/.vscode-server/extensions", "/srv/ext"), file("srv/ext/a/package.json", EXTENSION)]
-    through = [file("root/.vscode-server/extensions/b/package.json", manifest())]
-    inventory = read_image(image([file("etc/os-release", DEBIAN), *layer], through), [ECOSYSTEM])
+    layer = [make_symlink("root/.vscode-server/extensions", "/srv/ext"), make_file("srv/ext/a/package.json", EXTENSION)]
+    through = [make_file("root/.vscode-server/extensions/b/package.json", manifest())]
+    inventory = read_image(make_image([make_file("etc/os-release", DEBIAN), *layer], through), [ECOSYSTEM])
     assert [package.name for package in inventory.packages] == ["a.b", "ms-vscode.vscode-js-profile-table"]
 
 

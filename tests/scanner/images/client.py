@@ -17,13 +17,13 @@ from dockgate.scanner.images.reference import parse_remote
 from dockgate.scanner.images.registry import RegistrySource
 from dockgate.scanner.images.transport import Transport
 
-IMAGE = make.image([{"one": b"1"}, {"two": b"2" * 3000}])
+IMAGE = make.make_image([{"one": b"1"}, {"two": b"2" * 3000}])
 BASIC = "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
 LOGIN = Credentials(USER, PASSWORD)
 
 
 @contextmanager
-def opening(
+def open_remote(
     reference: str,
     credentials: Credentials | None = None,
     pauses: list[float] | None = None,
@@ -32,11 +32,11 @@ def opening(
     clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[OpenedImages]:
     """As `open_images` does it, with credentials given and without pauses."""
-    named = parse_remote(reference)
+    parsed_reference = parse_remote(reference)
     sleep = (pauses if pauses is not None else []).append
-    transport = Transport(named.registry, None, False, sleep, timeout=timeout, clock=clock)
-    authorizer = Authorizer(transport, named.registry, named.repository, lambda: credentials)
-    origin = RegistrySource(named, transport, authorizer)
+    transport = Transport(parsed_reference.registry, None, False, sleep, timeout=timeout, clock=clock)
+    authorizer = Authorizer(transport, parsed_reference.registry, parsed_reference.repository, lambda: credentials)
+    origin = RegistrySource(parsed_reference, transport, authorizer)
     try:
         digest, data = origin.read_root()
         yield OpenedImages(digest, read_images(origin, digest, data, None), origin.close)
@@ -44,11 +44,11 @@ def opening(
         origin.close()
 
 
-def files(opened: OpenedImages) -> list[str]:
-    return [entry.path for layer in opened.images[0].layers for entry in layer.read_entries()]
+def list_files(images: OpenedImages) -> list[str]:
+    return [entry.path for layer in images.images[0].layers for entry in layer.read_entries()]
 
 
-def stored(image: make.Image = IMAGE) -> Callable[[Request], Answer]:
+def serve_image(image: make.Image = IMAGE) -> Callable[[Request], Answer]:
     """A registry that holds the image as team/app:1, and checks nothing."""
 
     def answer(request: Request) -> Answer:

@@ -72,11 +72,11 @@ class Image:
     blobs: dict[str, bytes] = field(default_factory=dict)
 
 
-def sha256(data: bytes) -> str:
+def compute_sha256(data: bytes) -> str:
     return "sha256:" + hashlib.sha256(data).hexdigest()
 
 
-def tar(entries: Mapping[str, Content], form: int = tarfile.PAX_FORMAT) -> bytes:
+def pack_tar(entries: Mapping[str, Content], form: int = tarfile.PAX_FORMAT) -> bytes:
     """A tar file. Paths may be as strange as the test wishes; they are written as given."""
     file = io.BytesIO()
     with tarfile.open(fileobj=file, mode="w", format=form) as archive:
@@ -105,7 +105,7 @@ def compress(data: bytes, compression: Compression = "gzip") -> bytes:
     return zstandard.compress(data) if compression == "zstd" else data
 
 
-def image(
+def make_image(
     layers: Sequence[Layer],
     *,
     platform: str = "linux/amd64",
@@ -114,9 +114,9 @@ def image(
 ) -> Image:
     """An image in memory. `config` is merged into its config document."""
     os, architecture, *variant = platform.split("/")
-    tars = [layer if isinstance(layer, bytes) else tar(layer) for layer in layers]
+    tars = [layer if isinstance(layer, bytes) else pack_tar(layer) for layer in layers]
     blobs = [compress(data, compression) for data in tars]
-    diff_ids = [sha256(data) for data in tars]
+    diff_ids = [compute_sha256(data) for data in tars]
     document = {
         "os": os,
         "architecture": architecture,
@@ -125,42 +125,47 @@ def image(
         "rootfs": {"type": "layers", "diff_ids": diff_ids},
         **(config or {}),
     }
-    config_data = _json(document)
-    manifest = _json(
+    config_data = _encode_json(document)
+    manifest = _encode_json(
         {
             "schemaVersion": 2,
             "mediaType": MANIFEST,
-            "config": descriptor(config_data, CONFIG),
-            "layers": [descriptor(blob, _MEDIA[compression]) for blob in blobs],
+            "config": make_descriptor(config_data, CONFIG),
+            "layers": [make_descriptor(blob, _MEDIA[compression]) for blob in blobs],
         }
     )
-    blobs_by_digest = {sha256(data): data for data in (*blobs, config_data, manifest)}
+    blobs_by_digest = {compute_sha256(data): data for data in (*blobs, config_data, manifest)}
     return Image(
-        sha256(manifest), platform, sha256(config_data), [sha256(blob) for blob in blobs], diff_ids, blobs_by_digest
+        compute_sha256(manifest),
+        platform,
+        compute_sha256(config_data),
+        [compute_sha256(blob) for blob in blobs],
+        diff_ids,
+        blobs_by_digest,
     )
 
 
-def descriptor(data: bytes, media_type: str, **more: Any) -> dict[str, Any]:
-    return {"mediaType": media_type, "digest": sha256(data), "size": len(data), **more}
+def make_descriptor(data: bytes, media_type: str, **fields: Any) -> dict[str, Any]:
+    return {"mediaType": media_type, "digest": compute_sha256(data), "size": len(data), **fields}
 
 
-def index(images: Sequence[Image], *, attested: bool = False) -> Image:
-    """An index of the images, as an Image whose manifest it is; `attested` adds an attestation, as BuildKit does."""
-    listed = []
+def index(images: Sequence[Image], *, has_attestations: bool = False) -> Image:
+    """An index of the images, as an Image whose manifest it is; `has_attestations` adds one, as BuildKit does."""
+    entries = []
     for image in images:
         os, architecture, *variant = image.platform.split("/")
         platform = {"os": os, "architecture": architecture, **({"variant": variant[0]} if variant else {})}
-        listed.append(descriptor(image.blobs[image.digest], MANIFEST, platform=platform))
+        entries.append(make_descriptor(image.blobs[image.digest], MANIFEST, platform=platform))
     blobs = {digest: data for image in images for digest, data in image.blobs.items()}
-    if attested:
-        manifest, attestation_blobs = attestation()
+    if has_attestations:
+        manifest, attestation_blobs = make_attestation()
         blobs |= attestation_blobs
-        listed.append(attestation_entry(manifest, images[0].digest))
-    data = _json({"schemaVersion": 2, "mediaType": INDEX, "manifests": listed})
-    return Image(sha256(data), "", "", [], [], {**blobs, sha256(data): data})
+        entries.append(make_attestation_entry(manifest, images[0].digest))
+    data = _encode_json({"schemaVersion": 2, "mediaType": INDEX, "manifests": entries})
+    return Image(compute_sha256(data), "", "", [], [], {**blobs, compute_sha256(data): data})
 
 
-def attestation(
+def make_attestation(
     statement: bytes = b'{"_type": "https://in-toto.io/Statement/v0.1", "subject": [], "predicate": {}}',
     *,
     kind: str = "application/vnd.in-toto+json",
@@ -173,39 +178,43 @@ def attestation(
         "architecture": architecture,
         "os": os,
         "config": {},
-        "rootfs": {"type": "layers", "diff_ids": [sha256(statement)]},
+        "rootfs": {"type": "layers", "diff_ids": [compute_sha256(statement)]},
     }
-    config = b"{}" if artifact else _json(image_config)
+    config = b"{}" if artifact else _encode_json(image_config)
     config_kind = "application/vnd.oci.empty.v1+json" if artifact else CONFIG
-    manifest = _json(
+    manifest = _encode_json(
         {
             "schemaVersion": 2,
             "mediaType": MANIFEST,
             **({"artifactType": "application/vnd.docker.attestation.manifest.v1+json"} if artifact else {}),
-            "config": descriptor(config, config_kind),
-            "layers": [descriptor(statement, kind, annotations={"in-toto.io/predicate-type": "https://slsa.dev/v1"})],
+            "config": make_descriptor(config, config_kind),
+            "layers": [
+                make_descriptor(statement, kind, annotations={"in-toto.io/predicate-type": "https://slsa.dev/v1"})
+            ],
         }
     )
-    return manifest, {sha256(data): data for data in (statement, config, manifest)}
+    return manifest, {compute_sha256(data): data for data in (statement, config, manifest)}
 
 
-def attestation_entry(manifest: bytes, of: str, platform: str = "unknown/unknown", **more: Any) -> dict[str, Any]:
-    """How BuildKit lists an attestation manifest of the image `of` in its index; `more` replaces fields."""
+def make_attestation_entry(
+    manifest: bytes, image_digest: str, platform: str = "unknown/unknown", **fields: Any
+) -> dict[str, Any]:
+    """How BuildKit lists an attestation manifest of the image `image_digest` in its index; `more` replaces fields."""
     os, _, architecture = platform.partition("/")
-    marks = {"vnd.docker.reference.type": "attestation-manifest", "vnd.docker.reference.digest": of}
+    marks = {"vnd.docker.reference.type": "attestation-manifest", "vnd.docker.reference.digest": image_digest}
     return {
-        **descriptor(manifest, MANIFEST, platform={"os": os, "architecture": architecture}, annotations=marks),
-        **more,
+        **make_descriptor(manifest, MANIFEST, platform={"os": os, "architecture": architecture}, annotations=marks),
+        **fields,
     }
 
 
-def listing(entries: Sequence[Mapping[str, Any]], blobs: Mapping[str, bytes]) -> Image:
+def make_index(entries: Sequence[Mapping[str, Any]], blobs: Mapping[str, bytes]) -> Image:
     """An index of these entries."""
-    data = _json({"schemaVersion": 2, "mediaType": INDEX, "manifests": list(entries)})
-    return Image(sha256(data), "", "", [], [], {**blobs, sha256(data): data})
+    data = _encode_json({"schemaVersion": 2, "mediaType": INDEX, "manifests": list(entries)})
+    return Image(compute_sha256(data), "", "", [], [], {**blobs, compute_sha256(data): data})
 
 
-def layout(
+def write_image_layout(
     folder: Path,
     layers: Sequence[Layer],
     *,
@@ -214,49 +223,49 @@ def layout(
     tag: str = "latest",
 ) -> str:
     """Writes an OCI layout folder with one image; its manifest's digest."""
-    made = image(layers, platform=platform, compression=compression)
-    write_layout(folder, {tag: made})
-    return made.digest
+    new_image = make_image(layers, platform=platform, compression=compression)
+    write_layout(folder, {tag: new_image})
+    return new_image.digest
 
 
 def write_layout(folder: Path, images: Mapping[str, Image]) -> None:
     """Writes an OCI layout folder with images or indexes by tag ("" for none)."""
-    for path, data in layout_files(images).items():
+    for path, data in make_layout_files(images).items():
         file = folder / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(data)
 
 
-def layout_files(images: Mapping[str, Image]) -> dict[str, bytes]:
+def make_layout_files(images: Mapping[str, Image]) -> dict[str, bytes]:
     """The files of an OCI layout by path."""
-    listed = []
+    entries = []
     files = {"oci-layout": b'{"imageLayoutVersion": "1.0.0"}'}
     for tag, image in images.items():
-        named = {"annotations": {"org.opencontainers.image.ref.name": tag}} if tag else {}
-        listed.append(descriptor(image.blobs[image.digest], MANIFEST if image.config else INDEX, **named))
+        annotations = {"annotations": {"org.opencontainers.image.ref.name": tag}} if tag else {}
+        entries.append(make_descriptor(image.blobs[image.digest], MANIFEST if image.config else INDEX, **annotations))
         files |= {f"blobs/{digest.replace(':', '/')}": data for digest, data in image.blobs.items()}
-    files["index.json"] = _json({"schemaVersion": 2, "mediaType": INDEX, "manifests": listed})
+    files["index.json"] = _encode_json({"schemaVersion": 2, "mediaType": INDEX, "manifests": entries})
     return files
 
 
-def oci_archive(file: Path, images: Mapping[str, Image]) -> None:
+def write_oci_archive(file: Path, images: Mapping[str, Image]) -> None:
     """Writes what `podman save --format oci-archive` writes."""
-    file.write_bytes(tar(layout_files(images)))
+    file.write_bytes(pack_tar(make_layout_files(images)))
 
 
-def docker_archive(file: Path, images: Mapping[str, Image]) -> None:
+def write_docker_archive(file: Path, images: Mapping[str, Image]) -> None:
     """Writes what `docker save` wrote before version 25; `images` by name, "app:1". Layers are stored as they are."""
     entries: dict[str, Content] = {}
-    listed = []
+    manifest_entries = []
     for name, image in images.items():
         config = f"{image.config.removeprefix('sha256:')}.json"
         paths = [f"{digest.removeprefix('sha256:')}/layer.tar" for digest in image.layers]
         entries |= {path: image.blobs[digest] for path, digest in zip(paths, image.layers, strict=True)}
         entries[config] = image.blobs[image.config]
-        listed.append({"Config": config, "RepoTags": [name], "Layers": paths})
-    entries["manifest.json"] = _json(listed)
-    file.write_bytes(tar(entries))
+        manifest_entries.append({"Config": config, "RepoTags": [name], "Layers": paths})
+    entries["manifest.json"] = _encode_json(manifest_entries)
+    file.write_bytes(pack_tar(entries))
 
 
-def _json(document: object) -> bytes:
+def _encode_json(document: object) -> bytes:
     return json.dumps(document, sort_keys=True).encode()

@@ -2,7 +2,7 @@
 
 import io
 
-from tests.scanner.images.make import sha256
+from tests.scanner.images.make import compute_sha256
 
 from dockgate.scanner.images.inflate import LayerLimits
 from dockgate.scanner.images.tar_layer import TarLayer
@@ -22,28 +22,28 @@ class Blob(io.RawIOBase):
         return self._file.readinto(memoryview(buffer)[: self._piece])
 
 
-def layer(data: bytes, **more: object) -> TarLayer:
-    return TarLayer(sha256(data), lambda: Blob(data, **more))  # type: ignore[arg-type]
+def make_layer(data: bytes, **settings: object) -> TarLayer:
+    return TarLayer(compute_sha256(data), lambda: Blob(data, **settings))  # type: ignore[arg-type]
 
 
 def read(data: bytes) -> list[Entry]:
-    return list(layer(data).read_entries())
+    return list(make_layer(data).read_entries())
 
 
-def bounded(data: bytes, bounds: LayerLimits) -> list[Entry]:
-    return list(TarLayer(sha256(data), lambda: Blob(data), bounds=bounds).read_entries())
+def list_bounded_entries(data: bytes, bounds: LayerLimits) -> list[Entry]:
+    return list(TarLayer(compute_sha256(data), lambda: Blob(data), bounds=bounds).read_entries())
 
 
-def paths(data: bytes) -> list[str]:
+def list_paths(data: bytes) -> list[str]:
     return [entry.path for entry in read(data)]
 
 
-def content(data: bytes) -> dict[str, bytes]:
-    return {entry.path: entry.open().read() for entry in layer(data).read_entries() if entry.open}
+def read_content(data: bytes) -> dict[str, bytes]:
+    return {entry.path: entry.open().read() for entry in make_layer(data).read_entries() if entry.open}
 
 
-def header(name: bytes, size: bytes = b"", flag: bytes = b"0", link: bytes = b"", rest: bytes = b"") -> bytes:
-    """A header written by hand, for what `tarfile` refuses to write. `rest` follows the link: magic and so on."""
+def make_header(name: bytes, size: bytes = b"", flag: bytes = b"0", link: bytes = b"", tail: bytes = b"") -> bytes:
+    """A header written by hand, for what `tarfile` refuses to write. `tail` follows the link: magic and so on."""
     block = bytearray(512)
     block[0 : len(name)] = name
     block[100:107] = b"0000644"
@@ -52,24 +52,24 @@ def header(name: bytes, size: bytes = b"", flag: bytes = b"0", link: bytes = b""
         block[124:136] = size
     block[148:156], block[156:157] = b" " * 8, flag
     block[157 : 157 + len(link)] = link
-    rest = rest or b"ustar\x0000"
-    block[257 : 257 + len(rest)] = rest
+    tail = tail or b"ustar\x0000"
+    block[257 : 257 + len(tail)] = tail
     block[148:156] = b"%06o\0 " % sum(block)
     return bytes(block)
 
 
-def block(data: bytes) -> bytes:
+def pad_block(data: bytes) -> bytes:
     return data + bytes(-len(data) % 512)
 
 
-def extended(flag: bytes = b"x", name: bytes = b"pax", /, **records: str) -> bytes:
+def make_pax(flag: bytes = b"x", name: bytes = b"pax", /, **records: str) -> bytes:
     data = b""
     for key, value in records.items():
         body = f" {key.replace('__', '.')}={value}\n".encode("utf-8", "surrogateescape")
         size = len(body) + len(str(len(body)))
         size = len(body) + len(str(size))
         data += str(size).encode() + body
-    return header(name, b"%o" % len(data), flag) + block(data)
+    return make_header(name, b"%o" % len(data), flag) + pad_block(data)
 
 
 END = bytes(1024)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from tests.registryd import PASSWORD, USER, Running, registry
-from tests.scanner.images.make import image
+from tests.registryd import PASSWORD, USER, Running, run_registry
+from tests.scanner.images.make import make_image
 from tests.scanner.images.webserver import Answer, Request, serve
 
 from dockgate.scanner.images import open_images
@@ -29,7 +29,7 @@ LIMIT = 10_000_000
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    with registry(tmp_path_factory.mktemp("registry")) as running:
+    with run_registry(tmp_path_factory.mktemp("registry")) as running:
         yield running
 
 
@@ -72,7 +72,7 @@ def test_it_is_distinguished_from_an_image_that_cannot_be_read(running: Running,
 
 @pytest.mark.real
 def test_an_artifact_of_another_type_is_refused(running: Running, file: Path, tmp_path: Path) -> None:
-    running.push("team/app", "1", image([{"etc/hostname": b"x"}]))
+    running.push("team/app", "1", make_image([{"etc/hostname": b"x"}]))
     with pytest.raises(ImageError, match="not an artifact of the type"):
         pull_artifact(f"{running.address}/team/app:1", KIND, tmp_path / "back", limit=LIMIT)
     push_artifact(f"{running.address}/team/thing:3", KIND, file, {})
@@ -88,7 +88,7 @@ def test_an_artifact_of_another_type_is_refused(running: Running, file: Path, tm
 def test_without_the_right_credentials_it_is_denied(
     tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with registry(tmp_path / "registry", password=True) as running:
+    with run_registry(tmp_path / "registry", password=True) as running:
         reference = f"{running.address}/team/thing:1"
         monkeypatch.setenv("REGISTRY_AUTH_FILE", str(tmp_path / "auth.json"))
         (tmp_path / "auth.json").write_text("{}")

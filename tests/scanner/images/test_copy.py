@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 import pytest
-from tests.registryd import Running, registry
-from tests.scanner.images.make import Image, image, index
+from tests.registryd import Running, run_registry
+from tests.scanner.images.make import Image, index, make_image
 from tests.scanner.images.webserver import Answer, Request, serve
 
 from dockgate.scanner.images import open_images
@@ -12,17 +12,17 @@ from dockgate.scanner.images.image_copy import copy_image
 from dockgate.scanner.images.reference import RegistryReference
 from dockgate.shared.errors import ImageError
 
-FIRST, SECOND = image([{"one": b"1"}, {"two": b"2"}]), image([{"one": b"other"}], platform="linux/arm64")
+FIRST, SECOND = make_image([{"one": b"1"}, {"two": b"2"}]), make_image([{"one": b"other"}], platform="linux/arm64")
 
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    with registry(tmp_path_factory.mktemp("registry")) as running:
+    with run_registry(tmp_path_factory.mktemp("registry")) as running:
         yield running
 
 
 @pytest.mark.real
-@pytest.mark.parametrize("image", [FIRST, index([FIRST, SECOND], attested=True)], ids=["image", "index"])
+@pytest.mark.parametrize("image", [FIRST, index([FIRST, SECOND], has_attestations=True)], ids=["image", "index"])
 def test_an_image_keeps_its_digest(running: Running, image: Image) -> None:
     digest = running.push("team/app", "1", image)
     for _ in range(2):

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import pytest
-from tests.scanner.images.client import opening
+from tests.scanner.images.client import open_remote
 from tests.scanner.images.webserver import Answer, Request, serve
 
 from dockgate.scanner.images.destinations import ConnectionCheck, RefusedAddressError, require_destination
@@ -80,7 +80,7 @@ def test_a_registry_cannot_have_metadata_requested(answer: Answer) -> None:
     with (
         serve(respond) as server,
         pytest.raises(UnavailableError, match=r"sends its clients to .*, which is at a metadata address"),
-        opening(f"{server.address}/team/app:1"),
+        open_remote(f"{server.address}/team/app:1"),
     ):
         pass
 

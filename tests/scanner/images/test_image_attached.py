@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.registryd import Running, registry
+from tests.registryd import Running, run_registry
 from tests.scanner.images import make
 from tests.scanner.images.webserver import Answer, Request, as_json, serve
 
@@ -14,7 +14,7 @@ from dockgate.scanner.images.attached_documents import SIZE_LIMIT, read_document
 from dockgate.shared.digest import compute_digest
 from dockgate.shared.errors import UnavailableError
 
-IMAGE = make.image([{"one": b"1"}])
+IMAGE = make.make_image([{"one": b"1"}])
 TAG = IMAGE.digest.replace(":", "-")
 EMPTY = "application/vnd.oci.empty.v1+json"
 OPENVEX = "application/vnd.openvex+json"
@@ -23,7 +23,7 @@ DSSE = "application/vnd.dsse.envelope.v1+json"
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    with registry(tmp_path_factory.mktemp("registry")) as running:
+    with run_registry(tmp_path_factory.mktemp("registry")) as running:
         yield running
 
 

@@ -9,31 +9,31 @@ from tests.scanner.images import make
 from dockgate.scanner.images import attestation_check, open_images
 from dockgate.shared.errors import ImageError, NotFoundError
 
-AMD = make.image([{"etc/os-release": b"ID=debian\n"}])
-HIDDEN = make.image([{"etc/os-release": b"ID=alpine\n"}], platform="unknown/unknown")
-RUNNABLE = make.image([{"etc/os-release": b"ID=alpine\n"}])
+AMD = make.make_image([{"etc/os-release": b"ID=debian\n"}])
+HIDDEN = make.make_image([{"etc/os-release": b"ID=alpine\n"}], platform="unknown/unknown")
+RUNNABLE = make.make_image([{"etc/os-release": b"ID=alpine\n"}])
 UNKNOWN = {"os": "unknown", "architecture": "unknown"}
 
 
 def entry(image: make.Image, **more: Any) -> dict[str, Any]:
-    return make.descriptor(image.blobs[image.digest], make.MANIFEST, **more)
+    return make.make_descriptor(image.blobs[image.digest], make.MANIFEST, **more)
 
 
 AMD_ENTRY = entry(AMD, platform={"os": "linux", "architecture": "amd64"})
-MARKS = make.attestation_entry(b"", AMD.digest)["annotations"]
+MARKS = make.make_attestation_entry(b"", AMD.digest)["annotations"]
 
 
 def read(folder: Path, *entries: dict[str, Any], blobs: dict[str, bytes]) -> list[str]:
     """The digests that are judged of an index of AMD and these entries."""
-    make.write_layout(folder, {"latest": make.listing([AMD_ENTRY, *entries], {**AMD.blobs, **blobs})})
+    make.write_layout(folder, {"latest": make.make_index([AMD_ENTRY, *entries], {**AMD.blobs, **blobs})})
     with open_images(f"oci:{folder}", ["all"]) as opened:
         return [image.digest for image in opened.images]
 
 
 @pytest.mark.parametrize("artifact", [False, True], ids=["image form", "artifact form"])
 def test_attestation_manifests_of_both_forms_are_left_out(tmp_path: Path, artifact: bool) -> None:
-    manifest, blobs = make.attestation(artifact=artifact)
-    assert read(tmp_path, make.attestation_entry(manifest, AMD.digest), blobs=blobs) == [AMD.digest]
+    manifest, blobs = make.make_attestation(artifact=artifact)
+    assert read(tmp_path, make.make_attestation_entry(manifest, AMD.digest), blobs=blobs) == [AMD.digest]
 
 
 @pytest.mark.parametrize(
@@ -63,49 +63,49 @@ def test_an_image_behind_the_marks_of_an_attestation_is_judged(tmp_path: Path, l
 
 
 def test_a_digest_that_is_listed_as_an_image_too_is_judged(tmp_path: Path) -> None:
-    manifest, blobs = make.attestation()
-    mark = make.attestation_entry(manifest, AMD.digest)
+    manifest, blobs = make.make_attestation()
+    mark = make.make_attestation_entry(manifest, AMD.digest)
     for twice in ([mark, {**mark, "platform": {"os": "linux", "architecture": "arm64"}}], [mark, AMD_ENTRY, mark]):
         judged = read(tmp_path, *twice, blobs=blobs)
-        assert (make.sha256(manifest) in judged) == (twice[1] is not AMD_ENTRY)
+        assert (make.compute_sha256(manifest) in judged) == (twice[1] is not AMD_ENTRY)
 
 
 def test_an_image_in_a_nested_index_is_judged_and_may_be_attested_there(tmp_path: Path) -> None:
-    manifest, blobs = make.attestation()
-    inner = make.listing([entry(RUNNABLE, platform=UNKNOWN, annotations=MARKS)], RUNNABLE.blobs)
-    nested = make.descriptor(inner.blobs[inner.digest], make.INDEX)
-    mark = make.attestation_entry(manifest, AMD.digest)
+    manifest, blobs = make.make_attestation()
+    inner = make.make_index([entry(RUNNABLE, platform=UNKNOWN, annotations=MARKS)], RUNNABLE.blobs)
+    nested = make.make_descriptor(inner.blobs[inner.digest], make.INDEX)
+    mark = make.make_attestation_entry(manifest, AMD.digest)
     assert read(tmp_path, nested, mark, blobs={**inner.blobs, **blobs}) == [AMD.digest, RUNNABLE.digest]
 
 
 def broken(name: str) -> tuple[dict[str, Any], dict[str, bytes]]:
     """An attestation with one thing wrong: its entry, and its blobs."""
-    manifest, blobs = make.attestation()
-    listed = make.attestation_entry(manifest, AMD.digest)
+    manifest, blobs = make.make_attestation()
+    listed = make.make_attestation_entry(manifest, AMD.digest)
     match name:
         case "of another image":
-            listed = make.attestation_entry(manifest, RUNNABLE.digest)
+            listed = make.make_attestation_entry(manifest, RUNNABLE.digest)
         case "of itself":
-            listed = make.attestation_entry(manifest, make.sha256(manifest))
+            listed = make.make_attestation_entry(manifest, make.compute_sha256(manifest))
         case "without a mark":
             del listed["annotations"]
         case "of another type":
             listed["annotations"] = {**MARKS, "vnd.docker.reference.type": "other"}
         case "a layer as a tar":
-            manifest, blobs = make.attestation(kind="application/vnd.oci.image.layer.v1.tar")
-            listed = make.attestation_entry(manifest, AMD.digest)
+            manifest, blobs = make.make_attestation(kind="application/vnd.oci.image.layer.v1.tar")
+            listed = make.make_attestation_entry(manifest, AMD.digest)
         case "a config for linux":
-            manifest, blobs = make.attestation(platform="linux/amd64")
-            listed = make.attestation_entry(manifest, AMD.digest)
+            manifest, blobs = make.make_attestation(platform="linux/amd64")
+            listed = make.make_attestation_entry(manifest, AMD.digest)
         case "a tar called a statement":
-            manifest, blobs = make.attestation(make.tar({"usr/bin/evil": b"x"}))
-            listed = make.attestation_entry(manifest, AMD.digest)
+            manifest, blobs = make.make_attestation(make.pack_tar({"usr/bin/evil": b"x"}))
+            listed = make.make_attestation_entry(manifest, AMD.digest)
         case "other JSON":
-            manifest, blobs = make.attestation(b'{"_type": "other"}')
-            listed = make.attestation_entry(manifest, AMD.digest)
+            manifest, blobs = make.make_attestation(b'{"_type": "other"}')
+            listed = make.make_attestation_entry(manifest, AMD.digest)
         case "JSON and more":
-            manifest, blobs = make.attestation(b'{"_type": "https://in-toto.io/Statement/v1"}\0')
-            listed = make.attestation_entry(manifest, AMD.digest)
+            manifest, blobs = make.make_attestation(b'{"_type": "https://in-toto.io/Statement/v1"}\0')
+            listed = make.make_attestation_entry(manifest, AMD.digest)
         case "docker's manifest type":
             listed["mediaType"] = "application/vnd.docker.distribution.manifest.v2+json"
     return listed, blobs
@@ -138,11 +138,18 @@ def artifact(kind: str, artifact_type: str = "") -> make.Image:
         "schemaVersion": 2,
         "mediaType": make.MANIFEST,
         **({"artifactType": artifact_type} if artifact_type else {}),
-        "config": make.descriptor(config, kind),
-        "layers": [make.descriptor(config, "application/vnd.in-toto+json")],
+        "config": make.make_descriptor(config, kind),
+        "layers": [make.make_descriptor(config, "application/vnd.in-toto+json")],
     }
-    data = make._json(document)
-    return make.Image(make.sha256(data), "", "", [], [], {make.sha256(data): data, make.sha256(config): config})
+    data = make._encode_json(document)
+    return make.Image(
+        make.compute_sha256(data),
+        "",
+        "",
+        [],
+        [],
+        {make.compute_sha256(data): data, make.compute_sha256(config): config},
+    )
 
 
 @pytest.mark.parametrize(
@@ -168,12 +175,12 @@ def test_what_is_neither_image_nor_attestation_makes_the_index_unreadable(
 
 
 def test_an_index_of_attestations_alone_has_no_image(tmp_path: Path) -> None:
-    manifest, blobs = make.attestation()
-    mark = make.attestation_entry(manifest, make.sha256(manifest))
-    make.write_layout(tmp_path, {"latest": make.listing([mark], blobs)})
+    manifest, blobs = make.make_attestation()
+    mark = make.make_attestation_entry(manifest, make.compute_sha256(manifest))
+    make.write_layout(tmp_path, {"latest": make.make_index([mark], blobs)})
     with open_images(f"oci:{tmp_path}", ["all"]) as opened:
-        assert [image.digest for image in opened.images] == [make.sha256(manifest)]
-    make.write_layout(tmp_path, {"latest": make.listing([], {})})
+        assert [image.digest for image in opened.images] == [make.compute_sha256(manifest)]
+    make.write_layout(tmp_path, {"latest": make.make_index([], {})})
     with pytest.raises(NotFoundError):
         open_images(f"oci:{tmp_path}", ["all"])
 
@@ -184,15 +191,15 @@ def test_statements_are_read_once_and_within_bounds(tmp_path: Path) -> None:
     marks = []
     blobs: dict[str, bytes] = {}
     for number in range(50):
-        manifest, statement_blobs = make.attestation(statement)
+        manifest, statement_blobs = make.make_attestation(statement)
         manifest = manifest[:-1] + f',"annotations":{{"n":"{number}"}}}}'.encode()
-        blobs |= statement_blobs | {make.sha256(manifest): manifest}
-        marks.append(make.attestation_entry(manifest, AMD.digest))
+        blobs |= statement_blobs | {make.compute_sha256(manifest): manifest}
+        marks.append(make.make_attestation_entry(manifest, AMD.digest))
     assert read(tmp_path, *marks, blobs=blobs) == [AMD.digest]
-    manifest, statement_blobs = make.attestation(statement)
+    manifest, statement_blobs = make.make_attestation(statement)
     large = manifest.replace(f'"size": {len(statement)}'.encode(), b'"size": 999999999999')
     assert large != manifest
-    huge = make.attestation_entry(large, AMD.digest)
-    judged = read(tmp_path, huge, blobs=statement_blobs | {make.sha256(large): large})
-    assert judged == [AMD.digest, make.sha256(large)]
+    huge = make.make_attestation_entry(large, AMD.digest)
+    judged = read(tmp_path, huge, blobs=statement_blobs | {make.compute_sha256(large): large})
+    assert judged == [AMD.digest, make.compute_sha256(large)]
     assert attestation_check.TOTAL_LIMIT < 999999999999

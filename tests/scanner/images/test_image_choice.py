@@ -12,7 +12,8 @@ from dockgate.scanner.images import open_images
 from dockgate.shared.errors import ImageError, NotFoundError
 
 AMD, ARM, ARM7 = (
-    make.image([{"arch": name.encode()}], platform=name) for name in ("linux/amd64", "linux/arm64/v8", "linux/arm/v7")
+    make.make_image([{"arch": name.encode()}], platform=name)
+    for name in ("linux/amd64", "linux/arm64/v8", "linux/arm/v7")
 )
 HERE = {"x86_64": AMD, "aarch64": ARM}
 
@@ -27,11 +28,11 @@ def chosen(folder: Path, image: make.Image, platforms: list[str] | None = None) 
 def document(**fields: Any) -> make.Image:
     """Some other JSON in the place of a manifest."""
     data = json.dumps({"schemaVersion": 2, **fields}).encode()
-    return make.Image(make.sha256(data), "", "", [], [], {**AMD.blobs, make.sha256(data): data})
+    return make.Image(make.compute_sha256(data), "", "", [], [], {**AMD.blobs, make.compute_sha256(data): data})
 
 
 def listed(image: make.Image, media_type: str = make.MANIFEST, **more: Any) -> dict[str, Any]:
-    return make.descriptor(image.blobs[image.digest], media_type, **more)
+    return make.make_descriptor(image.blobs[image.digest], media_type, **more)
 
 
 def test_an_index_resolves_to_the_image_of_this_machine(tmp_path: Path) -> None:
@@ -58,7 +59,7 @@ def test_platforms_are_chosen_by_name(tmp_path: Path, platforms: list[str], imag
 @pytest.mark.parametrize(("system", "architecture"), [("linux", "x86_64"), ("Linux", "AMD64"), ("linux", "x86-64")])
 def test_other_names_of_a_platform_are_chosen_with_it(tmp_path: Path, system: str, architecture: str) -> None:
     """containerd selects such an entry, and its first one of several."""
-    second = make.image([{"second": b""}])
+    second = make.make_image([{"second": b""}])
     entries = [listed(AMD, platform={"os": "linux", "architecture": "amd64"})]
     entries += [listed(second, platform={"os": system, "architecture": architecture})]
     index = document(mediaType=make.INDEX, manifests=entries)
@@ -74,7 +75,7 @@ def test_a_missing_platform_is_reported_with_the_available_ones(tmp_path: Path, 
 
 
 def test_an_index_without_this_machines_platform_is_no_guess(tmp_path: Path) -> None:
-    foreign = make.image([], platform="linux/s390x")
+    foreign = make.make_image([], platform="linux/s390x")
     with pytest.raises(NotFoundError, match="It has: linux/s390x"):
         chosen(tmp_path, make.index([foreign]))
 
@@ -84,7 +85,7 @@ def test_a_single_image_is_taken_whatever_its_platform(tmp_path: Path) -> None:
 
 
 def test_attestations_are_put_aside(tmp_path: Path) -> None:
-    assert chosen(tmp_path, make.index([AMD, ARM], attested=True), ["all"]) == [AMD.digest, ARM.digest]
+    assert chosen(tmp_path, make.index([AMD, ARM], has_attestations=True), ["all"]) == [AMD.digest, ARM.digest]
 
 
 def test_an_image_that_calls_itself_an_attestation_is_judged_all_the_same(tmp_path: Path) -> None:
@@ -163,7 +164,7 @@ def test_documents_that_lie_are_refused(tmp_path: Path, fields: dict[str, Any], 
 
 @pytest.mark.parametrize("data", [b"", b"[]", b"{", b"\xff\xfe", b"[" * 100_000, b'"text"'])
 def test_documents_that_are_no_json_object_are_refused(tmp_path: Path, data: bytes) -> None:
-    image = make.Image(make.sha256(data), "", "", [], [], {make.sha256(data): data})
+    image = make.Image(make.compute_sha256(data), "", "", [], [], {make.compute_sha256(data): data})
     with pytest.raises(ImageError, match=r"not (a )?JSON"):
         chosen(tmp_path, image)
 

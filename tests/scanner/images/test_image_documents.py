@@ -47,7 +47,7 @@ def test_a_manifest_that_can_be_read_in_two_ways_is_refused(document: bytes) -> 
 
 @pytest.mark.parametrize("more", [{"OS": "linux"}, {"RootFS": {}}, {"rootfs": {"Diff_IDs": []}}])
 def test_a_config_that_can_be_read_in_two_ways_is_refused(tmp_path: Path, more: dict[str, Any]) -> None:
-    make.write_layout(tmp_path, {"": make.image([{"a": b""}], config=more)})
+    make.write_layout(tmp_path, {"": make.make_image([{"a": b""}], config=more)})
     with pytest.raises(ImageError, match="read in two ways"), open_images(f"oci:{tmp_path}"):
         pass
 

@@ -13,11 +13,11 @@ from dockgate.scanner.images.engine import open_engine_source
 from dockgate.scanner.images.reference import EngineReference
 from dockgate.shared.errors import DockgateError, ImageError, NotFoundError, UnavailableError
 
-IMAGE = make.image([{"one": b"1"}])
+IMAGE = make.make_image([{"one": b"1"}])
 
 
 def saved(folder: Path) -> bytes:
-    make.oci_archive(folder / "saved.tar", {"localhost/app:1": IMAGE})
+    make.write_oci_archive(folder / "saved.tar", {"localhost/app:1": IMAGE})
     return (folder / "saved.tar").read_bytes()
 
 

@@ -14,8 +14,8 @@ from tests.scanner.images.make import Symlink
 from dockgate.scanner.images import open_images
 from dockgate.shared.errors import DockgateError, ImageError, NotFoundError, UnavailableError
 
-NO_IMAGE = make.tar({"a": b""})
-FIRST, TWO = make.image([{"one": b"1"}]), make.image([{"two": b"2"}])
+NO_IMAGE = make.pack_tar({"a": b""})
+FIRST, TWO = make.make_image([{"one": b"1"}]), make.make_image([{"two": b"2"}])
 
 
 def digest(reference: str, platforms: list[str] | None = None) -> str:
@@ -32,7 +32,7 @@ def files(reference: str) -> list[str]:
 def test_a_file_that_an_archive_has_twice_is_refused(tmp_path: Path, path: str) -> None:
     """skopeo takes the first; `docker load` unpacks them, so that the last stays."""
     file = tmp_path / "a.tar"
-    make.docker_archive(file, {"one:1": FIRST})
+    make.write_docker_archive(file, {"one:1": FIRST})
     with tarfile.open(file, "a") as archive:
         entry = tarfile.TarInfo(path)
         entry.size = 2
@@ -63,11 +63,11 @@ def test_a_missing_tag_is_reported_with_the_available_ones(tmp_path: Path) -> No
 
 def test_nameless_entries_of_a_layout_are_an_index(tmp_path: Path) -> None:
     make.write_layout(tmp_path, {"": FIRST})
-    listed = [make.descriptor(item.blobs[item.digest], make.MANIFEST) for item in (FIRST, TWO)]
+    listed = [make.make_descriptor(item.blobs[item.digest], make.MANIFEST) for item in (FIRST, TWO)]
     make.write_layout(tmp_path, {"": TWO})
     data = json.dumps({"schemaVersion": 2, "manifests": listed}).encode()
     (tmp_path / "index.json").write_bytes(data)
-    assert digest(f"oci:{tmp_path}", ["all"]) == make.sha256(data)
+    assert digest(f"oci:{tmp_path}", ["all"]) == make.compute_sha256(data)
 
 
 @pytest.mark.parametrize("missing", [FIRST.digest, FIRST.config, FIRST.layers[0]])
@@ -90,7 +90,7 @@ def test_a_blob_that_is_no_file_is_not_opened(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["Config", "Layers", "RepoTags"])
 def test_a_docker_archive_that_can_be_read_in_two_ways_is_refused(tmp_path: Path, name: str) -> None:
     for more in (name.lower(), name.upper()):
-        make.docker_archive(tmp_path / "a.tar", {"app:1": FIRST})
+        make.write_docker_archive(tmp_path / "a.tar", {"app:1": FIRST})
         with tarfile.open(tmp_path / "a.tar") as archive:
             entries: dict[str, make.Content] = {
                 member.name: file.read() for member in archive if (file := archive.extractfile(member))
@@ -98,7 +98,7 @@ def test_a_docker_archive_that_can_be_read_in_two_ways_is_refused(tmp_path: Path
         listed = json.loads(entries["manifest.json"])  # type: ignore[arg-type]
         listed[0][more] = listed[0][name]
         entries["manifest.json"] = json.dumps(listed).encode()
-        (tmp_path / "a.tar").write_bytes(make.tar(entries))
+        (tmp_path / "a.tar").write_bytes(make.pack_tar(entries))
         with pytest.raises(ImageError, match="two ways"):
             digest(f"docker-archive:{tmp_path / 'a.tar'}")
 
@@ -123,7 +123,7 @@ def test_a_layout_without_index_is_reported(tmp_path: Path) -> None:
 @pytest.mark.parametrize("changed", [{"RepoTags": 1.5}, {"RepoTags": "one:1"}, {"Layers": "ab"}, {"Layers": {"a": 1}}])
 def test_an_invalid_list_in_a_docker_archive_is_reported(tmp_path: Path, changed: dict[str, object]) -> None:
     listed = [{"Config": "config.json", "RepoTags": ["one:1"], "Layers": [], **changed}]
-    (tmp_path / "a.tar").write_bytes(make.tar({"manifest.json": json.dumps(listed).encode()}))
+    (tmp_path / "a.tar").write_bytes(make.pack_tar({"manifest.json": json.dumps(listed).encode()}))
     with pytest.raises(ImageError, match="not a list"):
         digest(f"docker-archive:{tmp_path / 'a.tar'}:one:1")
 
@@ -136,35 +136,37 @@ def test_an_image_without_a_name_in_a_docker_archive_is_read(tmp_path: Path) -> 
         "layer.tar": FIRST.blobs[FIRST.layers[0]],
         "manifest.json": json.dumps(listed).encode(),
     }
-    (tmp_path / "a.tar").write_bytes(make.tar(entries))
+    (tmp_path / "a.tar").write_bytes(make.pack_tar(entries))
     assert files(str(tmp_path / "a.tar")) == ["one"]
 
 
 def test_an_archive_is_known_by_its_content(tmp_path: Path) -> None:
-    make.oci_archive(tmp_path / "oci", {"": FIRST})
-    make.docker_archive(tmp_path / "docker", {"one:1": FIRST})
+    make.write_oci_archive(tmp_path / "oci", {"": FIRST})
+    make.write_docker_archive(tmp_path / "docker", {"one:1": FIRST})
     assert files(str(tmp_path / "oci")) == files(str(tmp_path / "docker")) == ["one"]
 
 
 def test_what_docker_saves_since_25_is_read_as_the_layout_that_it_is(tmp_path: Path) -> None:
     saved = json.dumps([{"Config": f"blobs/{FIRST.config.replace(':', '/')}", "RepoTags": ["one:1"], "Layers": []}])
-    (tmp_path / "saved.tar").write_bytes(make.tar({**make.layout_files({"1": FIRST}), "manifest.json": saved.encode()}))
+    (tmp_path / "saved.tar").write_bytes(
+        make.pack_tar({**make.make_layout_files({"1": FIRST}), "manifest.json": saved.encode()})
+    )
     assert digest(f"docker-archive:{tmp_path}/saved.tar") == FIRST.digest
 
 
 def test_an_archive_that_other_tools_read_as_another_image_is_refused(tmp_path: Path) -> None:
     """Docker before 25, and skopeo's docker-archive, take manifest.json's."""
     saved = json.dumps([{"Config": f"blobs/{TWO.config.replace(':', '/')}", "RepoTags": ["one:1"], "Layers": []}])
-    blobs = {path: data for path, data in make.layout_files({"1": TWO}).items() if path.startswith("blobs/")}
-    layout = make.layout_files({"1": FIRST})
-    (tmp_path / "saved.tar").write_bytes(make.tar({**blobs, **layout, "manifest.json": saved.encode()}))
+    blobs = {path: data for path, data in make.make_layout_files({"1": TWO}).items() if path.startswith("blobs/")}
+    layout = make.make_layout_files({"1": FIRST})
+    (tmp_path / "saved.tar").write_bytes(make.pack_tar({**blobs, **layout, "manifest.json": saved.encode()}))
     with pytest.raises(ImageError, match=f"two sets of images: its index.json does not lead to {TWO.config}"):
         digest(f"docker-archive:{tmp_path}/saved.tar")
 
 
 def test_layers_stored_plain_have_the_digest_of_what_is_stored(tmp_path: Path) -> None:
-    plain = make.image([{"one": b"1"}], compression="none")
-    make.docker_archive(tmp_path / "saved.tar", {"one:1": plain})
+    plain = make.make_image([{"one": b"1"}], compression="none")
+    make.write_docker_archive(tmp_path / "saved.tar", {"one:1": plain})
     with open_images(str(tmp_path / "saved.tar")) as opened:
         assert [layer.digest for layer in opened.images[0].layers] == plain.layers == plain.diff_ids
 
@@ -172,13 +174,13 @@ def test_layers_stored_plain_have_the_digest_of_what_is_stored(tmp_path: Path) -
 def test_a_saved_image_has_the_same_digest_each_time_and_another_for_another_image(tmp_path: Path) -> None:
     digests = []
     for at, image in enumerate((FIRST, FIRST, TWO)):
-        make.docker_archive(tmp_path / f"{at}.tar", {f"name:{at}": image})
+        make.write_docker_archive(tmp_path / f"{at}.tar", {f"name:{at}": image})
         digests.append(digest(str(tmp_path / f"{at}.tar")))
     assert digests[0] == digests[1] != digests[2]
 
 
 def test_an_archive_with_several_images_wants_a_name(tmp_path: Path) -> None:
-    make.docker_archive(tmp_path / "saved.tar", {"one:1": FIRST, "two:2": TWO})
+    make.write_docker_archive(tmp_path / "saved.tar", {"one:1": FIRST, "two:2": TWO})
     assert files(f"docker-archive:{tmp_path}/saved.tar:two:2") == ["two"]
     for name in ("", ":three:3", f"@{FIRST.digest}"):
         with pytest.raises(NotFoundError) as caught:
@@ -188,7 +190,7 @@ def test_an_archive_with_several_images_wants_a_name(tmp_path: Path) -> None:
 
 def rewritten(folder: Path, **changes: make.Content | None) -> str:
     """A `docker save` archive with members changed or, by None, left out; "layer" and "config" name the image's own."""
-    make.docker_archive(folder / "whole.tar", {"one:1": make.image([{"one": b"1"}], compression="none")})
+    make.write_docker_archive(folder / "whole.tar", {"one:1": make.make_image([{"one": b"1"}], compression="none")})
     with tarfile.open(folder / "whole.tar") as archive:
         members: dict[str, make.Content] = {
             name: stream.read() for name in archive.getnames() if (stream := archive.extractfile(name))
@@ -199,12 +201,12 @@ def rewritten(folder: Path, **changes: make.Content | None) -> str:
         members.pop(name, None)
         if content is not None:
             members[name] = content
-    (folder / "changed.tar").write_bytes(make.tar(members))
+    (folder / "changed.tar").write_bytes(make.pack_tar(members))
     return str(folder / "changed.tar")
 
 
 def test_layers_that_are_links_inside_the_archive_are_found(tmp_path: Path) -> None:
-    data = make.tar({"one": b"1"})
+    data = make.pack_tar({"one": b"1"})
     assert files(rewritten(tmp_path, layer=Symlink("../other/layer.tar"), **{"other/layer.tar": data})) == ["one"]
 
 
@@ -226,7 +228,7 @@ def test_links_lead_nowhere_else(tmp_path: Path, target: str) -> None:
         ({"manifest": b" " * (2**22 + 1)}, "larger than"),
         ({"config": b"{}"}, "does not name its 1 layers"),
         ({"config": b'{"rootfs": {"diff_ids": ["sha256:x"]}}'}, "not a digest"),
-        ({"layer": make.tar({"other": b"2"})}, "does not match its digest"),
+        ({"layer": make.pack_tar({"other": b"2"})}, "does not match its digest"),
         ({"layer": b"no tar" * 200}, "not a whole tar file"),
     ],
 )
@@ -244,7 +246,7 @@ def test_a_file_that_is_not_an_image_archive_is_reported(tmp_path: Path, data: b
 
 
 def test_an_archive_cut_short_is_reported(tmp_path: Path) -> None:
-    make.oci_archive(tmp_path / "file", {"": make.image([{"big": os.urandom(100_000)}])})
+    make.write_oci_archive(tmp_path / "file", {"": make.make_image([{"big": os.urandom(100_000)}])})
     data = (tmp_path / "file").read_bytes()
     (tmp_path / "file").write_bytes(data[: len(data) // 2])
     with pytest.raises(ImageError, match="cut short"):

@@ -6,8 +6,17 @@ import tarfile
 import pytest
 import zstandard
 from tests.scanner.images import make
-from tests.scanner.images.make import Device, Folder, Hardlink, sha256
-from tests.scanner.images.pieces import END, block, content, extended, header, layer, paths, read
+from tests.scanner.images.make import Device, Folder, Hardlink, compute_sha256
+from tests.scanner.images.pieces import (
+    END,
+    list_paths,
+    make_header,
+    make_layer,
+    make_pax,
+    pad_block,
+    read,
+    read_content,
+)
 
 from dockgate.shared.errors import ImageError
 
@@ -17,7 +26,7 @@ from dockgate.shared.errors import ImageError
 @pytest.mark.parametrize("form", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
 def test_every_format_is_read(form: int) -> None:
     long = "d" * 90 + "/" + "f" * 90
-    data = make.tar({long: b"1", "h": Hardlink(long if form else "d"), "dir": Folder(), "dev": Device()}, form)
+    data = make.pack_tar({long: b"1", "h": Hardlink(long if form else "d"), "dir": Folder(), "dev": Device()}, form)
     assert [(entry.path, entry.kind) for entry in read(data)] == [
         (long, "file"),
         ("h", "hardlink"),
@@ -29,24 +38,24 @@ def test_every_format_is_read(form: int) -> None:
 @pytest.mark.parametrize("form", [tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
 def test_names_and_targets_of_any_length_and_bytes_are_read(form: int) -> None:
     name, target = "é" * 200 + "/\udcff" + "n" * 300, "t" * 400
-    result = read(make.tar({name: b"content", "link": make.Symlink(target), "hard": Hardlink(name)}, form))
+    result = read(make.pack_tar({name: b"content", "link": make.Symlink(target), "hard": Hardlink(name)}, form))
     assert [entry.path for entry in result] == [name, "link", "hard"]
     assert [entry.target for entry in result] == ["", target, name]
 
 
 def test_raw_bytes_in_an_extended_header_are_kept() -> None:
-    data = extended(hdrcharset="BINARY", path="caf\udce9") + header(b"x") + END
-    assert paths(data) == ["caf\udce9"]
+    data = make_pax(hdrcharset="BINARY", path="caf\udce9") + make_header(b"x") + END
+    assert list_paths(data) == ["caf\udce9"]
 
 
 def test_an_extended_header_holds_for_one_entry() -> None:
-    data = extended(path="one", size="3") + header(b"x", b"3") + block(b"abc") + header(b"two") + END
+    data = make_pax(path="one", size="3") + make_header(b"x", b"3") + pad_block(b"abc") + make_header(b"two") + END
     assert [(entry.path, entry.size) for entry in read(data)] == [("one", 3), ("two", 0)]
 
 
 def test_a_size_in_base_256_is_read() -> None:
     size = b"\x80" + (5).to_bytes(11, "big")
-    assert content(header(b"f", size) + block(b"12345") + END) == {"f": b"12345"}
+    assert read_content(make_header(b"f", size) + pad_block(b"12345") + END) == {"f": b"12345"}
 
 
 @pytest.mark.parametrize(
@@ -58,17 +67,17 @@ def test_a_size_in_base_256_is_read() -> None:
     ],
 )
 def test_what_follows_the_owner_is_a_part_of_the_name_or_times(magic: bytes, prefix: bytes, path: str) -> None:
-    assert paths(header(b"f", rest=magic + bytes(80) + prefix) + END) == [path]
+    assert list_paths(make_header(b"f", tail=magic + bytes(80) + prefix) + END) == [path]
 
 
 def test_names_are_made_normal() -> None:
     names = ["./a", "/b", "c//d", "./e/./f", ".hidden", "j/.k", "..l"]
-    assert paths(make.tar(dict.fromkeys(names, b""))) == ["a", "b", "c/d", "e/f", ".hidden", "j/.k", "..l"]
+    assert list_paths(make.pack_tar(dict.fromkeys(names, b""))) == ["a", "b", "c/d", "e/f", ".hidden", "j/.k", "..l"]
 
 
 def test_a_tar_may_end_without_end_mark_or_with_much_padding() -> None:
-    data = header(b"f", b"3") + block(b"abc")
-    assert paths(data) == paths(data + bytes(512)) == paths(data + bytes(20480)) == ["f"]
+    data = make_header(b"f", b"3") + pad_block(b"abc")
+    assert list_paths(data) == list_paths(data + bytes(512)) == list_paths(data + bytes(20480)) == ["f"]
 
 
 def test_an_empty_layer_has_no_entries() -> None:
@@ -89,52 +98,58 @@ def test_an_empty_layer_has_no_entries() -> None:
     ],
 )
 def test_whiteouts_name_what_they_hide(name: str, path: str, kind: str) -> None:
-    (entry,) = read(make.tar({name: b""}))
+    (entry,) = read(make.pack_tar({name: b""}))
     assert (entry.path, entry.kind) == (path, kind)
 
 
 @pytest.mark.parametrize("name", [".wh.", "etc/.wh.", "etc/.wh..", "etc/.wh..."])
 def test_a_whiteout_of_nothing_is_refused(name: str) -> None:
     with pytest.raises(ImageError, match="whiteout of no file"):
-        read(make.tar({name: b""}))
+        read(make.pack_tar({name: b""}))
 
 
 # --- hostile -----------------------------------------------------------------------------------------------------
 
 
 BROKEN = {
-    "a wrong checksum": header(b"f")[:148] + b"0001234\0" + header(b"f")[156:] + END,
-    "no checksum": header(b"f")[:148] + b"notoctal" + header(b"f")[156:] + END,
+    "a wrong checksum": make_header(b"f")[:148] + b"0001234\0" + make_header(b"f")[156:] + END,
+    "no checksum": make_header(b"f")[:148] + b"notoctal" + make_header(b"f")[156:] + END,
     "noise": b"\x55" * 4096,
-    "a size that is not a number": header(b"f", b"12x45678901") + END,
-    "a negative size": header(b"f", b"\xff" * 12) + END,
-    "a size beyond all bounds": header(b"f", b"\x80" + b"\xff" * 11) + END,
-    "a size larger than the file": header(b"f", b"7777777") + block(b"abc") + END,
-    "an extended size beyond all bounds": extended(size="9" * 19) + header(b"f") + END,
-    "an extended size that is none": extended(size="-5") + header(b"f") + END,
-    "an extended header that is none": header(b"pax", b"10", b"x") + block(b"no length") + header(b"f") + END,
-    "an extended header with a wrong length": header(b"pax", b"12", b"x")
-    + block(b"99 path=abc\n")
-    + header(b"f")
+    "a size that is not a number": make_header(b"f", b"12x45678901") + END,
+    "a negative size": make_header(b"f", b"\xff" * 12) + END,
+    "a size beyond all bounds": make_header(b"f", b"\x80" + b"\xff" * 11) + END,
+    "a size larger than the file": make_header(b"f", b"7777777") + pad_block(b"abc") + END,
+    "an extended size beyond all bounds": make_pax(size="9" * 19) + make_header(b"f") + END,
+    "an extended size that is none": make_pax(size="-5") + make_header(b"f") + END,
+    "an extended header that is none": make_header(b"pax", b"10", b"x")
+    + pad_block(b"no length")
+    + make_header(b"f")
     + END,
-    "an extended header without an entry": extended(path="f") + END,
-    "an extended header at the end": extended(path="f"),
-    "a NUL in an extended name": extended(path="a\0b") + header(b"f") + END,
-    "an extended header too large": header(b"pax", b"%o" % (2**20 + 1), b"x") + bytes(2**20 + 512) + header(b"f") + END,
-    "a name too long": extended(path="d/" * 3000) + header(b"f") + END,
-    "a file without a name": header(b"./", rest=b"ustar\x0000") + END,
-    "a hard link to nothing": header(b"f", flag=b"1") + END,
-    "zeros between entries": header(b"f") + bytes(512) + header(b"g") + END,
-    "half a header": header(b"f") + header(b"g")[:100],
-    "half a block of zeros": header(b"f") + bytes(700),
-    "gzip cut short": gzip.compress(header(b"f") + END)[:-12],
-    "gzip cut in its checksum": gzip.compress(header(b"f") + END)[:-2],
-    "gzip with a wrong checksum": gzip.compress(header(b"f") + END)[:-8] + b"12345678",
+    "an extended header with a wrong length": make_header(b"pax", b"12", b"x")
+    + pad_block(b"99 path=abc\n")
+    + make_header(b"f")
+    + END,
+    "an extended header without an entry": make_pax(path="f") + END,
+    "an extended header at the end": make_pax(path="f"),
+    "a NUL in an extended name": make_pax(path="a\0b") + make_header(b"f") + END,
+    "an extended header too large": make_header(b"pax", b"%o" % (2**20 + 1), b"x")
+    + bytes(2**20 + 512)
+    + make_header(b"f")
+    + END,
+    "a name too long": make_pax(path="d/" * 3000) + make_header(b"f") + END,
+    "a file without a name": make_header(b"./", tail=b"ustar\x0000") + END,
+    "a hard link to nothing": make_header(b"f", flag=b"1") + END,
+    "zeros between entries": make_header(b"f") + bytes(512) + make_header(b"g") + END,
+    "half a header": make_header(b"f") + make_header(b"g")[:100],
+    "half a block of zeros": make_header(b"f") + bytes(700),
+    "gzip cut short": gzip.compress(make_header(b"f") + END)[:-12],
+    "gzip cut in its checksum": gzip.compress(make_header(b"f") + END)[:-2],
+    "gzip with a wrong checksum": gzip.compress(make_header(b"f") + END)[:-8] + b"12345678",
     "gzip with a broken body": gzip.compress(bytes(range(256)) * 64)[:100] + b"\xff" * 50,
-    "gzip and then noise": gzip.compress(header(b"f") + END) + b"noise",
-    "zstd cut short": zstandard.compress(header(b"f") + block(b"") + END)[:-5],
-    "zstd that ends at a header": zstandard.compress(header(b"f")),
-    "zstd and then noise": zstandard.compress(header(b"f") + END) + b"noise",
+    "gzip and then noise": gzip.compress(make_header(b"f") + END) + b"noise",
+    "zstd cut short": zstandard.compress(make_header(b"f") + pad_block(b"") + END)[:-5],
+    "zstd that ends at a header": zstandard.compress(make_header(b"f")),
+    "zstd and then noise": zstandard.compress(make_header(b"f") + END) + b"noise",
     "bzip2": b"BZh91AY&SY" + bytes(600),
     "xz": b"\xfd7zXZ\0" + bytes(600),
 }
@@ -142,20 +157,20 @@ BROKEN = {
 
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_broken_layer_is_refused_by_its_digest(name: str) -> None:
-    with pytest.raises(ImageError, match=sha256(BROKEN[name])):
+    with pytest.raises(ImageError, match=compute_sha256(BROKEN[name])):
         read(BROKEN[name])
 
 
 def test_a_broken_layer_gives_what_stands_before_the_break_and_then_fails() -> None:
-    data = header(b"f", b"3") + block(b"abc") + header(b"g")[:100]
-    entries = layer(data).read_entries()
+    data = make_header(b"f", b"3") + pad_block(b"abc") + make_header(b"g")[:100]
+    entries = make_layer(data).read_entries()
     assert next(entries).path == "f"
     with pytest.raises(ImageError, match="cut short"):
         next(entries)
 
 
 def test_opening_content_that_is_cut_short_fails() -> None:
-    entries = layer(header(b"f", b"1000") + b"abc").read_entries()
+    entries = make_layer(make_header(b"f", b"1000") + b"abc").read_entries()
     entry = next(entries)
     assert entry.open
     with pytest.raises(ImageError, match="cut short"):

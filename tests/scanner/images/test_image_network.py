@@ -8,7 +8,7 @@ from itertools import count
 
 import pytest
 from tests.scanner.images import make
-from tests.scanner.images.client import BASIC, LOGIN, files, opening, stored
+from tests.scanner.images.client import BASIC, LOGIN, list_files, open_remote, serve_image
 from tests.scanner.images.webserver import Answer, Request, as_json, serve
 
 from dockgate.scanner.images.resumable_blob import MAX_DISCONNECTS
@@ -16,7 +16,7 @@ from dockgate.scanner.images.transport import PROGRESS_STEP, Transport
 from dockgate.shared.errors import DeniedError, ImageError, UnavailableError
 
 # Its second layer has four times STEP bytes.
-BIG = make.image([{"one": b"1"}, {"two": bytes(range(256)) * (PROGRESS_STEP // 64)}], compression="none")
+BIG = make.make_image([{"one": b"1"}, {"two": bytes(range(256)) * (PROGRESS_STEP // 64)}], compression="none")
 LAYER = BIG.layers[1]
 SIZE = len(BIG.blobs[LAYER])
 Serve = Callable[[Request], Answer]
@@ -72,10 +72,10 @@ def once(first: Serve, then: Serve) -> Serve:
 def test_a_connection_that_breaks_off_is_taken_up_where_it_did() -> None:
     pauses: list[float] = []
     with (
-        serve(breaking(ranged(stored(BIG)), PROGRESS_STEP + 8000)) as server,
-        opening(f"{server.address}/team/app:1", pauses=pauses) as opened,
+        serve(breaking(ranged(serve_image(BIG)), PROGRESS_STEP + 8000)) as server,
+        open_remote(f"{server.address}/team/app:1", pauses=pauses) as opened,
     ):
-        assert files(opened) == ["one", "two"]
+        assert list_files(opened) == ["one", "two"]
     assert requested_offsets(server.requests) == [
         None,
         PROGRESS_STEP + 8000,
@@ -88,10 +88,10 @@ def test_a_connection_that_breaks_off_is_taken_up_where_it_did() -> None:
 
 def test_a_download_from_a_registry_without_ranges_restarts() -> None:
     with (
-        serve(once(breaking(stored(BIG), 100_000), stored(BIG))) as server,
-        opening(f"{server.address}/team/app:1") as opened,
+        serve(once(breaking(serve_image(BIG), 100_000), serve_image(BIG))) as server,
+        open_remote(f"{server.address}/team/app:1") as opened,
     ):
-        assert files(opened) == ["one", "two"]
+        assert list_files(opened) == ["one", "two"]
     assert requested_offsets(server.requests) == [None, 100_000]
 
 
@@ -107,13 +107,13 @@ def test_a_download_from_a_registry_without_ranges_restarts() -> None:
 )
 def test_a_range_that_was_not_asked_for_is_not_taken(answer: Answer) -> None:
     def lying(request: Request) -> Answer:
-        return answer if start(request) else stored(BIG)(request)
+        return answer if start(request) else serve_image(BIG)(request)
 
     with (
-        serve(once(breaking(stored(BIG), 100_000), lying)) as server,
-        opening(f"{server.address}/team/app:1") as opened,
+        serve(once(breaking(serve_image(BIG), 100_000), lying)) as server,
+        open_remote(f"{server.address}/team/app:1") as opened,
     ):
-        assert files(opened) == ["one", "two"]
+        assert list_files(opened) == ["one", "two"]
     assert requested_offsets(server.requests) == [None, 100_000, None]
 
 
@@ -121,7 +121,7 @@ def test_a_part_of_what_was_asked_for_is_no_end() -> None:
     """RFC 9110, section 15.3.7: a server may send less than the range."""
 
     def less(request: Request) -> Answer:
-        response = ranged(stored(BIG))(request)
+        response = ranged(serve_image(BIG))(request)
         begun = start(request)
         if begun is not None and response.status == 206:
             body = response.body[:PROGRESS_STEP]
@@ -129,10 +129,10 @@ def test_a_part_of_what_was_asked_for_is_no_end() -> None:
         return response
 
     with (
-        serve(once(breaking(stored(BIG), PROGRESS_STEP), less)) as server,
-        opening(f"{server.address}/team/app:1") as opened,
+        serve(once(breaking(serve_image(BIG), PROGRESS_STEP), less)) as server,
+        open_remote(f"{server.address}/team/app:1") as opened,
     ):
-        assert files(opened) == ["one", "two"]
+        assert list_files(opened) == ["one", "two"]
     assert requested_offsets(server.requests) == [
         None,
         PROGRESS_STEP,
@@ -143,37 +143,40 @@ def test_a_part_of_what_was_asked_for_is_no_end() -> None:
 
 
 def test_ranges_that_do_not_join_are_not_accepted_as_the_blob() -> None:
-    second = make.image(
+    second = make.make_image(
         [{"one": b"1"}, {"two": bytes(reversed(range(256))) * (PROGRESS_STEP // 64)}], compression="none"
     )
 
     def elsewhere(request: Request) -> Answer:
-        return ranged(stored(second))(Request("GET", request.path.replace(LAYER, second.layers[1]), request.headers))
+        return ranged(serve_image(second))(
+            Request("GET", request.path.replace(LAYER, second.layers[1]), request.headers)
+        )
 
     with (
         serve(
             once(
-                breaking(stored(BIG), 100_000), lambda request: (elsewhere if start(request) else stored(BIG))(request)
+                breaking(serve_image(BIG), 100_000),
+                lambda request: (elsewhere if start(request) else serve_image(BIG))(request),
             )
         ) as server,
-        opening(f"{server.address}/team/app:1") as opened,
+        open_remote(f"{server.address}/team/app:1") as opened,
         pytest.raises(ImageError, match=LAYER),
     ):
-        files(opened)
+        list_files(opened)
     assert requested_offsets(server.requests) == [None, 100_000]
 
 
 def test_a_connection_that_stands_still_is_left() -> None:
     def still(request: Request) -> Answer:
-        response = breaking(stored(BIG), 100_000)(request)
+        response = breaking(serve_image(BIG), 100_000)(request)
         response.stalls = True
         return response
 
     with (
-        serve(once(still, ranged(stored(BIG)))) as server,
-        opening(f"{server.address}/team/app:1", timeout=0.2) as opened,
+        serve(once(still, ranged(serve_image(BIG)))) as server,
+        open_remote(f"{server.address}/team/app:1", timeout=0.2) as opened,
     ):
-        assert files(opened) == ["one", "two"]
+        assert list_files(opened) == ["one", "two"]
     assert requested_offsets(server.requests) == [None, 100_000]
 
 
@@ -200,13 +203,13 @@ def test_a_registry_that_is_busy_in_the_middle_is_waited_for() -> None:
     def busy(request: Request) -> Answer:
         if start(request) and next(times) < 2:
             return Answer(429, headers={"Retry-After": "9"})
-        return ranged(stored(BIG))(request)
+        return ranged(serve_image(BIG))(request)
 
     with (
-        serve(once(breaking(stored(BIG), 100_000), busy)) as server,
-        opening(f"{server.address}/team/app:1", pauses=pauses) as opened,
+        serve(once(breaking(serve_image(BIG), 100_000), busy)) as server,
+        open_remote(f"{server.address}/team/app:1", pauses=pauses) as opened,
     ):
-        assert files(opened) == ["one", "two"]
+        assert list_files(opened) == ["one", "two"]
     assert pauses[1:] == [9.0, 9.0]
 
 
@@ -219,16 +222,16 @@ def test_a_manifest_and_a_token_that_break_off_are_asked_for_again() -> None:
     def answer(request: Request) -> Answer:
         if request.headers.get("Authorization") != "Bearer good":
             return Answer(401, headers={"WWW-Authenticate": f'Bearer realm="http://{tokens.address}/"'})
-        response = stored(BIG)(request)
+        response = serve_image(BIG)(request)
         response.cut = 5 if len(server.requests) == 2 else 0
         return response
 
     with (
         serve(issue) as tokens,
         serve(answer) as server,
-        opening(f"{server.address}/team/app:1") as opened,
+        open_remote(f"{server.address}/team/app:1") as opened,
     ):
-        assert files(opened) == ["one", "two"]
+        assert list_files(opened) == ["one", "two"]
     assert len(tokens.requests) == 2
 
 
@@ -240,25 +243,25 @@ def test_a_token_that_ends_in_the_middle_is_renewed() -> None:
         good = "Bearer t2" if start(request) else "Bearer t1"
         if request.headers.get("Authorization") != good:
             return Answer(401, headers={"WWW-Authenticate": f'Bearer realm="http://{tokens.address}/"'})
-        return breaking(ranged(stored(BIG)), SIZE - 1000)(request)
+        return breaking(ranged(serve_image(BIG)), SIZE - 1000)(request)
 
     with (
         serve(lambda _: as_json({"token": f"t{len(tokens.requests)}"})) as tokens,
         serve(answer) as server,
-        opening(f"{server.address}/team/app:1") as opened,
+        open_remote(f"{server.address}/team/app:1") as opened,
     ):
-        assert files(opened) == ["one", "two"]
+        assert list_files(opened) == ["one", "two"]
     assert requested_offsets(server.requests) == [None, SIZE - 1000, SIZE - 1000]
     assert len(tokens.requests) == 2
 
 
 def test_access_that_is_revoked_in_the_middle_is_reported() -> None:
     with (
-        serve(lambda request: Answer(403) if start(request) else breaking(stored(BIG), 1000)(request)) as server,
-        opening(f"{server.address}/team/app:1") as opened,
+        serve(lambda request: Answer(403) if start(request) else breaking(serve_image(BIG), 1000)(request)) as server,
+        open_remote(f"{server.address}/team/app:1") as opened,
         pytest.raises(DeniedError),
     ):
-        files(opened)
+        list_files(opened)
 
 
 def test_the_registry_is_asked_again_and_its_storage_without_the_secret() -> None:
@@ -268,18 +271,18 @@ def test_the_registry_is_asked_again_and_its_storage_without_the_secret() -> Non
         if LAYER in request.path:
             url = f"http://{storage.address}{request.path}?signed={len(server.requests)}"
             return Answer(307, headers={"Location": url})
-        return stored(BIG)(request)
+        return serve_image(BIG)(request)
 
     def store(request: Request) -> Answer:
         path = request.path.partition("?")[0]
-        return breaking(ranged(stored(BIG)), SIZE - 1000)(Request("GET", path, request.headers))
+        return breaking(ranged(serve_image(BIG)), SIZE - 1000)(Request("GET", path, request.headers))
 
     with (
         serve(store) as storage,
         serve(redirecting) as server,
-        opening(f"{server.address}/team/app:1", LOGIN) as opened,
+        open_remote(f"{server.address}/team/app:1", LOGIN) as opened,
     ):
-        assert files(opened) == ["one", "two"]
+        assert list_files(opened) == ["one", "two"]
     assert requested_offsets(storage.requests) == requested_offsets(server.requests) == [None, SIZE - 1000]
     assert [request.headers.get("Authorization") for request in storage.requests] == [None, None]
     assert len({request.path for request in storage.requests}) == 2
@@ -291,11 +294,11 @@ def test_the_registry_is_asked_again_and_its_storage_without_the_secret() -> Non
 def test_a_blob_that_never_gets_further_is_given_up_by_name() -> None:
     pauses: list[float] = []
     with (
-        serve(breaking(stored(BIG), 1000)) as server,
-        opening(f"{server.address}/team/app:1", pauses=pauses) as opened,
+        serve(breaking(serve_image(BIG), 1000)) as server,
+        open_remote(f"{server.address}/team/app:1", pauses=pauses) as opened,
         pytest.raises(UnavailableError, match=f"blob {LAYER} of {server.address}/team/app:1 stopped at 1000") as caught,
     ):
-        files(opened)
+        list_files(opened)
     assert "run the same command again" in str(caught.value.advice)
     assert pauses == sorted(pauses)
     assert len(pauses) == 3
@@ -303,55 +306,55 @@ def test_a_blob_that_never_gets_further_is_given_up_by_name() -> None:
 
 def test_a_registry_that_gives_a_byte_at_a_time_is_given_up() -> None:
     with (
-        serve(breaking(ranged(stored(BIG)), 1)) as server,
-        opening(f"{server.address}/team/app:1") as opened,
+        serve(breaking(ranged(serve_image(BIG)), 1)) as server,
+        open_remote(f"{server.address}/team/app:1") as opened,
         pytest.raises(UnavailableError, match="stopped at 4 bytes"),
     ):
-        files(opened)
+        list_files(opened)
 
 
 def test_there_is_an_end_to_taking_up_again() -> None:
-    image = make.image([{"one": b"1"}, {"two": bytes(PROGRESS_STEP) * (MAX_DISCONNECTS + 2)}], compression="none")
+    image = make.make_image([{"one": b"1"}, {"two": bytes(PROGRESS_STEP) * (MAX_DISCONNECTS + 2)}], compression="none")
 
     def answer(request: Request) -> Answer:
-        response = ranged(stored(image))(request)
+        response = ranged(serve_image(image))(request)
         response.cut = max(0, len(response.body) - PROGRESS_STEP) if image.layers[1] in request.path else 0
         return response
 
     with (
         serve(answer) as server,
-        opening(f"{server.address}/team/app:1") as opened,
+        open_remote(f"{server.address}/team/app:1") as opened,
         pytest.raises(UnavailableError, match=f"{image.layers[1]}.*{MAX_DISCONNECTS + 1} connections"),
     ):
-        files(opened)
+        list_files(opened)
 
 
 def test_a_registry_that_crawls_is_given_up() -> None:
     """Each read takes twenty seconds, and brings some of the layer."""
     with (
-        serve(ranged(stored(BIG))) as server,
-        opening(f"{server.address}/team/app:1", clock=count(0, 20).__next__) as opened,
+        serve(ranged(serve_image(BIG))) as server,
+        open_remote(f"{server.address}/team/app:1", clock=count(0, 20).__next__) as opened,
         pytest.raises(UnavailableError, match=f"{LAYER}.* in 60 seconds"),
     ):
-        files(opened)
+        list_files(opened)
 
 
 def test_a_registry_that_goes_away_in_the_middle_is_reported_with_the_layer() -> None:
     with (
-        serve(lambda request: Answer(503) if start(request) else breaking(stored(BIG), 1000)(request)) as server,
-        opening(f"{server.address}/team/app:1") as opened,
+        serve(lambda request: Answer(503) if start(request) else breaking(serve_image(BIG), 1000)(request)) as server,
+        open_remote(f"{server.address}/team/app:1") as opened,
         pytest.raises(UnavailableError, match=f"{LAYER}.*answers 503"),
     ):
-        files(opened)
+        list_files(opened)
 
 
 def test_an_error_with_truncated_text_is_still_reported() -> None:
     def answer(request: Request) -> Answer:
-        return Answer(404, b"x" * 100, cut=50) if LAYER in request.path else stored(BIG)(request)
+        return Answer(404, b"x" * 100, cut=50) if LAYER in request.path else serve_image(BIG)(request)
 
     with (
         serve(answer) as server,
-        opening(f"{server.address}/team/app:1") as opened,
+        open_remote(f"{server.address}/team/app:1") as opened,
         pytest.raises(ImageError, match="lacks the blob"),
     ):
-        files(opened)
+        list_files(opened)

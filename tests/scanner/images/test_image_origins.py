@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.scanner.images import make
-from tests.scanner.images.client import opening
+from tests.scanner.images.client import open_remote
 from tests.scanner.images.webserver import Answer, Request, as_json, serve
 
 from dockgate.scanner.images import open_images
@@ -154,7 +154,7 @@ def test_time_and_user_are_the_configs_where_they_are_what_they_should_be(
 
 def test_each_layer_has_the_command_that_made_it_and_its_size(tmp_path: Path) -> None:
     history = [*buildkit("ADD rootfs.tar / # buildkit", " ENV A=b", "RUN /bin/sh -c make # buildkit", "COPY app /app")]
-    image = make.image(LAYERS, config={"history": history})
+    image = make.make_image(LAYERS, config={"history": history})
     make.write_layout(tmp_path, {"": image})
     with open_images(f"oci:{tmp_path}") as opened:
         origins = opened.images[0].metadata.layers
@@ -195,16 +195,16 @@ def test_a_history_that_does_not_fit_the_layers_has_no_commands(history: object)
 
 # --- annotations -------------------------------------------------------------------------------------------------
 
-BASE = make.image([{"base": b"1"}, {"base": b"2"}])
+BASE = make.make_image([{"base": b"1"}, {"base": b"2"}])
 LAYERS: list[make.Layer] = [{"base": b"1"}, {"base": b"2"}, {"own": b"1"}]
 
 
 def annotated(annotations: Mapping[str, str], layers: list[make.Layer] | None = None, **config: Any) -> make.Image:
     """An image whose manifest has annotations, which lies beside its base image."""
-    made = make.image(layers or LAYERS, config=config)
+    made = make.make_image(layers or LAYERS, config=config)
     document = json.loads(made.blobs.pop(made.digest))
     data = json.dumps({**document, "annotations": annotations}).encode()
-    made.digest = make.sha256(data)
+    made.digest = make.compute_sha256(data)
     made.blobs |= {**BASE.blobs, made.digest: data}
     return made
 
@@ -227,7 +227,7 @@ def test_a_base_that_has_other_layers_does_not_count(tmp_path: Path) -> None:
 
 
 def test_an_index_as_base_resolves_to_the_same_platform(tmp_path: Path) -> None:
-    index = make.index([make.image([{"arm": b"1"}], platform="linux/arm64"), BASE])
+    index = make.index([make.make_image([{"arm": b"1"}], platform="linux/arm64"), BASE])
     image = annotated({NAME: "debian:13", DIGEST: index.digest})
     image.blobs |= index.blobs
     assert read_image_metadata(tmp_path, image) == ImageMetadata(2, "debian:13")
@@ -256,15 +256,17 @@ def test_labels_name_a_base_where_nothing_else_does(tmp_path: Path) -> None:
 
 
 def test_an_index_may_carry_the_annotations(tmp_path: Path) -> None:
-    image = make.image(LAYERS)
+    image = make.make_image(LAYERS)
     platform = {"os": "linux", "architecture": "amd64"}
-    entry = make.descriptor(image.blobs[image.digest], make.MANIFEST, platform=platform)
+    entry = make.make_descriptor(image.blobs[image.digest], make.MANIFEST, platform=platform)
     for annotated in ("entry", "index"):
         listed = {**entry, **({"annotations": {NAME: annotated}} if annotated == "entry" else {})}
         above = {"annotations": {NAME: "index", DIGEST: BASE.digest}}
         data = json.dumps({"schemaVersion": 2, "mediaType": make.INDEX, "manifests": [listed], **above}).encode()
-        blobs = {**image.blobs, **BASE.blobs, make.sha256(data): data}
-        metadata = read_image_metadata(tmp_path / annotated, make.Image(make.sha256(data), "", "", [], [], blobs))
+        blobs = {**image.blobs, **BASE.blobs, make.compute_sha256(data): data}
+        metadata = read_image_metadata(
+            tmp_path / annotated, make.Image(make.compute_sha256(data), "", "", [], [], blobs)
+        )
         assert metadata == ImageMetadata(0 if annotated == "entry" else 2, annotated)
 
 
@@ -294,13 +296,13 @@ BROKEN = [
 
 @pytest.mark.parametrize("base", [Answer(200, BASE.blobs[BASE.digest]), *BROKEN])
 def test_a_base_in_the_same_registry_is_asked_for_once(base: Answer) -> None:
-    image = make.image([])
+    image = make.make_image([])
     answer: list[Any] = []
     with serve(lambda request: answer[0](request)) as server:
         image = annotated({NAME: f"{server.address}/team/base:1", DIGEST: BASE.digest})
         answer.append(_registry(image, base))
         pauses: list[float] = []
-        with opening(f"{server.address}/team/app:1", pauses=pauses) as opened:
+        with open_remote(f"{server.address}/team/app:1", pauses=pauses) as opened:
             assert opened.images[0].metadata.base_layers == (0 if base in BROKEN else 2)
     requested_paths = [request.path for request in server.requests if "/team/base/" in request.path]
     assert requested_paths == [f"/v2/team/base/manifests/{BASE.digest}"]
@@ -312,7 +314,7 @@ def test_a_base_elsewhere_is_not_asked_for(name: str) -> None:
     image = annotated({NAME: name, DIGEST: BASE.digest})
     with (
         serve(_registry(image, Answer(500))) as server,
-        opening(f"{server.address}/team/app:1") as opened,
+        open_remote(f"{server.address}/team/app:1") as opened,
     ):
         assert opened.images[0].metadata.base_layers == 0
     assert len(server.requests) == 2  # manifest and config
@@ -320,4 +322,4 @@ def test_a_base_elsewhere_is_not_asked_for(name: str) -> None:
 
 def test_a_config_that_is_broken_is_still_an_error(tmp_path: Path) -> None:
     with pytest.raises(ImageError):
-        read_image_metadata(tmp_path, make.image([], config={"architecture": None}))
+        read_image_metadata(tmp_path, make.make_image([], config={"architecture": None}))

@@ -90,7 +90,7 @@ def test_capitals_are_answered_with_the_right_name() -> None:
 
 def test_paths_that_exist_win_over_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    make.layout(tmp_path / "folder", [])
+    make.write_image_layout(tmp_path / "folder", [])
     (tmp_path / "file.tar").write_bytes(b"")
     (tmp_path / "debian").mkdir()
     assert parse_reference("folder") == FileReference(Path("folder"))
@@ -114,7 +114,7 @@ def test_a_file_that_is_not_there_is_not_looked_for_in_a_registry(
 
 def test_a_local_image_is_picked_by_tag_name_or_digest(tmp_path: Path) -> None:
     folder, file = tmp_path / "a:b@c", tmp_path / "x.tar"
-    make.layout(folder, [])
+    make.write_image_layout(folder, [])
     file.write_bytes(b"")
     assert parse_reference(f"oci:{folder}") == FileReference(folder)
     assert parse_reference(f"oci:{folder}:latest") == FileReference(folder, "latest")

@@ -6,10 +6,10 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from tests.ports import free_port
-from tests.registryd import PASSWORD, SERVICE, USER, Certificates, certificates, registry, token
+from tests.ports import find_free_port
+from tests.registryd import PASSWORD, SERVICE, USER, Certificates, make_certificates, run_registry, sign_token
 from tests.scanner.images import make
-from tests.scanner.images.client import BASIC, IMAGE, LOGIN, files, opening, stored
+from tests.scanner.images.client import BASIC, IMAGE, LOGIN, list_files, open_remote, serve_image
 from tests.scanner.images.webserver import Answer, Request, as_json, serve
 
 from dockgate.scanner.images import open_images
@@ -21,26 +21,26 @@ from dockgate.shared.errors import DeniedError, ImageError, NotFoundError, Unava
 
 @pytest.fixture(scope="module")
 def pem(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
-    return certificates(tmp_path_factory.mktemp("pem"))
+    return make_certificates(tmp_path_factory.mktemp("pem"))
 
 
 @pytest.mark.real
 def test_an_index_is_read_by_tag_and_by_digest(tmp_path: Path) -> None:
-    index = make.index([IMAGE, make.image([], platform="linux/arm64/v8")], attested=True)
-    with registry(tmp_path) as running:
+    index = make.index([IMAGE, make.make_image([], platform="linux/arm64/v8")], has_attestations=True)
+    with run_registry(tmp_path) as running:
         running.push("team/app", "1", index)
         for reference in ("team/app:1", f"team/app@{index.digest}", f"team/app:other@{index.digest}"):
             with open_images(f"{running.address}/{reference}", ["all"]) as opened:
                 assert opened.digest == index.digest
                 assert [image.platform for image in opened.images] == ["linux/amd64", "linux/arm64/v8"]
-                assert files(opened) == ["one", "two"]
+                assert list_files(opened) == ["one", "two"]
 
 
 @pytest.mark.real
 def test_an_image_that_a_registry_lacks_is_reported(tmp_path: Path) -> None:
-    with registry(tmp_path) as running:
+    with run_registry(tmp_path) as running:
         running.push("team/app", "1", IMAGE)
-        for reference in ("team/app:2", "team/other:1", f"team/app@{make.sha256(b'other')}"):
+        for reference in ("team/app:2", "team/other:1", f"team/app@{make.compute_sha256(b'other')}"):
             with pytest.raises(NotFoundError, match=reference) as caught:
                 open_images(f"{running.address}/{reference}")
             assert caught.value.advice
@@ -48,14 +48,14 @@ def test_an_image_that_a_registry_lacks_is_reported(tmp_path: Path) -> None:
 
 @pytest.mark.real
 def test_a_layer_that_a_registry_lost_or_broke_is_named(tmp_path: Path) -> None:
-    with registry(tmp_path) as running:
+    with run_registry(tmp_path) as running:
         running.push("team/app", "1", IMAGE)
         hexes = [digest.removeprefix("sha256:") for digest in IMAGE.layers]
         lost, broken = (
             tmp_path / f"data/docker/registry/v2/blobs/sha256/{digest[:2]}/{digest}/data" for digest in hexes
         )
         lost.unlink()
-        broken.write_bytes(make.compress(make.tar({"two": b"3" * 3000})))
+        broken.write_bytes(make.compress(make.pack_tar({"two": b"3" * 3000})))
         with open_images(f"{running.address}/team/app:1") as opened:
             for layer in opened.images[0].layers:
                 with pytest.raises(ImageError, match=layer.digest):
@@ -64,7 +64,7 @@ def test_a_layer_that_a_registry_lost_or_broke_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.real
 def test_basic_credentials_come_from_the_users_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with registry(tmp_path / "registry", password=True) as running:
+    with run_registry(tmp_path / "registry", password=True) as running:
         running.push("team/app", "1", IMAGE)
         reference = f"{running.address}/team/app:1"
         with pytest.raises(DeniedError) as caught:
@@ -77,7 +77,7 @@ def test_basic_credentials_come_from_the_users_files(tmp_path: Path, monkeypatch
             monkeypatch.setenv("REGISTRY_AUTH_FILE", str(file))
             if works:
                 with open_images(reference) as opened:
-                    assert files(opened) == ["one", "two"]
+                    assert list_files(opened) == ["one", "two"]
             else:
                 with pytest.raises(DeniedError):
                     open_images(reference)
@@ -91,28 +91,28 @@ def test_tokens_are_fetched_for_pulling_alone_and_renewed(tmp_path: Path, pem: C
             return Answer(401)
         assert query == {"service": [SERVICE], "scope": ["repository:team/app:pull"], "account": ["x"]}
         # The first is too old already, and counts as refused: the registry allows no more than a minute.
-        return as_json({"token": token(pem, "team/app", ["pull"], -90 if len(server.requests) == 1 else 60)})
+        return as_json({"token": sign_token(pem, "team/app", ["pull"], -90 if len(server.requests) == 1 else 60)})
 
     with (
         serve(issue) as server,
-        registry(tmp_path, certificates=pem, realm=f"http://{server.address}/?account=x") as run,
+        run_registry(tmp_path, certificates=pem, realm=f"http://{server.address}/?account=x") as run,
     ):
-        run.headers["Authorization"] = "Bearer " + token(pem, "team/app", ["pull", "push"])
+        run.headers["Authorization"] = "Bearer " + sign_token(pem, "team/app", ["pull", "push"])
         run.push("team/app", "1", IMAGE)
-        with opening(f"{run.address}/team/app:1", LOGIN) as opened:
-            assert files(opened) == ["one", "two"]
+        with open_remote(f"{run.address}/team/app:1", LOGIN) as opened:
+            assert list_files(opened) == ["one", "two"]
         assert len(server.requests) == 2
-        with pytest.raises(DeniedError, match="token server"), opening(f"{run.address}/team/app:1"):
+        with pytest.raises(DeniedError, match="token server"), open_remote(f"{run.address}/team/app:1"):
             pass
 
 
 @pytest.mark.real
 def test_a_certificate_is_trusted_by_the_bundle_that_names_its_authority(tmp_path: Path, pem: Certificates) -> None:
-    with registry(tmp_path, certificates=pem) as running:
+    with run_registry(tmp_path, certificates=pem) as running:
         running.push("team/app", "1", IMAGE)
         reference = f"{running.address}/team/app:1"
         with open_images(reference, ca_bundle=pem.authority) as opened:
-            assert files(opened) == ["one", "two"]
+            assert list_files(opened) == ["one", "two"]
         with pytest.raises(UnavailableError, match="not trusted") as caught:
             open_images(reference)
         assert "--ca-bundle" in str(caught.value.advice)
@@ -120,9 +120,9 @@ def test_a_certificate_is_trusted_by_the_bundle_that_names_its_authority(tmp_pat
 
 @pytest.mark.real
 def test_a_bundle_that_is_replaced_is_read_again(tmp_path: Path, pem: Certificates) -> None:
-    bundle, another_authority = tmp_path / "bundle", certificates(tmp_path / "another_authority")
+    bundle, another_authority = tmp_path / "bundle", make_certificates(tmp_path / "another_authority")
     bundle.write_bytes(another_authority.authority.read_bytes())
-    with registry(tmp_path, certificates=pem) as running:
+    with run_registry(tmp_path, certificates=pem) as running:
         running.push("team/app", "1", IMAGE)
         reference = f"{running.address}/team/app:1"
         with pytest.raises(UnavailableError, match="not trusted"):
@@ -131,7 +131,7 @@ def test_a_bundle_that_is_replaced_is_read_again(tmp_path: Path, pem: Certificat
         replacement.write_bytes(pem.authority.read_bytes())
         replacement.replace(bundle)
         with open_images(reference, ca_bundle=bundle) as opened:
-            assert files(opened) == ["one", "two"]
+            assert list_files(opened) == ["one", "two"]
 
 
 @pytest.mark.real
@@ -139,10 +139,10 @@ def test_a_certificate_is_trusted_by_the_environments_bundle(
     tmp_path: Path, pem: Certificates, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(pem.authority))
-    with registry(tmp_path, certificates=pem) as running:
+    with run_registry(tmp_path, certificates=pem) as running:
         running.push("team/app", "1", IMAGE)
         with open_images(f"{running.address}/team/app:1") as opened:
-            assert files(opened) == ["one", "two"]
+            assert list_files(opened) == ["one", "two"]
 
 
 def test_an_invalid_bundle_is_reported(tmp_path: Path) -> None:
@@ -157,8 +157,11 @@ def test_an_invalid_bundle_is_reported(tmp_path: Path) -> None:
 
 def test_a_registry_that_is_down_is_tried_a_few_times() -> None:
     pauses: list[float] = []
-    address = f"127.0.0.1:{free_port()}"
-    with pytest.raises(UnavailableError, match=f"{address} cannot be reached"), opening(f"{address}/a", pauses=pauses):
+    address = f"127.0.0.1:{find_free_port()}"
+    with (
+        pytest.raises(UnavailableError, match=f"{address} cannot be reached"),
+        open_remote(f"{address}/a", pauses=pauses),
+    ):
         pass
     assert len(pauses) == 3
     assert pauses == sorted(pauses)
@@ -169,10 +172,10 @@ def test_a_registry_that_stumbles_is_asked_again(status: int) -> None:
     pauses: list[float] = []
 
     def answer(request: Request) -> Answer:
-        return Answer(status, headers={"Retry-After": "7"}) if len(server.requests) % 3 else stored()(request)
+        return Answer(status, headers={"Retry-After": "7"}) if len(server.requests) % 3 else serve_image()(request)
 
-    with serve(answer) as server, opening(f"{server.address}/team/app:1", pauses=pauses) as opened:
-        assert files(opened) == ["one", "two"]
+    with serve(answer) as server, open_remote(f"{server.address}/team/app:1", pauses=pauses) as opened:
+        assert list_files(opened) == ["one", "two"]
     assert pauses == [7.0] * 8
 
 
@@ -180,7 +183,7 @@ def test_a_registry_that_keeps_failing_is_given_up() -> None:
     with (
         serve(lambda request: Answer(503)) as server,
         pytest.raises(UnavailableError, match="answers 503"),
-        opening(f"{server.address}/team/app:1"),
+        open_remote(f"{server.address}/team/app:1"),
     ):
         pass
     assert len(server.requests) == 4
@@ -192,7 +195,7 @@ def test_a_pause_that_is_asked_for_has_a_bound(value: str) -> None:
     with (
         serve(lambda request: Answer(429, headers={"Retry-After": value})) as server,
         pytest.raises(UnavailableError, match="how often"),
-        opening(f"{server.address}/a", pauses=pauses),
+        open_remote(f"{server.address}/a", pauses=pauses),
     ):
         pass
     assert pauses == [LONGEST_WAIT] * 3
@@ -202,19 +205,19 @@ def test_a_manifest_that_does_not_match_is_refused() -> None:
     mismatched = {**IMAGE.blobs, IMAGE.digest: IMAGE.blobs[IMAGE.digest] + b" "}
     lying = make.Image(IMAGE.digest, "", IMAGE.config, IMAGE.layers, IMAGE.diff_ids, mismatched)
     with (
-        serve(stored(lying)) as server,
+        serve(serve_image(lying)) as server,
         pytest.raises(ImageError, match="does not match"),
-        opening(f"{server.address}/team/app@{IMAGE.digest}"),
+        open_remote(f"{server.address}/team/app@{IMAGE.digest}"),
     ):
         pass
 
     def stating(request: Request) -> Answer:
-        return Answer(200, IMAGE.blobs[IMAGE.digest], {"Docker-Content-Digest": make.sha256(b"other")})
+        return Answer(200, IMAGE.blobs[IMAGE.digest], {"Docker-Content-Digest": make.compute_sha256(b"other")})
 
     with (
         serve(stating) as server,
         pytest.raises(ImageError, match="does not match the digest"),
-        opening(f"{server.address}/team/app:1"),
+        open_remote(f"{server.address}/team/app:1"),
     ):
         pass
 
@@ -223,19 +226,19 @@ def test_a_manifest_without_end_is_refused() -> None:
     with (
         serve(lambda request: Answer(200, b" " * (2**22 + 1))) as server,
         pytest.raises(ImageError, match="larger than"),
-        opening(f"{server.address}/team/app:1"),
+        open_remote(f"{server.address}/team/app:1"),
     ):
         pass
 
 
 def test_a_connection_that_breaks_off_is_no_broken_image() -> None:
-    image = make.image([{"one": b"1"}, {"two": bytes(range(256)) * 100}], compression="none")
+    image = make.make_image([{"one": b"1"}, {"two": bytes(range(256)) * 100}], compression="none")
     with (
-        serve(lambda request: cut(stored(image)(request), request.path.endswith(image.layers[1]))) as server,
-        opening(f"{server.address}/team/app:1") as opened,
+        serve(lambda request: cut(serve_image(image)(request), request.path.endswith(image.layers[1]))) as server,
+        open_remote(f"{server.address}/team/app:1") as opened,
         pytest.raises(UnavailableError, match="cannot be reached"),
     ):
-        files(opened)
+        list_files(opened)
 
 
 def cut(answer: Answer, is_complete: bool) -> Answer:
@@ -246,30 +249,30 @@ def cut(answer: Answer, is_complete: bool) -> Answer:
 def test_a_body_that_is_compressed_on_the_way_is_not_the_blob() -> None:
     def answer(request: Request) -> Answer:
         assert request.headers["Accept-Encoding"] == "identity"
-        response = stored()(request)
+        response = serve_image()(request)
         if request.path.endswith(IMAGE.layers[0]):
             return Answer(200, gzip.compress(response.body), {"Content-Encoding": "gzip"})
         return response
 
     with (
         serve(answer) as server,
-        opening(f"{server.address}/team/app:1") as opened,
+        open_remote(f"{server.address}/team/app:1") as opened,
         pytest.raises(ImageError, match=IMAGE.layers[0]),
     ):
-        files(opened)
+        list_files(opened)
 
 
 def test_what_the_registry_says_of_an_error_is_passed_on() -> None:
     with (
-        serve(stored()) as server,
+        serve(serve_image()) as server,
         pytest.raises(NotFoundError, match="MANIFEST_UNKNOWN, not known"),
-        opening(f"{server.address}/team/app:9"),
+        open_remote(f"{server.address}/team/app:9"),
     ):
         pass
     with (
         serve(lambda request: as_json({"errors": [{"code": "DENIED", "message": "a\x1b[31mb"}]}, 403)) as server,
         pytest.raises(DeniedError) as caught,
-        opening(f"{server.address}/team/app:9"),
+        open_remote(f"{server.address}/team/app:9"),
     ):
         pass
     assert "DENIED, a[31mb" in str(caught.value)

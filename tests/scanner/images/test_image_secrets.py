@@ -4,8 +4,8 @@ from collections.abc import Callable
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from tests.ports import free_port
-from tests.scanner.images.client import BASIC, LOGIN, files, opening, stored
+from tests.ports import find_free_port
+from tests.scanner.images.client import BASIC, LOGIN, list_files, open_remote, serve_image
 from tests.scanner.images.webserver import Answer, Request, as_json, serve
 
 from dockgate.scanner.images import open_images
@@ -32,17 +32,17 @@ def test_a_blob_elsewhere_is_fetched_without_the_secret() -> None:
     def redirecting(request: Request) -> Answer:
         if "/blobs/" in request.path:
             return Answer(307, headers={"Location": f"http://{storage.address}{request.path}?signed=1"})
-        return stored()(request)
+        return serve_image()(request)
 
     def store(request: Request) -> Answer:
-        return stored()(Request("GET", request.path.partition("?")[0], {}))
+        return serve_image()(Request("GET", request.path.partition("?")[0], {}))
 
     with (
         serve(store) as storage,
         serve(challenged(redirecting, 'Basic realm="x"', BASIC)) as server,
-        opening(f"{server.address}/team/app:1", LOGIN) as opened,
+        open_remote(f"{server.address}/team/app:1", LOGIN) as opened,
     ):
-        assert files(opened) == ["one", "two"]
+        assert list_files(opened) == ["one", "two"]
     assert len(storage.requests) == 3
     assert [request.headers.get("Authorization") for request in storage.requests] == [None] * 3
 
@@ -51,13 +51,13 @@ def test_a_blob_at_another_path_of_the_registry_is_fetched_with_it() -> None:
     def redirecting(request: Request) -> Answer:
         if request.path.startswith("/v2/team/app/blobs"):
             return Answer(302, headers={"Location": request.path.replace("/v2/", "/moved/")})
-        return stored()(Request("GET", request.path.replace("/moved/", "/v2/"), {}))
+        return serve_image()(Request("GET", request.path.replace("/moved/", "/v2/"), {}))
 
     with (
         serve(challenged(redirecting, 'Basic realm="x"', BASIC)) as server,
-        opening(f"{server.address}/team/app:1", LOGIN) as opened,
+        open_remote(f"{server.address}/team/app:1", LOGIN) as opened,
     ):
-        assert files(opened) == ["one", "two"]
+        assert list_files(opened) == ["one", "two"]
 
 
 @pytest.mark.parametrize("location", ["/v2/loop", "ftp://127.0.0.1/x", "file:///etc/passwd", "http://[", "//:0"])
@@ -65,7 +65,7 @@ def test_redirects_that_lead_nowhere_end(location: str) -> None:
     with (
         serve(lambda request: Answer(307, headers={"Location": location})) as server,
         pytest.raises(UnavailableError),
-        opening(f"{server.address}/team/app:1"),
+        open_remote(f"{server.address}/team/app:1"),
     ):
         pass
     assert len(server.requests) <= 6
@@ -78,7 +78,7 @@ def test_a_token_is_fetched_from_no_address_that_is_not_safe(realm: str) -> None
     with (
         serve(lambda request: Answer(401, headers={"WWW-Authenticate": f'Bearer realm="{realm}"'})) as server,
         pytest.raises(UnavailableError, match="not a safe address"),
-        opening(f"{server.address}/a", LOGIN),
+        open_remote(f"{server.address}/a", LOGIN),
     ):
         pass
     assert len(server.requests) == 1
@@ -106,10 +106,10 @@ def test_an_identity_token_is_traded_for_an_access_token() -> None:
     with serve(issue) as tokens:
         challenge = f'Bearer realm="http://{tokens.address}/token",service="s",scope="repository:*:push"'
         with (
-            serve(challenged(stored(), challenge, "Bearer access")) as server,
-            opening(f"{server.address}/team/app:1", Credentials("", "", "identity")) as opened,
+            serve(challenged(serve_image(), challenge, "Bearer access")) as server,
+            open_remote(f"{server.address}/team/app:1", Credentials("", "", "identity")) as opened,
         ):
-            assert files(opened) == ["one", "two"]
+            assert list_files(opened) == ["one", "two"]
     assert [request.method for request in tokens.requests] == ["POST"]
 
 
@@ -118,9 +118,9 @@ def test_a_token_server_that_gives_no_token_is_reported(body: bytes) -> None:
     with serve(lambda request: Answer(200, body)) as tokens:
         challenge = f'Bearer realm="http://{tokens.address}/token"'
         with (
-            serve(challenged(stored(), challenge, "Bearer access")) as server,
+            serve(challenged(serve_image(), challenge, "Bearer access")) as server,
             pytest.raises(UnavailableError, match="gives no token"),
-            opening(f"{server.address}/team/app:1"),
+            open_remote(f"{server.address}/team/app:1"),
         ):
             pass
 
@@ -129,9 +129,9 @@ def test_a_registry_that_is_never_content_is_not_asked_for_ever() -> None:
     with serve(lambda request: as_json({"token": f"t{len(tokens.requests)}"})) as tokens:
         challenge = f'Bearer realm="http://{tokens.address}/token"'
         with (
-            serve(challenged(stored(), challenge, "none")) as server,
+            serve(challenged(serve_image(), challenge, "none")) as server,
             pytest.raises(DeniedError),
-            opening(f"{server.address}/team/app:1"),
+            open_remote(f"{server.address}/team/app:1"),
         ):
             pass
     assert len(server.requests) == 3
@@ -146,7 +146,7 @@ def test_a_remote_registry_is_read_over_plain_http_only_when_configured(monkeypa
     def proxy(request: Request) -> Answer:
         if request.method == "CONNECT":
             return Answer(200)
-        return stored()(Request("GET", urlsplit(request.path).path, {}))
+        return serve_image()(Request("GET", urlsplit(request.path).path, {}))
 
     with serve(proxy) as server:
         monkeypatch.setenv("HTTP_PROXY", f"http://{server.address}")
@@ -156,15 +156,15 @@ def test_a_remote_registry_is_read_over_plain_http_only_when_configured(monkeypa
         assert "--insecure" in str(caught.value.advice)
         assert [request.method for request in server.requests] == ["CONNECT"]
         with open_images("registry.test/team/app:1", is_insecure=True) as opened:
-            assert files(opened) == ["one", "two"]
+            assert list_files(opened) == ["one", "two"]
         assert "http://registry.test/v2/team/app/manifests/1" in [request.path for request in server.requests]
 
 
 def test_this_machine_is_reached_past_any_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{free_port()}")
-    monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{free_port()}")
-    with serve(stored()) as server, opening(f"{server.address}/team/app:1") as opened:
-        assert files(opened) == ["one", "two"]
+    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{find_free_port()}")
+    monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{find_free_port()}")
+    with serve(serve_image()) as server, open_remote(f"{server.address}/team/app:1") as opened:
+        assert list_files(opened) == ["one", "two"]
 
 
 def test_proxy_settings_that_do_not_work_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.scanner.images import make
-from tests.scanner.images.client import files, opening, stored
+from tests.scanner.images.client import list_files, open_remote, serve_image
 from tests.scanner.images.webserver import serve
 
 from dockgate.scanner.images import open_images
@@ -17,11 +17,11 @@ from dockgate.scanner.images.inflate import LayerLimits
 from dockgate.scanner.images.spool import spool
 from dockgate.shared.errors import ImageError, UnavailableError, UsageError
 
-IMAGE = make.image([{"one": b"1"}])
+IMAGE = make.make_image([{"one": b"1"}])
 
 
 def archive(folder: Path, form: str = "oci") -> bytes:
-    write = {"oci": make.oci_archive, "docker": make.docker_archive}[form]
+    write = {"oci": make.write_oci_archive, "docker": make.write_docker_archive}[form]
     write(folder / "made.tar", {"app:1": IMAGE})
     return (folder / "made.tar").read_bytes()
 
@@ -47,7 +47,7 @@ def test_nothing_of_it_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     with open_images("-", stdin=io.BytesIO(archive(tmp_path))):
         assert list((tmp_path / "tmp").iterdir()) == []
         assert len(os.listdir("/proc/self/fd")) == before + 1
-    for data in (b"", b"no tar" * 200, make.compress(make.tar({"a": b""}))):
+    for data in (b"", b"no tar" * 200, make.compress(make.pack_tar({"a": b""}))):
         with pytest.raises(ImageError):
             open_images("-", stdin=io.BytesIO(data))
     assert len(os.listdir("/proc/self/fd")) == before
@@ -65,9 +65,9 @@ def test_a_terminal_is_no_standard_input_for_an_archive() -> None:
 
 def test_standard_input_that_is_not_an_archive_is_reported() -> None:
     with pytest.raises(ImageError, match="standard input holds no image"):
-        names("-", make.tar({"a": b""}))
+        names("-", make.pack_tar({"a": b""}))
     with pytest.raises(ImageError, match="standard input is compressed with bzip2 or xz"):
-        names("-", lzma.compress(make.tar({"a": b""})))
+        names("-", lzma.compress(make.pack_tar({"a": b""})))
 
 
 @pytest.mark.parametrize("compression", ["gzip", "zstd"])
@@ -101,8 +101,8 @@ def test_what_comes_from_a_registry_or_a_plain_file_needs_none(tmp_path: Path, m
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "nowhere"))
     archive(tmp_path)
     assert names(str(tmp_path / "made.tar")) == ["one"]
-    with serve(stored()) as server, opening(f"{server.address}/team/app:1") as opened:
-        assert files(opened) == ["one", "two"]
+    with serve(serve_image()) as server, open_remote(f"{server.address}/team/app:1") as opened:
+        assert list_files(opened) == ["one", "two"]
 
 
 def test_a_full_disk_is_reported_with_advice() -> None:

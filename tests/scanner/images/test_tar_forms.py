@@ -13,7 +13,15 @@ from pathlib import Path
 
 import pytest
 from tests.scanner.images import make
-from tests.scanner.images.pieces import END, block, content, extended, header, paths, read
+from tests.scanner.images.pieces import (
+    END,
+    list_paths,
+    make_header,
+    make_pax,
+    pad_block,
+    read,
+    read_content,
+)
 
 from dockgate.shared.errors import ImageError
 
@@ -23,16 +31,16 @@ LONG = "d" * 120 + "/" + "f" * 120
 
 def longer(flag: bytes, data: bytes) -> bytes:
     """A GNU long name (L) or long link (K)."""
-    return header(b"././@LongLink", b"%o" % len(data), flag, rest=GNU) + block(data)
+    return make_header(b"././@LongLink", b"%o" % len(data), flag, tail=GNU) + pad_block(data)
 
 
 def entry(name: bytes = b"real", data: bytes = b"abc", **more: bytes) -> bytes:
-    return header(name, b"%o" % len(data), **more) + block(data)
+    return make_header(name, b"%o" % len(data), **more) + pad_block(data)
 
 
 def with_rest(magic: bytes, at: int, data: bytes, flag: bytes = b"0") -> bytes:
     """An entry with data at an offset behind its device numbers, which begin its header's part of its own format."""
-    return header(b"real", flag=flag, rest=magic + bytes(80 + at) + data)
+    return make_header(b"real", flag=flag, tail=magic + bytes(80 + at) + data)
 
 
 def summed(header_bytes: bytes, checksum: bytes) -> bytes:
@@ -40,38 +48,39 @@ def summed(header_bytes: bytes, checksum: bytes) -> bytes:
 
 
 def signed() -> bytes:
-    header_bytes = bytearray(header("é".encode()))
+    header_bytes = bytearray(make_header("é".encode()))
     header_bytes[148:156] = b" " * 8
     return summed(bytes(header_bytes), b"%06o\0 " % sum(byte - 256 if byte > 127 else byte for byte in header_bytes))
 
 
+CHECKSUM = int(make_header(b"real")[148:154], 8)
 ACCEPTED: dict[str, tuple[bytes, list[str]]] = {
     "ustar": (entry(), ["real"]),
     "ustar with a prefix": (with_rest(USTAR, 0, b"folder"), ["folder/real"]),
-    "GNU": (entry(rest=GNU), ["real"]),
+    "GNU": (entry(tail=GNU), ["real"]),
     "GNU with times": (with_rest(GNU, 0, b"14371573207\x0014371573207\0"), ["real"]),
     "a type flag of NUL": (entry(flag=b"\0"), ["real"]),
-    "a pax path": (extended(path=LONG) + entry(), [LONG]),
-    "a pax path over a GNU header": (extended(path=LONG) + entry(rest=GNU), [LONG]),
-    "a pax size of 8 GiB whose header has none": (extended(size="3") + entry(), ["real"]),
-    "a GNU long name": (longer(b"L", LONG.encode() + b"\0") + entry(rest=GNU), [LONG]),
+    "a pax path": (make_pax(path=LONG) + entry(), [LONG]),
+    "a pax path over a GNU header": (make_pax(path=LONG) + entry(tail=GNU), [LONG]),
+    "a pax size of 8 GiB whose header has none": (make_pax(size="3") + entry(), ["real"]),
+    "a GNU long name": (longer(b"L", LONG.encode() + b"\0") + entry(tail=GNU), [LONG]),
     "a GNU long name and long link": (
-        longer(b"L", b"name\0") + longer(b"K", b"target\0") + header(b"x", flag=b"2", link=b"y", rest=GNU),
+        longer(b"L", b"name\0") + longer(b"K", b"target\0") + make_header(b"x", flag=b"2", link=b"y", tail=GNU),
         ["name"],
     ),
     "a GNU long link and long name": (
-        longer(b"K", b"target\0") + longer(b"L", b"name\0") + header(b"x", flag=b"2", link=b"y", rest=GNU),
+        longer(b"K", b"target\0") + longer(b"L", b"name\0") + make_header(b"x", flag=b"2", link=b"y", tail=GNU),
         ["name"],
     ),
     "a long name in ustar, as commons-compress writes it": (longer(b"L", b"name\0") + entry(), ["name"]),
     "git archive's comment": (
-        extended(b"g", b"pax_global_header", comment="0123456789abcdef") + entry(),
+        make_pax(b"g", b"pax_global_header", comment="0123456789abcdef") + entry(),
         ["real"],
     ),
-    "a checksum with blanks": (summed(header(b"real"), b"%6o\0 " % int(header(b"real")[148:154], 8)), ["real"]),
-    "a checksum of 7 digits": (summed(header(b"real"), b"%07o\0" % int(header(b"real")[148:154], 8)), ["real"]),
+    "a checksum with blanks": (summed(make_header(b"real"), b"%6o\0 " % CHECKSUM), ["real"]),
+    "a checksum of 7 digits": (summed(make_header(b"real"), b"%07o\0" % CHECKSUM), ["real"]),
     "records of tar programs": (
-        extended(
+        make_pax(
             mtime="1.5", atime="1", ctime="1", uid="3000000", gid="1", uname="ü", gname="g", hdrcharset="BINARY",
             comment="x", SCHILY__fflags="a", SCHILY__xattr__security__capability="\1", SCHILY__dev="1",
             SCHILY__xattr__user__x="y", LIBARCHIVE__xattr__user__x="eQ", LIBARCHIVE__creationtime="1",
@@ -86,93 +95,93 @@ ACCEPTED: dict[str, tuple[bytes, list[str]]] = {
 @pytest.mark.parametrize("name", ACCEPTED)
 def test_tar_forms_that_builders_write_are_read(name: str) -> None:
     data, expected = ACCEPTED[name]
-    assert paths(data + END) == expected
+    assert list_paths(data + END) == expected
 
 
 OLD_SPARSE = with_rest(GNU, 41, bytes(96) + b"\0" + b"00000001000", b"S")
 REFUSED: dict[str, tuple[bytes, str]] = {
     "an old sparse file": (OLD_SPARSE, "a sparse or split file"),
-    "an old sparse file without a map": (header(b"s", flag=b"S", rest=GNU), "the type b'S'"),
-    "a sparse file in ustar": (header(b"s", flag=b"S"), "the type b'S'"),
+    "an old sparse file without a map": (make_header(b"s", flag=b"S", tail=GNU), "the type b'S'"),
+    "a sparse file in ustar": (make_header(b"s", flag=b"S"), "the type b'S'"),
     "a part of a sparse file in a GNU header of another type": (with_rest(GNU, 138, b"1"), "sparse"),
     "a prefix in a GNU header, as Docker wrote until 2016": (with_rest(GNU, 0, b"folder"), "sparse"),
     "a prefix in a GNU header behind a time": (with_rest(GNU, 0, b"14371573207\0folder/x"), "sparse"),
     "a prefix in a GNU header that is not ASCII": (with_rest(GNU, 0, "é".encode()), "sparse"),
-    "a V7 header": (header(b"real", rest=V7), "neither ustar nor GNU"),
+    "a V7 header": (make_header(b"real", tail=V7), "neither ustar nor GNU"),
     "a V7 header with a prefix": (with_rest(V7, 0, b"folder"), "neither ustar nor GNU"),
-    "a V7 folder": (header(b"old/", flag=b"\0", rest=V7), "neither ustar nor GNU"),
-    "ustar of another version": (header(b"real", rest=b"ustar\x0001"), "neither ustar nor GNU"),
-    "half a GNU magic": (header(b"real", rest=b"ustar 00"), "neither ustar nor GNU"),
+    "a V7 folder": (make_header(b"old/", flag=b"\0", tail=V7), "neither ustar nor GNU"),
+    "ustar of another version": (make_header(b"real", tail=b"ustar\x0001"), "neither ustar nor GNU"),
+    "half a GNU magic": (make_header(b"real", tail=b"ustar 00"), "neither ustar nor GNU"),
     "star's trailer": (with_rest(USTAR, 163, b"tar\0"), "behind a header's prefix"),
     "star's times": (with_rest(USTAR, 131, b"00000000000 00000000000 " + bytes(8) + b"tar\0"), "behind a header's"),
     "a NUL in a prefix": (with_rest(USTAR, 0, b"a\0b"), "a NUL in a name"),
-    "a NUL in a name": (header(b"a\0b"), "a NUL in a name"),
-    "a NUL in a link": (header(b"a", flag=b"2", link=b"a\0b"), "a NUL in a name"),
-    "a NUL in a long name": (longer(b"L", b"a\0b\0") + entry(rest=GNU), "a NUL in a long name"),
-    "an empty long name": (longer(b"L", b"\0") + entry(rest=GNU), "no name in it"),
-    "a long name without content": (longer(b"L", b"") + entry(rest=GNU), "no name in it"),
+    "a NUL in a name": (make_header(b"a\0b"), "a NUL in a name"),
+    "a NUL in a link": (make_header(b"a", flag=b"2", link=b"a\0b"), "a NUL in a name"),
+    "a NUL in a long name": (longer(b"L", b"a\0b\0") + entry(tail=GNU), "a NUL in a long name"),
+    "an empty long name": (longer(b"L", b"\0") + entry(tail=GNU), "no name in it"),
+    "a long name without content": (longer(b"L", b"") + entry(tail=GNU), "no name in it"),
     "a long name before a global header": (
-        longer(b"L", b"decoy\0") + extended(b"g", b"pax_global_header", comment="x") + entry(rest=GNU),
+        longer(b"L", b"decoy\0") + make_pax(b"g", b"pax_global_header", comment="x") + entry(tail=GNU),
         "a global header that",
     ),
     "an extended header before a global one": (
-        extended(path="decoy") + extended(b"g", b"pax_global_header", comment="x") + entry(),
+        make_pax(path="decoy") + make_pax(b"g", b"pax_global_header", comment="x") + entry(),
         "a global header that",
     ),
     "a global header between entries": (
-        entry() + extended(b"g", b"pax_global_header", comment="x") + entry(b"b"),
+        entry() + make_pax(b"g", b"pax_global_header", comment="x") + entry(b"b"),
         "a global header that",
     ),
-    "a global header called as a whiteout": (extended(b"g", b"etc/.wh.passwd", comment="x") + entry(), "a global"),
-    "a global header called as a file": (extended(b"g", b"etc/passwd", comment="x") + entry(), "a global header that"),
-    "two extended headers": (extended(path="a") + extended(path="b") + entry(), "two extended headers"),
-    "an extended header and a long name": (extended(mtime="1") + longer(b"L", b"a\0") + entry(), "two extended"),
-    "a long name and an extended header": (longer(b"L", b"a\0") + extended(mtime="1") + entry(), "two extended"),
-    "a long link and an extended header": (longer(b"K", b"a\0") + extended(mtime="1") + entry(), "two extended"),
-    "two long names": (longer(b"L", b"a\0") * 2 + entry(rest=GNU), "two extended headers"),
-    "two long links": (longer(b"K", b"a\0") * 2 + header(b"a", flag=b"2", rest=GNU), "two extended headers"),
+    "a global header called as a whiteout": (make_pax(b"g", b"etc/.wh.passwd", comment="x") + entry(), "a global"),
+    "a global header called as a file": (make_pax(b"g", b"etc/passwd", comment="x") + entry(), "a global header that"),
+    "two extended headers": (make_pax(path="a") + make_pax(path="b") + entry(), "two extended headers"),
+    "an extended header and a long name": (make_pax(mtime="1") + longer(b"L", b"a\0") + entry(), "two extended"),
+    "a long name and an extended header": (longer(b"L", b"a\0") + make_pax(mtime="1") + entry(), "two extended"),
+    "a long link and an extended header": (longer(b"K", b"a\0") + make_pax(mtime="1") + entry(), "two extended"),
+    "two long names": (longer(b"L", b"a\0") * 2 + entry(tail=GNU), "two extended headers"),
+    "two long links": (longer(b"K", b"a\0") * 2 + make_header(b"a", flag=b"2", tail=GNU), "two extended headers"),
     "a long link between two long names": (
-        longer(b"L", b"a\0") + longer(b"K", b"b\0") + longer(b"L", b"c\0") + entry(rest=GNU),
+        longer(b"L", b"a\0") + longer(b"K", b"b\0") + longer(b"L", b"c\0") + entry(tail=GNU),
         "two extended headers",
     ),
-    "an empty extended header": (header(b"pax", b"0", b"x") + entry(), "an extended header is empty"),
-    "a size that its extended header contradicts": (extended(size="3") + entry(data=b"abcd"), "has the size 4, and"),
-    "a size of none that its extended header contradicts": (extended(size="3") + header(b"a"), "has the size 0, and"),
-    "a link with a size": (header(b"link", b"1000", b"1", b"target"), "the type b'1' has a size"),
-    "a folder with a size": (header(b"d", b"3", b"5") + block(b"abc"), "the type b'5' has a size"),
-    "a file called as a folder": (header(b"d/"), "ends with a slash"),
-    "a file called as a folder by its extended header": (extended(path="d/") + header(b"d"), "ends with a slash"),
+    "an empty extended header": (make_header(b"pax", b"0", b"x") + entry(), "an extended header is empty"),
+    "a size that its extended header contradicts": (make_pax(size="3") + entry(data=b"abcd"), "has the size 4, and"),
+    "no size, which its extended header contradicts": (make_pax(size="3") + make_header(b"a"), "has the size 0, and"),
+    "a link with a size": (make_header(b"link", b"1000", b"1", b"target"), "the type b'1' has a size"),
+    "a folder with a size": (make_header(b"d", b"3", b"5") + pad_block(b"abc"), "the type b'5' has a size"),
+    "a file called as a folder": (make_header(b"d/"), "ends with a slash"),
+    "a file called as a folder by its extended header": (make_pax(path="d/") + make_header(b"d"), "ends with a slash"),
     "a checksum with signed bytes": (signed(), "checksum is wrong"),
-    "a checksum of other digits": (summed(header(b"real"), b"0o4567\0 "), "checksum is wrong"),
+    "a checksum of other digits": (summed(make_header(b"real"), b"0o4567\0 "), "checksum is wrong"),
     "data behind the end mark": (END + entry(b"hidden"), "data behind its end mark"),
     "a name that leads out": (entry(b"../etc/passwd"), '".." in it'),
     "a name that comes back": (entry(b"a/../etc/passwd"), '".." in it'),
-    "a hard link that comes back": (header(b"a", flag=b"1", link=b"b/../c"), '".." in it'),
-    "a name of two dots": (header(b"..", flag=b"5"), '".." in it'),
-    "the image's root as opaque": (header(b".wh..wh..opq"), "overlayfs does not honour"),
-    "the image's root as opaque, longer": (header(b"./.wh..wh..opq"), "overlayfs does not honour"),
+    "a hard link that comes back": (make_header(b"a", flag=b"1", link=b"b/../c"), '".." in it'),
+    "a name of two dots": (make_header(b"..", flag=b"5"), '".." in it'),
+    "the image's root as opaque": (make_header(b".wh..wh..opq"), "overlayfs does not honour"),
+    "the image's root as opaque, longer": (make_header(b"./.wh..wh..opq"), "overlayfs does not honour"),
     "a file below a whiteout": (entry(b"etc/.wh.a/b"), "below a whiteout"),
-    "a whiteout below a whiteout": (header(b"etc/.wh.a/.wh.b"), "below a whiteout"),
-    "AUFS' metadata": (header(b".wh..wh.aufs"), "AUFS"),
-    "AUFS' hard links": (header(b".wh..wh.plnk", flag=b"5"), "not an empty file"),
+    "a whiteout below a whiteout": (make_header(b"etc/.wh.a/.wh.b"), "below a whiteout"),
+    "AUFS' metadata": (make_header(b".wh..wh.aufs"), "AUFS"),
+    "AUFS' hard links": (make_header(b".wh..wh.plnk", flag=b"5"), "not an empty file"),
     "a file among AUFS' hard links": (entry(b".wh..wh.plnk/1.2"), "below a whiteout"),
-    "AUFS' metadata in a folder": (header(b"etc/.wh..wh.orph"), "AUFS"),
-    "a whiteout of a whiteout": (header(b"etc/.wh..wh.x"), "AUFS"),
+    "AUFS' metadata in a folder": (make_header(b"etc/.wh..wh.orph"), "AUFS"),
+    "a whiteout of a whiteout": (make_header(b"etc/.wh..wh.x"), "AUFS"),
     "a whiteout with content": (entry(b"etc/.wh.a"), "not an empty file"),
-    "a whiteout that is a folder": (header(b"etc/.wh.a", flag=b"5"), "not an empty file"),
-    "a whiteout that is a symbolic link": (header(b"etc/.wh.a", flag=b"2", link=b"x"), "not an empty file"),
-    "an opaque mark that is a folder": (header(b"etc/.wh..wh..opq", flag=b"5"), "not an empty file"),
+    "a whiteout that is a folder": (make_header(b"etc/.wh.a", flag=b"5"), "not an empty file"),
+    "a whiteout that is a symbolic link": (make_header(b"etc/.wh.a", flag=b"2", link=b"x"), "not an empty file"),
+    "an opaque mark that is a folder": (make_header(b"etc/.wh..wh..opq", flag=b"5"), "not an empty file"),
     **{
-        f"an entry of the type {bytes((flag,))!r}": (header(b"real", flag=bytes((flag,))), "an entry has the type")
+        f"an entry of the type {bytes((flag,))!r}": (make_header(b"real", flag=bytes((flag,))), "an entry has the type")
         for flag in range(256)
         if bytes((flag,)) not in b"\x000123456xgLK"
     },
     **{
-        f"a global header with {key}": (extended(b"g", b"pax_global_header", **{key: "1"}) + entry(), key)
+        f"a global header with {key}": (make_pax(b"g", b"pax_global_header", **{key: "1"}) + entry(), key)
         for key in ("path", "linkpath", "size", "mtime", "uid", "unknown")
     },
     **{
-        f"a record {key!r} of {value!r}": (extended(**{key: value}) + entry(), "an extended header")
+        f"a record {key!r} of {value!r}": (make_pax(**{key: value}) + entry(), "an extended header")
         for key, value in itertools.product(
             [f"GNU__sparse__{key}" for key in ("major", "minor", "name", "realsize", "size", "map", "offset")]
             + ["GNU__sparse__numblocks", "GNU__sparse__numbytes", "SCHILY__realsize", "GNU__volume__label"],
@@ -180,7 +189,7 @@ REFUSED: dict[str, tuple[bytes, str]] = {
         )
     },
     **{
-        f"a record {key!r}": (extended(**{key: "x"}) + entry(), "an extended header has")
+        f"a record {key!r}": (make_pax(**{key: "x"}) + entry(), "an extended header has")
         for key in (
             "SCHILY__xattr__trusted__overlay__redirect", "SCHILY__xattr__trusted__overlay__opaque",
             "SCHILY__xattr__trusted__overlay__metacopy", "SCHILY__xattr__user__overlay__redirect",
@@ -188,17 +197,17 @@ REFUSED: dict[str, tuple[bytes, str]] = {
             "SCHILY__xattr__user__containers__override_stat", "SCHILY__xattr__", "PATH", "Path", "unknown",
         )
     },
-    **{f"an empty {key}": (extended(**{key: ""}) + entry(), f"an empty {key}") for key in ("path", "linkpath", "size")},
-    "a character set": (extended(hdrcharset="ISO-IR 8859 1 1998") + entry(), "the character set"),
-    "a NUL in a pax path": (extended(path="a\0b") + entry(), "a NUL in a name"),
-    "a NUL in a pax owner": (extended(uname="a\0b") + entry(), "a NUL in a name"),
+    **{f"an empty {key}": (make_pax(**{key: ""}) + entry(), f"an empty {key}") for key in ("path", "linkpath", "size")},
+    "a character set": (make_pax(hdrcharset="ISO-IR 8859 1 1998") + entry(), "the character set"),
+    "a NUL in a pax path": (make_pax(path="a\0b") + entry(), "a NUL in a name"),
+    "a NUL in a pax owner": (make_pax(uname="a\0b") + entry(), "a NUL in a name"),
 }  # fmt: skip
 
 
 def twice(*pairs: tuple[str, str]) -> bytes:
     """An extended header with these records, which may have one key twice."""
-    data = b"".join(extended(**{key: value})[512:].rstrip(b"\0") for key, value in pairs)
-    return header(b"pax", b"%o" % len(data), b"x") + block(data)
+    data = b"".join(make_pax(**{key: value})[512:].rstrip(b"\0") for key, value in pairs)
+    return make_header(b"pax", b"%o" % len(data), b"x") + pad_block(data)
 
 
 REFUSED["a record twice"] = (twice(("path", "a"), ("path", "b")) + entry(), "has 'path' twice")
@@ -216,17 +225,17 @@ def test_every_other_form_is_refused_with_its_reason(name: str) -> None:
 def test_meta_headers_in_any_order_but_those_of_builders_are_refused() -> None:
     """All rows of up to three meta headers: accepted are none, one, or a long name and a long link."""
     metas = {
-        "x": extended(path="name"),
-        "g": extended(b"g", b"pax_global_header", comment="x"),
+        "x": make_pax(path="name"),
+        "g": make_pax(b"g", b"pax_global_header", comment="x"),
         "L": longer(b"L", b"name\0"),
         "K": longer(b"K", b"link\0"),
     }
     accepted = {"", "x", "L", "K", "LK", "KL", "g", "gx", "gL", "gK", "gLK", "gKL"}
     for count in range(4):
         for row in map("".join, itertools.product(metas, repeat=count)):
-            data = b"".join(metas[meta] for meta in row) + header(b"real", rest=GNU) + END
+            data = b"".join(metas[meta] for meta in row) + make_header(b"real", tail=GNU) + END
             if row in accepted:
-                assert paths(data) == ["name" if {"x", "L"} & set(row) else "real"], row
+                assert list_paths(data) == ["name" if {"x", "L"} & set(row) else "real"], row
                 continue
             with pytest.raises(ImageError):
                 read(data)
@@ -234,7 +243,7 @@ def test_meta_headers_in_any_order_but_those_of_builders_are_refused() -> None:
 
 def test_any_changed_byte_of_a_header_is_refused_or_changes_nothing_but_its_value() -> None:
     """Bytes that no form gives a meaning do not pass, whatever the header's checksum."""
-    good = bytearray(header(b"real", rest=GNU))
+    good = bytearray(make_header(b"real", tail=GNU))
     for at in range(345, 512):
         for value in (1, 0x41, 0xFF):
             header_bytes = good.copy()
@@ -289,7 +298,7 @@ def test_numbers_that_have_no_room_in_a_header_are_read() -> None:
     for form in (tarfile.PAX_FORMAT, tarfile.GNU_FORMAT):
         info = tarfile.TarInfo("f")
         info.uid, info.mtime = 3_000_000, 8**12
-        assert paths(make.tar({"f": info}, form)) == ["f"]
+        assert list_paths(make.pack_tar({"f": info}, form)) == ["f"]
 
 
 def tarred(command: list[str]) -> bytes:
@@ -301,7 +310,7 @@ def check(tree: Path, data: bytes, without: set[str]) -> None:
     there = {str(path.relative_to(tree)) for path in tree.rglob("*")}
     there = {path for path in there if path.partition("/")[0] not in without}
     assert {entry.path for entry in read(data)} - {""} == there
-    files = content(data)
+    files = read_content(data)
     target = next(entry.target for entry in read(data) if entry.kind == "hardlink")
     assert files[target] == b"x" * 700
     if "soft" in there:

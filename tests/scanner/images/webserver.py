@@ -50,7 +50,7 @@ def serve(answer: Callable[[Request], Answer], path: Path | None = None) -> Iter
     """Answers until the block ends, at the socket file `path` or a free port. A TLS handshake gets what a server
     without TLS says."""
     server: Server
-    ended = threading.Event()
+    has_ended = threading.Event()
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -74,7 +74,7 @@ def serve(answer: Callable[[Request], Answer], path: Path | None = None) -> Iter
             self.end_headers()
             self.wfile.write(response.body[: len(response.body) - response.cut])
             if response.stalls:
-                ended.wait()
+                has_ended.wait()
             self.close_connection = bool(response.cut)
 
         do_GET = do_POST = do_PUT = do_HEAD = do_CONNECT = respond  # noqa: N815
@@ -93,7 +93,7 @@ def serve(answer: Callable[[Request], Answer], path: Path | None = None) -> Iter
     try:
         yield server
     finally:
-        ended.set()
+        has_ended.set()
         listener.shutdown()
         thread.join()
         listener.server_close()

@@ -3,17 +3,17 @@
 import pytest
 from tests.scanner.layers import (
     DEBIAN,
-    dpkg_list,
-    file,
-    folder,
-    hardlink,
-    inventory,
-    names,
-    opaque,
-    stanza,
-    status,
-    symlink,
-    whiteout,
+    list_names,
+    make_dpkg_list,
+    make_file,
+    make_folder,
+    make_hardlink,
+    make_opaque,
+    make_stanza,
+    make_status,
+    make_symlink,
+    make_whiteouts,
+    read_inventory,
 )
 
 from dockgate.scanner.model import Inventory
@@ -21,18 +21,22 @@ from dockgate.scanner.ports import Entry
 
 CURL = "usr/bin/curl"
 LIST = "var/lib/dpkg/info/curl.list"
-BASH = [stanza("bash", "5"), stanza("base-files", "13")]
-RELEASE = [file("usr/lib/os-release", DEBIAN), symlink("etc/os-release", "../usr/lib/os-release")]
-FILES = [file("usr/bin/bash"), dpkg_list("bash", "usr/bin/bash"), dpkg_list("base-files", "usr/lib/os-release")]
+BASH = [make_stanza("bash", "5"), make_stanza("base-files", "13")]
+RELEASE = [make_file("usr/lib/os-release", DEBIAN), make_symlink("etc/os-release", "../usr/lib/os-release")]
+FILES = [
+    make_file("usr/bin/bash"),
+    make_dpkg_list("bash", "usr/bin/bash"),
+    make_dpkg_list("base-files", "usr/lib/os-release"),
+]
 OWNED = ("etc/curlrc", "usr/bin/curl", "usr/share/doc/curl/copyright")
 
 
 def base(*stanzas: str) -> list[Entry]:
-    return [*RELEASE, *FILES, status(*BASH, *stanzas)]
+    return [*RELEASE, *FILES, make_status(*BASH, *stanzas)]
 
 
 def with_curl(version: str = "7.1") -> list[Entry]:
-    return [*base(stanza("curl", version)), *map(file, OWNED), dpkg_list("curl", *OWNED)]
+    return [*base(make_stanza("curl", version)), *map(make_file, OWNED), make_dpkg_list("curl", *OWNED)]
 
 
 def reasons(result: Inventory) -> str:
@@ -40,9 +44,9 @@ def reasons(result: Inventory) -> str:
 
 
 def test_an_honest_image_is_accepted() -> None:
-    result = inventory(with_curl())
+    result = read_inventory(with_curl())
     assert result.unread == ()
-    assert names(result) == ["base-files 13", "bash 5", "curl 7.1"]
+    assert list_names(result) == ["base-files 13", "bash 5", "curl 7.1"]
     assert result.distribution
     assert result.distribution.version == "13"
 
@@ -51,55 +55,59 @@ def test_an_honest_image_is_accepted() -> None:
 
 
 def test_an_entry_removed_while_its_files_stay_is_noticed() -> None:
-    result = inventory(with_curl(), [status(*BASH)])
+    result = read_inventory(with_curl(), [make_status(*BASH)])
     assert "curl 7.1 is no longer in the package database" in reasons(result)
     assert [(entry.path, entry.layer) for entry in result.unread] == [("var/lib/dpkg/status", "0")]
 
 
 def test_an_entry_removed_with_its_list_is_noticed() -> None:
-    assert "curl 7.1 is no longer" in reasons(inventory(with_curl(), [status(*BASH), *whiteout(LIST)]))
+    assert "curl 7.1 is no longer" in reasons(read_inventory(with_curl(), [make_status(*BASH), *make_whiteouts(LIST)]))
 
 
 def test_an_entry_removed_after_its_list_was_emptied_is_noticed() -> None:
-    assert "curl 7.1 is no longer" in reasons(inventory(with_curl(), [dpkg_list("curl")], [status(*BASH)]))
+    assert "curl 7.1 is no longer" in reasons(
+        read_inventory(with_curl(), [make_dpkg_list("curl")], [make_status(*BASH)])
+    )
 
 
 def test_an_entry_removed_in_three_steps_is_noticed() -> None:
-    again = [status(*BASH, stanza("curl", "7.9"))]
-    assert "curl became 7.9" in reasons(inventory(with_curl(), [status(*BASH)], again))
+    again = [make_status(*BASH, make_stanza("curl", "7.9"))]
+    assert "curl became 7.9" in reasons(read_inventory(with_curl(), [make_status(*BASH)], again))
 
 
 def test_an_entry_called_removed_while_its_files_stay_is_noticed() -> None:
-    forged = status(*BASH, stanza("curl", "7.1", "deinstall ok config-files"))
-    assert "curl 7.1 is no longer" in reasons(inventory(with_curl(), [forged]))
+    forged = make_status(*BASH, make_stanza("curl", "7.1", "deinstall ok config-files"))
+    assert "curl 7.1 is no longer" in reasons(read_inventory(with_curl(), [forged]))
 
 
 def test_files_claimed_for_another_package_afterwards_are_noticed() -> None:
-    claim = dpkg_list("bash", "usr/bin/bash", *OWNED)
-    assert "curl 7.1 is no longer" in reasons(inventory(with_curl(), [status(*BASH), claim, *whiteout(LIST)]))
+    claim = make_dpkg_list("bash", "usr/bin/bash", *OWNED)
+    assert "curl 7.1 is no longer" in reasons(
+        read_inventory(with_curl(), [make_status(*BASH), claim, *make_whiteouts(LIST)])
+    )
 
 
 def test_a_version_changed_while_the_files_stay_is_noticed() -> None:
-    result = inventory(with_curl(), [status(*BASH, stanza("curl", "8.0"))])
+    result = read_inventory(with_curl(), [make_status(*BASH, make_stanza("curl", "8.0"))])
     assert "curl became 8.0 in the package database, yet its files are those of 7.1" in reasons(result)
-    assert "curl 8.0" in names(result)
+    assert "curl 8.0" in list_names(result)
 
 
 def test_a_version_changed_back_and_forth_is_noticed() -> None:
-    layers = [[status(*BASH, stanza("curl", version))] for version in ("8.0", "7.1", "8.0")]
-    assert "curl became 8.0" in reasons(inventory(with_curl(), *layers))
+    layers = [[make_status(*BASH, make_stanza("curl", version))] for version in ("8.0", "7.1", "8.0")]
+    assert "curl became 8.0" in reasons(read_inventory(with_curl(), *layers))
 
 
 @pytest.mark.parametrize("source", ["Source: nothing\n", "Source: curl (99)\n"])
 def test_a_source_changed_while_the_files_stay_is_noticed(source: str) -> None:
-    result = inventory(with_curl(), [status(*BASH, stanza("curl", "7.1", more=source))])
+    result = read_inventory(with_curl(), [make_status(*BASH, make_stanza("curl", "7.1", fields=source))])
     assert "curl became 7.1 of the source" in reasons(result)
 
 
 @pytest.mark.parametrize("maker", ["Maintainer: Docker <support@docker.com>\n", "Origin: Example\n"])
 def test_a_maker_changed_while_the_files_stay_is_noticed(maker: str) -> None:
     """No feed covers a vendor's packages, and a policy may accept those."""
-    result = inventory(with_curl(), [status(*BASH, stanza("curl", "7.1", more=maker))])
+    result = read_inventory(with_curl(), [make_status(*BASH, make_stanza("curl", "7.1", fields=maker))])
     assert f"curl became 7.1 by {maker.partition(': ')[2].strip()}" in reasons(result)
     assert "yet its files are those of 7.1 by an unknown maker" in reasons(result)
 
@@ -107,147 +115,153 @@ def test_a_maker_changed_while_the_files_stay_is_noticed(maker: str) -> None:
 @pytest.mark.parametrize("touched", ["usr/share/doc/curl/copyright", "usr/bin/a", "etc/curlrc"])
 def test_a_version_changed_while_a_few_files_are_rewritten_is_noticed(touched: str) -> None:
     owned = (*OWNED, "usr/bin/a", "usr/lib/libcurl.so")
-    lower = [*base(stanza("curl", "7.1")), *map(file, owned), dpkg_list("curl", *owned)]
-    forged = [status(*BASH, stanza("curl", "8.0")), file(touched), dpkg_list("curl", *owned)]
-    assert "curl became 8.0" in reasons(inventory(lower, forged))
+    lower = [*base(make_stanza("curl", "7.1")), *map(make_file, owned), make_dpkg_list("curl", *owned)]
+    forged = [make_status(*BASH, make_stanza("curl", "8.0")), make_file(touched), make_dpkg_list("curl", *owned)]
+    assert "curl became 8.0" in reasons(read_inventory(lower, forged))
 
 
 def test_a_version_changed_of_a_package_without_a_file_list_is_noticed() -> None:
-    lower = [*base(stanza("curl", "7.1")), file(CURL)]
+    lower = [*base(make_stanza("curl", "7.1")), make_file(CURL)]
     assert "no file list shows whether its files changed" in reasons(
-        inventory(lower, [status(*BASH, stanza("curl", "8.0")), file(CURL)])
+        read_inventory(lower, [make_status(*BASH, make_stanza("curl", "8.0")), make_file(CURL)])
     )
 
 
 def test_an_entry_removed_of_a_package_without_a_file_list_is_noticed() -> None:
-    lower = [*base(stanza("curl", "7.1")), file(CURL)]
-    assert "no file list shows whether its files are there" in reasons(inventory(lower, [status(*BASH)]))
+    lower = [*base(make_stanza("curl", "7.1")), make_file(CURL)]
+    assert "no file list shows whether its files are there" in reasons(read_inventory(lower, [make_status(*BASH)]))
 
 
-@pytest.mark.parametrize("between", [[], [[file(CURL)]]], ids=["with it", "before it"])
+@pytest.mark.parametrize("between", [[], [[make_file(CURL)]]], ids=["with it", "before it"])
 def test_an_entry_removed_while_its_files_are_rewritten_is_noticed(between: list[list[Entry]]) -> None:
-    forged = [status(*BASH), *map(file, OWNED[0 if not between else 2 :]), *whiteout(LIST)]
-    assert "curl 7.1 is no longer" in reasons(inventory(with_curl(), *between, forged))
+    forged = [make_status(*BASH), *map(make_file, OWNED[0 if not between else 2 :]), *make_whiteouts(LIST)]
+    assert "curl 7.1 is no longer" in reasons(read_inventory(with_curl(), *between, forged))
 
 
 def test_files_rewritten_and_claimed_for_a_package_that_was_there_are_noticed() -> None:
-    claim = dpkg_list("bash", "usr/bin/bash", *OWNED)
-    forged = [status(*BASH), *map(file, OWNED), claim, *whiteout(LIST)]
-    assert "curl 7.1 is no longer" in reasons(inventory(with_curl(), forged))
+    claim = make_dpkg_list("bash", "usr/bin/bash", *OWNED)
+    forged = [make_status(*BASH), *map(make_file, OWNED), claim, *make_whiteouts(LIST)]
+    assert "curl 7.1 is no longer" in reasons(read_inventory(with_curl(), forged))
 
 
 def test_a_distroless_entry_removed_while_its_files_are_rewritten_is_noticed() -> None:
     image = [*RELEASE, *distroless("openssl", "usr/lib/libssl.so"), *distroless("tzdata", "usr/share/zoneinfo/UTC")]
-    removal = whiteout("var/lib/dpkg/status.d/openssl", "var/lib/dpkg/status.d/openssl.md5sums")
-    assert "openssl 1 is no longer" in reasons(inventory(image, [*removal, file("usr/lib/libssl.so")]))
+    removal = make_whiteouts("var/lib/dpkg/status.d/openssl", "var/lib/dpkg/status.d/openssl.md5sums")
+    assert "openssl 1 is no longer" in reasons(read_inventory(image, [*removal, make_file("usr/lib/libssl.so")]))
 
 
 def test_an_architecture_changed_while_the_files_stay_is_noticed() -> None:
-    forged = stanza("curl", "7.1").replace("amd64", "riscv64")
-    assert "curl 7.1 is no longer" in reasons(inventory(with_curl(), [status(*BASH, forged)]))
+    forged = make_stanza("curl", "7.1").replace("amd64", "riscv64")
+    assert "curl 7.1 is no longer" in reasons(read_inventory(with_curl(), [make_status(*BASH, forged)]))
 
 
 @pytest.mark.parametrize(
     "removal",
     [
-        whiteout("var/lib/dpkg/status"),
-        whiteout("var/lib/dpkg"),
-        [opaque("var/lib/dpkg")],
-        [symlink("var/lib/dpkg", "/elsewhere")],
-        [folder("var/lib/dpkg/status")],
+        make_whiteouts("var/lib/dpkg/status"),
+        make_whiteouts("var/lib/dpkg"),
+        [make_opaque("var/lib/dpkg")],
+        [make_symlink("var/lib/dpkg", "/elsewhere")],
+        [make_folder("var/lib/dpkg/status")],
     ],
     ids=["file", "folder", "opaque", "symlink above", "folder in its place"],
 )
 def test_a_database_removed_by_a_later_layer_is_noticed(removal: list[Entry]) -> None:
-    result = inventory(with_curl(), removal)
+    result = read_inventory(with_curl(), removal)
     assert "was removed by a layer above" in reasons(result)
     assert result.packages == ()
 
 
 def test_a_database_removed_along_with_os_release_is_noticed() -> None:
-    removal = whiteout("var/lib/dpkg", "etc/os-release", "usr/lib/os-release")
-    assert "was removed by a layer above" in reasons(inventory(with_curl(), removal))
+    removal = make_whiteouts("var/lib/dpkg", "etc/os-release", "usr/lib/os-release")
+    assert "was removed by a layer above" in reasons(read_inventory(with_curl(), removal))
 
 
 def test_a_database_emptied_is_noticed() -> None:
-    assert "holds no package" in reasons(inventory(with_curl(), [file("var/lib/dpkg/status", "")]))
+    assert "holds no package" in reasons(read_inventory(with_curl(), [make_file("var/lib/dpkg/status", "")]))
 
 
 def test_a_database_led_elsewhere_by_a_link_is_noticed() -> None:
-    assert "is a link to tmp/status" in reasons(inventory(with_curl(), [symlink("var/lib/dpkg/status", "/tmp/status")]))
+    assert "is a link to tmp/status" in reasons(
+        read_inventory(with_curl(), [make_symlink("var/lib/dpkg/status", "/tmp/status")])
+    )
 
 
 def test_a_hard_link_to_nothing_is_noticed() -> None:
-    result = inventory(with_curl(), [hardlink("var/lib/dpkg/status", "tmp/status")])
+    result = read_inventory(with_curl(), [make_hardlink("var/lib/dpkg/status", "tmp/status")])
     assert "hard link to tmp/status" in reasons(result)
 
 
 def test_lists_without_an_entry_in_the_same_layer_are_noticed() -> None:
-    result = inventory([*base(), file(CURL), dpkg_list("curl", CURL)])
+    result = read_inventory([*base(), make_file(CURL), make_dpkg_list("curl", CURL)])
     assert "curl is in no package database" in reasons(result)
 
 
 def test_lists_without_any_database_are_noticed() -> None:
-    result = inventory(
-        [file(CURL), dpkg_list("curl", CURL), file("x/node_modules/a/package.json", '{"name":"a","version":"1.0.0"}')]
+    result = read_inventory(
+        [
+            make_file(CURL),
+            make_dpkg_list("curl", CURL),
+            make_file("x/node_modules/a/package.json", '{"name":"a","version":"1.0.0"}'),
+        ]
     )
     assert "there is no package database" in reasons(result)
 
 
 def test_a_distribution_without_its_database_is_noticed() -> None:
-    assert "holds no package database of it" in reasons(inventory(RELEASE))
+    assert "holds no package database of it" in reasons(read_inventory(RELEASE))
 
 
 def test_a_distribution_of_no_known_kind_is_noticed() -> None:
-    result = inventory([file("etc/os-release", 'ID=void\nNAME="Void Linux"\n')])
+    result = read_inventory([make_file("etc/os-release", 'ID=void\nNAME="Void Linux"\n')])
     assert "Packages of Void Linux are not read" in reasons(result)
 
 
 def test_a_database_without_a_distribution_is_noticed() -> None:
-    result = inventory([status(*BASH), *FILES])
+    result = read_inventory([make_status(*BASH), *FILES])
     assert "no os-release names the distribution" in reasons(result)
     assert {package.ecosystem for package in result.packages} == {""}
 
 
 def test_an_image_of_nothing_known_is_noticed() -> None:
-    assert "names no operating system" in reasons(inventory([file("app")]))
-    assert "names no operating system" in reasons(inventory())
+    assert "names no operating system" in reasons(read_inventory([make_file("app")]))
+    assert "names no operating system" in reasons(read_inventory())
 
 
 def test_a_c_library_of_unknown_origin_is_noticed() -> None:
-    packages = [file("app/node_modules/a/package.json", '{"name":"a","version":"1.0.0"}')]
-    assert inventory(packages).unread == ()
+    packages = [make_file("app/node_modules/a/package.json", '{"name":"a","version":"1.0.0"}')]
+    assert read_inventory(packages).unread == ()
     for library in ("usr/lib/x86_64-linux-gnu/libc.so.6", "Files/Windows/System32/ntdll.dll"):
-        assert "holds a C library" in reasons(inventory([*packages, file(library)]))
+        assert "holds a C library" in reasons(read_inventory([*packages, make_file(library)]))
 
 
 def test_a_distribution_renamed_is_noticed() -> None:
     renamed = DEBIAN.replace("13", "14")
     assert "says debian 14 where a layer below says debian 13" in reasons(
-        inventory(with_curl(), [file("usr/lib/os-release", renamed)])
+        read_inventory(with_curl(), [make_file("usr/lib/os-release", renamed)])
     )
-    assert "says debian 14" in reasons(inventory(with_curl(), [file("etc/os-release", renamed)]))
+    assert "says debian 14" in reasons(read_inventory(with_curl(), [make_file("etc/os-release", renamed)]))
 
 
 def test_a_distribution_renamed_while_something_else_is_installed_is_noticed() -> None:
     second = [
-        *base(stanza("curl", "7.1"), stanza("less", "1")),
-        file("usr/bin/less"),
-        dpkg_list("less", "usr/bin/less"),
+        *base(make_stanza("curl", "7.1"), make_stanza("less", "1")),
+        make_file("usr/bin/less"),
+        make_dpkg_list("less", "usr/bin/less"),
     ]
     later = [entry for entry in second if entry.path != "usr/lib/os-release"]
-    later.append(file("usr/lib/os-release", DEBIAN.replace("13", "14")))
-    assert "says debian 14" in reasons(inventory(with_curl(), later))
+    later.append(make_file("usr/lib/os-release", DEBIAN.replace("13", "14")))
+    assert "says debian 14" in reasons(read_inventory(with_curl(), later))
 
 
 def test_a_distribution_renamed_by_uncovering_another_name_is_noticed() -> None:
-    older = [file("etc/os-release", DEBIAN.replace("13", "12"))]
-    result = inventory(with_curl(), older, whiteout("etc/os-release"))
+    older = [make_file("etc/os-release", DEBIAN.replace("13", "12"))]
+    result = read_inventory(with_curl(), older, make_whiteouts("etc/os-release"))
     assert "says debian 13 where a layer below says debian 12" in reasons(result)
 
 
 def test_a_broken_database_is_unread_and_not_called_edited() -> None:
-    result = inventory(with_curl(), [file("var/lib/dpkg/status", "Package: curl\nSta")])
+    result = read_inventory(with_curl(), [make_file("var/lib/dpkg/status", "Package: curl\nSta")])
     assert [entry.path for entry in result.unread] == ["var/lib/dpkg/status"]
     assert "line 2" in reasons(result)
 
@@ -257,16 +271,16 @@ def test_a_broken_database_is_unread_and_not_called_edited() -> None:
 
 def distroless(name: str, *paths: str) -> list[Entry]:
     sums = "".join(f"{'0' * 32}  {path}\n" for path in paths)
-    statement = stanza(name, "1").replace("Status: install ok installed\n", "")
+    statement = make_stanza(name, "1").replace("Status: install ok installed\n", "")
     return [
-        file(f"var/lib/dpkg/status.d/{name}", statement),
-        file(f"var/lib/dpkg/status.d/{name}.md5sums", sums),
-        *map(file, paths),
+        make_file(f"var/lib/dpkg/status.d/{name}", statement),
+        make_file(f"var/lib/dpkg/status.d/{name}.md5sums", sums),
+        *map(make_file, paths),
     ]
 
 
 def test_distroless_packages_are_read() -> None:
-    result = inventory(RELEASE, distroless("tzdata", "usr/share/zoneinfo/UTC"), distroless("ca", "etc/ssl/ca"))
+    result = read_inventory(RELEASE, distroless("tzdata", "usr/share/zoneinfo/UTC"), distroless("ca", "etc/ssl/ca"))
     assert result.unread == ()
     assert [(package.name, package.layer, package.ecosystem) for package in result.packages] == [
         ("ca", "2", "Debian:13"),
@@ -276,16 +290,18 @@ def test_distroless_packages_are_read() -> None:
 
 def test_a_distroless_entry_removed_while_its_files_stay_is_noticed() -> None:
     image = [*RELEASE, *distroless("openssl", "usr/lib/libssl.so"), *distroless("tzdata", "usr/share/zoneinfo/UTC")]
-    removal = whiteout("var/lib/dpkg/status.d/openssl", "var/lib/dpkg/status.d/openssl.md5sums")
-    assert "openssl 1 is no longer" in reasons(inventory(image, removal))
+    removal = make_whiteouts("var/lib/dpkg/status.d/openssl", "var/lib/dpkg/status.d/openssl.md5sums")
+    assert "openssl 1 is no longer" in reasons(read_inventory(image, removal))
 
 
 def test_a_distroless_entry_removed_of_whose_files_nothing_is_known_is_noticed() -> None:
     image = [*RELEASE, *distroless("openssl")[:1], *distroless("tzdata", "usr/share/zoneinfo/UTC")]
-    assert "no file list shows" in reasons(inventory(image, whiteout("var/lib/dpkg/status.d/openssl")))
+    assert "no file list shows" in reasons(read_inventory(image, make_whiteouts("var/lib/dpkg/status.d/openssl")))
 
 
 def test_a_distroless_package_removed_with_its_files_is_accepted() -> None:
     image = [*RELEASE, *distroless("openssl", "usr/lib/libssl.so"), *distroless("tzdata", "usr/share/zoneinfo/UTC")]
-    removal = whiteout("var/lib/dpkg/status.d/openssl", "var/lib/dpkg/status.d/openssl.md5sums", "usr/lib/libssl.so")
-    assert inventory(image, removal).unread == ()
+    removal = make_whiteouts(
+        "var/lib/dpkg/status.d/openssl", "var/lib/dpkg/status.d/openssl.md5sums", "usr/lib/libssl.so"
+    )
+    assert read_inventory(image, removal).unread == ()

@@ -5,16 +5,16 @@ import json
 import pytest
 from tests.scanner.layers import (
     DEBIAN,
-    dpkg_list,
-    file,
-    folder,
-    inventory,
-    names,
-    opaque,
-    stanza,
-    status,
-    symlink,
-    whiteout,
+    list_names,
+    make_dpkg_list,
+    make_file,
+    make_folder,
+    make_opaque,
+    make_stanza,
+    make_status,
+    make_symlink,
+    make_whiteouts,
+    read_inventory,
 )
 
 from dockgate.scanner.model import Inventory
@@ -25,16 +25,16 @@ MODULES = "app/node_modules"
 
 
 def metadata(version: str, folder: str = "") -> Entry:
-    return file(f"{SITE}/flask-{folder or version}.dist-info/METADATA", f"Name: Flask\nVersion: {version}\n")
+    return make_file(f"{SITE}/flask-{folder or version}.dist-info/METADATA", f"Name: Flask\nVersion: {version}\n")
 
 
 def record(version: str, *more: str) -> Entry:
     own = f"flask-{version}.dist-info"
     lines = ["flask/__init__.py,sha256=x,1", "../../../bin/flask,,", f"{own}/METADATA,,", f"{own}/RECORD,,", *more]
-    return file(f"{SITE}/{own}/RECORD", "\n".join(lines) + "\n")
+    return make_file(f"{SITE}/{own}/RECORD", "\n".join(lines) + "\n")
 
 
-CODE = [file(f"{SITE}/flask/__init__.py"), file("usr/bin/flask")]
+CODE = [make_file(f"{SITE}/flask/__init__.py"), make_file("usr/bin/flask")]
 
 
 def flask(version: str) -> list[Entry]:
@@ -43,7 +43,7 @@ def flask(version: str) -> list[Entry]:
 
 def npm(folder: str, version: str, *files: str) -> list[Entry]:
     content = json.dumps({"name": folder.rpartition("node_modules/")[2], "version": version})
-    return [file(f"{folder}/package.json", content), *(file(f"{folder}/{name}") for name in files)]
+    return [make_file(f"{folder}/package.json", content), *(make_file(f"{folder}/{name}") for name in files)]
 
 
 def reasons(result: Inventory) -> str:
@@ -54,83 +54,91 @@ def reasons(result: Inventory) -> str:
 
 
 def test_a_record_without_the_file_that_names_its_package_is_noticed() -> None:
-    result = inventory([record("1.0"), *CODE])
+    result = read_inventory([record("1.0"), *CODE])
     assert "nothing names the package that it is of" in reasons(result)
-    assert "nothing names" not in reasons(inventory([record("1.0")]))
-    assert "nothing names" not in reasons(inventory(flask("1.0")))
+    assert "nothing names" not in reasons(read_inventory([record("1.0")]))
+    assert "nothing names" not in reasons(read_inventory(flask("1.0")))
 
 
 def test_metadata_removed_while_the_code_stays_is_noticed() -> None:
-    result = inventory(flask("1.0"), whiteout(f"{SITE}/flask-1.0.dist-info/METADATA"))
+    result = read_inventory(flask("1.0"), make_whiteouts(f"{SITE}/flask-1.0.dist-info/METADATA"))
     assert "no longer lists Flask 1.0, yet files of it are there" in reasons(result)
     assert (f"{SITE}/flask-1.0.dist-info/METADATA", "0") in [(entry.path, entry.layer) for entry in result.unread]
 
 
 def test_a_dist_info_removed_while_the_code_stays_is_noticed() -> None:
-    assert "no longer lists Flask" in reasons(inventory(flask("1.0"), whiteout(f"{SITE}/flask-1.0.dist-info")))
+    assert "no longer lists Flask" in reasons(
+        read_inventory(flask("1.0"), make_whiteouts(f"{SITE}/flask-1.0.dist-info"))
+    )
 
 
 def test_a_record_removed_before_the_metadata_is_noticed() -> None:
-    result = inventory(
-        flask("1.0"), whiteout(f"{SITE}/flask-1.0.dist-info/RECORD"), whiteout(f"{SITE}/flask-1.0.dist-info")
+    result = read_inventory(
+        flask("1.0"),
+        make_whiteouts(f"{SITE}/flask-1.0.dist-info/RECORD"),
+        make_whiteouts(f"{SITE}/flask-1.0.dist-info"),
     )
     assert "no longer lists Flask" in reasons(result)
 
 
 def test_a_dist_info_renamed_to_another_version_is_noticed() -> None:
-    renamed = [metadata("9.9"), record("9.9"), *whiteout(f"{SITE}/flask-1.0.dist-info")]
-    assert "no longer lists Flask 1.0" in reasons(inventory(flask("1.0"), renamed))
+    renamed = [metadata("9.9"), record("9.9"), *make_whiteouts(f"{SITE}/flask-1.0.dist-info")]
+    assert "no longer lists Flask 1.0" in reasons(read_inventory(flask("1.0"), renamed))
 
 
 def test_a_version_edited_in_the_metadata_is_noticed() -> None:
-    result = inventory(flask("1.0"), [metadata("9.9", folder="1.0")])
+    result = read_inventory(flask("1.0"), [metadata("9.9", folder="1.0")])
     assert "became Flask 9.9, yet there are files of Flask 1.0" in reasons(result)
 
 
 def test_a_version_edited_while_some_code_is_rewritten_is_noticed() -> None:
-    assert "became Flask 9.9" in reasons(inventory(flask("1.0"), [metadata("9.9", folder="1.0"), CODE[0]]))
+    assert "became Flask 9.9" in reasons(read_inventory(flask("1.0"), [metadata("9.9", folder="1.0"), CODE[0]]))
 
 
 def test_a_name_edited_while_some_code_is_rewritten_is_noticed() -> None:
-    renamed = file(f"{SITE}/flask-1.0.dist-info/METADATA", "Name: flaskk\nVersion: 1.0\n")
-    assert "became flaskk 1.0" in reasons(inventory(flask("1.0"), [renamed, CODE[0]]))
+    renamed = make_file(f"{SITE}/flask-1.0.dist-info/METADATA", "Name: flaskk\nVersion: 1.0\n")
+    assert "became flaskk 1.0" in reasons(read_inventory(flask("1.0"), [renamed, CODE[0]]))
 
 
 def test_a_dist_info_without_record_removed_while_the_code_stays_is_noticed() -> None:
-    second = [file(f"{SITE}/x-1.dist-info/RECORD", "x.py,,\n"), file(f"{SITE}/x.py")]
+    second = [make_file(f"{SITE}/x-1.dist-info/RECORD", "x.py,,\n"), make_file(f"{SITE}/x.py")]
     lower = [metadata("1.0"), *second]
-    assert "no longer lists Flask" in reasons(inventory([*lower, *CODE], whiteout(f"{SITE}/flask-1.0.dist-info")))
-    assert "Flask" not in reasons(inventory(lower, whiteout(f"{SITE}/flask-1.0.dist-info")))
+    assert "no longer lists Flask" in reasons(
+        read_inventory([*lower, *CODE], make_whiteouts(f"{SITE}/flask-1.0.dist-info"))
+    )
+    assert "Flask" not in reasons(read_inventory(lower, make_whiteouts(f"{SITE}/flask-1.0.dist-info")))
 
 
 def test_metadata_led_elsewhere_by_a_link_is_noticed() -> None:
-    link = symlink(f"{SITE}/flask-1.0.dist-info/METADATA", "../../elsewhere")
-    assert "is a link to usr/lib/python3/elsewhere" in reasons(inventory(flask("1.0"), [link]))
+    link = make_symlink(f"{SITE}/flask-1.0.dist-info/METADATA", "../../elsewhere")
+    assert "is a link to usr/lib/python3/elsewhere" in reasons(read_inventory(flask("1.0"), [link]))
 
 
 def test_a_package_json_removed_while_the_code_stays_is_noticed() -> None:
-    result = inventory(npm(f"{MODULES}/a", "1.0.0", "index.js"), whiteout(f"{MODULES}/a/package.json"))
+    result = read_inventory(npm(f"{MODULES}/a", "1.0.0", "index.js"), make_whiteouts(f"{MODULES}/a/package.json"))
     assert "no longer lists a 1.0.0" in reasons(result)
 
 
 def test_a_package_json_that_no_longer_names_a_version_is_noticed() -> None:
-    result = inventory(npm(f"{MODULES}/a", "1.0.0", "index.js"), [file(f"{MODULES}/a/package.json", '{"name": "a"}')])
+    result = read_inventory(
+        npm(f"{MODULES}/a", "1.0.0", "index.js"), [make_file(f"{MODULES}/a/package.json", '{"name": "a"}')]
+    )
     assert "it has no version" in reasons(result)
 
 
 def test_a_version_edited_in_the_package_json_is_noticed() -> None:
-    result = inventory(npm(f"{MODULES}/a", "1.0.0", "index.js"), npm(f"{MODULES}/a", "2.0.0"))
+    result = read_inventory(npm(f"{MODULES}/a", "1.0.0", "index.js"), npm(f"{MODULES}/a", "2.0.0"))
     assert "became a 2.0.0, yet there are files of a 1.0.0" in reasons(result)
 
 
 def test_a_name_edited_in_the_package_json_is_noticed() -> None:
-    edited = [file(f"{MODULES}/a/package.json", '{"name": "b", "version": "1.0.0"}')]
-    assert "became b 1.0.0" in reasons(inventory(npm(f"{MODULES}/a", "1.0.0", "index.js"), edited))
+    edited = [make_file(f"{MODULES}/a/package.json", '{"name": "b", "version": "1.0.0"}')]
+    assert "became b 1.0.0" in reasons(read_inventory(npm(f"{MODULES}/a", "1.0.0", "index.js"), edited))
 
 
 def test_code_of_a_nested_package_does_not_renew_the_outer_one() -> None:
     later = [*npm(f"{MODULES}/a", "2.0.0"), *npm(f"{MODULES}/a/node_modules/b", "1.0.0", "index.js")]
-    assert "became a 2.0.0" in reasons(inventory(npm(f"{MODULES}/a", "1.0.0", "index.js"), later))
+    assert "became a 2.0.0" in reasons(read_inventory(npm(f"{MODULES}/a", "1.0.0", "index.js"), later))
 
 
 @pytest.mark.parametrize(
@@ -146,7 +154,9 @@ def test_code_of_a_nested_package_does_not_renew_the_outer_one() -> None:
     ],
 )
 def test_a_link_that_hides_packages_is_noticed(link: str, to: str) -> None:
-    result = inventory([symlink(link, to), *npm("x/node_modules/b", "1.0.0"), *npm("x/node_modules/b/y", "1.0.0")])
+    result = read_inventory(
+        [make_symlink(link, to), *npm("x/node_modules/b", "1.0.0"), *npm("x/node_modules/b/y", "1.0.0")]
+    )
     assert [entry.path for entry in result.unread] == [link]
     assert "which was not read" in reasons(result)
 
@@ -155,14 +165,14 @@ def test_a_link_that_hides_packages_is_noticed(link: str, to: str) -> None:
 
 
 def test_pip_install_upgrade_is_accepted() -> None:
-    result = inventory(flask("1.0"), [*flask("2.0"), *whiteout(f"{SITE}/flask-1.0.dist-info")])
+    result = read_inventory(flask("1.0"), [*flask("2.0"), *make_whiteouts(f"{SITE}/flask-1.0.dist-info")])
     assert result.unread == ()
-    assert names(result) == ["Flask 2.0"]
+    assert list_names(result) == ["Flask 2.0"]
 
 
 def test_pip_uninstall_is_accepted() -> None:
-    removal = whiteout(f"{SITE}/flask-1.0.dist-info", f"{SITE}/flask", "usr/bin/flask")
-    result = inventory(flask("1.0"), removal, [file("app")])
+    removal = make_whiteouts(f"{SITE}/flask-1.0.dist-info", f"{SITE}/flask", "usr/bin/flask")
+    result = read_inventory(flask("1.0"), removal, [make_file("app")])
     assert "Flask" not in reasons(result)
     assert result.packages == ()
 
@@ -172,131 +182,134 @@ def test_removal_of_compiled_files_alone_is_accepted() -> None:
         metadata("1.0"),
         record("1.0", "flask/__pycache__/a.pyc,,"),
         *CODE,
-        file(f"{SITE}/flask/__pycache__/a.pyc"),
+        make_file(f"{SITE}/flask/__pycache__/a.pyc"),
     ]
-    assert inventory(lower, whiteout(f"{SITE}/flask/__pycache__")).unread == ()
+    assert read_inventory(lower, make_whiteouts(f"{SITE}/flask/__pycache__")).unread == ()
 
 
 def test_reinstalling_the_same_version_is_accepted() -> None:
-    assert inventory(flask("1.0"), flask("1.0")).unread == ()
+    assert read_inventory(flask("1.0"), flask("1.0")).unread == ()
 
 
 def test_removal_of_a_whole_environment_is_accepted() -> None:
-    assert "Flask" not in reasons(inventory(flask("1.0"), whiteout("usr/lib/python3", "usr/bin/flask")))
+    assert "Flask" not in reasons(read_inventory(flask("1.0"), make_whiteouts("usr/lib/python3", "usr/bin/flask")))
 
 
 def test_npm_update_is_accepted() -> None:
-    result = inventory(npm(f"{MODULES}/a", "1.0.0", "index.js"), npm(f"{MODULES}/a", "2.0.0", "index.js"))
+    result = read_inventory(npm(f"{MODULES}/a", "1.0.0", "index.js"), npm(f"{MODULES}/a", "2.0.0", "index.js"))
     assert result.unread == ()
-    assert names(result) == ["a 2.0.0"]
+    assert list_names(result) == ["a 2.0.0"]
 
 
 def test_npm_update_that_replaces_the_folder_is_accepted() -> None:
     lower = npm(f"{MODULES}/a", "1.0.0", "index.js", "old.js")
-    assert inventory(lower, [opaque(f"{MODULES}/a"), *npm(f"{MODULES}/a", "2.0.0", "new.js")]).unread == ()
+    assert read_inventory(lower, [make_opaque(f"{MODULES}/a"), *npm(f"{MODULES}/a", "2.0.0", "new.js")]).unread == ()
 
 
 def test_npm_uninstall_is_accepted() -> None:
     lower = [*npm(f"{MODULES}/a", "1.0.0", "index.js"), *npm(f"{MODULES}/b", "1.0.0", "index.js")]
-    result = inventory(lower, whiteout(f"{MODULES}/a"))
+    result = read_inventory(lower, make_whiteouts(f"{MODULES}/a"))
     assert result.unread == ()
-    assert names(result) == ["b 1.0.0"]
+    assert list_names(result) == ["b 1.0.0"]
 
 
 def test_a_nested_package_lifted_up_is_accepted() -> None:
     lower = [*npm(f"{MODULES}/a", "1.0.0", "index.js"), *npm(f"{MODULES}/a/node_modules/b", "1.0.0", "index.js")]
-    lifted = [*whiteout(f"{MODULES}/a/node_modules"), *npm(f"{MODULES}/b", "1.0.0", "index.js")]
-    assert inventory(lower, lifted).unread == ()
+    lifted = [*make_whiteouts(f"{MODULES}/a/node_modules"), *npm(f"{MODULES}/b", "1.0.0", "index.js")]
+    assert read_inventory(lower, lifted).unread == ()
 
 
 def test_links_to_what_is_read_at_its_own_path_are_accepted() -> None:
     store = f"{MODULES}/.pnpm/a@1.0.0/node_modules"
-    result = inventory(
+    result = read_inventory(
         [
             *npm(f"{store}/a", "1.0.0", "index.js"),
             *npm(f"{store}/@s/b", "1.0.0"),
-            symlink(f"{MODULES}/a", ".pnpm/a@1.0.0/node_modules/a"),
-            symlink(f"{MODULES}/@s", ".pnpm/a@1.0.0/node_modules/@s"),
-            symlink(f"{MODULES}/c", ".pnpm/a@1.0.0/node_modules/@s/b"),
-            symlink("x/node_modules", f"/{store}"),
-            symlink(f"{MODULES}/.bin/a", "../a/index.js"),
+            make_symlink(f"{MODULES}/a", ".pnpm/a@1.0.0/node_modules/a"),
+            make_symlink(f"{MODULES}/@s", ".pnpm/a@1.0.0/node_modules/@s"),
+            make_symlink(f"{MODULES}/c", ".pnpm/a@1.0.0/node_modules/@s/b"),
+            make_symlink("x/node_modules", f"/{store}"),
+            make_symlink(f"{MODULES}/.bin/a", "../a/index.js"),
         ]
     )
     assert result.unread == ()
-    assert names(result) == ["@s/b 1.0.0", "a 1.0.0"]
+    assert list_names(result) == ["@s/b 1.0.0", "a 1.0.0"]
 
 
 def workspace(content: str, *more: Entry) -> list[Entry]:
-    return [file("app/packages/ui/package.json", content), file("app/packages/ui/index.js"), *more]
+    return [make_file("app/packages/ui/package.json", content), make_file("app/packages/ui/index.js"), *more]
 
 
-UI = symlink(f"{MODULES}/@s/ui", "../../packages/ui")
+UI = make_symlink(f"{MODULES}/@s/ui", "../../packages/ui")
 
 
 @pytest.mark.parametrize("parted", [False, True])
 def test_a_package_that_only_a_link_leads_to_is_read_there(parted: bool) -> None:
     """npm's workspaces, and whatever else is linked: `npm link`, `file:`."""
     content = workspace('{"name": "@s/ui", "version": "1.0.0"}')
-    result = inventory(content, [UI]) if parted else inventory([UI, *content])
+    result = read_inventory(content, [UI]) if parted else read_inventory([UI, *content])
     assert result.unread == ()
     assert [(package.name, package.path) for package in result.packages] == [("@s/ui", "app/packages/ui/package.json")]
 
 
 def test_a_linked_package_that_is_private_is_the_projects_own() -> None:
-    result = inventory([UI, *workspace('{"name": "@s/ui", "private": true}'), *npm(f"{MODULES}/b", "1.0.0")])
-    assert (result.unread, names(result)) == ((), ["b 1.0.0"])
+    result = read_inventory([UI, *workspace('{"name": "@s/ui", "private": true}'), *npm(f"{MODULES}/b", "1.0.0")])
+    assert (result.unread, list_names(result)) == ((), ["b 1.0.0"])
 
 
 @pytest.mark.parametrize("content", ["{", '{"name": "@s/ui"}', '{"name": 1, "version": "1"}'])
 def test_a_linked_package_that_cannot_be_read_is_reported(content: str) -> None:
-    assert "app/packages/ui/package.json!/package" in reasons(inventory([UI, *workspace(content)]))
+    assert "app/packages/ui/package.json!/package" in reasons(read_inventory([UI, *workspace(content)]))
 
 
 @pytest.mark.parametrize("content", ["{", '{"name": "@s/ui", "version": "1.0.0"}'])
 def test_what_no_link_leads_to_is_no_package(content: str) -> None:
-    plain = [*workspace(content), symlink("app/package.json", "other.json"), *npm(f"{MODULES}/b", "1.0.0")]
-    result = inventory(plain)
-    assert (result.unread, names(result)) == ((), ["b 1.0.0"])
-    gone = inventory([UI, *plain], whiteout(f"{MODULES}/@s"))
-    assert (gone.unread, names(gone)) == ((), ["b 1.0.0"])
+    plain = [*workspace(content), make_symlink("app/package.json", "other.json"), *npm(f"{MODULES}/b", "1.0.0")]
+    result = read_inventory(plain)
+    assert (result.unread, list_names(result)) == ((), ["b 1.0.0"])
+    gone = read_inventory([UI, *plain], make_whiteouts(f"{MODULES}/@s"))
+    assert (gone.unread, list_names(gone)) == ((), ["b 1.0.0"])
 
 
 def test_a_linked_package_whose_version_alone_was_changed_is_noticed() -> None:
     lower = [UI, *workspace('{"name": "@s/ui", "version": "1.0.0"}')]
-    edited = [file("app/packages/ui/package.json", '{"name": "@s/ui", "version": "9.0.0"}')]
-    assert "yet there are files of @s/ui 1.0.0" in reasons(inventory(lower, edited))
+    edited = [make_file("app/packages/ui/package.json", '{"name": "@s/ui", "version": "9.0.0"}')]
+    assert "yet there are files of @s/ui 1.0.0" in reasons(read_inventory(lower, edited))
 
 
 def test_a_link_replaced_by_a_folder_is_no_longer_doubted() -> None:
-    result = inventory([symlink(MODULES, "/opt/nm")], [folder(MODULES), *npm(f"{MODULES}/b", "1.0.0")])
+    result = read_inventory([make_symlink(MODULES, "/opt/nm")], [make_folder(MODULES), *npm(f"{MODULES}/b", "1.0.0")])
     assert result.unread == ()
 
 
 def test_a_link_of_a_distribution_package_is_that_packages_affair() -> None:
     """Debian's nodejs has usr/share/node_modules, which leads to usr/share/nodejs."""
-    link, listed = symlink("usr/share/node_modules", "nodejs"), dpkg_list("nodejs", "usr/share/node_modules")
-    statement = status(stanza("bash", "5"), stanza("nodejs", "20"))
-    assert inventory([*DATABASE[:1], statement, link, listed]).unread == ()
-    assert "which was not read" in reasons(inventory([*DATABASE[:1], statement], [link, listed]))
-    assert "which was not read" in reasons(inventory([*DATABASE[:1], statement], [statement, link, listed]))
+    link, listed = make_symlink("usr/share/node_modules", "nodejs"), make_dpkg_list("nodejs", "usr/share/node_modules")
+    statement = make_status(make_stanza("bash", "5"), make_stanza("nodejs", "20"))
+    assert read_inventory([*DATABASE[:1], statement, link, listed]).unread == ()
+    assert "which was not read" in reasons(read_inventory([*DATABASE[:1], statement], [link, listed]))
+    assert "which was not read" in reasons(read_inventory([*DATABASE[:1], statement], [statement, link, listed]))
 
 
 def test_a_distribution_upgrade_of_a_package_without_record_is_accepted() -> None:
     def layer(version: str) -> list[Entry]:
         owned = (f"{SITE}/flask-{version}.dist-info/METADATA", f"{SITE}/flask/__init__.py", "usr/bin/flask")
-        statement = status(stanza("bash", "5"), stanza("python3-flask", version))
-        return [statement, metadata(version), *CODE, dpkg_list("python3-flask", *owned)]
+        statement = make_status(make_stanza("bash", "5"), make_stanza("python3-flask", version))
+        return [statement, metadata(version), *CODE, make_dpkg_list("python3-flask", *owned)]
 
-    lower = [*DATABASE[:1], *layer("1.0"), file(f"{SITE}/other.py")]
-    result = inventory(lower, [*layer("2.0"), *whiteout(f"{SITE}/flask-1.0.dist-info")])
+    lower = [*DATABASE[:1], *layer("1.0"), make_file(f"{SITE}/other.py")]
+    result = read_inventory(lower, [*layer("2.0"), *make_whiteouts(f"{SITE}/flask-1.0.dist-info")])
     assert result.unread == ()
-    assert names(result) == ["Flask 2.0", "bash 5", "python3-flask 2.0"]
+    assert list_names(result) == ["Flask 2.0", "bash 5", "python3-flask 2.0"]
 
 
 # --- ownership ---------------------------------------------------------------------------------------------------
 
 OWNED = f"{SITE}/flask-1.0.dist-info/METADATA"
-DATABASE = [file("etc/os-release", DEBIAN), status(stanza("bash", "5"), stanza("python3-flask", "1.0-1"))]
+DATABASE = [
+    make_file("etc/os-release", DEBIAN),
+    make_status(make_stanza("bash", "5"), make_stanza("python3-flask", "1.0-1")),
+]
 
 
 def owner(result: Inventory) -> str:
@@ -304,27 +317,27 @@ def owner(result: Inventory) -> str:
 
 
 def test_a_package_in_the_list_of_its_own_layer_is_owned() -> None:
-    assert owner(inventory([*DATABASE, *flask("1.0"), dpkg_list("python3-flask", OWNED)])) == "python3-flask"
+    assert owner(read_inventory([*DATABASE, *flask("1.0"), make_dpkg_list("python3-flask", OWNED)])) == "python3-flask"
 
 
 def test_a_list_of_another_layer_gives_no_owner() -> None:
-    claim = [dpkg_list("python3-flask", OWNED)]
-    assert owner(inventory(DATABASE, flask("1.0"), claim)) == ""
-    assert owner(inventory([*DATABASE, *claim], flask("1.0"))) == ""
+    claim = [make_dpkg_list("python3-flask", OWNED)]
+    assert owner(read_inventory(DATABASE, flask("1.0"), claim)) == ""
+    assert owner(read_inventory([*DATABASE, *claim], flask("1.0"))) == ""
 
 
 def test_a_list_and_a_database_written_in_the_layer_of_the_package_give_no_owner_that_was_there() -> None:
-    claim = [*flask("1.0"), dpkg_list("python3-flask", OWNED)]
-    assert owner(inventory(DATABASE, claim)) == ""
-    assert owner(inventory(DATABASE, [*claim, DATABASE[1]])) == ""
-    upgraded = status(stanza("bash", "5"), stanza("python3-flask", "1.0-2"))
-    assert owner(inventory(DATABASE, [*claim, upgraded])) == "python3-flask"
+    claim = [*flask("1.0"), make_dpkg_list("python3-flask", OWNED)]
+    assert owner(read_inventory(DATABASE, claim)) == ""
+    assert owner(read_inventory(DATABASE, [*claim, DATABASE[1]])) == ""
+    upgraded = make_status(make_stanza("bash", "5"), make_stanza("python3-flask", "1.0-2"))
+    assert owner(read_inventory(DATABASE, [*claim, upgraded])) == "python3-flask"
 
 
 def test_a_file_rewritten_above_its_owners_list_loses_its_owner() -> None:
-    lower = [*DATABASE, *flask("1.0"), dpkg_list("python3-flask", OWNED)]
-    assert owner(inventory(lower, flask("1.0"))) == ""
+    lower = [*DATABASE, *flask("1.0"), make_dpkg_list("python3-flask", OWNED)]
+    assert owner(read_inventory(lower, flask("1.0"))) == ""
 
 
 def test_a_list_of_a_package_that_is_not_installed_gives_no_owner() -> None:
-    assert owner(inventory([*DATABASE, *flask("1.0"), dpkg_list("python3-none", OWNED)])) == ""
+    assert owner(read_inventory([*DATABASE, *flask("1.0"), make_dpkg_list("python3-none", OWNED)])) == ""

@@ -9,7 +9,15 @@ import lzma
 from pathlib import Path
 
 import pytest
-from tests.scanner.layers import file, hardlink, inventory, names, opaque, symlink, whiteout
+from tests.scanner.layers import (
+    list_names,
+    make_file,
+    make_hardlink,
+    make_opaque,
+    make_symlink,
+    make_whiteouts,
+    read_inventory,
+)
 
 from dockgate.scanner.model import Inventory
 from dockgate.scanner.ports import Entry
@@ -20,7 +28,7 @@ GO = gzip.decompress((DATA / "go/linux-amd64.gz").read_bytes())
 PACKED = gzip.decompress((DATA / "go/packed.gz").read_bytes())
 RUST = lzma.decompress((DATA / "rust/linux.xz").read_bytes())
 # A package that is there whatever else goes, so that the image is not empty.
-ANCHOR = file("srv/node_modules/anchor/package.json", '{"name": "anchor", "version": "1.0.0"}')
+ANCHOR = make_file("srv/node_modules/anchor/package.json", '{"name": "anchor", "version": "1.0.0"}')
 
 
 def reasons(result: Inventory) -> str:
@@ -28,12 +36,12 @@ def reasons(result: Inventory) -> str:
 
 
 def doubts(*layers: list[Entry]) -> str:
-    return reasons(inventory([ANCHOR], *layers))
+    return reasons(read_inventory([ANCHOR], *layers))
 
 
 def purls(*layers: list[Entry]) -> list[str]:
     """ "name version" of what is read, the anchor aside."""
-    return [name for name in names(inventory([ANCHOR], *layers)) if name != "anchor 1.0.0"]
+    return [name for name in list_names(read_inventory([ANCHOR], *layers)) if name != "anchor 1.0.0"]
 
 
 # --- Ruby --------------------------------------------------------------------------------------------------------
@@ -45,24 +53,24 @@ SPECIFICATION = f"{GEMS}/specifications/rack-2.0.gemspec"
 def specification(version: str, path: str = "", name: str = "rack") -> Entry:
     lines = ["# -*- encoding: utf-8 -*-", f"# stub: {name} {version} ruby lib", "", "Gem::Specification.new do |s|"]
     lines += [f'  s.name = "{name}".freeze', f'  s.version = "{version}".freeze', "end", ""]
-    return file(path or f"{GEMS}/specifications/{name}-{version}.gemspec", "\n".join(lines))
+    return make_file(path or f"{GEMS}/specifications/{name}-{version}.gemspec", "\n".join(lines))
 
 
 def gem(version: str) -> list[Entry]:
-    return [specification(version), file(f"{GEMS}/gems/rack-{version}/lib/rack.rb")]
+    return [specification(version), make_file(f"{GEMS}/gems/rack-{version}/lib/rack.rb")]
 
 
 @pytest.mark.parametrize(
     "edit",
     [
-        whiteout(SPECIFICATION),
-        whiteout(f"{GEMS}/specifications"),
-        [opaque(f"{GEMS}/specifications")],
-        [*whiteout(SPECIFICATION), specification("3.0")],
+        make_whiteouts(SPECIFICATION),
+        make_whiteouts(f"{GEMS}/specifications"),
+        [make_opaque(f"{GEMS}/specifications")],
+        [*make_whiteouts(SPECIFICATION), specification("3.0")],
         [specification("3.0", SPECIFICATION)],
         [specification("2.0", SPECIFICATION, name="rake")],
-        [symlink(f"{GEMS}/specifications", "/opt/clean")],
-        [symlink(SPECIFICATION, "/dev/null")],
+        [make_symlink(f"{GEMS}/specifications", "/opt/clean")],
+        [make_symlink(SPECIFICATION, "/dev/null")],
     ],
     ids=["removed", "folder", "opaque", "renamed", "version", "name", "link above", "link"],
 )
@@ -74,22 +82,22 @@ def test_a_gems_specification_and_stub_that_disagree_are_noticed() -> None:
     content = (
         '# -*-\n# stub: rack 3.0 ruby lib\nGem::Specification.new do |s|\n  s.name = "rack"\n  s.version = "2.0"\n'
     )
-    assert "its stub says rack 3.0" in doubts(gem("2.0"), [file(SPECIFICATION, content)])
+    assert "its stub says rack 3.0" in doubts(gem("2.0"), [make_file(SPECIFICATION, content)])
 
 
 def test_the_specification_of_a_gem_from_git_removed_while_its_checkout_stays_is_noticed() -> None:
     checkout = f"{GEMS}/bundler/gems/rack-6301be8ac546"
-    git = [specification("2.0", f"{checkout}/rack.gemspec"), file(f"{checkout}/lib/rack.rb")]
+    git = [specification("2.0", f"{checkout}/rack.gemspec"), make_file(f"{checkout}/lib/rack.rb")]
     assert purls(git) == ["rack 2.0"]
-    assert "rack 2.0" in doubts(git, whiteout(f"{checkout}/rack.gemspec"))
-    assert doubts(git, whiteout(checkout)) == ""
+    assert "rack 2.0" in doubts(git, make_whiteouts(f"{checkout}/rack.gemspec"))
+    assert doubts(git, make_whiteouts(checkout)) == ""
 
 
 def test_gem_install_update_and_uninstall_are_accepted() -> None:
     assert doubts(gem("2.0"), gem("3.0")) == ""
     assert purls(gem("2.0"), gem("3.0")) == ["rack 2.0", "rack 3.0"]
-    assert doubts(gem("2.0"), [*gem("3.0"), *whiteout(SPECIFICATION, f"{GEMS}/gems/rack-2.0")]) == ""
-    assert doubts(gem("2.0"), whiteout(GEMS)) == ""
+    assert doubts(gem("2.0"), [*gem("3.0"), *make_whiteouts(SPECIFICATION, f"{GEMS}/gems/rack-2.0")]) == ""
+    assert doubts(gem("2.0"), make_whiteouts(GEMS)) == ""
 
 
 # --- PHP ---------------------------------------------------------------------------------------------------------
@@ -101,14 +109,19 @@ INSTALLED = f"{VENDOR}/composer/installed.json"
 def installed(path: str = INSTALLED, /, **versions: str) -> Entry:
     packages = [{"name": f"acme/{name}", "version": version} for name, version in versions.items()]
     listed = [{**package, "install-path": f"../{package['name']}"} for package in packages]
-    return file(path, json.dumps({"packages": listed}))
+    return make_file(path, json.dumps({"packages": listed}))
 
 
 def folder(name: str) -> list[Entry]:
-    return [file(f"{VENDOR}/acme/{name}/{item}.php") for item in ("a", "b")]
+    return [make_file(f"{VENDOR}/acme/{name}/{item}.php") for item in ("a", "b")]
 
 
-COMPOSER = [installed(log="1.0", mail="1.0"), *folder("log"), *folder("mail"), file(f"{VENDOR}/composer/autoload.php")]
+COMPOSER = [
+    installed(log="1.0", mail="1.0"),
+    *folder("log"),
+    *folder("mail"),
+    make_file(f"{VENDOR}/composer/autoload.php"),
+]
 
 
 @pytest.mark.parametrize(
@@ -116,12 +129,12 @@ COMPOSER = [installed(log="1.0", mail="1.0"), *folder("log"), *folder("mail"), f
     [
         [installed(mail="1.0")],
         [installed(log="2.0", mail="1.0")],
-        [installed(log="2.0", mail="1.0"), file(f"{VENDOR}/acme/log/a.php")],
-        whiteout(INSTALLED),
-        [opaque(f"{VENDOR}/composer")],
-        [symlink(f"{VENDOR}/composer", "/opt/clean"), installed("opt/clean/installed.json", mail="1.0")],
-        [symlink(INSTALLED, "/opt/clean.json")],
-        [*whiteout(INSTALLED), installed(f"{VENDOR}/composer/installed.json.bak", log="1.0", mail="1.0")],
+        [installed(log="2.0", mail="1.0"), make_file(f"{VENDOR}/acme/log/a.php")],
+        make_whiteouts(INSTALLED),
+        [make_opaque(f"{VENDOR}/composer")],
+        [make_symlink(f"{VENDOR}/composer", "/opt/clean"), installed("opt/clean/installed.json", mail="1.0")],
+        [make_symlink(INSTALLED, "/opt/clean.json")],
+        [*make_whiteouts(INSTALLED), installed(f"{VENDOR}/composer/installed.json.bak", log="1.0", mail="1.0")],
     ],
     ids=["removed", "version", "some code", "whole", "opaque", "link above", "link", "renamed"],
 )
@@ -132,16 +145,16 @@ def test_an_installed_json_edited_while_a_package_stays_is_noticed(edit: list[En
 def test_a_package_whose_metadata_names_another_folder_is_noticed() -> None:
     moved = {"name": "acme/log", "version": "2.0", "install-path": "../acme/mail"}
     mail = {"name": "acme/mail", "version": "1.0", "install-path": "../acme/mail"}
-    assert "acme/log 1.0" in doubts(COMPOSER, [file(INSTALLED, json.dumps({"packages": [moved, mail]}))])
+    assert "acme/log 1.0" in doubts(COMPOSER, [make_file(INSTALLED, json.dumps({"packages": [moved, mail]}))])
 
 
 def test_composer_update_and_remove_are_accepted() -> None:
-    update = [installed(log="2.0", mail="1.0"), opaque(f"{VENDOR}/acme/log"), *folder("log")]
+    update = [installed(log="2.0", mail="1.0"), make_opaque(f"{VENDOR}/acme/log"), *folder("log")]
     assert doubts(COMPOSER, update) == ""
     assert purls(COMPOSER, update) == ["acme/log 2.0", "acme/mail 1.0"]
-    assert doubts(COMPOSER, [installed(mail="1.0"), *whiteout(f"{VENDOR}/acme/log")]) == ""
+    assert doubts(COMPOSER, [installed(mail="1.0"), *make_whiteouts(f"{VENDOR}/acme/log")]) == ""
     assert doubts(COMPOSER, [installed(log="1.0", mail="1.0", new="1.0"), *folder("new")]) == ""
-    assert doubts(COMPOSER, whiteout(VENDOR)) == ""
+    assert doubts(COMPOSER, make_whiteouts(VENDOR)) == ""
 
 
 # --- .NET --------------------------------------------------------------------------------------------------------
@@ -161,10 +174,10 @@ def deps(kind: str = "package", assets: bool = True, /, **versions: str) -> Entr
         "targets": {TARGET: targets},
         "libraries": {library: {"type": kind} for library in libraries},
     }
-    return file(DEPS, json.dumps(document))
+    return make_file(DEPS, json.dumps(document))
 
 
-DOTNET = [deps(Json="12.0.1", Log="1.0.0"), *map(file, ("app/Json.dll", "app/Log.dll", "app/web.dll"))]
+DOTNET = [deps(Json="12.0.1", Log="1.0.0"), *map(make_file, ("app/Json.dll", "app/Log.dll", "app/web.dll"))]
 
 
 @pytest.mark.parametrize(
@@ -174,9 +187,9 @@ DOTNET = [deps(Json="12.0.1", Log="1.0.0"), *map(file, ("app/Json.dll", "app/Log
         [deps(Json="13.0.1", Log="1.0.0")],
         [deps("project", Json="12.0.1", Log="1.0.0")],
         [deps("package", False, Json="12.0.1", Log="1.0.0")],
-        whiteout(DEPS),
-        [symlink(DEPS, "/opt/clean.json")],
-        [*whiteout(DEPS), file("app/web.deps", "{}")],
+        make_whiteouts(DEPS),
+        [make_symlink(DEPS, "/opt/clean.json")],
+        [*make_whiteouts(DEPS), make_file("app/web.deps", "{}")],
     ],
     ids=["removed", "version", "called a project", "without files", "whole", "link", "renamed"],
 )
@@ -185,11 +198,11 @@ def test_a_deps_json_edited_while_the_libraries_stay_is_noticed(edit: list[Entry
 
 
 def test_publishing_again_is_accepted() -> None:
-    again = [deps(Json="13.0.1", Log="1.0.0"), *map(file, ("app/Json.dll", "app/web.dll"))]
+    again = [deps(Json="13.0.1", Log="1.0.0"), *map(make_file, ("app/Json.dll", "app/web.dll"))]
     assert doubts(DOTNET, again) == ""
     assert purls(DOTNET, again) == ["Json 13.0.1", "Log 1.0.0"]
-    assert doubts(DOTNET, [deps(Log="1.0.0"), *whiteout("app/Json.dll")]) == ""
-    assert doubts(DOTNET, whiteout("app")) == ""
+    assert doubts(DOTNET, [deps(Log="1.0.0"), *make_whiteouts("app/Json.dll")]) == ""
+    assert doubts(DOTNET, make_whiteouts("app")) == ""
 
 
 # --- what lies in the file itself --------------------------------------------------------------------------------
@@ -198,59 +211,64 @@ SLF4J = "org.slf4j:jul-to-slf4j 2.0.17"
 
 
 def test_a_jar_is_its_own_evidence() -> None:
-    assert purls([file("app/a.jar", JAR)], whiteout("app/a.jar")) == []
-    assert purls([file("app/a.jar", JAR)], [opaque("app")], [file("app/b.jar", JAR)]) == [SLF4J]
-    assert doubts([file("app/a.jar", JAR)], [file("app/a.jar", JAR)]) == ""
+    assert purls([make_file("app/a.jar", JAR)], make_whiteouts("app/a.jar")) == []
+    assert purls([make_file("app/a.jar", JAR)], [make_opaque("app")], [make_file("app/b.jar", JAR)]) == [SLF4J]
+    assert doubts([make_file("app/a.jar", JAR)], [make_file("app/a.jar", JAR)]) == ""
 
 
 def test_a_jar_behind_a_link_is_read_or_noticed() -> None:
     assert "app/a.jar is a link to opt/a.bin, which was not read" in doubts(
-        [file("opt/a.bin", JAR), symlink("app/a.jar", "../opt/a.bin")]
+        [make_file("opt/a.bin", JAR), make_symlink("app/a.jar", "../opt/a.bin")]
     )
-    assert purls([file("opt/a.bin", JAR), hardlink("app/a.jar", "opt/a.bin")], whiteout("opt/a.bin")) == [SLF4J]
-    below = [hardlink("app/a.jar", "opt/a.bin"), *whiteout("opt/a.bin")]
+    assert purls(
+        [make_file("opt/a.bin", JAR), make_hardlink("app/a.jar", "opt/a.bin")], make_whiteouts("opt/a.bin")
+    ) == [SLF4J]
+    below = [make_hardlink("app/a.jar", "opt/a.bin"), *make_whiteouts("opt/a.bin")]
     assert "hard link to opt/a.bin, which is not an earlier file of its layer" in doubts(
-        [file("opt/a.bin", JAR)], below
+        [make_file("opt/a.bin", JAR)], below
     )
-    assert doubts([file("app/jul-to-slf4j-2.0.17.jar", JAR), symlink("app/a.jar", "jul-to-slf4j-2.0.17.jar")]) == ""
+    assert (
+        doubts([make_file("app/jul-to-slf4j-2.0.17.jar", JAR), make_symlink("app/a.jar", "jul-to-slf4j-2.0.17.jar")])
+        == ""
+    )
 
 
 def test_a_program_behind_a_hard_link_is_seen_at_both_paths() -> None:
     """Programs are known by their first bytes, which a hard link's entry does not have."""
-    linked = [file("tmp/x", GO), hardlink("usr/bin/app", "tmp/x")]
-    assert purls(linked, whiteout("tmp/x")) == purls([file("usr/bin/app", GO)])
-    assert doubts([file("tmp/x", b"x"), hardlink("usr/bin/app", "tmp/x")]) == ""
-    below = [hardlink("usr/bin/app", "tmp/x"), *whiteout("tmp/x")]
-    assert "hard link to tmp/x, which is not an earlier file of its layer" in doubts([file("tmp/x", GO)], below)
+    linked = [make_file("tmp/x", GO), make_hardlink("usr/bin/app", "tmp/x")]
+    assert purls(linked, make_whiteouts("tmp/x")) == purls([make_file("usr/bin/app", GO)])
+    assert doubts([make_file("tmp/x", b"x"), make_hardlink("usr/bin/app", "tmp/x")]) == ""
+    below = [make_hardlink("usr/bin/app", "tmp/x"), *make_whiteouts("tmp/x")]
+    assert "hard link to tmp/x, which is not an earlier file of its layer" in doubts([make_file("tmp/x", GO)], below)
 
 
 def test_a_jar_under_another_name_is_not_looked_for() -> None:
     """Out of reach: Java takes a library by any name, from any archive, whatever it is compressed with. The name is
     what tells a library from the thousands of other archives in an image."""
-    assert purls([file("app/a.txt", JAR), file("app/b.jar.bak", JAR)]) == []
+    assert purls([make_file("app/a.txt", JAR), make_file("app/b.jar.bak", JAR)]) == []
 
 
 def test_a_jar_made_again_with_another_version_in_it_is_accepted() -> None:
     """Out of reach: nothing but the code, which is not compared with any known one, contradicts it."""
     second = JAR.replace(b"version=2.0.17", b"version=9.9.99")
-    assert doubts([file("app/a.jar", JAR)], [file("app/a.jar", second)]) == ""
+    assert doubts([make_file("app/a.jar", JAR)], [make_file("app/a.jar", second)]) == ""
 
 
 def test_a_go_program_cannot_hide_its_modules_alone() -> None:
-    assert "example.com/dep v1.2.3" in purls([file("usr/bin/app", GO)])
+    assert "example.com/dep v1.2.3" in purls([make_file("usr/bin/app", GO)])
     without = GO.replace(b"\xff Go buildinf:", b"\xff No buildinf:")
     assert "usr/bin/app cannot be read: it is a Go program without build information" in doubts(
-        [file("usr/bin/app", without)]
+        [make_file("usr/bin/app", without)]
     )
-    assert "usr/bin/app cannot be read: it is packed by UPX" in doubts([file("usr/bin/app", PACKED)])
-    renamed = [file("usr/share/doc/readme.txt", GO)]
+    assert "usr/bin/app cannot be read: it is packed by UPX" in doubts([make_file("usr/bin/app", PACKED)])
+    renamed = [make_file("usr/share/doc/readme.txt", GO)]
     assert "example.com/dep v1.2.3" in purls(renamed)
 
 
 def test_a_go_program_without_its_table_of_sections_is_read() -> None:
     """As `sstrip` leaves it."""
     stripped = GO[:0x28] + bytes(8) + GO[0x30:0x3A] + bytes(6) + GO[0x40:]
-    assert "example.com/dep v1.2.3" in purls([file("usr/bin/app", stripped)])
+    assert "example.com/dep v1.2.3" in purls([make_file("usr/bin/app", stripped)])
 
 
 def test_a_program_freed_of_all_that_tells_its_language_is_not_seen() -> None:
@@ -258,25 +276,30 @@ def test_a_program_freed_of_all_that_tells_its_language_is_not_seen() -> None:
     freed = GO[:0x28] + bytes(8) + GO[0x30:0x3A] + bytes(6) + GO[0x40:]
     for mark in (b"\xff Go buildinf:", b"\x04\0\0\0Go\0\0", b"\xff Go build ID"):
         freed = freed.replace(mark, bytes(len(mark)))
-    assert purls([file("usr/bin/app", freed)]) == []
-    assert purls([file("usr/bin/app", RUST.replace(b".dep-v0", b".no-dep"))]) == []
+    assert purls([make_file("usr/bin/app", freed)]) == []
+    assert purls([make_file("usr/bin/app", RUST.replace(b".dep-v0", b".no-dep"))]) == []
 
 
 def test_a_program_built_again_is_accepted() -> None:
-    assert doubts([file("usr/bin/app", GO)], [file("usr/bin/app", GO)]) == ""
-    assert doubts([file("usr/bin/app", GO)], [file("usr/bin/app", "#!/bin/sh\n"), file("usr/bin/app.real", GO)]) == ""
+    assert doubts([make_file("usr/bin/app", GO)], [make_file("usr/bin/app", GO)]) == ""
+    assert (
+        doubts(
+            [make_file("usr/bin/app", GO)], [make_file("usr/bin/app", "#!/bin/sh\n"), make_file("usr/bin/app.real", GO)]
+        )
+        == ""
+    )
 
 
 # --- lockfiles and rules by which something is passed over ---------------------------------------------------------
 
 
 def package_json(path: str, name: str, version: str) -> Entry:
-    return file(f"{path}/package.json", json.dumps({"name": name, "version": version}))
+    return make_file(f"{path}/package.json", json.dumps({"name": name, "version": version}))
 
 
 def lock(path: str, **versions: str) -> Entry:
     packages = {f"node_modules/{name}": {"version": version} for name, version in versions.items()}
-    return file(f"{path}/package-lock.json", json.dumps({"lockfileVersion": 3, "packages": packages}))
+    return make_file(f"{path}/package-lock.json", json.dumps({"lockfileVersion": 3, "packages": packages}))
 
 
 def test_a_lockfile_hides_nothing_that_is_installed() -> None:
@@ -288,9 +311,9 @@ def test_a_lockfile_hides_nothing_that_is_installed() -> None:
 
 def test_a_lockfile_counts_in_any_folder_but_that_of_a_package() -> None:
     for path in ("app/my-packages/requirements.txt", "site-packages-old/requirements.txt", "requirements.txt"):
-        assert purls([file(path, "flask==1.0\n")]) == ["flask 1.0"]
-    assert purls([file("usr/lib/python3/site-packages/x/requirements.txt", "flask==1.0\n")]) == []
-    assert purls([file("usr/lib/python3/dist-packages/x/requirements.txt", "flask==1.0\n")]) == []
+        assert purls([make_file(path, "flask==1.0\n")]) == ["flask 1.0"]
+    assert purls([make_file("usr/lib/python3/site-packages/x/requirements.txt", "flask==1.0\n")]) == []
+    assert purls([make_file("usr/lib/python3/dist-packages/x/requirements.txt", "flask==1.0\n")]) == []
 
 
 def test_a_package_folder_that_distributions_use_hides_nothing() -> None:
@@ -307,7 +330,7 @@ def test_a_package_in_a_folder_of_another_name_is_not_looked_for() -> None:
 
 
 def test_vendored_distributions_are_read() -> None:
-    metadata = file("app/_vendor/flask-1.0.dist-info/METADATA", "Name: flask\nVersion: 1.0\n")
+    metadata = make_file("app/_vendor/flask-1.0.dist-info/METADATA", "Name: flask\nVersion: 1.0\n")
     assert purls([metadata]) == ["flask 1.0"]
     gemspec = specification("2.0", "app/vendor/bundle/ruby/3.3.0/specifications/rack-2.0.gemspec")
     assert purls([gemspec]) == ["rack 2.0"]

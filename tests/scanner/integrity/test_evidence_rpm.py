@@ -19,7 +19,15 @@ from tests.scanner.ecosystems.test_rpm_header import (
 )
 from tests.scanner.ecosystems.test_rpm_header import RELEASE as RELEASED
 from tests.scanner.ecosystems.test_rpm_image import METADATA, ROCKY, SIX, database
-from tests.scanner.layers import file, hardlink, inventory, names, opaque, symlink, whiteout
+from tests.scanner.layers import (
+    list_names,
+    make_file,
+    make_hardlink,
+    make_opaque,
+    make_symlink,
+    make_whiteouts,
+    read_inventory,
+)
 
 from dockgate.scanner.ecosystems.rpm import ECOSYSTEM
 from dockgate.scanner.model import Inventory
@@ -44,7 +52,11 @@ def package(name: str, version: str, *paths: str, more: tuple[tuple[int, Value],
 
 RELEASE = package("rocky-release", "9.4", "usr/lib/os-release")
 BASH = package("bash", "5.1.8", "usr/bin/bash")
-FILES = [file("usr/lib/os-release", 'ID="rocky"\nVERSION_ID="9.4"\n'), file("usr/bin/bash"), file("usr/bin/curl")]
+FILES = [
+    make_file("usr/lib/os-release", 'ID="rocky"\nVERSION_ID="9.4"\n'),
+    make_file("usr/bin/bash"),
+    make_file("usr/bin/curl"),
+]
 
 
 def curl(version: str, *more: tuple[int, Value]) -> bytes:
@@ -60,18 +72,18 @@ def reasons(result: Inventory) -> str:
 
 def doubts(*layers: list[Entry]) -> str:
     """Of the base with these layers above it."""
-    return reasons(inventory(BASE, *layers))
+    return reasons(read_inventory(BASE, *layers))
 
 
 def test_an_honest_image_is_accepted() -> None:
-    assert inventory(BASE).unread == ()
+    assert read_inventory(BASE).unread == ()
 
 
 # --- edits -------------------------------------------------------------------------------------------------------
 
 
 def test_an_entry_removed_while_its_files_stay_is_noticed() -> None:
-    result = inventory(BASE, [database(RELEASE, BASH)])
+    result = read_inventory(BASE, [database(RELEASE, BASH)])
     assert reasons(result) == "curl 7.1-1 is no longer in the package database, yet its file usr/bin/curl is there."
     assert [(entry.path, entry.layer) for entry in result.unread] == [(VAR, "0")]
 
@@ -82,13 +94,13 @@ def test_an_entry_removed_after_its_list_was_emptied_is_noticed() -> None:
 
 
 def test_an_entry_removed_while_its_files_are_rewritten_is_noticed() -> None:
-    assert "curl 7.1-1 is no longer" in doubts([database(RELEASE, BASH), file("usr/bin/curl")])
+    assert "curl 7.1-1 is no longer" in doubts([database(RELEASE, BASH), make_file("usr/bin/curl")])
 
 
 def test_an_entry_removed_while_another_package_claims_its_files_is_noticed() -> None:
     claim = package("bash", "5.1.8", "usr/bin/bash", "usr/bin/curl")
     assert "curl 7.1-1 is no longer" in doubts([database(RELEASE, claim)])
-    assert "curl 7.1-1 is no longer" in doubts([database(RELEASE, claim), file("usr/bin/curl")])
+    assert "curl 7.1-1 is no longer" in doubts([database(RELEASE, claim), make_file("usr/bin/curl")])
     assert "curl 7.1-1 is no longer" in doubts([database(RELEASE, BASH, package("tool", "1", "usr/bin/curl"))])
 
 
@@ -96,12 +108,12 @@ def test_an_entry_removed_while_another_package_claims_its_files_is_noticed() ->
 def test_a_version_changed_while_the_files_stay_is_noticed_in_every_form(form: str) -> None:
     content = gzip.decompress((DATA / FORMS[form]).read_bytes())
     path = f"var/lib/rpm/{form}"
-    owned = {name for entry in [file(path, content)] if entry.open for name in _owned(path, entry)}
-    lower = [ROCKY, *map(file, sorted(owned)), file(path, content)]
-    assert inventory(lower).unread == ()
-    edited = file(path, content.replace(b"5.1.8\0", b"5.9.8\0"))
+    owned = {name for entry in [make_file(path, content)] if entry.open for name in _owned(path, entry)}
+    lower = [ROCKY, *map(make_file, sorted(owned)), make_file(path, content)]
+    assert read_inventory(lower).unread == ()
+    edited = make_file(path, content.replace(b"5.1.8\0", b"5.9.8\0"))
     assert "bash became 5.9.8-9.el9 in the package database, yet its files are those of 5.1.8" in reasons(
-        inventory(lower, [edited])
+        read_inventory(lower, [edited])
     )
 
 
@@ -126,17 +138,17 @@ def test_an_epoch_or_a_source_changed_while_the_files_stay_is_noticed() -> None:
 @pytest.mark.parametrize(
     "removal",
     [
-        whiteout(VAR),
-        whiteout("var/lib/rpm"),
-        whiteout("var"),
-        [opaque("var/lib/rpm")],
-        [opaque("var")],
-        [symlink("var/lib/rpm", "/elsewhere")],
-        [symlink("var", "/elsewhere")],
-        [symlink(VAR, "/dev/null")],
-        [hardlink(VAR, "tmp/rpmdb.sqlite")],
-        [file("var/lib/rpm", "")],
-        [file(VAR, "")],
+        make_whiteouts(VAR),
+        make_whiteouts("var/lib/rpm"),
+        make_whiteouts("var"),
+        [make_opaque("var/lib/rpm")],
+        [make_opaque("var")],
+        [make_symlink("var/lib/rpm", "/elsewhere")],
+        [make_symlink("var", "/elsewhere")],
+        [make_symlink(VAR, "/dev/null")],
+        [make_hardlink(VAR, "tmp/rpmdb.sqlite")],
+        [make_file("var/lib/rpm", "")],
+        [make_file(VAR, "")],
         [database()],
     ],
     ids=[
@@ -155,28 +167,28 @@ def test_an_epoch_or_a_source_changed_while_the_files_stay_is_noticed() -> None:
     ],
 )
 def test_a_database_removed_by_a_later_layer_is_noticed(removal: list[Entry]) -> None:
-    result = inventory(BASE, removal)
+    result = read_inventory(BASE, removal)
     assert {"var", "var/lib/rpm", VAR}.intersection(entry.path for entry in result.unread)
     assert result.packages == ()
 
 
 def test_a_database_removed_and_rewritten_is_compared_with_the_former() -> None:
-    assert "curl 7.1-1 is no longer" in doubts(whiteout("var/lib/rpm"), [database(RELEASE, BASH)])
-    assert doubts(whiteout("var/lib/rpm"), [database(RELEASE, BASH, curl("7.1"))]) == ""
+    assert "curl 7.1-1 is no longer" in doubts(make_whiteouts("var/lib/rpm"), [database(RELEASE, BASH)])
+    assert doubts(make_whiteouts("var/lib/rpm"), [database(RELEASE, BASH, curl("7.1"))]) == ""
 
 
 @pytest.mark.parametrize("path", [SYSIMAGE, SHARE])
 @pytest.mark.parametrize("link", [None, "../../usr/lib/sysimage/rpm", "../../usr/share/rpm"])
 def test_a_database_moved_and_edited_is_noticed(path: str, link: str | None) -> None:
-    gone = [symlink("var/lib/rpm", link)] if link else whiteout("var/lib/rpm")
+    gone = [make_symlink("var/lib/rpm", link)] if link else make_whiteouts("var/lib/rpm")
     assert "curl 7.1-1 is no longer" in doubts([*gone, database(RELEASE, BASH, path=path)])
     assert "curl became 8.0-1" in doubts([*gone, database(RELEASE, BASH, curl("8.0"), path=path)])
 
 
 def test_a_database_led_to_a_clean_one_elsewhere_is_noticed() -> None:
-    clean = [symlink("var/lib/rpm", "/opt/clean"), database(RELEASE, BASH, path="opt/clean/rpmdb.sqlite")]
+    clean = [make_symlink("var/lib/rpm", "/opt/clean"), database(RELEASE, BASH, path="opt/clean/rpmdb.sqlite")]
     assert "var/lib/rpm is a link to opt/clean, which was not read" in doubts(clean)
-    assert "var/lib/rpm is a link to opt/clean" in reasons(inventory([*FILES, *clean]))
+    assert "var/lib/rpm is a link to opt/clean" in reasons(read_inventory([*FILES, *clean]))
 
 
 @pytest.mark.parametrize("path", [SYSIMAGE, SHARE])
@@ -184,50 +196,50 @@ def test_two_databases_that_contradict_each_other_are_noticed(path: str) -> None
     """Which of them rpm would look into depends on its configuration."""
     for second in (database(RELEASE, BASH, path=path), database(RELEASE, BASH, curl("8.0"), path=path)):
         assert "contradict each other: only" in doubts([second])
-        assert "contradict each other: only" in reasons(inventory([*BASE, second]))
-    assert "curl 7.1-1" in names(inventory(BASE, [second]))
+        assert "contradict each other: only" in reasons(read_inventory([*BASE, second]))
+    assert "curl 7.1-1" in list_names(read_inventory(BASE, [second]))
 
 
 @pytest.mark.parametrize("form", ["Packages.db", "Packages"])
 def test_a_database_of_another_form_put_beside_is_noticed(form: str) -> None:
     content = gzip.decompress((DATA / FORMS[form]).read_bytes())
-    result = inventory(BASE, [file(f"var/lib/rpm/{form}", content)])
+    result = read_inventory(BASE, [make_file(f"var/lib/rpm/{form}", content)])
     assert "contradict each other" in reasons(result)
-    assert "curl 7.1-1" in names(result)
+    assert "curl 7.1-1" in list_names(result)
 
 
 def test_a_log_put_beside_the_database_is_noticed() -> None:
     """The changes in it count to rpm, and are not read here."""
     log = b"\x37\x7f\x06\x82" + bytes(12) + b"saltsalt" + bytes(8) + bytes(8) + b"saltsalt" + bytes(4096)
-    assert f"{VAR}-wal cannot be read: it holds changes" in doubts([file(f"{VAR}-wal", log)])
-    assert f"{VAR}-wal is a link" in doubts([symlink(f"{VAR}-wal", "/opt/log")])
+    assert f"{VAR}-wal cannot be read: it holds changes" in doubts([make_file(f"{VAR}-wal", log)])
+    assert f"{VAR}-wal is a link" in doubts([make_symlink(f"{VAR}-wal", "/opt/log")])
 
 
 def test_one_of_several_versions_dropped_while_its_files_stay_is_noticed() -> None:
     old, new = package("kernel-devel", "1", "usr/src/1"), package("kernel-devel", "2", "usr/src/2")
-    lower = [*FILES, file("usr/src/1"), file("usr/src/2"), database(RELEASE, BASH, old, new)]
+    lower = [*FILES, make_file("usr/src/1"), make_file("usr/src/2"), database(RELEASE, BASH, old, new)]
     remaining = "kernel-devel 1-1 is no longer in the package database, yet its file usr/src/1 is there"
-    assert remaining in reasons(inventory(lower, [database(RELEASE, BASH, new)]))
+    assert remaining in reasons(read_inventory(lower, [database(RELEASE, BASH, new)]))
     claimed = package("kernel-devel", "2", "usr/src/1", "usr/src/2")
     assert "no file list shows whether its files are there" in reasons(
-        inventory(lower, [database(RELEASE, BASH, claimed)])
+        read_inventory(lower, [database(RELEASE, BASH, claimed)])
     )
-    assert remaining in reasons(inventory(lower, [database(RELEASE, BASH)]))
+    assert remaining in reasons(read_inventory(lower, [database(RELEASE, BASH)]))
     replaced = package("kernel-devel", "3", "usr/src/3")
-    assert remaining in reasons(inventory(lower, [file("usr/src/3"), database(RELEASE, BASH, new, replaced)]))
+    assert remaining in reasons(read_inventory(lower, [make_file("usr/src/3"), database(RELEASE, BASH, new, replaced)]))
 
 
 def test_a_version_put_beside_the_true_one_and_kept_alone_is_noticed() -> None:
     both = [database(RELEASE, BASH, curl("7.1"), curl("8.0"))]
-    assert "curl 7.1-1" in names(inventory(BASE, both))
+    assert "curl 7.1-1" in list_names(read_inventory(BASE, both))
     assert "curl 7.1-1 is no longer" in doubts(both, [database(RELEASE, BASH, curl("8.0"))])
 
 
 def test_a_database_of_another_distribution_put_beside_is_noticed() -> None:
-    status = file("var/lib/dpkg/status", "Package: a\nStatus: install ok installed\nVersion: 1\n\n")
+    status = make_file("var/lib/dpkg/status", "Package: a\nStatus: install ok installed\nVersion: 1\n\n")
     reason = "yet var/lib/dpkg/status lists packages of another distribution"
     assert reason in doubts([status])
-    assert reason in reasons(inventory([*BASE, status]))
+    assert reason in reasons(read_inventory([*BASE, status]))
 
 
 @pytest.mark.parametrize(
@@ -242,9 +254,9 @@ def test_a_database_of_another_distribution_put_beside_is_noticed() -> None:
 )
 @pytest.mark.parametrize("path", ["etc/os-release", "usr/lib/os-release"])
 def test_a_distribution_renamed_is_noticed(path: str, release: str, reason: str) -> None:
-    assert reason in doubts([file(path, release)])
-    more = [file(path, release), database(RELEASE, BASH, curl("7.1"), package("less", "1", "usr/bin/less"))]
-    assert reason in doubts([*more, file("usr/bin/less")])
+    assert reason in doubts([make_file(path, release)])
+    more = [make_file(path, release), database(RELEASE, BASH, curl("7.1"), package("less", "1", "usr/bin/less"))]
+    assert reason in doubts([*more, make_file("usr/bin/less")])
 
 
 # --- ownership ---------------------------------------------------------------------------------------------------
@@ -253,7 +265,7 @@ SIX_RPM = package("python3-six", "1.15.0", METADATA)
 
 
 def owner(*layers: list[Entry]) -> str:
-    return next(package.owner or "" for package in inventory(*layers).packages if package.name == "six")
+    return next(package.owner or "" for package in read_inventory(*layers).packages if package.name == "six")
 
 
 def test_a_language_package_of_the_layer_of_its_owner_is_owned() -> None:
@@ -273,24 +285,24 @@ def test_a_list_of_a_package_that_was_there_gives_no_owner() -> None:
     owned = [*BASE[:-1], SIX, database(RELEASE, BASH, SIX_RPM)]
     less = package("less", "1", "usr/bin/less")
     assert owner(owned) == "python3-six"
-    assert owner(owned, [SIX, file("usr/bin/less"), database(RELEASE, BASH, SIX_RPM, less)]) == ""
+    assert owner(owned, [SIX, make_file("usr/bin/less"), database(RELEASE, BASH, SIX_RPM, less)]) == ""
 
 
 def test_an_owner_made_up_in_the_layer_of_its_language_package_is_accepted() -> None:
     """Cannot be detected: the author of a whole layer can build and install a package of that name, which looks the
     same. The package is listed, under a name that no advisory knows."""
-    result = inventory(BASE, [SIX, database(RELEASE, BASH, curl("7.1"), package("made-up", "1", METADATA))])
+    result = read_inventory(BASE, [SIX, database(RELEASE, BASH, curl("7.1"), package("made-up", "1", METADATA))])
     assert [package.owner for package in result.packages if package.name == "six"] == ["made-up"]
-    assert "made-up 1-1" in names(result)
+    assert "made-up 1-1" in list_names(result)
 
 
 def test_an_owner_in_a_second_database_is_noticed() -> None:
     for made_up in (database(package("made-up", "1", METADATA), path=SHARE), _apk(f"P:made-up\nV:1\n{_listed()}\n\n")):
-        assert reasons(inventory(BASE, [SIX, made_up]))
+        assert reasons(read_inventory(BASE, [SIX, made_up]))
 
 
 def _apk(content: str) -> Entry:
-    return file("lib/apk/db/installed", content)
+    return make_file("lib/apk/db/installed", content)
 
 
 def _listed() -> str:
@@ -300,58 +312,62 @@ def _listed() -> str:
 
 # --- honest use --------------------------------------------------------------------------------------------------
 
-CURL = [file("usr/bin/curl"), file("usr/share/doc/curl/README")]
+CURL = [make_file("usr/bin/curl"), make_file("usr/share/doc/curl/README")]
 
 
 def test_dnf_install_upgrade_and_remove_are_accepted() -> None:
     less = package("less", "1", "usr/bin/less")
-    install = [database(RELEASE, BASH, curl("7.1"), less), file("usr/bin/less")]
+    install = [database(RELEASE, BASH, curl("7.1"), less), make_file("usr/bin/less")]
     upgrade = [database(RELEASE, BASH, curl("8.0"), less), *CURL]
-    remove = [database(RELEASE, BASH, curl("8.0")), *whiteout("usr/bin/less")]
-    last = [database(RELEASE, BASH), *whiteout("usr/bin/curl", "usr/share/doc/curl")]
+    remove = [database(RELEASE, BASH, curl("8.0")), *make_whiteouts("usr/bin/less")]
+    last = [database(RELEASE, BASH), *make_whiteouts("usr/bin/curl", "usr/share/doc/curl")]
     for upto in range(1, 5):
         assert doubts(*(install, upgrade, remove, last)[:upto]) == ""
-    assert names(inventory(BASE, install, upgrade, remove)) == ["bash 5.1.8-1", "curl 8.0-1", "rocky-release 9.4-1"]
+    assert list_names(read_inventory(BASE, install, upgrade, remove)) == [
+        "bash 5.1.8-1",
+        "curl 8.0-1",
+        "rocky-release 9.4-1",
+    ]
 
 
 def test_an_upgrade_without_documentation_is_accepted() -> None:
     """Container images are installed with `tsflags=nodocs`."""
-    assert doubts([database(RELEASE, BASH, curl("8.0")), file("usr/bin/curl")]) == ""
+    assert doubts([database(RELEASE, BASH, curl("8.0")), make_file("usr/bin/curl")]) == ""
 
 
 def test_an_upgrade_that_hands_a_file_to_a_new_package_is_accepted() -> None:
     split = [database(RELEASE, BASH, package("curl", "8.0", "usr/bin/curl-config"), package("curl-cli", "8.0", CLI))]
-    assert doubts([*split, file(CLI), file("usr/bin/curl-config")]) == ""
+    assert doubts([*split, make_file(CLI), make_file("usr/bin/curl-config")]) == ""
 
 
 CLI = "usr/bin/curl"
 
 
 def test_a_package_replaced_by_another_name_is_accepted() -> None:
-    assert doubts([database(RELEASE, BASH, package("curl-minimal", "8.0", CLI)), file(CLI)]) == ""
+    assert doubts([database(RELEASE, BASH, package("curl-minimal", "8.0", CLI)), make_file(CLI)]) == ""
 
 
 def test_several_versions_that_come_and_go_are_accepted() -> None:
     def layer(*versions: str) -> list[Entry]:
         devel = [package("kernel-devel", version, f"usr/src/{version}") for version in versions]
-        return [database(RELEASE, BASH, curl("7.1"), *devel), file(f"usr/src/{versions[-1]}")]
+        return [database(RELEASE, BASH, curl("7.1"), *devel), make_file(f"usr/src/{versions[-1]}")]
 
     lower = [*FILES, *layer("1")]
-    assert inventory(lower, layer("1", "2")).unread == ()
-    assert inventory(lower, layer("1", "2"), [*layer("2", "3"), *whiteout("usr/src/1")]).unread == ()
-    assert inventory(lower, layer("1", "2"), [*layer("2"), *whiteout("usr/src/1")]).unread == ()
-    assert inventory(lower, layer("1", "2"), [BASE[-1], *whiteout("usr/src")]).unread == ()
+    assert read_inventory(lower, layer("1", "2")).unread == ()
+    assert read_inventory(lower, layer("1", "2"), [*layer("2", "3"), *make_whiteouts("usr/src/1")]).unread == ()
+    assert read_inventory(lower, layer("1", "2"), [*layer("2"), *make_whiteouts("usr/src/1")]).unread == ()
+    assert read_inventory(lower, layer("1", "2"), [BASE[-1], *make_whiteouts("usr/src")]).unread == ()
 
 
 def test_a_database_moved_or_converted_with_all_its_packages_is_accepted() -> None:
     """Fedora and SUSE moved it, RHEL 9 and Fedora 33 converted it; older tools find it by a link."""
     moved = database(RELEASE, BASH, curl("7.1"), path=SYSIMAGE)
-    assert doubts([*whiteout("var/lib/rpm"), moved]) == ""
-    assert doubts([symlink("var/lib/rpm", "../../usr/lib/sysimage/rpm"), moved]) == ""
+    assert doubts([*make_whiteouts("var/lib/rpm"), moved]) == ""
+    assert doubts([make_symlink("var/lib/rpm", "../../usr/lib/sysimage/rpm"), moved]) == ""
     old, new = (gzip.decompress((DATA / FORMS[form]).read_bytes()) for form in ("Packages", "rpmdb.sqlite"))
-    owned = sorted(_owned(VAR, file(VAR, new)))
-    lower = [ROCKY, *map(file, owned), file("var/lib/rpm/Packages", old)]
-    result = inventory(lower, [*whiteout("var/lib/rpm/Packages"), file(VAR, new)])
+    owned = sorted(_owned(VAR, make_file(VAR, new)))
+    lower = [ROCKY, *map(make_file, owned), make_file("var/lib/rpm/Packages", old)]
+    result = read_inventory(lower, [*make_whiteouts("var/lib/rpm/Packages"), make_file(VAR, new)])
     assert result.unread == ()
     assert len(result.packages) == 6
 
@@ -359,15 +375,15 @@ def test_a_database_moved_or_converted_with_all_its_packages_is_accepted() -> No
 def test_two_paths_that_hold_the_same_are_accepted() -> None:
     same = database(RELEASE, BASH, curl("7.1"), path=SYSIMAGE)
     assert doubts([same]) == ""
-    assert reasons(inventory([*BASE, hardlink(SYSIMAGE, VAR)])) == ""
+    assert reasons(read_inventory([*BASE, make_hardlink(SYSIMAGE, VAR)])) == ""
 
 
 def test_an_upgrade_of_the_distribution_is_accepted() -> None:
     newer = package("rocky-release", "9.5", "usr/lib/os-release")
-    release = file("usr/lib/os-release", 'ID="rocky"\nVERSION_ID="9.5"\n')
+    release = make_file("usr/lib/os-release", 'ID="rocky"\nVERSION_ID="9.5"\n')
     assert doubts([release, database(newer, BASH, curl("7.1"))]) == ""
 
 
 def test_an_empty_database_of_another_distribution_is_accepted() -> None:
     """Alpine's dpkg brings an empty status along, and Debian's rpm makes a database when it is first run."""
-    assert doubts([file("var/lib/dpkg/status", "")]) == ""
+    assert doubts([make_file("var/lib/dpkg/status", "")]) == ""

@@ -3,16 +3,16 @@
 from dataclasses import replace
 
 import pytest
-from tests.scanner.layers import DEBIAN, ECOSYSTEMS, FakeImage, FakeLayer, file, stanza, status
+from tests.scanner.layers import DEBIAN, ECOSYSTEMS, FakeImage, FakeLayer, make_file, make_stanza, make_status
 
 from dockgate.scanner.integrity.layer_verification import COMPRESSIONS
 from dockgate.scanner.inventory import combine_facts
 from dockgate.scanner.layer_reader import read_layer
 from dockgate.scanner.model import Inventory
 
-CONTENT = [file("etc/os-release", DEBIAN), status(stanza("bash", "5"))]
+CONTENT = [make_file("etc/os-release", DEBIAN), make_status(make_stanza("bash", "5"))]
 A = FakeLayer("sha256:1", CONTENT, holds="sha256:a")
-B = FakeLayer("sha256:2", [file("x")], holds="sha256:b")
+B = FakeLayer("sha256:2", [make_file("x")], holds="sha256:b")
 
 
 def inventory(
@@ -94,7 +94,7 @@ def test_a_layer_of_a_type_that_not_all_runtimes_unpack(media_type: str) -> None
 
 
 def test_a_layer_that_could_not_be_read_has_one_reason() -> None:
-    layer = FakeLayer("sha256:2", [file("x"), file("x/y")], holds="sha256:b")
+    layer = FakeLayer("sha256:2", [make_file("x"), make_file("x/y")], holds="sha256:b")
     assert len(reasons(inventory(A, layer))) == 1
 
 

@@ -1,7 +1,17 @@
 """Folders of Python packages that do not say which package they are of, say two things, or list no files."""
 
 import pytest
-from tests.scanner.layers import DEBIAN, dist_info, dpkg_list, file, folder, inventory, stanza, status, whiteout
+from tests.scanner.layers import (
+    DEBIAN,
+    make_dist_info,
+    make_dpkg_list,
+    make_file,
+    make_folder,
+    make_stanza,
+    make_status,
+    make_whiteouts,
+    read_inventory,
+)
 
 from dockgate.scanner.model import Inventory
 from dockgate.scanner.ports import Entry
@@ -9,14 +19,14 @@ from dockgate.scanner.ports import Entry
 SITE = "usr/local/lib/python3.12/site-packages"
 DEBIANS = "usr/lib/python3/dist-packages"
 FLASK = f"{SITE}/flask-1.0.dist-info"
-SECOND = dist_info(f"{SITE}/other-2.dist-info", "other", "2")
-METADATA, RECORD = dist_info(FLASK, "Flask", "1.0")
-WHEEL = file(f"{FLASK}/WHEEL", "Wheel-Version: 1.0\n")
-CODE = [file(f"{SITE}/flask/__init__.py")]
+SECOND = make_dist_info(f"{SITE}/other-2.dist-info", "other", "2")
+METADATA, RECORD = make_dist_info(FLASK, "Flask", "1.0")
+WHEEL = make_file(f"{FLASK}/WHEEL", "Wheel-Version: 1.0\n")
+CODE = [make_file(f"{SITE}/flask/__init__.py")]
 
 
 def unread(*layers: list[Entry]) -> list[tuple[str, str]]:
-    return [(entry.path, entry.reason) for entry in inventory(SECOND, *layers).unread]
+    return [(entry.path, entry.reason) for entry in read_inventory(SECOND, *layers).unread]
 
 
 def reasons(image: Inventory) -> str:
@@ -41,24 +51,24 @@ def reasons(image: Inventory) -> str:
     ],
 )
 def test_a_folder_without_the_file_that_names_its_package_is_unread(path: str, naming: str) -> None:
-    (entry,) = unread([file(path, "")])[:1]
+    (entry,) = unread([make_file(path, "")])[:1]
     assert path.startswith(f"{entry[0]}/")
     assert f"holds no {naming}, so nothing names the package that it is of." in entry[1]
 
 
 def test_a_name_removed_above_is_noticed_beside_a_list_that_was_emptied() -> None:
-    emptied = file(f"{FLASK}/RECORD", "")
+    emptied = make_file(f"{FLASK}/RECORD", "")
     assert f"{FLASK} holds no METADATA" in str(
-        unread([METADATA, RECORD, *CODE], [emptied, *whiteout(f"{FLASK}/METADATA")])
+        unread([METADATA, RECORD, *CODE], [emptied, *make_whiteouts(f"{FLASK}/METADATA")])
     )
     assert f"{FLASK} holds no METADATA" in str(unread([WHEEL, *CODE]))
 
 
 def test_a_package_that_was_removed_leaves_nothing() -> None:
-    assert unread([METADATA, RECORD, WHEEL, *CODE], whiteout(FLASK, f"{SITE}/flask")) == []
-    removed = whiteout(f"{FLASK}/METADATA", f"{FLASK}/RECORD", f"{FLASK}/WHEEL", f"{SITE}/flask")
+    assert unread([METADATA, RECORD, WHEEL, *CODE], make_whiteouts(FLASK, f"{SITE}/flask")) == []
+    removed = make_whiteouts(f"{FLASK}/METADATA", f"{FLASK}/RECORD", f"{FLASK}/WHEEL", f"{SITE}/flask")
     assert unread([METADATA, RECORD, WHEEL, *CODE], removed) == []
-    assert unread([folder(FLASK)]) == []
+    assert unread([make_folder(FLASK)]) == []
 
 
 def test_a_name_in_a_lower_layer_is_seen() -> None:
@@ -78,21 +88,21 @@ def test_a_name_in_a_lower_layer_is_seen() -> None:
 )
 def test_a_folder_of_metadata_is_found_in_any_case(path: str) -> None:
     """As importlib.metadata and pip find it, on any system."""
-    result = inventory([file(f"{SITE}/{path}", "Name: Flask\nVersion: 1.0\n"), *CODE])
+    result = read_inventory([make_file(f"{SITE}/{path}", "Name: Flask\nVersion: 1.0\n"), *CODE])
     assert [package.purl for package in result.packages] == ["pkg:pypi/flask@1.0"]
     assert ("has no RECORD beside it" in reasons(result)) is path.endswith("METADATA")
 
 
 def test_removed_metadata_is_noticed_in_any_case() -> None:
     folder = f"{SITE}/flask-1.0.DIST-INFO"
-    assert folder in str(unread([*dist_info(folder, "Flask", "1.0"), *CODE], whiteout(f"{folder}/METADATA")))
+    assert folder in str(unread([*make_dist_info(folder, "Flask", "1.0"), *CODE], make_whiteouts(f"{folder}/METADATA")))
 
 
 # --- without a list of files -------------------------------------------------------------------------------------
 
 
 def test_a_package_without_a_list_of_files_is_unread() -> None:
-    image = inventory([METADATA, WHEEL, *CODE])
+    image = read_inventory([METADATA, WHEEL, *CODE])
     assert [package.purl for package in image.packages] == ["pkg:pypi/flask@1.0"]
     assert reasons(image) == (
         f"{FLASK}/METADATA has no RECORD beside it, so no file list shows which files belong to the package."
@@ -100,13 +110,13 @@ def test_a_package_without_a_list_of_files_is_unread() -> None:
 
 
 def test_a_list_removed_above_is_noticed() -> None:
-    assert "has no RECORD beside it" in str(unread([METADATA, RECORD, *CODE], whiteout(f"{FLASK}/RECORD")))
+    assert "has no RECORD beside it" in str(unread([METADATA, RECORD, *CODE], make_whiteouts(f"{FLASK}/RECORD")))
 
 
 def test_a_list_that_leaves_the_metadata_out_is_unread() -> None:
     for content in ("", "flask/__init__.py,,\n", "other-2.dist-info/METADATA,,\n"):
         assert "it does not list the METADATA next to it" in str(
-            unread([METADATA, file(f"{FLASK}/RECORD", content), *CODE])
+            unread([METADATA, make_file(f"{FLASK}/RECORD", content), *CODE])
         )
 
 
@@ -114,28 +124,28 @@ def test_a_list_that_leaves_the_metadata_out_is_unread() -> None:
 def test_a_distributions_package_needs_no_list(own: str) -> None:
     """Debian removes RECORD, and Fedora does: their databases list the files."""
     path = f"{DEBIANS}/flask-1.0.{own}/{'METADATA' if own == 'dist-info' else 'PKG-INFO'}"
-    system = [file("etc/os-release", DEBIAN), status(stanza("python3-flask", "1.0-1"))]
-    metadata = file(path, "Name: Flask\nVersion: 1.0\n")
-    assert reasons(inventory([*system, dpkg_list("python3-flask", path), metadata])) == ""
-    unlisted = reasons(inventory([*system, dpkg_list("python3-flask"), metadata]))
+    system = [make_file("etc/os-release", DEBIAN), make_status(make_stanza("python3-flask", "1.0-1"))]
+    metadata = make_file(path, "Name: Flask\nVersion: 1.0\n")
+    assert reasons(read_inventory([*system, make_dpkg_list("python3-flask", path), metadata])) == ""
+    unlisted = reasons(read_inventory([*system, make_dpkg_list("python3-flask"), metadata]))
     assert ("has no RECORD beside it" in unlisted) is (own == "dist-info")
 
 
 def test_a_distributions_folder_without_a_name_is_its_affair() -> None:
-    system = [file("etc/os-release", DEBIAN), status(stanza("python3-flask", "1.0-1"))]
+    system = [make_file("etc/os-release", DEBIAN), make_status(make_stanza("python3-flask", "1.0-1"))]
     path = f"{DEBIANS}/flask-1.0.dist-info/WHEEL"
-    assert reasons(inventory([*system, dpkg_list("python3-flask", path), file(path)])) == ""
-    assert "holds no METADATA" in reasons(inventory([*system, dpkg_list("python3-flask"), file(path)]))
+    assert reasons(read_inventory([*system, make_dpkg_list("python3-flask", path), make_file(path)])) == ""
+    assert "holds no METADATA" in reasons(read_inventory([*system, make_dpkg_list("python3-flask"), make_file(path)]))
 
 
 def test_condas_record_lists_the_files_too() -> None:
     own = "lib/python3.12/site-packages/flask-1.0.dist-info/METADATA"
     record = f'{{"name": "flask", "version": "1.0", "build": "0", "channel": "c", "files": ["{own}"]}}'
     image = [
-        file("opt/conda/conda-meta/flask-1.0-0.json", record),
-        file(f"opt/conda/{own}", "Name: Flask\nVersion: 1.0\n"),
+        make_file("opt/conda/conda-meta/flask-1.0-0.json", record),
+        make_file(f"opt/conda/{own}", "Name: Flask\nVersion: 1.0\n"),
     ]
-    assert reasons(inventory(image)) == ""
+    assert reasons(read_inventory(image)) == ""
 
 
 # --- two names ---------------------------------------------------------------------------------------------------
@@ -144,9 +154,11 @@ def test_condas_record_lists_the_files_too() -> None:
 def contradiction(path: str, name: str, version: str) -> str:
     content = f"Name: {name}\nVersion: {version}\n"
     entries = (
-        dist_info(path.removesuffix("/METADATA"), name, version) if path.endswith("METADATA") else [file(path, content)]
+        make_dist_info(path.removesuffix("/METADATA"), name, version)
+        if path.endswith("METADATA")
+        else [make_file(path, content)]
     )
-    return reasons(inventory(entries))
+    return reasons(read_inventory(entries))
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.reports.samples import FINDINGS, NOW, UNDETERMINED, inventory, odd_inventory
+from tests.reports.samples import FINDINGS, NOW, UNDETERMINED, make_inventory, make_odd_inventory
 
 from dockgate.reports import InventoryReport, ScanReport, write
 from dockgate.scanner import ecosystems, sboms
@@ -49,17 +49,21 @@ def again(original: Inventory, form: str, folder: Path) -> Inventory:
 
 @pytest.mark.parametrize("form", INVENTORY_FORMATS)
 def test_an_inventory_survives(form: str, tmp_path: Path) -> None:
-    assert again(inventory(), form, tmp_path) == inventory()
+    assert again(make_inventory(), form, tmp_path) == make_inventory()
 
 
 @pytest.mark.parametrize("form", INVENTORY_FORMATS)
 def test_an_odd_inventory_survives_but_for_bytes_that_are_no_text(form: str, tmp_path: Path) -> None:
-    once = again(odd_inventory(), form, tmp_path)
+    once = again(make_odd_inventory(), form, tmp_path)
     assert again(once, form, tmp_path) == once
-    assert (once.image, once.platform, once.layers) == (odd_inventory().image, "linux/arm64/v8", odd_inventory().layers)
+    assert (once.image, once.platform, once.layers) == (
+        make_odd_inventory().image,
+        "linux/arm64/v8",
+        make_odd_inventory().layers,
+    )
     assert (once.base_layers, once.base, once.user) == (1, "debian:10", "app")
     assert {package.module for package in once.packages} == {None, "nodejs:18"}
-    assert len(once.packages) == len(odd_inventory().packages)
+    assert len(once.packages) == len(make_odd_inventory().packages)
     assert len(once.unread) == 2
 
 
@@ -87,14 +91,14 @@ def test_a_bill_gives_the_findings_of_its_image(form: str, tmp_path: Path) -> No
         (Advisory("CVE-1", "Debian:13", "openssl", ranges), Advisory("CVE-2", "PyPI", "jinja2", ranges)),
         tuple(Coverage(name, True, (), NOW) for name in ("Debian:13", "PyPI")),
     )
-    result = Matcher(snapshot, KINDS).match(inventory().packages)
+    result = Matcher(snapshot, KINDS).match(make_inventory().packages)
     assert [finding.id for finding in result.findings] == ["CVE-1", "CVE-1", "CVE-2"]
-    assert Matcher(snapshot, KINDS).match(again(inventory(), form, tmp_path).packages) == result
+    assert Matcher(snapshot, KINDS).match(again(make_inventory(), form, tmp_path).packages) == result
 
 
 @pytest.mark.parametrize("form", INVENTORY_FORMATS)
 def test_a_scan_is_read_as_the_bill_that_it_holds(form: str, tmp_path: Path) -> None:
-    original = inventory()
+    original = make_inventory()
     path = tmp_path / "scan.json"
     with path.open("w", encoding="ascii") as file:
         write(ScanReport("app:1", original.image, ((original, Matches(FINDINGS, UNDETERMINED)),), (), NOW), form, file)
@@ -113,18 +117,20 @@ def bill_of_an_index(form: str, folder: Path, *inventories: Inventory) -> Path:
 
 @pytest.mark.parametrize("form", INVENTORY_FORMATS)
 def test_a_bill_of_several_platforms_holds_each_platforms_inventory(form: str, tmp_path: Path) -> None:
-    original = (inventory(), again(odd_inventory(), form, tmp_path))
+    original = (make_inventory(), again(make_odd_inventory(), form, tmp_path))
     assert sboms.read(bill_of_an_index(form, tmp_path, *original), KINDS) == sboms.SbomDocument(INDEX, original)
 
 
 @pytest.mark.parametrize("form", INVENTORY_FORMATS)
 def test_a_bill_of_an_index_with_one_platform_is_the_indexs(form: str, tmp_path: Path) -> None:
-    assert sboms.read(bill_of_an_index(form, tmp_path, inventory()), KINDS) == sboms.SbomDocument(INDEX, (inventory(),))
+    assert sboms.read(bill_of_an_index(form, tmp_path, make_inventory()), KINDS) == sboms.SbomDocument(
+        INDEX, (make_inventory(),)
+    )
 
 
 @pytest.mark.parametrize("form", INVENTORY_FORMATS)
 def test_a_package_that_is_of_no_platform_is_not_left_out(form: str, tmp_path: Path) -> None:
-    path = bill_of_an_index(form, tmp_path, inventory(), replace(inventory(), platform="linux/arm64"))
+    path = bill_of_an_index(form, tmp_path, make_inventory(), replace(make_inventory(), platform="linux/arm64"))
     document = json.loads(path.read_text())
     if form == "spdx":
         document["relationships"].pop()
@@ -140,7 +146,7 @@ def test_a_package_that_is_of_no_platform_is_not_left_out(form: str, tmp_path: P
 
 @pytest.mark.parametrize("form", INVENTORY_FORMATS)
 def test_an_image_that_is_there_twice_or_within_another_is_refused(form: str, tmp_path: Path) -> None:
-    path = bill_of_an_index(form, tmp_path, inventory(), replace(inventory(), platform="linux/arm64"))
+    path = bill_of_an_index(form, tmp_path, make_inventory(), replace(make_inventory(), platform="linux/arm64"))
     document = json.loads(path.read_text())
     if form == "spdx":
         document["packages"].append(document["packages"][0])

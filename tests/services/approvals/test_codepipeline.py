@@ -6,7 +6,7 @@ from typing import Any
 import boto3
 import pytest
 from botocore.exceptions import EndpointConnectionError
-from tests.aws.codepipeline import ACTION, PIPELINE, STAGE, CodePipeline, codepipeline
+from tests.aws.codepipeline import ACTION, PIPELINE, STAGE, CodePipeline, run_codepipeline
 from tests.aws.fakes.server import Refused
 
 from dockgate.delivery.model import Approval, ApprovalState
@@ -21,7 +21,7 @@ IMAGE, VERDICT = "sha256:" + "a" * 64, "sha256:" + "b" * 64
 
 @pytest.fixture
 def aws() -> Iterator[CodePipeline]:
-    with codepipeline() as made:
+    with run_codepipeline() as made:
         yield made
 
 
@@ -49,14 +49,14 @@ def make_answer(
 )
 def test_only_what_is_approved_is_answered_so(aws: CodePipeline, state: ApprovalState, value: str) -> None:
     token = aws.ask(1)
-    CodePipelineAnswerSender(URL, aws.client).send(make_answer(token, state))
+    CodePipelineAnswerSender(URL, aws.make_client).send(make_answer(token, state))
     assert aws.approvals.answered == {token: value}
     assert aws.approvals.summaries == {token: f"fine {URL}/api/v1/verdicts/{VERDICT}"}
     assert aws.regions == ["eu-west-1"]
 
 
 def test_a_repeated_answer_or_one_with_an_unknown_token_is_settled(aws: CodePipeline) -> None:
-    sender, token = CodePipelineAnswerSender(URL, aws.client), aws.ask(1)
+    sender, token = CodePipelineAnswerSender(URL, aws.make_client), aws.ask(1)
     for item in (
         make_answer(token),
         make_answer(token, ApprovalState.REJECTED),
@@ -70,7 +70,7 @@ def test_a_repeated_answer_or_one_with_an_unknown_token_is_settled(aws: CodePipe
 
 def test_a_summary_fits_with_its_link(aws: CodePipeline) -> None:
     token, second = aws.ask(1), aws.ask(2)
-    sender = CodePipelineAnswerSender(URL, aws.client)
+    sender = CodePipelineAnswerSender(URL, aws.make_client)
     sender.send(make_answer(token, summary="x" * SUMMARY_LIMIT))
     sender.send(make_answer(second, ApprovalState.REJECTED, "rejected by Ana: no", verdict=None))
     value = aws.approvals.summaries[token]
@@ -88,7 +88,7 @@ def test_a_call_that_aws_refuses_is_repeated_and_the_token_is_not_shown(aws: Cod
         raise Refused(code, f"not {request['token']}")
 
     put, aws.service.operations["PutApprovalResult"] = aws.service.operations["PutApprovalResult"], refuse
-    sender = CodePipelineAnswerSender(URL, aws.client)
+    sender = CodePipelineAnswerSender(URL, aws.make_client)
     with pytest.raises(UnavailableError, match=f"answering {PIPELINE}/{STAGE}/{ACTION}: .*: not …") as caught:
         sender.send(make_answer(token))
     assert token not in caught.value.full_message

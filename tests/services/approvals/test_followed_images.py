@@ -7,10 +7,10 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from tests.scanned_platforms import platforms_of
-from tests.scenarios.planned_images import advisory, package
+from tests.scanned_platforms import list_platforms
+from tests.scenarios.planned_images import make_advisory, make_package
 from tests.scenarios.server import ServerSystem
-from tests.store.factories import FACTORIES, NOW, approval
+from tests.store.factories import FACTORIES, NOW, make_approval
 
 from dockgate.delivery.model import Answer, ApprovalState
 from dockgate.delivery.webhook_delivery import Callback
@@ -73,8 +73,8 @@ class Followed:
         self.policy = policy
         images, now = system.store.images, format_time(system.clock())
         scan = images.request_scan(IMAGES[0], "team/app", now)
-        inventory = Inventory(IMAGES[0], "linux/amd64", Distribution("debian", "13"), (), (package("app"),), ())
-        images.finish_scan(IMAGES[0], scan.number, platforms_of(inventory), None, now)
+        inventory = Inventory(IMAGES[0], "linux/amd64", Distribution("debian", "13"), (), (make_package("app"),), ())
+        images.finish_scan(IMAGES[0], scan.number, list_platforms(inventory), None, now)
         images.add_push(PushedImage("team/app", "1", IMAGES[0], now))
         self.approve("one")
 
@@ -82,12 +82,12 @@ class Followed:
         store, now = self.system.store, format_time(self.system.clock())
         result = self.system.use_cases.verdicts.judge_followed(IMAGES[0], "team/app", self.policy)
         assert result is not None
-        request = replace(approval(name), image=IMAGES[0], repository="team/app", policy=self.policy)
+        request = replace(make_approval(name), image=IMAGES[0], repository="team/app", policy=self.policy)
         store.approvals.add(request, Callback(f"https://{name}.example/hook", "whsec_x"))
         store.approvals.settle(name, Answer(ApprovalState.APPROVED, "as planned", result[1]), now)
 
     def turn(self, *, is_bad: bool) -> None:
-        self.system.advisories.advisories = [advisory("app", Severity.CRITICAL, "2")] if is_bad else []
+        self.system.advisories.advisories = [make_advisory("app", Severity.CRITICAL, "2")] if is_bad else []
 
     def review(self, **later: float) -> None:
         self.system.clock.ahead += timedelta(**later)
@@ -151,7 +151,7 @@ def test_a_clock_that_goes_back_over_the_end_of_a_grace_period_announces_nothing
         system.server.documents.apply(document, "test", Caller(LOCAL))
     followed = Followed(system, "graced")
     system.advisories.advisories = [
-        replace(advisory("app", Severity.CRITICAL, "2"), published=format_time(system.clock()))
+        replace(make_advisory("app", Severity.CRITICAL, "2"), published=format_time(system.clock()))
     ]
     followed.review()
     for _ in range(3):

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import event
-from tests.services.exposure_fleet import Fleet, day
+from tests.services.exposure_fleet import Fleet, format_day
 from tests.services.fleet.test_index import (
     FLASK,
     IDNA,
@@ -15,7 +15,7 @@ from tests.services.fleet.test_index import (
     digest,
     package,
 )
-from tests.store.factories import FACTORIES, opened
+from tests.store.factories import FACTORIES, open_store_of_kind
 
 from dockgate.delivery.service_model import Service, TaskDefinition
 from dockgate.gate.model import Status, VexStatement, VexStatus, Waiver
@@ -36,7 +36,7 @@ from dockgate.vulnerabilities.model import Severity
 
 @pytest.fixture(params=FACTORIES)
 def fleet(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Fleet]:
-    with opened(request.param, tmp_path) as store:
+    with open_store_of_kind(request.param, tmp_path) as store:
         yield Fleet(store, AdvisoryDatabase([IDNA, FLASK]))
 
 
@@ -47,10 +47,10 @@ def numbers_of(fleet: Fleet, *names: str) -> list[int]:
 
 def judge(fleet: Fleet, policy: str, status: Status, *names: str) -> None:
     verdicts = [
-        FleetVerdict(policy, number, status, (0,) * len(Severity), None, day(20))
+        FleetVerdict(policy, number, status, (0,) * len(Severity), None, format_day(20))
         for number in numbers_of(fleet, *names)
     ]
-    fleet.store.fleet_verdicts.record(policy, verdicts, day(20), lambda changes: ())
+    fleet.store.fleet_verdicts.record(policy, verdicts, format_day(20), lambda changes: ())
 
 
 def image_digests(exposure: Exposure) -> list[str]:
@@ -62,21 +62,23 @@ def test_images_are_filtered_by_what_runs_what_is_rejected_and_what_is_waived(fl
         fleet.push(name, f"team/{name}", "1", package("idna", "3.6"))
     judge(fleet, "default", Status.REJECTED, "a", "b")
     judge(fleet, "default", Status.APPROVED, "c")
-    waiver = Waiver("w1", "ana", "No such code.", "CVE-2026-1", repository="team/b", until=day(28), created_at=day(15))
+    waiver = Waiver(
+        "w1", "ana", "No such code.", "CVE-2026-1", repository="team/b", until=format_day(28), created_at=format_day(15)
+    )
     fleet.store.waivers.add(waiver)
-    everything = fleet.where("CVE-2026-1")
+    everything = fleet.find_exposure("CVE-2026-1")
     assert (everything.total, everything.rejected, everything.waived, everything.waived_of) == (3, 2, 1, 3)
     assert [image.status for image in everything.images] == [Status.APPROVED, Status.REJECTED, Status.REJECTED]
-    rejected = fleet.where("CVE-2026-1", only=ExposureFilter.REJECTED)
+    rejected = fleet.find_exposure("CVE-2026-1", only=ExposureFilter.REJECTED)
     assert image_digests(rejected) == [digest("b"), digest("a")]
-    first = fleet.where("CVE-2026-1", only=ExposureFilter.REJECTED, limit=1)
+    first = fleet.find_exposure("CVE-2026-1", only=ExposureFilter.REJECTED, limit=1)
     assert image_digests(first) == [digest("b")]
-    assert image_digests(fleet.where("CVE-2026-1", only=ExposureFilter.REJECTED, after=int(first.next or 0))) == [
-        digest("a")
-    ]
-    waived = fleet.where("CVE-2026-1", only=ExposureFilter.WAIVED)
+    assert image_digests(
+        fleet.find_exposure("CVE-2026-1", only=ExposureFilter.REJECTED, after=int(first.next or 0))
+    ) == [digest("a")]
+    waived = fleet.find_exposure("CVE-2026-1", only=ExposureFilter.WAIVED)
     assert (image_digests(waived), waived.total) == ([digest("b")], 3)
-    assert image_digests(fleet.where("CVE-2026-1", only=ExposureFilter.RUNNING)) == []
+    assert image_digests(fleet.find_exposure("CVE-2026-1", only=ExposureFilter.RUNNING)) == []
 
 
 WAIVERS: dict[str, dict[str, Any]] = {
@@ -90,7 +92,7 @@ WAIVERS: dict[str, dict[str, Any]] = {
     "other vulnerability": {"vulnerability": "CVE-2026-2"},
     "other package": {"package": "pkg:pypi/flask"},
     "no date": {"vulnerability": "CVE-2026-1", "until": "", "until_fixed": True},
-    "ended": {"vulnerability": "CVE-2026-1", "until": day(19)},
+    "ended": {"vulnerability": "CVE-2026-1", "until": format_day(19)},
     "rule": {"vulnerability": "CVE-2026-1", "rule": "max_age"},
 }
 WAIVED = {
@@ -106,7 +108,7 @@ WAIVED = {
 @pytest.mark.parametrize("which", WAIVERS)
 def test_a_waiver_is_found_in_every_image_in_which_it_counts_and_in_no_other(fleet: Fleet, which: str) -> None:
     _push_five(fleet)
-    fields = {"until": day(28), "created_at": day(15), **WAIVERS[which]}
+    fields = {"until": format_day(28), "created_at": format_day(15), **WAIVERS[which]}
     fleet.store.waivers.add(Waiver("w1", "ana", "No such code.", **fields))
     _assert_waived(fleet, WAIVED.get(which, ""))
 
@@ -116,16 +118,16 @@ def _push_five(fleet: Fleet) -> None:
     for name, repository, version in (("a", "team/a", "3.6"), ("b", "team/b", "3.5"), ("c", "other/c", "3.6"),
                                       ("d", "other/d", "3.6"), ("e", "other/e", "3.6")):  # fmt: skip
         fleet.push(name, repository, "1", package("idna", version), package("flask", "1"))
-    fleet.store.images.add_push(PushedImage("team/b", "2", digest("e"), day(20)))
+    fleet.store.images.add_push(PushedImage("team/b", "2", digest("e"), format_day(20)))
 
 
 def _assert_waived(fleet: Fleet, names: str) -> None:
     """Those that are counted, those that are listed, and those whose packages are shown as waived are the same, whether
     images that are alike are grouped or not."""
     for fleet.ungrouped_limit in (UNGROUPED_LIMIT, 0):
-        exposure = fleet.where("CVE-2026-1")
+        exposure = fleet.find_exposure("CVE-2026-1")
         shown = {image.digest for image in exposure.images if any(entry.waived for entry in image.packages)}
-        listed_ones = image_digests(fleet.where("CVE-2026-1", only=ExposureFilter.WAIVED))
+        listed_ones = image_digests(fleet.find_exposure("CVE-2026-1", only=ExposureFilter.WAIVED))
         expected = [digest(name) for name in reversed(names)]
         assert (exposure.waived, listed_ones, shown) == (len(names), expected, set(expected))
         assert exposure.waived_of == exposure.total == 5
@@ -146,7 +148,7 @@ def test_a_vex_statement_of_an_uploaded_document_is_found_in_every_image_in_whic
 ) -> None:
     _push_five(fleet)
     fleet.policy = make_policy("default", {"vex": [{"authors": [{"name": "Vendor"}]}]})
-    record = VexRecord("sha256:1", "", "openvex", "Vendor", "principal:ana", day(20))
+    record = VexRecord("sha256:1", "", "openvex", "Vendor", "principal:ana", format_day(20))
     statement = VexStatement("sha256:1", "openvex", "Vendor", None, ("CVE-2026-1",), VexStatus.NOT_AFFECTED)
     fleet.store.vex.add(record, b"{}", [replace(statement, **about)])  # type: ignore[arg-type]
     _assert_waived(fleet, expected)
@@ -161,31 +163,33 @@ def test_a_vex_statement_counts_in_the_past_only_while_it_was_there(
     fleet.push("a", "team/a", "1", package("idna", "3.6"))
     fleet.policy = make_policy("default", {"vex": [{"authors": [{"name": "Vendor"}]}]})
     added, removed = fleet.today + 2, fleet.today + 4
-    record = VexRecord("sha256:1", image, "openvex", "Vendor", "principal:ana", day(added))
+    record = VexRecord("sha256:1", image, "openvex", "Vendor", "principal:ana", format_day(added))
     products = () if image else (digest("a"),)
     statement = VexStatement("sha256:1", "openvex", "Vendor", None, ("CVE-2026-1",), VexStatus.NOT_AFFECTED)
     fleet.store.vex.add(record, b"{}", [replace(statement, products=products)])
-    assert [fleet.where("CVE-2026-1", as_of=time).waived for time in (added - 1, added, added + 1)] == [0, 1, 1]
+    assert [fleet.find_exposure("CVE-2026-1", as_of=time).waived for time in (added - 1, added, added + 1)] == [0, 1, 1]
     if not image:
-        fleet.store.vex.remove("sha256:1", "ana", day(removed))
+        fleet.store.vex.remove("sha256:1", "ana", format_day(removed))
         times = (added - 1, added, removed - 1, removed, removed + 1)
-        assert [fleet.where("CVE-2026-1", as_of=time).waived for time in times] == [0, 1, 1, 0, 0]
+        assert [fleet.find_exposure("CVE-2026-1", as_of=time).waived for time in times] == [0, 1, 1, 0, 0]
 
 
 def test_images_that_are_alike_are_looked_at_once(fleet: Fleet) -> None:
     fleet.ungrouped_limit = 10
     for number in range(60):
         fleet.push(f"image-{number}", f"team/{number % 5}", str(number), package("idna", "3.6"))
-    waiver = Waiver("w1", "ana", "No.", "CVE-2026-1", repository="none/*", until=day(28), created_at=day(15))
+    waiver = Waiver(
+        "w1", "ana", "No.", "CVE-2026-1", repository="none/*", until=format_day(28), created_at=format_day(15)
+    )
     fleet.store.waivers.add(waiver)
     fleet.store.waivers.add(replace(waiver, id="w2", repository="team/3"))
     statements: list[str] = []
     event.listen(fleet.store.database.engine, "before_cursor_execute", lambda *call: statements.append(call[2]))
-    exposure = fleet.where("CVE-2026-1", limit=1)
+    exposure = fleet.find_exposure("CVE-2026-1", limit=1)
     assert len(statements) <= 14  # of which two are remembered for the next answer
     assert (exposure.waived, exposure.waived_of, len(exposure.images)) == (12, 60, 1)
-    first = fleet.where("CVE-2026-1", only=ExposureFilter.WAIVED, limit=5)
-    second = fleet.where("CVE-2026-1", only=ExposureFilter.WAIVED, limit=50, after=int(first.next or 0))
+    first = fleet.find_exposure("CVE-2026-1", only=ExposureFilter.WAIVED, limit=5)
+    second = fleet.find_exposure("CVE-2026-1", only=ExposureFilter.WAIVED, limit=50, after=int(first.next or 0))
     assert [*image_digests(first), *image_digests(second)] == [digest(f"image-{number}") for number in range(58, 0, -5)]
 
 
@@ -195,39 +199,43 @@ def test_a_running_image_without_location_is_waived_by_the_repository_where_it_w
     reference = ImageReference("registry.example/team/a", image)
     fleet.store.services.put(Service("shop", "local", 1, 1), TaskDefinition("shop", 1, "web", reference))
     fleet.push("a2", "team/a", "1", package("six", "1"))  # the tag moves on
-    waiver = Waiver("w1", "ana", "No.", "CVE-2026-1", repository="team/a", until=day(28), created_at=day(15))
+    waiver = Waiver(
+        "w1", "ana", "No.", "CVE-2026-1", repository="team/a", until=format_day(28), created_at=format_day(15)
+    )
     fleet.store.waivers.add(waiver)
     for fleet.ungrouped_limit in (UNGROUPED_LIMIT, 0):
-        exposure = fleet.where("CVE-2026-1", only=ExposureFilter.WAIVED)
+        exposure = fleet.find_exposure("CVE-2026-1", only=ExposureFilter.WAIVED)
         assert image_digests(exposure) == [digest("a")]
 
 
 def test_a_verdict_in_another_repository_is_not_shown_to_a_limited_caller(fleet: Fleet) -> None:
-    fleet.store.policy_assignments.put(PolicyAssignment("secret", ("secret/*",), "strict"), "test", day(1))
+    fleet.store.policy_assignments.put(PolicyAssignment("secret", ("secret/*",), "strict"), "test", format_day(1))
     image = fleet.push("a", "secret/web", "1", package("idna", "3.6"))
-    fleet.store.images.add_push(PushedImage("team/web", "1", image, day(20)))
+    fleet.store.images.add_push(PushedImage("team/web", "1", image, format_day(20)))
     judge(fleet, "strict", Status.REJECTED, "a")
-    token = Token("t", "ana", "", day(1), day(30), repositories=("team/*",))
-    exposure = fleet.where("CVE-2026-1", caller=Caller(Principal("ana", (Role.VIEWER,)), token))
+    token = Token("t", "ana", "", format_day(1), format_day(30), repositories=("team/*",))
+    exposure = fleet.find_exposure("CVE-2026-1", caller=Caller(Principal("ana", (Role.VIEWER,)), token))
     assert (exposure.total, exposure.rejected, [image.status for image in exposure.images]) == (1, 0, [None])
-    assert fleet.where("CVE-2026-1").rejected == 1
+    assert fleet.find_exposure("CVE-2026-1").rejected == 1
 
 
 def test_vex_statements_excuse_it_in_their_images_and_are_read_at_once(fleet: Fleet) -> None:
     for number in range(6):
         fleet.push(f"image-{number}", f"team/{number}", "1", package("idna", "3.6"))
     for number in (1, 4):
-        record = VexRecord(f"sha256:{number}", digest(f"image-{number}"), "openvex", "Vendor", "principal:ana", day(20))
+        record = VexRecord(
+            f"sha256:{number}", digest(f"image-{number}"), "openvex", "Vendor", "principal:ana", format_day(20)
+        )
         statement = VexStatement(record.document, "openvex", "Vendor", None, ("CVE-2026-1",), VexStatus.NOT_AFFECTED)
         fleet.store.vex.add(record, b"{}", [statement])
-    assert fleet.where("CVE-2026-1").waived == 0  # the policy does not know the author
+    assert fleet.find_exposure("CVE-2026-1").waived == 0  # the policy does not know the author
     fleet.policy = make_policy("default", {"vex": [{"authors": [{"name": "Vendor"}]}]})
-    exposure = fleet.where("CVE-2026-1", only=ExposureFilter.WAIVED)
+    exposure = fleet.find_exposure("CVE-2026-1", only=ExposureFilter.WAIVED)
     assert image_digests(exposure) == [digest("image-4"), digest("image-1")]
     assert [entry.kind for image in exposure.images for entry in image.packages[0].waived] == ["vex", "vex"]
     statements: list[str] = []
     event.listen(fleet.store.database.engine, "before_cursor_execute", lambda *call: statements.append(call[2]))
-    fleet.where("CVE-2026-1")
+    fleet.find_exposure("CVE-2026-1")
     # Their revision; what is remembered for the next answer: which are uploaded, and which images have some; those.
     assert sum("vex_documents" in statement for statement in statements) == 4
 
@@ -235,7 +243,7 @@ def test_vex_statements_excuse_it_in_their_images_and_are_read_at_once(fleet: Fl
 def test_whether_it_blocks_is_unknown_where_the_recorded_verdict_is_older_than_it(fleet: Fleet) -> None:
     fleet.push("a", "team/a", "1", package("idna", "3.6"))
     judge(fleet, "default", Status.REJECTED, "a")
-    exposure = fleet.where("CVE-2026-1")
+    exposure = fleet.find_exposure("CVE-2026-1")
     assert (exposure.rejected, exposure.blocked, exposure.blocked_of, exposure.blocked_unknown) == (1, 0, 0, 1)
     names = ["CVE-2026-1"]
     recorded = {
@@ -263,23 +271,23 @@ def test_the_policies_of_any_number_of_repositories_are_read_at_once(fleet: Flee
     fleet.use_stored_policies()
     for number in range(4):
         fleet.push(f"image-{number}", f"team/{number}", "1", package("idna", "3.6"))
-        record = VexRecord(f"sha256:{number}", digest(f"image-{number}"), "openvex", "Vendor", "", day(20))
+        record = VexRecord(f"sha256:{number}", digest(f"image-{number}"), "openvex", "Vendor", "", format_day(20))
         statement = VexStatement(record.document, "openvex", "Vendor", None, ("CVE-2026-1",), VexStatus.NOT_AFFECTED)
         fleet.store.vex.add(record, b"{}", [statement])
     statements: list[str] = []
     event.listen(fleet.store.database.engine, "before_cursor_execute", lambda *call: statements.append(call[2]))
     for as_of in (None, 20):
         statements.clear()
-        fleet.where("CVE-2026-1", as_of)
+        fleet.find_exposure("CVE-2026-1", as_of)
         assert sum("FROM policy_assignment" in statement for statement in statements) <= 3
 
 
 def test_an_image_is_undetermined_where_two_assignments_match_equally_well(fleet: Fleet) -> None:
     for name, policy in (("a", "default"), ("b", "strict")):
-        fleet.store.policy_assignments.put(PolicyAssignment(name, ("team/*",), policy), "test", day(1))
+        fleet.store.policy_assignments.put(PolicyAssignment(name, ("team/*",), policy), "test", format_day(1))
     fleet.push("clear", "other/app", "1", package("idna", "3.6"))
     fleet.push("unclear", "team/app", "1", package("idna", "3.6"))
-    by_repository = {image.places[0].repository: image for image in fleet.where("CVE-2026-1").images}
+    by_repository = {image.places[0].repository: image for image in fleet.find_exposure("CVE-2026-1").images}
     assert by_repository.pop("other/app").undetermined_reason is None
     (unclear_image,) = by_repository.values()
     assert unclear_image.status is Status.UNDETERMINED

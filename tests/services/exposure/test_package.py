@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from tests.services.exposure_fleet import Fleet
 from tests.services.fleet.test_index import FLASK, IDNA, AdvisoryDatabase, advisory, package
-from tests.store.factories import FACTORIES, opened
+from tests.store.factories import FACTORIES, open_store_of_kind
 
 from dockgate.store.exposure.records import ExposureScope
 from dockgate.store.exposure.vulnerability_lists import (
@@ -23,7 +23,7 @@ SIX = advisory("CVE-2026-9", "six", "2", severity="LOW")
 
 @pytest.fixture(params=FACTORIES)
 def fleet(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Fleet]:
-    with opened(request.param, tmp_path) as store:
+    with open_store_of_kind(request.param, tmp_path) as store:
         cves = {"CVE-2026-9": Cve("CVE-2026-9", None, "2026-11-01", "2026-11-22", 0.6, 0.9)}
         made = Fleet(store, AdvisoryDatabase([IDNA, FLASK, SIX], cves), today=10)
         made.push("a", "team/web", "1", package("idna", "3.6"), package("flask", "2"), package("six", "1"))

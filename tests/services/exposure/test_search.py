@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.services.exposure_fleet import Fleet, day
+from tests.services.exposure_fleet import Fleet, format_day
 from tests.services.fleet.test_index import (
     FLASK,
     IDNA,
@@ -14,7 +14,7 @@ from tests.services.fleet.test_index import (
     digest,
     package,
 )
-from tests.store.factories import FACTORIES, approval, opened
+from tests.store.factories import FACTORIES, make_approval, open_store_of_kind
 
 from dockgate.gate.model import Waiver
 from dockgate.identity.model import Caller, Principal, Role, Token
@@ -32,7 +32,7 @@ from dockgate.vulnerabilities.model import Cve
 
 @pytest.fixture(params=FACTORIES)
 def fleet(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Fleet]:
-    with opened(request.param, tmp_path) as store:
+    with open_store_of_kind(request.param, tmp_path) as store:
         yield Fleet(store, AdvisoryDatabase([IDNA, FLASK]))
 
 
@@ -43,16 +43,16 @@ def list_locations(exposure: Exposure) -> list[str]:
 def test_a_package_of_an_image_says_whether_its_layer_is_of_the_base_if_that_is_known(fleet: Fleet) -> None:
     fleet.push("a", "team/web", "1", package("idna", "3.6", "sha256:base"), package("idna", "3.5"))
     fleet.push("b", "team/api", "1", package("idna", "3.6"), base_layers=0)
-    origins = {(image.digest, entry.origin) for image in fleet.where("idna").images for entry in image.packages}
+    origins = {(image.digest, entry.origin) for image in fleet.find_exposure("idna").images for entry in image.packages}
     assert origins == {(digest("a"), "base"), (digest("a"), "own"), (digest("b"), "unknown")}
 
 
 def test_a_vulnerability_is_found_by_any_of_its_names(fleet: Fleet) -> None:
     fleet.push("a", "team/web", "1", package("idna", "3.6", "sha256:base"))
     fleet.push("b", "team/api", "1", package("idna", "3.7"))
-    exposure = fleet.where("CVE-2026-1")
+    exposure = fleet.find_exposure("CVE-2026-1")
     for question in ("GHSA-2026-1", "cve-2026-1", " CVE-2026-1 "):
-        assert fleet.where(question) == replace(exposure, question=question.strip())
+        assert fleet.find_exposure(question) == replace(exposure, question=question.strip())
     assert (exposure.state, exposure.total, exposure.names) == (ExposureState.PRESENT, 1, ["CVE-2026-1", "GHSA-2026-1"])
     (image,) = exposure.images
     assert list_locations(exposure) == ["team/web:1"]
@@ -64,7 +64,7 @@ def test_a_vulnerability_is_found_by_any_of_its_names(fleet: Fleet) -> None:
         "HIGH",
         "base",
     )
-    assert (entry.since, entry.until, entry.waived) == (day(20), None, [])
+    assert (entry.since, entry.until, entry.waived) == (format_day(20), None, [])
     assert exposure.unknown.total == 0
 
 
@@ -81,7 +81,7 @@ def test_a_package_is_found_by_name_version_and_purl(fleet: Fleet) -> None:
         "pkg:npm/idna": [],
         "pkg:npm/%40scope/idna": [],
     }.items():
-        exposure = fleet.where(question)
+        exposure = fleet.find_exposure(question)
         assert (question, list_locations(exposure)) == (question, expected)
         assert exposure.kind == "package"
         assert all(entry.vulnerability is None for image in exposure.images for entry in image.packages)
@@ -89,15 +89,15 @@ def test_a_package_is_found_by_name_version_and_purl(fleet: Fleet) -> None:
 
 def test_an_unknown_name_is_another_answer_than_no_image(fleet: Fleet) -> None:
     fleet.push("a", "team/web", "1", package("idna", "3.7"))
-    assert fleet.where("CVE-2026-1").state is ExposureState.ABSENT
-    assert fleet.where("CVE-2026-999").state is ExposureState.UNKNOWN_NAME
-    assert fleet.where("no-such-package").state is ExposureState.ABSENT
+    assert fleet.find_exposure("CVE-2026-1").state is ExposureState.ABSENT
+    assert fleet.find_exposure("CVE-2026-999").state is ExposureState.UNKNOWN_NAME
+    assert fleet.find_exposure("no-such-package").state is ExposureState.ABSENT
 
 
 def test_a_wrong_question_is_refused(fleet: Fleet) -> None:
     for question in ("", "  ", "x" * 1001, "pkg:", "pkg:nothing"):
         with pytest.raises(UsageError):
-            fleet.where(question)
+            fleet.find_exposure(question)
 
 
 def test_the_past_follows_from_tags_and_findings(fleet: Fleet) -> None:
@@ -111,17 +111,17 @@ def test_the_past_follows_from_tags_and_findings(fleet: Fleet) -> None:
     fleet.index.rematch_all(fleet.database)
     fleet.today = 16
     fleet.push("b", "team/web", "1", package("idna", "3.7"))
-    states = {at: fleet.where("CVE-2026-1", at).total for at in (9, 11, 13, 15, 17)}
+    states = {at: fleet.find_exposure("CVE-2026-1", at).total for at in (9, 11, 13, 15, 17)}
     assert states == {9: 0, 11: 1, 13: 0, 15: 1, 17: 0}
-    assert fleet.where("CVE-2026-1").total == 0
-    (entry,) = fleet.where("CVE-2026-1", 11).images[0].packages
-    assert (entry.since, entry.until, entry.ended_by) == (day(10), day(12), "advisory changed")
-    (entry,) = fleet.where("CVE-2026-1", should_include_moved=True).images[0].packages
-    assert (entry.since, entry.until, entry.ended_by) == (day(14), day(16), "package upgraded")
+    assert fleet.find_exposure("CVE-2026-1").total == 0
+    (entry,) = fleet.find_exposure("CVE-2026-1", 11).images[0].packages
+    assert (entry.since, entry.until, entry.ended_by) == (format_day(10), format_day(12), "advisory changed")
+    (entry,) = fleet.find_exposure("CVE-2026-1", should_include_moved=True).images[0].packages
+    assert (entry.since, entry.until, entry.ended_by) == (format_day(14), format_day(16), "package upgraded")
 
 
 def test_a_time_before_the_history_is_unknown_and_not_no_image(fleet: Fleet) -> None:
-    empty = fleet.where("CVE-2026-1", 9)
+    empty = fleet.find_exposure("CVE-2026-1", 9)
     assert empty.unknown.reason == "Nothing is recorded: the history begins with the first scan of an image."
     fleet.today = 10
     fleet.database.fails = True
@@ -130,26 +130,26 @@ def test_a_time_before_the_history_is_unknown_and_not_no_image(fleet: Fleet) -> 
     fleet.today = 14
     fleet.index.match_new()
     for question in ("CVE-2026-1", "idna"):
-        early = fleet.where(question, 9)
+        early = fleet.find_exposure(question, 9)
         assert early.state is ExposureState.NOT_RECORDED
-        assert f"Nothing was recorded before {day(10)}" in (early.unknown.reason or "")
-    unmatched = fleet.where("CVE-2026-1", 12)
+        assert f"Nothing was recorded before {format_day(10)}" in (early.unknown.reason or "")
+    unmatched = fleet.find_exposure("CVE-2026-1", 12)
     assert unmatched.state is ExposureState.NOT_RECORDED
-    assert f"No package was matched with advisories before {day(14)}" in (unmatched.unknown.reason or "")
-    assert fleet.where("idna", 12).state is ExposureState.PRESENT
-    recorded = fleet.where("CVE-2026-1", 15)
+    assert f"No package was matched with advisories before {format_day(14)}" in (unmatched.unknown.reason or "")
+    assert fleet.find_exposure("idna", 12).state is ExposureState.PRESENT
+    recorded = fleet.find_exposure("CVE-2026-1", 15)
     assert (recorded.state, recorded.unknown.reason) == (ExposureState.PRESENT, None)
-    assert (fleet.where("CVE-2026-2", 15).state, recorded.unknown.reason) == (ExposureState.ABSENT, None)
+    assert (fleet.find_exposure("CVE-2026-2", 15).state, recorded.unknown.reason) == (ExposureState.ABSENT, None)
 
 
 @pytest.mark.parametrize("include_moved", [False, True])
 def test_an_image_that_was_scanned_later_is_unknown_at_its_push(fleet: Fleet, include_moved: bool) -> None:
     fleet.today = 8
     fleet.push("first", "team/first", "1", package("flask", "1"))
-    fleet.store.images.add_push(PushedImage("team/web", "1", digest("a"), day(10)))
+    fleet.store.images.add_push(PushedImage("team/web", "1", digest("a"), format_day(10)))
     fleet.today = 14
     fleet.push("a", "team/web", "1", package("idna", "3.6"))
-    answers = {at: fleet.where("CVE-2026-1", at, should_include_moved=include_moved) for at in (9, 12, 15)}
+    answers = {at: fleet.find_exposure("CVE-2026-1", at, should_include_moved=include_moved) for at in (9, 12, 15)}
     assert [answer.total for answer in answers.values()] == [0, 0, 1]
     unknown = {
         at: [(entry.repository, entry.reason) for entry in answer.unknown.images] for at, answer in answers.items()
@@ -162,12 +162,12 @@ def test_what_cannot_be_judged_is_unknown_and_not_safe(fleet: Fleet) -> None:
     zlib = replace(debian, name="zlib", source_name="zlib", purl="pkg:deb/debian/zlib@1?distro=debian-99")
     fleet.push("uncovered", "team/uncovered", "1", debian)
     fleet.push("other", "team/other", "1", zlib)
-    fleet.push("unread", "team/unread", "1", package("flask", "2"), unread=(Unread("/x", "It is encrypted."),))
-    fleet.store.images.add_push(PushedImage("team/new", "1", digest("new"), day(20)))
-    failed = fleet.store.images.request_scan(digest("failed"), "team/failed", day(20))
-    fleet.store.images.add_push(PushedImage("team/failed", "1", digest("failed"), day(20)))
-    fleet.store.images.finish_scan(digest("failed"), failed.number, [], "It is broken.", day(20))
-    unknown = {entry.repository: entry.reason for entry in fleet.where("CVE-2026-1").unknown.images}
+    fleet.push("unread", "team/unread", "1", package("flask", "2"), unread_paths=(Unread("/x", "It is encrypted."),))
+    fleet.store.images.add_push(PushedImage("team/new", "1", digest("new"), format_day(20)))
+    failed = fleet.store.images.request_scan(digest("failed"), "team/failed", format_day(20))
+    fleet.store.images.add_push(PushedImage("team/failed", "1", digest("failed"), format_day(20)))
+    fleet.store.images.finish_scan(digest("failed"), failed.number, [], "It is broken.", format_day(20))
+    unknown = {entry.repository: entry.reason for entry in fleet.find_exposure("CVE-2026-1").unknown.images}
     assert unknown == {
         "team/uncovered": "the advisory database does not cover packages of it",
         "team/unread": "1 file of it could not be read",
@@ -176,12 +176,14 @@ def test_what_cannot_be_judged_is_unknown_and_not_safe(fleet: Fleet) -> None:
     }
     fleet.database.advisories = [advisory("CVE-2026-3", "zlib", "2", "Debian:13")]
     fleet.index.rematch_all(fleet.database)
-    assert {"team/uncovered", "team/other"} < {entry.repository for entry in fleet.where("CVE-2026-3").unknown.images}
+    assert {"team/uncovered", "team/other"} < {
+        entry.repository for entry in fleet.find_exposure("CVE-2026-3").unknown.images
+    }
 
 
 def test_a_version_that_cannot_be_compared_is_unknown(fleet: Fleet) -> None:
     fleet.push("odd", "team/odd", "1", package("idna", "not a version"))
-    exposure = fleet.where("CVE-2026-1")
+    exposure = fleet.find_exposure("CVE-2026-1")
     assert [entry.reason for entry in exposure.unknown.images] == ["versions of it cannot be compared"]
     assert exposure.state is ExposureState.ABSENT
 
@@ -189,42 +191,49 @@ def test_a_version_that_cannot_be_compared_is_unknown(fleet: Fleet) -> None:
 def test_without_an_advisory_database_nothing_is_known(fleet: Fleet) -> None:
     fleet.database.fails = True
     fleet.push("a", "team/web", "1", package("idna", "3.6"))
-    exposure = fleet.where("CVE-2026-1")
+    exposure = fleet.find_exposure("CVE-2026-1")
     assert exposure.state is ExposureState.UNKNOWN_NAME
     assert "there is no advisory database." in (exposure.unknown.reason or "")
-    assert fleet.where("idna").total == 1
+    assert fleet.find_exposure("idna").total == 1
 
 
 def test_waivers_name_their_owner(fleet: Fleet) -> None:
     fleet.push("a", "team/web", "1", package("idna", "3.6"))
     fleet.push("b", "team/api", "1", package("idna", "3.6"))
     waiver = Waiver(
-        "w1", "ana", "No such code.", "CVE-2026-1", repository="team/web", until=day(28), created_at=day(15)
+        "w1",
+        "ana",
+        "No such code.",
+        "CVE-2026-1",
+        repository="team/web",
+        until=format_day(28),
+        created_at=format_day(15),
     )
     fleet.store.waivers.add(waiver)
     waived = {
         image.places[0].repository: [(entry.owner, entry.by, entry.until) for entry in image.packages[0].waived]
-        for image in fleet.where("CVE-2026-1").images
+        for image in fleet.find_exposure("CVE-2026-1").images
     }
-    assert waived == {"team/web": [("ana", "w1", day(28))], "team/api": []}
-    naming = fleet.where("GHSA-2026-1").waivers
+    assert waived == {"team/web": [("ana", "w1", format_day(28))], "team/api": []}
+    naming = fleet.find_exposure("GHSA-2026-1").waivers
     assert [(entry.id, entry.repository, entry.is_active) for entry in naming] == [("w1", "team/web", True)]
     of_api = Caller(
-        Principal("ben", (Role.VIEWER,), day(1)), Token("t", "ben", "", day(1), day(30), repositories=("team/api",))
+        Principal("ben", (Role.VIEWER,), format_day(1)),
+        Token("t", "ben", "", format_day(1), format_day(30), repositories=("team/api",)),
     )
-    assert fleet.where("CVE-2026-1", caller=of_api).waivers == []
+    assert fleet.find_exposure("CVE-2026-1", caller=of_api).waivers == []
     fleet.today = 29
-    assert [image.packages[0].waived for image in fleet.where("CVE-2026-1").images] == [[], []]
-    assert [entry.is_active for entry in fleet.where("CVE-2026-1").waivers] == [False]
+    assert [image.packages[0].waived for image in fleet.find_exposure("CVE-2026-1").images] == [[], []]
+    assert [entry.is_active for entry in fleet.find_exposure("CVE-2026-1").waivers] == [False]
 
 
 def test_pages_have_every_image_once(fleet: Fleet) -> None:
     pushed = {fleet.push(f"image-{n}", f"team/{n}", "1", package("idna", "3.6")) for n in range(5)}
     unread = (Unread("/x", "It is encrypted."),)
-    unknown = {fleet.push(f"unread-{n}", f"odd/{n}", "1", package("flask", "1"), unread=unread) for n in range(5)}
+    unknown = {fleet.push(f"unread-{n}", f"odd/{n}", "1", package("flask", "1"), unread_paths=unread) for n in range(5)}
     seen, unknown_seen, after, unknown_after = [], [], None, 0
     for _ in range(3):
-        page = fleet.where("CVE-2026-1", limit=2, after=after, unknown_after=unknown_after)
+        page = fleet.find_exposure("CVE-2026-1", limit=2, after=after, unknown_after=unknown_after)
         assert (page.total, page.unknown.total) == (5, 5)
         seen += [image.digest for image in page.images]
         unknown_seen += [entry.digest for entry in page.unknown.images]
@@ -236,14 +245,14 @@ def test_pages_have_every_image_once(fleet: Fleet) -> None:
 
 def test_a_limited_token_sees_its_repositories_only(fleet: Fleet) -> None:
     image = fleet.push("a", "team/web", "1", package("idna", "3.6"))
-    fleet.store.images.add_push(PushedImage("secret/web", "1", image, day(20)))
+    fleet.store.images.add_push(PushedImage("secret/web", "1", image, format_day(20)))
     fleet.push("b", "secret/api", "1", package("idna", "3.6"))
-    fleet.store.images.add_push(PushedImage("secret/new", "1", digest("new"), day(20)))
-    token = Token("t", "ana", "", day(1), day(30), repositories=("team/*",))
+    fleet.store.images.add_push(PushedImage("secret/new", "1", digest("new"), format_day(20)))
+    token = Token("t", "ana", "", format_day(1), format_day(30), repositories=("team/*",))
     caller = Caller(Principal("ana", (Role.VIEWER,)), token)
-    exposure = fleet.where("CVE-2026-1", caller=caller)
+    exposure = fleet.find_exposure("CVE-2026-1", caller=caller)
     assert (exposure.total, list_locations(exposure), exposure.unknown.total) == (1, ["team/web:1"], 0)
-    everyone = fleet.where("CVE-2026-1")
+    everyone = fleet.find_exposure("CVE-2026-1")
     assert (everyone.total, everyone.unknown.total) == (2, 1)
     assert (exposure.is_limited, everyone.is_limited) == (True, False)
 
@@ -252,35 +261,37 @@ def test_images_with_another_version_are_not_affected_unless_it_is_unknown(fleet
     fleet.push("a", "team/a", "1", package("idna", "3.6"))
     fleet.push("b", "team/b", "1", package("idna", "3.7"))
     fleet.push("c", "team/c", "1", package("flask", "1"))
-    fleet.push("d", "team/d", "1", package("idna", "3.7"), unread=(Unread("/x", "It is encrypted."),))
-    unaffected = fleet.where("CVE-2026-1").unaffected
+    fleet.push("d", "team/d", "1", package("idna", "3.7"), unread_paths=(Unread("/x", "It is encrypted."),))
+    unaffected = fleet.find_exposure("CVE-2026-1").unaffected
     assert unaffected == UnaffectedImages(1, ["idna"])
-    assert fleet.where("idna").unaffected is None
-    assert fleet.where("CVE-2026-1", as_of=20).unaffected is None
+    assert fleet.find_exposure("idna").unaffected is None
+    assert fleet.find_exposure("CVE-2026-1", as_of=20).unaffected is None
 
 
 def test_an_answer_about_the_past_names_what_had_happened_by_then(fleet: Fleet) -> None:
-    fleet.database.known_cves = {"CVE-2026-1": Cve("CVE-2026-1", exploited=day(24)[:10], epss=0.5)}
+    fleet.database.known_cves = {"CVE-2026-1": Cve("CVE-2026-1", exploited=format_day(24)[:10], epss=0.5)}
     fleet.push("a", "team/a", "1", package("idna", "3.6"))
-    requested = replace(approval("web-1/Gate/Approve/1", digest("a")), repository="team/a", created_at=day(22))
+    requested = replace(
+        make_approval("web-1/Gate/Approve/1", digest("a")), repository="team/a", created_at=format_day(22)
+    )
     fleet.store.approvals.add(requested)
     fleet.today = 25
 
     def names(as_of: int | None) -> tuple[list[str], str | None, float | None]:
-        exposure = fleet.where("CVE-2026-1", as_of=as_of)
+        exposure = fleet.find_exposure("CVE-2026-1", as_of=as_of)
         assert [image.pipelines for image in exposure.images] == [[each.pipeline for each in exposure.pipelines]]
         return [each.pipeline for each in exposure.pipelines], exposure.exploited, exposure.epss
 
     assert names(21) == ([], None, None)
     assert names(23) == (["web"], None, None)
-    assert names(24) == (["web"], day(24)[:10], None)
-    assert names(None) == (["web"], day(24)[:10], 0.5)
+    assert names(24) == (["web"], format_day(24)[:10], None)
+    assert names(None) == (["web"], format_day(24)[:10], 0.5)
 
 
 def _list_cursors(fleet: Fleet, sort: ExposureSort) -> list[int | None]:
     """The cursors of three pages of one image each."""
     cursors: list[int | None] = [None]
-    while (following := fleet.where("CVE-2026-1", sort=sort, limit=1, after=cursors[-1]).next) is not None:
+    while (following := fleet.find_exposure("CVE-2026-1", sort=sort, limit=1, after=cursors[-1]).next) is not None:
         cursors.append(int(following))
     return cursors
 
@@ -289,13 +300,15 @@ def test_images_are_paged_in_both_orders(fleet: Fleet) -> None:
     for name in "abc":
         fleet.push(name, f"team/{name}", "1", package("idna", "3.6"))
     for sort, names in ((ExposureSort.NEWEST, "cba"), (ExposureSort.OLDEST, "abc")):
-        first = fleet.where("CVE-2026-1", sort=sort, limit=2)
+        first = fleet.find_exposure("CVE-2026-1", sort=sort, limit=2)
         assert first.next is not None
-        rest = fleet.where("CVE-2026-1", sort=sort, limit=2, after=int(first.next))
+        rest = fleet.find_exposure("CVE-2026-1", sort=sort, limit=2, after=int(first.next))
         images = [image.digest for page in (first, rest) for image in page.images]
         assert images == [digest(name) for name in names]
         assert rest.next is None
-        pages = [fleet.where("CVE-2026-1", sort=sort, limit=1, after=after) for after in _list_cursors(fleet, sort)]
+        pages = [
+            fleet.find_exposure("CVE-2026-1", sort=sort, limit=1, after=after) for after in _list_cursors(fleet, sort)
+        ]
         assert [page.previous for page in pages] == [None, None, pages[0].next]
 
 
@@ -303,5 +316,5 @@ def test_images_with_another_version_are_counted_up_to_a_limit(fleet: Fleet) -> 
     fleet.push("affected", "team/affected", "1", package("idna", "3.6"))
     for number in range(3):
         fleet.push(f"image-{number}", f"team/{number}", "1", package("idna", "3.7"))
-    assert fleet.where("CVE-2026-1").unaffected == UnaffectedImages(3, ["idna"])
-    assert fleet.where("CVE-2026-1", most_unaffected=2).unaffected == UnaffectedImages(2, ["idna"])
+    assert fleet.find_exposure("CVE-2026-1").unaffected == UnaffectedImages(3, ["idna"])
+    assert fleet.find_exposure("CVE-2026-1", most_unaffected=2).unaffected == UnaffectedImages(2, ["idna"])

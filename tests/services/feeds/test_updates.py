@@ -5,9 +5,17 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from tests.store.factories import FACTORIES, opened
-from tests.vulnerabilities.feeds.feed_files import entry, epss, export, fixed, kev, lay, record
-from tests.vulnerabilities.feeds.feed_site import Site, serving
+from tests.store.factories import FACTORIES, open_store_of_kind
+from tests.vulnerabilities.feeds.feed_files import (
+    export,
+    make_entry,
+    make_epss,
+    make_fixed_range,
+    make_kev,
+    record,
+    write_files,
+)
+from tests.vulnerabilities.feeds.feed_site import Site, serve_files
 
 from dockgate.config import FeedUpdateSettings, Settings, from_environment
 from dockgate.events.envelope import NewEvent
@@ -26,13 +34,13 @@ OSV, KEV, EPSS = "/osv/PyPI/all.zip", "/kev.json", "/epss.csv.gz"
 
 
 def pypi(*names: str) -> bytes:
-    return export(*(record(f"PYSEC-{name}", entry("PyPI", name, *fixed("2"))) for name in names))
+    return export(*(record(f"PYSEC-{name}", make_entry("PyPI", name, *make_fixed_range("2"))) for name in names))
 
 
 @pytest.fixture
 def site() -> Iterator[Site]:
-    files = {OSV: pypi("six"), KEV: kev({"CVE-1": "2024-01-01"}), EPSS: epss(("CVE-1", "0.5", "0.9"))}
-    with serving(files | {"/osv/ecosystems.txt": b"PyPI\n"}) as site:
+    files = {OSV: pypi("six"), KEV: make_kev({"CVE-1": "2024-01-01"}), EPSS: make_epss(("CVE-1", "0.5", "0.9"))}
+    with serve_files(files | {"/osv/ecosystems.txt": b"PyPI\n"}) as site:
         yield site
 
 
@@ -88,15 +96,15 @@ def test_the_first_run_fetches_everything_and_later_ones_by_schedule(server: Ser
     server.run(0)
     assert server.ids() == ["PYSEC-six"]
     assert server.installs == 1
-    site.seen.clear()
+    site.requests.clear()
     server.run(0.9)
-    assert site.seen == []
+    assert site.requests == []
     server.run(1.1)
-    assert f"{OSV} 304" in site.seen
-    assert f"{KEV} 304" in site.seen
-    assert not any(EPSS in seen for seen in site.seen)  # every six hours
+    assert f"{OSV} 304" in site.requests
+    assert f"{KEV} 304" in site.requests
+    assert not any(EPSS in seen for seen in site.requests)  # every six hours
     server.run(6.1)
-    assert f"{EPSS} 304" in site.seen
+    assert f"{EPSS} 304" in site.requests
     assert server.events == []
 
 
@@ -168,7 +176,7 @@ def test_a_faulty_answer_is_announced_once_and_changes_nothing(fault: str, serve
 def test_one_feed_that_fails_delays_no_other(server: Server, site: Site) -> None:
     server.run(0)
     site.failing[OSV] = [500] * 100
-    site.files[KEV] = kev({"CVE-1": "2024-01-01", "CVE-2": "2026-01-01"})
+    site.files[KEV] = make_kev({"CVE-1": "2024-01-01", "CVE-2": "2026-01-01"})
     server.run(1.1)
     with Database.open(server.settings.advisories) as database:
         assert database.find_cves(["CVE-2"])
@@ -180,9 +188,9 @@ def test_a_restarted_server_announces_and_fetches_nothing_again(server: Server, 
     site.failing[OSV] = [500] * 100
     server.run(1.1)
     server.restarted()
-    site.seen.clear()
+    site.requests.clear()
     server.run(1.105)
-    assert site.seen == []
+    assert site.requests == []
     assert server.kinds() == ["feed.failed"]
 
 
@@ -200,9 +208,9 @@ def test_an_update_that_ends_the_process_is_not_repeated_at_once(server: Server,
     updates = FeedUpdates(server.settings, server.record, clock, update=update)  # type: ignore[arg-type]
     with pytest.raises(Killed):
         updates.run()
-    site.seen.clear()
+    site.requests.clear()
     server.run(0.01)
-    assert site.seen == []
+    assert site.requests == []
 
 
 def test_a_feed_is_announced_as_stale_once_until_its_next_success(server: Server, site: Site) -> None:
@@ -222,7 +230,9 @@ def test_a_feed_is_announced_as_stale_once_until_its_next_success(server: Server
 def test_a_feed_that_is_checked_and_brings_nothing_is_announced_as_suspect_once(server: Server, site: Site) -> None:
     days = [NOW - timedelta(days=number) for number in range(30)]
     records = (
-        record(f"PYSEC-{day:%j}", entry("PyPI", "six", *fixed("2")), modified=f"{day:%Y-%m-%d}T00:00:00Z")
+        record(
+            f"PYSEC-{day:%j}", make_entry("PyPI", "six", *make_fixed_range("2")), modified=f"{day:%Y-%m-%d}T00:00:00Z"
+        )
         for day in days
     )
     site.files[OSV] = export(*records)
@@ -240,8 +250,10 @@ def test_a_feed_that_is_checked_and_brings_nothing_is_announced_as_suspect_once(
     }
     assert server.status("osv").suspect == "the newest record of osv PyPI is of 2026-11-24"
     assert (server.status("osv").records, server.status("osv").newest) == (30, "2026-11-24")
-    newer = record("PYSEC-1", entry("PyPI", "six", *fixed("3")), modified="2026-12-05T00:00:00Z")
-    site.files[OSV] = export(newer, *(record(f"PYSEC-{day:%j}", entry("PyPI", "six", *fixed("2"))) for day in days))
+    newer = record("PYSEC-1", make_entry("PyPI", "six", *make_fixed_range("3")), modified="2026-12-05T00:00:00Z")
+    site.files[OSV] = export(
+        newer, *(record(f"PYSEC-{day:%j}", make_entry("PyPI", "six", *make_fixed_range("2"))) for day in days)
+    )
     server.run(12 * 24)
     server.updates.announce_suspect()
     assert server.kinds().count("feed.suspect") == 1
@@ -253,9 +265,9 @@ def test_a_clock_that_jumps_makes_nothing_stale(server: Server, site: Site) -> N
     server.run(0)
     server.run(24 * 365)
     server.run(24 * 365 + 0.1)
-    site.seen.clear()
+    site.requests.clear()
     server.run(0.5)
-    assert f"{OSV} 304" in site.seen  # its check lies in the future
+    assert f"{OSV} 304" in site.requests  # its check lies in the future
     assert server.status("osv").checked_at == "2026-11-24T12:30:00Z"
     assert server.events == []
 
@@ -263,7 +275,7 @@ def test_a_clock_that_jumps_makes_nothing_stale(server: Server, site: Site) -> N
 def test_a_database_from_a_folder_or_an_import_is_not_replaced(site: Site, tmp_path: Path) -> None:
     server = Server(tmp_path / "data", site)
     server.settings = server.settings._replace(feeds=(), updates=FeedUpdateSettings())
-    folder = lay(tmp_path / "feeds", {"osv/PyPI/all.zip": pypi("six")})
+    folder = write_files(tmp_path / "feeds", {"osv/PyPI/all.zip": pypi("six")})
     advisories.build(server.settings.advisories, folder, lambda line: None)
     server.restarted()
     server.run(0)
@@ -289,7 +301,11 @@ def test_a_suspect_feed_that_a_clock_announced_which_was_ahead_is_announced_when
     days = [NOW - timedelta(days=number) for number in range(30)]
     site.files[OSV] = export(
         *(
-            record(f"PYSEC-{day:%j}", entry("PyPI", "six", *fixed("2")), modified=f"{day:%Y-%m-%d}T00:00:00Z")
+            record(
+                f"PYSEC-{day:%j}",
+                make_entry("PyPI", "six", *make_fixed_range("2")),
+                modified=f"{day:%Y-%m-%d}T00:00:00Z",
+            )
             for day in days
         )
     )
@@ -317,14 +333,14 @@ def test_updates_can_be_turned_off(server: Server, site: Site) -> None:
     server.settings = server.settings._replace(updates=FeedUpdateSettings("off"))
     server.restarted()
     server.run(0)
-    assert site.seen == []
+    assert site.requests == []
     assert server.status("osv").off == "DOCKGATE_UPDATES turns it off"
 
 
 def test_a_command_that_writes_the_database_is_waited_for(server: Server, site: Site) -> None:
     with lock_database(server.settings.advisories):
         server.run(0)
-    assert site.seen == []
+    assert site.requests == []
     assert server.events == []
     server.run(0.02)
     assert server.ids() == ["PYSEC-six"]
@@ -371,7 +387,7 @@ def test_settings_of_a_schedule() -> None:
 
 @pytest.fixture(params=FACTORIES)
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    with opened(request.param, tmp_path / "store") as store:
+    with open_store_of_kind(request.param, tmp_path / "store") as store:
         yield store
 
 

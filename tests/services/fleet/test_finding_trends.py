@@ -6,9 +6,9 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from tests.services.exposure_fleet import Fleet, day
+from tests.services.exposure_fleet import Fleet, format_day
 from tests.services.fleet.test_index import FLASK, IDNA, AdvisoryDatabase, advisory, digest, package
-from tests.store.factories import FACTORIES, opened
+from tests.store.factories import FACTORIES, open_store_of_kind
 
 from dockgate.scanner.model import Package
 from dockgate.services.clock import ServerClock
@@ -31,12 +31,12 @@ from dockgate.vulnerabilities.model import Severity
 
 @pytest.fixture(params=FACTORIES)
 def fleet(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Fleet]:
-    with opened(request.param, tmp_path) as store:
+    with open_store_of_kind(request.param, tmp_path) as store:
         yield Fleet(store, AdvisoryDatabase([IDNA, FLASK]), today=10)
 
 
 def trend(fleet: Fleet, severity: Severity = Severity.HIGH) -> SeverityTrend:
-    trends = compute_trends(fleet.store, fleet.clock()())
+    trends = compute_trends(fleet.store, fleet.make_clock()())
     return next(entry for entry in trends.severities if entry.severity is severity)
 
 
@@ -71,28 +71,28 @@ def test_a_vulnerability_in_two_packages_counts_once(fleet: Fleet) -> None:
 
 
 def test_without_images_nothing_is_open_and_no_day_is_known(fleet: Fleet) -> None:
-    trends = compute_trends(fleet.store, fleet.clock()())
+    trends = compute_trends(fleet.store, fleet.make_clock()())
     assert trends.begins_on is None
     assert all(not any(entry.open) for entry in trends.severities)
 
 
 def test_trends_are_computed_again_after_a_while(fleet: Fleet) -> None:
-    start, seconds, took = fleet.clock()(), 0.0, itertools.count(step=20.0)
+    start, seconds, took = fleet.make_clock()(), 0.0, itertools.count(step=20.0)
     reader = TrendReader(fleet.store, ServerClock(lambda: start + timedelta(seconds=seconds)), lambda: next(took))
     assert reader.read().begins_on is None
     fleet.push("a", "team/web", "1", package("idna", "3.6"))
     assert reader.read().begins_on is None
     seconds = FRESH_SECONDS + 1
-    assert reader.read().begins_on == day(10)[:10]
+    assert reader.read().begins_on == format_day(10)[:10]
 
 
 def test_trends_that_are_quickly_computed_are_computed_again_soon(fleet: Fleet) -> None:
-    start, seconds, took = fleet.clock()(), 0.0, itertools.count(step=0.01)
+    start, seconds, took = fleet.make_clock()(), 0.0, itertools.count(step=0.01)
     reader = TrendReader(fleet.store, ServerClock(lambda: start + timedelta(seconds=seconds)), lambda: next(took))
     assert reader.read().begins_on is None
     fleet.push("a", "team/web", "1", package("idna", "3.6"))
     seconds = 2 * FRESH_FACTOR * 0.01
-    assert reader.read().begins_on == day(10)[:10]
+    assert reader.read().begins_on == format_day(10)[:10]
 
 
 @pytest.mark.parametrize(
@@ -116,8 +116,10 @@ def test_a_tag_shows_what_it_named_on_each_day(fleet: Fleet) -> None:
     fleet.today = 12
     fleet.push("b", "team/web", "1", package("idna", "3.7"))
     fleet.today = 13
-    findings = find_of_tag(fleet.store, "team/web", "1", fleet.clock()(), 5)
-    assert findings.days == list_last_days(fleet.clock()(), 5) == [day(number)[:10] for number in range(9, 14)]
+    findings = find_of_tag(fleet.store, "team/web", "1", fleet.make_clock()(), 5)
+    assert (
+        findings.days == list_last_days(fleet.make_clock()(), 5) == [format_day(number)[:10] for number in range(9, 14)]
+    )
     assert findings.severities[Severity.HIGH] == [None, 1, 1, 0, 0]
     assert [entry.counts for entry in findings.digests] == [[], [(1, Severity.HIGH)]]
     assert findings.digests[0].until is None
@@ -129,8 +131,8 @@ def test_a_repository_shows_its_newest_images_each_once(fleet: Fleet) -> None:
     fleet.today = 12
     fleet.push("b", "team/web", "web-2", package("idna", "3.7"))
     fleet.today = 13
-    fleet.store.images.add_push(PushedImage("team/web", "latest", digest("b"), day(13)))
-    fleet.store.images.add_push(PushedImage("team/web", "new", digest("c"), day(13)))
+    fleet.store.images.add_push(PushedImage("team/web", "latest", digest("b"), format_day(13)))
+    fleet.store.images.add_push(PushedImage("team/web", "new", digest("c"), format_day(13)))
     findings = find_of_repository(fleet.store, "team/web")
     assert [(image.tag, image.counts) for image in findings.images] == [
         ("new", None),
@@ -138,7 +140,7 @@ def test_a_repository_shows_its_newest_images_each_once(fleet: Fleet) -> None:
         ("web-1", [(1, Severity.HIGH)]),
     ]
     assert findings.severities[Severity.HIGH] == [1, 0, None]
-    assert fleet.store.tag_history.summarize_repositories(["team/web", "none"]) == {"team/web": (4, day(13))}
+    assert fleet.store.tag_history.summarize_repositories(["team/web", "none"]) == {"team/web": (4, format_day(13))}
 
 
 @pytest.mark.parametrize(
@@ -155,15 +157,15 @@ def test_a_tag_says_how_findings_of_its_earlier_image_ended(
     fleet.push("a", "team/web", "1", package("idna", "3.6"))
     fleet.today = 12
     fleet.push("b", "team/web", "1", *following)
-    findings = find_of_tag(fleet.store, "team/web", "1", fleet.clock()(), 5)
+    findings = find_of_tag(fleet.store, "team/web", "1", fleet.make_clock()(), 5)
     assert [entry.ended for entry in findings.digests] == [{}, expected]
 
 
 def test_a_tag_of_an_image_that_was_not_scanned_has_unknown_findings(fleet: Fleet) -> None:
     from dockgate.store.records import PushedImage
 
-    fleet.store.images.add_push(PushedImage("team/web", "1", compute_digest(b"x"), day(10)))
-    findings = find_of_tag(fleet.store, "team/web", "1", fleet.clock()(), 2)
+    fleet.store.images.add_push(PushedImage("team/web", "1", compute_digest(b"x"), format_day(10)))
+    findings = find_of_tag(fleet.store, "team/web", "1", fleet.make_clock()(), 2)
     assert findings.severities[Severity.HIGH] == [None, None]
     assert [entry.counts for entry in findings.digests] == [None]
 

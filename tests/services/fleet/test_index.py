@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import select
-from tests.scanned_platforms import platforms_of
-from tests.store.factories import FACTORIES, NOW, opened
+from tests.scanned_platforms import list_platforms
+from tests.store.factories import FACTORIES, NOW, open_store_of_kind
 
 from dockgate.scanner import ecosystems
 from dockgate.scanner.model import Distribution, Inventory, Package
@@ -104,7 +104,7 @@ def inventory(image: str, *packages: Package) -> Inventory:
 
 @pytest.fixture(params=FACTORIES)
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    with opened(request.param, tmp_path) as store:
+    with open_store_of_kind(request.param, tmp_path) as store:
         yield store
 
 
@@ -120,7 +120,7 @@ def index_of(store: Store, database: AdvisoryDatabase) -> FleetIndex:
 def scan_image(store: Store, name: str, *packages: Package) -> str:
     image = digest(name)
     scan = store.images.request_scan(image, f"team/{name}", NOW)
-    store.images.finish_scan(image, scan.number, platforms_of(inventory(image, *packages)), None, NOW)
+    store.images.finish_scan(image, scan.number, list_platforms(inventory(image, *packages)), None, NOW)
     return image
 
 

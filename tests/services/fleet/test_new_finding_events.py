@@ -5,7 +5,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from tests.services.renewal_fleet import NAMES, Fleet, opened_fleet, require_valid
+from tests.services.renewal_fleet import NAMES, Fleet, open_fleet, require_valid
 from tests.store.factories import FACTORIES
 
 from dockgate.delivery.service_model import Service, TaskDefinition
@@ -20,7 +20,7 @@ from dockgate.vulnerabilities.model import Cve, Severity
 
 @pytest.fixture(params=FACTORIES)
 def fleet(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Fleet]:
-    with opened_fleet(tmp_path, request.param) as fleet:
+    with open_fleet(tmp_path, request.param) as fleet:
         yield fleet
 
 
@@ -31,10 +31,10 @@ def test_a_changed_verdict_names_the_vulnerabilities_that_are_new(fleet: Fleet) 
     fleet.publish("shared")
     new = fleet.feeds.advisories[-1].id
     fleet.verdict_renewal.renew()
-    assert fleet.vulnerabilities() == [(f"team/{name}", [new]) for name in ("web", "api", "job")]
+    assert fleet.list_vulnerabilities() == [(f"team/{name}", [new]) for name in ("web", "api", "job")]
     fleet.feeds.advisories.pop()
     fleet.verdict_renewal.renew()
-    assert fleet.vulnerabilities()[3:] == [(f"team/{name}", []) for name in ("web", "api", "job")]
+    assert fleet.list_vulnerabilities()[3:] == [(f"team/{name}", []) for name in ("web", "api", "job")]
 
 
 @pytest.mark.parametrize("is_known", [True, False], ids=["what changed is known", "it is not known"])
@@ -47,8 +47,8 @@ def test_a_changed_verdict_names_what_is_known_to_be_exploited_since(fleet: Flee
     fleet.feeds.catalogue = {name: Cve(name, exploited="2026-11-01")}
     fleet.changed = AdvisoryChanges(cves=frozenset([name])) if is_known else None
     fleet.verdict_renewal.renew()
-    assert fleet.events() == [("team/web", "Approved", "Rejected")]
-    assert fleet.vulnerabilities() == [("team/web", [name])]
+    assert fleet.list_changes() == [("team/web", "Approved", "Rejected")]
+    assert fleet.list_vulnerabilities() == [("team/web", [name])]
 
 
 def test_a_changed_verdict_names_what_is_more_severe_than_before(fleet: Fleet) -> None:
@@ -58,7 +58,7 @@ def test_a_changed_verdict_names_what_is_more_severe_than_before(fleet: Fleet) -
     fleet.feeds.advisories = []
     fleet.publish("web", Severity.CRITICAL)
     fleet.verdict_renewal.renew()
-    assert fleet.vulnerabilities() == [("team/web", [fleet.feeds.advisories[0].id])]
+    assert fleet.list_vulnerabilities() == [("team/web", [fleet.feeds.advisories[0].id])]
 
 
 def test_a_new_finding_of_a_kept_image_has_one_event_in_the_shape_of_inspector(fleet: Fleet) -> None:
@@ -71,7 +71,7 @@ def test_a_new_finding_of_a_kept_image_has_one_event_in_the_shape_of_inspector(f
         fleet.feeds.advisories = advisories
         fleet.system.clock.ahead += timedelta(minutes=5)
         fleet.verdict_renewal.renew()
-    findings = fleet.details("Inspector2 Finding")
+    findings = fleet.list_details("Inspector2 Finding")
     assert [entry["title"] for entry in findings] == [f"{both[0].id} - shared"] * 3
     images = [entry["resources"][0]["details"]["awsEcrContainerImage"] for entry in findings]
     assert {(image["repositoryName"], image["architecture"]) for image in images} == {
@@ -89,9 +89,9 @@ def test_a_rejected_image_that_gets_a_known_exploited_vulnerability_is_announced
         fleet.feeds.catalogue = catalogue
         fleet.system.clock.ahead += timedelta(minutes=5)
         fleet.verdict_renewal.renew()
-    (exploited,) = fleet.details("finding.exploited")
+    (exploited,) = fleet.list_details("finding.exploited")
     assert (exploited["repository"], exploited["vulnerabilities"]) == ("team/web", [{"id": name, "severity": "LOW"}])
-    findings = fleet.details("Inspector2 Finding")
+    findings = fleet.list_details("Inspector2 Finding")
     assert [(entry["exploitAvailable"], entry["status"]) for entry in findings] == [("YES", "ACTIVE")]
 
 
@@ -105,7 +105,7 @@ def test_an_exploited_vulnerability_is_announced_though_the_status_is_of_a_clock
     name = fleet.feeds.advisories[-1].id
     fleet.feeds.catalogue = {name: Cve(name, exploited="2026-11-01")}
     fleet.verdict_renewal.renew()
-    (exploited,) = fleet.details("finding.exploited")
+    (exploited,) = fleet.list_details("finding.exploited")
     assert exploited["vulnerabilities"] == [{"id": name, "severity": "LOW"}]
 
 
@@ -118,8 +118,8 @@ def test_a_waived_finding_is_suppressed_and_not_announced(fleet: Fleet) -> None:
     name = fleet.feeds.advisories[-1].id
     fleet.feeds.catalogue = {name: Cve(name, exploited="2026-11-01")}
     fleet.verdict_renewal.renew()
-    assert fleet.details("finding.exploited") == []
-    assert [entry["status"] for entry in fleet.details("Inspector2 Finding")] == ["SUPPRESSED"]
+    assert fleet.list_details("finding.exploited") == []
+    assert [entry["status"] for entry in fleet.list_details("Inspector2 Finding")] == ["SUPPRESSED"]
 
 
 def test_an_image_without_a_tag_is_notified_only_while_it_runs(fleet: Fleet) -> None:
@@ -134,5 +134,5 @@ def test_an_image_without_a_tag_is_notified_only_while_it_runs(fleet: Fleet) -> 
     fleet.verdict_renewal.renew()
     fleet.publish("shared")
     fleet.verdict_renewal.renew()
-    assert fleet.verdicts() == dict.fromkeys(("web", "api", "job"), "Rejected")
-    assert sorted(fleet.events()) == [("team/job", "Approved", "Rejected"), ("team/web", "Approved", "Rejected")]
+    assert fleet.list_verdicts() == dict.fromkeys(("web", "api", "job"), "Rejected")
+    assert sorted(fleet.list_changes()) == [("team/job", "Approved", "Rejected"), ("team/web", "Approved", "Rejected")]

@@ -6,8 +6,8 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from tests.scenarios.planned_images import advisory
-from tests.services.renewal_fleet import NAMES, CrashError, Fleet, opened_fleet
+from tests.scenarios.planned_images import make_advisory
+from tests.services.renewal_fleet import NAMES, CrashError, Fleet, open_fleet
 from tests.store.factories import FACTORIES
 
 from dockgate.gate.policy_choice import PolicyAssignment
@@ -19,7 +19,7 @@ STRICT = "kind: Policy\nname: strict\nrules:\n  max_findings: {LOW: 0}\n"
 
 @pytest.fixture(params=FACTORIES)
 def fleet(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Fleet]:
-    with opened_fleet(tmp_path, request.param) as fleet:
+    with open_fleet(tmp_path, request.param) as fleet:
         yield fleet
 
 
@@ -30,22 +30,22 @@ def test_two_assignments_that_match_equally_well_leave_only_their_repository_unj
         fleet.system.store.policy_assignments.put(assignment, "ana", format_time(fleet.system.clock()))
     for _ in range(2):
         fleet.verdict_renewal.renew()
-    assert fleet.verdicts() == {"api": "Approved", "job": "Approved"}
+    assert fleet.list_verdicts() == {"api": "Approved", "job": "Approved"}
     fleet.system.store.policy_assignments.remove("b", "ana", format_time(fleet.system.clock()))
     fleet.verdict_renewal.renew()
-    assert fleet.verdicts() == dict.fromkeys(NAMES, "Approved")
+    assert fleet.list_verdicts() == dict.fromkeys(NAMES, "Approved")
 
 
 def test_a_changed_policy_or_assignment_renews_verdicts(fleet: Fleet) -> None:
     fleet.publish("shared", Severity.LOW)
     fleet.verdict_renewal.renew()
-    assert set(fleet.verdicts().values()) == {"Approved"}
+    assert set(fleet.list_verdicts().values()) == {"Approved"}
     now = format_time(fleet.system.clock())
     fleet.system.server.policies.put("strict", STRICT, "ana")
     fleet.system.store.policy_assignments.put(PolicyAssignment("web", ("team/web",), "strict"), "ana", now)
     fleet.verdict_renewal.renew()
-    assert fleet.verdicts("strict") == {"web": "Rejected"}
-    assert fleet.verdicts().keys() == {"api", "job"}
+    assert fleet.list_verdicts("strict") == {"web": "Rejected"}
+    assert fleet.list_verdicts().keys() == {"api", "job"}
 
 
 def test_another_policy_of_a_repository_is_an_event_where_it_changes_the_status(fleet: Fleet) -> None:
@@ -62,13 +62,13 @@ def test_another_policy_of_a_repository_is_an_event_where_it_changes_the_status(
         fleet.process(crash_at=2).renew()
     for _ in range(2):
         fleet.process().renew()
-    assert sorted(fleet.events()) == [("team/api", "Approved", "Rejected"), ("team/web", "Approved", "Rejected")]
+    assert sorted(fleet.list_changes()) == [("team/api", "Approved", "Rejected"), ("team/web", "Approved", "Rejected")]
     details = [event.body["detail"] for event in store.event_log.read(limit=1000)]
     assert {each["former_policy"] for each in details if "previous" in each} == {"default"}
     store.policy_assignments.put(PolicyAssignment("web", ("team/web",), "z-lax"), "ana", now)
     fleet.process().renew()
-    assert fleet.events()[-1] == ("team/web", "Rejected", "Approved")
-    assert (fleet.verdicts(), fleet.verdicts("a-strict")) == ({}, {})
+    assert fleet.list_changes()[-1] == ("team/web", "Rejected", "Approved")
+    assert (fleet.list_verdicts(), fleet.list_verdicts("a-strict")) == ({}, {})
 
 
 def test_a_clock_that_jumps_ahead_and_back_leaves_the_verdicts_of_the_present(fleet: Fleet) -> None:
@@ -77,14 +77,14 @@ def test_a_clock_that_jumps_ahead_and_back_leaves_the_verdicts_of_the_present(fl
     fleet.system.server.policies.put("strict", grace, "ana")
     now = format_time(fleet.system.clock())
     fleet.system.store.policy_assignments.put(PolicyAssignment("all", ("team/*",), "strict"), "ana", now)
-    fleet.feeds.advisories = [replace(advisory("web", Severity.LOW, "2"), published=now)]
+    fleet.feeds.advisories = [replace(make_advisory("web", Severity.LOW, "2"), published=now)]
     fleet.verdict_renewal.renew()
-    assert fleet.verdicts("strict")["web"] == "Approved"
+    assert fleet.list_verdicts("strict")["web"] == "Approved"
     fleet.system.clock.ahead += timedelta(days=40)
     fleet.verdict_renewal.renew()
-    assert fleet.verdicts("strict")["web"] == "Rejected"
+    assert fleet.list_verdicts("strict")["web"] == "Rejected"
     fleet.system.clock.ahead -= timedelta(days=40)
     for _ in range(2):
         fleet.process().renew()
-    assert fleet.verdicts("strict")["web"] == "Approved"
-    assert fleet.agree("strict")
+    assert fleet.list_verdicts("strict")["web"] == "Approved"
+    assert fleet.is_consistent("strict")

@@ -14,7 +14,7 @@ from tests.services.renewal_fleet import (
     Feeds,
     Fleet,
     failing_images,
-    opened_fleet,
+    open_fleet,
 )
 from tests.store.factories import FACTORIES
 
@@ -26,7 +26,7 @@ from dockgate.vulnerabilities.model import Severity
 
 @pytest.fixture(params=FACTORIES)
 def fleet(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Fleet]:
-    with opened_fleet(tmp_path, request.param) as fleet:
+    with open_fleet(tmp_path, request.param) as fleet:
         yield fleet
 
 
@@ -50,12 +50,12 @@ def test_an_image_that_cannot_be_judged_is_undetermined_and_stops_no_other(fleet
     failing_images.add(fleet.images["web"])
     try:
         replace(fleet.verdict_renewal, fleet_judging=replace(judging, case_builder=failing)).renew()
-        assert fleet.verdicts() == {"web": "Undetermined", "api": "Approved", "job": "Approved"}
+        assert fleet.list_verdicts() == {"web": "Undetermined", "api": "Approved", "job": "Approved"}
     finally:
         failing_images.clear()
     fleet.system.clock.ahead += timedelta(hours=2)
     fleet.verdict_renewal.renew()
-    assert fleet.verdicts() == dict.fromkeys(NAMES, "Approved")
+    assert fleet.list_verdicts() == dict.fromkeys(NAMES, "Approved")
 
 
 def test_a_policy_that_cannot_judge_approves_nothing_and_delays_no_events_of_findings(
@@ -77,12 +77,12 @@ def test_a_policy_that_cannot_judge_approves_nothing_and_delays_no_events_of_fin
     assert line.exc_info is None
     reasons = {verdict.reason for verdict in fleet.system.store.fleet_verdicts.list_of_policy("default").values()}
     assert line.getMessage().endswith(f": {reasons.pop()}")
-    assert fleet.verdicts("strict") == {"web": "Rejected"}
-    assert fleet.verdicts() == {"api": "Undetermined", "job": "Undetermined"}
-    assert len(fleet.details("Inspector2 Finding")) == len(NAMES)
+    assert fleet.list_verdicts("strict") == {"web": "Rejected"}
+    assert fleet.list_verdicts() == {"api": "Undetermined", "job": "Undetermined"}
+    assert len(fleet.list_details("Inspector2 Finding")) == len(NAMES)
     fleet.system.clock.ahead += timedelta(hours=2)
     fleet.verdict_renewal.renew()
-    assert fleet.verdicts() == {"api": "Rejected", "job": "Rejected"}
+    assert fleet.list_verdicts() == {"api": "Rejected", "job": "Rejected"}
 
 
 def test_stale_feeds_keep_the_last_status_beside_since_when(fleet: Fleet) -> None:
@@ -92,44 +92,44 @@ def test_stale_feeds_keep_the_last_status_beside_since_when(fleet: Fleet) -> Non
     fleet.system.clock.ahead += timedelta(days=8)
     before = format_time(fleet.system.clock())
     fleet.verdict_renewal.renew()
-    assert fleet.verdicts() == {"web": "Rejected", "api": "Approved", "job": "Approved"}
-    since = max(filter(None, fleet.cannot_judge_since()))
+    assert fleet.list_verdicts() == {"web": "Rejected", "api": "Approved", "job": "Approved"}
+    since = max(filter(None, fleet.list_failing_since()))
     assert since >= before
     fleet.publish("api")  # what is continuous with old feeds still rejects
     fleet.verdict_renewal.renew()
-    assert fleet.verdicts()["api"] == "Rejected"
+    assert fleet.list_verdicts()["api"] == "Rejected"
     fleet.feeds.checked_at = ""
     fleet.verdict_renewal.renew()
-    assert fleet.cannot_judge_since() == {None}
-    assert fleet.events() == [("team/api", "Approved", "Rejected")]
+    assert fleet.list_failing_since() == {None}
+    assert fleet.list_changes() == [("team/api", "Approved", "Rejected")]
 
 
 def test_without_an_advisory_database_nothing_is_rejected(fleet: Fleet) -> None:
     fleet.verdict_renewal.renew()
     fleet.feeds.is_missing = True
     fleet.verdict_renewal.renew()
-    (since,) = fleet.cannot_judge_since()
+    (since,) = fleet.list_failing_since()
     assert since is not None
     fleet.system.clock.ahead += timedelta(hours=2)
     fleet.verdict_renewal.renew()
-    assert fleet.cannot_judge_since() == {since}
-    assert set(fleet.verdicts().values()) == {"Approved"}
+    assert fleet.list_failing_since() == {since}
+    assert set(fleet.list_verdicts().values()) == {"Approved"}
     fleet.feeds.is_missing = False
     fleet.verdict_renewal.renew()
-    assert fleet.cannot_judge_since() == {None}
-    assert fleet.events() == []
+    assert fleet.list_failing_since() == {None}
+    assert fleet.list_changes() == []
 
 
 def test_images_that_came_before_the_first_advisories_are_undetermined_and_then_change(fleet: Fleet) -> None:
     fleet.feeds.is_missing = True
     for _ in range(2):
         fleet.verdict_renewal.renew()
-        assert set(fleet.verdicts().values()) == {"Undetermined"}
-    assert fleet.events() == []
+        assert set(fleet.list_verdicts().values()) == {"Undetermined"}
+    assert fleet.list_changes() == []
     fleet.feeds.is_missing = False
     fleet.publish("web")
     fleet.verdict_renewal.renew()
-    assert sorted(fleet.events()) == [
+    assert sorted(fleet.list_changes()) == [
         ("team/api", "Undetermined", "Approved"),
         ("team/job", "Undetermined", "Approved"),
         ("team/web", "Undetermined", "Rejected"),
@@ -149,7 +149,7 @@ def test_a_process_that_dies_anywhere_leaves_the_same_rows_and_events(tmp_path: 
             fleet.process(moments, crash_at).renew()
         except CrashError:
             fleet.process().renew()
-        result = fleet.rows()
+        result = fleet.list_rows()
         system.client.close()
         system.store.close()
         return result, moments

@@ -6,8 +6,8 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from tests.scanned_platforms import platforms_of
-from tests.scenarios.planned_images import AdvisoryDatabase, advisory, package
+from tests.scanned_platforms import list_platforms
+from tests.scenarios.planned_images import AdvisoryDatabase, make_advisory, make_package
 from tests.scenarios.server import ServerSystem
 from tests.store.factories import FACTORIES
 
@@ -40,8 +40,8 @@ class Promoted:
         images = self.system.store.images
         now = self.now()
         scan = images.request_scan(IMAGE, "dev/app", now)
-        inventory = Inventory(IMAGE, "linux/amd64", Distribution("debian", "13"), (), (package("app"),), ())
-        images.finish_scan(IMAGE, scan.number, platforms_of(inventory), None, now)
+        inventory = Inventory(IMAGE, "linux/amd64", Distribution("debian", "13"), (), (make_package("app"),), ())
+        images.finish_scan(IMAGE, scan.number, list_platforms(inventory), None, now)
         for repository in ("dev/app", "prod/app"):
             images.add_push(PushedImage(repository, "1", IMAGE, now))
 
@@ -56,7 +56,7 @@ class Promoted:
 
     def publish(self, severity: Severity, variant: str = "") -> None:
         advisories = self.system.advisories.advisories
-        self.system.advisories.advisories = [*advisories, advisory("app", severity, "2", variant)]
+        self.system.advisories.advisories = [*advisories, make_advisory("app", severity, "2", variant)]
 
     def follow(self, repository: str, policy: str) -> None:
         """As after an approval for an outside pipeline."""
@@ -321,7 +321,7 @@ def test_images_are_sorted_by_the_verdict_of_the_policy_of_each_repository(promo
     fixable = STRICT.replace("name: strict", "name: fixable").replace("LOW: 0", "CRITICAL: 0, only_fixable: true")
     apply(promoted, STRICT.replace("LOW: 0", "CRITICAL: 0, only_fixable: false"), fixable, ASSIGNMENT)
     apply(promoted, ASSIGNMENT.replace("prod", "dev").replace("strict", "fixable"))
-    promoted.system.advisories.advisories = [advisory("app", Severity.CRITICAL, "")]
+    promoted.system.advisories.advisories = [make_advisory("app", Severity.CRITICAL, "")]
     promoted.judge()
     promoted.system.use_cases.verdicts.judge_followed(IMAGE, "prod/app", "fixable")
     promoted.system.store.images.add_push(PushedImage("dev/app", "2", IMAGE, promoted.now()))

@@ -8,9 +8,9 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from tests.scanned_platforms import platforms_of
-from tests.scenarios.planned_images import advisory, package
-from tests.services.renewal_fleet import CrashError, Fleet, opened_fleet
+from tests.scanned_platforms import list_platforms
+from tests.scenarios.planned_images import make_advisory, make_package
+from tests.services.renewal_fleet import CrashError, Fleet, open_fleet
 from tests.store.factories import FACTORIES
 
 from dockgate.gate.model import ExternalReport, VexStatement, VexStatus, Waiver
@@ -62,7 +62,7 @@ class World:
             fleet.system.server.policies.put(name, text, "ana")
         for name, pattern in (("strict", "team/*"), ("lax", "other/*")):
             fleet.system.store.policy_assignments.put(PolicyAssignment(name, (pattern,), name), "ana", now)
-        fleet.feeds.advisories = [advisory(name, Severity.CRITICAL, "2") for name in PACKAGES[1:4]]
+        fleet.feeds.advisories = [make_advisory(name, Severity.CRITICAL, "2") for name in PACKAGES[1:4]]
         fleet.changed = AdvisoryChanges()
         for name in self.names:
             self.scan(name)
@@ -74,7 +74,7 @@ class World:
 
     @property
     def vulnerability(self) -> str:
-        return advisory(self.random.choice(PACKAGES), Severity.LOW, "2").id
+        return make_advisory(self.random.choice(PACKAGES), Severity.LOW, "2").id
 
     @property
     def purl(self) -> str:
@@ -96,7 +96,7 @@ class World:
                 f"linux/{architecture}",
                 Distribution("debian", "13"),
                 (),
-                tuple(package(each) for each in sorted(random.sample(PACKAGES, random.randint(0, 2)))),
+                tuple(make_package(each) for each in sorted(random.sample(PACKAGES, random.randint(0, 2)))),
                 (Unread("opt/x", "It is odd."),) if random.random() < 0.2 else (),
                 user=random.choice(("root", "app")),
             )
@@ -108,7 +108,7 @@ class World:
         scan = images.request_scan(digest, self.repository(name), self.now)
         if scan.finished_at is not None:
             scan = images.request_new_scan(digest, self.repository(name), scan.number, self.now)
-        images.finish_scan(digest, scan.number, platforms_of(*self.inventories(name)), None, self.now)
+        images.finish_scan(digest, scan.number, list_platforms(*self.inventories(name)), None, self.now)
         self.fleet.verdict_renewal.index.add(digest)
 
     def image(self) -> str:
@@ -160,7 +160,7 @@ class World:
             self.fleet.system.store.vex.remove(self.random.choice(records).document, "ana", self.now)
 
     def report(self) -> None:
-        each, name = package(self.random.choice(PACKAGES)), self.random.choice(self.names)
+        each, name = make_package(self.random.choice(PACKAGES)), self.random.choice(self.names)
         inventory = Inventory(self.digest(name), "linux/amd64", None, (), (each,), ())
         finding = Finding(self.vulnerability, (), each, Severity.CRITICAL, Rating("advisory", Severity.CRITICAL), "2")
         report = ExternalReport("trivy", self.now, inventory, Matches((finding,), ()))
@@ -173,7 +173,7 @@ class World:
         name = self.random.choice(PACKAGES)
         others = [entry for entry in self.fleet.feeds.advisories if entry.name != name]
         severity = self.random.choice((Severity.LOW, Severity.CRITICAL))
-        self.fleet.feeds.advisories = [*others, advisory(name, severity, "2")]
+        self.fleet.feeds.advisories = [*others, make_advisory(name, severity, "2")]
         self.fleet.changed = AdvisoryChanges(keys=frozenset({("Debian:13", name)}))
 
     def change(self) -> None:
@@ -212,7 +212,7 @@ class World:
 
 @pytest.fixture(params=FACTORIES)
 def fleet(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Fleet]:
-    with opened_fleet(tmp_path, request.param) as fleet:
+    with open_fleet(tmp_path, request.param) as fleet:
         yield fleet
 
 
@@ -253,7 +253,7 @@ def test_a_waiver_or_document_renews_the_images_in_which_it_may_count(fleet: Fle
     world.renewal.renew()
     mine = min(holders & team)
     waiver = Waiver("w", "ana", "Reviewed.", until=format_time(clock() + timedelta(hours=1)), created_at=world.now)
-    vulnerability = advisory("a", Severity.LOW, "2").id
+    vulnerability = make_advisory("a", Severity.LOW, "2").id
     waivers = {
         "of a vulnerability": (replace(waiver, vulnerability=vulnerability), holders),
         "of a package": (replace(waiver, package="pkg:deb/debian/a@*"), holders),

@@ -9,10 +9,10 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from tests.scanned_platforms import platforms_of
-from tests.scenarios.planned_images import advisory, package
-from tests.services.renewal_fleet import NAMES, Fleet, opened_fleet, require_valid
-from tests.store.factories import FACTORIES, approval
+from tests.scanned_platforms import list_platforms
+from tests.scenarios.planned_images import make_advisory, make_package
+from tests.services.renewal_fleet import NAMES, Fleet, open_fleet, require_valid
+from tests.store.factories import FACTORIES, make_approval
 
 from dockgate.delivery.service_model import Service, TaskDefinition
 from dockgate.gate.model import ExternalReport, Waiver
@@ -47,16 +47,16 @@ VEX = {
 
 @pytest.fixture(params=FACTORIES)
 def fleet(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Fleet]:
-    with opened_fleet(tmp_path, request.param) as fleet:
+    with open_fleet(tmp_path, request.param) as fleet:
         yield fleet
 
 
 def test_every_scanned_image_gets_a_verdict_that_the_gate_agrees_with(fleet: Fleet) -> None:
     fleet.publish("web")
     fleet.verdict_renewal.renew()
-    assert fleet.verdicts() == {"web": "Rejected", "api": "Approved", "job": "Approved"}
-    assert fleet.agree()
-    assert fleet.events() == []  # nothing has changed: these are the first verdicts
+    assert fleet.list_verdicts() == {"web": "Rejected", "api": "Approved", "job": "Approved"}
+    assert fleet.is_consistent()
+    assert fleet.list_changes() == []  # nothing has changed: these are the first verdicts
 
 
 def test_a_verdict_renewed_before_the_first_of_the_fleet_hides_no_change(fleet: Fleet) -> None:
@@ -69,7 +69,7 @@ def test_a_verdict_renewed_before_the_first_of_the_fleet_hides_no_change(fleet: 
     assert renewed is not None
     assert renewed[0].status == "Rejected"
     fleet.verdict_renewal.renew()
-    assert fleet.events() == [("team/web", "Approved", "Rejected")]
+    assert fleet.list_changes() == [("team/web", "Approved", "Rejected")]
 
 
 def test_an_advisory_between_the_verdict_on_a_push_and_the_first_of_the_fleet_changes_the_verdict(fleet: Fleet) -> None:
@@ -81,8 +81,8 @@ def test_an_advisory_between_the_verdict_on_a_push_and_the_first_of_the_fleet_ch
     fleet.publish("job")
     for _ in range(2):
         fleet.verdict_renewal.renew()
-    assert fleet.verdicts() == {"web": "Rejected", "api": "Approved", "job": "Rejected"}
-    assert fleet.events() == [("team/web", "Approved", "Rejected")]  # of job this is the first verdict
+    assert fleet.list_verdicts() == {"web": "Rejected", "api": "Approved", "job": "Rejected"}
+    assert fleet.list_changes() == [("team/web", "Approved", "Rejected")]  # of job this is the first verdict
 
 
 @pytest.mark.parametrize("is_known", [True, False], ids=["what changed is known", "it is not known"])
@@ -92,9 +92,9 @@ def test_an_advisory_renews_what_it_touches_with_one_event_each(fleet: Fleet, is
     fleet.changed = AdvisoryChanges(keys=frozenset({("Debian:13", "web")})) if is_known else None
     for _ in range(3):
         fleet.verdict_renewal.renew()
-    assert fleet.verdicts() == {"web": "Rejected", "api": "Approved", "job": "Approved"}
-    assert fleet.events() == [("team/web", "Approved", "Rejected")]
-    assert fleet.agree()
+    assert fleet.list_verdicts() == {"web": "Rejected", "api": "Approved", "job": "Approved"}
+    assert fleet.list_changes() == [("team/web", "Approved", "Rejected")]
+    assert fleet.is_consistent()
 
 
 @pytest.mark.parametrize("is_known", [True, False], ids=["what changed is known", "it is not known"])
@@ -106,8 +106,8 @@ def test_an_advisory_that_names_no_version_renews_verdicts_when_it_comes_and_goe
     for advisories, status in (([unclear], "Undetermined"), ([], "Approved"), ([unclear], "Undetermined")):
         fleet.feeds.advisories = advisories
         fleet.verdict_renewal.renew()
-        assert fleet.verdicts() == {"web": status, "api": "Approved", "job": "Approved"}
-        assert fleet.agree()
+        assert fleet.list_verdicts() == {"web": status, "api": "Approved", "job": "Approved"}
+        assert fleet.is_consistent()
 
 
 @pytest.mark.parametrize("is_known", [True, False], ids=["what changed is known", "it is not known"])
@@ -119,8 +119,8 @@ def test_a_feed_that_ends_or_begins_renews_the_verdicts_that_need_it(fleet: Flee
     for missing_feeds, status in (({feed}, "Undetermined"), ((), "Approved")):
         fleet.feeds.missing_feeds = frozenset(missing_feeds)
         fleet.verdict_renewal.renew()
-        assert fleet.verdicts() == dict.fromkeys(NAMES, status)
-        assert fleet.agree()
+        assert fleet.list_verdicts() == dict.fromkeys(NAMES, status)
+        assert fleet.is_consistent()
 
 
 def test_nothing_is_judged_while_nothing_changes(fleet: Fleet) -> None:
@@ -166,35 +166,37 @@ def test_an_advisory_database_that_comes_back_has_an_event_each_time(fleet: Flee
             fleet.verdict_renewal.renew()
             digests.append(fleet.feeds().digest)
     assert len(set(digests)) == 2
-    details = fleet.details("advisories.changed")
+    details = fleet.list_details("advisories.changed")
     assert [entry["digest"] for entry in details] == digests
     assert [entry.get("previous") for entry in details] == [None, *digests[:-1]]
 
 
 def test_an_advisory_database_that_was_only_checked_again_has_no_event(fleet: Fleet) -> None:
     fleet.verdict_renewal.renew()
-    before = fleet.details("advisories.changed")
+    before = fleet.list_details("advisories.changed")
     fleet.feeds.checked_at = format_time(fleet.system.clock() + timedelta(minutes=1))
     fleet.changed = AdvisoryChanges()
     fleet.verdict_renewal.renew()
     assert fleet.system.store.fleet_findings.find_source().advisories == fleet.feeds().digest  # type: ignore[union-attr]
-    assert fleet.details("advisories.changed") == before
+    assert fleet.list_details("advisories.changed") == before
 
 
 def test_a_fix_that_ends_a_waiver_is_announced_once_and_is_the_reason_of_the_verdict(fleet: Fleet) -> None:
-    unfixed, fixed = (advisory("shared", Severity.CRITICAL, version) for version in ("", "2"))
+    unfixed, fixed = (make_advisory("shared", Severity.CRITICAL, version) for version in ("", "2"))
     fleet.feeds.advisories = [unfixed]
     for name, scope in (("w1", "team/web"), ("w2", "elsewhere/*")):
         waiver = Waiver(name, "ana", "No fix.", vulnerability=unfixed.id, repository=scope, until_fixed=True)
         fleet.system.server.waivers.add_waiver(waiver)
     fleet.verdict_renewal.renew()
-    assert fleet.details("waiver.fixed") == []
+    assert fleet.list_details("waiver.fixed") == []
     for advisories in ([fixed], [unfixed], [fixed]):
         fleet.feeds.advisories = advisories
         fleet.verdict_renewal.renew()
-    (detail,) = fleet.details("waiver.fixed")
+    (detail,) = fleet.list_details("waiver.fixed")
     assert (detail["waiver"], detail["fixed"]) == ("w1", [{"package": "shared", "fixed": "2"}])
-    reasons = {entry.get("reason") for entry in fleet.details("verdict.changed") if entry["repository"] == "team/web"}
+    reasons = {
+        entry.get("reason") for entry in fleet.list_details("verdict.changed") if entry["repository"] == "team/web"
+    }
     assert "a fix exists for what the waiver w1 accepted" in reasons
 
 
@@ -203,7 +205,7 @@ def test_the_first_fix_for_what_a_waiver_without_a_vulnerability_accepts_is_anno
     fleet: Fleet, scope: str
 ) -> None:
     early, unfixed, late, fixed = (
-        advisory("shared", Severity.CRITICAL, version, variant)
+        make_advisory("shared", Severity.CRITICAL, version, variant)
         for version, variant in (("2", "early"), ("", "never"), ("", "late"), ("3", "late"))
     )
     fleet.feeds.advisories = [early, unfixed, late]
@@ -217,12 +219,12 @@ def test_the_first_fix_for_what_a_waiver_without_a_vulnerability_accepts_is_anno
         waiver = replace(Waiver(name, "ana", "No fix.", until_fixed=True), **values)  # type: ignore[arg-type]
         fleet.system.server.waivers.add_waiver(waiver)
     fleet.verdict_renewal.renew()
-    assert fleet.details("waiver.fixed") == []
+    assert fleet.list_details("waiver.fixed") == []
     for advisories in ([early, unfixed, fixed], [early, unfixed, late], [early, unfixed, fixed]):
         fleet.system.clock.ahead += timedelta(minutes=1)
         fleet.feeds.advisories = advisories
         fleet.verdict_renewal.renew()
-    (detail,) = fleet.details("waiver.fixed")
+    (detail,) = fleet.list_details("waiver.fixed")
     assert (detail["waiver"], detail["fixed"]) == ("w1", [{"package": "shared", "fixed": "3"}])
 
 
@@ -234,15 +236,15 @@ def test_a_waiver_turns_a_verdict_until_it_ends(fleet: Fleet) -> None:
     waiver = Waiver("w1", "ana", "It is never called.", vulnerability=identity, repository="team/web", until=until)
     fleet.system.server.waivers.add_waiver(waiver)
     fleet.verdict_renewal.renew()
-    assert fleet.verdicts() == {"web": "Approved", "api": "Rejected", "job": "Rejected"}
-    assert sorted(verdict.waived for verdict in fleet.rows()[0]) == [0, 0, 1]
-    assert fleet.agree()
+    assert fleet.list_verdicts() == {"web": "Approved", "api": "Rejected", "job": "Rejected"}
+    assert sorted(verdict.waived for verdict in fleet.list_rows()[0]) == [0, 0, 1]
+    assert fleet.is_consistent()
     fleet.system.clock.ahead += timedelta(days=1, minutes=1)
     fleet.verdict_renewal.renew()
-    assert set(fleet.verdicts().values()) == {"Rejected"}
-    assert {verdict.waived for verdict in fleet.rows()[0]} == {0}
-    assert fleet.events() == [("team/web", "Rejected", "Approved"), ("team/web", "Approved", "Rejected")]
-    reasons = [entry.get("reason") for entry in fleet.details("verdict.changed")]
+    assert set(fleet.list_verdicts().values()) == {"Rejected"}
+    assert {verdict.waived for verdict in fleet.list_rows()[0]} == {0}
+    assert fleet.list_changes() == [("team/web", "Rejected", "Approved"), ("team/web", "Approved", "Rejected")]
+    reasons = [entry.get("reason") for entry in fleet.list_details("verdict.changed")]
     assert reasons == [None, f"the waiver w1 ended at {until}"]
 
 
@@ -258,15 +260,15 @@ def test_the_end_of_a_watch_keeps_the_last_verdict_with_which_the_next_watch_com
     fleet.system.clock.ahead += timedelta(days=3)
     for _ in range(2):
         fleet.verdict_renewal.renew()
-    assert fleet.verdicts() == {"api": "Approved", "job": "Approved"}
-    (ended,) = fleet.details("watch.ended")
+    assert fleet.list_verdicts() == {"api": "Approved", "job": "Approved"}
+    (ended,) = fleet.list_details("watch.ended")
     assert (ended["repository"], ended["status"]) == ("team/web", "Rejected")
     view, _ = read_image_view(fleet.images["web"], Caller(LOCAL), fleet.system.server)
     assert view.summary == "not watched any more; the last verdict: Rejected, 1 CRITICAL finding"
     fleet.system.server.documents.apply(ENDING.replace("2d", "9d"), "test", Caller(LOCAL))
     fleet.verdict_renewal.renew()
-    assert fleet.verdicts()["web"] == "Rejected"
-    assert fleet.events() == [("team/web", "Approved", "Rejected")]
+    assert fleet.list_verdicts()["web"] == "Rejected"
+    assert fleet.list_changes() == [("team/web", "Approved", "Rejected")]
 
 
 @pytest.mark.parametrize("restart", ["pull", "push", "approval", "run", "setting"])
@@ -282,14 +284,14 @@ def test_a_watch_that_begins_again_has_a_new_verdict_at_once_and_shows_no_old_on
     fleet.verdict_renewal.renew()
     fleet.publish("web")
     fleet.verdict_renewal.renew()
-    assert fleet.verdicts() == {}
+    assert fleet.list_verdicts() == {}
     now = format_time(system.clock())
     if restart == "pull":
         store.image_uses.record_pull("team/web", image, now)
     elif restart == "push":
         store.images.add_push(PushedImage("team/web", "1", image, now))
     elif restart == "approval":
-        store.approvals.add(replace(approval("a", image), repository="team/web", created_at=now))
+        store.approvals.add(replace(make_approval("a", image), repository="team/web", created_at=now))
     elif restart == "run":
         definition = TaskDefinition("shop", 1, "web", ImageReference("registry.example/team/web", image))
         store.services.put(Service("shop", "local", 1, 1), definition)
@@ -299,21 +301,21 @@ def test_a_watch_that_begins_again_has_a_new_verdict_at_once_and_shows_no_old_on
     shown_images = {entry.repository: (entry.status, entry.summary) for entry in images}
     assert shown_images["team/web"] == ("Undetermined", "it has no current verdict yet")
     fleet.verdict_renewal.renew()
-    assert fleet.verdicts()["web"] == "Rejected"
+    assert fleet.list_verdicts()["web"] == "Rejected"
     store.image_uses.record_pull("team/api", fleet.images["api"], format_time(system.clock()))
     fleet.verdict_renewal.renew()
-    assert fleet.verdicts()["api"] == "Approved"
+    assert fleet.list_verdicts()["api"] == "Approved"
 
 
 def finding(name: str) -> Finding:
     """A critical finding in a package, as another scanner reports it."""
-    return Finding("CVE-2026-9", (), package(name), Severity.CRITICAL, Rating("advisory", Severity.CRITICAL), "2")
+    return Finding("CVE-2026-9", (), make_package(name), Severity.CRITICAL, Rating("advisory", Severity.CRITICAL), "2")
 
 
 def report(fleet: Fleet, name: str, *findings: Finding) -> None:
     """Store what another scanner reports of an image."""
     now = format_time(fleet.system.clock())
-    inventory = Inventory(fleet.images[name], "linux/amd64", None, (), (package(name),), ())
+    inventory = Inventory(fleet.images[name], "linux/amd64", None, (), (make_package(name),), ())
     external_report = ExternalReport("trivy", now, inventory, Matches(findings, ()))
     fleet.system.store.reports.put(external_report, "ana", ReportScope(), now)
 
@@ -323,8 +325,10 @@ def scan_again(fleet: Fleet, name: str, *packages: str) -> None:
     store, image = fleet.system.store, fleet.images[name]
     now = format_time(fleet.system.clock() + timedelta(seconds=1))
     scan = store.images.request_new_scan(image, f"team/{name}", 1, now)
-    inventory = Inventory(image, "linux/amd64", Distribution("debian", "13"), (), tuple(map(package, packages)), ())
-    store.images.finish_scan(image, scan.number, platforms_of(inventory), None, now)
+    inventory = Inventory(
+        image, "linux/amd64", Distribution("debian", "13"), (), tuple(map(make_package, packages)), ()
+    )
+    store.images.finish_scan(image, scan.number, list_platforms(inventory), None, now)
 
 
 def test_a_report_of_another_scanner_renews_the_verdict_on_its_image(fleet: Fleet) -> None:
@@ -332,8 +336,8 @@ def test_a_report_of_another_scanner_renews_the_verdict_on_its_image(fleet: Flee
     for findings, status in (((finding("web"),), "Rejected"), ((), "Approved")):
         report(fleet, "web", *findings)
         fleet.verdict_renewal.renew()
-        assert fleet.verdicts() == {"web": status, "api": "Approved", "job": "Approved"}
-        assert fleet.agree()
+        assert fleet.list_verdicts() == {"web": status, "api": "Approved", "job": "Approved"}
+        assert fleet.is_consistent()
 
 
 @pytest.mark.parametrize("is_first", [True, False], ids=["its first verdict", "a later one"])
@@ -353,10 +357,10 @@ def test_what_comes_while_its_image_is_judged_renews_the_verdict_again(fleet: Fl
             fleet.verdict_renewal.index.add(image)
 
     fleet.process(meanwhile=change).renew()
-    assert fleet.verdicts() == dict.fromkeys(NAMES, "Approved")
+    assert fleet.list_verdicts() == dict.fromkeys(NAMES, "Approved")
     fleet.process().renew()
-    assert fleet.verdicts() == {"web": "Rejected", "api": "Approved", "job": "Approved"}
-    assert fleet.agree()
+    assert fleet.list_verdicts() == {"web": "Rejected", "api": "Approved", "job": "Approved"}
+    assert fleet.is_consistent()
     fleet.process(meanwhile=pytest.fail).renew()
 
 
@@ -382,4 +386,4 @@ def test_an_image_that_is_scanned_again_is_judged_again(fleet: Fleet) -> None:
     scan_again(fleet, "web", "new")
     fleet.system.clock.ahead += timedelta(minutes=1)
     fleet.verdict_renewal.renew()
-    assert fleet.verdicts()["web"] == "Rejected"
+    assert fleet.list_verdicts()["web"] == "Rejected"

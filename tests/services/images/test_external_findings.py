@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 
 import pytest
-from tests.aws.account import REPOSITORY, SCANNED, digest_of, finding
+from tests.aws.account import REPOSITORY, SCANNED, digest_of, make_finding
 from tests.aws.fakes.inspector import ENDED
 from tests.aws.fakes.server import Refused
-from tests.aws.inspector import FULL_REPOSITORY, HOST, Aws, aws
-from tests.aws.page import permissions
+from tests.aws.inspector import FULL_REPOSITORY, HOST, Aws, run_aws
+from tests.aws.page import list_permissions
 
 from dockgate.gate.model import ExternalReport
 from dockgate.services.images.external_findings import InspectorFindings, ask_inspector
@@ -18,12 +18,12 @@ IMAGE = digest_of(1)
 
 @pytest.fixture
 def there() -> Iterator[Aws]:
-    with aws() as made:
+    with run_aws() as made:
         yield made
 
 
 def source(there: Aws, *patterns: str) -> InspectorFindings:
-    return InspectorFindings(patterns or ("*",), there.client, lambda: SCANNED + 600)
+    return InspectorFindings(patterns or ("*",), there.make_client, lambda: SCANNED + 600)
 
 
 def doubts(reported: ExternalReport) -> list[str]:
@@ -40,7 +40,7 @@ def test_it_knows_the_repositories_of_ecr_that_it_is_to_be_asked_about(there: Aw
 
 
 def test_findings_are_returned_page_by_page_as_of_now(there: Aws) -> None:
-    there.scanned(IMAGE, *(finding(IMAGE, "HIGH", number) for number in range(5)))
+    there.complete_scan(IMAGE, *(make_finding(IMAGE, "HIGH", number) for number in range(5)))
     for _ in range(2):
         result = source(there).ask(FULL_REPOSITORY, IMAGE)
         (reported,) = result.reports
@@ -53,7 +53,7 @@ def test_findings_are_returned_page_by_page_as_of_now(there: Aws) -> None:
 @pytest.mark.parametrize("reason", ["", "PENDING_INITIAL_SCAN", "SCAN_IN_PROGRESS", "INTERNAL_ERROR"])
 def test_what_it_has_not_scanned_yet_is_in_doubt_and_waited_for(there: Aws, reason: str) -> None:
     if reason:
-        there.covered(IMAGE, reason)
+        there.cover_image(IMAGE, reason)
     result = source(there).ask(FULL_REPOSITORY, IMAGE)
     output = f"Inspector has not scanned the image{f': {reason}' if reason else ''}."
     assert result.pending_reason == output
@@ -61,7 +61,7 @@ def test_what_it_has_not_scanned_yet_is_in_doubt_and_waited_for(there: Aws, reas
 
 
 def test_an_index_is_looked_for_again_where_it_was_not_there(there: Aws) -> None:
-    there.scanned(IMAGE)
+    there.complete_scan(IMAGE)
     index = there.index(IMAGE)
     content = there.registry.manifests.pop((REPOSITORY, index))
     request = source(there)
@@ -73,7 +73,7 @@ def test_an_index_is_looked_for_again_where_it_was_not_there(there: Aws) -> None
 
 @pytest.mark.parametrize("reason", ["UNSUPPORTED_OS", "SCAN_ELIGIBILITY_EXPIRED", "IMAGE_ARCHIVED"])
 def test_what_it_cannot_scan_is_in_doubt_and_not_waited_for(there: Aws, reason: str) -> None:
-    there.covered(IMAGE, reason)
+    there.cover_image(IMAGE, reason)
     result = source(there).ask(FULL_REPOSITORY, IMAGE)
     assert (result.pending_reason, [doubts(item) for item in result.reports]) == (
         None,
@@ -83,16 +83,16 @@ def test_what_it_cannot_scan_is_in_doubt_and_not_waited_for(there: Aws, reason: 
 
 def test_an_index_is_its_images_each_for_what_it_is(there: Aws) -> None:
     good, bad, odd = (digest_of(number) for number in range(1, 4))
-    there.scanned(good)
-    there.scanned(bad, finding(bad, "CRITICAL"))
-    there.covered(odd, "UNSUPPORTED_OS")
+    there.complete_scan(good)
+    there.complete_scan(bad, make_finding(bad, "CRITICAL"))
+    there.cover_image(odd, "UNSUPPORTED_OS")
     request, index = source(there), there.index(good, bad, odd)
     result = request.ask(FULL_REPOSITORY, index)
     assert result.pending_reason is None
     messages = {item.inventory.platform: (item.inventory.image, len(item.matches.findings)) for item in result.reports}
     assert messages == {"linux/amd64": (good, 0), "linux/arm64": (bad, 1), "linux/s390x": (odd, 0)}
     assert [bool(doubts(item)) for item in result.reports] == [False, False, True]
-    there.covered(good, "PENDING_INITIAL_SCAN")
+    there.cover_image(good, "PENDING_INITIAL_SCAN")
     assert (
         request.ask(FULL_REPOSITORY, index).pending_reason
         == "Inspector has not scanned the image: PENDING_INITIAL_SCAN."
@@ -119,14 +119,14 @@ def test_a_refusal_by_aws_is_reported_with_the_needed_permission(there: Aws) -> 
 
 
 def test_it_calls_what_the_page_lists_and_no_more(there: Aws) -> None:
-    there.scanned(IMAGE, finding(IMAGE, "HIGH"))
+    there.complete_scan(IMAGE, make_finding(IMAGE, "HIGH"))
     source(there).ask(FULL_REPOSITORY, there.index(IMAGE))
     called = {f"{name}:{call}" for name, service in there.services.items() for call, _ in service.calls}
-    assert called == permissions("What Inspector found")
+    assert called == list_permissions("What Inspector found")
 
 
 def test_only_an_image_in_ecr_can_be_looked_up(there: Aws) -> None:
-    there.scanned(IMAGE)
+    there.complete_scan(IMAGE)
     assert ask_inspector(f"{FULL_REPOSITORY}@{IMAGE}", source=source(there))[0] == IMAGE
     for wrong in (f"quay.io/team/app@{IMAGE}", "dir:/", "app:1"):
         with pytest.raises(UsageError, match="not an image in Amazon ECR"):
@@ -138,7 +138,7 @@ def test_a_terminal_waits_for_a_second_list_where_that_can_settle_it(
     there: Aws, seconds: int, waits: list[float]
 ) -> None:
     """Not for a scan that ended just now, whose findings may be added for minutes."""
-    there.scanned(IMAGE)
+    there.complete_scan(IMAGE)
     now: list[float] = [ENDED + seconds]
     waited: list[float] = []
 
@@ -146,7 +146,7 @@ def test_a_terminal_waits_for_a_second_list_where_that_can_settle_it(
         waited.append(pause)
         now[0] += pause
 
-    request = InspectorFindings(("*",), there.client, lambda: now[0])
+    request = InspectorFindings(("*",), there.make_client, lambda: now[0])
     ask_inspector(f"{FULL_REPOSITORY}@{IMAGE}", source=request, wait=wait)
     assert waited == waits
 
@@ -154,7 +154,7 @@ def test_a_terminal_waits_for_a_second_list_where_that_can_settle_it(
 @pytest.mark.parametrize("reason", ["", "PENDING_INITIAL_SCAN", "UNSUPPORTED_OS"])
 def test_a_terminal_does_not_wait_for_a_scan(there: Aws, reason: str) -> None:
     if reason:
-        there.covered(IMAGE, reason)
+        there.cover_image(IMAGE, reason)
     waited: list[float] = []
     _, reported = ask_inspector(f"{FULL_REPOSITORY}@{IMAGE}", source=source(there), wait=waited.append)
     assert (waited, [bool(doubts(item)) for item in reported]) == ([], [True])

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from tests.store.factories import FACTORIES, NOW, opened
+from tests.store.factories import FACTORIES, NOW, open_store_of_kind
 
 from dockgate.services.images.image_presence import ImagePresence
 from dockgate.shared.errors import DeniedError, DockgateError, NotFoundError, UnavailableError
@@ -63,7 +63,7 @@ class Server:
 
 @pytest.fixture(params=FACTORIES)
 def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
-    with opened(request.param, tmp_path) as store:
+    with open_store_of_kind(request.param, tmp_path) as store:
         yield Server(store)
 
 

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.services.exposure_fleet import Fleet, day
+from tests.services.exposure_fleet import Fleet, format_day
 from tests.services.fleet.test_index import AdvisoryDatabase, digest, package
-from tests.store.factories import opened
+from tests.store.factories import open_store_of_kind
 
 from dockgate.config import Settings
 from dockgate.identity.model import Caller, Principal, Role, Token
@@ -17,14 +17,14 @@ from dockgate.shared.host_port import HostPort
 
 @pytest.fixture
 def fleet(tmp_path: Path) -> Iterator[Fleet]:
-    with opened("sqlite", tmp_path) as store:
+    with open_store_of_kind("sqlite", tmp_path) as store:
         fleet = Fleet(store, AdvisoryDatabase([]))
         fleet.push("a", "team/web", "latest", package("idna", "3.6"))
         yield fleet
 
 
 def find(fleet: Fleet, name: str, *repositories: str) -> list[str]:
-    token = Token("t", "ana", "", day(1), day(30), repositories=repositories)
+    token = Token("t", "ana", "", format_day(1), format_day(30), repositories=repositories)
     caller = Caller(Principal("ana", (Role.VIEWER,)), token)
     return [str(image) for image in find_named_images(fleet.store, caller, name)]
 
@@ -47,7 +47,7 @@ REGISTRY = "127.0.0.1:7421"
 
 
 def make_caller(*repositories: str) -> Caller:
-    token = Token("t", "ana", "", day(1), day(30), repositories=repositories)
+    token = Token("t", "ana", "", format_day(1), format_day(30), repositories=repositories)
     return Caller(Principal("ana", (Role.VIEWER,)), token)
 
 

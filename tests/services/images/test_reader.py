@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pytest
-from tests.registryd import registry
-from tests.scanner.images.make import Layer, image, layout
+from tests.registryd import run_registry
+from tests.scanner.images.make import Layer, make_image, write_image_layout
 
 from dockgate.attestations.keys import Keys
 from dockgate.services.images.reader import ImageAccess
@@ -72,7 +72,7 @@ def test_docker_hubs_short_names_are_docker_hubs(tmp_path: Path) -> None:
 def test_a_registry_with_the_name_of_a_scheme_is_no_folder_of_the_server(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scheme: str
 ) -> None:
-    digest = layout(tmp_path / "80" / "app", [{"etc/os-release": b"ID=debian\n"}])
+    digest = write_image_layout(tmp_path / "80" / "app", [{"etc/os-release": b"ID=debian\n"}])
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UnavailableError):
         reach(tmp_path).read(f"{scheme}:80/app", digest)
@@ -80,8 +80,8 @@ def test_a_registry_with_the_name_of_a_scheme_is_no_folder_of_the_server(
 
 @pytest.mark.real
 def test_what_is_to_be_sure_is_looked_for(tmp_path: Path) -> None:
-    with registry(tmp_path / "registry") as running:
-        digest = running.push("team/app", "1", image([{"etc/os-release": b"ID=debian\n"}]))
+    with run_registry(tmp_path / "registry") as running:
+        digest = running.push("team/app", "1", make_image([{"etc/os-release": b"ID=debian\n"}]))
         here = ImageAccess(running.address, (), tmp_path, None)
         assert here.resolve(f"{running.address}/team/app@{digest}", should_check_existence=True) == ("team/app", digest)
         second = f"{running.address}/team/other@{digest}"
@@ -93,8 +93,8 @@ def test_what_is_to_be_sure_is_looked_for(tmp_path: Path) -> None:
 @pytest.mark.real
 def test_a_server_holds_layers_to_their_diff_ids(tmp_path: Path) -> None:
     layers: list[Layer] = [{"etc/os-release": b"ID=debian\n"}, {"a": b"1"}]
-    made, lying = image(layers), image(layers, config={"rootfs": {"diff_ids": ["sha256:" + "0" * 64] * 2}})
-    with registry(tmp_path / "registry") as running:
+    made, lying = make_image(layers), make_image(layers, config={"rootfs": {"diff_ids": ["sha256:" + "0" * 64] * 2}})
+    with run_registry(tmp_path / "registry") as running:
         here = ImageAccess(running.address, (), tmp_path / "cache", None)
         for item in (made, lying):
             (platform,) = here.read("team/app", running.push("team/app", "1", item))

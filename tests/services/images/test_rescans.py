@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from tests.scanned_platforms import platforms_of
+from tests.scanned_platforms import list_platforms
 from tests.services.fleet.test_index import IDNA, AdvisoryDatabase, digest, findings, index_of, inventory, package
-from tests.store.factories import FACTORIES, NOW, opened
+from tests.store.factories import FACTORIES, NOW, open_store_of_kind
 
 from dockgate.delivery.service_model import Service, TaskDefinition
 from dockgate.scanner.model import Package, ScannedPlatform
@@ -41,7 +41,7 @@ class Registry:
         self.read.append(repository)
         if repository in self.errors:
             raise self.errors[repository]
-        return platforms_of(inventory(digest, *self.packages.get(digest, ())))
+        return list_platforms(inventory(digest, *self.packages.get(digest, ())))
 
 
 @dataclass
@@ -83,14 +83,14 @@ class Server:
 
 @pytest.fixture(params=FACTORIES)
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    with opened(request.param, tmp_path) as store:
+    with open_store_of_kind(request.param, tmp_path) as store:
         yield store
 
 
 def scan_image(store: Store, repository: str, scanner: str | None, *packages: Package, day: int = 20) -> str:
     image, at = digest(repository), f"2026-11-{day}T10:00:00.000Z"
     scan = store.images.request_scan(image, repository, at)
-    store.images.finish_scan(image, scan.number, platforms_of(inventory(image, *packages)), None, at, scanner=scanner)
+    store.images.finish_scan(image, scan.number, list_platforms(inventory(image, *packages)), None, at, scanner=scanner)
     index_of(store, AdvisoryDatabase([IDNA])).add(image)
     return image
 
@@ -244,7 +244,7 @@ def test_a_scan_that_is_requested_meanwhile_wins(store: Store) -> None:
     scan = store.images.scan(image)
     assert scan is not None
     store.images.request_new_scan(image, "web", scan.number, NOW)
-    assert not store.rescans.record(scan, platforms_of(inventory(image, package("idna", "3.6"))), NEW, NOW)
+    assert not store.rescans.record(scan, list_platforms(inventory(image, package("idna", "3.6"))), NEW, NOW)
     assert len(store.images.list_inventories(image)[0].packages) == 0
 
 
@@ -252,6 +252,6 @@ def test_recording_twice_changes_nothing(store: Store) -> None:
     image = scan_image(store, "web", OLD)
     scan = store.images.scan(image)
     assert scan is not None
-    assert store.rescans.record(scan, platforms_of(inventory(image, package("idna", "3.6"))), NEW, NOW)
-    assert not store.rescans.record(scan, platforms_of(inventory(image)), NEW, NOW)
+    assert store.rescans.record(scan, list_platforms(inventory(image, package("idna", "3.6"))), NEW, NOW)
+    assert not store.rescans.record(scan, list_platforms(inventory(image)), NEW, NOW)
     assert [entry.name for entry in store.images.list_inventories(image)[0].packages] == ["idna"]

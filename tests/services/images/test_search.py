@@ -7,9 +7,9 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from tests.services.exposure_fleet import Fleet, day
+from tests.services.exposure_fleet import Fleet, format_day
 from tests.services.fleet.test_index import KINDS, AdvisoryDatabase, advisory, digest, package
-from tests.store.factories import FACTORIES, opened
+from tests.store.factories import FACTORIES, open_store_of_kind
 
 from dockgate.delivery.definitions.approval_request import read_requested_policy
 from dockgate.delivery.service_model import Service, TaskDefinition
@@ -45,7 +45,7 @@ BASE = "sha256:base"
 @pytest.fixture(params=FACTORIES)
 def fleet(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Fleet]:
     """Four images: `base` has idna in its base, `own` flask in a layer of its own, `both` all, `clean` nothing."""
-    with opened(request.param, tmp_path) as store:
+    with open_store_of_kind(request.param, tmp_path) as store:
         fleet = Fleet(store, AdvisoryDatabase([IDNA, FLASK, JINJA], CVES), today=10)
         push(fleet, "base", "team/base", package("idna", "3.6", BASE))
         push(fleet, "own", "team/own", package("flask", "2"), package("idna", "3.7"))
@@ -60,7 +60,7 @@ def push(fleet: Fleet, name: str, repository: str, *packages: Package, tag: str 
 
 
 def search(fleet: Fleet) -> ImageSearch:
-    clock = fleet.clock()
+    clock = fleet.make_clock()
     read_file = partial(read_requested_policy, rules=())
     selection = PolicySelection(fleet.store, lambda name: make_policy(name, {}), read_file)
     watching = WatchedImages(fleet.store, selection, clock, "registry.example")
@@ -83,7 +83,9 @@ def judge(
     image = fleet.store.fleet.find_image(digest(name))
     assert image is not None
     all_counts = (*counts, *[0] * (6 - len(counts)))
-    verdict = FleetVerdict("default", image.id, status, all_counts, None, day(20), None, cannot_judge_since, waived)
+    verdict = FleetVerdict(
+        "default", image.id, status, all_counts, None, format_day(20), None, cannot_judge_since, waived
+    )
     with fleet.store.database.write() as connection:
         fleet.store.fleet_verdicts.write_changed(connection, [verdict])
 
@@ -143,7 +145,7 @@ def test_images_are_listed_by_the_status_of_their_current_verdict(fleet: Fleet) 
     assert repository_names(fleet, statuses=["Rejected"]) == ["base"]
     assert repository_names(fleet, statuses=["Rejected", "Approved"]) == ["clean", "base"]
     (image,) = images(fleet, repository="team/base")
-    assert (image.status, image.policy, image.since) == ("Rejected", "default", day(20))
+    assert (image.status, image.policy, image.since) == ("Rejected", "default", format_day(20))
     assert image.summary == "1 CRITICAL finding"
     assert image.counts == {"CRITICAL": 1, **dict.fromkeys(["HIGH", "MEDIUM", "LOW", "INFORMATIONAL", "UNTRIAGED"], 0)}
     # The others were scanned long ago, and are not judged: they are not watched.
@@ -165,7 +167,7 @@ def test_an_image_that_is_judged_at_any_moment_is_not_judged_yet(fleet: Fleet) -
 
 def test_an_image_that_is_not_watched_any_more_is_undetermined(fleet: Fleet) -> None:
     watch = Watch(WatchStart.PUSH, 2 * 86_400)
-    fleet.store.policy_assignments.put(PolicyAssignment("all", ("**",), "default", watch=watch), "test", day(1))
+    fleet.store.policy_assignments.put(PolicyAssignment("all", ("**",), "default", watch=watch), "test", format_day(1))
     judge(fleet, "clean", Status.APPROVED)
     states = {image.repository: image.status for image in images(fleet)}
     assert states["other/clean"] == "Approved"
@@ -186,26 +188,26 @@ def test_only_running_images_can_be_listed(fleet: Fleet) -> None:
 
 def test_tags_that_moved_on_and_deleted_images_are_listed_on_request(fleet: Fleet) -> None:
     push(fleet, "next", "team/own", package("six", "1"))
-    fleet.store.image_removals.remove("team/base", digest("base"), day(19))
+    fleet.store.image_removals.remove("team/base", digest("base"), format_day(19))
     assert repository_names(fleet) == ["own", "clean", "both"]
     entries = images(fleet, should_include_moved=True)
     assert [(image.digest, image.until, image.gone_at) for image in entries] == [
         (digest("next"), None, None),
         (digest("clean"), None, None),
         (digest("both"), None, None),
-        (digest("own"), day(14), None),
-        (digest("base"), day(19), day(19)),
+        (digest("own"), format_day(14), None),
+        (digest("base"), format_day(19), format_day(19)),
     ]
 
 
 def test_an_image_that_is_not_scanned_yet_is_listed(fleet: Fleet) -> None:
-    fleet.store.images.add_push(PushedImage("team/new", "1", digest("new"), day(18)))
+    fleet.store.images.add_push(PushedImage("team/new", "1", digest("new"), format_day(18)))
     (image,) = images(fleet, repository="team/new")
     assert (image.scan, image.status, image.counts, image.scanner) == ("", "", None, "")
 
 
 def test_a_limited_token_sees_its_repositories_only(fleet: Fleet) -> None:
-    token = Token("t", "ana", "", day(1), day(30), repositories=("team/*",))
+    token = Token("t", "ana", "", format_day(1), format_day(30), repositories=("team/*",))
     caller = Caller(Principal("ana", (Role.VIEWER,)), token)
     assert (
         repository_names(fleet, caller=caller)
@@ -265,11 +267,11 @@ def test_pages_are_the_same_however_many_bundles_count_as_many(fleet: Fleet, wid
             seen: list[str] = []
             ends: list[Sequence[str | int] | None] = [None]
             while True:
-                rows, end = listing.read_page(which, sort, ends[-1], limit, day(1))
+                rows, end = listing.read_page(which, sort, ends[-1], limit, format_day(1))
                 seen += [row.repository.rpartition("/")[2] for row in rows]
                 if end is None:
                     break
-                assert listing.find_previous_position(which, sort, end, limit, day(1)) == ends[-1]
+                assert listing.find_previous_position(which, sort, end, limit, format_day(1)) == ends[-1]
                 ends.append(end)
             assert seen == expected, (which, sort, limit)
 
@@ -277,9 +279,9 @@ def test_pages_are_the_same_however_many_bundles_count_as_many(fleet: Fleet, wid
 def test_a_page_is_full_though_other_verdicts_count_where_its_first_images_are(fleet: Fleet) -> None:
     for name in ("base", "own", "both", "clean"):
         judge(fleet, name, Status.REJECTED, 1)
-    fleet.store.policy_assignments.put(PolicyAssignment("late", ("late/*",), "strict"), "test", day(1))
+    fleet.store.policy_assignments.put(PolicyAssignment("late", ("late/*",), "strict"), "test", format_day(1))
     for number in range(2):
-        fleet.store.images.add_push(PushedImage(f"late/{number}", "1", digest("clean"), day(18)))
+        fleet.store.images.add_push(PushedImage(f"late/{number}", "1", digest("clean"), format_day(18)))
     page = search(fleet).list_images(ImageQuery(statuses=["Rejected"], limit=2))
     assert [image.repository for image in page.images] == ["other/clean", "other/both"]
     following = search(fleet).list_images(ImageQuery(statuses=["Rejected"], limit=2, after=page.next or ""))
@@ -290,11 +292,11 @@ def test_an_image_is_listed_by_the_verdict_of_its_own_repository(fleet: Fleet) -
     """The fleet judges `clean` in `other/clean`: there it is approved."""
     for name in ("base", "own", "both", "clean"):
         judge(fleet, name, Status.APPROVED)
-    fleet.store.policy_assignments.put(PolicyAssignment("late", ("late/*",), "strict"), "test", day(1))
+    fleet.store.policy_assignments.put(PolicyAssignment("late", ("late/*",), "strict"), "test", format_day(1))
     for repository in ("late/judged", "late/new"):
-        fleet.store.images.add_push(PushedImage(repository, "1", digest("clean"), day(18)))
+        fleet.store.images.add_push(PushedImage(repository, "1", digest("clean"), format_day(18)))
     policy = make_policy("strict", {})
-    case = VerdictCase(digest("clean"), policy, day(18), "test", no_scan_reason="The archive is broken.")
+    case = VerdictCase(digest("clean"), policy, format_day(18), "test", no_scan_reason="The archive is broken.")
     fleet.store.verdicts.add(evaluate.judge(case, (), ()), case, "push/1", "late/judged")
     for status, expected in (
         ("Undetermined", ["late/judged"]),
@@ -333,9 +335,9 @@ def test_a_wrong_cursor_is_refused(fleet: Fleet) -> None:
 def test_an_image_whose_repository_two_assignments_match_equally_well_is_undetermined(fleet: Fleet) -> None:
     for name in ("own", "clean"):
         judge(fleet, name, Status.APPROVED)
-    fleet.store.images.add_push(PushedImage("team/copy", "1", digest("clean"), day(18)))
+    fleet.store.images.add_push(PushedImage("team/copy", "1", digest("clean"), format_day(18)))
     for name, policy in (("a", "default"), ("b", "strict")):
-        fleet.store.policy_assignments.put(PolicyAssignment(name, ("team/*",), policy), "test", day(1))
+        fleet.store.policy_assignments.put(PolicyAssignment(name, ("team/*",), policy), "test", format_day(1))
     reason = "the policy assignments a, b match the repository team/copy equally well"
     copy = next(image for image in images(fleet) if image.repository == "team/copy")
     assert (copy.status, copy.policy, copy.counts) == ("Undetermined", None, None)
@@ -352,7 +354,7 @@ def test_an_image_whose_repository_two_assignments_match_equally_well_is_undeter
 
 def test_an_approved_image_with_findings_says_that_the_policy_allows_them(fleet: Fleet) -> None:
     judge(fleet, "base", Status.APPROVED, 1, 2)
-    judge(fleet, "own", Status.APPROVED, 1, cannot_judge_since=day(19))
+    judge(fleet, "own", Status.APPROVED, 1, cannot_judge_since=format_day(19))
     assert [image.summary for image in images(fleet) if image.policy] == [
         "1 CRITICAL finding",
         "1 CRITICAL, 2 HIGH findings; within the policy's limits",
@@ -360,12 +362,12 @@ def test_an_approved_image_with_findings_says_that_the_policy_allows_them(fleet:
 
 
 def test_an_undetermined_image_without_counts_says_why(fleet: Fleet) -> None:
-    judge(fleet, "base", Status.UNDETERMINED, cannot_judge_since=day(19))
+    judge(fleet, "base", Status.UNDETERMINED, cannot_judge_since=format_day(19))
     judge(fleet, "own", Status.UNDETERMINED)
     judge(fleet, "clean", Status.APPROVED)
     assert [image.summary for image in images(fleet) if image.policy] == [
         "no finding counts",
         "not everything in the image could be judged",
-        f"advisories are stale or missing since {day(19)}",
+        f"advisories are stale or missing since {format_day(19)}",
     ]
     assert all(image.summary for image in images(fleet, statuses=["Undetermined"]))

@@ -10,7 +10,7 @@ from dockgate.services.images.search import ImageSummary
 from dockgate.services.images.verdict_lag import explain_lag
 from dockgate.store.records import VerdictRecord
 
-RECORDED = samples.verdict()
+RECORDED = samples.make_verdict()
 COUNTS = RECORDED.platform_verdicts[0].counts
 RECORD = VerdictRecord("sha256:1", RECORDED.image, "default", "Rejected", "1 finding", "push/1", "", None, "team/app")
 CRITICAL = COUNTS.get("CRITICAL", 0)

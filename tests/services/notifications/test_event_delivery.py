@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from tests.fakes.event_target import MemoryEventTarget
-from tests.store.factories import FACTORIES, opened
+from tests.store.factories import FACTORIES, open_store_of_kind
 
 from dockgate.events.rule import Target, TargetType
 from dockgate.services.clock import ServerClock
@@ -51,7 +51,7 @@ class Hook:
 
 @pytest.fixture(params=FACTORIES)
 def hook(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Hook]:
-    with opened(request.param, tmp_path) as store:
+    with open_store_of_kind(request.param, tmp_path) as store:
         yield Hook(store)
 
 
@@ -66,11 +66,11 @@ def test_a_target_that_answered_gone_gets_nothing_more_and_shows_it(hook: Hook) 
     hook.error = None
     with pytest.raises(UndeliverableError, match=rf"the target hook refused further messages \(410\) at {AT}"):
         hook.send("2")
-    assert hook.adapter.sent == []
+    assert hook.adapter.sent_messages == []
     hook.targets.test("hook", "ann")
     assert (hook.status.gone_at, hook.status.last_error) == (None, None)
     hook.send("3")
-    assert [message.key for _, message in hook.adapter.sent][1:] == ["3"]
+    assert [message.key for _, message in hook.adapter.sent_messages][1:] == ["3"]
 
 
 def test_dead_letters_of_a_target_that_was_gone_are_sent_again(hook: Hook) -> None:

@@ -13,7 +13,7 @@ from tests.fakes.event_target import MemoryEventTarget
 from tests.services.exposure_fleet import Fleet
 from tests.services.fleet.test_index import AdvisoryDatabase
 from tests.services.images.test_search import search
-from tests.store.factories import FACTORIES, opened
+from tests.store.factories import FACTORIES, open_store_of_kind
 
 from dockgate.events.cloudevents import CloudEventsMode, make_http_message
 from dockgate.events.envelope import SOURCE, NewEvent
@@ -76,7 +76,7 @@ class Server:
 
 @pytest.fixture(params=FACTORIES)
 def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
-    with opened(request.param, tmp_path) as store:
+    with open_store_of_kind(request.param, tmp_path) as store:
         yield Server(store)
 
 

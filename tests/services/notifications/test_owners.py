@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.store.factories import FACTORIES, opened
+from tests.store.factories import FACTORIES, open_store_of_kind
 
 from dockgate.events.rule import Target, TargetType
 from dockgate.gate.policy_choice import PolicyAssignment
@@ -20,7 +20,7 @@ TARGETS = [
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    with opened(next(iter(FACTORIES)), tmp_path) as store:
+    with open_store_of_kind(next(iter(FACTORIES)), tmp_path) as store:
         yield store
 
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from tests.store.factories import FACTORIES, NOW, PIPELINE, opened
+from tests.store.factories import FACTORIES, NOW, PIPELINE, open_store_of_kind
 
 from dockgate.events.definitions.target import TargetDefinition
 from dockgate.events.message import Message
@@ -48,7 +48,7 @@ class Server:
 
 @pytest.fixture(params=FACTORIES)
 def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
-    with opened(request.param, tmp_path) as store:
+    with open_store_of_kind(request.param, tmp_path) as store:
         yield Server(store)
 
 

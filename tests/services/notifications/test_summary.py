@@ -5,10 +5,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from tests.services.exposure_fleet import Fleet, day
+from tests.services.exposure_fleet import Fleet, format_day
 from tests.services.fleet.test_index import AdvisoryDatabase, digest, package
 from tests.services.images.test_search import judge, push, search
-from tests.store.factories import FACTORIES, opened
+from tests.store.factories import FACTORIES, open_store_of_kind
 
 from dockgate.delivery.service_model import Service, TaskDefinition
 from dockgate.delivery.service_risk import RiskTerms, RunningVerdict
@@ -25,7 +25,7 @@ NOW = datetime(2026, 11, 28, 8, 0, tzinfo=UTC)
 @pytest.fixture(params=FACTORIES)
 def fleet(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Fleet]:
     """Two images of two teams; the one of `team` has two tags."""
-    with opened(request.param, tmp_path) as store:
+    with open_store_of_kind(request.param, tmp_path) as store:
         fleet = Fleet(store, AdvisoryDatabase([], {}), today=10)
         push(fleet, "ours", "team/app", package("six", "1"))
         push(fleet, "ours", "team/app", package("six", "1"), tag="2")
@@ -68,7 +68,7 @@ def test_an_undetermined_image_is_not_well(fleet: Fleet) -> None:
 def test_an_image_whose_policy_is_not_clear_is_undetermined_as_in_lists(fleet: Fleet) -> None:
     approve_all(fleet)
     for name in ("a", "b"):
-        fleet.store.policy_assignments.put(PolicyAssignment(name, ("team/*",), name), "ann", day(1))
+        fleet.store.policy_assignments.put(PolicyAssignment(name, ("team/*",), name), "ann", format_day(1))
     title, text = summary(fleet, "all")
     assert title == "1 image undetermined"
     assert "the policy assignments a, b match the repository team/app equally well" in text
@@ -100,9 +100,9 @@ def test_owners_are_notified_of_the_waivers_that_apply_in_their_repositories(
 def test_an_image_whose_scan_has_failed_is_not_well(fleet: Fleet) -> None:
     approve_all(fleet)
     store = fleet.store
-    store.images.add_push(PushedImage("team/app", "3", digest("broken"), day(12)))
-    scan = store.images.request_scan(digest("broken"), "team/app", day(12))
-    store.images.finish_scan(digest("broken"), scan.number, (), "a layer is damaged", day(12))
+    store.images.add_push(PushedImage("team/app", "3", digest("broken"), format_day(12)))
+    scan = store.images.request_scan(digest("broken"), "team/app", format_day(12))
+    store.images.finish_scan(digest("broken"), scan.number, (), "a layer is damaged", format_day(12))
     title, text = summary(fleet, "all")
     assert title == "1 image without a verdict"
     assert "- team/app:3: its scan has failed" in text
@@ -110,7 +110,7 @@ def test_an_image_whose_scan_has_failed_is_not_well(fleet: Fleet) -> None:
 
 def test_an_image_that_waits_for_its_scan_or_its_verdict_is_not_well(fleet: Fleet) -> None:
     judge(fleet, "ours", Status.APPROVED)
-    fleet.store.images.add_push(PushedImage("team/app", "3", digest("new"), day(12)))
+    fleet.store.images.add_push(PushedImage("team/app", "3", digest("new"), format_day(12)))
     title, text = summary(fleet, "all")
     assert title == "1 image undetermined, 1 image without a verdict"
     assert "- team/app:3: not scanned yet" in text
@@ -120,24 +120,24 @@ def test_an_image_that_waits_for_its_scan_or_its_verdict_is_not_well(fleet: Flee
 def test_what_is_no_image_needs_no_verdict(fleet: Fleet) -> None:
     approve_all(fleet)
     store = fleet.store
-    store.images.add_push(PushedImage("team/app", "sig", digest("signature"), day(12)))
-    scan = store.images.request_scan(digest("signature"), "team/app", day(12))
-    store.images.finish_scan(digest("signature"), scan.number, (), "a signature", day(12), is_image=False)
+    store.images.add_push(PushedImage("team/app", "sig", digest("signature"), format_day(12)))
+    scan = store.images.request_scan(digest("signature"), "team/app", format_day(12))
+    store.images.finish_scan(digest("signature"), scan.number, (), "a signature", format_day(12), is_image=False)
     assert summary(fleet, "all")[0] == "All is well: 0 services, none at risk; 2 images, all approved"
 
 
 def test_a_verdict_from_before_feeds_became_stale_is_not_well(fleet: Fleet) -> None:
     approve_all(fleet)
-    judge(fleet, "theirs", Status.APPROVED, cannot_judge_since=day(13))
+    judge(fleet, "theirs", Status.APPROVED, cannot_judge_since=format_day(13))
     title, text = summary(fleet, "all")
     assert "1 image undetermined" in title
-    assert f"- other/app:1: advisories are stale or missing since {day(13)}" in text
+    assert f"- other/app:1: advisories are stale or missing since {format_day(13)}" in text
 
 
 def test_a_second_repository_counts_by_its_own_verdict(fleet: Fleet) -> None:
     approve_all(fleet)
-    fleet.store.images.add_push(PushedImage("third/app", "1", digest("ours"), day(12)))
-    fleet.store.policy_assignments.put(PolicyAssignment("third", ("third/*",), "strict"), "ann", day(12))
+    fleet.store.images.add_push(PushedImage("third/app", "1", digest("ours"), format_day(12)))
+    fleet.store.policy_assignments.put(PolicyAssignment("third", ("third/*",), "strict"), "ann", format_day(12))
     title, text = summary(fleet, "all")
     assert "1 image without a verdict" in title
     assert "- third/app:1: not judged yet" in text
@@ -146,7 +146,7 @@ def test_a_second_repository_counts_by_its_own_verdict(fleet: Fleet) -> None:
 def test_an_image_that_is_no_longer_watched_is_neither_approved_nor_a_worry(fleet: Fleet) -> None:
     judge(fleet, "ours", Status.APPROVED)
     brief = PolicyAssignment("other", ("other/*",), "default", watch=Watch(WatchStart.PUSH, 86400))
-    fleet.store.policy_assignments.put(brief, "ann", day(12))
+    fleet.store.policy_assignments.put(brief, "ann", format_day(12))
     fleet.today = 28
     assert summary(fleet, "all")[0] == "All is well: 0 services, none at risk; 1 image, all approved, 1 not watched"
 

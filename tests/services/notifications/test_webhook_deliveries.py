@@ -6,9 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.parts import until
+from tests.parts import wait_until
 from tests.scenarios.server import ServerSystem
-from tests.store.factories import approval
+from tests.store.factories import make_approval
 
 from dockgate.delivery.model import Answer, ApprovalState
 from dockgate.delivery.webhook_delivery import VERDICT_CHANGED, Callback, make_secret
@@ -50,7 +50,7 @@ def settle(tmp_path: Path, caller: Slow) -> Iterator[Callable[[str, str], None]]
     with ServerSystem(tmp_path, webhooks=caller) as system:
 
         def settle(name: str, url: str) -> None:
-            waits = replace(approval(name), expires_at="2999-01-01T00:00:00.000Z")  # else the sweep ends it first
+            waits = replace(make_approval(name), expires_at="2999-01-01T00:00:00.000Z")  # else the sweep ends it first
             system.store.approvals.add(waits, Callback(url, make_secret("s", name)))
             assert system.store.approvals.settle(name, APPROVED, system.server.clock.now())
 
@@ -62,18 +62,18 @@ def test_a_slow_receiver_never_blocks_others(caller: Slow, settle: Callable[[str
     for number in range(200):
         settle(f"slow-{number}", f"https://slow.example/{number}")
     settle("quick", "https://quick.example/")
-    until(lambda: "https://quick.example/" in caller.called)
+    wait_until(lambda: "https://quick.example/" in caller.called)
     assert len(caller.called) == 1
     caller.go.set()
-    until(lambda: len(caller.called) == 201)
+    wait_until(lambda: len(caller.called) == 201)
     assert len(set(caller.called)) == 201
 
 
 def test_failed_webhooks_are_retried_and_refused_ones_are_not(caller: Slow, settle: Callable[[str, str], None]) -> None:
     caller.fails = [UnavailableError("not now"), UnavailableError("nor now")]
     settle("again", "https://again.example/")
-    until(lambda: caller.called == ["https://again.example/"])
+    wait_until(lambda: caller.called == ["https://again.example/"])
     caller.fails = [DeniedError("no more")]
     settle("gone", "https://gone.example/")
-    until(lambda: not caller.fails)
+    wait_until(lambda: not caller.fails)
     assert caller.called == ["https://again.example/"]

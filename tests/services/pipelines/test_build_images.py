@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from tests.scanner.images import make
-from tests.scanner.images.client import stored
+from tests.scanner.images.client import serve_image
 from tests.scanner.images.test_image_time_limit import silent_registry
 from tests.scanner.images.webserver import serve
 
@@ -12,11 +12,11 @@ from dockgate.services.pipelines.build_images import RegistryBuildImages
 from dockgate.shared.errors import BuildError
 
 # Two layers of little size, each with a megabyte inside.
-ZEROS = make.image([{"a": bytes(2**20)}, {"b": bytes(2**20 + 1)}])
+ZEROS = make.make_image([{"a": bytes(2**20)}, {"b": bytes(2**20 + 1)}])
 
 
 def test_a_base_image_that_inflates_past_a_builds_disk_is_refused(tmp_path: Path) -> None:
-    with serve(stored(ZEROS)) as server:
+    with serve(serve_image(ZEROS)) as server:
         images = RegistryBuildImages(tmp_path, server.address, lambda registry: None)
         with pytest.raises(BuildError, match=r"more than the [0-9]+ bytes that are left of a build's disk"):
             images.fetch(f"{server.address}/team/app:1", 2**21, 60)

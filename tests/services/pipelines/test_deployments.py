@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.postgres import drop_database, open_postgres
-from tests.scenarios.planned_images import advisory
+from tests.scenarios.planned_images import make_advisory
 from tests.services.pipeline_steps import NOW, Steps
 from tests.store.factories import FACTORIES
 
@@ -31,18 +31,18 @@ def steps(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Steps]:
 
 
 def test_an_older_execution_that_registered_first_does_not_replace_a_newer_one(steps: Steps) -> None:
-    older, newer = steps.at_deploy("older"), steps.at_deploy("newer")
+    older, newer = steps.prepare_deploy("older"), steps.prepare_deploy("newer")
     first = steps.deployments.register_revision(older)
     steps.deployments.deploy(newer, steps.deployments.register_revision(newer))
     with pytest.raises(DeployError, match="superseded"):
         steps.deployments.deploy(older, first)
     steps.repair("web")
-    assert steps.running() == ["newer"]
+    assert steps.list_running_images() == ["newer"]
 
 
 def test_two_servers_deploy_to_one_service_one_after_the_other(steps: Steps, tmp_path: Path) -> None:
     """The later one begins in the middle of the earlier one, and waits for it."""
-    older, newer = steps.at_deploy("older"), steps.at_deploy("newer")
+    older, newer = steps.prepare_deploy("older"), steps.prepare_deploy("newer")
     definitions = {key: steps.deployments.register_revision(key) for key in (older, newer)}
     is_sqlite = steps.store.database.is_sqlite  # which has one server: then it is another thread of that
     with nullcontext(steps.store) if is_sqlite else closing(open_postgres(tmp_path)) as other_store:
@@ -60,82 +60,82 @@ def test_two_servers_deploy_to_one_service_one_after_the_other(steps: Steps, tmp
             thread.join(timeout=0.5)
             done.append("in the middle of older")
 
-        steps.at("before deploy", begin_newer)
+        steps.act_at("before deploy", begin_newer)
         steps.deployments.deploy(older, definitions[older])
         thread.join(timeout=20)
     assert done == ["in the middle of older", "newer"]
-    assert steps.running() == ["newer"]
+    assert steps.list_running_images() == ["newer"]
 
 
 def test_what_the_database_forbids_by_now_is_not_deployed_though_it_was_approved(steps: Steps) -> None:
-    key = steps.at_deploy("late")
+    key = steps.prepare_deploy("late")
     definition = steps.deployments.register_revision(key)
-    steps.system.advisories.advisories.append(advisory("late", Severity.CRITICAL, "2"))
+    steps.system.advisories.advisories.append(make_advisory("late", Severity.CRITICAL, "2"))
     with pytest.raises(DeployError, match="CRITICAL"):
         steps.deployments.deploy(key, definition)
-    assert steps.running() == []
+    assert steps.list_running_images() == []
 
 
 def test_a_stopped_execution_deploys_nothing(steps: Steps) -> None:
-    key = steps.at_deploy("stopped")
+    key = steps.prepare_deploy("stopped")
     definition = steps.deployments.register_revision(key)
     steps.store.executions.stop(key.execution, "enough", NOW)
     with pytest.raises(DeployError, match="stopped"):
         steps.deployments.deploy(key, definition)
-    assert steps.running() == []
+    assert steps.list_running_images() == []
 
 
 def test_a_deploy_made_twice_ends_as_one(steps: Steps) -> None:
-    key = steps.at_deploy("twice")
+    key = steps.prepare_deploy("twice")
     definition = steps.deployments.register_revision(key)
     assert steps.deployments.register_revision(key) == definition
     assert steps.deployments.deploy(key, definition) == steps.deployments.deploy(key, definition)
-    assert steps.running() == ["twice"]
+    assert steps.list_running_images() == ["twice"]
 
 
 def test_a_change_of_the_service_during_a_deploy_is_kept(steps: Steps) -> None:
-    steps.deployments.deploy(first := steps.at_deploy("first"), steps.deployments.register_revision(first))
-    key = steps.at_deploy("second")
+    steps.deployments.deploy(first := steps.prepare_deploy("first"), steps.deployments.register_revision(first))
+    key = steps.prepare_deploy("second")
     definition = steps.deployments.register_revision(key)
     steps.apply("  environment: {FEATURE: 'on'}\n")
     steps.deployments.deploy(key, definition)
-    assert steps.environment() == {"FEATURE": "on"}
-    assert steps.running() == ["second"]
+    assert steps.read_environment() == {"FEATURE": "on"}
+    assert steps.list_running_images() == ["second"]
 
 
 def test_a_deploy_on_top_of_a_changed_service_made_twice_ends_as_one(steps: Steps) -> None:
     """Also when it is made again after a crash that came when the service had the revision already."""
-    steps.deployed("first")
-    key = steps.at_deploy("second")
+    steps.deploy_image("first")
+    key = steps.prepare_deploy("second")
     definition = steps.deployments.register_revision(key)
     steps.apply("  environment: {FEATURE: 'on'}\n")
     assert steps.deployments.deploy(key, definition) == steps.deployments.deploy(key, definition)
-    assert steps.environment() == {"FEATURE": "on"}
-    assert steps.running() == ["second"]
+    assert steps.read_environment() == {"FEATURE": "on"}
+    assert steps.list_running_images() == ["second"]
 
 
 def test_a_revision_that_was_registered_during_a_rollout_keeps_the_change(steps: Steps) -> None:
     """It is newer than the rollout's, and a copy of the service before the change."""
-    steps.deployed("first")
+    steps.deploy_image("first")
     rollout = steps.begin("  environment: {FEATURE: 'on'}\n")
     steps.target.available = False
     with pytest.raises(UnavailableError):
         steps.rollouts.run("web", rollout.number)
     steps.target.available = True
-    definition = steps.deployments.register_revision(key := steps.at_deploy("second"))
+    definition = steps.deployments.register_revision(key := steps.prepare_deploy("second"))
     steps.rollouts.run("web", rollout.number)
     steps.deployments.deploy(key, definition)
-    assert steps.environment() == {"FEATURE": "on"}
-    assert steps.running() == ["second"]
+    assert steps.read_environment() == {"FEATURE": "on"}
+    assert steps.list_running_images() == ["second"]
 
 
 def test_an_advisory_that_came_during_a_deploy_marks_what_runs_since(steps: Steps) -> None:
-    steps.deployments.deploy(first := steps.at_deploy("before"), steps.deployments.register_revision(first))
-    key = steps.at_deploy("after")
+    steps.deployments.deploy(first := steps.prepare_deploy("before"), steps.deployments.register_revision(first))
+    key = steps.prepare_deploy("after")
     definition = steps.deployments.register_revision(key)
     existing = steps.evaluate_changed({})
     steps.deployments.deploy(key, definition)
-    steps.system.advisories.advisories.append(advisory("after", Severity.CRITICAL, "2"))
+    steps.system.advisories.advisories.append(make_advisory("after", Severity.CRITICAL, "2"))
     existing = steps.evaluate_changed(existing)
     assert "CRITICAL" in (steps.store.services.get("web").at_risk or "")
     steps.system.advisories.advisories.pop()
@@ -145,7 +145,7 @@ def test_an_advisory_that_came_during_a_deploy_marks_what_runs_since(steps: Step
 
 @pytest.mark.parametrize("readings", range(5))
 def test_a_policy_that_is_removed_meanwhile_says_so_or_has_judged(steps: Steps, readings: int) -> None:
-    steps.deployments.deploy(first := steps.at_deploy("first"), steps.deployments.register_revision(first))
+    steps.deployments.deploy(first := steps.prepare_deploy("first"), steps.deployments.register_revision(first))
     system, effects = steps.system, Effects()
     clock, policies = system.server.clock, Going(system.server.policies, readings)
     use_cases = make_use_cases(system.adapters, system.options, clock, effects, NotStarted(), policies)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tests.fakes.repository_files import MemoryFiles
 from tests.fakes.repository_host import MemoryHost
-from tests.store.factories import FACTORIES, opened
+from tests.store.factories import FACTORIES, open_store_of_kind
 
 from dockgate.delivery.fixes import Fix, FixDetails, FixKind, FixPlan, FixState, LockUpdate
 from dockgate.delivery.model import Action, ActionType, Execution, FixAction, FixSettings, Pipeline, RunState, Stage
@@ -131,7 +131,7 @@ class Site:
 
 @pytest.fixture(params=sorted(FACTORIES))
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    with opened(request.param, tmp_path) as store:
+    with open_store_of_kind(request.param, tmp_path) as store:
         yield store
 
 
@@ -149,11 +149,11 @@ PUSH_MOMENTS = [f"{when} {step}" for step in ("record-push", "observe-push") for
 def test_a_fix_that_is_interrupted_ends_as_one_that_is_not(
     tmp_path: Path, action: FixAction, plan: FixPlan, moment: str
 ) -> None:
-    with opened("sqlite", tmp_path / "alone") as store:
+    with open_store_of_kind("sqlite", tmp_path / "alone") as store:
         alone = Site(store, action, plan)
         alone.server().review()
         undisturbed = alone.state()
-    with opened("sqlite", tmp_path / "killed") as store:
+    with open_store_of_kind("sqlite", tmp_path / "killed") as store:
         site = Site(store, action, plan)
         moments = [moment]
 
@@ -292,7 +292,7 @@ def test_the_branch_of_a_fix_that_is_open_again_is_made_again_if_people_deleted_
     assert branch is not None
     site.search.is_bad = False
     site.server().review()
-    site.host.rewind("shop", branch, None)
+    site.host.rewind_branch("shop", branch, None)
     head = site.host.push("shop", {"requirements.txt": "flask==1.0\n", "README": "new\n"})
     site.search.is_bad = True
     site.server().review()

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from tests.fakes.registry import MANIFEST, MemoryRegistry
 from tests.fakes.repository_host import MemoryHost
-from tests.parts import BUSYBOX, Host, running_host, write
+from tests.parts import BUSYBOX, Host, run_host, write
 
 from dockgate.delivery.fixes import FixKind, FixPlan, LockUpdate
 from dockgate.delivery.model import Execution, Pipeline, RunState
@@ -205,13 +205,13 @@ def test_a_link_never_leads_a_file_of_the_plan_out_of_the_source(site: Site, tmp
 
 @pytest.fixture(scope="module")
 def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
-    with running_host(tmp_path_factory.mktemp("lockfiles")) as host:
+    with run_host(tmp_path_factory.mktemp("lockfiles")) as host:
         yield host
 
 
 @pytest.mark.real
 def test_a_build_makes_the_lockfile(host: Host, tmp_path: Path) -> None:
-    builder, registry = host.builder(), host.registry
+    builder, registry = host.make_builder(), host.registry
     base = write(tmp_path / "base", {"bin/npm": STAND_IN, "bin/busybox": BUSYBOX.read_bytes(), "etc/passwd": ""})
     for program in ("npm", "busybox"):
         (base / "bin" / program).chmod(0o755)

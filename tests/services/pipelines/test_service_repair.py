@@ -14,7 +14,7 @@ from dockgate.shared.errors import DeployError
 @pytest.fixture
 def steps(tmp_path: Path) -> Iterator[Steps]:
     result = Steps(tmp_path)
-    result.deployed("first")
+    result.deploy_image("first")
     yield result
     result.system.store.close()
 
@@ -26,12 +26,12 @@ def reasons(steps: Steps) -> list[str]:
 
 def test_a_hung_task_is_restarted_after_three_looks_and_reported(steps: Steps) -> None:
     (task,) = steps.target.list_tasks("web")
-    steps.target.hang(task.id)
+    steps.target.hang_task(task.id)
     for _ in range(FAILED_CHECKS - 1):
         steps.repair("web")
-    assert steps.target.restarted == []
+    assert steps.target.restarted_tasks == []
     steps.repair("web")
-    assert steps.target.restarted == [task.id]
+    assert steps.target.restarted_tasks == [task.id]
     assert [item.state for item in steps.target.list_tasks("web")] == [TaskState.RUNNING]
     (event,) = steps.store.services.list_events("web")
     assert event.message == f"task {task.id} restarted: 3 health checks in a row failed (GET / on port 8080)"
@@ -47,17 +47,17 @@ def test_a_stopped_task_is_restarted_and_reported_with_its_reason(steps: Steps) 
 
 
 def test_healthy_tasks_are_left_alone(steps: Steps) -> None:
-    started = list(steps.target.started)
+    started = list(steps.target.started_tasks)
     for _ in range(5):
         steps.repair("web")
-    assert (steps.target.started, steps.target.restarted) == (started, [])
+    assert (steps.target.started_tasks, steps.target.restarted_tasks) == (started, [])
     assert list(steps.store.services.list_events("web")) == []
 
 
 def test_a_missing_task_is_started(steps: Steps) -> None:
     steps.target.lose("web")
     steps.repair("web")
-    assert steps.running() == ["first"]
+    assert steps.list_running_images() == ["first"]
 
 
 def test_a_restart_that_the_engine_refuses_is_reported(steps: Steps) -> None:
@@ -67,7 +67,7 @@ def test_a_restart_that_the_engine_refuses_is_reported(steps: Steps) -> None:
     def refuse() -> None:
         raise DeployError("no such container")
 
-    steps.at("before restart", refuse)
+    steps.act_at("before restart", refuse)
     steps.repair("web")
     (event,) = steps.store.services.list_events("web")
     assert "could not be restarted: no such container" in event.message
@@ -78,4 +78,4 @@ def test_nothing_is_restarted_while_a_rollout_is_in_progress(steps: Steps) -> No
     steps.target.end(task.id)
     steps.store.rollouts.begin("web", steps.change("  environment: {A: b}\n"), "ada", NOW)
     steps.repair("web")
-    assert steps.target.restarted == []
+    assert steps.target.restarted_tasks == []

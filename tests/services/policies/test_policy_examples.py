@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.gate.rules.policy_cases import cases
+from tests.gate.rules.policy_cases import list_cases
 from tests.gate.samples import CHECKED, NOW
 
 from dockgate.gate.definitions import policy
@@ -14,7 +14,7 @@ from dockgate.services.policies.policy_examples import test as run
 from dockgate.shared.errors import DefinitionError
 
 DEFINITIONS = Path(policy.__file__).parent
-CASES = dict(cases())
+CASES = dict(list_cases())
 COMPLETE = """\
 kind: Policy
 name: strict

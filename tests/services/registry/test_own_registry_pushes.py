@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.fakes.registry import MemoryRegistry
-from tests.store.factories import FACTORIES, opened
+from tests.store.factories import FACTORIES, open_store_of_kind
 
 from dockgate.events.pushes.distribution import MANIFESTS
 from dockgate.services.clock import ServerClock
@@ -76,7 +76,7 @@ class OwnRegistry:
 
 @pytest.fixture(params=FACTORIES)
 def own(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OwnRegistry]:
-    with opened(request.param, tmp_path) as store:
+    with open_store_of_kind(request.param, tmp_path) as store:
         yield OwnRegistry(store, tmp_path)
 
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from tests.store.factories import FACTORIES, opened
+from tests.store.factories import FACTORIES, open_store_of_kind
 
 from dockgate.services.clock import ServerClock
 from dockgate.services.durable_effects import Effects
@@ -81,7 +81,7 @@ class Registry:
 
 @pytest.fixture(params=FACTORIES)
 def registry(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Registry]:
-    with opened(request.param, tmp_path) as store:
+    with open_store_of_kind(request.param, tmp_path) as store:
         yield Registry(store, tmp_path)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.store.factories import FACTORIES, opened
+from tests.store.factories import FACTORIES, open_store_of_kind
 
 from dockgate.events.envelope import NewEvent
 from dockgate.services.clock import ServerClock
@@ -31,7 +31,7 @@ def pull(repository: str = "prod/web", image: str = IMAGE, by: str = "cluster", 
 
 @pytest.fixture(params=FACTORIES, ids=str)
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    with opened(request.param, tmp_path) as store:
+    with open_store_of_kind(request.param, tmp_path) as store:
         yield store
 
 

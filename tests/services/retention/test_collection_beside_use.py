@@ -30,59 +30,59 @@ def used(site: Site, how: str, digest: str) -> None:
     elif how == "pushed":
         site.record(digest, "again")
     elif how == "deployed":
-        site.service("late", digest)
+        site.add_service("late", digest)
 
 
 @pytest.mark.parametrize("how", ["requested", "pulled", "pushed", "deployed"])
 @pytest.mark.parametrize("moment", ["before delete", "after delete"])
 def test_an_image_that_is_used_while_it_is_removed_stays(site: Site, how: str, moment: str) -> None:
     images = [site.push(str(number), str(number).encode()) for number in range(3)]
-    site.later(days=40)
+    site.advance_clock(days=40)
     digest = images[1]
 
     def use(now: str) -> None:
         # Before the first image is deleted, when all are planned; or after its own manifest was.
-        if now == moment and (moment == "before delete" or digest not in site.there()):
+        if now == moment and (moment == "before delete" or digest not in site.list_manifests()):
             site.registry.fault = lambda _: None
             used(site, how, digest)
 
     site.registry.fault = use
     site.collect()
-    assert site.there() == {digest}
+    assert site.list_manifests() == {digest}
     assert site.registry.resolve(REPOSITORY, "1") == digest
     assert set(site.registry.blobs.values()) == {b"1"}
-    assert digest in site.recorded()
+    assert digest in site.list_pushed_images()
 
 
 def test_an_index_that_is_used_while_it_is_removed_returns_whole(site: Site) -> None:
     children = [site.push("", name) for name in (b"amd64", b"arm64")]
     index = site.record(push_index(site.registry, REPOSITORY, "1", *children), "1")
-    site.later(days=40)
+    site.advance_clock(days=40)
 
     def use(now: str) -> None:
-        if now == "after delete" and not site.there():
+        if now == "after delete" and not site.list_manifests():
             site.registry.fault = lambda _: None
             site.ask(index)
 
     site.registry.fault = use
     site.collect()
-    assert site.there() == {index, *children}
+    assert site.list_manifests() == {index, *children}
     assert site.registry.resolve(REPOSITORY, "1") == index
 
 
 def test_a_collection_waits_until_no_token_can_push(site: Site) -> None:
     site.push("1", b"old")
-    site.later(days=40)
+    site.advance_clock(days=40)
     permits = PushPermits(site.store.push_gate, site.system.server.clock)
     permits.require()
     number = site.collection.request("ada").seq
     site.collection.run_due()
-    assert site.there(), "a token may still push"
+    assert site.list_manifests(), "a token may still push"
     with pytest.raises(BusyError):
         permits.require()
-    site.later(seconds=430)
+    site.advance_clock(seconds=430)
     site.collection.run_due()
-    assert not site.there()
+    assert not site.list_manifests()
     assert site.store.collections.get(number).finished_at
     permits.require()
 
@@ -92,14 +92,14 @@ def test_a_collection_that_outlasts_the_closed_gate_removes_nothing_beside_pushe
     """A push may rely on a blob that no manifest names any more."""
     for number in range(BATCH + 5):
         site.push(str(number), str(number).encode())
-    site.later(days=40)
+    site.advance_clock(days=40)
     permits = PushPermits(site.store.push_gate, site.system.server.clock)
     blobs, calls = dict(site.registry.blobs), []
 
     def slow(now: str) -> None:
         calls.append(now)
         if len(calls) == 1:
-            site.later(hours=2)
+            site.advance_clock(hours=2)
             permits.require()
 
     if moment == "images":
@@ -108,9 +108,9 @@ def test_a_collection_that_outlasts_the_closed_gate_removes_nothing_beside_pushe
         site.storage.fault = lambda now: slow(now) if now == "before unreferenced" else None
     report = site.collect()
     assert site.registry.blobs == blobs
-    assert len(site.there()) == (5 if moment == "images" else 0)
+    assert len(site.list_manifests()) == (5 if moment == "images" else 0)
     assert "pushes have begun meanwhile" in str(report["notes"])
-    site.later(hours=2)
+    site.advance_clock(hours=2)
     site.collect()
     assert not site.registry.blobs
 
@@ -135,13 +135,13 @@ def test_the_servers_own_pushes_wait_for_a_collection(site: Site) -> None:
 
 def test_blobs_of_a_push_that_has_not_ended_stay(site: Site) -> None:
     site.push("1", b"old")
-    site.later(days=40)
+    site.advance_clock(days=40)
     site.registry.blobs["sha256:" + "1" * 64] = b"uploaded"
     site.storage.written_at["sha256:" + "1" * 64] = (site.system.clock() - timedelta(minutes=5)).timestamp()
     report = site.collect()
     assert b"uploaded" in site.registry.blobs.values()
     assert "younger than an hour" in str(report["notes"])
-    assert not site.there()
-    site.later(hours=1)
+    assert not site.list_manifests()
+    site.advance_clock(hours=1)
     site.collect()
     assert not site.registry.blobs

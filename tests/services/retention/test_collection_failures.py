@@ -22,8 +22,8 @@ def test_a_collection_that_a_crash_interrupted_goes_on(site: Site, moment: str) 
     keep = site.push("keep", b"shared", b"keep")
     for number in range(3):
         site.push(str(number), b"shared", str(number).encode())
-    site.service("web", keep)
-    site.later(days=40)
+    site.add_service("web", keep)
+    site.advance_clock(days=40)
     number = site.collection.request("ada").seq
     crash_at(site, moment, 2)
     with pytest.raises(KeyboardInterrupt):
@@ -32,7 +32,7 @@ def test_a_collection_that_a_crash_interrupted_goes_on(site: Site, moment: str) 
     assert site.store.collections.get(number).finished_at is None
     site.collection.run_due()
     assert site.store.collections.get(number).finished_at
-    assert site.there() == {keep} == site.recorded()
+    assert site.list_manifests() == {keep} == site.list_pushed_images()
     assert set(site.registry.blobs.values()) == {b"shared", b"keep"}
     assert site.store.push_gate.enter(site.now, site.now)
 
@@ -59,22 +59,22 @@ def fail(moment: str) -> Callable[[str], None]:
 @pytest.mark.parametrize("moment", ["before tags", "before manifest", "before delete"])
 def test_a_registry_that_fails_ends_the_collection_and_opens_the_gate(site: Site, moment: str) -> None:
     old = site.push("1", b"old")
-    site.later(days=40)
+    site.advance_clock(days=40)
     site.registry.fault = fail(moment)
     number = site.collection.request("ada").seq
     site.collection.run_due()
     done = site.store.collections.get(number)
     assert done.error is not None
     assert "It does not answer" in done.error
-    assert site.there() == {old} == site.recorded()
+    assert site.list_manifests() == {old} == site.list_pushed_images()
     assert site.store.push_gate.enter(site.now, site.now)
 
 
 def test_nothing_is_removed_while_a_target_does_not_say_what_runs(site: Site) -> None:
     old, running = site.push("1", b"old"), site.push("2", b"running")
-    site.service("web", running)
-    site.later(days=40)
+    site.add_service("web", running)
+    site.advance_clock(days=40)
     site.target.available = False
     site.collection.request("ada")
     site.collection.run_due()
-    assert site.there() == {old, running}
+    assert site.list_manifests() == {old, running}

@@ -24,15 +24,15 @@ def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
 
 def test_an_unused_image_goes_with_its_blobs_and_rows(site: Site) -> None:
     old = site.push("1", b"shared", b"old")
-    site.later(days=40)
+    site.advance_clock(days=40)
     new = site.push("2", b"shared", b"new")
     plan = site.collection.plan()
     assert [image.digest for image in plan.images] == [old]
     assert plan.blob_bytes == len(b"old") + len(site.registry.manifests[REPOSITORY, old].data)
-    assert site.there() == {old, new}, "a plan removes nothing"
+    assert site.list_manifests() == {old, new}, "a plan removes nothing"
     report = site.collect()
     assert [image["digest"] for image in report["images"]] == [old]  # type: ignore[attr-defined]
-    assert site.there() == {new} == site.recorded()
+    assert site.list_manifests() == {new} == site.list_pushed_images()
     assert set(site.registry.blobs.values()) == {b"shared", b"new"}
     with site.store.database.read() as connection:
         until = connection.scalar(select(fleet_tags.c.until).where(fleet_tags.c.digest == old))
@@ -46,10 +46,10 @@ def test_what_runs_waits_is_watched_recent_or_may_return_is_kept(site: Site) -> 
         name: site.push(name, name.encode(), repository="other/app" if name == "watched" else REPOSITORY)
         for name in names
     }
-    site.service("web", images["before"], images["running"])
+    site.add_service("web", images["before"], images["running"])
     image = ImageReference(f"{site.registry.address}/{REPOSITORY}", images["task"])
     site.target.deploy(Service("web", "podman", 1, 9), TaskDefinition("web", 9, "app", image), None)
-    site.later(days=40)
+    site.advance_clock(days=40)
     site.ask(images["waits"])
     site.store.image_uses.record_pull(REPOSITORY, images["pulled"], site.now)
     plan = site.collection.plan()
@@ -63,28 +63,28 @@ def test_what_runs_waits_is_watched_recent_or_may_return_is_kept(site: Site) -> 
         "watched": "watched",
     }
     site.collect()
-    assert site.there() == {images[name] for name in names} - {images["unused"], images["watched"]}
-    assert site.there("other/app") == {images["watched"]}
+    assert site.list_manifests() == {images[name] for name in names} - {images["unused"], images["watched"]}
+    assert site.list_manifests("other/app") == {images["watched"]}
 
 
 def test_of_old_revisions_only_the_last_are_kept(site: Site) -> None:
     site.collection.registry_reader.retention = Retention(keep_days=30, keep_images=0, keep_revisions=1)
     images = [site.push(str(number), str(number).encode()) for number in range(4)]
-    site.service("web", *images)
-    site.later(days=40)
+    site.add_service("web", *images)
+    site.advance_clock(days=40)
     site.collect()
-    assert site.there() == set(images[2:])
+    assert site.list_manifests() == set(images[2:])
 
 
 def test_an_index_goes_with_what_is_in_it_and_what_is_attached(site: Site) -> None:
     children = [site.push("", name) for name in (b"amd64", b"arm64")]
     index = site.record(push_index(site.registry, REPOSITORY, "1", *children), "1")
     attached = push_image(site.registry, REPOSITORY, f"sha256-{index[7:]}.att", b"statement")
-    site.later(days=40)
+    site.advance_clock(days=40)
     new = site.record(push_index(site.registry, REPOSITORY, "2", children[0]), "2")
     site.collect()
-    assert site.there() == {new, children[0]}
-    assert attached not in site.there()
+    assert site.list_manifests() == {new, children[0]}
+    assert attached not in site.list_manifests()
     assert set(site.registry.blobs.values()) == {b"amd64"}
 
 
@@ -92,29 +92,29 @@ def test_what_is_attached_to_a_kept_image_stays(site: Site) -> None:
     image, unused = site.push("1", b"a"), site.push("2", b"b")
     attached = push_image(site.registry, REPOSITORY, f"sha256-{image[7:]}", b"statement")
     site.record(attached)  # pushed by its digest first, as for referrers
-    site.service("web", image)
-    site.later(days=40)
+    site.add_service("web", image)
+    site.advance_clock(days=40)
     site.collect()
-    assert site.there() == {image, attached}
-    assert unused not in site.there()
+    assert site.list_manifests() == {image, attached}
+    assert unused not in site.list_manifests()
 
 
 def test_a_tag_of_attachments_on_an_image_that_runs_removes_nothing(site: Site) -> None:
     old, running = site.push("1", b"old"), site.push("2", b"running")
     site.registry.digests[REPOSITORY, f"sha256-{old[7:]}.att"] = running
-    site.service("web", running)
-    site.later(days=40)
+    site.add_service("web", running)
+    site.advance_clock(days=40)
     site.collect()
-    assert running in site.there()
+    assert running in site.list_manifests()
 
 
 def test_an_image_whose_push_is_not_recorded_is_kept_with_what_is_in_it(site: Site) -> None:
     old, child = site.push("1", b"old"), site.push("", b"child")
-    site.later(days=40)
+    site.advance_clock(days=40)
     index = push_index(site.registry, REPOSITORY, "lost", child)
     site.collect()
-    assert site.there() == {index, child}
-    assert old not in site.there()
+    assert site.list_manifests() == {index, child}
+    assert old not in site.list_manifests()
 
 
 def test_a_collection_starts_by_itself_after_so_many_hours(site: Site) -> None:
@@ -124,7 +124,7 @@ def test_a_collection_starts_by_itself_after_so_many_hours(site: Site) -> None:
     site.collection.run_due()
     site.collection.run_due()
     assert [entry.requested_by for entry in site.store.collections.list()] == ["server"]
-    site.later(hours=25)
+    site.advance_clock(hours=25)
     site.collection.run_due()
     assert len(site.store.collections.list()) == 2
 

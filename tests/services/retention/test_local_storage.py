@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tests.store.factories import IMAGE, NOW, approval, opened
+from tests.store.factories import IMAGE, NOW, make_approval, open_store_of_kind
 
 from dockgate.delivery.retention import Retention
 from dockgate.services.clock import ServerClock
@@ -21,10 +21,10 @@ class Storage:
 
 
 def test_each_finished_collection_is_followed_once(tmp_path: Path) -> None:
-    with opened("sqlite", tmp_path) as store:
+    with open_store_of_kind("sqlite", tmp_path) as store:
         storage, clock = Storage(), ServerClock(lambda: datetime(2026, 11, 28, tzinfo=UTC))
         local = LocalCollections(store, storage, clock, Retention(keep_days=30))
-        store.approvals.add(approval())
+        store.approvals.add(make_approval())
         first = store.collections.request("ada", NOW)
         local.run()
         assert not storage.calls
@@ -40,7 +40,7 @@ def test_each_finished_collection_is_followed_once(tmp_path: Path) -> None:
 
 
 def test_a_process_that_starts_does_not_repeat_earlier_collections(tmp_path: Path) -> None:
-    with opened("sqlite", tmp_path) as store:
+    with open_store_of_kind("sqlite", tmp_path) as store:
         store.collections.finish(store.collections.request("ada", NOW).seq, {}, None, NOW)
         storage = Storage()
         local = LocalCollections(store, storage, ServerClock(lambda: datetime(2026, 11, 28, tzinfo=UTC)), Retention())

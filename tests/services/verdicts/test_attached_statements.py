@@ -14,10 +14,10 @@ import pytest
 from tests.cli import layouts
 from tests.cli.conftest import dockgate
 from tests.cli.test_scan import Run, run
-from tests.fuzz.mutate import blind, json_text
-from tests.gate.samples import RULES, inventory, judge, limits, package
+from tests.fuzz.mutate import make_blind_mutation, mutate_json
+from tests.gate.samples import RULES, judge, limit_findings, make_inventory, make_package
 from tests.gate.test_provenance import RECORD
-from tests.registryd import Running, registry
+from tests.registryd import Running, run_registry
 from tests.scanner.images import make
 
 from dockgate.attestations import dsse, statements
@@ -41,11 +41,11 @@ from dockgate.vulnerabilities.model import Matches
 __all__ = ["dockgate", "run"]
 
 OURS, THEIRS = dsse.Signer(dsse.create_key()), dsse.Signer(dsse.create_key())
-IMAGE = make.image([{"etc/os-release": b"ID=debian\n"}])
-SECOND_IMAGE = make.image([{"etc/os-release": b"ID=alpine\n"}], platform="linux/arm64")
+IMAGE = make.make_image([{"etc/os-release": b"ID=debian\n"}])
+SECOND_IMAGE = make.make_image([{"etc/os-release": b"ID=alpine\n"}], platform="linux/arm64")
 NAME = "registry.example/shop"
 GOOD = dsse.sign_payload(write_statement(RECORD, NAME, IMAGE.digest), OURS)
-VERDICT = judge(inventory(package("a")), under=limits(HIGH=0))
+VERDICT = judge(make_inventory(make_package("a")), under=limit_findings(HIGH=0))
 CONFIG = canonical.encode({"architecture": "", "os": "", "config": {}, "rootfs": {"type": "layers", "diff_ids": []}})
 
 
@@ -57,7 +57,7 @@ def policy(builder: str = BUILDER, signer: dsse.Signer = OURS) -> Policy:
 def passes(result: ProvenanceFacts | None, under: Policy) -> bool:
     """Whether the rule has nothing to say."""
     (rule,) = (item for item in RULES if item.name == "provenance")
-    facts = RuleInput(inventory(), judge_nothing(), (), "2026-11-24T12:00:00Z", provenance=result)
+    facts = RuleInput(make_inventory(), judge_nothing(), (), "2026-11-24T12:00:00Z", provenance=result)
     return list(rule.judge(facts, under.rules["provenance"][0])) == []
 
 
@@ -79,12 +79,12 @@ def attached_image(*documents: bytes) -> make.Image:
         {
             "schemaVersion": 2,
             "mediaType": make.MANIFEST,
-            "config": make.descriptor(CONFIG, make.CONFIG),
-            "layers": [make.descriptor(document, ENVELOPE) for document in documents],
+            "config": make.make_descriptor(CONFIG, make.CONFIG),
+            "layers": [make.make_descriptor(document, ENVELOPE) for document in documents],
         }
     )
-    blobs = {make.sha256(data): data for data in (*documents, CONFIG, manifest)}
-    return make.Image(make.sha256(manifest), "", make.sha256(CONFIG), [], [], blobs)
+    blobs = {make.compute_sha256(data): data for data in (*documents, CONFIG, manifest)}
+    return make.Image(make.compute_sha256(manifest), "", make.compute_sha256(CONFIG), [], [], blobs)
 
 
 def vex_statement(image: str) -> bytes:
@@ -186,7 +186,7 @@ def test_no_payload_of_an_envelope_beside_an_image_keeps_the_others_from_being_r
     )
     payloads = [b64decode(json.loads(GOOD)["payload"]), vex_statement(IMAGE.digest), approval]
     for number in range(150):
-        payload = json_text(payloads[number % 3], chance, blind(chance))
+        payload = mutate_json(payloads[number % 3], chance, make_blind_mutation(chance))
         check_reading(payload)
         check_reading(dsse.sign_payload(payload, OURS))
         with suppress(DeniedError, UnreadableError):
@@ -261,13 +261,13 @@ def test_a_layout_holds_statements_beside_its_image(layout: Path) -> None:
 
 def test_an_archive_of_a_layout_holds_them_too(tmp_path: Path) -> None:
     file = tmp_path / "image.tar"
-    make.oci_archive(file, {"1": IMAGE, "att": attached_image(GOOD)})
+    make.write_oci_archive(file, {"1": IMAGE, "att": attached_image(GOOD)})
     assert passes(look_up(f"oci-archive:{file}:1", IMAGE.digest, policy()), policy())
 
 
 def test_a_file_may_hold_statements(tmp_path: Path) -> None:
     file = tmp_path / "statements"
-    make.layout(tmp_path / "layout", [{"etc/os-release": b"ID=debian\n"}])
+    make.write_image_layout(tmp_path / "layout", [{"etc/os-release": b"ID=debian\n"}])
     file.write_bytes(b"\n".join((b"{}", GOOD)))
     for reference in (f"oci:{tmp_path / 'layout'}", "podman:shop", "-", "sbom:bill.json"):
         assert passes(look_up(reference, IMAGE.digest, policy(), [file]), policy())
@@ -286,23 +286,25 @@ def test_where_nothing_can_lie_beside_an_image_nothing_is_known(
     reference: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    make.docker_archive(tmp_path / "image.tar", {"shop:1": IMAGE})
+    make.write_docker_archive(tmp_path / "image.tar", {"shop:1": IMAGE})
     result = look_up(reference, IMAGE.digest, policy())
     assert result is not None
     assert result.unavailable is not None
 
 
 def test_a_policy_without_the_rule_asks_nothing() -> None:
-    assert look_up("podman:shop", IMAGE.digest, limits(HIGH=0)) is None
+    assert look_up("podman:shop", IMAGE.digest, limit_findings(HIGH=0)) is None
 
 
 def test_the_gate_asks_for_provenance(run: Run, tmp_path: Path) -> None:
     """Approved, refused without a statement, and undetermined where it cannot be looked for."""
-    image = make.image([{name: text.encode() for name, text in layouts.debian(openssl="3.5.4-1").items()}])
+    image = make.make_image(
+        [{name: text.encode() for name, text in layouts.make_debian_files(openssl="3.5.4-1").items()}]
+    )
     good = dsse.sign_payload(write_statement(RECORD, NAME, image.digest), OURS)
     make.write_layout(tmp_path / "good", {"1": image, "att": attached_image(good)})
     make.write_layout(tmp_path / "bare", {"1": image})
-    make.docker_archive(tmp_path / "image.tar", {"shop:1": image})
+    make.write_docker_archive(tmp_path / "image.tar", {"shop:1": image})
     (tmp_path / "strict.yaml").write_text(json.dumps({"provenance": dict(policy().rules["provenance"][0])}))
     (tmp_path / "statement.json").write_bytes(good)
     by = ("--policy", str(tmp_path / "strict.yaml"))
@@ -322,7 +324,7 @@ def test_the_gate_asks_for_provenance(run: Run, tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    with registry(tmp_path_factory.mktemp("registry")) as result:
+    with run_registry(tmp_path_factory.mktemp("registry")) as result:
         yield result
 
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from tests.scenarios.planned_images import advisory
+from tests.scenarios.planned_images import make_advisory
 from tests.services.pipeline_steps import Steps
 from tests.store.factories import FACTORIES
 
@@ -24,7 +24,7 @@ NEXT_BUILD = compute_digest(b"next")
 @pytest.fixture(params=sorted(FACTORIES))
 def steps(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Steps]:
     result = Steps(tmp_path, request.param)
-    result.deployed("first")
+    result.deploy_image("first")
     yield result
     result.system.store.close()
 
@@ -36,7 +36,7 @@ def add_service(steps: Steps, name: str) -> None:
 
 
 def publish(steps: Steps) -> None:
-    steps.system.advisories.advisories.append(advisory("first", Severity.CRITICAL, "2"))
+    steps.system.advisories.advisories.append(make_advisory("first", Severity.CRITICAL, "2"))
 
 
 def forget_execution(steps: Steps) -> None:
@@ -55,14 +55,14 @@ def test_a_service_whose_execution_is_gone_is_judged_like_the_others(steps: Step
 
 def test_a_service_whose_execution_is_gone_is_deployed_and_only_what_is_approved(steps: Steps) -> None:
     forget_execution(steps)
-    key = steps.at_deploy("second")
+    key = steps.prepare_deploy("second")
     definition = steps.deployments.register_revision(key)
-    steps.system.advisories.advisories.append(advisory("second", Severity.CRITICAL, "2"))
+    steps.system.advisories.advisories.append(make_advisory("second", Severity.CRITICAL, "2"))
     with pytest.raises(DeployError, match="not approved"):
         steps.deployments.deploy(key, definition)
     steps.system.advisories.advisories.pop()
     steps.deployments.deploy(key, definition)
-    assert steps.running() == ["second"]
+    assert steps.list_running_images() == ["second"]
 
 
 def test_a_service_that_cannot_be_judged_stops_no_other_and_says_so(steps: Steps) -> None:
@@ -167,7 +167,7 @@ def test_a_vulnerability_that_is_known_to_be_exploited_moves_the_deadline_once_a
     """The service is at risk before, because of another vulnerability."""
     publish(steps)
     steps.use_cases.service_risk.review()
-    exploited = advisory("first", Severity.HIGH, "2", "exploited")
+    exploited = make_advisory("first", Severity.HIGH, "2", "exploited")
     due = format_time(steps.system.clock() + timedelta(days=5))[:10]
     steps.system.advisories.advisories.append(exploited)
     steps.system.advisories.catalogue[exploited.id] = Cve(exploited.id, exploited="2026-01-01", due=due)
@@ -183,9 +183,9 @@ def test_a_vulnerability_that_is_known_to_be_exploited_moves_the_deadline_once_a
 
 def test_a_more_severe_vulnerability_of_a_rejected_image_is_announced_once_and_named(steps: Steps) -> None:
     """Its time is as long as that of the other one, so it moves no deadline."""
-    steps.system.advisories.advisories.append(advisory("first", Severity.HIGH, "2", "high"))
+    steps.system.advisories.advisories.append(make_advisory("first", Severity.HIGH, "2", "high"))
     steps.use_cases.service_risk.review()
-    steps.system.advisories.advisories.append(critical := advisory("first", Severity.CRITICAL, "2"))
+    steps.system.advisories.advisories.append(critical := make_advisory("first", Severity.CRITICAL, "2"))
     for _ in range(3):
         steps.system.clock.ahead += timedelta(hours=2)
         steps.use_cases.service_risk.review()

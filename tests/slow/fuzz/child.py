@@ -39,35 +39,37 @@ def main(name: str, folder: Path, flags: list[str]) -> None:
     with (folder / "ledger").open("r+b") as ledger:
         counts = mmap.mmap(ledger.fileno(), LEDGER.size)
     count, slowest = LEDGER.unpack(counts)
-    failed: set[tuple[str, str, int | None]] = set()
+    failed_places: set[tuple[str, str, int | None]] = set()
 
     def call(data: bytes) -> None:
         nonlocal count, slowest
-        begun = time.process_time()
+        begin = time.process_time()
         try:
             target.run(data)
         except Exception as error:
             where = traceback.extract_tb(error.__traceback__)[-1]
             bug = (type(error).__name__, where.filename, where.lineno)
-            if bug not in failed:  # one input for each is enough, and the others go on
-                failed.add(bug)
+            if bug not in failed_places:  # one input for each is enough, and the others go on
+                failed_places.add(bug)
                 keep(folder / "crashes", data, traceback.format_exc())
-        taken = time.process_time() - begun
+        seconds = time.process_time() - begin
         count += 1
-        if taken > slowest:
-            slowest = taken
-            if taken > SLOW:
-                keep(folder / "slow", data, f"{taken:.2f} s\n")
+        if seconds > slowest:
+            slowest = seconds
+            if seconds > SLOW:
+                keep(folder / "slow", data, f"{seconds:.2f} s\n")
         LEDGER.pack_into(counts, 0, count, slowest)
 
-    def mutate(data: bytes, limit: int, seed: int) -> bytes:
+    def mutate_input(data: bytes, limit: int, seed: int) -> bytes:
         chance = Random(seed)  # noqa: S311 - libFuzzer's own chance, so that a run can be repeated
-        return target.mutate(data, chance, lambda part: atheris.Mutate(part, len(part) + 64))[:limit]
+        return target.mutate_input(data, chance, lambda part: atheris.Mutate(part, len(part) + 64))[:limit]
 
     warnings.simplefilter("error")
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY, used + MEMORY))
-    atheris.Setup([sys.argv[0], *flags, f"-max_len={_LONGEST}", str(folder / "corpus")], call, custom_mutator=mutate)
+    atheris.Setup(
+        [sys.argv[0], *flags, f"-max_len={_LONGEST}", str(folder / "corpus")], call, custom_mutator=mutate_input
+    )
     atheris.Fuzz()
 
 

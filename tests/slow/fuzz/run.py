@@ -53,7 +53,7 @@ class Counts:
         return not self.failures and self.percent >= _LINES and self.peak_mb <= MEMORY >> 20 and self.slowest < _HANG
 
 
-def fuzz(name: str, counts: Counts, inputs: int, seconds: float) -> Counts:
+def fuzz_target(name: str, counts: Counts, inputs: int, seconds: float) -> Counts:
     """Runs a target until it has had so many inputs more, or so much time."""
     folder = _FOLDER / name
     for part in ("corpus", "crashes", "slow"):
@@ -66,19 +66,23 @@ def fuzz(name: str, counts: Counts, inputs: int, seconds: float) -> Counts:
         else:
             old.rename(folder / "corpus" / old.name)
     ends, aim, falls = time.monotonic() + seconds, counts.inputs + inputs, 0
-    while (inputs := min(aim - counts.inputs, _ROUND)) > 0 and (rest := ends - time.monotonic()) > 0 and falls < _FALLS:
+    while (
+        (inputs := min(aim - counts.inputs, _ROUND)) > 0
+        and (seconds_left := ends - time.monotonic()) > 0
+        and falls < _FALLS
+    ):
         before = counts.inputs
-        falls += not _round(name, folder, counts, inputs, max(1, int(rest)))
+        falls += not _round(name, folder, counts, inputs, max(1, int(seconds_left)))
         if counts.inputs == before:
             break
-    failed = [path.name for path in (folder / "crashes").iterdir() if path.suffix != ".txt"]
-    for name in failed:
+    crashes = [path.name for path in (folder / "crashes").iterdir() if path.suffix != ".txt"]
+    for name in crashes:
         (folder / "corpus" / name).unlink(missing_ok=True)
-    counts.failures = max(len(failed), falls)  # a process may fall over without an input to blame
+    counts.failures = max(len(crashes), falls)  # a process may fall over without an input to blame
     target = targets.load()[name]
     corpus = sorted((folder / "corpus").iterdir())
-    counts.lines = len(line_coverage.reachable_lines(target))
-    counts.reached = len(line_coverage.reached_lines(target, (path.read_bytes() for path in corpus)))
+    counts.lines = len(line_coverage.list_reachable_lines(target))
+    counts.reached = len(line_coverage.list_reached_lines(target, (path.read_bytes() for path in corpus)))
     return counts
 
 
@@ -100,13 +104,13 @@ def _round(name: str, folder: Path, counts: Counts, inputs: int, seconds: int) -
         )
         _, status, usage = os.wait4(child.pid, 0)
         child.returncode = os.waitstatus_to_exitcode(status)
-    done, counts.slowest = LEDGER.unpack(ledger.read_bytes())
-    counts.inputs += done
+    done_count, counts.slowest = LEDGER.unpack(ledger.read_bytes())
+    counts.inputs += done_count
     counts.peak_mb = max(counts.peak_mb, usage.ru_maxrss >> 10)
     return child.returncode == 0
 
 
-def shown(all_counts: dict[str, Counts]) -> str:
+def format_counts(all_counts: dict[str, Counts]) -> str:
     rows = [f"{'target':<12} {'inputs':>10} {'lines':>11} {'reached':>7} {'slowest':>8} {'peak':>7}  failures"]
     for name, counts in sorted(all_counts.items()):
         lines = f"{counts.reached}/{counts.lines}"
@@ -114,8 +118,8 @@ def shown(all_counts: dict[str, Counts]) -> str:
             f"{name:<12} {counts.inputs:>10,} {lines:>11} {counts.percent:>6.1f}% {counts.slowest:>7.3f}s"
             f" {counts.peak_mb:>4} MB  {counts.failures or 'none'}"
         )
-    done = sum(counts.inputs >= _BAR for counts in all_counts.values())
-    return "\n".join([*rows, f"{done} of {len(all_counts)} targets have had {_BAR:,} inputs."])
+    done_count = sum(counts.inputs >= _BAR for counts in all_counts.values())
+    return "\n".join([*rows, f"{done_count} of {len(all_counts)} targets have had {_BAR:,} inputs."])
 
 
 def _say(text: str) -> None:
@@ -131,16 +135,16 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=3600, help="at most for each target (default: %(default)s)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="targets at once (default: %(default)s)")
     arguments = parser.parse_args()
-    chosen = arguments.targets or names
-    if unknown := set(chosen) - set(names):
+    chosen_targets = arguments.targets or names
+    if unknown := set(chosen_targets) - set(names):
         parser.error(f"there is no target {min(unknown)}; there are {', '.join(names)}")
     ledger = _FOLDER / "counts.json"
-    stored = json.loads(ledger.read_bytes()) if ledger.exists() else {}
-    counts = {name: Counts(**values) for name, values in stored.items() if name in names}
+    stored_counts = json.loads(ledger.read_bytes()) if ledger.exists() else {}
+    counts = {name: Counts(**values) for name, values in stored_counts.items() if name in names}
     with ProcessPoolExecutor(arguments.jobs) as pool:
         runs = {
-            name: pool.submit(fuzz, name, counts.get(name, Counts()), arguments.inputs, arguments.seconds)
-            for name in chosen
+            name: pool.submit(fuzz_target, name, counts.get(name, Counts()), arguments.inputs, arguments.seconds)
+            for name in chosen_targets
         }
         for name, run in runs.items():
             counts[name] = run.result()
@@ -148,9 +152,9 @@ def main() -> int:
             ledger.write_text(
                 json.dumps({name: asdict(values) for name, values in sorted(counts.items())}, indent=1) + "\n"
             )
-            _say(shown({name: counts[name]}).splitlines()[1])
-    _say(shown(counts))
-    return 0 if all(counts[name].fine for name in chosen) else 1
+            _say(format_counts({name: counts[name]}).splitlines()[1])
+    _say(format_counts(counts))
+    return 0 if all(counts[name].fine for name in chosen_targets) else 1
 
 
 if __name__ == "__main__":

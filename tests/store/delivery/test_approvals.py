@@ -5,7 +5,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.store.factories import FACTORIES, IMAGE, LATER, NOW, approval, at_gate, key, list_waiting, opened
+from tests.store.factories import (
+    FACTORIES,
+    IMAGE,
+    LATER,
+    NOW,
+    list_waiting,
+    make_approval,
+    make_key,
+    open_store_of_kind,
+    start_at_gate,
+)
 
 from dockgate.delivery.model import Answer, ApprovalState, Approvers, RunState, Vote
 from dockgate.identity.model import Principal, Role, Token
@@ -18,27 +28,27 @@ REJECTED = Answer(ApprovalState.REJECTED, "2 violations", "sha256:verdict", "ann
 
 @pytest.fixture(params=FACTORIES)
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    with opened(request.param, tmp_path) as store:
+    with open_store_of_kind(request.param, tmp_path) as store:
         yield store
 
 
 def test_an_approval_is_added_once(store: Store) -> None:
-    first = approval("a")
+    first = make_approval("a")
     assert store.approvals.add(first) == first
-    assert store.approvals.add(approval("a", image="sha256:other")) == first
+    assert store.approvals.add(make_approval("a", image="sha256:other")) == first
     assert store.approvals.get("a") == first
 
 
 def test_adding_a_settled_approval_again_returns_the_settled_one(store: Store) -> None:
-    store.approvals.add(approval("a"))
+    store.approvals.add(make_approval("a"))
     store.approvals.settle("a", REJECTED, LATER)
-    assert store.approvals.add(approval("a")).state is ApprovalState.REJECTED
+    assert store.approvals.add(make_approval("a")).state is ApprovalState.REJECTED
 
 
 def test_many_approvals_wait_on_one_image_oldest_first(store: Store) -> None:
     for name in ("c", "a", "b"):
-        store.approvals.add(approval(name))
-    store.approvals.add(approval("elsewhere", image="sha256:other"))
+        store.approvals.add(make_approval(name))
+    store.approvals.add(make_approval("elsewhere", image="sha256:other"))
     store.approvals.settle("a", APPROVED, LATER)
     assert [there.id for there in list_waiting(store, IMAGE)] == ["c", "b"]
     assert [there.id for there in store.approvals.list_for_image(IMAGE)] == ["c", "a", "b"]
@@ -48,8 +58,8 @@ def test_many_approvals_wait_on_one_image_oldest_first(store: Store) -> None:
 def test_an_image_is_judged_for_all_approvals_once_each_has_a_verdict(store: Store) -> None:
     assert not store.approvals.has_unjudged(IMAGE)
     for number in (1, 2):
-        store.approvals.add(replace(approval(f"web-{number}/Gate/Approve/1"), approvers=Approvers()))
-    store.approvals.add(approval("other-1/Gate/Approve/1", "sha256:other"))
+        store.approvals.add(replace(make_approval(f"web-{number}/Gate/Approve/1"), approvers=Approvers()))
+    store.approvals.add(make_approval("other-1/Gate/Approve/1", "sha256:other"))
     assert store.approvals.has_unjudged(IMAGE)
     store.approvals.record_verdict("web-1/Gate/Approve/1", Answer(ApprovalState.WAITING, "", "sha256:v"), NOW)
     assert store.approvals.has_unjudged(IMAGE)
@@ -59,14 +69,14 @@ def test_an_image_is_judged_for_all_approvals_once_each_has_a_verdict(store: Sto
 
 def test_approvals_that_ask_for_the_same_wait_alike_and_those_with_people_alone(store: Store) -> None:
     rows = {
-        "a": approval("a"),
-        "b": replace(approval("b"), policy="strict"),
-        "c": replace(approval("c"), approvers=Approvers(count=1)),
-        "d": approval("d"),
-        "e": replace(approval("e"), service="shop"),
-        "f": replace(approval("f"), repository="components/other"),
-        "g": replace(approval("g"), approvers=Approvers(count=1)),
-        "h": approval("h"),
+        "a": make_approval("a"),
+        "b": replace(make_approval("b"), policy="strict"),
+        "c": replace(make_approval("c"), approvers=Approvers(count=1)),
+        "d": make_approval("d"),
+        "e": replace(make_approval("e"), service="shop"),
+        "f": replace(make_approval("f"), repository="components/other"),
+        "g": replace(make_approval("g"), approvers=Approvers(count=1)),
+        "h": make_approval("h"),
     }
     for row in rows.values():
         store.approvals.add(row)
@@ -77,7 +87,7 @@ def test_approvals_that_ask_for_the_same_wait_alike_and_those_with_people_alone(
 
 
 def test_only_the_first_answer_settles_an_approval(store: Store) -> None:
-    store.approvals.add(approval("a"))
+    store.approvals.add(make_approval("a"))
     assert store.approvals.settle("a", REJECTED, LATER)
     assert not store.approvals.settle("a", REJECTED, LATER)
     assert not store.approvals.settle("a", APPROVED, "2026-11-24T12:00:00.000Z")
@@ -102,44 +112,44 @@ def test_an_unknown_approval_is_not_found(store: Store) -> None:
     ],
 )
 def test_an_answer_finishes_the_action_that_waits(store: Store, state: ApprovalState, action: RunState) -> None:
-    at_gate(store)
-    store.approvals.add(approval(str(key("Approve"))))
-    store.executions.mark_waiting(key("Approve"))
-    assert store.approvals.settle(str(key("Approve")), Answer(state, "because"), LATER)
-    run = store.executions.get_run(key("Approve"))
+    start_at_gate(store)
+    store.approvals.add(make_approval(str(make_key("Approve"))))
+    store.executions.mark_waiting(make_key("Approve"))
+    assert store.approvals.settle(str(make_key("Approve")), Answer(state, "because"), LATER)
+    run = store.executions.get_run(make_key("Approve"))
     assert (run.state, run.reason, run.finished_at) == (action, "because", LATER)
-    assert store.executions.get_run(key("Second")).state is RunState.IN_PROGRESS
-    store.executions.mark_waiting(key("Approve"))
-    assert store.executions.get_run(key("Approve")) == run
+    assert store.executions.get_run(make_key("Second")).state is RunState.IN_PROGRESS
+    store.executions.mark_waiting(make_key("Approve"))
+    assert store.executions.get_run(make_key("Approve")) == run
 
 
 def test_an_answer_before_the_action_waits_finishes_it_too(store: Store) -> None:
-    at_gate(store)
-    store.approvals.add(approval(str(key("Approve"))))
-    store.approvals.settle(str(key("Approve")), APPROVED, LATER)
-    store.executions.mark_waiting(key("Approve"))
-    assert store.executions.get_run(key("Approve")).state is RunState.SUCCEEDED
+    start_at_gate(store)
+    store.approvals.add(make_approval(str(make_key("Approve"))))
+    store.approvals.settle(str(make_key("Approve")), APPROVED, LATER)
+    store.executions.mark_waiting(make_key("Approve"))
+    assert store.executions.get_run(make_key("Approve")).state is RunState.SUCCEEDED
 
 
 def test_an_answer_does_not_change_a_finished_action(store: Store) -> None:
-    at_gate(store)
-    store.approvals.add(approval(str(key("Approve"))))
-    store.executions.finish(key("Approve"), RunState.FAILED, NOW, reason="first")
-    assert store.approvals.settle(str(key("Approve")), APPROVED, LATER)
-    assert store.executions.get_run(key("Approve")).reason == "first"
+    start_at_gate(store)
+    store.approvals.add(make_approval(str(make_key("Approve"))))
+    store.executions.finish(make_key("Approve"), RunState.FAILED, NOW, reason="first")
+    assert store.approvals.settle(str(make_key("Approve")), APPROVED, LATER)
+    assert store.executions.get_run(make_key("Approve")).reason == "first"
 
 
 def test_an_approval_of_a_stopped_execution_does_not_wait(store: Store) -> None:
-    execution = at_gate(store)
+    execution = start_at_gate(store)
     store.executions.stop(execution, "not now", NOW)
     for _ in range(2):
-        assert store.approvals.add(approval(str(key("Approve")))).state is ApprovalState.CANCELLED
+        assert store.approvals.add(make_approval(str(make_key("Approve")))).state is ApprovalState.CANCELLED
     assert list(list_waiting(store, IMAGE)) == []
 
 
 def test_approvals_are_listed_newest_first(store: Store) -> None:
     for name in ("a", "b", "c"):
-        store.approvals.add(approval(name))
+        store.approvals.add(make_approval(name))
     store.approvals.settle("b", APPROVED, LATER)
     assert [there.id for there in store.approvals.list()] == ["c", "b", "a"]
     assert [there.id for there in store.approvals.list(limit=2)] == ["c", "b"]
@@ -148,29 +158,29 @@ def test_approvals_are_listed_newest_first(store: Store) -> None:
 
 
 def test_approvals_expire_after_their_time_limit(store: Store) -> None:
-    store.approvals.add(approval("late", expires_at="2026-11-24T10:30:00.000Z"))
-    store.approvals.add(approval("in time", expires_at="2026-11-24T11:00:00.001Z"))
-    store.approvals.add(approval("now", expires_at=LATER))
-    store.approvals.add(approval("answered", expires_at=NOW))
+    store.approvals.add(make_approval("late", expires_at="2026-11-24T10:30:00.000Z"))
+    store.approvals.add(make_approval("in time", expires_at="2026-11-24T11:00:00.001Z"))
+    store.approvals.add(make_approval("now", expires_at=LATER))
+    store.approvals.add(make_approval("answered", expires_at=NOW))
     store.approvals.settle("answered", APPROVED, NOW)
     assert [there.id for there in store.approvals.list_expired(LATER)] == ["late", "now"]
 
 
 def test_open_executions_are_found_by_the_image_of_their_approval(store: Store) -> None:
-    waits, answered, stopped = (at_gate(store, cause) for cause in ("a", "b", "c"))
+    waits, answered, stopped = (start_at_gate(store, cause) for cause in ("a", "b", "c"))
     for execution in (waits, answered, stopped):
-        store.approvals.add(approval(f"{execution}/Gate/Approve/1"))
-        store.approvals.add(approval(f"{execution}/Gate/Second/1"))
+        store.approvals.add(make_approval(f"{execution}/Gate/Approve/1"))
+        store.approvals.add(make_approval(f"{execution}/Gate/Second/1"))
     store.approvals.settle(f"{answered}/Gate/Approve/1", APPROVED, LATER)
     store.executions.stop(stopped, "", LATER)
-    store.approvals.add(approval("of no execution"))
+    store.approvals.add(make_approval("of no execution"))
     assert list(store.approvals.list_open_executions(IMAGE)) == [waits, answered]
     assert list(store.approvals.list_open_executions("sha256:other")) == []
 
 
 def test_purge_deletes_only_settled_approvals_and_handled_events(store: Store) -> None:
     for name in ("old", "young", "waiting"):
-        store.approvals.add(approval(name))
+        store.approvals.add(make_approval(name))
     old, waiting, young = (
         event.id
         for event in store.push_events.record_heads("web", dict.fromkeys(("old", "waiting", "young"), "a"), NOW)
@@ -189,7 +199,7 @@ def test_purge_deletes_only_settled_approvals_and_handled_events(store: Store) -
 
 
 def test_an_image_is_answerable_when_its_scan_is_over_and_approvals_wait(store: Store) -> None:
-    store.approvals.add(approval("a"))
+    store.approvals.add(make_approval("a"))
     assert list(store.approvals.list_answerable_images()) == []
     scan = store.images.request_scan(IMAGE, "components/web", NOW)
     assert list(store.approvals.list_answerable_images()) == []
@@ -204,16 +214,16 @@ def voted(store: Store) -> Store:
     """One approval that waits for people, and its action."""
     store.principals.add_first(Principal("ann", (Role.ADMIN,)), Token("a", "ann", "", "", ""))
     store.principals.add(Principal("ben", (Role.APPROVER,)))
-    at_gate(store)
+    start_at_gate(store)
     approvers = Approvers(("ann",), (Role.APPROVER,), 2)
-    waiting = approval(str(key("Approve")), expires_at="2026-11-25T10:00:00.000Z")
+    waiting = make_approval(str(make_key("Approve")), expires_at="2026-11-25T10:00:00.000Z")
     store.approvals.add(replace(waiting, approvers=approvers, committers=("cid@example.org",)))
-    store.executions.mark_waiting(key("Approve"))
+    store.executions.mark_waiting(make_key("Approve"))
     return store
 
 
 def test_approvers_and_committers_are_stored_with_the_approval(voted: Store) -> None:
-    stored = voted.approvals.get(str(key("Approve")))
+    stored = voted.approvals.get(str(make_key("Approve")))
     assert stored.approvers == Approvers(("ann",), (Role.APPROVER,), 2)
     assert stored.committers == ("cid@example.org",)
     for _ in range(2):
@@ -223,7 +233,7 @@ def test_approvers_and_committers_are_stored_with_the_approval(voted: Store) -> 
 
 
 def test_only_the_first_vote_of_a_person_counts(voted: Store) -> None:
-    approval_id = str(key("Approve"))
+    approval_id = str(make_key("Approve"))
     yes = Vote(approval_id, "ann", True, "fine", NOW)
     assert voted.approvals.vote(yes) == yes
     assert voted.approvals.vote(Vote(approval_id, "ann", False, "no", LATER)) == yes
@@ -236,7 +246,7 @@ def test_only_the_first_vote_of_a_person_counts(voted: Store) -> None:
 
 
 def test_a_vote_after_the_time_limit_does_not_count(voted: Store) -> None:
-    approval_id = str(key("Approve"))
+    approval_id = str(make_key("Approve"))
     expires_at = voted.approvals.get(approval_id).expires_at
     in_time = Vote(approval_id, "ann", True, "", NOW)
     assert voted.approvals.vote(in_time) == in_time
@@ -249,7 +259,7 @@ def test_a_vote_after_the_time_limit_does_not_count(voted: Store) -> None:
 
 
 def test_a_no_vote_rejects_the_approval_and_finishes_its_action(voted: Store) -> None:
-    approval_id = str(key("Approve"))
+    approval_id = str(make_key("Approve"))
     settled_ids: list[str] = []
     voted.approvals.watch(settled_ids.extend)
     voted.approvals.record_verdict(approval_id, replace(APPROVED, state=ApprovalState.WAITING), NOW)
@@ -259,7 +269,7 @@ def test_a_no_vote_rejects_the_approval_and_finishes_its_action(voted: Store) ->
     settled = voted.approvals.get(approval_id)
     assert (settled.state, settled.decided_by, settled.settled_at) == (ApprovalState.REJECTED, "ben", LATER)
     assert settled.verdict == APPROVED.verdict
-    assert voted.executions.get_run(key("Approve")).state is RunState.FAILED
+    assert voted.executions.get_run(make_key("Approve")).state is RunState.FAILED
     assert settled_ids == [approval_id]
     with pytest.raises(ConflictError, match="settled"):
         voted.approvals.vote(Vote(approval_id, "ann", True, "", LATER))
@@ -272,7 +282,7 @@ def test_many_approvals_are_settled_once_each_and_watchers_are_notified(store: S
     store.approvals.watch(settled.extend)
     names = [f"{number}" for number in range(1200)]
     for name in names:
-        store.approvals.add(approval(name))
+        store.approvals.add(make_approval(name))
     store.approvals.settle("7", APPROVED, NOW)
     assert store.approvals.settle_all(names, APPROVED, LATER) == 1199
     assert store.approvals.settle_all(names, APPROVED, NOW) == 0
@@ -282,7 +292,7 @@ def test_many_approvals_are_settled_once_each_and_watchers_are_notified(store: S
 
 def test_images_without_a_scan_request_are_found_by_their_oldest_approval(store: Store) -> None:
     for name, image in (("a", "sha256:1"), ("b", "sha256:1"), ("c", "sha256:2"), ("d", "sha256:3")):
-        store.approvals.add(approval(name, image))
+        store.approvals.add(make_approval(name, image))
     store.images.request_scan("sha256:2", "web", NOW)
     store.approvals.settle("d", APPROVED, NOW)
     assert [waiting.id for waiting in store.approvals.list_unscanned()] == ["a"]

@@ -5,7 +5,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.store.factories import FACTORIES, IMAGE, LATER, NOW, approval, at_gate, key, opened
+from tests.store.factories import (
+    FACTORIES,
+    IMAGE,
+    LATER,
+    NOW,
+    make_approval,
+    make_key,
+    open_store_of_kind,
+    start_at_gate,
+)
 from tests.store.images.test_images import CASE, VERDICT
 
 from dockgate.delivery.model import Answer, ApprovalState, Approvers, ExecutionResult, RunState, Vote
@@ -17,18 +26,18 @@ from dockgate.store import Store
 
 @pytest.fixture(params=FACTORIES)
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    with opened(request.param, tmp_path) as store:
+    with open_store_of_kind(request.param, tmp_path) as store:
         yield store
 
 
 def rejected(store: Store, cause: str, status: Status) -> str:
     """An execution that an approval stopped, for a verdict of this status."""
-    execution = at_gate(store, cause)
+    execution = start_at_gate(store, cause)
     _, digest = store.verdicts.add(replace(VERDICT, status=status), CASE, cause)
-    gate = str(key("Approve", execution=execution))
-    store.approvals.add(approval(gate, image=IMAGE))
-    store.executions.mark_waiting(key("Approve", execution=execution))
-    store.executions.finish(key("Second", execution=execution), RunState.SUCCEEDED, NOW)
+    gate = str(make_key("Approve", execution=execution))
+    store.approvals.add(make_approval(gate, image=IMAGE))
+    store.executions.mark_waiting(make_key("Approve", execution=execution))
+    store.executions.finish(make_key("Second", execution=execution), RunState.SUCCEEDED, NOW)
     store.approvals.settle(gate, Answer(ApprovalState.REJECTED, str(status), digest), LATER)
     store.executions.advance(execution, plan_next, LATER)
     return execution
@@ -38,21 +47,21 @@ def test_executions_are_listed_by_what_they_came_to(store: Store) -> None:
     expected = {
         ExecutionResult.REJECTED: rejected(store, "bad", Status.REJECTED),
         ExecutionResult.UNDETERMINED: rejected(store, "unknown", Status.UNDETERMINED),
-        ExecutionResult.FAILED: at_gate(store, "broken"),
-        ExecutionResult.WAITING: at_gate(store, "waits"),
-        ExecutionResult.IN_PROGRESS: at_gate(store, "runs"),
-        ExecutionResult.STOPPED: at_gate(store, "stopped"),
-        ExecutionResult.SUCCEEDED: at_gate(store, "good"),
+        ExecutionResult.FAILED: start_at_gate(store, "broken"),
+        ExecutionResult.WAITING: start_at_gate(store, "waits"),
+        ExecutionResult.IN_PROGRESS: start_at_gate(store, "runs"),
+        ExecutionResult.STOPPED: start_at_gate(store, "stopped"),
+        ExecutionResult.SUCCEEDED: start_at_gate(store, "good"),
     }
     store.executions.stop(expected[ExecutionResult.STOPPED], "no", LATER)
     ends = {ExecutionResult.FAILED: RunState.FAILED, ExecutionResult.SUCCEEDED: RunState.SUCCEEDED}
     for result, state in ends.items():
         for action in ("Approve", "Second"):
-            store.executions.finish(key(action, execution=expected[result]), state, LATER)
+            store.executions.finish(make_key(action, execution=expected[result]), state, LATER)
         store.executions.advance(expected[result], plan_next, LATER)
     for action in ("Approve", "Second"):
-        store.executions.mark_waiting(key(action, execution=expected[ExecutionResult.WAITING]))
-    store.executions.mark_waiting(key("Second", execution=expected[ExecutionResult.IN_PROGRESS]))
+        store.executions.mark_waiting(make_key(action, execution=expected[ExecutionResult.WAITING]))
+    store.executions.mark_waiting(make_key("Second", execution=expected[ExecutionResult.IN_PROGRESS]))
     for result in ExecutionResult:
         listed = store.executions.list_for_pipeline("web", result=result)
         assert [execution.id for execution in listed] == [expected[result]], result
@@ -60,15 +69,15 @@ def test_executions_are_listed_by_what_they_came_to(store: Store) -> None:
     assert store.executions.count_for_pipeline("web", 3) == 3
     names = [expected[result] for result in (ExecutionResult.REJECTED, ExecutionResult.UNDETERMINED)]
     assert store.execution_results.list_rejections([*names, expected[ExecutionResult.FAILED]]) == {
-        key("Approve", execution=names[0]): Status.REJECTED,
-        key("Approve", execution=names[1]): Status.UNDETERMINED,
+        make_key("Approve", execution=names[0]): Status.REJECTED,
+        make_key("Approve", execution=names[1]): Status.UNDETERMINED,
     }
 
 
 def test_an_execution_that_fails_in_another_way_after_a_retry_is_listed_by_that(store: Store) -> None:
     execution = rejected(store, "bad", Status.REJECTED)
     store.executions.retry(execution, LATER)
-    store.executions.finish(key("Approve", 2, execution), RunState.FAILED, LATER)
+    store.executions.finish(make_key("Approve", 2, execution), RunState.FAILED, LATER)
     store.executions.advance(execution, plan_next, LATER)
     (failed,) = store.executions.list_for_pipeline("web", result=ExecutionResult.FAILED)
     assert failed.id == execution
@@ -77,10 +86,10 @@ def test_an_execution_that_fails_in_another_way_after_a_retry_is_listed_by_that(
 
 def test_what_an_execution_waits_for_is_returned_with_the_votes(store: Store) -> None:
     store.principals.add_first(Principal("ann", (Role.ADMIN,)), Token("a", "ann", "", "", ""))
-    execution = at_gate(store)
-    waiting = replace(approval(str(key("Approve"))), approvers=Approvers(count=2))
+    execution = start_at_gate(store)
+    waiting = replace(make_approval(str(make_key("Approve"))), approvers=Approvers(count=2))
     store.approvals.add(waiting)
-    store.executions.mark_waiting(key("Approve"))
+    store.executions.mark_waiting(make_key("Approve"))
     assert store.execution_results.list_waiting_approvals([execution]) == [(waiting, 0)]
     store.approvals.vote(Vote(waiting.id, "ann", True, "", NOW))
     assert store.execution_results.list_waiting_approvals([execution]) == [(waiting, 1)]

@@ -5,7 +5,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.store.factories import FACTORIES, LATER, NOW, PIPELINE, approval, at_gate, key, opened, started
+from tests.store.factories import (
+    FACTORIES,
+    LATER,
+    NOW,
+    PIPELINE,
+    make_approval,
+    make_key,
+    open_store_of_kind,
+    start_at_gate,
+    start_execution,
+)
 
 from dockgate.delivery.model import ActionKey, ApprovalState, Pipeline, RunState
 from dockgate.delivery.pipeline import Plan, list_starters, plan_next
@@ -15,7 +25,7 @@ from dockgate.store import Store
 
 @pytest.fixture(params=FACTORIES)
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    with opened(request.param, tmp_path) as store:
+    with open_store_of_kind(request.param, tmp_path) as store:
         yield store
 
 
@@ -53,7 +63,7 @@ def test_a_cause_starts_one_execution_of_each_pipeline(store: Store) -> None:
 
 
 def test_an_execution_keeps_the_version_it_started_with(store: Store) -> None:
-    execution = started(store)
+    execution = start_execution(store)
     store.pipelines.put(Pipeline("web", PIPELINE.stages[:1]), LATER)
     seen: list[Pipeline] = []
 
@@ -75,9 +85,9 @@ def test_unknown_names_are_reported_with_the_next_command(store: Store) -> None:
         lambda: store.executions.advance("web-9", plan_next, NOW),
         lambda: store.executions.retry("web-9", NOW),
         lambda: store.executions.stop("web-9", "", NOW),
-        lambda: store.executions.get_run(key("Build")),
-        lambda: store.executions.mark_waiting(key("Build")),
-        lambda: store.executions.finish(key("Build"), RunState.FAILED, NOW),
+        lambda: store.executions.get_run(make_key("Build")),
+        lambda: store.executions.mark_waiting(make_key("Build")),
+        lambda: store.executions.finish(make_key("Build"), RunState.FAILED, NOW),
     ):
         with pytest.raises(NotFoundError, match="web-") as caught:
             ask()
@@ -85,30 +95,35 @@ def test_unknown_names_are_reported_with_the_next_command(store: Store) -> None:
 
 
 def test_advance_starts_the_planned_actions_once(store: Store) -> None:
-    execution = started(store)
-    assert list(store.executions.advance(execution, plan_next, LATER)) == [key("Source")]
+    execution = start_execution(store)
+    assert list(store.executions.advance(execution, plan_next, LATER)) == [make_key("Source")]
     (run,) = store.executions.list_runs(execution)
-    assert (run.key, run.state, run.started_at, run.finished_at) == (key("Source"), RunState.IN_PROGRESS, NOW, None)
+    assert (run.key, run.state, run.started_at, run.finished_at) == (
+        make_key("Source"),
+        RunState.IN_PROGRESS,
+        NOW,
+        None,
+    )
 
 
 def test_a_plan_that_repeats_itself_changes_no_run(store: Store) -> None:
-    execution = started(store)
-    store.executions.finish(key("Source"), RunState.SUCCEEDED, NOW)
-    assert store.executions.advance(execution, lambda *_: Plan(start=(key("Source"),)), LATER) == []
+    execution = start_execution(store)
+    store.executions.finish(make_key("Source"), RunState.SUCCEEDED, NOW)
+    assert store.executions.advance(execution, lambda *_: Plan(start=(make_key("Source"),)), LATER) == []
     assert states(store, execution) == {"Source/1": RunState.SUCCEEDED}
 
 
 def test_advance_returns_actions_in_progress_and_not_waiting_ones(store: Store) -> None:
-    execution = at_gate(store)
-    assert list(store.executions.advance(execution, plan_next, LATER)) == [key("Approve"), key("Second")]
+    execution = start_at_gate(store)
+    assert list(store.executions.advance(execution, plan_next, LATER)) == [make_key("Approve"), make_key("Second")]
     for _ in range(2):
-        store.executions.mark_waiting(key("Approve"))
-    assert list(store.executions.advance(execution, plan_next, LATER)) == [key("Second")]
-    assert store.executions.get_run(key("Approve")).state is RunState.WAITING
+        store.executions.mark_waiting(make_key("Approve"))
+    assert list(store.executions.advance(execution, plan_next, LATER)) == [make_key("Second")]
+    assert store.executions.get_run(make_key("Approve")).state is RunState.WAITING
 
 
 def test_a_failing_plan_changes_nothing(store: Store) -> None:
-    execution = started(store)
+    execution = start_execution(store)
     before = store.executions.get(execution), store.executions.list_runs(execution)
 
     def broken(*_: object) -> Plan:
@@ -117,36 +132,36 @@ def test_a_failing_plan_changes_nothing(store: Store) -> None:
     with pytest.raises(ZeroDivisionError):
         store.executions.advance(execution, broken, LATER)
     assert (store.executions.get(execution), store.executions.list_runs(execution)) == before
-    assert list(store.executions.advance(execution, plan_next, LATER)) == [key("Source")]
+    assert list(store.executions.advance(execution, plan_next, LATER)) == [make_key("Source")]
 
 
 def test_an_action_ends_once_with_its_variables_and_artifact(store: Store) -> None:
-    execution = started(store)
+    execution = start_execution(store)
     done: dict[str, Any] = {"variables": {"CommitId": "c0ffee", "Text": "a\nb \udce4 \0"}, "artifact": "sha256:1"}
-    assert store.executions.finish(key("Source"), RunState.SUCCEEDED, NOW, reason="well", **done)
-    assert not store.executions.finish(key("Source"), RunState.FAILED, LATER, reason="late")
-    store.executions.mark_waiting(key("Source"))
-    run = store.executions.get_run(key("Source"))
+    assert store.executions.finish(make_key("Source"), RunState.SUCCEEDED, NOW, reason="well", **done)
+    assert not store.executions.finish(make_key("Source"), RunState.FAILED, LATER, reason="late")
+    store.executions.mark_waiting(make_key("Source"))
+    run = store.executions.get_run(make_key("Source"))
     assert (run.state, run.reason, run.finished_at) == (RunState.SUCCEEDED, "well", NOW)
     assert (run.variables, run.artifact) == (done["variables"], "sha256:1")
-    assert list(store.executions.advance(execution, plan_next, LATER)) == [key("Build")]
+    assert list(store.executions.advance(execution, plan_next, LATER)) == [make_key("Build")]
 
 
 def test_any_output_can_be_a_reason(store: Store) -> None:
-    started(store)
-    store.executions.finish(key("Source"), RunState.FAILED, NOW, reason="bytes \udcff and \0 and é")
-    assert store.executions.get_run(key("Source")).reason == r"bytes \udcff and \x00 and é"
+    start_execution(store)
+    store.executions.finish(make_key("Source"), RunState.FAILED, NOW, reason="bytes \udcff and \0 and é")
+    assert store.executions.get_run(make_key("Source")).reason == r"bytes \udcff and \x00 and é"
 
 
 def test_a_waiting_action_can_be_finished(store: Store) -> None:
-    at_gate(store)
-    store.executions.mark_waiting(key("Approve"))
-    assert store.executions.finish(key("Approve"), RunState.FAILED, NOW)
+    start_at_gate(store)
+    store.executions.mark_waiting(make_key("Approve"))
+    assert store.executions.finish(make_key("Approve"), RunState.FAILED, NOW)
 
 
 def test_a_failed_action_fails_the_execution_with_its_reason(store: Store) -> None:
-    execution = started(store)
-    store.executions.finish(key("Source"), RunState.FAILED, NOW, reason="no such commit")
+    execution = start_execution(store)
+    store.executions.finish(make_key("Source"), RunState.FAILED, NOW, reason="no such commit")
     for now in (LATER, "2026-11-24T12:00:00.000Z"):
         assert list(store.executions.advance(execution, plan_next, now)) == []
     ended = store.executions.get(execution)
@@ -155,12 +170,12 @@ def test_a_failed_action_fails_the_execution_with_its_reason(store: Store) -> No
 
 
 def test_retry_starts_new_runs_once(store: Store) -> None:
-    execution = at_gate(store)
+    execution = start_at_gate(store)
     for action in ("Approve", "Second"):
-        store.executions.finish(key(action), RunState.FAILED, NOW, reason="rejected")
+        store.executions.finish(make_key(action), RunState.FAILED, NOW, reason="rejected")
     store.executions.advance(execution, plan_next, NOW)
     keys = store.executions.retry(execution, LATER)
-    assert list(keys) == [key("Approve", 2), key("Second", 2)]
+    assert list(keys) == [make_key("Approve", 2), make_key("Second", 2)]
     again = store.executions.get(execution)
     assert (again.state, again.reason, again.finished_at) == (RunState.IN_PROGRESS, None, None)
     with pytest.raises(ConflictError, match="web-1"):
@@ -170,18 +185,18 @@ def test_retry_starts_new_runs_once(store: Store) -> None:
 
 
 def test_only_failed_actions_are_retried(store: Store) -> None:
-    execution = at_gate(store)
-    store.executions.finish(key("Approve"), RunState.FAILED, NOW)
-    store.executions.finish(key("Second"), RunState.SUCCEEDED, NOW)
+    execution = start_at_gate(store)
+    store.executions.finish(make_key("Approve"), RunState.FAILED, NOW)
+    store.executions.finish(make_key("Second"), RunState.SUCCEEDED, NOW)
     store.executions.advance(execution, plan_next, NOW)
-    assert list(store.executions.retry(execution, LATER)) == [key("Approve", 2)]
+    assert list(store.executions.retry(execution, LATER)) == [make_key("Approve", 2)]
 
 
 def test_stop_ends_open_actions_and_cancels_waiting_approvals(store: Store) -> None:
-    execution, second = at_gate(store), at_gate(store, "other push")
+    execution, second = start_at_gate(store), start_at_gate(store, "other push")
     for execution_id in (execution, second):
-        store.approvals.add(approval(f"{execution_id}/Gate/Approve/1"))
-        store.executions.mark_waiting(key("Approve", execution=execution_id))
+        store.approvals.add(make_approval(f"{execution_id}/Gate/Approve/1"))
+        store.executions.mark_waiting(make_key("Approve", execution=execution_id))
     store.executions.stop(execution, "not now", LATER)
     stopped = store.executions.get(execution)
     assert (stopped.state, stopped.reason, stopped.finished_at) == (RunState.STOPPED, "not now", LATER)
@@ -199,14 +214,14 @@ def test_stop_ends_open_actions_and_cancels_waiting_approvals(store: Store) -> N
 
 
 def test_a_stopped_execution_can_be_retried(store: Store) -> None:
-    execution = started(store)
+    execution = start_execution(store)
     store.executions.stop(execution, "not now", NOW)
-    assert list(store.executions.retry(execution, LATER)) == [key("Source", 2)]
+    assert list(store.executions.retry(execution, LATER)) == [make_key("Source", 2)]
 
 
 def test_runs_come_in_the_order_they_started(store: Store) -> None:
-    execution = at_gate(store)
-    store.executions.finish(key("Approve"), RunState.FAILED, NOW)
+    execution = start_at_gate(store)
+    store.executions.finish(make_key("Approve"), RunState.FAILED, NOW)
     store.executions.retry(execution, LATER)
     names = [str(run.key) for run in store.executions.list_runs(execution)]
     tail = ["web-1/Gate/Approve/1", "web-1/Gate/Second/1", "web-1/Gate/Approve/2"]
@@ -215,35 +230,35 @@ def test_runs_come_in_the_order_they_started(store: Store) -> None:
 
 
 def test_an_execution_is_runnable_unless_it_is_over_or_waits(store: Store) -> None:
-    execution = at_gate(store)
+    execution = start_at_gate(store)
     assert list(store.executions.list_runnable()) == [execution]
-    store.executions.mark_waiting(key("Approve"))
+    store.executions.mark_waiting(make_key("Approve"))
     assert list(store.executions.list_runnable()) == [execution]  # the other one is in progress
-    store.executions.mark_waiting(key("Second"))
+    store.executions.mark_waiting(make_key("Second"))
     assert list(store.executions.list_runnable()) == []
     for action in ("Approve", "Second"):
-        store.executions.finish(key(action), RunState.SUCCEEDED, LATER)
+        store.executions.finish(make_key(action), RunState.SUCCEEDED, LATER)
     assert list(store.executions.list_runnable()) == [execution]
     store.executions.advance(execution, plan_next, LATER)
     assert list(store.executions.list_runnable()) == []
 
 
 def test_the_principal_who_retried_is_recorded(store: Store) -> None:
-    execution = at_gate(store)
-    store.executions.finish(key("Approve"), RunState.FAILED, NOW)
+    execution = start_at_gate(store)
+    store.executions.finish(make_key("Approve"), RunState.FAILED, NOW)
     store.executions.retry(execution, LATER, "ada")
-    store.executions.finish(key("Approve", 2), RunState.FAILED, NOW)
+    store.executions.finish(make_key("Approve", 2), RunState.FAILED, NOW)
     store.executions.retry(execution, LATER, "ben")
     assert list_starters(store.executions.get(execution).trigger)[-2:] == ("ada", "ben")
 
 
 def test_the_last_execution_with_a_successful_action_is_found(store: Store) -> None:
-    first, second, third = at_gate(store), at_gate(store, "second"), at_gate(store, "third")
+    first, second, third = start_at_gate(store), start_at_gate(store, "second"), start_at_gate(store, "third")
     assert store.executions.find_last_succeeded("web", "Gate", "Approve", third) is None
-    store.executions.finish(key("Approve", execution=second), RunState.SUCCEEDED, NOW)
+    store.executions.finish(make_key("Approve", execution=second), RunState.SUCCEEDED, NOW)
     assert store.executions.find_last_succeeded("web", "Gate", "Approve", third) == second
-    store.executions.finish(key("Approve", execution=first), RunState.SUCCEEDED, LATER)
-    store.executions.finish(key("Approve", execution=third), RunState.SUCCEEDED, LATER)
+    store.executions.finish(make_key("Approve", execution=first), RunState.SUCCEEDED, LATER)
+    store.executions.finish(make_key("Approve", execution=third), RunState.SUCCEEDED, LATER)
     assert store.executions.find_last_succeeded("web", "Gate", "Approve", third) == first
     assert store.executions.find_last_succeeded("web", "Gate", "Second", third) is None
     assert store.executions.find_last_succeeded("other", "Gate", "Approve", third) is None

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.store.factories import FACTORIES, IMAGE, LATER, NOW, approval, opened
+from tests.store.factories import FACTORIES, IMAGE, LATER, NOW, make_approval, open_store_of_kind
 
 from dockgate.delivery.model import Answer, ApprovalState
 from dockgate.delivery.webhook_delivery import Callback
@@ -19,14 +19,14 @@ HOOK = Callback("https://ci.example/hook", "whsec_x")
 
 @pytest.fixture(params=FACTORIES)
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    with opened(request.param, tmp_path) as store:
+    with open_store_of_kind(request.param, tmp_path) as store:
         yield store
 
 
 def settle(
     store: Store, name: str, callback: Callback | None = HOOK, state: ApprovalState = ApprovalState.APPROVED
 ) -> None:
-    store.approvals.add(replace(approval(name), repository="web"), callback)
+    store.approvals.add(replace(make_approval(name), repository="web"), callback)
     for _ in range(2):
         store.approvals.settle(name, Answer(state, "as planned", VERDICT), NOW)
 
@@ -40,7 +40,7 @@ def test_an_image_that_a_verdict_approved_is_followed_once(store: Store) -> None
     settle(store, "one")
     settle(store, "two")
     assert only_followed_image(store) == FollowedImage(
-        IMAGE, "web", approval("one").policy, Status.APPROVED, VERDICT, "", NOW
+        IMAGE, "web", make_approval("one").policy, Status.APPROVED, VERDICT, "", NOW
     )
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.store.factories import FACTORIES, LATER, NOW, opened
+from tests.store.factories import FACTORIES, LATER, NOW, open_store_of_kind
 
 from dockgate.delivery.contributors import NO_OBJECT, Pusher, PushRecord
 from dockgate.store import Store
@@ -16,7 +16,7 @@ MAIN, SIDE = "refs/heads/main", "refs/heads/side"
 
 @pytest.fixture(params=FACTORIES)
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    with opened(request.param, tmp_path) as store:
+    with open_store_of_kind(request.param, tmp_path) as store:
         yield store
 
 

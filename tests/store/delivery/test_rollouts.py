@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.store.factories import FACTORIES, LATER, NOW, deploy, opened
+from tests.store.factories import FACTORIES, LATER, NOW, deploy, open_store_of_kind
 from tests.store.risks import reject
 
 from dockgate.delivery.model import RunState
@@ -23,7 +23,7 @@ UPDATE = ServiceChange(target="podman", definition=CHANGED)
 
 @pytest.fixture(params=FACTORIES)
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    with opened(request.param, tmp_path) as store:
+    with open_store_of_kind(request.param, tmp_path) as store:
         store.services.put(Service("web", "podman", 1, 0), DEFINITION)
         yield store
 

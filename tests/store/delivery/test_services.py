@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
-from tests.store.factories import FACTORIES, LATER, NOW, deploy, opened
+from tests.store.factories import FACTORIES, LATER, NOW, deploy, open_store_of_kind
 from tests.store.risks import accept, reject
 
 from dockgate.delivery.service_model import HealthCheck, PortMapping, Service, ServiceEvent, TaskDefinition
@@ -40,7 +40,7 @@ def no_announcement(change: RiskChange, risk: TimeAtRisk) -> Sequence[NewEvent]:
 
 @pytest.fixture(params=FACTORIES)
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    with opened(request.param, tmp_path) as store:
+    with open_store_of_kind(request.param, tmp_path) as store:
         yield store
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.store.factories import FACTORIES, LATER, NOW, key, opened, started
+from tests.store.factories import FACTORIES, LATER, NOW, make_key, open_store_of_kind, start_execution
 
 from dockgate.delivery.model import RunState
 from dockgate.store import Store
@@ -15,16 +15,16 @@ COMMIT = "c0ffee5" + "a" * 33
 
 @pytest.fixture(params=FACTORIES)
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    with opened(request.param, tmp_path) as store:
+    with open_store_of_kind(request.param, tmp_path) as store:
         yield store
 
 
 def fetch(store: Store, cause: str, commit: str, message: str) -> str:
     """An execution whose source action fetched a commit. Returns its id."""
-    execution = started(store, cause)
+    execution = start_execution(store, cause)
     variables = {"RepositoryName": "app", "CommitId": commit, "CommitMessage": message}
     for _ in range(2):
-        store.executions.finish(key("Source", execution=execution), RunState.SUCCEEDED, LATER, variables=variables)
+        store.executions.finish(make_key("Source", execution=execution), RunState.SUCCEEDED, LATER, variables=variables)
     return execution
 
 
@@ -63,6 +63,8 @@ def test_the_commits_of_an_execution_are_deleted_with_it(store: Store) -> None:
 
 
 def test_an_action_without_a_commit_records_none(store: Store) -> None:
-    execution = started(store)
-    store.executions.finish(key("Source", execution=execution), RunState.SUCCEEDED, NOW, variables={"CommitId": COMMIT})
+    execution = start_execution(store)
+    store.executions.finish(
+        make_key("Source", execution=execution), RunState.SUCCEEDED, NOW, variables={"CommitId": COMMIT}
+    )
     assert not store.source_commits.find_by_id(COMMIT)

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from tests.store.factories import FACTORIES, LATER, NOW, opened
+from tests.store.factories import FACTORIES, LATER, NOW, open_store_of_kind
 
 from dockgate.events.envelope import NewEvent, StoredEvent
 from dockgate.shared.errors import NotFoundError
@@ -17,7 +17,7 @@ from dockgate.store.records import OutboxEntry, OutboxKind
 
 @pytest.fixture(params=FACTORIES)
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    with opened(request.param, tmp_path) as store:
+    with open_store_of_kind(request.param, tmp_path) as store:
         yield store
 
 
@@ -156,7 +156,7 @@ def test_old_events_are_purged_and_numbers_are_never_used_again(store: Store) ->
 
 
 def test_a_reader_misses_no_event_of_a_transaction_that_commits_late(tmp_path: Path) -> None:
-    with opened("postgres", tmp_path) as store:
+    with open_store_of_kind("postgres", tmp_path) as store:
         with store.database.write() as connection:
             append_events(connection, [event("begun first")])
             store.event_log.record([event("committed first")])

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-from tests.store.factories import FACTORIES, IMAGE, LATER, NOW, add_to_outbox, approval, opened
+from tests.store.factories import FACTORIES, IMAGE, LATER, NOW, add_to_outbox, make_approval, open_store_of_kind
 from tests.store.risks import accept, reject
 
 from dockgate.delivery.model import Answer, ApprovalState
@@ -41,7 +41,7 @@ NOTICE = Notice("waiver.expiring/1")
 
 @pytest.fixture(params=FACTORIES)
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    with opened(request.param, tmp_path) as store:
+    with open_store_of_kind(request.param, tmp_path) as store:
         yield store
 
 
@@ -62,7 +62,7 @@ def notify(store: Store, notice: Notice = NOTICE, now: str = NOW) -> None:
 
 def with_callback(store: Store, name: str, callback: Callback = CALLBACK) -> None:
     for _ in range(2):
-        store.approvals.add(approval(name), callback)
+        store.approvals.add(make_approval(name), callback)
 
 
 # --- entries ---------------------------------------------------------------------------------------------------------
@@ -215,7 +215,7 @@ def test_no_webhook_is_due_before_the_answer(store: Store) -> None:
 
 def test_settling_an_approval_makes_its_webhook_due(store: Store) -> None:
     with_callback(store, "a")
-    store.approvals.add(approval("without"))
+    store.approvals.add(make_approval("without"))
     for now in (NOW, LATER):
         store.approvals.settle_all(["a", "without"], APPROVED, now)
     (entry,) = due(store, WEBHOOK, NOW)
@@ -267,7 +267,7 @@ def test_a_service_at_risk_is_announced_in_the_same_transaction_once(store: Stor
 
 
 def test_an_approval_by_a_verdict_is_attested_once(store: Store) -> None:
-    store.approvals.add(approval("web-1/Gate/Approve/1"))
+    store.approvals.add(make_approval("web-1/Gate/Approve/1"))
     for _ in range(2):
         store.approvals.settle("web-1/Gate/Approve/1", APPROVED, NOW)
     (entry,) = due(store, ATTESTATION)
@@ -285,21 +285,21 @@ def test_only_approvals_by_a_verdict_are_attested(store: Store) -> None:
         ("web-1/Gate/Approve/1", Answer(ApprovalState.APPROVED, "", None, "ana")),
         ("web-2/Gate/Approve/1", Answer(ApprovalState.REJECTED, "", VERDICT)),
     ):
-        store.approvals.add(approval(name))
+        store.approvals.add(make_approval(name))
         store.approvals.settle(name, answer, NOW)
     assert due(store, ATTESTATION, NEVER) == []
 
 
 def test_approvals_by_one_verdict_share_an_attestation(store: Store) -> None:
     for number in (1, 2, 3):
-        store.approvals.add(approval(f"web-{number}/Gate/Approve/1"))
+        store.approvals.add(make_approval(f"web-{number}/Gate/Approve/1"))
     store.approvals.settle_all([f"web-{number}/Gate/Approve/1" for number in (1, 2)], APPROVED, NOW)
     store.approvals.settle("web-3/Gate/Approve/1", APPROVED, LATER)
     assert len(due(store, ATTESTATION)) == 1
 
 
 def test_images_in_other_registries_are_attested_there(store: Store) -> None:
-    store.approvals.add(replace(approval("a"), repository="quay.io/team/web"))
+    store.approvals.add(replace(make_approval("a"), repository="quay.io/team/web"))
     store.approvals.settle("a", APPROVED, NOW)
     assert [entry.receiver for entry in due(store, ATTESTATION)] == ["quay.io"]
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.store.factories import FACTORIES, LATER, NOW, PIPELINE, opened
+from tests.store.factories import FACTORIES, LATER, NOW, PIPELINE, open_store_of_kind
 
 from dockgate.delivery.model import Action, ActionType, Pipeline, Stage
 from dockgate.events.model import Event, EventKind
@@ -17,7 +17,7 @@ A, B = "a" * 40, "b" * 40
 
 @pytest.fixture(params=FACTORIES)
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    with opened(request.param, tmp_path) as store:
+    with open_store_of_kind(request.param, tmp_path) as store:
         yield store
 
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
-from tests.store.factories import FACTORIES, add_to_outbox, opened
+from tests.store.factories import FACTORIES, add_to_outbox, open_store_of_kind
 
 from dockgate.events.input_template import Input
 from dockgate.events.rule import QuietHours, Rule, RuleTarget, Target, TargetType
@@ -32,7 +32,7 @@ SECRETS = {"url": "slack://T000/B000/very-secret"}
 
 @pytest.fixture(params=FACTORIES)
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    with opened(request.param, tmp_path) as store:
+    with open_store_of_kind(request.param, tmp_path) as store:
         yield store
 
 
@@ -79,7 +79,7 @@ def test_a_target_comes_back_without_its_secrets_which_are_encrypted(store: Stor
 
 
 def test_the_key_is_private_and_no_secret_is_readable_in_the_data_folder(tmp_path: Path) -> None:
-    with opened("sqlite", tmp_path) as store:
+    with open_store_of_kind("sqlite", tmp_path) as store:
         store.event_targets.put(CHAT, SECRETS, "ada", NOW)
         (key,) = tmp_path.rglob(KEY_FILE)
         assert stat.S_IMODE(key.stat().st_mode) == 0o600

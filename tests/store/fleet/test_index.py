@@ -5,8 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.scanned_platforms import platforms_of
-from tests.store.factories import FACTORIES, IMAGE, LATER, NOW, opened
+from tests.scanned_platforms import list_platforms
+from tests.store.factories import FACTORIES, IMAGE, LATER, NOW, open_store_of_kind
 
 from dockgate.gate.fleet.model import LayerOrigin
 from dockgate.gate.model import Status
@@ -44,7 +44,7 @@ YEAR_LATER = "2027-11-24T10:00:00.000Z"
 
 @pytest.fixture(params=FACTORIES)
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    with opened(request.param, tmp_path) as store:
+    with open_store_of_kind(request.param, tmp_path) as store:
         yield store
 
 
@@ -108,7 +108,7 @@ def test_it_is_unknown_from_what_images_are_judged_while_only_some_verdicts_are_
 
 def test_a_scan_that_finds_the_same_is_indexed_once_and_changes_nothing_else(store: Store) -> None:
     scan = store.images.request_scan(IMAGE, "web", NOW)
-    store.images.finish_scan(IMAGE, scan.number, platforms_of(FACTS), None, LATER)
+    store.images.finish_scan(IMAGE, scan.number, list_platforms(FACTS), None, LATER)
     store.fleet.add(NEW)
     changes = store.due_images.list()
     assert store.images.list_unindexed(1) == [IMAGE]

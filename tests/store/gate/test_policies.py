@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.store.factories import FACTORIES, LATER, NOW, approval, opened
+from tests.store.factories import FACTORIES, LATER, NOW, make_approval, open_store_of_kind
 
 from dockgate.delivery.model import Action, ActionType, Answer, ApprovalState, Pipeline, Stage
 from dockgate.gate.policy import PolicyReference, make_policy
@@ -20,7 +20,7 @@ LAX = make_policy("strict", {"max_findings": ({"HIGH": 9},)})
 
 @pytest.fixture(params=FACTORIES)
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    with opened(request.param, tmp_path) as store:
+    with open_store_of_kind(request.param, tmp_path) as store:
         yield store
 
 
@@ -99,7 +99,7 @@ def test_a_policy_that_a_pipeline_uses_cannot_be_removed(store: Store) -> None:
 @pytest.mark.parametrize("name", ["strict", str(PolicyReference("strict", LAX.digest))])
 def test_a_policy_of_a_waiting_approval_cannot_be_removed(store: Store, name: str) -> None:
     store.policies.put(STRICT, "one", "ada", NOW)
-    waiting = store.approvals.add(replace(approval("elsewhere"), policy=name))
+    waiting = store.approvals.add(replace(make_approval("elsewhere"), policy=name))
     with pytest.raises(ConflictError, match="the approval elsewhere"):
         store.policies.remove("strict", "ada", NOW)
     store.approvals.settle(waiting.id, Answer(ApprovalState.REJECTED, "no"), NOW)
@@ -109,7 +109,7 @@ def test_a_policy_of_a_waiting_approval_cannot_be_removed(store: Store, name: st
 def test_the_use_of_another_policy_does_not_prevent_a_removal(store: Store) -> None:
     store.policies.put(STRICT, "one", "ada", NOW)
     store.pipelines.put(gated("strict-2"), NOW)
-    store.approvals.add(replace(approval("elsewhere"), policy="strict-2"))
+    store.approvals.add(replace(make_approval("elsewhere"), policy="strict-2"))
     assert store.policies.remove("strict", "ada", NOW).is_removed
 
 

@@ -5,8 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.gate.samples import ECOSYSTEMS, RULES, inventory, limits, package
-from tests.store.factories import FACTORIES, IMAGE, LATER, NOW, opened
+from tests.gate.samples import ECOSYSTEMS, RULES, limit_findings, make_inventory, make_package
+from tests.store.factories import FACTORIES, IMAGE, LATER, NOW, open_store_of_kind
 
 from dockgate.gate import evaluate
 from dockgate.gate.model import VerdictCase
@@ -21,7 +21,7 @@ BUILT = BuiltStatement("web-1/Build/Build/1", IMAGE, REPOSITORY, "{}", NOW)
 
 @pytest.fixture(params=FACTORIES)
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    with opened(request.param, tmp_path) as store:
+    with open_store_of_kind(request.param, tmp_path) as store:
         yield store
 
 
@@ -75,8 +75,8 @@ def test_a_fetch_error_is_stored_and_earlier_statements_are_kept(store: Store) -
 def test_a_case_is_kept_with_its_provenance(store: Store) -> None:
     statement = ProvenanceStatement("sha256:" + "5" * 64, ("key",), BUILDER, "type", bases=(OTHER_IMAGE,))
     for facts in (None, ProvenanceFacts(IMAGE), ProvenanceFacts(IMAGE, (statement,), ("forged",), "no registry")):
-        scanned = replace(inventory(package("a")), image=IMAGE)
-        case = VerdictCase(IMAGE, limits(HIGH=0), NOW, "0.1.0", (scanned,), provenance=facts)
+        scanned = replace(make_inventory(make_package("a")), image=IMAGE)
+        case = VerdictCase(IMAGE, limit_findings(HIGH=0), NOW, "0.1.0", (scanned,), provenance=facts)
         verdict = evaluate.judge(case, ECOSYSTEMS, RULES)
         _, digest = store.verdicts.add(verdict, case, f"cause-{facts}")
         assert store.verdicts.get_case(digest) == case

@@ -5,8 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.gate.samples import inventory, package
-from tests.store.factories import FACTORIES, IMAGE, LATER, NOW, opened
+from tests.gate.samples import make_inventory, make_package
+from tests.store.factories import FACTORIES, IMAGE, LATER, NOW, open_store_of_kind
 
 from dockgate.gate.model import ExternalReport
 from dockgate.identity.model import ALL_REPOSITORIES, RepositoryLimits
@@ -18,14 +18,14 @@ from dockgate.store.records import ReportScope
 from dockgate.vulnerabilities.model import Matches
 
 OTHER_IMAGE = "sha256:" + "b" * 64
-REPORTED = ExternalReport("trivy", NOW, replace(inventory(package("a")), image=IMAGE), Matches((), ()))
+REPORTED = ExternalReport("trivy", NOW, replace(make_inventory(make_package("a")), image=IMAGE), Matches((), ()))
 
 VOUCHED = ReportScope(ALL_REPOSITORIES, ALL_REPOSITORIES)
 
 
 @pytest.fixture(params=FACTORIES)
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    with opened(request.param, tmp_path) as store:
+    with open_store_of_kind(request.param, tmp_path) as store:
         yield store
 
 

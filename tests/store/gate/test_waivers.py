@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.store.factories import FACTORIES, IMAGE, LATER, NOW, opened
+from tests.store.factories import FACTORIES, IMAGE, LATER, NOW, open_store_of_kind
 
 from dockgate.gate.model import VexStatement, VexStatus, Waiver
 from dockgate.shared.errors import NotFoundError
@@ -20,7 +20,7 @@ STATEMENT = VexStatement("sha256:d1", "openvex", "Vendor", None, ("CVE-2024-1",)
 
 @pytest.fixture(params=FACTORIES)
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    with opened(request.param, tmp_path) as store:
+    with open_store_of_kind(request.param, tmp_path) as store:
         yield store
 
 

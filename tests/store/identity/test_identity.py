@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.store.factories import FACTORIES, LATER, NOW, opened
+from tests.store.factories import FACTORIES, LATER, NOW, open_store_of_kind
 
 from dockgate.identity.model import AuditEntry, Permission, Principal, Role, Session, Token
 from dockgate.shared.errors import ConflictError, NotFoundError
@@ -21,7 +21,7 @@ EVEN_LATER = "2026-11-24T12:00:00.000Z"
 
 @pytest.fixture(params=FACTORIES)
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    with opened(request.param, tmp_path) as store:
+    with open_store_of_kind(request.param, tmp_path) as store:
         yield store
 
 

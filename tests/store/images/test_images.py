@@ -5,8 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.scanned_platforms import platforms_of
-from tests.store.factories import FACTORIES, IMAGE, LATER, NOW, opened
+from tests.scanned_platforms import list_platforms
+from tests.store.factories import FACTORIES, IMAGE, LATER, NOW, open_store_of_kind
 
 from dockgate.delivery.registry_access import SERVER
 from dockgate.events.model import Event, EventKind
@@ -90,7 +90,7 @@ VERDICT = Verdict(
 
 @pytest.fixture(params=FACTORIES)
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    with opened(request.param, tmp_path) as store:
+    with open_store_of_kind(request.param, tmp_path) as store:
         yield store
 
 
@@ -159,7 +159,7 @@ def test_a_completed_scan_keeps_its_inventories(store: Store) -> None:
     store.images.request_scan(IMAGE, "web", NOW)
     assert list(store.images.list_inventories(IMAGE)) == []
     for _ in range(2):
-        store.images.finish_scan(IMAGE, 1, platforms_of(INVENTORY, arm), None, LATER)
+        store.images.finish_scan(IMAGE, 1, list_platforms(INVENTORY, arm), None, LATER)
     store.images.finish_scan(IMAGE, 1, [], "too late to fail", LATER)
     done = Scan(IMAGE, "web", ScanState.DONE, 1, requested_at=NOW, finished_at=LATER)
     assert store.images.scan(IMAGE) == done
@@ -192,9 +192,9 @@ def test_a_failed_scan_is_requested_again_under_the_next_number(store: Store) ->
     for _ in range(2):
         new_scan = store.images.request_scan(IMAGE, "web", LATER)
         assert new_scan == Scan(IMAGE, "web", ScanState.REQUESTED, 2, requested_at=LATER)
-    store.images.finish_scan(IMAGE, 1, platforms_of(INVENTORY), None, LATER)
+    store.images.finish_scan(IMAGE, 1, list_platforms(INVENTORY), None, LATER)
     assert store.images.scan(IMAGE) == new_scan
-    store.images.finish_scan(IMAGE, 2, platforms_of(INVENTORY), None, LATER)
+    store.images.finish_scan(IMAGE, 2, list_platforms(INVENTORY), None, LATER)
     assert list(store.images.list_inventories(IMAGE)) == [INVENTORY]
 
 
@@ -209,7 +209,7 @@ def test_another_artifact_than_an_image_differs_from_a_failed_scan(store: Store)
 
 
 def test_a_scan_that_was_not_requested_is_not_finished(store: Store) -> None:
-    store.images.finish_scan(IMAGE, 1, platforms_of(INVENTORY), None, NOW)
+    store.images.finish_scan(IMAGE, 1, list_platforms(INVENTORY), None, NOW)
     assert store.images.scan(IMAGE) is None
 
 

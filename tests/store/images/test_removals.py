@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.scanned_platforms import platforms_of
-from tests.store.factories import FACTORIES, IMAGE, LATER, NOW, opened
+from tests.scanned_platforms import list_platforms
+from tests.store.factories import FACTORIES, IMAGE, LATER, NOW, open_store_of_kind
 from tests.store.fleet.test_index import FACTS, NEW
 
 from dockgate.gate.model import Status
@@ -18,7 +18,7 @@ LATEST = "2026-11-24T12:00:00.000Z"
 
 @pytest.fixture(params=FACTORIES)
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    with opened(request.param, tmp_path) as store:
+    with open_store_of_kind(request.param, tmp_path) as store:
         yield store
 
 
@@ -95,7 +95,7 @@ def test_a_push_brings_a_gone_image_back(store: Store) -> None:
 
 def test_a_gone_image_that_is_requested_again_is_scanned_again(store: Store) -> None:
     scan = store.images.request_scan(IMAGE, "web", NOW)
-    store.images.finish_scan(IMAGE, scan.number, platforms_of(FACTS), None, NOW)
+    store.images.finish_scan(IMAGE, scan.number, list_platforms(FACTS), None, NOW)
     store.tag_history.add_location(IMAGE, "web", NOW)
     index(store)
     store.image_removals.remove("web", IMAGE, LATER)
@@ -104,7 +104,7 @@ def test_a_gone_image_that_is_requested_again_is_scanned_again(store: Store) -> 
     for _ in range(2):
         scan = store.images.request_scan(IMAGE, "web", LATEST)
         assert (scan.number, scan.state, scan.requested_at) == (2, ScanState.REQUESTED, LATEST)
-    store.images.finish_scan(IMAGE, scan.number, platforms_of(FACTS), None, LATEST)
+    store.images.finish_scan(IMAGE, scan.number, list_platforms(FACTS), None, LATEST)
     for _ in range(2):
         store.tag_history.add_location(IMAGE, "web", scan.requested_at)
     assert [image.digest for image in store.fleet.iterate_images()] == [IMAGE]
@@ -115,7 +115,7 @@ def test_a_gone_image_that_is_requested_again_is_scanned_again(store: Store) -> 
 def test_an_image_that_is_deleted_before_it_is_indexed_stays_out_of_the_index(store: Store) -> None:
     push(store, "web", "1")
     scan = store.images.request_scan(IMAGE, "web", NOW)
-    store.images.finish_scan(IMAGE, scan.number, platforms_of(FACTS), None, NOW)
+    store.images.finish_scan(IMAGE, scan.number, list_platforms(FACTS), None, NOW)
     assert store.images.list_unindexed(1) == [IMAGE]
     for _ in range(2):
         assert store.image_removals.remove("web", IMAGE, LATER)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import func, select
-from tests.store.factories import FACTORIES, IMAGE, LATER, NOW, approval, opened
+from tests.store.factories import FACTORIES, IMAGE, LATER, NOW, make_approval, open_store_of_kind
 from tests.store.fleet.test_index import BASE, FACTS, FINDING, FLASK, NEW, SOURCE, ZLIB
 
 from dockgate.store import Store
@@ -37,7 +37,7 @@ TABLES = (
 
 @pytest.fixture(params=FACTORIES)
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    with opened(request.param, tmp_path) as store:
+    with open_store_of_kind(request.param, tmp_path) as store:
         yield store
 
 
@@ -85,7 +85,7 @@ def test_findings_leave_with_their_component(store: Store) -> None:
 def test_an_image_that_an_approval_names_stays(store: Store) -> None:
     push(store, IMAGE)
     store.fleet.add(NEW)
-    store.approvals.add(approval())
+    store.approvals.add(make_approval())
     store.image_removals.remove("web", IMAGE, NOW)
     assert store.fleet_retention.delete_gone(LATER) == 0
 

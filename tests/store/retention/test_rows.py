@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import func, select
-from tests.store.factories import FACTORIES, LATER, NOW, PIPELINE, approval, deploy, key, opened
+from tests.store.factories import FACTORIES, LATER, NOW, PIPELINE, deploy, make_approval, make_key, open_store_of_kind
 from tests.store.images.test_images import CASE, VERDICT
 
 from dockgate.delivery.model import Answer, ApprovalState, RunState
@@ -24,7 +24,7 @@ EXECUTIONS = KEPT_EXECUTIONS + 5
 
 @pytest.fixture(params=FACTORIES)
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    with opened(request.param, tmp_path) as store:
+    with open_store_of_kind(request.param, tmp_path) as store:
         yield store
 
 
@@ -35,7 +35,9 @@ def end_executions(store: Store, *successes: int) -> list[str]:
     for number, execution in enumerate(ids):
         state = RunState.SUCCEEDED if number in successes else RunState.FAILED
         store.executions.advance(execution, plan_next, NOW)
-        store.executions.finish(key("Source", execution=execution), state, NOW, artifact=f"artifact of {execution}")
+        store.executions.finish(
+            make_key("Source", execution=execution), state, NOW, artifact=f"artifact of {execution}"
+        )
         store.executions.stop(execution, "enough", NOW)
     return ids
 
@@ -60,7 +62,7 @@ def test_rows_that_services_pipelines_and_approvals_need_are_kept(store: Store) 
     store.services.register("shop", definition, deploy(ids[0]))
     changed = RevisionCause(RolloutKey("shop", 1), 2)
     store.services.register("shop", replace(definition, environment={"A": "2"}), changed)
-    store.approvals.add(approval(str(key("Source", execution=ids[1]))))
+    store.approvals.add(make_approval(str(make_key("Source", execution=ids[1]))))
     assert sorted(store.row_retention.list_old_executions(10, LATER)) == sorted(ids[2:5])
 
 
@@ -111,7 +113,7 @@ def test_of_old_verdicts_the_newest_and_those_of_approvals_stay(store: Store) ->
     )
     image = store.verdicts.get(first).image
     store.images.add_push(PushedImage("team/app", "1", image, NOW))
-    store.approvals.add(replace(approval("external/a", image)))
+    store.approvals.add(replace(make_approval("external/a", image)))
     store.approvals.settle("external/a", Answer(ApprovalState.REJECTED, "no", first), NOW)
     before = "2026-11-24T12:30:00.000Z"
     assert store.row_retention.count_old_verdicts(before) == 1
@@ -151,7 +153,7 @@ def test_a_document_that_is_named_again_meanwhile_stays(store: Store) -> None:
 
 
 def test_while_documents_are_being_stored_none_is_deleted(tmp_path: Path) -> None:
-    with opened("postgres", tmp_path) as store:
+    with open_store_of_kind("postgres", tmp_path) as store:
         store_verdict(store, "2026-11-24T10:00:00.000Z", "old")
         store.row_retention.delete_verdicts("2026-11-24T10:30:00.000Z")
         digests, seen = store.row_retention.list_unreferenced_documents()

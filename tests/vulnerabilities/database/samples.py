@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tests.vulnerabilities.feeds.feed_files import Json, export, lay
+from tests.vulnerabilities.feeds.feed_files import Json, export, write_files
 
 from dockgate.scanner.model import Inventory, Package
 from dockgate.vulnerabilities import feeds
@@ -16,19 +16,19 @@ NOW_TEXT = "2026-11-24T12:00:00Z"
 FEEDS = feeds.load()
 
 
-def package(ecosystem: str, name: str, owner: str = "") -> Package:
+def make_package(ecosystem: str, name: str, owner: str = "") -> Package:
     return Package(name, "1", f"pkg:x/{name}@1", ecosystem, name, "1", "a/path", owner=owner)
 
 
-def inventory(*packages: Package) -> Inventory:
+def make_inventory(*packages: Package) -> Inventory:
     return Inventory("sha256:1", "linux/amd64", None, (), packages, ())
 
 
-def folder_of(folder: Path, exports: Mapping[str, Sequence[Json | bytes]], **files: bytes) -> Path:
+def write_folder(folder: Path, exports: Mapping[str, Sequence[Json | bytes]], **files: bytes) -> Path:
     """A folder of feeds: OSV exports by ecosystem, and files whose names have "_" for "."."""
-    lay(folder, {f"osv/{name}/all.zip": export(*records) for name, records in exports.items()})
-    return lay(folder, {name.replace("_", "."): data for name, data in files.items()})
+    write_files(folder, {f"osv/{name}/all.zip": export(*records) for name, records in exports.items()})
+    return write_files(folder, {name.replace("_", "."): data for name, data in files.items()})
 
 
-def built(path: Path, folder: Path, now: datetime = NOW) -> Result:
+def build_database(path: Path, folder: Path, now: datetime = NOW) -> Result:
     return build(path, FEEDS, folder, now, lambda line: None)

@@ -4,36 +4,45 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from tests.vulnerabilities.database.samples import FEEDS, NOW, built, folder_of, inventory, package
-from tests.vulnerabilities.feeds.feed_files import Json, cvss, entry, export, fixed, record
-from tests.vulnerabilities.feeds.feed_site import serving
+from tests.vulnerabilities.database.samples import (
+    FEEDS,
+    NOW,
+    build_database,
+    make_inventory,
+    make_package,
+    write_folder,
+)
+from tests.vulnerabilities.feeds.feed_files import Json, export, make_cvss, make_entry, make_fixed_range, record
+from tests.vulnerabilities.feeds.feed_site import serve_files
 
 from dockgate.vulnerabilities.database.database import Database
 from dockgate.vulnerabilities.database.update import update
 from dockgate.vulnerabilities.database.writer import ALIAS_GROUP_LIMIT
 
 AliasGroups = dict[str, tuple[tuple[str, ...], ...]]
-ZLIB, SIX = package("Debian:13", "zlib"), package("PyPI", "six")
-BUGS: list[Json | bytes] = [record("DEBIAN-CVE-1", entry("Debian:13", "zlib", *fixed("2")), upstream=["CVE-1"])]
+ZLIB, SIX = make_package("Debian:13", "zlib"), make_package("PyPI", "six")
+BUGS: list[Json | bytes] = [
+    record("DEBIAN-CVE-1", make_entry("Debian:13", "zlib", *make_fixed_range("2")), upstream=["CVE-1"])
+]
 VECTOR = "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H"
 
 
 def alias_groups(path: Path) -> AliasGroups:
     """Of the advisories for zlib and six."""
     with Database.open(path) as database:
-        return {row.id: row.alias_groups for row in database.read_snapshot([inventory(ZLIB, SIX)]).advisories}
+        return {row.id: row.alias_groups for row in database.read_snapshot([make_inventory(ZLIB, SIX)]).advisories}
 
 
 def of_six(*aliases: str, **more: str) -> Json:
-    return record("PYSEC-1", entry("PyPI", "six", *fixed("2")), aliases=list(aliases), **more)
+    return record("PYSEC-1", make_entry("PyPI", "six", *make_fixed_range("2")), aliases=list(aliases), **more)
 
 
 def of_another(identity: str, *aliases: str, **more: str) -> Json:
-    return record(identity, entry("PyPI", "another", *fixed("2")), aliases=list(aliases), **more)
+    return record(identity, make_entry("PyPI", "another", *make_fixed_range("2")), aliases=list(aliases), **more)
 
 
 def build_alias_groups(path: Path, tmp_path: Path, *pypi: Json) -> AliasGroups:
-    built(path, folder_of(tmp_path / "feeds", {"Debian": BUGS, "PyPI": list(pypi)}))
+    build_database(path, write_folder(tmp_path / "feeds", {"Debian": BUGS, "PyPI": list(pypi)}))
     return alias_groups(path)
 
 
@@ -49,7 +58,7 @@ def test_a_records_own_names_are_not_repeated(path: Path, tmp_path: Path) -> Non
 
 
 def test_a_record_without_a_package_joins_names(path: Path, tmp_path: Path) -> None:
-    elsewhere = record("GHSA-1", entry("npm", "six", *fixed("2")), aliases=["CVE-1"])
+    elsewhere = record("GHSA-1", make_entry("npm", "six", *make_fixed_range("2")), aliases=["CVE-1"])
     assert build_alias_groups(path, tmp_path, of_six("GHSA-1"), elsewhere)["PYSEC-1"] == (
         ("CVE-1", "GHSA-1", "PYSEC-1"),
     )
@@ -80,15 +89,17 @@ def test_a_group_above_the_limit_is_not_used(path: Path, tmp_path: Path) -> None
 
 def test_facts_about_a_cve_are_found_by_its_aliases(path: Path, tmp_path: Path) -> None:
     pypi = [of_six("GHSA-1"), of_another("GHSA-1", "CVE-1")]
-    built(path, folder_of(tmp_path / "feeds", {"PyPI": pypi}, cvss_csv_gz=cvss(("CVE-1", "3.1", VECTOR, ""))))
+    build_database(
+        path, write_folder(tmp_path / "feeds", {"PyPI": pypi}, cvss_csv_gz=make_cvss(("CVE-1", "3.1", VECTOR, "")))
+    )
     with Database.open(path) as database:
-        assert [cve.id for cve in database.read_snapshot([inventory(SIX)]).cves] == ["CVE-1"]
+        assert [cve.id for cve in database.read_snapshot([make_inventory(SIX)]).cves] == ["CVE-1"]
 
 
 def test_an_update_joins_and_separates_groups(path: Path) -> None:
     pypi = "/osv/PyPI/all.zip"
     files = {"/osv/Debian/all.zip": export(*BUGS), pypi: export(of_six("GHSA-1"))}
-    with serving(files) as site:
+    with serve_files(files) as site:
 
         def update_alias_groups(hours: int) -> AliasGroups:
             now = NOW + timedelta(hours=hours)

@@ -10,9 +10,18 @@ from tempfile import TemporaryDirectory
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.vulnerabilities.database.samples import built, folder_of, inventory, package
-from tests.vulnerabilities.database.updates import EPSS, KEV, LIST, PYPI, VECTOR, pypi_record, run_update
-from tests.vulnerabilities.feeds.feed_files import Json, cvss, entry, epss, export, fixed, kev, record
+from tests.vulnerabilities.database.samples import build_database, make_inventory, make_package, write_folder
+from tests.vulnerabilities.database.updates import EPSS, KEV, LIST, PYPI, VECTOR, make_pypi_record, run_update
+from tests.vulnerabilities.feeds.feed_files import (
+    Json,
+    export,
+    make_cvss,
+    make_entry,
+    make_epss,
+    make_fixed_range,
+    make_kev,
+    record,
+)
 from tests.vulnerabilities.feeds.feed_site import Site
 
 from dockgate.vulnerabilities.database.changes import AdvisoryChanges, find_changes
@@ -26,7 +35,7 @@ IDENTITIES = ("GHSA-1", "PYSEC-1", "DSA-1", *CVES)
 
 affected = st.lists(
     st.builds(
-        lambda ecosystem, name, version: entry(ecosystem, name, *fixed(version)),
+        lambda ecosystem, name, version: make_entry(ecosystem, name, *make_fixed_range(version)),
         st.sampled_from(ECOSYSTEMS),
         st.sampled_from(NAMES),
         st.sampled_from("12"),
@@ -62,20 +71,20 @@ folders = st.fixed_dictionaries(
 def build_in(root: Path, content: dict[str, object]) -> Path:
     """A database of such a folder."""
     files = {
-        "epss_csv_gz": epss(*((cve, share, share) for cve, share in sorted(content["epss"].items()))),  # type: ignore[attr-defined]
-        "cvss_csv_gz": cvss(*((cve, "3.1", VECTOR, "") for cve in sorted(content["scores"]))),  # type: ignore[call-overload]
+        "epss_csv_gz": make_epss(*((cve, share, share) for cve, share in sorted(content["epss"].items()))),  # type: ignore[attr-defined]
+        "cvss_csv_gz": make_cvss(*((cve, "3.1", VECTOR, "") for cve in sorted(content["scores"]))),  # type: ignore[call-overload]
     }
     if content["kev"] is not None:
-        files["kev_json"] = kev(content["kev"])  # type: ignore[arg-type]
+        files["kev_json"] = make_kev(content["kev"])  # type: ignore[arg-type]
     pypi: list[Json | bytes] = [*content["pypi"], *([b"rubbish"] if content["broken"] else [])]  # type: ignore[misc]
-    always = record("PYSEC-9", entry("PyPI", "other", *fixed("1")))
-    folder = folder_of(root / "feeds", {"Debian": content["debian"], "PyPI": [always, *pypi]}, **files)  # type: ignore[dict-item]
-    built(root / "advisories.db", folder)
+    always = record("PYSEC-9", make_entry("PyPI", "other", *make_fixed_range("1")))
+    folder = write_folder(root / "feeds", {"Debian": content["debian"], "PyPI": [always, *pypi]}, **files)  # type: ignore[dict-item]
+    build_database(root / "advisories.db", folder)
     return root / "advisories.db"
 
 
 def answers(database: Database, ecosystem: str, name: str) -> tuple[Advisory, ...]:
-    return database.read_snapshot([inventory(package(ecosystem, name))]).advisories
+    return database.read_snapshot([make_inventory(make_package(ecosystem, name))]).advisories
 
 
 def coverage(database: Database) -> dict[str, Coverage]:
@@ -143,8 +152,10 @@ def test_a_later_check_without_new_data_changes_nothing(path: Path, site: Site, 
 
 
 def test_a_changed_record_changes_only_its_package(path: Path, site: Site, before: Path) -> None:
-    six = record("PYSEC-2", entry("PyPI", "six", *fixed("1")))
-    site.files[PYPI] = export(record("PYSEC-1", entry("PyPI", "jinja2", *fixed("3")), aliases=["CVE-1"]), six)
+    six = record("PYSEC-2", make_entry("PyPI", "six", *make_fixed_range("1")))
+    site.files[PYPI] = export(
+        record("PYSEC-1", make_entry("PyPI", "jinja2", *make_fixed_range("3")), aliases=["CVE-1"]), six
+    )
     run_update(path, site, later=True)
     assert compare(before, path) == AdvisoryChanges(keys=frozenset({("PyPI", "six")}))
 
@@ -157,14 +168,14 @@ def test_a_record_fetched_alone_changes_what_the_whole_export_would(path: Path, 
             site.files[f"/osv/PyPI/{each['id']}.json"] = json.dumps(each).encode()
 
     late = "2026-02-01T00:00:00Z"
-    first = [pypi_record(f"P-{number}", f"name-{number}") for number in range(3)]
+    first = [make_pypi_record(f"P-{number}", f"name-{number}") for number in range(3)]
     publish(*first)
     run_update(path, site)
     (old := tmp_path / "old.db").hardlink_to(path)
-    publish(*first[:2], pypi_record("P-2", "renamed", late))
-    site.seen.clear()
+    publish(*first[:2], make_pypi_record("P-2", "renamed", late))
+    site.requests.clear()
     run_update(path, site, later=True)
-    assert f"{PYPI} 200" not in site.seen
+    assert f"{PYPI} 200" not in site.requests
     run_update(tmp_path / "rebuilt.db", site, later=True)
     expected = AdvisoryChanges(keys=frozenset({("PyPI", "name-2"), ("PyPI", "renamed")}))
     assert compare(old, path) == compare(old, tmp_path / "rebuilt.db") == expected
@@ -173,8 +184,8 @@ def test_a_record_fetched_alone_changes_what_the_whole_export_would(path: Path, 
 
 def test_another_alias_changes_the_packages_of_its_group(path: Path, site: Site, before: Path) -> None:
     site.files[PYPI] = export(
-        record("PYSEC-1", entry("PyPI", "jinja2", *fixed("3")), aliases=["CVE-1"]),
-        record("GHSA-1", entry("PyPI", "six", *fixed("3")), aliases=["CVE-1"]),
+        record("PYSEC-1", make_entry("PyPI", "jinja2", *make_fixed_range("3")), aliases=["CVE-1"]),
+        record("GHSA-1", make_entry("PyPI", "six", *make_fixed_range("3")), aliases=["CVE-1"]),
     )
     run_update(path, site, later=True)
     changed = {("PyPI", "jinja2"), ("PyPI", "six"), ("Debian:13", "zlib")}
@@ -182,15 +193,15 @@ def test_another_alias_changes_the_packages_of_its_group(path: Path, site: Site,
 
 
 def test_catalogues_change_their_cves(path: Path, site: Site, before: Path) -> None:
-    site.files[KEV] = kev({"CVE-1": "2024-01-01", "CVE-2": "2026-01-01"})
-    site.files[EPSS] = epss(("CVE-1", "0.6", "0.9"), ("CVE-3", "0.1", "0.1"))
+    site.files[KEV] = make_kev({"CVE-1": "2024-01-01", "CVE-2": "2026-01-01"})
+    site.files[EPSS] = make_epss(("CVE-1", "0.6", "0.9"), ("CVE-3", "0.1", "0.1"))
     run_update(path, site, later=True)
     assert compare(before, path) == AdvisoryChanges(cves=frozenset({"CVE-1", "CVE-2", "CVE-3"}))
     assert compare(before, path, ["CVE-2", "CVE-9"]).cves == {"CVE-2"}
 
 
 def test_an_unreadable_record_changes_the_coverage_of_its_ecosystem(path: Path, site: Site, before: Path) -> None:
-    jinja2 = record("PYSEC-1", entry("PyPI", "jinja2", *fixed("3")), aliases=["CVE-1"])
+    jinja2 = record("PYSEC-1", make_entry("PyPI", "jinja2", *make_fixed_range("3")), aliases=["CVE-1"])
     site.files[PYPI] = export(jinja2, b"rubbish")
     run_update(path, site, days=1)
     assert compare(before, path) == AdvisoryChanges(ecosystems=frozenset({"PyPI"}))

@@ -4,8 +4,8 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from tests.vulnerabilities.database.samples import built, folder_of, inventory, package
-from tests.vulnerabilities.feeds.feed_files import entry, fixed, record
+from tests.vulnerabilities.database.samples import build_database, make_inventory, make_package, write_folder
+from tests.vulnerabilities.feeds.feed_files import make_entry, make_fixed_range, record
 
 from dockgate.shared.canonical import decode, encode
 from dockgate.shared.errors import DatabaseError
@@ -13,10 +13,14 @@ from dockgate.vulnerabilities.database.database import Database
 from dockgate.vulnerabilities.model import Advisory, AdvisorySnapshot, Range, Rating, Severity
 
 RECORDS = [
-    record("DSA-2", entry("Debian:13", "zlib", *fixed("2"))),
-    record("DSA-1", entry("Debian:13", "zlib", *fixed("1")), entry("Debian:12", "zlib", *fixed("1"))),
-    record("DSA-3", entry("Debian", "zlib", *fixed("3"))),
-    record("DSA-4", entry("Debian:13", "bash", *fixed("4"))),
+    record("DSA-2", make_entry("Debian:13", "zlib", *make_fixed_range("2"))),
+    record(
+        "DSA-1",
+        make_entry("Debian:13", "zlib", *make_fixed_range("1")),
+        make_entry("Debian:12", "zlib", *make_fixed_range("1")),
+    ),
+    record("DSA-3", make_entry("Debian", "zlib", *make_fixed_range("3"))),
+    record("DSA-4", make_entry("Debian:13", "bash", *make_fixed_range("4"))),
 ]
 VECTOR = "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H"
 
@@ -26,7 +30,7 @@ def path(tmp_path: Path) -> Path:
     path = tmp_path / "advisories.db"
     npm = record(
         "GHSA-1",
-        entry("npm", "@a/b", {"introduced": "1"}, {"fixed": "1.2"}, {"introduced": "2"}, versions=["0.9"]),
+        make_entry("npm", "@a/b", {"introduced": "1"}, {"fixed": "1.2"}, {"introduced": "2"}, versions=["0.9"]),
         aliases=["CVE-1"],
         upstream=["X-1"],
         summary="Ünbounded \U0001f4a5.",
@@ -35,13 +39,13 @@ def path(tmp_path: Path) -> Path:
         severity=[{"type": "CVSS_V3", "score": VECTOR}],
         details="** DISPUTED ** A flaw.",
     )
-    built(path, folder_of(tmp_path / "feeds", {"Debian": [*RECORDS], "npm": [npm]}))
+    build_database(path, write_folder(tmp_path / "feeds", {"Debian": [*RECORDS], "npm": [npm]}))
     return path
 
 
 def ids(path: Path, *ecosystems: str) -> list[tuple[str, str]]:
     with Database.open(path) as database:
-        result = database.read_snapshot([inventory(*(package(name, "zlib") for name in ecosystems))])
+        result = database.read_snapshot([make_inventory(*(make_package(name, "zlib") for name in ecosystems))])
     return [(row.ecosystem, row.id) for row in result.advisories]
 
 
@@ -57,34 +61,34 @@ def test_two_releases_share_advisories_without_a_release(path: Path) -> None:
 def test_a_package_without_a_release_gets_all_advisories_and_no_coverage(path: Path) -> None:
     assert len(ids(path, "Debian")) == 4
     with Database.open(path) as database:
-        assert database.read_snapshot([inventory(package("Debian", "zlib"))]).coverage == ()
+        assert database.read_snapshot([make_inventory(make_package("Debian", "zlib"))]).coverage == ()
 
 
 def test_an_unknown_ecosystem_has_neither_advisories_nor_coverage(path: Path) -> None:
     with Database.open(path) as database:
         assert database.read_snapshot(
-            [inventory(package("Debian:9", "bash"), package("PyPI", "zlib"))]
+            [make_inventory(make_package("Debian:9", "bash"), make_package("PyPI", "zlib"))]
         ) == AdvisorySnapshot((), ())
-        assert database.read_snapshot([inventory()]) == AdvisorySnapshot((), ())
+        assert database.read_snapshot([make_inventory()]) == AdvisorySnapshot((), ())
 
 
 def test_an_owned_package_is_not_looked_up(path: Path) -> None:
     with Database.open(path) as database:
-        request = inventory(package("npm", "@a/b", owner="node-ab"), package("", "zlib"))
+        request = make_inventory(make_package("npm", "@a/b", owner="node-ab"), make_package("", "zlib"))
         assert database.read_snapshot([request]) == AdvisorySnapshot((), ())
 
 
 def test_the_order_of_inventories_does_not_change_a_snapshot(path: Path) -> None:
-    packages = [package("Debian:13", "zlib"), package("Debian:13", "bash"), package("npm", "@a/b")]
+    packages = [make_package("Debian:13", "zlib"), make_package("Debian:13", "bash"), make_package("npm", "@a/b")]
     with Database.open(path) as database:
-        together = database.read_snapshot([inventory(*packages)])
-        assert database.read_snapshot([inventory(each) for each in reversed(packages)]) == together
+        together = database.read_snapshot([make_inventory(*packages)])
+        assert database.read_snapshot([make_inventory(each) for each in reversed(packages)]) == together
     assert decode(AdvisorySnapshot, encode(together)) == together
 
 
 def test_a_stored_advisory_is_read_back_unchanged(path: Path) -> None:
     with Database.open(path) as database:
-        (row,) = database.read_snapshot([inventory(package("npm", "@a/b"))]).advisories
+        (row,) = database.read_snapshot([make_inventory(make_package("npm", "@a/b"))]).advisories
     assert row == Advisory(
         id="GHSA-1",
         ecosystem="npm",
@@ -112,13 +116,15 @@ def test_the_advisories_of_a_name_are_those_of_every_release_and_not_its_neighbo
 def test_a_module_is_separate_from_the_package_outside_it(tmp_path: Path) -> None:
     value = record(
         "ALSA-1",
-        entry("AlmaLinux:8", "nodejs", *fixed("1:18-1.module_el8+1")),
-        entry("AlmaLinux:8", "nodejs", *fixed("1:16-1.el8"), ecosystem_specific={"fix_state": "will not fix"}),
+        make_entry("AlmaLinux:8", "nodejs", *make_fixed_range("1:18-1.module_el8+1")),
+        make_entry(
+            "AlmaLinux:8", "nodejs", *make_fixed_range("1:16-1.el8"), ecosystem_specific={"fix_state": "will not fix"}
+        ),
         summary="Important: nodejs:18 security update",
     )
-    built(tmp_path / "a.db", folder_of(tmp_path / "feeds", {"AlmaLinux": [value]}))
+    build_database(tmp_path / "a.db", write_folder(tmp_path / "feeds", {"AlmaLinux": [value]}))
     with Database.open(tmp_path / "a.db") as database:
-        rows = database.read_snapshot([inventory(package("AlmaLinux:8", "nodejs"))]).advisories
+        rows = database.read_snapshot([make_inventory(make_package("AlmaLinux:8", "nodejs"))]).advisories
     assert [(row.module, row.note) for row in rows] == [(None, "wont-fix"), ("nodejs:18", None)]
 
 
@@ -159,4 +165,4 @@ def test_a_truncated_database_is_reported_by_queries(path: Path) -> None:
     data[16384:] = b"\xff" * (len(data) - 16384)
     path.write_bytes(data)
     with pytest.raises(DatabaseError, match="is broken"), Database.open(path) as database:
-        database.read_snapshot([inventory(package("Debian:13", "zlib"))])
+        database.read_snapshot([make_inventory(make_package("Debian:13", "zlib"))])

@@ -13,8 +13,15 @@ from pathlib import Path
 
 import pytest
 import zstandard
-from tests.vulnerabilities.database.samples import NOW, NOW_TEXT, built, folder_of, inventory, package
-from tests.vulnerabilities.feeds.feed_files import entry, fixed, kev, record
+from tests.vulnerabilities.database.samples import (
+    NOW,
+    NOW_TEXT,
+    build_database,
+    make_inventory,
+    make_package,
+    write_folder,
+)
+from tests.vulnerabilities.feeds.feed_files import make_entry, make_fixed_range, make_kev, record
 
 from dockgate.shared.errors import ConflictError, DatabaseError, DeniedError, UnavailableError
 from dockgate.vulnerabilities.database.database import Database
@@ -31,13 +38,15 @@ def trust_all(stated: bytes, header: Header, envelope: bytes) -> None:
     """Trusts every export."""
 
 
-RECORD = record("PYSEC-1", entry("PyPI", "jinja2", *fixed("3")), aliases=["CVE-1"])
+RECORD = record("PYSEC-1", make_entry("PyPI", "jinja2", *make_fixed_range("3")), aliases=["CVE-1"])
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     path = tmp_path / "there" / "advisories.db"
-    built(path, folder_of(tmp_path / "feeds", {"PyPI": [RECORD]}, kev_json=kev({"CVE-1": "2024-01-01"})))
+    build_database(
+        path, write_folder(tmp_path / "feeds", {"PyPI": [RECORD]}, kev_json=make_kev({"CVE-1": "2024-01-01"}))
+    )
     return path
 
 
@@ -54,9 +63,9 @@ def test_an_export_is_imported_unchanged_with_its_check_times(path: Path, file: 
     with Database.open(here) as database:
         assert database.digest == header.digest
         assert {part.checked_at for part in database.list_parts()} == {NOW_TEXT}
-        assert [row.id for row in database.read_snapshot([inventory(package("PyPI", "jinja2"))]).advisories] == [
-            "PYSEC-1"
-        ]
+        assert [
+            row.id for row in database.read_snapshot([make_inventory(make_package("PyPI", "jinja2"))]).advisories
+        ] == ["PYSEC-1"]
     assert unpack(file, here, trust_all) == header
 
 
@@ -225,8 +234,8 @@ def header_frame(data: bytes) -> tuple[bytes, bytes]:
 
 def test_an_older_export_replaces_a_newer_database_only_if_allowed(path: Path, file: Path) -> None:
     """Signed as it is: who replays it hides what has become known since."""
-    feeds = folder_of(path.parent / "later", {"PyPI": [RECORD]}, kev_json=kev({"CVE-1": "2024-01-01"}))
-    built(path, feeds, NOW + timedelta(hours=1))
+    feeds = write_folder(path.parent / "later", {"PyPI": [RECORD]}, kev_json=make_kev({"CVE-1": "2024-01-01"}))
+    build_database(path, feeds, NOW + timedelta(hours=1))
     newer = path.read_bytes()
     with pytest.raises(ConflictError, match=r"older than the present database: kev, osv PyPI missing") as refused:
         unpack(file, path, trust_all)
@@ -239,7 +248,7 @@ def test_an_older_export_replaces_a_newer_database_only_if_allowed(path: Path, f
 
 def test_an_export_that_lacks_a_feed_counts_as_older(path: Path, tmp_path: Path) -> None:
     without = tmp_path / "without.db"
-    built(without, folder_of(tmp_path / "without", {"PyPI": [RECORD]}), NOW + timedelta(hours=1))
+    build_database(without, write_folder(tmp_path / "without", {"PyPI": [RECORD]}), NOW + timedelta(hours=1))
     pack(without, tmp_path / "without.zst", sign)
     with pytest.raises(ConflictError, match="present database: kev missing"):
         unpack(tmp_path / "without.zst", path, trust_all)

@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from tests.vulnerabilities.database.samples import FEEDS, NOW, NOW_TEXT, built, folder_of
+from tests.vulnerabilities.database.samples import FEEDS, NOW, NOW_TEXT, build_database, write_folder
 from tests.vulnerabilities.database.updates import (
     CVSS,
     DEBIAN,
@@ -18,14 +18,14 @@ from tests.vulnerabilities.database.updates import (
     LIST,
     PYPI,
     VECTOR,
-    pypi,
-    pypi_record,
+    make_pypi_export,
+    make_pypi_record,
+    make_urls,
     read_check_times,
     read_snapshot,
     run_update,
-    urls_of,
 )
-from tests.vulnerabilities.feeds.feed_files import Json, entry, export, fixed, record
+from tests.vulnerabilities.feeds.feed_files import Json, export, make_entry, make_fixed_range, record
 from tests.vulnerabilities.feeds.feed_site import Site
 
 from dockgate.shared.errors import DatabaseError, DownloadError, UnavailableError
@@ -53,9 +53,9 @@ def test_the_first_update_fetches_everything(path: Path, site: Site) -> None:
 def test_an_unchanged_feed_counts_as_checked(path: Path, site: Site) -> None:
     first = run_update(path, site)
     before = read_snapshot(path)
-    site.seen.clear()
+    site.requests.clear()
     result = run_update(path, site, later=True)
-    request = [seen for seen in site.seen if not seen.endswith("404")]
+    request = [seen for seen in site.requests if not seen.endswith("404")]
     assert sorted(request) == [f"{CVSS} 304", f"{EPSS} 304", f"{KEV} 304", f"{DEBIAN} 304", f"{PYPI} 304"]
     assert result.unchanged == ("cvss", "epss", "kev", "osv Debian", "osv PyPI")
     after = read_snapshot(path)
@@ -68,7 +68,12 @@ def test_an_unchanged_feed_counts_as_checked(path: Path, site: Site) -> None:
 
 def test_a_feed_that_lost_a_fifth_of_its_records_is_refused(path: Path, site: Site) -> None:
     def of(count: int) -> bytes:
-        return export(*(record(f"PYSEC-{number}", entry("PyPI", "jinja2", *fixed("3"))) for number in range(count)))
+        return export(
+            *(
+                record(f"PYSEC-{number}", make_entry("PyPI", "jinja2", *make_fixed_range("3")))
+                for number in range(count)
+            )
+        )
 
     site.files[PYPI] = of(100)
     run_update(path, site)
@@ -86,9 +91,9 @@ def test_a_feed_that_lost_a_fifth_of_its_records_is_refused(path: Path, site: Si
 
 
 def test_a_smaller_feed_may_be_allowed(path: Path, site: Site) -> None:
-    site.files[PYPI] = export(*(pypi_record(f"P-{number}", "jinja2") for number in range(100)))
+    site.files[PYPI] = export(*(make_pypi_record(f"P-{number}", "jinja2") for number in range(100)))
     run_update(path, site)
-    site.files[PYPI] = export(pypi_record("P-1", "jinja2"))
+    site.files[PYPI] = export(make_pypi_record("P-1", "jinja2"))
     assert run_update(path, site, later=True, can_shrink=True).failures == ()
     assert [row.id for row in read_snapshot(path).advisories] == ["DSA-1", "P-1"]
 
@@ -99,10 +104,10 @@ def test_a_list_of_changes_that_lost_a_fifth_of_its_records_is_refused(path: Pat
         site.files[LIST] = "".join(f"{each['modified']},{each['id']}\n" for each in records).encode()
         site.files |= {f"/osv/PyPI/{each['id']}.json": json.dumps(each).encode() for each in records}
 
-    records = [pypi_record(f"P-{number}", "jinja2") for number in range(200)]
+    records = [make_pypi_record(f"P-{number}", "jinja2") for number in range(200)]
     publish(records)
     run_update(path, site)
-    publish([pypi_record("P-0", "jinja2", "2026-02-01T00:00:00Z"), *records[1:150]])
+    publish([make_pypi_record("P-0", "jinja2", "2026-02-01T00:00:00Z"), *records[1:150]])
     (failure,) = run_update(path, site, later=True).failures
     assert failure.reason == "osv PyPI has 150 statements, and had 200: too many are gone."
     assert len(read_snapshot(path).advisories) == 201
@@ -112,7 +117,7 @@ def test_a_list_of_changes_that_lost_a_fifth_of_its_records_is_refused(path: Pat
 def test_a_new_unreadable_record_keeps_the_part_for_a_day(half: bytes, path: Path, site: Site) -> None:
     run_update(path, site)
     before = read_snapshot(path)
-    site.files[PYPI] = export(record("PYSEC-1", entry("PyPI", "jinja2", *fixed("9"))), half)
+    site.files[PYPI] = export(record("PYSEC-1", make_entry("PyPI", "jinja2", *make_fixed_range("9"))), half)
     (failure,) = run_update(path, site, later=True).failures
     assert failure.reason.startswith("osv PyPI has records that cannot be read: broken-1.json (")
     assert "a day" in str(failure.advice)
@@ -121,13 +126,13 @@ def test_a_new_unreadable_record_keeps_the_part_for_a_day(half: bytes, path: Pat
     assert run_update(path, site, days=1).failures == ()
     (coverage,) = (row for row in read_snapshot(path).coverage if row.ecosystem == "PyPI")
     assert (coverage.complete, coverage.names) == (False, ())
-    site.files[PYPI] = export(record("PYSEC-1", entry("PyPI", "jinja2", *fixed("8"))), half)
+    site.files[PYPI] = export(record("PYSEC-1", make_entry("PyPI", "jinja2", *make_fixed_range("8"))), half)
     assert run_update(path, site, days=1.5).failures == ()  # it is not new
 
 
 def test_only_changed_parts_are_parsed_again(path: Path, site: Site) -> None:
     run_update(path, site)
-    site.files[PYPI] = pypi("4")
+    site.files[PYPI] = make_pypi_export("4")
     result = run_update(path, site, later=True)
     assert result.unchanged == ("cvss", "epss", "kev", "osv Debian")
     rows = {row.id: row for row in read_snapshot(path).advisories}
@@ -139,7 +144,7 @@ def test_many_updates_keep_unchanged_parts(path: Path, site: Site) -> None:
     run_update(path, site)
     before = read_snapshot(path)
     for version in ("4", "5", "3"):
-        site.files[PYPI] = pypi(version)
+        site.files[PYPI] = make_pypi_export(version)
         run_update(path, site)
     assert read_snapshot(path) == before
 
@@ -257,7 +262,7 @@ def test_a_database_without_coverage_is_not_written(path: Path, site: Site) -> N
 
 def test_a_feed_without_a_url_is_reported_and_keeps_its_part(path: Path, site: Site, tmp_path: Path) -> None:
     run_update(path, site)
-    urls = {name: url for name, url in urls_of(site).items() if name != "cvss"}
+    urls = {name: url for name, url in make_urls(site).items() if name != "cvss"}
     result = update(path, FEEDS, urls, ("Debian", "PyPI"), LATER, lambda line: None)
     assert result.missing == ("optional feed cvss: skipped, DOCKGATE_FEED_CVSS is not set",)
     assert read_snapshot(path).cves[0].rating == Rating("cve", Severity.CRITICAL, 9.8, VECTOR)
@@ -265,9 +270,11 @@ def test_a_feed_without_a_url_is_reported_and_keeps_its_part(path: Path, site: S
 
 
 def test_a_part_from_another_url_is_always_fetched(path: Path, site: Site, tmp_path: Path) -> None:
-    partial = folder_of(tmp_path / "feeds", {"PyPI": [record("PYSEC-9", entry("PyPI", "x", *fixed("1")))]})
+    partial = write_folder(
+        tmp_path / "feeds", {"PyPI": [record("PYSEC-9", make_entry("PyPI", "x", *make_fixed_range("1")))]}
+    )
     (partial / "coverage.json").write_text('{"ecosystems": {"PyPI": ["x"]}}')
-    built(path, partial)
+    build_database(path, partial)
     run_update(path, site, later=True)
     result = read_snapshot(path)
     assert [row.id for row in result.advisories] == ["DSA-1", "PYSEC-1"]
@@ -276,7 +283,7 @@ def test_a_part_from_another_url_is_always_fetched(path: Path, site: Site, tmp_p
 
 def test_parts_of_other_ecosystems_are_kept(path: Path, site: Site) -> None:
     run_update(path, site)
-    update(path, FEEDS, urls_of(site), ("PyPI",), LATER, lambda line: None)
+    update(path, FEEDS, make_urls(site), ("PyPI",), LATER, lambda line: None)
     assert [row.id for row in read_snapshot(path).advisories] == ["DSA-1", "PYSEC-1"]
     assert read_check_times(path)["osv Debian"] == NOW_TEXT
 
@@ -286,11 +293,11 @@ def test_a_new_parser_version_fetches_the_part_again(path: Path, site: Site) -> 
         version = Osv.version + 1
 
     run_update(path, site)
-    site.seen.clear()
+    site.requests.clear()
     others = tuple(feed for feed in FEEDS if feed.name != "osv")
     run_update(path, site, feeds=(*others, NewOsv()))
-    assert f"{PYPI} 200" in site.seen
-    assert f"{KEV} 304" in site.seen
+    assert f"{PYPI} 200" in site.requests
+    assert f"{KEV} 304" in site.requests
 
 
 def test_a_broken_database_is_rebuilt(path: Path, site: Site) -> None:
@@ -315,20 +322,20 @@ def test_a_truncated_database_is_reported_and_kept(path: Path, site: Site) -> No
 
 
 def test_damaged_pages_are_reported_and_kept(path: Path, site: Site) -> None:
-    site.files[PYPI] = export(*(pypi_record(f"P-{number}", "jinja2") for number in range(2000)))
+    site.files[PYPI] = export(*(make_pypi_record(f"P-{number}", "jinja2") for number in range(2000)))
     run_update(path, site)
     data = bytearray(path.read_bytes())
     middle = len(data) // 16384 * 8192
     data[middle : middle + 16384] = b"\xff" * 16384
     path.write_bytes(data)
-    site.files[PYPI] = pypi("4")
+    site.files[PYPI] = make_pypi_export("4")
     with pytest.raises(DatabaseError, match="is broken"):
         run_update(path, site, later=True)
     assert path.read_bytes() == bytes(data)
 
 
 def test_a_faulty_record_is_reported_while_unchanged(path: Path, site: Site) -> None:
-    site.files[PYPI] = export(record("PYSEC-1", entry("PyPI", "jinja2", *fixed("3"))), b"{")
+    site.files[PYPI] = export(record("PYSEC-1", make_entry("PyPI", "jinja2", *make_fixed_range("3"))), b"{")
     run_update(path, site)
     result = run_update(path, site, later=True)
     (part,) = (part for part in result.parts if part.name == "PyPI")

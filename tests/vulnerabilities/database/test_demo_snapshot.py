@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.vulnerabilities.database.samples import built
+from tests.vulnerabilities.database.samples import build_database
 
 import dockgate
 from dockgate.scanner import ecosystems
@@ -22,7 +22,7 @@ RAISED = {"waitress": "3.0.1", "jinja2": "3.1.6", "markupsafe": "3.0.2", "urllib
 @pytest.fixture(scope="module")
 def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
     path = tmp_path_factory.mktemp("demo") / "advisories.db"
-    result = built(path, SNAPSHOT)
+    result = build_database(path, SNAPSHOT)
     assert [sentence.split()[1] for sentence in result.missing] == ["amazon/RELEASE/updateinfo.xml.gz", "epss.csv.gz"]
     assert [part.faults for part in result.parts] == [()] * 4
     with Database.open(path) as database:

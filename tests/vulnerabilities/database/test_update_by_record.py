@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
 
-from tests.vulnerabilities.database.samples import inventory, package
+from tests.vulnerabilities.database.samples import make_inventory, make_package
 from tests.vulnerabilities.database.updates import (
     LATER_TEXT,
     LIST,
     PYPI,
-    pypi_record,
+    make_pypi_record,
     read_check_times,
     read_snapshot,
     run_update,
@@ -37,7 +37,7 @@ def everything(path: Path) -> list[Any]:
     """The content of PyPI's part of the database."""
     names = ("jinja2", "flask", "idna")
     with Database.open(path) as database:
-        result = database.read_snapshot([inventory(*(package("PyPI", name) for name in names))])
+        result = database.read_snapshot([make_inventory(*(make_package("PyPI", name) for name in names))])
         (part,) = (part for part in database.list_parts() if part.name == "PyPI")
         records = database.list_record_times("osv", "PyPI")
         texts = database.list_texts(list(records))
@@ -46,18 +46,23 @@ def everything(path: Path) -> list[Any]:
 
 
 LATE = "2026-02-01T00:00:00Z"
-NPM = pypi_record("P-4", "x", ecosystem="npm")
-BEFORE = (pypi_record("P-1", "jinja2"), pypi_record("P-2", "flask"), pypi_record("P-3", "idna"), NPM)
-AFTER = (pypi_record("P-1", "jinja2"), pypi_record("P-2", "idna", LATE), pypi_record("P-5", "flask"), NPM)
+NPM = make_pypi_record("P-4", "x", ecosystem="npm")
+BEFORE = (make_pypi_record("P-1", "jinja2"), make_pypi_record("P-2", "flask"), make_pypi_record("P-3", "idna"), NPM)
+AFTER = (
+    make_pypi_record("P-1", "jinja2"),
+    make_pypi_record("P-2", "idna", LATE),
+    make_pypi_record("P-5", "flask"),
+    NPM,
+)
 
 
 def test_changed_records_give_the_same_database_as_the_whole_export(path: Path, site: Site, tmp_path: Path) -> None:
     publish(site, *BEFORE)
     first = run_update(path, site)
     publish(site, *AFTER)
-    site.seen.clear()
+    site.requests.clear()
     result = run_update(path, site, later=True)
-    assert f"{PYPI} 200" not in site.seen
+    assert f"{PYPI} 200" not in site.requests
     assert "osv PyPI" not in result.unchanged
     assert result.digest != first.digest
     run_update(tmp_path / "rebuilt.db", site, later=True)
@@ -67,20 +72,20 @@ def test_changed_records_give_the_same_database_as_the_whole_export(path: Path, 
         AdvisoryText("P-2", f"idna at {LATE}"),
         AdvisoryText("P-5", "flask at 2026-01-01T00:00:00Z"),
     ]
-    site.seen.clear()
+    site.requests.clear()
     assert "osv PyPI" in run_update(path, site, later=True).unchanged
-    assert f"{LIST} 304" in site.seen
+    assert f"{LIST} 304" in site.requests
 
 
 def test_texts_are_removed_with_their_records(path: Path, site: Site) -> None:
-    before = [pypi_record(f"P-{number:02}", "flask") for number in range(80)]
+    before = [make_pypi_record(f"P-{number:02}", "flask") for number in range(80)]
     publish(site, *before)
     run_update(path, site)
-    after = [pypi_record("P-00", "flask", LATE), *before[1:40]]
+    after = [make_pypi_record("P-00", "flask", LATE), *before[1:40]]
     publish(site, *after)
-    site.seen.clear()
+    site.requests.clear()
     run_update(path, site, later=True)
-    assert f"{PYPI} 200" not in site.seen
+    assert f"{PYPI} 200" not in site.requests
     with closing(sqlite3.connect(path)) as database:
         query = "SELECT count(*) FROM text_block JOIN part ON part.id = text_block.part WHERE name = 'PyPI'"
         assert database.execute(query).fetchall() == [(2,)]  # the block of P-01 to P-39, and that of the change
@@ -105,7 +110,7 @@ def test_a_repaired_record_restores_coverage(path: Path, site: Site) -> None:
     assert not any(row.complete for row in read_snapshot(path).coverage if row.ecosystem == "PyPI")
     with ZipFile(BytesIO(site.files[PYPI])) as archive:
         (broken,) = (name.removesuffix(".json") for name in archive.namelist() if name.startswith("broken"))
-    publish(site, *BEFORE, pypi_record(broken, "flask"))
+    publish(site, *BEFORE, make_pypi_record(broken, "flask"))
     run_update(path, site, later=True)
     assert all(row.complete for row in read_snapshot(path).coverage)
     with Database.open(path) as database:
@@ -115,7 +120,7 @@ def test_a_repaired_record_restores_coverage(path: Path, site: Site) -> None:
 def test_a_record_that_becomes_faulty_ends_coverage(path: Path, site: Site) -> None:
     publish(site, *BEFORE)
     run_update(path, site)
-    publish(site, *BEFORE[:1], pypi_record("P-2", "flask", LATE), *BEFORE[2:])
+    publish(site, *BEFORE[:1], make_pypi_record("P-2", "flask", LATE), *BEFORE[2:])
     site.files["/osv/PyPI/P-2.json"] = b"{"
     (failure,) = run_update(path, site, later=True).failures
     assert "P-2.json" in failure.reason
@@ -129,8 +134,8 @@ def test_a_record_that_becomes_faulty_ends_coverage(path: Path, site: Site) -> N
 def test_a_record_that_was_not_requested_is_a_fault(path: Path, site: Site) -> None:
     publish(site, *BEFORE)
     run_update(path, site)
-    publish(site, *BEFORE[:1], pypi_record("P-2", "flask", LATE), *BEFORE[2:])
-    site.files["/osv/PyPI/P-2.json"] = json.dumps(pypi_record("P-1", "flask")).encode()
+    publish(site, *BEFORE[:1], make_pypi_record("P-2", "flask", LATE), *BEFORE[2:])
+    site.files["/osv/PyPI/P-2.json"] = json.dumps(make_pypi_record("P-1", "flask")).encode()
     result = run_update(path, site, days=1)
     (part,) = (part for part in result.parts if part.name == "PyPI")
     assert [fault.name for fault in part.faults] == ["P-1"]

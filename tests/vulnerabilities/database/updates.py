@@ -3,8 +3,8 @@
 from datetime import timedelta
 from pathlib import Path
 
-from tests.vulnerabilities.database.samples import FEEDS, NOW, inventory, package
-from tests.vulnerabilities.feeds.feed_files import Json, entry, export, fixed, record
+from tests.vulnerabilities.database.samples import FEEDS, NOW, make_inventory, make_package
+from tests.vulnerabilities.feeds.feed_files import Json, export, make_entry, make_fixed_range, record
 from tests.vulnerabilities.feeds.feed_site import Site
 
 from dockgate.vulnerabilities.database.database import Database
@@ -17,19 +17,19 @@ DEBIAN, PYPI, KEV, CVSS = "/osv/Debian/all.zip", "/osv/PyPI/all.zip", "/kev.json
 EPSS, LIST = "/epss.csv.gz", "/osv/PyPI/modified_id.csv"
 VECTOR = "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H"
 LATER, LATER_TEXT = NOW + timedelta(hours=6), "2026-11-24T18:00:00Z"
-QUERIED = inventory(package("Debian:13", "zlib"), package("PyPI", "jinja2"))
+QUERIED = make_inventory(make_package("Debian:13", "zlib"), make_package("PyPI", "jinja2"))
 
 
-def pypi(version: str) -> bytes:
-    return export(record("PYSEC-1", entry("PyPI", "jinja2", *fixed(version)), aliases=["CVE-1"]))
+def make_pypi_export(version: str) -> bytes:
+    return export(record("PYSEC-1", make_entry("PyPI", "jinja2", *make_fixed_range(version)), aliases=["CVE-1"]))
 
 
-def pypi_record(identity: str, name: str, time: str = "2026-01-01T00:00:00Z", ecosystem: str = "PyPI") -> Json:
+def make_pypi_record(identity: str, name: str, time: str = "2026-01-01T00:00:00Z", ecosystem: str = "PyPI") -> Json:
     text = f"{name} at {time}"
-    return record(identity, entry(ecosystem, name, *fixed("3")), details=text) | {"modified": time}
+    return record(identity, make_entry(ecosystem, name, *make_fixed_range("3")), details=text) | {"modified": time}
 
 
-def urls_of(site: Site) -> dict[str, str]:
+def make_urls(site: Site) -> dict[str, str]:
     return {
         "amazon": site.url,
         "cvss": site.url + CVSS,
@@ -51,7 +51,7 @@ def run_update(
     """Update it, so many days after NOW or LATER."""
     now = (LATER if later else NOW) + timedelta(days=days)
     ecosystems = ("Debian", "PyPI")
-    return update(path, feeds, urls_of(site), ecosystems, now, lambda line: None, can_shrink=can_shrink)
+    return update(path, feeds, make_urls(site), ecosystems, now, lambda line: None, can_shrink=can_shrink)
 
 
 def read_snapshot(path: Path) -> AdvisorySnapshot:

@@ -14,8 +14,8 @@ class Site:
     """`files` by path ("/osv/Debian/all.zip"). `failing` paths answer so many times with that status, first.
 
     `validator` is the header by which it knows files again: "ETag", "Last-Modified" or "" for none. `cut` paths end
-    before their Content-Length, `slow` ones send a byte each so many seconds, `redirects` lead elsewhere. `seen` has
-    "path status" of each answer, in order.
+    before their Content-Length, `slow` ones send a byte each so many seconds, `redirects` lead elsewhere. `requests`
+    has "path status" of each answer, in order.
     """
 
     def __init__(self, files: dict[str, bytes]) -> None:
@@ -25,15 +25,15 @@ class Site:
         self.cut: set[str] = set()
         self.slow: dict[str, float] = {}
         self.redirects: dict[str, str] = {}
-        self.seen: list[str] = []
+        self.requests: list[str] = []
         self.url = ""
 
-    def etag(self, path: str) -> str:
+    def make_etag(self, path: str) -> str:
         return '"' + hashlib.sha256(self.files[path]).hexdigest()[:16] + '"'
 
 
 @contextmanager
-def serving(files: dict[str, bytes], tls: ssl.SSLContext | None = None) -> Iterator[Site]:
+def serve_files(files: dict[str, bytes], tls: ssl.SSLContext | None = None) -> Iterator[Site]:
     site = Site(files)
 
     class Handler(BaseHTTPRequestHandler):
@@ -47,30 +47,30 @@ def serving(files: dict[str, bytes], tls: ssl.SSLContext | None = None) -> Itera
                 self.end_headers()
             elif path not in site.files:
                 self.answer(path, 404)
-            elif self.knows(path):
+            elif self.is_current(path):
                 self.answer(path, 304)
             else:
                 self.answer(path, 200, site.files[path])
 
-        def knows(self, path: str) -> bool:
+        def is_current(self, path: str) -> bool:
             if site.validator == "ETag":
-                return self.headers["If-None-Match"] == site.etag(path)
+                return self.headers["If-None-Match"] == site.make_etag(path)
             return site.validator == "Last-Modified" and self.headers["If-Modified-Since"] == _DATE
 
         def answer(self, path: str, status: int, body: bytes = b"") -> None:
-            site.seen.append(f"{path} {status}")
+            site.requests.append(f"{path} {status}")
             self.send_response(status)
             if status == 200 and site.validator:
-                self.send_header(site.validator, site.etag(path) if site.validator == "ETag" else _DATE)
+                self.send_header(site.validator, site.make_etag(path) if site.validator == "ETag" else _DATE)
             if status != 304:
                 self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             if path in site.slow:
-                self.drip(body, site.slow[path])
+                self.send_slowly(body, site.slow[path])
             else:
                 self.wfile.write(body[: len(body) // 2] if path in site.cut else body)
 
-        def drip(self, body: bytes, seconds: float) -> None:
+        def send_slowly(self, body: bytes, seconds: float) -> None:
             with suppress(OSError):  # the client gives up
                 for byte in body:
                     self.wfile.write(bytes([byte]))

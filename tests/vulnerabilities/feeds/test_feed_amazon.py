@@ -10,8 +10,8 @@ import pytest
 import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.vulnerabilities.feeds.feed_files import bulletin, repository, updateinfo
-from tests.vulnerabilities.feeds.feed_site import serving
+from tests.vulnerabilities.feeds.feed_files import make_bulletin, make_repository, pack_updateinfo
+from tests.vulnerabilities.feeds.feed_site import serve_files
 
 from dockgate.shared.errors import UnavailableError, UnreadableError
 from dockgate.vulnerabilities.feed import FaultyRecord, FeedFetch, FeedStatement
@@ -48,32 +48,32 @@ def test_gzip_and_zstd_are_decompressed(pack: Callable[[bytes], bytes]) -> None:
 
 
 def test_all_versions_of_several_architectures_are_kept() -> None:
-    (advisory,) = read(updateinfo(bulletin("ALAS-1", {"version": "1"}, {"version": "2", "arch": "aarch64"})))
+    (advisory,) = read(pack_updateinfo(make_bulletin("ALAS-1", {"version": "1"}, {"version": "2", "arch": "aarch64"})))
     assert isinstance(advisory, Advisory)
     assert [span.events[-1][1] for span in advisory.ranges] == ["0:1-1.amzn2023", "0:2-1.amzn2023"]
 
 
 def test_a_version_without_epoch_has_none() -> None:
-    (advisory,) = read(updateinfo(bulletin("ALAS-1", {"epoch": ""})))
+    (advisory,) = read(pack_updateinfo(make_bulletin("ALAS-1", {"epoch": ""})))
     assert isinstance(advisory, Advisory)
     assert advisory.ranges[0].events[-1] == ("fixed", "1-1.amzn2023")
 
 
 def test_times_of_another_form_are_left_out() -> None:
-    (advisory,) = read(updateinfo(bulletin("ALAS-1", {}, more='<issued date="yesterday"/>')))
+    (advisory,) = read(pack_updateinfo(make_bulletin("ALAS-1", {}, extra_elements='<issued date="yesterday"/>')))
     assert isinstance(advisory, Advisory)
     assert advisory.published is None
 
 
 def test_a_bulletin_without_id_or_package_names_is_a_fault() -> None:
-    for update in (bulletin("", {}), bulletin("ALAS-1", {"name": ""})):
-        (fault,) = read(updateinfo(update))
+    for update in (make_bulletin("", {}), make_bulletin("ALAS-1", {"name": ""})):
+        (fault,) = read(pack_updateinfo(update))
         assert isinstance(fault, FaultyRecord)
         assert not fault.is_contained
 
 
 def test_a_package_without_a_version_is_undetermined() -> None:
-    fault, advisory = read(updateinfo(bulletin("ALAS-1", {"version": ""})))
+    fault, advisory = read(pack_updateinfo(make_bulletin("ALAS-1", {"version": ""})))
     assert isinstance(fault, FaultyRecord)
     assert fault.is_contained
     assert isinstance(advisory, Advisory)
@@ -115,7 +115,7 @@ def test_a_damaged_document_is_read_or_refused(position: int, put: bytes, cut: i
 
 # --- repositories ------------------------------------------------------------------------------------------------
 
-DATA = updateinfo(bulletin("ALAS-1", {}))
+DATA = pack_updateinfo(make_bulletin("ALAS-1", {}))
 LIST = "/al2023/core/mirrors/latest/x86_64/mirror.list"
 
 
@@ -125,17 +125,17 @@ def test_the_feed_has_parts_only_for_amazon_linux() -> None:
 
 
 def test_an_unchanged_index_fetches_nothing_else(tmp_path: Path) -> None:
-    with serving({}) as site:
-        site.files = repository(site.url, DATA)
+    with serve_files({}) as site:
+        site.files = make_repository(site.url, DATA)
         fetched = FEED.fetch(site.url, "2023", "", tmp_path)
-        site.seen.clear()
+        site.requests.clear()
         assert FEED.fetch(site.url, "2023", fetched.fingerprint, tmp_path) == FeedFetch(fetched.fingerprint)
-        assert site.seen == [f"{LIST} 200", "/guids/1/x86_64/repodata/repomd.xml 200"]
+        assert site.requests == [f"{LIST} 200", "/guids/1/x86_64/repodata/repomd.xml 200"]
 
 
 def test_a_failed_mirror_is_skipped(tmp_path: Path) -> None:
-    with serving({}) as site:
-        site.files = repository(site.url, DATA)
+    with serve_files({}) as site:
+        site.files = make_repository(site.url, DATA)
         site.files[LIST] = f"{site.url}/gone\n".encode() + site.files[LIST]
         path = FEED.fetch(site.url, "2023", "", tmp_path).path
     assert path is not None
@@ -156,10 +156,10 @@ def test_a_failed_mirror_is_skipped(tmp_path: Path) -> None:
     ],
 )
 def test_an_inconsistent_repository_is_reported(file: str, old: bytes, new: bytes, tmp_path: Path) -> None:
-    with serving({}) as site:
+    with serve_files({}) as site:
         site.files = {
             path: data.replace(old, new) if path.endswith(file) else data
-            for path, data in repository(site.url, DATA).items()
+            for path, data in make_repository(site.url, DATA).items()
         }
         with pytest.raises(UnavailableError) as caught:
             FEED.fetch(site.url, "2023", "", tmp_path)

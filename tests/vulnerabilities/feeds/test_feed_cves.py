@@ -5,7 +5,7 @@ from io import BytesIO
 from pathlib import Path
 
 import pytest
-from tests.vulnerabilities.feeds.feed_files import cvss, epss, kev
+from tests.vulnerabilities.feeds.feed_files import make_cvss, make_epss, make_kev
 
 from dockgate.shared.errors import DockgateError, UnreadableError
 from dockgate.vulnerabilities import feeds
@@ -21,7 +21,9 @@ NONE = "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:N/I:N/A:N"
 
 
 def test_a_cve_is_rated_by_its_worst_vector_of_the_newest_version() -> None:
-    data = cvss(("CVE-1", "3.1", HIGH, "CNA"), ("CVE-2", "3.1", NONE, "CNA"), ("CVE-1", "3.1", CRITICAL, "CISA-ADP"))
+    data = make_cvss(
+        ("CVE-1", "3.1", HIGH, "CNA"), ("CVE-2", "3.1", NONE, "CNA"), ("CVE-1", "3.1", CRITICAL, "CISA-ADP")
+    )
     assert list(CVSS.parse(BytesIO(data), "")) == [
         CveScore("CVE-1", Rating("cve", Severity.CRITICAL, 9.8, CRITICAL)),
         CveScore("CVE-2", Rating("cve", Severity.INFORMATIONAL, 0.0, NONE)),
@@ -34,7 +36,7 @@ def test_an_uncompressed_cvss_file_is_read() -> None:
 
 
 def test_an_unreadable_row_is_a_fault_and_the_others_are_read() -> None:
-    data = cvss(("GHSA-1", "3.1", HIGH, ""), ("CVE-2", "9", "nonsense", ""), ("CVE-3", "3.1", HIGH, ""))
+    data = make_cvss(("GHSA-1", "3.1", HIGH, ""), ("CVE-2", "9", "nonsense", ""), ("CVE-3", "3.1", HIGH, ""))
     row, vector, scored = sorted(CVSS.parse(BytesIO(data), ""), key=lambda result: isinstance(result, CveScore))
     assert isinstance(row, FaultyRecord)
     assert isinstance(vector, FaultyRecord)
@@ -43,7 +45,8 @@ def test_an_unreadable_row_is_a_fault_and_the_others_are_read() -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"id,score\n", cvss()[:-9], b"\x1f\x8bnonsense", b"cve,version,vector\n" + b"x" * 5000, b"\xff\n"]
+    "data",
+    [b"", b"id,score\n", make_cvss()[:-9], b"\x1f\x8bnonsense", b"cve,version,vector\n" + b"x" * 5000, b"\xff\n"],
 )
 def test_a_cvss_file_of_another_form_is_refused(data: bytes) -> None:
     with pytest.raises(UnreadableError, match="CVSS file"):
@@ -51,7 +54,7 @@ def test_a_cvss_file_of_another_form_is_refused(data: bytes) -> None:
 
 
 def test_the_catalogue_has_dates() -> None:
-    assert list(KEV.parse(BytesIO(kev({"CVE-1": "2024-05-06", "CVE-2": ""}, due="2024-06-01")), "")) == [
+    assert list(KEV.parse(BytesIO(make_kev({"CVE-1": "2024-05-06", "CVE-2": ""}, due="2024-06-01")), "")) == [
         ExploitedCve("CVE-1", "2024-05-06", "2024-06-01"),
         ExploitedCve("CVE-2", "unknown", "2024-06-01"),
     ]
@@ -72,7 +75,7 @@ def test_a_catalogue_of_another_form_is_refused(data: bytes) -> None:
 
 def test_epss_is_read_with_and_without_its_comment() -> None:
     result = [CvePrediction("CVE-1999-0001", 0.03351, 0.8765)]
-    assert list(EPSS.parse(BytesIO(epss(("CVE-1999-0001", "0.03351", "0.8765"))), "")) == result
+    assert list(EPSS.parse(BytesIO(make_epss(("CVE-1999-0001", "0.03351", "0.8765"))), "")) == result
     assert list(EPSS.parse(BytesIO(b"cve,epss,percentile\r\nCVE-1999-0001,0.03351,0.8765\r\n"), "")) == result
 
 
@@ -81,13 +84,13 @@ def test_epss_is_read_with_and_without_its_comment() -> None:
     [("GHSA-1", "0.1", "0.1"), ("CVE-1", "x", "0.1"), ("CVE-1", "0.1"), ("CVE-1", "1.1", "0"), ("CVE-1", "nan", "0")],
 )
 def test_an_unreadable_epss_row_is_a_fault_and_the_others_are_read(row: tuple[str, ...]) -> None:
-    fault, predicted = EPSS.parse(BytesIO(epss(row, ("CVE-2", "0.5", "1"))), "")
+    fault, predicted = EPSS.parse(BytesIO(make_epss(row, ("CVE-2", "0.5", "1"))), "")
     assert isinstance(fault, FaultyRecord)
     assert fault.name == "line 3"
     assert predicted == CvePrediction("CVE-2", 0.5, 1.0)
 
 
-@pytest.mark.parametrize("data", [b"", b"#model\n", b"id,score\n", epss()[:-9], b"#" + b"x" * 5000, b"\xff\n"])
+@pytest.mark.parametrize("data", [b"", b"#model\n", b"id,score\n", make_epss()[:-9], b"#" + b"x" * 5000, b"\xff\n"])
 def test_an_epss_file_of_another_form_is_refused(data: bytes) -> None:
     with pytest.raises(UnreadableError, match="EPSS file"):
         list(EPSS.parse(BytesIO(data), ""))

@@ -5,7 +5,7 @@ from io import BytesIO
 from typing import Any
 
 import pytest
-from tests.vulnerabilities.feeds.feed_files import Json, entry, export, fixed, record
+from tests.vulnerabilities.feeds.feed_files import Json, export, make_entry, make_fixed_range, record
 
 from dockgate.scanner.ecosystems.bitnami import ECOSYSTEM as BITNAMI
 from dockgate.scanner.ecosystems.rpm import ECOSYSTEM as RPM
@@ -36,7 +36,7 @@ def test_a_record_is_followed_by_its_text() -> None:
         "references": [{"type": "WEB", "url": "https://a.example/1"}, {"type": "FIX", "url": "https://a.example/1"}],
         "database_specific": {"cwe_ids": ["CWE-79", "<b>", 5]},
     }
-    *_, text = read("PyPI", record("P-1", entry("PyPI", "flask", *fixed("3")), **more))
+    *_, text = read("PyPI", record("P-1", make_entry("PyPI", "flask", *make_fixed_range("3")), **more))
     assert text == AdvisoryText("P-1", "What it is.", ("https://a.example/1",), ("CWE-79",))
 
 
@@ -44,13 +44,15 @@ def test_a_record_is_followed_by_its_text() -> None:
     "more", [{"references": "none"}, {"references": [{"type": "WEB"}]}, {"database_specific": {"cwe_ids": "CWE-79"}}]
 )
 def test_a_text_that_is_not_as_the_schema_says_is_no_fault_of_the_record(more: Json) -> None:
-    (advisory,) = read("PyPI", record("P-1", entry("PyPI", "flask", *fixed("3")), **more))
+    (advisory,) = read("PyPI", record("P-1", make_entry("PyPI", "flask", *make_fixed_range("3")), **more))
     assert isinstance(advisory, Advisory)
 
 
 def test_long_texts_are_cut() -> None:
     references = [{"type": "WEB", "url": f"https://a.example/{number}"} for number in range(100)]
-    value = record("P-1", entry("PyPI", "flask", *fixed("3")), details="x" * 100_000, references=references)
+    value = record(
+        "P-1", make_entry("PyPI", "flask", *make_fixed_range("3")), details="x" * 100_000, references=references
+    )
     *_, text = read("PyPI", value)
     assert isinstance(text, AdvisoryText)
     assert text.details is not None
@@ -64,9 +66,9 @@ def test_a_record_becomes_an_advisory_for_each_package_and_release() -> None:
         "Debian",
         record(
             "DSA-1",
-            entry("Debian:12", "zlib", *fixed("1:1.2")),
-            entry("Debian:13", "zlib", *fixed("1:1.3")),
-            entry("Debian:13", "zlib-ng", {"introduced": "0"}),
+            make_entry("Debian:12", "zlib", *make_fixed_range("1:1.2")),
+            make_entry("Debian:13", "zlib", *make_fixed_range("1:1.3")),
+            make_entry("Debian:13", "zlib-ng", {"introduced": "0"}),
             upstream=["CVE-1", "CVE-2"],
             summary="A flaw.",
             published="2026-01-01T00:00:00Z",
@@ -94,8 +96,8 @@ def test_entries_of_one_package_are_joined() -> None:
         "npm",
         record(
             "GHSA-1",
-            entry("npm", "a", *fixed("1.2"), versions=["1.0", "1.1"]),
-            entry("npm", "a", {"introduced": "2"}, {"last_affected": "2.1"}, versions=["1.1", "2.0"]),
+            make_entry("npm", "a", *make_fixed_range("1.2"), versions=["1.0", "1.1"]),
+            make_entry("npm", "a", {"introduced": "2"}, {"last_affected": "2.1"}, versions=["1.1", "2.0"]),
         ),
     )
     assert [span.events[-1] for span in advisory.ranges] == [("fixed", "1.2"), ("last_affected", "2.1")]
@@ -103,7 +105,9 @@ def test_entries_of_one_package_are_joined() -> None:
 
 
 def test_advisories_of_other_ecosystems_are_skipped() -> None:
-    shared = record("GHSA-1", entry("npm", "a", *fixed("1")), entry("PyPI", "b", *fixed("2")))
+    shared = record(
+        "GHSA-1", make_entry("npm", "a", *make_fixed_range("1")), make_entry("PyPI", "b", *make_fixed_range("2"))
+    )
     assert advisory_with("npm", shared).name == "a"
     assert advisory_with("PyPI", shared).name == "b"
     assert read("Debian", shared) == [SilentRecord("GHSA-1", "2026-01-02T00:00:00Z")]
@@ -111,7 +115,7 @@ def test_advisories_of_other_ecosystems_are_skipped() -> None:
 
 def test_git_ranges_are_dropped() -> None:
     git = {"type": "GIT", "repo": "https://example.org/a", "events": [{"introduced": "0"}, {"fixed": "abc"}]}
-    value = record("PYSEC-1", entry("PyPI", "a", *fixed("2")))
+    value = record("PYSEC-1", make_entry("PyPI", "a", *make_fixed_range("2")))
     value["affected"][0]["ranges"].insert(0, git)
     value["affected"].append({"ranges": [git]})
     assert advisory_with("PyPI", value).ranges == (Range("ECOSYSTEM", (("introduced", "0"), ("fixed", "2"))),)
@@ -134,8 +138,8 @@ MODULAR = "1:18.14.2-3.module+el9.2.0+14843+acebbfea"
 def test_fixed_versions_of_a_module_have_the_stream_in_the_summary(summary: str, module: str | None) -> None:
     value = record(
         "ALSA-2022:5468",
-        entry("AlmaLinux:8", "nodejs", *fixed(MODULAR)),
-        entry("AlmaLinux:8", "openssl", *fixed("1:1-1.el8")),
+        make_entry("AlmaLinux:8", "nodejs", *make_fixed_range(MODULAR)),
+        make_entry("AlmaLinux:8", "openssl", *make_fixed_range("1:1-1.el8")),
         summary=summary,
     )
     assert [(row.name, row.module) for row in read("AlmaLinux", value) if isinstance(row, Advisory)] == [
@@ -147,8 +151,8 @@ def test_fixed_versions_of_a_module_have_the_stream_in_the_summary(summary: str,
 def test_a_module_and_the_package_outside_it_are_two_advisories() -> None:
     value = record(
         "ALSA-1",
-        entry("AlmaLinux:8", "nodejs", *fixed(MODULAR)),
-        entry("AlmaLinux:8", "nodejs", *fixed("1:16-1.el8")),
+        make_entry("AlmaLinux:8", "nodejs", *make_fixed_range(MODULAR)),
+        make_entry("AlmaLinux:8", "nodejs", *make_fixed_range("1:16-1.el8")),
         summary="Important: nodejs:18 security update",
     )
     result = [row for row in read("AlmaLinux", value) if isinstance(row, Advisory)]
@@ -169,21 +173,26 @@ def test_a_module_and_the_package_outside_it_are_two_advisories() -> None:
     ],
 )
 def test_a_disputed_record_is_marked(more: Json, disputed: bool) -> None:
-    assert advisory_with("PyPI", record("PYSEC-1", entry("PyPI", "a", *fixed("1")), **more)).disputed is disputed
+    assert (
+        advisory_with("PyPI", record("PYSEC-1", make_entry("PyPI", "a", *make_fixed_range("1")), **more)).disputed
+        is disputed
+    )
 
 
 def test_malicious_packages_keep_their_ids() -> None:
-    advisory = advisory_with("npm", record("MAL-2024-1", entry("npm", "a", {"introduced": "0"})))
+    advisory = advisory_with("npm", record("MAL-2024-1", make_entry("npm", "a", {"introduced": "0"})))
     assert (advisory.id, advisory.ratings) == ("MAL-2024-1", ())
 
 
 def test_a_withdrawn_record_is_marked() -> None:
-    value = record("PYSEC-1", entry("PyPI", "a", *fixed("1")), withdrawn="2026-07-09T16:19:00Z")
+    value = record("PYSEC-1", make_entry("PyPI", "a", *make_fixed_range("1")), withdrawn="2026-07-09T16:19:00Z")
     assert advisory_with("PyPI", value).withdrawn == "2026-07-09T16:19:00Z"
 
 
 def test_null_means_an_absent_list() -> None:
-    value = record("PYSEC-1", entry("PyPI", "a", *fixed("1"), versions=None), aliases=None, severity=None)
+    value = record(
+        "PYSEC-1", make_entry("PyPI", "a", *make_fixed_range("1"), versions=None), aliases=None, severity=None
+    )
     assert advisory_with("PyPI", value).aliases == ()
 
 
@@ -196,27 +205,31 @@ def _severity(*vectors: str) -> list[Json]:
 
 
 def test_the_newest_cvss_version_rates() -> None:
-    value = record("PYSEC-1", entry("PyPI", "a", *fixed("1")), severity=_severity(V2, V31, V4))
+    value = record("PYSEC-1", make_entry("PyPI", "a", *make_fixed_range("1")), severity=_severity(V2, V31, V4))
     assert advisory_with("PyPI", value).ratings == (Rating("advisory", Severity.MEDIUM, 5.4, V4),)
 
 
 def test_a_vector_that_cannot_be_scored_is_skipped() -> None:
-    value = record("PYSEC-1", entry("PyPI", "a", *fixed("1")), severity=_severity("CVSS:4.0/AV:nonsense", V31))
+    value = record(
+        "PYSEC-1", make_entry("PyPI", "a", *make_fixed_range("1")), severity=_severity("CVSS:4.0/AV:nonsense", V31)
+    )
     assert advisory_with("PyPI", value).ratings == (Rating("advisory", Severity.CRITICAL, 9.8, V31),)
 
 
 def test_cvss_2_has_the_severities_of_cvss_3() -> None:
-    value = record("PYSEC-1", entry("PyPI", "a", *fixed("1")), severity=_severity(V2))
+    value = record("PYSEC-1", make_entry("PyPI", "a", *make_fixed_range("1")), severity=_severity(V2))
     assert advisory_with("PyPI", value).ratings == (Rating("advisory", Severity.HIGH, 7.5, V2),)
 
 
 def test_the_packages_vector_takes_precedence_over_the_records() -> None:
-    value = record("BIT-1", entry("Bitnami", "a", *fixed("1"), severity=_severity(V4)), severity=_severity(V31))
+    value = record(
+        "BIT-1", make_entry("Bitnami", "a", *make_fixed_range("1"), severity=_severity(V4)), severity=_severity(V31)
+    )
     assert advisory_with("Bitnami", value).ratings[0].vector == V4
 
 
 def test_a_word_rates_without_a_vector() -> None:
-    affected = entry("npm", "a", *fixed("1"))
+    affected = make_entry("npm", "a", *make_fixed_range("1"))
     word: Json = {"severity": "MODERATE"}
     assert advisory_with("npm", record("GHSA-1", affected, database_specific=word)).ratings == (
         Rating("advisory", Severity.MEDIUM),
@@ -236,7 +249,7 @@ def test_a_word_rates_without_a_vector() -> None:
     ],
 )
 def test_the_distributions_word_takes_precedence_over_the_vector(part: str, more: Json, severity: Severity) -> None:
-    affected = entry(f"{part}:1", "a", *fixed("1"), **more)
+    affected = make_entry(f"{part}:1", "a", *make_fixed_range("1"), **more)
     sources = [
         rating.source for rating in advisory_with(part, record("X-1", affected, severity=_severity(V31))).ratings
     ]
@@ -247,7 +260,7 @@ def test_the_distributions_word_takes_precedence_over_the_vector(part: str, more
 
 @pytest.mark.parametrize("word", ["not yet assigned", "None", "Unknown", "", 3, None])
 def test_words_without_a_severity_rate_nothing(word: Any) -> None:
-    value = record("X-1", entry("Debian:13", "a", *fixed("1"), ecosystem_specific={"urgency": word}))
+    value = record("X-1", make_entry("Debian:13", "a", *make_fixed_range("1"), ecosystem_specific={"urgency": word}))
     assert advisory_with("Debian", value).ratings == ()
 
 
@@ -266,7 +279,7 @@ def test_words_without_a_severity_rate_nothing(word: Any) -> None:
     ],
 )
 def test_a_distributions_reason_for_no_fix_is_a_note(specific: Json, note: str | None) -> None:
-    value = record("X-1", entry("Debian:13", "a", {"introduced": "0"}, ecosystem_specific=specific))
+    value = record("X-1", make_entry("Debian:13", "a", {"introduced": "0"}, ecosystem_specific=specific))
     assert advisory_with("Debian", value).note == note
 
 
@@ -284,7 +297,7 @@ def test_a_distributions_reason_for_no_fix_is_a_note(specific: Json, note: str |
 )
 def test_imports_are_known_if_every_entry_lists_them(blocks: list[Any], imports: tuple[str, ...]) -> None:
     specific = [{"ecosystem_specific": {"imports": block}} if block is not None else {} for block in blocks]
-    value = record("GO-1", *(entry("Go", "a", *fixed("1"), **each) for each in specific))
+    value = record("GO-1", *(make_entry("Go", "a", *make_fixed_range("1"), **each) for each in specific))
     assert advisory_with("Go", value).imports == imports
 
 
@@ -302,7 +315,7 @@ def test_imports_are_known_if_every_entry_lists_them(blocks: list[Any], imports:
 def test_a_word_of_debians_tracker_is_not_a_version(
     word: str, events: tuple[tuple[str, str], ...], note: str | None
 ) -> None:
-    result = advisory_with("Debian", record("X-1", entry("Debian:13", "a", *fixed(word))))
+    result = advisory_with("Debian", record("X-1", make_entry("Debian:13", "a", *make_fixed_range(word))))
     assert (result.ranges[0].events, result.note) == (events, note)
 
 
@@ -325,7 +338,7 @@ def test_a_word_of_debians_tracker_is_not_a_version(
     ],
 )
 def test_a_record_about_an_unknown_package_is_a_fault(broken: bytes) -> None:
-    result = read("PyPI", record("PYSEC-1", entry("PyPI", "a", *fixed("1"))), broken)
+    result = read("PyPI", record("PYSEC-1", make_entry("PyPI", "a", *make_fixed_range("1"))), broken)
     assert isinstance(result[0], Advisory)
     assert isinstance(result[1], FaultyRecord)
     assert (result[1].name, result[1].is_contained) == ("broken-1.json", False)
@@ -334,10 +347,10 @@ def test_a_record_about_an_unknown_package_is_a_fault(broken: bytes) -> None:
 @pytest.mark.parametrize(
     "affected",
     [
-        entry("PyPI", "A", *fixed("1"), versions="1.0"),
-        entry("PyPI", "A", {"until": "1"}),
-        {**entry("PyPI", "A"), "ranges": [{"type": "TIME", "events": []}]},
-        {**entry("PyPI", "A"), "ranges": [{"type": "ECOSYSTEM", "events": [{"introduced": 0}]}]},
+        make_entry("PyPI", "A", *make_fixed_range("1"), versions="1.0"),
+        make_entry("PyPI", "A", {"until": "1"}),
+        {**make_entry("PyPI", "A"), "ranges": [{"type": "TIME", "events": []}]},
+        {**make_entry("PyPI", "A"), "ranges": [{"type": "ECOSYSTEM", "events": [{"introduced": 0}]}]},
     ],
 )
 def test_an_unreadable_entry_of_a_known_package_is_undetermined(affected: Json) -> None:
@@ -356,7 +369,7 @@ def test_the_size_of_a_record_is_limited() -> None:
 
 
 def test_a_member_with_a_wrong_checksum_is_a_fault() -> None:
-    data = bytearray(export(record("PYSEC-1", entry("PyPI", "a", *fixed("1")))))
+    data = bytearray(export(record("PYSEC-1", make_entry("PyPI", "a", *make_fixed_range("1")))))
     at = zipfile.ZipFile(BytesIO(bytes(data))).infolist()[0].header_offset
     data[at + 30 + len("PYSEC-1.json") + 20] ^= 0xFF
     (fault,) = FEED.parse(BytesIO(bytes(data)), "PyPI")
@@ -379,7 +392,7 @@ def test_an_export_with_overlapping_members_is_refused() -> None:
 
 
 def test_an_affected_bitnami_version_includes_every_revision() -> None:
-    affected = entry("Bitnami", "node", {"introduced": "0"}, {"last_affected": "2.6.0"})
+    affected = make_entry("Bitnami", "node", {"introduced": "0"}, {"last_affected": "2.6.0"})
     (span,) = advisory_with("Bitnami", record("BIT-node-1", affected)).ranges
     order = Order(BITNAMI.make_version_key)
     advisory = Advisory("BIT-node-1", "Bitnami", "node", (span,))
@@ -388,7 +401,7 @@ def test_an_affected_bitnami_version_includes_every_revision() -> None:
 
 
 def test_a_last_affected_version_of_azure_linux_includes_its_builds() -> None:
-    affected = entry("Azure Linux:3", "curl", {"introduced": "0"}, {"last_affected": "8.11.1-2"})
+    affected = make_entry("Azure Linux:3", "curl", {"introduced": "0"}, {"last_affected": "8.11.1-2"})
     (span,) = advisory_with("Azure Linux", record("AZL-1", affected)).ranges
     order = Order(RPM.make_version_key, can_omit_epoch=True)
     advisory = Advisory("AZL-1", "Azure Linux:3", "curl", (span,))

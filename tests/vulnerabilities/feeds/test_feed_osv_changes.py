@@ -7,8 +7,8 @@ from urllib.parse import unquote
 from zipfile import ZipFile
 
 import pytest
-from tests.vulnerabilities.feeds.feed_files import Json, entry, export, fixed, record
-from tests.vulnerabilities.feeds.feed_site import Site, serving
+from tests.vulnerabilities.feeds.feed_files import Json, export, make_entry, make_fixed_range, record
+from tests.vulnerabilities.feeds.feed_site import Site, serve_files
 
 from dockgate.vulnerabilities.feed import FeedFetch
 from dockgate.vulnerabilities.feeds._changes import CHANGES_LIMIT
@@ -19,7 +19,7 @@ OLD, NEW = "2026-01-01T10:00:00Z", "2026-01-01T09:00:00.120000Z"
 
 
 def osv_record(identity: str, modified: str = OLD) -> Json:
-    return record(identity, entry("PyPI", "a", *fixed("1"))) | {"modified": modified}
+    return record(identity, make_entry("PyPI", "a", *make_fixed_range("1"))) | {"modified": modified}
 
 
 def publish(site: Site, *records: Json) -> None:
@@ -31,14 +31,14 @@ def publish(site: Site, *records: Json) -> None:
 
 @pytest.fixture
 def site() -> Iterator[Site]:
-    with serving({}) as site:
+    with serve_files({}) as site:
         publish(site, osv_record("A"), osv_record("B"), osv_record("C"))
         yield site
 
 
 def fetch(site: Site, into: Path, fingerprint: str, content: Mapping[str, str] | None = None) -> FeedFetch:
     existing = {"A": OLD, "B": OLD, "C": OLD} if content is None else content
-    site.seen.clear()
+    site.requests.clear()
     return FEED.fetch(site.url, "PyPI", fingerprint, into, lookup=lambda: existing)
 
 
@@ -48,7 +48,7 @@ def first_fingerprint(site: Site, into: Path) -> str:
 
 def test_the_first_fetch_is_the_whole_export(site: Site, tmp_path: Path) -> None:
     fetched = fetch(site, tmp_path, "")
-    assert site.seen == ["/PyPI/all.zip 200"]
+    assert site.requests == ["/PyPI/all.zip 200"]
     assert fetched.replaces is None
 
 
@@ -56,7 +56,7 @@ def test_only_changed_records_are_fetched_and_removed_ones_are_listed(site: Site
     fingerprint = first_fingerprint(site, tmp_path)
     publish(site, osv_record("A"), osv_record("B", NEW), osv_record("D"))
     fetched = fetch(site, tmp_path, fingerprint)
-    assert sorted(site.seen) == ["/PyPI/B.json 200", "/PyPI/D.json 200", "/PyPI/modified_id.csv 200"]
+    assert sorted(site.requests) == ["/PyPI/B.json 200", "/PyPI/D.json 200", "/PyPI/modified_id.csv 200"]
     assert fetched.replaces == frozenset({"B", "C", "D"})
     assert fetched.path is not None
     with ZipFile(fetched.path) as archive:
@@ -69,9 +69,9 @@ def test_only_changed_records_are_fetched_and_removed_ones_are_listed(site: Site
 def test_an_unchanged_list_fetches_nothing_else(site: Site, tmp_path: Path) -> None:
     unchanged = fetch(site, tmp_path, first_fingerprint(site, tmp_path))
     assert unchanged.path is None
-    assert site.seen == ["/PyPI/modified_id.csv 200"]
+    assert site.requests == ["/PyPI/modified_id.csv 200"]
     assert fetch(site, tmp_path, unchanged.fingerprint) == unchanged
-    assert site.seen == ["/PyPI/modified_id.csv 304"]
+    assert site.requests == ["/PyPI/modified_id.csv 304"]
 
 
 def test_a_record_that_is_not_stored_is_fetched_whatever_its_age(site: Site, tmp_path: Path) -> None:
@@ -91,7 +91,7 @@ def test_many_changes_fetch_the_whole_export(site: Site, tmp_path: Path) -> None
     fingerprint = first_fingerprint(site, tmp_path)
     publish(site, *(osv_record(f"X-{number}") for number in range(CHANGES_LIMIT + 1)))
     fetched = fetch(site, tmp_path, fingerprint)
-    assert site.seen == ["/PyPI/modified_id.csv 200", "/PyPI/all.zip 200"]
+    assert site.requests == ["/PyPI/modified_id.csv 200", "/PyPI/all.zip 200"]
     assert fetched.replaces is None
 
 
@@ -100,7 +100,7 @@ def test_many_removals_fetch_the_whole_export(site: Site, tmp_path: Path) -> Non
     fingerprint = first_fingerprint(site, tmp_path)
     publish(site, osv_record("A", NEW))
     fetched = fetch(site, tmp_path, fingerprint, {"A": OLD} | {f"X-{number}": OLD for number in range(CHANGES_LIMIT)})
-    assert site.seen == ["/PyPI/modified_id.csv 200", "/PyPI/all.zip 200"]
+    assert site.requests == ["/PyPI/modified_id.csv 200", "/PyPI/all.zip 200"]
     assert fetched.replaces is None
 
 
@@ -108,7 +108,7 @@ def test_removals_alone_fetch_the_whole_export(site: Site, tmp_path: Path) -> No
     fingerprint = first_fingerprint(site, tmp_path)
     publish(site, osv_record("A"), osv_record("B"))
     fetched = fetch(site, tmp_path, fingerprint)
-    assert site.seen == ["/PyPI/modified_id.csv 200", "/PyPI/all.zip 200"]
+    assert site.requests == ["/PyPI/modified_id.csv 200", "/PyPI/all.zip 200"]
     assert fetched.replaces is None
 
 
@@ -126,7 +126,7 @@ def test_an_unreadable_list_or_record_fetches_the_whole_export(fault: str, site:
             fault
         ]
     fetched = fetch(site, tmp_path, fingerprint)
-    assert site.seen[-1] == "/PyPI/all.zip 200"
+    assert site.requests[-1] == "/PyPI/all.zip 200"
     assert fetched.replaces is None
 
 
@@ -134,7 +134,7 @@ def test_record_ids_are_quoted_in_urls(site: Site, tmp_path: Path) -> None:
     fingerprint = first_fingerprint(site, tmp_path)
     publish(site, osv_record("A"), osv_record("B"), osv_record("C"), osv_record("RHSA-2026:1 x"))
     assert fetch(site, tmp_path, fingerprint).replaces == frozenset({"RHSA-2026:1 x"})
-    assert "/PyPI/RHSA-2026:1 x.json 200" in map(unquote, site.seen)
+    assert "/PyPI/RHSA-2026:1 x.json 200" in map(unquote, site.requests)
 
 
 def test_only_published_ecosystems_are_fetched(site: Site) -> None:

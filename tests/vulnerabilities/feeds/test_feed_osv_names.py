@@ -1,7 +1,7 @@
 """What the OSV feed makes of the names that publishers give to ecosystems, packages and vulnerabilities."""
 
 import pytest
-from tests.vulnerabilities.feeds.feed_files import entry, fixed, record
+from tests.vulnerabilities.feeds.feed_files import make_entry, make_fixed_range, record
 from tests.vulnerabilities.feeds.test_feed_osv import advisory_with, read
 
 from dockgate.vulnerabilities.feed import FaultyRecord, SilentRecord
@@ -23,7 +23,7 @@ from dockgate.vulnerabilities.model import Advisory, Range
     ],
 )
 def test_names_are_normalized_by_ecosystem(ecosystem: str, name: str, normal: str) -> None:
-    assert advisory_with(ecosystem, record("X-1", entry(ecosystem, name, *fixed("1")))).name == normal
+    assert advisory_with(ecosystem, record("X-1", make_entry(ecosystem, name, *make_fixed_range("1")))).name == normal
 
 
 @pytest.mark.parametrize(
@@ -72,20 +72,26 @@ def test_names_are_normalized_by_ecosystem(ecosystem: str, name: str, normal: st
     ],
 )
 def test_products_with_the_same_packages_become_one_release(value: str, normal: str) -> None:
-    assert advisory_with(value.partition(":")[0], record("X-1", entry(value, "a", *fixed("1")))).ecosystem == normal
+    assert (
+        advisory_with(value.partition(":")[0], record("X-1", make_entry(value, "a", *make_fixed_range("1")))).ecosystem
+        == normal
+    )
 
 
 def test_the_modules_of_suse_12_are_for_each_of_its_service_packs() -> None:
-    value = record("X-1", entry("SUSE:Linux Enterprise Module for Web and Scripting 12", "nodejs18", *fixed("18.20")))
+    value = record(
+        "X-1",
+        make_entry("SUSE:Linux Enterprise Module for Web and Scripting 12", "nodejs18", *make_fixed_range("18.20")),
+    )
     spoken = [advisory.ecosystem for advisory in read("SUSE", value) if isinstance(advisory, Advisory)]
     assert spoken == ["SUSE:12", "SUSE:12 SP1", "SUSE:12 SP2", "SUSE:12 SP3", "SUSE:12 SP4", "SUSE:12 SP5"]
 
 
 @pytest.mark.parametrize("ecosystem", ["Echo:PyPI", "Echo:PyPi", "Echo:npm", "Echo:Maven"])
 def test_language_packages_rebuilt_by_echo_are_not_of_its_distribution(ecosystem: str) -> None:
-    value = record("ECHO-1", entry(ecosystem, "jinja2", *fixed("2.11.3-1+deb11u1")))
+    value = record("ECHO-1", make_entry(ecosystem, "jinja2", *make_fixed_range("2.11.3-1+deb11u1")))
     assert [type(messages) for messages in read("Echo", value)] == [SilentRecord]
-    both = record("ECHO-2", *value["affected"], entry("Echo", "jinja2", *fixed("3.1.6-1")))
+    both = record("ECHO-2", *value["affected"], make_entry("Echo", "jinja2", *make_fixed_range("3.1.6-1")))
     assert advisory_with("Echo", both).ranges[0].events[1] == ("fixed", "3.1.6-1")
 
 
@@ -108,12 +114,16 @@ def test_language_packages_rebuilt_by_echo_are_not_of_its_distribution(ecosystem
     ],
 )
 def test_versions_have_no_package_name_or_section(ecosystem: str, package: str, messages: str, version: str) -> None:
-    advisory = advisory_with(ecosystem.partition(":")[0], record("X-1", entry(ecosystem, package, *fixed(messages))))
+    advisory = advisory_with(
+        ecosystem.partition(":")[0], record("X-1", make_entry(ecosystem, package, *make_fixed_range(messages)))
+    )
     assert advisory.ranges[0].events == (("introduced", "0"), ("fixed", version))
 
 
 def test_a_version_with_the_name_of_another_package_is_refused() -> None:
-    affected = entry("openEuler:24.03-LTS", "openjdk-1.8.0", *fixed("java-1.8.0-openjdk-1.8.0.462.b08-4.oe2403sp2"))
+    affected = make_entry(
+        "openEuler:24.03-LTS", "openjdk-1.8.0", *make_fixed_range("java-1.8.0-openjdk-1.8.0.462.b08-4.oe2403sp2")
+    )
     fault, advisory = read("openEuler", record("OESA-1", affected))
     assert isinstance(fault, FaultyRecord)
     assert fault.is_contained
@@ -124,7 +134,7 @@ def test_a_version_with_the_name_of_another_package_is_refused() -> None:
 def test_entries_of_products_of_one_release_are_joined() -> None:
     names = ("Red Hat:enterprise_linux:9::baseos", "Red Hat:enterprise_linux:9::appstream")
     advisory = advisory_with(
-        "Red Hat", record("RHSA-1", *(entry(name, "openssl", *fixed("1:3-1.el9")) for name in names))
+        "Red Hat", record("RHSA-1", *(make_entry(name, "openssl", *make_fixed_range("1:3-1.el9")) for name in names))
     )
     assert len(advisory.ranges) == 1
 
@@ -141,5 +151,5 @@ def test_entries_of_products_of_one_release_are_joined() -> None:
 def test_the_related_cves_of_a_bulletin_are_its_upstream(
     part: str, names: dict[str, list[str]], upstream: tuple[str, ...]
 ) -> None:
-    value = record("X-1", entry(part, "a", *fixed("1")), **names)
+    value = record("X-1", make_entry(part, "a", *make_fixed_range("1")), **names)
     assert advisory_with(part.partition(":")[0], value).upstream == upstream

@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from tests.vulnerabilities.feeds.feed_site import serving
+from tests.vulnerabilities.feeds.feed_site import serve_files
 
 from dockgate.shared.errors import DownloadError, UnavailableError
 from dockgate.vulnerabilities.feeds._transport import Web
@@ -13,45 +13,45 @@ from dockgate.vulnerabilities.feeds.kev import FEED
 
 
 def test_a_client_error_is_not_retried(tmp_path: Path) -> None:
-    with serving({}) as site:
+    with serve_files({}) as site:
         with pytest.raises(UnavailableError, match="404 Not Found"):
             FEED.fetch(f"{site.url}/kev.json", "", "", tmp_path)
-        assert site.seen == ["/kev.json 404"]
+        assert site.requests == ["/kev.json 404"]
 
 
 def test_a_truncated_download_is_an_error(tmp_path: Path) -> None:
-    with serving({"/kev.json": b"x" * 1000}) as site:
+    with serve_files({"/kev.json": b"x" * 1000}) as site:
         site.cut.add("/kev.json")
         with pytest.raises(UnavailableError):
             FEED.fetch(f"{site.url}/kev.json", "", "", tmp_path)
-        assert site.seen == ["/kev.json 200"] * 3
+        assert site.requests == ["/kev.json 200"] * 3
 
 
 def test_an_unrequested_304_is_an_error(tmp_path: Path) -> None:
-    with serving({"/kev.json": b"{}"}) as site:
+    with serve_files({"/kev.json": b"{}"}) as site:
         site.failing["/kev.json"] = [304] * 3
         with pytest.raises(UnavailableError, match="304"):
             FEED.fetch(f"{site.url}/kev.json", "", "", tmp_path)
 
 
 def test_a_download_above_its_limit_is_an_error(tmp_path: Path) -> None:
-    with serving({"/kev.json": b"x" * 1000}) as site, Web("kev", None) as web:
+    with serve_files({"/kev.json": b"x" * 1000}) as site, Web("kev", None) as web:
         with pytest.raises(UnavailableError, match="larger than 999 bytes"):
             web.fetch(f"{site.url}/kev.json", "", tmp_path, 999)
-        assert site.seen == ["/kev.json 200"]
+        assert site.requests == ["/kev.json 200"]
         assert web.fetch(f"{site.url}/kev.json", "", tmp_path, 1000).path
 
 
 def test_a_download_that_is_too_slow_is_given_up(tmp_path: Path) -> None:
-    with serving({"/kev.json": b"x" * 1000}) as site, Web("kev", None, grace=0.1) as web:
+    with serve_files({"/kev.json": b"x" * 1000}) as site, Web("kev", None, grace=0.1) as web:
         site.slow["/kev.json"] = 0.02
         with pytest.raises(UnavailableError, match="too slow"):
             web.fetch(f"{site.url}/kev.json", "", tmp_path)
-        assert site.seen == ["/kev.json 200"]
+        assert site.requests == ["/kev.json 200"]
 
 
 def test_a_host_that_stops_in_the_middle_of_a_file_is_stalled(tmp_path: Path) -> None:
-    with serving({"/kev.json": b"x" * 1000}) as site, Web("kev", None, timeout=0.2) as web:
+    with serve_files({"/kev.json": b"x" * 1000}) as site, Web("kev", None, timeout=0.2) as web:
         site.slow["/kev.json"] = 1.0
         with pytest.raises(DownloadError) as failed:
             web.fetch(f"{site.url}/kev.json", "", tmp_path)
@@ -65,14 +65,14 @@ def test_a_redirect_is_followed_but_not_out_of_tls(tmp_path: Path) -> None:
     subprocess.run([*command.split(), *usage], check=True, capture_output=True)
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     tls.load_cert_chain(certificate, key)
-    with serving({"/kev.json": b"{}"}) as plain, serving({"/kev.json": b"{}"}, tls) as secure:
+    with serve_files({"/kev.json": b"{}"}) as plain, serve_files({"/kev.json": b"{}"}, tls) as secure:
         secure.redirects = {"/same": f"{secure.url}/kev.json", "/down": f"{plain.url}/kev.json"}
         plain.redirects = {"/up": f"{secure.url}/kev.json"}
         for url in (f"{secure.url}/same", f"{plain.url}/up"):
             assert FEED.fetch(url, "", "", tmp_path, certificate).path
         with pytest.raises(UnavailableError, match="from https to http"):
             FEED.fetch(f"{secure.url}/down", "", "", tmp_path, certificate)
-        assert plain.seen == []
+        assert plain.requests == []
 
 
 @pytest.mark.parametrize("url", ["nonsense", "file:///etc/passwd", "http://"])
@@ -91,7 +91,7 @@ def test_unreadable_certificates_are_an_error(content: str | None, tmp_path: Pat
 
 
 def test_secrets_in_a_url_are_not_in_the_message(tmp_path: Path) -> None:
-    with serving({}) as site:
+    with serve_files({}) as site:
         url = site.url.replace("//", "//user:secret@") + "/kev.json?token=secret"
         with pytest.raises(UnavailableError) as caught:
             FEED.fetch(url, "", "", tmp_path)

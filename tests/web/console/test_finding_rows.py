@@ -7,8 +7,10 @@ from dockgate.web.console.pages.verdicts import Group, make_rows
 
 
 def test_a_finding_that_breaks_two_rules_names_both() -> None:
-    advisories = [samples.advisory("MAL-2026-1", "a", Severity.CRITICAL)]
-    verdict = samples.judge(samples.inventory(samples.package("a")), advisories, samples.limits(CRITICAL=0))
+    advisories = [samples.make_advisory("MAL-2026-1", "a", Severity.CRITICAL)]
+    verdict = samples.judge(
+        samples.make_inventory(samples.make_package("a")), advisories, samples.limit_findings(CRITICAL=0)
+    )
     (platform,) = verdict.platform_verdicts
     (row,) = make_rows(platform, None)
     assert row.group is Group.BLOCKS

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from tests.store.factories import approval
+from tests.store.factories import make_approval
 
 from dockgate.delivery.model import ActionKey, ActionRun, Approvers, RunState
 from dockgate.web.console.pages.stages import describe_commit, describe_wait, shorten_reason
@@ -21,7 +21,7 @@ from dockgate.web.console.pages.stages import describe_commit, describe_wait, sh
 )
 def test_a_wait_names_what_is_missing(count: int | None, verdict: str | None, supporters: int, expected: str) -> None:
     approvers = None if count is None else Approvers(count=count)
-    assert describe_wait(replace(approval(), approvers=approvers, verdict=verdict), supporters) == expected
+    assert describe_wait(replace(make_approval(), approvers=approvers, verdict=verdict), supporters) == expected
 
 
 def test_the_commit_of_an_execution_is_that_of_its_trigger_or_of_its_source_action() -> None:
