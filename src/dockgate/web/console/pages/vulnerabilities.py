@@ -151,6 +151,7 @@ def show_vulnerability(
     if exposure.kind != "vulnerability":
         return redirect_to(make_package_path("", question))
     facts = read_facts(server.advisories, exposure.question, exposure.names)
+    links = _make_links(request, exposure, after, only, sort)
     return render_page(
         request,
         caller,
@@ -167,8 +168,8 @@ def show_vulnerability(
         many_unaffected=MANY_UNAFFECTED,
         shown_lines=SHOWN_LINES,
         tasks=_count_running_tasks(server, exposure),
-        links=_make_links(request, exposure, after, only, sort),
-        unknown_after=unknown_after,
+        links=links,
+        unknown_links=make_unknown_links(links, exposure.unknown.next, unknown_after),
         only=only,
     )
 
@@ -192,6 +193,7 @@ def show_package(
     if exposure.kind != "package":
         return redirect_to(make_vulnerability_path(question))
     contents = find_package(server.exposure_search, exposure.question, caller, look_up)
+    links = _make_links(request, exposure, after, only, sort)
     return render_page(
         request,
         caller,
@@ -204,8 +206,8 @@ def show_package(
             request, "vulnerabilities", contents.vulnerabilities, _VULNERABILITY_KEYS, _VULNERABILITY_SORTS, ROWS
         ),
         tasks=_count_running_tasks(server, exposure),
-        links=_make_links(request, exposure, after, only, sort),
-        unknown_after=unknown_after,
+        links=links,
+        unknown_links=make_unknown_links(links, exposure.unknown.next, unknown_after),
         only=only,
     )
 
@@ -226,6 +228,24 @@ def _make_links(request: Request, exposure: Exposure, cursor: int | None, kind: 
         following=exposure.next,
         previous=exposure.previous,
         fragment="#images",
+    )
+
+
+def make_unknown_links(links: ListLinks, next_cursor: str | None, cursor: int) -> ListLinks:
+    """The links between pages of unknown images.
+
+    The table of images, which has `links`, stays filtered and sorted.
+    """
+    return dataclasses.replace(
+        links,
+        sorts=("",),
+        sort="",
+        filters=[*links.filters, *links.order],
+        after=str(cursor) if cursor else None,
+        following=next_cursor,
+        previous=None,
+        names=("", "unknown_after"),
+        fragment="#unknown",
     )
 
 
