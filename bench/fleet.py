@@ -109,7 +109,7 @@ class Fleet:
         rare_names, images = [], set[int]()
         for key, numbers in sorted(by_name.items()):
             images_with_name = self.store.fleet.find_images_with(
-                {bundle for _, bundle, _ in self.store.fleet.iterate_holders(numbers)}
+                {bundle for _, bundle, _ in self.store.fleet.iterate_bundle_uses(numbers)}
             )
             if len(images_with_name) < 40 and len(images | images_with_name) <= TOUCHED_IMAGES:
                 rare_names.append(key)

@@ -69,7 +69,7 @@ def test_an_image_is_split_into_bundles(store: Store) -> None:
     contents = dict(store.fleet.iterate_bundles())
     assert contents[bundles[0].bundle] == ({numbers[ZLIB]: 1}, {numbers[FLASK]: 1})
     assert contents[bundles[1].bundle] == ({numbers[FLASK]: 2}, {})
-    assert list(store.fleet.iterate_holders([numbers[FLASK]])) == [(numbers[FLASK], bundles[1].bundle, 2)]
+    assert list(store.fleet.iterate_bundle_uses([numbers[FLASK]])) == [(numbers[FLASK], bundles[1].bundle, 2)]
     assert store.fleet.find_images_with([bundles[0].bundle]) == {image.id}
 
 

@@ -53,7 +53,7 @@ class FleetFacts:
     def bundles(self) -> Bundles:
         """Return what all bundles contain of `components`, owned ones left out."""
         bundles: dict[int, list[BundleComponent]] = {}
-        for component, bundle, path_count in self.store.fleet.iterate_holders(self.components):
+        for component, bundle, path_count in self.store.fleet.iterate_bundle_uses(self.components):
             bundles.setdefault(bundle, []).append(BundleComponent(component, path_count))
         return {bundle: tuple(entries) for bundle, entries in bundles.items()}
 

@@ -171,7 +171,7 @@ class PolicyRenewal:
             if previous.source != match.previous or match.changed_components is None:
                 return None
             fleet = self.store.fleet
-            bundles = {bundle for _, bundle, _ in fleet.iterate_holders(match.changed_components)}
+            bundles = {bundle for _, bundle, _ in fleet.iterate_bundle_uses(match.changed_components)}
             touched_ids |= fleet.find_images_with(bundles)
         return image_ids | touched_ids
 

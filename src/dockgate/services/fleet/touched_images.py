@@ -60,7 +60,7 @@ def find_touched_images(
         if not scope.has_finding:
             touched_ids.update(list_images(scope))
     for scope, components in _find_components(store, finding_scopes).items():
-        bundles = {bundle for _, bundle, _ in store.fleet.iterate_holders(components)}
+        bundles = {bundle for _, bundle, _ in store.fleet.iterate_bundle_uses(components)}
         holders = store.fleet.find_images_with(bundles)
         touched_ids |= holders if scope.repository is None else holders.intersection(list_images(scope))
     touched_ids |= _find_reported_images(store, scopes, images)

@@ -2,9 +2,16 @@
 
 What changes renews what it touches, and nothing else. A renewal finds out what has changed (advisories, policies and
 their assignments, waivers, VEX documents, images, the age of feeds, the time), judges the images that it can concern,
-and writes the verdicts that differ, each with its event in one transaction. It may end at any point: from what a policy
-has judged every image is stored last, so the next renewal does what is left. No documents are stored; a verdict that
+and writes the verdicts that differ, each with its event in one transaction. No documents are stored; a verdict that
 decides something is made by `services.verdicts.verdicts`.
+
+A renewal may be interrupted at any point, because of its order:
+
+1. read which images are due, before anything that may change afterwards;
+2. for each policy, write the verdicts that differ, and last from which inputs it has judged every image: without
+   these, the next renewal judges again;
+3. end the verdicts of policies that no longer judge an image: until then, events compare with these;
+4. record the events of new findings.
 """
 
 import logging
@@ -149,9 +156,14 @@ class VerdictRenewal:
     def _announce_findings(self) -> None:
         """Record the events of findings that are new or worse. Those of verdicts are there: these name them, too."""
         if new_findings := self.store.fleet_changes.list_unannounced_findings():
-            makes = NewFindingEvents(self.store, self.selection, self.watched_images, self.fleet_judging, self.clock)
+            event_maker = NewFindingEvents(
+                self.store, self.selection, self.watched_images, self.fleet_judging, self.clock
+            )
             self.effects.run(
-                EffectKind.RENEW, self.store.fleet_changes.record_announced, new_findings, makes.make(new_findings)
+                EffectKind.RENEW,
+                self.store.fleet_changes.record_announced,
+                new_findings,
+                event_maker.make(new_findings),
             )
 
     def _record_unjudged(self) -> None:
@@ -229,7 +241,7 @@ class VerdictRenewal:
     def _find_unmatched_images(self) -> set[int]:
         """Return the images with components whose findings are not known yet: they are judged once these are."""
         components = [number for number, _ in self.store.fleet_findings.list_unmatched_components(NO_LIMIT)]
-        bundles = {bundle for _, bundle, _ in self.store.fleet.iterate_holders(components)} if components else set()
+        bundles = {bundle for _, bundle, _ in self.store.fleet.iterate_bundle_uses(components)} if components else set()
         return self.store.fleet.find_images_with(bundles) if bundles else set()
 
 

@@ -25,10 +25,10 @@ VULNERABILITIES_LIMIT = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Renewal:
-    """A verdict that is not stored yet, and the one before it in the repository.
+class RenewedPushVerdict:
+    """A verdict on a push that differs from the one before and is not stored yet.
 
-    The latter is the newest that was not requested.
+    `previous` is the newest verdict in the repository that was not requested.
     """
 
     verdict: Verdict
@@ -166,7 +166,7 @@ class Verdicts:
             cause = f"{PUSH_CAUSE}{repository}@{image}/{scan}"
             self.store.verdicts.add(self._evaluate(case), case, cause, repository, scan)
 
-    def renew_push(self, image: str, repository: str) -> Renewal | None:
+    def renew_push(self, image: str, repository: str) -> RenewedPushVerdict | None:
         """Judge a pushed image again as of now, as `judge_push` does. `store_renewal` stores the verdict.
 
         None if it decides the same as the newest one in this repository, while the image is being scanned, before
@@ -190,14 +190,14 @@ class Verdicts:
         if _extract_decision(self.store.verdicts.get(repository_records[0].digest)) == _extract_decision(verdict):
             return None
         # A verdict that was requested may be by another policy than the repository's, and says nothing of it.
-        return Renewal(
+        return RenewedPushVerdict(
             verdict,
             case,
             repository,
             next((record for record in repository_records if not record.is_requested), repository_records[0]),
         )
 
-    def store_renewal(self, renewal: Renewal) -> None:
+    def store_renewal(self, renewal: RenewedPushVerdict) -> None:
         """Store the verdict of `renew_push`, as one on a push: it informs, and approves nothing."""
         verdict, repository = renewal.verdict, renewal.repository
         cause = f"{PUSH_CAUSE}{repository}@{verdict.image}{RENEWAL_SEPARATOR}{renewal.previous.digest}"

@@ -167,7 +167,7 @@ class Fleet:
         for number, content in self._iterate_rows(select(table.id, table.content).order_by(table.id), table.id, ids):
             yield number, content_of_bundles.decode(content)
 
-    def iterate_holders(self, components: Collection[int]) -> Iterator[tuple[int, int, int]]:
+    def iterate_bundle_uses(self, components: Collection[int]) -> Iterator[tuple[int, int, int]]:
         """Find where these components count: (component, bundle, number of paths), without owned ones."""
         table = fleet_bundle_components.c
         query = select(table.component, table.bundle, table.n).where(~table.owned)
