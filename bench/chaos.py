@@ -106,10 +106,10 @@ class Round:
             self.revive_nodes()
             people[0].join(timeout=0.5)
         end_of_play = time.monotonic()
-        while missing := [entry.name for entry in executions if self.read_state(entry.name) not in OVER]:
+        while unfinished_names := [entry.name for entry in executions if self.read_state(entry.name) not in OVER]:
             self.revive_nodes()
             if time.monotonic() - end_of_play > PATIENCE_SECONDS:
-                self.problems.append(f"not over: {missing}")
+                self.problems.append(f"not over: {unfinished_names}")
                 return
             time.sleep(0.5)
         self.check(executions)
@@ -135,12 +135,12 @@ class Round:
 
     def vote(self, who: str, executions: Sequence[PlannedExecution]) -> None:
         """Vote on every execution that needs people, as soon as it waits, twice, until the server has taken it."""
-        missing = [execution for execution in executions if execution.votes]
-        while missing:
+        unvoted_executions = [execution for execution in executions if execution.votes]
+        while unvoted_executions:
             time.sleep(0.2)
-            for execution in list(missing):
+            for execution in list(unvoted_executions):
                 if all(self.has_voted(who, execution) for _ in range(2)):
-                    missing.remove(execution)
+                    unvoted_executions.remove(execution)
 
     def has_voted(self, who: str, execution: PlannedExecution) -> bool:
         """Send the vote. Return whether it counts, or comes after the answer."""

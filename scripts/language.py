@@ -93,6 +93,52 @@ KINDS = (".py", ".md", ".yaml", ".html", ".sh", ".toml", ".j2")
 DATA = ("data", "cases")
 # What the name of a function of the product begins with: a verb of this file, or one of these.
 VERBS = frozenset((ROOT / "scripts" / "verbs.txt").read_text("utf-8").split())
+# In tests, bench and scripts a function may also begin with one of these.
+TEST_VERBS = frozenset(
+    [
+        "act",
+        "alter",
+        "batch",
+        "break",
+        "cover",
+        "crash",
+        "cut",
+        "declare",
+        "execute",
+        "fuzz",
+        "generate",
+        "hang",
+        "harm",
+        "heal",
+        "ingest",
+        "invoke",
+        "leave",
+        "lose",
+        "mask",
+        "mix",
+        "mutate",
+        "nest",
+        "notify",
+        "obey",
+        "patch",
+        "pick",
+        "race",
+        "reach",
+        "redeploy",
+        "revive",
+        "rewind",
+        "see",
+        "share",
+        "shrink",
+        "shuffle",
+        "signal",
+        "spell",
+        "trace",
+        "use",
+    ]
+)
+# A module of tests: the names of its variables and helpers are not checked yet.
+TEST_MODULE = re.compile(r"tests/.*/?test_[^/]*\.py")
 QUESTIONS = frozenset(("is", "has", "can", "should"))
 CONVERSIONS = frozenset(("as", "from", "to", "with", "without"))
 # What the name of a boolean does not begin with a question for: it is a JSON field, a YAML key, a query parameter or a
@@ -113,8 +159,10 @@ PRESCRIBED = frozenset(
         *("shell_complete", "startup"),
     )
 )
-# Decorators of functions that are used as values or as commands.
-VALUES = re.compile(r"property|\.setter|\.command|\.group|click\.|wraps")
+# Functions that http.server and pytest call by their names.
+FRAMEWORK = re.compile(r"do_[A-Z]+|pytest_\w+")
+# Decorators of functions that are used as values or as commands; pytest calls fixtures as arguments.
+VALUES = re.compile(r"property|\.setter|\.command|\.group|click\.|wraps|fixture")
 # The longest first line of the docstring of a module, or of a public class or function.
 FIRST_LINE = 100
 # The most lines of a module and of a function in src.
@@ -141,16 +189,18 @@ def find_problems(path: Path) -> Iterator[str]:
     if path.suffix == ".py":
         tree = ast.parse(text)
         fields = set(_iterate_fields(tree))
+        are_names_checked = TEST_MODULE.fullmatch(location) is None
         for number, name in _iterate_identifiers(tree):
             lower = name.strip("_").lower()
-            is_vague = location.startswith("src") and name not in fields | allowed and _is_vague(name)
+            is_vague = are_names_checked and name not in fields | allowed and _is_vague(name)
             if is_vague or lower in NAMES - allowed or not WORDS.isdisjoint(set(lower.split("_")) - allowed):
                 yield f"{location}:{number}: the name {name!r} does not say what it contains"
         if path.stem.strip("_") in NAMES:
             yield f"{location}: the file name does not say what it contains"
-        if location.startswith("src"):
-            for number, name in _find_functions_without_verb(tree):
+        if are_names_checked:
+            for number, name in _find_functions_without_verb(tree, is_product=location.startswith("src")):
                 yield f"{location}:{number}: {name} begins with no verb of scripts/verbs.txt: rename it or add the verb"
+        if location.startswith("src"):
             for number, name in _find_unclear_booleans(tree):
                 yield f"{location}:{number}: the boolean {name!r} does not begin with is, has, can or should"
             for number, first in _iterate_summaries(tree):
@@ -181,14 +231,16 @@ def _iterate_fields(tree: ast.AST) -> Iterator[str]:
                     yield each.target.id
 
 
-def _find_functions_without_verb(tree: ast.AST) -> Iterator[tuple[int, str]]:
+def _find_functions_without_verb(tree: ast.AST, *, is_product: bool) -> Iterator[tuple[int, str]]:
     """The functions whose names do not begin with a verb."""
+    words = VERBS | QUESTIONS | CONVERSIONS | (frozenset() if is_product else TEST_VERBS)
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and not node.name.startswith("__"):
             first = node.name.strip("_").partition("_")[0]
             is_value = any(VALUES.search(ast.unparse(decorator)) for decorator in node.decorator_list)
-            is_prescribed = node.name in PRESCRIBED
-            if not is_value and not is_prescribed and first not in VERBS | QUESTIONS | CONVERSIONS:
+            is_called_by_framework = not is_product and FRAMEWORK.fullmatch(node.name) is not None
+            is_prescribed = node.name in PRESCRIBED or is_called_by_framework
+            if not is_value and not is_prescribed and first not in words:
                 yield node.lineno, node.name
 
 

@@ -59,7 +59,7 @@ class References:
         self._globals = {path: list_global_names(tree) for path, tree in trees.items()}
         self._files = {path.name for path in trees}
 
-    def exists(self, name: str) -> bool:
+    def has_name(self, name: str) -> bool:
         """Return whether the name exists, or has a form that is not checked."""
         if name in FOREIGN:
             return True
@@ -88,9 +88,9 @@ class References:
 
 def iterate_texts(source: str, tree: ast.Module) -> Iterator[tuple[int, str]]:
     """The docstrings and comments of a module, by line."""
-    documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+    documented_nodes = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
     for node in ast.walk(tree):
-        if isinstance(node, documented) and (text := ast.get_docstring(node, clean=False)):
+        if isinstance(node, documented_nodes) and (text := ast.get_docstring(node, clean=False)):
             yield node.body[0].lineno, text
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type == tokenize.COMMENT:
@@ -102,15 +102,15 @@ def main() -> int:
     sources = {path: path.read_text("utf-8") for path in sorted(SOURCE.rglob("*.py"))}
     trees = {path: ast.parse(source) for path, source in sources.items()}
     references = References(trees)
-    missing = [
+    missing_references = [
         f"{path.relative_to(ROOT)}:{number}: `{name}` does not exist\n"
         for path, source in sources.items()
         for number, text in iterate_texts(source, trees[path])
         for name in QUOTED.findall(text)
-        if not references.exists(name)
+        if not references.has_name(name)
     ]
-    sys.stdout.writelines(missing)
-    return bool(missing)
+    sys.stdout.writelines(missing_references)
+    return bool(missing_references)
 
 
 if __name__ == "__main__":

@@ -11,10 +11,10 @@ class StatementCache(dict[Any, Any]):
     """Compiled statements by their keys, which dialects of one type share."""
 
     def get(self, key: Any, default: Any = None) -> Any:
-        return super().get(_shared_key(key), default)
+        return super().get(_share_key(key), default)
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        super().__setitem__(_shared_key(key), value)
+        super().__setitem__(_share_key(key), value)
 
 
 def leave_sqlite_unsynced() -> None:
@@ -23,7 +23,7 @@ def leave_sqlite_unsynced() -> None:
 
 
 @contextmanager
-def synced_sqlite() -> Iterator[None]:
+def sync_sqlite() -> Iterator[None]:
     """Let SQLite commit to the disk, as in a server: for connections that are made meanwhile."""
     event.remove(Engine, "engine_connect", _leave_unsynced)
     try:
@@ -46,7 +46,7 @@ def share_compiled_statements() -> None:
     event.listen(Engine, "engine_connect", use_cache)
 
 
-def _shared_key(key: Any) -> Any:
+def _share_key(key: Any) -> Any:
     dialect, *others = key
     return (type(dialect), *others)
 

@@ -54,20 +54,20 @@ class MemoryTarget:
     def restart(self, service: str, task: str) -> bool:
         self._require_available()
         self.fault("before restart")
-        present = self._tasks.get(task)
-        if present is None or present.service != service:
+        present_task = self._tasks.get(task)
+        if present_task is None or present_task.service != service:
             return False
-        is_sick = present.digest in self.unhealthy
+        is_sick = present_task.digest in self.unhealthy
         state = TaskState.UNHEALTHY if is_sick else TaskState.RUNNING
-        probe = present.probe and (self.failed_probe if is_sick else PASSES)
-        self._tasks[task] = replace(present, state=state, reason=None, probe=probe)
+        probe = present_task.probe and (self.failed_probe if is_sick else PASSES)
+        self._tasks[task] = replace(present_task, state=state, reason=None, probe=probe)
         self.restarted_tasks.append(task)
         self.fault("after restart")
         return True
 
     def read_log(self, service: str, task: str, lines: int) -> str | None:
         self._require_available()
-        if all(present.id != task for present in self.list_tasks(service)):
+        if all(each.id != task for each in self.list_tasks(service)):
             return None
         return "".join(self.logs.get(task, "").splitlines(keepends=True)[-lines:])
 

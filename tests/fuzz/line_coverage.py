@@ -55,13 +55,13 @@ def list_reached_lines(target: Target, inputs: Iterable[bytes]) -> Lines:
     """Return the lines that these inputs reach, whatever the result."""
     reachable = list_reachable_lines(target)
     paths = {path for path, _ in reachable}
-    reached: Lines = set()
+    reached_lines: Lines = set()
 
     def trace_line(frame: FrameType, event: str, argument: Any) -> Any:
         path = frame.f_code.co_filename
         if path not in paths:
             return None
-        reached.add((path, frame.f_lineno))
+        reached_lines.add((path, frame.f_lineno))
         return trace_line
 
     before = sys.gettrace()
@@ -76,4 +76,4 @@ def list_reached_lines(target: Target, inputs: Iterable[bytes]) -> Lines:
                 sys.settrace(before)
     finally:
         sys.settrace(before)
-    return reached & reachable
+    return reached_lines & reachable

@@ -108,8 +108,8 @@ def make_image(*layers: list[Entry]) -> FakeImage:
     return FakeImage([FakeLayer(str(at), content) for at, content in enumerate(layers)])
 
 
-def read_image(made: Image, ecosystems: Sequence[Ecosystem]) -> Inventory:
-    return combine_facts(made, [read_layer(layer, ecosystems) for layer in made.layers], ecosystems)
+def read_image(fake_image: Image, ecosystems: Sequence[Ecosystem]) -> Inventory:
+    return combine_facts(fake_image, [read_layer(layer, ecosystems) for layer in fake_image.layers], ecosystems)
 
 
 def read_inventory(*layers: list[Entry]) -> Inventory:

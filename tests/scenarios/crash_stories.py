@@ -86,24 +86,24 @@ def kill_around(
     story: Callable[[Mortal], None],
     steps: Sequence[EffectKind],
     when: Sequence[str],
-    undisturbed: Undisturbed,
+    reference_run: Undisturbed,
     tmp_path: Path,
 ) -> None:
     """Kill a server "before" or "after" each step, in the order in which the story first comes to them.
 
     A step that an earlier death has let pass by is tried in a story of its own.
     """
-    missing = [step for step in steps if step not in undisturbed.order]
-    assert missing == [], "not on the story's way, so they cannot be tried"
-    moments = [f"{entry} {step}" for step in sorted(steps, key=undisturbed.order.index) for entry in when]
+    missing_steps = [step for step in steps if step not in reference_run.order]
+    assert missing_steps == [], "not on the story's way, so they cannot be tried"
+    moments = [f"{entry} {step}" for step in sorted(steps, key=reference_run.order.index) for entry in when]
     while moments:
         folder = tmp_path / str(len(moments))
         folder.mkdir()
         end_state, deaths = play(folder, story, moments)
         assert deaths, f"no crash at {moments[0]}"
-        assert end_state["registry"] == undisturbed.picture["registry"]
-        assert end_state["tasks"] == undisturbed.picture["tasks"]
-        for table, rows in undisturbed.picture["tables"].items():
+        assert end_state["registry"] == reference_run.picture["registry"]
+        assert end_state["tasks"] == reference_run.picture["tasks"]
+        for table, rows in reference_run.picture["tables"].items():
             was, undisturbed_rows = Counter(end_state["tables"][table]), Counter(rows)
             assert was == undisturbed_rows, (table, was - undisturbed_rows, undisturbed_rows - was)
         moments = moments[deaths:]

@@ -59,13 +59,13 @@ def read_end_state(server: Live) -> dict[str, Any]:
 def _wait_for_index(sql: sqlite3.Connection) -> None:
     """Wait until every image is in the fleet index and judged, and its packages are matched."""
     end = time.monotonic() + INDEX_SECONDS
-    missing = (
+    missing_count = (
         "SELECT count(*) FROM scans s LEFT JOIN fleet_images i ON i.digest = s.image AND i.scanned_at = s.finished_at"
         " WHERE s.state = 'Done' AND i.id IS NULL UNION ALL SELECT count(*) FROM fleet_components WHERE NOT matched"
         " UNION ALL SELECT count(*) FROM fleet_images i LEFT JOIN fleet_verdicts v ON v.image = i.id"
         " WHERE v.image IS NULL UNION ALL SELECT count(*) FROM fleet_due_images"
     )
-    while any(count for (count,) in sql.execute(missing)) and time.monotonic() < end:
+    while any(count for (count,) in sql.execute(missing_count)) and time.monotonic() < end:
         time.sleep(0.1)
     state = "SELECT name, value FROM fleet_state ORDER BY name"
     before = None

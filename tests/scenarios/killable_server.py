@@ -85,5 +85,5 @@ def play(folder: Path, story: Callable[[Mortal], None], moments: list[str]) -> t
 def _has_attached_provenance(server: Live) -> bool:
     """Whether the provenance of every built image is attached; no story waits for that."""
     with closing(sqlite3.connect(f"file:{server.data / 'dockgate.db'}?mode=ro", uri=True)) as sql:
-        ((missing,),) = sql.execute("SELECT count(*) FROM outbox WHERE kind = 'provenance' AND done_at IS NULL")
-    return not missing
+        ((missing_count,),) = sql.execute("SELECT count(*) FROM outbox WHERE kind = 'provenance' AND done_at IS NULL")
+    return not missing_count

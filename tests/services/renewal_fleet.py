@@ -157,13 +157,13 @@ class Fleet:
 
     def is_consistent(self, policy: str = "default") -> bool:
         """Whether the gate says the same of every image."""
-        judging, present = self.verdict_renewal.fleet_judging, self.list_verdicts(policy)
+        judging, present_verdicts = self.verdict_renewal.fleet_judging, self.list_verdicts(policy)
         under = self.verdict_renewal.selection.read(policy).policy
         for name, image in self.images.items():
             case = judging.case_builder.build(image, under, DeploymentContext())
             assert case is not None
             verdict = evaluate.judge(case, judging.ecosystems, judging.rules, should_remediate=False)
-            if present[name] != verdict.status:
+            if present_verdicts[name] != verdict.status:
                 return False
         return True
 

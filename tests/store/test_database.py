@@ -14,7 +14,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import event
-from tests.engines import synced_sqlite
+from tests.engines import sync_sqlite
 from tests.store.factories import IMAGE, NOW, make_approval
 
 from dockgate.delivery.model import Answer, ApprovalState
@@ -75,7 +75,7 @@ def test_a_failed_migration_changes_nothing(tmp_path: Path) -> None:
 
 def test_every_connection_is_durable_and_checks_references(tmp_path: Path) -> None:
     with (
-        synced_sqlite(),
+        sync_sqlite(),
         closing(open_store(tmp_path)) as store,
         store.database.read() as first,
         store.database.read() as second,

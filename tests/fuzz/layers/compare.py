@@ -115,9 +115,9 @@ def _follow_links(path: str, links: Mapping[str, str]) -> str:
 
 
 def _compare_evidence(reading: ImageReading, tree: Tree, runtime_evidence: frozenset[Evidence]) -> Iterator[Difference]:
-    missing = runtime_evidence - reading.packages
+    missing_evidence = runtime_evidence - reading.packages
     evidence = {entry[:3] for entry in reading.packages}
     evidence |= {("", *entry[1:]) for entry in evidence}  # of no distribution: the tree has lost its os-release
-    for ecosystem, name, version, path in sorted(missing):
+    for ecosystem, name, version, path in sorted(missing_evidence):
         kind = "evidence-elsewhere" if (ecosystem, name, version) in evidence else "evidence"
         yield Difference(kind, tree.runtime, path, f"{ecosystem} {name} {version}")

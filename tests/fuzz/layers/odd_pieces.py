@@ -21,9 +21,9 @@ def make_evidence_item(chance: Random) -> Item:
     return {"name": path, "content": content}
 
 
-def insert_items(items: list[Item], chance: Random, *more: Item) -> None:
+def insert_items(items: list[Item], chance: Random, *new_items: Item) -> None:
     at = chance.randrange(len(items) + 1)
-    items[at:at] = more
+    items[at:at] = new_items
 
 
 def spell_path(path: str, chance: Random) -> str:

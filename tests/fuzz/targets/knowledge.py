@@ -103,7 +103,7 @@ def _make_database() -> tuple[bytes, bytes]:
         kev = feed_files.make_kev({"CVE-2024-2": "2026-01-01"})
         feeds = write_folder(root / "feeds", {"npm": [_OSV[1], standing]}, kev_json=kev)
         build_database(root / "db", feeds)
-        pack(root / "db", root / "packed", lambda stated: b"")
+        pack(root / "db", root / "packed", lambda header: b"")
         return (root / "db").read_bytes(), (root / "packed").read_bytes()
 
 
@@ -118,7 +118,7 @@ def _import(data: bytes) -> None:
             assert not path.exists()
             return
         with Database.open(path) as database:
-            assert database.digest == pack(path, file, lambda stated: b"").digest
+            assert database.digest == pack(path, file, lambda header: b"").digest
 
 
 def _mutate_pages(data: bytes, chance: Random, basic: Mutate) -> bytes:
