@@ -78,13 +78,15 @@ class Followed:
         images.add_push(PushedImage("team/app", "1", IMAGES[0], now))
         self.approve("one")
 
-    def approve(self, name: str) -> None:
+    def approve(self, name: str, verdict: str | None = None) -> None:
         store, now = self.system.store, format_time(self.system.clock())
-        result = self.system.use_cases.verdicts.judge_followed(IMAGES[0], "team/app", self.policy)
-        assert result is not None
+        if verdict is None:
+            result = self.system.use_cases.verdicts.judge_followed(IMAGES[0], "team/app", self.policy)
+            assert result is not None
+            verdict = result[1]
         request = replace(make_approval(name), image=IMAGES[0], repository="team/app", policy=self.policy)
         store.approvals.add(request, Callback(f"https://{name}.example/hook", "whsec_x"))
-        store.approvals.settle(name, Answer(ApprovalState.APPROVED, "as planned", result[1]), now)
+        store.approvals.settle(name, Answer(ApprovalState.APPROVED, "as planned", verdict), now)
 
     def turn(self, *, is_bad: bool) -> None:
         self.system.advisories.advisories = [make_advisory("app", Severity.CRITICAL, "2")] if is_bad else []
@@ -185,3 +187,29 @@ def test_a_callback_hears_at_once_that_a_push_began_the_watch_again(system: Serv
     system.store.images.add_push(PushedImage("team/app", "2", IMAGES[0], format_time(system.clock())))
     followed.review()
     assert followed.messages() == [("Approved", "Undetermined"), ("Undetermined", "Approved")]
+
+
+def test_an_approval_by_an_older_verdict_than_the_last_one_is_ended_at_once(system: ServerSystem) -> None:
+    followed = Followed(system)
+    older = system.use_cases.verdicts.judge_followed(IMAGES[0], "team/app", "default")
+    assert older is not None
+    followed.turn(is_bad=True)
+    followed.review()
+    for days in (0, 1):
+        system.clock.ahead += timedelta(days=days)
+        followed.approve(f"late{days}", older[1])
+        followed.review()
+        assert followed.messages(f"late{days}") == [REJECTED]
+    assert followed.messages() == [REJECTED]
+
+
+def test_an_approval_is_not_taken_back_by_what_was_known_before_it(system: ServerSystem) -> None:
+    followed = Followed(system)
+    followed.turn(is_bad=True)
+    followed.review()
+    followed.turn(is_bad=False)
+    system.clock.ahead += timedelta(days=1)
+    followed.approve("two")
+    system.store.followed_images.settle(*system.use_cases.approved_images.clock.compute_settled_times())
+    followed.review()
+    assert followed.messages("two") == []

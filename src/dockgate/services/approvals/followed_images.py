@@ -75,7 +75,8 @@ class ApprovedImages:
                 return None
             image, repository, policy = key
             is_watched = watches[repository, image].is_watched
-            return f"{inputs_of(policy, repository)} {provenance[image, repository]} {is_watched}"
+            inputs = inputs_of(policy, repository), provenance[image, repository]
+            return " ".join(map(str, (*inputs, is_watched, followed_image.status)))
 
         def evaluate(key: _Key) -> bool:
             self.answer_priority.give_way()

@@ -186,8 +186,9 @@ def follow_images(
 ) -> None:
     """Follow what was approved by a verdict: each approval's id, image, repository and policy.
 
-    Within the transaction that settles the approvals. An image that is followed already stays as it is, until it is
-    judged again. One that was not watched any more is approved again: the callbacks that got the end get that, too.
+    Within the transaction that settles the approvals. An image that is followed already and not approved, or not
+    watched any more, is approved again: the callbacks that got the end of the watch get that, too. It is judged once
+    more, because the verdict may be older than what it is followed by.
     """
     images = [
         FollowedImage(image, repository, policy, Status.APPROVED, verdict, "", now)
@@ -195,11 +196,11 @@ def follow_images(
     ]
     insert_all_new(connection, followed_images, [asdict(each) for each in images])
     columns = followed_images.c
-    ended_rows = _FOLLOWED_IMAGE.where(
-        columns.image.in_({each.image for each in images}), columns.unwatched_at.is_not(None)
+    other_rows = _FOLLOWED_IMAGE.where(
+        columns.image.in_({each.image for each in images}), columns.status != Status.APPROVED
     )
     approved_keys = {approval[1:] for approval in approvals}
-    for row in connection.execute(lock_rows(ended_rows)).mappings().all():
+    for row in connection.execute(lock_rows(other_rows)).mappings().all():
         present_image = FollowedImage(**row)
         if (present_image.image, present_image.repository, present_image.policy) in approved_keys:
             _record(connection, present_image, Status.APPROVED, verdict, "The image is approved again.", now, None)
