@@ -120,7 +120,7 @@ def test_a_changed_file_is_rejected_until_it_is_written_again(tmp_path: Path) ->
     digest = blobs.put(make_writer(b"content"))
     blobs.get_path(digest).write_bytes(b"forged.")
     for _ in range(2):
-        with pytest.raises(UnavailableError, match="is damaged: it holds sha256:") as caught:
+        with pytest.raises(UnavailableError, match="is damaged: it contains sha256:") as caught:
             blobs.get_path(digest)
         assert caught.value.advice
     assert blobs.put(make_writer(b"content")) == digest

@@ -118,11 +118,11 @@ def test_evidence_without_end_is_unread(check: Check) -> None:
 def test_one_full_layer_many_times_is_unread(check: Check) -> None:
     names = (b"usr/share/a/folder/of/some/length/%07d.txt" % at for at in range(10**6))
     blob = packed([*map(make_header, names), END])
-    assert "with those below it, it holds too many" in check.scan_blobs(*[blob] * 100).unread_paths["/"]
+    assert "with those below it, it contains too many" in check.scan_blobs(*[blob] * 100).unread_paths["/"]
 
 
 def test_many_full_layers_are_unread(check: Check) -> None:
     """Each is within the limits of one layer; the paths of all together would take gigabytes."""
     member = packed([make_header(b"%x" % name) for name in range(400_000)])
     blobs = [member + packed([make_header(b"own%d" % at), END]) for at in range(9)]
-    assert "with those below it, it holds too many" in check.scan_blobs(*blobs).unread_paths["/"]
+    assert "with those below it, it contains too many" in check.scan_blobs(*blobs).unread_paths["/"]

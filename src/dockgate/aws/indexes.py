@@ -43,10 +43,10 @@ class Indexes:
         children = [entry for entry in index.manifests if entry.platform != manifest.NOT_RUNNABLE]
         if not children or len(children) > _PLATFORMS:
             raise ImageError(
-                f"The index {digest} holds {len(children)} images, of 1 to {_PLATFORMS}.", "Push another one."
+                f"The index {digest} contains {len(children)} images, of 1 to {_PLATFORMS}.", "Push another one."
             )
         if any(entry.media_type in manifest.INDEXES for entry in children):
-            raise ImageError(f"The index {digest} holds another index.", "Push an index of images alone.")
+            raise ImageError(f"The index {digest} contains another index.", "Push an index of images alone.")
         self._require_attestations(repository, digest, index, {entry.digest for entry in children})
         return tuple({entry.digest: entry for entry in children}.values())
 
@@ -57,14 +57,14 @@ class Indexes:
 
         others = [entry for entry in index.manifests if entry.platform == manifest.NOT_RUNNABLE]
         if len(others) > _PLATFORMS:
-            raise ImageError(f"The index {digest} holds {len(others)} attestations, of {_PLATFORMS} at most.")
+            raise ImageError(f"The index {digest} contains {len(others)} attestations, of {_PLATFORMS} at most.")
         manifests = self._read_manifests(repository, [entry.digest for entry in others]) if others else {}
         for entry in others:
             data = manifests.get(entry.digest)
             reason = "ECR does not have it" if data is None else find_objection(entry, images, data)
             if reason:
                 raise ImageError(
-                    f"The index {digest} holds {entry.digest}, which is for no platform and no attestation: {reason}.",
+                    f"The index {digest} contains {entry.digest}, neither an image nor an attestation: {reason}.",
                     "Push an index of images and their attestations alone.",
                 )
 

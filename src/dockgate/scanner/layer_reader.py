@@ -175,7 +175,7 @@ class _Draft:
             if kinds or path in _RELEASES:
                 self._take_evidence(entry, kinds)
                 if len(self.package_files) > READS_LIMIT:
-                    raise ImageError(f"It holds more than {READS_LIMIT} files that may name packages.")
+                    raise ImageError(f"It contains more than {READS_LIMIT} files that may name packages.")
 
     def take_linked(self, entries: Iterable[Entry]) -> None:
         """Read the layer again for hard links at wanted paths: the content of each target when the link was made."""

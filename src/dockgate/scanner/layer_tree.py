@@ -59,7 +59,7 @@ class LayerTree:
     def add_symlink(self, path: str, target: str) -> None:
         """Add a symbolic link. Raises ImageError above LINKS_LIMIT."""
         if len(self.symlinks) >= LINKS_LIMIT:
-            raise ImageError(f"It holds more than {LINKS_LIMIT} symbolic links.")
+            raise ImageError(f"It contains more than {LINKS_LIMIT} symbolic links.")
         self.symlinks[path] = target
 
     def resolve_hard_link(self, entry: Entry) -> Entry | None:

@@ -118,7 +118,7 @@ def find_stores(stack: LayerStack) -> Iterator[Unread]:
                     continue
                 at = next(iter(stack.find_source_layers(path)), None)
                 if at is not None:
-                    reason = f"{folder} holds {store.description}, which are not read."
+                    reason = f"{folder} contains {store.description}, which are not read."
                     yield Unread(folder, reason.replace("store, which are", "store, which is"), stack.facts[at].layer)
                     break
 

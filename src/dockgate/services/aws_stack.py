@@ -113,7 +113,7 @@ def _read(body: bytes, location: str) -> Policy:
         policy = decode_policy(body)
     except (AttributeError, KeyError, TypeError, ValueError, DockgateError) as error:
         reason = f"no JSON: {error}" if isinstance(error, json.JSONDecodeError) else repr(error)
-        raise UsageError(f"{location} holds no policy in canonical form ({reason}).", _ADVICE) from None
+        raise UsageError(f"{location} contains no policy in canonical form ({reason}).", _ADVICE) from None
     for name, uses in policy.rules.items():
         if name not in rules_by_name:
             raise UsageError(f"{location}: there is no rule {name!r}.", _ADVICE)

@@ -72,7 +72,7 @@ def test_an_image_of_docker_s_must_have_the_database_of_its_family() -> None:
     inventory = read_image(
         make_image([make_file("etc/os-release", HARDENED_ALPINE), make_file(status.STATUS, STATUS)]), ECOSYSTEMS
     )
-    assert any("holds no package database" in entry.reason for entry in inventory.unread)
+    assert any("contains no package database" in entry.reason for entry in inventory.unread)
 
 
 def deb(version: str, maintainer: str = "", distribution: Distribution = BUSTER) -> Package:

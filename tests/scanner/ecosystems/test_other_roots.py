@@ -117,8 +117,8 @@ OTHER_MANAGERS = [
     ],
 )
 def test_a_store_of_packages_or_images_is_named(store: str, inner: str) -> None:
-    assert f"{store} holds" in unread([make_file(f"{store}/{inner}")])[store]
-    assert f"{store} holds" in unread([make_folder(store), make_file(f"{store}/{inner}")])[store]
+    assert f"{store} contains" in unread([make_file(f"{store}/{inner}")])[store]
+    assert f"{store} contains" in unread([make_folder(store), make_file(f"{store}/{inner}")])[store]
     assert store not in unread([make_folder(store)])
     assert store not in unread([make_file(f"{store}/{inner}")], make_whiteouts(store))
     assert store not in unread([make_file(f"{store}/{inner}")], make_whiteouts(f"{store}/{inner}"))

@@ -171,7 +171,10 @@ def test_an_answer_that_breaks_off_is_no_broken_image(tmp_path: Path) -> None:
 
 
 def test_an_answer_that_is_not_an_archive_is_reported(tmp_path: Path) -> None:
-    with serve(answering(b""), tmp_path / "docker.sock"), pytest.raises(ImageError, match="docker:app holds no image"):
+    with (
+        serve(answering(b""), tmp_path / "docker.sock"),
+        pytest.raises(ImageError, match="docker:app contains no image"),
+    ):
         open_engine_source(EngineReference("docker", "app"), {}, tmp_path)
 
 

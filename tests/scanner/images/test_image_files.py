@@ -221,7 +221,7 @@ def test_links_lead_nowhere_else(tmp_path: Path, target: str) -> None:
     [
         ({"layer": None}, "lacks the layer"),
         ({"config": None}, "lacks "),
-        ({"manifest": None}, "holds no image"),
+        ({"manifest": None}, "contains no image"),
         ({"manifest": b"[]"}, "There is no image"),
         ({"manifest": b"{"}, "manifest.json"),
         ({"manifest": b'[{"Config": 1}]'}, "manifest.json"),

@@ -64,7 +64,7 @@ def test_a_terminal_is_no_standard_input_for_an_archive() -> None:
 
 
 def test_standard_input_that_is_not_an_archive_is_reported() -> None:
-    with pytest.raises(ImageError, match="standard input holds no image"):
+    with pytest.raises(ImageError, match="standard input contains no image"):
         names("-", make.pack_tar({"a": b""}))
     with pytest.raises(ImageError, match="standard input is compressed with bzip2 or xz"):
         names("-", lzma.compress(make.pack_tar({"a": b""})))
@@ -86,7 +86,7 @@ def test_an_archive_that_inflates_without_end_is_refused() -> None:
     bounds = LayerLimits(inflated_bytes=2**24, ratio=10, ratio_from=2**20)
     with pytest.raises(ImageError, match="decompression bomb"):
         spool(io.BytesIO(make.compress(bytes(2**22))), "it", bounds)
-    with pytest.raises(ImageError, match="holds more than 16777216 bytes"):
+    with pytest.raises(ImageError, match="contains more than 16777216 bytes"):
         spool(io.BytesIO(bytes(2**24 + 1)), "it", bounds)
 
 

@@ -178,7 +178,7 @@ def test_a_database_removed_along_with_os_release_is_noticed() -> None:
 
 
 def test_a_database_emptied_is_noticed() -> None:
-    assert "holds no package" in reasons(read_inventory(with_curl(), [make_file("var/lib/dpkg/status", "")]))
+    assert "contains no package" in reasons(read_inventory(with_curl(), [make_file("var/lib/dpkg/status", "")]))
 
 
 def test_a_database_led_elsewhere_by_a_link_is_noticed() -> None:
@@ -209,7 +209,7 @@ def test_lists_without_any_database_are_noticed() -> None:
 
 
 def test_a_distribution_without_its_database_is_noticed() -> None:
-    assert "holds no package database of it" in reasons(read_inventory(RELEASE))
+    assert "contains no package database of it" in reasons(read_inventory(RELEASE))
 
 
 def test_a_distribution_of_no_known_kind_is_noticed() -> None:
@@ -232,7 +232,7 @@ def test_a_c_library_of_unknown_origin_is_noticed() -> None:
     packages = [make_file("app/node_modules/a/package.json", '{"name":"a","version":"1.0.0"}')]
     assert read_inventory(packages).unread == ()
     for library in ("usr/lib/x86_64-linux-gnu/libc.so.6", "Files/Windows/System32/ntdll.dll"):
-        assert "holds a C library" in reasons(read_inventory([*packages, make_file(library)]))
+        assert "contains a C library" in reasons(read_inventory([*packages, make_file(library)]))
 
 
 def test_a_distribution_renamed_is_noticed() -> None:

@@ -211,7 +211,7 @@ def test_a_database_of_another_form_put_beside_is_noticed(form: str) -> None:
 def test_a_log_put_beside_the_database_is_noticed() -> None:
     """The changes in it count to rpm, and are not read here."""
     log = b"\x37\x7f\x06\x82" + bytes(12) + b"saltsalt" + bytes(8) + bytes(8) + b"saltsalt" + bytes(4096)
-    assert f"{VAR}-wal cannot be read: it holds changes" in doubts([make_file(f"{VAR}-wal", log)])
+    assert f"{VAR}-wal cannot be read: it contains changes" in doubts([make_file(f"{VAR}-wal", log)])
     assert f"{VAR}-wal is a link" in doubts([make_symlink(f"{VAR}-wal", "/opt/log")])
 
 
@@ -247,7 +247,7 @@ def test_a_database_of_another_distribution_put_beside_is_noticed() -> None:
     [
         ('ID="almalinux"\nVERSION_ID="9.4"\n', "says almalinux 9.4 where a layer below says rocky 9.4"),
         ('ID="rocky"\nVERSION_ID="10.0"\n', "says rocky 10.0 where a layer below says rocky 9.4"),
-        ("ID=debian\nVERSION_ID=13\n", "holds no package database of it"),
+        ("ID=debian\nVERSION_ID=13\n", "contains no package database of it"),
         ("ID=void\n", "Packages of void are not read"),
         ("ID=void\nID_LIKE=rhel\n", "says void  where a layer below says rocky 9.4"),
     ],

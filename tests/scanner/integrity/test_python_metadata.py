@@ -53,15 +53,15 @@ def reasons(image: Inventory) -> str:
 def test_a_folder_without_the_file_that_names_its_package_is_unread(path: str, naming: str) -> None:
     (entry,) = unread([make_file(path, "")])[:1]
     assert path.startswith(f"{entry[0]}/")
-    assert f"holds no {naming}, so nothing names the package that it is of." in entry[1]
+    assert f"contains no {naming}, so nothing names the package that it is of." in entry[1]
 
 
 def test_a_name_removed_above_is_noticed_beside_a_list_that_was_emptied() -> None:
     emptied = make_file(f"{FLASK}/RECORD", "")
-    assert f"{FLASK} holds no METADATA" in str(
+    assert f"{FLASK} contains no METADATA" in str(
         unread([METADATA, RECORD, *CODE], [emptied, *make_whiteouts(f"{FLASK}/METADATA")])
     )
-    assert f"{FLASK} holds no METADATA" in str(unread([WHEEL, *CODE]))
+    assert f"{FLASK} contains no METADATA" in str(unread([WHEEL, *CODE]))
 
 
 def test_a_package_that_was_removed_leaves_nothing() -> None:
@@ -135,7 +135,9 @@ def test_a_distributions_folder_without_a_name_is_its_affair() -> None:
     system = [make_file("etc/os-release", DEBIAN), make_status(make_stanza("python3-flask", "1.0-1"))]
     path = f"{DEBIANS}/flask-1.0.dist-info/WHEEL"
     assert reasons(read_inventory([*system, make_dpkg_list("python3-flask", path), make_file(path)])) == ""
-    assert "holds no METADATA" in reasons(read_inventory([*system, make_dpkg_list("python3-flask"), make_file(path)]))
+    assert "contains no METADATA" in reasons(
+        read_inventory([*system, make_dpkg_list("python3-flask"), make_file(path)])
+    )
 
 
 def test_condas_record_lists_the_files_too() -> None:

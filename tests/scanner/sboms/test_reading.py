@@ -254,7 +254,7 @@ def test_what_an_spdx_document_describes_is_no_package_unless_it_has_a_purl(read
         (b'{"_type": "https://in-toto.io/Statement/v1", "predicate": {}}', "is not a bill of materials"),
         (b"{", "is not JSON"),
         (b"\xff", "is not JSON"),
-        (b"[]", "holds no JSON object"),
+        (b"[]", "contains no JSON object"),
         (b"[" * 200_000, "nested too deeply"),
         ({"hello": 1}, "is not a bill of materials"),
         (cyclonedx(None), "has components that are not a list of objects"),

@@ -105,7 +105,7 @@ def test_an_index_is_its_images_each_for_what_it_is(there: Aws) -> None:
 def test_an_index_that_says_nothing_is_in_doubt(there: Aws) -> None:
     result = source(there).ask(FULL_REPOSITORY, there.index())
     assert (result.pending_reason, len(result.reports)) == (None, 1)
-    assert "holds 0 images" in doubts(result.reports[0])[0]
+    assert "contains 0 images" in doubts(result.reports[0])[0]
 
 
 def test_a_refusal_by_aws_is_reported_with_the_needed_permission(there: Aws) -> None:

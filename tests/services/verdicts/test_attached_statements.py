@@ -273,7 +273,7 @@ def test_a_file_may_hold_statements(tmp_path: Path) -> None:
         assert passes(look_up(reference, IMAGE.digest, policy(), [file]), policy())
     for wrong in (b"", b"{}", b"\xff"):
         file.write_bytes(wrong)
-        with pytest.raises(UsageError, match="holds no SLSA Provenance"):
+        with pytest.raises(UsageError, match="contains no SLSA Provenance"):
             look_up("podman:shop", IMAGE.digest, policy(), [file])
     with pytest.raises(UsageError, match="cannot be read"):
         look_up("podman:shop", IMAGE.digest, policy(), [tmp_path / "missing"])

@@ -171,7 +171,7 @@ def _read_lock(path: str, file: BinaryIO) -> Iterator[Package]:
     for raw in file:
         line = decode_text(raw).rstrip()
         if line.startswith(("<<<<<<<", "=======", ">>>>>>>")):
-            raise UnreadableError("it holds an unresolved merge")
+            raise UnreadableError("it contains an unresolved merge")
         if line and line[0] != " ":
             section = line
         if section not in ("GEM", "GIT") or line[:4] != "    " or line[4:5] in ("", " "):

@@ -50,9 +50,9 @@ def check_log(file: BinaryIO, path: str) -> None:
     if path.endswith("-wal"):
         # A frame counts only with the salts of the log's header (section 4.1 of the format).
         if head[:4] in _WAL_MAGICS and len(head) == 48 and head[40:48] == head[16:24]:
-            raise UnreadableError("it holds changes that are not yet in the database")
+            raise UnreadableError("it contains changes that are not yet in the database")
     elif head[:8] == _JOURNAL_MAGIC:
-        raise UnreadableError("it holds an unfinished transaction to roll back")
+        raise UnreadableError("it contains an unfinished transaction to roll back")
 
 
 class _Database:

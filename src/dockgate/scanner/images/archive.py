@@ -142,7 +142,7 @@ class DockerArchiveSource(ImageSource):
         names = ", ".join(name for entry in entries for name in entry["Tags"]) or "no name"
         if not matching or self._digest:
             raise NotFoundError(f"There is no image {self.name}.", f"The file has: {names}.")
-        raise NotFoundError(f"{self.name} holds {len(matching)} images.", f"Append :NAME, one of: {names}.")
+        raise NotFoundError(f"{self.name} contains {len(matching)} images.", f"Append :NAME, one of: {names}.")
 
     def _read_entries(self) -> list[dict[str, Any]]:
         images = load_json(self._read("manifest.json"), f"The manifest.json of {self.name}", _NAMES)
@@ -202,7 +202,7 @@ def _require_same_images(docker: DockerArchiveSource, layout: LayoutSource) -> N
     """
     unknown = set(docker.list_configs()) - set(layout.list_configs())
     if unknown:
-        raise ImageError(f"{layout.name} holds two sets of images: its index.json does not lead to {min(unknown)}.")
+        raise ImageError(f"{layout.name} contains two sets of images: its index.json does not lead to {min(unknown)}.")
 
 
 def open_archive_source(file: BinaryIO, name: str, tag: str | None = None, digest: str | None = None) -> ImageSource:
@@ -220,7 +220,7 @@ def open_archive_source(file: BinaryIO, name: str, tag: str | None = None, diges
         if "manifest.json" in files:
             return DockerArchiveSource(files, name, tag, digest)
         raise ImageError(
-            f"{name} holds no image: it has neither an OCI layout nor a manifest.json.",
+            f"{name} contains no image: it has neither an OCI layout nor a manifest.json.",
             "Give a file made by `podman save` or `docker save`.",
         )
     except BaseException:

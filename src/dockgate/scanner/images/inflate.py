@@ -102,7 +102,7 @@ class InflatedStream:
         self._total += count
         bounds = self._bounds
         if self._total > bounds.inflated_bytes:
-            raise ImageError(f"{self._source_name} holds more than {bounds.inflated_bytes} bytes.")
+            raise ImageError(f"{self._source_name} contains more than {bounds.inflated_bytes} bytes.")
         if self._total > bounds.ratio_from and self._total > bounds.ratio * self._blob.count:
             raise ImageError(
                 f"{self._source_name} inflates to more than {bounds.ratio} times its size: a decompression bomb."

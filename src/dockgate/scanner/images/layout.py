@@ -69,7 +69,7 @@ class LayoutSource(ImageSource):
         index_digest = compute_digest(data)
         index = parse_manifest(data, index_digest)
         if not isinstance(index, Index) or not index.manifests:
-            raise ImageError(f"{self.name} holds no image: its index.json lists none.")
+            raise ImageError(f"{self.name} contains no image: its index.json lists none.")
         if self._digest:
             return self._digest, self.read_manifest(self._digest)
         named_entries = [entry for entry in index.manifests if self._tag in (None, *_list_names(entry))]
@@ -80,7 +80,7 @@ class LayoutSource(ImageSource):
             return named_entries[0].digest, self.read_manifest(named_entries[0].digest)
         names = sorted({name for entry in named_entries for name in _list_names(entry)[:1]})
         if len(names) > 1:
-            raise NotFoundError(f"{self.name} holds several images.", f"Append :TAG, one of {', '.join(names)}.")
+            raise NotFoundError(f"{self.name} contains several images.", f"Append :TAG, one of {', '.join(names)}.")
         return index_digest, data
 
     def list_configs(self) -> list[str]:

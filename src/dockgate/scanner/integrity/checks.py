@@ -107,11 +107,11 @@ def _check_system(stack: LayerStack, databases: Sequence[Database]) -> Iterator[
             reason = f"There is a {name} database, yet no os-release names the distribution that it is of."
             yield Unread(osrelease.PATHS[0], reason)
         elif not living and not any(file.packages for _, file in stack.present_files):
-            yield Unread("/", "The image names no operating system, and holds no package and no package database.")
+            yield Unread("/", "The image names no operating system, and contains no package and no package database.")
         elif not living and any(
             _is_loader(path) and list(stack.find_source_layers(path)) for path in stack.get_file_paths()
         ):
-            yield Unread("/", "The image holds a C library, yet neither an os-release nor a package database.")
+            yield Unread("/", "The image contains a C library, yet neither an os-release nor a package database.")
         return
     path = next(path for path in osrelease.PATHS if path in stack.releases)
     name = distribution.name or distribution.id
@@ -121,7 +121,7 @@ def _check_system(stack: LayerStack, databases: Sequence[Database]) -> Iterator[
         return
     if not any(database.present_files for database in system_databases):
         paths = ", ".join(path for database in system_databases for path in database.kind.database_paths)
-        yield Unread(path, f"The image is {name}, yet holds no package database of it ({paths}).")
+        yield Unread(path, f"The image is {name}, yet contains no package database of it ({paths}).")
     for database in living:
         if database not in system_databases and database.packages:
             at, file = database.present_files[-1]

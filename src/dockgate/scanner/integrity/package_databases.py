@@ -68,7 +68,7 @@ class Database:
         ):
             return
         if self.present_files and not self.packages:
-            yield self._as_unread(*self.present_files[-1], "holds no package")
+            yield self._as_unread(*self.present_files[-1], "contains no package")
         elif self.database_files:
             yield from self._find_changed_entries()
             yield from self._find_unlisted_packages()

@@ -37,7 +37,7 @@ class PackageFolders:
                 at = next(iter(self._view.find_source_layers(path)), None)
                 if at is not None:
                     name = _choose_metadata_name(folder)
-                    reason = f"{folder} holds no {name}, so nothing names the package that it is of."
+                    reason = f"{folder} contains no {name}, so nothing names the package that it is of."
                     yield at, path, Unread(folder, reason, self._view.facts[at].layer)
                     break
 

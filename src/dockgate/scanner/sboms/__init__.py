@@ -90,7 +90,7 @@ def _parse_document(raw: bytes) -> dict[str, Any]:
     except ValueError as error:
         raise UsageError(f"is not JSON: {error}.") from None
     if not isinstance(document, dict):
-        raise UsageError("holds no JSON object.")
+        raise UsageError("contains no JSON object.")
     return document
 
 

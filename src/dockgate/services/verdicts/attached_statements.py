@@ -105,7 +105,7 @@ def _read_envelopes(file: Path) -> list[str]:
     texts = select_envelopes([data]) or select_envelopes(data.splitlines())
     if not texts:
         raise UsageError(
-            f"{file} holds no SLSA Provenance v1 in a DSSE envelope.",
+            f"{file} contains no SLSA Provenance v1 in a DSSE envelope.",
             "`cosign download attestation IMAGE` prints what is attached to an image.",
         )
     return texts

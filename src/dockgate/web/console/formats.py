@@ -45,9 +45,10 @@ _FIRST_WORDS = frozenset(
             "callbacks",
             "cannot",
             "compressed",
+            "contains",
             "documents",
         ),
-        *("every", "everybody", "execution", "holds", "internal", "it", "its", "line", "manual", "more"),
+        *("every", "everybody", "execution", "internal", "it", "its", "line", "manual", "more"),
         *("name", "neither", "no", "not", "nothing", "only", "package", "page", "permission", "principals"),
         *(
             "processes",

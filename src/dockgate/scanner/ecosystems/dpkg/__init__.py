@@ -78,7 +78,7 @@ class Dpkg(Ecosystem):
         name = path.rpartition("/")[2]
         if path.startswith(UPDATES_FOLDER):
             if file.read(1):
-                raise UnreadableError("it holds changes that are not yet in the status file")
+                raise UnreadableError("it contains changes that are not yet in the status file")
             return Extract()
         if path.startswith(INFO_FOLDER):
             check_size(file, LIST_LIMIT)
