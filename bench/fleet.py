@@ -16,9 +16,10 @@ import sys
 import tempfile
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import islice
@@ -35,17 +36,19 @@ import _fleet_questions
 import _fleets
 from dockgate.cli.main import reduce_garbage_collection
 from dockgate.gate import rules
+from dockgate.gate.model import Waiver
 from dockgate.gate.policy_choice import PolicyAssignment
 from dockgate.scanner import ecosystems
 from dockgate.services.clock import ServerClock
 from dockgate.services.durable_effects import Effects
 from dockgate.services.feeds.advisories import CurrentDatabase, compare
+from dockgate.services.fleet.contents import FleetContents
 from dockgate.services.fleet.index import FleetIndex
-from dockgate.services.fleet.judging import FleetJudging
+from dockgate.services.fleet.judging import FleetJudging, JudgedImage
 from dockgate.services.fleet.verdict_renewal import VerdictRenewal
 from dockgate.services.images.watched_images import WatchedImages
 from dockgate.services.policies.policies import Policies
-from dockgate.services.policies.selection import PolicySelection
+from dockgate.services.policies.selection import PolicySelection, UsablePolicy
 from dockgate.services.verdicts.waivers import ServerWaivers
 from dockgate.shared.timestamps import format_time
 from dockgate.store import Store, open_store
@@ -86,6 +89,21 @@ class Fleet:
         self.verdict_renewal = VerdictRenewal(
             self.store, self.index, judging, selection, watching, current, compare, clock, effects
         )
+
+    def count_judged(self) -> list[int]:
+        """The numbers of images that are judged together from now on."""
+        counts: list[int] = []
+
+        @dataclass(frozen=True, slots=True)
+        class CountingJudging(FleetJudging):
+            def judge(self, usable: UsablePolicy, contents: FleetContents, *exceptions: Any) -> Iterator[JudgedImage]:
+                counts.append(len(contents.images))
+                return FleetJudging.judge(self, usable, contents, *exceptions)
+
+        judging = self.verdict_renewal.fleet_judging
+        values = {name: getattr(judging, name) for name in judging.__dataclass_fields__}
+        self.verdict_renewal.fleet_judging = CountingJudging(**values)
+        return counts
 
     def change_advisories(self, sql: Callable[[sqlite3.Connection], None]) -> None:
         """Put another database in the place of the present one."""
@@ -188,8 +206,40 @@ def measure(fleet: Fleet) -> None:
     print(f"  {fleet.store.event_log.read_newest_seq() - before} events")
     fleet.change_advisories(change_epss)
     report("all EPSS values moved", measure_use(fleet.verdict_renewal.renew), None)
+    measure_waivers(fleet)
     fleet.policies.put("fleet", EXPRESSION, "bench")
     report("everything judged again, a policy with an expression", measure_use(fleet.verdict_renewal.renew), 8.0)
+
+
+def measure_waivers(fleet: Fleet) -> None:
+    """Add and revoke a waiver of a vulnerability that the median number of images have, and of the most common one."""
+    components: dict[int, set[int]] = {}
+    for finding in fleet.store.fleet_findings.iterate_findings():
+        components.setdefault(finding.vulnerability, set()).add(finding.component)
+    images: dict[int, int] = {}
+    for number, holders in components.items():
+        bundles = {bundle for _, bundle, _ in fleet.store.fleet.iterate_bundle_uses(holders)}
+        images[number] = len(fleet.store.fleet.find_images_with(bundles)) if bundles else 0
+    names = fleet.store.fleet_findings.list_vulnerabilities()
+    until = format_time(datetime.now(UTC) + timedelta(days=30))
+    median = statistics.median_low(filter(None, images.values()))
+    for kind, number in (
+        ("median", min(images, key=lambda number: abs(images[number] - median))),
+        ("most", max(images, key=images.__getitem__)),
+    ):
+        waiver = Waiver(f"bench-{kind}", "bench", "Measured.", vulnerability=names[number].name, until=until)
+        for action, change in (
+            ("added", partial(fleet.store.waivers.add, waiver)),
+            ("revoked", partial(fleet.store.waivers.revoke, waiver.id, "bench", _fleets.NOW)),
+        ):
+            change()
+            judging = fleet.count_judged()
+            report(
+                f"a waiver {action} of what {images[number]} images have",
+                measure_use(fleet.verdict_renewal.renew),
+                None,
+            )
+            print(f"  {sum(judging)} images judged again")
 
 
 def rewrite(fleet: Fleet) -> None:
