@@ -13,6 +13,8 @@ from tests.scenarios.planned_images import make_advisory, make_package
 from tests.services.renewal_fleet import CrashError, Fleet, open_fleet
 from tests.store.factories import FACTORIES
 
+from dockgate.delivery.model import Action, ActionType, Pipeline, Stage
+from dockgate.delivery.registry_access import OPERATOR
 from dockgate.gate.model import ExternalReport, VexStatement, VexStatus, Waiver
 from dockgate.gate.policy_choice import PolicyAssignment
 from dockgate.scanner.model import Distribution, Inventory, Unread
@@ -22,7 +24,7 @@ from dockgate.services.policies.selection import UsablePolicy
 from dockgate.services.verdicts.waivers import ServerExceptions
 from dockgate.shared.digest import compute_digest
 from dockgate.shared.timestamps import format_time
-from dockgate.store.records import ReportScope, VexRecord
+from dockgate.store.records import PushedImage, ReportScope, VexRecord
 from dockgate.vulnerabilities.database.changes import AdvisoryChanges
 from dockgate.vulnerabilities.model import Finding, Matches, Rating, Severity
 
@@ -274,3 +276,23 @@ def test_a_waiver_or_document_renews_the_images_in_which_it_may_count(fleet: Fle
     assert list_judged(world) == set()
     clock.ahead += timedelta(hours=1)
     assert list_judged(world) >= holders
+
+
+def test_who_pushed_an_image_renews_its_verdict_for_the_waivers_of_its_repository(fleet: Fleet) -> None:
+    store, images, waivers = fleet.system.store, fleet.system.store.images, fleet.system.store.waivers
+    now = format_time(fleet.system.clock())
+    fleet.publish("web")
+    images.add_push(PushedImage("team/web", "1", fleet.images["web"], now, pushed_by="ben"))
+    vulnerability = fleet.feeds.advisories[-1].id
+    waiver = Waiver("w", "ana", "Reviewed.", vulnerability, repository="team/*", until="2099-01-01T00:00:00.000Z")
+    waivers.add(waiver)
+    fleet.verdict_renewal.renew()
+    assert fleet.list_verdicts()["web"] == "Approved"
+    build = Action("Build", ActionType.BUILD, input="SourceOutput", configuration={"image": "team/web"})
+    store.pipelines.put(Pipeline("web", (Stage("Build", (build,)),)), now)
+    fleet.verdict_renewal.renew()
+    assert fleet.list_verdicts()["web"] == "Rejected"
+    images.add_push(PushedImage("team/web", "2", fleet.images["web"], now, pushed_by=OPERATOR))
+    fleet.verdict_renewal.renew()
+    assert fleet.list_verdicts()["web"] == "Approved"
+    assert fleet.is_consistent()

@@ -10,6 +10,7 @@ from dockgate.delivery.model import Pipeline
 from dockgate.delivery.registry_access import list_built_repositories
 from dockgate.shared.canonical import encode
 from dockgate.store.engine import Database
+from dockgate.store.fleet.due_images import mark_repository_due
 from dockgate.store.queries import find_pipeline, is_one_of, make_text_list, require_pipeline
 from dockgate.store.schema.delivery import built_repositories, pipelines, repositories
 from dockgate.store.statements import insert_if_new, lock_name
@@ -58,7 +59,8 @@ class Pipelines:
                 return present_pipeline
             new_version = replace(pipeline, version=1 if present_pipeline is None else present_pipeline.version + 1)
             for repository in sorted(list_built_repositories([new_version])):
-                insert_if_new(connection, built_repositories, {"name": repository})
+                if insert_if_new(connection, built_repositories, {"name": repository}):
+                    mark_repository_due(connection, repository)  # its waivers count for fewer images now
             values = {
                 "name": new_version.name,
                 "version": new_version.version,

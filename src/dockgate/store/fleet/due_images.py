@@ -53,6 +53,12 @@ def mark_due(connection: Connection, image: str) -> None:
     connection.execute(insert(fleet_due_images).values(image=image))
 
 
+def mark_repository_due(connection: Connection, repository: str) -> None:
+    """Let the verdicts on a repository's images be renewed, in the transaction of what changes them."""
+    images = select(fleet_images.c.digest).where(fleet_images.c.repository == repository)
+    connection.execute(insert(fleet_due_images).from_select(["image"], images.order_by(fleet_images.c.id)))
+
+
 def replace_changes(connection: Connection, changes: DueChanges) -> None:
     """Forget the judged changes and let postponed images be due, in the transaction of the verdicts."""
     for part in split_into_batches(sorted(changes.judged)):

@@ -13,6 +13,7 @@ from dockgate.scanner.model import Inventory, ScannedPlatform
 from dockgate.shared.digest import from_hex
 from dockgate.store.engine import Database
 from dockgate.store.events.log import append_events
+from dockgate.store.fleet.due_images import mark_due
 from dockgate.store.images.scan_contents import read_inventories, read_scan, replace_platforms
 from dockgate.store.images.tag_history import record_push
 from dockgate.store.queries import make_prefix_conditions, select_as
@@ -286,6 +287,7 @@ class Images:
 
 def _push(connection: Connection, image: PushedImage) -> None:
     record_push(connection, image)
+    mark_due(connection, image.digest)  # who pushed it decides whether the repository's waivers count for it
     if insert_if_new(connection, pushed_images, asdict(image)):
         return
     key = {f"of_{column.name}": getattr(image, column.name) for column in pushed_images.primary_key}

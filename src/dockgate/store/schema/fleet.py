@@ -266,9 +266,9 @@ Index(
     postgresql_where=fleet_verdicts.c.next_at.is_not(None),
 )
 
-# Changes of what belongs to one image (its digest) alone: a newer scan, a report of another scanner, provenance. A row
-# for each, until a renewal has judged the image after it. Not a column of its verdict: a renewal that read the image
-# before the change would write over it, and an image without a verdict has none.
+# Changes of what belongs to one image (its digest) alone: a push, a newer scan, a report of another scanner,
+# provenance. A row for each, until a renewal has judged the image after it. Not a column of its verdict: a renewal that
+# read the image before the change would write over it, and an image without a verdict has none.
 fleet_due_images = Table(
     "fleet_due_images",
     metadata,
