@@ -213,19 +213,28 @@ def measure(fleet: Fleet) -> None:
 
 def measure_waivers(fleet: Fleet) -> None:
     """Add and revoke a waiver of a vulnerability that the median number of images have, and of the most common one."""
-    components: dict[int, set[int]] = {}
-    for finding in fleet.store.fleet_findings.iterate_findings():
-        components.setdefault(finding.vulnerability, set()).add(finding.component)
-    images: dict[int, int] = {}
-    for number, holders in components.items():
-        bundles = {bundle for _, bundle, _ in fleet.store.fleet.iterate_bundle_uses(holders)}
-        images[number] = len(fleet.store.fleet.find_images_with(bundles)) if bundles else 0
+    bundles: dict[int, set[int]] = {}  # by component
+    images: dict[int, set[int]] = {}  # by bundle
+    images_by_vulnerability: dict[int, set[int]] = {}
+    findings = list(fleet.store.fleet_findings.iterate_findings())
+    for component, bundle, _ in fleet.store.fleet.iterate_bundle_uses({finding.component for finding in findings}):
+        bundles.setdefault(component, set()).add(bundle)
+    for row in fleet.store.fleet.iterate_bundles_of_images():
+        images.setdefault(row.bundle, set()).add(row.image)
+    for finding in findings:
+        of_component = (images.get(bundle, set()) for bundle in bundles.get(finding.component, ()))
+        images_by_vulnerability.setdefault(finding.vulnerability, set()).update(*of_component)
+    counts = {
+        number: len(of_vulnerability)
+        for number, of_vulnerability in images_by_vulnerability.items()
+        if of_vulnerability
+    }
     names = fleet.store.fleet_findings.list_vulnerabilities()
     until = format_time(datetime.now(UTC) + timedelta(days=30))
-    median = statistics.median_low(filter(None, images.values()))
+    median = statistics.median_low(counts.values())
     for kind, number in (
-        ("median", min(images, key=lambda number: abs(images[number] - median))),
-        ("most", max(images, key=images.__getitem__)),
+        ("median", min(counts, key=lambda number: abs(counts[number] - median))),
+        ("most", max(counts, key=counts.__getitem__)),
     ):
         waiver = Waiver(f"bench-{kind}", "bench", "Measured.", vulnerability=names[number].name, until=until)
         for action, change in (
@@ -235,7 +244,7 @@ def measure_waivers(fleet: Fleet) -> None:
             change()
             judging = fleet.count_judged()
             report(
-                f"a waiver {action} of what {images[number]} images have",
+                f"a waiver {action} of what {counts[number]} images have",
                 measure_use(fleet.verdict_renewal.renew),
                 None,
             )
