@@ -48,6 +48,7 @@ from dockgate.services.pipelines.fix_search import FixSearch, NewestImages
 from dockgate.services.pipelines.fixes import Fixes
 from dockgate.services.pipelines.git_pushes import GitPushes
 from dockgate.services.pipelines.lockfiles import LockBuilds
+from dockgate.services.pipelines.running_tasks import RunningTasks
 from dockgate.services.registry.pushes import RegistryNotifications, RegistryPushes
 from dockgate.services.registry.refused_pulls import RefusedPulls
 from dockgate.services.registry.registry_pulls import RegistryPulls
@@ -271,6 +272,7 @@ class _Wiring(VerdictWiring):
             files=adapters.files,
             git_backend=adapters.git_backend,
             targets=adapters.targets,
+            running_tasks=RunningTasks(adapters.targets),
             webhooks=adapters.webhooks,
             attestor=adapters.attestor,
             advisories=adapters.advisories,

@@ -31,6 +31,7 @@ from dockgate.services.pipelines.deployments import Rollouts
 from dockgate.services.pipelines.documents import Documents
 from dockgate.services.pipelines.executions import Executions
 from dockgate.services.pipelines.git_pushes import GitPushes
+from dockgate.services.pipelines.running_tasks import RunningTasks
 from dockgate.services.policies.dry_run import PolicyDryRun
 from dockgate.services.policies.policies import Policies
 from dockgate.services.registry.pushes import RegistryNotifications
@@ -77,6 +78,7 @@ class WebServices:
     files: RepositoryFiles
     git_backend: GitBackend
     targets: Mapping[str, Target]
+    running_tasks: RunningTasks
     webhooks: Webhooks
     attestor: Attestor | None
     advisories: Advisories

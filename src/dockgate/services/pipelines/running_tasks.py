@@ -1,4 +1,4 @@
-"""The tasks of several services, whose targets are asked side by side and for a limited time."""
+"""The tasks of several services, whose targets are asked at the same time and for a limited time."""
 
 import threading
 import time
@@ -10,8 +10,8 @@ from dockgate.delivery.ports import Target
 from dockgate.delivery.service_model import Task, TaskState
 from dockgate.shared.errors import DockgateError
 
-# Targets that are asked at the same time.
-_THREADS = 8
+# Questions to one target at the same time: for one list, and for all lists.
+_QUESTIONS_OF_LIST, _QUESTIONS = 4, 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,40 +31,68 @@ class TaskLists:
         }
 
 
-def list_tasks(targets: Mapping[str, Target], services: Sequence[tuple[str, str]], patience: float) -> TaskLists:
-    """List the tasks of services that are given by name and target.
+class RunningTasks:
+    """Lists the tasks of services by asking their targets.
 
-    A target that does not answer within `patience` seconds is a failure.
+    One that hangs has a few questions at a time and keeps no other target from being asked.
     """
-    waiting: SimpleQueue[tuple[str, str]] = SimpleQueue()
-    for service in services:
-        waiting.put(service)
-    tasks: dict[str, Sequence[Task]] = {}
-    failures: dict[str, str] = {}
-    is_over = threading.Event()
 
-    def ask_targets() -> None:
-        while not is_over.is_set():
-            try:
-                name, target = waiting.get_nowait()
-            except Empty:
+    def __init__(self, targets: Mapping[str, Target]) -> None:
+        self._targets = targets
+        self._slots: dict[str, threading.BoundedSemaphore] = {}
+        self._lock = threading.Lock()
+
+    def list_tasks(self, services: Sequence[tuple[str, str]], patience: float) -> TaskLists:
+        """List the tasks of services that are given by name and target.
+
+        A target that does not answer within `patience` seconds is a failure.
+        """
+        tasks: dict[str, Sequence[Task]] = {}
+        failures: dict[str, str] = {}
+        is_over = threading.Event()
+
+        def ask_target(target: str, names: SimpleQueue[str]) -> None:
+            slots = self._get_slots(target)
+            if not slots.acquire(timeout=patience):
                 return
             try:
-                tasks[name] = targets[target].list_tasks(name)
-            except DockgateError as error:
-                failures[name] = error.full_message
-            except KeyError:
-                failures[name] = f"this server has no target {target}"
+                while not is_over.is_set():
+                    name = names.get_nowait()
+                    try:
+                        tasks[name] = self._targets[target].list_tasks(name)
+                    except DockgateError as error:
+                        failures[name] = error.full_message
+                    except KeyError:
+                        failures[name] = f"this server has no target {target}"
+            except Empty:
+                return
+            finally:
+                slots.release()
 
-    threads = [threading.Thread(target=ask_targets, daemon=True) for _ in range(min(_THREADS, len(services)))]
-    for thread in threads:
-        thread.start()
-    end = time.monotonic() + patience
-    for thread in threads:
-        thread.join(max(0.0, end - time.monotonic()))
-    is_over.set()
-    lists = TaskLists(dict(tasks), dict(failures))
+        threads = [
+            threading.Thread(target=ask_target, args=(target, names), daemon=True)
+            for target, names in _group_by_target(services).items()
+            for _ in range(min(_QUESTIONS_OF_LIST, names.qsize()))
+        ]
+        for thread in threads:
+            thread.start()
+        end = time.monotonic() + patience
+        for thread in threads:
+            thread.join(max(0.0, end - time.monotonic()))
+        is_over.set()
+        lists = TaskLists(dict(tasks), dict(failures))
+        for name, target in services:
+            if name not in lists.tasks and name not in lists.failures:
+                lists.failures[name] = f"{target} did not answer within {patience:g} s"
+        return lists
+
+    def _get_slots(self, target: str) -> threading.BoundedSemaphore:
+        with self._lock:
+            return self._slots.setdefault(target, threading.BoundedSemaphore(_QUESTIONS))
+
+
+def _group_by_target(services: Sequence[tuple[str, str]]) -> dict[str, SimpleQueue[str]]:
+    names_by_target: dict[str, SimpleQueue[str]] = {}
     for name, target in services:
-        if name not in lists.tasks and name not in lists.failures:
-            lists.failures[name] = f"{target} did not answer within {patience:g} s"
-    return lists
+        names_by_target.setdefault(target, SimpleQueue()).put(name)
+    return names_by_target

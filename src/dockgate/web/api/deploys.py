@@ -17,7 +17,6 @@ from dockgate.delivery.service_model import (
     TaskDefinition,
 )
 from dockgate.identity.model import Caller
-from dockgate.services.pipelines.running_tasks import list_tasks
 from dockgate.services.web_services import WebServices
 from dockgate.shared.errors import NotFoundError, UnavailableError
 from dockgate.store.delivery.services import make_unknown_service_error
@@ -225,7 +224,7 @@ def read_service_page(
         if page.entries
         else {}
     )
-    lists = list_tasks(server.targets, [(entry.name, entry.target) for entry in page.entries], PATIENCE)
+    lists = server.running_tasks.list_tasks([(entry.name, entry.target) for entry in page.entries], PATIENCE)
     counts = lists.count_running()
     summaries = []
     for service in page.entries:
@@ -247,7 +246,7 @@ def _rank_service(service: Service, *, has_failed: bool) -> tuple[int, str]:
 def get_service(name: str, caller: Reader, server: ServerDependency) -> ServiceView:
     """Get a service with its task definitions, tasks, rollouts and events."""
     stored_service = _require_service(caller, name, server)
-    lists = list_tasks(server.targets, [(name, stored_service.target)], PATIENCE)
+    lists = server.running_tasks.list_tasks([(name, stored_service.target)], PATIENCE)
     tasks = lists.tasks.get(name)
     view = ServiceView(
         service=stored_service,

@@ -13,7 +13,6 @@ from dockgate.delivery.pipeline import list_starters
 from dockgate.delivery.service_model import Service
 from dockgate.gate.model import Status
 from dockgate.identity.model import Caller, Permission
-from dockgate.services.pipelines.running_tasks import list_tasks
 from dockgate.services.web_services import WebServices, describe_advisory_database, read_advisory_feeds
 from dockgate.shared.errors import UsageError
 from dockgate.shared.timestamps import format_time, is_within_days, parse_time
@@ -96,7 +95,7 @@ def show_overview(request: Request, caller: api.Reader, server: api.ServerDepend
         executions=under_way,
         rows=make_execution_rows(server, under_way),
         services=services,
-        tasks=list_tasks(server.targets, asked_services, PATIENCE).count_running(),
+        tasks=server.running_tasks.list_tasks(asked_services, PATIENCE).count_running(),
         is_fresh=not newest_executions and not caller.is_limited,
         trends=None if caller.is_limited else server.trends.read(),
         changes=add_rejections(changes, states),

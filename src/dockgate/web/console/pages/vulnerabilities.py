@@ -26,7 +26,6 @@ from dockgate.services.exposure.answer import (
 from dockgate.services.exposure.finding_waivers import FindingWaiver
 from dockgate.services.exposure.package import PackageVersion, PackageVulnerability, find_package
 from dockgate.services.exposure.vulnerability_facts import AffectedPackage, read_facts
-from dockgate.services.pipelines.running_tasks import list_tasks
 from dockgate.services.web_services import WebServices
 from dockgate.store.exposure.vulnerability_lists import VulnerabilityFilter, VulnerabilitySort
 from dockgate.vulnerabilities.model import Severity
@@ -214,7 +213,7 @@ def show_package(
 
 def _count_running_tasks(server: WebServices, exposure: Exposure) -> dict[str, int]:
     services = [(entry.service, entry.target) for entry in exposure.services[:MAX_SERVICES]]
-    return list_tasks(server.targets, services, PATIENCE).count_running()
+    return server.running_tasks.list_tasks(services, PATIENCE).count_running()
 
 
 def _make_links(request: Request, exposure: Exposure, cursor: int | None, kind: str, sort: ExposureSort) -> ListLinks:
