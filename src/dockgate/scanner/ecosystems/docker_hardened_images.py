@@ -23,7 +23,7 @@ _ROOT = "opt/docker/sbom/"
 class Dhi(StandaloneEcosystem):
     """Docker's own builds in hardened images, covered by no feed."""
 
-    name = "dhi"
+    name = "docker_hardened_images"
     version = 1
     purl_types: tuple[str, ...] = ("dhi",)
     triggers = Triggers(prefixes=(_ROOT,))

@@ -20,7 +20,7 @@ from dockgate.shared.purl import Purl, write_purl
 class Actions(StandaloneEcosystem):
     """GitHub Actions, from SBOMs only."""
 
-    name = "actions"
+    name = "github_actions"
     version = 1
     osv_names: tuple[str, ...] = ("GitHub Actions",)
     purl_types: tuple[str, ...] = ("githubactions",)
