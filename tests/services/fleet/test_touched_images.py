@@ -240,17 +240,20 @@ def list_judged(world: World) -> set[str]:
     return {name for name in world.names if numbers[world.digest(name)] in recording.judged_images}
 
 
-def test_a_waiver_or_document_renews_the_images_in_which_it_may_count(fleet: Fleet) -> None:
-    world = World(fleet, Random(1))  # noqa: S311 - any fleet
-    store, clock = fleet.system.store, fleet.system.clock
-    holders = {
+def list_images_with(world: World, package: str) -> set[str]:
+    """The names of the images that contain a package."""
+    return {
         name
         for name in world.names
-        if any(
-            "a" in [each.name for each in inventory.packages]
-            for inventory in store.images.list_inventories(world.digest(name))
-        )
+        for inventory in world.fleet.system.store.images.list_inventories(world.digest(name))
+        if package in [each.name for each in inventory.packages]
     }
+
+
+def test_a_waiver_renews_the_images_in_which_it_may_count(fleet: Fleet) -> None:
+    world = World(fleet, Random(1))  # noqa: S311 - any fleet
+    store, clock = fleet.system.store, fleet.system.clock
+    holders = list_images_with(world, "a")
     team = {name for name in world.names if world.repository(name).startswith("team/")}
     world.renewal.renew()
     mine = min(holders & team)
@@ -296,3 +299,31 @@ def test_who_pushed_an_image_renews_its_verdict_for_the_waivers_of_its_repositor
     fleet.verdict_renewal.renew()
     assert fleet.list_verdicts()["web"] == "Approved"
     assert fleet.is_consistent()
+
+
+def test_a_vex_document_renews_the_images_in_which_it_may_count(fleet: Fleet) -> None:
+    world = World(fleet, Random(1))  # noqa: S311 - any fleet
+    vex = fleet.system.store.vex
+    images = list_images_with(world, "a")
+    world.renewal.renew()
+    one = min(images)
+    vulnerability = make_advisory("a", Severity.LOW, "2").id
+    statement = VexStatement(
+        compute_digest(b"1"), "openvex", "ana", None, (vulnerability,), VexStatus.NOT_AFFECTED, ("pkg:deb/debian/a",)
+    )
+    statements = {
+        "about a package": (statement, "", images),
+        "about an image": (replace(statement, products=(world.digest(one),)), "", {one}),
+        "about another package": (replace(statement, products=("pkg:deb/debian/else",)), "", set[str]()),
+        "about an unknown vulnerability": (replace(statement, vulnerabilities=("CVE-2020-1",)), "", set[str]()),
+        "attached to an image": (statement, world.digest(one), {one}),
+    }
+    for name, (each, image, names) in statements.items():
+        document = compute_digest(name.encode())
+        record = VexRecord(document, image, "openvex", "ana", "principal:ana", world.now)
+        vex.add(record, name.encode(), [replace(each, document=document)])
+        assert list_judged(world) == names, name
+        if not image:
+            vex.remove(document, "ana", world.now)
+            assert list_judged(world) == names, name
+    assert list_judged(world) == set()
