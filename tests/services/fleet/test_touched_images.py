@@ -306,17 +306,17 @@ def test_a_vex_document_renews_the_images_in_which_it_may_count(fleet: Fleet) ->
     vex = fleet.system.store.vex
     images = list_images_with(world, "a")
     world.renewal.renew()
-    one = min(images)
+    named_image = min(images)
     vulnerability = make_advisory("a", Severity.LOW, "2").id
     statement = VexStatement(
         compute_digest(b"1"), "openvex", "ana", None, (vulnerability,), VexStatus.NOT_AFFECTED, ("pkg:deb/debian/a",)
     )
     statements = {
         "about a package": (statement, "", images),
-        "about an image": (replace(statement, products=(world.digest(one),)), "", {one}),
+        "about an image": (replace(statement, products=(world.digest(named_image),)), "", {named_image}),
         "about another package": (replace(statement, products=("pkg:deb/debian/else",)), "", set[str]()),
         "about an unknown vulnerability": (replace(statement, vulnerabilities=("CVE-2020-1",)), "", set[str]()),
-        "attached to an image": (statement, world.digest(one), {one}),
+        "attached to an image": (statement, world.digest(named_image), {named_image}),
     }
     for name, (each, image, names) in statements.items():
         document = compute_digest(name.encode())
