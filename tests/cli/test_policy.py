@@ -145,7 +145,7 @@ def test_a_whole_document_is_a_policy_for_the_gate_too(dockgate: Dockgate, tmp_p
 # --- tried -----------------------------------------------------------------------------------------------------------
 
 
-def comparisons(judged: int, next_: str = "", changes: tuple[ImageComparison, ...] = ()) -> Any:
+def comparisons(judged: int, next_: str | None = None, changes: tuple[ImageComparison, ...] = ()) -> Any:
     status_changes = {"Approved → Rejected": len(changes)} if changes else {}
     return to_plain(PolicyComparison(judged, status_changes, changes, next_))
 
@@ -156,7 +156,7 @@ def test_a_policy_is_tried_in_parts(dockgate: Dockgate, server: FakeServer, tmp_
     go = (BlockingReason("linux/amd64", "", "app/x cannot be read."),)
     change = ImageComparison(MANIFEST, "web", f"default+{MANIFEST}", Status.APPROVED, Status.REJECTED, come, go)
     parts = {None: comparisons(100, "17", (change,)), "17": comparisons(30)}
-    server.answers["POST /policies/try"] = lambda request: parts[request.json()["after"]]
+    server.answers["POST /policies/try"] = lambda request: parts[request.parse_body()["after"]]
     ran = dockgate("policy", "try", str(tmp_path / "p.yaml"), "--against", "history", "--policy", "default")
     assert ran.code == 0
     assert ran.out.splitlines()[-1] == "130 evaluated: 1 Approved → Rejected, 129 unchanged"
@@ -179,7 +179,7 @@ def test_a_candidate_is_tried_on_an_image_without_a_server(dockgate: Dockgate, t
     (tmp_path / "lax.yaml").write_text("max_findings:\n  CRITICAL: 9\n")
     arguments = ("--against", image, "--policy", str(tmp_path / "lax.yaml"))
     ran = dockgate("policy", "try", str(tmp_path / "strict.yaml"), *arguments, "-o", "json")
-    assert ran.code == 0, ran.err
+    assert ran.code == 0
     document = json.loads(ran.out)
     assert (document["judged"], document["status_changes"]) == (1, {"Approved → Rejected": 1})
     (change,) = document["changes"]

@@ -179,7 +179,10 @@ def test_a_policy_is_tried_on_the_past_and_on_what_runs_before_it_is_saved(site:
         past = browser.send_form("/policies/tried", do="history", **strict).text
         assert "On the newest verdicts" in past
         assert "Approved → Rejected" in past
-        assert re.search(rf'<a href="/images/{site.approved_image}"><bdi[^>]*>web/<wbr>app:latest</bdi></a>', past)
+        assert re.search(
+            rf'<a href="/images/{site.approved_image}\?repository=web/app"><bdi[^>]*>web/<wbr>app:latest</bdi></a>',
+            past,
+        )
         assert _text(past).strip() == strict["text"]
         runs = browser.send_form("/policies/tried", do="running", **strict).text
         assert "On what runs now: 1 image of 1 would change" in runs

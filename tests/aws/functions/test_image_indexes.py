@@ -70,7 +70,7 @@ def test_an_unknown_manifest_without_platform_makes_an_index_undetermined(aws: A
         entry["digest"] = digest_of(99)
     token = _request_approval(aws, _listing(aws, _children([good]), manifest, entry))
     assert aws.list_answers(token) == ["Rejected"]
-    assert "for no platform and no attestation" in aws.approvals.summaries[token]
+    assert "neither an image nor an attestation" in aws.approvals.summaries[token]
 
 
 def test_an_index_waits_for_all_its_platforms_and_is_as_the_worst(aws: Account) -> None:

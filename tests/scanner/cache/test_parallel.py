@@ -14,7 +14,7 @@ from dockgate.scanner import ecosystems
 from dockgate.scanner.cache.parallel import read_all
 from dockgate.scanner.cache.layer_cache import LayerCache
 from dockgate.shared.errors import ImageError, UnavailableError
-from tests.scanner.layers import FakeLayer, file
+from tests.scanner.layers import FakeLayer, make_file
 
 class Layer(FakeLayer):
     def read_entries(self, **how):
@@ -24,7 +24,7 @@ class Layer(FakeLayer):
 folder = Path(sys.argv[1])
 kinds = ecosystems.load()
 layers = [
-    Layer(f"sha256:{at}", [file(f"x/node_modules/a{at}/package.json", f'{{"name": "a{at}", "version": "1.0.0"}}')])
+    Layer(f"sha256:{at}", [make_file(f"x/node_modules/a{at}/package.json", f'{{"name": "a{at}", "version": "1.0.0"}}')])
     for at in range(6)
 ]
 """

@@ -90,7 +90,7 @@ def test_files_of_rpm_3_are_listed_whole() -> None:
         (header((NAME, "x"), (VERSION, "1")).replace(struct.pack(">II", NAME, 6), struct.pack(">II", NAME, 4)), "1000"),
         (header(*BASH, (BASES, ["a"])), "do not match"),
         (header(*BASH, (BASES, ["a"]), (FOLDERS_AT, [1]), (FOLDERS, ["/"])), "do not match"),
-        (header(*BASH, *LISTED, (MODES, [0])), "do not match"),
+        (header(*BASH, *LISTED, (MODES, [0])), "contradicts itself"),
         (header(*BASH, (FOLDERS, ["/" * (FOLDER_LIMIT + 1)])), f"more than {FOLDER_LIMIT} bytes"),
     ],
 )
