@@ -174,6 +174,12 @@ class ServerSystem:
         wait_until(lambda: self.web.started)
         return self
 
+    def close(self) -> None:
+        """End a system that was never started: dbos has one engine in a process, which the next system would get."""
+        self.client.close()
+        self.background.close()
+        self.store.close()
+
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
         for event in self.scan_may_end.values():
             event.set()

@@ -141,7 +141,7 @@ def running(folder: Path) -> Iterator[Site]:
         yield site
     finally:
         child.stop()
-        site.system.store.close()
+        site.system.close()
 
 
 def image(text: str, size: int = 20_000) -> make.Image:

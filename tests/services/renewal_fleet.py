@@ -74,7 +74,7 @@ class Fleet:
     system: ServerSystem
     feeds: Feeds
     images: dict[str, str] = field(default_factory=dict)
-    changed: AdvisoryChanges | None = None
+    advisory_changes: AdvisoryChanges | None = None
 
     def __post_init__(self) -> None:
         self.verdict_renewal = self.process()
@@ -110,7 +110,7 @@ class Fleet:
             index=index,
             fleet_judging=judging,
             advisories=self.feeds,
-            compare=lambda before, after, cves: self.changed,
+            compare=lambda before, after, cves: self.advisory_changes,
             effects=Effects(note),
         )
 
@@ -175,8 +175,7 @@ def open_fleet(folder: Path, database: str) -> Iterator[Fleet]:
     try:
         yield Fleet(system, Feeds(system.clock))
     finally:
-        system.client.close()
-        system.store.close()
+        system.close()
 
 
 def require_valid(events: Iterable[StoredEvent]) -> None:

@@ -50,7 +50,7 @@ class FailingVerdicts:
 def system(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ServerSystem]:
     result = ServerSystem(tmp_path, database=request.param)
     yield result
-    result.store.close()
+    result.close()
 
 
 def test_images_that_always_fail_keep_no_other_from_being_judged(system: ServerSystem) -> None:

@@ -45,7 +45,7 @@ def test_a_changed_verdict_names_what_is_known_to_be_exploited_since(fleet: Flee
     fleet.system.clock.ahead += timedelta(hours=2)
     name = fleet.feeds.advisories[0].id
     fleet.feeds.catalogue = {name: Cve(name, exploited="2026-11-01")}
-    fleet.changed = AdvisoryChanges(cves=frozenset([name])) if is_known else None
+    fleet.advisory_changes = AdvisoryChanges(cves=frozenset([name])) if is_known else None
     fleet.verdict_renewal.renew()
     assert fleet.list_changes() == [("team/web", "Approved", "Rejected")]
     assert fleet.list_vulnerabilities() == [("team/web", [name])]

@@ -150,8 +150,7 @@ def test_a_process_that_dies_anywhere_leaves_the_same_rows_and_events(tmp_path: 
         except CrashError:
             fleet.process().renew()
         result = fleet.list_rows()
-        system.client.close()
-        system.store.close()
+        system.close()
         return result, moments
 
     expected, moments = play(tmp_path / "whole", -1)

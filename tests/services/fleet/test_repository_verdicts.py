@@ -86,7 +86,7 @@ class Promoted:
 def promoted(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Promoted]:
     result = Promoted(tmp_path, request.param)
     yield result
-    result.system.store.close()
+    result.system.close()
 
 
 def apply(promoted: Promoted, *documents: str) -> None:

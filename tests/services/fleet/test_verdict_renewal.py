@@ -89,7 +89,7 @@ def test_an_advisory_between_the_verdict_on_a_push_and_the_first_of_the_fleet_ch
 def test_an_advisory_renews_what_it_touches_with_one_event_each(fleet: Fleet, is_known: bool) -> None:
     fleet.verdict_renewal.renew()
     fleet.publish("web")
-    fleet.changed = AdvisoryChanges(keys=frozenset({("Debian:13", "web")})) if is_known else None
+    fleet.advisory_changes = AdvisoryChanges(keys=frozenset({("Debian:13", "web")})) if is_known else None
     for _ in range(3):
         fleet.verdict_renewal.renew()
     assert fleet.list_verdicts() == {"web": "Rejected", "api": "Approved", "job": "Approved"}
@@ -102,7 +102,7 @@ def test_an_advisory_that_names_no_version_renews_verdicts_when_it_comes_and_goe
     fleet.verdict_renewal.renew()
     fleet.publish("web")
     unclear = replace(fleet.feeds.advisories.pop(), ranges=())
-    fleet.changed = AdvisoryChanges(keys=frozenset({("Debian:13", "web")})) if is_known else None
+    fleet.advisory_changes = AdvisoryChanges(keys=frozenset({("Debian:13", "web")})) if is_known else None
     for advisories, status in (([unclear], "Undetermined"), ([], "Approved"), ([unclear], "Undetermined")):
         fleet.feeds.advisories = advisories
         fleet.verdict_renewal.renew()
@@ -115,7 +115,7 @@ def test_an_advisory_that_names_no_version_renews_verdicts_when_it_comes_and_goe
 def test_a_feed_that_ends_or_begins_renews_the_verdicts_that_need_it(fleet: Fleet, feed: str, is_known: bool) -> None:
     fleet.publish("shared", Severity.LOW)
     fleet.verdict_renewal.renew()
-    fleet.changed = AdvisoryChanges(ecosystems=frozenset({feed})) if is_known else None
+    fleet.advisory_changes = AdvisoryChanges(ecosystems=frozenset({feed})) if is_known else None
     for missing_feeds, status in (({feed}, "Undetermined"), ((), "Approved")):
         fleet.feeds.missing_feeds = frozenset(missing_feeds)
         fleet.verdict_renewal.renew()
@@ -175,7 +175,7 @@ def test_an_advisory_database_that_was_only_checked_again_has_no_event(fleet: Fl
     fleet.verdict_renewal.renew()
     before = fleet.list_details("advisories.changed")
     fleet.feeds.checked_at = format_time(fleet.system.clock() + timedelta(minutes=1))
-    fleet.changed = AdvisoryChanges()
+    fleet.advisory_changes = AdvisoryChanges()
     fleet.verdict_renewal.renew()
     assert fleet.system.store.fleet_findings.find_source().advisories == fleet.feeds().digest  # type: ignore[union-attr]
     assert fleet.list_details("advisories.changed") == before

@@ -26,7 +26,7 @@ from dockgate.vulnerabilities.model import Severity
 def steps(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Steps]:
     result = Steps(tmp_path, request.param)
     yield result
-    result.system.store.close()
+    result.system.close()
     drop_database(tmp_path)
 
 

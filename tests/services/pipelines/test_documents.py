@@ -66,7 +66,7 @@ class Site:
 def site(tmp_path: Path) -> Iterator[Site]:
     result = Site(tmp_path)
     yield result
-    result.system.store.close()
+    result.system.close()
 
 
 def test_documents_are_applied_whatever_their_order(site: Site) -> None:

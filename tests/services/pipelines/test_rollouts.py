@@ -20,7 +20,7 @@ OFF = "  environment: {FEATURE: 'off'}\n"
 def steps(tmp_path: Path) -> Iterator[Steps]:
     result = Steps(tmp_path)
     yield result
-    result.system.store.close()
+    result.system.close()
 
 
 def tasks(steps: Steps) -> list[tuple[int, TaskState]]:

@@ -16,7 +16,7 @@ def steps(tmp_path: Path) -> Iterator[Steps]:
     result = Steps(tmp_path)
     result.deploy_image("first")
     yield result
-    result.system.store.close()
+    result.system.close()
 
 
 def reasons(steps: Steps) -> list[str]:

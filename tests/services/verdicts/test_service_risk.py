@@ -26,7 +26,7 @@ def steps(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Steps]:
     result = Steps(tmp_path, request.param)
     result.deploy_image("first")
     yield result
-    result.system.store.close()
+    result.system.close()
 
 
 def add_service(steps: Steps, name: str) -> None:

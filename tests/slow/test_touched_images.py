@@ -1,0 +1,20 @@
+"""Verdicts of a fleet that changes at random, in more ways than the suite has time for."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.services.changing_fleet import check_random_changes
+from tests.services.renewal_fleet import Fleet, open_fleet
+from tests.store.factories import FACTORIES
+
+
+@pytest.fixture(params=FACTORIES)
+def fleet(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Fleet]:
+    with open_fleet(tmp_path, request.param) as fleet:
+        yield fleet
+
+
+@pytest.mark.parametrize("seed", range(100, 150))
+def test_verdicts_are_those_of_judging_all_images_whatever_changes(fleet: Fleet, seed: int) -> None:
+    check_random_changes(fleet, seed)
