@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from dockgate.attestations.dsse import Signer, create_key, sign_payload
-from dockgate.attestations.statements import ListedKey
+from dockgate.attestations.model import ListedKey
 
 
 class MemoryAttestor:

@@ -13,7 +13,8 @@ from tests.scenarios.live import wait_until
 from tests.scenarios.planned_images import make_advisory
 from tests.scenarios.server import ServerSystem
 
-from dockgate.attestations.statements import Claim, verify_statement
+from dockgate.attestations.model import Claim
+from dockgate.attestations.statements import verify_statement
 from dockgate.shared.errors import DeniedError
 from dockgate.shared.timestamps import format_time
 from dockgate.store.records import OutboxKind

@@ -8,9 +8,9 @@ import base64
 import binascii
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from dockgate.attestations.model import Envelope, SignedStatement
 from dockgate.shared.digest import compute_digest
 from dockgate.shared.errors import DeniedError, UnreadableError, UsageError
 
@@ -24,27 +24,6 @@ SIZE_LIMIT = 16 * 1024 * 1024
 # Signatures of one envelope that are looked at.
 SIGNATURE_LIMIT = 32
 _WEAKEST_RSA = 2048
-
-
-@dataclass(frozen=True, slots=True)
-class Envelope:
-    """An envelope that was read, and not yet believed.
-
-    `signatures` are raw bytes: the hint of which key made them is unsigned, and not kept.
-    """
-
-    payload_type: str
-    payload: bytes
-    signatures: tuple[bytes, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class SignedStatement:
-    """The statement of an envelope, and the key `key` that signed it."""
-
-    payload_type: str
-    payload: bytes
-    key: str
 
 
 class PublicKey:

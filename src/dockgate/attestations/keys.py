@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dockgate.attestations.dsse import PublicKey, Signer, create_key
-from dockgate.attestations.statements import ListedKey
+from dockgate.attestations.model import ListedKey
 from dockgate.shared.digest import get_hex
 from dockgate.shared.errors import UnavailableError
 from dockgate.shared.files import replace_file

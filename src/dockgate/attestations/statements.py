@@ -6,9 +6,9 @@ own.
 
 import json
 import re
-from dataclasses import dataclass
 from datetime import timedelta
 
+from dockgate.attestations.model import Claim
 from dockgate.gate.model import Status, Verdict
 from dockgate.gate.policy import PolicyReference
 from dockgate.gate.provenance import STATEMENT_TYPE
@@ -21,53 +21,6 @@ from dockgate.shared.timestamps import compute_latest_time, format_time, parse_t
 PREDICATE_TYPE = "https://dockgate.dev/attestation/verdict/v1"
 
 _TAG = r"sha256-([0-9a-f]{64})(?:\.(?:att|sig|sbom))?"
-
-
-@dataclass(frozen=True, slots=True)
-class Attestation:
-    """An attestation of a verdict, attached to its image or still to be.
-
-    `key` is the signing key's id and `attested_at` when it was attached, None before. `error` is why the last attempt
-    failed, `next_at` when it is tried again (None for never). `renewed_at` is when the verdict was confirmed, None for
-    the first attestation.
-    """
-
-    verdict: str
-    image: str
-    repository: str
-    policy: str
-    key: str | None = None
-    attested_at: str | None = None
-    attempts: int = 0
-    error: str | None = None
-    next_at: str | None = None
-    renewed_at: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ListedKey:
-    """A public key, in PEM.
-
-    `id` is the digest of its DER form; `current`: new attestations are signed with it.
-    """
-
-    id: str
-    pem: str
-    current: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """The content of a believed statement about an image."""
-
-    image: str
-    name: str
-    verdict: str
-    policy: str
-    judged_at: str
-    expires_at: str
-    waived: int
-    evidence: str
 
 
 def parse_attachment_tag(tag: str) -> str | None:

@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from dockgate.attestations.statements import ListedKey
+from dockgate.attestations.model import ListedKey
 from dockgate.delivery.service_model import Service, Task, TaskDefinition
 from dockgate.gate.model import ExternalReport
 from dockgate.scanner.model import ScannedPlatform

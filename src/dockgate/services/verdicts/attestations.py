@@ -10,7 +10,8 @@ from pathlib import Path
 
 from dockgate.attestations import dsse
 from dockgate.attestations.keys import Keys
-from dockgate.attestations.statements import PREDICATE_TYPE, Attestation, Claim, ListedKey, verify_statement
+from dockgate.attestations.model import Attestation, Claim, ListedKey
+from dockgate.attestations.statements import PREDICATE_TYPE, verify_statement
 from dockgate.delivery.ports import Attestor
 from dockgate.gate import provenance
 from dockgate.scanner.images.auth import Issuers

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from dockgate.attestations.statements import Attestation, ListedKey
+from dockgate.attestations.model import Attestation, ListedKey
 from dockgate.delivery.ports import Attestor
 from dockgate.services.images.visibility import ImageVisibility
 from dockgate.services.verdicts.attestations import list_attestations
