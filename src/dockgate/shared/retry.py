@@ -46,14 +46,6 @@ class RetrySchedule:
         return next_attempt
 
 
-def compute_proportional_pause(waited_seconds: float, least_seconds: float) -> float:
-    """Return the seconds until others are asked again: a fifth of the time waited, within bounds.
-
-    At least `least_seconds`, at most ten times as many.
-    """
-    return min(max(least_seconds, waited_seconds / 5), least_seconds * 10)
-
-
 # What the outbox sends: the receiver may be down for hours. The eleventh attempt is half an hour after the first, the
 # twelfth an hour.
 OUTBOX_RETRIES = RetrySchedule(first_pause=2, longest_pause=3600, give_up_after=86400, minimum_attempts=11)

@@ -31,7 +31,7 @@ from dockgate.shared.errors import (
     find_unexpected_error,
 )
 from dockgate.shared.references import RepositoryReference
-from dockgate.shared.retry import RetrySchedule, compute_proportional_pause
+from dockgate.shared.retry import RetrySchedule
 from dockgate.store import Store
 from dockgate.store.images.images import Images
 from dockgate.store.locks import Locks
@@ -192,8 +192,10 @@ class ScanScheduler:
     def __post_init__(self) -> None:
         self._lock = threading.Lock()
         self._running: set[tuple[str, int]] = set()
-        # Scans that another scanner has not finished, by image and number: since when, and until when it is not asked.
-        self._pending: dict[tuple[str, int], tuple[float, float]] = {}
+        # Scans that another scanner has not finished, by image and number: how often it was asked, and until when it is
+        # not asked again.
+        self._pending: dict[tuple[str, int], tuple[int, float]] = {}
+        self._pending_pauses = RetrySchedule(self.pending_seconds, self.pending_seconds * 10)
         self._closing = threading.Event()
         self._evaluations = threading.Semaphore(PARALLEL_EVALUATIONS)
         self._queue = ScanQueue(self.parallel, self._scan)
@@ -279,11 +281,11 @@ class ScanScheduler:
             _log.warning("%s is not in the fleet index yet, and will be later: %s", image, error)
 
     def _postpone(self, name: tuple[str, int]) -> None:
-        """Have the reconciler retry the scan after a fifth of the time waited, within bounds."""
-        now = time.monotonic()
+        """Have the reconciler retry the scan after a pause."""
         with self._lock:
-            since, _ = self._pending.get(name, (now, now))
-            self._pending[name] = since, now + compute_proportional_pause(now - since, self.pending_seconds)
+            asked_count, _ = self._pending.get(name, (0, 0.0))
+            pause = self._pending_pauses.compute_pause(asked_count + 1)
+            self._pending[name] = asked_count + 1, time.monotonic() + pause
 
     def _run_with_retries(self, scan: Scan) -> None:
         for pause in READING.compute_pauses():
