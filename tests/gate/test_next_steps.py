@@ -13,7 +13,7 @@ from tests.gate.test_whole_gate_properties import gated
 
 from dockgate.gate import evaluate
 from dockgate.gate.model import Status, VerdictCase, Waiver, Waivers
-from dockgate.gate.next_steps import NextStep, describe_next_steps, list_next_steps
+from dockgate.gate.next_steps import UNSCANNED_ADVICE, NextStep, describe_next_steps, list_next_steps
 from dockgate.gate.unread_waivers import apply_to_unread
 from dockgate.scanner.model import Unread
 from dockgate.vulnerabilities.model import AdvisorySnapshot, Matches, Undetermined
@@ -91,4 +91,4 @@ def test_an_image_without_a_scan_has_a_next_step() -> None:
     )
     verdict = evaluate.judge(case, ECOSYSTEMS, RULES)
     assert verdict.status is Status.UNDETERMINED
-    assert list_next_steps(verdict.platform_verdicts[0].undetermined, IMAGE) == (NextStep(evaluate.UNSCANNED_ADVICE),)
+    assert list_next_steps(verdict.platform_verdicts[0].undetermined, IMAGE) == (NextStep(UNSCANNED_ADVICE),)

@@ -16,10 +16,10 @@ from tests.scenarios.server import ServerSystem
 from dockgate.cli.client import Client
 from dockgate.events.envelope import NewEvent
 from dockgate.identity.model import Role
+from dockgate.shared.cursors import PAGE
 from dockgate.vulnerabilities.model import Severity
 from dockgate.web.console.empty_states import EMPTY_STATES
 from dockgate.web.console.pages.events import MAX_READ
-from dockgate.web.paging import PAGE
 
 pytestmark = pytest.mark.long
 

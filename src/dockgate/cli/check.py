@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
+from dockgate.cli.exit_codes import UNDETERMINED
 from dockgate.cli.listing_output import make_format_option
 from dockgate.cli.options import choose_database_path, database_option
 from dockgate.cli.output import escape_controls
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from dockgate.vulnerabilities.model import Finding
 
 WRONG_USE = 2
-UNDETERMINED = 3
 # Bytes read from standard input at a time: about five thousand package URLs.
 CHUNK = 1 << 18
 _BY_SOURCE = ("pkg:deb/", "pkg:apk/")

@@ -6,6 +6,7 @@ from typing import Any
 
 from dockgate.cli import approval_wait
 from dockgate.cli.client import TRANSIENT_ERRORS, Client
+from dockgate.cli.exit_codes import FAILED, REJECTED, SUCCEEDED, UNDETERMINED
 from dockgate.cli.output import print_text
 from dockgate.delivery.model import RunState
 from dockgate.shared.errors import NotFoundError
@@ -13,8 +14,6 @@ from dockgate.shared.errors import NotFoundError
 POLL_SECONDS = 0.5
 # Seconds to retry while the server does not answer.
 RETRY_SECONDS = 300.0
-
-SUCCEEDED, REJECTED, FAILED, UNDETERMINED = 0, 1, 2, 3
 
 
 def wait_for_end(

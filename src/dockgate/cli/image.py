@@ -6,7 +6,7 @@ from typing import Any, BinaryIO
 import click
 
 from dockgate.cli import times
-from dockgate.cli.client import Client
+from dockgate.cli.client import PAGE, Client
 from dockgate.cli.digest_lookup import resolve_image
 from dockgate.cli.listing_output import (
     Cell,
@@ -23,8 +23,6 @@ from dockgate.cli.options import found_at_option
 from dockgate.cli.output import print_text
 from dockgate.shared.byte_sizes import format_byte_size
 
-# Images of one request, where all are fetched.
-PAGE = 1000
 # The severities that have a rank.
 SEVERITIES = ("CRITICAL", "HIGH", "MEDIUM", "LOW")
 # Words for scan states.

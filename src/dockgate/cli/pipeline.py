@@ -5,7 +5,7 @@ from typing import Any, NoReturn, TypeVar
 
 import click
 
-from dockgate.cli import execution_wait, logs, times
+from dockgate.cli import execution_wait, exit_codes, logs, times
 from dockgate.cli.client import Client, parse_answer
 from dockgate.cli.listing_output import (
     format_option,
@@ -261,7 +261,7 @@ def _end_of_logs(client: Client, execution: str, stage: str | None, action: str 
         view = execution_wait.wait_for_end(client, execution, None)
         print_wrapped(*execution_wait.format_result(view), is_error=True)
         return execution_wait.exit_code(client, view)
-    return execution_wait.FAILED if logs.has_failed(client, execution, stage, action) else execution_wait.SUCCEEDED
+    return exit_codes.FAILED if logs.has_failed(client, execution, stage, action) else exit_codes.SUCCEEDED
 
 
 def _find_execution_view(client: Client, execution: str) -> Any:

@@ -2,10 +2,10 @@
 
 import click
 
+from dockgate.cli.exit_codes import UNDETERMINED
 from dockgate.cli.image_argument import ImageArgument, add_image_argument
 from dockgate.cli.options import allow_unread_option
 from dockgate.cli.report_options import Output, inventory_output_options, write_report
-from dockgate.cli.scan import UNDETERMINED
 from dockgate.config import from_environment
 
 

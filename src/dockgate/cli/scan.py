@@ -4,12 +4,11 @@ from pathlib import Path
 
 import click
 
+from dockgate.cli.exit_codes import UNDETERMINED
 from dockgate.cli.image_argument import ImageArgument, add_image_argument
 from dockgate.cli.options import allow_unread_option, database_option
 from dockgate.cli.report_options import Display, Output, add_display_options, scan_output_options, write_report
 from dockgate.config import from_environment
-
-UNDETERMINED = 3
 
 
 @click.command()

@@ -7,14 +7,12 @@ from typing import Any
 import click
 
 from dockgate.cli import times
-from dockgate.cli.client import Client
+from dockgate.cli.client import PAGE, Client
+from dockgate.cli.exit_codes import UNDETERMINED
 from dockgate.cli.listing_output import Cell, display_digest, print_fields, print_json, print_table
 from dockgate.cli.output import print_text
 from dockgate.shared.wording import format_count
 
-UNDETERMINED = 3
-# Images of one request, where all are fetched.
-PAGE = 1000
 # Services and pipelines that the table's head names.
 SHOWN_NAMES = 10
 

@@ -6,8 +6,9 @@ The answer that was given stays as it was; what follows is a new verdict, in whi
 import hashlib
 
 from dockgate.delivery.model import BY_POLICY, Approval, ApprovalState
+from dockgate.gate.cve_enrichment import EVIDENCE_RULE
 from dockgate.gate.model import Verdict, Violation, Waiver
-from dockgate.gate.waivers import EVIDENCE_RULE, IMAGE_RULES, UNWAIVABLE_RULE, check_waiver
+from dockgate.gate.waivers import IMAGE_RULES, UNWAIVABLE_RULE, check_waiver
 from dockgate.shared.errors import ConflictError
 
 

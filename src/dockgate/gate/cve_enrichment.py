@@ -9,12 +9,12 @@ from datetime import timedelta
 
 from dockgate.gate.model import ExternalReport, Settings
 from dockgate.shared.timestamps import parse_time, to_datetime
+from dockgate.vulnerabilities.feed_age import CLOCK_SKEW
 from dockgate.vulnerabilities.model import CATALOGUES, Coverage, Cve, Finding, Matches, select_highest_score
 
 # The rule whose settings say after how many days a feed is stale.
 EVIDENCE_RULE = "evidence"
 _LENIENT = ("allow", "warn")
-_CLOCK_SKEW = timedelta(days=1)
 # Fields of `Finding`, and the catalogue that they come from.
 _CATALOGUE_OF_FIELD = {"exploited": "kev", "due": "kev", "epss": "epss", "percentile": "epss"}
 
@@ -48,7 +48,7 @@ def expire_catalogues(coverage: Sequence[Coverage], uses: Sequence[Settings], no
 
     def is_stale(entry: Coverage) -> bool:
         checked_at = parse_time(entry.checked_at)
-        return checked_at is None or not -_CLOCK_SKEW <= to_datetime(now) - checked_at < timedelta(days=min(days))
+        return checked_at is None or not -CLOCK_SKEW <= to_datetime(now) - checked_at < timedelta(days=min(days))
 
     return tuple(
         replace(entry, complete=False) if entry.ecosystem in CATALOGUES and is_stale(entry) else entry

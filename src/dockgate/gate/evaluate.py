@@ -27,6 +27,7 @@ from dockgate.gate.model import (
     VerdictCase,
     select_worst_status,
 )
+from dockgate.gate.next_steps import UNSCANNED_ADVICE
 from dockgate.gate.policy import COUNTING_RULE, assign_counted_severities
 from dockgate.gate.remediation.search import find_remediation
 from dockgate.gate.remediation.search_budget import SearchBudget
@@ -39,8 +40,6 @@ from dockgate.shared.digest import compute_digest
 from dockgate.shared.wording import shorten_text
 from dockgate.vulnerabilities.matching import FINDINGS_LIMIT, Matcher, count_listed, limit_findings
 from dockgate.vulnerabilities.model import Coverage, Finding, Matches, Severity, Undetermined
-
-UNSCANNED_ADVICE = "Fix what the reason names, then scan the image again."
 
 # The reason of an image without a scan that names none.
 _NO_SCAN = "No scan: the image's packages are not known."

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from dockgate.vulnerabilities.model import Undetermined
 
 WHOLE_IMAGE = "/"
-FALLBACK = "Fix what the reason names, then scan the image again."
+UNSCANNED_ADVICE = "Fix what the reason names, then scan the image again."
 _REBUILD = (
     "Build the image again with docker, podman or buildah, from a base image with a package database. No waiver "
     "accepts an image that cannot be read as a whole: only the policy's rule `evidence` can allow those (`unread`)."
@@ -55,7 +55,7 @@ def _list_steps_of_kind(kind: str | None, entries: Sequence[Undetermined], image
     elif kind in ("uncomparable", "uncovered"):
         yield from _list_steps_for_packages(kind, remaining_entries, image)
     elif remaining_entries:
-        yield NextStep(_STALE_STEP if kind == "stale" else FALLBACK)
+        yield NextStep(_STALE_STEP if kind == "stale" else UNSCANNED_ADVICE)
 
 
 def _list_steps_for_unread(entries: Sequence[Undetermined], image: str) -> Iterator[NextStep]:

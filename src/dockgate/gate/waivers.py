@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from dockgate.gate import patterns, vex_statements
+from dockgate.gate.cve_enrichment import EVIDENCE_RULE
 from dockgate.gate.model import AppliedWaiver, Policy, VexStatement, Violation, Waiver, Waivers
 from dockgate.scanner.model import Inventory
 from dockgate.shared.digest import DIGEST_ADVICE, is_digest
@@ -19,8 +20,6 @@ _NAMES = ("id", "owner", "vulnerability", "package", "repository", "image", "rul
 NOTES_LIMIT = 1_000
 # No waiver accepts a malicious package.
 UNWAIVABLE_RULE = "malicious"
-# This rule cannot be waived as a whole: waivers accept unread content by path or package.
-EVIDENCE_RULE = "evidence"
 # Rules that an image can violate in one way only. Their waivers need not repeat the message, which may change daily.
 IMAGE_RULES = ("base_image", "end_of_life", "image_age", "provenance", "runs_as_root")
 

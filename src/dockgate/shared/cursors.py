@@ -11,6 +11,8 @@ from typing import Any
 
 from dockgate.shared.errors import UsageError
 
+# Entries of a page.
+PAGE, LARGEST_PAGE = 50, 1000
 # JSON's largest exact integer.
 _LARGEST_NUMBER = 1 << 53
 

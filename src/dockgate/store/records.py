@@ -265,6 +265,10 @@ class OutboxKind(StrEnum):
     VERDICT_CHANGE = "verdict-change"
 
 
+# Kinds of entries that attach something to an image.
+ATTACHMENTS = (OutboxKind.ATTESTATION, OutboxKind.PROVENANCE)
+
+
 @dataclass(frozen=True, slots=True)
 class FollowedImage:
     """An image that a policy approved in a repository, and its verdict now.

@@ -14,6 +14,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from dockgate.delivery.contributors import NO_OBJECT
 from dockgate.delivery.model import Execution
 from dockgate.delivery.source_ports import RefUpdate
 from dockgate.events.model import Event
@@ -36,8 +37,6 @@ POLL_SECONDS = 0.05
 MAX_EVENTS = 5
 # Bytes of git's response to a push: progress, and one line per reference.
 MAX_ANSWER = 8 << 20
-# The id of a reference that does not exist (gitprotocol-pack(5)).
-NO_COMMIT = "0" * 40
 
 _COMMAND = re.compile(rb"([0-9a-f]{40}) ([0-9a-f]{40}) ([^\x00-\x20\x7f]{1,1000})(?:\x00[^\n]*)?\n?")
 _SHALLOW = re.compile(rb"shallow [0-9a-f]{40}\n?")
@@ -248,7 +247,7 @@ def _is_handled(store: Store, event_id: str) -> bool:
 
 def _compare_references(former_references: Mapping[str, str], references: Mapping[str, str]) -> tuple[RefUpdate, ...]:
     return tuple(
-        RefUpdate(ref, former_references.get(ref, NO_COMMIT), references.get(ref, NO_COMMIT))
+        RefUpdate(ref, former_references.get(ref, NO_OBJECT), references.get(ref, NO_OBJECT))
         for ref in sorted({*former_references, *references})
         if former_references.get(ref) != references.get(ref)
     )

@@ -10,13 +10,11 @@ from typing import Annotated, Any, Generic, TypeVar
 
 from fastapi import Depends, Query, Request, Response
 
-from dockgate.shared.cursors import read_cursor, write_cursor
+from dockgate.shared.cursors import LARGEST_PAGE, PAGE, read_cursor, write_cursor
 
 T = TypeVar("T")
 U = TypeVar("U")
 
-# Entries of a page.
-PAGE, LARGEST_PAGE = 50, 1000
 MAX_CURSOR = 2000
 # Entries of a list in the store that are counted.
 MAX_COUNT = 1000

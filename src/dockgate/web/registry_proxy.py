@@ -27,6 +27,7 @@ from dockgate.delivery.model import REPOSITORY
 from dockgate.delivery.registries.tokens import RegistryTokens
 from dockgate.delivery.registry_access import PUSH
 from dockgate.scanner.images.manifest import INDEXES, MANIFESTS
+from dockgate.scanner.images.reference import TAG
 from dockgate.server.connections import compute_max_connections
 from dockgate.services.registry.registry_pulls import PulledManifest, RegistryPulls
 from dockgate.shared.digest import compute_digest, is_digest
@@ -45,14 +46,13 @@ MAX_VERDICTS, MAX_VERDICTS_EACH, VERDICT_SECONDS = 4, 2, 30.0
 _TIMEOUTS = {"connect": 5.0, "read": 900.0, "write": 60.0, "pool": 30.0}
 _RETRY_SECONDS = 5
 
-_TAG = "[A-Za-z0-9_][A-Za-z0-9._-]{0,127}"
 _DIGEST = "[a-z0-9]+(?:[.+_-][a-z0-9]+)*:[0-9a-f]{32,128}"
 # The calls of the OCI distribution specification 1.1 and their methods, without the list of all repositories.
 _CALLS: Mapping[str, tuple[re.Pattern[str], frozenset[str]]] = {
     call: (re.compile(path), frozenset(methods.split()))
     for call, path, methods in (
         ("version", "/v2/?", "GET HEAD"),
-        ("manifest", f"/v2/(?P<name>{REPOSITORY})/manifests/(?P<reference>{_TAG}|{_DIGEST})", "GET HEAD PUT DELETE"),
+        ("manifest", f"/v2/(?P<name>{REPOSITORY})/manifests/(?P<reference>{TAG}|{_DIGEST})", "GET HEAD PUT DELETE"),
         ("blob", f"/v2/(?P<name>{REPOSITORY})/blobs/{_DIGEST}", "GET HEAD DELETE"),
         ("upload", f"/v2/(?P<name>{REPOSITORY})/blobs/uploads/[A-Za-z0-9_.=-]*", "GET HEAD POST PATCH PUT DELETE"),
         ("tags", f"/v2/(?P<name>{REPOSITORY})/tags/list", "GET HEAD"),

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dockgate.scanner.ecosystems.python import ECOSYSTEM
-from dockgate.scanner.ecosystems.python.zip_packages import MAGICS, MEMBER_LIMIT
+from dockgate.scanner.ecosystems.python.zip_packages import MEMBER_LIMIT
+from dockgate.scanner.formats.executable import SHEBANGS
 from dockgate.scanner.ports import Extract
 from dockgate.shared.errors import UnreadableError
 
@@ -58,7 +59,7 @@ def read(content: bytes, path: str = "app/a.pyz") -> Extract:
 def test_wanted_archives_have_a_trigger(path: str, size: int, head: bytes, *, is_wanted: bool) -> None:
     assert ECOSYSTEM.should_read(path, size, 0o755, head) is is_wanted
     suffix = "." + path.rpartition(".")[2].lower()
-    assert suffix in ECOSYSTEM.triggers.suffixes or head[:4] in MAGICS
+    assert suffix in ECOSYSTEM.triggers.suffixes or head[:4] in SHEBANGS
 
 
 @pytest.mark.parametrize(

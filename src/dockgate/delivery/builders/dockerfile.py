@@ -5,13 +5,13 @@ another way is refused: an image of an earlier build, which podman finds by its 
 of flags, stages and here-documents that are accepted are those that every parser reads alike.
 """
 
-import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from dockgate.delivery.builders.dockerfile_instructions import BLANKS, read_instructions, split_words
 from dockgate.shared.errors import BuildError
+from dockgate.shared.host_platform import detect_architecture
 
 _VARIABLE = re.compile(r"\$(?:([A-Za-z_]\w*)|\{([A-Za-z_]\w*)(?:(:?[-+])([^{}]*))?\})")
 _OPTION = re.compile(r"--[a-z-]*")
@@ -20,7 +20,6 @@ _ARGUMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SCHEMES = re.compile(
     r"(containers-storage|dir|docker|docker-archive|docker-daemon|oci|oci-archive|ostree|sif|https?):"
 )
-_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
 # Images that one Dockerfile may name.
 _IMAGE_LIMIT = 32
 # ARG values before the first FROM; each may be made of the ones above it.
@@ -127,8 +126,7 @@ class _Reading:
 
 def _make_platform_variables() -> dict[str, str]:
     """Return the variables of `FROM --platform=$BUILDPLATFORM` ("Automatic platform ARGs in the global scope")."""
-    machine = os.uname().machine.lower()
-    architecture = _ARCHITECTURES.get(machine, machine)
+    architecture = detect_architecture()
     values = {"PLATFORM": f"linux/{architecture}", "OS": "linux", "ARCH": architecture, "VARIANT": ""}
     return {f"{side}{name}": value for side in ("BUILD", "TARGET") for name, value in values.items()}
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
+from dockgate.delivery.contributors import NO_OBJECT
 from dockgate.delivery.repository_files import (
     MAX_FILE,
     MIN_DIGITS,
@@ -25,7 +26,6 @@ from dockgate.shared.interfaces import override
 _KINDS = {"040000": EntryKind.FOLDER, "120000": EntryKind.LINK, "160000": EntryKind.MODULE}
 # The modes of files: a new one is not executable.
 _FILES = ("100644", "100755")
-_NO_COMMIT = "0" * 40
 _OBJECT = re.compile(r"[0-9a-f]{40}")
 _DIGITS = re.compile(rf"[0-9a-f]{{{MIN_DIGITS},39}}")
 # What no reference's name has, and what git reads as an expression in a revision (gitrevisions(7)).
@@ -138,7 +138,7 @@ class GitFiles(RepositoryFiles):
     def move(self, repository: str, branch: str, old: str | None, new: str) -> None:
         git_dir = get_git_dir(self._folder, repository)
         try:
-            run("-C", str(git_dir), "update-ref", f"refs/heads/{branch}", new, old or _NO_COMMIT)
+            run("-C", str(git_dir), "update-ref", f"refs/heads/{branch}", new, old or NO_OBJECT)
         except UnavailableError as error:
             if _find_head(git_dir, branch) == old:
                 raise

@@ -17,7 +17,6 @@ from dockgate.gate.model import Status, Violation
 from dockgate.gate.policy import ANY_SEVERITY, assign_counted_severities, read_untriaged_severity
 from dockgate.gate.rule import BaselineFindings, RuleInput, make_finding_key
 from dockgate.gate.rules._settings import (
-    CLOCK_SKEW,
     MAX_DAYS,
     read_boolean,
     read_choice,
@@ -25,6 +24,7 @@ from dockgate.gate.rules._settings import (
     require_known_keys,
 )
 from dockgate.shared.timestamps import parse_time, shift_time, to_datetime
+from dockgate.vulnerabilities.feed_age import CLOCK_SKEW
 from dockgate.vulnerabilities.model import Finding, Severity, Undetermined
 
 SEVERITIES = tuple(severity.value for severity in Severity)

@@ -7,14 +7,12 @@ import base64
 import json
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import timedelta
 from typing import Any
 
 from dockgate.shared.digest import is_digest
 from dockgate.shared.errors import DefinitionError
 
 _KEY_BEGIN, _KEY_END = "-----BEGIN PUBLIC KEY-----", "-----END PUBLIC KEY-----"
-CLOCK_SKEW = timedelta(days=1)  # a time this far in the future is still valid
 MAX_DAYS = 36_500
 # What a rule does with a finding that has no score, and whether such a finding counts (None: undetermined).
 UNSCORED_CHOICES: Mapping[str, bool | None] = {"undetermined": None, "count": True, "ignore": False}

@@ -9,12 +9,11 @@ from typing import Any
 
 from dockgate.gate.policy import RISK_RULE
 from dockgate.gate.rule import Rule, SettingsRule
+from dockgate.gate.rules._selection import SEVERITIES
 from dockgate.gate.rules._settings import make_refusal, require_known_keys
 from dockgate.shared.errors import DefinitionError
 from dockgate.shared.interfaces import override
-from dockgate.vulnerabilities.model import Severity
 
-_SEVERITIES = tuple(severity.value for severity in Severity)
 _LEAST_SECONDS, _MOST_SECONDS = 3600, 365 * 86400  # seconds
 _UNITS = {"h": 3600, "d": 86400}
 
@@ -34,14 +33,14 @@ class AtRisk(SettingsRule):
                     {"type": "integer", "minimum": _LEAST_SECONDS, "maximum": _MOST_SECONDS},
                 ]
             }
-            for severity in _SEVERITIES
+            for severity in SEVERITIES
         },
         "minProperties": 1,
     }
 
     @override
     def parse_settings(self, raw: Mapping[str, object]) -> dict[str, object]:
-        require_known_keys(raw, _SEVERITIES)
+        require_known_keys(raw, SEVERITIES)
         if not raw:
             raise DefinitionError("at_risk: no time is set; set one for a severity, such as CRITICAL: 3d")
         return {severity: _parse_seconds(severity, value) for severity, value in raw.items()}

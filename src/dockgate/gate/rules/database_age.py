@@ -5,10 +5,11 @@ from datetime import timedelta
 from typing import Any
 
 from dockgate.gate.rule import Rule, RuleDependency, RuleInput, TimelessRule
-from dockgate.gate.rules._settings import CLOCK_SKEW, read_number, require_known_keys
+from dockgate.gate.rules._settings import read_number, require_known_keys
 from dockgate.shared.errors import DefinitionError
 from dockgate.shared.interfaces import override
 from dockgate.shared.timestamps import parse_time, to_datetime
+from dockgate.vulnerabilities.feed_age import CLOCK_SKEW
 from dockgate.vulnerabilities.model import CATALOGUES, Undetermined
 
 _MAX_HOURS = 876_000

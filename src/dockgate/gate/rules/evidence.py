@@ -7,7 +7,6 @@ from typing import Any
 from dockgate.gate.model import NonBlockingViolation, RuleAction, Violation
 from dockgate.gate.rule import Rule, RuleDependency, RuleInput, RuleOutcomes, TimelessRule
 from dockgate.gate.rules._settings import (
-    CLOCK_SKEW,
     TEXT_SCHEMA,
     build_list_schema,
     read_choice,
@@ -17,6 +16,7 @@ from dockgate.gate.rules._settings import (
 )
 from dockgate.shared.interfaces import override
 from dockgate.shared.timestamps import parse_time, to_datetime
+from dockgate.vulnerabilities.feed_age import CLOCK_SKEW
 from dockgate.vulnerabilities.model import Undetermined
 
 _KINDS = ("unread", "uncomparable", "uncovered", "stale")

@@ -6,6 +6,7 @@ from typing import Any
 
 from dockgate.gate import cve_enrichment, patterns
 from dockgate.gate.model import NonBlockingViolation, RuleAction, Violation
+from dockgate.gate.policy import BASELINES
 from dockgate.gate.rule import Rule, RuleDependency, RuleInput, RuleOutcomes, make_finding_key
 from dockgate.gate.rules import _cel, _cel_limits
 from dockgate.gate.rules._settings import make_refusal, require_known_keys
@@ -16,7 +17,6 @@ from dockgate.shared.interfaces import override
 from dockgate.shared.timestamps import to_datetime
 from dockgate.vulnerabilities.model import Finding, Severity, Undetermined
 
-_BASELINES = ("running", "approved")
 _MAX_MESSAGE_LENGTH = 500
 # Words for what a package has only in its image.
 _PACKAGE_WORDS = ("packages", "path", "reachable")
@@ -176,7 +176,7 @@ def _build_finding(finding: Finding, rule_input: RuleInput, text: str, catalogue
             name: make_finding_key(finding) in rule_input.baseline_findings[name]
             if name in rule_input.baseline_findings
             else None
-            for name in _BASELINES
+            for name in BASELINES
         },
     }
     unreported_fields = {

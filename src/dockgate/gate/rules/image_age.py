@@ -6,10 +6,11 @@ from typing import Any
 
 from dockgate.gate.model import Violation
 from dockgate.gate.rule import Rule, RuleDependency, RuleInput
-from dockgate.gate.rules._settings import CLOCK_SKEW, MAX_DAYS, read_number, require_known_keys
+from dockgate.gate.rules._settings import MAX_DAYS, read_number, require_known_keys
 from dockgate.shared.errors import DefinitionError
 from dockgate.shared.interfaces import override
 from dockgate.shared.timestamps import parse_time, shift_time, to_datetime
+from dockgate.vulnerabilities.feed_age import CLOCK_SKEW
 from dockgate.vulnerabilities.model import Undetermined
 
 _INSTANT = timedelta.resolution  # an image of just the maximum age is allowed

@@ -10,7 +10,6 @@ from dockgate.gate.policy import PROVENANCE_RULE, compute_fingerprint
 from dockgate.gate.provenance import ProvenanceStatement
 from dockgate.gate.rule import Rule, RuleDependency, RuleInput
 from dockgate.gate.rules._settings import (
-    CLOCK_SKEW,
     KEY_SCHEMA,
     MAX_DAYS,
     TEXT_SCHEMA,
@@ -28,6 +27,7 @@ from dockgate.gate.rules._settings import (
 from dockgate.shared.digest import PATTERN
 from dockgate.shared.interfaces import override
 from dockgate.shared.timestamps import parse_time, shift_time, to_datetime
+from dockgate.vulnerabilities.feed_age import CLOCK_SKEW
 from dockgate.vulnerabilities.model import Undetermined
 
 _MAX_REASONS = 4  # in a message

@@ -8,6 +8,7 @@ own root too. `scanner.unsupported_stores` finds folders such as Nix' store.
 from collections.abc import Sequence
 from typing import BinaryIO
 
+from dockgate.scanner.formats.executable import ELF
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, PackageUpgrade, Triggers
 from dockgate.scanner.standalone_ecosystem import StandaloneEcosystem
@@ -50,7 +51,7 @@ _FILE_SYSTEMS = {
     b"vhdx": "a disk image of a virtual machine",
     b"\x45\x3d\xcd\x28": "a cramfs file system",
 }
-_SHEBANG, _ELF = b"#!/u", b"\x7fELF"
+_SHEBANG = b"#!/u"
 # Magic of Singularity images, after a line for the shell, and of AppImages, in free bytes of the ELF header.
 _SIF, _APP_IMAGE = b"SIF_MAGIC", b"AI\x02"
 _DISKS = (".img", ".iso", ".raw", ".erofs", ".ext2", ".ext3", ".ext4", ".btrfs", ".xfs")
@@ -79,14 +80,14 @@ class OtherRoots(StandaloneEcosystem):
             *FOLDER_NAMES,
         ),
         suffixes=(*sorted({"." + name.rpartition(".")[2] for name in _ARCHIVES}), *_DISKS),
-        magics=(*_FILE_SYSTEMS, _SHEBANG, _ELF),
+        magics=(*_FILE_SYSTEMS, _SHEBANG, ELF),
     )
 
     @override
     def should_read(self, path: str, size: int, mode: int, head: bytes) -> bool:
         if not head:
             return describe_store(path) is not None
-        if head[:4] == _ELF and head[8:11] != _APP_IMAGE and not path.lower().endswith(_DISKS):
+        if head[:4] == ELF and head[8:11] != _APP_IMAGE and not path.lower().endswith(_DISKS):
             return False  # most programs of an image
         if _identify_content(head) or path.lower().endswith((*_ARCHIVES, *_DISKS)):
             return True
@@ -152,7 +153,7 @@ def _is_list(path: str) -> bool:
 def _identify_content(head: bytes) -> str | None:
     """Return the kind of software container, by the first 64 bytes of the file; None for anything else."""
     magic = head[:4]
-    if magic == _ELF:
+    if magic == ELF:
         return "an AppImage" if head[8:11] == _APP_IMAGE else None
     if magic == _SHEBANG:
         return "an image of Singularity" if _SIF in head else None

@@ -10,6 +10,8 @@ The types are named tuples because they are created at every start, and dataclas
 from struct import Struct
 from typing import BinaryIO, NamedTuple
 
+# Beginnings of lines that name an interpreter (#!/usr/bin/env python3, #!/bin/sh).
+SHEBANGS = (b"#!/u", b"#!/b")
 ELF = b"\x7fELF"
 PE = b"MZ\x90\x00"  # linkers have written this for thirty years, although the two bytes after MZ may differ
 MACH = (b"\xcf\xfa\xed\xfe", b"\xce\xfa\xed\xfe", b"\xfe\xed\xfa\xcf", b"\xfe\xed\xfa\xce")

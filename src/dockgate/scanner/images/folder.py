@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from dockgate.scanner.images.blobs import FileSlice
-from dockgate.scanner.images.oci_image import OciImage, detect_host_platform
+from dockgate.scanner.images.oci_image import OciImage
 from dockgate.scanner.images.tar_layer import CONTENT_LIMIT, HEAD
 from dockgate.scanner.ports import Entry, ImageMetadata, Kind
 from dockgate.shared.errors import ImageError, UnavailableError, UnreadableError, UsageError
+from dockgate.shared.host_platform import detect_host_platform
 from dockgate.shared.interfaces import override
 
 if TYPE_CHECKING:

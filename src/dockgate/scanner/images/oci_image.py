@@ -1,6 +1,5 @@
 """Select the images of the requested platforms from a manifest or index."""
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -23,8 +22,8 @@ from dockgate.scanner.images.metadata import read_metadata
 from dockgate.scanner.images.tar_layer import TarLayer
 from dockgate.scanner.ports import ImageMetadata, Layer
 from dockgate.shared.errors import ImageError, NotFoundError
+from dockgate.shared.host_platform import detect_host_platform
 
-_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
 # Other names by which containerd selects a platform (containerd/platforms, database.go).
 _ALIASES = {"x86_64": "amd64", "x86-64": "amd64", "aarch64": "arm64", "i386": "386", "armhf": "arm", "armel": "arm"}
 # How deep indexes may lie in indexes.
@@ -153,12 +152,6 @@ def _read_diff_ids(config: Mapping[str, Any]) -> tuple[str, ...]:
     rootfs = config.get("rootfs")
     diff_ids = rootfs.get("diff_ids") if isinstance(rootfs, dict) else None
     return tuple(map(str, diff_ids)) if isinstance(diff_ids, list) else ()
-
-
-def detect_host_platform() -> str:
-    """Return the platform of this machine. Containers run Linux on every host."""
-    machine = os.uname().machine.lower()
-    return f"linux/{_ARCHITECTURES.get(machine, machine)}"
 
 
 def _is_platform_match(platform: str, name: str) -> bool:

@@ -23,7 +23,7 @@ _STANDARD_INPUT = "-"
 _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
 _HOST = rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9a-fA-F:]+\])(?::[0-9]{{1,5}})?"
-_TAG = r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}"
+TAG = r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}"
 # Endings of the names of archives and bills of materials; image names hardly ever end so.
 _FILES = (".tar", ".tar.gz", ".tgz", ".tar.zst", ".json")
 # Characters of registry and repository together, as registries limit them.
@@ -128,7 +128,7 @@ def parse_remote(text: str) -> RegistryReference:
         check_digest(digest)
     registry, repository = _split_name(name)
     repository, _, tag = repository.partition(":")
-    if tag and not re.fullmatch(_TAG, tag):
+    if tag and not re.fullmatch(TAG, tag):
         raise UsageError(
             f"{tag!r} in {text!r} is not a tag.", "A tag has up to 128 letters, digits, dots, dashes and _."
         )

@@ -9,10 +9,9 @@ from dockgate.identity.model import Caller
 from dockgate.services.exposure.finding_life import LifeStep
 from dockgate.services.exposure.finding_waivers import FindingWaiver, NamingWaiver
 from dockgate.services.exposure.unknown_images import UnknownPage
+from dockgate.shared.cursors import PAGE
 from dockgate.store.exposure.records import RunningImage
 
-# Images of a page.
-PAGE, LARGEST_PAGE = 50, 1000
 # Characters of a question.
 LONGEST_QUESTION = 1000
 

@@ -12,7 +12,7 @@ from dockgate.services.fleet.packages import FleetPackages
 from dockgate.services.images.location_verdicts import LocationVerdicts, read_location_verdicts, select_newest_verdicts
 from dockgate.services.images.name_search import strip_own_registry
 from dockgate.services.images.watched_images import WatchedImages, WatchedRepository
-from dockgate.shared.cursors import read_cursor, write_cursor
+from dockgate.shared.cursors import LARGEST_PAGE, PAGE, read_cursor, write_cursor
 from dockgate.store import Store
 from dockgate.store.exposure.records import RunningImage
 from dockgate.store.images.image_filter import ImageFilter, ImageSort, Origin
@@ -20,8 +20,6 @@ from dockgate.store.images.listing import ListedImage
 from dockgate.store.records import ImageLocation, NewestVerdict, VerdictRecord
 from dockgate.vulnerabilities.model import Severity
 
-# Images of a page.
-PAGE, LARGEST_PAGE = 50, 1000
 # Minutes after its scan in which an image may have no current verdict yet.
 JUDGING_MINUTES = 2
 # How filters name images without a verdict.

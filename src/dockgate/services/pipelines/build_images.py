@@ -21,7 +21,6 @@ from dockgate.scanner.images.blobs import ImageSource, VerifiedBlob, copy_blob, 
 from dockgate.scanner.images.destinations import resolve_addresses
 from dockgate.scanner.images.inflate import InflatedStream, LayerLimits
 from dockgate.scanner.images.manifest import CONFIG_NAMES, Descriptor, Index, Manifest, load_object, parse_manifest
-from dockgate.scanner.images.oci_image import detect_host_platform
 from dockgate.scanner.images.push import Pusher
 from dockgate.scanner.images.reference import RegistryReference, parse_remote, strip_port
 from dockgate.scanner.images.registry import open_registry_source
@@ -36,6 +35,7 @@ from dockgate.shared.errors import (
     UnavailableError,
     UsageError,
 )
+from dockgate.shared.host_platform import detect_host_platform
 from dockgate.shared.interfaces import override
 
 _CHUNK = 2**20

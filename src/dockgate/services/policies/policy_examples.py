@@ -33,12 +33,20 @@ from dockgate.shared.digest import PLACEHOLDER, compute_digest
 from dockgate.shared.errors import UsageError
 from dockgate.shared.yaml import Document, Location
 from dockgate.vulnerabilities.matching import Matcher
-from dockgate.vulnerabilities.model import Advisory, AdvisorySnapshot, Coverage, Cve, Range, Rating, Severity
+from dockgate.vulnerabilities.model import (
+    CATALOGUES,
+    Advisory,
+    AdvisorySnapshot,
+    Coverage,
+    Cve,
+    Range,
+    Rating,
+    Severity,
+)
 
 IMAGE = PLACEHOLDER
 # The two layers of every example's image.
 BASE, OWN_IMAGE = "sha256:" + "1" * 64, "sha256:" + "2" * 64
-ALWAYS_FED = ("epss", "kev")
 OTHERS = "another"
 UPLOADER = "principal:example"
 
@@ -142,7 +150,7 @@ class _Bench:
                 )
                 for package in inventory_of_case.packages
             ]
-            feeds = [*sorted({package.ecosystem for package in inventory_packages}), *ALWAYS_FED]
+            feeds = [*sorted({package.ecosystem for package in inventory_packages}), *CATALOGUES]
         snapshot = AdvisorySnapshot(
             tuple(self._make_advisory(located_example, index) for index in range(len(example.findings))),
             tuple(

@@ -22,6 +22,7 @@ from dockgate.delivery.ports import ImageResolver, Registry
 from dockgate.events import pushes
 from dockgate.events.model import Event, EventKind
 from dockgate.events.ports import Pushes, RegistryDeletion, RegistryPush
+from dockgate.scanner.images.reference import TAG
 from dockgate.services.clock import ServerClock
 from dockgate.services.durable_effects import EffectKind, Effects
 from dockgate.services.error_isolation import run_for_each
@@ -36,7 +37,6 @@ from dockgate.store import Store
 from dockgate.store.fleet.records import TagPeriod
 
 OUR_OWN, ECR = "distribution", "ecr"
-_TAG = "[A-Za-z0-9_][A-Za-z0-9._-]{0,127}"
 _log = logging.getLogger(__name__)
 _HOST = r"[A-Za-z0-9.-]+(:[0-9]{1,5})?"
 # Seconds in which our own registry has written a tag whose push it has reported.
@@ -363,7 +363,7 @@ def _check(report: RegistryPush | RegistryDeletion, registry: str) -> None:
     push = report if isinstance(report, RegistryPush) else None
     for subject, text, pattern in (
         ("repository", report.repository, REPOSITORY),
-        ("tag", report.tag or "", f"(?:{_TAG})?"),
+        ("tag", report.tag or "", f"(?:{TAG})?"),
         ("digest", report.digest or "", f"(?:{PATTERN})?" if push else PATTERN),
     ):
         if not re.fullmatch(pattern, text):

@@ -24,11 +24,9 @@ from dockgate.delivery.registry_access import (
 )
 from dockgate.identity.model import Caller
 from dockgate.services.registry.push_permits import PushPermits
+from dockgate.services.verdicts.attestations import KEYS
 from dockgate.shared.errors import UsageError
 from dockgate.store import Store
-
-# The folder of the signing key, in the data folder.
-KEYS = "keys"
 
 
 @dataclass(frozen=True, slots=True)

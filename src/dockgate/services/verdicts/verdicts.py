@@ -18,10 +18,8 @@ from dockgate.services.verdicts.case_builder import CaseBuilder, DeploymentConte
 from dockgate.services.verdicts.provenance import Provenance
 from dockgate.shared.errors import DatabaseError, DeployError
 from dockgate.store import Store
+from dockgate.store.fleet.changes import VULNERABILITIES_LIMIT
 from dockgate.store.records import PUSH_CAUSE, RENEWAL_SEPARATOR, RENEWED_CAUSE, VerdictRecord
-
-# Of a running image, those that an event names.
-VULNERABILITIES_LIMIT = 20
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,7 @@ from dockgate.store.queries import (
 from dockgate.store.schema.delivery import action_runs, approvals, executions, pipelines
 from dockgate.store.statements import insert_if_new, lock_name, lock_rows
 
-_EXECUTION = select_as(Execution, executions)
+EXECUTION = select_as(Execution, executions)
 _ACTION_RUN = select_as(ActionRun, action_runs)
 OPEN = [state for state in RunState if not state.is_final]
 _FINISH_RUNS = (
@@ -47,7 +47,7 @@ _FINISH_RUNS = (
 )
 # The executions with these ids, each with its pipeline.
 _WITH_PIPELINES = (
-    _EXECUTION.add_columns(pipelines.c.body)
+    EXECUTION.add_columns(pipelines.c.body)
     .join(
         pipelines,
         (pipelines.c.name == executions.c.pipeline) & (pipelines.c.version == executions.c.pipeline_version),
@@ -67,7 +67,7 @@ class Executions:
         with self._database.write() as connection:
             lock_name(connection, pipelines, pipeline)
             is_of_pipeline = executions.c.pipeline == pipeline
-            query = _EXECUTION.where(is_of_pipeline, executions.c.cause == cause)
+            query = EXECUTION.where(is_of_pipeline, executions.c.cause == cause)
             present_row = connection.execute(query).mappings().first()
             if present_row is not None:
                 return Execution(**present_row)
@@ -129,7 +129,7 @@ class Executions:
         newest_numbers = select(executions.c.pipeline, func.max(executions.c.number).label("number"))
         newest_of = newest_numbers.group_by(executions.c.pipeline).subquery()
         is_newest = (executions.c.pipeline == newest_of.c.pipeline) & (executions.c.number == newest_of.c.number)
-        query = _EXECUTION.join(newest_of, is_newest).order_by(executions.c.pipeline)
+        query = EXECUTION.join(newest_of, is_newest).order_by(executions.c.pipeline)
         if result is not None:
             query = query.where(has_result(result))
         with self._database.read() as connection:
@@ -137,7 +137,7 @@ class Executions:
 
     def list_unfinished(self, limit: int = 50) -> Sequence[Execution]:
         """The executions that are under way, the oldest first."""
-        query = _EXECUTION.where(executions.c.state.in_(OPEN)).order_by(executions.c.started_at, executions.c.id)
+        query = EXECUTION.where(executions.c.state.in_(OPEN)).order_by(executions.c.started_at, executions.c.id)
         with self._database.read() as connection:
             return [Execution(**row) for row in connection.execute(query.limit(limit)).mappings()]
 
@@ -152,7 +152,7 @@ class Executions:
 
     def list_caused_by(self, cause: str) -> Sequence[Execution]:
         """The executions that were started for this cause, at most one of each pipeline."""
-        query = _EXECUTION.where(executions.c.cause == cause).order_by(executions.c.pipeline)
+        query = EXECUTION.where(executions.c.cause == cause).order_by(executions.c.pipeline)
         with self._database.read() as connection:
             return [Execution(**row) for row in connection.execute(query).mappings()]
 
@@ -354,14 +354,14 @@ def append_ends(
 
 
 def _select_executions(pipeline: str, state: RunState | None, result: ExecutionResult | None) -> Select[Any]:
-    query = _EXECUTION.where(executions.c.pipeline == pipeline)
+    query = EXECUTION.where(executions.c.pipeline == pipeline)
     if state is not None:
         query = query.where(executions.c.state == state)
     return query if result is None else query.where(has_result(result))
 
 
 def _get(connection: Connection, execution_id: str, *, should_lock: bool = False) -> Execution:
-    query = _EXECUTION.where(executions.c.id == execution_id)
+    query = EXECUTION.where(executions.c.id == execution_id)
     row = connection.execute(lock_rows(query) if should_lock else query).mappings().first()
     if row is None:
         raise NotFoundError(

@@ -10,6 +10,7 @@ from dockgate.delivery.model import Execution, RunState
 from dockgate.delivery.service_model import RevisionCause, Service, ServiceEvent, TaskDefinition
 from dockgate.events.envelope import NewEvent
 from dockgate.shared.errors import ChangedError, NotFoundError
+from dockgate.store.delivery.executions import EXECUTION
 from dockgate.store.engine import Database
 from dockgate.store.events.log import append_events
 from dockgate.store.events.outbox import Outbox
@@ -21,7 +22,6 @@ from dockgate.store.statements import insert_if_new, lock_name, lock_rows
 # Of each service.
 EVENTS_KEPT = 100
 _SERVICE = select_as(Service, services)
-_EXECUTION = select_as(Execution, executions)
 _EVENT = select_as(ServiceEvent, service_events)
 
 _IS_ROLLED_OUT = rollouts.c.state == RunState.IN_PROGRESS, rollouts.c.desired_count > 0
@@ -211,7 +211,7 @@ def _find_deployed_by(connection: Connection, service: str) -> str | None:
 
 
 def _require_newest(connection: Connection, service: str, by: str, deployed_by: str | None) -> None:
-    rows = connection.execute(_EXECUTION.where(executions.c.id.in_([by, deployed_by]))).mappings()
+    rows = connection.execute(EXECUTION.where(executions.c.id.in_([by, deployed_by]))).mappings()
     by_id = {row["id"]: Execution(**row) for row in rows}
     if by in by_id and deployed_by is not None and deployed_by in by_id:
         check_not_superseded(by_id[by], by_id[deployed_by], service)

@@ -19,7 +19,7 @@ from sqlalchemy import (
 
 from dockgate.store.engine import Database
 from dockgate.store.exposure.records import AffectedComponent, IndexState
-from dockgate.store.fleet.findings import ADVISORIES
+from dockgate.store.fleet.findings import ADVISORIES, COMPONENT, VULNERABILITY
 from dockgate.store.fleet.records import Component, ComponentFinding, Vulnerability
 from dockgate.store.queries import is_one_of_numbers, split_into_batches
 from dockgate.store.schema.fleet import (
@@ -36,8 +36,6 @@ from dockgate.store.schema.gate import policies, policy_assignment_changes, vex_
 # What a finding has only while it is there, and only once it has ended.
 _PRESENT_ONLY = ("note", "fixed_at")
 _ENDED_ONLY = ("closed", "why")
-_COMPONENT = select(fleet_components.c.id, *(fleet_components.c[name] for name in Component._fields))
-_VULNERABILITY = select(fleet_vulnerabilities.c.id, *(fleet_vulnerabilities.c[name] for name in Vulnerability._fields))
 
 # The ecosystems of the fleet, each found in the index after the one before: DISTINCT would read every component.
 _FIRST_ECOSYSTEM = select(func.min(fleet_components.c.ecosystem).label("name")).cte("ecosystems", recursive=True)
@@ -183,12 +181,12 @@ class ComponentSearch:
             vulnerabilities = {
                 number: Vulnerability(*fields)
                 for part in split_into_batches(sorted({finding.vulnerability for finding in findings}))
-                for number, *fields in connection.execute(_VULNERABILITY.where(fleet_vulnerabilities.c.id.in_(part)))
+                for number, *fields in connection.execute(VULNERABILITY.where(fleet_vulnerabilities.c.id.in_(part)))
             }
             components = {
                 number: Component(*fields)
                 for part in split_into_batches(sorted({finding.component for finding in findings}))
-                for number, *fields in connection.execute(_COMPONENT.where(fleet_components.c.id.in_(part)))
+                for number, *fields in connection.execute(COMPONENT.where(fleet_components.c.id.in_(part)))
             }
         return findings, vulnerabilities, components
 
@@ -205,7 +203,7 @@ class ComponentSearch:
         )
         with self._database.read() as connection:
             for condition in queries:
-                rows = connection.execute(_COMPONENT.where(condition).order_by(table.id))
+                rows = connection.execute(COMPONENT.where(condition).order_by(table.id))
                 if components := {number: Component(*fields) for number, *fields in rows}:
                     return components
         return {}

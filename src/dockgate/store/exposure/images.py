@@ -40,7 +40,7 @@ from dockgate.store.exposure.records import (
     UnknownImage,
 )
 from dockgate.store.fleet.findings import MATCHED_SINCE
-from dockgate.store.fleet.records import Component, FleetImage, TagPeriod
+from dockgate.store.fleet.records import FleetImage, TagPeriod
 from dockgate.store.queries import is_one_of_numbers, is_one_of_texts, split_into_batches
 from dockgate.store.records import ScanState
 from dockgate.store.schema.delivery import approvals
@@ -57,7 +57,6 @@ from dockgate.store.schema.fleet import (
 from dockgate.store.schema.images import scans
 
 _NOTHING: Mapping[str, Collection[str]] = MappingProxyType({})
-_COMPONENT = select(fleet_components.c.id, *(fleet_components.c[name] for name in Component._fields))
 
 
 class Exposures:

@@ -32,7 +32,6 @@ FINDINGS_LIMIT, IMAGES_LIMIT = 2_000, 200
 # Of one image.
 VULNERABILITIES_LIMIT = 20
 
-_RANKS = {severity: rank for rank, severity in enumerate(Severity)}
 _UNANNOUNCED_NEWS = select(*(fleet_news.c[name] for name in ("component", "vulnerability", "kind", "at"))).where(
     ~fleet_news.c.announced
 )
@@ -89,7 +88,7 @@ class FleetChanges:
         with self._database.read() as connection:
             findings = connection.execute(recent).all() if digests else ()
             for component, name, severity, exploited_on in findings:
-                by_component.setdefault(component, []).append((exploited_on is None, _RANKS[severity], name))
+                by_component.setdefault(component, []).append((exploited_on is None, severity.rank, name))
             if len(findings) > FINDINGS_LIMIT:
                 digests = digests[:IMAGES_LIMIT]
             for part in split_into_batches(digests) if by_component else ():
@@ -196,10 +195,10 @@ def _select_new_findings(changes: Sequence[Change]) -> Iterator[tuple[int, int, 
     """The findings that are new or worse, with the rank of their severities: 0 is the worst."""
     for change in changes:
         if change.after is not None:
-            rank = _RANKS[change.after.severity]
+            rank = change.after.severity.rank
             if change.before is None:
                 yield change.component, change.vulnerability, NewFindingKind.NEW, rank
-            elif rank < _RANKS[change.before.severity]:
+            elif rank < change.before.severity.rank:
                 yield change.component, change.vulnerability, NewFindingKind.WORSE, rank
 
 

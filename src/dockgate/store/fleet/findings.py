@@ -32,7 +32,7 @@ from dockgate.store.statements import insert_all_new, insert_if_new, lock_name
 from dockgate.vulnerabilities.model import Finding, Undetermined
 
 _FINDING = select(*(fleet_findings.c[name] for name in ComponentFinding._fields))
-_VULNERABILITY = select(fleet_vulnerabilities.c.id, *(fleet_vulnerabilities.c[name] for name in Vulnerability._fields))
+VULNERABILITY = select(fleet_vulnerabilities.c.id, *(fleet_vulnerabilities.c[name] for name in Vulnerability._fields))
 # The same with the text of `aliases`: a renewal reads all vulnerabilities several times.
 _VULNERABILITY_TEXT = select(
     fleet_vulnerabilities.c.id,
@@ -41,7 +41,7 @@ _VULNERABILITY_TEXT = select(
         for name in Vulnerability._fields
     ),
 )
-_COMPONENT = select(fleet_components.c.id, *(fleet_components.c[name] for name in Component._fields))
+COMPONENT = select(fleet_components.c.id, *(fleet_components.c[name] for name in Component._fields))
 _REFRESH = (
     update(fleet_vulnerabilities)
     .where(fleet_vulnerabilities.c.id == bindparam("of_id"))
@@ -151,7 +151,7 @@ class FleetFindings:
 
     def list_unmatched_components(self, limit: int) -> Sequence[tuple[int, Component]]:
         """At most `limit` components whose findings were never looked up, by id."""
-        query = _COMPONENT.where(~fleet_components.c.matched).order_by(fleet_components.c.id).limit(limit)
+        query = COMPONENT.where(~fleet_components.c.matched).order_by(fleet_components.c.id).limit(limit)
         with self._database.read() as connection:
             return [(number, Component(*fields)) for number, *fields in connection.execute(query)]
 
@@ -244,7 +244,7 @@ def _update_cves(connection: Connection, values: Mapping[int, Vulnerability]) ->
     stored_values = {
         number: Vulnerability(*fields)
         for part in split_into_batches(sorted(values))
-        for number, *fields in connection.execute(_VULNERABILITY.where(fleet_vulnerabilities.c.id.in_(part)))
+        for number, *fields in connection.execute(VULNERABILITY.where(fleet_vulnerabilities.c.id.in_(part)))
     }
     changed_ids = [number for number in sorted(stored_values) if stored_values[number] != values[number]]
     if changed_ids:
@@ -388,7 +388,7 @@ def _list_stored_vulnerabilities(
 ) -> dict[_Names, tuple[int, Vulnerability]]:
     vulnerabilities: dict[_Names, tuple[int, Vulnerability]] = {}
     for names in split_into_batches(sorted({name for name, _ in by_names})):
-        for number, *fields in connection.execute(_VULNERABILITY.where(fleet_vulnerabilities.c.name.in_(names))):
+        for number, *fields in connection.execute(VULNERABILITY.where(fleet_vulnerabilities.c.name.in_(names))):
             vulnerability = Vulnerability(*fields)
             if (vulnerability.name, vulnerability.aliases) in by_names:
                 vulnerabilities[vulnerability.name, vulnerability.aliases] = number, vulnerability

@@ -15,7 +15,7 @@ from dockgate.shared.references import find_digest
 from dockgate.store.delivery.executions import OPEN
 from dockgate.store.engine import Database
 from dockgate.store.queries import split_into_batches
-from dockgate.store.records import PUSH_CAUSE, OutboxKind, ScanState
+from dockgate.store.records import ATTACHMENTS, PUSH_CAUSE, ScanState
 from dockgate.store.schema.delivery import (
     action_runs,
     approvals,
@@ -30,7 +30,6 @@ from dockgate.store.schema.images import image_uses, pushed_images, scans
 
 # Of each repository and policy: an image that is judged is compared with the last approved one but itself.
 _LAST_APPROVED = 2
-_ATTACHMENTS = (OutboxKind.ATTESTATION, OutboxKind.PROVENANCE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +165,7 @@ def _iterate_holds_of_images(connection: Connection, digests: Collection[str] | 
     requested_images = select(scans.c.image).where(scans.c.state == ScanState.REQUESTED)
     for (image,) in _iterate_rows(connection, requested_images, scans.c.image, digests):
         yield image, Hold(Reason.SCAN, "its scan is requested")
-    is_due = outbox.c.next_at.is_not(None), outbox.c.kind.in_(_ATTACHMENTS)
+    is_due = outbox.c.next_at.is_not(None), outbox.c.kind.in_(ATTACHMENTS)
     for image, kind in _iterate_rows(
         connection, select(outbox.c.image, outbox.c.kind).where(*is_due), outbox.c.image, digests
     ):

@@ -17,7 +17,7 @@ from dockgate.store.delivery.services import lock_service
 from dockgate.store.documents import lock_documents
 from dockgate.store.engine import Database
 from dockgate.store.queries import split_into_batches
-from dockgate.store.records import PUSH_CAUSE, OutboxKind
+from dockgate.store.records import ATTACHMENTS, PUSH_CAUSE
 from dockgate.store.schema.delivery import (
     action_runs,
     approvals,
@@ -51,7 +51,6 @@ _REFERENCES: tuple[ColumnElement[Any], ...] = (
     approvals.c.verdict,
     followed_images.c.verdict,
 )
-_ATTACHMENTS = (OutboxKind.ATTESTATION, OutboxKind.PROVENANCE)
 
 
 class RowRetention:
@@ -168,7 +167,7 @@ class RowRetention:
                 (tag_moves.c.digest, tag_moves.c.moved_at),
             ):
                 count += connection.execute(delete(image.table).where(at < before, _is_absent(image))).rowcount
-            is_sent = outbox.c.kind.in_(_ATTACHMENTS), outbox.c.next_at.is_(None), outbox.c.due_since < before
+            is_sent = outbox.c.kind.in_(ATTACHMENTS), outbox.c.next_at.is_(None), outbox.c.due_since < before
             count += connection.execute(delete(outbox).where(*is_sent, _is_absent(outbox.c.image))).rowcount
         return count
 

@@ -18,7 +18,7 @@ from dockgate.vulnerabilities.model import Advisory, AdvisoryText, Range, Rating
 
 _LAST_REVISION = 999_999
 _EVENTS = frozenset(("introduced", "fixed", "last_affected", "limit"))
-_UNREADABLE_RANGE = Range("ECOSYSTEM", ())
+UNREADABLE_RANGE = Range("ECOSYSTEM", ())
 # The words of CVE records: the mark until 2023, the note since then.
 _DISPUTED_MARK = re.compile(r"\*\* ?DISPUTED ?\*\*|NOTE: this is disputed")
 # What Debian writes instead of a fixed version of 0.
@@ -150,7 +150,7 @@ def read(member: str, data: bytes, part: str) -> Iterator[FeedStatement]:
             package = _read_package(raw)
             is_readable = is_readable and package is not None
             yield FaultyRecord(member, str(error), is_contained=package is not None)
-            affected_entries, ranges = _AffectedEntry(package), [_UNREADABLE_RANGE]
+            affected_entries, ranges = _AffectedEntry(package), [UNREADABLE_RANGE]
         if affected_entries.package is None or strip_release(affected_entries.package.ecosystem) != part:
             continue
         fixed_versions = [version for span in ranges for kind, version in span.events if kind == "fixed"]

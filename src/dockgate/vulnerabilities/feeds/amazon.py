@@ -14,6 +14,7 @@ from typing import BinaryIO
 from dockgate.shared.errors import UnreadableError
 from dockgate.shared.interfaces import override
 from dockgate.vulnerabilities.feed import FaultyRecord, Feed, FeedFetch, FeedStatement, RecordLookup
+from dockgate.vulnerabilities.feeds._records import UNREADABLE_RANGE
 from dockgate.vulnerabilities.feeds._repository import fetch_updateinfo
 from dockgate.vulnerabilities.feeds._severity import rate_word
 from dockgate.vulnerabilities.feeds._transport import FetchedFeed, Web
@@ -23,7 +24,6 @@ from dockgate.vulnerabilities.model import Advisory, Range
 _ECOSYSTEM = "Amazon Linux"
 # The mirror list of each release, as in its /etc/yum.repos.d.
 _MIRRORS = {"2": "2/core/latest/x86_64/mirror.list", "2023": "al2023/core/mirrors/latest/x86_64/mirror.list"}
-_UNREADABLE_RANGE = Range("ECOSYSTEM", ())
 
 
 class Amazon(FetchedFeed):
@@ -113,7 +113,7 @@ class _Update:
                 ecosystem=ecosystem,
                 name=name,
                 ranges=tuple(
-                    Range("ECOSYSTEM", (("introduced", "0"), ("fixed", evr))) if evr else _UNREADABLE_RANGE
+                    Range("ECOSYSTEM", (("introduced", "0"), ("fixed", evr))) if evr else UNREADABLE_RANGE
                     for evr in versions
                 ),
                 upstream=tuple(cves),

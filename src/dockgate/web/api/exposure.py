@@ -9,9 +9,7 @@ from typing import Annotated, Any, Literal
 from fastapi import Query
 
 from dockgate.services.exposure.answer import (
-    LARGEST_PAGE,
     LONGEST_QUESTION,
-    PAGE,
     Exposure,
     ExposureFilter,
     ExposureRequest,
@@ -22,6 +20,7 @@ from dockgate.services.exposure.vulnerability_facts import VulnerabilityFacts, r
 from dockgate.services.fleet.finding_trends import DAYS, FindingTrends
 from dockgate.services.images.findings import RepositoryFindings, TagFindings, find_of_repository, find_of_tag
 from dockgate.services.web_services import WebServices
+from dockgate.shared.cursors import LARGEST_PAGE, PAGE
 from dockgate.shared.errors import UsageError
 from dockgate.shared.timestamps import format_time, parse_time
 from dockgate.store.exposure.vulnerability_lists import (

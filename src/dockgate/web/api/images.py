@@ -14,11 +14,12 @@ from dockgate.scanner.model import Inventory, ScannedPlatform
 from dockgate.services.images import external_findings as reading
 from dockgate.services.images.findings import ImageLayer, find_by_layer, list_layers
 from dockgate.services.images.name_search import NamedImage, resolve_image, strip_own_registry
-from dockgate.services.images.search import LARGEST_PAGE, PAGE, ImagePage, ImageQuery, ImageSummary, describe_verdict
+from dockgate.services.images.search import ImagePage, ImageQuery, ImageSummary, describe_verdict
 from dockgate.services.images.verdict_lag import explain_lag
 from dockgate.services.images.visibility import ImageVisibility
 from dockgate.services.images.watched_images import WatchedRepository, is_watched_in
 from dockgate.services.web_services import WebServices
+from dockgate.shared.cursors import LARGEST_PAGE, PAGE
 from dockgate.shared.digest import PATTERN
 from dockgate.shared.errors import NotFoundError, UsageError
 from dockgate.store.images.image_filter import ImageSort, Origin

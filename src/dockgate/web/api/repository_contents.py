@@ -7,12 +7,12 @@ from fastapi import Query
 
 from dockgate.delivery.repository_files import TreeEntry
 from dockgate.delivery.source_ports import Commit
+from dockgate.shared.cursors import LARGEST_PAGE, PAGE
 from dockgate.shared.errors import UsageError
 from dockgate.shared.wording import shorten_text
 from dockgate.web.api import Reader, ServerDependency, make_router
 
-# Commits of a page, and characters of their messages there: git allows megabytes.
-PAGE, LARGEST_PAGE = 50, 1000
+# Characters of a commit's message in a list: git allows megabytes.
 MAX_MESSAGE = 1000
 
 router = make_router()

@@ -9,9 +9,10 @@ from typing import Generic, TypeVar
 
 from fastapi import Request
 
+from dockgate.shared.cursors import PAGE
 from dockgate.web.console.list_links import ListLinks
 from dockgate.web.page_paths import request_path
-from dockgate.web.paging import PAGE, PageQuery, make_page
+from dockgate.web.paging import PageQuery, make_page
 
 T = TypeVar("T")
 

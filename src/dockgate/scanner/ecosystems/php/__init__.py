@@ -10,6 +10,7 @@ from typing import Any, BinaryIO
 
 from dockgate.scanner.ecosystems.php.version import make_version_key
 from dockgate.scanner.formats.content import is_script_of, join_path, read_json
+from dockgate.scanner.formats.executable import SHEBANGS
 from dockgate.scanner.formats.shell import is_plain, quote_words, select_upgrades
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, PackageUpgrade, Triggers
@@ -25,7 +26,6 @@ _LOCK = "composer.lock"
 _FOLDER = "vendor/composer"
 _LOADER = "composer/autoload_real.php"
 _PHAR = ".phar"
-_MAGICS = (b"#!/u", b"#!/b")  # beginnings of lines that name an interpreter
 
 
 class Php(StandaloneEcosystem):
@@ -35,12 +35,12 @@ class Php(StandaloneEcosystem):
     version = 3
     osv_names: tuple[str, ...] = ("Packagist",)
     purl_types: tuple[str, ...] = ("composer",)
-    triggers = Triggers(names=("installed.json", _LOCK, "composer"), suffixes=(_PHAR,), magics=_MAGICS)
+    triggers = Triggers(names=("installed.json", _LOCK, "composer"), suffixes=(_PHAR,), magics=SHEBANGS)
 
     @override
     def should_read(self, path: str, size: int, mode: int, head: bytes) -> bool:
         """Match any vendor folder; at the usual name, also a link instead of its composer folder."""
-        if path.endswith(_PHAR) or (head.startswith(_MAGICS) and is_script_of(head, b"php")):
+        if path.endswith(_PHAR) or (head.startswith(SHEBANGS) and is_script_of(head, b"php")):
             return True
         return _has_ending(path, _INSTALLED_JSON) or _has_ending(path, _LOCK) or _has_ending(path, _FOLDER)
 

@@ -20,6 +20,7 @@ from dockgate.scanner.ecosystems.python.package import (
 )
 from dockgate.scanner.ecosystems.python.version import make_version_key
 from dockgate.scanner.formats.content import check_size, decode_path, join_path
+from dockgate.scanner.formats.executable import SHEBANGS
 from dockgate.scanner.formats.shell import is_plain, quote_words, select_upgrades
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, PackageUpgrade, Triggers
@@ -49,7 +50,7 @@ class Python(StandaloneEcosystem):
     triggers = Triggers(
         names=("METADATA", "PKG-INFO", "RECORD", "installed-files.txt", "EGG-INFO", "egg-info", *_LOCKS),
         suffixes=(".dist-info", ".egg-info", ".toml", *zip_packages.SUFFIXES),
-        magics=zip_packages.MAGICS,
+        magics=SHEBANGS,
     )
 
     @override

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from dockgate.scanner.ecosystems.python.package import HEADER_LIMIT, read_metadata
 from dockgate.scanner.formats.content import make_budget
+from dockgate.scanner.formats.executable import SHEBANGS
 from dockgate.scanner.model import Package
 from dockgate.scanner.ports import Extract
 from dockgate.shared.errors import UnreadableError
@@ -18,7 +19,6 @@ if TYPE_CHECKING:  # most scans meet no such archive
     from dockgate.scanner.formats.zip_archive import Section
 
 SUFFIXES = (".egg", ".pex", ".pyz", ".whl", ".zip")
-MAGICS = (b"#!/u", b"#!/b")  # beginnings of lines that name an interpreter (#!/usr/bin/env python3, #!/bin/sh)
 # Bytes of an archive that are read, packed and unpacked: its directory and its packages' metadata.
 READ_LIMIT = 128 * 1024 * 1024
 MEMBER_LIMIT = 2000  # packages of one archive
@@ -49,7 +49,7 @@ def can_be_archive(path: str, size: int, head: bytes) -> bool:
     if suffix in SUFFIXES:
         return bool(head)  # anything may precede the archive
     line = head.partition(b"\n")[0]
-    return size >= _MIN_SIZE and line.startswith(MAGICS) and (b"python" in line or line == b"#!/bin/sh")
+    return size >= _MIN_SIZE and line.startswith(SHEBANGS) and (b"python" in line or line == b"#!/bin/sh")
 
 
 def read(path: str, file: BinaryIO) -> Extract:

@@ -15,6 +15,7 @@ from dockgate.gate.policy_choice import PolicyAssignment
 from dockgate.identity.model import Caller, Permission
 from dockgate.services.verdicts.waiver_preview import WaiverPreview
 from dockgate.services.web_services import WebServices, describe_advisory_database, read_advisory_feeds
+from dockgate.shared.cursors import LARGEST_PAGE
 from dockgate.shared.digest import PATTERN
 from dockgate.shared.errors import BusyError, ChangedError, DeniedError, DockgateError, NotFoundError, UsageError
 from dockgate.web import api
@@ -31,7 +32,7 @@ from dockgate.web.console.policy_examples import EXAMPLES, PolicyExample, find_p
 from dockgate.web.console.rendering import render_page
 from dockgate.web.console.routes import make_page_router, redirect_to
 from dockgate.web.console.tables import make_page_table
-from dockgate.web.paging import LARGEST_PAGE, Cursor, PageQuery, list_sort_names, make_page
+from dockgate.web.paging import Cursor, PageQuery, list_sort_names, make_page
 
 router = make_page_router()
 

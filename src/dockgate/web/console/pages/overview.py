@@ -27,13 +27,12 @@ from dockgate.web.console.pages.feed_trouble import find_feed_trouble
 from dockgate.web.console.pages.stages import find_rejected_states, make_execution_rows
 from dockgate.web.console.rendering import render_page
 from dockgate.web.console.routes import make_page_router
+from dockgate.web.console.task_counts import count_running_tasks
 from dockgate.web.console.visits import LONGEST_PERIOD, VISIT_COOKIE, visit_at
 from dockgate.web.page_paths import make_approval_path
 
 # Rows that are looked at, of each kind.
 MAX_ROWS = 200
-# Services whose targets are asked for their tasks, for at most these seconds.
-MAX_SERVICES, PATIENCE = 20, 0.5
 # Subjects that a live page follows.
 MAX_SUBJECTS = 20
 # How long before its time a page may have read what it shows.
@@ -83,7 +82,7 @@ def show_overview(request: Request, caller: api.Reader, server: api.ServerDepend
     ]
     # A page that fetches itself again, at each event, keeps its services.
     is_refresh = "HX-Request" in request.headers
-    asked_services = [] if is_refresh else [(each.name, each.target) for each in services[:MAX_SERVICES]]
+    asked_services = [] if is_refresh else [(each.name, each.target) for each in services]
     under_way = [each for each in server.store.executions.list_unfinished() if caller.can_reach(pipeline=each.pipeline)]
     page = render_page(
         request,
@@ -95,7 +94,7 @@ def show_overview(request: Request, caller: api.Reader, server: api.ServerDepend
         executions=under_way,
         rows=make_execution_rows(server, under_way),
         services=services,
-        tasks=server.running_tasks.list_tasks(asked_services, PATIENCE).count_running(),
+        tasks=count_running_tasks(server, asked_services),
         is_fresh=not newest_executions and not caller.is_limited,
         trends=None if caller.is_limited else server.trends.read(),
         changes=add_rejections(changes, states),

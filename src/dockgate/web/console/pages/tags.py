@@ -1,7 +1,5 @@
 """Image repositories and their tags: what they name, what they named, and findings over time."""
 
-from typing import Literal
-
 from fastapi import Request
 from fastapi.responses import Response
 
@@ -12,12 +10,11 @@ from dockgate.services.web_services import WebServices
 from dockgate.shared.errors import NotFoundError
 from dockgate.shared.references import TagReference
 from dockgate.web import api
+from dockgate.web.api.pipelines import RepositorySort
 from dockgate.web.console.list_links import ListLinks
 from dockgate.web.console.rendering import render_page
 from dockgate.web.console.routes import make_page_router
 from dockgate.web.paging import Cursor, PageQuery, list_sort_names, make_page
-
-RepositorySort = Literal["name", "-name"]
 
 router = make_page_router()
 

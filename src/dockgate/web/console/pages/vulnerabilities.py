@@ -16,7 +16,6 @@ from dockgate.identity.model import Caller
 from dockgate.reports import _exposure_csv, _exposure_html
 from dockgate.reports import _wording as wording
 from dockgate.services.exposure.answer import (
-    LARGEST_PAGE,
     LONGEST_QUESTION,
     Exposure,
     ExposureFilter,
@@ -27,6 +26,7 @@ from dockgate.services.exposure.finding_waivers import FindingWaiver
 from dockgate.services.exposure.package import PackageVersion, PackageVulnerability, find_package
 from dockgate.services.exposure.vulnerability_facts import AffectedPackage, read_facts
 from dockgate.services.web_services import WebServices
+from dockgate.shared.cursors import LARGEST_PAGE
 from dockgate.store.exposure.vulnerability_lists import VulnerabilityFilter, VulnerabilitySort
 from dockgate.vulnerabilities.model import Severity
 from dockgate.web import api
@@ -35,6 +35,7 @@ from dockgate.web.console.list_links import ListLinks
 from dockgate.web.console.rendering import render_page
 from dockgate.web.console.routes import make_page_router, redirect_to
 from dockgate.web.console.tables import make_page_table
+from dockgate.web.console.task_counts import count_running_tasks
 from dockgate.web.downloads import download_text
 from dockgate.web.page_paths import make_package_path, make_vulnerability_path, request_path
 from dockgate.web.paging import Cursor, PageQuery
@@ -47,8 +48,6 @@ ROWS = 25
 MANY_UNAFFECTED = 1000
 # Lines of the details of a vulnerability that are shown at once.
 SHOWN_LINES = 6
-# Services whose running tasks are counted: their targets are asked, for at most these seconds.
-MAX_SERVICES, PATIENCE = 20, 0.5
 
 # What the tables on these pages are sorted by. Vulnerabilities come in the order of their urgency.
 _AFFECTED_KEYS: dict[str, Callable[[AffectedPackage], str]] = {
@@ -166,7 +165,7 @@ def show_vulnerability(
         statements=_list_statements(exposure),
         many_unaffected=MANY_UNAFFECTED,
         shown_lines=SHOWN_LINES,
-        tasks=_count_running_tasks(server, exposure),
+        tasks=count_running_tasks(server, [(entry.service, entry.target) for entry in exposure.services]),
         links=links,
         unknown_links=make_unknown_links(links, exposure.unknown.next, unknown_after),
         only=only,
@@ -204,16 +203,11 @@ def show_package(
         vulnerabilities=make_page_table(
             request, "vulnerabilities", contents.vulnerabilities, _VULNERABILITY_KEYS, _VULNERABILITY_SORTS, ROWS
         ),
-        tasks=_count_running_tasks(server, exposure),
+        tasks=count_running_tasks(server, [(entry.service, entry.target) for entry in exposure.services]),
         links=links,
         unknown_links=make_unknown_links(links, exposure.unknown.next, unknown_after),
         only=only,
     )
-
-
-def _count_running_tasks(server: WebServices, exposure: Exposure) -> dict[str, int]:
-    services = [(entry.service, entry.target) for entry in exposure.services[:MAX_SERVICES]]
-    return server.running_tasks.list_tasks(services, PATIENCE).count_running()
 
 
 def _make_links(request: Request, exposure: Exposure, cursor: int | None, kind: str, sort: ExposureSort) -> ListLinks:
