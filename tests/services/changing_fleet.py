@@ -94,7 +94,7 @@ class World:
 
     def choose_image(self) -> str:
         name = self.random.choice(self.names)
-        return self.random.choice((self.digest(name), self.digest(f"{name} amd64")))
+        return self.random.choice([self.digest(each) for each in (name, f"{name} amd64", f"{name} s390x")])
 
     def add_waiver(self) -> None:
         random = self.random
@@ -141,11 +141,17 @@ class World:
             self.fleet.system.store.vex.remove(self.random.choice(records).document, "ana", self.now)
 
     def report(self) -> None:
+        """Report other findings of an image, or of a platform that the scan of its index has or has not."""
         each, name = make_package(self.random.choice(PACKAGES)), self.random.choice(self.names)
-        inventory = Inventory(self.digest(name), "linux/amd64", None, (), (each,), ())
+        digest, store = self.digest(name), self.fleet.system.store
+        platform_image = self.random.choice((digest, self.digest(f"{name} amd64"), self.digest(f"{name} s390x")))
+        inventory = Inventory(platform_image, "linux/amd64", None, (), (each,), ())
         finding = Finding(self.vulnerability, (), each, Severity.CRITICAL, Rating("advisory", Severity.CRITICAL), "2")
         report = ExternalReport("trivy", self.now, inventory, Matches((finding,), ()))
-        self.fleet.system.store.reports.put(report, "ana", ReportScope(), self.now)
+        if platform_image == digest:
+            store.reports.put(report, "ana", ReportScope(), self.now)
+        else:
+            store.reports.replace(digest, [report], "ben", self.now)
 
     def move_clock(self) -> None:
         self.fleet.system.clock.ahead += timedelta(minutes=self.random.choice((1, 5, 20, 40, -30)))

@@ -7,22 +7,24 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from tests.scenarios.planned_images import make_advisory
+from tests.scenarios.planned_images import make_advisory, make_package
 from tests.services.changing_fleet import World, check_random_changes
 from tests.services.renewal_fleet import Fleet, open_fleet
 from tests.store.factories import FACTORIES
 
 from dockgate.delivery.model import Action, ActionType, Pipeline, Stage
 from dockgate.delivery.registry_access import OPERATOR
-from dockgate.gate.model import VexStatement, VexStatus, Waiver
+from dockgate.gate.model import ExternalReport, VexStatement, VexStatus, Waiver
+from dockgate.scanner.model import Inventory
 from dockgate.services.fleet.contents import FleetContents
 from dockgate.services.fleet.judging import FleetJudging, JudgedImage
+from dockgate.services.fleet.touched_images import WILDCARDS_LIMIT
 from dockgate.services.policies.selection import UsablePolicy
 from dockgate.services.verdicts.waivers import ServerExceptions
 from dockgate.shared.digest import compute_digest
 from dockgate.shared.timestamps import format_time
-from dockgate.store.records import PushedImage, VexRecord
-from dockgate.vulnerabilities.model import Severity
+from dockgate.store.records import PushedImage, ReportScope, VexRecord
+from dockgate.vulnerabilities.model import Finding, Matches, Rating, Severity
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +121,56 @@ def test_who_pushed_an_image_renews_its_verdict_for_the_waivers_of_its_repositor
     fleet.verdict_renewal.renew()
     assert fleet.list_verdicts()["web"] == "Approved"
     assert fleet.is_consistent()
+
+
+def test_only_reports_with_what_a_waiver_or_vex_document_names_renew_their_images(fleet: Fleet) -> None:
+    world = World(fleet, Random(1))  # noqa: S311 - any fleet
+    store, digest = fleet.system.store, world.digest
+    package = replace(make_package("reported"), purl="pkg:npm/reported@1", ecosystem="npm")
+    inventory = Inventory(digest("image1"), "linux/amd64", None, (), (package,), ())
+    rating = Rating("advisory", Severity.LOW)
+    finding = Finding("CVE-2031-1", ("GHSA-1",), package, Severity.LOW, rating, "2")
+    report = ExternalReport("trivy", world.now, inventory, Matches((finding,), ()))
+    store.reports.put(report, "ana", ReportScope(), world.now)
+    platform = replace(inventory, image=digest("s390x"), platform="linux/s390x")
+    store.reports.replace(digest("image2"), [replace(report, inventory=platform)], "ana", world.now)
+    world.renewal.renew()
+    both, until = {"image1", "image2"}, format_time(fleet.system.clock() + timedelta(hours=1))
+    waiver = Waiver("w", "ana", "Reviewed.", until=until, created_at=world.now)
+    waivers = {
+        "of the vulnerability": (replace(waiver, vulnerability="CVE-2031-1"), both),
+        "of its alias in the package": (replace(waiver, vulnerability="GHSA-1", package="pkg:npm/rep*"), both),
+        "of the package": (replace(waiver, package="pkg:npm/reported"), both),
+        "of another version": (replace(waiver, package="pkg:npm/reported@2"), set[str]()),
+        "of another vulnerability": (replace(waiver, vulnerability="CVE-2031-2"), set[str]()),
+        "of one repository": (replace(waiver, vulnerability="CVE-2031-1", repository="*/image1"), {"image1"}),
+        "of the reported platform": (replace(waiver, image=digest("s390x")), {"image2"}),
+    }
+    for name, (each, names) in waivers.items():
+        store.waivers.add(replace(each, id=name))
+        assert list_judged(world) == names, name
+    statement = VexStatement(
+        compute_digest(b"1"), "openvex", "ana", None, ("GHSA-1",), VexStatus.NOT_AFFECTED, ("pkg:npm/reported@1",)
+    )
+    other_package = replace(statement, document=compute_digest(b"2"), products=("pkg:npm/else@1",))
+    for uploaded, names in ((statement, both), (other_package, set())):
+        record = VexRecord(uploaded.document, "", "openvex", "ana", "principal:ana", world.now)
+        store.vex.add(record, uploaded.document.encode(), [uploaded])
+        assert list_judged(world) == names, uploaded
+
+
+def test_many_waivers_of_packages_renew_what_they_touch(fleet: Fleet) -> None:
+    world = World(fleet, Random(1))  # noqa: S311 - any fleet
+    until = format_time(fleet.system.clock() + timedelta(hours=1))
+    waiver = Waiver("w", "ana", "Reviewed.", until=until, created_at=world.now)
+    world.renewal.renew()
+    for number in range(WILDCARDS_LIMIT + 1):
+        fleet.system.store.waivers.add(replace(waiver, id=f"w{number}", package=f"pkg:deb/debian/p{number}@*"))
+    fleet.system.store.waivers.add(replace(waiver, package="pkg:deb/debian/a"))
+    assert list_judged(world) == list_images_with(world, "a")
+    for number in range(WILDCARDS_LIMIT + 1):
+        fleet.system.store.waivers.add(replace(waiver, id=f"*{number}", package=f"pkg:deb/debian/p{number}*"))
+    assert list_judged(world) == set(world.names)
 
 
 def test_a_vex_document_renews_the_images_in_which_it_may_count(fleet: Fleet) -> None:

@@ -31,6 +31,11 @@ class ExceptionScope:
         """Return whether images of this repository are in the scope."""
         return self.repository is None or patterns.is_match(repository, self.repository)
 
+    def list_paths(self) -> tuple[str | None, ...]:
+        """The paths of package URLs that findings in the scope have, None for any path."""
+        paths = [patterns.split(name)[0] for name in self.packages or ()]
+        return tuple(None if "*" in path and not self.is_exact else path for path in paths) or (None,)
+
     def has_package(self, package: Package) -> bool:
         """Return whether findings in this package are in the scope."""
         is_match = vex_statements.is_package if self.is_exact else patterns.is_package_match

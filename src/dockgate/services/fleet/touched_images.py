@@ -1,13 +1,14 @@
 """The images whose verdicts waivers and VEX documents may change that have come or gone.
 
-Found in the fleet index, which has the packages and findings of every image. Other scanners' findings are not in it: an
-image with their reports is touched by all that may count in its repository. All images are touched by too many
-exceptions that name no vulnerability, and by a waiver or document that cannot be read any more.
+Found in the fleet index, which has the packages and findings of every image, and in the reports of other scanners. All
+images are touched by too many exceptions with patterns of packages that name no vulnerability, and by a waiver or
+document that cannot be read any more.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 
+from dockgate.gate import patterns
 from dockgate.gate.fleet.exceptions import ExceptionScope, make_statement_scopes, make_waiver_scope
 from dockgate.scanner.model import Package
 from dockgate.services.verdicts.waivers import ServerExceptions
@@ -15,8 +16,39 @@ from dockgate.store import Store
 from dockgate.store.fleet.judging import JudgedFrom
 from dockgate.store.fleet.records import ComponentFinding, FleetImage
 
-# Scopes that name packages and no vulnerability. Each is compared with every package that has findings.
-NAMELESS_LIMIT = 100
+# Scopes without a vulnerability and with a wildcard in the name of a package. Each is compared with every package that
+# has findings: with more of them, judging all images takes no longer.
+WILDCARDS_LIMIT = 100
+
+
+class _FindingScopes:
+    """Scopes of findings, by what they have to name: a vulnerability and the path of a package URL, None for any."""
+
+    def __init__(self, scopes: Iterable[ExceptionScope]) -> None:
+        self._scopes: dict[tuple[str | None, str | None], list[ExceptionScope]] = {}
+        for scope in scopes:
+            for name in scope.names or (None,):
+                for path in dict.fromkeys(scope.list_paths()):
+                    self._scopes.setdefault((name, path), []).append(scope)
+
+    @property
+    def has_any(self) -> bool:
+        """Whether there is any scope."""
+        return bool(self._scopes)
+
+    @property
+    def wildcard_count(self) -> int:
+        """The number of scopes with which every finding is compared."""
+        return len(self._scopes.get((None, None), ()))
+
+    def iterate_with(self, names: Iterable[str], package: Package) -> Iterator[ExceptionScope]:
+        """Yield the scopes of a finding with one of these names in the package; one may come more than once."""
+        paths = (None, *(path for path, _ in patterns.list_identities(package)))
+        for name in (None, *names):
+            for path in paths:
+                for scope in self._scopes.get((name, path), ()):
+                    if scope.has_package(package):
+                        yield scope
 
 
 def list_changed_scopes(
@@ -44,8 +76,8 @@ def find_touched_images(
 ) -> set[int] | None:
     """Return those of the images (ids) that may be in one of the scopes, None for all."""
     general_scopes = [scope for scope in scopes if scope.images is None]
-    finding_scopes = [scope for scope in general_scopes if scope.has_finding]
-    if sum(scope.names is None for scope in finding_scopes) > NAMELESS_LIMIT:
+    finding_scopes = _FindingScopes(scope for scope in general_scopes if scope.has_finding)
+    if finding_scopes.wildcard_count > WILDCARDS_LIMIT:
         return None
     digests = frozenset(chain.from_iterable(scope.images for scope in scopes if scope.images is not None))
     touched_ids = store.fleet.find_images_named(digests) if digests else set[int]()
@@ -59,47 +91,45 @@ def find_touched_images(
     for scope in general_scopes:
         if not scope.has_finding:
             touched_ids.update(list_images(scope))
-    for scope, components in _find_components(store, finding_scopes).items():
+    names = frozenset(chain.from_iterable(scope.names or (None,) for scope in general_scopes if scope.has_finding))
+    for scope, components in _find_components(store, finding_scopes, names).items():
         bundles = {bundle for _, bundle, _ in store.fleet.iterate_bundle_uses(components)}
         holders = store.fleet.find_images_with(bundles)
         touched_ids |= holders if scope.repository is None else holders.intersection(list_images(scope))
-    touched_ids |= _find_reported_images(store, scopes, images)
+    touched_ids |= _find_reported_images(store, finding_scopes, digests, images)
     return touched_ids & {image.id for image in images}
 
 
-def _find_components(store: Store, scopes: Sequence[ExceptionScope]) -> Mapping[ExceptionScope, Collection[int]]:
-    """The components with findings in these scopes, by a scope that has nothing but the repository."""
+def _find_components(
+    store: Store, scopes: _FindingScopes, names: Collection[str | None]
+) -> Mapping[ExceptionScope, Collection[int]]:
+    """The components with findings in these scopes, by a scope that has nothing but the repository.
+
+    `names` are all vulnerabilities that the scopes name, None where one names none.
+    """
     components: dict[ExceptionScope, set[int]] = {}
-    if not scopes:
+    if not names:
         return components
-    findings, names = _list_findings(store, scopes)
+    findings, names_by_vulnerability = _list_findings(store, names)
     packages = dict(_iterate_packages(store, {finding.component for finding in findings}))
-    by_name: dict[str | None, list[ExceptionScope]] = {}
-    for scope in scopes:
-        for name in scope.names or (None,):
-            by_name.setdefault(name, []).append(scope)
     for finding in findings:
         package = packages.get(finding.component)
         if package is None:
             continue  # no image holds it any more
-        for name in (None, *names[finding.vulnerability]):
-            for scope in by_name.get(name, ()):
-                if scope.has_package(package):
-                    key = ExceptionScope(repository=scope.repository)
-                    components.setdefault(key, set()).add(finding.component)
+        for scope in scopes.iterate_with(names_by_vulnerability[finding.vulnerability], package):
+            components.setdefault(ExceptionScope(repository=scope.repository), set()).add(finding.component)
     return components
 
 
 def _list_findings(
-    store: Store, scopes: Sequence[ExceptionScope]
+    store: Store, names: Collection[str | None]
 ) -> tuple[Sequence[ComponentFinding], Mapping[int, Collection[str]]]:
-    """The findings that may be in the scopes, and the names of their vulnerabilities."""
-    if any(scope.names is None for scope in scopes):
+    """The findings with these names, all if None is among them, and the names of their vulnerabilities."""
+    if None in names:
         findings = list(store.fleet_findings.iterate_findings())
         vulnerabilities = store.fleet_findings.list_vulnerabilities()
     else:
-        names = frozenset(chain.from_iterable(scope.names or () for scope in scopes))
-        vulnerabilities = store.fleet_findings.list_vulnerabilities_named(names)
+        vulnerabilities = store.fleet_findings.list_vulnerabilities_named([name for name in names if name is not None])
         findings = list(store.fleet_findings.iterate_findings_with(vulnerabilities))
     return findings, {number: {entry.name, *entry.aliases} for number, entry in vulnerabilities.items()}
 
@@ -109,21 +139,22 @@ def _iterate_packages(store: Store, components: Collection[int]) -> Iterator[tup
         yield number, component.to_package()
 
 
-def _find_reported_images(store: Store, scopes: Sequence[ExceptionScope], images: Sequence[FleetImage]) -> set[int]:
-    """The images with reports of other scanners that a scope may concern.
-
-    One that names images concerns those that the index knows by its digests, and indexes: only a report may have their
-    platform.
-    """
-    reported_digests = store.fleet_judging.list_reported_images() if scopes else frozenset()
-    reported_images = [image for image in images if image.digest in reported_digests]
-    if not reported_images:
-        return set()
+def _find_reported_images(
+    store: Store, scopes: _FindingScopes, digests: Collection[str], images: Sequence[FleetImage]
+) -> set[int]:
+    """The images with reports of other scanners on a platform with one of the digests, or with findings in a scope."""
     ids = set[int]()
-    if any(scope.images is not None for scope in scopes):
-        ids |= store.fleet_judging.list_index_images().intersection(image.id for image in reported_images)
-    general_scopes = [scope for scope in scopes if scope.images is None]
-    ids.update(
-        image.id for image in reported_images if any(scope.has_repository(image.repository) for scope in general_scopes)
-    )
+    if not (scopes.has_any or digests):
+        return ids
+    by_digest = {image.digest: image for image in images}
+    for subjects in store.reports.iterate_subjects():
+        image = by_digest.get(subjects.image)
+        if image is not None and image.id not in ids:
+            reported_scopes = chain.from_iterable(
+                scopes.iterate_with(names, component.to_package()) for component, names in subjects.names.items()
+            )
+            if subjects.platform_image in digests or any(
+                scope.has_repository(image.repository) for scope in reported_scopes
+            ):
+                ids.add(image.id)
     return ids

@@ -111,13 +111,6 @@ class FleetJudgingState:
             for image, position, text in connection.execute(query).all():
                 yield Placement(image, position, tuple(map(decode, text.split(","))))
 
-    def list_index_images(self) -> set[int]:
-        """The images (ids) that are indexes: some of their platforms have digests of their own."""
-        is_of_image = fleet_images.c.id == fleet_platforms.c.image
-        query = select(fleet_platforms.c.image).distinct().join(fleet_images, is_of_image)
-        with self._database.read() as connection:
-            return set(connection.scalars(query.where(fleet_platforms.c.manifest != fleet_images.c.digest)))
-
     def list_reported_images(self) -> frozenset[str]:
         """The images of which other scanners have reports."""
         with self._database.read() as connection:

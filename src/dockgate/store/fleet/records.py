@@ -111,6 +111,17 @@ class Vulnerability(NamedTuple):
         )
 
 
+class ReportSubjects(NamedTuple):
+    """What a report of another scanner on an image has findings in.
+
+    `platform_image` is the digest of the platform that it is about. `names` are the names of the findings, by package.
+    """
+
+    image: str
+    platform_image: str
+    names: Mapping[Component, frozenset[str]]
+
+
 class ComponentFinding(NamedTuple):
     """A vulnerability of a component, by their ids. `source`, `score` and `vector` are the rating's.
 

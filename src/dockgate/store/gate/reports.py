@@ -1,18 +1,21 @@
 """Reports of other scanners: one document for each image, scanner, platform and submitter."""
 
-from collections.abc import Sequence
+import json
+import zlib
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
 from sqlalchemy import bindparam, delete, func, insert, or_, select, update
 
 from dockgate.gate.model import ExternalReport
 from dockgate.identity.model import ALL_REPOSITORIES
-from dockgate.shared.canonical import decode
+from dockgate.shared.canonical import decode, encode
 from dockgate.shared.errors import ConflictError
 from dockgate.shared.timestamps import compute_latest_time
 from dockgate.store.documents import Document, decompress_document, store_documents
 from dockgate.store.engine import Database
 from dockgate.store.fleet.due_images import mark_due
+from dockgate.store.fleet.records import Component, ReportSubjects
 from dockgate.store.queries import select_as
 from dockgate.store.records import ReportRecord, ReportScope
 from dockgate.store.schema.gate import reports
@@ -22,6 +25,8 @@ from dockgate.store.statements import insert_if_new, lock_name
 # Reports of one image by one submitter: each verdict on the image reads all of them. An index has some ten platforms,
 # and few scanners report on it.
 REPORTS_LIMIT = 100
+# Rows that are read at once.
+_ROWS = 500
 
 _RECORD = select_as(ReportRecord, reports)
 _OF_IMAGE = _RECORD.where(reports.c.image == bindparam("image")).order_by(
@@ -56,6 +61,7 @@ class Reports:
         record = ReportRecord(
             inventory.image, report.source, inventory.platform, by, document.digest, made_at, is_vouched, now
         )
+        subjects = _encode_subjects(report)
         table = reports.c
         is_same = (
             table.image == record.image,
@@ -73,7 +79,7 @@ class Reports:
                     "Report again what has a report: the newest of each scanner and platform counts.",
                 )
             store_documents(connection, document)
-            row_of_it = {**asdict(record), "scope": scope}
+            row_of_it = {**asdict(record), "scope": scope, "subjects": subjects}
             if not insert_if_new(connection, reports, row_of_it):
                 is_other = or_(table.digest != record.digest, table.scope != scope)
                 is_newer = func.coalesce(table.made_at, "") <= (record.made_at or "")
@@ -101,7 +107,11 @@ class Reports:
             connection.execute(delete(reports).where(table.image == image, table.by == by))
             if records:
                 scope = ReportScope(ALL_REPOSITORIES, ALL_REPOSITORIES)
-                connection.execute(insert(reports), [{**asdict(record), "scope": scope} for record in records])
+                rows = [
+                    {**asdict(record), "scope": scope, "subjects": subjects}
+                    for record, subjects in zip(records, map(_encode_subjects, external_reports), strict=True)
+                ]
+                connection.execute(insert(reports), rows)
             mark_due(connection, image)
         return [record for record in self.list_for_image(image) if record.by == by]
 
@@ -117,8 +127,31 @@ class Reports:
         counted_bodies = [body for body, scope in rows if scope.counts_in.has(repository)]
         return [decode(ExternalReport, decompress_document(body)) for body in counted_bodies]
 
+    def iterate_subjects(self) -> Iterator[ReportSubjects]:
+        """What each report has findings in, of all images."""
+        with self._database.read_transaction() as connection:
+            rows = connection.execution_options(yield_per=_ROWS).execute(select(reports.c.image, reports.c.subjects))
+            for image, data in rows:
+                platform_image, packages = json.loads(zlib.decompress(data))
+                names = {Component(*component): frozenset(names) for component, names in packages}
+                yield ReportSubjects(image, platform_image, names)
+
     def is_vouched(self, image: str, repository: str) -> bool:
         """Return whether someone who may accept risks in the repository reported on the image."""
         with self._database.read() as connection:
             scopes = connection.scalars(_SCOPES, {"image": image}).all()
         return any(scope.is_vouched(repository) for scope in scopes)
+
+
+def _encode_subjects(report: ExternalReport) -> bytes:
+    """What `ReportSubjects` has, compressed. A finding is in the packages with its package URL and path."""
+    names_by_key: dict[tuple[str, str], set[str]] = {}
+    for finding in report.matches.findings:
+        names = names_by_key.setdefault((finding.package.purl, finding.package.path), set())
+        names.update((finding.id, *finding.aliases))
+    names_by_component: dict[Component, set[str]] = {}
+    for package in report.inventory.packages:
+        if names := names_by_key.get((package.purl, package.path), set()):
+            names_by_component.setdefault(Component.from_package(package), set()).update(names)
+    packages = [(component, sorted(names)) for component, names in sorted(names_by_component.items())]
+    return zlib.compress(encode([report.inventory.image, packages]))

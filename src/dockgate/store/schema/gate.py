@@ -88,6 +88,7 @@ vex_statements = Table(
     Column("body", LargeBinary, nullable=False),
 )
 
+# `subjects` is what `store.gate.reports` makes of `ReportSubjects`.
 reports = Table(
     "reports",
     metadata,
@@ -100,6 +101,7 @@ reports = Table(
     Column("vouched", Boolean, nullable=False),
     Column("scope", Json(ReportScope), nullable=False),
     define_text("added_at"),
+    Column("subjects", LargeBinary, nullable=False),
 )
 
 built_statements = Table(
