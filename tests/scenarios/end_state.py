@@ -64,6 +64,7 @@ def _wait_for_index(sql: sqlite3.Connection) -> None:
         " WHERE s.state = 'Done' AND i.id IS NULL UNION ALL SELECT count(*) FROM fleet_components WHERE NOT matched"
         " UNION ALL SELECT count(*) FROM fleet_images i LEFT JOIN fleet_verdicts v ON v.image = i.id"
         " WHERE v.image IS NULL UNION ALL SELECT count(*) FROM fleet_due_images"
+        " UNION ALL SELECT count(*) FROM fleet_due_repositories"
     )
     while any(count for (count,) in sql.execute(missing_count)) and time.monotonic() < end:
         time.sleep(0.1)

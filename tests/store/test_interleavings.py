@@ -41,15 +41,20 @@ from tests.store.interleaved_services import (
 )
 from tests.store.interleaving import LONGEST, Outcome, Pair, is_only_error, run_interleaved
 
+from dockgate.delivery.model import Action, ActionType, Pipeline, Stage
 from dockgate.events.model import Event, EventKind
-from dockgate.gate.model import Waiver
+from dockgate.gate.model import Status, Waiver
 from dockgate.gate.policy import make_policy
 from dockgate.gate.policy_choice import PolicyAssignment
 from dockgate.identity.model import Principal, Role
 from dockgate.shared.errors import ChangedError, ConflictError
 from dockgate.store import Store, migrate, open_store
 from dockgate.store.engine import Database
+from dockgate.store.fleet.due_images import DueChanges
+from dockgate.store.fleet.index import NewImage
+from dockgate.store.fleet.records import FleetVerdict
 from dockgate.store.records import OutboxEntry, OutboxKind, VexRecord
+from dockgate.vulnerabilities.model import Severity
 
 Stores = tuple[Store, Store]
 Scenario = Callable[[Store, Store, int], Pair]
@@ -256,6 +261,26 @@ def two_claims(store: Store, peer: Store, number: int) -> Pair:
     return Pair(lambda: claim(store, "a"), lambda: claim(peer, "b"), check)
 
 
+def new_pipeline_and_image_of_its_repository(store: Store, peer: Store, number: int) -> Pair:
+    """Another server adds and judges an image whose repository a pipeline begins to build."""
+    repository, image = f"web{number}", f"sha256:{number:064}"
+    build = Action("Build", ActionType.BUILD, input="SourceOutput", configuration={"image": repository})
+
+    def judge() -> bool:
+        peer.fleet.add(NewImage(image, repository, "sha256:i", "1", NOW, NOW, ()))
+        changes = frozenset(peer.due_images.list().get(image, ()))
+        is_built = peer.pipelines.is_built(repository)
+        (number,) = (each.id for each in peer.fleet.iterate_images() if each.digest == image)
+        verdict = FleetVerdict("default", number, Status.APPROVED, (0,) * len(Severity), None, NOW)
+        peer.fleet_verdicts.record("default", [verdict], NOW, lambda _: [], None, DueChanges(changes))
+        return is_built
+
+    def check(_: Outcome, is_judged_as_built: Outcome) -> None:
+        assert is_judged_as_built is True or image in store.due_images.list()
+
+    return Pair(lambda: store.pipelines.put(Pipeline(repository, (Stage("Build", (build,)),)), NOW), judge, check)
+
+
 SCENARIOS: tuple[Scenario, ...] = (
     race_two_answers,
     answer_and_stop,
@@ -287,6 +312,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     two_moves_of_one_tag,
     two_looks_at_one_branch,
     two_claims,
+    new_pipeline_and_image_of_its_repository,
 )
 
 

@@ -7,7 +7,7 @@ from sqlalchemy import Connection, delete, insert, select
 
 from dockgate.store.engine import Database
 from dockgate.store.queries import split_into_batches
-from dockgate.store.schema.fleet import fleet_due_images, fleet_images, fleet_verdicts
+from dockgate.store.schema.fleet import fleet_due_images, fleet_due_repositories, fleet_images, fleet_verdicts
 
 _TABLE = fleet_due_images.c
 
@@ -33,12 +33,32 @@ class DueImages:
         self._database = database
 
     def list(self) -> Mapping[str, Sequence[int]]:
-        """The numbers of the changes, by the image's digest."""
+        """The numbers of the changes, by the image's digest.
+
+        Images that are added from now on are judged after what changed in their repositories.
+        """
+        self._mark_images_of_repositories()
         changes: dict[str, list[int]] = {}
         with self._database.read() as connection:
             for number, image in connection.execute(select(_TABLE.seq, _TABLE.image).order_by(_TABLE.seq)):
                 changes.setdefault(image, []).append(number)
         return changes
+
+    def _mark_images_of_repositories(self) -> None:
+        """Replace the changes of repositories by changes of their images."""
+        table = fleet_due_repositories.c
+        query = select(table.seq, table.repository)
+        with self._database.read() as connection:
+            has_any = connection.execute(query.limit(1)).first() is not None
+        if not has_any:
+            return
+        with self._database.write() as connection:
+            rows = connection.execute(query).all()
+            for part in split_into_batches(sorted({repository for _, repository in rows})):
+                images = select(fleet_images.c.digest).where(fleet_images.c.repository.in_(part))
+                connection.execute(insert(fleet_due_images).from_select(["image"], images.order_by(fleet_images.c.id)))
+            for part in split_into_batches([number for number, _ in rows]):
+                connection.execute(delete(fleet_due_repositories).where(table.seq.in_(part)))
 
     def remove_unjudged(self, changes: Collection[int]) -> None:
         """Forget those of the changes whose image has no verdict: its first one takes them into account."""
@@ -55,8 +75,7 @@ def mark_due(connection: Connection, image: str) -> None:
 
 def mark_repository_due(connection: Connection, repository: str) -> None:
     """Let the verdicts on a repository's images be renewed, in the transaction of what changes them."""
-    images = select(fleet_images.c.digest).where(fleet_images.c.repository == repository)
-    connection.execute(insert(fleet_due_images).from_select(["image"], images.order_by(fleet_images.c.id)))
+    connection.execute(insert(fleet_due_repositories).values(repository=repository))
 
 
 def replace_changes(connection: Connection, changes: DueChanges) -> None:

@@ -277,6 +277,16 @@ fleet_due_images = Table(
     sqlite_autoincrement=True,  # or the next row has the number of a deleted one
 )
 
+# Changes of what belongs to a repository alone. A renewal makes a change of each of its images of them. Not their
+# transaction: an image that another one is adding would be missing, and judged before the change can be seen.
+fleet_due_repositories = Table(
+    "fleet_due_repositories",
+    metadata,
+    define_sequence(),
+    define_text("repository"),
+    sqlite_autoincrement=True,
+)
+
 # The last verdict on an image that no policy judges any more, for instance because its watch ended. `since`, `counts`
 # and `waived` as in `fleet_verdicts`.
 fleet_ended_verdicts = Table(
