@@ -49,6 +49,7 @@ from dockgate.gate.model import Policy
 from dockgate.identity.ports import IdentityProvider
 from dockgate.identity.sign_in import GroupRole
 from dockgate.scanner.model import Inventory, LayerOrigin, ScannedPlatform
+from dockgate.server.connections import PatientProtocol
 from dockgate.services.feeds.advisories import CurrentDatabase
 from dockgate.services.identity.provider_sign_in import RETURN_PATH
 from dockgate.services.registry.pushes import WebhookSecrets
@@ -160,6 +161,7 @@ class ServerSystem:
             uvicorn.Config(
                 self.app,
                 port=int(self.url.rpartition(":")[2]),
+                http=PatientProtocol,
                 log_config=None,
                 access_log=False,
                 timeout_graceful_shutdown=1,

@@ -1,6 +1,7 @@
-"""Limits on connections to the server: their number, and how long each may be idle.
+"""Limits on connections to the server: their number, how long each may be idle, and what it may send.
 
-uvicorn itself has no timeout for a request's head, for the rest of its body, or for a client that does not read.
+uvicorn itself has no timeout for a request's head, for the rest of its body, or for a client that does not read. It
+accepts a body with two lengths, as h11 does, and reads on behind it.
 """
 
 import asyncio
@@ -15,6 +16,9 @@ from dockgate.shared.interfaces import override
 
 # Bytes of a request's line and headers.
 MAX_HEAD = 32 << 10
+# Chunks of a body that may have any size, and the bytes that further ones must have on average: a chunk of one byte
+# takes as long as a large one, and no other connection is served meanwhile.
+FREE_CHUNKS, MIN_CHUNK = 1000, 64
 MAX_CONNECTIONS = 1000
 # How many less than that there may be before those that wait for a request make room: else everyone is refused.
 SPARE_CONNECTIONS = 8
@@ -35,13 +39,48 @@ class Patience:
     linger: float = 5
 
 
+class StrictConnection(h11.Connection):
+    """Raises h11.RemoteProtocolError for a large head, a body with two lengths, or one of tiny chunks."""
+
+    def __init__(self) -> None:
+        super().__init__(h11.SERVER, MAX_HEAD)
+        self._chunks = 0
+        self._body_bytes = 0
+
+    @override
+    def next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
+        event = super().next_event()
+        if isinstance(event, h11.Request):
+            _check_head(event)
+            self._chunks = self._body_bytes = 0
+        elif isinstance(event, h11.Data):
+            self._chunks += event.chunk_end
+            self._body_bytes += len(event.data)
+            if self._body_bytes < (self._chunks - FREE_CHUNKS) * MIN_CHUNK:
+                raise h11.RemoteProtocolError("the body has too many small chunks")
+        return event
+
+
+def _check_head(request: h11.Request) -> None:
+    """Raise h11.RemoteProtocolError for a head that is too large, or says twice where its body ends.
+
+    h11 itself limits only heads that are incomplete. A proxy that goes by Content-Length would take what follows a
+    chunked body for a part of it (RFC 9112, section 6.1): the connection must end.
+    """
+    if len(request.target) + sum(len(name) + len(value) for name, value in request.headers) > MAX_HEAD:
+        raise h11.RemoteProtocolError("the request's head is too large", error_status_hint=431)
+    if {b"content-length", b"transfer-encoding"} <= {name for name, _ in request.headers}:
+        raise h11.RemoteProtocolError("the body has two lengths")
+
+
 class PatientProtocol(H11Protocol):
-    """uvicorn's h11 protocol with timeouts: connections that exceed `patience` are closed."""
+    """uvicorn's h11 protocol that closes connections which exceed `patience` or send what is refused."""
 
     patience = Patience()
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
+        self.conn = StrictConnection()
         self._phase: str | None = None
         self._received_bytes = 0
         self._phase_start = 0.0
@@ -83,6 +122,15 @@ class PatientProtocol(H11Protocol):
     def resume_writing(self) -> None:
         self._forget_writing()
         super().resume_writing()
+
+    @override
+    def send_400_response(self, msg: str) -> None:
+        if self.cycle is not None:
+            self.cycle.disconnected = True  # what the application answers would end in an error
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            super().send_400_response(msg)
+        else:  # the response has begun
+            self._abort()
 
     def _find_awaited_part(self) -> str | None:
         """Return what the client must send next: head, body, the rest of an unread body, or None for nothing."""
@@ -152,7 +200,6 @@ def make_settings() -> dict[str, Any]:
     return {
         "http": PatientProtocol,
         "ws": "none",
-        "h11_max_incomplete_event_size": MAX_HEAD,
         "limit_concurrency": compute_max_connections(),
         "log_config": None,
         "access_log": False,

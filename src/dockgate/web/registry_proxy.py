@@ -124,7 +124,6 @@ class RegistryProxy:
             if (refusal := refuse_ambiguous(request)) is not None:
                 content = {"error": refusal.error, "advice": refusal.advice}
                 response: Response = AsciiResponse(content, refusal.status)
-                response.headers["Connection"] = "close"  # where its body ends is not sure
             else:
                 await slots.enter_async_context(self._requests.take(self._read_caller(request)))
                 response = await self._answer(request, slots)

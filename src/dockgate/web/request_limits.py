@@ -105,8 +105,6 @@ def refuse_ambiguous(request: Request) -> Refusal | None:
         for name, count in names.items()
         if count > 1 and (request.url.path, name) not in _REPEATABLE
     ]
-    if headers["content-length"] and headers["transfer-encoding"]:
-        repeated_parts.append("the body's length")
     if repeated_parts:
         return Refusal(400, f"the request repeats {repeated_parts[0]}", "Send it once.")
     if "\0" in request.url.path or "\0" in "".join(names) or "%00" in request.url.query:
