@@ -35,13 +35,17 @@ def in_turn(*answers: Any) -> Callable[[RecordedRequest], Any]:
     return lambda _: next(remaining)
 
 
-def test_the_request_is_repeated_unchanged_while_the_server_restarts(server: FakeServer) -> None:
+def test_the_request_is_repeated_unchanged_while_the_server_restarts(
+    server: FakeServer, capsys: pytest.CaptureFixture[str]
+) -> None:
     server.answers["POST /approvals"] = in_turn(NO, NO, (201, {"approval": approval("Waiting")}))
     server.answers[f"GET /approvals/{ID}/answer"] = in_turn(approval("Waiting"), NO, approval("Rejected"))
     slept: list[float] = []
     answer = request_verdict(gate_request(server), True, lambda _: None, slept.append)
     assert (answer.state, answer.summary, answer.report) == (ApprovalState.REJECTED, "because", None)
     assert slept == [1, 2, 1]
+    # Once for each outage, also where standard error is not a terminal.
+    assert capsys.readouterr().err == "it is being started again. Retrying.\n" * 2
     bodies = [request.parse_body() for request in server.requests if request.method == "POST"]
     assert len(bodies) == 3
     assert bodies[0] == bodies[1] == bodies[2]

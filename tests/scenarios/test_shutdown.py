@@ -111,6 +111,7 @@ def test_a_failed_background_start_shows_only_its_own_errors(tmp_path: Path, mon
             daemon.start(from_environment())
     assert "Address already in use" in str(caught.value)
     assert "an old error" not in str(caught.value)
+    assert "INFO" not in str(caught.value)
 
 
 def servers_of(folder: Path) -> list[int]:

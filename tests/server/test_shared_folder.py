@@ -14,7 +14,7 @@ def test_another_folder_than_that_of_the_first_server_is_refused(tmp_path: Path)
         for _ in range(2):
             SharedFolder(tmp_path / "shared", store).require()
         unmounted = SharedFolder(tmp_path / "not-mounted", store)
-        with pytest.raises(UnavailableError, match="not-mounted does not hold the files of this database") as refused:
+        with pytest.raises(UnavailableError, match="not-mounted does not contain the files") as refused:
             unmounted.require()
         assert "Mount the folder" in str(refused.value.advice)
         assert not (tmp_path / "not-mounted").exists()

@@ -7,7 +7,7 @@ from typing import Any
 from dockgate.cli import approval_wait
 from dockgate.cli.client import TRANSIENT_ERRORS, Client
 from dockgate.cli.exit_codes import FAILED, REJECTED, SUCCEEDED, UNDETERMINED
-from dockgate.cli.output import print_text
+from dockgate.cli.output import print_retry, print_text
 from dockgate.delivery.model import RunState
 from dockgate.shared.errors import NotFoundError
 
@@ -32,8 +32,10 @@ def wait_for_end(
             view: Mapping[str, Any] = client.get("executions", execution)
             notices.show(view)
             lost_since = None
-        except TRANSIENT_ERRORS:
-            lost_since = lost_since or time.monotonic()
+        except TRANSIENT_ERRORS as error:
+            if lost_since is None:
+                lost_since = time.monotonic()
+                print_retry(error)
             if time.monotonic() - lost_since > RETRY_SECONDS:
                 raise
         else:

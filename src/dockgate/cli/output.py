@@ -10,6 +10,11 @@ def print_text(text: str = "", *, is_error: bool = False, has_newline: bool = Tr
     stream.flush()
 
 
+def print_retry(error: Exception) -> None:
+    """Print to standard error why a command that waits tries again."""
+    print_text(f"{error}. Retrying.", is_error=True)
+
+
 def print_wrapped(*lines: str, is_error: bool = False) -> None:
     """Print prose. On a terminal, long lines are wrapped between words."""
     stream = sys.stderr if is_error else sys.stdout

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 
 from dockgate.cli.client import TRANSIENT_ERRORS, Client, parse_answer
+from dockgate.cli.output import print_retry
 from dockgate.delivery.model import RunState
 from dockgate.delivery.service_model import Rollout
 from dockgate.shared.errors import DeployError
@@ -24,7 +25,9 @@ def wait_for_rollout(client: Client, service: str, number: int, sleep: Callable[
         try:
             rollout = parse_answer(Rollout, client.get("services", service, "rollouts", str(number)))
             unreachable_seconds = 0.0
-        except TRANSIENT_ERRORS:
+        except TRANSIENT_ERRORS as error:
+            if not unreachable_seconds:
+                print_retry(error)
             unreachable_seconds += POLL_SECONDS
             if unreachable_seconds > UNREACHABLE_SECONDS:
                 raise

@@ -10,6 +10,7 @@ from typing import Any
 
 from dockgate import reports
 from dockgate.cli.client import TRANSIENT_ERRORS, Client
+from dockgate.cli.output import print_retry
 from dockgate.cli.verdict import fetch_report
 from dockgate.config import from_environment
 from dockgate.delivery.model import ApprovalState
@@ -100,7 +101,9 @@ class _RetryingCaller:
                 pause = RETRY_SCHEDULE.compute_pause(failures)
                 if self.seconds_left < pause:
                     raise
-                self._show(f"{error} Retrying.")
+                if failures == 1:
+                    self._show("")
+                    print_retry(error)
                 self._sleep(pause)
 
 

@@ -50,7 +50,9 @@ def start(settings: Settings, patience: float = START_SECONDS) -> None:
 
     def is_ready() -> bool:
         if process.poll() is not None:
-            last = "\n".join(log_tail.read_last_lines(log, 5, log_start))
+            lines = log_tail.read_last_lines(log, 5, log_start)
+            errors = [number for number, line in enumerate(lines) if line.startswith("error: ")]
+            last = "\n".join(lines[errors[-1] :] if errors else lines)
             raise UnavailableError(f"the server ended with code {process.returncode}:\n{last}", f"See {log}.")
         return _find_running_pid(settings.data) == process.pid
 

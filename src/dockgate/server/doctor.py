@@ -16,9 +16,11 @@ from dockgate.delivery.builders import build_host
 from dockgate.delivery.builders.sandbox import cgroups
 from dockgate.delivery.builders.sandbox.sandbox import PATH, Job, Limits, Sandbox
 from dockgate.server.host_check import Check
+from dockgate.server.shared_folder import read_mark
 from dockgate.server.supervisor import end_with_thread
 from dockgate.shared.addresses import LOOPBACK
 from dockgate.shared.errors import DockgateError
+from dockgate.store import read_folder_owner
 from dockgate.store.engine import Database
 
 # Program, Debian package, what needs it, how it is asked for its version.
@@ -50,10 +52,12 @@ def examine(settings: Settings) -> Iterator[Check]:
     yield _check_network_helper()
     yield from _check_builds(settings)
     yield _check_data(settings)
-    if settings.shared_folder is not None:
-        yield _check_shared_folder(settings.shared_folder)
+    owner = None
     if settings.database_url is not None:
-        yield _check_database(settings.database_url)
+        check, owner = _check_database(settings.database_url)
+        yield check
+    if settings.shared_folder is not None:
+        yield _check_shared_folder(settings.shared_folder, owner)
     yield _check_disk(settings)
     for name, port, variable in (
         ("port of the server", settings.port, "DOCKGATE_PORT"),
@@ -159,28 +163,37 @@ def _check_data(settings: Settings) -> Check:
     return Check("data folder", True, str(folder), "server")
 
 
-def _check_shared_folder(folder: Path) -> Check:
-    """Check that this host can write to the folder that all hosts share."""
-    try:
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        advice = "Mount it, and let the server's user write to it, or change DOCKGATE_SHARED."
-        return Check("shared folder", False, f"{folder}: {error.strerror}", "server", advice)
-    return Check("shared folder", True, str(folder), "server")
+def _check_database(url: str) -> tuple[Check, str | None]:
+    """Check that the database answers. Nothing in it changes.
 
-
-def _check_database(url: str) -> Check:
-    """Check that the database answers. Nothing in it changes."""
+    Returns also the store whose files the shared folder has to contain; None if no folder has them yet.
+    """
     try:
         database = Database.from_url(url)
         try:
             database.ping()
+            owner = read_folder_owner(database)
         finally:
             database.close()
     except DockgateError as error:
-        return Check("database", False, str(error), "server", error.advice)
-    return Check("database", True, database.name, "server")
+        return Check("database", False, str(error), "server", error.advice), None
+    return Check("database", True, database.name, "server"), owner
+
+
+def _check_shared_folder(folder: Path, owner: str | None) -> Check:
+    """Check that this host can write to the folder that all hosts share, and that it contains the owner's files."""
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+        marked_owner = read_mark(folder)
+    except OSError as error:
+        advice = "Mount it, and let the server's user write to it, or change DOCKGATE_SHARED."
+        return Check("shared folder", False, f"{folder}: {error.strerror}", "server", advice)
+    if owner is not None and marked_owner != owner:
+        advice = "Mount the folder of the other servers, or set DOCKGATE_SHARED to it."
+        detail = f"{folder} does not contain the files of this database"
+        return Check("shared folder", False, detail, "server", advice)
+    return Check("shared folder", True, str(folder) if marked_owner else f"{folder}, not used yet", "server")
 
 
 def _check_disk(settings: Settings) -> Check:

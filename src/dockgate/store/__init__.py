@@ -68,7 +68,7 @@ from dockgate.store.images.tag_history import TagHistory
 from dockgate.store.images.uses import ImageUses
 from dockgate.store.locks import Locks
 from dockgate.store.logs import Logs
-from dockgate.store.migrations import migrate
+from dockgate.store.migrations import has_tables, migrate
 from dockgate.store.records import OutboxKind
 from dockgate.store.retention.collections import Collections, PushGate
 from dockgate.store.retention.fleet import FleetRetention
@@ -210,6 +210,18 @@ def open_store(
         database.close()
         raise
     return _make_store(folder, database, artifacts, logs)
+
+
+def read_folder_owner(database: Database) -> str | None:
+    """Return the id of the store if a server has claimed a folder for its files, else None.
+
+    Changes nothing. The folder of SQLite's file needs no claim.
+    """
+    if not database.is_shared or not has_tables(database):
+        return None
+    with database.read() as connection:
+        owner: str | None = connection.scalar(select(identity.c.id).where(identity.c.has_folder))
+    return owner
 
 
 def _make_store(folder: Path, database: Database, artifacts: Blobs, logs: Logs) -> Store:
