@@ -6,11 +6,12 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from tests.parts import wait_until
 from tests.scenarios import slow_http
 from tests.scenarios.server import SECRET, ServerSystem
 
 from dockgate.web.request_limits import MAX_BODY, MAX_OPEN_FORM, MAX_UPLOAD
-from dockgate.web.threads import MAX_OPEN_FORMS_EACH
+from dockgate.web.threads import MAX_DOCUMENTS_EACH, MAX_OPEN_FORMS_EACH, Threads
 
 NOTHING = "sha256:" + "0" * 64
 
@@ -93,6 +94,40 @@ def test_hostile_json_is_refused(server: ServerSystem, text: str) -> None:
 
 
 OPEN_FORM = ("Sec-Fetch-Site: same-origin", "Content-Type: application/x-www-form-urlencoded")
+
+
+def test_documents_that_are_not_read_are_few(server: ServerSystem) -> None:
+    """A client that asks for many large documents and reads none of them fills no memory."""
+    statement = {
+        "vulnerability": "CVE-2026-1",
+        "products": ["pkg:npm/a"],
+        "status": "affected",
+        "action_statement": "x",
+    }
+    openvex = {
+        "@context": "https://openvex.dev/ns/v0.2.0",
+        "@id": "a",
+        "author": "b",
+        "timestamp": "2026-01-01T00:00:00Z",
+    }
+    vex = {**openvex, "version": 1, "statements": [statement], "note": "x" * (7 << 20)}
+    document = server.post("/vex", vex)["document"]
+    former_threads = server.app.state.threads
+    server.app.state.threads = Threads(wait_seconds=0.01)
+    host, _, port = server.url.removeprefix("http://").partition(":")
+    request = f"GET /api/v1/documents/{document} HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n".encode()
+    try:
+        with ExitStack() as stack:
+            for _ in range(MAX_DOCUMENTS_EACH):
+                connection = stack.enter_context(socket.create_connection((host, int(port)), timeout=60))
+                connection.sendall(request)
+                assert connection.recv(12) == b"HTTP/1.1 200"
+            refused = slow_http.get(f"{server.url}/api/v1/documents/{document}")
+            assert refused.status_code == 429, refused.text[:200]
+            assert f"already sends {MAX_DOCUMENTS_EACH} documents of yours" in refused.json()["error"]
+        wait_until(lambda: slow_http.get(f"{server.url}/api/v1/documents/{document}").status_code == 200)
+    finally:
+        server.app.state.threads = former_threads
 
 
 def test_a_form_without_a_session_is_small(server: ServerSystem) -> None:

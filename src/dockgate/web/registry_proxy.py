@@ -33,6 +33,7 @@ from dockgate.services.registry.registry_pulls import PulledManifest, RegistryPu
 from dockgate.shared.digest import compute_digest, is_digest
 from dockgate.shared.errors import BusyError, ConflictError, DockgateError
 from dockgate.web.json_responses import AsciiResponse
+from dockgate.web.paced_sending import send_in_pieces
 from dockgate.web.request_limits import refuse_ambiguous
 from dockgate.web.threads import FairSlots
 
@@ -140,7 +141,7 @@ class RegistryProxy:
         except Exception as error:
             _log.error("%s %s: internal error", request.method, request.url.path, exc_info=error)
             response = _make_error(500, "UNKNOWN", f"internal error: {type(error).__name__}")
-        await response(request.scope, request.receive, send)
+        await response(request.scope, request.receive, send_in_pieces(send))
 
     async def _answer(self, request: Request, slots: AsyncExitStack) -> Response:
         path = _read_path(request)

@@ -15,6 +15,7 @@ from fastapi import Depends, Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from dockgate.shared.errors import BusyError, SlowBodyError
+from dockgate.web.paced_sending import send_in_pieces
 
 # Threads for quick work that every call needs: authentication, registry tokens, the audit log.
 MAX_PROMPT = 40
@@ -28,6 +29,9 @@ MAX_TRIALS = 1
 MAX_REPLAYS, MAX_REPLAYS_EACH = 4, 1
 # Concurrent checks of documents that are being typed: in total, per principal.
 MAX_CHECKS, MAX_CHECKS_EACH = 4, 1
+# Verdicts, inventories and other documents in memory, until they are sent: in total, per principal. A verdict with as
+# many findings as it may list has 65 MiB.
+MAX_DOCUMENTS, MAX_DOCUMENTS_EACH = 8, 4
 # Bodies in memory that clients are sending: in total, per principal.
 MAX_BODIES, MAX_BODIES_EACH = 64, 8
 # The same for forms that need no session: in total, per address; and seconds that one waits.
@@ -172,6 +176,7 @@ class Threads:
         self._checks = FairSlots(MAX_CHECKS, MAX_CHECKS_EACH, "checks {} documents", wait_seconds)
         self._trials = FairSlots(MAX_TRIALS, MAX_TRIALS, "tries {} policies", wait_seconds)
         self._replays = FairSlots(MAX_REPLAYS, MAX_REPLAYS_EACH, "replays {} verdicts", wait_seconds)
+        self._documents = FairSlots(MAX_DOCUMENTS, MAX_DOCUMENTS_EACH, "sends {} documents", wait_seconds)
         self._bodies = FairSlots(MAX_BODIES, MAX_BODIES_EACH, "receives {} requests", wait_seconds)
         self._open_forms = FairSlots(
             MAX_OPEN_FORMS, MAX_OPEN_FORMS_EACH, "receives {} forms", min(wait_seconds, OPEN_FORM_WAIT_SECONDS)
@@ -209,6 +214,11 @@ class Threads:
         slots: AsyncExitStack = request.scope[_TAKEN_SLOTS]
         await slots.enter_async_context(self._requests.take(principal))
 
+    async def begin_document(self, request: Request, principal: str) -> None:
+        """Take a slot for a document that this principal gets, until it is sent. Raises BusyError."""
+        slots: AsyncExitStack = request.scope[_TAKEN_SLOTS]
+        await slots.enter_async_context(self._documents.take(principal))
+
     async def run(self, principal: str, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run work that needs only the processor or the store. Raises BusyError."""
         async with self._calls.take(principal):
@@ -245,7 +255,7 @@ class TakenSlots:
         """Answer a request (ASGI)."""
         async with AsyncExitStack() as slots:
             scope[_TAKEN_SLOTS] = slots
-            await self._app(scope, receive, send)
+            await self._app(scope, receive, send_in_pieces(send))
 
 
 async def get_threads(request: Request) -> Threads:

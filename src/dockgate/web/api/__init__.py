@@ -16,11 +16,18 @@ from fastapi.routing import APIRoute
 from dockgate.identity.model import Caller, Permission
 from dockgate.services.web_services import WebServices
 from dockgate.shared.digest import PATTERN
-from dockgate.web.authorization import API, GuardedRoute, RequirePermission, mark_self_checking
+from dockgate.web.authorization import (
+    API,
+    GuardedRoute,
+    RequirePermission,
+    get_authorized_caller,
+    mark_self_checking,
+)
 from dockgate.web.error_responses import ERRORS
 from dockgate.web.threads import ThreadsDependency
 
 __all__ = [
+    "DOCUMENT",
     "Accepter",
     "Administrator",
     "Count",
@@ -46,6 +53,15 @@ async def _get_server(request: Request) -> WebServices:
 
 S = TypeVar("S")
 T = TypeVar("T")
+
+
+async def _take_document_slot(request: Request, threads: ThreadsDependency) -> None:
+    caller = get_authorized_caller(request)
+    await threads.begin_document(request, caller.name if caller else "")
+
+
+# Of a call that answers with a document, which can be large: few are in memory at the same time.
+DOCUMENT = Depends(_take_document_slot)
 
 # At most JSON's largest exact integer.
 Count = Annotated[int, Query(ge=0, le=1 << 53)]

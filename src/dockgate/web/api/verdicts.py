@@ -29,7 +29,7 @@ class ExplanationView:
     explanation: Explanation | None
 
 
-@router.get("/verdicts/{digest}")
+@router.get("/verdicts/{digest}", dependencies=[api.DOCUMENT])
 @api.mark_self_checking
 def get_verdict(digest: api.Digest, caller: api.Reader, server: api.ServerDependency) -> Verdict:
     """Get a verdict."""
@@ -71,7 +71,7 @@ def revoke_links(digest: api.Digest, caller: api.Decider, server: api.ServerDepe
     server.store.verdicts.revoke_links(digest)
 
 
-@router.get("/verdicts/{digest}/case")
+@router.get("/verdicts/{digest}/case", dependencies=[api.DOCUMENT])
 @api.mark_self_checking
 def get_case(digest: api.Digest, caller: api.Reader, server: api.ServerDependency) -> Response:
     """Get a verdict with all its inputs: the case file of `dockgate gate -o case` and `dockgate explain`."""
@@ -80,7 +80,7 @@ def get_case(digest: api.Digest, caller: api.Reader, server: api.ServerDependenc
     )
 
 
-@router.get("/verdicts/{digest}/explanation")
+@router.get("/verdicts/{digest}/explanation", dependencies=[api.DOCUMENT])
 @api.mark_self_checking
 async def explain_verdict(
     digest: api.Digest,
@@ -93,7 +93,7 @@ async def explain_verdict(
     return await threads.run_replay(caller.name, _explain, digest, caller, server, against)
 
 
-@router.get("/documents/{digest}")
+@router.get("/documents/{digest}", dependencies=[api.DOCUMENT])
 def get_document(digest: api.Digest, caller: api.Reader, server: api.ServerDependency) -> Response:
     """Get an input of a verdict in canonical form: an inventory, an advisory snapshot, a policy."""
     return Response(server.store.verdicts.get_document(digest), media_type="application/json")

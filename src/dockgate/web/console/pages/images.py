@@ -238,7 +238,7 @@ def show_image(
     )
 
 
-@router.get("/images/{digest}/sbom")
+@router.get("/images/{digest}/sbom", dependencies=[api.DOCUMENT])
 @api.mark_self_checking
 def download_sbom(
     digest: api.Digest, caller: api.Reader, server: api.ServerDependency, form: str = "cyclonedx"

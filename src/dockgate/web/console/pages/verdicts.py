@@ -261,7 +261,7 @@ def _describe_verdict(
     }
 
 
-@router.get("/verdicts/{digest}/report")
+@router.get("/verdicts/{digest}/report", dependencies=[api.DOCUMENT])
 @api.mark_self_checking
 def download_report(
     digest: api.Digest, caller: api.Reader, server: api.ServerDependency, form: str = "html"

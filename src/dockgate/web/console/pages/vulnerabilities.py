@@ -264,7 +264,7 @@ def _list_statements(exposure: Exposure) -> list[FindingWaiver]:
     return list(by_document.values())
 
 
-@router.get("/exposure/report")
+@router.get("/exposure/report", dependencies=[api.DOCUMENT])
 @api.mark_self_checking
 def download_report(
     caller: api.Reader,
