@@ -308,6 +308,20 @@ def test_attached_vex_documents_are_read_with_the_scan(server: ServerSystem) -> 
     assert server.answer(execution) == "Approved"
 
 
+def test_attached_vex_documents_that_are_too_large_together_are_refused(server: ServerSystem) -> None:
+    image, _, vulnerability = reject(server, "attached-large")
+    statement = json.loads(openvex(image, vulnerability))["statements"][0]
+    products = [{"@id": f"pkg:npm/{number}".ljust(900, "x")} for number in range(8000)]
+    for number in range(3):
+        document = json.loads(openvex(image, vulnerability)) | {"@id": f"large-{number}"}
+        document["statements"] = [statement | {"products": products}]
+        server.attachments.setdefault(image, []).append(json.dumps(document).encode())
+    answer = server.client.post(f"/images/{image}/vex", json={"repository": "attached-large/app"})
+    assert answer.status_code == 409
+    assert "more than 16 MiB" in answer.json()["error"]
+    assert len([entry for entry in server.get("/vex") if entry["image"] == image]) == 2
+
+
 def test_an_uploaded_vex_document_must_name_its_product(server: ServerSystem) -> None:
     document = json.loads(openvex("sha256:" + "0" * 64, "CVE-2024-1"))
     del document["statements"][0]["products"]

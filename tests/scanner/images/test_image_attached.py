@@ -10,7 +10,7 @@ from tests.registryd import Running, run_registry
 from tests.scanner.images import make
 from tests.scanner.images.webserver import Answer, Request, as_json, serve
 
-from dockgate.scanner.images.attached_documents import SIZE_LIMIT, read_documents
+from dockgate.scanner.images.attached_documents import SIZE_LIMIT, TOTAL_LIMIT, read_documents
 from dockgate.shared.digest import compute_digest
 from dockgate.shared.errors import UnavailableError
 
@@ -128,6 +128,15 @@ def test_a_document_without_end_is_not_read() -> None:
     answers = {f"referrers/{IMAGE.digest}": index(again), **paths(again, blobs)}
     with serve(answering(answers)) as server:
         assert read_documents(f"{server.address}/team/app@{IMAGE.digest}") == []
+
+
+def test_documents_that_are_large_together_are_not_all_read() -> None:
+    contents = [json.dumps({"vex": number}).ljust(SIZE_LIMIT).encode() for number in range(TOTAL_LIMIT // SIZE_LIMIT)]
+    body, blobs = manifest(b'{"first": 1}', *contents, b'{"last": 1}')
+    answers = {f"referrers/{IMAGE.digest}": index(body), **paths(body, blobs)}
+    with serve(answering(answers)) as server:
+        documents = read_documents(f"{server.address}/team/app@{IMAGE.digest}")
+    assert documents == [b'{"first": 1}', *contents[:-1], b'{"last": 1}']
 
 
 def test_a_registry_that_denies_access_is_reported() -> None:

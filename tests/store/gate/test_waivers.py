@@ -8,8 +8,9 @@ import pytest
 from tests.store.factories import FACTORIES, IMAGE, LATER, NOW, open_store_of_kind
 
 from dockgate.gate.model import VexStatement, VexStatus, Waiver
-from dockgate.shared.errors import NotFoundError
+from dockgate.shared.errors import ConflictError, NotFoundError
 from dockgate.store import Store
+from dockgate.store.gate.vex import MAX_ATTACHED
 from dockgate.store.records import VexRecord
 
 WAIVER = Waiver("w1", "ana", "It is never called.", "CVE-2024-1", until=LATER, created_at=NOW, created_by="ana")
@@ -75,6 +76,20 @@ def test_an_attached_document_applies_to_its_image_alone(store: Store) -> None:
     more = store.vex.add(replace(ATTACHED, envelopes=("two", "one")), b"[]", [])
     assert more.envelopes == ("one", "two")
     assert store.vex.add(ATTACHED, b"[]", []) == more
+
+
+def test_documents_attached_to_one_image_are_limited_in_all(store: Store) -> None:
+    """They are read for each of its verdicts, and everyone who can push to its repository can attach more."""
+    large = [replace(STATEMENT, justification="x" * (MAX_ATTACHED // 3))]
+    for name in ("d3", "d4"):
+        store.vex.add(replace(ATTACHED, document=name), name.encode(), large)
+    for record in (replace(ATTACHED, document="d5"), replace(ATTACHED, document="d4", envelopes=("x" * MAX_ATTACHED,))):
+        with pytest.raises(ConflictError, match="more than 16 MiB"):
+            store.vex.add(record, record.document.encode(), large)
+    assert [record.document for record, _ in store.vex.list_active([IMAGE])] == ["d3", "d4"]
+    store.vex.add(replace(ATTACHED, document="d4"), b"d4", large)
+    store.vex.add(replace(ATTACHED, document="d5", image="sha256:other"), b"d5", large)
+    store.vex.add(replace(UPLOADED, document="d6"), b"d6", large)
 
 
 def test_a_removed_document_that_is_added_again_is_active(store: Store) -> None:

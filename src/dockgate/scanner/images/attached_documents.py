@@ -5,7 +5,7 @@ SIGNATURE_SPEC.md for the tag `sha256-<hex>.att`, under which a manifest has an 
 """
 
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +28,9 @@ from dockgate.shared.errors import (
 
 # Documents of one image that are read.
 MAX_DOCUMENTS = 64
-# Bytes of one document; larger ones are left out.
+# Bytes of one document, and of all that are read; larger ones are left out.
 SIZE_LIMIT = 16 * 2**20
+TOTAL_LIMIT = 4 * SIZE_LIMIT
 # Parts of the media types of documents that are read; no layer of an image has one.
 _KINDS = ("openvex", "vex", "in-toto", "dsse", "sigstore.bundle", "cyclonedx", "csaf")
 _NAMES = frozenset({"manifests", "layers", "subject", "digest", "size", "mediaType", "artifactType", "config"})
@@ -57,13 +58,8 @@ def read_documents(
         documents: dict[str, bytes] = {}
         for manifest in _fetch_manifests(image_source, image_reference.digest or ""):
             for digest, size in _list_documents(manifest):
-                if digest not in documents and len(documents) < MAX_DOCUMENTS:
-                    try:
-                        documents[digest] = read_document(
-                            image_source.open_blob(digest), digest, size, limit=SIZE_LIMIT
-                        )
-                    except ImageError:
-                        continue
+                with suppress(ImageError):
+                    _read_into(documents, image_source, digest, size)
         return list(documents.values())
 
 
@@ -83,11 +79,17 @@ def read_layout(path: Path, image: str) -> list[bytes]:
             try:
                 documents = list(_list_documents(_load(image_source.read_manifest(entry["digest"]))))
                 for digest, size in documents:
-                    if digest not in contents and len(contents) < MAX_DOCUMENTS:
-                        contents[digest] = read_document(image_source.open_blob(digest), digest, size, limit=SIZE_LIMIT)
+                    _read_into(contents, image_source, digest, size)
             except ImageError:
                 continue
         return list(contents.values())
+
+
+def _read_into(documents: dict[str, bytes], source: RegistrySource | LayoutSource, digest: str, size: int) -> None:
+    """Read a document, unless it is there already or would be one too many. Raises ImageError."""
+    room = TOTAL_LIMIT - sum(map(len, documents.values()))
+    if digest not in documents and len(documents) < MAX_DOCUMENTS and size <= room:
+        documents[digest] = read_document(source.open_blob(digest), digest, size, limit=SIZE_LIMIT)
 
 
 def _open_layout(path: Path) -> LayoutSource:

@@ -22,7 +22,7 @@ from dockgate.services.durable_effects import EffectKind, Effects
 from dockgate.services.error_isolation import run_for_each
 from dockgate.services.verdicts.attached_statements import find_vex_signer, read_attached_vex
 from dockgate.shared.digest import compute_digest
-from dockgate.shared.errors import DockgateError, UsageError
+from dockgate.shared.errors import ConflictError, DockgateError, UsageError
 from dockgate.shared.timestamps import compute_latest_time, format_time, parse_time, shift_time
 from dockgate.store import Store
 from dockgate.store.records import ImageLocation, VexRecord, WaiverRecord
@@ -83,28 +83,34 @@ class ServerWaivers:
         return self.effects.run(EffectKind.ACCEPT, self.store.vex.remove, document, by, self.clock.now())
 
     def refresh_attached_vex(self, repository: str, image: str) -> None:
-        """Record the VEX documents that are attached to an image by now."""
-        self.effects.run(EffectKind.ACCEPT, self.record_attached_vex, repository, image)
+        """Record the VEX documents that are attached to an image by now. Raises ConflictError for too many."""
+        refusal = self.effects.run(EffectKind.ACCEPT, self.record_attached_vex, repository, image)
+        if refusal is not None:
+            raise ConflictError(refusal, "Upload the documents that count: `dockgate vex add FILE`.")
 
-    def record_attached_vex(self, repository: str, image: str) -> None:
+    def record_attached_vex(self, repository: str, image: str) -> str | None:
         """Record the VEX documents that are attached to an image.
 
-        A document that is missing lets nothing pass: registries that do not answer and documents that cannot be read
-        are logged, and raise nothing.
+        A document that is missing lets nothing pass: registries that do not answer and documents that cannot be read,
+        or are too many, are logged, and raise nothing. Returns why not all are recorded, None if they are.
         """
         try:
             documents = self.attached_documents(repository, image)
         except DockgateError as error:
             _log.warning("cannot read the documents attached to %s@%s: %s", repository, image, error)
-            return
+            return None
+        refusal: str | None = None
         for vex in read_attached_vex(documents, image):
             try:
                 statements = vex_formats.read(vex.document, f"what is attached to {image}")
-            except UsageError as error:
-                _log.warning("%s", error)
-            else:
                 if statements:
                     self._put_vex(vex.document, statements, image, "", (vex.envelope,) if vex.envelope else ())
+            except UsageError as error:
+                _log.warning("%s", error)
+            except ConflictError as error:
+                _log.warning("%s", error)
+                refusal = str(error)
+        return refusal
 
     def check(self, waiver: Waiver) -> Waiver:
         """Return a waiver as it would be recorded now. UsageError for an invalid or expired one."""

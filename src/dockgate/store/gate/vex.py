@@ -13,7 +13,7 @@ from dockgate.events.governance_events import make_vex_added, make_vex_removed
 from dockgate.gate.model import VexStatement
 from dockgate.gate.vex_statements import PRINCIPAL
 from dockgate.shared import canonical
-from dockgate.shared.errors import NotFoundError
+from dockgate.shared.errors import ConflictError, NotFoundError
 from dockgate.store.documents import keep_documents
 from dockgate.store.engine import Database
 from dockgate.store.events.log import append_events
@@ -25,6 +25,8 @@ from dockgate.store.statements import insert_if_new, lock_rows
 
 # Of its bytes among the documents.
 KIND = "Vex"
+# Bytes of the statements and envelopes of all documents that are attached to one image: a verdict reads them all.
+MAX_ATTACHED = 16 << 20
 # Documents whose statements are kept at hand; they never change.
 CACHE_SIZE = 64
 
@@ -52,6 +54,7 @@ class Vex:
         """Store a VEX document, once for each document and image.
 
         A removed document becomes active again, and new envelopes are added. `Verdicts.get_document` returns the bytes.
+        Raises ConflictError if the image would have more than MAX_ATTACHED.
         """
         body = zlib.compress(canonical.encode(list(statements)))
         document = {"digest": record.document, "kind": KIND, "body": zlib.compress(data)}
@@ -59,13 +62,17 @@ class Vex:
             keep_documents(connection)
             insert_if_new(connection, documents, document)
             insert_if_new(connection, vex_statements, {"document": record.document, "body": body})
-            is_new = insert_if_new(connection, vex_documents, {**asdict(record), "changes": 1})
+            is_new = is_changed = insert_if_new(connection, vex_documents, {**asdict(record), "changes": 1})
             if not is_new:
                 present_record = _get(connection, record.document, record.image, should_lock=True)
                 envelopes = tuple(dict.fromkeys((*present_record.envelopes, *record.envelopes)))
-                if present_record.removed_at or envelopes != present_record.envelopes:
+                is_changed = present_record.removed_at is not None or envelopes != present_record.envelopes
+                if is_changed:
                     self._change(connection, present_record, {**asdict(record), "envelopes": envelopes})
                 is_new = present_record.removed_at is not None
+            if is_changed and record.image and _measure_attached(connection, record.image) > MAX_ATTACHED:
+                limit = f"{MAX_ATTACHED >> 20} MiB"
+                raise ConflictError(f"the VEX documents attached to {record.image} would have more than {limit}")
             if is_new:
                 by = record.signer.removeprefix(PRINCIPAL) or None
                 event = make_vex_added(record.document, record.image or None, record.author, by, record.added_at)
@@ -174,6 +181,15 @@ class Vex:
         connection.execute(
             update(vex_documents).where(*is_this_document).values(**values, changes=vex_documents.c.changes + 1)
         )
+
+
+def _measure_attached(connection: Connection, image: str) -> int:
+    """Return the bytes of statements and envelopes of all documents that are attached to an image."""
+    query = select(vex_statements.c.body, vex_documents.c.envelopes).join_from(
+        vex_documents, vex_statements, vex_statements.c.document == vex_documents.c.document
+    )
+    rows = connection.execute(query.where(vex_documents.c.image == image))
+    return sum(len(zlib.decompress(body)) + sum(map(len, envelopes)) for body, envelopes in rows)
 
 
 def _get(connection: Connection, document: str, image: str, *, should_lock: bool = False) -> VexRecord:
