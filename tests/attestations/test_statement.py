@@ -9,6 +9,7 @@ from tests.gate.samples import IMAGE, NOW, judge, limit_findings, make_inventory
 from dockgate.attestations.statements import (
     PREDICATE_TYPE,
     build_statement,
+    is_approval_statement,
     list_covered_digests,
     parse_attachment_tag,
     verify_statement,
@@ -49,6 +50,13 @@ def test_the_same_verdict_gives_the_same_bytes() -> None:
 def test_only_approved_images_are_attested(status: Status) -> None:
     with pytest.raises(ValueError, match=status.value):
         build_statement(replace(VERDICT, status=status), DIGEST, "app", IMAGE, 30)
+
+
+def test_statements_of_another_type_are_no_approvals() -> None:
+    assert is_approval_statement(STATEMENT)
+    document = {**json.loads(STATEMENT), "predicateType": "https://slsa.dev/provenance/v1"}
+    others = (json.dumps(document).encode(), b"[]", b"{}", b"\xff")
+    assert not any(is_approval_statement(payload) for payload in others)
 
 
 def test_a_statement_is_valid_until_it_expires() -> None:

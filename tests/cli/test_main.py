@@ -39,6 +39,8 @@ def test_every_command_option_and_group_has_help(path: tuple[str, ...], dockgate
     assert ran.out.startswith(f"Usage: dockgate {' '.join(path)} ")
     assert ALL[path].help
     assert ALL[path].get_short_help_str()
+    shortened = [line for line in ran.out.splitlines()[1:] if line.endswith("...")]
+    assert not shortened, "the first sentence does not fit into the list of commands"
     for option in ALL[path].params:
         if isinstance(option, click.Option):
             assert option.help, f"{' '.join(path)} {option.name}"

@@ -186,6 +186,8 @@ def test_cosign_tells_approval_and_provenance_beside_one_image_apart(running: Ru
     public.write_text(attestor.list_keys()[0].pem)
     assert run_cosign(running, digest, public, "slsaprovenance1")[0] == 0
     assert run_cosign(running, digest, public)[0] != 0
+    reference = f"{running.address}/team/app@{digest}"
+    assert attestations.verify(reference, public, "strict") == (digest, ())
     attest(running, digest, tmp_path)
     for kind in ("slsaprovenance1", PREDICATE_TYPE):
         code, _, errors = run_cosign(running, digest, public, kind)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from dockgate.server.private_files import restrict
-from dockgate.shared.errors import UsageError
+from dockgate.shared.errors import UnavailableError, UsageError
 
 
 def mode(path: Path) -> int:
@@ -53,6 +53,13 @@ def test_files_of_others_keep_their_modes_and_so_does_the_folder_they_are_in(tmp
     before = mode(tmp_path)
     restrict(tmp_path)
     assert [mode(tmp_path), mode(tmp_path / "notes"), mode(tmp_path / "logs")] == [before, 0o644, 0o700]
+
+
+def test_a_folder_that_cannot_be_created_is_refused_with_the_setting_to_change(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UnavailableError, match=r"cannot keep data in .*file/data: Not a directory") as refused:
+        restrict(tmp_path / "file" / "data")
+    assert "DOCKGATE_DATA" in (refused.value.advice or "")
 
 
 def test_a_folder_that_everybody_may_write_to_is_refused(tmp_path: Path) -> None:

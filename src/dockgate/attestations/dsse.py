@@ -39,9 +39,9 @@ class PublicKey:
 
         try:
             self._key: PublicKeyTypes = load_pem_public_key(pem)
-        except (ValueError, UnsupportedAlgorithm) as error:
+        except (ValueError, UnsupportedAlgorithm):
             raise UsageError(
-                f"That is not a public key: {error}.", "Give one in PEM: -----BEGIN PUBLIC KEY-----."
+                "That is not a public key in PEM.", "It must begin with -----BEGIN PUBLIC KEY-----."
             ) from None
         _check_kind(self._key)
         self.pem = self._key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()

@@ -83,6 +83,15 @@ def build_statement(
     )
 
 
+def is_approval_statement(payload: bytes) -> bool:
+    """Return whether an in-toto statement is of our type: build provenance and others lie beside it."""
+    try:
+        document = json.loads(payload)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(document, dict) and document.get("predicateType") == PREDICATE_TYPE
+
+
 def verify_statement(payload: bytes, digest: str, policy: str, now: str) -> Claim:
     """Return what a signed statement says of the image `digest`, as of `now`.
 

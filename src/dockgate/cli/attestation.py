@@ -48,7 +48,10 @@ def rotate() -> None:
 @click.argument("image")
 @format_option
 def show(image: str, output_format: str) -> None:
-    """List the attestations of IMAGE, which is named as for `dockgate image show`."""
+    """List the attestations of IMAGE.
+
+    IMAGE is named as for `dockgate image show`.
+    """
     client = Client()
     documents = client.get("images", resolve_image(client, image).digest, "attestations")
     rows = (

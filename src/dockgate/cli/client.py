@@ -171,6 +171,7 @@ class Client:
             raise _make_tls_error(server)
         if not message:
             message = f"{server}{url} answered {response.status} {response.reason}."
+            advice = "Check that DOCKGATE_SERVER is the URL of a Dockgate server."
         raise _ERRORS.get(response.status, DockgateError)(message, advice)
 
     def _is_tls_needed(self) -> bool:

@@ -140,10 +140,11 @@ def scale(service: str, desired_count: int, no_wait: bool, output_format: str) -
 @click.option("--no-wait", is_flag=True, help="Return before the new tasks are healthy.")
 @format_option
 def restart(service: str, no_wait: bool, output_format: str) -> None:
-    """Replace all tasks of SERVICE by new ones of the same image and settings.
+    """Replace all tasks of SERVICE by new ones.
 
-    The present tasks run until the new ones are healthy; the command waits for that. If they do not become healthy, the
-    present tasks stay, and the command exits with 2. The image needs no new approval.
+    The new tasks have the same image and settings. The present tasks run until the new ones are healthy; the command
+    waits for that. If they do not become healthy, the present tasks stay, and the command exits with 2. The image needs
+    no new approval.
     """
     client = Client()
     answer = client.post("services", service, "restart")

@@ -38,7 +38,7 @@ def complete_verdict_digest(client: Client, text: str) -> str:
     except NotFoundError:
         return text
     if not digests:
-        raise NotFoundError(f"no verdict digest begins with {digits}", "`dockgate image list` lists the images.")
+        raise NotFoundError(f"no verdict digest begins with {digits}", "`dockgate image show IMAGE` lists verdicts.")
     if len(digests) > 1:
         raise UsageError(f"several verdict digests begin with {digits}", "Use more characters: " + ", ".join(digests))
     return str(digests[0])

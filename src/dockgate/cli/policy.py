@@ -23,6 +23,7 @@ from dockgate.cli.listing_output import (
 from dockgate.cli.options import FILE
 from dockgate.cli.output import print_text
 from dockgate.config import from_environment
+from dockgate.shared.errors import UsageError
 
 
 @click.group()
@@ -102,7 +103,10 @@ def set_policy(name: str, file: BinaryIO, comment: str, if_version: int | None, 
     Unchanged text creates no new version. Running images are evaluated again at once, and keep running.
     """
     query = {"comment": comment} if comment else {}
-    answer = Client().put("policies", name, text=file.read(), query=query, headers=_make_condition(if_version))
+    try:
+        answer = Client().put("policies", name, text=file.read(), query=query, headers=_make_condition(if_version))
+    except UsageError as error:  # the server does not know the file's name
+        raise UsageError(str(error).replace(f"{name}.yaml:", f"{file.name}:", 1), error.advice) from None
     print_answer(answer, output_format, f"{name}: version {answer['version']}")
 
 

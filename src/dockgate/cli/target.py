@@ -106,7 +106,10 @@ def try_target(name: str, output_format: str) -> None:
 @make_sort_option("position", "-position")
 @format_option
 def waiting(name: str, limit: int, sort: str, output_format: str) -> None:
-    """List messages that wait for the target NAME, with failed attempts and the next attempt."""
+    """List messages that wait for the target NAME.
+
+    The list has the failed attempts, the last error and the next attempt.
+    """
     answer = Client().get_all("targets", name, "waiting-messages", maximum=limit, sort=sort)
     rows = (
         (
@@ -127,7 +130,10 @@ def waiting(name: str, limit: int, sort: str, output_format: str) -> None:
 @make_sort_option("-position", "position")
 @format_option
 def list_delivered(name: str, limit: int, sort: str, output_format: str) -> None:
-    """List messages that the target NAME accepted in the last day, with failed attempts before."""
+    """List messages that the target NAME accepted.
+
+    The list has those of the last day, with the failed attempts before.
+    """
     answer = Client().get_all("targets", name, "delivered-messages", maximum=limit, sort=sort)
     rows = (
         (str(entry["position"]), entry["key"], str(entry["attempts"]), times.format_time(entry["delivered_at"]))
@@ -143,7 +149,10 @@ def list_delivered(name: str, limit: int, sort: str, output_format: str) -> None
 @make_sort_option("-position", "position")
 @format_option
 def deadletters(name: str, limit: int, sort: str, output_format: str) -> None:
-    """List the dead letters of the target NAME: messages that were not accepted."""
+    """List the dead letters of the target NAME.
+
+    These are messages that the target did not accept for a day, or refused.
+    """
     answer = Client().get_all("targets", name, "dead-letters", maximum=limit, sort=sort)
     rows = (
         (

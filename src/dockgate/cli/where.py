@@ -107,8 +107,10 @@ def fetch_all(client: Client, query: Mapping[str, str | int]) -> dict[str, Any]:
 def _print_exposure(exposure: Mapping[str, Any]) -> None:
     unknown = exposure["unknown"]
     print_fields(exposure["question"], _list_fields(exposure))
-    print_text()
+    if exposure["total"] and not exposure["images"]:
+        print_text("\nNone of these images matches the filter.")
     if exposure["images"]:
+        print_text()
         head = ("IMAGE", "WHERE", "PACKAGE", "SEVERITY", "FIXED IN", "SINCE", "STATE", "RUNS", "WAIVED BY")
         print_table(head, [row for image in exposure["images"] for row in _make_rows(image)], "")
         shown_count = len(exposure["images"])
@@ -117,7 +119,7 @@ def _print_exposure(exposure: Mapping[str, Any]) -> None:
     for reason in sorted(filter(None, {image["undetermined_reason"] for image in exposure["images"]})):
         print_text(f"Undetermined: {reason}")
     if unknown["reason"]:
-        print_text(f"Unknown for all images: {unknown['reason']}")
+        print_text(f"\nUnknown for all images: {unknown['reason']}")
     if unknown["images"]:
         print_text()
         rows = [

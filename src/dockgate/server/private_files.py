@@ -6,7 +6,7 @@ import stat
 from collections.abc import Iterable
 from pathlib import Path
 
-from dockgate.shared.errors import UsageError
+from dockgate.shared.errors import UnavailableError, UsageError
 
 # All that a server keeps in its data folder.
 DATA_ENTRIES = (
@@ -25,11 +25,16 @@ def restrict(data: Path) -> None:
 
     They are removed from it and from our files in it. From now on this process creates files for its user alone. A
     folder with files of other users keeps its mode. Raises UsageError if the folder is writable by all, or owned by
-    another user.
+    another user, UnavailableError if it cannot be created.
     """
     os.umask(0o077)
-    data.mkdir(mode=0o700, parents=True, exist_ok=True)
-    status = data.stat()
+    try:
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        status = data.stat()
+    except OSError as error:
+        raise UnavailableError(
+            f"cannot keep data in {data}: {error.strerror}", "Name another folder with DOCKGATE_DATA."
+        ) from error
     if status.st_uid != os.geteuid():
         raise UsageError(f"{data} belongs to the user {status.st_uid}", "Run as that user, or set DOCKGATE_DATA.")
     if status.st_mode & stat.S_IWOTH:

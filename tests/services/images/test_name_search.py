@@ -84,7 +84,9 @@ def test_a_name_without_an_image_is_answered_with_those_that_there_are(fleet: Fl
         f"team/api@{digest('a')}": (NotFoundError, f"team/api has no image {digest('a')}", "team/api:1.7"),
         "quay.io/team/web": (NotFoundError, "quay.io/team/web has no tag 'latest'", "`dockgate image list`"),
         "abcdef": (NotFoundError, "no image digest begins with abcdef", "`dockgate image list`"),
-        "team/api@sha256:x": (UsageError, "'sha256:x' is not a digest", "REPOSITORY:TAG"),
+        "team/api@sha256:x": (UsageError, "'sha256:x' is too short, or not a digest", "REPOSITORY:TAG"),
+        "team/api@abcd": (UsageError, "'abcd' is too short, or not a digest", "6 digits"),
+        "sha256:abcd": (UsageError, "'sha256:abcd' is too short, or not a digest", "6 digits"),
     }
     for name, (kind, message, advice) in cases.items():
         with pytest.raises(kind) as raised:

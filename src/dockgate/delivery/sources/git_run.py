@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import IO
 
 from dockgate.shared.errors import TooLargeError, UnavailableError
@@ -74,7 +75,8 @@ def run(
         if process.returncode:
             last = errors.decode(errors="replace").strip()
             raise UnavailableError(
-                f"git {_get_verb(arguments)} failed: {last or f'code {process.returncode}'}"
+                f"git {_get_verb(arguments)} failed{_describe_folder(arguments)}: "
+                f"{last or f'code {process.returncode}'}"
             ) from subprocess.CalledProcessError(process.returncode, "git")
         if output:
             return ""
@@ -114,6 +116,10 @@ def _lower_to_limit(kind: int, value: int) -> int:
     """The limit, lowered to what this process may set."""
     hard = resource.getrlimit(kind)[1]
     return value if hard == resource.RLIM_INFINITY else min(value, hard)
+
+
+def _describe_folder(arguments: tuple[str, ...]) -> str:
+    return f" in {Path(arguments[1]).name}" if arguments[0] == "-C" else ""
 
 
 def _get_verb(arguments: tuple[str, ...]) -> str:

@@ -157,7 +157,10 @@ class ExposedImage:
 
 @dataclass(frozen=True, slots=True)
 class UnaffectedImages:
-    """The number of images with one of the `packages` that advisories name, in unaffected versions."""
+    """The number of images with one of the `packages` in unaffected versions.
+
+    Advisories name these packages, each for an ecosystem of which some image has components.
+    """
 
     total: int
     packages: list[str]

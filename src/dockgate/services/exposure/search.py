@@ -175,7 +175,7 @@ class ExposureSearch:
             unknown=unknown.make_page(
                 unknown_slice, not_recorded or knowledge.reason, contents.images, contents.tag_periods
             ),
-            unaffected=UnaffectedImages(unknown.unaffected_count, sorted({name for _, name in knowledge.packages}))
+            unaffected=UnaffectedImages(unknown.unaffected_count, list(unknown.unaffected_packages))
             if subject.is_vulnerability and request.as_of is None
             else None,
         )

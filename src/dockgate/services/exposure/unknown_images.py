@@ -88,8 +88,9 @@ class UnknownImages:
         self._exposed_images = frozenset(exposed_images)
         # Why, by the id of the image.
         self._reasons: dict[int, list[str]] = {}
-        # How many images contain one of the packages, neither affected nor unknown.
+        # How many images contain one of these packages, neither affected nor unknown.
         self.unaffected_count = 0
+        self.unaffected_packages: Sequence[str] = ()
 
     def add(
         self,
@@ -102,6 +103,7 @@ class UnknownImages:
         `packages` are the source packages that it is about, by their ecosystems: see `unaffected_count`, which is
         counted no further than `limit`.
         """
+        self.unaffected_packages = sorted(set().union(*packages.values()))
         partly_read_images, images_by_group, self.unaffected_count = self._store.exposures.list_partly_read_images(
             [*components.values()], self._scope, packages, self._exposed_images, limit
         )

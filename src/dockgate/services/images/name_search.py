@@ -87,6 +87,8 @@ def resolve_image(store: Store, caller: Caller, text: str, registries: Collectio
     if (start := read_digest_start(name)) and (digests := _list_digests(store, caller, start)):
         return NamedImage(_require_single(digests, start), None)
     tag = TagReference.parse(name)
+    if name.startswith("sha256:") and start is None:
+        raise UsageError(f"{name!r} is too short, or not a digest", "Give at least 6 digits: sha256:1a2b3c.")
     if name.startswith("sha256:") or (start and tag is None and not _list_names(store, caller, name)):
         raise NotFoundError(f"no image digest begins with {start or name}", "`dockgate image list` lists the images.")
     return _find_by_tag(store, caller, *((tag.repository, tag.tag) if tag else (name, DEFAULT_TAG)))
@@ -95,7 +97,10 @@ def resolve_image(store: Store, caller: Caller, text: str, registries: Collectio
 def _find_by_digest(store: Store, caller: Caller, repository: str, text: str) -> NamedImage:
     start, visibility = read_digest_start(text), ImageVisibility(store, caller)
     if start is None:
-        raise UsageError(f"{text!r} is not a digest", "Name an image as REPOSITORY@sha256:… or REPOSITORY:TAG.")
+        raise UsageError(
+            f"{text!r} is too short, or not a digest",
+            "Name an image as REPOSITORY:TAG or REPOSITORY@DIGEST, with at least 6 digits of it.",
+        )
     digests = [
         digest for digest in _list_digests(store, caller, start) if repository in visibility.list_repositories(digest)
     ]

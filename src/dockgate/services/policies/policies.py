@@ -63,6 +63,8 @@ class Policies:
         except NotFoundError as error:
             if name in definitions.BUILTIN and not version:
                 return self._make_builtin_version(name)
+            if version is not None:
+                raise
             raise NotFoundError(str(error), f"{error.advice} There are: {', '.join(self.list_names())}.") from None
 
     def list_current_versions(self) -> list[PolicyVersion]:

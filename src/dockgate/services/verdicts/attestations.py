@@ -11,7 +11,7 @@ from pathlib import Path
 from dockgate.attestations import dsse
 from dockgate.attestations.keys import Keys
 from dockgate.attestations.model import Attestation, Claim, ListedKey
-from dockgate.attestations.statements import PREDICATE_TYPE, verify_statement
+from dockgate.attestations.statements import PREDICATE_TYPE, is_approval_statement, verify_statement
 from dockgate.delivery.ports import Attestor
 from dockgate.gate import provenance
 from dockgate.scanner.images.auth import Issuers
@@ -166,9 +166,10 @@ def verify(
     is_insecure: bool = False,
     now: datetime | None = None,
 ) -> tuple[str, tuple[VerifiedAttestation, ...]]:
-    """Return the image's digest, and each attestation envelope with its verification.
+    """Return the image's digest, and each attestation of an approval with its verification.
 
-    An image without such a digest has none. An approval by another policy than `policy` does not count.
+    An image without such a digest has none. Signed statements of other types, such as build provenance, are left out.
+    An approval by another policy than `policy` does not count.
 
     Raises UsageError for an invalid public key, NotFoundError for a tag that does not exist.
     """
@@ -183,19 +184,23 @@ def verify(
         with closing(registry_repository.open(tag=image.tag)) as origin:
             digest, _ = origin.read_root()
     moment = now or datetime.now(UTC)
-    return digest, tuple(
+    attestations = [
         _verify_envelope(envelope, digest, policy, keys, moment)
         for envelope in read_attestations(registry_repository, digest)
-    )
+    ]
+    return digest, tuple(attestation for attestation in attestations if attestation is not None)
 
 
 def _verify_envelope(
     envelope: bytes, digest: str, policy: str, keys: list[dsse.PublicKey], now: datetime
-) -> VerifiedAttestation:
+) -> VerifiedAttestation | None:
+    """Verify the envelope; None if a trusted key signed a statement of another type."""
     try:
         statement = dsse.verify_envelope(envelope, keys)
         if statement.payload_type != dsse.IN_TOTO:
             return VerifiedAttestation(None, f"It is of the type {statement.payload_type!r}.")
+        if not is_approval_statement(statement.payload):
+            return None
         return VerifiedAttestation(verify_statement(statement.payload, digest, policy, format_time(now)))
     except DockgateError as error:
         return VerifiedAttestation(None, str(error))
