@@ -28,6 +28,7 @@ def test_an_open_folder_is_closed_with_all_that_is_ours_in_it(tmp_path: Path) ->
         "dockgate.db",
         "dockgate.db-wal",
         "keys/signing.pem",
+        "target-secrets.key",
         "git/web.git/objects/ab/cd",
         "registry/docker/data",
     )
@@ -47,12 +48,20 @@ def test_an_open_folder_is_closed_with_all_that_is_ours_in_it(tmp_path: Path) ->
         assert mode(data / "podman/storage") == 0o755  # containers have their own modes, below a closed folder
 
 
-def test_files_of_others_keep_their_modes_and_so_does_the_folder_they_are_in(tmp_path: Path) -> None:
-    (tmp_path / "notes").touch()
-    (tmp_path / "logs").mkdir()
-    before = mode(tmp_path)
-    restrict(tmp_path)
-    assert [mode(tmp_path), mode(tmp_path / "notes"), mode(tmp_path / "logs")] == [before, 0o644, 0o700]
+def test_files_of_others_keep_their_modes_and_so_does_the_folder_they_are_in(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    data = tmp_path / "data"
+    data.mkdir(mode=0o755)
+    (data / "notes").touch()
+    (data / "logs").mkdir()
+    restrict(data)
+    assert [mode(data), mode(data / "notes"), mode(data / "logs")] == [0o755, 0o644, 0o700]
+    assert "contains other files: notes" in caplog.text
+    caplog.clear()
+    data.chmod(0o700)
+    restrict(data)
+    assert not caplog.text
 
 
 def test_a_folder_that_cannot_be_created_is_refused_with_the_setting_to_change(tmp_path: Path) -> None:

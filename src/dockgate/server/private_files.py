@@ -7,11 +7,13 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from dockgate.shared.errors import UnavailableError, UsageError
+from dockgate.store.events.secret_box import KEY_FILE
 
 # All that a server keeps in its data folder.
 DATA_ENTRIES = (
     *("advisories.db*", "dockgate.db*"),
     *("blobs", "blobs-cache", "builds", "git", "keys", "logs", "podman", "registry", "scratch", "run"),
+    KEY_FILE,
 )
 _OPEN = stat.S_IRWXG | stat.S_IRWXO
 # What containers and builds see has its own modes; the folder above is closed.
@@ -41,7 +43,9 @@ def restrict(data: Path) -> None:
         raise UsageError(f"every user can write to {data}", "Set DOCKGATE_DATA to a folder of its own.")
     entries = [path for pattern in DATA_ENTRIES for path in data.glob(pattern)]
     if others := {path.name for path in data.iterdir()} - {path.name for path in entries}:
-        _log.warning("%s keeps its mode, for it holds other files: %s", data, ", ".join(sorted(others)[:5]))
+        if status.st_mode & _OPEN:
+            names = ", ".join(sorted(others)[:5])
+            _log.warning("%s stays open to other users, because it contains other files: %s", data, names)
     else:
         _close(data)
     for path in entries:
