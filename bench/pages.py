@@ -48,6 +48,7 @@ from dockgate.events.model import Event, EventKind
 from dockgate.gate.policy_choice import PolicyAssignment
 from dockgate.scanner.model import Inventory, ScannedPlatform
 from dockgate.store import Store
+from dockgate.store.delivery.source_commits import record_source_commit
 from dockgate.store.records import ScanState
 from dockgate.store.schema.images import scans
 
@@ -139,6 +140,10 @@ def deliver(server: ServerSystem, count: int) -> None:
     for number in range(count):
         pipeline = f"app-{number % PIPELINES}"
         execution = store.executions.start(pipeline, f"push {number}", {"commit": f"{number:040}"}, _fleets.NOW)
+        message = f"Round amounts of invoice {number} to cents"
+        variables = {"RepositoryName": pipeline, "CommitId": f"{number:040}", "CommitMessage": message}
+        with store.database.write() as connection:
+            record_source_commit(connection, execution.id, variables)
         state = RunState.FAILED if number % 5 else RunState.SUCCEEDED
         plan = Plan(state=state, reason="Rejected: 2 HIGH, limit 0" if number % 5 else "")
         store.executions.advance(execution.id, lambda *_, plan=plan: plan, _fleets.NOW)
@@ -154,6 +159,7 @@ def list_paths(browser: Browser, digests: Sequence[str]) -> dict[str, list[str]]
     kinds |= {path: [path] for path in ("/events/rules", "/people", "/audit", "/search?q=app")}
     kinds |= {path: [path] for path in ("/search?q=lib", "/images?severity=CRITICAL", "/images?sort=severity")}
     return kinds | {
+        "/search?q=WORDS": [f"/search?q=amounts+invoice+{number}" for number in range(30)],
         "/images?status=Rejected&fixable=true": ["/images?status=Rejected&fixable=true"],
         "/images?package=NAME": ["/images?package=openssl"],
         "/images?epss=0.1": ["/images?epss=0.1"],

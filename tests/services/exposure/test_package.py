@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from tests.services.exposure_fleet import Fleet
-from tests.services.fleet.test_index import FLASK, IDNA, AdvisoryDatabase, advisory, package
+from tests.services.fleet.test_index import FLASK, IDNA, AdvisoryDatabase, advisory, digest, package
 from tests.store.factories import FACTORIES, open_store_of_kind
 
 from dockgate.store.exposure.records import ExposureScope
@@ -75,6 +75,21 @@ def test_each_vulnerability_names_its_packages_with_the_versions_that_fix_it(fle
     entries = fleet.store.vulnerability_lists.list_open_vulnerabilities(VulnerabilityFilter(), 10)
     packages = fleet.store.vulnerability_lists.list_packages([entry.id for entry in entries])
     assert [packages[entry.id] for entry in entries] == [[("six", ["2"])], [("idna", ["3.7"])], [("flask", [])]]
+
+
+def test_the_images_of_each_vulnerability_are_counted_as_its_page_lists_them(fleet: Fleet) -> None:
+    lists = fleet.store.vulnerability_lists
+
+    def count_images(*running_images: str) -> dict[str, int]:
+        entries = lists.list_open_vulnerabilities(VulnerabilityFilter(), 10)
+        counts = lists.count_images([entry.id for entry in entries], ExposureScope(running_images=running_images))
+        return {entry.name: counts.get(entry.id, 0) for entry in entries}
+
+    assert count_images() == {"CVE-2026-9": 1, "CVE-2026-1": 2, "CVE-2026-2": 1}
+    fleet.push("c", "team/web", "1", package("idna", "3.6"))
+    assert count_images() == {"CVE-2026-9": 0, "CVE-2026-1": 2, "CVE-2026-2": 0}
+    assert count_images() == {name: fleet.find_exposure(name).total for name in count_images()}
+    assert count_images(digest("a")) == {"CVE-2026-9": 1, "CVE-2026-1": 3, "CVE-2026-2": 1}
 
 
 def test_names_are_found_by_their_beginning_in_any_case_of_letters(fleet: Fleet) -> None:

@@ -87,7 +87,7 @@ class Exposures:
         if has_status:
             query = query.outerjoin(fleet_verdicts, verdict.image == table.id)
         with self._database.read() as connection:
-            rows = connection.execute(query.where(is_matching, _is_in_scope(scope)).order_by(table.id.desc()))
+            rows = connection.execute(query.where(is_matching, is_in_scope(scope)).order_by(table.id.desc()))
             images: dict[int, MatchingImage] = {}
             for number, digest, repository, policy, status, repositories, pipeline, approval_id in rows.all():
                 names = frozenset((repositories or "").split())
@@ -208,14 +208,14 @@ class Exposures:
         with_unread_paths = (
             select(literal(-1), image, func.sum(platforms.unread))
             .join(fleet_platforms, platforms.image == image)
-            .where(platforms.unread > literal_column("0"), _is_in_scope(scope))  # as in its index
+            .where(platforms.unread > literal_column("0"), is_in_scope(scope))  # as in its index
             .group_by(image)
         )
         queries_by_group = [
             _select_images_with_components(components, is_owned=False) if components else None for components in groups
         ]
         queries = [with_unread_paths] + [
-            select(literal(number), image, literal(0)).where(image.in_(images), _is_in_scope(scope))
+            select(literal(number), image, literal(0)).where(image.in_(images), is_in_scope(scope))
             for number, images in enumerate(queries_by_group)
             if images is not None
         ]
@@ -226,7 +226,7 @@ class Exposures:
                 ~is_one_of_numbers(image, exposed_images),
                 ~is_unread,
                 *(image.not_in(images) for images in queries_by_group if images is not None),
-                _is_in_scope(scope),
+                is_in_scope(scope),
             )
             # A package of a distribution is in thousands of images, which are not rows of the answer.
             queries.append(
@@ -343,7 +343,7 @@ def _select_images_with_packages(packages: Mapping[str, Collection[str]]) -> Sel
     return select(bundles.image).where(bundles.bundle.in_(matching_bundles))
 
 
-def _is_in_scope(scope: ExposureScope) -> ColumnElement[bool]:
+def is_in_scope(scope: ExposureScope) -> ColumnElement[bool]:
     """Return whether an image is one of those that count."""
     is_there = exists().where(
         fleet_tags.c.digest == fleet_images.c.digest,

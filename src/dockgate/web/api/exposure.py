@@ -23,6 +23,7 @@ from dockgate.services.web_services import WebServices
 from dockgate.shared.cursors import LARGEST_PAGE, PAGE
 from dockgate.shared.errors import UsageError
 from dockgate.shared.timestamps import format_time, parse_time
+from dockgate.store.exposure.records import ExposureScope
 from dockgate.store.exposure.vulnerability_lists import (
     POSITIONS,
     OpenVulnerability,
@@ -92,7 +93,7 @@ class ListedPackage:
 class ListedVulnerability:
     """A vulnerability with its worst severity.
 
-    `exploited` and `epss` are null if nothing is known of them.
+    `exploited` and `epss` are null if nothing is known of them. `images` counts those under a tag or running.
     """
 
     name: str
@@ -100,6 +101,7 @@ class ListedVulnerability:
     exploited: str | None
     epss: float | None
     is_fixed: bool
+    images: int
     packages: list[ListedPackage]
 
 
@@ -129,6 +131,7 @@ def list_vulnerabilities(
     filters = VulnerabilityFilter(q.strip(), severity, only == "exploited", only == "fixable", sort)
     page = read_vulnerability_page(server, filters, PageQuery(sort, after, limit, is_forward_only=True))
     packages = server.store.vulnerability_lists.list_packages([entry.id for entry in page.entries])
+    images = count_images(server, page.entries)
     entries = [
         ListedVulnerability(
             entry.name,
@@ -136,6 +139,7 @@ def list_vulnerabilities(
             entry.exploited,
             entry.epss,
             entry.is_fixed,
+            images.get(entry.id, 0),
             [ListedPackage(package.name, list(package.fixed)) for package in packages.get(entry.id, [])],
         )
         for entry in page.entries
@@ -159,6 +163,13 @@ def read_vulnerability_page(
         query,
         partial(lists.count_open_vulnerabilities, filters),
     )
+
+
+def count_images(server: WebServices, entries: Sequence[OpenVulnerability]) -> dict[int, int]:
+    """The number of images under a tag or running that have each of these vulnerabilities, by id."""
+    running_images = {entry.digest for entry in server.store.services.list_running_images()}
+    scope = ExposureScope(None, None, running_images)
+    return server.store.vulnerability_lists.count_images([entry.id for entry in entries], scope)
 
 
 @router.get("/vulnerabilities/{name}")

@@ -30,7 +30,7 @@ from dockgate.shared.cursors import LARGEST_PAGE
 from dockgate.store.exposure.vulnerability_lists import VulnerabilityFilter, VulnerabilitySort
 from dockgate.vulnerabilities.model import Severity
 from dockgate.web import api
-from dockgate.web.api.exposure import read_vulnerability_page
+from dockgate.web.api.exposure import count_images, read_vulnerability_page
 from dockgate.web.console.list_links import ListLinks
 from dockgate.web.console.rendering import render_page
 from dockgate.web.console.routes import make_page_router, redirect_to
@@ -116,6 +116,7 @@ def show_vulnerabilities(
         title="Vulnerabilities",
         entries=page.entries,
         packages=server.store.vulnerability_lists.list_packages([entry.id for entry in page.entries]),
+        images=count_images(server, page.entries),
         severities=list(Severity),
         q=q,
         severity=severity,
