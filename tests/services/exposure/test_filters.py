@@ -206,6 +206,7 @@ def test_a_running_image_without_location_is_waived_by_the_repository_where_it_w
     for fleet.ungrouped_limit in (UNGROUPED_LIMIT, 0):
         exposure = fleet.find_exposure("CVE-2026-1", only=ExposureFilter.WAIVED)
         assert image_digests(exposure) == [digest("a")]
+        assert [service.repository for service in exposure.services] == ["team/a"]
 
 
 def test_a_verdict_in_another_repository_is_not_shown_to_a_limited_caller(fleet: Fleet) -> None:

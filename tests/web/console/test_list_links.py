@@ -1,5 +1,7 @@
 """Links of lists: orders, filters and pages."""
 
+import shlex
+
 from dockgate.web.console.list_links import ListLinks
 
 SORTS = ("name", "-name", "-began", "began")
@@ -35,3 +37,10 @@ def test_filters_stay_and_lead_to_the_first_page() -> None:
 
 def test_the_first_page_in_the_first_order_needs_no_parameter() -> None:
     assert ListLinks("/list", SORTS, "name").query == ""
+
+
+def test_a_command_has_options_for_the_order_and_for_the_filters_that_it_knows() -> None:
+    links = ListLinks("/list", SORTS, "-began", [("owner", "it's ana"), ("result", "Failed")], after="c")
+    words = shlex.split(links.complete_command("dockgate waiver list", "owner", "state"))
+    assert words == ["dockgate", "waiver", "list", "--owner", "it's ana", "--sort", "-began"]
+    assert ListLinks("/list", SORTS, "name").complete_command("dockgate waiver list", "owner") == "dockgate waiver list"

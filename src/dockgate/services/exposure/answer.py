@@ -100,13 +100,14 @@ class RunningService:
     task_definition: str
     tasks: int
     pipeline: str | None
+    repository: str
     digest: str
     is_at_risk: bool = False
     at_risk_until: str | None = None
 
     @classmethod
-    def from_running_image(cls, caller: Caller | None, entry: RunningImage) -> "RunningService":
-        """Return the service that runs an image, as the caller may see it."""
+    def from_running_image(cls, caller: Caller | None, entry: RunningImage, registry: str) -> "RunningService":
+        """Return the service that runs an image, as the caller may see it. `registry` is our own."""
         pipeline = ExecutionId(entry.execution).pipeline or None
         if pipeline and caller is not None and not caller.can_reach(pipeline=pipeline):
             pipeline = None
@@ -116,6 +117,7 @@ class RunningService:
             task_definition=f"{entry.service}:{entry.revision}",
             tasks=entry.desired_count,
             pipeline=pipeline,
+            repository=entry.reference.strip_registry(registry),
             digest=entry.digest,
             is_at_risk=entry.is_at_risk,
             at_risk_until=entry.at_risk_until,

@@ -198,7 +198,7 @@ class ExposureSearch:
             look_up.images = images
         running_digests = digests.intersection(image.digest for image in images.values())
         services = [
-            RunningService.from_running_image(request.caller, entry)
+            RunningService.from_running_image(request.caller, entry, self.registry)
             for entry in running
             if entry.digest in running_digests
         ]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
+from dockgate.web.console.formats import quote_word
 from dockgate.web.paging import Page, PageQuery
 
 # A parameter of an address.
@@ -109,6 +110,11 @@ class ListLinks:
     def query(self) -> str:
         """The parameters of this page, with their question mark: the call of the API has the same ones."""
         return self.link_page(self.after).removeprefix(self.path).removesuffix(self.fragment or "")
+
+    def complete_command(self, command: str, *names: str) -> str:
+        """The command with options for the order of this list, and for those of these filters that it has."""
+        values = [*((name, value) for name, value in self.filters if name in names), *self.order]
+        return " ".join([command, *(f"--{name} {quote_word(value)}" for name, value in values)])
 
     def _list_order(self, sort: str) -> list[Pair]:
         return [] if sort == self.sorts[0] else [(self.names[0], sort)]

@@ -237,7 +237,7 @@ def make_unknown_links(links: ListLinks, next_cursor: str | None, cursor: int) -
         filters=[*links.filters, *links.order],
         after=str(cursor) if cursor else None,
         following=next_cursor,
-        previous=None,
+        previous=str(cursor - EXPOSED_IMAGES) if cursor > EXPOSED_IMAGES else None,
         names=("", "unknown_after"),
         fragment="#unknown",
     )
