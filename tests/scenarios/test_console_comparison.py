@@ -49,8 +49,8 @@ def test_the_form_offers_what_runs_of_the_repository(site: Site, browser: Browse
     assert offered[1] == site.approved_image
     compared = browser.get(f"/verdicts/{newest(site, CANDIDATE)}", params={"against": offered[1]}).text
     assert f'Compared with <a href="/verdicts/{newest(site, site.approved_image)}">' in compared
-    assert "1 finding went" in compared
-    assert "1 blocking reason went" in compared
+    assert "1 finding removed" in compared
+    assert "1 blocking reason removed" in compared
     assert "critical-fixed-0" in compared.partition('id="compare"')[2]
     assert "What" not in browser.get(f"/verdicts/{newest(site, site.approved_image)}").text.partition('id="compare"')[2]
 

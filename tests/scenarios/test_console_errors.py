@@ -172,7 +172,7 @@ def test_a_wrong_parameter_is_named_with_its_values(admin: Browser) -> None:
 def test_an_error_page_names_its_request_as_the_log_does(admin: Browser, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "dockgate.web.console.routes")
     html = admin.get("/executions/none-1").text
-    name = re.search(r"request <code>([0-9a-f]{12})</code>", html)
+    name = re.search(r'request <span class="copied"><code>([0-9a-f]{12})</code>', html)
     assert name
     assert f"GET /executions/none-1: 404 there is no execution 'none-1' [request {name[1]}]" in caplog.text
 

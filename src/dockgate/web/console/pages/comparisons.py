@@ -107,10 +107,10 @@ def describe_effect(effect: Effect) -> Iterator[tuple[str, Sequence[str]]]:
         for each in effect.changed
     ]
     for noun, verb, lines in (
-        ("blocking reason", "came", effect.added_reasons),
-        ("blocking reason", "went", effect.removed_reasons),
-        ("finding", "came", _describe_findings(effect.added)),
-        ("finding", "went", _describe_findings(effect.removed)),
+        ("blocking reason", "added", effect.added_reasons),
+        ("blocking reason", "removed", effect.removed_reasons),
+        ("finding", "added", _describe_findings(effect.added)),
+        ("finding", "removed", _describe_findings(effect.removed)),
         ("finding", "changed", changed_findings),
         ("finding", "newly waived", _describe_findings(effect.newly_waived)),
         ("finding", "no longer waived", _describe_findings(effect.no_longer_waived)),
