@@ -31,6 +31,7 @@ from dockgate.services.policies.policies import Policies
 from dockgate.services.policies.selection import PolicySelection
 from dockgate.services.registry.pushes import RegistryPushes
 from dockgate.services.verdicts.case_builder import BaselineFinder, CaseBuilder
+from dockgate.services.verdicts.exception_revisions import ExceptionRevisions
 from dockgate.services.verdicts.provenance import Provenance
 from dockgate.services.verdicts.push_verdicts import PushVerdicts
 from dockgate.services.verdicts.verdict_inputs import VerdictInputs
@@ -116,6 +117,7 @@ class VerdictWiring:
             self.ecosystems,
             self.rules,
         )
+        self.exception_revisions = ExceptionRevisions(store)
         self.verdict_inputs = VerdictInputs(store, self.verdicts, self.selection, clock)
         self.push_verdicts = PushVerdicts(
             store, self.verdicts, self.selection, self.watched_images, clock, self.effects, self.answer_priority
@@ -201,7 +203,7 @@ class VerdictWiring:
             self.store,
             self.verdicts,
             self.selection,
-            self.waivers,
+            self.exception_revisions,
             self.verdict_inputs,
             self.watched_images,
             self.clock,

@@ -14,7 +14,7 @@ from tests.store.factories import FACTORIES, NOW, make_approval
 
 from dockgate.delivery.model import Answer, ApprovalState
 from dockgate.delivery.webhook_delivery import Callback
-from dockgate.gate.model import Status
+from dockgate.gate.model import Status, VexStatement, VexStatus
 from dockgate.identity.model import LOCAL, Caller
 from dockgate.scanner.model import Distribution, Inventory
 from dockgate.services.reconciler_rounds import ROUND_LIMIT
@@ -22,7 +22,7 @@ from dockgate.shared.digest import compute_digest
 from dockgate.shared.errors import UnavailableError
 from dockgate.shared.timestamps import format_time
 from dockgate.store.delivery.followed_images import follow_images
-from dockgate.store.records import OutboxKind, PushedImage
+from dockgate.store.records import OutboxKind, PushedImage, VexRecord
 from dockgate.vulnerabilities.model import Severity
 
 IMAGES = [compute_digest(str(number).encode()) for number in range(2 * ROUND_LIMIT + 10)]
@@ -102,6 +102,30 @@ class Followed:
         assert sorted(payload["number"] for payload in payloads) == list(range(1, len(payloads) + 1))
         payloads.sort(key=lambda payload: payload["number"])
         return [(payload["before"], payload["status"]) for payload in payloads]
+
+
+def test_a_vex_document_about_another_image_has_no_image_judged_again(system: ServerSystem) -> None:
+    class Counting(type(system.use_cases.verdicts)):  # type: ignore[misc]
+        def judge_followed(self, image: str, repository: str, policy: str) -> object:
+            judged_images.append(image)
+            return super().judge_followed(image, repository, policy)
+
+    Followed(system)
+    system.use_cases.fleet_index.add_missing()
+    verdicts = system.use_cases.verdicts
+    counting = Counting(**{name: getattr(verdicts, name) for name in verdicts.__dataclass_fields__})
+    approved_images = replace(system.use_cases.approved_images, verdicts=counting)
+    judged_images: list[str] = []
+    approved_images.review()
+    assert judged_images == IMAGES[:1]
+    for product, images in ((IMAGES[1], []), (IMAGES[0], IMAGES[:1])):
+        judged_images.clear()
+        data, products = product.encode(), (product,)
+        document, vulnerabilities = compute_digest(data), ("CVE-2020-1",)
+        statement = VexStatement(document, "openvex", "ana", None, vulnerabilities, VexStatus.NOT_AFFECTED, products)
+        system.store.vex.add(VexRecord(document, "", "openvex", "ana", "principal:ana", NOW), data, [statement])
+        approved_images.review()
+        assert judged_images == images
 
 
 REJECTED, RECOVERED = ("Approved", "Rejected"), ("Rejected", "Approved")

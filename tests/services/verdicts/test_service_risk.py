@@ -11,11 +11,13 @@ from tests.services.pipeline_steps import Steps
 from tests.store.factories import FACTORIES
 
 from dockgate.delivery.service_model import Service
+from dockgate.gate.model import VexStatement, VexStatus
 from dockgate.gate.policy import make_policy
 from dockgate.services.verdicts.case_builder import BaselineFinder, find_running_image
 from dockgate.shared.digest import compute_digest
 from dockgate.shared.errors import DeployError
 from dockgate.shared.timestamps import format_time
+from dockgate.store.records import VexRecord
 from dockgate.vulnerabilities.model import Cve, Severity
 
 NEXT_BUILD = compute_digest(b"next")
@@ -116,6 +118,43 @@ def test_services_are_looked_at_only_when_something_has_changed(steps: Steps) ->
     forget_execution(steps)
     risk.review()
     assert len(looks) == 1
+
+
+def add_vex_document(steps: Steps, product: str) -> None:
+    """A document about a vulnerability of no image, in this product."""
+    data = product.encode()
+    vulnerabilities = ("CVE-2020-1",)
+    statement = VexStatement(
+        compute_digest(data), "openvex", "ana", None, vulnerabilities, VexStatus.NOT_AFFECTED, (product,)
+    )
+    record = VexRecord(statement.document, "", "openvex", "ana", "principal:ana", format_time(steps.system.clock()))
+    steps.store.vex.add(record, data, [statement])
+
+
+def test_a_vex_document_has_only_the_services_judged_again_whose_images_it_names(steps: Steps) -> None:
+    class Counting(type(steps.use_cases.service_risk.verdicts)):  # type: ignore[misc]
+        def review_deployed(self, image: str, context: object, risk_days: float) -> object:
+            judged_images.append(image)
+            return super().review_deployed(image, context, risk_days)
+
+    verdicts = steps.use_cases.service_risk.verdicts
+    counting = Counting(**{name: getattr(verdicts, name) for name in verdicts.__dataclass_fields__})
+    risk = replace(steps.use_cases.service_risk, verdicts=counting)
+    judged_images: list[str] = []
+    steps.use_cases.fleet_index.add_missing()
+    running = find_running_image(steps.store, "web", steps.system.server.registry)
+    assert running is not None
+    risk.review()
+    for product, images in (
+        ("pkg:deb/debian/else", []),
+        (NEXT_BUILD, []),
+        ("pkg:deb/debian/first", [running[0]]),
+        (running[0], [running[0]]),
+    ):
+        judged_images.clear()
+        add_vex_document(steps, product)
+        risk.review()
+        assert judged_images == images, product
 
 
 def test_a_service_without_tasks_is_not_at_risk(steps: Steps) -> None:

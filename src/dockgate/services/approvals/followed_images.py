@@ -13,10 +13,10 @@ from dockgate.services.durable_effects import EffectKind, Effects
 from dockgate.services.images.watched_images import WatchedImages
 from dockgate.services.policies.selection import PolicySelection
 from dockgate.services.reconciler_rounds import RoundRobin
+from dockgate.services.verdicts.exception_revisions import ExceptionRevisions
 from dockgate.services.verdicts.stale_advisories import has_only_stale_advisories
 from dockgate.services.verdicts.verdict_inputs import VerdictInputs
 from dockgate.services.verdicts.verdicts import Verdicts
-from dockgate.services.verdicts.waivers import ServerWaivers
 from dockgate.shared import canonical
 from dockgate.shared.digest import compute_digest
 from dockgate.shared.timestamps import compute_latest_time, format_time, parse_time
@@ -41,7 +41,7 @@ class ApprovedImages:
     store: Store
     verdicts: Verdicts
     selection: PolicySelection
-    waivers: ServerWaivers
+    exceptions: ExceptionRevisions
     inputs: VerdictInputs
     watched_images: WatchedImages
     clock: ServerClock
@@ -67,7 +67,9 @@ class ApprovedImages:
         by_key = {_make_key(followed_image): followed_image for followed_image in self.store.followed_images.list()}
         inputs_of = cache(partial(self._compute_inputs_digest, database, now=now))
         provenance = self.store.provenance.list_revisions({(image, repository) for image, repository, _ in by_key})
-        watches = self.watched_images.read_watches({(repository, image) for image, repository, _ in by_key})
+        locations = {(repository, image) for image, repository, _ in by_key}
+        watches = self.watched_images.read_watches(locations)
+        exceptions = self.exceptions.compute(locations, now)
 
         def compute_state(key: _Key) -> str | None:
             followed_image = by_key[key]
@@ -75,7 +77,7 @@ class ApprovedImages:
                 return None
             image, repository, policy = key
             is_watched = watches[repository, image].is_watched
-            inputs = inputs_of(policy, repository), provenance[image, repository]
+            inputs = inputs_of(policy, repository), provenance[image, repository], exceptions[repository, image]
             return " ".join(map(str, (*inputs, is_watched, followed_image.status)))
 
         def evaluate(key: _Key) -> bool:
@@ -161,12 +163,12 @@ class ApprovedImages:
     def _compute_inputs_digest(self, database: str | None, policy: str, repository: str, *, now: str) -> str:
         """A digest that changes whenever verdicts by this policy, or the watch, could change; every hour too."""
         usable = self.selection.read(policy)
-        waivers, watch = self.waivers.compute_revision(repository, now), self.selection.get_watch(repository)
+        watch = self.selection.get_watch(repository)
         policy_digest = usable.unusable_reason or usable.policy.digest
         own_policy = self.selection.find_superseding_policy(repository, policy)
         own_usable = self.selection.read(own_policy) if own_policy is not None else None
         own_digest = (own_usable.unusable_reason or own_usable.policy.digest) if own_usable is not None else None
-        return compute_digest(canonical.encode([database, policy_digest, own_digest, waivers, watch, now[:13]]))
+        return compute_digest(canonical.encode([database, policy_digest, own_digest, watch, now[:13]]))
 
 
 def _make_key(followed_image: FollowedImage) -> _Key:

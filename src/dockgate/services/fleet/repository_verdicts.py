@@ -18,9 +18,9 @@ from dockgate.services.images.unused_images import find_unused_images
 from dockgate.services.images.watched_images import WatchedImages
 from dockgate.services.policies.selection import PolicySelection
 from dockgate.services.reconciler_rounds import RoundRobin
+from dockgate.services.verdicts.exception_revisions import ExceptionRevisions
 from dockgate.services.verdicts.stale_advisories import has_only_stale_advisories
 from dockgate.services.verdicts.verdicts import Verdicts
-from dockgate.services.verdicts.waivers import ServerWaivers
 from dockgate.shared import canonical
 from dockgate.shared.digest import compute_digest
 from dockgate.store import Store
@@ -36,7 +36,7 @@ class RepositoryVerdicts:
     store: Store
     verdicts: Verdicts
     selection: PolicySelection
-    waivers: ServerWaivers
+    exceptions: ExceptionRevisions
     watched_images: WatchedImages
     clock: ServerClock
     effects: Effects
@@ -49,19 +49,21 @@ class RepositoryVerdicts:
         clear = self.selection.find_clear_assignments({repository for repository, _, _ in others})
         scans = {(repository, image): scan for repository, image, scan in others if repository in clear}
         watches = self.watched_images.read_watches(scans.keys())
+        exceptions = self.exceptions.compute(scans.keys(), now)
 
         @cache
-        def compute_inputs(repository: str) -> tuple[str, str, bool]:
+        def compute_inputs(repository: str) -> tuple[str, bool]:
             """Return what decides of any image in a repository, and whether provenance does, too."""
             usable = self.selection.read(self.selection.get_policy_name(repository))
             policy = usable.unusable_reason or usable.policy.digest
-            return policy, self.waivers.compute_revision(repository, now), PROVENANCE_RULE in usable.policy.rules
+            return policy, PROVENANCE_RULE in usable.policy.rules
 
         def compute_state(location: ImageLocation) -> str:
-            policy, waivers, has_provenance = compute_inputs(location[0])
+            policy, has_provenance = compute_inputs(location[0])
             image_key = location[1], location[0]
             provenance = self.store.provenance.list_revisions({image_key})[image_key] if has_provenance else ""
-            inputs = database, policy, waivers, scans[location], watches[location].is_watched, provenance, now[:13]
+            watch = watches[location].is_watched
+            inputs = database, policy, exceptions[location], scans[location], watch, provenance, now[:13]
             return compute_digest(canonical.encode(inputs))
 
         def judge(location: ImageLocation) -> bool:

@@ -17,9 +17,9 @@ from dockgate.services.durable_effects import EffectKind, Effects
 from dockgate.services.error_isolation import run_for_each
 from dockgate.services.policies.selection import PolicySelection
 from dockgate.services.verdicts.case_builder import DeploymentContext, find_running_image
+from dockgate.services.verdicts.exception_revisions import ExceptionRevisions
 from dockgate.services.verdicts.verdict_inputs import VerdictInputs
 from dockgate.services.verdicts.verdicts import Verdicts
-from dockgate.services.verdicts.waivers import ServerWaivers
 from dockgate.shared import canonical
 from dockgate.shared.digest import compute_digest
 from dockgate.shared.errors import ConflictError, DockgateError, StoreError
@@ -41,7 +41,7 @@ class ServiceRisk:
     store: Store
     verdicts: Verdicts
     selection: PolicySelection
-    waivers: ServerWaivers
+    exceptions: ExceptionRevisions
     inputs: VerdictInputs
     clock: ServerClock
     effects: Effects
@@ -170,8 +170,9 @@ class ServiceRisk:
         policies = [read.unusable_reason or read.policy.digest for read in usable]
         now, key = self.clock.now(), (image, context.repository)
         provenance = self.store.provenance.list_revisions({key})[key]
-        waivers = self.waivers.compute_revision(context.repository, now)
-        return compute_digest(canonical.encode([database, image, *policies, waivers, provenance, now[:13]]))
+        location = context.repository, image
+        exceptions = self.exceptions.compute({location}, now)[location]
+        return compute_digest(canonical.encode([database, image, *policies, exceptions, provenance, now[:13]]))
 
     def _record(self, service: Service, repository: str, verdict: RunningVerdict | None) -> bool:
         announce = partial(self._announce, repository, verdict.vulnerabilities if verdict is not None else ())

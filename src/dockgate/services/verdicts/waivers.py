@@ -213,16 +213,6 @@ class ServerWaivers:
                 return f"{vex_statements.KEY}{fingerprint}"
         return None
 
-    def compute_revision(self, repository: str, now: str) -> str:
-        """Return a text that changes whenever `select_for_image` could change for an image of this repository."""
-        active_waivers = (record.waiver for record in self.store.waivers.list_active(now))
-        ids = [
-            waiver.id
-            for waiver in active_waivers
-            if not waiver.repository or patterns.is_match(repository, waiver.repository)
-        ]
-        return f"{self.store.vex.read_revision()} {' '.join(ids)}"
-
     # --- announcements --------------------------------------------------------------------------------------------
 
     def announce_expiring(self) -> None:

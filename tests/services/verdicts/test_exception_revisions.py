@@ -1,0 +1,87 @@
+"""What may count for an image has another revision whenever judging it again gives something else, and seldom else."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+
+import pytest
+from tests.scenarios.planned_images import make_advisory
+from tests.services.changing_fleet import PACKAGES, World
+from tests.services.renewal_fleet import Fleet, open_fleet
+from tests.store.factories import FACTORIES
+
+from dockgate.gate import evaluate
+from dockgate.gate.model import ExternalReport
+from dockgate.scanner.model import Inventory
+from dockgate.services.verdicts.case_builder import DeploymentContext
+from dockgate.services.verdicts.exception_revisions import ExceptionRevisions
+from dockgate.store.records import ImageLocation, ReportScope
+from dockgate.vulnerabilities.model import Matches, Severity
+
+STEPS = 60
+Decision = list[tuple[object, ...]]
+
+
+@pytest.fixture(params=FACTORIES)
+def fleet(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Fleet]:
+    with open_fleet(tmp_path, request.param) as fleet:
+        yield fleet
+
+
+def judge(world: World, location: ImageLocation) -> Decision:
+    """What the gate says of an image in a repository, without what it is made from."""
+    judging, (repository, image) = world.renewal.fleet_judging, location
+    policy = world.renewal.selection.read("strict").policy
+    case = judging.case_builder.build(image, policy, DeploymentContext(repository))
+    assert case is not None
+    verdicts = evaluate.judge_platforms(case, judging.ecosystems, judging.rules, should_remediate=False)
+    return [(each.status, each.counts, each.violations, each.waived) for each in verdicts]
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_an_image_whose_revision_stays_is_judged_as_before(fleet: Fleet, seed: int) -> None:
+    world = World(fleet, Random(seed))  # noqa: S311 - the same changes each time
+    fleet.feeds.advisories = [make_advisory(name, Severity.CRITICAL, "2") for name in PACKAGES]
+    world.report()
+    world.report()
+    world.renewal.renew()
+    exceptions = ExceptionRevisions(fleet.system.store)
+    locations = [(world.get_repository(name), world.digest(name)) for name in world.names]
+    changes = [world.add_waiver, world.revoke, world.put_vex, world.put_vex, world.remove_vex]
+    decisions: dict[ImageLocation, tuple[str, Decision]] = {}
+    same_count = changed_count = 0
+    for _ in range(STEPS):
+        world.random.choice(changes)()
+        for location, revision in exceptions.compute(locations, world.now).items():
+            decision, (former_revision, former_decision) = judge(world, location), decisions.get(location, ("", []))
+            if revision == former_revision:
+                assert decision == former_decision
+                same_count += 1
+            else:
+                changed_count += 1
+            decisions[location] = revision, decision
+    assert same_count > changed_count
+
+
+def test_other_contents_of_an_image_change_its_revision(fleet: Fleet) -> None:
+    world = World(fleet, Random(1))  # noqa: S311 - any fleet
+    exceptions = ExceptionRevisions(fleet.system.store)
+    location = "team/image1", world.digest("image1")
+    before, contents = exceptions.compute([location], world.now), fleet.system.store.fleet.list_contents([location[1]])
+    while fleet.system.store.fleet.list_contents([location[1]]) == contents:
+        assert exceptions.compute([location], world.now) == before
+        world.scan("image1")
+    assert exceptions.compute([location], world.now) != before
+
+
+def test_every_document_changes_the_revision_of_an_image_that_is_not_indexed_or_has_a_report(fleet: Fleet) -> None:
+    world = World(fleet, Random(1))  # noqa: S311 - any fleet
+    store, digest = fleet.system.store, world.digest("image1")
+    exceptions = ExceptionRevisions(store)
+    report = ExternalReport("trivy", world.now, Inventory(digest, "linux/amd64", None, (), (), ()), Matches((), ()))
+    store.reports.put(report, "ana", ReportScope(), world.now)
+    locations = ("team/image1", digest), ("team/image1", world.digest("unknown"))
+    before = exceptions.compute(locations, world.now)
+    world.put_vex()
+    after = exceptions.compute(locations, world.now)
+    assert all(after[location] != before[location] for location in locations)
