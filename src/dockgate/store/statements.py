@@ -8,17 +8,20 @@ from functools import cache
 from typing import Any
 
 from sqlalchemy import (
+    ARRAY,
     ColumnElement,
     Connection,
     Executable,
     Select,
     Table,
     bindparam,
+    column,
     delete,
     func,
     select,
     text,
     tuple_,
+    update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
@@ -115,6 +118,40 @@ def insert_in_order(connection: Connection, table: Table, rows: Sequence[Mapping
     """Insert those rows whose primary or unique key does not exist, in the given order."""
     if rows:
         connection.execute(_make_insert_new(connection.dialect.name, table), rows)
+
+
+def update_all(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Update rows by their primary keys.
+
+    All of them have the same columns, which include those of the key. Postgres gets all in one statement, an array for
+    each column: a row takes half as long as alone.
+    """
+    if not rows:
+        return
+    names = tuple(rows[0])
+    if is_postgres(connection):
+        arrays = {f"new_{name}": [row[name] for row in rows] for name in names}
+        connection.execute(_make_update_from_arrays(table, names), arrays)
+    else:
+        values = [{f"new_{name}": value for name, value in row.items()} for row in rows]
+        connection.execute(_make_update(table, names), values)
+
+
+@cache
+def _make_update(table: Table, names: tuple[str, ...]) -> Executable:
+    new = {name: bindparam(f"new_{name}", type_=table.c[name].type) for name in names}
+    is_row = [part == new.pop(part.name) for part in table.primary_key.columns]
+    return update(table).where(*is_row).values(new)
+
+
+@cache
+def _make_update_from_arrays(table: Table, names: tuple[str, ...]) -> Executable:
+    arrays = [bindparam(f"new_{name}", type_=ARRAY(table.c[name].type)) for name in names]
+    columns = [column(name, table.c[name].type) for name in names]
+    new = func.unnest(*arrays).table_valued(*columns, name="new_rows").render_derived().c
+    key = table.primary_key.columns
+    values = {name: new[name] for name in names if name not in key}
+    return update(table).where(*(part == new[part.name] for part in key)).values(values)
 
 
 @cache

@@ -247,9 +247,10 @@ def test_only_changed_verdicts_are_written(store: Store) -> None:
     assert write(verdict._replace(since=LATER)) == []
     more = verdict._replace(counts=(0, 0, 2, 0, 0, 0), next_at=LATER, since=LATER)
     assert write(more) == [(verdict, more._replace(since=NOW))]
-    rejected = more._replace(status=Status.REJECTED, reason="1 HIGH", next_at=None)
+    rejected = more._replace(status=Status.REJECTED, reason='{"1,\\ \0}', next_at=None)
     assert write(rejected) == [(more._replace(since=NOW), rejected)]
-    assert store.fleet_verdicts.list_of_policy("default") == {image: rejected}
+    stored = rejected._replace(reason='{"1,\\ \\x00}')
+    assert store.fleet_verdicts.list_of_policy("default") == {image: stored}
     assert store.fleet_verdicts.list_of_policy("default", [image + 1]) == {}
     assert (store.fleet_verdicts.list_images("default"), store.fleet_verdicts.list_images("other")) == ({image}, set())
     assert write(more) != []

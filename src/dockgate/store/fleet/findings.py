@@ -28,7 +28,7 @@ from dockgate.store.schema.fleet import (
     fleet_undetermined,
     fleet_vulnerabilities,
 )
-from dockgate.store.statements import insert_all_new, insert_if_new, lock_name
+from dockgate.store.statements import insert_all_new, insert_if_new, lock_name, update_all
 from dockgate.vulnerabilities.model import Finding, Undetermined
 
 _FINDING = select(*(fleet_findings.c[name] for name in ComponentFinding._fields))
@@ -42,11 +42,6 @@ _VULNERABILITY_TEXT = select(
     ),
 )
 COMPONENT = select(fleet_components.c.id, *(fleet_components.c[name] for name in Component._fields))
-_REFRESH = (
-    update(fleet_vulnerabilities)
-    .where(fleet_vulnerabilities.c.id == bindparam("of_id"))
-    .values({name: bindparam(name) for name in ("exploited", "due", "epss", "percentile")})
-)
 # The lock (`store.locks`) of those that match components.
 MATCHING = "fleet matching"
 # The names of rows of `fleet_state`: the digest of the advisory database that the findings are of, and the version of
@@ -247,8 +242,8 @@ def _update_cves(connection: Connection, values: Mapping[int, Vulnerability]) ->
         for number, *fields in connection.execute(VULNERABILITY.where(fleet_vulnerabilities.c.id.in_(part)))
     }
     changed_ids = [number for number in sorted(stored_values) if stored_values[number] != values[number]]
-    if changed_ids:
-        connection.execute(_REFRESH, [_make_catalogue_row(number, values[number]) for number in changed_ids])
+    changed_rows = [_make_catalogue_row(number, values[number]) for number in changed_ids]
+    update_all(connection, fleet_vulnerabilities, changed_rows)
     query = select(fleet_findings.c.component).distinct()
     components = {
         component
@@ -378,8 +373,8 @@ def _store_vulnerabilities(connection: Connection, results: Sequence[MatchResult
         ]
         insert_all_new(connection, fleet_aliases, alias_rows)
     changed_keys = [names for names in sorted(rows) if rows[names][1] != by_names[names]]
-    if changed_keys:
-        connection.execute(_REFRESH, [_make_catalogue_row(rows[names][0], by_names[names]) for names in changed_keys])
+    changed_rows = [_make_catalogue_row(rows[names][0], by_names[names]) for names in changed_keys]
+    update_all(connection, fleet_vulnerabilities, changed_rows)
     return {names: number for names, (number, _) in rows.items()}
 
 
@@ -397,4 +392,4 @@ def _list_stored_vulnerabilities(
 
 def _make_catalogue_row(number: int, vulnerability: Vulnerability) -> dict[str, object]:
     values = vulnerability._asdict()
-    return {"of_id": number, **{name: values[name] for name in ("exploited", "due", "epss", "percentile")}}
+    return {"id": number, **{name: values[name] for name in ("exploited", "due", "epss", "percentile")}}

@@ -5,7 +5,7 @@ Only what differs is written: on Postgres every update leaves a dead row.
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 
-from sqlalchemy import Connection, bindparam, delete, insert, null, select, update
+from sqlalchemy import Connection, delete, insert, null, select
 
 from dockgate.events.envelope import NewEvent
 from dockgate.store.engine import Database
@@ -15,7 +15,7 @@ from dockgate.store.fleet.judging import JudgedFrom, extend_judged_at, set_judge
 from dockgate.store.fleet.records import FleetVerdict, VerdictChange
 from dockgate.store.queries import split_into_batches
 from dockgate.store.schema.fleet import fleet_ended_verdicts, fleet_images, fleet_verdicts
-from dockgate.store.statements import insert_all_new, lock_name
+from dockgate.store.statements import insert_all_new, lock_name, update_all
 from dockgate.vulnerabilities.model import Severity
 
 _SEVERITIES = [severity.value.lower() for severity in Severity]
@@ -42,11 +42,6 @@ _ENDED_ROW = select(
     null(),
     null(),
     _ENDED_COLUMNS.waived,
-)
-_UPDATE = (
-    update(fleet_verdicts)
-    .where(_TABLE.policy == bindparam("of_policy"), _TABLE.image == bindparam("of_image"))
-    .values({column.name: bindparam(column.name) for column in fleet_verdicts.columns if not column.primary_key})
 )
 
 
@@ -98,10 +93,7 @@ class FleetVerdicts:
         changed_rows = [_make_row(change.verdict) for change in changes if change.previous is not None]
         if new:
             connection.execute(insert(fleet_verdicts), new)
-        if changed_rows:
-            connection.execute(
-                _UPDATE, [{"of_policy": row.pop("policy"), "of_image": row.pop("image"), **row} for row in changed_rows]
-            )
+        update_all(connection, fleet_verdicts, changed_rows)
         return changes
 
     def record(
