@@ -9,7 +9,7 @@ import secrets
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,8 @@ LOGIN_USER = "dockgate-login"
 _LOGIN_AUDIENCE = "dockgate-registry-login"
 _FILE = "registry-tokens.pem"
 # No well-defined expiration date (RFC 5280, section 4.1.2.5); the key is replaced by rotation.
+# From when to when certificates are valid. A clock that is ahead when one is made must not matter afterwards.
+_START_OF_TIME = datetime(2000, 1, 1, tzinfo=UTC)
 _END_OF_TIME = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
 
 
@@ -123,7 +125,7 @@ class RegistryTokens:
     def rotate(self) -> None:
         """Replace the key. Tokens and logins of the old one end once the registry trusts the new certificate."""
         with self._lock:
-            self._key = self._write(_make_key(self._clock()))
+            self._key = self._write(_make_key())
             self._read_from = self._identify_file()
 
     def _read_claims(self, token: str) -> dict[str, Any]:
@@ -189,7 +191,7 @@ class RegistryTokens:
 
     def _create(self) -> _Key:
         """A new key, or that of another process that has made one in the same moment."""
-        key = _make_key(self._clock())
+        key = _make_key()
         try:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             if create_file(self.path, key.pem, 0o600):
@@ -215,7 +217,7 @@ class RegistryTokens:
         )
 
 
-def _make_key(now: datetime) -> _Key:
+def _make_key() -> _Key:
     """Return a key on P-256 (RFC 7518, section 3.4) with a certificate that it signed itself."""
     private = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Dockgate registry tokens")])
@@ -225,7 +227,7 @@ def _make_key(now: datetime) -> _Key:
         .issuer_name(name)
         .public_key(private.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
+        .not_valid_before(_START_OF_TIME)
         .not_valid_after(_END_OF_TIME)
         .sign(private, hashes.SHA256())
     )
