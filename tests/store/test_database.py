@@ -139,7 +139,7 @@ def test_unfinished_blobs_of_a_killed_process_are_deleted_after_a_day(tmp_path: 
     assert (old.exists(), young.exists()) == (False, True)
 
 
-def test_neither_waiting_nor_settling_reads_a_whole_table(store: Store) -> None:
+def test_neither_waiting_nor_settling_reads_a_whole_table_or_all_that_waits(store: Store) -> None:
     statements: list[tuple[str, Any]] = []
 
     @event.listens_for(store.database.engine, "before_cursor_execute")
@@ -159,3 +159,4 @@ def test_neither_waiting_nor_settling_reads_a_whole_table(store: Store) -> None:
             steps = [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}", values)]
             scans = [step for step in steps if step.startswith("SCAN") and "SCALAR" not in step]
             assert not [step for step in scans if not step.startswith("SCAN json_each")], text  # the ids given
+            assert not [step for step in steps if step.endswith("(state=?)")], text

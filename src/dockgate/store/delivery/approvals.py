@@ -40,9 +40,10 @@ _WAITING_REQUESTS = (
     .order_by(approvals.c.seq)
 )
 _BY_IDS = _APPROVAL.where(is_one_of(approvals.c.id, "ids")).order_by(approvals.c.seq)
-_LOCK_WAITING = lock_rows(
-    select(approvals.c.id, approvals.c.image, approvals.c.repository, approvals.c.policy)
-    .where(is_one_of(approvals.c.id, "ids"), approvals.c.state == ApprovalState.WAITING)
+# By the ids alone: beside them, SQLite would look up the state, and read everything that waits.
+_LOCK = lock_rows(
+    select(approvals.c.id, approvals.c.image, approvals.c.repository, approvals.c.policy, approvals.c.state)
+    .where(is_one_of(approvals.c.id, "ids"))
     .order_by(approvals.c.id)
 )
 _SETTLE = update(approvals).where(is_one_of(approvals.c.id, "ids"))
@@ -260,8 +261,9 @@ def _settle(connection: Connection, approval_ids: Sequence[str], answer: Answer,
     Returns their ids.
     """
     state = RunState.SUCCEEDED if answer.state is ApprovalState.APPROVED else RunState.FAILED
-    waiting = connection.execute(_LOCK_WAITING, {"ids": make_text_list(approval_ids)}).all()
-    ids = [row.id for row in waiting]
+    rows = connection.execute(_LOCK, {"ids": make_text_list(approval_ids)})
+    waiting = [tuple(row[:4]) for row in rows if row.state is ApprovalState.WAITING]
+    ids = [row[0] for row in waiting]
     if not ids:
         return ids
     values = {**asdict(answer), "settled_at": now}
@@ -273,7 +275,7 @@ def _settle(connection: Connection, approval_ids: Sequence[str], answer: Answer,
     enqueue_answers(connection, ids, now)
     if answer.state is ApprovalState.APPROVED and answer.verdict:
         enqueue_attestations(connection, answer.verdict, {row[1:] for row in waiting}, now)
-        follow_images(connection, [tuple(row) for row in waiting], answer.verdict, now)
+        follow_images(connection, waiting, answer.verdict, now)
     if finished_actions:
         append_ends(connection, finished_actions, state, now, reason=answer.summary)
     return ids
