@@ -279,7 +279,7 @@ class Database:
 
         The disk's time goes into commits, and many callers need only one. The functions run one after another, each as
         if alone: when one raises, only its own changes are undone. `run` opens no transaction itself, and may be called
-        again: when the group waits too long for a lock, each function runs in a transaction of its own.
+        again: when one of the group raises or waits too long for a lock, each runs in a transaction of its own.
         """
         job = _Job(run)
         self._jobs.append(job)
@@ -311,19 +311,19 @@ class Database:
     def _run_together(self, jobs: Sequence[_Job[Any]]) -> bool:
         """Run the jobs in one transaction.
 
-        False, and nothing has changed, when another transaction is in their way.
+        False, and nothing has changed, when another transaction is in their way, or one of them raises an error of its
+        own. Savepoints would keep the others' changes, but cost each job two statements.
         """
         try:
             with self.translate_errors(), self._open_transaction() as connection:
                 if not self.is_sqlite:
                     connection.execute(text(f"SET LOCAL lock_timeout = {GROUP_LOCK_MILLISECONDS}"))
                 for job in jobs:
-                    _run_job(job, connection)
-        except StoreError as error:
-            if _find_sqlstate(error) not in (*_CONFLICTS, _LOCK_TIMEOUT):
-                raise
-            for job in jobs:
-                job.error = None
+                    job.value = job.run(connection)
+        except Exception as error:
+            is_conflict = _find_sqlstate(error) in (*_CONFLICTS, _LOCK_TIMEOUT)
+            if isinstance(error.__cause__, OperationalError) and not is_conflict:
+                raise  # the disk's fault, say, which concerns all of them
             return False
         return True
 
@@ -361,17 +361,6 @@ class Database:
                 f"the database {self.name} failed: {error.orig}",
                 "Check that it runs, and that its disk has room; then retry.",
             ) from error
-
-
-def _run_job(job: _Job[Any], connection: Connection) -> None:
-    """Run a job among others. If it raises, only its own changes are undone."""
-    try:
-        with connection.begin_nested():
-            job.value = job.run(connection)
-    except OperationalError:
-        raise  # the disk's fault, say: it may have ended the transaction for all
-    except Exception as error:
-        job.error = error
 
 
 def _find_sqlstate(error: Exception) -> str | None:
