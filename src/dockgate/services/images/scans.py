@@ -197,7 +197,8 @@ class ScanScheduler:
         self._pending: dict[tuple[str, int], tuple[int, float]] = {}
         self._pending_pauses = RetrySchedule(self.pending_seconds, self.pending_seconds * 10)
         self._closing = threading.Event()
-        self._evaluations = threading.Semaphore(PARALLEL_EVALUATIONS)
+        # In the order in which scans end. A semaphore lets threads in that come later, while others wait for seconds.
+        self._evaluations = ThreadPoolExecutor(PARALLEL_EVALUATIONS, "evaluation")
         self._queue = ScanQueue(self.parallel, self._scan)
 
     def request(self, repository: str, digest: str) -> Scan:
@@ -233,6 +234,7 @@ class ScanScheduler:
         with self._lock:
             self._closing.set()
         self._queue.close()
+        self._evaluations.shutdown(wait=False)
 
     def _scan(self, scan: Scan) -> None:
         try:
@@ -261,6 +263,8 @@ class ScanScheduler:
             is_image = not isinstance(error, NotAnImageError)
             self.effects.run(EffectKind.FAIL_SCAN, self.runner.fail, scan, self.explain(error), is_image=is_image)
         self._pending.pop(name, None)
+        if self._closing.is_set():
+            return  # its approvals are answered after the next start
         for execution in self._answer(scan.image):
             self.starter.continue_execution(execution)
         if not self.answer_priority.is_answering():
@@ -268,13 +272,13 @@ class ScanScheduler:
 
     def _answer(self, image: str) -> Sequence[str]:
         """Answer the approvals of an image. Return the executions that may continue."""
-        with self.answer_priority.count_answer(), self._evaluations:
-            return self.effects.run(EffectKind.ANSWER, self.approval_settler.settle, image)
+        settle = self.approval_settler.settle
+        with self.answer_priority.count_answer():
+            return self._evaluations.submit(lambda: self.effects.run(EffectKind.ANSWER, settle, image)).result()
 
     def _follow_up(self, image: str) -> None:
         """Judge the pushes of an image, and index it."""
-        with self._evaluations:
-            self.judge_push(image)
+        self._evaluations.submit(self.judge_push, image).result()
         try:
             self.effects.run(EffectKind.INDEX_IMAGE, self.index, image)
         except DockgateError as error:
