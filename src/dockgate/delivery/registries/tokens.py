@@ -32,9 +32,9 @@ LOGIN_USER = "dockgate-login"
 # Not the registry's: a login is not a registry token, and the other way round.
 _LOGIN_AUDIENCE = "dockgate-registry-login"
 _FILE = "registry-tokens.pem"
-# No well-defined expiration date (RFC 5280, section 4.1.2.5); the key is replaced by rotation.
-# From when to when certificates are valid. A clock that is ahead when one is made must not matter afterwards.
+# A clock that is ahead when a certificate is made must not matter afterwards.
 _START_OF_TIME = datetime(2000, 1, 1, tzinfo=UTC)
+# No well-defined expiration date (RFC 5280, section 4.1.2.5); the key is replaced by rotation.
 _END_OF_TIME = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
 
 
