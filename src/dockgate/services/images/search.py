@@ -193,12 +193,12 @@ class ImageSearch:
         )
 
     def _group_repositories_by_policy(self) -> Mapping[str, Collection[str]]:
-        """The repositories of each policy but the default one."""
+        """The repositories of each policy."""
         names = self.store.exposures.list_repositories()
         groups: dict[str, list[str]] = {}
         for repository, assignment in self.watched_images.selection.split_repositories(names).assignments.items():
-            if assignment is not None and assignment.policy != DEFAULT_POLICY:
-                groups.setdefault(assignment.policy, []).append(repository)
+            policy = DEFAULT_POLICY if assignment is None else assignment.policy
+            groups.setdefault(policy, []).append(repository)
         return groups
 
     def list_locations(

@@ -220,13 +220,17 @@ class Exposures:
             if images is not None
         ]
         if packages:
-            is_unread = exists().where(platforms.image == image, platforms.unread > literal_column("0"))
-            others = select(image).where(
-                image.in_(_select_images_with_packages(packages)),
-                ~is_one_of_numbers(image, exposed_images),
+            in_scope = select(image).where(is_in_scope(scope))
+            if not self._database.is_sqlite:
+                # All of them at once: Postgres expects few images with a package, and would look for the tags of each.
+                in_scope = in_scope.offset(0)
+            image_in_scope = in_scope.subquery().c.id
+            is_unread = exists().where(platforms.image == image_in_scope, platforms.unread > literal_column("0"))
+            others = select(image_in_scope).where(
+                image_in_scope.in_(_select_images_with_packages(packages)),
+                ~is_one_of_numbers(image_in_scope, exposed_images),
                 ~is_unread,
-                *(image.not_in(images) for images in queries_by_group if images is not None),
-                is_in_scope(scope),
+                *(image_in_scope.not_in(images) for images in queries_by_group if images is not None),
             )
             # A package of a distribution is in thousands of images, which are not rows of the answer.
             queries.append(
@@ -256,11 +260,17 @@ class Exposures:
         For a question about the past, those are added that were somewhere then and became known later.
         """
         tags = fleet_tags.c
+        is_unindexed: ColumnElement[bool]
         indexed_digests = select(fleet_images.c.digest)
         if scope.at is not None:
             indexed_digests = indexed_digests.where(fleet_images.c.seen_at <= scope.at)
-        # In this order SQLite merges two indexes, three times faster than looking for each digest in the other one.
-        unindexed_digests = except_(select(tags.digest), indexed_digests).order_by(literal_column("1")).subquery()
+        if self._database.is_sqlite:
+            # In this order it merges two indexes, three times faster than looking for each digest in the other one.
+            unindexed_digests = except_(select(tags.digest), indexed_digests).order_by(literal_column("1")).subquery()
+            is_unindexed = tags.digest.in_(select(unindexed_digests.c.digest))
+        else:
+            images = indexed_digests.subquery()
+            is_unindexed = ~exists().where(images.c.digest == tags.digest)
         query = (
             select(
                 tags.digest,
@@ -273,7 +283,7 @@ class Exposures:
             .outerjoin(scans, scans.c.image == tags.digest)
             .outerjoin(fleet_images, fleet_images.c.digest == tags.digest)
             .where(
-                tags.digest.in_(select(unindexed_digests.c.digest)),
+                is_unindexed,
                 or_(scans.c.state.is_(None), scans.c.state != ScanState.NOT_AN_IMAGE),
                 _has_begun_by(scope.at) if scope.should_include_moved else _is_at(scope.at),
                 _is_in(scope.repositories),

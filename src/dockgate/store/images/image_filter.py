@@ -32,8 +32,7 @@ class ImageFilter(NamedTuple):
     exploited, `layer` the digest of the layer that has the package. `statuses` of its verdict may have None for an
     image that was not judged; with them, `undetermined_repositories` are listed too, whose policy is not clear.
     `digests` are those of which its own must be one. With `should_include_moved`, tags count that have moved on.
-    `policies`, each with its repositories, decide which verdict counts where an image was not read; the default one is
-    left out.
+    `policies`, each with its repositories, decide which verdict counts where an image was not read.
     """
 
     repositories: Collection[str] | None = None

@@ -118,13 +118,14 @@ class ImageListing:
         Undetermined: it is not watched, or was not judged since it is watched again.
         """
         key = make_sort_key(sort, image_filter.policies)
-        query = _select_locations(image_filter, sort, judged_before, self._wide)
+        query = _select_locations(image_filter, key, judged_before, self._wide)
         is_ascending = sort is ImageSort.NAME
         if after is not None:
             position = _make_position(key, after)
             query = query.where(tuple_(*key) > position if is_ascending else tuple_(*key) < position)
+        query = query.order_by(*(find_sort_column(column, not is_ascending) for column in key))
         with self._database.read() as connection:
-            rows = _read_rows(connection, query, image_filter, sort, limit + 1, self._wide, is_ascending=is_ascending)
+            rows = _read_rows(connection, query, image_filter, sort, limit + 1, self._wide)
         has_more = len(rows) > limit
         # While a repository gets another policy, an image may have verdicts by both for a moment.
         by_location = {row[0]: _make_listed_image(row) for row in reversed(rows[:limit])}
@@ -136,12 +137,13 @@ class ImageListing:
     ) -> Sequence[str | int] | None:
         """The position of the page before the one after this position; None if that is the first page."""
         key = make_sort_key(sort, image_filter.policies)
-        query = _select_locations(image_filter, sort, judged_before, self._wide)
+        query = _select_locations(image_filter, key, judged_before, self._wide)
         position = _make_position(key, after)
         is_ascending = sort is not ImageSort.NAME  # backwards
         query = query.where(tuple_(*key) >= position if is_ascending else tuple_(*key) <= position)
+        query = query.order_by(*(find_sort_column(column, not is_ascending) for column in key))
         with self._database.read() as connection:
-            rows = _read_rows(connection, query, image_filter, sort, limit + 1, self._wide, is_ascending=is_ascending)
+            rows = _read_rows(connection, query, image_filter, sort, limit + 1, self._wide)
         return tuple(rows[limit][-len(key) :]) if len(rows) > limit else None
 
     def count(self, image_filter: ImageFilter, limit: int) -> int | None:
@@ -181,8 +183,10 @@ class ImageListing:
             return [LocationVerdict._make((*row[:6], _parse_status(row[6]), row[7])) for row in rows]
 
 
-def _select_locations(image_filter: ImageFilter, sort: ImageSort, judged_before: str, wide: int) -> Select[Any]:
-    """The locations of images with what a row shows, and the columns of the order at its end."""
+def _select_locations(
+    image_filter: ImageFilter, key: Sequence[ColumnElement[Any]], judged_before: str, wide: int
+) -> Select[Any]:
+    """The locations of images with what a row shows, and the columns of the order, `key`, at its end."""
     status = _make_status_column(judged_before)
     return (
         select(
@@ -198,7 +202,7 @@ def _select_locations(image_filter: ImageFilter, sort: ImageSort, judged_before:
             _CURRENT.reason,
             _IMAGES.gone_at,
             *_COUNTS,
-            *make_sort_key(sort, image_filter.policies),
+            *key,
         )
         .select_from(fleet_tags)
         .outerjoin(fleet_images, _IMAGES.digest == _TAGS.digest)
@@ -209,36 +213,43 @@ def _select_locations(image_filter: ImageFilter, sort: ImageSort, judged_before:
 
 
 def _read_rows(
-    connection: Connection,
-    query: Select[Any],
-    image_filter: ImageFilter,
-    sort: ImageSort,
-    limit: int,
-    wide: int,
-    *,
-    is_ascending: bool,
+    connection: Connection, query: Select[Any], image_filter: ImageFilter, sort: ImageSort, limit: int, wide: int
 ) -> Sequence[Sequence[Any]]:
-    """The first rows of the query of images, in this order, that have what the filter asks for."""
-    key = make_sort_key(sort, image_filter.policies)
-    query = query.order_by(*(find_sort_column(column, not is_ascending) for column in key))
+    """The first rows of the query of images, in its order, that have what the filter asks for."""
     if (matching_bundles := _select_matching_bundles(image_filter)) is None:
         return connection.execute(query.limit(limit)).all()
-    # Many bundles have it, so a page is soon full of images with one.
     if image_filter.layer:
         matching_bundles = _select_in_layer(connection, matching_bundles, image_filter.layer)
     is_wide = not image_filter.layer and len(connection.execute(matching_bundles.distinct().limit(wide)).all()) == wide
-    filtered_query = query.where(_has_bundle_of(matching_bundles, image_filter, is_wide=is_wide)).limit(limit)
-    if is_wide and sort is ImageSort.SEVERITY:
-        # All images are sorted. The bundles of the first ones nearly always fill the page; those of all take longer.
-        first = connection.execute(query.with_only_columns(_TAGS.id, *key).limit(wide)).all()
-        if first:
-            last = _make_position(key, first[-1][1:])
-            is_first = tuple_(*key) <= last if is_ascending else tuple_(*key) >= last
-            ids = is_one_of_numbers(_TAGS.id, {row[0] for row in first})
-            rows = connection.execute(filtered_query.where(ids, is_first)).all()
-            if len(rows) == limit or len(first) < wide:
-                return rows
-    return connection.execute(filtered_query).all()
+    # Many bundles have it, so a page is soon full of images with one. But to sort by severity, databases look at all
+    # images, and Postgres does for a package or an origin, too.
+    is_hard = sort is ImageSort.SEVERITY or image_filter.origin is not None or image_filter.components is not None
+    if is_wide and is_hard:
+        rows = _read_rows_of_first(connection, query, matching_bundles, image_filter, limit, wide)
+        if rows is not None:
+            return rows
+    query = query.where(_has_bundle_of(matching_bundles, image_filter, is_wide=is_wide))
+    return connection.execute(query.limit(limit)).all()
+
+
+def _read_rows_of_first(
+    connection: Connection,
+    query: Select[Any],
+    matching_bundles: Select[Any],
+    image_filter: ImageFilter,
+    limit: int,
+    wide: int,
+) -> Sequence[Sequence[Any]] | None:
+    """The first rows with one of the bundles, None if the first `wide` rows of the query do not fill the page."""
+    first = connection.execute(query.with_only_columns(_TAGS.id, _IMAGES.id).limit(wide)).all()
+    bundles = fleet_image_bundles.c
+    is_in_first = is_one_of_numbers(bundles.image, {image for _, image in first if image is not None})
+    images = _select_images_with(matching_bundles, image_filter, bundles.bundle + 0).where(is_in_first)
+    matching_images = set(connection.scalars(images.distinct()))
+    ids = [number for number, image in first if image in matching_images][:limit]
+    if len(ids) < limit and len(first) == wide:
+        return None
+    return connection.execute(query.where(is_one_of_numbers(_TAGS.id, set(ids))).limit(limit)).all()
 
 
 def _make_position(key: Sequence[ColumnElement[Any]], values: Sequence[Any]) -> ColumnElement[Any]:
@@ -331,15 +342,23 @@ def _has_bundle_of(matching_bundles: Select[Any], image_filter: ImageFilter, *, 
     `is_wide`: the bundles of each image are looked at until the page is full. Otherwise all images with one are found.
     """
     bundles = fleet_image_bundles.c
-    bundle = bundles.bundle + 0 if is_wide else bundles.bundle  # no index on it: few bundles are in an image
+    if is_wide:  # no index on the bundle: few are in an image
+        images = _select_images_with(matching_bundles, image_filter, bundles.bundle + 0)
+        return images.where(bundles.image == _IMAGES.id).correlate(fleet_images).exists()
+    return _IMAGES.id.in_(_select_images_with(matching_bundles, image_filter, bundles.bundle))
+
+
+def _select_images_with(
+    matching_bundles: Select[Any], image_filter: ImageFilter, bundle: ColumnElement[int]
+) -> Select[tuple[int]]:
+    """The images (ids) that have one of the bundles, by this column, in the layer or origin of the filter."""
+    bundles = fleet_image_bundles.c
     images = select(bundles.image).where(bundle.in_(matching_bundles))
     if image_filter.origin is not None:
         images = images.where(_is_from(image_filter.origin))
     if image_filter.layer:
         images = images.where(bundles.layer == image_filter.layer)
-    if is_wide:
-        return images.where(bundles.image == _IMAGES.id).correlate(fleet_images).exists()
-    return _IMAGES.id.in_(images)
+    return images
 
 
 def _is_from(origin: Origin) -> ColumnElement[bool]:
