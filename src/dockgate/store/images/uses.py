@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 
-from sqlalchemy import ColumnElement, Select, Text, case, cast, func, literal, null, or_, select, union_all, update
+from sqlalchemy import ColumnElement, Text, case, cast, func, literal, null, or_, select, union_all, update
 
 from dockgate.delivery.model import ApprovalState
 from dockgate.gate.watch import ImageUse
@@ -96,14 +96,24 @@ class ImageUses:
 
         Every new approval changes it.
         """
-        queries = (
-            _select_unjudged(image_uses.c.image, image_uses.c.pulled_at, since),
-            _select_unjudged(image_uses.c.image, image_uses.c.run_at, since),
-            _select_unjudged(pushed_images.c.digest, pushed_images.c.pushed_at, since),
-            select(func.max(approvals.c.seq)),
+        is_judged = select(fleet_verdicts.c.image).where(fleet_verdicts.c.image == fleet_images.c.id).exists()
+        unjudged_images = (
+            select(fleet_images.c.digest).where(fleet_images.c.gone_at.is_(None), ~is_judged).cte("unjudged")
         )
+        uses = (
+            (image_uses.c.image, image_uses.c.pulled_at),
+            (image_uses.c.image, image_uses.c.run_at),
+            (pushed_images.c.digest, pushed_images.c.pushed_at),
+        )
+        queries = [
+            select(literal(number), func.count(), func.max(used_at)).where(
+                used_at >= since, digest.in_(select(unjudged_images.c.digest))
+            )
+            for number, (digest, used_at) in enumerate(uses)
+        ]
         with self._database.read() as connection:
-            return "/".join(str(value) for query in queries for value in connection.execute(query).one())
+            rows = sorted(tuple(row) for row in connection.execute(union_all(*queries)))  # no two have one number
+            return f"{rows} {connection.scalar(select(func.max(approvals.c.seq)))}"
 
     def _record(self, repository: str, image: str, column: ColumnElement[str], now: str) -> None:
         name = column.key or ""
@@ -112,11 +122,3 @@ class ImageUses:
         with self._database.write() as connection:
             if not insert_if_new(connection, image_uses, {"image": image, "repository": repository, name: now}):
                 connection.execute(update(image_uses).where(*key, is_other).values({name: now}))
-
-
-def _select_unjudged(digest: ColumnElement[str], used_at: ColumnElement[str], since: str) -> Select[int, str]:
-    """Select how many rows since a time have an image that the fleet keeps without a verdict, and their last time."""
-    is_judged = select(fleet_verdicts.c.image).where(fleet_verdicts.c.image == fleet_images.c.id).exists()
-    is_kept = fleet_images.c.digest == digest, fleet_images.c.gone_at.is_(None)
-    is_unjudged = select(fleet_images.c.id).where(*is_kept, ~is_judged).exists()
-    return select(func.count(), func.max(used_at)).where(used_at >= since, is_unjudged)
