@@ -37,6 +37,8 @@ class ExceptionRevisions:
         It also changes when the index knows another content of the image than before, for documents that came and went
         in between.
         """
+        if not locations:
+            return {}
         waivers = [record.waiver for record in self.store.waivers.list_active(now)]
         vex_revision = self.store.vex.read_revision()
         of_documents = self._read_document_revisions(vex_revision)
