@@ -88,6 +88,28 @@ VEX = {
         }
     ],
 }
+# Files of the repository whose image runs, and what its newest commit is called.
+FILES = {
+    "Dockerfile": "FROM debian:13\nRUN apt-get update && apt-get install --yes openssl\n"
+    "COPY app /app\nCMD /app/serve\n",
+    "README.md": "# Orders\n\nThe list of orders, for the people who pack them.\n",
+}
+MESSAGE = "Serve the list of orders"
+# Waivers beside the one that is shown, the last of them revoked; versions of a policy; people beside the administrator.
+WAIVERS = (
+    {
+        "owner": "ben",
+        "reason": "No fix exists, and the port is closed.",
+        "vulnerability": "CVE-2026-7",
+        "until_fixed": True,
+    },
+    {"owner": "ana", "reason": "Only tests load it.", "vulnerability": "CVE-2026-4", "until": "2027-03-31"},
+)
+POLICY_VERSIONS = ((9, "Begin with what images have today"), (4, "Halve the limit"))
+PEOPLE = (
+    {"name": "ana", "roles": ["security"], "email": "ana@ops.example"},
+    {"name": "ben", "roles": ["developer", "approver"], "email": "ben@example.org"},
+)
 TASK_LOG = "listening on port 8080\nGET /health 200\nGET / 200\n"
 # A file in a folder, an image that an outside pipeline asks for, and who decides on an execution.
 FILE = "app/settings.py"
@@ -186,6 +208,9 @@ def main(folder: Path) -> None:
                 link = f"{LINK_PATH}?key={server.server.first_admin.create_link()}"
                 _take(_open(browser, server.console_url, view, width), folder, view, {"first-admin": link})
             token = server.post("/principals", {"name": "ada", "roles": ["admin"], "email": "ada@ops.example"})["token"]
+            server.client.headers["Authorization"] = f"Bearer {token}"
+            for person in PEOPLE:
+                server.post("/principals", person)
             for view, width in VIEWS:
                 page = _open(browser, server.console_url, view, width)
                 paths_by_page = {
@@ -247,6 +272,7 @@ def _fill(server: ServerSystem) -> dict[str, str]:
     """Run pipelines of each outcome. Return the pages by the names of their screenshots."""
     _fill_past(server)
     web = server.plan_image("web", PlannedFindings({}, {"LOW": 3, "MEDIUM": 1}))
+    server.push("web", files=FILES, author="Ada <ada@example.org>", message=MESSAGE)
     server.deploy_image(web)
     api = server.plan_image("api", PlannedFindings({"CRITICAL": 1, "HIGH": 2, "LOW": 4}, {"MEDIUM": 2}))
     rejected_approval = server.request_approval(api)
@@ -268,6 +294,8 @@ def _fill(server: ServerSystem) -> dict[str, str]:
     approval = server.post("/approvals", outside)["approval"]["id"]
     waiver = {"owner": "ana", "reason": "Never called.", "vulnerability": "CVE-2026-1", "until": "2027-06-30"}
     waiver_id = server.post("/waivers", waiver)["waiver"]["id"]
+    *_, revoked_id = [server.post("/waivers", each)["waiver"]["id"] for each in WAIVERS]
+    server.post(f"/waivers/{revoked_id}/revoke")
     server.post("/vex", VEX)
     server.apply(TARGET)
     server.apply(RULE)
@@ -276,9 +304,9 @@ def _fill(server: ServerSystem) -> dict[str, str]:
     server.advisories.texts.append(TEXT)
     server.is_at_risk(web)
     verdict, running = (server.get(f"/images/{image}")["verdicts"][0]["digest"] for image in (api, web))
-    for high in (9, 4):
+    for high, comment in POLICY_VERSIONS:
         rules = f"max_findings:\n  CRITICAL: 0\n  HIGH: {high}\n"
-        server.client.put("/policies/strict", content=rules, params={"comment": "Stricter"}).raise_for_status()
+        server.client.put("/policies/strict", content=rules, params={"comment": comment}).raise_for_status()
     target = cast(MemoryTarget, server.adapters.targets["podman"])
     (task,) = (task.id for task in target.list_tasks("web"))
     target.logs[task] = TASK_LOG
