@@ -60,9 +60,9 @@ def all_events() -> list[NewEvent]:
     )
     return [
         aws_events.make_image_pushed("registry/1", "team/app", IMAGE, "v1", NOW),
-        aws_events.make_image_pushed("registry/2", ECR, IMAGE, "", NOW),
+        aws_events.make_image_pushed("registry/2", ECR, IMAGE, None, NOW),
         aws_events.make_image_deleted("team/app", IMAGE, "v1", NOW),
-        aws_events.make_image_deleted("team/app", IMAGE, "", NOW),
+        aws_events.make_image_deleted("team/app", IMAGE, None, NOW),
         aws_events.make_image_scanned("team/app", IMAGE, ["v1"], 1, {"CRITICAL": 1, "LOW": 2}, NOW),
         *aws_events.make_findings_of_image("team/app", IMAGE, ["v1"], [platform_verdict(finding(epss=0.5))], NOW),
         *aws_events.make_findings_of_image(ECR, IMAGE, [], [platform_verdict(finding(exploited="2026-01-01"))], NOW),

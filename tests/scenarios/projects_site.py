@@ -129,7 +129,7 @@ class Projects:
             repository, _, digest = f"{self.server.registry.address}/{image}".partition("@")
             definition = TaskDefinition(service, 0, "app", ImageReference(repository, digest))
             revision = services.register(service, definition, deploy(f"deploy-{number}")).revision
-            services.set_revision(service, revision, self.values["bravo"]["execution_id"] if number else "")
+            services.set_revision(service, revision, self.values["bravo"]["execution_id"] if number else None)
             if not number:
                 now = "2026-01-01T00:00:00Z"
                 rollout = rollouts.begin(service, ServiceChange(desired_count=2), "bravo-person", now)

@@ -115,7 +115,7 @@ class Site:
         store.services.put(Service("web", "podman", 1, 0), TaskDefinition("web", 0, "app", None))
         image = ImageReference(f"{self.address}/{REPOSITORY}", digest)
         definition = store.services.register("web", TaskDefinition("web", 0, "app", image), deploy())
-        store.services.set_revision("web", definition.revision, "")
+        store.services.set_revision("web", definition.revision, None)
 
     def collect(self) -> str | None:
         """Carry out a collection, and return its error."""

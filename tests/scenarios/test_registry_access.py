@@ -162,7 +162,7 @@ def by_public_key(claims: dict[str, Any], public: bytes, header: dict[str, Any])
 
 
 def test_a_login_is_for_its_repository_and_its_time(site: Site) -> None:
-    push, pull = Login(SERVER, "shop/app", (PULL, PUSH)), Login(SERVER, "", (PULL,))
+    push, pull = Login(SERVER, "shop/app", (PULL, PUSH)), Login(SERVER, None, (PULL,))
     scopes = ("repository:shop/app:pull,push", "repository:team/one:pull,push", "registry:catalog:*")
     assert site.read_grants(site.request_token("", *scopes, password=site.tokens.issue_login(push)[1])) == {
         "shop/app": ["pull", "push"]
@@ -264,7 +264,7 @@ def test_an_expired_token_is_renewed_during_a_transfer(site: Site) -> None:
 
 
 def test_rotating_the_key_ends_every_token_and_login(site: Site) -> None:
-    token, login = site.issue_own_token("team/one", PULL), site.tokens.issue_login(Login(SERVER, "", (PULL,)))[1]
+    token, login = site.issue_own_token("team/one", PULL), site.tokens.issue_login(Login(SERVER, None, (PULL,)))[1]
     assert site.ask("GET", "", token).status_code == 200
     for who in ("developer", "security", ""):
         assert site.call_api(who, "POST", "/registry-key").status_code in (401, 403)

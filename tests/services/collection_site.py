@@ -64,7 +64,7 @@ class Site:
             image = ImageReference(f"{self.registry.address}/{REPOSITORY}", digest)
             definition = TaskDefinition(name, 0, "app", image)
             revision = self.store.services.register(name, definition, deploy(f"deploy-{number}")).revision
-            self.store.services.set_revision(name, revision, "")
+            self.store.services.set_revision(name, revision, None)
 
     def ask(self, digest: str) -> None:
         approval = Approval(

@@ -160,7 +160,7 @@ class Fleet:
         judging, present_verdicts = self.verdict_renewal.fleet_judging, self.list_verdicts(policy)
         under = self.verdict_renewal.selection.read(policy).policy
         for name, image in self.images.items():
-            case = judging.case_builder.build(image, under, DeploymentContext())
+            case = judging.case_builder.build(image, under, DeploymentContext(f"team/{name}"))
             assert case is not None
             verdict = evaluate.judge(case, judging.ecosystems, judging.rules, should_remediate=False)
             if present_verdicts[name] != verdict.status:

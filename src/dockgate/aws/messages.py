@@ -39,11 +39,11 @@ class Record:
 class Request:
     """A waiting approval action.
 
-    `expires` is when CodePipeline gives up (RFC 3339 in UTC, None if unknown). `digest` is "" and `execution` and
-    `repository` are None unless the action's CustomData has them.
+    `expires` is when CodePipeline gives up (RFC 3339 in UTC, None if unknown). `digest`, `execution` and `repository`
+    are None unless the action's CustomData has them.
     """
 
-    digest: str
+    digest: str | None
     pipeline: str
     stage: str
     action: str
@@ -52,15 +52,24 @@ class Request:
     execution: str | None = None
     repository: str | None = None
 
+    def require_digest(self) -> str:
+        """Return the digest.
+
+        Raises ValueError without one: such an approval is answered at once and never recorded.
+        """
+        if self.digest is None:
+            raise ValueError("the approval names no image")
+        return self.digest
+
 
 @dataclass(frozen=True, slots=True)
 class CustomData:
     """The known entries of an approval action's comment.
 
-    A missing digest is "", another missing entry None, and so is an `execution` that is no name.
+    A missing entry is None, and so is an `execution` that is no name.
     """
 
-    digest: str
+    digest: str | None
     repository: str | None
     execution: str | None
     policy: str | None
@@ -157,7 +166,7 @@ def parse_custom_data(comment: str) -> CustomData:
             "Set it to Policy=NAME with the name of a policy of the server.",
         )
     return CustomData(
-        digest=digest if is_digest(digest) else "",
+        digest=digest if is_digest(digest) else None,
         repository=_filter_repository(entries.get(_IMAGE_REPOSITORY, "")),
         execution=execution if _NAME.fullmatch(execution) else None,
         policy=policy,

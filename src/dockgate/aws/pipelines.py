@@ -180,7 +180,7 @@ class Pipelines:
         now = self._clock()
         waiting_since = min(now, entry["startTime"].timestamp()) if "startTime" in entry else now
         request = Request(
-            digest="",
+            digest=None,
             pipeline=pipeline["name"],
             stage=entry["stageName"],
             action=entry["actionName"],

@@ -117,7 +117,7 @@ class Scans:
         self._should_read_details = should_read_details
         self._clock = clock
 
-    def look_up(self, digest: str, repository: str, scan: Scan | None) -> ScanState:
+    def look_up(self, digest: str, repository: str | None, scan: Scan | None) -> ScanState:
         """Get the current state. `scan` is from the event, if it has arrived.
 
         Coverage takes precedence over the event, which is about the initial scan only. For images that Inspector
@@ -160,7 +160,7 @@ class Scans:
     def _explain_incomplete(
         self,
         digest: str,
-        repository: str,
+        repository: str | None,
         findings: Sequence[Mapping[str, Any]],
         ended_at: str | None,
         scan: Scan | None,
@@ -171,7 +171,7 @@ class Scans:
         """
         counted_findings = _count_in_event(scan) if scan is not None and scan.status == COMPLETE else None
         findings_hash = _hash_findings(findings)
-        since = self._lists.record_list(digest, repository, findings_hash)
+        since = self._lists.record_list(digest, repository or "", findings_hash)
         if scan is not None and counted_findings is not None:
             if len(findings) >= counted_findings:
                 return None, False
@@ -200,7 +200,7 @@ class Scans:
         pages = self._inspector.get_paginator("list_coverage").paginate(filterCriteria=criteria)
         return next((entry for page in pages for entry in page["coveredResources"]), None)
 
-    def _list_findings(self, digest: str, repository: str) -> list[Mapping[str, Any]]:
+    def _list_findings(self, digest: str, repository: str | None) -> list[Mapping[str, Any]]:
         """Findings of the image in its repository, or in all repositories if it is unknown."""
         criteria = {
             "ecrImageHash": [{"comparison": "EQUALS", "value": digest}],

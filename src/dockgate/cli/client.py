@@ -222,9 +222,9 @@ def _make_tls_context(settings: Settings, scheme: str) -> Any:
     return create_client_context(settings.ca_bundle) if settings.ca_bundle else True
 
 
-def _find_next_cursor(link: str) -> str | None:
-    """The cursor of the next page in a Link header, None for none."""
-    match = re.search(r'<([^>]*)>\s*;\s*rel="?next"?', link)
+def _find_next_cursor(link: str | None) -> str | None:
+    """The cursor of the next page in a Link header, None without one."""
+    match = re.search(r'<([^>]*)>\s*;\s*rel="?next"?', link or "")
     values = parse_qs(urlsplit(match[1]).query).get("after") if match else None
     return values[0] if values else None
 

@@ -159,7 +159,7 @@ def restart(service: str, no_wait: bool, output_format: str) -> None:
 
 
 def _format_failure(failed_action: Mapping[str, str] | None) -> Cell:
-    """Return when the last deploy failed, and why; "" if it did not."""
+    """Return when the last deploy failed, and why. An empty cell if it did not."""
     if failed_action is None:
         return ""
     execution_note = f" in {failed_action['execution']}" if failed_action["execution"] else ""

@@ -36,12 +36,12 @@ class InvalidAddressError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """An answer, read to its end. `link` is the header of that name, "" for none."""
+    """An answer, read to its end. `link` is the header of that name, None without one."""
 
     status: int
     reason: str
     content: bytes
-    link: str
+    link: str | None
 
     @property
     def is_success(self) -> bool:
@@ -93,7 +93,7 @@ class LocalHttp(HttpCalls):
             connection.sock.settimeout(WAIT_SECONDS)
             connection.request(method, url, content, {**self._headers, **headers})
             answer = connection.getresponse()
-            return Response(answer.status, answer.reason, answer.read(), answer.getheader("Link") or "")
+            return Response(answer.status, answer.reason, answer.read(), answer.getheader("Link"))
         except (OSError, HTTPException) as error:
             raise NoAnswerError(str(error) or type(error).__name__) from error
         except ValueError:  # its text has the header, such as the token
@@ -138,7 +138,7 @@ class RemoteHttp(HttpCalls):
             raise InvalidAddressError(str(error)) from error
         except httpx.TransportError as error:
             raise NoAnswerError(str(error) or type(error).__name__) from error
-        return Response(answer.status_code, answer.reason_phrase, answer.content, answer.headers.get("Link", ""))
+        return Response(answer.status_code, answer.reason_phrase, answer.content, answer.headers.get("Link"))
 
     @override
     def close(self) -> None:

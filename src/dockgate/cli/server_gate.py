@@ -27,15 +27,15 @@ NO_WAIT_SECONDS = 300.0
 
 @dataclass(frozen=True, slots=True)
 class GateRequest:
-    """A request to the server's gate. `execution` "" means a new one. `timeout` is in seconds."""
+    """A request to the server's gate. `execution` is None for a new one. `timeout` is in seconds."""
 
     server: str
     image: str
     policy: str
     pipeline: str
     stage: str
-    execution: str
-    service: str
+    execution: str | None
+    service: str | None
     timeout: int
     should_fetch_case: bool = False
 

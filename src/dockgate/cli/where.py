@@ -235,4 +235,4 @@ def _describe_life(life: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _format_location(location: Mapping[str, Any]) -> str:
-    return f"{location['repository']}:{location['tag']}" if location["tag"] else str(location["repository"])
+    return f"{location['repository']}:{location['tag']}" if location["tag"] else str(location["repository"] or "-")

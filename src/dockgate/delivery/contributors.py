@@ -36,18 +36,18 @@ class PushRecord:
     old: str
     new: str
     principal: str
-    email: str
-    token: str
+    email: str | None
+    token: str | None
     at: str
     accepted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Pusher:
-    """The pusher of a commit to a repository, with the e-mail address of that time ("" for none)."""
+    """The pusher of a commit to a repository, with the e-mail address of that time."""
 
     principal: str
-    email: str
+    email: str | None
 
 
 @dataclass(frozen=True, slots=True)

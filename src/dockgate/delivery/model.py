@@ -129,7 +129,7 @@ class ExecutionId(str):
 
     @property
     def pipeline(self) -> str:
-        """The name of the pipeline, "" for text that is not an id."""
+        """The name of the pipeline; empty for text without a number, as no pipeline is called."""
         return self.rpartition("-")[0]
 
     @property

@@ -40,16 +40,16 @@ CATALOG = Access("registry", "catalog", ("*",))
 class Login:
     """A short-lived login of a program that the server or an operator started.
 
-    `repository` is the only one that it may use, "" for any. `actions` are its rights there.
+    `repository` is the only one that it may use, None for any. `actions` are its rights there.
     """
 
     subject: str
-    repository: str
+    repository: str | None
     actions: tuple[str, ...]
 
     def can(self, repository: str, action: str) -> bool:
         """Return whether it has the right `action` ("pull", "push") on the repository."""
-        return action in self.actions and self.repository in ("", repository)
+        return action in self.actions and self.repository in (None, repository)
 
 
 def parse_scopes(texts: Iterable[str]) -> tuple[Access, ...]:

@@ -152,8 +152,8 @@ class Story:
         terminal.run("podman", "push", "--quiet", "--tls-verify=false", f"--authfile={login}", reference)
         Path(login).unlink()
 
-    def _fetch_manifest(self, repository: str, reference: str) -> str:
-        """A manifest in the registry, "" if it does not exist."""
+    def _fetch_manifest(self, repository: str, reference: str) -> str | None:
+        """A manifest in the registry, None if it does not exist."""
         demo = self._demo
         query = urlencode({"service": REGISTRY_SERVICE, "scope": f"repository:{repository}:pull"})
         token = json.loads(_get(f"{demo.server}/registry/token?{query}"))["token"]
@@ -161,7 +161,7 @@ class Story:
             return _get(f"http://{demo.registry}/v2/{repository}/manifests/{reference}", token)
         except HTTPError as error:
             if error.code == HTTPStatus.NOT_FOUND:
-                return ""
+                return None
             raise
 
     def _push(self, message: str) -> Mapping[str, Any]:
@@ -206,7 +206,7 @@ class Story:
     def _check_podman(self, task: Mapping[str, Any], digest: str) -> None:
         """Check that podman runs the approved digest, by the config digest in the approved manifest."""
         approved_image = f"{self._demo.registry}/{IMAGE}@{digest}"
-        manifest = json.loads(self._fetch_manifest(IMAGE, digest))
+        manifest = json.loads(self._fetch_manifest(IMAGE, digest) or "{}")
         reported_image = self._terminal.ask("podman", "inspect", "--format", "{{.ImageName}} {{.Image}}", task["id"])
         _expect(
             "image in podman", reported_image.split(), [approved_image, manifest["config"]["digest"].partition(":")[2]]

@@ -46,8 +46,8 @@ class EcrRepository:
         return f"arn:aws:ecr:{self.region}:{self.account}:repository/{self.name}"
 
 
-def make_image_pushed(push: str, repository: str, image: str, tag: str, time: str) -> NewEvent:
-    """`ECR Image Action`. `push` identifies the push; `tag` is "" for a push by digest."""
+def make_image_pushed(push: str, repository: str, image: str, tag: str | None, time: str) -> NewEvent:
+    """`ECR Image Action`. `push` identifies the push; `tag` is None for a push by digest."""
     ecr = EcrRepository.from_repository(repository)
     detail = {"result": "SUCCESS", "repository-name": ecr.name, "image-digest": image, "action-type": "PUSH"}
     return _make_image_event(
@@ -55,11 +55,11 @@ def make_image_pushed(push: str, repository: str, image: str, tag: str, time: st
     )
 
 
-def make_image_deleted(repository: str, image: str, tag: str, time: str) -> NewEvent:
-    """`ECR Image Action` of a deleted image, under each tag that it had ("": none)."""
+def make_image_deleted(repository: str, image: str, tag: str | None, time: str) -> NewEvent:
+    """`ECR Image Action` of a deleted image, under a tag that it had; None if it had none."""
     ecr = EcrRepository.from_repository(repository)
     detail = {"result": "SUCCESS", "repository-name": ecr.name, "image-digest": image, "action-type": "DELETE"}
-    key = f"ecr/deleted/{repository}:{tag}@{image}/{time}"
+    key = f"ecr/deleted/{repository}:{tag or ''}@{image}/{time}"
     return _make_image_event(key, ECR, "ECR Image Action", repository, image, time, detail | _make_tag(tag), ())
 
 
@@ -137,7 +137,7 @@ def _make_image_event(
     )
 
 
-def _make_tag(tag: str) -> dict[str, str]:
+def _make_tag(tag: str | None) -> dict[str, str]:
     return {"image-tag": tag} if tag else {}
 
 

@@ -50,7 +50,7 @@ def make_service_risk_changed(
     kind: str,
     service: str,
     image: str,
-    repository: str,
+    repository: str | None,
     owners: Sequence[str],
     since: str,
     deadline: str,

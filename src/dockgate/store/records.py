@@ -108,7 +108,7 @@ class VerdictRecord:
     """A stored verdict without its body.
 
     `cause` names what requested it, `waived` the findings that do not count in it (`summaries.count_waived`).
-    `repository` is the one whose waivers and baselines count, "" if none was named.
+    `repository` is the one whose waivers and baselines count.
     """
 
     digest: str
@@ -118,8 +118,8 @@ class VerdictRecord:
     summary: str
     cause: str
     judged_at: str
+    repository: str
     waived: str | None = None
-    repository: str = ""
 
     @property
     def is_requested(self) -> bool:

@@ -100,7 +100,7 @@ def test_a_variable_adds_no_entry_to_a_comment(scanned: Account, added: str) -> 
 @pytest.mark.parametrize("character", ["\x00", "\x1b", "\u202e", "\x85", "é", "'"])
 def test_entries_with_odd_characters_are_refused_or_ignored(character: str) -> None:
     assert parse_custom_data(f"Execution=7{character}x").execution in (None, "7")
-    assert parse_custom_data(f"Image_Digest={CLEAN}{character}x").digest in ("", CLEAN)
+    assert parse_custom_data(f"Image_Digest={CLEAN}{character}x").digest in (None, CLEAN)
     assert parse_custom_data(f"Image_Repository=a{character}x").repository in (None, "a")
     if not character.isspace():
         with pytest.raises(UsageError, match="is not a name"):

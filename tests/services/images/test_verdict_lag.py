@@ -12,7 +12,7 @@ from dockgate.store.records import VerdictRecord
 
 RECORDED = samples.make_verdict()
 COUNTS = RECORDED.platform_verdicts[0].counts
-RECORD = VerdictRecord("sha256:1", RECORDED.image, "default", "Rejected", "1 finding", "push/1", "", None, "team/app")
+RECORD = VerdictRecord("sha256:1", RECORDED.image, "default", "Rejected", "1 finding", "push/1", "", "team/app")
 CRITICAL = COUNTS.get("CRITICAL", 0)
 CURRENT = ImageSummary(
     repository="team/app",

@@ -104,7 +104,7 @@ def test_setting_a_revision_clears_the_risk(store: Store) -> None:
     reject(store, "web", "found since", LATER)
     store.services.set_revision("web", 2, "web-1")
     assert store.services.get("web").at_risk == "found since"
-    store.services.set_revision("web", 1, "")
+    store.services.set_revision("web", 1, None)
     assert (store.services.get("web").revision, store.services.find_deployed_by("web")) == (1, None)
 
 
@@ -167,7 +167,7 @@ def test_unknown_services_and_revisions_are_not_found(store: Store) -> None:
     for ask in (
         lambda: store.services.get("web"),
         lambda: store.services.register("web", BUILT, deploy("web-1")),
-        lambda: store.services.set_revision("web", 1, ""),
+        lambda: store.services.set_revision("web", 1, None),
         lambda: store.services.find_deployed_by("web"),
         lambda: store.services.record_event(ServiceEvent("one", "web", NOW, "restarted")),
         lambda: accept(store, "web"),
@@ -178,7 +178,7 @@ def test_unknown_services_and_revisions_are_not_found(store: Store) -> None:
         assert "dockgate deploy list" in str(caught.value.advice)
     store.services.put(SERVICE, DEFINITION)
     with pytest.raises(NotFoundError, match="revision 9"):
-        store.services.set_revision("web", 9, "")
+        store.services.set_revision("web", 9, None)
     assert list(store.services.list_definitions("nothing")) == []
 
 

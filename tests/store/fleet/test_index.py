@@ -177,7 +177,7 @@ def test_findings_of_new_components(store: Store) -> None:
     assert [component for _, component in store.fleet_findings.list_unmatched_components(10)] == [ZLIB]
     (row,) = store.fleet_findings.iterate_findings()
     vulnerability = store.fleet_findings.list_vulnerabilities()[row.vulnerability]
-    assert vulnerability == Vulnerability("CVE-1", ("GHSA-1",), "2026-01-01", None, 0.5, -1.0)
+    assert vulnerability == Vulnerability("CVE-1", ("GHSA-1",), "2026-01-01", None, 0.5, None)
     assert row.make_finding(FLASK.to_package(), vulnerability) == FINDING
     assert row.opened == NOW
     assert list(store.fleet_findings.list_undetermined()) == [

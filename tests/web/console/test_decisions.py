@@ -26,5 +26,5 @@ def test_a_rejection_is_shown_as_undetermined_only_if_the_policy_made_it(
         *("ci/web/1", IMAGE, "web", "default", "", TIME, TIME, ApprovalState.REJECTED, "no", DIGEST, decided_by, TIME),
         *(None, None, None, None, None, ()),
     )
-    record = VerdictRecord(DIGEST, IMAGE, "default", verdict.value, "no advisories", "approval/1", TIME)
+    record = VerdictRecord(DIGEST, IMAGE, "default", verdict.value, "no advisories", "approval/1", TIME, "team/app")
     assert Decision(approval, (), record, None).shown_state == shown

@@ -33,11 +33,12 @@ _NOT_READABLE = "CodePipeline does not show the action's configuration."
 class _Group:
     """The approvals of one image in one repository, which one verdict answers.
 
-    Unless `is_named`, the approvals name no repository, and this is the one of the image's last scan.
+    Unless `is_named`, the approvals name no repository, and this is the one of the image's last scan, None
+    before a scan.
     """
 
     digest: str
-    repository: str
+    repository: str | None
     items: ImageItems
     is_named: bool
     waits: list[Wait] = field(default_factory=list)
@@ -89,7 +90,7 @@ class ApprovalMatcher:
         elif (pending := self.pipelines.find(request)) is None:
             self.log_event("ApprovalUnlisted", digest="", pipeline=request.pipeline, reason=_NOT_LISTED)
         elif self._record(pending):
-            self.decide(pending.request.digest)
+            self.decide(pending.request.require_digest())
 
     def _record(self, pending: PendingApproval) -> bool:
         """Record an approval that CodePipeline lists; returns whether it was new.
@@ -144,13 +145,11 @@ class ApprovalMatcher:
         faults: list[Exception] = []
         waits_by_digest: dict[str, list[Wait]] = {}
         for wait in self.waits.list_waiting():
-            waits_by_digest.setdefault(wait.request.digest, []).append(wait)
-        stored_requests = {
-            (wait.request.digest, wait.request.token) for waits in waits_by_digest.values() for wait in waits
-        }
+            waits_by_digest.setdefault(wait.digest, []).append(wait)
+        stored_requests = {(wait.digest, wait.request.token) for waits in waits_by_digest.values() for wait in waits}
         listing = self._recover(stored_requests, has_enough, faults)
         for pending in listing.recovered_approvals if listing else ():
-            waits_by_digest.setdefault(pending.request.digest, []).append(
+            waits_by_digest.setdefault(pending.request.require_digest(), []).append(
                 Wait(pending.request, WAITING, pending.waiting_since, True)
             )
         pressing = {digest: None for digest, waits in waits_by_digest.items() if any(map(self._is_overdue, waits))}
@@ -232,8 +231,8 @@ class ApprovalMatcher:
     def _settle_contradiction(self, wait: Wait, pending: PendingApproval) -> None:
         """Replace the message's data with the action's own: it names another image, or one that cannot be judged."""
         named_digest = pending.request.digest or "no image"
-        if pending.request.digest != wait.request.digest:
-            dimensions = {"digest": wait.request.digest, "pipeline": wait.request.pipeline}
+        if pending.request.digest != wait.digest:
+            dimensions = {"digest": wait.digest, "pipeline": wait.request.pipeline}
             self.log_event("ApprovalContradicted", **dimensions, action_names=named_digest)
         self._record(pending)
         self.waits.settle(wait, "Contradicted", pending.objection or f"The action itself names {named_digest}.", "")
@@ -245,7 +244,7 @@ class ApprovalMatcher:
 
         Without a `listing`, CodePipeline is queried for each.
         """
-        groups: dict[tuple[str, bool], _Group] = {}
+        groups: dict[tuple[str | None, bool], _Group] = {}
         unanswered_count = 0
         for stored_wait in items.waits:
             wait, reason = self._verify(stored_wait, faults, listing)
@@ -255,7 +254,7 @@ class ApprovalMatcher:
                 unanswered_count += self._answer_unverified(wait, reason, faults)
                 continue
             scan, is_named = items.find_scan(wait.request.repository), bool(wait.request.repository)
-            repository = wait.request.repository or (scan.repository if scan else "")
+            repository = wait.request.repository or (scan.repository if scan else None)
             group = _Group(digest, repository, items, is_named=is_named)
             groups.setdefault((repository, is_named), group).waits.append(wait)
         return unanswered_count + sum(self._answer_group(group, faults) for group in groups.values())
@@ -265,7 +264,7 @@ class ApprovalMatcher:
 
         It is never approved, and the message's deadline does not count.
         """
-        self.log_event("ApprovalUnlisted", digest=wait.request.digest, pipeline=wait.request.pipeline, reason=reason)
+        self.log_event("ApprovalUnlisted", digest=wait.digest, pipeline=wait.request.pipeline, reason=reason)
         if self.clock() - wait.waiting_since < self.patience * 60:
             return 1
         lease = self.waits.claim(wait)

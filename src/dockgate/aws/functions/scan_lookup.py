@@ -25,16 +25,17 @@ class ScanLookup:
     indexes: Indexes
     log_event: LogEvent
 
-    def look_up(self, digest: str, repository: str, items: ImageItems) -> ScanState:
-        """The scan of an image. `repository` is "" if unknown: then that of the last scan is used.
+    def look_up(self, digest: str, repository: str | None, items: ImageItems) -> ScanState:
+        """The scan of an image. `repository` is None if unknown: then that of the last scan is used.
 
         A digest that Inspector does not know may be an index: then its manifests are looked up, and the result combines
         theirs. Raises the client's errors.
         """
         scan = items.find_scan(repository)
-        repository = repository or (scan.repository if scan else "")
+        if repository is None and scan is not None:
+            repository = scan.repository
         scan_state = self.scans.look_up(digest, repository, scan)
-        if scan is not None or scan_state.documents or not repository:
+        if scan is not None or scan_state.documents or repository is None:
             return scan_state
         try:
             platforms = self._list_platforms(digest, repository, items)

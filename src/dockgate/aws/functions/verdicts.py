@@ -45,7 +45,7 @@ class JudgedImage:
 
     verdict: Verdict
     case: VerdictCase
-    repository: str
+    repository: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,9 @@ class Verdicts:
         self._rules = rules.load()
         self._ecosystems = _Ecosystems()
 
-    def judge(self, digest: str, repository: str, scan_state: ScanState, *, is_named: bool = True) -> JudgedImage:
+    def judge(
+        self, digest: str, repository: str | None, scan_state: ScanState, *, is_named: bool = True
+    ) -> JudgedImage:
         """The verdict on a scan; missing evidence is Undetermined.
 
         Unless `is_named`, the repository is one of those that the image was scanned in: who copies the image chooses
@@ -170,6 +172,6 @@ class Verdicts:
 
 def _hash_content(judged_image: JudgedImage) -> str:
     verdict, inputs = judged_image.verdict, judged_image.verdict.inputs
-    made_from = [judged_image.repository, inputs.engine, inputs.policy, inputs.waivers, inputs.no_scan_reason]
+    made_from = [judged_image.repository or "", inputs.engine, inputs.policy, inputs.waivers, inputs.no_scan_reason]
     parts = [verdict.image, verdict.policy, verdict.status, verdict.summary, verdict.platform_verdicts]
     return compute_digest(canonical.encode([*made_from, *parts]))

@@ -42,6 +42,11 @@ class Wait:
     is_verified: bool = False
     evidence: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def digest(self) -> str:
+        """The digest of the image."""
+        return self.request.require_digest()
+
 
 @dataclass(frozen=True, slots=True)
 class ImageItems:
@@ -58,8 +63,8 @@ class ImageItems:
     indexes: tuple[str, ...] = ()
 
     def find_scan(self, repository: str | None) -> Scan | None:
-        """The last scan in this repository, or in any repository for None or ""."""
-        return next((scan for scan in self.scans if repository in (None, "", scan.repository)), None)
+        """The last scan in this repository, or in any repository for None."""
+        return next((scan for scan in self.scans if repository in (None, scan.repository)), None)
 
 
 class WaitTable:
@@ -72,7 +77,7 @@ class WaitTable:
     def record_request(self, request: Request, waiting_since: int | None = None, is_verified: bool = False) -> bool:
         """Record an approval; returns False if it exists. `waiting_since` is in epoch seconds, None for now."""
         item = {
-            **_make_key(request.digest, _APPROVAL + request.token),
+            **_make_key(request.require_digest(), _APPROVAL + request.token),
             "state": WAITING,
             "waiting_since": self._read_clock() if waiting_since is None else waiting_since,
             "ttl": self._compute_ttl(),
@@ -258,7 +263,7 @@ class WaitTable:
         values: Mapping[str, Any],
         names: Mapping[str, str] | None = None,
     ) -> bool:
-        key = _make_key(wait.request.digest, _APPROVAL + wait.request.token)
+        key = _make_key(wait.digest, _APPROVAL + wait.request.token)
         return self._table.update(key, change, condition, {"#state": "state", **(names or {})}, values)
 
     def _read_clock(self) -> int:

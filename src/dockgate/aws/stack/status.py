@@ -77,10 +77,9 @@ def _count_messages(account: Account, url: str) -> int:
     return int(answer["Attributes"][name])
 
 
-def _summarize_failures(stage: Mapping[str, Any]) -> str:
-    """Return why the stage's actions failed, in their words: the gate lists its violations. "" if none failed."""
+def _summarize_failures(stage: Mapping[str, Any]) -> str | None:
+    """Return why the stage's actions failed, in their words: the gate lists its violations. None if none says why."""
     runs = [action.get("latestExecution", {}) for action in stage.get("actionStates", [])]
     failed_runs = [run for run in runs if run.get("status") == "Failed"]
-    return "; ".join(
-        text for run in failed_runs if (text := run.get("summary") or run.get("errorDetails", {}).get("message"))
-    )
+    texts = [run.get("summary") or run.get("errorDetails", {}).get("message") for run in failed_runs]
+    return "; ".join(filter(None, texts)) or None

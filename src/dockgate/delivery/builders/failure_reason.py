@@ -33,9 +33,10 @@ def summarize_failure(dockerfile: str, last_lines: str) -> str:
     return _shorten(reason, MAX_REASON)
 
 
-def find_last_line(last_lines: str) -> str:
-    """Return the last line, shortened, "" for none."""
-    return _shorten((_list_lines(last_lines) or [""])[-1], MAX_REASON // 2)
+def find_last_line(last_lines: str) -> str | None:
+    """Return the last line, shortened; None without lines."""
+    lines = _list_lines(last_lines)
+    return _shorten(lines[-1], MAX_REASON // 2) if lines else None
 
 
 def _list_lines(text: str) -> list[str]:

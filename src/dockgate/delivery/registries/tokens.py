@@ -81,7 +81,7 @@ class RegistryTokens:
 
     def issue_login(self, login: Login, seconds: float = LOGIN_SECONDS) -> tuple[str, str]:
         """Return user name and password with which a program gets registry tokens from our token endpoint."""
-        rights: dict[str, object] = {"repository": login.repository, "actions": list(login.actions)}
+        rights: dict[str, object] = {"repository": login.repository or "", "actions": list(login.actions)}
         return LOGIN_USER, self._sign(self._get_key(), login.subject, _LOGIN_AUDIENCE, seconds, rights, {})
 
     def read_login(self, password: str) -> Login | None:
@@ -99,7 +99,7 @@ class RegistryTokens:
             expires, actions = int(claims["exp"]), claims["actions"]
             if expires <= self._clock().timestamp() or not isinstance(actions, list):
                 return None
-            return Login(str(claims["sub"]), str(claims["repository"]), tuple(map(str, actions)))
+            return Login(str(claims["sub"]), str(claims["repository"]) or None, tuple(map(str, actions)))
         except (jwt.InvalidTokenError, KeyError, TypeError, ValueError):
             return None
 

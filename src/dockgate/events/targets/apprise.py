@@ -137,7 +137,7 @@ class AppriseAdapter(TargetAdapter):
             )
         except subprocess.TimeoutExpired:
             raise UnavailableError(
-                f"{parse_scheme(request['url'])}: no answer within {self._seconds:.0f} s",
+                f"{_name_service(request['url'])}: no answer within {self._seconds:.0f} s",
                 "Check that the server reaches the service.",
             ) from None
         answer = _read_answer(result.stdout)
@@ -146,7 +146,7 @@ class AppriseAdapter(TargetAdapter):
         reason = scrub_secrets(str(answer.get("error") or "it ended without an answer"), request["url"])
         error = UsageError if answer.get("final") else UnavailableError
         raise error(
-            f"{parse_scheme(request['url'])}: {shorten_text(to_one_line(reason), 300)}",
+            f"{_name_service(request['url'])}: {shorten_text(to_one_line(reason), 300)}",
             "Check the URL in the Target document.",
         )
 
@@ -164,7 +164,7 @@ def require_scheme(url: str) -> None:
     if scheme not in SCHEMES:
         advice = "docs/how-to/notifications.md lists them. For any other HTTP service, use the type webhook."
         raise UsageError(
-            f"the scheme {shorten_text(scheme, 30)!r} is not allowed for targets of the type apprise", advice
+            f"the scheme {shorten_text(scheme or '', 30)!r} is not allowed for targets of the type apprise", advice
         )
     query = url.partition("?")[2]
     names = {unquote(part.partition("=")[0]).strip("+- ").lower() for part in query.replace(";", "&").split("&")}
@@ -176,10 +176,14 @@ def require_scheme(url: str) -> None:
         raise UsageError("the URL has control characters or is too long", "Write it as apprise documents it.")
 
 
-def parse_scheme(url: str) -> str:
-    """The scheme of a URL in lower case, "" for none."""
+def parse_scheme(url: str) -> str | None:
+    """The scheme of a URL in lower case, None without one."""
     scheme, separator, _ = url.partition("://")
-    return to_one_line(scheme).lower() if separator else ""
+    return to_one_line(scheme).lower() if separator else None
+
+
+def _name_service(url: str) -> str:
+    return parse_scheme(url) or "apprise"
 
 
 def scrub_secrets(text: str, url: str) -> str:
@@ -200,7 +204,7 @@ def scrub_secrets(text: str, url: str) -> str:
     return text
 
 
-def _is_host(scheme: str, host: str) -> bool:
+def _is_host(scheme: str | None, host: str) -> bool:
     """Return whether the host part of a URL is a host. In those of many services it is a token."""
     return scheme in ("mailto", "mailtos") or "." in host
 

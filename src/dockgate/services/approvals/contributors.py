@@ -17,6 +17,9 @@ from dockgate.store import Store
 # Commits between two approvals whose contributors are determined.
 COMMIT_LIMIT = 10_000
 
+# The name of a principal and an e-mail address, each None if unknown.
+_Person = tuple[str | None, str | None]
+
 
 class ContributorFinder:
     """Finds the contributors of executions."""
@@ -47,11 +50,11 @@ class ContributorFinder:
                 repository = str(action.configuration["repository"])
                 base = next((commit for name, commit in before if name == repository), None)
                 for name, email in self._find_contributors_since(repository, action, base, built_commit):
-                    names.append(name)
-                    emails.append(email)
+                    names += [name] if name else []
+                    emails += [email] if email else []
         except DockgateError as error:
             unknown = error.full_message
-        emails += [find_email(self._store, name) or "" for name in names]
+        emails += [email for name in names if name and (email := find_email(self._store, name))]
         return Contributors.from_names(names, emails, unknown)
 
     def _list_last_approved(self, pipeline: str, approval: ActionKey) -> list[tuple[str, str]]:
@@ -73,8 +76,8 @@ class ContributorFinder:
 
     def _find_contributors_since(
         self, repository: str, action: Action, base: str | None, built_commit: str
-    ) -> Iterator[tuple[str, str]]:
-        """Yield names of principals and e-mail addresses ("" for none).
+    ) -> Iterator[_Person]:
+        """Yield names of principals and e-mail addresses, as far as they are known.
 
         Raises NotFoundError for what cannot be found out.
         """
@@ -84,7 +87,7 @@ class ContributorFinder:
                 f"more than {COMMIT_LIMIT} commits of {repository} since the last approval",
                 "Set exclude_committer: false for the first approval of a long history.",
             )
-        yield from (("", email) for commit in commits for email in commit.emails)
+        yield from ((None, email) for commit in commits for email in commit.emails)
         yield from self._find_pushers(repository, [commit.id for commit in commits])
         yield from self._find_movers(repository, f"refs/heads/{action.configuration['branch']}", base, built_commit)
 
@@ -97,7 +100,7 @@ class ContributorFinder:
             # The approved commit was removed by a forced push: all contributors to the history count.
             return self._source.list_commits_between(repository, None, commit, COMMIT_LIMIT + 1)
 
-    def _find_pushers(self, repository: str, commits: Sequence[str]) -> Iterator[tuple[str, str]]:
+    def _find_pushers(self, repository: str, commits: Sequence[str]) -> Iterator[_Person]:
         pushers_by_commit = self._store.pushes.list_pushers(repository, commits)
         yield from ((pusher.principal, pusher.email) for pushers in pushers_by_commit.values() for pusher in pushers)
         missing_commits = {commit for commit in commits if commit not in pushers_by_commit}
@@ -123,7 +126,7 @@ class ContributorFinder:
             return set()
         return {commit.id for commit in commits}
 
-    def _find_movers(self, repository: str, ref: str, base: str | None, commit: str) -> Iterator[tuple[str, str]]:
+    def _find_movers(self, repository: str, ref: str, base: str | None, commit: str) -> Iterator[_Person]:
         """Return who moved the branch from `base` to `commit`."""
         moves = [
             move for move in self._store.pushes.list_for_ref(repository, ref) if move.accepted or move.new == commit

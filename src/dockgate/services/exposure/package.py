@@ -78,7 +78,7 @@ def find_package(
                 versions=list(dict.fromkeys(present_components[finding.component].version for finding in group)),
                 fixed=list(dict.fromkeys(finding.fixed for finding in group if finding.fixed)),
                 exploited=entries[number].exploited or None,
-                epss=entries[number].epss if entries[number].epss >= 0 else None,
+                epss=entries[number].epss,
             )
             for number, group in by_vulnerability.items()
         ),

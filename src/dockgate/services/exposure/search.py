@@ -146,7 +146,7 @@ class ExposureSearch:
             exploited=min(
                 (each for each in exploited_days if request.as_of is None or each <= request.as_of), default=None
             ),
-            epss=max((entry.epss for entry in entries if entry.epss >= 0 and request.as_of is None), default=None),
+            epss=None if request.as_of else max(filter(None, (entry.epss for entry in entries)), default=None),
             as_of=request.as_of,
             answered_at=self.clock.now(),
             total=len(matches.ids),

@@ -17,11 +17,11 @@ from dockgate.store.records import ScanState
 class UnknownExposure:
     """An image that contains it or not, and why that is unknown.
 
-    `tag` is null for one that is there by its digest.
+    `tag` is null for one that is there by its digest, `repository` for one that only runs.
     """
 
     digest: str
-    repository: str
+    repository: str | None
     tag: str | None
     reason: str
 
@@ -142,14 +142,15 @@ class UnknownImages:
         if image not in self._exposed_images:
             self._reasons.setdefault(image, []).append(reason)
 
-    def _select_visible(self, repository: str) -> str:
-        """Return the repository, "" if its images do not count: then the image runs from another one."""
-        return repository if self._scope.has_repository(repository) else ""
+    def _select_visible(self, repository: str) -> str | None:
+        """Return the repository, None if its images do not count: then the image runs from another one."""
+        return repository if self._scope.has_repository(repository) else None
 
     def _describe_image(self, image: FleetImage, periods: Sequence[TagPeriod]) -> UnknownExposure:
-        scanned_in = self._select_visible(image.repository), None
-        location = (periods[-1].repository, periods[-1].tag or None) if periods else scanned_in
-        return UnknownExposure(image.digest, *location, "; ".join(self._reasons[image.id]))
+        repository, tag = self._select_visible(image.repository), None
+        if periods:
+            repository, tag = periods[-1].repository, periods[-1].tag or None
+        return UnknownExposure(image.digest, repository, tag, "; ".join(self._reasons[image.id]))
 
 
 def explain_missing_history(begin: HistoryBegin, at: str, *, is_vulnerability: bool) -> str | None:

@@ -186,7 +186,7 @@ class FleetJudging:
         self, image: IndexedImage, policy: Policy, fleet_waivers: FleetWaivers, now: str
     ) -> JudgedImage | None:
         """Return what the gate itself says of an image, from its inventories. None while it is scanned again."""
-        case = self.case_builder.build(image.digest, policy, DeploymentContext())
+        case = self.case_builder.build(image.digest, policy, DeploymentContext(image.repository))
         if case is None:
             return None
         case = replace(case, now=now, waivers=self._select_waivers(case, image, fleet_waivers, now))

@@ -66,7 +66,7 @@ class VerdictRenewal:
     effects: Effects
     # The advisories of the last renewal in this process: still open, though another file has replaced them.
     _reader: AdvisoryReader | None = field(default=None, init=False)
-    _finished_revision: str = field(default="", init=False)
+    _finished_revision: str | None = field(default=None, init=False)
 
     def renew(self) -> None:
         """Renew every verdict for which something has changed since it was judged."""
@@ -84,7 +84,7 @@ class VerdictRenewal:
             _log.warning("The fleet is not judged: %s", error)
             self.store.fleet_judging.mark_blind(self.clock.now())
             self._record_unjudged()
-            self._finished_revision = ""
+            self._finished_revision = None
             return
         now = self.clock.now()
         active_waivers = self.store.waivers.list_active(now)
@@ -110,7 +110,7 @@ class VerdictRenewal:
         # Events of changed verdicts name the waivers that have ended. What fails delays no events of findings.
         steps = (fixed_waivers.announce, judge, self._announce_findings)
         run_for_each(steps, lambda step: step(), lambda step: step.__name__)
-        self._finished_revision = "" if inputs.waiting_images else revision
+        self._finished_revision = None if inputs.waiting_images else revision
 
     def _judge(
         self,

@@ -69,14 +69,14 @@ class ScanQueue:
 
     def add(self, scan: Scan) -> None:
         """Read it when it is its turn."""
-        registry = RepositoryReference.parse(scan.repository).registry or ""  # "" for our own
-        host = re.sub(r":\d+$", "", registry).lower()
+        registry = RepositoryReference.parse(scan.repository).registry
         with self._lock:
             if self._is_closed:
                 return
-            if not host:
+            if registry is None:
                 self._pool.submit(self._read, scan)
                 return
+            host = re.sub(r":\d+$", "", registry).lower()
             self._waiting.setdefault(host, deque()).append(scan)
             self._start_next()
 

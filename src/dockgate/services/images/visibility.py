@@ -65,8 +65,8 @@ class ImageVisibility:
         visible = self.list_repositories(image)
         return [record for record in records if record.repository in visible]
 
-    def find_verdict_repository(self, image: str, verdict: str) -> str:
-        """Return the first visible repository in which a verdict on an image was made, "" if none was named.
+    def find_verdict_repository(self, image: str, verdict: str) -> str | None:
+        """Return the first visible repository in which a verdict on an image was made, None for none.
 
         Raises DeniedError if none is visible.
         """
@@ -76,7 +76,7 @@ class ImageVisibility:
             made_in = [name for name in made_in if name in visible]
             if not made_in:
                 raise self._make_refusal()
-        return made_in[0] if made_in else ""
+        return made_in[0] if made_in else None
 
     def can_see_verdict(self, image: str, verdict: str) -> bool:
         """Return whether the caller may see a repository for which the verdict was made."""

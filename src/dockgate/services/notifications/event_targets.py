@@ -145,9 +145,9 @@ class EventTargets:
         """All targets, those of the settings first."""
         return [*(TargetRecord(target, 0) for target in self._builtin.values()), *self._store.event_targets.list()]
 
-    def read_owners(self, registry: str = "") -> Owners:
-        """The owners of repositories and their targets, as they are now. `registry` is the address of our own."""
-        return Owners.load(self._store, [record.target for record in self.list_records()], registry)
+    def read_owners(self) -> Owners:
+        """The owners of repositories and their targets, as they are now. They find no owners of events."""
+        return Owners.load(self._store, [record.target for record in self.list_records()], None)
 
     def find(self, name: str) -> Target | None:
         """The target of this name, or None."""

@@ -23,12 +23,15 @@ class Owners:
     principals: Sequence[Principal]
     targets: Sequence[Target]
     store: Store
-    registry: str
+    registry: str | None
     _by_repository: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     @classmethod
-    def load(cls, store: Store, targets: Sequence[Target], registry: str) -> "Owners":
-        """Read them once: the events of a batch have few repositories. `registry` is our own."""
+    def load(cls, store: Store, targets: Sequence[Target], registry: str | None) -> "Owners":
+        """Read them once: the events of a batch have few repositories.
+
+        `registry` is our own; without it they find no owners of events.
+        """
         assignments = [record.assignment for record in store.policy_assignments.list()]
         principals = store.principals.list() if any(each.owners for each in assignments) else ()
         return cls(assignments, principals, targets, store, registry)
@@ -104,4 +107,4 @@ class Owners:
             image = self.store.services.get_definition(name, service.revision).image
         except DockgateError:
             return None
-        return image.strip_registry(self.registry) if image else None
+        return image.strip_registry(self.registry or "") if image else None

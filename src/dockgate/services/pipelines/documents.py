@@ -51,7 +51,7 @@ _Planned = Mapping[tuple[str, str], _ReadDocument]
 
 @dataclass(frozen=True, slots=True)
 class AppliedDocument:
-    """The result of `apply`: `change` is created, updated or unchanged; `advice` "" for none.
+    """The result of `apply`: `change` is created, updated or unchanged; `advice` the next step.
 
     `rollout` is the number of the rollout that changes a service, which is updated when that has succeeded.
     """
@@ -59,7 +59,7 @@ class AppliedDocument:
     kind: str
     name: str
     change: str
-    advice: str = ""
+    advice: str
     rollout: int | None = None
 
 

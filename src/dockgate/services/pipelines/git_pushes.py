@@ -145,9 +145,7 @@ class GitPushes:
     ) -> list[PushRecord]:
         pusher, email, now = by or "local", find_email(self.store, by) if by else None, self.clock.now()
         return [
-            PushRecord(
-                push, repository, update.ref, update.old, update.new, pusher, email or "", token or "", now, is_accepted
-            )
+            PushRecord(push, repository, update.ref, update.old, update.new, pusher, email, token, now, is_accepted)
             for update in updates
         ]
 

@@ -24,12 +24,12 @@ from dockgate.vulnerabilities.model import AdvisorySnapshot
 class DeploymentContext:
     """The context in which an image is evaluated.
 
-    Its repository ("": where it was scanned), the service that is to run it and the execution that approved it for
-    that. The approvals of the execution name what repositories require on top of the server's policies. With
-    `should_keep_baselines` an approved image is compared with the baselines of its approval.
+    Its repository, the service that is to run it and the execution that approved it for that. The approvals of the
+    execution name what repositories require on top of the server's policies. With `should_keep_baselines` an approved
+    image is compared with the baselines of its approval.
     """
 
-    repository: str = ""
+    repository: str
     service: str | None = None
     execution: str | None = None
     should_keep_baselines: bool = False
@@ -127,7 +127,7 @@ def find_running_image(store: Store, service: str, registry: str) -> tuple[str, 
     if running is None:
         return None
     return running.digest, DeploymentContext(
-        running.reference.strip_registry(registry), service, running.execution or None, should_keep_baselines=True
+        running.reference.strip_registry(registry), service, running.execution, should_keep_baselines=True
     )
 
 
@@ -161,7 +161,6 @@ class CaseBuilder:
         """
         with self.store.database.read():  # one connection for all of it
             scan = self.store.images.scan(image)
-            context = replace(context, repository=context.repository or (scan.repository if scan else ""))
             is_vouched = self.store.reports.is_vouched(image, context.repository)
             if scan is None and not is_vouched:
                 return None

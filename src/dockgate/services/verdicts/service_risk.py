@@ -139,10 +139,10 @@ class ServiceRisk:
             repository = self._find_repository(service)
             self.effects.run(EffectKind.REJUDGE, self._record, service, repository, RunningVerdict(None))
 
-    def _find_repository(self, service: Service) -> str:
-        """The repository of the image that the service has, "" for none. It may be scaled to 0 tasks."""
+    def _find_repository(self, service: Service) -> str | None:
+        """The repository of the image that the service has, None without an image. It may be scaled to 0 tasks."""
         image = self.store.services.get_definition(service.name, service.revision).image
-        return image.strip_registry(self.registry) if image is not None else ""
+        return image.strip_registry(self.registry) if image is not None else None
 
     def _record_failure(self, service: Service, error: Exception) -> None:
         """Record that what the service runs cannot be judged: it must not look safe."""
@@ -174,15 +174,15 @@ class ServiceRisk:
         exceptions = self.exceptions.compute({location}, now)[location]
         return compute_digest(canonical.encode([database, image, *policies, exceptions, provenance, now[:13]]))
 
-    def _record(self, service: Service, repository: str, verdict: RunningVerdict | None) -> bool:
+    def _record(self, service: Service, repository: str | None, verdict: RunningVerdict | None) -> bool:
         announce = partial(self._announce, repository, verdict.vulnerabilities if verdict is not None else ())
         revision = service.revision if verdict is not None else None
         return self.store.service_risks.record(service.name, revision, verdict, self.clock(), self.terms, announce)
 
     def _announce(
-        self, repository: str, vulnerabilities: Sequence[tuple[str, str]], change: RiskChange, risk: TimeAtRisk
+        self, repository: str | None, vulnerabilities: Sequence[tuple[str, str]], change: RiskChange, risk: TimeAtRisk
     ) -> Sequence[NewEvent]:
-        owners = self._list_owners(repository)
+        owners = self._list_owners(repository) if repository else ()
         event = make_service_risk_changed(
             change.value,
             risk.service,

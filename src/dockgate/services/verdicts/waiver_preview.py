@@ -82,7 +82,7 @@ class WaiverPreviews:
         case = self.store.verdicts.read_case(stored_verdict)
         images = [stored_verdict.image, *(inventory.image for inventory in case.inventories)]
         added_waivers = waivers.select_waivers([waiver], repository, images, self.clock.now())
-        if added_waivers and not self.case_builder.should_apply_waivers(repository, stored_verdict.image):
+        if repository is None or not self.case_builder.should_apply_waivers(repository, stored_verdict.image):
             added_waivers = ()
         with_waiver = replace(case.waivers, waivers=(*case.waivers.waivers, *added_waivers))
         after = evaluate.judge(replace(case, waivers=with_waiver), self.ecosystems, self.rules, should_remediate=False)

@@ -1,6 +1,7 @@
 """The pushes into the repositories that we host."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from sqlalchemy import ColumnElement, delete, select, update
 
@@ -26,7 +27,7 @@ class Pushes:
         """Store the reference updates that a push requests, before git runs. Updates of the same push stay."""
         with self._database.write() as connection:
             for record in sorted(records, key=lambda record: record.ref):
-                insert_if_new(connection, pushes, make_row(record))
+                insert_if_new(connection, pushes, _make_push_row(record))
 
     def accept(self, push: str, records: Sequence[PushRecord], commits: Sequence[str]) -> None:
         """Store which references a push moved, and the commits that it brought.
@@ -41,13 +42,13 @@ class Pushes:
                 delete(pushes).where(pushes.c.push == push, pushes.c.accepted.is_(False), pushes.c.ref.not_in(moves))
             )
             for record in sorted(records, key=lambda record: record.ref):
-                if not insert_if_new(connection, pushes, make_row(record)):
+                if not insert_if_new(connection, pushes, _make_push_row(record)):
                     is_this_reference = pushes.c.push == push, pushes.c.ref == record.ref
                     values = {"old": record.old, "new": record.new, "accepted": True}
                     connection.execute(update(pushes).where(*is_this_reference).values(**values))
 
     def _add_commits(self, record: PushRecord, commits: Sequence[str]) -> None:
-        row = {"repository": record.repository, "principal": record.principal, "email": record.email}
+        row = {"repository": record.repository, "principal": record.principal, "email": record.email or ""}
         with self._database.write() as connection:
             stored_commits = {
                 commit
@@ -77,7 +78,7 @@ class Pushes:
     def _select(self, *conditions: ColumnElement[bool]) -> Sequence[PushRecord]:
         query = _PUSH.where(*conditions).order_by(pushes.c.seq)
         with self._database.read() as connection:
-            return [PushRecord(**row) for row in connection.execute(query).mappings()]
+            return [_read_push(row) for row in connection.execute(query).mappings()]
 
     def find_commits(self, start: str, limit: int) -> Sequence[tuple[str, str]]:
         """The repositories and ids of pushed commits whose ids begin with these hexadecimal digits, sorted."""
@@ -96,5 +97,13 @@ class Pushes:
                     pushed_commits.c.repository == repository, pushed_commits.c.commit.in_(batch)
                 )
                 for row in connection.execute(query.order_by(pushed_commits.c.principal)):
-                    pushers.setdefault(row.commit, []).append(Pusher(row.principal, row.email))
+                    pushers.setdefault(row.commit, []).append(Pusher(row.principal, row.email or None))
         return pushers
+
+
+def _make_push_row(record: PushRecord) -> dict[str, Any]:
+    return {**make_row(record), "email": record.email or "", "token": record.token or ""}
+
+
+def _read_push(row: Mapping[Any, Any]) -> PushRecord:
+    return PushRecord(**{**row, "email": row["email"] or None, "token": row["token"] or None})

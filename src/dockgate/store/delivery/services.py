@@ -96,11 +96,12 @@ class Services:
         )
         entries = []
         with self._database.read() as connection:
-            for *fields, body, at_risk, until in connection.execute(query):
+            for *fields, deployed_by, body, at_risk, until in connection.execute(query):
                 definition: TaskDefinition = body
                 if definition.image is not None:
                     image = definition.image
-                    entries.append(RunningImage._make((*fields, image.digest, image, bool(at_risk), until)))
+                    values = *fields, deployed_by or None, image.digest, image, bool(at_risk), until
+                    entries.append(RunningImage._make(values))
         return entries
 
     def get_definition(self, family: str, revision: int) -> TaskDefinition:
@@ -126,8 +127,8 @@ class Services:
                 return definition_of_cause
             return _add(connection, replace(definition, family=service), cause)
 
-    def set_revision(self, service: str, revision: int, by: str) -> None:
-        """Set the service's revision, deployed by the execution `by` ("" for a person), and clear its risk.
+    def set_revision(self, service: str, revision: int, by: str | None) -> None:
+        """Set the service's revision, deployed by the execution `by` (None for a person), and clear its risk.
 
         A second call changes nothing, not even a risk that was found in between. DeployError when a newer execution of
         the same pipeline was deployed meanwhile. ChangedError when the service has other settings than the revision.
@@ -136,7 +137,7 @@ class Services:
             present_service = lock_service(connection, service)
             definition = get_definition(connection, service, revision)
             deployed_by = _find_deployed_by(connection, service)
-            if (present_service.revision, deployed_by) == (revision, by or None):
+            if (present_service.revision, deployed_by) == (revision, by):
                 return
             _require_newest(connection, service, by, deployed_by)
             if definition.settings != get_definition(connection, service, present_service.revision).settings:
@@ -144,7 +145,7 @@ class Services:
             connection.execute(
                 update(services)
                 .where(services.c.name == service)
-                .values(revision=revision, deployed_by=by, at_risk=None, at_risk_until=None, cannot_judge=None)
+                .values(revision=revision, deployed_by=by or "", at_risk=None, at_risk_until=None, cannot_judge=None)
             )
 
     def find_deployed_by(self, service: str) -> str | None:
@@ -210,7 +211,7 @@ def _find_deployed_by(connection: Connection, service: str) -> str | None:
     return connection.scalar(select(services.c.deployed_by).where(services.c.name == service)) or None
 
 
-def _require_newest(connection: Connection, service: str, by: str, deployed_by: str | None) -> None:
+def _require_newest(connection: Connection, service: str, by: str | None, deployed_by: str | None) -> None:
     rows = connection.execute(EXECUTION.where(executions.c.id.in_([by, deployed_by]))).mappings()
     by_id = {row["id"]: Execution(**row) for row in rows}
     if by in by_id and deployed_by is not None and deployed_by in by_id:

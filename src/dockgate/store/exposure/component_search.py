@@ -83,7 +83,7 @@ class ComponentSearch:
                 # Each has its own name among its aliases.
                 names = select(table.name).join(fleet_aliases, fleet_aliases.c.vulnerability == table.id)
                 rows = connection.execute(with_aliases.where(alias.in_(names.where(condition).correlate(None))))
-                if entries := {number: Vulnerability(*fields) for number, *fields in rows}:
+                if entries := {number: Vulnerability.from_row(fields) for number, *fields in rows}:
                     return entries
         return {}
 
@@ -161,7 +161,9 @@ class ComponentSearch:
                 finding = ComponentFinding._make(row[: len(ComponentFinding._fields)])
                 findings.append(finding)
                 if finding.vulnerability not in vulnerabilities:
-                    vulnerabilities[finding.vulnerability] = Vulnerability(*row[len(ComponentFinding._fields) :])
+                    vulnerabilities[finding.vulnerability] = Vulnerability.from_row(
+                        row[len(ComponentFinding._fields) :]
+                    )
         return findings, vulnerabilities
 
     def list_fixed_since(
@@ -179,7 +181,7 @@ class ComponentSearch:
             ).all()
             findings = [ComponentFinding._make(row) for row in rows]
             vulnerabilities = {
-                number: Vulnerability(*fields)
+                number: Vulnerability.from_row(fields)
                 for part in split_into_batches(sorted({finding.vulnerability for finding in findings}))
                 for number, *fields in connection.execute(VULNERABILITY.where(fleet_vulnerabilities.c.id.in_(part)))
             }

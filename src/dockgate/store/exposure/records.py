@@ -132,14 +132,14 @@ class HistoryBegin(NamedTuple):
 class RunningImage(NamedTuple):
     """A service and what it runs.
 
-    `execution` deployed it, "" for a person. `at_risk_until` is its deadline.
+    `execution` deployed it, None for a person. `at_risk_until` is its deadline.
     """
 
     service: str
     target: str
     desired_count: int
     revision: int
-    execution: str
+    execution: str | None
     digest: str
     reference: ImageReference
     is_at_risk: bool = False

@@ -211,7 +211,7 @@ class FleetFindings:
 
 def _make_vulnerability(row: Sequence[Any]) -> tuple[int, Vulnerability]:
     number, name, aliases, *fields = row
-    return number, Vulnerability(name, tuple(json.loads(aliases)) if aliases != "[]" else (), *fields)
+    return number, Vulnerability.from_row((name, tuple(json.loads(aliases)) if aliases != "[]" else (), *fields))
 
 
 def _find_source(connection: Connection) -> Source | None:
@@ -237,7 +237,7 @@ def _update_cves(connection: Connection, values: Mapping[int, Vulnerability]) ->
     and did not list before.
     """
     stored_values = {
-        number: Vulnerability(*fields)
+        number: Vulnerability.from_row(fields)
         for part in split_into_batches(sorted(values))
         for number, *fields in connection.execute(VULNERABILITY.where(fleet_vulnerabilities.c.id.in_(part)))
     }
@@ -366,7 +366,7 @@ def _store_vulnerabilities(connection: Connection, results: Sequence[MatchResult
     rows = _list_stored_vulnerabilities(connection, by_names)
     new = sorted(by_names.keys() - rows.keys())
     if new:
-        insert_all_new(connection, fleet_vulnerabilities, [by_names[names]._asdict() for names in new])
+        insert_all_new(connection, fleet_vulnerabilities, [by_names[names].to_row() for names in new])
         rows |= _list_stored_vulnerabilities(connection, new)
         alias_rows = [
             {"alias": alias, "vulnerability": rows[names][0]} for names in new for alias in (names[0], *names[1])
@@ -384,12 +384,12 @@ def _list_stored_vulnerabilities(
     vulnerabilities: dict[_Names, tuple[int, Vulnerability]] = {}
     for names in split_into_batches(sorted({name for name, _ in by_names})):
         for number, *fields in connection.execute(VULNERABILITY.where(fleet_vulnerabilities.c.name.in_(names))):
-            vulnerability = Vulnerability(*fields)
+            vulnerability = Vulnerability.from_row(fields)
             if (vulnerability.name, vulnerability.aliases) in by_names:
                 vulnerabilities[vulnerability.name, vulnerability.aliases] = number, vulnerability
     return vulnerabilities
 
 
 def _make_catalogue_row(number: int, vulnerability: Vulnerability) -> dict[str, object]:
-    values = vulnerability._asdict()
+    values = vulnerability.to_row()
     return {"id": number, **{name: values[name] for name in ("exploited", "due", "epss", "percentile")}}

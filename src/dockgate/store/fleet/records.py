@@ -1,9 +1,9 @@
 """The rows of the fleet index, as light values: there are tens of thousands of each."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from dockgate.gate.model import Status
 from dockgate.scanner.model import Inventory, Package
@@ -86,15 +86,15 @@ class Component(NamedTuple):
 class Vulnerability(NamedTuple):
     """A vulnerability as findings name it, and what KEV and EPSS say.
 
-    See `vulnerabilities.model.Finding`. The tables have -1 for an unknown score: it is ordered after all others.
+    See `vulnerabilities.model.Finding`.
     """
 
     name: str
     aliases: tuple[str, ...]
     exploited: str | None = None
     due: str | None = None
-    epss: float = -1.0
-    percentile: float = -1.0
+    epss: float | None = None
+    percentile: float | None = None
 
     @classmethod
     def from_finding(cls, finding: Finding) -> "Vulnerability":
@@ -106,9 +106,21 @@ class Vulnerability(NamedTuple):
         return self._replace(
             exploited=facts.exploited,
             due=facts.due,
-            epss=-1.0 if facts.epss is None else facts.epss,
-            percentile=-1.0 if facts.percentile is None else facts.percentile,
+            epss=facts.epss,
+            percentile=facts.percentile,
         )
+
+    @classmethod
+    def from_row(cls, row: Iterable[Any]) -> "Vulnerability":
+        """Read a row of the columns `_fields`, as `to_row` writes it."""
+        name, aliases, exploited, due, epss, percentile = row
+        return cls(name, aliases, exploited, due, None if epss < 0 else epss, None if percentile < 0 else percentile)
+
+    def to_row(self) -> dict[str, Any]:
+        """Return the values of the columns. An unknown score is -1 there: it is ordered after all others."""
+        epss = -1.0 if self.epss is None else self.epss
+        percentile = -1.0 if self.percentile is None else self.percentile
+        return {**self._asdict(), "epss": epss, "percentile": percentile}
 
 
 class ReportSubjects(NamedTuple):
@@ -159,8 +171,8 @@ class ComponentFinding(NamedTuple):
             note=self.note,
             exploited=vulnerability.exploited,
             due=vulnerability.due,
-            epss=None if vulnerability.epss < 0 else vulnerability.epss,
-            percentile=None if vulnerability.percentile < 0 else vulnerability.percentile,
+            epss=vulnerability.epss,
+            percentile=vulnerability.percentile,
             disputed=self.disputed,
             published=self.published,
             fixed_at=self.fixed_at,

@@ -152,7 +152,7 @@ class Verdicts:
             return _read_case(connection, verdict.image, verdict.inputs)
 
     def list_repositories(self, image: str, digest: str) -> Sequence[str]:
-        """The repositories in which a verdict on an image was made, the first one first; "" means none."""
+        """The repositories in which a verdict on an image was made, the first one first."""
         query = select(verdicts.c.repository).where(verdicts.c.image == image, verdicts.c.digest == digest)
         query = query.order_by(verdicts.c.seq)
         with self._database.read() as connection:

@@ -316,7 +316,7 @@ def _record_move(connection: Connection, event_id: str, image: PushedImage) -> T
 
 
 def _make_push_events(push: str, image: PushedImage, move: TagMove | None) -> Sequence[NewEvent]:
-    push_event = aws_events.make_image_pushed(push, image.repository, image.digest, image.tag, image.pushed_at)
+    push_event = aws_events.make_image_pushed(push, image.repository, image.digest, image.tag or None, image.pushed_at)
     if move is None:
         return [push_event]
     move_event = dockgate_events.make_tag_moved(

@@ -53,7 +53,7 @@ class ImageRemovals:
                 _mark_gone(connection, number, now)
             elif is_gone:
                 _forget_scan(connection, image)
-            append_events(connection, [make_image_deleted(repository, image, tag, now) for tag in tags])
+            append_events(connection, [make_image_deleted(repository, image, tag or None, now) for tag in tags])
         return is_gone
 
     def untag(self, repository: str, image: str, tag: str, now: str) -> bool:

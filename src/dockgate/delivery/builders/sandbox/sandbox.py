@@ -155,7 +155,7 @@ class Outcome:
     @property
     def last_line(self) -> str:
         """The last line of output, shortened."""
-        return find_last_line(self.last_lines)
+        return find_last_line(self.last_lines) or "no output"
 
 
 class Sandbox:

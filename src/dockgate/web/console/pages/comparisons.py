@@ -32,7 +32,7 @@ class Candidate:
 def list_candidates(
     stored_verdict: Verdict,
     digest: str,
-    repository: str,
+    repository: str | None,
     records: Sequence[VerdictRecord],
     caller: Caller,
     server: WebServices,

@@ -212,7 +212,7 @@ def _render_linked(
         request,
         None,
         "verdict.html",
-        **_describe_verdict(request, server, digest, stored_verdict, next(iter(repositories), "")),
+        **_describe_verdict(request, server, digest, stored_verdict, next(iter(repositories), None)),
         query=query,
         newer=None,
         candidates=(),
@@ -232,7 +232,7 @@ def _describe_verdict(
     server: api.ServerDependency,
     digest: str,
     stored_verdict: Verdict,
-    repository: str,
+    repository: str | None,
     *,
     is_replay_requested: bool = False,
 ) -> dict[str, Any]:
