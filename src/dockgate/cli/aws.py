@@ -77,7 +77,6 @@ def policy(policy: str, output: Path | None) -> None:
 @_add_stack_options
 @click.option(
     "--policy",
-    default="",
     metavar="FILE|NAME|s3://BUCKET/KEY|ssm:/NAME",
     help="The policy for all images; in S3 and SSM store the output of `dockgate aws policy`.  [default: the "
     "stack's; the policy `default` for a new stack]",
@@ -106,7 +105,7 @@ def policy(policy: str, output: Path | None) -> None:
 def deploy(
     stack: str,
     region: str,
-    policy: str,
+    policy: str | None,
     waivers: Path | None,
     parameters: tuple[str, ...],
     manage_scanning: bool,

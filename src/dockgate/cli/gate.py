@@ -52,10 +52,8 @@ WITHOUT_VERDICT = {ApprovalState.APPROVED: 0, ApprovalState.REJECTED: 1}
     "--pipeline", default="gate", show_default=True, help="The name of the requesting pipeline, with --server."
 )
 @click.option("--stage", default="gate", show_default=True, help="The pipeline's stage.")
-@click.option(
-    "--execution", default="", help="The pipeline's execution; the same execution gets the same answer.  [default: new]"
-)
-@click.option("--service", default="", help="The server's service that IMAGE is for.")
+@click.option("--execution", help="The pipeline's execution; the same execution gets the same answer.  [default: new]")
+@click.option("--service", help="The server's service that IMAGE is for.")
 @click.option(
     "--findings",
     multiple=True,

@@ -59,8 +59,11 @@ class Layer(Protocol):
         """
         ...
 
-    def hash_content(self) -> str:
-        """Read the blob only for the digest of its uncompressed content. Raises the same as `read_entries`."""
+    def hash_content(self) -> str | None:
+        """Read the blob only for the digest of its uncompressed content, None for what is not a blob.
+
+        Raises the same as `read_entries`.
+        """
         ...
 
 

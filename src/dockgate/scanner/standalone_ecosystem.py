@@ -82,7 +82,7 @@ def build_package(
 def check_purl(purl: Purl, form: str, *, namespace: str | None = None) -> None:
     """Raise UsageError unless a package URL has a version, and a namespace if one is needed.
 
-    `namespace` is what it is called ("group"), "" if none is needed; `form` is the advice.
+    `namespace` is what it is called ("group"), None if none is needed; `form` is the advice.
     """
     if not purl.version or (namespace and not purl.namespace):
         missing_part = namespace if purl.version else "version"

@@ -42,7 +42,7 @@ def encode_policy_document(policy: str) -> bytes:
 def deploy_stack(
     account: Account,
     stack: str,
-    policy: str,
+    policy: str | None,
     waivers: Path | None,
     given_parameters: Sequence[str],
     should_manage_scanning: bool,
@@ -52,7 +52,7 @@ def deploy_stack(
 ) -> bool:
     """Deploy the stack; False when nothing changed. `confirm` is called before an update that loses data.
 
-    `policy` is a name, a YAML file, s3://BUCKET/KEY or ssm:/NAME; "" is the stack's present policy, and the default
+    `policy` is a name, a YAML file, s3://BUCKET/KEY or ssm:/NAME; None is the stack's present policy, and the default
     policy for a new stack. All arguments are checked before anything is changed.
     """
     deploy.check_name(stack)

@@ -74,7 +74,7 @@ async def inflate_body(request: Request, limit: int, advice: str) -> AsyncIterat
         raise UsageError("the gzip body is truncated", "Send it again.")
 
 
-def _read_content_encoding(request: Request) -> str:
-    """The content encoding, "" for none. Repeated headers form one list (RFC 9110, section 5.3)."""
+def _read_content_encoding(request: Request) -> str | None:
+    """The content encoding, None without one. Repeated headers form one list (RFC 9110, section 5.3)."""
     encodings = ",".join(request.headers.getlist("content-encoding")).lower().replace(" ", "")
-    return "" if encodings in ("", "identity") else encodings
+    return None if encodings in ("", "identity") else encodings

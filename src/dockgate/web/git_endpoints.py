@@ -104,10 +104,10 @@ def _make_post_call(repository: str, service: str, request: Request) -> GitCall:
     return GitCall(repository, f"/{service}", "POST", "", f"application/x-{service}-request", _read_protocol(request))
 
 
-def _read_protocol(request: Request) -> str:
-    """The requested protocol version, "" if unknown."""
-    version = request.headers.get("git-protocol", "")
-    return version if version in ("version=0", "version=1", "version=2") else ""
+def _read_protocol(request: Request) -> str | None:
+    """The requested protocol version, None for an unknown one."""
+    version = request.headers.get("git-protocol")
+    return version if version in ("version=0", "version=1", "version=2") else None
 
 
 def _get_processes(request: Request) -> GitProcesses:

@@ -40,13 +40,13 @@ class GitCall:
     method: str
     query: str
     content_type: str
-    protocol: str
+    protocol: str | None
 
     async def run(
         self, server: WebServices, body: IO[bytes] | None
     ) -> tuple[int, Mapping[str, str], AsyncGenerator[bytes, None]]:
         """Run git: the status, headers and body of its response."""
-        headers = {"content-type": self.content_type, "git-protocol": self.protocol}
+        headers = {"content-type": self.content_type, "git-protocol": self.protocol or ""}
         return await server.git_backend(self.repository, self.path, self.method, self.query, headers, body)
 
 

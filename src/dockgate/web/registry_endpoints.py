@@ -79,7 +79,7 @@ router.add_api_route("/registry/token", issue_token, methods=["GET"], route_clas
 @router.post("/registry/events", status_code=202)
 async def receive_own_event(request: Request, server: ServerDependency, threads: ThreadsDependency) -> Response:
     """Notifications of the server's own registry."""
-    return await _accept_event(request, server, threads, OUR_OWN, "")
+    return await _accept_event(request, server, threads, OUR_OWN, None)
 
 
 @router.post("/registry/{form}/{registry}", status_code=202)
@@ -90,7 +90,9 @@ async def receive_remote_event(
     return await _accept_event(request, server, threads, form, registry)
 
 
-async def _accept_event(request: Request, server: WebServices, threads: Threads, form: str, registry: str) -> Response:
+async def _accept_event(
+    request: Request, server: WebServices, threads: Threads, form: str, registry: str | None
+) -> Response:
     header = request.headers.get("authorization", "")
     notifications = server.registry_notifications
     await threads.run_prompt(notifications.require_secret, form, registry, header)  # before reading the body

@@ -20,7 +20,7 @@ CHANGES = ("Create", "Update", "Execute", "Delete", "Put")
 def deploy(
     cloud: Cloud,
     *value: str,
-    policy: str = "",
+    policy: str | None = None,
     waivers: Path | None = None,
     scanning: bool = False,
     output: Any = None,

@@ -68,7 +68,7 @@ class _Recorded:
         self.is_done = True
         self.compression, self.content_digest = self.layer.compression, self.layer.content_digest
 
-    def hash_content(self) -> str:
+    def hash_content(self) -> str | None:
         return self.layer.hash_content()
 
     def _record(self, entry: Entry) -> None:
@@ -160,7 +160,7 @@ class _TreeLayer:
     def read_entries(self, *, should_hash: bool = False) -> Iterator[Entry]:
         yield from self.content
 
-    def hash_content(self) -> str:
+    def hash_content(self) -> str | None:
         return self.content_digest or ""
 
 

@@ -64,7 +64,7 @@ class OwnRegistry:
             "target": target,
         }
         notifications = RegistryNotifications(self.pushes, secrets, self.resolve, "https://g.example", ADDRESS)
-        notifications.receive("distribution", "", "Bearer own", json.dumps({"events": [report]}).encode())
+        notifications.receive("distribution", None, "Bearer own", json.dumps({"events": [report]}).encode())
 
     def present(self, tag: str = "1") -> str | None:
         return self.store.tag_history.find_digest(OWN, tag)

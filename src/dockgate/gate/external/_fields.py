@@ -130,9 +130,9 @@ def _parse_time(value: str) -> datetime | None:
     return None
 
 
-def read_digest(reference: Any) -> str:
-    """The digest of "repository@sha256:…", or of a plain digest; "" without one."""
-    return find_digest(read_text(reference)) or ""
+def read_digest(reference: Any) -> str | None:
+    """The digest of "repository@sha256:…", or of a plain digest; None without one."""
+    return find_digest(read_text(reference))
 
 
 def read_severity(word: Any) -> Severity:

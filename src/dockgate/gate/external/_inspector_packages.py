@@ -97,10 +97,10 @@ def read_package(entry: dict[str, Any], platform_name: Any) -> Package:
     return Package(name, version, package_url, ecosystem, name, version, path, layer, arch)
 
 
-def read_fixed_version(entry: dict[str, Any]) -> str:
-    """`fixedInVersion` without an epoch of 0, which Inspector writes; "" for NotAvailable."""
+def read_fixed_version(entry: dict[str, Any]) -> str | None:
+    """`fixedInVersion` without an epoch of 0, which Inspector writes; None for NotAvailable."""
     version = read_text(entry.get("fixedInVersion"))
-    return "" if version.lower().replace(" ", "") == "notavailable" else version.removeprefix("0:")
+    return None if version.lower().replace(" ", "") in ("", "notavailable") else version.removeprefix("0:")
 
 
 def _split_platform(name: str) -> tuple[str, str]:

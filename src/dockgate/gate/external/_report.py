@@ -26,10 +26,10 @@ KEV_FIELDS = ("exploited", "due")
 EPSS_FIELDS = ("epss", "percentile")
 
 
-def require_image_digest(candidates: Iterable[str], context: ReadContext) -> str:
+def require_image_digest(candidates: Iterable[str | None], context: ReadContext) -> str:
     """The digest of the image that the document is about, from the digests in it.
 
-    "" among them is ignored. Raises UsageError if neither document nor context has a digest, or if they differ.
+    Raises UsageError if neither document nor context has a digest, or if they differ.
     """
     digests = list(dict.fromkeys(filter(None, candidates)))
     if context.image and digests and context.image not in digests:

@@ -202,8 +202,8 @@ def _read_rating(finding: dict[str, Any], vulnerable: dict[str, Any]) -> Rating:
     return Rating(SOURCE, word, score, vector)
 
 
-def _read_image_digest(arn: Any) -> str:
-    """The image digest of an ARN that ends in "/sha256:…", "" without one."""
+def _read_image_digest(arn: Any) -> str | None:
+    """The image digest of an ARN that ends in "/sha256:…", None without one."""
     return read_digest(read_text(arn).replace("/sha256:", "@sha256:"))
 
 

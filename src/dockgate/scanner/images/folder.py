@@ -80,9 +80,9 @@ class FolderLayer:
     compression: str | None = None
     content_digest: str | None = None
 
-    def hash_content(self) -> str:
-        """Return "": a folder is not a blob."""
-        return ""
+    def hash_content(self) -> str | None:
+        """Return None: a folder is not a blob."""
+        return None
 
     def read_entries(self, *, should_hash: bool = False) -> Iterator[Entry]:
         """See `scanner.ports.Layer`. Sorted by name. Raises ImageError for too many entries."""

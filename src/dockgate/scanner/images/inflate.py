@@ -113,9 +113,9 @@ class InflatedStream:
         """Hash the bytes in a thread. Call it before the first read."""
         self._hash = BackgroundHash("sha256")
 
-    def digest(self) -> str:
-        """Return the digest of all bytes read so far ("sha256:…"), "" if they were not hashed."""
-        return self._hash.digest() if self._hash else ""
+    def digest(self) -> str | None:
+        """Return the digest of all bytes read so far ("sha256:…"), None if they were not hashed."""
+        return self._hash.digest() if self._hash else None
 
     def close(self) -> None:
         """End the thread that hashes."""

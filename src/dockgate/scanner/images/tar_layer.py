@@ -49,7 +49,7 @@ class TarLayer:
     compression: str | None = None
     content_digest: str | None = None
 
-    def hash_content(self) -> str:
+    def hash_content(self) -> str | None:
         """See `scanner.ports.Layer`."""
         buffer = memoryview(bytearray(2**18))
         with self.source() as source:
@@ -83,8 +83,8 @@ class TarLayer:
             inflated_stream.start_hash()
         return inflated_stream
 
-    def _finish(self, blob: VerifiedBlob, stream: InflatedStream) -> str:
-        """Verify the blob, and return the digest of the uncompressed content, "" if it was not computed."""
+    def _finish(self, blob: VerifiedBlob, stream: InflatedStream) -> str | None:
+        """Verify the blob, and return the digest of the uncompressed content, None if it was not computed."""
         blob.verify()
         digest = self.digest if self._is_plain() else stream.digest()
         self.content_digest = digest or self.content_digest

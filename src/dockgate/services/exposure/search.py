@@ -146,7 +146,7 @@ class ExposureSearch:
             exploited=min(
                 (each for each in exploited_days if request.as_of is None or each <= request.as_of), default=None
             ),
-            epss=None if request.as_of else max(filter(None, (entry.epss for entry in entries)), default=None),
+            epss=None if request.as_of else max((each.epss for each in entries if each.epss is not None), default=None),
             as_of=request.as_of,
             answered_at=self.clock.now(),
             total=len(matches.ids),

@@ -206,16 +206,16 @@ def read_base_layers(
 
     Raises what `images.open_images` does, and UsageError for a root folder, which has no layers.
     """
-    from dockgate.scanner.images.tar_layer import TarLayer
-
     with open_images(reference, [platform], ca_bundle=ca_bundle, is_insecure=is_insecure) as opened_images:
         diff_ids: dict[str, str] = {}
         platforms = []
         for image in opened_images.images:
             for layer in image.layers:
-                if not isinstance(layer, TarLayer):
+                if layer.digest in diff_ids:
+                    continue
+                diff_id = layer.hash_content()
+                if diff_id is None:
                     raise UsageError(f"{reference} has no layers.", "Name an image in a registry, layout or archive.")
-                if layer.digest not in diff_ids:
-                    diff_ids[layer.digest] = layer.hash_content()
+                diff_ids[layer.digest] = diff_id
             platforms.append((image.platform, [diff_ids[layer.digest] for layer in image.layers]))
         return platforms

@@ -225,16 +225,16 @@ class RegistryNotifications:
         self.secrets.change(form, registry)
         return self.describe_hook(form, registry)
 
-    def require_secret(self, form: str, registry: str, authorization: str) -> None:
-        """Raise DeniedError unless the header has the secret of this registry, "" for our own."""
+    def require_secret(self, form: str, registry: str | None, authorization: str) -> None:
+        """Raise DeniedError unless the header has the secret of this registry, None for our own."""
         secret = self.secrets.read_secret(form, registry) if registry else self.secrets.own_secret
         if not _has_secret(authorization, secret):
             raise DeniedError(
                 "the registry's notification does not have the right secret", "`dockgate registry hook` prints it."
             )
 
-    def receive(self, form: str, registry: str, authorization: str, body: bytes) -> None:
-        """Record the pushes and deletions that a notification reports. `registry` is "" for our own.
+    def receive(self, form: str, registry: str | None, authorization: str, body: bytes) -> None:
+        """Record the pushes and deletions that a notification reports. `registry` is None for our own.
 
         DeniedError without the secret, or for another registry; UsageError for an invalid notification;
         UnavailableError makes the sender try again.
@@ -250,7 +250,7 @@ class RegistryNotifications:
         Raises UsageError for an invalid event; events about anything else are ignored.
         """
         event = parse_body(Record({"body": text}))
-        for report in _read_reports(ECR, "", lambda: event):
+        for report in _read_reports(ECR, None, lambda: event):
             registry = report.registry or ""
             if EcrRegistry.parse(registry) is None:
                 raise UsageError(
@@ -259,7 +259,7 @@ class RegistryNotifications:
                 )
             self._record(ECR, registry, report)
 
-    def _record(self, form: str, registry: str, report: RegistryPush | RegistryDeletion) -> None:
+    def _record(self, form: str, registry: str | None, report: RegistryPush | RegistryDeletion) -> None:
         if isinstance(report, RegistryPush):
             self._record_push(form, registry, report)
         elif registry:  # in our own only the garbage collection deletes, which records it
@@ -285,7 +285,7 @@ class RegistryNotifications:
         except NotFoundError:
             return False
 
-    def _record_push(self, form: str, registry: str, push: RegistryPush) -> None:
+    def _record_push(self, form: str, registry: str | None, push: RegistryPush) -> None:
         repository = (
             f"{registry}/{push.repository}" if registry else name_own_repository(push.repository, self.registry)
         )
@@ -297,7 +297,7 @@ class RegistryNotifications:
         else:
             self.pushes.record(event, repository, digest, tag, push.by, at)
 
-    def _find_time(self, registry: str, push: RegistryPush, repository: str, digest: str) -> str | None:
+    def _find_time(self, registry: str | None, push: RegistryPush, repository: str, digest: str) -> str | None:
         """Return when the push happened, None for now.
 
         Notifications arrive late and in any order. A push that reports a later time than that of the tag's present
@@ -326,7 +326,7 @@ class RegistryNotifications:
             return reported_at
         return _find_time_after(present_period, reported_at or self.pushes.clock.now())
 
-    def _resolve_tag(self, registry: str, repository: str, tag: str) -> str | None:
+    def _resolve_tag(self, registry: str | None, repository: str, tag: str) -> str | None:
         if registry:
             return self.resolve_image(f"{registry}/{repository}:{tag}")[1]
         return self.pushes.resolve_moved_tag(repository, tag)
@@ -341,7 +341,9 @@ def _shift(time: str, milliseconds: int) -> str:
     return format_time(to_datetime(time) + timedelta(milliseconds=milliseconds))
 
 
-def _read_reports(form: str, registry: str, document: Callable[[], Any]) -> list[RegistryPush | RegistryDeletion]:
+def _read_reports(
+    form: str, registry: str | None, document: Callable[[], Any]
+) -> list[RegistryPush | RegistryDeletion]:
     """The pushes and deletions that a notification reports. UsageError for an invalid one."""
     try:
         reports = list(_get_format(form).read(document()))
@@ -353,7 +355,7 @@ def _read_reports(form: str, registry: str, document: Callable[[], Any]) -> list
     return reports
 
 
-def _check(report: RegistryPush | RegistryDeletion, registry: str) -> None:
+def _check(report: RegistryPush | RegistryDeletion, registry: str | None) -> None:
     """ValueError unless each field follows the grammar: they become part of requests to a registry."""
     if registry and report.registry and report.registry != registry:
         raise DeniedError(

@@ -82,36 +82,38 @@ class PushEvents:
             connection.execute(change)
 
 
-def _list_heads(connection: Connection, repository: str) -> dict[str, tuple[str, int]]:
-    """The recorded branches: branch -> (commit, number of moves)."""
+def _list_heads(connection: Connection, repository: str) -> dict[str, tuple[str | None, int]]:
+    """The recorded branches: branch -> (commit, number of moves); no commit for a deleted branch."""
     query = select(heads_table.c.branch, heads_table.c.head, heads_table.c.moves).where(
         heads_table.c.repository == repository
     )
-    return {row.branch: (row.head, row.moves) for row in connection.execute(query)}
+    return {row.branch: (row.head or None, row.moves) for row in connection.execute(query)}
 
 
 def _find_moves(
-    recorded_heads: Mapping[str, tuple[str, int]], present_heads: Mapping[str, str], branches: Collection[str] | None
-) -> dict[str, str]:
-    """Those of the branches (None: of all) that moved: branch -> new commit, "" for a deleted one. Sorted."""
+    recorded_heads: Mapping[str, tuple[str | None, int]],
+    present_heads: Mapping[str, str],
+    branches: Collection[str] | None,
+) -> dict[str, str | None]:
+    """Those of the branches (None: of all) that moved: branch -> new commit, None for a deleted one. Sorted."""
     return {
-        branch: present_heads.get(branch, "")
+        branch: present_heads.get(branch)
         for branch in sorted({*recorded_heads, *present_heads} if branches is None else branches)
-        if present_heads.get(branch, "") != recorded_heads.get(branch, ("", 0))[0]
+        if present_heads.get(branch) != recorded_heads.get(branch, (None, 0))[0]
     }
 
 
 def _record_moves(
     connection: Connection,
     repository: str,
-    recorded_heads: Mapping[str, tuple[str, int]],
-    moved_heads: Mapping[str, str],
+    recorded_heads: Mapping[str, tuple[str | None, int]],
+    moved_heads: Mapping[str, str | None],
     now: str,
     by: str | None,
 ) -> Sequence[Event]:
     pushes = []
     for branch, head in moved_heads.items():
-        move_count = recorded_heads.get(branch, ("", 0))[1] + (1 if head else 0)
+        move_count = recorded_heads.get(branch, (None, 0))[1] + (1 if head else 0)
         _store_head(connection, repository, branch, head, move_count)
         if head:
             event = _make_push_event(repository, branch, head, move_count, now, by)
@@ -120,13 +122,13 @@ def _record_moves(
     return pushes
 
 
-def _store_head(connection: Connection, repository: str, branch: str, head: str, move_count: int) -> None:
-    row = {"repository": repository, "branch": branch, "head": head, "moves": move_count}
+def _store_head(connection: Connection, repository: str, branch: str, head: str | None, move_count: int) -> None:
+    row = {"repository": repository, "branch": branch, "head": head or "", "moves": move_count}
     if not insert_if_new(connection, heads_table, row):
         connection.execute(
             update(heads_table)
             .where(heads_table.c.repository == repository, heads_table.c.branch == branch)
-            .values(head=head, moves=move_count)
+            .values(head=head or "", moves=move_count)
         )
 
 

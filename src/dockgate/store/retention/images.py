@@ -42,7 +42,7 @@ class UsedImage:
 
     @property
     def used_at(self) -> str:
-        """The last use of any kind; "" for none."""
+        """The last use of any kind, an empty text before any."""
         use = self.use
         return max(filter(None, (use.pushed_at, use.approval_at, use.pulled_at, use.run_at)), default="")
 

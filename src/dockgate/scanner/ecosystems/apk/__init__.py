@@ -65,7 +65,7 @@ class Apk(Ecosystem):
     def read(self, path: str, file: BinaryIO) -> Extract:
         if path == REPOSITORIES:
             check_size(file, REPOSITORIES_LIMIT)
-            return Extract(release=_find_highest_release(decode_text(file.read())) or None)
+            return Extract(release=_find_highest_release(decode_text(file.read())))
         check_size(file, SIZE_LIMIT)
         return read_installed(path, file)
 
@@ -145,8 +145,8 @@ class Apk(Ecosystem):
 ECOSYSTEM: Ecosystem = Apk()
 
 
-def _find_highest_release(repositories: str) -> str:
-    """Return the highest release in the repositories' addresses, "v3.19" or "edge"; "" if there is none.
+def _find_highest_release(repositories: str) -> str | None:
+    """Return the highest release in the repositories' addresses, "v3.19" or "edge"; None without one.
 
     The release precedes "main" or "community". The highest one counts, edge above all, because packages come from the
     newest repository that has them. Repositories with "@tag" serve only packages that are requested with the tag.
@@ -160,7 +160,7 @@ def _find_highest_release(repositories: str) -> str:
                 name for name in parts if name == "edge" or (name[:1] == "v" and _parse_release_line(name[1:]) == name)
             ]
     numbers = {name: (0, *map(int, name[1:].split("."))) for name in releases if name != "edge"}
-    return max(releases, key=lambda name: numbers.get(name, (1,)), default="")
+    return max(releases, key=lambda name: numbers.get(name, (1,)), default=None)
 
 
 def _parse_release_line(version: str) -> str:

@@ -92,10 +92,9 @@ def from_manifest(manifest: Mapping[str, str], file: str) -> Coordinates:
         version = stated_version or version or _clean_version(manifest.get("bundle-version", ""))
         if manifest.get("implementation-title") == "Apache Tomcat" and not artifact.startswith("tomcat-embed-"):
             return Coordinates(*find_tomcat_library(artifact), version)
-    group, name = find_library(artifact)
-    if not group and not is_foreign:
-        group = _find_group(manifest, artifact)
-    return Coordinates(group, name or artifact, version)
+    if library := find_library(artifact):
+        return Coordinates(*library, version)
+    return Coordinates("" if is_foreign else _find_group(manifest, artifact), artifact, version)
 
 
 def parse_manifest(raw: bytes) -> dict[str, str]:

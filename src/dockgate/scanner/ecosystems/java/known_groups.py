@@ -110,12 +110,15 @@ commons-fileupload commons-httpclient commons-io commons-lang commons-logging co
 commons-validator junit log4j org.eclipse.lsp4j org.eclipse.xtext oro xalan xml-apis"""
 
 
-def find_library(name: str) -> tuple[str, str]:
-    """Return group and artifact of the library with this jar name, without version; "" for neither."""
+def find_library(name: str) -> tuple[str, str] | None:
+    """Return group and artifact of the library with this jar name; None for an unknown one.
+
+    The name is without a version.
+    """
     exact, prefixes = _load_tables()
     if name in exact:
         return exact[name]
-    return next(((group, name) for start, group in prefixes if name.startswith(start)), ("", ""))
+    return next(((group, name) for start, group in prefixes if name.startswith(start)), None)
 
 
 def find_tomcat_library(name: str) -> tuple[str, str]:

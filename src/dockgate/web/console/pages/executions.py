@@ -49,12 +49,12 @@ router = make_page_router()
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """An artifact of an action. `href` is the page of `digest`, "" for none; `files`: (name, address)."""
+    """An artifact of an action. `href` is the page of `digest`, if it has one; `files`: (name, address)."""
 
     action: str
     kind: str
     digest: str
-    href: str
+    href: str | None
     files: Sequence[tuple[str, str]]
 
 
@@ -133,7 +133,7 @@ def _list_artifacts(
         image, repository = action.variables.get("IMAGE_DIGEST"), action.variables.get("RepositoryName", "")
         if action.type is ActionType.SOURCE and action.artifact:
             can_download = not caller.is_limited or caller.can_reach(repository=repository)
-            rows.append(Artifact(action.name, "Source", action.artifact, "", [("tar", path)] if can_download else []))
+            rows.append(Artifact(action.name, "Source", action.artifact, None, [("tar", path)] if can_download else []))
         elif image and action.artifact:
             files = [("imagedefinitions.json", f"{path}?form=json")]
             scan = server.store.images.scan(image)
