@@ -46,7 +46,7 @@ def command(is_confirmed: bool, show_kept: bool, list_runs: bool, output_format:
             _print_kept(report)
         else:
             _print_report(report)
-            if _has_content(report):
+            if report["images"] or report["others"] or report["blobs"]:
                 print_text("Nothing was removed. To remove it: `dockgate gc --yes`.", is_error=True)
 
 
@@ -120,7 +120,3 @@ def _print_kept(report: Mapping[str, Any]) -> None:
         for image in report["kept_images"]
     ]
     print_table(("IMAGE", "TAGS", "DIGEST", "REASON", "BECAUSE"), rows, "No image.")
-
-
-def _has_content(report: Mapping[str, Any]) -> bool:
-    return bool(report["images"] or report["others"] or report["blobs"])

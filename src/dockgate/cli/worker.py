@@ -1,13 +1,10 @@
 """`dockgate worker`: run a worker on this host, and manage the workers of a server."""
 
-from collections.abc import Mapping
-from typing import Any
-
 import click
 
 from dockgate.cli import times
 from dockgate.cli.client import Client
-from dockgate.cli.listing_output import Cell, format_option, print_json, print_table
+from dockgate.cli.listing_output import format_option, print_json, print_table
 from dockgate.cli.output import print_text
 from dockgate.config import from_environment
 
@@ -48,7 +45,7 @@ def list_workers(output_format: str) -> None:
             (
                 worker["id"],
                 worker["node"],
-                _format_state(worker),
+                (worker["state"], "green") if worker["state"] == "Active" else (worker["state"], "yellow"),
                 ",".join(worker["queues"]),
                 ",".join(f"{key}={value}" for key, value in sorted(worker["labels"].items())) or "-",
                 times.format_age(worker["started_at"]),
@@ -75,7 +72,3 @@ def remove(worker: str) -> None:
     """Stop a worker at once; other workers take over its work."""
     Client().post("workers", worker, "remove")
     print_text(f"{worker}: removed")
-
-
-def _format_state(worker: Mapping[str, Any]) -> Cell:
-    return (worker["state"], "green") if worker["state"] == "Active" else (worker["state"], "yellow")

@@ -183,7 +183,7 @@ def make_service_unhealthy(
     `key` identifies the restart.
     """
     detail = {"service": service, "task": task, "revision": revision, "image": image, "reason": reason}
-    return _make_service_event("service.unhealthy", service, key, time, detail, None)
+    return make_event("service.unhealthy", f"service {service}", f"{service}/{key}", time, detail)
 
 
 def make_deploy_failed(
@@ -355,12 +355,6 @@ def make_pull_refused(
     }
     key = f"{repository}@{image}/{by}/{window}"
     return make_event("pull.refused", f"image {image}", key, time, detail, repository=repository)
-
-
-def _make_service_event(
-    kind: str, service: str, key: str, time: str, detail: Mapping[str, object], repository: str | None
-) -> NewEvent:
-    return make_event(kind, f"service {service}", f"{service}/{key}", time, detail, repository=repository)
 
 
 def make_event(

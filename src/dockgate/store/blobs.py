@@ -114,7 +114,7 @@ class FileBlobs(Blobs):
     def list(self) -> Iterator[StoredBlob]:
         for entry in os.scandir(self._blobs):
             with suppress(FileNotFoundError):  # deleted by another process
-                if _is_name(entry.name):
+                if is_digest(from_hex(entry.name)):
                     status = entry.stat()
                     yield StoredBlob(from_hex(entry.name), status.st_size, status.st_mtime)
 
@@ -132,10 +132,6 @@ class FileBlobs(Blobs):
                 removed_file.replace(self._blobs / name)
                 return False
         return True
-
-
-def _is_name(name: str) -> bool:
-    return is_digest(from_hex(name))
 
 
 def make_folders(folder: Path) -> tuple[Path, Path]:

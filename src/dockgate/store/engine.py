@@ -178,11 +178,8 @@ class Database:
 
     def require_answers(self) -> None:
         """Raise StoreError while Postgres is known not to answer. Does nothing on SQLite."""
-        if self._is_away():
+        if self._liveness is not None and self._liveness.is_away:
             raise StoreError(f"the database {self.name} does not answer", "Check that it runs; then retry.")
-
-    def _is_away(self) -> bool:
-        return self._liveness is not None and self._liveness.is_away
 
     @contextmanager
     def read(self) -> Iterator[Connection]:

@@ -36,7 +36,7 @@ class PackageFolders:
             for path in self._view.list_paths_below(f"{folder}/"):
                 at = next(iter(self._view.find_source_layers(path)), None)
                 if at is not None:
-                    name = _choose_metadata_name(folder)
+                    name = "METADATA" if folder.lower().endswith(".dist-info") else "PKG-INFO"
                     reason = f"{folder} contains no {name}, so nothing names the package that it is of."
                     yield at, path, Unread(folder, reason, self._view.facts[at].layer)
                     break
@@ -90,7 +90,3 @@ class PackageFolders:
             for path in unpack_paths(packed_paths)
             if path.endswith("/METADATA")
         )
-
-
-def _choose_metadata_name(folder: str) -> str:
-    return "METADATA" if folder.lower().endswith(".dist-info") else "PKG-INFO"

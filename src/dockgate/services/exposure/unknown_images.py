@@ -142,12 +142,10 @@ class UnknownImages:
         if image not in self._exposed_images:
             self._reasons.setdefault(image, []).append(reason)
 
-    def _select_visible(self, repository: str) -> str | None:
-        """Return the repository, None if its images do not count: then the image runs from another one."""
-        return repository if self._scope.has_repository(repository) else None
-
     def _describe_image(self, image: FleetImage, periods: Sequence[TagPeriod]) -> UnknownExposure:
-        repository, tag = self._select_visible(image.repository), None
+        # One whose images do not count in the question: then the image runs from another one.
+        repository = image.repository if self._scope.has_repository(image.repository) else None
+        tag = None
         if periods:
             repository, tag = periods[-1].repository, periods[-1].tag or None
         return UnknownExposure(image.digest, repository, tag, "; ".join(self._reasons[image.id]))

@@ -9,7 +9,7 @@ from dockgate.gate.patterns import is_match
 from dockgate.scanner.images import attached_documents, open_images
 from dockgate.scanner.images.auth import Issuers
 from dockgate.scanner.images.reference import RegistryReference, parse_remote, strip_port
-from dockgate.scanner.images.registry import RegistrySource, open_registry_source
+from dockgate.scanner.images.registry import open_registry_source
 from dockgate.scanner.model import ScannedPlatform
 from dockgate.services.images import image_inventory
 from dockgate.shared.digest import is_digest
@@ -50,7 +50,10 @@ class ImageAccess:
         if digest and not is_digest(digest):
             raise UsageError(f"{digest[:20]}… in {reference} is not a SHA-256", "Name the image by its sha256 digest.")
         if should_check_existence or not digest:
-            with closing(self._make_origin(image)) as origin:
+            source = open_registry_source(
+                image, ca_bundle=self.ca_bundle, issuers=self.issuers, seconds=QUESTION_SECONDS
+            )
+            with closing(source) as origin:
                 digest, _ = origin.read_root()
         registry = normalize_registry(image.registry)
         is_own = (
@@ -80,9 +83,6 @@ class ImageAccess:
         return attached_documents.read_documents(
             str(image_name), ca_bundle=self.ca_bundle, issuers=self.issuers, seconds=QUESTION_SECONDS
         )
-
-    def _make_origin(self, reference: RegistryReference) -> RegistrySource:
-        return open_registry_source(reference, ca_bundle=self.ca_bundle, issuers=self.issuers, seconds=QUESTION_SECONDS)
 
     def _name_image(self, repository: str, digest: str) -> RegistryReference:
         """Write the image as a reference: a text that names the registry `oci:80` would also name a folder."""

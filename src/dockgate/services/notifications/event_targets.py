@@ -175,7 +175,7 @@ class EventTargets:
         for status in self.list_statuses():
             if status.target.name == name:
                 return status
-        raise _make_unknown_error(name)
+        raise NotFoundError(f"there is no target {name!r}", "`dockgate target list` lists them all.")
 
     def remove(self, name: str) -> None:
         """Remove a target, and what waits for it. Raises ConflictError for one that a rule or an owner names."""
@@ -302,7 +302,3 @@ def _collect_fields(entry: OutboxEntry) -> dict[str, Any]:
         "due_since": entry.due_since or "",
         "attempts": entry.attempts,
     }
-
-
-def _make_unknown_error(name: str) -> NotFoundError:
-    return NotFoundError(f"there is no target {name!r}", "`dockgate target list` lists them all.")

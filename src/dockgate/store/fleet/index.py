@@ -104,7 +104,8 @@ class Fleet:
         def write(connection: Connection) -> Sequence[int]:
             lock_name(connection, fleet_bundles, COLLECTION, is_shared=True)
             present_image = _find_image(connection, image.digest)
-            if present_image is not None and _is_same(present_image, image):
+            content = image.inventories, image.scanner
+            if present_image is not None and (present_image.inventories, present_image.scanner) == content:
                 if present_image.scanned_at != image.scanned_at:
                     _set_scanned_at(connection, image)
                 return []
@@ -267,10 +268,6 @@ COLLECTION = "collection"
 def _find_image(connection: Connection, digest: str) -> FleetImage | None:
     row = connection.execute(_IMAGE_OF, {"digest": digest}).first()
     return None if row is None else FleetImage(*row)
-
-
-def _is_same(present_image: FleetImage, image: NewImage) -> bool:
-    return (present_image.inventories, present_image.scanner) == (image.inventories, image.scanner)
 
 
 def _set_scanned_at(connection: Connection, image: NewImage) -> None:

@@ -288,11 +288,12 @@ _make_assignment_view = api.make_view_maker(
 
 def _build_assignment_view(record: AssignmentRecord, owners: Owners) -> AssignmentView:
     silent = owners.find_owners_without_target(record.assignment.owners)
-    return _make_assignment_view(record.assignment, owners_without_target=silent, **_describe_change(record))
-
-
-def _describe_change(record: AssignmentRecord) -> dict[str, str]:
-    return {"changed_at": record.changed_at, "changed_by": record.changed_by}
+    return _make_assignment_view(
+        record.assignment,
+        owners_without_target=silent,
+        changed_at=record.changed_at,
+        changed_by=record.changed_by,
+    )
 
 
 def _parse_version(if_match: str) -> int | None:

@@ -246,12 +246,8 @@ def _has_page(request: Request, path: str) -> bool:
     """
     scope = {"type": "http", "method": "GET", "path": unquote(path), "headers": []}
     matches = [
-        (_count_fixed_parts(route.path), route.matches(scope)[0] is Match.FULL)
+        (sum(not part.startswith("{") for part in route.path.split("/")), route.matches(scope)[0] is Match.FULL)
         for route in request.app.router.routes
         if isinstance(route, PageRoute) and route.matches(scope)[0] is not Match.NONE
     ]
     return max(matches, default=(0, False))[1]
-
-
-def _count_fixed_parts(path: str) -> int:
-    return sum(not part.startswith("{") for part in path.split("/"))
