@@ -5,12 +5,15 @@
 Identifiers are nouns, verbs with an object, or questions (is_, has_, can_, should_); booleans are questions. Bare
 participles and pronouns do not say what they contain. Text for people uses the words of the field;
 docs/reference/glossary.md has the few that are ours. The first line of a public docstring says in FIRST_LINE characters
-what the reader gets. Modules and functions of the product are short enough to be read at once.
+what the reader gets, and no docstring gives "" the meaning of an absent value. Modules and functions of the product are
+short enough to be read at once.
 """
 
 import ast
+import io
 import re
 import sys
+import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -86,6 +89,11 @@ PHRASES = re.compile(
 # Nor, in the product and its pages, has one of these: the field says notified, undetermined, at this time.
 PRODUCT_PHRASES = re.compile(r"\b(?:doubts?|hears?|heard|as of when)\b", re.IGNORECASE)
 PRODUCT = ("src", "docs", "README.md", "CHANGELOG.md")
+# Nor does a docstring or comment of the product give the empty text a meaning of absence, as in: "" if unknown. An
+# absent value is None, typed; an empty text that is a value of its own is called empty.
+EMPTY_TEXT = re.compile(
+    r"""(?<![\w"\\])""(?= (?:for|if|when|without|where|unless|means)\b|[):,.])|\b(?:is|are|or|else) ""(?!")"""
+)
 UNDERSCORE = re.compile(r"(?<=\w)_(?=\w)")
 # The files that are read: code, documentation, pages, templates, scripts and settings.
 KINDS = (".py", ".md", ".yaml", ".html", ".sh", ".toml", ".j2")
@@ -208,6 +216,9 @@ def find_problems(path: Path) -> Iterator[str]:
                 if len(first) > FIRST_LINE:
                     yield f"{location}:{number}: the first line of the docstring has more than {FIRST_LINE} characters"
             yield from _find_long_parts(location, tree, text.count("\n"))
+            for number, line in _iterate_explanations(text, tree):
+                if EMPTY_TEXT.search(line):
+                    yield f'{location}:{number}: "" for an absent value: make it None, or call an empty value empty'
     for number, line in enumerate(text.splitlines(), 1):
         words = UNDERSCORE.sub(" ", line)
         for phrase in PHRASES.findall(words) + (PRODUCT_PHRASES.findall(words) if location.startswith(PRODUCT) else []):
@@ -271,6 +282,18 @@ def _iterate_summaries(node: ast.Module | ast.ClassDef) -> Iterator[tuple[int, s
             name = "" if isinstance(each, ast.Module) else each.name
             if (text := ast.get_docstring(each)) and not name.startswith("_"):
                 yield each.body[0].lineno, text.partition("\n")[0]
+
+
+def _iterate_explanations(text: str, tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """The lines of the module's docstrings and comments."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Module() | ast.ClassDef() | ast.FunctionDef() | ast.AsyncFunctionDef():
+                docstring = ast.get_docstring(node, clean=False) or ""
+                yield from enumerate(docstring.splitlines(), node.body[0].lineno if node.body else 1)
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type == tokenize.COMMENT:
+            yield token.start[0], token.string
 
 
 def _find_long_parts(location: str, tree: ast.Module, lines: int) -> Iterator[str]:

@@ -57,7 +57,10 @@ def add_image_argument(
     help: str = PLATFORM_HELP,  # noqa: A002
     is_required: bool = True,
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Add IMAGE ("" if not `is_required`) and its options, passed to the command as `argument`."""
+    """Add IMAGE and its options, passed to the command as `argument`.
+
+    Unless `is_required`, IMAGE may be left out: its reference is empty then.
+    """
 
     def decorate(function: Callable[..., None]) -> Callable[..., None]:
         @wraps(function)

@@ -77,7 +77,7 @@ def get_pipeline_name(approval: Approval) -> str:
 def make_scope(approval: Approval) -> dict[str, str]:
     """Return the repository and the pipeline that an approval belongs to, for `identity.model.Caller`.
 
-    An outside pipeline chooses its name itself, so it belongs to no pipeline ("").
+    An outside pipeline chooses its name itself, so it belongs to no pipeline: none has an empty name.
     """
     return {"repository": approval.repository, "pipeline": get_pipeline_name(approval) if approval.action else ""}
 

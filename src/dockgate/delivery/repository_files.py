@@ -82,7 +82,7 @@ class RepositoryFiles(Protocol):
     """
 
     def list(self, repository: str, revision: str, folder: str) -> Sequence[TreeEntry]:
-        """Return the entries of a folder ("": the root), folders first, then by name."""
+        """Return the entries of a folder (the root's path is empty), folders first, then by name."""
         ...
 
     def read(self, repository: str, revision: str, path: str) -> bytes:

@@ -254,7 +254,7 @@ def _make_text(
 
 
 def _read_vulnerabilities(detail: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Names and severities ("" where unknown): of texts, or of objects with `id` and `severity`.
+    """Names and severities (empty where unknown): of texts, or of objects with `id` and `severity`.
 
     At most 100.
     """

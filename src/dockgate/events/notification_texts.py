@@ -74,8 +74,8 @@ _TOPIC_FIELDS = (
 )
 # Kinds that are not repeated anyway: when it began, or ends, makes it another thing.
 _PERIODIC, _MOVED_DEADLINE = "feed.", "service.deadline_moved"
-# Kinds about a state that comes and goes: the fields that name what has it, and the `status` that is well; "" if the
-# kind never is, None if it always is.
+# Kinds about a state that comes and goes: the fields that name what has it, and the `status` that is well; an empty one
+# if the kind never is, None if it always is.
 _STATES: Mapping[str, tuple[tuple[str, ...], str | None]] = {
     "verdict.changed": (("image", "repository", "policy"), "Approved"),
     "service.at_risk": (("service",), ""),
@@ -211,7 +211,7 @@ def _find_subject(detail: Mapping[str, Any]) -> str:
 
 
 def _format_image(detail: Mapping[str, Any], subject: str) -> str:
-    """Return the image of the repository that an event is about: ":TAG" or "@DIGEST", cut short; "" for none."""
+    """Return the image of the repository that an event is about: ":TAG" or "@DIGEST", cut short, or no text."""
     if subject not in (detail.get("repository"), detail.get("repository-name")):
         return ""
     tag = detail.get("tag") or detail.get("image-tag")
@@ -220,7 +220,7 @@ def _format_image(detail: Mapping[str, Any], subject: str) -> str:
 
 
 def _make_text(detail: Mapping[str, Any]) -> str:
-    """Return what happened, in the words of the event; "" if it has none."""
+    """Return what happened, in the words of the event, if it has any."""
     text = detail.get("summary") or detail.get("reason") or detail.get("title")
     parts = detail.get("parts")
     if not text and isinstance(parts, list) and parts and isinstance(parts[0], Mapping):

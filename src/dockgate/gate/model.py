@@ -294,7 +294,7 @@ class ExternalReport:
     `source` is the scanner's name ("inspector", "trivy"), `at` the time of its scan (RFC 3339, None if unknown),
     `inventory` the packages that it names.
 
-    `unlisted_counts` are findings that it counted but did not list, by severity. The key "" counts findings of LOW,
+    `unlisted_counts` are findings that it counted but did not list, by severity. The empty key counts findings of LOW,
     INFORMATIONAL or UNTRIAGED severity that it does not tell apart. `missing_fields` are the fields of `Finding` that
     it does not report: their empty values mean "unknown".
     """

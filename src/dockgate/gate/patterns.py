@@ -95,7 +95,10 @@ def _is_upgraded(package: Package, version: str) -> bool:
 
 @lru_cache(maxsize=8192)
 def split(purl: str) -> tuple[str, str]:
-    """The path "type/namespace/name" and the version ("" for none), decoded and normalised for the type."""
+    """The path "type/namespace/name" and the version, decoded and normalised for the type.
+
+    The version is empty if the URL has none.
+    """
     text = purl.partition("#")[0].partition("?")[0].removeprefix("pkg:").strip("/")
     folder, _, last = text.rpartition("/")
     name, _, version = last.partition("@")

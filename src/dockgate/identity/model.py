@@ -366,6 +366,6 @@ def write_token(token_id: str, secret: str) -> str:
 
 
 def read_token(text: str) -> tuple[str, str]:
-    """Id and secret of a token's text; ("", "") for other text."""
+    """Id and secret of a token's text; both are empty for other text."""
     match = re.fullmatch(r"dgt_([0-9a-f]{12})_([0-9a-f]{64})", text)
     return (match[1], match[2]) if match else ("", "")

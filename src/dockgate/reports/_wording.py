@@ -88,7 +88,7 @@ def format_obstacles_title(remediation: "Remediation") -> str:
 def group_upgrades(remediation: "Remediation") -> list[tuple[bool, str, tuple[str, ...]]]:
     """The upgrades of the own layers, then those of the base image, without empty groups.
 
-    Each is: whether it is the base image's, a heading ("" for own layers), and the commands.
+    Each is: whether it is the base image's, a heading (empty for own layers), and the commands.
     """
     heading = "In the base image: use a newer base image, or upgrade in your image"
     groups = ((False, "", remediation.commands), (True, heading, remediation.base_commands))

@@ -203,7 +203,7 @@ class LayerStack:
             yield paths[index]
 
     def is_folder(self, path: str) -> bool:
-        """Return whether any layer has a path below this one; "" is the root."""
+        """Return whether any layer has a path below this one; the root's path is empty."""
         paths, folder = self._sorted_paths, f"{path}/" if path else ""
         at = bisect_left(paths, folder)
         return at < len(paths) and paths[at].startswith(folder)

@@ -23,10 +23,10 @@ class Entry:
     """One entry of a layer.
 
     `path` is relative, normalised ("etc/os-release"; no leading "./" or "/", no ".."). The `path` of a whiteout is the
-    path that it removes; that of an opaque entry is the folder whose lower content it hides ("" for the root). `target`
-    is the text of a symlink or the normalised path of a hardlink. `head` has the first 64 bytes of a file, or all of a
-    shorter one. `open` returns the content, seekable, at position 0; call it before the next entry. A folder has `open`
-    only if it could not be listed; it raises UnreadableError.
+    path that it removes; that of an opaque entry is the folder whose lower content it hides (the root's path is empty).
+    `target` is the text of a symlink or the normalised path of a hardlink. `head` has the first 64 bytes of a file, or
+    all of a shorter one. `open` returns the content, seekable, at position 0; call it before the next entry. A folder
+    has `open` only if it could not be listed; it raises UnreadableError.
     """
 
     path: str

@@ -14,8 +14,8 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-# The metadata of a field that is None where a value is absent, and is stored as "" or -1.0 then. Digests of documents
-# depend on it: fields without it are stored as null.
+# The metadata of a field that is None where a value is absent, and is stored as an empty text or -1.0 then. Digests of
+# documents depend on it: fields without it are stored as null.
 STORED_AS_EMPTY: Mapping[str, Any] = {"absent": ""}
 STORED_AS_MINUS_ONE: Mapping[str, Any] = {"absent": -1.0}
 

@@ -11,7 +11,9 @@ _UNRESERVED_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqr
 
 
 class Purl(NamedTuple):
-    """A package URL's parts, decoded; "" for an absent part. `namespace` segments are joined by "/".
+    """A package URL's parts, decoded. `namespace` segments are joined by "/".
+
+    An absent part is empty: the specification makes no difference.
 
     A named tuple, because every scan imports it, and dataclasses take five times as long to make.
     """

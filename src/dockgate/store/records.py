@@ -211,8 +211,8 @@ class WaiverRecord:
 class VexRecord:
     """A VEX document.
 
-    `document` is its digest, `image` the image that it is attached to ("" for an upload). `signer` is
-    "principal:NAME" of the uploader, "" for an attached document: keys vouch for that one, in `envelopes` (DSSE, as
+    `document` is its digest, `image` the image that it is attached to (empty for an upload). `signer` is
+    "principal:NAME" of the uploader, empty for an attached document: keys vouch for that one, in `envelopes` (DSSE, as
     JSON). `added_at` and `removed_at` are the latest times.
     """
 

@@ -36,8 +36,8 @@ _MISSING = ("404", "NoSuchKey", "NotFound")
 class S3Blobs:
     """Artifacts in a bucket, cached as files. Thread-safe.
 
-    `prefix` is "" or ends in a slash; `cache` is a folder for this store alone. `client` makes a boto3 client, at first
-    use.
+    `prefix` is empty or ends in a slash; `cache` is a folder for this store alone. `client` makes a boto3 client, at
+    first use.
     """
 
     def __init__(

@@ -106,11 +106,13 @@ class Feed(Protocol):
     file: str
     # Seconds after which a server fetches it again.
     period: float
-    # Where it is published: the base URL of its parts, or the URL of the file. "" if nowhere.
+    # Where it is published: the base URL of its parts, or the URL of the file. Empty if nowhere.
     url: str
 
     def list_parts(self, url: str, ecosystems: Sequence[str], ca_bundle: Path | None = None) -> Sequence[str]:
-        """The parts at `url` for these OSV ecosystems (without release); ("",) for a feed without parts.
+        """The parts at `url` for these OSV ecosystems (without release).
+
+        A feed without parts has one with an empty name.
 
         Never fails: without a list of parts, returns all of them.
         """
@@ -132,11 +134,11 @@ class Feed(Protocol):
         ca_bundle: Path | None = None,
         lookup: RecordLookup | None = None,
     ) -> FeedFetch:
-        """Fetch one part ("" for a feed without parts) from a folder (Path) or a URL (str).
+        """Fetch one part (its name is empty for a feed without parts) from a folder (Path) or a URL (str).
 
-        `fingerprint` is that of the last fetch from this origin, "" for none. If it still matches, nothing is fetched.
-        `lookup` returns the stored records. Only with it may the result be a set of changed records. Downloads are
-        written to the folder `into`; a file in a folder stays there. `ca_bundle` has the trusted authorities, None
+        `fingerprint` is that of the last fetch from this origin, empty at first. If it still matches, nothing is
+        fetched. `lookup` returns the stored records. Only with it may the result be a set of changed records. Downloads
+        are written to the folder `into`; a file in a folder stays there. `ca_bundle` has the trusted authorities, None
         for the usual ones.
 
         Raises NotFoundError if the folder has no such file, and UnavailableError naming the feed and its URL if the

@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 
 @dataclass(frozen=True, slots=True)
 class Error:
-    """Every error response: what happened, and the next step ("" for nothing)."""
+    """Every error response: what happened, and the next step, if there is one."""
 
     error: str
     advice: str

@@ -46,7 +46,7 @@ def run(
 ) -> str:
     """Run git with `input_text` as its input, empty without one, and `variables` in its environment.
 
-    Returns its output, "" if that goes to the file `output`.
+    Returns its output, unless that goes to the file `output`.
 
     Raises UnavailableError, caused by a CalledProcessError, if git fails, and TooLargeError if it writes more than
     `max_output` bytes. `check` is called several times a second, and ends git by raising.

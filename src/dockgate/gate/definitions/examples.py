@@ -37,7 +37,7 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-# As it was written, "" for an unknown time.
+# As it was written; an empty text is an unknown time.
 Time = Annotated[str, BeforeValidator(_read_optional_time)]
 Now = Annotated[str, BeforeValidator(_read_time)]
 Texts = Annotated[
@@ -64,7 +64,7 @@ class Image(_Strict):
     """Facts about the image.
 
     `base_layers` 0: the base image's layers are unknown; by default it follows from the other fields. `diff_ids` are
-    those of the two layers, base first, "" for one that was not verified.
+    those of the two layers, base first, empty for one that was not verified.
     """
 
     user: Annotated[str, Field(strict=True)] = ""

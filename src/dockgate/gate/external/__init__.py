@@ -28,7 +28,7 @@ class PackageFactory(Protocol):
         """The package of a package URL, None if no ecosystem has its type.
 
         `version` and `distribution` apply where the URL has none; `source` is (name, version) of the source package,
-        "" if unknown.
+        both empty if unknown.
         """
         ...
 

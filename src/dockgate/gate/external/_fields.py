@@ -37,7 +37,7 @@ _MILLISECONDS = 1e11  # a number above this is milliseconds since 1970, not seco
 
 
 def read_text(value: Any) -> str:
-    """The text, stripped and cut at TEXT_LIMIT; "" for any other type."""
+    """The text, stripped and cut at TEXT_LIMIT; no text for any other type."""
     return value.strip()[:TEXT_LIMIT] if isinstance(value, str) else ""
 
 

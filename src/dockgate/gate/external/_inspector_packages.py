@@ -61,7 +61,7 @@ _PURL_ARCHITECTURES["apk"] = _PURL_ARCHITECTURES["rpm"]
 
 
 def read_platform(architecture: Any) -> str:
-    """ "linux/amd64", "" if unknown. Inspector scans only Linux images."""
+    """ "linux/amd64", or no text if it is unknown. Inspector scans only Linux images."""
     name = read_text(architecture).lower()
     return f"linux/{_ARCHITECTURES.get(name, name)}" if name else ""
 

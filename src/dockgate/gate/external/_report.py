@@ -73,7 +73,8 @@ def make_finding(
 ) -> Finding:
     """A finding under the best known of its names.
 
-    `note` says why there is no fixed version; `fields` are other fields of `Finding`, where "" is absent, too.
+    `note` says why there is no fixed version; `fields` are other fields of `Finding`, in which a document's empty text
+    is an absent value.
     """
     values: dict[str, Any] = {name: None if value == "" else value for name, value in fields.items()}
     ordered_names = sorted(dict.fromkeys(filter(None, names[:ALIAS_LIMIT])), key=rank_alias) or ["unknown"]
@@ -90,7 +91,7 @@ def make_finding(
 
 
 def make_platform(system: Any, architecture: Any, variant: Any) -> str:
-    """ "os/arch" or "os/arch/variant"; "" without os or architecture."""
+    """ "os/arch" or "os/arch/variant", or no text without os or architecture."""
     parts = [read_text(part) for part in (system, architecture, variant)]
     return "/".join(filter(None, parts)) if all(parts[:2]) else ""
 

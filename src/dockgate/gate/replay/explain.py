@@ -151,7 +151,7 @@ def _list_steps(old: VerdictCase, new: VerdictCase) -> Iterator[tuple[Input | No
     which is not an input of the evaluation.
     """
     case = old
-    # A case of an older version has "" for no reason.
+    # A case of an older version has an empty text instead of no reason.
     if bool(old.inventories) != bool(new.inventories) or (old.no_scan_reason or None) != (new.no_scan_reason or None):
         case = replace(case, inventories=new.inventories, snapshot=new.snapshot, no_scan_reason=new.no_scan_reason)
         yield Input.SCAN, old.no_scan_reason or "scanned", new.no_scan_reason or "scanned", case

@@ -9,7 +9,7 @@ from dockgate.gate.model import PlatformVerdict, Status, select_worst_status
 
 @dataclass(frozen=True, slots=True)
 class BlockingReason:
-    """A violation of `rule`, or something undetermined (`rule` is ""). `text` is the message."""
+    """A violation of `rule`, or something undetermined (`rule` is empty). `text` is the message."""
 
     platform: str
     rule: str

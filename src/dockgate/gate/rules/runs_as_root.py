@@ -18,7 +18,8 @@ class RunsAsRoot(TimelessRule):
     Only the image's own /etc/passwd knows its number: "undetermined" (the default, as in Kubernetes' `runAsNonRoot`) or
     "allow".
 
-    `User` of the image spec's config is "user", "uid", "user:group" and so on; "" is the runtime's default, root.
+    `User` of the image spec's config is "user", "uid", "user:group" and so on; an empty one is the runtime's default,
+    root.
     """
 
     name = "runs_as_root"

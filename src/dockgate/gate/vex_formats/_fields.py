@@ -52,7 +52,7 @@ class Node:
         return [Node(item, f"{self.location}[{number}]") for number, item in enumerate(self.value)]
 
     def read_text(self) -> str:
-        """A text; "" if it is absent."""
+        """A text, empty if the document has none."""
         if self.value is None:
             return ""
         if not isinstance(self.value, str):
@@ -60,7 +60,7 @@ class Node:
         return self.value
 
     def read_name(self) -> str:
-        """An identifier of limited length; "" if it is absent."""
+        """An identifier of limited length, empty if the document has none."""
         name = self.read_text().strip()
         if len(name) > NAME_LIMIT:
             raise self.make_error(f"this has {len(name)} characters, the limit is {NAME_LIMIT}")
@@ -79,7 +79,7 @@ class Node:
         return name
 
     def read_time(self) -> str:
-        """RFC 3339 with a time zone; "" if it is absent."""
+        """RFC 3339 with a time zone, empty if the document has none."""
         # Go writes nanoseconds; Python 3.11 reads six digits.
         value = re.sub(r"(\.\d{6})\d+", r"\1", self.read_name())
         if value:

@@ -112,7 +112,7 @@ def _is_checkout(folder: str) -> bool:
 
 
 def _split_platform(version: str) -> tuple[str, str]:
-    """Split "1.13.6-x86_64-linux", as Syft joins version and platform; the platform is "" if there is none."""
+    """Split "1.13.6-x86_64-linux", as Syft joins version and platform; the platform may be empty."""
     number, _, platform = version.partition("-")
     words = platform.lower().replace("_", "-").split("-")
     return (number, platform) if any(word.startswith(_SYSTEMS) for word in words) else (version, "")

@@ -98,7 +98,7 @@ def _find_source(purl: Purl) -> str:
 
 
 def _make_package(name: str, version: str, source: str, path: str | None = None) -> Package:
-    """Build a package; `source` is "" for crates.io, "git", "local", or cargo-auditable's word."""
+    """Build a package; `source` is empty for crates.io, "git", "local", or cargo-auditable's word."""
     purl = write_purl("cargo", "", name, version, {"source": source})
     source_name = name if source in ("", "git") else f"{source}:{name}"
     source_version = f"{version} from git" if source == "git" else version

@@ -78,7 +78,7 @@ def check_mapping(value: Any, reason: str) -> dict[str, Any]:
 
 
 def get_string(record: Mapping[str, Any], key: str) -> str:
-    """Return the string under a key, "" for another value or none."""
+    """Return the string under a key, an empty one for another value or none."""
     value = record.get(key)
     return value if isinstance(value, str) else ""
 

@@ -49,7 +49,7 @@ class ImageSource(Protocol):
         ...
 
     def read_base_manifest(self, name: str, digest: str) -> bytes:
-        """Return the manifest of the base image `name` ("" if unknown), verified.
+        """Return the manifest of the base image `name` (empty if unknown), verified.
 
         Raises DockgateError if it is not available; no request is retried for it.
         """

@@ -45,7 +45,7 @@ _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 def open_folder_image(path: Path, platforms: Sequence[str] | None) -> tuple[OciImage, Callable[[], None]]:
     """Open a folder as an image. Returns the image and the function that closes it.
 
-    The platform is the requested one, for None and "all" this machine's. The digest is "".
+    The platform is the requested one, for None and "all" this machine's. The digest is empty.
 
     Raises UsageError for several platforms, UnavailableError if the folder cannot be read.
     """
@@ -66,7 +66,7 @@ def open_folder_image(path: Path, platforms: Sequence[str] | None) -> tuple[OciI
 class FolderLayer:
     """A folder as a layer (see `scanner.ports.Layer`). `descriptor` is of the open folder.
 
-    Its content may change at any time, so its digest is "" and it is never cached.
+    Its content may change at any time, so its digest is empty and it is never cached.
 
     The `open` of a file that cannot be opened raises UnreadableError. A folder has `open` only if it cannot be listed;
     it raises the same.

@@ -125,7 +125,7 @@ def count_base_layers(history: object, layer_count: int) -> tuple[int, str | Non
 
 
 def read_commands(history: object, layer_count: int) -> list[str]:
-    """The command that made each layer, base first; "" for all if the history does not fit the layers.
+    """The command that made each layer, base first; all are empty if the history does not fit the layers.
 
     Values of build arguments are left out: they may be secrets. Long commands are cut, and so are very many.
     """
@@ -179,6 +179,6 @@ def _fetch_layers(name: str, digest: str, platform: str, fetch: Fetch) -> list[s
 
 
 def _read_text(value: object) -> str:
-    """Return a short printable text, "" for other values."""
+    """Return a short printable text, an empty one for other values."""
     fine = isinstance(value, str) and len(value) <= _LONGEST and value.isprintable()
     return str(value).strip() if fine else ""

@@ -169,7 +169,7 @@ def open_registry_source(
 
 
 def _read_error_text(data: bytes) -> str:
-    """The registry's error as " (it says: CODE, message)", "" if the body is not in the spec's form."""
+    """The registry's error as " (it says: CODE, message)", or no text if the body is not in the spec's form."""
     try:
         first = json.loads(data)["errors"][0]
         text = f"{first['code']}, {first.get('message', '')}".rstrip(", ")

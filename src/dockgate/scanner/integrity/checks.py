@@ -17,7 +17,7 @@ from dockgate.scanner.ports import Ecosystem
 from dockgate.scanner.unsupported_stores import find_stores
 from dockgate.shared.errors import UnreadableError
 
-# The paths of os-release, and of the folders above them; the root is "".
+# The paths of os-release, and of the folders above them; the root's path is empty.
 _RELEASE_PATHS = frozenset(
     path[:end] for path in osrelease.PATHS for end in (0, *(at for at, c in enumerate(path) if c == "/"), len(path))
 )

@@ -19,7 +19,7 @@ class Properties:
     values: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def get_first(self, *names: str) -> str:
-        """Return the first text of the first of these names that is there, else ""."""
+        """Return the first text of the first of these names that is there, an empty one without any."""
         return next((self.values[name][0] for name in names if self.values.get(name)), "")
 
     def get_all(self, name: str) -> tuple[str, ...]:
@@ -43,7 +43,7 @@ class Item:
     """An item that may be a package.
 
     `reference` is its name within the document, `source` the name and version of what it was built from, `maker` who
-    maintains or sells it ("Docker <support@docker.com>"), each "" if unknown.
+    maintains or sells it ("Docker <support@docker.com>"), each empty if unknown.
     """
 
     reference: str

@@ -38,12 +38,12 @@ _POSITIONS: Mapping[ImageSort, tuple[type, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class ImageSummary:
-    """A location of an image: its tag ("" for none), and its verdict.
+    """A location of an image: its tag (empty without one), and its verdict.
 
     `until` is null unless the tag has moved on, or the image was deleted: then `gone_at` is set. `scan` is the state of
-    its scan, `scanner` the version that read it, "" if unknown. `status`, `policy`, `counts` (by severity, what the
+    its scan, `scanner` the version that read it, empty if unknown. `status`, `policy`, `counts` (by severity, what the
     policy counts) and `since` are those of the current verdict, which is renewed when anything changes; in a repository
-    with another policy or other waivers than where it was read, those of the newest recorded verdict there. "" and
+    with another policy or other waivers than where it was read, those of the newest recorded verdict there. Empty and
     null: it was not judged. `summary` is the reason if a verdict with this status and these counts is recorded, or else
     the counts in words, and other rules that it violates or why it is Undetermined. `cannot_judge_since`: since when it
     is the last status that could be judged, because feeds are stale or missing. `waived` says how much waivers and VEX

@@ -219,7 +219,7 @@ class BundleContent(NamedTuple):
 class ImageBundle(NamedTuple):
     """A bundle in an image.
 
-    `platform` and `position` count from 0; `layer` is "" for packages without one.
+    `platform` and `position` count from 0; `layer` is empty for packages without one.
     """
 
     image: int
@@ -233,7 +233,7 @@ class ImageBundle(NamedTuple):
 class FleetImage(NamedTuple):
     """An indexed image. `repository` is where it was scanned, `seen_at` when it was first known.
 
-    `inventories` is the digest of the list of its inventories' digests, `scanner` the version that read them, "" if
+    `inventories` is the digest of the list of its inventories' digests, `scanner` the version that read them, empty if
     unknown. `gone_at` is when it was deleted.
     """
 
@@ -284,7 +284,7 @@ class VerdictChange(NamedTuple):
 
 
 class TagPeriod(NamedTuple):
-    """A time in which a digest was under a tag ("" for none). `until` is None while it still is."""
+    """A time in which a digest was under a tag, or under none (empty). `until` is None while it still is."""
 
     repository: str
     tag: str

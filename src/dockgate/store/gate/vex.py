@@ -103,7 +103,7 @@ class Vex:
     def list_history(self, images: Sequence[str]) -> Sequence[tuple[VexRecord, Sequence[VexStatement]]]:
         """The documents attached to these images, with removed ones, oldest first.
 
-        The image is "" for those that were uploaded.
+        The image is empty for those that were uploaded.
         """
         with self._database.read() as connection:
             rows = connection.execute(_ALL_OF_IMAGES, {"images": make_text_list(images)}).mappings().all()

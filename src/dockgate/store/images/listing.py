@@ -37,12 +37,12 @@ from dockgate.vulnerabilities.model import Severity
 class ListedImage(NamedTuple):
     """A location of an image.
 
-    `tag` is "" for none; `until` is when the tag moved on or the image was deleted. `scanner` read it, "" if that is
-    unknown. `status` is that of the current verdict, or of the newest one where the location has no current one, None
-    without any. `policy` gave the current verdict, and `counts` are its findings by severity, in the order of
+    `tag` is empty without one; `until` is when the tag moved on or the image was deleted. `scanner` read it, empty if
+    that is unknown. `status` is that of the current verdict, or of the newest one where the location has no current
+    one, None without any. `policy` gave the current verdict, and `counts` are its findings by severity, in the order of
     `Severity`; `waived` is how much waivers and VEX statements excuse. These, `since` and `cannot_judge_since` are None
-    without one. It is the verdict in the repository `judged_in`, where the image was read. `reason` says what counts
-    do not.
+    without one. It is the verdict in the repository `judged_in`, where the image was read. `reason` says what counts do
+    not.
     """
 
     id: int
@@ -65,7 +65,7 @@ class ListedImage(NamedTuple):
 
 
 class LocationVerdict(NamedTuple):
-    """The verdicts on an image under a tag ("" for none) of a repository.
+    """The verdicts on an image under a tag (empty without one) of a repository.
 
     `status` and `policy` are as in `ListedImage`: of the verdict in the repository `judged_in`.
     """

@@ -13,7 +13,7 @@ from dockgate.store.schema.base import define_optional_text, define_sequence, de
 # SQLite counts up only columns of the type INTEGER, which has 64 bits there.
 _Number = BigInteger().with_variant(Integer, "sqlite")
 
-# The recorded head of each branch, "" for a deleted one, and how often it has moved.
+# The recorded head of each branch, empty for a deleted one, and how often it has moved.
 heads = Table(
     "heads",
     metadata,

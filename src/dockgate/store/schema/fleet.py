@@ -207,7 +207,7 @@ Index(
     postgresql_where=fleet_platforms.c.unread > 0,
 )
 
-# `platform` and `position` count from 0; `layer` is "" for packages without one. `base`: of the base image's layers.
+# `platform` and `position` count from 0; `layer` is empty for packages without one. `base`: of the base image's layers.
 fleet_image_bundles = Table(
     "fleet_image_bundles",
     metadata,
@@ -222,8 +222,8 @@ fleet_image_bundles = Table(
 Index(None, fleet_image_bundles.c.bundle, fleet_image_bundles.c.image)
 Index(None, fleet_image_bundles.c.layer)
 
-# Where an image is or was, and for how long: under a tag, or ("") by its digest alone. `until` is when the tag moved on
-# or the image was deleted.
+# Where an image is or was, and for how long: under a tag, or by its digest alone (empty). `until` is when the tag moved
+# on or the image was deleted.
 fleet_tags = Table(
     "fleet_tags",
     metadata,

@@ -70,7 +70,7 @@ def parse(feed: Feed, part: Part, stream: BinaryIO) -> Iterator[FeedStatement]:
 
 
 def _find_parts(folder: Path, feed: Feed) -> tuple[str, ...]:
-    """The parts of a feed in a folder, sorted; ("",) for a feed without parts."""
+    """The parts of a feed in a folder, sorted; a feed without parts has one with an empty name."""
     wildcard_index = Path(feed.file).parts.index("*") if "*" in feed.file else None
     paths = sorted(path.relative_to(folder) for path in folder.glob(feed.file) if path.is_file())
     return tuple("" if wildcard_index is None else path.parts[wildcard_index] for path in paths)

@@ -9,8 +9,8 @@ from dockgate.vulnerabilities.feed import FaultyRecord
 class Part:
     """One file of a feed in the database.
 
-    `name` is the OSV ecosystem, "" for a feed without parts; `source` the folder or URL it came from; `version` that of
-    the feed's parser; `content` the SHA-256 of the file. `checked_at` is the last successful check, `changed_at` the
+    `name` is the OSV ecosystem, empty for a feed without parts; `source` the folder or URL it came from; `version` that
+    of the feed's parser; `content` the SHA-256 of the file. `checked_at` is the last successful check, `changed_at` the
     last that brought new content, both RFC 3339 in UTC. `statements` counts what was read, `faults` are the records
     that could not be read.
     """

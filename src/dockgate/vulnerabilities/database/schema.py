@@ -8,7 +8,7 @@ FORMAT = 9
 # JSON arrays: `record.body` of (id, aliases, upstream, summary, published, modified, withdrawn, disputed),
 # `affected.body` of (ranges, versions, ratings, note, imports), and `record.alias_groups` as `Advisory.alias_groups`.
 # `text_block.body` is compressed (database/texts.py).
-# A text that a record lacks is "" here, because rows are sorted and compared; readers make None of it.
+# A text that a record lacks is empty here, because rows are sorted and compared; readers make None of it.
 # Digests to compare two databases by: `snapshot_key` of all advisories of a package, `ecosystem.digest` of its
 # keys, and `cve_key` of the parts that fill the tables about CVEs.
 # `vulnerability` has every name of a record that is not withdrawn, the packages that records of the name are about, a

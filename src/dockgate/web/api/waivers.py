@@ -39,7 +39,9 @@ class WaiverState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class NewWaiver:
-    """The fields of a waiver; "" is as none. `until` is a date or a time; it or `until_fixed` is required.
+    """The fields of a waiver; an empty one is as if left out.
+
+    `until` is a date or a time; it or `until_fixed` is required.
 
     `image` is a digest, or a name as in `GET /image-references`.
     """

@@ -228,7 +228,10 @@ def render_time(text: str | None) -> Markup:
 
 
 def format_age(text: str | None, now: datetime) -> str:
-    """Format how long ago a moment was or how far ahead it is: "3 min ago", "in 6 d"; "" for none."""
+    """Format how long ago a moment was or how far ahead it is: "3 min ago", "in 6 d".
+
+    Nothing without a moment.
+    """
     moment = _moment(text) if text else None
     if moment is None:
         return ""
@@ -247,7 +250,7 @@ def format_span(seconds: float) -> str:
 
 
 def format_duration(start: str | None, finish: str | None, now: datetime) -> str:
-    """Format how long something took, or takes so far: "1m12s"; "" if it has not started."""
+    """Format how long something took, or takes so far: "1m12s". Nothing before it has started."""
     begin = parse_time(start) if start else None
     if begin is None:
         return ""

@@ -89,7 +89,10 @@ class ListLinks:
         return self._make_link([*others, *([] if pair in self.filters else [pair])], self.sort)
 
     def link_only(self, name: str, value: str) -> str:
-        """The list with this filter instead of others of the name, with none for "". From its first page."""
+        """The list with this filter instead of others of the name, from its first page.
+
+        An empty value is no filter.
+        """
         others = [entry for entry in self.filters if entry[0] != name]
         return self._make_link([*others, *([(name, value)] if value else [])], self.sort)
 

@@ -20,7 +20,7 @@ _ADVICE = "Send it again from the page."
 
 
 class Part(NamedTuple):
-    """A field of a form: its bytes; for a file its name ("" if none was chosen), None for a text."""
+    """A field of a form: its bytes; for a file its name (empty if none was chosen), None for a text."""
 
     file_name: str | None
     data: bytes

@@ -84,7 +84,7 @@ def render_page(
     """Fill a template.
 
     `caller` is None for pages that ask who calls. `context` has what the template names. `live` makes the page live:
-    the beginnings of the subjects of events that it shows, separated by commas, "" for all.
+    the beginnings of the subjects of events that it shows, separated by commas; an empty one for all.
     """
     server: WebServices = request.app.state.server
     nonce = secrets.token_urlsafe(16)

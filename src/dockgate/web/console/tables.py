@@ -44,8 +44,8 @@ def make_page_table(
 
     `name` is the id of the table's section on the page, and begins the names of its parameters. `keys` are what columns
     are sorted by; entries with equal keys keep the order in which they are given. `sorts` are the orders, the first of
-    which is that without a parameter: "" for the order in which the entries are given. UsageError for a cursor of
-    another order; an unknown order is left out.
+    which is that without a parameter: an empty one for the order in which the entries are given. UsageError for a
+    cursor of another order; an unknown order is left out.
     """
     names = f"{name}-sort", f"{name}-after"
     fields = request.query_params

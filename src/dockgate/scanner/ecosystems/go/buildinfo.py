@@ -78,7 +78,7 @@ def _is_go(executable: Executable) -> bool:
 
 
 def _read_strings(executable: Executable, raw: bytes, at: int) -> tuple[str, str]:
-    """Toolchain and list of modules, "" if missing: after the header since Go 1.18, by its pointers before."""
+    """Toolchain and list of modules, both empty if missing: after the header since Go 1.18, by its pointers before."""
     header = raw[at : at + _HEADER]
     if len(header) < _HEADER:
         return "", ""

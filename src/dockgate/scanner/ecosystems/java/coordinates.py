@@ -10,7 +10,7 @@ The evidence is used in this order:
 `Bundle-SymbolicName`, GROUP.ARTIFACT if maven-bundle-plugin or sbt-osgi wrote it. For (c) and (d), domains of vendors
 with many groups do not count, because manifests written by hand contain them too.
 
-3. Otherwise the group stays "": no advisory matches it, and the package is undetermined.
+3. Otherwise the group stays empty: no advisory matches it, and the package is undetermined.
 """
 
 from collections.abc import Mapping
@@ -33,7 +33,7 @@ _VERSION_SAFE = _SAFE_CHARACTERS | frozenset("+~")
 
 @dataclass(frozen=True, slots=True)
 class Coordinates:
-    """A Maven package; unknown parts are ""."""
+    """A Maven package; unknown parts are empty."""
 
     group: str
     artifact: str
@@ -116,7 +116,7 @@ def parse_manifest(raw: bytes) -> dict[str, str]:
 
 
 def split_stem(stem: str) -> tuple[str, str]:
-    """Split ARTIFACT-VERSION; the version is "" if there is none.
+    """Split ARTIFACT-VERSION; the version is empty if there is none.
 
     The version begins at the last part that starts with a digit and contains a dot, unless it follows such a part or a
     qualifier; otherwise at the first part that starts with a digit.
@@ -154,10 +154,10 @@ def _find_group(manifest: Mapping[str, str], artifact: str) -> str:
 
 
 def _clean_version(version: str) -> str:
-    """Return a manifest's version, "" if it is a sentence or a placeholder."""
+    """Return a manifest's version, or no text if it is a sentence or a placeholder."""
     return _clean_text(version, _VERSION_SAFE) if any(char.isdecimal() for char in version) else ""
 
 
 def _clean_text(value: str, allowed_characters: frozenset[str]) -> str:
-    """Return the value if its characters are legal, "" for a placeholder or white space."""
+    """Return the value if its characters are legal, or no text for a placeholder or white space."""
     return value if value and allowed_characters.issuperset(value) else ""

@@ -35,7 +35,10 @@ _ABSENT = frozenset((1, 2, 4))  # RPMFILE_STATE_REPLACED (now another package's)
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """A header's relevant content: `epoch` 0 if absent, `module` "name:stream:version:context:arch" or ""."""
+    """A header's relevant content.
+
+    `epoch` is 0 if absent, `module` "name:stream:version:context:arch" or empty.
+    """
 
     name: str
     epoch: int
@@ -85,7 +88,7 @@ class _Tags:
         }
 
     def read_string(self, tag: int) -> str:
-        """Return the tag's first value, "" if it is absent."""
+        """Return the tag's first value, an empty one if it is absent."""
         values = self.read_strings(tag)
         return values[0] if values else ""
 

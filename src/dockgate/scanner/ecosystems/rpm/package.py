@@ -13,7 +13,7 @@ class RpmPackage(NamedTuple):
     """A package as rpm describes it.
 
     `evr` is "EPOCH:VERSION-RELEASE", without an epoch "VERSION-RELEASE". `source_rpm` is SOURCERPM, such as
-    "bash-5.1.8-9.el9.src.rpm", or a purl's upstream ("bash@5.1.8-9.el9"); "" if unknown.
+    "bash-5.1.8-9.el9.src.rpm", or a purl's upstream ("bash@5.1.8-9.el9"); empty if unknown.
     """
 
     name: str
@@ -67,7 +67,7 @@ def build_package(row: RpmPackage, path: str) -> Package:
 
 
 def _find_source(row: RpmPackage, epoch: str) -> tuple[str, str]:
-    """Return name and version of the source, "" if unknown, from SOURCERPM or a purl's "NAME[@VERSION]"."""
+    """Return name and version of the source, empty if unknown, from SOURCERPM or a purl's "NAME[@VERSION]"."""
     stem = row.source_rpm.removesuffix(".rpm")
     if stem != row.source_rpm:
         stem = stem.removesuffix(".src").removesuffix(".nosrc")

@@ -19,7 +19,7 @@ SORTS = ("reason", "severity", "epss", "package")
 
 @dataclass(frozen=True, slots=True)
 class FindingFilter:
-    """Conditions on a finding; those that are None or "" hold for all.
+    """Conditions on a finding; those that are None or empty hold for all.
 
     Invalid parameters are ignored. `epss` is the least percentage, `layer` the digest of the layer that has the
     package, `q` a part of its name or URL or of the vulnerability's names.
@@ -55,7 +55,7 @@ class FindingFilter:
 
     @property
     def query(self) -> str:
-        """The parameters of an address with this filter, "" for none."""
+        """The parameters of an address with this filter, if it has any."""
         values = {
             "severity": self.severity or "",
             "fix": self.fix,

@@ -71,7 +71,10 @@ def shorten_reason(reason: str | None, runs: Sequence[ActionRun]) -> str | None:
 
 
 def describe_commit(trigger: Mapping[str, str], variables: Sequence[Mapping[str, str]]) -> dict[str, str]:
-    """The commit of an execution, as its trigger and its first source action say; "" for what they do not."""
+    """The commit of an execution, as its trigger and its first source action say.
+
+    What they do not say is empty.
+    """
     source = next((values for values in variables if "CommitId" in values), {})
     names = (
         *(("id", "commit", "CommitId"), ("repository", "repository", "RepositoryName")),
