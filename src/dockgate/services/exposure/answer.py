@@ -108,7 +108,7 @@ class RunningService:
     @classmethod
     def from_running_image(cls, caller: Caller | None, entry: RunningImage, registry: str) -> "RunningService":
         """Return the service that runs an image, as the caller may see it. `registry` is our own."""
-        pipeline = ExecutionId(entry.execution).pipeline or None
+        pipeline = ExecutionId(entry.execution).pipeline if entry.execution else None
         if pipeline and caller is not None and not caller.can_reach(pipeline=pipeline):
             pipeline = None
         return cls(
