@@ -1,5 +1,7 @@
 """The approval of an outside pipeline, and what people decide on any approval."""
 
+from collections.abc import Callable, Mapping
+from functools import partial
 from urllib.parse import unquote
 
 from fastapi import Request
@@ -11,7 +13,7 @@ from dockgate.services.web_services import WebServices
 from dockgate.shared.errors import ConflictError, NotFoundError, UsageError
 from dockgate.web import api
 from dockgate.web.api import approvals as approval_calls
-from dockgate.web.console.pages.decisions import Refusal, choose_status, read_decision
+from dockgate.web.console.pages.decisions import ApprovalForm, Refusal, choose_status, read_decision
 from dockgate.web.console.pages.executions import render_execution
 from dockgate.web.console.pages.signing_in import Form
 from dockgate.web.console.rendering import render_page
@@ -53,11 +55,8 @@ def cast_vote(
 ) -> Response:
     """Approve or reject as a person."""
     body = approval_calls.CastVote(fields.get("vote") == "yes", fields.get("reason", ""))
-    try:
-        approval_calls.cast_vote(approval_id, body, caller, server)
-    except (UsageError, ConflictError) as error:
-        return _render_refusal(Refusal(approval_id, "vote", fields, error), request, caller, server)
-    return redirect_to(make_approval_path(approval_id))
+    decide = partial(approval_calls.cast_vote, approval_id, body, caller, server)
+    return _run_decision(approval_id, "vote", fields, decide, request, caller, server)
 
 
 @router.post("/approvals/{approval_id:path}/reject")
@@ -70,11 +69,8 @@ def reject_approval(
     if waiting.state is not ApprovalState.WAITING:
         raise NotFoundError("this approval no longer waits", "Reload the page: it shows the decision.")
     body = approval_calls.Rejection(waiting.token, fields.get("reason", ""), caller.name)
-    try:
-        approval_calls.reject_approval(approval_id, body, caller, server)
-    except (UsageError, ConflictError) as error:
-        return _render_refusal(Refusal(approval_id, "reject", fields, error), request, caller, server)
-    return redirect_to(make_approval_path(approval_id))
+    decide = partial(approval_calls.reject_approval, approval_id, body, caller, server)
+    return _run_decision(approval_id, "reject", fields, decide, request, caller, server)
 
 
 @router.post("/approvals/{approval_id:path}/override")
@@ -84,10 +80,24 @@ def override_rejection(
 ) -> Response:
     """Accept the findings of a rejected image until a date, and retry."""
     body = approval_calls.OverrideRequest(fields.get("reason", ""), fields.get("until", ""))
+    decide = partial(approval_calls.override_rejection, approval_id, body, caller, server)
+    return _run_decision(approval_id, "override", fields, decide, request, caller, server)
+
+
+def _run_decision(
+    approval_id: str,
+    form: ApprovalForm,
+    fields: Mapping[str, str],
+    decide: Callable[[], object],
+    request: Request,
+    caller: Caller,
+    server: WebServices,
+) -> Response:
+    """Decide, and go back to the page of the approval. Refused, the page shows the form again, and why."""
     try:
-        approval_calls.override_rejection(approval_id, body, caller, server)
+        decide()
     except (UsageError, ConflictError) as error:
-        return _render_refusal(Refusal(approval_id, "override", fields, error), request, caller, server)
+        return _render_refusal(Refusal(approval_id, form, fields, error), request, caller, server)
     return redirect_to(make_approval_path(approval_id))
 
 

@@ -39,12 +39,16 @@ class Decision:
         return self.approval.state is ApprovalState.REJECTED
 
 
+# The forms by which people decide on an approval.
+ApprovalForm = Literal["vote", "reject", "override"]
+
+
 @dataclass(frozen=True, slots=True)
 class Refusal:
     """A form of an approval that was refused: which one, what was filled in, and why."""
 
     approval: str
-    form: Literal["vote", "reject", "override"]
+    form: ApprovalForm
     fields: Mapping[str, str]
     error: UsageError | ConflictError
 
