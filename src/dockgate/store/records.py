@@ -5,7 +5,7 @@ Times are RFC 3339 text in UTC.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import Enum, StrEnum, auto
 from typing import Any, NamedTuple
 
 from dockgate.gate.model import Status, Waiver
@@ -263,6 +263,14 @@ class OutboxKind(StrEnum):
     PROVENANCE = "provenance"
     EVENT = "event"
     VERDICT_CHANGE = "verdict-change"
+
+
+class EntryState(Enum):
+    """The states of entries of the outbox: not accepted for good, waiting for an attempt, and accepted."""
+
+    DEAD = auto()
+    WAITING = auto()
+    DELIVERED = auto()
 
 
 # Kinds of entries that attach something to an image.

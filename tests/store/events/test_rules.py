@@ -4,6 +4,7 @@ import stat
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from dockgate.store.events.cursor import GroupedEvent, Reopening
 from dockgate.store.events.receivers import FAILURES_LIMIT, QueueLength
 from dockgate.store.events.rules import EventTargets
 from dockgate.store.events.secret_box import KEY_FILE, SecretBox
-from dockgate.store.records import OutboxEntry, OutboxKind
+from dockgate.store.records import EntryState, OutboxEntry, OutboxKind
 
 NOW, LATER, LATEST = "2026-11-28T12:00:00.000Z", "2026-11-28T12:00:01.000Z", "2026-11-28T13:00:00.000Z"
 RULE = Rule(
@@ -237,11 +238,14 @@ def test_what_waits_and_what_is_dead_is_limited_and_counted(store: Store) -> Non
     assert store.event_receivers.count_entries() == {"chat": QueueLength(waiting=6, dead=3)}
     state = store.event_receivers.list_states()["chat"]
     assert (state.given_up, state.deleted) == (4, 1)
-    assert keys(list(store.outbox.list_dead_letters(OutboxKind.EVENT, "chat", 10, None))) == ["03", "02", "01"]
-    assert keys(list(store.outbox.list_dead_letters(OutboxKind.EVENT, "chat", 10, (2, "02")))) == ["01"]
-    oldest = store.outbox.list_dead_letters(OutboxKind.EVENT, "chat", 10, (1, "01"), is_newest_first=False)
-    assert keys(list(oldest)) == ["02", "03"]
-    assert keys(list(store.outbox.list_waiting(OutboxKind.EVENT, "chat", 2, (4, "04")))) == ["05", "06"]
+    list_dead = partial(store.outbox.list_in_state, OutboxKind.EVENT, "chat", EntryState.DEAD, 10)
+    assert keys(list(list_dead(None, is_newest_first=True))) == ["03", "02", "01"]
+    assert keys(list(list_dead((2, "02"), is_newest_first=True))) == ["01"]
+    assert keys(list(list_dead((1, "01"), is_newest_first=False))) == ["02", "03"]
+    waiting = store.outbox.list_in_state(
+        OutboxKind.EVENT, "chat", EntryState.WAITING, 2, (4, "04"), is_newest_first=False
+    )
+    assert keys(list(waiting)) == ["05", "06"]
     store.event_receivers.trim(6, 100, LATER, "overdue")
     assert store.event_receivers.count_entries()["chat"].waiting == 6, "the receiver does not fail: they were not tried"
     store.event_receivers.record_failure("chat", "down", datetime.fromisoformat(LATER))

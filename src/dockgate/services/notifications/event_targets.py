@@ -23,7 +23,7 @@ from dockgate.shared.timestamps import format_time
 from dockgate.store import Store
 from dockgate.store.events.receivers import FAILURES_LIMIT, QueueLength, ReceiverState
 from dockgate.store.events.rules import TargetRecord
-from dockgate.store.records import OutboxEntry, OutboxKind
+from dockgate.store.records import EntryState, OutboxEntry, OutboxKind
 
 # What waits for one target, and what could not be sent to it: older entries are given up, and deleted.
 WAITING_LIMIT, DEAD_LIMIT = 10_000, 1_000
@@ -219,9 +219,7 @@ class EventTargets:
     ) -> list[DeadLetter]:
         """The dead letters of a target by position, after the one of this position and key."""
         self.read_status(name)
-        entries = self._store.outbox.list_dead_letters(
-            OutboxKind.EVENT, name, limit, after, is_newest_first=is_newest_first
-        )
+        entries = self._list_entries(name, EntryState.DEAD, limit, after, is_newest_first=is_newest_first)
         return [DeadLetter(**_collect_fields(entry), error=entry.last_error or "") for entry in entries]
 
     def list_waiting_messages(
@@ -229,7 +227,7 @@ class EventTargets:
     ) -> list[WaitingMessage]:
         """The messages that wait for a target, by position, after the one of this position and key."""
         paused_until = self.read_status(name).paused_until or ""
-        entries = self._store.outbox.list_waiting(OutboxKind.EVENT, name, limit, after, is_newest_first=is_newest_first)
+        entries = self._list_entries(name, EntryState.WAITING, limit, after, is_newest_first=is_newest_first)
         return [
             WaitingMessage(
                 **_collect_fields(entry), error=entry.last_error, next_at=max(entry.next_at or "", paused_until)
@@ -242,9 +240,14 @@ class EventTargets:
     ) -> list[DeliveredMessage]:
         """The messages that a target accepted in the last days, as `list_waiting_messages` lists the others."""
         self.read_status(name)
-        outbox = self._store.outbox
-        entries = outbox.list_delivered(OutboxKind.EVENT, name, limit, after, is_newest_first=is_newest_first)
+        entries = self._list_entries(name, EntryState.DELIVERED, limit, after, is_newest_first=is_newest_first)
         return [DeliveredMessage(**_collect_fields(entry), delivered_at=entry.done_at or "") for entry in entries]
+
+    def _list_entries(
+        self, name: str, state: EntryState, limit: int, after: tuple[int, str] | None, *, is_newest_first: bool
+    ) -> Sequence[OutboxEntry]:
+        outbox = self._store.outbox
+        return outbox.list_in_state(OutboxKind.EVENT, name, state, limit, after, is_newest_first=is_newest_first)
 
     def redeliver(self, name: str, keys: Sequence[str] | None = None) -> int:
         """Send dead letters again: those with these keys, or all. Returns how many."""

@@ -4,7 +4,7 @@ Webhook deliveries, notifications, attestations and provenance statements are ro
 `services/notifications/outbox.py` sends them.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
@@ -37,7 +37,7 @@ from dockgate.store.queries import (
     select_as,
     split_into_batches,
 )
-from dockgate.store.records import OutboxEntry, OutboxKind
+from dockgate.store.records import EntryState, OutboxEntry, OutboxKind
 from dockgate.store.schema.events import outbox, outbox_receivers
 from dockgate.store.statements import delete_unlocked, insert_all_new, lock_name, lock_rows
 
@@ -47,6 +47,11 @@ OWN_REGISTRY = "own registry"
 _ENTRY = select_as(OutboxEntry, outbox)
 _IDENTITY = (outbox.c.kind, outbox.c.key, outbox.c.receiver)
 _IS_DEAD = (outbox.c.next_at.is_(None), outbox.c.done_at.is_(None), outbox.c.due_since.is_not(None))
+_CONDITIONS: Mapping[EntryState, tuple[ColumnElement[bool], ...]] = {
+    EntryState.DEAD: _IS_DEAD,
+    EntryState.WAITING: (outbox.c.next_at.is_not(None),),
+    EntryState.DELIVERED: (outbox.c.done_at.is_not(None),),
+}
 _ANSWER = update(outbox).where(outbox.c.kind == OutboxKind.WEBHOOK, is_one_of(outbox.c.key, "keys"))
 
 
@@ -209,55 +214,18 @@ class Outbox:
             rows = connection.execute(query.order_by(outbox.c.due_since.desc(), outbox.c.key).limit(limit)).mappings()
             return [OutboxEntry(**row) for row in rows]
 
-    def list_dead_letters(
+    def list_in_state(
         self,
         kind: OutboxKind,
         receiver: str,
-        limit: int,
-        after: tuple[int, str] | None,
-        *,
-        is_newest_first: bool = True,
-    ) -> Sequence[OutboxEntry]:
-        """Dead-lettered entries by position; `after` are position and key of the entry to continue from."""
-        return self._list_by_position(kind, receiver, _IS_DEAD, limit, after, is_newest_first=is_newest_first)
-
-    def list_waiting(
-        self,
-        kind: OutboxKind,
-        receiver: str,
-        limit: int,
-        after: tuple[int, str] | None,
-        *,
-        is_newest_first: bool = False,
-    ) -> Sequence[OutboxEntry]:
-        """Entries that wait for an attempt, as `list_dead_letters` lists the others."""
-        is_waiting = (outbox.c.next_at.is_not(None),)
-        return self._list_by_position(kind, receiver, is_waiting, limit, after, is_newest_first=is_newest_first)
-
-    def list_delivered(
-        self,
-        kind: OutboxKind,
-        receiver: str,
-        limit: int,
-        after: tuple[int, str] | None,
-        *,
-        is_newest_first: bool = True,
-    ) -> Sequence[OutboxEntry]:
-        """Entries that the receiver has taken, as `list_dead_letters` lists the others."""
-        is_delivered = (outbox.c.done_at.is_not(None),)
-        return self._list_by_position(kind, receiver, is_delivered, limit, after, is_newest_first=is_newest_first)
-
-    def _list_by_position(
-        self,
-        kind: OutboxKind,
-        receiver: str,
-        conditions: Sequence[ColumnElement[bool]],
+        state: EntryState,
         limit: int,
         after: tuple[int, str] | None,
         *,
         is_newest_first: bool,
     ) -> Sequence[OutboxEntry]:
-        query = _ENTRY.where(outbox.c.kind == kind, outbox.c.receiver == receiver, *conditions)
+        """Entries in a state by position; `after` are position and key of the entry to continue from."""
+        query = _ENTRY.where(outbox.c.kind == kind, outbox.c.receiver == receiver, *_CONDITIONS[state])
         sort_columns = outbox.c.position, outbox.c.key
         query = query.where(
             *make_after_value_conditions(tuple_(*sort_columns), after and tuple_(*after), is_newest_first)
