@@ -4,9 +4,11 @@ import io
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.cli.conftest import Dockgate
+from tests.cli.fake_server import FakeServer, RecordedRequest
 
 EVENT = {"source": "dockgate", "detail-type": "image.judged", "detail": {"status": "Rejected"}}
 MATCHING = '{"detail": {"status": ["Rejected"]}}'
@@ -51,3 +53,40 @@ def test_a_missing_file_is_an_error_with_advice(dockgate: Dockgate, tmp_path: Pa
     assert ran.code == 2
     assert "Name a file, or pass the JSON itself." in ran.err
     assert "\x1b" not in ran.err
+
+
+def test_events_after_a_number_are_listed_page_by_page(dockgate: Dockgate, server: FakeServer) -> None:
+    def answer(request: RecordedRequest) -> dict[str, Any]:
+        number = int(request.query["after"]) + 1
+        event = {**EVENT, "seq": number, "time": "2026-11-28T12:00:00.000Z"}
+        return {"events": [event], "after": number, "has_more": number < 9}
+
+    server.answers["GET /events"] = answer
+    listed = dockgate("events", "list", "--after", "6", "--pattern", MATCHING, "-o", "json")
+    assert [event["seq"] for event in json.loads(listed.out)] == [7, 8, 9]
+    assert {request.query["pattern"] for request in server.requests} == {MATCHING}
+    assert len(json.loads(dockgate("events", "list", "--after", "6", "--limit", "2", "-o", "json").out)) == 2
+
+
+def test_events_are_followed_from_now_on_in_their_order(dockgate: Dockgate, server: FakeServer) -> None:
+    """Until the server refuses: a person would interrupt it."""
+    pages = {"7": [8, 9], "9": [], "10": [11]}
+
+    def answer(request: RecordedRequest) -> object:
+        if "after" not in request.query:
+            return {"events": [], "after": 7}
+        numbers = pages.pop(request.query["after"], None)
+        if numbers is None:
+            return 403, {"error": "no permission", "advice": "Ask."}
+        events = [{**EVENT, "seq": number, "time": "2026-11-28T12:00:00.000Z"} for number in numbers]
+        return {"events": events, "after": max(numbers, default=10)}
+
+    server.answers["GET /events"] = answer
+    ran = dockgate("events", "tail", "--pattern", MATCHING, "-o", "json")
+    assert [json.loads(line)["seq"] for line in ran.out.splitlines()] == [8, 9, 11]
+    assert "no permission" in ran.err
+    assert all(request.query["pattern"] == MATCHING and request.query["wait"] for request in server.requests[1:])
+    dockgate("events", "tail", "--after", "3")
+    assert server.requests[-1].query["after"] == "3"
+    wrong = dockgate("events", "tail", "--pattern", '{"source": "x"}')
+    assert (wrong.code, len(server.requests)) == (2, 6)
