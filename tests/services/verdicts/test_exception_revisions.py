@@ -67,8 +67,8 @@ def test_other_contents_of_an_image_change_its_revision(fleet: Fleet) -> None:
     world = World(fleet, Random(1))  # noqa: S311 - any fleet
     exceptions = ExceptionRevisions(fleet.system.store)
     location = "team/image1", world.digest("image1")
-    before, contents = exceptions.compute([location], world.now), fleet.system.store.fleet.list_contents([location[1]])
-    while fleet.system.store.fleet.list_contents([location[1]]) == contents:
+    before, images = exceptions.compute([location], world.now), fleet.system.store.fleet.list_images([location[1]])
+    while [fleet.system.store.fleet.list_images([location[1]])[0].inventories] == [images[0].inventories]:
         assert exceptions.compute([location], world.now) == before
         world.scan("image1")
     assert exceptions.compute([location], world.now) != before

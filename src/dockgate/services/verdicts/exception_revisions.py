@@ -1,9 +1,10 @@
 """Which waivers and VEX documents may count for an image, as a text that is cheap to compare."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import chain
+from typing import NamedTuple
 
 from dockgate.gate import patterns, vex_statements
 from dockgate.gate.fleet.exceptions import make_statement_scopes
@@ -11,10 +12,40 @@ from dockgate.gate.model import Waiver
 from dockgate.shared import canonical
 from dockgate.shared.digest import compute_digest
 from dockgate.store import Store
+from dockgate.store.fleet.records import FleetImage
 from dockgate.store.records import ImageLocation
 
-# Package URLs and versions of the documents that name them.
-_NamedPackages = list[tuple[str, str]]
+# Images that are remembered: some hundred bytes each.
+IMAGES_LIMIT = 100_000
+
+
+class _Documents(NamedTuple):
+    """The versions of the active VEX documents (`Vex.list_all_active`), by what they are about.
+
+    That is an image or a platform by its digest, or a package by the path of the package URL, with that.
+    """
+
+    by_digest: Mapping[str, Collection[str]]
+    by_path: Mapping[str, Sequence[tuple[str, str]]]
+
+
+class _ImageDocuments(NamedTuple):
+    """The documents that may count for an image with these contents, as a digest of their versions.
+
+    `names` are the digests of the image and of its platforms.
+    """
+
+    contents: str
+    names: Collection[str]
+    documents: str
+
+
+class _Memory(NamedTuple):
+    """What was found with this revision of the documents, by image."""
+
+    vex_revision: str
+    documents: _Documents
+    images: Mapping[str, _ImageDocuments]
 
 
 @dataclass(slots=True)
@@ -24,12 +55,11 @@ class ExceptionRevisions:
     They are a superset of what `ServerWaivers.select_for_image` selects. A waiver may count for the images and in the
     repositories that it names. A VEX document may count for the images that it names or is attached to, and for those
     that contain a package which it names. The fleet index says which these are: an image that is not in it, or that has
-    reports of other scanners, is concerned by all documents.
+    reports of other scanners, is concerned by all documents. Any thread may call.
     """
 
     store: Store
-    # By image, the revision of the documents that may count. Before it, the state of documents and fleet that it is of.
-    _of_documents: tuple[tuple[str, str], Mapping[str, str]] | None = field(default=None, init=False)
+    _memory: _Memory | None = field(default=None, init=False)
 
     def compute(self, locations: Collection[ImageLocation], now: str) -> dict[ImageLocation, str]:
         """Return, by repository and image, a text that changes when others may count.
@@ -41,10 +71,8 @@ class ExceptionRevisions:
             return {}
         waivers = [record.waiver for record in self.store.waivers.list_active(now)]
         vex_revision = self.store.vex.read_revision()
-        of_documents = self._read_document_revisions(vex_revision)
-        contents = self.store.fleet.list_contents({image for _, image in locations})
+        images = self._find_documents(vex_revision, {image for _, image in locations})
         reported_images = self.store.fleet_judging.list_reported_images()
-        names = self._list_names({waiver.image for waiver in waivers if waiver.image})
 
         @cache
         def list_waivers(repository: str) -> list[Waiver]:
@@ -55,39 +83,39 @@ class ExceptionRevisions:
             ]
 
         def compute_one(repository: str, image: str) -> str:
-            is_known = image in contents and image not in reported_images
-            documents = [contents[image], of_documents.get(image)] if is_known else [vex_revision]
-            image_names = names.get(image, ())
+            image_documents = images.get(image) if image not in reported_images else None
             ids = [
                 waiver.id
                 for waiver in list_waivers(repository)
-                if not (is_known and waiver.image) or waiver.image in image_names
+                if image_documents is None or not waiver.image or waiver.image in image_documents.names
             ]
-            return compute_digest(canonical.encode([documents, ids]))
+            if image_documents is None:
+                return compute_digest(canonical.encode([vex_revision, ids]))
+            return compute_digest(canonical.encode([image_documents.contents, image_documents.documents, ids]))
 
         return {location: compute_one(*location) for location in locations}
 
-    def _list_names(self, digests: Collection[str]) -> dict[str, set[str]]:
-        """The images of the index that have one of these digests, themselves or as a platform, each with these."""
-        names: dict[str, set[str]] = {}
-        for image, digest in self.store.fleet.iterate_names(digests):
-            names.setdefault(image, set()).add(digest)
-        return names
+    def _find_documents(self, vex_revision: str, digests: Collection[str]) -> Mapping[str, _ImageDocuments]:
+        """Return the documents of these images, and of others. Those that the index does not have are missing."""
+        memory = self._memory
+        if memory is None or memory.vex_revision != vex_revision:
+            memory = _Memory(vex_revision, self._read_documents(), {})
+        images = self.store.fleet.list_images(digests)
+        known_images = memory.images if len(memory.images) < max(IMAGES_LIMIT, 2 * len(images)) else {}
+        new_images = [
+            image
+            for image in images
+            if image.digest not in known_images or known_images[image.digest].contents != image.inventories
+        ]
+        if new_images:
+            found_images = self._read_images(memory.documents, new_images)
+            memory = memory._replace(images={**known_images, **found_images})
+        self._memory = memory
+        return memory.images
 
-    def _read_document_revisions(self, vex_revision: str) -> Mapping[str, str]:
-        """Return a revision of the VEX documents that may count, for each image of the index for which any may."""
-        state = vex_revision, self.store.fleet_judging.read_fleet_revision()
-        of_documents = self._of_documents
-        if of_documents is None or of_documents[0] != state:
-            versions = self._find_document_versions()
-            revisions = {image: compute_digest(canonical.encode(sorted(each))) for image, each in versions.items()}
-            self._of_documents = of_documents = state, revisions
-        return of_documents[1]
-
-    def _find_document_versions(self) -> dict[str, set[str]]:
-        """Return the versions of the VEX documents that may count for each image (`Vex.list_all_active`)."""
+    def _read_documents(self) -> _Documents:
         by_digest: dict[str, set[str]] = {}
-        by_path: dict[str, _NamedPackages] = {}
+        by_path: dict[str, list[tuple[str, str]]] = {}
         for version, (record, statements) in self.store.vex.list_all_active().items():
             scopes = chain.from_iterable(make_statement_scopes(each, record.image or None) for each in statements)
             for scope in dict.fromkeys(scopes):
@@ -95,27 +123,44 @@ class ExceptionRevisions:
                     by_digest.setdefault(digest, set()).add(version)
                 for purl in scope.packages or () if scope.images is None else ():
                     by_path.setdefault(patterns.split(purl)[0], []).append((purl, version))
-        versions: dict[str, set[str]] = {}
-        for image, digest in self.store.fleet.iterate_names(by_digest):
-            versions.setdefault(image, set()).update(by_digest[digest])
-        numbers = self._find_images_with_packages(by_path) if by_path else {}
-        for indexed_image in self.store.fleet.iterate_images(numbers):
-            versions.setdefault(indexed_image.digest, set()).update(numbers[indexed_image.id])
-        return versions
+        return _Documents(by_digest, by_path)
 
-    def _find_images_with_packages(self, by_path: Mapping[str, _NamedPackages]) -> dict[int, set[str]]:
-        """Return the images (ids) that contain packages with these paths, with the versions of the documents."""
-        components: dict[frozenset[str], set[int]] = {}
-        for number, component in self.store.fleet.iterate_components():
+    def _read_images(self, documents: _Documents, images: Sequence[FleetImage]) -> dict[str, _ImageDocuments]:
+        names = {image.id: {image.digest} for image in images}
+        for platform in self.store.fleet_judging.iterate_platforms(names):
+            names[platform.image].add(platform.manifest)
+        by_package = self._find_documents_by_package(documents, names) if documents.by_path else {}
+        result = {}
+        for image in images:
+            versions = by_package.get(image.id, set()).union(
+                *(documents.by_digest.get(name, ()) for name in names[image.id])
+            )
+            digest = compute_digest(canonical.encode(sorted(versions)))
+            result[image.digest] = _ImageDocuments(image.inventories, frozenset(names[image.id]), digest)
+        return result
+
+    def _find_documents_by_package(self, documents: _Documents, images: Collection[int]) -> dict[int, set[str]]:
+        """The versions of the documents that name a package of these images (ids), by image."""
+        fleet = self.store.fleet
+        bundles: dict[int, set[int]] = {}  # by image
+        for row in fleet.iterate_bundles_of_images(images):
+            bundles.setdefault(row.image, set()).add(row.bundle)
+        components = {
+            bundle: content.counted_components
+            for bundle, content in fleet.iterate_bundles(set().union(*bundles.values()))
+        }
+        versions: dict[int, set[str]] = {}  # by component
+        for number, component in fleet.iterate_components(set[int]().union(*components.values())):
             package = component.to_package()
-            candidates = chain.from_iterable(by_path.get(path, ()) for path, _ in patterns.list_identities(package))
-            if versions := frozenset(
-                version for purl, version in candidates if vex_statements.is_package(purl, package)
-            ):
-                components.setdefault(versions, set()).add(number)
-        images: dict[int, set[str]] = {}
-        for versions, numbers in components.items():
-            bundles = {bundle for _, bundle, _ in self.store.fleet.iterate_bundle_uses(numbers)}
-            for image in self.store.fleet.find_images_with(bundles):
-                images.setdefault(image, set()).update(versions)
-        return images
+            for path, _ in patterns.list_identities(package):
+                for purl, version in documents.by_path.get(path, ()):
+                    if vex_statements.is_package(purl, package):
+                        versions.setdefault(number, set()).add(version)
+        versions_by_bundle = {
+            bundle: set[str]().union(*(versions[number] for number in versions.keys() & contents.keys()))
+            for bundle, contents in components.items()
+        }
+        return {
+            image: set[str]().union(*(versions_by_bundle.get(bundle, ()) for bundle in bundles[image]))
+            for image in bundles
+        }

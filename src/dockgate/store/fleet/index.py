@@ -187,22 +187,9 @@ class Fleet:
         columns = (images.id, images.digest), (platforms.image, platforms.manifest)
         return {row[0] for column, digest in columns for row in self._iterate_rows(select(column), digest, digests)}
 
-    def iterate_names(self, digests: Collection[str]) -> Iterator[tuple[str, str]]:
-        """The images (digests) that have one of these digests, each with it.
-
-        They have it themselves, or one of their platforms has it.
-        """
-        images, platforms = fleet_images.c, fleet_platforms.c
-        of_platforms = select(images.digest, platforms.manifest).join(fleet_images, images.id == platforms.image)
-        yield from ((digest, digest) for digest in self.list_contents(digests))
-        for row in self._iterate_rows(of_platforms, platforms.manifest, digests):
-            yield row[0], row[1]
-
-    def list_contents(self, digests: Collection[str]) -> dict[str, str]:
-        """The digest of what the newest indexed scan found in each of these images that the index has."""
-        table = fleet_images.c
-        rows = self._iterate_rows(select(table.digest, table.inventories), table.digest, digests)
-        return {row[0]: row[1] for row in rows}
+    def list_images(self, digests: Collection[str]) -> list[FleetImage]:
+        """The images with these digests that are indexed, gone or not."""
+        return [FleetImage._make(row) for row in self._iterate_rows(_IMAGE, fleet_images.c.digest, digests)]
 
     def iterate_components(self, ids: Collection[int] | None = None) -> Iterator[tuple[int, Component]]:
         """All components, or these, in the order of ids."""
