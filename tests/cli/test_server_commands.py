@@ -45,7 +45,7 @@ def test_an_approval_shows_its_token_while_it_waits_only(dockgate: Dockgate, ser
     server.answers[f"GET /approvals/{APPROVAL}"] = answers.make_approval(ApprovalState.WAITING)
     waiting = dockgate("approval", "show", APPROVAL).out
     assert "the-token" in waiting
-    assert "in 6 days" in waiting
+    assert "in 7 days" in waiting
     server.answers[f"GET /approvals/{APPROVAL}"] = answers.make_approval()
     settled = dockgate("approval", "show", APPROVAL).out
     assert "the-token" not in settled

@@ -22,6 +22,9 @@ NOW = datetime(2026, 11, 25, 12, 0, 0, tzinfo=UTC)
         (9 * 86400, "9 days ago"),
         (-90, "in 1 min"),
         (-7 * 86400, "in 7 days"),
+        (-6.9 * 86400, "in 7 days"),
+        (-6.4 * 86400, "in 6 days"),
+        (-23 * 3600, "in 23 h"),
     ],
 )
 def test_relative(seconds: float, expected: str) -> None:

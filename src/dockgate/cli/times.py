@@ -4,6 +4,8 @@ from datetime import UTC, datetime
 
 from dockgate.shared.timestamps import parse_time
 
+_DAY = 86400
+
 
 def format_time(text: str | None, now: datetime | None = None) -> str:
     """ "3 min ago (2026-11-25 00:20:11 UTC)", "in 6 days (…)"; "-" without a time."""
@@ -28,7 +30,10 @@ def format_relative(moment: datetime, now: datetime | None = None) -> str:
     seconds = ((now or datetime.now(UTC)) - moment).total_seconds()
     if abs(seconds) < 1:
         return "just now"
-    return f"{_round_duration(seconds)} ago" if seconds > 0 else f"in {_round_duration(-seconds)}"
+    if seconds > 0:
+        return f"{_round_duration(seconds)} ago"
+    # To the nearest day: what was made a minute ago and expires in 7 days does not expire in 6.
+    return f"in {_round_duration(-seconds + _DAY / 2 if seconds <= -_DAY else -seconds)}"
 
 
 def format_duration(start: str, end: str | None, now: datetime | None = None) -> str:
@@ -44,7 +49,7 @@ def format_duration(start: str, end: str | None, now: datetime | None = None) ->
 
 
 def _round_duration(seconds: float) -> str:
-    for size, name in ((86400, "day"), (3600, "h"), (60, "min")):
+    for size, name in ((_DAY, "day"), (3600, "h"), (60, "min")):
         if seconds >= size:
             count = int(seconds // size)
             return f"{count} days" if name == "day" and count > 1 else f"{count} {name}"

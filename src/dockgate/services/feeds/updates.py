@@ -123,8 +123,6 @@ class FeedUpdates:
             return
         ages = read_record_ages(self._path, now)
         suspects = ages.suspect
-        for suspect in suspects:
-            _log.warning("%s is suspect: its newest record is of %s", suspect.part, suspect.newest)
         time, states_before = self._clock.now(), read_states(self._path)
         events = [
             dockgate_events.make_feed_suspect(each.feed, each.part, each.newest, each.since, time)
