@@ -172,6 +172,16 @@ def test_a_policy_is_tried_in_parts(dockgate: Dockgate, server: FakeServer, tmp_
     assert server.requests[-1].parse_body()["limit"] == 20
 
 
+def test_a_change_of_the_past_names_its_verdict(dockgate: Dockgate, server: FakeServer, tmp_path: Path) -> None:
+    (tmp_path / "p.yaml").write_text(TEXT)
+    change = ImageComparison(
+        "sha256:" + "a" * 64, "sha256:" + "b" * 64, "default", Status.APPROVED, Status.REJECTED, (), ()
+    )
+    server.answers["POST /policies/try"] = comparisons(1, changes=(change,))
+    ran = dockgate("policy", "try", str(tmp_path / "p.yaml"), "--against", "history")
+    assert ran.out.startswith("sha256:aaaaaaaaaaaa…, verdict sha256:bbbbbbbbbbbb…, by default: Approved → Rejected\n")
+
+
 def test_a_candidate_is_tried_on_an_image_without_a_server(dockgate: Dockgate, tmp_path: Path) -> None:
     assert dockgate("db", "build", "--from", str(layouts.write_feeds(tmp_path / "feeds"))).code == 0
     image = layouts.write_image(tmp_path / "image", layouts.make_debian_files(openssl="3.5.1-1"))

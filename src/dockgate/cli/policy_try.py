@@ -16,6 +16,7 @@ from dockgate.config import from_environment
 from dockgate.gate.policy import PolicyReference
 from dockgate.gate.replay.policy_diff import ImageComparison, PolicyComparison
 from dockgate.shared.canonical import to_plain
+from dockgate.shared.digest import is_digest
 from dockgate.shared.errors import UsageError
 
 ON_SERVER = ("history", "running")
@@ -130,9 +131,11 @@ def _show_changes(judged_count: int, status_changes: dict[str, int], changes: Se
             if change.is_status_changed
             else (style_state(change.after), (", unchanged", "dim"))
         )
-        subject = (
-            f"{shorten_reference(change.image)}{f' of {shorten_reference(change.subject)}' if change.subject else ''}"
-        )
+        subject = shorten_reference(change.image)
+        if change.subject:
+            # A service, or a verdict.
+            joint = ", verdict" if is_digest(change.subject) else " of"
+            subject += f"{joint} {shorten_reference(change.subject)}"
         print_lines(terminal, [make_line(f"{subject}, by {PolicyReference.parse(change.policy).label}: ", *turn)])
         for sign, entries in (("+", change.added), ("-", change.removed)):
             for entry in entries:

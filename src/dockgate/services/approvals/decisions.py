@@ -44,7 +44,9 @@ class ApprovalDecisions:
             raise DeniedError(f"that is not the token of {approval_id}", "`dockgate approval show` prints it.")
         answer = make_rejection(by, reason)
         if not self.effects.run(EffectKind.ANSWER, self.store.approvals.settle, approval_id, answer, self.clock.now()):
-            raise ConflictError(f"{approval_id} is already settled", "`dockgate approval show` shows the answer.")
+            raise ConflictError(
+                f"{approval_id} is already settled", f"`dockgate approval show {approval_id}` shows the answer."
+            )
         self.approval_settler.continue_execution(approval_id)
         return self.store.approvals.get(approval_id)
 

@@ -173,7 +173,9 @@ class Approvals:
             if (row := connection.execute(present_vote).mappings().first()) is not None:
                 return Vote(**row)
             if approval.state is not ApprovalState.WAITING:
-                raise ConflictError(f"{vote.approval} is already settled", "`dockgate approval show` shows the answer.")
+                raise ConflictError(
+                    f"{vote.approval} is already settled", f"`dockgate approval show {vote.approval}` shows the answer."
+                )
             if approval.expires_at <= vote.at:
                 raise ConflictError(
                     f"the time limit of {vote.approval} has passed", "Start the pipeline again, or retry it."
@@ -308,7 +310,7 @@ def make_unknown_approval_error(approval_id: str) -> NotFoundError:
     """The error for an approval that does not exist, or of which a caller may not know."""
     return NotFoundError(
         f"there is no approval {approval_id!r}",
-        "`dockgate approval list` lists the waiting ones; settled ones are deleted after a while.",
+        "`dockgate approval list` lists them. Settled ones are deleted after DOCKGATE_KEEP_DAYS.",
     )
 
 
