@@ -1,10 +1,12 @@
-"""Lists of a new server: what they say to those who may take the next step, and to others."""
+"""Lists of a new server: what they say to those who may take the next step, and to others, and with a damaged entry."""
 
 from pathlib import Path
 
+from tests.fakes.repository_host import MemoryHost
 from tests.scenarios.browser import Browser
 from tests.scenarios.server import ServerSystem
 
+from dockgate.shared.errors import UnavailableError
 from dockgate.web.console.empty_states import EMPTY_STATES
 
 
@@ -21,3 +23,22 @@ def test_an_empty_list_gives_a_command_only_to_those_who_may_run_it(tmp_path: Pa
                     page, state = browser.get(path).text, EMPTY_STATES[name]
                     assert (f"<pre>{state.command}</pre>" in page) is is_admin, path
                     assert (str(state.others) in page) is not is_admin, path
+
+
+def test_a_damaged_repository_is_listed_with_the_reason(tmp_path: Path) -> None:
+    damaged_folders: list[str] = []
+
+    def fail(moment: str) -> None:
+        if damaged_folders and moment == "before heads":
+            raise UnavailableError(f"git for-each-ref failed in {damaged_folders[0]}: not a git repository")
+
+    with ServerSystem(tmp_path, source=MemoryHost(fail)) as server:
+        server.apply("kind: Repository\nname: web\n")
+        damaged_folders.append("web.git")
+        (view,) = server.get("/repositories")
+        assert (view["name"], view["heads"]) == ("web", {})
+        assert view["problem"] == "git for-each-ref failed in web.git: not a git repository"
+        with Browser(server) as browser:
+            page = browser.get("/repositories")
+        assert page.status_code == 200
+        assert "not a git repository" in page.text

@@ -21,7 +21,9 @@ def list_repositories(sort: str, output_format: str) -> None:
         (
             repository["name"],
             repository["clone_url"],
-            ", ".join(f"{branch} {commit[:10]}" for branch, commit in repository["heads"].items()),
+            (problem, "red")
+            if (problem := repository.get("problem"))
+            else ", ".join(f"{branch} {commit[:10]}" for branch, commit in repository["heads"].items()),
         )
         for repository in repositories
     )

@@ -13,7 +13,7 @@ from dockgate.delivery.model import Execution, ExecutionResult, Pipeline, RunSta
 from dockgate.identity.model import Caller
 from dockgate.services.pipelines.documents import AppliedDocument, DocumentText
 from dockgate.services.web_services import ServerStatus, WebServices, read_server_status
-from dockgate.shared.errors import UsageError
+from dockgate.shared.errors import UnavailableError, UsageError
 from dockgate.web import api
 from dockgate.web.audit_details import note_change
 from dockgate.web.authorization import get_authorized_caller
@@ -33,11 +33,12 @@ router = api.make_router()
 
 @dataclass(frozen=True, slots=True)
 class RepositoryView:
-    """`heads` maps branches to commit ids."""
+    """`heads` maps branches to commit ids. `problem` says why they cannot be read, null if they can."""
 
     name: str
     clone_url: str
     heads: dict[str, str]
+    problem: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,10 +118,16 @@ def read_repository_page(caller: Caller, server: WebServices, query: PageQuery) 
     """A page of the repositories that the caller may see."""
     visible = (name for name in server.store.repositories.list_names() if caller.can_reach(repository=name))
     page = make_page(visible, {"name": lambda name: (name,)}, query)
-    views = [
-        RepositoryView(name, server.make_clone_url(name), dict(server.source.list_heads(name))) for name in page.entries
-    ]
-    return page.with_entries(views)
+    return page.with_entries([_view_repository(server, name) for name in page.entries])
+
+
+def _view_repository(server: WebServices, name: str) -> RepositoryView:
+    """A damaged repository does not hide the others."""
+    clone_url = server.make_clone_url(name)
+    try:
+        return RepositoryView(name, clone_url, dict(server.source.list_heads(name)))
+    except UnavailableError as error:
+        return RepositoryView(name, clone_url, {}, str(error))
 
 
 @router.get("/pipelines")
