@@ -4,6 +4,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.parts import wait_until
@@ -94,6 +95,31 @@ def test_hostile_json_is_refused(server: ServerSystem, text: str) -> None:
 
 
 OPEN_FORM = ("Sec-Fetch-Site: same-origin", "Content-Type: application/x-www-form-urlencoded")
+
+
+def list_input_lists(document: dict[str, Any], schema: Any) -> Iterator[dict[str, Any]]:
+    """The schemas of all lists in a schema of the OpenAPI document."""
+    if isinstance(schema, list):
+        for part in schema:
+            yield from list_input_lists(document, part)
+    elif isinstance(schema, dict):
+        if reference := schema.get("$ref"):
+            yield from list_input_lists(document, document["components"]["schemas"][reference.rpartition("/")[2]])
+        if schema.get("type") == "array":
+            yield schema
+        for part in schema.values():
+            yield from list_input_lists(document, part)
+
+
+def test_every_list_in_a_request_is_bounded(server: ServerSystem) -> None:
+    """Each wrong entry of a list is an error that is made before the request is refused."""
+    document = server.get("/openapi.json")
+    bodies = [
+        call["requestBody"] for path in document["paths"].values() for call in path.values() if "requestBody" in call
+    ]
+    lists = [schema for body in bodies for schema in list_input_lists(document, body)]
+    assert lists
+    assert [schema for schema in lists if "maxItems" not in schema] == []
 
 
 def test_documents_that_are_not_read_are_few(server: ServerSystem) -> None:

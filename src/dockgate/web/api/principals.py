@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Literal
+from typing import Annotated, Literal
 
 from fastapi import Header
+from pydantic import Field
 
 from dockgate.identity.model import AuditEntry, Permission, Principal, ProjectRole, Role, Token
 from dockgate.services.identity.people import TOKEN_DAYS
@@ -22,14 +23,23 @@ PrincipalSort = Literal["name", "-name", "-added", "added"]
 TokenSort = Literal["-created", "created"]
 
 
+# Entries of a list in a request: an error in each of them would be reported, and each call compares all patterns.
+MAX_ENTRIES = 1000
+
+RoleList = Annotated[list[Role], Field(max_length=MAX_ENTRIES)]
+ProjectRoleList = Annotated[list[ProjectRole], Field(max_length=MAX_ENTRIES)]
+PermissionList = Annotated[list[Permission], Field(max_length=MAX_ENTRIES)]
+PatternList = Annotated[list[str], Field(max_length=MAX_ENTRIES)]
+
+
 @dataclass(frozen=True, slots=True)
 class NewPrincipal:
     """A principal to add."""
 
     name: str
-    roles: list[Role]
+    roles: RoleList
     email: str | None = None
-    project_roles: list[ProjectRole] = field(default_factory=list)
+    project_roles: ProjectRoleList = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +57,8 @@ class Roles:
     `project_roles` are for some repositories, by a pattern such as "team-a/*".
     """
 
-    roles: list[Role]
-    project_roles: list[ProjectRole] = field(default_factory=list)
+    roles: RoleList
+    project_roles: ProjectRoleList = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +67,9 @@ class NewToken:
 
     principal: str
     days: float = TOKEN_DAYS
-    scopes: list[Permission] = field(default_factory=list)
-    repositories: list[str] = field(default_factory=list)
-    pipelines: list[str] = field(default_factory=list)
+    scopes: PermissionList = field(default_factory=list)
+    repositories: PatternList = field(default_factory=list)
+    pipelines: PatternList = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
