@@ -71,8 +71,9 @@ class ExceptionRevisions:
             return {}
         waivers = [record.waiver for record in self.store.waivers.list_active(now)]
         vex_revision = self.store.vex.read_revision()
-        images = self._find_documents(vex_revision, {image for _, image in locations})
-        reported_images = self.store.fleet_judging.list_reported_images()
+        digests = {image for _, image in locations}
+        images = self._find_documents(vex_revision, digests)
+        reported_images = self.store.fleet_judging.list_reported_images(digests)
 
         @cache
         def list_waivers(repository: str) -> list[Waiver]:

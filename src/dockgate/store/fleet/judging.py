@@ -111,10 +111,13 @@ class FleetJudgingState:
             for image, position, text in connection.execute(query).all():
                 yield Placement(image, position, tuple(map(decode, text.split(","))))
 
-    def list_reported_images(self) -> frozenset[str]:
-        """The images of which other scanners have reports."""
+    def list_reported_images(self, images: Collection[str] | None = None) -> frozenset[str]:
+        """The images of which other scanners have reports: all, or those of these."""
+        query = select(reports.c.image).distinct()
+        parts = None if images is None else split_into_batches(sorted(images))
+        queries = [query] if parts is None else [query.where(reports.c.image.in_(part)) for part in parts]
         with self._database.read() as connection:
-            return frozenset(connection.scalars(select(reports.c.image).distinct()))
+            return frozenset(image for each in queries for image in connection.scalars(each))
 
     def read_fleet_revision(self) -> str:
         """A text that changes when an image is added, scanned again or gone."""
