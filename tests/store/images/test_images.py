@@ -130,6 +130,24 @@ def test_the_pusher_of_a_digest_is_kept_and_the_server_replaces_people(store: St
     assert list(store.images.list_pushers("api", IMAGE)) == list(store.images.list_pushers("web", "sha256:b")) == []
 
 
+def test_a_push_makes_an_image_due_where_it_is_new_or_its_pusher(store: Store) -> None:
+    def count_due_changes() -> int:
+        return len(store.due_images.list().get(IMAGE, ()))
+
+    push(store, "a", IMAGE)
+    push(store, "again", IMAGE, at=LATER)
+    assert count_due_changes() == 1
+    push(store, "other tag", IMAGE, tag="2")
+    push(store, "known pusher", IMAGE, "ada")
+    push(store, "other pusher", IMAGE, "ben")
+    push(store, "server", IMAGE, SERVER)
+    push(store, "server again", IMAGE, SERVER)
+    assert count_due_changes() == 4
+    push(store, "moved away", "sha256:b", at=LATEST)
+    push(store, "moved back", IMAGE, at="2999-01-01T00:00:00.000Z")
+    assert count_due_changes() == 5
+
+
 def test_a_tag_move_is_recorded_once(store: Store) -> None:
     push(store, "a", IMAGE)
     push(store, "again", IMAGE, at=LATER)

@@ -286,17 +286,24 @@ class Images:
 
 
 def _push(connection: Connection, image: PushedImage) -> None:
-    record_push(connection, image)
-    mark_due(connection, image.digest)  # who pushed it decides whether the repository's waivers count for it
+    has_changed = record_push(connection, image)
     if insert_if_new(connection, pushed_images, asdict(image)):
-        return
-    key = {f"of_{column.name}": getattr(image, column.name) for column in pushed_images.primary_key}
-    connection.execute(_LATER_PUSH, {**key, "at": image.pushed_at})
-    if image.pushed_by:
-        change = update(pushed_images).where(*(pushed_images.c[name] == getattr(image, name) for name in _PUSH_KEY))
-        if image.pushed_by != SERVER:
-            change = change.where(pushed_images.c.pushed_by.is_(None))
-        connection.execute(change.values(pushed_by=image.pushed_by))
+        has_changed = True
+    else:
+        key = {f"of_{column.name}": getattr(image, column.name) for column in pushed_images.primary_key}
+        connection.execute(_LATER_PUSH, {**key, "at": image.pushed_at})
+        if image.pushed_by and _change_pusher(connection, image, image.pushed_by):
+            has_changed = True
+    if has_changed:  # where it is, and who pushed it, decides whether the repository's waivers count for it
+        mark_due(connection, image.digest)
+
+
+def _change_pusher(connection: Connection, image: PushedImage, pusher: str) -> bool:
+    """Record who pushed an image again, if that counts. Returns whether the pusher is another one than before."""
+    change = update(pushed_images).where(*(pushed_images.c[name] == getattr(image, name) for name in _PUSH_KEY))
+    pushed_by = pushed_images.c.pushed_by
+    is_replaced = pushed_by.is_distinct_from(SERVER) if pusher == SERVER else pushed_by.is_(None)
+    return connection.execute(change.where(is_replaced).values(pushed_by=pusher)).rowcount > 0
 
 
 def _record_move(connection: Connection, event_id: str, image: PushedImage) -> TagMove | None:

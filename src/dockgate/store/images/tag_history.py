@@ -136,18 +136,19 @@ class TagHistory:
             return len(pushes)
 
 
-def record_push(connection: Connection, image: PushedImage) -> None:
+def record_push(connection: Connection, image: PushedImage) -> bool:
     """Record a push: the tag's period begins, and the one before it ends.
 
     A push that is older than the tag's present period ended when that one began. If the present image was pushed before
     and after it, the push ended with the latter. Of two pushes at the same time, the one that is reported last counts.
+    Returns False for a push of the tag's present image, which changes nothing but the time of its latest push.
     """
     present_period = _find_present_period(connection, image.repository, image.tag, image.digest)
     until = None
     if present_period is not None and present_period.digest == image.digest:
         if present_period.pushed_at < image.pushed_at:
             _change(connection, present_period, _PUSHED_AGAIN, image.pushed_at)
-        return
+        return False
     if present_period is not None and image.pushed_at < present_period.since:
         until = present_period.since
     elif present_period is not None:
@@ -159,6 +160,7 @@ def record_push(connection: Connection, image: PushedImage) -> None:
     period = TagPeriod(image.repository, image.tag, image.digest, image.pushed_at, image.pushed_at, until)
     insert_if_new(connection, fleet_tags, period._asdict())
     _bring_back(connection, image.digest, image.pushed_at)
+    return True
 
 
 def _bring_back(connection: Connection, digest: str, since: str) -> bool:
