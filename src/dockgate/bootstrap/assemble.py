@@ -108,7 +108,8 @@ def assemble(
         groups.append(TaskGroup("workers", [RepeatedTask("workers", detector.run)], is_exclusive=False))
     reconciler = Reconciler(store.locks, options.pause_seconds, groups)
     handlers = _make_outbox_handlers(adapters, options, server.event_targets)
-    outbox = OutboxWorker(store.outbox, handlers, effects, adapters.clock, worker.id, options.pause_seconds)
+    priority = server.scans.answer_priority
+    outbox = OutboxWorker(store.outbox, handlers, effects, adapters.clock, worker.id, options.pause_seconds, priority)
     _receive_signals(adapters.store, options, use_cases, outbox, starter)
     background = BackgroundTasks(
         engine,

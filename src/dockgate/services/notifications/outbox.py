@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from dockgate.services.approvals.answer_priority import AnswerPriority
 from dockgate.services.durable_effects import EffectKind, Effects
 from dockgate.shared.errors import DockgateError, describe_error, find_unexpected_error
 from dockgate.shared.retry import OUTBOX_RETRIES
@@ -31,12 +32,14 @@ class UndeliverableError(Exception):
 class OutboxHandler(Protocol):
     """Sends the entries of one kind.
 
-    `receiver_limit` is how many are sent to one receiver at the same time; `effect` is the kind of effect.
+    `receiver_limit` is how many are sent to one receiver at the same time; `effect` is the kind of effect. What is not
+    an answer (`is_answer`) gives way to those.
     """
 
     kind: OutboxKind
     effect: EffectKind
     receiver_limit: int
+    is_answer: bool = False
 
     def send(self, entry: OutboxEntry) -> str | None:
         """Send the entry, and return what is kept of the result.
@@ -61,6 +64,7 @@ class OutboxWorker:
         clock: Callable[[], datetime],
         owner: str,
         pause_seconds: float,
+        answer_priority: AnswerPriority,
     ) -> None:
         """`owner` claims the entries: no other process that runs has this name.
 
@@ -69,7 +73,8 @@ class OutboxWorker:
         self._outbox = outbox
         self._owner = owner
         self._pools = {
-            handler.kind: _SenderPool(outbox, handler, effects, clock, owner, pause_seconds) for handler in handlers
+            handler.kind: _SenderPool(outbox, handler, effects, clock, owner, pause_seconds, answer_priority)
+            for handler in handlers
         }
         outbox.watch(self.wake)
 
@@ -107,6 +112,7 @@ class _SenderPool:
     clock: Callable[[], datetime]
     owner: str
     pause_seconds: float
+    answer_priority: AnswerPriority
 
     def __post_init__(self) -> None:
         self.wakeup = threading.Event()
@@ -126,6 +132,8 @@ class _SenderPool:
 
     def _claim_until_stopped(self) -> None:
         while not self._is_stopping:
+            if not self.handler.is_answer:
+                self.answer_priority.give_way()
             self.wakeup.clear()
             try:
                 self._claim()

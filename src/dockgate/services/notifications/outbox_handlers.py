@@ -27,6 +27,7 @@ class WebhookHandler(OutboxHandler):
     kind = OutboxKind.WEBHOOK
     effect = EffectKind.DELIVER
     receiver_limit = 4
+    is_answer = True
 
     approvals: Approvals
     webhooks: Webhooks
@@ -68,7 +69,7 @@ class VerdictChangeHandler(OutboxHandler):
 
 
 @dataclass(frozen=True, slots=True)
-class AttestationHandler:
+class AttestationHandler(OutboxHandler):
     """Signs that the policy approved an image, and attaches the statement in the image's registry.
 
     An attestation is valid for so many `days`.
@@ -82,6 +83,7 @@ class AttestationHandler:
     attestor: Attestor
     days: float
 
+    @override
     def send(self, entry: OutboxEntry) -> str:
         """Attest, and return the id of the signing key."""
         digest, image, repository = (entry.payload[name] for name in ("verdict", "image", "repository"))
