@@ -20,6 +20,7 @@ from dockgate.server.shared_folder import read_mark
 from dockgate.server.supervisor import end_with_thread
 from dockgate.shared.addresses import LOOPBACK
 from dockgate.shared.errors import DockgateError
+from dockgate.shared.wording import shorten_text
 from dockgate.store import read_folder_owner
 from dockgate.store.engine import Database
 
@@ -83,7 +84,7 @@ def _check_program(program: str, package: str, needed_for: str, question: tuple[
     except (OSError, subprocess.TimeoutExpired) as error:
         return Check(program, False, f"{path} does not run: {error}", needed_for, advice)
     lines = (result.stdout + result.stderr).strip().splitlines()
-    version = lines[0].strip()[:_LONGEST] if lines else path
+    version = shorten_text(lines[0].strip(), _LONGEST) if lines else path
     if program == "podman" and _parse_version(version) < _OLDEST_PODMAN:
         return Check(program, False, version, needed_for, "Install podman 4.3 or newer.")
     return Check(program, True, version, needed_for)
