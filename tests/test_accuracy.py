@@ -57,8 +57,10 @@ def test_a_source_package_counts() -> None:
 
 
 def test_a_difference_needs_an_explanation_that_holds_for_every_path() -> None:
-    seen = {LODASH: Seen({"usr/share/nodejs/lodash/package.json", "app/node_modules/lodash/package.json"}, owned=False)}
-    programs = {"image": {"Dockgate": {}, "Syft": seen, "Trivy": {}}}
+    packages = {
+        LODASH: Seen({"usr/share/nodejs/lodash/package.json", "app/node_modules/lodash/package.json"}, owned=False)
+    }
+    programs = {"image": {"Dockgate": {}, "Syft": packages, "Trivy": {}}}
 
     def count_unexplained(*explanations: Explanation) -> int:
         return len(compare(programs, list(explanations)).open)
@@ -79,13 +81,15 @@ def test_each_side_and_peer_is_compared() -> None:
         "Syft": {LODASH: Seen()},
         "Trivy": {Package("npm", "a", "1"): Seen()},
     }
-    seen = [(entry.peer, entry.side, entry.package.name) for entry in list_differences(programs)]
-    assert seen == [("Trivy", "ours", "lodash"), ("Trivy", "peer", "a")]
+    differences = [(entry.peer, entry.side, entry.package.name) for entry in list_differences(programs)]
+    assert differences == [("Trivy", "ours", "lodash"), ("Trivy", "peer", "a")]
 
 
 def test_the_page_tells_every_explanation() -> None:
     page = (ROOT / "docs" / "explanation" / "accuracy.md").read_text(encoding="utf-8")
-    listed = read(yaml.safe_load((ROOT / "bench" / "accuracy.yaml").read_text(encoding="utf-8")))
-    missing = [entry.what for entry in listed if entry.what not in page or " ".join(entry.why.split()) not in page]
-    assert listed
-    assert missing == [], "run bench/accuracy.py --write"
+    explanations = read(yaml.safe_load((ROOT / "bench" / "accuracy.yaml").read_text(encoding="utf-8")))
+    missing_explanations = [
+        entry.what for entry in explanations if entry.what not in page or " ".join(entry.why.split()) not in page
+    ]
+    assert explanations
+    assert missing_explanations == [], "run bench/accuracy.py --write"

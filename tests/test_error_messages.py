@@ -10,7 +10,7 @@ FOLDERS = ("attestations", "bootstrap", "cli", "identity", "server", "services",
 ERRORS = ("BusyError", "ConflictError", "DeniedError", "DeployError", "NotFoundError", "TooLargeError", "UsageError")
 
 
-def _errors(tree: ast.AST) -> Iterator[ast.Call]:
+def _iterate_errors(tree: ast.AST) -> Iterator[ast.Call]:
     """The calls that make the errors which are raised."""
     for node in ast.walk(tree):
         match node:
@@ -23,7 +23,7 @@ def test_each_error_of_a_caller_has_an_advice() -> None:
         (f"{file.relative_to(SOURCE)}:{call.lineno}", len(call.args) + len(call.keywords))
         for folder in FOLDERS
         for file in sorted((SOURCE / folder).rglob("*.py"))
-        for call in _errors(ast.parse(file.read_text()))
+        for call in _iterate_errors(ast.parse(file.read_text()))
     ]
     assert len(errors) > 200
-    assert [place for place, count in errors if count < 2] == []
+    assert [location for location, count in errors if count < 2] == []

@@ -21,11 +21,11 @@ from dockgate.attestations.dsse import (
 from dockgate.shared.errors import DeniedError, UnreadableError, UsageError
 
 
-def public(key: ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey) -> bytes:
+def encode_public_key(key: ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey) -> bytes:
     return key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 
 
-def envelope(payload_type: str, payload: bytes, *signatures: bytes) -> bytes:
+def write_envelope(payload_type: str, payload: bytes, *signatures: bytes) -> bytes:
     return json.dumps(
         {
             "payloadType": payload_type,
@@ -48,9 +48,9 @@ def test_lengths_count_bytes() -> None:
 
 def test_a_verified_envelope_returns_its_payload_and_key() -> None:
     signer = Signer(create_key())
-    signed = verify_envelope(sign_payload(b"{}", signer), [Signer(create_key()).public, signer.public])
-    assert (signed.payload, signed.payload_type) == (b"{}", "application/vnd.in-toto+json")
-    assert signed.key == signer.public.id
+    verified_payload = verify_envelope(sign_payload(b"{}", signer), [Signer(create_key()).public, signer.public])
+    assert (verified_payload.payload, verified_payload.payload_type) == (b"{}", "application/vnd.in-toto+json")
+    assert verified_payload.key == signer.public.id
 
 
 def test_a_key_is_known_by_its_public_half() -> None:
@@ -63,15 +63,18 @@ def test_a_key_is_known_by_its_public_half() -> None:
 def test_keys_of_others_are_taken() -> None:
     rsa_key, ed_key = rsa.generate_private_key(65537, 2048), ed25519.Ed25519PrivateKey.generate()
     data = encode_pae("t", b"p")
-    by_rsa = envelope("t", b"p", rsa_key.sign(data, padding.PKCS1v15(), SHA256()))
-    assert verify_envelope(by_rsa, [PublicKey(public(rsa_key))]).payload == b"p"
-    assert verify_envelope(envelope("t", b"p", ed_key.sign(data)), [PublicKey(public(ed_key))]).payload == b"p"
+    by_rsa = write_envelope("t", b"p", rsa_key.sign(data, padding.PKCS1v15(), SHA256()))
+    assert verify_envelope(by_rsa, [PublicKey(encode_public_key(rsa_key))]).payload == b"p"
+    assert (
+        verify_envelope(write_envelope("t", b"p", ed_key.sign(data)), [PublicKey(encode_public_key(ed_key))]).payload
+        == b"p"
+    )
 
 
 def test_one_signature_of_several_is_enough() -> None:
     key = ed25519.Ed25519PrivateKey.generate()
-    several = envelope("t", b"p", b"", b"nonsense", key.sign(encode_pae("t", b"p")))
-    assert verify_envelope(several, [PublicKey(public(key))]).payload == b"p"
+    several = write_envelope("t", b"p", b"", b"nonsense", key.sign(encode_pae("t", b"p")))
+    assert verify_envelope(several, [PublicKey(encode_public_key(key))]).payload == b"p"
 
 
 @pytest.mark.parametrize("change", ["payload", "payloadType", "signatures"])
@@ -88,11 +91,11 @@ def test_a_changed_envelope_has_no_valid_signature(change: str) -> None:
 
 
 def test_a_key_id_in_the_envelope_does_not_make_an_untrusted_key_valid() -> None:
-    mine, theirs = Signer(create_key()), Signer(create_key())
-    document = json.loads(sign_payload(b"{}", theirs))
-    document["signatures"][0]["keyid"] = mine.public.id
+    own_signer, foreign_signer = Signer(create_key()), Signer(create_key())
+    document = json.loads(sign_payload(b"{}", foreign_signer))
+    document["signatures"][0]["keyid"] = own_signer.public.id
     with pytest.raises(DeniedError):
-        verify_envelope(json.dumps(document).encode(), [mine.public])
+        verify_envelope(json.dumps(document).encode(), [own_signer.public])
 
 
 def test_without_keys_no_signature_is_valid() -> None:
@@ -134,7 +137,12 @@ def test_a_malformed_envelope_is_unreadable(data: bytes) -> None:
 def test_an_unsupported_public_key_is_refused() -> None:
     weak = rsa.generate_private_key(65537, 1024)  # noqa: S505 - that is the point
     second_key = ec.generate_private_key(ec.SECP384R1())
-    for pem in (b"", b"-----BEGIN PUBLIC KEY-----\n-----END PUBLIC KEY-----\n", public(weak), public(second_key)):
+    for pem in (
+        b"",
+        b"-----BEGIN PUBLIC KEY-----\n-----END PUBLIC KEY-----\n",
+        encode_public_key(weak),
+        encode_public_key(second_key),
+    ):
         with pytest.raises(UsageError):
             PublicKey(pem)
     private = second_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())

@@ -79,20 +79,22 @@ def test_a_statement_from_the_future_is_refused() -> None:
 def test_a_statement_about_another_image_is_refused() -> None:
     with pytest.raises(DeniedError, match="about another image"):
         verify_statement(STATEMENT, CHILD, "strict", NOW)
-    judged = replace(VERDICT, platform_verdicts=(replace(VERDICT.platform_verdicts[0], image=CHILD),))
-    assert verify_statement(build_statement(judged, DIGEST, "app", CHILD, 30), CHILD, "strict", NOW).image == CHILD
+    child_verdict = replace(VERDICT, platform_verdicts=(replace(VERDICT.platform_verdicts[0], image=CHILD),))
+    assert (
+        verify_statement(build_statement(child_verdict, DIGEST, "app", CHILD, 30), CHILD, "strict", NOW).image == CHILD
+    )
 
 
 def test_only_digests_that_the_verdict_judged_are_attested() -> None:
     (platform_verdict,) = VERDICT.platform_verdicts
-    scanned, reported = (
+    scanned_child, reported_child = (
         replace(platform_verdict, image=CHILD),
         replace(platform_verdict, image=UNRELATED, source="trivy"),
     )
-    index = replace(VERDICT, platform_verdicts=(scanned, reported))
+    index = replace(VERDICT, platform_verdicts=(scanned_child, reported_child))
     assert list_covered_digests(index) == (IMAGE, CHILD)  # every pipeline may hand in a report of another image
-    assert list_covered_digests(replace(VERDICT, platform_verdicts=(reported,))) == (IMAGE, UNRELATED)
-    assert list_covered_digests(replace(VERDICT, platform_verdicts=(scanned, scanned))) == (IMAGE, CHILD)
+    assert list_covered_digests(replace(VERDICT, platform_verdicts=(reported_child,))) == (IMAGE, UNRELATED)
+    assert list_covered_digests(replace(VERDICT, platform_verdicts=(scanned_child, scanned_child))) == (IMAGE, CHILD)
     for verdict, digest in ((index, UNRELATED), (VERDICT, CHILD)):
         with pytest.raises(ValueError, match="does not cover"):
             build_statement(verdict, DIGEST, "app", digest, 30)

@@ -26,20 +26,20 @@ def test_an_approved_image_is_copied_to_where_ecs_pulls_from(tmp_path: Path) -> 
         ecs = Ecs(boto3.client("ecs", **KEYS))
         ecs.create("web")
 
-        def client(service: str, region: str | None) -> Ecs:
+        def make_client(service: str, region: str | None) -> Ecs:
             request.append((service, region))
             return ecs
 
-        targets = DeployTargets({"podman": MemoryTarget()}, None, client)
+        targets = DeployTargets({"podman": MemoryTarget()}, None, make_client)
         name = f"ecs:eu-west-1/{CLUSTER}/{running.address}/for/ecs"
         digest = running.push("web/app", "1", make_image([{"one": b"1"}]))
         definition = TaskDefinition("web", 1, "app", ImageReference(f"{running.address}/web/app", digest))
         (task,) = targets[name].deploy(Service("web", name, 1, 1), definition, None)
         assert (task.state, task.digest) == (TaskState.RUNNING, digest)
-        there = httpx.get(
+        response = httpx.get(
             f"{running.url}/v2/for/ecs/manifests/{digest}", headers={"Accept": MANIFESTS[0]}, trust_env=False
         )
-        assert there.status_code == 200
+        assert response.status_code == 200
         assert targets[name] is targets[name]
         assert request == [("ecs", "eu-west-1")]
 

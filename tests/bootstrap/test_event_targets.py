@@ -18,10 +18,10 @@ class Client:
     """Keeps which services were called, in which region."""
 
     def __init__(self) -> None:
-        self.requested: list[tuple[str, str | None]] = []
+        self.requested_clients: list[tuple[str, str | None]] = []
 
     def __call__(self, service: str, region: str | None) -> "Client":
-        self.requested.append((service, region))
+        self.requested_clients.append((service, region))
         return self
 
     def put_events(self, **_: object) -> dict[str, int]:
@@ -31,30 +31,30 @@ class Client:
         assert request["MessageGroupId"]
 
 
-def settings(**value: str) -> Settings:
+def make_settings(**value: str) -> Settings:
     return from_environment({"HOME": "/nowhere", **value})
 
 
 def test_the_log_is_always_a_target() -> None:
-    (target,) = make_builtin_targets(settings())
+    (target,) = make_builtin_targets(make_settings())
     assert target.type is TargetType.LOG
 
 
 def test_every_type_has_an_adapter() -> None:
-    types = {adapter.type for adapter in make_target_adapters(settings(), is_public=True)}
+    types = {adapter.type for adapter in make_target_adapters(make_settings(), is_public=True)}
     assert types == set(TargetType) - {TargetType.PIPELINE}
 
 
 def test_a_bus_and_a_topic_are_called_in_their_own_regions() -> None:
     client = Client()
-    made = settings(DOCKGATE_EVENT_BUS=BUS, DOCKGATE_SNS_TOPIC=TOPIC)
-    targets = make_builtin_targets(made, client)
-    adapters = {adapter.type: adapter for adapter in make_target_adapters(made, client, is_public=True)}
+    builtin_settings = make_settings(DOCKGATE_EVENT_BUS=BUS, DOCKGATE_SNS_TOPIC=TOPIC)
+    targets = make_builtin_targets(builtin_settings, client)
+    adapters = {adapter.type: adapter for adapter in make_target_adapters(builtin_settings, client, is_public=True)}
     assert [target.name for target in targets] == ["log", "event-bus", "sns-topic"]
     event = {"id": "1", "detail": {}}
     for target in targets:
         adapters[target.type].send(target, {}, Message("key", "rule", event, json.dumps(event), "title", "text"))
-    assert client.requested == [("events", "eu-west-1"), ("sns", "cn-north-1")]
+    assert client.requested_clients == [("events", "eu-west-1"), ("sns", "cn-north-1")]
 
 
 @pytest.mark.parametrize(
@@ -62,4 +62,4 @@ def test_a_bus_and_a_topic_are_called_in_their_own_regions() -> None:
 )
 def test_an_invalid_arn_is_refused(name: str, arn: str) -> None:
     with pytest.raises(UsageError, match=name):
-        make_builtin_targets(settings(**{name: arn}), Client())
+        make_builtin_targets(make_settings(**{name: arn}), Client())

@@ -38,7 +38,7 @@ class S3:
         if model.name in self.errors:
             raise self.errors[model.name]
 
-    def blobs(self, machine: str = "one", **options: Any) -> S3Blobs:
+    def make_blobs(self, machine: str = "one", **options: Any) -> S3Blobs:
         return S3Blobs(lambda: self.client, BUCKET, PREFIX, self.folder / machine, clock=lambda: self.now, **options)
 
     def read_objects(self) -> dict[str, bytes]:
@@ -57,7 +57,7 @@ def blobs(request: pytest.FixtureRequest, tmp_path: Path) -> Blobs:
     if request.param == "files":
         return FileBlobs(tmp_path / "blobs")
     s3: S3 = request.getfixturevalue("s3")
-    return s3.blobs()
+    return s3.make_blobs()
 
 
 def make_writer(data: bytes) -> Callable[[Path], None]:
@@ -139,15 +139,15 @@ def test_a_file_that_is_no_artifact_is_not_listed(tmp_path: Path) -> None:
 def test_s3_verifies_the_digest_of_an_artifact(s3: S3) -> None:
     requests: list[dict[str, Any]] = []
     s3.client.meta.events.register("provide-client-params.s3.PutObject", lambda params, **_: requests.append(params))
-    digest = s3.blobs().put(make_writer(b"content"))
+    digest = s3.make_blobs().put(make_writer(b"content"))
     name = digest.removeprefix("sha256:")
     assert s3.read_objects() == {f"dockgate/sha256/{name}": b"content"}
     assert [call["ChecksumSHA256"] for call in requests] == ["7XACtDnprIRfIjV9giusFERzD722AW0+yUMil7nsn3M="]
 
 
 def test_another_machine_fetches_an_artifact_once(s3: S3) -> None:
-    digest = s3.blobs("one").put(make_writer(b"content" * 1_000_000))
-    second_machine = s3.blobs("other")
+    digest = s3.make_blobs("one").put(make_writer(b"content" * 1_000_000))
+    second_machine = s3.make_blobs("other")
     s3.requests.clear()
     for _ in range(2):
         assert second_machine.get_path(digest).read_bytes() == b"content" * 1_000_000
@@ -156,28 +156,28 @@ def test_another_machine_fetches_an_artifact_once(s3: S3) -> None:
 
 
 def test_a_damaged_object_is_rejected_until_it_is_written_again(s3: S3) -> None:
-    digest = s3.blobs("one").put(make_writer(b"content"))
+    digest = s3.make_blobs("one").put(make_writer(b"content"))
     name = digest.removeprefix("sha256:")
     s3.client.put_object(Bucket=BUCKET, Key=f"{PREFIX}sha256/{name}", Body=b"forged")
-    second_machine = s3.blobs("other")
+    second_machine = s3.make_blobs("other")
     for _ in range(2):
         with pytest.raises(UnavailableError, match=f"artifacts/dockgate/sha256/{name} is damaged") as caught:
             second_machine.get_path(digest)
         assert caught.value.advice
     assert not [path for path in (s3.folder / "other").rglob("*") if path.is_file()]
-    s3.blobs("third").put(make_writer(b"content"))
+    s3.make_blobs("third").put(make_writer(b"content"))
     assert second_machine.get_path(digest).read_bytes() == b"content"
 
 
 def test_a_changed_cache_file_is_fetched_again(s3: S3) -> None:
-    blobs = s3.blobs()
+    blobs = s3.make_blobs()
     digest = blobs.put(make_writer(b"content"))
     blobs.get_path(digest).write_bytes(b"forged")
     assert blobs.get_path(digest).read_bytes() == b"content"
 
 
 def test_the_cache_is_bounded_and_keeps_recently_used_files(s3: S3) -> None:
-    blobs = s3.blobs(cache_bytes=25)
+    blobs = s3.make_blobs(cache_bytes=25)
     digests = [blobs.put(make_writer(b"%010d" % number)) for number in range(3)]
     cache = s3.folder / "one" / "sha256"
     assert len(list(cache.iterdir())) == 3
@@ -200,9 +200,9 @@ def test_the_cache_is_bounded_and_keeps_recently_used_files(s3: S3) -> None:
     ],
 )
 def test_an_aws_error_is_reported_and_leaves_no_file(s3: S3, error: Exception, message: str) -> None:
-    digest = s3.blobs("one").put(make_writer(b"content"))
+    digest = s3.make_blobs("one").put(make_writer(b"content"))
     s3.errors = {"PutObject": error, "GetObject": error}
-    second_machine = s3.blobs("other")
+    second_machine = s3.make_blobs("other")
     for call in (lambda: second_machine.get_path(digest), lambda: second_machine.put(make_writer(b"more"))):
         with pytest.raises(UnavailableError, match=message) as caught:
             call()
@@ -281,7 +281,7 @@ def test_the_room_for_artifacts_counts_unfinished_files(tmp_path: Path) -> None:
 
 
 def test_the_room_in_a_bucket_is_the_size_of_one_object(s3: S3) -> None:
-    blobs = s3.blobs()
+    blobs = s3.make_blobs()
     rooms = []
 
     def write(path: Path) -> None:

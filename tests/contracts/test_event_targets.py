@@ -157,12 +157,12 @@ def test_a_target_that_answers_too_late_is_left_after_its_time(receiver: Receive
 
 
 def test_a_redirect_is_not_followed(receiver: Receiver) -> None:
-    elsewhere = Receiver()
-    receiver.status, receiver.headers = 307, {"location": f"{elsewhere.url}/inside"}
+    other_receiver = Receiver()
+    receiver.status, receiver.headers = 307, {"location": f"{other_receiver.url}/inside"}
     with pytest.raises(UnavailableError, match="307"):
         send(make_webhook(receiver))
-    elsewhere.close()
-    assert elsewhere.requests == []
+    other_receiver.close()
+    assert other_receiver.requests == []
 
 
 def test_a_huge_answer_is_not_read(receiver: Receiver) -> None:

@@ -143,9 +143,9 @@ def test_no_expression_of_git_names_a_commit(repository: Repository, name: str) 
     with pytest.raises(NotFoundError) as caught:
         repository.files.find_commit("web", name)
     assert caught.value.advice
-    with pytest.raises(NotFoundError) as raised:
+    with pytest.raises(NotFoundError) as error:
         repository.files.list("web", name, "")
-    assert "HEAD:" not in str(raised.value.advice)
+    assert "HEAD:" not in str(error.value.advice)
 
 
 @pytest.mark.real

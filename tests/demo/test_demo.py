@@ -23,24 +23,24 @@ def folder() -> Iterator[Path]:
         try:
             yield folder
         finally:
-            _dockgate(folder, "down", "--purge")
+            _run_dockgate(folder, "down", "--purge")
 
 
 @pytest.mark.long
 def test_the_demo_can_be_repeated_and_purged(folder: Path) -> None:
-    first = _dockgate(folder, "demo", "--data", str(folder))
+    first = _run_dockgate(folder, "demo", "--data", str(folder))
     assert "the approved digest" in first
-    again = _dockgate(folder, "demo", "--data", str(folder))
-    assert "The server of an earlier run is up" in again
-    assert "mmdebstrap" not in again
-    _dockgate(folder, "down", "--purge")
+    second_output = _run_dockgate(folder, "demo", "--data", str(folder))
+    assert "The server of an earlier run is up" in second_output
+    assert "mmdebstrap" not in second_output
+    _run_dockgate(folder, "down", "--purge")
     assert not (folder / "data").exists()
     assert [line for line in Path("/proc/self/mounts").read_text().splitlines() if str(folder) in line] == []
-    assert _processes_of(folder) == []
+    assert _list_processes(folder) == []
 
 
-def _dockgate(folder: Path, *words: str) -> str:
-    done = subprocess.run(
+def _run_dockgate(folder: Path, *words: str) -> str:
+    result = subprocess.run(
         [sys.executable, "-m", "dockgate", *words],
         env={**os.environ, "DOCKGATE_DATA": str(folder / "data")},
         stdin=subprocess.DEVNULL,
@@ -49,11 +49,11 @@ def _dockgate(folder: Path, *words: str) -> str:
         timeout=SECONDS,
         check=False,
     )
-    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
-    return done.stdout
+    assert result.returncode == 0, f"{result.stdout}\n{result.stderr}"
+    return result.stdout
 
 
-def _processes_of(folder: Path) -> list[str]:
+def _list_processes(folder: Path) -> list[str]:
     commands = []
     for entry in Path("/proc").glob("[0-9]*/cmdline"):
         try:

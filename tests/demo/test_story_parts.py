@@ -41,10 +41,10 @@ def test_only_recommended_upgrades_are_made() -> None:
 def test_a_port_in_use_is_replaced_and_the_new_port_is_stored(tmp_path: Path) -> None:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
-        taken = listener.getsockname()[1]
-        (tmp_path / "ports.json").write_text(json.dumps([taken, taken]))
+        used_port = listener.getsockname()[1]
+        (tmp_path / "ports.json").write_text(json.dumps([used_port, used_port]))
         first = demo_folder.open_folder(tmp_path)
-        assert taken not in (first.port, first.registry_port)
+        assert used_port not in (first.port, first.registry_port)
         assert demo_folder.open_folder(tmp_path) == first
 
 

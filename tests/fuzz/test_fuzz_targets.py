@@ -40,9 +40,9 @@ def test_changed_inputs_are_read_or_refused(target: Target) -> None:
     chance = Random(3)  # noqa: S311 a repeatable sample
     basic, inputs, ends = make_blind_mutation(chance), list(target.seeds), time.monotonic() + SECONDS
     for _ in range(150):
-        made = target.mutate_input(chance.choice(inputs), chance, basic)
-        target.run(made)
-        inputs.append(made)
+        mutated_input = target.mutate_input(chance.choice(inputs), chance, basic)
+        target.run(mutated_input)
+        inputs.append(mutated_input)
         if time.monotonic() > ends:
             break
     gc.collect()  # reports files that were left open
@@ -52,19 +52,19 @@ def test_changed_inputs_are_read_or_refused(target: Target) -> None:
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(data=st.data())
 def test_damaged_inputs_are_read_or_refused(part: Part, data: st.DataObject) -> None:
-    damaged = bytearray(data.draw(st.sampled_from(part.seeds())))
-    positions = st.integers(0, len(damaged))
+    damaged_input = bytearray(data.draw(st.sampled_from(part.seeds())))
+    positions = st.integers(0, len(damaged_input))
     for at, value in data.draw(st.lists(st.tuples(positions, st.binary(max_size=4)), max_size=6)):
-        damaged[at : at + len(value)] = value
-    part.call(bytes(damaged[: data.draw(st.none() | positions)]))
+        damaged_input[at : at + len(value)] = value
+    part.call(bytes(damaged_input[: data.draw(st.none() | positions)]))
 
 
 def test_a_fuzz_target_reports_unexpected_exceptions() -> None:
-    def broken(data: bytes) -> None:
+    def raise_on_bytes(data: bytes) -> None:
         if data:
             raise KeyError(data)
 
-    target = Target("broken", (targets.load()["purl"].parts[0], Part("broken", broken, lambda: [b"a"])), ())
+    target = Target("broken", (targets.load()["purl"].parts[0], Part("broken", raise_on_bytes, lambda: [b"a"])), ())
     assert target.seeds[-1] == b"\1a"
     with pytest.raises(KeyError):
         target.run(target.seeds[-1])

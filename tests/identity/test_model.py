@@ -27,14 +27,14 @@ SECRET = "ab" * 32
 ANN = Principal("ann", (Role.DEVELOPER,))
 
 
-def token(**more: object) -> Token:
+def make_token(**fields: object) -> Token:
     role_permissions = {
         "id": "0123456789ab",
         "principal": "ann",
         "digest": hash_secret(SECRET),
         "created_at": "2026-11-24T10:00:00.000Z",
         "expires_at": "2026-11-25T10:00:00.000Z",
-        **more,
+        **fields,
     }
     return Token(**role_permissions)  # type: ignore[arg-type]
 
@@ -46,37 +46,37 @@ def test_every_role_may_look_and_only_an_admin_may_all() -> None:
 
 
 def test_a_disabled_principal_has_no_permissions() -> None:
-    gone = Principal("ann", (Role.ADMIN,), disabled_at="2026-11-24T10:00:00.000Z")
-    assert not any(gone.can(permission) for permission in Permission)
+    disabled_principal = Principal("ann", (Role.ADMIN,), disabled_at="2026-11-24T10:00:00.000Z")
+    assert not any(disabled_principal.can(permission) for permission in Permission)
 
 
 def test_a_token_stands_until_it_expires_or_is_revoked() -> None:
-    assert token().is_valid("2026-11-25T09:59:59.999Z")
-    assert not token().is_valid("2026-11-25T10:00:00.000Z")
-    assert not token(revoked_at="2026-11-24T11:00:00.000Z").is_valid("2026-11-24T12:00:00.000Z")
+    assert make_token().is_valid("2026-11-25T09:59:59.999Z")
+    assert not make_token().is_valid("2026-11-25T10:00:00.000Z")
+    assert not make_token(revoked_at="2026-11-24T11:00:00.000Z").is_valid("2026-11-24T12:00:00.000Z")
 
 
 def test_a_token_lends_its_scopes_and_no_more_than_its_principal_has() -> None:
-    assert Caller(ANN, token()).can(Permission.RUN)
-    assert not Caller(ANN, token(scopes=(Permission.READ,))).can(Permission.RUN)
-    assert not Caller(ANN, token(scopes=(Permission.DECIDE,))).can(Permission.DECIDE)
+    assert Caller(ANN, make_token()).can(Permission.RUN)
+    assert not Caller(ANN, make_token(scopes=(Permission.READ,))).can(Permission.RUN)
+    assert not Caller(ANN, make_token(scopes=(Permission.DECIDE,))).can(Permission.DECIDE)
 
 
 def test_a_token_for_some_pipelines_reaches_nothing_else() -> None:
-    caller = Caller(ANN, token(pipelines=("team-*",)))
+    caller = Caller(ANN, make_token(pipelines=("team-*",)))
     assert caller.is_limited
     caller.require(pipeline="team-a")
     for wrong in ({"pipeline": "other"}, {"repository": "team-a"}, {"pipeline": "", "repository": ""}):
         with pytest.raises(DeniedError, match="does not cover"):
             caller.require(**wrong)
-    Caller(ANN, token()).require(pipeline="other")
+    Caller(ANN, make_token()).require(pipeline="other")
 
 
 def test_a_tokens_text_is_what_it_was_written_from_and_nothing_else_is_one() -> None:
     text = write_token("0123456789ab", SECRET)
     assert read_token(text) == ("0123456789ab", SECRET)
-    assert token().is_of(SECRET)
-    assert not token().is_of(SECRET[:-1] + "0")
+    assert make_token().is_of(SECRET)
+    assert not make_token().is_of(SECRET[:-1] + "0")
     for wrong in ("", "dgt_", text[:-1], text + "\n", text.upper(), text.replace("dgt", "ghp")):
         assert read_token(wrong) == ("", "")
 
@@ -133,15 +133,15 @@ def test_a_token_limits_a_role_for_some_repositories_further() -> None:
 
 
 def test_stored_limits_reach_what_the_caller_reaches() -> None:
-    limited = Token("0123456789ab", "ada", "", "", "", repositories=("team-a/app", "team-b/*"))
-    piped = Token("0123456789ab", "ada", "", "", "", pipelines=("*",))
-    scoped = Token("0123456789ab", "ada", "", "", "", scopes=(Permission.READ,))
-    for token in (None, limited, piped, scoped):
+    limited_token = Token("0123456789ab", "ada", "", "", "", repositories=("team-a/app", "team-b/*"))
+    pipeline_token = Token("0123456789ab", "ada", "", "", "", pipelines=("*",))
+    scoped_token = Token("0123456789ab", "ada", "", "", "", scopes=(Permission.READ,))
+    for token in (None, limited_token, pipeline_token, scoped_token):
         caller = Caller(READER, token, projects=PROJECTS)
         for permission in (Permission.READ, Permission.RUN):
             for name in ("team-a/app", "team-a", "team-b/app", "lab"):
-                reached = caller.can(permission, repository=name)
-                assert caller.get_limits(permission).has(name) == reached, (token, permission, name)
+                is_reached = caller.can(permission, repository=name)
+                assert caller.get_limits(permission).has(name) == is_reached, (token, permission, name)
     assert Caller(READER).get_limits(Permission.READ) == ALL_REPOSITORIES
     assert Caller(replace(READER, disabled_at="now")).get_limits(Permission.READ) == RepositoryLimits(())
 
@@ -176,11 +176,11 @@ def test_roles_are_read_with_their_repositories() -> None:
     ],
 )
 def test_a_token_says_what_it_is_limited_to(limits: dict[str, object], text: str | None) -> None:
-    assert token(**limits).describe_limits() == text
-    caller = Caller(Principal("ada", (Role.ADMIN,)), token(**limits))
+    assert make_token(**limits).describe_limits() == text
+    caller = Caller(Principal("ada", (Role.ADMIN,)), make_token(**limits))
     assert caller.can(Permission.ADMINISTER) == (text is None)
     assert caller.explain_token_limit(Permission.ADMINISTER) == text
-    assert Caller(ANN, token(**limits)).explain_token_limit(Permission.ADMINISTER) is None
+    assert Caller(ANN, make_token(**limits)).explain_token_limit(Permission.ADMINISTER) is None
     if text:
         with pytest.raises(DeniedError, match=f"this token of ada {text}"):
             require_permission(caller, Permission.ADMINISTER)

@@ -37,7 +37,7 @@ def test_as_it_comes_it_listens_on_loopback_and_is_called_so() -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "named"),
+    ("settings", "setting"),
     [
         ({"host": "::"}, "DOCKGATE_PUBLIC_URL is not set"),
         ({"host": "10.0.0.1", **PUBLIC}, "without TLS"),
@@ -51,8 +51,8 @@ def test_as_it_comes_it_listens_on_loopback_and_is_called_so() -> None:
         ({"tls_cert": Path("/no/cert.pem"), "tls_key": Path("/no/key.pem")}, "cannot be used"),
     ],
 )
-def test_what_would_let_tokens_travel_in_the_clear_is_refused(settings: dict[str, Any], named: str) -> None:
-    with pytest.raises(UsageError, match=named) as error:
+def test_what_would_let_tokens_travel_in_the_clear_is_refused(settings: dict[str, Any], setting: str) -> None:
+    with pytest.raises(UsageError, match=setting) as error:
         read_address(**settings)
     assert error.value.advice
 
@@ -63,14 +63,14 @@ def test_behind_a_proxy_that_ends_tls_it_may_listen_beyond(host: str) -> None:
     assert (config.is_public, config.url) == (True, "https://gate.example.org")
 
 
-def registry(**settings: Any) -> PublicRegistry | None:
+def read_registry(**settings: Any) -> PublicRegistry | None:
     return read_public_registry(Settings(Path("/data"), Path("/cache"), **settings))
 
 
 def test_the_registry_listens_on_loopback_alone_by_default() -> None:
-    assert registry(registry_port=5000) is None
+    assert read_registry(registry_port=5000) is None
     realm = "https://gate.example.org/registry/token"
-    behind_a_proxy = registry(registry_listen=HostPort("127.0.0.1", 5001), **BEHIND)
+    behind_a_proxy = read_registry(registry_listen=HostPort("127.0.0.1", 5001), **BEHIND)
     assert behind_a_proxy == PublicRegistry(HostPort("127.0.0.1", 5001), "gate.example.org:5001", realm)
     settings = Settings(Path("/data"), Path("/cache"), registry_listen=HostPort("127.0.0.1", 5001), **BEHIND)
     assert find_registry_name(settings) == "gate.example.org:5001"
@@ -78,26 +78,26 @@ def test_the_registry_listens_on_loopback_alone_by_default() -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "named"),
+    ("settings", "setting"),
     [
         ({"registry_listen": HostPort("10.0.0.1", 5001)}, "needs TLS and a token server"),
         ({"registry_listen": HostPort("gate.example.org", 5001), **BEHIND}, "needs TLS and a token server"),
         ({"registry_listen": HostPort("127.0.0.1", 7421)}, "which is DOCKGATE_REGISTRY_PORT"),
     ],
 )
-def test_a_registry_for_others_needs_tls_and_a_port_of_its_own(settings: dict[str, Any], named: str) -> None:
-    with pytest.raises(UsageError, match=named) as error:
-        registry(**settings)
+def test_a_registry_for_others_needs_tls_and_a_port_of_its_own(settings: dict[str, Any], setting: str) -> None:
+    with pytest.raises(UsageError, match=setting) as error:
+        read_registry(**settings)
     assert error.value.advice
 
 
 def test_beyond_loopback_there_must_be_principals(tmp_path: Path) -> None:
     settings = Settings(tmp_path, tmp_path)
     require_principals(read_address(), settings)
-    beyond = read_address(host="10.0.0.1", **BEHIND)
+    public_address = read_address(host="10.0.0.1", **BEHIND)
     with pytest.raises(ConflictError, match="without principals") as error:
-        require_principals(beyond, settings)
+        require_principals(public_address, settings)
     assert "dockgate principal add" in str(error.value.advice)
     with closing(open_store(tmp_path)) as store:
         store.principals.add_first(Principal("ada", (Role.ADMIN,)), Token("a", "ada", "", "", ""))
-    require_principals(beyond, settings)
+    require_principals(public_address, settings)

@@ -21,14 +21,16 @@ SHORT = Patience(head=0.3, body=0.3, rate=1e6, write=0.3, linger=0.3)
 LONG = Patience(head=600, body=600, rate=1, write=600, linger=600)
 
 
-async def answers(scope: Any, receive: Callable[[], Awaitable[Any]], send: Callable[[Any], Awaitable[None]]) -> None:
+async def answer_request(
+    scope: Any, receive: Callable[[], Awaitable[Any]], send: Callable[[Any], Awaitable[None]]
+) -> None:
     """Reads the body of a POST and answers; answers GET /large with more than sockets hold."""
-    more = scope["method"] == "POST" and scope["path"] != "/refused"
-    while more:
+    has_more = scope["method"] == "POST" and scope["path"] != "/refused"
+    while has_more:
         message = await receive()
         if message["type"] == "http.disconnect":
             return
-        more = message["more_body"]
+        has_more = message["more_body"]
     size = 1 << 20
     length = size * 64 if scope["path"] == "/large" else 2
     headers = [(b"content-length", str(length).encode())]
@@ -42,14 +44,14 @@ async def answers(scope: Any, receive: Callable[[], Awaitable[Any]], send: Calla
 
 
 @contextmanager
-def serving(patience: Patience, **more: Any) -> Iterator[tuple[int, uvicorn.Server]]:
+def run_server(patience: Patience, **options: Any) -> Iterator[tuple[int, uvicorn.Server]]:
     class Protocol(PatientProtocol):
         pass
 
     Protocol.patience = patience
     port = find_free_port()
-    config = {**connections.make_settings(), "http": Protocol, "lifespan": "off", "timeout_keep_alive": 1, **more}
-    server = uvicorn.Server(uvicorn.Config(answers, host="127.0.0.1", port=port, **config))
+    config = {**connections.make_settings(), "http": Protocol, "lifespan": "off", "timeout_keep_alive": 1, **options}
+    server = uvicorn.Server(uvicorn.Config(answer_request, host="127.0.0.1", port=port, **config))
     thread = threading.Thread(target=lambda: asyncio.run(server.serve()))
     thread.start()
     try:
@@ -75,15 +77,19 @@ def read_to_end(connection: socket.socket) -> bytes:
     return data
 
 
-@pytest.mark.parametrize("sent", [b"", GET[:20], GET + GET[:20], HEAD, HEAD + b"x" * 99, HEAD + b"x" * 100 + HEAD])
-def test_a_request_that_does_not_come_to_its_end_is_given_up(sent: bytes) -> None:
-    with serving(SHORT) as (port, _), connect(port) as connection:
-        connection.sendall(sent)
-        assert read_to_end(connection).count(b"HTTP/1.1 200") == (sent.startswith(GET)) + (HEAD + b"x" * 100 in sent)
+@pytest.mark.parametrize(
+    "sent_bytes", [b"", GET[:20], GET + GET[:20], HEAD, HEAD + b"x" * 99, HEAD + b"x" * 100 + HEAD]
+)
+def test_a_request_that_does_not_come_to_its_end_is_given_up(sent_bytes: bytes) -> None:
+    with run_server(SHORT) as (port, _), connect(port) as connection:
+        connection.sendall(sent_bytes)
+        assert read_to_end(connection).count(b"HTTP/1.1 200") == (sent_bytes.startswith(GET)) + (
+            HEAD + b"x" * 100 in sent_bytes
+        )
 
 
 def test_a_client_that_reads_nothing_is_given_up() -> None:
-    with serving(SHORT) as (port, server), connect(port) as connection:
+    with run_server(SHORT) as (port, server), connect(port) as connection:
         connection.sendall(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
         with connect(port) as second:  # it holds up no other client
             second.sendall(GET)
@@ -93,13 +99,13 @@ def test_a_client_that_reads_nothing_is_given_up() -> None:
 
 
 def test_the_rest_of_a_body_that_was_refused_is_not_read_for_ever() -> None:
-    with serving(SHORT) as (port, _), connect(port) as connection:
+    with run_server(SHORT) as (port, _), connect(port) as connection:
         connection.sendall(b"POST /refused HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000000\r\n\r\n")
         assert read_to_end(connection).startswith(b"HTTP/1.1 200")
 
 
 def test_a_slow_client_is_served_as_long_as_it_sends() -> None:
-    with serving(LONG) as (port, _), connect(port) as connection:
+    with run_server(LONG) as (port, _), connect(port) as connection:
         for _ in range(2):
             for part in (HEAD[:10], HEAD[10:], b"x" * 50, b"x" * 50):
                 connection.sendall(part)
@@ -159,7 +165,7 @@ def test_a_body_of_many_chunks_is_accepted() -> None:
 
 
 def test_beyond_so_many_connections_a_request_is_refused_at_once() -> None:
-    with serving(LONG, limit_concurrency=2) as (port, server), connect(port) as first:
+    with run_server(LONG, limit_concurrency=2) as (port, server), connect(port) as first:
         first.sendall(HEAD)
         wait_until(lambda: server.server_state.tasks)
         with connect(port) as second:
@@ -167,15 +173,15 @@ def test_beyond_so_many_connections_a_request_is_refused_at_once() -> None:
             assert second.recv(12) == b"HTTP/1.1 503"
 
 
-@pytest.mark.parametrize("sent", [b"", GET])
-def test_idle_connections_do_not_shut_out_other_clients(sent: bytes) -> None:
+@pytest.mark.parametrize("sent_bytes", [b"", GET])
+def test_idle_connections_do_not_shut_out_other_clients(sent_bytes: bytes) -> None:
     """The oldest of those that wait for a request make room."""
     limit = connections.SPARE_CONNECTIONS + 12
-    with serving(LONG, limit_concurrency=limit, timeout_keep_alive=600) as (port, server), ExitStack() as stack:
+    with run_server(LONG, limit_concurrency=limit, timeout_keep_alive=600) as (port, server), ExitStack() as stack:
         for _ in range(2 * limit):
             connection = stack.enter_context(connect(port))
-            if sent:
-                connection.sendall(sent)
+            if sent_bytes:
+                connection.sendall(sent_bytes)
                 assert b"200 OK" in connection.recv(4096)
         last = stack.enter_context(connect(port))
         last.sendall(GET)

@@ -9,7 +9,7 @@ from dockgate.server.private_files import restrict
 from dockgate.shared.errors import UnavailableError, UsageError
 
 
-def mode(path: Path) -> int:
+def get_mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
@@ -18,12 +18,12 @@ def test_a_new_folder_and_all_that_is_made_in_it_is_private(tmp_path: Path) -> N
     restrict(data)
     (data / "logs").mkdir()
     (data / "logs" / "server.log").touch()
-    assert [mode(data), mode(data / "logs"), mode(data / "logs" / "server.log")] == [0o700, 0o700, 0o600]
+    assert [get_mode(data), get_mode(data / "logs"), get_mode(data / "logs" / "server.log")] == [0o700, 0o700, 0o600]
 
 
 def test_an_open_folder_is_closed_with_all_that_is_ours_in_it(tmp_path: Path) -> None:
-    data, elsewhere = tmp_path / "data", tmp_path / "elsewhere"
-    elsewhere.touch()
+    data, outside_folder = tmp_path / "data", tmp_path / "elsewhere"
+    outside_folder.touch()
     files = (
         "dockgate.db",
         "dockgate.db-wal",
@@ -37,15 +37,17 @@ def test_an_open_folder_is_closed_with_all_that_is_ours_in_it(tmp_path: Path) ->
         (data / name).touch()
     (data / "git/web.git/hook").touch(mode=0o755)
     (data / "logs").mkdir()
-    (data / "logs/link").symlink_to(elsewhere)
+    (data / "logs/link").symlink_to(outside_folder)
     (data / "podman/storage").mkdir(parents=True)
     for _ in range(2):
         restrict(data)
-        assert [mode(data / name) for name in files] == [0o600] * len(files)
-        assert mode(data / "git/web.git/hook") == 0o700
-        assert {mode(path) for path in (data, data / "git", data / "git/web.git/objects", data / "podman")} == {0o700}
-        assert mode(elsewhere) == 0o644
-        assert mode(data / "podman/storage") == 0o755  # containers have their own modes, below a closed folder
+        assert [get_mode(data / name) for name in files] == [0o600] * len(files)
+        assert get_mode(data / "git/web.git/hook") == 0o700
+        assert {get_mode(path) for path in (data, data / "git", data / "git/web.git/objects", data / "podman")} == {
+            0o700
+        }
+        assert get_mode(outside_folder) == 0o644
+        assert get_mode(data / "podman/storage") == 0o755  # containers have their own modes, below a closed folder
 
 
 def test_files_of_others_keep_their_modes_and_so_does_the_folder_they_are_in(

@@ -36,8 +36,8 @@ def test_credentials_of_s3_come_from_the_environment_alone(tmp_path: Path) -> No
     for file in (tmp_path / "run").iterdir():
         assert "very secret" not in file.read_text()
         assert file.stat().st_mode & 0o077 == 0
-    written = json.loads((tmp_path / "run" / "registry.json").read_text())["storage"]
-    assert written == {"s3": s3.parameters, "redirect": {"disable": True}, "delete": {"enabled": True}}
+    storage = json.loads((tmp_path / "run" / "registry.json").read_text())["storage"]
+    assert storage == {"s3": s3.parameters, "redirect": {"disable": True}, "delete": {"enabled": True}}
 
 
 @pytest.mark.parametrize(("location", "environment"), [("s3://B", AWS), ("/folder", AWS), ("s3://images", {})])

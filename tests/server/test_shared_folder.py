@@ -20,7 +20,7 @@ def test_another_folder_than_that_of_the_first_server_is_refused(tmp_path: Path)
         assert not (tmp_path / "not-mounted").exists()
         mark = tmp_path / "shared" / "run" / "store"
         (tmp_path / "shared").rename(tmp_path / "not-mounted")
-        unmounted.require()
+        unmounted_folder.require()
         mark.parent.mkdir(parents=True)
         mark.write_text("another store")
         with pytest.raises(UnavailableError, match="belongs to another database"):

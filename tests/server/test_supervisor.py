@@ -28,41 +28,41 @@ pytestmark = pytest.mark.real
 ENVIRONMENT = {"PATH": os.environ["PATH"]}
 
 
-def alive(pid: int) -> bool:
+def is_alive(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
 
 
-def sleeping(tmp_path: Path) -> ChildProcess:
+def start_sleeper(tmp_path: Path) -> ChildProcess:
     marker = tmp_path / "ready"
     command = ["sh", "-c", f"touch {marker}; exec sleep 4712"]
     return ChildProcess("the sleeper", command, ENVIRONMENT, tmp_path / "logs" / "sleeper.log", marker.exists)
 
 
 def test_a_child_runs_until_it_is_stopped(tmp_path: Path) -> None:
-    child = sleeping(tmp_path)
+    child = start_sleeper(tmp_path)
     child.start()
     pid = child.pid
     assert pid is not None
-    assert alive(pid)
+    assert is_alive(pid)
     child.stop()
     child.stop()
-    assert not alive(pid)
+    assert not is_alive(pid)
     assert child.pid is None
 
 
 def test_a_child_that_dies_is_started_again(tmp_path: Path) -> None:
-    child = sleeping(tmp_path)
+    child = start_sleeper(tmp_path)
     child.start()
     try:
         first = child.pid
         assert first is not None
         os.kill(first, signal.SIGKILL)
         second = wait_until(lambda: child.pid if child.pid != first else None)
-        assert alive(second)
-        assert not alive(first)
+        assert is_alive(second)
+        assert not is_alive(first)
     finally:
         child.stop()
 
@@ -89,10 +89,10 @@ def test_a_missing_program_is_reported_with_its_package() -> None:
 
 
 def test_a_port_that_is_taken_is_reported(tmp_path: Path) -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = taken.getsockname()[1]
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        port = listener.getsockname()[1]
         endpoint = registry_service.Endpoint("registry", "127.0.0.1", port, "http://127.0.0.1:9/token")
         with pytest.raises(UnavailableError, match=str(port)) as caught:
             registry_service.make_registry(tmp_path, endpoint, b"", "http://127.0.0.1:9/", "secret")
@@ -113,7 +113,7 @@ class Listener(http.server.ThreadingHTTPServer):
     def __init__(self, refusals: int) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.refusals = refusals
-        self.taken: queue.Queue[tuple[float, str, dict[str, object]]] = queue.Queue()
+        self.events: queue.Queue[tuple[float, str, dict[str, object]]] = queue.Queue()
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -125,7 +125,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.send_response(503)
         else:
             for event in json.loads(body)["events"]:
-                self.server.taken.put((time.monotonic(), self.headers["Authorization"], event))
+                self.server.events.put((time.monotonic(), self.headers["Authorization"], event))
             self.send_response(202)
         self.end_headers()
 
@@ -134,7 +134,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 
 @contextmanager
-def listening(refusals: int = 0) -> Iterator[Listener]:
+def open_listener(refusals: int = 0) -> Iterator[Listener]:
     listener = Listener(refusals)
     thread = threading.Thread(target=listener.serve_forever)
     thread.start()
@@ -148,19 +148,19 @@ def listening(refusals: int = 0) -> Iterator[Listener]:
 
 @pytest.mark.parametrize("refusals", [0, 2])
 def test_the_registry_notifies_of_a_push_until_it_is_acknowledged(tmp_path: Path, refusals: int) -> None:
-    with listening(refusals) as listener:
+    with open_listener(refusals) as listener:
         url = f"http://127.0.0.1:{listener.server_port}/registry/events"
         with run_host(tmp_path, url) as host:
             source = write(tmp_path / "source", {"Dockerfile": "FROM scratch\nCOPY page /\n", "page": "1"})
             digest = host.make_builder().build(BuildRequest("key", "team/app", source), lambda lines: None).digest
-            pushed = time.monotonic()
-            at, authorization, event = listener.taken.get(timeout=60)
+            pushed_at = time.monotonic()
+            at, authorization, event = listener.events.get(timeout=60)
             target = event["target"]
             assert isinstance(target, dict)
             assert (event["action"], target["repository"], target["tag"]) == ("push", "team/app", "key")
             assert target["digest"] == digest
             assert authorization == "Bearer secret"
-            assert refusals or at - pushed < 10
+            assert refusals or at - pushed_at < 10
             config = host.data / "run" / "registry.json"
             assert stat.S_IMODE(config.stat().st_mode) == 0o600
 
@@ -181,7 +181,7 @@ with LocalPrograms(settings, "secret", "http://127.0.0.1:9") as services:
 
 
 @contextmanager
-def server(data: Path) -> Iterator["subprocess.Popen[str]"]:
+def run_server(data: Path) -> Iterator["subprocess.Popen[str]"]:
     """The children under a process that can be killed as a server would be."""
     command = [sys.executable, "-c", SERVER, str(data), str(find_free_port()), str(find_free_port())]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
@@ -193,18 +193,18 @@ def server(data: Path) -> Iterator["subprocess.Popen[str]"]:
             process.kill()
 
 
-def children_of(pid: int) -> list[int]:
+def list_children(pid: int) -> list[int]:
     lists = Path(f"/proc/{pid}/task").glob("*/children")
     return [int(child) for children in lists for child in children.read_text().split()]
 
 
-@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize("signal_number", [signal.SIGKILL, signal.SIGTERM])
 def test_the_children_of_a_server_that_is_killed_are_gone_and_its_containers_stay(
-    tmp_path: Path, sent: signal.Signals
+    tmp_path: Path, signal_number: signal.Signals
 ) -> None:
     data = tmp_path / "data"
     try:
-        with server(data) as first:
+        with run_server(data) as first:
             podman = podman_service.prepare(data, "127.0.0.1:9")
             root = tmp_path / "root"
             write(root, {"busybox": Path("/usr/bin/busybox").read_bytes()})
@@ -212,17 +212,17 @@ def test_the_children_of_a_server_that_is_killed_are_gone_and_its_containers_sta
             options = ("--detach", "--name=stays", f"--network={podman.network}")
             podman.run("run", *options, "--rootfs", str(root), "/busybox", "sleep", "4713")
             before = podman.run("inspect", "--format={{.State.Pid}}", "stays")
-            children = children_of(first.pid)
+            children = list_children(first.pid)
             assert len(children) == 2
-            os.kill(first.pid, sent)
+            os.kill(first.pid, signal_number)
             first.wait()
-            wait_until(lambda: not any(alive(child) for child in children))
-        with server(data):
+            wait_until(lambda: not any(is_alive(child) for child in children))
+        with run_server(data):
             assert podman.run("inspect", "--format={{.State.Pid}}", "stays") == before
-            assert alive(int(before))
+            assert is_alive(int(before))
     finally:
         podman_service.purge(data)
-    assert not alive(int(before))
+    assert not is_alive(int(before))
 
 
 def test_a_purge_leaves_nothing_and_may_be_repeated(tmp_path: Path) -> None:
@@ -233,17 +233,17 @@ def test_a_purge_leaves_nothing_and_may_be_repeated(tmp_path: Path) -> None:
         host.pull(image)
         podman.run("run", *options, image)
         podman.run("exec", "--detach", "web", "/bin/busybox", "true")
-        assert watched(host.data)
+        assert list_watchers(host.data)
         assert podman.network in os.listdir("/sys/class/net")
         network = podman.network
     podman_service.purge(host.data)
     assert not (host.data / "podman").exists()
     assert network not in os.listdir("/sys/class/net")
     assert str(host.data) not in Path("/proc/self/mountinfo").read_text()
-    assert not watched(host.data)
+    assert not list_watchers(host.data)
 
 
-def watched(data: Path) -> list[str]:
+def list_watchers(data: Path) -> list[str]:
     """The processes that watch over containers of a data folder, and over commands in them."""
     networks = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
@@ -280,8 +280,8 @@ def test_two_data_folders_have_networks_of_their_own(tmp_path: Path) -> None:
 
 
 def test_only_our_registry_is_spoken_to_without_tls(tmp_path: Path) -> None:
-    with run_host(tmp_path) as host, listening() as listener:
-        refused = host.podman.try_run("pull", "--retry=0", f"127.0.0.1:{listener.server_port}/app:1")
-        answered = host.pull(f"{host.registry.address}/app:1")
-    assert "TLS handshake" in refused.stderr
-    assert "manifest unknown" in answered.stderr
+    with run_host(tmp_path) as host, open_listener() as listener:
+        refused_pull = host.podman.try_run("pull", "--retry=0", f"127.0.0.1:{listener.server_port}/app:1")
+        answered_pull = host.pull(f"{host.registry.address}/app:1")
+    assert "TLS handshake" in refused_pull.stderr
+    assert "manifest unknown" in answered_pull.stderr

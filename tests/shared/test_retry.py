@@ -10,10 +10,12 @@ NOW = datetime(2026, 11, 1, tzinfo=UTC)
 
 def test_deliveries_are_retried_with_doubling_pauses_for_a_day() -> None:
     now, failures, pauses = NOW, 0, []
-    while (following := OUTBOX_RETRIES.compute_next_attempt("msg_1", failures + 1, now, NOW.isoformat())) is not None:
+    while (
+        next_attempt := OUTBOX_RETRIES.compute_next_attempt("msg_1", failures + 1, now, NOW.isoformat())
+    ) is not None:
         failures += 1
-        pauses.append(following - now)
-        now = following
+        pauses.append(next_attempt - now)
+        now = next_attempt
     longest = timedelta(seconds=OUTBOX_RETRIES.longest_pause)
     assert timedelta(seconds=2) <= pauses[0] < timedelta(seconds=3)
     assert all(shorter < right for shorter, right in pairwise(pauses[:10]))
@@ -24,9 +26,9 @@ def test_deliveries_are_retried_with_doubling_pauses_for_a_day() -> None:
 def test_a_delivery_that_was_due_days_ago_is_tried_for_an_hour() -> None:
     """A server that was off, or whose clock jumped, gives nothing up at its first attempt."""
     now, failures, since = NOW, 0, (NOW - timedelta(days=3)).isoformat()
-    while (following := OUTBOX_RETRIES.compute_next_attempt("msg_1", failures + 1, now, since)) is not None:
+    while (next_attempt := OUTBOX_RETRIES.compute_next_attempt("msg_1", failures + 1, now, since)) is not None:
         failures += 1
-        now = following
+        now = next_attempt
     assert timedelta(minutes=30) < now - NOW < timedelta(hours=2)
 
 

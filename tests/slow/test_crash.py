@@ -11,7 +11,7 @@ from dockgate.services.durable_effects import EffectKind
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Callable[[Mortal], None]], Undisturbed]:
+def play_undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Callable[[Mortal], None]], Undisturbed]:
     return make_player(tmp_path_factory)
 
 
@@ -19,7 +19,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Callable[
 def test_killed_around_steps_it_ends_as_if_left_alone(
     story: Callable[[Mortal], None],
     steps: tuple[EffectKind, ...],
-    undisturbed: Callable[[Callable[[Mortal], None]], Undisturbed],
+    play_undisturbed: Callable[[Callable[[Mortal], None]], Undisturbed],
     tmp_path: Path,
 ) -> None:
-    kill_around(story, steps, ("before", "after"), undisturbed(story), tmp_path)
+    kill_around(story, steps, ("before", "after"), play_undisturbed(story), tmp_path)

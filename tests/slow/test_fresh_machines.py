@@ -25,7 +25,7 @@ UBUNTU_MIRROR = os.environ.get("UBUNTU_MIRROR", "")
 PACKAGES = "--include=ca-certificates,make,python3"
 
 
-def _sources(release: str) -> list[str]:
+def _list_apt_sources(release: str) -> list[str]:
     """apt sources of the release: for Debian by this machine's own mirrors."""
     if release == "noble":
         parts = ("noble", "noble-updates", "noble-security")
@@ -41,22 +41,23 @@ def machine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
         pytest.skip("Ubuntu 24.04 is not shown: set UBUNTU_MIRROR to the URL of an Ubuntu archive to show it")
     root = tmp_path / release
     subprocess.run(
-        ["mmdebstrap", "--quiet", "--variant=minbase", PACKAGES, release, str(root), *_sources(release)], check=True
+        ["mmdebstrap", "--quiet", "--variant=minbase", PACKAGES, release, str(root), *_list_apt_sources(release)],
+        check=True,
     )
     # A release keeps its keyring under a name of its own; without one named, apt takes every key that it trusts.
-    written = root / "etc/apt/sources.list"
-    written.write_text(re.sub(r" \[signed-by=[^]]*\]", "", written.read_text()))
+    sources_list = root / "etc/apt/sources.list"
+    sources_list.write_text(re.sub(r" \[signed-by=[^]]*\]", "", sources_list.read_text()))
     if AUTHORITIES.is_dir():
         shutil.copytree(AUTHORITIES, root / AUTHORITIES.relative_to("/"), dirs_exist_ok=True)
         _run(root, "update-ca-certificates")
     checkout = root / "root" / "dockgate"
-    listed = subprocess.run(
+    tracked_files = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
         cwd=ROOT,
         capture_output=True,
         check=True,
     )
-    for name in listed.stdout.decode().rstrip("\0").split("\0"):
+    for name in tracked_files.stdout.decode().rstrip("\0").split("\0"):
         if (ROOT / name).exists():
             (checkout / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, checkout / name)

@@ -15,8 +15,8 @@ from tests.scenarios.nodes import Node, list_workers, push, set_up
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    with run_cluster(tmp_path_factory.mktemp("nodes")) as made:
-        yield made
+    with run_cluster(tmp_path_factory.mktemp("nodes")) as test_cluster:
+        yield test_cluster
 
 
 def freeze(cluster: Cluster, node: Node) -> Callable[[], None]:

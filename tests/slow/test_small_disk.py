@@ -117,16 +117,16 @@ class Delivery:
         self.collection.effects.run(EffectKind.PURGE, self.purge.run)
         number = self.collection.request("test").seq
         self.collection.run_due()
-        done = self.store.collections.get(number)
-        assert done.finished_at
-        assert done.error is None
+        collection = self.store.collections.get(number)
+        assert collection.finished_at
+        assert collection.error is None
 
-    def size(self) -> int:
+    def measure_database(self) -> int:
         """Bytes of the database and of all files, without the log of writes, which is bounded by itself."""
         files = (path for path in self.folder.rglob("*") if path.is_file() and not path.name.endswith(("-wal", "-shm")))
         return sum(path.stat().st_size for path in files)
 
-    def stored(self) -> int:
+    def measure_registry(self) -> int:
         """Bytes in the registry."""
         return sum(map(len, self.system.registry.blobs.values()))
 
@@ -140,11 +140,13 @@ def test_ten_thousand_executions_fit_on_a_small_disk(
         delivery.deliver(number)
         if number % EVERY == EVERY - 1:
             delivery.collect()
-            sizes.append(delivery.size())
-            record_property("bytes", (number + 1, sizes[-1], delivery.stored()))
-            sys.stderr.write(f"{number + 1} executions: {sizes[-1]:,} bytes, {delivery.stored():,} in the registry\n")
+            sizes.append(delivery.measure_database())
+            record_property("bytes", (number + 1, sizes[-1], delivery.measure_registry()))
+            sys.stderr.write(
+                f"{number + 1} executions: {sizes[-1]:,} bytes, {delivery.measure_registry():,} in the registry\n"
+            )
             assert sizes[-1] < BOUND
-            assert delivery.stored() < REGISTRY_BOUND
+            assert delivery.measure_registry() < REGISTRY_BOUND
     store = delivery.store
     assert len(store.images.list_pushed()) < 400
     last = store.executions.list_for_pipeline("web", 1)[0]

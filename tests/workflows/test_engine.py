@@ -52,18 +52,18 @@ class Processes:
         assert process is not None
         os.kill(process, number)
 
-    def go(self) -> None:
+    def release_steps(self) -> None:
         """Let the second steps end."""
         (self.folder / "go").touch()
 
-    def steps(self, key: str) -> list[str]:
+    def list_steps(self, key: str) -> list[str]:
         """The steps of a workflow with the process that ran each, such as "first one"."""
         file = self.folder / "steps"
         lines = file.read_text().splitlines() if file.exists() else []
         return [line.removeprefix(f"{key} ") for line in lines if line.startswith(f"{key} ")]
 
     def end(self) -> None:
-        self.go()
+        self.release_steps()
         for name in list(self._running):
             (self.folder / f"end-{name}").touch()
         for process in self._running.values():
@@ -82,155 +82,155 @@ def postgres(tmp_path: Path) -> Iterator[Processes]:
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def processes(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Processes]:
-    made = Processes(tmp_path, None if request.param == "sqlite" else make_database_url(tmp_path))
-    yield made
-    made.end()
+    processes_of_test = Processes(tmp_path, None if request.param == "sqlite" else make_database_url(tmp_path))
+    yield processes_of_test
+    processes_of_test.end()
     drop_database(tmp_path)
 
 
 def test_a_workflow_runs_once_under_its_key(processes: Processes) -> None:
-    processes.go()
+    processes.release_steps()
     processes.start("one", "web-1", "web-1", "web-1", "wait for web-1")
     processes.kill("one")
     processes.start("one", "web-1", "web-2")
-    wait_until(lambda: len(processes.steps("web-2")) == 3)
-    assert processes.steps("web-1") == ["first one", "second one", "third one"]
+    wait_until(lambda: len(processes.list_steps("web-2")) == 3)
+    assert processes.list_steps("web-1") == ["first one", "second one", "third one"]
 
 
 def test_a_process_of_the_same_id_continues_what_a_killed_one_left(processes: Processes) -> None:
     processes.start("one", "web-1")
-    wait_until(lambda: len(processes.steps("web-1")) == 2)
+    wait_until(lambda: len(processes.list_steps("web-1")) == 2)
     processes.kill("one")
-    processes.go()
+    processes.release_steps()
     processes.start("one")
-    wait_until(lambda: "third one" in processes.steps("web-1"))
-    assert processes.steps("web-1") == ["first one", "second one", "second one", "third one"]
+    wait_until(lambda: "third one" in processes.list_steps("web-1"))
+    assert processes.list_steps("web-1") == ["first one", "second one", "second one", "third one"]
 
 
 def test_two_processes_that_start_one_key_run_it_once(postgres: Processes) -> None:
-    postgres.go()
+    postgres.release_steps()
     postgres.start("one", *(f"web-{number}" for number in range(10)))
     postgres.start("two", *(f"web-{number}" for number in range(20)))
     for number in range(20):
-        wait_until(lambda number=number: len(postgres.steps(f"web-{number}")) >= 3)  # type: ignore[misc]
-    assert all(len(postgres.steps(f"web-{number}")) == 3 for number in range(20))
+        wait_until(lambda number=number: len(postgres.list_steps(f"web-{number}")) >= 3)  # type: ignore[misc]
+    assert all(len(postgres.list_steps(f"web-{number}")) == 3 for number in range(20))
 
 
 def test_the_work_of_a_process_that_is_no_worker_any_more_goes_on_elsewhere(postgres: Processes) -> None:
     postgres.start("dead", "web-1")
-    wait_until(lambda: len(postgres.steps("web-1")) == 2)
+    wait_until(lambda: len(postgres.list_steps("web-1")) == 2)
     postgres.kill("dead")
-    postgres.go()
+    postgres.release_steps()
     postgres.start("alive", "recover orphans")
-    wait_until(lambda: "third alive" in postgres.steps("web-1"))
-    assert postgres.steps("web-1") == ["first dead", "second dead", "second alive", "third alive"]
+    wait_until(lambda: "third alive" in postgres.list_steps("web-1"))
+    assert postgres.list_steps("web-1") == ["first dead", "second dead", "second alive", "third alive"]
 
 
 def test_the_work_of_a_killed_process_goes_on_elsewhere_and_only_once(postgres: Processes) -> None:
     postgres.start("dead", "web-1", "build-1")
-    wait_until(lambda: len(postgres.steps("web-1")) == 2 and len(postgres.steps("build-1")) == 2)
+    wait_until(lambda: len(postgres.list_steps("web-1")) == 2 and len(postgres.list_steps("build-1")) == 2)
     postgres.kill("dead")
-    postgres.go()
+    postgres.release_steps()
     postgres.start("one", "recover dead")
     postgres.start("two", "recover dead")
     for key in ("web-1", "build-1"):
-        wait_until(lambda key=key: len(postgres.steps(key)) == 4)  # type: ignore[misc]
-        heir = postgres.steps(key)[2].split()[1]
-        assert postgres.steps(key) == ["first dead", "second dead", f"second {heir}", f"third {heir}"]
+        wait_until(lambda key=key: len(postgres.list_steps(key)) == 4)  # type: ignore[misc]
+        heir = postgres.list_steps(key)[2].split()[1]
+        assert postgres.list_steps(key) == ["first dead", "second dead", f"second {heir}", f"third {heir}"]
 
 
 def test_a_recovered_workflow_goes_to_a_process_that_takes_its_queue(postgres: Processes) -> None:
     postgres.start("dead", "build-1")
-    wait_until(lambda: len(postgres.steps("build-1")) == 2)
+    wait_until(lambda: len(postgres.list_steps("build-1")) == 2)
     postgres.kill("dead")
-    postgres.go()
+    postgres.release_steps()
     postgres.start("control", "recover dead", queues="control")
     postgres.start("builder", queues="build")
-    wait_until(lambda: len(postgres.steps("build-1")) == 4)
-    assert postgres.steps("build-1")[2:] == ["second builder", "third builder"]
+    wait_until(lambda: len(postgres.list_steps("build-1")) == 4)
+    assert postgres.list_steps("build-1")[2:] == ["second builder", "third builder"]
 
 
 def test_a_frozen_process_whose_work_was_recovered_runs_no_further_step(postgres: Processes) -> None:
     postgres.start("frozen", "web-1")
-    wait_until(lambda: len(postgres.steps("web-1")) == 2)
+    wait_until(lambda: len(postgres.list_steps("web-1")) == 2)
     postgres.signal("frozen", signal.SIGSTOP)
-    postgres.go()
+    postgres.release_steps()
     postgres.start("one", "recover frozen")
-    wait_until(lambda: "third one" in postgres.steps("web-1"))
+    wait_until(lambda: "third one" in postgres.list_steps("web-1"))
     postgres.signal("frozen", signal.SIGCONT)
     postgres.start("later", "web-2")
-    wait_until(lambda: len(postgres.steps("web-2")) == 3)
-    assert "third frozen" not in postgres.steps("web-1")
-    assert postgres.steps("web-1").count("third one") == 1
+    wait_until(lambda: len(postgres.list_steps("web-2")) == 3)
+    assert "third frozen" not in postgres.list_steps("web-1")
+    assert postgres.list_steps("web-1").count("third one") == 1
 
 
 def test_work_that_no_queue_here_takes_waits_for_a_process_that_takes_it(postgres: Processes) -> None:
-    postgres.go()
+    postgres.release_steps()
     postgres.start("one", "build-1", "web-1", queues="control")
-    wait_until(lambda: len(postgres.steps("web-1")) == 3)
-    assert postgres.steps("build-1") == []
+    wait_until(lambda: len(postgres.list_steps("web-1")) == 3)
+    assert postgres.list_steps("build-1") == []
     postgres.start("builder", queues="build")
-    wait_until(lambda: len(postgres.steps("build-1")) == 3)
-    assert {step.split()[1] for step in postgres.steps("build-1")} == {"builder"}
+    wait_until(lambda: len(postgres.list_steps("build-1")) == 3)
+    assert {step.split()[1] for step in postgres.list_steps("build-1")} == {"builder"}
 
 
 def test_a_process_for_builds_alone_leaves_other_work_to_others(postgres: Processes) -> None:
-    postgres.go()
+    postgres.release_steps()
     postgres.start("builder", "build-1", "web-1", queues="build")
-    wait_until(lambda: len(postgres.steps("build-1")) == 3)
-    assert postgres.steps("web-1") == []
+    wait_until(lambda: len(postgres.list_steps("build-1")) == 3)
+    assert postgres.list_steps("web-1") == []
     postgres.start("one", queues="control")
-    wait_until(lambda: len(postgres.steps("web-1")) == 3)
-    assert {step.split()[1] for step in postgres.steps("web-1")} == {"one"}
+    wait_until(lambda: len(postgres.list_steps("web-1")) == 3)
+    assert {step.split()[1] for step in postgres.list_steps("web-1")} == {"one"}
 
 
 def test_the_next_version_continues_the_work_of_one_that_is_gone(processes: Processes) -> None:
     processes.start("one", "web-1", version="1")
-    wait_until(lambda: len(processes.steps("web-1")) == 2)
+    wait_until(lambda: len(processes.list_steps("web-1")) == 2)
     processes.kill("one")
-    processes.go()
+    processes.release_steps()
     processes.start("one", "adopt 2", version="2")
-    wait_until(lambda: "third one" in processes.steps("web-1"))
-    assert processes.steps("web-1") == ["first one", "second one", "second one", "third one"]
+    wait_until(lambda: "third one" in processes.list_steps("web-1"))
+    assert processes.list_steps("web-1") == ["first one", "second one", "second one", "third one"]
 
 
 def test_two_versions_run_side_by_side_and_the_older_one_can_take_over_again(postgres: Processes) -> None:
     postgres.start("old", "web-1", "build-1", version="1")
     postgres.start("new", "web-2", "build-2", version="2", queues="control")
-    wait_until(lambda: all(len(postgres.steps(key)) == 2 for key in ("web-1", "build-1", "web-2")))
-    assert postgres.steps("build-2") == [], "it waits for a worker of its version that builds"
+    wait_until(lambda: all(len(postgres.list_steps(key)) == 2 for key in ("web-1", "build-1", "web-2")))
+    assert postgres.list_steps("build-2") == [], "it waits for a worker of its version that builds"
     postgres.kill("new")
-    postgres.go()
-    wait_until(lambda: len(postgres.steps("web-1")) == 3 and len(postgres.steps("build-1")) == 3)
+    postgres.release_steps()
+    wait_until(lambda: len(postgres.list_steps("web-1")) == 3 and len(postgres.list_steps("build-1")) == 3)
     postgres.start("later", "adopt 1", version="1")
-    wait_until(lambda: "third" in str(postgres.steps("web-2")) and len(postgres.steps("build-2")) == 3)
-    assert postgres.steps("web-1") == ["first old", "second old", "third old"]
-    assert [step.split()[0] for step in postgres.steps("web-2")] == ["first", "second", "second", "third"]
+    wait_until(lambda: "third" in str(postgres.list_steps("web-2")) and len(postgres.list_steps("build-2")) == 3)
+    assert postgres.list_steps("web-1") == ["first old", "second old", "third old"]
+    assert [step.split()[0] for step in postgres.list_steps("web-2")] == ["first", "second", "second", "third"]
 
 
 def test_a_deleted_workflow_leaves_its_key_free_and_a_kept_one_does_not(processes: Processes) -> None:
     processes.start("one", "quick-1", "quick-keep")
-    wait_until(lambda: len(processes.steps("quick-1")) == len(processes.steps("quick-keep")) == 3)
+    wait_until(lambda: len(processes.list_steps("quick-1")) == len(processes.list_steps("quick-keep")) == 3)
     processes.stop("one")
     processes.start("one", "delete")
     processes.stop("one")
     processes.start("one")  # recovers nothing of the deleted one
     processes.stop("one")
-    assert len(processes.steps("quick-1")) == 3
+    assert len(processes.list_steps("quick-1")) == 3
     processes.start("one", "quick-keep", "quick-1")
-    wait_until(lambda: len(processes.steps("quick-1")) == 6)
-    assert len(processes.steps("quick-keep")) == 3
+    wait_until(lambda: len(processes.list_steps("quick-1")) == 6)
+    assert len(processes.list_steps("quick-keep")) == 3
 
 
 def test_what_an_unfinished_workflow_may_have_started_is_not_deleted(processes: Processes) -> None:
     processes.start("one", "web-1", "quick-1", "wait for quick-1")
-    wait_until(lambda: len(processes.steps("web-1")) == 2)
+    wait_until(lambda: len(processes.list_steps("web-1")) == 2)
     processes.kill("one")
     processes.start("one", "delete", "quick-1", "quick-2")
-    wait_until(lambda: len(processes.steps("quick-2")) == 3)
-    assert len(processes.steps("quick-1")) == 3
-    processes.go()
-    wait_until(lambda: "third one" in processes.steps("web-1"))
+    wait_until(lambda: len(processes.list_steps("quick-2")) == 3)
+    assert len(processes.list_steps("quick-1")) == 3
+    processes.release_steps()
+    wait_until(lambda: "third one" in processes.list_steps("web-1"))
     processes.stop("one")
     processes.start("one", "delete", "quick-1")
-    wait_until(lambda: len(processes.steps("quick-1")) == 6)
+    wait_until(lambda: len(processes.list_steps("quick-1")) == 6)

@@ -34,15 +34,15 @@ class Time:
         return self.seconds
 
 
-def worker(name: str) -> Worker:
+def make_worker(name: str) -> Worker:
     return Worker(name, "host", "1", ("build", "scan"), {"arch": "arm64"}, started_at=NOW, seen_at=NOW)
 
 
-def a_lease(store: Store, name: str, time: Time, events: list[str]) -> Lease:
-    store.workers.add(worker(name))
+def make_lease(store: Store, name: str, time: Time, events: list[str]) -> Lease:
+    store.workers.add(make_worker(name))
     return Lease(
         store.workers,
-        worker(name),
+        make_worker(name),
         CLOCK,
         on_drain=lambda: events.append("drain"),
         on_lost=lambda: events.append("lost"),
@@ -52,8 +52,8 @@ def a_lease(store: Store, name: str, time: Time, events: list[str]) -> Lease:
 
 def test_workers_are_added_listed_and_removed_twice(store: Store) -> None:
     for _ in range(2):
-        store.workers.add(worker("one"))
-    assert store.workers.list() == [worker("one")]
+        store.workers.add(make_worker("one"))
+    assert store.workers.list() == [make_worker("one")]
     assert store.workers.count_heartbeat("one", NOW) is WorkerState.ACTIVE
     assert store.workers.list()[0].beats == 1
     for _ in range(2):
@@ -69,11 +69,11 @@ def test_an_unknown_worker_is_neither_drained_nor_given_up(store: Store) -> None
 
 
 def test_a_silent_worker_is_given_up_once_and_one_that_beats_is_not(store: Store) -> None:
-    time, recovered = Time(), list[str]()
-    alive = a_lease(store, "alive", time, [])
-    store.workers.add(worker("silent"))
+    time, recovered_workers = Time(), list[str]()
+    alive = make_lease(store, "alive", time, [])
+    store.workers.add(make_worker("silent"))
     detectors = [
-        FailureDetector(store.workers, store.locks, lambda lost: recovered.append(lost.id), monotonic=time)
+        FailureDetector(store.workers, store.locks, lambda lost: recovered_workers.append(lost.id), monotonic=time)
         for _ in "12"
     ]
     for _ in range(int(TIMES.lease) + 1):
@@ -83,24 +83,26 @@ def test_a_silent_worker_is_given_up_once_and_one_that_beats_is_not(store: Store
         time.seconds += 1
     for detector in detectors:
         detector.run()
-    assert recovered == ["silent"]
+    assert recovered_workers == ["silent"]
     assert [worker.id for worker in store.workers.list()] == ["alive"]
 
 
 def test_a_failure_detector_that_could_not_read_for_a_while_recovers_no_process(store: Store) -> None:
-    time, recovered = Time(), list[str]()
-    detector = FailureDetector(store.workers, store.locks, lambda lost: recovered.append(lost.id), monotonic=time)
-    lease = a_lease(store, "cut off with the detector", time, [])
+    time, recovered_workers = Time(), list[str]()
+    detector = FailureDetector(
+        store.workers, store.locks, lambda lost: recovered_workers.append(lost.id), monotonic=time
+    )
+    lease = make_lease(store, "cut off with the detector", time, [])
     detector.run()
     time.seconds += 10 * TIMES.lease  # the database was away: neither could beat or look
     lease.send_heartbeat()
     detector.run()
-    assert recovered == []
+    assert recovered_workers == []
 
 
 def test_recovery_that_was_interrupted_is_repeated(store: Store) -> None:
     time, attempts = Time(), list[str]()
-    store.workers.add(worker("silent"))
+    store.workers.add(make_worker("silent"))
 
     def recover(lost: Worker) -> None:
         attempts.append(lost.id)
@@ -119,38 +121,40 @@ def test_recovery_that_was_interrupted_is_repeated(store: Store) -> None:
 
 
 def test_the_work_of_a_removed_worker_goes_on_elsewhere_only_when_it_runs_no_more_effects(store: Store) -> None:
-    time, recovered, events = Time(), list[tuple[str, bool]](), list[str]()
-    lease = a_lease(store, "removed", time, events)
+    time, recovered_workers, events = Time(), list[tuple[str, bool]](), list[str]()
+    lease = make_lease(store, "removed", time, events)
     detector = FailureDetector(
-        store.workers, store.locks, lambda lost: recovered.append((lost.id, lease.is_fresh)), monotonic=time
+        store.workers, store.locks, lambda lost: recovered_workers.append((lost.id, lease.is_fresh)), monotonic=time
     )
     lease.send_heartbeat()
     store.workers.end("removed")
     detector.run()
-    assert (recovered, events) == ([], [])
+    assert (recovered_workers, events) == ([], [])
     lease.send_heartbeat()
     detector.run()
-    assert (recovered, events) == ([("removed", False)], ["lost"])
+    assert (recovered_workers, events) == ([("removed", False)], ["lost"])
 
 
 @pytest.mark.parametrize("state", [WorkerState.ACTIVE, WorkerState.DRAINING])
 def test_a_removed_worker_that_beats_no_more_is_given_up_after_its_lease(store: Store, state: WorkerState) -> None:
-    time, recovered = Time(), list[str]()
-    store.workers.add(replace(worker("removed"), state=state))
-    detector = FailureDetector(store.workers, store.locks, lambda lost: recovered.append(lost.id), monotonic=time)
+    time, recovered_workers = Time(), list[str]()
+    store.workers.add(replace(make_worker("removed"), state=state))
+    detector = FailureDetector(
+        store.workers, store.locks, lambda lost: recovered_workers.append(lost.id), monotonic=time
+    )
     for _ in range(2):
         store.workers.end("removed")
     detector.run()
     time.seconds += TIMES.lease - 0.1
     detector.run()
-    assert recovered == []
+    assert recovered_workers == []
     time.seconds += 0.1
     detector.run()
-    assert recovered == ["removed"]
+    assert recovered_workers == ["removed"]
 
 
 def test_a_worker_that_beat_again_in_time_is_not_given_up(store: Store) -> None:
-    store.workers.add(worker("late"))
+    store.workers.add(make_worker("late"))
     store.workers.count_heartbeat("late", NOW)
     assert not store.workers.mark_lost("late", beats=0)
     assert store.workers.list()[0].state is WorkerState.ACTIVE
@@ -159,7 +163,7 @@ def test_a_worker_that_beat_again_in_time_is_not_given_up(store: Store) -> None:
 
 def test_effects_are_refused_before_the_worker_can_be_given_up(store: Store) -> None:
     time = Time()
-    lease = a_lease(store, "slow", time, [])
+    lease = make_lease(store, "slow", time, [])
     lease.send_heartbeat()
     lease.require()
     time.seconds += TIMES.fence
@@ -172,7 +176,7 @@ def test_effects_are_refused_before_the_worker_can_be_given_up(store: Store) -> 
 
 def test_a_worker_learns_that_it_was_drained_and_that_it_was_given_up(store: Store) -> None:
     events: list[str] = []
-    lease = a_lease(store, "one", Time(), events)
+    lease = make_lease(store, "one", Time(), events)
     lease.send_heartbeat()
     store.workers.drain("one")
     lease.send_heartbeat()

@@ -31,11 +31,11 @@ def test_a_failing_task_is_logged_and_repeated_and_a_slow_one_blocks_only_its_gr
     turns: Counter[str] = Counter()
     go = threading.Event()
 
-    def failing() -> None:
+    def fail_with_os_error() -> None:
         turns["failing"] += 1
         raise OSError("no space left on device")
 
-    def slow() -> None:
+    def wait_until_released() -> None:
         turns["slow"] += 1
         go.wait()
 
@@ -46,12 +46,15 @@ def test_a_failing_task_is_logged_and_repeated_and_a_slow_one_blocks_only_its_gr
             TaskGroup(
                 "first",
                 [
-                    RepeatedTask("failing", failing),
+                    RepeatedTask("failing", fail_with_os_error),
                     RepeatedTask("other", lambda: turns.update(["other"])),
                     RepeatedTask("third", lambda: turns.update("3"), interval_rounds=3),
                 ],
             ),
-            TaskGroup("second", [RepeatedTask("slow", slow), RepeatedTask("behind", lambda: turns.update(["behind"]))]),
+            TaskGroup(
+                "second",
+                [RepeatedTask("slow", wait_until_released), RepeatedTask("behind", lambda: turns.update(["behind"]))],
+            ),
         ],
     )
     with caplog.at_level(logging.WARNING):
@@ -70,13 +73,13 @@ def test_a_failing_task_is_logged_and_repeated_and_a_slow_one_blocks_only_its_gr
 def test_a_foreseen_failure_is_one_line_of_the_log(locks: Locks, caplog: pytest.LogCaptureFixture) -> None:
     turns: Counter[str] = Counter()
 
-    def failing() -> None:
+    def fail_with_given_error() -> None:
         turns["failing"] += 1
         error = StoreError("the database does not answer", "Check it.")
         error.add_note("(of web)")
         raise error
 
-    reconciler = Reconciler(locks, PAUSE, [TaskGroup("first", [RepeatedTask("failing", failing)])])
+    reconciler = Reconciler(locks, PAUSE, [TaskGroup("first", [RepeatedTask("failing", fail_with_given_error)])])
     with caplog.at_level(logging.WARNING):
         reconciler.start()
         wait_until(lambda: turns["failing"] >= 2)
@@ -87,19 +90,19 @@ def test_a_foreseen_failure_is_one_line_of_the_log(locks: Locks, caplog: pytest.
 
 
 def test_closing_does_not_wait_for_a_stuck_task(locks: Locks) -> None:
-    begun, go = threading.Event(), threading.Event()
+    has_begun, go = threading.Event(), threading.Event()
 
-    def stuck() -> None:
-        begun.set()
+    def block_until_released() -> None:
+        has_begun.set()
         go.wait()
 
     after: list[bool] = []
-    tasks = [RepeatedTask("stuck", stuck), RepeatedTask("next", lambda: after.append(True))]
+    tasks = [RepeatedTask("stuck", block_until_released), RepeatedTask("next", lambda: after.append(True))]
     reconciler = Reconciler(locks, PAUSE, [TaskGroup(str(number), tasks) for number in range(5)])
     reconciler.close()  # before it has started, too
     reconciler = Reconciler(locks, PAUSE, [TaskGroup(str(number), tasks) for number in range(5)])
     reconciler.start()
-    begun.wait()
+    has_begun.wait()
     begin = time.monotonic()
     reconciler.close()
     assert time.monotonic() - begin < 4  # of one thread after the other it would be five
@@ -112,12 +115,12 @@ def test_one_of_two_servers_runs_an_exclusive_group(locks: Locks) -> None:
     running, go = threading.Event(), threading.Event()
     turns: Counter[str] = Counter()
 
-    def long() -> None:
+    def wait_until_released() -> None:
         turns["first"] += 1
         running.set()
         go.wait()
 
-    first = Reconciler(locks, PAUSE, [TaskGroup("upkeep", [RepeatedTask("long", long)])])
+    first = Reconciler(locks, PAUSE, [TaskGroup("upkeep", [RepeatedTask("long", wait_until_released)])])
     second = Reconciler(
         locks,
         PAUSE,

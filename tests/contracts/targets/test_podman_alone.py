@@ -153,9 +153,9 @@ def test_the_log_of_a_task_is_read_and_cannot_fill_the_disk(podman: Podman, targ
 
 @pytest.mark.real
 def test_a_missing_image_is_reported(podman: Podman, target: PodmanTarget) -> None:
-    missing = podman.first_image.partition("@")[0] + "@sha256:" + "0" * 64
+    missing_image = podman.first_image.partition("@")[0] + "@sha256:" + "0" * 64
     with pytest.raises(DeployError, match="no image"):
-        target.deploy(make_service(1, 1), make_definition(1, missing), None)
+        target.deploy(make_service(1, 1), make_definition(1, missing_image), None)
 
 
 @pytest.mark.real

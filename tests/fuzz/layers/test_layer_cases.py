@@ -17,10 +17,10 @@ SEEDS = range(300)
 
 @pytest.mark.parametrize("path", FILES, ids=[path.stem for path in FILES])
 def test_we_see_what_the_runtimes_unpacked_or_say_unread(path: Path) -> None:
-    played = reproducers.replay(path)
-    assert not played.list_unexplained, played.differences
+    replay = reproducers.replay(path)
+    assert not replay.list_unexplained, replay.differences
     document = reproducers.load(path)
-    assert sorted(played.reading.unread) == document["unread"], f"sh scripts/fuzz-layers --reasons {path}"
+    assert sorted(replay.reading.unread) == document["unread"], f"sh scripts/fuzz-layers --reasons {path}"
     assert document["about"]
 
 
@@ -49,9 +49,9 @@ def test_chance_reaches_every_oddity_and_leaves_a_third_readable() -> None:
     for seed in SEEDS:
         case = generate.generate_case(seed)
         odd.update(name for layer in case["layers"] for name in layer.get("odd", ()))
-        played = play.compare_case(case, *play.read(case), [])
-        assert not [difference for difference in played.differences if difference.kind == "honest"], seed
-        read += not played.reading.unread
+        comparison = play.compare_case(case, *play.read(case), [])
+        assert not [difference for difference in comparison.differences if difference.kind == "honest"], seed
+        read += not comparison.reading.unread
     assert odd.keys() == oddities.list_names() | odd_stacks.list_names()
     assert read >= 0.3 * len(SEEDS)
 

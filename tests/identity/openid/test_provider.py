@@ -229,9 +229,9 @@ def test_a_provider_that_does_not_name_itself_is_accepted(case: Case) -> None:
 
 
 def test_an_address_that_is_not_verified_names_no_one(case: Case) -> None:
-    for verified in (False, None, "true", 1):
+    for is_verified in (False, None, "true", 1):
         with pytest.raises(DeniedError, match="no verified e-mail address"):
-            case.sign_in(**{**ADA, "email_verified": verified})
+            case.sign_in(**{**ADA, "email_verified": is_verified})
 
 
 def test_another_claim_can_name_people() -> None:
@@ -343,11 +343,11 @@ def test_a_providers_message_is_not_repeated(case: Case) -> None:
 
 
 def test_an_answer_that_takes_too_long_is_given_up() -> None:
-    def drip() -> Iterator[bytes]:
+    def drip_bytes() -> Iterator[bytes]:
         while True:
             yield b" "
 
-    transport = httpx.MockTransport(lambda _: httpx.Response(200, content=drip()))
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, content=drip_bytes()))
     connection = ProviderConnection(transport=transport, whole_seconds=0.05)
     with pytest.raises(UnavailableError, match="too large or slow"):
         connection.get_json(f"{ISSUER}/jwks")
