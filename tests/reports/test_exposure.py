@@ -13,7 +13,7 @@ SCRIPT = "<script>alert(1)</script>"
 ESCAPE = "\x1b]0;title\x07\u202e"
 
 
-def exposure(name: str) -> dict[str, Any]:
+def make_exposure(name: str) -> dict[str, Any]:
     package = {
         "name": name,
         "version": name,
@@ -60,33 +60,33 @@ def exposure(name: str) -> dict[str, Any]:
     }
 
 
-def written(write: Any, name: str) -> str:
-    out = io.StringIO(newline="")
-    write(exposure(name), out)
-    return out.getvalue()
+def write_exposure(write: Any, name: str) -> str:
+    output = io.StringIO(newline="")
+    write(make_exposure(name), output)
+    return output.getvalue()
 
 
 @pytest.mark.parametrize("name", [HOSTILE, "+1", "-1", "@SUM(A1)", "  =1", "\t=1", "\r=1", "\n@x"])
 def test_no_cell_begins_like_a_formula(name: str) -> None:
-    for row in csv.DictReader(io.StringIO(written(_exposure_csv.write, name))):
+    for row in csv.DictReader(io.StringIO(write_exposure(_exposure_csv.write, name))):
         for cell in row.values():
             assert not cell.lstrip().startswith(("=", "+", "-", "@")), cell
 
 
 def test_a_page_has_no_markup_of_names() -> None:
-    page = written(_exposure_html.write, SCRIPT)
+    page = write_exposure(_exposure_html.write, SCRIPT)
     assert SCRIPT not in page
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
 
 
 @pytest.mark.parametrize("write", [_exposure_csv.write, _exposure_html.write])
 def test_nothing_steers_a_terminal(write: Any) -> None:
-    text = written(write, ESCAPE)
+    text = write_exposure(write, ESCAPE)
     assert not {"\x1b", "\x07", "\u202e"} & set(text)
 
 
 def test_unknown_images_are_rows_of_their_own() -> None:
-    rows = list(csv.DictReader(io.StringIO(written(_exposure_csv.write, "idna"))))
+    rows = list(csv.DictReader(io.StringIO(write_exposure(_exposure_csv.write, "idna"))))
     answers = [(row["answer"], row["image"]) for row in rows]
     assert answers == [("contains it", "sha256:a"), ("unknown", ""), ("unknown", "sha256:b")]
     assert rows[0]["waived_by"] == "ana (waiver w1)"
@@ -98,13 +98,15 @@ def test_a_page_is_no_good_news_while_something_is_unknown() -> None:
         ("Absent", {"total": 0, "next": None, "reason": "Nothing was matched.", "images": []}, "undetermined"),
         ("NotRecorded", {"total": 0, "next": None, "reason": "Nothing was recorded.", "images": []}, "undetermined"),
     ):
-        out = io.StringIO()
-        _exposure_html.write({**exposure("idna"), "state": state, "total": 0, "images": [], "unknown": unknown}, out)
-        assert f'<p class="verdict {kind}"><b>' in out.getvalue()
+        output = io.StringIO()
+        _exposure_html.write(
+            {**make_exposure("idna"), "state": state, "total": 0, "images": [], "unknown": unknown}, output
+        )
+        assert f'<p class="verdict {kind}"><b>' in output.getvalue()
 
 
 def test_a_page_counts_in_words_and_leaves_out_columns_without_a_value() -> None:
-    page = written(_exposure_html.write, "idna")
+    page = write_exposure(_exposure_html.write, "idna")
     assert "1 image contains it, 0 services run one; of 1 image it is unknown." in page
     assert "<th>Exposed since</th>" in page
     assert "<th>Closed because</th>" in page

@@ -17,24 +17,24 @@ from dockgate.vulnerabilities.model import Coverage, Matches, State
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "json-report.md"
 
 
-def gated(*inventories: Any) -> Any:
-    out = io.StringIO()
-    load("json").write_verdict(GateReport("registry.test/app:1", make_verdict(), inventories), out)
-    return json.loads(out.getvalue())
+def write_verdict(*inventories: Any) -> Any:
+    output = io.StringIO()
+    load("json").write_verdict(GateReport("registry.test/app:1", make_verdict(), inventories), output)
+    return json.loads(output.getvalue())
 
 
-def scanned() -> Any:
-    out = io.StringIO()
+def write_scan() -> Any:
+    output = io.StringIO()
     coverage = (Coverage("Debian:13", True, ("openssl",), "2026-11-24T10:00:00Z"),)
     report = ScanReport(
         "registry.test/app:1", MANIFEST, ((make_inventory(), Matches(FINDINGS, UNDETERMINED[1:])),), coverage
     )
-    load("json").write_scan(report, out)
-    return json.loads(out.getvalue())
+    load("json").write_scan(report, output)
+    return json.loads(output.getvalue())
 
 
 def test_a_scan_has_these_keys() -> None:
-    document = scanned()
+    document = write_scan()
     assert document.keys() == {"schema_version", "kind", "image", "coverage", "platforms"}
     assert (document["schema_version"], document["kind"]) == (1, "scan")
     assert document["image"] == {"reference": "registry.test/app:1", "digest": MANIFEST}
@@ -69,8 +69,8 @@ def test_a_scan_has_these_keys() -> None:
 
 
 def test_a_finding_has_these_keys_and_null_for_unknown_values() -> None:
-    unfixed = scanned()["platforms"][0]["findings"][3]
-    assert unfixed == {
+    unfixed_finding = write_scan()["platforms"][0]["findings"][3]
+    assert unfixed_finding == {
         "id": "CVE-2024-34069",
         "aliases": [],
         "severity": "HIGH",
@@ -100,7 +100,7 @@ def test_a_finding_has_these_keys_and_null_for_unknown_values() -> None:
 
 
 def test_a_verdict_has_its_inputs_violations_and_remediation() -> None:
-    document = gated(make_inventory())
+    document = write_verdict(make_inventory())
     assert document["kind"] == "gate"
     assert document["verdict"].keys() == {"status", "policy", "summary", "inputs"}
     assert document["verdict"]["status"] == "Rejected"
@@ -119,21 +119,21 @@ def test_a_verdict_has_its_inputs_violations_and_remediation() -> None:
 
 
 def test_a_verdict_without_inventory_has_null_instead_of_empty_lists() -> None:
-    (platform,) = gated()["platforms"]
+    (platform,) = write_verdict()["platforms"]
     assert (platform["packages"], platform["unread"], platform["distribution"]) == (None, None, None)
 
 
 def test_findings_have_epss_due_dates_states_and_base_layers() -> None:
-    out = io.StringIO()
+    output = io.StringIO()
     report = make_reports()["odd scan"]
     assert isinstance(report, ScanReport)
-    load("json").write_scan(report, out)
-    (platform,) = json.loads(out.getvalue())["platforms"]
+    load("json").write_scan(report, output)
+    (platform,) = json.loads(output.getvalue())["platforms"]
     assert (platform["base_layers"], platform["base"], platform["user"]) == (1, "debian:10", "app")
-    worst, _, disputed, later, *_ = platform["findings"]
-    assert (worst["due"], worst["epss"]) == ("2025-02-01", {"score": 0.943, "percentile": 0.5})
-    assert (worst["package"]["in_base"], platform["packages"][1]["in_base"]) == (True, False)
-    assert (disputed["state"], disputed["disputed"]) == ("end of life", True)
+    worst_finding, _, disputed_finding, later, *_ = platform["findings"]
+    assert (worst_finding["due"], worst_finding["epss"]) == ("2025-02-01", {"score": 0.943, "percentile": 0.5})
+    assert (worst_finding["package"]["in_base"], platform["packages"][1]["in_base"]) == (True, False)
+    assert (disputed_finding["state"], disputed_finding["disputed"]) == ("end of life", True)
     assert later["state"] == "won't fix"
     assert platform["packages"][3]["module"] == "nodejs:18"
 
@@ -141,16 +141,16 @@ def test_findings_have_epss_due_dates_states_and_base_layers() -> None:
 def test_every_key_is_documented() -> None:
     """By its name in the page, in back-quotes."""
 
-    def keys(value: Any) -> Iterator[str]:
+    def iterate_keys(value: Any) -> Iterator[str]:
         for entry in value if isinstance(value, list) else [value]:
             if isinstance(entry, dict):
                 for key, inner in entry.items():
                     yield key
                     if key not in ("counts", "inputs"):
-                        yield from keys(inner)
+                        yield from iterate_keys(inner)
 
     documentation = PAGE.read_text()
-    used = {*keys(scanned()), *keys(gated(make_inventory()))}
+    used = {*iterate_keys(write_scan()), *iterate_keys(write_verdict(make_inventory()))}
     assert {key for key in used if f"`{key}`" not in documentation} == set()
 
 
@@ -185,14 +185,14 @@ def test_every_state_of_a_fix_is_documented() -> None:
     assert [state for state in State if f'"{state}"' not in PAGE.read_text()] == []
 
 
-def document(*texts: str) -> str:
-    out = io.StringIO()
-    write({"texts": list(texts)}, out)
-    return out.getvalue()
+def write_texts(*texts: str) -> str:
+    output = io.StringIO()
+    write({"texts": list(texts)}, output)
+    return output.getvalue()
 
 
 def test_a_lone_surrogate_does_not_change_the_rest_of_a_document() -> None:
-    plain, odd = document("ü€\x7f\x1b", "HALF"), document("ü€\x7f\x1b", "\udcff")
+    plain, odd = write_texts("ü€\x7f\x1b", "HALF"), write_texts("ü€\x7f\x1b", "\udcff")
     assert plain.isascii()
     assert not {"\x7f", "\x1b"}.intersection(plain)
     assert odd == plain.replace("HALF", r"\\udcff")
@@ -200,5 +200,5 @@ def test_a_lone_surrogate_does_not_change_the_rest_of_a_document() -> None:
 
 def test_text_that_looks_like_an_escaped_surrogate_is_unchanged() -> None:
     texts = ["😀", r"\ud83d", r"\\ud83d", r"\U\u"]
-    assert json.loads(document(*texts))["texts"] == texts
-    assert json.loads(document(*texts, "\udcff"))["texts"] == [*texts, r"\udcff"]
+    assert json.loads(write_texts(*texts))["texts"] == texts
+    assert json.loads(write_texts(*texts, "\udcff"))["texts"] == [*texts, r"\udcff"]

@@ -17,7 +17,7 @@ from tests.reports.samples import (
     make_reports,
     make_verdict,
 )
-from tests.reports.test_schemas import written
+from tests.reports.test_schemas import write_report
 from tests.scenarios.accessibility import CHROMIUM
 
 from dockgate.gate.model import Status, Violation
@@ -29,7 +29,7 @@ REPORTS = make_reports()
 
 
 def test_a_markdown_comment_has_verdict_violations_and_remediation_in_this_order() -> None:
-    text = written(REPORTS["gate"], "markdown")
+    text = write_report(REPORTS["gate"], "markdown")
     assert text.startswith("### ❌ Rejected by policy `default`\n")
     at = [text.index(part) for part in ("2 CRITICAL findings, at most 0", "Upgrades that fix some", "<details>")]
     assert at == sorted(at)
@@ -39,43 +39,43 @@ def test_a_markdown_comment_has_verdict_violations_and_remediation_in_this_order
 
 
 def test_the_page_says_that_the_base_of_an_image_is_unknown() -> None:
-    page = written(REPORTS["scan"], "html")
+    page = write_report(REPORTS["scan"], "html")
     assert "5 packages · base unknown" in re.sub(r"<[^>]*>", "", page)
     assert "<br>base unknown</small>" in page
 
 
 def test_a_comment_on_an_approval_is_short() -> None:
-    text = written(REPORTS["approval"], "markdown")
+    text = write_report(REPORTS["approval"], "markdown")
     assert text.startswith("### ✅ Approved by policy `default`")
     assert "details" not in text
 
 
 def test_a_comment_shows_at_once_why_a_verdict_is_undetermined() -> None:
-    assert "<details open><summary>1 undetermined result</summary>" in written(
+    assert "<details open><summary>1 undetermined result</summary>" in write_report(
         REPORTS["gate without a scan"], "markdown"
     )
 
 
 def test_a_comment_stays_within_the_size_limit_and_counts_omitted_rows() -> None:
-    many = tuple(
+    findings = tuple(
         make_finding(f"CVE-2025-{number:05}", make_pypi_package(f"ü{number}", "1"), Severity.HIGH)
         for number in range(5000)
     )
-    broken = Violation("max_findings", "5000 HIGH findings, at most 0 allowed", many)
+    violation = Violation("max_findings", "5000 HIGH findings, at most 0 allowed", findings)
     report = GateReport(
         "app:1",
         make_verdict(
-            make_platform_verdict(findings=many, violations=(broken,), remediation=(), undetermined_subjects=())
+            make_platform_verdict(findings=findings, violations=(violation,), remediation=(), undetermined_subjects=())
         ),
     )
-    text = written(report, "markdown")
+    text = write_report(report, "markdown")
     assert LIMIT - 500 < len(text.encode()) < 65_536
     rows = text.count("| HIGH |")
     assert f"**{5000 - rows:,} rows omitted**" in text
 
 
 def test_text_from_an_image_is_never_markdown() -> None:
-    text = written(REPORTS["odd gate of an index"], "markdown")
+    text = write_report(REPORTS["odd gate of an index"], "markdown")
     outside = re.sub(r"`[^`\n]*`", "", text)
     for sign in ("@team", "<b>", "<i>", "\\x1b"):
         assert sign not in outside
@@ -98,50 +98,50 @@ class _Page(HTMLParser):
         self.text += data
 
 
-def page(report: ScanReport | GateReport) -> _Page:
-    parsed = _Page()
-    parsed.feed(written(report, "html"))
-    return parsed
+def parse_page(report: ScanReport | GateReport) -> _Page:
+    page = _Page()
+    page.feed(write_report(report, "html"))
+    return page
 
 
 @pytest.mark.parametrize("name", REPORTS)
 def test_an_html_page_is_self_contained_and_allows_only_its_own_script(name: str) -> None:
-    parsed = page(REPORTS[name])
-    assert parsed.tags.count("script") == 1
-    assert "<i>1 malicious" not in written(REPORTS[name], "html")
-    assert {"img", "link", "iframe", "object"} & set(parsed.tags) == set()
-    assert [link for link in parsed.links if not link.startswith("https://osv.dev/vulnerability/")] == []
-    assert "default-src 'none'" in written(REPORTS[name], "html")
+    page_of_report = parse_page(REPORTS[name])
+    assert page_of_report.tags.count("script") == 1
+    assert "<i>1 malicious" not in write_report(REPORTS[name], "html")
+    assert {"img", "link", "iframe", "object"} & set(page_of_report.tags) == set()
+    assert [link for link in page_of_report.links if not link.startswith("https://osv.dev/vulnerability/")] == []
+    assert "default-src 'none'" in write_report(REPORTS[name], "html")
 
 
 def test_an_html_page_shows_hostile_names_as_text() -> None:
-    parsed = page(REPORTS["odd scan"])
-    assert "<b>|`x`|</b>@team" in parsed.text
-    assert "</script><script>alert(1)</script>" in parsed.text
-    assert "support ended 2024-06-30" in parsed.text
-    assert "base image" in parsed.text
+    page_of_report = parse_page(REPORTS["odd scan"])
+    assert "<b>|`x`|</b>@team" in page_of_report.text
+    assert "</script><script>alert(1)</script>" in page_of_report.text
+    assert "support ended 2024-06-30" in page_of_report.text
+    assert "base image" in page_of_report.text
 
 
 def test_a_malformed_id_is_not_a_link() -> None:
     odd = make_finding('CVE-1" onclick="x', EVIL, Severity.HIGH)
     report = ScanReport("app:1", "sha256:x", ((replace(make_inventory(), unread=()), Matches((odd,), ())),), (), NOW)
-    assert page(report).links == []
-    assert "](" not in written(report, "markdown")
+    assert parse_page(report).links == []
+    assert "](" not in write_report(report, "markdown")
 
 
 def test_an_html_page_shows_the_verdict() -> None:
-    assert "✓ Approved" in page(REPORTS["approval"]).text
-    assert f"? {Status.UNDETERMINED}" in page(REPORTS["gate without a scan"]).text
+    assert "✓ Approved" in parse_page(REPORTS["approval"]).text
+    assert f"? {Status.UNDETERMINED}" in parse_page(REPORTS["gate without a scan"]).text
 
 
 def test_an_html_page_has_totals_then_the_remediation_then_violations_then_findings() -> None:
-    text = written(REPORTS["gate with remediation"], "html")
+    text = write_report(REPORTS["gate with remediation"], "html")
     parts = ('<ul class="totals">', "To pass: upgrade 2 packages", '<h3 class="rejected">', "<h3>Findings")
     assert sorted(parts, key=text.index) == list(parts)
 
 
 def test_names_break_only_where_a_part_ends() -> None:
-    text = written(REPORTS["odd scan"], "html")
+    text = write_report(REPORTS["odd scan"], "html")
     assert re.findall(r"[^/@:!._+>-]<wbr>", text) == []
     assert "pkg:<wbr>" in text
 
@@ -149,7 +149,7 @@ def test_names_break_only_where_a_part_ends() -> None:
 @pytest.mark.real
 def test_a_browser_sorts_findings_by_severity_and_by_version(tmp_path: Path) -> None:
     file = tmp_path / "page.html"
-    file.write_text(written(REPORTS["odd scan"], "html"), "utf-8")
+    file.write_text(write_report(REPORTS["odd scan"], "html"), "utf-8")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         page = browser.new_page()
@@ -176,13 +176,13 @@ def test_a_browser_runs_the_filter_and_no_script_from_an_image(tmp_path: object)
         'box.dispatchEvent(new Event("input")); }'
     )
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    text = written(REPORTS["odd scan"], "html")
+    text = write_report(REPORTS["odd scan"], "html")
     text = text.replace("script-src ", f"script-src 'sha256-{digest}' ").replace(
         "</body>", f"<script>{script}</script></body>"
     )
     file = Path(str(tmp_path)) / "page.html"
     file.write_text(text, "utf-8")
-    done = subprocess.run(
+    result = subprocess.run(
         [
             CHROMIUM,
             "--no-sandbox",
@@ -196,14 +196,14 @@ def test_a_browser_runs_the_filter_and_no_script_from_an_image(tmp_path: object)
         timeout=60,
         check=True,
     )
-    hidden = re.findall(r'<tr hidden="">.*?osv.dev/vulnerability/([A-Z0-9-]+)', done.stdout, re.DOTALL)
+    hidden = re.findall(r'<tr hidden="">.*?osv.dev/vulnerability/([A-Z0-9-]+)', result.stdout, re.DOTALL)
     assert "MAL-2025-0001" in hidden
     assert "CVE-2025-0001" not in hidden
 
 
 @pytest.mark.parametrize("form", ["markdown", "html"])
 def test_remediation_warnings_and_notes_are_shown(form: str) -> None:
-    text = written(REPORTS["gate with remediation"], form)
+    text = write_report(REPORTS["gate with remediation"], form)
     parts = ("To pass: upgrade 2 packages", "minimum", "pip install --upgrade", "In the base image", "No upgrade makes")
     assert sorted(parts, key=text.index) == list(parts)
     assert "90 days old" in text.replace("&#32;", " ")

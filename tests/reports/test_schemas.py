@@ -19,29 +19,29 @@ SCHEMAS = Path(__file__).parent / "schemas"
 REPORTS = make_reports()
 
 
-def written(report: ScanReport | GateReport | InventoryReport, form: str) -> str:
-    out = io.StringIO()
-    write(report, form, out)
-    out.getvalue().encode("utf-8")  # a lone surrogate would raise
-    return out.getvalue()
+def write_report(report: ScanReport | GateReport | InventoryReport, form: str) -> str:
+    output = io.StringIO()
+    write(report, form, output)
+    output.getvalue().encode("utf-8")  # a lone surrogate would raise
+    return output.getvalue()
 
 
-def bills() -> dict[str, InventoryReport]:
+def make_sbom_reports() -> dict[str, InventoryReport]:
     odd, plain = make_odd_inventory(), make_inventory()
-    nothing = Inventory("sha256:" + "f" * 64, "linux/amd64", None, (), (), ())
+    empty_inventory = Inventory("sha256:" + "f" * 64, "linux/amd64", None, (), (), ())
     return {
         "one": InventoryReport("app:1", plain.image, (plain,), NOW),
         "odd": InventoryReport("app:1", odd.image, (odd,), NOW),
         "index": InventoryReport("app:1", "sha256:" + "e" * 64, (plain, odd), NOW),
-        "nothing": InventoryReport("app:1", nothing.image, (nothing,), NOW),
+        "nothing": InventoryReport("app:1", empty_inventory.image, (empty_inventory,), NOW),
     }
 
 
-INVENTORY_FORMATS = bills()
+INVENTORY_FORMATS = make_sbom_reports()
 
 
 @cache
-def schema(name: str) -> Any:
+def read_schema(name: str) -> Any:
     return json.loads((SCHEMAS / name).read_text("utf-8"))
 
 
@@ -49,8 +49,8 @@ def schema(name: str) -> Any:
 def test_sarif(name: str) -> None:
     from jsonschema import Draft4Validator, FormatChecker
 
-    document = json.loads(written(REPORTS[name], "sarif"))
-    validator = Draft4Validator(schema("sarif-2.1.0.json"), format_checker=FormatChecker())
+    document = json.loads(write_report(REPORTS[name], "sarif"))
+    validator = Draft4Validator(read_schema("sarif-2.1.0.json"), format_checker=FormatChecker())
     assert [error.message for error in validator.iter_errors(document)] == []
 
 
@@ -58,30 +58,30 @@ def test_sarif(name: str) -> None:
 def test_openvex(name: str) -> None:
     from jsonschema import Draft202012Validator, FormatChecker
 
-    document = json.loads(written(REPORTS[name], "openvex"))
-    validator = Draft202012Validator(schema("openvex-0.2.0.json"), format_checker=FormatChecker())
+    document = json.loads(write_report(REPORTS[name], "openvex"))
+    validator = Draft202012Validator(read_schema("openvex-0.2.0.json"), format_checker=FormatChecker())
     errors = [error.message for error in validator.iter_errors(document)]
     # Where nothing is to be stated, no statement would be true.
-    nothing = name in ("scan without findings", "approval", "gate without a scan")
-    assert errors == (["[] should be non-empty"] if nothing else [])
+    is_empty = name in ("scan without findings", "approval", "gate without a scan")
+    assert errors == (["[] should be non-empty"] if is_empty else [])
 
 
 @pytest.mark.parametrize("name", REPORTS)
 def test_junit(name: str) -> None:
-    schema = _junit()
-    document = written(REPORTS[name], "junit")
+    schema = _load_junit_schema()
+    document = write_report(REPORTS[name], "junit")
     assert [error.reason for error in schema.iter_errors(document)] == []
 
 
 @cache
-def _junit() -> Any:
+def _load_junit_schema() -> Any:
     import xmlschema
 
     return xmlschema.XMLSchema(str(SCHEMAS / "junit-10.xsd"))
 
 
 @cache
-def _cyclonedx() -> Any:
+def _load_cyclonedx_validator() -> Any:
     from cyclonedx.schema import SchemaVersion
     from cyclonedx.validation.json import JsonStrictValidator
 
@@ -90,25 +90,27 @@ def _cyclonedx() -> Any:
 
 @pytest.mark.parametrize("name", [*REPORTS, *INVENTORY_FORMATS])
 def test_cyclonedx(name: str) -> None:
-    text = written({**REPORTS, **INVENTORY_FORMATS}[name], "cyclonedx")
-    assert _cyclonedx().validate_str(text) is None
+    text = write_report({**REPORTS, **INVENTORY_FORMATS}[name], "cyclonedx")
+    assert _load_cyclonedx_validator().validate_str(text) is None
     document = json.loads(text)
-    refs = list(_refs(document))
+    refs = list(_iterate_refs(document))
     assert len(refs) == len(set(refs)), "each bom-ref stands once"
-    named = {affected["ref"] for vulnerability in document["vulnerabilities"] for affected in vulnerability["affects"]}
-    named |= {assembly for composition in document["compositions"] for assembly in composition["assemblies"]}
-    assert named <= set(refs)
+    used_refs = {
+        affected["ref"] for vulnerability in document["vulnerabilities"] for affected in vulnerability["affects"]
+    }
+    used_refs |= {assembly for composition in document["compositions"] for assembly in composition["assemblies"]}
+    assert used_refs <= set(refs)
 
 
-def _refs(document: Any) -> Any:
+def _iterate_refs(document: Any) -> Any:
     if isinstance(document, list):
         for entry in document:
-            yield from _refs(entry)
+            yield from _iterate_refs(entry)
     elif isinstance(document, dict):
         if "bom-ref" in document:
             yield document["bom-ref"]
         for entry in document.values():
-            yield from _refs(entry)
+            yield from _iterate_refs(entry)
 
 
 @pytest.mark.parametrize("name", [*REPORTS, *INVENTORY_FORMATS])
@@ -117,17 +119,17 @@ def test_spdx(name: str) -> None:
     from spdx_tools.spdx.parser.jsonlikedict.json_like_dict_parser import JsonLikeDictParser
     from spdx_tools.spdx.validation.document_validator import validate_full_spdx_document
 
-    document = json.loads(written({**REPORTS, **INVENTORY_FORMATS}[name], "spdx"))
-    validator = Draft7Validator(schema("spdx-2.3.json"))
+    document = json.loads(write_report({**REPORTS, **INVENTORY_FORMATS}[name], "spdx"))
+    validator = Draft7Validator(read_schema("spdx-2.3.json"))
     assert [error.message for error in validator.iter_errors(document)] == []
-    parsed = JsonLikeDictParser().parse(document)
-    assert [message.validation_message for message in validate_full_spdx_document(parsed)] == []
+    parsed_document = JsonLikeDictParser().parse(document)
+    assert [message.validation_message for message in validate_full_spdx_document(parsed_document)] == []
 
 
 @pytest.mark.parametrize("form", ["cyclonedx", "json", "markdown", "openvex", "sarif", "spdx", "junit", "html"])
 @pytest.mark.parametrize("name", REPORTS)
 def test_the_same_report_gives_the_same_bytes(name: str, form: str) -> None:
-    assert written(REPORTS[name], form) == written(REPORTS[name], form)
+    assert write_report(REPORTS[name], form) == write_report(REPORTS[name], form)
 
 
 @pytest.mark.parametrize(
@@ -135,5 +137,5 @@ def test_the_same_report_gives_the_same_bytes(name: str, form: str) -> None:
 )
 @pytest.mark.parametrize("name", REPORTS)
 def test_no_report_can_steer_a_terminal(name: str, form: str) -> None:
-    text = written(REPORTS[name], form)
+    text = write_report(REPORTS[name], form)
     assert [char for char in text if not char.isprintable() and char != "\n"] == []
