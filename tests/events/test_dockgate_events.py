@@ -34,14 +34,14 @@ PIPELINE = Pipeline(
 EXECUTION = Execution("web-1", "web", 1, 3, RunState.IN_PROGRESS, {"started_by": "ann"}, started_at=NOW)
 
 
-def finding(name: str = "CVE-2026-1", severity: Severity = Severity.CRITICAL, **more: Any) -> Finding:
+def make_finding(name: str = "CVE-2026-1", severity: Severity = Severity.CRITICAL, **fields: Any) -> Finding:
     package = Package("openssl", "3.0", "pkg:deb/debian/openssl@3.0", "Debian:13", "openssl", "3.0", "/var/lib/dpkg")
     vector = "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H"
-    return Finding(name, ("GHSA-1",), package, severity, Rating("cve", severity, 9.8, vector), "3.1", **more)
+    return Finding(name, ("GHSA-1",), package, severity, Rating("cve", severity, 9.8, vector), "3.1", **fields)
 
 
-def platform_verdict(*findings: Finding, waived: tuple[AppliedWaiver, ...] = ()) -> PlatformVerdict:
-    return PlatformVerdict(IMAGE, "linux/amd64", Status.REJECTED, {}, (), (), findings, waived=waived)
+def make_platform_verdict(*findings: Finding, waivers: tuple[AppliedWaiver, ...] = ()) -> PlatformVerdict:
+    return PlatformVerdict(IMAGE, "linux/amd64", Status.REJECTED, {}, (), (), findings, waived=waivers)
 
 
 def run(stage: str, action: str, state: RunState, attempt: int = 1, reason: str = "") -> ActionRun:
@@ -53,7 +53,7 @@ FAILED = run("Deploy", "Run", RunState.FAILED, reason="no healthy task")
 DEPLOYED = replace(run("Deploy", "Run", RunState.SUCCEEDED), variables={"REVISION": "2"})
 
 
-def all_events() -> list[NewEvent]:
+def list_all_events() -> list[NewEvent]:
     start = execution_events.advance_events(PIPELINE, EXECUTION, [], [PULLED.key], None, "", NOW)
     failure = execution_events.advance_events(
         PIPELINE, EXECUTION, [PULLED, FAILED], [], RunState.FAILED, "no task", NOW
@@ -64,8 +64,12 @@ def all_events() -> list[NewEvent]:
         aws_events.make_image_deleted("team/app", IMAGE, "v1", NOW),
         aws_events.make_image_deleted("team/app", IMAGE, None, NOW),
         aws_events.make_image_scanned("team/app", IMAGE, ["v1"], 1, {"CRITICAL": 1, "LOW": 2}, NOW),
-        *aws_events.make_findings_of_image("team/app", IMAGE, ["v1"], [platform_verdict(finding(epss=0.5))], NOW),
-        *aws_events.make_findings_of_image(ECR, IMAGE, [], [platform_verdict(finding(exploited="2026-01-01"))], NOW),
+        *aws_events.make_findings_of_image(
+            "team/app", IMAGE, ["v1"], [make_platform_verdict(make_finding(epss=0.5))], NOW
+        ),
+        *aws_events.make_findings_of_image(
+            ECR, IMAGE, [], [make_platform_verdict(make_finding(exploited="2026-01-01"))], NOW
+        ),
         *execution_events.make_start_events(EXECUTION, NOW),
         *start,
         *failure,
@@ -166,7 +170,7 @@ def all_events() -> list[NewEvent]:
     ]
 
 
-@pytest.mark.parametrize("event", all_events(), ids=lambda event: event.id)
+@pytest.mark.parametrize("event", list_all_events(), ids=lambda event: event.id)
 def test_every_event_has_the_shape_that_its_schema_says(event: NewEvent) -> None:
     from jsonschema import Draft202012Validator  # takes a second
 
@@ -181,7 +185,7 @@ def test_every_schema_is_valid_and_has_an_event() -> None:
 
     for schema in schemas.load().values():
         Draft202012Validator.check_schema(schema)
-    assert {event.detail_type for event in all_events()} == set(schemas.load())
+    assert {event.detail_type for event in list_all_events()} == set(schemas.load())
 
 
 def test_patterns_that_are_written_for_aws_match() -> None:
@@ -203,19 +207,24 @@ def test_patterns_that_are_written_for_aws_match() -> None:
 
 
 def test_our_own_reader_of_inspector_reads_our_findings() -> None:
-    (event,) = aws_events.make_findings_of_image("team/app", IMAGE, ["v1"], [platform_verdict(finding())], NOW)
+    (event,) = aws_events.make_findings_of_image(
+        "team/app", IMAGE, ["v1"], [make_platform_verdict(make_finding())], NOW
+    )
     (report,) = FORMAT.read(event.make_envelope(), ReadContext(image=IMAGE))
     assert report.inventory.image == IMAGE
     assert [each.id for each in report.matches.findings] == ["CVE-2026-1"]
 
 
 def test_only_the_worst_findings_are_events_and_waived_ones_are_suppressed() -> None:
-    many = [finding(f"CVE-2026-{number}", Severity.HIGH) for number in range(40)]
-    worst, low = finding("CVE-2025-1", Severity.LOW, exploited="2026-01-01"), finding("CVE-2025-2", Severity.LOW)
-    waived = AppliedWaiver("waiver", "w", "ann", "x", finding=many[0])
+    high_findings = [make_finding(f"CVE-2026-{number}", Severity.HIGH) for number in range(40)]
+    worst_finding, low = (
+        make_finding("CVE-2025-1", Severity.LOW, exploited="2026-01-01"),
+        make_finding("CVE-2025-2", Severity.LOW),
+    )
+    waiver = AppliedWaiver("waiver", "w", "ann", "x", finding=high_findings[0])
     events = [
         *aws_events.make_findings_of_image(
-            "app", IMAGE, [], [platform_verdict(*many, worst, low, waived=(waived,))], NOW
+            "app", IMAGE, [], [make_platform_verdict(*high_findings, worst_finding, low, waivers=(waiver,))], NOW
         )
     ]
     assert len(events) == aws_events.MAX_FINDINGS

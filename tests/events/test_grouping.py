@@ -18,7 +18,7 @@ from dockgate.vulnerabilities.model import Finding, Rating, Severity
 LINK = "https://gate.example/events?before=9"
 
 
-def verdict(number: int, cve: str = "CVE-2026-1", severity: str = "HIGH", **detail: Any) -> dict[str, Any]:
+def make_verdict_event(number: int, cve: str = "CVE-2026-1", severity: str = "HIGH", **detail: Any) -> dict[str, Any]:
     return {
         "id": f"verdict.changed/{number}",
         "source": "dockgate",
@@ -36,14 +36,14 @@ def verdict(number: int, cve: str = "CVE-2026-1", severity: str = "HIGH", **deta
 
 
 def test_one_vulnerability_in_300_images_is_one_message_with_the_ten_worst() -> None:
-    events = [verdict(number) for number in range(300)]
+    events = [make_verdict_event(number) for number in range(300)]
     events[250]["detail"]["service"] = "shop"
     message = group_events(events, LINK)
     assert message.title == "CVE-2026-1: 300 images affected"
     assert "CVE-2026-1 (HIGH): 300 images, 1 running" in message.text
-    listed = [line for line in message.text.splitlines() if line.startswith("- ")]
-    assert len(listed) == 10
-    assert listed[0].startswith("- shop (team/app@sha256:")
+    lines = [line for line in message.text.splitlines() if line.startswith("- ")]
+    assert len(lines) == 10
+    assert lines[0].startswith("- shop (team/app@sha256:")
     assert "and 290 more" in message.text
     assert message.text.endswith(LINK)
     assert message.detail["count"] == 300
@@ -51,8 +51,8 @@ def test_one_vulnerability_in_300_images_is_one_message_with_the_ten_worst() -> 
 
 
 def test_a_service_and_its_image_are_one_image() -> None:
-    at_risk = verdict(1, service="shop") | {"id": "risk/1", "detail-type": "service.at_risk"}
-    message = group_events([verdict(1), at_risk], LINK)
+    at_risk = make_verdict_event(1, service="shop") | {"id": "risk/1", "detail-type": "service.at_risk"}
+    message = group_events([make_verdict_event(1), at_risk], LINK)
     assert message.title == "CVE-2026-1: 1 image affected"
     assert "CVE-2026-1 (HIGH): 1 image, 1 running" in message.text
     assert message.detail["vulnerabilities"] == [{"id": "CVE-2026-1", "severity": "HIGH", "images": 1}]
@@ -60,21 +60,23 @@ def test_a_service_and_its_image_are_one_image() -> None:
 
 def test_an_image_in_several_repositories_is_counted_and_listed_once() -> None:
     names = ("team/app", "other/app", "prod/app")
-    message = group_events([verdict(number, repository=name) for number in range(12) for name in names], LINK)
+    message = group_events(
+        [make_verdict_event(number, repository=name) for number in range(12) for name in names], LINK
+    )
     assert message.title == "CVE-2026-1: 12 images affected"
-    listed = [line for line in message.text.splitlines() if line.startswith("- ")]
-    assert len(listed) == 10
-    assert listed[0].startswith(f"- other/app@sha256:{0:064x}")
-    assert listed[0].endswith("(also in prod/app, team/app)")
+    lines = [line for line in message.text.splitlines() if line.startswith("- ")]
+    assert len(lines) == 10
+    assert lines[0].startswith(f"- other/app@sha256:{0:064x}")
+    assert lines[0].endswith("(also in prod/app, team/app)")
     assert "and 6 more" in message.text
-    lax = verdict(1, repository="lax/app", status="Approved", vulnerabilities=[])
-    assert len(group_events([verdict(1), lax], LINK).detail["worst"]) == 2
+    lax = make_verdict_event(1, repository="lax/app", status="Approved", vulnerabilities=[])
+    assert len(group_events([make_verdict_event(1), lax], LINK).detail["worst"]) == 2
 
 
-def inspector(number: int, repository: str = "team/app", package: str = "zlib") -> dict[str, Any]:
+def make_inspector_event(number: int, repository: str = "team/app", package: str = "zlib") -> dict[str, Any]:
     """The event of a finding in an image, which has one for each package and repository."""
-    installed = Package(package, "1", f"pkg:deb/debian/{package}@1", "Debian:13", package, "1", "/var/lib/dpkg")
-    finding = Finding("CVE-2026-1", (), installed, Severity.HIGH, Rating("cve", Severity.HIGH), "2")
+    package_in_image = Package(package, "1", f"pkg:deb/debian/{package}@1", "Debian:13", package, "1", "/var/lib/dpkg")
+    finding = Finding("CVE-2026-1", (), package_in_image, Severity.HIGH, Rating("cve", Severity.HIGH), "2")
     image = f"sha256:{number:064x}"
     return make_finding_of_image(
         repository, image, ["1"], "linux/amd64", finding, is_waived=False, first_at="2026", time="2026"
@@ -83,26 +85,33 @@ def inspector(number: int, repository: str = "team/app", package: str = "zlib") 
 
 def test_findings_are_counted_by_image_whatever_its_repositories_and_packages() -> None:
     packages = [(name, package) for name in ("team/app", "prod/app") for package in ("zlib", "lib32z1")]
-    events = [inspector(number, *package_in_repository) for number in range(3) for package_in_repository in packages]
+    events = [
+        make_inspector_event(number, *package_in_repository)
+        for number in range(3)
+        for package_in_repository in packages
+    ]
     message = group_events(events, LINK)
     assert message.title == "CVE-2026-1: 3 images affected"
     assert message.detail["vulnerabilities"] == [{"id": "CVE-2026-1", "severity": "HIGH", "images": 3}]
     assert message.detail["kinds"] == {"Inspector2 Finding": 12}
-    listed = [line for line in message.text.splitlines() if line.startswith("- ")]
-    assert listed[0] == f"- prod/app@sha256:{0:064x}: Inspector2 Finding: ACTIVE: CVE-2026-1 (also in team/app)"
-    assert len(listed) == 3
+    lines = [line for line in message.text.splitlines() if line.startswith("- ")]
+    assert lines[0] == f"- prod/app@sha256:{0:064x}: Inspector2 Finding: ACTIVE: CVE-2026-1 (also in team/app)"
+    assert len(lines) == 3
     assert summarize(events[0]) == "team/app@sha256:000000000000: ACTIVE: CVE-2026-1 - zlib"
     assert describe(events[0])[0] == "team/app: Inspector2 Finding"
-    mixed = group_events([*events, verdict(1)], LINK)
-    assert mixed.title == "CVE-2026-1: 3 images affected"
+    mixed_message = group_events([*events, make_verdict_event(1)], LINK)
+    assert mixed_message.title == "CVE-2026-1: 3 images affected"
     assert len({make_topic(event) for event in events}) == len(events)
 
 
 def test_a_line_names_the_policy_and_two_policies_have_two_lines() -> None:
-    message = group_events([verdict(1), verdict(1, policy="strict"), verdict(1, repository="prod/app")], LINK)
-    listed = [line for line in message.text.splitlines() if line.startswith("- ")]
+    message = group_events(
+        [make_verdict_event(1), make_verdict_event(1, policy="strict"), make_verdict_event(1, repository="prod/app")],
+        LINK,
+    )
+    lines = [line for line in message.text.splitlines() if line.startswith("- ")]
     image = f"sha256:{1:064x}"
-    assert listed == [
+    assert lines == [
         f"- prod/app@{image}: verdict changed: Rejected by default: CVE-2026-1 (also in team/app)",
         f"- team/app@{image}: verdict changed: Rejected by strict: CVE-2026-1",
     ]
@@ -116,18 +125,20 @@ def test_what_failed_is_worse_than_what_began() -> None:
         for number, state in enumerate(states)
     ]
     failure = {"id": "f", "detail-type": "execution.failed", "detail": {"pipeline": "shop", "reason": "Build failed"}}
-    worst = group_events([*events, failure], LINK).detail["worst"]
-    assert [each["text"].rpartition(": ")[2] for each in worst[:3]] == ["FAILED", "Build failed", "STARTED"]
+    worst_entries = group_events([*events, failure], LINK).detail["worst"]
+    assert [each["text"].rpartition(": ")[2] for each in worst_entries[:3]] == ["FAILED", "Build failed", "STARTED"]
 
 
 def test_the_rules_of_a_repository_are_named_without_their_digest() -> None:
-    event = verdict(1, policy=f"strict+sha256:{'a' * 64}")
+    event = make_verdict_event(1, policy=f"strict+sha256:{'a' * 64}")
     assert "Rejected by strict+repository:" in group_events([event, event], LINK).text
     assert summarize({**event, "detail-type": "image.judged"}).endswith("Rejected by strict+repository")
 
 
 def test_two_services_that_run_one_image_are_one_running_image() -> None:
-    risks = [verdict(1, service=name) | {"id": name, "detail-type": "service.at_risk"} for name in ("shop", "api")]
+    risks = [
+        make_verdict_event(1, service=name) | {"id": name, "detail-type": "service.at_risk"} for name in ("shop", "api")
+    ]
     assert "CVE-2026-1 (HIGH): 1 image, 1 running" in group_events(risks, LINK).text
 
 
@@ -148,51 +159,54 @@ def test_events_that_say_something_else_have_other_topics(kind: str, detail: dic
 
 
 def test_a_vulnerability_that_went_before_the_message_is_not_counted() -> None:
-    approved = verdict(1, status="Approved", vulnerabilities=[]) | {"id": "verdict.changed/1b"}
-    message = group_events([verdict(1), approved, verdict(2, "CVE-2026-2")], LINK)
+    approval = make_verdict_event(1, status="Approved", vulnerabilities=[]) | {"id": "verdict.changed/1b"}
+    message = group_events([make_verdict_event(1), approval, make_verdict_event(2, "CVE-2026-2")], LINK)
     assert message.title == "CVE-2026-2: 1 image affected"
     assert "CVE-2026-1" not in message.text
 
 
 def test_a_waiver_that_ends_is_worse_than_an_approved_image() -> None:
     waiver = {"id": "w", "detail-type": "waiver.expiring", "detail": {"waiver": "w1", "reason": "It is not called."}}
-    approved = [verdict(number, status="Approved", vulnerabilities=[]) for number in range(12)]
-    message = group_events([*approved, waiver], LINK)
+    approvals = [make_verdict_event(number, status="Approved", vulnerabilities=[]) for number in range(12)]
+    message = group_events([*approvals, waiver], LINK)
     assert message.detail["worst"][0]["subject"] == "w1"
 
 
 def test_vulnerabilities_are_ordered_by_severity_then_by_how_many_images_have_them() -> None:
-    events = [verdict(number, "CVE-1", "LOW") for number in range(5)]
-    events += [verdict(10 + number, "CVE-2", "CRITICAL") for number in range(2)]
-    events += [verdict(20 + number, "CVE-3", "CRITICAL") for number in range(3)]
+    events = [make_verdict_event(number, "CVE-1", "LOW") for number in range(5)]
+    events += [make_verdict_event(10 + number, "CVE-2", "CRITICAL") for number in range(2)]
+    events += [make_verdict_event(20 + number, "CVE-3", "CRITICAL") for number in range(3)]
     message = group_events(events, LINK)
     assert message.title == "3 vulnerabilities, 10 images affected"
     assert [each["id"] for each in message.detail["vulnerabilities"]] == ["CVE-3", "CVE-2", "CVE-1"]
-    worst = message.detail["worst"]
-    assert [("CVE-1" in each["text"]) for each in worst] == [False] * 5 + [True] * 5
+    worst_entries = message.detail["worst"]
+    assert [("CVE-1" in each["text"]) for each in worst_entries] == [False] * 5 + [True] * 5
 
 
 def test_events_of_several_kinds_are_counted() -> None:
     events = [
-        verdict(1),
+        make_verdict_event(1),
         {"id": "2", "detail-type": "service.unhealthy", "detail": {"service": "web", "reason": "no answer"}},
     ]
     message = group_events(events, LINK)
     assert "By kind: service.unhealthy 1, verdict.changed 1" in message.text
-    again = group_events([*events, verdict(1) | {"id": "again"}], LINK)
-    assert "By kind: verdict.changed 2, service.unhealthy 1" in again.text
-    assert (again.detail["count"], again.detail["kinds"]) == (3, {"verdict.changed": 2, "service.unhealthy": 1})
+    longer_message = group_events([*events, make_verdict_event(1) | {"id": "again"}], LINK)
+    assert "By kind: verdict.changed 2, service.unhealthy 1" in longer_message.text
+    assert (longer_message.detail["count"], longer_message.detail["kinds"]) == (
+        3,
+        {"verdict.changed": 2, "service.unhealthy": 1},
+    )
     assert "- web: service unhealthy: no answer" in message.text
 
 
 def test_events_that_are_no_longer_stored_are_counted() -> None:
-    message = group_events([verdict(1), verdict(2)], LINK, omitted_count=7)
+    message = group_events([make_verdict_event(1), make_verdict_event(2)], LINK, omitted_count=7)
     assert "and 7 earlier events" in message.text
     assert message.detail["count"] == 9
 
 
 def test_hostile_names_stay_in_their_line() -> None:
-    event = verdict(1, "CVE\r\nBcc: all@example.org", repository="team/\x1b[31mapp\u202e")
+    event = make_verdict_event(1, "CVE\r\nBcc: all@example.org", repository="team/\x1b[31mapp\u202e")
     message = group_events([event], LINK)
     title, text = describe(event)
     for line in (*message.text.split("\n"), *text.split("\n"), title, message.title):
@@ -202,7 +216,7 @@ def test_hostile_names_stay_in_their_line() -> None:
 
 def test_a_message_about_a_hundred_thousand_events_is_short_and_made_in_little_memory() -> None:
     tracemalloc.start()
-    message = group_events((verdict(number, f"CVE-{number % 500}") for number in range(20_000)), LINK)
+    message = group_events((make_verdict_event(number, f"CVE-{number % 500}") for number in range(20_000)), LINK)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert len(message.text) < 5000
@@ -211,9 +225,9 @@ def test_a_message_about_a_hundred_thousand_events_is_short_and_made_in_little_m
 
 
 def test_the_topic_is_the_same_for_what_happens_again_and_another_for_what_differs() -> None:
-    first = verdict(1)
-    again = {**first, "id": "another", "time": "2027", "detail": {**first["detail"], "since": "2027"}}
-    assert make_topic(first) == make_topic(again)
+    first = make_verdict_event(1)
+    repeated_event = {**first, "id": "another", "time": "2027", "detail": {**first["detail"], "since": "2027"}}
+    assert make_topic(first) == make_topic(repeated_event)
     changes: list[dict[str, Any]] = [
         {"status": "Approved"},
         {"image": "sha256:b"},

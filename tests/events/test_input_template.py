@@ -20,11 +20,11 @@ EVENT: dict[str, Any] = {
 }
 
 
-def render(of: Input) -> str:
-    return compile_input(of)(EVENT, "rule-1")
+def render(settings: Input) -> str:
+    return compile_input(settings)(EVENT, "rule-1")
 
 
-def template(text: str, **paths: str) -> str:
+def render_template(text: str, **paths: str) -> str:
     return render(Input(template=text, paths={name: f"$.{path}" for name, path in paths.items()}))
 
 
@@ -74,17 +74,17 @@ def test_a_constant_replaces_the_event() -> None:
     ],
 )
 def test_a_template_is_filled(text: str, paths: dict[str, str], output: str) -> None:
-    assert template(text, **paths) == output
+    assert render_template(text, **paths) == output
 
 
 def test_the_whole_event_is_a_variable() -> None:
-    assert json.loads(template('{"event": <aws.events.event.json>}')) == {"event": EVENT}
+    assert json.loads(render_template('{"event": <aws.events.event.json>}')) == {"event": EVENT}
     without_detail = {name: value for name, value in EVENT.items() if name != "detail"}
-    assert json.loads(template('{"event": <aws.events.event>}')) == {"event": without_detail}
+    assert json.loads(render_template('{"event": <aws.events.event>}')) == {"event": without_detail}
 
 
 @pytest.mark.parametrize(
-    ("of", "message"),
+    ("settings", "message"),
     [
         (Input(path="detail"), "begin with"),
         (Input(path="$.detail..x"), "character 9"),
@@ -99,9 +99,9 @@ def test_the_whole_event_is_a_variable() -> None:
         (Input(template="x", paths={"a b": "$"}), "cannot be a variable"),
     ],
 )
-def test_an_invalid_input_is_refused_with_its_reason(of: Input, message: str) -> None:
+def test_an_invalid_input_is_refused_with_its_reason(settings: Input, message: str) -> None:
     with pytest.raises(DefinitionError, match=message):
-        compile_input(of)
+        compile_input(settings)
 
 
 def test_a_template_that_repeats_a_large_event_is_stopped_early() -> None:
@@ -119,10 +119,10 @@ _JSON = st.recursive(_LEAVES, lambda inner: st.lists(inner) | st.dictionaries(st
 
 @given(value=_JSON)
 def test_a_json_template_makes_json_whatever_the_event_contains(value: object) -> None:
-    of = Input(template='{"a": <x>, "b": "<x> and <x>"}', paths={"x": "$.detail"})
-    made = json.loads(compile_input(of)({"detail": value}, "r"))
-    assert made["a"] == ("" if value is None else value)
-    assert isinstance(made["b"], str)
+    input_settings = Input(template='{"a": <x>, "b": "<x> and <x>"}', paths={"x": "$.detail"})
+    output = json.loads(compile_input(input_settings)({"detail": value}, "r"))
+    assert output["a"] == ("" if value is None else value)
+    assert isinstance(output["b"], str)
 
 
 @given(path=st.text(max_size=50))

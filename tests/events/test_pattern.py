@@ -24,7 +24,7 @@ from dockgate.shared.errors import DefinitionError
 CASES = Path(__file__).parent.parent / "cases" / "events"
 
 
-def cases(name: str) -> list[Any]:
+def list_cases(name: str) -> list[Any]:
     return [
         pytest.param(case, id=case.get("name", f"{name}-{number}"))
         for number, case in enumerate(json.loads((CASES / f"{name}.json").read_text("utf-8")))
@@ -34,22 +34,24 @@ def cases(name: str) -> list[Any]:
 def answer(pattern: object, event: Mapping[str, Any]) -> bool | str:
     """Whether it matches, alone and among others, or "invalid"."""
     try:
-        compiled = compile_pattern(pattern)
+        compiled_pattern = compile_pattern(pattern)
     except DefinitionError:
         return "invalid"
-    among_others = PatternSet({"nothing": compile_pattern({"no": ["such"]}), "it": compiled}).find_matches(event)
-    assert among_others == (frozenset({"it"}) if compiled.is_match(event) else frozenset())
-    return compiled.is_match(event)
+    among_others = PatternSet({"nothing": compile_pattern({"no": ["such"]}), "it": compiled_pattern}).find_matches(
+        event
+    )
+    assert among_others == (frozenset({"it"}) if compiled_pattern.is_match(event) else frozenset())
+    return compiled_pattern.is_match(event)
 
 
-@pytest.mark.parametrize("case", [*cases("event-patterns"), *cases("generated-patterns")])
+@pytest.mark.parametrize("case", [*list_cases("event-patterns"), *list_cases("generated-patterns")])
 def test_the_answer_is_that_of_the_original_matcher(case: dict[str, Any]) -> None:
     assert answer(case["pattern"], case["event"]) == case["matches"]
 
 
 def test_there_are_sixty_cases_of_the_original_and_more() -> None:
-    assert len(cases("event-patterns")) == 60
-    assert len(cases("generated-patterns")) == 300
+    assert len(list_cases("event-patterns")) == 60
+    assert len(list_cases("generated-patterns")) == 300
 
 
 @pytest.mark.parametrize(
@@ -137,41 +139,46 @@ def test_the_size_of_a_pattern_is_limited() -> None:
 
 
 def test_the_combinations_of_alternatives_are_limited() -> None:
-    def pattern(counts: list[int]) -> dict[str, Any]:
+    def make_pattern(counts: list[int]) -> dict[str, Any]:
         return {f"k{n}": {"$or": [{f"a{i}": [1]} for i in range(count)]} for n, count in enumerate(counts)}
 
-    compile_pattern(pattern([10, 10, 10]))
+    compile_pattern(make_pattern([10, 10, 10]))
     with pytest.raises(DefinitionError, match=f"1100 combinations of \\$or, more than {MAX_COMBINATIONS}"):
-        compile_pattern(pattern([10, 10, 11]))
+        compile_pattern(make_pattern([10, 10, 11]))
     with pytest.raises(DefinitionError, match="combinations of"):
-        compile_pattern(pattern([2] * 60))
+        compile_pattern(make_pattern([2] * 60))
 
 
-def seconds(pattern: object, event: Mapping[str, Any], *, expected: bool) -> float:
-    compiled = compile_pattern(pattern)
+def measure_match(pattern: object, event: Mapping[str, Any], *, expected: bool) -> float:
+    compiled_pattern = compile_pattern(pattern)
     start = time.process_time()
-    assert compiled.is_match(event) is expected
+    assert compiled_pattern.is_match(event) is expected
     return time.process_time() - start
 
 
 def test_wildcards_take_linear_time() -> None:
-    many = "*".join(["ab"] * 600)
-    assert seconds({"a": [{"wildcard": f"{many}*c"}]}, {"a": "ab" * 100_000}, expected=False) < 1
-    assert seconds({"a": [{"wildcard": "*a" * 2000 + "*b"}]}, {"a": "a" * 200_000}, expected=False) < 1
-    same = "a" * 3000
-    assert seconds({"a": [{"suffix": {"equals-ignore-case": f"b{same}"}}]}, {"a": "a" * 200_000}, expected=False) < 1
-    assert seconds({"a": [{"equals-ignore-case": "ß" * 2000}]}, {"a": "S" * 3999}, expected=False) < 1
+    wildcards = "*".join(["ab"] * 600)
+    assert measure_match({"a": [{"wildcard": f"{wildcards}*c"}]}, {"a": "ab" * 100_000}, expected=False) < 1
+    assert measure_match({"a": [{"wildcard": "*a" * 2000 + "*b"}]}, {"a": "a" * 200_000}, expected=False) < 1
+    same_letters = "a" * 3000
+    assert (
+        measure_match(
+            {"a": [{"suffix": {"equals-ignore-case": f"b{same_letters}"}}]}, {"a": "a" * 200_000}, expected=False
+        )
+        < 1
+    )
+    assert measure_match({"a": [{"equals-ignore-case": "ß" * 2000}]}, {"a": "S" * 3999}, expected=False) < 1
 
 
 def test_arrays_take_about_linear_time() -> None:
     rows = [{"x": 1, "y": 1} for _ in range(5000)]
     event = {"a": rows, "b": rows, "c": rows}
     pattern = {"a": {"x": [1], "y": [1]}, "b": {"x": [1], "y": [1]}, "c": {"x": [1], "y": [2]}}
-    assert seconds(pattern, event, expected=False) < 2
+    assert measure_match(pattern, event, expected=False) < 2
     deep: Any = 1
     for _ in range(50_000):
         deep = [1, deep]
-    assert seconds({"a": [2], "b": ["x"]}, {"a": deep, "b": "x"}, expected=False) < 1
+    assert measure_match({"a": [2], "b": ["x"]}, {"a": deep, "b": "x"}, expected=False) < 1
 
 
 def test_a_key_with_dots_is_a_path() -> None:
@@ -203,11 +210,11 @@ def test_a_set_matches_by_all_of_its_patterns() -> None:
 
 
 def test_arrays_are_read_to_a_hundred_levels() -> None:
-    def nested_array(levels: int) -> list[Any]:
-        return ["x"] if levels == 1 else [nested_array(levels - 1)]
+    def nest_array(levels: int) -> list[Any]:
+        return ["x"] if levels == 1 else [nest_array(levels - 1)]
 
-    assert answer({"a": ["x"]}, {"a": nested_array(100)}) is True
-    assert answer({"a": ["x"]}, {"a": nested_array(102)}) is False
+    assert answer({"a": ["x"]}, {"a": nest_array(100)}) is True
+    assert answer({"a": ["x"]}, {"a": nest_array(102)}) is False
 
 
 # Properties.
@@ -219,7 +226,7 @@ EVENTS = st.recursive(
 )
 EXPRESSIONS = st.one_of(
     VALUES,
-    st.booleans().map(lambda there: {"exists": there}),
+    st.booleans().map(lambda exists: {"exists": exists}),
     st.sampled_from(("x", "y")).map(lambda text: {"prefix": text}),
     st.sampled_from(("x", "y", ["x", "xy"], 1)).map(lambda value: {"anything-but": value}),
     st.sampled_from(("*", "x*", "*y", "*x*y")).map(lambda text: {"wildcard": text}),
@@ -242,9 +249,9 @@ TOP = st.dictionaries(KEYS, EVENTS, max_size=3)
 
 @given(st.lists(OBJECTS, max_size=6), TOP)
 def test_a_set_answers_as_each_pattern_alone(patterns: list[Any], event: dict[str, Any]) -> None:
-    compiled = {str(number): compile_pattern(pattern) for number, pattern in enumerate(patterns)}
-    expected = {name for name, pattern in compiled.items() if pattern.is_match(event)}
-    assert PatternSet(compiled).find_matches(event) == expected
+    compiled_patterns = {str(number): compile_pattern(pattern) for number, pattern in enumerate(patterns)}
+    expected = {name for name, pattern in compiled_patterns.items() if pattern.is_match(event)}
+    assert PatternSet(compiled_patterns).find_matches(event) == expected
 
 
 @given(OBJECTS, OBJECTS, TOP)
@@ -253,55 +260,55 @@ def test_alternatives_match_if_one_does(first: Any, second: Any, event: dict[str
     assert answer({"$or": [first, second]}, event) is expected
 
 
-def pairs(pattern: Mapping[str, Any], path: tuple[str, ...] = ()) -> list[tuple[tuple[str, ...], Any]]:
+def list_pairs(pattern: Mapping[str, Any], path: tuple[str, ...] = ()) -> list[tuple[tuple[str, ...], Any]]:
     return [
         pair
         for key, item in pattern.items()
-        for pair in (pairs(item, (*path, key)) if isinstance(item, dict) else [((*path, key), item)])
+        for pair in (list_pairs(item, (*path, key)) if isinstance(item, dict) else [((*path, key), item)])
     ]
 
 
-def leaves(value: Any, path: tuple[str, ...] = (), where: tuple[Any, ...] = ()) -> list[Any]:
+def list_leaves(value: Any, path: tuple[str, ...] = (), where: tuple[Any, ...] = ()) -> list[Any]:
     """Every value of an event as (path, value, where), `where` being the elements that its object is in."""
     if isinstance(value, dict):
-        return [leaf for key, item in value.items() for leaf in leaves(item, (*path, key), where)]
+        return [leaf for key, item in value.items() for leaf in list_leaves(item, (*path, key), where)]
     if not isinstance(value, list):
         return [(path, value, where)]
     found_leaves = []
     for index, item in enumerate(value):
         inside = (*where, (id(value), index)) if isinstance(item, (dict, list)) else where
-        found_leaves += leaves(item, path, inside)
+        found_leaves += list_leaves(item, path, inside)
     return found_leaves
 
 
 @given(OBJECTS, TOP)
 def test_one_value_of_each_field_is_chosen_without_contradiction(pattern: Any, event: dict[str, Any]) -> None:
     """Compared with all choices of a value for each field, by brute force, where no field may be absent."""
-    required = pairs(pattern)
-    if any({"exists": False} in values for _, values in required):
+    required_pairs = list_pairs(pattern)
+    if any({"exists": False} in values for _, values in required_pairs):
         return
     by_field = [
         [
             where
-            for there, value, where in leaves(event)
-            if there == path and compile_pattern({"v": values}).is_match({"v": value})
+            for leaf_path, value, where in list_leaves(event)
+            if leaf_path == path and compile_pattern({"v": values}).is_match({"v": value})
         ]
-        for path, values in required
+        for path, values in required_pairs
     ]
 
-    def agree(choice: tuple[Any, ...]) -> bool:
-        chosen: dict[Any, Any] = {}
-        return all(chosen.setdefault(array, index) == index for where in choice for array, index in where)
+    def is_consistent(choice: tuple[Any, ...]) -> bool:
+        indexes: dict[Any, Any] = {}
+        return all(indexes.setdefault(array, index) == index for where in choice for array, index in where)
 
-    assert compile_pattern(pattern).is_match(event) is any(map(agree, product(*by_field)))
+    assert compile_pattern(pattern).is_match(event) is any(map(is_consistent, product(*by_field)))
 
 
 @given(st.text("ab*\\", max_size=12), st.text("ab*\\", max_size=12))
 def test_a_text_matches_itself_as_an_escaped_wildcard(text: str, other_text: str) -> None:
-    escaped = text.replace("\\", "\\\\").replace("*", "\\*")
-    assert answer({"a": [{"wildcard": escaped}]}, {"a": text}) is True
-    assert answer({"a": [{"wildcard": f"{escaped}*"}]}, {"a": text + other_text}) is True
-    assert answer({"a": [{"wildcard": escaped}]}, {"a": other_text}) is (text == other_text)
+    escaped_text = text.replace("\\", "\\\\").replace("*", "\\*")
+    assert answer({"a": [{"wildcard": escaped_text}]}, {"a": text}) is True
+    assert answer({"a": [{"wildcard": f"{escaped_text}*"}]}, {"a": text + other_text}) is True
+    assert answer({"a": [{"wildcard": escaped_text}]}, {"a": other_text}) is (text == other_text)
 
 
 @given(JSON, TOP)

@@ -18,7 +18,7 @@ PART = 64 << 10
 EMPTY = b"\x00\x00\x00\xff\xff" * 20_000
 
 
-def received(parts: Iterator[bytes]) -> bytes:
+def decompress_body(parts: Iterator[bytes]) -> bytes:
     """What a gzip body of these parts decompresses to."""
 
     async def receive() -> Message:
@@ -39,30 +39,30 @@ def split(data: bytes, size: int = PART) -> Iterator[bytes]:
 @pytest.mark.parametrize("level", [0, 1, 9])
 def test_data_that_gzip_cannot_compress_is_accepted_up_to_the_limit(level: int) -> None:
     data = os.urandom(LIMIT)
-    compressed = gzip.compress(data, level)
-    assert len(compressed) > LIMIT
-    assert received(split(compressed)) == data
+    compressed_data = gzip.compress(data, level)
+    assert len(compressed_data) > LIMIT
+    assert decompress_body(split(compressed_data)) == data
 
 
 def test_compressed_blocks_without_content_count_toward_the_limit() -> None:
-    taken = []
+    part_sizes = []
 
-    def parts() -> Iterator[bytes]:
+    def iterate_parts() -> Iterator[bytes]:
         yield gzip.compress(b"")[:10]
         while True:
-            taken.append(len(EMPTY))
+            part_sizes.append(len(EMPTY))
             yield EMPTY
 
     with pytest.raises(TooLargeError, match="compressed request body exceeds"):
-        received(parts())
-    assert sum(taken) <= LIMIT + GZIP_OVERHEAD + len(EMPTY)
+        decompress_body(iterate_parts())
+    assert sum(part_sizes) <= LIMIT + GZIP_OVERHEAD + len(EMPTY)
 
 
 @pytest.mark.parametrize("size", [1, PART], ids=["in a chunk of its own", "in the same chunk"])
-@pytest.mark.parametrize("more", [b"x", gzip.compress(b"0000")], ids=["data", "another stream"])
-def test_nothing_may_follow_the_gzip_stream(more: bytes, size: int) -> None:
+@pytest.mark.parametrize("trailing_bytes", [b"x", gzip.compress(b"0000")], ids=["data", "another stream"])
+def test_nothing_may_follow_the_gzip_stream(trailing_bytes: bytes, size: int) -> None:
     stream = gzip.compress(b"0000")
-    assert received(split(stream, size)) == b"0000"
-    rest = split(stream + more + b"x" * PART, size)
+    assert decompress_body(split(stream, size)) == b"0000"
+    stream_parts = split(stream + trailing_bytes + b"x" * PART, size)
     with pytest.raises(UsageError, match="continues after the gzip stream"):
-        received(rest)
+        decompress_body(stream_parts)

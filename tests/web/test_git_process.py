@@ -36,15 +36,15 @@ def test_one_principal_cannot_take_all_slots(
 ) -> None:
     async def play() -> None:
         turn = kind(GitProcesses(wait_seconds=0.01))
-        async with AsyncExitStack() as taken:
+        async with AsyncExitStack() as stack:
             for _ in range(maximum_each):
-                await taken.enter_async_context(turn("mallory"))
+                await stack.enter_async_context(turn("mallory"))
             with pytest.raises(BusyError, match=f"already .* {maximum_each} .* of yours"):
-                await taken.enter_async_context(turn("mallory"))
+                await stack.enter_async_context(turn("mallory"))
             for number in range(maximum - maximum_each):
-                await taken.enter_async_context(turn(f"developer-{number}"))
+                await stack.enter_async_context(turn(f"developer-{number}"))
             with pytest.raises(BusyError, match="too many"):
-                await taken.enter_async_context(turn("another principal"))
+                await stack.enter_async_context(turn("another principal"))
         async with turn("mallory"):
             pass
 
@@ -65,7 +65,7 @@ def test_pushes_to_one_repository_run_one_by_one() -> None:
     asyncio.run(play())
 
 
-async def fetch(processes: GitProcesses, spooled: Callable[[], Awaitable[IO[bytes]]]) -> None:
+async def fetch(processes: GitProcesses, spool_body: Callable[[], Awaitable[IO[bytes]]]) -> None:
     """Answer a fetch with this body, on a server whose git must not be reached."""
 
     async def receive() -> Message:
@@ -75,34 +75,34 @@ async def fetch(processes: GitProcesses, spooled: Callable[[], Awaitable[IO[byte
         raise AssertionError("the fetch was answered")
 
     call = GitCall("shop", "/git-upload-pack", "POST", "", "", "")
-    await FetchResponse(cast(WebServices, None), processes, "mallory", call, spooled)({}, receive, send)
+    await FetchResponse(cast(WebServices, None), processes, "mallory", call, spool_body)({}, receive, send)
 
 
 def test_the_body_of_a_fetch_is_received_only_with_a_slot() -> None:
-    received: list[str] = []
+    reads: list[str] = []
 
-    async def body() -> IO[bytes]:
-        received.append("body")
+    async def read_body() -> IO[bytes]:
+        reads.append("body")
         await asyncio.Event().wait()
         raise AssertionError("unreachable")
 
     async def play() -> None:
         processes = GitProcesses(wait_seconds=0.01)
-        slow = [asyncio.create_task(fetch(processes, body)) for _ in range(MAX_FETCHES_EACH)]
-        while len(received) < MAX_FETCHES_EACH:
+        slow = [asyncio.create_task(fetch(processes, read_body)) for _ in range(MAX_FETCHES_EACH)]
+        while len(reads) < MAX_FETCHES_EACH:
             await asyncio.sleep(0)
         with pytest.raises(BusyError, match="of yours"):
-            await fetch(processes, body)
+            await fetch(processes, read_body)
         for task in slow:
             task.cancel()
         await asyncio.gather(*slow, return_exceptions=True)
 
     asyncio.run(play())
-    assert len(received) == MAX_FETCHES_EACH
+    assert len(reads) == MAX_FETCHES_EACH
 
 
 def test_a_fetch_whose_body_takes_too_long_frees_its_slot() -> None:
-    async def body() -> IO[bytes]:
+    async def wait_for_body() -> IO[bytes]:
         await asyncio.Event().wait()
         raise AssertionError("unreachable")
 
@@ -110,6 +110,6 @@ def test_a_fetch_whose_body_takes_too_long_frees_its_slot() -> None:
         processes = GitProcesses(wait_seconds=0.01, body_seconds=0.01)
         for _ in range(MAX_FETCHES_EACH + 1):
             with pytest.raises(SlowBodyError, match=r"within 0\.01 s"):
-                await fetch(processes, body)
+                await fetch(processes, wait_for_body)
 
     asyncio.run(play())

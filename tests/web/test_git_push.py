@@ -72,10 +72,10 @@ def test_a_push_that_waits_for_its_turn_keeps_the_slot_of_its_body() -> None:
         pushes: list[asyncio.Task[None]] = []
         async with processes.take_push_slot("shop", "grace"):
             for _ in range(MAX_RECEIVING_EACH):
-                async with AsyncExitStack() as received:
-                    await received.enter_async_context(processes.take_receive_slot("ada"))
+                async with AsyncExitStack() as stack:
+                    await stack.enter_async_context(processes.take_receive_slot("ada"))
                     push = Push(cast(WebServices, None), processes, call, io.BytesIO(), (), ADA, "")
-                    pushes.append(asyncio.create_task(push.run(received.pop_all())))
+                    pushes.append(asyncio.create_task(push.run(stack.pop_all())))
             next_body = asyncio.create_task(AsyncExitStack().enter_async_context(processes.take_receive_slot("ada")))
             for _ in range(10):
                 await asyncio.sleep(0)

@@ -40,14 +40,14 @@ def test_a_page_leads_back_to_the_one_before_and_counts_all_entries() -> None:
     assert [page.previous for page in pages] == [None, None, pages[0].next, pages[1].next]
 
 
-def _stored(query: PageQuery, numbers: Sequence[int] = range(7), count: int = 7) -> Page[int]:
+def _read_stored_page(query: PageQuery, numbers: Sequence[int] = range(7), count: int = 7) -> Page[int]:
     def read(after: tuple[int] | None, limit: int, is_descending: bool) -> Sequence[int]:
-        ordered = sorted(numbers, reverse=is_descending)
-        return [each for each in ordered if after is None or (each < after[0] if is_descending else each > after[0])][
-            :limit
-        ]
+        ordered_numbers = sorted(numbers, reverse=is_descending)
+        return [
+            each for each in ordered_numbers if after is None or (each < after[0] if is_descending else each > after[0])
+        ][:limit]
 
-    return read_page(read, lambda number: (number,), (int,), query, lambda most: min(count, most))
+    return read_page(read, lambda number: (number,), (int,), query, lambda limit: min(count, limit))
 
 
 @pytest.mark.parametrize("sort", ["number", "-number"])
@@ -55,7 +55,7 @@ def test_a_page_of_the_store_leads_back_to_the_one_before_as_one_sorted_here_doe
     after = None
     while True:
         query = PageQuery(sort, after, 2)
-        page = _stored(query)
+        page = _read_stored_page(query)
         assert page == make_page(range(7), {"number": lambda number: (number,)}, query)
         if page.next is None:
             break
@@ -63,20 +63,20 @@ def test_a_page_of_the_store_leads_back_to_the_one_before_as_one_sorted_here_doe
 
 
 def test_a_page_of_the_store_behind_the_last_entry_leads_back() -> None:
-    after = _stored(PageQuery("number", None, 6)).next
-    page = _stored(PageQuery("number", after, 2), numbers=range(5))
+    after = _read_stored_page(PageQuery("number", None, 6)).next
+    page = _read_stored_page(PageQuery("number", after, 2), numbers=range(5))
     assert page.entries == []
     assert page.previous is not None
-    assert _stored(PageQuery("number", page.previous, 2)).entries == [3, 4]
+    assert _read_stored_page(PageQuery("number", page.previous, 2)).entries == [3, 4]
 
 
 def test_entries_of_the_store_are_counted_up_to_a_limit_and_only_for_pages_that_show_it() -> None:
-    many = _stored(PageQuery("number", None, 2), count=MAX_COUNT + 1)
-    assert (many.total, many.is_total_capped) == (MAX_COUNT, True)
-    exact = _stored(PageQuery("number", None, 2), count=MAX_COUNT)
+    page = _read_stored_page(PageQuery("number", None, 2), count=MAX_COUNT + 1)
+    assert (page.total, page.is_total_capped) == (MAX_COUNT, True)
+    exact = _read_stored_page(PageQuery("number", None, 2), count=MAX_COUNT)
     assert (exact.total, exact.is_total_capped) == (MAX_COUNT, False)
-    assert _stored(PageQuery("number", None, 7), count=-1).total == 7
-    forward = _stored(PageQuery("number", many.next, 2, is_forward_only=True), count=-1)
+    assert _read_stored_page(PageQuery("number", None, 7), count=-1).total == 7
+    forward = _read_stored_page(PageQuery("number", page.next, 2, is_forward_only=True), count=-1)
     assert forward == Page([2, 3], forward.next)
 
 
@@ -86,8 +86,11 @@ def test_the_last_page_has_no_cursor_though_it_is_full() -> None:
 
 def test_a_page_goes_on_where_the_one_before_ended_when_its_last_entry_is_gone() -> None:
     first = make_page(ENTRIES, KEYS, PageQuery("name", "", 2))
-    rest = [entry for entry in [("0", 0), *ENTRIES] if entry[0] != "b"]
-    assert [name for name, _ in make_page(rest, KEYS, PageQuery("name", first.next or "", 2)).entries] == ["c", "d"]
+    later_entries = [entry for entry in [("0", 0), *ENTRIES] if entry[0] != "b"]
+    assert [name for name, _ in make_page(later_entries, KEYS, PageQuery("name", first.next or "", 2)).entries] == [
+        "c",
+        "d",
+    ]
 
 
 def test_a_page_of_a_list_that_became_empty_is_empty() -> None:

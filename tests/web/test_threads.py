@@ -30,11 +30,11 @@ def test_one_principal_cannot_take_all_slots(kind: str) -> None:
     async def play(end: threading.Event) -> None:
         run = run_of(Threads(wait_seconds=0.01))
         slow = [_start(run("mallory", end.wait)) for _ in range(maximum_each)]
-        await _until_waiting(slow)
+        await _wait_until_queued(slow)
         with pytest.raises(BusyError, match=f"already .* {maximum_each} .* of yours"):
             await run("mallory", lambda: True)
         slow += [_start(run(f"developer-{number}", end.wait)) for number in range(maximum - maximum_each)]
-        await _until_waiting(slow)
+        await _wait_until_queued(slow)
         with pytest.raises(BusyError, match="too many"):
             await run("another principal", lambda: True)
         end.set()
@@ -160,7 +160,7 @@ def test_calls_that_wait_for_registries_do_not_block_others() -> None:
         threads = Threads(wait_seconds=0.01)
         slow = [_start(threads.run_remote(f"mallory-{number}", end.wait)) for number in range(limits.MAX_REMOTE)]
         slow.append(_start(threads.run_trial("mallory", end.wait)))
-        await _until_waiting(slow)
+        await _wait_until_queued(slow)
         assert await threads.run("victim", lambda: True)
         assert await threads.run_prompt(lambda: True)
         assert await run_in_threadpool(lambda: True)
@@ -172,20 +172,20 @@ def test_authentication_does_not_use_the_threads_of_calls() -> None:
     async def play(end: threading.Event) -> None:
         threads = Threads()
         slow = [_start(run_in_threadpool(end.wait)) for _ in range(limits.MAX_CALLS)]
-        await _until_waiting(slow)
+        await _wait_until_queued(slow)
         assert await threads.run_prompt(lambda: True)
 
     _play(play)
 
 
 def _start(work: Awaitable[bool]) -> asyncio.Task[bool]:
-    async def waited() -> bool:
+    async def wait_for_work() -> bool:
         return await work
 
-    return asyncio.create_task(waited())
+    return asyncio.create_task(wait_for_work())
 
 
-async def _until_waiting(tasks: list[asyncio.Task[bool]]) -> None:
+async def _wait_until_queued(tasks: list[asyncio.Task[bool]]) -> None:
     """Each gets a slot: a task that was refused has ended by now."""
     for _ in range(5):
         await asyncio.sleep(0)
@@ -195,11 +195,11 @@ async def _until_waiting(tasks: list[asyncio.Task[bool]]) -> None:
 def _play(play: Callable[[threading.Event], Coroutine[None, None, None]]) -> None:
     end = threading.Event()
 
-    async def ended() -> None:
+    async def play_until_end() -> None:
         try:
             async with asyncio.timeout(20):
                 await play(end)
         finally:
             end.set()
 
-    asyncio.run(ended())
+    asyncio.run(play_until_end())

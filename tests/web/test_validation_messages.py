@@ -55,5 +55,5 @@ def test_a_problem_is_a_sentence_with_the_field_and_the_next_step(body: object, 
 
 def test_a_missing_parameter_and_broken_json_are_named() -> None:
     assert describe_problem({"type": "missing", "loc": ("query", "q"), "input": None}) == ("q is missing", "Add it.")
-    broken = {"type": "json_invalid", "loc": ("body", 7), "input": {}, "ctx": {"error": "Expecting value"}}
-    assert describe_problem(broken) == ("the body is not JSON", "Check the body: Expecting value.")
+    json_problem = {"type": "json_invalid", "loc": ("body", 7), "input": {}, "ctx": {"error": "Expecting value"}}
+    assert describe_problem(json_problem) == ("the body is not JSON", "Check the body: Expecting value.")

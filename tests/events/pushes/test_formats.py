@@ -69,12 +69,12 @@ def test_an_example_reports_these_pushes_and_deletions(name: str) -> None:
 @pytest.mark.parametrize("time", [None, True, 10**30, -1, "never", [1]])
 def test_a_time_that_is_none_is_left_out(time: object) -> None:
     body = json.loads((DATA / "harbor-push.json").read_text()) | {"occur_at": time}
-    assert [push.at for push in _pushes("harbor", body)] in ([None], ["1970-01-01T00:00:01Z"])
+    assert [push.at for push in _read_pushes("harbor", body)] in ([None], ["1970-01-01T00:00:01Z"])
     body = json.loads((DATA / "ecr-push.json").read_text()) | {"time": time}
-    assert all(push.at is None or isinstance(push.at, str) for push in _pushes("ecr", body))
+    assert all(push.at is None or isinstance(push.at, str) for push in _read_pushes("ecr", body))
 
 
-def _pushes(form: str, body: object) -> list[RegistryPush]:
+def _read_pushes(form: str, body: object) -> list[RegistryPush]:
     return [report for report in pushes.load()[form].read(body) if isinstance(report, RegistryPush)]
 
 

@@ -14,10 +14,10 @@ from dockgate.shared.errors import DeniedError, UnavailableError, UsageError
 
 
 @contextmanager
-def receiver(*pieces: bytes, pause: float = 0) -> Iterator[tuple[str, list[bytes]]]:
+def open_receiver(*pieces: bytes, pause: float = 0) -> Iterator[tuple[str, list[bytes]]]:
     """Answers each connection with these pieces, a pause before each; gives its URL and what it was sent."""
     got: list[bytes] = []
-    ended = threading.Event()
+    has_ended = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def serve() -> None:
@@ -30,7 +30,7 @@ def receiver(*pieces: bytes, pause: float = 0) -> Iterator[tuple[str, list[bytes
                     got.append(_request(connection))
                     try:
                         for piece in pieces:
-                            if ended.wait(pause):
+                            if has_ended.wait(pause):
                                 return
                             connection.sendall(piece)
                     except OSError:
@@ -39,7 +39,7 @@ def receiver(*pieces: bytes, pause: float = 0) -> Iterator[tuple[str, list[bytes
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
         yield f"http://127.0.0.1:{listener.getsockname()[1]}/answers", got
-        ended.set()
+        has_ended.set()
         listener.shutdown(socket.SHUT_RDWR)
     thread.join(5)
 
@@ -51,12 +51,12 @@ def _request(connection: socket.socket) -> bytes:
         return head + b"\r\n" + file.read(length)
 
 
-def response(status: str, *headers: str) -> bytes:
+def format_response(status: str, *headers: str) -> bytes:
     return "\r\n".join([f"HTTP/1.1 {status}", "Content-Length: 0", *headers, "", ""]).encode()
 
 
 def test_a_body_is_posted_with_its_headers() -> None:
-    with receiver(response("204 No Content")) as (url, got):
+    with open_receiver(format_response("204 No Content")) as (url, got):
         HttpWebhooks(is_loopback_allowed=True).call(url, {"webhook-id": "msg_1"}, b"{}")
     head = got[0].split(b"\r\n")
     assert head[0] == b"POST /answers HTTP/1.1"
@@ -66,37 +66,40 @@ def test_a_body_is_posted_with_its_headers() -> None:
 
 def test_a_redirect_is_not_followed() -> None:
     with (
-        receiver(response("200 OK")) as (there, reached),
-        receiver(response("302 Found", f"Location: {there}")) as (url, _),
+        open_receiver(format_response("200 OK")) as (target_url, target_requests),
+        open_receiver(format_response("302 Found", f"Location: {target_url}")) as (url, _),
     ):
         with pytest.raises(UnavailableError, match="302"):
             HttpWebhooks(is_loopback_allowed=True).call(url, {}, b"")
-        assert reached == []
+        assert target_requests == []
 
 
 def test_an_error_may_be_tried_again_and_gone_may_not() -> None:
-    with receiver(response("503 Service Unavailable")) as (url, _), pytest.raises(UnavailableError, match="503"):
+    with (
+        open_receiver(format_response("503 Service Unavailable")) as (url, _),
+        pytest.raises(UnavailableError, match="503"),
+    ):
         HttpWebhooks(is_loopback_allowed=True).call(url, {}, b"")
-    with receiver(response("410 Gone")) as (url, _), pytest.raises(DeniedError, match="410") as refused:
+    with open_receiver(format_response("410 Gone")) as (url, _), pytest.raises(DeniedError, match="410") as error:
         HttpWebhooks(is_loopback_allowed=True).call(url, {}, b"")
     # The URL is that of an approval's callback or of a target.
-    assert "URL" in str(refused.value.advice)
-    assert "callback" not in refused.value.full_message
+    assert "URL" in str(error.value.advice)
+    assert "callback" not in error.value.full_message
 
 
 def test_a_receiver_that_drips_or_never_ends_is_left() -> None:
     begin = time.monotonic()
-    with receiver(*[b"H"] * 100, pause=0.1) as (url, _), pytest.raises(UnavailableError):
+    with open_receiver(*[b"H"] * 100, pause=0.1) as (url, _), pytest.raises(UnavailableError):
         HttpWebhooks(is_loopback_allowed=True, whole_seconds=0.5).call(url, {}, b"")
-    endless = response("200 OK").replace(b"Content-Length: 0\r\n", b"")
-    with receiver(endless, *[b"x" * 65536] * 1000) as (url, _):
+    endless = format_response("200 OK").replace(b"Content-Length: 0\r\n", b"")
+    with open_receiver(endless, *[b"x" * 65536] * 1000) as (url, _):
         HttpWebhooks(is_loopback_allowed=True).call(url, {}, b"")
     assert time.monotonic() - begin < 5
 
 
 def test_an_unreachable_receiver_is_reported_as_unreachable() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        port = closed.getsockname()[1]
+    with socket.create_server(("127.0.0.1", 0)) as closed_listener:
+        port = closed_listener.getsockname()[1]
     with pytest.raises(UnavailableError, match=f"127.0.0.1:{port}"):
         HttpWebhooks(is_loopback_allowed=True).call(f"http://127.0.0.1:{port}/", {}, b"")
 
@@ -134,7 +137,7 @@ def test_hosts_of_ones_own_network_and_elsewhere_are_called(address: str) -> Non
 
 def test_a_name_is_looked_at_when_it_is_called() -> None:
     """A name that stood for another address when the callback was given."""
-    with receiver(response("200 OK")) as (url, got):
+    with open_receiver(format_response("200 OK")) as (url, got):
         port = url.rpartition(":")[2]
         caller = HttpWebhooks(is_loopback_allowed=False, resolve=lambda host, port: ["127.0.0.1"])
         caller.check(f"http://rebound.example:{port}")

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tests.events.test_dockgate_events import all_events
+from tests.events.test_dockgate_events import list_all_events
 
 from dockgate.events.dockgate_events import make_verdict_changed
 from dockgate.events.envelope import StoredEvent
@@ -12,14 +12,14 @@ from dockgate.web.console.pages.changes import KINDS, make_change
 
 def test_every_kind_has_a_state_that_people_know_a_sentence_and_a_page() -> None:
     kinds = set()
-    for number, event in enumerate(all_events()):
+    for number, event in enumerate(list_all_events()):
         if event.detail_type not in KINDS:
             continue
         body = event.make_envelope()
-        stored = StoredEvent(
+        stored_event = StoredEvent(
             number, event.id, "dockgate", event.detail_type, event.subject, event.time, None, None, body
         )
-        change = make_change(stored)
+        change = make_change(stored_event)
         if change is None:
             assert event.detail_type == "deploy.failed"
             continue
@@ -35,8 +35,10 @@ def test_a_verdict_by_another_policy_than_before_names_both() -> None:
     names = "sha256:" + "a" * 64, "team/app", "crit", "Approved", "Rejected"
     for former, sentence in (("lax", "lax, before crit"), ("crit", "crit"), (None, "crit")):
         event = make_verdict_changed(*names, {}, "2026-11-29T00:00:00.000Z", former_policy=former)
-        stored = StoredEvent(1, event.id, "dockgate", event.detail_type, "x", "", None, None, event.make_envelope())
-        change = make_change(stored)
+        stored_event = StoredEvent(
+            1, event.id, "dockgate", event.detail_type, "x", "", None, None, event.make_envelope()
+        )
+        change = make_change(stored_event)
         assert change is not None
         assert change.sentence == f"Was Approved by the policy {sentence}."
 

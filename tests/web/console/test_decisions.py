@@ -12,7 +12,7 @@ IMAGE, DIGEST, TIME = f"sha256:{1:064}", f"sha256:{2:064}", "2026-11-30T00:00:00
 
 
 @pytest.mark.parametrize(
-    ("verdict", "decided_by", "shown"),
+    ("verdict", "decided_by", "shown_state"),
     [
         (Status.UNDETERMINED, BY_POLICY, Status.UNDETERMINED),
         (Status.REJECTED, BY_POLICY, ApprovalState.REJECTED),
@@ -20,7 +20,7 @@ IMAGE, DIGEST, TIME = f"sha256:{1:064}", f"sha256:{2:064}", "2026-11-30T00:00:00
     ],
 )
 def test_a_rejection_is_shown_as_undetermined_only_if_the_policy_made_it(
-    verdict: Status, decided_by: str, shown: ApprovalState | Status
+    verdict: Status, decided_by: str, shown_state: ApprovalState | Status
 ) -> None:
     approval = ApprovalView(
         *("ci/web/1", IMAGE, "web", "default", "", TIME, TIME, ApprovalState.REJECTED, "no", DIGEST, decided_by, TIME),

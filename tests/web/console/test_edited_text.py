@@ -18,19 +18,19 @@ FILES = {
 }
 
 
-def _type(text: str) -> str:
+def _make_browser_text(text: str) -> str:
     """What a browser sends for a text: CRLF for each ending."""
     return make_field_text(text).replace("\r\n", "\n").replace("\r", "\n").replace("\n", "\r\n")
 
 
 @pytest.mark.parametrize("text", FILES.values(), ids=FILES)
 def test_an_unchanged_text_stays_as_it_was(text: str) -> None:
-    assert restore_text(_type(text), text) == text
+    assert restore_text(_make_browser_text(text), text) == text
 
 
 @pytest.mark.parametrize("text", [text for text in FILES.values() if "two" in text])
 def test_a_changed_word_changes_no_ending(text: str) -> None:
-    assert restore_text(_type(text.replace("two", "2")), text) == text.replace("two", "2")
+    assert restore_text(_make_browser_text(text.replace("two", "2")), text) == text.replace("two", "2")
 
 
 def test_a_new_line_ends_as_the_line_above_it() -> None:

@@ -17,13 +17,13 @@ def test_a_feed_that_works_or_was_never_fetched_is_no_trouble() -> None:
 
 
 def test_a_stale_feed_says_what_that_does_and_why_it_is() -> None:
-    undetermined = "Last checked 10 d ago: new verdicts that need it are Undetermined."
+    problem = "Last checked 10 d ago: new verdicts that need it are Undetermined."
     stale = replace(FEED, checked_at=OLD)
-    assert find_feed_trouble(stale, NOW) == FeedTrouble("Stale", undetermined)
+    assert find_feed_trouble(stale, NOW) == FeedTrouble("Stale", problem)
     failing = replace(stale, reason="timed out", failing_since=OLD)
-    assert find_feed_trouble(failing, NOW) == FeedTrouble("Stale", f"{undetermined} Updates fail: timed out")
+    assert find_feed_trouble(failing, NOW) == FeedTrouble("Stale", f"{problem} Updates fail: timed out")
     off = replace(stale, off="DOCKGATE_UPDATES turns it off")
-    expected = FeedTrouble("Stale", f"{undetermined} It is not fetched: DOCKGATE_UPDATES turns it off.")
+    expected = FeedTrouble("Stale", f"{problem} It is not fetched: DOCKGATE_UPDATES turns it off.")
     assert find_feed_trouble(off, NOW) == expected
 
 

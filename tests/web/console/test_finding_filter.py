@@ -7,23 +7,23 @@ from dockgate.vulnerabilities.model import Finding, Rating, Severity
 from dockgate.web.console.pages.finding_filter import FindingFilter
 
 
-def finding(
-    name: str, severity: Severity, *, fixed: str = "", exploited: str = "", epss: float | None = None
+def make_finding(
+    name: str, severity: Severity, *, fixed: str = "", exploited_since: str = "", epss: float | None = None
 ) -> Finding:
     package = Package(name, "1", f"pkg:deb/debian/{name}@1", "Debian:13", name, "1", "status", f"sha256:{name}")
     rating = Rating("advisory", severity)
-    return Finding(f"CVE-{name}", ("GHSA-x",), package, severity, rating, fixed, exploited=exploited, epss=epss)
+    return Finding(f"CVE-{name}", ("GHSA-x",), package, severity, rating, fixed, exploited=exploited_since, epss=epss)
 
 
-A = finding("a", Severity.HIGH, fixed="2", epss=0.2)
-B = finding("b", Severity.LOW, exploited="2026-01-01", epss=0.6)
-C = finding("c", Severity.CRITICAL)
+A = make_finding("a", Severity.HIGH, fixed="2", epss=0.2)
+B = make_finding("b", Severity.LOW, exploited_since="2026-01-01", epss=0.6)
+C = make_finding("c", Severity.CRITICAL)
 # The findings, and whether their packages are in the base image.
 EVERY = ((A, True), (B, False), (C, None))
 
 
 @pytest.mark.parametrize(
-    ("query", "shown"),
+    ("query", "shown_findings"),
     [
         ({}, [A, B, C]),
         ({"severity": "HIGH"}, [A]),
@@ -42,15 +42,15 @@ EVERY = ((A, True), (B, False), (C, None))
         ({"severity": "worst", "fix": "maybe", "epss": "-1", "origin": "x", "sort": "x", "kev": "no"}, [A, B, C]),
     ],
 )
-def test_a_query_chooses_findings(query: dict[str, str], shown: list[Finding]) -> None:
-    chosen = FindingFilter.from_query(query)
-    assert [entry for entry, is_base in EVERY if chosen.has(entry, is_base)] == shown
+def test_a_query_chooses_findings(query: dict[str, str], shown_findings: list[Finding]) -> None:
+    finding_filter = FindingFilter.from_query(query)
+    assert [entry for entry, is_base in EVERY if finding_filter.has(entry, is_base)] == shown_findings
 
 
 def test_a_filter_is_the_query_of_its_links() -> None:
     query = {"severity": "HIGH", "fix": "yes", "kev": "yes", "epss": "10", "origin": "own", "layer": "x", "q": "a&b"}
-    chosen = FindingFilter.from_query(query | {"sort": "epss"})
-    assert chosen.query == "severity=HIGH&fix=yes&kev=yes&epss=10&origin=own&layer=x&q=a%26b&sort=epss"
+    finding_filter = FindingFilter.from_query(query | {"sort": "epss"})
+    assert finding_filter.query == "severity=HIGH&fix=yes&kev=yes&epss=10&origin=own&layer=x&q=a%26b&sort=epss"
     assert FindingFilter.from_query({}).query == ""
 
 

@@ -73,7 +73,7 @@ def test_foreign_text_is_escaped_and_isolated() -> None:
 
 
 @pytest.mark.parametrize(
-    ("then", "distance"),
+    ("earlier_time", "distance"),
     [
         ("2026-11-28T11:59:20.000Z", "40 s ago"),
         ("2026-11-28T09:00:00.000Z", "3 h ago"),
@@ -83,8 +83,8 @@ def test_foreign_text_is_escaped_and_isolated() -> None:
         ("no time", ""),
     ],
 )
-def test_distances_in_time_have_one_unit(then: str | None, distance: str) -> None:
-    assert formats.format_age(then, NOW) == distance
+def test_distances_in_time_have_one_unit(earlier_time: str | None, distance: str) -> None:
+    assert formats.format_age(earlier_time, NOW) == distance
 
 
 def test_a_time_has_its_zone_and_its_exact_value() -> None:
@@ -97,7 +97,7 @@ def test_a_time_has_its_zone_and_its_exact_value() -> None:
 
 
 @pytest.mark.parametrize(
-    ("started", "finished", "length"),
+    ("start", "end", "length"),
     [
         ("2026-11-28T11:58:48.000Z", "", "1m12s"),
         ("2026-11-28T11:00:00.000Z", "2026-11-28T11:00:03.000Z", "3s"),
@@ -106,8 +106,8 @@ def test_a_time_has_its_zone_and_its_exact_value() -> None:
         ("2026-11-28T12:00:09.000Z", "", "0s"),
     ],
 )
-def test_lengths_of_time(started: str, finished: str, length: str) -> None:
-    assert formats.format_duration(started, finished, NOW) == length
+def test_lengths_of_time(start: str, end: str, length: str) -> None:
+    assert formats.format_duration(start, end, NOW) == length
 
 
 def test_an_audit_entry_shows_human_times_and_the_first_digits_of_digests() -> None:

@@ -28,7 +28,7 @@ class Log:
         seq = len(self.events) + 1
         self.events.append(StoredEvent(seq, f"e{seq}", "dockgate", "x", subject, AT, repository, None, {}))
 
-    def newest(self) -> int:
+    def read_newest(self) -> int:
         if self.is_down:
             raise StoreError("the database does not answer")
         return len(self.events)
@@ -69,7 +69,7 @@ def test_a_page_is_refreshed_by_its_own_subjects_only() -> None:
     async def run() -> None:
         log, threads = Log(), Threads()
         log.add("execution web-1")
-        changes = LiveChanges(log.newest, log.read)
+        changes = LiveChanges(log.read_newest, log.read)
         every, web, api = (
             Page(changes, threads),
             Page(changes, threads, "execution web-"),
@@ -90,7 +90,7 @@ def test_a_page_is_refreshed_by_its_own_subjects_only() -> None:
 def test_events_during_the_pause_after_a_refresh_cause_one_more() -> None:
     async def run() -> None:
         log, threads = Log(), Threads()
-        page = Page(LiveChanges(log.newest, log.read, pause_seconds=live.READ_SECONDS * 4), threads)
+        page = Page(LiveChanges(log.read_newest, log.read, pause_seconds=live.READ_SECONDS * 4), threads)
         await _wait()
         log.add("service web")
         while not page.refreshes:
@@ -114,12 +114,12 @@ def test_an_event_between_a_page_and_its_stream_refreshes_the_page(since: str | 
     async def run() -> None:
         log, threads = Log(), Threads()
         log.add("execution web-1")
-        changes = LiveChanges(log.newest, log.read)
-        shown = Page(changes, threads, "execution web-", since=since)
-        unrelated = Page(changes, threads, "service", since=since)
+        changes = LiveChanges(log.read_newest, log.read)
+        shown_page = Page(changes, threads, "execution web-", since=since)
+        unrelated_page = Page(changes, threads, "service", since=since)
         await _wait()
-        assert (shown.refreshes, unrelated.refreshes) == (expected, 0)
-        for page in (shown, unrelated):
+        assert (shown_page.refreshes, unrelated_page.refreshes) == (expected, 0)
+        for page in (shown_page, unrelated_page):
             await page.close()
 
     asyncio.run(run())
@@ -135,7 +135,7 @@ def test_an_event_that_comes_while_a_stream_begins_is_not_missed() -> None:
                 return []
             return log.read(after, limit)
 
-        page = Page(LiveChanges(log.newest, read), threads, since=AT)
+        page = Page(LiveChanges(log.read_newest, read), threads, since=AT)
         await _wait()
         assert page.refreshes == 1
         await page.close()
@@ -157,7 +157,7 @@ LIMITED = Principal("ben", (), project_roles=(ProjectRole(Role.VIEWER, "team/*")
 def test_a_limited_caller_gets_events_of_own_repositories_only(caller: Caller) -> None:
     async def run() -> None:
         log, threads = Log(), Threads()
-        changes = LiveChanges(log.newest, log.read)
+        changes = LiveChanges(log.read_newest, log.read)
         page = Page(changes, threads, caller=caller)
         await _wait()
         for repository in ("other/app", None):
@@ -175,7 +175,7 @@ def test_a_limited_caller_gets_events_of_own_repositories_only(caller: Caller) -
 def test_nothing_is_read_while_no_page_is_open() -> None:
     async def run() -> None:
         log, threads = Log(), Threads()
-        changes = LiveChanges(log.newest, log.read)
+        changes = LiveChanges(log.read_newest, log.read)
         page = Page(changes, threads)
         await _wait()
         await page.close()
@@ -196,7 +196,7 @@ def test_nothing_is_read_while_no_page_is_open() -> None:
 def test_a_database_that_fails_does_not_end_the_reader() -> None:
     async def run() -> None:
         log, threads = Log(), Threads()
-        changes = LiveChanges(log.newest, log.read)
+        changes = LiveChanges(log.read_newest, log.read)
         page = Page(changes, threads)
         await _wait()
         log.is_down = True
@@ -213,7 +213,7 @@ def test_a_database_that_fails_does_not_end_the_reader() -> None:
 def test_there_is_a_limit_of_open_pages() -> None:
     async def run() -> None:
         log, threads = Log(), Threads()
-        changes = LiveChanges(log.newest, log.read)
+        changes = LiveChanges(log.read_newest, log.read)
         people = [Caller(Principal(name, (Role.VIEWER,))) for name in ("ada", "ben", "eve")]
         each = live.MAX_STREAMS_EACH
         streams = [changes.stream(who, (), threads) for who in people[:2] for _ in range(each)]

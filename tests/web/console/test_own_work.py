@@ -43,15 +43,17 @@ def test_failed_executions_are_those_of_the_caller_and_undetermined_ones_come_la
 
 
 def test_ending_waivers_are_those_of_the_caller() -> None:
-    def record(identity: str, owner: str, until: str, creator: str = "eve", revoked: str | None = None) -> WaiverRecord:
-        return WaiverRecord(Waiver(identity, owner, "why", rule=identity, until=until, created_by=creator), revoked)
+    def record(
+        identity: str, owner: str, until: str, creator: str = "eve", revoked_at: str | None = None
+    ) -> WaiverRecord:
+        return WaiverRecord(Waiver(identity, owner, "why", rule=identity, until=until, created_by=creator), revoked_at)
 
     soon, later, much_later = "2026-11-29T00:00:00Z", "2026-12-01T00:00:00Z", "2027-12-01T00:00:00Z"
     records = [
         record("later", "ada@example.org", later),
         record("soon", "ada", soon),
         record("added", "team", later, "ada"),
-        record("revoked", "ada", soon, revoked=NOW),
+        record("revoked", "ada", soon, revoked_at=NOW),
         record("far", "ada", much_later),
         record("other", "eve", soon),
     ]

@@ -30,7 +30,7 @@ def test_a_message_becomes_a_sentence_and_names_stay_as_they_are(message: str, h
     assert make_sentence(message) == heading
 
 
-def first_words() -> Iterator[str]:
+def iterate_first_words() -> Iterator[str]:
     """The first words of messages of errors, where they are written in small letters."""
     for path in Path(dockgate.__file__).parent.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
@@ -44,7 +44,7 @@ def first_words() -> Iterator[str]:
 
 
 def test_every_word_that_begins_messages_is_known() -> None:
-    words = {word for word in first_words() if not word.endswith(":")}
+    words = {word for word in iterate_first_words() if not word.endswith(":")}
     assert len(words) > 20
     assert {word for word in words if make_sentence(word)[0].islower()} <= NAMES
 

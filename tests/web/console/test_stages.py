@@ -33,8 +33,8 @@ def test_the_commit_of_an_execution_is_that_of_its_trigger_or_of_its_source_acti
 
 
 def test_a_reason_beside_the_stages_does_not_name_the_only_action_that_failed() -> None:
-    failed = [ActionRun(ActionKey("web-1", "Gate", name, 1), RunState.FAILED) for name in ("Approve", "Second")]
-    assert shorten_reason("Gate/Approve: too many", failed[:1]) == "too many"
-    assert shorten_reason("Gate/Approve: too many", failed) == "Gate/Approve: too many"
-    assert shorten_reason("stopped by ada", failed[:1]) == "stopped by ada"
+    failed_actions = [ActionRun(ActionKey("web-1", "Gate", name, 1), RunState.FAILED) for name in ("Approve", "Second")]
+    assert shorten_reason("Gate/Approve: too many", failed_actions[:1]) == "too many"
+    assert shorten_reason("Gate/Approve: too many", failed_actions) == "Gate/Approve: too many"
+    assert shorten_reason("stopped by ada", failed_actions[:1]) == "stopped by ada"
     assert shorten_reason(None, []) is None

@@ -13,25 +13,25 @@ ROWS: tuple[Row, ...] = (("b", 1), ("a", 2), ("b", 3), ("c", 1), ("a", 1))
 SORTS = ("", "name", "-name", "-count", "count")
 
 
-def _table(query: str = "", path: str = "/page", limit: int = 50) -> PageTable[Row]:
+def _make_table(query: str = "", path: str = "/page", limit: int = 50) -> PageTable[Row]:
     scope = {"type": "http", "path": path, "query_string": query.encode(), "headers": [], "server": ("x", 80)}
     keys = {"name": lambda row: row[0], "count": lambda row: row[1]}
     return make_page_table(Request(scope), "rows", ROWS, keys, SORTS, limit)
 
 
 def test_rows_keep_their_order_until_a_link_sorts_them() -> None:
-    table = _table()
+    table = _make_table()
     assert (tuple(table.rows), table.total) == (ROWS, 5)
     assert table.links.link_sorted("name") == "/page?rows-sort=name#rows"
     assert table.links.get_direction("name") is None
-    table = _table("rows-sort=name")
+    table = _make_table("rows-sort=name")
     assert table.links.get_direction("name") == "ascending"
     assert table.links.link_sorted("name") == "/page?rows-sort=-name#rows"
 
 
 def test_equal_rows_keep_their_order_in_both_directions() -> None:
-    assert _table("rows-sort=name").rows == [("a", 2), ("a", 1), ("b", 1), ("b", 3), ("c", 1)]
-    assert _table("rows-sort=-name").rows == [("c", 1), ("b", 1), ("b", 3), ("a", 2), ("a", 1)]
+    assert _make_table("rows-sort=name").rows == [("a", 2), ("a", 1), ("b", 1), ("b", 3), ("c", 1)]
+    assert _make_table("rows-sort=-name").rows == [("c", 1), ("b", 1), ("b", 3), ("a", 2), ("a", 1)]
 
 
 @pytest.mark.parametrize("sort", SORTS)
@@ -39,22 +39,22 @@ def test_pages_together_have_every_row_once_in_the_order_of_one_page(sort: str) 
     rows: list[Row] = []
     query = urlencode({"rows-sort": sort})
     while True:
-        table = _table(query, limit=2)
+        table = _make_table(query, limit=2)
         assert len(table.rows) <= 2
         rows += table.rows
         if not table.links.following:
             break
         query = table.links.link_page(table.links.following).partition("?")[2].partition("#")[0]
-    assert rows == _table(urlencode({"rows-sort": sort})).rows
+    assert rows == _make_table(urlencode({"rows-sort": sort})).rows
 
 
 def test_links_keep_what_other_tables_show_and_escape_it() -> None:
-    links = _table(urlencode({"q": 'a&b="<', "other-sort": "-x", "rows-sort": "-name"}), "/a b/c?d").links
+    links = _make_table(urlencode({"q": 'a&b="<', "other-sort": "-x", "rows-sort": "-name"}), "/a b/c?d").links
     assert links.link_sorted("name") == "/a%20b/c%3Fd?q=a%26b%3D%22%3C&other-sort=-x&rows-sort=name#rows"
 
 
 def test_an_unknown_order_is_left_out_and_a_cursor_of_another_order_is_refused() -> None:
-    assert tuple(_table("rows-sort=no-such").rows) == ROWS
-    cursor = _table("rows-sort=name", limit=1).links.following
+    assert tuple(_make_table("rows-sort=no-such").rows) == ROWS
+    cursor = _make_table("rows-sort=name", limit=1).links.following
     with pytest.raises(UsageError, match="not a cursor of this list"):
-        _table(f"rows-sort=count&rows-after={cursor}")
+        _make_table(f"rows-sort=count&rows-after={cursor}")

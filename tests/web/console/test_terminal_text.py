@@ -33,8 +33,8 @@ def test_a_line_has_no_markup_but_spans_of_known_classes(text: str) -> None:
     html = str(render_line(text))
     assert "\x1b" not in html
     assert "\u202e" not in html
-    rest = re.sub(r'<span class="(sgr-[a-z]+ ?)+">|</span>', "", html)
-    assert "<" not in rest
+    html_without_spans = re.sub(r'<span class="(sgr-[a-z]+ ?)+">|</span>', "", html)
+    assert "<" not in html_without_spans
     assert html.count("<span") == html.count("</span>")
 
 

@@ -18,8 +18,8 @@ def test_a_difference_has_its_lines_without_the_names_of_files() -> None:
 
 
 def test_a_difference_is_bounded_by_lines_and_by_bytes_and_says_what_is_missing() -> None:
-    many = compare_texts("", "x\n" * (MAX_LINES + 10))
-    assert (len(many), many[-1]) == (MAX_LINES + 1, " … 11 more lines")
+    differences = compare_texts("", "x\n" * (MAX_LINES + 10))
+    assert (len(differences), differences[-1]) == (MAX_LINES + 1, " … 11 more lines")
     wide = compare_texts("", f"{'x' * 50_000}\n" * 500)
     assert sum(map(len, wide)) < MAX_BYTES + MAX_LINE
     assert wide[-1].endswith(" more lines")

@@ -9,7 +9,7 @@ from dockgate.web.console.visits import FIRST_PERIOD, LONGEST_PERIOD, PAUSE, Vis
 NOW = datetime(2026, 11, 28, 12, 0, tzinfo=UTC)
 
 
-def visits(*times: datetime) -> list[Visit]:
+def list_visits(*times: datetime) -> list[Visit]:
     results: list[Visit] = []
     cookie: str | None = None
     for time in times:
@@ -19,7 +19,7 @@ def visits(*times: datetime) -> list[Visit]:
 
 
 def test_a_first_visit_sees_the_last_day() -> None:
-    (visit,) = visits(NOW)
+    (visit,) = list_visits(NOW)
     assert visit.is_first
     assert visit.since == NOW - FIRST_PERIOD
 
@@ -27,15 +27,15 @@ def test_a_first_visit_sees_the_last_day() -> None:
 def test_a_visit_lasts_until_a_pause_and_the_next_sees_what_came_after_it() -> None:
     minute, day = timedelta(minutes=1), timedelta(days=1)
     times = (NOW, NOW + minute, NOW + day, NOW + day + PAUSE - minute, NOW + 2 * day)
-    first, same, following, still, last = visits(*times)
+    first, same_visit, next_visit, still, last = list_visits(*times)
     assert first.is_first
-    assert same.is_first
-    assert following.since == still.since == NOW + minute
+    assert same_visit.is_first
+    assert next_visit.since == still.since == NOW + minute
     assert last.since == times[3]
 
 
 def test_a_visit_reaches_back_no_further_than_the_longest_time() -> None:
-    _, late = visits(NOW, NOW + 2 * LONGEST_PERIOD)
+    _, late = list_visits(NOW, NOW + 2 * LONGEST_PERIOD)
     assert late.since == NOW + LONGEST_PERIOD
 
 
