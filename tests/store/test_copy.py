@@ -33,13 +33,13 @@ def empty(kind: str, folder: Path) -> Iterator[Database]:
     """A new database; `reopen` opens the store of a copy in it."""
     folder.mkdir()
     try:
-        with open_target(url_of(kind, folder)) as database:
+        with open_target(make_url(kind, folder)) as database:
             yield database
     finally:
         drop_database(folder)
 
 
-def url_of(kind: str, folder: Path) -> str:
+def make_url(kind: str, folder: Path) -> str:
     return make_database_url(folder) if kind == "postgres" else f"sqlite:///{folder}/dockgate.db"
 
 
@@ -56,7 +56,7 @@ def fill(store: Store) -> None:
     store.push_events.record_heads("shop", {"main": "c0ffee", "a\0b \udce4 ü": "c0ffee"}, NOW)
 
 
-def rows(database: Database) -> dict[str, list[tuple[object, ...]]]:
+def read_rows(database: Database) -> dict[str, list[tuple[object, ...]]]:
     with database.read() as connection:
         return {
             table.name: sorted(tuple(row) for row in connection.execute(text(f'SELECT * FROM "{table.name}"')))  # noqa: S608
@@ -69,15 +69,15 @@ def rows(database: Database) -> dict[str, list[tuple[object, ...]]]:
 def test_a_copy_is_the_same_store_and_goes_on_counting(kind: str, tmp_path: Path) -> None:
     with open_store_of_kind(kind, tmp_path / "source") as store, empty(OTHER_KIND[kind], tmp_path / "target") as target:
         fill(store)
-        made = copy_store(store.database, target, watch_seconds=0)
-        assert rows(target) == rows(store.database)
-        assert made.store == store.id
-        assert made.tables["audit"] == 3
-        assert made.tables["repositories"] == 7
-        with closing(open_store(tmp_path / "target", url_of(OTHER_KIND[kind], tmp_path / "target"))) as copied:
-            assert copied.id == store.id
-            copied.audit.begin(AuditEntry("entry-4", NOW, "ann", "", "POST /x", "web"))
-            assert [entry.id for entry in copied.audit.list()] == ["entry-4", "entry-2", "entry-1", "entry-0"]
+        result = copy_store(store.database, target, watch_seconds=0)
+        assert read_rows(target) == read_rows(store.database)
+        assert result.store == store.id
+        assert result.tables["audit"] == 3
+        assert result.tables["repositories"] == 7
+        with closing(open_store(tmp_path / "target", make_url(OTHER_KIND[kind], tmp_path / "target"))) as copied_store:
+            assert copied_store.id == store.id
+            copied_store.audit.begin(AuditEntry("entry-4", NOW, "ann", "", "POST /x", "web"))
+            assert [entry.id for entry in copied_store.audit.list()] == ["entry-4", "entry-2", "entry-1", "entry-0"]
 
 
 def test_a_server_s_tables_survive_the_way_there_and_back(tmp_path: Path) -> None:
@@ -92,7 +92,7 @@ def test_a_server_s_tables_survive_the_way_there_and_back(tmp_path: Path) -> Non
     ):
         copy_store(first, second, watch_seconds=0)
         copy_store(second, third, watch_seconds=0)
-        assert rows(first) == rows(second) == rows(third)
+        assert read_rows(first) == read_rows(second) == read_rows(third)
     assert hashlib.sha256(source.read_bytes()).digest() == before
     assert (tmp_path / "c" / "dockgate.db").stat().st_mode & 0o777 == 0o600
 
@@ -103,9 +103,9 @@ def test_a_target_with_rows_is_refused(kind: str, tmp_path: Path) -> None:
         open_store_of_kind(OTHER_KIND[kind], tmp_path / "source") as store,
         open_store_of_kind(kind, tmp_path / "target") as target,
     ):
-        with pytest.raises(ConflictError, match="is not empty: identity has rows") as refused:
+        with pytest.raises(ConflictError, match="is not empty: identity has rows") as error:
             copy_store(store.database, target.database, watch_seconds=0)
-        assert "new database" in str(refused.value.advice)
+        assert "new database" in str(error.value.advice)
         assert target.id != store.id
 
 
@@ -133,11 +133,11 @@ def test_a_row_that_differs_is_named_and_nothing_is_copied(tmp_path: Path) -> No
             )
         with pytest.raises(StoreError, match=r"table repositories differs at \{'name': 'B'\}"):
             copy_store(store.database, target)
-        assert not any(rows(target).values())
+        assert not any(read_rows(target).values())
         with target.write() as connection:
             connection.exec_driver_sql("DROP TRIGGER spoil")
         copy_store(store.database, target)
-        assert rows(target) == rows(store.database)
+        assert read_rows(target) == read_rows(store.database)
 
 
 def test_a_row_that_is_missing_is_named(tmp_path: Path) -> None:
@@ -158,19 +158,19 @@ def test_a_worker_that_beats_stops_the_copy_and_one_that_died_does_not(
 ) -> None:
     with open_store_of_kind("postgres", tmp_path / "source") as store, empty("sqlite", tmp_path / "target") as target:
         store.workers.add(Worker("one", "host-7", "1", ("build",), {}, started_at=NOW, seen_at=NOW))
-        over = threading.Event()
+        is_over = threading.Event()
 
         def beat() -> None:
-            while not over.wait(0.1):
+            while not is_over.wait(0.1):
                 store.workers.count_heartbeat("one", NOW)
 
         with ThreadPoolExecutor(1) as pool:
             beats = pool.submit(beat)
-            with pytest.raises(ConflictError, match=r"still works on .*host-7$") as refused:
+            with pytest.raises(ConflictError, match=r"still works on .*host-7$") as error:
                 copy_store(store.database, target, watch_seconds=1)
-            over.set()
+            is_over.set()
             beats.result()
-        assert "dockgate down" in str(refused.value.advice)
+        assert "dockgate down" in str(error.value.advice)
         assert copy_store(store.database, target, watch_seconds=0).tables["identity"] == 1
 
 
@@ -178,17 +178,17 @@ def test_tables_of_another_version_are_refused_and_stay_as_they_are(tmp_path: Pa
     with open_store_of_kind("sqlite", tmp_path / "source") as store, empty("sqlite", tmp_path / "target") as target:
         with store.database.write() as connection:
             connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0000'")
-        with pytest.raises(ConflictError, match="not from this version") as refused:
+        with pytest.raises(ConflictError, match="not from this version") as error:
             copy_store(store.database, target)
-        assert "dockgate up" in str(refused.value.advice)
+        assert "dockgate up" in str(error.value.advice)
 
 
 def test_a_source_without_tables_is_not_found(tmp_path: Path) -> None:
     """Such as the new database, if the environment already names it."""
     with empty("sqlite", tmp_path / "source") as source, empty("sqlite", tmp_path / "target") as target:
-        with pytest.raises(NotFoundError, match="no server has stored data") as missing:
+        with pytest.raises(NotFoundError, match="no server has stored data") as error:
             copy_store(source, target)
-        assert "unset DOCKGATE_DATABASE_URL" in str(missing.value.advice)
+        assert "unset DOCKGATE_DATABASE_URL" in str(error.value.advice)
 
 
 @pytest.mark.parametrize("kind", FACTORIES)
@@ -220,9 +220,9 @@ def test_large_documents_are_copied_within_little_memory(tmp_path: Path) -> None
 
 
 def test_the_source_has_to_exist_and_the_target_to_be_a_database(tmp_path: Path) -> None:
-    with pytest.raises(NotFoundError, match="no server has stored data") as missing, open_source(tmp_path, None):
+    with pytest.raises(NotFoundError, match="no server has stored data") as error, open_source(tmp_path, None):
         pass
-    assert "DOCKGATE_DATA" in str(missing.value.advice)
+    assert "DOCKGATE_DATA" in str(error.value.advice)
     for url in ("sqlite://", "sqlite:///:memory:", "mysql://host/name"):
         with pytest.raises(UsageError), open_target(url):
             pass

@@ -50,8 +50,8 @@ def test_the_last_file_has_the_last_revision(store: Store) -> None:
 def test_opening_again_changes_nothing(store: Store, tmp_path: Path) -> None:
     store.approvals.add(make_approval("a"))
     migrate(store.database)
-    with closing(open_store(tmp_path / "data")) as again:
-        assert again.approvals.get("a") == make_approval("a")
+    with closing(open_store(tmp_path / "data")) as second_store:
+        assert second_store.approvals.get("a") == make_approval("a")
 
 
 def test_tables_of_a_newer_version_are_refused_and_left_alone(store: Store, tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ def database(tmp_path: Path) -> Iterator[Database]:
         yield store.database
 
 
-def adding(number: int) -> Callable[[Connection], int]:
+def make_insert(number: int) -> Callable[[Connection], int]:
     def write(connection: Connection) -> int:
         connection.execute(text("INSERT INTO written VALUES (:number)"), {"number": number})
         return number
@@ -34,24 +34,24 @@ def adding(number: int) -> Callable[[Connection], int]:
     return write
 
 
-def written_numbers(database: Database) -> list[int]:
+def list_numbers(database: Database) -> list[int]:
     with database.read() as connection:
         return list(connection.scalars(text("SELECT number FROM written ORDER BY number")))
 
 
 @contextmanager
-def during_another_write(database: Database) -> Iterator[None]:
+def wait_behind_write(database: Database) -> Iterator[None]:
     """What is to be written inside comes while a transaction is open, and all of it waits when that ends."""
-    begun, may_end = threading.Event(), threading.Event()
+    has_begun, may_end = threading.Event(), threading.Event()
 
     def write() -> None:
         with database.write():
-            begun.set()
+            has_begun.set()
             may_end.wait()
 
     with ThreadPoolExecutor(1) as pool:
         writer = pool.submit(write)
-        begun.wait()
+        has_begun.wait()
         try:
             yield
         finally:
@@ -59,18 +59,18 @@ def during_another_write(database: Database) -> Iterator[None]:
             writer.result()
 
 
-def at_once(database: Database, jobs: list[Callable[[Connection], Any]]) -> list[Any]:
+def run_at_once(database: Database, jobs: list[Callable[[Connection], Any]]) -> list[Any]:
     """What became of each: its value or its error."""
 
-    def outcome(job: Callable[[Connection], Any]) -> Any:
+    def catch_outcome(job: Callable[[Connection], Any]) -> Any:
         try:
             return database.group_commit(job)
         except Exception as error:
             return error
 
     with ThreadPoolExecutor(len(jobs)) as pool:
-        with during_another_write(database):
-            futures = [pool.submit(outcome, job) for job in jobs]
+        with wait_behind_write(database):
+            futures = [pool.submit(catch_outcome, job) for job in jobs]
             while database.queue_length < len(jobs):
                 pass
         return [future.result() for future in futures]
@@ -79,39 +79,39 @@ def at_once(database: Database, jobs: list[Callable[[Connection], Any]]) -> list
 def test_waiting_writes_share_a_commit(database: Database) -> None:
     commits: list[Connection] = []
     event.listen(database.engine, "commit", commits.append)
-    assert at_once(database, [adding(number) for number in range(WRITERS)]) == list(range(WRITERS))
-    assert written_numbers(database) == list(range(WRITERS))
+    assert run_at_once(database, [make_insert(number) for number in range(WRITERS)]) == list(range(WRITERS))
+    assert list_numbers(database) == list(range(WRITERS))
     assert len(commits) == 2, "the one that was under way, and theirs"
 
 
 def test_a_failed_write_is_undone_alone(database: Database) -> None:
-    def broken(connection: Connection) -> None:
-        adding(100)(connection)
+    def insert_and_fail(connection: Connection) -> None:
+        make_insert(100)(connection)
         raise ValueError("of its own")
 
-    jobs = [adding(1), broken, adding(2), adding(2), adding(3)]
-    first, value, second, again, third = at_once(database, jobs)
+    jobs = [make_insert(1), insert_and_fail, make_insert(2), make_insert(2), make_insert(3)]
+    first, value, second, second_error, third = run_at_once(database, jobs)
     assert isinstance(value, ValueError)
-    assert sorted(map(str, (second, again))) != ["2", "2"]
-    assert sum(isinstance(outcome, IntegrityError) for outcome in (second, again)) == 1
+    assert sorted(map(str, (second, second_error))) != ["2", "2"]
+    assert sum(isinstance(outcome, IntegrityError) for outcome in (second, second_error)) == 1
     assert (first, third) == (1, 3)
-    assert written_numbers(database) == [1, 2, 3]
+    assert list_numbers(database) == [1, 2, 3]
 
 
 def test_a_failing_database_fails_all_writes_and_changes_nothing(database: Database) -> None:
-    def failing(connection: Connection) -> None:
+    def fail_on_full_disk(connection: Connection) -> None:
         raise OperationalError("INSERT", {}, Exception("database or disk is full"))
 
-    outcomes = at_once(database, [adding(1), failing, adding(2)])
+    outcomes = run_at_once(database, [make_insert(1), fail_on_full_disk, make_insert(2)])
     assert [type(outcome) for outcome in outcomes] == [StoreError] * 3
-    assert written_numbers(database) == []
-    assert database.group_commit(adding(1)) == 1
+    assert list_numbers(database) == []
+    assert database.group_commit(make_insert(1)) == 1
 
 
 def test_a_single_write_returns_its_result_or_raises_its_error(database: Database) -> None:
-    assert database.group_commit(adding(1)) == 1
+    assert database.group_commit(make_insert(1)) == 1
     with pytest.raises(IntegrityError):
-        database.group_commit(adding(1))
+        database.group_commit(make_insert(1))
     with pytest.raises(StoreError, match="failed"):
         database.group_commit(lambda connection: connection.execute(text("SELECT nothing FROM nowhere")))
-    assert written_numbers(database) == [1]
+    assert list_numbers(database) == [1]

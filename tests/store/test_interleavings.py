@@ -73,7 +73,7 @@ def stores(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stores]:
 # --- policies, waivers and people ------------------------------------------------------------------------------------
 
 
-def two_policy_versions(store: Store, peer: Store, number: int) -> Pair:
+def put_two_policy_versions(store: Store, peer: Store, number: int) -> Pair:
     policy = make_policy(f"strict{number}", {"max_findings": ({"HIGH": 0},)})
 
     def check(*outcomes: Outcome) -> None:
@@ -86,7 +86,7 @@ def two_policy_versions(store: Store, peer: Store, number: int) -> Pair:
     )
 
 
-def two_changes_of_one_policy_version(store: Store, peer: Store, number: int) -> Pair:
+def change_policy_version_twice(store: Store, peer: Store, number: int) -> Pair:
     policy = make_policy(f"strict{number}", {"max_findings": ({"HIGH": 0},)})
     store.policies.put(policy, "HIGH: 0", "ann", NOW)
 
@@ -100,7 +100,7 @@ def two_changes_of_one_policy_version(store: Store, peer: Store, number: int) ->
     )
 
 
-def two_assignments(store: Store, peer: Store, number: int) -> Pair:
+def put_two_assignments(store: Store, peer: Store, number: int) -> Pair:
     name = f"web{number}"
     first, second = (PolicyAssignment(name, ("web-*",), policy) for policy in ("strict", "lax"))
 
@@ -115,7 +115,7 @@ def two_assignments(store: Store, peer: Store, number: int) -> Pair:
     )
 
 
-def two_revocations(store: Store, peer: Store, number: int) -> Pair:
+def revoke_waiver_twice(store: Store, peer: Store, number: int) -> Pair:
     waiver = Waiver(f"w{number}", "ana", "It is never called.", "CVE-2024-1", until=LATER)
     store.waivers.add(waiver)
 
@@ -127,7 +127,7 @@ def two_revocations(store: Store, peer: Store, number: int) -> Pair:
     )
 
 
-def revocation_and_announcement(store: Store, peer: Store, number: int) -> Pair:
+def revoke_and_announce_waiver(store: Store, peer: Store, number: int) -> Pair:
     waiver = Waiver(f"w{number}", "ana", "It is never called.", "CVE-2024-1", until=LATER)
     store.waivers.add(waiver)
 
@@ -142,13 +142,15 @@ def revocation_and_announcement(store: Store, peer: Store, number: int) -> Pair:
     )
 
 
-def two_envelopes_of_one_vex_document(store: Store, peer: Store, number: int) -> Pair:
+def add_two_envelopes(store: Store, peer: Store, number: int) -> Pair:
     record = VexRecord(f"sha256:{number}", IMAGE, "openvex", "Vendor", "", NOW, envelopes=("one",))
     store.vex.add(record, b"{}", ())
 
     def check(*_: Outcome) -> None:
-        (stored,) = (stored for stored in store.vex.list() if stored.document == record.document)
-        assert sorted(stored.envelopes) == ["one", "three", "two"]
+        (stored_record,) = (
+            stored_record for stored_record in store.vex.list() if stored_record.document == record.document
+        )
+        assert sorted(stored_record.envelopes) == ["one", "three", "two"]
 
     return Pair(
         lambda: store.vex.add(replace(record, envelopes=("two",)), b"{}", ()),
@@ -157,7 +159,7 @@ def two_envelopes_of_one_vex_document(store: Store, peer: Store, number: int) ->
     )
 
 
-def two_removals_of_the_last_admins(store: Store, peer: Store, number: int) -> Pair:
+def disable_last_two_admins(store: Store, peer: Store, number: int) -> Pair:
     ann, ben = (Principal(f"{name}{number}", (Role.ADMIN,)) for name in ("ann", "ben"))
     before = store.principals.list()
     for principal in (ann, ben):
@@ -167,7 +169,11 @@ def two_removals_of_the_last_admins(store: Store, peer: Store, number: int) -> P
 
     def check(*outcomes: Outcome) -> None:
         assert is_only_error(outcomes, ConflictError)
-        admins = [there for there in store.principals.list() if Role.ADMIN in there.roles and not there.disabled_at]
+        admins = [
+            principal
+            for principal in store.principals.list()
+            if Role.ADMIN in principal.roles and not principal.disabled_at
+        ]
         assert len(admins) == 1
 
     return Pair(
@@ -180,7 +186,7 @@ def two_removals_of_the_last_admins(store: Store, peer: Store, number: int) -> P
 # --- images, heads and the outbox ------------------------------------------------------------------------------------
 
 
-def two_scan_requests(store: Store, peer: Store, number: int) -> Pair:
+def request_two_scans(store: Store, peer: Store, number: int) -> Pair:
     image = f"sha256:{number}"
 
     def check(*outcomes: Outcome) -> None:
@@ -193,7 +199,7 @@ def two_scan_requests(store: Store, peer: Store, number: int) -> Pair:
     )
 
 
-def two_scans_after_a_failed_one(store: Store, peer: Store, number: int) -> Pair:
+def request_scans_after_failure(store: Store, peer: Store, number: int) -> Pair:
     image = f"sha256:{number}"
     store.images.request_scan(image, "web", NOW)
     store.images.finish_scan(image, 1, (), "no such image", NOW)
@@ -209,7 +215,7 @@ def two_scans_after_a_failed_one(store: Store, peer: Store, number: int) -> Pair
     )
 
 
-def two_moves_of_one_tag(store: Store, peer: Store, number: int) -> Pair:
+def move_tag_twice(store: Store, peer: Store, number: int) -> Pair:
     def push(server: Store, digest: str, now: str) -> Any:
         detail = {"repository": "web", "tag": f"v{number}", "digest": f"sha256:{digest}{number}"}
         return server.images.accept_push(Event(f"{digest}{number}", EventKind.IMAGE_PUSH, detail, now))
@@ -225,7 +231,7 @@ def two_moves_of_one_tag(store: Store, peer: Store, number: int) -> Pair:
     return Pair(lambda: push(store, "b", NOW), lambda: push(peer, "c", LATER), check)
 
 
-def two_looks_at_one_branch(store: Store, peer: Store, number: int) -> Pair:
+def record_branch_twice(store: Store, peer: Store, number: int) -> Pair:
     def check(*outcomes: Outcome) -> None:
         assert sorted(len(events) for events in outcomes) == [0, 1]
 
@@ -237,7 +243,7 @@ def two_looks_at_one_branch(store: Store, peer: Store, number: int) -> Pair:
     )
 
 
-def two_claims(store: Store, peer: Store, number: int) -> Pair:
+def claim_entries_twice(store: Store, peer: Store, number: int) -> Pair:
     receivers = (f"x{number}", f"y{number}")
     store.outbox.purge(OutboxKind.EVENT, "9999")
     add_to_outbox(
@@ -254,9 +260,9 @@ def two_claims(store: Store, peer: Store, number: int) -> Pair:
         return [(entry.key, entry.receiver) for entry in entries]
 
     def check(first: Outcome, second: Outcome) -> None:
-        claimed = first + second
-        assert len(set(claimed)) == len(claimed) == 4
-        assert sorted(receiver for _, receiver in claimed) == sorted(receivers * 2)
+        claimed_entries = first + second
+        assert len(set(claimed_entries)) == len(claimed_entries) == 4
+        assert sorted(receiver for _, receiver in claimed_entries) == sorted(receivers * 2)
 
     return Pair(lambda: claim(store, "a"), lambda: claim(peer, "b"), check)
 

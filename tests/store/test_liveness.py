@@ -56,14 +56,14 @@ def test_only_queries_of_a_database_that_does_not_answer_are_given_up() -> None:
             database.ping()
         assert time.monotonic() - begin < SUSPECT_SECONDS
         cluster.resume()
-        wait_until(lambda: not raises(database))
+        wait_until(lambda: not has_ping_failed(database))
     finally:
         database.close()
         cluster.resume()
         cluster.stop()
 
 
-def raises(database: Database) -> bool:
+def has_ping_failed(database: Database) -> bool:
     try:
         database.ping()
     except StoreError:

@@ -31,7 +31,7 @@ def database(tmp_path: Path) -> Iterator[Database]:
     drop_database(tmp_path / "data")
 
 
-def connected(database: Database) -> psycopg.Connection[tuple[object, ...]]:
+def connect_directly(database: Database) -> psycopg.Connection[tuple[object, ...]]:
     return psycopg.connect(database.url.replace("postgresql+psycopg", "postgresql"))
 
 
@@ -42,7 +42,7 @@ def limit(database: Database) -> str:
 
 @pytest.mark.parametrize("lock", ["SELECT * FROM approvals FOR UPDATE", "LOCK TABLE approvals"])
 def test_a_write_that_another_program_blocks_fails_in_time(database: Database, lock: str) -> None:
-    with connected(database) as session:
+    with connect_directly(database) as session:
         session.execute(lock)
         for write in (_write, _write_in_group):
             begin = time.monotonic()
@@ -65,21 +65,21 @@ def test_work_waits_for_a_named_lock_longer_than_statements_do(database: Databas
     second = Database.from_url(make_database_url(tmp_path / "data"), SECONDS)
     may_end, has_begun = threading.Event(), threading.Event()
 
-    def long_work() -> None:
+    def hold_lock() -> None:
         with Locks(database).hold("service web"):
             has_begun.set()
             assert may_end.wait(60)
 
-    def waiting_work() -> str:
+    def wait_for_lock() -> str:
         with Locks(second).hold("service web"):
             return "done"
 
     try:
         with ThreadPoolExecutor(2) as pool:
-            first = pool.submit(long_work)
+            first = pool.submit(hold_lock)
             assert has_begun.wait(60)
-            later = pool.submit(waiting_work)
-            wait_until(lambda: _waits(database), seconds=60)
+            later = pool.submit(wait_for_lock)
+            wait_until(lambda: _is_waiting(database), seconds=60)
             time.sleep(3 * SECONDS)
             assert not later.done()
             may_end.set()
@@ -91,7 +91,7 @@ def test_work_waits_for_a_named_lock_longer_than_statements_do(database: Databas
         second.close()
 
 
-def _waits(database: Database) -> bool:
+def _is_waiting(database: Database) -> bool:
     with database.read() as connection:
         return bool(
             connection.scalar(text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"))

@@ -27,20 +27,20 @@ def locks(tmp_path: Path) -> Locks:
 def test_a_lock_is_free_again_after_its_block(locks: Locks) -> None:
     with locks.try_hold("scan") as first, locks.try_hold("scan") as second, locks.try_hold("build") as build:
         assert (first, second, build) == (True, False, True)
-    with locks.try_hold("scan") as again:
-        assert again
+    with locks.try_hold("scan") as is_locked_again:
+        assert is_locked_again
 
 
 def test_a_thread_waits_for_the_lock_of_another(locks: Locks) -> None:
     order = list[str]()
     waits = threading.Event()
 
-    def second() -> None:
+    def lock_after_first() -> None:
         waits.set()
         with locks.hold("scan"):
             order.append("second")
 
-    thread = threading.Thread(target=second)
+    thread = threading.Thread(target=lock_after_first)
     with locks.hold("scan"):
         thread.start()
         assert waits.wait(SECONDS)

@@ -50,8 +50,8 @@ def test_a_long_log_comes_in_parts_of_whole_lines(store: Store) -> None:
 def test_a_line_longer_than_a_part_is_read_through(store: Store) -> None:
     store.logs.append(make_key("Build"), "x" * 1_500_000)
     first, offset = store.logs.read(make_key("Build"), 0)
-    rest, end = store.logs.read(make_key("Build"), offset)
-    assert (len(first), first + rest, end) == (1 << 20, b"x" * 1_500_000 + b"\n", 1_500_001)
+    remaining_text, end = store.logs.read(make_key("Build"), offset)
+    assert (len(first), first + remaining_text, end) == (1 << 20, b"x" * 1_500_000 + b"\n", 1_500_001)
 
 
 def test_log_files_of_different_actions_never_collide_or_leave_the_folder(store: Store, tmp_path: Path) -> None:

@@ -77,8 +77,10 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(key=KEYS, times=TIMES)
     def ask(self, key: ActionKey, times: int) -> None:
         for _ in range(times):
-            over = key in self.runs and self.runs[key].state.is_final
-            stands = self.approvals.setdefault(str(key), ApprovalState.CANCELLED if over else ApprovalState.WAITING)
+            is_run_final = key in self.runs and self.runs[key].state.is_final
+            stands = self.approvals.setdefault(
+                str(key), ApprovalState.CANCELLED if is_run_final else ApprovalState.WAITING
+            )
             assert self.store.approvals.add(make_approval(str(key))).state is stands
 
     @rule(key=KEYS, state=ANSWERS, times=TIMES)
@@ -118,12 +120,12 @@ class StoreMachine(RuleBasedStateMachine):
                     self.end(key, RunState.STOPPED, "stop")
 
     @invariant()
-    def the_store_says_what_the_model_says(self) -> None:
+    def compare_with_model(self) -> None:
         assert self.store.executions.get("web-1") == self.execution
         assert list(self.store.executions.list_runs("web-1")) == list(self.runs.values())
-        assert {there.id: there.state for there in self.store.approvals.list()} == self.approvals
-        waiting = [there for there, state in self.approvals.items() if state is ApprovalState.WAITING]
-        assert [there.id for there in list_waiting(self.store, IMAGE)] == waiting
+        assert {approval.id: approval.state for approval in self.store.approvals.list()} == self.approvals
+        waiting = [approval for approval, state in self.approvals.items() if state is ApprovalState.WAITING]
+        assert [approval.id for approval in list_waiting(self.store, IMAGE)] == waiting
 
     def teardown(self) -> None:
         self.open.close()

@@ -45,7 +45,7 @@ def stores(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Sto
         )
 
 
-def at_once(stores: tuple[Store, Store], call: Callable[[Store, int], T]) -> list[T]:
+def run_at_once(stores: tuple[Store, Store], call: Callable[[Store, int], T]) -> list[T]:
     """Every thread's result, all of them let go together."""
     gate = threading.Barrier(THREADS)
 
@@ -68,7 +68,7 @@ def test_one_answer_of_many_wins(stores: tuple[Store, Store]) -> None:
         state = ApprovalState.APPROVED if number % 2 else ApprovalState.REJECTED
         return store.approvals.settle(str(make_key("Approve")), Answer(state, f"by {number}"), NOW)
 
-    won = at_once(stores, settle)
+    won = run_at_once(stores, settle)
     assert won.count(True) == 1
     winner = won.index(True)
     assert store.approvals.get(str(make_key("Approve"))).summary == f"by {winner}"
@@ -81,7 +81,7 @@ def test_every_action_starts_once(stores: tuple[Store, Store]) -> None:
     execution = start_execution(stores[0])
     stores[0].executions.finish(make_key("Source"), RunState.SUCCEEDED, NOW)
     assert (
-        at_once(stores, lambda store, _: list(store.executions.advance(execution, plan_next, NOW)))
+        run_at_once(stores, lambda store, _: list(store.executions.advance(execution, plan_next, NOW)))
         == [[make_key("Build")]] * THREADS
     )
     assert [run.key for run in stores[0].executions.list_runs(execution)] == [make_key("Source"), make_key("Build")]
@@ -89,16 +89,16 @@ def test_every_action_starts_once(stores: tuple[Store, Store]) -> None:
 
 def test_numbers_are_given_once_and_without_a_gap(stores: tuple[Store, Store]) -> None:
     stores[0].pipelines.put(PIPELINE, NOW)
-    numbers = at_once(stores, lambda store, n: store.executions.start("web", f"push/{n // 2}", {}, NOW).number)
+    numbers = run_at_once(stores, lambda store, n: store.executions.start("web", f"push/{n // 2}", {}, NOW).number)
     assert sorted(numbers) == sorted([*range(1, THREADS // 2 + 1)] * 2)
 
 
 def test_an_action_ends_once_and_is_tried_again_once(stores: tuple[Store, Store]) -> None:
     execution = start_execution(stores[0])
-    ended = at_once(
+    endings = run_at_once(
         stores, lambda store, n: store.executions.finish(make_key("Source"), RunState.FAILED, NOW, reason=str(n))
     )
-    assert ended.count(True) == 1
+    assert endings.count(True) == 1
 
     def retry(store: Store, _: int) -> bool:
         try:
@@ -106,7 +106,7 @@ def test_an_action_ends_once_and_is_tried_again_once(stores: tuple[Store, Store]
         except ConflictError:
             return False
 
-    assert at_once(stores, retry).count(True) == 1
+    assert run_at_once(stores, retry).count(True) == 1
 
 
 def test_stopping_an_execution_while_its_approval_is_added_leaves_none_waiting(stores: tuple[Store, Store]) -> None:
@@ -119,16 +119,18 @@ def test_stopping_an_execution_while_its_approval_is_added_leaves_none_waiting(s
         else:
             store.executions.stop(execution, "not now", NOW)
 
-    at_once(stores, ask_or_stop)
+    run_at_once(stores, ask_or_stop)
     assert list(list_waiting(stores[0], IMAGE)) == []
 
 
 def test_a_branch_head_is_recorded_once_with_one_event(stores: tuple[Store, Store]) -> None:
-    seen = at_once(stores, lambda store, _: list(store.push_events.record_heads("web", {"main": "a" * 40}, NOW)))
-    assert sorted(map(len, seen)) == [*[0] * (THREADS - 1), 1]
-    versions = at_once(stores, lambda store, _: store.pipelines.put(PIPELINE, NOW).version)
+    event_lists = run_at_once(
+        stores, lambda store, _: list(store.push_events.record_heads("web", {"main": "a" * 40}, NOW))
+    )
+    assert sorted(map(len, event_lists)) == [*[0] * (THREADS - 1), 1]
+    versions = run_at_once(stores, lambda store, _: store.pipelines.put(PIPELINE, NOW).version)
     assert versions == [1] * THREADS
-    scans = at_once(stores, lambda store, _: store.images.request_scan(IMAGE, "web", NOW).number)
+    scans = run_at_once(stores, lambda store, _: store.images.request_scan(IMAGE, "web", NOW).number)
     assert scans == [1] * THREADS
 
 
@@ -137,14 +139,14 @@ def test_lines_of_many_threads_never_mix(stores: tuple[Store, Store]) -> None:
         for _ in range(20):
             store.logs.append(make_key("Build"), str(number) * 1000)
 
-    at_once(stores, write)
+    run_at_once(stores, write)
     lines = stores[0].logs.read(make_key("Build"), 0)[0].decode().splitlines()
     assert sorted(lines) == sorted(str(number) * 1000 for number in range(THREADS) for _ in range(20))
 
 
 def test_a_blob_written_by_many_threads_is_complete(stores: tuple[Store, Store]) -> None:
     content = b"x" * 100_000
-    names = at_once(stores, lambda store, _: store.blobs.put(lambda path: path.write_bytes(content)))
+    names = run_at_once(stores, lambda store, _: store.blobs.put(lambda path: path.write_bytes(content)))
     assert stores[0].blobs.get_path(names.pop()).read_bytes() == content
     assert len(set(names)) == 1
 

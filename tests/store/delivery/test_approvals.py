@@ -50,8 +50,8 @@ def test_many_approvals_wait_on_one_image_oldest_first(store: Store) -> None:
         store.approvals.add(make_approval(name))
     store.approvals.add(make_approval("elsewhere", image="sha256:other"))
     store.approvals.settle("a", APPROVED, LATER)
-    assert [there.id for there in list_waiting(store, IMAGE)] == ["c", "b"]
-    assert [there.id for there in store.approvals.list_for_image(IMAGE)] == ["c", "a", "b"]
+    assert [approval.id for approval in list_waiting(store, IMAGE)] == ["c", "b"]
+    assert [approval.id for approval in store.approvals.list_for_image(IMAGE)] == ["c", "a", "b"]
     assert list(list_waiting(store, "sha256:unknown")) == []
 
 
@@ -91,9 +91,13 @@ def test_only_the_first_answer_settles_an_approval(store: Store) -> None:
     assert store.approvals.settle("a", REJECTED, LATER)
     assert not store.approvals.settle("a", REJECTED, LATER)
     assert not store.approvals.settle("a", APPROVED, "2026-11-24T12:00:00.000Z")
-    settled = store.approvals.get("a")
-    assert (settled.state, settled.summary, settled.settled_at) == (ApprovalState.REJECTED, "2 violations", LATER)
-    assert (settled.verdict, settled.decided_by) == ("sha256:verdict", "ann")
+    settled_approval = store.approvals.get("a")
+    assert (settled_approval.state, settled_approval.summary, settled_approval.settled_at) == (
+        ApprovalState.REJECTED,
+        "2 violations",
+        LATER,
+    )
+    assert (settled_approval.verdict, settled_approval.decided_by) == ("sha256:verdict", "ann")
 
 
 def test_an_unknown_approval_is_not_found(store: Store) -> None:
@@ -151,10 +155,10 @@ def test_approvals_are_listed_newest_first(store: Store) -> None:
     for name in ("a", "b", "c"):
         store.approvals.add(make_approval(name))
     store.approvals.settle("b", APPROVED, LATER)
-    assert [there.id for there in store.approvals.list()] == ["c", "b", "a"]
-    assert [there.id for there in store.approvals.list(limit=2)] == ["c", "b"]
-    assert [there.id for there in store.approvals.list(ApprovalState.WAITING)] == ["c", "a"]
-    assert [there.id for there in store.approvals.list(ApprovalState.APPROVED)] == ["b"]
+    assert [approval.id for approval in store.approvals.list()] == ["c", "b", "a"]
+    assert [approval.id for approval in store.approvals.list(limit=2)] == ["c", "b"]
+    assert [approval.id for approval in store.approvals.list(ApprovalState.WAITING)] == ["c", "a"]
+    assert [approval.id for approval in store.approvals.list(ApprovalState.APPROVED)] == ["b"]
 
 
 def test_approvals_expire_after_their_time_limit(store: Store) -> None:
@@ -163,18 +167,18 @@ def test_approvals_expire_after_their_time_limit(store: Store) -> None:
     store.approvals.add(make_approval("now", expires_at=LATER))
     store.approvals.add(make_approval("answered", expires_at=NOW))
     store.approvals.settle("answered", APPROVED, NOW)
-    assert [there.id for there in store.approvals.list_expired(LATER)] == ["late", "now"]
+    assert [approval.id for approval in store.approvals.list_expired(LATER)] == ["late", "now"]
 
 
 def test_open_executions_are_found_by_the_image_of_their_approval(store: Store) -> None:
-    waits, answered, stopped = (start_at_gate(store, cause) for cause in ("a", "b", "c"))
-    for execution in (waits, answered, stopped):
+    waits, answered_execution, stopped_execution = (start_at_gate(store, cause) for cause in ("a", "b", "c"))
+    for execution in (waits, answered_execution, stopped_execution):
         store.approvals.add(make_approval(f"{execution}/Gate/Approve/1"))
         store.approvals.add(make_approval(f"{execution}/Gate/Second/1"))
-    store.approvals.settle(f"{answered}/Gate/Approve/1", APPROVED, LATER)
-    store.executions.stop(stopped, "", LATER)
+    store.approvals.settle(f"{answered_execution}/Gate/Approve/1", APPROVED, LATER)
+    store.executions.stop(stopped_execution, "", LATER)
     store.approvals.add(make_approval("of no execution"))
-    assert list(store.approvals.list_open_executions(IMAGE)) == [waits, answered]
+    assert list(store.approvals.list_open_executions(IMAGE)) == [waits, answered_execution]
     assert list(store.approvals.list_open_executions("sha256:other")) == []
 
 
@@ -191,8 +195,8 @@ def test_purge_deletes_only_settled_approvals_and_handled_events(store: Store) -
     store.push_events.mark_handled(young, LATER)
     assert store.approvals.purge(LATER) == 2
     assert store.approvals.purge(LATER) == 0
-    assert [there.id for there in store.approvals.list()] == ["waiting", "young"]
-    assert [there.id for there in store.push_events.list_unhandled()] == [waiting]
+    assert [approval.id for approval in store.approvals.list()] == ["waiting", "young"]
+    assert [approval.id for approval in store.push_events.list_unhandled()] == [waiting]
     assert store.push_events.get(young).handled_at == LATER
     with pytest.raises(NotFoundError):
         store.push_events.get(old)
@@ -210,7 +214,7 @@ def test_an_image_is_answerable_when_its_scan_is_over_and_approvals_wait(store: 
 
 
 @pytest.fixture
-def voted(store: Store) -> Store:
+def store_with_vote(store: Store) -> Store:
     """One approval that waits for people, and its action."""
     store.principals.add_first(Principal("ann", (Role.ADMIN,)), Token("a", "ann", "", "", ""))
     store.principals.add(Principal("ben", (Role.APPROVER,)))
@@ -222,71 +226,75 @@ def voted(store: Store) -> Store:
     return store
 
 
-def test_approvers_and_committers_are_stored_with_the_approval(voted: Store) -> None:
-    stored = voted.approvals.get(str(make_key("Approve")))
-    assert stored.approvers == Approvers(("ann",), (Role.APPROVER,), 2)
-    assert stored.committers == ("cid@example.org",)
+def test_approvers_and_committers_are_stored_with_the_approval(store_with_vote: Store) -> None:
+    stored_approval = store_with_vote.approvals.get(str(make_key("Approve")))
+    assert stored_approval.approvers == Approvers(("ann",), (Role.APPROVER,), 2)
+    assert stored_approval.committers == ("cid@example.org",)
     for _ in range(2):
-        voted.approvals.record_verdict(stored.id, APPROVED, NOW)
-    waits = voted.approvals.get(stored.id)
+        store_with_vote.approvals.record_verdict(stored_approval.id, APPROVED, NOW)
+    waits = store_with_vote.approvals.get(stored_approval.id)
     assert (waits.state, waits.verdict, waits.summary) == (ApprovalState.WAITING, "sha256:verdict", "nothing found")
 
 
-def test_only_the_first_vote_of_a_person_counts(voted: Store) -> None:
+def test_only_the_first_vote_of_a_person_counts(store_with_vote: Store) -> None:
     approval_id = str(make_key("Approve"))
-    yes = Vote(approval_id, "ann", True, "fine", NOW)
-    assert voted.approvals.vote(yes) == yes
-    assert voted.approvals.vote(Vote(approval_id, "ann", False, "no", LATER)) == yes
-    voted.approvals.vote(Vote(approval_id, "ben", True, "", LATER))
-    assert [(vote.who, who.name) for vote, who in voted.approvals.list_votes(approval_id)] == [
+    yes_vote = Vote(approval_id, "ann", True, "fine", NOW)
+    assert store_with_vote.approvals.vote(yes_vote) == yes_vote
+    assert store_with_vote.approvals.vote(Vote(approval_id, "ann", False, "no", LATER)) == yes_vote
+    store_with_vote.approvals.vote(Vote(approval_id, "ben", True, "", LATER))
+    assert [(vote.who, who.name) for vote, who in store_with_vote.approvals.list_votes(approval_id)] == [
         ("ann", "ann"),
         ("ben", "ben"),
     ]
-    assert voted.approvals.get(approval_id).state is ApprovalState.WAITING
+    assert store_with_vote.approvals.get(approval_id).state is ApprovalState.WAITING
 
 
-def test_a_vote_after_the_time_limit_does_not_count(voted: Store) -> None:
+def test_a_vote_after_the_time_limit_does_not_count(store_with_vote: Store) -> None:
     approval_id = str(make_key("Approve"))
-    expires_at = voted.approvals.get(approval_id).expires_at
+    expires_at = store_with_vote.approvals.get(approval_id).expires_at
     in_time = Vote(approval_id, "ann", True, "", NOW)
-    assert voted.approvals.vote(in_time) == in_time
-    for yes in (True, False):
+    assert store_with_vote.approvals.vote(in_time) == in_time
+    for is_yes in (True, False):
         with pytest.raises(ConflictError, match="time"):
-            voted.approvals.vote(Vote(approval_id, "ben", yes, "", expires_at))
-    assert [vote.who for vote, _ in voted.approvals.list_votes(approval_id)] == ["ann"]
-    assert voted.approvals.vote(replace(in_time, at=expires_at)) == in_time
-    assert voted.approvals.get(approval_id).state is ApprovalState.WAITING
+            store_with_vote.approvals.vote(Vote(approval_id, "ben", is_yes, "", expires_at))
+    assert [vote.who for vote, _ in store_with_vote.approvals.list_votes(approval_id)] == ["ann"]
+    assert store_with_vote.approvals.vote(replace(in_time, at=expires_at)) == in_time
+    assert store_with_vote.approvals.get(approval_id).state is ApprovalState.WAITING
 
 
-def test_a_no_vote_rejects_the_approval_and_finishes_its_action(voted: Store) -> None:
+def test_a_no_vote_rejects_the_approval_and_finishes_its_action(store_with_vote: Store) -> None:
     approval_id = str(make_key("Approve"))
     settled_ids: list[str] = []
-    voted.approvals.watch(settled_ids.extend)
-    voted.approvals.record_verdict(approval_id, replace(APPROVED, state=ApprovalState.WAITING), NOW)
+    store_with_vote.approvals.watch(settled_ids.extend)
+    store_with_vote.approvals.record_verdict(approval_id, replace(APPROVED, state=ApprovalState.WAITING), NOW)
     no = Vote(approval_id, "ben", False, "not before the holidays", LATER)
     for _ in range(2):
-        assert voted.approvals.vote(no) == no
-    settled = voted.approvals.get(approval_id)
-    assert (settled.state, settled.decided_by, settled.settled_at) == (ApprovalState.REJECTED, "ben", LATER)
-    assert settled.verdict == APPROVED.verdict
-    assert voted.executions.get_run(make_key("Approve")).state is RunState.FAILED
+        assert store_with_vote.approvals.vote(no) == no
+    settled_approval = store_with_vote.approvals.get(approval_id)
+    assert (settled_approval.state, settled_approval.decided_by, settled_approval.settled_at) == (
+        ApprovalState.REJECTED,
+        "ben",
+        LATER,
+    )
+    assert settled_approval.verdict == APPROVED.verdict
+    assert store_with_vote.executions.get_run(make_key("Approve")).state is RunState.FAILED
     assert settled_ids == [approval_id]
     with pytest.raises(ConflictError, match="settled"):
-        voted.approvals.vote(Vote(approval_id, "ann", True, "", LATER))
-    voted.approvals.record_verdict(approval_id, APPROVED, NOW)
-    assert voted.approvals.get(approval_id) == settled
+        store_with_vote.approvals.vote(Vote(approval_id, "ann", True, "", LATER))
+    store_with_vote.approvals.record_verdict(approval_id, APPROVED, NOW)
+    assert store_with_vote.approvals.get(approval_id) == settled_approval
 
 
 def test_many_approvals_are_settled_once_each_and_watchers_are_notified(store: Store) -> None:
-    settled: list[str] = []
-    store.approvals.watch(settled.extend)
+    settled_ids: list[str] = []
+    store.approvals.watch(settled_ids.extend)
     names = [f"{number}" for number in range(1200)]
     for name in names:
         store.approvals.add(make_approval(name))
     store.approvals.settle("7", APPROVED, NOW)
     assert store.approvals.settle_all(names, APPROVED, LATER) == 1199
     assert store.approvals.settle_all(names, APPROVED, NOW) == 0
-    assert sorted(settled) == sorted(names)
+    assert sorted(settled_ids) == sorted(names)
     assert list(list_waiting(store, IMAGE)) == []
 
 

@@ -30,7 +30,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
         yield store
 
 
-def rejected(store: Store, cause: str, status: Status) -> str:
+def reject_execution(store: Store, cause: str, status: Status) -> str:
     """An execution that an approval stopped, for a verdict of this status."""
     execution = start_at_gate(store, cause)
     _, digest = store.verdicts.add(replace(VERDICT, status=status), CASE, cause)
@@ -45,8 +45,8 @@ def rejected(store: Store, cause: str, status: Status) -> str:
 
 def test_executions_are_listed_by_what_they_came_to(store: Store) -> None:
     expected = {
-        ExecutionResult.REJECTED: rejected(store, "bad", Status.REJECTED),
-        ExecutionResult.UNDETERMINED: rejected(store, "unknown", Status.UNDETERMINED),
+        ExecutionResult.REJECTED: reject_execution(store, "bad", Status.REJECTED),
+        ExecutionResult.UNDETERMINED: reject_execution(store, "unknown", Status.UNDETERMINED),
         ExecutionResult.FAILED: start_at_gate(store, "broken"),
         ExecutionResult.WAITING: start_at_gate(store, "waits"),
         ExecutionResult.IN_PROGRESS: start_at_gate(store, "runs"),
@@ -63,8 +63,8 @@ def test_executions_are_listed_by_what_they_came_to(store: Store) -> None:
         store.executions.mark_waiting(make_key(action, execution=expected[ExecutionResult.WAITING]))
     store.executions.mark_waiting(make_key("Second", execution=expected[ExecutionResult.IN_PROGRESS]))
     for result in ExecutionResult:
-        listed = store.executions.list_for_pipeline("web", result=result)
-        assert [execution.id for execution in listed] == [expected[result]], result
+        listed_executions = store.executions.list_for_pipeline("web", result=result)
+        assert [execution.id for execution in listed_executions] == [expected[result]], result
         assert store.executions.count_for_pipeline("web", 10, result=result) == 1
     assert store.executions.count_for_pipeline("web", 3) == 3
     names = [expected[result] for result in (ExecutionResult.REJECTED, ExecutionResult.UNDETERMINED)]
@@ -75,12 +75,12 @@ def test_executions_are_listed_by_what_they_came_to(store: Store) -> None:
 
 
 def test_an_execution_that_fails_in_another_way_after_a_retry_is_listed_by_that(store: Store) -> None:
-    execution = rejected(store, "bad", Status.REJECTED)
+    execution = reject_execution(store, "bad", Status.REJECTED)
     store.executions.retry(execution, LATER)
     store.executions.finish(make_key("Approve", 2, execution), RunState.FAILED, LATER)
     store.executions.advance(execution, plan_next, LATER)
-    (failed,) = store.executions.list_for_pipeline("web", result=ExecutionResult.FAILED)
-    assert failed.id == execution
+    (failed_execution,) = store.executions.list_for_pipeline("web", result=ExecutionResult.FAILED)
+    assert failed_execution.id == execution
     assert store.executions.list_for_pipeline("web", result=ExecutionResult.REJECTED) == []
 
 

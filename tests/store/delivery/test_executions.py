@@ -29,7 +29,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
         yield store
 
 
-def states(store: Store, execution: str) -> dict[str, RunState]:
+def list_states(store: Store, execution: str) -> dict[str, RunState]:
     return {f"{run.key.action}/{run.key.attempt}": run.state for run in store.executions.list_runs(execution)}
 
 
@@ -65,14 +65,14 @@ def test_a_cause_starts_one_execution_of_each_pipeline(store: Store) -> None:
 def test_an_execution_keeps_the_version_it_started_with(store: Store) -> None:
     execution = start_execution(store)
     store.pipelines.put(Pipeline("web", PIPELINE.stages[:1]), LATER)
-    seen: list[Pipeline] = []
+    versions: list[Pipeline] = []
 
     def look(pipeline: Pipeline, *_: object) -> Plan:
-        seen.append(pipeline)
+        versions.append(pipeline)
         return Plan()
 
     store.executions.advance(execution, look, LATER)
-    assert seen == [PIPELINE]
+    assert versions == [PIPELINE]
     assert store.executions.start("web", "later", {}, LATER).pipeline_version == 2
 
 
@@ -110,7 +110,7 @@ def test_a_plan_that_repeats_itself_changes_no_run(store: Store) -> None:
     execution = start_execution(store)
     store.executions.finish(make_key("Source"), RunState.SUCCEEDED, NOW)
     assert store.executions.advance(execution, lambda *_: Plan(start=(make_key("Source"),)), LATER) == []
-    assert states(store, execution) == {"Source/1": RunState.SUCCEEDED}
+    assert list_states(store, execution) == {"Source/1": RunState.SUCCEEDED}
 
 
 def test_advance_returns_actions_in_progress_and_not_waiting_ones(store: Store) -> None:
@@ -126,24 +126,24 @@ def test_a_failing_plan_changes_nothing(store: Store) -> None:
     execution = start_execution(store)
     before = store.executions.get(execution), store.executions.list_runs(execution)
 
-    def broken(*_: object) -> Plan:
+    def raise_error(*_: object) -> Plan:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        store.executions.advance(execution, broken, LATER)
+        store.executions.advance(execution, raise_error, LATER)
     assert (store.executions.get(execution), store.executions.list_runs(execution)) == before
     assert list(store.executions.advance(execution, plan_next, LATER)) == [make_key("Source")]
 
 
 def test_an_action_ends_once_with_its_variables_and_artifact(store: Store) -> None:
     execution = start_execution(store)
-    done: dict[str, Any] = {"variables": {"CommitId": "c0ffee", "Text": "a\nb \udce4 \0"}, "artifact": "sha256:1"}
-    assert store.executions.finish(make_key("Source"), RunState.SUCCEEDED, NOW, reason="well", **done)
+    result: dict[str, Any] = {"variables": {"CommitId": "c0ffee", "Text": "a\nb \udce4 \0"}, "artifact": "sha256:1"}
+    assert store.executions.finish(make_key("Source"), RunState.SUCCEEDED, NOW, reason="well", **result)
     assert not store.executions.finish(make_key("Source"), RunState.FAILED, LATER, reason="late")
     store.executions.mark_waiting(make_key("Source"))
     run = store.executions.get_run(make_key("Source"))
     assert (run.state, run.reason, run.finished_at) == (RunState.SUCCEEDED, "well", NOW)
-    assert (run.variables, run.artifact) == (done["variables"], "sha256:1")
+    assert (run.variables, run.artifact) == (result["variables"], "sha256:1")
     assert list(store.executions.advance(execution, plan_next, LATER)) == [make_key("Build")]
 
 
@@ -164,8 +164,12 @@ def test_a_failed_action_fails_the_execution_with_its_reason(store: Store) -> No
     store.executions.finish(make_key("Source"), RunState.FAILED, NOW, reason="no such commit")
     for now in (LATER, "2026-11-24T12:00:00.000Z"):
         assert list(store.executions.advance(execution, plan_next, now)) == []
-    ended = store.executions.get(execution)
-    assert (ended.state, ended.reason, ended.finished_at) == (RunState.FAILED, "Source/Source: no such commit", LATER)
+    failed_execution = store.executions.get(execution)
+    assert (failed_execution.state, failed_execution.reason, failed_execution.finished_at) == (
+        RunState.FAILED,
+        "Source/Source: no such commit",
+        LATER,
+    )
     assert list(store.executions.list_runnable()) == []
 
 
@@ -176,11 +180,15 @@ def test_retry_starts_new_runs_once(store: Store) -> None:
     store.executions.advance(execution, plan_next, NOW)
     keys = store.executions.retry(execution, LATER)
     assert list(keys) == [make_key("Approve", 2), make_key("Second", 2)]
-    again = store.executions.get(execution)
-    assert (again.state, again.reason, again.finished_at) == (RunState.IN_PROGRESS, None, None)
+    retried_execution = store.executions.get(execution)
+    assert (retried_execution.state, retried_execution.reason, retried_execution.finished_at) == (
+        RunState.IN_PROGRESS,
+        None,
+        None,
+    )
     with pytest.raises(ConflictError, match="web-1"):
         store.executions.retry(execution, LATER)
-    assert states(store, execution)["Approve/1"] is RunState.FAILED
+    assert list_states(store, execution)["Approve/1"] is RunState.FAILED
     assert list(store.executions.advance(execution, plan_next, LATER)) == list(keys)
 
 
@@ -198,18 +206,26 @@ def test_stop_ends_open_actions_and_cancels_waiting_approvals(store: Store) -> N
         store.approvals.add(make_approval(f"{execution_id}/Gate/Approve/1"))
         store.executions.mark_waiting(make_key("Approve", execution=execution_id))
     store.executions.stop(execution, "not now", LATER)
-    stopped = store.executions.get(execution)
-    assert (stopped.state, stopped.reason, stopped.finished_at) == (RunState.STOPPED, "not now", LATER)
+    stopped_execution = store.executions.get(execution)
+    assert (stopped_execution.state, stopped_execution.reason, stopped_execution.finished_at) == (
+        RunState.STOPPED,
+        "not now",
+        LATER,
+    )
     expected = {"Source/1": RunState.SUCCEEDED, "Build/1": RunState.SUCCEEDED}
-    assert states(store, execution) == {**expected, "Approve/1": RunState.STOPPED, "Second/1": RunState.STOPPED}
-    cancelled = store.approvals.get("web-1/Gate/Approve/1")
-    assert (cancelled.state, cancelled.summary, cancelled.settled_at) == (ApprovalState.CANCELLED, "not now", LATER)
+    assert list_states(store, execution) == {**expected, "Approve/1": RunState.STOPPED, "Second/1": RunState.STOPPED}
+    cancelled_approval = store.approvals.get("web-1/Gate/Approve/1")
+    assert (cancelled_approval.state, cancelled_approval.summary, cancelled_approval.settled_at) == (
+        ApprovalState.CANCELLED,
+        "not now",
+        LATER,
+    )
     assert store.approvals.get("web-2/Gate/Approve/1").state is ApprovalState.WAITING
     assert store.executions.get(second).state is RunState.IN_PROGRESS
 
     with pytest.raises(ConflictError, match="web-1"):
         store.executions.stop(execution, "again", "2026-11-24T12:00:00.000Z")
-    assert store.executions.get(execution) == stopped
+    assert store.executions.get(execution) == stopped_execution
     assert list(store.executions.advance(execution, plan_next, LATER)) == []
 
 

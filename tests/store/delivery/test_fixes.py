@@ -27,7 +27,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     drop_database(tmp_path)
 
 
-def fix(identity: str, pipeline: str = "shop", created_at: str = DAY_2) -> Fix:
+def make_fix(identity: str, pipeline: str = "shop", created_at: str = DAY_2) -> Fix:
     return Fix(
         identity,
         pipeline,
@@ -46,55 +46,55 @@ def end_fix(fix: Fix, state: FixState = FixState.FAILED, at: str = DAY_2) -> Fix
     return replace(fix, state=state, ended_at=at)
 
 
-def event(name: str) -> NewEvent:
+def make_event(name: str) -> NewEvent:
     return NewEvent(name, "dockgate", "fix.available", "pipeline shop", DAY_2, {})
 
 
 def test_a_fix_is_stored_as_it_is(store: Store) -> None:
-    assert store.fixes.plan(fix("1"), DAY_1, 1, ())
-    assert store.fixes.find_open_fix("shop") == fix("1")
+    assert store.fixes.plan(make_fix("1"), DAY_1, 1, ())
+    assert store.fixes.find_open_fix("shop") == make_fix("1")
     assert store.fixes.list_pipelines() == {"shop"}
-    planned = replace(fix("1"), parent="d" * 40, commit="e" * 40)
-    store.fixes.set_commit(planned)
-    assert store.fixes.find_open_fix("shop") == planned
-    offered = replace(planned, state=FixState.OFFERED, branch="dockgate/fix-1")
-    assert store.fixes.offer(offered, [event("1")])
-    assert not store.fixes.offer(offered, [event("2")])
-    store.fixes.set_commit(replace(planned, commit="f" * 40))
-    assert store.fixes.list("shop") == [offered]
+    planned_fix = replace(make_fix("1"), parent="d" * 40, commit="e" * 40)
+    store.fixes.set_commit(planned_fix)
+    assert store.fixes.find_open_fix("shop") == planned_fix
+    offered_fix = replace(planned_fix, state=FixState.OFFERED, branch="dockgate/fix-1")
+    assert store.fixes.offer(offered_fix, [make_event("1")])
+    assert not store.fixes.offer(offered_fix, [make_event("2")])
+    store.fixes.set_commit(replace(planned_fix, commit="f" * 40))
+    assert store.fixes.list("shop") == [offered_fix]
     assert [each.id for each in store.event_log.read()] == ["1"]
 
 
 def test_one_fix_of_a_pipeline_is_open_and_a_fix_is_never_made_twice(store: Store) -> None:
-    assert store.fixes.plan(fix("1"), DAY_1, 9, ())
-    assert not store.fixes.plan(fix("1"), DAY_1, 9, ())
-    assert not store.fixes.plan(fix("2"), DAY_1, 9, ())
-    assert store.fixes.plan(fix("3", "web"), DAY_1, 9, ())
-    assert store.fixes.end(end_fix(fix("1")), [event("1")])
-    assert not store.fixes.end(end_fix(fix("1"), FixState.APPLIED), [event("2")])
-    assert not store.fixes.offer(fix("1"), [event("3")])
+    assert store.fixes.plan(make_fix("1"), DAY_1, 9, ())
+    assert not store.fixes.plan(make_fix("1"), DAY_1, 9, ())
+    assert not store.fixes.plan(make_fix("2"), DAY_1, 9, ())
+    assert store.fixes.plan(make_fix("3", "web"), DAY_1, 9, ())
+    assert store.fixes.end(end_fix(make_fix("1")), [make_event("1")])
+    assert not store.fixes.end(end_fix(make_fix("1"), FixState.APPLIED), [make_event("2")])
+    assert not store.fixes.offer(make_fix("1"), [make_event("3")])
     assert store.fixes.find_open_fix("shop") is None
-    assert not store.fixes.plan(fix("1"), DAY_1, 9, ())
-    assert store.fixes.plan(fix("2", created_at=DAY_3), DAY_1, 9, ())
+    assert not store.fixes.plan(make_fix("1"), DAY_1, 9, ())
+    assert store.fixes.plan(make_fix("2", created_at=DAY_3), DAY_1, 9, ())
     assert [each.id for each in store.fixes.list("shop")] == ["2", "1"]
     assert [each.id for each in store.event_log.read()] == ["1"]
 
 
 def test_a_day_has_a_limit(store: Store) -> None:
-    assert store.fixes.plan(fix("1"), DAY_1, 1, ())
-    store.fixes.end(end_fix(fix("1")))
-    assert not store.fixes.plan(fix("2"), DAY_1, 1, ())
-    assert store.fixes.plan(fix("2", created_at=DAY_3), DAY_2, 1, ())
+    assert store.fixes.plan(make_fix("1"), DAY_1, 1, ())
+    store.fixes.end(end_fix(make_fix("1")))
+    assert not store.fixes.plan(make_fix("2"), DAY_1, 1, ())
+    assert store.fixes.plan(make_fix("2", created_at=DAY_3), DAY_2, 1, ())
 
 
 def test_a_fix_by_hand_keeps_back_no_other_fix_of_the_day(store: Store) -> None:
-    by_hand = replace(fix("1"), kind=FixKind.BY_HAND)
+    by_hand = replace(make_fix("1"), kind=FixKind.BY_HAND)
     assert store.fixes.plan(by_hand, DAY_1, 1, ())
     store.fixes.end(end_fix(by_hand))
-    assert not store.fixes.plan(replace(fix("2"), kind=FixKind.BY_HAND), DAY_1, 1, ())
-    assert store.fixes.plan(fix("3"), DAY_1, 1, ())
-    store.fixes.end(end_fix(fix("3")))
-    assert not store.fixes.plan(fix("4"), DAY_1, 1, ())
+    assert not store.fixes.plan(replace(make_fix("2"), kind=FixKind.BY_HAND), DAY_1, 1, ())
+    assert store.fixes.plan(make_fix("3"), DAY_1, 1, ())
+    store.fixes.end(end_fix(make_fix("3")))
+    assert not store.fixes.plan(make_fix("4"), DAY_1, 1, ())
 
 
 def test_of_two_servers_one_plans(store: Store) -> None:
@@ -103,7 +103,7 @@ def test_of_two_servers_one_plans(store: Store) -> None:
 
     def plan(number: int) -> None:
         barrier.wait()
-        answers.append(store.fixes.plan(fix(str(number)), DAY_1, 9, ()) is not None)
+        answers.append(store.fixes.plan(make_fix(str(number)), DAY_1, 9, ()) is not None)
 
     threads = [Thread(target=plan, args=(number,)) for number in range(4)]
     for thread in threads:
@@ -114,9 +114,9 @@ def test_of_two_servers_one_plans(store: Store) -> None:
 
 
 def test_old_fixes_are_deleted_and_open_ones_stay(store: Store) -> None:
-    store.fixes.plan(fix("1"), DAY_1, 9, ())
-    store.fixes.end(end_fix(fix("1")))
-    store.fixes.plan(fix("2"), DAY_1, 9, ())
+    store.fixes.plan(make_fix("1"), DAY_1, 9, ())
+    store.fixes.end(end_fix(make_fix("1")))
+    store.fixes.plan(make_fix("2"), DAY_1, 9, ())
     assert store.fixes.purge(DAY_1) == 0
     assert store.fixes.purge(DAY_3) == 1
     assert [each.id for each in store.fixes.list("shop")] == ["2"]

@@ -25,21 +25,21 @@ def record(push: str, ref: str = MAIN, old: str = NO_OBJECT, new: str = A, who: 
 
 
 def accept(store: Store, *records: PushRecord, commits: tuple[str, ...] = ()) -> list[PushRecord]:
-    done = [replace(request, accepted=True) for request in records]
+    accepted_pushes = [replace(request, accepted=True) for request in records]
     for _ in range(2):
-        store.pushes.accept(records[0].push, done, commits)
-    return done
+        store.pushes.accept(records[0].push, accepted_pushes, commits)
+    return accepted_pushes
 
 
 def test_a_push_is_unfinished_until_it_is_accepted(store: Store) -> None:
-    requested = [record("one"), record("one", SIDE)]
+    requested_pushes = [record("one"), record("one", SIDE)]
     for _ in range(2):
-        store.pushes.add_requested(requested)
-    assert list(store.pushes.list_unfinished("web")) == requested
+        store.pushes.add_requested(requested_pushes)
+    assert list(store.pushes.list_unfinished("web")) == requested_pushes
     assert list(store.pushes.list_unfinished("other")) == []
-    moved = accept(store, requested[0])
+    moved_refs = accept(store, requested_pushes[0])
     assert list(store.pushes.list_unfinished("web")) == []
-    assert list(store.pushes.list_for_ref("web", MAIN)) == moved
+    assert list(store.pushes.list_for_ref("web", MAIN)) == moved_refs
     assert list(store.pushes.list_for_ref("web", SIDE)) == []  # git refused it
 
 

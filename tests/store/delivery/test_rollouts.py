@@ -69,8 +69,8 @@ def test_a_rollout_that_succeeds_changes_the_service(store: Store) -> None:
     assert not store.rollouts.end(rollout, RunState.FAILED, None, "too late", LATER)
     assert store.services.get("web") == Service("web", "podman", 3, revision)
     assert store.services.find_deployed_by("web") == "web-1"
-    ended = replace(rollout, state=RunState.SUCCEEDED, revision=revision, finished_at=LATER)
-    assert store.rollouts.get("web", 1) == ended
+    ended_rollout = replace(rollout, state=RunState.SUCCEEDED, revision=revision, finished_at=LATER)
+    assert store.rollouts.get("web", 1) == ended_rollout
     assert store.rollouts.begin("web", replace(UPDATE, desired_count=3), "ada", NOW) is None
     (event,) = (event for event in store.event_log.read() if event.body["detail"].get("desired_count"))
     assert event.body["detail"] == {"service": "web", "revision": revision, "desired_count": 3}
@@ -92,11 +92,11 @@ def test_a_restart_begins_with_tasks_only_and_does_not_clear_the_risk(store: Sto
     for _ in range(2):
         rollout = begin_rollout(store, RESTART)
         assert (rollout.number, rollout.is_restart, rollout.started_by) == (1, True, "ada")
-    copied = replace(DEFINITION, image=IMAGE)
-    revision = store.services.register("web", copied, RevisionCause(rollout.key, 2)).revision
+    definition_of_image = replace(DEFINITION, image=IMAGE)
+    revision = store.services.register("web", definition_of_image, RevisionCause(rollout.key, 2)).revision
     store.rollouts.end(rollout, RunState.SUCCEEDED, revision, None, NOW)
-    restarted = store.services.get("web")
-    assert (restarted.revision, restarted.at_risk) == (3, "CVE-1")
+    restarted_service = store.services.get("web")
+    assert (restarted_service.revision, restarted_service.at_risk) == (3, "CVE-1")
     store.rollouts.end(begin_rollout(store, ServiceChange(desired_count=0)), RunState.SUCCEEDED, 3, None, NOW)
     with pytest.raises(ConflictError, match="no tasks"):
         store.rollouts.check("web", RESTART)
@@ -151,8 +151,8 @@ def test_a_service_moves_to_another_target_only_without_tasks(store: Store) -> N
     assert "deploy scale web 0" in str(caught.value.advice)
     assert list(store.rollouts.list("web")) == []
     store.rollouts.end(begin_rollout(store, ServiceChange(desired_count=0)), RunState.SUCCEEDED, 2, None, NOW)
-    moved = begin_rollout(store, ServiceChange(target="elsewhere"))
-    store.rollouts.end(moved, RunState.SUCCEEDED, 2, None, NOW)
+    move = begin_rollout(store, ServiceChange(target="elsewhere"))
+    store.rollouts.end(move, RunState.SUCCEEDED, 2, None, NOW)
     assert store.services.get("web").target == "elsewhere"
 
 

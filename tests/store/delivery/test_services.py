@@ -34,7 +34,7 @@ LATEST = "2026-12-24T10:00:00.000Z"
 NOW_TIME = datetime.fromisoformat(NOW)
 
 
-def no_announcement(change: RiskChange, risk: TimeAtRisk) -> Sequence[NewEvent]:
+def announce_nothing(change: RiskChange, risk: TimeAtRisk) -> Sequence[NewEvent]:
     return ()
 
 
@@ -60,8 +60,8 @@ def test_the_family_is_the_service(store: Store) -> None:
 
 def test_an_existing_service_is_not_changed_by_put(store: Store) -> None:
     store.services.put(SERVICE, DEFINITION)
-    changed = replace(DEFINITION, environment={"MODE": "real"})
-    assert store.services.put(replace(SERVICE, desired_count=2), changed) == replace(SERVICE, revision=1)
+    changed_definition = replace(DEFINITION, environment={"MODE": "real"})
+    assert store.services.put(replace(SERVICE, desired_count=2), changed_definition) == replace(SERVICE, revision=1)
     assert list(store.services.list_definitions("web")) == [replace(DEFINITION, revision=1)]
 
 
@@ -79,7 +79,11 @@ def test_a_definition_is_registered_once_for_each_cause(store: Store) -> None:
     assert first == replace(DEFINITION, revision=2, image=IMAGE)
     assert store.services.register("web", DEFINITION, deploy("web-1")) == first
     assert store.services.register("web", definition, deploy("web-2")).revision == 3
-    assert [there.revision for there in store.services.list_definitions("web")] == [3, 2, 1]
+    assert [registered_definition.revision for registered_definition in store.services.list_definitions("web")] == [
+        3,
+        2,
+        1,
+    ]
     assert store.services.get("web").revision == 1
 
 
@@ -130,7 +134,7 @@ def test_a_service_keeps_its_earliest_deadline_while_it_is_at_risk(store: Store)
 def test_a_verdict_on_a_revision_that_was_replaced_is_not_recorded(store: Store) -> None:
     store.services.put(SERVICE, DEFINITION)
     record = store.service_risks.record
-    late = record("web", 9, RunningVerdict(DIGEST, "CVE-1", LATER), NOW_TIME, RiskTerms(), no_announcement)
+    late = record("web", 9, RunningVerdict(DIGEST, "CVE-1", LATER), NOW_TIME, RiskTerms(), announce_nothing)
     assert not late
     assert (store.services.get("web").at_risk, list(store.service_risks.list())) == (None, [])
 
@@ -139,28 +143,28 @@ def test_what_cannot_be_judged_is_not_at_risk(store: Store) -> None:
     store.services.put(SERVICE, DEFINITION)
     verdict = RunningVerdict(DIGEST, cannot_judge="advisories are stale")
     for _ in range(2):
-        assert store.service_risks.record("web", 1, verdict, NOW_TIME, RiskTerms(), no_announcement)
+        assert store.service_risks.record("web", 1, verdict, NOW_TIME, RiskTerms(), announce_nothing)
         service = store.services.get("web")
         assert (service.at_risk, service.at_risk_until, service.cannot_judge) == (None, None, "advisories are stale")
     reject(store, "web", "CVE-1", LATEST)
     assert store.services.get("web").cannot_judge is None
-    store.service_risks.record("web", 1, verdict, NOW_TIME, RiskTerms(), no_announcement)
+    store.service_risks.record("web", 1, verdict, NOW_TIME, RiskTerms(), announce_nothing)
     service = store.services.get("web")
     assert (service.at_risk, service.cannot_judge) == ("CVE-1", "advisories are stale")
 
 
 def test_an_announcement_is_written_with_its_time_at_risk(store: Store) -> None:
     store.services.put(SERVICE, DEFINITION)
-    announced: list[str] = []
+    announcements: list[str] = []
 
     def announce(change: RiskChange, risk: TimeAtRisk) -> Sequence[NewEvent]:
-        announced.append(change.value)
+        announcements.append(change.value)
         return [NewEvent(f"{change.value}/{risk.began_at}", "dockgate", change.value, "service web", NOW, {})]
 
     bad = RunningVerdict(DIGEST, "CVE-1", LATER)
     for _ in range(2):
         store.service_risks.record("web", 1, bad, NOW_TIME, RiskTerms(), announce)
-    assert [event.detail_type for event in store.event_log.read()] == announced == ["service.at_risk"]
+    assert [event.detail_type for event in store.event_log.read()] == announcements == ["service.at_risk"]
 
 
 def test_unknown_services_and_revisions_are_not_found(store: Store) -> None:

@@ -21,27 +21,27 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
         yield store
 
 
-def event(event_id: str, time: str = NOW) -> NewEvent:
+def make_event(event_id: str, time: str = NOW) -> NewEvent:
     return NewEvent(event_id, "dockgate", "image.judged", "image a", time, {"n": [1, None, {"é": 1.5}]}, ("a", "b"))
 
 
-def ids(store: Store, after: int = 0, limit: int = 100) -> list[str]:
+def list_ids(store: Store, after: int = 0, limit: int = 100) -> list[str]:
     return [each.id for each in store.event_log.read(after, limit)]
 
 
 def test_events_are_read_in_the_order_of_their_numbers(store: Store) -> None:
-    store.event_log.record([event("b"), event("a")])
+    store.event_log.record([make_event("b"), make_event("a")])
     with store.database.write() as connection:
-        append_events(connection, [event("c")])
+        append_events(connection, [make_event("c")])
     first, second, third = store.event_log.read()
     assert [first.id, second.id, third.id] == ["b", "a", "c"]
     assert first.seq < second.seq < third.seq == store.event_log.read_newest_seq()
-    assert first.body == event("b").make_envelope()
+    assert first.body == make_event("b").make_envelope()
     assert first.body["resources"] == ["a", "b"]
     assert (first.source, first.detail_type, first.subject, first.at) == ("dockgate", "image.judged", "image a", NOW)
-    assert ids(store, after=first.seq) == ["a", "c"]
-    assert ids(store, after=first.seq, limit=1) == ["a"]
-    assert ids(store, after=third.seq) == []
+    assert list_ids(store, after=first.seq) == ["a", "c"]
+    assert list_ids(store, after=first.seq, limit=1) == ["a"]
+    assert list_ids(store, after=third.seq) == []
     assert (store.event_log.count(10), store.event_log.count(2)) == (3, 2)
 
 
@@ -49,7 +49,7 @@ def test_the_latest_events_of_some_kinds_are_found(store: Store) -> None:
     deploys = [
         NewEvent(name, "dockgate", "deploy.failed", "service a", time, {}) for name, time in (("a", NOW), ("b", LATER))
     ]
-    store.event_log.record([deploys[0], event("c", LATER), deploys[1], event("d", LATER)])
+    store.event_log.record([deploys[0], make_event("c", LATER), deploys[1], make_event("d", LATER)])
     kinds = ["deploy.failed", "none.such"]
     assert [each.id for each in store.event_log.list_newest(kinds, NOW, 10)] == ["b", "a"]
     assert [each.id for each in store.event_log.list_newest(kinds, NOW, 1)] == ["b"]
@@ -57,14 +57,14 @@ def test_the_latest_events_of_some_kinds_are_found(store: Store) -> None:
 
 
 def test_an_event_is_stored_once(store: Store) -> None:
-    store.event_log.record([event("a"), event("a", LATER)])
-    store.event_log.record([event("a", LATER), event("b")])
+    store.event_log.record([make_event("a"), make_event("a", LATER)])
+    store.event_log.record([make_event("a", LATER), make_event("b")])
     assert [(each.id, each.at) for each in store.event_log.read()] == [("a", NOW), ("b", NOW)]
     store.event_log.record([])
 
 
 def test_an_event_is_found_by_its_id(store: Store) -> None:
-    store.event_log.record([event("a")])
+    store.event_log.record([make_event("a")])
     assert store.event_log.get("a").body["detail"] == {"n": [1, None, {"é": 1.5}]}
     with pytest.raises(NotFoundError, match="'b'"):
         store.event_log.get("b")
@@ -73,96 +73,104 @@ def test_an_event_is_found_by_its_id(store: Store) -> None:
 def test_an_undone_transaction_leaves_no_event(store: Store) -> None:
     def fail() -> None:
         with store.database.write() as connection:
-            append_events(connection, [event("a")])
+            append_events(connection, [make_event("a")])
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
         fail()
-    store.event_log.record([event("b")])
-    assert ids(store) == ["b"]
+    store.event_log.record([make_event("b")])
+    assert list_ids(store) == ["b"]
 
 
-def match_events(store: Store, entries: Sequence[OutboxEntry] = (), grouped: Sequence[GroupedEvent] = ()) -> None:
+def match_events(store: Store, entries: Sequence[OutboxEntry] = (), groups: Sequence[GroupedEvent] = ()) -> None:
     """Have rules match every event so far."""
     assert store.event_cursor.advance(
-        store.event_cursor.read_position(), store.event_log.read_newest_seq(), entries, grouped, NOW
+        store.event_cursor.read_position(), store.event_log.read_newest_seq(), entries, groups, NOW
     )
 
 
 def test_old_events_are_purged_though_no_reader_has_numbered_them(store: Store) -> None:
-    store.event_log.record([event("first")])
+    store.event_log.record([make_event("first")])
     match_events(store)
-    store.event_log.record([event("a", LATER)])
+    store.event_log.record([make_event("a", LATER)])
     assert store.event_log.purge(LATER) == 1
-    assert ids(store) == ["a"]
+    assert list_ids(store) == ["a"]
 
 
 def test_events_that_rules_have_not_matched_are_not_purged(store: Store) -> None:
-    store.event_log.record([event("a"), event("b")])
+    store.event_log.record([make_event("a"), make_event("b")])
     match_events(store)
-    store.event_log.record([event("c"), event("d")])
+    store.event_log.record([make_event("c"), make_event("d")])
     store.event_log.purge(LATER)
-    assert ids(store) == ["c", "d"]
+    assert list_ids(store) == ["c", "d"]
 
 
 def test_events_of_messages_that_are_not_sent_are_not_purged(store: Store) -> None:
-    store.event_log.record([event(name) for name in ("unsent", "grouped", "done", "newest")])
-    unsent, grouped, done, _ = store.event_log.read()
+    store.event_log.record([make_event(name) for name in ("unsent", "grouped", "done", "newest")])
+    unsent, grouped_event, sent_event, _ = store.event_log.read()
 
-    def entry(of: StoredEvent) -> OutboxEntry:
+    def make_entry(event: StoredEvent) -> OutboxEntry:
         return OutboxEntry(
-            OutboxKind.EVENT, of.id, "ops", {"event": of.id}, due_since=NOW, next_at=NOW, position=of.seq
+            OutboxKind.EVENT, event.id, "ops", {"event": event.id}, due_since=NOW, next_at=NOW, position=event.seq
         )
 
-    match_events(store, [entry(unsent), entry(done)], [GroupedEvent("ops", "rule", grouped.seq, NOW, 30, "topic")])
-    store.outbox.complete(entry(done), NOW)
+    match_events(
+        store,
+        [make_entry(unsent), make_entry(sent_event)],
+        [GroupedEvent("ops", "rule", grouped_event.seq, NOW, 30, "topic")],
+    )
+    store.outbox.complete(make_entry(sent_event), NOW)
     store.event_log.purge(LATER)
-    assert ids(store) == ["unsent", "grouped", "newest"]
-    store.outbox.fail(entry(unsent), "refused", None)
+    assert list_ids(store) == ["unsent", "grouped", "newest"]
+    store.outbox.fail(make_entry(unsent), "refused", None)
     store.event_log.purge(LATER)
-    assert ids(store) == ["unsent", "grouped", "newest"], "a dead letter can be sent again"
-    store.event_cursor.send_group("ops", "rule", grouped.seq, [])
-    store.outbox.complete(entry(unsent), NOW)
+    assert list_ids(store) == ["unsent", "grouped", "newest"], "a dead letter can be sent again"
+    store.event_cursor.send_group("ops", "rule", grouped_event.seq, [])
+    store.outbox.complete(make_entry(unsent), NOW)
     store.event_log.purge(LATER)
-    assert ids(store) == ["newest"]
+    assert list_ids(store) == ["newest"]
 
 
 def test_an_event_that_is_sent_once_its_state_has_settled_is_not_purged(store: Store) -> None:
-    store.event_log.record([event(name) for name in ("bad", "well", "bad again", "newest")])
-    bad, well, again, _ = store.event_log.read()
+    store.event_log.record([make_event(name) for name in ("bad", "well", "bad again", "newest")])
+    bad, well, repeated_event, _ = store.event_log.read()
     is_bad, is_well = Reopening("aa", "aa1", "aa0"), Reopening("aa", "aa0", "aa", NOW)
-    states = ((bad, "aa1", is_bad), (well, "aa0", is_well), (again, "aa1", is_bad))
+    states = ((bad, "aa1", is_bad), (well, "aa0", is_well), (repeated_event, "aa1", is_bad))
     match_events(
-        store, grouped=[GroupedEvent("ops", "rule", of.seq, NOW, 30, topic, state) for of, topic, state in states]
+        store,
+        groups=[
+            GroupedEvent("ops", "rule", stored_event.seq, NOW, 30, topic, state)
+            for stored_event, topic, state in states
+        ],
     )
     store.event_cursor.send_group("ops", "rule", well.seq, [])
     store.event_log.purge(LATER)
-    assert ids(store) == ["bad again", "newest"]
+    assert list_ids(store) == ["bad again", "newest"]
     store.event_cursor.settle(NOW, LATER, LATER)
-    assert store.event_cursor.list_grouped_positions("ops", "rule", 10) == [again.seq]
+    assert store.event_cursor.list_grouped_positions("ops", "rule", 10) == [repeated_event.seq]
 
 
 def test_old_events_are_purged_and_numbers_are_never_used_again(store: Store) -> None:
-    store.event_log.record([event("a"), event("b")])
-    newest = store.event_log.read_newest_seq()
+    store.event_log.record([make_event("a"), make_event("b")])
+    newest_number = store.event_log.read_newest_seq()
     match_events(store)
     for _ in range(2):
         store.event_log.purge(LATER)
-        assert ids(store) == ["b"]
-    store.event_log.record([event("c", LATER)])
-    assert ids(store, after=newest) == ["c"]
+        assert list_ids(store) == ["b"]
+    store.event_log.record([make_event("c", LATER)])
+    assert list_ids(store, after=newest_number) == ["c"]
     store.event_log.purge(LATER)
-    assert ids(store) == ["c"]
+    assert list_ids(store) == ["c"]
 
 
 def test_a_reader_misses_no_event_of_a_transaction_that_commits_late(tmp_path: Path) -> None:
     with open_store_of_kind("postgres", tmp_path) as store:
         with store.database.write() as connection:
-            append_events(connection, [event("begun first")])
-            store.event_log.record([event("committed first")])
+            append_events(connection, [make_event("begun first")])
+            store.event_log.record([make_event("committed first")])
             (first,) = store.event_log.read()
             assert first.id == "committed first"
-        assert ids(store, after=first.seq) == ["begun first"]
+        assert list_ids(store, after=first.seq) == ["begun first"]
 
 
 def test_concurrent_writers_and_readers_agree_on_the_numbers(store: Store) -> None:
@@ -172,7 +180,7 @@ def test_concurrent_writers_and_readers_agree_on_the_numbers(store: Store) -> No
 
     def write(name: int) -> None:
         for number in range(count):
-            store.event_log.record([event(f"{name}-{number}-{part}") for part in range(3)])
+            store.event_log.record([make_event(f"{name}-{number}-{part}") for part in range(3)])
 
     def follow(into: list[tuple[int, str]]) -> None:
         after = 0
@@ -197,5 +205,5 @@ def test_concurrent_writers_and_readers_agree_on_the_numbers(store: Store) -> No
     assert read[0] == read[1]
     assert len({event_id for _, event_id in read[0]}) == writers * count * 3
     for name in range(writers):  # the order of each writer's own transactions
-        mine = [event_id for _, event_id in read[0] if event_id.startswith(f"{name}-")]
-        assert mine == [f"{name}-{number}-{part}" for number in range(count) for part in range(3)]
+        own_ids = [event_id for _, event_id in read[0] if event_id.startswith(f"{name}-")]
+        assert own_ids == [f"{name}-{number}-{part}" for number in range(count) for part in range(3)]

@@ -45,19 +45,19 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
         yield store
 
 
-def notice_entries(notice: Notice, now: str, receivers: Sequence[str] = RECEIVERS) -> list[OutboxEntry]:
+def make_notice_entries(notice: Notice, now: str, receivers: Sequence[str] = RECEIVERS) -> list[OutboxEntry]:
     payload = {"body": notice.body, "n": 1}
     return [OutboxEntry(EVENT, notice.key, receiver, payload, due_since=now, next_at=now) for receiver in receivers]
 
 
-def due(store: Store, kind: OutboxKind, now: str = LATEST, receiver: str | None = None) -> list[OutboxEntry]:
+def claim_entries(store: Store, kind: OutboxKind, now: str = LATEST, receiver: str | None = None) -> list[OutboxEntry]:
     store.outbox.release("a server")  # what an earlier call has claimed
     entries = store.outbox.claim(kind, now, "a server", 10, 10)
     return [entry for entry in entries if receiver in (None, entry.receiver)]
 
 
 def notify(store: Store, notice: Notice = NOTICE, now: str = NOW) -> None:
-    add_to_outbox(store, notice_entries(notice, now))
+    add_to_outbox(store, make_notice_entries(notice, now))
 
 
 def with_callback(store: Store, name: str, callback: Callback = CALLBACK) -> None:
@@ -72,36 +72,41 @@ def test_an_entry_is_due_to_each_receiver_once(store: Store) -> None:
     for now in (NOW, LATER):
         notify(store, replace(NOTICE, body=f"written {now}"), now)
     for receiver in RECEIVERS:
-        (entry,) = due(store, EVENT, NOW, receiver)
+        (entry,) = claim_entries(store, EVENT, NOW, receiver)
         assert (entry.key, entry.payload) == (NOTICE.key, {"body": f"written {NOW}", "n": 1})
         assert (entry.due_since, entry.attempts) == (NOW, 0)
-    assert due(store, EVENT, receiver="another") == []
+    assert claim_entries(store, EVENT, receiver="another") == []
 
 
 def test_a_completed_entry_is_never_due_again_and_stays_due_to_other_receivers(store: Store) -> None:
     notify(store)
-    (entry,) = due(store, EVENT, receiver="memory")
+    (entry,) = claim_entries(store, EVENT, receiver="memory")
     for now, result in ((LATER, "first"), (LATEST, "second")):
         store.outbox.complete(entry, now, result)
     store.outbox.fail(entry, "too late", NOW)
     notify(store, now=LATEST)
-    assert due(store, EVENT, receiver="memory") == []
-    assert len(due(store, EVENT, receiver="log")) == 1
-    (done,) = (entry for entry in store.outbox.list_entries(EVENT) if entry.receiver == "memory")
-    assert (done.done_at, done.result, done.attempts, done.last_error) == (LATER, "first", 0, None)
+    assert claim_entries(store, EVENT, receiver="memory") == []
+    assert len(claim_entries(store, EVENT, receiver="log")) == 1
+    (completed_entry,) = (entry for entry in store.outbox.list_entries(EVENT) if entry.receiver == "memory")
+    assert (completed_entry.done_at, completed_entry.result, completed_entry.attempts, completed_entry.last_error) == (
+        LATER,
+        "first",
+        0,
+        None,
+    )
 
 
 def test_a_failed_entry_is_due_again_at_its_time_until_it_is_given_up(store: Store) -> None:
     notify(store)
-    (entry,) = due(store, EVENT, receiver="memory")
+    (entry,) = claim_entries(store, EVENT, receiver="memory")
     store.outbox.fail(entry, "no network", LATER)
     store.outbox.fail(entry, "the same attempt, recorded twice", LATEST)
-    assert due(store, EVENT, NOW, "memory") == []
-    (again,) = due(store, EVENT, LATER, "memory")
-    assert (again.attempts, again.last_error) == (1, "no network")
+    assert claim_entries(store, EVENT, NOW, "memory") == []
+    (failed_entry,) = claim_entries(store, EVENT, LATER, "memory")
+    assert (failed_entry.attempts, failed_entry.last_error) == (1, "no network")
     assert [entry.receiver for entry in store.outbox.list_failing(10)] == ["memory"]
-    store.outbox.fail(again, "still no network", None)
-    assert due(store, EVENT, NEVER, "memory") == []
+    store.outbox.fail(failed_entry, "still no network", None)
+    assert claim_entries(store, EVENT, NEVER, "memory") == []
     (given_up,) = (entry for entry in store.outbox.list_entries(EVENT) if entry.receiver == "memory")
     assert (given_up.attempts, given_up.last_error, given_up.done_at) == (2, "still no network", None)
     assert store.outbox.list_failing(10) == [given_up]
@@ -109,7 +114,7 @@ def test_a_failed_entry_is_due_again_at_its_time_until_it_is_given_up(store: Sto
 
 def test_the_longest_due_come_first_and_at_most_the_limit(store: Store) -> None:
     for number, now in enumerate((LATER, NOW, LATEST)):
-        add_to_outbox(store, notice_entries(replace(NOTICE, key=str(number)), now, RECEIVERS[:1]))
+        add_to_outbox(store, make_notice_entries(replace(NOTICE, key=str(number)), now, RECEIVERS[:1]))
     assert [entry.key for entry in store.outbox.claim(EVENT, LATEST, "a", 10, 2)] == ["1", "0"]
 
 
@@ -125,25 +130,25 @@ def test_a_claimed_entry_is_given_to_no_other_worker_at_any_time(store: Store) -
 
 def test_a_claim_ends_with_the_attempt(store: Store) -> None:
     notify(store)
-    failed, sent = store.outbox.claim(EVENT, NOW, "a", 1, 10)
-    store.outbox.fail(failed, "no network", LATER)
-    store.outbox.complete(sent, LATER)
-    (again,) = store.outbox.claim(EVENT, LATER, "b", 1, 10)
-    assert (again.receiver, again.attempts, again.claimed_by) == (failed.receiver, 1, "b")
+    failed_entry, sent_entry = store.outbox.claim(EVENT, NOW, "a", 1, 10)
+    store.outbox.fail(failed_entry, "no network", LATER)
+    store.outbox.complete(sent_entry, LATER)
+    (next_claim,) = store.outbox.claim(EVENT, LATER, "b", 1, 10)
+    assert (next_claim.receiver, next_claim.attempts, next_claim.claimed_by) == (failed_entry.receiver, 1, "b")
 
 
 def test_an_owner_whose_claim_has_passed_to_another_changes_nothing(store: Store) -> None:
     notify(store, now=NOW)
     late = store.outbox.claim(EVENT, NOW, "a", 1, 10)
     store.outbox.release("a")
-    present = store.outbox.claim(EVENT, LATER, "b", 1, 10)
+    second_claim = store.outbox.claim(EVENT, LATER, "b", 1, 10)
     for entry in late:
         store.outbox.complete(entry, LATEST, "of a")
         store.outbox.fail(entry, "of a", LATEST)
     assert {entry.receiver: entry for entry in store.outbox.list_entries(EVENT)} == {
-        entry.receiver: entry for entry in present
+        entry.receiver: entry for entry in second_claim
     }
-    for entry in present:
+    for entry in second_claim:
         store.outbox.complete(entry, LATEST, "of b")
     assert {entry.result for entry in store.outbox.list_entries(EVENT)} == {"of b"}
 
@@ -176,7 +181,7 @@ def test_the_claims_of_an_owner_are_released(store: Store) -> None:
 
 def test_a_receiver_has_as_many_claimed_entries_as_its_limit(store: Store) -> None:
     for key in ("1", "2", "3"):
-        add_to_outbox(store, notice_entries(replace(NOTICE, key=key), NOW, RECEIVERS[:1]))
+        add_to_outbox(store, make_notice_entries(replace(NOTICE, key=key), NOW, RECEIVERS[:1]))
     first = store.outbox.claim(EVENT, NOW, "a", 2, 1)
     second = store.outbox.claim(EVENT, NOW, "b", 2, 10)
     assert ([entry.key for entry in first], [entry.key for entry in second]) == (["1"], ["2"])
@@ -188,9 +193,9 @@ def test_a_receiver_has_as_many_claimed_entries_as_its_limit(store: Store) -> No
 def test_old_entries_are_purged_sent_or_not(store: Store) -> None:
     for key, now in (("old", NOW), ("young", LATEST)):
         notify(store, replace(NOTICE, key=key), now)
-    store.outbox.complete(due(store, EVENT, NOW)[0], NOW)
+    store.outbox.complete(claim_entries(store, EVENT, NOW)[0], NOW)
     assert [store.outbox.purge(EVENT, LATER) for _ in range(2)] == [2, 0]
-    assert [entry.key for entry in due(store, EVENT, receiver="memory")] == ["young"]
+    assert [entry.key for entry in claim_entries(store, EVENT, receiver="memory")] == ["young"]
 
 
 def test_watchers_learn_which_kinds_have_new_entries(store: Store) -> None:
@@ -210,7 +215,7 @@ def test_no_webhook_is_due_before_the_answer(store: Store) -> None:
     with_callback(store, "a")
     assert store.approvals.find_callback("a") == CALLBACK
     assert store.approvals.find_callback("b") is None
-    assert due(store, WEBHOOK, NEVER) == []
+    assert claim_entries(store, WEBHOOK, NEVER) == []
 
 
 def test_settling_an_approval_makes_its_webhook_due(store: Store) -> None:
@@ -218,7 +223,7 @@ def test_settling_an_approval_makes_its_webhook_due(store: Store) -> None:
     store.approvals.add(make_approval("without"))
     for now in (NOW, LATER):
         store.approvals.settle_all(["a", "without"], APPROVED, now)
-    (entry,) = due(store, WEBHOOK, NOW)
+    (entry,) = claim_entries(store, WEBHOOK, NOW)
     assert (entry.key, entry.receiver, entry.due_since, entry.next_at) == ("a", "ci.example", NOW, NOW)
 
 
@@ -235,7 +240,7 @@ def test_an_approval_is_kept_until_its_webhook_is_delivered(store: Store) -> Non
     with_callback(store, "a")
     store.approvals.settle("a", APPROVED, NOW)
     assert store.approvals.purge(LATEST) == 0
-    store.outbox.complete(due(store, WEBHOOK)[0], NOW)
+    store.outbox.complete(claim_entries(store, WEBHOOK)[0], NOW)
     assert store.approvals.purge(LATEST) == 1
     assert store.approvals.find_callback("a") is None
 
@@ -248,19 +253,19 @@ def test_a_service_at_risk_is_announced_in_the_same_transaction_once(store: Stor
         Service("web", "podman", 1, 1), TaskDefinition("web", 1, "app", ImageReference("app", "sha256:1"))
     )
 
-    def announced(until: str) -> list[NewEvent]:
+    def make_risk_event(until: str) -> list[NewEvent]:
         return [NewEvent(f"service.at_risk/{until}", "dockgate", "service.at_risk", "service web", NOW, {})]
 
-    def ids() -> list[str]:
+    def list_risk_ids() -> list[str]:
         return [event.id for event in store.event_log.read() if event.detail_type == "service.at_risk"]
 
     for until in (LATER, LATEST):
-        reject(store, "web", "CVE-2026-1", until, announced(until))
-    assert ids() == [f"service.at_risk/{LATER}"]
+        reject(store, "web", "CVE-2026-1", until, make_risk_event(until))
+    assert list_risk_ids() == [f"service.at_risk/{LATER}"]
     accept(store, "web", "sha256:another")
-    assert len(ids()) == 1
-    reject(store, "web", "CVE-2026-2", LATEST, announced("again"))
-    assert ids() == [f"service.at_risk/{LATER}", "service.at_risk/again"]
+    assert len(list_risk_ids()) == 1
+    reject(store, "web", "CVE-2026-2", LATEST, make_risk_event("again"))
+    assert list_risk_ids() == [f"service.at_risk/{LATER}", "service.at_risk/again"]
 
 
 # --- attestations and provenance -------------------------------------------------------------------------------------
@@ -270,11 +275,11 @@ def test_an_approval_by_a_verdict_is_attested_once(store: Store) -> None:
     store.approvals.add(make_approval("web-1/Gate/Approve/1"))
     for _ in range(2):
         store.approvals.settle("web-1/Gate/Approve/1", APPROVED, NOW)
-    (entry,) = due(store, ATTESTATION)
+    (entry,) = claim_entries(store, ATTESTATION)
     assert (entry.receiver, entry.image, entry.next_at) == (OWN_REGISTRY, IMAGE, NOW)
     assert entry.payload == {"verdict": VERDICT, "image": IMAGE, "repository": "components/web", "policy": "default"}
     store.outbox.complete(entry, LATER, "key")
-    assert due(store, ATTESTATION, NEVER) == []
+    assert claim_entries(store, ATTESTATION, NEVER) == []
     (attestation,) = list_attestations(store.outbox, IMAGE)
     assert (attestation.verdict, attestation.key, attestation.attested_at) == (VERDICT, "key", LATER)
     assert list(list_attestations(store.outbox, OTHER_IMAGE)) == []
@@ -287,7 +292,7 @@ def test_only_approvals_by_a_verdict_are_attested(store: Store) -> None:
     ):
         store.approvals.add(make_approval(name))
         store.approvals.settle(name, answer, NOW)
-    assert due(store, ATTESTATION, NEVER) == []
+    assert claim_entries(store, ATTESTATION, NEVER) == []
 
 
 def test_approvals_by_one_verdict_share_an_attestation(store: Store) -> None:
@@ -295,22 +300,22 @@ def test_approvals_by_one_verdict_share_an_attestation(store: Store) -> None:
         store.approvals.add(make_approval(f"web-{number}/Gate/Approve/1"))
     store.approvals.settle_all([f"web-{number}/Gate/Approve/1" for number in (1, 2)], APPROVED, NOW)
     store.approvals.settle("web-3/Gate/Approve/1", APPROVED, LATER)
-    assert len(due(store, ATTESTATION)) == 1
+    assert len(claim_entries(store, ATTESTATION)) == 1
 
 
 def test_images_in_other_registries_are_attested_there(store: Store) -> None:
     store.approvals.add(replace(make_approval("a"), repository="quay.io/team/web"))
     store.approvals.settle("a", APPROVED, NOW)
-    assert [entry.receiver for entry in due(store, ATTESTATION)] == ["quay.io"]
+    assert [entry.receiver for entry in claim_entries(store, ATTESTATION)] == ["quay.io"]
 
 
 def test_a_provenance_statement_is_due_until_it_is_attached(store: Store) -> None:
-    built = BuiltStatement("web-1/Build/Build/1", IMAGE, "components/web", "{}", NOW)
+    statement = BuiltStatement("web-1/Build/Build/1", IMAGE, "components/web", "{}", NOW)
     for envelope in ("{}", "[]"):
-        store.provenance.add(replace(built, envelope=envelope))
-    (entry,) = due(store, PROVENANCE)
-    assert (entry.key, entry.image, entry.receiver) == (built.build, IMAGE, OWN_REGISTRY)
-    assert store.provenance.get_built_statement(entry.key) == built
+        store.provenance.add(replace(statement, envelope=envelope))
+    (entry,) = claim_entries(store, PROVENANCE)
+    assert (entry.key, entry.image, entry.receiver) == (statement.build, IMAGE, OWN_REGISTRY)
+    assert store.provenance.get_built_statement(entry.key) == statement
     store.outbox.complete(entry, LATER)
-    store.provenance.add(built)
-    assert due(store, PROVENANCE, NEVER) == []
+    store.provenance.add(statement)
+    assert claim_entries(store, PROVENANCE, NEVER) == []

@@ -97,10 +97,10 @@ def test_a_changed_pipeline_is_the_next_version(store: Store) -> None:
     for _ in range(2):
         assert store.pipelines.put(PIPELINE, NOW) == PIPELINE
     configuration = {"args": {"X": "1"}, "numbers": [1, 2.5], "on": True, "none": None}
-    changed = Pipeline("web", (Stage("Build", (Action("B", ActionType.BUILD, configuration=configuration),)),))
+    changed_pipeline = Pipeline("web", (Stage("Build", (Action("B", ActionType.BUILD, configuration=configuration),)),))
     for _ in range(2):
-        assert store.pipelines.put(changed, LATER, by="ada") == replace(changed, version=2)
-    assert store.pipelines.get("web") == replace(changed, version=2)
+        assert store.pipelines.put(changed_pipeline, LATER, by="ada") == replace(changed_pipeline, version=2)
+    assert store.pipelines.get("web") == replace(changed_pipeline, version=2)
     assert store.pipelines.get("web", 1) == PIPELINE
     assert store.pipelines.put(PIPELINE, LATER).version == 3
     versions = store.pipelines.list_versions("web")

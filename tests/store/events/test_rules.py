@@ -37,7 +37,9 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
         yield store
 
 
-def entry(key: str, position: int, subject: str = "service web", receiver: str = "chat", at: str = NOW) -> OutboxEntry:
+def make_entry(
+    key: str, position: int, subject: str = "service web", receiver: str = "chat", at: str = NOW
+) -> OutboxEntry:
     return OutboxEntry(
         OutboxKind.EVENT, key, receiver, {"rule": "tell"}, due_since=at, next_at=at, subject=subject, position=position
     )
@@ -47,7 +49,7 @@ def claim(store: Store, now: str = LATEST, limit: int = 4) -> list[OutboxEntry]:
     return list(store.outbox.claim(OutboxKind.EVENT, now, "a server", limit, 10))
 
 
-def keys(entries: list[OutboxEntry]) -> list[str]:
+def list_keys(entries: list[OutboxEntry]) -> list[str]:
     return [each.key for each in entries]
 
 
@@ -59,8 +61,8 @@ def test_a_rule_comes_back_as_it_was_applied_and_counts_its_changes(store: Store
         store.event_rules.put(RULE, "ada", now)
     (record,) = store.event_rules.list()
     assert (record.rule, record.version, record.changed_at, record.changed_by) == (RULE, 1, NOW, "ada")
-    changed = store.event_rules.put(Rule("tell", {}, ()), "bob", LATER)
-    assert (changed.version, changed.changed_by) == (2, "bob")
+    changed_rule = store.event_rules.put(Rule("tell", {}, ()), "bob", LATER)
+    assert (changed_rule.version, changed_rule.changed_by) == (2, "bob")
     for _ in range(2):
         store.event_rules.remove("tell")
     assert store.event_rules.list() == []
@@ -86,10 +88,10 @@ def test_the_key_is_private_and_no_secret_is_readable_in_the_data_folder(tmp_pat
         assert stat.S_IMODE(key.stat().st_mode) == 0o600
         for file in tmp_path.rglob("*"):
             assert not file.is_file() or b"very-secret" not in file.read_bytes()
-        elsewhere = EventTargets(store.database, SecretBox(tmp_path))
+        other_targets = EventTargets(store.database, SecretBox(tmp_path))
         with pytest.raises(StoreError, match=KEY_FILE):
             EventTargets(store.database, SecretBox(key.parent / "..")).read_secrets("chat")
-        assert elsewhere is not None
+        assert other_targets is not None
 
 
 def test_a_target_in_use_is_not_removed(store: Store) -> None:
@@ -108,10 +110,10 @@ def test_a_target_in_use_is_not_removed(store: Store) -> None:
 
 def test_the_cursor_moves_with_what_follows_and_only_from_where_it_is(store: Store) -> None:
     assert store.event_cursor.read_position() == 0
-    assert store.event_cursor.advance(0, 2, [entry("a", 1)], [], NOW)
-    assert not store.event_cursor.advance(0, 3, [entry("b", 3)], [], NOW)
+    assert store.event_cursor.advance(0, 2, [make_entry("a", 1)], [], NOW)
+    assert not store.event_cursor.advance(0, 3, [make_entry("b", 3)], [], NOW)
     assert store.event_cursor.read_position() == 2
-    assert keys(claim(store)) == ["a"]
+    assert list_keys(claim(store)) == ["a"]
 
 
 def group(position: int, topic: str, at: str = NOW) -> GroupedEvent:
@@ -125,9 +127,9 @@ def test_events_of_a_known_topic_are_not_grouped_again(store: Store) -> None:
     assert (waiting.target, waiting.count, waiting.first_at, waiting.pause_seconds) == ("chat", 2, NOW, 30)
     assert cursor.list_grouped_positions("chat", "tell", 10) == [1, 2]
     for _ in range(2):
-        cursor.send_group("chat", "tell", 2, [entry("digest", 2, "group")])
+        cursor.send_group("chat", "tell", 2, [make_entry("digest", 2, "group")])
     assert cursor.list_groups() == []
-    assert keys(claim(store)) == ["digest"]
+    assert list_keys(claim(store)) == ["digest"]
     assert cursor.advance(3, 4, [], [group(4, "y", LATER)], NOW)
     assert cursor.list_groups() == []
     assert cursor.advance(4, 5, [], [group(5, "y", LATEST)], LATEST)
@@ -137,13 +139,13 @@ def test_events_of_a_known_topic_are_not_grouped_again(store: Store) -> None:
 def test_topics_that_an_event_reopens_are_news_again(store: Store) -> None:
     cursor, every = store.event_cursor, Reopening("aa", "aa0", "aa")
     assert cursor.advance(0, 3, [], [group(1, "aa01"), group(2, "aa02"), group(3, "ab01")], NOW)
-    again = [
+    reopened_groups = [
         replace(group(4, "aa00", LATER), reopens=every),
         group(5, "aa01", LATER),
         group(6, "aa01", LATER),
         group(7, "ab01", LATER),
     ]
-    assert cursor.advance(3, 7, [], again, NOW)
+    assert cursor.advance(3, 7, [], reopened_groups, NOW)
     assert cursor.list_grouped_positions("chat", "tell", 10) == [1, 2, 3, 4, 5]
     assert cursor.advance(7, 8, [], [group(8, "aa02", LATER)], NOW)
     assert cursor.list_grouped_positions("chat", "tell", 10)[5:] == [8]
@@ -165,22 +167,24 @@ def test_a_topic_of_the_future_is_forgotten(store: Store) -> None:
 
 def test_a_summary_is_sent_once_for_each_time(store: Store) -> None:
     for _ in range(2):
-        store.event_cursor.send_summary("chat", NOW, LATER, [entry("summary", 0, "summary")])
-    store.event_cursor.send_summary("chat", NOW, LATER, [entry("another", 0, "summary")])
+        store.event_cursor.send_summary("chat", NOW, LATER, [make_entry("summary", 0, "summary")])
+    store.event_cursor.send_summary("chat", NOW, LATER, [make_entry("another", 0, "summary")])
     assert store.event_cursor.find_last_summary_time("chat") == NOW
-    assert keys(claim(store)) == ["summary"]
+    assert list_keys(claim(store)) == ["summary"]
 
 
 def test_a_summary_of_the_future_does_not_keep_back_the_next(store: Store) -> None:
-    store.event_cursor.send_summary("chat", LATEST, LATEST, [entry("early", 0, "summary")])
-    store.event_cursor.send_summary("chat", NOW, LATER, [entry("next", 1, "summary")])
+    store.event_cursor.send_summary("chat", LATEST, LATEST, [make_entry("early", 0, "summary")])
+    store.event_cursor.send_summary("chat", NOW, LATER, [make_entry("next", 1, "summary")])
     assert store.event_cursor.find_last_summary_time("chat") == NOW
-    assert keys(claim(store)) == ["early"]
+    assert list_keys(claim(store)) == ["early"]
 
 
 def test_what_a_wrong_clock_put_off_is_due_once_the_clock_is_right(store: Store) -> None:
     ahead = datetime.fromisoformat("2030-01-01T00:00:00.000Z")
-    add_to_outbox(store, [replace(entry("a", 1), next_at=format_time(ahead)), replace(entry("b", 2), next_at=LATEST)])
+    add_to_outbox(
+        store, [replace(make_entry("a", 1), next_at=format_time(ahead)), replace(make_entry("b", 2), next_at=LATEST)]
+    )
     for _ in range(FAILURES_LIMIT):
         store.event_receivers.record_failure("chat", "no", ahead)
     assert claim(store, LATEST) == []
@@ -188,27 +192,35 @@ def test_what_a_wrong_clock_put_off_is_due_once_the_clock_is_right(store: Store)
     assert store.outbox.bring_forward(LATEST, NOW) == 0
     assert store.event_receivers.list_states()["chat"].paused_until is None
     store.event_receivers.record_success("chat", NOW)
-    assert keys(claim(store, NOW)) == ["a"]
+    assert list_keys(claim(store, NOW)) == ["a"]
 
 
 # --- the order -------------------------------------------------------------------------------------------------------
 
 
 def test_entries_of_a_subject_wait_for_the_one_before(store: Store) -> None:
-    add_to_outbox(store, [entry("b", 2), entry("a", 1), entry("c", 3, "service api"), entry("d", 1, receiver="mail")])
+    add_to_outbox(
+        store,
+        [
+            make_entry("b", 2),
+            make_entry("a", 1),
+            make_entry("c", 3, "service api"),
+            make_entry("d", 1, receiver="mail"),
+        ],
+    )
     first = claim(store)
-    assert sorted(keys(first)) == ["a", "c", "d"]
+    assert sorted(list_keys(first)) == ["a", "c", "d"]
     assert claim(store) == []
     store.outbox.fail(next(each for each in first if each.key == "a"), "no", "2026-11-28T23:00:00.000Z")
     assert claim(store) == []
     store.outbox.fail(next(each for each in claim(store, "2026-11-29T00:00:00.000Z") if each.key == "a"), "no", None)
-    assert keys(claim(store)) == ["b"]
+    assert list_keys(claim(store)) == ["b"]
 
 
 def test_a_receiver_that_fails_pauses_and_holds_up_no_other(store: Store) -> None:
     receivers, now = store.event_receivers, datetime.fromisoformat(NOW)
-    add_to_outbox(store, [entry(str(number), number, str(number)) for number in range(6)])
-    add_to_outbox(store, [entry("mail", 1, receiver="mail")])
+    add_to_outbox(store, [make_entry(str(number), number, str(number)) for number in range(6)])
+    add_to_outbox(store, [make_entry("mail", 1, receiver="mail")])
     for _ in range(FAILURES_LIMIT - 1):
         receivers.record_failure("chat", "no", now)
     assert receivers.list_states()["chat"].paused_until is None
@@ -220,11 +232,11 @@ def test_a_receiver_that_fails_pauses_and_holds_up_no_other(store: Store) -> Non
     for _ in range(3):  # they were under way when the pause began
         receivers.record_failure("chat", "no", now)
     assert receivers.list_states()["chat"] == state
-    assert keys(claim(store, LATER)) == ["mail"]
-    assert keys(claim(store, LATEST)) == ["0"], "a probe: one entry at a time"
+    assert list_keys(claim(store, LATER)) == ["mail"]
+    assert list_keys(claim(store, LATEST)) == ["0"], "a probe: one entry at a time"
     assert claim(store, LATEST) == []
     receivers.record_success("chat", LATEST)
-    assert keys(claim(store, LATEST)) == ["1", "2", "3"]
+    assert list_keys(claim(store, LATEST)) == ["1", "2", "3"]
     assert receivers.list_states()["chat"].last_sent_at == LATEST
 
 
@@ -232,7 +244,7 @@ def test_a_receiver_that_fails_pauses_and_holds_up_no_other(store: Store) -> Non
 
 
 def test_what_waits_and_what_is_dead_is_limited_and_counted(store: Store) -> None:
-    add_to_outbox(store, [entry(f"{number:02}", number, str(number)) for number in range(10)])
+    add_to_outbox(store, [make_entry(f"{number:02}", number, str(number)) for number in range(10)])
     for _ in range(2):
         store.event_receivers.trim(6, 3, "", "too many wait")
     assert store.event_receivers.count_entries() == {"chat": QueueLength(waiting=6, dead=3)}
@@ -254,14 +266,14 @@ def test_what_waits_and_what_is_dead_is_limited_and_counted(store: Store) -> Non
 
 
 def test_dead_letters_are_sent_again_on_request(store: Store) -> None:
-    add_to_outbox(store, [entry("a", 1), entry("b", 2)])
+    add_to_outbox(store, [make_entry("a", 1), make_entry("b", 2)])
     store.event_receivers.trim(0, 10, "", "down")
     assert claim(store) == []
     assert store.outbox.redeliver(OutboxKind.EVENT, "chat", LATER, ["a"]) == 1
     assert store.outbox.redeliver(OutboxKind.EVENT, "chat", LATER, ["a"]) == 0
-    (again,) = claim(store)
-    assert (again.key, again.attempts, again.due_since) == ("a", 0, LATER)
-    store.outbox.complete(again, LATEST)
+    (next_claim,) = claim(store)
+    assert (next_claim.key, next_claim.attempts, next_claim.due_since) == ("a", 0, LATER)
+    store.outbox.complete(next_claim, LATEST)
     assert store.outbox.redeliver(OutboxKind.EVENT, "chat", LATER) == 1
     assert store.outbox.purge_delivered(OutboxKind.EVENT, LATEST) == 0
     assert store.outbox.purge_delivered(OutboxKind.EVENT, "2027") == 1

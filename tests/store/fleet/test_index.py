@@ -48,13 +48,13 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
         yield store
 
 
-def ids(store: Store) -> dict[Component, int]:
+def number_components(store: Store) -> dict[Component, int]:
     return {component: number for number, component in store.fleet.iterate_components()}
 
 
 def test_an_image_is_split_into_bundles(store: Store) -> None:
     new = store.fleet.add(NEW)
-    assert sorted(new) == sorted(ids(store).values())
+    assert sorted(new) == sorted(number_components(store).values())
     assert store.fleet.add(NEW) == []
     (image,) = store.fleet.iterate_images()
     assert (image.digest, image.repository, image.seen_at, image.gone_at) == (IMAGE, "web", NOW, None)
@@ -65,7 +65,7 @@ def test_an_image_is_split_into_bundles(store: Store) -> None:
     bundles = list(store.fleet.iterate_bundles_of_images())
     assert [(row.layer, row.base) for row in bundles] == [("sha256:1", True), ("sha256:2", False)]
     assert list(store.fleet.iterate_bundles_of_images([image.id])) == bundles
-    numbers = ids(store)
+    numbers = number_components(store)
     contents = dict(store.fleet.iterate_bundles())
     assert contents[bundles[0].bundle] == ({numbers[ZLIB]: 1}, {numbers[FLASK]: 1})
     assert contents[bundles[1].bundle] == ({numbers[FLASK]: 2}, {})
@@ -78,8 +78,8 @@ def test_changes_of_an_image_are_due_until_it_was_judged_after_them(store: Store
     image = next(store.fleet.iterate_images()).id
     (first,) = store.due_images.list()[IMAGE]
     verdicts = [FleetVerdict("default", image, Status.APPROVED, (0,) * len(Severity), None, NOW)]
-    for judged, postponed, count in (((), (), 1), ((first,), (IMAGE,), 1), ((first,), (), 1)):
-        changes = DueChanges(frozenset(judged), frozenset(postponed))
+    for judged_images, postponed_images, count in (((), (), 1), ((first,), (IMAGE,), 1), ((first,), (), 1)):
+        changes = DueChanges(frozenset(judged_images), frozenset(postponed_images))
         store.fleet_verdicts.record("default", verdicts, NOW, lambda _: [], JudgedFrom("inputs", "source"), changes)
         assert [len(numbers) for numbers in store.due_images.list().values()] == [count]
     (second,) = store.due_images.list()[IMAGE]
@@ -137,10 +137,10 @@ def test_images_of_one_base_share_its_bundle(store: Store) -> None:
 
 def test_a_newer_scan_replaces_what_an_image_holds(store: Store) -> None:
     store.fleet.add(NEW)
-    again = NEW._replace(
+    newer_scan = NEW._replace(
         inventories="sha256:j", scanner="2", scanned_at=LATER, platforms=(NewPlatform(FACTS, 1, (OWN,)),)
     )
-    assert store.fleet.add(again) == []
+    assert store.fleet.add(newer_scan) == []
     (image,) = store.fleet.iterate_images()
     assert (image.scanner, image.seen_at, image.scanned_at) == ("2", NOW, LATER)
     assert [row.layer for row in store.fleet.iterate_bundles_of_images()] == ["sha256:2"]
@@ -154,7 +154,7 @@ def test_components_are_distinguished_by_every_field_that_matching_reads(store: 
 
 def test_uncovered_components(store: Store) -> None:
     store.fleet.add(NEW)
-    numbers = ids(store)
+    numbers = number_components(store)
     assert store.fleet.list_uncovered_components([]) == sorted(numbers.values())
     assert store.fleet.list_uncovered_components([Coverage("PyPI", True, (), NOW)]) == [numbers[ZLIB]]
     partial = [Coverage("PyPI", False, ("flask",), NOW), Coverage("Debian:13", False, ("glibc",), NOW)]
@@ -162,7 +162,7 @@ def test_uncovered_components(store: Store) -> None:
 
 
 def match_result(store: Store, *findings: Finding, doubts: tuple[Undetermined, ...] = ()) -> MatchResult:
-    return MatchResult(ids(store)[FLASK], findings, doubts)
+    return MatchResult(number_components(store)[FLASK], findings, doubts)
 
 
 def test_findings_of_new_components(store: Store) -> None:
@@ -184,7 +184,7 @@ def test_findings_of_new_components(store: Store) -> None:
         (row.component, UndeterminedEntry("uncomparable", "odd", ("CVE-2",)))
     ]
     assert store.fleet_findings.find_components_named([("PyPI", "flask"), ("npm", "flask")]) == [row.component]
-    assert store.fleet_findings.find_components_named([("Debian", "zlib")]) == [ids(store)[ZLIB]]
+    assert store.fleet_findings.find_components_named([("Debian", "zlib")]) == [number_components(store)[ZLIB]]
     assert store.fleet_findings.find_components_named([("Alpine:v3", "zlib")]) == []
 
 
@@ -201,8 +201,8 @@ def test_findings_of_a_newer_database_replace_the_others(store: Store) -> None:
         set(),
     )
     assert record([match_result(store, fixed)], {}, SOURCE, NEWER, LATER) == ([], set())
-    ended = Change(first.component, first.vulnerability, first._replace(fixed="2.0"), None)
-    assert record([match_result(store)], {}, NEWER, SOURCE, LATER) == ([ended], set())
+    ended_finding = Change(first.component, first.vulnerability, first._replace(fixed="2.0"), None)
+    assert record([match_result(store)], {}, NEWER, SOURCE, LATER) == ([ended_finding], set())
     assert list(store.fleet_findings.iterate_findings()) == []
     assert store.fleet_findings.find_source() == NEWER
 
@@ -213,7 +213,10 @@ def test_kev_and_epss_change_no_finding(store: Store) -> None:
     store.fleet_findings.record_new([match_result(store, FINDING)], SOURCE, NOW)
     ((number, vulnerability),) = store.fleet_findings.list_vulnerabilities().items()
     newer = vulnerability._replace(epss=0.75)
-    assert store.fleet_findings.record_all([], {number: newer}, NEWER, SOURCE, LATER) == ([], {ids(store)[FLASK]})
+    assert store.fleet_findings.record_all([], {number: newer}, NEWER, SOURCE, LATER) == (
+        [],
+        {number_components(store)[FLASK]},
+    )
     assert store.fleet_findings.record_all([], {number: newer}, SOURCE, NEWER, LATER) == ([], set())
     assert store.fleet_findings.list_vulnerabilities() == {number: newer}
 
@@ -221,15 +224,15 @@ def test_kev_and_epss_change_no_finding(store: Store) -> None:
 def test_vulnerabilities_are_found_by_each_of_their_names(store: Store) -> None:
     store.fleet.add(NEW)
     store.fleet_findings.begin(SOURCE, NOW)
-    renamed = replace(FINDING, id="GHSA-2", aliases=("CVE-2", "PYSEC-2"))
-    unnamed = replace(FINDING, id="MAL-3", aliases=())
-    store.fleet_findings.record_new([match_result(store, FINDING, renamed, unnamed)], SOURCE, NOW)
+    renamed_finding = replace(FINDING, id="GHSA-2", aliases=("CVE-2", "PYSEC-2"))
+    unnamed_finding = replace(FINDING, id="MAL-3", aliases=())
+    store.fleet_findings.record_new([match_result(store, FINDING, renamed_finding, unnamed_finding)], SOURCE, NOW)
     numbers = {entry.name: number for number, entry in store.fleet_findings.list_vulnerabilities().items()}
-    named = store.fleet_findings.list_vulnerabilities_named
-    assert named(["CVE-2", "CVE-9"]) == named(["PYSEC-2", "GHSA-2"])
-    assert named(["CVE-2"]).keys() == {numbers["GHSA-2"]}
-    assert named(["MAL-3", "CVE-1"]).keys() == {numbers["MAL-3"], numbers["CVE-1"]}
-    assert named([]) == named(["cve-1"]) == {}
+    list_by_name = store.fleet_findings.list_vulnerabilities_named
+    assert list_by_name(["CVE-2", "CVE-9"]) == list_by_name(["PYSEC-2", "GHSA-2"])
+    assert list_by_name(["CVE-2"]).keys() == {numbers["GHSA-2"]}
+    assert list_by_name(["MAL-3", "CVE-1"]).keys() == {numbers["MAL-3"], numbers["CVE-1"]}
+    assert list_by_name([]) == list_by_name(["cve-1"]) == {}
     assert store.fleet_findings.list_cves() == {"CVE-1", "CVE-2"}
 
 
@@ -253,7 +256,7 @@ def test_only_changed_verdicts_are_written(store: Store) -> None:
     assert store.fleet_verdicts.list_of_policy("default") == {image: stored}
     assert store.fleet_verdicts.list_of_policy("default", [image + 1]) == {}
     assert (store.fleet_verdicts.list_images("default"), store.fleet_verdicts.list_images("other")) == ({image}, set())
-    assert write(more) != []
+    assert write(changed_verdict) != []
     assert store.fleet_verdicts.list_due_images(NOW) == []
     assert store.fleet_verdicts.list_due_images(LATER) == [("default", image)]
     with store.database.write() as connection:
@@ -286,10 +289,10 @@ def test_news_stay_until_their_events_are_written_and_then_for_a_day(store: Stor
         assert store.fleet_findings.record_all(results, {}, sources[number], sources[number - 1], now) is not None
 
     publish(1, NOW, first)
-    seen = news()
+    announced_news = news()
     publish(2, YEAR_LATER, first, second)
     assert len(news()) == 2, "the events of the first are not written yet"
-    store.fleet_changes.record_announced(seen, [])
+    store.fleet_changes.record_announced(announced_news, [])
     assert [entry.at for entry in news()] == [YEAR_LATER]
     store.fleet_changes.record_announced(news(), [])
     publish(3, LATER, first, second, third)
@@ -300,7 +303,7 @@ def test_news_stay_until_their_events_are_written_and_then_for_a_day(store: Stor
 def test_the_images_that_hold_a_component_are_found_with_its_layer(store: Store) -> None:
     store.fleet.add(NEW)
     store.fleet.add(NEW._replace(digest=SECOND_FACTS.image, platforms=(NewPlatform(SECOND_FACTS, 3, (BASE,)),)))
-    changes, numbers = store.fleet_changes, ids(store)
+    changes, numbers = store.fleet_changes, number_components(store)
     assert changes.find_images_with([numbers[FLASK]]) == [IMAGE]  # the base owns it in the other one
     assert sorted(changes.find_images_with(numbers.values())) == [IMAGE, SECOND_FACTS.image]
     occurrences = changes.list_occurrences(numbers.values(), [IMAGE])
@@ -311,13 +314,13 @@ def test_the_images_that_hold_a_component_are_found_with_its_layer(store: Store)
 
 
 def test_new_vulnerabilities_of_an_image_are_known_among_thousands_of_others(store: Store) -> None:
-    elsewhere = NewPlatform(SECOND_FACTS, 1, (NewBundle("sha256:3", False, {OLD_ZLIB: 1}, {}),))
-    for image in (NEW, NEW._replace(digest=SECOND_FACTS.image, platforms=(elsewhere,))):
+    second_platform = NewPlatform(SECOND_FACTS, 1, (NewBundle("sha256:3", False, {OLD_ZLIB: 1}, {}),))
+    for image in (NEW, NEW._replace(digest=SECOND_FACTS.image, platforms=(second_platform,))):
         store.fleet.add(image)
     store.fleet_findings.begin(SOURCE, NOW)
     others = [replace(FINDING, id=f"CVE-9-{number}", aliases=()) for number in range(FINDINGS_LIMIT + 1)]
-    many = MatchResult(ids(store)[OLD_ZLIB], tuple(others), ())
-    store.fleet_findings.record_new([match_result(store, FINDING), many], SOURCE, LATER)
+    match_result_of_many = MatchResult(number_components(store)[OLD_ZLIB], tuple(others), ())
+    store.fleet_findings.record_new([match_result(store, FINDING), match_result_of_many], SOURCE, LATER)
     recent = store.fleet_changes.list_recent_vulnerabilities([IMAGE, SECOND_FACTS.image], LATER, LATER)
     assert recent[IMAGE] == [{"id": "CVE-1", "severity": "HIGH"}]
     assert len(recent[SECOND_FACTS.image]) == VULNERABILITIES_LIMIT

@@ -24,7 +24,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
         yield store
 
 
-def gated(policy: str) -> Pipeline:
+def make_gated_pipeline(policy: str) -> Pipeline:
     action = Action("Approve", ActionType.APPROVAL, configuration={"policy": policy})
     return Pipeline("web", (Stage("Gate", (action,)),))
 
@@ -44,8 +44,8 @@ def test_every_policy_change_is_a_version_with_author_time_and_comment(store: St
 def test_only_a_different_text_is_a_new_policy_version(store: Store) -> None:
     first = store.policies.put(STRICT, "HIGH: 0", "ada", NOW)
     assert store.policies.put(STRICT, "HIGH: 0", "bob", LATER, "again") == first
-    commented = store.policies.put(STRICT, "HIGH: 0 # really", "bob", LATER)
-    assert (commented.version, commented.digest) == (2, first.digest)
+    second_version = store.policies.put(STRICT, "HIGH: 0 # really", "bob", LATER)
+    assert (second_version.version, second_version.digest) == (2, first.digest)
 
 
 def test_the_same_text_with_another_digest_is_a_new_policy_version(store: Store) -> None:
@@ -67,12 +67,17 @@ def test_a_change_of_an_outdated_policy_version_is_rejected(store: Store) -> Non
 def test_a_removed_policy_keeps_its_history(store: Store) -> None:
     first = store.policies.put(STRICT, "one", "ada", NOW)
     for _ in range(2):
-        removed = store.policies.remove("strict", "bob", LATER, "too strict")
-    assert (removed.version, removed.is_removed, removed.changed_by, removed.comment) == (2, True, "bob", "too strict")
+        removed_version = store.policies.remove("strict", "bob", LATER, "too strict")
+    assert (
+        removed_version.version,
+        removed_version.is_removed,
+        removed_version.changed_by,
+        removed_version.comment,
+    ) == (2, True, "bob", "too strict")
     with pytest.raises(NotFoundError, match="bob removed it"):
         store.policies.get("strict")
     assert list(store.policies.list()) == []
-    assert list(store.policies.list_versions("strict")) == [removed, first]
+    assert list(store.policies.list_versions("strict")) == [removed_version, first]
     assert store.policies.put(STRICT, "one", "ada", LATER, expected_version=0).version == 3
     assert [policy.version for policy in store.policies.list()] == [3]
 
@@ -89,10 +94,10 @@ def test_an_unknown_policy_cannot_be_removed_or_found(store: Store) -> None:
 
 def test_a_policy_that_a_pipeline_uses_cannot_be_removed(store: Store) -> None:
     store.policies.put(STRICT, "one", "ada", NOW)
-    store.pipelines.put(gated("strict"), NOW)
+    store.pipelines.put(make_gated_pipeline("strict"), NOW)
     with pytest.raises(ConflictError, match="the pipeline web"):
         store.policies.remove("strict", "ada", NOW)
-    store.pipelines.put(gated("default"), NOW)
+    store.pipelines.put(make_gated_pipeline("default"), NOW)
     assert store.policies.remove("strict", "ada", NOW).is_removed
 
 
@@ -108,16 +113,16 @@ def test_a_policy_of_a_waiting_approval_cannot_be_removed(store: Store, name: st
 
 def test_the_use_of_another_policy_does_not_prevent_a_removal(store: Store) -> None:
     store.policies.put(STRICT, "one", "ada", NOW)
-    store.pipelines.put(gated("strict-2"), NOW)
+    store.pipelines.put(make_gated_pipeline("strict-2"), NOW)
     store.approvals.add(replace(make_approval("elsewhere"), policy="strict-2"))
     assert store.policies.remove("strict", "ada", NOW).is_removed
 
 
 def test_the_policy_of_a_repository_is_kept_by_its_digest(store: Store) -> None:
-    requested = make_policy("repository", {"max_findings": ({"LOW": 0},)})
+    requested_policy = make_policy("repository", {"max_findings": ({"LOW": 0},)})
     for _ in range(2):
-        store.policies.keep_requested(requested)
-    assert store.policies.read_by_digest(requested.digest) == requested
+        store.policies.keep_requested(requested_policy)
+    assert store.policies.read_by_digest(requested_policy.digest) == requested_policy
     with pytest.raises(NotFoundError):
         store.policies.read_by_digest(LAX.digest)
 
@@ -131,15 +136,15 @@ def test_an_assignment_is_replaced_by_its_name(store: Store) -> None:
     for now in (NOW, LATER):  # the same again keeps who and when
         record = store.policy_assignments.put(ASSIGNMENT, "ada", now)
         assert (record.assignment, record.changed_at, record.changed_by) == (ASSIGNMENT, NOW, "ada")
-    changed = replace(
+    changed_assignment = replace(
         ASSIGNMENT, policy="default", owners=("ada", "role:admin"), watch=Watch(WatchStart.PULL, 30 * 86400)
     )
     for _ in range(2):
-        store.policy_assignments.put(changed, "bob", LATER)
+        store.policy_assignments.put(changed_assignment, "bob", LATER)
     first = PolicyAssignment("all", ("**",), "default")
     store.policy_assignments.put(first, "ada", NOW)
     records = store.policy_assignments.list()
-    assert [record.assignment for record in records] == [first, changed]
+    assert [record.assignment for record in records] == [first, changed_assignment]
     assert [record.changed_by for record in records] == ["ada", "bob"]
     for _ in range(2):
         store.policy_assignments.remove("team", "bob", LATER)
@@ -149,7 +154,7 @@ def test_an_assignment_is_replaced_by_its_name(store: Store) -> None:
     ]
     assert changes == [
         ("team", ASSIGNMENT, "ada"),
-        ("team", changed, "bob"),
+        ("team", changed_assignment, "bob"),
         ("all", first, "ada"),
         ("team", None, "bob"),
     ]

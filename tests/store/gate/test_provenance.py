@@ -75,8 +75,8 @@ def test_a_fetch_error_is_stored_and_earlier_statements_are_kept(store: Store) -
 def test_a_case_is_kept_with_its_provenance(store: Store) -> None:
     statement = ProvenanceStatement("sha256:" + "5" * 64, ("key",), BUILDER, "type", bases=(OTHER_IMAGE,))
     for facts in (None, ProvenanceFacts(IMAGE), ProvenanceFacts(IMAGE, (statement,), ("forged",), "no registry")):
-        scanned = replace(make_inventory(make_package("a")), image=IMAGE)
-        case = VerdictCase(IMAGE, limit_findings(HIGH=0), NOW, "0.1.0", (scanned,), provenance=facts)
+        scanned_inventory = replace(make_inventory(make_package("a")), image=IMAGE)
+        case = VerdictCase(IMAGE, limit_findings(HIGH=0), NOW, "0.1.0", (scanned_inventory,), provenance=facts)
         verdict = evaluate.judge(case, ECOSYSTEMS, RULES)
         _, digest = store.verdicts.add(verdict, case, f"cause-{facts}")
         assert store.verdicts.get_case(digest) == case
@@ -85,22 +85,22 @@ def test_a_case_is_kept_with_its_provenance(store: Store) -> None:
 def test_the_revisions_change_with_each_new_statement_and_fetch(store: Store) -> None:
     key, other_key = (IMAGE, REPOSITORY), (IMAGE, "copies/web")
 
-    def revisions() -> tuple[str, str, str]:
+    def read_revisions() -> tuple[str, str, str]:
         both = store.provenance.list_revisions({key, other_key})
         assert both.keys() == {key, other_key}
         return store.provenance.read_revision(), both[key], both[other_key]
 
-    nothing = revisions()
+    first_revisions = read_revisions()
     store.provenance.add(BUILT)
-    built = revisions()
-    assert all(before != after for before, after in zip(nothing, built, strict=True))
+    built_revisions = read_revisions()
+    assert all(before != after for before, after in zip(first_revisions, built_revisions, strict=True))
     store.provenance.replace_fetched(IMAGE, REPOSITORY, ("one",), NOW)
-    fetched = revisions()
-    assert fetched[0] != built[0]
-    assert fetched[1] != built[1]
-    assert fetched[2] == built[2]
+    fetched_revisions = read_revisions()
+    assert fetched_revisions[0] != built_revisions[0]
+    assert fetched_revisions[1] != built_revisions[1]
+    assert fetched_revisions[2] == built_revisions[2]
     store.provenance.record_fetch_error(IMAGE, REPOSITORY, "no registry", LATER)
-    failed = revisions()
-    assert failed[:2] != fetched[:2]
-    assert revisions() == failed
+    failed_revisions = read_revisions()
+    assert failed_revisions[:2] != fetched_revisions[:2]
+    assert read_revisions() == failed_revisions
     assert store.provenance.list_revisions(set()) == {}

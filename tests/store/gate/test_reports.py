@@ -94,12 +94,14 @@ def test_a_report_counts_in_the_repositories_of_its_author(store: Store) -> None
     """Those of its roles and its token, whatever the image is in later."""
     writes, accepts = RepositoryLimits(("alpha/*", "bravo/*")), RepositoryLimits(("alpha/*",), ("*/x",))
     store.reports.put(REPORTED, "eve", ReportScope(writes, accepts), now=NOW)
-    counted = {
+    report_counts = {
         name: len(store.reports.list_external_reports(IMAGE, name)) for name in ("alpha/x", "bravo/x", "carol/x", "")
     }
-    assert counted == {"alpha/x": 1, "bravo/x": 1, "carol/x": 0, "": 0}
-    vouched = {name: store.reports.is_vouched(IMAGE, name) for name in ("alpha/x", "alpha/y", "bravo/x", "")}
-    assert vouched == {"alpha/x": True, "alpha/y": False, "bravo/x": False, "": False}
+    assert report_counts == {"alpha/x": 1, "bravo/x": 1, "carol/x": 0, "": 0}
+    vouched_repositories = {
+        name: store.reports.is_vouched(IMAGE, name) for name in ("alpha/x", "alpha/y", "bravo/x", "")
+    }
+    assert vouched_repositories == {"alpha/x": True, "alpha/y": False, "bravo/x": False, "": False}
     assert not store.reports.is_vouched(OTHER_IMAGE, "alpha/x")
 
 

@@ -39,9 +39,9 @@ def test_a_revoked_waiver_is_kept_and_inactive(store: Store) -> None:
     for waiver in (WAIVER, replace(WAIVER, id="w2", until=None, until_fixed=True)):
         store.waivers.add(waiver)
     assert [record.waiver.id for record in store.waivers.list_active(NOW)] == ["w1", "w2"]
-    revoked = store.waivers.revoke("w1", "bob", NOW)
-    assert (revoked.revoked_by, revoked.revoked_at) == ("bob", NOW)
-    assert store.waivers.revoke("w1", "eve", LATER) == revoked
+    revoked_waiver = store.waivers.revoke("w1", "bob", NOW)
+    assert (revoked_waiver.revoked_by, revoked_waiver.revoked_at) == ("bob", NOW)
+    assert store.waivers.revoke("w1", "eve", LATER) == revoked_waiver
     assert [record.waiver.id for record in store.waivers.list_active(NOW)] == ["w2"]
     assert [record.waiver.id for record in store.waivers.list()] == ["w2", "w1"]
     with pytest.raises(NotFoundError):
@@ -73,9 +73,9 @@ def test_an_attached_document_applies_to_its_image_alone(store: Store) -> None:
     store.vex.add(ATTACHED, b"[]", [])
     assert [record.document for record, _ in store.vex.list_active([IMAGE])] == ["sha256:d1", "sha256:d2"]
     assert [record.document for record, _ in store.vex.list_active(["sha256:other"])] == ["sha256:d1"]
-    more = store.vex.add(replace(ATTACHED, envelopes=("two", "one")), b"[]", [])
-    assert more.envelopes == ("one", "two")
-    assert store.vex.add(ATTACHED, b"[]", []) == more
+    stored_document = store.vex.add(replace(ATTACHED, envelopes=("two", "one")), b"[]", [])
+    assert stored_document.envelopes == ("one", "two")
+    assert store.vex.add(ATTACHED, b"[]", []) == stored_document
 
 
 def test_documents_attached_to_one_image_are_limited_in_all(store: Store) -> None:
@@ -94,27 +94,27 @@ def test_documents_attached_to_one_image_are_limited_in_all(store: Store) -> Non
 
 def test_a_removed_document_that_is_added_again_is_active(store: Store) -> None:
     store.vex.add(UPLOADED, b"{}", [STATEMENT])
-    removed = store.vex.remove("sha256:d1", "bob", LATER)
-    assert (removed.removed_by, removed.removed_at) == ("bob", LATER)
-    assert store.vex.remove("sha256:d1", "eve", NOW) == removed
+    removed_document = store.vex.remove("sha256:d1", "bob", LATER)
+    assert (removed_document.removed_by, removed_document.removed_at) == ("bob", LATER)
+    assert store.vex.remove("sha256:d1", "eve", NOW) == removed_document
     assert list(store.vex.list_active([])) == []
-    assert list(store.vex.list()) == [removed]
-    again = replace(UPLOADED, signer="principal:bob")
-    assert store.vex.add(again, b"{}", [STATEMENT]) == again
+    assert list(store.vex.list()) == [removed_document]
+    restored_document = replace(UPLOADED, signer="principal:bob")
+    assert store.vex.add(restored_document, b"{}", [STATEMENT]) == restored_document
     with pytest.raises(NotFoundError):
         store.vex.remove("sha256:d2", "bob", NOW)
 
 
 def test_every_change_of_a_document_changes_the_revision(store: Store) -> None:
-    seen = [store.vex.read_revision()]
+    revisions = [store.vex.read_revision()]
     store.vex.add(UPLOADED, b"{}", [STATEMENT])
-    seen.append(store.vex.read_revision())
+    revisions.append(store.vex.read_revision())
     store.vex.add(UPLOADED, b"{}", [STATEMENT])
-    assert store.vex.read_revision() == seen[-1]
+    assert store.vex.read_revision() == revisions[-1]
     store.vex.remove("sha256:d1", "bob", LATER)
-    seen.append(store.vex.read_revision())
+    revisions.append(store.vex.read_revision())
     store.vex.add(UPLOADED, b"{}", [STATEMENT])
-    seen.append(store.vex.read_revision())
+    revisions.append(store.vex.read_revision())
     store.vex.add(ATTACHED, b"[]", [])
-    seen.append(store.vex.read_revision())
-    assert len(set(seen)) == len(seen)
+    revisions.append(store.vex.read_revision())
+    assert len(set(revisions)) == len(revisions)

@@ -26,7 +26,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
 
 
 @pytest.fixture
-def peopled(store: Store) -> Store:
+def store_with_people(store: Store) -> Store:
     store.principals.add_first(ADA, TOKEN)
     store.principals.add(BEN)
     return store
@@ -43,39 +43,41 @@ def test_the_first_principal_is_added_once_with_a_token(store: Store) -> None:
     assert store.tokens.find("ba9876543210") is None
 
 
-def test_a_principal_is_added_once_and_keeps_the_name(peopled: Store) -> None:
-    peopled.principals.add(BEN)
-    for changed in (replace(BEN, roles=(Role.ADMIN,)), replace(BEN, name="BEN")):
+def test_a_principal_is_added_once_and_keeps_the_name(store_with_people: Store) -> None:
+    store_with_people.principals.add(BEN)
+    for changed_principal in (replace(BEN, roles=(Role.ADMIN,)), replace(BEN, name="BEN")):
         with pytest.raises(ConflictError, match="already"):
-            peopled.principals.add(changed)
-    assert list(peopled.principals.list()) == [ADA, BEN]
-    assert peopled.principals.get("ben") == BEN
+            store_with_people.principals.add(changed_principal)
+    assert list(store_with_people.principals.list()) == [ADA, BEN]
+    assert store_with_people.principals.get("ben") == BEN
     with pytest.raises(NotFoundError, match="'cid'"):
-        peopled.principals.get("cid")
+        store_with_people.principals.get("cid")
 
 
 DESCRIBED = Principal("cid", (Role.DEVELOPER,), "cid@example.org", NOW)
 
 
-def test_an_identity_is_one_principal_with_the_latest_roles(peopled: Store) -> None:
+def test_an_identity_is_one_principal_with_the_latest_roles(store_with_people: Store) -> None:
     for roles in ((Role.DEVELOPER,), (Role.VIEWER, Role.APPROVER), (Role.VIEWER, Role.APPROVER)):
-        described = replace(DESCRIBED, name="renamed" if Role.VIEWER in roles else "cid", roles=roles)
-        assert peopled.principals.sign_in("https://id", "1", described) == replace(DESCRIBED, roles=roles)
-    assert [each.name for each in peopled.principals.list()] == ["ada", "ben", "cid"]
+        described_principal = replace(DESCRIBED, name="renamed" if Role.VIEWER in roles else "cid", roles=roles)
+        assert store_with_people.principals.sign_in("https://id", "1", described_principal) == replace(
+            DESCRIBED, roles=roles
+        )
+    assert [each.name for each in store_with_people.principals.list()] == ["ada", "ben", "cid"]
     for _ in range(2):
-        peopled.principals.withdraw("https://id", "1")
-        assert peopled.principals.get("cid").roles == ()
-    peopled.principals.withdraw("https://id", "2")
+        store_with_people.principals.withdraw("https://id", "1")
+        assert store_with_people.principals.get("cid").roles == ()
+    store_with_people.principals.withdraw("https://id", "2")
 
 
 @pytest.mark.parametrize("name", ["ben", "BEN"])
-def test_an_identity_never_becomes_another_principal(peopled: Store, name: str) -> None:
+def test_an_identity_never_becomes_another_principal(store_with_people: Store, name: str) -> None:
     with pytest.raises(ConflictError, match="belongs to another"):
-        peopled.principals.sign_in("https://id", "1", replace(DESCRIBED, name=name))
-    peopled.principals.sign_in("https://id", "1", DESCRIBED)
+        store_with_people.principals.sign_in("https://id", "1", replace(DESCRIBED, name=name))
+    store_with_people.principals.sign_in("https://id", "1", DESCRIBED)
     for issuer, subject in (("https://id", "2"), ("https://other", "1")):
         with pytest.raises(ConflictError, match="belongs to another"):
-            peopled.principals.sign_in(issuer, subject, DESCRIBED)
+            store_with_people.principals.sign_in(issuer, subject, DESCRIBED)
 
 
 def test_an_identity_keeps_the_last_administrator(store: Store) -> None:
@@ -90,75 +92,75 @@ def test_an_identity_keeps_the_last_administrator(store: Store) -> None:
     assert store.principals.get("cid").roles == (Role.ADMIN,)
 
 
-def test_no_other_token_takes_an_id_that_exists(peopled: Store) -> None:
+def test_no_other_token_takes_an_id_that_exists(store_with_people: Store) -> None:
     session_token = replace(TOKEN, id="aaaaaaaaaaaa", is_session=True)
-    peopled.tokens.add(session_token)
+    store_with_people.tokens.add(session_token)
     with pytest.raises(ConflictError, match="another token 'aaaaaaaaaaaa'"):
-        peopled.tokens.add(replace(session_token, digest="e" * 64))
-    assert peopled.tokens.find("aaaaaaaaaaaa") == (session_token, ADA)
+        store_with_people.tokens.add(replace(session_token, digest="e" * 64))
+    assert store_with_people.tokens.find("aaaaaaaaaaaa") == (session_token, ADA)
 
 
-def test_a_token_has_a_limited_number_of_sessions(peopled: Store) -> None:
+def test_a_token_has_a_limited_number_of_sessions(store_with_people: Store) -> None:
     times = [f"2026-11-{day:02}T{hour:02}:00:00.000Z" for day in range(1, 7) for hour in range(20)]
     began = [Session(f"{number:064}", TOKEN.id, at, at, "2999-01-01") for number, at in enumerate(times)]
     for session in began:
-        peopled.sessions.add(session)
+        store_with_people.sessions.add(session)
     assert len(began) > MAX_OF_TOKEN
-    assert list(peopled.sessions.list_of_principal("ada")) == began[::-1][:MAX_OF_TOKEN]
+    assert list(store_with_people.sessions.list_of_principal("ada")) == began[::-1][:MAX_OF_TOKEN]
 
 
-def test_roles_are_replaced(peopled: Store) -> None:
+def test_roles_are_replaced(store_with_people: Store) -> None:
     for _ in range(2):
-        assert peopled.principals.set_roles("ben", [Role.VIEWER]).roles == (Role.VIEWER,)
-    assert peopled.principals.get("ben").roles == (Role.VIEWER,)
+        assert store_with_people.principals.set_roles("ben", [Role.VIEWER]).roles == (Role.VIEWER,)
+    assert store_with_people.principals.get("ben").roles == (Role.VIEWER,)
 
 
-def test_a_principal_is_disabled_and_enabled(peopled: Store) -> None:
-    assert peopled.principals.disable("ben", NOW).disabled_at == NOW
-    assert peopled.principals.disable("ben", LATER).disabled_at == NOW
+def test_a_principal_is_disabled_and_enabled(store_with_people: Store) -> None:
+    assert store_with_people.principals.disable("ben", NOW).disabled_at == NOW
+    assert store_with_people.principals.disable("ben", LATER).disabled_at == NOW
     for _ in range(2):
-        assert peopled.principals.enable("ben") == BEN
+        assert store_with_people.principals.enable("ben") == BEN
 
 
-def test_the_last_administrator_cannot_be_disabled_or_lose_the_role(peopled: Store) -> None:
+def test_the_last_administrator_cannot_be_disabled_or_lose_the_role(store_with_people: Store) -> None:
     for _ in range(2):
         with pytest.raises(ConflictError, match="last"):
-            peopled.principals.disable("ada", NOW)
+            store_with_people.principals.disable("ada", NOW)
         with pytest.raises(ConflictError, match="last"):
-            peopled.principals.set_roles("ada", [Role.SECURITY])
-    assert peopled.principals.get("ada") == ADA
-    peopled.principals.set_roles("ben", [Role.ADMIN])
-    assert peopled.principals.disable("ada", NOW).disabled_at == NOW
+            store_with_people.principals.set_roles("ada", [Role.SECURITY])
+    assert store_with_people.principals.get("ada") == ADA
+    store_with_people.principals.set_roles("ben", [Role.ADMIN])
+    assert store_with_people.principals.disable("ada", NOW).disabled_at == NOW
     with pytest.raises(ConflictError, match="last"):
-        peopled.principals.disable("ben", NOW)
-    assert peopled.principals.has_any()
+        store_with_people.principals.disable("ben", NOW)
+    assert store_with_people.principals.has_any()
 
 
-def test_tokens_are_found_and_listed(peopled: Store) -> None:
-    limited = Token(
+def test_tokens_are_found_and_listed(store_with_people: Store) -> None:
+    limited_token = Token(
         "00000000000b", "ben", "e" * 64, NOW, LATER, (Permission.READ, Permission.RUN), ("web", "team-*"), ("Web",)
     )
     for _ in range(2):
-        peopled.tokens.add(limited)
-    assert peopled.tokens.find(limited.id) == (limited, BEN)
-    assert list(peopled.tokens.list()) == [limited, TOKEN]
-    assert list(peopled.tokens.list(limit=1)) == [limited]
-    assert list(peopled.tokens.list(after=limited.id)) == [TOKEN]
-    assert list(peopled.tokens.list(is_newest_first=False)) == [TOKEN, limited]
-    assert list(peopled.tokens.list(after=TOKEN.id, is_newest_first=False)) == [limited]
-    assert list(peopled.tokens.list("ada")) == [TOKEN]
-    assert peopled.tokens.find("ffffffffffff") is None
+        store_with_people.tokens.add(limited_token)
+    assert store_with_people.tokens.find(limited_token.id) == (limited_token, BEN)
+    assert list(store_with_people.tokens.list()) == [limited_token, TOKEN]
+    assert list(store_with_people.tokens.list(limit=1)) == [limited_token]
+    assert list(store_with_people.tokens.list(after=limited_token.id)) == [TOKEN]
+    assert list(store_with_people.tokens.list(is_newest_first=False)) == [TOKEN, limited_token]
+    assert list(store_with_people.tokens.list(after=TOKEN.id, is_newest_first=False)) == [limited_token]
+    assert list(store_with_people.tokens.list("ada")) == [TOKEN]
+    assert store_with_people.tokens.find("ffffffffffff") is None
     with pytest.raises(NotFoundError):
-        peopled.tokens.add(replace(limited, id="c", principal="unknown"))
+        store_with_people.tokens.add(replace(limited_token, id="c", principal="unknown"))
 
 
-def test_a_token_is_used_and_revoked(peopled: Store) -> None:
+def test_a_token_is_used_and_revoked(store_with_people: Store) -> None:
     for _ in range(2):
-        peopled.tokens.mark_used(TOKEN.id, LATER)
-    assert peopled.tokens.revoke(TOKEN.id, LATER) == replace(TOKEN, last_used_at=LATER, revoked_at=LATER)
-    assert peopled.tokens.revoke(TOKEN.id, EVEN_LATER).revoked_at == LATER
+        store_with_people.tokens.mark_used(TOKEN.id, LATER)
+    assert store_with_people.tokens.revoke(TOKEN.id, LATER) == replace(TOKEN, last_used_at=LATER, revoked_at=LATER)
+    assert store_with_people.tokens.revoke(TOKEN.id, EVEN_LATER).revoked_at == LATER
     with pytest.raises(NotFoundError, match="'none'"):
-        peopled.tokens.revoke("none", LATER)
+        store_with_people.tokens.revoke("none", LATER)
 
 
 def test_the_audit_log_keeps_calls_and_their_status(store: Store) -> None:
@@ -180,15 +182,15 @@ def test_the_audit_log_keeps_calls_and_their_status(store: Store) -> None:
     ]
     assert [entry.id for entry in store.audit.list(AuditFilter("ada"))] == ["c", "a"]
     store.audit.finish("b", 403)
-    for chosen, expected in (
+    for audit_filter, expected in (
         (AuditFilter(result=AuditResult.DONE), ["a"]),
         (AuditFilter(result=AuditResult.REFUSED), ["b"]),
         (AuditFilter(result=AuditResult.NO_ANSWER), ["c"]),
         (AuditFilter(call="POST /x"), ["c", "b", "a"]),
         (AuditFilter("ada", "POST /y"), []),
     ):
-        assert [entry.id for entry in store.audit.list(chosen)] == expected
-        assert store.audit.count(chosen, 10) == len(expected)
+        assert [entry.id for entry in store.audit.list(audit_filter)] == expected
+        assert store.audit.count(audit_filter, 10) == len(expected)
     assert store.audit.count(AuditFilter(), 2) == 2
     assert [entry.id for entry in store.audit.list(limit=1)] == ["c"]
     assert [entry.id for entry in store.audit.list(after="b")] == ["a"]

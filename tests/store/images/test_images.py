@@ -179,9 +179,9 @@ def test_a_completed_scan_keeps_its_inventories(store: Store) -> None:
     for _ in range(2):
         store.images.finish_scan(IMAGE, 1, list_platforms(INVENTORY, arm), None, LATER)
     store.images.finish_scan(IMAGE, 1, [], "too late to fail", LATER)
-    done = Scan(IMAGE, "web", ScanState.DONE, 1, requested_at=NOW, finished_at=LATER)
-    assert store.images.scan(IMAGE) == done
-    assert store.images.request_scan(IMAGE, "web", LATER) == done
+    completed_scan = Scan(IMAGE, "web", ScanState.DONE, 1, requested_at=NOW, finished_at=LATER)
+    assert store.images.scan(IMAGE) == completed_scan
+    assert store.images.request_scan(IMAGE, "web", LATER) == completed_scan
     assert list(store.images.list_inventories(IMAGE)) == [INVENTORY, arm]
     assert store.verdicts.get_document(compute_digest(encode(arm))) == encode(arm)
     assert list(store.images.list_requested_scans()) == []
@@ -194,9 +194,9 @@ def test_a_completed_scan_keeps_the_origins_of_the_layers_outside_of_the_invento
     store.images.finish_scan(IMAGE, scan.number, read, None, LATER)
     assert list(store.images.read_scan_with_platforms(IMAGE)[1]) == read
     assert list(store.images.list_inventories(IMAGE)) == [INVENTORY]
-    done = store.images.scan(IMAGE)
-    assert done is not None
-    assert store.rescans.record(done, [ScannedPlatform(INVENTORY, origins[:1])], "14.0", LATER)
+    completed_scan = store.images.scan(IMAGE)
+    assert completed_scan is not None
+    assert store.rescans.record(completed_scan, [ScannedPlatform(INVENTORY, origins[:1])], "14.0", LATER)
     assert [platform.origins for platform in store.images.read_scan_with_platforms(IMAGE)[1]] == [origins[:1]]
 
 
@@ -204,9 +204,9 @@ def test_a_failed_scan_is_requested_again_under_the_next_number(store: Store) ->
     store.images.request_scan(IMAGE, "web", NOW)
     for _ in range(2):
         store.images.finish_scan(IMAGE, 1, [], "the registry does not answer", NOW)
-    failed = store.images.scan(IMAGE)
-    assert failed is not None
-    assert (failed.state, failed.reason) == (ScanState.FAILED, "the registry does not answer")
+    failed_scan = store.images.scan(IMAGE)
+    assert failed_scan is not None
+    assert (failed_scan.state, failed_scan.reason) == (ScanState.FAILED, "the registry does not answer")
     for _ in range(2):
         new_scan = store.images.request_scan(IMAGE, "web", LATER)
         assert new_scan == Scan(IMAGE, "web", ScanState.REQUESTED, 2, requested_at=LATER)
@@ -232,8 +232,8 @@ def test_a_scan_that_was_not_requested_is_not_finished(store: Store) -> None:
 
 
 def test_a_verdict_and_what_it_was_made_from_are_kept_by_digest(store: Store) -> None:
-    stored, name = store.verdicts.add(VERDICT, CASE, "approval/1")
-    assert (stored, name) == (VERDICT, compute_digest(encode(VERDICT)))
+    stored_verdict, name = store.verdicts.add(VERDICT, CASE, "approval/1")
+    assert (stored_verdict, name) == (VERDICT, compute_digest(encode(VERDICT)))
     assert store.verdicts.get(name) == VERDICT
     assert store.verdicts.get_document(name) == encode(VERDICT)
     assert store.verdicts.get_document(VERDICT.inputs.snapshot) == encode(SNAPSHOT)
@@ -269,7 +269,7 @@ def test_only_the_first_verdict_of_a_cause_is_stored(store: Store) -> None:
     newest = VerdictRecord(first, IMAGE, "default", "Rejected", "1 HIGH", "approval/3", NOW, "")
     records = store.verdicts.list_of_image(IMAGE)
     assert [record.digest for record in records] == [first, second, first]
-    assert records[0] == newest
+    assert records[0] == newest_record
     assert list(store.verdicts.list_of_image("sha256:b")) == []
 
 
@@ -279,18 +279,18 @@ def test_the_newest_verdicts_name_what_violates_a_rule_by_all_its_names(store: S
         case = replace(CASE, image=image)
         store.verdicts.add(replace(VERDICT, image=image), case, f"approval/{image}", "team/web")
     repositories_by_image = {image: {"team/web"} for image in images}
-    none, unread = store.verdicts.list_newest_violations({"sha256:none": set()}, {}, None, 1)
-    assert (none, unread) == ({}, 1)
-    recorded, count = store.verdicts.list_newest_violations(
+    none, unread_count = store.verdicts.list_newest_violations({"sha256:none": set()}, {}, None, 1)
+    assert (none, unread_count) == ({}, 1)
+    violations, count = store.verdicts.list_newest_violations(
         {**repositories_by_image, "sha256:none": set()}, {}, None, 1 << 20
     )
-    assert (list(recorded), count) == (images, 4)
-    (entry,) = recorded[images[0]]
+    assert (list(violations), count) == (images, 4)
+    (entry,) = violations[images[0]]
     assert entry.status is Status.REJECTED
     assert set(entry.blocking_messages) == {"CVE-1", "GHSA-1"}
     assert entry.findings >= {"CVE-1", "GHSA-1"}
-    few, count = store.verdicts.list_newest_violations(repositories_by_image, {}, None, 1)
-    assert (list(few), count) == (images[:1], 1)
+    limited_violations, count = store.verdicts.list_newest_violations(repositories_by_image, {}, None, 1)
+    assert (list(limited_violations), count) == (images[:1], 1)
     assert store.verdicts.list_newest_violations(repositories_by_image, {}, ["team/web"], 1 << 20)[0].keys() == set(
         images
     )
@@ -342,16 +342,16 @@ def test_unknown_digests_are_not_found(store: Store) -> None:
 
 def test_a_push_is_stored_once_with_its_event_and_a_scan_request(store: Store) -> None:
     event = Event("registry/1", EventKind.IMAGE_PUSH, {"repository": "web", "digest": IMAGE, "tag": "1"}, NOW)
-    taken = store.images.accept_push(event)
-    assert taken is not None
-    assert (taken.state, taken.number, taken.repository) == (ScanState.REQUESTED, 1, "web")
+    accepted_push = store.images.accept_push(event)
+    assert accepted_push is not None
+    assert (accepted_push.state, accepted_push.number, accepted_push.repository) == (ScanState.REQUESTED, 1, "web")
     assert store.images.accept_push(event) is None
     assert list(store.push_events.list_unhandled()) == []
     assert [(image.repository, image.tag, image.pushed_at) for image in store.images.list_pushed()] == [
         ("web", "1", NOW)
     ]
-    again = store.images.accept_push(replace(event, id="registry/2", at=LATER))
-    assert again == taken
+    judge_image = store.images.accept_push(replace(event, id="registry/2", at=LATER))
+    assert judge_image == accepted_push
 
 
 def test_a_push_that_is_reported_late_moves_no_tag_back(store: Store) -> None:
@@ -369,40 +369,40 @@ def test_a_push_that_is_reported_late_moves_no_tag_back(store: Store) -> None:
 
 
 def test_the_newest_verdicts_are_listed_in_pages(store: Store) -> None:
-    def judged(image: str, policy: str, cause: str) -> None:
+    def judge_image(image: str, policy: str, cause: str) -> None:
         case = replace(CASE, image=image, policy=make_policy(policy, POLICY.rules))
         verdict = replace(VERDICT, image=image, policy=policy, inputs=evaluate.digest_inputs(case))
         for _ in range(2):
             store.verdicts.add(verdict, case, cause)
 
-    combined = f"default+{IMAGE}"
-    judged("sha256:1", "default", "1")
-    judged("sha256:2", "default", "2")
-    judged("sha256:1", "strict", "3")
-    judged("sha256:1", "default", "4")
-    judged("sha256:2", combined, "5")
+    combined_policy = f"default+{IMAGE}"
+    judge_image("sha256:1", "default", "1")
+    judge_image("sha256:2", "default", "2")
+    judge_image("sha256:1", "strict", "3")
+    judge_image("sha256:1", "default", "4")
+    judge_image("sha256:2", combined_policy, "5")
 
-    def causes(policy: str, before: int = 0, limit: int = 9) -> list[str]:
+    def list_causes(policy: str, before: int = 0, limit: int = 9) -> list[str]:
         return [record.cause for _, record in store.verdicts.list_newest(policy, before, limit)]
 
-    assert causes("") == ["5", "4", "3", "2"]
-    assert causes("default") == ["5", "4", "2"]
-    assert causes("strict") == ["3"]
-    assert causes("def") == causes(IMAGE) == []
+    assert list_causes("") == ["5", "4", "3", "2"]
+    assert list_causes("default") == ["5", "4", "2"]
+    assert list_causes("strict") == ["3"]
+    assert list_causes("def") == list_causes(IMAGE) == []
     first = store.verdicts.list_newest("default", 0, 2)
     assert [record.cause for _, record in first] == ["5", "4"]
-    assert causes("default", before=first[-1][0]) == ["2"]
+    assert list_causes("default", before=first[-1][0]) == ["2"]
 
 
 def test_the_last_use_stays_unless_a_clock_recorded_it_that_was_ahead(store: Store) -> None:
-    record, recorded = store.image_uses.record_pull, []
+    record, pull_times = store.image_uses.record_pull, []
     for now in (NOW, LATER, NOW, LATEST, LATER):
         record("team/app", IMAGE, now)
         store.image_uses.record_run("team/app", IMAGE, now)
         (use,) = store.image_uses.list_of_image(IMAGE, now)
         assert use.pulled_at == use.run_at
-        recorded.append(use.pulled_at)
-    assert recorded == [NOW, LATER, NOW, LATEST, LATER]
+        pull_times.append(use.pulled_at)
+    assert pull_times == [NOW, LATER, NOW, LATEST, LATER]
     record("team/app", IMAGE, "2026-11-24T10:00:00.000Z")
     record("team/app", IMAGE, "2026-11-24T09:58:00.000Z")
     assert store.image_uses.list_of_image(IMAGE, NOW)[0].pulled_at == "2026-11-24T10:00:00.000Z"

@@ -36,7 +36,7 @@ def index(store: Store) -> int:
     return image.id
 
 
-def deletions(store: Store) -> list[tuple[str, str]]:
+def list_deletions(store: Store) -> list[tuple[str, str]]:
     details = [event.body["detail"] for event in store.event_log.read()]
     return [
         (detail["repository-name"], detail.get("image-tag", ""))
@@ -59,7 +59,7 @@ def test_an_image_is_gone_when_it_is_in_no_repository_any_more(store: Store) -> 
         ("web", "2", LATER),
     ]
     assert [image.repository for image in store.images.list_pushed()] == ["mirror"]
-    assert deletions(store) == [("web", "1"), ("web", "2")]
+    assert list_deletions(store) == [("web", "1"), ("web", "2")]
     for at in (LATEST, "2026-11-24T13:00:00.000Z"):
         assert store.image_removals.remove("mirror", IMAGE, at)
     image = store.fleet.find_image(IMAGE)
@@ -67,7 +67,7 @@ def test_an_image_is_gone_when_it_is_in_no_repository_any_more(store: Store) -> 
     assert image.gone_at == LATEST
     assert list(store.fleet.iterate_images()) == []
     assert store.fleet_verdicts.list_of_policy("default") == {}
-    assert deletions(store) == [("web", "1"), ("web", "2"), ("mirror", "1")]
+    assert list_deletions(store) == [("web", "1"), ("web", "2"), ("mirror", "1")]
 
 
 def test_an_image_whose_tag_has_moved_on_is_still_in_its_repository(store: Store) -> None:
@@ -77,7 +77,7 @@ def test_an_image_whose_tag_has_moved_on_is_still_in_its_repository(store: Store
     store.images.add_push(PushedImage("web", "1", FACTS.image.replace("a", "b"), LATER))
     assert not store.image_removals.remove("mirror", IMAGE, LATEST)
     assert store.image_removals.remove("web", IMAGE, LATEST)
-    assert deletions(store) == [("mirror", "1"), ("web", "")]
+    assert list_deletions(store) == [("mirror", "1"), ("web", "")]
 
 
 def test_a_push_brings_a_gone_image_back(store: Store) -> None:
@@ -85,11 +85,11 @@ def test_a_push_brings_a_gone_image_back(store: Store) -> None:
     index(store)
     before = store.fleet_judging.read_fleet_revision()
     store.image_removals.remove("web", IMAGE, LATER)
-    gone = store.fleet_judging.read_fleet_revision()
+    revision_without_image = store.fleet_judging.read_fleet_revision()
     for _ in range(2):
         push(store, "web", "1", LATEST)
     assert [image.digest for image in store.fleet.iterate_images()] == [IMAGE]
-    assert len({before, gone, store.fleet_judging.read_fleet_revision()}) >= 2
+    assert len({before, revision_without_image, store.fleet_judging.read_fleet_revision()}) >= 2
     assert [(row.since, row.until) for row in store.tag_history.list_periods([IMAGE])] == [(NOW, LATER), (LATEST, None)]
 
 

@@ -45,26 +45,26 @@ def push(store: Store, image: str) -> None:
     store.images.add_push(PushedImage("web", "1", image, NOW))
 
 
-def counts(store: Store) -> dict[str, int]:
+def count_rows(store: Store) -> dict[str, int]:
     with store.database.read() as connection:
         return {table.name: connection.scalar(select(func.count()).select_from(table)) or 0 for table in TABLES}
 
 
 def test_an_image_leaves_with_what_no_other_image_has(store: Store) -> None:
-    own = NewBundle("sha256:3", False, {ZLIB: 1}, {})
-    shared = NEW._replace(digest=SECOND, platforms=(NewPlatform(replace(FACTS, image=SECOND), 1, (BASE,)),))
+    own_bundle = NewBundle("sha256:3", False, {ZLIB: 1}, {})
+    second_image = NEW._replace(digest=SECOND, platforms=(NewPlatform(replace(FACTS, image=SECOND), 1, (BASE,)),))
     push(store, SECOND)
-    store.fleet.add(shared)
-    before = counts(store)
+    store.fleet.add(second_image)
+    before = count_rows(store)
     push(store, IMAGE)
-    store.fleet.add(NEW._replace(platforms=(NewPlatform(FACTS, 3, (*NEW.platforms[0].bundles, own)),)))
+    store.fleet.add(NEW._replace(platforms=(NewPlatform(FACTS, 3, (*NEW.platforms[0].bundles, own_bundle)),)))
     assert store.fleet_retention.delete_gone(LATER) == 0
     store.image_removals.remove("web", IMAGE, NOW)
     assert store.fleet_retention.count_gone(NOW) == store.fleet_retention.delete_gone(NOW) == 0
     assert store.fleet_retention.count_gone(LATER) == 1
     assert store.fleet_retention.delete_gone(LATER) == 1
     assert store.fleet_retention.delete_gone(LATER) == 0
-    assert counts(store) == before
+    assert count_rows(store) == before
     assert [image.digest for image in store.fleet.iterate_images()] == [SECOND]
     assert {component for _, component in store.fleet.iterate_components()} == {ZLIB, FLASK}
 
@@ -73,12 +73,14 @@ def test_findings_leave_with_their_component(store: Store) -> None:
     push(store, IMAGE)
     store.fleet.add(NEW)
     store.fleet_findings.begin(SOURCE, NOW)
-    unmatched = store.fleet_findings.list_unmatched_components(10)
-    results = [MatchResult(number, (FINDING,) if component == FLASK else (), ()) for number, component in unmatched]
+    unmatched_components = store.fleet_findings.list_unmatched_components(10)
+    results = [
+        MatchResult(number, (FINDING,) if component == FLASK else (), ()) for number, component in unmatched_components
+    ]
     assert store.fleet_findings.record_new(results, SOURCE, NOW)
     store.image_removals.remove("web", IMAGE, NOW)
     assert store.fleet_retention.delete_gone(LATER) == 1
-    assert not any(counts(store).values())
+    assert not any(count_rows(store).values())
     assert list(store.fleet.iterate_components()) == []
 
 
@@ -107,10 +109,10 @@ def test_packages_of_an_earlier_scan_only_are_deleted(store: Store) -> None:
     store.fleet.add(
         NEW._replace(inventories="sha256:j", scanned_at=LATER, platforms=(platform._replace(bundles=(base,)),))
     )
-    before = counts(store)
+    before = count_rows(store)
     assert store.fleet_retention.delete_orphans() == 1
     assert store.fleet_retention.delete_orphans() == 0
-    assert sum(counts(store).values()) < sum(before.values())
+    assert sum(count_rows(store).values()) < sum(before.values())
     assert [row.layer for row in store.fleet.iterate_bundles_of_images()] == [base.layer]
     assert {component for _, component in store.fleet.iterate_components()} == {
         *base.counted_components,
@@ -122,8 +124,10 @@ def test_a_vulnerability_leaves_with_the_last_component_that_had_it(store: Store
     push(store, IMAGE)
     store.fleet.add(NEW)
     store.fleet_findings.begin(SOURCE, NOW)
-    unmatched = store.fleet_findings.list_unmatched_components(10)
-    results = [MatchResult(number, (FINDING,) if component == FLASK else (), ()) for number, component in unmatched]
+    unmatched_components = store.fleet_findings.list_unmatched_components(10)
+    results = [
+        MatchResult(number, (FINDING,) if component == FLASK else (), ()) for number, component in unmatched_components
+    ]
     store.fleet_findings.record_new(results, SOURCE, NOW)
     assert store.fleet_retention.delete_vulnerabilities() == 0
     store.image_removals.remove("web", IMAGE, NOW)

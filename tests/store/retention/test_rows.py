@@ -60,8 +60,8 @@ def test_rows_that_services_pipelines_and_approvals_need_are_kept(store: Store) 
     store.services.put(Service("shop", "podman", 1, 0), TaskDefinition("shop", 0, "app", None))
     definition = TaskDefinition("shop", 0, "app", None, environment={"A": "1"})
     store.services.register("shop", definition, deploy(ids[0]))
-    changed = RevisionCause(RolloutKey("shop", 1), 2)
-    store.services.register("shop", replace(definition, environment={"A": "2"}), changed)
+    second_cause = RevisionCause(RolloutKey("shop", 1), 2)
+    store.services.register("shop", replace(definition, environment={"A": "2"}), second_cause)
     store.approvals.add(make_approval(str(make_key("Source", execution=ids[1]))))
     assert sorted(store.row_retention.list_old_executions(10, LATER)) == sorted(ids[2:5])
 
@@ -84,12 +84,12 @@ def test_old_revisions_go_and_the_next_has_a_new_number(store: Store) -> None:
     store.services.put(Service("shop", "podman", 1, 0), TaskDefinition("shop", 0, "app", None))
     for number in range(6):
         definition = TaskDefinition("shop", 0, "app", None, command=(str(number),))
-        registered = store.services.register("shop", definition, deploy(f"shop-{number}"))
+        revision = store.services.register("shop", definition, deploy(f"shop-{number}"))
     assert store.row_retention.list_old_revisions(2) == {"shop": [2, 3, 4, 5]}
     assert store.row_retention.delete_revisions("shop", 2) == 4
     assert store.row_retention.delete_revisions("shop", 2) == 0
     assert [entry.revision for entry in store.services.list_definitions("shop")] == [7, 6, 1]
-    definition = replace(registered, command=("last",))
+    definition = replace(revision, command=("last",))
     assert store.services.register("shop", definition, deploy("shop-7")).revision == 8
 
 
@@ -130,34 +130,34 @@ def test_an_image_that_is_nowhere_has_no_verdicts_left(store: Store) -> None:
 
 def test_documents_of_verdicts_stay_and_can_be_replayed(store: Store) -> None:
     store_verdict(store, "2026-11-24T10:00:00.000Z", "old")
-    needed = store_verdict(store, "2026-11-24T11:00:00.000Z", "new")
+    new_verdict = store_verdict(store, "2026-11-24T11:00:00.000Z", "new")
     assert store.row_retention.list_unreferenced_documents()[0] == []
     store.row_retention.delete_verdicts("2026-11-24T10:30:00.000Z")
-    digests, seen = store.row_retention.list_unreferenced_documents()
+    digests, position = store.row_retention.list_unreferenced_documents()
     assert digests
     assert store.row_retention.count_document_bytes(digests) > 0
     total = count_documents(store)
-    assert store.row_retention.delete_documents(digests, seen) == len(digests)
+    assert store.row_retention.delete_documents(digests, position) == len(digests)
     assert count_documents(store) == total - len(digests)
-    assert store.verdicts.get_case(needed).image == store.verdicts.get(needed).image
-    assert store.verdicts.get(needed).status is Status.REJECTED
+    assert store.verdicts.get_case(new_verdict).image == store.verdicts.get(new_verdict).image
+    assert store.verdicts.get(new_verdict).status is Status.REJECTED
 
 
 def test_a_document_that_is_named_again_meanwhile_stays(store: Store) -> None:
     store_verdict(store, "2026-11-24T10:00:00.000Z", "old")
     store.row_retention.delete_verdicts("2026-11-24T10:30:00.000Z")
-    digests, seen = store.row_retention.list_unreferenced_documents()
-    again = store_verdict(store, "2026-11-24T10:00:00.000Z", "again")
-    assert store.row_retention.delete_documents(digests, seen) == 0
-    assert store.verdicts.get_case(again)
+    digests, position = store.row_retention.list_unreferenced_documents()
+    new_verdict = store_verdict(store, "2026-11-24T10:00:00.000Z", "again")
+    assert store.row_retention.delete_documents(digests, position) == 0
+    assert store.verdicts.get_case(new_verdict)
 
 
 def test_while_documents_are_being_stored_none_is_deleted(tmp_path: Path) -> None:
     with open_store_of_kind("postgres", tmp_path) as store:
         store_verdict(store, "2026-11-24T10:00:00.000Z", "old")
         store.row_retention.delete_verdicts("2026-11-24T10:30:00.000Z")
-        digests, seen = store.row_retention.list_unreferenced_documents()
+        digests, position = store.row_retention.list_unreferenced_documents()
         with store.database.write() as connection:
             keep_documents(connection)
-            assert store.row_retention.delete_documents(digests, seen) == 0
-        assert store.row_retention.delete_documents(digests, seen) == len(digests)
+            assert store.row_retention.delete_documents(digests, position) == 0
+        assert store.row_retention.delete_documents(digests, position) == len(digests)
