@@ -29,7 +29,7 @@ def read(path: Path) -> dict[str, Any]:
     return case
 
 
-def package(value: str | dict[str, str]) -> Package:
+def make_package(value: str | dict[str, str]) -> Package:
     if isinstance(value, str):
         value = dict(zip(("ecosystem", "name", "version"), shlex.split(value), strict=True))
     kind = {"PyPI": "pypi", "Debian": "deb", "Ubuntu": "deb"}.get(value["ecosystem"].partition(":")[0])
@@ -48,33 +48,33 @@ def package(value: str | dict[str, str]) -> Package:
     )
 
 
-def advisory(value: Mapping[str, Any]) -> Advisory:
+def make_advisory(value: Mapping[str, Any]) -> Advisory:
     ecosystem, name = value["of"].rsplit(maxsplit=1)
     lists: dict[str, Any] = {key: tuple(value.get(key, ())) for key in ("versions", "aliases", "upstream", "imports")}
     texts: dict[str, Any] = {key: value.get(key) for key in ("withdrawn", "note", "module")}
-    ranges = tuple(_range(text) for text in value.get("ranges", ()))
-    ratings = tuple(_rating(text) for text in value.get("ratings", ()))
+    ranges = tuple(_parse_range(text) for text in value.get("ranges", ()))
+    ratings = tuple(_parse_rating(text) for text in value.get("ratings", ()))
     alias_groups = tuple(map(tuple, value.get("alias_groups", ())))
     return Advisory(value["id"], ecosystem, name, ranges, ratings=ratings, alias_groups=alias_groups, **lists, **texts)
 
 
-def cve(identity: str, value: Mapping[str, str]) -> Cve:
-    rating = _rating(f"cve {value['rating']}") if "rating" in value else None
+def make_cve(identity: str, value: Mapping[str, str]) -> Cve:
+    rating = _parse_rating(f"cve {value['rating']}") if "rating" in value else None
     chances = {key: float(value[key]) if key in value else None for key in ("epss", "percentile")}
     return Cve(identity, rating, value.get("exploited"), value.get("due"), **chances)
 
 
-def _range(text: str) -> Range:
+def _parse_range(text: str) -> Range:
     events = (event.split() for event in text.split(", "))
     return Range("ECOSYSTEM", tuple((kind, version) for kind, version in events))
 
 
-def _rating(text: str) -> Rating:
+def _parse_rating(text: str) -> Rating:
     source, severity, *score = text.split()
     return Rating(source, Severity(severity), float(score[0]) if score else None)
 
 
-def seen(finding: Finding) -> dict[str, Any]:
+def describe_finding(finding: Finding) -> dict[str, Any]:
     return {
         "id": finding.id,
         "package": f"{finding.package.name} {finding.package.version}",
@@ -95,21 +95,21 @@ def seen(finding: Finding) -> dict[str, Any]:
 @pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
 def test_case(path: Path) -> None:
     case = read(path)
-    packages = [package(value) for value in case["packages"]]
-    covered = case.get("coverage", [{"ecosystem": name} for name in sorted({each.ecosystem for each in packages})])
+    packages = [make_package(value) for value in case["packages"]]
+    coverages = case.get("coverage", [{"ecosystem": name} for name in sorted({each.ecosystem for each in packages})])
     coverage = tuple(
         Coverage(each["ecosystem"], "names" not in each, tuple(each.get("names", ())), "2026-11-24T00:00:00Z")
-        for each in covered
+        for each in coverages
     )
-    cves = tuple(cve(identity, value) for identity, value in sorted(case.get("cves", {}).items()))
-    snapshot = AdvisorySnapshot(tuple(advisory(value) for value in case.get("advisories", ())), coverage, cves)
+    cves = tuple(make_cve(identity, value) for identity, value in sorted(case.get("cves", {}).items()))
+    snapshot = AdvisorySnapshot(tuple(make_advisory(value) for value in case.get("advisories", ())), coverage, cves)
 
     matches = Matcher(snapshot, ecosystems.load()).match(packages)
 
     expected = case.get("findings", [])
     for value in expected:
         assert value.keys() >= {"id", "package", "fixed"}
-    result = [seen(finding) for finding in matches.findings]
+    result = [describe_finding(finding) for finding in matches.findings]
     assert [{key: each[key] for key in value} for each, value in zip(result, expected, strict=False)] == expected, (
         result
     )

@@ -27,39 +27,39 @@ BUGS: list[Json | bytes] = [
 VECTOR = "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H"
 
 
-def alias_groups(path: Path) -> AliasGroups:
+def read_alias_groups(path: Path) -> AliasGroups:
     """Of the advisories for zlib and six."""
     with Database.open(path) as database:
         return {row.id: row.alias_groups for row in database.read_snapshot([make_inventory(ZLIB, SIX)]).advisories}
 
 
-def of_six(*aliases: str, **more: str) -> Json:
-    return record("PYSEC-1", make_entry("PyPI", "six", *make_fixed_range("2")), aliases=list(aliases), **more)
+def make_six_record(*aliases: str, **fields: str) -> Json:
+    return record("PYSEC-1", make_entry("PyPI", "six", *make_fixed_range("2")), aliases=list(aliases), **fields)
 
 
-def of_another(identity: str, *aliases: str, **more: str) -> Json:
-    return record(identity, make_entry("PyPI", "another", *make_fixed_range("2")), aliases=list(aliases), **more)
+def make_second_record(identity: str, *aliases: str, **fields: str) -> Json:
+    return record(identity, make_entry("PyPI", "another", *make_fixed_range("2")), aliases=list(aliases), **fields)
 
 
 def build_alias_groups(path: Path, tmp_path: Path, *pypi: Json) -> AliasGroups:
     build_database(path, write_folder(tmp_path / "feeds", {"Debian": BUGS, "PyPI": list(pypi)}))
-    return alias_groups(path)
+    return read_alias_groups(path)
 
 
 def test_records_of_other_packages_join_names(path: Path, tmp_path: Path) -> None:
     group = ("CVE-1", "GHSA-1", "PYSEC-1")
-    result = build_alias_groups(path, tmp_path, of_six("GHSA-1"), of_another("GHSA-1", "CVE-1"))
+    result = build_alias_groups(path, tmp_path, make_six_record("GHSA-1"), make_second_record("GHSA-1", "CVE-1"))
     assert result == {"DEBIAN-CVE-1": (group,), "PYSEC-1": (group,)}
 
 
 def test_a_records_own_names_are_not_repeated(path: Path, tmp_path: Path) -> None:
-    result = build_alias_groups(path, tmp_path, of_six("GHSA-1", "CVE-1"))
+    result = build_alias_groups(path, tmp_path, make_six_record("GHSA-1", "CVE-1"))
     assert result == {"DEBIAN-CVE-1": (("CVE-1", "GHSA-1", "PYSEC-1"),), "PYSEC-1": ()}
 
 
 def test_a_record_without_a_package_joins_names(path: Path, tmp_path: Path) -> None:
-    elsewhere = record("GHSA-1", make_entry("npm", "six", *make_fixed_range("2")), aliases=["CVE-1"])
-    assert build_alias_groups(path, tmp_path, of_six("GHSA-1"), elsewhere)["PYSEC-1"] == (
+    npm_record = record("GHSA-1", make_entry("npm", "six", *make_fixed_range("2")), aliases=["CVE-1"])
+    assert build_alias_groups(path, tmp_path, make_six_record("GHSA-1"), npm_record)["PYSEC-1"] == (
         ("CVE-1", "GHSA-1", "PYSEC-1"),
     )
 
@@ -67,8 +67,8 @@ def test_a_record_without_a_package_joins_names(path: Path, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     "pypi",
     [
-        [of_six("CVE-1"), of_another("PYSEC-2", "CVE-1", "CVE-2")],  # at once
-        [of_six("CVE-1", "GHSA-1"), of_another("GHSA-1", "CVE-2")],  # onwards
+        [make_six_record("CVE-1"), make_second_record("PYSEC-2", "CVE-1", "CVE-2")],  # at once
+        [make_six_record("CVE-1", "GHSA-1"), make_second_record("GHSA-1", "CVE-2")],  # onwards
     ],
 )
 def test_two_cves_are_never_joined(pypi: list[Json], path: Path, tmp_path: Path) -> None:
@@ -78,17 +78,25 @@ def test_two_cves_are_never_joined(pypi: list[Json], path: Path, tmp_path: Path)
 
 
 def test_a_withdrawn_record_joins_no_names(path: Path, tmp_path: Path) -> None:
-    gone = of_another("GHSA-1", "CVE-1", withdrawn="2024-01-01T00:00:00Z")
-    assert build_alias_groups(path, tmp_path, of_six("GHSA-1"), gone) == {"DEBIAN-CVE-1": (), "PYSEC-1": ()}
+    withdrawn_record = make_second_record("GHSA-1", "CVE-1", withdrawn="2024-01-01T00:00:00Z")
+    assert build_alias_groups(path, tmp_path, make_six_record("GHSA-1"), withdrawn_record) == {
+        "DEBIAN-CVE-1": (),
+        "PYSEC-1": (),
+    }
 
 
 def test_a_group_above_the_limit_is_not_used(path: Path, tmp_path: Path) -> None:
-    many = of_another("PYSEC-2", "CVE-1", *(f"GHSA-{number}" for number in range(ALIAS_GROUP_LIMIT)))
-    assert build_alias_groups(path, tmp_path, of_six("CVE-1"), many) == {"DEBIAN-CVE-1": (), "PYSEC-1": ()}
+    oversized_record = make_second_record(
+        "PYSEC-2", "CVE-1", *(f"GHSA-{number}" for number in range(ALIAS_GROUP_LIMIT))
+    )
+    assert build_alias_groups(path, tmp_path, make_six_record("CVE-1"), oversized_record) == {
+        "DEBIAN-CVE-1": (),
+        "PYSEC-1": (),
+    }
 
 
 def test_facts_about_a_cve_are_found_by_its_aliases(path: Path, tmp_path: Path) -> None:
-    pypi = [of_six("GHSA-1"), of_another("GHSA-1", "CVE-1")]
+    pypi = [make_six_record("GHSA-1"), make_second_record("GHSA-1", "CVE-1")]
     build_database(
         path, write_folder(tmp_path / "feeds", {"PyPI": pypi}, cvss_csv_gz=make_cvss(("CVE-1", "3.1", VECTOR, "")))
     )
@@ -98,16 +106,16 @@ def test_facts_about_a_cve_are_found_by_its_aliases(path: Path, tmp_path: Path) 
 
 def test_an_update_joins_and_separates_groups(path: Path) -> None:
     pypi = "/osv/PyPI/all.zip"
-    files = {"/osv/Debian/all.zip": export(*BUGS), pypi: export(of_six("GHSA-1"))}
+    files = {"/osv/Debian/all.zip": export(*BUGS), pypi: export(make_six_record("GHSA-1"))}
     with serve_files(files) as site:
 
         def update_alias_groups(hours: int) -> AliasGroups:
             now = NOW + timedelta(hours=hours)
             update(path, FEEDS, {"osv": f"{site.url}/osv"}, ("Debian", "PyPI"), now, lambda line: None)
-            return alias_groups(path)
+            return read_alias_groups(path)
 
         assert update_alias_groups(0) == {"DEBIAN-CVE-1": (), "PYSEC-1": ()}
-        site.files[pypi] = export(of_six("GHSA-1"), of_another("GHSA-1", "CVE-1"))
+        site.files[pypi] = export(make_six_record("GHSA-1"), make_second_record("GHSA-1", "CVE-1"))
         assert update_alias_groups(1)["DEBIAN-CVE-1"] == (("CVE-1", "GHSA-1", "PYSEC-1"),)
-        site.files[pypi] = export(of_six("GHSA-1"))
+        site.files[pypi] = export(make_six_record("GHSA-1"))
         assert update_alias_groups(2) == {"DEBIAN-CVE-1": (), "PYSEC-1": ()}

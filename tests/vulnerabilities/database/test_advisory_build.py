@@ -91,11 +91,11 @@ def test_a_snapshot_includes_facts_about_the_cves_of_its_advisories(path: Path, 
     )
     build_database(path, folder)
     low = Cve("CVE-1", Rating("cve", Severity.MEDIUM, 5.3, BETTER), epss=0.25, percentile=0.75)
-    listed = Cve("CVE-2", exploited="2023-01-01", due="2023-02-01")
+    listed_cve = Cve("CVE-2", exploited="2023-01-01", due="2023-02-01")
     with Database.open(path) as database:
-        assert database.read_snapshot([make_inventory(make_package("Debian:12", "zlib"))]).cves == (low, listed)
+        assert database.read_snapshot([make_inventory(make_package("Debian:12", "zlib"))]).cves == (low, listed_cve)
         assert database.read_snapshot([make_inventory(make_package("Debian:13", "zlib"))]).cves == (low,)
-        assert database.read_snapshot([make_inventory(make_package("PyPI", "jinja2"))]).cves == (listed,)
+        assert database.read_snapshot([make_inventory(make_package("PyPI", "jinja2"))]).cves == (listed_cve,)
         assert all(
             row.ratings == ()
             for row in database.read_snapshot([make_inventory(make_package("PyPI", "jinja2"))]).advisories
@@ -189,10 +189,10 @@ def test_every_ecosystem_in_coverage_json_needs_an_export(path: Path, tmp_path: 
 # --- what cannot be read -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("declared", [False, True])
-def test_an_unreadable_record_ends_the_coverage_of_its_ecosystem(declared: bool, path: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_declared", [False, True])
+def test_an_unreadable_record_ends_the_coverage_of_its_ecosystem(is_declared: bool, path: Path, tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "feeds", {"Debian": [*DEBIAN, b"{"], "PyPI": PYPI})
-    if declared:
+    if is_declared:
         declare(folder, {"Debian:12": ["zlib"], "Debian:13": ["zlib"], "PyPI": ["jinja2"]})
     result = build_database(path, folder)
     (debian,) = (part for part in result.parts if part.name == "Debian")
@@ -201,15 +201,15 @@ def test_an_unreadable_record_ends_the_coverage_of_its_ecosystem(declared: bool,
         assert [(row.ecosystem, row.complete) for row in database.list_coverage()] == [
             ("Debian:12", False),
             ("Debian:13", False),
-            ("PyPI", not declared),
+            ("PyPI", not is_declared),
         ]
         assert database.read_snapshot([make_inventory(make_package("Debian:13", "zlib"))]).coverage[0].names == ()
         assert {part.faults for part in database.list_parts() if part.name == "Debian"} == {debian.faults}
 
 
 def test_an_unreadable_entry_leaves_only_its_package_undetermined(path: Path, tmp_path: Path) -> None:
-    broken = record("PYSEC-2", make_entry("PyPI", "bad", {"until": "1"}))
-    build_database(path, write_folder(tmp_path / "feeds", {"PyPI": [*PYPI, broken]}))
+    broken_record = record("PYSEC-2", make_entry("PyPI", "bad", {"until": "1"}))
+    build_database(path, write_folder(tmp_path / "feeds", {"PyPI": [*PYPI, broken_record]}))
     with Database.open(path) as database:
         assert database.list_coverage() == (Coverage("PyPI", True, (), NOW_TEXT),)
         (row,) = database.read_snapshot([make_inventory(make_package("PyPI", "bad"))]).advisories
@@ -221,9 +221,11 @@ def test_a_release_that_its_publisher_removed_is_not_covered(path: Path, tmp_pat
     noble: list[Json | bytes] = [
         record(f"U-{n}", make_entry("Ubuntu:24.04:LTS", f"p{n}", *make_fixed_range("2"))) for n in range(499)
     ]
-    gone = record("U-A", make_entry("Ubuntu:24.10", "zlib", *make_fixed_range("2")), withdrawn="2026-01-01T00:00:00Z")
+    withdrawn_record = record(
+        "U-A", make_entry("Ubuntu:24.10", "zlib", *make_fixed_range("2")), withdrawn="2026-01-01T00:00:00Z"
+    )
     remaining = record("U-B", make_entry("Ubuntu:25.04", "zlib", *make_fixed_range("2")))
-    build_database(path, write_folder(tmp_path / "feeds", {"Ubuntu": [*noble, gone, remaining]}))
+    build_database(path, write_folder(tmp_path / "feeds", {"Ubuntu": [*noble, withdrawn_record, remaining]}))
     with Database.open(path) as database:
         assert [coverage.ecosystem for coverage in database.list_coverage()] == ["Ubuntu:24.04:LTS", "Ubuntu:25.04"]
     build_database(
@@ -234,7 +236,7 @@ def test_a_release_that_its_publisher_removed_is_not_covered(path: Path, tmp_pat
                 "Ubuntu": [
                     *noble,
                     record("U-C", make_entry("Ubuntu:24.04:LTS", "zlib", *make_fixed_range("2"))),
-                    gone,
+                    withdrawn_record,
                     remaining,
                 ]
             },

@@ -83,34 +83,34 @@ def build_in(root: Path, content: dict[str, object]) -> Path:
     return root / "advisories.db"
 
 
-def answers(database: Database, ecosystem: str, name: str) -> tuple[Advisory, ...]:
+def read_advisories(database: Database, ecosystem: str, name: str) -> tuple[Advisory, ...]:
     return database.read_snapshot([make_inventory(make_package(ecosystem, name))]).advisories
 
 
-def coverage(database: Database) -> dict[str, Coverage]:
+def read_coverage(database: Database) -> dict[str, Coverage]:
     entries = (*database.list_coverage(), *database.read_catalogues([]).coverage)
     return {entry.ecosystem: replace(entry, checked_at="") for entry in entries}
 
 
-def full_comparison(old: Database, new: Database) -> tuple[set[tuple[str, str]], frozenset[str], frozenset[str]]:
+def compare_everything(old: Database, new: Database) -> tuple[set[tuple[str, str]], frozenset[str], frozenset[str]]:
     """What `find_changes` promises, by reading everything."""
     keys = {
         (ecosystem, name)
         for ecosystem, name in itertools.product(ECOSYSTEMS, NAMES)
-        if answers(old, ecosystem, name) != answers(new, ecosystem, name)
+        if read_advisories(old, ecosystem, name) != read_advisories(new, ecosystem, name)
     }
-    before, after = coverage(old), coverage(new)
+    before, after = read_coverage(old), read_coverage(new)
     cves = frozenset(cve for cve in CVES if old.find_cves([cve]) != new.find_cves([cve]))
-    changed = frozenset(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
-    return keys, cves, changed
+    changed_names = frozenset(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
+    return keys, cves, changed_names
 
 
-def keys_in(changed: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
+def expand_keys(keys: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
     """The keys by the ecosystems of packages: advisories of "Debian" affect packages of "Debian:13", too."""
     return {
         (ecosystem, name)
-        for (stated, name), ecosystem in itertools.product(changed, ECOSYSTEMS)
-        if is_same_ecosystem(stated, ecosystem)
+        for (stated_ecosystem, name), ecosystem in itertools.product(keys, ECOSYSTEMS)
+        if is_same_ecosystem(stated_ecosystem, ecosystem)
     }
 
 
@@ -125,8 +125,8 @@ def test_the_comparison_finds_what_reading_everything_finds(
         paths = [build_in(Path(folder) / str(index), content) for index, content in enumerate((first, second))]
         with Database.open(paths[0]) as old, Database.open(paths[1]) as new:
             for changes in (find_changes(old, new), find_changes(new, old), find_changes(old, new, CVES)):
-                keys, cves, ecosystems = full_comparison(old, new)
-                assert keys_in(changes.keys) - {("PyPI", "other")} == keys
+                keys, cves, ecosystems = compare_everything(old, new)
+                assert expand_keys(changes.keys) - {("PyPI", "other")} == keys
                 assert (changes.cves, changes.ecosystems) == (cves, ecosystems)
 
 
@@ -188,8 +188,8 @@ def test_another_alias_changes_the_packages_of_its_group(path: Path, site: Site,
         record("GHSA-1", make_entry("PyPI", "six", *make_fixed_range("3")), aliases=["CVE-1"]),
     )
     run_update(path, site, later=True)
-    changed = {("PyPI", "jinja2"), ("PyPI", "six"), ("Debian:13", "zlib")}
-    assert compare(before, path) == AdvisoryChanges(keys=frozenset(changed))
+    changed_keys = {("PyPI", "jinja2"), ("PyPI", "six"), ("Debian:13", "zlib")}
+    assert compare(before, path) == AdvisoryChanges(keys=frozenset(changed_keys))
 
 
 def test_catalogues_change_their_cves(path: Path, site: Site, before: Path) -> None:

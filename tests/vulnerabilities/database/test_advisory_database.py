@@ -43,23 +43,23 @@ def path(tmp_path: Path) -> Path:
     return path
 
 
-def ids(path: Path, *ecosystems: str) -> list[tuple[str, str]]:
+def list_ids(path: Path, *ecosystems: str) -> list[tuple[str, str]]:
     with Database.open(path) as database:
         result = database.read_snapshot([make_inventory(*(make_package(name, "zlib") for name in ecosystems))])
     return [(row.ecosystem, row.id) for row in result.advisories]
 
 
 def test_a_release_gets_its_own_advisories_and_those_without_a_release(path: Path) -> None:
-    assert ids(path, "Debian:13") == [("Debian", "DSA-3"), ("Debian:13", "DSA-1"), ("Debian:13", "DSA-2")]
-    assert ids(path, "Debian:12") == [("Debian", "DSA-3"), ("Debian:12", "DSA-1")]
+    assert list_ids(path, "Debian:13") == [("Debian", "DSA-3"), ("Debian:13", "DSA-1"), ("Debian:13", "DSA-2")]
+    assert list_ids(path, "Debian:12") == [("Debian", "DSA-3"), ("Debian:12", "DSA-1")]
 
 
 def test_two_releases_share_advisories_without_a_release(path: Path) -> None:
-    assert ids(path, "Debian:12", "Debian:13").count(("Debian", "DSA-3")) == 1
+    assert list_ids(path, "Debian:12", "Debian:13").count(("Debian", "DSA-3")) == 1
 
 
 def test_a_package_without_a_release_gets_all_advisories_and_no_coverage(path: Path) -> None:
-    assert len(ids(path, "Debian")) == 4
+    assert len(list_ids(path, "Debian")) == 4
     with Database.open(path) as database:
         assert database.read_snapshot([make_inventory(make_package("Debian", "zlib"))]).coverage == ()
 
@@ -137,9 +137,9 @@ def refuse_database(path: Path) -> str:
 
 
 def test_a_database_opens_at_a_path_with_characters_that_a_uri_reserves(path: Path) -> None:
-    moved = path.with_name("100%25 a#b?mode=rw&é\udce9.db")
-    path.rename(moved)
-    assert ids(moved, "Debian:12") == [("Debian", "DSA-3"), ("Debian:12", "DSA-1")]
+    moved_path = path.with_name("100%25 a#b?mode=rw&é\udce9.db")
+    path.rename(moved_path)
+    assert list_ids(moved_path, "Debian:12") == [("Debian", "DSA-3"), ("Debian:12", "DSA-1")]
 
 
 def test_a_missing_database_is_reported_with_the_command_to_get_one(tmp_path: Path) -> None:

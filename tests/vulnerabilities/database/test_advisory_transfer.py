@@ -30,11 +30,11 @@ from dockgate.vulnerabilities.database.transfer import Header, pack, unpack
 ENVELOPE = b'{"signed": true}'
 
 
-def sign(stated: bytes) -> bytes:
+def sign(statement: bytes) -> bytes:
     return ENVELOPE
 
 
-def trust_all(stated: bytes, header: Header, envelope: bytes) -> None:
+def trust_all(statement: bytes, header: Header, envelope: bytes) -> None:
     """Trusts every export."""
 
 
@@ -57,16 +57,16 @@ def file(path: Path, tmp_path: Path) -> Path:
 
 
 def test_an_export_is_imported_unchanged_with_its_check_times(path: Path, file: Path, tmp_path: Path) -> None:
-    here = tmp_path / "here" / "advisories.db"
-    header = unpack(file, here, trust_all)
-    assert here.read_bytes() == path.read_bytes()
-    with Database.open(here) as database:
+    imported_path = tmp_path / "here" / "advisories.db"
+    header = unpack(file, imported_path, trust_all)
+    assert imported_path.read_bytes() == path.read_bytes()
+    with Database.open(imported_path) as database:
         assert database.digest == header.digest
         assert {part.checked_at for part in database.list_parts()} == {NOW_TEXT}
         assert [
             row.id for row in database.read_snapshot([make_inventory(make_package("PyPI", "jinja2"))]).advisories
         ] == ["PYSEC-1"]
-    assert unpack(file, here, trust_all) == header
+    assert unpack(file, imported_path, trust_all) == header
 
 
 def test_an_export_is_a_zstd_file_for_any_tool(path: Path, file: Path) -> None:
@@ -89,15 +89,15 @@ def test_an_unwritable_export_file_is_reported(path: Path, tmp_path: Path) -> No
         pack(path, tmp_path / "nowhere" / "out", sign)
 
 
-def header_of(data: bytes) -> tuple[dict[str, object], bytes]:
+def split_header(data: bytes) -> tuple[dict[str, object], bytes]:
     (size,) = struct.unpack_from("<I", data, 4)
     return json.loads(data[8 : 8 + size]), data[8 + size :]
 
 
 def with_header(data: bytes, **changes: object) -> bytes:
-    header, rest = header_of(data)
-    stated = json.dumps(header | changes).encode()
-    return data[:4] + struct.pack("<I", len(stated)) + stated + rest
+    header, content = split_header(data)
+    new_header = json.dumps(header | changes).encode()
+    return data[:4] + struct.pack("<I", len(new_header)) + new_header + content
 
 
 @pytest.mark.parametrize(
@@ -133,11 +133,11 @@ def test_an_export_that_does_not_match_its_header_keeps_the_database(
 
 
 def test_a_compression_bomb_is_not_unpacked_beyond_its_stated_size(path: Path, file: Path) -> None:
-    header, _ = header_of(file.read_bytes())
+    header, _ = split_header(file.read_bytes())
     data = with_header(file.read_bytes())
-    _, rest = header_of(data)
+    _, content = split_header(data)
     bomb = zstandard.compress(b"\0" * 50_000_000)
-    file.write_bytes(data[: len(data) - len(rest)] + bomb)
+    file.write_bytes(data[: len(data) - len(content)] + bomb)
     with pytest.raises(DatabaseError, match="does not match"):
         unpack(file, path, trust_all)
     assert header["size"] == path.stat().st_size
@@ -164,9 +164,9 @@ def test_a_failed_check_of_tables_closes_the_database(path: Path, file: Path, tm
     data = bytearray(path.read_bytes())
     at = data.index(b"percentile")
     data[at] = 0xFF  # a column's name that is not UTF-8: SQLite takes it, Python does not
-    changed = tmp_path / "changed.db"
-    changed.write_bytes(data)
-    pack(changed, file, sign)
+    changed_path = tmp_path / "changed.db"
+    changed_path.write_bytes(data)
+    pack(changed_path, file, sign)
     with pytest.raises(DatabaseError, match="broken"):
         unpack(file, path, trust_all)
     gc.collect()  # warns of a connection that is still open
@@ -190,7 +190,7 @@ def test_a_missing_export_file_is_reported(path: Path, tmp_path: Path) -> None:
 def test_an_unwritable_database_folder_is_reported(fault: str, file: Path, tmp_path: Path) -> None:
     destination = tmp_path / "elsewhere" / "advisories.db"
     usual = resource.getrlimit(resource.RLIMIT_FSIZE)
-    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    old_handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     if fault == "a folder in the way":
         (destination.parent / "advisories.db.lock").mkdir(parents=True)
     else:
@@ -200,11 +200,11 @@ def test_an_unwritable_database_folder_is_reported(fault: str, file: Path, tmp_p
             unpack(file, destination, trust_all)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, usual)
-        signal.signal(signal.SIGXFSZ, ignored)
+        signal.signal(signal.SIGXFSZ, old_handler)
 
 
 def test_the_header_describes_the_database(path: Path, file: Path) -> None:
-    header, _ = header_of(file.read_bytes())
+    header, _ = split_header(file.read_bytes())
     assert set(header) == set(Header.__dataclass_fields__)
     assert header["size"] == path.stat().st_size
 
@@ -212,22 +212,22 @@ def test_the_header_describes_the_database(path: Path, file: Path) -> None:
 def test_trust_is_checked_before_anything_is_unpacked(path: Path, file: Path, tmp_path: Path) -> None:
     request: list[tuple[bytes, str, bytes]] = []
 
-    def trust_none(stated: bytes, header: Header, envelope: bytes) -> None:
-        request.append((stated, header.content, envelope))
+    def trust_none(statement: bytes, header: Header, envelope: bytes) -> None:
+        request.append((statement, header.content, envelope))
         raise DeniedError("no key is trusted")
 
     data = file.read_bytes()
-    for damaged in (data, data[:-100], b"".join(header_frame(data)) + zstandard.compress(b"\0" * 50_000_000)):
-        file.write_bytes(damaged)
+    for damaged_data in (data, data[:-100], b"".join(split_frame(data)) + zstandard.compress(b"\0" * 50_000_000)):
+        file.write_bytes(damaged_data)
         with pytest.raises(DeniedError, match="no key is trusted"):
             unpack(file, tmp_path / "here.db", trust_none)
-    stated, _ = header_frame(data)
-    assert request[0] == (stated[8:], hashlib.sha256(path.read_bytes()).hexdigest(), ENVELOPE)
+    first_frame, _ = split_frame(data)
+    assert request[0] == (first_frame[8:], hashlib.sha256(path.read_bytes()).hexdigest(), ENVELOPE)
     assert request[2][2] == b""
     assert not (tmp_path / "here.db").exists()
 
 
-def header_frame(data: bytes) -> tuple[bytes, bytes]:
+def split_frame(data: bytes) -> tuple[bytes, bytes]:
     (size,) = struct.unpack_from("<I", data, 4)
     return data[: 8 + size], b""
 
@@ -237,9 +237,9 @@ def test_an_older_export_replaces_a_newer_database_only_if_allowed(path: Path, f
     feeds = write_folder(path.parent / "later", {"PyPI": [RECORD]}, kev_json=make_kev({"CVE-1": "2024-01-01"}))
     build_database(path, feeds, NOW + timedelta(hours=1))
     newer = path.read_bytes()
-    with pytest.raises(ConflictError, match=r"older than the present database: kev, osv PyPI missing") as refused:
+    with pytest.raises(ConflictError, match=r"older than the present database: kev, osv PyPI missing") as error:
         unpack(file, path, trust_all)
-    assert "--allow-older" in str(refused.value.advice)
+    assert "--allow-older" in str(error.value.advice)
     assert path.read_bytes() == newer
     assert unpack(file, path, trust_all, can_be_older=True).size
     with Database.open(path) as database:

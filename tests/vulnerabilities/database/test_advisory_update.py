@@ -55,7 +55,7 @@ def test_an_unchanged_feed_counts_as_checked(path: Path, site: Site) -> None:
     before = read_snapshot(path)
     site.requests.clear()
     result = run_update(path, site, later=True)
-    request = [seen for seen in site.requests if not seen.endswith("404")]
+    request = [url for url in site.requests if not url.endswith("404")]
     assert sorted(request) == [f"{CVSS} 304", f"{EPSS} 304", f"{KEV} 304", f"{DEBIAN} 304", f"{PYPI} 304"]
     assert result.unchanged == ("cvss", "epss", "kev", "osv Debian", "osv PyPI")
     after = read_snapshot(path)
@@ -67,7 +67,7 @@ def test_an_unchanged_feed_counts_as_checked(path: Path, site: Site) -> None:
 
 
 def test_a_feed_that_lost_a_fifth_of_its_records_is_refused(path: Path, site: Site) -> None:
-    def of(count: int) -> bytes:
+    def make_export(count: int) -> bytes:
         return export(
             *(
                 record(f"PYSEC-{number}", make_entry("PyPI", "jinja2", *make_fixed_range("3")))
@@ -75,17 +75,17 @@ def test_a_feed_that_lost_a_fifth_of_its_records_is_refused(path: Path, site: Si
             )
         )
 
-    site.files[PYPI] = of(100)
+    site.files[PYPI] = make_export(100)
     run_update(path, site)
-    site.files[PYPI] = of(79)
+    site.files[PYPI] = make_export(79)
     (failure,) = run_update(path, site, later=True).failures
     assert failure.reason == "osv PyPI has 79 statements, and had 100: too many are gone."
     assert "dockgate db update --allow-smaller" in str(failure.advice)
     assert len(read_snapshot(path).advisories) == 101
     assert read_check_times(path)["osv PyPI"] == NOW_TEXT
-    site.files[PYPI] = of(80)
+    site.files[PYPI] = make_export(80)
     assert run_update(path, site, later=True).failures == ()
-    site.files[PYPI] = of(1)  # fewer than a hundred may all go
+    site.files[PYPI] = make_export(1)  # fewer than a hundred may all go
     assert run_update(path, site, later=True).failures == ()
     assert len(read_snapshot(path).advisories) == 2
 
@@ -201,7 +201,7 @@ def test_the_database_is_kept_when_no_feed_answers(path: Path, site: Site) -> No
 
 
 class Unreachable(Osv):
-    """A feed whose host takes no connection; `asked` counts the downloads that were tried."""
+    """A feed whose host takes no connection; `requests` counts the downloads that were tried."""
 
     requests = 0
     is_stalled = False
@@ -230,9 +230,9 @@ class Unreachable(Osv):
 def test_an_unreachable_or_stalled_host_is_not_tried_for_every_part(path: Path, site: Site, is_stalled: bool) -> None:
     digest = run_update(path, site).digest
     Unreachable.requests, Unreachable.is_stalled = 0, is_stalled
-    many = tuple(f"E{number}" for number in range(20))
+    ecosystems = tuple(f"E{number}" for number in range(20))
     feeds = (Unreachable(),)
-    result = update(path, feeds, {"osv": "http://other.example/osv"}, many, LATER, lambda line: None)
+    result = update(path, feeds, {"osv": "http://other.example/osv"}, ecosystems, LATER, lambda line: None)
     assert Unreachable.requests == CONNECTION_FAILURE_LIMIT
     assert {(failure.host, failure.cause) for failure in result.failures} == {("other.example", "refused")}
     assert len(result.failures) == 20
@@ -246,8 +246,8 @@ def test_feeds_of_one_unreachable_host_are_each_named_in_their_failure(path: Pat
 
     Unreachable.is_stalled = False
     feeds, host = (Unreachable(), OtherUnreachable()), "http://mirror.example"
-    many = tuple(f"E{number}" for number in range(CONNECTION_FAILURE_LIMIT))
-    result = update(path, feeds, {"osv": f"{host}/osv", "kev": f"{host}/kev"}, many, LATER, lambda line: None)
+    ecosystems = tuple(f"E{number}" for number in range(CONNECTION_FAILURE_LIMIT))
+    result = update(path, feeds, {"osv": f"{host}/osv", "kev": f"{host}/kev"}, ecosystems, LATER, lambda line: None)
     last = result.failures[-1]
     assert (last.feed, last.reason) == ("kev", f"The feed kev cannot be fetched from {host}/kev: refused.")
     assert "DOCKGATE_FEED_KEV" in str(last.advice)

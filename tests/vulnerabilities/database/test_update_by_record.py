@@ -33,7 +33,7 @@ def publish(site: Site, *records: Json) -> None:
     site.files |= {f"/osv/PyPI/{each['id']}.json": json.dumps(each).encode() for each in records}
 
 
-def everything(path: Path) -> list[Any]:
+def read_everything(path: Path) -> list[Any]:
     """The content of PyPI's part of the database."""
     names = ("jinja2", "flask", "idna")
     with Database.open(path) as database:
@@ -66,8 +66,8 @@ def test_changed_records_give_the_same_database_as_the_whole_export(path: Path, 
     assert "osv PyPI" not in result.unchanged
     assert result.digest != first.digest
     run_update(tmp_path / "rebuilt.db", site, later=True)
-    assert everything(path) == everything(tmp_path / "rebuilt.db")
-    assert everything(path)[-1] == [
+    assert read_everything(path) == read_everything(tmp_path / "rebuilt.db")
+    assert read_everything(path)[-1] == [
         AdvisoryText("P-1", "jinja2 at 2026-01-01T00:00:00Z"),
         AdvisoryText("P-2", f"idna at {LATE}"),
         AdvisoryText("P-5", "flask at 2026-01-01T00:00:00Z"),
@@ -109,8 +109,8 @@ def test_a_repaired_record_restores_coverage(path: Path, site: Site) -> None:
     run_update(path, site)
     assert not any(row.complete for row in read_snapshot(path).coverage if row.ecosystem == "PyPI")
     with ZipFile(BytesIO(site.files[PYPI])) as archive:
-        (broken,) = (name.removesuffix(".json") for name in archive.namelist() if name.startswith("broken"))
-    publish(site, *BEFORE, make_pypi_record(broken, "flask"))
+        (broken_id,) = (name.removesuffix(".json") for name in archive.namelist() if name.startswith("broken"))
+    publish(site, *BEFORE, make_pypi_record(broken_id, "flask"))
     run_update(path, site, later=True)
     assert all(row.complete for row in read_snapshot(path).coverage)
     with Database.open(path) as database:
@@ -128,7 +128,7 @@ def test_a_record_that_becomes_faulty_ends_coverage(path: Path, site: Site) -> N
     run_update(path, site, days=1)
     coverage = {row.ecosystem: row.complete for row in read_snapshot(path).coverage}
     assert coverage == {"Debian:13": True, "PyPI": False, "epss": True, "kev": True}
-    assert [row[0] for row in everything(path)[:2]] == ["P-3", "P-1"]
+    assert [row[0] for row in read_everything(path)[:2]] == ["P-3", "P-1"]
 
 
 def test_a_record_that_was_not_requested_is_a_fault(path: Path, site: Site) -> None:

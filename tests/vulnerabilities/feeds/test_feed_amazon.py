@@ -127,9 +127,9 @@ def test_the_feed_has_parts_only_for_amazon_linux() -> None:
 def test_an_unchanged_index_fetches_nothing_else(tmp_path: Path) -> None:
     with serve_files({}) as site:
         site.files = make_repository(site.url, DATA)
-        fetched = FEED.fetch(site.url, "2023", "", tmp_path)
+        first_fetch = FEED.fetch(site.url, "2023", "", tmp_path)
         site.requests.clear()
-        assert FEED.fetch(site.url, "2023", fetched.fingerprint, tmp_path) == FeedFetch(fetched.fingerprint)
+        assert FEED.fetch(site.url, "2023", first_fetch.fingerprint, tmp_path) == FeedFetch(first_fetch.fingerprint)
         assert site.requests == [f"{LIST} 200", "/guids/1/x86_64/repodata/repomd.xml 200"]
 
 

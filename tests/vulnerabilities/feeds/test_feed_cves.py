@@ -37,11 +37,11 @@ def test_an_uncompressed_cvss_file_is_read() -> None:
 
 def test_an_unreadable_row_is_a_fault_and_the_others_are_read() -> None:
     data = make_cvss(("GHSA-1", "3.1", HIGH, ""), ("CVE-2", "9", "nonsense", ""), ("CVE-3", "3.1", HIGH, ""))
-    row, vector, scored = sorted(CVSS.parse(BytesIO(data), ""), key=lambda result: isinstance(result, CveScore))
+    row, vector, score = sorted(CVSS.parse(BytesIO(data), ""), key=lambda result: isinstance(result, CveScore))
     assert isinstance(row, FaultyRecord)
     assert isinstance(vector, FaultyRecord)
     assert (row.name, vector.name) == ("line 2", "CVE-2")
-    assert isinstance(scored, CveScore)
+    assert isinstance(score, CveScore)
 
 
 @pytest.mark.parametrize(
@@ -58,8 +58,8 @@ def test_the_catalogue_has_dates() -> None:
         ExploitedCve("CVE-1", "2024-05-06", "2024-06-01"),
         ExploitedCve("CVE-2", "unknown", "2024-06-01"),
     ]
-    undated = b'{"vulnerabilities": [{"cveID": "CVE-1", "dateAdded": 1, "dueDate": null}]}'
-    assert list(KEV.parse(BytesIO(undated), "")) == [ExploitedCve("CVE-1", "unknown", None)]
+    undated_catalogue = b'{"vulnerabilities": [{"cveID": "CVE-1", "dateAdded": 1, "dueDate": null}]}'
+    assert list(KEV.parse(BytesIO(undated_catalogue), "")) == [ExploitedCve("CVE-1", "unknown", None)]
 
 
 def test_an_entry_without_a_cve_is_a_fault() -> None:
@@ -84,10 +84,10 @@ def test_epss_is_read_with_and_without_its_comment() -> None:
     [("GHSA-1", "0.1", "0.1"), ("CVE-1", "x", "0.1"), ("CVE-1", "0.1"), ("CVE-1", "1.1", "0"), ("CVE-1", "nan", "0")],
 )
 def test_an_unreadable_epss_row_is_a_fault_and_the_others_are_read(row: tuple[str, ...]) -> None:
-    fault, predicted = EPSS.parse(BytesIO(make_epss(row, ("CVE-2", "0.5", "1"))), "")
+    fault, prediction = EPSS.parse(BytesIO(make_epss(row, ("CVE-2", "0.5", "1"))), "")
     assert isinstance(fault, FaultyRecord)
     assert fault.name == "line 3"
-    assert predicted == CvePrediction("CVE-2", 0.5, 1.0)
+    assert prediction == CvePrediction("CVE-2", 0.5, 1.0)
 
 
 @pytest.mark.parametrize("data", [b"", b"#model\n", b"id,score\n", make_epss()[:-9], b"#" + b"x" * 5000, b"\xff\n"])

@@ -24,27 +24,27 @@ def read(part: str, *records: Json | bytes) -> list[FeedStatement]:
     return list(FEED.parse(BytesIO(export(*records)), part))
 
 
-def advisory_with(part: str, value: Json) -> Advisory:
+def read_advisory_with(part: str, value: Json) -> Advisory:
     advisory, *_ = read(part, value)
     assert isinstance(advisory, Advisory)
     return advisory
 
 
 def test_a_record_is_followed_by_its_text() -> None:
-    more = {
+    fields = {
         "details": " What it is.\n",
         "references": [{"type": "WEB", "url": "https://a.example/1"}, {"type": "FIX", "url": "https://a.example/1"}],
         "database_specific": {"cwe_ids": ["CWE-79", "<b>", 5]},
     }
-    *_, text = read("PyPI", record("P-1", make_entry("PyPI", "flask", *make_fixed_range("3")), **more))
+    *_, text = read("PyPI", record("P-1", make_entry("PyPI", "flask", *make_fixed_range("3")), **fields))
     assert text == AdvisoryText("P-1", "What it is.", ("https://a.example/1",), ("CWE-79",))
 
 
 @pytest.mark.parametrize(
-    "more", [{"references": "none"}, {"references": [{"type": "WEB"}]}, {"database_specific": {"cwe_ids": "CWE-79"}}]
+    "fields", [{"references": "none"}, {"references": [{"type": "WEB"}]}, {"database_specific": {"cwe_ids": "CWE-79"}}]
 )
-def test_a_text_that_is_not_as_the_schema_says_is_no_fault_of_the_record(more: Json) -> None:
-    (advisory,) = read("PyPI", record("P-1", make_entry("PyPI", "flask", *make_fixed_range("3")), **more))
+def test_a_text_that_is_not_as_the_schema_says_is_no_fault_of_the_record(fields: Json) -> None:
+    (advisory,) = read("PyPI", record("P-1", make_entry("PyPI", "flask", *make_fixed_range("3")), **fields))
     assert isinstance(advisory, Advisory)
 
 
@@ -92,7 +92,7 @@ def test_a_record_becomes_an_advisory_for_each_package_and_release() -> None:
 
 
 def test_entries_of_one_package_are_joined() -> None:
-    advisory = advisory_with(
+    advisory = read_advisory_with(
         "npm",
         record(
             "GHSA-1",
@@ -105,12 +105,12 @@ def test_entries_of_one_package_are_joined() -> None:
 
 
 def test_advisories_of_other_ecosystems_are_skipped() -> None:
-    shared = record(
+    shared_record = record(
         "GHSA-1", make_entry("npm", "a", *make_fixed_range("1")), make_entry("PyPI", "b", *make_fixed_range("2"))
     )
-    assert advisory_with("npm", shared).name == "a"
-    assert advisory_with("PyPI", shared).name == "b"
-    assert read("Debian", shared) == [SilentRecord("GHSA-1", "2026-01-02T00:00:00Z")]
+    assert read_advisory_with("npm", shared_record).name == "a"
+    assert read_advisory_with("PyPI", shared_record).name == "b"
+    assert read("Debian", shared_record) == [SilentRecord("GHSA-1", "2026-01-02T00:00:00Z")]
 
 
 def test_git_ranges_are_dropped() -> None:
@@ -118,7 +118,7 @@ def test_git_ranges_are_dropped() -> None:
     value = record("PYSEC-1", make_entry("PyPI", "a", *make_fixed_range("2")))
     value["affected"][0]["ranges"].insert(0, git)
     value["affected"].append({"ranges": [git]})
-    assert advisory_with("PyPI", value).ranges == (Range("ECOSYSTEM", (("introduced", "0"), ("fixed", "2"))),)
+    assert read_advisory_with("PyPI", value).ranges == (Range("ECOSYSTEM", (("introduced", "0"), ("fixed", "2"))),)
 
 
 MODULAR = "1:18.14.2-3.module+el9.2.0+14843+acebbfea"
@@ -163,7 +163,7 @@ def test_a_module_and_the_package_outside_it_are_two_advisories() -> None:
 
 
 @pytest.mark.parametrize(
-    ("more", "disputed"),
+    ("fields", "is_disputed"),
     [
         ({"details": "** DISPUTED ** Tor before 0.1.1.20 kills the circuit."}, True),
         ({"details": "A flaw in x. NOTE: this is disputed by the vendor because of y."}, True),
@@ -172,74 +172,78 @@ def test_a_module_and_the_package_outside_it_are_two_advisories() -> None:
         ({}, False),
     ],
 )
-def test_a_disputed_record_is_marked(more: Json, disputed: bool) -> None:
+def test_a_disputed_record_is_marked(fields: Json, is_disputed: bool) -> None:
     assert (
-        advisory_with("PyPI", record("PYSEC-1", make_entry("PyPI", "a", *make_fixed_range("1")), **more)).disputed
-        is disputed
+        read_advisory_with(
+            "PyPI", record("PYSEC-1", make_entry("PyPI", "a", *make_fixed_range("1")), **fields)
+        ).disputed
+        is is_disputed
     )
 
 
 def test_malicious_packages_keep_their_ids() -> None:
-    advisory = advisory_with("npm", record("MAL-2024-1", make_entry("npm", "a", {"introduced": "0"})))
+    advisory = read_advisory_with("npm", record("MAL-2024-1", make_entry("npm", "a", {"introduced": "0"})))
     assert (advisory.id, advisory.ratings) == ("MAL-2024-1", ())
 
 
 def test_a_withdrawn_record_is_marked() -> None:
     value = record("PYSEC-1", make_entry("PyPI", "a", *make_fixed_range("1")), withdrawn="2026-07-09T16:19:00Z")
-    assert advisory_with("PyPI", value).withdrawn == "2026-07-09T16:19:00Z"
+    assert read_advisory_with("PyPI", value).withdrawn == "2026-07-09T16:19:00Z"
 
 
 def test_null_means_an_absent_list() -> None:
     value = record(
         "PYSEC-1", make_entry("PyPI", "a", *make_fixed_range("1"), versions=None), aliases=None, severity=None
     )
-    assert advisory_with("PyPI", value).aliases == ()
+    assert read_advisory_with("PyPI", value).aliases == ()
 
 
 # --- severity ----------------------------------------------------------------------------------------------------
 
 
-def _severity(*vectors: str) -> list[Json]:
+def _make_severity(*vectors: str) -> list[Json]:
     kinds = {"CVSS:4": "CVSS_V4", "CVSS:3": "CVSS_V3"}
     return [{"type": kinds.get(vector[:6], "CVSS_V2"), "score": vector} for vector in vectors]
 
 
 def test_the_newest_cvss_version_rates() -> None:
-    value = record("PYSEC-1", make_entry("PyPI", "a", *make_fixed_range("1")), severity=_severity(V2, V31, V4))
-    assert advisory_with("PyPI", value).ratings == (Rating("advisory", Severity.MEDIUM, 5.4, V4),)
+    value = record("PYSEC-1", make_entry("PyPI", "a", *make_fixed_range("1")), severity=_make_severity(V2, V31, V4))
+    assert read_advisory_with("PyPI", value).ratings == (Rating("advisory", Severity.MEDIUM, 5.4, V4),)
 
 
 def test_a_vector_that_cannot_be_scored_is_skipped() -> None:
     value = record(
-        "PYSEC-1", make_entry("PyPI", "a", *make_fixed_range("1")), severity=_severity("CVSS:4.0/AV:nonsense", V31)
+        "PYSEC-1", make_entry("PyPI", "a", *make_fixed_range("1")), severity=_make_severity("CVSS:4.0/AV:nonsense", V31)
     )
-    assert advisory_with("PyPI", value).ratings == (Rating("advisory", Severity.CRITICAL, 9.8, V31),)
+    assert read_advisory_with("PyPI", value).ratings == (Rating("advisory", Severity.CRITICAL, 9.8, V31),)
 
 
 def test_cvss_2_has_the_severities_of_cvss_3() -> None:
-    value = record("PYSEC-1", make_entry("PyPI", "a", *make_fixed_range("1")), severity=_severity(V2))
-    assert advisory_with("PyPI", value).ratings == (Rating("advisory", Severity.HIGH, 7.5, V2),)
+    value = record("PYSEC-1", make_entry("PyPI", "a", *make_fixed_range("1")), severity=_make_severity(V2))
+    assert read_advisory_with("PyPI", value).ratings == (Rating("advisory", Severity.HIGH, 7.5, V2),)
 
 
 def test_the_packages_vector_takes_precedence_over_the_records() -> None:
     value = record(
-        "BIT-1", make_entry("Bitnami", "a", *make_fixed_range("1"), severity=_severity(V4)), severity=_severity(V31)
+        "BIT-1",
+        make_entry("Bitnami", "a", *make_fixed_range("1"), severity=_make_severity(V4)),
+        severity=_make_severity(V31),
     )
-    assert advisory_with("Bitnami", value).ratings[0].vector == V4
+    assert read_advisory_with("Bitnami", value).ratings[0].vector == V4
 
 
 def test_a_word_rates_without_a_vector() -> None:
     affected = make_entry("npm", "a", *make_fixed_range("1"))
     word: Json = {"severity": "MODERATE"}
-    assert advisory_with("npm", record("GHSA-1", affected, database_specific=word)).ratings == (
+    assert read_advisory_with("npm", record("GHSA-1", affected, database_specific=word)).ratings == (
         Rating("advisory", Severity.MEDIUM),
     )
-    value = record("GHSA-1", affected, database_specific=word, severity=_severity(V31))
-    assert advisory_with("npm", value).ratings == (Rating("advisory", Severity.CRITICAL, 9.8, V31),)
+    value = record("GHSA-1", affected, database_specific=word, severity=_make_severity(V31))
+    assert read_advisory_with("npm", value).ratings == (Rating("advisory", Severity.CRITICAL, 9.8, V31),)
 
 
 @pytest.mark.parametrize(
-    ("part", "more", "severity"),
+    ("part", "fields", "severity"),
     [
         ("Debian", {"ecosystem_specific": {"urgency": "unimportant"}}, Severity.INFORMATIONAL),
         ("Debian", {"ecosystem_specific": {"urgency": "medium**"}}, Severity.MEDIUM),
@@ -248,20 +252,21 @@ def test_a_word_rates_without_a_vector() -> None:
         ("Rocky Linux", {"database_specific": {"severity": "Important"}}, Severity.HIGH),
     ],
 )
-def test_the_distributions_word_takes_precedence_over_the_vector(part: str, more: Json, severity: Severity) -> None:
-    affected = make_entry(f"{part}:1", "a", *make_fixed_range("1"), **more)
+def test_the_distributions_word_takes_precedence_over_the_vector(part: str, fields: Json, severity: Severity) -> None:
+    affected = make_entry(f"{part}:1", "a", *make_fixed_range("1"), **fields)
     sources = [
-        rating.source for rating in advisory_with(part, record("X-1", affected, severity=_severity(V31))).ratings
+        rating.source
+        for rating in read_advisory_with(part, record("X-1", affected, severity=_make_severity(V31))).ratings
     ]
-    if "severity" not in more:
+    if "severity" not in fields:
         assert sources == ["distribution", "advisory"]
-    assert advisory_with(part, record("X-1", affected)).ratings == (Rating("distribution", severity),)
+    assert read_advisory_with(part, record("X-1", affected)).ratings == (Rating("distribution", severity),)
 
 
 @pytest.mark.parametrize("word", ["not yet assigned", "None", "Unknown", "", 3, None])
 def test_words_without_a_severity_rate_nothing(word: Any) -> None:
     value = record("X-1", make_entry("Debian:13", "a", *make_fixed_range("1"), ecosystem_specific={"urgency": word}))
-    assert advisory_with("Debian", value).ratings == ()
+    assert read_advisory_with("Debian", value).ratings == ()
 
 
 @pytest.mark.parametrize(
@@ -280,7 +285,7 @@ def test_words_without_a_severity_rate_nothing(word: Any) -> None:
 )
 def test_a_distributions_reason_for_no_fix_is_a_note(specific: Json, note: str | None) -> None:
     value = record("X-1", make_entry("Debian:13", "a", {"introduced": "0"}, ecosystem_specific=specific))
-    assert advisory_with("Debian", value).note == note
+    assert read_advisory_with("Debian", value).note == note
 
 
 @pytest.mark.parametrize(
@@ -298,7 +303,7 @@ def test_a_distributions_reason_for_no_fix_is_a_note(specific: Json, note: str |
 def test_imports_are_known_if_every_entry_lists_them(blocks: list[Any], imports: tuple[str, ...]) -> None:
     specific = [{"ecosystem_specific": {"imports": block}} if block is not None else {} for block in blocks]
     value = record("GO-1", *(make_entry("Go", "a", *make_fixed_range("1"), **each) for each in specific))
-    assert advisory_with("Go", value).imports == imports
+    assert read_advisory_with("Go", value).imports == imports
 
 
 @pytest.mark.parametrize(
@@ -315,7 +320,7 @@ def test_imports_are_known_if_every_entry_lists_them(blocks: list[Any], imports:
 def test_a_word_of_debians_tracker_is_not_a_version(
     word: str, events: tuple[tuple[str, str], ...], note: str | None
 ) -> None:
-    result = advisory_with("Debian", record("X-1", make_entry("Debian:13", "a", *make_fixed_range(word))))
+    result = read_advisory_with("Debian", record("X-1", make_entry("Debian:13", "a", *make_fixed_range(word))))
     assert (result.ranges[0].events, result.note) == (events, note)
 
 
@@ -323,7 +328,7 @@ def test_a_word_of_debians_tracker_is_not_a_version(
 
 
 @pytest.mark.parametrize(
-    "broken",
+    "broken_record",
     [
         b"{",
         b"[]",
@@ -337,8 +342,8 @@ def test_a_word_of_debians_tracker_is_not_a_version(
         b"[" * 100_000,
     ],
 )
-def test_a_record_about_an_unknown_package_is_a_fault(broken: bytes) -> None:
-    result = read("PyPI", record("PYSEC-1", make_entry("PyPI", "a", *make_fixed_range("1"))), broken)
+def test_a_record_about_an_unknown_package_is_a_fault(broken_record: bytes) -> None:
+    result = read("PyPI", record("PYSEC-1", make_entry("PyPI", "a", *make_fixed_range("1"))), broken_record)
     assert isinstance(result[0], Advisory)
     assert isinstance(result[1], FaultyRecord)
     assert (result[1].name, result[1].is_contained) == ("broken-1.json", False)
@@ -393,7 +398,7 @@ def test_an_export_with_overlapping_members_is_refused() -> None:
 
 def test_an_affected_bitnami_version_includes_every_revision() -> None:
     affected = make_entry("Bitnami", "node", {"introduced": "0"}, {"last_affected": "2.6.0"})
-    (span,) = advisory_with("Bitnami", record("BIT-node-1", affected)).ranges
+    (span,) = read_advisory_with("Bitnami", record("BIT-node-1", affected)).ranges
     order = Order(BITNAMI.make_version_key)
     advisory = Advisory("BIT-node-1", "Bitnami", "node", (span,))
     affects = {version: order.is_affected(advisory, version) for version in ("2.6.0", "2.6.0-3", "2.6.1", "2.6.1-0")}
@@ -402,7 +407,7 @@ def test_an_affected_bitnami_version_includes_every_revision() -> None:
 
 def test_a_last_affected_version_of_azure_linux_includes_its_builds() -> None:
     affected = make_entry("Azure Linux:3", "curl", {"introduced": "0"}, {"last_affected": "8.11.1-2"})
-    (span,) = advisory_with("Azure Linux", record("AZL-1", affected)).ranges
+    (span,) = read_advisory_with("Azure Linux", record("AZL-1", affected)).ranges
     order = Order(RPM.make_version_key, can_omit_epoch=True)
     advisory = Advisory("AZL-1", "Azure Linux:3", "curl", (span,))
     versions = ("8.11.1-2", "8.11.1-2.azl3", "8.11.1-2.cm2", "8.11.1-3.azl3", "8.11.1-10.azl3", "8.12.0-1.azl3")

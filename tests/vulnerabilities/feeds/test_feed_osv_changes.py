@@ -18,7 +18,7 @@ from dockgate.vulnerabilities.feeds.osv import FEED
 OLD, NEW = "2026-01-01T10:00:00Z", "2026-01-01T09:00:00.120000Z"
 
 
-def osv_record(identity: str, modified: str = OLD) -> Json:
+def make_osv_record(identity: str, modified: str = OLD) -> Json:
     return record(identity, make_entry("PyPI", "a", *make_fixed_range("1"))) | {"modified": modified}
 
 
@@ -32,7 +32,7 @@ def publish(site: Site, *records: Json) -> None:
 @pytest.fixture
 def site() -> Iterator[Site]:
     with serve_files({}) as site:
-        publish(site, osv_record("A"), osv_record("B"), osv_record("C"))
+        publish(site, make_osv_record("A"), make_osv_record("B"), make_osv_record("C"))
         yield site
 
 
@@ -42,80 +42,80 @@ def fetch(site: Site, into: Path, fingerprint: str, content: Mapping[str, str] |
     return FEED.fetch(site.url, "PyPI", fingerprint, into, lookup=lambda: existing)
 
 
-def first_fingerprint(site: Site, into: Path) -> str:
+def fetch_first_fingerprint(site: Site, into: Path) -> str:
     return FEED.fetch(site.url, "PyPI", "", into).fingerprint
 
 
 def test_the_first_fetch_is_the_whole_export(site: Site, tmp_path: Path) -> None:
-    fetched = fetch(site, tmp_path, "")
+    result = fetch(site, tmp_path, "")
     assert site.requests == ["/PyPI/all.zip 200"]
-    assert fetched.replaces is None
+    assert result.replaces is None
 
 
 def test_only_changed_records_are_fetched_and_removed_ones_are_listed(site: Site, tmp_path: Path) -> None:
-    fingerprint = first_fingerprint(site, tmp_path)
-    publish(site, osv_record("A"), osv_record("B", NEW), osv_record("D"))
-    fetched = fetch(site, tmp_path, fingerprint)
+    fingerprint = fetch_first_fingerprint(site, tmp_path)
+    publish(site, make_osv_record("A"), make_osv_record("B", NEW), make_osv_record("D"))
+    result = fetch(site, tmp_path, fingerprint)
     assert sorted(site.requests) == ["/PyPI/B.json 200", "/PyPI/D.json 200", "/PyPI/modified_id.csv 200"]
-    assert fetched.replaces == frozenset({"B", "C", "D"})
-    assert fetched.path is not None
-    with ZipFile(fetched.path) as archive:
+    assert result.replaces == frozenset({"B", "C", "D"})
+    assert result.path is not None
+    with ZipFile(result.path) as archive:
         assert {name: json.loads(archive.read(name)) for name in archive.namelist()} == {
-            "B.json": osv_record("B", NEW),
-            "D.json": osv_record("D"),
+            "B.json": make_osv_record("B", NEW),
+            "D.json": make_osv_record("D"),
         }
 
 
 def test_an_unchanged_list_fetches_nothing_else(site: Site, tmp_path: Path) -> None:
-    unchanged = fetch(site, tmp_path, first_fingerprint(site, tmp_path))
-    assert unchanged.path is None
+    result = fetch(site, tmp_path, fetch_first_fingerprint(site, tmp_path))
+    assert result.path is None
     assert site.requests == ["/PyPI/modified_id.csv 200"]
-    assert fetch(site, tmp_path, unchanged.fingerprint) == unchanged
+    assert fetch(site, tmp_path, result.fingerprint) == result
     assert site.requests == ["/PyPI/modified_id.csv 304"]
 
 
 def test_a_record_that_is_not_stored_is_fetched_whatever_its_age(site: Site, tmp_path: Path) -> None:
-    fetched = fetch(site, tmp_path, first_fingerprint(site, tmp_path), {"A": OLD, "C": OLD})
-    assert fetched.replaces == frozenset({"B"})
+    result = fetch(site, tmp_path, fetch_first_fingerprint(site, tmp_path), {"A": OLD, "C": OLD})
+    assert result.replaces == frozenset({"B"})
 
 
 def test_times_are_compared_as_instants(site: Site, tmp_path: Path) -> None:
-    publish(site, osv_record("A", "2026-01-01T10:00:00.120Z"), osv_record("B", "2026-01-01T10:00:00+00:00"))
+    publish(site, make_osv_record("A", "2026-01-01T10:00:00.120Z"), make_osv_record("B", "2026-01-01T10:00:00+00:00"))
     assert (
-        fetch(site, tmp_path, first_fingerprint(site, tmp_path), {"A": "2026-01-01T10:00:00.12Z", "B": OLD}).path
+        fetch(site, tmp_path, fetch_first_fingerprint(site, tmp_path), {"A": "2026-01-01T10:00:00.12Z", "B": OLD}).path
         is None
     )
 
 
 def test_many_changes_fetch_the_whole_export(site: Site, tmp_path: Path) -> None:
-    fingerprint = first_fingerprint(site, tmp_path)
-    publish(site, *(osv_record(f"X-{number}") for number in range(CHANGES_LIMIT + 1)))
-    fetched = fetch(site, tmp_path, fingerprint)
+    fingerprint = fetch_first_fingerprint(site, tmp_path)
+    publish(site, *(make_osv_record(f"X-{number}") for number in range(CHANGES_LIMIT + 1)))
+    result = fetch(site, tmp_path, fingerprint)
     assert site.requests == ["/PyPI/modified_id.csv 200", "/PyPI/all.zip 200"]
-    assert fetched.replaces is None
+    assert result.replaces is None
 
 
 def test_many_removals_fetch_the_whole_export(site: Site, tmp_path: Path) -> None:
     """It may be cut short; what it lacks would be taken for gone."""
-    fingerprint = first_fingerprint(site, tmp_path)
-    publish(site, osv_record("A", NEW))
-    fetched = fetch(site, tmp_path, fingerprint, {"A": OLD} | {f"X-{number}": OLD for number in range(CHANGES_LIMIT)})
+    fingerprint = fetch_first_fingerprint(site, tmp_path)
+    publish(site, make_osv_record("A", NEW))
+    result = fetch(site, tmp_path, fingerprint, {"A": OLD} | {f"X-{number}": OLD for number in range(CHANGES_LIMIT)})
     assert site.requests == ["/PyPI/modified_id.csv 200", "/PyPI/all.zip 200"]
-    assert fetched.replaces is None
+    assert result.replaces is None
 
 
 def test_removals_alone_fetch_the_whole_export(site: Site, tmp_path: Path) -> None:
-    fingerprint = first_fingerprint(site, tmp_path)
-    publish(site, osv_record("A"), osv_record("B"))
-    fetched = fetch(site, tmp_path, fingerprint)
+    fingerprint = fetch_first_fingerprint(site, tmp_path)
+    publish(site, make_osv_record("A"), make_osv_record("B"))
+    result = fetch(site, tmp_path, fingerprint)
     assert site.requests == ["/PyPI/modified_id.csv 200", "/PyPI/all.zip 200"]
-    assert fetched.replaces is None
+    assert result.replaces is None
 
 
 @pytest.mark.parametrize("fault", ["no list", "an empty list", "a broken list", "a path for a name", "no record"])
 def test_an_unreadable_list_or_record_fetches_the_whole_export(fault: str, site: Site, tmp_path: Path) -> None:
-    fingerprint = first_fingerprint(site, tmp_path)
-    publish(site, osv_record("A"), osv_record("B", NEW))
+    fingerprint = fetch_first_fingerprint(site, tmp_path)
+    publish(site, make_osv_record("A"), make_osv_record("B", NEW))
     csv = "/PyPI/modified_id.csv"
     if fault == "no list":
         del site.files[csv]
@@ -125,14 +125,14 @@ def test_an_unreadable_list_or_record_fetches_the_whole_export(fault: str, site:
         site.files[csv] = {"an empty list": b"", "a broken list": b"nonsense\n", "a path for a name": b"1,../x\n"}[
             fault
         ]
-    fetched = fetch(site, tmp_path, fingerprint)
+    result = fetch(site, tmp_path, fingerprint)
     assert site.requests[-1] == "/PyPI/all.zip 200"
-    assert fetched.replaces is None
+    assert result.replaces is None
 
 
 def test_record_ids_are_quoted_in_urls(site: Site, tmp_path: Path) -> None:
-    fingerprint = first_fingerprint(site, tmp_path)
-    publish(site, osv_record("A"), osv_record("B"), osv_record("C"), osv_record("RHSA-2026:1 x"))
+    fingerprint = fetch_first_fingerprint(site, tmp_path)
+    publish(site, make_osv_record("A"), make_osv_record("B"), make_osv_record("C"), make_osv_record("RHSA-2026:1 x"))
     assert fetch(site, tmp_path, fingerprint).replaces == frozenset({"RHSA-2026:1 x"})
     assert "/PyPI/RHSA-2026:1 x.json 200" in map(unquote, site.requests)
 

@@ -2,7 +2,7 @@
 
 import pytest
 from tests.vulnerabilities.feeds.feed_files import make_entry, make_fixed_range, record
-from tests.vulnerabilities.feeds.test_feed_osv import advisory_with, read
+from tests.vulnerabilities.feeds.test_feed_osv import read, read_advisory_with
 
 from dockgate.vulnerabilities.feed import FaultyRecord, SilentRecord
 from dockgate.vulnerabilities.model import Advisory, Range
@@ -23,7 +23,9 @@ from dockgate.vulnerabilities.model import Advisory, Range
     ],
 )
 def test_names_are_normalized_by_ecosystem(ecosystem: str, name: str, normal: str) -> None:
-    assert advisory_with(ecosystem, record("X-1", make_entry(ecosystem, name, *make_fixed_range("1")))).name == normal
+    assert (
+        read_advisory_with(ecosystem, record("X-1", make_entry(ecosystem, name, *make_fixed_range("1")))).name == normal
+    )
 
 
 @pytest.mark.parametrize(
@@ -73,7 +75,9 @@ def test_names_are_normalized_by_ecosystem(ecosystem: str, name: str, normal: st
 )
 def test_products_with_the_same_packages_become_one_release(value: str, normal: str) -> None:
     assert (
-        advisory_with(value.partition(":")[0], record("X-1", make_entry(value, "a", *make_fixed_range("1")))).ecosystem
+        read_advisory_with(
+            value.partition(":")[0], record("X-1", make_entry(value, "a", *make_fixed_range("1")))
+        ).ecosystem
         == normal
     )
 
@@ -92,7 +96,7 @@ def test_language_packages_rebuilt_by_echo_are_not_of_its_distribution(ecosystem
     value = record("ECHO-1", make_entry(ecosystem, "jinja2", *make_fixed_range("2.11.3-1+deb11u1")))
     assert [type(messages) for messages in read("Echo", value)] == [SilentRecord]
     both = record("ECHO-2", *value["affected"], make_entry("Echo", "jinja2", *make_fixed_range("3.1.6-1")))
-    assert advisory_with("Echo", both).ranges[0].events[1] == ("fixed", "3.1.6-1")
+    assert read_advisory_with("Echo", both).ranges[0].events[1] == ("fixed", "3.1.6-1")
 
 
 @pytest.mark.parametrize(
@@ -114,7 +118,7 @@ def test_language_packages_rebuilt_by_echo_are_not_of_its_distribution(ecosystem
     ],
 )
 def test_versions_have_no_package_name_or_section(ecosystem: str, package: str, messages: str, version: str) -> None:
-    advisory = advisory_with(
+    advisory = read_advisory_with(
         ecosystem.partition(":")[0], record("X-1", make_entry(ecosystem, package, *make_fixed_range(messages)))
     )
     assert advisory.ranges[0].events == (("introduced", "0"), ("fixed", version))
@@ -133,7 +137,7 @@ def test_a_version_with_the_name_of_another_package_is_refused() -> None:
 
 def test_entries_of_products_of_one_release_are_joined() -> None:
     names = ("Red Hat:enterprise_linux:9::baseos", "Red Hat:enterprise_linux:9::appstream")
-    advisory = advisory_with(
+    advisory = read_advisory_with(
         "Red Hat", record("RHSA-1", *(make_entry(name, "openssl", *make_fixed_range("1:3-1.el9")) for name in names))
     )
     assert len(advisory.ranges) == 1
@@ -152,4 +156,4 @@ def test_the_related_cves_of_a_bulletin_are_its_upstream(
     part: str, names: dict[str, list[str]], upstream: tuple[str, ...]
 ) -> None:
     value = record("X-1", make_entry(part, "a", *make_fixed_range("1")), **names)
-    assert advisory_with(part.partition(":")[0], value).upstream == upstream
+    assert read_advisory_with(part.partition(":")[0], value).upstream == upstream

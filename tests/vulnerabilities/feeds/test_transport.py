@@ -53,9 +53,9 @@ def test_a_download_that_is_too_slow_is_given_up(tmp_path: Path) -> None:
 def test_a_host_that_stops_in_the_middle_of_a_file_is_stalled(tmp_path: Path) -> None:
     with serve_files({"/kev.json": b"x" * 1000}) as site, Web("kev", None, timeout=0.2) as web:
         site.slow["/kev.json"] = 1.0
-        with pytest.raises(DownloadError) as failed:
+        with pytest.raises(DownloadError) as error:
             web.fetch(f"{site.url}/kev.json", "", tmp_path)
-        assert (failed.value.is_stalled, failed.value.is_unreachable) == (True, False)
+        assert (error.value.is_stalled, error.value.is_unreachable) == (True, False)
 
 
 def test_a_redirect_is_followed_but_not_out_of_tls(tmp_path: Path) -> None:
