@@ -55,7 +55,7 @@ FORBIDDEN_IN_A_SCAN = (
 )
 
 
-def _modules(part: str) -> list[Path]:
+def _list_modules(part: str) -> list[Path]:
     """The modules directly in a folder, or the module itself."""
     path = SOURCE / part
     modules = sorted(path.glob("*.py")) if path.is_dir() else [path]
@@ -63,13 +63,13 @@ def _modules(part: str) -> list[Path]:
     return modules
 
 
-def _all_modules(part: str) -> list[Path]:
+def _list_all_modules(part: str) -> list[Path]:
     modules = sorted((SOURCE / part).rglob("*.py"))
     assert modules, f"nothing in {part}"
     return modules
 
 
-def _names(nodes: Iterator[ast.AST]) -> Iterator[str]:
+def _iterate_package_names(nodes: Iterator[ast.AST]) -> Iterator[str]:
     """The top-level packages that these nodes import, relative imports aside."""
     for node in nodes:
         if isinstance(node, ast.Import):
@@ -86,20 +86,20 @@ def _run_at_import(node: ast.AST) -> Iterator[ast.AST]:
             yield from _run_at_import(child)
 
 
-def _imported(module: str, file: Path, modules: set[str]) -> set[str]:
+def _list_imported_modules(module: str, file: Path, modules: set[str]) -> set[str]:
     """Those of the known modules that it imports anywhere, in functions and for types too. A package's names that are
     modules are these; other names of it are the package."""
-    imported = set()
+    imported_modules = set()
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.Import):
-            imported |= {alias.name for alias in node.names}
+            imported_modules |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             names = {f"{node.module}.{alias.name}" for alias in node.names}
-            imported |= names if names <= modules else {node.module, *names}
-    return imported & modules - {module}
+            imported_modules |= names if names <= modules else {node.module, *names}
+    return imported_modules & modules - {module}
 
 
-def _third_party(names: Iterator[str]) -> set[str]:
+def _select_third_party(names: Iterator[str]) -> set[str]:
     return {name for name in names if name != "dockgate" and name not in sys.stdlib_module_names}
 
 
@@ -114,22 +114,26 @@ def test_the_drawing_of_the_architecture_has_the_layers_of_the_contract() -> Non
 @pytest.mark.parametrize("part", STANDARD_LIBRARY_ONLY)
 def test_pure_modules_import_the_standard_library_alone(part: str) -> None:
     foreign = {
-        str(file): _third_party(_names(ast.walk(ast.parse(file.read_text()))))
+        str(file): _select_third_party(_iterate_package_names(ast.walk(ast.parse(file.read_text()))))
         - EXCEPT.get(str(file.relative_to(SOURCE)), set())
-        for file in _modules(part)
+        for file in _list_modules(part)
     }
     assert {file: names for file, names in foreign.items() if names} == {}
 
 
 @pytest.mark.parametrize("part", PURE)
 def test_pure_modules_do_no_io_and_read_no_clock(part: str) -> None:
-    impure = {str(file): IMPURE & set(_names(ast.walk(ast.parse(file.read_text())))) for file in _modules(part)}
+    impure = {
+        str(file): IMPURE & set(_iterate_package_names(ast.walk(ast.parse(file.read_text()))))
+        for file in _list_modules(part)
+    }
     assert {file: names for file, names in impure.items() if names} == {}
 
 
 def test_a_rule_imports_the_standard_library_alone_except_expressions() -> None:
     foreign = {
-        file.stem: _third_party(_names(ast.walk(ast.parse(file.read_text())))) for file in _modules("gate/rules")
+        file.stem: _select_third_party(_iterate_package_names(ast.walk(ast.parse(file.read_text()))))
+        for file in _list_modules("gate/rules")
     }
     assert {name: names for name, names in foreign.items() if names} == {
         "_cel": {"cel_expr_python"},
@@ -140,8 +144,11 @@ def test_a_rule_imports_the_standard_library_alone_except_expressions() -> None:
 
 @pytest.mark.parametrize("part", ["scanner/ecosystems", "scanner/formats", "gate/rules"])
 def test_a_plugin_imports_its_library_at_first_use(part: str) -> None:
-    files = _all_modules(part)
-    foreign = {str(file): _third_party(_names(_run_at_import(ast.parse(file.read_text())))) for file in files}
+    files = _list_all_modules(part)
+    foreign = {
+        str(file): _select_third_party(_iterate_package_names(_run_at_import(ast.parse(file.read_text()))))
+        for file in files
+    }
     assert {file: names for file, names in foreign.items() if names} == {}
 
 
@@ -149,7 +156,7 @@ def test_plugins_compile_no_pattern_when_they_are_imported() -> None:
     compiling = [
         f"{file}:{node.lineno}"
         for part in ("scanner/ecosystems", "scanner/formats", "gate/rules")
-        for file in _all_modules(part)
+        for file in _list_all_modules(part)
         for node in _run_at_import(ast.parse(file.read_text()))
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "re.compile"
     ]
@@ -159,7 +166,7 @@ def test_plugins_compile_no_pattern_when_they_are_imported() -> None:
 def test_no_modules_import_each_other_not_even_in_functions() -> None:
     files = {".".join(file.relative_to(SOURCE.parent).with_suffix("").parts): file for file in SOURCE.rglob("*.py")}
     modules = {name.removesuffix(".__init__"): file for name, file in files.items()}
-    graph = {name: _imported(name, file, set(modules)) for name, file in modules.items()}
+    graph = {name: _list_imported_modules(name, file, set(modules)) for name, file in modules.items()}
     list(TopologicalSorter(graph).static_order())  # CycleError names them
 
 
@@ -170,5 +177,5 @@ def test_a_scan_loads_only_what_it_needs() -> None:
         "dockgate.scanner.ecosystems.load()\n"
         f"print(sorted(set({FORBIDDEN_IN_A_SCAN!r}) & set(sys.modules)))"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "[]\n", "")
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stdout, result.stderr) == (0, "[]\n", "")

@@ -17,7 +17,7 @@ def build_database(tmp_path: Path, name: str = "feeds") -> Path:
     return path
 
 
-def inventory() -> Inventory:
+def make_inventory() -> Inventory:
     jinja = Package("jinja2", "2.10", "pkg:pypi/jinja2@2.10", "PyPI", "jinja2", "2.10", "x/METADATA")
     return Inventory("sha256:1", "linux/amd64", None, (), (jinja,), ())
 
@@ -38,7 +38,7 @@ def test_a_database_stays_open_until_it_is_replaced(tmp_path: Path) -> None:
     build_database(tmp_path, "more/feeds")
     second = current()
     assert second is not first
-    assert [advisory.id for advisory in first.read_snapshot([inventory()]).advisories] == ["PYSEC-2019-217"]
+    assert [advisory.id for advisory in first.read_snapshot([make_inventory()]).advisories] == ["PYSEC-2019-217"]
 
 
 def test_a_deleted_database_is_reported_as_missing(tmp_path: Path) -> None:
@@ -53,6 +53,6 @@ def test_a_deleted_database_is_reported_as_missing(tmp_path: Path) -> None:
 def test_many_threads_can_use_the_database_at_once(tmp_path: Path) -> None:
     current = advisories.CurrentDatabase(build_database(tmp_path))
     with ThreadPoolExecutor(8) as pool:
-        snapshots = list(pool.map(lambda _: current().read_snapshot([inventory()]), range(200)))
+        snapshots = list(pool.map(lambda _: current().read_snapshot([make_inventory()]), range(200)))
     assert len(snapshots) == 200
     assert all(snapshot == snapshots[0] for snapshot in snapshots)

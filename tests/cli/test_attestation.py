@@ -32,12 +32,12 @@ def test_a_new_key_is_printed(dockgate: Dockgate, server: FakeServer) -> None:
 
 def test_attestations_of_an_image_are_listed(dockgate: Dockgate, server: FakeServer) -> None:
     record = {"verdict": VERDICT, "image": samples.MANIFEST, "repository": "components", "key": "k2", "attempts": 1}
-    done = {**record, "attested_at": "2026-11-24T10:00:00Z", "error": "", "next_at": ""}
-    failed = {**record, "attested_at": "", "error": "no registry", "next_at": ""}
-    server.answers[f"GET /images/{samples.MANIFEST}/attestations"] = [done, failed]
-    shown = dockgate("attestation", "show", samples.MANIFEST).out
-    assert VERDICT in shown
-    assert "failed: no registry" in shown
+    attested_record = {**record, "attested_at": "2026-11-24T10:00:00Z", "error": "", "next_at": ""}
+    failed_record = {**record, "attested_at": "", "error": "no registry", "next_at": ""}
+    server.answers[f"GET /images/{samples.MANIFEST}/attestations"] = [attested_record, failed_record]
+    output = dockgate("attestation", "show", samples.MANIFEST).out
+    assert VERDICT in output
+    assert "failed: no registry" in output
 
 
 def test_reports_are_uploaded_file_by_file(dockgate: Dockgate, server: FakeServer, tmp_path: Path) -> None:
@@ -47,8 +47,8 @@ def test_reports_are_uploaded_file_by_file(dockgate: Dockgate, server: FakeServe
     for name in ("one.json", "two.json"):
         (tmp_path / name).write_text(name)
     files = (str(tmp_path / "one.json"), str(tmp_path / "two.json"))
-    shown = dockgate("image", "report", samples.MANIFEST, *files, "--found-at", "2026-11-24T10:00:00Z").out
-    assert "trivy" in shown
+    output = dockgate("image", "report", samples.MANIFEST, *files, "--found-at", "2026-11-24T10:00:00Z").out
+    assert "trivy" in output
     assert [request.body for request in server.requests] == [b"one.json", b"two.json"]
     assert server.requests[0].query == {"name": files[0], "found_at": "2026-11-24T10:00:00Z"}
 
@@ -62,9 +62,13 @@ def test_verify_accepts_signed_approvals_and_refuses_others(dockgate: Dockgate, 
         digest = running.push("team/app", "1", make_image([{"etc/os-release": b"ID=debian\n"}]))
         attestor = RegistryAttestor(Keys(tmp_path / "keys"), running.address)
         public.write_text(attestor.list_keys()[0].pem)
-        named = f"{running.address}/team/app:1"
-        nothing = dockgate("attestation", "verify", named, "--key", str(public), "--policy", "strict")
-        assert (nothing.code, nothing.out.startswith(digest), "the image has no attestation" in nothing.out) == (
+        image_name = f"{running.address}/team/app:1"
+        without_attestation = dockgate("attestation", "verify", image_name, "--key", str(public), "--policy", "strict")
+        assert (
+            without_attestation.code,
+            without_attestation.out.startswith(digest),
+            "the image has no attestation" in without_attestation.out,
+        ) == (
             1,
             True,
             True,
@@ -80,10 +84,10 @@ def test_verify_accepts_signed_approvals_and_refuses_others(dockgate: Dockgate, 
             "p",
             lambda name, digest: build_statement(replace(verdict, image=digest), VERDICT, name, digest, 36500),
         )
-        borne = dockgate("attestation", "verify", named, "--key", str(public), "--policy", "strict")
+        borne = dockgate("attestation", "verify", image_name, "--key", str(public), "--policy", "strict")
         assert (borne.code, borne.out.startswith(digest), "approved by policy strict" in borne.out) == (0, True, True)
-        weaker = dockgate("attestation", "verify", named, "--key", str(public), "--policy", "default")
+        weaker = dockgate("attestation", "verify", image_name, "--key", str(public), "--policy", "default")
         assert (weaker.code, "by the policy 'strict', not by 'default'" in weaker.out) == (1, True)
-        assert dockgate("attestation", "verify", named, "--key", str(public)).code == 2
-        refused = dockgate("attestation", "verify", named, "--key", str(other_key), "--policy", "strict")
-        assert (refused.code, "refused: No trusted key" in refused.out) == (1, True)
+        assert dockgate("attestation", "verify", image_name, "--key", str(public)).code == 2
+        with_wrong_key = dockgate("attestation", "verify", image_name, "--key", str(other_key), "--policy", "strict")
+        assert (with_wrong_key.code, "refused: No trusted key" in with_wrong_key.out) == (1, True)

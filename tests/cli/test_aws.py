@@ -35,22 +35,22 @@ def _no_account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 @pytest.fixture(name="cloud")
 def _cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
     """An account that commands reach by the environment alone."""
-    with run_cloud() as made, replace_clients(made.formation):
-        made.formation.slow = False
+    with run_cloud() as cloud, replace_clients(cloud.formation):
+        cloud.formation.slow = False
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
         monkeypatch.setenv("AWS_REGION", REGION)
         monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
-        yield made
-        assert made.formation.faults == []
+        yield cloud
+        assert cloud.formation.faults == []
 
 
 def test_the_template_is_written(dockgate: Dockgate, tmp_path: Path) -> None:
-    shown = dockgate("aws", "template")
-    assert shown.code == 0
-    assert shown.out.startswith("AWSTemplateFormatVersion")
+    result = dockgate("aws", "template")
+    assert result.code == 0
+    assert result.out.startswith("AWSTemplateFormatVersion")
     assert dockgate("aws", "template", "--output", str(tmp_path / "stack.yaml")).out == ""
-    assert (tmp_path / "stack.yaml").read_text() == shown.out
+    assert (tmp_path / "stack.yaml").read_text() == result.out
 
 
 def test_the_archive_is_reproducible(dockgate: Dockgate, tmp_path: Path) -> None:
@@ -62,11 +62,11 @@ def test_the_archive_is_reproducible(dockgate: Dockgate, tmp_path: Path) -> None
 
 
 def test_a_policy_is_printed_in_the_form_of_s3_and_ssm(dockgate: Dockgate, tmp_path: Path) -> None:
-    shown = dockgate("aws", "policy", "default")
-    assert shown.code == 0
-    assert decode_policy(shown.out.encode()) == read_builtin_policy("default", rules.load())
+    result = dockgate("aws", "policy", "default")
+    assert result.code == 0
+    assert decode_policy(result.out.encode()) == read_builtin_policy("default", rules.load())
     dockgate("aws", "policy", "default", "--output", str(tmp_path / "policy.json"))
-    assert (tmp_path / "policy.json").read_bytes() == shown.out.encode()
+    assert (tmp_path / "policy.json").read_bytes() == result.out.encode()
 
 
 @pytest.mark.parametrize("command", [("policy",), ("package", "--output", "functions.zip", "--policy")])
@@ -113,27 +113,27 @@ def test_without_boto3_the_error_says_how_to_install_it() -> None:
 
 
 def test_a_stack_is_deployed_shown_and_destroyed(dockgate: Dockgate, cloud: Cloud) -> None:
-    made = dockgate("aws", "deploy", "--stack", "gate", *ALONE)
-    assert (made.code, made.out) == (0, "gate: deployed\n  dockgate aws status --stack gate\n")
-    assert "creating the stack gate" in made.err
+    deployment = dockgate("aws", "deploy", "--stack", "gate", *ALONE)
+    assert (deployment.code, deployment.out) == (0, "gate: deployed\n  dockgate aws status --stack gate\n")
+    assert "creating the stack gate" in deployment.err
     assert dockgate("aws", "deploy", "--stack", "gate").out.startswith("gate: unchanged")
-    shown = dockgate("aws", "status", "--stack", "gate")
+    status = dockgate("aws", "status", "--stack", "gate")
     for text in ("CREATE_COMPLETE", "BASIC", "approvals waiting", "ApprovalTopicArn"):
-        assert text in shown.out
+        assert text in status.out
     facts = json.loads(dockgate("aws", "status", "--stack", "gate", "-o", "json").out)
     assert (facts["state"], facts["waiting"], facts["stages"]) == ("CREATE_COMPLETE", 0, {})
-    gone = dockgate("aws", "destroy", "--stack", "gate", "--yes")
-    assert gone.code == 0
-    assert gone.out.startswith("stack gate\nbucket ")
-    assert gone.out.endswith("gate: deleted\n")
-    again = dockgate("aws", "destroy", "--stack", "gate", "--yes")
-    assert (again.code, again.out) == (0, f"gate: not found in {REGION}\n")
+    destruction = dockgate("aws", "destroy", "--stack", "gate", "--yes")
+    assert destruction.code == 0
+    assert destruction.out.startswith("stack gate\nbucket ")
+    assert destruction.out.endswith("gate: deleted\n")
+    second_destruction = dockgate("aws", "destroy", "--stack", "gate", "--yes")
+    assert (second_destruction.code, second_destruction.out) == (0, f"gate: not found in {REGION}\n")
 
 
 def test_redrive_lists_messages_that_failed_and_exits_2(dockgate: Dockgate, cloud: Cloud) -> None:
     dockgate("aws", "deploy", "--stack", "gate", *ALONE)
-    nothing = dockgate("aws", "redrive", "--stack", "gate")
-    assert (nothing.code, nothing.out) == (0, "gate: 0 resent, 0 failed\n")
+    empty_redrive = dockgate("aws", "redrive", "--stack", "gate")
+    assert (empty_redrive.code, empty_redrive.out) == (0, "gate: 0 resent, 0 failed\n")
     sqs = cloud.get_client("sqs")
     for name, body in (("approvalfailures", '{"token": "secret"}'), ("failures", "none of ours")):
         sqs.send_message(QueueUrl=sqs.get_queue_url(QueueName=name)["QueueUrl"], MessageBody=body)
@@ -183,7 +183,7 @@ def test_a_refusal_names_the_permission_and_the_page(dockgate: Dockgate, cloud: 
 
 def test_the_deployed_template_is_the_printed_one(dockgate: Dockgate, cloud: Cloud) -> None:
     dockgate("aws", "deploy", "--stack", "gate", *ALONE)
-    shown = dockgate("aws", "template").out
+    template = dockgate("aws", "template").out
     (url,) = (parameters["TemplateURL"] for _, name, parameters in cloud.formation.called if name == "CreateStack")
-    assert url.endswith(f"/templates/{hashlib.sha256(shown.encode()).hexdigest()}.yaml")
-    assert yaml.compose(shown, yaml.CSafeLoader) is not None
+    assert url.endswith(f"/templates/{hashlib.sha256(template.encode()).hexdigest()}.yaml")
+    assert yaml.compose(template, yaml.CSafeLoader) is not None

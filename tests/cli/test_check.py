@@ -121,8 +121,8 @@ def test_each_line_is_answered_before_the_next_is_read(tmp_path: Path) -> None:
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environ) as process:
         assert process.stdin is not None
         assert process.stdout is not None
-        for purls, rest in ((JINJA, ""), (OPENSSL, "pkg:pypi/"), ("idna@3.6", "")):
-            process.stdin.write(f"{purls}\n{rest}".encode())
+        for purls, incomplete_line in ((JINJA, ""), (OPENSSL, "pkg:pypi/"), ("idna@3.6", "")):
+            process.stdin.write(f"{purls}\n{incomplete_line}".encode())
             process.stdin.flush()
             assert json.loads(process.stdout.readline())["purl"].endswith(purls)
         last, _ = process.communicate(b"pkg:npm/lodash@1.0.0")

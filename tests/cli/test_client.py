@@ -114,8 +114,8 @@ def test_a_wrong_server_address_names_the_setting(dockgate: Dockgate, monkeypatc
 
 
 def test_apply_sends_all_documents_with_their_names(dockgate: Dockgate, server: FakeServer, tmp_path: Path) -> None:
-    created = {"kind": "Repository", "change": "created", "advice": "git clone it"}
-    server.answers["POST /apply/documents"] = [{**created, "name": name} for name in ("one", "two")]
+    change = {"kind": "Repository", "change": "created", "advice": "git clone it"}
+    server.answers["POST /apply/documents"] = [{**change, "name": name} for name in ("one", "two")]
     files = []
     for name in ("one", "two"):
         file = tmp_path / f"{name}.yaml"
@@ -125,8 +125,8 @@ def test_apply_sends_all_documents_with_their_names(dockgate: Dockgate, server: 
     assert ran.code == 0
     assert ran.out == "Repository one: created\n  git clone it\nRepository two: created\n  git clone it\n"
     (request,) = server.requests
-    sent = json.loads(request.body)
-    assert sent == [{"name": file, "text": f"kind: Repository\nname: {Path(file).stem}\n"} for file in files]
+    sent_documents = json.loads(request.body)
+    assert sent_documents == [{"name": file, "text": f"kind: Repository\nname: {Path(file).stem}\n"} for file in files]
 
 
 def test_apply_says_why_no_document_was_applied(dockgate: Dockgate, server: FakeServer, tmp_path: Path) -> None:
@@ -146,21 +146,21 @@ def test_a_small_command_imports_neither_an_http_library_nor_what_verdicts_are_m
     server: FakeServer, command: tuple[str, ...]
 ) -> None:
     """They take longer than the command itself."""
-    nothing: dict[str, Any] = {"images": [], "next": None, "events": [], "after": 0, "has_more": False}
+    empty_lists: dict[str, Any] = {"images": [], "next": None, "events": [], "after": 0, "has_more": False}
     unknown: dict[str, Any] = {"total": 0, "reason": None, "images": [], "next": None}
     exposure: dict[str, Any] = {"question": "CVE-1", "state": "Absent", "unaffected": None, "names": [], "services": []}
     counts = dict.fromkeys(("total", "rejected", "blocked", "blocked_of", "blocked_unknown", "waived", "waived_of"), 0)
     server.answers |= {
         "GET /exposure": {
-            **(exposure | nothing | counts),
+            **(exposure | empty_lists | counts),
             "unknown": unknown,
             "as_of": None,
             "is_limited": False,
             "exploited": None,
             "pipelines": [],
         },
-        "GET /images": nothing,
-        "GET /events": nothing,
+        "GET /images": empty_lists,
+        "GET /events": empty_lists,
     }
     ran = subprocess.run(
         [sys.executable, "-X", "importtime", "-m", "dockgate", *command],
@@ -169,9 +169,9 @@ def test_a_small_command_imports_neither_an_http_library_nor_what_verdicts_are_m
         text=True,
         check=True,
     )
-    imported = {line.rpartition("|")[2].strip() for line in ran.stderr.splitlines()}
-    assert "dockgate.cli.client" in imported
-    assert {"httpx", "dockgate.gate.model", "dockgate.vulnerabilities.model"} & imported == set()
+    imported_modules = {line.rpartition("|")[2].strip() for line in ran.stderr.splitlines()}
+    assert "dockgate.cli.client" in imported_modules
+    assert {"httpx", "dockgate.gate.model", "dockgate.vulnerabilities.model"} & imported_modules == set()
 
 
 def test_a_server_that_ends_a_call_early_did_not_answer(server: FakeServer) -> None:

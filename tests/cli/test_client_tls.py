@@ -48,7 +48,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 @contextmanager
-def serving_tls(certificate: Path, key: Path) -> Iterator[int]:
+def serve_tls(certificate: Path, key: Path) -> Iterator[int]:
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(certificate, key)
     with _Quiet(("127.0.0.1", 0), _Empty) as server:
@@ -64,7 +64,7 @@ def serving_tls(certificate: Path, key: Path) -> Iterator[int]:
 
 @pytest.fixture(scope="module")
 def tls_port(certificate: tuple[Path, Path]) -> Iterator[int]:
-    with serving_tls(*certificate) as port:
+    with serve_tls(*certificate) as port:
         yield port
 
 

@@ -67,8 +67,8 @@ def test_an_empty_variable_counts_as_unset() -> None:
 
 def test_commands_call_the_server_on_the_port_that_is_set() -> None:
     assert config.from_environment({"DOCKGATE_PORT": "8080"}).server == "http://127.0.0.1:8080"
-    elsewhere = {"DOCKGATE_PORT": "8080", "DOCKGATE_SERVER": "https://gate.test"}
-    assert config.from_environment(elsewhere).server == "https://gate.test"
+    environment = {"DOCKGATE_PORT": "8080", "DOCKGATE_SERVER": "https://gate.test"}
+    assert config.from_environment(environment).server == "https://gate.test"
 
 
 @pytest.mark.parametrize(

@@ -28,10 +28,10 @@ def test_status_shows_age_feeds_and_coverage(dockgate: Dockgate, tmp_path: Path)
     dockgate(
         "db", "build", "--from", str(layouts.write_feeds(tmp_path / "feeds")), "--database", str(tmp_path / "a.db")
     )
-    out = dockgate("db", "status", "--database", str(tmp_path / "a.db")).out
-    assert "osv Debian" in out
-    assert "ago" in out or "just now" in out
-    assert any(line.startswith("Debian:13") and "all packages" in line for line in out.splitlines())
+    output = dockgate("db", "status", "--database", str(tmp_path / "a.db")).out
+    assert "osv Debian" in output
+    assert "ago" in output or "just now" in output
+    assert any(line.startswith("Debian:13") and "all packages" in line for line in output.splitlines())
     document = json.loads(dockgate("db", "status", "--database", str(tmp_path / "a.db"), "-o", "json").out)
     assert [coverage_entry["ecosystem"] for coverage_entry in document["coverage"]] == ["Debian:13", "PyPI"]
     assert document["path"] == str(tmp_path / "a.db")
@@ -41,9 +41,9 @@ def test_unreadable_records_are_listed(dockgate: Dockgate, tmp_path: Path) -> No
     folder = layouts.write_feeds(tmp_path / "feeds")
     with zipfile.ZipFile(folder / "osv/PyPI/all.zip", "a") as archive:
         archive.writestr("BROKEN-1.json", "{")
-    out = dockgate("db", "build", "--from", str(folder)).out
-    assert "1 unreadable" in out
-    assert "BROKEN-1" in out
+    output = dockgate("db", "build", "--from", str(folder)).out
+    assert "1 unreadable" in output
+    assert "BROKEN-1" in output
 
 
 def test_without_a_database_the_error_names_the_commands_that_create_one(dockgate: Dockgate) -> None:
@@ -123,13 +123,15 @@ def test_a_network_error_is_reported_once(
 def test_an_export_is_imported_with_its_age(dockgate: Dockgate, tmp_path: Path) -> None:
     dockgate("db", "build", "--from", str(layouts.write_feeds(tmp_path / "feeds")))
     file, other_file = str(tmp_path / "advisories.zst"), str(tmp_path / "other.db")
-    exported = dockgate("db", "export", file, "-o", "json")
-    assert exported.code == 0
-    imported = dockgate("db", "import", file, "--database", other_file, "--key", exporter(dockgate, tmp_path))
-    assert imported.code == 0
-    assert json.loads(exported.out)["digest"] in imported.out
+    export = dockgate("db", "export", file, "-o", "json")
+    assert export.code == 0
+    import_result = dockgate(
+        "db", "import", file, "--database", other_file, "--key", write_exporter_key(dockgate, tmp_path)
+    )
+    assert import_result.code == 0
+    assert json.loads(export.out)["digest"] in import_result.out
     outputs = [
-        json.loads(dockgate("db", "status", "-o", "json", *more).out) for more in ((), ("--database", other_file))
+        json.loads(dockgate("db", "status", "-o", "json", *options).out) for options in ((), ("--database", other_file))
     ]
     assert [entry.pop("path") for entry in outputs] == [str(tmp_path / "data/advisories.db"), other_file]
     assert outputs[0] == outputs[1]
@@ -144,7 +146,7 @@ def test_a_file_that_is_not_an_export_is_refused(dockgate: Dockgate, tmp_path: P
     assert not (tmp_path / "data" / "keys").exists()  # nothing was there to sign
 
 
-def exporter(dockgate: Dockgate, folder: Path) -> str:
+def write_exporter_key(dockgate: Dockgate, folder: Path) -> str:
     """A file with the public key that signs the exports of this machine."""
     key = dockgate("db", "key")
     assert key.code == 0
@@ -155,17 +157,17 @@ def exporter(dockgate: Dockgate, folder: Path) -> str:
 def test_an_import_requires_the_exporters_key_or_the_digest(dockgate: Dockgate, tmp_path: Path) -> None:
     dockgate("db", "build", "--from", str(layouts.write_feeds(tmp_path / "feeds")))
     file, other_file = str(tmp_path / "advisories.zst"), str(tmp_path / "other.db")
-    exported = json.loads(dockgate("db", "export", file, "-o", "json").out)
-    key = exporter(dockgate, tmp_path)
+    export = json.loads(dockgate("db", "export", file, "-o", "json").out)
+    key = write_exporter_key(dockgate, tmp_path)
     stranger, attestation = tmp_path / "stranger.pub", tmp_path / "attestation.zst"
     signer = Signer(create_key())
     stranger.write_text(signer.public.pem)
 
-    def bring(*more: str, source: str = file) -> tuple[int, str]:
-        ran = dockgate("db", "import", source, "--database", other_file, *more)
+    def bring(*options: str, source: str = file) -> tuple[int, str]:
+        ran = dockgate("db", "import", source, "--database", other_file, *options)
         return ran.code, ran.err
 
-    def signed(envelope: bytes) -> str:
+    def replace_signature(envelope: bytes) -> str:
         """The export with another signature beside it, or with none."""
         data = (tmp_path / "advisories.zst").read_bytes()
         frames = []
@@ -173,32 +175,32 @@ def test_an_import_requires_the_exporters_key_or_the_digest(dockgate: Dockgate, 
             size = 8 + int.from_bytes(data[4:8], "little")
             frames.append(data[:size])
             data = data[size:]
-        replaced = frames[1][:4] + len(envelope).to_bytes(4, "little") + envelope if envelope else b""
-        attestation.write_bytes(frames[0] + replaced + data)
+        signature_frame = frames[1][:4] + len(envelope).to_bytes(4, "little") + envelope if envelope else b""
+        attestation.write_bytes(frames[0] + signature_frame + data)
         return str(attestation)
 
-    refused = bring()
-    assert (refused[0], "--key FILE or --digest" in refused[1]) == (2, True)
+    refusal = bring()
+    assert (refusal[0], "--key FILE or --digest" in refusal[1]) == (2, True)
     wrong = {
         "is not valid": (file, ["--key", str(stranger)]),
         "not the expected": (file, ["--digest", "sha256:" + "0" * 64]),
-        "is not a digest": (file, ["--digest", exported["content"].upper()]),
+        "is not a digest": (file, ["--digest", export["content"].upper()]),
         "cannot be read": (file, ["--key", str(tmp_path / "none.pub")]),
         "not a public key": (file, ["--key", file]),
-        "is not signed": (signed(b""), ["--key", key]),
+        "is not signed": (replace_signature(b""), ["--key", key]),
     }
     for expected, (source, options) in wrong.items():
         code, outputs = bring(*options, source=source)
         assert (code, expected in outputs) == (2, True), outputs
-    own = Keys(tmp_path / "data" / "keys").get_signer()
-    for envelope in (sign_payload(b"{}", own), sign_payload(b"{}", own, PAYLOAD_TYPE), b"nonsense"):
-        code, outputs = bring("--key", key, source=signed(envelope))
+    own_signer = Keys(tmp_path / "data" / "keys").get_signer()
+    for envelope in (sign_payload(b"{}", own_signer), sign_payload(b"{}", own_signer, PAYLOAD_TYPE), b"nonsense"):
+        code, outputs = bring("--key", key, source=replace_signature(envelope))
         assert (code, "signature" in outputs) == (2, True), outputs
     assert bring("--key", key, "--digest", "sha256:" + "0" * 64)[0] == 2  # where both are given, both hold
     assert not Path(other_file).exists()
-    for options in (["--key", key], ["--digest", exported["content"]], ["--key", key, "--digest", exported["content"]]):
+    for options in (["--key", key], ["--digest", export["content"]], ["--key", key, "--digest", export["content"]]):
         assert bring(*options) == (0, ""), options
-    assert bring("--digest", exported["content"], source=signed(b"")) == (0, "")
+    assert bring("--digest", export["content"], source=replace_signature(b"")) == (0, "")
 
 
 def test_a_source_that_is_neither_file_nor_reference_is_an_error(dockgate: Dockgate) -> None:
@@ -222,17 +224,17 @@ def test_a_database_is_exported_and_imported_through_a_registry(
         reference = f"{running.address}/security/advisories:today"
         for _ in range(2):
             assert dockgate("db", "export", f"oci:{reference}").code == 0
-        exported = json.loads(dockgate("db", "export", f"oci:{reference}", "-o", "json").out)
-        key = ("--key", exporter(dockgate, tmp_path))
+        export = json.loads(dockgate("db", "export", f"oci:{reference}", "-o", "json").out)
+        key = ("--key", write_exporter_key(dockgate, tmp_path))
         monkeypatch.setenv("DOCKGATE_DATA", str(tmp_path / "empty"))
         monkeypatch.setenv("DOCKGATE_CACHE", str(tmp_path / "empty-cache"))
         assert dockgate("scan", image).code == 2
         assert dockgate("db", "import", reference).code == 2
-        imported = dockgate("db", "import", reference, *key)
-        assert (imported.code, imported.err) == (0, "")
-        assert reference in imported.out
-        pinned = f"{reference.rpartition(':')[0]}@{exported['manifest']}"
-        assert dockgate("db", "import", f"oci:{pinned}").code == 0
+        import_result = dockgate("db", "import", reference, *key)
+        assert (import_result.code, import_result.err) == (0, "")
+        assert reference in import_result.out
+        pinned_reference = f"{reference.rpartition(':')[0]}@{export['manifest']}"
+        assert dockgate("db", "import", f"oci:{pinned_reference}").code == 0
         assert dockgate("db", "import", f"oci:{reference.rpartition(':')[0]}@sha256:{'0' * 64}").code == 2
         assert dockgate("db", "import", f"{running.address}/security/advisories:other", *key).code == 2
     assert dockgate("scan", image, "-o", "json").out == before

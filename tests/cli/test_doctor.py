@@ -16,7 +16,7 @@ from dockgate.server.shared_folder import SharedFolder
 pytestmark = pytest.mark.real
 
 
-def doctor(data: Path, *options: str, **environment: str) -> tuple[int, str]:
+def run_doctor(data: Path, *options: str, **environment: str) -> tuple[int, str]:
     ports = {"DOCKGATE_PORT": str(find_free_port()), "DOCKGATE_REGISTRY_PORT": str(find_free_port())}
     result = subprocess.run(
         [sys.executable, "-m", "dockgate", "doctor", *options],
@@ -29,7 +29,7 @@ def doctor(data: Path, *options: str, **environment: str) -> tuple[int, str]:
 
 
 def test_a_complete_host_passes_and_its_sandbox_is_tried(tmp_path: Path) -> None:
-    code, text = doctor(tmp_path / "data", "-o", "json")
+    code, text = run_doctor(tmp_path / "data", "-o", "json")
     checks = {check["name"]: check for check in map(json.loads, text.splitlines())}
     assert code == 0, text
     assert checks["build sandbox"]["detail"] == "works"
@@ -40,12 +40,12 @@ def test_a_complete_host_passes_and_its_sandbox_is_tried(tmp_path: Path) -> None
 def test_missing_requirements_are_listed_with_the_command_that_installs_them(tmp_path: Path) -> None:
     data = tmp_path / "data"
     data.mkdir(mode=0o755)
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = str(taken.getsockname()[1])
-        code, text = doctor(data, DOCKGATE_PORT=port, DOCKGATE_UNSAFE_BUILDS="1")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = str(listener.getsockname()[1])
+        code, text = run_doctor(data, DOCKGATE_PORT=port, DOCKGATE_UNSAFE_BUILDS="1")
     assert code == 2
-    missing = [line.split(maxsplit=1)[1] for line in text.splitlines() if line.startswith("FAILED")]
-    assert [line.split("  ")[0] for line in missing] == ["builds", "data folder", "port of the server"]
+    failed_checks = [line.split(maxsplit=1)[1] for line in text.splitlines() if line.startswith("FAILED")]
+    assert [line.split("  ")[0] for line in failed_checks] == ["builds", "data folder", "port of the server"]
     assert f"chmod 700 {data}" in text
     assert "set DOCKGATE_PORT" in text
 
@@ -74,10 +74,10 @@ def test_subordinate_ids_that_do_not_isolate_do_not_count(tmp_path: Path, lines:
 
 
 def test_the_database_and_the_shared_folder_of_several_hosts_are_checked(tmp_path: Path) -> None:
-    shared = tmp_path / "shared"
-    shared.mkdir()
-    settings = {"DOCKGATE_DATABASE_URL": make_database_url(tmp_path), "DOCKGATE_SHARED": str(shared)}
-    _, text = doctor(tmp_path / "data", "-o", "json", **settings)
+    shared_folder = tmp_path / "shared"
+    shared_folder.mkdir()
+    settings = {"DOCKGATE_DATABASE_URL": make_database_url(tmp_path), "DOCKGATE_SHARED": str(shared_folder)}
+    _, text = run_doctor(tmp_path / "data", "-o", "json", **settings)
     checks = {check["name"]: check for check in map(json.loads, text.splitlines())}
     assert checks["database"]["is_ok"], text
     assert checks["shared folder"]["is_ok"], text
@@ -95,7 +95,7 @@ def test_the_database_and_the_shared_folder_of_several_hosts_are_checked(tmp_pat
     assert f"{mount_point} does not contain the files of this database" in text
     drop_database(tmp_path)
     settings["DOCKGATE_SHARED"] = str(tmp_path / "not mounted")
-    code, text = doctor(tmp_path / "data", **settings)
+    code, text = run_doctor(tmp_path / "data", **settings)
     assert code == 2
     assert "does not exist" in text
     assert "Mount it" in text

@@ -103,6 +103,6 @@ def test_approval_show_offers_how_to_accept_a_rejection(dockgate: Dockgate, serv
             samples.make_verdict(samples.make_platform_verdict(undetermined_subjects=()))
         ),
     }
-    out = dockgate("approval", "show", approval["id"]).out
-    assert f"dockgate approval override {approval['id']}" in out
-    assert "dockgate waiver add --vulnerability" in out
+    output = dockgate("approval", "show", approval["id"]).out
+    assert f"dockgate approval override {approval['id']}" in output
+    assert "dockgate waiver add --vulnerability" in output

@@ -10,7 +10,7 @@ from tests.cli import layouts
 from tests.cli.conftest import Dockgate, Ran
 from tests.cli.fake_server import FakeServer
 from tests.cli.layouts import make_debian_files, make_python_files, write_image
-from tests.gate.replay.test_explain import case, recorded
+from tests.gate.replay.test_explain import make_case, record_verdict
 
 from dockgate.gate.model import Status
 from dockgate.gate.replay import case_file
@@ -41,12 +41,12 @@ def test_a_verdict_is_replayed_from_its_file_also_after_the_database_is_gone(run
 
 
 def test_explain_lists_waived_findings(run: Run, tmp_path: Path) -> None:
-    file, accepted = tmp_path / "case.json", tmp_path / "waivers.yaml"
-    accepted.write_text("- {vulnerability: CVE-2025-0001, until: 2099-01-01, owner: ana, reason: Never called.}\n")
+    file, waiver_file = tmp_path / "case.json", tmp_path / "waivers.yaml"
+    waiver_file.write_text("- {vulnerability: CVE-2025-0001, until: 2099-01-01, owner: ana, reason: Never called.}\n")
     first = write_image(tmp_path / "image", VULNERABLE)
-    assert run("gate", first, "--waivers", str(accepted), "-o", f"case={file}").code == 1
-    out = " ".join(run("explain", str(file)).out.partition("Waived  1")[2].split())
-    assert "CVE-2025-0001 in openssl 3.5.1-1: Accepted by ana until 2099-01-01: Never called (waiver" in out
+    assert run("gate", first, "--waivers", str(waiver_file), "-o", f"case={file}").code == 1
+    output = " ".join(run("explain", str(file)).out.partition("Waived  1")[2].split())
+    assert "CVE-2025-0001 in openssl 3.5.1-1: Accepted by ana until 2099-01-01: Never called (waiver" in output
 
 
 def test_two_verdicts_are_compared(run: Run, tmp_path: Path) -> None:
@@ -64,7 +64,7 @@ def test_two_verdicts_are_compared(run: Run, tmp_path: Path) -> None:
 
 
 def test_a_forged_verdict_is_reported_and_exits_2(dockgate: Dockgate, tmp_path: Path) -> None:
-    first = recorded(replace(case("a"), engine="0.0.9"))
+    first = record_verdict(replace(make_case("a"), engine="0.0.9"))
     file = tmp_path / "forged.json"
     file.write_text(case_file.encode_document(replace(first, verdict=replace(first.verdict, status=Status.APPROVED))))
     ran = dockgate("explain", str(file))
@@ -74,20 +74,20 @@ def test_a_forged_verdict_is_reported_and_exits_2(dockgate: Dockgate, tmp_path: 
 
 
 def test_a_verdict_of_the_server_is_replayed_locally(dockgate: Dockgate, server: FakeServer) -> None:
-    first, second = recorded(case("a")), recorded(case("x"))
+    first, second = record_verdict(make_case("a")), record_verdict(make_case("x"))
     for entry in (first, second):
         server.answers[f"GET /verdicts/{entry.digest}/case"] = case_file.build_document(entry)
     ran = dockgate("explain", first.digest)
     assert (ran.code, ran.err) == (0, "")
     assert first.digest in ran.out
     assert "because of code" in dockgate("explain", first.digest, second.digest).out
-    missing = dockgate("explain", "sha256:" + "0" * 64)
-    assert missing.code == 2
-    assert missing.err.startswith("error: there is no /verdicts/sha256:")
+    missing_verdict = dockgate("explain", "sha256:" + "0" * 64)
+    assert missing_verdict.code == 2
+    assert missing_verdict.err.startswith("error: there is no /verdicts/sha256:")
 
 
 def test_a_verdict_of_the_server_is_written_as_a_case(dockgate: Dockgate, server: FakeServer, tmp_path: Path) -> None:
-    first = recorded(case("a"))
+    first = record_verdict(make_case("a"))
     server.answers[f"GET /verdicts/{first.digest}"] = case_file.build_document(first)["verdict"]
     server.answers[f"GET /verdicts/{first.digest}/case"] = case_file.build_document(first)
     file = tmp_path / "case.json"

@@ -36,7 +36,7 @@ REPORT: dict[str, Any] = {
 EMPTY = {"images": [], "kept_images": [], "blobs": 0, "blob_bytes": 0, "others": [], "notes": []}
 
 
-def collection(**more: Any) -> dict[str, Any]:
+def make_collection(**fields: Any) -> dict[str, Any]:
     return {
         "seq": 5,
         "requested_at": answers.get_past(60),
@@ -45,7 +45,7 @@ def collection(**more: Any) -> dict[str, Any]:
         "finished_at": None,
         "error": None,
         "report": None,
-        **more,
+        **fields,
     }
 
 
@@ -73,10 +73,10 @@ def test_kept_images_are_listed_with_their_reason(dockgate: Dockgate, server: Fa
 
 
 def test_with_yes_it_waits_for_the_end(dockgate: Dockgate, server: FakeServer) -> None:
-    server.answers["POST /gc"] = (202, collection())
+    server.answers["POST /gc"] = (202, make_collection())
     states = [
-        collection(started_at=answers.get_past(1)),
-        collection(finished_at=answers.get_past(0), report=REPORT),
+        make_collection(started_at=answers.get_past(1)),
+        make_collection(finished_at=answers.get_past(0), report=REPORT),
     ]
     server.answers["GET /gc/runs/5"] = lambda _: states.pop(0)
     ran = dockgate("gc", "--yes")
@@ -86,8 +86,10 @@ def test_with_yes_it_waits_for_the_end(dockgate: Dockgate, server: FakeServer) -
 
 
 def test_a_collection_that_ended_early_is_an_error(dockgate: Dockgate, server: FakeServer) -> None:
-    done = collection(finished_at=answers.get_past(0), report=EMPTY, error="the registry does not answer.")
-    server.answers["POST /gc"] = (202, done)
+    failed_collection = make_collection(
+        finished_at=answers.get_past(0), report=EMPTY, error="the registry does not answer."
+    )
+    server.answers["POST /gc"] = (202, failed_collection)
     ran = dockgate("gc", "--yes")
     assert ran.code == 2
     assert "the registry does not answer" in ran.err
@@ -95,5 +97,8 @@ def test_a_collection_that_ended_early_is_an_error(dockgate: Dockgate, server: F
 
 
 def test_the_last_collections_are_listed(dockgate: Dockgate, server: FakeServer) -> None:
-    server.answers["GET /gc/runs"] = [collection(), collection(finished_at=answers.get_past(0), report=REPORT)]
+    server.answers["GET /gc/runs"] = [
+        make_collection(),
+        make_collection(finished_at=answers.get_past(0), report=REPORT),
+    ]
     assert dockgate("gc", "--list").out.count("ada") == 2

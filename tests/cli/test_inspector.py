@@ -15,11 +15,11 @@ CASES = Path(__file__).parent.parent / "cases" / "findings"
 
 
 @pytest.fixture
-def there(monkeypatch: pytest.MonkeyPatch) -> Iterator[Aws]:
-    with run_aws() as made:
-        for name, value in made.environment.items():
+def inspector_account(monkeypatch: pytest.MonkeyPatch) -> Iterator[Aws]:
+    with run_aws() as account:
+        for name, value in account.environment.items():
             monkeypatch.setenv(name, value)
-        yield made
+        yield account
 
 
 @pytest.mark.parametrize(
@@ -27,9 +27,9 @@ def there(monkeypatch: pytest.MonkeyPatch) -> Iterator[Aws]:
     [("", 0, "Approved by policy default"), ("CRITICAL", 1, "CVE-2024-0001"), ("LOW", 0, "Approved by policy default")],
 )
 def test_an_image_is_judged_by_what_inspector_found(
-    there: Aws, dockgate: Dockgate, severity: str, code: int, expected: str
+    inspector_account: Aws, dockgate: Dockgate, severity: str, code: int, expected: str
 ) -> None:
-    there.complete_scan(IMAGE, *([make_finding(IMAGE, severity)] if severity else []))
+    inspector_account.complete_scan(IMAGE, *([make_finding(IMAGE, severity)] if severity else []))
     ran = dockgate("gate", f"{FULL_REPOSITORY}@{IMAGE}", "--inspector")
     assert (ran.code, expected in ran.out) == (code, True), ran.err
     assert "inspector" in ran.out
@@ -44,28 +44,28 @@ def test_an_image_is_judged_by_what_inspector_found(
     ],
 )
 def test_an_image_that_inspector_has_not_scanned_is_undetermined(
-    there: Aws, dockgate: Dockgate, reason: str, expected: str
+    inspector_account: Aws, dockgate: Dockgate, reason: str, expected: str
 ) -> None:
     if reason:
-        there.cover_image(IMAGE, reason)
+        inspector_account.cover_image(IMAGE, reason)
     ran = dockgate("gate", f"{FULL_REPOSITORY}@{IMAGE}", "--inspector")
     assert (ran.code, expected in ran.out) == (3, True), ran.out
 
 
-def test_an_index_has_the_worst_verdict_of_its_images(there: Aws, dockgate: Dockgate) -> None:
+def test_an_index_has_the_worst_verdict_of_its_images(inspector_account: Aws, dockgate: Dockgate) -> None:
     good, bad, new = (digest_of(number) for number in range(1, 4))
-    there.complete_scan(good)
-    there.complete_scan(bad, make_finding(bad, "CRITICAL"))
+    inspector_account.complete_scan(good)
+    inspector_account.complete_scan(bad, make_finding(bad, "CRITICAL"))
     for images, code in (((good,), 0), ((good, new), 3), ((good, bad), 1), ((new, bad), 1)):
-        ran = dockgate("gate", f"{FULL_REPOSITORY}@{there.index(*images)}", "--inspector", "-o", "json")
+        ran = dockgate("gate", f"{FULL_REPOSITORY}@{inspector_account.index(*images)}", "--inspector", "-o", "json")
         assert ran.code == code, ran.out + ran.err
-    assert json.loads(ran.out)["image"]["digest"] == there.index(new, bad)
+    assert json.loads(ran.out)["image"]["digest"] == inspector_account.index(new, bad)
 
 
 def test_reports_of_other_scanners_count_together_with_inspector(
-    there: Aws, dockgate: Dockgate, tmp_path: Path
+    inspector_account: Aws, dockgate: Dockgate, tmp_path: Path
 ) -> None:
-    there.complete_scan(IMAGE)
+    inspector_account.complete_scan(IMAGE)
     document = json.loads((CASES / "trivy-findings.json").read_text())
     document["Metadata"]["RepoDigests"] = [f"registry.test/app@{IMAGE}"]
     file = tmp_path / "trivy.json"
@@ -95,11 +95,11 @@ def test_unsupported_inspector_requests_are_refused(
     assert (ran.code, expected in ran.err) == (2, True), ran.err
 
 
-def test_an_aws_error_exits_2(there: Aws, dockgate: Dockgate) -> None:
+def test_an_aws_error_exits_2(inspector_account: Aws, dockgate: Dockgate) -> None:
     def refuse(request: object) -> dict[str, object]:
         raise Refused("AccessDeniedException", "not you")
 
-    there.services["inspector2"].operations["ListFindings"] = refuse
-    there.cover_image(IMAGE, "SUCCESSFUL")
+    inspector_account.services["inspector2"].operations["ListFindings"] = refuse
+    inspector_account.cover_image(IMAGE, "SUCCESSFUL")
     ran = dockgate("gate", f"{FULL_REPOSITORY}@{IMAGE}", "--inspector")
     assert (ran.code, "AccessDeniedException: not you" in ran.err) == (2, True), ran.err

@@ -19,17 +19,17 @@ from dockgate.cli.main import COMPLETION, root, set_missing_home
 from dockgate.shared.canonical import to_plain
 
 
-def commands(group: click.Group, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+def iterate_commands(group: click.Group, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:
     context = click.Context(group)
     for name in group.list_commands(context):
         command = group.get_command(context, name)
         assert command is not None
         yield (*path, name), command
         if isinstance(command, click.Group):
-            yield from commands(command, (*path, name))
+            yield from iterate_commands(command, (*path, name))
 
 
-ALL = dict(commands(root))
+ALL = dict(iterate_commands(root))
 
 
 @pytest.mark.parametrize("path", ALL, ids=" ".join)
@@ -51,9 +51,9 @@ def test_every_command_option_and_group_has_help(path: tuple[str, ...], dockgate
 
 
 def test_the_main_commands_are_in_the_help(dockgate: Dockgate) -> None:
-    out = dockgate("--help").out
+    output = dockgate("--help").out
     for name in ("up", "down", "demo", "scan", "gate", "db", "pipeline", "approval", "deploy", "apply"):
-        assert f"\n  {name} " in out
+        assert f"\n  {name} " in output
 
 
 def test_version(dockgate: Dockgate) -> None:
@@ -105,7 +105,7 @@ def test_the_completion_script_uses_the_variable_that_main_reads(shell: str, doc
 
 
 def test_commands_and_options_are_completed_without_importing_every_command() -> None:
-    def completed(words: str) -> list[str]:
+    def complete_words(words: str) -> list[str]:
         environment = {**os.environ, COMPLETION: "bash_complete", "COMP_WORDS": words, "COMP_CWORD": "1"}
         environment["COMP_CWORD"] = str(len(words.split(" ")) - 1)
         program = "import sys; from dockgate.cli.main import main\n"
@@ -115,10 +115,10 @@ def test_commands_and_options_are_completed_without_importing_every_command() ->
         )
         return [line.partition(",")[2] for line in ran.stdout.splitlines()]
 
-    assert completed("dockgate pi") == ["pipeline"]
-    assert completed("dockgate sta") == ["status"]
-    assert completed("dockgate pipeline lo") == ["logs"]
-    assert "--follow" in completed("dockgate pipeline logs --f")
+    assert complete_words("dockgate pi") == ["pipeline"]
+    assert complete_words("dockgate sta") == ["status"]
+    assert complete_words("dockgate pipeline lo") == ["logs"]
+    assert "--follow" in complete_words("dockgate pipeline logs --f")
 
 
 def test_without_a_command_the_help_is_shown_and_the_exit_is_2(dockgate: Dockgate) -> None:
@@ -163,7 +163,7 @@ def test_a_broken_pipe_is_not_an_error(server: FakeServer, repositories: int) ->
     reader, writer = os.pipe()
     os.close(reader)
     try:
-        done = subprocess.run(
+        result = subprocess.run(
             [sys.executable, "-m", "dockgate", "repository", "list", "-o", "json"],
             stdout=writer,
             stderr=subprocess.PIPE,
@@ -172,7 +172,7 @@ def test_a_broken_pipe_is_not_an_error(server: FakeServer, repositories: int) ->
         )
     finally:
         os.close(writer)
-    assert (done.returncode, done.stderr) == (141, b"")
+    assert (result.returncode, result.stderr) == (141, b"")
 
 
 def test_an_interrupted_command_exits_130_without_output(server: FakeServer) -> None:
@@ -192,8 +192,8 @@ def test_an_interrupted_command_exits_130_without_output(server: FakeServer) -> 
     )
     assert is_requested.wait(timeout=20)
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=20)
-    assert (process.returncode, out, err) == (130, b"", b"")
+    output, err = process.communicate(timeout=20)
+    assert (process.returncode, output, err) == (130, b"", b"")
 
 
 def test_an_interrupt_while_an_object_is_made_has_no_output(server: FakeServer) -> None:
@@ -210,17 +210,17 @@ from dockgate.cli.main import run
 raise SystemExit(run(["repository", "list"]))
 """
     environment = {**os.environ, "DOCKGATE_SERVER": server.url}
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, env=environment, check=False)
-    assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"")
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, env=environment, check=False)
+    assert (result.returncode, result.stdout, result.stderr) == (130, b"", b"")
 
 
-@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
-def test_closed_streams_do_not_change_the_exit_code(closed: str) -> None:
+@pytest.mark.parametrize("closed_stream", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_do_not_change_the_exit_code(closed_stream: str) -> None:
     """A closed stream gets no output, and no other file takes its descriptor."""
-    command = f'"{sys.executable}" -m dockgate versions PyPI {closed}'
-    done = subprocess.run(["sh", "-c", command], input=b"1 2\n", capture_output=True, check=False)
-    expected_output = b"" if ">&-" in closed.replace("2>&-", "") or "<" in closed else b"<\n"
-    assert (done.returncode, done.stdout, done.stderr) == (0, expected_output, b"")
+    command = f'"{sys.executable}" -m dockgate versions PyPI {closed_stream}'
+    result = subprocess.run(["sh", "-c", command], input=b"1 2\n", capture_output=True, check=False)
+    expected_output = b"" if ">&-" in closed_stream.replace("2>&-", "") or "<" in closed_stream else b"<\n"
+    assert (result.returncode, result.stdout, result.stderr) == (0, expected_output, b"")
 
 
 def test_home_is_set_for_a_user_without_one() -> None:

@@ -49,9 +49,9 @@ def test_principals_are_listed(dockgate: Dockgate, server: FakeServer) -> None:
         "disabled_at": "2026-11-24T10:00:00Z",
     }
     server.answers["GET /principals"] = [principal]
-    out = dockgate("principal", "list").out
-    assert "admin" in out
-    assert "disabled" in out
+    output = dockgate("principal", "list").out
+    assert "admin" in output
+    assert "disabled" in output
 
 
 def test_a_token_is_made_with_its_limits_and_printed_alone(dockgate: Dockgate, server: FakeServer) -> None:
@@ -74,9 +74,9 @@ def test_a_token_is_created_locally_without_a_server(dockgate: Dockgate, server:
     with closing(open_store(tmp_path / "data")) as store:
         people = People(store, lambda: datetime.now(UTC), ("127.0.0.1:7421",))
         people.add("ada", [Role.ADMIN], "")
-        made = dockgate("token", "create", "ada", "--local")
-        assert made.code == 0
-        assert people.authenticate(made.out.strip()).name == "ada"
+        creation = dockgate("token", "create", "ada", "--local")
+        assert creation.code == 0
+        assert people.authenticate(creation.out.strip()).name == "ada"
         document = json.loads(dockgate("token", "create", "ada", "--local", "-o", "json").out)
     assert document["text"].startswith(f"dgt_{document['token']['id']}_")
     assert "digest" not in document["token"]
@@ -111,9 +111,9 @@ def test_tokens_are_listed_with_their_limits(dockgate: Dockgate, server: FakeSer
 def test_the_audit_log_shows_callers_and_missing_responses(dockgate: Dockgate, server: FakeServer) -> None:
     entry = {"at": "2026-11-24T10:00:00Z", "who": "ada", "token": "t", "call": "POST /x/{y}", "subject": "/x/1"}
     server.answers["GET /audit"] = [{**entry, "status": 0}, {**entry, "status": 201}]
-    out = dockgate("audit", "--by", "ada").out
-    assert "POST /x/1" in out
-    assert "no response" in out
+    output = dockgate("audit", "--by", "ada").out
+    assert "POST /x/1" in output
+    assert "no response" in output
     assert server.requests[0].query == {"by": "ada", "limit": "50", "sort": "-at"}
 
 
@@ -121,10 +121,10 @@ def test_the_audit_log_shows_the_first_references_of_a_push(dockgate: Dockgate, 
     entry = {"at": "2026-11-24T10:00:00Z", "who": "ada", "token": "t", "call": "POST /git/x", "subject": "/git/x"}
     lines = [f"refs/heads/b{number} {'0' * 40} -> {'a' * 40}" for number in range(7)]
     server.answers["GET /audit"] = [{**entry, "status": 200, "detail": "\n".join(lines)}]
-    out = dockgate("audit").out
-    assert "refs/heads/b4 0000000000 -> aaaaaaaaaa\n" in out
-    assert "refs/heads/b5" not in out
-    assert "and 2 more" in out
+    output = dockgate("audit").out
+    assert "refs/heads/b4 0000000000 -> aaaaaaaaaa\n" in output
+    assert "refs/heads/b5" not in output
+    assert "and 2 more" in output
 
 
 def test_an_approval_shows_the_number_of_votes(dockgate: Dockgate, server: FakeServer) -> None:
@@ -143,9 +143,9 @@ def test_an_approval_shows_its_approvers(dockgate: Dockgate, server: FakeServer)
 def test_an_override_lists_its_waivers_and_the_retried_execution(dockgate: Dockgate, server: FakeServer) -> None:
     waiver = {"id": "o-1", "vulnerability": "CVE-1", "package": "pkg:npm/a@1", "rule": "", "until": "2026-12-31"}
     bare = {**waiver, "id": "o-2", "vulnerability": "", "package": "", "rule": "max_age"}
-    named = {**bare, "id": "o-3", "rule": "forbidden_packages", "violation": "telnet is forbidden"}
+    waiver_of_rule = {**bare, "id": "o-3", "rule": "forbidden_packages", "violation": "telnet is forbidden"}
     server.answers[f"POST /approvals/{APPROVAL}/override"] = {
-        "waivers": [waiver, bare, named],
+        "waivers": [waiver, bare, waiver_of_rule],
         "retried_execution": "Web-7",
     }
     ran = dockgate("approval", "override", APPROVAL, "--reason", "why", "--until", "2026-12-31")
@@ -158,11 +158,11 @@ def test_an_override_lists_its_waivers_and_the_retried_execution(dockgate: Dockg
 
 
 def test_a_role_can_be_for_some_repositories(dockgate: Dockgate, server: FakeServer) -> None:
-    limited = [{"role": "developer", "repositories": "team-a/*"}]
-    server.answers["POST /principals/ben/roles"] = {"roles": ["viewer"], "project_roles": limited}
+    project_roles = [{"role": "developer", "repositories": "team-a/*"}]
+    server.answers["POST /principals/ben/roles"] = {"roles": ["viewer"], "project_roles": project_roles}
     ran = dockgate("principal", "roles", "ben", "--role", "viewer", "--role", "developer:team-a/*")
     assert ran.out == "ben: viewer, developer:team-a/*\n"
-    assert server.requests[-1].parse_body() == {"roles": ["viewer"], "project_roles": limited}
-    refused = dockgate("principal", "roles", "ben", "--role", "root")
-    assert refused.code == 2
-    assert "developer:team-a/*" in refused.err
+    assert server.requests[-1].parse_body() == {"roles": ["viewer"], "project_roles": project_roles}
+    refused_run = dockgate("principal", "roles", "ben", "--role", "root")
+    assert refused_run.code == 2
+    assert "developer:team-a/*" in refused_run.err

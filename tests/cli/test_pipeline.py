@@ -46,16 +46,16 @@ def test_show_lists_stages_states_and_times_in_order(dockgate: Dockgate, server:
 
 def test_show_lists_every_violation_once_and_the_remediation(dockgate: Dockgate, server: FakeServer) -> None:
     serve(server, answers.make_rejected_execution())
-    out = dockgate("pipeline", "show", NAME).out
-    assert "✗ Rejected by policy default" in out
+    output = dockgate("pipeline", "show", NAME).out
+    assert "✗ Rejected by policy default" in output
     for finding in samples.FINDINGS[:4]:
-        rows = [row for row in out.splitlines() if finding.id in row and finding.severity in row and "→" in row]
+        rows = [row for row in output.splitlines() if finding.id in row and finding.severity in row and "→" in row]
         assert any(
             f"{finding.package.name} {finding.package.version} → {finding.fixed or 'no fix'}" in row for row in rows
         )
-    assert "jinja2 2.10 → 2.11.3" in out
-    assert out.count("2 HIGH findings, at most 0 allowed") == 1
-    assert f"dockgate pipeline retry {NAME}-1" in out
+    assert "jinja2 2.10 → 2.11.3" in output
+    assert output.count("2 HIGH findings, at most 0 allowed") == 1
+    assert f"dockgate pipeline retry {NAME}-1" in output
 
 
 def test_show_says_that_an_undetermined_verdict_rejected(dockgate: Dockgate, server: FakeServer) -> None:
@@ -63,9 +63,9 @@ def test_show_says_that_an_undetermined_verdict_rejected(dockgate: Dockgate, ser
     unsure = samples.make_platform_verdict(Status.UNDETERMINED, violations=(), remediation=(), findings=())
     verdict = samples.make_verdict(unsure, status=Status.UNDETERMINED)
     server.answers[f"GET /verdicts/{VERDICT}"] = to_plain(verdict)
-    out = dockgate("pipeline", "show", NAME).out
-    assert "✗ Rejected by policy default, because the verdict is Undetermined" in out
-    assert "no feed for npm" in out
+    output = dockgate("pipeline", "show", NAME).out
+    assert "✗ Rejected by policy default, because the verdict is Undetermined" in output
+    assert "no feed for npm" in output
 
 
 def test_show_has_the_summary_when_the_verdict_is_deleted(dockgate: Dockgate, server: FakeServer) -> None:
@@ -78,24 +78,24 @@ def test_show_has_the_summary_when_the_verdict_is_deleted(dockgate: Dockgate, se
 
 def test_show_says_what_an_approval_waits_for(dockgate: Dockgate, server: FakeServer) -> None:
     serve(server, answers.make_waiting_execution())
-    out = dockgate("pipeline", "show", NAME).out
-    assert out.startswith(f"▸ {NAME}  #1  in progress")
-    assert "◦ Assess  waiting" in out
-    assert "waits for a verdict (policy default)" in out
-    assert "retry" not in out
+    output = dockgate("pipeline", "show", NAME).out
+    assert output.startswith(f"▸ {NAME}  #1  in progress")
+    assert "◦ Assess  waiting" in output
+    assert "waits for a verdict (policy default)" in output
+    assert "retry" not in output
 
 
 def test_show_has_the_reason_and_attempt_of_a_failed_action(dockgate: Dockgate, server: FakeServer) -> None:
     view = answers.make_rejected_execution()
-    failed = answers.make_action(
+    failed_action = answers.make_action(
         "Image", "build", RunState.FAILED, reason="RUN false: exit 1\nLook at line 3.", attempt=2
     )
-    view["stages"][1] = {"name": "Build", "state": "Failed", "actions": [failed]}
+    view["stages"][1] = {"name": "Build", "state": "Failed", "actions": [failed_action]}
     serve(server, view)
-    out = dockgate("pipeline", "show", NAME).out
-    assert "Image (attempt 2)  failed" in out
-    assert "• RUN false: exit 1" in out
-    assert "• Look at line 3." in out
+    output = dockgate("pipeline", "show", NAME).out
+    assert "Image (attempt 2)  failed" in output
+    assert "• RUN false: exit 1" in output
+    assert "• Look at line 3." in output
 
 
 def test_an_execution_is_chosen_by_number_or_id(dockgate: Dockgate, server: FakeServer) -> None:
@@ -139,8 +139,8 @@ def test_lists(dockgate: Dockgate, server: FakeServer) -> None:
     assert first.split()[:4] == [NAME, "2", f"{NAME}-1", "Failed"]
     assert "never ran" in second
     server.answers[f"GET /pipelines/{NAME}/executions"] = [answers.make_execution(reason="Build/Image: no base image")]
-    out = dockgate("pipeline", "executions", NAME, "--limit", "5").out
-    assert "Build/Image: no base image" in out
+    output = dockgate("pipeline", "executions", NAME, "--limit", "5").out
+    assert "Build/Image: no base image" in output
     assert server.requests[-1].query == {"limit": "5", "sort": "-number"}
 
 
@@ -167,12 +167,14 @@ def test_a_fresh_start_asks_for_builds_without_earlier_layers(dockgate: Dockgate
 def test_fixes_are_listed_with_what_they_change_and_where(dockgate: Dockgate, server: FakeServer) -> None:
     details = FixDetails(("flask: 1.0 → 2.0",), ("CVE-2026-1",), ("go.mod is upgraded by hand.",))
     values = "shop", "sha256:" + "a" * 64, "shop/app", FixKind.CHANGE, FixAction.BRANCH, details
-    offered = Fix("f1", *values, "shop", "c" * 40, "2026-11-28T10:00:00.000Z", FixState.OFFERED, "dockgate/fix-f1")
-    ended = replace(offered, id="f0", state=FixState.APPLIED, reason="shop-2 delivered another image")
-    server.answers[f"GET /pipelines/{NAME}/fixes"] = to_plain([offered, replace(offered, id="f2", branch=None), ended])
-    out = dockgate("pipeline", "fixes", NAME).out
+    offered_fix = Fix("f1", *values, "shop", "c" * 40, "2026-11-28T10:00:00.000Z", FixState.OFFERED, "dockgate/fix-f1")
+    ended_fix = replace(offered_fix, id="f0", state=FixState.APPLIED, reason="shop-2 delivered another image")
+    server.answers[f"GET /pipelines/{NAME}/fixes"] = to_plain(
+        [offered_fix, replace(offered_fix, id="f2", branch=None), ended_fix]
+    )
+    output = dockgate("pipeline", "fixes", NAME).out
     for text in ("f1", "Offered", "dockgate/fix-f1", "flask: 1.0 → 2.0", "go.mod is", "shop-2 delivered another"):
-        assert text in out, out
+        assert text in output, output
     server.answers[f"GET /pipelines/{NAME}/fixes"] = []
     assert "No fix was found" in dockgate("pipeline", "fixes", NAME).out
 
@@ -210,8 +212,8 @@ def test_logs_without_follow_end_with_the_present_text(dockgate: Dockgate, serve
 def test_a_log_in_a_pipe_has_no_control_characters(dockgate: Dockgate, server: FakeServer) -> None:
     serve(server, answers.make_rejected_execution())
     server.answers[f"GET /executions/{NAME}-1/log"] = Log("a\x1b[2Jb\u202ec\rd\nSTEP 2\n")
-    out = dockgate("pipeline", "logs", f"{NAME}-1", "--action", "Image").out
-    assert out == "a\\x1b[2Jb\\u202ec\\rd\nSTEP 2\n"
+    output = dockgate("pipeline", "logs", f"{NAME}-1", "--action", "Image").out
+    assert output == "a\\x1b[2Jb\\u202ec\\rd\nSTEP 2\n"
 
 
 def test_several_logs_have_titles_and_actions_that_never_started_are_skipped(
@@ -223,11 +225,11 @@ def test_several_logs_have_titles_and_actions_that_never_started_are_skipped(
 
 
 def test_following_waits_for_an_action_to_begin(dockgate: Dockgate, server: FakeServer) -> None:
-    before, begun = answers.make_waiting_execution(), answers.make_waiting_execution()
-    begun["stages"][3]["actions"] = [answers.make_action("Deploy", "deploy", RunState.IN_PROGRESS)]
+    before, begun_execution = answers.make_waiting_execution(), answers.make_waiting_execution()
+    begun_execution["stages"][3]["actions"] = [answers.make_action("Deploy", "deploy", RunState.IN_PROGRESS)]
     views = [before, before, before]
     serve(server, before)
-    server.answers[f"GET /executions/{NAME}-1"] = lambda request: views.pop() if views else begun
+    server.answers[f"GET /executions/{NAME}-1"] = lambda request: views.pop() if views else begun_execution
     server.answers[f"GET /executions/{NAME}-1/log"] = Log("web: revision 2\n")
     assert dockgate("pipeline", "logs", NAME, "--action", "Deploy", "-f").out == "web: revision 2\n"
 
@@ -246,7 +248,7 @@ def test_logs_of_a_pipeline_without_executions_are_an_error(dockgate: Dockgate, 
     assert f"{NAME} has no executions yet" in ran.err
 
 
-def waiting_for_people(**changes: Any) -> Any:
+def make_view_waiting_for_people(**changes: Any) -> Any:
     view = answers.make_waiting_execution()
     approvers = {"principals": ["ann"], "roles": ["security"], "count": 2, "exclude_committer": True}
     (action,) = view["stages"][2]["actions"]
@@ -258,25 +260,25 @@ def test_show_names_the_pending_scan_and_the_reject_command(dockgate: Dockgate, 
     serve(server, answers.make_waiting_execution())
     scan = {"state": "Requested", "reason": "", "requested_at": answers.get_past(4)}
     server.answers[f"GET /images/{samples.MANIFEST}"] = {"scan": scan}
-    out = dockgate("pipeline", "show", NAME).out
-    assert "waits for the scan of the image, requested 4 s ago (policy default)" in out
-    assert f"dockgate approval reject {NAME}-1 --reason TEXT" in out
-    assert "approval approve" not in out
+    output = dockgate("pipeline", "show", NAME).out
+    assert "waits for the scan of the image, requested 4 s ago (policy default)" in output
+    assert f"dockgate approval reject {NAME}-1 --reason TEXT" in output
+    assert "approval approve" not in output
 
 
 def test_show_names_the_missing_approvers_and_the_approve_command(dockgate: Dockgate, server: FakeServer) -> None:
-    view = waiting_for_people()
+    view = make_view_waiting_for_people()
     serve(server, view)
     approval = view["stages"][2]["actions"][0]["approval"]
     server.answers[f"GET /approvals/{approval['id']}/votes"] = [{"who": "bob", "yes": True}]
-    out = dockgate("pipeline", "show", NAME).out
-    assert "waits for 1 of 2 approvals from ann, role security (approved so far: bob)" in out
-    assert "waits for a verdict" not in out, "the policy has approved already"
-    assert f"dockgate approval approve {NAME}-1" in out
+    output = dockgate("pipeline", "show", NAME).out
+    assert "waits for 1 of 2 approvals from ann, role security (approved so far: bob)" in output
+    assert "waits for a verdict" not in output, "the policy has approved already"
+    assert f"dockgate approval approve {NAME}-1" in output
 
 
 def test_an_approval_is_answered_by_the_name_of_its_execution(dockgate: Dockgate, server: FakeServer) -> None:
-    view = waiting_for_people()
+    view = make_view_waiting_for_people()
     serve(server, view)
     approval = view["stages"][2]["actions"][0]["approval"]
     server.answers[f"POST /approvals/{approval['id']}/vote"] = {"approval": approval, "votes": []}
@@ -288,17 +290,17 @@ def test_an_approval_is_answered_by_the_name_of_its_execution(dockgate: Dockgate
 
 def test_an_approval_with_waived_findings_is_never_shown_as_clean(dockgate: Dockgate, server: FakeServer) -> None:
     view = answers.make_rejected_execution()
-    approved = {"state": "Approved", "summary": "All findings within the policy's limits; 1 waived finding"}
-    view["stages"][2]["actions"][0]["approval"] |= approved
+    approval = {"state": "Approved", "summary": "All findings within the policy's limits; 1 waived finding"}
+    view["stages"][2]["actions"][0]["approval"] |= approval
     serve(server, view)
     platform_verdict = samples.make_platform_verdict(
         Status.APPROVED, violations=(), undetermined_subjects=(), remediation=()
     )
-    waived = AppliedWaiver("waiver", "w-1", "ana", "Never called.", "2026-12-31T00:00:00.000Z", samples.FINDINGS[0])
-    verdict = samples.make_verdict(replace(platform_verdict, waived=(waived,)), status=Status.APPROVED)
+    waiver = AppliedWaiver("waiver", "w-1", "ana", "Never called.", "2026-12-31T00:00:00.000Z", samples.FINDINGS[0])
+    verdict = samples.make_verdict(replace(platform_verdict, waived=(waiver,)), status=Status.APPROVED)
     server.answers[f"GET /verdicts/{VERDICT}"] = to_plain(verdict)
-    out = dockgate("pipeline", "show", NAME).out
-    assert "✓ Approved with 1 waived finding by policy default" in out
+    output = dockgate("pipeline", "show", NAME).out
+    assert "✓ Approved with 1 waived finding by policy default" in output
     assert "✓ Approved with 1 waived finding by policy default" in dockgate("verdict", "show", VERDICT).out
     summary = {
         "repository": "app",
@@ -307,8 +309,8 @@ def test_an_approval_with_waived_findings_is_never_shown_as_clean(dockgate: Dock
         "pushed_at": answers.get_past(9),
         "scan": "Done",
     }
-    listed = {"status": "Approved", "summary": "", "waived": "1 waived finding", "gone_at": None, "counts": None}
-    server.answers["GET /images"] = {"images": [summary | listed], "next": None}
+    image_fields = {"status": "Approved", "summary": "", "waived": "1 waived finding", "gone_at": None, "counts": None}
+    server.answers["GET /images"] = {"images": [summary | image_fields], "next": None}
     assert "Approved, 1 waived finding" in dockgate("image", "list").out
 
 
@@ -318,29 +320,29 @@ def test_a_persons_rejection_is_shown_with_the_verdict_that_approved(dockgate: D
     serve(server, view)
     clean = samples.make_platform_verdict(Status.APPROVED, violations=(), undetermined_subjects=(), remediation=())
     server.answers[f"GET /verdicts/{VERDICT}"] = to_plain(samples.make_verdict(clean, status=Status.APPROVED))
-    out = dockgate("pipeline", "show", NAME).out
-    assert "Rejected by ann" in out
-    assert "rejected by ann: not today" in out
-    assert "The verdict was Approved." in out
+    output = dockgate("pipeline", "show", NAME).out
+    assert "Rejected by ann" in output
+    assert "rejected by ann: not today" in output
+    assert "The verdict was Approved." in output
 
 
 def test_wait_exits_by_the_outcome(dockgate: Dockgate, server: FakeServer) -> None:
-    rejected, succeeded, stopped = (
+    rejected_view, succeeded_view, stopped_view = (
         answers.make_rejected_execution(),
         answers.make_rejected_execution(),
         answers.make_rejected_execution(),
     )
-    succeeded["execution"] = answers.make_execution(state=RunState.SUCCEEDED)
-    stopped["execution"] = answers.make_execution(state=RunState.STOPPED)
-    failed, expired = answers.make_rejected_execution(), answers.make_rejected_execution()
-    failed["stages"][1]["actions"] = [answers.make_action("Image", "build", RunState.FAILED)]
-    failed["stages"][2]["actions"] = [answers.make_action("Gate", "approval", RunState.PENDING)]
-    expired["stages"][2]["actions"][0]["approval"] |= {"state": "Expired", "decided_by": "timeout"}
-    for view, code in ((rejected, 1), (succeeded, 0), (stopped, 2), (failed, 2), (expired, 3)):
+    succeeded_view["execution"] = answers.make_execution(state=RunState.SUCCEEDED)
+    stopped_view["execution"] = answers.make_execution(state=RunState.STOPPED)
+    failed_view, expired_view = answers.make_rejected_execution(), answers.make_rejected_execution()
+    failed_view["stages"][1]["actions"] = [answers.make_action("Image", "build", RunState.FAILED)]
+    failed_view["stages"][2]["actions"] = [answers.make_action("Gate", "approval", RunState.PENDING)]
+    expired_view["stages"][2]["actions"][0]["approval"] |= {"state": "Expired", "decided_by": "timeout"}
+    for view, code in ((rejected_view, 1), (succeeded_view, 0), (stopped_view, 2), (failed_view, 2), (expired_view, 3)):
         serve(server, view)
         assert dockgate("pipeline", "wait", NAME).code == code
     server.answers[f"GET /verdicts/{VERDICT}"] = to_plain(samples.make_verdict()) | {"status": "Undetermined"}
-    server.answers[f"GET /executions/{NAME}-1"] = rejected
+    server.answers[f"GET /executions/{NAME}-1"] = rejected_view
     ran = dockgate("pipeline", "wait", f"{NAME}-1")
     assert ran.code == 3
     assert f"{NAME}-1: failed: Assess/Gate: 2 HIGH findings" in ran.out
@@ -382,7 +384,7 @@ def test_following_logs_exits_by_the_outcome_of_the_execution(dockgate: Dockgate
 
 
 def test_following_lists_missing_approvers_once(dockgate: Dockgate, server: FakeServer) -> None:
-    views = [waiting_for_people(), waiting_for_people(), answers.make_rejected_execution()]
+    views = [make_view_waiting_for_people(), make_view_waiting_for_people(), answers.make_rejected_execution()]
     serve(server, answers.make_rejected_execution())
     server.answers[f"GET /executions/{NAME}-1"] = lambda request: views.pop(0) if len(views) > 1 else views[0]
     ran = dockgate("pipeline", "wait", f"{NAME}-1")

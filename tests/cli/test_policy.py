@@ -16,7 +16,7 @@ from dockgate.shared.canonical import to_plain
 TEXT = "max_findings:\n  HIGH: 0\n"
 
 
-def version(number: int = 2, **changes: Any) -> Any:
+def make_version(number: int = 2, **changes: Any) -> Any:
     return {
         "name": "strict",
         "version": number,
@@ -32,7 +32,7 @@ def version(number: int = 2, **changes: Any) -> Any:
 
 
 def test_a_policy_is_uploaded_unchanged(dockgate: Dockgate, server: FakeServer, tmp_path: Path) -> None:
-    server.answers["PUT /policies/strict"] = version()
+    server.answers["PUT /policies/strict"] = make_version()
     (tmp_path / "p.yaml").write_text(TEXT)
     ran = dockgate("policy", "set", "strict", str(tmp_path / "p.yaml"), "--comment", "why", "--if-version", "1")
     assert (ran.code, ran.out) == (0, "strict: version 2\n")
@@ -54,32 +54,38 @@ def test_errors_in_a_policy_are_shown(dockgate: Dockgate, server: FakeServer, tm
 
 
 def test_policies_are_listed_shown_and_compared(dockgate: Dockgate, server: FakeServer) -> None:
-    builtin = version(0, name="default", changed_by="dockgate", changed_at="", comment="")
-    server.answers["GET /policies"] = [builtin, version()]
-    listed = dockgate("policy", "list").out
-    assert "built in" in listed
-    assert "no more HIGH" in listed
-    server.answers["GET /policies/strict"] = version()
+    builtin = make_version(0, name="default", changed_by="dockgate", changed_at="", comment="")
+    server.answers["GET /policies"] = [builtin, make_version()]
+    output = dockgate("policy", "list").out
+    assert "built in" in output
+    assert "no more HIGH" in output
+    server.answers["GET /policies/strict"] = make_version()
     assert dockgate("policy", "show", "strict").out == TEXT
     assert '"changed_by": "ada"' in dockgate("policy", "show", "strict", "-o", "json").out
     dockgate("policy", "show", "strict", "--version", "1")
     assert server.requests[-1].query == {"version": "1"}
-    server.answers["GET /policies/strict"] = lambda request: version(text=TEXT.replace("0", request.query["version"]))
-    changed = dockgate("policy", "diff", "strict", "1", "2").out.splitlines()
-    assert changed[-2:] == ["-  HIGH: 1", "+  HIGH: 2"]
+    server.answers["GET /policies/strict"] = lambda request: make_version(
+        text=TEXT.replace("0", request.query["version"])
+    )
+    diff_lines = dockgate("policy", "diff", "strict", "1", "2").out.splitlines()
+    assert diff_lines[-2:] == ["-  HIGH: 1", "+  HIGH: 2"]
 
 
 def test_the_history_shows_author_and_comment(dockgate: Dockgate, server: FakeServer) -> None:
-    server.answers["GET /policies/strict/history"] = [version(3, removed=True, comment="gone"), version(2), version(1)]
-    out = dockgate("policy", "history", "strict").out
-    assert "removed" in out
-    assert "ada" in out
-    assert len(out.splitlines()) == 4
+    server.answers["GET /policies/strict/history"] = [
+        make_version(3, removed=True, comment="gone"),
+        make_version(2),
+        make_version(1),
+    ]
+    output = dockgate("policy", "history", "strict").out
+    assert "removed" in output
+    assert "ada" in output
+    assert len(output.splitlines()) == 4
     assert dockgate("policy", "history", "strict", "-o", "json").out.startswith("[")
 
 
 def test_a_policy_is_removed(dockgate: Dockgate, server: FakeServer) -> None:
-    server.answers["DELETE /policies/strict"] = version(3, removed=True)
+    server.answers["DELETE /policies/strict"] = make_version(3, removed=True)
     ran = dockgate("policy", "remove", "strict", "--comment", "too strict", "--if-version", "2")
     assert (ran.code, ran.out) == (0, "strict: removed, version 3\n")
     assert (server.requests[-1].query, server.requests[-1].headers["If-Match"]) == ({"comment": "too strict"}, '"2"')
@@ -145,9 +151,9 @@ def test_a_whole_document_is_a_policy_for_the_gate_too(dockgate: Dockgate, tmp_p
 # --- tried -----------------------------------------------------------------------------------------------------------
 
 
-def comparisons(judged: int, next_: str | None = None, changes: tuple[ImageComparison, ...] = ()) -> Any:
+def make_comparisons(judged_count: int, next_: str | None = None, changes: tuple[ImageComparison, ...] = ()) -> Any:
     status_changes = {"Approved → Rejected": len(changes)} if changes else {}
-    return to_plain(PolicyComparison(judged, status_changes, changes, next_))
+    return to_plain(PolicyComparison(judged_count, status_changes, changes, next_))
 
 
 def test_a_policy_is_tried_in_parts(dockgate: Dockgate, server: FakeServer, tmp_path: Path) -> None:
@@ -155,7 +161,7 @@ def test_a_policy_is_tried_in_parts(dockgate: Dockgate, server: FakeServer, tmp_
     come = (BlockingReason("linux/amd64", "max_findings", "1 HIGH finding, at most 0 allowed"),)
     go = (BlockingReason("linux/amd64", "", "app/x cannot be read."),)
     change = ImageComparison(MANIFEST, "web", f"default+{MANIFEST}", Status.APPROVED, Status.REJECTED, come, go)
-    parts = {None: comparisons(100, "17", (change,)), "17": comparisons(30)}
+    parts = {None: make_comparisons(100, "17", (change,)), "17": make_comparisons(30)}
     server.answers["POST /policies/try"] = lambda request: parts[request.parse_body()["after"]]
     ran = dockgate("policy", "try", str(tmp_path / "p.yaml"), "--against", "history", "--policy", "default")
     assert ran.code == 0
@@ -164,8 +170,8 @@ def test_a_policy_is_tried_in_parts(dockgate: Dockgate, server: FakeServer, tmp_
     assert "of web, by default+repository" in ran.out
     assert "  + max_findings: 1 HIGH finding, at most 0 allowed" in ran.out
     assert "  - app/x cannot be read." in ran.out
-    sent = server.requests[0].parse_body()
-    assert (sent["text"], sent["name"], sent["policy"], sent["limit"]) == (TEXT, "p", "default", 100)
+    body = server.requests[0].parse_body()
+    assert (body["text"], body["name"], body["policy"], body["limit"]) == (TEXT, "p", "default", 100)
     document = json.loads(dockgate("policy", "try", str(tmp_path / "p.yaml"), "--against", "history", "-o", "json").out)
     assert (document["judged"], document["status_changes"]) == (130, {"Approved → Rejected": 1})
     dockgate("policy", "try", str(tmp_path / "p.yaml"), "--against", "history", "--limit", "120")

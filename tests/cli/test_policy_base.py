@@ -66,16 +66,16 @@ def test_the_gate_accepts_the_printed_base_image_only(run: Run, tmp_path: Path) 
     """Recompressed by another builder, on another base, squashed, and with layers whose config lies."""
     base = {name: text.encode() for name, text in layouts.make_debian_files(openssl="3.5.4-1").items()}
     make.write_layout(tmp_path / "base", {"13": make.make_image([base])})
-    own = {"app/run": b"1"}
+    own_files = {"app/run": b"1"}
     zeros = {"rootfs": {"type": "layers", "diff_ids": ["sha256:" + "0" * 64] * 2}}
-    claimed = {"rootfs": {"type": "layers", "diff_ids": [make.compute_sha256(make.pack_tar(base))]}}
+    claimed_config = {"rootfs": {"type": "layers", "diff_ids": [make.compute_sha256(make.pack_tar(base))]}}
     images = {
-        "same": (make.make_image([base, own]), 0),
-        "zstd": (make.make_image([base, own], compression="zstd"), 0),
-        "config-lies": (make.make_image([base, own], config=zeros), 3),
-        "squashed": (make.make_image([{**base, **own}]), 1),
-        "claimed": (make.make_image([{**base, **own}], config=claimed), 1),
-        "above": (make.make_image([own, base]), 1),
+        "same": (make.make_image([base, own_files]), 0),
+        "zstd": (make.make_image([base, own_files], compression="zstd"), 0),
+        "config-lies": (make.make_image([base, own_files], config=zeros), 3),
+        "squashed": (make.make_image([{**base, **own_files}]), 1),
+        "claimed": (make.make_image([{**base, **own_files}], config=claimed_config), 1),
+        "above": (make.make_image([own_files, base]), 1),
     }
     make.write_layout(tmp_path / "layout", {name: layers for name, (layers, _) in images.items()})
     policy_file = tmp_path / "strict.yaml"

@@ -19,7 +19,7 @@ from dockgate.shared.canonical import to_plain
 APPLIED = {"kind": "Service", "name": "web", "change": "updated", "advice": "dockgate deploy show web", "rollout": 4}
 
 
-def in_turn(*states: RunState, reason: str = "") -> Callable[[object], Any]:
+def answer_in_turn(*states: RunState, reason: str = "") -> Callable[[object], Any]:
     """Answers with one state after the other, then with the last again and again."""
     remaining = list(states)
     return lambda _: to_plain(answers.make_rollout(remaining.pop(0) if len(remaining) > 1 else remaining[0], reason))
@@ -34,7 +34,7 @@ def document(tmp_path: Path) -> str:
 
 def test_apply_waits_until_a_changed_service_runs(dockgate: Dockgate, server: FakeServer, document: str) -> None:
     server.answers["POST /apply/documents"] = [APPLIED]
-    server.answers["GET /services/web/rollouts/4"] = in_turn(RunState.IN_PROGRESS, RunState.SUCCEEDED)
+    server.answers["GET /services/web/rollouts/4"] = answer_in_turn(RunState.IN_PROGRESS, RunState.SUCCEEDED)
     ran = dockgate("apply", document)
     assert ran.code == 0
     assert ran.out.splitlines() == [
@@ -48,7 +48,7 @@ def test_apply_exits_with_2_and_the_reason_when_the_rollout_failed(
     dockgate: Dockgate, server: FakeServer, document: str
 ) -> None:
     server.answers["POST /apply/documents"] = [APPLIED]
-    server.answers["GET /services/web/rollouts/4"] = in_turn(
+    server.answers["GET /services/web/rollouts/4"] = answer_in_turn(
         RunState.FAILED, reason="not healthy\nRevision 2 runs again."
     )
     ran = dockgate("apply", document)
@@ -70,9 +70,9 @@ def test_scale_waits_until_the_tasks_are_healthy(dockgate: Dockgate, server: Fak
         "service": view["service"],
         "rollout": to_plain(answers.make_rollout()),
     }
-    server.answers["GET /services/web/rollouts/4"] = in_turn(RunState.IN_PROGRESS, RunState.SUCCEEDED)
+    server.answers["GET /services/web/rollouts/4"] = answer_in_turn(RunState.IN_PROGRESS, RunState.SUCCEEDED)
     assert dockgate("deploy", "scale", "web", "3").out == "web: revision 3, 3 tasks healthy\n"
-    server.answers["GET /services/web/rollouts/4"] = in_turn(RunState.FAILED, reason="no room")
+    server.answers["GET /services/web/rollouts/4"] = answer_in_turn(RunState.FAILED, reason="no room")
     assert dockgate("deploy", "scale", "web", "3").code == 2
     assert "scaling to 3" in dockgate("deploy", "scale", "web", "3", "--no-wait").out
     server.answers["POST /services/web/scale"] = {"service": view["service"], "rollout": None}
@@ -82,16 +82,16 @@ def test_scale_waits_until_the_tasks_are_healthy(dockgate: Dockgate, server: Fak
 def test_restart_waits_until_the_new_tasks_are_healthy(dockgate: Dockgate, server: FakeServer) -> None:
     rollout = to_plain(replace(answers.make_rollout(), is_restart=True))
     server.answers["POST /services/web/restart"] = {"service": answers.make_service()["service"], "rollout": rollout}
-    server.answers["GET /services/web/rollouts/4"] = in_turn(RunState.IN_PROGRESS, RunState.SUCCEEDED)
+    server.answers["GET /services/web/rollouts/4"] = answer_in_turn(RunState.IN_PROGRESS, RunState.SUCCEEDED)
     assert dockgate("deploy", "restart", "web").out == "web: revision 3, 3 tasks healthy\n"
-    server.answers["GET /services/web/rollouts/4"] = in_turn(RunState.FAILED, reason="no room")
+    server.answers["GET /services/web/rollouts/4"] = answer_in_turn(RunState.FAILED, reason="no room")
     assert dockgate("deploy", "restart", "web").code == 2
     assert "restarting" in dockgate("deploy", "restart", "web", "--no-wait").out
 
 
 def test_calls_are_retried_while_the_server_restarts(server: FakeServer) -> None:
     away = [(503, {"error": "starting"}), (429, {"error": "busy"}), (503, {"error": "starting"})]
-    after = in_turn(RunState.SUCCEEDED)
+    after = answer_in_turn(RunState.SUCCEEDED)
     server.answers["GET /services/web/rollouts/4"] = lambda request: away.pop() if away else after(request)
     client = Client(from_environment())
     assert wait_for_rollout(client, "web", 4, lambda _: None).revision == 3

@@ -71,9 +71,9 @@ def test_an_indexes_sbom_has_the_same_verdict_as_the_index(dockgate: Dockgate, t
     )
     file = tmp_path / "index.json"
     result = dockgate("gate", f"oci:{layout.folder}", "-o", "json", "-o", f"{form}={file}")
-    again = dockgate("gate", f"sbom:{file}", "-o", "json")
-    assert (result.code, again.code) == (1, 1)
-    first, second = (json.loads(ran.out) for ran in (result, again))
+    second_result = dockgate("gate", f"sbom:{file}", "-o", "json")
+    assert (result.code, second_result.code) == (1, 1)
+    first, second = (json.loads(ran.out) for ran in (result, second_result))
     assert first["image"]["digest"] == second["image"]["digest"] == digest
     assert [platform["findings"] for platform in first["platforms"]] == [
         platform["findings"] for platform in second["platforms"]
@@ -81,8 +81,8 @@ def test_an_indexes_sbom_has_the_same_verdict_as_the_index(dockgate: Dockgate, t
 
 
 def test_an_sbom_can_be_read_from_standard_input(dockgate: Dockgate, tmp_path: Path) -> None:
-    written = dockgate("sbom", write_image(tmp_path / "image", CONTENT)).out
+    sbom = dockgate("sbom", write_image(tmp_path / "image", CONTENT)).out
     command = [sys.executable, "-m", "dockgate", "sbom", "sbom:-", "-o", "json"]
-    done = subprocess.run(command, input=written, capture_output=True, text=True, check=True)
-    names = [package["name"] for package in json.loads(done.stdout)["platforms"][0]["packages"]]
+    result = subprocess.run(command, input=sbom, capture_output=True, text=True, check=True)
+    names = [package["name"] for package in json.loads(result.stdout)["platforms"][0]["packages"]]
     assert names == ["bash", "jinja2", "openssl"]

@@ -33,10 +33,12 @@ def test_a_scan_to_json_imports_no_slow_module_on_the_way(run: Run, tmp_path: Pa
     program = "from dockgate.cli.main import main; main()"
     scan = ("scan", write_image(tmp_path / "image", VULNERABLE), "-o", f"json={tmp_path / 'report.json'}")
     command = [sys.executable, "-X", "importtime", "-c", program, *scan]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time")}
-    assert "dockgate.scanner.inventory" in imported
-    assert imported.isdisjoint({*FORBIDDEN_IN_A_SCAN, "tempfile", "signal"})
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    imported_modules = {
+        line.rpartition("|")[2].strip() for line in result.stderr.splitlines() if line.startswith("import time")
+    }
+    assert "dockgate.scanner.inventory" in imported_modules
+    assert imported_modules.isdisjoint({*FORBIDDEN_IN_A_SCAN, "tempfile", "signal"})
 
 
 def test_a_scan_lists_findings_without_a_verdict(run: Run, tmp_path: Path) -> None:
@@ -80,8 +82,8 @@ def test_a_rejection_lists_every_violation_and_the_upgrades(run: Run, tmp_path: 
     remediation = ran.out[ran.out.index("To pass: upgrade") :]
     assert "openssl 3.5.1-1 → 3.5.4-1" in remediation
     assert "jinja2 2.10 → 2.10.1" in remediation
-    upgraded = {**make_debian_files(openssl="3.5.4-1", zlib="1:1.3"), **make_python_files("jinja2", "2.10.1")}
-    assert run("gate", write_image(tmp_path / "upgraded", upgraded)).code == 0
+    upgraded_files = {**make_debian_files(openssl="3.5.4-1", zlib="1:1.3"), **make_python_files("jinja2", "2.10.1")}
+    assert run("gate", write_image(tmp_path / "upgraded", upgraded_files)).code == 0
 
 
 def test_the_result_is_on_standard_error_if_all_outputs_are_files(run: Run, tmp_path: Path) -> None:
@@ -221,7 +223,7 @@ class TestAnIndex:
 
 def test_a_damaged_image_is_refused_with_the_next_step(run: Run, tmp_path: Path) -> None:
     reference = write_image(tmp_path / "image", CLEAN)
-    _manifest(tmp_path / "image").write_text("{}")
+    _find_manifest(tmp_path / "image").write_text("{}")
     ran = run("scan", reference)
     assert ran.code == 2
     assert "build, save or push it again" in ran.err
@@ -239,7 +241,7 @@ class TestTheCacheOfLayers:
 
     def test_a_layer_that_is_broken_is_not_remembered(self, run: Run, tmp_path: Path) -> None:
         reference = write_image(tmp_path / "image", CLEAN)
-        (layer,) = json.loads(_manifest(tmp_path / "image").read_text())["layers"]
+        (layer,) = json.loads(_find_manifest(tmp_path / "image").read_text())["layers"]
         blob = tmp_path / "image/blobs/sha256" / layer["digest"].partition(":")[2]
         content = blob.read_bytes()
         blob.write_bytes(content[:-20])
@@ -261,7 +263,7 @@ class TestTheCacheOfLayers:
         assert run("scan", reference).out == first
 
 
-def _manifest(layout: Path) -> Path:
+def _find_manifest(layout: Path) -> Path:
     digest: str = json.loads((layout / "index.json").read_text())["manifests"][0]["digest"]
     return layout / "blobs/sha256" / digest.partition(":")[2]
 
@@ -286,9 +288,11 @@ def test_a_json_scan_imports_only_what_it_needs(run: Run, tmp_path: Path) -> Non
         f"code = run(['scan', {write_image(tmp_path / 'image', VULNERABLE)!r}, '-o', 'json={tmp_path / 'out.json'}'])\n"
         f"print(code, sorted(set({forbidden!r}) & set(sys.modules)))"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=os.environ, check=False)
-    assert done.stdout == "0 []\n"
-    assert done.stderr.endswith(": 3 findings: 1 CRITICAL, 1 HIGH, 1 LOW\n")
+    result = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, env=os.environ, check=False
+    )
+    assert result.stdout == "0 []\n"
+    assert result.stderr.endswith(": 3 findings: 1 CRITICAL, 1 HIGH, 1 LOW\n")
     assert len(json.loads((tmp_path / "out.json").read_text())["platforms"][0]["findings"]) == 3
 
 
@@ -299,27 +303,27 @@ def test_the_import_time_of_a_scan_is_reported(run: Run, record_property: Callab
         "import dockgate.cli.main, dockgate.cli.scan, dockgate.services.images.image_inventory\n"
         "print(time.perf_counter() - start)"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    record_property("scan_import_seconds", float(done.stdout))
-    print(f"scan's imports: {float(done.stdout) * 1000:.0f} ms")  # noqa: T201 - shown with -s
-    assert float(done.stdout) > 0
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    record_property("scan_import_seconds", float(result.stdout))
+    print(f"scan's imports: {float(result.stdout) * 1000:.0f} ms")  # noqa: T201 - shown with -s
+    assert float(result.stdout) > 0
 
 
 def test_progress_is_shown_on_a_terminal_only(run: Run, tmp_path: Path) -> None:
     reference = write_image(tmp_path / "image", CLEAN)
     assert run("scan", reference).err == ""
-    ours, theirs = pty.openpty()
+    terminal, terminal_end = pty.openpty()
     try:
-        done = subprocess.run(
+        result = subprocess.run(
             [sys.executable, "-m", "dockgate", "scan", reference, "-o", "json"],
             stdout=subprocess.PIPE,
-            stderr=theirs,
+            stderr=terminal_end,
             check=False,
         )
-        os.close(theirs)
-        output = os.read(ours, 4096).decode()
+        os.close(terminal_end)
+        output = os.read(terminal, 4096).decode()
     finally:
-        os.close(ours)
-    assert done.returncode == 0
+        os.close(terminal)
+    assert result.returncode == 0
     assert output.startswith(f"\r\x1b[2Kopening {reference[:30]}")
     assert output.endswith("\r\x1b[2K")

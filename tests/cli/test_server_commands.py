@@ -28,9 +28,9 @@ def test_reject_fetches_the_approvals_token(dockgate: Dockgate, server: FakeServ
     server.answers[f"POST /approvals/{APPROVAL}/reject"] = answers.make_approval()
     ran = dockgate("approval", "reject", APPROVAL, "--reason", "not before the holidays")
     assert (ran.code, ran.out) == (0, f"{APPROVAL}: rejected\n")
-    sent = server.requests[-1].parse_body()
-    assert (sent["token"], sent["reason"]) == ("the-token", "not before the holidays")
-    assert sent["who"]
+    body = server.requests[-1].parse_body()
+    assert (body["token"], body["reason"]) == ("the-token", "not before the holidays")
+    assert body["who"]
 
 
 def test_reject_sends_the_given_token(dockgate: Dockgate, server: FakeServer) -> None:
@@ -47,9 +47,9 @@ def test_an_approval_shows_its_token_while_it_waits_only(dockgate: Dockgate, ser
     assert "the-token" in waiting
     assert "in 7 days" in waiting
     server.answers[f"GET /approvals/{APPROVAL}"] = answers.make_approval()
-    settled = dockgate("approval", "show", APPROVAL).out
-    assert "the-token" not in settled
-    assert VERDICT in settled
+    output = dockgate("approval", "show", APPROVAL).out
+    assert "the-token" not in output
+    assert VERDICT in output
 
 
 def test_approvals_are_listed_by_state(dockgate: Dockgate, server: FakeServer) -> None:
@@ -64,10 +64,10 @@ def test_images(dockgate: Dockgate, server: FakeServer) -> None:
     summary: dict[str, object] = {**COMPONENTS, "scan": "Done", "status": "Rejected", "summary": "2 HIGH findings"}
     summary |= {"gone_at": None, "counts": {"CRITICAL": 0, "HIGH": 2, "MEDIUM": 0, "LOW": 1}}
     server.answers["GET /images"] = {"images": [summary], "next": None}
-    listed = dockgate("image", "list", "components").out
-    assert listed.splitlines()[1].split()[-2:] == ["components", "1"]
-    assert samples.MANIFEST in listed
-    assert "0/2/0/1" in listed
+    output = dockgate("image", "list", "components").out
+    assert output.splitlines()[1].split()[-2:] == ["components", "1"]
+    assert samples.MANIFEST in output
+    assert "0/2/0/1" in output
     assert server.requests[-1].query == {"repository": "components", "limit": "50"}
     server.answers[f"GET /images/{samples.MANIFEST}"] = {
         "digest": samples.MANIFEST,
@@ -94,7 +94,7 @@ def test_images(dockgate: Dockgate, server: FakeServer) -> None:
         "verdicts": [{"digest": VERDICT, "status": "Rejected", "policy": "default", "summary": "2 HIGH findings",
                       "judged_at": answers.get_past(5)}],
     }  # fmt: skip
-    shown = dockgate("image", "show", samples.MANIFEST).out
+    output = dockgate("image", "show", samples.MANIFEST).out
     for text in (
         "Failed: the registry is down by scanner 13-a; the server has 14-b",
         "Undetermined: not watched any more",
@@ -110,9 +110,9 @@ def test_images(dockgate: Dockgate, server: FakeServer) -> None:
         "dora",
         "from sha256:before",
     ):
-        assert text in shown
+        assert text in output
     lower, upper = [
-        " ".join(line.split()) for line in shown.splitlines() if line.startswith("sha256:") and "er " in line
+        " ".join(line.split()) for line in output.splitlines() if line.startswith("sha256:") and "er " in line
     ]
     assert lower == "sha256:lower 49.0 MiB base 79 0/2/0/0 RUN apt-get update && apt-get upgrade"
     assert upper == "sha256:upper - unknown 1 - -"
@@ -129,7 +129,7 @@ def test_the_last_verdict_before_advisories_became_stale_is_not_listed_as_a_pres
 
 
 def test_an_image_says_once_that_it_is_undetermined(dockgate: Dockgate, server: FakeServer) -> None:
-    nothing: dict[str, object] = {
+    empty_lists: dict[str, object] = {
         name: [] for name in ("places", "watches", "pushes", "moves", "inventories", "verdicts")
     }
     view = {
@@ -138,7 +138,7 @@ def test_an_image_says_once_that_it_is_undetermined(dockgate: Dockgate, server: 
         "summary": "Undetermined: It is broken.",
         "scan": None,
     }
-    server.answers[f"GET /images/{samples.MANIFEST}"] = {**nothing, **view, "scanner": "1", "lag": None}
+    server.answers[f"GET /images/{samples.MANIFEST}"] = {**empty_lists, **view, "scanner": "1", "lag": None}
     assert "  Undetermined: It is broken." in dockgate("image", "show", samples.MANIFEST).out
     server.answers[f"GET /images/{samples.MANIFEST}"] |= {"summary": ""}
     assert dockgate("image", "show", samples.MANIFEST).out.splitlines()[2].split() == ["verdict", "Undetermined"]
@@ -154,9 +154,9 @@ def test_an_image_says_once_what_is_waived(dockgate: Dockgate, server: FakeServe
         "waived": "1 waived",
     }
     location |= {"since": answers.get_past(5), "cannot_judge_since": None, "services": []}
-    nothing: dict[str, object] = {name: [] for name in ("watches", "pushes", "moves", "inventories", "verdicts")}
+    empty_lists: dict[str, object] = {name: [] for name in ("watches", "pushes", "moves", "inventories", "verdicts")}
     view = {"digest": samples.MANIFEST, "status": "Approved", "summary": "1 waived finding", "scan": None, "lag": None}
-    server.answers[f"GET /images/{samples.MANIFEST}"] = {**nothing, **view, "places": [location], "scanner": "1"}
+    server.answers[f"GET /images/{samples.MANIFEST}"] = {**empty_lists, **view, "places": [location], "scanner": "1"}
     assert "Approved: 1 waived finding, by policy strict since" in dockgate("image", "show", samples.MANIFEST).out
 
 
@@ -176,12 +176,12 @@ def test_a_digest_whose_repositories_differ_shows_the_verdict_of_each(dockgate: 
     view |= {"digest": samples.MANIFEST, "status": "Rejected", "summary": "1 LOW", "scan": None, "lag": None}
     view |= {"places": locations, "watches": [{**watch, "repository": name} for name in ("dev/app", "prod/app")]}
     server.answers[f"GET /images/{samples.MANIFEST}"] = {**view, "scanner": "1"}
-    shown = dockgate("image", "show", samples.MANIFEST).out
-    assert "Rejected, differs by repository: 1 LOW" in shown
-    rows = [line.split()[:2] for line in shown.splitlines()]
+    output = dockgate("image", "show", samples.MANIFEST).out
+    assert "Rejected, differs by repository: 1 LOW" in output
+    rows = [line.split()[:2] for line in output.splitlines()]
     assert ["dev/app", "Approved"] in rows
     assert ["prod/app", "Rejected"] in rows
-    assert "yes, ends in " in shown
+    assert "yes, ends in " in output
     server.answers["GET /image-references"] = {"digest": samples.MANIFEST, "repository": "dev/app"}
     assert "differs by repository" not in dockgate("image", "show", "dev/app:1").out
     assert server.requests[-1].query == {"repository": "dev/app"}
@@ -211,12 +211,12 @@ def test_services(dockgate: Dockgate, server: FakeServer) -> None:
         },
         view | {"service": view["service"], "image": None, "running": 0},
     ]
-    listed = dockgate("deploy", "list").out
-    assert "1 of 1" in listed
-    assert "at risk until 2026-12-09" in listed
-    assert "last deploy failed: web: revision 3" in listed
+    output = dockgate("deploy", "list").out
+    assert "1 of 1" in output
+    assert "at risk until 2026-12-09" in output
+    assert "last deploy failed: web: revision 3" in output
     server.answers["GET /services/web"] = view
-    shown = dockgate("deploy", "show", "web").out
+    output = dockgate("deploy", "show", "web").out
     for text in (
         "RUNNING",
         "18000->8000",
@@ -226,8 +226,8 @@ def test_services(dockgate: Dockgate, server: FakeServer) -> None:
         "code 7",
         "in Web-3",
     ):
-        assert text in shown
-    assert "runs again" not in shown
+        assert text in output
+    assert "runs again" not in output
     server.answers["GET /services"] = [view | {"image": None, "running": None, "tasks_error": "podman is down"}]
     assert re.search(r"web +unknown", dockgate("deploy", "list").out)
     server.answers["GET /services/web"] = view | {"tasks": None, "tasks_error": "podman is down"}

@@ -22,15 +22,15 @@ NO = (503, {"error": "it is being started again", "advice": ""})
 BUSY = (429, {"error": "the server already answers 375 requests of yours", "advice": "Retry in a minute."})
 
 
-def approval(state: str, verdict: str = "") -> dict[str, Any]:
+def make_approval(state: str, verdict: str = "") -> dict[str, Any]:
     return {"id": ID, "state": state, "image": "sha256:a", "summary": "because", "verdict": verdict}
 
 
-def gate_request(server: FakeServer, timeout: int = 60) -> GateRequest:
+def make_gate_request(server: FakeServer, timeout: int = 60) -> GateRequest:
     return GateRequest(server.url, "quay.io/team/app:1", "default", "shop", "gate", "", "web", timeout)
 
 
-def in_turn(*answers: Any) -> Callable[[RecordedRequest], Any]:
+def answer_in_turn(*answers: Any) -> Callable[[RecordedRequest], Any]:
     remaining: Iterator[Any] = iter(answers)
     return lambda _: next(remaining)
 
@@ -41,7 +41,7 @@ def test_the_request_is_repeated_unchanged_while_the_server_restarts(
     server.answers["POST /approvals"] = in_turn(NO, NO, (201, {"approval": approval("Waiting")}))
     server.answers[f"GET /approvals/{ID}/answer"] = in_turn(approval("Waiting"), NO, approval("Rejected"))
     slept: list[float] = []
-    answer = request_verdict(gate_request(server), True, lambda _: None, slept.append)
+    answer = request_verdict(make_gate_request(server), True, lambda _: None, slept.append)
     assert (answer.state, answer.summary, answer.report) == (ApprovalState.REJECTED, "because", None)
     assert slept == [1, 2, 1]
     # Once for each outage, also where standard error is not a terminal.
@@ -53,23 +53,25 @@ def test_the_request_is_repeated_unchanged_while_the_server_restarts(
 
 
 def test_the_request_is_repeated_while_the_server_is_busy(server: FakeServer) -> None:
-    server.answers["POST /approvals"] = in_turn(BUSY, (201, {"approval": approval("Waiting")}))
-    server.answers[f"GET /approvals/{ID}/answer"] = in_turn(BUSY, approval("Rejected"))
+    server.answers["POST /approvals"] = answer_in_turn(BUSY, (201, {"approval": make_approval("Waiting")}))
+    server.answers[f"GET /approvals/{ID}/answer"] = answer_in_turn(BUSY, make_approval("Rejected"))
     slept: list[float] = []
-    assert request_verdict(gate_request(server), True, lambda _: None, slept.append).state is ApprovalState.REJECTED
+    assert (
+        request_verdict(make_gate_request(server), True, lambda _: None, slept.append).state is ApprovalState.REJECTED
+    )
     assert slept == [1, 1]
 
 
 def test_refused_requests_are_not_retried(server: FakeServer) -> None:
     with pytest.raises(NotFoundError):
-        request_verdict(gate_request(server), True, lambda _: None, lambda _: None)
+        request_verdict(make_gate_request(server), True, lambda _: None, lambda _: None)
     assert len(server.requests) == 1
 
 
 def test_the_wait_ends_in_time_if_the_server_stays_unreachable(server: FakeServer) -> None:
     server.answers["POST /approvals"] = NO
     with pytest.raises(ServerUnreachableError):
-        request_verdict(gate_request(server, timeout=1), True, lambda _: None, lambda _: None)
+        request_verdict(make_gate_request(server, timeout=1), True, lambda _: None, lambda _: None)
 
 
 def test_a_registry_that_the_server_cannot_reach_ends_the_wait_at_once(server: FakeServer, dockgate: Dockgate) -> None:
@@ -84,7 +86,7 @@ def test_a_registry_that_the_server_cannot_reach_ends_the_wait_at_once(server: F
 def test_the_exit_code_follows_the_approvals_state(
     server: FakeServer, dockgate: Dockgate, state: str, code: int
 ) -> None:
-    server.answers["POST /approvals"] = (201, {"approval": approval(state)})
+    server.answers["POST /approvals"] = (201, {"approval": make_approval(state)})
     ran = dockgate("gate", "quay.io/team/app:1", "--server", server.url, "--wait")
     assert ran.code == code
     assert f"{ID}: {state}, because" in ran.err
@@ -104,13 +106,13 @@ def test_the_exit_code_follows_the_approvals_state(
 def test_exit_0_needs_an_approving_verdict_and_an_approved_approval(
     server: FakeServer, dockgate: Dockgate, state: str, verdict: Verdict, code: int
 ) -> None:
-    server.answers["POST /approvals"] = (201, {"approval": approval(state, "sha256:v")})
+    server.answers["POST /approvals"] = (201, {"approval": make_approval(state, "sha256:v")})
     server.answers["GET /verdicts/sha256:v"] = to_plain(verdict)
     assert dockgate("gate", "quay.io/team/app:1", "--server", server.url).code == code
 
 
 def test_without_wait_a_missing_verdict_exits_3(server: FakeServer, dockgate: Dockgate) -> None:
-    server.answers["POST /approvals"] = (201, {"approval": approval("Waiting")})
+    server.answers["POST /approvals"] = (201, {"approval": make_approval("Waiting")})
     assert dockgate("gate", "quay.io/team/app:1", "--server", server.url).code == 3
     assert len(server.requests) == 1
 

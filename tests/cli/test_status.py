@@ -88,9 +88,9 @@ def test_an_image_is_named_as_people_name_it(dockgate: Dockgate, server: FakeSer
     server.answers["GET /image-references"] = {"digest": samples.MANIFEST, "repository": "team/app"}
     for name in ("team/app:1", "registry.example/team/app", f"team/app@{samples.MANIFEST}"):
         dockgate("image", "show", name)
-        resolved, shown = server.requests[-2:]
-        assert (resolved.query["name"], shown.path) == (name, f"/images/{samples.MANIFEST}")
-        assert shown.query == {"repository": "team/app"}
+        name_request, image_request = server.requests[-2:]
+        assert (name_request.query["name"], image_request.path) == (name, f"/images/{samples.MANIFEST}")
+        assert image_request.query == {"repository": "team/app"}
     dockgate("image", "show", samples.MANIFEST)
     assert (server.requests[-1].path, server.requests[-1].query) == (f"/images/{samples.MANIFEST}", {})
     dockgate("waiver", "add", "--vulnerability", "CVE-1", "--image", "team/app:1", "--until-fixed", "--owner", "ana",
@@ -113,13 +113,13 @@ def test_status_shows_the_feeds_that_fail_and_the_next_update(dockgate: Dockgate
         "next_at": soon,
     }
     server.answers["GET /status"]["feeds"] = [feed("kev", **failing), feed("osv", next_at=soon)]
-    out = dockgate("status").out
+    output = dockgate("status").out
     server.answers["GET /status"]["feeds"] = [feed("kev", **failing), feed("cvss", off="not set")]
     assert "not set" not in dockgate("status").out, "a feed that is not set explains no failure"
-    assert "kev for 2 h, next in 4" in out
-    assert "it answered 500" in out
-    assert "\x1b[31m" not in out
-    assert "osv in 4" in out
+    assert "kev for 2 h, next in 4" in output
+    assert "it answered 500" in output
+    assert "\x1b[31m" not in output
+    assert "osv in 4" in output
     server.answers["GET /status"]["feeds"] = [feed("kev", **{**failing, "next_at": None, "off": "it is turned off"})]
     assert "kev for 2 h, not fetched by the server: it answered 500" in " ".join(dockgate("status").out.split())
 
@@ -134,8 +134,8 @@ def test_status_says_why_the_server_fetches_no_feeds(dockgate: Dockgate, server:
 def test_status_says_that_the_server_fetches_its_first_advisories(dockgate: Dockgate, server: FakeServer) -> None:
     serve(server, error="there is no advisory database", advice="Run `dockgate db update`.")
     server.answers["GET /status"]["feeds"] = [feed("amazon", off="turned off"), feed("osv")]
-    out = " ".join(dockgate("status").out.split())
-    assert "there is no advisory database. The server fetches the feeds." in out
-    assert "next update now" in out
-    assert "db update" not in out
-    assert "turned off" not in out
+    output = " ".join(dockgate("status").out.split())
+    assert "there is no advisory database. The server fetches the feeds." in output
+    assert "next update now" in output
+    assert "db update" not in output
+    assert "turned off" not in output

@@ -22,8 +22,8 @@ def test_tables_are_copied_and_counted(dockgate: Dockgate, tmp_path: Path) -> No
     ]
     assert "Copied 2 rows" in ran.out
     assert "dockgate up" in ran.out
-    with closing(open_store(tmp_path / "other", f"sqlite:///{tmp_path}/new.db")) as copied:
-        assert list(copied.repositories.list_names()) == ["shop"]
+    with closing(open_store(tmp_path / "other", f"sqlite:///{tmp_path}/new.db")) as target_store:
+        assert list(target_store.repositories.list_names()) == ["shop"]
 
 
 def test_the_output_for_programs_names_both_databases(dockgate: Dockgate, tmp_path: Path) -> None:

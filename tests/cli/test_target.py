@@ -44,10 +44,10 @@ def test_the_state_of_a_target_says_why_it_gets_nothing(
 ) -> None:
     server.answers |= {"GET /targets": [TARGET | change], "GET /targets/hook": TARGET | change}
     assert state in dockgate("target", "list").out
-    shown = dockgate("target", "show", "hook").out
-    assert state in shown
-    assert ("dockgate target test hook" in shown) == ("gone_at" in change)
-    assert ("gone " in shown) == ("gone_at" in change)
+    output = dockgate("target", "show", "hook").out
+    assert state in output
+    assert ("dockgate target test hook" in output) == ("gone_at" in change)
+    assert ("gone " in output) == ("gone_at" in change)
 
 
 def test_messages_that_wait_are_listed_with_their_attempts(dockgate: Dockgate, server: FakeServer) -> None:

@@ -74,6 +74,6 @@ def test_an_unknown_ecosystem_is_an_error_that_lists_the_known_ones(dockgate: Do
 
 
 def test_every_ecosystem_name_belongs_to_one_order() -> None:
-    lowered = [name.lower() for name in list_ecosystem_names()]
-    assert lowered == sorted(set(lowered))
+    lowercase_names = [name.lower() for name in list_ecosystem_names()]
+    assert lowercase_names == sorted(set(lowercase_names))
     assert {"Bitnami", "Debian", "Go", "dpkg", "rust"} <= set(list_ecosystem_names())

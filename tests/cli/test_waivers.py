@@ -38,7 +38,7 @@ def view(state: str = "Active", **changes: Any) -> Any:
     }
 
 
-def document(**changes: Any) -> Any:
+def make_document(**changes: Any) -> Any:
     return {
         "document": DOCUMENT, "image": "", "format": "openvex", "author": "Vendor", "signer": "principal:ana",
         "signed": False, "added_at": answers.get_past(5), "removed_at": "", "removed_by": "", **changes,
@@ -51,9 +51,9 @@ def test_a_waiver_is_added_with_its_end(dockgate: Dockgate, server: FakeServer) 
                    "--reason", "Never called.", "--key", "k")  # fmt: skip
     assert ran.code == 0
     assert "w-1: CVE-2024-1 pkg:npm/a, until 20" in ran.out
-    sent = server.requests[-1]
-    assert sent.parse_body()["until_fixed"] is False
-    assert {name.lower(): value for name, value in sent.headers.items()}["idempotency-key"] == "k"
+    request = server.requests[-1]
+    assert request.parse_body()["until_fixed"] is False
+    assert {name.lower(): value for name, value in request.headers.items()}["idempotency-key"] == "k"
     assert dockgate("waiver", "add", "--vulnerability", "CVE-2024-1", "--until", "2026-12-31").code == 2
 
 
@@ -68,7 +68,7 @@ def test_a_waiver_of_a_rule_shows_which_violation_it_accepts(dockgate: Dockgate,
 
 
 @pytest.mark.parametrize(
-    ("until", "shown"),
+    ("until", "shown_end"),
     [
         ("2099-12-31T00:00:00.000Z", "until 2099-12-31  "),
         ("2099-12-31T15:05:00.000Z", "until 2099-12-31 15:05 UTC  "),
@@ -76,10 +76,10 @@ def test_a_waiver_of_a_rule_shows_which_violation_it_accepts(dockgate: Dockgate,
     ],
 )
 def test_a_waiver_that_ends_within_a_day_is_listed_with_the_time(
-    dockgate: Dockgate, server: FakeServer, until: str, shown: str
+    dockgate: Dockgate, server: FakeServer, until: str, shown_end: str
 ) -> None:
     server.answers["GET /waivers"] = [{**view(), "waiver": to_plain(replace(MADE, until=until))}]
-    assert shown in dockgate("waiver", "list").out
+    assert shown_end in dockgate("waiver", "list").out
 
 
 def test_waivers_are_listed_shown_and_revoked(dockgate: Dockgate, server: FakeServer) -> None:
@@ -98,13 +98,13 @@ def test_waivers_are_listed_shown_and_revoked(dockgate: Dockgate, server: FakeSe
 def test_vex_documents_are_added_listed_and_removed(dockgate: Dockgate, server: FakeServer, tmp_path: Path) -> None:
     file = tmp_path / "vex.json"
     file.write_text("{}")
-    server.answers["POST /vex"] = document()
+    server.answers["POST /vex"] = make_document()
     assert "Vendor" in dockgate("vex", "add", str(file)).out
     assert (server.requests[-1].body, server.requests[-1].query["name"]) == (b"{}", str(file))
-    server.answers["GET /vex"] = [document(), document(image=DOCUMENT, signer="", signed=True)]
-    listed = dockgate("vex", "list").out
-    assert "its signature, on sha256:dddddddddddd…" in listed
-    server.answers[f"POST /vex/{DOCUMENT}/remove"] = document(removed_at=answers.get_past(1), removed_by="eve")
+    server.answers["GET /vex"] = [make_document(), make_document(image=DOCUMENT, signer="", signed=True)]
+    output = dockgate("vex", "list").out
+    assert "its signature, on sha256:dddddddddddd…" in output
+    server.answers[f"POST /vex/{DOCUMENT}/remove"] = make_document(removed_at=answers.get_past(1), removed_by="eve")
     assert "removed by eve" in dockgate("vex", "remove", DOCUMENT).out
     server.answers[f"POST /images/{DOCUMENT}/vex"] = []
     assert "No VEX documents." in dockgate("vex", "refresh", DOCUMENT, "app").out
@@ -128,9 +128,9 @@ def test_the_gate_applies_waivers_from_a_file(run: Run, tmp_path: Path) -> None:
     assert ran.code == 0
     assert "Never called (waiver" in ran.out
     file.write_text(f"- vulnerability: {vulnerability}\n  owner: ana\n")
-    refused = run("gate", reference, "--waivers", str(file))
-    assert refused.code == 2
-    assert f"{file}:1: 0.reason: it is missing" in refused.err
+    refused_run = run("gate", reference, "--waivers", str(file))
+    assert refused_run.code == 2
+    assert f"{file}:1: 0.reason: it is missing" in refused_run.err
 
 
 def test_the_gate_applies_vex_of_a_trusted_author(run: Run, tmp_path: Path) -> None:

@@ -164,12 +164,12 @@ def test_the_summary_is_one_line_of_at_most_512_characters() -> None:
 
 def test_findings_without_a_fix_are_listed_and_count_by_policy() -> None:
     advisories = [make_advisory("CVE-2024-1", "a", fixed="")]
-    counted = judge(make_inventory(make_package("a")), advisories, limit_findings(HIGH=0))
-    ignored = judge(make_inventory(make_package("a")), advisories, limit_findings(HIGH=0, only_fixable=True))
-    assert counted.status is Status.REJECTED
-    assert ignored.status is Status.APPROVED
-    assert ignored.platform_verdicts[0].counts["HIGH"] == 0
-    assert [finding.id for finding in ignored.platform_verdicts[0].findings] == ["CVE-2024-1"]
+    verdict = judge(make_inventory(make_package("a")), advisories, limit_findings(HIGH=0))
+    relaxed_verdict = judge(make_inventory(make_package("a")), advisories, limit_findings(HIGH=0, only_fixable=True))
+    assert verdict.status is Status.REJECTED
+    assert relaxed_verdict.status is Status.APPROVED
+    assert relaxed_verdict.platform_verdicts[0].counts["HIGH"] == 0
+    assert [finding.id for finding in relaxed_verdict.platform_verdicts[0].findings] == ["CVE-2024-1"]
 
 
 def test_untriaged_findings_count_by_policy_and_keep_their_severity() -> None:
@@ -205,8 +205,8 @@ def test_the_remediation_upgrades_to_the_lowest_sufficient_versions() -> None:
         make_advisory("CVE-2024-5", "c", LOW, fixed="9.0.0"),
         make_advisory("CVE-2024-6", "d", fixed=""),
     ]
-    judged = make_inventory(*map(make_package, "abcd"))
-    (platform_verdict,) = judge(judged, advisories, limit_findings(HIGH=0)).platform_verdicts
+    inventory = make_inventory(*map(make_package, "abcd"))
+    (platform_verdict,) = judge(inventory, advisories, limit_findings(HIGH=0)).platform_verdicts
     assert platform_verdict.remediation.upgrades == (
         Upgrade("pkg:npm/a@1.0.0", "a", "1.0.0", "1.10.0", ("CVE-2024-1", "CVE-2024-2")),
         Upgrade("pkg:npm/b@1.0.0", "b", "1.0.0", "1.0.1", ("CVE-2024-4",)),
@@ -232,11 +232,13 @@ def test_the_remediation_skips_versions_with_findings_of_their_own() -> None:
 def test_a_fix_that_another_record_lacks_is_suggested_if_it_changes_the_verdict() -> None:
     endless = replace(make_advisory("GHSA-1", "a", fixed=""), aliases=("CVE-2024-1",))
     advisories = [make_advisory("CVE-2024-1", "a", fixed="1.1.0"), endless]
-    (turned,) = judge(
+    (platform_verdict,) = judge(
         make_inventory(make_package("a")), advisories, limit_findings(HIGH=0, only_fixable=True)
     ).platform_verdicts
     (stuck,) = judge(make_inventory(make_package("a")), advisories, limit_findings(HIGH=0)).platform_verdicts
-    assert turned.remediation.upgrades == (Upgrade("pkg:npm/a@1.0.0", "a", "1.0.0", "1.1.0", ("CVE-2024-1",)),)
+    assert platform_verdict.remediation.upgrades == (
+        Upgrade("pkg:npm/a@1.0.0", "a", "1.0.0", "1.1.0", ("CVE-2024-1",)),
+    )
     assert stuck.remediation.upgrades == ()
 
 
@@ -260,27 +262,27 @@ def test_the_verdict_names_its_inputs_by_digest() -> None:
 
 
 def test_replaying_stored_inputs_gives_the_same_bytes() -> None:
-    judged, advisories = (
+    inventory, advisories = (
         make_inventory(make_package("a"), make_package("b")),
         [make_advisory("CVE-2024-1", "a", fixed="1.1.0")],
     )
     coverage = (Coverage("npm", False, ("a",), "2026-11-01T00:00:00Z"),)
-    verdict = judge(judged, advisories, coverage=coverage)
+    verdict = judge(inventory, advisories, coverage=coverage)
     data = canonical.encode(verdict)
 
-    stored = canonical.encode(judged), canonical.encode(AdvisorySnapshot(tuple(advisories), coverage))
-    again_judged = canonical.decode(type(judged), stored[0])
-    again_consulted = canonical.decode(AdvisorySnapshot, stored[1])
-    replayed = judge(again_judged, again_consulted.advisories, coverage=again_consulted.coverage)
+    stored_inputs = canonical.encode(inventory), canonical.encode(AdvisorySnapshot(tuple(advisories), coverage))
+    again_judged = canonical.decode(type(inventory), stored_inputs[0])
+    again_consulted = canonical.decode(AdvisorySnapshot, stored_inputs[1])
+    replayed_verdict = judge(again_judged, again_consulted.advisories, coverage=again_consulted.coverage)
 
-    assert canonical.encode(replayed) == data
+    assert canonical.encode(replayed_verdict) == data
     assert canonical.decode(Verdict, data) == verdict
 
 
 def test_warnings_and_notes_are_reported_and_do_not_block() -> None:
-    warned = read_policy("max_findings: [{HIGH: 0, action: warn}, {LOW: 0, action: note}]")
+    warning_policy = read_policy("max_findings: [{HIGH: 0, action: warn}, {LOW: 0, action: note}]")
     existing = [make_advisory("CVE-2024-1", "a"), make_advisory("CVE-2024-2", "a", LOW)]
-    (platform_verdict,) = judge(make_inventory(make_package("a")), existing, warned).platform_verdicts
+    (platform_verdict,) = judge(make_inventory(make_package("a")), existing, warning_policy).platform_verdicts
     assert platform_verdict.status is Status.APPROVED
     assert [violation.message for violation in platform_verdict.warnings] == ["1 HIGH finding, at most 0 allowed"]
     assert [violation.message for violation in platform_verdict.notes] == ["1 LOW finding, at most 0 allowed"]
@@ -300,14 +302,15 @@ def test_a_waived_finding_is_listed_and_does_not_count() -> None:
     (platform_verdict,) = evaluate.judge(case, ECOSYSTEMS, RULES).platform_verdicts
     assert platform_verdict.status is Status.APPROVED
     assert [finding.id for finding in platform_verdict.findings] == ["CVE-2024-1"]
-    assert [(applied.by, applied.owner, applied.reason, applied.until) for applied in platform_verdict.waived] == [
-        ("w1", "ana", "No such code is run.", "2026-12-01")
-    ]
-    lapsed = evaluate.judge(replace(case, now="2026-12-01T00:00:00Z"), ECOSYSTEMS, RULES)
-    assert lapsed.status is Status.REJECTED
+    assert [
+        (applied_waiver.by, applied_waiver.owner, applied_waiver.reason, applied_waiver.until)
+        for applied_waiver in platform_verdict.waived
+    ] == [("w1", "ana", "No such code is run.", "2026-12-01")]
+    lapsed_verdict = evaluate.judge(replace(case, now="2026-12-01T00:00:00Z"), ECOSYSTEMS, RULES)
+    assert lapsed_verdict.status is Status.REJECTED
 
 
-def copies(count: int, platform: str = "linux/amd64") -> Inventory:
+def make_copies(count: int, platform: str = "linux/amd64") -> Inventory:
     """Copies of a package that have so many findings together."""
     packages = [make_package("a", path=f"{number}/node_modules/a/package.json") for number in range(-(-count // 1_000))]
     return make_inventory(*packages, platform=platform)
@@ -315,8 +318,8 @@ def copies(count: int, platform: str = "linux/amd64") -> Inventory:
 
 def judge_waived(*inventories: Inventory, reports: tuple[ExternalReport, ...] = ()) -> tuple[PlatformVerdict, ...]:
     """Judge copies with all their findings waived."""
-    waived = Waivers((Waiver("w", "ana", "Reviewed.", package="pkg:npm/a", until="2099-01-01"),))
-    case = VerdictCase(IMAGE, limit_findings(HIGH=0), NOW, "1", inventories, MANY, waived, external_reports=reports)
+    waivers = Waivers((Waiver("w", "ana", "Reviewed.", package="pkg:npm/a", until="2099-01-01"),))
+    case = VerdictCase(IMAGE, limit_findings(HIGH=0), NOW, "1", inventories, MANY, waivers, external_reports=reports)
     return evaluate.judge(case, ECOSYSTEMS, RULES).platform_verdicts
 
 
@@ -325,16 +328,16 @@ MANY = AdvisorySnapshot(tuple(make_advisory(f"CVE-2026-{number}", "a") for numbe
 
 def test_an_image_with_too_many_findings_is_undetermined_whatever_is_waived() -> None:
     """A layer of a few kilobytes, with copies of a package that has many advisories, would take all memory."""
-    (platform,) = judge_waived(copies(FINDINGS_LIMIT + 1))
+    (platform,) = judge_waived(make_copies(FINDINGS_LIMIT + 1))
     assert (platform.status, len(platform.findings)) == (Status.UNDETERMINED, FINDINGS_LIMIT)
     assert [obstacle.reason for obstacle in platform.remediation.obstacles] == [TOO_MANY_FINDINGS.reason]
 
 
 def test_the_limit_of_findings_is_for_all_platforms_and_reports_together() -> None:
     third = FINDINGS_LIMIT * 2 // 5
-    matches = Matcher(MANY, ECOSYSTEMS).match(copies(third).packages)
-    reported = ExternalReport("trivy", NOW, copies(third), matches)
-    platforms = judge_waived(copies(third), copies(third, "linux/arm64"), reports=(reported,))
+    matches = Matcher(MANY, ECOSYSTEMS).match(make_copies(third).packages)
+    report = ExternalReport("trivy", NOW, make_copies(third), matches)
+    platforms = judge_waived(make_copies(third), make_copies(third, "linux/arm64"), reports=(report,))
     assert [platform.status for platform in platforms] == [Status.APPROVED, Status.APPROVED, Status.UNDETERMINED]
     assert sum(len(platform.findings) for platform in platforms) == FINDINGS_LIMIT
 
@@ -350,9 +353,9 @@ def test_an_image_with_too_many_versions_that_cannot_be_compared_is_undetermined
 def test_external_findings_are_judged_by_the_same_rules() -> None:
     existing = AdvisorySnapshot((make_advisory("CVE-2024-1", "a"),), COVERED)
     matches = Matcher(existing, ECOSYSTEMS).match(make_inventory(make_package("a")).packages)
-    reported = ExternalReport("trivy", NOW, make_inventory(make_package("a")), matches)
+    report = ExternalReport("trivy", NOW, make_inventory(make_package("a")), matches)
     verdict = evaluate.judge(
-        VerdictCase(IMAGE, limit_findings(HIGH=0), NOW, "0.1.0", external_reports=(reported,)), ECOSYSTEMS, RULES
+        VerdictCase(IMAGE, limit_findings(HIGH=0), NOW, "0.1.0", external_reports=(report,)), ECOSYSTEMS, RULES
     )
     assert verdict.status is Status.REJECTED
     assert [(each.name, each.fixed) for each in verdict.platform_verdicts[0].remediation.upgrades] == [("a", "2.0.0")]
@@ -368,9 +371,11 @@ def test_the_worst_of_scan_and_external_report_decides() -> None:
     bad = Finding("CVE-2026-1", (), make_package("a"), Severity.HIGH, Rating("trivy", Severity.HIGH), "2.0.0")
     case = VerdictCase(IMAGE, limit_findings(HIGH=0), NOW, "0.1.0", external_reports=(make_report(),))
     assert evaluate.judge(case, ECOSYSTEMS, RULES).status is Status.APPROVED
-    scanned = replace(case, inventories=(make_inventory(make_package("b")),), snapshot=AdvisorySnapshot((), COVERED))
-    assert evaluate.judge(scanned, ECOSYSTEMS, RULES).status is Status.APPROVED
-    both = replace(scanned, external_reports=(make_report(bad),))
+    scanned_case = replace(
+        case, inventories=(make_inventory(make_package("b")),), snapshot=AdvisorySnapshot((), COVERED)
+    )
+    assert evaluate.judge(scanned_case, ECOSYSTEMS, RULES).status is Status.APPROVED
+    both = replace(scanned_case, external_reports=(make_report(bad),))
     assert [
         platform_verdict.status for platform_verdict in evaluate.judge(both, ECOSYSTEMS, RULES).platform_verdicts
     ] == [

@@ -19,17 +19,17 @@ VERSIONS = tuple(f"{major}.{minor}.0" for major in (1, 2) for minor in range(4))
 
 versions = st.sampled_from(VERSIONS)
 packages = st.builds(make_package, st.sampled_from(NAMES), st.one_of(versions, st.just("odd")))
-unread = st.lists(st.just(Unread("app/x", "The file ends too early.")), max_size=1).map(tuple)
+unread_strategy = st.lists(st.just(Unread("app/x", "The file ends too early.")), max_size=1).map(tuple)
 
 
 @st.composite
-def inventories(draw: st.DrawFn) -> Inventory:
-    chosen: list[Package] = draw(st.lists(packages, min_size=1, max_size=4, unique_by=lambda each: each.purl))
-    return make_inventory(*sorted(chosen, key=lambda each: each.purl), unread_paths=draw(unread))
+def draw_inventory(draw: st.DrawFn) -> Inventory:
+    chosen_packages: list[Package] = draw(st.lists(packages, min_size=1, max_size=4, unique_by=lambda each: each.purl))
+    return make_inventory(*sorted(chosen_packages, key=lambda each: each.purl), unread_paths=draw(unread_strategy))
 
 
 @st.composite
-def advisories(draw: st.DrawFn, prefix: str = "") -> list[Advisory]:
+def draw_advisories(draw: st.DrawFn, prefix: str = "") -> list[Advisory]:
     result: list[Advisory] = []
     for number in range(draw(st.integers(0, 5))):
         events: list[tuple[str, str]] = []
@@ -54,7 +54,7 @@ def advisories(draw: st.DrawFn, prefix: str = "") -> list[Advisory]:
     return result
 
 
-def breaking(platform_verdict: PlatformVerdict) -> list[Finding]:
+def list_violating_findings(platform_verdict: PlatformVerdict) -> list[Finding]:
     return [finding for violation in platform_verdict.violations for finding in violation.findings]
 
 
@@ -62,7 +62,7 @@ limits = st.fixed_dictionaries(
     {"HIGH": st.integers(0, 2)},
     optional={"CRITICAL": st.integers(0, 2), "LOW": st.integers(0, 2), "only_fixable": st.booleans()},
 )
-policies = limits.map(lambda chosen: build_policy(max_findings=chosen))
+policies = limits.map(lambda limit: build_policy(max_findings=limit))
 coverage = st.lists(
     st.builds(
         Coverage,
@@ -75,57 +75,64 @@ coverage = st.lists(
 ).map(tuple)
 
 
-@given(st.lists(inventories(), max_size=2), advisories(), policies, coverage)
+@given(st.lists(draw_inventory(), max_size=2), draw_advisories(), policies, coverage)
 @settings(max_examples=50, deadline=None)
 def test_the_order_of_inputs_does_not_change_the_bytes(
-    judged: list[Inventory], published: list[Advisory], under: Policy, covered: tuple[Coverage, ...]
+    unnamed_inventories: list[Inventory], published: list[Advisory], under: Policy, coverages: tuple[Coverage, ...]
 ) -> None:
-    named = [replace(each, platform=f"linux/{number}") for number, each in enumerate(judged)]
-    first = judge(named, published, under, covered)
-    again = judge(list(reversed(named)), published, under, covered)
-    assert canonical.encode(first) == canonical.encode(again)
-    shuffled = judge(named, list(reversed(published)), under, covered)
-    assert canonical.encode(first.platform_verdicts) == canonical.encode(shuffled.platform_verdicts)
+    named_inventories = [replace(each, platform=f"linux/{number}") for number, each in enumerate(unnamed_inventories)]
+    first = judge(named_inventories, published, under, coverages)
+    reversed_verdict = judge(list(reversed(named_inventories)), published, under, coverages)
+    assert canonical.encode(first) == canonical.encode(reversed_verdict)
+    shuffled_verdict = judge(named_inventories, list(reversed(published)), under, coverages)
+    assert canonical.encode(first.platform_verdicts) == canonical.encode(shuffled_verdict.platform_verdicts)
 
 
-@given(inventories(), advisories(), advisories(prefix="9"), policies, coverage)
+@given(draw_inventory(), draw_advisories(), draw_advisories(prefix="9"), policies, coverage)
 @settings(max_examples=50, deadline=None)
 def test_one_more_finding_never_approves(
-    judged: Inventory, published: list[Advisory], more: list[Advisory], under: Policy, covered: tuple[Coverage, ...]
+    inventory: Inventory,
+    published: list[Advisory],
+    added_advisories: list[Advisory],
+    under: Policy,
+    coverages: tuple[Coverage, ...],
 ) -> None:
-    before, after = judge(judged, published, under, covered), judge(judged, [*published, *more], under, covered)
+    before, after = (
+        judge(inventory, published, under, coverages),
+        judge(inventory, [*published, *added_advisories], under, coverages),
+    )
     if before.status is not Status.APPROVED:
         assert after.status is not Status.APPROVED
     if before.status is Status.REJECTED:
         assert after.status is Status.REJECTED
 
 
-@given(inventories(), advisories(), policies, coverage, st.sets(st.sampled_from(NAMES)))
+@given(draw_inventory(), draw_advisories(), policies, coverage, st.sets(st.sampled_from(NAMES)))
 @settings(max_examples=50, deadline=None)
 def test_less_coverage_never_approves(
-    judged: Inventory, published: list[Advisory], under: Policy, covered: tuple[Coverage, ...], fewer: set[str]
+    inventory: Inventory, published: list[Advisory], under: Policy, coverages: tuple[Coverage, ...], fewer: set[str]
 ) -> None:
-    before = judge(judged, published, under, covered).status
+    before = judge(inventory, published, under, coverages).status
     weaker = [
         (),
-        tuple(replace(each, complete=False) for each in covered),
-        tuple(replace(each, complete=False, names=tuple(set(each.names) - fewer)) for each in covered),
-        tuple(replace(each, checked_at="2026-01-01T00:00:00Z") for each in covered),
+        tuple(replace(each, complete=False) for each in coverages),
+        tuple(replace(each, complete=False, names=tuple(set(each.names) - fewer)) for each in coverages),
+        tuple(replace(each, checked_at="2026-01-01T00:00:00Z") for each in coverages),
     ]
     if before is not Status.APPROVED:
-        assert all(judge(judged, published, under, less).status is not Status.APPROVED for less in weaker)
+        assert all(judge(inventory, published, under, less).status is not Status.APPROVED for less in weaker)
 
 
-@given(inventories(), advisories(), policies, coverage)
+@given(draw_inventory(), draw_advisories(), policies, coverage)
 @settings(max_examples=50, deadline=None)
 def test_unread_content_always_blocks_and_never_approves(
-    judged: Inventory, published: list[Advisory], under: Policy, covered: tuple[Coverage, ...]
+    inventory: Inventory, published: list[Advisory], under: Policy, coverages: tuple[Coverage, ...]
 ) -> None:
-    torn = replace(judged, unread=(*judged.unread, Unread("var/lib/dpkg/status", "It is gone.")))
-    assert judge(torn, published, under, covered).status is not Status.APPROVED
+    torn = replace(inventory, unread=(*inventory.unread, Unread("var/lib/dpkg/status", "It is gone.")))
+    assert judge(torn, published, under, coverages).status is not Status.APPROVED
 
 
-def by_rule(platform_verdict: PlatformVerdict) -> set[tuple[str, str, str]]:
+def group_by_rule(platform_verdict: PlatformVerdict) -> set[tuple[str, str, str]]:
     """What breaks which rule: a finding that is worse at another version may break another."""
     return {
         (violation.rule, finding.package.purl, finding.id)
@@ -134,86 +141,90 @@ def by_rule(platform_verdict: PlatformVerdict) -> set[tuple[str, str, str]]:
     }
 
 
-def every_way(judged: Inventory, published: list[Advisory], most: int) -> Iterator[dict[str, str]]:
+def iterate_upgrades(inventory: Inventory, published: list[Advisory], highest_count: int) -> Iterator[dict[str, str]]:
     """All ways to bring at most so many packages to versions that their findings name as fixed, at the version that is
     installed or at one of these."""
     matcher = Matcher(AdvisorySnapshot(tuple(published), COVERED), ECOSYSTEMS)
-    fixed = {package.purl: sorted(_fixes(package, matcher)) for package in judged.packages}
-    for count in range(most + 1):
-        for chosen in combinations(fixed, count):
-            for versions in product(*(fixed[purl] for purl in chosen)):
-                yield dict(zip(chosen, versions, strict=True))
+    fixed = {package.purl: sorted(_list_fixes(package, matcher)) for package in inventory.packages}
+    for count in range(highest_count + 1):
+        for chosen_packages in combinations(fixed, count):
+            for versions in product(*(fixed[purl] for purl in chosen_packages)):
+                yield dict(zip(chosen_packages, versions, strict=True))
 
 
-def _fixes(item: Package, matcher: Matcher) -> set[str]:
+def _list_fixes(item: Package, matcher: Matcher) -> set[str]:
     result: set[str] = set()
     waiting = [item]
     while waiting:
         content = waiting.pop()
-        named = {finding.fixed for finding in matcher.match((content,)).findings if finding.fixed} - result
-        result |= named
-        waiting += [replace(item, version=version, source_version=version) for version in named]
+        new_fixes = {finding.fixed for finding in matcher.match((content,)).findings if finding.fixed} - result
+        result |= new_fixes
+        waiting += [replace(item, version=version, source_version=version) for version in new_fixes]
     return result
 
 
-@given(inventories(), advisories(), policies)
+@given(draw_inventory(), draw_advisories(), policies)
 @settings(max_examples=80, deadline=None)
-def test_the_remediation_is_sufficient_and_minimum(judged: Inventory, published: list[Advisory], under: Policy) -> None:
+def test_the_remediation_is_sufficient_and_minimum(
+    inventory: Inventory, published: list[Advisory], under: Policy
+) -> None:
     """Checked against every set there is."""
-    (platform_verdict,) = judge(judged, published, under).platform_verdicts
+    (platform_verdict,) = judge(inventory, published, under).platform_verdicts
     remediation = platform_verdict.remediation
-    made = {upgrade.package: upgrade.fixed for upgrade in remediation.upgrades}
+    upgrades = {upgrade.package: upgrade.fixed for upgrade in remediation.upgrades}
     if remediation.is_sufficient:
-        assert judge(set_versions(judged, made), published, under).status is Status.APPROVED
+        assert judge(set_versions(inventory, upgrades), published, under).status is Status.APPROVED
         assert remediation.is_minimum
-    most = len(made) - 1 if remediation.is_sufficient else len(judged.packages)
+    highest_count = len(upgrades) - 1 if remediation.is_sufficient else len(inventory.packages)
     if platform_verdict.status is not Status.APPROVED:
-        for way in every_way(judged, published, most):
-            assert judge(set_versions(judged, way), published, under).status is not Status.APPROVED, way
+        for way in iterate_upgrades(inventory, published, highest_count):
+            assert judge(set_versions(inventory, way), published, under).status is not Status.APPROVED, way
 
 
-@given(inventories(), advisories(), policies)
+@given(draw_inventory(), draw_advisories(), policies)
 @settings(max_examples=50, deadline=None)
 def test_insufficient_upgrades_leave_the_least_and_name_obstacles(
-    judged: Inventory, published: list[Advisory], under: Policy
+    inventory: Inventory, published: list[Advisory], under: Policy
 ) -> None:
-    (platform_verdict,) = judge(judged, published, under).platform_verdicts
+    (platform_verdict,) = judge(inventory, published, under).platform_verdicts
     remediation = platform_verdict.remediation
     if platform_verdict.status is Status.APPROVED or remediation.is_sufficient:
         assert remediation.obstacles == ()
         return
-    made = {upgrade.package: upgrade.fixed for upgrade in remediation.upgrades}
-    (after,) = judge(set_versions(judged, made), published, under).platform_verdicts
+    upgrades = {upgrade.package: upgrade.fixed for upgrade in remediation.upgrades}
+    (after,) = judge(set_versions(inventory, upgrades), published, under).platform_verdicts
     assert after.status is not Status.APPROVED
-    remaining = {(finding.package.purl, finding.id) for finding in breaking(after)}
+    remaining = {(finding.package.purl, finding.id) for finding in list_violating_findings(after)}
     assert remaining == {(obstacle.package, obstacle.id) for obstacle in remediation.obstacles if obstacle.id}
     assert {entry.reason for entry in after.undetermined} <= {obstacle.reason for obstacle in remediation.obstacles}
-    for purl in made:
-        fewer = {second: version for second, version in made.items() if second != purl}
-        (without,) = judge(set_versions(judged, fewer), published, under).platform_verdicts
-        assert by_rule(without) - by_rule(after) or without.undetermined != after.undetermined
+    for purl in upgrades:
+        fewer = {second: version for second, version in upgrades.items() if second != purl}
+        (without,) = judge(set_versions(inventory, fewer), published, under).platform_verdicts
+        assert group_by_rule(without) - group_by_rule(after) or without.undetermined != after.undetermined
 
 
-@given(inventories(), advisories(), policies)
+@given(draw_inventory(), draw_advisories(), policies)
 @settings(max_examples=50, deadline=None)
 def test_a_cleared_finding_is_gone_or_open_and_violates_nothing(
-    judged: Inventory, published: list[Advisory], under: Policy
+    inventory: Inventory, published: list[Advisory], under: Policy
 ) -> None:
-    (platform_verdict,) = judge(judged, published, under).platform_verdicts
-    made = {upgrade.package: upgrade.fixed for upgrade in platform_verdict.remediation.upgrades}
-    (after,) = judge(set_versions(judged, made), published, under).platform_verdicts
-    broken = {(finding.package.purl, finding.id) for finding in breaking(after)}
+    (platform_verdict,) = judge(inventory, published, under).platform_verdicts
+    upgrades = {upgrade.package: upgrade.fixed for upgrade in platform_verdict.remediation.upgrades}
+    (after,) = judge(set_versions(inventory, upgrades), published, under).platform_verdicts
+    violating_findings = {(finding.package.purl, finding.id) for finding in list_violating_findings(after)}
     remaining = {(finding.package.purl, finding.id) for finding in after.findings if finding.fixed}
     for upgrade in platform_verdict.remediation.upgrades:
         # Where nothing turns it, the same finding may be left under a milder rule.
         assert upgrade.clears or not platform_verdict.remediation.is_sufficient
-        assert not {(upgrade.package, name) for name in upgrade.clears} & (broken | remaining)
+        assert not {(upgrade.package, name) for name in upgrade.clears} & (violating_findings | remaining)
 
 
-@given(inventories(), advisories(), policies)
+@given(draw_inventory(), draw_advisories(), policies)
 @settings(max_examples=50, deadline=None)
-def test_counts_match_the_messages_of_violations(judged: Inventory, published: list[Advisory], under: Policy) -> None:
-    (platform_verdict,) = judge(judged, published, under).platform_verdicts
+def test_counts_match_the_messages_of_violations(
+    inventory: Inventory, published: list[Advisory], under: Policy
+) -> None:
+    (platform_verdict,) = judge(inventory, published, under).platform_verdicts
     assert list(platform_verdict.counts) == [severity.value for severity in Severity]
     for violation in platform_verdict.violations:
         if violation.rule == "max_findings":

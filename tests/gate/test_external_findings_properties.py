@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.gate.samples import COVERED, ECOSYSTEMS, IMAGE, NOW, limit_findings, make_inventory, make_package
-from tests.gate.test_evaluate_properties import advisories
-from tests.gate.test_whole_gate_properties import gated, look
+from tests.gate.test_evaluate_properties import draw_advisories
+from tests.gate.test_whole_gate_properties import draw_case, look
 
 from dockgate.gate.model import EMPTY_SNAPSHOT, ExternalReport, Status, VerdictCase
 from dockgate.scanner.model import Inventory
@@ -20,23 +20,23 @@ FIELDS = ("exploited", "due", "epss", "percentile", "fixed", "fixed_at", "publis
 fields = st.sets(st.sampled_from(FIELDS), max_size=3)
 
 
-def findings_of(content: Inventory, published: tuple[Advisory, ...]) -> tuple[Finding, ...]:
+def match_findings(content: Inventory, published: tuple[Advisory, ...]) -> tuple[Finding, ...]:
     return Matcher(AdvisorySnapshot(published, COVERED), ECOSYSTEMS).match(content.packages).findings
 
 
 @st.composite
-def reported(draw: st.DrawFn) -> VerdictCase:
+def draw_reported_case(draw: st.DrawFn) -> VerdictCase:
     """Findings, a few of which may only be counted, in place of a scan."""
-    case = draw(gated())
-    (scanned,) = case.inventories
-    packages = tuple(package for package in scanned.packages if package.version != "odd") or (make_package("a"),)
-    content = replace(scanned, packages=packages, unread=(), base_layers=0)
+    case = draw(draw_case())
+    (inventory,) = case.inventories
+    packages = tuple(package for package in inventory.packages if package.version != "odd") or (make_package("a"),)
+    content = replace(inventory, packages=packages, unread=(), base_layers=0)
     unlisted_counts = draw(st.sampled_from(({}, {"HIGH": 1}, {"": 2}, {"CRITICAL": 1, "UNTRIAGED": 1})))
     messages = ExternalReport(
         "other",
         NOW,
         content,
-        Matches(findings_of(content, case.snapshot.advisories), ()),
+        Matches(match_findings(content, case.snapshot.advisories), ()),
         unlisted_counts=unlisted_counts,
     )
     return replace(
@@ -64,34 +64,38 @@ def remove_fields(case: VerdictCase, lost: Collection[str]) -> VerdictCase:
     return replace(case, external_reports=(replace(report, matches=matches, missing_fields=tuple(sorted(lost))),))
 
 
-@given(reported(), fields)
+@given(draw_reported_case(), fields)
 @settings(max_examples=50, deadline=None)
 def test_missing_fields_never_approve_an_image(case: VerdictCase, lost: set[str]) -> None:
     """Unless the policy lets it pass knowingly."""
-    unscored = any(use.get("unscored") == "ignore" for uses in case.policy.rules.values() for use in uses)
-    unrated = "severity" in lost and "reference_2022" in case.policy.rules
+    is_unscored = any(use.get("unscored") == "ignore" for uses in case.policy.rules.values() for use in uses)
+    is_unrated = "severity" in lost and "reference_2022" in case.policy.rules
     endless = any(waiver.until_fixed for waiver in case.waivers.waivers)
-    if not (unscored or unrated or endless) and look(case) is not Status.APPROVED:
+    if not (is_unscored or is_unrated or endless) and look(case) is not Status.APPROVED:
         assert look(remove_fields(case, lost)) is not Status.APPROVED
 
 
-@given(reported(), advisories(prefix="9"), fields)
+@given(draw_reported_case(), draw_advisories(prefix="9"), fields)
 @settings(max_examples=50, deadline=None)
-def test_one_more_reported_finding_never_approves(case: VerdictCase, more: list[Advisory], lost: set[str]) -> None:
+def test_one_more_reported_finding_never_approves(
+    case: VerdictCase, added_advisories: list[Advisory], lost: set[str]
+) -> None:
     (report,) = case.external_reports
-    findings = (*report.matches.findings, *findings_of(report.inventory, tuple(more)))
+    findings = (*report.matches.findings, *match_findings(report.inventory, tuple(added_advisories)))
     longer = replace(case, external_reports=(replace(report, matches=Matches(findings, ())),))
     if look(remove_fields(case, lost)) is not Status.APPROVED:
         assert look(remove_fields(longer, lost)) is not Status.APPROVED
 
 
-@given(reported(), reported(), fields)
+@given(draw_reported_case(), draw_reported_case(), fields)
 @settings(max_examples=50, deadline=None)
 def test_one_more_report_never_approves(case: VerdictCase, second: VerdictCase, lost: set[str]) -> None:
     """So reports of people who may not accept risks can count beside that of one who may."""
-    more = replace(case, external_reports=(*case.external_reports, *remove_fields(second, lost).external_reports))
+    larger_case = replace(
+        case, external_reports=(*case.external_reports, *remove_fields(second, lost).external_reports)
+    )
     if look(case) is not Status.APPROVED:
-        assert look(more) is not Status.APPROVED
+        assert look(larger_case) is not Status.APPROVED
 
 
 @pytest.mark.parametrize(

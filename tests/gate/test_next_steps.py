@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.gate.samples import COVERED, ECOSYSTEMS, IMAGE, NOW, RULES, make_inventory, make_package, read_policy
-from tests.gate.test_whole_gate_properties import gated
+from tests.gate.test_whole_gate_properties import draw_case
 
 from dockgate.gate import evaluate
 from dockgate.gate.model import Status, VerdictCase, Waiver, Waivers
@@ -30,10 +30,10 @@ entries = st.builds(
 
 @given(st.lists(entries, min_size=1, max_size=5))
 @settings(max_examples=100, deadline=None)
-def test_every_entry_has_a_next_step_and_no_step_comes_twice(undetermined: list[Undetermined]) -> None:
-    steps = list_next_steps(undetermined, IMAGE)
+def test_every_entry_has_a_next_step_and_no_step_comes_twice(undetermined_entries: list[Undetermined]) -> None:
+    steps = list_next_steps(undetermined_entries, IMAGE)
     assert len(set(steps)) == len(steps)
-    for entry in undetermined:
+    for entry in undetermined_entries:
         assert list_next_steps((entry,), IMAGE)
         assert describe_next_steps(entry, IMAGE).strip()
 
@@ -48,7 +48,7 @@ def test_undetermined_entries_of_a_rule_have_advice(path: Path) -> None:
             assert has_kind or any(keyword.arg == "advice" for keyword in node.keywords), f"{path.name}:{node.lineno}"
 
 
-@given(gated())
+@given(draw_case())
 @settings(max_examples=30, deadline=None)
 def test_every_undetermined_verdict_names_a_next_step(case: VerdictCase) -> None:
     for platform_verdict in evaluate.judge(case, ECOSYSTEMS, RULES, should_remediate=False).platform_verdicts:
@@ -76,13 +76,13 @@ def test_the_command_for_a_hostile_path_accepts_only_that_path(path: str) -> Non
         return
     words = shlex.split(command)
     assert words[:3] == ["dockgate", "waiver", "add"]
-    named = words[words.index("--unread") + 1]
-    assert named == path
-    waiver = Waiver("w1", "ana", "why", unread=named, image=IMAGE, until="2026-12-31")
+    accepted_path = words[words.index("--unread") + 1]
+    assert accepted_path == path
+    waiver = Waiver("w1", "ana", "why", unread=accepted_path, image=IMAGE, until="2026-12-31")
     others = (Unread("other", "no"), Unread("a/b/c/d", "no"), Unread("/", "no"))
     content = replace(make_inventory(make_package("a")), unread=others)
-    unread = apply_to_unread(content, Matches((), ()), Waivers((waiver,)), IMAGE, NOW, ()).inventory.unread
-    assert {entry.path for entry in others} - {entry.path for entry in unread} <= {path.strip("/")}
+    unread_entries = apply_to_unread(content, Matches((), ()), Waivers((waiver,)), IMAGE, NOW, ()).inventory.unread
+    assert {entry.path for entry in others} - {entry.path for entry in unread_entries} <= {path.strip("/")}
 
 
 def test_an_image_without_a_scan_has_a_next_step() -> None:

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.gate.samples import ECOSYSTEMS, RULES, judge
-from tests.gate.test_evaluate_properties import advisories, coverage, inventories
-from tests.gate.test_stricter import CASES, full, servers, wishes
+from tests.gate.test_evaluate_properties import coverage, draw_advisories, draw_inventory
+from tests.gate.test_stricter import CASES, draw_requested_policy, draw_server_policy, make_full_policy
 
 from dockgate.gate import evaluate
 from dockgate.gate.model import Policy, Status, VerdictCase
@@ -27,7 +27,7 @@ from dockgate.shared.references import normalize_registry
 from dockgate.vulnerabilities.model import Advisory, Coverage
 
 POLICIES = {
-    name: full(name, {"max_findings": [limits]})
+    name: make_full_policy(name, {"max_findings": [limits]})
     for name, limits in {
         "default": {"CRITICAL": 0, "HIGH": 0},
         "strict": {"CRITICAL": 0, "HIGH": 0, "MEDIUM": 0},
@@ -46,13 +46,15 @@ def read(name: str) -> Policy:
 
 
 def make_assignment(
-    policy: str, *patterns: str, allowed: tuple[AllowedPolicies, ...] = (), name: str = "a"
+    policy: str, *patterns: str, allowed_policies: tuple[AllowedPolicies, ...] = (), name: str = "a"
 ) -> PolicyAssignment:
-    return PolicyAssignment(name, patterns, policy, allowed)
+    return PolicyAssignment(name, patterns, policy, allowed_policies)
 
 
-def choose(requested: str, *assignments: PolicyAssignment, who: Principal = DEV, repository: str = "team/app") -> str:
-    return choose_policy(assignments, repository, requested, who, read)
+def choose(
+    requested_policy: str, *assignments: PolicyAssignment, who: Principal = DEV, repository: str = "team/app"
+) -> str:
+    return choose_policy(assignments, repository, requested_policy, who, read)
 
 
 def test_the_repositorys_own_policy_is_the_default() -> None:
@@ -61,22 +63,25 @@ def test_the_repositorys_own_policy_is_the_default() -> None:
     assert choose("", make_assignment("strict", "other/*")) == "default"
 
 
-@pytest.mark.parametrize("requested", ["weak", "other", "default"])
+@pytest.mark.parametrize("requested_policy", ["weak", "other", "default"])
 @pytest.mark.parametrize("who", [DEV, CI, SEC])
-def test_a_request_cannot_choose_a_weaker_policy(requested: str, who: Principal) -> None:
-    with pytest.raises(DeniedError, match=f"may not use the policy '{requested}'") as refused:
-        choose(requested, make_assignment("strict", "team/*"), who=who)
-    assert "one of: strict." in str(refused.value.advice)
+def test_a_request_cannot_choose_a_weaker_policy(requested_policy: str, who: Principal) -> None:
+    with pytest.raises(DeniedError, match=f"may not use the policy '{requested_policy}'") as error:
+        choose(requested_policy, make_assignment("strict", "team/*"), who=who)
+    assert "one of: strict." in str(error.value.advice)
 
 
 def test_an_assignment_allows_policies_to_principals_and_roles() -> None:
-    allowed = AllowedPolicies(("weak",), principals=("ci",), roles=(Role.SECURITY,)), AllowedPolicies(("other",))
-    assignment = make_assignment("strict", "team/*", allowed=allowed)
+    allowed_policies = (
+        AllowedPolicies(("weak",), principals=("ci",), roles=(Role.SECURITY,)),
+        AllowedPolicies(("other",)),
+    )
+    assignment = make_assignment("strict", "team/*", allowed_policies=allowed_policies)
     assert [choose("weak", assignment, who=who) for who in (CI, SEC)] == ["weak", "weak"]
     assert choose("other", assignment) == "other"
-    with pytest.raises(DeniedError) as refused:
+    with pytest.raises(DeniedError) as error:
         choose("weak", assignment)
-    assert "one of: strict, other." in str(refused.value.advice)
+    assert "one of: strict, other." in str(error.value.advice)
     with pytest.raises(DeniedError):
         choose("weak", assignment, repository="elsewhere/app", who=SEC)
 
@@ -103,7 +108,7 @@ def test_the_most_specific_pattern_wins_and_a_tie_is_refused() -> None:
 
 
 def test_a_verdict_by_another_repositorys_policy_does_not_count() -> None:
-    strict = (make_assignment("strict", "team/*", allowed=(AllowedPolicies(("weak",), principals=("ci",)),)),)
+    strict = (make_assignment("strict", "team/*", allowed_policies=(AllowedPolicies(("weak",), principals=("ci",)),)),)
     digest = "sha256:" + "1" * 64
     for name, counts in {"strict": True, f"strict+{digest}": True, "weak": True, "other": False}.items():
         assert can_judge(strict, "team/app", name, ["other"], read, is_chosen=True) is counts, name
@@ -114,11 +119,13 @@ def test_a_verdict_by_another_repositorys_policy_does_not_count() -> None:
 
 
 def test_a_policy_is_stricter_with_every_use_and_no_higher_limit() -> None:
-    own = full("own", {"max_findings": [{"CRITICAL": 0, "HIGH": 3}], "exploited": [{"max": 1}]})
-    lower = full("p", {"max_findings": [{"CRITICAL": 0, "HIGH": 2}], "exploited": [{"max": 0}], "cvss": [{"score": 9}]})
-    assert is_stricter(own, own)
-    assert is_stricter(lower, own)
-    assert not is_stricter(own, lower)
+    own_policy = make_full_policy("own", {"max_findings": [{"CRITICAL": 0, "HIGH": 3}], "exploited": [{"max": 1}]})
+    lower = make_full_policy(
+        "p", {"max_findings": [{"CRITICAL": 0, "HIGH": 2}], "exploited": [{"max": 0}], "cvss": [{"score": 9}]}
+    )
+    assert is_stricter(own_policy, own_policy)
+    assert is_stricter(lower, own_policy)
+    assert not is_stricter(own_policy, lower)
     weaker: tuple[dict[str, list[dict[str, object]]], ...] = (
         {"max_findings": [{"CRITICAL": 0, "HIGH": 3}]},
         {"max_findings": [{"CRITICAL": 0, "HIGH": 4}], "exploited": [{"max": 1}]},
@@ -127,34 +134,36 @@ def test_a_policy_is_stricter_with_every_use_and_no_higher_limit() -> None:
         {"max_findings": [{"CRITICAL": 0, "HIGH": 0, "grace_days": 1}], "exploited": [{"max": 0}]},
     )
     for uses in weaker:
-        assert not is_stricter(full("p", uses), own), uses
-    believing = make_policy("p", {**own.rules, VEX_RULE: [{"authors": [{"name": "vendor"}]}]})
-    assert not is_stricter(believing, own)
-    assert is_stricter(own, believing)
+        assert not is_stricter(make_full_policy("p", uses), own_policy), uses
+    believing = make_policy("p", {**own_policy.rules, VEX_RULE: [{"authors": [{"name": "vendor"}]}]})
+    assert not is_stricter(believing, own_policy)
+    assert is_stricter(own_policy, believing)
 
 
-@given(inventories(), advisories(), servers(), servers(), wishes(), coverage)
+@given(
+    draw_inventory(), draw_advisories(), draw_server_policy(), draw_server_policy(), draw_requested_policy(), coverage
+)
 @settings(max_examples=150, deadline=None)
 def test_a_provably_stricter_policy_approves_nothing_more(
-    judged: Inventory,
+    inventory: Inventory,
     published: list[Advisory],
-    own: Policy,
+    own_policy: Policy,
     drawn: Policy,
-    requested: Policy,
-    covered: tuple[Coverage, ...],
+    requested_policy: Policy,
+    coverages: tuple[Coverage, ...],
 ) -> None:
-    for policy in (drawn, combine_policies(own, requested)):
-        if is_stricter(policy, own) and judge(judged, published, policy, covered).status is Status.APPROVED:
-            assert judge(judged, published, own, covered).status is Status.APPROVED
+    for policy in (drawn, combine_policies(own_policy, requested_policy)):
+        if is_stricter(policy, own_policy) and judge(inventory, published, policy, coverages).status is Status.APPROVED:
+            assert judge(inventory, published, own_policy, coverages).status is Status.APPROVED
 
 
 @given(st.sampled_from(CASES), st.sampled_from(CASES))
 @settings(max_examples=300, deadline=None)
-def test_every_rule_is_covered_by_the_property(judged: VerdictCase, second: VerdictCase) -> None:
-    if is_stricter(second.policy, judged.policy):
-        by_other = replace(judged, policy=second.policy)
+def test_every_rule_is_covered_by_the_property(case: VerdictCase, second: VerdictCase) -> None:
+    if is_stricter(second.policy, case.policy):
+        by_other = replace(case, policy=second.policy)
         if evaluate.judge(by_other, ECOSYSTEMS, RULES, should_remediate=False).status is Status.APPROVED:
-            assert evaluate.judge(judged, ECOSYSTEMS, RULES, should_remediate=False).status is Status.APPROVED
+            assert evaluate.judge(case, ECOSYSTEMS, RULES, should_remediate=False).status is Status.APPROVED
 
 
 @pytest.mark.parametrize(

@@ -43,8 +43,8 @@ OURS = write_statement(RECORD, "registry.example/shop", IMAGE)
 KEYS = {"key-1": "PEM of key-1", "key-2": "PEM of key-2"}
 
 
-def change_statement(change: Callable[[dict[str, Any]], object], of: bytes = OURS) -> bytes:
-    document = json.loads(of)
+def change_statement(change: Callable[[dict[str, Any]], object], statement: bytes = OURS) -> bytes:
+    document = json.loads(statement)
     change(document)
     return json.dumps(document).encode()
 
@@ -69,7 +69,7 @@ def verify(envelope: str, pem: str) -> bytes:
     return str(payload).encode()
 
 
-def facts(*envelopes: str, unavailable: str | None = None) -> ProvenanceFacts:
+def collect_facts(*envelopes: str, unavailable: str | None = None) -> ProvenanceFacts:
     return collect(IMAGE, envelopes, KEYS, verify, unavailable)
 
 
@@ -146,7 +146,7 @@ def test_an_approval_statement_is_not_provenance() -> None:
     """One key may sign both: the type inside of what was signed tells them apart."""
     verdict = judge(make_inventory(make_package("a")), under=limit_findings(HIGH=0))
     approval = statements.build_statement(verdict, CHILD, "registry.example/shop", IMAGE, 30)
-    assert facts(sign_payload(approval, "key-1")).statements == ()
+    assert collect_facts(sign_payload(approval, "key-1")).statements == ()
     with pytest.raises(UnreadableError, match="is of the type 'https://dockgate"):
         read(approval, IMAGE)
     with pytest.raises(UnreadableError):
@@ -201,46 +201,46 @@ def test_an_approval_statement_is_not_provenance() -> None:
 def test_a_document_that_is_not_provenance_is_refused(payload: bytes) -> None:
     with pytest.raises(UnreadableError):
         read(payload, IMAGE)
-    result = facts(sign_payload(payload, "key-1"))
+    result = collect_facts(sign_payload(payload, "key-1"))
     assert result.statements == ()
     assert len(result.refused) == 1
 
 
 def test_a_statement_counts_with_every_listed_key_that_signed_it() -> None:
-    (result,) = facts(sign_payload(OURS, "key-2", "key-1", "key-3")).statements
+    (result,) = collect_facts(sign_payload(OURS, "key-2", "key-1", "key-3")).statements
     assert result.keys == ("key-1", "key-2")
 
 
 def test_a_statement_without_a_listed_signature_does_not_count() -> None:
-    assert facts(sign_payload(OURS, "key-3")) == ProvenanceFacts(
+    assert collect_facts(sign_payload(OURS, "key-3")) == ProvenanceFacts(
         IMAGE, refused=("A statement is not signed by a key that the policy lists.",)
     )
 
 
 def test_forged_and_broken_statements_do_not_affect_a_valid_one() -> None:
-    copied = sign_payload(write_statement(RECORD, "shop", CHILD), "key-1")
-    result = facts("{}", sign_payload(OURS, "key-9"), copied, sign_payload(OURS, "key-1"))
+    copied_envelope = sign_payload(write_statement(RECORD, "shop", CHILD), "key-1")
+    result = collect_facts("{}", sign_payload(OURS, "key-9"), copied_envelope, sign_payload(OURS, "key-1"))
     assert [statement.keys for statement in result.statements] == [("key-1",)]
     assert len(result.refused) == 3
 
 
 def test_the_number_of_statements_is_limited() -> None:
     flood = [sign_payload(b"{}", f"key-{number}") for number in range(3, 3 + STATEMENT_LIMIT)]
-    assert facts(*flood, sign_payload(OURS, "key-1")).statements == ()
+    assert collect_facts(*flood, sign_payload(OURS, "key-1")).statements == ()
 
 
 def test_a_failed_fetch_is_reported() -> None:
-    assert facts(unavailable="no registry").unavailable == "no registry"
+    assert collect_facts(unavailable="no registry").unavailable == "no registry"
 
 
 def test_the_facts_do_not_depend_on_order_or_repetition() -> None:
-    copied = write_statement(RECORD, "shop", CHILD)
+    copied_statement = write_statement(RECORD, "shop", CHILD)
     envelopes = (
         sign_payload(OURS, "key-1"),
         sign_payload(OURS, "key-2"),
         sign_payload(OURS),
-        sign_payload(copied, "key-1"),
+        sign_payload(copied_statement, "key-1"),
         "[]",
     )
     for several in permutations(envelopes):
-        assert facts(*several) == facts(*envelopes, *several)
+        assert collect_facts(*several) == collect_facts(*envelopes, *several)

@@ -30,7 +30,7 @@ SECOND_DIGEST = "sha256:" + "7" * 64
 DATABASES = ("var/lib/dpkg/status", "var/lib/dpkg/status.d/")
 
 
-def inventory_with(*paths: str) -> Inventory:
+def make_inventory_with(*paths: str) -> Inventory:
     return replace(
         make_inventory(make_package("a")), unread=tuple(Unread(path, f"{path} cannot be read.") for path in paths)
     )
@@ -84,13 +84,13 @@ def test_a_path_or_package_of_an_image_or_repository_can_be_accepted(waiver: Wai
 
 
 def test_an_accepted_path_is_shown_and_does_not_block() -> None:
-    assert judge(inventory_with(JAR)).status is Status.UNDETERMINED
-    verdict = judge(inventory_with(JAR), PATH)
+    assert judge(make_inventory_with(JAR)).status is Status.UNDETERMINED
+    verdict = judge(make_inventory_with(JAR), PATH)
     assert verdict.status is Status.APPROVED
     assert verdict.summary.endswith("1 accepted unread path")
-    (waived,) = verdict.platform_verdicts[0].waived
-    assert (waived.by, waived.unread, waived.violation) == ("w1", JAR, f"{JAR} cannot be read.")
-    assert (waived.owner, waived.until) == ("ana", "2026-12-31")
+    (applied_waiver,) = verdict.platform_verdicts[0].waived
+    assert (applied_waiver.by, applied_waiver.unread, applied_waiver.violation) == ("w1", JAR, f"{JAR} cannot be read.")
+    assert (applied_waiver.owner, applied_waiver.until) == ("ana", "2026-12-31")
 
 
 @pytest.mark.parametrize(
@@ -109,29 +109,29 @@ def test_an_accepted_path_is_shown_and_does_not_block() -> None:
 )
 def test_unread_content_without_a_waiver_blocks(waiver: Waiver) -> None:
     """Also by a waiver that could not be put on record, as from an older file."""
-    assert judge(inventory_with(JAR), waiver).status is Status.UNDETERMINED
+    assert judge(make_inventory_with(JAR), waiver).status is Status.UNDETERMINED
 
 
 def test_a_pattern_accepts_the_paths_of_one_image_but_never_all_of_it() -> None:
     pattern = replace(PATH, unread="opt/**")
-    assert judge(inventory_with(JAR, "opt/app/other.jar!/inner"), pattern).status is Status.APPROVED
-    assert judge(inventory_with(JAR, "usr/lib/other.jar"), pattern).status is Status.UNDETERMINED
-    assert judge(inventory_with("/"), pattern).status is Status.UNDETERMINED
-    assert judge(inventory_with("//"), replace(PATH, unread="/")).status is Status.UNDETERMINED
+    assert judge(make_inventory_with(JAR, "opt/app/other.jar!/inner"), pattern).status is Status.APPROVED
+    assert judge(make_inventory_with(JAR, "usr/lib/other.jar"), pattern).status is Status.UNDETERMINED
+    assert judge(make_inventory_with("/"), pattern).status is Status.UNDETERMINED
+    assert judge(make_inventory_with("//"), replace(PATH, unread="/")).status is Status.UNDETERMINED
 
 
 def test_a_waiver_of_unread_content_accepts_no_finding() -> None:
     existing = AdvisorySnapshot((make_advisory("CVE-2024-1", "a"),), COVERED)
-    verdict = judge(inventory_with(JAR), PATH, snapshot_override=existing)
+    verdict = judge(make_inventory_with(JAR), PATH, snapshot_override=existing)
     assert verdict.status is Status.REJECTED
-    assert [applied.finding for applied in verdict.platform_verdicts[0].waived] == [None]
+    assert [applied_waiver.finding for applied_waiver in verdict.platform_verdicts[0].waived] == [None]
 
 
 def test_an_image_with_only_an_accepted_file_is_not_called_empty() -> None:
-    bare = replace(inventory_with("app/server"), packages=())
-    accepted = replace(PATH, unread="app/server")
-    assert judge(bare, accepted).status is Status.APPROVED
-    assert judge(replace(bare, unread=()), accepted).status is Status.UNDETERMINED
+    bare = replace(make_inventory_with("app/server"), packages=())
+    path_waiver = replace(PATH, unread="app/server")
+    assert judge(bare, path_waiver).status is Status.APPROVED
+    assert judge(replace(bare, unread=()), path_waiver).status is Status.UNDETERMINED
 
 
 @pytest.mark.parametrize("path", [*DATABASES, "var/lib/dpkg/status.d/base", "var/lib", "etc/os-release"])
@@ -140,13 +140,13 @@ def test_evidence_of_what_is_installed_is_accepted_for_one_image_only(path: str)
     check_protected(of_image, DATABASES)
     with pytest.raises(UsageError, match=r"^image: "):
         check_protected(of_repository, DATABASES)
-    evidence = inventory_with(path.rstrip("/"))
+    evidence = make_inventory_with(path.rstrip("/"))
     for waiver, remaining in ((of_image, 0), (of_repository, 1)):
-        accepted = apply_to_unread(evidence, Matches((), ()), Waivers((waiver,)), IMAGE, NOW, DATABASES)
-        assert len(accepted.inventory.unread) == remaining
+        gate_input = apply_to_unread(evidence, Matches((), ()), Waivers((waiver,)), IMAGE, NOW, DATABASES)
+        assert len(gate_input.inventory.unread) == remaining
 
 
-def remaining_doubts(*doubts: Undetermined, waiver: Waiver, inventory: Inventory) -> tuple[Undetermined, ...]:
+def list_remaining_entries(*doubts: Undetermined, waiver: Waiver, inventory: Inventory) -> tuple[Undetermined, ...]:
     return apply_to_unread(
         inventory, Matches((), doubts), Waivers((waiver,)), IMAGE, NOW, DATABASES
     ).matches.undetermined
@@ -154,28 +154,28 @@ def remaining_doubts(*doubts: Undetermined, waiver: Waiver, inventory: Inventory
 
 def test_a_package_that_cannot_be_judged_is_accepted_by_its_purl() -> None:
     first = make_package("a")
-    here = make_inventory(first)
+    inventory = make_inventory(first)
     waiver = replace(PATH, unread=first.purl.partition("@")[0])
     for kind in ("uncomparable", "uncovered"):
-        assert remaining_doubts(Undetermined(first.purl, "why", kind), waiver=waiver, inventory=here) == ()
+        assert list_remaining_entries(Undetermined(first.purl, "why", kind), waiver=waiver, inventory=inventory) == ()
         second = Undetermined("pkg:npm/other@1", "why", kind)
-        assert remaining_doubts(second, waiver=waiver, inventory=here) == (second,)
+        assert list_remaining_entries(second, waiver=waiver, inventory=inventory) == (second,)
     for kind, subject in (("stale", first.ecosystem), ("", first.purl), ("uncovered", "/")):
         doubt = Undetermined(subject, "why", kind)
-        assert remaining_doubts(doubt, waiver=waiver, inventory=here) == (doubt,)
+        assert list_remaining_entries(doubt, waiver=waiver, inventory=inventory) == (doubt,)
 
 
 def test_an_ecosystem_without_a_feed_is_accepted_package_by_package() -> None:
     first, second = make_package("a"), make_package("b")
-    here = make_inventory(first, second)
+    inventory = make_inventory(first, second)
     without = AdvisorySnapshot((), (Coverage("kev", True, (), NOW),))
     waiver = [replace(PATH, id=item.name, unread=item.purl.partition("@")[0]) for item in (first, second)]
-    assert judge(here, snapshot_override=without).status is Status.UNDETERMINED
-    assert judge(here, waiver[0], snapshot_override=without).status is Status.UNDETERMINED
-    assert judge(here, *waiver, snapshot_override=without).status is Status.APPROVED
+    assert judge(inventory, snapshot_override=without).status is Status.UNDETERMINED
+    assert judge(inventory, waiver[0], snapshot_override=without).status is Status.UNDETERMINED
+    assert judge(inventory, *waiver, snapshot_override=without).status is Status.APPROVED
 
 
 def test_a_waiver_applies_under_a_policy_that_rejects_unread_content() -> None:
     strict = read_policy("evidence:\n  unread: reject\n")
-    assert judge(inventory_with(JAR), policy=strict).status is Status.REJECTED
-    assert judge(inventory_with(JAR), PATH, policy=strict).status is Status.APPROVED
+    assert judge(make_inventory_with(JAR), policy=strict).status is Status.REJECTED
+    assert judge(make_inventory_with(JAR), PATH, policy=strict).status is Status.APPROVED

@@ -26,7 +26,7 @@ NOW = "2026-11-24T12:00:00Z"
 KEYS = {"packages", "findings", "waivers", "vex", "authors", "repository", "now", "waived", "counting", "notes"}
 
 
-def package(text: str) -> Package:
+def parse_package(text: str) -> Package:
     kind, name, version, *source = text.split()
     if kind == "deb":
         purl = f"pkg:deb/debian/{name}@{version}?arch=amd64&distro=debian-13"
@@ -34,7 +34,7 @@ def package(text: str) -> Package:
     return Package(name, version, f"pkg:npm/{name.replace('@', '%40')}@{version}", "npm", name, version, f"app/{name}")
 
 
-def finding(text: str, packages: dict[str, Package]) -> Finding:
+def parse_finding(text: str, packages: dict[str, Package]) -> Finding:
     names, name, *fixed = text.split()
     identity, *aliases = names.split("=")
     return Finding(
@@ -48,7 +48,7 @@ def test_case(path: Path) -> None:
     text = path.read_text("utf-8").replace("{image}", IMAGE).replace("{index}", INDEX)
     case: dict[str, Any] = yaml.load(text, yaml.BaseLoader)  # noqa: S506 - makes nothing but text
     assert not case.keys() - KEYS
-    packages = {item.split()[1]: package(item) for item in case["packages"]}
+    packages = {item.split()[1]: parse_package(item) for item in case["packages"]}
     now = case.get("now", NOW)
     value = []
     for number, item in enumerate(case.get("waivers", ()), 1):
@@ -58,33 +58,36 @@ def test_case(path: Path) -> None:
         value.append(waiver)
     output = []
     for item in case.get("vex", ()):
-        document = json.dumps(_typed(item["document"])).encode()
+        document = json.dumps(_replace_version_texts(item["document"])).encode()
         output += [replace(statement, signer=item["signer"]) for statement in vex_formats.read(document, path.name)]
     inventory = Inventory(IMAGE, "linux/amd64", None, (), tuple(packages.values()), ())
-    chosen = Waivers(
+    waivers_of_case = Waivers(
         waivers.select_waivers(value, case.get("repository", "team/app"), (IMAGE, INDEX), now),
         vex_statements.select_statements(output, (IMAGE, INDEX), [inventory]),
     )
     policy = make_policy("strict", {"vex": ({"authors": case.get("authors", [])},)})
-    matches = Matches(tuple(finding(item, packages) for item in case["findings"]), ())
-    applied = waivers.apply_to_findings(matches, chosen, policy, inventory, INDEX, now)
+    matches = Matches(tuple(parse_finding(item, packages) for item in case["findings"]), ())
+    result = waivers.apply_to_findings(matches, waivers_of_case, policy, inventory, INDEX, now)
     accepted_by = {
-        f"{waived.finding.id} {waived.finding.package.name}": (
-            f"{waived.by if waived.kind == 'waiver' else waived.owner}: {waived.reason}"
+        f"{applied_waiver.finding.id} {applied_waiver.finding.package.name}": (
+            f"{applied_waiver.by if applied_waiver.kind == 'waiver' else applied_waiver.owner}: {applied_waiver.reason}"
         )
-        for waived in applied.applied_waivers
-        if waived.finding
+        for applied_waiver in result.applied_waivers
+        if applied_waiver.finding
     }
     assert accepted_by == case.get("waived", {})
-    assert [f"{finding.id} {finding.package.name}" for finding in applied.matches.findings] == case.get("counting", [])
-    assert [note.message for note in applied.notes] == case.get("notes", [])
+    assert [f"{finding.id} {finding.package.name}" for finding in result.matches.findings] == case.get("counting", [])
+    assert [note.message for note in result.notes] == case.get("notes", [])
 
 
-def _typed(value: Any) -> Any:
+def _replace_version_texts(value: Any) -> Any:
     """CycloneDX wants its `version` as a number."""
     if isinstance(value, dict):
-        return {key: int(item) if key == "version" and item == "1" else _typed(item) for key, item in value.items()}
-    return [_typed(item) for item in value] if isinstance(value, list) else value
+        return {
+            key: int(item) if key == "version" and item == "1" else _replace_version_texts(item)
+            for key, item in value.items()
+        }
+    return [_replace_version_texts(item) for item in value] if isinstance(value, list) else value
 
 
 def test_every_format_has_a_case() -> None:

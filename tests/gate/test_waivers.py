@@ -17,7 +17,7 @@ from tests.gate.samples import (
     make_package,
     read_policy,
 )
-from tests.gate.test_evaluate_properties import advisories, coverage, inventories, policies
+from tests.gate.test_evaluate_properties import coverage, draw_advisories, draw_inventory, policies
 
 from dockgate.gate import evaluate, patterns, waivers
 from dockgate.gate.model import Policy, Status, VerdictCase, VexStatement, VexStatus, Violation, Waiver, Waivers
@@ -104,16 +104,20 @@ def test_a_waiver_with_an_unreadable_time_has_expired() -> None:
 
 
 def test_a_rule_is_waived_for_one_image_and_never_for_findings() -> None:
-    bare, counted = Violation("image_age", "Too old."), Violation("image_age", "1 HIGH", (object(),))  # type: ignore[arg-type]
-    remaining, waived = waivers.apply_to_violations((bare, counted), Waivers((RULE,)), {IMAGE}, NOW)
-    assert remaining == (counted,)
-    assert [(applied.by, applied.violation, applied.finding) for applied in waived] == [("w2", "Too old.", None)]
+    bare, violation_with_finding = Violation("image_age", "Too old."), Violation("image_age", "1 HIGH", (object(),))  # type: ignore[arg-type]
+    remaining, applied_waivers = waivers.apply_to_violations(
+        (bare, violation_with_finding), Waivers((RULE,)), {IMAGE}, NOW
+    )
+    assert remaining == (violation_with_finding,)
+    assert [(waiver.by, waiver.violation, waiver.finding) for waiver in applied_waivers] == [("w2", "Too old.", None)]
     for second in ({"sha256:other"}, set[str]()):
         assert waivers.apply_to_violations((bare,), Waivers((RULE,)), second, NOW) == ((bare,), ())
     assert waivers.apply_to_violations((bare,), Waivers((RULE,)), {IMAGE}, "2026-12-02T00:00:00Z") == ((bare,), ())
-    unread = Violation("evidence", "usr/lib was not read.")
-    assert waivers.apply_to_violations((unread,), Waivers((replace(RULE, rule="evidence"),)), {IMAGE}, NOW) == (
-        (unread,),
+    unread_violation = Violation("evidence", "usr/lib was not read.")
+    assert waivers.apply_to_violations(
+        (unread_violation,), Waivers((replace(RULE, rule="evidence"),)), {IMAGE}, NOW
+    ) == (
+        (unread_violation,),
         (),
     )
     anywhere = replace(RULE, image=None)
@@ -123,10 +127,12 @@ def test_a_rule_is_waived_for_one_image_and_never_for_findings() -> None:
 @pytest.mark.parametrize("rule", ["expression", "forbidden_packages", "max_findings"])
 def test_a_rule_with_several_violations_is_waived_by_message(rule: str) -> None:
     existing, second = Violation(rule, "telnet 1 is forbidden"), Violation(rule, "telnet 1, rsh 2 are forbidden")
-    named = Waivers((replace(RULE, rule=rule, violation=existing.message),))
-    remaining, waived = waivers.apply_to_violations((existing, second), named, {IMAGE}, NOW)
-    assert (remaining, [applied.violation for applied in waived]) == ((second,), [existing.message])
-    assert waivers.apply_to_violations((existing,), named, {IMAGE}, NOW, not_waivable_by_message=[existing]) == (
+    waivers_by_message = Waivers((replace(RULE, rule=rule, violation=existing.message),))
+    remaining, applied_waivers = waivers.apply_to_violations((existing, second), waivers_by_message, {IMAGE}, NOW)
+    assert (remaining, [waiver.violation for waiver in applied_waivers]) == ((second,), [existing.message])
+    assert waivers.apply_to_violations(
+        (existing,), waivers_by_message, {IMAGE}, NOW, not_waivable_by_message=[existing]
+    ) == (
         (existing,),
         (),
     )
@@ -218,19 +224,19 @@ given_statements = st.lists(
 ).map(tuple)
 
 
-@given(inventories(), advisories(), policies, coverage, given_waivers, given_statements)
+@given(draw_inventory(), draw_advisories(), policies, coverage, given_waivers, given_statements)
 @settings(max_examples=200, deadline=None)
 def test_a_waiver_never_rejects_an_approved_image_and_hides_no_finding(
-    judged: Inventory,
+    inventory: Inventory,
     published: list[Advisory],
     under: Policy,
-    covered: tuple[Coverage, ...],
-    accepted: tuple[Waiver, ...],
+    coverages: tuple[Coverage, ...],
+    extra_waivers: tuple[Waiver, ...],
     statements: tuple[VexStatement, ...],
 ) -> None:
-    case = VerdictCase(IMAGE, under, NOW, "0.1.0", (judged,), AdvisorySnapshot(tuple(published), covered))
+    case = VerdictCase(IMAGE, under, NOW, "0.1.0", (inventory,), AdvisorySnapshot(tuple(published), coverages))
     without = evaluate.judge(case, ECOSYSTEMS, RULES)
-    verdict = evaluate.judge(replace(case, waivers=Waivers(accepted, statements)), ECOSYSTEMS, RULES)
+    verdict = evaluate.judge(replace(case, waivers=Waivers(extra_waivers, statements)), ECOSYSTEMS, RULES)
     order = list(Status)
     assert order.index(verdict.status) <= order.index(without.status)
     (before,), (after,) = without.platform_verdicts, verdict.platform_verdicts
@@ -238,7 +244,7 @@ def test_a_waiver_never_rejects_an_approved_image_and_hides_no_finding(
     assert [entry for entry in after.undetermined if entry.kind] == [
         entry for entry in before.undetermined if entry.kind
     ]
-    assert not any(applied.finding and applied.finding.is_malicious for applied in after.waived)
+    assert not any(waiver.finding and waiver.finding.is_malicious for waiver in after.waived)
     if any(finding.is_malicious for finding in before.findings):
         assert verdict.status is Status.REJECTED
 
@@ -263,12 +269,12 @@ def test_until_fixed_ends_a_waiver_when_the_fix_is_unknown() -> None:
     rating = Rating("advisory", Severity.HIGH)
     result = Finding("CVE-2024-1", (), make_package("a"), Severity.HIGH, rating, None, note=FIX_UNKNOWN)
     content = make_inventory(make_package("a"))
-    for item, accepted in ((result, False), (replace(result, note=None), True)):
+    for item, is_accepted in ((result, False), (replace(result, note=None), True)):
         accepted_waivers = Waivers((replace(FINE, until=None, until_fixed=True),))
-        applied = waivers.apply_to_findings(
+        waived_matches = waivers.apply_to_findings(
             Matches((item,), ()), accepted_waivers, limit_findings(HIGH=0), content, IMAGE, NOW
         )
-        assert bool(applied.applied_waivers) is accepted
+        assert bool(waived_matches.applied_waivers) is is_accepted
 
 
 SCOPES = st.builds(
@@ -291,13 +297,13 @@ def test_a_covering_waiver_accepts_all_that_the_other_one_does_as_long(waiver: W
         return
     for now in (NOW, "2026-12-15T00:00:00.000Z"):
         for repository in ("team/app", "team/web", "other/app"):
-            selected = waivers.select_waivers([waiver], repository, [IMAGE], now)
+            selected_waivers = waivers.select_waivers([waiver], repository, [IMAGE], now)
             also_selected = waivers.select_waivers([candidate], repository, [IMAGE], now)
             for name, fixed in (("a", None), ("a", "2"), ("b", None)):
                 finding = Finding(
                     "CVE-2024-1", (), make_package(name), Severity.HIGH, Rating(None, Severity.HIGH), fixed
                 )
-                if selected and waivers.is_finding_accepted(waiver, finding, now):
+                if selected_waivers and waivers.is_finding_accepted(waiver, finding, now):
                     assert also_selected
                     assert waivers.is_finding_accepted(candidate, finding, now)
 
@@ -318,7 +324,7 @@ def test_a_waiver_of_other_content_covers_nothing() -> None:
     assert waivers.find_covering_waiver(FINE, [RULE, FINE, replace(later, rule="image_age", image=IMAGE)]) is None
     assert waivers.find_covering_waiver(FINE, [later]) == later
     assert waivers.find_covering_waiver(replace(FINE, vulnerability=None, package="pkg:npm/a"), [later]) is None
-    unread = Waiver("u", "ana", "x", image=IMAGE, unread="opt/a.jar", until="2026-12-01")
-    wide = replace(unread, id="wide", unread="opt/**", until="2027-01-01")
-    assert waivers.find_covering_waiver(unread, [wide]) == wide
-    assert waivers.find_covering_waiver(wide, [unread]) is None
+    unread_waiver = Waiver("u", "ana", "x", image=IMAGE, unread="opt/a.jar", until="2026-12-01")
+    wide = replace(unread_waiver, id="wide", unread="opt/**", until="2027-01-01")
+    assert waivers.find_covering_waiver(unread_waiver, [wide]) == wide
+    assert waivers.find_covering_waiver(wide, [unread_waiver]) is None

@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.gate.samples import CHECKED, COVERED, ECOSYSTEMS, IMAGE, NOW, RULES, make_package
-from tests.gate.test_evaluate_properties import NAMES, advisories, coverage, every_way, inventories
+from tests.gate.test_evaluate_properties import NAMES, coverage, draw_advisories, draw_inventory, iterate_upgrades
 
 from dockgate.gate import evaluate
 from dockgate.gate.definitions.policy import complete_settings
@@ -41,12 +41,12 @@ selection: Mapping[str, st.SearchStrategy[Any]] = {
     "baseline": st.sampled_from(("none", "running", "approved")),
 }
 limits = st.fixed_dictionaries({}, optional={"max": counts, **selection})
-unscored = st.sampled_from(("undetermined", "count", "ignore"))
+unscored_settings = st.sampled_from(("undetermined", "count", "ignore"))
 words = st.sampled_from(("undetermined", "reject", "warn", "allow"))
 
 
 def _with(**value: Any) -> st.SearchStrategy[dict[str, Any]]:
-    return limits.map(lambda chosen: {**value, **chosen})
+    return limits.map(lambda settings: {**value, **settings})
 
 
 # By rule, settings as a person writes them.
@@ -55,8 +55,12 @@ SETTINGS: dict[str, st.SearchStrategy[dict[str, Any]]] = {
         {"HIGH": counts}, optional={"CRITICAL": counts, "LOW": counts, "total": counts, **selection}
     ),
     "exploited": _with(past_due=True),
-    "epss": st.builds(lambda chosen, how: {**chosen, "score": 0.5, "unscored": how}, limits, unscored),
-    "cvss": st.builds(lambda chosen, how: {**chosen, "score": 7, "unscored": how}, limits, unscored),
+    "epss": st.builds(
+        lambda settings, handling: {**settings, "score": 0.5, "unscored": handling}, limits, unscored_settings
+    ),
+    "cvss": st.builds(
+        lambda settings, handling: {**settings, "score": 7, "unscored": handling}, limits, unscored_settings
+    ),
     "forbidden_packages": st.sampled_from(
         (
             {"packages": ["pkg:npm/a"]},
@@ -92,23 +96,25 @@ def test_every_rule_is_covered_by_the_properties() -> None:
     assert {rule.name for rule in RULES} <= SETTINGS.keys()
 
 
-def _alone(inventory: Inventory) -> tuple[Inventory, ...]:
+def _wrap_inventory(inventory: Inventory) -> tuple[Inventory, ...]:
     return (inventory,)
 
 
 @st.composite
-def policies(draw: st.DrawFn) -> Policy:
+def draw_policy(draw: st.DrawFn) -> Policy:
     """A few of the rules, once or twice, and those that always hold. What always holds has no action."""
-    chosen = draw(st.sets(st.sampled_from(sorted(rule.name for rule in RULES)), min_size=1, max_size=3))
+    rule_names = draw(st.sets(st.sampled_from(sorted(rule.name for rule in RULES)), min_size=1, max_size=3))
     full = {}
     for rule in RULES:
-        if rule.name in chosen and rule.mandatory_settings is None:
+        if rule.name in rule_names and rule.mandatory_settings is None:
             full[rule.name] = tuple(
                 complete_settings(rule, draw(SETTINGS[rule.name])) for _ in range(draw(st.integers(1, 2)))
             )
         elif rule.mandatory_settings is not None:
             full[rule.name] = (
-                complete_settings(rule, draw(SETTINGS[rule.name]) if rule.name in chosen else rule.mandatory_settings),
+                complete_settings(
+                    rule, draw(SETTINGS[rule.name]) if rule.name in rule_names else rule.mandatory_settings
+                ),
             )
     return make_policy("random", full)
 
@@ -144,7 +150,7 @@ statements = st.builds(
     st.sampled_from(((), (IMAGE,))),
     justification=st.just("component_not_present"),
 )
-accepted = st.builds(
+waiver_strategy = st.builds(
     Waivers,
     st.lists(st.one_of(waivers, unread_waivers), max_size=2, unique_by=lambda item: item.id).map(tuple),
     st.lists(statements, max_size=1).map(tuple),
@@ -166,42 +172,44 @@ cves = st.lists(
 keys = st.lists(st.tuples(st.sampled_from(("CVE-2024-0", "CVE-2024-1")), st.just("npm"), st.sampled_from(NAMES))).map(
     tuple
 )
-excused = st.builds(
+exemption_strategy = st.builds(
     BaselineExemptions, st.sampled_from(("2026-01-02T00:00:00Z", "2026-11-23T12:00:00Z")), keys, keys, keys
 )
 
 
 @st.composite
-def gated(draw: st.DrawFn) -> VerdictCase:
+def draw_case(draw: st.DrawFn) -> VerdictCase:
     """Own layers or the base image's, a distribution or none; some of the advisories dated. In every other case nothing
     is in doubt but by the rules."""
-    content, covered = draw(inventories()), draw(coverage)
+    content, coverages = draw(draw_inventory()), draw(coverage)
     if draw(st.booleans()):
         certain = tuple(package for package in content.packages if package.version != "odd")
-        content, covered = replace(content, packages=certain or (make_package("a"),), unread=()), COVERED
-    base, own = "sha256:" + "b" * 64, "sha256:" + "c" * 64
+        content, coverages = replace(content, packages=certain or (make_package("a"),), unread=()), COVERED
+    base, own_layer = "sha256:" + "b" * 64, "sha256:" + "c" * 64
     content = replace(
         content,
-        layers=(base, own),
+        layers=(base, own_layer),
         base_layers=draw(st.integers(0, 1)),
         base=draw(st.sampled_from((None, "debian:13"))),
         user=draw(st.sampled_from(("", "app", "1000"))),
         created=draw(st.sampled_from((None, "2026-11-01T00:00:00Z"))),
         distribution=draw(st.sampled_from((None, Distribution("debian", "13", support_end="2030-06-30")))),
-        packages=tuple(replace(package, layer=draw(st.sampled_from((base, own)))) for package in content.packages),
+        packages=tuple(
+            replace(package, layer=draw(st.sampled_from((base, own_layer)))) for package in content.packages
+        ),
     )
-    dated = tuple(
+    dated_advisories = tuple(
         replace(row, published=draw(st.sampled_from((None, "2026-11-23T00:00:00Z", "2026-01-01T00:00:00Z"))))
-        for row in draw(advisories())
+        for row in draw(draw_advisories())
     )
-    baselines = draw(st.dictionaries(st.sampled_from(("running", "approved")), inventories().map(_alone)))
+    baselines = draw(st.dictionaries(st.sampled_from(("running", "approved")), draw_inventory().map(_wrap_inventory)))
     catalogues = tuple(
         Coverage(name, True, (), draw(st.sampled_from((CHECKED, OLD))))
         for name in draw(st.sets(st.sampled_from(CATALOGUES)).map(sorted))
     )
-    snapshot = AdvisorySnapshot(dated, (*covered, *catalogues), draw(cves))
-    made = VerdictCase(IMAGE, draw(policies()), NOW, "0.1.0", (content,), snapshot, draw(accepted), baselines)
-    return replace(made, baseline_exemptions={name: draw(excused) for name in baselines})
+    snapshot = AdvisorySnapshot(dated_advisories, (*coverages, *catalogues), draw(cves))
+    case = VerdictCase(IMAGE, draw(draw_policy()), NOW, "0.1.0", (content,), snapshot, draw(waiver_strategy), baselines)
+    return replace(case, baseline_exemptions={name: draw(exemption_strategy) for name in baselines})
 
 
 def look(case: VerdictCase) -> Status:
@@ -212,38 +220,38 @@ def judge(case: VerdictCase) -> Verdict:
     return evaluate.judge(case, ECOSYSTEMS, RULES)
 
 
-@given(gated())
+@given(draw_case())
 @settings(max_examples=100, deadline=None)
 def test_a_case_gives_the_same_bytes_after_writing_and_reading(case: VerdictCase) -> None:
     verdict = judge(case)
     assert canonical.encode(judge(case)) == canonical.encode(verdict)
-    again = case_file.read(case_file.encode_document(case_file.RecordedVerdict(verdict, case)).encode(), "it")
-    assert case_file.replay(again, ECOSYSTEMS, RULES).differences == ()
+    read_case = case_file.read(case_file.encode_document(case_file.RecordedVerdict(verdict, case)).encode(), "it")
+    assert case_file.replay(read_case, ECOSYSTEMS, RULES).differences == ()
 
 
-@given(gated(), advisories(prefix="9"))
+@given(draw_case(), draw_advisories(prefix="9"))
 @settings(max_examples=100, deadline=None)
-def test_one_more_finding_never_approves_a_rejected_image(case: VerdictCase, more: list[Advisory]) -> None:
-    existing = replace(case.snapshot, advisories=(*case.snapshot.advisories, *more))
+def test_one_more_finding_never_approves_a_rejected_image(case: VerdictCase, added_advisories: list[Advisory]) -> None:
+    existing = replace(case.snapshot, advisories=(*case.snapshot.advisories, *added_advisories))
     before, after = look(case), look(replace(case, snapshot=existing))
     if before is Status.REJECTED:
         assert after is not Status.APPROVED
 
 
-@given(gated(), accepted)
+@given(draw_case(), waiver_strategy)
 @settings(max_examples=100, deadline=None)
-def test_a_waiver_never_rejects_an_approved_image(case: VerdictCase, more: Waivers) -> None:
-    both = replace(case.waivers, waivers=(*case.waivers.waivers, *more.waivers))
+def test_a_waiver_never_rejects_an_approved_image(case: VerdictCase, added_waivers: Waivers) -> None:
+    both = replace(case.waivers, waivers=(*case.waivers.waivers, *added_waivers.waivers))
     if look(case) is Status.APPROVED:
         assert look(replace(case, waivers=both)) is Status.APPROVED
 
 
-def _scored(policy: Policy) -> bool:
+def _is_score_required(policy: Policy) -> bool:
     """Whether it lets nothing pass for want of a score."""
     return all(use.get("unscored") != "ignore" for uses in policy.rules.values() for use in uses)
 
 
-def _less(case: VerdictCase) -> list[VerdictCase]:
+def _list_lesser_cases(case: VerdictCase) -> list[VerdictCase]:
     """The case after something was lost: a feed, a part of one, its age; a file; the scan; a baseline. Not what the
     policy knowingly lets pass when it is missing."""
     (evidence,) = case.policy.rules["evidence"]
@@ -255,12 +263,15 @@ def _less(case: VerdictCase) -> list[VerdictCase]:
         replace(snapshot, coverage=tuple(replace(entry, complete=False, names=()) for entry in snapshot.coverage)),
     ]
     reference = "reference_2022" in case.policy.rules  # counts what is rated, as the reference solution does
-    unrated = tuple(replace(row, ratings=()) for row in snapshot.advisories)
-    unlisted = tuple(replace(cve, rating=None) for cve in snapshot.cves)
-    rated = [replace(snapshot, cves=unlisted), replace(snapshot, advisories=unrated, cves=unlisted)]
-    few = tuple(entry for entry in snapshot.coverage if entry.ecosystem not in CATALOGUES)
+    unrated_advisories = tuple(replace(row, ratings=()) for row in snapshot.advisories)
+    unlisted_cves = tuple(replace(cve, rating=None) for cve in snapshot.cves)
+    unrated_snapshots = [
+        replace(snapshot, cves=unlisted_cves),
+        replace(snapshot, advisories=unrated_advisories, cves=unlisted_cves),
+    ]
+    coverage_without_catalogues = tuple(entry for entry in snapshot.coverage if entry.ecosystem not in CATALOGUES)
     bare = tuple(replace(cve, exploited=None, due=None, epss=None) for cve in snapshot.cves)
-    lost.append(replace(snapshot, coverage=few, cves=bare))
+    lost.append(replace(snapshot, coverage=coverage_without_catalogues, cves=bare))
     old = replace(snapshot, coverage=tuple(replace(entry, checked_at="") for entry in snapshot.coverage))
     torn = tuple(
         replace(inventory, unread=(*inventory.unread, Unread("var/lib/x", "It is gone.")))
@@ -270,7 +281,11 @@ def _less(case: VerdictCase) -> list[VerdictCase]:
     accepts_uncovered = any((waiver.unread or "").startswith("pkg:") for waiver in case.waivers.waivers)
     return [
         *(replace(case, snapshot=snapshot) for snapshot in lost if "uncovered" not in passes and not accepts_uncovered),
-        *(replace(case, snapshot=item) for item in rated if not reference and _scored(case.policy)),
+        *(
+            replace(case, snapshot=item)
+            for item in unrated_snapshots
+            if not reference and _is_score_required(case.policy)
+        ),
         replace(case, snapshot=old),
         *([replace(case, inventories=torn)] if "unread" not in passes else []),
         replace(case, inventories=(), no_scan_reason="The layer is broken."),
@@ -278,19 +293,19 @@ def _less(case: VerdictCase) -> list[VerdictCase]:
     ]
 
 
-@given(gated())
+@given(draw_case())
 @settings(max_examples=100, deadline=None)
 def test_lost_data_never_approves_an_image(case: VerdictCase) -> None:
     if look(case) is not Status.APPROVED:
-        for less in _less(case):
+        for less in _list_lesser_cases(case):
             assert look(less) is not Status.APPROVED
 
 
-def _applied(case: VerdictCase, versions: Mapping[str, str]) -> VerdictCase:
+def _apply_upgrades(case: VerdictCase, versions: Mapping[str, str]) -> VerdictCase:
     return replace(case, inventories=tuple(set_versions(inventory, versions) for inventory in case.inventories))
 
 
-@given(gated())
+@given(draw_case())
 @settings(max_examples=100, deadline=None)
 def test_the_remediation_is_sufficient_and_no_smaller_one_is(case: VerdictCase) -> None:
     """Checked against every set there is."""
@@ -298,13 +313,15 @@ def test_the_remediation_is_sufficient_and_no_smaller_one_is(case: VerdictCase) 
     remediation = platform_verdict.remediation
     if platform_verdict.status is Status.APPROVED:
         return
-    made = {upgrade.package: upgrade.fixed for upgrade in remediation.upgrades}
+    upgrades = {upgrade.package: upgrade.fixed for upgrade in remediation.upgrades}
     if remediation.is_sufficient:
-        assert look(_applied(case, made)) is Status.APPROVED
+        assert look(_apply_upgrades(case, upgrades)) is Status.APPROVED
         assert remediation.is_minimum
     else:
         assert remediation.obstacles
     (inventory,) = case.inventories
     existing = list(case.snapshot.advisories)
-    for way in every_way(inventory, existing, len(made) - 1 if remediation.is_sufficient else len(inventory.packages)):
-        assert look(_applied(case, way)) is not Status.APPROVED, way
+    for way in iterate_upgrades(
+        inventory, existing, len(upgrades) - 1 if remediation.is_sufficient else len(inventory.packages)
+    ):
+        assert look(_apply_upgrades(case, way)) is not Status.APPROVED, way

@@ -52,9 +52,9 @@ def test_every_builtin_policy_is_valid(name: str) -> None:
 
 
 def test_an_unknown_policy_is_refused_with_those_that_exist() -> None:
-    with pytest.raises(NotFoundError, match="'strict'") as missing:
+    with pytest.raises(NotFoundError, match="'strict'") as error:
         read_builtin_policy("strict", RULES)
-    assert missing.value.advice == "Policies that exist: default, reference-2022."
+    assert error.value.advice == "Policies that exist: default, reference-2022."
 
 
 def test_a_policy_gets_defaults_and_mandatory_rules() -> None:
@@ -158,12 +158,12 @@ def test_a_policy_may_be_a_document() -> None:
     ],
 )
 def test_errors_in_a_document_have_their_line(change: tuple[str, str], error: str) -> None:
-    with pytest.raises(DefinitionError) as raised:
+    with pytest.raises(DefinitionError) as refusal:
         read_named_policy(DOCUMENT.replace(*change), "strict", RULES)
-    assert str(raised.value).startswith(error)
+    assert str(refusal.value).startswith(error)
 
 
 def test_new_mandatory_rules_are_added_to_stored_policies() -> None:
     complete = read_named_policy(DOCUMENT, "strict", RULES)
-    stored = make_policy("strict", {"max_findings": complete.rules["max_findings"]})
-    assert add_mandatory_rules(stored, RULES) == complete
+    stored_policy = make_policy("strict", {"max_findings": complete.rules["max_findings"]})
+    assert add_mandatory_rules(stored_policy, RULES) == complete

@@ -24,7 +24,7 @@ LAYER = "sha256:" + "c" * 64
 
 
 @cache
-def _validator() -> Any:
+def _make_validator() -> Any:
     from jsonschema import Draft202012Validator  # takes a second
 
     return Draft202012Validator(SCHEMA)
@@ -41,22 +41,22 @@ def test_every_policy_in_the_documentation_validates() -> None:
     texts = re.findall(r"(?ms)^```yaml policy\n(.*?)^```$", (ROOT / "docs" / "reference" / "policies.md").read_text())
     assert len(texts) > 2
     for text in texts:
-        _validator().validate(load_document(text, "policies.md").value)
+        _make_validator().validate(load_document(text, "policies.md").value)
 
 
 @pytest.mark.parametrize("name", BUILTIN)
 def test_every_builtin_policy_validates(name: str) -> None:
     text = (ROOT / "src" / "dockgate" / "gate" / "definitions" / f"{name}.yaml").read_text()
-    _validator().validate(load_document(text, name).value)
+    _make_validator().validate(load_document(text, name).value)
 
 
 def test_every_policy_in_cases_validates() -> None:
     for _, case in list_cases():
-        _validator().validate(case["policy"])
+        _make_validator().validate(case["policy"])
 
 
 def test_a_whole_document_validates() -> None:
-    _validator().validate(
+    _make_validator().validate(
         {"kind": "Policy", "name": "ours", "rules": {"malicious": None}, "examples": [{"name": "clean"}]}
     )
 
@@ -81,7 +81,7 @@ def test_a_whole_document_validates() -> None:
 def test_the_schema_refuses_documents_that_the_reader_refuses(document: Any) -> None:
     with pytest.raises(DefinitionError):
         read_named_policy(json.dumps(document), "ours", RULES)
-    assert not _validator().is_valid(document)
+    assert not _make_validator().is_valid(document)
 
 
 WRONG: list[tuple[str, dict[str, Any]]] = [
@@ -210,7 +210,7 @@ def test_the_schema_refuses_settings_that_a_rule_refuses(name: str, settings: di
     key = str(refusal.value).partition(": ")[0].partition(".")[0]
     assert key in {name, "action", *BY_NAME[name].schema["properties"], *settings}
     assert "allowed" in str(refusal.value) or " set " in str(refusal.value) or "at most" in str(refusal.value)
-    assert not _validator().is_valid({name: settings})
+    assert not _make_validator().is_valid({name: settings})
 
 
 def test_every_rule_has_refused_settings() -> None:

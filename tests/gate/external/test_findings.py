@@ -233,8 +233,8 @@ def test_inspector_formats_import_only_our_model_and_the_standard_library() -> N
         "others = {name.partition('.')[0] for name in new} - set(sys.stdlib_module_names) - {'dockgate'}\n"
         "print(sorted(parts), sorted(others))"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
-    assert (done.stdout, done.stderr) == (
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (result.stdout, result.stderr) == (
         "['dockgate.gate', 'dockgate.scanner', 'dockgate.shared', 'dockgate.vulnerabilities'] []\n",
         "",
     )

@@ -20,7 +20,7 @@ CASES = Path(__file__).parent.parent.parent / "cases" / "findings"
 DOCUMENTS = sorted(CASES.glob("*.json"))
 
 
-def summary(report: ExternalReport) -> dict[str, Any]:
+def summarize(report: ExternalReport) -> dict[str, Any]:
     inventory = report.inventory
     return {
         "source": report.source,
@@ -36,14 +36,14 @@ def summary(report: ExternalReport) -> dict[str, Any]:
             f"{package.ecosystem} {package.purl or package.name} {package.path}".strip()
             for package in inventory.packages
         ],
-        "findings": [line(finding) for finding in report.matches.findings],
+        "findings": [describe_finding(finding) for finding in report.matches.findings],
         "undetermined": [f"{entry.kind or '-'} {entry.reason}" for entry in report.matches.undetermined],
         "unlisted_counts": dict(report.unlisted_counts),
         "missing_fields": list(report.missing_fields),
     }
 
 
-def line(finding: Finding) -> str:
+def describe_finding(finding: Finding) -> str:
     parts = [
         finding.severity.value,
         *(finding.id, *finding.aliases),
@@ -61,7 +61,7 @@ def line(finding: Finding) -> str:
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.stem)
 def test_a_document_gives_the_expected_report(document: Path) -> None:
     expected = yaml.safe_load(document.with_suffix(".yaml").read_text("utf-8"))
-    assert [summary(report) for report in external_findings.read_file(document)] == expected
+    assert [summarize(report) for report in external_findings.read_file(document)] == expected
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.stem)

@@ -9,7 +9,7 @@ from tests.gate.fleet.fleets import FleetItem
 from tests.gate.fleet.test_fleet_properties import (
     DIGESTS,
     Fleet,
-    dense_fleets,
+    draw_dense_fleet,
     fleet_waivers,
     fleets,
     statements,
@@ -57,27 +57,29 @@ def is_touched(scope: ExceptionScope, item: FleetItem, matcher: Matcher) -> bool
     )
 
 
-def add(present: FleetWaivers, new: FleetWaivers) -> FleetWaivers:
-    attached = {**present.attached_statements}
+def add(current_waivers: FleetWaivers, new: FleetWaivers) -> FleetWaivers:
+    statements_by_image = {**current_waivers.attached_statements}
     for image, attached_statements in new.attached_statements.items():
-        attached[image] = (*attached.get(image, ()), *attached_statements)
-    return FleetWaivers((*present.waivers, *new.waivers), (*present.statements, *new.statements), attached)
+        statements_by_image[image] = (*statements_by_image.get(image, ()), *attached_statements)
+    return FleetWaivers(
+        (*current_waivers.waivers, *new.waivers), (*current_waivers.statements, *new.statements), statements_by_image
+    )
 
 
-@given(st.one_of(fleets, dense_fleets(), dense_fleets()), added_exceptions)
+@given(st.one_of(fleets, draw_dense_fleet(), draw_dense_fleet()), added_exceptions)
 @settings(max_examples=150, deadline=None)
 def test_exceptions_change_only_verdicts_in_their_scopes(fleet: Fleet, exceptions: FleetWaivers) -> None:
     """By the counts of the fleet, too."""
     after = replace(fleet, fleet_waivers=add(fleet.fleet_waivers, exceptions))
     matcher, scopes = Matcher(fleet.snapshot, ECOSYSTEMS), list(list_scopes(exceptions))
-    results = zip(fleet.results(NOW), after.results(NOW), strict=True)
+    results = zip(fleet.judge_by_components(NOW), after.judge_by_components(NOW), strict=True)
     for (item, before), (_, now) in results:
-        alone = fleet.judge_alone(item, NOW), after.judge_alone(item, NOW)
+        statuses_alone = fleet.judge_alone(item, NOW), after.judge_alone(item, NOW)
         if any(is_touched(scope, item, matcher) for scope in scopes):
-            event("changed" if alone[0] != alone[1] else "touched")
+            event("changed" if statuses_alone[0] != statuses_alone[1] else "touched")
             continue
         event("not touched")
-        assert alone[0] == alone[1]
+        assert statuses_alone[0] == statuses_alone[1]
         assert fleet.list_violated_rules(item, NOW) == after.list_violated_rules(item, NOW)
         if before is not None and now is not None:
             assert [each._replace(changes_at=0) for each in before] == [each._replace(changes_at=0) for each in now]
@@ -85,6 +87,6 @@ def test_exceptions_change_only_verdicts_in_their_scopes(fleet: Fleet, exception
 
 @given(waivers, st.sampled_from(("team/app", "shop/web")))
 def test_the_waivers_of_repositories_count_in_no_image_without_one(waiver: Waiver, repository: str) -> None:
-    limited = replace(waiver, repository="**", image=None)
-    assert select_waivers([limited], None, (), NOW) == ()
-    assert select_waivers([limited], repository, (), "2026-01-01T00:00:00Z") == (limited,)
+    limited_waiver = replace(waiver, repository="**", image=None)
+    assert select_waivers([limited_waiver], None, (), NOW) == ()
+    assert select_waivers([limited_waiver], repository, (), "2026-01-01T00:00:00Z") == (limited_waiver,)

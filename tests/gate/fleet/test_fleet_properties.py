@@ -9,7 +9,7 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 from tests.gate.fleet.fleets import FleetIndex, FleetItem, build_case
 from tests.gate.samples import CHECKED, COVERED, ECOSYSTEMS, NOW, RULES, build_policy, make_advisory, make_package
-from tests.gate.test_evaluate_properties import NAMES, VERSIONS, advisories
+from tests.gate.test_evaluate_properties import NAMES, VERSIONS, draw_advisories
 from tests.gate.test_whole_gate_properties import KEY, OLD, SETTINGS, cves
 
 from dockgate.gate import evaluate
@@ -41,7 +41,7 @@ settings_of: dict[str, st.SearchStrategy[dict[str, Any]]] = {
         SETTINGS["expression"], st.sampled_from(EXPRESSIONS).map(lambda when: {"when": when, "message": "too much"})
     ),
     "provenance": SETTINGS["provenance"].flatmap(
-        lambda chosen: st.sampled_from((chosen, {**chosen, "max_age_days": 30}))
+        lambda settings: st.sampled_from((settings, {**settings, "max_age_days": 30}))
     ),
     "base_image": st.one_of(
         SETTINGS["base_image"],
@@ -63,15 +63,15 @@ settings_of: dict[str, st.SearchStrategy[dict[str, Any]]] = {
 
 
 @st.composite
-def policies(draw: st.DrawFn) -> Policy:
+def draw_policy(draw: st.DrawFn) -> Policy:
     """Some of the rules, once or twice, under random actions."""
-    chosen = draw(st.sets(st.sampled_from(sorted(rule.name for rule in RULES)), min_size=1, max_size=4))
+    rule_names = draw(st.sets(st.sampled_from(sorted(rule.name for rule in RULES)), min_size=1, max_size=4))
     uses: dict[str, list[dict[str, object]]] = {}
     for rule in RULES:
         if rule.mandatory_settings is not None:
-            raw = draw(settings_of[rule.name]) if rule.name in chosen else rule.mandatory_settings
+            raw = draw(settings_of[rule.name]) if rule.name in rule_names else rule.mandatory_settings
             uses[rule.name] = [complete_settings(rule, raw)]
-        elif rule.name in chosen:
+        elif rule.name in rule_names:
             actions = st.sampled_from(("reject", "reject", "reject", "warn"))
             uses[rule.name] = [
                 complete_settings(rule, {**draw(settings_of[rule.name]), "action": draw(actions)})
@@ -81,7 +81,7 @@ def policies(draw: st.DrawFn) -> Policy:
 
 
 @st.composite
-def packages(draw: st.DrawFn) -> Package:
+def draw_package(draw: st.DrawFn) -> Package:
     name, ecosystem = (
         draw(st.sampled_from(NAMES)),
         draw(st.sampled_from(("npm", "npm", "npm", "PyPI", "Debian:13", ""))),
@@ -102,16 +102,18 @@ def packages(draw: st.DrawFn) -> Package:
 
 
 @st.composite
-def inventories(draw: st.DrawFn, digest: str, platform: str) -> Inventory:
-    chosen = draw(st.lists(packages(), max_size=5, unique_by=lambda item: (item.purl, item.path)))
-    unread = st.lists(st.sampled_from((Unread("app/x", "It is odd."), Unread("var/lib/dpkg/status", "It is gone."))))
+def draw_inventory(draw: st.DrawFn, digest: str, platform: str) -> Inventory:
+    chosen_packages = draw(st.lists(draw_package(), max_size=5, unique_by=lambda item: (item.purl, item.path)))
+    unread_lists = st.lists(
+        st.sampled_from((Unread("app/x", "It is odd."), Unread("var/lib/dpkg/status", "It is gone.")))
+    )
     return Inventory(
         digest,
         platform,
         draw(st.sampled_from((None, Distribution("debian", "13", support_end="2026-12-30")))),
         (BASE, OWN),
-        tuple(sorted(chosen, key=lambda item: (item.purl, item.path))),
-        tuple(dict.fromkeys(draw(unread))) if draw(st.integers(0, 3)) == 0 else (),
+        tuple(sorted(chosen_packages, key=lambda item: (item.purl, item.path))),
+        tuple(dict.fromkeys(draw(unread_lists))) if draw(st.integers(0, 3)) == 0 else (),
         draw(st.integers(0, 1)),
         draw(st.sampled_from((None, "debian:13"))),
         draw(st.sampled_from((None, "2026-11-01T00:00:00Z", "2018-11-01T00:00:00Z"))),
@@ -120,18 +122,18 @@ def inventories(draw: st.DrawFn, digest: str, platform: str) -> Inventory:
 
 
 @st.composite
-def items(draw: st.DrawFn) -> list[FleetItem]:
+def draw_items(draw: st.DrawFn) -> list[FleetItem]:
     """Images of one platform, and indexes of two."""
     drawn = []
     for number in range(draw(st.integers(1, 3))):
         digest, child = DIGESTS[number], DIGESTS[number + 3]
-        parts = [draw(inventories(digest, "linux/amd64"))]
+        parts = [draw(draw_inventory(digest, "linux/amd64"))]
         if draw(st.integers(0, 3)) == 0:
-            parts = [draw(inventories(child, "linux/amd64")), draw(inventories(child[:-1] + "a", "linux/arm64"))]
-        signed = ProvenanceStatement(
+            parts = [draw(draw_inventory(child, "linux/amd64")), draw(draw_inventory(child[:-1] + "a", "linux/arm64"))]
+        statement = ProvenanceStatement(
             "sha256:" + "f" * 64, (KEY_ID,), "https://ci.example/builder", "any", finished_at="2026-11-20T00:00:00Z"
         )
-        provenance = draw(st.sampled_from((None, ProvenanceFacts(digest, (signed,)), ProvenanceFacts(digest, ()))))
+        provenance = draw(st.sampled_from((None, ProvenanceFacts(digest, (statement,)), ProvenanceFacts(digest, ()))))
         drawn.append(FleetItem(digest, tuple(parts), draw(st.sampled_from(REPOSITORIES)), provenance))
     return drawn
 
@@ -214,19 +216,19 @@ dates = st.sampled_from(
 
 
 @st.composite
-def snapshots(draw: st.DrawFn) -> AdvisorySnapshot:
+def draw_snapshot(draw: st.DrawFn) -> AdvisorySnapshot:
     ecosystems = st.sampled_from(("npm", "npm", "npm", "PyPI", "Debian:13"))
     published: list[Advisory] = [
-        replace(row, published=draw(dates), ecosystem=draw(ecosystems)) for row in draw(advisories())
+        replace(row, published=draw(dates), ecosystem=draw(ecosystems)) for row in draw(draw_advisories())
     ]
-    checked = st.sampled_from((CHECKED, CHECKED, CHECKED, OLD))
-    coverage = [Coverage("npm", True, (), draw(checked))] if draw(st.integers(0, 4)) else []
+    check_times = st.sampled_from((CHECKED, CHECKED, CHECKED, OLD))
+    coverage = [Coverage("npm", True, (), draw(check_times))] if draw(st.integers(0, 4)) else []
     if draw(st.booleans()):
-        coverage.append(Coverage("PyPI", draw(st.booleans()), ("a",), draw(checked)))
+        coverage.append(Coverage("PyPI", draw(st.booleans()), ("a",), draw(check_times)))
     if draw(st.booleans()):
-        coverage.append(Coverage("Debian:13", True, (), draw(checked)))
+        coverage.append(Coverage("Debian:13", True, (), draw(check_times)))
     catalogues = [
-        Coverage(name, True, (), draw(checked)) for name in sorted(draw(st.sets(st.sampled_from(CATALOGUES))))
+        Coverage(name, True, (), draw(check_times)) for name in sorted(draw(st.sets(st.sampled_from(CATALOGUES))))
     ]
     return AdvisorySnapshot(tuple(published), (*coverage, *catalogues), draw(cves))
 
@@ -240,7 +242,7 @@ class Fleet:
     snapshot: AdvisorySnapshot
     fleet_waivers: FleetWaivers
 
-    def results(self, now: str) -> list[tuple[FleetItem, list[PlatformResult] | None]]:
+    def judge_by_components(self, now: str) -> list[tuple[FleetItem, list[PlatformResult] | None]]:
         """What sums over components say of each image."""
         index = FleetIndex(self.items, self.snapshot)
         judge = self._judge(index, now)
@@ -249,14 +251,14 @@ class Fleet:
             judge = self._judge(index, now)
         results = []
         for item, image in zip(self.items, index.images, strict=True):
-            needed = tuple(
+            needed_platforms = tuple(
                 platform if judge.should_read_inventory(platform.unread_count) else platform._replace(inventory=None)
                 for platform in image.platforms
             )
-            results.append((item, judge.judge(image._replace(platforms=needed))))
+            results.append((item, judge.judge(image._replace(platforms=needed_platforms))))
         return results
 
-    def checked_at(self, now: str) -> "Fleet":
+    def move_checks(self, now: str) -> "Fleet":
         """The fleet with feeds that were checked just now."""
         coverage = tuple(replace(entry, checked_at=now) for entry in self.snapshot.coverage)
         return replace(self, snapshot=replace(self.snapshot, coverage=coverage))
@@ -285,24 +287,24 @@ class Fleet:
         return [by_image[inventory.image] for inventory in item.inventories]
 
 
-fleets = st.builds(Fleet, items(), policies(), snapshots(), fleet_waivers)
+fleets = st.builds(Fleet, draw_items(), draw_policy(), draw_snapshot(), fleet_waivers)
 
 
 @st.composite
-def dense_fleets(draw: st.DrawFn) -> Fleet:
+def draw_dense_fleet(draw: st.DrawFn) -> Fleet:
     """Fleets of accepted package with accepted finding, so that each exception and each place decides."""
     versions = st.sampled_from(("1.0.0", "1.0.0", "odd"))
-    installed = st.builds(
+    package_strategy = st.builds(
         lambda version, path, layer, owner: replace(make_package("a", version), path=path, layer=layer, owner=owner),
         versions,
         st.sampled_from(("app/x", "app/y")),
         st.sampled_from((BASE, OWN)),
         st.sampled_from(("", "", "owner")),
     )
-    chosen = st.lists(installed, min_size=1, max_size=2, unique_by=lambda item: item.path)
+    package_lists = st.lists(package_strategy, min_size=1, max_size=2, unique_by=lambda item: item.path)
     drawn = []
     for digest in DIGESTS[:2]:
-        content = tuple(sorted(draw(chosen), key=lambda item: item.path))
+        content = tuple(sorted(draw(package_lists), key=lambda item: item.path))
         base_layers = draw(st.integers(0, 1))
         inventory = Inventory(digest, "linux/amd64", None, (BASE, OWN), content, (), base_layers=base_layers)
         drawn.append(FleetItem(digest, (inventory,), draw(st.sampled_from(REPOSITORIES))))
@@ -310,18 +312,20 @@ def dense_fleets(draw: st.DrawFn) -> Fleet:
     under = build_policy(max_findings=limits, vex={"authors": [{"name": "Vendor"}]})
     if draw(st.integers(0, 2)) == 0:
         under = build_policy(forbidden_packages={"packages": ["pkg:npm/a@1.0.0"]})
-    accepted = draw(st.builds(FleetWaivers, st.lists(waivers, max_size=1).map(tuple)))
-    stated = statements.map(lambda entry: replace(entry, vulnerabilities=("CVE-2024-0",), author="Vendor"))
+    exceptions = draw(st.builds(FleetWaivers, st.lists(waivers, max_size=1).map(tuple)))
+    statement_strategy = statements.map(lambda entry: replace(entry, vulnerabilities=("CVE-2024-0",), author="Vendor"))
     if draw(st.booleans()):
-        attached = {draw(st.sampled_from(DIGESTS[:2])): (draw(stated),)}
-        accepted = draw(st.sampled_from((FleetWaivers((), (draw(stated),)), FleetWaivers((), (), attached))))
-    return Fleet(drawn, under, AdvisorySnapshot((make_advisory("CVE-2024-0", "a"),), COVERED), accepted)
+        attached_statements = {draw(st.sampled_from(DIGESTS[:2])): (draw(statement_strategy),)}
+        exceptions = draw(
+            st.sampled_from((FleetWaivers((), (draw(statement_strategy),)), FleetWaivers((), (), attached_statements)))
+        )
+    return Fleet(drawn, under, AdvisorySnapshot((make_advisory("CVE-2024-0", "a"),), COVERED), exceptions)
 
 
-@given(st.one_of(fleets, dense_fleets(), dense_fleets()))
+@given(st.one_of(fleets, draw_dense_fleet(), draw_dense_fleet()))
 @settings(max_examples=300, deadline=None)
 def test_sums_say_what_the_gate_says_of_each_image(fleet: Fleet) -> None:
-    for item, results in fleet.results(NOW):
+    for item, results in fleet.judge_by_components(NOW):
         event("by sums" if results is not None else "by the gate")
         if results is not None:
             by_sums = [(result.status, result.counts, result.waived_count) for result in results]
@@ -333,9 +337,9 @@ def test_sums_say_what_the_gate_says_of_each_image(fleet: Fleet) -> None:
 @settings(max_examples=100, deadline=None)
 def test_no_status_changes_before_changes_at(fleet: Fleet, data: st.DataObject) -> None:
     """But for the ages of feeds, which are the same for all images."""
-    for item, results in fleet.results(NOW):
+    for item, results in fleet.judge_by_components(NOW):
         for position, result in enumerate(results or ()):
-            first, end = _milliseconds(NOW), ceil(min(result.changes_at, 10**10) * 1000) - 1
+            first, end = _count_milliseconds(NOW), ceil(min(result.changes_at, 10**10) * 1000) - 1
             if end < first:
                 event("at any time")
                 continue
@@ -343,10 +347,10 @@ def test_no_status_changes_before_changes_at(fleet: Fleet, data: st.DataObject) 
             event("at some time" if result.changes_at < inf else "never")
             now = format_time(datetime.fromtimestamp(later // 1000, UTC) + timedelta(milliseconds=later % 1000))
             assert (
-                fleet.checked_at(now).judge_alone(item, now)[position]
-                == fleet.checked_at(NOW).judge_alone(item, NOW)[position]
+                fleet.move_checks(now).judge_alone(item, now)[position]
+                == fleet.move_checks(NOW).judge_alone(item, NOW)[position]
             )
 
 
-def _milliseconds(time: str) -> int:
+def _count_milliseconds(time: str) -> int:
     return round(datetime.fromisoformat(time).timestamp() * 1000)

@@ -133,9 +133,11 @@ def test_the_time_is_known_at_which_the_verdict_changes(case: Case) -> None:
 
     def judge_alone(now: datetime) -> Status:
         at = format_time(now)
-        fresh = replace(snapshot, coverage=tuple(replace(entry, checked_at=at) for entry in snapshot.coverage))
-        made = build_case(item, under, fresh, case.fleet_waivers, at)
-        return evaluate.judge(made, ECOSYSTEMS, RULES, should_remediate=False).status
+        checked_snapshot = replace(
+            snapshot, coverage=tuple(replace(entry, checked_at=at) for entry in snapshot.coverage)
+        )
+        alone_case = build_case(item, under, checked_snapshot, case.fleet_waivers, at)
+        return evaluate.judge(alone_case, ECOSYSTEMS, RULES, should_remediate=False).status
 
     index = FleetIndex([item], snapshot)
     judge = FleetJudge(

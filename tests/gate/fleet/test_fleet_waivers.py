@@ -39,8 +39,10 @@ def judge(
 ) -> list[Status | None]:
     """The status of each image, None where only the inventory can decide."""
     index = FleetIndex(items, snapshot)
-    made = FleetJudge(UNDER, RULES, ECOSYSTEMS, index.components, index.bundles, fleet_waivers, snapshot.coverage, NOW)
-    results: list[list[PlatformResult] | None] = [made.judge(image) for image in index.images]
+    fleet_judge = FleetJudge(
+        UNDER, RULES, ECOSYSTEMS, index.components, index.bundles, fleet_waivers, snapshot.coverage, NOW
+    )
+    results: list[list[PlatformResult] | None] = [fleet_judge.judge(image) for image in index.images]
     return [result[0].status if result else None for result in results]
 
 
@@ -54,8 +56,8 @@ def test_an_image_with_more_findings_than_the_gate_lists_is_for_the_gate() -> No
         make_package("a", path=f"{number}/node_modules/a/package.json") for number in range(FINDINGS_LIMIT // 100 + 1)
     ]
     snapshot = AdvisorySnapshot(tuple(make_advisory(f"CVE-2024-{number}", "a") for number in range(100)), COVERED)
-    few, many = make_inventory(*copies[1:]), make_inventory(*copies)
-    items = [FleetItem(IMAGE, (few,)), FleetItem(SECOND, (replace(many, image=SECOND),))]
+    listed_inventory, oversized_inventory = make_inventory(*copies[1:]), make_inventory(*copies)
+    items = [FleetItem(IMAGE, (listed_inventory,)), FleetItem(SECOND, (replace(oversized_inventory, image=SECOND),))]
     assert judge(FleetWaivers(), items, snapshot) == [Status.REJECTED, None]
 
 
@@ -76,8 +78,8 @@ def test_a_statement_about_a_package_inside_another_one_is_for_the_gate() -> Non
     """It excuses only in images that hold the other one, which has no findings and so is not in the index read."""
     statement = replace(STATEMENT, products=("pkg:npm/b",), packages=("pkg:npm/a",))
     assert judge(FleetWaivers((), (statement,))) == [None, None]
-    elsewhere = replace(statement, vulnerabilities=("CVE-2024-9",))
-    assert judge(FleetWaivers((), (elsewhere,))) == [Status.REJECTED, Status.REJECTED]
+    other_statement = replace(statement, vulnerabilities=("CVE-2024-9",))
+    assert judge(FleetWaivers((), (other_statement,))) == [Status.REJECTED, Status.REJECTED]
 
 
 def test_a_waiver_of_a_package_that_cannot_be_judged_is_for_the_gate() -> None:

@@ -31,18 +31,18 @@ from dockgate.vulnerabilities.model import Advisory, AdvisorySnapshot, Range, Ra
 CRITICAL, HIGH, MEDIUM, LOW = Severity.CRITICAL, Severity.HIGH, Severity.MEDIUM, Severity.LOW
 
 
-def remediation(judged: Inventory, published: list[Advisory], under: Policy) -> Remediation:
-    return judge(judged, published, under).platform_verdicts[0].remediation
+def search_remediation(inventory: Inventory, published: list[Advisory], under: Policy) -> Remediation:
+    return judge(inventory, published, under).platform_verdicts[0].remediation
 
 
-def upgraded_versions(result: Remediation) -> dict[str, str]:
+def list_upgraded_versions(result: Remediation) -> dict[str, str]:
     return {upgrade.name: upgrade.fixed for upgrade in result.upgrades}
 
 
 def test_the_fewest_packages_are_upgraded_to_meet_a_limit() -> None:
     existing = [make_advisory(f"CVE-2024-{number}", "abbccc"[number], MEDIUM) for number in range(6)]
-    result = remediation(make_inventory(*map(make_package, "abc")), existing, limit_findings(MEDIUM=3))
-    assert (upgraded_versions(result), result.is_sufficient, result.is_minimum) == ({"c": "2.0.0"}, True, True)
+    result = search_remediation(make_inventory(*map(make_package, "abc")), existing, limit_findings(MEDIUM=3))
+    assert (list_upgraded_versions(result), result.is_sufficient, result.is_minimum) == ({"c": "2.0.0"}, True, True)
 
 
 def test_one_upgrade_that_meets_two_limits_replaces_two_smaller_ones() -> None:
@@ -51,8 +51,8 @@ def test_one_upgrade_that_meets_two_limits_replaces_two_smaller_ones() -> None:
         *(make_advisory(f"CVE-2024-2{number}", "b", LOW) for number in range(3)),
         *(make_advisory(f"CVE-2024-3{number}", "c", severity) for number, severity in enumerate((MEDIUM, LOW))),
     ]
-    result = remediation(make_inventory(*map(make_package, "abc")), existing, limit_findings(MEDIUM=3, LOW=3))
-    assert (upgraded_versions(result), result.is_minimum) == ({"c": "2.0.0"}, True)
+    result = search_remediation(make_inventory(*map(make_package, "abc")), existing, limit_findings(MEDIUM=3, LOW=3))
+    assert (list_upgraded_versions(result), result.is_minimum) == ({"c": "2.0.0"}, True)
 
 
 def test_a_package_is_upgraded_to_the_lowest_sufficient_version() -> None:
@@ -61,15 +61,15 @@ def test_a_package_is_upgraded_to_the_lowest_sufficient_version() -> None:
         make_advisory("CVE-2024-2", "a", MEDIUM, fixed="1.2.0"),
         make_advisory("CVE-2024-3", "a", MEDIUM, fixed="3.0.0"),
     ]
-    assert upgraded_versions(remediation(make_inventory(make_package("a")), existing, limit_findings(MEDIUM=2))) == {
-        "a": "1.1.0"
-    }
-    assert upgraded_versions(remediation(make_inventory(make_package("a")), existing, limit_findings(MEDIUM=1))) == {
-        "a": "1.2.0"
-    }
-    assert upgraded_versions(remediation(make_inventory(make_package("a")), existing, limit_findings(MEDIUM=0))) == {
-        "a": "3.0.0"
-    }
+    assert list_upgraded_versions(
+        search_remediation(make_inventory(make_package("a")), existing, limit_findings(MEDIUM=2))
+    ) == {"a": "1.1.0"}
+    assert list_upgraded_versions(
+        search_remediation(make_inventory(make_package("a")), existing, limit_findings(MEDIUM=1))
+    ) == {"a": "1.2.0"}
+    assert list_upgraded_versions(
+        search_remediation(make_inventory(make_package("a")), existing, limit_findings(MEDIUM=0))
+    ) == {"a": "3.0.0"}
 
 
 def test_the_sufficient_one_of_two_imperfect_versions_is_chosen() -> None:
@@ -79,48 +79,53 @@ def test_the_sufficient_one_of_two_imperfect_versions_is_chosen() -> None:
         make_advisory("CVE-2024-3", "a", LOW, introduced_in="2.0.0", fixed=""),
     ]
     assert (
-        upgraded_versions(remediation(make_inventory(make_package("a")), existing, limit_findings(CRITICAL=0, LOW=0)))
+        list_upgraded_versions(
+            search_remediation(make_inventory(make_package("a")), existing, limit_findings(CRITICAL=0, LOW=0))
+        )
         == {}
     )
-    result = remediation(make_inventory(make_package("a")), existing, limit_findings(CRITICAL=0, LOW=1))
-    assert (upgraded_versions(result), result.is_sufficient, result.is_minimum) == ({"a": "2.0.0"}, True, True)
+    result = search_remediation(make_inventory(make_package("a")), existing, limit_findings(CRITICAL=0, LOW=1))
+    assert (list_upgraded_versions(result), result.is_sufficient, result.is_minimum) == ({"a": "2.0.0"}, True, True)
 
 
 def test_a_package_at_several_paths_is_one_upgrade() -> None:
     twice = make_package("a"), make_package("a", path="srv/node_modules/a/package.json")
-    result = remediation(make_inventory(*twice), [make_advisory("CVE-2024-1", "a")], limit_findings(HIGH=0))
-    assert upgraded_versions(result) == {"a": "2.0.0"}
+    result = search_remediation(make_inventory(*twice), [make_advisory("CVE-2024-1", "a")], limit_findings(HIGH=0))
+    assert list_upgraded_versions(result) == {"a": "2.0.0"}
     assert result.commands == ("cd /app && npm install a@2.0.0", "cd /srv && npm install a@2.0.0")
 
 
-def in_layers(*packages: tuple[str, str]) -> Inventory:
+def place_packages_in_layers(*packages: tuple[str, str]) -> Inventory:
     """npm packages, each in "base" or "own"."""
-    base, own = "sha256:" + "b" * 64, "sha256:" + "c" * 64
-    placed = [
+    base, own_layer = "sha256:" + "b" * 64, "sha256:" + "c" * 64
+    placed_packages = [
         replace(
-            make_package(name, path=f"{whose}/node_modules/{name}/package.json"), layer=base if whose == "base" else own
+            make_package(name, path=f"{whose}/node_modules/{name}/package.json"),
+            layer=base if whose == "base" else own_layer,
         )
         for name, whose in packages
     ]
-    return replace(make_inventory(*placed), layers=(base, own), base_layers=1)
+    return replace(make_inventory(*placed_packages), layers=(base, own_layer), base_layers=1)
 
 
 def test_upgrades_of_own_packages_come_before_those_of_the_base_image() -> None:
     existing = [make_advisory("CVE-2024-1", "a"), make_advisory("CVE-2024-2", "b"), make_advisory("CVE-2024-3", "c")]
-    result = remediation(
-        in_layers(("a", "base"), ("b", "own"), ("c", "base"), ("c", "own")), existing, limit_findings(HIGH=0)
+    result = search_remediation(
+        place_packages_in_layers(("a", "base"), ("b", "own"), ("c", "base"), ("c", "own")),
+        existing,
+        limit_findings(HIGH=0),
     )
     assert [(upgrade.name, upgrade.base) for upgrade in result.upgrades] == [("b", False), ("c", False), ("a", True)]
     assert result.base_commands == ("cd /base && npm install a@2.0.0",)
     assert result.commands == ("cd /base && npm install c@2.0.0", "cd /own && npm install b@2.0.0 c@2.0.0")
-    choice = remediation(in_layers(("a", "base"), ("b", "own")), existing, limit_findings(HIGH=1))
+    choice = search_remediation(place_packages_in_layers(("a", "base"), ("b", "own")), existing, limit_findings(HIGH=1))
     assert [(upgrade.name, upgrade.base) for upgrade in choice.upgrades] == [("b", False)]
 
 
 def test_above_twenty_candidates_the_result_is_irreducible_and_not_called_minimum() -> None:
     names = [f"p{number:02}" for number in range(21)]
     existing = [make_advisory(f"CVE-2024-{name}", name, MEDIUM) for name in names]
-    result = remediation(make_inventory(*map(make_package, names)), existing, limit_findings(MEDIUM=10))
+    result = search_remediation(make_inventory(*map(make_package, names)), existing, limit_findings(MEDIUM=10))
     assert (len(result.upgrades), result.is_sufficient, result.is_minimum) == (11, True, False)
 
 
@@ -136,7 +141,9 @@ def test_a_waived_finding_needs_no_upgrade() -> None:
         existing,
         Waivers((waiver,)),
     )
-    assert upgraded_versions(evaluate.judge(case, ECOSYSTEMS, RULES).platform_verdicts[0].remediation) == {"b": "2.0.0"}
+    assert list_upgraded_versions(evaluate.judge(case, ECOSYSTEMS, RULES).platform_verdicts[0].remediation) == {
+        "b": "2.0.0"
+    }
 
 
 def test_findings_without_a_fix_are_obstacles_and_the_rest_is_cleared() -> None:
@@ -148,8 +155,8 @@ def test_findings_without_a_fix_are_obstacles_and_the_rest_is_cleared() -> None:
         Advisory("CVE-2024-5", "npm", "e", (), ("1.0.0",), ratings=(Rating("advisory", HIGH),)),
         make_advisory("MAL-2024-6", "f", fixed=""),
     ]
-    result = remediation(make_inventory(*map(make_package, "abcdef")), existing, limit_findings(HIGH=0))
-    assert (upgraded_versions(result), result.is_sufficient, result.is_minimum) == ({"a": "2.0.0"}, False, False)
+    result = search_remediation(make_inventory(*map(make_package, "abcdef")), existing, limit_findings(HIGH=0))
+    assert (list_upgraded_versions(result), result.is_sufficient, result.is_minimum) == ({"a": "2.0.0"}, False, False)
     assert [(obstacle.id, obstacle.package, obstacle.reason) for obstacle in result.obstacles] == [
         ("MAL-2024-6", "pkg:npm/f@1.0.0", "f 1.0.0 is malicious, by MAL-2024-6: remove it."),
         ("CVE-2024-2", "pkg:npm/b@1.0.0", "b 1.0.0: CVE-2024-2 has no fix yet."),
@@ -169,19 +176,19 @@ def test_every_clearable_finding_is_cleared_if_a_limit_cannot_be_met() -> None:
         make_advisory("CVE-2024-2", "b"),
         make_advisory("CVE-2024-3", "c", fixed=""),
     ]
-    result = remediation(
+    result = search_remediation(
         make_inventory(*map(make_package, "abc")),
         [*existing, make_advisory("CVE-2024-4", "c", fixed="")],
         limit_findings(HIGH=1),
     )
-    assert (upgraded_versions(result), result.is_sufficient) == ({"a": "2.0.0", "b": "2.0.0"}, False)
+    assert (list_upgraded_versions(result), result.is_sufficient) == ({"a": "2.0.0", "b": "2.0.0"}, False)
 
 
 def test_undetermined_entries_are_obstacles_with_and_without_a_violation() -> None:
     torn = make_inventory(make_package("a"), unread_paths=(Unread("app/x", "app/x cannot be read."),))
     for existing, upgrades in (([make_advisory("CVE-2024-1", "a")], {"a": "2.0.0"}), ([], {})):
-        result = remediation(torn, existing, limit_findings(HIGH=0))
-        assert (upgraded_versions(result), result.is_sufficient) == (upgrades, False)
+        result = search_remediation(torn, existing, limit_findings(HIGH=0))
+        assert (list_upgraded_versions(result), result.is_sufficient) == (upgrades, False)
         assert [obstacle.reason for obstacle in result.obstacles] == ["app/x cannot be read."]
 
 
@@ -192,8 +199,8 @@ def test_a_fix_that_cannot_be_compared_is_an_obstacle(fixes: tuple[str, str]) ->
     existing = AdvisorySnapshot((make_advisory("CVE-2024-1", "x"), make_advisory("CVE-2024-2", "x")), COVERED)
     content = Matcher(existing, ECOSYSTEMS).match(make_inventory(make_package("x")).packages)
     result = tuple(replace(item, package=odd, fixed=fix) for item, fix in zip(content.findings, fixes, strict=True))
-    reported = ExternalReport("grype", NOW, make_inventory(odd), replace(content, findings=result, undetermined=()))
-    case = VerdictCase(IMAGE, limit_findings(HIGH=0), NOW, "0.1.0", external_reports=(reported,))
+    report = ExternalReport("grype", NOW, make_inventory(odd), replace(content, findings=result, undetermined=()))
+    case = VerdictCase(IMAGE, limit_findings(HIGH=0), NOW, "0.1.0", external_reports=(report,))
     (platform_verdict,) = evaluate.judge(case, ECOSYSTEMS, RULES).platform_verdicts
     assert platform_verdict.remediation.upgrades == ()
     assert [obstacle.reason for obstacle in platform_verdict.remediation.obstacles] == [
@@ -203,7 +210,7 @@ def test_a_fix_that_cannot_be_compared_is_an_obstacle(fixes: tuple[str, str]) ->
 
 
 def test_an_approved_image_needs_no_upgrades() -> None:
-    assert remediation(make_inventory(make_package("a")), [], limit_findings(HIGH=0)) == Remediation()
+    assert search_remediation(make_inventory(make_package("a")), [], limit_findings(HIGH=0)) == Remediation()
 
 
 def test_few_versions_of_a_kernel_with_hundreds_of_fixes_are_tried() -> None:
@@ -218,9 +225,9 @@ def test_few_versions_of_a_kernel_with_hundreds_of_fixes_are_tried() -> None:
         )
         for number in range(300)
     ]
-    assert upgraded_versions(remediation(make_inventory(make_package("a")), existing, limit_findings(HIGH=0))) == {
-        "a": "2.299.0"
-    }
+    assert list_upgraded_versions(
+        search_remediation(make_inventory(make_package("a")), existing, limit_findings(HIGH=0))
+    ) == {"a": "2.299.0"}
 
 
 def test_many_packages_without_a_perfect_version_are_all_upgraded() -> None:
@@ -230,8 +237,8 @@ def test_many_packages_without_a_perfect_version_are_all_upgraded() -> None:
     for name in names:
         existing.append(make_advisory(f"CVE-2024-1{name}", name, HIGH, fixed="1.1.0"))
         existing.append(make_advisory(f"CVE-2024-2{name}", name, LOW, introduced_in="1.1.0", fixed=""))
-    result = remediation(make_inventory(*map(make_package, names)), existing, limit_findings(HIGH=0, LOW=20))
-    assert (upgraded_versions(result), result.is_sufficient, result.is_minimum) == (
+    result = search_remediation(make_inventory(*map(make_package, names)), existing, limit_findings(HIGH=0, LOW=20))
+    assert (list_upgraded_versions(result), result.is_sufficient, result.is_minimum) == (
         dict.fromkeys(names, "1.1.0"),
         True,
         False,
@@ -246,12 +253,13 @@ def test_a_finding_without_a_fix_may_disappear_with_the_fix_of_another() -> None
         (Range("SEMVER", (("introduced", "0"), ("last_affected", "1.0.0"))),),
         ratings=(Rating("advisory", HIGH),),
     )
-    result = remediation(
+    result = search_remediation(
         make_inventory(make_package("a")), [ends, make_advisory("CVE-2024-2", "a", LOW)], limit_findings(HIGH=0)
     )
-    assert (upgraded_versions(result), result.is_sufficient, result.is_minimum) == ({"a": "2.0.0"}, True, True)
+    assert (list_upgraded_versions(result), result.is_sufficient, result.is_minimum) == ({"a": "2.0.0"}, True, True)
     assert (
-        remediation(make_inventory(make_package("a")), [ends], limit_findings(HIGH=0)).obstacles[0].id == "CVE-2024-1"
+        search_remediation(make_inventory(make_package("a")), [ends], limit_findings(HIGH=0)).obstacles[0].id
+        == "CVE-2024-1"
     )
 
 
@@ -262,13 +270,13 @@ def test_upgrades_clear_a_violation_without_findings_that_depends_on_them() -> N
     ]
     under = build_policy(expression={"when": when, "message": "Too many"}, max_findings={"CRITICAL": 0})
     content = make_inventory(*map(make_package, "abc"))
-    result = remediation(
+    result = search_remediation(
         content, [make_advisory("CVE-2024-1", "a"), make_advisory("CVE-2024-2", "b"), *existing[3:]], under
     )
     assert (result.is_sufficient, result.is_minimum, len(result.upgrades)) == (True, True, 2)
-    assert upgraded_versions(result)["c"] == "2.0.0"
-    rooted = replace(content, user="root")
-    stuck = remediation(rooted, existing, build_policy(runs_as_root={}))
+    assert list_upgraded_versions(result)["c"] == "2.0.0"
+    root_inventory = replace(content, user="root")
+    stuck = search_remediation(root_inventory, existing, build_policy(runs_as_root={}))
     assert (stuck.upgrades, stuck.is_sufficient) == ((), False)
 
 
@@ -284,7 +292,7 @@ def test_a_waiver_of_a_version_does_not_cover_the_upgraded_one() -> None:
         AdvisorySnapshot(tuple(existing), COVERED),
     )
     (platform_verdict,) = evaluate.judge(replace(case, waivers=Waivers((waiver,))), ECOSYSTEMS, RULES).platform_verdicts
-    assert upgraded_versions(platform_verdict.remediation) == {"a": "2.0.0"}
+    assert list_upgraded_versions(platform_verdict.remediation) == {"a": "2.0.0"}
 
 
 def test_a_rule_that_reports_only_the_worst_findings_passes_after_upgrades() -> None:
@@ -293,8 +301,8 @@ def test_a_rule_that_reports_only_the_worst_findings_passes_after_upgrades() -> 
         make_advisory("CVE-2024-2", "b"),
         make_advisory("CVE-2024-3", "c", LOW),
     ]
-    result = remediation(make_inventory(*map(make_package, "abc")), existing, build_policy(reference_2022={}))
-    assert (upgraded_versions(result), result.is_sufficient, result.is_minimum) == (
+    result = search_remediation(make_inventory(*map(make_package, "abc")), existing, build_policy(reference_2022={}))
+    assert (list_upgraded_versions(result), result.is_sufficient, result.is_minimum) == (
         {"a": "2.0.0", "b": "2.0.0"},
         True,
         True,
@@ -303,14 +311,14 @@ def test_a_rule_that_reports_only_the_worst_findings_passes_after_upgrades() -> 
 
 def test_an_expression_sees_the_upgraded_version() -> None:
     existing = [make_advisory("CVE-2024-1", "a", fixed="1.5.0"), make_advisory("CVE-2024-2", "a", LOW, fixed="2.0.0")]
-    broken = {"when": "packages.filter(p, p.purl == 'pkg:npm/a@1.5.0')", "message": "1.5.0 is broken"}
-    result = remediation(
-        make_inventory(make_package("a")), existing, build_policy(expression=broken, max_findings={"HIGH": 0})
+    broken_version = {"when": "packages.filter(p, p.purl == 'pkg:npm/a@1.5.0')", "message": "1.5.0 is broken"}
+    result = search_remediation(
+        make_inventory(make_package("a")), existing, build_policy(expression=broken_version, max_findings={"HIGH": 0})
     )
-    assert (upgraded_versions(result), result.is_sufficient) == ({"a": "2.0.0"}, True)
-    listed = {"when": "findings.filter(f, f.package.purl.startsWith('pkg:npm/a@1.'))", "message": "1"}
-    result = remediation(make_inventory(make_package("a")), existing, build_policy(expression=listed))
-    assert (upgraded_versions(result), result.is_sufficient) == ({"a": "2.0.0"}, True)
+    assert (list_upgraded_versions(result), result.is_sufficient) == ({"a": "2.0.0"}, True)
+    purl_expression = {"when": "findings.filter(f, f.package.purl.startsWith('pkg:npm/a@1.'))", "message": "1"}
+    result = search_remediation(make_inventory(make_package("a")), existing, build_policy(expression=purl_expression))
+    assert (list_upgraded_versions(result), result.is_sufficient) == ({"a": "2.0.0"}, True)
 
 
 def test_few_sets_are_judged_though_a_file_of_the_image_is_unread() -> None:
@@ -320,28 +328,28 @@ def test_few_sets_are_judged_though_a_file_of_the_image_is_unread() -> None:
     case = VerdictCase(
         IMAGE, limit_findings(MEDIUM=50), NOW, "test", (torn,), AdvisorySnapshot(tuple(published), COVERED)
     )
-    judged = []
+    judged_counts = []
 
     class Counting(MaxFindings):
         def judge(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterator[Violation | Undetermined]:
-            judged.append(len(rule_input.matches.findings))
+            judged_counts.append(len(rule_input.matches.findings))
             return super().judge(rule_input, settings)
 
     rules = [Counting() if isinstance(rule, MaxFindings) else rule for rule in RULES]
     (platform,) = evaluate.judge(case, ECOSYSTEMS, rules).platform_verdicts
     assert len(platform.remediation.upgrades) == 50
-    assert 1 < len(judged) < 10
+    assert 1 < len(judged_counts) < 10
 
 
 def test_few_sets_are_judged_though_what_is_undetermined_vanishes_with_upgrades() -> None:
     """Each package has a version that another rule cannot compare: counting findings does not decide then."""
     names = [f"p{number:03}" for number in range(300)]
     published = [make_advisory(f"CVE-2024-{name}", name, MEDIUM) for name in names]
-    judged = []
+    judged_counts = []
 
     class Unsure(MaxFindings):
         def judge(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterator[Violation | Undetermined]:
-            judged.append(len(rule_input.matches.findings))
+            judged_counts.append(len(rule_input.matches.findings))
             yield from super().judge(rule_input, settings)
             for finding in rule_input.matches.findings:
                 yield Undetermined(finding.package.purl, f"{finding.package.name} cannot be compared.")
@@ -354,11 +362,11 @@ def test_few_sets_are_judged_though_what_is_undetermined_vanishes_with_upgrades(
     (platform,) = evaluate.judge(case, ECOSYSTEMS, rules).platform_verdicts
     assert platform.remediation.is_sufficient
     assert len(platform.remediation.upgrades) == 300
-    assert 200 < len(judged) < 900
+    assert 200 < len(judged_counts) < 900
 
 
-@pytest.mark.parametrize(("limit", "allowed"), [(WORK_LIMIT, 50), (2_000, 50), (0, 50), (0, -1)])
-def test_a_search_ends_when_its_budget_is_spent_and_says_so(limit: int, allowed: int) -> None:
+@pytest.mark.parametrize(("limit", "allowed_count"), [(WORK_LIMIT, 50), (2_000, 50), (0, 50), (0, -1)])
+def test_a_search_ends_when_its_budget_is_spent_and_says_so(limit: int, allowed_count: int) -> None:
     """An image with 50,000 findings would be judged hundreds of times."""
     names = [f"p{number:03}" for number in range(100)]
     published = [make_advisory(f"CVE-2024-{name}-{at}", name, fixed=f"2.0.{at}") for name in names for at in range(5)]
@@ -366,20 +374,22 @@ def test_a_search_ends_when_its_budget_is_spent_and_says_so(limit: int, allowed:
     matcher = Matcher(AdvisorySnapshot(tuple(published), COVERED), ECOSYSTEMS)
     looked_at = []
 
-    def evaluate_findings(upgraded: Inventory) -> Evaluation:
+    def evaluate_findings(upgraded_inventory: Inventory) -> Evaluation:
         """Doubt each finding, so that counting does not decide, and allow so many: fewer than 0 for never."""
-        matches = matcher.match(upgraded.packages)
-        looked_at.append(len(upgraded.packages) + len(matches.findings))
+        matches = matcher.match(upgraded_inventory.packages)
+        looked_at.append(len(upgraded_inventory.packages) + len(matches.findings))
         doubts = tuple(Undetermined(finding.package.purl, finding.id) for finding in matches.findings)
         count = len(matches.findings)
-        violations = (Violation("limit", f"{count}", matches.findings, allowed),) if count > allowed else ()
-        return Evaluation(RuleInput(upgraded, matches, COVERED, NOW), matches.findings, violations, doubts, (), (), ())
+        violations = (Violation("limit", f"{count}", matches.findings, allowed_count),) if count > allowed_count else ()
+        return Evaluation(
+            RuleInput(upgraded_inventory, matches, COVERED, NOW), matches.findings, violations, doubts, (), (), ()
+        )
 
     before = evaluate_findings(content)
     result = find_remediation(content, before, evaluate_findings, matcher, ECOSYSTEMS, SearchBudget(limit))
     assert sum(looked_at[1:]) <= max(limit, 100) + 2 * looked_at[0]
     assert {upgrade.fixed for upgrade in result.upgrades} == {"2.0.4"}
-    assert (len(result.upgrades), result.is_sufficient) == (100, allowed >= 0)
+    assert (len(result.upgrades), result.is_sufficient) == (100, allowed_count >= 0)
     is_cut = "The search for upgrades ended early" in str(result.obstacles)
-    assert is_cut == (allowed < 0)
+    assert is_cut == (allowed_count < 0)
     assert result.is_minimum == (limit == WORK_LIMIT)

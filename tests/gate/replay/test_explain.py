@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from tests.gate.remediation.test_search import in_layers
+from tests.gate.remediation.test_search import place_packages_in_layers
 from tests.gate.samples import (
     CHECKED,
     COVERED,
@@ -35,41 +35,47 @@ from dockgate.vulnerabilities.model import AdvisorySnapshot, Coverage, Cve, Seve
 PUBLISHED = (make_advisory("CVE-2024-1", "a"), make_advisory("CVE-2024-2", "b"), make_advisory("CVE-2024-3", "c"))
 
 
-def case(*names: str, snapshot: AdvisorySnapshot | None = None) -> VerdictCase:
+def make_case(*names: str, snapshot: AdvisorySnapshot | None = None) -> VerdictCase:
     """Cut to the packages, as the advisory database gives it."""
     content = make_inventory(*map(make_package, names))
     existing = snapshot or AdvisorySnapshot(tuple(row for row in PUBLISHED if row.name in names), COVERED)
     return VerdictCase(IMAGE, limit_findings(HIGH=0), NOW, "0.1.0", (content,), existing)
 
 
-def recorded(item: VerdictCase) -> RecordedVerdict:
+def record_verdict(item: VerdictCase) -> RecordedVerdict:
     return RecordedVerdict(evaluate.judge(item, ECOSYSTEMS, RULES), item)
 
 
 def explain(first: VerdictCase, second: VerdictCase) -> Explanation:
-    return compare(recorded(first), recorded(second), ECOSYSTEMS, RULES)
+    return compare(record_verdict(first), record_verdict(second), ECOSYSTEMS, RULES)
 
 
-def ids(change: Change) -> tuple[list[str], list[str]]:
+def list_changed_ids(change: Change) -> tuple[list[str], list[str]]:
     return [item.finding.id for item in change.effect.added], [item.finding.id for item in change.effect.removed]
 
 
 def test_equal_cases_have_no_changes() -> None:
-    assert explain(case("a"), case("a")) == Explanation(Status.REJECTED, Status.REJECTED, ())
+    assert explain(make_case("a"), make_case("a")) == Explanation(Status.REJECTED, Status.REJECTED, ())
 
 
 def test_a_new_package_is_an_effect_of_the_code() -> None:
     """The first snapshot lacks it, because its image had none."""
-    result = explain(case("x"), replace(case("x", "a"), image="sha256:" + "9" * 64))
+    result = explain(make_case("x"), replace(make_case("x", "a"), image="sha256:" + "9" * 64))
     (change,) = result.changes
-    assert (change.input, change.is_status_changed, ids(change)) == (Input.CODE, True, (["CVE-2024-1"], []))
+    assert (change.input, change.is_status_changed, list_changed_ids(change)) == (
+        Input.CODE,
+        True,
+        (["CVE-2024-1"], []),
+    )
     assert result.status_changed_by == (Input.CODE,)
     assert change.effect.added_reasons == ("1 HIGH finding, at most 0 allowed",)
 
 
 def test_a_new_advisory_for_a_common_package_is_an_effect_of_the_advisories() -> None:
-    result = explain(case("a", snapshot=AdvisorySnapshot((), COVERED)), case("a"))
-    assert [(change.input, ids(change)) for change in result.changes] == [(Input.ADVISORIES, (["CVE-2024-1"], []))]
+    result = explain(make_case("a", snapshot=AdvisorySnapshot((), COVERED)), make_case("a"))
+    assert [(change.input, list_changed_ids(change)) for change in result.changes] == [
+        (Input.ADVISORIES, (["CVE-2024-1"], []))
+    ]
     assert (result.before, result.after, result.status_changed_by) == (
         Status.APPROVED,
         Status.REJECTED,
@@ -80,22 +86,26 @@ def test_a_new_advisory_for_a_common_package_is_an_effect_of_the_advisories() ->
 def test_provenance_attached_later_is_an_effect_of_provenance() -> None:
     key = "-----BEGIN PUBLIC KEY-----\nMCo=\n-----END PUBLIC KEY-----\n"
     under = build_policy(provenance={"builders": [{"id": BUILDER, "keys": [key]}]})
-    built = ProvenanceStatement("sha256:" + "5" * 64, (compute_fingerprint(key) or "",), BUILDER, BUILD_TYPE)
-    before = replace(case("b"), snapshot=AdvisorySnapshot((), COVERED), policy=under, provenance=ProvenanceFacts(IMAGE))
-    after = replace(before, provenance=ProvenanceFacts(IMAGE, (built,)))
+    statement = ProvenanceStatement("sha256:" + "5" * 64, (compute_fingerprint(key) or "",), BUILDER, BUILD_TYPE)
+    before = replace(
+        make_case("b"), snapshot=AdvisorySnapshot((), COVERED), policy=under, provenance=ProvenanceFacts(IMAGE)
+    )
+    after = replace(before, provenance=ProvenanceFacts(IMAGE, (statement,)))
     result = explain(before, after)
     assert [change.input for change in result.changes] == [Input.PROVENANCE]
     assert (result.before, result.after) == (Status.REJECTED, Status.APPROVED)
     second = "sha256:" + "9" * 64
     result = explain(after, replace(after, image=second, provenance=ProvenanceFacts(second)))
     assert result.status_changed_by == (Input.CODE,)
-    copied = replace(after, image=second)
-    assert recorded(copied).verdict.status is Status.UNDETERMINED  # what is known of another digest is nothing
+    copied_case = replace(after, image=second)
+    assert (
+        record_verdict(copied_case).verdict.status is Status.UNDETERMINED
+    )  # what is known of another digest is nothing
 
 
 def test_two_changed_inputs_each_have_their_effect() -> None:
-    result = explain(case("a", snapshot=AdvisorySnapshot((), COVERED)), case("a", "b"))
-    assert [(change.input, ids(change)) for change in result.changes] == [
+    result = explain(make_case("a", snapshot=AdvisorySnapshot((), COVERED)), make_case("a", "b"))
+    assert [(change.input, list_changed_ids(change)) for change in result.changes] == [
         (Input.CODE, (["CVE-2024-2"], [])),
         (Input.ADVISORIES, (["CVE-2024-1"], [])),
     ]
@@ -103,29 +113,31 @@ def test_two_changed_inputs_each_have_their_effect() -> None:
 
 
 def test_a_finding_with_new_facts_is_changed() -> None:
-    later = case("a", snapshot=AdvisorySnapshot(PUBLISHED[:1], COVERED, (Cve("CVE-2024-1", exploited="2026-11-01"),)))
-    (change,) = explain(case("a"), later).changes
+    later = make_case(
+        "a", snapshot=AdvisorySnapshot(PUBLISHED[:1], COVERED, (Cve("CVE-2024-1", exploited="2026-11-01"),))
+    )
+    (change,) = explain(make_case("a"), later).changes
     assert change.input is Input.ADVISORIES
-    ((altered),) = change.effect.changed
-    assert (altered.before.exploited, altered.after.exploited) == (None, "2026-11-01")
+    ((altered_finding),) = change.effect.changed
+    assert (altered_finding.before.exploited, altered_finding.after.exploited) == (None, "2026-11-01")
 
 
 def test_another_base_image_is_separate_from_own_layers() -> None:
-    old = in_layers(("a", "base"), ("c", "own"))
-    newer = in_layers(("b", "base"), ("d", "own"))
-    below = "sha256:" + "e" * 64
+    old = place_packages_in_layers(("a", "base"), ("c", "own"))
+    newer = place_packages_in_layers(("b", "base"), ("d", "own"))
+    base_layer = "sha256:" + "e" * 64
     newer = replace(
         newer,
-        layers=(below, newer.layers[1]),
+        layers=(base_layer, newer.layers[1]),
         packages=tuple(
-            replace(package, layer=below) if newer.is_in_base(package) else package for package in newer.packages
+            replace(package, layer=base_layer) if newer.is_in_base(package) else package for package in newer.packages
         ),
         base="debian:13",
     )
     first = VerdictCase(IMAGE, limit_findings(HIGH=0), NOW, "0.1.0", (old,), AdvisorySnapshot(PUBLISHED, COVERED))
     second = replace(first, inventories=(newer,), snapshot=AdvisorySnapshot(PUBLISHED, COVERED))
     result = explain(first, second)
-    assert [(change.input, ids(change)) for change in result.changes] == [
+    assert [(change.input, list_changed_ids(change)) for change in result.changes] == [
         (Input.CODE, ([], ["CVE-2024-3"])),
         (Input.BASE, (["CVE-2024-2"], ["CVE-2024-1"])),
     ]
@@ -133,7 +145,7 @@ def test_another_base_image_is_separate_from_own_layers() -> None:
 
 
 WAIVED = Waivers((Waiver("w", "ana", "It is never called.", "CVE-2024-1", until="2026-12-01T00:00:00Z"),))
-A = case("a")
+A = make_case("a")
 BASELINE: dict[str, tuple[Inventory, ...]] = {"running": (make_inventory(make_package("a")),)}
 
 
@@ -143,7 +155,7 @@ BASELINE: dict[str, tuple[Inventory, ...]] = {"running": (make_inventory(make_pa
         (A, replace(A, policy=limit_findings(HIGH=1)), Input.POLICY),
         (A, replace(A, waivers=WAIVED), Input.WAIVERS),
         (replace(A, waivers=WAIVED), replace(A, waivers=WAIVED, now="2026-12-02T00:00:00Z"), Input.TIME),
-        (case("x"), replace(case("x"), now="2026-12-20T00:00:00Z"), Input.TIME),
+        (make_case("x"), replace(make_case("x"), now="2026-12-20T00:00:00Z"), Input.TIME),
         (replace(A, inventories=(), no_scan_reason="The layer is broken."), A, Input.SCAN),
         (A, replace(A, inventories=(), no_scan_reason="The layer is broken."), Input.SCAN),
     ],
@@ -157,36 +169,36 @@ def test_the_changed_input_changed_the_status(first: VerdictCase, second: Verdic
 
 
 def test_newly_and_no_longer_waived_findings_are_listed() -> None:
-    (waived,) = explain(A, replace(A, waivers=WAIVED)).changes
-    (lapsed,) = explain(replace(A, waivers=WAIVED), A).changes
-    assert [item.finding.id for item in waived.effect.newly_waived] == ["CVE-2024-1"]
-    assert [item.finding.id for item in lapsed.effect.no_longer_waived] == ["CVE-2024-1"]
+    (waived_change,) = explain(A, replace(A, waivers=WAIVED)).changes
+    (lapsed_change,) = explain(replace(A, waivers=WAIVED), A).changes
+    assert [item.finding.id for item in waived_change.effect.newly_waived] == ["CVE-2024-1"]
+    assert [item.finding.id for item in lapsed_change.effect.no_longer_waived] == ["CVE-2024-1"]
 
 
 def test_external_reports_are_a_separate_input() -> None:
     result = Matcher(AdvisorySnapshot(PUBLISHED, COVERED), ECOSYSTEMS).match(make_inventory(make_package("a")).packages)
-    reported = ExternalReport("trivy", NOW, make_inventory(make_package("a")), result)
+    report = ExternalReport("trivy", NOW, make_inventory(make_package("a")), result)
     fixed = ExternalReport(
         "trivy",
         NOW,
         make_inventory(make_package("a", "2.0.0")),
         Matcher(AdvisorySnapshot((), ()), ECOSYSTEMS).match(()),
     )
-    item = VerdictCase(IMAGE, limit_findings(HIGH=0), NOW, "0.1.0", external_reports=(reported,))
+    item = VerdictCase(IMAGE, limit_findings(HIGH=0), NOW, "0.1.0", external_reports=(report,))
     (change,) = explain(item, replace(item, external_reports=(fixed,))).changes
-    assert (change.input, ids(change)) == (Input.EXTERNAL_REPORTS, ([], ["CVE-2024-1"]))
+    assert (change.input, list_changed_ids(change)) == (Input.EXTERNAL_REPORTS, ([], ["CVE-2024-1"]))
 
 
 def test_lost_coverage_is_an_effect_of_the_advisories() -> None:
     partial = (Coverage("npm", False, (), CHECKED),)
-    (change,) = explain(case("x"), case("x", snapshot=AdvisorySnapshot((), partial))).changes
+    (change,) = explain(make_case("x"), make_case("x", snapshot=AdvisorySnapshot((), partial))).changes
     assert (change.input, change.status) == (Input.ADVISORIES, Status.UNDETERMINED)
 
 
 def test_a_difference_from_the_recorded_verdict_is_an_effect_of_the_engine() -> None:
-    old = recorded(replace(A, engine="0.0.9"))
+    old = record_verdict(replace(A, engine="0.0.9"))
     second = replace(old, verdict=replace(old.verdict, status=Status.APPROVED, platform_verdicts=()))
-    result = compare(second, recorded(A), ECOSYSTEMS, RULES)
+    result = compare(second, record_verdict(A), ECOSYSTEMS, RULES)
     (change,) = result.changes
     assert (change.input, change.before, change.after, change.is_status_changed) == (
         Input.ENGINE,
@@ -194,12 +206,12 @@ def test_a_difference_from_the_recorded_verdict_is_an_effect_of_the_engine() -> 
         "0.1.0",
         True,
     )
-    assert ids(change) == (["CVE-2024-1"], [])
+    assert list_changed_ids(change) == (["CVE-2024-1"], [])
 
 
 def test_the_last_change_has_the_status_of_the_second_verdict() -> None:
     second = replace(
-        case("x", snapshot=A.snapshot),
+        make_case("x", snapshot=A.snapshot),
         policy=limit_findings(LOW=0),
         now="2026-12-20T00:00:00Z",
         waivers=WAIVED,
@@ -235,27 +247,27 @@ CASES: dict[str, Callable[[], VerdictCase]] = {
 
 @pytest.mark.parametrize("name", CASES)
 def test_a_case_written_and_read_is_judged_to_the_same_bytes(name: str) -> None:
-    value = recorded(CASES[name]())
+    value = record_verdict(CASES[name]())
     text = case_file.encode_document(value)
     assert text.isascii()
     assert text.isprintable()
-    again = case_file.read(text.encode(), "file")
-    replayed = case_file.replay(again, ECOSYSTEMS, RULES)
-    assert replayed.differences == ()
-    assert canonical.encode(replayed.verdict) == canonical.encode(value.verdict)
-    assert again.digest == value.digest
+    read_case = case_file.read(text.encode(), "file")
+    replay = case_file.replay(read_case, ECOSYSTEMS, RULES)
+    assert replay.differences == ()
+    assert canonical.encode(replay.verdict) == canonical.encode(value.verdict)
+    assert read_case.digest == value.digest
 
 
 def test_replaying_an_altered_verdict_reports_the_differences() -> None:
-    value = recorded(A)
-    forged = replace(value, verdict=replace(value.verdict, status=Status.APPROVED))
-    assert case_file.replay(forged, ECOSYSTEMS, RULES).differences == (
+    value = record_verdict(A)
+    forged_verdict = replace(value, verdict=replace(value.verdict, status=Status.APPROVED))
+    assert case_file.replay(forged_verdict, ECOSYSTEMS, RULES).differences == (
         "The verdict's status was Approved, and is Rejected.",
     )
 
 
 def test_replaying_an_altered_case_names_the_input() -> None:
-    value = recorded(A)
+    value = record_verdict(A)
     lenient = replace(value, case=replace(A, policy=replace(limit_findings(HIGH=9), digest=A.policy.digest)))
     differences = case_file.replay(lenient, ECOSYSTEMS, RULES).differences
     assert differences[0] == f"The policy strict does not match its digest {A.policy.digest}."
@@ -265,7 +277,7 @@ def test_replaying_an_altered_case_names_the_input() -> None:
 
 
 def test_replaying_a_policy_with_an_unknown_rule_fails() -> None:
-    value = replace(recorded(A), case=replace(A, policy=make_policy("future", {"no_curl": ({},)})))
+    value = replace(record_verdict(A), case=replace(A, policy=make_policy("future", {"no_curl": ({},)})))
     with pytest.raises(DefinitionError, match="no_curl"):
         case_file.replay(value, ECOSYSTEMS, RULES)
 
@@ -288,5 +300,5 @@ def test_reading_another_file_as_a_case_fails(data: bytes, reason: str) -> None:
 
 
 def test_severities_are_read_back_as_enum_members() -> None:
-    again = case_file.read(case_file.encode_document(recorded(A)).encode(), "file")
-    assert again.verdict.platform_verdicts[0].findings[0].severity is Severity.HIGH
+    read_case = case_file.read(case_file.encode_document(record_verdict(A)).encode(), "file")
+    assert read_case.verdict.platform_verdicts[0].findings[0].severity is Severity.HIGH

@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.gate.samples import judge, limit_findings, make_advisory, make_inventory, make_package
-from tests.gate.test_evaluate_properties import advisories, coverage, inventories
+from tests.gate.test_evaluate_properties import coverage, draw_advisories, draw_inventory
 
 from dockgate.gate.model import Status
 from dockgate.gate.replay.policy_diff import (
@@ -21,38 +21,40 @@ from dockgate.vulnerabilities.model import Advisory, Coverage
 BROKEN = BlockingReason("linux/amd64", "max_findings", "1 HIGH finding, at most 0 allowed")
 
 
-def trial(before: int, after: int, unread: bool = False) -> ImageComparison:
-    content = make_inventory(make_package("a"), unread_paths=(Unread("app/x", "It ends too early."),) if unread else ())
+def try_policy(before: int, after: int, is_unread: bool = False) -> ImageComparison:
+    content = make_inventory(
+        make_package("a"), unread_paths=(Unread("app/x", "It ends too early."),) if is_unread else ()
+    )
     existing = [make_advisory("CVE-2026-1", "a")]
     old, new = (judge(content, existing, limit_findings(HIGH=limit)).platform_verdicts for limit in (before, after))
     return compare(summarize_outcome(old), summarize_outcome(new), "strict", "an image")
 
 
 def test_reasons_are_added_by_the_candidate_or_removed() -> None:
-    assert (trial(1, 0).before, trial(1, 0).after) == (Status.APPROVED, Status.REJECTED)
-    assert (trial(1, 0).added, trial(1, 0).removed) == ((BROKEN,), ())
-    assert (trial(0, 1).added, trial(0, 1).removed) == ((), (BROKEN,))
-    assert not trial(0, 0).is_changed
+    assert (try_policy(1, 0).before, try_policy(1, 0).after) == (Status.APPROVED, Status.REJECTED)
+    assert (try_policy(1, 0).added, try_policy(1, 0).removed) == ((BROKEN,), ())
+    assert (try_policy(0, 1).added, try_policy(0, 1).removed) == ((), (BROKEN,))
+    assert not try_policy(0, 0).is_changed
 
 
 def test_undetermined_entries_are_added_and_removed_too() -> None:
-    both = trial(0, 1, unread=True)
+    both = try_policy(0, 1, is_unread=True)
     assert (both.before, both.after, both.is_status_changed) == (Status.REJECTED, Status.UNDETERMINED, True)
     assert both.removed == (BROKEN,)
 
 
 def test_only_changes_are_listed_and_all_are_counted() -> None:
-    part = summarize([trial(1, 0), trial(0, 0), trial(1, 0), trial(0, 1)], "7")
+    part = summarize([try_policy(1, 0), try_policy(0, 0), try_policy(1, 0), try_policy(0, 1)], "7")
     assert part.judged == 4
     assert part.status_changes == {"Approved → Rejected": 2, "Rejected → Approved": 1}
     assert len(part.changes) == 3
     assert part.next == "7"
 
 
-@given(inventories(), advisories(), st.integers(0, 3), coverage)
+@given(draw_inventory(), draw_advisories(), st.integers(0, 3), coverage)
 @settings(max_examples=50, deadline=None)
 def test_the_outcome_of_a_stored_verdict_equals_that_of_the_verdict(
-    judged: Inventory, published: list[Advisory], limit: int, covered: tuple[Coverage, ...]
+    inventory: Inventory, published: list[Advisory], limit: int, coverages: tuple[Coverage, ...]
 ) -> None:
-    verdict = judge(judged, published, limit_findings(HIGH=limit), covered)
+    verdict = judge(inventory, published, limit_findings(HIGH=limit), coverages)
     assert read_outcome(canonical.encode(verdict)) == summarize_outcome(verdict.platform_verdicts)

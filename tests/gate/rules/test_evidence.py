@@ -15,13 +15,16 @@ FRESH = (Coverage("npm", True, (), CHECKED),)
 
 
 def judge(
-    judged: Inventory, *undetermined: Undetermined, coverage: tuple[Coverage, ...] = FRESH, **settings: object
+    inventory: Inventory,
+    *undetermined_entries: Undetermined,
+    coverage: tuple[Coverage, ...] = FRESH,
+    **settings: object,
 ) -> list[object]:
-    facts = RuleInput(judged, Matches((), undetermined), coverage, NOW)
+    facts = RuleInput(inventory, Matches((), undetermined_entries), coverage, NOW)
     return list(RULE.judge(facts, RULE.parse_settings(settings)))
 
 
-def coverage_at(at: str) -> tuple[Coverage, ...]:
+def make_coverage(at: str) -> tuple[Coverage, ...]:
     return (Coverage("npm", True, (), at),)
 
 
@@ -47,10 +50,10 @@ def test_matching_problems_are_undetermined_and_relaxed_by_kind(kind: str) -> No
     entry = Undetermined("pkg:npm/a@1.0.0", "The version cannot be compared.", kind)
     other_kind = {"uncomparable": "uncovered", "uncovered": "uncomparable"}[kind]
     others: dict[str, Any] = {other_kind: "allow", "unread": "allow"}
-    own: dict[str, Any] = {kind: "allow"}
+    exception: dict[str, Any] = {kind: "allow"}
     assert judge(make_inventory(make_package("a")), entry) == [entry]
     assert judge(make_inventory(make_package("a")), entry, **others) == [entry]
-    assert judge(make_inventory(make_package("a")), entry, **own) == []
+    assert judge(make_inventory(make_package("a")), entry, **exception) == []
 
 
 def test_a_named_ecosystem_may_lack_a_feed() -> None:
@@ -60,8 +63,8 @@ def test_a_named_ecosystem_may_lack_a_feed() -> None:
     assert results == [NonBlockingViolation(RuleAction.NOTE, Violation("evidence", of_docker.reason)), of_java]
     partial = Undetermined("npm", "The feed for npm is partial and omits many.", "uncovered")
     assert judge(make_inventory(make_package("a")), partial, no_feed_for=["npm"]) == [partial]
-    unread = Undetermined("vendor:docker.com", "It cannot be read.", "unread")
-    assert judge(make_inventory(make_package("a")), unread, no_feed_for=["vendor:docker.com"]) == [unread]
+    unread_entry = Undetermined("vendor:docker.com", "It cannot be read.", "unread")
+    assert judge(make_inventory(make_package("a")), unread_entry, no_feed_for=["vendor:docker.com"]) == [unread_entry]
 
 
 def test_an_entry_without_a_known_kind_cannot_be_relaxed() -> None:
@@ -72,7 +75,7 @@ def test_an_entry_without_a_known_kind_cannot_be_relaxed() -> None:
 
 @pytest.mark.parametrize("at", ["2026-11-17T12:00:01Z", "2026-11-24T12:00:00Z", "2026-11-25T11:00:00Z", "2026-11-20"])
 def test_a_feed_checked_within_the_allowed_days_is_fresh(at: str) -> None:
-    assert judge(make_inventory(make_package("a")), coverage=coverage_at(at)) == []
+    assert judge(make_inventory(make_package("a")), coverage=make_coverage(at)) == []
 
 
 @pytest.mark.parametrize(
@@ -86,7 +89,7 @@ def test_a_feed_checked_within_the_allowed_days_is_fresh(at: str) -> None:
     ],
 )
 def test_a_stale_feed_is_undetermined_with_the_command_that_updates_it(at: str, reason: str) -> None:
-    (result,) = judge(make_inventory(make_package("a")), coverage=coverage_at(at))
+    (result,) = judge(make_inventory(make_package("a")), coverage=make_coverage(at))
     assert isinstance(result, Undetermined)
     assert (result.subject, result.kind) == ("npm", "stale")
     assert reason in result.reason
@@ -94,15 +97,15 @@ def test_a_stale_feed_is_undetermined_with_the_command_that_updates_it(at: str, 
 
 
 def test_the_policy_sets_the_allowed_days() -> None:
-    month_old = coverage_at("2026-10-25T12:00:00Z")
+    month_old = make_coverage("2026-10-25T12:00:00Z")
     assert judge(make_inventory(make_package("a")), coverage=month_old, stale_after_days=31) == []
     assert judge(make_inventory(make_package("a")), coverage=month_old, stale_after_days=30) != []
 
 
 def test_only_feeds_of_the_images_packages_can_be_stale() -> None:
     stale = (*FRESH, Coverage("Debian:13", True, (), ""), Coverage("PyPI", True, (), ""))
-    owned = replace(make_package("b"), ecosystem="PyPI", owner="python3-b")
-    assert judge(make_inventory(make_package("a"), owned), coverage=stale) == []
+    owned_package = replace(make_package("b"), ecosystem="PyPI", owner="python3-b")
+    assert judge(make_inventory(make_package("a"), owned_package), coverage=stale) == []
 
 
 @pytest.mark.parametrize(

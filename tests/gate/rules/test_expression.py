@@ -17,11 +17,11 @@ from dockgate.shared.errors import DefinitionError
 from dockgate.vulnerabilities.model import Coverage, Finding, Matches, Rating, Severity, Undetermined
 
 
-def settings(when: str) -> dict[str, object]:
+def make_settings(when: str) -> dict[str, object]:
     return RULE.parse_settings({"when": when, "message": "Broken"})
 
 
-def facts(findings: int = 1) -> RuleInput:
+def make_rule_input(findings: int = 1) -> RuleInput:
     matches = [
         Finding(f"CVE-2026-{number}", (), make_package("a"), Severity.HIGH, Rating(None, Severity.HIGH), None)
         for number in range(findings)
@@ -49,7 +49,7 @@ def facts(findings: int = 1) -> RuleInput:
 )
 def test_a_mistake_is_refused_with_its_line_and_column(when: str, error: str) -> None:
     with pytest.raises(DefinitionError) as refusal:
-        settings(when)
+        make_settings(when)
     assert str(refusal.value).startswith(error)
 
 
@@ -66,7 +66,7 @@ def test_a_mistake_is_refused_with_its_line_and_column(when: str, error: str) ->
 )
 def test_an_unknown_name_is_refused_with_the_names_that_exist(when: str, names: str) -> None:
     with pytest.raises(DefinitionError, match=rf" {names}$"):
-        settings(when)
+        make_settings(when)
 
 
 def test_the_line_in_the_policy_file_is_named_too() -> None:
@@ -89,7 +89,7 @@ def test_the_line_in_the_policy_file_is_named_too() -> None:
     ],
 )
 def test_an_expression_of_bounded_cost_is_allowed(when: str) -> None:
-    assert settings(when)["when"] == when
+    assert make_settings(when)["when"] == when
 
 
 @pytest.mark.parametrize(
@@ -114,17 +114,19 @@ def test_an_expression_of_bounded_cost_is_allowed(when: str) -> None:
 )
 def test_an_expression_of_unbounded_cost_is_refused(when: str, error: str) -> None:
     with pytest.raises(DefinitionError, match="when: the expression could cost too much: ") as refusal:
-        settings(when)
+        make_settings(when)
     assert error in str(refusal.value)
 
 
 def test_a_loop_that_exceeds_the_budget_is_undetermined() -> None:
-    many = facts(200)
-    started = time.process_time()
-    (result,) = RULE.judge(many, settings("findings.exists(f, findings.exists(g, g.id == 'x' && f.id == 'y'))"))
+    large_input = make_rule_input(200)
+    start = time.process_time()
+    (result,) = RULE.judge(
+        large_input, make_settings("findings.exists(f, findings.exists(g, g.id == 'x' && f.id == 'y'))")
+    )
     assert isinstance(result, Undetermined)
     assert "Iteration budget exceeded" in result.reason
-    assert time.process_time() - started < 5
+    assert time.process_time() - start < 5
 
 
 @pytest.mark.parametrize(
@@ -154,7 +156,7 @@ def test_a_loop_that_exceeds_the_budget_is_undetermined() -> None:
 )
 def test_an_expression_that_one_more_finding_could_make_false_is_refused(when: str) -> None:
     with pytest.raises(DefinitionError, match="when: one more finding could turn it from true to false"):
-        settings(when)
+        make_settings(when)
 
 
 @pytest.mark.parametrize(
@@ -174,22 +176,22 @@ def test_an_expression_that_one_more_finding_could_make_false_is_refused(when: s
     ],
 )
 def test_an_expression_that_more_findings_leave_true_is_allowed(when: str) -> None:
-    assert settings(when)["when"] == when
+    assert make_settings(when)["when"] == when
 
 
 def test_a_stored_policy_with_a_refused_expression_gets_a_warning() -> None:
-    stored = {"when": "findings.size() == 2", "message": "Two"}
-    (result,) = RULE.judge(facts(3), stored)
+    stored_settings = {"when": "findings.size() == 2", "message": "Two"}
+    (result,) = RULE.judge(make_rule_input(3), stored_settings)
     assert isinstance(result, NonBlockingViolation)
     assert result.violation.message.startswith("Two: one more finding could turn it from true to false")
-    assert [type(result) for result in RULE.judge(facts(2), stored)] == [Violation]
+    assert [type(result) for result in RULE.judge(make_rule_input(2), stored_settings)] == [Violation]
 
 
 def test_a_finding_in_a_path_that_is_not_unicode_is_named() -> None:
     odd = make_package("a", path="app/\udcff/package.json")
     finding = Finding("CVE-2026-1", (), odd, Severity.HIGH, Rating(None, Severity.HIGH), None)
     image = RuleInput(make_inventory(odd), Matches((finding,), ()), (), NOW)
-    (result,) = RULE.judge(image, settings("findings.filter(f, f.severity == 'HIGH')"))
+    (result,) = RULE.judge(image, make_settings("findings.filter(f, f.severity == 'HIGH')"))
     assert isinstance(result, Violation)
     assert result.findings == (finding,)
 
@@ -219,8 +221,15 @@ expressions = st.recursive(
 )
 findings_lists = st.lists(
     st.builds(
-        lambda severity, disputed, exploited, fixed: Finding(
-            "", (), make_package("a"), severity, Rating(None, severity), fixed, disputed=disputed, exploited=exploited
+        lambda severity, is_disputed, exploited_at, fixed: Finding(
+            "",
+            (),
+            make_package("a"),
+            severity,
+            Rating(None, severity),
+            fixed,
+            disputed=is_disputed,
+            exploited=exploited_at,
         ),
         st.sampled_from((Severity.HIGH, Severity.LOW, Severity.UNTRIAGED)),
         st.booleans(),
@@ -234,17 +243,19 @@ findings_lists = st.lists(
 @given(expressions, findings_lists, findings_lists)
 @settings_of(max_examples=200, deadline=None)
 def test_an_accepted_expression_stays_true_with_more_findings(
-    when: str, findings: list[Finding], more: list[Finding]
+    when: str, findings: list[Finding], added_findings: list[Finding]
 ) -> None:
     if not compile_expression(when).is_monotonic:
         return
-    stored = {"when": when, "message": "Broken"}
+    stored_settings = {"when": when, "message": "Broken"}
 
-    def result_type(findings: list[Finding]) -> object:
-        named = tuple(replace(finding, id=f"CVE-2026-{number}") for number, finding in enumerate(findings))
-        facts = RuleInput(make_inventory(make_package("a")), Matches(named, ()), (Coverage("kev", True, (), NOW),), NOW)
-        return next((type(result) for result in RULE.judge(facts, stored)), None)
+    def get_result_type(findings: list[Finding]) -> object:
+        numbered_findings = tuple(replace(finding, id=f"CVE-2026-{number}") for number, finding in enumerate(findings))
+        facts = RuleInput(
+            make_inventory(make_package("a")), Matches(numbered_findings, ()), (Coverage("kev", True, (), NOW),), NOW
+        )
+        return next((type(result) for result in RULE.judge(facts, stored_settings)), None)
 
-    if result_type(findings) is Violation:
-        assert result_type(findings + more) is not None
-        assert result_type(more + findings) is not None
+    if get_result_type(findings) is Violation:
+        assert get_result_type(findings + added_findings) is not None
+        assert get_result_type(added_findings + findings) is not None

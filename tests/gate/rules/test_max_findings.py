@@ -13,27 +13,27 @@ from dockgate.shared.errors import DefinitionError
 from dockgate.vulnerabilities.model import FIX_UNKNOWN, VERSIONS_ONLY, Finding, Matches, Rating, Severity, Undetermined
 
 
-def finding(severity: Severity, fixed: str | None = "2.0.0", identity: str = "CVE-2024-1") -> Finding:
+def make_finding(severity: Severity, fixed: str | None = "2.0.0", identity: str = "CVE-2024-1") -> Finding:
     return Finding(identity, (), make_package("a"), severity, Rating("advisory", severity), fixed)
 
 
-def violations(*findings: Finding, **settings: object) -> list[Violation]:
+def list_violations(*findings: Finding, **settings: object) -> list[Violation]:
     facts = RuleInput(make_inventory(make_package("a")), Matches(findings, ()), (), NOW)
     return [result for result in RULE.judge(facts, RULE.parse_settings(settings)) if isinstance(result, Violation)]
 
 
 @pytest.mark.parametrize("severity", list(Severity))
 def test_each_severity_has_its_own_limit(severity: Severity) -> None:
-    findings = [finding(severity, identity=f"CVE-2024-{number}") for number in range(3)]
-    assert violations(*findings, **{severity.value: 3}) == []
-    (violation,) = violations(*findings, **{severity.value: 2})
+    findings = [make_finding(severity, identity=f"CVE-2024-{number}") for number in range(3)]
+    assert list_violations(*findings, **{severity.value: 3}) == []
+    (violation,) = list_violations(*findings, **{severity.value: 2})
     assert violation == Violation(
         "max_findings", f"3 {severity} findings, at most 2 allowed", tuple(findings), allowed=2
     )
 
 
 def test_violations_are_ordered_worst_first() -> None:
-    results = violations(finding(Severity.LOW), finding(Severity.CRITICAL), LOW=0, CRITICAL=0)
+    results = list_violations(make_finding(Severity.LOW), make_finding(Severity.CRITICAL), LOW=0, CRITICAL=0)
     assert [violation.message for violation in results] == [
         "1 CRITICAL finding, at most 0 allowed",
         "1 LOW finding, at most 0 allowed",
@@ -41,16 +41,16 @@ def test_violations_are_ordered_worst_first() -> None:
 
 
 def test_with_only_fixable_only_findings_with_a_fix_count() -> None:
-    assert violations(finding(Severity.HIGH, fixed=None), HIGH=0, only_fixable=True) == []
-    assert violations(finding(Severity.HIGH, fixed=None), HIGH=0)
+    assert list_violations(make_finding(Severity.HIGH, fixed=None), HIGH=0, only_fixable=True) == []
+    assert list_violations(make_finding(Severity.HIGH, fixed=None), HIGH=0)
 
 
 def test_untriaged_findings_count_as_high_by_default() -> None:
-    untriaged = finding(Severity.UNTRIAGED)
-    assert violations(untriaged, HIGH=0)
-    assert not violations(untriaged, HIGH=0, untriaged_counts_as="LOW")
-    assert violations(untriaged, HIGH=0, LOW=0, untriaged_counts_as="LOW")
-    assert violations(untriaged, UNTRIAGED=0)
+    untriaged_finding = make_finding(Severity.UNTRIAGED)
+    assert list_violations(untriaged_finding, HIGH=0)
+    assert not list_violations(untriaged_finding, HIGH=0, untriaged_counts_as="LOW")
+    assert list_violations(untriaged_finding, HIGH=0, LOW=0, untriaged_counts_as="LOW")
+    assert list_violations(untriaged_finding, UNTRIAGED=0)
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_counts_of_untriaged_count_as_the_policy_sets() -> None:
 
 
 def test_a_finding_with_an_unreported_fix_is_undetermined() -> None:
-    findings = (replace(finding(Severity.HIGH, fixed=None), note=FIX_UNKNOWN),)
+    findings = (replace(make_finding(Severity.HIGH, fixed=None), note=FIX_UNKNOWN),)
     facts = RuleInput(make_inventory(), Matches(findings, ()), (), NOW, source="sarif")
     (result,) = RULE.judge(facts, RULE.parse_settings({"HIGH": 0, "only_fixable": True}))
     assert isinstance(result, Undetermined)
@@ -124,7 +124,10 @@ def test_a_finding_with_an_unreported_fix_is_undetermined() -> None:
 
 @pytest.mark.parametrize("note", [VERSIONS_ONLY, FIX_UNKNOWN])
 def test_an_unknown_fix_in_our_own_advisories_is_undetermined(note: str) -> None:
-    unknown = (replace(finding(Severity.HIGH, fixed=None), note=note), replace(finding(Severity.HIGH, fixed=None)))
+    unknown = (
+        replace(make_finding(Severity.HIGH, fixed=None), note=note),
+        replace(make_finding(Severity.HIGH, fixed=None)),
+    )
     facts = RuleInput(make_inventory(), Matches(unknown, ()), (), NOW)
     (entry,) = RULE.judge(facts, RULE.parse_settings({"HIGH": 0, "only_fixable": True}))
     assert isinstance(entry, Undetermined)
@@ -163,20 +166,20 @@ ratings = st.lists(st.sampled_from(Severity), max_size=6)
     st.sampled_from((0, 30, {"HIGH": 30, "LOW": 3}, {"CRITICAL": 3, "HIGH": 3, "UNTRIAGED": 99})),
 )
 def test_a_lost_rating_never_approves(
-    rated: list[Severity], lost: set[int], limits: dict[str, int], grace: object
+    rated_severities: list[Severity], lost: set[int], limits: dict[str, int], grace: object
 ) -> None:
     """Under limits that do not set what UNTRIAGED counts as."""
     limits.pop(Severity.UNTRIAGED, None)
     settings = RULE.parse_settings({**(limits or {"CRITICAL": 0}), "grace_days": grace})
 
-    def result_count(severities: list[Severity]) -> int:
+    def count_results(severities: list[Severity]) -> int:
         findings = [
-            replace(finding(severity, identity=f"CVE-2024-{number}"), published="2026-11-20T00:00:00Z")
+            replace(make_finding(severity, identity=f"CVE-2024-{number}"), published="2026-11-20T00:00:00Z")
             for number, severity in enumerate(severities)
         ]
         facts = RuleInput(make_inventory(make_package("a")), Matches(tuple(findings), ()), (), NOW)
         return len(list(RULE.judge(facts, settings)))
 
-    fewer = [Severity.UNTRIAGED if at in lost else severity for at, severity in enumerate(rated)]
-    if result_count(rated):
-        assert result_count(fewer)
+    fewer = [Severity.UNTRIAGED if at in lost else severity for at, severity in enumerate(rated_severities)]
+    if count_results(rated_severities):
+        assert count_results(fewer)

@@ -47,9 +47,9 @@ class TestEveryRule:
 
     def test_texts_of_an_image_that_are_not_unicode_are_judged(self, rule: Rule) -> None:
         odd = "a\udcff"  # a byte that is not UTF-8
-        named = make_inventory(make_package(odd, version=f"1{odd}", path=f"app/{odd}/package.json"))
+        inventory = make_inventory(make_package(odd, version=f"1{odd}", path=f"app/{odd}/package.json"))
         distribution = Distribution(odd, odd, odd, (odd,))
-        strange = replace(named, distribution=distribution, base=odd, created=odd, user=odd, platform=odd)
+        strange = replace(inventory, distribution=distribution, base=odd, created=odd, user=odd, platform=odd)
         list(rule.judge(RuleInput(strange, Matches((), ()), (), NOW), rule.parse_settings(NEEDED.get(rule.name, {}))))
 
     def test_a_clean_image_has_no_violation(self, rule: Rule) -> None:
@@ -60,9 +60,9 @@ class TestEveryRule:
             created="2026-11-01T00:00:00Z",
             user="1000",
         )
-        built = ProvenanceStatement("sha256:" + "5" * 64, (compute_fingerprint(KEY) or "",), BUILDER, BUILD_TYPE)
+        statement = ProvenanceStatement("sha256:" + "5" * 64, (compute_fingerprint(KEY) or "",), BUILDER, BUILD_TYPE)
         facts = RuleInput(clean, Matches((), ()), (Coverage("npm", True, (), CHECKED),), NOW)
-        facts = replace(facts, provenance=ProvenanceFacts(clean.image, (built,)))
+        facts = replace(facts, provenance=ProvenanceFacts(clean.image, (statement,)))
         assert list(rule.judge(facts, rule.parse_settings(NEEDED.get(rule.name, {})))) == []
 
 

@@ -18,7 +18,7 @@ _TIMES = ("", "2026-11-20T00:00:00Z", "2026-01-01T00:00:00Z", "2027-06-01T00:00:
 
 
 @st.composite
-def findings(draw: st.DrawFn) -> tuple[Finding, ...]:
+def draw_findings(draw: st.DrawFn) -> tuple[Finding, ...]:
     result = []
     for number in range(draw(st.integers(0, 6))):
         severity = draw(st.sampled_from(list(Severity)))
@@ -46,50 +46,52 @@ SETTINGS = st.fixed_dictionaries(
 )
 
 
-def image(base_layers: int) -> Inventory:
+def make_image(base_layers: int) -> Inventory:
     return replace(make_inventory(), layers=_LAYERS, base_layers=base_layers)
 
 
-def selected_ids(rule_input: RuleInput, raw: dict[str, object]) -> set[str]:
+def select_ids(rule_input: RuleInput, raw: dict[str, object]) -> set[str]:
     selection = _selection.select_findings(rule_input, _selection.parse_settings(raw))
     return {finding.id for _, finding in selection.counted_findings}
 
 
-@given(findings(), SETTINGS)
-def test_unknown_values_never_exclude_a_finding(selected: tuple[Finding, ...], chosen: dict[str, object]) -> None:
-    baselines = {"running": {make_finding_key(finding): Exemption() for finding in selected[::2]}}
-    full = RuleInput(image(1), Matches(selected, ()), (), NOW, baseline_findings=baselines)
-    counted_ids = selected_ids(full, chosen)
-    undated = tuple(replace(finding, published=None, fixed_at=None) for finding in selected)
-    assert counted_ids <= selected_ids(replace(full, matches=Matches(undated, ())), chosen)
-    assert counted_ids <= selected_ids(replace(full, baseline_findings={}), chosen)
-    assert counted_ids <= selected_ids(replace(full, inventory=image(0)), chosen)
+@given(draw_findings(), SETTINGS)
+def test_unknown_values_never_exclude_a_finding(
+    selected_findings: tuple[Finding, ...], raw_settings: dict[str, object]
+) -> None:
+    baselines = {"running": {make_finding_key(finding): Exemption() for finding in selected_findings[::2]}}
+    full = RuleInput(make_image(1), Matches(selected_findings, ()), (), NOW, baseline_findings=baselines)
+    counted_ids = select_ids(full, raw_settings)
+    undated_findings = tuple(replace(finding, published=None, fixed_at=None) for finding in selected_findings)
+    assert counted_ids <= select_ids(replace(full, matches=Matches(undated_findings, ())), raw_settings)
+    assert counted_ids <= select_ids(replace(full, baseline_findings={}), raw_settings)
+    assert counted_ids <= select_ids(replace(full, inventory=make_image(0)), raw_settings)
 
 
-@given(findings(), SETTINGS)
+@given(draw_findings(), SETTINGS)
 def test_base_and_own_findings_together_are_those_of_the_image(
-    selected: tuple[Finding, ...], chosen: dict[str, object]
+    all_findings: tuple[Finding, ...], raw_settings: dict[str, object]
 ) -> None:
     for base_layers in (0, 1, 2):
-        facts = RuleInput(image(base_layers), Matches(selected, ()), (), NOW)
-        base, own, image_findings = (
-            selected_ids(facts, {**chosen, "scope": scope}) for scope in ("base", "own", "image")
+        facts = RuleInput(make_image(base_layers), Matches(all_findings, ()), (), NOW)
+        base, own_ids, image_findings = (
+            select_ids(facts, {**raw_settings, "scope": scope}) for scope in ("base", "own", "image")
         )
-        assert base | own == image_findings
+        assert base | own_ids == image_findings
 
 
-@given(findings(), SETTINGS, st.integers(0, 3), st.integers(0, 2))
+@given(draw_findings(), SETTINGS, st.integers(0, 3), st.integers(0, 2))
 def test_removing_a_finding_never_adds_a_violation(
-    selected: tuple[Finding, ...], chosen: dict[str, object], limit: int, base_layers: int
+    all_findings: tuple[Finding, ...], raw_settings: dict[str, object], limit: int, base_layers: int
 ) -> None:
-    settings = RULE.parse_settings({**chosen, "total": limit})
+    settings = RULE.parse_settings({**raw_settings, "total": limit})
 
-    def severity_of_result(some: tuple[Finding, ...]) -> int:
+    def rank_result(some: tuple[Finding, ...]) -> int:
         """0 for nothing, 1 for undetermined, 2 for a violation."""
-        facts = RuleInput(image(base_layers), Matches(some, ()), (), NOW)
+        facts = RuleInput(make_image(base_layers), Matches(some, ()), (), NOW)
         return max((2 if isinstance(entry, Violation) else 1 for entry in RULE.judge(facts, settings)), default=0)
 
     assert all(
-        severity_of_result(selected[:at] + selected[at + 1 :]) <= severity_of_result(selected)
-        for at in range(len(selected))
+        rank_result(all_findings[:at] + all_findings[at + 1 :]) <= rank_result(all_findings)
+        for at in range(len(all_findings))
     )

@@ -31,7 +31,7 @@ OPENVEX: dict[str, Any] = {
 }
 
 
-def documents() -> list[tuple[str, dict[str, Any]]]:
+def list_documents() -> list[tuple[str, dict[str, Any]]]:
     result = []
     for path in CASES:
         case = yaml.safe_load(path.read_text().replace("{image}", IMAGE).replace("{index}", IMAGE))
@@ -45,7 +45,7 @@ def change_document(change: Callable[[dict[str, Any]], None], document: dict[str
     return json.dumps(copy).encode()
 
 
-@pytest.mark.parametrize(("name", "document"), documents())
+@pytest.mark.parametrize(("name", "document"), list_documents())
 def test_documents_in_cases_match_the_published_schemas(name: str, document: dict[str, Any]) -> None:
     import jsonschema  # takes a second
     from cyclonedx.schema import SchemaVersion
@@ -74,10 +74,10 @@ def test_a_published_example_is_read() -> None:
     assert {statement.at for statement in statements} == {"2022-03-03T11:00:00.000Z"}
     contents = [(statement.vulnerabilities, statement.status, statement.products) for statement in statements]
     assert (("CVE-2021-44228",), VexStatus.AFFECTED, ("CSAFPID-0002", "CSAFPID-0003", "CSAFPID-0004")) in contents
-    unaffected = {
+    unaffected_products = {
         product for _, status, products in contents if status is VexStatus.NOT_AFFECTED for product in products
     }
-    assert unaffected == {"CSAFPID-0001", "CSAFPID-0005", "CSAFPID-0006", "CSAFPID-0007"}
+    assert unaffected_products == {"CSAFPID-0001", "CSAFPID-0005", "CSAFPID-0006", "CSAFPID-0007"}
 
 
 def test_a_product_with_an_unsupported_identifier_stays_in_its_statement() -> None:
@@ -166,18 +166,18 @@ def test_deeply_nested_branches_and_components_are_refused() -> None:
 
 
 def test_a_document_with_too_many_names_is_refused() -> None:
-    def many(document: dict[str, Any]) -> None:
+    def exceed_product_limit(document: dict[str, Any]) -> None:
         document["statements"][0]["products"] = [
             {"@id": f"pkg:npm/a{number}"} for number in range(vex_formats.COUNT_LIMIT)
         ]
 
     with pytest.raises(UsageError, match="the limit is 100000"):
-        vex_formats.read(change_document(many), "x")
+        vex_formats.read(change_document(exceed_product_limit), "x")
 
 
 def test_thousands_of_vulnerabilities_may_name_a_group_of_thousands() -> None:
     """Its members are not written out for each. The first entry for a product counts, by group or by itself."""
-    (document,) = (entry for name, entry in documents() if name == "csaf-flags-threats-and-relationships")
+    (document,) = (entry for name, entry in list_documents() if name == "csaf-flags-threats-and-relationships")
 
     def enlarge(copy: dict[str, Any]) -> None:
         tree = copy["product_tree"]
@@ -203,7 +203,7 @@ def test_thousands_of_vulnerabilities_may_name_a_group_of_thousands() -> None:
 
 
 def test_contradictions_in_a_csaf_document_are_refused() -> None:
-    (document,) = (entry for name, entry in documents() if name == "csaf-flags-threats-and-relationships")
+    (document,) = (entry for name, entry in list_documents() if name == "csaf-flags-threats-and-relationships")
 
     def contradict(copy: dict[str, Any]) -> None:
         copy["vulnerabilities"][2]["product_status"]["known_affected"] = ["IMAGE"]
@@ -228,7 +228,7 @@ def test_contradictions_in_a_csaf_document_are_refused() -> None:
 
 
 def test_an_unexplained_status_in_a_security_advisory_accepts_nothing() -> None:
-    (document,) = (entry for name, entry in documents() if name == "csaf-flags-threats-and-relationships")
+    (document,) = (entry for name, entry in list_documents() if name == "csaf-flags-threats-and-relationships")
 
     def make_advisory(copy: dict[str, Any]) -> None:
         copy["document"]["category"] = "csaf_security_advisory"
@@ -259,7 +259,7 @@ JSON = st.recursive(
 )
 
 
-@given(st.sampled_from(documents()), st.data())
+@given(st.sampled_from(list_documents()), st.data())
 @settings(max_examples=200, deadline=None)
 def test_a_document_changed_anywhere_is_read_or_refused(
     document_case: tuple[str, dict[str, Any]], data: st.DataObject
