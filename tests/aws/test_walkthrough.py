@@ -31,14 +31,14 @@ NORMALISED = re.compile("[-_.]+")
 
 
 def run(folder: Path, *command: str, **environment: str) -> str:
-    done = subprocess.run(
+    result = subprocess.run(
         command, cwd=folder, env={**os.environ, **environment}, capture_output=True, text=True, check=False
     )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
 
 
-def files(archive: bytes) -> dict[str, bytes]:
+def read_archive(archive: bytes) -> dict[str, bytes]:
     with zipfile.ZipFile(io.BytesIO(archive)) as content:
         return {name: content.read(name) for name in content.namelist()}
 
@@ -46,12 +46,12 @@ def files(archive: bytes) -> dict[str, bytes]:
 @pytest.fixture(name="commits")
 def _commits(tmp_path: Path) -> list[dict[str, str]]:
     """The files of the first commit, and of the second, which the page's commands push."""
-    who = {f"GIT_{role}_{what}": "ann@example.org" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+    who = {f"GIT_{role}_{field}": "ann@example.org" for role in ("AUTHOR", "COMMITTER") for field in ("NAME", "EMAIL")}
     who["GIT_CONFIG_GLOBAL"] = "/dev/null"
     repository, start = tmp_path / "repository.git", tmp_path / "start"
     run(tmp_path, "git", "init", "--quiet", "--bare", "--initial-branch=main", str(repository))
     run(tmp_path, "git", "clone", "--quiet", str(repository), str(start), **who)
-    for name, body in files(pack_first_commit(APPLICATION)).items():
+    for name, body in read_archive(pack_first_commit(APPLICATION)).items():
         (start / name).parent.mkdir(exist_ok=True)
         (start / name).write_bytes(body)
     run(start, "git", "add", "--all")
@@ -61,16 +61,16 @@ def _commits(tmp_path: Path) -> list[dict[str, str]]:
     run(tmp_path, "sh", "-euc", dedent(commands), CLONE_URL=str(repository), **who)
     revisions = run(repository, "git", "rev-list", "--reverse", "main").split()
     assert len(revisions) == 2
-    return [tree(repository, revision) for revision in revisions]
+    return [read_tree(repository, revision) for revision in revisions]
 
 
-def tree(repository: Path, revision: str) -> dict[str, str]:
+def read_tree(repository: Path, revision: str) -> dict[str, str]:
     names = run(repository, "git", "ls-tree", "-r", "--name-only", revision).split()
     return {name: run(repository, "git", "show", f"{revision}:{name}") for name in names}
 
 
 def test_the_first_commit_holds_what_codebuild_builds() -> None:
-    content = files(pack_first_commit(APPLICATION))
+    content = read_archive(pack_first_commit(APPLICATION))
     assert set(content) == {"Dockerfile", "app.py", "requirements.txt", "templates/index.html"}
     lines = content["Dockerfile"].decode().splitlines()
     assert [line for line in lines if line.startswith("FROM")] == [
@@ -93,52 +93,62 @@ def test_the_first_commit_is_rejected_by_its_violations_and_the_second_is_approv
 ) -> None:
     first, second = commits
     assert {name for name in first if first[name] != second[name]} == {"requirements.txt"}
-    with run_account() as made:
-        assert answer(made, 1, findings_of(first["requirements.txt"], tmp_path)) == "Rejected"
-        (summary,) = made.approvals.summaries.values()
+    with run_account() as account:
+        assert answer(account, 1, find_vulnerabilities(first["requirements.txt"], tmp_path)) == "Rejected"
+        (summary,) = account.approvals.summaries.values()
         assert "HIGH findings" in summary, summary
-        assert answer(made, 2, findings_of(second["requirements.txt"], tmp_path)) == "Approved"
+        assert answer(account, 2, find_vulnerabilities(second["requirements.txt"], tmp_path)) == "Approved"
 
 
-def answer(made: Account, number: int, findings: list[dict[str, Any]]) -> str | None:
+def answer(account: Account, number: int, findings: list[dict[str, Any]]) -> str | None:
     """An execution whose image Inspector finds this in."""
-    image, functions = digest_of(number), made.make_functions()
+    image, functions = digest_of(number), account.make_functions()
     messages = [
         make_finding(image, severity=item.pop("severity"), number=at, **item) for at, item in enumerate(findings, 1)
     ]
-    token = made.ask(image)
+    token = account.ask(image)
     functions.record(make_approval_event(token, image=image))
-    made.complete_scan(image, *messages)
+    account.complete_scan(image, *messages)
     counts: dict[str, int] = {}
     for item in messages:
         counts[item["severity"]] = counts.get(item["severity"], 0) + 1
-    shown: dict[str, Any] = {word: many for word, many in counts.items() if word in ("CRITICAL", "HIGH", "MEDIUM")}
-    functions.judge(scan_event(image, **shown, TOTAL=len(messages)))
-    return made.approvals.answered.get(token)
+    shown_counts: dict[str, Any] = {
+        word: count for word, count in counts.items() if word in ("CRITICAL", "HIGH", "MEDIUM")
+    }
+    functions.judge(scan_event(image, **shown_counts, TOTAL=len(messages)))
+    return account.approvals.answered.get(token)
 
 
-def findings_of(requirements: str, tmp_path: Path) -> list[dict[str, Any]]:
+def find_vulnerabilities(requirements: str, tmp_path: Path) -> list[dict[str, Any]]:
     """What Inspector would find in these packages, going by the demo's advisories."""
-    here = {"DOCKGATE_DATA": str(tmp_path / "data"), "PYTHONPATH": str(ROOT / "src")}
+    environment = {"DOCKGATE_DATA": str(tmp_path / "data"), "PYTHONPATH": str(ROOT / "src")}
     program = (sys.executable, "-c", "from dockgate.cli.main import main; main()")
     if not (tmp_path / "data").exists():
-        run(tmp_path, *program, "db", "build", "--from", str(ROOT / "src" / "dockgate" / "demo" / "advisories"), **here)
-    pinned = re.findall(r"(?m)^([A-Za-z0-9._-]+)==(\S+)$", requirements)
-    assert len(pinned) == len(requirements.split())
-    purls = [f"pkg:pypi/{NORMALISED.sub('-', name).lower()}@{version}" for name, version in pinned]
-    checked = subprocess.run(
+        run(
+            tmp_path,
+            *program,
+            "db",
+            "build",
+            "--from",
+            str(ROOT / "src" / "dockgate" / "demo" / "advisories"),
+            **environment,
+        )
+    pinned_packages = re.findall(r"(?m)^([A-Za-z0-9._-]+)==(\S+)$", requirements)
+    assert len(pinned_packages) == len(requirements.split())
+    purls = [f"pkg:pypi/{NORMALISED.sub('-', name).lower()}@{version}" for name, version in pinned_packages]
+    result = subprocess.run(
         [*program, "check", *purls, "-o", "json"],
-        env={**os.environ, **here},
+        env={**os.environ, **environment},
         capture_output=True,
         text=True,
         check=False,
     )
-    rows = [json.loads(line) for line in checked.stdout.splitlines()]
-    assert [row["purl"] for row in rows] == purls, checked.stderr
-    return [dict(_inspected(row, item)) for row in rows for item in row["findings"]]
+    rows = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [row["purl"] for row in rows] == purls, result.stderr
+    return [dict(_iterate_inspector_fields(row, item)) for row in rows for item in row["findings"]]
 
 
-def _inspected(row: dict[str, Any], item: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+def _iterate_inspector_fields(row: dict[str, Any], item: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     package = {
         "name": row["source"]["name"],
         "version": row["source"]["version"],
@@ -159,13 +169,15 @@ COMMAND = re.compile(r"(?<!dockgate )aws (?!codecommit credential|sso )([a-z0-9-
 OWN_OPTIONS = {"--query", "--output", "--cli-binary-format"}
 
 
-def commands() -> list[tuple[str, ...]]:
+def list_commands() -> list[tuple[str, ...]]:
     code = "\n".join(line for line in PAGE.splitlines() if line.startswith("    "))
     return [result.groups() for result in COMMAND.finditer(code)]
 
 
-@pytest.mark.parametrize(("service", "operation", "rest"), commands(), ids=lambda text: str(text).strip()[:30])
-def test_every_aws_command_of_the_page_exists(service: str, operation: str, rest: str) -> None:
+@pytest.mark.parametrize(
+    ("service", "operation", "arguments"), list_commands(), ids=lambda text: str(text).strip()[:30]
+)
+def test_every_aws_command_of_the_page_exists(service: str, operation: str, arguments: str) -> None:
     """By botocore's model, which the command line is made of: operation, options, required ones, and the query."""
     keys = {"region_name": "eu-west-1", "aws_access_key_id": "test", "aws_secret_access_key": "test"}
     model = boto3.client(service, **keys).meta.service_model
@@ -173,8 +185,8 @@ def test_every_aws_command_of_the_page_exists(service: str, operation: str, rest
     assert operation in names
     shape = model.operation_model(names[operation]).input_shape
     existing = {f"--{xform_name(name, '-')}" for name in shape.members}
-    matches = set(re.findall(r"--[a-z][a-z-]+", rest))
+    matches = set(re.findall(r"--[a-z][a-z-]+", arguments))
     assert matches <= existing | OWN_OPTIONS
     assert {f"--{xform_name(name, '-')}" for name in shape.required_members} <= matches
-    for query in re.findall(r"--query (?:'([^']+)'|\"([^\"]+)\"|(\S+))", rest):
+    for query in re.findall(r"--query (?:'([^']+)'|\"([^\"]+)\"|(\S+))", arguments):
         jmespath.compile(next(filter(None, query)))

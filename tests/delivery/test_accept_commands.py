@@ -27,9 +27,9 @@ LIMITS = "max_findings:\n  HIGH: 0\n"
 OVERRIDE = "dockgate approval override web-1 --until DATE --reason TEXT"
 
 
-def judge(*identities: str, policy: str = LIMITS, unread: bool = False, waivers: tuple[Waiver, ...] = ()) -> Verdict:
+def judge(*identities: str, policy: str = LIMITS, is_unread: bool = False, waivers: tuple[Waiver, ...] = ()) -> Verdict:
     """The verdict on an image whose package `a` has these vulnerabilities."""
-    image = make_inventory(make_package("a"), unread_paths=(Unread("x", "It is broken."),) if unread else ())
+    image = make_inventory(make_package("a"), unread_paths=(Unread("x", "It is broken."),) if is_unread else ())
     image = replace(image, created="2020-01-01T00:00:00Z")
     snapshot = AdvisorySnapshot(tuple(make_advisory(identity, "a") for identity in identities), COVERED)
     case = VerdictCase(IMAGE, read_policy(policy), NOW, "0.1.0", (image,), snapshot, Waivers(waivers))
@@ -63,11 +63,11 @@ def test_a_rule_that_the_image_breaks_as_a_whole_is_named() -> None:
 def test_violations_that_cannot_be_accepted_are_not_offered() -> None:
     assert override_command(judge("MAL-2024-1"), "web-1") is None
     assert make_waiver_commands(judge("MAL-2024-1")) == ()
-    assert override_command(judge("CVE-2024-1", unread=True), "web-1") is None
+    assert override_command(judge("CVE-2024-1", is_unread=True), "web-1") is None
 
 
-@pytest.mark.parametrize("unread", [False, True])
-def test_nothing_is_offered_where_nothing_was_rejected(unread: bool) -> None:
-    verdict = judge(unread=unread)
+@pytest.mark.parametrize("is_unread", [False, True])
+def test_nothing_is_offered_where_nothing_was_rejected(is_unread: bool) -> None:
+    verdict = judge(is_unread=is_unread)
     assert override_command(verdict, "web-1") is None
     assert make_waiver_commands(verdict) == ()

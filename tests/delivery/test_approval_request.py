@@ -73,9 +73,9 @@ def test_a_registry_before_a_repository_is_known_as_in_references(repository: st
 def test_a_signature_is_verified_by_standard_webhooks_own_library() -> None:
     approval = Approval("a", "t", "sha256:a", "app", "default", "", "", "", ApprovalState.REJECTED, "2 über")
     secret = make_secret("known", "a")
-    sent = make_delivery(approval, Callback("https://a/", secret))
+    delivery = make_delivery(approval, Callback("https://a/", secret))
     now = datetime.now(UTC)
-    assert Webhook(secret).verify(sent.body.encode(), make_headers(sent, now))["data"]["summary"] == "2 über"
+    assert Webhook(secret).verify(delivery.body.encode(), make_headers(delivery, now))["data"]["summary"] == "2 über"
 
 
 def test_a_delivery_has_the_same_id_each_time() -> None:

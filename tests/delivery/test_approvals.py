@@ -20,13 +20,13 @@ PEOPLE = {
 WAITING = Approval("a", "token", "sha256:a", "web", "default", "", "2026-01-01", "2026-01-08")
 
 
-def verdict(image: str, status: Status, summary: str = "why") -> Verdict:
+def make_verdict(image: str, status: Status, summary: str = "why") -> Verdict:
     return Verdict(image, "default", status, summary, (), InputDigests((), "", "", "", "", ""))
 
 
 def test_undetermined_blocks_like_a_rejection_and_says_why() -> None:
-    judged = verdict("sha256:a", Status.UNDETERMINED, "no feed for Debian:14"), "sha256:v"
-    answer = decide(WAITING, judged, "2026-01-02")
+    judged_verdict = make_verdict("sha256:a", Status.UNDETERMINED, "no feed for Debian:14"), "sha256:v"
+    answer = decide(WAITING, judged_verdict, "2026-01-02")
     assert (answer.state, answer.summary, answer.verdict) == (
         ApprovalState.REJECTED,
         "default: no feed for Debian:14",
@@ -56,17 +56,17 @@ def test_only_those_asked_count_and_never_a_committer(approvers: Approvers, coun
 
 def test_an_approval_without_a_verdict_waits_until_it_expires() -> None:
     assert decide(WAITING, None, "2026-01-07").state is ApprovalState.WAITING
-    expired = decide(WAITING, None, "2026-01-08")
-    assert (expired.state, expired.decided_by) == (ApprovalState.EXPIRED, "timeout")
+    expired_answer = decide(WAITING, None, "2026-01-08")
+    assert (expired_answer.state, expired_answer.decided_by) == (ApprovalState.EXPIRED, "timeout")
 
 
 def test_an_approving_verdict_waits_for_people_and_names_them() -> None:
-    approval, judged = (
+    approval, judged_verdict = (
         replace(WAITING, approvers=Approvers(count=2)),
-        (verdict("sha256:a", Status.APPROVED), "sha256:v"),
+        (make_verdict("sha256:a", Status.APPROVED), "sha256:v"),
     )
-    waits = decide(approval, judged, "2026-01-02", ["ann"])
+    waits = decide(approval, judged_verdict, "2026-01-02", ["ann"])
     assert (waits.state, waits.summary) == (ApprovalState.WAITING, "waiting for approvers; why")
-    approved = decide(approval, judged, "2026-01-02", ["ann", "ben"])
-    assert (approved.state, approved.decided_by) == (ApprovalState.APPROVED, "ann, ben")
-    assert approved.summary == "why; approved by ann, ben"
+    approval_answer = decide(approval, judged_verdict, "2026-01-02", ["ann", "ben"])
+    assert (approval_answer.state, approval_answer.decided_by) == (ApprovalState.APPROVED, "ann, ben")
+    assert approval_answer.summary == "why; approved by ann, ben"

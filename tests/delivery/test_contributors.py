@@ -7,7 +7,7 @@ from dockgate.delivery.pipeline import add_retrier, list_starters, make_manual_t
 from dockgate.identity.model import Principal, Role
 
 
-def approver(name: str, email: str = "") -> Principal:
+def make_approver(name: str, email: str = "") -> Principal:
     return Principal(name, (Role.APPROVER,), email)
 
 
@@ -36,11 +36,11 @@ def test_dots_tell_mailboxes_apart_but_at_google() -> None:
 @pytest.mark.parametrize(
     "principal",
     [
-        approver("mallory", "mallory@example.org"),
-        approver("mallory"),
-        approver("second", "MALLORY+second@example.org"),
-        approver("author", "ada@example.org"),
-        approver("Ada@Example.org", "other@example.org"),
+        make_approver("mallory", "mallory@example.org"),
+        make_approver("mallory"),
+        make_approver("second", "MALLORY+second@example.org"),
+        make_approver("author", "ada@example.org"),
+        make_approver("Ada@Example.org", "other@example.org"),
     ],
 )
 def test_a_contributor_may_not_approve_under_any_of_their_names(principal: Principal) -> None:
@@ -50,15 +50,18 @@ def test_a_contributor_may_not_approve_under_any_of_their_names(principal: Princ
 
 def test_an_image_with_unknown_contributors_cannot_be_approved() -> None:
     unknown = Contributors.from_names([], [], "git log failed")
-    assert unknown.find_objection(approver("ben", "ben@example.org")) == "the contributors are unknown: git log failed"
-    assert Contributors().find_objection(approver("ben", "ben@example.org")) is None
-    assert Contributors().find_objection(approver("ben")) == f"ben {HAS_NO_EMAIL}"
+    assert (
+        unknown.find_objection(make_approver("ben", "ben@example.org"))
+        == "the contributors are unknown: git log failed"
+    )
+    assert Contributors().find_objection(make_approver("ben", "ben@example.org")) is None
+    assert Contributors().find_objection(make_approver("ben")) == f"ben {HAS_NO_EMAIL}"
 
 
 def test_an_invalid_address_excludes_no_principal() -> None:
     contributors = Contributors.from_names(["local"], ["local", "root"])
     assert contributors.names_and_emails == ("local",)
-    assert contributors.find_objection(approver("root", "root@example.org")) is None
+    assert contributors.find_objection(make_approver("root", "root@example.org")) is None
 
 
 def test_everybody_who_started_an_execution_is_known() -> None:

@@ -60,8 +60,8 @@ def test_a_requirement_that_only_people_should_change_is_refused_with_its_reason
 )
 def test_a_direct_npm_dependency_is_changed_and_the_file_keeps_its_form(specifier: str, expected: str) -> None:
     text = '{\n   "name": "shop", "dependencies": {"lodash": "%s", "x": "4.17.20"},\n  "private":true}\n'
-    changed = repin_npm(text % specifier, "package.json", "lodash", "4.17.20", "4.17.21")
-    assert changed == text % expected
+    changed_text = repin_npm(text % specifier, "package.json", "lodash", "4.17.20", "4.17.21")
+    assert changed_text == text % expected
 
 
 @pytest.mark.parametrize("specifier", ["*", "latest", ">=4"])

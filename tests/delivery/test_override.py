@@ -29,8 +29,8 @@ DEMO = Package("demo", "1", "pkg:deb/debian/demo@1?arch=amd64", "Debian:13", "de
 FINDING = Finding("CVE-2026-1", (), DEMO, Severity.HIGH, Rating("advisory", Severity.HIGH), "2")
 
 
-def verdict(*violations: Violation, undetermined: tuple[Undetermined, ...] = ()) -> Verdict:
-    platform_verdict = PlatformVerdict(IMAGE, "linux/amd64", Status.REJECTED, {}, violations, undetermined, ())
+def make_verdict(*violations: Violation, undetermined_entries: tuple[Undetermined, ...] = ()) -> Verdict:
+    platform_verdict = PlatformVerdict(IMAGE, "linux/amd64", Status.REJECTED, {}, violations, undetermined_entries, ())
     return Verdict(
         IMAGE,
         "default",
@@ -51,7 +51,7 @@ def test_each_finding_and_each_rule_without_findings_gets_one_waiver() -> None:
     high = Violation("max_findings", "1 HIGH", (FINDING,))
     root = Violation("runs_as_root", "runs as root")
     telnet, rsh = (Violation("forbidden_packages", f"{name} is forbidden") for name in ("telnet", "rsh"))
-    waivers = override(verdict(high, replace(high, rule="cvss"), root, telnet, rsh))
+    waivers = override(make_verdict(high, replace(high, rule="cvss"), root, telnet, rsh))
     assert [
         (waiver.rule, waiver.violation, waiver.vulnerability, waiver.package, waiver.image) for waiver in waivers
     ] == [
@@ -65,9 +65,9 @@ def test_each_finding_and_each_rule_without_findings_gets_one_waiver() -> None:
     assert {(waiver.owner, waiver.created_by, waiver.reason, waiver.until) for waiver in waivers} == {
         ("sec", "sec", "why", "2026-12-31")
     }
-    assert waivers == override(verdict(high, root, telnet, rsh))
+    assert waivers == override(make_verdict(high, root, telnet, rsh))
     assert {waiver.id for waiver in waivers}.isdisjoint(
-        waiver.id for waiver in override(verdict(high, root), until="2027-01-01")
+        waiver.id for waiver in override(make_verdict(high, root), until="2027-01-01")
     )
 
 
@@ -81,15 +81,15 @@ def test_each_finding_and_each_rule_without_findings_gets_one_waiver() -> None:
 )
 def test_malicious_or_unknown_content_cannot_be_accepted(violation: Violation) -> None:
     with pytest.raises(ConflictError):
-        override(verdict(Violation("max_findings", "1 HIGH", (FINDING,)), violation))
+        override(make_verdict(Violation("max_findings", "1 HIGH", (FINDING,)), violation))
 
 
 def test_an_undetermined_entry_beside_a_violation_cannot_be_accepted() -> None:
     violation = Violation("max_findings", "1 HIGH", (FINDING,))
     with pytest.raises(ConflictError, match="undetermined"):
-        override(verdict(violation, undetermined=(Undetermined("database", "It is stale."),)))
+        override(make_verdict(violation, undetermined_entries=(Undetermined("database", "It is stale."),)))
     with pytest.raises(ConflictError, match="undetermined"):
-        override(verdict())
+        override(make_verdict())
 
 
 @pytest.mark.parametrize(
@@ -99,11 +99,11 @@ def test_an_undetermined_entry_beside_a_violation_cannot_be_accepted() -> None:
 )
 def test_only_a_verdicts_rejection_is_overridden(approval: Approval) -> None:
     with pytest.raises(ConflictError, match="not rejected by a verdict"):
-        override(verdict(Violation("max_findings", "1 HIGH", (FINDING,))), approval)
+        override(make_verdict(Violation("max_findings", "1 HIGH", (FINDING,))), approval)
 
 
 def test_a_reason_and_an_end_are_needed() -> None:
-    rejection = verdict(Violation("max_findings", "1 HIGH", (FINDING,)))
+    rejection = make_verdict(Violation("max_findings", "1 HIGH", (FINDING,)))
     for reason, until in ((" ", "2026-12-31"), ("why", ""), ("why", "soon")):
         with pytest.raises(UsageError):
             override(rejection, reason=reason, until=until)

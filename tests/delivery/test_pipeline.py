@@ -63,13 +63,17 @@ def test_a_failed_action_lets_its_neighbour_end_and_then_fails_the_execution_wit
         run("Build", "Two", RunState.IN_PROGRESS),
     ]
     assert plan_next(PIPELINE, EXECUTION, failing) == Plan()
-    failed = [*failing[:2], run("Build", "Two", RunState.SUCCEEDED)]
-    assert plan_next(PIPELINE, EXECUTION, failed) == Plan(state=RunState.FAILED, reason="Build/One: no Dockerfile")
+    runs_after_failure = [*failing[:2], run("Build", "Two", RunState.SUCCEEDED)]
+    assert plan_next(PIPELINE, EXECUTION, runs_after_failure) == Plan(
+        state=RunState.FAILED, reason="Build/One: no Dockerfile"
+    )
 
 
 def test_an_execution_whose_actions_all_succeeded_has_succeeded() -> None:
-    done = [run(stage.name, action.name, RunState.SUCCEEDED) for stage in PIPELINE.stages for action in stage.actions]
-    assert plan_next(PIPELINE, EXECUTION, done) == Plan(state=RunState.SUCCEEDED)
+    finished_runs = [
+        run(stage.name, action.name, RunState.SUCCEEDED) for stage in PIPELINE.stages for action in stage.actions
+    ]
+    assert plan_next(PIPELINE, EXECUTION, finished_runs) == Plan(state=RunState.SUCCEEDED)
 
 
 @pytest.mark.parametrize("state", [RunState.SUCCEEDED, RunState.FAILED, RunState.STOPPED])
@@ -80,9 +84,9 @@ def test_nothing_follows_in_an_execution_that_is_over(state: RunState) -> None:
 def test_a_retry_gives_the_failed_actions_a_next_try_and_keeps_what_succeeded() -> None:
     runs = [SOURCED, run("Build", "One", RunState.FAILED), run("Build", "Two", RunState.SUCCEEDED)]
     assert plan_retry(PIPELINE, runs) == (ActionKey("P-1", "Build", "One", 2),)
-    again = [*runs, run("Build", "One", RunState.SUCCEEDED, attempt=2)]
-    assert [key.action for key in plan_next(PIPELINE, EXECUTION, again).start] == ["After"]
-    assert plan_retry(PIPELINE, again) == ()
+    retried_runs = [*runs, run("Build", "One", RunState.SUCCEEDED, attempt=2)]
+    assert [key.action for key in plan_next(PIPELINE, EXECUTION, retried_runs).start] == ["After"]
+    assert plan_retry(PIPELINE, retried_runs) == ()
 
 
 def test_a_stage_is_what_its_actions_last_tries_are() -> None:
@@ -90,8 +94,8 @@ def test_a_stage_is_what_its_actions_last_tries_are() -> None:
     assert compute_stage_state(stage, [SOURCED]) is RunState.PENDING
     assert compute_stage_state(stage, [run("Build", "One", RunState.SUCCEEDED)]) is RunState.IN_PROGRESS
     assert compute_stage_state(stage, [run("Build", "One", RunState.FAILED)]) is RunState.FAILED
-    tried = [run("Build", "One", RunState.FAILED), run("Build", "One", RunState.WAITING, attempt=2)]
-    assert compute_stage_state(stage, tried) is RunState.WAITING
+    tried_runs = [run("Build", "One", RunState.FAILED), run("Build", "One", RunState.WAITING, attempt=2)]
+    assert compute_stage_state(stage, tried_runs) is RunState.WAITING
 
 
 def test_variables_and_artifacts_come_from_the_last_try() -> None:

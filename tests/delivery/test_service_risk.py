@@ -29,7 +29,7 @@ class Story:
         self.present, changes = advance("web", self.present, verdict, self.now, TERMS)
         self.changes += changes
 
-    def bad(
+    def see_bad_image(
         self, days: float = 10, image: str = "a", hours: float = 0, severity: Severity | None = Severity.HIGH
     ) -> None:
         self.now += timedelta(hours=hours)
@@ -38,47 +38,47 @@ class Story:
     def look(self, now: datetime, days: float) -> None:
         """Reject the image at this time."""
         self.now = now
-        self.bad(days)
+        self.see_bad_image(days)
 
-    def good(self, image: str = "a", hours: float = 0) -> None:
+    def see_good_image(self, image: str = "a", hours: float = 0) -> None:
         self.see(RunningVerdict(image), hours)
 
 
 def test_each_stage_of_a_time_at_risk_is_announced_once() -> None:
     story = Story()
     for _ in range(24 * 20):
-        story.bad(hours=1)
+        story.see_bad_image(hours=1)
     assert story.changes == [BEGAN, NEAR, PASSED]
-    story.good("b", 1)
-    story.good("b", 1)
+    story.see_good_image("b", 1)
+    story.see_good_image("b", 1)
     assert story.changes == [BEGAN, NEAR, PASSED, ENDED]
 
 
 def test_an_advisory_that_flaps_hourly_is_announced_once() -> None:
     story = Story()
     for _ in range(24 * 4 + 6):
-        story.bad(hours=1)
-        story.good(hours=1)
+        story.see_bad_image(hours=1)
+        story.see_good_image(hours=1)
     assert story.changes == [BEGAN, NEAR]
     assert story.present is not None
     assert story.present.deadline == format_time(START + timedelta(hours=1, days=10))
-    story.good(hours=25)
-    story.good(hours=1)
+    story.see_good_image(hours=25)
+    story.see_good_image(hours=1)
     assert story.changes == [BEGAN, NEAR, ENDED]
     assert story.present is None
 
 
 def test_another_image_ends_a_time_at_risk_at_once() -> None:
     story = Story()
-    story.bad()
-    story.good("b", 1)
+    story.see_bad_image()
+    story.see_good_image("b", 1)
     assert (story.changes, story.present) == ([BEGAN, ENDED], None)
 
 
 def test_another_rejected_image_keeps_the_deadline() -> None:
     story = Story()
-    story.bad(10)
-    story.bad(10, "b", 24)
+    story.see_bad_image(10)
+    story.see_bad_image(10, "b", 24)
     assert story.changes == [BEGAN]
     assert story.present is not None
     assert (story.present.image, story.present.deadline) == ("b", format_time(START + timedelta(days=10)))
@@ -86,10 +86,10 @@ def test_another_rejected_image_keeps_the_deadline() -> None:
 
 def test_a_worse_finding_moves_the_deadline_to_an_earlier_time() -> None:
     story = Story()
-    story.bad(14)
+    story.see_bad_image(14)
     for days in (10, 10, 3, 14):
-        story.bad(days, hours=24)
-    story.bad(14, hours=1)
+        story.see_bad_image(days, hours=24)
+    story.see_bad_image(14, hours=1)
     assert story.present is not None
     assert story.present.deadline == format_time(START + timedelta(days=6))
     assert story.changes == [BEGAN, MOVED, MOVED, NEAR]
@@ -97,54 +97,54 @@ def test_a_worse_finding_moves_the_deadline_to_an_earlier_time() -> None:
 
 def test_a_more_severe_cause_is_announced_once_for_each_severity_however_often_it_flaps() -> None:
     story = Story()
-    story.bad(14, severity=None)
+    story.see_bad_image(14, severity=None)
     for _ in range(40):
-        story.bad(14, hours=1, severity=Severity.HIGH)
-        story.bad(14, hours=1, severity=Severity.CRITICAL)
+        story.see_bad_image(14, hours=1, severity=Severity.HIGH)
+        story.see_bad_image(14, hours=1, severity=Severity.CRITICAL)
     assert story.changes == [BEGAN, INCREASED, INCREASED]
-    story.good(hours=25)
-    story.good(hours=25)
-    story.good(hours=1)
-    story.bad(14, hours=1, severity=Severity.CRITICAL)
+    story.see_good_image(hours=25)
+    story.see_good_image(hours=25)
+    story.see_good_image(hours=1)
+    story.see_bad_image(14, hours=1, severity=Severity.CRITICAL)
     assert story.changes == [BEGAN, INCREASED, INCREASED, ENDED, BEGAN]
 
 
 def test_a_more_severe_cause_is_announced_after_the_deadline_too_and_never_beside_it() -> None:
     story = Story()
-    story.bad(10, severity=Severity.HIGH)
-    story.bad(3, severity=Severity.CRITICAL)
+    story.see_bad_image(10, severity=Severity.HIGH)
+    story.see_bad_image(3, severity=Severity.CRITICAL)
     assert story.changes == [BEGAN, MOVED]
     late = Story()
-    late.bad(10, severity=Severity.LOW)
-    late.bad(10, hours=24 * 9, severity=Severity.MEDIUM)
+    late.see_bad_image(10, severity=Severity.LOW)
+    late.see_bad_image(10, hours=24 * 9, severity=Severity.MEDIUM)
     late.see(None, 1)
-    late.bad(10, hours=24 * 1, severity=Severity.HIGH)
+    late.see_bad_image(10, hours=24 * 1, severity=Severity.HIGH)
     late.see(None, 1)
-    late.bad(10, hours=24 * 1, severity=Severity.CRITICAL)
+    late.see_bad_image(10, hours=24 * 1, severity=Severity.CRITICAL)
     assert late.changes == [BEGAN, INCREASED, NEAR, INCREASED, PASSED, INCREASED]
 
 
 def test_a_more_severe_cause_of_another_image_is_announced_although_the_first_one_was_as_bad() -> None:
     story = Story()
-    story.bad(14, severity=Severity.CRITICAL)
-    story.bad(14, "b", hours=1)
+    story.see_bad_image(14, severity=Severity.CRITICAL)
+    story.see_bad_image(14, "b", hours=1)
     assert story.changes == [BEGAN]
-    story.bad(14, "b", hours=1, severity=Severity.CRITICAL)
-    story.bad(14, "b", hours=1, severity=Severity.CRITICAL)
+    story.see_bad_image(14, "b", hours=1, severity=Severity.CRITICAL)
+    story.see_bad_image(14, "b", hours=1, severity=Severity.CRITICAL)
     assert story.changes == [BEGAN, INCREASED]
 
 
 def test_a_deadline_that_is_near_at_once_is_announced_once() -> None:
     story = Story()
-    story.bad(14)
-    story.bad(1, hours=24)
+    story.see_bad_image(14)
+    story.see_bad_image(1, hours=24)
     assert story.changes == [BEGAN, NEAR]
 
 
 def test_a_clock_that_goes_back_moves_no_deadline() -> None:
     story = Story()
-    story.bad(14, hours=24 * 30)
-    story.bad(14, hours=-24 * 30)
+    story.see_bad_image(14, hours=24 * 30)
+    story.see_bad_image(14, hours=-24 * 30)
     assert story.changes == [BEGAN]
 
 
@@ -153,7 +153,7 @@ def test_an_undetermined_verdict_neither_begins_nor_ends_a_time_at_risk() -> Non
     doubt = RunningVerdict("a", cannot_judge="advisories are stale")
     story.see(doubt, 100)
     assert (story.changes, story.present) == ([], None)
-    story.bad(10)
+    story.see_bad_image(10)
     before = story.present
     for _ in range(50):
         story.see(doubt, 1)
@@ -162,7 +162,7 @@ def test_an_undetermined_verdict_neither_begins_nor_ends_a_time_at_risk() -> Non
 
 def test_the_notice_of_a_short_deadline_comes_in_its_second_half() -> None:
     story = Story()
-    story.bad(1)
+    story.see_bad_image(1)
     for _ in range(11):
         story.see(None, 1)
     assert story.changes == [BEGAN]
@@ -176,7 +176,7 @@ def test_the_notice_of_a_short_deadline_comes_in_its_second_half() -> None:
 
 def test_a_server_that_slept_announces_the_deadline_that_has_passed_only() -> None:
     story = Story()
-    story.bad(1)
+    story.see_bad_image(1)
     story.see(None, 24 * 30)
     story.see(None, 1)
     assert story.changes == [BEGAN, PASSED]
@@ -194,10 +194,10 @@ STEPS = st.lists(
 @given(STEPS)
 def test_no_announcement_is_made_twice_and_none_before_the_first(steps: list[tuple[str, float]]) -> None:
     story = Story()
-    for what, hours in steps:
+    for step_kind, hours in steps:
         story.now += timedelta(hours=hours)
         soon, late = (format_time(story.now + timedelta(days=days)) for days in (3, 14))
-        seen = {
+        verdicts = {
             "bad": RunningVerdict("a", "CVE-1", late),
             "worse": RunningVerdict("a", "CVE-2", soon),
             "good": RunningVerdict("a"),
@@ -205,9 +205,9 @@ def test_no_announcement_is_made_twice_and_none_before_the_first(steps: list[tup
             "nothing": None,
             "other good": RunningVerdict("b"),
             "other bad": RunningVerdict("b", "CVE-3", late, "stale too"),
-        }[what]
+        }[step_kind]
         before = story.present
-        story.see(seen)
+        story.see(verdicts)
         if before is not None and story.present is not None:
             assert story.present.deadline <= before.deadline
     periods: list[list[RiskChange]] = []
@@ -226,19 +226,19 @@ def test_no_announcement_is_made_twice_and_none_before_the_first(steps: list[tup
 
 def test_what_is_due_is_announced_at_once() -> None:
     story = Story()
-    story.bad(10)
+    story.see_bad_image(10)
     story.see(None, 24 * 8)
     assert story.changes == [BEGAN, NEAR]
     story.see(None, 24 * 2)
     assert story.changes == [BEGAN, NEAR, PASSED]
-    story.good()
-    story.good(hours=24)
+    story.see_good_image()
+    story.see_good_image(hours=24)
     assert story.changes == [BEGAN, NEAR, PASSED, ENDED]
 
 
 def test_announcements_of_a_clock_that_was_ahead_are_repeated_at_the_right_time() -> None:
     story = Story()
-    story.bad(10)
+    story.see_bad_image(10)
     story.see(None, 24 * 40)
     story.see(None, 1)
     assert story.changes == [BEGAN, PASSED]
@@ -250,10 +250,10 @@ def test_announcements_of_a_clock_that_was_ahead_are_repeated_at_the_right_time(
 
 def test_a_limit_that_became_stricter_while_the_clock_was_ahead_is_applied_afterwards() -> None:
     story = Story()
-    story.bad(14)
-    story.bad(5, hours=24 * 40)
-    story.bad(5, hours=-24 * 40)
-    story.bad(5, hours=25)
+    story.see_bad_image(14)
+    story.see_bad_image(5, hours=24 * 40)
+    story.see_bad_image(5, hours=-24 * 40)
+    story.see_bad_image(5, hours=25)
     assert story.present is not None
     assert story.present.deadline == format_time(START + timedelta(days=5, hours=25))
     assert story.changes == [BEGAN, PASSED, MOVED]
@@ -261,14 +261,14 @@ def test_a_limit_that_became_stricter_while_the_clock_was_ahead_is_applied_after
 
 def test_a_time_at_risk_that_began_by_a_clock_that_was_ahead_has_the_right_deadline_after_a_day() -> None:
     story = Story(START + timedelta(days=40))
-    story.bad(14)
+    story.see_bad_image(14)
     before = story.present
-    story.bad(14, hours=-24 * 40)
+    story.see_bad_image(14, hours=-24 * 40)
     assert story.present is not None
     assert before is not None
     assert (story.present.deadline, story.changes) == (before.deadline, [BEGAN])
     for _ in range(24):
-        story.bad(14, hours=1)
+        story.see_bad_image(14, hours=1)
     assert (story.present.began_at, story.present.deadline) == (
         format_time(START),
         format_time(START + timedelta(days=15)),
@@ -278,22 +278,22 @@ def test_a_time_at_risk_that_began_by_a_clock_that_was_ahead_has_the_right_deadl
 
 def test_a_service_recovers_after_a_time_at_risk_that_began_by_a_clock_that_was_ahead() -> None:
     story = Story(START + timedelta(days=40))
-    story.bad()
-    story.good(hours=-24 * 40)
+    story.see_bad_image()
+    story.see_good_image(hours=-24 * 40)
     for _ in range(49):
-        story.good(hours=1)
+        story.see_good_image(hours=1)
     assert (story.present, story.changes) == (None, [BEGAN, ENDED])
-    replaced = Story(START + timedelta(days=5))
-    replaced.bad()
-    replaced.good("b", hours=-24 * 5)
-    assert (replaced.present, replaced.changes) == (None, [BEGAN, ENDED])
+    replaced_story = Story(START + timedelta(days=5))
+    replaced_story.see_bad_image()
+    replaced_story.see_good_image("b", hours=-24 * 5)
+    assert (replaced_story.present, replaced_story.changes) == (None, [BEGAN, ENDED])
 
 
 def test_a_clock_that_goes_back_behind_a_moved_deadline_moves_it_no_further() -> None:
     story = Story()
-    story.bad(14)
-    story.bad(3, hours=24 * 5)
-    story.bad(3, hours=-24 * 2)
+    story.see_bad_image(14)
+    story.see_bad_image(3, hours=24 * 5)
+    story.see_bad_image(3, hours=-24 * 2)
     assert story.present is not None
     assert story.present.deadline == format_time(START + timedelta(days=8))
     assert story.changes == [BEGAN, MOVED]
@@ -301,10 +301,10 @@ def test_a_clock_that_goes_back_behind_a_moved_deadline_moves_it_no_further() ->
 
 def test_an_exploited_vulnerability_keeps_its_due_date_after_a_clock_was_ahead() -> None:
     story = Story(START + timedelta(days=5))
-    story.bad(20)
-    story.bad(25, hours=-24 * 5)
+    story.see_bad_image(20)
+    story.see_bad_image(25, hours=-24 * 5)
     for hour in range(1, 25):
-        story.bad(25 - hour / 24, hours=1)
+        story.see_bad_image(25 - hour / 24, hours=1)
     assert story.present is not None
     assert story.present.deadline == format_time(START + timedelta(days=25))
 
@@ -348,8 +348,8 @@ def test_a_clock_that_was_wrong_leaves_the_deadline_of_one_that_never_was(
 
 def test_a_rejection_that_ended_by_a_clock_that_was_ahead_ends_after_the_time_to_recover() -> None:
     story = Story()
-    story.bad()
-    story.good(hours=24 * 2)
+    story.see_bad_image()
+    story.see_good_image(hours=24 * 2)
     story.see(None, -24)
     for _ in range(49):
         story.see(None, 1)

@@ -9,10 +9,10 @@ import zlib
 from pathlib import Path
 
 from tests.hostile.images import Check, pack_zip
-from tests.scanner.ecosystems.test_java_hostile import POM, POM_NAME, listed, local, record
-from tests.scanner.ecosystems.test_php_phar import GZ, INSTALLED, phar
-from tests.scanner.ecosystems.test_rpm_forms import BDB, MADE, NDB, PAGE, SQLITE, overflow_pages, patched
-from tests.scanner.ecosystems.test_rust import program
+from tests.scanner.ecosystems.test_java_hostile import POM, POM_NAME, append_directory, make_local_header, record
+from tests.scanner.ecosystems.test_php_phar import GZ, INSTALLED, make_phar
+from tests.scanner.ecosystems.test_rpm_forms import BDB, MADE, NDB, PAGE, SQLITE, list_overflow_pages, patch_content
+from tests.scanner.ecosystems.test_rust import make_program
 
 GO = Path(__file__).parent.parent / "scanner/ecosystems/data/go/linux-amd64.gz"
 DEEP = b"[" * 200_000
@@ -20,32 +20,36 @@ MODULES = "app/node_modules"
 SITE = "usr/lib/python3/site-packages"
 
 
-def holds(check: Check, files: dict[str, tuple[bytes, str]]) -> None:
+def assert_unread(check: Check, files: dict[str, tuple[bytes, str]]) -> None:
     """Each of these (path -> content, reason) is unread for its reason."""
-    unread = check.scan_layers({path: content for path, (content, _) in files.items()}).unread_paths
+    unread_paths = check.scan_layers({path: content for path, (content, _) in files.items()}).unread_paths
     for path, (_, reason) in files.items():
-        about = [why for where, why in unread.items() if where == path or where.startswith(f"{path}!/")]
-        assert about, f"{path} is not unread"
-        assert any(reason in why for why in about), (path, about)
+        reasons = [
+            reason_given
+            for where, reason_given in unread_paths.items()
+            if where == path or where.startswith(f"{path}!/")
+        ]
+        assert reasons, f"{path} is not unread"
+        assert any(reason in reason_given for reason_given in reasons), (path, reasons)
 
 
 def test_databases_of_distributions(check: Check) -> None:
-    status, installed = "var/lib/dpkg/status", "lib/apk/db/installed"
+    status, apk_database = "var/lib/dpkg/status", "lib/apk/db/installed"
     bdb = MADE[BDB]
-    page = next(at for at in overflow_pages(bdb) if bdb[at + 16 : at + 20] != bytes(4))
-    holds(
+    page = next(at for at in list_overflow_pages(bdb) if bdb[at + 16 : at + 20] != bytes(4))
+    assert_unread(
         check,
         {
             status: (b"Package: a\n b\nVersion: " + b"1" * 2**20, "is longer than"),
             "var/lib/dpkg/status.d/a": (b"Package: a\nVersion: 1\nVersion: 2\n", "occurs twice"),
             "var/lib/dpkg/status.d/b": (b"Package: a\nVersion: 1\0\n", "is not a field"),
-            installed: (b"P:a\nV:1\n" + (b"F:" + b"x" * 200_000 + b"\n" + b"R:y\n" * 2000), "too many or too long"),
-            BDB: (patched(bdb, page + 16, struct.pack("<I", page // PAGE)), "is referenced twice"),
-            NDB: (patched(MADE[NDB], 48, MADE[NDB][32:48]), "two packages of the number 1"),
-            SQLITE: (patched(MADE[SQLITE], PAGE, b"\x05\0\0\0\0\0\0\0\0\0\0\2"), "is referenced twice"),
+            apk_database: (b"P:a\nV:1\n" + (b"F:" + b"x" * 200_000 + b"\n" + b"R:y\n" * 2000), "too many or too long"),
+            BDB: (patch_content(bdb, page + 16, struct.pack("<I", page // PAGE)), "is referenced twice"),
+            NDB: (patch_content(MADE[NDB], 48, MADE[NDB][32:48]), "two packages of the number 1"),
+            SQLITE: (patch_content(MADE[SQLITE], PAGE, b"\x05\0\0\0\0\0\0\0\0\0\0\2"), "is referenced twice"),
             "usr/share/rpm/rpmdb.sqlite": (MADE[SQLITE][: PAGE * 3], "cut short"),
-            "usr/share/rpm/Packages": (patched(bdb, 32, b"\xff\xff\xff\x7f"), "cut short"),
-            "usr/share/rpm/Packages.db": (patched(MADE[NDB], 12, b"\xff\xff\xff\xff"), "cut short"),
+            "usr/share/rpm/Packages": (patch_content(bdb, 32, b"\xff\xff\xff\x7f"), "cut short"),
+            "usr/share/rpm/Packages.db": (patch_content(MADE[NDB], 12, b"\xff\xff\xff\xff"), "cut short"),
             "var/lib/rpmmanifest/container-manifest-2": (b"\xff\0\xfe\n", "is not a package"),
             "etc/os-release": (b"ID=debian\n" + b"#" * 70_000, "more than"),
         },
@@ -53,25 +57,25 @@ def test_databases_of_distributions(check: Check) -> None:
 
 
 def test_an_os_release_that_is_no_text(check: Check) -> None:
-    holds(check, {"etc/os-release": (b"ID=debian\0VERSION_ID=13\n", "is not text")})
+    assert_unread(check, {"etc/os-release": (b"ID=debian\0VERSION_ID=13\n", "is not text")})
 
 
-def nested(depth: int, *, packed: bool) -> bytes:
+def nest_archives(depth: int, *, is_packed: bool) -> bytes:
     content = pack_zip({POM_NAME: POM})
     for _ in range(depth):
-        content = pack_zip({"a.jar": content}, is_packed=packed)
+        content = pack_zip({"a.jar": content}, is_packed=is_packed)
     return content
 
 
-def many(depth: int, width: int) -> bytes:
+def make_wide_archive(depth: int, width: int) -> bytes:
     """Archives each of which names the next so many times, though it holds it once."""
     content = pack_zip({POM_NAME: POM})
     for _ in range(depth):
-        content = listed(local(b"a.jar") + content, *[record(b"a.jar", len(content), 0)] * width)
+        content = append_directory(make_local_header(b"a.jar") + content, *[record(b"a.jar", len(content), 0)] * width)
     return content
 
 
-def lying(change: dict[int, bytes]) -> bytes:
+def make_lying_archive(change: dict[int, bytes]) -> bytes:
     """An archive with one pom.properties, whose directory's entry has other bytes at these offsets."""
     content = bytearray(pack_zip({POM_NAME: POM}, is_packed=False))
     at = content.index(b"PK\x01\x02")
@@ -91,19 +95,19 @@ def test_java_archives(check: Check) -> None:
     bomb = pack_zip({f"{at}.jar": bytes(30 * 2**20) for at in range(4)})
     assert len(bomb) < 2**18
     pom = "META-INF/maven/g/a/pom.xml"
-    holds(
+    assert_unread(
         check,
         {
             "app/empty.jar": (b"", "not a complete zip archive"),
             "app/cut.jar": (pack_zip({POM_NAME: POM})[:-30], "not a complete zip archive"),
-            "app/deep.jar": (nested(50, packed=True), "no more than"),
-            "app/deep-stored.war": (nested(50, packed=False), "no more than"),
-            "app/many.ear": (many(6, 40), "parts that name packages"),
+            "app/deep.jar": (nest_archives(50, is_packed=True), "no more than"),
+            "app/deep-stored.war": (nest_archives(50, is_packed=False), "no more than"),
+            "app/many.ear": (make_wide_archive(6, 40), "parts that name packages"),
             "app/bomb.jar": (bomb, "would have to be read"),
-            "app/lies-size.jar": (lying({24: struct.pack("<I", 2**31)}), "no more than"),
-            "app/lies-place.jar": (lying({42: struct.pack("<I", 2**31)}), "outside itself"),
-            "app/lies-check.jar": (lying({16: bytes(4)}), "does not match its archive"),
-            "app/encrypted.jar": (lying({8: b"\1"}), "encrypted"),
+            "app/lies-size.jar": (make_lying_archive({24: struct.pack("<I", 2**31)}), "no more than"),
+            "app/lies-place.jar": (make_lying_archive({42: struct.pack("<I", 2**31)}), "outside itself"),
+            "app/lies-check.jar": (make_lying_archive({16: bytes(4)}), "does not match its archive"),
+            "app/encrypted.jar": (make_lying_archive({8: b"\1"}), "encrypted"),
             "app/laughs.jar": (pack_zip({pom: laughs}), "document type"),
             "app/outside.jar": (pack_zip({pom: outside}), "document type"),
             "app/nested-xml.jar": (pack_zip({pom: b"<a>" * 300_000}), "not XML"),
@@ -117,9 +121,9 @@ def test_java_archives(check: Check) -> None:
     )
 
 
-def asar(header: bytes, files: bytes = b"") -> bytes:
-    padded = header + bytes(-len(header) % 4)
-    return struct.pack("<4I", 4, 8 + len(padded), 4 + len(padded), len(header)) + padded + files
+def make_asar(header: bytes, files: bytes = b"") -> bytes:
+    padded_header = header + bytes(-len(header) % 4)
+    return struct.pack("<4I", 4, 8 + len(padded_header), 4 + len(padded_header), len(header)) + padded_header + files
 
 
 def test_packages_of_node(check: Check) -> None:
@@ -127,10 +131,10 @@ def test_packages_of_node(check: Check) -> None:
         b"a%d: &a%d [%s]\n" % (at, at, b"*a%d, " % (at - 1) * 9) for at in range(1, 20)
     )
     packages = pack_zip({f"node_modules/p{at}/package.json": b'{"name": "p", "version": "1"}' for at in range(2100)})
-    same = b",".join(b'"p%d":{"files":{"package.json":{"size":4194304,"offset":"0"}}}' % at for at in range(40))
-    same = b'{"files":{"node_modules":{"files":{' + same + b"}}}}"
-    inflated = pack_zip({f"node_modules/p{at}/package.json": bytes(3 * 2**20) for at in range(90)})
-    holds(
+    members = b",".join(b'"p%d":{"files":{"package.json":{"size":4194304,"offset":"0"}}}' % at for at in range(40))
+    members = b'{"files":{"node_modules":{"files":{' + members + b"}}}}"
+    bomb = pack_zip({f"node_modules/p{at}/package.json": bytes(3 * 2**20) for at in range(90)})
+    assert_unread(
         check,
         {
             f"{MODULES}/deep/package.json": (b'{"a": ' + DEEP, "nested too deeply"),
@@ -149,15 +153,15 @@ def test_packages_of_node(check: Check) -> None:
             "h/bun.lock": (b'{"packages": {' + b'"a' * 100_000, "not JSON"),
             "i/package-lock.json": (b'{"packages": {"node_modules/a": 1}}', "is not a mapping"),
             ".yarn/cache/many.zip": (packages, "packages"),
-            ".yarn/cache/bomb.zip": (inflated, "would have to be read"),
+            ".yarn/cache/bomb.zip": (bomb, "would have to be read"),
             "app/none.asar": (b"\4\0\0\0" * 3, "not an asar archive"),
             "app/lies.asar": (struct.pack("<4I", 4, 2**32 - 1, 2**32 - 5, 2**24), "no more than"),
-            "app/deep.asar": (asar(b'{"files":{"a":' * 100_000), "nested too deeply"),
+            "app/deep.asar": (make_asar(b'{"files":{"a":' * 100_000), "nested too deeply"),
             "app/long.asar": (
-                asar(b'{"files":{"' + b"a" * 2**20 + b'":{"files":{' + b'"b":{"files":{}}}}}}'),
+                make_asar(b'{"files":{"' + b"a" * 2**20 + b'":{"files":{' + b'"b":{"files":{}}}}}}'),
                 "has more than 4096",
             ),
-            "app/same.asar": (asar(same, b" " * 2**22), "would have to be read"),
+            "app/same.asar": (make_asar(members, b" " * 2**22), "would have to be read"),
             ".yarn/cache/none.zip": (b"PK\x05\x06", "not a complete zip archive"),
         },
     )
@@ -166,23 +170,23 @@ def test_packages_of_node(check: Check) -> None:
 def test_more_packages_than_there_is_room_for(check: Check) -> None:
     """A header of a megabyte names thousands of files of one archive."""
     folders = b",".join(b'"%d":{"files":{"package.json":{"size":29,"offset":"0"}}}' % at for at in range(9999))
-    content = asar(b'{"files":{"node_modules":{"files":{' + folders + b"}}}}", b'{"name":"abc","version":"1" }')
-    broken = check.scan_layers({f"{at}/a.asar": content for at in range(20)}).broken_layers
-    assert any("too many packages" in reason for reason in broken.values())
+    content = make_asar(b'{"files":{"node_modules":{"files":{' + folders + b"}}}}", b'{"name":"abc","version":"1" }')
+    broken_layers = check.scan_layers({f"{at}/a.asar": content for at in range(20)}).broken_layers
+    assert any("too many packages" in reason for reason in broken_layers.values())
 
 
 def test_more_broken_parts_than_there_is_room_for(check: Check) -> None:
     part = b'{"externalRefs":[{"referenceLocator":"pkg:dhi/"}]}'
     document = b'{"packages":[' + b",".join([part] * 160_000) + b"]}"
-    broken = check.scan_layers({"opt/docker/sbom/a/.spdx.a.json": document}).broken_layers
-    assert any("too many packages" in reason for reason in broken.values())
+    broken_layers = check.scan_layers({"opt/docker/sbom/a/.spdx.a.json": document}).broken_layers
+    assert any("too many packages" in reason for reason in broken_layers.values())
 
 
 def test_packages_of_python(check: Check) -> None:
     egg = io.BytesIO()
     with zipfile.ZipFile(egg, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("EGG-INFO/PKG-INFO", b"X: " + bytes(2**24))
-    holds(
+    assert_unread(
         check,
         {
             f"{SITE}/a-1.dist-info/METADATA": (b"Name: a\n" + b"X: y\n" * 300_000 + b"Version: 1\n", "has no Version"),
@@ -210,8 +214,8 @@ def test_removed_packages_among_the_files_of_many_are_reported_in_bounded_time(c
         record = b"".join(b"b%d/%d.py,,\n" % (at, file) for file in range(9))
         site[f"{SITE}/b{at}-1.dist-info/RECORD"] = b"%sb%d-1.dist-info/METADATA,,\n" % (record, at)
         site |= {f"{SITE}/b{at}/{file}.py": b"" for file in range(9)}
-    unread = check.scan_layers(site, {f"{SITE}/.wh.a{at}-1.dist-info": b"" for at in range(1000)}).unread_paths
-    assert unread == {"/": "Too many files would have to be searched to find their packages."}
+    unread_paths = check.scan_layers(site, {f"{SITE}/.wh.a{at}-1.dist-info": b"" for at in range(1000)}).unread_paths
+    assert unread_paths == {"/": "Too many files would have to be searched to find their packages."}
 
 
 def test_a_line_of_requirements_takes_no_time(check: Check) -> None:
@@ -222,15 +226,17 @@ def test_a_line_of_requirements_takes_no_time(check: Check) -> None:
         b"a" + b" " * 10**6 + b"==1 ;",
         b"a==1" + b"\\" * 10**6,
     ]
-    broken = {f"{MODULES}/a/package.json": b"{"}
-    unread = check.scan_layers({f"{at}/requirements.txt": line for at, line in enumerate(lines)} | broken).unread_paths
-    assert list(unread) == ["0/requirements.txt", *broken]
+    broken_manifest = {f"{MODULES}/a/package.json": b"{"}
+    unread_paths = check.scan_layers(
+        {f"{at}/requirements.txt": line for at, line in enumerate(lines)} | broken_manifest
+    ).unread_paths
+    assert list(unread_paths) == ["0/requirements.txt", *broken_manifest]
 
 
 def test_packages_of_ruby_php_dotnet_conda_bitnami_and_others(check: Check) -> None:
     doctype = b"<!DOCTYPE packages [<!ENTITY a 'b'>]><packages><package id='&a;' version='1'/></packages>"
     gem = b"# -*-\n# stub: a 1 ruby lib\n" + b" " * 30_000 + b's.name = "b"\n  s.version = "' + b"1." * 20_000
-    holds(
+    assert_unread(
         check,
         {
             "usr/lib/ruby/specifications/a-1.gemspec": (gem, "stub says"),
@@ -241,10 +247,10 @@ def test_packages_of_ruby_php_dotnet_conda_bitnami_and_others(check: Check) -> N
             "a/vendor/composer/installed.json": (b'{"packages": ' + DEEP, "nested too deeply"),
             "b/vendor/composer/installed.json": (b'{"packages": [1, null, {"name": []}]}', "no name and version"),
             "bin/none.phar": (b"<?php __HALT_COMPILER(); ?>\r\n" + b"\xff" * 8 + b"\x11\x10", "no more than"),
-            "bin/lies.phar": (phar((INSTALLED, b"[]"), count=2**32 - 1), "manifest is cut off"),
-            "bin/bomb.phar": (phar((INSTALLED, b" " * 2**22), (INSTALLED, b" " * 2**22), flags=GZ), "not JSON"),
-            "bin/bombs.phar": (phar(*[(INSTALLED, b"[" + b" " * 2**22)] * 9, flags=GZ), "would have to be read"),
-            "bin/own": (b"#!/usr/bin/env php\n" + phar((INSTALLED, DEEP)), "nested too deeply"),
+            "bin/lies.phar": (make_phar((INSTALLED, b"[]"), count=2**32 - 1), "manifest is cut off"),
+            "bin/bomb.phar": (make_phar((INSTALLED, b" " * 2**22), (INSTALLED, b" " * 2**22), flags=GZ), "not JSON"),
+            "bin/bombs.phar": (make_phar(*[(INSTALLED, b"[" + b" " * 2**22)] * 9, flags=GZ), "would have to be read"),
+            "bin/own": (b"#!/usr/bin/env php\n" + make_phar((INSTALLED, DEEP)), "nested too deeply"),
             "c/composer.lock": (b'{"packages": {}}', "no list of packages"),
             "a/a.deps.json": (b'{"targets": ' + DEEP, "nested too deeply"),
             "b/b.deps.json": (b'{"runtimeTarget": {"name": []}}', "is not a string"),
@@ -295,17 +301,17 @@ def test_packages_of_ruby_php_dotnet_conda_bitnami_and_others(check: Check) -> N
 def test_programs(check: Check) -> None:
     go = gzip.decompress(GO.read_bytes())
     at = go.index(b"\xff Go buildinf:") + 32
-    holds(
+    assert_unread(
         check,
         {
             "bin/lies": (go[:at] + b"\xff\xff\xff\xff\x7f" + go[at + 5 :], "cut off"),
             "bin/hidden": (go.replace(b"\xff Go buildinf:", b"\xff Go buildinf!"), "without build information"),
             "bin/packed": (gzip.decompress(GO.with_name("packed.gz").read_bytes()), "packed by UPX"),
-            "bin/bomb": (program(zlib.compress(bytes(2**25))), "cut off, or has more than"),
-            "bin/none": (program(b"no zlib"), "cannot be inflated"),
-            "bin/deep": (program(zlib.compress(b'{"packages": ' + DEEP)), "nested too deeply"),
+            "bin/bomb": (make_program(zlib.compress(bytes(2**25))), "cut off, or has more than"),
+            "bin/none": (make_program(b"no zlib"), "cannot be inflated"),
+            "bin/deep": (make_program(zlib.compress(b'{"packages": ' + DEEP)), "nested too deeply"),
             "bin/types": (
-                program(zlib.compress(b'{"packages": [{"name": 1, "version": 2, "source": 3}]}')),
+                make_program(zlib.compress(b'{"packages": [{"name": 1, "version": 2, "source": 3}]}')),
                 "without a name",
             ),
             "src/Cargo.lock": (b'[[package]]\nname = "a\\u0000"\n', "is not how Cargo writes it"),

@@ -12,14 +12,14 @@ from tests.scanner.images.make import Folder
 Document = dict[str, Any]
 
 
-def scan_changed(check: Check, change: Callable[[Document], object], *, what: str = "manifest") -> str:
+def scan_changed(check: Check, change: Callable[[Document], object], *, part: str = "manifest") -> str:
     """An honest image whose manifest or config was changed, its digests following the change."""
     base = make.make_image([DEBIAN])
     manifest = json.loads(base.blobs[base.digest])
     config = json.loads(base.blobs[base.config])
-    change(config if what == "config" else manifest)
+    change(config if part == "config" else manifest)
     blobs = dict(base.blobs)
-    if what == "config":
+    if part == "config":
         data = json.dumps(config).encode()
         blobs[make.compute_sha256(data)] = data
         manifest["config"] = make.make_descriptor(data, make.CONFIG)
@@ -29,17 +29,20 @@ def scan_changed(check: Check, change: Callable[[Document], object], *, what: st
     return f"oci:{check.folder}"
 
 
-def layers(manifest: Document, **fields: object) -> object:
+def change_first_layer(manifest: Document, **fields: object) -> object:
     manifest["layers"][0] |= fields
     return manifest
 
 
 MANIFESTS: dict[str, tuple[Callable[[Document], object], str]] = {
-    "a negative size": (lambda document: layers(document, size=-1), "the size -1"),
-    "a size that is not a number": (lambda document: layers(document, size="9"), "the size '9'"),
-    "a size without end": (lambda document: layers(document, size=1e300), "the size 1e+300"),
-    "a digest that leads out": (lambda document: layers(document, digest="sha256:../../../etc/passwd"), "digest"),
-    "a digest of another kind": (lambda document: layers(document, digest="md5:" + "0" * 32), "digest"),
+    "a negative size": (lambda document: change_first_layer(document, size=-1), "the size -1"),
+    "a size that is not a number": (lambda document: change_first_layer(document, size="9"), "the size '9'"),
+    "a size without end": (lambda document: change_first_layer(document, size=1e300), "the size 1e+300"),
+    "a digest that leads out": (
+        lambda document: change_first_layer(document, digest="sha256:../../../etc/passwd"),
+        "digest",
+    ),
+    "a digest of another kind": (lambda document: change_first_layer(document, digest="md5:" + "0" * 32), "digest"),
     "layers that are none": (lambda document: document.update(layers={"a": 1}), "are not a list"),
     "layers without end": (lambda document: document.update(layers=document["layers"] * 2000), "at most 1024 are read"),
     "an index and an image at once": (lambda document: document.update(manifests=[]), "an index and an image at once"),
@@ -61,13 +64,13 @@ def test_a_manifest_that_lies_is_refused(check: Check, name: str) -> None:
 
 def test_a_config_that_lies_is_refused_or_says_nothing(check: Check) -> None:
     check.require_refusal(
-        scan_changed(check, lambda document: document.update(os=[], architecture={}), what="config"),
+        scan_changed(check, lambda document: document.update(os=[], architecture={}), part="config"),
         "names no operating",
     )
     history = [{"created_by": "\x1b[2J" * 9, "comment": {}, "empty_layer": []}] * 5000
     subjects = {"history": history, "created": "\x07" * 9999, "config": {"User": [], "Labels": [{}]}}
     ran = check.run_within_bounds(
-        "gate", scan_changed(check, lambda document: document.update(subjects), what="config")
+        "gate", scan_changed(check, lambda document: document.update(subjects), part="config")
     )
     assert ran.code == 0
     assert "\\u0007" not in ran.out
@@ -98,8 +101,8 @@ def test_an_index_that_lies_is_refused(check: Check) -> None:
 
 def test_a_platform_that_is_called_an_attestation_is_not_passed_over(check: Check) -> None:
     """Runtimes run what the index says is of their platform, whatever annotations call it."""
-    broken = make.make_image([DEBIAN, b"noise" * 1000])
-    index = make.index([broken])
+    broken_image = make.make_image([DEBIAN, b"noise" * 1000])
+    index = make.index([broken_image])
     document = json.loads(index.blobs[index.digest])
     document["manifests"][0]["annotations"] = {"vnd.docker.reference.type": "attestation-manifest"}
     data = json.dumps(document).encode()
@@ -109,8 +112,8 @@ def test_a_platform_that_is_called_an_attestation_is_not_passed_over(check: Chec
 
 
 def test_the_worst_platform_of_an_index_decides(check: Check) -> None:
-    honest, broken = make.make_image([DEBIAN]), make.make_image([DEBIAN, b"noise" * 1000], platform="linux/arm64")
-    make.write_layout(check.folder, {"latest": make.index([honest, broken])})
+    honest, broken_image = make.make_image([DEBIAN]), make.make_image([DEBIAN, b"noise" * 1000], platform="linux/arm64")
+    make.write_layout(check.folder, {"latest": make.index([honest, broken_image])})
     ran = check.run_within_bounds("gate", f"oci:{check.folder}")
     assert (ran.code, list(ran.unread_paths)) == (3, ["/"])
 
@@ -121,16 +124,16 @@ WHITEOUT = make.pack_tar({"var/lib/dpkg/.wh.status": b"", "var/lib/dpkg/status.d
 IN_TOTO = "application/vnd.in-toto+json"
 
 
-def above(check: Check, blob: bytes, media_type: str, *diff_ids: str) -> str:
+def add_layer(check: Check, blob: bytes, media_type: str, *diff_ids: str) -> str:
     """An honest image with one more layer, whose diff_ids are these behind the first."""
     base = make.make_image([DEBIAN])
     manifest, config = (json.loads(base.blobs[digest]) for digest in (base.digest, base.config))
     manifest["layers"].append(make.make_descriptor(blob, media_type))
     config["rootfs"]["diff_ids"] += diff_ids
-    settled = json.dumps(config).encode()
-    manifest["config"] = make.make_descriptor(settled, make.CONFIG)
+    new_config = json.dumps(config).encode()
+    manifest["config"] = make.make_descriptor(new_config, make.CONFIG)
     document = json.dumps(manifest).encode()
-    blobs = {**base.blobs, **{make.compute_sha256(data): data for data in (blob, settled, document)}}
+    blobs = {**base.blobs, **{make.compute_sha256(data): data for data in (blob, new_config, document)}}
     make.write_layout(check.folder, {"latest": make.Image(make.compute_sha256(document), "", "x", [], [], blobs)})
     return f"oci:{check.folder}"
 
@@ -169,18 +172,18 @@ LAYERS: dict[str, tuple[bytes, str, tuple[str, ...], str]] = {
 @pytest.mark.parametrize("name", LAYERS)
 def test_a_layer_that_is_not_what_the_image_says_of_it_is_never_approved(check: Check, name: str) -> None:
     blob, media_type, diff_ids, complaint = LAYERS[name]
-    reference = above(check, blob, media_type, *diff_ids)
+    reference = add_layer(check, blob, media_type, *diff_ids)
     first = check.run_within_bounds("scan", reference)
     for _ in range(2):  # read, then out of the cache
-        judged = check.run_within_bounds("gate", reference)
-        assert judged.code == 3, judged.err
-        assert complaint in judged.out
+        result = check.run_within_bounds("gate", reference)
+        assert result.code == 3, result.err
+        assert complaint in result.out
     assert first.code in (0, 3)
 
 
 def test_a_layer_that_is_what_the_image_says_of_it_is_approved(check: Check) -> None:
     for compression, kind in (("gzip", GZIP), ("zstd", ZSTD), ("none", PLAIN)):
-        reference = above(check, make.compress(ADDED, compression), kind, make.compute_sha256(ADDED))  # type: ignore[arg-type]
+        reference = add_layer(check, make.compress(ADDED, compression), kind, make.compute_sha256(ADDED))  # type: ignore[arg-type]
         assert check.run_within_bounds("scan", reference).code == 0
         assert check.run_within_bounds("gate", reference).code == 0
         assert check.run_within_bounds("gate", reference).code == 0

@@ -44,23 +44,23 @@ BROKEN = {
 
 
 def test_streams_that_are_broken_are_unread(check: Check) -> None:
-    unread = check.scan_blobs(*(blob for blob, _ in BROKEN.values())).broken_layers
-    assert len(unread) == len(BROKEN)
+    broken_layers = check.scan_blobs(*(blob for blob, _ in BROKEN.values())).broken_layers
+    assert len(broken_layers) == len(BROKEN)
     for name, (blob, reason) in BROKEN.items():
-        assert reason in unread[make.compute_sha256(blob)], name
+        assert reason in broken_layers[make.compute_sha256(blob)], name
 
 
 def test_members_frames_and_padding_are_one_stream(check: Check) -> None:
     """What runtimes unpack is read; what follows the end of the tar file has to be padding."""
-    edited = make.pack_tar({STATUS: b"Package: bash\nSta"})
+    edited_status = make.pack_tar({STATUS: b"Package: bash\nSta"})
     for folder, blob in {
-        "members": gzip.compress(edited[:700]) + gzip.compress(edited[700:]),
-        "frames": zstandard.compress(edited[:700]) + zstandard.compress(edited[700:]),
+        "members": gzip.compress(edited_status[:700]) + gzip.compress(edited_status[700:]),
+        "frames": zstandard.compress(edited_status[:700]) + zstandard.compress(edited_status[700:]),
     }.items():
         ran = check(write_layout(check.folder / folder, blob))
         assert list(ran.unread_paths) == [STATUS]
-    behind = write_layout(check.folder / "behind", gzip.compress(make.pack_tar({"a": b"1"}) + edited))
-    assert "data behind its end mark" in check(behind).unread_paths["/"]
+    trailing_layout = write_layout(check.folder / "behind", gzip.compress(make.pack_tar({"a": b"1"}) + edited_status))
+    assert "data behind its end mark" in check(trailing_layout).unread_paths["/"]
 
 
 def test_a_blob_that_is_not_what_its_manifest_says_is_unread(check: Check) -> None:
@@ -84,9 +84,9 @@ def test_a_size_that_lies_in_the_manifest_is_unread(check: Check) -> None:
         manifest = json.loads(base.blobs[base.digest])
         manifest["layers"].append({"mediaType": "x", "digest": make.compute_sha256(blob), "size": size})
         document = json.dumps(manifest).encode()
-        unread = {**base.blobs, make.compute_sha256(blob): blob, make.compute_sha256(document): document}
+        blobs = {**base.blobs, make.compute_sha256(blob): blob, make.compute_sha256(document): document}
         make.write_layout(
-            check.folder, {"latest": make.Image(make.compute_sha256(document), "", base.config, [], [], unread)}
+            check.folder, {"latest": make.Image(make.compute_sha256(document), "", base.config, [], [], blobs)}
         )
         assert "manifest says" in check(f"oci:{check.folder}").unread_paths["/"]
 
@@ -108,10 +108,10 @@ FALSE = {
 
 
 def test_tar_files_that_lie_are_unread(check: Check) -> None:
-    unread = check.scan_blobs(*FALSE.values(), kind=PLAIN).broken_layers
-    assert unread.keys() == {make.compute_sha256(blob) for blob in FALSE.values()}
+    broken_layers = check.scan_blobs(*FALSE.values(), kind=PLAIN).broken_layers
+    assert broken_layers.keys() == {make.compute_sha256(blob) for blob in FALSE.values()}
     forms = ("cut short", "is not a whole tar file", "has a tar form that no image builder writes")
-    assert all(any(form in reason for form in forms) for reason in unread.values())
+    assert all(any(form in reason for form in forms) for reason in broken_layers.values())
 
 
 OUTSIDE = {
@@ -125,9 +125,9 @@ OUTSIDE = {
 
 def test_paths_that_lead_out_or_cannot_be_are_unread(check: Check) -> None:
     blobs = {make.pack_tar({name: b"x", STATUS: b""}): reason for name, reason in OUTSIDE.items()}
-    unread = check.scan_blobs(*blobs, kind=PLAIN).broken_layers
-    assert len(unread) == len(OUTSIDE)
-    assert all(reason in unread[make.compute_sha256(blob)] for blob, reason in blobs.items())
+    broken_layers = check.scan_blobs(*blobs, kind=PLAIN).broken_layers
+    assert len(broken_layers) == len(OUTSIDE)
+    assert all(reason in broken_layers[make.compute_sha256(blob)] for blob, reason in blobs.items())
 
 
 def test_paths_that_take_too_much_memory_are_refused() -> None:
@@ -138,7 +138,7 @@ def test_paths_that_take_too_much_memory_are_refused() -> None:
         list_bounded_entries(data, LayerLimits(paths=9 * 250))
 
 
-def deep(name: bytes) -> bytes:
+def make_deep_entry(name: bytes) -> bytes:
     """One entry whose path has two thousand folders of its own."""
     return make_header(b"././@LongLink", b"%o" % (len(name) + 1), b"L", tail=b"ustar  \0") + pad_block(name + b"\0")
 
@@ -146,14 +146,16 @@ def deep(name: bytes) -> bytes:
 def test_folders_that_take_too_much_memory_are_unread(check: Check) -> None:
     """A few kilobytes, and gigabytes of paths of folders above them."""
     names = [b"%03d/" % at + b"x/" * 2000 for at in range(300)]
-    files = b"".join(deep(name + b"f") + make_header(b"f") for name in names)
-    whiteouts = b"".join(deep(name + b".wh.f") + make_header(b"f") for name in names)
-    explicit = b"".join(deep(name[:-1]) + make_header(b"f", flag=b"5") for name in names)
-    linked = b"".join(deep(name + b"node_modules") + make_header(b"f", flag=b"2", link=b"a") for name in names)
+    files = b"".join(make_deep_entry(name + b"f") + make_header(b"f") for name in names)
+    whiteouts = b"".join(make_deep_entry(name + b".wh.f") + make_header(b"f") for name in names)
+    explicit = b"".join(make_deep_entry(name[:-1]) + make_header(b"f", flag=b"5") for name in names)
+    linked_folders = b"".join(
+        make_deep_entry(name + b"node_modules") + make_header(b"f", flag=b"2", link=b"a") for name in names
+    )
     blobs = [gzip.compress(part + END) for part in (files, whiteouts)]
     assert all(len(blob) < 20_000 for blob in blobs)
-    unread = check.scan_blobs(*blobs, gzip.compress(explicit + linked + END)).broken_layers
-    assert all("too many folders without an entry" in unread[make.compute_sha256(blob)] for blob in blobs)
+    broken_layers = check.scan_blobs(*blobs, gzip.compress(explicit + linked_folders + END)).broken_layers
+    assert all("too many folders without an entry" in broken_layers[make.compute_sha256(blob)] for blob in blobs)
 
 
 def test_layers_that_take_too_long_to_compare_are_unread(check: Check) -> None:
@@ -161,13 +163,16 @@ def test_layers_that_take_too_long_to_compare_are_unread(check: Check) -> None:
     names = range(800)
     listing = b"".join(b"/usr/lib/%d\n" % at for at in range(1000))
 
-    def layer(version: int) -> dict[str, bytes]:
+    def make_dpkg_layer(version: int) -> dict[str, bytes]:
         stanza = "Package: p{}\nStatus: install ok installed\nArchitecture: all\nVersion: {}\n\n"
         status = "".join(stanza.format(at, version) for at in names).encode()
         return {STATUS: status, **{f"var/lib/dpkg/info/p{at}.list": listing for at in names}}
 
     files = {f"usr/lib/{at}": b"" for at in range(1000)}
-    assert "too long to compare" in check.scan_layers({**layer(1), **files}, layer(2)).unread_paths["/"]
+    assert (
+        "too long to compare"
+        in check.scan_layers({**make_dpkg_layer(1), **files}, make_dpkg_layer(2)).unread_paths["/"]
+    )
 
 
 def test_many_layers_that_name_the_distribution_are_compared(check: Check) -> None:
@@ -190,9 +195,9 @@ def test_a_link_is_never_followed_out_of_the_image(check: Check) -> None:
         "app/x.jar": "/dev/zero",
         "var/lib/rpm": "/",
     }
-    unread = check.scan_layers({path: Symlink(target) for path, target in links.items()}).unread_paths
-    assert links.keys() <= unread.keys()
-    assert sum("which was not read" in reason for reason in unread.values()) >= len(links) - 1
+    unread_paths = check.scan_layers({path: Symlink(target) for path, target in links.items()}).unread_paths
+    assert links.keys() <= unread_paths.keys()
+    assert sum("which was not read" in reason for reason in unread_paths.values()) >= len(links) - 1
 
 
 def test_links_in_circles_are_unread(check: Check) -> None:
@@ -204,8 +209,14 @@ def test_links_in_circles_are_unread(check: Check) -> None:
         "opt/node_modules/a": Symlink("b"),
         "opt/node_modules/b": Symlink("a"),
     }
-    unread = check.scan_layers(circle).unread_paths
-    assert {STATUS, "etc/os-release", "app/node_modules", "opt/node_modules/a", "opt/node_modules/b"} <= unread.keys()
+    unread_paths = check.scan_layers(circle).unread_paths
+    assert {
+        STATUS,
+        "etc/os-release",
+        "app/node_modules",
+        "opt/node_modules/a",
+        "opt/node_modules/b",
+    } <= unread_paths.keys()
 
 
 def test_hard_links_in_a_chain_or_a_circle_are_unread(check: Check) -> None:
@@ -213,9 +224,9 @@ def test_hard_links_in_a_chain_or_a_circle_are_unread(check: Check) -> None:
         f"x/{at}/node_modules/a/package.json": Hardlink(f"x/{at + 1}/node_modules/a/package.json") for at in range(5000)
     }
     circle = {STATUS: Hardlink("x/status"), "x/status": Hardlink(STATUS), "y/METADATA": Hardlink("y/METADATA")}
-    unread = check.scan_layers({**chain, **circle}).unread_paths
-    assert len(unread) >= 5001
-    assert "it is a hard link to x/status, which is not an earlier file of its layer" in unread[STATUS]
+    unread_paths = check.scan_layers({**chain, **circle}).unread_paths
+    assert len(unread_paths) >= 5001
+    assert "it is a hard link to x/status, which is not an earlier file of its layer" in unread_paths[STATUS]
 
 
 def test_a_whiteout_of_nothing_is_unread(check: Check) -> None:
@@ -238,13 +249,13 @@ def test_a_database_of_300_megabytes_is_unread(check: Check) -> None:
     info = tarfile.TarInfo(STATUS)
     info.size = 300 * 2**20
     piece = bytes(10 * 2**20)
-    packed = io.BytesIO()
-    with igzip.IGzipFile(fileobj=packed, mode="wb") as file:
+    packed_layer = io.BytesIO()
+    with igzip.IGzipFile(fileobj=packed_layer, mode="wb") as file:
         file.write(info.tobuf())
         for _ in range(30):
             file.write(piece)
         file.write(END)
-    assert f"at most {256 * 2**20} are read" in check.scan_blobs(packed.getvalue()).unread_paths[STATUS]
+    assert f"at most {256 * 2**20} are read" in check.scan_blobs(packed_layer.getvalue()).unread_paths[STATUS]
 
 
 def test_databases_that_are_devices_or_folders_are_unread(check: Check) -> None:

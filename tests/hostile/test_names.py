@@ -35,12 +35,14 @@ DOCUMENTS = ("json", "sarif", "cyclonedx", "spdx", "openvex")
 def name_packages(name: str) -> dict[str, Content]:
     """Packages of several kinds called so, in a version called so, in a folder called so as far as a path can be."""
     folder = name.replace("\0", "").replace("/", "")[:200]
-    declared = json.dumps({"name": name, "version": name}).encode("utf-8", "surrogatepass")
-    installed = json.dumps({"packages": [{"name": f"v/{name}", "version": name}]}).encode("utf-8", "surrogatepass")
+    manifest = json.dumps({"name": name, "version": name}).encode("utf-8", "surrogatepass")
+    installed_packages = json.dumps({"packages": [{"name": f"v/{name}", "version": name}]}).encode(
+        "utf-8", "surrogatepass"
+    )
     line = name.encode("utf-8", "surrogatepass").replace(b"\n", b" ").replace(b"\r", b" ")
     return {
-        f"{folder}/node_modules/a/package.json": declared,
-        f"{folder}/vendor/composer/installed.json": installed,
+        f"{folder}/node_modules/a/package.json": manifest,
+        f"{folder}/vendor/composer/installed.json": installed_packages,
         f"{folder}/site/a-1.dist-info/METADATA": b"Name: " + line + b"\nVersion: " + line + b"\n",
         f"{folder}/{folder}.jar": b"no archive",
         f"{folder}/node_modules/b/package.json": b"no JSON",
@@ -61,8 +63,8 @@ def reports(check: Check, tmp_path: Path) -> dict[str, str]:
     layer: dict[str, Content] = {"etc/os-release": RELEASE, "var/lib/dpkg/status": STATUS}
     for name in (*HOSTILE, RAW):
         layer |= name_packages(name)
-    judged = check.scan_layers(layer)
-    assert any("\udce9" in path or "\\udce9" in path for path in judged.unread_paths), (
+    first_scan = check.scan_layers(layer)
+    assert any("\udce9" in path or "\\udce9" in path for path in first_scan.unread_paths), (
         "a raw byte in a path is kept apart"
     )
     options = [part for form in FORMATS for part in ("-o", f"{form}={tmp_path / form}")]
@@ -96,13 +98,13 @@ def test_the_same_bytes_are_judged_alike_twice(check: Check) -> None:
     """Once as they are read, and once as they are remembered."""
     layer = name_packages(RAW) | name_packages(ESCAPE)
     first = check.scan_layers(layer)
-    again = check.dockgate("scan", f"oci:{check.folder}", "-o", "json")
-    assert (again.code, again.unread_paths) == (3, first.unread_paths)
+    second_scan = check.dockgate("scan", f"oci:{check.folder}", "-o", "json")
+    assert (second_scan.code, second_scan.unread_paths) == (3, first.unread_paths)
     new_cache = Dockgate(check.dockgate.data, check.folder / "other")("scan", f"oci:{check.folder}", "-o", "json")
-    assert _platforms(new_cache) == _platforms(again)
+    assert _get_platforms(new_cache) == _get_platforms(second_scan)
 
 
-def _platforms(ran: Ran) -> Any:
+def _get_platforms(ran: Ran) -> Any:
     return ran.document["platforms"]
 
 
@@ -113,11 +115,11 @@ def test_a_bill_of_materials_of_such_an_image_is_read_again(check: Check, tmp_pa
         "etc/os-release": RELEASE,
         "var/lib/dpkg/status": STATUS,
     }
-    judged = check.scan_layers(layer)
+    first_scan = check.scan_layers(layer)
     for form in ("cyclonedx", "spdx"):
         document = tmp_path / f"{form}.json"
-        written = check.dockgate("sbom", f"oci:{check.folder}", "-o", f"{form}={document}")
-        assert_ended(written)
+        sbom_run = check.dockgate("sbom", f"oci:{check.folder}", "-o", f"{form}={document}")
+        assert_ended(sbom_run)
         ran = check.run_within_bounds("gate", f"sbom:{document}")
         assert ran.code == 3
-        assert ran.unread_paths.keys() == judged.unread_paths.keys()
+        assert ran.unread_paths.keys() == first_scan.unread_paths.keys()

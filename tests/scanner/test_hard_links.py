@@ -27,17 +27,17 @@ JINJA = b"Name: jinja2\nVersion: 2.4\n"
 
 
 def archive() -> bytes:
-    made = io.BytesIO()
-    with zipfile.ZipFile(made, "w") as written:
-        written.writestr("jinja2-2.4.dist-info/METADATA", JINJA)
-    return made.getvalue()
+    output = io.BytesIO()
+    with zipfile.ZipFile(output, "w") as archive_file:
+        archive_file.writestr("jinja2-2.4.dist-info/METADATA", JINJA)
+    return output.getvalue()
 
 
-def image_archive() -> bytes:
-    made = io.BytesIO()
-    with tarfile.open(fileobj=made, mode="w") as written:
-        written.addfile(tarfile.TarInfo("oci-layout"))
-    return made.getvalue()
+def make_image_archive() -> bytes:
+    output = io.BytesIO()
+    with tarfile.open(fileobj=output, mode="w") as archive_file:
+        archive_file.addfile(tarfile.TarInfo("oci-layout"))
+    return output.getvalue()
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_a_file_is_known_by_any_of_its_names(path: str, content: bytes, purl: st
 
 
 def test_what_cannot_be_read_under_its_second_name_is_unread() -> None:
-    for path, content in (("usr/local/bin/node", make_elf()), ("srv/a.tar", image_archive())):
+    for path, content in (("usr/local/bin/node", make_elf()), ("srv/a.tar", make_image_archive())):
         layer = [make_file("usr/local/bin/httpd", content), make_hardlink(path, "usr/local/bin/httpd")]
         assert path in [entry.path for entry in read_inventory(SYSTEM, layer).unread]
 
@@ -78,9 +78,9 @@ def test_a_layer_is_read_once_where_the_names_of_ordinary_files_say_nothing() ->
         make_file("usr/bin/2to3", b"#!/usr/bin/python3\n" + b"#" * 20_000),
         make_hardlink("usr/bin/2to3-3", "usr/bin/2to3"),
     ]
-    made = make_image(SYSTEM, layer)
-    assert read_image(made, ECOSYSTEMS).unread == ()
-    assert [layer.read for layer in made.layers] == [1, 1]
+    image = make_image(SYSTEM, layer)
+    assert read_image(image, ECOSYSTEMS).unread == ()
+    assert [layer.read for layer in image.layers] == [1, 1]
 
 
 def test_linked_metadata_of_a_package_is_read_as_before() -> None:

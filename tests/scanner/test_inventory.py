@@ -37,14 +37,14 @@ from dockgate.shared.errors import ImageError, UnavailableError
 A = "x/node_modules/a/package.json"
 
 
-def package(name: str, version: str = "1.0.0") -> str:
+def make_manifest(name: str, version: str = "1.0.0") -> str:
     return f'{{"name": "{name}", "version": "{version}"}}'
 
 
 def test_packages_of_all_kinds_are_put_together_and_sorted() -> None:
     result = read_inventory(
         [make_file("etc/os-release", DEBIAN), make_status(make_stanza("zlib", "1"), make_stanza("bash", "5"))],
-        [*make_dist_info("opt/Foo_Bar-2.dist-info", "Foo_Bar", "2"), make_file(A, package("a"))],
+        [*make_dist_info("opt/Foo_Bar-2.dist-info", "Foo_Bar", "2"), make_file(A, make_manifest("a"))],
     )
     assert [(package.name, package.purl, package.layer) for package in result.packages] == [
         ("Foo_Bar", "pkg:pypi/foo-bar@2", "1"),
@@ -95,27 +95,27 @@ def test_the_order_of_entries_does_not_show() -> None:
     content = [
         make_file("etc/os-release", DEBIAN),
         make_status(make_stanza("b", "1"), make_stanza("a", "1")),
-        make_file(A, package("a")),
+        make_file(A, make_manifest("a")),
     ]
     assert canonical.encode(read_inventory(content)) == canonical.encode(read_inventory(content[::-1]))
 
 
 def test_a_package_keeps_everything_that_its_reader_stated() -> None:
     values = {field.name: f"the {field.name}" for field in fields(Package)}
-    stated = Package(**{**values, "ecosystem": "Go", "path": "app/x"})
-    facts = LayerFacts(f"sha256:{'1' * 64}", (PackageFile("app/x", "go", (stated,)),))
+    stated_package = Package(**{**values, "ecosystem": "Go", "path": "app/x"})
+    facts = LayerFacts(f"sha256:{'1' * 64}", (PackageFile("app/x", "go", (stated_package,)),))
     (package,) = combine_facts(make_image([]), [facts], ECOSYSTEMS).packages
-    assert package == replace(stated, layer=facts.layer, owner=package.owner)
+    assert package == replace(stated_package, layer=facts.layer, owner=package.owner)
 
 
 def test_a_later_layer_replaces_a_file() -> None:
-    assert list_names(read_inventory([make_file(A, package("a"))], [make_file(A, package("a", "2.0.0"))])) == [
-        "a 2.0.0"
-    ]
+    assert list_names(
+        read_inventory([make_file(A, make_manifest("a"))], [make_file(A, make_manifest("a", "2.0.0"))])
+    ) == ["a 2.0.0"]
 
 
 @pytest.mark.parametrize(
-    "above",
+    "upper_layer",
     [
         make_whiteouts(A),
         make_whiteouts("x"),
@@ -127,43 +127,53 @@ def test_a_later_layer_replaces_a_file() -> None:
     ],
     ids=["whiteout", "whiteout above", "opaque", "opaque root", "link above", "file above", "folder in place"],
 )
-def test_a_later_layer_removes_a_file(above: list[Entry]) -> None:
-    assert list_names(read_inventory([make_file(A, package("a"))], above)) == []
+def test_a_later_layer_removes_a_file(upper_layer: list[Entry]) -> None:
+    assert list_names(read_inventory([make_file(A, make_manifest("a"))], upper_layer)) == []
 
 
 @pytest.mark.parametrize("first", [True, False])
 def test_an_opaque_folder_keeps_what_its_own_layer_has_in_it(*, first: bool) -> None:
-    here = [make_folder("x/node_modules/a"), make_opaque("x/node_modules"), make_file(A, package("a", "2.0.0"))]
-    here = [here[0], *(here[1:] if first else here[:0:-1])]
-    assert list_names(read_inventory([make_file(A, package("a"))], here)) == ["a 2.0.0"]
+    own_layer = [
+        make_folder("x/node_modules/a"),
+        make_opaque("x/node_modules"),
+        make_file(A, make_manifest("a", "2.0.0")),
+    ]
+    own_layer = [own_layer[0], *(own_layer[1:] if first else own_layer[:0:-1])]
+    assert list_names(read_inventory([make_file(A, make_manifest("a"))], own_layer)) == ["a 2.0.0"]
 
 
 def test_a_whiteout_spares_what_only_begins_like_it() -> None:
     assert list_names(
-        read_inventory([make_file(A, package("a"))], make_whiteouts("x/node_modules/a/package", "x/node"))
+        read_inventory([make_file(A, make_manifest("a"))], make_whiteouts("x/node_modules/a/package", "x/node"))
     ) == ["a 1.0.0"]
 
 
 def test_a_file_that_comes_back_is_there() -> None:
     assert list_names(
-        read_inventory([make_file(A, package("a"))], make_whiteouts("x"), [make_file(A, package("a", "3.0.0"))])
+        read_inventory(
+            [make_file(A, make_manifest("a"))], make_whiteouts("x"), [make_file(A, make_manifest("a", "3.0.0"))]
+        )
     ) == ["a 3.0.0"]
 
 
 def test_the_last_entry_of_a_path_counts() -> None:
-    assert list_names(read_inventory([make_file(A, package("a")), make_file(A, package("a", "2.0.0"))])) == ["a 2.0.0"]
-    assert list_names(read_inventory([make_file(A, package("a")), make_symlink(A, "y")])) == []
+    assert list_names(
+        read_inventory([make_file(A, make_manifest("a")), make_file(A, make_manifest("a", "2.0.0"))])
+    ) == ["a 2.0.0"]
+    assert list_names(read_inventory([make_file(A, make_manifest("a")), make_symlink(A, "y")])) == []
 
 
 def test_a_hard_link_is_read_as_the_file_it_links_to() -> None:
-    result = make_image([make_file("stash", package("a")), make_hardlink(A, "stash"), make_file("stash", package("b"))])
+    result = make_image(
+        [make_file("stash", make_manifest("a")), make_hardlink(A, "stash"), make_file("stash", make_manifest("b"))]
+    )
     assert list_names(read_image(result, ECOSYSTEMS)) == ["a 1.0.0"]
     assert result.layers[0].read == 2
 
 
 def test_a_hard_link_out_of_its_layer_is_unread() -> None:
     result = read_inventory(
-        [make_file("stash", package("a")), make_file("y/node_modules/b/package.json", package("b"))],
+        [make_file("stash", make_manifest("a")), make_file("y/node_modules/b/package.json", make_manifest("b"))],
         [make_hardlink(A, "stash")],
     )
     assert [entry.path for entry in result.unread] == [A]
@@ -177,7 +187,7 @@ def test_a_link_is_accepted_when_it_leads_to_what_is_read() -> None:
         make_symlink("x/foo-1.dist-info/METADATA", "../.cache/foo-1.dist-info/METADATA"),
     ]
     assert read_inventory(content).unread == ()
-    result = read_inventory([*content, make_file(A, package("a"))], make_whiteouts("x/.cache"))
+    result = read_inventory([*content, make_file(A, make_manifest("a"))], make_whiteouts("x/.cache"))
     assert [entry.path for entry in result.unread] == ["x/foo-1.dist-info/METADATA"]
 
 
@@ -205,9 +215,9 @@ def test_etc_os_release_comes_before_the_one_in_usr() -> None:
 
 
 def test_a_file_that_cannot_be_read_is_unread_where_it_stands() -> None:
-    broken = [make_file(A, "{"), make_file("y/node_modules/b/package.json", package("b"))]
-    assert [(entry.path, entry.layer) for entry in read_inventory(broken).unread] == [(A, "0")]
-    assert read_inventory(broken, [make_file(A, package("a"))]).unread == ()
+    broken_files = [make_file(A, "{"), make_file("y/node_modules/b/package.json", make_manifest("b"))]
+    assert [(entry.path, entry.layer) for entry in read_inventory(broken_files).unread] == [(A, "0")]
+    assert read_inventory(broken_files, [make_file(A, make_manifest("a"))]).unread == ()
 
 
 def test_an_unreadable_os_release_names_no_distribution() -> None:
@@ -217,7 +227,7 @@ def test_an_unreadable_os_release_names_no_distribution() -> None:
 
 
 def test_a_broken_layer_yields_no_facts() -> None:
-    layer = FakeLayer("sha256:bad", [make_file(A, package("a"))], ImageError("the digest does not match"))
+    layer = FakeLayer("sha256:bad", [make_file(A, make_manifest("a"))], ImageError("the digest does not match"))
     facts = read_layer(layer, ECOSYSTEMS)
     assert facts.files == ""
     result = combine_facts(make_image(), [facts], ECOSYSTEMS)
@@ -226,16 +236,16 @@ def test_a_broken_layer_yields_no_facts() -> None:
     assert "digest does not match" in "".join(entry.reason for entry in result.unread)
 
 
-@pytest.mark.parametrize(("each", "unread"), [(TIME_LIMIT / 2, False), (TIME_LIMIT, True)])
-@pytest.mark.parametrize("content", [package("a"), "{"])
-def test_a_layer_whose_files_take_too_long_is_unread_as_a_whole(content: str, each: float, *, unread: bool) -> None:
+@pytest.mark.parametrize(("each", "is_unread"), [(TIME_LIMIT / 2, False), (TIME_LIMIT, True)])
+@pytest.mark.parametrize("content", [make_manifest("a"), "{"])
+def test_a_layer_whose_files_take_too_long_is_unread_as_a_whole(content: str, each: float, *, is_unread: bool) -> None:
     files = [make_file(f"x/node_modules/{name}/package.json", content) for name in ("a", "b", "c")]
     ticks = count(step=each)
     facts = read_layer(FakeLayer("0", files), ECOSYSTEMS, lambda: next(ticks))
     assert [(entry.path, "take more than 120 seconds" in entry.reason) for entry in facts.unread] == [
         ("/", True)
-    ] * unread
-    assert bool(facts.package_files) is not unread
+    ] * is_unread
+    assert bool(facts.package_files) is not is_unread
 
 
 def test_a_layer_out_of_reach_is_no_broken_layer() -> None:
@@ -249,16 +259,16 @@ def test_facts_survive_being_stored() -> None:
         make_status(make_stanza("a", "1"), make_stanza("b", "1", "deinstall ok config-files")),
         make_dpkg_list("a", A, "usr/share/\udce9"),
         make_file("usr/share/\udce9"),
-        make_file(A, package("a")),
+        make_file(A, make_manifest("a")),
         make_symlink("y/foo.egg-info", "z"),
         make_folder("z/foo.egg-info"),
         make_opaque("q"),
         *make_whiteouts("p"),
     ]
     facts = read_layer(FakeLayer("0", content), ECOSYSTEMS)
-    stored = canonical.decode(LayerFacts, canonical.encode(facts))
-    assert stored == facts
-    assert combine_facts(make_image(), [stored], ECOSYSTEMS) == read_inventory(content)
+    stored_facts = canonical.decode(LayerFacts, canonical.encode(facts))
+    assert stored_facts == facts
+    assert combine_facts(make_image(), [stored_facts], ECOSYSTEMS) == read_inventory(content)
 
 
 def test_the_version_of_facts_names_every_plugin() -> None:
@@ -267,7 +277,7 @@ def test_the_version_of_facts_names_every_plugin() -> None:
 
 def test_a_path_that_cannot_exist_is_unread() -> None:
     for path in ("a/" * 3000 + "b", "a\0b"):
-        result = read_inventory([make_file(A, package("a")), make_file(path)])
+        result = read_inventory([make_file(A, make_manifest("a")), make_file(path)])
         assert [entry.path for entry in result.unread] == ["/"]
 
 
@@ -286,7 +296,7 @@ def test_deep_paths_and_many_layers_cost_little() -> None:
     deep = "d/" * 900 + "node_modules/a/package.json"
     before = time.process_time()
     assert list_names(
-        read_inventory([make_file(deep, package("a"))], *([make_file(f"f{at}")] for at in range(200)))
+        read_inventory([make_file(deep, make_manifest("a"))], *([make_file(f"f{at}")] for at in range(200)))
     ) == ["a 1.0.0"]
     assert time.process_time() - before < 5
 
@@ -321,38 +331,40 @@ OWN = [
 ACME = make_stanza("acme", "1.2", fields="Maintainer: Acme <dev@acme.example>\n")
 
 
-def base(*names: str) -> list[Entry]:
+def make_base(*names: str) -> list[Entry]:
     lists = [make_dpkg_list(f"{name}:amd64", f"usr/share/doc/{name}/copyright", f"usr/bin/{name}") for name in names]
     return [make_file("etc/os-release", DEBIAN), make_status(*(make_stanza(name, "1") for name in names)), *lists]
 
 
-def judged(*layers: list[Entry]) -> list[tuple[str, str, str]]:
+def list_owners(*layers: list[Entry]) -> list[tuple[str, str, str]]:
     return [(package.name, package.ecosystem, package.owner or "") for package in read_inventory(*layers).packages]
 
 
 def test_a_package_without_a_copyright_is_its_maintainer_s_and_owns_nothing() -> None:
     bash = make_stanza("bash", "1")
-    assert judged(base("bash"), [make_status(bash, ACME), *OWN]) == [
+    assert list_owners(make_base("bash"), [make_status(bash, ACME), *OWN]) == [
         ("acme", "vendor:acme.example", ""),
         ("bash", "Debian:13", ""),
         ("npm", "npm", ""),
     ]
-    assert judged(base("bash"), [make_status(bash, make_stanza("acme", "1.2")), *OWN])[0][1] == "vendor:unknown"
-    own = make_stanza("acme", "1.2", fields="Origin: Debian\nMaintainer: Acme <dev@acme.example>\n")
-    assert judged(base("bash"), [make_status(bash, own), *OWN])[0][1] == "Debian:13"
-    ubuntu = [make_file("etc/os-release", 'ID=ubuntu\nVERSION_ID="24.04"\n'), *base("bash")[1:]]
+    assert (
+        list_owners(make_base("bash"), [make_status(bash, make_stanza("acme", "1.2")), *OWN])[0][1] == "vendor:unknown"
+    )
+    own_stanza = make_stanza("acme", "1.2", fields="Origin: Debian\nMaintainer: Acme <dev@acme.example>\n")
+    assert list_owners(make_base("bash"), [make_status(bash, own_stanza), *OWN])[0][1] == "Debian:13"
+    ubuntu = [make_file("etc/os-release", 'ID=ubuntu\nVERSION_ID="24.04"\n'), *make_base("bash")[1:]]
     remaining = make_stanza("acme", "1.2", fields="Maintainer: A <a@canonical.com>\n")
-    assert judged(ubuntu, [make_status(bash, remaining), *OWN])[0][1] == "Ubuntu:24.04:LTS"
+    assert list_owners(ubuntu, [make_status(bash, remaining), *OWN])[0][1] == "Ubuntu:24.04:LTS"
 
 
 def test_the_current_file_list_says_whose_the_copyright_is() -> None:
     later = make_dpkg_list("acme", "usr/share/doc/acme/copyright", "usr/bin/acme", NPM)
     layers = [
-        base("bash"),
+        make_base("bash"),
         [make_status(make_stanza("bash", "1"), ACME), *OWN],
         [make_status(make_stanza("bash", "1"), ACME), later],
     ]
-    assert judged(*layers)[0][1] == "Debian:13"
+    assert list_owners(*layers)[0][1] == "Debian:13"
 
 
 def test_where_the_base_s_lists_were_cut_they_tell_nothing() -> None:
@@ -361,7 +373,7 @@ def test_where_the_base_s_lists_were_cut_they_tell_nothing() -> None:
         make_status(make_stanza("bash", "1")),
         make_dpkg_list("bash", "usr/bin/bash"),
     ]
-    assert judged(cut, [make_status(make_stanza("bash", "1"), ACME), *OWN]) == [
+    assert list_owners(cut, [make_status(make_stanza("bash", "1"), ACME), *OWN]) == [
         ("acme", "Debian:13", ""),
         ("bash", "Debian:13", ""),
         ("npm", "npm", "acme"),
@@ -370,11 +382,11 @@ def test_where_the_base_s_lists_were_cut_they_tell_nothing() -> None:
 
 def test_a_list_that_was_cut_above_the_package_s_own_layer_tells_nothing() -> None:
     cut = make_dpkg_list("bash:amd64", "usr/bin/bash")
-    assert judged(base("bash", "dash"), [cut]) == [("bash", "Debian:13", ""), ("dash", "Debian:13", "")]
+    assert list_owners(make_base("bash", "dash"), [cut]) == [("bash", "Debian:13", ""), ("dash", "Debian:13", "")]
     rebuilt = make_status(
         make_stanza("bash", "2", fields="Maintainer: Acme <dev@acme.example>\n"), make_stanza("dash", "1")
     )
-    assert judged(base("bash", "dash"), [rebuilt, cut])[0][1] == "vendor:acme.example"
+    assert list_owners(make_base("bash", "dash"), [rebuilt, cut])[0][1] == "vendor:acme.example"
 
 
 @pytest.mark.parametrize("name", ["files", "whiteouts", "opaques", "folders", "implied_folders", "symlinks"])
@@ -398,11 +410,13 @@ def test_layers_that_take_too_much_memory_together_are_unread(name: str) -> None
 def test_unread_entries_are_listed_up_to_a_limit_and_the_others_counted() -> None:
     """30,000 jars in one folder of a long path made a verdict of 330 megabytes."""
     folder = "/".join(["x" * 250] * 15)
-    broken = [make_file(f"{folder}/{at}.jar", "no archive") for at in range(1_000)]
-    few, many = read_inventory(broken[:100]).unread, read_inventory(broken).unread
-    assert len([entry for entry in few if entry.path.startswith(folder)]) == 100
-    listed = [entry for entry in many if entry.path.startswith(folder)]
-    assert 100 < len(listed) < 1_000
-    assert sum(len(entry.path) + len(entry.reason) for entry in many) <= UNREAD_LIMIT + 200
-    hidden = 1_000 - len(listed)
-    assert any(entry.path == "/" and f"{hidden} more files and parts cannot be read" in entry.reason for entry in many)
+    broken_archives = [make_file(f"{folder}/{at}.jar", "no archive") for at in range(1_000)]
+    few_unread, all_unread = read_inventory(broken_archives[:100]).unread, read_inventory(broken_archives).unread
+    assert len([entry for entry in few_unread if entry.path.startswith(folder)]) == 100
+    listed_entries = [entry for entry in all_unread if entry.path.startswith(folder)]
+    assert 100 < len(listed_entries) < 1_000
+    assert sum(len(entry.path) + len(entry.reason) for entry in all_unread) <= UNREAD_LIMIT + 200
+    hidden = 1_000 - len(listed_entries)
+    assert any(
+        entry.path == "/" and f"{hidden} more files and parts cannot be read" in entry.reason for entry in all_unread
+    )

@@ -44,19 +44,19 @@ class Kind:
         self.calls.append(path)
         return path.endswith(".pkg")
 
-    def read(self, path: str, opened: BinaryIO) -> Extract:
+    def read(self, path: str, file: BinaryIO) -> Extract:
         packages: list[Package] = []
-        unread: list[tuple[str, str]] = []
+        unread_parts: list[tuple[str, str]] = []
         owns: dict[str, tuple[str, ...]] = {}
-        words = [line.split() for line in opened.read().decode().splitlines()]
+        words = [line.split() for line in file.read().decode().splitlines()]
         for line in words:
             match line:
                 case ["broken"]:
                     raise UnreadableError("it is broken")
                 case ["unread", inner, reason]:
-                    unread.append((inner, reason))
-                case ["owns", name, owned]:
-                    owns[f"pkg:kind/{name}"] = (owned,)
+                    unread_parts.append((inner, reason))
+                case ["owns", name, owned_path]:
+                    owns[f"pkg:kind/{name}"] = (owned_path,)
                 case ["release" | "lock" | "alone", *_]:
                     pass
                 case [name, version]:
@@ -65,7 +65,7 @@ class Kind:
         return Extract(
             tuple(packages),
             owns,
-            unread_parts=tuple(unread),
+            unread_parts=tuple(unread_parts),
             is_self_contained=["alone"] in words,
             is_lockfile=["lock"] in words,
             release=next((line[1] for line in words if line[0] == "release"), ""),
@@ -85,9 +85,9 @@ class Kind:
 
 
 def read(*layers: list[Entry], kind: Ecosystem | None = None, metadata: ImageMetadata | None = None) -> Inventory:
-    pictured = make_image(*layers)
-    pictured.metadata = metadata or ImageMetadata()
-    return read_image(pictured, [kind or Kind()])
+    image = make_image(*layers)
+    image.metadata = metadata or ImageMetadata()
+    return read_image(image, [kind or Kind()])
 
 
 def test_only_files_that_trigger_an_ecosystem_are_asked_about() -> None:
@@ -152,13 +152,15 @@ def test_what_is_alone_is_contradicted_by_no_file_beside_it() -> None:
 
 def test_each_package_of_a_shared_metadata_file_is_compared_with_its_own_files() -> None:
     base = [make_file("v/all.pkg", "a 1\nb 1\nowns a v/a/\nowns b v/b/"), make_file("v/a/code"), make_file("v/b/code")]
-    upgraded = [make_file("v/all.pkg", "a 2\nb 1\nowns a v/a/\nowns b v/b/"), make_file("v/a/code")]
-    assert not read(base, upgraded).unread
+    upgraded_layer = [make_file("v/all.pkg", "a 2\nb 1\nowns a v/a/\nowns b v/b/"), make_file("v/a/code")]
+    assert not read(base, upgraded_layer).unread
     assert not read(base, [make_file("v/all.pkg", "b 1\nowns b v/b/"), *make_whiteouts("v/a")]).unread
-    edited = read(base, [make_file("v/all.pkg", "a 2\nb 1\nowns a v/a/\nowns b v/b/")])
-    assert [entry.reason for entry in edited.unread] == ["v/all.pkg became a 2, yet there are files of a 1."]
-    removed = read(base, [make_file("v/all.pkg", "a 1\nowns a v/a/")])
-    assert [entry.reason for entry in removed.unread] == ["v/all.pkg no longer lists b 1, yet files of it are there."]
+    edited_inventory = read(base, [make_file("v/all.pkg", "a 2\nb 1\nowns a v/a/\nowns b v/b/")])
+    assert [entry.reason for entry in edited_inventory.unread] == ["v/all.pkg became a 2, yet there are files of a 1."]
+    reduced_inventory = read(base, [make_file("v/all.pkg", "a 1\nowns a v/a/")])
+    assert [entry.reason for entry in reduced_inventory.unread] == [
+        "v/all.pkg no longer lists b 1, yet files of it are there."
+    ]
 
 
 def test_the_release_that_package_repositories_serve_is_the_distributions() -> None:
@@ -204,15 +206,15 @@ def test_two_files_that_name_two_distributions_are_doubted() -> None:
         kind=kind,
     )
     assert "The image names two distributions" in "".join(entry.reason for entry in result.unread)
-    same = read(
+    consistent_inventory = read(
         [make_file("etc/os-release", DEBIAN), make_file("usr/lib/os-release", DEBIAN), make_file("db.pkg", "a 1")],
         kind=kind,
     )
-    assert not same.unread
+    assert not consistent_inventory.unread
 
 
 def test_a_package_under_opt_is_no_distributions_to_judge() -> None:
-    def owner_at(path: str) -> str:
+    def find_owner(path: str) -> str:
         paths = (path,)
         result = read_inventory(
             [
@@ -225,22 +227,24 @@ def test_a_package_under_opt_is_no_distributions_to_judge() -> None:
         (django,) = (package for package in result.packages if package.ecosystem == "PyPI")
         return django.owner or ""
 
-    assert owner_at("usr/lib/python3/dist-packages/Django-2.2.dist-info/METADATA") == "agent"
-    assert owner_at("opt/agent/Django-2.2.dist-info/METADATA") == ""
-    assert owner_at("usr/local/lib/python3/Django-2.2.dist-info/METADATA") == ""
+    assert find_owner("usr/lib/python3/dist-packages/Django-2.2.dist-info/METADATA") == "agent"
+    assert find_owner("opt/agent/Django-2.2.dist-info/METADATA") == ""
+    assert find_owner("usr/local/lib/python3/Django-2.2.dist-info/METADATA") == ""
 
 
 def test_a_requirement_without_a_version_is_undetermined_where_it_is_not_installed() -> None:
     requirements = make_file("app/requirements.txt", "django>=2\nflask==1.0\n")
     release = [make_file("etc/os-release", DEBIAN), make_status(make_stanza("a", "1"))]
     assert list_names(read_inventory([*release, requirements])) == ["a 1", "django ", "flask 1.0"]
-    installed = make_file("usr/lib/python3/site-packages/Django-3.2.dist-info/METADATA", "Name: Django\nVersion: 3.2\n")
-    assert list_names(read_inventory([*release, requirements, installed])) == ["Django 3.2", "a 1"]
+    installed_metadata = make_file(
+        "usr/lib/python3/site-packages/Django-3.2.dist-info/METADATA", "Name: Django\nVersion: 3.2\n"
+    )
+    assert list_names(read_inventory([*release, requirements, installed_metadata])) == ["Django 3.2", "a 1"]
 
 
 def test_a_file_that_names_a_package_with_a_very_long_name_is_unread() -> None:
     """Each finding has its package: 3,000 findings of a name of a megabyte would make a verdict of gigabytes."""
-    stated = make_status(make_stanza("x" * 2_100, "1", fields="Source: linux\n"), make_stanza("bash", "1"))
-    read_status = read_inventory([make_file("etc/os-release", DEBIAN), stated])
+    long_name_status = make_status(make_stanza("x" * 2_100, "1", fields="Source: linux\n"), make_stanza("bash", "1"))
+    read_status = read_inventory([make_file("etc/os-release", DEBIAN), long_name_status])
     assert not read_status.packages
     assert any("names a package with more than 2,048 characters" in entry.reason for entry in read_status.unread)

@@ -29,17 +29,17 @@ BASE = [
 KINDS = ecosystems.load()
 
 
-def device(path: str) -> Entry:
+def make_device(path: str) -> Entry:
     return Entry(path, "other")
 
 
-def problem(*entries: Entry) -> str:
+def find_problem(*entries: Entry) -> str:
     """Why a layer of these entries is unread as a whole, "" where it is read."""
     result = read_layer(FakeLayer("sha256:1", list(entries)), KINDS)
     return next((entry.reason for entry in result.unread if entry.path == "/"), "")
 
 
-NO_FOLDER = [make_file("x"), make_symlink("x", "y"), make_hardlink("x", "t"), device("x")]
+NO_FOLDER = [make_file("x"), make_symlink("x", "y"), make_hardlink("x", "t"), make_device("x")]
 IN_IT = [
     make_folder("x"),
     make_file("x/a"),
@@ -55,28 +55,28 @@ IN_IT = [
 @pytest.mark.parametrize("second", IN_IT, ids=lambda entry: f"{entry.kind} {entry.path}")
 def test_a_path_that_is_a_folder_and_something_else_in_one_layer(first: Entry, second: Entry) -> None:
     for layer in ((make_file("t"), first, second), (make_file("t"), second, first)):
-        assert "x is a folder and something else in the same layer" in problem(*layer)
+        assert "x is a folder and something else in the same layer" in find_problem(*layer)
 
 
 @pytest.mark.parametrize("first", [*NO_FOLDER, *IN_IT[:5]], ids=lambda entry: f"{entry.kind} {entry.path}")
 def test_a_path_that_is_removed_and_written_in_one_layer(first: Entry) -> None:
     for layer in ((make_file("t"), first, *make_whiteouts("x")), (make_file("t"), *make_whiteouts("x"), first)):
-        assert "x is removed and written in the same layer" in problem(*layer)
+        assert "x is removed and written in the same layer" in find_problem(*layer)
 
 
 @pytest.mark.parametrize("first", NO_FOLDER, ids=lambda entry: entry.kind)
 def test_a_path_that_is_removed_below_what_is_no_folder(first: Entry) -> None:
-    for removed in ("x/a", "x/a/b/c"):
+    for removed_path in ("x/a", "x/a/b/c"):
         for layer in (
-            (make_file("t"), first, *make_whiteouts(removed)),
-            (make_file("t"), *make_whiteouts(removed), first),
+            (make_file("t"), first, *make_whiteouts(removed_path)),
+            (make_file("t"), *make_whiteouts(removed_path), first),
         ):
-            assert "removed below x, which is not a folder" in problem(*layer)
+            assert "removed below x, which is not a folder" in find_problem(*layer)
 
 
 def test_what_is_written_twice_has_to_be_a_file_each_time() -> None:
     for pair in itertools.product(NO_FOLDER, repeat=2):
-        result = problem(make_file("t"), *pair)
+        result = find_problem(make_file("t"), *pair)
         if all(entry.kind == "file" for entry in pair):
             assert result == ""
         else:
@@ -86,19 +86,22 @@ def test_what_is_written_twice_has_to_be_a_file_each_time() -> None:
 def test_an_opaque_folder_with_folders_that_have_no_entry() -> None:
     """Drivers that unpack in place remove these, with what is in them, when the mark comes after it."""
     for layer in ([make_file("x/a/b"), make_opaque("x")], [make_opaque("x"), make_file("x/a/b")]):
-        assert "x is marked as opaque, and x/a below it has no entry" in problem(*layer)
+        assert "x is marked as opaque, and x/a below it has no entry" in find_problem(*layer)
     assert (
-        problem(make_folder("x"), make_folder("x/a"), make_file("x/a/b"), make_opaque("x"), make_file("xy/a/b")) == ""
+        find_problem(make_folder("x"), make_folder("x/a"), make_file("x/a/b"), make_opaque("x"), make_file("xy/a/b"))
+        == ""
     )
 
 
 def test_layers_of_builders_are_read() -> None:
     assert (
-        problem(make_folder("x"), make_file("x/a"), make_folder("x"), make_file("x/b"), make_hardlink("x/c", "x/a"))
+        find_problem(
+            make_folder("x"), make_file("x/a"), make_folder("x"), make_file("x/b"), make_hardlink("x/c", "x/a")
+        )
         == ""
     )
-    assert problem(*make_whiteouts("x", "x/a", "y/z"), make_file("y/a"), make_folder("x2")) == ""
-    assert problem(make_opaque("x"), make_file("x/a"), *make_whiteouts("x/b")) == ""
+    assert find_problem(*make_whiteouts("x", "x/a", "y/z"), make_file("y/a"), make_folder("x2")) == ""
+    assert find_problem(make_opaque("x"), make_file("x/a"), *make_whiteouts("x/b")) == ""
 
 
 def test_a_hard_link_to_a_symbolic_link_is_one() -> None:
@@ -120,7 +123,7 @@ def test_a_hard_link_to_what_is_no_earlier_entry_is_unread(target: str) -> None:
 def test_a_device_hides_nothing() -> None:
     """Rootless podman does not make devices: what a lower layer has at that path stays."""
     for path in ("app/node_modules/a/package.json", "app/node_modules", "app"):
-        assert "a 1.0.0" in list_names(read_inventory(BASE, [device(path)]))
+        assert "a 1.0.0" in list_names(read_inventory(BASE, [make_device(path)]))
 
 
 def test_an_opaque_folder_removes_what_is_below_it_alone() -> None:

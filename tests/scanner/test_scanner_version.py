@@ -30,10 +30,10 @@ def test_versions_have_an_order(version: str | None, than: str, expected: bool) 
 
 def test_a_newer_plugin_makes_a_newer_scanner() -> None:
     kinds = list(ecosystems.load())
-    present = compute_scanner_version(kinds)
-    assert re.fullmatch(r"[0-9]+\.[0-9]+-[0-9a-f]{8}", present)
+    current_version = compute_scanner_version(kinds)
+    assert re.fullmatch(r"[0-9]+\.[0-9]+-[0-9a-f]{8}", current_version)
     plugin = copy(kinds[0])
     plugin.version += 1
     newer = compute_scanner_version([plugin, *kinds[1:]])
-    assert is_older_scanner(present, newer)
-    assert not is_older_scanner(newer, present)
+    assert is_older_scanner(current_version, newer)
+    assert not is_older_scanner(newer, current_version)

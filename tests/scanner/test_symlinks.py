@@ -33,11 +33,11 @@ LODASH = '{"name": "lodash", "version": "4.17.20"}'
 METADATA = "Name: flask\nVersion: 1\n"
 
 
-def reasons(*layers: list[Entry]) -> list[str]:
+def list_reasons(*layers: list[Entry]) -> list[str]:
     return [f"{entry.path}: {entry.reason}" for entry in read_inventory(SYSTEM, *layers).unread]
 
 
-def crossed(folder: str) -> str:
+def describe_crossing(folder: str) -> str:
     return f"{folder}: {folder} is not a folder in a lower layer, and this layer writes below it as if it were one."
 
 
@@ -58,47 +58,49 @@ THROUGH = [
 ]
 
 
-@pytest.mark.parametrize(("link", "target", "written"), THROUGH)
-def test_a_layer_that_writes_below_a_link_of_a_lower_one_is_unread(link: str, target: str, written: Entry) -> None:
-    result = reasons([make_symlink(link, target)], [written])
-    assert crossed(link) in result
+@pytest.mark.parametrize(("link", "target", "written_entry"), THROUGH)
+def test_a_layer_that_writes_below_a_link_of_a_lower_one_is_unread(
+    link: str, target: str, written_entry: Entry
+) -> None:
+    result = list_reasons([make_symlink(link, target)], [written_entry])
+    assert describe_crossing(link) in result
 
 
-@pytest.mark.parametrize(("link", "target", "written"), THROUGH)
-def test_a_layer_that_writes_below_its_own_link_is_unread(link: str, target: str, written: Entry) -> None:
-    for layer in ([make_symlink(link, target), written], [written, make_symlink(link, target)]):
-        (reason,) = reasons(layer)
+@pytest.mark.parametrize(("link", "target", "written_entry"), THROUGH)
+def test_a_layer_that_writes_below_its_own_link_is_unread(link: str, target: str, written_entry: Entry) -> None:
+    for layer in ([make_symlink(link, target), written_entry], [written_entry, make_symlink(link, target)]):
+        (reason,) = list_reasons(layer)
         assert f"{link} is a folder and something else in the same layer" in reason
 
 
 def test_a_link_of_a_linked_folder_is_no_way_round() -> None:
     """Found by the layer fuzzer: a link in a folder that a lower layer has as a link."""
-    merged = [make_symlink("lib", "usr/lib")]
-    above = [make_symlink("lib/l", "../specifications"), make_file("lib/l/g.gemspec")]
-    assert any("lib/l is a folder and something else" in reason for reason in reasons(merged, above))
+    merged_layer = [make_symlink("lib", "usr/lib")]
+    upper_layer = [make_symlink("lib/l", "../specifications"), make_file("lib/l/g.gemspec")]
+    assert any("lib/l is a folder and something else" in reason for reason in list_reasons(merged_layer, upper_layer))
 
 
 @pytest.mark.parametrize("lower", [make_file("x"), Entry("x", "hardlink", target="usr/bin/bash")])
 def test_a_layer_that_writes_below_a_file_of_a_lower_one_is_unread(lower: Entry) -> None:
-    below = [make_file("usr/bin/bash"), lower]
-    assert crossed("x") in reasons(below, [make_file("x/a")])
+    lower_layer = [make_file("usr/bin/bash"), lower]
+    assert describe_crossing("x") in list_reasons(lower_layer, [make_file("x/a")])
 
 
 def test_an_opaque_folder_that_is_a_link_below_is_unread() -> None:
-    assert crossed("lib") in reasons([make_symlink("lib", "usr/lib")], [make_opaque("lib")])
+    assert describe_crossing("lib") in list_reasons([make_symlink("lib", "usr/lib")], [make_opaque("lib")])
 
 
 def test_a_folder_takes_a_links_place() -> None:
-    written = [make_folder("x"), make_folder("x/lodash"), make_file("x/lodash/package.json", LODASH)]
-    assert reasons([make_symlink("x", "srv")], written) == []
+    new_folder = [make_folder("x"), make_folder("x/lodash"), make_file("x/lodash/package.json", LODASH)]
+    assert list_reasons([make_symlink("x", "srv")], new_folder) == []
 
 
 @pytest.mark.parametrize(
     "removal", [make_whiteouts("s/x"), make_whiteouts("s"), [make_folder("s"), make_opaque("s")], [make_file("s")]]
 )
 def test_a_link_that_a_layer_between_removed_is_none(removal: list[Entry]) -> None:
-    above = [make_folder("s"), make_file("s/x/a")]
-    assert reasons([make_symlink("s/x", "srv")], removal, above) == []
+    upper_layer = [make_folder("s"), make_file("s/x/a")]
+    assert list_reasons([make_symlink("s/x", "srv")], removal, upper_layer) == []
 
 
 # --- evidence behind a link --------------------------------------------------------------------------------------
@@ -155,9 +157,9 @@ def test_a_link_and_what_it_leads_to_may_be_of_different_layers() -> None:
 
 def test_a_link_that_was_removed_hides_nothing() -> None:
     data = [make_folder("opt"), make_file("data/curl/.spdx-curl.spdx", "{}"), make_symlink("opt/bitnami", "../data")]
-    assert reasons(data) != []
-    assert reasons(data, make_whiteouts("opt/bitnami")) == []
-    assert reasons(data, make_whiteouts("data/curl")) != []  # the link itself is one to evidence
+    assert list_reasons(data) != []
+    assert list_reasons(data, make_whiteouts("opt/bitnami")) == []
+    assert list_reasons(data, make_whiteouts("data/curl")) != []  # the link itself is one to evidence
 
 
 # --- honest use --------------------------------------------------------------------------------------------------
@@ -165,13 +167,13 @@ def test_a_link_that_was_removed_hides_nothing() -> None:
 
 def test_a_merged_usr_is_accepted() -> None:
     flask = make_dist_info("usr/lib/python3/dist-packages/flask-1.dist-info", "flask", "1")
-    merged = [make_symlink(name, f"usr/{name}") for name in ("bin", "lib", "lib64", "sbin")]
-    assert reasons(merged, [*flask, make_file("usr/lib/x.conf")]) == []
-    assert list_names(read_inventory(SYSTEM, merged, flask)) == ["bash 5", "flask 1"]
+    merged_layer = [make_symlink(name, f"usr/{name}") for name in ("bin", "lib", "lib64", "sbin")]
+    assert list_reasons(merged_layer, [*flask, make_file("usr/lib/x.conf")]) == []
+    assert list_names(read_inventory(SYSTEM, merged_layer, flask)) == ["bash 5", "flask 1"]
     apk = "usr/lib/apk/db/installed"
     assert (
         read_inventory(
-            merged, [make_file("etc/os-release", "ID=alpine\nVERSION_ID=3.22\n"), make_file(apk, "P:a\nV:1\n\n")]
+            merged_layer, [make_file("etc/os-release", "ID=alpine\nVERSION_ID=3.22\n"), make_file(apk, "P:a\nV:1\n\n")]
         ).unread
         == ()
     )
@@ -179,17 +181,17 @@ def test_a_merged_usr_is_accepted() -> None:
 
 def test_a_link_that_a_package_brings_is_that_packages_affair() -> None:
     """Unless it leads to evidence of a distribution, or the list that claims it is of another layer."""
-    more = [make_symlink("usr/share/nodejs", "/data"), make_file("data/lodash/package.json", LODASH)]
-    owned = [
+    extra_entries = [make_symlink("usr/share/nodejs", "/data"), make_file("data/lodash/package.json", LODASH)]
+    owned_entries = [
         make_dpkg_list("node", "usr/share/nodejs"),
         make_status(make_stanza("bash", "5"), make_stanza("node", "1")),
     ]
     base = [*SYSTEM[:2], *SYSTEM[3:]]
-    assert read_inventory([*base, *owned, *more]).unread == ()
-    assert read_inventory([*base, *owned], more).unread != ()
-    owned = [make_dpkg_list("node", "var/lib"), make_status(make_stanza("bash", "5"), make_stanza("node", "1"))]
+    assert read_inventory([*base, *owned_entries, *extra_entries]).unread == ()
+    assert read_inventory([*base, *owned_entries], extra_entries).unread != ()
+    owned_entries = [make_dpkg_list("node", "var/lib"), make_status(make_stanza("bash", "5"), make_stanza("node", "1"))]
     hidden = [make_symlink("lib", "/data"), make_file("data/apk/db/installed", "P:a\nV:1\n\n")]
-    assert read_inventory([*base, *owned, *hidden]).unread != ()
+    assert read_inventory([*base, *owned_entries, *hidden]).unread != ()
 
 
 def test_workspaces_and_doubled_folders_are_accepted() -> None:
@@ -202,12 +204,12 @@ def test_workspaces_and_doubled_folders_are_accepted() -> None:
         make_symlink("usr/bin/X11", "."),
         make_symlink("app/root", "/"),
     ]
-    assert reasons(workspace) == []
+    assert list_reasons(workspace) == []
 
 
 @pytest.mark.parametrize("links", [[make_symlink("a", "a")], [make_symlink("a", "b"), make_symlink("b", "a/c")]])
 def test_links_in_a_circle_lead_nowhere(links: list[Entry]) -> None:
-    assert reasons(links) == []
+    assert list_reasons(links) == []
 
 
 def test_what_is_wanted_for_a_part_of_its_path_has_a_name_or_suffix_of_evidence() -> None:
@@ -218,10 +220,10 @@ def test_what_is_wanted_for_a_part_of_its_path_has_a_name_or_suffix_of_evidence(
         triggers = kind.triggers
         expected_names = {name for ecosystem in ECOSYSTEMS for name in ecosystem.triggers.names}
         suffixes = {suffix for ecosystem in ECOSYSTEMS for suffix in ecosystem.triggers.suffixes}
-        for part, below in itertools.product(parts if triggers.parts else (), folders):
+        for part, subfolder in itertools.product(parts if triggers.parts else (), folders):
             for name in ("package.yaml", "data", "cache.bin", "index.js", "meta"):
                 assert name not in expected_names
                 assert name[name.rfind(".") :] not in suffixes
-                path = f"x/{part}/{below}{name}"
+                path = f"x/{part}/{subfolder}{name}"
                 file_of_package = kind.should_read(path, 1, 0o644, b"x" * 64) and kind.read(path, io.BytesIO(b"x" * 64))
                 assert not file_of_package or file_of_package == Extract(), path

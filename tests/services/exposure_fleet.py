@@ -10,7 +10,7 @@ from tests.services.fleet.test_index import (
     AdvisoryDatabase,
     digest,
     index_of,
-    inventory,
+    make_inventory,
 )
 
 from dockgate.delivery.definitions.approval_request import read_requested_policy
@@ -89,7 +89,7 @@ class Fleet:
     ) -> str:
         self.store.images.add_push(PushedImage(repository, tag, digest(image), format_day(self.today)))
         scan = self.store.images.request_scan(digest(image), repository, format_day(self.today))
-        content = replace(inventory(digest(image), *packages), unread=unread_paths, base_layers=base_layers)
+        content = replace(make_inventory(digest(image), *packages), unread=unread_paths, base_layers=base_layers)
         self.store.images.finish_scan(digest(image), scan.number, list_platforms(content), None, format_day(self.today))
         self.index.add(digest(image))
         return digest(image)

@@ -7,28 +7,28 @@ from dockgate.shared.errors import StoreError, UsageError
 
 
 def test_every_item_is_tried_and_the_first_error_is_raised(caplog: pytest.LogCaptureFixture) -> None:
-    done: list[int] = []
+    finished_items: list[int] = []
 
     def act(item: int) -> None:
         if item in (1, 3):
             raise UsageError(f"{item} is odd")
-        done.append(item)
+        finished_items.append(item)
 
     with pytest.raises(UsageError, match="1 is odd") as caught:
         run_for_each(range(5), act, lambda item: f"item {item}")
-    assert done == [0, 2, 4]
+    assert finished_items == [0, 2, 4]
     assert caught.value.__notes__ == ["(of item 1)"]
     assert "item 3 failed: 3 is odd" in caplog.text
 
 
 def test_a_database_that_is_away_is_not_asked_for_every_item() -> None:
-    tried: list[int] = []
+    tried_items: list[int] = []
 
     def act(item: int) -> None:
-        tried.append(item)
+        tried_items.append(item)
         if item:
             raise StoreError("it does not answer", "Wait.")
 
     with pytest.raises(StoreError):
         run_for_each(range(100), act)
-    assert len(tried) == STORE_FAILURES + 1
+    assert len(tried_items) == STORE_FAILURES + 1

@@ -44,10 +44,10 @@ class Reader:
 def test_a_batch_leaves_no_advisories_for_the_garbage_collector(version: str) -> None:
     gc.collect()
     gc.disable()
-    before = _advisories()
+    before = _count_advisories()
     try:
         answers = list(check_packages([[f"pkg:pypi/idna@{version}"] * 2] * 3, Reader()))
-        assert _advisories() == before
+        assert _count_advisories() == before
     finally:
         gc.enable()
     assert len(answers) == 6
@@ -55,17 +55,17 @@ def test_a_batch_leaves_no_advisories_for_the_garbage_collector(version: str) ->
     assert bool(answers[-1].undetermined) is (version == "what")
 
 
-def _advisories() -> int:
+def _count_advisories() -> int:
     return sum(isinstance(result, Advisory) for result in gc.get_objects())
 
 
-@pytest.mark.parametrize("enabled", [True, False])
-def test_the_collector_is_left_as_it_was(enabled: bool) -> None:
+@pytest.mark.parametrize("is_enabled", [True, False])
+def test_the_collector_is_left_as_it_was(is_enabled: bool) -> None:
     before = gc.isenabled()
     try:
-        (gc.enable if enabled else gc.disable)()
+        (gc.enable if is_enabled else gc.disable)()
         for _ in check_packages([["pkg:pypi/idna@3.6"], ["pkg:pypi/idna@3.7"]], Reader()):
-            assert gc.isenabled() is enabled
-        assert gc.isenabled() is enabled
+            assert gc.isenabled() is is_enabled
+        assert gc.isenabled() is is_enabled
     finally:
         (gc.enable if before else gc.disable)()

@@ -30,11 +30,11 @@ CLOCK = {"source": "aws.events"}
 MINUTE = 60
 
 
-def _sqs(*bodies: str) -> dict[str, Any]:
+def _make_sqs_event(*bodies: str) -> dict[str, Any]:
     return {"Records": [{"messageId": str(number), "body": body} for number, body in enumerate(bodies, 1)]}
 
 
-def _waits(aws: Account) -> WaitTable:
+def _open_wait_table(aws: Account) -> WaitTable:
     return WaitTable(Table(aws.get_client("dynamodb"), "approvals"), lambda: aws.now)
 
 
@@ -46,7 +46,7 @@ def test_only_failed_messages_of_a_queue_return(aws: Account) -> None:
     aws.complete_scan(IMAGE)
     good = json.dumps({"Type": "Notification", "Message": make_approval_message(first, IMAGE)})
     aws.broken.add("codepipeline.PutApprovalResult")
-    answer = aws.make_functions().record(_sqs("{", "[]", good, make_approval_message(second, IMAGE)))
+    answer = aws.make_functions().record(_make_sqs_event("{", "[]", good, make_approval_message(second, IMAGE)))
     assert answer == {"batchItemFailures": [{"itemIdentifier": "3"}, {"itemIdentifier": "4"}]}
 
 
@@ -61,10 +61,12 @@ def test_an_unreadable_message_does_not_block_the_others(aws: Account, capsys: p
         make_approval_message("no-token", IMAGE),
         make_approval_message("no-token", "sha256:1"),
     ]
-    assert aws.make_functions().record(_sqs(*odd, make_approval_message(token, IMAGE))) == {"batchItemFailures": []}
+    assert aws.make_functions().record(_make_sqs_event(*odd, make_approval_message(token, IMAGE))) == {
+        "batchItemFailures": []
+    }
     assert aws.list_answers(token) == ["Approved"]
-    refused = [line for line in capsys.readouterr().out.splitlines() if '"MessageRefused"' in line]
-    assert len(refused) == 2 * len(odd) - len(odd)
+    refusals = [line for line in capsys.readouterr().out.splitlines() if '"MessageRefused"' in line]
+    assert len(refusals) == 2 * len(odd) - len(odd)
 
 
 def test_a_dead_letter_can_be_passed_to_the_function_as_it_is_in_the_queue(aws: Account) -> None:
@@ -100,7 +102,9 @@ def test_an_action_that_names_no_digest_is_rejected_at_once_and_hears_why(aws: A
 def test_an_invalid_time_is_ignored(aws: Account, expires: str) -> None:
     token = aws.ask(IMAGE)
     aws.complete_scan(IMAGE)
-    assert aws.make_functions().record(_sqs(make_approval_message(token, IMAGE, expires))) == {"batchItemFailures": []}
+    assert aws.make_functions().record(_make_sqs_event(make_approval_message(token, IMAGE, expires))) == {
+        "batchItemFailures": []
+    }
     assert aws.list_answers(token) == ["Approved"]
 
 
@@ -129,8 +133,8 @@ def test_tokens_are_in_no_log(aws: Account, capsys: pytest.CaptureFixture[str]) 
     aws.complete_scan(IMAGE)
     handlers = aws.make_functions()
     calls = ("s3.PutObject", "codepipeline.PutApprovalResult", "dynamodb.UpdateItem", "inspector2.ListFindings")
-    for broken in calls:
-        aws.broken = {broken}
+    for broken_call in calls:
+        aws.broken = {broken_call}
         with pytest.raises(ClientError):
             handlers.record(make_approval_event(tokens.pop(), image=IMAGE))
         with pytest.raises(ClientError):
@@ -150,7 +154,7 @@ def test_after_a_crash_behind_the_answer_the_next_run_finds_it_settled(aws: Acco
     handlers = aws.make_functions()
     handlers.record(make_approval_event(token, image=IMAGE))
     aws.complete_scan(IMAGE)
-    waits = _waits(aws)
+    waits = _open_wait_table(aws)
     (wait,) = waits.read_items(IMAGE).waits
     assert waits.claim(wait)
     aws.get_client("codepipeline").put_approval_result(
@@ -170,7 +174,7 @@ def test_after_a_crash_behind_the_answer_the_next_run_finds_it_settled(aws: Acco
 
 
 def test_a_claim_is_given_back_by_its_holder_alone(aws: Account) -> None:
-    waits = _waits(aws)
+    waits = _open_wait_table(aws)
     aws.make_functions().record(make_approval_event(aws.ask(IMAGE), image=IMAGE))
     (wait,) = waits.read_items(IMAGE).waits
     first = waits.claim(wait)
@@ -185,7 +189,7 @@ def test_a_claim_is_given_back_by_its_holder_alone(aws: Account) -> None:
 
 
 def test_the_first_answer_to_an_approval_counts(aws: Account) -> None:
-    waits = _waits(aws)
+    waits = _open_wait_table(aws)
     aws.make_functions().record(make_approval_event(aws.ask(IMAGE), image=IMAGE))
     (wait,) = waits.read_items(IMAGE).waits
     waits.claim(wait)
@@ -197,10 +201,10 @@ def test_the_first_answer_to_an_approval_counts(aws: Account) -> None:
 
 def test_a_failing_answer_does_not_block_the_others(aws: Account) -> None:
     """The refused one is the first of its image: the others, and other images', are answered."""
-    theirs = aws.ask(IMAGE, "Foreign")
+    foreign_token = aws.ask(IMAGE, "Foreign")
     tokens = [aws.ask(image) for image in (IMAGE, IMAGE, digest_of(2))]
     handlers = aws.make_functions(DOCKGATE_APPROVALS=f"Foreign/{STAGE}/{STAGE},{PIPELINE}/{STAGE}/{STAGE}")
-    foreign = make_approval_message(theirs, IMAGE).replace(PIPELINE, "Foreign")
+    foreign = make_approval_message(foreign_token, IMAGE).replace(PIPELINE, "Foreign")
     handlers.record({"Records": [{"Sns": {"Message": foreign}}]})
     handlers.record(make_approval_event(*tokens[:2], image=IMAGE))
     handlers.record(make_approval_event(tokens[2], image=digest_of(2)))
@@ -218,7 +222,7 @@ def test_a_failing_answer_does_not_block_the_others(aws: Account) -> None:
         handlers.sweep(CLOCK)
     assert aws.list_answers(*tokens) == ["Approved"] * 3
     aws.now = SCANNED + 8 * 86400
-    aws.approvals.run(theirs).status = "Failed"
+    aws.approvals.run(foreign_token).status = "Failed"
     with pytest.raises(ClientError):
         handlers.sweep(CLOCK)
     assert handlers.sweep(CLOCK) == {"waiting": 0}, "CodePipeline has given up: no endless retries"
@@ -254,7 +258,7 @@ def test_a_verdict_is_kept_once_however_often_its_answer_fails(aws: Account) -> 
 
 
 @pytest.mark.parametrize(
-    ("environment", "broken", "output"),
+    ("environment", "broken_call", "output"),
     [
         ({"DOCKGATE_POLICY": "s3://verdicts/none.json"}, "", "NoSuchKey"),
         ({"DOCKGATE_POLICY": "ssm:/none"}, "", "ParameterNotFound"),
@@ -269,13 +273,13 @@ def test_a_verdict_is_kept_once_however_often_its_answer_fails(aws: Account) -> 
     ],
 )
 def test_an_image_that_cannot_be_judged_waits_for_a_correction_and_is_rejected_in_time(
-    aws: Account, environment: dict[str, str], broken: str, output: str
+    aws: Account, environment: dict[str, str], broken_call: str, output: str
 ) -> None:
     aws.get_client("s3").put_object(Bucket="verdicts", Key="broken.json", Body=b"{")
     foreign = canonical.encode({"name": "foreign", "rules": {"unheard_of": [{}]}})
     aws.get_client("s3").put_object(Bucket="verdicts", Key="foreign.json", Body=foreign)
     handlers = aws.make_functions(**environment)
-    aws.broken = {broken}
+    aws.broken = {broken_call}
     token = aws.ask(IMAGE)
     aws.complete_scan(IMAGE, make_finding(IMAGE, "LOW"))
     with pytest.raises(FAULTS):
@@ -341,19 +345,19 @@ def test_a_sweep_ends_in_time_and_takes_the_pressing_first(aws: Account, capsys:
     pressing = aws.ask(digest_of(9), started_at=aws.now - 60 * MINUTE + 30)
     handlers.record(make_approval_event(pressing, image=digest_of(9)))
     aws.now += 30
-    looked = iter(range(100))
-    assert handlers.approvals.sweep(lambda: next(looked) >= 2) == len(patient)
+    clock_looks = iter(range(100))
+    assert handlers.approvals.sweep(lambda: next(clock_looks) >= 2) == len(patient)
     assert aws.list_answers(pressing) == ["Rejected"]
     assert '"SweepCut"' in capsys.readouterr().out
-    seen = set()
+    queried_ids = set()
     for _ in patient:
         aws.now += 60
         calls = aws.services["inspector2"].calls
         calls.clear()
-        looked = iter(range(100))
-        handlers.approvals.sweep(lambda: next(looked) >= 2)  # noqa: B023 - it is called at once
-        seen |= {item["value"] for _, request in calls for item in request["filterCriteria"]["resourceId"]}
-    assert len(seen) == len(patient), "each has its turn, however little time there is"
+        clock_looks = iter(range(100))
+        handlers.approvals.sweep(lambda: next(clock_looks) >= 2)  # noqa: B023 - it is called at once
+        queried_ids |= {item["value"] for _, request in calls for item in request["filterCriteria"]["resourceId"]}
+    assert len(queried_ids) == len(patient), "each has its turn, however little time there is"
 
 
 # --- repositories ----------------------------------------------------------------------------------------------------
@@ -364,15 +368,15 @@ def test_an_image_in_two_repositories_is_judged_by_each_ones_waivers(aws: Accoun
     waiver = Waiver("w1", "ann", "known", "CVE-2024-0001", repository="other", until="2027-01-01T00:00:00Z")
     aws.get_client("s3").put_object(Bucket="verdicts", Key="waivers.json", Body=canonical.encode(Waivers((waiver,))))
     handlers = aws.make_functions(DOCKGATE_WAIVERS="s3://verdicts/waivers.json")
-    ours, theirs = aws.ask(IMAGE), aws.ask(IMAGE, Image_Repository="other")
-    unnamed = aws.ask(IMAGE, Image_Repository="")
-    handlers.record(make_approval_event(ours, image=IMAGE))
-    handlers.record(make_approval_event(theirs, image=IMAGE, Image_Repository="other"))
-    handlers.record(make_approval_event(unnamed, image=IMAGE, Image_Repository=""))
+    own_token, other_token = aws.ask(IMAGE), aws.ask(IMAGE, Image_Repository="other")
+    unnamed_token = aws.ask(IMAGE, Image_Repository="")
+    handlers.record(make_approval_event(own_token, image=IMAGE))
+    handlers.record(make_approval_event(other_token, image=IMAGE, Image_Repository="other"))
+    handlers.record(make_approval_event(unnamed_token, image=IMAGE, Image_Repository=""))
     for repository in ("other", "dockgate-app"):
         aws.complete_scan(IMAGE, make_finding(IMAGE, "CRITICAL", repository=repository), repository=repository)
         handlers.judge(scan_event(IMAGE, repository=repository, CRITICAL=1, TOTAL=1))
-    assert aws.list_answers(ours, theirs, unnamed) == ["Rejected", "Approved", "Rejected"]
+    assert aws.list_answers(own_token, other_token, unnamed_token) == ["Rejected", "Approved", "Rejected"]
 
 
 def test_findings_of_another_repository_are_not_this_images_whole_list(aws: Account) -> None:

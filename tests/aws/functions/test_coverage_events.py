@@ -18,9 +18,9 @@ INDEX_TYPE = "application/vnd.oci.image.index.v1+json"
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
 
 
-def _request_approval(aws: Account, image: str, **named: Any) -> str:
-    token = aws.ask(image, **named)
-    aws.make_functions().record(make_approval_event(token, image=image, **named))
+def _request_approval(aws: Account, image: str, **variables: Any) -> str:
+    token = aws.ask(image, **variables)
+    aws.make_functions().record(make_approval_event(token, image=image, **variables))
     return token
 
 

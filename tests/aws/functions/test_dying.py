@@ -27,7 +27,7 @@ class Death:
     after: bool
     calls: int = 0
 
-    def client(self, client: Any) -> Any:
+    def get_client(self, client: Any) -> Any:
         return Mortal(client, self)
 
 
@@ -55,20 +55,20 @@ class Mortal:
         return call
 
 
-def survives(at: int, after: bool) -> bool:
+def has_survived(at: int, after: bool) -> bool:
     """Two executions, a scan whose event comes twice, and a death; False when there were not so many calls."""
     with run_account() as aws:
         death = Death(at, after)
         handlers = make_functions(
-            from_environment(ENVIRONMENT), lambda name: death.client(aws.get_client(name)), lambda: aws.now
+            from_environment(ENVIRONMENT), lambda name: death.get_client(aws.get_client(name)), lambda: aws.now
         )
         tokens = [aws.ask(IMAGE), aws.ask(IMAGE)]
         request = [(handlers.record, make_approval_event(token, image=IMAGE)) for token in tokens]
-        ended = [(handlers.judge, scan_event(IMAGE, CRITICAL=1, TOTAL=1))] * 2
+        scan_events = [(handlers.judge, scan_event(IMAGE, CRITICAL=1, TOTAL=1))] * 2
         for handler, event in request:
             with_a_death(handler, event)
         aws.complete_scan(IMAGE, make_finding(IMAGE, "CRITICAL"))
-        for handler, event in ended:
+        for handler, event in scan_events:
             with_a_death(handler, event)
         aws.now += LEASE_SECONDS + 1
         with_a_death(handlers.sweep, CLOCK)
@@ -91,5 +91,5 @@ def with_a_death(handler: Any, event: Any) -> None:
 
 @pytest.mark.parametrize("after", [False, True])
 def test_after_a_crash_at_any_call_the_next_run_continues(after: bool) -> None:
-    calls = next(at for at in count(1) if not survives(at, after))
+    calls = next(at for at in count(1) if not has_survived(at, after))
     assert calls > 15

@@ -22,31 +22,31 @@ INDEX_TYPE = "application/vnd.oci.image.index.v1+json"
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
 
 
-def _request_approval(aws: Account, image: str, **named: Any) -> str:
-    token = aws.ask(image, **named)
-    aws.make_functions().record(make_approval_event(token, image=image, **named))
+def _request_approval(aws: Account, image: str, **variables: Any) -> str:
+    token = aws.ask(image, **variables)
+    aws.make_functions().record(make_approval_event(token, image=image, **variables))
     return token
 
 
 def _index(aws: Account, *platforms: str, kind: str = MANIFEST_TYPE) -> str:
     """An index with these manifests, and an attestation as BuildKit writes it."""
     attestation, _ = make.make_attestation()
-    return _listing(
+    return _list_index(
         aws,
-        _children(platforms, kind),
+        _make_children(platforms, kind),
         attestation,
         make.make_attestation_entry(attestation, platforms[0] if platforms else IMAGE),
     )
 
 
-def _children(platforms: Sequence[str], kind: str = MANIFEST_TYPE) -> list[dict[str, Any]]:
+def _make_children(platforms: Sequence[str], kind: str = MANIFEST_TYPE) -> list[dict[str, Any]]:
     return [
         {"digest": digest, "size": 7, "mediaType": kind, "platform": {"os": "linux", "architecture": f"a{number}"}}
         for number, digest in enumerate(platforms)
     ]
 
 
-def _listing(aws: Account, children: list[dict[str, Any]], attestation: bytes, entry: dict[str, Any]) -> str:
+def _list_index(aws: Account, children: list[dict[str, Any]], attestation: bytes, entry: dict[str, Any]) -> str:
     """An index of children and one entry more, whose manifest is there."""
     aws.registry.manifests[REPOSITORY, make.compute_sha256(attestation)] = attestation.decode()
     text = json.dumps({"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": [*children, entry]})
@@ -68,26 +68,33 @@ def test_an_unknown_manifest_without_platform_makes_an_index_undetermined(aws: A
         del entry["annotations"]
     if case == "not there":
         entry["digest"] = digest_of(99)
-    token = _request_approval(aws, _listing(aws, _children([good]), manifest, entry))
+    token = _request_approval(aws, _list_index(aws, _make_children([good]), manifest, entry))
     assert aws.list_answers(token) == ["Rejected"]
     assert "neither an image nor an attestation" in aws.approvals.summaries[token]
 
 
 def test_an_index_waits_for_all_its_platforms_and_is_as_the_worst(aws: Account) -> None:
     handlers = aws.make_functions()
-    good, bad, alone = digest_of(1), digest_of(2), digest_of(3)
-    worst, fine = _index(aws, good, bad), _index(aws, good, alone)
-    tokens = [_request_approval(aws, worst), _request_approval(aws, fine), _request_approval(aws, worst)]
+    good, bad, other_good_image = digest_of(1), digest_of(2), digest_of(3)
+    rejected_index, fine = _index(aws, good, bad), _index(aws, good, other_good_image)
+    tokens = [
+        _request_approval(aws, rejected_index),
+        _request_approval(aws, fine),
+        _request_approval(aws, rejected_index),
+    ]
     aws.complete_scan(good)
     handlers.judge(scan_event(good))
     assert aws.list_answers(*tokens) == [None, None, None]
     aws.complete_scan(bad, make_finding(bad, "CRITICAL"))
     handlers.judge(scan_event(bad, CRITICAL=1, TOTAL=1))
     assert aws.list_answers(*tokens) == ["Rejected", None, "Rejected"]
-    aws.complete_scan(alone)
-    handlers.judge(scan_event(alone))
+    aws.complete_scan(other_good_image)
+    handlers.judge(scan_event(other_good_image))
     assert aws.list_answers(*tokens) == ["Rejected", "Approved", "Rejected"]
-    assert aws.list_answers(_request_approval(aws, worst), _request_approval(aws, fine)) == ["Rejected", "Approved"]
+    assert aws.list_answers(_request_approval(aws, rejected_index), _request_approval(aws, fine)) == [
+        "Rejected",
+        "Approved",
+    ]
 
 
 def test_a_platform_that_cannot_be_scanned_hides_no_violation_of_another(aws: Account) -> None:

@@ -54,18 +54,18 @@ class Running:
         )
         ecs.create_service(cluster="c", serviceName=service, taskDefinition=service, desiredCount=1)
 
-    def finds(self, image: str = IMAGE, **more: Any) -> dict[str, Any]:
+    def add_finding(self, image: str = IMAGE, **fields: Any) -> dict[str, Any]:
         """Inspector finds something new, and sends its event."""
-        new = make_finding(image, "CRITICAL", 7, **more)
+        new = make_finding(image, "CRITICAL", 7, **fields)
         self.aws.inspector.findings.setdefault(image, []).append(new)
         return {"detail-type": "Inspector2 Finding", "source": "aws.inspector2", "detail": new}
 
-    def notices(self) -> list[dict[str, Any]]:
+    def receive_notices(self) -> list[dict[str, Any]]:
         """What people were notices since they last looked."""
         result = self.aws.get_client("sqs").receive_message(QueueUrl=self._queue, MaxNumberOfMessages=10)
         return [json.loads(json.loads(message["Body"])["Message"]) for message in result.get("Messages", [])]
 
-    def deadline(self) -> int | None:
+    def read_deadline(self) -> int | None:
         key = {"digest": IMAGE, "half": "risk#c/web"}
         response = Table(self.aws.get_client("dynamodb"), "approvals").get(key)
         return response["until"] if response else None
@@ -77,18 +77,18 @@ class Running:
 
 def test_a_new_finding_marks_it_at_risk_and_is_notified_once(aws: Account) -> None:
     running = Running(aws)
-    event = running.finds()
+    event = running.add_finding()
     running.handlers.sweep(event)
-    (message,) = running.notices()
+    (message,) = running.receive_notices()
     assert (message["service"], message["image"], message["until"]) == ("c/web", IMAGE, "2026-12-02")
     assert "1 CRITICAL finding" in message["summary"]
     assert "/verdicts/" in message["verdict"].replace("=verdicts", "/verdicts")
-    assert running.deadline() == int(aws.now) + 14 * DAY
+    assert running.read_deadline() == int(aws.now) + 14 * DAY
     aws.now += 3 * DAY
     running.handlers.sweep(event)
     running.handlers.sweep(CLOCK)
-    assert running.notices() == []
-    assert running.deadline() == SCANNED + 600 + 14 * DAY, "the deadline stands"
+    assert running.receive_notices() == []
+    assert running.read_deadline() == SCANNED + 600 + 14 * DAY, "the deadline stands"
     aws.now += 30 * DAY
     running.handlers.sweep(CLOCK)
     assert running.count() == 1, "it is never taken down"
@@ -96,54 +96,58 @@ def test_a_new_finding_marks_it_at_risk_and_is_notified_once(aws: Account) -> No
 
 def test_a_service_risk_ends_when_the_image_is_approved_again(aws: Account, capsys: pytest.CaptureFixture[str]) -> None:
     running = Running(aws)
-    running.handlers.sweep(running.finds())
+    running.handlers.sweep(running.add_finding())
     aws.inspector.findings[IMAGE][0]["status"] = "CLOSED"
     running.handlers.sweep(CLOCK)
-    assert running.deadline() is None
+    assert running.read_deadline() is None
     assert capsys.readouterr().out.count('"ServiceSafe"') == 1
     running.handlers.sweep(CLOCK)
     assert capsys.readouterr().out.count('"ServiceSafe"') == 0
     aws.inspector.findings[IMAGE][0]["status"] = "ACTIVE"
-    running.notices()
+    running.receive_notices()
     running.handlers.sweep(CLOCK)
-    assert len(running.notices()) == 1, "a new risk is notified again"
+    assert len(running.receive_notices()) == 1, "a new risk is notified again"
 
 
 def test_a_returning_image_is_reported_again_with_its_old_deadline(aws: Account) -> None:
     """As when a deploy is taken back."""
     running = Running(aws)
-    running.handlers.sweep(running.finds())
-    (first,) = running.notices()
+    running.handlers.sweep(running.add_finding())
+    (first,) = running.receive_notices()
     for service in ("jobs", "web"):
         aws.now += DAY
         aws.get_client("ecs").update_service(cluster="c", service="web", taskDefinition=service)
         running.handlers.sweep(CLOCK)
         running.handlers.sweep(CLOCK)
-    (again,) = running.notices()
-    assert (again["service"], again["image"], again["until"]) == ("c/web", IMAGE, first["until"])
+    (second_notice,) = running.receive_notices()
+    assert (second_notice["service"], second_notice["image"], second_notice["until"]) == (
+        "c/web",
+        IMAGE,
+        first["until"],
+    )
 
 
 def test_a_waiver_that_lapses_leaves_it_at_risk(aws: Account) -> None:
     waiver = Waiver("w1", "ann", "until Friday", "CVE-2024-0007", until="2026-11-20T00:00:00Z")
     aws.get_client("s3").put_object(Bucket="verdicts", Key="waivers.json", Body=canonical.encode(Waivers((waiver,))))
     running = Running(aws, DOCKGATE_WAIVERS="s3://verdicts/waivers.json")
-    running.handlers.sweep(running.finds())
-    assert (running.deadline(), running.notices()) == (None, [])
+    running.handlers.sweep(running.add_finding())
+    assert (running.read_deadline(), running.receive_notices()) == (None, [])
     aws.now = SCANNED + 2 * DAY
     running.handlers.sweep(CLOCK)
-    assert len(running.notices()) == 1
-    assert running.deadline() == int(aws.now) + 14 * DAY
+    assert len(running.receive_notices()) == 1
+    assert running.read_deadline() == int(aws.now) + 14 * DAY
 
 
-@pytest.mark.parametrize("broken", ["sns.Publish", "s3.PutObject"])
-def test_the_next_sweep_sends_a_failed_notice(aws: Account, broken: str) -> None:
+@pytest.mark.parametrize("broken_call", ["sns.Publish", "s3.PutObject"])
+def test_the_next_sweep_sends_a_failed_notice(aws: Account, broken_call: str) -> None:
     running = Running(aws)
-    event = running.finds()
-    aws.broken = {broken}
+    event = running.add_finding()
+    aws.broken = {broken_call}
     with pytest.raises(ClientError):
         running.handlers.sweep(event)
-    deadline = running.deadline()
-    assert (deadline is not None, running.notices()) == (True, [])
+    deadline = running.read_deadline()
+    assert (deadline is not None, running.receive_notices()) == (True, [])
     aws.now += 60
     with pytest.raises(ClientError):
         running.handlers.sweep(CLOCK)
@@ -151,55 +155,55 @@ def test_the_next_sweep_sends_a_failed_notice(aws: Account, broken: str) -> None
     aws.now += 60
     running.handlers.sweep(CLOCK)
     running.handlers.sweep(CLOCK)
-    assert (running.deadline(), len(running.notices()), len(aws.list_verdict_keys())) == (deadline, 1, 3)
+    assert (running.read_deadline(), len(running.receive_notices()), len(aws.list_verdict_keys())) == (deadline, 1, 3)
 
 
 def test_after_a_crash_during_a_notice_the_next_run_sends_it(aws: Account) -> None:
     running = Running(aws)
     waits = running.handlers.risk_monitor.waits
-    running.finds()
+    running.add_finding()
     assert waits.mark_risk(IMAGE, "c/web", 1_797_000_000) == 1_797_000_000
     running.handlers.sweep(CLOCK)
-    assert running.notices() == [], "it may yet be telling"
+    assert running.receive_notices() == [], "it may yet be telling"
     aws.now += 121
     running.handlers.sweep(CLOCK)
-    assert [message["until"] for message in running.notices()] == ["2026-12-11"]
+    assert [message["until"] for message in running.receive_notices()] == ["2026-12-11"]
 
 
 def test_an_event_of_another_image_judges_nothing(aws: Account) -> None:
     running = Running(aws)
-    running.finds()
+    running.add_finding()
     aws.services["inspector2"].calls.clear()
-    running.handlers.sweep(running.finds(digest_of(5)))
+    running.handlers.sweep(running.add_finding(digest_of(5)))
     running.handlers.sweep({"detail-type": "Inspector2 Finding", "detail": {"resources": [{"details": None}]}})
     assert aws.services["inspector2"].calls == []
 
 
-def _queued(*events: dict[str, Any]) -> dict[str, Any]:
+def _make_queued_event(*events: dict[str, Any]) -> dict[str, Any]:
     """As Lambda hands over what a rule put into a queue."""
     return {"Records": [{"messageId": str(n), "body": json.dumps(event)} for n, event in enumerate(events)]}
 
 
 def test_many_findings_of_one_image_judge_it_once(aws: Account) -> None:
     running = Running(aws)
-    events = [running.finds() for _ in range(3)]
+    events = [running.add_finding() for _ in range(3)]
     calls = aws.services["inspector2"].calls
     calls.clear()
-    output = running.handlers.sweep(_queued(*events, {"detail": 7}, *events))
+    output = running.handlers.sweep(_make_queued_event(*events, {"detail": 7}, *events))
     assert output == {"batchItemFailures": []}
     assert [name for name, _ in calls].count("ListCoverage") == 1
-    assert len(running.notices()) == 1
+    assert len(running.receive_notices()) == 1
 
 
 def test_a_batch_that_cannot_be_judged_comes_again(aws: Account) -> None:
     running = Running(aws)
-    batch = _queued(running.finds())
+    batch = _make_queued_event(running.add_finding())
     aws.broken = {"inspector2.ListFindings"}
     with pytest.raises(ClientError):
         running.handlers.sweep(batch)
     aws.broken = set()
     running.handlers.sweep(batch)
-    assert running.deadline() is not None
+    assert running.read_deadline() is not None
 
 
 def test_ecs_is_not_asked_about_images_that_no_service_runs(aws: Account) -> None:
@@ -207,16 +211,16 @@ def test_ecs_is_not_asked_about_images_that_no_service_runs(aws: Account) -> Non
     running = Running(aws)
     aws.broken = {"ecs.DescribeServices"}
     with pytest.raises(ClientError):
-        running.handlers.sweep(running.finds(digest_of(5)))
+        running.handlers.sweep(running.add_finding(digest_of(5)))
     aws.broken = set()
     running.handlers.sweep(CLOCK)
     aws.broken = {"ecs.DescribeServices"}
-    running.handlers.sweep(_queued(*(running.finds(digest_of(number)) for number in range(5, 9))))
+    running.handlers.sweep(_make_queued_event(*(running.add_finding(digest_of(number)) for number in range(5, 9))))
     with pytest.raises(ClientError):
-        running.handlers.sweep(running.finds(IMAGE))
+        running.handlers.sweep(running.add_finding(IMAGE))
     running.handlers.risk_monitor.waits.record_platforms(IMAGE, [digest_of(5)])
     with pytest.raises(ClientError):
-        running.handlers.sweep(running.finds(digest_of(5)))
+        running.handlers.sweep(running.add_finding(digest_of(5)))
 
 
 @pytest.mark.parametrize(
@@ -224,7 +228,7 @@ def test_ecs_is_not_asked_about_images_that_no_service_runs(aws: Account) -> Non
 )
 def test_an_image_of_ecr_is_known_by_every_name_of_the_registry(aws: Account, host: str) -> None:
     running = Running(aws)
-    running.finds()
+    running.add_finding()
     running.run("other", IMAGE, host)
     aws.make_functions(DOCKGATE_SERVICES="c/other").sweep(CLOCK)
     key = {"digest": IMAGE, "half": "risk#c/other"}
@@ -233,17 +237,17 @@ def test_an_image_of_ecr_is_known_by_every_name_of_the_registry(aws: Account, ho
 
 def test_a_failing_service_does_not_block_the_others(aws: Account) -> None:
     running = Running(aws)
-    running.finds()
+    running.add_finding()
     running.run("jobs2", OTHER_IMAGE)
     handlers = aws.make_functions(DOCKGATE_SERVICES="nowhere/jobs,c/web")
     with pytest.raises(ClientError):
         handlers.sweep(CLOCK)
-    assert running.deadline() is not None
+    assert running.read_deadline() is not None
 
 
 def test_an_image_that_cannot_be_judged_does_not_block_another_of_its_service(aws: Account) -> None:
     running = Running(aws)
-    running.finds()
+    running.add_finding()
     images = [f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/{REPOSITORY}@{image}" for image in (digest_of(5), IMAGE)]
     containers = [{"name": f"c{at}", "image": image, "memory": 64} for at, image in enumerate(images)]
     ecs = aws.get_client("ecs")
@@ -254,14 +258,14 @@ def test_an_image_that_cannot_be_judged_does_not_block_another_of_its_service(aw
     class FailingLookup:
         """Fails for one image."""
 
-        def look_up(self, digest: str, *more: Any) -> ScanState:
+        def look_up(self, digest: str, *arguments: Any) -> ScanState:
             if digest == digest_of(5):
                 raise ValueError("half a record")
-            return monitor.scan_lookup.look_up(digest, *more)
+            return monitor.scan_lookup.look_up(digest, *arguments)
 
     with pytest.raises(ValueError, match="half a record"):
         replace(monitor, scan_lookup=FailingLookup()).renew()  # type: ignore[arg-type]
-    assert running.deadline() is not None
+    assert running.read_deadline() is not None
 
 
 def test_an_image_that_is_watched_no_more_is_at_risk(aws: Account) -> None:
@@ -269,13 +273,13 @@ def test_an_image_that_is_watched_no_more_is_at_risk(aws: Account) -> None:
     running = Running(aws)
     aws.cover_image(IMAGE, "SCAN_ELIGIBILITY_EXPIRED")
     running.handlers.sweep(CLOCK)
-    (message,) = running.notices()
+    (message,) = running.receive_notices()
     assert message["summary"] == "Inspector cannot scan the image: SCAN_ELIGIBILITY_EXPIRED."
 
 
 def test_approvals_that_fail_do_not_keep_what_runs_from_being_judged(aws: Account) -> None:
     running = Running(aws)
-    running.finds()
+    running.add_finding()
     token = aws.ask(OTHER_IMAGE)
     aws.broken = {"s3.GetObject"}
     aws.complete_scan(OTHER_IMAGE)
@@ -284,4 +288,4 @@ def test_approvals_that_fail_do_not_keep_what_runs_from_being_judged(aws: Accoun
     aws.broken = {"codepipeline.PutApprovalResult"}
     with pytest.raises(ClientError):
         running.handlers.sweep(CLOCK)
-    assert running.deadline() is not None
+    assert running.read_deadline() is not None

@@ -18,9 +18,9 @@ INDEX_TYPE = "application/vnd.oci.image.index.v1+json"
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
 
 
-def _request_approval(aws: Account, image: str, **named: Any) -> str:
-    token = aws.ask(image, **named)
-    aws.make_functions().record(make_approval_event(token, image=image, **named))
+def _request_approval(aws: Account, image: str, **variables: Any) -> str:
+    token = aws.ask(image, **variables)
+    aws.make_functions().record(make_approval_event(token, image=image, **variables))
     return token
 
 
@@ -158,11 +158,11 @@ def test_without_the_event_two_lists_in_a_row_have_to_be_equal(
     aws.inspector.lag[IMAGE] = lag
     aws.now = SCANNED + 301
     token = _request_approval(aws, IMAGE)
-    seen = aws.list_answers(token)
+    collected_answers = aws.list_answers(token)
     for _ in answers[1:]:
         _sweep(aws, 300)
-        seen += aws.list_answers(token)
-    assert seen == answers
+        collected_answers += aws.list_answers(token)
+    assert collected_answers == answers
 
 
 def test_two_lists_at_the_same_moment_confirm_nothing(aws: Account) -> None:

@@ -44,43 +44,45 @@ def test_each_approval_of_a_storm_is_answered_once(aws: Account, executions: int
     waiting = {aws.ask(image): image for image in (images[number % digests] for number in range(executions))}
     handlers = aws.make_functions()
 
-    def scanned(image: str) -> None:
+    def end_scan(image: str) -> None:
         count: dict[str, Any] = {"CRITICAL": 1, "LOW": 4} if image in bad else {"LOW": 4}
         total = sum(count.values())
         handlers.judge(scan_event(image, **{key: n for key, n in count.items() if key != "LOW"}, TOTAL=total))
 
-    def inspect(image: str) -> None:
+    def inspect_image(image: str) -> None:
         """The scan ends, and its findings roll in, the worst at last; in one case of four no event says so."""
         result = [make_finding(image, "LOW", number) for number in range(2, 6)]
         result += [make_finding(image, "CRITICAL")] if image in bad else []
         aws.inspector.lag[image] = [*sorted(chance.choices(range(len(result)), k=3)), len(result)]
         aws.complete_scan(image, *result, ended_at=SCANNED)
         if chance.random() < 0.75:
-            scanned(image)
+            end_scan(image)
 
     events: list[Callable[[], object]] = []
     for token, image in waiting.items():
         event = make_approval_event(token, image=image, Execution=aws.approvals.run(token).execution)
         events += [lambda event=event: handlers.record(event)] * chance.choice((1, 1, 2, 3))  # type: ignore[misc]
     for token in list(waiting)[::5]:
-        forged = make_approval_event(token, image=chance.choice(images), Execution=aws.approvals.run(token).execution)
-        events.append(lambda forged=forged: handlers.record(forged))  # type: ignore[misc]
+        forged_event = make_approval_event(
+            token, image=chance.choice(images), Execution=aws.approvals.run(token).execution
+        )
+        events.append(lambda event=forged_event: handlers.record(event))  # type: ignore[misc]
     for image in images:
-        events.append(lambda image=image: inspect(image))  # type: ignore[misc]
+        events.append(lambda image=image: inspect_image(image))  # type: ignore[misc]
     chance.shuffle(events)
     with ThreadPoolExecutor(threads) as pool:
-        for done in [pool.submit(event) for event in events]:
-            done.result()
-        for again in [pool.submit(scanned, image) for image in images[:3] * 2]:  # and late
-            again.result()
+        for job in [pool.submit(event) for event in events]:
+            job.result()
+        for late_job in [pool.submit(end_scan, image) for image in images[:3] * 2]:  # and late
+            late_job.result()
         for _ in range(8):  # minutes pass: the lists become complete, and are confirmed
             aws.now += 120
             for sweep in [pool.submit(handlers.sweep, CLOCK) for _ in range(min(threads, 2))]:
                 sweep.result()
     right = {token: "Rejected" if image in bad else "Approved" for token, image in waiting.items()}
     assert aws.approvals.answered == right
-    sent = Counter(request["token"] for name, request in aws.services["codepipeline"].calls if name == ANSWER)
-    assert set(sent.values()) == {1}
+    answer_counts = Counter(request["token"] for name, request in aws.services["codepipeline"].calls if name == ANSWER)
+    assert set(answer_counts.values()) == {1}
     aws.now += 3600  # until then a forged message about what was answered may be one that is not listed yet
     assert handlers.sweep(CLOCK) == {"waiting": 0}
     assert aws.approvals.answered == right

@@ -44,16 +44,16 @@ class Bucket:
 
 def _look(*findings: dict[str, Any], details: tuple[dict[str, Any], ...] | None = None) -> ScanState:
     messages = ({"findingArn": item["findingArn"]} for item in findings) if details is None else details
-    covered = {
+    coverage = {
         "resourceId": f"arn:aws:ecr:eu-west-1:123456789012:repository/dockgate-app/{IMAGE}",
         "scanStatus": {"statusCode": "ACTIVE", "reason": "SUCCESSFUL"},
         "lastScannedAt": NOW,
     }
-    document = {"findings": list(findings), "findingDetails": list(messages), "coveredResources": [covered]}
+    document = {"findings": list(findings), "findingDetails": list(messages), "coveredResources": [coverage]}
     return ScanState(True, documents={IMAGE: document})
 
 
-def _judged(policy: str, look: ScanState) -> Verdict:
+def _judge_scan(policy: str, look: ScanState) -> Verdict:
     canonical = encode_policy(definitions.read_named_policy(policy, "ours", rules.load()))
     verdicts = Verdicts(from_environment(ENVIRONMENT), Bucket(canonical), None, lambda: NOW)
     return verdicts.judge(IMAGE, "dockgate-app", look).verdict
@@ -69,8 +69,8 @@ def test_the_reference_solutions_thresholds_answer_in_its_words() -> None:
     answers = set()
     for _ in range(120):
         words = ("CRITICAL", "HIGH", "MEDIUM", "LOW", "INFORMATIONAL", "UNTRIAGED")
-        most = {"CRITICAL": 1, "HIGH": 1, "MEDIUM": 12, "LOW": 20, "INFORMATIONAL": 3, "UNTRIAGED": 3}
-        counts = {word: chance.choice((0, 0, chance.randint(0, most[word]))) for word in words}
+        highest_counts = {"CRITICAL": 1, "HIGH": 1, "MEDIUM": 12, "LOW": 20, "INFORMATIONAL": 3, "UNTRIAGED": 3}
+        counts = {word: chance.choice((0, 0, chance.randint(0, highest_counts[word]))) for word in words}
         reference = Reference()
         image = reference.plan_image("any", PlannedFindings(counts))
         execution = reference.request_approval(image)
@@ -109,13 +109,13 @@ KEV = {"findingArn": make_finding(IMAGE)["findingArn"], "cisaData": CISA}
 OLD, NEW = 1_700_000_000, 1_794_900_000
 
 
-def _old(created: int, **more: Any) -> dict[str, Any]:
-    item = make_finding(IMAGE, "CRITICAL", **more)
-    item["packageVulnerabilityDetails"]["vendorCreatedAt"] = created
+def _make_old_finding(created_at: int, **fields: Any) -> dict[str, Any]:
+    item = make_finding(IMAGE, "CRITICAL", **fields)
+    item["packageVulnerabilityDetails"]["vendorCreatedAt"] = created_at
     return item
 
 
-def _layered(layer: str) -> dict[str, Any]:
+def _make_finding_in(layer: str) -> dict[str, Any]:
     item = make_finding(IMAGE, "CRITICAL")
     item["packageVulnerabilityDetails"]["vulnerablePackages"][0]["sourceLayerHash"] = layer
     return item
@@ -144,13 +144,13 @@ def _layered(layer: str) -> dict[str, Any]:
         ("exploited: {}", _look(make_finding(IMAGE, "LOW"), details=()), "Undetermined"),
         ("cvss: {score: 7}", _look(make_finding(IMAGE, "LOW")), "Rejected"),
         ("cvss: {score: 8}", _look(make_finding(IMAGE, "LOW")), "Approved"),
-        ("max_findings: {CRITICAL: 0, grace_days: 30}", _look(_old(OLD)), "Rejected"),
-        ("max_findings: {CRITICAL: 0, grace_days: 30}", _look(_old(NEW)), "Approved"),
+        ("max_findings: {CRITICAL: 0, grace_days: 30}", _look(_make_old_finding(OLD)), "Rejected"),
+        ("max_findings: {CRITICAL: 0, grace_days: 30}", _look(_make_old_finding(NEW)), "Approved"),
         ("max_findings: {CRITICAL: 0, grace_days: 30}", _look(make_finding(IMAGE, "CRITICAL")), "Rejected"),
-        ("max_findings: {CRITICAL: 0, grace_days: 30, grace_from: fix}", _look(_old(NEW)), "Rejected"),
-        ("max_findings: {CRITICAL: 0, scope: own}", _look(_layered("sha256:" + "1" * 64)), "Rejected"),
-        ("max_findings: {CRITICAL: 0, scope: base}", _look(_layered("sha256:" + "1" * 64)), "Undetermined"),
-        ("max_findings: {CRITICAL: 1, scope: base}", _look(_layered("sha256:" + "1" * 64)), "Approved"),
+        ("max_findings: {CRITICAL: 0, grace_days: 30, grace_from: fix}", _look(_make_old_finding(NEW)), "Rejected"),
+        ("max_findings: {CRITICAL: 0, scope: own}", _look(_make_finding_in("sha256:" + "1" * 64)), "Rejected"),
+        ("max_findings: {CRITICAL: 0, scope: base}", _look(_make_finding_in("sha256:" + "1" * 64)), "Undetermined"),
+        ("max_findings: {CRITICAL: 1, scope: base}", _look(_make_finding_in("sha256:" + "1" * 64)), "Approved"),
         ("base_image: {allowed: ['debian:*']}", _look(), "Undetermined"),
         ("base_image: {images: [{name: x, layers: ['sha256:" + "1" * 64 + "']}]}", _look(), "Undetermined"),
         ("provenance: {builders: [{id: x, keys: [" + PEM + "]}]}", _look(), "Undetermined"),
@@ -163,7 +163,7 @@ def _layered(layer: str) -> dict[str, Any]:
 def test_a_policy_is_judged_by_what_inspector_tells_and_undetermined_by_what_it_does_not(
     policy: str, look: ScanState, status: str
 ) -> None:
-    assert _judged(policy, look).status.value == status
+    assert _judge_scan(policy, look).status.value == status
 
 
 def test_an_image_that_was_not_scanned_is_undetermined_under_every_policy() -> None:
@@ -207,8 +207,10 @@ def test_a_link_without_room_for_words_is_left_out() -> None:
 
 
 def test_the_verdict_is_kept_as_page_and_json_with_a_case_that_can_be_explained(aws: Account) -> None:
-    many = [make_finding(IMAGE, "CRITICAL", number) for number in range(40)]
-    aws.complete_scan(IMAGE, *many, make_finding(IMAGE, "LOW", 41, description="<script>alert(1)</script>"))
+    critical_findings = [make_finding(IMAGE, "CRITICAL", number) for number in range(40)]
+    aws.complete_scan(
+        IMAGE, *critical_findings, make_finding(IMAGE, "LOW", 41, description="<script>alert(1)</script>")
+    )
     token = aws.ask(IMAGE)
     aws.make_functions().record(make_approval_event(token, image=IMAGE))
     output = aws.approvals.summaries[token]
@@ -224,6 +226,6 @@ def test_the_verdict_is_kept_as_page_and_json_with_a_case_that_can_be_explained(
     }
     assert json.loads(bodies["json"]["Body"].read())["verdict"]["status"] == "Rejected"
     assert b"<script>alert" not in bodies["html"]["Body"].read()
-    recorded = case_file.read(bodies["case.json"]["Body"].read(), "case")
-    assert recorded.digest.removeprefix("sha256:") in page
-    assert case_file.replay(recorded, ecosystems.load(), rules.load()).differences == ()
+    recorded_case = case_file.read(bodies["case.json"]["Body"].read(), "case")
+    assert recorded_case.digest.removeprefix("sha256:") in page
+    assert case_file.replay(recorded_case, ecosystems.load(), rules.load()).differences == ()

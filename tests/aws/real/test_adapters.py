@@ -39,21 +39,21 @@ REGION = "eu-west-1"
 
 @pytest.fixture(scope="module")
 def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
-    with run_cloud(tmp_path_factory.mktemp("aws")) as made:
-        yield made
+    with run_cloud(tmp_path_factory.mktemp("aws")) as cloud:
+        yield cloud
 
 
-def user(aws: Cloud, allowed: set[str], *resources: str) -> Callable[[str, str | None], Any]:
+def make_user(aws: Cloud, permissions: set[str], *resources: str) -> Callable[[str, str | None], Any]:
     """Makes clients with only this permission."""
     name = f"server-{uuid4()}"
     iam = aws.get_client("iam")
     iam.create_user(UserName=name)
-    statement = {"Effect": "Allow", "Action": sorted(allowed), "Resource": list(resources)}
+    statement = {"Effect": "Allow", "Action": sorted(permissions), "Resource": list(resources)}
     document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
     iam.put_user_policy(UserName=name, PolicyName="adapter", PolicyDocument=document)
     keys = iam.create_access_key(UserName=name)["AccessKey"]
 
-    def client(service: str, region: str | None) -> Any:
+    def make_client(service: str, region: str | None) -> Any:
         url = aws.environment.get(f"AWS_ENDPOINT_URL_{service.upper()}", aws.environment["AWS_ENDPOINT_URL"])
         return boto3.client(
             service,
@@ -64,22 +64,22 @@ def user(aws: Cloud, allowed: set[str], *resources: str) -> Callable[[str, str |
             aws_secret_access_key=keys["SecretAccessKey"],
         )
 
-    return client
+    return make_client
 
 
 class Queue:
     """A queue of the account's, and our adapter to it with these permissions."""
 
-    def __init__(self, aws: Cloud, allowed: set[str]) -> None:
+    def __init__(self, aws: Cloud, permissions: set[str]) -> None:
         self.name = f"queue-{uuid4()}"
         self.sqs = aws.get_client("sqs")
         self.url = self.sqs.create_queue(QueueName=self.name)["QueueUrl"]
         answer = self.sqs.get_queue_attributes(QueueUrl=self.url, AttributeNames=["QueueArn"])
         self.arn: str = answer["Attributes"]["QueueArn"]
-        client = partial(user(aws, allowed, self.arn), "sqs", REGION)
+        client = partial(make_user(aws, permissions, self.arn), "sqs", REGION)
         self.adapter = SqsQueue(client, self.name, ACCOUNT_ID, wait_seconds=1)
 
-    def let(self, service: str, source: str) -> None:
+    def allow_sender(self, service: str, source: str) -> None:
         """Lets only this topic or rule send to the queue."""
         statement = {
             "Effect": "Allow",
@@ -96,7 +96,7 @@ class Queue:
         answer = self.sqs.get_queue_attributes(QueueUrl=self.url, AttributeNames=names)
         return all(answer["Attributes"][name] == "0" for name in names)
 
-    def used(self) -> None:
+    def use_queue(self) -> None:
         """Everything that a server does with it."""
         self.sqs.send_message(QueueUrl=self.url, MessageBody="one")
         for deal in (self.adapter.release, self.adapter.delete):
@@ -107,43 +107,45 @@ class Queue:
 
 def test_a_queue_needs_all_permissions_of_the_page(aws: Cloud) -> None:
     assert len(QUEUES) == 4
-    Queue(aws, QUEUES).used()
-    for missing in QUEUES:
+    Queue(aws, QUEUES).use_queue()
+    for missing_permission in QUEUES:
         with pytest.raises(DockgateError, match="AccessDenied") as caught:
-            Queue(aws, QUEUES - {missing}).used()
-        assert missing in str(caught.value)
+            Queue(aws, QUEUES - {missing_permission}).use_queue()
+        assert missing_permission in str(caught.value)
 
 
 def test_artifacts_need_all_permissions_of_the_page(aws: Cloud, tmp_path: Path) -> None:
     assert len(BUCKETS) == 4
     aws.get_client("s3").create_bucket(Bucket="artifacts", CreateBucketConfiguration={"LocationConstraint": REGION})
 
-    def blobs(allowed: set[str], folder: str) -> S3Blobs:
-        client = partial(user(aws, allowed, "arn:aws:s3:::artifacts/ours/*", "arn:aws:s3:::artifacts"), "s3", None)
+    def make_blobs(permissions: set[str], folder: str) -> S3Blobs:
+        client = partial(
+            make_user(aws, permissions, "arn:aws:s3:::artifacts/ours/*", "arn:aws:s3:::artifacts"), "s3", None
+        )
         return S3Blobs(client, "artifacts", "ours/", tmp_path / folder)
 
     def write(path: Path) -> None:
         path.write_bytes(b"content")
 
-    digest = blobs(BUCKETS, "one").put(write)
-    assert blobs(BUCKETS, "two").get_path(digest).read_bytes() == b"content"
+    digest = make_blobs(BUCKETS, "one").put(write)
+    assert make_blobs(BUCKETS, "two").get_path(digest).read_bytes() == b"content"
     with pytest.raises(DockgateError, match="PutObject"):
-        blobs(BUCKETS - {"s3:PutObject"}, "three").put(write)
+        make_blobs(BUCKETS - {"s3:PutObject"}, "three").put(write)
     with pytest.raises(DockgateError, match="GetObject"):
-        blobs(BUCKETS - {"s3:GetObject"}, "four").get_path(digest)
+        make_blobs(BUCKETS - {"s3:GetObject"}, "four").get_path(digest)
     with pytest.raises(DockgateError, match="DeleteObject"):
-        blobs(BUCKETS - {"s3:DeleteObject"}, "five").delete(digest, math.inf)
-    assert blobs(BUCKETS, "six").delete(digest, math.inf)
+        make_blobs(BUCKETS - {"s3:DeleteObject"}, "five").delete(digest, math.inf)
+    assert make_blobs(BUCKETS, "six").delete(digest, math.inf)
 
 
 @pytest.fixture
 def server(aws: Cloud, tmp_path: Path) -> Iterator[ServerSystem]:
-    sender = codepipeline.CodePipelineAnswerSender("https://gate.example.org", user(aws, {"codepipeline:*"}, "*"))
+    sender = codepipeline.CodePipelineAnswerSender("https://gate.example.org", make_user(aws, {"codepipeline:*"}, "*"))
     with ServerSystem(tmp_path, answer_senders={codepipeline.SCHEME: sender}) as system:
         yield system
 
 
-def listening(queue: Queue, take: Callable[[str], None]) -> Poller:
+def start_poller(queue: Queue, take: Callable[[str], None]) -> Poller:
     poller = Poller(queue.adapter, take)
     poller.start()
     return poller
@@ -156,10 +158,10 @@ def test_a_push_comes_over_eventbridge_and_a_queue(aws: Cloud, server: ServerSys
     event = {"id": "1", "source": "aws.ecr", "detail-type": "ECR Image Action", "account": ACCOUNT_ID, "region": REGION}
     events = aws.get_client("events")
     rule = events.put_rule(Name="pushes", EventPattern=json.dumps({"source": [SOURCE]}))
-    queue.let("events.amazonaws.com", rule["RuleArn"])
+    queue.allow_sender("events.amazonaws.com", rule["RuleArn"])
     target = {"Id": "queue", "Arn": queue.arn, "Input": json.dumps({**event, "detail": detail})}
     assert events.put_targets(Rule="pushes", Targets=[target])["FailedEntryCount"] == 0
-    poller = listening(queue, server.server.registry_notifications.receive_ecr_event)
+    poller = start_poller(queue, server.server.registry_notifications.receive_ecr_event)
     try:
         for _ in range(2):
             aws.get_client("events").put_events(Entries=[{"Source": SOURCE, "DetailType": "any", "Detail": "{}"}])
@@ -182,13 +184,13 @@ def test_an_approval_action_asks_over_sns_and_a_queue_and_is_answered(
     )
     sns = aws.get_client("sns")
     topic = sns.create_topic(Name=f"approvals-{raw}")["TopicArn"]
-    queue.let("sns.amazonaws.com", topic)
+    queue.allow_sender("sns.amazonaws.com", topic)
     sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=queue.arn, Attributes={"RawMessageDelivery": raw})
-    clients = RegionalClients(user(aws, {"codepipeline:*"}, "*"))
+    clients = RegionalClients(make_user(aws, {"codepipeline:*"}, "*"))
     requests = codepipeline.CodePipelineRequests(
         server.server.approval_requests, server.server.clock, ACCOUNT_ID, clients
     )
-    poller = listening(queue, requests.receive)
+    poller = start_poller(queue, requests.receive)
     tokens = {image: aws.fakes.ask(image) for image in (bad, good)}
     try:
         for image, token in tokens.items():
@@ -198,11 +200,11 @@ def test_an_approval_action_asks_over_sns_and_a_queue_and_is_answered(
         wait_until(queue.empty, "the messages are deleted")
         for image in tokens:
             server.scan_may_end[image].set()
-        answered = aws.fakes.approvals.answered
-        wait_until(lambda: {*tokens.values()} <= answered.keys(), "both are answered")
+        answered_tokens = aws.fakes.approvals.answered
+        wait_until(lambda: {*tokens.values()} <= answered_tokens.keys(), "both are answered")
     finally:
         poller.close()
-    assert (answered[tokens[bad]], answered[tokens[good]]) == ("Rejected", "Approved")
+    assert (answered_tokens[tokens[bad]], answered_tokens[tokens[good]]) == ("Rejected", "Approved")
     assert {item["pipeline"] for item in server.get("/approvals")} == {PIPELINE}
     assert aws.fakes.approvals.pipelines.keys() == {PIPELINE}
     assert (aws.fakes.approvals.refused, aws.fakes.list_faults()) == (0, [])

@@ -28,12 +28,12 @@ PERMISSIONS = {name for name in list_permissions("Store the registry's images in
 
 @pytest.fixture(scope="module")
 def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
-    with run_cloud(tmp_path_factory.mktemp("aws")) as made:
-        made.get_client("s3").create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
-        yield made
+    with run_cloud(tmp_path_factory.mktemp("aws")) as cloud:
+        cloud.get_client("s3").create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
+        yield cloud
 
 
-def keys(aws: Cloud) -> dict[str, str]:
+def create_access_key(aws: Cloud) -> dict[str, str]:
     """A user's access key, as variables."""
     iam = aws.get_client("iam")
     iam.create_user(UserName="registry")
@@ -41,18 +41,18 @@ def keys(aws: Cloud) -> dict[str, str]:
     statement = {"Effect": "Allow", "Action": sorted(PERMISSIONS), "Resource": resources}
     document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
     iam.put_user_policy(UserName="registry", PolicyName="storage", PolicyDocument=document)
-    made = iam.create_access_key(UserName="registry")["AccessKey"]
-    return {"AWS_ACCESS_KEY_ID": made["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": made["SecretAccessKey"]}
+    access_key = iam.create_access_key(UserName="registry")["AccessKey"]
+    return {"AWS_ACCESS_KEY_ID": access_key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": access_key["SecretAccessKey"]}
 
 
 @pytest.fixture
 def live(aws: Cloud, tmp_path: Path) -> Iterator[Live]:
-    own = {
-        **keys(aws),
+    environment = {
+        **create_access_key(aws),
         "DOCKGATE_REGISTRY_STORAGE": f"s3://{BUCKET}/{PREFIX}",
         "DOCKGATE_REGISTRY_LISTEN": f"127.0.0.1:{find_free_port()}",
     }
-    server = Live(tmp_path / "server", environment={**aws.environment, **own})
+    server = Live(tmp_path / "server", environment={**aws.environment, **environment})
     server.start()
     assert server.is_alive(), (server.folder / "server.log").read_text()
     try:
@@ -61,19 +61,19 @@ def live(aws: Cloud, tmp_path: Path) -> Iterator[Live]:
         server.purge()
 
 
-def skopeo(live: Live, *arguments: str) -> str:
-    own = {"PATH": os.environ["PATH"], "HOME": str(live.folder)}
-    done = subprocess.run(["skopeo", *arguments], env=own, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, f"{done.stderr}\n{(live.data / 'logs' / 'registry.log').read_text()}"
-    return done.stdout
+def run_skopeo(live: Live, *arguments: str) -> str:
+    environment = {"PATH": os.environ["PATH"], "HOME": str(live.folder)}
+    result = subprocess.run(["skopeo", *arguments], env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, f"{result.stderr}\n{(live.data / 'logs' / 'registry.log').read_text()}"
+    return result.stdout
 
 
-def token(live: Live, repository: str) -> str:
+def issue_token(live: Live, repository: str) -> str:
     access = Access("repository", repository, (PULL, PUSH))
     return live.make_registry_headers(access)["Authorization"].removeprefix("Bearer ")
 
 
-def blobs(layout: Path) -> dict[str, int]:
+def list_blobs(layout: Path) -> dict[str, int]:
     return {path.name: path.stat().st_size for path in (layout / "blobs" / "sha256").iterdir()}
 
 
@@ -81,7 +81,7 @@ def test_images_in_s3_survive_a_restart(aws: Cloud, live: Live, tmp_path: Path) 
     content = os.urandom(20 * MEGABYTE)
     layers = [{"etc/os-release": b"ID=debian\n", "large": content}, {"larger": content + content[::-1] + content[::-2]}]
     digest = make.write_image_layout(tmp_path / "image", layers)
-    assert max(blobs(tmp_path / "image").values()) > 50 * MEGABYTE
+    assert max(list_blobs(tmp_path / "image").values()) > 50 * MEGABYTE
     public = live.environment["DOCKGATE_REGISTRY_LISTEN"]
     inside = f"127.0.0.1:{live.registry_port}"
     for number, address in enumerate((public, inside)):
@@ -91,19 +91,19 @@ def test_images_in_s3_survive_a_restart(aws: Cloud, live: Live, tmp_path: Path) 
             "--preserve-digests",
             "--dest-tls-verify=false",
             "--dest-registry-token",
-            token(live, f"team/app{number}"),
+            issue_token(live, f"team/app{number}"),
         )
-        skopeo(live, *push, f"oci:{tmp_path / 'image'}", target)
+        run_skopeo(live, *push, f"oci:{tmp_path / 'image'}", target)
     live.stop()
     live.start()
     for number, address in enumerate((inside, public)):
-        source, pulled = f"docker://{address}/team/app{number}@{digest}", tmp_path / f"pulled-{number}"
-        pull = ("copy", "--src-tls-verify=false", "--src-registry-token", token(live, f"team/app{number}"))
-        skopeo(live, *pull, source, f"oci:{pulled}")
-        assert blobs(pulled) == blobs(tmp_path / "image")
-    stored = [item["Key"] for item in aws.get_client("s3").list_objects_v2(Bucket=BUCKET)["Contents"]]
-    assert stored
-    assert all(key.startswith(f"{PREFIX}/docker/registry/v2/") for key in stored), stored
+        source, pulled_layout = f"docker://{address}/team/app{number}@{digest}", tmp_path / f"pulled-{number}"
+        pull = ("copy", "--src-tls-verify=false", "--src-registry-token", issue_token(live, f"team/app{number}"))
+        run_skopeo(live, *pull, source, f"oci:{pulled_layout}")
+        assert list_blobs(pulled_layout) == list_blobs(tmp_path / "image")
+    stored_keys = [item["Key"] for item in aws.get_client("s3").list_objects_v2(Bucket=BUCKET)["Contents"]]
+    assert stored_keys
+    assert all(key.startswith(f"{PREFIX}/docker/registry/v2/") for key in stored_keys), stored_keys
     assert not (live.data / "registry").exists()
     secret = live.environment["AWS_SECRET_ACCESS_KEY"].encode()
     assert not [path for path in live.data.rglob("*") if path.is_file() and secret in path.read_bytes()]

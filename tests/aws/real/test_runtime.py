@@ -37,12 +37,12 @@ class Runtime:
         aws.get_client("s3").create_bucket(Bucket="verdicts", CreateBucketConfiguration=configuration)
 
     @contextmanager
-    def function(self, name: str, timeout: int = 300, **environment: str) -> Iterator["Function"]:
+    def run_function(self, name: str, timeout: int = 300, **environment: str) -> Iterator["Function"]:
         """The emulator with the handler behind it, on loopback."""
         emulator, port = PARTS / "aws-lambda-rie", find_free_port()
         assert emulator.exists(), MISSING
-        own = {**ENVIRONMENT, "DOCKGATE_POLICY": "", "DOCKGATE_ACCOUNT": ACCOUNT_ID, **self.aws.environment}
-        own |= {"LAMBDA_TASK_ROOT": str(self._code), "AWS_LAMBDA_FUNCTION_TIMEOUT": str(timeout), **environment}
+        variables = {**ENVIRONMENT, "DOCKGATE_POLICY": "", "DOCKGATE_ACCOUNT": ACCOUNT_ID, **self.aws.environment}
+        variables |= {"LAMBDA_TASK_ROOT": str(self._code), "AWS_LAMBDA_FUNCTION_TIMEOUT": str(timeout), **environment}
         process = subprocess.Popen(
             [
                 *(emulator, "--runtime-interface-emulator-address", f"127.0.0.1:{port}"),
@@ -50,7 +50,7 @@ class Runtime:
                 *(sys.executable, "-m", "awslambdaric", f"dockgate.aws.functions.handlers.{name}"),
             ],
             cwd=self._code,
-            env={"PATH": os.environ["PATH"], **own},
+            env={"PATH": os.environ["PATH"], **variables},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
@@ -69,14 +69,14 @@ class Function:
 
     def __call__(self, event: dict[str, Any]) -> Any:
         request = urllib.request.Request(self._url, json.dumps(event).encode())
-        with wait_until(lambda: self._posted(request), "the emulator answers") as answer:
+        with wait_until(lambda: self._post_request(request), "the emulator answers") as answer:
             text = answer.read().decode()
         try:
             return json.loads(text)
         except ValueError:
             return text
 
-    def _posted(self, request: urllib.request.Request) -> Any:
+    def _post_request(self, request: urllib.request.Request) -> Any:
         assert self._process.poll() is None, "the emulator ended"
         try:
             return urllib.request.urlopen(request, timeout=60)
@@ -89,21 +89,25 @@ class Function:
 @pytest.fixture(scope="module")
 def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
     folder = tmp_path_factory.mktemp("runtime")
-    with run_cloud(folder) as made:
-        yield Runtime(made, folder)
-        assert made.fakes.list_faults() == []
+    with run_cloud(folder) as cloud:
+        yield Runtime(cloud, folder)
+        assert cloud.fakes.list_faults() == []
 
 
 def test_the_archive_answers_events(runtime: Runtime) -> None:
     image, fakes = digest_of(1), runtime.aws.fakes
     token = fakes.ask(image)
-    with runtime.function("record") as record, runtime.function("judge") as judge, runtime.function("sweep") as sweep:
+    with (
+        runtime.run_function("record") as record,
+        runtime.run_function("judge") as judge,
+        runtime.run_function("sweep") as sweep,
+    ):
         assert record(make_approval_event(token, image=image, expires=EXPIRES)) == {"batchItemFailures": []}
         assert sweep(CLOCK) == {"waiting": 1}
         fakes.complete_scan(image, make_finding(image, "CRITICAL"))
-        ended = scan_event(image, CRITICAL=1, TOTAL=1)
-        assert judge(ended) == {"batchItemFailures": []}
-        assert judge(ended) == {"batchItemFailures": []}
+        event = scan_event(image, CRITICAL=1, TOTAL=1)
+        assert judge(event) == {"batchItemFailures": []}
+        assert judge(event) == {"batchItemFailures": []}
         assert sweep(CLOCK) == {"waiting": 0}
     assert fakes.list_answers(token) == ["Rejected"]
     assert fakes.approvals.refused == 0
@@ -114,16 +118,16 @@ def test_a_fault_is_raised_as_lambda_takes_it(runtime: Runtime) -> None:
     image, fakes = digest_of(2), runtime.aws.fakes
     fakes.complete_scan(image)
     token = fakes.ask(image)
-    with runtime.function("record", DOCKGATE_POLICY="s3://verdicts/none.json") as record:
+    with runtime.run_function("record", DOCKGATE_POLICY="s3://verdicts/none.json") as record:
         output = record(make_approval_event(token, image=image, expires=EXPIRES))
     assert set(output) >= {"errorMessage", "errorType", "stackTrace"}
     assert output["errorType"] == "NoSuchKey"
     assert any("dockgate/aws/functions/verdicts.py" in line for line in output["stackTrace"])
     assert token not in json.dumps(output)
-    with runtime.function("sweep", DOCKGATE_TABLE="") as sweep:
+    with runtime.run_function("sweep", DOCKGATE_TABLE="") as sweep:
         output = sweep(CLOCK)
     assert (output["errorType"], output["errorMessage"]) == ("UsageError", "DOCKGATE_TABLE is not set.")
-    with runtime.function("sweep") as sweep:
+    with runtime.run_function("sweep") as sweep:
         assert sweep(CLOCK) == {"waiting": 0}
     assert fakes.list_answers(token) == ["Approved"]
 
@@ -136,14 +140,14 @@ def test_an_interrupted_approval_is_answered_once_by_the_next_call(runtime: Runt
     operations = fakes.services["codepipeline"].operations
     give = operations["PutApprovalResult"]
 
-    def slowly(request: dict[str, Any]) -> dict[str, Any]:
+    def answer_slowly(request: dict[str, Any]) -> dict[str, Any]:
         answer = give(request)
         time.sleep(6)
         return answer
 
-    operations["PutApprovalResult"] = slowly
+    operations["PutApprovalResult"] = answer_slowly
     event = make_approval_event(token, image=image, expires=EXPIRES)
-    with runtime.function("record", timeout=4) as record:
+    with runtime.run_function("record", timeout=4) as record:
         assert "timed out after 4" in json.dumps(record(event))
         operations["PutApprovalResult"] = give
         assert record(event) == {"batchItemFailures": []}, "another has it in hand"
@@ -153,7 +157,7 @@ def test_an_interrupted_approval_is_answered_once_by_the_next_call(runtime: Runt
     assert table.get_item(TableName="approvals", Key=key)["Item"]["state"] == {"S": "ANSWERING"}
     change = {"ExpressionAttributeValues": {":past": {"N": "1"}}, "UpdateExpression": "SET lease = :past"}
     table.update_item(TableName="approvals", Key=key, **change)
-    with runtime.function("sweep") as sweep:
+    with runtime.run_function("sweep") as sweep:
         assert sweep(CLOCK) == {"waiting": 0}
     assert table.get_item(TableName="approvals", Key=key)["Item"]["status"] == {"S": "Settled"}
     assert (fakes.list_answers(token), fakes.approvals.refused) == (["Approved"], 1)

@@ -60,38 +60,40 @@ class Gate:
         document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
         iam.put_role_policy(RoleName=role, PolicyName="cluster", PolicyDocument=document)
 
-    def message(self, token: str, image: str) -> str:
+    def make_message(self, token: str, image: str) -> str:
         return make_approval_message(token, image, f"{datetime.now(UTC) + timedelta(days=7):%Y-%m-%dT%H:%MZ}")
 
     def ask(self, image: str) -> str:
         """An approval action's message, by its topic, and its half in the table."""
         token = self.cloud.fakes.ask(image)
         topic = self.outputs["ApprovalTopicArn"]
-        self.cloud.get_client("sns").publish(TopicArn=topic, Message=self.message(token, image))
-        wait_until(lambda: self.half(token, image), f"the approval {token} is recorded")
+        self.cloud.get_client("sns").publish(TopicArn=topic, Message=self.make_message(token, image))
+        wait_until(lambda: self.read_half(token, image), f"the approval {token} is recorded")
         return token
 
-    def half(self, token: str, image: str) -> dict[str, Any] | None:
+    def read_half(self, token: str, image: str) -> dict[str, Any] | None:
         key = {"digest": {"S": image}, "half": {"S": f"approval#{token}"}}
         result = self.cloud.get_client("dynamodb").get_item(TableName=self.outputs["TableName"], Key=key)
         item: dict[str, Any] | None = result.get("Item")
         return item
 
     def answer(self, token: str) -> str:
-        answered: str = wait_until(lambda: self.cloud.fakes.approvals.answered.get(token), f"{token} is answered")
-        return answered
+        answer: str = wait_until(lambda: self.cloud.fakes.approvals.answered.get(token), f"{token} is answered")
+        return answer
 
     def call(self, name: str, event: dict[str, Any]) -> tuple[bool, Any]:
         """Whether the function failed, and its answer."""
-        called = self.cloud.get_client("lambda").invoke(FunctionName=f"gate-{name}", Payload=json.dumps(event).encode())
-        return "FunctionError" in called, json.loads(called["Payload"].read())
+        response = self.cloud.get_client("lambda").invoke(
+            FunctionName=f"gate-{name}", Payload=json.dumps(event).encode()
+        )
+        return "FunctionError" in response, json.loads(response["Payload"].read())
 
 
 @pytest.fixture(scope="module")
 def gate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gate]:
-    with run_cloud(tmp_path_factory.mktemp("ministack")) as made:
-        yield Gate(made)
-        assert made.fakes.list_faults() == []
+    with run_cloud(tmp_path_factory.mktemp("ministack")) as cloud:
+        yield Gate(cloud)
+        assert cloud.fakes.list_faults() == []
 
 
 def test_events_flow_to_an_answer(gate: Gate) -> None:
@@ -107,9 +109,11 @@ def test_events_flow_to_an_answer(gate: Gate) -> None:
     gate.cloud.send_scan_event(bad, CRITICAL=1, TOTAL=1)
     assert [gate.answer(token) for token in tokens] == ["Approved", "Rejected", "Approved"]
     page = fakes.approvals.summaries[tokens[1]].partition("prefix=")[2]
-    stored = gate.cloud.get_client("s3").get_object(Bucket=gate.outputs["VerdictBucketName"], Key=page)["Body"].read()
-    assert b"CVE-2024-0001" in stored
-    wait_until(lambda: (gate.half(tokens[1], bad) or {}).get("status") == {"S": "Rejected"}, "it is settled")
+    stored_page = (
+        gate.cloud.get_client("s3").get_object(Bucket=gate.outputs["VerdictBucketName"], Key=page)["Body"].read()
+    )
+    assert b"CVE-2024-0001" in stored_page
+    wait_until(lambda: (gate.read_half(tokens[1], bad) or {}).get("status") == {"S": "Rejected"}, "it is settled")
     assert fakes.approvals.refused == 0
 
 
@@ -127,8 +131,8 @@ def test_without_a_permission_a_function_is_denied_and_with_it_goes_on(gate: Gat
     """The control: the roles are really asked."""
     iam = gate.cloud.get_client("iam")
     (role,) = [item["RoleName"] for item in iam.list_roles()["Roles"] if "RecordRole" in item["RoleName"]]
-    (attached,) = iam.list_attached_role_policies(RoleName=role)["AttachedPolicies"]
-    policy = iam.get_policy(PolicyArn=attached["PolicyArn"])["Policy"]
+    (attached_policy,) = iam.list_attached_role_policies(RoleName=role)["AttachedPolicies"]
+    policy = iam.get_policy(PolicyArn=attached_policy["PolicyArn"])["Policy"]
     content = iam.get_policy_version(PolicyArn=policy["Arn"], VersionId=policy["DefaultVersionId"])
     document = content["PolicyVersion"]["Document"]
     without = [item for item in document["Statement"] if item["Sid"] != "KeepVerdicts"]
@@ -136,12 +140,12 @@ def test_without_a_permission_a_function_is_denied_and_with_it_goes_on(gate: Gat
     image = digest_of(3)
     gate.cloud.fakes.complete_scan(image)
     token = gate.cloud.fakes.ask(image)
-    event = {"Records": [{"Sns": {"Message": gate.message(token, image)}}]}
+    event = {"Records": [{"Sns": {"Message": gate.make_message(token, image)}}]}
     less = json.dumps({**document, "Statement": without})
     iam.put_role_policy(RoleName=role, PolicyName="less", PolicyDocument=less)
     iam.detach_role_policy(RoleName=role, PolicyArn=policy["Arn"])
-    failed, output = gate.call("record", event)
-    assert failed, output
+    has_failed, output = gate.call("record", event)
+    assert has_failed, output
     assert "AccessDenied" in json.dumps(output)
     assert "s3:PutObject" in json.dumps(output)
     assert gate.cloud.fakes.list_answers(token) == [None]
@@ -165,7 +169,7 @@ def test_an_update_is_made_by_a_change_set_that_names_what_it_removes(gate: Gate
     output = gate.cloud.run_dockgate("deploy", "--stack", "gate", "--parameter", "RiskDays=3")
     assert output.startswith("gate: deployed")
     account = Account(client=gate.cloud.get_client)
-    renamed = read_template().replace("VerdictBucket", "EvidenceBucket").replace("SweepAlarm", "SilenceAlarm")
+    renamed_template = read_template().replace("VerdictBucket", "EvidenceBucket").replace("SweepAlarm", "SilenceAlarm")
     (stack,) = gate.cloud.get_client("cloudformation").describe_stacks(StackName="gate")["Stacks"]
     values: list[dict[str, Any]] = [
         {"ParameterKey": name, "UsePreviousValue": True} for name in cloudformation.read_parameters(stack)
@@ -174,15 +178,15 @@ def test_an_update_is_made_by_a_change_set_that_names_what_it_removes(gate: Gate
         {"ParameterKey": "ArchiveKey", "ParameterValue": "functions/of-the-next-version.zip"}
     ]
     upgrade += [value for value in values if value["ParameterKey"] != "ArchiveKey"]
-    same = StackBucket(account, "gate").put_template(read_template().encode())
-    result = change_set.create_change_set(account, "gate", same, upgrade, cloudformation.Patience())
+    unchanged_template = StackBucket(account, "gate").put_template(read_template().encode())
+    result = change_set.create_change_set(account, "gate", unchanged_template, upgrade, cloudformation.Patience())
     assert result is not None
     assert result.losses == ()  # an upgrade of Dockgate asks nothing
-    url = StackBucket(account, "gate").put_template(renamed.encode())
+    url = StackBucket(account, "gate").put_template(renamed_template.encode())
     result = change_set.create_change_set(account, "gate", url, values, cloudformation.Patience())
     assert result is not None
-    removed = {(loss.logical, loss.is_retained) for loss in result.losses if not loss.replacement}
-    assert {("VerdictBucket", True), ("SweepAlarm", False)} <= removed
+    lost_resources = {(loss.logical, loss.is_retained) for loss in result.losses if not loss.replacement}
+    assert {("VerdictBucket", True), ("SweepAlarm", False)} <= lost_resources
     with pytest.raises(UsageError, match="VerdictBucket"):
         change_set.review_losses(account, "gate", result, change_set.refuse_losses)
     summaries = gate.cloud.get_client("cloudformation").list_change_sets(StackName="gate")["Summaries"]

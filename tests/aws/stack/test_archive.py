@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from tests.aws.stack.cloudformation import MODES, Stack
-from tests.scanner.ecosystems.test_upgrades import CASES, raised
+from tests.scanner.ecosystems.test_upgrades import CASES, parse_upgrade
 
 from dockgate.aws.stack import archive
 from dockgate.aws.stack.archive import pack_files
@@ -34,31 +34,31 @@ sys.stdout.write(dockgate.__file__ + "\\n" + hashlib.sha256(aws_stack.build_arch
 
 
 @pytest.fixture(scope="module")
-def packed() -> bytes:
+def archive_bytes() -> bytes:
     return aws_stack.build_archive("default")
 
 
-def members(packed: bytes) -> dict[str, bytes]:
-    with zipfile.ZipFile(io.BytesIO(packed)) as file:
+def read_members(archive_bytes: bytes) -> dict[str, bytes]:
+    with zipfile.ZipFile(io.BytesIO(archive_bytes)) as file:
         return {name: file.read(name) for name in file.namelist()}
 
 
-def test_the_archive_has_no_foreign_files(packed: bytes) -> None:
+def test_the_archive_has_no_foreign_files(archive_bytes: bytes) -> None:
     """A guard against large new modules: users of a large policy get a large archive, and no error."""
-    assert len(packed) <= 1_300_000
+    assert len(archive_bytes) <= 1_300_000
 
 
 def test_a_large_policy_is_packed_like_any_other() -> None:
     names = [{"name": hashlib.sha256(str(item).encode()).hexdigest(), "versions": ""} for item in range(20_000)]
     large = make_policy("large", {"forbidden_packages": [{"packages": names, "action": "reject"}]})
-    assert decode_policy(members(archive.build_archive(large, rules.load()))[archive.POLICY]) == large
+    assert decode_policy(read_members(archive.build_archive(large, rules.load()))[archive.POLICY]) == large
 
 
-def test_the_archive_has_only_the_packages_files_and_the_policy(packed: bytes) -> None:
+def test_the_archive_has_only_the_packages_files_and_the_policy(archive_bytes: bytes) -> None:
     """Nothing that depends on the Python that packs: no bytecode, and nothing deflated."""
-    for name, data in members(packed).items():
+    for name, data in read_members(archive_bytes).items():
         assert name == archive.POLICY or data == (ROOT / "src" / name).read_bytes(), name
-    with zipfile.ZipFile(io.BytesIO(packed)) as file:
+    with zipfile.ZipFile(io.BytesIO(archive_bytes)) as file:
         assert {item.compress_type for item in file.infolist()} == {zipfile.ZIP_STORED}
 
 
@@ -69,11 +69,11 @@ def test_an_archive_depends_only_on_names_and_bytes() -> None:
     assert hashlib.sha256(pack_files(first)).hexdigest() == DIGEST
 
 
-def test_the_same_bytes_each_time(packed: bytes) -> None:
-    assert aws_stack.build_archive("default") == packed
+def test_the_same_bytes_each_time(archive_bytes: bytes) -> None:
+    assert aws_stack.build_archive("default") == archive_bytes
 
 
-def test_the_same_bytes_from_an_installed_wheel(packed: bytes, tmp_path: Path) -> None:
+def test_the_same_bytes_from_an_installed_wheel(archive_bytes: bytes, tmp_path: Path) -> None:
     """What setuptools installs of the checkout, on its own path, with the checkout out of sight."""
     build = [sys.executable, "-c", "import setuptools; setuptools.setup()", "-q"]
     build += ["egg_info", "--egg-base", str(tmp_path), "build_py", "--build-lib", str(tmp_path / "installed")]
@@ -84,7 +84,7 @@ def test_the_same_bytes_from_an_installed_wheel(packed: bytes, tmp_path: Path) -
     )
     where, digest = ran.stdout.split("\n")
     assert where.startswith(str(tmp_path))
-    assert digest == hashlib.sha256(packed).hexdigest()
+    assert digest == hashlib.sha256(archive_bytes).hexdigest()
 
 
 PACK = """
@@ -99,27 +99,27 @@ PYTHONS = {shutil.which(f"python3.{minor}", path="/usr/bin:/usr/local/bin") for 
 
 
 @pytest.mark.parametrize("python", sorted({sys.executable, *filter(None, PYTHONS)}))
-def test_the_same_bytes_by_every_python_of_this_machine(packed: bytes, python: str) -> None:
+def test_the_same_bytes_by_every_python_of_this_machine(archive_bytes: bytes, python: str) -> None:
     """With the standard library alone: packing needs no more."""
     command = [python, "-I", "-S", "-B", "-c", PACK, str(ROOT / "src")]
     ran = subprocess.run(command, input=aws_stack.encode_policy_document("default"), capture_output=True, check=True)
-    assert ran.stdout.decode().strip() == hashlib.sha256(packed).hexdigest()
+    assert ran.stdout.decode().strip() == hashlib.sha256(archive_bytes).hexdigest()
 
 
 def test_the_archive_is_for_the_templates_runtime() -> None:
-    named = {item["Runtime"] for item in Stack(MODES["whole"]).select_resources("AWS::Lambda::Function").values()}
-    assert named == {"python{}.{}".format(*archive.RUNTIME)}
+    runtimes = {item["Runtime"] for item in Stack(MODES["whole"]).select_resources("AWS::Lambda::Function").values()}
+    assert runtimes == {"python{}.{}".format(*archive.RUNTIME)}
 
 
-def test_the_policy_is_in_it_in_canonical_form(packed: bytes) -> None:
-    assert decode_policy(members(packed)[archive.POLICY]) == read_builtin_policy("default", rules.load())
+def test_the_policy_is_in_it_in_canonical_form(archive_bytes: bytes) -> None:
+    assert decode_policy(read_members(archive_bytes)[archive.POLICY]) == read_builtin_policy("default", rules.load())
 
 
 def test_a_rule_that_needs_a_library_is_refused_by_its_name() -> None:
     needs = read_named_policy(NEEDS_CEL, "ours", rules.load())
-    with pytest.raises(UsageError, match=r"expression \(needs ") as refused:
+    with pytest.raises(UsageError, match=r"expression \(needs ") as error:
         archive.build_archive(needs, rules.load())
-    assert "ours" in str(refused.value)
+    assert "ours" in str(error.value)
 
 
 def test_every_builtin_policy_can_run() -> None:
@@ -148,10 +148,10 @@ print("ok")
 """
 
 
-def test_the_archive_runs_without_the_checkout(packed: bytes, tmp_path: Path) -> None:
+def test_the_archive_runs_without_the_checkout(archive_bytes: bytes, tmp_path: Path) -> None:
     """Isolated, out of the archive itself, with nothing installed: boto3 is asked for at the first event alone."""
     file = tmp_path / "functions.zip"
-    file.write_bytes(packed)
+    file.write_bytes(archive_bytes)
     functions = Stack(MODES["whole"]).select_resources("AWS::Lambda::Function").values()
     handlers = [function["Handler"] for function in functions]
     assert {handler.rpartition(".")[0] for handler in handlers} == {"dockgate.aws.functions.handlers"}
@@ -188,15 +188,15 @@ print("ok")
 """
 
 
-def test_no_command_and_no_order_needs_what_stays_out(packed: bytes, tmp_path: Path) -> None:
-    content = members(packed)
+def test_no_command_and_no_order_needs_what_stays_out(archive_bytes: bytes, tmp_path: Path) -> None:
+    content = read_members(archive_bytes)
     for name in ("scanner/layer_reader.py", "delivery/ports.py", "services/images/image_inventory.py"):
         assert (ROOT / "src/dockgate" / name).exists()
         assert f"dockgate/{name}" not in content
     file = tmp_path / "functions.zip"
-    file.write_bytes(packed)
-    chosen = [raised(text) for case in CASES for text in case["raise"]]
-    request = [(item.name, item.ecosystem, item.version, fixed, item.path) for item, fixed in chosen]
+    file.write_bytes(archive_bytes)
+    candidates = [parse_upgrade(text) for case in CASES for text in case["raise"]]
+    request = [(item.name, item.ecosystem, item.version, fixed, item.path) for item, fixed in candidates]
     command = [sys.executable, "-I", "-S", "-c", JUDGES, str(file)]
     ran = subprocess.run(command, input=json.dumps(request), capture_output=True, text=True, check=False)
     assert (ran.returncode, ran.stdout) == (0, "ok\n"), ran.stderr

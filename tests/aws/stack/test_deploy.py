@@ -23,8 +23,8 @@ def test_a_stack_is_created_with_all_that_it_needs(cloud: Cloud) -> None:
     assert read_document(cloud, content["ArchiveKey"])[:2] == b"PK"
     assert decode_policy(read_document(cloud, content["PolicyKey"])) == read_builtin_policy("default", rules.load())
     assert content["WaiversKey"] == ""
-    closed = cloud.get_client("s3").get_public_access_block(Bucket=DOCUMENTS)["PublicAccessBlockConfiguration"]
-    assert all(closed.values())
+    public_access = cloud.get_client("s3").get_public_access_block(Bucket=DOCUMENTS)["PublicAccessBlockConfiguration"]
+    assert all(public_access.values())
 
 
 def test_stacks_whose_names_differ_in_case_do_not_share_a_bucket(cloud: Cloud) -> None:
@@ -80,10 +80,10 @@ def test_an_update_leaves_running_what_the_pipeline_deployed(cloud: Cloud) -> No
 
 def test_a_failed_creation_is_reported_with_resource_and_reason(cloud: Cloud) -> None:
     cloud.formation.fails = ("ImageRepository", "Repository already exists")
-    with pytest.raises(DeployError) as failed:
+    with pytest.raises(DeployError) as error:
         deploy(cloud, *NETWORK)
-    assert "ImageRepository (AWS::ECR::Repository): Repository already exists" in str(failed.value)
-    assert "cancelled" not in str(failed.value)
+    assert "ImageRepository (AWS::ECR::Repository): Repository already exists" in str(error.value)
+    assert "cancelled" not in str(error.value)
 
 
 def test_after_a_failed_creation_deploying_again_creates(cloud: Cloud) -> None:
@@ -100,9 +100,9 @@ def test_a_failed_update_reports_only_its_own_reasons(cloud: Cloud) -> None:
     deploy(cloud, *NETWORK)
     for name, reason in (("Table", "the first reason"), ("VerdictBucket", "the second reason")):
         cloud.formation.fails = (name, reason)
-        with pytest.raises(DeployError, match=reason) as failed:
+        with pytest.raises(DeployError, match=reason) as error:
             deploy(cloud, "RiskDays=3")
-    assert "first" not in str(failed.value)
+    assert "first" not in str(error.value)
     assert deploy(cloud, "RiskDays=3")
 
 
@@ -128,9 +128,9 @@ def test_waiting_for_a_change_ends_with_an_error(cloud: Cloud) -> None:
 def test_a_state_that_needs_manual_repair_is_reported(cloud: Cloud, state: str, advice: str) -> None:
     deploy(cloud, *NETWORK)
     cloud.formation.stacks["gate"].state = state
-    with pytest.raises(DeployError) as failed:
+    with pytest.raises(DeployError) as error:
         deploy(cloud, "RiskDays=3")
-    assert advice in str(failed.value.advice)
+    assert advice in str(error.value.advice)
 
 
 @pytest.mark.parametrize(
@@ -145,9 +145,9 @@ def test_a_state_that_needs_manual_repair_is_reported(cloud: Cloud, state: str, 
 )
 def test_a_missing_permission_is_named(cloud: Cloud, operation: str, action: str) -> None:
     cloud.formation.denied = {operation}
-    with pytest.raises(DeniedError) as denied:
+    with pytest.raises(DeniedError) as error:
         deploy(cloud, *NETWORK, scanning=True)
-    assert f"the permission {action};" in str(denied.value.advice)
-    assert "docs/how-to/aws.md" in str(denied.value.advice)
+    assert f"the permission {action};" in str(error.value.advice)
+    assert "docs/how-to/aws.md" in str(error.value.advice)
     cloud.formation.denied = set()
     assert deploy(cloud, *NETWORK, scanning=True)

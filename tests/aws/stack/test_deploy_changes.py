@@ -50,8 +50,10 @@ def test_a_source_that_is_taken_out_of_the_stack_is_shown_and_keeps_its_commits(
     person = Person(agrees=True)
     assert deploy(cloud, *CONNECTION, confirm=person)
     (losses,) = person.confirmations
-    stored = f"SourceRepository (AWS::CodeCommit::Repository {key}): removed; stays in the account, outside the stack"
-    assert stored in losses
+    stored_line = (
+        f"SourceRepository (AWS::CodeCommit::Repository {key}): removed; stays in the account, outside the stack"
+    )
+    assert stored_line in losses
     assert "CommitRole (AWS::IAM::Role gate-CommitRole): removed; deleted" in losses
     assert cloud.formation.sources == {key: name}
 
@@ -61,8 +63,8 @@ def test_an_image_repository_of_another_name_leaves_the_images_of_the_first(clou
     person = Person(agrees=True)
     assert deploy(cloud, "ImageRepositoryName=other", confirm=person)
     (losses,) = person.confirmations
-    stored = "ImageRepository (AWS::ECR::Repository dockgate-app): replaced; the old one stays in the account"
-    assert [line for line in losses if "ECR::" in line] == [stored]
+    stored_line = "ImageRepository (AWS::ECR::Repository dockgate-app): replaced; the old one stays in the account"
+    assert [line for line in losses if "ECR::" in line] == [stored_line]
     names = {
         repository["repositoryName"] for repository in cloud.get_client("ecr").describe_repositories()["repositories"]
     }
@@ -84,9 +86,9 @@ def test_a_declined_update_changes_nothing(cloud: Cloud) -> None:
 
 def test_a_caller_that_cannot_ask_is_refused(cloud: Cloud) -> None:
     deploy(cloud, *NETWORK)
-    with pytest.raises(UsageError, match="SourceRepository") as refused:
+    with pytest.raises(UsageError, match="SourceRepository") as error:
         deploy(cloud, *CONNECTION)
-    assert "--yes" in str(refused.value.advice)
+    assert "--yes" in str(error.value.advice)
 
 
 def test_a_new_image_replaces_the_task_definition_without_a_question(cloud: Cloud) -> None:
@@ -131,7 +133,7 @@ class Formation:
 
     def __init__(self, *pages: dict[str, Any]) -> None:
         self.pages = pages
-        self.deleted = 0
+        self.deletion_count = 0
 
     def create_change_set(self, **request: Any) -> dict[str, str]:
         return {"Id": "arn:aws:cloudformation:eu-west-1:1:changeSet/x/1"}
@@ -143,17 +145,17 @@ class Formation:
         return self.pages
 
     def delete_change_set(self, **request: Any) -> None:
-        self.deleted += 1
+        self.deletion_count += 1
 
 
-def losses(formation: Formation) -> tuple[Loss, ...]:
+def list_losses(formation: Formation) -> tuple[Loss, ...]:
     account = Account(client=lambda name: formation)
     result = create_change_set(account, "gate", "https://s3/template", [], Patience(seconds=0, times=3))
     assert result is not None
     return result.losses
 
 
-def changed(**change: str) -> dict[str, Any]:
+def make_change(**change: str) -> dict[str, Any]:
     messages = {
         "LogicalResourceId": "Table",
         "ResourceType": "AWS::DynamoDB::Table",
@@ -176,8 +178,8 @@ def changed(**change: str) -> dict[str, Any]:
     ],
 )
 def test_an_uncertain_change_counts_as_a_loss(change: dict[str, str], line: str) -> None:
-    page = {"Status": "CREATE_COMPLETE", "Changes": [changed(**change)]}
-    (loss,) = losses(Formation(page))
+    page = {"Status": "CREATE_COMPLETE", "Changes": [make_change(**change)]}
+    (loss,) = list_losses(Formation(page))
     assert line in str(loss)
 
 
@@ -192,23 +194,23 @@ def test_an_uncertain_change_counts_as_a_loss(change: dict[str, str], line: str)
     ],
 )
 def test_a_change_without_loss_is_not_listed(change: dict[str, str]) -> None:
-    assert losses(Formation({"Status": "CREATE_COMPLETE", "Changes": [changed(**change)]})) == ()
+    assert list_losses(Formation({"Status": "CREATE_COMPLETE", "Changes": [make_change(**change)]})) == ()
 
 
 def test_every_page_of_a_change_set_is_read() -> None:
-    pages = [{"Status": "CREATE_COMPLETE", "Changes": [changed(Action="Remove")]} for _ in range(3)]
-    assert len(losses(Formation(*pages))) == 3
+    pages = [{"Status": "CREATE_COMPLETE", "Changes": [make_change(Action="Remove")]} for _ in range(3)]
+    assert len(list_losses(Formation(*pages))) == 3
 
 
 def test_a_failed_change_set_is_reported_and_deleted() -> None:
     formation = Formation({"Status": "FAILED", "StatusReason": "Transform is not allowed", "Changes": []})
     with pytest.raises(DeployError, match="Transform is not allowed"):
-        losses(formation)
-    assert formation.deleted == 1
+        list_losses(formation)
+    assert formation.deletion_count == 1
 
 
 def test_a_change_set_that_is_never_ready_is_reported_and_deleted() -> None:
     formation = Formation({"Status": "CREATE_IN_PROGRESS"})
     with pytest.raises(DeployError, match="has not worked out"):
-        losses(formation)
-    assert formation.deleted == 1
+        list_losses(formation)
+    assert formation.deletion_count == 1

@@ -53,19 +53,19 @@ def test_a_repository_of_another_registry_is_refused(cloud: Cloud, registry: str
     assert list_changes(cloud) == []
 
 
-@pytest.mark.parametrize(("concurrency", "reserved"), [(1000, "5"), (115, "5"), (114, "0"), (10, "0")])
+@pytest.mark.parametrize(("concurrency", "reserved_count"), [(1000, "5"), (115, "5"), (114, "0"), (10, "0")])
 def test_concurrency_is_reserved_where_the_account_has_some_to_spare(
-    cloud: Cloud, concurrency: int, reserved: str
+    cloud: Cloud, concurrency: int, reserved_count: str
 ) -> None:
     """Lambda keeps 100 for functions without a reservation, and new accounts have 10 in all."""
     cloud.formation.concurrency = concurrency
     output: list[str] = []
     deploy(cloud, *ALONE, output=output)
-    assert read_parameters(cloud)["ReservedConcurrency"] == reserved
-    assert any("no concurrency reserved" in line for line in output) is (reserved == "0")
-    cloud.formation.concurrency = 10 if reserved == "5" else 1000
+    assert read_parameters(cloud)["ReservedConcurrency"] == reserved_count
+    assert any("no concurrency reserved" in line for line in output) is (reserved_count == "0")
+    cloud.formation.concurrency = 10 if reserved_count == "5" else 1000
     deploy(cloud, "RiskDays=3")
-    assert read_parameters(cloud)["ReservedConcurrency"] == reserved, "it stays as it is"
+    assert read_parameters(cloud)["ReservedConcurrency"] == reserved_count, "it stays as it is"
     deploy(cloud, "ReservedConcurrency=7")
     assert read_parameters(cloud)["ReservedConcurrency"] == "7"
 
@@ -127,9 +127,9 @@ def test_a_parameter_that_cannot_be_given_is_refused_before_anything_is_asked(
 
 
 def test_a_name_that_is_nearly_right_is_suggested(cloud: Cloud) -> None:
-    with pytest.raises(UsageError) as refused:
+    with pytest.raises(UsageError) as error:
         deploy(cloud, "RiskDay=3")
-    assert str(refused.value.advice).startswith("Did you mean RiskDays?")
+    assert str(error.value.advice).startswith("Did you mean RiskDays?")
 
 
 @pytest.mark.parametrize("name", ["", "1gate", "my_gate", "a" * 41, "-x"])
@@ -140,7 +140,7 @@ def test_a_name_that_no_stack_can_have_is_refused(cloud: Cloud, name: str) -> No
 
 
 def test_every_error_of_a_command_has_an_advice(cloud: Cloud) -> None:
-    with pytest.raises(DockgateError) as refused:
+    with pytest.raises(DockgateError) as error:
         deploy(cloud)  # neither network nor actions: CloudFormation's rules refuse it
-    assert "A new service needs VpcId." in str(refused.value)
-    assert refused.value.advice
+    assert "A new service needs VpcId." in str(error.value)
+    assert error.value.advice

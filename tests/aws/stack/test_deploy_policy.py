@@ -32,7 +32,7 @@ def test_a_wrong_policy_file_is_refused_before_anything_is_changed(cloud: Cloud,
     assert list_changes(cloud) == []
 
 
-def canonical() -> bytes:
+def encode_default_policy() -> bytes:
     return encode_policy(read_builtin_policy("default", rules.load()))
 
 
@@ -42,7 +42,7 @@ WRONG = {
     "another rule": b'{"name":"ours","rules":{"max_finding":[{"action":"reject"}]}}',
     "a setting that the rule refuses": b'{"name":"ours","rules":{"image_age":[{"action":"reject","days":"many"}]}}',
     "settings that are not in full": b'{"name":"ours","rules":{"max_findings":[{"action":"reject","critical":0}]}}',
-    "an end of line": canonical() + b"\n",
+    "an end of line": encode_default_policy() + b"\n",
 }
 
 
@@ -50,9 +50,9 @@ WRONG = {
 @pytest.mark.parametrize("name", WRONG)
 def test_a_wrong_document_is_refused_before_anything_is_changed(cloud: Cloud, service: str, name: str) -> None:
     where = put(cloud, service, WRONG[name])
-    with pytest.raises(UsageError, match="dockgate/policy") as refused:
+    with pytest.raises(UsageError, match="dockgate/policy") as error:
         deploy(cloud, *NETWORK, policy=where)
-    assert refused.value.advice
+    assert error.value.advice
     assert list_changes(cloud) == []
 
 
@@ -67,13 +67,13 @@ def put(cloud: Cloud, service: str, body: bytes) -> str:
 
 
 def test_a_policy_in_ssm_stays_there_and_one_in_s3_is_copied(cloud: Cloud) -> None:
-    deploy(cloud, *NETWORK, policy=put(cloud, "ssm", canonical()))
+    deploy(cloud, *NETWORK, policy=put(cloud, "ssm", encode_default_policy()))
     assert (read_parameters(cloud)["PolicyParameter"], read_parameters(cloud)["PolicyKey"]) == ("/dockgate/policy", "")
     assert not deploy(cloud)
-    deploy(cloud, policy=put(cloud, "s3", canonical()))
+    deploy(cloud, policy=put(cloud, "s3", encode_default_policy()))
     content = read_parameters(cloud)
     assert content["PolicyParameter"] == ""
-    assert read_document(cloud, content["PolicyKey"]) == canonical()
+    assert read_document(cloud, content["PolicyKey"]) == encode_default_policy()
 
 
 @pytest.mark.parametrize("where", ["ssm:/missing", "s3://missing/key", "ssm:policy", "s3://bucket"])

@@ -78,12 +78,12 @@ def test_the_next_destroy_completes_an_interrupted_one(cloud: Cloud) -> None:
 def test_a_bucket_that_is_written_to_while_it_is_deleted_is_emptied_again(cloud: Cloud) -> None:
     deploy(cloud, *NETWORK)
     bucket = fill(cloud)
-    written = []
-    cloud.formation.before["DeleteBucket"] = lambda: written.append(
+    written_keys = []
+    cloud.formation.before["DeleteBucket"] = lambda: written_keys.append(
         cloud.get_client("s3").put_object(Bucket=bucket, Key="late", Body=b"")
     )
     destroy(cloud)
-    assert written
+    assert written_keys
     assert cloud.formation.stacks == {}
     assert cloud.get_client("s3").list_buckets()["Buckets"] == []
 
@@ -162,7 +162,7 @@ BEFORE: dict[str, dict[str, Any]] = {
 }
 
 
-def scanned(cloud: Cloud) -> Any:
+def get_scanning_configuration(cloud: Cloud) -> Any:
     return cloud.get_client("ecr").get_registry_scanning_configuration()["scanningConfiguration"]
 
 
@@ -171,16 +171,16 @@ def test_destroy_restores_the_registrys_scanning_configuration(cloud: Cloud, bef
     cloud.get_client("ecr").put_registry_scanning_configuration(**BEFORE[before])
     deploy(cloud, *NETWORK, scanning=True)
     deploy(cloud, "RiskDays=3", scanning=True)
-    changed = scanned(cloud)
-    assert changed["scanType"] == "ENHANCED"
-    ours = {"filter": "dockgate-app", "filterType": "WILDCARD"}
-    (continual,) = (rule for rule in changed["rules"] if rule["scanFrequency"] == "CONTINUOUS_SCAN")
-    assert continual["repositoryFilters"].count(ours) == 1
+    changed_configuration = get_scanning_configuration(cloud)
+    assert changed_configuration["scanType"] == "ENHANCED"
+    own_filter = {"filter": "dockgate-app", "filterType": "WILDCARD"}
+    (continual,) = (rule for rule in changed_configuration["rules"] if rule["scanFrequency"] == "CONTINUOUS_SCAN")
+    assert continual["repositoryFilters"].count(own_filter) == 1
     if before == "enhanced, others":
         assert {"filter": "shop", "filterType": "WILDCARD"} in continual["repositoryFilters"]
-        assert len(changed["rules"]) == 2
+        assert len(changed_configuration["rules"]) == 2
     destroy(cloud)
-    assert scanned(cloud) == BEFORE[before]
+    assert get_scanning_configuration(cloud) == BEFORE[before]
 
 
 def test_the_registrys_scanning_is_left_alone_unless_asked(cloud: Cloud) -> None:
@@ -191,23 +191,23 @@ def test_the_registrys_scanning_is_left_alone_unless_asked(cloud: Cloud) -> None
 
 def test_a_scanning_configuration_that_others_changed_is_not_restored(cloud: Cloud) -> None:
     deploy(cloud, *NETWORK, scanning=True)
-    theirs = BEFORE["enhanced, others"]
-    cloud.get_client("ecr").put_registry_scanning_configuration(**theirs)
+    foreign_configuration = BEFORE["enhanced, others"]
+    cloud.get_client("ecr").put_registry_scanning_configuration(**foreign_configuration)
     output: list[str] = []
     destroy(cloud, output)
-    assert scanned(cloud) == theirs
+    assert get_scanning_configuration(cloud) == foreign_configuration
     assert any("changed by others" in line and "BASIC" in line for line in output)
 
 
 def test_changes_by_others_become_the_earlier_configuration_at_the_next_change(cloud: Cloud) -> None:
     deploy(cloud, *NETWORK, scanning=True)
-    changed = scanned(cloud)
-    changed["rules"][0]["repositoryFilters"].append({"filter": "shop", "filterType": "WILDCARD"})
-    cloud.get_client("ecr").put_registry_scanning_configuration(**changed)
+    changed_configuration = get_scanning_configuration(cloud)
+    changed_configuration["rules"][0]["repositoryFilters"].append({"filter": "shop", "filterType": "WILDCARD"})
+    cloud.get_client("ecr").put_registry_scanning_configuration(**changed_configuration)
     deploy(cloud, "ImageRepositoryName=other", scanning=True, confirm=lambda losses: None)
-    assert len(scanned(cloud)["rules"][0]["repositoryFilters"]) == 3
+    assert len(get_scanning_configuration(cloud)["rules"][0]["repositoryFilters"]) == 3
     destroy(cloud)
-    assert scanned(cloud) == changed
+    assert get_scanning_configuration(cloud) == changed_configuration
 
 
 def test_the_pause_of_basic_scanning_is_reported(cloud: Cloud) -> None:

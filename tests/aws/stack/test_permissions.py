@@ -25,26 +25,26 @@ UNUSED = ("elasticfilesystem", "firehose", "kinesis", "s3files", "s3tables")
 """services that the types can have to do with, and our resources do not: streams, file systems"""
 
 
-def policy() -> dict[str, Any]:
+def read_policy() -> dict[str, Any]:
     (text,) = re.findall(r"(?ms)^```json\n(.+?)^```$", (ROOT / "docs" / "how-to" / "aws.md").read_text())
     document: dict[str, Any] = json.loads(text)
     return document
 
 
-def allowed() -> list[str]:
+def list_allowed_actions() -> list[str]:
     actions: list[str] = []
-    for statement in policy()["Statement"]:
+    for statement in read_policy()["Statement"]:
         action = statement["Action"]
         actions += action if isinstance(action, list) else [action]
     return actions
 
 
-def missing(needed: set[str]) -> list[str]:
-    patterns = allowed()
-    return sorted(action for action in needed if not any(fnmatchcase(action, pattern) for pattern in patterns))
+def list_missing_actions(needed_actions: set[str]) -> list[str]:
+    patterns = list_allowed_actions()
+    return sorted(action for action in needed_actions if not any(fnmatchcase(action, pattern) for pattern in patterns))
 
 
-def needed_by_types() -> dict[str, set[str]]:
+def list_needed_by_types() -> dict[str, set[str]]:
     """By AWS's schemas of the resource types, as cfn-lint has them."""
     types = {resource["Type"] for resource in parse_own_template()["Resources"].values()}
     schemas = [json.loads(file.read_text()) for file in sorted((SCHEMAS / "resources").glob("*.json"))]
@@ -86,23 +86,23 @@ def test_every_call_that_the_commands_make_has_its_permission_on_record(cloud: C
 
 
 def test_the_page_allows_every_call() -> None:
-    assert missing({action for text in ACTIONS.values() for action in text.split(" or ")}) == []
+    assert list_missing_actions({action for text in ACTIONS.values() for action in text.split(" or ")}) == []
 
 
 def test_the_page_allows_what_the_resource_types_need() -> None:
-    needed = {action for actions in needed_by_types().values() for action in actions}
-    assert missing({action for action in needed if action.partition(":")[0] not in UNUSED}) == []
+    needed_actions = {action for actions in list_needed_by_types().values() for action in actions}
+    assert list_missing_actions({action for action in needed_actions if action.partition(":")[0] not in UNUSED}) == []
 
 
 def test_the_schemas_know_nearly_all_types() -> None:
     """The control of the test above: it would pass if they knew none."""
-    messages = {name for name, actions in needed_by_types().items() if actions}
+    messages = {name for name, actions in list_needed_by_types().items() if actions}
     types = {resource["Type"] for resource in parse_own_template()["Resources"].values()}
     assert types - messages <= {"AWS::CodeBuild::Project"}
 
 
 def test_the_page_allows_on_all_resources_only_what_it_names_one_by_one() -> None:
-    for statement in policy()["Statement"]:
+    for statement in read_policy()["Statement"]:
         if statement["Resource"] == "*":
             assert [action for action in statement["Action"] if "*" in action] == []
 

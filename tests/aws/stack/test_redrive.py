@@ -33,7 +33,7 @@ class Queues:
         self.sqs.send_message(QueueUrl=url, MessageBody=text)
         return text
 
-    def counts(self) -> list[int]:
+    def count_messages(self) -> list[int]:
         result = status.read_stack_status(self.cloud.account, "gate")
         return [result.approval_failures, result.failures]
 
@@ -54,18 +54,18 @@ def test_each_message_goes_to_its_function_and_is_deleted(queues: Queues) -> Non
         queues.put("approvalfailures", {"Type": "Notification", "Message": make_approval_message(TOKEN, DIGEST)}),
     ]
     coverage = {"detail-type": "Inspector2 Coverage", "detail": {}}
-    judged = [queues.put("failures", event) for event in (scan_event(DIGEST), coverage)]
+    judged_bodies = [queues.put("failures", event) for event in (scan_event(DIGEST), coverage)]
     for event in (FINDING, CLOCK, batch):
         queues.put("failures", event)
-    assert queues.counts() == [2, 5]
+    assert queues.count_messages() == [2, 5]
     assert queues.redrive() == Redriven(7, ())
-    assert queues.counts() == [0, 0]
-    invoked = queues.cloud.formation.invoked
-    assert sorted(item for item in invoked if item[0] != "gate-sweep") == sorted(
+    assert queues.count_messages() == [0, 0]
+    invocations = queues.cloud.formation.invoked
+    assert sorted(item for item in invocations if item[0] != "gate-sweep") == sorted(
         [("gate-record", "RequestResponse", body) for body in approvals]
-        + [("gate-judge", "RequestResponse", body) for body in judged]
+        + [("gate-judge", "RequestResponse", body) for body in judged_bodies]
     )
-    ((kind, body),) = ((kind, body) for name, kind, body in invoked if name == "gate-sweep")
+    ((kind, body),) = ((kind, body) for name, kind, body in invocations if name == "gate-sweep")
     assert (kind, json.loads(body)["detail-type"]) == ("Event", "Scheduled Event"), "one sweep makes up for all"
     assert queues.redrive() == Redriven(0, ())
     assert TOKEN not in "".join(queues.progress)
@@ -76,22 +76,22 @@ def test_a_message_that_fails_again_stays_for_the_next_run(queues: Queues) -> No
     for _ in range(12):
         queues.put("approvalfailures", make_approval_event(TOKEN, image=DIGEST, expires="2026-11-26T12:00Z"))
     queues.cloud.formation.refusals[bad] = "it may not"
-    done = queues.redrive()
-    assert (done.moved_count, len(done.faults), queues.counts()) == (12, 1, [1, 0])
-    assert "gate-record: ClientError: it may not" in done.faults[0]
+    result = queues.redrive()
+    assert (result.moved_count, len(result.faults), queues.count_messages()) == (12, 1, [1, 0])
+    assert "gate-record: ClientError: it may not" in result.faults[0]
     assert [body for _, _, body in queues.cloud.formation.invoked].count(bad) == 1
     queues.cloud.formation.refusals.clear()
     assert queues.redrive() == Redriven(1, ())
-    assert queues.counts() == [0, 0]
+    assert queues.count_messages() == [0, 0]
 
 
 @pytest.mark.parametrize("body", ["no JSON", "[]", "7", COMMIT, {}, {"Records": [7]}, "[" * 100_000])
 def test_a_message_for_no_function_stays_in_the_queue(queues: Queues, body: Any) -> None:
     queues.put("failures", body)
-    done = queues.redrive()
-    assert (done.moved_count, len(done.faults)) == (0, 1)
-    assert "no event of this stack" in done.faults[0]
-    assert (queues.counts(), queues.cloud.formation.invoked) == ([0, 1], [])
+    result = queues.redrive()
+    assert (result.moved_count, len(result.faults)) == (0, 1)
+    assert "no event of this stack" in result.faults[0]
+    assert (queues.count_messages(), queues.cloud.formation.invoked) == ([0, 1], [])
 
 
 def test_redrive_of_a_missing_stack_is_refused(cloud: Cloud) -> None:

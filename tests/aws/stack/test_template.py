@@ -50,13 +50,13 @@ def test_cfn_lint_accepts_the_template() -> None:
 
 def test_a_resource_of_another_mode_that_is_referred_to_is_found() -> None:
     """The control of all tests here that resolve the template."""
-    broken = {
+    broken_template = {
         **parse_own_template(),
         "Outputs": {"Url": {"Value": {"Fn::GetAtt": ["ImageRepository", "RepositoryUri"]}}},
     }
-    Stack(MODES["whole"], broken)
+    Stack(MODES["whole"], broken_template)
     with pytest.raises(LookupError, match="ImageRepository"):
-        Stack(MODES["gate alone"], broken)
+        Stack(MODES["gate alone"], broken_template)
 
 
 def test_the_rules_let_every_mode_pass(stack: Stack) -> None:
@@ -65,8 +65,16 @@ def test_the_rules_let_every_mode_pass(stack: Stack) -> None:
 
 def test_rules_use_the_functions_alone_that_rules_may_use() -> None:
     """CloudFormation's user guide, "Rules": no Join among them, and no conditions."""
-    allowed = {"Ref", "Fn::And", "Fn::Contains", "Fn::EachMemberEquals", "Fn::EachMemberIn", "Fn::Equals", "Fn::Not"}
-    allowed |= {"Fn::Or", "Fn::RefAll", "Fn::ValueOf", "Fn::ValueOfAll"}
+    allowed_functions = {
+        "Ref",
+        "Fn::And",
+        "Fn::Contains",
+        "Fn::EachMemberEquals",
+        "Fn::EachMemberIn",
+        "Fn::Equals",
+        "Fn::Not",
+    }
+    allowed_functions |= {"Fn::Or", "Fn::RefAll", "Fn::ValueOf", "Fn::ValueOfAll"}
     functions = re.compile("Ref|Condition|Fn::.+")
     used = {
         key
@@ -75,7 +83,7 @@ def test_rules_use_the_functions_alone_that_rules_may_use() -> None:
         for key in item
         if functions.fullmatch(key)
     }
-    assert used <= allowed
+    assert used <= allowed_functions
 
 
 @pytest.mark.parametrize(
@@ -104,19 +112,21 @@ def test_the_pipeline_has_the_four_stages_and_real_actions(stack: Stack) -> None
         assert [stage["Name"] for stage in pipeline["Stages"]] == STAGES
         for action in [action for stage in pipeline["Stages"] for action in stage["Actions"]]:
             kind = action["ActionTypeId"]
-            needed, allowed = ACTIONS[kind["Category"], kind["Owner"], kind["Provider"]]
+            required_keys, optional_keys = ACTIONS[kind["Category"], kind["Owner"], kind["Provider"]]
             configuration = set(action["Configuration"])
-            assert needed <= configuration <= needed | allowed
+            assert required_keys <= configuration <= required_keys | optional_keys
             assert kind["Version"] == "1"
 
 
 def test_every_input_artifact_is_an_output_of_an_earlier_action(stack: Stack) -> None:
     for pipeline in stack.select_resources("AWS::CodePipeline::Pipeline").values():
-        made: set[str] = set()
+        earlier_artifacts: set[str] = set()
         for stage in pipeline["Stages"]:
             for action in stage["Actions"]:
-                assert {artifact["Name"] for artifact in action.get("InputArtifacts", [])} <= made
-            made |= {artifact["Name"] for action in stage["Actions"] for artifact in action.get("OutputArtifacts", [])}
+                assert {artifact["Name"] for artifact in action.get("InputArtifacts", [])} <= earlier_artifacts
+            earlier_artifacts |= {
+                artifact["Name"] for action in stage["Actions"] for artifact in action.get("OutputArtifacts", [])
+            }
 
 
 def test_the_approval_names_the_digest_that_the_build_exports() -> None:
@@ -133,9 +143,9 @@ def test_the_approval_names_the_digest_that_the_build_exports() -> None:
 
 def test_the_functions_exist_before_the_pipeline_starts() -> None:
     """CodePipeline starts a new pipeline at once, and a topic's first message may come before there is a subscriber."""
-    needed = set(parse_own_template()["Resources"]["Pipeline"]["DependsOn"])
+    dependencies = set(parse_own_template()["Resources"]["Pipeline"]["DependsOn"])
     callers = {"ApprovalsMayCallRecord", "CoverageMayCallJudge", "ScansMayCallJudge"}
-    assert needed == {"ApprovalSubscription", *callers}
+    assert dependencies == {"ApprovalSubscription", *callers}
 
 
 def test_a_repository_without_a_first_commit_is_empty() -> None:
@@ -184,8 +194,10 @@ def test_failures_go_to_dead_letter_queues(stack: Stack) -> None:
     for item in stack.select_resources("AWS::SNS::Subscription").values():
         if item["Protocol"] == "lambda":
             assert item["RedrivePolicy"] == {"deadLetterTargetArn": "ApprovalFailures.Arn"}
-    watched = {item["Dimensions"][0]["Value"] for item in stack.select_resources("AWS::CloudWatch::Alarm").values()}
-    assert {"ApprovalFailures.QueueName", "Failures.QueueName"} <= watched
+    watched_queues = {
+        item["Dimensions"][0]["Value"] for item in stack.select_resources("AWS::CloudWatch::Alarm").values()
+    }
+    assert {"ApprovalFailures.QueueName", "Failures.QueueName"} <= watched_queues
 
 
 def test_findings_are_collected_before_they_are_judged(stack: Stack) -> None:
@@ -204,14 +216,14 @@ def test_findings_are_collected_before_they_are_judged(stack: Stack) -> None:
 
 
 def test_findings_leave_room_for_what_answers_approvals() -> None:
-    def reserved(value: dict[str, str]) -> list[str | None]:
+    def list_reserved_counts(value: dict[str, str]) -> list[str | None]:
         functions = Stack({**MODES["whole"], **value}).select_resources("AWS::Lambda::Function")
         return [
             functions[f"{name}Function"].get("ReservedConcurrentExecutions") for name in ("Record", "Judge", "Sweep")
         ]
 
-    assert reserved({}) == [None, None, None]
-    assert reserved({"ReservedConcurrency": "5"}) == ["5", "5", "5"]
+    assert list_reserved_counts({}) == [None, None, None]
+    assert list_reserved_counts({"ReservedConcurrency": "5"}) == ["5", "5", "5"]
     (mapping,) = Stack(MODES["whole"]).select_resources("AWS::Lambda::EventSourceMapping").values()
     pattern = parse_own_template()["Parameters"]["ReservedConcurrency"]["AllowedPattern"]
     least = min(number for number in range(1, 100) if re.fullmatch(pattern, str(number)))
@@ -251,7 +263,7 @@ def test_the_environment_is_what_the_functions_read(stack: Stack) -> None:
 
 
 def test_the_functions_know_the_actions_that_they_may_answer() -> None:
-    def actions(mode: str) -> set[Action]:
+    def list_actions(mode: str) -> set[Action]:
         functions = Stack(MODES[mode]).select_resources("AWS::Lambda::Function").values()
         read = [
             from_environment({**function["Environment"]["Variables"], "AWS_REGION": "eu-west-1"})
@@ -261,22 +273,22 @@ def test_the_functions_know_the_actions_that_they_may_answer() -> None:
         return set(read[0].actions)
 
     stage = "ContainerVulnerabilityAssessment"
-    assert actions("whole") == {Action("gate", stage, stage)}
-    assert actions("gate alone") == {Action("shop", "Assess", "Gate")}
+    assert list_actions("whole") == {Action("gate", stage, stage)}
+    assert list_actions("gate alone") == {Action("shop", "Assess", "Gate")}
 
 
 def test_services_are_monitored_in_every_mode_that_has_some() -> None:
-    def looked_after(mode: str) -> list[tuple[str, str]]:
+    def list_watched_services(mode: str) -> list[tuple[str, str]]:
         variables = Stack(MODES[mode]).select_resources("AWS::Lambda::Function")["SweepFunction"]["Environment"][
             "Variables"
         ]
         settings = from_environment({**variables, "AWS_REGION": "eu-west-1"})
         return [(service.cluster, service.name) for service in settings.services]
 
-    assert looked_after("whole") == [("ref:Cluster", "gate-service")]
-    assert looked_after("existing service") == [("blue", "web")]
-    assert looked_after("gate alone") == []
-    assert looked_after("gate alone, services looked after") == [("blue", "web"), ("green", "web")]
+    assert list_watched_services("whole") == [("ref:Cluster", "gate-service")]
+    assert list_watched_services("existing service") == [("blue", "web")]
+    assert list_watched_services("gate alone") == []
+    assert list_watched_services("gate alone, services looked after") == [("blue", "web"), ("green", "web")]
 
 
 def test_thresholds_of_the_reference_solution_reach_the_functions() -> None:

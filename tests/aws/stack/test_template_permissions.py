@@ -21,7 +21,7 @@ WILDCARDS = {
 """the actions that are allowed on every resource, each with the reason; docs/how-to/aws.md has the same table"""
 
 
-def statements(stack: Stack) -> Iterator[tuple[str, dict[str, Any]]]:
+def iterate_statements(stack: Stack) -> Iterator[tuple[str, dict[str, Any]]]:
     """Every statement that allows something to a role of the stack."""
     for kind in ("AWS::IAM::ManagedPolicy", "AWS::IAM::Role"):
         for name, properties in stack.select_resources(kind).items():
@@ -59,11 +59,11 @@ def test_each_target_of_a_rule_and_of_a_topic_may_be_called(stack: Stack) -> Non
 
 def test_a_target_that_is_no_function_is_reached_by_a_role_or_lets_the_rule_in(stack: Stack) -> None:
     """A queue by its own policy: see below."""
-    reached = {
+    function_targets = {
         f"{name}.Arn" for kind in ("AWS::Lambda::Function", "AWS::SQS::Queue") for name in stack.select_resources(kind)
     }
     for rule in stack.select_resources("AWS::Events::Rule").values():
-        assert all("RoleArn" in target for target in rule["Targets"] if target["Arn"] not in reached)
+        assert all("RoleArn" in target for target in rule["Targets"] if target["Arn"] not in function_targets)
 
 
 def test_each_queue_accepts_messages_of_its_senders_only(stack: Stack) -> None:
@@ -88,12 +88,12 @@ def test_functions_may_send_failures_to_the_dead_letter_queue(stack: Stack) -> N
     for name, function in stack.select_resources("AWS::Lambda::Function").items():
         role = stack.select_resources("AWS::IAM::Role")[function["Role"].removesuffix(".Arn")]
         assert "ref:GatePolicy" in role["ManagedPolicyArns"], name
-    (allowed,) = (
+    (allowed_queues,) = (
         set(as_list(statement["Resource"]))
-        for name, statement in statements(stack)
+        for name, statement in iterate_statements(stack)
         if name == "GatePolicy" and statement["Action"] == "sqs:SendMessage"
     )
-    assert allowed == {
+    assert allowed_queues == {
         item["DeadLetterConfig"]["TargetArn"] for item in stack.select_resources("AWS::Lambda::Function").values()
     }
 
@@ -104,7 +104,7 @@ def test_a_function_has_only_the_table_permissions_that_it_uses(stack: Stack) ->
     may = {
         name: {
             (action, str(resource))
-            for owner, statement in statements(stack)
+            for owner, statement in iterate_statements(stack)
             for action in as_list(statement["Action"])
             for resource in as_list(statement["Resource"])
             if owner in (name, "GatePolicy") and action.startswith("dynamodb:")
@@ -119,13 +119,13 @@ def test_a_function_has_only_the_table_permissions_that_it_uses(stack: Stack) ->
 
 
 def test_no_action_is_a_wildcard(stack: Stack) -> None:
-    for name, statement in statements(stack):
+    for name, statement in iterate_statements(stack):
         assert [action for action in as_list(statement["Action"]) if "*" in action] == [], name
 
 
 def test_every_statement_names_a_resource(stack: Stack) -> None:
     """An empty list, or an empty name in one, is refused by IAM."""
-    for name, statement in statements(stack):
+    for name, statement in iterate_statements(stack):
         resources = as_list(statement["Resource"])
         assert resources, name
         assert all(resources), (name, statement)
@@ -134,7 +134,7 @@ def test_every_statement_names_a_resource(stack: Stack) -> None:
 def test_all_resources_are_allowed_only_for_actions_without_a_resource_type(stack: Stack) -> None:
     broad = {
         action
-        for _, statement in statements(stack)
+        for _, statement in iterate_statements(stack)
         if "*" in as_list(statement["Resource"])
         for action in as_list(statement["Action"])
     }
@@ -150,7 +150,7 @@ def test_the_actions_on_all_resources_know_no_type_that_could_be_named() -> None
         service, _, name = action.partition(":")
         types[action] = {key.lower(): item for key, item in document[service]["Actions"].items()}[name.lower()]
     assert {action for action, item in types.items() if item.get("Resources")} == {"ecs:ListTasks"}
-    (statement,) = (item for _, item in statements(Stack(MODES["whole"])) if item["Action"] == "ecs:ListTasks")
+    (statement,) = (item for _, item in iterate_statements(Stack(MODES["whole"])) if item["Action"] == "ecs:ListTasks")
     assert "ecs:cluster" in statement["Condition"]["ArnEquals"]
 
 
@@ -162,7 +162,7 @@ def test_the_page_lists_them_with_their_reasons() -> None:
 
 def test_a_resource_with_a_wildcard_is_limited_to_a_name(stack: Stack) -> None:
     """A star may follow a name of the stack, or the bucket's; it never replaces a name."""
-    for name, statement in statements(stack):
+    for name, statement in iterate_statements(stack):
         for resource in as_list(statement["Resource"]):
             if resource != "*" and "*" in resource:
                 assert resource.endswith(("/*", ":*")), (name, resource)
@@ -170,48 +170,52 @@ def test_a_resource_with_a_wildcard_is_limited_to_a_name(stack: Stack) -> None:
 
 
 def test_only_approvals_of_the_named_actions_are_answered() -> None:
-    def answers(mode: str) -> list[str]:
+    def list_answered_pipelines(mode: str) -> list[str]:
         (item,) = (
-            item for _, item in statements(Stack(MODES[mode])) if item["Action"] == "codepipeline:PutApprovalResult"
+            item
+            for _, item in iterate_statements(Stack(MODES[mode]))
+            if item["Action"] == "codepipeline:PutApprovalResult"
         )
         return as_list(item["Resource"])
 
     stage = "ContainerVulnerabilityAssessment"
-    assert answers("whole") == [f"arn:aws:codepipeline:eu-west-1:123456789012:gate/{stage}/{stage}"]
-    assert answers("gate alone") == ["arn:aws:codepipeline:eu-west-1:123456789012:shop/Assess/Gate"]
+    assert list_answered_pipelines("whole") == [f"arn:aws:codepipeline:eu-west-1:123456789012:gate/{stage}/{stage}"]
+    assert list_answered_pipelines("gate alone") == ["arn:aws:codepipeline:eu-west-1:123456789012:shop/Assess/Gate"]
 
 
 def test_only_the_pipelines_of_these_actions_are_queried() -> None:
-    def queried_pipelines(mode: str) -> list[str]:
+    def list_queried_pipelines(mode: str) -> list[str]:
         (item,) = (
-            item for _, item in statements(Stack(MODES[mode])) if "codepipeline:ListActionExecutions" in item["Action"]
+            item
+            for _, item in iterate_statements(Stack(MODES[mode]))
+            if "codepipeline:ListActionExecutions" in item["Action"]
         )
         return as_list(item["Resource"])
 
-    assert queried_pipelines("whole") == ["arn:aws:codepipeline:eu-west-1:123456789012:gate"]
-    assert queried_pipelines("gate alone") == ["arn:aws:codepipeline:eu-west-1:123456789012:shop"]
+    assert list_queried_pipelines("whole") == ["arn:aws:codepipeline:eu-west-1:123456789012:gate"]
+    assert list_queried_pipelines("gate alone") == ["arn:aws:codepipeline:eu-west-1:123456789012:shop"]
 
 
 def test_roles_are_passed_only_where_there_are_any() -> None:
-    def passed(mode: str) -> list[list[str]]:
-        result = [item for _, item in statements(Stack(MODES[mode])) if item["Action"] == "iam:PassRole"]
+    def list_passed_roles(mode: str) -> list[list[str]]:
+        result = [item for _, item in iterate_statements(Stack(MODES[mode])) if item["Action"] == "iam:PassRole"]
         return [as_list(item["Resource"]) for item in result]
 
-    assert passed("whole") == [["ExecutionRole.Arn"]]
-    assert passed("existing service") == [["arn:aws:iam::123456789012:role/run"]]
-    assert passed("existing service without roles") == []
-    assert passed("gate alone") == []
+    assert list_passed_roles("whole") == [["ExecutionRole.Arn"]]
+    assert list_passed_roles("existing service") == [["arn:aws:iam::123456789012:role/run"]]
+    assert list_passed_roles("existing service without roles") == []
+    assert list_passed_roles("gate alone") == []
 
 
 def test_buckets_are_private_encrypted_and_tls_only(stack: Stack) -> None:
-    closed = {
+    closed_buckets = {
         policy["Bucket"].removeprefix("ref:")
         for policy in stack.select_resources("AWS::S3::BucketPolicy").values()
         for statement in policy["PolicyDocument"]["Statement"]
         if statement["Effect"] == "Deny" and statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
     }
     buckets = stack.select_resources("AWS::S3::Bucket")
-    assert closed == set(buckets)
+    assert closed_buckets == set(buckets)
     for bucket in buckets.values():
         assert all(bucket["PublicAccessBlockConfiguration"].values())
         assert "BucketEncryption" in bucket

@@ -9,7 +9,7 @@ from tests.aws.stack.cloud import Cloud
 from tests.aws.stack.cloudformation import MODES, Stack, parse_own_template
 from tests.aws.stack.deploying import ALONE, DOCUMENTS, deploy
 from tests.aws.stack.stack_state import ID
-from tests.aws.stack.test_template_permissions import as_list, statements
+from tests.aws.stack.test_template_permissions import as_list, iterate_statements
 
 KEY = "arn:aws:kms:eu-west-1:123456789012:key/0123abcd-0000-4000-8000-000000000000"
 ROOT = Path(__file__).parents[3]
@@ -43,11 +43,11 @@ POLICIES = {
 }
 
 
-def keyed(mode: str) -> Stack:
+def make_encrypted_stack(mode: str) -> Stack:
     return Stack({**MODES[mode], "KmsKeyArn": KEY})
 
 
-def at(properties: Any, path: tuple[str, ...]) -> Any:
+def get_property(properties: Any, path: tuple[str, ...]) -> Any:
     for key in path:
         properties = properties[int(key)] if key.isdigit() else properties.get(key, {})
     return properties or None
@@ -55,7 +55,7 @@ def at(properties: Any, path: tuple[str, ...]) -> Any:
 
 def test_buckets_topics_and_queues_require_tls(stack: Stack) -> None:
     for kind, (policy_kind, field, action) in POLICIES.items():
-        closed = {
+        closed_resources = {
             name.removeprefix("ref:")
             for policy in stack.select_resources(policy_kind).values()
             for name in as_list(policy[field])
@@ -66,23 +66,23 @@ def test_buckets_topics_and_queues_require_tls(stack: Stack) -> None:
             and item["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
             and any(name.removeprefix("ref:") in resource for resource in as_list(item["Resource"]))
         }
-        assert closed == set(stack.select_resources(kind)), kind
+        assert closed_resources == set(stack.select_resources(kind)), kind
 
 
 @pytest.mark.parametrize("mode", MODES)
 def test_a_key_of_the_customers_encrypts_all_that_is_stored(mode: str) -> None:
     """S3 delivers access logs into no bucket with such a key."""
-    stack = keyed(mode)
+    stack = make_encrypted_stack(mode)
     for name, item in stack.resources.items():
         if item["Type"] in KEYS and name != "LogBucket":
-            assert at(item["Properties"], KEYS[item["Type"]]) == KEY, name
+            assert get_property(item["Properties"], KEYS[item["Type"]]) == KEY, name
     assert {resource["Type"] for resource in stack.resources.values()} <= set(KEYS) | WITHOUT_DATA
 
 
 def test_without_a_key_everything_is_encrypted_by_aws(stack: Stack) -> None:
     assert KEY not in str(stack.resources)
     for name, item in stack.resources.items():
-        assert item["Type"] not in KEYS or at(item["Properties"], KEYS[item["Type"]]) is None, name
+        assert item["Type"] not in KEYS or get_property(item["Properties"], KEYS[item["Type"]]) is None, name
     for name, queue in stack.select_resources("AWS::SQS::Queue").items():
         assert queue["SqsManagedSseEnabled"] is True, name
 
@@ -92,10 +92,10 @@ def test_readers_and_writers_may_use_the_key(mode: str) -> None:
     """Every role of the stack that a service assumes to touch data; the others only start or pull."""
     users = {
         owner
-        for owner, statement in statements(keyed(mode))
+        for owner, statement in iterate_statements(make_encrypted_stack(mode))
         if statement["Resource"] == KEY and set(statement["Action"]) >= {"kms:Decrypt", "kms:GenerateDataKey"}
     }
-    assert users == {"GatePolicy", *({"BuildRole", "PipelineRole"} & set(keyed(mode).resources))}
+    assert users == {"GatePolicy", *({"BuildRole", "PipelineRole"} & set(make_encrypted_stack(mode).resources))}
 
 
 def test_every_bucket_deletes_old_versions(stack: Stack) -> None:
@@ -107,20 +107,20 @@ def test_every_bucket_deletes_old_versions(stack: Stack) -> None:
 
 
 def test_verdicts_are_kept_for_good_unless_an_end_is_given() -> None:
-    def expiring(**value: str) -> list[dict[str, Any]]:
+    def list_expiration_rules(**value: str) -> list[dict[str, Any]]:
         bucket = Stack({**MODES["whole"], **value}).select_resources("AWS::S3::Bucket")["VerdictBucket"]
         return [rule for rule in bucket["LifecycleConfiguration"]["Rules"] if "xpiration" in str(rule)]
 
-    assert expiring() == []
-    (rule,) = expiring(VerdictRetentionDays="400")
+    assert list_expiration_rules() == []
+    (rule,) = list_expiration_rules(VerdictRetentionDays="400")
     assert (rule["ExpirationInDays"], rule["NoncurrentVersionExpiration"]) == ("400", {"NoncurrentDays": "400"})
 
 
 def test_the_newest_images_stay_in_the_repository() -> None:
     (repository,) = Stack({**MODES["whole"], "ImagesKept": "7"}).select_resources("AWS::ECR::Repository").values()
     rules = json.loads(repository["LifecyclePolicy"]["LifecyclePolicyText"])["rules"]
-    untagged, others = (rule["selection"] for rule in rules)
-    assert (untagged["tagStatus"], untagged["countType"]) == ("untagged", "sinceImagePushed")
+    untagged_rule, others = (rule["selection"] for rule in rules)
+    assert (untagged_rule["tagStatus"], untagged_rule["countType"]) == ("untagged", "sinceImagePushed")
     assert (others["tagStatus"], others["countType"], others["countNumber"]) == ("any", "imageCountMoreThan", 7)
     assert [rule["rulePriority"] for rule in rules] == [1, 2]  # ECR wants the rule for any tag last
     assert int(parse_own_template()["Parameters"]["ImagesKept"]["Default"]) == 1000
@@ -134,13 +134,13 @@ def test_access_to_every_bucket_is_logged_where_s3_may_write(stack: Stack) -> No
         if name != "LogBucket":
             assert bucket["LoggingConfiguration"]["DestinationBucketName"] == "ref:LogBucket"
             assert stack.resources[name]["DependsOn"] == "LogBucketPolicy"
-    (allowed,) = [
+    (log_statement,) = [
         item
         for item in stack.select_resources("AWS::S3::BucketPolicy")["LogBucketPolicy"]["PolicyDocument"]["Statement"]
         if item["Effect"] == "Allow"
     ]
-    assert allowed["Principal"] == {"Service": "logging.s3.amazonaws.com"}
-    assert allowed["Condition"] == {"StringEquals": {"aws:SourceAccount": ID}}
+    assert log_statement["Principal"] == {"Service": "logging.s3.amazonaws.com"}
+    assert log_statement["Condition"] == {"StringEquals": {"aws:SourceAccount": ID}}
     encryption = buckets["LogBucket"]["BucketEncryption"]["ServerSideEncryptionConfiguration"]
     assert encryption == [{"ServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}]
 
@@ -163,8 +163,8 @@ def test_the_bucket_beside_the_stack_is_closed_and_logged_too(cloud: Cloud) -> N
     assert statement["Resource"] == [f"arn:aws:s3:::{DOCUMENTS}", f"arn:aws:s3:::{DOCUMENTS}/*"]
     logging = settings[DOCUMENTS, "PutBucketLogging"]
     logs = cloud.formation.stacks["gate"].outputs["LogBucketName"]
-    enabled = logging["BucketLoggingStatus"]["LoggingEnabled"]
-    assert enabled == {"TargetBucket": logs, "TargetPrefix": "documents/"}
+    log_target = logging["BucketLoggingStatus"]["LoggingEnabled"]
+    assert log_target == {"TargetBucket": logs, "TargetPrefix": "documents/"}
     assert logging["ExpectedBucketOwner"] == ID
 
 

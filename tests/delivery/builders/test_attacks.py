@@ -34,14 +34,14 @@ REACHED_WITHOUT_A_BOX = {
 }
 
 
-def attacked(folder: Path, kind: str) -> str:
+def run_attacks(folder: Path, kind: str) -> str:
     command = ["unshare", "--net", "--", sys.executable, "-m", "tests.delivery.builders.victim", str(folder), kind]
     result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
     assert result.returncode == 0, result.stdout[-4000:] + result.stderr[-4000:]
     return result.stdout
 
 
-def results(log: str) -> Mapping[str, str]:
+def read_results(log: str) -> Mapping[str, str]:
     """The worst result of each attack in both builds."""
     outcomes: dict[str, str] = {}
     for name, result in re.findall(r"ATTACK (\S+) (\w+)", log):
@@ -50,15 +50,15 @@ def results(log: str) -> Mapping[str, str]:
 
 
 def test_no_attack_of_a_build_in_a_box_succeeds(tmp_path: Path) -> None:
-    log = attacked(tmp_path, "boxed")
-    outcomes = results(log)
+    log = run_attacks(tmp_path, "boxed")
+    outcomes = read_results(log)
     assert outcomes.keys() > REACHED_WITHOUT_A_BOX
     assert {name for name, result in outcomes.items() if result == "SUCCEEDED"} == OPEN, log
     assert "LEFT" not in log
 
 
 def test_the_attacks_succeed_without_the_box(tmp_path: Path) -> None:
-    log = attacked(tmp_path, "unboxed")
-    reached = {name for name, result in results(log).items() if result == "SUCCEEDED"}
-    assert reached >= REACHED_WITHOUT_A_BOX, log
+    log = run_attacks(tmp_path, "unboxed")
+    successful_attacks = {name for name, result in read_results(log).items() if result == "SUCCEEDED"}
+    assert successful_attacks >= REACHED_WITHOUT_A_BOX, log
     assert "LEFT" in log

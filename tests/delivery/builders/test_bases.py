@@ -26,24 +26,24 @@ def build_image(host: Host, source: Path, repository: str, key: str = "key", **a
     return host.make_builder().build(BuildRequest(key, repository, source, args=arguments), lambda lines: None)
 
 
-def issuers(host: Host) -> Issuers:
+def make_issuers(host: Host) -> Issuers:
     return {host.registry.address: host.access.tokens.issue_repository_token}
 
 
-def layers(host: Host, repository: str, digest: str) -> list[str]:
-    named = RegistryReference(host.registry.address, repository, digest=digest)
-    with closing(open_registry_source(named, issuers=issuers(host))) as origin:
+def list_layers(host: Host, repository: str, digest: str) -> list[str]:
+    reference = RegistryReference(host.registry.address, repository, digest=digest)
+    with closing(open_registry_source(reference, issuers=make_issuers(host))) as origin:
         return [layer["digest"] for layer in json.loads(origin.read_root()[1])["layers"]]
 
 
-def retag(host: Host, repository: str, tag: str, fresh: str, change: str = "") -> None:
+def retag_image(host: Host, repository: str, tag: str, new_tag: str, change: str = "") -> None:
     """Puts an image of the repository under another tag; with a `change`, another image of the same layers."""
-    named = RegistryReference(host.registry.address, repository, tag)
-    with closing(open_registry_source(named, issuers=issuers(host))) as origin:
+    reference = RegistryReference(host.registry.address, repository, tag)
+    with closing(open_registry_source(reference, issuers=make_issuers(host))) as origin:
         manifest = json.loads(origin.read_root()[1])
     if change:
         manifest["annotations"] = {"change": change}
-    with Pusher(RegistryReference(host.registry.address, repository, fresh), issuers=issuers(host)) as pusher:
+    with Pusher(RegistryReference(host.registry.address, repository, new_tag), issuers=make_issuers(host)) as pusher:
         pusher.push_manifest(json.dumps(manifest).encode(), has_digest_name=False)
 
 
@@ -70,22 +70,24 @@ def test_base_images_of_every_stage_are_recorded_by_digest(host: Host, source: S
             ]
         )
     )
-    below = layers(host, "bases/first", first)
-    assert layers(host, "bases/result", result.digest)[: len(below)] == below, "the base's own layers, as they are"
+    base_layers = list_layers(host, "bases/first", first)
+    assert list_layers(host, "bases/result", result.digest)[: len(base_layers)] == base_layers, (
+        "the base's own layers, as they are"
+    )
 
 
 def test_a_base_image_whose_tag_moves_is_fetched_again(host: Host, source: Source) -> None:
     base = f"{host.registry.address}/moving/base:latest"
     for number in range(2):
-        moved = build_image(host, source(f"echo {number} >/number"), "moving/base", f"v{number}").digest
-        retag(host, "moving/base", f"v{number}", "latest")
+        digest = build_image(host, source(f"echo {number} >/number"), "moving/base", f"v{number}").digest
+        retag_image(host, "moving/base", f"v{number}", "latest")
         at = host.registry.resolve("moving/base", "latest")
         assert at is not None
         folder = source("true")
         (folder / "Dockerfile").write_text(f'FROM {base}\nRUN ["/bin/sh", "-c", "test $(cat /number) = {number}"]\n')
         result = build_image(host, folder, "moving/app", f"key-{number}")
         assert result.bases == (BaseImage(base, at),)
-        assert moved
+        assert digest
 
 
 def test_the_record_of_a_build_outlives_a_crash_and_a_strange_image_under_its_key_does_not_count(
@@ -100,11 +102,11 @@ def test_the_record_of_a_build_outlives_a_crash_and_a_strange_image_under_its_ke
     (folder / "Dockerfile").write_text("FROM nowhere.invalid/missing\n")
     assert build_image(host, folder, "record/app") == result
     (folder / "Dockerfile").write_text(f"FROM {base}\nLABEL name=app\n")
-    retag(host, "record/app", "key", "key", change="by another pipeline")
+    retag_image(host, "record/app", "key", "key", change="by another pipeline")
     assert host.registry.resolve("record/app", "key") != result.digest
-    again = build_image(host, folder, "record/app")
-    assert host.registry.resolve("record/app", "key") == again.digest
-    assert again.bases == result.bases
+    second_build = build_image(host, folder, "record/app")
+    assert host.registry.resolve("record/app", "key") == second_build.digest
+    assert second_build.bases == result.bases
 
 
 @pytest.mark.parametrize(
@@ -141,17 +143,17 @@ def test_no_image_on_the_disk_of_a_build_is_made_from_a_base_that_it_does_not_na
     hidden = build_image(host, source("echo hidden >/hidden"), "bases/hidden", "v1").digest
     build_image(host, source("echo clean >/clean"), "bases/clean", "v1")
     folder = source("true")
-    stored = []
+    stored_images = []
     for key, base in (("a", "hidden"), ("b", "clean")):
         (folder / "Dockerfile").write_text(f"FROM {registry}/{base}:v1\nLABEL key={key}\n")
         build_image(host, folder, "bases/hiding", key)
-        stored.append(set(host.list_stored_images("bases/hiding", "--all", "--no-trunc")))
-    named = RegistryReference(host.registry.address, "bases/hidden", digest=hidden)
-    with closing(open_registry_source(named, issuers=issuers(host))) as origin:
+        stored_images.append(set(host.list_stored_images("bases/hiding", "--all", "--no-trunc")))
+    reference = RegistryReference(host.registry.address, "bases/hidden", digest=hidden)
+    with closing(open_registry_source(reference, issuers=make_issuers(host))) as origin:
         image = json.loads(origin.read_root()[1])["config"]["digest"]
-    assert image in stored[0]
-    assert len(stored[0]) == len(stored[1]) == 2
-    assert not stored[0] & stored[1]
+    assert image in stored_images[0]
+    assert len(stored_images[0]) == len(stored_images[1]) == 2
+    assert not stored_images[0] & stored_images[1]
 
 
 @pytest.mark.parametrize(

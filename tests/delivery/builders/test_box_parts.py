@@ -13,12 +13,12 @@ from dockgate.shared.errors import UnavailableError
 
 def decide(rules: str, address: str) -> str:
     """What a ruleset decides on a connection to the address over another interface than loopback."""
-    parsed = ipaddress.ip_address(address)
-    family = f"ip{'' if parsed.version == 4 else '6'} daddr {{ "
+    parsed_address = ipaddress.ip_address(address)
+    family = f"ip{'' if parsed_address.version == 4 else '6'} daddr {{ "
     for line in map(str.strip, rules.splitlines()):
         if line.startswith(family):
             members, _, verdict = line.removeprefix(family).partition(" } ")
-            if any(parsed in ipaddress.ip_network(member) for member in members.split(", ")):
+            if any(parsed_address in ipaddress.ip_network(member) for member in members.split(", ")):
                 return verdict
     return "accept"
 
@@ -98,7 +98,7 @@ def test_the_filter_refuses_its_calls_and_strange_sockets_alone(machine: str) ->
     arch, sockets, calls = seccomp.MACHINES[machine]
     program = seccomp.make_program(machine)
 
-    def allows(number: int, argument: int = 0, machine_code: int = arch) -> bool:
+    def is_call_allowed(number: int, argument: int = 0, machine_code: int = arch) -> bool:
         """Interprets classic BPF, as far as the filter uses it."""
         code = [struct.unpack_from("=HBBI", program, start) for start in range(0, len(program), 8)]
         at, value = 0, 0
@@ -115,10 +115,10 @@ def test_the_filter_refuses_its_calls_and_strange_sockets_alone(machine: str) ->
                 return bool(operand == 0x7FFF0000)
 
     for number in range(500):
-        assert allows(number) == (number not in calls.values())
-    assert [family for family in range(64) if allows(sockets, family)] == [0, 1, 2, 10, 16]
-    assert not allows(0, machine_code=0x40000003), "32-bit calls have other numbers"
-    assert not allows(0x40000000 + 1), "x32 has other numbers"
+        assert is_call_allowed(number) == (number not in calls.values())
+    assert [family for family in range(64) if is_call_allowed(sockets, family)] == [0, 1, 2, 10, 16]
+    assert not is_call_allowed(0, machine_code=0x40000003), "32-bit calls have other numbers"
+    assert not is_call_allowed(0x40000000 + 1), "x32 has other numbers"
 
 
 def test_limits_are_written_to_both_hierarchies_of_version_1(tmp_path: Path) -> None:

@@ -73,10 +73,10 @@ def test_one_repository_sees_nothing_of_another_ones_cache(host: Host, source: S
         folder = source("echo built >/built")
         host.make_builder().build(BuildRequest(f"key-{len(lines)}", repository, folder), lines.extend)
         lines.append("END")
-    first, second, again = " ".join(lines).split("END")[:3]
+    first, second, third_build = " ".join(lines).split("END")[:3]
     assert "Using cache" not in first
     assert "Using cache" not in second
-    assert "Using cache" in again
+    assert "Using cache" in third_build
 
 
 def test_a_name_in_the_storage_of_builds_is_no_base_image(host: Host, source: Source, tmp_path: Path) -> None:

@@ -23,9 +23,9 @@ def run(program: str, log: Callable[["subprocess.Popen[bytes]", Sequence[str]], 
 def test_a_process_ends_before_a_slow_log_has_its_lines_and_none_is_lost() -> None:
     lines: list[str] = []
 
-    def log(process: "subprocess.Popen[bytes]", more: Sequence[str]) -> None:
+    def log(process: "subprocess.Popen[bytes]", new_lines: Sequence[str]) -> None:
         process.wait(30)  # a process that waits for the log would never end
-        lines.extend(more)
+        lines.extend(new_lines)
 
     run("for number in range(200_000): print('line', number)\nprint('FATAL the reason', end='')", log)
     assert lines == [*(f"line {number}" for number in range(200_000)), "FATAL the reason"]
@@ -35,7 +35,7 @@ def test_a_process_ends_before_a_slow_log_has_its_lines_and_none_is_lost() -> No
 def test_endless_output_ends_the_process_at_the_limit(text: str) -> None:
     lines: list[str] = []
     with pytest.raises(BuildError, match=f"more than {MIB} bytes of log"):
-        run(f"while True: print('{text}' * 1000, end='')", lambda process, more: lines.extend(more), MIB)
+        run(f"while True: print('{text}' * 1000, end='')", lambda process, new_lines: lines.extend(new_lines), MIB)
     assert sum(max(len(line) + 1, 64) for line in lines) <= MIB
     assert "".join(lines).strip("y") == ""
     assert lines
@@ -43,7 +43,9 @@ def test_endless_output_ends_the_process_at_the_limit(text: str) -> None:
 
 def test_long_lines_come_in_parts_and_carriage_returns_end_none() -> None:
     lines: list[str] = []
-    last_lines = run(r"print('x' * 40_000 + '\n1 %\r2 %\r\n\n\xe4')", lambda process, more: lines.extend(more))
+    last_lines = run(
+        r"print('x' * 40_000 + '\n1 %\r2 %\r\n\n\xe4')", lambda process, new_lines: lines.extend(new_lines)
+    )
     assert [len(line) for line in lines[:-3]] == [16384, 16384, 40_000 - 2 * 16384]
     assert lines[-3:] == ["1 %\r2 %", "", "ä"]
     assert last_lines == "\n".join(lines)

@@ -230,9 +230,11 @@ def test_an_archive_with_holes_larger_than_the_disk_is_not_read(system: System, 
         system.build()
 
 
-@pytest.mark.parametrize(("failed", "error"), [(0, UnavailableError), (1, BuildError), (4, UnavailableError)])
-def test_only_a_build_step_is_the_dockerfiles_fault(system: System, failed: int, error: type[Exception]) -> None:
-    system.runner.outcomes = [Outcome(failed, "last words")]
+@pytest.mark.parametrize(("failed_command", "error"), [(0, UnavailableError), (1, BuildError), (4, UnavailableError)])
+def test_only_a_build_step_is_the_dockerfiles_fault(
+    system: System, failed_command: int, error: type[Exception]
+) -> None:
+    system.runner.outcomes = [Outcome(failed_command, "last words")]
     with pytest.raises(error, match="last words"):
         system.build()
 
@@ -259,7 +261,7 @@ def test_a_result_is_on_record_before_anything_is_pushed(system: System, tmp_pat
 
 
 def test_a_layer_that_is_gone_from_the_registry_is_saved_at_the_next_attempt(system: System) -> None:
-    def saved() -> list[str]:
+    def get_saved_files() -> list[str]:
         return next(list(command) for command in system.runner.jobs[-1].commands if command[0] == "touch")
 
     system.images.layers = {"y": Layer("sha256:y", 1, "gzip")}
@@ -267,7 +269,7 @@ def test_a_layer_that_is_gone_from_the_registry_is_saved_at_the_next_attempt(sys
     system.images.layers = UnavailableError("gone")
     with pytest.raises(UnavailableError):
         system.build("two")
-    assert "/out/layout/blobs/sha256/y" in saved()
+    assert "/out/layout/blobs/sha256/y" in get_saved_files()
     system.images.layers = {}
     system.build("two")
-    assert "/out/layout/blobs/sha256/y" not in saved()
+    assert "/out/layout/blobs/sha256/y" not in get_saved_files()

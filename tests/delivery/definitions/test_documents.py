@@ -69,14 +69,14 @@ def test_a_pipeline_keeps_the_order_of_stages_and_what_each_action_needs() -> No
 
 def test_a_pipeline_says_what_happens_with_fixes_and_nothing_unless_it_does() -> None:
     plain = read_definition(PIPELINE, "p.yaml")
-    limited = read_definition(
+    limited_pipeline = read_definition(
         PIPELINE.replace("name: Web\n", "name: Web\nonFix: branch\nfixesPerDay: 3\n", 1), "p.yaml"
     )
     default = read_definition(PIPELINE.replace("name: Web\n", "name: Web\nonFix: rebuild\n", 1), "p.yaml")
     assert isinstance(plain, Pipeline)
-    assert isinstance(limited, Pipeline)
+    assert isinstance(limited_pipeline, Pipeline)
     assert isinstance(default, Pipeline)
-    assert (plain.on_fix, limited.on_fix) == (None, FixSettings(FixAction.BRANCH, 3))
+    assert (plain.on_fix, limited_pipeline.on_fix) == (None, FixSettings(FixAction.BRANCH, 3))
     assert default.on_fix == FixSettings(FixAction.REBUILD, 1)
 
 

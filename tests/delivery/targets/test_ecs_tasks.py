@@ -13,5 +13,5 @@ REVISION = Revision("arn:definition", "web", {"containerDefinitions": [{"name": 
     [("HEALTHY", Probe(True)), ("UNHEALTHY", Probe(False)), ("UNKNOWN", None), (None, None)],
 )
 def test_of_a_health_check_ecs_says_only_whether_it_passes(health: str | None, probe: Probe | None) -> None:
-    described = {"taskArn": "arn:task/1", "lastStatus": "RUNNING", **({"healthStatus": health} if health else {})}
-    assert parse_task(described, "web", REVISION).probe == probe
+    task_document = {"taskArn": "arn:task/1", "lastStatus": "RUNNING", **({"healthStatus": health} if health else {})}
+    assert parse_task(task_document, "web", REVISION).probe == probe

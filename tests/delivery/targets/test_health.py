@@ -12,7 +12,7 @@ from dockgate.delivery.targets._health import OUTPUT_LIMIT, LastProbes, Outcome,
 
 
 @contextmanager
-def server(*pieces: bytes, pause: float = 0) -> Iterator[int]:
+def serve_response(*pieces: bytes, pause: float = 0) -> Iterator[int]:
     """The port of a server that answers one request with these pieces, and closes the connection."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
 
@@ -51,19 +51,19 @@ def server(*pieces: bytes, pause: float = 0) -> Iterator[int]:
 def test_the_output_is_the_status_and_the_reason_of_a_refusal(
     pieces: Sequence[bytes], is_healthy: bool, output: str
 ) -> None:
-    with server(*pieces) as port:
+    with serve_response(*pieces) as port:
         assert get("127.0.0.1", port, "/health", 5) == Outcome(is_healthy, output)
 
 
 def test_a_server_that_answers_byte_by_byte_is_given_up_in_time() -> None:
-    with server(*[b"x"] * 8, pause=0.1) as port:
+    with serve_response(*[b"x"] * 8, pause=0.1) as port:
         begin = time.monotonic()
         assert not get("127.0.0.1", port, "/", 0.3).is_healthy
         assert time.monotonic() - begin < 2
 
 
 def test_a_refusal_is_read_to_its_limit() -> None:
-    with server(b"HTTP/1.1 500 Error\r\n\r\n" + b"y" * 100_000) as port:
+    with serve_response(b"HTTP/1.1 500 Error\r\n\r\n" + b"y" * 100_000) as port:
         assert len(get("127.0.0.1", port, "/", 5).output or "") <= OUTPUT_LIMIT
 
 

@@ -42,9 +42,9 @@ def test_a_value_is_found_again(tmp_path: Path) -> None:
 )
 def test_a_value_whose_fields_have_changed_is_as_good_as_none(tmp_path: Path, fields: list[tuple[str, type]]) -> None:
     """Without its name a field would be empty: an image without packages has no findings."""
-    changed = make_dataclass("Item", fields, frozen=True)
-    box = make_dataclass("Box", [("items", tuple[changed, ...], ()), ("first", changed | None, None)], frozen=True)  # type: ignore[valid-type]
-    box.__qualname__, changed.__qualname__ = Box.__qualname__, Item.__qualname__
+    item = make_dataclass("Item", fields, frozen=True)
+    box = make_dataclass("Box", [("items", tuple[item, ...], ()), ("first", item | None, None)], frozen=True)  # type: ignore[valid-type]
+    box.__qualname__, item.__qualname__ = Box.__qualname__, Item.__qualname__
     FileCache(tmp_path, Box).keep("box", BOX)
     assert FileCache(tmp_path, box).find("box") is None
 

@@ -33,8 +33,8 @@ layers = [
 def run(tmp_path: Path, body: str) -> list[str]:
     """What the script prints, and the layers that were read, as "read-<layer>-<process>" in the folder."""
     command = [sys.executable, "-W", "error", "-c", SCRIPT + textwrap.dedent(body), str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
-    return done.stdout.splitlines()
+    result = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    return result.stdout.splitlines()
 
 
 def read(tmp_path: Path) -> list[tuple[str, str]]:
@@ -57,8 +57,8 @@ def test_every_layer_is_read_once(tmp_path: Path, local: bool) -> None:
 
 
 def test_a_process_with_threads_is_not_forked(tmp_path: Path) -> None:
-    ended = "ended = threading.Event(); threading.Thread(target=ended.wait).start()"
-    assert run(tmp_path, f"{ended}\n{BODY.format(local=True)}\nended.set()") == ["a0 a1 a2 a3 a4 a5"]
+    thread_code = "ended = threading.Event(); threading.Thread(target=ended.wait).start()"
+    assert run(tmp_path, f"{thread_code}\n{BODY.format(local=True)}\nended.set()") == ["a0 a1 a2 a3 a4 a5"]
     assert len({process for _, process in read(tmp_path)}) == 1
 
 

@@ -207,40 +207,48 @@ def test_the_distribution_names_the_ecosystem(distribution: Distribution, ecosys
 def test_advisories_name_the_origin_except_for_chainguard(
     distribution: Distribution, source: str, utils: Package
 ) -> None:
-    settled = ECOSYSTEM.assign_distribution(utils, distribution)
-    assert (settled.source_name, settled.source_version) == (source, utils.version)
+    assigned_package = ECOSYSTEM.assign_distribution(utils, distribution)
+    assert (assigned_package.source_name, assigned_package.source_version) == (source, utils.version)
     arguments = {"distro": distribution.id, "upstream": "musl"}
-    again = ECOSYSTEM.build_from_purl(Purl("apk", distribution.id, utils.name, utils.version, arguments), None)
-    assert again.source_name == source
-    assert "upstream=musl" in settled.purl
-    assert "upstream=musl" in again.purl
+    rebuilt_package = ECOSYSTEM.build_from_purl(
+        Purl("apk", distribution.id, utils.name, utils.version, arguments), None
+    )
+    assert rebuilt_package.source_name == source
+    assert "upstream=musl" in assigned_package.purl
+    assert "upstream=musl" in rebuilt_package.purl
 
 
 def test_package_urls_contain_the_origin(utils: Package) -> None:
-    settled = ECOSYSTEM.assign_distribution(utils, ALPINE)
+    assigned_package = ECOSYSTEM.assign_distribution(utils, ALPINE)
     version = "1.2.4_git20230717-r4"
-    assert settled.purl == f"pkg:apk/alpine/musl-utils@{version}?arch=x86_64&distro=alpine-3.19.1&upstream=musl"
-    assert ECOSYSTEM.assign_distribution(settled, ALPINE) == settled
+    assert (
+        assigned_package.purl == f"pkg:apk/alpine/musl-utils@{version}?arch=x86_64&distro=alpine-3.19.1&upstream=musl"
+    )
+    assert ECOSYSTEM.assign_distribution(assigned_package, ALPINE) == assigned_package
 
 
 @pytest.mark.parametrize("upstream", ["musl", "musl@1.2.4"])
 def test_own_package_url_parses_to_the_same_package(upstream: str, utils: Package) -> None:
-    settled = ECOSYSTEM.assign_distribution(utils, ALPINE)
+    assigned_package = ECOSYSTEM.assign_distribution(utils, ALPINE)
     arguments = {"arch": "x86_64", "distro": "alpine-3.19.1", "upstream": upstream}
-    again = ECOSYSTEM.build_from_purl(
+    rebuilt_package = ECOSYSTEM.build_from_purl(
         Purl("apk", "alpine", utils.name, utils.version, arguments), Distribution("wolfi", "")
     )
-    assert again.path == ""
-    assert again.purl == settled.purl
-    assert (again.ecosystem, again.source_name, again.source_version) == ("Alpine:v3.19", "musl", utils.version)
+    assert rebuilt_package.path == ""
+    assert rebuilt_package.purl == assigned_package.purl
+    assert (rebuilt_package.ecosystem, rebuilt_package.source_name, rebuilt_package.source_version) == (
+        "Alpine:v3.19",
+        "musl",
+        utils.version,
+    )
 
 
 def test_distribution_of_a_package_url_without_qualifier() -> None:
     purl = Purl("apk", "wolfi", "musl", "1.2.5-r0")
     assert ECOSYSTEM.build_from_purl(purl, ALPINE).ecosystem == "Alpine:v3.19"
     assert ECOSYSTEM.build_from_purl(purl, None).ecosystem == "Wolfi"
-    alone = ECOSYSTEM.build_from_purl(Purl("apk", "", "musl", "1.2.5-r0", {"distro": ""}), None)
-    assert (alone.ecosystem, alone.purl) == ("", "pkg:apk/musl@1.2.5-r0")
+    unqualified_package = ECOSYSTEM.build_from_purl(Purl("apk", "", "musl", "1.2.5-r0", {"distro": ""}), None)
+    assert (unqualified_package.ecosystem, unqualified_package.purl) == ("", "pkg:apk/musl@1.2.5-r0")
 
 
 @pytest.mark.parametrize(

@@ -11,12 +11,12 @@ from dockgate.shared.errors import UncomparableError
 CASES = Path(__file__).parent.parent.parent / "cases" / "versions" / "apk.txt"
 
 
-def statements() -> list[str]:
+def read_statements() -> list[str]:
     lines = CASES.read_text(encoding="utf-8").splitlines()
     return [line for line in lines if line and not line.startswith("#")]
 
 
-def relation(a: str, b: str) -> str:
+def compare_versions(a: str, b: str) -> str:
     """ "<", "=", ">", or "!" when either is refused."""
     try:
         first, second = ECOSYSTEM.make_version_key(a), ECOSYSTEM.make_version_key(b)
@@ -26,27 +26,27 @@ def relation(a: str, b: str) -> str:
     return "<" if first < second else "=" if first == second else ">"
 
 
-@pytest.mark.parametrize("line", statements())
+@pytest.mark.parametrize("line", read_statements())
 def test_versions_are_ordered_as_in_the_case_file(line: str) -> None:
     if line.endswith(" !"):
         with pytest.raises(UncomparableError):
             ECOSYSTEM.make_version_key(line[:-2])
         return
     a, sign, b = line.rsplit(" ", 2)
-    assert relation(a, b) == sign
-    assert relation(b, a) == {"<": ">", "=": "="}[sign]
+    assert compare_versions(a, b) == sign
+    assert compare_versions(b, a) == {"<": ">", "=": "="}[sign]
 
 
 @pytest.mark.parametrize("version", ["", " ", "\t", "\ud800", "é", "1\0", "⁵", "１.0.0", " 1", "1 "])
 def test_invalid_versions_are_refused(version: str) -> None:
-    assert relation(version, version) == "!"
+    assert compare_versions(version, version) == "!"
 
 
 def test_numbers_have_no_limit() -> None:
     for length in (254, 255, 256, 510, 5000):
-        assert relation("9" * length, "1" + "0" * length) == "<"
-        assert relation("1.0-r" + "9" * length, "1.0-r1" + "0" * length) == "<"
-        assert relation("0" * length + "1", "1") == "="
+        assert compare_versions("9" * length, "1" + "0" * length) == "<"
+        assert compare_versions("1.0-r" + "9" * length, "1.0-r1" + "0" * length) == "<"
+        assert compare_versions("0" * length + "1", "1") == "="
 
 
 def test_suffixes_sort_in_one_direction() -> None:
@@ -55,5 +55,5 @@ def test_suffixes_sort_in_one_direction() -> None:
     for _ in range(2000):
         version = ".".join(chance.choice(("0", "1", "10", "01", "2")) for _ in range(chance.randint(1, 4)))
         version += chance.choice(("", "", "a", "z")) + chance.choice(("", "", "_p", "_git20240101", "_rc1"))
-        assert relation(version + chance.choice(("_alpha", "_beta2", "_pre", "_rc1")), version) == "<"
-        assert relation(version + chance.choice(("_cvs", "_p1", "~abc", "-r0", "_hg~1-r1")), version) == ">"
+        assert compare_versions(version + chance.choice(("_alpha", "_beta2", "_pre", "_rc1")), version) == "<"
+        assert compare_versions(version + chance.choice(("_cvs", "_p1", "~abc", "-r0", "_hg~1-r1")), version) == ">"

@@ -20,14 +20,14 @@ FOO, LIB = "pkg:pypi/foo@1.0", "pkg:maven/org.acme/lib@1.2"
 
 
 def archive(files: Mapping[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes:
-    made = io.BytesIO()
-    with zipfile.ZipFile(made, "w", method) as written:
+    output = io.BytesIO()
+    with zipfile.ZipFile(output, "w", method) as archive_file:
         for name, content in files.items():
-            written.writestr(name, content)
-    return made.getvalue()
+            archive_file.writestr(name, content)
+    return output.getvalue()
 
 
-def purls(image: Inventory) -> list[str]:
+def list_purls(image: Inventory) -> list[str]:
     return [package.purl for package in image.packages]
 
 
@@ -47,7 +47,7 @@ def purls(image: Inventory) -> list[str]:
 )
 def test_archive_suffixes_match_in_any_case(path: str, content: Mapping[str, bytes], expected: str) -> None:
     image = read_inventory([make_file(path, archive(content))])
-    assert purls(image) == [expected]
+    assert list_purls(image) == [expected]
     assert image.unread == ()
 
 
@@ -75,17 +75,20 @@ def test_archives_in_an_application_are_read(
     outer: str, inner: str, content: Mapping[str, bytes], expected: str, method: int
 ) -> None:
     image = read_inventory([make_file(f"srv/{outer}", archive({**CLASS, inner: archive(content)}, method))])
-    assert expected in purls(image)
+    assert expected in list_purls(image)
 
 
 def test_an_archive_in_an_application_that_cannot_be_read_is_named() -> None:
-    broken = {
+    broken_members = {
         "WEB-INF/lib/a.JAR": b"PK\x03\x04 broken",
         "WEB-INF/lib/a.whl": archive({"a.py": b""}),
         "WEB-INF/lib/b.egg": archive({"EGG-INFO/PKG-INFO": b"Name: b\n"}),
     }
     image = read_inventory(
-        [make_file("opt/lib/lib-1.2.jar", archive(LIBRARY)), make_file("srv/app.war", archive({**CLASS, **broken}))]
+        [
+            make_file("opt/lib/lib-1.2.jar", archive(LIBRARY)),
+            make_file("srv/app.war", archive({**CLASS, **broken_members})),
+        ]
     )
     assert [package.path.removeprefix("srv/app.war!/WEB-INF/lib/") for package in image.unread] == [
         "a.JAR",
@@ -105,38 +108,38 @@ def test_an_archive_in_an_application_that_cannot_be_read_is_named() -> None:
 )
 def test_zip_archive_without_packages_is_ignored(path: str, content: Mapping[str, bytes]) -> None:
     image = read_inventory([make_file("opt/lib/lib-1.2.jar", archive(LIBRARY)), make_file(path, archive(content))])
-    assert (purls(image), image.unread) == ([LIB], ())
+    assert (list_purls(image), image.unread) == ([LIB], ())
 
 
 def test_file_named_zip_without_archive_is_ignored() -> None:
     image = read_inventory([make_file("opt/lib/lib-1.2.jar", archive(LIBRARY)), make_file("srv/a.zip", b"\0" * 600)])
-    assert (purls(image), image.unread) == ([LIB], ())
+    assert (list_purls(image), image.unread) == ([LIB], ())
     image = read_inventory([make_file("srv/a.zip", archive(LIBRARY)[:-30])])
     assert "srv/a.zip cannot be read" in image.unread[-1].reason
 
 
 def test_jars_in_a_distribution_are_libraries() -> None:
     image = read_inventory([make_file("opt/app-1.0.zip", archive({"app-1.0/lib/lib-1.2.jar": archive(LIBRARY)}))])
-    assert purls(image) == [LIB]
+    assert list_purls(image) == [LIB]
 
 
 def test_a_wheel_counts_only_where_its_package_is_not_installed() -> None:
-    installed = [
+    installed_files = [
         make_file("usr/lib/python3/site-packages/foo-1.0.dist-info/METADATA", METADATA),
         make_file("usr/lib/python3/site-packages/foo-1.0.dist-info/RECORD", "foo-1.0.dist-info/METADATA,,\n"),
     ]
     wheel = make_file("wheels/foo-1.0-py3-none-any.whl", archive(WHEEL))
-    assert [item.path for item in read_inventory([*installed, wheel]).packages] == [installed[0].path]
+    assert [item.path for item in read_inventory([*installed_files, wheel]).packages] == [installed_files[0].path]
     older = WHEEL | {"Foo-1.0.dist-info/METADATA": METADATA.replace(b"1.0", b"0.9")}
-    image = read_inventory([*installed, make_file("wheels/foo-0.9-py3-none-any.whl", archive(older))])
-    assert purls(image) == ["pkg:pypi/foo@0.9", FOO]
+    image = read_inventory([*installed_files, make_file("wheels/foo-0.9-py3-none-any.whl", archive(older))])
+    assert list_purls(image) == ["pkg:pypi/foo@0.9", FOO]
 
 
 def test_an_archive_of_several_packages_counts_for_those_that_are_not_installed() -> None:
-    installed = [
-        make_file(f"usr/lib/python3/site-packages/{name}-1.0.dist-info/{what}", content)
+    installed_files = [
+        make_file(f"usr/lib/python3/site-packages/{name}-1.0.dist-info/{file_name}", content)
         for name in ("foo", "bar")
-        for what, content in (
+        for file_name, content in (
             ("METADATA", f"Name: {name}\nVersion: 1.0\n"),
             ("RECORD", f"{name}-1.0.dist-info/METADATA,,\n"),
         )
@@ -145,8 +148,8 @@ def test_an_archive_of_several_packages_counts_for_those_that_are_not_installed(
         f"{name}-{version}.dist-info/METADATA": f"Name: {name}\nVersion: {version}\n".encode()
         for name, version in (("foo", "1.0"), ("bar", "1.0"), ("old", "0.1"))
     }
-    image = read_inventory([*installed, make_file("opt/libs.zip", archive(members))])
-    assert purls(image) == ["pkg:pypi/bar@1.0", FOO, "pkg:pypi/old@0.1"]
+    image = read_inventory([*installed_files, make_file("opt/libs.zip", archive(members))])
+    assert list_purls(image) == ["pkg:pypi/bar@1.0", FOO, "pkg:pypi/old@0.1"]
 
 
 def test_wheels_in_an_application_of_one_file_are_read() -> None:
@@ -163,13 +166,13 @@ def test_wheels_in_an_application_of_one_file_are_read() -> None:
 
 def test_installers_bring_their_wheels_to_install_from() -> None:
     wheel = archive({"pip-24.0.dist-info/METADATA": METADATA})
-    bundled = "usr/local/lib/python3.12/ensurepip/_bundled"
+    bundle_folder = "usr/local/lib/python3.12/ensurepip/_bundled"
     image = read_inventory(
         [
-            make_file(f"{bundled}/pip-24.0-py3-none-any.whl", wheel),
+            make_file(f"{bundle_folder}/pip-24.0-py3-none-any.whl", wheel),
             make_file("opt/lib/lib-1.2.jar", archive(LIBRARY)),
             make_file("opt/app/env.pyz", archive({"virtualenv/seed/wheels/embed/pip-24.0-py3-none-any.whl": wheel})),
         ]
     )
-    assert purls(image) == [LIB]
-    assert purls(read_inventory([make_file(f"{bundled}/foo-1.0-py3-none-any.whl", wheel)])) == [FOO]
+    assert list_purls(image) == [LIB]
+    assert list_purls(read_inventory([make_file(f"{bundle_folder}/foo-1.0-py3-none-any.whl", wheel)])) == [FOO]

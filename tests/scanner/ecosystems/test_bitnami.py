@@ -31,7 +31,7 @@ def read(content: str | bytes | object, path: str = PATH) -> Extract:
     return ECOSYSTEM.read(path, io.BytesIO(raw))
 
 
-def document(*locators: object) -> object:
+def make_document(*locators: object) -> object:
     return {"packages": [{"externalRefs": [{"referenceLocator": locator}]} for locator in locators]}
 
 
@@ -81,14 +81,14 @@ def test_older_list_counts_only_without_documents() -> None:
 
 
 def test_package_urls_are_decoded() -> None:
-    (package,) = read(document("pkg:bitnami/a%2Bb@1.0.0-1%2Bx?distro=debian%2D12&arch=&other=1#sub")).packages
+    (package,) = read(make_document("pkg:bitnami/a%2Bb@1.0.0-1%2Bx?distro=debian%2D12&arch=&other=1#sub")).packages
     assert (package.name, package.version) == ("a+b", "1.0.0-1+x")
     assert package.purl == "pkg:bitnami/a%2Bb@1.0.0-1%2Bx?distro=debian-12"
 
 
 @pytest.mark.parametrize("locator", ["pkg:bitnami/", "pkg:bitnami/redis", "pkg:bitnami/@1.0.0", "pkg:bitnami/redis@"])
 def test_a_package_without_name_or_version_is_an_unread_part(locator: str) -> None:
-    extract = read(document("pkg:bitnami/apache@2.4.62-3", locator))
+    extract = read(make_document("pkg:bitnami/apache@2.4.62-3", locator))
     assert [package.name for package in extract.packages] == ["apache"]
     assert extract.unread_parts == (("packages/1", f"its package URL has no name and version: {locator}"),)
 
@@ -138,15 +138,15 @@ def test_package_url_becomes_a_package() -> None:
     content=st.sampled_from([DOCUMENT, LIST]),
     cut=st.integers(0, 3000),
     splice=st.binary(max_size=8) | st.sampled_from([b"null", b"[]", b"{}", b'"', b"1e999", b'"\\ud800%"', b"%%", b"@"]),
-    listed=st.booleans(),
+    is_list_file=st.booleans(),
 )
-def test_damaged_files_are_read_or_unreadable(content: bytes, cut: int, splice: bytes, *, listed: bool) -> None:
+def test_damaged_files_are_read_or_unreadable(content: bytes, cut: int, splice: bytes, *, is_list_file: bool) -> None:
     with suppress(UnreadableError):
-        extract = read(content[:cut] + splice + content[cut + len(splice) :], LIST_PATH if listed else PATH)
+        extract = read(content[:cut] + splice + content[cut + len(splice) :], LIST_PATH if is_list_file else PATH)
         assert all(package.name and package.version for package in extract.packages)
 
 
-def relation(a: str, b: str) -> str:
+def compare_versions(a: str, b: str) -> str:
     first, second = ECOSYSTEM.make_version_key(a), ECOSYSTEM.make_version_key(b)
     return "<" if first < second else "=" if first == second else ">"
 
@@ -162,8 +162,8 @@ def test_versions_are_ordered_as_in_the_case_file() -> None:
                 ECOSYSTEM.make_version_key(line[:-2])
             continue
         a, sign, b = line.split(" ")
-        assert (line, relation(a, b)) == (line, sign)
-        assert (line, relation(b, a)) == (line, {"<": ">", "=": "="}[sign])
+        assert (line, compare_versions(a, b)) == (line, sign)
+        assert (line, compare_versions(b, a)) == (line, {"<": ">", "=": "="}[sign])
     assert count > 300
 
 

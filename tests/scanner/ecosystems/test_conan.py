@@ -32,7 +32,7 @@ def read(content: bytes, path: str) -> Extract:
     return ECOSYSTEM.read(path, io.BytesIO(content))
 
 
-def purls(extract: Extract) -> list[str]:
+def list_purls(extract: Extract) -> list[str]:
     return [package.purl for package in extract.packages]
 
 
@@ -62,7 +62,7 @@ def test_wanted_paths(path: str, *, is_wanted: bool) -> None:
 
 def test_a_cache_names_its_packages_and_their_folders() -> None:
     extract = read(CACHE, PATH)
-    assert purls(extract) == BOTH
+    assert list_purls(extract) == BOTH
     package = extract.packages[0]
     assert (package.name, package.version, package.ecosystem) == ("zlib", "1.2.13", "ConanCenter")
     assert extract.owns[package.purl] == (ZLIB,)
@@ -76,7 +76,7 @@ def test_folder_outside_the_cache_is_not_owned(tmp_path: Path) -> None:
         database.execute("UPDATE packages SET reference = 'png/1.6.41' WHERE reference LIKE 'png%'")
         database.commit()
     extract = read((tmp_path / "db").read_bytes(), PATH)
-    assert purls(extract) == ["pkg:conan/zlib@1.2.13", "pkg:conan/png@1.6.41"]
+    assert list_purls(extract) == ["pkg:conan/zlib@1.2.13", "pkg:conan/png@1.6.41"]
     assert list(extract.owns) == ["pkg:conan/png@1.6.41"]
 
 
@@ -106,7 +106,7 @@ def test_cache_of_another_program_is_ignored() -> None:
     for name in ("app/cache.sqlite3", "cache.sqlite3", "app/tmp/cache.sqlite3"):
         assert read(b"", name) == read(bytes(2000), name) == Extract()
         assert read(b"\x37\x7f\x06\x82" + bytes(60), f"{name}-wal") == Extract()
-        assert purls(read(CACHE, name)) == BOTH
+        assert list_purls(read(CACHE, name)) == BOTH
     with pytest.raises(UnreadableError, match="not a SQLite"):
         read(b"", "p/cache.sqlite3")
 
@@ -122,14 +122,14 @@ def test_cache_of_another_program_is_ignored() -> None:
 )
 def test_folders_state_name_and_version(path: str, purl: str) -> None:
     extract = read(b"[settings]\n", path)
-    assert purls(extract) == [purl]
+    assert list_purls(extract) == [purl]
     assert extract.owns == {purl: (path.removesuffix("conaninfo.txt"),)}
 
 
 def test_a_lockfile_names_what_is_to_be_installed() -> None:
     for content in LOCKS:
         extract = read(content, "app/conan.lock")
-        assert purls(extract) == BOTH
+        assert list_purls(extract) == BOTH
         assert (extract.is_lockfile, extract.owns) == (True, {})
 
 
@@ -140,9 +140,9 @@ def test_own_entry_of_a_project_is_not_a_package() -> None:
         "2": {"pref": None},
         "3": {"pref": "a/1.0@b/_#0:ID#1"},
     }
-    assert purls(read(lock(graph_lock={"nodes": nodes}), "conan.lock")) == ["pkg:conan/a@1.0?user=b"]
+    assert list_purls(read(lock(graph_lock={"nodes": nodes}), "conan.lock")) == ["pkg:conan/a@1.0?user=b"]
     content = lock(version="0.5", requires=["1.2.3#ffa7%16"], build_requires=["cmake/3.30.0#1"])
-    assert purls(read(content, "conan.lock")) == ["pkg:conan/cmake@3.30.0"]
+    assert list_purls(read(content, "conan.lock")) == ["pkg:conan/cmake@3.30.0"]
     assert read(b"{}", "conan.lock") == Extract(is_lockfile=True)
 
 

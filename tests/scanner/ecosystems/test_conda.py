@@ -58,7 +58,7 @@ def test_record_lists_package_and_files() -> None:
 
 
 @pytest.mark.parametrize(
-    ("stated", "channel"),
+    ("stated_channel", "channel"),
     [
         ("https://conda.anaconda.org/conda-forge/linux-64", "conda-forge"),
         ("https://conda.anaconda.org/t/secret-token/private/", "private"),
@@ -68,8 +68,8 @@ def test_record_lists_package_and_files() -> None:
         (None, ""),
     ],
 )
-def test_a_channel_is_called_by_its_name(stated: object, channel: str) -> None:
-    (package,) = read({"name": "a", "version": "1", "subdir": "linux-64", "channel": stated}).packages
+def test_a_channel_is_called_by_its_name(stated_channel: object, channel: str) -> None:
+    (package,) = read({"name": "a", "version": "1", "subdir": "linux-64", "channel": stated_channel}).packages
     expected = f"?channel={channel}&subdir=linux-64" if channel else "?subdir=linux-64"
     assert package.purl == f"pkg:conda/a@1{expected}"
 

@@ -39,7 +39,7 @@ def read(content: str | bytes, path: str = PATH) -> Extract:
     return ECOSYSTEM.read(path, io.BytesIO(content.encode() if isinstance(content, str) else content))
 
 
-def purls(extract: Extract) -> list[str]:
+def list_purls(extract: Extract) -> list[str]:
     return [package.purl for package in extract.packages]
 
 
@@ -110,7 +110,7 @@ def test_r_itself_is_listed_once_and_undetermined() -> None:
     ],
 )
 def test_a_description_is_read_as_r_reads_it(content: str, expected: str) -> None:
-    assert purls(read(content)) == [expected]
+    assert list_purls(read(content)) == [expected]
 
 
 @pytest.mark.parametrize(
@@ -129,10 +129,10 @@ def test_a_description_that_names_no_package_is_unreadable(content: str | bytes,
 
 def test_a_lockfile_names_what_renv_would_install() -> None:
     extract = read(LOCK, "app/renv.lock")
-    assert (purls(extract), extract.is_lockfile, extract.owns) == (["pkg:cran/commonmark@1.9.5"], True, {})
-    listed = {"limma": {"Version": "3.62.2", "Source": "Bioconductor"}, "a": {"Package": "a"}, "b": 1}
-    extract = read(json.dumps({"Packages": listed}), "renv.lock")
-    assert purls(extract) == [f"pkg:cran/limma@3.62.2?{BIOCONDUCTOR}"]
+    assert (list_purls(extract), extract.is_lockfile, extract.owns) == (["pkg:cran/commonmark@1.9.5"], True, {})
+    packages = {"limma": {"Version": "3.62.2", "Source": "Bioconductor"}, "a": {"Package": "a"}, "b": 1}
+    extract = read(json.dumps({"Packages": packages}), "renv.lock")
+    assert list_purls(extract) == [f"pkg:cran/limma@3.62.2?{BIOCONDUCTOR}"]
     assert extract.unread_parts == (("a", "it has no version"), ("b", "it has no version"))
     assert read("{}", "renv.lock").packages == ()
     with pytest.raises(UnreadableError, match="is not a JSON object"):

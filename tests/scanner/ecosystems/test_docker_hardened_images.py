@@ -20,7 +20,7 @@ def read(content: bytes | object) -> Extract:
     return ECOSYSTEM.read(PATH, io.BytesIO(content if isinstance(content, bytes) else json.dumps(content).encode()))
 
 
-def document(*locators: object) -> object:
+def make_document(*locators: object) -> object:
     return {"packages": [{"externalRefs": [{"referenceLocator": locator}]} for locator in locators]}
 
 
@@ -50,7 +50,9 @@ def test_an_image_s_own_document_and_the_link_to_it_are_no_package() -> None:
     layer = [
         *(make_file("etc/os-release", "ID=debian\nVERSION_ID=13\n"), make_file(PATH, DOCUMENT)),
         make_file("var/lib/dpkg/status.d/tzdata", "Package: tzdata\nVersion: 1\n"),
-        make_file("opt/docker/sbom/dhi-python/.spdx.dhi-python.json", json.dumps(document("pkg:docker/dhi/python@3"))),
+        make_file(
+            "opt/docker/sbom/dhi-python/.spdx.dhi-python.json", json.dumps(make_document("pkg:docker/dhi/python@3"))
+        ),
         make_symlink("opt/docker/sbom/.spdx.json", "dhi-python/.spdx.dhi-python.json"),
     ]
     inventory = read_image(make_image(layer), ECOSYSTEMS)
@@ -75,7 +77,7 @@ def test_other_files_are_unreadable_with_reason(content: bytes, reason: str) -> 
 
 @pytest.mark.parametrize("locator", ["pkg:dhi/python", "pkg:dhi/@1", "pkg:dhi/python@?a=b", "pkg:dhi/#@1"])
 def test_a_package_url_without_name_or_version_is_unread(locator: str) -> None:
-    extract = read(document("pkg:dhi/curl@8.19.0%2B1?os_name=debian#a", locator))
+    extract = read(make_document("pkg:dhi/curl@8.19.0%2B1?os_name=debian#a", locator))
     assert [(package.name, package.version) for package in extract.packages] == [("curl", "8.19.0+1")]
     assert [path for path, _ in extract.unread_parts] == ["packages/1"]
 

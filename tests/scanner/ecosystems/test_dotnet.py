@@ -24,11 +24,11 @@ def read(content: str | bytes, path: str = APP) -> Extract:
     return ECOSYSTEM.read(path, io.BytesIO(content.encode() if isinstance(content, str) else content))
 
 
-def fixture(name: str, path: str) -> Extract:
+def read_fixture(name: str, path: str) -> Extract:
     return read((DATA / name).read_bytes(), path)
 
 
-def purls(extract: Extract) -> list[str]:
+def list_purls(extract: Extract) -> list[str]:
     return [package.purl.removeprefix("pkg:nuget/") for package in extract.packages]
 
 
@@ -51,10 +51,10 @@ def test_wanted_paths(path: str, *, is_wanted: bool) -> None:
 
 
 def test_a_library_as_it_was_built() -> None:
-    extract = fixture("Python.Runtime.deps.json", "opt/lib/Python.Runtime.deps.json")
-    assert "Microsoft.CSharp@4.7.0" in purls(extract)
-    assert not any("Python.Runtime" in purl for purl in purls(extract))  # the project itself
-    assert not any("SourceLink" in purl for purl in purls(extract))  # has no file: it serves the build
+    extract = read_fixture("Python.Runtime.deps.json", "opt/lib/Python.Runtime.deps.json")
+    assert "Microsoft.CSharp@4.7.0" in list_purls(extract)
+    assert not any("Python.Runtime" in purl for purl in list_purls(extract))  # the project itself
+    assert not any("SourceLink" in purl for purl in list_purls(extract))  # has no file: it serves the build
     package = next(package for package in extract.packages if package.name == "System.IO.Hashing")
     assert (package.source_name, package.ecosystem, package.version) == ("system.io.hashing", "NuGet", "10.0.12")
     assert extract.owns[package.purl] == ("opt/lib/System.IO.Hashing.dll",)
@@ -63,8 +63,8 @@ def test_a_library_as_it_was_built() -> None:
 
 
 def test_a_self_contained_application_has_its_runtime() -> None:
-    extract = fixture("self-contained.deps.json", APP)
-    assert purls(extract) == [
+    extract = read_fixture("self-contained.deps.json", APP)
+    assert list_purls(extract) == [
         "Microsoft.NETCore.App.Runtime.linux-x64@8.0.1",
         "Npgsql@8.0.2",
         "Microsoft.Data.Sqlite@8.0.1",
@@ -81,12 +81,12 @@ def test_a_self_contained_application_has_its_runtime() -> None:
 
 
 def test_a_shared_framework_has_the_version_of_its_folder() -> None:
-    extract = fixture("Microsoft.NETCore.App.deps.json", FRAMEWORK)
-    assert purls(extract)[0] == "Microsoft.NETCore.App.Runtime.linux-x64@3.1.23"
-    assert not any("servicing" in purl for purl in purls(extract))
+    extract = read_fixture("Microsoft.NETCore.App.deps.json", FRAMEWORK)
+    assert list_purls(extract)[0] == "Microsoft.NETCore.App.Runtime.linux-x64@3.1.23"
+    assert not any("servicing" in purl for purl in list_purls(extract))
     assert extract.packages[0].path == FRAMEWORK
-    owned = extract.owns[extract.packages[0].purl]
-    assert all(path.startswith("usr/share/dotnet/shared/Microsoft.NETCore.App/3.1.23/") for path in owned)
+    owned_paths = extract.owns[extract.packages[0].purl]
+    assert all(path.startswith("usr/share/dotnet/shared/Microsoft.NETCore.App/3.1.23/") for path in owned_paths)
 
 
 @pytest.mark.parametrize(
@@ -100,8 +100,8 @@ def test_a_shared_framework_has_the_version_of_its_folder() -> None:
 )
 def test_a_framework_is_called_as_advisories_call_it(version: str, runtime: str, expected: str) -> None:
     path = f"shared/Microsoft.AspNetCore.App/{version}/Microsoft.AspNetCore.App.deps.json"
-    assert purls(read(json.dumps({"runtimeTarget": {"name": runtime}}), path)) == [expected]
-    assert purls(read(json.dumps({"runtimeTarget": {"name": runtime}}), path.removeprefix("shared/"))) == []
+    assert list_purls(read(json.dumps({"runtimeTarget": {"name": runtime}}), path)) == [expected]
+    assert list_purls(read(json.dumps({"runtimeTarget": {"name": runtime}}), path.removeprefix("shared/"))) == []
 
 
 def test_a_file_outside_the_folder_is_not_owned() -> None:
@@ -112,11 +112,11 @@ def test_a_file_outside_the_folder_is_not_owned() -> None:
 
 
 def test_lockfiles() -> None:
-    extract = fixture("packages.lock.json", "src/packages.lock.json")
-    assert purls(extract) == ["Newtonsoft.Json@12.0.1", "System.Text.Encodings.Web@4.5.0"]
+    extract = read_fixture("packages.lock.json", "src/packages.lock.json")
+    assert list_purls(extract) == ["Newtonsoft.Json@12.0.1", "System.Text.Encodings.Web@4.5.0"]
     assert extract.is_lockfile
-    old = fixture("packages.config", "src/packages.config")
-    assert purls(old) == ["Newtonsoft.Json@6.0.4", "EntityFramework@6.1.3"]
+    old = read_fixture("packages.config", "src/packages.config")
+    assert list_purls(old) == ["Newtonsoft.Json@6.0.4", "EntityFramework@6.1.3"]
     assert old.is_lockfile
 
 
@@ -159,7 +159,7 @@ def test_package_url_becomes_a_package() -> None:
     assert caught.value.advice
 
 
-def relation(a: str, b: str) -> str:
+def compare_versions(a: str, b: str) -> str:
     """ "<", "=", ">", or "!" when either is refused."""
     try:
         first, second = ECOSYSTEM.make_version_key(a), ECOSYSTEM.make_version_key(b)
@@ -174,15 +174,15 @@ def relation(a: str, b: str) -> str:
 )
 def test_versions_are_ordered_as_in_the_case_file(line: str) -> None:
     if line.endswith(" !"):
-        assert relation(line[:-2], line[:-2]) == "!"
+        assert compare_versions(line[:-2], line[:-2]) == "!"
         return
     a, sign, b = line.rsplit(" ", 2)
-    assert (relation(a, b), relation(b, a)) == (sign, {"<": ">", "=": "="}[sign])
+    assert (compare_versions(a, b), compare_versions(b, a)) == (sign, {"<": ">", "=": "="}[sign])
 
 
 @pytest.mark.parametrize("version", ["", " ", "\t", "\ud800", "é", "1\0", "⁵", "１.0.0", "9" * 5000, "1-" + "9" * 5000])
 def test_any_text_is_ordered_or_refused(version: str) -> None:
-    assert relation(version, version) in "=!"
+    assert compare_versions(version, version) in "=!"
 
 
 @given(st.data())

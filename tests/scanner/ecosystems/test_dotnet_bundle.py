@@ -26,8 +26,8 @@ def test_bundle_yields_the_packages_of_its_deps_json() -> None:
     content = make_bundle()
     assert is_wanted(content)
     extract = read(content)
-    expected = ECOSYSTEM.read("app/shop.deps.json", io.BytesIO(DEPS)).packages
-    assert [package.purl for package in extract.packages] == [package.purl for package in expected] != []
+    expected_packages = ECOSYSTEM.read("app/shop.deps.json", io.BytesIO(DEPS)).packages
+    assert [package.purl for package in extract.packages] == [package.purl for package in expected_packages] != []
     assert {package.path for package in extract.packages} == {PATH}
     assert extract.is_self_contained
     assert extract.owns == {}
@@ -50,9 +50,9 @@ def test_host_without_bundle_is_ignored() -> None:
 
 def test_program_without_sections_is_read_by_its_segments() -> None:
     content = make_bundle()
-    stripped = content[:40] + bytes(8) + content[48:58] + bytes(6) + content[64:]
-    assert is_wanted(stripped)
-    assert read(stripped).packages == read(content).packages
+    stripped_program = content[:40] + bytes(8) + content[48:58] + bytes(6) + content[64:]
+    assert is_wanted(stripped_program)
+    assert read(stripped_program).packages == read(content).packages
 
 
 @pytest.mark.parametrize(
@@ -78,9 +78,9 @@ def test_bundle_without_readable_deps_json_is_unread(content: bytes, reason: str
 def test_in_an_image_it_is_found_by_its_content() -> None:
     inventory = read_image(make_image([make_file("etc/os-release", DEBIAN), make_file(PATH, make_bundle())]), load())
     assert {package.path for package in inventory.packages} == {PATH}
-    unread = read_image(
+    unread_entries = read_image(
         make_image([make_file("etc/os-release", DEBIAN), make_file(PATH, make_bundle(None))]), load()
     ).unread
     assert f"{PATH} cannot be read: it is a .NET application in a single file without a deps.json" in [
-        entry.reason for entry in unread
+        entry.reason for entry in unread_entries
     ]

@@ -32,7 +32,7 @@ def read(content: str | bytes, path: str = STATUS) -> Extract:
     return ECOSYSTEM.read(path, io.BytesIO(content.encode() if isinstance(content, str) else content))
 
 
-def settled(distribution: Distribution, package: Package | None = None) -> Package:
+def assign_distribution(distribution: Distribution, package: Package | None = None) -> Package:
     return ECOSYSTEM.assign_distribution(package or read(BASH).packages[0], distribution)
 
 
@@ -62,14 +62,14 @@ def test_source_and_version_match_advisories() -> None:
 
 
 def test_without_a_source_the_package_is_its_own() -> None:
-    own = read(BASH.replace("Source: bash-src (1:5.2.37-2)\n", "")).packages[0]
-    named = read(BASH.replace(" (1:5.2.37-2)", "")).packages[0]
-    assert (own.source_name, own.source_version) == ("bash", "5.2.37-2+b5")
-    assert (named.source_name, named.source_version) == ("bash-src", "5.2.37-2+b5")
+    package_without_source = read(BASH.replace("Source: bash-src (1:5.2.37-2)\n", "")).packages[0]
+    package_with_source = read(BASH.replace(" (1:5.2.37-2)", "")).packages[0]
+    assert (package_without_source.source_name, package_without_source.source_version) == ("bash", "5.2.37-2+b5")
+    assert (package_with_source.source_name, package_with_source.source_version) == ("bash-src", "5.2.37-2+b5")
 
 
 @pytest.mark.parametrize(
-    ("source", "version", "advised"),
+    ("source", "version", "source_name"),
     [
         ("linux-signed-amd64 (6.12.118+1)", "6.12.118-1", "linux"),
         ("linux-signed-6.1-arm64 (6.1.90+1~deb11u1)", "6.1.90-1~deb11u1", "linux-6.1"),
@@ -77,13 +77,15 @@ def test_without_a_source_the_package_is_its_own() -> None:
         ("linux-signed-hwe-6.8 (6.8.0-51.52~22.04.1)", "6.8.0-51.52~22.04.1", "linux-hwe-6.8"),
     ],
 )
-def test_a_signed_kernel_is_judged_as_the_kernel_that_was_signed(source: str, version: str, advised: str) -> None:
+def test_a_signed_kernel_is_judged_as_the_kernel_that_was_signed(source: str, version: str, source_name: str) -> None:
     stanza = f"Package: linux-image\nStatus: install ok installed\nVersion: {version}\nSource: {source}\n"
     (package,) = read(stanza).packages
-    assert (package.source_name, package.source_version) == (advised, version)
+    assert (package.source_name, package.source_version) == (source_name, version)
     upstream = source.replace(" (", "@").rstrip(")")
-    named = ECOSYSTEM.build_from_purl(Purl("deb", "debian", "linux-image", version, {"upstream": upstream}), None)
-    assert (named.source_name, named.source_version) == (advised, version)
+    rebuilt_package = ECOSYSTEM.build_from_purl(
+        Purl("deb", "debian", "linux-image", version, {"upstream": upstream}), None
+    )
+    assert (rebuilt_package.source_name, rebuilt_package.source_version) == (source_name, version)
 
 
 @pytest.mark.parametrize("source", ["linux-signedness", "shim-signed", "linux"])
@@ -93,7 +95,7 @@ def test_other_sources_are_taken_as_they_are(source: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "there"),
+    ("status", "is_counted"),
     [
         ("install ok installed", True),
         ("hold ok installed", True),
@@ -106,9 +108,9 @@ def test_other_sources_are_taken_as_they_are(source: str) -> None:
         ("purge ok not-installed", False),
     ],
 )
-def test_packages_count_unless_their_files_are_removed(status: str, *, there: bool) -> None:
+def test_packages_count_unless_their_files_are_removed(status: str, *, is_counted: bool) -> None:
     extract = read(BASH.replace("install ok installed", status))
-    assert (len(extract.packages), extract.removed_names) == ((1, ()) if there else (0, ("bash",)))
+    assert (len(extract.packages), extract.removed_names) == ((1, ()) if is_counted else (0, ("bash",)))
 
 
 def test_a_distroless_entry_needs_no_status() -> None:
@@ -203,7 +205,7 @@ def test_distroless_md5sums_state_owned_files() -> None:
     ],
 )
 def test_the_distribution_completes_the_package(distribution: Distribution, ecosystem: str, distro: str) -> None:
-    package = settled(distribution)
+    package = assign_distribution(distribution)
     assert package.ecosystem == ecosystem
     upstream = "upstream=bash-src%401:5.2.37-2"
     assert package.purl == f"pkg:deb/{distribution.id}/bash@5.2.37-2%2Bb5?arch=amd64&distro={distro}&{upstream}"
@@ -211,7 +213,7 @@ def test_the_distribution_completes_the_package(distribution: Distribution, ecos
 
 def test_package_urls_are_encoded() -> None:
     package = read(BASH.replace("Package: bash", "Package: g++ é").replace("5.2.37-2+b5", "1:2~rc1")).packages[0]
-    purl = settled(Distribution("debian", "13"), package).purl
+    purl = assign_distribution(Distribution("debian", "13"), package).purl
     assert purl == (
         "pkg:deb/debian/g%2B%2B%20%C3%A9@1:2~rc1?arch=amd64&distro=debian-13&upstream=bash-src%401:5.2.37-2"
     )
@@ -236,10 +238,13 @@ def test_package_url_states_release_source_and_epoch(purl: str, expected: tuple[
 
 
 def test_own_package_url_parses_to_the_same_package() -> None:
-    package = settled(Distribution("debian", "13"))
-    again = ECOSYSTEM.build_from_purl(parse_purl(package.purl), None)
-    assert (again.source_name, again.source_version) == (package.source_name, package.source_version)
-    assert (again.purl, again.ecosystem) == (package.purl, package.ecosystem)
+    package = assign_distribution(Distribution("debian", "13"))
+    rebuilt_package = ECOSYSTEM.build_from_purl(parse_purl(package.purl), None)
+    assert (rebuilt_package.source_name, rebuilt_package.source_version) == (
+        package.source_name,
+        package.source_version,
+    )
+    assert (rebuilt_package.purl, rebuilt_package.ecosystem) == (package.purl, package.ecosystem)
 
 
 def test_changes_beside_the_status_file_are_unreadable() -> None:

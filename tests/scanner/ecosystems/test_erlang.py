@@ -38,7 +38,7 @@ def read(content: str | bytes, path: str = PATH) -> Extract:
     return ECOSYSTEM.read(path, io.BytesIO(content.encode() if isinstance(content, str) else content))
 
 
-def zipped(members: dict[str, bytes]) -> bytes:
+def pack_members(members: dict[str, bytes]) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for name, content in members.items():
@@ -46,7 +46,7 @@ def zipped(members: dict[str, bytes]) -> bytes:
     return buffer.getvalue()
 
 
-def purls(extract: Extract) -> list[str]:
+def list_purls(extract: Extract) -> list[str]:
     return [package.purl for package in extract.packages]
 
 
@@ -102,11 +102,11 @@ def test_an_archive_holds_applications(path: str, inner: str) -> None:
 
 
 def test_broken_application_in_an_archive_is_unread() -> None:
-    complete, broken = "a/ebin/a.app", "b-1/ebin/b.app"
-    members = {complete: b'{application,a,[{vsn,"1"}]}.', broken: b"{", "a/priv/ebin.app": b"", "c.app": b""}
-    extract = read(zipped(members), "plugins/a.ez")
+    complete, broken_path = "a/ebin/a.app", "b-1/ebin/b.app"
+    members = {complete: b'{application,a,[{vsn,"1"}]}.', broken_path: b"{", "a/priv/ebin.app": b"", "c.app": b""}
+    extract = read(pack_members(members), "plugins/a.ez")
     assert [package.path for package in extract.packages] == [f"plugins/a.ez!/{complete}"]
-    assert extract.unread_parts == ((broken, "its brackets do not match"),)
+    assert extract.unread_parts == ((broken_path, "its brackets do not match"),)
 
 
 def test_escript_of_source_is_ignored_and_broken_plugin_is_unreadable() -> None:
@@ -114,7 +114,7 @@ def test_escript_of_source_is_ignored_and_broken_plugin_is_unreadable() -> None:
     with pytest.raises(UnreadableError, match="not a complete zip archive"):
         read("#!/usr/bin/env escript\n", "plugins/own.ez")
     with pytest.raises(UnreadableError, match="no more than 2000"):
-        read(zipped({f"a{at}/ebin/a.app": b"" for at in range(2001)}), "plugins/own.ez")
+        read(pack_members({f"a{at}/ebin/a.app": b"" for at in range(2001)}), "plugins/own.ez")
 
 
 @pytest.mark.parametrize(("name", "version"), [("cowlib", "1.3.0"), ("makeup", "1.2.1")])
@@ -147,7 +147,7 @@ def test_applications_of_otp_and_elixir_are_no_packages_of_hex() -> None:
 )
 def test_every_way_to_write_an_application_is_read(content: str) -> None:
     """OTP's file:consult reads each of them so."""
-    assert purls(read(content)) == ["pkg:hex/cowlib@1.0.0"]
+    assert list_purls(read(content)) == ["pkg:hex/cowlib@1.0.0"]
 
 
 @pytest.mark.parametrize(
@@ -182,12 +182,12 @@ def test_deep_nesting_is_read() -> None:
     deep = "[" * 30_000 + "]" * 30_000
     with pytest.raises(UnreadableError, match="its vsn is not one plain string"):
         read(f"{{application,cowlib,[{{vsn,{deep}}},{{vsn,{deep}}}]}}.")
-    assert purls(read(f'{{application,cowlib,[{{vsn,"1.0.0"}},{{env,{deep}}}]}}.')) == ["pkg:hex/cowlib@1.0.0"]
+    assert list_purls(read(f'{{application,cowlib,[{{vsn,"1.0.0"}},{{env,{deep}}}]}}.')) == ["pkg:hex/cowlib@1.0.0"]
 
 
 def test_mix_locks_packages_under_other_names_and_of_organizations() -> None:
     extract = read(MIX, "app/mix.lock")
-    assert purls(extract) == [
+    assert list_purls(extract) == [
         "pkg:hex/forked",
         "pkg:hex/mime@2.0.6",
         "pkg:hex/old@0.1.0",
@@ -202,13 +202,13 @@ def test_mix_locks_packages_under_other_names_and_of_organizations() -> None:
 
 def test_an_older_mix_lock_is_read() -> None:
     content = '%{"cowboy": {:hex, :cowboy, "1.0.0"},\n  plug: {:hex, :plug, "1.0.1"},\n  "x": {:path, "x"}}\n'
-    assert purls(read(content, "mix.lock")) == ["pkg:hex/cowboy@1.0.0", "pkg:hex/plug@1.0.1"]
+    assert list_purls(read(content, "mix.lock")) == ["pkg:hex/cowboy@1.0.0", "pkg:hex/plug@1.0.1"]
     assert read("%{\n}\n# a\n", "mix.lock") == Extract(is_lockfile=True)
 
 
 def test_rebar_locks_packages_under_other_names() -> None:
     extract = read(REBAR, "app/rebar.lock")
-    assert purls(extract) == ["pkg:hex/cowlib@2.13.0", "pkg:hex/uuid_erl@2.0.7", "pkg:hex/forked"]
+    assert list_purls(extract) == ["pkg:hex/cowlib@2.13.0", "pkg:hex/uuid_erl@2.0.7", "pkg:hex/forked"]
     assert extract.is_lockfile
     assert read("[].\n", "rebar.lock") == Extract(is_lockfile=True)
 
@@ -259,17 +259,17 @@ def test_package_owned_by_dpkg_belongs_to_the_distribution() -> None:
     }
 
 
-def reasons(*layers: object) -> str:
+def join_reasons(*layers: object) -> str:
     return "".join(entry.reason for entry in read_image(make_image(*layers), [ECOSYSTEM]).unread)  # type: ignore[arg-type]
 
 
 def test_removed_or_edited_application_with_code_left_is_unread() -> None:
     base = [make_file("etc/os-release", DEBIAN), make_file(PATH, COWLIB), make_file(f"{LIB}/ebin/cow_http.beam")]
-    assert f"{PATH} no longer lists cowlib 1.3.0" in reasons(base, make_whiteouts(PATH))
-    edited = make_file(PATH, COWLIB.replace(b"1.3.0", b"9.9.9"))
-    assert f"{PATH} became cowlib 9.9.9" in reasons(base, [edited])
-    assert "cowlib" not in reasons(base, [edited, base[2]])
-    assert "which was not read" in reasons([*base, make_symlink("app/lib/plug-1.0/ebin", "/opt/plug")])
+    assert f"{PATH} no longer lists cowlib 1.3.0" in join_reasons(base, make_whiteouts(PATH))
+    edited_file = make_file(PATH, COWLIB.replace(b"1.3.0", b"9.9.9"))
+    assert f"{PATH} became cowlib 9.9.9" in join_reasons(base, [edited_file])
+    assert "cowlib" not in join_reasons(base, [edited_file, base[2]])
+    assert "which was not read" in join_reasons([*base, make_symlink("app/lib/plug-1.0/ebin", "/opt/plug")])
 
 
 @settings(deadline=None, max_examples=300)

@@ -27,7 +27,7 @@ def read(content: bytes, path: str = DATABASE) -> Extract:
     return ECOSYSTEM.read(path, io.BytesIO(content))
 
 
-def edited(folder: Path, *statements: str) -> bytes:
+def edit_database(folder: Path, *statements: str) -> bytes:
     path = folder / "db"
     path.write_bytes(LOCAL)
     with closing(sqlite3.connect(path)) as database:
@@ -37,7 +37,7 @@ def edited(folder: Path, *statements: str) -> bytes:
     return path.read_bytes()
 
 
-def inventory(*layers: Any) -> Inventory:
+def read_image_of(*layers: Any) -> Inventory:
     system = [
         make_symlink("etc/os-release", "../var/run/os-release"),
         make_file("bin/freebsd-version", SCRIPT),
@@ -78,7 +78,7 @@ def test_packages_and_their_files() -> None:
 
 
 def test_image_without_os_release_is_freebsd() -> None:
-    result = inventory()
+    result = read_image_of()
     assert result.distribution == Distribution("freebsd", "14.3", "FreeBSD 14.3-RELEASE-p2")
     assert result.unread == ()
     assert [package.purl for package in result.packages if package.name == "libressl"] == [
@@ -95,9 +95,9 @@ def test_image_without_system_name_is_read() -> None:
 
 
 def test_package_removed_from_the_database_with_files_left_is_unread(tmp_path: Path) -> None:
-    result = inventory([make_file(DATABASE, edited(tmp_path, "DELETE FROM packages WHERE name = 'curl'"))])
+    result = read_image_of([make_file(DATABASE, edit_database(tmp_path, "DELETE FROM packages WHERE name = 'curl'"))])
     assert "curl" in "".join(entry.reason for entry in result.unread)
-    assert inventory([make_file(DATABASE, LOCAL)]).unread == ()
+    assert read_image_of([make_file(DATABASE, LOCAL)]).unread == ()
 
 
 def test_pending_changes_of_the_database_are_unread() -> None:
@@ -117,7 +117,7 @@ def test_pending_changes_of_the_database_are_unread() -> None:
 )
 def test_files_that_list_no_packages_are_unreadable(tmp_path: Path, statement: str, reason: str) -> None:
     with pytest.raises(UnreadableError, match=reason):
-        read(edited(tmp_path, statement))
+        read(edit_database(tmp_path, statement))
 
 
 def test_package_url_becomes_a_package() -> None:
@@ -144,7 +144,7 @@ def test_damaged_databases_are_read_or_unreadable(cut: int, splice: bytes) -> No
 pieces = st.lists(st.sampled_from(["0", "1", "10", ".", "+", "_", ",", "a", "rc", "pl", "*", ":"]), max_size=6)
 
 
-@given(versions=st.lists(pieces.map(lambda made: "1" + "".join(made)), min_size=3, max_size=3))
+@given(versions=st.lists(pieces.map(lambda parts: "1" + "".join(parts)), min_size=3, max_size=3))
 def test_version_order_is_transitive(versions: list[str]) -> None:
     first, second, third = sorted(map(ECOSYSTEM.make_version_key, versions))
     assert not second < first

@@ -31,10 +31,12 @@ def test_a_purl_names_a_repository(namespace: str, name: str, repository: str) -
     assert (package.purl, package.ecosystem) == (f"pkg:githubactions/{repository}@v4.1.2", "GitHub Actions")
 
 
-@pytest.mark.parametrize(("version", "compared"), [("4", "v4"), ("4.1", "v4.1"), ("4.1.2", "4.1.2"), ("main", "main")])
-def test_moving_tag_is_not_a_version(version: str, compared: str) -> None:
+@pytest.mark.parametrize(
+    ("version", "compared_version"), [("4", "v4"), ("4.1", "v4.1"), ("4.1.2", "4.1.2"), ("main", "main")]
+)
+def test_moving_tag_is_not_a_version(version: str, compared_version: str) -> None:
     package = ECOSYSTEM.build_from_purl(Purl("githubactions", "a", "b", version), None)
-    assert (package.version, package.source_version) == (version, compared)
+    assert (package.version, package.source_version) == (version, compared_version)
 
 
 @pytest.mark.parametrize("purl", [Purl("githubactions", "a", "b"), Purl("githubactions", "", "b", "1.0.0")])

@@ -29,7 +29,7 @@ PROGRAMS = [
 ]
 
 
-def program(name: str = "linux-amd64") -> bytes:
+def read_program(name: str = "linux-amd64") -> bytes:
     return gzip.decompress((DATA / f"{name}.gz").read_bytes())
 
 
@@ -38,11 +38,11 @@ def read(content: bytes) -> Extract:
     return ECOSYSTEM.read("app/server", io.BytesIO(content))
 
 
-def modules(extract: Extract) -> list[tuple[str, str]]:
+def list_modules(extract: Extract) -> list[tuple[str, str]]:
     return [(package.name, package.version) for package in extract.packages]
 
 
-def modules_of(name: str) -> list[tuple[str, str]]:
+def read_expected_modules(name: str) -> list[tuple[str, str]]:
     """Return the standard library and the modules of `go version -m`, with replacements applied."""
     first, *lines = (DATA / f"{name}.txt").read_text().splitlines()
     expected = [("stdlib", first.removeprefix("go"))]
@@ -57,16 +57,16 @@ def modules_of(name: str) -> list[tuple[str, str]]:
     return expected
 
 
-def rewritten(info: str, go: str = "go1.24.4", content: bytes = b"") -> bytes:
+def rewrite_build_info(info: str, go: str = "go1.24.4", content: bytes = b"") -> bytes:
     """Return a program with other build information, which must not be longer."""
-    content = content or program()
+    content = content or read_program()
     at = content.index(MAGIC) + 32
-    framed = b"0123456789abcdef" + info.encode() + b"0123456789abcdef" if info else b""
-    strings = b"".join(_varint(len(text)) + text for text in (go.encode(), framed))
+    framed_info = b"0123456789abcdef" + info.encode() + b"0123456789abcdef" if info else b""
+    strings = b"".join(_encode_varint(len(text)) + text for text in (go.encode(), framed_info))
     return content[:at] + strings + content[at + len(strings) :]
 
 
-def _varint(number: int) -> bytes:
+def _encode_varint(number: int) -> bytes:
     return bytes((number & 0x7F | 0x80, number >> 7)) if number > 0x7F else bytes((number,))
 
 
@@ -101,18 +101,18 @@ def test_wanted_paths(path: str, head: bytes, *, is_wanted: bool) -> None:
 
 @pytest.mark.parametrize("name", [*PROGRAMS, "single", "gopath", "go117"])
 def test_modules_match_go_version_m(name: str) -> None:
-    assert modules(read(program(name))) == modules_of(name)
+    assert list_modules(read(read_program(name))) == read_expected_modules(name)
 
 
 def test_modules_are_named_as_advisories_name_them() -> None:
-    extract = read(program())
-    stdlib, app, dep, folded, fork, old, _ = extract.packages
+    extract = read(read_program())
+    stdlib, app, dep, folded_module, fork, old, _ = extract.packages
     assert extract.is_self_contained
     assert stdlib == Package("stdlib", "1.24.4", "pkg:golang/stdlib@1.24.4", "Go", "stdlib", "1.24.4", "app/server")
     assert dep.purl == "pkg:golang/example.com/dep@v1.2.3"
     assert (dep.source_name, dep.source_version) == ("example.com/dep", "1.2.3")
     assert (app.name, app.version, app.purl) == ("example.com/app", "(devel)", "pkg:golang/example.com/app@%28devel%29")
-    assert (folded.name, folded.version) == ("example.com/folded", "(devel)")
+    assert (folded_module.name, folded_module.version) == ("example.com/folded", "(devel)")
     assert (fork.name, fork.version) == ("example.org/fork", "v1.5.0-rc.1")
     assert (old.source_version, old.purl) == (
         "2.0.0+incompatible",
@@ -121,10 +121,10 @@ def test_modules_are_named_as_advisories_name_them() -> None:
 
 
 def test_written_build_information_is_read_back() -> None:
-    for package in read(program()).packages:
+    for package in read(read_program()).packages:
         namespace, _, name = package.name.rpartition("/")
-        again = ECOSYSTEM.build_from_purl(Purl("golang", namespace, name, package.version), None)
-        assert (again.purl, again.source_version) == (package.purl, package.source_version)
+        rebuilt_package = ECOSYSTEM.build_from_purl(Purl("golang", namespace, name, package.version), None)
+        assert (rebuilt_package.purl, rebuilt_package.source_version) == (package.purl, package.source_version)
 
 
 def test_a_module_from_a_folder_is_undetermined_where_an_advisory_names_it() -> None:
@@ -132,13 +132,13 @@ def test_a_module_from_a_folder_is_undetermined_where_an_advisory_names_it() -> 
         "GO-1", "Go", "example.com/folded", (Range("SEMVER", (("introduced", "0"), ("fixed", "1.2.0"))),)
     )
     database = AdvisorySnapshot((advisory,), (Coverage("Go", complete=True, names=(), checked_at=""),))
-    matches = Matcher(database, [ECOSYSTEM]).match(read(program()).packages)
+    matches = Matcher(database, [ECOSYSTEM]).match(read(read_program()).packages)
     assert matches.findings == ()
     assert [entry.subject for entry in matches.undetermined] == ["pkg:golang/example.com/folded@%28devel%29"]
 
 
 def test_a_release_that_the_build_put_into_a_variable_is_the_programs_version() -> None:
-    assert modules(read(program("released")))[1] == ("example.com/app", "v1.4.0")
+    assert list_modules(read(read_program("released")))[1] == ("example.com/app", "v1.4.0")
 
 
 @pytest.mark.parametrize(
@@ -157,17 +157,17 @@ def test_a_release_that_the_build_put_into_a_variable_is_the_programs_version() 
 )
 def test_only_a_semantic_version_in_a_variable_of_its_own_counts(flags: str, version: str) -> None:
     info = f'path\texample.com/app\nmod\texample.com/app\t(devel)\t\nbuild\t-ldflags="{flags}"\n'
-    assert modules(read(rewritten(info)))[1] == ("example.com/app", version)
+    assert list_modules(read(rewrite_build_info(info)))[1] == ("example.com/app", version)
 
 
 def test_a_version_that_go_stamped_is_the_programs_version() -> None:
     info = "mod\texample.com/app\tv1.4.0+dirty\t\n"
-    assert modules(read(rewritten(info)))[1] == ("example.com/app", "v1.4.0+dirty")
+    assert list_modules(read(rewrite_build_info(info)))[1] == ("example.com/app", "v1.4.0+dirty")
 
 
 def test_go_command_yields_the_toolchain() -> None:
-    assert modules(read(rewritten("path\tcmd/go\n"))) == [("stdlib", "1.24.4"), ("toolchain", "1.24.4")]
-    assert modules(read(rewritten("path\tcmd/vet\n"))) == [("stdlib", "1.24.4")]
+    assert list_modules(read(rewrite_build_info("path\tcmd/go\n"))) == [("stdlib", "1.24.4"), ("toolchain", "1.24.4")]
+    assert list_modules(read(rewrite_build_info("path\tcmd/vet\n"))) == [("stdlib", "1.24.4")]
 
 
 @pytest.mark.parametrize(
@@ -184,19 +184,19 @@ def test_go_command_yields_the_toolchain() -> None:
     ],
 )
 def test_toolchains(toolchain: str, version: str) -> None:
-    assert modules(read(rewritten("path\tcmd/vet\n", toolchain))) == [("stdlib", version)]
+    assert list_modules(read(rewrite_build_info("path\tcmd/vet\n", toolchain))) == [("stdlib", version)]
 
 
 def test_a_program_built_without_modules_has_unread_ones() -> None:
-    ((part, reason),) = read(program("gopath")).unread_parts
+    ((part, reason),) = read(read_program("gopath")).unread_parts
     assert part == "modules"
     assert "built without modules" in reason
-    assert read(program("single")).unread_parts == read(program()).unread_parts == ()
+    assert read(read_program("single")).unread_parts == read(read_program()).unread_parts == ()
 
 
 def test_a_packed_program_is_unreadable() -> None:
     with pytest.raises(UnreadableError, match="packed by UPX"):
-        read(program("packed"))
+        read(read_program("packed"))
 
 
 def without_sections(content: bytes) -> bytes:
@@ -204,28 +204,30 @@ def without_sections(content: bytes) -> bytes:
 
 
 def test_a_program_without_a_table_of_sections_is_read_from_its_variables() -> None:
-    assert modules(read(without_sections(program()))) == modules_of("linux-amd64")
-    assert modules(read(without_sections(program("go117")))) == modules_of("go117")
+    assert list_modules(read(without_sections(read_program()))) == read_expected_modules("linux-amd64")
+    assert list_modules(read(without_sections(read_program("go117")))) == read_expected_modules("go117")
 
 
 def test_a_program_whose_sections_have_other_names_is_read_from_its_variables() -> None:
-    renamed = program().replace(b".go.buildinfo", b".xx.xxxxxxxxx").replace(b"pclntab", b"xxxxxxx")
-    assert modules(read(renamed.replace(b".go.buildid", b".xx.xxxxxxx"))) == modules_of("linux-amd64")
+    renamed_program = read_program().replace(b".go.buildinfo", b".xx.xxxxxxxxx").replace(b"pclntab", b"xxxxxxx")
+    assert list_modules(read(renamed_program.replace(b".go.buildid", b".xx.xxxxxxx"))) == read_expected_modules(
+        "linux-amd64"
+    )
 
 
 @pytest.mark.parametrize("name", ["linux-amd64", "linux-s390x", "windows-amd64", "darwin-arm64"])
 def test_a_go_program_without_build_information_is_unreadable(name: str) -> None:
     with pytest.raises(UnreadableError, match="without build information"):
-        read(program(name).replace(MAGIC, bytes(len(MAGIC))))
+        read(read_program(name).replace(MAGIC, bytes(len(MAGIC))))
 
 
 def test_go_program_without_sections_is_unreadable() -> None:
     with pytest.raises(UnreadableError, match="without build information"):
-        read(without_sections(program()).replace(MAGIC, bytes(len(MAGIC))))
+        read(without_sections(read_program()).replace(MAGIC, bytes(len(MAGIC))))
 
 
 def test_other_programs_are_ignored() -> None:
-    plain = program("windows-amd64").replace(MAGIC, bytes(len(MAGIC))).replace(b"\xff Go build ID:", bytes(14))
+    plain = read_program("windows-amd64").replace(MAGIC, bytes(len(MAGIC))).replace(b"\xff Go build ID:", bytes(14))
     assert read(plain) == Extract()
     assert read(b"\x7fELF\x02\x01" + bytes(10) + b"\x02\x00" + bytes(100)) == Extract()
 
@@ -242,27 +244,29 @@ def test_other_programs_are_ignored() -> None:
 )
 def test_damaged_build_information_is_unreadable(go: str, info: str, reason: str) -> None:
     with pytest.raises(UnreadableError, match=reason):
-        read(rewritten(info, go))
+        read(rewrite_build_info(info, go))
 
 
 def test_build_information_that_claims_more_than_there_is_is_unreadable() -> None:
-    content = program()
+    content = read_program()
     at = content.index(MAGIC) + 32
     with pytest.raises(UnreadableError, match="cut off"):
         read(content[:at] + b"\xff\xff\xff\xff\x0f" + content[at + 5 :])
-    pointed = program("go117")
+    pointed_program = read_program("go117")
     # The length of the modules' list stands behind its address, where the second of the header's pointers leads.
-    names = pointed.index(MAGIC)
-    address = int.from_bytes(pointed[names + 24 : names + 32], "little")
+    names = pointed_program.index(MAGIC)
+    address = int.from_bytes(pointed_program[names + 24 : names + 32], "little")
     _, _, offset, start, *_ = next(
-        row for row in struct.iter_unpack("<IIQQQQQQ", pointed[64 : 64 + 56 * pointed[0x38]]) if row[:2] == (1, 6)
+        row
+        for row in struct.iter_unpack("<IIQQQQQQ", pointed_program[64 : 64 + 56 * pointed_program[0x38]])
+        if row[:2] == (1, 6)
     )
     at = address - start + offset + 8
     with pytest.raises(UnreadableError, match=f"no more than {INFO_LIMIT}"):
-        read(pointed[:at] + b"\xff" * 8 + pointed[at + 8 :])
+        read(pointed_program[:at] + b"\xff" * 8 + pointed_program[at + 8 :])
 
 
-def universal(*parts: bytes) -> bytes:
+def make_universal_program(*parts: bytes) -> bytes:
     """By hand, for Debian has no lipo: each part on a page of its own."""
     header = FAT[0] + struct.pack(">I", len(parts))
     body, at = b"", 4096
@@ -273,18 +277,18 @@ def universal(*parts: bytes) -> bytes:
 
 
 def test_every_part_of_a_universal_binary_is_read() -> None:
-    second = rewritten("mod\texample.com/intel\tv1.0.0\t\n", "go1.21.0", program("darwin-amd64"))
-    result = modules(read(universal(program("darwin-arm64"), second)))
-    assert result == [*modules_of("darwin-arm64"), ("stdlib", "1.21.0"), ("example.com/intel", "v1.0.0")]
+    second = rewrite_build_info("mod\texample.com/intel\tv1.0.0\t\n", "go1.21.0", read_program("darwin-amd64"))
+    result = list_modules(read(make_universal_program(read_program("darwin-arm64"), second)))
+    assert result == [*read_expected_modules("darwin-arm64"), ("stdlib", "1.21.0"), ("example.com/intel", "v1.0.0")]
 
 
 @pytest.mark.parametrize(
     "content",
     [
-        universal(b"")[:20],
+        make_universal_program(b"")[:20],
         FAT[0] + b"\0\0\0\x08" + b"\xff" * 640,
         FAT[1] + b"\0\0\0\x08" + b"\xff" * 4096,
-        universal(FAT[0] + b"\0\0\0\x01" * 20),
+        make_universal_program(FAT[0] + b"\0\0\0\x01" * 20),
         b"MZ\x90\x00" + b"\xff" * 100,
         b"MZ\x90\x00",
         b"\x7fELF\x02\x01" + bytes(10) + b"\x02\x00" + b"\xff" * 200,
@@ -299,7 +303,7 @@ def test_headers_with_false_sizes_yield_nothing(content: bytes) -> None:
 
 def test_many_beginnings_take_no_time() -> None:
     """A magic counts at multiples of 16 alone: here are half a million others."""
-    content = without_sections(program())
+    content = without_sections(read_program())
     hostile = content[: content.index(MAGIC)] + b"\x00" + MAGIC * 550_000
     before = time.process_time()
     with pytest.raises(UnreadableError):
@@ -319,13 +323,15 @@ def test_names_without_end_take_no_time() -> None:
 
 
 def test_universal_binary_yields_each_module_once() -> None:
-    assert modules(read(universal(*[program("darwin-arm64")] * 8))) == modules_of("darwin-arm64")
+    assert list_modules(read(make_universal_program(*[read_program("darwin-arm64")] * 8))) == read_expected_modules(
+        "darwin-arm64"
+    )
 
 
 @given(data=st.data())
 @settings(max_examples=120, deadline=None)
 def test_damaged_programs_are_read_or_unreadable(data: st.DataObject) -> None:
-    content = bytearray(_program(data.draw(st.sampled_from([*PROGRAMS, "go117", "released", "packed"]))))
+    content = bytearray(_read_cached_program(data.draw(st.sampled_from([*PROGRAMS, "go117", "released", "packed"]))))
     middle = max(content.find(MAGIC), 0)
     positions = st.integers(0, 600) | st.integers(middle, middle + 900) | st.integers(0, len(content) - 1)
     for at, byte in data.draw(st.lists(st.tuples(positions, st.integers(0, 255)), min_size=1, max_size=8)):
@@ -338,15 +344,15 @@ def test_damaged_programs_are_read_or_unreadable(data: st.DataObject) -> None:
 _PROGRAMS: dict[str, bytes] = {}
 
 
-def _program(name: str) -> bytes:
+def _read_cached_program(name: str) -> bytes:
     if name not in _PROGRAMS:
-        _PROGRAMS[name] = program(name)
+        _PROGRAMS[name] = read_program(name)
     return _PROGRAMS[name]
 
 
 @pytest.mark.parametrize("name", ["functions-amd64", "functions-s390x"])
 def test_program_states_the_packages_it_contains(name: str) -> None:
-    packages = {package.name: (package.imports or "").split() for package in read(program(name)).packages}
+    packages = {package.name: (package.imports or "").split() for package in read(read_program(name)).packages}
     assert packages["example.com/dep"] == ["example.com/dep/used"]
     assert packages["gopkg.in/dotted.v2"] == ["gopkg.in/dotted.v2"]
     assert packages["example.com/app"] == ["example.com/app"]
@@ -356,7 +362,7 @@ def test_program_states_the_packages_it_contains(name: str) -> None:
 
 @pytest.mark.parametrize("change", ["magic", "names before", "names behind", "too large", "cut off"])
 def test_malformed_function_table_yields_no_packages(change: str) -> None:
-    content = bytearray(program("functions-amd64"))
+    content = bytearray(read_program("functions-amd64"))
     at = content.index(b"\xf1\xff\xff\xff\0\0")
     if change == "magic":
         content[at] = 0

@@ -11,7 +11,7 @@ from dockgate.shared.purl import Purl
 CASES = Path(__file__).parent.parent.parent / "cases" / "versions" / "go.txt"
 
 
-def relation(a: str, b: str) -> str:
+def compare_versions(a: str, b: str) -> str:
     first, second = ECOSYSTEM.make_version_key(a), ECOSYSTEM.make_version_key(b)
     return "<" if first < second else "=" if first == second else ">"
 
@@ -25,10 +25,10 @@ def test_versions_are_ordered_as_go_orders_them() -> None:
                 ECOSYSTEM.make_version_key(line[:-2])
             continue
         a, sign, b = line.split(" ")
-        assert (line, relation(a, b)) == (line, sign)
-        assert (line, relation(b, a)) == (line, {"<": ">", "=": "="}[sign])
+        assert (line, compare_versions(a, b)) == (line, sign)
+        assert (line, compare_versions(b, a)) == (line, {"<": ">", "=": "="}[sign])
         if a[0] == b[0] == "v" and a.count(".") > 1 and b.count(".") > 1:
-            assert (line, relation(a[1:], b[1:])) == (line, sign)
+            assert (line, compare_versions(a[1:], b[1:])) == (line, sign)
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_versions_are_ordered_as_go_orders_them() -> None:
     ],
 )
 def test_versions_are_ordered_as_advisories_write_them(a: str, sign: str, b: str) -> None:
-    assert relation(a, b) == sign
+    assert compare_versions(a, b) == sign
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ DOCKER = "Docker Hardened Images <dhi@docker.com>"
 BUSTER = Distribution("debian", "10")
 
 
-def packages_of(release: str, path: str, content: str) -> dict[str, tuple[str, str]]:
+def list_vendors(release: str, path: str, content: str) -> dict[str, tuple[str, str]]:
     """Ecosystem and vendor of each package of an image; whose evidence is whole."""
     inventory = read_image(make_image([make_file("etc/os-release", release), make_file(path, content)]), ECOSYSTEMS)
     assert inventory.unread == ()
@@ -31,7 +31,7 @@ def packages_of(release: str, path: str, content: str) -> dict[str, tuple[str, s
 
 
 def test_docker_debian_packages_are_distinguished_from_added_ones() -> None:
-    assert packages_of(HARDENED_DEBIAN, status.STATUS, STATUS) == {
+    assert list_vendors(HARDENED_DEBIAN, status.STATUS, STATUS) == {
         "coreutils": ("Docker Hardened Images:Debian:13", "dhi.io"),
         "python-3.14": ("Docker Hardened Images:Debian:13", "dhi.io"),
         "jq": ("Debian:13", ""),
@@ -41,7 +41,7 @@ def test_docker_debian_packages_are_distinguished_from_added_ones() -> None:
 def test_docker_packages_are_uncovered_if_os_release_says_debian() -> None:
     """Debian's does not know "python-3.14", and takes 1.0-1+dhi1 for later than its fix, 1.0-1+deb13u1."""
     assert dpkg.ECOSYSTEM.make_version_key("1.0-1+deb13u1") < dpkg.ECOSYSTEM.make_version_key("1.0-1+dhi1")
-    assert packages_of(DEBIAN, status.STATUS, STATUS) == {
+    assert list_vendors(DEBIAN, status.STATUS, STATUS) == {
         "coreutils": ("vendor:dhi.io", "dhi.io"),
         "python-3.14": ("vendor:dhi.io", "dhi.io"),
         "jq": ("Debian:13", ""),
@@ -51,7 +51,7 @@ def test_docker_packages_are_uncovered_if_os_release_says_debian() -> None:
 @pytest.mark.parametrize("release", [ALPINE, HARDENED_ALPINE])
 def test_docker_apk_packages_are_not_distinguished_from_added_ones(release: str) -> None:
     unknown = ("vendor:dhi.io", "dhi.io")
-    assert packages_of(release, apk.DATABASES[0], INSTALLED) == {"coreutils": unknown, "jq": unknown}
+    assert list_vendors(release, apk.DATABASES[0], INSTALLED) == {"coreutils": unknown, "jq": unknown}
 
 
 def test_language_package_in_a_docker_package_is_judged_by_its_own_advisories() -> None:
@@ -75,7 +75,7 @@ def test_an_image_of_docker_s_must_have_the_database_of_its_family() -> None:
     assert any("contains no package database" in entry.reason for entry in inventory.unread)
 
 
-def deb(version: str, maintainer: str = "", distribution: Distribution = BUSTER) -> Package:
+def make_deb(version: str, maintainer: str = "", distribution: Distribution = BUSTER) -> Package:
     package = Package("libssl1.1", version, "", "", "openssl", version, status.STATUS, vendor=maintainer)
     return dpkg.ECOSYSTEM.assign_distribution(package, distribution)
 
@@ -83,23 +83,27 @@ def deb(version: str, maintainer: str = "", distribution: Distribution = BUSTER)
 @pytest.mark.parametrize(
     ("package", "ecosystem", "name"),
     [
-        (deb("1.1.1n-0+deb10u6"), "Debian:10", "openssl"),
-        (deb("1.1.1n-0+deb10u6+tuxcare.els3"), "TuxCare:Debian:10", "libssl1.1"),
-        (deb("1.1.1n-0+deb10u6+tuxcare.els3", "A <a@cloudlinux.com>"), "TuxCare:Debian:10", "libssl1.1"),
+        (make_deb("1.1.1n-0+deb10u6"), "Debian:10", "openssl"),
+        (make_deb("1.1.1n-0+deb10u6+tuxcare.els3"), "TuxCare:Debian:10", "libssl1.1"),
+        (make_deb("1.1.1n-0+deb10u6+tuxcare.els3", "A <a@cloudlinux.com>"), "TuxCare:Debian:10", "libssl1.1"),
         (
-            deb("1.0.2g-1ubuntu4.20+tuxcare.els1", "A <a@cloudlinux.com>", Distribution("ubuntu", "16.04")),
+            make_deb("1.0.2g-1ubuntu4.20+tuxcare.els1", "A <a@cloudlinux.com>", Distribution("ubuntu", "16.04")),
             *("TuxCare:Ubuntu:16.04", "libssl1.1"),
         ),
-        (deb("1.1.1n-0+tuxcare.els3", "", Distribution("kali", "2020")), "TuxCare:kali:2020", "libssl1.1"),
-        (deb("1.1.1n-0+deb10u6.root.io.2"), "vendor:root.io", "openssl"),
+        (make_deb("1.1.1n-0+tuxcare.els3", "", Distribution("kali", "2020")), "TuxCare:kali:2020", "libssl1.1"),
+        (make_deb("1.1.1n-0+deb10u6.root.io.2"), "vendor:root.io", "openssl"),
         (
-            deb("1.1.1n-0+dhi1", "A <a@debian.org>", Distribution("dhi", "")),
+            make_deb("1.1.1n-0+dhi1", "A <a@debian.org>", Distribution("dhi", "")),
             "Docker Hardened Images:Debian",
             "libssl1.1",
         ),
-        (deb("1.1.1n-0", "", Distribution("dhi", "13")), "vendor:unknown", "openssl"),
-        (deb("1.1.1n-0", "=dhi", Distribution("dhi", "13")), "vendor:unknown", "openssl"),
-        (deb("1.1.1n-0", "Docker <support@docker.com>", Distribution("dhi", "13")), "vendor:docker.com", "openssl"),
+        (make_deb("1.1.1n-0", "", Distribution("dhi", "13")), "vendor:unknown", "openssl"),
+        (make_deb("1.1.1n-0", "=dhi", Distribution("dhi", "13")), "vendor:unknown", "openssl"),
+        (
+            make_deb("1.1.1n-0", "Docker <support@docker.com>", Distribution("dhi", "13")),
+            "vendor:docker.com",
+            "openssl",
+        ),
     ],
 )
 def test_vendor_of_a_debian_package(package: Package, ecosystem: str, name: str) -> None:
@@ -123,8 +127,12 @@ def test_vendor_of_a_debian_package(package: Package, ecosystem: str, name: str)
 )
 def test_vendor_of_an_rpm_package(distribution: Distribution, version: str, vendor: str, ecosystem: str) -> None:
     package = Package("squid", version, f"pkg:rpm/squid@{version}", "", "src", "1", "", vendor=vendor)
-    settled = rpm.ECOSYSTEM.assign_distribution(package, distribution)
-    assert (settled.ecosystem, settled.source_name, settled.vendor) == (ecosystem, "squid", None)
+    assigned_package = rpm.ECOSYSTEM.assign_distribution(package, distribution)
+    assert (assigned_package.ecosystem, assigned_package.source_name, assigned_package.vendor) == (
+        ecosystem,
+        "squid",
+        None,
+    )
 
 
 @pytest.mark.parametrize(
@@ -140,10 +148,10 @@ def test_vendor_of_an_rpm_package(distribution: Distribution, version: str, vend
     ],
 )
 def test_vendor_of_an_apk_package(distribution: str, name: str, version: str, ecosystem: str) -> None:
-    settled = apk.ECOSYSTEM.assign_distribution(
+    assigned_package = apk.ECOSYSTEM.assign_distribution(
         Package(name, version, "", "", name, version, ""), Distribution(distribution, "3.18.4")
     )
-    assert settled.ecosystem == ecosystem
+    assert assigned_package.ecosystem == ecosystem
 
 
 @pytest.mark.parametrize(
@@ -176,7 +184,11 @@ def test_package_url_states_the_vendor(kind: Ecosystem, purl: str, ecosystem: st
 @pytest.mark.parametrize("version", ["9.7-3+dhi3", "9.7-3", "9.7-3+tuxcare.els1"])
 @pytest.mark.parametrize("distribution", [Distribution("dhi", "13"), Distribution("debian", "13")])
 def test_own_package_url_parses_to_the_same_package(maintainer: str, version: str, distribution: Distribution) -> None:
-    result = deb(version, maintainer, distribution)
-    again = dpkg.ECOSYSTEM.build_from_purl(parse_purl(result.purl), None)
-    assert (again.ecosystem, again.source_name, again.vendor) == (result.ecosystem, result.source_name, result.vendor)
+    result = make_deb(version, maintainer, distribution)
+    rebuilt_package = dpkg.ECOSYSTEM.build_from_purl(parse_purl(result.purl), None)
+    assert (rebuilt_package.ecosystem, rebuilt_package.source_name, rebuilt_package.vendor) == (
+        result.ecosystem,
+        result.source_name,
+        result.vendor,
+    )
     assert dpkg.ECOSYSTEM.assign_distribution(result, distribution).ecosystem == result.ecosystem

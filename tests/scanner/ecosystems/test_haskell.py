@@ -29,7 +29,7 @@ def read(content: str | bytes, path: str = PATH) -> Extract:
     return ECOSYSTEM.read(path, io.BytesIO(content.encode() if isinstance(content, str) else content))
 
 
-def purls(extract: Extract) -> list[str]:
+def list_purls(extract: Extract) -> list[str]:
     return [package.purl for package in extract.packages]
 
 
@@ -84,7 +84,7 @@ def test_the_library_of_the_compiler_has_the_compiler_s_version() -> None:
 
 def test_an_internal_library_is_of_its_package() -> None:
     content = "name: z-attoparsec-z-internal\nversion: 0.14.4\npackage-name:\n    attoparsec\nlib-name: internal\n"
-    assert purls(read(content)) == ["pkg:hackage/attoparsec@0.14.4"]
+    assert list_purls(read(content)) == ["pkg:hackage/attoparsec@0.14.4"]
 
 
 @pytest.mark.parametrize(
@@ -106,11 +106,15 @@ def test_an_entry_that_names_no_package_is_unreadable(content: str | bytes, reas
 
 def test_lockfiles_name_what_comes_from_hackage() -> None:
     extract = read(FREEZE, "app/cabal.project.freeze")
-    assert purls(extract) == ["pkg:hackage/aeson@2.0.0.0", "pkg:hackage/base@4.18.2.1", "pkg:hackage/random@1.2.1.2"]
+    assert list_purls(extract) == [
+        "pkg:hackage/aeson@2.0.0.0",
+        "pkg:hackage/base@4.18.2.1",
+        "pkg:hackage/random@1.2.1.2",
+    ]
     assert (extract.is_lockfile, extract.owns) == (True, {})
     extract = read(STACK, "app/stack.yaml.lock")
-    assert (purls(extract), extract.is_lockfile) == (["pkg:hackage/jose-jwt@0.10.0"], True)
-    assert purls(read("constraints: aeson ==1.0", "cabal.project.freeze")) == ["pkg:hackage/aeson@1.0"]
+    assert (list_purls(extract), extract.is_lockfile) == (["pkg:hackage/jose-jwt@0.10.0"], True)
+    assert list_purls(read("constraints: aeson ==1.0", "cabal.project.freeze")) == ["pkg:hackage/aeson@1.0"]
     assert read("packages: []\n", "stack.yaml.lock") == Extract(is_lockfile=True)
 
 
@@ -139,7 +143,7 @@ def test_package_url_becomes_a_package() -> None:
         ECOSYSTEM.build_from_purl(Purl("hackage", "", "aeson"), None)
 
 
-def reasons(*layers: object) -> str:
+def join_reasons(*layers: object) -> str:
     return "".join(entry.reason for entry in read_image(make_image(*layers), [ECOSYSTEM]).unread)  # type: ignore[arg-type]
 
 
@@ -149,10 +153,10 @@ def test_removed_or_edited_entry_with_interfaces_left_is_unread() -> None:
         make_file(PATH, AESON),
         make_file(f"{STORE}/aeson-2.0.0.0-0a1b/lib/Data/Aeson.hi"),
     ]
-    assert f"{PATH} no longer lists aeson 2.0.0.0" in reasons(base, make_whiteouts(PATH))
-    assert f"{PATH} became aeson 2.2" in reasons(base, [make_file(PATH, AESON.replace("2.0.0.0", "2.2"))])
-    assert "aeson" not in reasons(base)
-    assert "which was not read" in reasons([*base, make_symlink("var/lib/ghc/package.conf.d", "/opt/clean")])
+    assert f"{PATH} no longer lists aeson 2.0.0.0" in join_reasons(base, make_whiteouts(PATH))
+    assert f"{PATH} became aeson 2.2" in join_reasons(base, [make_file(PATH, AESON.replace("2.0.0.0", "2.2"))])
+    assert "aeson" not in join_reasons(base)
+    assert "which was not read" in join_reasons([*base, make_symlink("var/lib/ghc/package.conf.d", "/opt/clean")])
 
 
 @settings(deadline=None, max_examples=300)

@@ -21,17 +21,19 @@ def read(content: bytes, path: str = "app.jar") -> Extract:
     return ECOSYSTEM.read(path, io.BytesIO(content))
 
 
-def archive(files: list[tuple[str, bytes]], *, packed: bool = False) -> bytes:
+def archive(files: list[tuple[str, bytes]], *, is_packed: bool = False) -> bytes:
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED if packed else zipfile.ZIP_STORED) as jar:
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED if is_packed else zipfile.ZIP_STORED) as jar:
         for name, content in files:
             jar.writestr(name, content)
     return buffer.getvalue()
 
 
-def record(name: bytes, size: int, at: int, *, method: int = 0, packed: int | None = None, extra: bytes = b"") -> bytes:
+def record(
+    name: bytes, size: int, at: int, *, method: int = 0, packed_size: int | None = None, extra: bytes = b""
+) -> bytes:
     """An entry of a central directory."""
-    fields = (20, 20, 0, method, 0, 0, 0, size if packed is None else packed, size, len(name), len(extra))
+    fields = (20, 20, 0, method, 0, 0, 0, size if packed_size is None else packed_size, size, len(name), len(extra))
     return b"PK\x01\x02" + struct.pack("<HHHHHHIIIHHHHHII", *fields, 0, 0, 0, 0, at) + name + extra
 
 
@@ -39,11 +41,11 @@ def end(count: int, size: int, at: int) -> bytes:
     return b"PK\x05\x06" + struct.pack("<HHHHIIH", 0, 0, count, count, size, at, 0)
 
 
-def local(name: bytes) -> bytes:
+def make_local_header(name: bytes) -> bytes:
     return b"PK\x03\x04" + struct.pack("<HHHHHIIIHH", 20, 0, 0, 0, 0, 0, 0, 0, len(name), 0) + name
 
 
-def listed(body: bytes, *records: bytes) -> bytes:
+def append_directory(body: bytes, *records: bytes) -> bytes:
     directory = b"".join(records)
     return body + directory + end(len(records), len(directory), len(body))
 
@@ -59,8 +61,8 @@ def listed(body: bytes, *records: bytes) -> bytes:
         (end(0, 100, 0), "not where it should be"),
         (end(0, 0, 5), "not where it should be"),
         (end(0xFFFF, 0xFFFFFFFF, 0), "no more than"),
-        (listed(b"", record(b"a", 0, 0))[:20] + end(1, 20, 0), "cut off"),
-        (listed(b"", record(b"a", 0, 0)[:-1]), "broken"),
+        (append_directory(b"", record(b"a", 0, 0))[:20] + end(1, 20, 0), "cut off"),
+        (append_directory(b"", record(b"a", 0, 0)[:-1]), "broken"),
         (b"\0" * 56 + b"PK\x06\x07" + b"\0" * 16 + end(0xFFFF, 0, 0), "zip64"),
         (b"PK\x06\x07" + b"\0" * 16 + end(0xFFFF, 0, 0), "zip64"),
     ],
@@ -83,7 +85,7 @@ def test_too_many_entries_are_refused_at_once() -> None:
 
 def test_a_zip64_archive_is_read() -> None:
     name = POM_NAME.encode()
-    body = local(name) + POM
+    body = make_local_header(name) + POM
     extra = struct.pack("<HHH", 0xCAFE, 2, 0) + struct.pack("<HHQQQ", 1, 24, len(POM), len(POM), 0)
     entry = bytearray(record(name, 0xFFFFFFFF, 0xFFFFFFFF, extra=extra))
     entry[16:20] = struct.pack("<I", zlib.crc32(POM))
@@ -96,9 +98,9 @@ def test_a_zip64_archive_is_read() -> None:
 def test_entries_that_the_end_record_does_not_count_make_an_archive_unreadable() -> None:
     """Java counts the entries of the directory itself if there are more."""
     jar = archive([(POM_NAME, POM)])
-    for stated in (0, 2, 7):
-        with pytest.raises(UnreadableError, match=f"1 entries, and its end record says {stated}"):
-            read(jar[:-14] + struct.pack("<HH", stated, stated) + jar[-10:])
+    for stated_count in (0, 2, 7):
+        with pytest.raises(UnreadableError, match=f"1 entries, and its end record says {stated_count}"):
+            read(jar[:-14] + struct.pack("<HH", stated_count, stated_count) + jar[-10:])
 
 
 def test_more_entries_than_an_end_record_can_count_are_read() -> None:
@@ -107,7 +109,7 @@ def test_more_entries_than_an_end_record_can_count_are_read() -> None:
     pom = bytearray(record(name, len(POM), 0))
     pom[16:20] = struct.pack("<I", zlib.crc32(POM))
     directory = bytes(pom) + record(b"", 0, 0) * 0x10000
-    body = local(name) + POM
+    body = make_local_header(name) + POM
     extract = read(body + directory + end(1, len(directory), len(body)))
     assert [package.name for package in extract.packages] == ["g:a"]
 
@@ -124,7 +126,7 @@ def test_an_end_record_in_the_comment_makes_an_archive_unreadable() -> None:
 def test_a_zip64_record_that_contradicts_the_end_record_makes_an_archive_unreadable() -> None:
     """Java uses it only where the end record has placeholders, Python always."""
     name = POM_NAME.encode()
-    body, at = local(name) + POM, len(local(name) + POM)
+    body, at = make_local_header(name) + POM, len(make_local_header(name) + POM)
     record64 = b"PK\x06\x06" + struct.pack("<QHHIIQQQQ", 44, 45, 45, 0, 0, 0, 0, 0, at + len(record(name, 0, 0)))
     locator = b"PK\x06\x07" + struct.pack("<IQI", 0, at + len(record(name, 0, 0)), 1)
     entry = record(name, len(POM), 0)
@@ -139,7 +141,7 @@ def test_an_archive_behind_other_bytes_is_read(suffix: str) -> None:
         assert read(before + archive([(POM_NAME, POM)]), f"opt/app{suffix}").packages
 
 
-def spoilt(change: dict[int, bytes]) -> bytes:
+def spoil_entry(change: dict[int, bytes]) -> bytes:
     """An archive with one pom.properties, whose directory entry has other bytes at these offsets."""
     content = bytearray(archive([(POM_NAME, POM)]))
     at = content.index(b"PK\x01\x02")
@@ -165,10 +167,10 @@ def spoilt(change: dict[int, bytes]) -> bytes:
     ids=range(10),
 )
 def test_entry_with_false_header_is_unread(change: dict[int, bytes], reason: str) -> None:
-    extract = read(spoilt(change))
-    ((path, why),) = extract.unread_parts
+    extract = read(spoil_entry(change))
+    ((path, unread_reason),) = extract.unread_parts
     assert path == POM_NAME
-    assert any(part in why for part in reason.split("|"))
+    assert any(part in unread_reason for part in reason.split("|"))
     assert extract.packages == ()
 
 
@@ -181,11 +183,11 @@ def test_every_one_of_several_entries_of_one_name_counts() -> None:
     assert [path for path, _ in extract.unread_parts] == ["x.jar"]
 
 
-@pytest.mark.parametrize("packed", [True, False])
-def test_nesting_of_archives_is_limited(*, packed: bool) -> None:
+@pytest.mark.parametrize("is_packed", [True, False])
+def test_nesting_of_archives_is_limited(*, is_packed: bool) -> None:
     content = archive([(POM_NAME, POM)])
     for _ in range(30):
-        content = archive([("a.jar", content)], packed=packed)
+        content = archive([("a.jar", content)], is_packed=is_packed)
     extract = read(content)
     ((path, reason),) = extract.unread_parts
     assert path.count("a.jar") == jars.DEPTH_LIMIT
@@ -195,7 +197,7 @@ def test_nesting_of_archives_is_limited(*, packed: bool) -> None:
 def test_repeated_nested_archives_are_limited() -> None:
     content = archive([(POM_NAME, POM)])
     for _ in range(jars.DEPTH_LIMIT - 1):
-        content = listed(local(b"a.jar") + content, *[record(b"a.jar", len(content), 0)] * 60)
+        content = append_directory(make_local_header(b"a.jar") + content, *[record(b"a.jar", len(content), 0)] * 60)
     start = time.monotonic()
     extract = read(content)
     assert time.monotonic() - start < 10
@@ -204,11 +206,11 @@ def test_repeated_nested_archives_are_limited() -> None:
 
 
 def test_inflating_is_limited() -> None:
-    bomb = archive([("a.jar", bytes(200 * 1024 * 1024))], packed=True)
+    bomb = archive([("a.jar", bytes(200 * 1024 * 1024))], is_packed=True)
     assert len(bomb) < 1024 * 1024
-    shared = bomb[: bomb.index(b"PK\x01\x02")]
-    directory = bomb[len(shared) : bomb.index(b"PK\x05\x06")]
-    content = listed(shared, *[directory] * 50)
+    shared_content = bomb[: bomb.index(b"PK\x01\x02")]
+    directory = bomb[len(shared_content) : bomb.index(b"PK\x05\x06")]
+    content = append_directory(shared_content, *[directory] * 50)
     start = time.monotonic()
     extract = read(content)
     assert time.monotonic() - start < 15
@@ -216,7 +218,7 @@ def test_inflating_is_limited() -> None:
 
 
 def test_a_small_size_that_inflates_to_more_is_noticed() -> None:
-    content = bytearray(archive([("a.jar", bytes(10_000_000))], packed=True))
+    content = bytearray(archive([("a.jar", bytes(10_000_000))], is_packed=True))
     at = content.index(b"PK\x01\x02")
     content[at + 24 : at + 28] = struct.pack("<I", 100)
     assert read(bytes(content)).unread_parts == (("a.jar", "it does not match its archive's directory"),)

@@ -15,7 +15,7 @@ CASES = Path(__file__).parent.parent.parent / "cases" / "versions" / "maven.txt"
 JAR = "/usr/share/java/maven3-artifact.jar"
 
 
-def relation(a: str, b: str) -> str:
+def compare_versions(a: str, b: str) -> str:
     first, second = ECOSYSTEM.make_version_key(a), ECOSYSTEM.make_version_key(b)
     return "<" if first < second else "=" if first == second else ">"
 
@@ -25,7 +25,7 @@ def test_versions_are_ordered_as_in_the_case_file() -> None:
     assert len(lines) > 1500
     for line in lines:
         a, sign, b = line.rsplit(" ", 2)
-        assert (line, relation(a, b), relation(b, a)) == (line, sign, {"<": ">", "=": "="}[sign])
+        assert (line, compare_versions(a, b), compare_versions(b, a)) == (line, sign, {"<": ">", "=": "="}[sign])
 
 
 @pytest.mark.parametrize(
@@ -40,12 +40,12 @@ def test_versions_are_ordered_as_in_the_case_file() -> None:
     ],
 )
 def test_the_same_version_is_written_in_many_ways(a: str, b: str) -> None:
-    assert relation(a, b) == "="
+    assert compare_versions(a, b) == "="
     assert hash(ECOSYSTEM.make_version_key(a)) == hash(ECOSYSTEM.make_version_key(b))
 
 
 def test_maven_order_is_not_transitive() -> None:
-    assert [relation(*pair) for pair in pairwise(("1.foo.2", "1-rc", "1", "1.foo.2"))] == ["<", "<", "<"]
+    assert [compare_versions(*pair) for pair in pairwise(("1.foo.2", "1-rc", "1", "1.foo.2"))] == ["<", "<", "<"]
 
 
 @pytest.mark.parametrize("version", ["", " ", "\t", "1" * (VERSION_LIMIT + 1)])
@@ -58,15 +58,15 @@ def test_empty_and_long_versions_are_refused(version: str) -> None:
     "version", ["\ud800", "é", "1\0", "⁵", "1.0", "-", ".", "1-" * (VERSION_LIMIT // 2), "9" * VERSION_LIMIT]
 )
 def test_any_other_text_is_compared(version: str) -> None:
-    assert relation(version, version) == "="
+    assert compare_versions(version, version) == "="
     assert repr(MavenVersion(version))
 
 
 def test_unknown_words_follow_utf_16() -> None:
-    assert relation("1-\U0001f600", "1-\uff5e") == "<"
+    assert compare_versions("1-\U0001f600", "1-\uff5e") == "<"
 
 
-def made(chance: random.Random) -> str:
+def make_version(chance: random.Random) -> str:
     pick = chance.choice
     version = pick(("", "v", "R")) + ".".join(pick(("0", "1", "2", "10", "01")) for _ in range(chance.randint(0, 4)))
     for _ in range(pick((0, 1, 2, 3))):
@@ -81,8 +81,8 @@ def made(chance: random.Random) -> str:
 @pytest.mark.real
 def test_maven_agrees() -> None:
     chance = random.Random()  # noqa: S311 another sample each time
-    versions = [made(chance) for _ in range(3000)]
+    versions = [make_version(chance) for _ in range(3000)]
     command = ["java", "-cp", JAR, "org.apache.maven.artifact.versioning.ComparableVersion", *versions]
     output = subprocess.run(command, capture_output=True, check=True, encoding="utf-8").stdout.splitlines()
-    compared = [line.strip() for line in output if line.startswith("   ")]
-    assert compared == [f"{a} {relation(a, b).replace('=', '==')} {b}" for a, b in pairwise(versions)]
+    comparisons = [line.strip() for line in output if line.startswith("   ")]
+    assert comparisons == [f"{a} {compare_versions(a, b).replace('=', '==')} {b}" for a, b in pairwise(versions)]

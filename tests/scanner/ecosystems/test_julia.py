@@ -27,7 +27,7 @@ def read(content: str | bytes, path: str = PATH) -> Extract:
     return ECOSYSTEM.read(path, io.BytesIO(content.encode() if isinstance(content, str) else content))
 
 
-def purls(extract: Extract) -> list[str]:
+def list_purls(extract: Extract) -> list[str]:
     return [package.purl for package in extract.packages]
 
 
@@ -63,7 +63,7 @@ def test_an_installed_package_owns_its_folder() -> None:
 
 def test_what_comes_with_julia_is_a_package_when_it_has_a_version() -> None:
     library = 'name = "OpenSSL_jll"\nuuid = "458c"\nversion = "3.0.15+1"\n'
-    assert purls(read(library, f"{STDLIB}/OpenSSL_jll/Project.toml")) == [
+    assert list_purls(read(library, f"{STDLIB}/OpenSSL_jll/Project.toml")) == [
         "pkg:julia/OpenSSL_jll@3.0.15%2B1?uuid=458c",
     ]
     assert read('name = "Base64"\n', f"{STDLIB}/Base64/Project.toml") == Extract()
@@ -95,12 +95,12 @@ def test_files_that_list_no_packages_are_unreadable(content: str | bytes, path: 
 
 def test_manifest_lists_packages_except_julia_and_local_ones() -> None:
     extract = read(SECOND, "app/Manifest-v1.11.toml")
-    assert purls(extract) == [
+    assert list_purls(extract) == [
         f"pkg:julia/HTTP@1.10.8?{HTTP}",
         "pkg:julia/OpenSSL_jll@3.0.15%2B1?uuid=458c3c95-2e84-50aa-8efc-19380b2a3a95",
     ]
     assert (extract.is_lockfile, extract.owns) == (True, {})
-    assert purls(read(FIRST, "app/Manifest.toml")) == [f"pkg:julia/HTTP@0.9.17?{HTTP}"]
+    assert list_purls(read(FIRST, "app/Manifest.toml")) == [f"pkg:julia/HTTP@0.9.17?{HTTP}"]
     assert read('manifest_format = "2.0"\n', "app/Manifest.toml") == Extract(is_lockfile=True)
 
 
@@ -113,12 +113,12 @@ def test_package_url_becomes_a_package() -> None:
 
 
 def test_removed_or_edited_project_file_with_code_left_is_unread() -> None:
-    def reasons(edit: object) -> str:
+    def join_reasons(edit: object) -> str:
         base = [make_file("etc/os-release", DEBIAN), make_file(PATH, PROJECT), make_file(f"{FOLDER}/src/HTTP.jl")]
         return "".join(entry.reason for entry in read_image(make_image(base, edit), [ECOSYSTEM]).unread)  # type: ignore[arg-type]
 
-    assert f"{PATH} no longer lists HTTP 1.10.8" in reasons(make_whiteouts(PATH))
-    assert f"{PATH} became HTTP 9.9.9" in reasons([make_file(PATH, PROJECT.replace(b"1.10.8", b"9.9.9"))])
+    assert f"{PATH} no longer lists HTTP 1.10.8" in join_reasons(make_whiteouts(PATH))
+    assert f"{PATH} became HTTP 9.9.9" in join_reasons([make_file(PATH, PROJECT.replace(b"1.10.8", b"9.9.9"))])
 
 
 @settings(deadline=None, max_examples=300)

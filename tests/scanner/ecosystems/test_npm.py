@@ -62,17 +62,17 @@ LASTS = ("package.json", "yarn.lock", "bun.lock", "pnpm-lock.yaml", "package-loc
 @given(st.lists(st.sampled_from(PARTS), max_size=5), st.sampled_from((*LASTS, *PARTS)))
 def test_wanted_paths_have_a_trigger(folders: list[str], last: str) -> None:
     path, triggers = "/".join((*folders, last)), ECOSYSTEM.triggers
-    triggered = (
+    has_trigger = (
         last in triggers.names or path.startswith(triggers.prefixes) or any(part in path for part in triggers.parts)
     )
-    assert triggered or not ECOSYSTEM.should_read(path, 1, 0o644, b"")
+    assert has_trigger or not ECOSYSTEM.should_read(path, 1, 0o644, b"")
 
 
 @pytest.mark.parametrize(("namespace", "name"), [("@vue", "@vue/core"), ("", "core")])
 def test_a_purl_names_a_package(namespace: str, name: str) -> None:
     result = ECOSYSTEM.build_from_purl(Purl("npm", namespace, "core", "3.5.0", {"vcs_url": "git+https://x"}), None)
-    installed = read(f'{{"name": "{name}", "version": "3.5.0"}}').packages[0]
-    assert (result.purl, result.source_name, result.ecosystem) == (installed.purl, name, "npm")
+    installed_package = read(f'{{"name": "{name}", "version": "3.5.0"}}').packages[0]
+    assert (result.purl, result.source_name, result.ecosystem) == (installed_package.purl, name, "npm")
     assert result.path == ""
 
 

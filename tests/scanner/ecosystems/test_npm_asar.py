@@ -25,13 +25,13 @@ def read(content: bytes, path: str = PATH) -> Extract:
     return ECOSYSTEM.read(path, io.BytesIO(content))
 
 
-def packed(header: Any, files: bytes = A) -> bytes:
+def pack_asar(header: Any, files: bytes = A) -> bytes:
     text = header if isinstance(header, bytes) else json.dumps(header).encode()
-    padded = text + bytes(-len(text) % 4)
-    return struct.pack("<4I", 4, 8 + len(padded), 4 + len(padded), len(text)) + padded + files
+    padded_header = text + bytes(-len(text) % 4)
+    return struct.pack("<4I", 4, 8 + len(padded_header), 4 + len(padded_header), len(text)) + padded_header + files
 
 
-def within(*folders: str, **reasons: Any) -> dict[str, Any]:
+def nest_package(*folders: str, **reasons: Any) -> dict[str, Any]:
     """A header with one package.json in the last of these folders."""
     node: dict[str, Any] = {"package.json": {"size": len(A), "offset": "0"} | reasons}
     for folder in reversed(folders):
@@ -73,11 +73,11 @@ def test_packages_are_those_in_node_modules_that_are_packed() -> None:
 
 
 def test_an_archive_of_the_name_is_the_folder_itself() -> None:
-    extract = read(packed(within("a")), "usr/share/code/resources/app/node_modules.asar")
+    extract = read(pack_asar(nest_package("a")), "usr/share/code/resources/app/node_modules.asar")
     assert [package.path for package in extract.packages] == [
         "usr/share/code/resources/app/node_modules.asar!/a/package.json"
     ]
-    assert read(packed(within("a"))) == Extract()
+    assert read(pack_asar(nest_package("a"))) == Extract()
 
 
 @pytest.mark.parametrize(
@@ -94,9 +94,9 @@ def test_an_archive_of_the_name_is_the_folder_itself() -> None:
     ],
 )
 def test_a_package_that_cannot_be_read_is_unread_and_named(reasons: dict[str, Any], reason: str) -> None:
-    ((inner, why),) = read(packed(within("node_modules", "a", **reasons))).unread_parts
+    ((inner, unread_reason),) = read(pack_asar(nest_package("node_modules", "a", **reasons))).unread_parts
     assert inner == "node_modules/a/package.json"
-    assert reason in why
+    assert reason in unread_reason
 
 
 @pytest.mark.parametrize(
@@ -104,15 +104,17 @@ def test_a_package_that_cannot_be_read_is_unread_and_named(reasons: dict[str, An
     [
         (MAGIC, "not an asar archive"),
         (b"PK\3\4" + bytes(20), "not an asar archive"),
-        (packed(within("a"))[:40], "cut off"),
-        (packed(b" " * (HEADER_LIMIT + 1)), "no more than"),
-        (packed(b"[]"), "not a JSON object"),
-        (packed({}), "does not state the files of its root"),
-        (packed({"files": {"a": {"files": []}}}), "does not state the files of a"),
-        (packed({"files": {"package.json": []}}), "package.json is not a mapping"),
-        (packed(within("x" * 5000)), "more than 4096"),
+        (pack_asar(nest_package("a"))[:40], "cut off"),
+        (pack_asar(b" " * (HEADER_LIMIT + 1)), "no more than"),
+        (pack_asar(b"[]"), "not a JSON object"),
+        (pack_asar({}), "does not state the files of its root"),
+        (pack_asar({"files": {"a": {"files": []}}}), "does not state the files of a"),
+        (pack_asar({"files": {"package.json": []}}), "package.json is not a mapping"),
+        (pack_asar(nest_package("x" * 5000)), "more than 4096"),
         (
-            packed({"files": {"node_modules": {"files": {f"p{at}": within() for at in range(MEMBER_LIMIT + 1)}}}}),
+            pack_asar(
+                {"files": {"node_modules": {"files": {f"p{at}": nest_package() for at in range(MEMBER_LIMIT + 1)}}}}
+            ),
             "10000",
         ),
     ],
@@ -125,13 +127,13 @@ def test_an_archive_that_cannot_be_read_says_why(content: bytes, reason: str) ->
 def test_unusual_entries_hide_nothing() -> None:
     header = {
         "files": {"": None, "a": 1, "b": {}, "c": {"link": "d"}, "z": {"files": {}}}
-        | within("node_modules", "a")["files"]
+        | nest_package("node_modules", "a")["files"]
     }
-    assert [package.name for package in read(packed(header)).packages] == ["a"]
+    assert [package.name for package in read(pack_asar(header)).packages] == ["a"]
 
 
 def test_a_wide_header_takes_bounded_time() -> None:
     wide = b",".join(b'"%x":{"files":{}}' % at for at in range(350_000))
     before = time.process_time()
-    assert read(packed(b'{"files":{"' + b"a" * 4000 + b'":{"files":{' + wide + b"}}}}")) == Extract()
+    assert read(pack_asar(b'{"files":{"' + b"a" * 4000 + b'":{"files":{' + wide + b"}}}}")) == Extract()
     assert time.process_time() - before < 5

@@ -35,19 +35,19 @@ def read(name: str, content: str | bytes) -> Extract:
     return ECOSYSTEM.read(f"app/{name}", io.BytesIO(content.encode() if isinstance(content, str) else content))
 
 
-def named(extract: Extract) -> list[str]:
+def list_names(extract: Extract) -> list[str]:
     return [f"{package.name} {package.version}" for package in extract.packages]
 
 
-@pytest.mark.parametrize("made", MADE)
-def test_lockfiles_of_each_tool_name_their_packages(made: str) -> None:
+@pytest.mark.parametrize("file_name", MADE)
+def test_lockfiles_of_each_tool_name_their_packages(file_name: str) -> None:
     """An alias is read as its package, the project's own folder is omitted; Yarn's files do not mark development."""
-    extract = read(MADE[made], (DATA / made).read_bytes())
+    extract = read(MADE[file_name], (DATA / file_name).read_bytes())
     assert extract.is_lockfile
     assert not extract.owns
-    assert len(extract.packages) == len(named(extract))
-    assert set(named(extract)) == (NEEDED | DEVELOPMENT if made.startswith("yarn") else NEEDED)
-    assert extract.packages[0].path == f"app/{MADE[made]}"
+    assert len(extract.packages) == len(list_names(extract))
+    assert set(list_names(extract)) == (NEEDED | DEVELOPMENT if file_name.startswith("yarn") else NEEDED)
+    assert extract.packages[0].path == f"app/{MADE[file_name]}"
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_lockfiles_of_each_tool_name_their_packages(made: str) -> None:
     ids=range(25),
 )
 def test_sources_and_forms(name: str, content: str, expected: list[str]) -> None:
-    assert named(read(name, content)) == expected
+    assert list_names(read(name, content)) == expected
 
 
 @pytest.mark.parametrize(
@@ -188,10 +188,10 @@ def test_a_hostile_lockfile_takes_little_time(name: str, content: str) -> None:
 @given(
     st.sampled_from(sorted(MADE)), st.lists(st.tuples(st.floats(0, 1), st.binary(max_size=6)), min_size=1, max_size=6)
 )
-def test_a_damaged_lockfile_is_read_or_unreadable(made: str, edits: list[tuple[float, bytes]]) -> None:
-    content = bytearray((DATA / made).read_bytes())
+def test_a_damaged_lockfile_is_read_or_unreadable(file_name: str, edits: list[tuple[float, bytes]]) -> None:
+    content = bytearray((DATA / file_name).read_bytes())
     for where, new in edits:
         at = int(where * len(content))
         content[at : at + len(new)] = new
     with contextlib.suppress(UnreadableError):
-        read(MADE[made], bytes(content))
+        read(MADE[file_name], bytes(content))

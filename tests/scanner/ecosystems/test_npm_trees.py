@@ -23,11 +23,11 @@ INSTALLED = "Status: install ok installed\nArchitecture: all\n"
 ARCHIVE = "app/.yarn/cache/is-odd-npm-3.0.1-93c3c3f41b-89ee2e353c.zip"
 
 
-def inventory(*entries: Entry) -> Inventory:
+def read_inventory(*entries: Entry) -> Inventory:
     return read_image(make_image(list(entries)), [ECOSYSTEM])
 
 
-def tree(name: str) -> list[Entry]:
+def read_tree(name: str) -> list[Entry]:
     """The entries of a tree: its package.json files, each with the name of its folder, and its links."""
     entries: list[Entry] = []
     for line in (DATA / name).read_text(encoding="utf-8").splitlines():
@@ -39,7 +39,7 @@ def tree(name: str) -> list[Entry]:
     return entries
 
 
-def archived(members: dict[str, str | bytes]) -> bytes:
+def pack_members(members: dict[str, str | bytes]) -> bytes:
     target = io.BytesIO()
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in members.items():
@@ -49,8 +49,8 @@ def archived(members: dict[str, str | bytes]) -> bytes:
 
 @pytest.mark.parametrize("name", ["tree-pnpm.txt", "tree-yarn.txt"])
 def test_linked_store_yields_each_package_once(name: str) -> None:
-    entries = tree(name)
-    result = inventory(*entries)
+    entries = read_tree(name)
+    result = read_inventory(*entries)
     assert sorted(package.path for package in result.packages) == [e.path for e in entries if e.kind == "file"]
     assert len(result.packages) == 11
     assert result.unread == ()
@@ -69,7 +69,7 @@ def test_linked_store_yields_each_package_once(name: str) -> None:
 )
 def test_packages_in_global_folders_are_read(folder: str) -> None:
     """Node.js looks there wherever it was started."""
-    result = inventory(make_file(f"{folder}/package.json", '{"name": "lodash", "version": "4.17.4"}'))
+    result = read_inventory(make_file(f"{folder}/package.json", '{"name": "lodash", "version": "4.17.4"}'))
     assert [package.version for package in result.packages] == ["4.17.4"]
 
 
@@ -78,24 +78,24 @@ def test_packages_in_global_folders_are_read(folder: str) -> None:
     ["app/lib/node/lodash/package.json", "usr/lib/node/lodash/dist/package.json", "root/.node_modules/package.json"],
 )
 def test_other_folders_are_a_projects_own(path: str) -> None:
-    assert inventory(make_file(path, '{"name": "lodash", "version": "4.17.4"}')).packages == ()
+    assert read_inventory(make_file(path, '{"name": "lodash", "version": "4.17.4"}')).packages == ()
 
 
 def test_a_link_in_a_global_folder_is_followed_or_unread() -> None:
     hidden = make_file("srv/x/package.json", '{"name": "lodash", "version": "4.17.4"}')
-    result = inventory(make_symlink("root/.node_modules/lodash", "/srv/x"), hidden)
+    result = read_inventory(make_symlink("root/.node_modules/lodash", "/srv/x"), hidden)
     assert [package.version for package in result.packages] == ["4.17.4"]
-    result = inventory(make_symlink("root/.node_modules", "/srv"), hidden)
+    result = read_inventory(make_symlink("root/.node_modules", "/srv"), hidden)
     assert "root/.node_modules" in {entry.path for entry in result.unread}
 
 
 def test_link_out_of_the_store_is_unread() -> None:
-    entries = [*tree("tree-pnpm.txt"), make_symlink("app/node_modules/evil", "../../srv/evil")]
-    assert [entry.path for entry in inventory(*entries).unread] == ["app/node_modules/evil"]
+    entries = [*read_tree("tree-pnpm.txt"), make_symlink("app/node_modules/evil", "../../srv/evil")]
+    assert [entry.path for entry in read_inventory(*entries).unread] == ["app/node_modules/evil"]
 
 
 def test_cache_that_is_a_link_is_unread() -> None:
-    result = inventory(
+    result = read_inventory(
         make_file("srv/x.zip"), make_symlink("app/.yarn/cache", "/srv"), make_file("app/node_modules/a/package.json")
     )
     assert "app/.yarn/cache" in [entry.path for entry in result.unread]
@@ -197,7 +197,7 @@ def test_an_archive_of_yarn_holds_its_package() -> None:
 
 
 def test_an_unreadable_member_leaves_the_others() -> None:
-    content = archived(
+    content = pack_members(
         {
             "node_modules/@a/b/package.json": '{"name": "@a/b", "version": "1.0.0"}',
             "node_modules/@a/b/esm/package.json": '{"type": "module"}',
@@ -214,9 +214,9 @@ def test_an_unreadable_member_leaves_the_others() -> None:
     [
         (b"", "not a complete zip"),
         (b"PK\x03\x04" + b"\0" * 100, "not a complete zip"),
-        (archived({}), "contains no packages"),
-        (archived({"package.json": "{}"}), "contains no packages"),
-        (archived({"node_modules/a/package.json": "{}"})[:-30], "not a complete zip|cut off|broken"),
+        (pack_members({}), "contains no packages"),
+        (pack_members({"package.json": "{}"}), "contains no packages"),
+        (pack_members({"node_modules/a/package.json": "{}"})[:-30], "not a complete zip|cut off|broken"),
     ],
     ids=range(5),
 )
@@ -226,14 +226,14 @@ def test_an_archive_that_holds_nothing_is_unreadable(content: bytes, reason: str
 
 
 def test_a_bomb_is_not_inflated() -> None:
-    result = ECOSYSTEM.read(ARCHIVE, io.BytesIO(archived({"node_modules/a/package.json": b" " * 2**26})))
+    result = ECOSYSTEM.read(ARCHIVE, io.BytesIO(pack_members({"node_modules/a/package.json": b" " * 2**26})))
     assert result.packages == ()
     assert [path for path, _ in result.unread_parts] == ["node_modules/a/package.json"]
 
 
 @pytest.mark.parametrize("count", [1_000, 10_000])
 def test_a_member_named_many_times_is_not_inflated_each_time(count: int) -> None:
-    content = archived({"node_modules/a/package.json": b" " * (2**22 - 1)})
+    content = pack_members({"node_modules/a/package.json": b" " * (2**22 - 1)})
     start, end = content.rindex(b"PK\x01\x02"), content.rindex(b"PK\x05\x06")
     entry = content[start:end]
     tail = struct.pack("<4s4H2IH", b"PK\x05\x06", 0, 0, count, count, len(entry) * count, start, 0)

@@ -28,7 +28,7 @@ def read(content: bytes, path: str) -> Extract:
     return ECOSYSTEM.read(path, io.BytesIO(content))
 
 
-def purls(extract: Extract) -> list[str]:
+def list_purls(extract: Extract) -> list[str]:
     return [package.purl for package in extract.packages]
 
 
@@ -73,16 +73,16 @@ def test_a_folder_that_is_not_called_by_a_package_is_unreadable(folder: str) -> 
 def test_a_state_and_a_lockfile_name_what_is_to_be_installed() -> None:
     for content, path in ((STATE, f"{OPAM_SWITCH}/switch-state"), (LOCKED, LOCK)):
         extract = read(content, path)
-        assert purls(extract) == ["pkg:opam/conf-a@2", "pkg:opam/hello@1.0~rc1"]
+        assert list_purls(extract) == ["pkg:opam/conf-a@2", "pkg:opam/hello@1.0~rc1"]
         assert (extract.is_lockfile, extract.owns) == (True, {})
     assert read(b'roots: ["a.1"]\n', f"{OPAM_SWITCH}/switch-state") == Extract(is_lockfile=True)
 
 
 def test_comments_texts_and_filters_are_parsed() -> None:
     state = b'synopsis: """installed: ["a.1"]"""\n# installed: [\ninstalled: ["b.1" # "c.1"\n"d.1.2"(* "e.1" ] *)]'
-    assert purls(read(state, f"{OPAM_SWITCH}/switch-state")) == ["pkg:opam/b@1", "pkg:opam/d@1.2"]
-    locked = b'depends: ["a" {= "1" & os = "linux"} "b" {with-test & = "2"} "c" {>= "1" & = "3"}]'
-    assert purls(read(locked, LOCK)) == ["pkg:opam/a@1", "pkg:opam/b@2", "pkg:opam/c@3"]
+    assert list_purls(read(state, f"{OPAM_SWITCH}/switch-state")) == ["pkg:opam/b@1", "pkg:opam/d@1.2"]
+    lockfile = b'depends: ["a" {= "1" & os = "linux"} "b" {with-test & = "2"} "c" {>= "1" & = "3"}]'
+    assert list_purls(read(lockfile, LOCK)) == ["pkg:opam/a@1", "pkg:opam/b@2", "pkg:opam/c@3"]
 
 
 @pytest.mark.parametrize(
@@ -119,13 +119,13 @@ def test_removed_description_with_library_left_is_unread() -> None:
 
 
 def test_a_switch_without_its_descriptions_is_known_by_its_state() -> None:
-    def packages(*layer: Any) -> list[str]:
+    def list_paths(*layer: Any) -> list[str]:
         state = make_file(f"{OPAM_SWITCH}/switch-state", STATE)
         inventory = read_image(make_image([make_file("etc/os-release", DEBIAN), state, *layer]), [ECOSYSTEM])
         return [package.path for package in inventory.packages]
 
-    assert packages() == [f"{OPAM_SWITCH}/switch-state"] * 2
-    assert packages(make_file(PATH), make_file(f"{OPAM_SWITCH}/packages/conf-a.2/opam")) == [
+    assert list_paths() == [f"{OPAM_SWITCH}/switch-state"] * 2
+    assert list_paths(make_file(PATH), make_file(f"{OPAM_SWITCH}/packages/conf-a.2/opam")) == [
         f"{OPAM_SWITCH}/packages/conf-a.2/opam",
         PATH,
     ]

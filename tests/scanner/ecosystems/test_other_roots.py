@@ -30,18 +30,18 @@ SYSTEM = [make_file("etc/os-release", DEBIAN), make_status(make_stanza("bash", "
 DIGEST = "0123456789abcdef" * 4
 
 
-def unread(*layers: list[Entry]) -> dict[str, str]:
+def list_unread(*layers: list[Entry]) -> dict[str, str]:
     return {item.path: item.reason for item in read_inventory(SYSTEM, *layers).unread}
 
 
-def tar(*names: str, size: int = 700) -> bytes:
-    made = io.BytesIO()
-    with tarfile.open(fileobj=made, mode="w") as archive:
+def make_tar(*names: str, size: int = 700) -> bytes:
+    output = io.BytesIO()
+    with tarfile.open(fileobj=output, mode="w") as archive:
         for name in names:
             member = tarfile.TarInfo(name)
             member.size = 0 if name.endswith("/") else size
             archive.addfile(member, io.BytesIO(b"x" * member.size))
-    return made.getvalue()
+    return output.getvalue()
 
 
 @pytest.mark.parametrize(
@@ -60,10 +60,11 @@ def tar(*names: str, size: int = 700) -> bytes:
 )
 def test_a_package_database_of_another_root_is_named(path: str, root: str) -> None:
     assert (
-        unread([make_file(path)])[path] == f"{path} cannot be read: it is the package database of another root, {root}"
+        list_unread([make_file(path)])[path]
+        == f"{path} cannot be read: it is the package database of another root, {root}"
     )
-    assert path not in unread([make_file(path)], make_whiteouts(path))
-    assert path not in unread([make_file(path, "")])
+    assert path not in list_unread([make_file(path)], make_whiteouts(path))
+    assert path not in list_unread([make_file(path, "")])
 
 
 # Databases of package managers that are not read, also in the root of an image whose own database is.
@@ -117,11 +118,11 @@ OTHER_MANAGERS = [
     ],
 )
 def test_a_store_of_packages_or_images_is_named(store: str, inner: str) -> None:
-    assert f"{store} contains" in unread([make_file(f"{store}/{inner}")])[store]
-    assert f"{store} contains" in unread([make_folder(store), make_file(f"{store}/{inner}")])[store]
-    assert store not in unread([make_folder(store)])
-    assert store not in unread([make_file(f"{store}/{inner}")], make_whiteouts(store))
-    assert store not in unread([make_file(f"{store}/{inner}")], make_whiteouts(f"{store}/{inner}"))
+    assert f"{store} contains" in list_unread([make_file(f"{store}/{inner}")])[store]
+    assert f"{store} contains" in list_unread([make_folder(store), make_file(f"{store}/{inner}")])[store]
+    assert store not in list_unread([make_folder(store)])
+    assert store not in list_unread([make_file(f"{store}/{inner}")], make_whiteouts(store))
+    assert store not in list_unread([make_file(f"{store}/{inner}")], make_whiteouts(f"{store}/{inner}"))
 
 
 @pytest.mark.parametrize(
@@ -149,13 +150,13 @@ def test_a_store_of_packages_or_images_is_named(store: str, inner: str) -> None:
     ],
 )
 def test_unrelated_folders_and_files_are_ignored(path: str) -> None:
-    assert unread([make_file(path)]) == {}
+    assert list_unread([make_file(path)]) == {}
 
 
 @pytest.mark.parametrize("path", ["usr/lib/opkg/status", "opt/entware/lib/opkg/status", "usr/lib/ipkg/status"])
 def test_a_database_of_another_manager_in_one_file_is_named(path: str) -> None:
-    assert f"{path} cannot be read: it is the package database of" in unread([make_file(path)])[path]
-    assert path not in unread([make_file(path, "")])
+    assert f"{path} cannot be read: it is the package database of" in list_unread([make_file(path)])[path]
+    assert path not in list_unread([make_file(path, "")])
 
 
 def test_own_databases_are_not_of_another_root() -> None:
@@ -187,7 +188,7 @@ def test_own_databases_are_not_of_another_root() -> None:
     ],
 )
 def test_images_in_an_image_are_named(path: str, content: str | bytes) -> None:
-    assert f"{path} cannot be read" in unread([make_file(path, content)])[path]
+    assert f"{path} cannot be read" in list_unread([make_file(path, content)])[path]
 
 
 @pytest.mark.parametrize(
@@ -204,7 +205,7 @@ def test_images_in_an_image_are_named(path: str, content: str | bytes) -> None:
     ],
 )
 def test_lookalikes_of_images_are_ignored(path: str, content: str) -> None:
-    assert unread([make_file(path, content)]) == {}
+    assert list_unread([make_file(path, content)]) == {}
 
 
 PACKERS: dict[str, Callable[[bytes], bytes]] = {
@@ -237,23 +238,23 @@ PACKERS: dict[str, Callable[[bytes], bytes]] = {
 )
 def test_an_archive_of_an_image_is_named_however_it_is_packed(suffix: str, names: tuple[str, ...]) -> None:
     path = f"var/lib/rancher/images{suffix}"
-    assert "it is an archive of an image" in unread([make_file(path, PACKERS[suffix](tar(*names)))])[path]
+    assert "it is an archive of an image" in list_unread([make_file(path, PACKERS[suffix](make_tar(*names)))])[path]
 
 
 @pytest.mark.parametrize("suffix", PACKERS)
 def test_an_archive_is_an_image_by_its_manifest_whatever_its_layers_are_called(suffix: str) -> None:
-    def packed(manifest: str) -> list[Entry]:
-        made = io.BytesIO()
-        with tarfile.open(fileobj=made, mode="w") as archive:
+    def pack_manifest(manifest: str) -> list[Entry]:
+        output = io.BytesIO()
+        with tarfile.open(fileobj=output, mode="w") as archive:
             for name, content in (("layer.tar", "x" * 700), ("./manifest.json", manifest), ("config.json", "{}")):
                 member = tarfile.TarInfo(name)
                 member.size = len(content)
                 archive.addfile(member, io.BytesIO(content.encode()))
-        return [make_file(f"srv/a{suffix}", PACKERS[suffix](made.getvalue()))]
+        return [make_file(f"srv/a{suffix}", PACKERS[suffix](output.getvalue()))]
 
     docker = json.dumps([{"Config": "config.json", "RepoTags": ["a:1"], "Layers": ["layer.tar"]}])
-    assert "it is an archive of an image" in unread(packed(docker))[f"srv/a{suffix}"]
-    assert unread(packed('{"name": "An app", "icons": []}')) == {}
+    assert "it is an archive of an image" in list_unread(pack_manifest(docker))[f"srv/a{suffix}"]
+    assert list_unread(pack_manifest('{"name": "An app", "icons": []}')) == {}
 
 
 def test_an_entry_of_more_than_8_gib_does_not_hide_what_follows(tmp_path: Path) -> None:
@@ -272,12 +273,12 @@ def test_an_entry_of_more_than_8_gib_does_not_hide_what_follows(tmp_path: Path) 
 
 @pytest.mark.parametrize("suffix", PACKERS)
 def test_other_archives_are_ignored(suffix: str) -> None:
-    content = tar("src/", "src/main.c", "manifest.json", f"{DIGEST}.txt", "blobs/a")
-    assert unread([make_file(f"srv/source{suffix}", PACKERS[suffix](content))]) == {}
-    for broken in (b"", b"\x1f\x8bxx", b"\xfd7zXZ\0broken", content[:700], b"a" * 600):
-        assert unread([make_file(f"srv/source{suffix}", broken)]) == {}
+    content = make_tar("src/", "src/main.c", "manifest.json", f"{DIGEST}.txt", "blobs/a")
+    assert list_unread([make_file(f"srv/source{suffix}", PACKERS[suffix](content))]) == {}
+    for broken_content in (b"", b"\x1f\x8bxx", b"\xfd7zXZ\0broken", content[:700], b"a" * 600):
+        assert list_unread([make_file(f"srv/source{suffix}", broken_content)]) == {}
 
 
 def test_links_to_image_archives_are_ignored() -> None:
-    archive = make_file("srv/a-1.tar.gz", gzip.compress(tar("src/main.c")))
-    assert unread([archive, make_symlink("srv/a.tar.gz", "a-1.tar.gz")]) == {}
+    archive = make_file("srv/a-1.tar.gz", gzip.compress(make_tar("src/main.c")))
+    assert list_unread([archive, make_symlink("srv/a.tar.gz", "a-1.tar.gz")]) == {}

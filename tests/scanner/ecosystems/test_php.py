@@ -90,7 +90,7 @@ def test_composer_1_wrote_a_bare_list() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "owned"),
+    ("arguments", "owned_path"),
     [
         ("../acme/log/", "srv/app/libraries/acme/log/"),
         ("../../web/modules/./log", "srv/app/web/modules/log/"),
@@ -106,9 +106,9 @@ def test_composer_1_wrote_a_bare_list() -> None:
         (7, ""),
     ],
 )
-def test_no_package_owns_all_of_the_vendor_folder(arguments: object, owned: str) -> None:
+def test_no_package_owns_all_of_the_vendor_folder(arguments: object, owned_path: str) -> None:
     extract = read({"packages": [{"name": "acme/log", "version": "1", "install-path": arguments}]})
-    assert extract.owns == ({"pkg:composer/acme/log@1": (owned,)} if owned else {})
+    assert extract.owns == ({"pkg:composer/acme/log@1": (owned_path,)} if owned_path else {})
 
 
 @pytest.mark.parametrize(
@@ -204,14 +204,14 @@ while (($line = fgets(STDIN)) !== false) {
 """
 
 
-def composer_says(pairs: list[tuple[str, str]]) -> list[str]:
+def compare_with_composer(pairs: list[tuple[str, str]]) -> list[str]:
     """ "?" for what is refused, and for branches: the order of those is that of nothing."""
     command = ["php", "-d", "include_path=/usr/share/php", "-r", ORACLE]
     lines = "".join(f"{a}\t{b}\n" for a, b in pairs)
     return subprocess.run(command, input=lines, capture_output=True, text=True, check=True).stdout.splitlines()
 
 
-def version(chance: random.Random) -> str:
+def make_version(chance: random.Random) -> str:
     pick = chance.choice
     numbers = ("0", "1", "2", "10", "01", "2010", "99999", "9223372036854775808")
     dates = ("2010-01-02", "20100102", "2010.01.02", "201001021530", "2010-10-20.203040", "2010-01-02.5")
@@ -233,14 +233,14 @@ def version(chance: random.Random) -> str:
 @pytest.mark.real
 def test_composer_agrees() -> None:
     chance = random.Random(7)  # noqa: S311 a repeatable sample
-    pairs = [(version(chance), version(chance)) for _ in range(20_000)]
-    expected = [line for line in read_statements("packagist.txt") if len(line) == 3]
-    pairs += [(line[0], line[2]) for line in expected] + [
+    pairs = [(make_version(chance), make_version(chance)) for _ in range(20_000)]
+    statements = [line for line in read_statements("packagist.txt") if len(line) == 3]
+    pairs += [(line[0], line[2]) for line in statements] + [
         (line[0], line[0]) for line in read_statements("packagist.txt")
     ]
-    real = sorted({line[0] for line in expected})
+    real = sorted({line[0] for line in statements})
     pairs += [(chance.choice(real), chance.choice(real)) for _ in range(5_000)]
-    output = composer_says(pairs)
+    output = compare_with_composer(pairs)
     assert [
         (pair, sign) for pair, sign in zip(pairs, output, strict=True) if compare_versions(ECOSYSTEM, *pair) != sign
     ] == []

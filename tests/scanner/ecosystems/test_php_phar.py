@@ -26,17 +26,19 @@ def read(content: bytes, path: str = PATH) -> Extract:
     return ECOSYSTEM.read(path, io.BytesIO(content))
 
 
-def entry(name: str, packed: int, size: int, check: int, flags: int = 0) -> bytes:
+def make_entry(name: str, packed_size: int, size: int, check: int, flags: int = 0) -> bytes:
     text = name.encode()
-    return struct.pack("<I", len(text)) + text + struct.pack("<IIIIII", size, 0, packed, check, flags, 0)
+    return struct.pack("<I", len(text)) + text + struct.pack("<IIIIII", size, 0, packed_size, check, flags, 0)
 
 
-def phar(*files: tuple[str, bytes], flags: int = 0, script: bytes = SCRIPT, count: int = -1) -> bytes:
+def make_phar(*files: tuple[str, bytes], flags: int = 0, script: bytes = SCRIPT, count: int = -1) -> bytes:
     entries, contents = b"", b""
     for name, content in files:
-        deflated = zlib.compress(content, wbits=-15) if flags == GZ else bz2.compress(content) if flags else content
-        entries += entry(name, len(deflated), len(content), zlib.crc32(content), flags)
-        contents += deflated
+        compressed_content = (
+            zlib.compress(content, wbits=-15) if flags == GZ else bz2.compress(content) if flags else content
+        )
+        entries += make_entry(name, len(compressed_content), len(content), zlib.crc32(content), flags)
+        contents += compressed_content
     body = struct.pack("<IBBIII", len(files) if count < 0 else count, 0x11, 0x10, 0, 0, 0) + entries
     return script + struct.pack("<I", len(body)) + body + contents
 
@@ -60,8 +62,8 @@ def test_wanted_paths(path: str, head: bytes, *, is_wanted: bool) -> None:
 @pytest.mark.parametrize("name", ["plain", "gz", "zip"])
 def test_packages_are_those_of_the_installed_json_in_it(name: str) -> None:
     extract = read((DATA / f"{name}.phar").read_bytes())
-    installed = ECOSYSTEM.read(f"{PATH}!/{INSTALLED}", io.BytesIO((DATA / "installed.json").read_bytes()))
-    assert extract.packages == installed.packages
+    installed_extract = ECOSYSTEM.read(f"{PATH}!/{INSTALLED}", io.BytesIO((DATA / "installed.json").read_bytes()))
+    assert extract.packages == installed_extract.packages
     assert extract.packages[0].path == f"{PATH}!/{INSTALLED}"
     assert extract.is_self_contained
     assert not extract.owns
@@ -70,12 +72,12 @@ def test_packages_are_those_of_the_installed_json_in_it(name: str) -> None:
 @pytest.mark.parametrize("end", [b"", b" ?>", b" ?>\n", b" ?>\r\n", b"\n?>\r\n"])
 @pytest.mark.parametrize("flags", [0, GZ, BZ2])
 def test_every_way_in_which_a_script_ends_and_a_file_is_packed_is_read(end: bytes, flags: int) -> None:
-    content = phar(("a.php", b"<?php"), (INSTALLED, A), flags=flags, script=b"<?php __HALT_COMPILER();" + end)
+    content = make_phar(("a.php", b"<?php"), (INSTALLED, A), flags=flags, script=b"<?php __HALT_COMPILER();" + end)
     assert [package.purl for package in read(content).packages] == ["pkg:composer/acme/a@1.0"]
 
 
 def test_an_archive_without_composer_s_packages_and_a_script_are_nothing() -> None:
-    assert read(phar(("src/main.php", b"<?php"))) == Extract()
+    assert read(make_phar(("src/main.php", b"<?php"))) == Extract()
     script = b"#!/usr/bin/env php\n<?php echo '__HALT_COMPILER();'; // and so on\n"
     assert read(script, "usr/bin/own") == Extract()
     assert read(script[:40], "usr/bin/own") == Extract()
@@ -83,17 +85,17 @@ def test_an_archive_without_composer_s_packages_and_a_script_are_nothing() -> No
 
 def test_archive_that_hides_its_packages_is_unreadable() -> None:
     with pytest.raises(UnreadableError, match=r"no composer/installed\.json"):
-        read(phar(("vendor/composer/autoload_real.php", b"<?php"), ("vendor/composer/installed.php", b"<?php")))
+        read(make_phar(("vendor/composer/autoload_real.php", b"<?php"), ("vendor/composer/installed.php", b"<?php")))
 
 
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
         (b"<?php echo 1;", "no archive begins"),
-        (b"#" * STUB_LIMIT + phar((INSTALLED, A)), "no archive begins"),
+        (b"#" * STUB_LIMIT + make_phar((INSTALLED, A)), "no archive begins"),
         (SCRIPT + struct.pack("<II", MANIFEST_LIMIT + 1, 0) + b"\x11\x10", "no more than"),
-        (phar((INSTALLED, A))[:120], "references bytes outside itself"),
-        (phar((INSTALLED, A), count=2), "manifest is cut off"),
+        (make_phar((INSTALLED, A))[:120], "references bytes outside itself"),
+        (make_phar((INSTALLED, A), count=2), "manifest is cut off"),
         (b"PK\3\4", "not a complete zip archive"),
     ],
 )
@@ -105,35 +107,35 @@ def test_an_archive_that_cannot_be_read_says_why(content: bytes, reason: str) ->
 @pytest.mark.parametrize(
     ("reasons", "reason"),
     [
-        (entry(INSTALLED, 4, 4, 0), "does not match its archive's manifest"),
-        (entry(INSTALLED, 2**31, 4, 0), "no more than"),
-        (entry(INSTALLED, 4, 2**31, 0), "no more than"),
-        (entry(INSTALLED, 4, 4, 0, GZ), "cannot be inflated"),
-        (entry(INSTALLED, 4, 4, 0, BZ2), "cannot be inflated"),
-        (entry(INSTALLED, 5000, 5000, 0), "outside itself"),
-        (entry(INSTALLED, 4, 4, zlib.crc32(b"\xff" * 4)), "not JSON"),
+        (make_entry(INSTALLED, 4, 4, 0), "does not match its archive's manifest"),
+        (make_entry(INSTALLED, 2**31, 4, 0), "no more than"),
+        (make_entry(INSTALLED, 4, 2**31, 0), "no more than"),
+        (make_entry(INSTALLED, 4, 4, 0, GZ), "cannot be inflated"),
+        (make_entry(INSTALLED, 4, 4, 0, BZ2), "cannot be inflated"),
+        (make_entry(INSTALLED, 5000, 5000, 0), "outside itself"),
+        (make_entry(INSTALLED, 4, 4, zlib.crc32(b"\xff" * 4)), "not JSON"),
     ],
 )
 def test_a_file_in_it_that_cannot_be_read_is_unread_and_named(reasons: bytes, reason: str) -> None:
     body = struct.pack("<IBBIII", 1, 0x11, 0x10, 0, 0, 0) + reasons
-    ((inner, why),) = read(SCRIPT + struct.pack("<I", len(body)) + body + b"\xff" * 4).unread_parts
+    ((inner, unread_reason),) = read(SCRIPT + struct.pack("<I", len(body)) + body + b"\xff" * 4).unread_parts
     assert inner == INSTALLED
-    assert reason in why
+    assert reason in unread_reason
 
 
 def test_unreadable_file_leaves_the_others() -> None:
-    extract = read(phar((f"a/{INSTALLED}", b'{"packages": [{"name": "b"}]}'), (f"b/{INSTALLED}", A)))
+    extract = read(make_phar((f"a/{INSTALLED}", b'{"packages": [{"name": "b"}]}'), (f"b/{INSTALLED}", A)))
     assert [package.name for package in extract.packages] == ["acme/a"]
     assert extract.unread_parts == ((f"a/{INSTALLED}/b", "it has no name and version"),)
 
 
 def test_archives_of_a_later_version_are_read_as_php_reads_them() -> None:
-    later = phar((INSTALLED, A)).replace(b"\x11\x10", b"\x20\x00", 1)
+    later = make_phar((INSTALLED, A)).replace(b"\x11\x10", b"\x20\x00", 1)
     assert [item.purl for item in read(later, "usr/bin/own").packages] == ["pkg:composer/acme/a@1.0"]
     assert read(SCRIPT + b"text that is not an archive of any version", "usr/bin/own") == Extract()
 
 
 def test_a_program_whose_archive_may_begin_too_late_is_unread() -> None:
-    program = phar((INSTALLED, A), script=SCRIPT.replace(b"__HALT", b"/*" + b" " * STUB_LIMIT + b"*/ __HALT"))
+    program = make_phar((INSTALLED, A), script=SCRIPT.replace(b"__HALT", b"/*" + b" " * STUB_LIMIT + b"*/ __HALT"))
     with pytest.raises(UnreadableError, match="no archive begins"):
         read(program, "usr/bin/own")

@@ -38,7 +38,7 @@ def read(path: str, content: bytes | str) -> Extract:
     return ECOSYSTEM.read(path, io.BytesIO(raw))
 
 
-def judged(image: Inventory) -> list[tuple[str, str, str]]:
+def list_programs(image: Inventory) -> list[tuple[str, str, str]]:
     return [
         (package.purl, package.path, package.owner or "")
         for package in image.packages
@@ -141,8 +141,8 @@ def test_version_is_found_anywhere_in_large_data() -> None:
 
 
 def test_program_without_sections_is_read_by_its_segments() -> None:
-    stripped = make_elf(b"\0node.js/v20.20.2\0", has_sections=False)
-    assert read("bin/node", stripped).packages[0].version == "20.20.2"
+    stripped_program = make_elf(b"\0node.js/v20.20.2\0", has_sections=False)
+    assert read("bin/node", stripped_program).packages[0].version == "20.20.2"
     with pytest.raises(UnreadableError):
         read("bin/node", make_elf(b"", has_sections=False))
 
@@ -195,8 +195,8 @@ def test_covered_program_is_judged_and_another_is_undetermined() -> None:
         [make_file("bin/node", NODE), make_file("lib/libcrypto.so.3", make_elf(b"OpenSSL 3.0.11 19 Sep 2023\0"))]
     ).packages
     fixed = Range("SEMVER", (("introduced", "20.0.0"), ("fixed", "20.20.3")))
-    expected = AdvisorySnapshot((Advisory("BIT-node-2026-1", "Bitnami", "node", (fixed,)),), (BITNAMI,))
-    matches = Matcher(expected, ecosystems.load()).match(packages)
+    snapshot = AdvisorySnapshot((Advisory("BIT-node-2026-1", "Bitnami", "node", (fixed,)),), (BITNAMI,))
+    matches = Matcher(snapshot, ecosystems.load()).match(packages)
     assert [(item.id, item.package.name, item.fixed) for item in matches.findings] == [
         ("BIT-node-2026-1", "node", "20.20.3")
     ]
@@ -206,7 +206,7 @@ def test_covered_program_is_judged_and_another_is_undetermined() -> None:
 # --- in images ---------------------------------------------------------------------------------------------------
 
 
-def debian(*paths: str) -> list[Entry]:
+def make_debian(*paths: str) -> list[Entry]:
     return [
         make_file("etc/os-release", DEBIAN),
         make_status(make_stanza("nodejs", "20.19.2")),
@@ -216,9 +216,9 @@ def debian(*paths: str) -> list[Entry]:
 
 def test_a_distributions_own_program_is_the_distributions_to_judge() -> None:
     image = read_inventory(
-        [*debian("usr/bin/node"), make_file("usr/bin/node", NODE), make_file("usr/local/bin/node", NODE)]
+        [*make_debian("usr/bin/node"), make_file("usr/bin/node", NODE), make_file("usr/local/bin/node", NODE)]
     )
-    assert judged(image) == [
+    assert list_programs(image) == [
         ("pkg:generic/node@20.20.2", "usr/bin/node", "nodejs"),
         ("pkg:generic/node@20.20.2", "usr/local/bin/node", ""),
     ]
@@ -226,32 +226,32 @@ def test_a_distributions_own_program_is_the_distributions_to_judge() -> None:
 
 
 def test_a_list_from_another_layer_shields_nothing() -> None:
-    image = read_inventory(debian("usr/bin/node"), [make_file("usr/bin/node", NODE)])
-    assert judged(image) == [("pkg:generic/node@20.20.2", "usr/bin/node", "")]
+    image = read_inventory(make_debian("usr/bin/node"), [make_file("usr/bin/node", NODE)])
+    assert list_programs(image) == [("pkg:generic/node@20.20.2", "usr/bin/node", "")]
 
 
 def test_unknown_version_of_an_owned_program_is_ignored() -> None:
-    assert read_inventory([*debian("usr/bin/node"), make_file("usr/bin/node", make_elf())]).unread == ()
-    (unread,) = read_inventory([*debian("usr/bin/node"), make_file("opt/node/bin/node", make_elf())]).unread
-    assert unread.path == "opt/node/bin/node"
+    assert read_inventory([*make_debian("usr/bin/node"), make_file("usr/bin/node", make_elf())]).unread == ()
+    (unread_entry,) = read_inventory([*make_debian("usr/bin/node"), make_file("opt/node/bin/node", make_elf())]).unread
+    assert unread_entry.path == "opt/node/bin/node"
 
 
 def test_a_runtime_counts_once_whatever_of_it_is_found() -> None:
     machine = make_elf(b"for linux-amd64 JRE (17.0.9+9), built on\0")
     image = [make_file("opt/jdk/release", RELEASE), make_file("opt/jdk/lib/server/libjvm.so", machine)]
-    assert judged(read_inventory(image)) == [("pkg:generic/java@17.0.9", "opt/jdk/release", "")]
+    assert list_programs(read_inventory(image)) == [("pkg:generic/java@17.0.9", "opt/jdk/release", "")]
     second = make_elf(b"for linux-amd64 JRE (17.0.8+7), built on\0")
     image = [make_file("opt/jdk/release", RELEASE), make_file("opt/jdk/lib/server/libjvm.so", second)]
-    assert len(judged(read_inventory(image))) == 2
+    assert len(list_programs(read_inventory(image))) == 2
 
 
 def test_a_runtime_whose_release_file_was_removed_is_still_there() -> None:
     machine = make_elf(b"for linux-amd64 JRE (17.0.9+9), built on\0")
     runtime = [make_file("opt/jdk/release", RELEASE), make_file("opt/jdk/lib/server/libjvm.so", machine)]
     image = read_inventory(runtime, make_whiteouts("opt/jdk/release"))
-    assert judged(image) == [("pkg:generic/java@17.0.9", "opt/jdk/lib/server/libjvm.so", "")]
-    (unread,) = image.unread
-    assert "opt/jdk/release no longer lists java 17.0.9, yet files of it are there." in unread.reason
+    assert list_programs(image) == [("pkg:generic/java@17.0.9", "opt/jdk/lib/server/libjvm.so", "")]
+    (unread_entry,) = image.unread
+    assert "opt/jdk/release no longer lists java 17.0.9, yet files of it are there." in unread_entry.reason
 
 
 def test_a_bitnami_component_counts_once() -> None:
@@ -269,7 +269,7 @@ def test_a_bitnami_component_counts_once() -> None:
 def test_links_to_programs_and_releases_say_nothing() -> None:
     image = read_inventory(
         [
-            *debian(),
+            *make_debian(),
             make_file("opt/node/bin/node", NODE),
             make_symlink("usr/bin/node", "/opt/node/bin/node"),
             make_symlink("srv/release", "releases/4"),

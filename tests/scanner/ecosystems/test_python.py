@@ -50,14 +50,14 @@ def test_wanted_paths(path: str, *, is_wanted: bool) -> None:
 )  # fmt: skip
 def test_wanted_paths_have_a_trigger(folder: str, last: str) -> None:
     triggers = ECOSYSTEM.triggers
-    triggered = last in triggers.names or "." + last.rpartition(".")[2] in triggers.suffixes
-    assert triggered or not ECOSYSTEM.should_read(folder + last, 1, 0o644, b"")
+    has_trigger = last in triggers.names or "." + last.rpartition(".")[2] in triggers.suffixes
+    assert has_trigger or not ECOSYSTEM.should_read(folder + last, 1, 0o644, b"")
 
 
 def test_a_purl_names_a_distribution() -> None:
     result = ECOSYSTEM.build_from_purl(Purl("pypi", "", "Foo_Bar", "1.0+local", {"extension": "whl"}), None)
-    (installed,) = read(HEADER).packages
-    assert (result.purl, result.source_name, result.ecosystem) == (installed.purl, "foo-bar", "PyPI")
+    (installed_package,) = read(HEADER).packages
+    assert (result.purl, result.source_name, result.ecosystem) == (installed_package.purl, "foo-bar", "PyPI")
     assert result.path == ""
 
 

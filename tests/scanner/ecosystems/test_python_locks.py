@@ -33,18 +33,18 @@ def read(name: str, content: str | bytes) -> Extract:
     return ECOSYSTEM.read(f"app/{name}", io.BytesIO(content.encode() if isinstance(content, str) else content))
 
 
-def named(extract: Extract) -> list[str]:
+def list_names(extract: Extract) -> list[str]:
     return [f"{package.source_name} {package.version}" for package in extract.packages]
 
 
-@pytest.mark.parametrize("made", MADE)
-def test_lockfiles_of_each_tool_name_their_packages(made: str) -> None:
+@pytest.mark.parametrize("file_name", MADE)
+def test_lockfiles_of_each_tool_name_their_packages(file_name: str) -> None:
     """The project itself, its own folder and its development group (iniconfig) are not there."""
-    extract = read(made, (DATA / made).read_bytes())
+    extract = read(file_name, (DATA / file_name).read_bytes())
     assert extract.is_lockfile
     assert not extract.owns
-    assert sorted(named(extract)) == sorted(MADE[made])
-    assert extract.packages[0].path == f"app/{made}"
+    assert sorted(list_names(extract)) == sorted(MADE[file_name])
+    assert extract.packages[0].path == f"app/{file_name}"
 
 
 @pytest.mark.parametrize(
@@ -97,11 +97,11 @@ def test_wanted_paths(path: str, *, is_wanted: bool) -> None:
     ],
 )
 def test_lines_that_pin_a_version_are_requirements(line: str, expected: list[str]) -> None:
-    assert named(read("requirements.txt", line)) == expected
+    assert list_names(read("requirements.txt", line)) == expected
 
 
 def test_requirements_as_windows_writes_them_are_read() -> None:
-    assert named(read("requirements.txt", "foo==1.0\r\n".encode("utf-16"))) == ["foo 1.0"]
+    assert list_names(read("requirements.txt", "foo==1.0\r\n".encode("utf-16"))) == ["foo 1.0"]
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ def test_requirements_as_windows_writes_them_are_read() -> None:
     ids=range(15),
 )
 def test_sources_and_groups(name: str, content: str, expected: list[str]) -> None:
-    assert named(read(name, content)) == expected
+    assert list_names(read(name, content)) == expected
 
 
 @pytest.mark.parametrize(
@@ -230,10 +230,10 @@ def test_an_egg_without_metadata_is_unreadable() -> None:
     st.sampled_from([*MADE, "own.egg"]),
     st.lists(st.tuples(st.floats(0, 1), st.binary(max_size=6)), min_size=1, max_size=6),
 )
-def test_a_damaged_file_is_read_or_unreadable(made: str, edits: list[tuple[float, bytes]]) -> None:
-    content = bytearray((DATA / made).read_bytes())
+def test_a_damaged_file_is_read_or_unreadable(file_name: str, edits: list[tuple[float, bytes]]) -> None:
+    content = bytearray((DATA / file_name).read_bytes())
     for where, new in edits:
         at = int(where * len(content))
         content[at : at + len(new)] = new
     with contextlib.suppress(UnreadableError):
-        read(made, bytes(content))
+        read(file_name, bytes(content))

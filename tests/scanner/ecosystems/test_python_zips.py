@@ -22,11 +22,11 @@ PYTHON = b"#!/usr/bin/env python3\n"
 
 
 def archive(*names: str, content: str = METADATA, start: bytes = PYTHON) -> bytes:
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as file:
+    output = io.BytesIO()
+    with zipfile.ZipFile(output, "w", zipfile.ZIP_DEFLATED) as file:
         for name in ("__main__.py", *names):
             file.writestr(name, content)
-    return start + out.getvalue()
+    return start + output.getvalue()
 
 
 def read(content: bytes, path: str = "app/a.pyz") -> Extract:
@@ -92,11 +92,11 @@ def test_an_egg_that_does_not_name_its_package_is_unreadable() -> None:
 
 
 def test_a_package_that_cannot_be_read_leaves_the_others() -> None:
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w") as file:
+    output = io.BytesIO()
+    with zipfile.ZipFile(output, "w") as file:
         file.writestr("a.dist-info/METADATA", METADATA)
         file.writestr("b.dist-info/METADATA", "Name: b\n")
-    extract = read(PYTHON + out.getvalue())
+    extract = read(PYTHON + output.getvalue())
     assert [package.name for package in extract.packages] == ["Foo"]
     assert extract.unread_parts == (("b.dist-info/METADATA", "it has no Version"),)
 
@@ -115,7 +115,7 @@ def test_too_many_packages_are_unreadable() -> None:
 END = b"PK\x05\x06"
 
 
-def decoy(count: int, offset: int, comment: int) -> bytes:
+def make_decoy(count: int, offset: int, comment: int) -> bytes:
     """The directory and the end record of an archive without packages."""
     names = b"".join(b"PK\x01\x02" + struct.pack("<6H3I5H2I", *[0] * 9, 1, *[0] * 6) + b"a" for _ in range(count))
     return names + END + struct.pack("<4H2IH", 0, 0, count, count, len(names), offset, comment)
@@ -128,7 +128,9 @@ def decoy(count: int, offset: int, comment: int) -> bytes:
     size=st.sampled_from((-47, -1, 0, 1, 47)),
     offset=st.sampled_from((-1, 0, 1)),
     comment=st.sampled_from((-1, 0, 1, 22, 200)),
-    after=st.one_of(st.binary(max_size=30), st.builds(decoy, st.integers(0, 2), st.integers(0, 3), st.integers(0, 9))),
+    after=st.one_of(
+        st.binary(max_size=30), st.builds(make_decoy, st.integers(0, 2), st.integers(0, 3), st.integers(0, 9))
+    ),
     suffix=st.sampled_from((".zip", ".pyz", ".pex")),
 )
 def test_no_changed_archive_hides_a_package_that_python_imports(
@@ -144,11 +146,11 @@ def test_no_changed_archive_hides_a_package_that_python_imports(
     content = before + honest[: at + 4] + struct.pack("<4H2IH", *fields) + after
     path = Path(tmp_path_factory.getbasetemp()) / f"changed{suffix}"
     path.write_bytes(content)
-    imported = b""
+    imported_data = b""
     with suppress(ImportError, OSError, EOFError):
         zipimport._zip_directory_cache.clear()  # type: ignore[attr-defined] # the file has changed
-        imported = zipimport.zipimporter(str(path)).get_data(member)
-    if imported:
+        imported_data = zipimport.zipimporter(str(path)).get_data(member)
+    if imported_data:
         assert ECOSYSTEM.should_read(f"app/a{suffix}", len(content), 0o644, content[:64])
         with suppress(UnreadableError):
             extract = read(content, f"app/a{suffix}")

@@ -29,11 +29,11 @@ def read(form: str) -> Extract:
     return ECOSYSTEM.read(path, io.BytesIO(gzip.decompress((DATA / name).read_bytes())))
 
 
-def listed(content: str) -> tuple[Package, ...]:
+def read_manifest(content: str) -> tuple[Package, ...]:
     return ECOSYSTEM.read(MANIFEST, io.BytesIO(content.encode())).packages
 
 
-def named(purl: Purl, distribution: Distribution | None = None) -> tuple[str, str, str, str]:
+def build_from_purl(purl: Purl, distribution: Distribution | None = None) -> tuple[str, str, str, str]:
     package = ECOSYSTEM.build_from_purl(purl, distribution)
     return package.ecosystem, package.source_name, package.source_version, package.purl
 
@@ -123,7 +123,7 @@ def test_a_distroless_list_says_the_same_as_the_database_but_for_modules() -> No
 )
 def test_a_broken_list_is_unreadable_and_says_where(content: str, reason: str) -> None:
     with pytest.raises(UnreadableError, match=reason):
-        listed(content)
+        read_manifest(content)
 
 
 @pytest.mark.parametrize(("path", "limit"), [("var/lib/rpm/Packages", SIZE_LIMIT), (MANIFEST, MANIFEST_LIMIT)])
@@ -193,26 +193,34 @@ def test_every_ecosystem_that_is_named_is_ordered() -> None:
 def test_advisories_name_the_installed_package_or_its_source(
     distribution: Distribution, source: str, packages: dict[tuple[str, str], Package]
 ) -> None:
-    settled = ECOSYSTEM.assign_distribution(packages["bash-doc", "x86_64"], distribution)
-    assert (settled.name, settled.source_name, settled.source_version) == ("bash-doc", source, "5.1.8-9.el9")
+    assigned_package = ECOSYSTEM.assign_distribution(packages["bash-doc", "x86_64"], distribution)
+    assert (assigned_package.name, assigned_package.source_name, assigned_package.source_version) == (
+        "bash-doc",
+        source,
+        "5.1.8-9.el9",
+    )
 
 
 def test_a_package_with_a_version_of_its_own_has_the_epoch_of_its_source() -> None:
     """SOURCERPM does not state it; what is written of the package does."""
     source = "perl-5.32.1-481.el9.src.rpm"
     rows = [("perl-libs", "5.32.1-481.el9", "4"), ("perl-Errno", "1.30-481.el9", "(none)"), ("other", "2-1", "7")]
-    result = listed("".join(f"{name}\t{v}\t\t\tResf\t{epoch}\t\tx\t{epoch}\t{source}\n" for name, v, epoch in rows))
+    result = read_manifest(
+        "".join(f"{name}\t{v}\t\t\tResf\t{epoch}\t\tx\t{epoch}\t{source}\n" for name, v, epoch in rows)
+    )
     assert {package.source_version for package in result} == {"4:5.32.1-481.el9"}
-    settled = [ECOSYSTEM.assign_distribution(package, ROCKY) for package in result]
-    assert [ECOSYSTEM.build_from_purl(parse_purl(package.purl), None).source_version for package in settled] == [
-        "4:5.32.1-481.el9"
-    ] * 3
-    assert [package.version for package in settled] == ["4:5.32.1-481.el9", "1.30-481.el9", "7:2-1"]
+    assigned_packages = [ECOSYSTEM.assign_distribution(package, ROCKY) for package in result]
+    assert [
+        ECOSYSTEM.build_from_purl(parse_purl(package.purl), None).source_version for package in assigned_packages
+    ] == ["4:5.32.1-481.el9"] * 3
+    assert [package.version for package in assigned_packages] == ["4:5.32.1-481.el9", "1.30-481.el9", "7:2-1"]
 
 
 def test_a_source_without_a_release_has_no_epoch() -> None:
     rows = [("a", "5", "(none)"), ("b", "6", "1")]
-    result = listed("".join(f"{name}\t{v}\t\t\tResf\t{epoch}\t\tx\t{epoch}\ta-5.src.rpm\n" for name, v, epoch in rows))
+    result = read_manifest(
+        "".join(f"{name}\t{v}\t\t\tResf\t{epoch}\t\tx\t{epoch}\ta-5.src.rpm\n" for name, v, epoch in rows)
+    )
     assert [package.source_version for package in result] == ["5", "1:6"]
 
 
@@ -233,22 +241,22 @@ def test_own_package_url_parses_to_the_same_package(
     distribution: Distribution, packages: dict[tuple[str, str], Package]
 ) -> None:
     for item in packages.values():
-        installed = replace(item, vendor="")
-        settled = ECOSYSTEM.assign_distribution(installed, distribution)
-        epoch, _, version = settled.version.rpartition(":")
-        source = f"{installed.source_name}-{installed.source_version.rpartition(':')[2]}.src.rpm"
+        installed_package = replace(item, vendor="")
+        assigned_package = ECOSYSTEM.assign_distribution(installed_package, distribution)
+        epoch, _, version = assigned_package.version.rpartition(":")
+        source = f"{installed_package.source_name}-{installed_package.source_version.rpartition(':')[2]}.src.rpm"
         arguments = {
-            "arch": settled.arch or "",
+            "arch": assigned_package.arch or "",
             "epoch": epoch,
-            "rpmmod": settled.module or "",
+            "rpmmod": assigned_package.module or "",
             "upstream": source,
             "distro": f"{distribution.id}-{distribution.version}",
         }
-        again = ECOSYSTEM.build_from_purl(Purl("rpm", "any", settled.name, version, arguments), None)
-        assert (again.path, settled.path) == ("", "var/lib/rpm/rpmdb.sqlite")
-        assert ECOSYSTEM.assign_distribution(installed, distribution).purl == again.purl
+        rebuilt_package = ECOSYSTEM.build_from_purl(Purl("rpm", "any", assigned_package.name, version, arguments), None)
+        assert (rebuilt_package.path, assigned_package.path) == ("", "var/lib/rpm/rpmdb.sqlite")
+        assert ECOSYSTEM.assign_distribution(installed_package, distribution).purl == rebuilt_package.purl
         for part in ("ecosystem", "version", "source_name", "source_version", "arch", "module"):
-            assert getattr(again, part) == getattr(settled, part)
+            assert getattr(rebuilt_package, part) == getattr(assigned_package, part)
 
 
 @pytest.mark.parametrize(
@@ -295,20 +303,30 @@ def test_a_package_url_names_its_source_in_three_ways(upstream: str, source: str
 )
 def test_package_url_states_the_distribution(distro: str, ecosystem: str) -> None:
     purl = Purl("rpm", "redhat", "bash", "5.1.8-9.el9", {"distro": distro})
-    assert named(purl, Distribution("photon", "5.0"))[0] == ecosystem
+    assert build_from_purl(purl, Distribution("photon", "5.0"))[0] == ecosystem
 
 
 def test_document_completes_the_distribution_of_a_qualifier() -> None:
     purl = Purl("rpm", "openEuler", "booth-core", "1.0-6.oe2203sp3", {"distro": "openEuler-22.03"})
-    assert named(purl, Distribution("openeuler", "22.03", "openEuler 22.03 (LTS-SP3)"))[0] == "openEuler:22.03-LTS-SP3"
-    assert named(purl, Distribution("openeuler", "20.03", "openEuler 20.03 (LTS-SP4)"))[0] == "openEuler:22.03"
+    assert (
+        build_from_purl(purl, Distribution("openeuler", "22.03", "openEuler 22.03 (LTS-SP3)"))[0]
+        == "openEuler:22.03-LTS-SP3"
+    )
+    assert (
+        build_from_purl(purl, Distribution("openeuler", "20.03", "openEuler 20.03 (LTS-SP4)"))[0] == "openEuler:22.03"
+    )
 
 
 def test_distribution_of_a_package_url_without_qualifier() -> None:
     purl = Purl("rpm", "redhat", "bash", "5.1.8-9.el9", {"epoch": "0"})
-    assert named(purl, ROCKY)[:3] == ("Rocky Linux:9", "bash", "5.1.8-9.el9")
-    assert named(purl)[0] == "Red Hat"
-    assert named(Purl("rpm", "", "bash", "1-2", {"arch": "i686"})) == ("", "bash", "1-2", "pkg:rpm/bash@1-2?arch=i686")
+    assert build_from_purl(purl, ROCKY)[:3] == ("Rocky Linux:9", "bash", "5.1.8-9.el9")
+    assert build_from_purl(purl)[0] == "Red Hat"
+    assert build_from_purl(Purl("rpm", "", "bash", "1-2", {"arch": "i686"})) == (
+        "",
+        "bash",
+        "1-2",
+        "pkg:rpm/bash@1-2?arch=i686",
+    )
 
 
 def test_epoch_is_in_the_version_or_a_qualifier() -> None:

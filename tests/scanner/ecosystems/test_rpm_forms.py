@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.scanner.ecosystems.test_rpm_header import BASH, header
+from tests.scanner.ecosystems.test_rpm_header import BASH, make_header
 
 from dockgate.scanner.ecosystems.rpm import ECOSYSTEM
 from dockgate.scanner.ecosystems.rpm.database import PACKAGES_LIMIT, UNREAD_LIMIT
@@ -32,17 +32,17 @@ def read(path: str, content: bytes) -> Extract:
     return ECOSYSTEM.read(path, io.BytesIO(content))
 
 
-def refused(path: str, content: bytes) -> str:
+def read_refusal(path: str, content: bytes) -> str:
     with pytest.raises(UnreadableError) as caught:
         read(path, content)
     return str(caught.value)
 
 
-def patched(content: bytes, at: int, value: bytes) -> bytes:
+def patch_content(content: bytes, at: int, value: bytes) -> bytes:
     return content[:at] + value + content[at + len(value) :]
 
 
-def database(
+def make_database(
     path: Path, *blobs: bytes, schema: str = "CREATE TABLE Packages (hnum INTEGER PRIMARY KEY, blob BLOB)"
 ) -> bytes:
     """A SQLite database of pages of 512 bytes with these headers."""
@@ -60,7 +60,7 @@ def database(
 @pytest.mark.parametrize("path", MADE)
 @pytest.mark.parametrize("content", [b"", b"\0" * 8192, b"\x7fELF" * 2048], ids=["nothing", "zeros", "a program"])
 def test_other_files_are_not_a_database(path: str, content: bytes) -> None:
-    assert "it is not " in refused(path, content)
+    assert "it is not " in read_refusal(path, content)
 
 
 @pytest.mark.parametrize("path", MADE)
@@ -83,7 +83,7 @@ def test_broken_package_is_unread_and_the_others_are_read(path: str) -> None:
     assert reason == "it has no version"
 
 
-def mutated(path: str, changes: list[tuple[int, int]]) -> bytes:
+def mutate_database(path: str, changes: list[tuple[int, int]]) -> bytes:
     content = bytearray(MADE[path])
     for at, value in changes:
         # Half of the changes go where the form keeps its structure: the first pages, and pages' heads.
@@ -98,7 +98,7 @@ def test_changed_bytes_are_read_or_unreadable_but_never_crash(path: str) -> None
     @given(st.lists(st.tuples(st.integers(0, 2**24), st.integers(0, 255)), min_size=1, max_size=20))
     def check(changes: list[tuple[int, int]]) -> None:
         with suppress(UnreadableError):
-            read(path, mutated(path, changes))
+            read(path, mutate_database(path, changes))
 
     check()
 
@@ -107,8 +107,8 @@ def test_changed_bytes_are_read_or_unreadable_but_never_crash(path: str) -> None
 
 
 def test_many_rows_in_many_pages_are_read_in_order(tmp_path: Path) -> None:
-    blobs = [header(*BASH[1:], (1000, f"n{number}"), (1022, "x" * number)) for number in range(3000)]
-    extract = read(SQLITE, database(tmp_path / "db", *blobs))
+    blobs = [make_header(*BASH[1:], (1000, f"n{number}"), (1022, "x" * number)) for number in range(3000)]
+    extract = read(SQLITE, make_database(tmp_path / "db", *blobs))
     assert [package.name for package in extract.packages] == [f"n{number}" for number in range(3000)]
     assert [len(package.arch or "") for package in extract.packages] == list(range(3000))
 
@@ -123,31 +123,31 @@ def test_many_rows_in_many_pages_are_read_in_order(tmp_path: Path) -> None:
 def test_without_its_table_it_is_unreadable(schema: str, tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "db")) as connection:
         connection.execute(schema)
-    assert refused(SQLITE, (tmp_path / "db").read_bytes()) == "it has no table Packages"
+    assert read_refusal(SQLITE, (tmp_path / "db").read_bytes()) == "it has no table Packages"
 
 
 def test_a_table_without_row_numbers_is_unreadable(tmp_path: Path) -> None:
     schema = "CREATE TABLE Packages (hnum INTEGER PRIMARY KEY, blob BLOB) WITHOUT ROWID"
     with closing(sqlite3.connect(tmp_path / "db")) as connection:
         connection.execute(schema)
-    assert "is not a page of a table" in refused(SQLITE, (tmp_path / "db").read_bytes())
+    assert "is not a page of a table" in read_refusal(SQLITE, (tmp_path / "db").read_bytes())
 
 
 def test_pages_in_circles_are_unreadable(tmp_path: Path) -> None:
-    content = database(tmp_path / "db", header(*BASH, (1044, "z" * 6000)))
+    content = make_database(tmp_path / "db", make_header(*BASH, (1044, "z" * 6000)))
     pages = [at for at in range(512, len(content), 512) if content[at + 8 : at + 12] == b"zzzz"]
-    chain = patched(content, pages[1], (pages[0] // 512 + 1).to_bytes(4, "big"))
-    assert "referenced twice" in refused(SQLITE, chain)
+    chain = patch_content(content, pages[1], (pages[0] // 512 + 1).to_bytes(4, "big"))
+    assert "referenced twice" in read_refusal(SQLITE, chain)
     # The table's root becomes the parent of itself: an interior page without cells, whose last child it is.
-    root = patched(content, 512, b"\x05\0\0\0\0\0\0\0" + (2).to_bytes(4, "big"))
-    assert "page 2 is referenced twice" in refused(SQLITE, root)
+    root = patch_content(content, 512, b"\x05\0\0\0\0\0\0\0" + (2).to_bytes(4, "big"))
+    assert "page 2 is referenced twice" in read_refusal(SQLITE, root)
 
 
 def test_overlapping_rows_are_unreadable(tmp_path: Path) -> None:
-    content = database(tmp_path / "db", header(*BASH))
+    content = make_database(tmp_path / "db", make_header(*BASH))
     cell = content[512 + 8 : 512 + 10]
-    many = patched(content, 512 + 3, (100).to_bytes(2, "big"))
-    assert "overlap" in refused(SQLITE, patched(many, 512 + 8, cell * 100))
+    overlapping_content = patch_content(content, 512 + 3, (100).to_bytes(2, "big"))
+    assert "overlap" in read_refusal(SQLITE, patch_content(overlapping_content, 512 + 8, cell * 100))
 
 
 @pytest.mark.parametrize(
@@ -163,19 +163,21 @@ def test_overlapping_rows_are_unreadable(tmp_path: Path) -> None:
     ],
 )
 def test_broken_sqlite_says_what_is_broken(at: int, value: bytes, reason: str, tmp_path: Path) -> None:
-    assert reason in refused(SQLITE, patched(database(tmp_path / "db", header(*BASH)), at, value))
+    assert reason in read_refusal(SQLITE, patch_content(make_database(tmp_path / "db", make_header(*BASH)), at, value))
 
 
 def test_more_than_a_few_broken_packages_make_all_unreadable(tmp_path: Path) -> None:
-    few = database(tmp_path / "few", *[b"?"] * UNREAD_LIMIT)
-    assert len(read(SQLITE, few).unread_parts) == UNREAD_LIMIT
-    assert f"more than {UNREAD_LIMIT}" in refused(SQLITE, database(tmp_path / "many", *[b"?"] * (UNREAD_LIMIT + 1)))
+    database_with_few = make_database(tmp_path / "few", *[b"?"] * UNREAD_LIMIT)
+    assert len(read(SQLITE, database_with_few).unread_parts) == UNREAD_LIMIT
+    assert f"more than {UNREAD_LIMIT}" in read_refusal(
+        SQLITE, make_database(tmp_path / "many", *[b"?"] * (UNREAD_LIMIT + 1))
+    )
 
 
 def test_the_most_packages_are_read_in_bounded_time(tmp_path: Path) -> None:
-    content = database(tmp_path / "db", *[header(*BASH)] * (PACKAGES_LIMIT + 1))
+    content = make_database(tmp_path / "db", *[make_header(*BASH)] * (PACKAGES_LIMIT + 1))
     before = time.process_time()
-    assert f"more than {PACKAGES_LIMIT}" in refused(SQLITE, content)
+    assert f"more than {PACKAGES_LIMIT}" in read_refusal(SQLITE, content)
     assert time.process_time() - before < 10
 
 
@@ -187,15 +189,15 @@ def test_a_log_with_changes_is_unread_and_an_empty_one_is_nothing(tmp_path: Path
         connection.execute("DELETE FROM Packages WHERE hnum = 2")
         connection.commit()
         log = (tmp_path / "rpmdb.sqlite-wal").read_bytes()
-    assert "changes" in refused(SQLITE + "-wal", log)
+    assert "changes" in read_refusal(SQLITE + "-wal", log)
     assert read(SQLITE + "-wal", b"") == read(SQLITE + "-wal", log[:32]) == Extract()
     # SQLite restarts a log with new salts in its header: the frames behind it are then invalid.
-    assert read(SQLITE + "-wal", patched(log, 16, b"\0" * 8)) == Extract()
+    assert read(SQLITE + "-wal", patch_content(log, 16, b"\0" * 8)) == Extract()
 
 
 def test_a_journal_in_force_is_unread(tmp_path: Path) -> None:
     path = tmp_path / "rpmdb.sqlite"
-    path.write_bytes(database(tmp_path / "db", header(*BASH)))
+    path.write_bytes(make_database(tmp_path / "db", make_header(*BASH)))
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("PRAGMA cache_size = 1")
         connection.execute("PRAGMA cache_spill = 1")
@@ -203,7 +205,7 @@ def test_a_journal_in_force_is_unread(tmp_path: Path) -> None:
         connection.executemany("INSERT INTO Packages (blob) VALUES (?)", [(b"?" * 2000,)] * 200)
         journal = (tmp_path / "rpmdb.sqlite-journal").read_bytes()
         connection.execute("ROLLBACK")
-    assert "roll back" in refused(SQLITE + "-journal", journal)
+    assert "roll back" in read_refusal(SQLITE + "-journal", journal)
     assert read(SQLITE + "-journal", b"\0" * 512) == read(SQLITE + "-journal", b"") == Extract()
 
 
@@ -213,17 +215,17 @@ def test_a_journal_in_force_is_unread(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (lambda content: patched(content, 4, b"\1"), "unknown version 1"),
-        (lambda content: patched(content, 12, struct.pack("<I", 0)), "cut short"),
-        (lambda content: patched(content, 12, struct.pack("<I", 10_000)), "cut short"),
-        (lambda content: patched(content, 32, b"slot"), "a slot of page 0 is invalid"),
-        (lambda content: patched(content, 48, content[32:48]), "two packages of the number 1"),
-        (lambda content: patched(content, 40, struct.pack("<I", 1)), "package 1 is not where its slot says"),
-        (lambda content: patched(content, 44, struct.pack("<I", 1)), "of which no more than 16 are read"),
+        (lambda content: patch_content(content, 4, b"\1"), "unknown version 1"),
+        (lambda content: patch_content(content, 12, struct.pack("<I", 0)), "cut short"),
+        (lambda content: patch_content(content, 12, struct.pack("<I", 10_000)), "cut short"),
+        (lambda content: patch_content(content, 32, b"slot"), "a slot of page 0 is invalid"),
+        (lambda content: patch_content(content, 48, content[32:48]), "two packages of the number 1"),
+        (lambda content: patch_content(content, 40, struct.pack("<I", 1)), "package 1 is not where its slot says"),
+        (lambda content: patch_content(content, 44, struct.pack("<I", 1)), "of which no more than 16 are read"),
     ],
 )
 def test_broken_ndb_says_what_is_broken(change: Callable[[bytes], bytes], reason: str) -> None:
-    assert reason in refused(NDB, change(MADE[NDB]))
+    assert reason in read_refusal(NDB, change(MADE[NDB]))
 
 
 def test_ndb_packages_within_each_other_are_unreadable() -> None:
@@ -237,7 +239,7 @@ def test_ndb_packages_within_each_other_are_unreadable() -> None:
     for number in range(1, count + 1):
         content += struct.pack("<4sIII", b"BlbS", number, 1, end - PAGE - 16 * (number + 1))
     content += b"\0" * (end - len(content))
-    assert "overlap" in refused(NDB, bytes(content)) or "cannot be read" in refused(NDB, bytes(content))
+    assert "overlap" in read_refusal(NDB, bytes(content)) or "cannot be read" in read_refusal(NDB, bytes(content))
 
 
 # --- Berkeley DB -------------------------------------------------------------------------------------------------
@@ -245,18 +247,20 @@ def test_ndb_packages_within_each_other_are_unreadable() -> None:
 
 def test_a_berkeley_db_with_its_last_number_twice_is_unreadable() -> None:
     first = MADE[BDB].index(b"\1\1\0\0\0", PAGE)
-    assert "two packages of the number 0" in refused(BDB, patched(MADE[BDB], first + 1, b"\0"))
+    assert "two packages of the number 0" in read_refusal(BDB, patch_content(MADE[BDB], first + 1, b"\0"))
 
 
-def overflow_pages(content: bytes) -> list[int]:
+def list_overflow_pages(content: bytes) -> list[int]:
     return [at for at in range(PAGE, len(content), PAGE) if content[at + 25] == 7]
 
 
 def test_berkeley_pages_in_circles_are_unreadable() -> None:
     content = MADE[BDB]
-    for at in overflow_pages(content):
+    for at in list_overflow_pages(content):
         if content[at + 16 : at + 20] != b"\0\0\0\0":
-            assert "is referenced twice" in refused(BDB, patched(content, at + 16, struct.pack("<I", at // PAGE)))
+            assert "is referenced twice" in read_refusal(
+                BDB, patch_content(content, at + 16, struct.pack("<I", at // PAGE))
+            )
             return
     pytest.fail("no package needs two pages")
 
@@ -273,7 +277,7 @@ def test_berkeley_pages_in_circles_are_unreadable() -> None:
     ],
 )
 def test_broken_berkeley_db_says_what_is_broken(at: int, value: bytes, reason: str) -> None:
-    assert reason in refused(BDB, patched(MADE[BDB], at, value))
+    assert reason in read_refusal(BDB, patch_content(MADE[BDB], at, value))
 
 
 @pytest.mark.parametrize(
@@ -287,5 +291,5 @@ def test_broken_berkeley_db_says_what_is_broken(at: int, value: bytes, reason: s
 )
 def test_broken_berkeley_pages_say_what_is_broken(at: int, value: bytes, reason: str) -> None:
     content = MADE[BDB]
-    first = next(at for at in overflow_pages(content) if content[at + 16 : at + 20] != b"\0\0\0\0")
-    assert reason in refused(BDB, patched(content, first + at, value))
+    first = next(at for at in list_overflow_pages(content) if content[at + 16 : at + 20] != b"\0\0\0\0")
+    assert reason in read_refusal(BDB, patch_content(content, first + at, value))

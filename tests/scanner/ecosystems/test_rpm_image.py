@@ -16,7 +16,7 @@ from tests.scanner.ecosystems.test_rpm_header import (
     RELEASE,
     VENDOR,
     VERSION,
-    header,
+    make_header,
 )
 from tests.scanner.layers import list_names, make_file, make_symlink, make_whiteouts, read_inventory
 
@@ -34,9 +34,9 @@ METADATA = "usr/lib/python3.9/site-packages/six-1.15.0.dist-info/METADATA"
 SIX = make_file(METADATA, "Metadata-Version: 2.1\nName: six\nVersion: 1.15.0\n")
 
 
-def package(name: str, version: str, *paths: str, vendor: str = "Rocky Enterprise Software Foundation") -> bytes:
+def make_package(name: str, version: str, *paths: str, vendor: str = "Rocky Enterprise Software Foundation") -> bytes:
     split_paths = [path.rpartition("/") for path in paths]
-    return header(
+    return make_header(
         *((NAME, name), (VERSION, version), (RELEASE, "1"), (ARCH, "x86_64"), (VENDOR, vendor)),
         *(
             (FOLDERS, ["/" + folder + "/" for folder, _, _ in split_paths]),
@@ -46,21 +46,21 @@ def package(name: str, version: str, *paths: str, vendor: str = "Rocky Enterpris
     )
 
 
-def database(*headers: bytes, path: str = "var/lib/rpm/rpmdb.sqlite") -> Entry:
+def make_database(*headers: bytes, path: str = "var/lib/rpm/rpmdb.sqlite") -> Entry:
     with tempfile.TemporaryDirectory() as folder:
-        made = Path(folder) / "db"
-        with closing(sqlite3.connect(made)) as connection:
+        database_path = Path(folder) / "db"
+        with closing(sqlite3.connect(database_path)) as connection:
             connection.execute("CREATE TABLE Packages (hnum INTEGER PRIMARY KEY, blob BLOB NOT NULL)")
             connection.executemany("INSERT INTO Packages (blob) VALUES (?)", [(header,) for header in headers])
             connection.commit()
-        return make_file(path, made.read_bytes())
+        return make_file(path, database_path.read_bytes())
 
 
-BASH = package("bash", "5.1.8", "usr/bin/bash")
-CURL = package("curl", "7.76.1", "usr/bin/curl")
+BASH = make_package("bash", "5.1.8", "usr/bin/bash")
+CURL = make_package("curl", "7.76.1", "usr/bin/curl")
 
 
-def reasons(*layers: list[Entry]) -> list[str]:
+def list_reasons(*layers: list[Entry]) -> list[str]:
     return [entry.reason for entry in read_inventory(*layers).unread]
 
 
@@ -81,70 +81,71 @@ def test_image_of_rpm_packages_has_no_unread_parts(path: str, name: str) -> None
 
 def test_image_with_a_manifest_has_no_unread_parts() -> None:
     release = make_file("etc/os-release", 'ID=azurelinux\nVERSION_ID="3.0"\n')
-    listed = make_file(MANIFEST, (DATA / "container-manifest-2").read_bytes())
-    result = read_inventory([release, listed])
+    manifest_file = make_file(MANIFEST, (DATA / "container-manifest-2").read_bytes())
+    result = read_inventory([release, manifest_file])
     assert result.unread == ()
     assert {package.vendor for package in result.packages} == {"Rocky Enterprise Software Foundation"}
-    again = read_inventory([release, make_file(MANIFEST, UNKNOWN_VENDORS)])
-    assert [(package.name, package.vendor, package.ecosystem) for package in again.packages] == [
+    second_inventory = read_inventory([release, make_file(MANIFEST, UNKNOWN_VENDORS)])
+    assert [(package.name, package.vendor, package.ecosystem) for package in second_inventory.packages] == [
         ("docker-ce", "unknown", "vendor:unknown"),
         ("filesystem", None, "Azure Linux:3"),
     ]
 
 
 def test_a_link_from_the_old_path_to_the_new_is_fine_and_one_elsewhere_is_not() -> None:
-    there = [ROCKY, database(BASH, path=SYSIMAGE), make_file("usr/bin/bash")]
-    assert reasons([*there, make_symlink("var/lib/rpm", "../../usr/lib/sysimage/rpm")]) == []
-    assert reasons([*there, make_symlink("var/lib/rpm", "../../opt/rpm")]) == [
+    new_layout = [ROCKY, make_database(BASH, path=SYSIMAGE), make_file("usr/bin/bash")]
+    assert list_reasons([*new_layout, make_symlink("var/lib/rpm", "../../usr/lib/sysimage/rpm")]) == []
+    assert list_reasons([*new_layout, make_symlink("var/lib/rpm", "../../opt/rpm")]) == [
         "var/lib/rpm is a link to opt/rpm, which was not read."
     ]
 
 
 def test_packages_changed_with_their_files_are_accepted() -> None:
-    base = [ROCKY, database(BASH), make_file("usr/bin/bash")]
-    more = [database(BASH, CURL), make_file("usr/bin/curl")]
-    assert reasons(base, more) == []
-    assert reasons(base, more, [database(BASH), *make_whiteouts("usr/bin/curl")]) == []
+    base = [ROCKY, make_database(BASH), make_file("usr/bin/bash")]
+    upper_layer = [make_database(BASH, CURL), make_file("usr/bin/curl")]
+    assert list_reasons(base, upper_layer) == []
+    assert list_reasons(base, upper_layer, [make_database(BASH), *make_whiteouts("usr/bin/curl")]) == []
 
 
 def test_removed_entry_with_files_left_is_unread() -> None:
-    base = [ROCKY, database(BASH, CURL), make_file("usr/bin/bash"), make_file("usr/bin/curl")]
-    assert reasons(base, [database(BASH)]) == [
+    base = [ROCKY, make_database(BASH, CURL), make_file("usr/bin/bash"), make_file("usr/bin/curl")]
+    assert list_reasons(base, [make_database(BASH)]) == [
         "curl 7.76.1-1 is no longer in the package database, yet its file usr/bin/curl is there."
     ]
 
 
 def test_edited_version_with_files_unchanged_is_unread() -> None:
-    base = [ROCKY, database(BASH), make_file("usr/bin/bash")]
-    (reason,) = reasons(base, [database(package("bash", "9", "usr/bin/bash"))])
+    base = [ROCKY, make_database(BASH), make_file("usr/bin/bash")]
+    (reason,) = list_reasons(base, [make_database(make_package("bash", "9", "usr/bin/bash"))])
     assert reason == "bash became 9-1 in the package database, yet its files are those of 5.1.8-1."
 
 
 def test_a_database_removed_is_unread() -> None:
-    base = [ROCKY, database(BASH), make_file("usr/bin/bash")]
+    base = [ROCKY, make_database(BASH), make_file("usr/bin/bash")]
     assert any(
-        "was removed by a layer above" in reason for reason in reasons(base, make_whiteouts("var/lib/rpm/rpmdb.sqlite"))
+        "was removed by a layer above" in reason
+        for reason in list_reasons(base, make_whiteouts("var/lib/rpm/rpmdb.sqlite"))
     )
 
 
 def test_pending_changes_of_the_database_are_unread() -> None:
     log = make_file("var/lib/rpm/rpmdb.sqlite-wal", b"\x37\x7f\x06\x82" + b"\0" * 4096)
     empty = make_file("var/lib/rpm/rpmdb.sqlite-wal", b"")
-    base = [ROCKY, database(BASH), make_file("usr/bin/bash")]
-    assert len(reasons([*base, log])) == 1
-    assert reasons([*base, empty]) == []
+    base = [ROCKY, make_database(BASH), make_file("usr/bin/bash")]
+    assert len(list_reasons([*base, log])) == 1
+    assert list_reasons([*base, empty]) == []
 
 
 def test_a_language_package_that_an_rpm_owns_is_left_to_the_distribution() -> None:
-    result = read_inventory([ROCKY, database(package("python3-six", "1.15.0", METADATA)), SIX])
+    result = read_inventory([ROCKY, make_database(make_package("python3-six", "1.15.0", METADATA)), SIX])
     assert list_names(result) == ["python3-six 1.15.0-1", "six 1.15.0"]
     assert [package.owner for package in result.packages] == [None, "python3-six"]
     assert result.unread == ()
 
 
 def test_language_package_owned_by_a_vendor_rpm_is_judged() -> None:
-    owner = package("python3-six", "1.15.0", METADATA, vendor="Example, Inc.")
-    result = read_inventory([ROCKY, database(owner), SIX])
+    owner = make_package("python3-six", "1.15.0", METADATA, vendor="Example, Inc.")
+    result = read_inventory([ROCKY, make_database(owner), SIX])
     assert [(package.name, package.vendor, package.ecosystem, package.owner) for package in result.packages] == [
         ("python3-six", "Example, Inc.", "vendor:Example, Inc.", None),
         ("six", None, "PyPI", None),

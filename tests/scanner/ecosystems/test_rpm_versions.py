@@ -26,12 +26,12 @@ json.dump([say(*pair) for pair in json.load(sys.stdin)], sys.stdout)
 """
 
 
-def statements() -> list[str]:
+def read_statements() -> list[str]:
     lines = CASES.read_text(encoding="utf-8").splitlines()
     return [line for line in lines if line and not line.startswith("#")]
 
 
-def relation(a: str, b: str) -> str:
+def compare_versions(a: str, b: str) -> str:
     """ "<", "=", ">", or "!" when either is refused."""
     try:
         first, second = ECOSYSTEM.make_version_key(a), ECOSYSTEM.make_version_key(b)
@@ -41,62 +41,62 @@ def relation(a: str, b: str) -> str:
     return "<" if first < second else "=" if first == second else ">"
 
 
-def rpm_says(pairs: list[tuple[str, str]]) -> list[str]:
+def compare_with_rpm(pairs: list[tuple[str, str]]) -> list[str]:
     """By the distribution's own Python, for which rpm's module is made."""
     pairs_json = json.dumps(pairs)
-    done = subprocess.run(
+    result = subprocess.run(
         ["/usr/bin/python3", "-c", ORACLE], input=pairs_json, capture_output=True, text=True, check=True
     )
-    output: list[str] = json.loads(done.stdout)
+    output: list[str] = json.loads(result.stdout)
     return output
 
 
-def made(chance: random.Random, like: str = "") -> str:
-    def some(most: int) -> str:
-        return "".join(chance.choice("001299aAbzZ..~~^^_+-:é") for _ in range(chance.randint(1, most)))
+def make_version(chance: random.Random, like: str = "") -> str:
+    def pick_characters(highest_count: int) -> str:
+        return "".join(chance.choice("001299aAbzZ..~~^^_+-:é") for _ in range(chance.randint(1, highest_count)))
 
     if like and chance.random() < 0.5:
-        return like[: chance.randint(0, len(like))] + some(3)
+        return like[: chance.randint(0, len(like))] + pick_characters(3)
     start = chance.choice(("", "", "1:", "0:", "2:", "00:", ":", "a:")) + chance.choice(("", "1", "1.0", "2"))
-    return start + some(7) + chance.choice(("", "", "-1", "-1.el9", "-~", "-"))
+    return start + pick_characters(7) + chance.choice(("", "", "-1", "-1.el9", "-~", "-"))
 
 
-@pytest.mark.parametrize("line", statements())
+@pytest.mark.parametrize("line", read_statements())
 def test_versions_are_ordered_as_in_the_case_file(line: str) -> None:
     a, sign, b = line.rsplit(" ", 2)
-    assert relation(a, b) == sign
-    assert relation(b, a) == {"<": ">", "=": "="}[sign]
+    assert compare_versions(a, b) == sign
+    assert compare_versions(b, a) == {"<": ">", "=": "="}[sign]
 
 
 @pytest.mark.parametrize("version", ["", " ", "\t", "1\0"])
 def test_empty_versions_are_refused(version: str) -> None:
-    assert relation(version, version) == "!"
+    assert compare_versions(version, version) == "!"
 
 
 @pytest.mark.parametrize("version", ["\ud800", "é", "⁵", "１.0.0", "~", "^", "-", ":"])
 def test_anything_else_is_a_version(version: str) -> None:
-    assert relation(version, version) == "="
+    assert compare_versions(version, version) == "="
 
 
 def test_numbers_have_no_limit() -> None:
     for length in (254, 255, 256, 510, 5000):
-        assert relation("9" * length, "1" + "0" * length) == "<"
-        assert relation("0" * length + "1", "1") == "="
+        assert compare_versions("9" * length, "1" + "0" * length) == "<"
+        assert compare_versions("0" * length + "1", "1") == "="
 
 
 @pytest.mark.real
 def test_rpm_agrees_with_the_stated_order() -> None:
-    stated = [line.rsplit(" ", 2) for line in statements()]
-    assert rpm_says([(a, b) for a, _, b in stated]) == [sign for _, sign, _ in stated]
+    stated_orders = [line.rsplit(" ", 2) for line in read_statements()]
+    assert compare_with_rpm([(a, b) for a, _, b in stated_orders]) == [sign for _, sign, _ in stated_orders]
 
 
 @pytest.mark.real
 def test_rpm_agrees() -> None:
     """Nothing is refused here: rpm takes every string but the empty one."""
     chance = random.Random(9)  # noqa: S311 a repeatable sample
-    pairs = [(a, made(chance, a)) for a in (made(chance) for _ in range(PAIRS))]
-    output = rpm_says(pairs)
+    pairs = [(a, make_version(chance, a)) for a in (make_version(chance) for _ in range(PAIRS))]
+    output = compare_with_rpm(pairs)
     assert "!" not in output
     assert min(map(output.count, "<=>")) > PAIRS / 100
     for (a, b), sign in zip(pairs, output, strict=True):
-        assert (a, b, relation(a, b)) == (a, b, sign)
+        assert (a, b, compare_versions(a, b)) == (a, b, sign)

@@ -28,7 +28,7 @@ def read(content: str | bytes, path: str = PATH) -> Extract:
     return ECOSYSTEM.read(path, io.BytesIO(content.encode() if isinstance(content, str) else content))
 
 
-def fixture(name: str) -> Extract:
+def read_fixture(name: str) -> Extract:
     return read((DATA / name).read_bytes(), f"{HOME}specifications/{name}")
 
 
@@ -60,7 +60,7 @@ def test_wanted_paths(path: str, *, is_wanted: bool) -> None:
 
 
 def test_an_installed_gem_owns_its_folder() -> None:
-    extract = fixture("net-http-fixture-1.2.0.rc1.gemspec")
+    extract = read_fixture("net-http-fixture-1.2.0.rc1.gemspec")
     (package,) = extract.packages
     assert (package.name, package.version, package.ecosystem) == ("net-http-fixture", "1.2.0.rc1", "RubyGems")
     assert (package.source_name, package.source_version) == ("net-http-fixture", "1.2.0.rc1")
@@ -70,7 +70,7 @@ def test_an_installed_gem_owns_its_folder() -> None:
 
 
 def test_a_gem_for_one_platform_says_so() -> None:
-    extract = fixture("native_fixture-0.10.3-x86_64-linux.gemspec")
+    extract = read_fixture("native_fixture-0.10.3-x86_64-linux.gemspec")
     (package,) = extract.packages
     assert package.purl == "pkg:gem/native_fixture@0.10.3?platform=x86_64-linux"
     assert extract.owns == {package.purl: ("usr/local/bundle/gems/native_fixture-0.10.3-x86_64-linux/",)}
@@ -195,7 +195,7 @@ def test_package_url_becomes_a_package() -> None:
 
 
 @pytest.mark.parametrize(
-    ("written", "version", "platform"),
+    ("purl_version", "version", "platform"),
     [
         ("1.13.6-x86_64-linux", "1.13.6", "x86_64-linux"),
         ("1.13.6-x86_64-linux-musl", "1.13.6", "x86_64-linux-musl"),
@@ -206,8 +206,8 @@ def test_package_url_becomes_a_package() -> None:
         ("1.13.6", "1.13.6", ""),
     ],
 )
-def test_a_package_url_may_have_the_platform_in_its_version(written: str, version: str, platform: str) -> None:
-    package = ECOSYSTEM.build_from_purl(Purl("gem", "", "nokogiri", written, {}), None)
+def test_a_package_url_may_have_the_platform_in_its_version(purl_version: str, version: str, platform: str) -> None:
+    package = ECOSYSTEM.build_from_purl(Purl("gem", "", "nokogiri", purl_version, {}), None)
     assert package.version == package.source_version == version
     assert package.purl.endswith(f"@{version}?platform={platform}" if platform else f"@{version}")
     with pytest.raises(UsageError, match="no version"):
@@ -243,13 +243,13 @@ end
 """
 
 
-def gem_says(pairs: list[tuple[str, str]]) -> list[str]:
+def compare_with_gem(pairs: list[tuple[str, str]]) -> list[str]:
     command = ["ruby", "-Eutf-8", "-e", ORACLE]
     lines = "".join(f"{a}\t{b}\n" for a, b in pairs)
     return subprocess.run(command, input=lines, capture_output=True, text=True, check=True).stdout.splitlines()
 
 
-def version(chance: random.Random) -> str:
+def make_version(chance: random.Random) -> str:
     parts = ("0", "0", "1", "2", "10", "01", "00", "a", "b", "rc1", "pre", "a0", "0a", "1a0b", "beta2", "Z")
     start = chance.choice(("", "", "", "0.", "1.", "1.0.", "1.0.0."))
     odd = chance.choice(("-1", "-a.0.b", "-rc.1", "--1", "-", " ", "x", ".", " 1", "é", "+1"))
@@ -260,12 +260,12 @@ def version(chance: random.Random) -> str:
 @pytest.mark.real
 def test_rubygems_agrees() -> None:
     chance = random.Random(19)  # noqa: S311 a repeatable sample
-    pairs = [(version(chance), version(chance)) for _ in range(20_000)]
+    pairs = [(make_version(chance), make_version(chance)) for _ in range(20_000)]
     cases = [line for line in read_statements("rubygems.txt") if len(line) == 3]
     pairs += [(line[0], line[2]) for line in cases] + [(line[0], line[0]) for line in read_statements("rubygems.txt")]
     real = sorted({line[0] for line in cases})
     pairs += [(chance.choice(real), chance.choice(real)) for _ in range(5_000)]
-    output = gem_says(pairs)
+    output = compare_with_gem(pairs)
     assert [
         (pair, sign) for pair, sign in zip(pairs, output, strict=True) if compare_versions(ECOSYSTEM, *pair) != sign
     ] == []

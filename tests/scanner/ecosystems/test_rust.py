@@ -56,15 +56,15 @@ source = "sparse+https://crates.example.com/"
 """
 
 
-def program(compressed: bytes) -> bytes:
+def make_program(crate_list: bytes) -> bytes:
     """A Windows program with nothing but that section, by hand: none was found that is published and has it."""
     at = 0x200
     header = b"MZ\x90\x00".ljust(0x3C, b"\0") + struct.pack("<I", 0x40) + b"PE\0\0"
     header += struct.pack("<HHIIIHH", 0x8664, 1, 0, 0, 0, 240, 0x22) + b"\x0b\x02".ljust(240, b"\0")
     header += struct.pack(
-        "<8sIIIIIIHHI", b".dep-v0", len(compressed), 0x1000, len(compressed), at, 0, 0, 0, 0, 0x40000040
+        "<8sIIIIIIHHI", b".dep-v0", len(crate_list), 0x1000, len(crate_list), at, 0, 0, 0, 0, 0x40000040
     )
-    return header.ljust(at, b"\0") + compressed
+    return header.ljust(at, b"\0") + crate_list
 
 
 def read(content: bytes) -> Extract:
@@ -72,8 +72,8 @@ def read(content: bytes) -> Extract:
     return ECOSYSTEM.read("usr/bin/app", io.BytesIO(content))
 
 
-def listing(*crates: Mapping[str, object]) -> bytes:
-    return program(zlib.compress(json.dumps({"packages": crates, "format": 8}).encode()))
+def make_crate_list(*crates: Mapping[str, object]) -> bytes:
+    return make_program(zlib.compress(json.dumps({"packages": crates, "format": 8}).encode()))
 
 
 def lock(content: str | bytes) -> Extract:
@@ -100,7 +100,7 @@ def test_the_crates_of_a_published_program_are_read(name: str) -> None:
 
 
 def test_a_crate_is_named_as_advisories_name_it() -> None:
-    (package,) = read(listing({"name": "hyper", "version": "0.14.10+a", "source": "crates.io"})).packages
+    (package,) = read(make_crate_list({"name": "hyper", "version": "0.14.10+a", "source": "crates.io"})).packages
     assert package == Package(
         "hyper", "0.14.10+a", "pkg:cargo/hyper@0.14.10%2Ba", "crates.io", "hyper", "0.14.10+a", "usr/bin/app"
     )
@@ -108,23 +108,27 @@ def test_a_crate_is_named_as_advisories_name_it() -> None:
 
 def test_what_was_needed_for_building_alone_is_left_out() -> None:
     crates = [{"name": name, "version": "1.0.0", "source": "crates.io"} for name in ("cc", "libc")]
-    assert [package.name for package in read(listing({**crates[0], "kind": "build"}, crates[1])).packages] == ["libc"]
+    assert [package.name for package in read(make_crate_list({**crates[0], "kind": "build"}, crates[1])).packages] == [
+        "libc"
+    ]
 
 
 @pytest.mark.parametrize(
-    ("source", "affected", "undetermined"),
+    ("source", "affected", "is_undetermined"),
     [("crates.io", True, False), ("git", False, True), ("local", False, False), ("registry", False, False)],
 )
-def test_only_a_crate_of_crates_io_is_judged_as_that_one(source: str, *, affected: bool, undetermined: bool) -> None:
+def test_only_a_crate_of_crates_io_is_judged_as_that_one(source: str, *, affected: bool, is_undetermined: bool) -> None:
     advisory = Advisory(
         "RUSTSEC-1", "crates.io", "time", (Range("SEMVER", (("introduced", "0"), ("fixed", "0.2.23"))),)
     )
     database = AdvisorySnapshot((advisory,), (Coverage("crates.io", complete=True, names=(), checked_at=""),))
-    (package,) = read(listing({"name": "time", "version": "0.1.0", "source": source})).packages
+    (package,) = read(make_crate_list({"name": "time", "version": "0.1.0", "source": source})).packages
     matches = Matcher(database, [ECOSYSTEM]).match([package])
-    assert (bool(matches.findings), bool(matches.undetermined)) == (affected, undetermined)
-    again = ECOSYSTEM.build_from_purl(Purl("cargo", "", "time", "0.1.0", {} if affected else {"source": source}), None)
-    assert (again.purl, again.source_name, again.source_version) == (
+    assert (bool(matches.findings), bool(matches.undetermined)) == (affected, is_undetermined)
+    rebuilt_package = ECOSYSTEM.build_from_purl(
+        Purl("cargo", "", "time", "0.1.0", {} if affected else {"source": source}), None
+    )
+    assert (rebuilt_package.purl, rebuilt_package.source_name, rebuilt_package.source_version) == (
         package.purl,
         package.source_name,
         package.source_version,
@@ -132,7 +136,7 @@ def test_only_a_crate_of_crates_io_is_judged_as_that_one(source: str, *, affecte
 
 
 @pytest.mark.parametrize(
-    "compressed",
+    "crate_list",
     [
         b"",
         b"no zlib",
@@ -148,23 +152,23 @@ def test_only_a_crate_of_crates_io_is_judged_as_that_one(source: str, *, affecte
         zlib.compress(b'{"packages": ' + b"[" * 200_000),
     ],
 )
-def test_invalid_crate_list_is_unreadable(compressed: bytes) -> None:
+def test_invalid_crate_list_is_unreadable(crate_list: bytes) -> None:
     with pytest.raises(UnreadableError, match="its list of crates"):
-        read(program(compressed or b"\0"))
+        read(make_program(crate_list or b"\0"))
 
 
 def test_a_list_that_inflates_without_end_is_unreadable() -> None:
     with pytest.raises(UnreadableError, match=f"more than {LIST_LIMIT} bytes"):
-        read(program(zlib.compress(bytes(64 * 1024 * 1024))))
+        read(make_program(zlib.compress(bytes(64 * 1024 * 1024))))
 
 
 def test_a_list_larger_than_anything_that_is_read_is_unreadable() -> None:
     with pytest.raises(UnreadableError, match="its list of crates"):
-        read(program(zlib.compress(bytes(READ_LIMIT), 0) + bytes(READ_LIMIT)))
+        read(make_program(zlib.compress(bytes(READ_LIMIT), 0) + bytes(READ_LIMIT)))
 
 
 def test_a_program_without_a_list_is_nothing() -> None:
-    assert read(program(b"x").replace(b".dep-v0", b".rdata\0")) == Extract()
+    assert read(make_program(b"x").replace(b".dep-v0", b".rdata\0")) == Extract()
     linux = lzma.decompress((DATA / "linux.xz").read_bytes())
     assert read(linux.replace(b".dep-v0", b".xxx-xx")) == Extract()
 
@@ -226,13 +230,17 @@ def test_a_large_lockfile_takes_little_time(piece: str) -> None:
 def test_damaged_programs_and_lockfiles_are_read_or_unreadable(data: st.DataObject) -> None:
     crates = [{"name": "a", "version": "1.0.0", "source": "crates.io", "kind": "runtime", "dependencies": [0]}]
     raw = json.dumps({"packages": crates}).encode()
-    name, contents = data.draw(st.sampled_from([("a", listing(*crates)), ("Cargo.lock", LOCK.encode()), ("list", raw)]))
+    name, contents = data.draw(
+        st.sampled_from([("a", make_crate_list(*crates)), ("Cargo.lock", LOCK.encode()), ("list", raw)])
+    )
     content = bytearray(contents)
     for at, byte in data.draw(st.lists(st.tuples(st.integers(0, len(content) - 1), st.integers(0, 255)), max_size=6)):
         content[at] = byte
-    damaged = bytes(content[: data.draw(st.none() | st.integers(0, len(content)))])
+    damaged_content = bytes(content[: data.draw(st.none() | st.integers(0, len(content)))])
     with suppress(UnreadableError):
-        ECOSYSTEM.read(name, io.BytesIO(program(zlib.compress(damaged)) if name == "list" else damaged))
+        ECOSYSTEM.read(
+            name, io.BytesIO(make_program(zlib.compress(damaged_content)) if name == "list" else damaged_content)
+        )
 
 
 def test_versions_are_ordered_as_semver_orders_them() -> None:

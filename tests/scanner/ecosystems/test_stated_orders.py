@@ -42,10 +42,10 @@ OPPOSITE = {"<": ">", "=": "="}
 )
 def test_versions_are_ordered_as_in_the_case_files(kind: Ecosystem, name: str) -> None:
     lines = read_statements(name)
-    ordered = [line for line in lines if len(line) == 3]
-    assert ordered
-    assert [line for line in ordered if compare_versions(kind, line[0], line[2]) != line[1]] == []
-    assert [line for line in ordered if compare_versions(kind, line[2], line[0]) != OPPOSITE[line[1]]] == []
-    refused = [line[0] for line in lines if len(line) == 2 and line[1] == "!"]
-    assert len(ordered) + len(refused) == len(lines)
-    assert [version for version in refused if compare_versions(kind, version, version) != "?"] == []
+    orders = [line for line in lines if len(line) == 3]
+    assert orders
+    assert [line for line in orders if compare_versions(kind, line[0], line[2]) != line[1]] == []
+    assert [line for line in orders if compare_versions(kind, line[2], line[0]) != OPPOSITE[line[1]]] == []
+    refused_versions = [line[0] for line in lines if len(line) == 2 and line[1] == "!"]
+    assert len(orders) + len(refused_versions) == len(lines)
+    assert [version for version in refused_versions if compare_versions(kind, version, version) != "?"] == []

@@ -30,9 +30,9 @@ SPACED = (
 )
 
 
-def raised(text: str) -> tuple[Package, str]:
-    spaced = next((name for name in SPACED if text.startswith(name)), "")
-    ecosystem = spaced + text.removeprefix(spaced).partition(" ")[0]
+def parse_upgrade(text: str) -> tuple[Package, str]:
+    spaced_ecosystem = next((name for name in SPACED if text.startswith(name)), "")
+    ecosystem = spaced_ecosystem + text.removeprefix(spaced_ecosystem).partition(" ")[0]
     match = LINE.fullmatch("X" + text.removeprefix(ecosystem))
     assert match, text
     name, version = match["name"], match["version"]
@@ -43,14 +43,17 @@ def raised(text: str) -> tuple[Package, str]:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["raise"][0])
 def test_the_commands_of_each_manager(case: dict[str, Any]) -> None:
-    chosen = [raised(text) for text in case["raise"]]
-    upgrades = {package.purl: Upgrade(package.purl, package.name, package.version, to, ()) for package, to in chosen}
-    inventory = Inventory("", "", None, (), tuple(package for package, _ in chosen), ())
+    chosen_upgrades = [parse_upgrade(text) for text in case["raise"]]
+    upgrades = {
+        package.purl: Upgrade(package.purl, package.name, package.version, version, ())
+        for package, version in chosen_upgrades
+    }
+    inventory = Inventory("", "", None, (), tuple(package for package, _ in chosen_upgrades), ())
     assert list(build_commands(tuple(upgrades.values()), inventory, KINDS)) == case["commands"]
 
 
 def test_every_ecosystem_has_a_case() -> None:
-    bases = {raised(text)[0].ecosystem.partition(":")[0] for case in CASES for text in case["raise"]}
+    bases = {parse_upgrade(text)[0].ecosystem.partition(":")[0] for case in CASES for text in case["raise"]}
     assert [kind.name for kind in KINDS if kind.osv_names and not bases & set(kind.osv_names)] == []
 
 
@@ -77,10 +80,10 @@ strange = st.one_of(st.sampled_from(HOSTILE), st.text(max_size=12))
 @settings(max_examples=60, deadline=None)
 def test_commands_are_one_line_of_words_for_any_image(kind: Ecosystem, name: str, version: str, path: str) -> None:
     ecosystem = kind.osv_names[0] if kind.osv_names else ""
-    for called, at in product(
+    for package_name, at in product(
         (name, "y"), (f"{path}/node_modules/y/package.json", f"{path}/lib/python3/site-packages/y")
     ):
-        hostile = Package(called, "1.0", "pkg:x/y@1", ecosystem, called, "1.0", at)
+        hostile = Package(package_name, "1.0", "pkg:x/y@1", ecosystem, package_name, "1.0", at)
         for line in kind.build_upgrade_commands([PackageUpgrade(hostile, version)]):
             check_words(line)
 

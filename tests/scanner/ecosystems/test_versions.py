@@ -16,12 +16,12 @@ from dockgate.shared.errors import UncomparableError
 CASES = Path(__file__).parent.parent.parent / "cases" / "versions"
 
 
-def statements(name: str) -> list[str]:
+def read_statements(name: str) -> list[str]:
     lines = (CASES / name).read_text(encoding="utf-8").splitlines()
     return [line for line in lines if line and not line.startswith("#")]
 
 
-def relation(kind: Ecosystem, a: str, b: str) -> str:
+def compare_versions(kind: Ecosystem, a: str, b: str) -> str:
     """ "<", "=", ">", or "!" when either is refused."""
     try:
         first, second = kind.make_version_key(a), kind.make_version_key(b)
@@ -36,7 +36,7 @@ def relation(kind: Ecosystem, a: str, b: str) -> str:
     [
         pytest.param(kind, line, id=f"{kind.name}: {line}")
         for kind, name in ((DPKG, "dpkg.txt"), (PYTHON, "pep440.txt"), (NPM, "semver.txt"))
-        for line in statements(name)
+        for line in read_statements(name)
     ],
 )
 def test_versions_are_ordered_as_in_the_case_file(kind: Ecosystem, line: str) -> None:
@@ -45,48 +45,48 @@ def test_versions_are_ordered_as_in_the_case_file(kind: Ecosystem, line: str) ->
             kind.make_version_key(line[:-2])
         return
     a, sign, b = line.rsplit(" ", 2)
-    assert relation(kind, a, b) == sign
-    assert relation(kind, b, a) == {"<": ">", "=": "="}[sign]
+    assert compare_versions(kind, a, b) == sign
+    assert compare_versions(kind, b, a) == {"<": ">", "=": "="}[sign]
 
 
 @pytest.mark.parametrize("kind", [DPKG, PYTHON, NPM])
 @pytest.mark.parametrize("version", ["", " ", "\t", "\ud800", "é", "1\0", "⁵", "１.0.0"])
 def test_any_text_is_ordered_or_refused(kind: Ecosystem, version: str) -> None:
-    assert relation(kind, version, version) in "=!"
+    assert compare_versions(kind, version, version) in "=!"
 
 
 @pytest.mark.parametrize("kind", [DPKG, PYTHON])
 def test_numbers_have_no_limit(kind: Ecosystem) -> None:
     for length in (254, 255, 256, 510, 5000):
-        assert relation(kind, "9" * length, "1" + "0" * length) == "<"
-        assert relation(kind, "0" * length + "1", "1") == "="
+        assert compare_versions(kind, "9" * length, "1" + "0" * length) == "<"
+        assert compare_versions(kind, "0" * length + "1", "1") == "="
 
 
-def dpkg_version(chance: random.Random) -> str:
+def make_dpkg_version(chance: random.Random) -> str:
     body = "".join(chance.choice("0019~+-.:azAZ_") for _ in range(chance.randint(1, 6)))
     start = chance.choice(("", "1", "1.0", "2~", "0", "1:1", "0:"))
     odd = chance.choice(("+1:", "-0:", ":", "2147483648:")) if chance.random() < 0.04 else ""
     return odd + start + body + (chance.choice((" ", " x", "é", "\n", "\x01")) if chance.random() < 0.04 else "")
 
 
-def dpkg_says(a: str, b: str) -> str:
-    def holds(sign: str) -> bool | None:
+def compare_with_dpkg(a: str, b: str) -> str:
+    def is_order(sign: str) -> bool | None:
         command = ["dpkg", "--compare-versions", "--", a, sign, b]
         code = subprocess.run(command, capture_output=True, check=False).returncode
         return None if code == 2 else code == 0
 
-    less = holds("lt")
-    return "!" if less is None else "<" if less else "=" if holds("eq") else ">"
+    less = is_order("lt")
+    return "!" if less is None else "<" if less else "=" if is_order("eq") else ">"
 
 
 def test_dpkg_agrees() -> None:
     chance = random.Random(13)  # noqa: S311 a repeatable sample
     for _ in range(500):  # each starts one or two processes
-        a, b = dpkg_version(chance), dpkg_version(chance)
-        assert (a, b, relation(DPKG, a, b)) == (a, b, dpkg_says(a, b))
+        a, b = make_dpkg_version(chance), make_dpkg_version(chance)
+        assert (a, b, compare_versions(DPKG, a, b)) == (a, b, compare_with_dpkg(a, b))
 
 
-def python_version(chance: random.Random) -> str:
+def make_python_version(chance: random.Random) -> str:
     pick = chance.choice
     version = pick(("", "", "", "1!", "0!", "v")) + ".".join(
         pick(("0", "1", "2", "10", "01")) for _ in "1234"[: pick((1, 2, 3, 4))]
@@ -98,7 +98,7 @@ def python_version(chance: random.Random) -> str:
     return version + (pick((" ", "\n", "x", "..", "é", "-", "+")) if chance.random() < 0.05 else "")
 
 
-def packaging_says(a: str, b: str) -> str:
+def compare_with_packaging(a: str, b: str) -> str:
     try:
         first, second = Version(a), Version(b)
     except InvalidVersion:
@@ -109,5 +109,5 @@ def packaging_says(a: str, b: str) -> str:
 def test_packaging_agrees() -> None:
     chance = random.Random(440)  # noqa: S311 a repeatable sample
     for _ in range(10_000):
-        a, b = python_version(chance), python_version(chance)
-        assert (a, b, relation(PYTHON, a, b)) == (a, b, packaging_says(a, b))
+        a, b = make_python_version(chance), make_python_version(chance)
+        assert (a, b, compare_versions(PYTHON, a, b)) == (a, b, compare_with_packaging(a, b))

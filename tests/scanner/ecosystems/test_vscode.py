@@ -29,8 +29,8 @@ def read(content: bytes, path: str = PATH) -> Extract:
     return ECOSYSTEM.read(path, io.BytesIO(content))
 
 
-def manifest(**changed: Any) -> bytes:
-    content = {"publisher": "a", "name": "b", "version": "1.0.0", "engines": {"vscode": "*"}, **changed}
+def make_manifest(**changes: Any) -> bytes:
+    content = {"publisher": "a", "name": "b", "version": "1.0.0", "engines": {"vscode": "*"}, **changes}
     return json.dumps({key: value for key, value in content.items() if value is not None}).encode()
 
 
@@ -69,17 +69,17 @@ def test_an_extension_owns_its_folder() -> None:
 
 
 def test_names_match_in_any_case() -> None:
-    (package,) = read(manifest(publisher="EffetMer", name="DarkGPT")).packages
+    (package,) = read(make_manifest(publisher="EffetMer", name="DarkGPT")).packages
     assert (package.name, package.source_name) == ("EffetMer.DarkGPT", "effetmer.darkgpt")
     assert package.purl == "pkg:vscode-extension/effetmer/darkgpt@1.0.0"
 
 
 def test_extension_without_publisher_gets_the_editor_s_placeholder() -> None:
-    (package,) = read(manifest(publisher=None)).packages
+    (package,) = read(make_manifest(publisher=None)).packages
     assert package.source_name == "undefined_publisher.b"
 
 
-@pytest.mark.parametrize("content", [b"{}", manifest(engines={"node": "*"}), manifest(engines="*")])
+@pytest.mark.parametrize("content", [b"{}", make_manifest(engines={"node": "*"}), make_manifest(engines="*")])
 def test_other_package_json_is_not_an_extension(content: bytes) -> None:
     assert read(content) == Extract()
 
@@ -87,9 +87,9 @@ def test_other_package_json_is_not_an_extension(content: bytes) -> None:
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (manifest(name=""), "does not state its publisher, name and version"),
-        (manifest(version=1), "does not state its publisher, name and version"),
-        (manifest(publisher=["a"]), "does not state its publisher, name and version"),
+        (make_manifest(name=""), "does not state its publisher, name and version"),
+        (make_manifest(version=1), "does not state its publisher, name and version"),
+        (make_manifest(publisher=["a"]), "does not state its publisher, name and version"),
         (b"{", "it is not JSON"),
         (b"[]", "it is not a JSON object"),
     ],
@@ -100,33 +100,35 @@ def test_extension_without_name_is_unreadable(content: bytes, reason: str) -> No
 
 
 def test_escapes_hide_no_extension() -> None:
-    escaped = EXTENSION.replace(b'"vscode"', b'"vs\\u0063ode"')
-    assert escaped != EXTENSION
-    assert read(escaped, "srv/a/package.json").packages
+    escaped_manifest = EXTENSION.replace(b'"vscode"', b'"vs\\u0063ode"')
+    assert escaped_manifest != EXTENSION
+    assert read(escaped_manifest, "srv/a/package.json").packages
 
 
 def test_incomplete_file_elsewhere_is_ignored() -> None:
-    for content in (b"{{name}}", manifest(version=None)):
+    for content in (b"{{name}}", make_manifest(version=None)):
         assert read(content, "srv/template/package.json") == Extract()
-    assert read(manifest(), "srv/ext/a/package.json").packages
+    assert read(make_manifest(), "srv/ext/a/package.json").packages
 
 
-def packed(*members: tuple[str, bytes]) -> bytes:
-    made = io.BytesIO()
-    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
+def pack_members(*members: tuple[str, bytes]) -> bytes:
+    output = io.BytesIO()
+    with zipfile.ZipFile(output, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in members:
             archive.writestr(name, content)
-    return made.getvalue()
+    return output.getvalue()
 
 
 def test_an_extension_in_its_archive() -> None:
-    second = ("extension/node_modules/a/extension/package.json", manifest())
-    extract = read(packed(("extension.vsixmanifest", b""), ("extension/package.json", EXTENSION), second), "srv/a.vsix")
+    second = ("extension/node_modules/a/extension/package.json", make_manifest())
+    extract = read(
+        pack_members(("extension.vsixmanifest", b""), ("extension/package.json", EXTENSION), second), "srv/a.vsix"
+    )
     (package,) = extract.packages
     assert (package.source_name, package.version) == ("ms-vscode.vscode-js-profile-table", "1.0.10")
     assert package.path == "srv/a.vsix!/extension/package.json"
     assert (extract.is_self_contained, extract.owns) == (True, {})
-    assert read(packed(("extension.vsixmanifest", b"")), "srv/a.vsix") == Extract()
+    assert read(pack_members(("extension.vsixmanifest", b"")), "srv/a.vsix") == Extract()
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
@@ -134,15 +136,15 @@ def test_an_extension_in_its_archive() -> None:
     ("content", "reason"),
     [
         (b"PK", "zip|cut off|directory"),
-        (packed(("extension/package.json", b"{")), "it is not JSON"),
-        (packed(("extension/package.json", manifest(name=None))), "does not state its publisher"),
+        (pack_members(("extension/package.json", b"{")), "it is not JSON"),
+        (pack_members(("extension/package.json", make_manifest(name=None))), "does not state its publisher"),
     ],
 )
 def test_archive_without_extension_name_is_unreadable(content: bytes, reason: str) -> None:
     with pytest.raises(UnreadableError, match=reason):
         read(content, "srv/a.vsix")
     with pytest.raises(UnreadableError, match="it contains 2 "):
-        read(packed(*[("extension/package.json", manifest())] * 2), "srv/a.vsix")
+        read(pack_members(*[("extension/package.json", make_manifest())] * 2), "srv/a.vsix")
 
 
 def test_editor_is_listed_and_undetermined() -> None:
@@ -174,27 +176,29 @@ def test_versions_are_ordered_as_npm_orders_them() -> None:
         ECOSYSTEM.make_version_key("1.0")
 
 
-def reasons(*layers: Any) -> str:
+def join_reasons(*layers: Any) -> str:
     return "".join(entry.reason for entry in read_image(make_image(*layers), [ECOSYSTEM]).unread)
 
 
 def test_removed_or_edited_package_json_with_code_left_is_unread() -> None:
     base = [make_file("etc/os-release", DEBIAN), make_file(PATH, EXTENSION), make_file(f"{FOLDER}/out/extension.js")]
     name = "ms-vscode.vscode-js-profile-table"
-    assert f"{PATH} no longer lists {name} 1.0.10" in reasons(base, make_whiteouts(PATH))
-    assert f"{PATH} became {name} 9.9.9" in reasons(base, [make_file(PATH, EXTENSION.replace(b"1.0.10", b"9.9.9"))])
+    assert f"{PATH} no longer lists {name} 1.0.10" in join_reasons(base, make_whiteouts(PATH))
+    assert f"{PATH} became {name} 9.9.9" in join_reasons(
+        base, [make_file(PATH, EXTENSION.replace(b"1.0.10", b"9.9.9"))]
+    )
 
 
 def test_no_link_hides_an_extension() -> None:
     layer = [make_symlink("root/.vscode-server/extensions", "/srv/ext"), make_file("srv/ext/a/package.json", EXTENSION)]
-    through = [make_file("root/.vscode-server/extensions/b/package.json", manifest())]
+    through = [make_file("root/.vscode-server/extensions/b/package.json", make_manifest())]
     inventory = read_image(make_image([make_file("etc/os-release", DEBIAN), *layer], through), [ECOSYSTEM])
     assert [package.name for package in inventory.packages] == ["a.b", "ms-vscode.vscode-js-profile-table"]
 
 
 @settings(deadline=None, max_examples=200)
 @given(
-    content=st.sampled_from([EXTENSION, PRODUCT, manifest()]),
+    content=st.sampled_from([EXTENSION, PRODUCT, make_manifest()]),
     cut=st.integers(0, 1800),
     splice=st.binary(max_size=8) | st.sampled_from([b"{", b'"engines":', b"null", b'"', b"[]"]),
     path=st.sampled_from([PATH, EDITOR]),

@@ -30,19 +30,22 @@ def test_an_image_keeps_its_digest(running: Running, image: Image) -> None:
             RegistryReference(running.address, "team/app", digest=digest),
             RegistryReference(running.address, "for/ecs", digest=digest),
         )
-    with open_images(f"{running.address}/for/ecs@{digest}", ["linux/amd64"]) as opened:
-        assert opened.digest == digest
-        assert [entry.path for layer in opened.images[0].layers for entry in layer.read_entries()] == ["one", "two"]
+    with open_images(f"{running.address}/for/ecs@{digest}", ["linux/amd64"]) as opened_images:
+        assert opened_images.digest == digest
+        assert [entry.path for layer in opened_images.images[0].layers for entry in layer.read_entries()] == [
+            "one",
+            "two",
+        ]
 
 
 @pytest.mark.real
 def test_a_blob_that_is_another_is_not_copied(running: Running) -> None:
-    def lying(request: Request) -> Answer:
+    def serve_altered_blob(request: Request) -> Answer:
         name = request.path.rpartition("/")[2]
         data = FIRST.blobs.get(name, b"")
         return Answer(200, data if name == FIRST.digest else data[:-1] + b"!")
 
-    with serve(lying) as server:
+    with serve(serve_altered_blob) as server:
         source = RegistryReference(server.address, "team/app", digest=FIRST.digest)
         with pytest.raises(ImageError):
             copy_image(source, RegistryReference(running.address, "a/lie", digest=FIRST.digest))

@@ -29,7 +29,7 @@ class Ecr:
         self.error: Exception | None = None
         self.text = "AWS:secret-{}"
 
-    def client(self, region: str) -> "Ecr":
+    def get_client(self, region: str) -> "Ecr":
         self.requests.append(region)
         return self
 
@@ -47,7 +47,7 @@ def ecr() -> Ecr:
 
 @pytest.fixture
 def tokens(ecr: Ecr) -> EcrTokens:
-    return EcrTokens(ecr.client, lambda: ecr.now)
+    return EcrTokens(ecr.get_client, lambda: ecr.now)
 
 
 @pytest.mark.parametrize(
@@ -96,8 +96,8 @@ def test_what_a_login_left_wins_and_other_registries_are_not_asked_about(
 
 
 def test_a_refusal_tells_what_is_missing_and_is_not_kept(ecr: Ecr, tokens: EcrTokens) -> None:
-    denied = ClientError({"Error": {"Code": "AccessDeniedException", "Message": ""}}, "GetAuthorizationToken")
-    for error in (denied, NoCredentialsError()):
+    denied_error = ClientError({"Error": {"Code": "AccessDeniedException", "Message": ""}}, "GetAuthorizationToken")
+    for error in (denied_error, NoCredentialsError()):
         ecr.error = error
         with pytest.raises(DeniedError) as caught:
             tokens.get(HOST)

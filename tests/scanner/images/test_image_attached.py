@@ -27,7 +27,9 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         yield running
 
 
-def manifest(*documents: bytes, kind: str = OPENVEX, subject: str = IMAGE.digest) -> tuple[bytes, dict[str, bytes]]:
+def make_manifest(
+    *documents: bytes, kind: str = OPENVEX, subject: str = IMAGE.digest
+) -> tuple[bytes, dict[str, bytes]]:
     """A manifest that refers to the image, and its blobs by digest."""
     blobs = {compute_digest(data): data for data in (b"{}", *documents)}
     layers = [{"mediaType": kind, "digest": compute_digest(data), "size": len(data)} for data in documents]
@@ -64,16 +66,16 @@ def test_a_registry_without_the_api_keeps_referrers_and_attestations_under_tags(
     running.push("team/app", "1", IMAGE)
     reference = f"{running.address}/team/app@{IMAGE.digest}"
     assert read_documents(reference) == []
-    body, blobs = manifest(b'{"vex": 1}')
+    body, blobs = make_manifest(b'{"vex": 1}')
     put(running, "team/app", "ignored", body, blobs, make.MANIFEST)
     put(running, "team/app", TAG, index(body), {}, make.INDEX)
-    signed, more = manifest(b'{"signed": 1}', b'{"signed": 2}', kind=DSSE)
-    put(running, "team/app", f"{TAG}.att", signed, more, make.MANIFEST)
+    signed_manifest, signed_blobs = make_manifest(b'{"signed": 1}', b'{"signed": 2}', kind=DSSE)
+    put(running, "team/app", f"{TAG}.att", signed_manifest, signed_blobs, make.MANIFEST)
     assert read_documents(reference) == [b'{"vex": 1}', b'{"signed": 1}', b'{"signed": 2}']
 
 
-def answering(answers: dict[str, Any], status: int = 200) -> Callable[[Request], Answer]:
-    """A registry with the referrers API; `found` is by path below the repository."""
+def serve_answers(answers: dict[str, Any], status: int = 200) -> Callable[[Request], Answer]:
+    """A registry with the referrers API; `answers` are by path below the repository."""
 
     def answer(request: Request) -> Answer:
         path = request.path.removeprefix("/v2/team/app/")
@@ -87,46 +89,50 @@ def answering(answers: dict[str, Any], status: int = 200) -> Callable[[Request],
     return answer
 
 
-def paths(body: bytes, blobs: dict[str, bytes]) -> dict[str, bytes]:
+def map_paths(body: bytes, blobs: dict[str, bytes]) -> dict[str, bytes]:
     return {f"manifests/{compute_digest(body)}": body, **{f"blobs/{name}": data for name, data in blobs.items()}}
 
 
 def test_the_api_is_asked_first() -> None:
-    body, blobs = manifest(b'{"vex": 1}')
-    answers = {f"referrers/{IMAGE.digest}": index(body), **paths(body, blobs)}
-    with serve(answering(answers)) as server:
+    body, blobs = make_manifest(b'{"vex": 1}')
+    answers = {f"referrers/{IMAGE.digest}": index(body), **map_paths(body, blobs)}
+    with serve(serve_answers(answers)) as server:
         assert read_documents(f"{server.address}/team/app@{IMAGE.digest}") == [b'{"vex": 1}']
 
 
 def test_what_is_broken_or_refers_to_another_image_is_left_out() -> None:
-    foreign, more = manifest(b'{"other": 1}', subject="sha256:" + "0" * 64)
-    fine, blobs = manifest(b'{"vex": 1}', b'{"changed": 1}', b'{"picture": 1}')
-    listed = json.loads(index(foreign, fine, b"missing"))
-    listed["manifests"] += [{"artifactType": OPENVEX, "digest": "../../etc", "size": 1}, 7, {"digest": None}]
-    answers = {f"referrers/{IMAGE.digest}": json.dumps(listed).encode(), **paths(foreign, more), **paths(fine, blobs)}
+    foreign, foreign_blobs = make_manifest(b'{"other": 1}', subject="sha256:" + "0" * 64)
+    fine, blobs = make_manifest(b'{"vex": 1}', b'{"changed": 1}', b'{"picture": 1}')
+    referrers = json.loads(index(foreign, fine, b"missing"))
+    referrers["manifests"] += [{"artifactType": OPENVEX, "digest": "../../etc", "size": 1}, 7, {"digest": None}]
+    answers = {
+        f"referrers/{IMAGE.digest}": json.dumps(referrers).encode(),
+        **map_paths(foreign, foreign_blobs),
+        **map_paths(fine, blobs),
+    }
     answers["blobs/" + compute_digest(b'{"changed": 1}')] = b'{"CHANGED": 1}'
-    with serve(answering(answers)) as server:
+    with serve(serve_answers(answers)) as server:
         assert read_documents(f"{server.address}/team/app@{IMAGE.digest}") == [b'{"vex": 1}', b'{"picture": 1}']
 
 
 def test_a_layer_without_a_sha256_is_not_asked_for() -> None:
-    body, _ = manifest(b'{"vex": 1}')
+    body, _ = make_manifest(b'{"vex": 1}')
     document = json.loads(body)
     document["layers"][0]["digest"] = "nope:../../x"
     odd = json.dumps(document).encode()
-    answers = {f"referrers/{IMAGE.digest}": index(odd), **paths(odd, {})}
-    with serve(answering(answers)) as server:
+    answers = {f"referrers/{IMAGE.digest}": index(odd), **map_paths(odd, {})}
+    with serve(serve_answers(answers)) as server:
         assert read_documents(f"{server.address}/team/app@{IMAGE.digest}") == []
         assert not [request for request in server.requests if "/blobs/" in request.path]
 
 
 def test_a_document_without_end_is_not_read() -> None:
-    body, blobs = manifest(b'{"vex": 1}')
+    body, blobs = make_manifest(b'{"vex": 1}')
     large = json.loads(body)
     large["layers"][0]["size"] = SIZE_LIMIT + 1
-    again = json.dumps(large).encode()
-    answers = {f"referrers/{IMAGE.digest}": index(again), **paths(again, blobs)}
-    with serve(answering(answers)) as server:
+    large_document = json.dumps(large).encode()
+    answers = {f"referrers/{IMAGE.digest}": index(large_document), **map_paths(large_document, blobs)}
+    with serve(serve_answers(answers)) as server:
         assert read_documents(f"{server.address}/team/app@{IMAGE.digest}") == []
 
 
@@ -140,5 +146,5 @@ def test_documents_that_are_large_together_are_not_all_read() -> None:
 
 
 def test_a_registry_that_denies_access_is_reported() -> None:
-    with serve(answering({}, 403)) as server, pytest.raises(UnavailableError, match="403"):
+    with serve(serve_answers({}, 403)) as server, pytest.raises(UnavailableError, match="403"):
         read_documents(f"{server.address}/team/app@{IMAGE.digest}")

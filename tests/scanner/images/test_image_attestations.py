@@ -15,19 +15,19 @@ RUNNABLE = make.make_image([{"etc/os-release": b"ID=alpine\n"}])
 UNKNOWN = {"os": "unknown", "architecture": "unknown"}
 
 
-def entry(image: make.Image, **more: Any) -> dict[str, Any]:
-    return make.make_descriptor(image.blobs[image.digest], make.MANIFEST, **more)
+def make_entry(image: make.Image, **fields: Any) -> dict[str, Any]:
+    return make.make_descriptor(image.blobs[image.digest], make.MANIFEST, **fields)
 
 
-AMD_ENTRY = entry(AMD, platform={"os": "linux", "architecture": "amd64"})
+AMD_ENTRY = make_entry(AMD, platform={"os": "linux", "architecture": "amd64"})
 MARKS = make.make_attestation_entry(b"", AMD.digest)["annotations"]
 
 
 def read(folder: Path, *entries: dict[str, Any], blobs: dict[str, bytes]) -> list[str]:
     """The digests that are judged of an index of AMD and these entries."""
     make.write_layout(folder, {"latest": make.make_index([AMD_ENTRY, *entries], {**AMD.blobs, **blobs})})
-    with open_images(f"oci:{folder}", ["all"]) as opened:
-        return [image.digest for image in opened.images]
+    with open_images(f"oci:{folder}", ["all"]) as opened_images:
+        return [image.digest for image in opened_images.images]
 
 
 @pytest.mark.parametrize("artifact", [False, True], ids=["image form", "artifact form"])
@@ -37,15 +37,15 @@ def test_attestation_manifests_of_both_forms_are_left_out(tmp_path: Path, artifa
 
 
 @pytest.mark.parametrize(
-    "listed",
+    "listed_entry",
     [
-        entry(HIDDEN),
-        entry(HIDDEN, platform=UNKNOWN),
-        entry(HIDDEN, platform=UNKNOWN, annotations=MARKS),
-        entry(HIDDEN, annotations=MARKS),
-        entry(RUNNABLE, platform=UNKNOWN, annotations=MARKS),
-        entry(RUNNABLE, platform=UNKNOWN),
-        entry(HIDDEN, platform={"os": "linux", "architecture": "amd64"}, annotations=MARKS),
+        make_entry(HIDDEN),
+        make_entry(HIDDEN, platform=UNKNOWN),
+        make_entry(HIDDEN, platform=UNKNOWN, annotations=MARKS),
+        make_entry(HIDDEN, annotations=MARKS),
+        make_entry(RUNNABLE, platform=UNKNOWN, annotations=MARKS),
+        make_entry(RUNNABLE, platform=UNKNOWN),
+        make_entry(HIDDEN, platform={"os": "linux", "architecture": "amd64"}, annotations=MARKS),
     ],
     ids=[
         "its config alone calls it unknown",
@@ -57,58 +57,58 @@ def test_attestation_manifests_of_both_forms_are_left_out(tmp_path: Path, artifa
         "a platform twice",
     ],
 )
-def test_an_image_behind_the_marks_of_an_attestation_is_judged(tmp_path: Path, listed: dict[str, Any]) -> None:
+def test_an_image_behind_the_marks_of_an_attestation_is_judged(tmp_path: Path, listed_entry: dict[str, Any]) -> None:
     blobs = {**HIDDEN.blobs, **RUNNABLE.blobs}
-    assert read(tmp_path, listed, blobs=blobs) == [AMD.digest, listed["digest"]]
+    assert read(tmp_path, listed_entry, blobs=blobs) == [AMD.digest, listed_entry["digest"]]
 
 
 def test_a_digest_that_is_listed_as_an_image_too_is_judged(tmp_path: Path) -> None:
     manifest, blobs = make.make_attestation()
     mark = make.make_attestation_entry(manifest, AMD.digest)
     for twice in ([mark, {**mark, "platform": {"os": "linux", "architecture": "arm64"}}], [mark, AMD_ENTRY, mark]):
-        judged = read(tmp_path, *twice, blobs=blobs)
-        assert (make.compute_sha256(manifest) in judged) == (twice[1] is not AMD_ENTRY)
+        judged_digests = read(tmp_path, *twice, blobs=blobs)
+        assert (make.compute_sha256(manifest) in judged_digests) == (twice[1] is not AMD_ENTRY)
 
 
 def test_an_image_in_a_nested_index_is_judged_and_may_be_attested_there(tmp_path: Path) -> None:
     manifest, blobs = make.make_attestation()
-    inner = make.make_index([entry(RUNNABLE, platform=UNKNOWN, annotations=MARKS)], RUNNABLE.blobs)
-    nested = make.make_descriptor(inner.blobs[inner.digest], make.INDEX)
+    inner = make.make_index([make_entry(RUNNABLE, platform=UNKNOWN, annotations=MARKS)], RUNNABLE.blobs)
+    nested_index = make.make_descriptor(inner.blobs[inner.digest], make.INDEX)
     mark = make.make_attestation_entry(manifest, AMD.digest)
-    assert read(tmp_path, nested, mark, blobs={**inner.blobs, **blobs}) == [AMD.digest, RUNNABLE.digest]
+    assert read(tmp_path, nested_index, mark, blobs={**inner.blobs, **blobs}) == [AMD.digest, RUNNABLE.digest]
 
 
-def broken(name: str) -> tuple[dict[str, Any], dict[str, bytes]]:
+def make_broken_attestation(name: str) -> tuple[dict[str, Any], dict[str, bytes]]:
     """An attestation with one thing wrong: its entry, and its blobs."""
     manifest, blobs = make.make_attestation()
-    listed = make.make_attestation_entry(manifest, AMD.digest)
+    listed_entry = make.make_attestation_entry(manifest, AMD.digest)
     match name:
         case "of another image":
-            listed = make.make_attestation_entry(manifest, RUNNABLE.digest)
+            listed_entry = make.make_attestation_entry(manifest, RUNNABLE.digest)
         case "of itself":
-            listed = make.make_attestation_entry(manifest, make.compute_sha256(manifest))
+            listed_entry = make.make_attestation_entry(manifest, make.compute_sha256(manifest))
         case "without a mark":
-            del listed["annotations"]
+            del listed_entry["annotations"]
         case "of another type":
-            listed["annotations"] = {**MARKS, "vnd.docker.reference.type": "other"}
+            listed_entry["annotations"] = {**MARKS, "vnd.docker.reference.type": "other"}
         case "a layer as a tar":
             manifest, blobs = make.make_attestation(kind="application/vnd.oci.image.layer.v1.tar")
-            listed = make.make_attestation_entry(manifest, AMD.digest)
+            listed_entry = make.make_attestation_entry(manifest, AMD.digest)
         case "a config for linux":
             manifest, blobs = make.make_attestation(platform="linux/amd64")
-            listed = make.make_attestation_entry(manifest, AMD.digest)
+            listed_entry = make.make_attestation_entry(manifest, AMD.digest)
         case "a tar called a statement":
             manifest, blobs = make.make_attestation(make.pack_tar({"usr/bin/evil": b"x"}))
-            listed = make.make_attestation_entry(manifest, AMD.digest)
+            listed_entry = make.make_attestation_entry(manifest, AMD.digest)
         case "other JSON":
             manifest, blobs = make.make_attestation(b'{"_type": "other"}')
-            listed = make.make_attestation_entry(manifest, AMD.digest)
+            listed_entry = make.make_attestation_entry(manifest, AMD.digest)
         case "JSON and more":
             manifest, blobs = make.make_attestation(b'{"_type": "https://in-toto.io/Statement/v1"}\0')
-            listed = make.make_attestation_entry(manifest, AMD.digest)
+            listed_entry = make.make_attestation_entry(manifest, AMD.digest)
         case "docker's manifest type":
-            listed["mediaType"] = "application/vnd.docker.distribution.manifest.v2+json"
-    return listed, blobs
+            listed_entry["mediaType"] = "application/vnd.docker.distribution.manifest.v2+json"
+    return listed_entry, blobs
 
 
 @pytest.mark.parametrize(
@@ -127,11 +127,11 @@ def broken(name: str) -> tuple[dict[str, Any], dict[str, bytes]]:
     ],
 )
 def test_an_attestation_that_is_not_whole_is_judged_as_an_image(tmp_path: Path, name: str) -> None:
-    listed, blobs = broken(name)
-    assert read(tmp_path, listed, blobs=blobs) == [AMD.digest, listed["digest"]]
+    listed_entry, blobs = make_broken_attestation(name)
+    assert read(tmp_path, listed_entry, blobs=blobs) == [AMD.digest, listed_entry["digest"]]
 
 
-def artifact(kind: str, artifact_type: str = "") -> make.Image:
+def make_artifact(kind: str, artifact_type: str = "") -> make.Image:
     """A manifest that is not an image."""
     config = b"{}"
     document = {
@@ -153,33 +153,33 @@ def artifact(kind: str, artifact_type: str = "") -> make.Image:
 
 
 @pytest.mark.parametrize(
-    ("image", "more"),
+    ("image", "extra_fields"),
     [
-        (artifact("application/vnd.oci.empty.v1+json", "application/vnd.example"), {}),
-        (artifact("application/vnd.oci.empty.v1+json", "application/vnd.example"), {"annotations": MARKS}),
-        (artifact("application/vnd.oci.empty.v1+json"), {"platform": UNKNOWN, "annotations": MARKS}),
-        (artifact("application/vnd.cncf.helm.config.v1+json"), {"platform": UNKNOWN, "annotations": MARKS}),
-        (artifact("application/vnd.cncf.helm.config.v1+json"), {"mediaType": "application/vnd.example"}),
+        (make_artifact("application/vnd.oci.empty.v1+json", "application/vnd.example"), {}),
+        (make_artifact("application/vnd.oci.empty.v1+json", "application/vnd.example"), {"annotations": MARKS}),
+        (make_artifact("application/vnd.oci.empty.v1+json"), {"platform": UNKNOWN, "annotations": MARKS}),
+        (make_artifact("application/vnd.cncf.helm.config.v1+json"), {"platform": UNKNOWN, "annotations": MARKS}),
+        (make_artifact("application/vnd.cncf.helm.config.v1+json"), {"mediaType": "application/vnd.example"}),
         (
-            artifact("application/vnd.oci.empty.v1+json", "application/vnd.docker.attestation.manifest.v1+json"),
+            make_artifact("application/vnd.oci.empty.v1+json", "application/vnd.docker.attestation.manifest.v1+json"),
             {"platform": UNKNOWN, "annotations": MARKS},
         ),
     ],
     ids=["artifact", "marked artifact", "no artifact type", "chart", "unknown media type", "no statement"],
 )
 def test_what_is_neither_image_nor_attestation_makes_the_index_unreadable(
-    tmp_path: Path, image: make.Image, more: dict[str, Any]
+    tmp_path: Path, image: make.Image, extra_fields: dict[str, Any]
 ) -> None:
     with pytest.raises(ImageError, match="is not a container image"):
-        read(tmp_path, {**entry(image), **more}, blobs=image.blobs)
+        read(tmp_path, {**make_entry(image), **extra_fields}, blobs=image.blobs)
 
 
 def test_an_index_of_attestations_alone_has_no_image(tmp_path: Path) -> None:
     manifest, blobs = make.make_attestation()
     mark = make.make_attestation_entry(manifest, make.compute_sha256(manifest))
     make.write_layout(tmp_path, {"latest": make.make_index([mark], blobs)})
-    with open_images(f"oci:{tmp_path}", ["all"]) as opened:
-        assert [image.digest for image in opened.images] == [make.compute_sha256(manifest)]
+    with open_images(f"oci:{tmp_path}", ["all"]) as opened_images:
+        assert [image.digest for image in opened_images.images] == [make.compute_sha256(manifest)]
     make.write_layout(tmp_path, {"latest": make.make_index([], {})})
     with pytest.raises(NotFoundError):
         open_images(f"oci:{tmp_path}", ["all"])
@@ -200,6 +200,6 @@ def test_statements_are_read_once_and_within_bounds(tmp_path: Path) -> None:
     large = manifest.replace(f'"size": {len(statement)}'.encode(), b'"size": 999999999999')
     assert large != manifest
     huge = make.make_attestation_entry(large, AMD.digest)
-    judged = read(tmp_path, huge, blobs=statement_blobs | {make.compute_sha256(large): large})
-    assert judged == [AMD.digest, make.compute_sha256(large)]
+    judged_digests = read(tmp_path, huge, blobs=statement_blobs | {make.compute_sha256(large): large})
+    assert judged_digests == [AMD.digest, make.compute_sha256(large)]
     assert attestation_check.TOTAL_LIMIT < 999999999999

@@ -13,25 +13,25 @@ HOST = "registry.test:5000"
 SECRET = "secret"
 
 
-def entry(username: str, password: str = SECRET) -> dict[str, str]:
+def make_entry(username: str, password: str = SECRET) -> dict[str, str]:
     return {"auth": base64.b64encode(f"{username}:{password}".encode()).decode()}
 
 
-def environ(folder: Path, **more: str) -> dict[str, str]:
+def make_environment(folder: Path, **variables: str) -> dict[str, str]:
     return {
         "HOME": str(folder),
         "XDG_RUNTIME_DIR": str(folder / "run"),
         "PATH": f"{folder}/bin:/usr/bin:/bin",
-        **more,
+        **variables,
     }
 
 
-def docker(folder: Path, **config: object) -> None:
+def write_docker_config(folder: Path, **config: object) -> None:
     (folder / ".docker").mkdir(exist_ok=True)
     (folder / ".docker/config.json").write_text(json.dumps(config))
 
 
-def helper(folder: Path, name: str, script: str) -> None:
+def write_helper(folder: Path, name: str, script: str) -> None:
     """A credential helper; it leaves what it was asked in `asked`."""
     (folder / "bin").mkdir(exist_ok=True)
     program = folder / "bin" / f"docker-credential-{name}"
@@ -39,8 +39,8 @@ def helper(folder: Path, name: str, script: str) -> None:
     program.chmod(0o755)
 
 
-def find(folder: Path, repository: str = "team/app", registry: str = HOST, **more: str) -> Credentials | None:
-    return find_credentials(registry, repository, environ(folder, **more))
+def find(folder: Path, repository: str = "team/app", registry: str = HOST, **variables: str) -> Credentials | None:
+    return find_credentials(registry, repository, make_environment(folder, **variables))
 
 
 def test_without_any_file_there_are_none(tmp_path: Path) -> None:
@@ -48,46 +48,56 @@ def test_without_any_file_there_are_none(tmp_path: Path) -> None:
 
 
 def test_the_file_that_is_named_wins_over_podmans_over_dockers(tmp_path: Path) -> None:
-    docker(tmp_path, auths={HOST: entry("docker")})
+    write_docker_config(tmp_path, auths={HOST: make_entry("docker")})
     assert find(tmp_path) == Credentials("docker", "secret")
     for name in (".config/containers", "run/containers"):
         (tmp_path / name).mkdir(parents=True)
-        (tmp_path / name / "auth.json").write_text(json.dumps({"auths": {HOST: entry(name)}}))
+        (tmp_path / name / "auth.json").write_text(json.dumps({"auths": {HOST: make_entry(name)}}))
         assert find(tmp_path) == Credentials(name, "secret")
-    (tmp_path / "named.json").write_text(json.dumps({"auths": {HOST: entry("named")}}))
+    (tmp_path / "named.json").write_text(json.dumps({"auths": {HOST: make_entry("named")}}))
     assert find(tmp_path, REGISTRY_AUTH_FILE=f"{tmp_path}/named.json") == Credentials("named", "secret")
 
 
 def test_a_file_that_does_not_know_the_registry_is_passed_over(tmp_path: Path) -> None:
-    docker(tmp_path, auths={HOST: entry("docker")})
-    (tmp_path / "named.json").write_text(json.dumps({"auths": {"other.test": entry("other"), HOST: {}}}))
+    write_docker_config(tmp_path, auths={HOST: make_entry("docker")})
+    (tmp_path / "named.json").write_text(json.dumps({"auths": {"other.test": make_entry("other"), HOST: {}}}))
     assert find(tmp_path, REGISTRY_AUTH_FILE=f"{tmp_path}/named.json") == Credentials("docker", "secret")
 
 
 def test_another_registrys_credentials_are_not_taken(tmp_path: Path) -> None:
-    docker(tmp_path, auths={"registry.test": entry("a"), f"{HOST}.evil": entry("b"), f"{HOST}/team/other": entry("c")})
+    write_docker_config(
+        tmp_path,
+        auths={
+            "registry.test": make_entry("a"),
+            f"{HOST}.evil": make_entry("b"),
+            f"{HOST}/team/other": make_entry("c"),
+        },
+    )
     assert find(tmp_path) is None
 
 
 def test_the_narrowest_entry_wins(tmp_path: Path) -> None:
-    docker(tmp_path, auths={HOST: entry("host"), f"{HOST}/team": entry("team"), f"{HOST}/team/app": entry("app")})
+    write_docker_config(
+        tmp_path,
+        auths={HOST: make_entry("host"), f"{HOST}/team": make_entry("team"), f"{HOST}/team/app": make_entry("app")},
+    )
     names = [credentials.username for name in ("team/app", "team/x", "x") if (credentials := find(tmp_path, name))]
     assert names == ["app", "team", "host"]
 
 
 @pytest.mark.parametrize("key", [f"https://{HOST}", f"https://{HOST}/v1/", f"http://{HOST}/v2/"])
 def test_entries_may_be_urls(tmp_path: Path, key: str) -> None:
-    docker(tmp_path, auths={key: entry("url")})
+    write_docker_config(tmp_path, auths={key: make_entry("url")})
     assert find(tmp_path) == Credentials("url", "secret")
 
 
 def test_docker_hub_goes_by_its_old_name(tmp_path: Path) -> None:
-    docker(tmp_path, auths={"https://index.docker.io/v1/": entry("hub")})
+    write_docker_config(tmp_path, auths={"https://index.docker.io/v1/": make_entry("hub")})
     assert find(tmp_path, "library/debian", "docker.io") == Credentials("hub", "secret")
 
 
 def test_a_password_may_hold_colons_and_identity_tokens_are_kept(tmp_path: Path) -> None:
-    docker(tmp_path, auths={HOST: {**entry("user", "a:b"), "identitytoken": "token"}})
+    write_docker_config(tmp_path, auths={HOST: {**make_entry("user", "a:b"), "identitytoken": "token"}})
     assert find(tmp_path) == Credentials("user", "a:b", "token")
 
 
@@ -97,7 +107,7 @@ def test_secrets_are_not_printed() -> None:
 
 @pytest.mark.parametrize("text", ["", "{", "\udcff", '{"auths": {"registry.test:5000": {"auth": "%%"}}}'])
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, text: str) -> None:
-    docker(tmp_path)
+    write_docker_config(tmp_path)
     (tmp_path / ".docker/config.json").write_bytes(text.encode("utf-8", "surrogateescape"))
     with pytest.raises(UsageError, match=r"\.docker/config\.json"):
         find(tmp_path)
@@ -105,32 +115,32 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, text: str) -> None:
 
 @pytest.mark.parametrize("text", ["[]", "null", '{"auths": []}', '{"auths": {"registry.test:5000": 1}}'])
 def test_a_file_of_another_form_holds_none(tmp_path: Path, text: str) -> None:
-    docker(tmp_path)
+    write_docker_config(tmp_path)
     (tmp_path / ".docker/config.json").write_text(text)
     assert find(tmp_path) is None
 
 
 def test_a_helper_is_asked_for_its_registry_and_the_store_for_all_others(tmp_path: Path) -> None:
-    docker(tmp_path, credHelpers={HOST: "one"}, credsStore="all", auths={HOST: entry("file")})
+    write_docker_config(tmp_path, credHelpers={HOST: "one"}, credsStore="all", auths={HOST: make_entry("file")})
     for name in ("one", "all"):
-        helper(tmp_path, name, f"""echo '{{"Username": "{name}", "Secret": "s"}}'""")
+        write_helper(tmp_path, name, f"""echo '{{"Username": "{name}", "Secret": "s"}}'""")
     assert find(tmp_path) == Credentials("one", "s")
     assert find(tmp_path, registry="docker.io") == Credentials("all", "s")
     assert (tmp_path / "asked").read_text().splitlines() == [f"get {HOST}", "get https://index.docker.io/v1/"]
 
 
 def test_a_helper_may_give_an_identity_token_or_nothing(tmp_path: Path) -> None:
-    docker(tmp_path, credsStore="all")
-    helper(tmp_path, "all", """echo '{"Username": "<token>", "Secret": "token"}'""")
+    write_docker_config(tmp_path, credsStore="all")
+    write_helper(tmp_path, "all", """echo '{"Username": "<token>", "Secret": "token"}'""")
     assert find(tmp_path) == Credentials("", "", "token")
-    helper(tmp_path, "all", "echo 'credentials not found in native keychain'; exit 1")
+    write_helper(tmp_path, "all", "echo 'credentials not found in native keychain'; exit 1")
     assert find(tmp_path) is None
 
 
 @pytest.mark.parametrize("script", ["echo locked >&2; exit 1", "echo", "echo '[]'", 'echo \'{"Username": "u"}\''])
 def test_a_helper_that_fails_is_reported_with_its_output(tmp_path: Path, script: str) -> None:
-    docker(tmp_path, credsStore="all")
-    helper(tmp_path, "all", script)
+    write_docker_config(tmp_path, credsStore="all")
+    write_helper(tmp_path, "all", script)
     with pytest.raises(UsageError, match="docker-credential-all") as caught:
         find(tmp_path)
     assert ("locked" in str(caught.value)) == ("locked" in script)
@@ -146,15 +156,15 @@ def test_a_helper_that_fails_is_reported_with_its_output(tmp_path: Path, script:
     ids=["bytes of no encoding", "a surrogate", "nested without end"],
 )
 def test_output_of_a_helper_that_is_not_text_is_reported(tmp_path: Path, script: str) -> None:
-    docker(tmp_path, credsStore="all")
-    helper(tmp_path, "all", script)
+    write_docker_config(tmp_path, credsStore="all")
+    write_helper(tmp_path, "all", script)
     with pytest.raises(UsageError) as caught:
         find(tmp_path)
     assert caught.value.advice
 
 
 def test_credentials_that_are_not_text_are_reported(tmp_path: Path) -> None:
-    docker(tmp_path, auths={HOST: {"username": "\ud800", "password": "s"}})
+    write_docker_config(tmp_path, auths={HOST: {"username": "\ud800", "password": "s"}})
     with pytest.raises(UsageError, match="not text") as caught:
         find(tmp_path)
     assert caught.value.advice
@@ -162,6 +172,6 @@ def test_credentials_that_are_not_text_are_reported(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["missing", "../../bin/sh", "a b"])
 def test_a_missing_or_invalid_helper_is_reported(tmp_path: Path, name: str) -> None:
-    docker(tmp_path, credsStore=name)
+    write_docker_config(tmp_path, credsStore=name)
     with pytest.raises(UsageError, match="helper"):
         find(tmp_path)

@@ -18,25 +18,25 @@ MANIFEST = {"schemaVersion": 2, "config": CONFIG, "layers": [LAYER]}
 INDEX = {"schemaVersion": 2, "manifests": [{**LAYER, "platform": {"os": "linux", "architecture": "amd64"}}]}
 
 
-def text(document: object) -> bytes:
+def encode_document(document: object) -> bytes:
     return json.dumps(document).encode()
 
 
 @pytest.mark.parametrize(
     "document",
     [
-        text({**MANIFEST, "LAYERS": []}),
-        text({**MANIFEST, "Layers": []}),
-        text({**MANIFEST, "layer\u017f": []}),
-        text({**MANIFEST, "Manifests": []}),
-        text({**MANIFEST, "MediaType": "x"}),
-        text({**MANIFEST, "config": {**CONFIG, "Digest": DIGEST}}),
-        text({**MANIFEST, "layers": [LAYER, {"digest": DIGEST, "size": 1, "SIZE": 2}]}),
-        text({**MANIFEST, "x": 1, "X": 2}),
-        text(MANIFEST)[:-1] + b', "layers": []}',
-        text({**INDEX, "manifestS": []}),
-        text({"manifests": [{**LAYER, "Platform": {"os": "linux", "architecture": "amd64"}}]}),
-        text({"manifests": [{**LAYER, "platform": {"os": "linux", "architecture": "amd64", "OS": "x"}}]}),
+        encode_document({**MANIFEST, "LAYERS": []}),
+        encode_document({**MANIFEST, "Layers": []}),
+        encode_document({**MANIFEST, "layer\u017f": []}),
+        encode_document({**MANIFEST, "Manifests": []}),
+        encode_document({**MANIFEST, "MediaType": "x"}),
+        encode_document({**MANIFEST, "config": {**CONFIG, "Digest": DIGEST}}),
+        encode_document({**MANIFEST, "layers": [LAYER, {"digest": DIGEST, "size": 1, "SIZE": 2}]}),
+        encode_document({**MANIFEST, "x": 1, "X": 2}),
+        encode_document(MANIFEST)[:-1] + b', "layers": []}',
+        encode_document({**INDEX, "manifestS": []}),
+        encode_document({"manifests": [{**LAYER, "Platform": {"os": "linux", "architecture": "amd64"}}]}),
+        encode_document({"manifests": [{**LAYER, "platform": {"os": "linux", "architecture": "amd64", "OS": "x"}}]}),
     ],
     ids=range(12),
 )
@@ -45,22 +45,25 @@ def test_a_manifest_that_can_be_read_in_two_ways_is_refused(document: bytes) -> 
         parse_manifest(document, DIGEST)
 
 
-@pytest.mark.parametrize("more", [{"OS": "linux"}, {"RootFS": {}}, {"rootfs": {"Diff_IDs": []}}])
-def test_a_config_that_can_be_read_in_two_ways_is_refused(tmp_path: Path, more: dict[str, Any]) -> None:
-    make.write_layout(tmp_path, {"": make.make_image([{"a": b""}], config=more)})
+@pytest.mark.parametrize("extra_config", [{"OS": "linux"}, {"RootFS": {}}, {"rootfs": {"Diff_IDs": []}}])
+def test_a_config_that_can_be_read_in_two_ways_is_refused(tmp_path: Path, extra_config: dict[str, Any]) -> None:
+    make.write_layout(tmp_path, {"": make.make_image([{"a": b""}], config=extra_config)})
     with pytest.raises(ImageError, match="read in two ways"), open_images(f"oci:{tmp_path}"):
         pass
 
 
 def test_names_chosen_by_users_may_differ_by_case_alone() -> None:
-    annotated = {**LAYER, "annotations": {"OS": "x", "os": "y", "Digest": "z"}}
+    annotated_layer = {**LAYER, "annotations": {"OS": "x", "os": "y", "Digest": "z"}}
     assert isinstance(
-        parse_manifest(text({**MANIFEST, "annotations": {"a": "", "A": ""}, "layers": [annotated]}), DIGEST), Manifest
+        parse_manifest(
+            encode_document({**MANIFEST, "annotations": {"a": "", "A": ""}, "layers": [annotated_layer]}), DIGEST
+        ),
+        Manifest,
     )
-    assert isinstance(parse_manifest(text({"manifests": [annotated]}), DIGEST), Index)
+    assert isinstance(parse_manifest(encode_document({"manifests": [annotated_layer]}), DIGEST), Index)
     run = {"Labels": {"Name": "", "name": "", "OS": ""}, "Volumes": {"/A": {}, "/a": {}}, "ExposedPorts": None}
     config = {"os": "linux", "architecture": "amd64", "config": run, "container_config": run, "Size": 1}
-    assert load_object(text(config), "A config", CONFIG_NAMES) == config
+    assert load_object(encode_document(config), "A config", CONFIG_NAMES) == config
 
 
 def test_documents_nested_deeply_are_refused_or_read() -> None:

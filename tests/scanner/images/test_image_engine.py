@@ -16,16 +16,16 @@ from dockgate.shared.errors import DockgateError, ImageError, NotFoundError, Una
 IMAGE = make.make_image([{"one": b"1"}])
 
 
-def saved(folder: Path) -> bytes:
+def save_image(folder: Path) -> bytes:
     make.write_oci_archive(folder / "saved.tar", {"localhost/app:1": IMAGE})
     return (folder / "saved.tar").read_bytes()
 
 
-def answering(data: bytes) -> Callable[[Request], Answer]:
+def serve_bytes(data: bytes) -> Callable[[Request], Answer]:
     return lambda request: Answer(200, data)
 
 
-def program(folder: Path, text: str) -> dict[str, str]:
+def write_podman(folder: Path, text: str) -> dict[str, str]:
     """An environment in which podman is a shell script."""
     (folder / "bin").mkdir()
     (folder / "bin/podman").write_text(f"#!/bin/sh\n{text}\n")
@@ -33,8 +33,8 @@ def program(folder: Path, text: str) -> dict[str, str]:
     return {"PATH": f"{folder}/bin:{os.environ['PATH']}"}
 
 
-def digest(stored: EngineReference, environment: dict[str, str], system: Path) -> str:
-    origin = open_engine_source(stored, environment, system)
+def digest(reference: EngineReference, environment: dict[str, str], system: Path) -> str:
+    origin = open_engine_source(reference, environment, system)
     try:
         return origin.read_root()[0]
     finally:
@@ -52,27 +52,27 @@ def digest(stored: EngineReference, environment: dict[str, str], system: Path) -
         ),
     ],
 )
-@pytest.mark.parametrize("of", ["system", "user", "variable"])
+@pytest.mark.parametrize("folder_kind", ["system", "user", "variable"])
 def test_an_engine_is_found_and_asked_for_the_image(
-    engine: str, socket_path: str, path: str, of: str, tmp_path: Path
+    engine: str, socket_path: str, path: str, folder_kind: str, tmp_path: Path
 ) -> None:
     for folder in ("system", "user"):
         (tmp_path / folder / socket_path).parent.mkdir(parents=True)
     environment = {"XDG_RUNTIME_DIR": f"{tmp_path}/user", "PATH": ""}
-    listening = tmp_path / "elsewhere.sock" if of == "variable" else tmp_path / of / socket_path
-    if of == "variable":
+    listening = tmp_path / "elsewhere.sock" if folder_kind == "variable" else tmp_path / folder_kind / socket_path
+    if folder_kind == "variable":
         environment["DOCKER_HOST" if engine == "docker" else "CONTAINER_HOST"] = f"unix://{listening}"
-    with serve(answering(saved(tmp_path)), listening) as server:
+    with serve(serve_bytes(save_image(tmp_path)), listening) as server:
         assert digest(EngineReference(engine, "team/app:1"), environment, tmp_path / "system") == IMAGE.digest
     assert server.requests[-1].path.replace("%3A", ":") == path.replace("%3A", ":")
 
 
 def test_podman_is_run_where_no_service_listens(tmp_path: Path) -> None:
-    saved(tmp_path)
+    save_image(tmp_path)
     (tmp_path / "podman").mkdir()
-    with serve(answering(b""), tmp_path / "podman/podman.sock"):
+    with serve(serve_bytes(b""), tmp_path / "podman/podman.sock"):
         pass  # which leaves the socket behind, as services do
-    environment = program(
+    environment = write_podman(
         tmp_path, f'[ "$1" = image ] || exit 1; echo "$@" > {tmp_path}/arguments; cat {tmp_path}/saved.tar'
     )
     assert digest(EngineReference("podman", "app"), environment, tmp_path) == IMAGE.digest
@@ -80,8 +80,8 @@ def test_podman_is_run_where_no_service_listens(tmp_path: Path) -> None:
 
 
 def test_all_images_of_a_manifest_list_are_read(tmp_path: Path) -> None:
-    saved(tmp_path)
-    environment = program(
+    save_image(tmp_path)
+    environment = write_podman(
         tmp_path,
         f"""case "$1 $2" in
 "manifest exists") exit 0 ;;
@@ -94,7 +94,7 @@ esac""",
 
 
 def test_the_error_of_a_failed_podman_push_is_reported(tmp_path: Path) -> None:
-    environment = program(tmp_path, '[ "$2" = exists ] || { echo no room >&2; exit 125; }')
+    environment = write_podman(tmp_path, '[ "$2" = exists ] || { echo no room >&2; exit 125; }')
     with pytest.raises(UnavailableError, match=r"podman cannot save list \(it says: no room\)"):
         open_engine_source(EngineReference("podman", "list"), environment, tmp_path)
 
@@ -102,7 +102,9 @@ def test_the_error_of_a_failed_podman_push_is_reported(tmp_path: Path) -> None:
 def test_a_socket_that_would_hand_out_one_image_of_a_list_is_not_accepted(tmp_path: Path) -> None:
     def answer(request: Request) -> Answer:
         return (
-            Answer(204, b"") if request.path.endswith("/manifests/team/list/exists") else Answer(200, saved(tmp_path))
+            Answer(204, b"")
+            if request.path.endswith("/manifests/team/list/exists")
+            else Answer(200, save_image(tmp_path))
         )
 
     environment = {"CONTAINER_HOST": f"unix://{tmp_path}/podman.sock"}
@@ -162,7 +164,7 @@ def test_a_refusal_of_unknown_form_is_reported_without_its_text(body: bytes, tmp
 
 
 def test_an_answer_that_breaks_off_is_no_broken_image(tmp_path: Path) -> None:
-    data = saved(tmp_path)
+    data = save_image(tmp_path)
     with (
         serve(lambda request: Answer(200, data, cut=600), tmp_path / "docker.sock"),
         pytest.raises(UnavailableError, match="cannot be reached"),
@@ -172,21 +174,21 @@ def test_an_answer_that_breaks_off_is_no_broken_image(tmp_path: Path) -> None:
 
 def test_an_answer_that_is_not_an_archive_is_reported(tmp_path: Path) -> None:
     with (
-        serve(answering(b""), tmp_path / "docker.sock"),
+        serve(serve_bytes(b""), tmp_path / "docker.sock"),
         pytest.raises(ImageError, match="docker:app contains no image"),
     ):
         open_engine_source(EngineReference("docker", "app"), {}, tmp_path)
 
 
 def test_the_error_of_a_failed_podman_is_reported(tmp_path: Path) -> None:
-    environment = program(tmp_path, "echo one >&2; echo Error: no room >&2; exit 125")
+    environment = write_podman(tmp_path, "echo one >&2; echo Error: no room >&2; exit 125")
     with pytest.raises(UnavailableError, match=r"podman cannot save app \(it says: Error: no room\)"):
         open_engine_source(EngineReference("podman", "app"), environment, tmp_path)
 
 
 def test_half_an_archive_is_not_taken_for_one(tmp_path: Path) -> None:
-    saved(tmp_path)
+    save_image(tmp_path)
     with pytest.raises(UnavailableError, match="podman cannot save"):
         open_engine_source(
-            EngineReference("podman", "app"), program(tmp_path, f"cat {tmp_path}/saved.tar; exit 1"), tmp_path
+            EngineReference("podman", "app"), write_podman(tmp_path, f"cat {tmp_path}/saved.tar; exit 1"), tmp_path
         )

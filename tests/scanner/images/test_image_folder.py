@@ -22,14 +22,14 @@ def root(tmp_path: Path) -> Path:
     return tmp_path / "root"
 
 
-def walked(root: Path) -> dict[str, Entry]:
-    with open_images(f"dir:{root}") as opened:
-        return {entry.path: entry for entry in opened.images[0].layers[0].read_entries()}
+def walk_folder(root: Path) -> dict[str, Entry]:
+    with open_images(f"dir:{root}") as opened_images:
+        return {entry.path: entry for entry in opened_images.images[0].layers[0].read_entries()}
 
 
-def entries(root: Path) -> Iterator[Entry]:
-    with open_images(f"dir:{root}") as opened:
-        yield from opened.images[0].layers[0].read_entries()
+def iterate_entries(root: Path) -> Iterator[Entry]:
+    with open_images(f"dir:{root}") as opened_images:
+        yield from opened_images.images[0].layers[0].read_entries()
 
 
 def test_links_are_reported_and_never_followed(root: Path, tmp_path: Path) -> None:
@@ -38,7 +38,7 @@ def test_links_are_reported_and_never_followed(root: Path, tmp_path: Path) -> No
     (root / "folder").symlink_to("../outside")
     (root / "file").symlink_to(tmp_path / "outside/secret")
     (root / "circle").symlink_to(".")
-    entries = walked(root)
+    entries = walk_folder(root)
     assert {path: (entry.kind, entry.target) for path, entry in entries.items()} == {
         "": ("directory", ""),
         "circle": ("symlink", "."),
@@ -54,14 +54,14 @@ def test_what_becomes_a_link_while_it_is_walked_leads_nowhere(root: Path, tmp_pa
     (root / "a").mkdir()
     (root / "file").write_bytes(b"mine")
     (root / "folder").mkdir()
-    seen: dict[str, str] = {}
-    for entry in entries(root):
-        seen[entry.path] = entry.kind
+    kinds: dict[str, str] = {}
+    for entry in iterate_entries(root):
+        kinds[entry.path] = entry.kind
         assert entry.head != b"secret"
         if entry.path == "a":
             shutil.move(root / name, tmp_path / "moved")
             (root / name).symlink_to(tmp_path / "outside" / ("secret" if name == "file" else ""))
-    assert seen == {"": "directory", "a": "directory", "file": "file", "folder": "directory", name: "symlink"}
+    assert kinds == {"": "directory", "a": "directory", "file": "file", "folder": "directory", name: "symlink"}
 
 
 def test_a_folder_that_is_moved_away_takes_its_content_along(root: Path, tmp_path: Path) -> None:
@@ -71,7 +71,7 @@ def test_a_folder_that_is_moved_away_takes_its_content_along(root: Path, tmp_pat
     (tmp_path / "outside").mkdir()
     (tmp_path / "outside/file").write_bytes(b"secret")
     heads = []
-    for entry in entries(root):
+    for entry in iterate_entries(root):
         heads.append(entry.head)
         if entry.path == "folder":
             shutil.move(root / "folder", tmp_path / "moved")
@@ -84,23 +84,23 @@ def test_what_is_neither_file_nor_folder_nor_link_is_other(root: Path) -> None:
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(f"{root}/socket")
         os.mknod(root / "device", stat.S_IFCHR | 0o600, os.makedev(1, 3))
-        assert [entry.kind for entry in walked(root).values()] == ["directory", "other", "other", "other"]
+        assert [entry.kind for entry in walk_folder(root).values()] == ["directory", "other", "other", "other"]
 
 
 def test_a_name_like_a_whiteout_is_a_file_here(root: Path) -> None:
     (root / ".wh.file").write_bytes(b"")
-    assert walked(root)[".wh.file"].kind == "file"
+    assert walk_folder(root)[".wh.file"].kind == "file"
 
 
 def test_names_of_any_bytes_are_read(root: Path) -> None:
     (root / os.fsdecode(b"caf\xe9\n")).write_bytes(b"x")
-    assert list(walked(root)) == ["", os.fsdecode(b"caf\xe9\n")]
+    assert list(walk_folder(root)) == ["", os.fsdecode(b"caf\xe9\n")]
 
 
 def test_a_file_that_vanishes_is_reported_when_it_is_opened(root: Path) -> None:
     for name in ("a", "b"):
         (root / name).write_bytes(b"x")
-    for entry in entries(root):
+    for entry in iterate_entries(root):
         if entry.path == "a":
             (root / "b").unlink()
     assert entry.path == "b"
@@ -114,7 +114,7 @@ def test_a_folder_that_cannot_be_listed_has_an_open_that_says_so(root: Path) -> 
     for _ in range(300):
         deep /= "d"
         deep.mkdir()
-    entries = list(walked(root).values())
+    entries = list(walk_folder(root).values())
     assert [entry.open is None for entry in entries] == [True] * 256 + [False]
     assert entries[-1].kind == "directory"
     assert entries[-1].open
@@ -125,7 +125,7 @@ def test_a_folder_that_cannot_be_listed_has_an_open_that_says_so(root: Path) -> 
 def test_a_file_above_the_bound_is_not_opened(root: Path) -> None:
     with (root / "status").open("wb") as file:
         file.truncate(CONTENT_LIMIT + 1)
-    for entry in entries(root):
+    for entry in iterate_entries(root):
         if entry.open:
             assert entry.size == CONTENT_LIMIT + 1
             with pytest.raises(UnreadableError, match="at most"):
@@ -134,7 +134,7 @@ def test_a_file_above_the_bound_is_not_opened(root: Path) -> None:
 
 def test_content_can_be_opened_twice_and_sought_and_ends_with_its_entry(root: Path) -> None:
     (root / "file").write_bytes(b"0123456789")
-    for entry in entries(root):
+    for entry in iterate_entries(root):
         if entry.open:
             first, two = entry.open(), entry.open()
             assert (first.read(4), two.read()) == (b"0123", b"0123456789")
@@ -145,7 +145,7 @@ def test_content_can_be_opened_twice_and_sought_and_ends_with_its_entry(root: Pa
 
 def test_a_file_that_grows_is_read_as_long_as_it_was(root: Path) -> None:
     (root / "file").write_bytes(b"0123")
-    for entry in entries(root):
+    for entry in iterate_entries(root):
         if entry.open:
             (root / "file").write_bytes(b"0123456789")
             assert entry.open().read() == b"0123"
@@ -180,8 +180,8 @@ def test_what_this_machine_makes_up_is_known() -> None:
 
 
 def test_the_platform_is_the_one_asked_for(root: Path) -> None:
-    with open_images(f"dir:{root}", ["linux/riscv64"]) as opened:
-        assert [image.platform for image in opened.images] == ["linux/riscv64"]
+    with open_images(f"dir:{root}", ["linux/riscv64"]) as opened_images:
+        assert [image.platform for image in opened_images.images] == ["linux/riscv64"]
     with open_images(f"dir:{root}", ["all"]) as everything, open_images(f"dir:{root}") as usual:
         assert everything.images[0].platform == usual.images[0].platform
     with pytest.raises(UsageError, match="one platform"):

@@ -23,7 +23,7 @@ NAME, DIGEST = "org.opencontainers.image.base.name", "org.opencontainers.image.b
 KIT = "buildkit.dockerfile.v0"
 
 
-def buildkit(*commands: str) -> list[dict[str, Any]]:
+def make_buildkit_history(*commands: str) -> list[dict[str, Any]]:
     """Entries as BuildKit writes them; those that begin with a blank made no layer."""
     return [
         {"created_by": command.strip(), "comment": KIT, **({"empty_layer": True} if command[0] == " " else {})}
@@ -31,7 +31,7 @@ def buildkit(*commands: str) -> list[dict[str, Any]]:
     ]
 
 
-def classic(*commands: str, base: str = "") -> list[dict[str, Any]]:
+def make_classic_history(*commands: str, base: str = "") -> list[dict[str, Any]]:
     """Entries as Docker's classic builder and buildah write them; buildah's first one names the base."""
     entries: list[dict[str, Any]] = [
         {"created_by": f"/bin/sh -c #(nop) {command}", "empty_layer": True}
@@ -45,10 +45,10 @@ def classic(*commands: str, base: str = "") -> list[dict[str, Any]]:
 
 
 DEBIAN = [{"created_by": "# debian.sh --arch 'amd64' out/ 'trixie'", "comment": "debuerreotype 0.16"}]
-OLD_DEBIAN = classic("#(nop) ADD file:1 in / ", ' CMD ["bash"]')
-ALPINE = buildkit("ADD alpine.tar.gz / # buildkit", ' CMD ["/bin/sh"]')
+OLD_DEBIAN = make_classic_history("#(nop) ADD file:1 in / ", ' CMD ["bash"]')
+ALPINE = make_buildkit_history("ADD alpine.tar.gz / # buildkit", ' CMD ["/bin/sh"]')
 IMPORTED = [{"created_by": "/bin/sh -c #(nop) ADD file:1 in /", "comment": "imported from tarball"}]
-PYTHON = [*DEBIAN, *buildkit("RUN apt-get", "RUN make", ' CMD ["python3"]')]
+PYTHON = [*DEBIAN, *make_buildkit_history("RUN apt-get", "RUN make", ' CMD ["python3"]')]
 
 
 @pytest.mark.parametrize(
@@ -57,17 +57,23 @@ PYTHON = [*DEBIAN, *buildkit("RUN apt-get", "RUN make", ' CMD ["python3"]')]
         pytest.param(DEBIAN, 1, (0, None), id="only a base"),
         pytest.param(ALPINE, 1, (0, None), id="only a base with a command"),
         pytest.param(PYTHON, 3, (1, None), id="another builder from here on"),
-        pytest.param([*PYTHON, *buildkit("COPY . . # buildkit", ' CMD ["app"]')], 4, (3, None), id="after a command"),
-        pytest.param([*OLD_DEBIAN, *classic("make", "cp", ' ENTRYPOINT ["a"]')], 3, (1, None), id="classic builder"),
-        pytest.param([*ALPINE, *buildkit(" ENV A=1", ' ENTRYPOINT ["a"]')], 1, (0, None), id="no layer of its own"),
         pytest.param(
-            [*OLD_DEBIAN, *buildkit(' ENTRYPOINT ["a"]', " EXPOSE 80/tcp", "COPY a a # buildkit")],
+            [*PYTHON, *make_buildkit_history("COPY . . # buildkit", ' CMD ["app"]')], 4, (3, None), id="after a command"
+        ),
+        pytest.param(
+            [*OLD_DEBIAN, *make_classic_history("make", "cp", ' ENTRYPOINT ["a"]')], 3, (1, None), id="classic builder"
+        ),
+        pytest.param(
+            [*ALPINE, *make_buildkit_history(" ENV A=1", ' ENTRYPOINT ["a"]')], 1, (0, None), id="no layer of its own"
+        ),
+        pytest.param(
+            [*OLD_DEBIAN, *make_buildkit_history(' ENTRYPOINT ["a"]', " EXPOSE 80/tcp", "COPY a a # buildkit")],
             2,
             (1, None),
             id="late",
         ),
         pytest.param(
-            [*IMPORTED, *classic(" ENV A=1", ' CMD ["bash"]', base="localhost/base:1")],
+            [*IMPORTED, *make_classic_history(" ENV A=1", ' CMD ["bash"]', base="localhost/base:1")],
             1,
             (0, "localhost/base:1"),
             id="podman: no layer of its own",
@@ -75,27 +81,33 @@ PYTHON = [*DEBIAN, *buildkit("RUN apt-get", "RUN make", ' CMD ["python3"]')]
         pytest.param(
             [
                 *IMPORTED,
-                *classic(" ENV A=1", ' CMD ["bash"]', base="localhost/base:1"),
-                *classic("make", ' CMD ["a"]', "cp", base="localhost/middle:1"),
+                *make_classic_history(" ENV A=1", ' CMD ["bash"]', base="localhost/base:1"),
+                *make_classic_history("make", ' CMD ["a"]', "cp", base="localhost/middle:1"),
             ],
             3,
             (1, "localhost/middle:1"),
             id="podman: the topmost build, whatever it starts",
         ),
         pytest.param(
-            [*classic("make", ' CMD ["bash"]', base="debian:13"), *buildkit("RUN a", "RUN b")],
+            [
+                *make_classic_history("make", ' CMD ["bash"]', base="debian:13"),
+                *make_buildkit_history("RUN a", "RUN b"),
+            ],
             3,
             (1, None),
             id="podman's image under another builder's",
         ),
         pytest.param(
-            [*classic(" LABEL a=b", " COPY file:1 in /b", base="localhost/middle:1"), {"created_by": "CMD"}],
+            [
+                *make_classic_history(" LABEL a=b", " COPY file:1 in /b", base="localhost/middle:1"),
+                {"created_by": "CMD"},
+            ],
             1,
             (0, "localhost/middle:1"),
             id="podman: all squashed into one",
         ),
-        pytest.param(classic("cp", "cp", ' CMD ["/a"]'), 2, (0, None), id="from scratch"),
-        pytest.param([*PYTHON, *buildkit("RUN a")], 2, (0, None), id="another number of layers"),
+        pytest.param(make_classic_history("cp", "cp", ' CMD ["/a"]'), 2, (0, None), id="from scratch"),
+        pytest.param([*PYTHON, *make_buildkit_history("RUN a")], 2, (0, None), id="another number of layers"),
         pytest.param([], 3, (0, None), id="no history"),
     ],
 )
@@ -134,7 +146,7 @@ def test_a_history_of_wrong_types_tells_nothing(history: object) -> None:
 
 
 @pytest.mark.parametrize(
-    ("config", "created", "user"),
+    ("config", "created_at", "user"),
     [
         ({"created": "2026-01-02T03:04:05Z", "config": {"User": "1000:1000"}}, "2026-01-02T03:04:05Z", "1000:1000"),
         ({"created": "yesterday", "config": {"User": "\x1b[31m"}}, None, None),
@@ -143,21 +155,25 @@ def test_a_history_of_wrong_types_tells_nothing(history: object) -> None:
     ],
 )
 def test_time_and_user_are_the_configs_where_they_are_what_they_should_be(
-    config: dict[str, Any], created: str | None, user: str | None
+    config: dict[str, Any], created_at: str | None, user: str | None
 ) -> None:
     metadata = read_metadata(config, (), [], "linux/amd64", lambda name, digest: b"")
-    assert (metadata.created, metadata.user) == (created, user)
+    assert (metadata.created, metadata.user) == (created_at, user)
 
 
 # --- commands ----------------------------------------------------------------------------------------------------
 
 
 def test_each_layer_has_the_command_that_made_it_and_its_size(tmp_path: Path) -> None:
-    history = [*buildkit("ADD rootfs.tar / # buildkit", " ENV A=b", "RUN /bin/sh -c make # buildkit", "COPY app /app")]
+    history = [
+        *make_buildkit_history(
+            "ADD rootfs.tar / # buildkit", " ENV A=b", "RUN /bin/sh -c make # buildkit", "COPY app /app"
+        )
+    ]
     image = make.make_image(LAYERS, config={"history": history})
     make.write_layout(tmp_path, {"": image})
-    with open_images(f"oci:{tmp_path}") as opened:
-        origins = opened.images[0].metadata.layers
+    with open_images(f"oci:{tmp_path}") as opened_images:
+        origins = opened_images.images[0].metadata.layers
     sizes = [len(image.blobs[digest]) for digest in image.layers]
     assert [origin.size for origin in origins] == sizes
     assert [origin.command for origin in origins] == [
@@ -168,7 +184,7 @@ def test_each_layer_has_the_command_that_made_it_and_its_size(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    ("command", "shown"),
+    ("command", "shown_command"),
     [
         ("|1 TOKEN=hunter2 /bin/sh -c make", "/bin/sh -c make"),
         ("RUN |2 TOKEN=hunter 2 B=c /bin/sh -c make # buildkit", "RUN /bin/sh -c make # buildkit"),
@@ -179,13 +195,13 @@ def test_each_layer_has_the_command_that_made_it_and_its_size(tmp_path: Path) ->
         ("", ""),
     ],
 )
-def test_commands_are_shown_without_build_arguments_and_within_bounds(command: str, shown: str) -> None:
-    assert read_commands([{"created_by": command}], 1) == [shown]
+def test_commands_are_shown_without_build_arguments_and_within_bounds(command: str, shown_command: str) -> None:
+    assert read_commands([{"created_by": command}], 1) == [shown_command]
 
 
 def test_very_many_commands_are_not_all_shown() -> None:
-    shown = read_commands([{"created_by": "x" * 400}] * 200, 200)
-    assert (shown.count("x" * 400), shown.count("")) == (100, 100)
+    commands = read_commands([{"created_by": "x" * 400}] * 200, 200)
+    assert (commands.count("x" * 400), commands.count("")) == (100, 100)
 
 
 @pytest.mark.parametrize("history", [None, [], [{"created_by": "a"}], [{"created_by": 1}, {}], "x"])
@@ -199,81 +215,93 @@ BASE = make.make_image([{"base": b"1"}, {"base": b"2"}])
 LAYERS: list[make.Layer] = [{"base": b"1"}, {"base": b"2"}, {"own": b"1"}]
 
 
-def annotated(annotations: Mapping[str, str], layers: list[make.Layer] | None = None, **config: Any) -> make.Image:
+def make_annotated_image(
+    annotations: Mapping[str, str], layers: list[make.Layer] | None = None, **config: Any
+) -> make.Image:
     """An image whose manifest has annotations, which lies beside its base image."""
-    made = make.make_image(layers or LAYERS, config=config)
-    document = json.loads(made.blobs.pop(made.digest))
+    image = make.make_image(layers or LAYERS, config=config)
+    document = json.loads(image.blobs.pop(image.digest))
     data = json.dumps({**document, "annotations": annotations}).encode()
-    made.digest = make.compute_sha256(data)
-    made.blobs |= {**BASE.blobs, made.digest: data}
-    return made
+    image.digest = make.compute_sha256(data)
+    image.blobs |= {**BASE.blobs, image.digest: data}
+    return image
 
 
 def read_image_metadata(folder: Path, image: make.Image) -> ImageMetadata:
     make.write_layout(folder, {"": image})
-    with open_images(f"oci:{folder}") as opened:
-        return opened.images[0].metadata._replace(layers=())
+    with open_images(f"oci:{folder}") as opened_images:
+        return opened_images.images[0].metadata._replace(layers=())
 
 
 def test_the_bases_own_manifest_counts_its_layers(tmp_path: Path) -> None:
-    image = annotated({NAME: "debian:13", DIGEST: BASE.digest}, history=[{}, *classic("make", "cp", base="other:1")])
+    image = make_annotated_image(
+        {NAME: "debian:13", DIGEST: BASE.digest}, history=[{}, *make_classic_history("make", "cp", base="other:1")]
+    )
     assert read_image_metadata(tmp_path, image) == ImageMetadata(2, "debian:13")
-    assert read_image_metadata(tmp_path, annotated({DIGEST: BASE.digest})) == ImageMetadata(2, BASE.digest)
+    assert read_image_metadata(tmp_path, make_annotated_image({DIGEST: BASE.digest})) == ImageMetadata(2, BASE.digest)
 
 
 def test_a_base_that_has_other_layers_does_not_count(tmp_path: Path) -> None:
-    image = annotated({NAME: "debian:13", DIGEST: BASE.digest}, [{"base": b"1"}, {"own": b"1"}, {"own": b"2"}])
+    image = make_annotated_image(
+        {NAME: "debian:13", DIGEST: BASE.digest}, [{"base": b"1"}, {"own": b"1"}, {"own": b"2"}]
+    )
     assert read_image_metadata(tmp_path, image) == ImageMetadata(0, "debian:13")
 
 
 def test_an_index_as_base_resolves_to_the_same_platform(tmp_path: Path) -> None:
     index = make.index([make.make_image([{"arm": b"1"}], platform="linux/arm64"), BASE])
-    image = annotated({NAME: "debian:13", DIGEST: index.digest})
+    image = make_annotated_image({NAME: "debian:13", DIGEST: index.digest})
     image.blobs |= index.blobs
     assert read_image_metadata(tmp_path, image) == ImageMetadata(2, "debian:13")
 
 
 @pytest.mark.parametrize("digest", ["", "sha256:" + "0" * 64, "sha256:../../../etc/passwd", "x"])
 def test_without_the_bases_manifest_the_history_counts(digest: str, tmp_path: Path) -> None:
-    history = [{}, *classic("make", "cp", base="other:1")]
-    image = annotated({NAME: "debian:13", DIGEST: digest}, history=history)
+    history = [{}, *make_classic_history("make", "cp", base="other:1")]
+    image = make_annotated_image({NAME: "debian:13", DIGEST: digest}, history=history)
     assert read_image_metadata(tmp_path, image) == ImageMetadata(1, "debian:13")
 
 
 def test_an_image_annotated_as_made_from_nothing_has_no_base(tmp_path: Path) -> None:
-    history = [{}, *classic(' CMD ["a"]', "cp", "cp")]
-    assert read_image_metadata(tmp_path, annotated({NAME: "", DIGEST: ""}, history=history)) == ImageMetadata()
+    history = [{}, *make_classic_history(' CMD ["a"]', "cp", "cp")]
+    assert (
+        read_image_metadata(tmp_path, make_annotated_image({NAME: "", DIGEST: ""}, history=history)) == ImageMetadata()
+    )
 
 
 def test_labels_name_a_base_where_nothing_else_does(tmp_path: Path) -> None:
     config = {"Labels": {NAME: "debian:13"}}
-    history = [{}, *classic("make", "cp", base="middle:1")]
-    assert read_image_metadata(tmp_path, annotated({}, config=config)) == ImageMetadata(0, "debian:13")
-    assert read_image_metadata(tmp_path, annotated({}, config=config, history=history)) == ImageMetadata(1, "middle:1")
-    assert read_image_metadata(tmp_path, annotated({NAME: "top:1"}, config=config, history=history)) == ImageMetadata(
-        1, "top:1"
+    history = [{}, *make_classic_history("make", "cp", base="middle:1")]
+    assert read_image_metadata(tmp_path, make_annotated_image({}, config=config)) == ImageMetadata(0, "debian:13")
+    assert read_image_metadata(tmp_path, make_annotated_image({}, config=config, history=history)) == ImageMetadata(
+        1, "middle:1"
     )
+    assert read_image_metadata(
+        tmp_path, make_annotated_image({NAME: "top:1"}, config=config, history=history)
+    ) == ImageMetadata(1, "top:1")
 
 
 def test_an_index_may_carry_the_annotations(tmp_path: Path) -> None:
     image = make.make_image(LAYERS)
     platform = {"os": "linux", "architecture": "amd64"}
     entry = make.make_descriptor(image.blobs[image.digest], make.MANIFEST, platform=platform)
-    for annotated in ("entry", "index"):
-        listed = {**entry, **({"annotations": {NAME: annotated}} if annotated == "entry" else {})}
-        above = {"annotations": {NAME: "index", DIGEST: BASE.digest}}
-        data = json.dumps({"schemaVersion": 2, "mediaType": make.INDEX, "manifests": [listed], **above}).encode()
+    for annotated_part in ("entry", "index"):
+        listed_entry = {**entry, **({"annotations": {NAME: annotated_part}} if annotated_part == "entry" else {})}
+        index_fields = {"annotations": {NAME: "index", DIGEST: BASE.digest}}
+        data = json.dumps(
+            {"schemaVersion": 2, "mediaType": make.INDEX, "manifests": [listed_entry], **index_fields}
+        ).encode()
         blobs = {**image.blobs, **BASE.blobs, make.compute_sha256(data): data}
         metadata = read_image_metadata(
-            tmp_path / annotated, make.Image(make.compute_sha256(data), "", "", [], [], blobs)
+            tmp_path / annotated_part, make.Image(make.compute_sha256(data), "", "", [], [], blobs)
         )
-        assert metadata == ImageMetadata(0 if annotated == "entry" else 2, annotated)
+        assert metadata == ImageMetadata(0 if annotated_part == "entry" else 2, annotated_part)
 
 
 # --- registries --------------------------------------------------------------------------------------------------
 
 
-def _registry(image: make.Image, base: Answer) -> Any:
+def _serve_base(image: make.Image, base: Answer) -> Any:
     def answer(request: Request) -> Answer:
         if request.path.startswith("/v2/team/base/"):
             return base
@@ -299,11 +327,11 @@ def test_a_base_in_the_same_registry_is_asked_for_once(base: Answer) -> None:
     image = make.make_image([])
     answer: list[Any] = []
     with serve(lambda request: answer[0](request)) as server:
-        image = annotated({NAME: f"{server.address}/team/base:1", DIGEST: BASE.digest})
-        answer.append(_registry(image, base))
+        image = make_annotated_image({NAME: f"{server.address}/team/base:1", DIGEST: BASE.digest})
+        answer.append(_serve_base(image, base))
         pauses: list[float] = []
-        with open_remote(f"{server.address}/team/app:1", pauses=pauses) as opened:
-            assert opened.images[0].metadata.base_layers == (0 if base in BROKEN else 2)
+        with open_remote(f"{server.address}/team/app:1", pauses=pauses) as opened_images:
+            assert opened_images.images[0].metadata.base_layers == (0 if base in BROKEN else 2)
     requested_paths = [request.path for request in server.requests if "/team/base/" in request.path]
     assert requested_paths == [f"/v2/team/base/manifests/{BASE.digest}"]
     assert pauses == []
@@ -311,12 +339,12 @@ def test_a_base_in_the_same_registry_is_asked_for_once(base: Answer) -> None:
 
 @pytest.mark.parametrize("name", ["127.0.0.1:9/team/base:1", "debian:13", "", "no name", "../../team/base"])
 def test_a_base_elsewhere_is_not_asked_for(name: str) -> None:
-    image = annotated({NAME: name, DIGEST: BASE.digest})
+    image = make_annotated_image({NAME: name, DIGEST: BASE.digest})
     with (
-        serve(_registry(image, Answer(500))) as server,
-        open_remote(f"{server.address}/team/app:1") as opened,
+        serve(_serve_base(image, Answer(500))) as server,
+        open_remote(f"{server.address}/team/app:1") as opened_images,
     ):
-        assert opened.images[0].metadata.base_layers == 0
+        assert opened_images.images[0].metadata.base_layers == 0
     assert len(server.requests) == 2  # manifest and config
 
 

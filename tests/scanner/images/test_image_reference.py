@@ -159,5 +159,8 @@ def test_what_could_not_be_there_is_refused_with_the_form(text: str) -> None:
 
 
 def test_only_this_machine_is_loopback() -> None:
-    here, elsewhere = ("localhost", "127.0.0.1:5000", "127.9.9.9", "[::1]:5000"), ("localhost.evil.test", "128.0.0.1")
-    assert [is_loopback(item) for item in (*here, *elsewhere)] == [True] * 4 + [False] * 2
+    loopback_hosts, other_hosts = (
+        ("localhost", "127.0.0.1:5000", "127.9.9.9", "[::1]:5000"),
+        ("localhost.evil.test", "128.0.0.1"),
+    )
+    assert [is_loopback(item) for item in (*loopback_hosts, *other_hosts)] == [True] * 4 + [False] * 2

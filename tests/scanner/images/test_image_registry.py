@@ -30,10 +30,10 @@ def test_an_index_is_read_by_tag_and_by_digest(tmp_path: Path) -> None:
     with run_registry(tmp_path) as running:
         running.push("team/app", "1", index)
         for reference in ("team/app:1", f"team/app@{index.digest}", f"team/app:other@{index.digest}"):
-            with open_images(f"{running.address}/{reference}", ["all"]) as opened:
-                assert opened.digest == index.digest
-                assert [image.platform for image in opened.images] == ["linux/amd64", "linux/arm64/v8"]
-                assert list_files(opened) == ["one", "two"]
+            with open_images(f"{running.address}/{reference}", ["all"]) as opened_images:
+                assert opened_images.digest == index.digest
+                assert [image.platform for image in opened_images.images] == ["linux/amd64", "linux/arm64/v8"]
+                assert list_files(opened_images) == ["one", "two"]
 
 
 @pytest.mark.real
@@ -51,13 +51,13 @@ def test_a_layer_that_a_registry_lost_or_broke_is_named(tmp_path: Path) -> None:
     with run_registry(tmp_path) as running:
         running.push("team/app", "1", IMAGE)
         hexes = [digest.removeprefix("sha256:") for digest in IMAGE.layers]
-        lost, broken = (
+        lost, broken_blob = (
             tmp_path / f"data/docker/registry/v2/blobs/sha256/{digest[:2]}/{digest}/data" for digest in hexes
         )
         lost.unlink()
-        broken.write_bytes(make.compress(make.pack_tar({"two": b"3" * 3000})))
-        with open_images(f"{running.address}/team/app:1") as opened:
-            for layer in opened.images[0].layers:
+        broken_blob.write_bytes(make.compress(make.pack_tar({"two": b"3" * 3000})))
+        with open_images(f"{running.address}/team/app:1") as opened_images:
+            for layer in opened_images.images[0].layers:
                 with pytest.raises(ImageError, match=layer.digest):
                     list(layer.read_entries())
 
@@ -76,8 +76,8 @@ def test_basic_credentials_come_from_the_users_files(tmp_path: Path, monkeypatch
             file.write_text(f'{{"auths": {{"{running.address}": {{"auth": "{auth}"}}}}}}')
             monkeypatch.setenv("REGISTRY_AUTH_FILE", str(file))
             if works:
-                with open_images(reference) as opened:
-                    assert list_files(opened) == ["one", "two"]
+                with open_images(reference) as opened_images:
+                    assert list_files(opened_images) == ["one", "two"]
             else:
                 with pytest.raises(DeniedError):
                     open_images(reference)
@@ -99,8 +99,8 @@ def test_tokens_are_fetched_for_pulling_alone_and_renewed(tmp_path: Path, pem: C
     ):
         run.headers["Authorization"] = "Bearer " + sign_token(pem, "team/app", ["pull", "push"])
         run.push("team/app", "1", IMAGE)
-        with open_remote(f"{run.address}/team/app:1", LOGIN) as opened:
-            assert list_files(opened) == ["one", "two"]
+        with open_remote(f"{run.address}/team/app:1", LOGIN) as opened_images:
+            assert list_files(opened_images) == ["one", "two"]
         assert len(server.requests) == 2
         with pytest.raises(DeniedError, match="token server"), open_remote(f"{run.address}/team/app:1"):
             pass
@@ -111,8 +111,8 @@ def test_a_certificate_is_trusted_by_the_bundle_that_names_its_authority(tmp_pat
     with run_registry(tmp_path, certificates=pem) as running:
         running.push("team/app", "1", IMAGE)
         reference = f"{running.address}/team/app:1"
-        with open_images(reference, ca_bundle=pem.authority) as opened:
-            assert list_files(opened) == ["one", "two"]
+        with open_images(reference, ca_bundle=pem.authority) as opened_images:
+            assert list_files(opened_images) == ["one", "two"]
         with pytest.raises(UnavailableError, match="not trusted") as caught:
             open_images(reference)
         assert "--ca-bundle" in str(caught.value.advice)
@@ -130,8 +130,8 @@ def test_a_bundle_that_is_replaced_is_read_again(tmp_path: Path, pem: Certificat
         replacement = tmp_path / "new"
         replacement.write_bytes(pem.authority.read_bytes())
         replacement.replace(bundle)
-        with open_images(reference, ca_bundle=bundle) as opened:
-            assert list_files(opened) == ["one", "two"]
+        with open_images(reference, ca_bundle=bundle) as opened_images:
+            assert list_files(opened_images) == ["one", "two"]
 
 
 @pytest.mark.real
@@ -141,8 +141,8 @@ def test_a_certificate_is_trusted_by_the_environments_bundle(
     monkeypatch.setenv("SSL_CERT_FILE", str(pem.authority))
     with run_registry(tmp_path, certificates=pem) as running:
         running.push("team/app", "1", IMAGE)
-        with open_images(f"{running.address}/team/app:1") as opened:
-            assert list_files(opened) == ["one", "two"]
+        with open_images(f"{running.address}/team/app:1") as opened_images:
+            assert list_files(opened_images) == ["one", "two"]
 
 
 def test_an_invalid_bundle_is_reported(tmp_path: Path) -> None:
@@ -174,8 +174,8 @@ def test_a_registry_that_stumbles_is_asked_again(status: int) -> None:
     def answer(request: Request) -> Answer:
         return Answer(status, headers={"Retry-After": "7"}) if len(server.requests) % 3 else serve_image()(request)
 
-    with serve(answer) as server, open_remote(f"{server.address}/team/app:1", pauses=pauses) as opened:
-        assert list_files(opened) == ["one", "two"]
+    with serve(answer) as server, open_remote(f"{server.address}/team/app:1", pauses=pauses) as opened_images:
+        assert list_files(opened_images) == ["one", "two"]
     assert pauses == [7.0] * 8
 
 
@@ -202,8 +202,8 @@ def test_a_pause_that_is_asked_for_has_a_bound(value: str) -> None:
 
 
 def test_a_manifest_that_does_not_match_is_refused() -> None:
-    mismatched = {**IMAGE.blobs, IMAGE.digest: IMAGE.blobs[IMAGE.digest] + b" "}
-    lying = make.Image(IMAGE.digest, "", IMAGE.config, IMAGE.layers, IMAGE.diff_ids, mismatched)
+    mismatched_blobs = {**IMAGE.blobs, IMAGE.digest: IMAGE.blobs[IMAGE.digest] + b" "}
+    lying = make.Image(IMAGE.digest, "", IMAGE.config, IMAGE.layers, IMAGE.diff_ids, mismatched_blobs)
     with (
         serve(serve_image(lying)) as server,
         pytest.raises(ImageError, match="does not match"),
@@ -211,11 +211,11 @@ def test_a_manifest_that_does_not_match_is_refused() -> None:
     ):
         pass
 
-    def stating(request: Request) -> Answer:
+    def state_other_digest(request: Request) -> Answer:
         return Answer(200, IMAGE.blobs[IMAGE.digest], {"Docker-Content-Digest": make.compute_sha256(b"other")})
 
     with (
-        serve(stating) as server,
+        serve(state_other_digest) as server,
         pytest.raises(ImageError, match="does not match the digest"),
         open_remote(f"{server.address}/team/app:1"),
     ):
@@ -235,10 +235,10 @@ def test_a_connection_that_breaks_off_is_no_broken_image() -> None:
     image = make.make_image([{"one": b"1"}, {"two": bytes(range(256)) * 100}], compression="none")
     with (
         serve(lambda request: cut(serve_image(image)(request), request.path.endswith(image.layers[1]))) as server,
-        open_remote(f"{server.address}/team/app:1") as opened,
+        open_remote(f"{server.address}/team/app:1") as opened_images,
         pytest.raises(UnavailableError, match="cannot be reached"),
     ):
-        list_files(opened)
+        list_files(opened_images)
 
 
 def cut(answer: Answer, is_complete: bool) -> Answer:
@@ -256,10 +256,10 @@ def test_a_body_that_is_compressed_on_the_way_is_not_the_blob() -> None:
 
     with (
         serve(answer) as server,
-        open_remote(f"{server.address}/team/app:1") as opened,
+        open_remote(f"{server.address}/team/app:1") as opened_images,
         pytest.raises(ImageError, match=IMAGE.layers[0]),
     ):
-        list_files(opened)
+        list_files(opened_images)
 
 
 def test_what_the_registry_says_of_an_error_is_passed_on() -> None:

@@ -17,19 +17,19 @@ from dockgate.shared.errors import DeniedError, UnavailableError, UsageError
 # --- secrets -----------------------------------------------------------------------------------------------------
 
 
-def challenged(answer: Callable[[Request], Answer], challenge: str, header: str) -> Callable[[Request], Answer]:
+def require_header(answer: Callable[[Request], Answer], challenge: str, header: str) -> Callable[[Request], Answer]:
     """A registry that wants this Authorization header."""
 
-    def checked(request: Request) -> Answer:
+    def check_header(request: Request) -> Answer:
         if request.headers.get("Authorization") != header:
             return Answer(401, headers={"WWW-Authenticate": challenge})
         return answer(request)
 
-    return checked
+    return check_header
 
 
 def test_a_blob_elsewhere_is_fetched_without_the_secret() -> None:
-    def redirecting(request: Request) -> Answer:
+    def redirect_blob(request: Request) -> Answer:
         if "/blobs/" in request.path:
             return Answer(307, headers={"Location": f"http://{storage.address}{request.path}?signed=1"})
         return serve_image()(request)
@@ -39,25 +39,25 @@ def test_a_blob_elsewhere_is_fetched_without_the_secret() -> None:
 
     with (
         serve(store) as storage,
-        serve(challenged(redirecting, 'Basic realm="x"', BASIC)) as server,
-        open_remote(f"{server.address}/team/app:1", LOGIN) as opened,
+        serve(require_header(redirect_blob, 'Basic realm="x"', BASIC)) as server,
+        open_remote(f"{server.address}/team/app:1", LOGIN) as opened_images,
     ):
-        assert list_files(opened) == ["one", "two"]
+        assert list_files(opened_images) == ["one", "two"]
     assert len(storage.requests) == 3
     assert [request.headers.get("Authorization") for request in storage.requests] == [None] * 3
 
 
 def test_a_blob_at_another_path_of_the_registry_is_fetched_with_it() -> None:
-    def redirecting(request: Request) -> Answer:
+    def redirect_blob(request: Request) -> Answer:
         if request.path.startswith("/v2/team/app/blobs"):
             return Answer(302, headers={"Location": request.path.replace("/v2/", "/moved/")})
         return serve_image()(Request("GET", request.path.replace("/moved/", "/v2/"), {}))
 
     with (
-        serve(challenged(redirecting, 'Basic realm="x"', BASIC)) as server,
-        open_remote(f"{server.address}/team/app:1", LOGIN) as opened,
+        serve(require_header(redirect_blob, 'Basic realm="x"', BASIC)) as server,
+        open_remote(f"{server.address}/team/app:1", LOGIN) as opened_images,
     ):
-        assert list_files(opened) == ["one", "two"]
+        assert list_files(opened_images) == ["one", "two"]
 
 
 @pytest.mark.parametrize("location", ["/v2/loop", "ftp://127.0.0.1/x", "file:///etc/passwd", "http://[", "//:0"])
@@ -106,10 +106,10 @@ def test_an_identity_token_is_traded_for_an_access_token() -> None:
     with serve(issue) as tokens:
         challenge = f'Bearer realm="http://{tokens.address}/token",service="s",scope="repository:*:push"'
         with (
-            serve(challenged(serve_image(), challenge, "Bearer access")) as server,
-            open_remote(f"{server.address}/team/app:1", Credentials("", "", "identity")) as opened,
+            serve(require_header(serve_image(), challenge, "Bearer access")) as server,
+            open_remote(f"{server.address}/team/app:1", Credentials("", "", "identity")) as opened_images,
         ):
-            assert list_files(opened) == ["one", "two"]
+            assert list_files(opened_images) == ["one", "two"]
     assert [request.method for request in tokens.requests] == ["POST"]
 
 
@@ -118,7 +118,7 @@ def test_a_token_server_that_gives_no_token_is_reported(body: bytes) -> None:
     with serve(lambda request: Answer(200, body)) as tokens:
         challenge = f'Bearer realm="http://{tokens.address}/token"'
         with (
-            serve(challenged(serve_image(), challenge, "Bearer access")) as server,
+            serve(require_header(serve_image(), challenge, "Bearer access")) as server,
             pytest.raises(UnavailableError, match="gives no token"),
             open_remote(f"{server.address}/team/app:1"),
         ):
@@ -129,7 +129,7 @@ def test_a_registry_that_is_never_content_is_not_asked_for_ever() -> None:
     with serve(lambda request: as_json({"token": f"t{len(tokens.requests)}"})) as tokens:
         challenge = f'Bearer realm="http://{tokens.address}/token"'
         with (
-            serve(challenged(serve_image(), challenge, "none")) as server,
+            serve(require_header(serve_image(), challenge, "none")) as server,
             pytest.raises(DeniedError),
             open_remote(f"{server.address}/team/app:1"),
         ):
@@ -143,28 +143,28 @@ def test_a_registry_that_is_never_content_is_not_asked_for_ever() -> None:
 def test_a_remote_registry_is_read_over_plain_http_only_when_configured(monkeypatch: pytest.MonkeyPatch) -> None:
     """The proxy replaces the network: it sees where a request goes, and answers for any host, without TLS."""
 
-    def proxy(request: Request) -> Answer:
+    def answer_as_proxy(request: Request) -> Answer:
         if request.method == "CONNECT":
             return Answer(200)
         return serve_image()(Request("GET", urlsplit(request.path).path, {}))
 
-    with serve(proxy) as server:
+    with serve(answer_as_proxy) as server:
         monkeypatch.setenv("HTTP_PROXY", f"http://{server.address}")
         monkeypatch.setenv("HTTPS_PROXY", f"http://{server.address}")
         with pytest.raises(UnavailableError, match="does not speak TLS") as caught:
             open_images("registry.test/team/app:1")
         assert "--insecure" in str(caught.value.advice)
         assert [request.method for request in server.requests] == ["CONNECT"]
-        with open_images("registry.test/team/app:1", is_insecure=True) as opened:
-            assert list_files(opened) == ["one", "two"]
+        with open_images("registry.test/team/app:1", is_insecure=True) as opened_images:
+            assert list_files(opened_images) == ["one", "two"]
         assert "http://registry.test/v2/team/app/manifests/1" in [request.path for request in server.requests]
 
 
 def test_this_machine_is_reached_past_any_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{find_free_port()}")
     monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{find_free_port()}")
-    with serve(serve_image()) as server, open_remote(f"{server.address}/team/app:1") as opened:
-        assert list_files(opened) == ["one", "two"]
+    with serve(serve_image()) as server, open_remote(f"{server.address}/team/app:1") as opened_images:
+        assert list_files(opened_images) == ["one", "two"]
 
 
 def test_proxy_settings_that_do_not_work_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:

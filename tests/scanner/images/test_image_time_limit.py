@@ -33,8 +33,8 @@ class Clock:
 
 
 @contextmanager
-def silent_registry(sent: bytes, then: Callable[[], None]) -> Iterator[str]:
-    """A registry that sends so much, and then nothing; `then` is called once that was sent."""
+def run_silent_registry(first_bytes: bytes, after_sending: Callable[[], None]) -> Iterator[str]:
+    """A registry that sends so much, and then nothing; `after_sending` is called once that was sent."""
     listening = socket.create_server(("127.0.0.1", 0))
     open_connections: list[socket.socket] = []
 
@@ -49,8 +49,8 @@ def silent_registry(sent: bytes, then: Callable[[], None]) -> Iterator[str]:
                 connection.sendall(b"HTTP/1.0 400 Bad Request\r\n\r\n")  # the answer to a TLS handshake
                 connection.close()
                 continue
-            connection.sendall(sent)
-            then()
+            connection.sendall(first_bytes)
+            after_sending()
 
     thread = threading.Thread(target=serve, daemon=True)
     thread.start()
@@ -67,7 +67,7 @@ def silent_registry(sent: bytes, then: Callable[[], None]) -> Iterator[str]:
 @pytest.mark.parametrize("name", SILENT_ANSWERS)
 def test_a_registry_is_given_up_when_its_time_is_over(name: str) -> None:
     clock = Clock()
-    with silent_registry(SILENT_ANSWERS[name], lambda: clock.end()) as registry:
+    with run_silent_registry(SILENT_ANSWERS[name], lambda: clock.end()) as registry:
         transport = Transport(
             registry, None, False, lambda _: None, limit=TimeLimit(registry, 60, clock.schedule), timeout=60
         )

@@ -26,9 +26,9 @@ def archive(folder: Path, form: str = "oci") -> bytes:
     return (folder / "made.tar").read_bytes()
 
 
-def names(reference: str, data: bytes | None = None) -> list[str]:
-    with open_images(reference, stdin=io.BytesIO(data) if data is not None else None) as opened:
-        return [entry.path for layer in opened.images[0].layers for entry in layer.read_entries()]
+def list_names(reference: str, data: bytes | None = None) -> list[str]:
+    with open_images(reference, stdin=io.BytesIO(data) if data is not None else None) as opened_images:
+        return [entry.path for layer in opened_images.images[0].layers for entry in layer.read_entries()]
 
 
 @pytest.mark.parametrize("form", ["oci", "docker"])
@@ -36,8 +36,8 @@ def names(reference: str, data: bytes | None = None) -> list[str]:
 def test_an_archive_may_be_compressed_as_a_whole(form: str, compression: make.Compression, tmp_path: Path) -> None:
     data = make.compress(archive(tmp_path, form), compression)
     (tmp_path / "image").write_bytes(data)
-    assert names(str(tmp_path / "image")) == names(f"{form}-archive:{tmp_path}/image:app:1") == ["one"]
-    assert names("-", data) == ["one"]
+    assert list_names(str(tmp_path / "image")) == list_names(f"{form}-archive:{tmp_path}/image:app:1") == ["one"]
+    assert list_names("-", data) == ["one"]
 
 
 def test_nothing_of_it_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,21 +65,21 @@ def test_a_terminal_is_no_standard_input_for_an_archive() -> None:
 
 def test_standard_input_that_is_not_an_archive_is_reported() -> None:
     with pytest.raises(ImageError, match="standard input contains no image"):
-        names("-", make.pack_tar({"a": b""}))
+        list_names("-", make.pack_tar({"a": b""}))
     with pytest.raises(ImageError, match="standard input is compressed with bzip2 or xz"):
-        names("-", lzma.compress(make.pack_tar({"a": b""})))
+        list_names("-", lzma.compress(make.pack_tar({"a": b""})))
 
 
 @pytest.mark.parametrize("compression", ["gzip", "zstd"])
 def test_an_archive_cut_short_before_it_is_inflated_is_reported(compression: make.Compression, tmp_path: Path) -> None:
     data = make.compress(archive(tmp_path), compression)
     with pytest.raises(ImageError):
-        names("-", data[: len(data) // 2])
+        list_names("-", data[: len(data) // 2])
 
 
 def test_an_archive_compressed_twice_is_reported(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match="is not a whole tar file"):
-        names("-", make.compress(make.compress(archive(tmp_path)), "zstd"))
+        list_names("-", make.compress(make.compress(archive(tmp_path)), "zstd"))
 
 
 def test_an_archive_that_inflates_without_end_is_refused() -> None:
@@ -100,9 +100,9 @@ def test_what_comes_from_a_registry_or_a_plain_file_needs_none(tmp_path: Path, m
     monkeypatch.setenv("TMPDIR", str(tmp_path / "nowhere"))
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "nowhere"))
     archive(tmp_path)
-    assert names(str(tmp_path / "made.tar")) == ["one"]
-    with serve(serve_image()) as server, open_remote(f"{server.address}/team/app:1") as opened:
-        assert list_files(opened) == ["one", "two"]
+    assert list_names(str(tmp_path / "made.tar")) == ["one"]
+    with serve(serve_image()) as server, open_remote(f"{server.address}/team/app:1") as opened_images:
+        assert list_files(opened_images) == ["one", "two"]
 
 
 def test_a_full_disk_is_reported_with_advice() -> None:

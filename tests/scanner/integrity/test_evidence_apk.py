@@ -24,41 +24,41 @@ METADATA = f"{SITE}/six-1.15.0.dist-info/METADATA"
 SIX = make_file(METADATA, "Metadata-Version: 2.1\nName: six\nVersion: 1.15.0\n")
 
 
-def entry(name: str, version: str, *paths: str, more: str = "") -> str:
-    lines = [f"P:{name}", f"V:{version}", "A:x86_64", *([more] if more else [])]
+def make_entry(name: str, version: str, *paths: str, extra_line: str = "") -> str:
+    lines = [f"P:{name}", f"V:{version}", "A:x86_64", *([extra_line] if extra_line else [])]
     for path in paths:
         folder, _, base = path.rpartition("/")
         lines += [f"F:{folder}", f"R:{base}"]
     return "\n".join(lines) + "\n\n"
 
 
-def installed(*entries: str, path: str = DATABASE) -> Entry:
+def make_database(*entries: str, path: str = DATABASE) -> Entry:
     return make_file(path, "".join(entries))
 
 
-def repositories(*releases: str) -> Entry:
+def make_repositories(*releases: str) -> Entry:
     return make_file(REPOSITORIES, "".join(f"https://alpine.example/alpine/{release}/main\n" for release in releases))
 
 
-RELEASE = entry("alpine-release", "3.19.1-r0", "usr/lib/os-release")
-MUSL = entry("musl", "1.2.4-r2", "lib/ld-musl-x86_64.so.1")
+RELEASE = make_entry("alpine-release", "3.19.1-r0", "usr/lib/os-release")
+MUSL = make_entry("musl", "1.2.4-r2", "lib/ld-musl-x86_64.so.1")
 OPENSSL = ("lib/libssl.so.3", "etc/ssl/openssl.cnf")
 BASE = [
     make_file("usr/lib/os-release", ALPINE),
     make_symlink("etc/os-release", "../usr/lib/os-release"),
     *map(make_file, ("lib/ld-musl-x86_64.so.1", *OPENSSL)),
-    repositories("v3.19"),
-    installed(RELEASE, MUSL, entry("libssl3", "3.1.4-r0", *OPENSSL, more="o:openssl")),
+    make_repositories("v3.19"),
+    make_database(RELEASE, MUSL, make_entry("libssl3", "3.1.4-r0", *OPENSSL, extra_line="o:openssl")),
 ]
 
 
-def reasons(result: Inventory) -> str:
+def join_reasons(result: Inventory) -> str:
     return "\n".join(entry.reason for entry in result.unread)
 
 
-def doubts(*layers: list[Entry]) -> str:
+def read_problems(*layers: list[Entry]) -> str:
     """Of the base with these layers above it."""
-    return reasons(read_inventory(BASE, *layers))
+    return join_reasons(read_inventory(BASE, *layers))
 
 
 def test_an_honest_image_is_accepted() -> None:
@@ -71,36 +71,40 @@ def test_an_honest_image_is_accepted() -> None:
 
 
 def test_an_entry_removed_while_its_files_stay_is_noticed() -> None:
-    result = read_inventory(BASE, [installed(RELEASE, MUSL)])
+    result = read_inventory(BASE, [make_database(RELEASE, MUSL)])
     assert (
-        reasons(result)
+        join_reasons(result)
         == "libssl3 3.1.4-r0 is no longer in the package database, yet its file lib/libssl.so.3 is there."
     )
     assert [(entry.path, entry.layer) for entry in result.unread] == [(DATABASE, "0")]
 
 
 def test_an_entry_removed_in_steps_is_noticed() -> None:
-    bare = [installed(RELEASE, MUSL, entry("libssl3", "3.1.4-r0", more="o:openssl"))]
-    assert "libssl3 3.1.4-r0 is no longer" in doubts(bare, [installed(RELEASE, MUSL)])
-    claim = entry("musl", "1.2.4-r2", "lib/ld-musl-x86_64.so.1", *OPENSSL)
-    assert "libssl3 3.1.4-r0 is no longer" in doubts([installed(RELEASE, claim), make_file("lib/libssl.so.3")])
+    bare = [make_database(RELEASE, MUSL, make_entry("libssl3", "3.1.4-r0", extra_line="o:openssl"))]
+    assert "libssl3 3.1.4-r0 is no longer" in read_problems(bare, [make_database(RELEASE, MUSL)])
+    claim = make_entry("musl", "1.2.4-r2", "lib/ld-musl-x86_64.so.1", *OPENSSL)
+    assert "libssl3 3.1.4-r0 is no longer" in read_problems(
+        [make_database(RELEASE, claim), make_file("lib/libssl.so.3")]
+    )
 
 
 def test_a_version_or_an_origin_changed_while_the_files_stay_is_noticed() -> None:
-    raised = entry("libssl3", "3.1.8-r9", *OPENSSL, more="o:openssl")
-    assert "libssl3 became 3.1.8-r9" in doubts([installed(RELEASE, MUSL, raised)])
-    renamed = entry("libssl3", "3.1.4-r0", *OPENSSL, more="o:nothing")
-    assert "libssl3 became 3.1.4-r0 of the source nothing" in doubts([installed(RELEASE, MUSL, renamed)])
-    claim = entry("musl", "1.2.4-r2", "lib/ld-musl-x86_64.so.1", *OPENSSL)
-    assert "libssl3 became 3.1.8-r9" in doubts([installed(RELEASE, claim, raised)])
+    newer_entry = make_entry("libssl3", "3.1.8-r9", *OPENSSL, extra_line="o:openssl")
+    assert "libssl3 became 3.1.8-r9" in read_problems([make_database(RELEASE, MUSL, newer_entry)])
+    renamed_entry = make_entry("libssl3", "3.1.4-r0", *OPENSSL, extra_line="o:nothing")
+    assert "libssl3 became 3.1.4-r0 of the source nothing" in read_problems(
+        [make_database(RELEASE, MUSL, renamed_entry)]
+    )
+    claim = make_entry("musl", "1.2.4-r2", "lib/ld-musl-x86_64.so.1", *OPENSSL)
+    assert "libssl3 became 3.1.8-r9" in read_problems([make_database(RELEASE, claim, newer_entry)])
 
 
 def test_an_entry_called_virtual_is_still_a_package_while_it_has_files() -> None:
     """Virtual packages are passed over: `apk add --virtual` makes them, and they hold nothing."""
-    hidden = entry("libssl3", "3.1.4-r0", *OPENSSL, more="T:virtual meta package")
-    assert "libssl3 3.1.4-r0" in list_names(read_inventory(BASE, [installed(RELEASE, MUSL, hidden)]))
-    emptied = entry("libssl3", "3.1.4-r0", more="T:virtual meta package")
-    assert "libssl3 3.1.4-r0 is no longer" in doubts([installed(RELEASE, MUSL, emptied)])
+    hidden = make_entry("libssl3", "3.1.4-r0", *OPENSSL, extra_line="T:virtual meta package")
+    assert "libssl3 3.1.4-r0" in list_names(read_inventory(BASE, [make_database(RELEASE, MUSL, hidden)]))
+    emptied_entry = make_entry("libssl3", "3.1.4-r0", extra_line="T:virtual meta package")
+    assert "libssl3 3.1.4-r0 is no longer" in read_problems([make_database(RELEASE, MUSL, emptied_entry)])
 
 
 @pytest.mark.parametrize(
@@ -124,43 +128,49 @@ def test_a_database_removed_by_a_later_layer_is_noticed(removal: list[Entry]) ->
 
 
 def test_a_database_moved_and_edited_is_noticed() -> None:
-    moved = [*make_whiteouts("lib/apk"), installed(RELEASE, MUSL, path=MERGED)]
-    assert "libssl3 3.1.4-r0 is no longer" in doubts(moved)
-    assert "libssl3 3.1.4-r0 is no longer" in doubts([make_symlink("lib/apk", "/usr/lib/apk"), moved[-1]])
+    moved_database = [*make_whiteouts("lib/apk"), make_database(RELEASE, MUSL, path=MERGED)]
+    assert "libssl3 3.1.4-r0 is no longer" in read_problems(moved_database)
+    assert "libssl3 3.1.4-r0 is no longer" in read_problems(
+        [make_symlink("lib/apk", "/usr/lib/apk"), moved_database[-1]]
+    )
 
 
 def test_two_databases_that_contradict_each_other_are_noticed() -> None:
-    result = read_inventory(BASE, [installed(RELEASE, MUSL, path=MERGED)])
-    assert f"{MERGED} and {DATABASE} contradict each other: only {DATABASE} lists libssl3 3.1.4-r0" in reasons(result)
+    result = read_inventory(BASE, [make_database(RELEASE, MUSL, path=MERGED)])
+    assert f"{MERGED} and {DATABASE} contradict each other: only {DATABASE} lists libssl3 3.1.4-r0" in join_reasons(
+        result
+    )
     assert "libssl3 3.1.4-r0" in list_names(result)
 
 
 def test_repositories_of_another_release_are_noticed() -> None:
     """They decide by which release's advisories packages are judged."""
     for release in ("v3.20", "v3.1"):
-        result = read_inventory(BASE, [repositories(release)])
+        result = read_inventory(BASE, [make_repositories(release)])
         assert [(entry.path, entry.layer) for entry in result.unread] == [(REPOSITORIES, "1")]
-        assert f"{REPOSITORIES} serves {release}, where os-release says 3.19.1" in reasons(result)
-    assert "serves v3.20" in doubts([repositories("v3.19", "v3.20")])
-    assert "is a link to opt/repositories, which was not read" in doubts(
+        assert f"{REPOSITORIES} serves {release}, where os-release says 3.19.1" in join_reasons(result)
+    assert "serves v3.20" in read_problems([make_repositories("v3.19", "v3.20")])
+    assert "is a link to opt/repositories, which was not read" in read_problems(
         [make_symlink(REPOSITORIES, "/opt/repositories")]
     )
 
 
 def test_repositories_of_edge_lead_to_a_release_that_no_feed_covers() -> None:
     """Many add some of edge to a release, so it is not an edit; nor does it make anything clean."""
-    result = read_inventory(BASE, [repositories("v3.19", "edge")])
+    result = read_inventory(BASE, [make_repositories("v3.19", "edge")])
     assert result.unread == ()
     assert {package.ecosystem for package in result.packages} == {"Alpine:edge"}
 
 
 def test_repositories_and_os_release_of_another_release_are_noticed() -> None:
-    renamed = [make_file("usr/lib/os-release", ALPINE.replace("3.19", "3.20")), repositories("v3.20")]
+    new_release = [make_file("usr/lib/os-release", ALPINE.replace("3.19", "3.20")), make_repositories("v3.20")]
     reason = "says alpine 3.20.1 where a layer below says alpine 3.19.1"
-    assert reason in doubts(renamed)
-    less = entry("less", "643-r1", "usr/bin/less")
-    more = installed(RELEASE, MUSL, entry("libssl3", "3.1.4-r0", *OPENSSL, more="o:openssl"), less)
-    assert reason in doubts([*renamed, more, make_file("usr/bin/less")])
+    assert reason in read_problems(new_release)
+    less = make_entry("less", "643-r1", "usr/bin/less")
+    full_database = make_database(
+        RELEASE, MUSL, make_entry("libssl3", "3.1.4-r0", *OPENSSL, extra_line="o:openssl"), less
+    )
+    assert reason in read_problems([*new_release, full_database, make_file("usr/bin/less")])
 
 
 @pytest.mark.parametrize("release", ["ID=wolfi\nVERSION_ID=20230201\n", DEBIAN, "ID=arch\n"])
@@ -177,71 +187,76 @@ def test_an_image_turned_into_one_of_another_distribution_is_noticed() -> None:
         make_status(make_stanza("bash", "5"), make_stanza("openssl", "3.0")),
         make_file("usr/bin/bash"),
     ]
-    alpine = [*make_whiteouts("etc/os-release"), make_file("usr/lib/os-release", ALPINE), installed(RELEASE, MUSL)]
+    alpine = [*make_whiteouts("etc/os-release"), make_file("usr/lib/os-release", ALPINE), make_database(RELEASE, MUSL)]
     for layers in ([debian, alpine], [[*debian, *alpine[1:]]]):
         result = read_inventory(*layers)
-        assert "of another distribution" in reasons(result)
+        assert "of another distribution" in join_reasons(result)
         assert "openssl 3.0" in list_names(result)
 
 
 # --- ownership ---------------------------------------------------------------------------------------------------
 
 
-def owner(*layers: list[Entry]) -> str:
+def find_owner(*layers: list[Entry]) -> str:
     return next(package.owner or "" for package in read_inventory(*layers).packages if package.name == "six")
 
 
 def test_a_language_package_is_owned_by_what_came_with_it_alone() -> None:
-    six = entry("py3-six", "1.15.0-r0", METADATA)
-    database = installed(RELEASE, MUSL, entry("libssl3", "3.1.4-r0", *OPENSSL, more="o:openssl"), six)
-    assert owner(BASE, [SIX, database]) == "py3-six"
-    assert owner(BASE, [SIX], [database]) == ""
-    assert owner(BASE, [database], [SIX]) == ""
-    assert owner(BASE, [SIX, database], [SIX]) == ""
-    claim = entry("musl", "1.2.4-r2", "lib/ld-musl-x86_64.so.1", METADATA)
-    assert owner(BASE, [SIX, installed(RELEASE, claim)]) == ""
+    six = make_entry("py3-six", "1.15.0-r0", METADATA)
+    database = make_database(RELEASE, MUSL, make_entry("libssl3", "3.1.4-r0", *OPENSSL, extra_line="o:openssl"), six)
+    assert find_owner(BASE, [SIX, database]) == "py3-six"
+    assert find_owner(BASE, [SIX], [database]) == ""
+    assert find_owner(BASE, [database], [SIX]) == ""
+    assert find_owner(BASE, [SIX, database], [SIX]) == ""
+    claim = make_entry("musl", "1.2.4-r2", "lib/ld-musl-x86_64.so.1", METADATA)
+    assert find_owner(BASE, [SIX, make_database(RELEASE, claim)]) == ""
 
 
 def test_a_claim_on_an_image_of_another_distribution_is_noticed() -> None:
     debian = [make_file("etc/os-release", DEBIAN), make_status(make_stanza("bash", "5"))]
-    claim = [SIX, installed(entry("made-up", "1-r0", METADATA))]
-    assert f"yet {DATABASE} lists packages of another distribution" in reasons(read_inventory(debian, claim))
-    assert f"yet {DATABASE} lists packages of another distribution" in reasons(read_inventory([*debian, *claim]))
+    claim = [SIX, make_database(make_entry("made-up", "1-r0", METADATA))]
+    assert f"yet {DATABASE} lists packages of another distribution" in join_reasons(read_inventory(debian, claim))
+    assert f"yet {DATABASE} lists packages of another distribution" in join_reasons(read_inventory([*debian, *claim]))
 
 
 # --- honest use --------------------------------------------------------------------------------------------------
 
 
 def test_apk_add_upgrade_and_del_are_accepted() -> None:
-    less = entry("less", "643-r1", "usr/bin/less")
-    ssl, newer = (entry("libssl3", f"3.1.{patch}-r0", *OPENSSL, more="o:openssl") for patch in (4, 8))
-    add = [installed(RELEASE, MUSL, ssl, less), make_file("usr/bin/less")]
-    upgrade = [installed(RELEASE, MUSL, newer, less), make_file("lib/libssl.so.3")]
-    delete = [installed(RELEASE, MUSL, newer), *make_whiteouts("usr/bin/less")]
-    last = [installed(RELEASE, MUSL), *make_whiteouts(*OPENSSL)]
+    less = make_entry("less", "643-r1", "usr/bin/less")
+    ssl, newer = (make_entry("libssl3", f"3.1.{patch}-r0", *OPENSSL, extra_line="o:openssl") for patch in (4, 8))
+    add = [make_database(RELEASE, MUSL, ssl, less), make_file("usr/bin/less")]
+    upgrade = [make_database(RELEASE, MUSL, newer, less), make_file("lib/libssl.so.3")]
+    delete = [make_database(RELEASE, MUSL, newer), *make_whiteouts("usr/bin/less")]
+    last = [make_database(RELEASE, MUSL), *make_whiteouts(*OPENSSL)]
     for upto in range(1, 5):
-        assert doubts(*(add, upgrade, delete, last)[:upto]) == ""
+        assert read_problems(*(add, upgrade, delete, last)[:upto]) == ""
 
 
 def test_a_virtual_package_that_comes_and_goes_is_accepted() -> None:
-    ssl = entry("libssl3", "3.1.4-r0", *OPENSSL, more="o:openssl")
-    virtual, gcc = entry(".build", "20240101.0", more="T:virtual meta package"), entry("gcc", "13-r0", "usr/bin/gcc")
-    build = [installed(RELEASE, MUSL, ssl, gcc, virtual), make_file("usr/bin/gcc")]
-    assert doubts(build, [installed(RELEASE, MUSL, ssl), *make_whiteouts("usr/bin/gcc")]) == ""
+    ssl = make_entry("libssl3", "3.1.4-r0", *OPENSSL, extra_line="o:openssl")
+    virtual, gcc = (
+        make_entry(".build", "20240101.0", extra_line="T:virtual meta package"),
+        make_entry("gcc", "13-r0", "usr/bin/gcc"),
+    )
+    build = [make_database(RELEASE, MUSL, ssl, gcc, virtual), make_file("usr/bin/gcc")]
+    assert read_problems(build, [make_database(RELEASE, MUSL, ssl), *make_whiteouts("usr/bin/gcc")]) == ""
 
 
 def test_a_database_moved_with_all_its_packages_is_accepted() -> None:
     """As where /lib was merged into /usr."""
-    content = (RELEASE, MUSL, entry("libssl3", "3.1.4-r0", *OPENSSL, more="o:openssl"))
-    assert doubts([*make_whiteouts("lib/apk"), installed(*content, path=MERGED)]) == ""
-    assert doubts([make_symlink("lib/apk", "/usr/lib/apk"), installed(*content, path=MERGED)]) == ""
+    content = (RELEASE, MUSL, make_entry("libssl3", "3.1.4-r0", *OPENSSL, extra_line="o:openssl"))
+    assert read_problems([*make_whiteouts("lib/apk"), make_database(*content, path=MERGED)]) == ""
+    assert read_problems([make_symlink("lib/apk", "/usr/lib/apk"), make_database(*content, path=MERGED)]) == ""
 
 
 def test_an_upgrade_of_the_distribution_is_accepted() -> None:
     upgrade = [
         make_file("usr/lib/os-release", ALPINE.replace("3.19", "3.20")),
-        repositories("v3.20"),
-        installed(entry("alpine-release", "3.20.1-r0", "usr/lib/os-release"), entry("musl", "1.2.5-r0", "lib/ld")),
+        make_repositories("v3.20"),
+        make_database(
+            make_entry("alpine-release", "3.20.1-r0", "usr/lib/os-release"), make_entry("musl", "1.2.5-r0", "lib/ld")
+        ),
         *map(make_file, ("lib/ld",)),
         *make_whiteouts("lib/ld-musl-x86_64.so.1", *OPENSSL),
     ]
@@ -251,6 +266,9 @@ def test_an_upgrade_of_the_distribution_is_accepted() -> None:
 
 
 def test_repositories_of_ones_own_are_accepted() -> None:
-    assert doubts([repositories()]) == ""
-    assert doubts([make_file(REPOSITORIES, "https://packages.example/alpine-3.19/main\n/srv/v3.19/community\n")]) == ""
-    assert doubts(make_whiteouts(REPOSITORIES)) == ""
+    assert read_problems([make_repositories()]) == ""
+    assert (
+        read_problems([make_file(REPOSITORIES, "https://packages.example/alpine-3.19/main\n/srv/v3.19/community\n")])
+        == ""
+    )
+    assert read_problems(make_whiteouts(REPOSITORIES)) == ""

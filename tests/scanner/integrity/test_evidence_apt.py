@@ -28,20 +28,20 @@ FILES = [
 OWNED = ("etc/curlrc", "usr/bin/curl", "usr/share/doc/curl/copyright")
 
 
-def base(*stanzas: str) -> list[Entry]:
+def make_base(*stanzas: str) -> list[Entry]:
     return [*RELEASE, *FILES, make_status(*BASH, *stanzas)]
 
 
 def with_curl(version: str = "7.1") -> list[Entry]:
-    return [*base(make_stanza("curl", version)), *map(make_file, OWNED), make_dpkg_list("curl", *OWNED)]
+    return [*make_base(make_stanza("curl", version)), *map(make_file, OWNED), make_dpkg_list("curl", *OWNED)]
 
 
-def reasons(result: Inventory) -> str:
+def join_reasons(result: Inventory) -> str:
     return "\n".join(entry.reason for entry in result.unread)
 
 
 def test_apt_get_install_is_accepted() -> None:
-    assert read_inventory(base(), with_curl()[len(RELEASE) + len(FILES) :]).unread == ()
+    assert read_inventory(make_base(), with_curl()[len(RELEASE) + len(FILES) :]).unread == ()
 
 
 def test_apt_get_upgrade_is_accepted() -> None:
@@ -57,27 +57,31 @@ def test_apt_get_upgrade_is_accepted() -> None:
 
 def test_an_upgrade_that_leaves_copied_files_as_they_were_is_accepted() -> None:
     """A builder leaves out what has the same content and time; apache2's a2enmod is such a file."""
-    owned = (*OWNED, "usr/bin/a", "usr/bin/copied", "usr/share/curl/copied")
-    lower = [*base(make_stanza("curl", "7.1")), *map(make_file, owned), make_dpkg_list("curl", *owned)]
+    owned_paths = (*OWNED, "usr/bin/a", "usr/bin/copied", "usr/share/curl/copied")
+    lower = [*make_base(make_stanza("curl", "7.1")), *map(make_file, owned_paths), make_dpkg_list("curl", *owned_paths)]
     upgrade = [
         make_status(*BASH, make_stanza("curl", "8.0")),
         *map(make_file, (CURL, "usr/bin/a")),
-        make_dpkg_list("curl", *owned),
+        make_dpkg_list("curl", *owned_paths),
     ]
     assert read_inventory(lower, upgrade).unread == ()
 
 
 def test_an_upgrade_of_documentation_and_data_is_accepted() -> None:
-    owned = ("usr/share/doc/tz/changelog", "usr/share/doc/tz/copyright", "usr/share/tz/UTC")
-    lower = [*base(make_stanza("tz", "1")), *map(make_file, owned), make_dpkg_list("tz", *owned)]
-    for written in (owned[2:], owned):
-        upgrade = [make_status(*BASH, make_stanza("tz", "2")), *map(make_file, written), make_dpkg_list("tz", *owned)]
+    owned_paths = ("usr/share/doc/tz/changelog", "usr/share/doc/tz/copyright", "usr/share/tz/UTC")
+    lower = [*make_base(make_stanza("tz", "1")), *map(make_file, owned_paths), make_dpkg_list("tz", *owned_paths)]
+    for written_paths in (owned_paths[2:], owned_paths):
+        upgrade = [
+            make_status(*BASH, make_stanza("tz", "2")),
+            *map(make_file, written_paths),
+            make_dpkg_list("tz", *owned_paths),
+        ]
         assert read_inventory(lower, upgrade).unread == ()
 
 
 def test_an_upgrade_beside_a_diverted_file_is_accepted() -> None:
     lower = [
-        *base(make_stanza("curl", "7.1"), make_stanza("wrap", "1")),
+        *make_base(make_stanza("curl", "7.1"), make_stanza("wrap", "1")),
         *map(make_file, (CURL, "usr/bin/curl.distrib", "usr/bin/a")),
         make_dpkg_list("curl", CURL, "usr/bin/a"),
         make_dpkg_list("wrap", CURL),
@@ -88,12 +92,12 @@ def test_an_upgrade_beside_a_diverted_file_is_accepted() -> None:
         make_dpkg_list("curl", CURL, "usr/bin/a"),
     ]
     assert read_inventory(lower, upgrade).unread == ()
-    purged = [
+    purge_layer = [
         make_status(*BASH, make_stanza("curl", "7.1")),
         make_file(CURL),
         *make_whiteouts("usr/bin/curl.distrib", "var/lib/dpkg/info/wrap.list"),
     ]
-    assert read_inventory(lower, purged).unread == ()
+    assert read_inventory(lower, purge_layer).unread == ()
 
 
 def test_an_upgrade_to_another_architecture_is_accepted() -> None:
@@ -113,12 +117,12 @@ def test_an_upgrade_and_later_work_with_apt_are_accepted() -> None:
         make_file("usr/bin/less"),
         make_dpkg_list("less", "usr/bin/less"),
     ]
-    gone = [
+    removal_layer = [
         make_status(*BASH, make_stanza("curl", "8.0")),
         *make_whiteouts("usr/bin/less", "var/lib/dpkg/info/less.list"),
     ]
-    purged = [make_status(*BASH), *make_whiteouts(*OWNED, LIST)]
-    assert read_inventory(with_curl(), upgrade, less, gone, purged).unread == ()
+    purge_layer = [make_status(*BASH), *make_whiteouts(*OWNED, LIST)]
+    assert read_inventory(with_curl(), upgrade, less, removal_layer, purge_layer).unread == ()
 
 
 def test_an_upgrade_after_lists_were_deleted_is_accepted() -> None:
@@ -137,7 +141,7 @@ def test_an_upgrade_whose_documentation_is_left_out_is_accepted() -> None:
 
 
 def test_an_upgrade_of_a_package_without_files_is_accepted() -> None:
-    lower = [*base(make_stanza("meta", "1")), make_dpkg_list("meta", "usr/share/doc/meta/copyright")]
+    lower = [*make_base(make_stanza("meta", "1")), make_dpkg_list("meta", "usr/share/doc/meta/copyright")]
     assert read_inventory(lower, [make_status(*BASH, make_stanza("meta", "2"))]).unread == ()
 
 
@@ -157,39 +161,39 @@ def test_apt_get_purge_is_accepted() -> None:
 
 
 def test_removal_of_a_whole_folder_is_accepted() -> None:
-    gone = make_whiteouts("etc/curlrc", CURL, "usr/share/doc/curl", LIST)
-    assert read_inventory(with_curl(), [make_status(*BASH), *gone]).unread == ()
+    whiteouts = make_whiteouts("etc/curlrc", CURL, "usr/share/doc/curl", LIST)
+    assert read_inventory(with_curl(), [make_status(*BASH), *whiteouts]).unread == ()
     assert (
         read_inventory(
-            with_curl(), [make_status(*BASH), *gone[:2], make_opaque("usr/share/doc/curl"), *gone[3:]]
+            with_curl(), [make_status(*BASH), *whiteouts[:2], make_opaque("usr/share/doc/curl"), *whiteouts[3:]]
         ).unread
         == ()
     )
 
 
 def test_a_file_that_comes_back_by_other_means_is_accepted() -> None:
-    removed = [make_status(*BASH), *make_whiteouts(*OWNED, LIST)]
-    assert read_inventory(with_curl(), removed, [make_file(CURL)]).unread == ()
+    removal_layer = [make_status(*BASH), *make_whiteouts(*OWNED, LIST)]
+    assert read_inventory(with_curl(), removal_layer, [make_file(CURL)]).unread == ()
 
 
 def test_a_package_replaced_by_another_name_is_accepted() -> None:
-    renamed = [
+    renamed_layer = [
         make_status(*BASH, make_stanza("curl-t64", "7.2")),
         *map(make_file, OWNED[1:]),
         make_dpkg_list("curl-t64", *OWNED),
         *make_whiteouts(LIST),
     ]
-    assert read_inventory(with_curl(), renamed).unread == ()
+    assert read_inventory(with_curl(), renamed_layer).unread == ()
 
 
 def test_a_file_shared_with_another_architecture_is_accepted() -> None:
-    shared = "usr/share/doc/curl/copyright"
+    shared_path = "usr/share/doc/curl/copyright"
     second = make_stanza("curl", "7.1").replace("amd64", "i386")
     lower = [
-        *base(make_stanza("curl", "7.1"), second),
-        *map(make_file, (shared, "usr/lib/amd64/c", "usr/lib/i386/c")),
-        make_dpkg_list("curl:amd64", shared, "usr/lib/amd64/c"),
-        make_dpkg_list("curl:i386", shared, "usr/lib/i386/c"),
+        *make_base(make_stanza("curl", "7.1"), second),
+        *map(make_file, (shared_path, "usr/lib/amd64/c", "usr/lib/i386/c")),
+        make_dpkg_list("curl:amd64", shared_path, "usr/lib/amd64/c"),
+        make_dpkg_list("curl:i386", shared_path, "usr/lib/i386/c"),
     ]
     removal = [
         make_status(*BASH, make_stanza("curl", "7.1")),
@@ -200,13 +204,13 @@ def test_a_file_shared_with_another_architecture_is_accepted() -> None:
 
 def test_removal_where_lists_have_the_unmerged_names_is_accepted_and_an_edit_noticed() -> None:
     lower = [
-        *base(make_stanza("curl", "7.1")),
+        *make_base(make_stanza("curl", "7.1")),
         make_symlink("lib", "usr/lib"),
         make_file("usr/lib/curl.so"),
         make_dpkg_list("curl", "lib/curl.so"),
     ]
     assert read_inventory(lower, [make_status(*BASH), *make_whiteouts("usr/lib/curl.so", LIST)]).unread == ()
-    assert "curl 7.1 is no longer" in reasons(read_inventory(lower, [make_status(*BASH)]))
+    assert "curl 7.1 is no longer" in join_reasons(read_inventory(lower, [make_status(*BASH)]))
 
 
 def test_an_upgrade_of_the_distribution_is_accepted() -> None:
@@ -216,13 +220,16 @@ def test_an_upgrade_of_the_distribution_is_accepted() -> None:
         make_dpkg_list("base-files", "usr/lib/os-release"),
         make_status(make_stanza("bash", "6"), make_stanza("base-files", "14")),
     ]
-    result = read_inventory(base(), upgrade)
+    result = read_inventory(make_base(), upgrade)
     assert result.unread == ()
     assert {package.ecosystem for package in result.packages} == {"Debian:14"}
 
 
 def test_a_pretty_name_of_ones_own_is_accepted() -> None:
-    assert read_inventory(base(), [make_file("etc/os-release", DEBIAN + "HOME_URL=https://example.org\n")]).unread == ()
+    assert (
+        read_inventory(make_base(), [make_file("etc/os-release", DEBIAN + "HOME_URL=https://example.org\n")]).unread
+        == ()
+    )
 
 
 def test_lists_deleted_to_save_space_are_accepted() -> None:

@@ -25,11 +25,11 @@ WHEEL = make_file(f"{FLASK}/WHEEL", "Wheel-Version: 1.0\n")
 CODE = [make_file(f"{SITE}/flask/__init__.py")]
 
 
-def unread(*layers: list[Entry]) -> list[tuple[str, str]]:
+def list_unread(*layers: list[Entry]) -> list[tuple[str, str]]:
     return [(entry.path, entry.reason) for entry in read_inventory(SECOND, *layers).unread]
 
 
-def reasons(image: Inventory) -> str:
+def join_reasons(image: Inventory) -> str:
     return "\n".join(entry.reason for entry in image.unread)
 
 
@@ -51,29 +51,29 @@ def reasons(image: Inventory) -> str:
     ],
 )
 def test_a_folder_without_the_file_that_names_its_package_is_unread(path: str, naming: str) -> None:
-    (entry,) = unread([make_file(path, "")])[:1]
+    (entry,) = list_unread([make_file(path, "")])[:1]
     assert path.startswith(f"{entry[0]}/")
     assert f"contains no {naming}, so nothing names the package that it is of." in entry[1]
 
 
 def test_a_name_removed_above_is_noticed_beside_a_list_that_was_emptied() -> None:
-    emptied = make_file(f"{FLASK}/RECORD", "")
+    emptied_list = make_file(f"{FLASK}/RECORD", "")
     assert f"{FLASK} contains no METADATA" in str(
-        unread([METADATA, RECORD, *CODE], [emptied, *make_whiteouts(f"{FLASK}/METADATA")])
+        list_unread([METADATA, RECORD, *CODE], [emptied_list, *make_whiteouts(f"{FLASK}/METADATA")])
     )
-    assert f"{FLASK} contains no METADATA" in str(unread([WHEEL, *CODE]))
+    assert f"{FLASK} contains no METADATA" in str(list_unread([WHEEL, *CODE]))
 
 
 def test_a_package_that_was_removed_leaves_nothing() -> None:
-    assert unread([METADATA, RECORD, WHEEL, *CODE], make_whiteouts(FLASK, f"{SITE}/flask")) == []
-    removed = make_whiteouts(f"{FLASK}/METADATA", f"{FLASK}/RECORD", f"{FLASK}/WHEEL", f"{SITE}/flask")
-    assert unread([METADATA, RECORD, WHEEL, *CODE], removed) == []
-    assert unread([make_folder(FLASK)]) == []
+    assert list_unread([METADATA, RECORD, WHEEL, *CODE], make_whiteouts(FLASK, f"{SITE}/flask")) == []
+    whiteouts = make_whiteouts(f"{FLASK}/METADATA", f"{FLASK}/RECORD", f"{FLASK}/WHEEL", f"{SITE}/flask")
+    assert list_unread([METADATA, RECORD, WHEEL, *CODE], whiteouts) == []
+    assert list_unread([make_folder(FLASK)]) == []
 
 
 def test_a_name_in_a_lower_layer_is_seen() -> None:
-    assert unread([METADATA, RECORD], [WHEEL]) == []
-    assert unread([WHEEL], [METADATA, RECORD]) == []
+    assert list_unread([METADATA, RECORD], [WHEEL]) == []
+    assert list_unread([WHEEL], [METADATA, RECORD]) == []
 
 
 @pytest.mark.parametrize(
@@ -90,12 +90,14 @@ def test_a_folder_of_metadata_is_found_in_any_case(path: str) -> None:
     """As importlib.metadata and pip find it, on any system."""
     result = read_inventory([make_file(f"{SITE}/{path}", "Name: Flask\nVersion: 1.0\n"), *CODE])
     assert [package.purl for package in result.packages] == ["pkg:pypi/flask@1.0"]
-    assert ("has no RECORD beside it" in reasons(result)) is path.endswith("METADATA")
+    assert ("has no RECORD beside it" in join_reasons(result)) is path.endswith("METADATA")
 
 
 def test_removed_metadata_is_noticed_in_any_case() -> None:
     folder = f"{SITE}/flask-1.0.DIST-INFO"
-    assert folder in str(unread([*make_dist_info(folder, "Flask", "1.0"), *CODE], make_whiteouts(f"{folder}/METADATA")))
+    assert folder in str(
+        list_unread([*make_dist_info(folder, "Flask", "1.0"), *CODE], make_whiteouts(f"{folder}/METADATA"))
+    )
 
 
 # --- without a list of files -------------------------------------------------------------------------------------
@@ -104,63 +106,63 @@ def test_removed_metadata_is_noticed_in_any_case() -> None:
 def test_a_package_without_a_list_of_files_is_unread() -> None:
     image = read_inventory([METADATA, WHEEL, *CODE])
     assert [package.purl for package in image.packages] == ["pkg:pypi/flask@1.0"]
-    assert reasons(image) == (
+    assert join_reasons(image) == (
         f"{FLASK}/METADATA has no RECORD beside it, so no file list shows which files belong to the package."
     )
 
 
 def test_a_list_removed_above_is_noticed() -> None:
-    assert "has no RECORD beside it" in str(unread([METADATA, RECORD, *CODE], make_whiteouts(f"{FLASK}/RECORD")))
+    assert "has no RECORD beside it" in str(list_unread([METADATA, RECORD, *CODE], make_whiteouts(f"{FLASK}/RECORD")))
 
 
 def test_a_list_that_leaves_the_metadata_out_is_unread() -> None:
     for content in ("", "flask/__init__.py,,\n", "other-2.dist-info/METADATA,,\n"):
         assert "it does not list the METADATA next to it" in str(
-            unread([METADATA, make_file(f"{FLASK}/RECORD", content), *CODE])
+            list_unread([METADATA, make_file(f"{FLASK}/RECORD", content), *CODE])
         )
 
 
-@pytest.mark.parametrize("own", ["egg-info", "dist-info"])
-def test_a_distributions_package_needs_no_list(own: str) -> None:
+@pytest.mark.parametrize("kind", ["egg-info", "dist-info"])
+def test_a_distributions_package_needs_no_list(kind: str) -> None:
     """Debian removes RECORD, and Fedora does: their databases list the files."""
-    path = f"{DEBIANS}/flask-1.0.{own}/{'METADATA' if own == 'dist-info' else 'PKG-INFO'}"
+    path = f"{DEBIANS}/flask-1.0.{kind}/{'METADATA' if kind == 'dist-info' else 'PKG-INFO'}"
     system = [make_file("etc/os-release", DEBIAN), make_status(make_stanza("python3-flask", "1.0-1"))]
     metadata = make_file(path, "Name: Flask\nVersion: 1.0\n")
-    assert reasons(read_inventory([*system, make_dpkg_list("python3-flask", path), metadata])) == ""
-    unlisted = reasons(read_inventory([*system, make_dpkg_list("python3-flask"), metadata]))
-    assert ("has no RECORD beside it" in unlisted) is (own == "dist-info")
+    assert join_reasons(read_inventory([*system, make_dpkg_list("python3-flask", path), metadata])) == ""
+    unlisted_reasons = join_reasons(read_inventory([*system, make_dpkg_list("python3-flask"), metadata]))
+    assert ("has no RECORD beside it" in unlisted_reasons) is (kind == "dist-info")
 
 
 def test_a_distributions_folder_without_a_name_is_its_affair() -> None:
     system = [make_file("etc/os-release", DEBIAN), make_status(make_stanza("python3-flask", "1.0-1"))]
     path = f"{DEBIANS}/flask-1.0.dist-info/WHEEL"
-    assert reasons(read_inventory([*system, make_dpkg_list("python3-flask", path), make_file(path)])) == ""
-    assert "contains no METADATA" in reasons(
+    assert join_reasons(read_inventory([*system, make_dpkg_list("python3-flask", path), make_file(path)])) == ""
+    assert "contains no METADATA" in join_reasons(
         read_inventory([*system, make_dpkg_list("python3-flask"), make_file(path)])
     )
 
 
 def test_condas_record_lists_the_files_too() -> None:
-    own = "lib/python3.12/site-packages/flask-1.0.dist-info/METADATA"
-    record = f'{{"name": "flask", "version": "1.0", "build": "0", "channel": "c", "files": ["{own}"]}}'
+    metadata_path = "lib/python3.12/site-packages/flask-1.0.dist-info/METADATA"
+    record = f'{{"name": "flask", "version": "1.0", "build": "0", "channel": "c", "files": ["{metadata_path}"]}}'
     image = [
         make_file("opt/conda/conda-meta/flask-1.0-0.json", record),
-        make_file(f"opt/conda/{own}", "Name: Flask\nVersion: 1.0\n"),
+        make_file(f"opt/conda/{metadata_path}", "Name: Flask\nVersion: 1.0\n"),
     ]
-    assert reasons(read_inventory(image)) == ""
+    assert join_reasons(read_inventory(image)) == ""
 
 
 # --- two names ---------------------------------------------------------------------------------------------------
 
 
-def contradiction(path: str, name: str, version: str) -> str:
+def describe_contradiction(path: str, name: str, version: str) -> str:
     content = f"Name: {name}\nVersion: {version}\n"
     entries = (
         make_dist_info(path.removesuffix("/METADATA"), name, version)
         if path.endswith("METADATA")
         else [make_file(path, content)]
     )
-    return reasons(read_inventory(entries))
+    return join_reasons(read_inventory(entries))
 
 
 @pytest.mark.parametrize(
@@ -187,8 +189,8 @@ def contradiction(path: str, name: str, version: str) -> str:
     ],
 )
 def test_metadata_that_agrees_with_its_folder_is_accepted(path: str, name: str, version: str) -> None:
-    assert contradiction(f"{SITE}/{path}", name, version) == ""
-    assert contradiction(f"app/{path}", name, version) == ""
+    assert describe_contradiction(f"{SITE}/{path}", name, version) == ""
+    assert describe_contradiction(f"app/{path}", name, version) == ""
 
 
 @pytest.mark.parametrize(
@@ -208,4 +210,4 @@ def test_metadata_that_agrees_with_its_folder_is_accepted(path: str, name: str, 
     ],
 )
 def test_metadata_that_contradicts_its_folder_is_unread(path: str, name: str, version: str, reason: str) -> None:
-    assert reason in contradiction(f"{SITE}/{path}", name, version)
+    assert reason in describe_contradiction(f"{SITE}/{path}", name, version)

@@ -32,17 +32,17 @@ def read(tmp_path: Path) -> Read:
     return call
 
 
-def cyclonedx(*components: Any, **more: Any) -> dict[str, Any]:
-    return {"bomFormat": "CycloneDX", "specVersion": "1.5", "components": list(components), **more}
+def make_cyclonedx(*components: Any, **fields: Any) -> dict[str, Any]:
+    return {"bomFormat": "CycloneDX", "specVersion": "1.5", "components": list(components), **fields}
 
 
-def spdx(*packages: Any, **more: Any) -> dict[str, Any]:
-    return {"spdxVersion": "SPDX-2.3", "SPDXID": "SPDXRef-DOCUMENT", "packages": list(packages), **more}
+def make_spdx(*packages: Any, **fields: Any) -> dict[str, Any]:
+    return {"spdxVersion": "SPDX-2.3", "SPDXID": "SPDXRef-DOCUMENT", "packages": list(packages), **fields}
 
 
-def spdx_package(name: str, purl: str = "", **more: Any) -> dict[str, Any]:
+def make_spdx_package(name: str, purl: str = "", **fields: Any) -> dict[str, Any]:
     reference = {"referenceCategory": "PACKAGE-MANAGER", "referenceType": "purl", "referenceLocator": purl}
-    return {"SPDXID": f"SPDXRef-{name}", "name": name, "externalRefs": [reference] if purl else [], **more}
+    return {"SPDXID": f"SPDXRef-{name}", "name": name, "externalRefs": [reference] if purl else [], **fields}
 
 
 @pytest.mark.parametrize("form", ["cyclonedx", "spdx"])
@@ -69,7 +69,7 @@ def test_what_syft_and_trivy_write_is_judged_by_source_package_and_release(tool:
 
 
 @pytest.mark.parametrize(
-    ("component", "why"),
+    ("component", "reason"),
     [
         ({"type": "library", "name": "x", "version": "1"}, "x 1, which cannot be judged: it has no package URL"),
         ({"type": "library", "name": "x", "purl": "pkg:cocoapods/x@1"}, "packages of the type cocoapods"),
@@ -79,62 +79,68 @@ def test_what_syft_and_trivy_write_is_judged_by_source_package_and_release(tool:
         ({"name": 5, "purl": ["pkg:pypi/x@1"]}, "a component without a name"),
     ],
 )
-def test_a_component_that_cannot_be_understood_is_unread(read: Read, component: dict[str, Any], why: str) -> None:
-    inventory = read(cyclonedx(component))
+def test_a_component_that_cannot_be_understood_is_unread(read: Read, component: dict[str, Any], reason: str) -> None:
+    inventory = read(make_cyclonedx(component))
     assert inventory.packages == ()
     (entry,) = inventory.unread
-    assert why in entry.reason
+    assert reason in entry.reason
 
 
 @pytest.mark.parametrize("kind", ["file", "data", "machine-learning-model", "cryptographic-asset", "container"])
 def test_sbom_components_that_are_not_packages_are_left_out(read: Read, kind: str) -> None:
-    inventory = read(cyclonedx({"type": kind, "name": "x"}))
+    inventory = read(make_cyclonedx({"type": kind, "name": "x"}))
     assert (inventory.packages, inventory.unread) == ((), NO_PACKAGE)
 
 
 @pytest.mark.parametrize("kind", ["file", "data", "machine-learning-model", "cryptographic-asset", "container"])
 def test_what_has_a_package_s_url_is_a_package_whatever_it_is_called(read: Read, kind: str) -> None:
     purl = "pkg:npm/lodash@4.17.20"
-    assert [package.purl for package in read(cyclonedx({"type": kind, "name": "x", "purl": purl})).packages] == [purl]
-    named = spdx(spdx_package("x", purl, primaryPackagePurpose="CONTAINER" if kind == "container" else "FILE"))
-    assert [package.purl for package in read(named).packages] == [purl]
+    assert [package.purl for package in read(make_cyclonedx({"type": kind, "name": "x", "purl": purl})).packages] == [
+        purl
+    ]
+    document = make_spdx(
+        make_spdx_package("x", purl, primaryPackagePurpose="CONTAINER" if kind == "container" else "FILE")
+    )
+    assert [package.purl for package in read(document).packages] == [purl]
 
 
 @pytest.mark.parametrize("kind", ["oci", "docker"])
 def test_an_image_is_no_package_though_it_has_a_url(read: Read, kind: str) -> None:
     purl = f"pkg:{kind}/app@1"
-    assert read(cyclonedx({"type": "container", "name": "x", "purl": purl})).unread == NO_PACKAGE
-    assert read(spdx(spdx_package("x", purl, primaryPackagePurpose="CONTAINER"))).unread == NO_PACKAGE
+    assert read(make_cyclonedx({"type": "container", "name": "x", "purl": purl})).unread == NO_PACKAGE
+    assert read(make_spdx(make_spdx_package("x", purl, primaryPackagePurpose="CONTAINER"))).unread == NO_PACKAGE
 
 
 def test_a_group_of_trivys_is_no_package(read: Read) -> None:
     properties = [{"name": "aquasecurity:trivy:Class", "value": "lang-pkgs"}]
-    result = read(cyclonedx({"type": "application", "name": "package-lock.json", "properties": properties}))
+    result = read(make_cyclonedx({"type": "application", "name": "package-lock.json", "properties": properties}))
     assert result.unread == NO_PACKAGE
 
 
 def test_the_library_that_a_document_is_about_is_a_package_of_it(read: Read) -> None:
-    document = cyclonedx()
+    document = make_cyclonedx()
     document["metadata"] = {"component": {"type": "library", "name": "lodash", "purl": "pkg:npm/lodash@4.17.20"}}
     assert [package.purl for package in read(document).packages] == ["pkg:npm/lodash@4.17.20"]
 
 
 def test_the_application_that_a_document_is_about_is_one_where_it_has_a_version(read: Read) -> None:
     root = {"type": "application", "name": "app", "purl": "pkg:golang/example.com/app@v1.2.0"}
-    assert [package.name for package in read(cyclonedx(metadata={"component": root})).packages] == ["example.com/app"]
+    assert [package.name for package in read(make_cyclonedx(metadata={"component": root})).packages] == [
+        "example.com/app"
+    ]
     root["purl"] = "pkg:npm/app"
-    assert read(cyclonedx(metadata={"component": root})).unread == NO_PACKAGE
+    assert read(make_cyclonedx(metadata={"component": root})).unread == NO_PACKAGE
 
 
 @pytest.mark.parametrize("name", ["R", "r"])
 def test_alpine_s_r_is_found_though_the_specification_has_names_in_lower_case(read: Read, name: str) -> None:
     component = {"type": "library", "name": "R", "purl": f"pkg:apk/alpine/{name}@4.3.1-r0?distro=alpine-3.19.1"}
-    (package,) = read(cyclonedx(component)).packages
+    (package,) = read(make_cyclonedx(component)).packages
     assert (package.source_name, package.ecosystem) == ("R", "Alpine:v3.19")
 
 
 def test_the_version_of_a_component_stands_in_for_the_purls(read: Read) -> None:
-    (package,) = read(cyclonedx({"type": "library", "name": "x", "version": "1.0", "purl": "pkg:pypi/x"})).packages
+    (package,) = read(make_cyclonedx({"type": "library", "name": "x", "version": "1.0", "purl": "pkg:pypi/x"})).packages
     assert (package.version, package.purl) == ("1.0", "pkg:pypi/x@1.0")
 
 
@@ -142,18 +148,18 @@ def test_components_within_components_are_packages(read: Read) -> None:
     inner = {"type": "library", "name": "b", "purl": "pkg:pypi/b@1"}
     outer = {"type": "library", "name": "a", "purl": "pkg:pypi/a@1", "components": [inner]}
     root = {"type": "container", "name": "app", "version": "sha256:" + "a" * 64, "components": [outer]}
-    inventory = read(cyclonedx(metadata={"component": root}))
+    inventory = read(make_cyclonedx(metadata={"component": root}))
     assert [package.name for package in inventory.packages] == ["a", "b"]
     assert inventory.image == "sha256:" + "a" * 64
 
 
 def test_the_image_is_known_by_its_purl(read: Read) -> None:
     root = {"type": "container", "name": "app", "purl": f"pkg:oci/app@sha256%3A{'a' * 64}?arch=amd64"}
-    assert read(cyclonedx(metadata={"component": root})).image == "sha256:" + "a" * 64
+    assert read(make_cyclonedx(metadata={"component": root})).image == "sha256:" + "a" * 64
 
 
 def test_a_document_that_says_it_is_incomplete_is_unread(read: Read) -> None:
-    inventory = read(cyclonedx(compositions=[{"aggregate": "incomplete_first_party_only"}]))
+    inventory = read(make_cyclonedx(compositions=[{"aggregate": "incomplete_first_party_only"}]))
     assert [entry.path for entry in inventory.unread] == ["/"]
 
 
@@ -170,12 +176,12 @@ def test_a_document_that_says_it_is_incomplete_is_unread(read: Read) -> None:
     ],
 )
 def test_the_distribution_is_called_by_its_os_release_id(read: Read, component: Any, expected: Distribution) -> None:
-    assert read(cyclonedx({"type": "operating-system", **component})).distribution == expected
+    assert read(make_cyclonedx({"type": "operating-system", **component})).distribution == expected
 
 
 def test_the_distribution_is_known_by_a_purl_where_nothing_else_names_it(read: Read) -> None:
     purls = ("pkg:deb/debian/a@1?distro=", "pkg:deb/debian/b@1?distro=debian-12")
-    inventory = read(spdx(*(spdx_package(f"p{at}", purl) for at, purl in enumerate(purls))))
+    inventory = read(make_spdx(*(make_spdx_package(f"p{at}", purl) for at, purl in enumerate(purls))))
     assert inventory.distribution == Distribution("debian", "12")
     assert {package.ecosystem for package in inventory.packages} == {"Debian:12"}
 
@@ -196,16 +202,16 @@ def test_a_vendor_s_package_is_known_by_who_makes_it(read: Read, purl: str, make
     component = {"type": "library", "name": "a", "purl": purl}
     person = f"Person: {maker.replace('<', '(').replace('>', ')')}"
     for document in (
-        cyclonedx({**component, "publisher": maker}),  # Syft
-        cyclonedx({**component, "supplier": {"name": maker}}),  # Trivy
-        spdx(spdx_package("a", purl, supplier=person)),
-        spdx(spdx_package("a", purl, supplier=f"Organization: {maker}")),
+        make_cyclonedx({**component, "publisher": maker}),  # Syft
+        make_cyclonedx({**component, "supplier": {"name": maker}}),  # Trivy
+        make_spdx(make_spdx_package("a", purl, supplier=person)),
+        make_spdx(make_spdx_package("a", purl, supplier=f"Organization: {maker}")),
     ):
         (package,) = read(document).packages
         assert package.vendor == vendor
         assert package.ecosystem.startswith("vendor:") is bool(vendor)
         assert "maintainer" not in package.purl
-    (package,) = read(spdx(spdx_package("a", purl, supplier="NOASSERTION"))).packages
+    (package,) = read(make_spdx(make_spdx_package("a", purl, supplier="NOASSERTION"))).packages
     assert not package.vendor
 
 
@@ -218,22 +224,25 @@ def test_the_source_of_an_rpm_is_passed_to_its_ecosystem(read: Read) -> None:
         "purl": "pkg:rpm/opensuse/libopenssl3@3.1.4-150600.5.1?distro=opensuse.leap-15.6",
         "properties": [{"name": f"aquasecurity:trivy:{name}", "value": value} for name, value in text.items()],
     }
-    (package,) = read(cyclonedx(rpm)).packages
+    (package,) = read(make_cyclonedx(rpm)).packages
     assert (package.ecosystem, package.source_name) == ("openSUSE:Leap 15.6", "openssl-3")
     alma = {**rpm, "purl": "pkg:rpm/almalinux/libopenssl3@3.1.4-150600.5.1?distro=almalinux-9.3"}
-    (package,) = read(cyclonedx(alma)).packages
+    (package,) = read(make_cyclonedx(alma)).packages
     assert (package.ecosystem, package.source_name) == ("AlmaLinux:9", "libopenssl3")
 
 
 def test_what_an_spdx_document_describes_is_no_package_unless_it_has_a_purl(read: Read) -> None:
-    described = [
+    relationships = [
         {"spdxElementId": "SPDXRef-DOCUMENT", "relationshipType": "DESCRIBES", "relatedSpdxElement": "SPDXRef-root"}
     ]
-    assert read(spdx(spdx_package("root"), relationships=described)).unread == NO_PACKAGE
-    assert len(read(spdx(spdx_package("root", "pkg:pypi/x@1"), relationships=described)).packages) == 1
-    assert len(read(spdx(spdx_package("root"), spdx_package("other"), relationships=described)).unread) == 1
+    assert read(make_spdx(make_spdx_package("root"), relationships=relationships)).unread == NO_PACKAGE
+    assert len(read(make_spdx(make_spdx_package("root", "pkg:pypi/x@1"), relationships=relationships)).packages) == 1
+    assert (
+        len(read(make_spdx(make_spdx_package("root"), make_spdx_package("other"), relationships=relationships)).unread)
+        == 1
+    )
     several = {"documentDescribes": ["SPDXRef-root", "SPDXRef-other"]}
-    assert len(read(spdx(spdx_package("root"), spdx_package("other"), **several)).unread) == 2
+    assert len(read(make_spdx(make_spdx_package("root"), make_spdx_package("other"), **several)).unread) == 2
 
 
 @pytest.mark.parametrize(
@@ -257,9 +266,9 @@ def test_what_an_spdx_document_describes_is_no_package_unless_it_has_a_purl(read
         (b"[]", "contains no JSON object"),
         (b"[" * 200_000, "nested too deeply"),
         ({"hello": 1}, "is not a bill of materials"),
-        (cyclonedx(None), "has components that are not a list of objects"),
-        (cyclonedx({"name": "x", "components": {"name": "y"}}), "has components that are not a list of objects"),
-        (spdx("x"), "has packages that are not a list of objects"),
+        (make_cyclonedx(None), "has components that are not a list of objects"),
+        (make_cyclonedx({"name": "x", "components": {"name": "y"}}), "has components that are not a list of objects"),
+        (make_spdx("x"), "has packages that are not a list of objects"),
         ({"bomFormat": "CycloneDX", "specVersion": "2.0"}, "is CycloneDX 2.0, which is not known here"),
         ({"spdxVersion": "SPDX-3.0"}, "is SPDX-3.0, which is not known here"),
     ],
@@ -276,7 +285,7 @@ def test_components_without_end_are_refused(read: Read) -> None:
     for _ in range(200):
         document = {"type": "library", "name": "x", "components": [document]}
     with pytest.raises(UsageError, match="nested more than 64 deep"):
-        read(cyclonedx(document))
+        read(make_cyclonedx(document))
 
 
 def test_a_document_without_end_is_refused(tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ _PACKAGES = st.builds(
 )  # a purl is any text: documents written by Dockgate are trusted
 
 
-def again(original: Inventory, form: str, folder: Path) -> Inventory:
+def round_trip(original: Inventory, form: str, folder: Path) -> Inventory:
     path = folder / "bill.json"
     with path.open("w", encoding="ascii") as file:
         write(InventoryReport("app:1", original.image, (original,), NOW), form, file)
@@ -49,13 +49,13 @@ def again(original: Inventory, form: str, folder: Path) -> Inventory:
 
 @pytest.mark.parametrize("form", INVENTORY_FORMATS)
 def test_an_inventory_survives(form: str, tmp_path: Path) -> None:
-    assert again(make_inventory(), form, tmp_path) == make_inventory()
+    assert round_trip(make_inventory(), form, tmp_path) == make_inventory()
 
 
 @pytest.mark.parametrize("form", INVENTORY_FORMATS)
 def test_an_odd_inventory_survives_but_for_bytes_that_are_no_text(form: str, tmp_path: Path) -> None:
-    once = again(make_odd_inventory(), form, tmp_path)
-    assert again(once, form, tmp_path) == once
+    once = round_trip(make_odd_inventory(), form, tmp_path)
+    assert round_trip(once, form, tmp_path) == once
     assert (once.image, once.platform, once.layers) == (
         make_odd_inventory().image,
         "linux/arm64/v8",
@@ -71,17 +71,17 @@ def test_an_odd_inventory_survives_but_for_bytes_that_are_no_text(form: str, tmp
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     packages=st.lists(_PACKAGES, max_size=4, unique=True),
-    unread=st.lists(st.builds(Unread, _TEXT, _NAME, _OPTIONAL), unique=True, max_size=3),
+    unread_paths=st.lists(st.builds(Unread, _TEXT, _NAME, _OPTIONAL), unique=True, max_size=3),
 )
 def test_any_inventory_survives(
-    form: str, tmp_path: Path, packages: Sequence[Package], unread: Sequence[Unread]
+    form: str, tmp_path: Path, packages: Sequence[Package], unread_paths: Sequence[Unread]
 ) -> None:
     original = Inventory(
-        "sha256:" + "a" * 64, "linux/amd64", Distribution("x", "1"), ("l",), tuple(packages), tuple(unread)
+        "sha256:" + "a" * 64, "linux/amd64", Distribution("x", "1"), ("l",), tuple(packages), tuple(unread_paths)
     )
-    result = again(original, form, tmp_path)
+    result = round_trip(original, form, tmp_path)
     assert set(result.packages) == set(packages)
-    assert set(result.unread) == set(unread)
+    assert set(result.unread) == set(unread_paths)
 
 
 @pytest.mark.parametrize("form", INVENTORY_FORMATS)
@@ -93,7 +93,7 @@ def test_a_bill_gives_the_findings_of_its_image(form: str, tmp_path: Path) -> No
     )
     result = Matcher(snapshot, KINDS).match(make_inventory().packages)
     assert [finding.id for finding in result.findings] == ["CVE-1", "CVE-1", "CVE-2"]
-    assert Matcher(snapshot, KINDS).match(again(make_inventory(), form, tmp_path).packages) == result
+    assert Matcher(snapshot, KINDS).match(round_trip(make_inventory(), form, tmp_path).packages) == result
 
 
 @pytest.mark.parametrize("form", INVENTORY_FORMATS)
@@ -108,7 +108,7 @@ def test_a_scan_is_read_as_the_bill_that_it_holds(form: str, tmp_path: Path) -> 
 INDEX = "sha256:" + "e" * 64
 
 
-def bill_of_an_index(form: str, folder: Path, *inventories: Inventory) -> Path:
+def write_index(form: str, folder: Path, *inventories: Inventory) -> Path:
     path = folder / "index.json"
     with path.open("w", encoding="ascii") as file:
         write(InventoryReport("app:1", INDEX, inventories, NOW), form, file)
@@ -117,20 +117,20 @@ def bill_of_an_index(form: str, folder: Path, *inventories: Inventory) -> Path:
 
 @pytest.mark.parametrize("form", INVENTORY_FORMATS)
 def test_a_bill_of_several_platforms_holds_each_platforms_inventory(form: str, tmp_path: Path) -> None:
-    original = (make_inventory(), again(make_odd_inventory(), form, tmp_path))
-    assert sboms.read(bill_of_an_index(form, tmp_path, *original), KINDS) == sboms.SbomDocument(INDEX, original)
+    original = (make_inventory(), round_trip(make_odd_inventory(), form, tmp_path))
+    assert sboms.read(write_index(form, tmp_path, *original), KINDS) == sboms.SbomDocument(INDEX, original)
 
 
 @pytest.mark.parametrize("form", INVENTORY_FORMATS)
 def test_a_bill_of_an_index_with_one_platform_is_the_indexs(form: str, tmp_path: Path) -> None:
-    assert sboms.read(bill_of_an_index(form, tmp_path, make_inventory()), KINDS) == sboms.SbomDocument(
+    assert sboms.read(write_index(form, tmp_path, make_inventory()), KINDS) == sboms.SbomDocument(
         INDEX, (make_inventory(),)
     )
 
 
 @pytest.mark.parametrize("form", INVENTORY_FORMATS)
 def test_a_package_that_is_of_no_platform_is_not_left_out(form: str, tmp_path: Path) -> None:
-    path = bill_of_an_index(form, tmp_path, make_inventory(), replace(make_inventory(), platform="linux/arm64"))
+    path = write_index(form, tmp_path, make_inventory(), replace(make_inventory(), platform="linux/arm64"))
     document = json.loads(path.read_text())
     if form == "spdx":
         document["relationships"].pop()
@@ -146,7 +146,7 @@ def test_a_package_that_is_of_no_platform_is_not_left_out(form: str, tmp_path: P
 
 @pytest.mark.parametrize("form", INVENTORY_FORMATS)
 def test_an_image_that_is_there_twice_or_within_another_is_refused(form: str, tmp_path: Path) -> None:
-    path = bill_of_an_index(form, tmp_path, make_inventory(), replace(make_inventory(), platform="linux/arm64"))
+    path = write_index(form, tmp_path, make_inventory(), replace(make_inventory(), platform="linux/arm64"))
     document = json.loads(path.read_text())
     if form == "spdx":
         document["packages"].append(document["packages"][0])
@@ -164,23 +164,23 @@ def test_a_document_that_was_tampered_with_is_read_or_refused(name: str, tmp_pat
     chance = random.Random(name)  # noqa: S311 - repeatable on purpose
     path = tmp_path / "bad.json"
     for _ in range(150):
-        path.write_bytes(_mutated(good, chance))
+        path.write_bytes(_mutate_document(good, chance))
         with contextlib.suppress(UsageError):
             sboms.read(path, KINDS)
 
 
-def _mutated(good: bytes, chance: random.Random) -> bytes:
+def _mutate_document(good: bytes, chance: random.Random) -> bytes:
     if chance.random() < 0.3:
         data = bytearray(good)
         data[chance.randrange(len(data))] = chance.randrange(256)
         return bytes(data)
     document = json.loads(good)
     for _ in range(chance.randrange(1, 6)):
-        _swap(document, chance)
+        _swap_value(document, chance)
     return json.dumps(document).encode()
 
 
-def _swap(document: Any, chance: random.Random) -> None:
+def _swap_value(document: Any, chance: random.Random) -> None:
     """Puts something else in the place of one value, somewhere."""
     while True:
         keys = list(document) if isinstance(document, dict) else list(range(len(document)))

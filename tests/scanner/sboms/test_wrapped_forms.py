@@ -16,7 +16,7 @@ KINDS = ecosystems.load()
 SUBJECT = "ab" * 32
 
 
-def inventory(path: Path) -> Inventory:
+def read_inventory(path: Path) -> Inventory:
     (result,) = sboms.read(path, KINDS).inventories
     return result
 
@@ -28,9 +28,9 @@ def test_tag_value_says_what_json_says(tool: str, tmp_path: Path) -> None:
 
     path = tmp_path / "bill.spdx"
     write_document_to_file(parse_file(str(DATA / f"{tool}.spdx.json")), str(path), validate=False)
-    expected = inventory(DATA / f"{tool}.spdx.json")
+    expected = read_inventory(DATA / f"{tool}.spdx.json")
     assert expected.packages
-    result = inventory(path)
+    result = read_inventory(path)
     assert replace(result, image=expected.image) == expected
 
 
@@ -56,7 +56,7 @@ def test_a_statement_is_read_as_the_document_in_it_about_the_image_it_names(
         document = {"payloadType": "application/vnd.in-toto+json", "payload": payload, "signatures": []}
     path = tmp_path / "statement.json"
     path.write_text(json.dumps(document))
-    assert inventory(path) == replace(inventory(bill), image=f"sha256:{SUBJECT}")
+    assert read_inventory(path) == replace(read_inventory(bill), image=f"sha256:{SUBJECT}")
 
 
 @pytest.mark.parametrize(
@@ -67,4 +67,4 @@ def test_a_statement_about_no_image_or_several_names_none(subjects: Any, tmp_pat
     document = {"_type": "https://in-toto.io/Statement/v1", "subject": subjects, "predicate": predicate}
     path = tmp_path / "statement.json"
     path.write_text(json.dumps(document))
-    assert inventory(path).image not in (f"sha256:{'a' * 64}", f"sha256:{'b' * 64}", "sha256:AB")
+    assert read_inventory(path).image not in (f"sha256:{'a' * 64}", f"sha256:{'b' * 64}", "sha256:AB")

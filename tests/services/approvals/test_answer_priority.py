@@ -13,14 +13,14 @@ def test_background_work_waits_until_all_is_answered() -> None:
     answer_priority = AnswerPriority(longest_wait=SECONDS)
     has_gone_on = threading.Event()
 
-    def work() -> None:
+    def wait_for_answers() -> None:
         answer_priority.give_way()
         has_gone_on.set()
 
     with answer_priority.count_answer():
         with answer_priority.count_answer():
             assert answer_priority.is_answering()
-            background = threading.Thread(target=work)
+            background = threading.Thread(target=wait_for_answers)
             background.start()
         assert not has_gone_on.is_set()
     assert has_gone_on.wait(SECONDS)

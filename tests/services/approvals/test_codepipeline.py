@@ -21,8 +21,8 @@ IMAGE, VERDICT = "sha256:" + "a" * 64, "sha256:" + "b" * 64
 
 @pytest.fixture
 def aws() -> Iterator[CodePipeline]:
-    with run_codepipeline() as made:
-        yield made
+    with run_codepipeline() as account_with_pipeline:
+        yield account_with_pipeline
 
 
 def make_answer(

@@ -58,9 +58,9 @@ def test_images_that_always_fail_keep_no_other_from_being_judged(system: ServerS
         rows = [(f"external/{number}", image, "team/app", "default") for number, image in enumerate(IMAGES)]
         follow_images(connection, rows, "sha256:1", NOW)
     verdicts = FailingVerdicts()
-    followed = replace(system.use_cases.approved_images, verdicts=verdicts)  # type: ignore[arg-type]
+    image_reviewer = replace(system.use_cases.approved_images, verdicts=verdicts)  # type: ignore[arg-type]
     for _ in range(3):
-        followed.review()
+        image_reviewer.review()
     assert verdicts.requests.keys() == set(IMAGES)
     assert verdicts.requests.total() == 3 * ROUND_LIMIT
 
@@ -76,9 +76,9 @@ class Followed:
         inventory = Inventory(IMAGES[0], "linux/amd64", Distribution("debian", "13"), (), (make_package("app"),), ())
         images.finish_scan(IMAGES[0], scan.number, list_platforms(inventory), None, now)
         images.add_push(PushedImage("team/app", "1", IMAGES[0], now))
-        self.approve("one")
+        self.approve_image("one")
 
-    def approve(self, name: str, verdict: str | None = None) -> None:
+    def approve_image(self, name: str, verdict: str | None = None) -> None:
         store, now = self.system.store, format_time(self.system.clock())
         if verdict is None:
             result = self.system.use_cases.verdicts.judge_followed(IMAGES[0], "team/app", self.policy)
@@ -88,14 +88,14 @@ class Followed:
         store.approvals.add(request, Callback(f"https://{name}.example/hook", "whsec_x"))
         store.approvals.settle(name, Answer(ApprovalState.APPROVED, "as planned", verdict), now)
 
-    def turn(self, *, is_bad: bool) -> None:
+    def set_advisories(self, *, is_bad: bool) -> None:
         self.system.advisories.advisories = [make_advisory("app", Severity.CRITICAL, "2")] if is_bad else []
 
     def review(self, **later: float) -> None:
         self.system.clock.ahead += timedelta(**later)
         self.system.use_cases.approved_images.review()
 
-    def messages(self, name: str = "one") -> list[tuple[str, str]]:
+    def list_messages(self, name: str = "one") -> list[tuple[str, str]]:
         """The status before and the status of each message to a callback, in order."""
         entries = self.system.store.outbox.list_entries(OutboxKind.VERDICT_CHANGE)
         payloads = [entry.payload for entry in entries if entry.payload["approval"] == name]
@@ -132,108 +132,108 @@ REJECTED, RECOVERED = ("Approved", "Rejected"), ("Rejected", "Approved")
 
 
 def test_a_callback_hears_once_of_an_advisory_that_appears_and_disappears_every_hour(system: ServerSystem) -> None:
-    followed = Followed(system)
+    followed_image = Followed(system)
     for _ in range(5):
         for is_bad in (True, False):
-            followed.turn(is_bad=is_bad)
-            followed.review(hours=1)
+            followed_image.set_advisories(is_bad=is_bad)
+            followed_image.review(hours=1)
             (image,) = system.store.followed_images.list()
             assert (image.status is Status.APPROVED) is not is_bad  # the attestation follows at once
-    assert followed.messages() == [REJECTED]
-    followed.review(hours=2.9)
-    assert followed.messages() == [REJECTED]
-    followed.review(hours=0.2)
-    followed.review()
-    assert followed.messages() == [REJECTED, RECOVERED]
+    assert followed_image.list_messages() == [REJECTED]
+    followed_image.review(hours=2.9)
+    assert followed_image.list_messages() == [REJECTED]
+    followed_image.review(hours=0.2)
+    followed_image.review()
+    assert followed_image.list_messages() == [REJECTED, RECOVERED]
 
 
 def test_a_callback_hears_at_once_that_an_image_is_rejected_again_after_it_heard_that_it_is_not(
     system: ServerSystem,
 ) -> None:
-    followed = Followed(system)
-    followed.turn(is_bad=True)
-    followed.review()
-    followed.turn(is_bad=False)
-    followed.review()
-    followed.review(hours=3)
-    followed.turn(is_bad=True)
-    followed.review()
-    assert followed.messages() == [REJECTED, RECOVERED, REJECTED]
+    followed_image = Followed(system)
+    followed_image.set_advisories(is_bad=True)
+    followed_image.review()
+    followed_image.set_advisories(is_bad=False)
+    followed_image.review()
+    followed_image.review(hours=3)
+    followed_image.set_advisories(is_bad=True)
+    followed_image.review()
+    assert followed_image.list_messages() == [REJECTED, RECOVERED, REJECTED]
 
 
 def test_a_pipeline_that_got_an_approval_in_between_hears_at_once_that_it_is_over(system: ServerSystem) -> None:
-    followed = Followed(system)
+    followed_image = Followed(system)
     for is_bad in (True, False):
-        followed.turn(is_bad=is_bad)
-        followed.review(minutes=1)
-    followed.approve("two")
-    followed.turn(is_bad=True)
-    followed.review(minutes=1)
-    assert (followed.messages("one"), followed.messages("two")) == ([REJECTED], [REJECTED])
+        followed_image.set_advisories(is_bad=is_bad)
+        followed_image.review(minutes=1)
+    followed_image.approve_image("two")
+    followed_image.set_advisories(is_bad=True)
+    followed_image.review(minutes=1)
+    assert (followed_image.list_messages("one"), followed_image.list_messages("two")) == ([REJECTED], [REJECTED])
 
 
 def test_a_clock_that_goes_back_over_the_end_of_a_grace_period_announces_nothing(system: ServerSystem) -> None:
     for document in (GRACE, ASSIGNMENT):
         system.server.documents.apply(document, "test", Caller(LOCAL))
-    followed = Followed(system, "graced")
+    followed_image = Followed(system, "graced")
     system.advisories.advisories = [
         replace(make_advisory("app", Severity.CRITICAL, "2"), published=format_time(system.clock()))
     ]
-    followed.review()
+    followed_image.review()
     for _ in range(3):
-        followed.review(days=3)
-        followed.review(days=-3)
-    assert followed.messages() == [REJECTED]
-    followed.review(hours=3)
-    assert followed.messages() == [REJECTED, RECOVERED]
+        followed_image.review(days=3)
+        followed_image.review(days=-3)
+    assert followed_image.list_messages() == [REJECTED]
+    followed_image.review(hours=3)
+    assert followed_image.list_messages() == [REJECTED, RECOVERED]
 
 
 def test_a_callback_hears_at_once_that_a_pull_began_the_watch_again(system: ServerSystem) -> None:
     watch = ASSIGNMENT.replace("policy: graced", "policy: default\nwatch: 2d after pull")
     system.server.documents.apply(watch, "test", Caller(LOCAL))
-    followed = Followed(system)
-    followed.review()
-    followed.review(days=3)
-    ended = ("Approved", "Undetermined")
-    assert followed.messages() == [ended]
-    followed.review(minutes=1)
+    followed_image = Followed(system)
+    followed_image.review()
+    followed_image.review(days=3)
+    end_of_approval = ("Approved", "Undetermined")
+    assert followed_image.list_messages() == [end_of_approval]
+    followed_image.review(minutes=1)
     system.use_cases.watched_images.record_pull("team/app", IMAGES[0])
-    followed.review()
-    assert followed.messages() == [ended, ("Undetermined", "Approved")]
+    followed_image.review()
+    assert followed_image.list_messages() == [end_of_approval, ("Undetermined", "Approved")]
 
 
 def test_a_callback_hears_at_once_that_a_push_began_the_watch_again(system: ServerSystem) -> None:
     watch = ASSIGNMENT.replace("policy: graced", "policy: default\nwatch: 2d after push")
     system.server.documents.apply(watch, "test", Caller(LOCAL))
-    followed = Followed(system)
-    followed.review(days=3)
-    followed.review(minutes=1)
+    followed_image = Followed(system)
+    followed_image.review(days=3)
+    followed_image.review(minutes=1)
     system.store.images.add_push(PushedImage("team/app", "2", IMAGES[0], format_time(system.clock())))
-    followed.review()
-    assert followed.messages() == [("Approved", "Undetermined"), ("Undetermined", "Approved")]
+    followed_image.review()
+    assert followed_image.list_messages() == [("Approved", "Undetermined"), ("Undetermined", "Approved")]
 
 
 def test_an_approval_by_an_older_verdict_than_the_last_one_is_ended_at_once(system: ServerSystem) -> None:
-    followed = Followed(system)
+    followed_image = Followed(system)
     older = system.use_cases.verdicts.judge_followed(IMAGES[0], "team/app", "default")
     assert older is not None
-    followed.turn(is_bad=True)
-    followed.review()
+    followed_image.set_advisories(is_bad=True)
+    followed_image.review()
     for days in (0, 1):
         system.clock.ahead += timedelta(days=days)
-        followed.approve(f"late{days}", older[1])
-        followed.review()
-        assert followed.messages(f"late{days}") == [REJECTED]
-    assert followed.messages() == [REJECTED]
+        followed_image.approve_image(f"late{days}", older[1])
+        followed_image.review()
+        assert followed_image.list_messages(f"late{days}") == [REJECTED]
+    assert followed_image.list_messages() == [REJECTED]
 
 
 def test_an_approval_is_not_taken_back_by_what_was_known_before_it(system: ServerSystem) -> None:
-    followed = Followed(system)
-    followed.turn(is_bad=True)
-    followed.review()
-    followed.turn(is_bad=False)
+    followed_image = Followed(system)
+    followed_image.set_advisories(is_bad=True)
+    followed_image.review()
+    followed_image.set_advisories(is_bad=False)
     system.clock.ahead += timedelta(days=1)
-    followed.approve("two")
+    followed_image.approve_image("two")
     system.store.followed_images.settle(*system.use_cases.approved_images.clock.compute_settled_times())
-    followed.review()
-    assert followed.messages("two") == []
+    followed_image.review()
+    assert followed_image.list_messages("two") == []

@@ -8,7 +8,7 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.delivery.test_approvals import PEOPLE, verdict
+from tests.delivery.test_approvals import PEOPLE, make_verdict
 
 from dockgate.delivery.model import Answer, Approval, ApprovalState, Approvers, Vote
 from dockgate.gate.model import Status, Verdict
@@ -72,10 +72,10 @@ def settle(table: Table, image: str, evaluate: Callable[[Approval, str], tuple[V
     )
 )
 def test_each_waiter_is_answered_exactly_once_whatever_comes_when(moves: list[tuple[str, int, str]]) -> None:
-    table, scanned = Table(), set()
+    table, scanned_images = Table(), set()
 
     def judge(approval: Approval, cause: str) -> tuple[Verdict, str] | None:
-        return (verdict(approval.image, Status.APPROVED), "sha256:v") if approval.image in scanned else None
+        return (make_verdict(approval.image, Status.APPROVED), "sha256:v") if approval.image in scanned_images else None
 
     request = set()
     for move, number, image in moves:
@@ -83,12 +83,12 @@ def test_each_waiter_is_answered_exactly_once_whatever_comes_when(moves: list[tu
             table.add(f"{image}/{number}", image)
             request.add((f"{image}/{number}", image))
         elif move == "scan":
-            scanned.add(image)
+            scanned_images.add(image)
         settle(table, image, judge)
-    answered = [name for name, _ in table.answers]
-    assert sorted(answered) == sorted({name for name, image in request if image in scanned})
+    answered_approvals = [name for name, _ in table.answers]
+    assert sorted(answered_approvals) == sorted({name for name, image in request if image in scanned_images})
     assert {row.id for row in table.rows.values() if row.state is ApprovalState.WAITING} == {
-        name for name, image in request if image not in scanned
+        name for name, image in request if image not in scanned_images
     }
 
 
@@ -99,15 +99,15 @@ MOVES = st.one_of(st.sampled_from(["ask", "scan", "answer"]), st.sampled_from(so
 def test_people_and_verdict_are_both_needed_in_whatever_order_they_come(
     moves: list[str], status: Status, count: int
 ) -> None:
-    table, seen = Table(), set()
+    table, past_events = Table(), set()
     causes: list[str] = []
 
     def judge(approval: Approval, cause: str) -> tuple[Verdict, str] | None:
         causes.append(cause)
-        return (verdict(approval.image, status), f"sha256:{cause}") if "scan" in seen else None
+        return (make_verdict(approval.image, status), f"sha256:{cause}") if "scan" in past_events else None
 
     for move in moves:
-        seen.add(move)
+        past_events.add(move)
         if move == "ask":
             table.add("a", "sha256:a")
             row = table.rows["a"]
@@ -115,10 +115,10 @@ def test_people_and_verdict_are_both_needed_in_whatever_order_they_come(
         elif move in PEOPLE and "a" in table.rows and move not in [vote.who for vote in table.cast]:
             table.cast.append(Vote("a", move, True, "", "now"))
         settle(table, "sha256:a", judge)
-    yes = len({vote.who for vote in table.cast} & {"ann", "ben"})
-    settled = {"ask", "scan"} <= seen and (status is Status.REJECTED or yes >= count)
-    assert len(table.answers) == settled
-    if settled:
+    approval_count = len({vote.who for vote in table.cast} & {"ann", "ben"})
+    is_settled = {"ask", "scan"} <= past_events and (status is Status.REJECTED or approval_count >= count)
+    assert len(table.answers) == is_settled
+    if is_settled:
         _, answer = table.answers[0]
         assert (answer.state is ApprovalState.APPROVED) == (status is Status.APPROVED)
     assert causes.count("a/people") <= 1
@@ -131,7 +131,7 @@ def test_a_verdict_that_turned_while_people_took_their_time_rejects() -> None:
 
     def judge(approval: Approval, cause: str) -> tuple[Verdict, str]:
         status = Status.REJECTED if cause.endswith("/people") else Status.APPROVED
-        return verdict(approval.image, status, "a new advisory"), f"sha256:{cause}"
+        return make_verdict(approval.image, status, "a new advisory"), f"sha256:{cause}"
 
     settle(table, "sha256:a", judge)
     assert table.answers == []

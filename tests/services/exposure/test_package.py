@@ -18,31 +18,33 @@ from dockgate.store.exposure.vulnerability_lists import (
 )
 from dockgate.vulnerabilities.model import Cve, Severity
 
-SIX = advisory("CVE-2026-9", "six", "2", severity="LOW")
+SIX = make_advisory("CVE-2026-9", "six", "2", severity="LOW")
 
 
 @pytest.fixture(params=FACTORIES)
 def fleet(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Fleet]:
     with open_store_of_kind(request.param, tmp_path) as store:
         cves = {"CVE-2026-9": Cve("CVE-2026-9", None, "2026-11-01", "2026-11-22", 0.6, 0.9)}
-        made = Fleet(store, AdvisoryDatabase([IDNA, FLASK, SIX], cves), today=10)
-        made.push("a", "team/web", "1", package("idna", "3.6"), package("flask", "2"), package("six", "1"))
-        made.push("b", "team/api", "1", package("idna", "3.6"), package("Idna_x", "1"))
-        yield made
+        package_fleet = Fleet(store, AdvisoryDatabase([IDNA, FLASK, SIX], cves), today=10)
+        package_fleet.push(
+            "a", "team/web", "1", make_package("idna", "3.6"), make_package("flask", "2"), make_package("six", "1")
+        )
+        package_fleet.push("b", "team/api", "1", make_package("idna", "3.6"), make_package("Idna_x", "1"))
+        yield package_fleet
 
 
-def names(fleet: Fleet, **chosen: object) -> list[str]:
-    entries = fleet.store.vulnerability_lists.list_open_vulnerabilities(VulnerabilityFilter(**chosen), 10)  # type: ignore[arg-type]
+def list_names(fleet: Fleet, **fields: object) -> list[str]:
+    entries = fleet.store.vulnerability_lists.list_open_vulnerabilities(VulnerabilityFilter(**fields), 10)  # type: ignore[arg-type]
     return [entry.name for entry in entries]
 
 
 def test_exploited_vulnerabilities_come_first_then_the_worst(fleet: Fleet) -> None:
-    assert names(fleet) == ["CVE-2026-9", "CVE-2026-1", "CVE-2026-2"]
-    assert names(fleet, severity=Severity.HIGH) == ["CVE-2026-1", "CVE-2026-2"]
-    assert names(fleet, is_exploited=True) == ["CVE-2026-9"]
-    assert names(fleet, is_fixable=True) == ["CVE-2026-9", "CVE-2026-1"]
-    assert names(fleet, start="cve-2026-2") == ["CVE-2026-2"]
-    assert names(fleet, start="%") == names(fleet, start="CVE_2026") == []
+    assert list_names(fleet) == ["CVE-2026-9", "CVE-2026-1", "CVE-2026-2"]
+    assert list_names(fleet, severity=Severity.HIGH) == ["CVE-2026-1", "CVE-2026-2"]
+    assert list_names(fleet, is_exploited=True) == ["CVE-2026-9"]
+    assert list_names(fleet, is_fixable=True) == ["CVE-2026-9", "CVE-2026-1"]
+    assert list_names(fleet, start="cve-2026-2") == ["CVE-2026-2"]
+    assert list_names(fleet, start="%") == list_names(fleet, start="CVE_2026") == []
     second = fleet.store.vulnerability_lists.list_open_vulnerabilities(VulnerabilityFilter(), 2)[1]
     assert (second.name, second.severity, second.is_fixed) == ("CVE-2026-1", Severity.HIGH, True)
 
@@ -51,17 +53,17 @@ def test_exploited_vulnerabilities_come_first_then_the_worst(fleet: Fleet) -> No
 def test_a_page_of_vulnerabilities_begins_after_the_last_one_of_the_page_before(
     fleet: Fleet, sort: VulnerabilitySort
 ) -> None:
-    lists, chosen = fleet.store.vulnerability_lists, VulnerabilityFilter(sort=sort)
-    everything, one_by_one = lists.list_open_vulnerabilities(chosen, 10), list[OpenVulnerability]()
+    lists, vulnerability_filter = fleet.store.vulnerability_lists, VulnerabilityFilter(sort=sort)
+    everything, one_by_one = lists.list_open_vulnerabilities(vulnerability_filter, 10), list[OpenVulnerability]()
     position = None
-    while page := lists.list_open_vulnerabilities(chosen, 1, position):
+    while page := lists.list_open_vulnerabilities(vulnerability_filter, 1, position):
         one_by_one += page
         position = make_position(page[0], sort)
         assert [type(value) for value in position] == list(POSITIONS[sort])
     assert one_by_one == everything
     assert len(everything) == 3
     last = make_position(everything[-1], sort)
-    assert lists.list_open_vulnerabilities(chosen, 10, last, is_backward=True) == everything[-2::-1]
+    assert lists.list_open_vulnerabilities(vulnerability_filter, 10, last, is_backward=True) == everything[-2::-1]
 
 
 def test_vulnerabilities_are_counted_as_they_are_listed(fleet: Fleet) -> None:

@@ -10,9 +10,9 @@ from tests.services.fleet.test_index import (
     FLASK,
     IDNA,
     AdvisoryDatabase,
-    advisory,
     digest,
-    package,
+    make_advisory,
+    make_package,
 )
 from tests.store.factories import FACTORIES, make_approval, open_store_of_kind
 
@@ -41,15 +41,15 @@ def list_locations(exposure: Exposure) -> list[str]:
 
 
 def test_a_package_of_an_image_says_whether_its_layer_is_of_the_base_if_that_is_known(fleet: Fleet) -> None:
-    fleet.push("a", "team/web", "1", package("idna", "3.6", "sha256:base"), package("idna", "3.5"))
-    fleet.push("b", "team/api", "1", package("idna", "3.6"), base_layers=0)
+    fleet.push("a", "team/web", "1", make_package("idna", "3.6", "sha256:base"), make_package("idna", "3.5"))
+    fleet.push("b", "team/api", "1", make_package("idna", "3.6"), base_layers=0)
     origins = {(image.digest, entry.origin) for image in fleet.find_exposure("idna").images for entry in image.packages}
     assert origins == {(digest("a"), "base"), (digest("a"), "own"), (digest("b"), "unknown")}
 
 
 def test_a_vulnerability_is_found_by_any_of_its_names(fleet: Fleet) -> None:
-    fleet.push("a", "team/web", "1", package("idna", "3.6", "sha256:base"))
-    fleet.push("b", "team/api", "1", package("idna", "3.7"))
+    fleet.push("a", "team/web", "1", make_package("idna", "3.6", "sha256:base"))
+    fleet.push("b", "team/api", "1", make_package("idna", "3.7"))
     exposure = fleet.find_exposure("CVE-2026-1")
     for question in ("GHSA-2026-1", "cve-2026-1", " CVE-2026-1 "):
         assert fleet.find_exposure(question) == replace(exposure, question=question.strip())
@@ -69,8 +69,8 @@ def test_a_vulnerability_is_found_by_any_of_its_names(fleet: Fleet) -> None:
 
 
 def test_a_package_is_found_by_name_version_and_purl(fleet: Fleet) -> None:
-    fleet.push("a", "team/web", "1", package("idna", "3.6"))
-    fleet.push("b", "team/api", "1", package("idna", "3.7"))
+    fleet.push("a", "team/web", "1", make_package("idna", "3.6"))
+    fleet.push("b", "team/api", "1", make_package("idna", "3.7"))
     for question, expected in {
         "idna": ["team/api:1", "team/web:1"],
         "IDNA": ["team/api:1", "team/web:1"],
@@ -88,7 +88,7 @@ def test_a_package_is_found_by_name_version_and_purl(fleet: Fleet) -> None:
 
 
 def test_an_unknown_name_is_another_answer_than_no_image(fleet: Fleet) -> None:
-    fleet.push("a", "team/web", "1", package("idna", "3.7"))
+    fleet.push("a", "team/web", "1", make_package("idna", "3.7"))
     assert fleet.find_exposure("CVE-2026-1").state is ExposureState.ABSENT
     assert fleet.find_exposure("CVE-2026-999").state is ExposureState.UNKNOWN_NAME
     assert fleet.find_exposure("no-such-package").state is ExposureState.ABSENT
@@ -102,7 +102,7 @@ def test_a_wrong_question_is_refused(fleet: Fleet) -> None:
 
 def test_the_past_follows_from_tags_and_findings(fleet: Fleet) -> None:
     fleet.today = 10
-    fleet.push("a", "team/web", "1", package("idna", "3.6"))
+    fleet.push("a", "team/web", "1", make_package("idna", "3.6"))
     fleet.database.advisories = [FLASK]
     fleet.today = 12
     fleet.index.rematch_all(fleet.database)
@@ -110,7 +110,7 @@ def test_the_past_follows_from_tags_and_findings(fleet: Fleet) -> None:
     fleet.today = 14
     fleet.index.rematch_all(fleet.database)
     fleet.today = 16
-    fleet.push("b", "team/web", "1", package("idna", "3.7"))
+    fleet.push("b", "team/web", "1", make_package("idna", "3.7"))
     states = {at: fleet.find_exposure("CVE-2026-1", at).total for at in (9, 11, 13, 15, 17)}
     assert states == {9: 0, 11: 1, 13: 0, 15: 1, 17: 0}
     assert fleet.find_exposure("CVE-2026-1").total == 0
@@ -125,7 +125,7 @@ def test_a_time_before_the_history_is_unknown_and_not_no_image(fleet: Fleet) -> 
     assert empty.unknown.reason == "Nothing is recorded: the history begins with the first scan of an image."
     fleet.today = 10
     fleet.database.fails = True
-    fleet.push("a", "team/web", "1", package("idna", "3.6"))
+    fleet.push("a", "team/web", "1", make_package("idna", "3.6"))
     fleet.database.fails = False
     fleet.today = 14
     fleet.index.match_new()
@@ -133,22 +133,27 @@ def test_a_time_before_the_history_is_unknown_and_not_no_image(fleet: Fleet) -> 
         early = fleet.find_exposure(question, 9)
         assert early.state is ExposureState.NOT_RECORDED
         assert f"Nothing was recorded before {format_day(10)}" in (early.unknown.reason or "")
-    unmatched = fleet.find_exposure("CVE-2026-1", 12)
-    assert unmatched.state is ExposureState.NOT_RECORDED
-    assert f"No package was matched with advisories before {format_day(14)}" in (unmatched.unknown.reason or "")
+    unmatched_exposure = fleet.find_exposure("CVE-2026-1", 12)
+    assert unmatched_exposure.state is ExposureState.NOT_RECORDED
+    assert f"No package was matched with advisories before {format_day(14)}" in (
+        unmatched_exposure.unknown.reason or ""
+    )
     assert fleet.find_exposure("idna", 12).state is ExposureState.PRESENT
-    recorded = fleet.find_exposure("CVE-2026-1", 15)
-    assert (recorded.state, recorded.unknown.reason) == (ExposureState.PRESENT, None)
-    assert (fleet.find_exposure("CVE-2026-2", 15).state, recorded.unknown.reason) == (ExposureState.ABSENT, None)
+    recorded_exposure = fleet.find_exposure("CVE-2026-1", 15)
+    assert (recorded_exposure.state, recorded_exposure.unknown.reason) == (ExposureState.PRESENT, None)
+    assert (fleet.find_exposure("CVE-2026-2", 15).state, recorded_exposure.unknown.reason) == (
+        ExposureState.ABSENT,
+        None,
+    )
 
 
 @pytest.mark.parametrize("include_moved", [False, True])
 def test_an_image_that_was_scanned_later_is_unknown_at_its_push(fleet: Fleet, include_moved: bool) -> None:
     fleet.today = 8
-    fleet.push("first", "team/first", "1", package("flask", "1"))
+    fleet.push("first", "team/first", "1", make_package("flask", "1"))
     fleet.store.images.add_push(PushedImage("team/web", "1", digest("a"), format_day(10)))
     fleet.today = 14
-    fleet.push("a", "team/web", "1", package("idna", "3.6"))
+    fleet.push("a", "team/web", "1", make_package("idna", "3.6"))
     answers = {at: fleet.find_exposure("CVE-2026-1", at, should_include_moved=include_moved) for at in (9, 12, 15)}
     assert [answer.total for answer in answers.values()] == [0, 0, 1]
     unknown = {
@@ -162,11 +167,13 @@ def test_what_cannot_be_judged_is_unknown_and_not_safe(fleet: Fleet) -> None:
     zlib = replace(debian, name="zlib", source_name="zlib", purl="pkg:deb/debian/zlib@1?distro=debian-99")
     fleet.push("uncovered", "team/uncovered", "1", debian)
     fleet.push("other", "team/other", "1", zlib)
-    fleet.push("unread", "team/unread", "1", package("flask", "2"), unread_paths=(Unread("/x", "It is encrypted."),))
+    fleet.push(
+        "unread", "team/unread", "1", make_package("flask", "2"), unread_paths=(Unread("/x", "It is encrypted."),)
+    )
     fleet.store.images.add_push(PushedImage("team/new", "1", digest("new"), format_day(20)))
-    failed = fleet.store.images.request_scan(digest("failed"), "team/failed", format_day(20))
+    failed_scan = fleet.store.images.request_scan(digest("failed"), "team/failed", format_day(20))
     fleet.store.images.add_push(PushedImage("team/failed", "1", digest("failed"), format_day(20)))
-    fleet.store.images.finish_scan(digest("failed"), failed.number, [], "It is broken.", format_day(20))
+    fleet.store.images.finish_scan(digest("failed"), failed_scan.number, [], "It is broken.", format_day(20))
     unknown = {entry.repository: entry.reason for entry in fleet.find_exposure("CVE-2026-1").unknown.images}
     assert unknown == {
         "team/uncovered": "the advisory database does not cover packages of it",
@@ -174,7 +181,7 @@ def test_what_cannot_be_judged_is_unknown_and_not_safe(fleet: Fleet) -> None:
         "team/new": "it was never scanned",
         "team/failed": "its scan failed: It is broken.",
     }
-    fleet.database.advisories = [advisory("CVE-2026-3", "zlib", "2", "Debian:13")]
+    fleet.database.advisories = [make_advisory("CVE-2026-3", "zlib", "2", "Debian:13")]
     fleet.index.rematch_all(fleet.database)
     assert {"team/uncovered", "team/other"} < {
         entry.repository for entry in fleet.find_exposure("CVE-2026-3").unknown.images
@@ -182,7 +189,7 @@ def test_what_cannot_be_judged_is_unknown_and_not_safe(fleet: Fleet) -> None:
 
 
 def test_a_version_that_cannot_be_compared_is_unknown(fleet: Fleet) -> None:
-    fleet.push("odd", "team/odd", "1", package("idna", "not a version"))
+    fleet.push("odd", "team/odd", "1", make_package("idna", "not a version"))
     exposure = fleet.find_exposure("CVE-2026-1")
     assert [entry.reason for entry in exposure.unknown.images] == ["versions of it cannot be compared"]
     assert exposure.state is ExposureState.ABSENT
@@ -190,7 +197,7 @@ def test_a_version_that_cannot_be_compared_is_unknown(fleet: Fleet) -> None:
 
 def test_without_an_advisory_database_nothing_is_known(fleet: Fleet) -> None:
     fleet.database.fails = True
-    fleet.push("a", "team/web", "1", package("idna", "3.6"))
+    fleet.push("a", "team/web", "1", make_package("idna", "3.6"))
     exposure = fleet.find_exposure("CVE-2026-1")
     assert exposure.state is ExposureState.UNKNOWN_NAME
     assert "there is no advisory database." in (exposure.unknown.reason or "")
@@ -198,8 +205,8 @@ def test_without_an_advisory_database_nothing_is_known(fleet: Fleet) -> None:
 
 
 def test_waivers_name_their_owner(fleet: Fleet) -> None:
-    fleet.push("a", "team/web", "1", package("idna", "3.6"))
-    fleet.push("b", "team/api", "1", package("idna", "3.6"))
+    fleet.push("a", "team/web", "1", make_package("idna", "3.6"))
+    fleet.push("b", "team/api", "1", make_package("idna", "3.6"))
     waiver = Waiver(
         "w1",
         "ana",
@@ -210,11 +217,11 @@ def test_waivers_name_their_owner(fleet: Fleet) -> None:
         created_at=format_day(15),
     )
     fleet.store.waivers.add(waiver)
-    waived = {
+    waivers = {
         image.places[0].repository: [(entry.owner, entry.by, entry.until) for entry in image.packages[0].waived]
         for image in fleet.find_exposure("CVE-2026-1").images
     }
-    assert waived == {"team/web": [("ana", "w1", format_day(28))], "team/api": []}
+    assert waivers == {"team/web": [("ana", "w1", format_day(28))], "team/api": []}
     naming = fleet.find_exposure("GHSA-2026-1").waivers
     assert [(entry.id, entry.repository, entry.is_active) for entry in naming] == [("w1", "team/web", True)]
     of_api = Caller(
@@ -228,25 +235,28 @@ def test_waivers_name_their_owner(fleet: Fleet) -> None:
 
 
 def test_pages_have_every_image_once(fleet: Fleet) -> None:
-    pushed = {fleet.push(f"image-{n}", f"team/{n}", "1", package("idna", "3.6")) for n in range(5)}
-    unread = (Unread("/x", "It is encrypted."),)
-    unknown = {fleet.push(f"unread-{n}", f"odd/{n}", "1", package("flask", "1"), unread_paths=unread) for n in range(5)}
-    seen, unknown_seen, after, unknown_after = [], [], None, 0
+    pushed_digests = {fleet.push(f"image-{n}", f"team/{n}", "1", make_package("idna", "3.6")) for n in range(5)}
+    unread_paths = (Unread("/x", "It is encrypted."),)
+    unknown = {
+        fleet.push(f"unread-{n}", f"odd/{n}", "1", make_package("flask", "1"), unread_paths=unread_paths)
+        for n in range(5)
+    }
+    seen_digests, unknown_seen, after, unknown_after = [], [], None, 0
     for _ in range(3):
         page = fleet.find_exposure("CVE-2026-1", limit=2, after=after, unknown_after=unknown_after)
         assert (page.total, page.unknown.total) == (5, 5)
-        seen += [image.digest for image in page.images]
+        seen_digests += [image.digest for image in page.images]
         unknown_seen += [entry.digest for entry in page.unknown.images]
         after, unknown_after = int(page.next or 0), int(page.unknown.next or 99)
     assert (page.next, page.unknown.next) == (None, None)
-    assert sorted(seen) == sorted(pushed)
+    assert sorted(seen_digests) == sorted(pushed_digests)
     assert sorted(unknown_seen) == sorted(unknown)
 
 
 def test_a_limited_token_sees_its_repositories_only(fleet: Fleet) -> None:
-    image = fleet.push("a", "team/web", "1", package("idna", "3.6"))
+    image = fleet.push("a", "team/web", "1", make_package("idna", "3.6"))
     fleet.store.images.add_push(PushedImage("secret/web", "1", image, format_day(20)))
-    fleet.push("b", "secret/api", "1", package("idna", "3.6"))
+    fleet.push("b", "secret/api", "1", make_package("idna", "3.6"))
     fleet.store.images.add_push(PushedImage("secret/new", "1", digest("new"), format_day(20)))
     token = Token("t", "ana", "", format_day(1), format_day(30), repositories=("team/*",))
     caller = Caller(Principal("ana", (Role.VIEWER,)), token)
@@ -273,42 +283,42 @@ def test_images_with_another_version_are_not_affected_unless_it_is_unknown(fleet
 
 def test_an_answer_about_the_past_names_what_had_happened_by_then(fleet: Fleet) -> None:
     fleet.database.known_cves = {"CVE-2026-1": Cve("CVE-2026-1", exploited=format_day(24)[:10], epss=0.5)}
-    fleet.push("a", "team/a", "1", package("idna", "3.6"))
-    requested = replace(
+    fleet.push("a", "team/a", "1", make_package("idna", "3.6"))
+    approval = replace(
         make_approval("web-1/Gate/Approve/1", digest("a")), repository="team/a", created_at=format_day(22)
     )
-    fleet.store.approvals.add(requested)
+    fleet.store.approvals.add(approval)
     fleet.today = 25
 
-    def names(as_of: int | None) -> tuple[list[str], str | None, float | None]:
+    def describe_exposure(as_of: int | None) -> tuple[list[str], str | None, float | None]:
         exposure = fleet.find_exposure("CVE-2026-1", as_of=as_of)
         assert [image.pipelines for image in exposure.images] == [[each.pipeline for each in exposure.pipelines]]
         return [each.pipeline for each in exposure.pipelines], exposure.exploited, exposure.epss
 
-    assert names(21) == ([], None, None)
-    assert names(23) == (["web"], None, None)
-    assert names(24) == (["web"], format_day(24)[:10], None)
-    assert names(None) == (["web"], format_day(24)[:10], 0.5)
+    assert describe_exposure(21) == ([], None, None)
+    assert describe_exposure(23) == (["web"], None, None)
+    assert describe_exposure(24) == (["web"], format_day(24)[:10], None)
+    assert describe_exposure(None) == (["web"], format_day(24)[:10], 0.5)
 
 
 def _list_cursors(fleet: Fleet, sort: ExposureSort) -> list[int | None]:
     """The cursors of three pages of one image each."""
     cursors: list[int | None] = [None]
-    while (following := fleet.find_exposure("CVE-2026-1", sort=sort, limit=1, after=cursors[-1]).next) is not None:
-        cursors.append(int(following))
+    while (next_cursor := fleet.find_exposure("CVE-2026-1", sort=sort, limit=1, after=cursors[-1]).next) is not None:
+        cursors.append(int(next_cursor))
     return cursors
 
 
 def test_images_are_paged_in_both_orders(fleet: Fleet) -> None:
     for name in "abc":
-        fleet.push(name, f"team/{name}", "1", package("idna", "3.6"))
+        fleet.push(name, f"team/{name}", "1", make_package("idna", "3.6"))
     for sort, names in ((ExposureSort.NEWEST, "cba"), (ExposureSort.OLDEST, "abc")):
         first = fleet.find_exposure("CVE-2026-1", sort=sort, limit=2)
         assert first.next is not None
-        rest = fleet.find_exposure("CVE-2026-1", sort=sort, limit=2, after=int(first.next))
-        images = [image.digest for page in (first, rest) for image in page.images]
+        second_page = fleet.find_exposure("CVE-2026-1", sort=sort, limit=2, after=int(first.next))
+        images = [image.digest for page in (first, second_page) for image in page.images]
         assert images == [digest(name) for name in names]
-        assert rest.next is None
+        assert second_page.next is None
         pages = [
             fleet.find_exposure("CVE-2026-1", sort=sort, limit=1, after=after) for after in _list_cursors(fleet, sort)
         ]
@@ -316,8 +326,8 @@ def test_images_are_paged_in_both_orders(fleet: Fleet) -> None:
 
 
 def test_images_with_another_version_are_counted_up_to_a_limit(fleet: Fleet) -> None:
-    fleet.push("affected", "team/affected", "1", package("idna", "3.6"))
+    fleet.push("affected", "team/affected", "1", make_package("idna", "3.6"))
     for number in range(3):
-        fleet.push(f"image-{number}", f"team/{number}", "1", package("idna", "3.7"))
+        fleet.push(f"image-{number}", f"team/{number}", "1", make_package("idna", "3.7"))
     assert fleet.find_exposure("CVE-2026-1").unaffected == UnaffectedImages(3, ["idna"])
     assert fleet.find_exposure("CVE-2026-1", most_unaffected=2).unaffected == UnaffectedImages(2, ["idna"])

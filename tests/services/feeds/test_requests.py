@@ -15,13 +15,15 @@ NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
 LATER = format_time(NOW + timedelta(hours=1))
 
 
-def states_of(database: Path, *states: FeedState) -> None:
+def store_states(database: Path, *states: FeedState) -> None:
     change_states(database, lambda before: before.replace_feeds({state.feed: state for state in states}))
 
 
 def test_feeds_that_wait_are_due_and_those_that_are_off_stay_so(tmp_path: Path) -> None:
     database = tmp_path / "advisories.db"
-    states_of(database, FeedState("osv", next_at=LATER), FeedState("kev", next_at=LATER), FeedState("epss", off="off"))
+    store_states(
+        database, FeedState("osv", next_at=LATER), FeedState("kev", next_at=LATER), FeedState("epss", off="off")
+    )
     assert request_update(database, NOW) == ["kev", "osv"]
     states: FeedStates = read_states(database)
     assert [name for name, state in sorted(states.feeds.items()) if is_due(state, NOW)] == ["kev", "osv"]
@@ -34,6 +36,6 @@ def test_a_server_that_fetches_nothing_says_so(tmp_path: Path) -> None:
     database = tmp_path / "advisories.db"
     with pytest.raises(ConflictError, match="fetches no feed"):
         request_update(database, NOW)
-    states_of(database, FeedState("osv", off="off"))
+    store_states(database, FeedState("osv", off="off"))
     with pytest.raises(ConflictError):
         request_update(database, NOW)

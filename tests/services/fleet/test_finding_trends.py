@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from tests.services.exposure_fleet import Fleet, format_day
-from tests.services.fleet.test_index import FLASK, IDNA, AdvisoryDatabase, advisory, digest, package
+from tests.services.fleet.test_index import FLASK, IDNA, AdvisoryDatabase, digest, make_advisory, make_package
 from tests.store.factories import FACTORIES, open_store_of_kind
 
 from dockgate.scanner.model import Package
@@ -35,39 +35,39 @@ def fleet(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Fleet]:
         yield Fleet(store, AdvisoryDatabase([IDNA, FLASK]), today=10)
 
 
-def trend(fleet: Fleet, severity: Severity = Severity.HIGH) -> SeverityTrend:
+def compute_trend(fleet: Fleet, severity: Severity = Severity.HIGH) -> SeverityTrend:
     trends = compute_trends(fleet.store, fleet.make_clock()())
     return next(entry for entry in trends.severities if entry.severity is severity)
 
 
 def test_a_vulnerability_is_open_until_no_tag_names_an_image_with_it(fleet: Fleet) -> None:
-    fleet.push("a", "team/web", "1", package("idna", "3.6"))
+    fleet.push("a", "team/web", "1", make_package("idna", "3.6"))
     fleet.today = 12
-    fleet.push("b", "team/api", "1", package("idna", "3.6"), package("six", "1"))
+    fleet.push("b", "team/api", "1", make_package("idna", "3.6"), make_package("six", "1"))
     fleet.today = 14
-    fleet.push("c", "team/web", "1", package("idna", "3.7"))
+    fleet.push("c", "team/web", "1", make_package("idna", "3.7"))
     fleet.today = 16
-    assert trend(fleet).open[-7:] == [1, 1, 1, 1, 1, 1, 1]  # team/api has it still
-    assert trend(fleet).open[:-7] == [0] * 83
-    fleet.push("d", "team/api", "1", package("idna", "3.7"))
+    assert compute_trend(fleet).open[-7:] == [1, 1, 1, 1, 1, 1, 1]  # team/api has it still
+    assert compute_trend(fleet).open[:-7] == [0] * 83
+    fleet.push("d", "team/api", "1", make_package("idna", "3.7"))
     fleet.today = 18
-    assert trend(fleet).open[-9:] == [1, 1, 1, 1, 1, 1, 0, 0, 0]
-    assert trend(fleet).fixes == {30: Fixes(1, 6.0), 90: Fixes(1, 6.0)}
+    assert compute_trend(fleet).open[-9:] == [1, 1, 1, 1, 1, 1, 0, 0, 0]
+    assert compute_trend(fleet).fixes == {30: Fixes(1, 6.0), 90: Fixes(1, 6.0)}
 
 
 def test_a_withdrawn_advisory_closes_a_vulnerability_and_is_no_fix(fleet: Fleet) -> None:
-    fleet.push("a", "team/web", "1", package("idna", "3.6"))
+    fleet.push("a", "team/web", "1", make_package("idna", "3.6"))
     fleet.today = 12
     fleet.database.advisories = [FLASK]
     fleet.index.rematch_all(fleet.database)
     fleet.today = 13
-    assert trend(fleet).open[-4:] == [1, 1, 0, 0]
-    assert trend(fleet).fixes[90] == Fixes(0, None)
+    assert compute_trend(fleet).open[-4:] == [1, 1, 0, 0]
+    assert compute_trend(fleet).fixes[90] == Fixes(0, None)
 
 
 def test_a_vulnerability_in_two_packages_counts_once(fleet: Fleet) -> None:
-    fleet.push("a", "team/web", "1", package("idna", "3.6"), package("idna", "3.5"))
-    assert trend(fleet).open[-1] == 1
+    fleet.push("a", "team/web", "1", make_package("idna", "3.6"), make_package("idna", "3.5"))
+    assert compute_trend(fleet).open[-1] == 1
 
 
 def test_without_images_nothing_is_open_and_no_day_is_known(fleet: Fleet) -> None:
@@ -80,7 +80,7 @@ def test_trends_are_computed_again_after_a_while(fleet: Fleet) -> None:
     start, seconds, took = fleet.make_clock()(), 0.0, itertools.count(step=20.0)
     reader = TrendReader(fleet.store, ServerClock(lambda: start + timedelta(seconds=seconds)), lambda: next(took))
     assert reader.read().begins_on is None
-    fleet.push("a", "team/web", "1", package("idna", "3.6"))
+    fleet.push("a", "team/web", "1", make_package("idna", "3.6"))
     assert reader.read().begins_on is None
     seconds = FRESH_SECONDS + 1
     assert reader.read().begins_on == format_day(10)[:10]
@@ -90,7 +90,7 @@ def test_trends_that_are_quickly_computed_are_computed_again_soon(fleet: Fleet) 
     start, seconds, took = fleet.make_clock()(), 0.0, itertools.count(step=0.01)
     reader = TrendReader(fleet.store, ServerClock(lambda: start + timedelta(seconds=seconds)), lambda: next(took))
     assert reader.read().begins_on is None
-    fleet.push("a", "team/web", "1", package("idna", "3.6"))
+    fleet.push("a", "team/web", "1", make_package("idna", "3.6"))
     seconds = 2 * FRESH_FACTOR * 0.01
     assert reader.read().begins_on == format_day(10)[:10]
 
@@ -112,9 +112,9 @@ def test_times_count_on_the_days_at_whose_end_they_last(times: list[tuple[str, s
 
 
 def test_a_tag_shows_what_it_named_on_each_day(fleet: Fleet) -> None:
-    fleet.push("a", "team/web", "1", package("idna", "3.6"))
+    fleet.push("a", "team/web", "1", make_package("idna", "3.6"))
     fleet.today = 12
-    fleet.push("b", "team/web", "1", package("idna", "3.7"))
+    fleet.push("b", "team/web", "1", make_package("idna", "3.7"))
     fleet.today = 13
     findings = find_of_tag(fleet.store, "team/web", "1", fleet.make_clock()(), 5)
     assert (
@@ -126,10 +126,10 @@ def test_a_tag_shows_what_it_named_on_each_day(fleet: Fleet) -> None:
 
 
 def test_a_repository_shows_its_newest_images_each_once(fleet: Fleet) -> None:
-    fleet.push("a", "team/web", "web-1", package("idna", "3.6"))
-    fleet.push("other", "team/api", "1", package("idna", "3.6"))
+    fleet.push("a", "team/web", "web-1", make_package("idna", "3.6"))
+    fleet.push("other", "team/api", "1", make_package("idna", "3.6"))
     fleet.today = 12
-    fleet.push("b", "team/web", "web-2", package("idna", "3.7"))
+    fleet.push("b", "team/web", "web-2", make_package("idna", "3.7"))
     fleet.today = 13
     fleet.store.images.add_push(PushedImage("team/web", "latest", digest("b"), format_day(13)))
     fleet.store.images.add_push(PushedImage("team/web", "new", digest("c"), format_day(13)))
@@ -144,19 +144,19 @@ def test_a_repository_shows_its_newest_images_each_once(fleet: Fleet) -> None:
 
 
 @pytest.mark.parametrize(
-    ("following", "expected"),
+    ("later_packages", "expected"),
     [
-        ([package("idna", "3.7")], {"package upgraded": 1}),
-        ([package("six", "1")], {"package removed": 1}),
-        ([package("idna", "3.5")], {"tag moved on": 1}),
+        ([make_package("idna", "3.7")], {"package upgraded": 1}),
+        ([make_package("six", "1")], {"package removed": 1}),
+        ([make_package("idna", "3.5")], {"tag moved on": 1}),
     ],
 )
 def test_a_tag_says_how_findings_of_its_earlier_image_ended(
-    fleet: Fleet, following: list[Package], expected: dict[str, int]
+    fleet: Fleet, later_packages: list[Package], expected: dict[str, int]
 ) -> None:
-    fleet.push("a", "team/web", "1", package("idna", "3.6"))
+    fleet.push("a", "team/web", "1", make_package("idna", "3.6"))
     fleet.today = 12
-    fleet.push("b", "team/web", "1", *following)
+    fleet.push("b", "team/web", "1", *later_packages)
     findings = find_of_tag(fleet.store, "team/web", "1", fleet.make_clock()(), 5)
     assert [entry.ended for entry in findings.digests] == [{}, expected]
 
@@ -171,8 +171,8 @@ def test_a_tag_of_an_image_that_was_not_scanned_has_unknown_findings(fleet: Flee
 
 
 def test_layers_have_the_packages_and_findings_that_they_brought(fleet: Fleet) -> None:
-    fleet.database.advisories.append(advisory("CVE-2026-9", "six", "2"))
-    image = fleet.push("a", "team/web", "1", package("idna", "3.6", "sha256:base"), package("six", "1"))
+    fleet.database.advisories.append(make_advisory("CVE-2026-9", "six", "2"))
+    image = fleet.push("a", "team/web", "1", make_package("idna", "3.6", "sha256:base"), make_package("six", "1"))
     layers = find_by_layer(fleet.store, image)
     assert {
         layer: (entry.package_count, [count for count, _ in entry.counts]) for (_, layer), entry in layers.items()

@@ -35,7 +35,7 @@ from dockgate.vulnerabilities.model import (
 KINDS = ecosystems.load()
 
 
-def advisory(name: str, package: str, fixed: str, ecosystem: str = "PyPI", severity: str = "HIGH") -> Advisory:
+def make_advisory(name: str, package: str, fixed: str, ecosystem: str = "PyPI", severity: str = "HIGH") -> Advisory:
     events = (("introduced", "0"), *((("fixed", fixed),) if fixed else ()))
     ratings = (Rating("advisory", Severity(severity)),) if severity else ()
     return Advisory(
@@ -91,12 +91,12 @@ class AdvisoryDatabase:
         return (Coverage("PyPI", True, (), NOW),)
 
 
-def package(name: str, version: str, layer: str = "sha256:own") -> Package:
+def make_package(name: str, version: str, layer: str = "sha256:own") -> Package:
     purl = f"pkg:pypi/{name}@{version}"
     return Package(name, version, purl, "PyPI", name, version, f"app/{name}/METADATA", layer)
 
 
-def inventory(image: str, *packages: Package) -> Inventory:
+def make_inventory(image: str, *packages: Package) -> Inventory:
     return Inventory(
         image, "linux/amd64", Distribution("debian", "13"), ("sha256:base", "sha256:own"), packages, (), base_layers=1
     )
@@ -120,11 +120,11 @@ def index_of(store: Store, database: AdvisoryDatabase) -> FleetIndex:
 def scan_image(store: Store, name: str, *packages: Package) -> str:
     image = digest(name)
     scan = store.images.request_scan(image, f"team/{name}", NOW)
-    store.images.finish_scan(image, scan.number, list_platforms(inventory(image, *packages)), None, NOW)
+    store.images.finish_scan(image, scan.number, list_platforms(make_inventory(image, *packages)), None, NOW)
     return image
 
 
-def findings(store: Store) -> dict[str, tuple[str, str]]:
+def list_findings(store: Store) -> dict[str, tuple[str, str]]:
     """Package -> vulnerability and fixed version."""
     components = dict(store.fleet.iterate_components())
     vulnerabilities = store.fleet_findings.list_vulnerabilities()
@@ -137,18 +137,22 @@ def findings(store: Store) -> dict[str, tuple[str, str]]:
     }
 
 
-IDNA, FLASK = advisory("CVE-2026-1", "idna", "3.7"), advisory("CVE-2026-2", "flask", "")
+IDNA, FLASK = make_advisory("CVE-2026-1", "idna", "3.7"), make_advisory("CVE-2026-2", "flask", "")
 
 
 def test_a_scanned_image_is_indexed_with_the_findings_of_its_components(store: Store) -> None:
     database = AdvisoryDatabase([IDNA])
     index = index_of(store, database)
     image = scan_image(
-        store, "web", package("idna", "3.6", "sha256:base"), package("idna", "3.7"), package("flask", "2")
+        store,
+        "web",
+        make_package("idna", "3.6", "sha256:base"),
+        make_package("idna", "3.7"),
+        make_package("flask", "2"),
     )
     for _ in range(2):
         index.add(image)
-    assert findings(store) == {"idna 3.6": ("CVE-2026-1", "3.7")}
+    assert list_findings(store) == {"idna 3.6": ("CVE-2026-1", "3.7")}
     assert list(store.fleet_findings.list_unmatched_components(10)) == []
     bundles = list(store.fleet.iterate_bundles_of_images())
     assert [(row.layer, row.base) for row in bundles] == [("sha256:base", True), ("sha256:own", False)]
@@ -159,17 +163,17 @@ def test_a_scanned_image_is_indexed_with_the_findings_of_its_components(store: S
 def test_a_known_component_is_not_matched_again(store: Store) -> None:
     database = AdvisoryDatabase([IDNA])
     index = index_of(store, database)
-    index.add(scan_image(store, "one", package("idna", "3.6")))
+    index.add(scan_image(store, "one", make_package("idna", "3.6")))
     database.requested.clear()
-    index.add(scan_image(store, "two", package("idna", "3.6"), package("flask", "2")))
+    index.add(scan_image(store, "two", make_package("idna", "3.6"), make_package("flask", "2")))
     assert database.requested == ["flask"]
 
 
 def test_an_image_without_a_finished_scan_is_not_indexed(store: Store) -> None:
     index = index_of(store, AdvisoryDatabase([]))
     store.images.request_scan(digest("a"), "team/a", NOW)
-    failed = store.images.request_scan(digest("b"), "team/b", NOW)
-    store.images.finish_scan(digest("b"), failed.number, [], "It is broken.", NOW)
+    failed_scan = store.images.request_scan(digest("b"), "team/b", NOW)
+    store.images.finish_scan(digest("b"), failed_scan.number, [], "It is broken.", NOW)
     for name in ("a", "b", "c"):
         index.add(digest(name))
     assert list(store.fleet.iterate_images()) == []
@@ -177,42 +181,42 @@ def test_an_image_without_a_finished_scan_is_not_indexed(store: Store) -> None:
 
 def test_images_scanned_before_the_index_are_indexed(store: Store) -> None:
     for number in range(3):
-        scan_image(store, f"web-{number}", package("idna", f"3.{number}"))
+        scan_image(store, f"web-{number}", make_package("idna", f"3.{number}"))
     index = index_of(store, AdvisoryDatabase([IDNA]))
     for _ in range(2):
         index.add_missing()
     assert len(list(store.fleet.iterate_images())) == 3
-    assert len(findings(store)) == 3
+    assert len(list_findings(store)) == 3
 
 
 def test_without_an_advisory_database_components_wait_for_one(store: Store) -> None:
     database = AdvisoryDatabase([IDNA], fails=True)
     index = index_of(store, database)
-    index.add(scan_image(store, "web", package("idna", "3.6")))
+    index.add(scan_image(store, "web", make_package("idna", "3.6")))
     index.match_new()
-    assert findings(store) == {}
+    assert list_findings(store) == {}
     database.fails = False
     index.match_new()
-    assert findings(store) == {"idna 3.6": ("CVE-2026-1", "3.7")}
+    assert list_findings(store) == {"idna 3.6": ("CVE-2026-1", "3.7")}
 
 
 def test_findings_follow_a_change_that_is_not_known(store: Store) -> None:
     database = AdvisoryDatabase([IDNA])
     index = index_of(store, database)
-    index.add(scan_image(store, "web", package("idna", "3.6"), package("flask", "2")))
+    index.add(scan_image(store, "web", make_package("idna", "3.6"), make_package("flask", "2")))
     database.advisories = [FLASK]
     assert not index.is_current(database)
-    index.add(scan_image(store, "api", package("flask", "3")))
-    assert findings(store) == {"idna 3.6": ("CVE-2026-1", "3.7")}
+    index.add(scan_image(store, "api", make_package("flask", "3")))
+    assert list_findings(store) == {"idna 3.6": ("CVE-2026-1", "3.7")}
     index.rematch_all(database)
-    assert findings(store) == {"flask 2": ("CVE-2026-2", ""), "flask 3": ("CVE-2026-2", "")}
+    assert list_findings(store) == {"flask 2": ("CVE-2026-2", ""), "flask 3": ("CVE-2026-2", "")}
     assert index.is_current(database)
 
 
 def test_only_what_a_known_change_concerns_is_matched_again(store: Store) -> None:
     database = AdvisoryDatabase([IDNA])
     index = index_of(store, database)
-    index.add(scan_image(store, "web", package("idna", "3.6"), package("flask", "2")))
+    index.add(scan_image(store, "web", make_package("idna", "3.6"), make_package("flask", "2")))
     previous = database.digest
     database.advisories = [replace(IDNA, ratings=(Rating("advisory", Severity.LOW),)), FLASK]
     database.requested.clear()
@@ -220,14 +224,14 @@ def test_only_what_a_known_change_concerns_is_matched_again(store: Store) -> Non
     assert result is not None
     assert database.requested == ["flask"]
     assert {change.after.severity for change in result.changes if change.after} == {Severity.HIGH}
-    assert findings(store) == {"idna 3.6": ("CVE-2026-1", "3.7"), "flask 2": ("CVE-2026-2", "")}
+    assert list_findings(store) == {"idna 3.6": ("CVE-2026-1", "3.7"), "flask 2": ("CVE-2026-2", "")}
     assert index.rematch(database, previous, AdvisoryChanges()) is None
 
 
 def test_kev_and_epss_are_stored_without_matching(store: Store) -> None:
     database = AdvisoryDatabase([IDNA])
     index = index_of(store, database)
-    index.add(scan_image(store, "web", package("idna", "3.6"), package("flask", "2")))
+    index.add(scan_image(store, "web", make_package("idna", "3.6"), make_package("flask", "2")))
     previous, database.known_cves = database.digest, {"CVE-2026-1": Cve("CVE-2026-1", exploited="2026-11-01", epss=0.9)}
     database.requested.clear()
     result = index.rematch(database, previous, AdvisoryChanges(cves=frozenset({"CVE-2026-1", "CVE-2026-99"})))
@@ -248,10 +252,10 @@ def test_kev_and_epss_are_stored_without_matching(store: Store) -> None:
 def test_a_severity_that_comes_from_the_cve_follows_it(
     store: Store, before: Rating | None, after: Rating | None, severity: Severity
 ) -> None:
-    database = AdvisoryDatabase([advisory("CVE-2026-1", "idna", "", severity="")])
+    database = AdvisoryDatabase([make_advisory("CVE-2026-1", "idna", "", severity="")])
     database.known_cves = {"CVE-2026-1": Cve("CVE-2026-1", before)}
     index = index_of(store, database)
-    index.add(scan_image(store, "web", package("idna", "3.6")))
+    index.add(scan_image(store, "web", make_package("idna", "3.6")))
     previous, database.known_cves = database.digest, {"CVE-2026-1": Cve("CVE-2026-1", after)}
     result = index.rematch(database, previous, AdvisoryChanges(cves=frozenset({"CVE-2026-1"})))
     assert result is not None
@@ -261,10 +265,10 @@ def test_a_severity_that_comes_from_the_cve_follows_it(
 def test_a_withdrawn_finding_is_kept_for_questions_about_the_past(store: Store) -> None:
     database = AdvisoryDatabase([IDNA])
     index = index_of(store, database)
-    index.add(scan_image(store, "web", package("idna", "3.6")))
+    index.add(scan_image(store, "web", make_package("idna", "3.6")))
     database.advisories = []
     index.rematch_all(database)
-    assert findings(store) == {}
+    assert list_findings(store) == {}
     with store.database.read() as connection:
         past = connection.execute(select(fleet_past_findings)).one()
     assert (past.opened, past.closed, past.why) == (NOW, NOW, "advisory changed")
@@ -272,9 +276,11 @@ def test_a_withdrawn_finding_is_kept_for_questions_about_the_past(store: Store) 
 
 def test_images_are_added_side_by_side(store: Store) -> None:
     index = index_of(store, AdvisoryDatabase([IDNA]))
-    shared = [package(f"p{number}", "1", "sha256:base") for number in range(60)]
+    shared_packages = [make_package(f"p{number}", "1", "sha256:base") for number in range(60)]
     images = [
-        scan_image(store, f"web-{number}", *shared, *(package(f"q{(number + n) % 20}", "1") for n in range(10)))
+        scan_image(
+            store, f"web-{number}", *shared_packages, *(make_package(f"q{(number + n) % 20}", "1") for n in range(10))
+        )
         for number in range(16)
     ]
     with ThreadPoolExecutor(8) as pool:
@@ -286,9 +292,11 @@ def test_images_are_added_side_by_side(store: Store) -> None:
 
 
 def test_an_inventory_is_split_by_layer_and_owner() -> None:
-    twice = replace(package("idna", "3.6"), path="b")
-    owned = replace(package("idna", "3.6", "sha256:base"), owner="python3-idna")
-    platform = split_inventory(inventory("sha256:x", package("idna", "3.6"), twice, owned, package("odd", "1", "")))
+    twice = replace(make_package("idna", "3.6"), path="b")
+    owned_package = replace(make_package("idna", "3.6", "sha256:base"), owner="python3-idna")
+    platform = split_inventory(
+        make_inventory("sha256:x", make_package("idna", "3.6"), twice, owned_package, make_package("odd", "1", ""))
+    )
     component = Component.from_package(twice)
     assert [
         (bundle.layer, bundle.is_base, dict(bundle.counted_components), dict(bundle.owned_components))
@@ -296,7 +304,7 @@ def test_an_inventory_is_split_by_layer_and_owner() -> None:
     ] == [
         ("sha256:base", True, {}, {component: 1}),
         ("sha256:own", False, {component: 2}, {}),
-        ("", False, {Component.from_package(package("odd", "1")): 1}, {}),
+        ("", False, {Component.from_package(make_package("odd", "1")): 1}, {}),
     ]
     assert platform.package_count == 4
     assert platform.facts.packages == ()

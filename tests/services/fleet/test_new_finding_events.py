@@ -89,8 +89,8 @@ def test_a_rejected_image_that_gets_a_known_exploited_vulnerability_is_announced
         fleet.feeds.catalogue = catalogue
         fleet.system.clock.ahead += timedelta(minutes=5)
         fleet.verdict_renewal.renew()
-    (exploited,) = fleet.list_details("finding.exploited")
-    assert (exploited["repository"], exploited["vulnerabilities"]) == ("team/web", [{"id": name, "severity": "LOW"}])
+    (detail,) = fleet.list_details("finding.exploited")
+    assert (detail["repository"], detail["vulnerabilities"]) == ("team/web", [{"id": name, "severity": "LOW"}])
     findings = fleet.list_details("Inspector2 Finding")
     assert [(entry["exploitAvailable"], entry["status"]) for entry in findings] == [("YES", "ACTIVE")]
 
@@ -105,8 +105,8 @@ def test_an_exploited_vulnerability_is_announced_though_the_status_is_of_a_clock
     name = fleet.feeds.advisories[-1].id
     fleet.feeds.catalogue = {name: Cve(name, exploited="2026-11-01")}
     fleet.verdict_renewal.renew()
-    (exploited,) = fleet.list_details("finding.exploited")
-    assert exploited["vulnerabilities"] == [{"id": name, "severity": "LOW"}]
+    (detail,) = fleet.list_details("finding.exploited")
+    assert detail["vulnerabilities"] == [{"id": name, "severity": "LOW"}]
 
 
 def test_a_waived_finding_is_suppressed_and_not_announced(fleet: Fleet) -> None:

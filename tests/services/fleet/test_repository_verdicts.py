@@ -71,11 +71,11 @@ class Promoted:
         )
         self.system.server.waivers.add_waiver(waiver)
 
-    def statuses(self) -> dict[str, str]:
+    def list_statuses(self) -> dict[str, str]:
         search: ImageSearch = self.system.server.image_search
         return {image.repository: image.status for image in search.list_images(ImageQuery()).images}
 
-    def changes(self) -> list[tuple[str, str, str]]:
+    def list_changes(self) -> list[tuple[str, str, str]]:
         """Repository, status before and status of each event about a changed verdict."""
         details = [event.body["detail"] for event in self.system.store.event_log.read(limit=1000)]
         changes = [each for each in details if each.keys() >= {"repository", "previous", "status"}]
@@ -83,55 +83,55 @@ class Promoted:
 
 
 @pytest.fixture(params=sorted(FACTORIES))
-def promoted(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Promoted]:
+def promoted_image(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Promoted]:
     result = Promoted(tmp_path, request.param)
     yield result
     result.system.close()
 
 
-def apply(promoted: Promoted, *documents: str) -> None:
+def apply(promoted_image: Promoted, *documents: str) -> None:
     for document in documents:
-        promoted.system.server.documents.apply(document, "test", Caller(LOCAL))
+        promoted_image.system.server.documents.apply(document, "test", Caller(LOCAL))
 
 
-def test_a_stricter_repository_shows_and_announces_its_own_verdict(promoted: Promoted) -> None:
-    apply(promoted, STRICT, ASSIGNMENT)
-    promoted.judge()
-    assert promoted.statuses() == {"dev/app": "Approved", "prod/app": "Approved"}
-    promoted.publish(Severity.LOW)
+def test_a_stricter_repository_shows_and_announces_its_own_verdict(promoted_image: Promoted) -> None:
+    apply(promoted_image, STRICT, ASSIGNMENT)
+    promoted_image.judge()
+    assert promoted_image.list_statuses() == {"dev/app": "Approved", "prod/app": "Approved"}
+    promoted_image.publish(Severity.LOW)
     for _ in range(2):
-        promoted.judge()
-    assert promoted.statuses() == {"dev/app": "Approved", "prod/app": "Rejected"}
-    assert promoted.changes() == [("prod/app", "Approved", "Rejected")]
-    events = promoted.system.store.event_log.read(limit=1000)
+        promoted_image.judge()
+    assert promoted_image.list_statuses() == {"dev/app": "Approved", "prod/app": "Rejected"}
+    assert promoted_image.list_changes() == [("prod/app", "Approved", "Rejected")]
+    events = promoted_image.system.store.event_log.read(limit=1000)
     (change,) = (event.body["detail"] for event in events if event.detail_type == "verdict.changed")
-    new = promoted.system.advisories.advisories[-1].id
+    new = promoted_image.system.advisories.advisories[-1].id
     assert change["vulnerabilities"] == [{"id": new, "severity": "LOW"}]
 
 
-def test_an_image_has_the_verdict_of_the_repository_asked_for_and_else_the_worst(promoted: Promoted) -> None:
-    apply(promoted, STRICT, ASSIGNMENT)
-    promoted.publish(Severity.LOW)
+def test_an_image_has_the_verdict_of_the_repository_asked_for_and_else_the_worst(promoted_image: Promoted) -> None:
+    apply(promoted_image, STRICT, ASSIGNMENT)
+    promoted_image.publish(Severity.LOW)
     for _ in range(2):
-        promoted.judge()
+        promoted_image.judge()
     for name in ("prod/app", "dev/app"):  # whichever was pushed last
-        promoted.system.clock.ahead += timedelta(seconds=1)
-        promoted.system.store.images.add_push(PushedImage(name, "2", IMAGE, promoted.now()))
+        promoted_image.system.clock.ahead += timedelta(seconds=1)
+        promoted_image.system.store.images.add_push(PushedImage(name, "2", IMAGE, promoted_image.now()))
         for repository, status in ((None, "Rejected"), ("prod/app", "Rejected"), ("dev/app", "Approved")):
-            view, _ = read_image_view(IMAGE, Caller(LOCAL), promoted.system.server, repository)
+            view, _ = read_image_view(IMAGE, Caller(LOCAL), promoted_image.system.server, repository)
             assert (view.status, view.places[0].status) == (status, status)
         assert list_differing_statuses(view.places) == {"dev/app": "Approved", "prod/app": "Rejected"}
 
 
-def test_what_blocks_an_image_in_one_repository_blocks_it_whatever_another_says_later(promoted: Promoted) -> None:
-    apply(promoted, STRICT, LAX, ASSIGNMENT.replace("prod", "dev"), ASSIGNMENT.replace("strict", "lax"))
-    promoted.publish(Severity.LOW)
-    promoted.system.use_cases.push_verdicts.verdicts.judge_push(IMAGE, "dev/app", 1)
-    promoted.judge()
-    promoted.system.use_cases.push_verdicts.verdicts.judge_push(IMAGE, "prod/app", 2)
-    assert promoted.statuses() == {"dev/app": "Rejected", "prod/app": "Approved"}
-    question = promoted.system.advisories.advisories[-1].id
-    exposure = promoted.system.server.exposure_search.find(ExposureRequest(question, only=ExposureFilter.BLOCKED))
+def test_what_blocks_an_image_in_one_repository_blocks_it_whatever_another_says_later(promoted_image: Promoted) -> None:
+    apply(promoted_image, STRICT, LAX, ASSIGNMENT.replace("prod", "dev"), ASSIGNMENT.replace("strict", "lax"))
+    promoted_image.publish(Severity.LOW)
+    promoted_image.system.use_cases.push_verdicts.verdicts.judge_push(IMAGE, "dev/app", 1)
+    promoted_image.judge()
+    promoted_image.system.use_cases.push_verdicts.verdicts.judge_push(IMAGE, "prod/app", 2)
+    assert promoted_image.list_statuses() == {"dev/app": "Rejected", "prod/app": "Approved"}
+    question = promoted_image.system.advisories.advisories[-1].id
+    exposure = promoted_image.system.server.exposure_search.find(ExposureRequest(question, only=ExposureFilter.BLOCKED))
     assert (exposure.blocked, exposure.blocked_of, exposure.blocked_unknown) == (1, 1, 0)
     assert [(image.digest, image.blocks) for image in exposure.images] == [(IMAGE, True)]
 
@@ -143,63 +143,63 @@ def limit_to(pattern: str) -> Caller:
 
 @pytest.mark.parametrize(("strict", "lax"), [("prod", "dev"), ("dev", "prod")])
 def test_what_holds_a_vulnerability_is_rejected_where_the_policy_of_its_repository_rejects_it(
-    promoted: Promoted, strict: str, lax: str
+    promoted_image: Promoted, strict: str, lax: str
 ) -> None:
-    apply(promoted, STRICT, ASSIGNMENT.replace("prod", strict))
-    promoted.publish(Severity.LOW)
+    apply(promoted_image, STRICT, ASSIGNMENT.replace("prod", strict))
+    promoted_image.publish(Severity.LOW)
     for _ in range(2):
-        promoted.judge()
-    question = promoted.system.advisories.advisories[-1].id
-    search = promoted.system.server.exposure_search
+        promoted_image.judge()
+    question = promoted_image.system.advisories.advisories[-1].id
+    search = promoted_image.system.server.exposure_search
 
     def find(caller: Caller | None = None) -> tuple[int, list[str | None], list[bool | None]]:
         answer = search.find(ExposureRequest(question, caller=caller))
-        rejected = search.find(ExposureRequest(question, caller=caller, only=ExposureFilter.REJECTED))
-        assert len(rejected.images) == rejected.rejected == answer.rejected
+        rejected_exposure = search.find(ExposureRequest(question, caller=caller, only=ExposureFilter.REJECTED))
+        assert len(rejected_exposure.images) == rejected_exposure.rejected == answer.rejected
         return answer.rejected, [each.status for each in answer.images], [each.blocks for each in answer.images]
 
     assert find() == find(limit_to(f"{strict}/*")) == (1, ["Rejected"], [True])
     assert find(limit_to(f"{lax}/*")) == (0, ["Approved"], [None])
-    promoted.system.clock.ahead += timedelta(seconds=1)
-    successor = PushedImage(f"{strict}/app", "1", compute_digest(b"successor"), promoted.now())
-    promoted.system.store.images.add_push(successor)
+    promoted_image.system.clock.ahead += timedelta(seconds=1)
+    successor = PushedImage(f"{strict}/app", "1", compute_digest(b"successor"), promoted_image.now())
+    promoted_image.system.store.images.add_push(successor)
     assert find() == (0, ["Approved"], [None])
     assert find(limit_to(f"{strict}/*")) == (0, [], [])
 
 
-def test_a_repository_shows_and_announces_the_verdict_of_the_policy_that_it_has_now(promoted: Promoted) -> None:
-    apply(promoted, STRICT, LAX, ASSIGNMENT.replace("strict", "lax"))
-    promoted.publish(Severity.LOW)
-    promoted.judge()
-    assert promoted.statuses() == {"dev/app": "Approved", "prod/app": "Approved"}
+def test_a_repository_shows_and_announces_the_verdict_of_the_policy_that_it_has_now(promoted_image: Promoted) -> None:
+    apply(promoted_image, STRICT, LAX, ASSIGNMENT.replace("strict", "lax"))
+    promoted_image.publish(Severity.LOW)
+    promoted_image.judge()
+    assert promoted_image.list_statuses() == {"dev/app": "Approved", "prod/app": "Approved"}
     for policy, status in (("strict", "Rejected"), ("lax", "Approved"), ("strict", "Rejected")):
-        apply(promoted, ASSIGNMENT.replace("strict", policy))
+        apply(promoted_image, ASSIGNMENT.replace("strict", policy))
         for _ in range(2):
-            promoted.judge()
-        assert promoted.statuses() == {"dev/app": "Approved", "prod/app": status}
-    assert promoted.changes() == [
+            promoted_image.judge()
+        assert promoted_image.list_statuses() == {"dev/app": "Approved", "prod/app": status}
+    assert promoted_image.list_changes() == [
         ("prod/app", "Approved", "Rejected"),
         ("prod/app", "Rejected", "Approved"),
         ("prod/app", "Approved", "Rejected"),
     ]
-    details = [event.body["detail"] for event in promoted.system.store.event_log.read(limit=1000)]
+    details = [event.body["detail"] for event in promoted_image.system.store.event_log.read(limit=1000)]
     policies = [(each["policy"], each["former_policy"]) for each in details if "previous" in each]
     assert policies == [("strict", "lax"), ("lax", "strict"), ("strict", "lax")]
-    assert len(promoted.system.store.verdicts.list_of_image(IMAGE)) == 5
+    assert len(promoted_image.system.store.verdicts.list_of_image(IMAGE)) == 5
 
 
-def test_an_approval_by_another_policy_hides_and_changes_nothing_in_the_repository(promoted: Promoted) -> None:
-    apply(promoted, STRICT, LAX, ASSIGNMENT)
-    promoted.publish(Severity.LOW)
-    promoted.judge()
-    use_cases = promoted.system.use_cases
+def test_an_approval_by_another_policy_hides_and_changes_nothing_in_the_repository(promoted_image: Promoted) -> None:
+    apply(promoted_image, STRICT, LAX, ASSIGNMENT)
+    promoted_image.publish(Severity.LOW)
+    promoted_image.judge()
+    use_cases = promoted_image.system.use_cases
     use_cases.verdicts.judge_followed(IMAGE, "prod/app", "lax")  # as for an approval that was requested by it
-    assert promoted.statuses() == {"dev/app": "Approved", "prod/app": "Rejected"}
+    assert promoted_image.list_statuses() == {"dev/app": "Approved", "prod/app": "Rejected"}
     for _ in range(2):
-        promoted.system.clock.ahead += timedelta(hours=1)
-        promoted.judge()
-    assert promoted.statuses() == {"dev/app": "Approved", "prod/app": "Rejected"}
-    assert promoted.changes() == []
+        promoted_image.system.clock.ahead += timedelta(hours=1)
+        promoted_image.judge()
+    assert promoted_image.list_statuses() == {"dev/app": "Approved", "prod/app": "Rejected"}
+    assert promoted_image.list_changes() == []
 
 
 class MissingAdvisories(AdvisoryDatabase):
@@ -220,82 +220,84 @@ class OldAdvisories(AdvisoryDatabase):
     """Feeds that were checked too long ago."""
 
     def list_coverage(self) -> Sequence[Coverage]:
-        checked = format_time(self.clock() - timedelta(days=8))
-        return tuple(replace(entry, checked_at=checked) for entry in super().list_coverage())
+        old_time = format_time(self.clock() - timedelta(days=8))
+        return tuple(replace(entry, checked_at=old_time) for entry in super().list_coverage())
 
 
-def test_a_database_file_that_vanishes_announces_nothing_and_no_rejection_twice(promoted: Promoted) -> None:
-    apply(promoted, STRICT, ASSIGNMENT)
-    promoted.judge()
-    promoted.publish(Severity.LOW)
-    promoted.judge()
-    assert promoted.changes() == [("prod/app", "Approved", "Rejected")]
-    system = promoted.system
-    present = system.advisories
+def test_a_database_file_that_vanishes_announces_nothing_and_no_rejection_twice(promoted_image: Promoted) -> None:
+    apply(promoted_image, STRICT, ASSIGNMENT)
+    promoted_image.judge()
+    promoted_image.publish(Severity.LOW)
+    promoted_image.judge()
+    assert promoted_image.list_changes() == [("prod/app", "Approved", "Rejected")]
+    system = promoted_image.system
+    working_advisories = system.advisories
     for _ in range(2):
-        system.advisories = MissingAdvisories(present.clock, present.advisories)
+        system.advisories = MissingAdvisories(working_advisories.clock, working_advisories.advisories)
         system.clock.ahead += timedelta(hours=1)
-        promoted.judge()
-        assert promoted.statuses()["prod/app"] == "Undetermined"
-        system.advisories = present
+        promoted_image.judge()
+        assert promoted_image.list_statuses()["prod/app"] == "Undetermined"
+        system.advisories = working_advisories
         system.clock.ahead += timedelta(hours=1)
-        promoted.judge()
-        assert promoted.statuses()["prod/app"] == "Rejected"
-    assert promoted.changes() == [("prod/app", "Approved", "Rejected")]
+        promoted_image.judge()
+        assert promoted_image.list_statuses()["prod/app"] == "Rejected"
+    assert promoted_image.list_changes() == [("prod/app", "Approved", "Rejected")]
 
 
 def test_an_approved_image_that_was_rejected_is_reported_once_though_the_database_file_vanishes(
-    promoted: Promoted,
+    promoted_image: Promoted,
 ) -> None:
-    apply(promoted, STRICT, ASSIGNMENT)
-    promoted.judge()
-    promoted.follow("prod/app", "strict")
-    promoted.publish(Severity.LOW)
-    system = promoted.system
-    present = system.advisories
+    apply(promoted_image, STRICT, ASSIGNMENT)
+    promoted_image.judge()
+    promoted_image.follow("prod/app", "strict")
+    promoted_image.publish(Severity.LOW)
+    system = promoted_image.system
+    working_advisories = system.advisories
     system.use_cases.approved_images.review()
     assert [entry.status for entry in system.store.followed_images.list()] == ["Rejected"]
-    system.advisories = MissingAdvisories(present.clock, present.advisories)
+    system.advisories = MissingAdvisories(working_advisories.clock, working_advisories.advisories)
     system.use_cases.approved_images.review()
-    system.advisories = present
+    system.advisories = working_advisories
     system.use_cases.approved_images.review()
-    (followed,) = system.store.followed_images.list()
-    assert (followed.status, followed.changes) == ("Rejected", 1)
+    (followed_image,) = system.store.followed_images.list()
+    assert (followed_image.status, followed_image.changes) == ("Rejected", 1)
 
 
 @pytest.mark.parametrize(("after", "changes"), [(False, []), (True, [("prod/app", "Approved", "Rejected")])])
 def test_stale_advisories_announce_nothing_but_what_is_judged_after_them(
-    promoted: Promoted, after: bool, changes: list[tuple[str, str, str]]
+    promoted_image: Promoted, after: bool, changes: list[tuple[str, str, str]]
 ) -> None:
-    apply(promoted, STRICT, ASSIGNMENT)
-    promoted.judge()
-    system = promoted.system
-    fresh = system.advisories
-    system.advisories = OldAdvisories(fresh.clock, fresh.advisories)
+    apply(promoted_image, STRICT, ASSIGNMENT)
+    promoted_image.judge()
+    system = promoted_image.system
+    current_advisories = system.advisories
+    system.advisories = OldAdvisories(current_advisories.clock, current_advisories.advisories)
     system.clock.ahead += timedelta(hours=1)
-    promoted.judge()
-    assert promoted.statuses()["prod/app"] == "Undetermined"
-    assert promoted.changes() == []
-    system.advisories = fresh
+    promoted_image.judge()
+    assert promoted_image.list_statuses()["prod/app"] == "Undetermined"
+    assert promoted_image.list_changes() == []
+    system.advisories = current_advisories
     if after:
-        promoted.publish(Severity.LOW)
+        promoted_image.publish(Severity.LOW)
     system.clock.ahead += timedelta(hours=1)
-    promoted.judge()
-    assert promoted.statuses()["prod/app"] == ("Rejected" if after else "Approved")
-    assert promoted.changes() == changes
+    promoted_image.judge()
+    assert promoted_image.list_statuses()["prod/app"] == ("Rejected" if after else "Approved")
+    assert promoted_image.list_changes() == changes
 
 
-def test_every_repository_shows_policy_counts_and_since_when(promoted: Promoted) -> None:
-    apply(promoted, STRICT, ASSIGNMENT)
-    promoted.publish(Severity.LOW)
+def test_every_repository_shows_policy_counts_and_since_when(promoted_image: Promoted) -> None:
+    apply(promoted_image, STRICT, ASSIGNMENT)
+    promoted_image.publish(Severity.LOW)
     for hours in (0, 1, 1):
-        promoted.system.clock.ahead += timedelta(hours=hours)
-        promoted.judge()
-    begin = promoted.now()
-    promoted.publish(Severity.LOW, "second")
-    promoted.system.clock.ahead += timedelta(hours=1)
-    promoted.judge()
-    rows = {image.repository: image for image in promoted.system.server.image_search.list_images(ImageQuery()).images}
+        promoted_image.system.clock.ahead += timedelta(hours=hours)
+        promoted_image.judge()
+    begin = promoted_image.now()
+    promoted_image.publish(Severity.LOW, "second")
+    promoted_image.system.clock.ahead += timedelta(hours=1)
+    promoted_image.judge()
+    rows = {
+        image.repository: image for image in promoted_image.system.server.image_search.list_images(ImageQuery()).images
+    }
     dev, prod = rows["dev/app"], rows["prod/app"]
     assert (dev.policy, prod.policy, prod.status) == ("default", "strict", "Rejected")
     assert prod.counts == {**dict.fromkeys(map(str, Severity), 0), "LOW": 2}
@@ -304,94 +306,94 @@ def test_every_repository_shows_policy_counts_and_since_when(promoted: Promoted)
     assert prod.summary.startswith("2 LOW findings")
 
 
-def test_images_are_sorted_by_the_findings_that_count_in_each_repository(promoted: Promoted) -> None:
-    apply(promoted, STRICT, ASSIGNMENT)
-    promoted.publish(Severity.CRITICAL)
+def test_images_are_sorted_by_the_findings_that_count_in_each_repository(promoted_image: Promoted) -> None:
+    apply(promoted_image, STRICT, ASSIGNMENT)
+    promoted_image.publish(Severity.CRITICAL)
     waiver = Waiver("w1", "ana", "x", package="pkg:deb/debian/app", repository="prod/*", until="2099-01-01")
-    promoted.system.server.waivers.add_waiver(waiver)
+    promoted_image.system.server.waivers.add_waiver(waiver)
     for _ in range(2):
-        promoted.judge()
-    promoted.system.store.images.add_push(PushedImage("prod/app", "2", IMAGE, promoted.now()))
-    images = promoted.system.server.image_search.list_images(ImageQuery(sort=ImageSort.SEVERITY)).images
+        promoted_image.judge()
+    promoted_image.system.store.images.add_push(PushedImage("prod/app", "2", IMAGE, promoted_image.now()))
+    images = promoted_image.system.server.image_search.list_images(ImageQuery(sort=ImageSort.SEVERITY)).images
     counts = [(image.repository, (image.counts or {})["CRITICAL"]) for image in images]
     assert counts == [("dev/app", 1), ("prod/app", 0), ("prod/app", 0)]
 
 
-def test_images_are_sorted_by_the_verdict_of_the_policy_of_each_repository(promoted: Promoted) -> None:
+def test_images_are_sorted_by_the_verdict_of_the_policy_of_each_repository(promoted_image: Promoted) -> None:
     fixable = STRICT.replace("name: strict", "name: fixable").replace("LOW: 0", "CRITICAL: 0, only_fixable: true")
-    apply(promoted, STRICT.replace("LOW: 0", "CRITICAL: 0, only_fixable: false"), fixable, ASSIGNMENT)
-    apply(promoted, ASSIGNMENT.replace("prod", "dev").replace("strict", "fixable"))
-    promoted.system.advisories.advisories = [make_advisory("app", Severity.CRITICAL, "")]
-    promoted.judge()
-    promoted.system.use_cases.verdicts.judge_followed(IMAGE, "prod/app", "fixable")
-    promoted.system.store.images.add_push(PushedImage("dev/app", "2", IMAGE, promoted.now()))
-    images = promoted.system.server.image_search.list_images(ImageQuery(sort=ImageSort.SEVERITY)).images
+    apply(promoted_image, STRICT.replace("LOW: 0", "CRITICAL: 0, only_fixable: false"), fixable, ASSIGNMENT)
+    apply(promoted_image, ASSIGNMENT.replace("prod", "dev").replace("strict", "fixable"))
+    promoted_image.system.advisories.advisories = [make_advisory("app", Severity.CRITICAL, "")]
+    promoted_image.judge()
+    promoted_image.system.use_cases.verdicts.judge_followed(IMAGE, "prod/app", "fixable")
+    promoted_image.system.store.images.add_push(PushedImage("dev/app", "2", IMAGE, promoted_image.now()))
+    images = promoted_image.system.server.image_search.list_images(ImageQuery(sort=ImageSort.SEVERITY)).images
     counts = [(image.repository, (image.counts or {})["CRITICAL"]) for image in images]
     assert counts == [("prod/app", 1), ("dev/app", 0), ("dev/app", 0)]
 
 
-def test_an_image_that_is_watched_again_in_a_repository_is_judged_there_at_once(promoted: Promoted) -> None:
-    apply(promoted, STRICT, ASSIGNMENT + "watch: 2d after pull\n")
-    promoted.judge()
-    promoted.system.clock.ahead += timedelta(days=3)
-    promoted.publish(Severity.LOW)
-    promoted.judge()
-    assert promoted.statuses() == {"dev/app": "Approved", "prod/app": "Undetermined"}
-    promoted.system.store.image_uses.record_pull("prod/app", IMAGE, promoted.now())
-    promoted.judge()
-    assert promoted.statuses() == {"dev/app": "Approved", "prod/app": "Rejected"}
+def test_an_image_that_is_watched_again_in_a_repository_is_judged_there_at_once(promoted_image: Promoted) -> None:
+    apply(promoted_image, STRICT, ASSIGNMENT + "watch: 2d after pull\n")
+    promoted_image.judge()
+    promoted_image.system.clock.ahead += timedelta(days=3)
+    promoted_image.publish(Severity.LOW)
+    promoted_image.judge()
+    assert promoted_image.list_statuses() == {"dev/app": "Approved", "prod/app": "Undetermined"}
+    promoted_image.system.store.image_uses.record_pull("prod/app", IMAGE, promoted_image.now())
+    promoted_image.judge()
+    assert promoted_image.list_statuses() == {"dev/app": "Approved", "prod/app": "Rejected"}
 
 
-def test_a_summary_names_no_reasons_of_a_former_verdict(promoted: Promoted) -> None:
+def test_a_summary_names_no_reasons_of_a_former_verdict(promoted_image: Promoted) -> None:
     rules = STRICT + "  forbidden_packages: {packages: ['pkg:deb/debian/app']}\n"
-    apply(promoted, rules, ASSIGNMENT.replace("prod", "dev"))
-    promoted.publish(Severity.LOW)
-    promoted.judge()
+    apply(promoted_image, rules, ASSIGNMENT.replace("prod", "dev"))
+    promoted_image.publish(Severity.LOW)
+    promoted_image.judge()
 
     def read_summary() -> str:
-        rows = promoted.system.server.image_search.list_images(ImageQuery(repository="dev/app")).images
+        rows = promoted_image.system.server.image_search.list_images(ImageQuery(repository="dev/app")).images
         return rows[0].summary
 
     assert "CVE" in read_summary()
-    promoted.publish(Severity.LOW, "second")
-    promoted.judge()
+    promoted_image.publish(Severity.LOW, "second")
+    promoted_image.judge()
     assert read_summary() == "2 LOW findings; violates forbidden_packages, max_findings"
-    promoted.system.advisories.advisories = []
-    promoted.judge()
+    promoted_image.system.advisories.advisories = []
+    promoted_image.judge()
     assert read_summary() == "violates forbidden_packages"
 
 
-def test_a_summary_says_why_an_image_is_undetermined_today(promoted: Promoted) -> None:
-    promoted.publish(Severity.LOW)
-    advisories = promoted.system.advisories.advisories
+def test_a_summary_says_why_an_image_is_undetermined_today(promoted_image: Promoted) -> None:
+    promoted_image.publish(Severity.LOW)
+    advisories = promoted_image.system.advisories.advisories
     advisories[:] = [replace(entry, ranges=()) for entry in advisories]
-    promoted.judge()
+    promoted_image.judge()
     advisories[:] = [replace(entry, id="CVE-2026-2") for entry in advisories]
-    promoted.judge()
-    (row,) = promoted.system.server.image_search.list_images(ImageQuery(repository="dev/app")).images
+    promoted_image.judge()
+    (row,) = promoted_image.system.server.image_search.list_images(ImageQuery(repository="dev/app")).images
     assert (row.status, row.summary) == (
         "Undetermined",
         "versions of its packages cannot be compared with those in advisories",
     )
 
 
-def test_a_waiver_of_one_repository_hides_nothing_in_another(promoted: Promoted) -> None:
-    promoted.judge()
-    promoted.waive_in_dev()
-    promoted.publish(Severity.CRITICAL)
+def test_a_waiver_of_one_repository_hides_nothing_in_another(promoted_image: Promoted) -> None:
+    promoted_image.judge()
+    promoted_image.waive_in_dev()
+    promoted_image.publish(Severity.CRITICAL)
     for _ in range(2):
-        promoted.judge()
-    assert promoted.statuses() == {"dev/app": "Approved", "prod/app": "Rejected"}
-    assert ("prod/app", "Approved", "Rejected") in promoted.changes()
+        promoted_image.judge()
+    assert promoted_image.list_statuses() == {"dev/app": "Approved", "prod/app": "Rejected"}
+    assert ("prod/app", "Approved", "Rejected") in promoted_image.list_changes()
 
 
-def test_a_verdict_that_was_not_requested_approves_no_deploy(promoted: Promoted) -> None:
-    apply(promoted, STRICT, ASSIGNMENT)
-    promoted.judge()
-    promoted.publish(Severity.LOW)
-    promoted.judge()
-    promoted.system.advisories.advisories.pop()
-    promoted.judge()
-    assert promoted.statuses() == {"dev/app": "Approved", "prod/app": "Approved"}
+def test_a_verdict_that_was_not_requested_approves_no_deploy(promoted_image: Promoted) -> None:
+    apply(promoted_image, STRICT, ASSIGNMENT)
+    promoted_image.judge()
+    promoted_image.publish(Severity.LOW)
+    promoted_image.judge()
+    promoted_image.system.advisories.advisories.pop()
+    promoted_image.judge()
+    assert promoted_image.list_statuses() == {"dev/app": "Approved", "prod/app": "Approved"}
     with pytest.raises(DeployError, match="no verdict"):
-        promoted.system.use_cases.verdicts.require_approval(IMAGE, "deploy", DeploymentContext("prod/app"))
+        promoted_image.system.use_cases.verdicts.require_approval(IMAGE, "deploy", DeploymentContext("prod/app"))

@@ -78,16 +78,16 @@ def test_a_waiver_renews_the_images_in_which_it_may_count(fleet: Fleet) -> None:
     holders = list_images_with(world, "a")
     team = {name for name in world.names if world.get_repository(name).startswith("team/")}
     world.renewal.renew()
-    mine = min(holders & team)
+    own_image = min(holders & team)
     waiver = Waiver("w", "ana", "Reviewed.", until=format_time(clock() + timedelta(hours=1)), created_at=world.now)
     vulnerability = make_advisory("a", Severity.LOW, "2").id
     waivers = {
         "of a vulnerability": (replace(waiver, vulnerability=vulnerability), holders),
         "of a package": (replace(waiver, package="pkg:deb/debian/a@*"), holders),
         "of another project's images": (replace(waiver, vulnerability=vulnerability, repository="else/**"), set[str]()),
-        "of a repository": (replace(waiver, package="pkg:deb/*/a", repository=f"team/{mine}"), {mine}),
+        "of a repository": (replace(waiver, package="pkg:deb/*/a", repository=f"team/{own_image}"), {own_image}),
         "of an unknown vulnerability": (replace(waiver, vulnerability="CVE-2020-1"), set[str]()),
-        "of an image": (replace(waiver, image=world.digest(mine)), {mine}),
+        "of an image": (replace(waiver, image=world.digest(own_image)), {own_image}),
         "of a platform": (replace(waiver, image=world.digest("image0 arm64")), {"image0"}),
         "of unread content": (replace(waiver, unread="opt/x", repository="team/**"), team),
     }

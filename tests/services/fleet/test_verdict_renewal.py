@@ -65,9 +65,9 @@ def test_a_verdict_renewed_before_the_first_of_the_fleet_hides_no_change(fleet: 
     verdicts = replace(verdicts, case_builder=replace(verdicts.case_builder, advisories=fleet.feeds))
     verdicts.judge_push(fleet.images["web"], "team/web", 1)
     fleet.publish("web")
-    renewed = verdicts.judge_followed(fleet.images["web"], "team/web", "default")
-    assert renewed is not None
-    assert renewed[0].status == "Rejected"
+    verdict = verdicts.judge_followed(fleet.images["web"], "team/web", "default")
+    assert verdict is not None
+    assert verdict[0].status == "Rejected"
     fleet.verdict_renewal.renew()
     assert fleet.list_changes() == [("team/web", "Approved", "Rejected")]
 
@@ -182,14 +182,14 @@ def test_an_advisory_database_that_was_only_checked_again_has_no_event(fleet: Fl
 
 
 def test_a_fix_that_ends_a_waiver_is_announced_once_and_is_the_reason_of_the_verdict(fleet: Fleet) -> None:
-    unfixed, fixed = (make_advisory("shared", Severity.CRITICAL, version) for version in ("", "2"))
-    fleet.feeds.advisories = [unfixed]
+    unfixed_advisory, fixed = (make_advisory("shared", Severity.CRITICAL, version) for version in ("", "2"))
+    fleet.feeds.advisories = [unfixed_advisory]
     for name, scope in (("w1", "team/web"), ("w2", "elsewhere/*")):
-        waiver = Waiver(name, "ana", "No fix.", vulnerability=unfixed.id, repository=scope, until_fixed=True)
+        waiver = Waiver(name, "ana", "No fix.", vulnerability=unfixed_advisory.id, repository=scope, until_fixed=True)
         fleet.system.server.waivers.add_waiver(waiver)
     fleet.verdict_renewal.renew()
     assert fleet.list_details("waiver.fixed") == []
-    for advisories in ([fixed], [unfixed], [fixed]):
+    for advisories in ([fixed], [unfixed_advisory], [fixed]):
         fleet.feeds.advisories = advisories
         fleet.verdict_renewal.renew()
     (detail,) = fleet.list_details("waiver.fixed")
@@ -204,11 +204,11 @@ def test_a_fix_that_ends_a_waiver_is_announced_once_and_is_the_reason_of_the_ver
 def test_the_first_fix_for_what_a_waiver_without_a_vulnerability_accepts_is_announced_once(
     fleet: Fleet, scope: str
 ) -> None:
-    early, unfixed, late, fixed = (
+    early, unfixed_advisory, late, fixed = (
         make_advisory("shared", Severity.CRITICAL, version, variant)
         for version, variant in (("2", "early"), ("", "never"), ("", "late"), ("3", "late"))
     )
-    fleet.feeds.advisories = [early, unfixed, late]
+    fleet.feeds.advisories = [early, unfixed_advisory, late]
     fleet.verdict_renewal.renew()
     subjects = {
         "package": {"package": "pkg:deb/debian/shared", "repository": "team/web"},
@@ -220,7 +220,11 @@ def test_the_first_fix_for_what_a_waiver_without_a_vulnerability_accepts_is_anno
         fleet.system.server.waivers.add_waiver(waiver)
     fleet.verdict_renewal.renew()
     assert fleet.list_details("waiver.fixed") == []
-    for advisories in ([early, unfixed, fixed], [early, unfixed, late], [early, unfixed, fixed]):
+    for advisories in (
+        [early, unfixed_advisory, fixed],
+        [early, unfixed_advisory, late],
+        [early, unfixed_advisory, fixed],
+    ):
         fleet.system.clock.ahead += timedelta(minutes=1)
         fleet.feeds.advisories = advisories
         fleet.verdict_renewal.renew()
@@ -261,8 +265,8 @@ def test_the_end_of_a_watch_keeps_the_last_verdict_with_which_the_next_watch_com
     for _ in range(2):
         fleet.verdict_renewal.renew()
     assert fleet.list_verdicts() == {"api": "Approved", "job": "Approved"}
-    (ended,) = fleet.list_details("watch.ended")
-    assert (ended["repository"], ended["status"]) == ("team/web", "Rejected")
+    (detail,) = fleet.list_details("watch.ended")
+    assert (detail["repository"], detail["status"]) == ("team/web", "Rejected")
     view, _ = read_image_view(fleet.images["web"], Caller(LOCAL), fleet.system.server)
     assert view.summary == "not watched any more; the last verdict: Rejected, 1 CRITICAL finding"
     fleet.system.server.documents.apply(ENDING.replace("2d", "9d"), "test", Caller(LOCAL))
@@ -307,7 +311,7 @@ def test_a_watch_that_begins_again_has_a_new_verdict_at_once_and_shows_no_old_on
     assert fleet.list_verdicts()["api"] == "Approved"
 
 
-def finding(name: str) -> Finding:
+def make_finding(name: str) -> Finding:
     """A critical finding in a package, as another scanner reports it."""
     return Finding("CVE-2026-9", (), make_package(name), Severity.CRITICAL, Rating("advisory", Severity.CRITICAL), "2")
 
@@ -333,7 +337,7 @@ def scan_again(fleet: Fleet, name: str, *packages: str) -> None:
 
 def test_a_report_of_another_scanner_renews_the_verdict_on_its_image(fleet: Fleet) -> None:
     fleet.verdict_renewal.renew()
-    for findings, status in (((finding("web"),), "Rejected"), ((), "Approved")):
+    for findings, status in (((make_finding("web"),), "Rejected"), ((), "Approved")):
         report(fleet, "web", *findings)
         fleet.verdict_renewal.renew()
         assert fleet.list_verdicts() == {"web": status, "api": "Approved", "job": "Approved"}
@@ -351,7 +355,7 @@ def test_what_comes_while_its_image_is_judged_renews_the_verdict_again(fleet: Fl
 
     def change() -> None:
         if kind == "report":
-            report(fleet, "web", finding("web"))
+            report(fleet, "web", make_finding("web"))
         else:
             scan_again(fleet, "web", "new")
             fleet.verdict_renewal.index.add(image)

@@ -88,14 +88,14 @@ def test_a_principal_that_is_enabled_again_signs_in_again(door: Door) -> None:
     door.people.add("eve", [Role.ADMIN], "")
     _, text = door.people.issue("eve", 1)
     secrets = [door.sessions.start(text), door.sessions.start_for_principal("eve", "key")]
-    own = door.sessions.start(door.token)
+    own_session = door.sessions.start(door.token)
     door.store.principals.disable("eve", "2026-11-28T12:00:00.000Z")
     door.store.principals.enable("eve")
     for secret in secrets:
         with pytest.raises(UnknownCallerError):
             door.sessions.authenticate(secret)
     assert door.sessions.authenticate(door.sessions.start(text)).name == "eve"
-    assert door.is_open(own)
+    assert door.is_open(own_session)
     assert all(token.revoked_at for token in door.store.tokens.list("eve") if token.is_session)
 
 

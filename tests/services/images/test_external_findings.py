@@ -17,21 +17,21 @@ IMAGE = digest_of(1)
 
 
 @pytest.fixture
-def there() -> Iterator[Aws]:
-    with run_aws() as made:
-        yield made
+def inspector_account() -> Iterator[Aws]:
+    with run_aws() as account:
+        yield account
 
 
-def source(there: Aws, *patterns: str) -> InspectorFindings:
-    return InspectorFindings(patterns or ("*",), there.make_client, lambda: SCANNED + 600)
+def make_source(account: Aws, *patterns: str) -> InspectorFindings:
+    return InspectorFindings(patterns or ("*",), account.make_client, lambda: SCANNED + 600)
 
 
-def doubts(reported: ExternalReport) -> list[str]:
-    return [item.reason for item in reported.matches.undetermined]
+def list_reasons(report: ExternalReport) -> list[str]:
+    return [item.reason for item in report.matches.undetermined]
 
 
-def test_it_knows_the_repositories_of_ecr_that_it_is_to_be_asked_about(there: Aws) -> None:
-    every, some = source(there), source(there, f"{HOST}/team/*", "*/shop")
+def test_it_knows_the_repositories_of_ecr_that_it_is_to_be_asked_about(inspector_account: Aws) -> None:
+    every, some = make_source(inspector_account), make_source(inspector_account, f"{HOST}/team/*", "*/shop")
     assert [every.has_repository(item) for item in (FULL_REPOSITORY, "quay.io/team/app", "team/app", HOST, "")] == [
         True,
         *[False] * 4,
@@ -39,122 +39,122 @@ def test_it_knows_the_repositories_of_ecr_that_it_is_to_be_asked_about(there: Aw
     assert [some.has_repository(f"{HOST}/{name}") for name in ("team/app", "shop", "other")] == [True, True, False]
 
 
-def test_findings_are_returned_page_by_page_as_of_now(there: Aws) -> None:
-    there.complete_scan(IMAGE, *(make_finding(IMAGE, "HIGH", number) for number in range(5)))
+def test_findings_are_returned_page_by_page_as_of_now(inspector_account: Aws) -> None:
+    inspector_account.complete_scan(IMAGE, *(make_finding(IMAGE, "HIGH", number) for number in range(5)))
     for _ in range(2):
-        result = source(there).ask(FULL_REPOSITORY, IMAGE)
-        (reported,) = result.reports
-        assert (result.pending_reason, reported.source, reported.inventory.image) == (None, "inspector", IMAGE)
-        assert len(reported.matches.findings) == 5
-        assert (doubts(reported), reported.at) == ([], "2026-11-18T11:16:40.000Z")
-    assert there.regions == [("inspector2", "eu-west-1")] * 2
+        result = make_source(inspector_account).ask(FULL_REPOSITORY, IMAGE)
+        (report,) = result.reports
+        assert (result.pending_reason, report.source, report.inventory.image) == (None, "inspector", IMAGE)
+        assert len(report.matches.findings) == 5
+        assert (list_reasons(report), report.at) == ([], "2026-11-18T11:16:40.000Z")
+    assert inspector_account.regions == [("inspector2", "eu-west-1")] * 2
 
 
 @pytest.mark.parametrize("reason", ["", "PENDING_INITIAL_SCAN", "SCAN_IN_PROGRESS", "INTERNAL_ERROR"])
-def test_what_it_has_not_scanned_yet_is_in_doubt_and_waited_for(there: Aws, reason: str) -> None:
+def test_what_it_has_not_scanned_yet_is_in_doubt_and_waited_for(inspector_account: Aws, reason: str) -> None:
     if reason:
-        there.cover_image(IMAGE, reason)
-    result = source(there).ask(FULL_REPOSITORY, IMAGE)
+        inspector_account.cover_image(IMAGE, reason)
+    result = make_source(inspector_account).ask(FULL_REPOSITORY, IMAGE)
     output = f"Inspector has not scanned the image{f': {reason}' if reason else ''}."
     assert result.pending_reason == output
-    assert [doubts(item) for item in result.reports] == [[output]]
+    assert [list_reasons(item) for item in result.reports] == [[output]]
 
 
-def test_an_index_is_looked_for_again_where_it_was_not_there(there: Aws) -> None:
-    there.complete_scan(IMAGE)
-    index = there.index(IMAGE)
-    content = there.registry.manifests.pop((REPOSITORY, index))
-    request = source(there)
+def test_an_index_is_looked_for_again_where_it_was_not_there(inspector_account: Aws) -> None:
+    inspector_account.complete_scan(IMAGE)
+    index = inspector_account.index(IMAGE)
+    content = inspector_account.registry.manifests.pop((REPOSITORY, index))
+    request = make_source(inspector_account)
     reason = request.ask(FULL_REPOSITORY, index).pending_reason
     assert reason == "Inspector has not scanned the image."
-    there.registry.manifests[REPOSITORY, index] = content
+    inspector_account.registry.manifests[REPOSITORY, index] = content
     assert request.ask(FULL_REPOSITORY, index).pending_reason is None
 
 
 @pytest.mark.parametrize("reason", ["UNSUPPORTED_OS", "SCAN_ELIGIBILITY_EXPIRED", "IMAGE_ARCHIVED"])
-def test_what_it_cannot_scan_is_in_doubt_and_not_waited_for(there: Aws, reason: str) -> None:
-    there.cover_image(IMAGE, reason)
-    result = source(there).ask(FULL_REPOSITORY, IMAGE)
-    assert (result.pending_reason, [doubts(item) for item in result.reports]) == (
+def test_what_it_cannot_scan_is_in_doubt_and_not_waited_for(inspector_account: Aws, reason: str) -> None:
+    inspector_account.cover_image(IMAGE, reason)
+    result = make_source(inspector_account).ask(FULL_REPOSITORY, IMAGE)
+    assert (result.pending_reason, [list_reasons(item) for item in result.reports]) == (
         None,
         [[f"Inspector cannot scan the image: {reason}."]],
     )
 
 
-def test_an_index_is_its_images_each_for_what_it_is(there: Aws) -> None:
+def test_an_index_is_its_images_each_for_what_it_is(inspector_account: Aws) -> None:
     good, bad, odd = (digest_of(number) for number in range(1, 4))
-    there.complete_scan(good)
-    there.complete_scan(bad, make_finding(bad, "CRITICAL"))
-    there.cover_image(odd, "UNSUPPORTED_OS")
-    request, index = source(there), there.index(good, bad, odd)
+    inspector_account.complete_scan(good)
+    inspector_account.complete_scan(bad, make_finding(bad, "CRITICAL"))
+    inspector_account.cover_image(odd, "UNSUPPORTED_OS")
+    request, index = make_source(inspector_account), inspector_account.index(good, bad, odd)
     result = request.ask(FULL_REPOSITORY, index)
     assert result.pending_reason is None
     messages = {item.inventory.platform: (item.inventory.image, len(item.matches.findings)) for item in result.reports}
     assert messages == {"linux/amd64": (good, 0), "linux/arm64": (bad, 1), "linux/s390x": (odd, 0)}
-    assert [bool(doubts(item)) for item in result.reports] == [False, False, True]
-    there.cover_image(good, "PENDING_INITIAL_SCAN")
+    assert [bool(list_reasons(item)) for item in result.reports] == [False, False, True]
+    inspector_account.cover_image(good, "PENDING_INITIAL_SCAN")
     assert (
         request.ask(FULL_REPOSITORY, index).pending_reason
         == "Inspector has not scanned the image: PENDING_INITIAL_SCAN."
     )
     assert (
-        len([name for name, _ in there.services["ecr"].calls if name == "BatchGetImage"]) == 2
+        len([name for name, _ in inspector_account.services["ecr"].calls if name == "BatchGetImage"]) == 2
     )  # the index and its attestation, once
 
 
-def test_an_index_that_says_nothing_is_in_doubt(there: Aws) -> None:
-    result = source(there).ask(FULL_REPOSITORY, there.index())
+def test_an_index_that_says_nothing_is_in_doubt(inspector_account: Aws) -> None:
+    result = make_source(inspector_account).ask(FULL_REPOSITORY, inspector_account.index())
     assert (result.pending_reason, len(result.reports)) == (None, 1)
-    assert "contains 0 images" in doubts(result.reports[0])[0]
+    assert "contains 0 images" in list_reasons(result.reports[0])[0]
 
 
-def test_a_refusal_by_aws_is_reported_with_the_needed_permission(there: Aws) -> None:
+def test_a_refusal_by_aws_is_reported_with_the_needed_permission(inspector_account: Aws) -> None:
     def refuse(request: object) -> dict[str, object]:
         raise Refused("AccessDeniedException", "not you")
 
-    there.services["inspector2"].operations["ListCoverage"] = refuse
+    inspector_account.services["inspector2"].operations["ListCoverage"] = refuse
     with pytest.raises(UnavailableError, match="AccessDeniedException: not you") as item:
-        source(there).ask(FULL_REPOSITORY, IMAGE)
+        make_source(inspector_account).ask(FULL_REPOSITORY, IMAGE)
     assert "permissions" in str(item.value.advice)
 
 
-def test_it_calls_what_the_page_lists_and_no_more(there: Aws) -> None:
-    there.complete_scan(IMAGE, make_finding(IMAGE, "HIGH"))
-    source(there).ask(FULL_REPOSITORY, there.index(IMAGE))
-    called = {f"{name}:{call}" for name, service in there.services.items() for call, _ in service.calls}
-    assert called == list_permissions("What Inspector found")
+def test_it_calls_what_the_page_lists_and_no_more(inspector_account: Aws) -> None:
+    inspector_account.complete_scan(IMAGE, make_finding(IMAGE, "HIGH"))
+    make_source(inspector_account).ask(FULL_REPOSITORY, inspector_account.index(IMAGE))
+    calls = {f"{name}:{call}" for name, service in inspector_account.services.items() for call, _ in service.calls}
+    assert calls == list_permissions("What Inspector found")
 
 
-def test_only_an_image_in_ecr_can_be_looked_up(there: Aws) -> None:
-    there.complete_scan(IMAGE)
-    assert ask_inspector(f"{FULL_REPOSITORY}@{IMAGE}", source=source(there))[0] == IMAGE
+def test_only_an_image_in_ecr_can_be_looked_up(inspector_account: Aws) -> None:
+    inspector_account.complete_scan(IMAGE)
+    assert ask_inspector(f"{FULL_REPOSITORY}@{IMAGE}", source=make_source(inspector_account))[0] == IMAGE
     for wrong in (f"quay.io/team/app@{IMAGE}", "dir:/", "app:1"):
         with pytest.raises(UsageError, match="not an image in Amazon ECR"):
-            ask_inspector(wrong, source=source(there))
+            ask_inspector(wrong, source=make_source(inspector_account))
 
 
 @pytest.mark.parametrize(("seconds", "waits"), [(4000, []), (600, [30]), (60, [])])
 def test_a_terminal_waits_for_a_second_list_where_that_can_settle_it(
-    there: Aws, seconds: int, waits: list[float]
+    inspector_account: Aws, seconds: int, waits: list[float]
 ) -> None:
     """Not for a scan that ended just now, whose findings may be added for minutes."""
-    there.complete_scan(IMAGE)
+    inspector_account.complete_scan(IMAGE)
     now: list[float] = [ENDED + seconds]
-    waited: list[float] = []
+    pauses: list[float] = []
 
     def wait(pause: float) -> None:
-        waited.append(pause)
+        pauses.append(pause)
         now[0] += pause
 
-    request = InspectorFindings(("*",), there.make_client, lambda: now[0])
+    request = InspectorFindings(("*",), inspector_account.make_client, lambda: now[0])
     ask_inspector(f"{FULL_REPOSITORY}@{IMAGE}", source=request, wait=wait)
-    assert waited == waits
+    assert pauses == waits
 
 
 @pytest.mark.parametrize("reason", ["", "PENDING_INITIAL_SCAN", "UNSUPPORTED_OS"])
-def test_a_terminal_does_not_wait_for_a_scan(there: Aws, reason: str) -> None:
+def test_a_terminal_does_not_wait_for_a_scan(inspector_account: Aws, reason: str) -> None:
     if reason:
-        there.cover_image(IMAGE, reason)
-    waited: list[float] = []
-    _, reported = ask_inspector(f"{FULL_REPOSITORY}@{IMAGE}", source=source(there), wait=waited.append)
-    assert (waited, [bool(doubts(item)) for item in reported]) == ([], [True])
+        inspector_account.cover_image(IMAGE, reason)
+    pauses: list[float] = []
+    _, reports = ask_inspector(f"{FULL_REPOSITORY}@{IMAGE}", source=make_source(inspector_account), wait=pauses.append)
+    assert (pauses, [bool(list_reasons(item)) for item in reports]) == ([], [True])

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from tests.services.exposure_fleet import Fleet, format_day
-from tests.services.fleet.test_index import AdvisoryDatabase, digest, package
+from tests.services.fleet.test_index import AdvisoryDatabase, digest, make_package
 from tests.store.factories import open_store_of_kind
 
 from dockgate.config import Settings
@@ -19,7 +19,7 @@ from dockgate.shared.host_port import HostPort
 def fleet(tmp_path: Path) -> Iterator[Fleet]:
     with open_store_of_kind("sqlite", tmp_path) as store:
         fleet = Fleet(store, AdvisoryDatabase([]))
-        fleet.push("a", "team/web", "latest", package("idna", "3.6"))
+        fleet.push("a", "team/web", "latest", make_package("idna", "3.6"))
         yield fleet
 
 
@@ -71,13 +71,13 @@ def test_every_name_of_an_image_gives_its_digest_and_the_repository_that_it_has(
 
 
 def test_a_repository_with_a_name_like_a_digest_is_found(fleet: Fleet) -> None:
-    image = fleet.push("b", "decade", "latest", package("idna", "3.6"))
+    image = fleet.push("b", "decade", "latest", make_package("idna", "3.6"))
     assert resolve_image(fleet.store, make_caller(), "decade", (REGISTRY,)).digest == image
 
 
 def test_a_name_without_an_image_is_answered_with_those_that_there_are(fleet: Fleet) -> None:
     fleet.today += 1
-    fleet.push("b", "team/api", "1.7", package("idna", "3.6"))
+    fleet.push("b", "team/api", "1.7", make_package("idna", "3.6"))
     cases: dict[str, tuple[type[DockgateError], str, str]] = {
         "team/api": (NotFoundError, "team/api has no tag 'latest'", "team/api:1.7"),
         f"{REGISTRY}/team/api:2": (NotFoundError, "team/api has no tag '2'", "team/api:1.7"),
@@ -89,17 +89,17 @@ def test_a_name_without_an_image_is_answered_with_those_that_there_are(fleet: Fl
         "sha256:abcd": (UsageError, "'sha256:abcd' is too short, or not a digest", "6 digits"),
     }
     for name, (kind, message, advice) in cases.items():
-        with pytest.raises(kind) as raised:
+        with pytest.raises(kind) as error:
             resolve_image(fleet.store, make_caller("team/*"), name, (REGISTRY,))
-        assert raised.value.full_message.startswith(message)
-        assert advice in (raised.value.advice or "")
+        assert error.value.full_message.startswith(message)
+        assert advice in (error.value.advice or "")
 
 
 def test_what_the_caller_may_not_see_is_answered_like_what_does_not_exist(fleet: Fleet) -> None:
     def refuse(name: str) -> str:
-        with pytest.raises(NotFoundError) as raised:
+        with pytest.raises(NotFoundError) as error:
             resolve_image(fleet.store, make_caller("other/*"), name, (REGISTRY,))
-        return raised.value.full_message
+        return error.value.full_message
 
     for name in ("team/web", "team/web:latest", f"team/web@{digest('a')}"):
         assert refuse(name) == refuse(name.replace("web", "none")).replace("none", "web")

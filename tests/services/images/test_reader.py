@@ -32,8 +32,8 @@ def reach(folder: Path, *registries: str) -> ImageAccess:
 def test_images_are_named_in_our_registry_and_in_those_that_are_listed(
     tmp_path: Path, reference: str, repository: str
 ) -> None:
-    listed = reach(tmp_path, "quay.io", "registry.example", "*.images.example")
-    for item in (listed, reach(tmp_path)):
+    access = reach(tmp_path, "quay.io", "registry.example", "*.images.example")
+    for item in (access, reach(tmp_path)):
         assert item.resolve(f"{reference}@{DIGEST}") == (repository, DIGEST)
 
 
@@ -41,8 +41,8 @@ def test_images_are_named_in_our_registry_and_in_those_that_are_listed(
 def test_every_spelling_of_our_public_registry_is_ours(tmp_path: Path, name: str) -> None:
     """Else a request could name the image there, and be judged by another policy than that of its repository."""
     for public in ("images.example", "images.example:443"):
-        ours = ImageAccess(OWN, (OWN,), tmp_path, None, public_registry=public)
-        assert ours.resolve(f"{name}/team/app@{DIGEST}") == ("team/app", DIGEST)
+        own_access = ImageAccess(OWN, (OWN,), tmp_path, None, public_registry=public)
+        assert own_access.resolve(f"{name}/team/app@{DIGEST}") == ("team/app", DIGEST)
 
 
 @pytest.mark.parametrize(
@@ -50,14 +50,14 @@ def test_every_spelling_of_our_public_registry_is_ours(tmp_path: Path, name: str
     ["docker.io", "quay.io.evil.example", "169.254.169.254", "quay.io:8443", "images.example", "localhost:1"],
 )
 def test_no_other_registry_is_spoken_to(tmp_path: Path, registry: str) -> None:
-    listed = reach(tmp_path, "quay.io:443", "*.images.example")
+    access = reach(tmp_path, "quay.io:443", "*.images.example")
     with pytest.raises(DeniedError, match=f"no images in {registry}") as messages:
-        listed.resolve(f"{registry}/team/app:1")
+        access.resolve(f"{registry}/team/app:1")
     assert "DOCKGATE_REGISTRIES" in str(messages.value.advice)
-    for call in (listed.read, listed.read_attached):
+    for call in (access.read, access.read_attached):
         with pytest.raises(DeniedError):
             call(f"{registry}/team/app", DIGEST)
-    attestor = RegistryAttestor(Keys(tmp_path / "keys"), OWN, require=listed.require)
+    attestor = RegistryAttestor(Keys(tmp_path / "keys"), OWN, require=access.require)
     with pytest.raises(DeniedError):
         attestor.attest(f"{registry}/team/app", DIGEST, DIGEST, "default", lambda name, digest: b"")
 
@@ -82,23 +82,29 @@ def test_a_registry_with_the_name_of_a_scheme_is_no_folder_of_the_server(
 def test_what_is_to_be_sure_is_looked_for(tmp_path: Path) -> None:
     with run_registry(tmp_path / "registry") as running:
         digest = running.push("team/app", "1", make_image([{"etc/os-release": b"ID=debian\n"}]))
-        here = ImageAccess(running.address, (), tmp_path, None)
-        assert here.resolve(f"{running.address}/team/app@{digest}", should_check_existence=True) == ("team/app", digest)
+        access = ImageAccess(running.address, (), tmp_path, None)
+        assert access.resolve(f"{running.address}/team/app@{digest}", should_check_existence=True) == (
+            "team/app",
+            digest,
+        )
         second = f"{running.address}/team/other@{digest}"
-        assert here.resolve(second) == ("team/other", digest)
+        assert access.resolve(second) == ("team/other", digest)
         with pytest.raises(NotFoundError):
-            here.resolve(second, should_check_existence=True)
+            access.resolve(second, should_check_existence=True)
 
 
 @pytest.mark.real
 def test_a_server_holds_layers_to_their_diff_ids(tmp_path: Path) -> None:
     layers: list[Layer] = [{"etc/os-release": b"ID=debian\n"}, {"a": b"1"}]
-    made, lying = make_image(layers), make_image(layers, config={"rootfs": {"diff_ids": ["sha256:" + "0" * 64] * 2}})
+    true_image, lying = (
+        make_image(layers),
+        make_image(layers, config={"rootfs": {"diff_ids": ["sha256:" + "0" * 64] * 2}}),
+    )
     with run_registry(tmp_path / "registry") as running:
-        here = ImageAccess(running.address, (), tmp_path / "cache", None)
-        for item in (made, lying):
-            (platform,) = here.read("team/app", running.push("team/app", "1", item))
+        access = ImageAccess(running.address, (), tmp_path / "cache", None)
+        for item in (true_image, lying):
+            (platform,) = access.read("team/app", running.push("team/app", "1", item))
             inventory = platform.inventory
-            assert inventory.diff_ids == tuple(made.diff_ids)
+            assert inventory.diff_ids == tuple(true_image.diff_ids)
             reasons = [entry.reason for entry in inventory.unread if "uncompressed content" in entry.reason]
             assert len(reasons) == (2 if item is lying else 0)

@@ -7,7 +7,15 @@ from pathlib import Path
 
 import pytest
 from tests.scanned_platforms import list_platforms
-from tests.services.fleet.test_index import IDNA, AdvisoryDatabase, digest, findings, index_of, inventory, package
+from tests.services.fleet.test_index import (
+    IDNA,
+    AdvisoryDatabase,
+    digest,
+    index_of,
+    list_findings,
+    make_inventory,
+    make_package,
+)
 from tests.store.factories import FACTORIES, NOW, open_store_of_kind
 
 from dockgate.delivery.service_model import Service, TaskDefinition
@@ -41,7 +49,7 @@ class Registry:
         self.read.append(repository)
         if repository in self.errors:
             raise self.errors[repository]
-        return list_platforms(inventory(digest, *self.packages.get(digest, ())))
+        return list_platforms(make_inventory(digest, *self.packages.get(digest, ())))
 
 
 @dataclass
@@ -90,12 +98,14 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
 def scan_image(store: Store, repository: str, scanner: str | None, *packages: Package, day: int = 20) -> str:
     image, at = digest(repository), f"2026-11-{day}T10:00:00.000Z"
     scan = store.images.request_scan(image, repository, at)
-    store.images.finish_scan(image, scan.number, list_platforms(inventory(image, *packages)), None, at, scanner=scanner)
+    store.images.finish_scan(
+        image, scan.number, list_platforms(make_inventory(image, *packages)), None, at, scanner=scanner
+    )
     index_of(store, AdvisoryDatabase([IDNA])).add(image)
     return image
 
 
-def version_of(store: Store, image: str) -> str | None:
+def get_scanner_version(store: Store, image: str) -> str | None:
     scan = store.images.scan(image)
     assert scan is not None
     assert (scan.state, scan.number) == (ScanState.DONE, 1)
@@ -104,14 +114,14 @@ def version_of(store: Store, image: str) -> str | None:
 
 def test_a_newer_scanner_finds_what_the_older_one_did_not(store: Store) -> None:
     image = scan_image(store, "web", OLD)
-    assert findings(store) == {}
-    server = Server(store, Registry({image: (package("idna", "3.6"),)}))
+    assert list_findings(store) == {}
+    server = Server(store, Registry({image: (make_package("idna", "3.6"),)}))
     assert server.run() == ["web"]
-    assert version_of(store, image) == NEW
-    assert findings(store) == {"idna 3.6": ("CVE-2026-1", "3.7")}
-    indexed = store.fleet.find_image(image)
-    assert indexed is not None
-    assert (indexed.scanner, indexed.seen_at) == (NEW, "2026-11-20T10:00:00.000Z")
+    assert get_scanner_version(store, image) == NEW
+    assert list_findings(store) == {"idna 3.6": ("CVE-2026-1", "3.7")}
+    indexed_image = store.fleet.find_image(image)
+    assert indexed_image is not None
+    assert (indexed_image.scanner, indexed_image.seen_at) == (NEW, "2026-11-20T10:00:00.000Z")
     assert server.run(after=100) == []
 
 
@@ -128,7 +138,7 @@ def test_two_versions_side_by_side_read_each_image_once(store: Store) -> None:
     images = [scan_image(store, f"app-{number}", OLD) for number in range(4)]
     older, newer = Server(store, Registry(), NEW), Server(store, Registry(), NEWEST)
     read = [name for _ in range(10) for server in (older, newer) for name in server.run(after=1)]
-    assert {version_of(store, image) for image in images} == {NEWEST}
+    assert {get_scanner_version(store, image) for image in images} == {NEWEST}
     assert len(read) <= 2 * len(images)
     for server in (older, newer):
         assert server.run(after=IDLE_SECONDS) == []
@@ -160,8 +170,8 @@ def test_reading_goes_on_after_a_restart(store: Store) -> None:
     for number in range(3):
         scan_image(store, f"app-{number}", OLD)
     first = Server(store, Registry()).run()
-    rest = Server(store, Registry()).run_until_done()
-    assert sorted(first + rest) == ["app-0", "app-1", "app-2"]
+    later_reads = Server(store, Registry()).run_until_done()
+    assert sorted(first + later_reads) == ["app-0", "app-1", "app-2"]
 
 
 def test_one_of_several_servers_reads_until_it_ends(store: Store) -> None:
@@ -191,8 +201,8 @@ def test_a_server_with_a_newer_scanner_reads_instead_of_the_one_that_did(store: 
 
 
 def test_gone_images_and_failed_scans_are_not_read(store: Store) -> None:
-    gone = scan_image(store, "gone", OLD)
-    store.image_removals.remove("gone", gone, NOW)
+    removed_image = scan_image(store, "gone", OLD)
+    store.image_removals.remove("gone", removed_image, NOW)
     scan = store.images.request_scan(digest("failed"), "failed", NOW)
     store.images.finish_scan(digest("failed"), scan.number, (), "it is broken", NOW)
     assert Server(store, Registry()).run_until_done() == []
@@ -206,7 +216,7 @@ def test_a_registry_that_does_not_answer_is_asked_later_and_stops_no_other(store
     server = Server(store, registry)
     assert server.run() == ["down.example/a"]
     assert server.run(after=1) == ["web"]
-    assert version_of(store, image) == OLD
+    assert get_scanner_version(store, image) == OLD
     assert server.run(after=REGISTRY_RETRIES.first_pause - 2) == []
     assert server.run(after=1) == ["down.example/a"]
     assert server.run(after=REGISTRY_RETRIES.first_pause) == []  # the second pause is longer
@@ -230,12 +240,12 @@ def test_a_registry_that_is_slow_on_purpose_takes_no_hour_for_each_of_its_images
 
 
 def test_an_image_that_cannot_be_read_keeps_what_was_found_and_is_tried_after_a_day(store: Store) -> None:
-    image = scan_image(store, "web", OLD, package("idna", "3.6"))
+    image = scan_image(store, "web", OLD, make_package("idna", "3.6"))
     server = Server(store, Registry(errors={"web": NotFoundError("there is no such image", "")}))
     assert server.run() == ["web"]
     assert server.run(after=RETRY_SECONDS - 1) == []
-    assert findings(store) == {"idna 3.6": ("CVE-2026-1", "3.7")}
-    assert version_of(store, image) == OLD
+    assert list_findings(store) == {"idna 3.6": ("CVE-2026-1", "3.7")}
+    assert get_scanner_version(store, image) == OLD
     assert server.run(after=1) == ["web"]
 
 
@@ -244,7 +254,7 @@ def test_a_scan_that_is_requested_meanwhile_wins(store: Store) -> None:
     scan = store.images.scan(image)
     assert scan is not None
     store.images.request_new_scan(image, "web", scan.number, NOW)
-    assert not store.rescans.record(scan, list_platforms(inventory(image, package("idna", "3.6"))), NEW, NOW)
+    assert not store.rescans.record(scan, list_platforms(make_inventory(image, make_package("idna", "3.6"))), NEW, NOW)
     assert len(store.images.list_inventories(image)[0].packages) == 0
 
 
@@ -252,6 +262,6 @@ def test_recording_twice_changes_nothing(store: Store) -> None:
     image = scan_image(store, "web", OLD)
     scan = store.images.scan(image)
     assert scan is not None
-    assert store.rescans.record(scan, list_platforms(inventory(image, package("idna", "3.6"))), NEW, NOW)
-    assert not store.rescans.record(scan, list_platforms(inventory(image)), NEW, NOW)
+    assert store.rescans.record(scan, list_platforms(make_inventory(image, make_package("idna", "3.6"))), NEW, NOW)
+    assert not store.rescans.record(scan, list_platforms(make_inventory(image)), NEW, NOW)
     assert [entry.name for entry in store.images.list_inventories(image)[0].packages] == ["idna"]

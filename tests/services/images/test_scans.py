@@ -30,9 +30,9 @@ class Readers:
 
     def __init__(self) -> None:
         self.end = threading.Event()
-        self.begun: Counter[str] = Counter()
-        self.most: Counter[str] = Counter()
-        self.changed = threading.Condition()
+        self.starts: Counter[str] = Counter()
+        self.highest_count: Counter[str] = Counter()
+        self.change = threading.Condition()
         self.queue = ScanQueue(16, self.read)
 
     def add(self, repository: str, count: int = 1) -> None:
@@ -40,19 +40,19 @@ class Readers:
             self.queue.add(Scan(f"sha256:{number:064x}", repository, ScanState.REQUESTED, 1, ""))
 
     def read(self, scan: Scan) -> None:
-        with self.changed:
-            self.begun[scan.repository] += 1
-            self.changed.notify_all()
+        with self.change:
+            self.starts[scan.repository] += 1
+            self.change.notify_all()
         if "slow" in scan.repository:
             self.end.wait(SECONDS)
 
     def wait_for(self, repository: str, count: int) -> None:
-        with self.changed:
-            assert self.changed.wait_for(lambda: self.begun[repository] >= count, SECONDS), self.begun
+        with self.change:
+            assert self.change.wait_for(lambda: self.starts[repository] >= count, SECONDS), self.starts
 
 
 @contextmanager
-def _readers() -> Iterator[Readers]:
+def _open_readers() -> Iterator[Readers]:
     readers = Readers()
     try:
         yield readers
@@ -62,37 +62,37 @@ def _readers() -> Iterator[Readers]:
 
 
 def test_one_registry_has_at_most_half_of_the_readers() -> None:
-    with _readers() as readers:
+    with _open_readers() as readers:
         readers.add(SLOW, 50)
         readers.add("slow.example:6000/other", 50)  # another port is the same host
         readers.wait_for(SLOW, 8)
         readers.add("other.example/app", 5)
         readers.wait_for("other.example/app", 5)
-        assert readers.begun[SLOW] + readers.begun["slow.example:6000/other"] == 8
+        assert readers.starts[SLOW] + readers.starts["slow.example:6000/other"] == 8
 
 
 def test_our_own_images_are_read_while_every_other_registry_is_slow() -> None:
-    with _readers() as readers:
+    with _open_readers() as readers:
         for number in range(4):
             readers.add(f"slow{number}.example/app", 20)
         readers.add("shop/web", 30)
         readers.wait_for("shop/web", 30)
-        assert sum(count for name, count in readers.begun.items() if name.startswith("slow")) <= 12
+        assert sum(count for name, count in readers.starts.items() if name.startswith("slow")) <= 12
 
 
 def test_waiting_scans_run_when_readers_are_free() -> None:
-    with _readers() as readers:
+    with _open_readers() as readers:
         readers.add(SLOW, 50)
         readers.end.set()
         readers.wait_for(SLOW, 50)
 
 
 def test_nothing_is_started_after_the_end() -> None:
-    with _readers() as readers:
+    with _open_readers() as readers:
         readers.queue.close()
         readers.add(SLOW)
         readers.add("shop/web")
-        assert not readers.begun
+        assert not readers.starts
 
 
 class Approvals:
@@ -125,40 +125,40 @@ class EndedScans:
     """Locks that say when the scan of an image has ended altogether."""
 
     def __init__(self) -> None:
-        self.ended = {FIRST: threading.Event(), SECOND: threading.Event()}
+        self.ends = {FIRST: threading.Event(), SECOND: threading.Event()}
 
     @contextmanager
     def try_hold(self, name: str) -> Iterator[bool]:
         yield True
-        self.ended[name.removeprefix("scan ")].set()
+        self.ends[name.removeprefix("scan ")].set()
 
 
 def test_approvals_of_other_images_are_answered_before_a_push_is_judged_and_indexed(tmp_path: Path) -> None:
     approvals, locks = Approvals(), EndedScans()
-    judged, indexed = list[str](), list[str]()
-    nothing = cast(Any, None)
+    judged_images, indexed_images = list[str](), list[str]()
+    unused_service = cast(Any, None)
     with closing(open_store(tmp_path)) as store:
         scans = ScanScheduler(
             store.images,
             cast(ScanRunner, Runner(store.images)),
             cast(ApprovalSettler, approvals),
-            judged.append,
+            judged_images.append,
             ServerClock(lambda: datetime.now(UTC)),
             Effects(observe_nothing),
-            nothing,
+            unused_service,
             str,
             parallel=2,
             pending_seconds=1,
             locks=cast(Locks, locks),
             announce=None,
-            index=indexed.append,
+            index=indexed_images.append,
             answer_priority=AnswerPriority(),
         )
         scans.request(REPOSITORY, FIRST)
         scans.request(REPOSITORY, SECOND)
-        assert locks.ended[FIRST].wait(SECONDS)
-        assert (judged, indexed) == ([], [])  # left to the reconciler
+        assert locks.ends[FIRST].wait(SECONDS)
+        assert (judged_images, indexed_images) == ([], [])  # left to the reconciler
         approvals.may_end.set()
-        assert locks.ended[SECOND].wait(SECONDS)
+        assert locks.ends[SECOND].wait(SECONDS)
         scans.close()
-    assert (judged, indexed) == ([SECOND], [SECOND])
+    assert (judged_images, indexed_images) == ([SECOND], [SECOND])

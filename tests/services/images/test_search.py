@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.services.exposure_fleet import Fleet, format_day
-from tests.services.fleet.test_index import KINDS, AdvisoryDatabase, advisory, digest, package
+from tests.services.fleet.test_index import KINDS, AdvisoryDatabase, digest, make_advisory, make_package
 from tests.store.factories import FACTORIES, open_store_of_kind
 
 from dockgate.delivery.definitions.approval_request import read_requested_policy
@@ -32,9 +32,9 @@ from dockgate.store.images.listing import ImageListing
 from dockgate.store.records import PushedImage
 from dockgate.vulnerabilities.model import Cve, Severity
 
-IDNA = advisory("CVE-2026-1", "idna", "3.7", severity="CRITICAL")
-FLASK = advisory("CVE-2026-2", "flask", "")
-JINJA = advisory("CVE-2026-3", "jinja2", "4", severity="LOW")
+IDNA = make_advisory("CVE-2026-1", "idna", "3.7", severity="CRITICAL")
+FLASK = make_advisory("CVE-2026-2", "flask", "")
+JINJA = make_advisory("CVE-2026-3", "jinja2", "4", severity="LOW")
 CVES = {
     "CVE-2026-1": Cve("CVE-2026-1", epss=0.1),
     "CVE-2026-2": Cve("CVE-2026-2", exploited="2026-01-01", epss=0.7),
@@ -47,10 +47,17 @@ def fleet(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Fleet]:
     """Four images: `base` has idna in its base, `own` flask in a layer of its own, `both` all, `clean` nothing."""
     with open_store_of_kind(request.param, tmp_path) as store:
         fleet = Fleet(store, AdvisoryDatabase([IDNA, FLASK, JINJA], CVES), today=10)
-        push(fleet, "base", "team/base", package("idna", "3.6", BASE))
-        push(fleet, "own", "team/own", package("flask", "2"), package("idna", "3.7"))
-        push(fleet, "both", "other/both", package("idna", "3.6"), package("flask", "2", BASE), package("jinja2", "1"))
-        push(fleet, "clean", "other/clean", package("six", "1"))
+        push(fleet, "base", "team/base", make_package("idna", "3.6", BASE))
+        push(fleet, "own", "team/own", make_package("flask", "2"), make_package("idna", "3.7"))
+        push(
+            fleet,
+            "both",
+            "other/both",
+            make_package("idna", "3.6"),
+            make_package("flask", "2", BASE),
+            make_package("jinja2", "1"),
+        )
+        push(fleet, "clean", "other/clean", make_package("six", "1"))
         yield fleet
 
 
@@ -68,23 +75,23 @@ def search(fleet: Fleet) -> ImageSearch:
     return ImageSearch(fleet.store, packages, watching, clock, "registry.example", ("registry.example",))
 
 
-def repository_names(fleet: Fleet, **query: object) -> list[str]:
+def list_repository_names(fleet: Fleet, **query: object) -> list[str]:
     """The repositories of the list without their team."""
-    return [image.repository.rpartition("/")[2] for image in images(fleet, **query)]
+    return [image.repository.rpartition("/")[2] for image in list_images(fleet, **query)]
 
 
-def images(fleet: Fleet, **query: object) -> list[ImageSummary]:
+def list_images(fleet: Fleet, **query: object) -> list[ImageSummary]:
     return search(fleet).list_images(ImageQuery(**query)).images  # type: ignore[arg-type]
 
 
 def judge(
-    fleet: Fleet, name: str, status: Status, *counts: int, cannot_judge_since: str | None = None, waived: int = 0
+    fleet: Fleet, name: str, status: Status, *counts: int, cannot_judge_since: str | None = None, waived_count: int = 0
 ) -> None:
     image = fleet.store.fleet.find_image(digest(name))
     assert image is not None
     all_counts = (*counts, *[0] * (6 - len(counts)))
     verdict = FleetVerdict(
-        "default", image.id, status, all_counts, None, format_day(20), None, cannot_judge_since, waived
+        "default", image.id, status, all_counts, None, format_day(20), None, cannot_judge_since, waived_count
     )
     with fleet.store.database.write() as connection:
         fleet.store.fleet_verdicts.write_changed(connection, [verdict])
@@ -129,68 +136,68 @@ FILTERS: Sequence[tuple[dict[str, object], list[str]]] = [
 
 def test_filters_apply_to_one_finding(fleet: Fleet) -> None:
     for query, expected in FILTERS:
-        assert (query, repository_names(fleet, **query)) == (query, expected)
+        assert (query, list_repository_names(fleet, **query)) == (query, expected)
 
 
 def test_an_image_of_an_unknown_base_has_its_findings_neither_in_the_base_nor_in_own_layers(fleet: Fleet) -> None:
-    fleet.push("strange", "team/strange", "1", package("idna", "3.6"), base_layers=0)
+    fleet.push("strange", "team/strange", "1", make_package("idna", "3.6"), base_layers=0)
     for origin, expected in ((Origin.UNKNOWN, ["strange"]), (Origin.OWN, ["both"]), (Origin.BASE, ["base"])):
-        assert repository_names(fleet, severities=[Severity.CRITICAL], origin=origin) == expected
+        assert list_repository_names(fleet, severities=[Severity.CRITICAL], origin=origin) == expected
 
 
 def test_images_are_listed_by_the_status_of_their_current_verdict(fleet: Fleet) -> None:
-    assert repository_names(fleet, statuses=["NotJudged"]) == ["clean", "both", "own", "base"]
+    assert list_repository_names(fleet, statuses=["NotJudged"]) == ["clean", "both", "own", "base"]
     judge(fleet, "base", Status.REJECTED, 1)
     judge(fleet, "clean", Status.APPROVED)
-    assert repository_names(fleet, statuses=["Rejected"]) == ["base"]
-    assert repository_names(fleet, statuses=["Rejected", "Approved"]) == ["clean", "base"]
-    (image,) = images(fleet, repository="team/base")
+    assert list_repository_names(fleet, statuses=["Rejected"]) == ["base"]
+    assert list_repository_names(fleet, statuses=["Rejected", "Approved"]) == ["clean", "base"]
+    (image,) = list_images(fleet, repository="team/base")
     assert (image.status, image.policy, image.since) == ("Rejected", "default", format_day(20))
     assert image.summary == "1 CRITICAL finding"
     assert image.counts == {"CRITICAL": 1, **dict.fromkeys(["HIGH", "MEDIUM", "LOW", "INFORMATIONAL", "UNTRIAGED"], 0)}
     # The others were scanned long ago, and are not judged: they are not watched.
-    assert repository_names(fleet, statuses=["Undetermined"]) == ["both", "own"]
-    assert repository_names(fleet, statuses=["NotJudged"]) == []
+    assert list_repository_names(fleet, statuses=["Undetermined"]) == ["both", "own"]
+    assert list_repository_names(fleet, statuses=["NotJudged"]) == []
 
 
 def test_what_is_waived_in_the_current_verdict_is_listed_beside_it(fleet: Fleet) -> None:
-    judge(fleet, "base", Status.APPROVED, waived=3)
+    judge(fleet, "base", Status.APPROVED, waived_count=3)
     judge(fleet, "clean", Status.APPROVED)
-    assert [image.waived for image in images(fleet, statuses=["Approved"])] == [None, "3 waived"]
+    assert [image.waived for image in list_images(fleet, statuses=["Approved"])] == [None, "3 waived"]
 
 
 def test_an_image_that_is_judged_at_any_moment_is_not_judged_yet(fleet: Fleet) -> None:
     judge(fleet, "base", Status.REJECTED, 1)
-    fleet.push("new", "team/new", "1", package("six", "1"))
-    assert repository_names(fleet, statuses=["NotJudged"]) == ["new"]
+    fleet.push("new", "team/new", "1", make_package("six", "1"))
+    assert list_repository_names(fleet, statuses=["NotJudged"]) == ["new"]
 
 
 def test_an_image_that_is_not_watched_any_more_is_undetermined(fleet: Fleet) -> None:
     watch = Watch(WatchStart.PUSH, 2 * 86_400)
     fleet.store.policy_assignments.put(PolicyAssignment("all", ("**",), "default", watch=watch), "test", format_day(1))
     judge(fleet, "clean", Status.APPROVED)
-    states = {image.repository: image.status for image in images(fleet)}
+    states = {image.repository: image.status for image in list_images(fleet)}
     assert states["other/clean"] == "Approved"
     assert states["team/base"] == "Undetermined"
 
 
 def test_only_running_images_can_be_listed(fleet: Fleet) -> None:
-    assert repository_names(fleet, is_running=True) == []
+    assert list_repository_names(fleet, is_running=True) == []
     image = ImageReference("registry.example/team/own", digest("own"))
     fleet.store.services.put(Service("shop", "local", 1, 1), TaskDefinition("shop", 1, "web", image))
-    assert repository_names(fleet, is_running=True) == ["own"]
-    (listed_image,) = images(fleet, is_running=True)
+    assert list_repository_names(fleet, is_running=True) == ["own"]
+    (listed_image,) = list_images(fleet, is_running=True)
     assert listed_image.services == ["shop"]
     fleet.store.services.put(Service("idle", "local", 0, 1), TaskDefinition("idle", 1, "web", image))
-    (listed_image,) = images(fleet, is_running=True)
+    (listed_image,) = list_images(fleet, is_running=True)
     assert listed_image.services == ["shop"]
 
 
 def test_tags_that_moved_on_and_deleted_images_are_listed_on_request(fleet: Fleet) -> None:
-    push(fleet, "next", "team/own", package("six", "1"))
+    push(fleet, "next", "team/own", make_package("six", "1"))
     fleet.store.image_removals.remove("team/base", digest("base"), format_day(19))
-    assert repository_names(fleet) == ["own", "clean", "both"]
-    entries = images(fleet, should_include_moved=True)
+    assert list_repository_names(fleet) == ["own", "clean", "both"]
+    entries = list_images(fleet, should_include_moved=True)
     assert [(image.digest, image.until, image.gone_at) for image in entries] == [
         (digest("next"), None, None),
         (digest("clean"), None, None),
@@ -202,7 +209,7 @@ def test_tags_that_moved_on_and_deleted_images_are_listed_on_request(fleet: Flee
 
 def test_an_image_that_is_not_scanned_yet_is_listed(fleet: Fleet) -> None:
     fleet.store.images.add_push(PushedImage("team/new", "1", digest("new"), format_day(18)))
-    (image,) = images(fleet, repository="team/new")
+    (image,) = list_images(fleet, repository="team/new")
     assert (image.scan, image.status, image.counts, image.scanner) == ("", "", None, "")
 
 
@@ -210,12 +217,12 @@ def test_a_limited_token_sees_its_repositories_only(fleet: Fleet) -> None:
     token = Token("t", "ana", "", format_day(1), format_day(30), repositories=("team/*",))
     caller = Caller(Principal("ana", (Role.VIEWER,)), token)
     assert (
-        repository_names(fleet, caller=caller)
-        == repository_names(fleet, caller=caller, repository="*/**")
+        list_repository_names(fleet, caller=caller)
+        == list_repository_names(fleet, caller=caller, repository="*/**")
         == ["own", "base"]
     )
-    assert repository_names(fleet, repository="*/**") == ["clean", "both", "own", "base"]
-    assert repository_names(fleet, caller=caller, repository="other/both") == []
+    assert list_repository_names(fleet, repository="*/**") == ["clean", "both", "own", "base"]
+    assert list_repository_names(fleet, caller=caller, repository="other/both") == []
     assert search(fleet).list_repositories(caller) == ["team/base", "team/own"]
 
 
@@ -228,16 +235,16 @@ def test_pages_have_every_image_once_in_each_order(fleet: Fleet, sort: ImageSort
         ImageSort.SEVERITY: ["both", "base", "own", "clean"],
         ImageSort.NAME: ["both", "clean", "base", "own"],
     }[sort]
-    assert repository_names(fleet, sort=sort) == expected
-    seen: list[str] = []
+    assert list_repository_names(fleet, sort=sort) == expected
+    repositories: list[str] = []
     cursors: list[str | None] = [None]
     for number in range(4):
         query = ImageQuery(sort=sort, limit=1, after=cursors[-1])
         images = search(fleet).list_counted_images(query, 10)
-        seen += [image.repository.rpartition("/")[2] for image in images.page.images]
+        repositories += [image.repository.rpartition("/")[2] for image in images.page.images]
         assert images.previous == (cursors[-2] if number else None)
         cursors.append(images.page.next)
-    assert (seen, cursors[-1]) == (expected, None)
+    assert (repositories, cursors[-1]) == (expected, None)
 
 
 def test_images_are_counted_unless_verdicts_or_findings_must_be_read_for_it(fleet: Fleet) -> None:
@@ -252,7 +259,7 @@ def test_images_are_counted_unless_verdicts_or_findings_must_be_read_for_it(flee
 def test_pages_are_the_same_however_many_bundles_count_as_many(fleet: Fleet, wide: int) -> None:
     for name, counts in (("base", (1, 0)), ("own", (0, 2)), ("both", (1, 5)), ("clean", (0, 0))):
         judge(fleet, name, Status.REJECTED, *counts)
-    push(fleet, "unjudged", "late/unjudged", package("idna", "3.6"))
+    push(fleet, "unjudged", "late/unjudged", make_package("idna", "3.6"))
     listing = ImageListing(fleet.store.database, wide)
     pages = [
         (ImageFilter(severities=[Severity.CRITICAL]), ImageSort.SEVERITY, ["both", "base", "unjudged"]),
@@ -262,18 +269,18 @@ def test_pages_are_the_same_however_many_bundles_count_as_many(fleet: Fleet, wid
         (ImageFilter(severities=[Severity.LOW], statuses=[None]), ImageSort.SEVERITY, []),
         (ImageFilter(["team/own", "other/both"], is_exploited=True), ImageSort.SEVERITY, ["both", "own"]),
     ]
-    for which, sort, expected in pages:
+    for query, sort, expected in pages:
         for limit in (1, 2, 10):
-            seen: list[str] = []
+            repositories: list[str] = []
             ends: list[Sequence[str | int] | None] = [None]
             while True:
-                rows, end = listing.read_page(which, sort, ends[-1], limit, format_day(1))
-                seen += [row.repository.rpartition("/")[2] for row in rows]
+                rows, end = listing.read_page(query, sort, ends[-1], limit, format_day(1))
+                repositories += [row.repository.rpartition("/")[2] for row in rows]
                 if end is None:
                     break
-                assert listing.find_previous_position(which, sort, end, limit, format_day(1)) == ends[-1]
+                assert listing.find_previous_position(query, sort, end, limit, format_day(1)) == ends[-1]
                 ends.append(end)
-            assert seen == expected, (which, sort, limit)
+            assert repositories == expected, (query, sort, limit)
 
 
 def test_a_page_is_full_though_other_verdicts_count_where_its_first_images_are(fleet: Fleet) -> None:
@@ -284,8 +291,8 @@ def test_a_page_is_full_though_other_verdicts_count_where_its_first_images_are(f
         fleet.store.images.add_push(PushedImage(f"late/{number}", "1", digest("clean"), format_day(18)))
     page = search(fleet).list_images(ImageQuery(statuses=["Rejected"], limit=2))
     assert [image.repository for image in page.images] == ["other/clean", "other/both"]
-    following = search(fleet).list_images(ImageQuery(statuses=["Rejected"], limit=2, after=page.next or ""))
-    assert [image.repository for image in following.images] == ["team/own", "team/base"]
+    second_page = search(fleet).list_images(ImageQuery(statuses=["Rejected"], limit=2, after=page.next or ""))
+    assert [image.repository for image in second_page.images] == ["team/own", "team/base"]
 
 
 def test_an_image_is_listed_by_the_verdict_of_its_own_repository(fleet: Fleet) -> None:
@@ -304,15 +311,15 @@ def test_an_image_is_listed_by_the_verdict_of_its_own_repository(fleet: Fleet) -
         ("Approved", ["other/clean", "other/both", "team/own", "team/base"]),
         ("Rejected", []),
     ):
-        assert [image.repository for image in images(fleet, statuses=[status])] == expected, status
-        assert {image.status or "NotJudged" for image in images(fleet, statuses=[status])} <= {status}
+        assert [image.repository for image in list_images(fleet, statuses=[status])] == expected, status
+        assert {image.status or "NotJudged" for image in list_images(fleet, statuses=[status])} <= {status}
 
 
 def test_an_image_that_is_pushed_between_two_pages_shifts_nothing(fleet: Fleet) -> None:
     page = search(fleet).list_images(ImageQuery(limit=2))
-    push(fleet, "late", "team/late", package("six", "1"))
-    following = search(fleet).list_images(ImageQuery(limit=2, after=page.next or ""))
-    assert [image.repository for image in following.images] == ["team/own", "team/base"]
+    push(fleet, "late", "team/late", make_package("six", "1"))
+    second_page = search(fleet).list_images(ImageQuery(limit=2, after=page.next or ""))
+    assert [image.repository for image in second_page.images] == ["team/own", "team/base"]
 
 
 WRONG_CURSORS: tuple[object, ...] = (
@@ -326,8 +333,8 @@ WRONG_CURSORS: tuple[object, ...] = (
 
 
 def test_a_wrong_cursor_is_refused(fleet: Fleet) -> None:
-    encoded = [base64.urlsafe_b64encode(json.dumps(value).encode()).decode() for value in WRONG_CURSORS]
-    for cursor in ("x", "é", *encoded):
+    encoded_cursors = [base64.urlsafe_b64encode(json.dumps(value).encode()).decode() for value in WRONG_CURSORS]
+    for cursor in ("x", "é", *encoded_cursors):
         with pytest.raises(UsageError, match="cursor"):
             search(fleet).list_images(ImageQuery(after=cursor))
 
@@ -339,12 +346,12 @@ def test_an_image_whose_repository_two_assignments_match_equally_well_is_undeter
     for name, policy in (("a", "default"), ("b", "strict")):
         fleet.store.policy_assignments.put(PolicyAssignment(name, ("team/*",), policy), "test", format_day(1))
     reason = "the policy assignments a, b match the repository team/copy equally well"
-    copy = next(image for image in images(fleet) if image.repository == "team/copy")
+    copy = next(image for image in list_images(fleet) if image.repository == "team/copy")
     assert (copy.status, copy.policy, copy.counts) == ("Undetermined", None, None)
     assert copy.summary.startswith(reason)
-    undetermined = images(fleet, statuses=["Undetermined"], repository="team/*")
-    assert [image.repository for image in undetermined] == ["team/copy", "team/own", "team/base"]
-    assert images(fleet, statuses=["Approved"], repository="team/*") == []
+    undetermined_images = list_images(fleet, statuses=["Undetermined"], repository="team/*")
+    assert [image.repository for image in undetermined_images] == ["team/copy", "team/own", "team/base"]
+    assert list_images(fleet, statuses=["Approved"], repository="team/*") == []
     locations = search(fleet).list_locations(digest("clean"), (), (), ())
     assert [(location.repository, location.status) for location in locations] == [
         ("team/copy", "Undetermined"),
@@ -355,7 +362,7 @@ def test_an_image_whose_repository_two_assignments_match_equally_well_is_undeter
 def test_an_approved_image_with_findings_says_that_the_policy_allows_them(fleet: Fleet) -> None:
     judge(fleet, "base", Status.APPROVED, 1, 2)
     judge(fleet, "own", Status.APPROVED, 1, cannot_judge_since=format_day(19))
-    assert [image.summary for image in images(fleet) if image.policy] == [
+    assert [image.summary for image in list_images(fleet) if image.policy] == [
         "1 CRITICAL finding",
         "1 CRITICAL, 2 HIGH findings; within the policy's limits",
     ]
@@ -365,9 +372,9 @@ def test_an_undetermined_image_without_counts_says_why(fleet: Fleet) -> None:
     judge(fleet, "base", Status.UNDETERMINED, cannot_judge_since=format_day(19))
     judge(fleet, "own", Status.UNDETERMINED)
     judge(fleet, "clean", Status.APPROVED)
-    assert [image.summary for image in images(fleet) if image.policy] == [
+    assert [image.summary for image in list_images(fleet) if image.policy] == [
         "no finding counts",
         "not everything in the image could be judged",
         f"advisories are stale or missing since {format_day(19)}",
     ]
-    assert all(image.summary for image in images(fleet, statuses=["Undetermined"]))
+    assert all(image.summary for image in list_images(fleet, statuses=["Undetermined"]))

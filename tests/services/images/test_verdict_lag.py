@@ -36,7 +36,7 @@ LATER = "advisories, waivers, VEX documents or the policy have changed since, or
 
 
 @pytest.mark.parametrize(
-    ("current", "record", "why"),
+    ("current", "record", "reason"),
     [
         ({}, {}, None),
         ({"policy": None, "counts": None}, {}, None),
@@ -52,13 +52,13 @@ LATER = "advisories, waivers, VEX documents or the policy have changed since, or
     ],
 )
 def test_a_recorded_verdict_that_differs_says_why(
-    current: dict[str, Any], record: dict[str, Any], why: str | None
+    current: dict[str, Any], record: dict[str, Any], reason: str | None
 ) -> None:
     sentence = explain_lag(replace(CURRENT, **current), replace(RECORD, **record), COUNTS)
-    if why is None:
+    if reason is None:
         assert sentence is None
     else:
         assert sentence is not None
         status = current.get("status", "Rejected")
-        differs = f"(Rejected) differs from the current one ({status}): {why}"
-        assert (differs if status != "Rejected" else f"are both Rejected, but {why}") in sentence
+        differs = f"(Rejected) differs from the current one ({status}): {reason}"
+        assert (differs if status != "Rejected" else f"are both Rejected, but {reason}") in sentence

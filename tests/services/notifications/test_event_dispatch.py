@@ -56,22 +56,22 @@ class Server:
         rule = Rule("news", {"detail-type": list(kinds)}, (RuleTarget("chat", group_seconds=group_seconds),))
         self.store.event_rules.put(rule, "ann", format_time(self.now))
 
-    def happens(self, kind: str, **detail: Any) -> None:
+    def record_event(self, kind: str, **detail: Any) -> None:
         key = f"{kind}/{format_time(self.now)}/{detail}"
         self.store.event_log.record([NewEvent(key, SOURCE, kind, "subject", format_time(self.now), detail)])
 
-    def passes(self, **time: float) -> None:
+    def advance_time(self, **time: float) -> None:
         self.now += timedelta(**time)
 
-    def sent(self) -> list[OutboxEntry]:
+    def claim_messages(self) -> list[OutboxEntry]:
         """What was sent since the last call, a while after the events."""
         self.dispatcher.run()
-        self.passes(seconds=5)
+        self.advance_time(seconds=5)
         self.dispatcher.run()
-        claimed = self.store.outbox.claim(OutboxKind.EVENT, format_time(self.now), "a server", 100, 100)
-        for entry in claimed:
+        claimed_entries = self.store.outbox.claim(OutboxKind.EVENT, format_time(self.now), "a server", 100, 100)
+        for entry in claimed_entries:
             self.store.outbox.complete(entry, format_time(self.now))
-        return list(claimed)
+        return list(claimed_entries)
 
 
 @pytest.fixture(params=FACTORIES)
@@ -82,8 +82,8 @@ def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
 
 def publish_verdict(server: Server, status: str, image: str = "sha256:a") -> int:
     """The number of messages about this verdict."""
-    server.happens("verdict.changed", image=image, repository="team/app", policy="default", status=status)
-    return len(server.sent())
+    server.record_event("verdict.changed", image=image, repository="team/app", policy="default", status=status)
+    return len(server.claim_messages())
 
 
 def test_an_image_that_is_approved_again_is_announced_each_time_that_its_rejection_was(server: Server) -> None:
@@ -91,9 +91,9 @@ def test_an_image_that_is_approved_again_is_announced_each_time_that_its_rejecti
     server.add_rule("verdict.changed")
     for _ in range(2):
         assert publish_verdict(server, "Rejected") == 1
-        server.passes(days=2)
+        server.advance_time(days=2)
         assert publish_verdict(server, "Approved") == 1
-        server.passes(days=2)
+        server.advance_time(days=2)
     assert publish_verdict(server, "Approved") == 0
 
 
@@ -103,7 +103,7 @@ def test_a_verdict_that_comes_and_goes_within_a_day_is_announced_once(server: Se
     messages = []
     for _ in range(30):
         messages += [publish_verdict(server, "Rejected"), publish_verdict(server, "Approved")]
-        server.passes(hours=1)
+        server.advance_time(hours=1)
     assert messages == [1, 1, *[0] * 58]
 
 
@@ -112,18 +112,18 @@ def test_a_state_that_contradicts_the_last_message_is_announced_once_it_has_sett
     server.add_rule("verdict.changed")
     for _ in range(20):
         messages = [publish_verdict(server, "Rejected")]
-        server.passes(minutes=40)
+        server.advance_time(minutes=40)
         messages.append(publish_verdict(server, "Approved"))
-        server.passes(minutes=40)
+        server.advance_time(minutes=40)
     assert messages == [0, 0]
     assert publish_verdict(server, "Rejected") == 0
-    server.passes(hours=2)
-    assert server.sent() == []
-    server.passes(hours=1)
-    (entry,) = server.sent()
+    server.advance_time(hours=2)
+    assert server.claim_messages() == []
+    server.advance_time(hours=1)
+    (entry,) = server.claim_messages()
     assert entry.payload["body"]["detail"]["status"] == "Rejected"
-    server.passes(hours=4)
-    assert server.sent() == []
+    server.advance_time(hours=4)
+    assert server.claim_messages() == []
     assert publish_verdict(server, "Approved") == 1
 
 
@@ -132,16 +132,16 @@ def test_the_last_message_is_true_of_a_verdict_that_alternates_between_two_bad_s
     server.add_rule("verdict.changed")
     statuses = ["Undetermined", "Rejected"] * 3
     assert [publish_verdict(server, status) for status in statuses] == [1, 1, 0, 0, 0, 0]
-    server.passes(hours=4)
-    assert server.sent() == []
+    server.advance_time(hours=4)
+    assert server.claim_messages() == []
     assert publish_verdict(server, "Undetermined") == 0
-    server.passes(hours=4)
-    (entry,) = server.sent()
+    server.advance_time(hours=4)
+    (entry,) = server.claim_messages()
     assert entry.payload["body"]["detail"]["status"] == "Undetermined"
-    server.passes(days=10)
+    server.advance_time(days=10)
     assert publish_verdict(server, "Rejected") == 0
-    server.passes(hours=4)
-    (entry,) = server.sent()
+    server.advance_time(hours=4)
+    (entry,) = server.claim_messages()
     assert entry.payload["body"]["detail"]["status"] == "Rejected"
     assert publish_verdict(server, "Approved") == 1
 
@@ -150,26 +150,26 @@ def test_whatever_verdicts_do_the_last_message_is_true_once_they_have_settled(se
     server.add_target()
     server.add_rule("verdict.changed")
     chance = Random(0)  # noqa: S311 - no secret
-    states, announced = dict[str, str](), dict[str, str]()
+    states, announced_states = dict[str, str](), dict[str, str]()
     for _ in range(15):
         for image in chance.sample(["sha256:a", "sha256:b"], chance.choice((1, 2))):
             former = states.get(image)
             states[image] = chance.choice([each for each in ("Approved", "Rejected", "Undetermined") if each != former])
             detail = {"image": image, "repository": "team/app", "policy": "default", "status": states[image]}
-            server.happens("verdict.changed", **detail, vulnerabilities=chance.choice((["CVE-1"], ["CVE-2"])))
-        server.passes(hours=chance.choice((0.2, 1, 5, 30)))
-        announced |= announced_statuses(server.sent())
-    server.passes(hours=4)
-    announced |= announced_statuses(server.sent())
-    assert announced == states
+            server.record_event("verdict.changed", **detail, vulnerabilities=chance.choice((["CVE-1"], ["CVE-2"])))
+        server.advance_time(hours=chance.choice((0.2, 1, 5, 30)))
+        announced_states |= read_announced_statuses(server.claim_messages())
+    server.advance_time(hours=4)
+    announced_states |= read_announced_statuses(server.claim_messages())
+    assert announced_states == states
 
 
-def announced_statuses(entries: list[OutboxEntry]) -> dict[str, str]:
+def read_announced_statuses(entries: list[OutboxEntry]) -> dict[str, str]:
     """By image, the status in the last message."""
     statuses: dict[str, str] = {}
     for entry in entries:
         detail = entry.payload["body"]["detail"]
-        texts = [worst["text"] for worst in detail.get("worst", ())]
+        texts = [worst_entry["text"] for worst_entry in detail.get("worst", ())]
         statuses |= {text.split("@")[1][:8]: text.split(": ")[2] for text in texts}
         if not texts:
             statuses[detail["image"]] = detail["status"]
@@ -185,16 +185,16 @@ def test_a_state_that_changes_back_before_it_has_settled_is_not_announced(server
         0,
         0,
     ]
-    server.passes(hours=10)
-    assert server.sent() == []
+    server.advance_time(hours=10)
+    assert server.claim_messages() == []
 
 
 def test_a_clock_that_goes_back_delays_no_state_that_has_settled(server: Server) -> None:
     server.add_target()
     server.add_rule("verdict.changed")
     assert [publish_verdict(server, status) for status in ("Rejected", "Approved", "Rejected")] == [1, 1, 0]
-    server.passes(days=-5)
-    assert len(server.sent()) == 1
+    server.advance_time(days=-5)
+    assert len(server.claim_messages()) == 1
 
 
 def test_what_a_clock_announced_that_was_ahead_is_announced_at_its_time_and_taken_back(server: Server) -> None:
@@ -203,15 +203,15 @@ def test_what_a_clock_announced_that_was_ahead_is_announced_at_its_time_and_take
     kinds = [(20, "waiver.expired"), (-20, "waiver.restored"), (0, "waiver.restored"), (19, "waiver.expired")]
     messages = []
     for days, kind in kinds:
-        server.passes(days=days)
-        server.happens(kind, waiver="w1")
-        messages.append(len(server.sent()))
+        server.advance_time(days=days)
+        server.record_event(kind, waiver="w1")
+        messages.append(len(server.claim_messages()))
     assert messages == [1, 1, 0, 1]
-    server.happens("image.judged", image="a")
-    assert len(server.sent()) == 1
-    server.passes(days=-1)
-    server.happens("image.judged", image="a")
-    assert len(server.sent()) == 1
+    server.record_event("image.judged", image="a")
+    assert len(server.claim_messages()) == 1
+    server.advance_time(days=-1)
+    server.record_event("image.judged", image="a")
+    assert len(server.claim_messages()) == 1
 
 
 def test_a_target_is_notified_of_the_verdicts_on_each_image_by_itself(server: Server) -> None:
@@ -227,12 +227,14 @@ def test_of_a_rejection_and_its_end_in_one_group_the_end_is_shown(server: Server
     server.add_rule("verdict.changed")
     publish_verdict(server, "Approved")
     for status in ("Rejected", "Approved"):
-        server.happens("verdict.changed", image="sha256:a", repository="team/app", policy="default", status=status)
-        server.passes(milliseconds=1)
-    (entry,) = server.sent()
+        server.record_event("verdict.changed", image="sha256:a", repository="team/app", policy="default", status=status)
+        server.advance_time(milliseconds=1)
+    (entry,) = server.claim_messages()
     detail = entry.payload["body"]["detail"]
     assert detail["count"] == 2
-    assert [worst["text"] for worst in detail["worst"]] == ["team/app@sha256:a: verdict changed: Approved by default"]
+    assert [worst_entry["text"] for worst_entry in detail["worst"]] == [
+        "team/app@sha256:a: verdict changed: Approved by default"
+    ]
     assert publish_verdict(server, "Approved") == 0
 
 
@@ -241,43 +243,43 @@ def test_a_service_that_recovers_again_is_announced(server: Server) -> None:
     server.add_rule("service.at_risk", "service.recovered")
     for _ in range(2):
         for kind in ("service.at_risk", "service.recovered"):
-            server.happens(kind, service="shop", summary="1 critical")
-            assert len(server.sent()) == 1
-            server.passes(days=2)
+            server.record_event(kind, service="shop", summary="1 critical")
+            assert len(server.claim_messages()) == 1
+            server.advance_time(days=2)
 
 
 def test_a_summary_waits_for_the_end_of_the_quiet_hours(server: Server) -> None:
-    server.passes(days=-1)
+    server.advance_time(days=-1)
     server.add_target(quiet_hours=QuietHours("11:00", "13:00"), summary=DailySummary("12:00"))
-    server.passes(days=1)
-    assert server.sent() == []
-    server.passes(hours=1)
-    assert [entry.payload["title"].partition(":")[0] for entry in server.sent()] == ["All is well"]
-    assert server.sent() == []
-    server.passes(days=1)
-    assert len(server.sent()) == 1
+    server.advance_time(days=1)
+    assert server.claim_messages() == []
+    server.advance_time(hours=1)
+    assert [entry.payload["title"].partition(":")[0] for entry in server.claim_messages()] == ["All is well"]
+    assert server.claim_messages() == []
+    server.advance_time(days=1)
+    assert len(server.claim_messages()) == 1
 
 
 def test_a_clock_that_goes_back_sends_no_summary_again(server: Server) -> None:
-    server.passes(days=-5)
+    server.advance_time(days=-5)
     server.add_target(summary=DailySummary("12:00"))
     for days, summaries in ((5, 1), (-2, 0), (0, 0), (1, 1), (1, 0), (1, 1), (400, 1), (-400, 0), (1, 1)):
-        server.passes(days=days)
-        assert len(server.sent()) == summaries, (days, server.now)
+        server.advance_time(days=days)
+        assert len(server.claim_messages()) == summaries, (days, server.now)
 
 
 def test_the_messages_of_a_summary_and_of_a_group_have_a_subject_and_an_id_that_stay_the_same(server: Server) -> None:
-    server.passes(days=-1)
+    server.advance_time(days=-1)
     server.add_target(summary=DailySummary("12:00"))
     server.add_rule("image.judged")
-    server.passes(days=1)
-    (summary,) = server.sent()
+    server.advance_time(days=1)
+    (summary,) = server.claim_messages()
     assert (summary.key, summary.subject) == ("summary/chat/2026-11-28T12:00:00.000Z", "target chat")
     for image in ("a", "b"):
-        server.happens("image.judged", image=image)
-    (grouped,) = server.sent()
-    assert (grouped.key.partition("/")[0], grouped.subject) == ("news", "rule news")
-    for entry in (summary, grouped):
+        server.record_event("image.judged", image=image)
+    (group_message,) = server.claim_messages()
+    assert (group_message.key.partition("/")[0], group_message.subject) == ("news", "rule news")
+    for entry in (summary, group_message):
         body = entry.payload["body"]
         message = Message(entry.key, entry.payload.get("rule", ""), body, "{}", "", "", entry.subject)
         _, text = make_http_message(message, CloudEventsMode.STRUCTURED)

@@ -34,7 +34,7 @@ def fill(store: Store) -> EventReader:
     return EventReader(store.event_log)
 
 
-def numbers(reader: EventReader, caller: Caller, after: int | None, limit: int = 100) -> list[int]:
+def list_event_numbers(reader: EventReader, caller: Caller, after: int | None, limit: int = 100) -> list[int]:
     return [event["detail"]["n"] for event in reader.read_page(caller, None, after, limit).events]
 
 
@@ -43,16 +43,16 @@ def test_pages_follow_each_other(store: Store) -> None:
     first = reader.read_page(ADMIN, None, 0, 2)
     assert [event["seq"] for event in first.events] == [1, 2]
     assert (first.after, first.has_more) == (2, True)
-    assert numbers(reader, ADMIN, first.after) == [2, 3, 4]
+    assert list_event_numbers(reader, ADMIN, first.after) == [2, 3, 4]
     last = reader.read_page(ADMIN, None, 5, 2)
     assert (list(last.events), last.after, last.has_more) == ([], 5, False)
-    assert numbers(reader, ADMIN, None, 2) == [3, 4]
+    assert list_event_numbers(reader, ADMIN, None, 2) == [3, 4]
     assert reader.read_page(ADMIN, None, None, 2).after == 5
 
 
 def test_a_limited_token_gets_the_events_of_its_repositories_and_pipelines(store: Store) -> None:
     reader = fill(store)
-    assert numbers(reader, LIMITED, 0) == numbers(reader, LIMITED, None) == [0, 2]
+    assert list_event_numbers(reader, LIMITED, 0) == list_event_numbers(reader, LIMITED, None) == [0, 2]
 
 
 def test_a_pattern_selects(store: Store) -> None:

@@ -30,7 +30,7 @@ def hearers(store: Store, owners: tuple[str, ...] = ("bob",), **detail: Any) -> 
 
 
 def test_the_owners_of_a_repository_are_notified(store: Store) -> None:
-    assert hearers(store, repository="team/web", owner="ana") == ("hook",)
+    assert find_recipients(store, repository="team/web", owner="ana") == ("hook",)
 
 
 def test_an_owner_without_a_target_is_named_and_keeps_no_other_from_being_notified(
@@ -41,11 +41,11 @@ def test_an_owner_without_a_target_is_named_and_keeps_no_other_from_being_notifi
 
 
 def test_a_waiver_for_all_repositories_concerns_the_person_who_owns_it(store: Store) -> None:
-    assert hearers(store, waiver="w-1", owner="ana") == ("mail",)
-    assert hearers(store, waiver="w-1", repository="other/*", owner="ana") == ("mail",)
+    assert find_recipients(store, waiver="w-1", owner="ana") == ("mail",)
+    assert find_recipients(store, waiver="w-1", repository="other/*", owner="ana") == ("mail",)
 
 
 @pytest.mark.parametrize("owner", ["target:hook", "role:admin", "eve", "", None, ["ana"]])
 def test_the_owner_of_a_waiver_names_no_target(store: Store, owner: object) -> None:
     """Who writes waivers chooses that text, and not where messages go."""
-    assert hearers(store, waiver="w-1", owner=owner) == ()
+    assert find_recipients(store, waiver="w-1", owner=owner) == ()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from tests.services.exposure_fleet import Fleet, format_day
-from tests.services.fleet.test_index import AdvisoryDatabase, digest, package
+from tests.services.fleet.test_index import AdvisoryDatabase, digest, make_package
 from tests.services.images.test_search import judge, push, search
 from tests.store.factories import FACTORIES, open_store_of_kind
 
@@ -27,13 +27,13 @@ def fleet(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Fleet]:
     """Two images of two teams; the one of `team` has two tags."""
     with open_store_of_kind(request.param, tmp_path) as store:
         fleet = Fleet(store, AdvisoryDatabase([], {}), today=10)
-        push(fleet, "ours", "team/app", package("six", "1"))
-        push(fleet, "ours", "team/app", package("six", "1"), tag="2")
-        push(fleet, "theirs", "other/app", package("six", "2"))
+        push(fleet, "ours", "team/app", make_package("six", "1"))
+        push(fleet, "ours", "team/app", make_package("six", "1"), tag="2")
+        push(fleet, "theirs", "other/app", make_package("six", "2"))
         yield fleet
 
 
-def summary(fleet: Fleet, target: str, now: datetime = NOW) -> tuple[str, str]:
+def render_summary(fleet: Fleet, target: str, now: datetime = NOW) -> tuple[str, str]:
     summaries = NotificationSummary(fleet.store, search(fleet).watched_images, fleet.database)
     title, text, _ = summaries.describe(Target(target, TargetType.LOG, ""), now, "registry.example")
     return title, text
@@ -46,13 +46,13 @@ def approve_all(fleet: Fleet) -> None:
 
 def test_all_is_well_while_every_image_is_approved(fleet: Fleet) -> None:
     approve_all(fleet)
-    assert summary(fleet, "all")[0] == "All is well: 0 services, none at risk; 2 images, all approved"
+    assert render_summary(fleet, "all")[0] == "All is well: 0 services, none at risk; 2 images, all approved"
 
 
 def test_rejected_images_are_counted_once_and_named(fleet: Fleet) -> None:
     judge(fleet, "ours", Status.REJECTED, 1)
     judge(fleet, "theirs", Status.APPROVED)
-    title, text = summary(fleet, "all")
+    title, text = render_summary(fleet, "all")
     assert title == "1 of 2 images rejected"
     assert "Images: 2, rejected: 1, undetermined: 0, without a verdict: 0." in text
     assert text.count("- team/app:") == 1
@@ -61,7 +61,7 @@ def test_rejected_images_are_counted_once_and_named(fleet: Fleet) -> None:
 def test_an_undetermined_image_is_not_well(fleet: Fleet) -> None:
     judge(fleet, "ours", Status.UNDETERMINED)
     judge(fleet, "theirs", Status.APPROVED)
-    title, _ = summary(fleet, "all")
+    title, _ = render_summary(fleet, "all")
     assert title == "1 image undetermined"
 
 
@@ -69,7 +69,7 @@ def test_an_image_whose_policy_is_not_clear_is_undetermined_as_in_lists(fleet: F
     approve_all(fleet)
     for name in ("a", "b"):
         fleet.store.policy_assignments.put(PolicyAssignment(name, ("team/*",), name), "ann", format_day(1))
-    title, text = summary(fleet, "all")
+    title, text = render_summary(fleet, "all")
     assert title == "1 image undetermined"
     assert "the policy assignments a, b match the repository team/app equally well" in text
 
@@ -79,8 +79,8 @@ def test_owners_get_the_summary_of_their_own_images(fleet: Fleet) -> None:
     judge(fleet, "theirs", Status.REJECTED, 3)
     assignment = PolicyAssignment("ours", ("team/*",), "default", owners=("target:team",))
     fleet.store.policy_assignments.put(assignment, "ann", "2026-11-28T00:00:00.000Z")
-    assert summary(fleet, "team")[0] == "All is well: 0 services, none at risk; 1 image, all approved"
-    assert "1 of 2 images rejected" in summary(fleet, "all")[0]
+    assert render_summary(fleet, "team")[0] == "All is well: 0 services, none at risk; 1 image, all approved"
+    assert "1 of 2 images rejected" in render_summary(fleet, "all")[0]
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_owners_are_notified_of_the_waivers_that_apply_in_their_repositories(
     fleet.store.policy_assignments.put(assignment, "ann", "2026-11-28T00:00:00.000Z")
     until = "2026-11-29T00:00:00.000Z"
     fleet.store.waivers.add(Waiver("w-1", "ann", "x", "CVE-2026-1", repository=repository, until=until))
-    assert ("- w-1 of ann expires at 2026-11-29T00:00:00.000Z" in summary(fleet, "team")[1]) is is_theirs
+    assert ("- w-1 of ann expires at 2026-11-29T00:00:00.000Z" in render_summary(fleet, "team")[1]) is is_theirs
 
 
 def test_an_image_whose_scan_has_failed_is_not_well(fleet: Fleet) -> None:
@@ -103,7 +103,7 @@ def test_an_image_whose_scan_has_failed_is_not_well(fleet: Fleet) -> None:
     store.images.add_push(PushedImage("team/app", "3", digest("broken"), format_day(12)))
     scan = store.images.request_scan(digest("broken"), "team/app", format_day(12))
     store.images.finish_scan(digest("broken"), scan.number, (), "a layer is damaged", format_day(12))
-    title, text = summary(fleet, "all")
+    title, text = render_summary(fleet, "all")
     assert title == "1 image without a verdict"
     assert "- team/app:3: its scan has failed" in text
 
@@ -111,7 +111,7 @@ def test_an_image_whose_scan_has_failed_is_not_well(fleet: Fleet) -> None:
 def test_an_image_that_waits_for_its_scan_or_its_verdict_is_not_well(fleet: Fleet) -> None:
     judge(fleet, "ours", Status.APPROVED)
     fleet.store.images.add_push(PushedImage("team/app", "3", digest("new"), format_day(12)))
-    title, text = summary(fleet, "all")
+    title, text = render_summary(fleet, "all")
     assert title == "1 image undetermined, 1 image without a verdict"
     assert "- team/app:3: not scanned yet" in text
     assert "- other/app:1: undetermined" in text
@@ -123,13 +123,13 @@ def test_what_is_no_image_needs_no_verdict(fleet: Fleet) -> None:
     store.images.add_push(PushedImage("team/app", "sig", digest("signature"), format_day(12)))
     scan = store.images.request_scan(digest("signature"), "team/app", format_day(12))
     store.images.finish_scan(digest("signature"), scan.number, (), "a signature", format_day(12), is_image=False)
-    assert summary(fleet, "all")[0] == "All is well: 0 services, none at risk; 2 images, all approved"
+    assert render_summary(fleet, "all")[0] == "All is well: 0 services, none at risk; 2 images, all approved"
 
 
 def test_a_verdict_from_before_feeds_became_stale_is_not_well(fleet: Fleet) -> None:
     approve_all(fleet)
     judge(fleet, "theirs", Status.APPROVED, cannot_judge_since=format_day(13))
-    title, text = summary(fleet, "all")
+    title, text = render_summary(fleet, "all")
     assert "1 image undetermined" in title
     assert f"- other/app:1: advisories are stale or missing since {format_day(13)}" in text
 
@@ -138,7 +138,7 @@ def test_a_second_repository_counts_by_its_own_verdict(fleet: Fleet) -> None:
     approve_all(fleet)
     fleet.store.images.add_push(PushedImage("third/app", "1", digest("ours"), format_day(12)))
     fleet.store.policy_assignments.put(PolicyAssignment("third", ("third/*",), "strict"), "ann", format_day(12))
-    title, text = summary(fleet, "all")
+    title, text = render_summary(fleet, "all")
     assert "1 image without a verdict" in title
     assert "- third/app:1: not judged yet" in text
 
@@ -148,16 +148,18 @@ def test_an_image_that_is_no_longer_watched_is_neither_approved_nor_a_worry(flee
     brief = PolicyAssignment("other", ("other/*",), "default", watch=Watch(WatchStart.PUSH, 86400))
     fleet.store.policy_assignments.put(brief, "ann", format_day(12))
     fleet.today = 28
-    assert summary(fleet, "all")[0] == "All is well: 0 services, none at risk; 1 image, all approved, 1 not watched"
+    assert (
+        render_summary(fleet, "all")[0] == "All is well: 0 services, none at risk; 1 image, all approved, 1 not watched"
+    )
 
 
 def test_stale_or_missing_advisories_are_not_well(fleet: Fleet) -> None:
     approve_all(fleet)
-    title, text = summary(fleet, "all", NOW + timedelta(days=30))
+    title, text = render_summary(fleet, "all", NOW + timedelta(days=30))
     assert title.endswith("stale advisories")
     assert "- PyPI: last checked" in text
     fleet.database.fails = True
-    title, text = summary(fleet, "all")
+    title, text = render_summary(fleet, "all")
     assert title.endswith("stale advisories")
     assert "- there is no advisory database." in text
 
@@ -168,7 +170,7 @@ def test_a_service_that_cannot_be_judged_is_not_well(fleet: Fleet) -> None:
     fleet.store.services.put(Service("shop", "local", 1, 1), task)
     verdict = RunningVerdict(digest("ours"), cannot_judge="advisories are stale")
     assert fleet.store.service_risks.record("shop", None, verdict, NOW, RiskTerms(), lambda change, risk: ())
-    title, text = summary(fleet, "all")
+    title, text = render_summary(fleet, "all")
     assert title == "1 service not judged"
     assert "- shop: advisories are stale" in text
 

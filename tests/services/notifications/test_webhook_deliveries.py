@@ -18,13 +18,13 @@ APPROVED = Answer(ApprovalState.APPROVED, "nothing found", "sha256:verdict")
 
 
 class Slow:
-    """Webhooks whose receiver `slow` blocks until `go` is set. `called` has the URLs that took an answer.
+    """Webhooks whose receiver `slow` blocks until `go` is set. `called_urls` has the URLs that took an answer.
 
     A review may find at once that the image of an approval has no scan, and report its changed verdict, too.
     """
 
     def __init__(self) -> None:
-        self.called: list[str] = []
+        self.called_urls: list[str] = []
         self.go = threading.Event()
         self.fails: list[Exception] = []
 
@@ -37,7 +37,7 @@ class Slow:
         if self.fails:
             raise self.fails.pop(0)
         if VERDICT_CHANGED.encode() not in body:
-            self.called.append(url)
+            self.called_urls.append(url)
 
 
 @pytest.fixture
@@ -62,18 +62,18 @@ def test_a_slow_receiver_never_blocks_others(caller: Slow, settle: Callable[[str
     for number in range(200):
         settle(f"slow-{number}", f"https://slow.example/{number}")
     settle("quick", "https://quick.example/")
-    wait_until(lambda: "https://quick.example/" in caller.called)
-    assert len(caller.called) == 1
+    wait_until(lambda: "https://quick.example/" in caller.called_urls)
+    assert len(caller.called_urls) == 1
     caller.go.set()
-    wait_until(lambda: len(caller.called) == 201)
-    assert len(set(caller.called)) == 201
+    wait_until(lambda: len(caller.called_urls) == 201)
+    assert len(set(caller.called_urls)) == 201
 
 
 def test_failed_webhooks_are_retried_and_refused_ones_are_not(caller: Slow, settle: Callable[[str, str], None]) -> None:
     caller.fails = [UnavailableError("not now"), UnavailableError("nor now")]
     settle("again", "https://again.example/")
-    wait_until(lambda: caller.called == ["https://again.example/"])
+    wait_until(lambda: caller.called_urls == ["https://again.example/"])
     caller.fails = [DeniedError("no more")]
     settle("gone", "https://gone.example/")
     wait_until(lambda: not caller.fails)
-    assert caller.called == ["https://again.example/"]
+    assert caller.called_urls == ["https://again.example/"]

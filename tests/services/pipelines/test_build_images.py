@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from tests.scanner.images import make
 from tests.scanner.images.client import serve_image
-from tests.scanner.images.test_image_time_limit import silent_registry
+from tests.scanner.images.test_image_time_limit import run_silent_registry
 from tests.scanner.images.webserver import serve
 
 from dockgate.services.pipelines.build_images import RegistryBuildImages
@@ -26,7 +26,7 @@ def test_a_base_image_that_inflates_past_a_builds_disk_is_refused(tmp_path: Path
 
 def test_a_base_image_whose_registry_is_slow_is_refused_when_its_time_is_over(tmp_path: Path) -> None:
     """A build holds one of few slots: a registry that sends a byte now and then could keep it for weeks."""
-    with silent_registry(b"HTTP/1.1 200 OK\r\nX-Long: a", lambda: None) as address:
+    with run_silent_registry(b"HTTP/1.1 200 OK\r\nX-Long: a", lambda: None) as address:
         images = RegistryBuildImages(tmp_path, address, lambda registry: None)
         with pytest.raises(BuildError, match=r"within 0\.5 seconds"):
             images.fetch(f"{address}/team/app:1", 2**21, 0.5)

@@ -47,23 +47,23 @@ def test_two_servers_deploy_to_one_service_one_after_the_other(steps: Steps, tmp
     is_sqlite = steps.store.database.is_sqlite  # which has one server: then it is another thread of that
     with nullcontext(steps.store) if is_sqlite else closing(open_postgres(tmp_path)) as other_store:
         other_server = replace(steps.deployments, store=other_store)
-        done: list[str] = []
+        finished_deployments: list[str] = []
 
         def deploy_newer() -> None:
             other_server.deploy(newer, definitions[newer])
-            done.append("newer")
+            finished_deployments.append("newer")
 
         thread = threading.Thread(target=deploy_newer)
 
         def begin_newer() -> None:
             thread.start()
             thread.join(timeout=0.5)
-            done.append("in the middle of older")
+            finished_deployments.append("in the middle of older")
 
         steps.act_at("before deploy", begin_newer)
         steps.deployments.deploy(older, definitions[older])
         thread.join(timeout=20)
-    assert done == ["in the middle of older", "newer"]
+    assert finished_deployments == ["in the middle of older", "newer"]
     assert steps.list_running_images() == ["newer"]
 
 

@@ -70,9 +70,9 @@ def site(tmp_path: Path) -> Iterator[Site]:
 
 
 def test_documents_are_applied_whatever_their_order(site: Site) -> None:
-    applied = site.apply(*reversed(TEXTS))
+    changes = site.apply(*reversed(TEXTS))
     kinds = ["Repository", "Service", "Policy", "Pipeline", "Target", "Rule", "PolicyAssignment"]
-    assert [(each.kind, each.change) for each in applied] == [(kind, "created") for kind in kinds]
+    assert [(each.kind, each.change) for each in changes] == [(kind, "created") for kind in kinds]
     for order in list(permutations(TEXTS))[::500]:
         assert {each.change for each in site.apply(*order)} == {"unchanged"}
 
@@ -94,18 +94,20 @@ def test_a_rule_with_our_own_registry_is_refused_since_no_event_has_it(site: Sit
     assert {each.change for each in site.apply(*TEXTS, changes={"rule": foreign_rule})} == {"created"}
 
 
-@pytest.mark.parametrize("missing", ["repository.yaml", "service.yaml", "policy.yaml", "pipeline.yaml", "target.yaml"])
-def test_what_is_missing_lets_nothing_be_applied(site: Site, missing: str) -> None:
+@pytest.mark.parametrize(
+    "missing_name", ["repository.yaml", "service.yaml", "policy.yaml", "pipeline.yaml", "target.yaml"]
+)
+def test_what_is_missing_lets_nothing_be_applied(site: Site, missing_name: str) -> None:
     before = site.list_names()
     names = {"repository": "code", "service": "web", "policy": "strict", "pipeline": "shop", "target": "again"}
     with pytest.raises(DockgateError, match=r"^\w+\.yaml: \w+ \w+: ") as error:
-        site.apply(*(name for name in TEXTS if name != missing))
-    assert repr(names[missing.removesuffix(".yaml")]) in str(error.value)
+        site.apply(*(name for name in TEXTS if name != missing_name))
+    assert repr(names[missing_name.removesuffix(".yaml")]) in str(error.value)
     assert site.list_names() == before
 
 
 @pytest.mark.parametrize(
-    ("changed", "text", "message"),
+    ("changed_name", "text", "message"),
     [
         ("rule", TEXTS["rule.yaml"].replace("targets", "tragets"), "rule.yaml:4: tragets"),
         ("policy", TEXTS["policy.yaml"].replace("HIGH", "HIHG"), "policy.yaml:4: "),
@@ -123,10 +125,10 @@ def test_what_is_missing_lets_nothing_be_applied(site: Site, missing: str) -> No
         ),
     ],
 )
-def test_one_wrong_document_lets_none_be_applied(site: Site, changed: str, text: str, message: str) -> None:
+def test_one_wrong_document_lets_none_be_applied(site: Site, changed_name: str, text: str, message: str) -> None:
     before = site.list_names()
     with pytest.raises(DockgateError) as error:
-        site.apply(*TEXTS, changes={changed: text})
+        site.apply(*TEXTS, changes={changed_name: text})
     assert str(error.value).startswith(message)
     assert site.list_names() == before
 
@@ -146,11 +148,13 @@ def test_two_assignments_can_exchange_their_repositories(site: Site) -> None:
         "rule.yaml",
         changes={"rule": TEXTS["assignment.yaml"].replace("team", "prod")},
     )
-    exchanged = {
+    exchanged_texts = {
         "assignment": TEXTS["assignment.yaml"].replace("team/", "prod/"),
         "rule": TEXTS["assignment.yaml"].replace("team", "prod").replace("prod/", "team/"),
     }
-    assert [each.change for each in site.apply("assignment.yaml", "rule.yaml", changes=exchanged)] == ["updated"] * 2
+    assert [each.change for each in site.apply("assignment.yaml", "rule.yaml", changes=exchanged_texts)] == [
+        "updated"
+    ] * 2
 
 
 def test_a_service_that_cannot_change_lets_nothing_be_applied(site: Site) -> None:
@@ -168,7 +172,7 @@ def test_an_assignment_can_name_repositories_with_our_own_registry(site: Site) -
     site.apply("policy.yaml", "assignment.yaml", changes={"assignment": text})
     (record,) = site.system.store.policy_assignments.list()
     assert record.assignment.repositories == ("team/*",)
-    (again,) = site.apply("assignment.yaml", changes={"assignment": text})
-    assert again.change == "unchanged"
+    (change,) = site.apply("assignment.yaml", changes={"assignment": text})
+    assert change.change == "unchanged"
     with pytest.raises(DockgateError, match=r"PolicyAssignment team: the pattern .* other registries"):
         site.apply("assignment.yaml", changes={"assignment": text.replace("/team/*", "/**")})

@@ -33,7 +33,7 @@ class Killed(BaseException):
     """The process ends here."""
 
 
-def no_lockfile(delivered: DeliveredImage, commit: str, plan: FixPlan, lock: LockUpdate) -> str:
+def fail_lock_update(image: DeliveredImage, commit: str, plan: FixPlan, lock: LockUpdate) -> str:
     raise UnavailableError("no stage of Dockerfile runs npm")
 
 
@@ -69,10 +69,10 @@ class Search:
     def is_rejected(self, image: str) -> bool:
         return self.is_bad
 
-    def find_base_digest(self, delivered: DeliveredImage, commit: str) -> str | None:
+    def find_base_digest(self, image: DeliveredImage, commit: str) -> str | None:
         return self.base
 
-    def find(self, delivered: DeliveredImage, commit: str) -> ProvenFix | None:
+    def find(self, image: DeliveredImage, commit: str) -> ProvenFix | None:
         self.searches += 1
         return ProvenFix(self.plan, FixDetails(self.plan.changes, ("CVE-2026-1",))) if self.plan else None
 
@@ -90,14 +90,14 @@ class Site:
         stages = (Stage("Source", (Action("Pull", ActionType.SOURCE, output="Code"),)),)
         self.pipeline = Pipeline("shop", stages, on_fix=FixSettings(action, per_day))
         store.pipelines.put(self.pipeline, self.clock.now())
-        self.search = Search(store, self.delivery(IMAGE), plan)
+        self.search = Search(store, self.make_delivery(IMAGE), plan)
 
-    def delivery(self, image: str, number: int = 1) -> DeliveredImage:
+    def make_delivery(self, image: str, number: int = 1) -> DeliveredImage:
         execution = Execution(f"shop-{number}", "shop", number, 1, RunState.SUCCEEDED, {}, started_at=format_time(NOW))
         context = DeploymentContext("shop/app")
         return DeliveredImage(self.pipeline, execution, image, context, "shop", "main", self.head, "Dockerfile", {})
 
-    def server(self, observe: Callable[[str], None] = lambda moment: None) -> Fixes:
+    def start_server(self, observe: Callable[[str], None] = lambda moment: None) -> Fixes:
         """A server that has just started."""
         effects = Effects(observe)
         pushes = GitPushes(self.store, self.host, self.clock, effects, self.starter)  # type: ignore[arg-type]
@@ -108,23 +108,23 @@ class Site:
             self.host,
             self.files,
             pushes,
-            no_lockfile,
+            fail_lock_update,
             self.clock,
             effects,
             starter,  # type: ignore[arg-type]
         )
 
-    def fix(self) -> Fix:
+    def get_fix(self) -> Fix:
         (fix,) = self.store.fixes.list("shop")
         return fix
 
-    def state(self) -> tuple[object, ...]:
+    def read_state(self) -> tuple[object, ...]:
         events = [event.body for event in self.store.event_log.read()]
         executions = self.store.executions.list_for_pipeline("shop")
-        pushes = [record for fix in self.store.fixes.list("shop") for record in self._pushes(fix)]
+        pushes = [record for fix in self.store.fixes.list("shop") for record in self._list_pushes(fix)]
         return self.store.fixes.list("shop"), events, self.host.list_heads("shop"), executions, pushes
 
-    def _pushes(self, fix: Fix) -> list[object]:
+    def _list_pushes(self, fix: Fix) -> list[object]:
         ref = f"refs/heads/{fix.branch}"
         return [(record.push, record.new, record.accepted) for record in self.store.pushes.list_for_ref("shop", ref)]
 
@@ -150,38 +150,38 @@ def test_a_fix_that_is_interrupted_ends_as_one_that_is_not(
     tmp_path: Path, action: FixAction, plan: FixPlan, moment: str
 ) -> None:
     with open_store_of_kind("sqlite", tmp_path / "alone") as store:
-        alone = Site(store, action, plan)
-        alone.server().review()
-        undisturbed = alone.state()
+        uninterrupted_site = Site(store, action, plan)
+        uninterrupted_site.start_server().review()
+        expected_state = uninterrupted_site.read_state()
     with open_store_of_kind("sqlite", tmp_path / "killed") as store:
         site = Site(store, action, plan)
         moments = [moment]
 
-        def die(here: str) -> None:
-            if here in moments:
-                moments.remove(here)
+        def die_at_moments(moment: str) -> None:
+            if moment in moments:
+                moments.remove(moment)
                 raise Killed
 
         with pytest.raises(Killed):
-            site.server(die).review()
-        site.server().review()
-        site.server().review()
-        assert site.state() == undisturbed
-        assert site.fix().state is FixState.OFFERED
+            site.start_server(die_at_moments).review()
+        site.start_server().review()
+        site.start_server().review()
+        assert site.read_state() == expected_state
+        assert site.get_fix().state is FixState.OFFERED
 
 
 def test_a_branch_that_moves_after_a_crash_gets_a_commit_on_its_new_head(store: Store) -> None:
     site = Site(store, FixAction.BRANCH, CHANGE)
 
-    def die(here: str) -> None:
-        if here == "before offer-fix":
+    def die_before_offer(moment: str) -> None:
+        if moment == "before offer-fix":
             raise Killed
 
     with pytest.raises(Killed):
-        site.server(die).review()
+        site.start_server(die_before_offer).review()
     new = site.host.push("shop", {"requirements.txt": "flask==1.0\n", "x": "y"})
-    site.server().review()
-    fix = site.fix()
+    site.start_server().review()
+    fix = site.get_fix()
     assert (fix.state, fix.parent) == (FixState.OFFERED, new)
     assert fix.branch is not None
     assert [commit.id for commit in site.files.list_commits("shop", fix.branch, 2)] == [fix.commit, new]
@@ -191,15 +191,15 @@ def test_a_branch_that_moves_after_a_crash_gets_a_commit_on_its_new_head(store: 
 def test_a_remediation_that_changed_while_the_server_was_down_is_not_offered(store: Store) -> None:
     site = Site(store, FixAction.BRANCH, CHANGE)
 
-    def die(here: str) -> None:
-        if here == "after plan-fix":
+    def die_after_plan(moment: str) -> None:
+        if moment == "after plan-fix":
             raise Killed
 
     with pytest.raises(Killed):
-        site.server(die).review()
+        site.start_server(die_after_plan).review()
     site.search.plan = None
-    site.server().review()
-    assert (site.fix().state, site.fix().reason) == (FixState.SUPERSEDED, "what fixes the image has changed")
+    site.start_server().review()
+    assert (site.get_fix().state, site.get_fix().reason) == (FixState.SUPERSEDED, "what fixes the image has changed")
     assert list(site.host.list_heads("shop")) == ["main"]
     assert store.event_log.read() == []
 
@@ -207,17 +207,17 @@ def test_a_remediation_that_changed_while_the_server_was_down_is_not_offered(sto
 def test_nothing_is_done_while_the_pipeline_delivers(store: Store) -> None:
     site = Site(store, FixAction.BRANCH, CHANGE)
     delivery, site.search.delivery = site.search.delivery, None
-    server = site.server()
+    server = site.start_server()
     server.review()
     assert store.fixes.list("shop") == []
     site.search.delivery = delivery
     server.review()
-    assert site.fix().state is FixState.OFFERED
+    assert site.get_fix().state is FixState.OFFERED
 
 
 def test_the_search_is_made_once_for_the_same_inputs(store: Store) -> None:
     site = Site(store, FixAction.BRANCH, CHANGE)
-    server = site.server()
+    server = site.start_server()
     for _ in range(3):
         server.review()
     assert site.search.searches == 1
@@ -232,8 +232,8 @@ def test_the_search_is_made_once_for_the_same_inputs(store: Store) -> None:
 def test_a_rebuild_of_a_branch_that_moved_on_is_left_to_people(store: Store) -> None:
     site = Site(store, FixAction.REBUILD, REBUILD)
     site.host.push("shop", {"requirements.txt": "flask==1.0\n", "x": "y"})
-    site.server().review()
-    fix = site.fix()
+    site.start_server().review()
+    fix = site.get_fix()
     assert (fix.kind, fix.execution) == (FixKind.BY_HAND, None)
     assert "main has moved on since shop-1" in fix.details.obstacles[0]
     assert store.executions.list_for_pipeline("shop") == []
@@ -241,63 +241,63 @@ def test_a_rebuild_of_a_branch_that_moved_on_is_left_to_people(store: Store) -> 
 
 def test_a_rebuild_is_of_the_commit_that_was_judged_and_starts_once(store: Store) -> None:
     site = Site(store, FixAction.REBUILD, REBUILD)
-    site.server().review()
+    site.start_server().review()
     (execution,) = store.executions.list_for_pipeline("shop")
     assert (execution.trigger["commit"], execution.trigger["fresh"]) == (site.head, "yes")
     assert site.starter.proceeded == [execution.id]
-    site.server().review()
-    assert site.fix().state is FixState.OFFERED
+    site.start_server().review()
+    assert site.get_fix().state is FixState.OFFERED
     store.executions.stop(execution.id, "enough", site.clock.now())
-    site.server().review()
-    assert (site.fix().state, site.fix().reason) == (FixState.FAILED, f"{execution.id}: enough")
-    site.server().review()
+    site.start_server().review()
+    assert (site.get_fix().state, site.get_fix().reason) == (FixState.FAILED, f"{execution.id}: enough")
+    site.start_server().review()
     assert len(store.executions.list_for_pipeline("shop")) == 1
 
 
 def test_a_fix_ends_when_its_image_is_replaced_or_accepted(store: Store) -> None:
     site = Site(store, FixAction.BRANCH, CHANGE, per_day=9)
-    site.server().review()
+    site.start_server().review()
     site.search.is_bad = False
-    site.server().review()
-    assert (site.fix().state, site.fix().reason) == (FixState.SUPERSEDED, "its image is not rejected any more")
+    site.start_server().review()
+    assert (site.get_fix().state, site.get_fix().reason) == (FixState.SUPERSEDED, "its image is not rejected any more")
     site.search.is_bad = True
-    site.search.delivery = site.delivery(NEXT, 2)
+    site.search.delivery = site.make_delivery(NEXT, 2)
     site.now += timedelta(hours=1)
-    site.server().review()
-    site.search.delivery = site.delivery(IMAGE, 3)
-    site.server().review()
-    newest, oldest = store.fixes.list("shop")
-    assert (newest.state, newest.reason) == (FixState.APPLIED, f"shop-3 delivered {IMAGE}")
-    assert (oldest.image, oldest.state) == (IMAGE, FixState.OFFERED)  # it is delivered and rejected again
+    site.start_server().review()
+    site.search.delivery = site.make_delivery(IMAGE, 3)
+    site.start_server().review()
+    newest_fix, oldest_fix = store.fixes.list("shop")
+    assert (newest_fix.state, newest_fix.reason) == (FixState.APPLIED, f"shop-3 delivered {IMAGE}")
+    assert (oldest_fix.image, oldest_fix.state) == (IMAGE, FixState.OFFERED)  # it is delivered and rejected again
 
 
 def test_a_fix_of_an_image_that_is_rejected_again_is_open_again_and_announced_once(store: Store) -> None:
     site = Site(store, FixAction.BRANCH, CHANGE)
-    site.server().review()
-    offered = site.fix()
+    site.start_server().review()
+    offered_fix = site.get_fix()
     for _ in range(2):
         site.search.is_bad = False
-        site.server().review()
-        assert site.fix().state is FixState.SUPERSEDED
+        site.start_server().review()
+        assert site.get_fix().state is FixState.SUPERSEDED
         site.search.is_bad = True
-        site.server().review()
-        assert site.fix() == offered
+        site.start_server().review()
+        assert site.get_fix() == offered_fix
     assert [event.detail_type for event in store.event_log.read()] == ["fix.available"]
 
 
 def test_the_branch_of_a_fix_that_is_open_again_is_made_again_if_people_deleted_it(store: Store) -> None:
     site = Site(store, FixAction.BRANCH, CHANGE)
-    site.server().review()
-    branch = site.fix().branch
+    site.start_server().review()
+    branch = site.get_fix().branch
     assert branch is not None
     site.search.is_bad = False
-    site.server().review()
+    site.start_server().review()
     site.host.rewind_branch("shop", branch, None)
     head = site.host.push("shop", {"requirements.txt": "flask==1.0\n", "README": "new\n"})
     site.search.is_bad = True
-    site.server().review()
-    assert (site.fix().state, site.fix().branch, site.fix().parent) == (FixState.OFFERED, branch, head)
-    assert site.host.list_heads("shop")[branch] == site.fix().commit
+    site.start_server().review()
+    assert (site.get_fix().state, site.get_fix().branch, site.get_fix().parent) == (FixState.OFFERED, branch, head)
+    assert site.host.list_heads("shop")[branch] == site.get_fix().commit
     assert [event.detail_type for event in store.event_log.read()].count("fix.available") == 1
 
 
@@ -308,10 +308,10 @@ def test_a_fix_that_changed_while_it_was_open_and_changed_back_is_open_again(sto
     for plan in (CHANGE, second_plan, CHANGE, second_plan):
         site.search.plan = plan
         site.now += timedelta(hours=1)
-        site.server().review()
-        present = store.fixes.find_open_fix("shop")
-        assert present is not None
-        assert (present.details.changes, present.state) == (plan.changes, FixState.OFFERED)
+        site.start_server().review()
+        open_fix = store.fixes.find_open_fix("shop")
+        assert open_fix is not None
+        assert (open_fix.details.changes, open_fix.state) == (plan.changes, FixState.OFFERED)
     assert len(store.fixes.list("shop")) == 2
     assert [event.detail_type for event in store.event_log.read()] == ["fix.available"] * 2
 
@@ -322,29 +322,29 @@ def test_a_fix_that_comes_back_does_not_count_twice_for_the_daily_limit(store: S
     for hour in range(26):
         site.search.plan = second_plan if hour % 2 else CHANGE
         site.now += timedelta(hours=1)
-        site.server().review()
-    present = store.fixes.find_open_fix("shop")
-    assert present is not None
-    assert present.details.changes == second_plan.changes
+        site.start_server().review()
+    open_fix = store.fixes.find_open_fix("shop")
+    assert open_fix is not None
+    assert open_fix.details.changes == second_plan.changes
 
 
 def test_a_fix_over_the_daily_limit_is_listed_as_withheld_until_it_is_made_or_not_needed(store: Store) -> None:
     site = Site(store, FixAction.NOTIFY, CHANGE)
 
-    def listed(version: str, hours: float = 2) -> list[tuple[str, str]]:
+    def review_version(version: str, hours: float = 2) -> list[tuple[str, str]]:
         """The fixes after a review that finds a change to this version."""
         site.now += timedelta(hours=hours)
         site.search.plan = replace(CHANGE, changes=(version,))
-        site.server().review()
+        site.start_server().review()
         return sorted((fix.state.value, fix.details.changes[0]) for fix in store.fixes.list("shop"))
 
-    assert listed("2.0") == [("Offered", "2.0")]
-    assert listed("3.0") == [("Superseded", "2.0"), ("Withheld", "3.0")]
-    assert listed("4.0") == [("Superseded", "2.0"), ("Withheld", "4.0")]
-    assert listed("4.0", 24) == [("Offered", "4.0"), ("Superseded", "2.0")]
-    assert listed("5.0") == [("Superseded", "2.0"), ("Superseded", "4.0"), ("Withheld", "5.0")]
+    assert review_version("2.0") == [("Offered", "2.0")]
+    assert review_version("3.0") == [("Superseded", "2.0"), ("Withheld", "3.0")]
+    assert review_version("4.0") == [("Superseded", "2.0"), ("Withheld", "4.0")]
+    assert review_version("4.0", 24) == [("Offered", "4.0"), ("Superseded", "2.0")]
+    assert review_version("5.0") == [("Superseded", "2.0"), ("Superseded", "4.0"), ("Withheld", "5.0")]
     site.search.is_bad = False
-    assert listed("5.0") == [("Superseded", "2.0"), ("Superseded", "4.0")]
+    assert review_version("5.0") == [("Superseded", "2.0"), ("Superseded", "4.0")]
 
 
 def test_a_withheld_fix_is_not_listed_any_more_once_its_pipeline_wants_none(store: Store) -> None:
@@ -352,31 +352,31 @@ def test_a_withheld_fix_is_not_listed_any_more_once_its_pipeline_wants_none(stor
     for version in ("2.0", "3.0"):
         site.now += timedelta(hours=2)
         site.search.plan = replace(CHANGE, changes=(version,))
-        site.server().review()
+        site.start_server().review()
     assert [fix.state for fix in store.fixes.list("shop")] == [FixState.WITHHELD, FixState.SUPERSEDED]
     store.pipelines.put(replace(site.pipeline, on_fix=None), site.clock.now())
-    site.server().review()
+    site.start_server().review()
     assert [fix.state for fix in store.fixes.list("shop")] == [FixState.SUPERSEDED]
 
 
 def test_fixes_of_a_clock_that_was_ahead_do_not_count_for_the_daily_limit(store: Store) -> None:
     site = Site(store, FixAction.NOTIFY, CHANGE)
     site.now += timedelta(days=40)
-    site.server().review()
+    site.start_server().review()
     site.now -= timedelta(days=40)
     site.search.plan = replace(CHANGE, changes=("flask: 1.0 → 3.0",))
-    site.server().review()
-    present = store.fixes.find_open_fix("shop")
-    assert present is not None
-    assert present.details.changes == site.search.plan.changes
+    site.start_server().review()
+    open_fix = store.fixes.find_open_fix("shop")
+    assert open_fix is not None
+    assert open_fix.details.changes == site.search.plan.changes
 
 
 def test_a_lockfile_that_cannot_be_made_is_named_in_the_commit_and_in_the_event(store: Store) -> None:
     locks = (LockUpdate("", "package-lock.json", (("lodash", "4.17.21"),)),)
     plan = FixPlan(FixKind.CHANGE, ("lodash: 4.17.20 → 4.17.21",), {"package.json": "{}\n"}, locks)
     site = Site(store, FixAction.BRANCH, plan)
-    site.server().review()
-    fix = site.fix()
+    site.start_server().review()
+    fix = site.get_fix()
     assert fix.branch is not None
     (commit,) = site.files.list_commits("shop", fix.branch, 1)
     note = "package-lock.json is not changed: no stage of Dockerfile runs npm."
@@ -391,5 +391,5 @@ def test_a_pipeline_whose_search_fails_keeps_no_other_from_its_fix(store: Store)
     site = Site(store, FixAction.NOTIFY, CHANGE)
     store.pipelines.put(replace(site.pipeline, name="a-hostile-one"), site.clock.now())
     site.search.failing = "a-hostile-one"
-    site.server().review()
-    assert site.fix().state is FixState.OFFERED
+    site.start_server().review()
+    assert site.get_fix().state is FixState.OFFERED

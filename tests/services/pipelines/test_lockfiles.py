@@ -38,7 +38,7 @@ grep -q '"version": "2"' package.json
 """
 
 
-def lockfile(*versions: str) -> str:
+def make_lockfile(*versions: str) -> str:
     """A lockfile with lodash in each of the versions."""
     packages = {"": {"name": "shop"}} | {
         "/".join(["node_modules/react-app"] * depth + ["node_modules/lodash"]): {"version": version}
@@ -47,7 +47,7 @@ def lockfile(*versions: str) -> str:
     return json.dumps({"name": "shop", "lockfileVersion": 3, "packages": packages}, indent=2)
 
 
-def delivered_image(dockerfile: str = "Dockerfile") -> DeliveredImage:
+def make_delivered_image(dockerfile: str = "Dockerfile") -> DeliveredImage:
     execution = Execution("shop-1", "shop", 1, 1, RunState.SUCCEEDED, {}, started_at="2026-11-28T10:00:00.000Z")
     context = DeploymentContext("shop/app")
     return DeliveredImage(
@@ -55,13 +55,13 @@ def delivered_image(dockerfile: str = "Dockerfile") -> DeliveredImage:
     )
 
 
-def layer(content: bytes, name: str = "lock") -> bytes:
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w") as tar:
+def pack_layer(content: bytes, name: str = "lock") -> bytes:
+    output = io.BytesIO()
+    with tarfile.open(fileobj=output, mode="w") as tar:
         member = tarfile.TarInfo(name)
         member.size = len(content)
         tar.addfile(member, io.BytesIO(content))
-    return gzip.compress(out.getvalue())
+    return gzip.compress(output.getvalue())
 
 
 @dataclass
@@ -93,19 +93,19 @@ class Site:
     def make(self, files: dict[str, str], lock: LockUpdate = LOCK, plan: FixPlan = PLAN) -> str:
         commit = self.host.push("shop", files)
         builds = LockBuilds(self.builder, self.builder.registry, self.host, self.scratch, NPM)
-        return builds(delivered_image(), commit, plan, lock)
+        return builds(make_delivered_image(), commit, plan, lock)
 
 
 @pytest.fixture
 def site(tmp_path: Path) -> Site:
     host = MemoryHost()
     host.create("shop")
-    return Site(PlannedBuilder(MemoryRegistry(), layer(lockfile("4.17.21").encode())), host, tmp_path)
+    return Site(PlannedBuilder(MemoryRegistry(), pack_layer(make_lockfile("4.17.21").encode())), host, tmp_path)
 
 
 def test_npm_runs_in_the_image_that_the_dockerfile_runs_it_in_and_runs_no_scripts(site: Site) -> None:
-    text = site.make({"Dockerfile": DOCKERFILE, "package.json": "{}", "package-lock.json": lockfile("4.17.20")})
-    assert text == lockfile("4.17.21")
+    text = site.make({"Dockerfile": DOCKERFILE, "package.json": "{}", "package-lock.json": make_lockfile("4.17.20")})
+    assert text == make_lockfile("4.17.21")
     (dockerfile,) = site.builder.dockerfiles
     lines = dockerfile.splitlines()
     assert lines[0] == "FROM node:22 AS npm"
@@ -158,11 +158,11 @@ def test_npm_is_found_in_every_form_of_a_command(site: Site, command: str) -> No
         b"",
         b"no gzip",
         gzip.compress(b"no tar file"),
-        layer(b"{}", "other"),
-        layer(b"\xff\xfe"),
-        layer(b"[1, 2]"),
-        layer(b"{"),
-        layer(b" " * (17 << 20)),
+        pack_layer(b"{}", "other"),
+        pack_layer(b"\xff\xfe"),
+        pack_layer(b"[1, 2]"),
+        pack_layer(b"{"),
+        pack_layer(b" " * (17 << 20)),
     ],
     ids=["empty", "no gzip", "no tar file", "no lockfile", "no text", "no object", "no JSON", "too large"],
 )
@@ -174,7 +174,7 @@ def test_an_image_without_a_lockfile_is_an_error_and_is_deleted(site: Site, blob
 
 
 def test_a_package_that_another_one_keeps_back_is_named(site: Site) -> None:
-    site.builder.blob = layer(lockfile("4.17.21", "3.10.1").encode())
+    site.builder.blob = pack_layer(make_lockfile("4.17.21", "3.10.1").encode())
     with pytest.raises(DockgateError, match=r"npm keeps lodash 3\.10\.1"):
         site.make({"Dockerfile": DOCKERFILE})
 
@@ -197,9 +197,9 @@ def test_a_link_never_leads_a_file_of_the_plan_out_of_the_source(site: Site, tmp
     site.host.create("shop")
     site.make({})
     assert (outside / "package.json").read_text() == "mine"
-    below = FixPlan(FixKind.CHANGE, PLAN.changes, {"sub/package.json": "theirs"})
+    subfolder_plan = FixPlan(FixKind.CHANGE, PLAN.changes, {"sub/package.json": "theirs"})
     with pytest.raises(DockgateError, match="outside the source"):
-        site.make({"x": "y"}, plan=below)
+        site.make({"x": "y"}, plan=subfolder_plan)
     assert (outside / "package.json").read_text() == "mine"
 
 
@@ -227,10 +227,10 @@ def test_a_build_makes_the_lockfile(host: Host, tmp_path: Path) -> None:
         ".dockerignore": "*",
         "package.json": "{}",
     }
-    commit = source.push("shop", {**files, "package-lock.json": lockfile("4.17.20")})
-    assert builds(delivered_image(), commit, PLAN, LOCK) == lockfile("4.17.21")
+    commit = source.push("shop", {**files, "package-lock.json": make_lockfile("4.17.20")})
+    assert builds(make_delivered_image(), commit, PLAN, LOCK) == make_lockfile("4.17.21")
     assert registry.list_tags("dockgate-locks/shop") == []
-    commit = source.push("shop", {**files, "package-lock.json": lockfile("4.17.20", "3.10.1")})
+    commit = source.push("shop", {**files, "package-lock.json": make_lockfile("4.17.20", "3.10.1")})
     with pytest.raises(DockgateError, match=r"npm keeps lodash 3\.10\.1"):
-        builds(delivered_image(), commit, PLAN, LOCK)
+        builds(make_delivered_image(), commit, PLAN, LOCK)
     assert registry.list_tags("dockgate-locks/shop") == []

@@ -23,7 +23,7 @@ def steps(tmp_path: Path) -> Iterator[Steps]:
     result.system.close()
 
 
-def tasks(steps: Steps) -> list[tuple[int, TaskState]]:
+def list_task_states(steps: Steps) -> list[tuple[int, TaskState]]:
     return [(task.revision, task.state) for task in steps.target.list_tasks("web")]
 
 
@@ -35,46 +35,46 @@ def test_a_change_of_a_service_that_runs_is_deployed_with_the_same_image(steps: 
     assert steps.read_environment() == {"FEATURE": "on"}
     assert steps.list_running_images() == ["first"]
     revision = steps.store.services.get("web").revision
-    assert tasks(steps) == [(revision, TaskState.RUNNING)]
+    assert list_task_states(steps) == [(revision, TaskState.RUNNING)]
     assert steps.store.rollouts.get("web", 1).state is RunState.SUCCEEDED
     assert len(steps.target.started_tasks) == 2
 
 
 def test_a_change_that_does_not_become_healthy_is_rolled_back_and_not_stored(steps: Steps) -> None:
     steps.deploy_image("first")
-    before, ran = steps.store.services.get("web"), tasks(steps)
+    before, ran = steps.store.services.get("web"), list_task_states(steps)
     rollout = steps.begin(ON)
     steps.target.unhealthy_revisions.add(before.revision + 1)
     with pytest.raises(DeployError, match="healthy"):
         steps.rollouts.run("web", rollout.number)
     steps.rollouts.fail("web", rollout.number, "not healthy")
     assert steps.store.services.get("web") == before
-    assert tasks(steps) == ran
+    assert list_task_states(steps) == ran
     assert steps.read_environment() == {}
     steps.repair("web")
-    assert tasks(steps) == ran
+    assert list_task_states(steps) == ran
 
 
 def test_a_change_before_the_first_deploy_deploys_nothing(steps: Steps) -> None:
     steps.apply(ON)
     assert steps.read_environment() == {"FEATURE": "on"}
-    assert tasks(steps) == []
+    assert list_task_states(steps) == []
     steps.deploy_image("first")
     assert steps.read_environment() == {"FEATURE": "on"}
 
 
 def test_a_change_deploys_only_what_is_approved_as_of_now(steps: Steps) -> None:
     steps.deploy_image("first")
-    ran = tasks(steps)
+    ran = list_task_states(steps)
     steps.system.advisories.advisories.append(make_advisory("first", Severity.CRITICAL, "2"))
     rollout = steps.begin(ON)
     with pytest.raises(DeployError, match="CRITICAL"):
         steps.rollouts.run("web", rollout.number)
-    assert tasks(steps) == ran
+    assert list_task_states(steps) == ran
     steps.rollouts.fail("web", rollout.number, "not approved")
-    scaled = steps.begin(count=2)
-    steps.rollouts.run("web", scaled.number)
-    assert len(tasks(steps)) == 2
+    scale_rollout = steps.begin(count=2)
+    steps.rollouts.run("web", scale_rollout.number)
+    assert len(list_task_states(steps)) == 2
 
 
 def test_a_restart_replaces_all_tasks_and_never_the_image(steps: Steps) -> None:
@@ -86,7 +86,7 @@ def test_a_restart_replaces_all_tasks_and_never_the_image(steps: Steps) -> None:
     for _ in range(2):
         steps.rollouts.run("web", rollout.number)
     assert steps.list_running_images() == ["first", "first"]
-    assert tasks(steps) == [(before.revision + 1, TaskState.RUNNING)] * 2
+    assert list_task_states(steps) == [(before.revision + 1, TaskState.RUNNING)] * 2
     assert len(steps.target.started_tasks) == 4
     steps.repair("web")
     assert len(steps.target.started_tasks) == 4
@@ -94,25 +94,25 @@ def test_a_restart_replaces_all_tasks_and_never_the_image(steps: Steps) -> None:
 
 def test_a_restart_that_does_not_become_healthy_leaves_the_present_tasks(steps: Steps) -> None:
     steps.deploy_image("first")
-    before, ran = steps.store.services.get("web"), tasks(steps)
+    before, ran = steps.store.services.get("web"), list_task_states(steps)
     rollout = steps.begin(is_restart=True)
     steps.target.unhealthy_revisions.add(before.revision + 1)
     with pytest.raises(DeployError, match="healthy"):
         steps.rollouts.run("web", rollout.number)
     steps.rollouts.fail("web", rollout.number, "not healthy")
-    assert (steps.store.services.get("web"), tasks(steps)) == (before, ran)
+    assert (steps.store.services.get("web"), list_task_states(steps)) == (before, ran)
 
 
 def test_a_count_that_does_not_become_healthy_is_not_kept(steps: Steps) -> None:
     steps.deploy_image("first")
-    ran = tasks(steps)
+    ran = list_task_states(steps)
     rollout = steps.begin(count=3)
     steps.target.room = 2
     with pytest.raises(DeployError, match="The desired count stays 1"):
         steps.rollouts.run("web", rollout.number)
     steps.rollouts.fail("web", rollout.number, "no room")
     assert steps.store.services.get("web").desired_count == 1
-    assert tasks(steps) == ran
+    assert list_task_states(steps) == ran
 
 
 def test_a_service_is_scaled_to_nothing_and_back(steps: Steps) -> None:
@@ -174,7 +174,7 @@ def test_a_rollout_goes_on_after_a_crash_at_any_moment(steps: Steps) -> None:
     steps.deploy_image("first")
     for number, moment in enumerate(("before deploy", "before start", "after start", "before stop", "after deploy")):
         rollout = steps.begin(f"  environment: {{NUMBER: '{number}'}}\n")
-        steps.act_at(moment, _power_cut)
+        steps.act_at(moment, _cut_power)
         with pytest.raises(UnavailableError):
             steps.rollouts.run("web", rollout.number)
         steps.repair("web")
@@ -204,5 +204,5 @@ def test_a_rollout_that_failed_is_over(steps: Steps) -> None:
     assert steps.store.rollouts.begin("web", steps.change(ON), "ada", NOW) is not None
 
 
-def _power_cut() -> None:
+def _cut_power() -> None:
     raise UnavailableError("power cut")

@@ -25,9 +25,9 @@ class HangingTarget(MemoryTarget):
 
 
 def test_services_whose_target_fails_or_hangs_do_not_hide_the_others() -> None:
-    hanging, broken = HangingTarget(), MemoryTarget()
-    broken.available = False
-    targets = {"podman": MemoryTarget(), "broken": broken, "hanging": hanging}
+    hanging, broken_target = HangingTarget(), MemoryTarget()
+    broken_target.available = False
+    targets = {"podman": MemoryTarget(), "broken": broken_target, "hanging": hanging}
     services = [("slow", "hanging"), ("down", "broken"), ("gone", "unknown"), ("web", "podman")]
     try:
         lists = RunningTasks(targets).list_tasks(services, 0.2)

@@ -19,7 +19,7 @@ def steps(tmp_path: Path) -> Iterator[Steps]:
     result.system.close()
 
 
-def reasons(steps: Steps) -> list[str]:
+def list_reasons(steps: Steps) -> list[str]:
     events = steps.store.event_log.read(0, 1000)
     return [event.body["detail"]["reason"] for event in events if event.detail_type == "service.unhealthy"]
 
@@ -35,7 +35,7 @@ def test_a_hung_task_is_restarted_after_three_looks_and_reported(steps: Steps) -
     assert [item.state for item in steps.target.list_tasks("web")] == [TaskState.RUNNING]
     (event,) = steps.store.services.list_events("web")
     assert event.message == f"task {task.id} restarted: 3 health checks in a row failed (GET / on port 8080)"
-    assert reasons(steps) == [event.message]
+    assert list_reasons(steps) == [event.message]
 
 
 def test_a_stopped_task_is_restarted_and_reported_with_its_reason(steps: Steps) -> None:
@@ -43,14 +43,14 @@ def test_a_stopped_task_is_restarted_and_reported_with_its_reason(steps: Steps) 
     steps.target.end(task.id, "exited with code 7")
     steps.repair("web")
     assert [item.state for item in steps.target.list_tasks("web")] == [TaskState.RUNNING]
-    assert "exited with code 7" in reasons(steps)[0]
+    assert "exited with code 7" in list_reasons(steps)[0]
 
 
 def test_healthy_tasks_are_left_alone(steps: Steps) -> None:
-    started = list(steps.target.started_tasks)
+    started_tasks = list(steps.target.started_tasks)
     for _ in range(5):
         steps.repair("web")
-    assert (steps.target.started_tasks, steps.target.restarted_tasks) == (started, [])
+    assert (steps.target.started_tasks, steps.target.restarted_tasks) == (started_tasks, [])
     assert list(steps.store.services.list_events("web")) == []
 
 

@@ -29,16 +29,16 @@ examples:
 """
 
 
-def problems(text: str) -> list[str]:
+def list_problems(text: str) -> list[str]:
     return [problem for outcome in run(text, "p.yaml").outcomes for problem in outcome.problems]
 
 
 @pytest.mark.parametrize("name", policy.BUILTIN)
 def test_every_policy_that_comes_with_dockgate_has_examples_that_hold(name: str) -> None:
     file = DEFINITIONS / f"{name}.examples.yaml"
-    tested = run(file.read_text(), str(file))
-    assert tested.policy == name
-    assert [(outcome.name, outcome.problems) for outcome in tested.outcomes if outcome.problems] == []
+    report = run(file.read_text(), str(file))
+    assert report.policy == name
+    assert [(outcome.name, outcome.problems) for outcome in report.outcomes if outcome.problems] == []
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
@@ -49,13 +49,13 @@ def test_whatever_a_rule_says_an_example_can_expect(case: Mapping[str, Any]) -> 
     example = {"now": NOW, "checked": CHECKED, "feeds": ["npm", "epss", "kev"], **case, "expect": expect}
     example["image"] = {"base_layers": 0, **example.get("image", {})}
     del example["policy"], example["file"]
-    assert problems(json.dumps({"policy": case["policy"], "examples": [example]})) == []
+    assert list_problems(json.dumps({"policy": case["policy"], "examples": [example]})) == []
 
 
 def test_a_failing_example_shows_the_actual_result() -> None:
-    assert problems(COMPLETE) == []
-    assert problems(COMPLETE.replace("HIGH: 0", "HIGH: 1")) == ["expected Rejected, was Approved"]
-    (problem,) = problems(COMPLETE.replace("Rejected", "Approved"))
+    assert list_problems(COMPLETE) == []
+    assert list_problems(COMPLETE.replace("HIGH: 0", "HIGH: 1")) == ["expected Rejected, was Approved"]
+    (problem,) = list_problems(COMPLETE.replace("Rejected", "Approved"))
     assert problem == "expected Approved, was Rejected: 1 HIGH finding, at most 0 allowed"
     outcome = run(COMPLETE.replace("Rejected", "Approved"), "p.yaml").outcomes[0]
     assert (outcome.name, outcome.line, outcome.status) == ("a HIGH rejects", 7, "Rejected")
@@ -78,11 +78,11 @@ def test_a_failing_example_shows_the_actual_result() -> None:
     ],
 )
 def test_only_listed_expectations_are_allowed(expect: str, output: list[str]) -> None:
-    assert problems(COMPLETE.replace("expect: Rejected", f"expect: {expect}")) == output
+    assert list_problems(COMPLETE.replace("expect: Rejected", f"expect: {expect}")) == output
 
 
 def test_an_invalid_finding_is_reported_with_its_line() -> None:
-    (problem,) = problems(COMPLETE.replace("fixed: 2.0.0", "fixed: 0.9.0"))
+    (problem,) = list_problems(COMPLETE.replace("fixed: 2.0.0", "fixed: 0.9.0"))
     assert problem.startswith("line 9: CVE-2025-1 does not affect pkg:npm/a@1.0.0: is the version below 0.9.0")
 
 
@@ -108,14 +108,14 @@ examples:
     vex: [{author: mallory, vulnerability: CVE-2025-1, package: "pkg:npm/a@1.0.0"}]
     expect: Rejected
 """
-    assert problems(text) == []
+    assert list_problems(text) == []
 
 
 def test_a_policy_may_lie_in_a_file_beside(tmp_path: Path) -> None:
     (tmp_path / "strict.yaml").write_text("max_findings:\n  HIGH: 0\n")
     text = "policy: strict.yaml\nexamples:\n  - {name: clean, packages: ['pkg:npm/a@1.0.0'], expect: Approved}\n"
-    tested = run(text, str(tmp_path / "examples.yaml"))
-    assert (tested.policy, tested.has_passed) == ("strict", True)
+    report = run(text, str(tmp_path / "examples.yaml"))
+    assert (report.policy, report.has_passed) == ("strict", True)
     with pytest.raises(DefinitionError, match=r"examples.yaml:1: policy: .*gone.yaml: No such file"):
         run(text.replace("strict", "gone"), str(tmp_path / "examples.yaml"))
 
@@ -139,6 +139,6 @@ def test_a_policy_may_lie_in_a_file_beside(tmp_path: Path) -> None:
     ],
 )
 def test_every_error_has_its_line(change: tuple[str, str], output: str) -> None:
-    with pytest.raises(DefinitionError) as raised:
+    with pytest.raises(DefinitionError) as error:
         run(COMPLETE.replace(*change), "p.yaml")
-    assert str(raised.value).startswith(output)
+    assert str(error.value).startswith(output)

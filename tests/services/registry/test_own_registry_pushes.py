@@ -66,117 +66,117 @@ class OwnRegistry:
         notifications = RegistryNotifications(self.pushes, secrets, self.resolve, "https://g.example", ADDRESS)
         notifications.receive("distribution", None, "Bearer own", json.dumps({"events": [report]}).encode())
 
-    def present(self, tag: str = "1") -> str | None:
+    def find_digest(self, tag: str = "1") -> str | None:
         return self.store.tag_history.find_digest(OWN, tag)
 
-    def moves(self) -> list[tuple[str, str]]:
+    def list_tag_moves(self) -> list[tuple[str, str]]:
         moves = self.store.images.list_tag_moves(FIRST)
         return [(move.previous, move.digest) for move in reversed(moves)]
 
 
 @pytest.fixture(params=FACTORIES)
-def own(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OwnRegistry]:
+def own_registry(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OwnRegistry]:
     with open_store_of_kind(request.param, tmp_path) as store:
         yield OwnRegistry(store, tmp_path)
 
 
 @pytest.mark.parametrize("at", ["2026-11-28T11:00:00Z", "2026-11-28T12:02:02.5Z", "2999-01-01T00:00:00Z", "unknown"])
-def test_a_late_notification_of_our_own_registry_moves_no_tag_back(own: OwnRegistry, at: str) -> None:
+def test_a_late_notification_of_our_own_registry_moves_no_tag_back(own_registry: OwnRegistry, at: str) -> None:
     """Whatever time it claims: the registry decides."""
     for digest in (FIRST, SECOND):
-        own.push(digest)
-        own.report(digest)
-    own.report(FIRST, at=at)
-    assert own.present() == SECOND
-    assert own.moves() == [(FIRST, SECOND)]
-    pushes = own.store.images.list_pushed(OWN)
+        own_registry.push(digest)
+        own_registry.report(digest)
+    own_registry.report(FIRST, at=at)
+    assert own_registry.find_digest() == SECOND
+    assert own_registry.list_tag_moves() == [(FIRST, SECOND)]
+    pushes = own_registry.store.images.list_pushed(OWN)
     assert [push.digest for push in pushes] == [SECOND, FIRST]
 
 
-def test_two_notifications_in_the_wrong_order_leave_the_tag_as_the_registry_has_it(own: OwnRegistry) -> None:
-    own.push(FIRST)
-    own.push(SECOND)
-    own.report(SECOND)
-    own.report(FIRST)
-    assert (own.present(), own.moves()) == (SECOND, [])
+def test_two_notifications_in_the_wrong_order_leave_the_tag_as_the_registry_has_it(own_registry: OwnRegistry) -> None:
+    own_registry.push(FIRST)
+    own_registry.push(SECOND)
+    own_registry.report(SECOND)
+    own_registry.report(FIRST)
+    assert (own_registry.find_digest(), own_registry.list_tag_moves()) == (SECOND, [])
 
 
-def test_a_tag_that_was_pushed_back_moves_back(own: OwnRegistry) -> None:
+def test_a_tag_that_was_pushed_back_moves_back(own_registry: OwnRegistry) -> None:
     for digest in (FIRST, SECOND, FIRST):
-        own.push(digest)
-        own.report(digest)
-    assert own.present() == FIRST
-    assert own.moves() == [(FIRST, SECOND), (SECOND, FIRST)]
+        own_registry.push(digest)
+        own_registry.report(digest)
+    assert own_registry.find_digest() == FIRST
+    assert own_registry.list_tag_moves() == [(FIRST, SECOND), (SECOND, FIRST)]
 
 
-def test_our_own_registry_is_asked_only_about_a_tag_that_moves(own: OwnRegistry) -> None:
-    own.push(FIRST)
-    own.report(FIRST)
-    own.report(FIRST)
-    own.report(FIRST, tag="")
-    assert own.questions == []
-    own.push(SECOND)
-    own.report(SECOND)
-    assert own.questions == ["before resolve"]
+def test_our_own_registry_is_asked_only_about_a_tag_that_moves(own_registry: OwnRegistry) -> None:
+    own_registry.push(FIRST)
+    own_registry.report(FIRST)
+    own_registry.report(FIRST)
+    own_registry.report(FIRST, tag="")
+    assert own_registry.questions == []
+    own_registry.push(SECOND)
+    own_registry.report(SECOND)
+    assert own_registry.questions == ["before resolve"]
 
 
-def test_a_push_that_our_registry_has_counts_though_the_clock_was_set_back(own: OwnRegistry) -> None:
-    own.push(FIRST)
-    own.report(FIRST)
-    own.now -= timedelta(hours=1)
-    own.push(SECOND)
-    own.report(SECOND)
-    assert (own.present(), own.moves()) == (SECOND, [(FIRST, SECOND)])
+def test_a_push_that_our_registry_has_counts_though_the_clock_was_set_back(own_registry: OwnRegistry) -> None:
+    own_registry.push(FIRST)
+    own_registry.report(FIRST)
+    own_registry.now -= timedelta(hours=1)
+    own_registry.push(SECOND)
+    own_registry.report(SECOND)
+    assert (own_registry.find_digest(), own_registry.list_tag_moves()) == (SECOND, [(FIRST, SECOND)])
 
 
-def test_a_push_that_is_reported_before_the_registry_has_moved_the_tag_has_it_soon(own: OwnRegistry) -> None:
-    own.push(FIRST)
-    own.report(FIRST)
-    own.report(SECOND)
-    assert own.present() == FIRST
-    own.pushes.check_moved_tags()
-    own.push(SECOND)
-    own.now -= timedelta(minutes=1)
-    own.pushes.check_moved_tags()
-    assert own.present() == SECOND
+def test_a_push_that_is_reported_before_the_registry_has_moved_the_tag_has_it_soon(own_registry: OwnRegistry) -> None:
+    own_registry.push(FIRST)
+    own_registry.report(FIRST)
+    own_registry.report(SECOND)
+    assert own_registry.find_digest() == FIRST
+    own_registry.pushes.check_moved_tags()
+    own_registry.push(SECOND)
+    own_registry.now -= timedelta(minutes=1)
+    own_registry.pushes.check_moved_tags()
+    assert own_registry.find_digest() == SECOND
 
 
-def test_a_moved_tag_is_compared_until_it_is_settled(own: OwnRegistry) -> None:
+def test_a_moved_tag_is_compared_until_it_is_settled(own_registry: OwnRegistry) -> None:
     for digest in (FIRST, SECOND):
-        own.push(digest)
-        own.report(digest)
-    own.questions.clear()
-    own.now += timedelta(minutes=1)
-    own.pushes.check_moved_tags()
-    own.pushes.check_moved_tags()
-    assert own.questions == ["before resolve"]
+        own_registry.push(digest)
+        own_registry.report(digest)
+    own_registry.questions.clear()
+    own_registry.now += timedelta(minutes=1)
+    own_registry.pushes.check_moved_tags()
+    own_registry.pushes.check_moved_tags()
+    assert own_registry.questions == ["before resolve"]
 
 
-def test_the_last_report_counts_while_our_registry_does_not_answer(own: OwnRegistry) -> None:
+def test_the_last_report_counts_while_our_registry_does_not_answer(own_registry: OwnRegistry) -> None:
     def fail(_: str) -> None:
         raise UnavailableError("no answer")
 
     for digest in (FIRST, SECOND):
-        own.push(digest)
-        own.report(digest)
-    own.registry.fault = fail
-    own.report(FIRST)
-    assert own.present() == FIRST
+        own_registry.push(digest)
+        own_registry.report(digest)
+    own_registry.registry.fault = fail
+    own_registry.report(FIRST)
+    assert own_registry.find_digest() == FIRST
     with pytest.raises(UnavailableError):
-        own.pushes.check_moved_tags()
-    own.registry.fault = own.questions.append
-    own.pushes.check_moved_tags()
-    assert own.present() == SECOND
+        own_registry.pushes.check_moved_tags()
+    own_registry.registry.fault = own_registry.questions.append
+    own_registry.pushes.check_moved_tags()
+    assert own_registry.find_digest() == SECOND
 
 
-def test_a_wrong_tag_is_corrected_at_each_start_of_the_server(own: OwnRegistry) -> None:
+def test_a_wrong_tag_is_corrected_at_each_start_of_the_server(own_registry: OwnRegistry) -> None:
     for digest in (FIRST, SECOND):
-        own.push(digest)
-        own.report(digest)
+        own_registry.push(digest)
+        own_registry.report(digest)
     for _ in range(2):
-        own.pushes.record(f"wrong-{own.now}", OWN, FIRST, "1")
-        assert own.present() == FIRST
-        own.now += timedelta(minutes=1)
-        own.start_server().record_missed()
-        assert own.present() == SECOND
-    assert own.pushes.store.images.list_pushed(OWN)[0].digest == SECOND
+        own_registry.pushes.record(f"wrong-{own_registry.now}", OWN, FIRST, "1")
+        assert own_registry.find_digest() == FIRST
+        own_registry.now += timedelta(minutes=1)
+        own_registry.start_server().record_missed()
+        assert own_registry.find_digest() == SECOND
+    assert own_registry.pushes.store.images.list_pushed(OWN)[0].digest == SECOND

@@ -44,9 +44,9 @@ class Registry:
     def resolve(self, reference: str, *, should_check_existence: bool = False) -> tuple[str, str]:
         self.requests += 1
         if (tag := reference.removeprefix(f"{REPOSITORY}:")) in self.tags:
-            if (named := self.tags[tag]) is None:
+            if (tagged_digest := self.tags[tag]) is None:
                 raise NotFoundError("There is no such tag.")
-            return REPOSITORY, named
+            return REPOSITORY, tagged_digest
         if should_check_existence and reference.partition("@")[2] in self.deleted:
             raise NotFoundError("There is no such image.")
         if should_check_existence and (digest := reference.partition("@")[2]) in self.stored_digests:
@@ -55,7 +55,7 @@ class Registry:
             raise UnavailableError("no answer")
         return REPOSITORY, self.tag
 
-    def reports(self, digest: str, at: str = SECOND_TIME, action: str = "PUSH", tag: str = "1") -> None:
+    def report_push(self, digest: str, at: str = SECOND_TIME, action: str = "PUSH", tag: str = "1") -> None:
         clock = ServerClock(lambda: datetime(2026, 11, 28, 12, tzinfo=UTC))
         pushes = RegistryPushes(self.store, None, self, None, clock, Effects())  # type: ignore[arg-type]
         secrets = WebhookSecrets("own", self.folder / "hooks.json")
@@ -72,10 +72,10 @@ class Registry:
         notifications = RegistryNotifications(pushes, secrets, self.resolve, "https://g.example", "registry.example")
         notifications.receive_ecr_event(json.dumps(event))
 
-    def present(self) -> str | None:
+    def find_digest(self) -> str | None:
         return self.store.tag_history.find_digest(REPOSITORY, "1")
 
-    def moves(self) -> list[tuple[str, str]]:
+    def list_tag_moves(self) -> list[tuple[str, str]]:
         return [(move.previous, move.digest) for move in self.store.images.list_tag_moves(SECOND)]
 
 
@@ -91,9 +91,9 @@ def test_of_two_pushes_in_one_second_the_registry_says_which_has_the_tag(
 ) -> None:
     registry.tag = SECOND
     for digest in order:
-        registry.reports(digest)
-    assert registry.present() == SECOND
-    assert registry.moves() == ([(FIRST, SECOND)] if order[0] == FIRST else [])
+        registry.report_push(digest)
+    assert registry.find_digest() == SECOND
+    assert registry.list_tag_moves() == ([(FIRST, SECOND)] if order[0] == FIRST else [])
     assert {period.digest: period.until is None for period in registry.store.tag_history.list_periods(order)} == {
         FIRST: False,
         SECOND: True,
@@ -106,39 +106,39 @@ def test_the_push_that_is_reported_last_counts_where_the_registry_does_not_decid
 ) -> None:
     registry.tag = tag
     for digest in (SECOND, FIRST):
-        registry.reports(digest)
-    assert registry.present() == FIRST
+        registry.report_push(digest)
+    assert registry.find_digest() == FIRST
 
 
 def test_the_registry_is_asked_only_about_pushes_that_were_not_later(registry: Registry) -> None:
-    registry.reports(FIRST)
-    registry.reports(FIRST)
-    registry.reports(SECOND, "2026-11-28T10:00:01Z")
-    assert (registry.present(), registry.requests) == (SECOND, 0)
-    registry.reports(FIRST)
-    assert (registry.present(), registry.requests) == (SECOND, 1)
+    registry.report_push(FIRST)
+    registry.report_push(FIRST)
+    registry.report_push(SECOND, "2026-11-28T10:00:01Z")
+    assert (registry.find_digest(), registry.requests) == (SECOND, 0)
+    registry.report_push(FIRST)
+    assert (registry.find_digest(), registry.requests) == (SECOND, 1)
 
 
 def test_a_push_that_has_its_tag_counts_whatever_time_it_reports(registry: Registry) -> None:
     """Of two hosts of a registry, the clock of one may be wrong."""
-    registry.reports(FIRST)
+    registry.report_push(FIRST)
     registry.tag = SECOND
-    registry.reports(SECOND, "2026-11-28T09:00:00Z")
-    assert registry.present() == SECOND
+    registry.report_push(SECOND, "2026-11-28T09:00:00Z")
+    assert registry.find_digest() == SECOND
 
 
 def test_a_push_reported_for_the_future_does_not_take_a_tag_that_it_has_lost(registry: Registry) -> None:
-    registry.reports(FIRST)
+    registry.report_push(FIRST)
     registry.tag = FIRST
-    registry.reports(SECOND, "2026-11-28T13:00:00Z")
-    assert registry.present() == FIRST
+    registry.report_push(SECOND, "2026-11-28T13:00:00Z")
+    assert registry.find_digest() == FIRST
 
 
 def test_a_late_push_between_two_of_the_present_image_moves_no_tag(registry: Registry) -> None:
-    registry.reports(SECOND, "2026-11-28T09:00:00Z")
-    registry.reports(SECOND, "2026-11-28T11:00:00Z")
-    registry.reports(FIRST, "2026-11-28T10:00:00Z")
-    assert registry.present() == SECOND
+    registry.report_push(SECOND, "2026-11-28T09:00:00Z")
+    registry.report_push(SECOND, "2026-11-28T11:00:00Z")
+    registry.report_push(FIRST, "2026-11-28T10:00:00Z")
+    assert registry.find_digest() == SECOND
     periods = registry.store.tag_history.list_periods([FIRST, SECOND])
     assert [(entry.digest, entry.since[11:13], (entry.until or "")[11:13]) for entry in periods] == [
         (SECOND, "09", "10"),
@@ -148,30 +148,30 @@ def test_a_late_push_between_two_of_the_present_image_moves_no_tag(registry: Reg
 
 
 def test_an_image_that_was_deleted_is_in_its_repository_no_longer(registry: Registry) -> None:
-    registry.reports(FIRST)
+    registry.report_push(FIRST)
     registry.deleted.add(FIRST)
     for _ in range(2):  # notifications may be doubled
-        registry.reports(FIRST, action="DELETE")
-    assert registry.present() is None
+        registry.report_push(FIRST, action="DELETE")
+    assert registry.find_digest() is None
     events = [event.detail_type for event in registry.store.event_log.read(0, 100)]
     bodies = [event.body["detail"].get("action-type") for event in registry.store.event_log.read(0, 100)]
     assert events.count("ECR Image Action") == 2, events
     assert bodies == ["PUSH", "DELETE"]
 
 
-def periods(registry: Registry, digest: str) -> dict[str, bool]:
+def list_current_tags(registry: Registry, digest: str) -> dict[str, bool]:
     """Whether each tag names the image now."""
     return {entry.tag: entry.until is None for entry in registry.store.tag_history.list_periods([digest])}
 
 
 def test_a_tag_that_was_deleted_while_another_names_the_image_names_it_no_longer(registry: Registry) -> None:
     for tag in ("1", "2"):
-        registry.reports(FIRST, tag=tag)
+        registry.report_push(FIRST, tag=tag)
     registry.stored_digests, registry.tags = {FIRST}, {"1": None, "2": FIRST}
     for _ in range(2):  # notifications may be doubled
-        registry.reports(FIRST, action="DELETE")
-    registry.reports(FIRST, action="DELETE", tag="2")  # forged: the registry does not confirm it
-    assert periods(registry, FIRST) == {"1": False, "2": True}
+        registry.report_push(FIRST, action="DELETE")
+    registry.report_push(FIRST, action="DELETE", tag="2")  # forged: the registry does not confirm it
+    assert list_current_tags(registry, FIRST) == {"1": False, "2": True}
     assert [(push.tag, push.digest) for push in registry.store.images.list_pushed()] == [("2", FIRST)]
     details = [event.body["detail"] for event in registry.store.event_log.read(0, 100)]
     assert [(entry["action-type"], entry["image-tag"]) for entry in details] == [
@@ -182,24 +182,24 @@ def test_a_tag_that_was_deleted_while_another_names_the_image_names_it_no_longer
 
 
 def test_an_image_whose_last_tag_was_deleted_is_there_by_its_digest(registry: Registry) -> None:
-    registry.reports(FIRST)
+    registry.report_push(FIRST)
     registry.stored_digests, registry.tags = {FIRST}, {"1": None}
-    registry.reports(FIRST, action="DELETE")
-    assert periods(registry, FIRST) == {"1": False, "": True}
+    registry.report_push(FIRST, action="DELETE")
+    assert list_current_tags(registry, FIRST) == {"1": False, "": True}
     assert registry.store.image_removals.list_locations(("", ""), 10) == [(REPOSITORY, FIRST)]
     registry.deleted.add(FIRST)
     registry.stored_digests.clear()
-    registry.reports(FIRST, action="DELETE")
-    assert periods(registry, FIRST) == {"1": False, "": False}
+    registry.report_push(FIRST, action="DELETE")
+    assert list_current_tags(registry, FIRST) == {"1": False, "": False}
 
 
 def test_the_deletion_of_a_tag_that_was_pushed_again_changes_nothing(registry: Registry) -> None:
-    registry.reports(FIRST)
-    registry.reports(SECOND, "2026-11-28T10:00:01Z")
+    registry.report_push(FIRST)
+    registry.report_push(SECOND, "2026-11-28T10:00:01Z")
     registry.stored_digests, registry.tags = {FIRST, SECOND}, {"1": SECOND}
     for digest in (FIRST, SECOND):
-        registry.reports(digest, action="DELETE")
-    assert registry.present() == SECOND
+        registry.report_push(digest, action="DELETE")
+    assert registry.find_digest() == SECOND
     assert [
         event.body["detail"]["action-type"]
         for event in registry.store.event_log.read(0, 100)
@@ -209,14 +209,14 @@ def test_the_deletion_of_a_tag_that_was_pushed_again_changes_nothing(registry: R
 
 def test_a_deletion_that_the_registry_does_not_confirm_changes_nothing(registry: Registry) -> None:
     """It was forged, or the image has been pushed again since."""
-    registry.reports(FIRST)
+    registry.report_push(FIRST)
     registry.tag = FIRST
-    registry.reports(FIRST, action="DELETE")
-    assert registry.present() == FIRST
+    registry.report_push(FIRST, action="DELETE")
+    assert registry.find_digest() == FIRST
 
 
 def test_a_deletion_is_reported_again_while_the_registry_cannot_be_asked(registry: Registry) -> None:
-    registry.reports(FIRST)
+    registry.report_push(FIRST)
     with pytest.raises(UnavailableError):
-        registry.reports(FIRST, action="DELETE")
-    assert registry.present() == FIRST
+        registry.report_push(FIRST, action="DELETE")
+    assert registry.find_digest() == FIRST

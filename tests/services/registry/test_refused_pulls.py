@@ -35,7 +35,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
         yield store
 
 
-def details(store: Store) -> list[dict[str, Any]]:
+def list_event_details(store: Store) -> list[dict[str, Any]]:
     return [event.body["detail"] for event in store.event_log.read()]
 
 
@@ -45,12 +45,12 @@ def test_a_client_that_retries_every_second_makes_one_event_an_hour_that_counts(
     for second in range(3 * 3600):
         clock.seconds = second
         pulls.record(pull(tag="v1"))
-    assert [(detail["count"], detail["since"]) for detail in details(store)] == [
+    assert [(detail["count"], detail["since"]) for detail in list_event_details(store)] == [
         (1, "2026-11-28T12:00:00.000Z"),
         (3600, "2026-11-28T12:00:01.000Z"),
         (3600, "2026-11-28T13:00:01.000Z"),
     ]
-    assert details(store)[0] == {
+    assert list_event_details(store)[0] == {
         "repository": "prod/web",
         "image": IMAGE,
         "tag": "v1",
@@ -63,10 +63,10 @@ def test_a_client_that_retries_every_second_makes_one_event_an_hour_that_counts(
 
 def test_each_repository_image_and_caller_has_its_own_event(store: Store) -> None:
     pulls = RefusedPulls(store.event_log.record, ServerClock(Clock()))
-    for refused in (pull(), pull("prod/api"), pull(image=SECOND_IMAGE), pull(by="laptop"), pull()):
-        pulls.record(refused)
-    shown = [(detail["repository"], detail["image"], detail["by"]) for detail in details(store)]
-    assert shown == [
+    for refused_pull in (pull(), pull("prod/api"), pull(image=SECOND_IMAGE), pull(by="laptop"), pull()):
+        pulls.record(refused_pull)
+    recorded_pulls = [(detail["repository"], detail["image"], detail["by"]) for detail in list_event_details(store)]
+    assert recorded_pulls == [
         ("prod/web", IMAGE, "cluster"),
         ("prod/api", IMAGE, "cluster"),
         ("prod/web", SECOND_IMAGE, "cluster"),
@@ -81,21 +81,21 @@ def test_several_servers_make_one_event(store: Store) -> None:
     for clock.seconds in (0, 1, 3600):
         for server in servers:
             server.record(pull())
-    assert len(details(store)) == 2
+    assert len(list_event_details(store)) == 2
 
 
 def test_an_event_that_could_not_be_stored_comes_with_the_next_refusal() -> None:
     clock, is_away = Clock(), True
-    stored: list[NewEvent] = []
+    stored_events: list[NewEvent] = []
 
     def record(events: Sequence[NewEvent]) -> None:
         if is_away:
             raise StoreError("The database does not answer.")
-        stored.extend(events)
+        stored_events.extend(events)
 
     pulls = RefusedPulls(record, ServerClock(clock))
     pulls.record(pull())
     is_away, clock.seconds = False, 5
     pulls.record(pull())
-    (event,) = stored
+    (event,) = stored_events
     assert (event.detail["count"], event.detail["since"]) == (2, "2026-11-28T12:00:00.000Z")

@@ -24,7 +24,7 @@ def test_each_registry_format_and_server_has_its_own(tmp_path: Path) -> None:
     hooks.change("harbor", "a.example")
     second = WebhookSecrets("another", tmp_path / "hooks.json")
     request = [("harbor", "a.example"), ("harbor", "b.example"), ("quay", "a.example")]
-    assert len({first.read_secret(*named) for first in (hooks, second) for named in request}) == 6
+    assert len({first.read_secret(*hook_key) for first in (hooks, second) for hook_key in request}) == 6
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"harbor/a.example": "many"}'])

@@ -21,21 +21,21 @@ def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
     site.system.close()
 
 
-def used(site: Site, how: str, digest: str) -> None:
+def use_image(site: Site, use: str, digest: str) -> None:
     """Use an image in one way."""
-    if how == "requested":
+    if use == "requested":
         site.ask(digest)
-    elif how == "pulled":
+    elif use == "pulled":
         site.store.image_uses.record_pull(REPOSITORY, digest, site.now)
-    elif how == "pushed":
+    elif use == "pushed":
         site.record(digest, "again")
-    elif how == "deployed":
+    elif use == "deployed":
         site.add_service("late", digest)
 
 
-@pytest.mark.parametrize("how", ["requested", "pulled", "pushed", "deployed"])
+@pytest.mark.parametrize("way_of_use", ["requested", "pulled", "pushed", "deployed"])
 @pytest.mark.parametrize("moment", ["before delete", "after delete"])
-def test_an_image_that_is_used_while_it_is_removed_stays(site: Site, how: str, moment: str) -> None:
+def test_an_image_that_is_used_while_it_is_removed_stays(site: Site, way_of_use: str, moment: str) -> None:
     images = [site.push(str(number), str(number).encode()) for number in range(3)]
     site.advance_clock(days=40)
     digest = images[1]
@@ -44,7 +44,7 @@ def test_an_image_that_is_used_while_it_is_removed_stays(site: Site, how: str, m
         # Before the first image is deleted, when all are planned; or after its own manifest was.
         if now == moment and (moment == "before delete" or digest not in site.list_manifests()):
             site.registry.fault = lambda _: None
-            used(site, how, digest)
+            use_image(site, way_of_use, digest)
 
     site.registry.fault = use
     site.collect()
@@ -96,16 +96,16 @@ def test_a_collection_that_outlasts_the_closed_gate_removes_nothing_beside_pushe
     permits = PushPermits(site.store.push_gate, site.system.server.clock)
     blobs, calls = dict(site.registry.blobs), []
 
-    def slow(now: str) -> None:
+    def wait_on_first_call(now: str) -> None:
         calls.append(now)
         if len(calls) == 1:
             site.advance_clock(hours=2)
             permits.require()
 
     if moment == "images":
-        site.registry.fault = lambda now: slow(now) if now == "before delete" else None
+        site.registry.fault = lambda now: wait_on_first_call(now) if now == "before delete" else None
     else:
-        site.storage.fault = lambda now: slow(now) if now == "before unreferenced" else None
+        site.storage.fault = lambda now: wait_on_first_call(now) if now == "before unreferenced" else None
     report = site.collect()
     assert site.registry.blobs == blobs
     assert len(site.list_manifests()) == (5 if moment == "images" else 0)
@@ -117,20 +117,20 @@ def test_a_collection_that_outlasts_the_closed_gate_removes_nothing_beside_pushe
 
 def test_the_servers_own_pushes_wait_for_a_collection(site: Site) -> None:
     site.store.push_gate.close("2099-01-01T00:00:00.000Z")
-    waited: list[float] = []
+    pauses: list[float] = []
 
-    def sleep(seconds: float) -> None:
-        waited.append(seconds)
-        if len(waited) == 3:
+    def record_pause(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 3:
             site.store.push_gate.open()
 
-    issue = PushPermits(site.store.push_gate, site.system.server.clock, sleep=sleep).make_issuer(
-        lambda name, what: what
+    issue = PushPermits(site.store.push_gate, site.system.server.clock, sleep=record_pause).make_issuer(
+        lambda name, target: target
     )
     assert issue(REPOSITORY, "pull") == "pull"
-    assert not waited
+    assert not pauses
     assert issue(REPOSITORY, "pull,push") == "pull,push"
-    assert len(waited) == 3
+    assert len(pauses) == 3
 
 
 def test_blobs_of_a_push_that_has_not_ended_stay(site: Site) -> None:

@@ -38,22 +38,22 @@ def test_a_collection_that_a_crash_interrupted_goes_on(site: Site, moment: str) 
 
 
 def crash_at(site: Site, moment: str, count: int) -> None:
-    seen: list[str] = []
+    moments: list[str] = []
 
-    def fault(now: str) -> None:
-        seen.append(now)
-        if now == moment and seen.count(moment) == count:
+    def crash_at_moment(now: str) -> None:
+        moments.append(now)
+        if now == moment and moments.count(moment) == count:
             raise KeyboardInterrupt  # nothing of ours handles it, as nothing handles a kill
 
-    site.registry.fault = site.storage.fault = fault
+    site.registry.fault = site.storage.fault = crash_at_moment
 
 
 def fail(moment: str) -> Callable[[str], None]:
-    def fault(now: str) -> None:
+    def fail_at_moment(now: str) -> None:
         if now == moment:
             raise UnavailableError("It does not answer.", "Start it.")
 
-    return fault
+    return fail_at_moment
 
 
 @pytest.mark.parametrize("moment", ["before tags", "before manifest", "before delete"])
@@ -63,9 +63,9 @@ def test_a_registry_that_fails_ends_the_collection_and_opens_the_gate(site: Site
     site.registry.fault = fail(moment)
     number = site.collection.request("ada").seq
     site.collection.run_due()
-    done = site.store.collections.get(number)
-    assert done.error is not None
-    assert "It does not answer" in done.error
+    collection = site.store.collections.get(number)
+    assert collection.error is not None
+    assert "It does not answer" in collection.error
     assert site.list_manifests() == {old} == site.list_pushed_images()
     assert site.store.push_gate.enter(site.now, site.now)
 

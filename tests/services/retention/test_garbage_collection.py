@@ -79,24 +79,24 @@ def test_of_old_revisions_only_the_last_are_kept(site: Site) -> None:
 def test_an_index_goes_with_what_is_in_it_and_what_is_attached(site: Site) -> None:
     children = [site.push("", name) for name in (b"amd64", b"arm64")]
     index = site.record(push_index(site.registry, REPOSITORY, "1", *children), "1")
-    attached = push_image(site.registry, REPOSITORY, f"sha256-{index[7:]}.att", b"statement")
+    attached_image = push_image(site.registry, REPOSITORY, f"sha256-{index[7:]}.att", b"statement")
     site.advance_clock(days=40)
     new = site.record(push_index(site.registry, REPOSITORY, "2", children[0]), "2")
     site.collect()
     assert site.list_manifests() == {new, children[0]}
-    assert attached not in site.list_manifests()
+    assert attached_image not in site.list_manifests()
     assert set(site.registry.blobs.values()) == {b"amd64"}
 
 
 def test_what_is_attached_to_a_kept_image_stays(site: Site) -> None:
-    image, unused = site.push("1", b"a"), site.push("2", b"b")
-    attached = push_image(site.registry, REPOSITORY, f"sha256-{image[7:]}", b"statement")
-    site.record(attached)  # pushed by its digest first, as for referrers
+    image, unused_image = site.push("1", b"a"), site.push("2", b"b")
+    attached_image = push_image(site.registry, REPOSITORY, f"sha256-{image[7:]}", b"statement")
+    site.record(attached_image)  # pushed by its digest first, as for referrers
     site.add_service("web", image)
     site.advance_clock(days=40)
     site.collect()
-    assert site.list_manifests() == {image, attached}
-    assert unused not in site.list_manifests()
+    assert site.list_manifests() == {image, attached_image}
+    assert unused_image not in site.list_manifests()
 
 
 def test_a_tag_of_attachments_on_an_image_that_runs_removes_nothing(site: Site) -> None:

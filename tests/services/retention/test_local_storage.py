@@ -15,8 +15,8 @@ class Storage:
     def __init__(self) -> None:
         self.calls: list[tuple[set[str], datetime]] = []
 
-    def remove_unused(self, needed: Callable[[], Collection[str]], before: datetime) -> int:
-        self.calls.append((set(needed()), before))
+    def remove_unused(self, list_needed_digests: Callable[[], Collection[str]], before: datetime) -> int:
+        self.calls.append((set(list_needed_digests()), before))
         return 0
 
 

@@ -49,12 +49,12 @@ VERDICT = judge(make_inventory(make_package("a")), under=limit_findings(HIGH=0))
 CONFIG = canonical.encode({"architecture": "", "os": "", "config": {}, "rootfs": {"type": "layers", "diff_ids": []}})
 
 
-def policy(builder: str = BUILDER, signer: dsse.Signer = OURS) -> Policy:
+def make_policy(builder: str = BUILDER, signer: dsse.Signer = OURS) -> Policy:
     rule = {"builders": [{"id": builder, "keys": [signer.public.pem]}]}
     return definitions.read_named_policy(json.dumps({"provenance": rule}), "strict", RULES)
 
 
-def passes(result: ProvenanceFacts | None, under: Policy) -> bool:
+def is_passing(result: ProvenanceFacts | None, under: Policy) -> bool:
     """Whether the rule has nothing to say."""
     (rule,) = (item for item in RULES if item.name == "provenance")
     facts = RuleInput(make_inventory(), judge_nothing(), (), "2026-11-24T12:00:00Z", provenance=result)
@@ -66,14 +66,14 @@ def judge_nothing() -> Matches:
 
 
 def collect_facts(*documents: bytes, image: str = IMAGE.digest, under: Policy | None = None) -> ProvenanceFacts:
-    return collect(image, select_envelopes(documents), list_provenance_keys(under or policy()), verify)
+    return collect(image, select_envelopes(documents), list_provenance_keys(under or make_policy()), verify)
 
 
-def rewritten(envelope: bytes, **fields: object) -> bytes:
+def rewrite_envelope(envelope: bytes, **fields: object) -> bytes:
     return json.dumps({**json.loads(envelope), **fields}).encode()
 
 
-def attached_image(*documents: bytes) -> make.Image:
+def make_attached_image(*documents: bytes) -> make.Image:
     """A manifest as cosign attaches them: each document is a layer."""
     manifest = canonical.encode(
         {
@@ -87,7 +87,7 @@ def attached_image(*documents: bytes) -> make.Image:
     return make.Image(make.compute_sha256(manifest), "", make.compute_sha256(CONFIG), [], [], blobs)
 
 
-def vex_statement(image: str) -> bytes:
+def write_vex_statement(image: str) -> bytes:
     predicate = {"@context": "https://openvex.dev/ns/v0.2.0", "@id": "a", "author": "b", "version": 1, "statements": []}
     subject = [{"name": NAME, "digest": {"sha256": image.removeprefix("sha256:")}}]
     return json.dumps(
@@ -102,7 +102,7 @@ def test_a_statement_by_the_builder_s_key_counts() -> None:
     (result,) = collect_facts(GOOD).statements
     assert (result.builder, result.keys) == (BUILDER, (OURS.public.id,))
     assert compute_fingerprint(OURS.public.pem) == OURS.public.id
-    assert passes(collect_facts(GOOD), policy())
+    assert is_passing(collect_facts(GOOD), make_policy())
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_a_statement_by_the_builder_s_key_counts() -> None:
             dsse.sign_payload(write_statement(RECORD, NAME, SECOND_IMAGE.digest), OURS), id="copied from another digest"
         ),
         pytest.param(
-            rewritten(
+            rewrite_envelope(
                 GOOD,
                 payload=json.loads(dsse.sign_payload(write_statement(RECORD, NAME, SECOND_IMAGE.digest), OURS))[
                     "payload"
@@ -123,10 +123,10 @@ def test_a_statement_by_the_builder_s_key_counts() -> None:
             ),
             id="another payload under a good signature",
         ),
-        pytest.param(rewritten(GOOD, signatures=[]), id="unsigned"),
-        pytest.param(rewritten(GOOD, payloadType="\ud800"), id="a payload type that is not text"),
+        pytest.param(rewrite_envelope(GOOD, signatures=[]), id="unsigned"),
+        pytest.param(rewrite_envelope(GOOD, payloadType="\ud800"), id="a payload type that is not text"),
         pytest.param(
-            rewritten(GOOD, signatures=[{"keyid": OURS.public.id, "sig": "MEUCIQ=="}]), id="claims the key's id"
+            rewrite_envelope(GOOD, signatures=[{"keyid": OURS.public.id, "sig": "MEUCIQ=="}]), id="claims the key's id"
         ),
         pytest.param(
             dsse.sign_payload(
@@ -142,7 +142,7 @@ def test_a_statement_by_the_builder_s_key_counts() -> None:
             id="another payload type",
         ),
         pytest.param(
-            rewritten(
+            rewrite_envelope(
                 dsse.sign_payload(write_statement(RECORD, NAME, IMAGE.digest), OURS, "text/plain"),
                 payloadType=dsse.IN_TOTO,
             ),
@@ -159,9 +159,9 @@ def test_a_statement_by_the_builder_s_key_counts() -> None:
     ],
 )
 def test_a_forged_statement_neither_counts_nor_harms_a_good_one(envelope: bytes) -> None:
-    assert not passes(collect_facts(envelope), policy())
-    assert passes(collect_facts(envelope, GOOD), policy())
-    assert passes(collect_facts(GOOD, envelope), policy())
+    assert not is_passing(collect_facts(envelope), make_policy())
+    assert is_passing(collect_facts(envelope, GOOD), make_policy())
+    assert is_passing(collect_facts(GOOD, envelope), make_policy())
 
 
 @pytest.mark.parametrize("field", ["payloadType", "payload", "signatures", "sig", "keyid"])
@@ -169,14 +169,14 @@ def test_no_field_of_an_envelope_beside_an_image_keeps_the_others_from_being_rea
     """Everybody who may push can attach any."""
     texts = ["", "\0", "\ud800", "é", "=", "A"]
     values: list[object] = [None, True, 10**400, float("inf"), *texts, [], {}, [None], [{}], [{"sig": {}}]]
-    for signed in (GOOD, dsse.sign_payload(vex_statement(IMAGE.digest), OURS), b"{}"):
+    for valid_envelope in (GOOD, dsse.sign_payload(write_vex_statement(IMAGE.digest), OURS), b"{}"):
         for value in values:
             part = (
                 {field: value}
                 if field[0] == "p"
                 else {"signatures": value if field == "signatures" else [{field: value}]}
             )
-            check_reading(rewritten(signed, **part))
+            check_reading(rewrite_envelope(valid_envelope, **part))
 
 
 def test_no_payload_of_an_envelope_beside_an_image_keeps_the_others_from_being_read() -> None:
@@ -184,7 +184,7 @@ def test_no_payload_of_an_envelope_beside_an_image_keeps_the_others_from_being_r
     approval = statements.build_statement(
         replace(VERDICT, image=IMAGE.digest), "sha256:" + "5" * 64, NAME, IMAGE.digest, 30
     )
-    payloads = [b64decode(json.loads(GOOD)["payload"]), vex_statement(IMAGE.digest), approval]
+    payloads = [b64decode(json.loads(GOOD)["payload"]), write_vex_statement(IMAGE.digest), approval]
     for number in range(150):
         payload = mutate_json(payloads[number % 3], chance, make_blind_mutation(chance))
         check_reading(payload)
@@ -195,7 +195,7 @@ def test_no_payload_of_an_envelope_beside_an_image_keeps_the_others_from_being_r
 
 def check_reading(document: bytes) -> None:
     """Read the document beside a good statement, as provenance and as VEX."""
-    assert passes(collect_facts(document, GOOD), policy())
+    assert is_passing(collect_facts(document, GOOD), make_policy())
     for vex in read_attached_vex([document], IMAGE.digest):
         if vex.envelope is not None:
             find_vex_signer(vex.envelope, "sha256:" + "0" * 64, IMAGE.digest, [OURS.public.pem])
@@ -205,17 +205,17 @@ def test_the_right_builder_s_name_with_another_builder_s_key_does_not_count() ->
     """Both keys are in the policy, each for its own builder."""
     rule = {"builders": [{"id": BUILDER, "keys": [OURS.public.pem]}, {"id": "x", "keys": [THEIRS.public.pem]}]}
     both = definitions.read_named_policy(json.dumps({"provenance": rule}), "strict", RULES)
-    forged = dsse.sign_payload(write_statement(RECORD, NAME, IMAGE.digest), THEIRS)
-    assert not passes(collect_facts(forged, under=both), both)
-    assert passes(collect_facts(GOOD, under=both), both)
+    forged_envelope = dsse.sign_payload(write_statement(RECORD, NAME, IMAGE.digest), THEIRS)
+    assert not is_passing(collect_facts(forged_envelope, under=both), both)
+    assert is_passing(collect_facts(GOOD, under=both), both)
 
 
 def test_a_statement_about_an_index_does_not_cover_a_child_nor_the_other_way_round() -> None:
     complete = make.index([IMAGE, SECOND_IMAGE])
     about_index = dsse.sign_payload(write_statement(RECORD, NAME, complete.digest), OURS)
-    assert passes(collect_facts(about_index, image=complete.digest), policy())
-    assert not passes(collect_facts(about_index, image=IMAGE.digest), policy())
-    assert not passes(collect_facts(GOOD, image=complete.digest), policy())
+    assert is_passing(collect_facts(about_index, image=complete.digest), make_policy())
+    assert not is_passing(collect_facts(about_index, image=IMAGE.digest), make_policy())
+    assert not is_passing(collect_facts(GOOD, image=complete.digest), make_policy())
 
 
 def test_a_key_that_is_none_verifies_nothing() -> None:
@@ -229,7 +229,7 @@ def test_a_bundle_of_sigstore_s_is_opened() -> None:
     bundle = json.dumps(
         {"mediaType": "application/vnd.dev.sigstore.bundle.v0.3+json", "dsseEnvelope": json.loads(GOOD)}
     )
-    assert passes(collect_facts(bundle.encode()), policy())
+    assert is_passing(collect_facts(bundle.encode()), make_policy())
 
 
 def test_provenance_is_found_once_among_attached_documents() -> None:
@@ -245,24 +245,24 @@ def layout(tmp_path: Path) -> Path:
     """An image, and its statements as `cosign save` and copying tools lay them beside it."""
     folder = tmp_path / "layout"
     tag = IMAGE.digest.replace(":", "-") + ".att"
-    make.write_layout(folder, {"1": IMAGE, tag: attached_image(b"{}", GOOD), "2": SECOND_IMAGE})
+    make.write_layout(folder, {"1": IMAGE, tag: make_attached_image(b"{}", GOOD), "2": SECOND_IMAGE})
     return folder
 
 
 def test_a_layout_holds_statements_beside_its_image(layout: Path) -> None:
-    result = look_up(f"oci:{layout}:1", IMAGE.digest, policy())
+    result = look_up(f"oci:{layout}:1", IMAGE.digest, make_policy())
     assert result is not None
     assert result.unavailable is None
-    assert passes(result, policy())
-    second = look_up(f"oci:{layout}:2", SECOND_IMAGE.digest, policy())
+    assert is_passing(result, make_policy())
+    second = look_up(f"oci:{layout}:2", SECOND_IMAGE.digest, make_policy())
     assert second is not None
     assert (second.statements, second.refused) == ((), ("A signed statement is about another image.",))
 
 
 def test_an_archive_of_a_layout_holds_them_too(tmp_path: Path) -> None:
     file = tmp_path / "image.tar"
-    make.write_oci_archive(file, {"1": IMAGE, "att": attached_image(GOOD)})
-    assert passes(look_up(f"oci-archive:{file}:1", IMAGE.digest, policy()), policy())
+    make.write_oci_archive(file, {"1": IMAGE, "att": make_attached_image(GOOD)})
+    assert is_passing(look_up(f"oci-archive:{file}:1", IMAGE.digest, make_policy()), make_policy())
 
 
 def test_a_file_may_hold_statements(tmp_path: Path) -> None:
@@ -270,13 +270,13 @@ def test_a_file_may_hold_statements(tmp_path: Path) -> None:
     make.write_image_layout(tmp_path / "layout", [{"etc/os-release": b"ID=debian\n"}])
     file.write_bytes(b"\n".join((b"{}", GOOD)))
     for reference in (f"oci:{tmp_path / 'layout'}", "podman:shop", "-", "sbom:bill.json"):
-        assert passes(look_up(reference, IMAGE.digest, policy(), [file]), policy())
+        assert is_passing(look_up(reference, IMAGE.digest, make_policy(), [file]), make_policy())
     for wrong in (b"", b"{}", b"\xff"):
         file.write_bytes(wrong)
         with pytest.raises(UsageError, match="contains no SLSA Provenance"):
-            look_up("podman:shop", IMAGE.digest, policy(), [file])
+            look_up("podman:shop", IMAGE.digest, make_policy(), [file])
     with pytest.raises(UsageError, match="cannot be read"):
-        look_up("podman:shop", IMAGE.digest, policy(), [tmp_path / "missing"])
+        look_up("podman:shop", IMAGE.digest, make_policy(), [tmp_path / "missing"])
 
 
 @pytest.mark.parametrize(
@@ -287,7 +287,7 @@ def test_where_nothing_can_lie_beside_an_image_nothing_is_known(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     make.write_docker_archive(tmp_path / "image.tar", {"shop:1": IMAGE})
-    result = look_up(reference, IMAGE.digest, policy())
+    result = look_up(reference, IMAGE.digest, make_policy())
     assert result is not None
     assert result.unavailable is not None
 
@@ -302,18 +302,18 @@ def test_the_gate_asks_for_provenance(run: Run, tmp_path: Path) -> None:
         [{name: text.encode() for name, text in layouts.make_debian_files(openssl="3.5.4-1").items()}]
     )
     good = dsse.sign_payload(write_statement(RECORD, NAME, image.digest), OURS)
-    make.write_layout(tmp_path / "good", {"1": image, "att": attached_image(good)})
+    make.write_layout(tmp_path / "good", {"1": image, "att": make_attached_image(good)})
     make.write_layout(tmp_path / "bare", {"1": image})
     make.write_docker_archive(tmp_path / "image.tar", {"shop:1": image})
-    (tmp_path / "strict.yaml").write_text(json.dumps({"provenance": dict(policy().rules["provenance"][0])}))
+    (tmp_path / "strict.yaml").write_text(json.dumps({"provenance": dict(make_policy().rules["provenance"][0])}))
     (tmp_path / "statement.json").write_bytes(good)
     by = ("--policy", str(tmp_path / "strict.yaml"))
-    approved = run("gate", f"oci:{tmp_path / 'good'}:1", *by, "-o", f"case={tmp_path / 'case.json'}")
-    assert approved.code == 0, approved.out
+    approved_run = run("gate", f"oci:{tmp_path / 'good'}:1", *by, "-o", f"case={tmp_path / 'case.json'}")
+    assert approved_run.code == 0, approved_run.out
     assert json.loads((tmp_path / "case.json").read_text())["case"]["provenance"]["statements"]
     assert run("explain", str(tmp_path / "case.json")).code == 0
-    refused = run("gate", f"oci:{tmp_path / 'bare'}:1", *by)
-    assert (refused.code, "No provenance statement is attached to it." in refused.out) == (1, True)
+    refused_run = run("gate", f"oci:{tmp_path / 'bare'}:1", *by)
+    assert (refused_run.code, "No provenance statement is attached to it." in refused_run.out) == (1, True)
     assert run("gate", f"oci:{tmp_path / 'bare'}:1", *by, "--provenance", str(tmp_path / "statement.json")).code == 0
     assert run("gate", str(tmp_path / "image.tar"), *by).code == 3
     assert run("gate", f"oci:{tmp_path / 'good'}:1", "--provenance", str(tmp_path / "statement.json")).code == 2
@@ -328,7 +328,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         yield result
 
 
-def cosign(*arguments: str, folder: Path) -> "subprocess.CompletedProcess[str]":
+def run_cosign(*arguments: str, folder: Path) -> "subprocess.CompletedProcess[str]":
     environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "COSIGN_PASSWORD": ""}
     return subprocess.run(
         ["cosign", *arguments], capture_output=True, text=True, check=False, timeout=60, env=environment, cwd=folder
@@ -344,27 +344,29 @@ def test_cosign_verifies_our_statement_as_provenance(running: Running, tmp_path:
     (tmp_path / "key.pub").write_text(OURS.public.pem)
     request = ("verify-attestation", "--key", "key.pub", "--insecure-ignore-tlog", "--allow-http-registry")
     name = f"{running.address}/shop@{digest}"
-    done = cosign(*request, "--type", "slsaprovenance1", name, folder=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["payloadType"] == dsse.IN_TOTO
-    assert cosign(*request, "--type", "slsaprovenance", name, folder=tmp_path).returncode != 0
-    assert passes(look_up(name, digest, policy()), policy())
+    result = run_cosign(*request, "--type", "slsaprovenance1", name, folder=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout)["payloadType"] == dsse.IN_TOTO
+    assert run_cosign(*request, "--type", "slsaprovenance", name, folder=tmp_path).returncode != 0
+    assert is_passing(look_up(name, digest, make_policy()), make_policy())
 
 
 @pytest.mark.real
 def test_provenance_that_cosign_attached_counts(running: Running, tmp_path: Path) -> None:
     digest = running.push("theirs", "1", SECOND_IMAGE)
-    assert cosign("generate-key-pair", folder=tmp_path).returncode == 0
+    assert run_cosign("generate-key-pair", folder=tmp_path).returncode == 0
     predicate = json.loads(write_statement(RECORD, NAME, digest))["predicate"]
     (tmp_path / "predicate.json").write_text(json.dumps(predicate))
     name = f"{running.address}/theirs@{digest}"
-    made = ("--key", "cosign.key", "--predicate", "predicate.json", "--type", "slsaprovenance1")
-    done = cosign("attest", *made, "--tlog-upload=false", "--allow-http-registry", "-y", name, folder=tmp_path)
-    assert done.returncode == 0, done.stderr
+    attestation_options = ("--key", "cosign.key", "--predicate", "predicate.json", "--type", "slsaprovenance1")
+    result = run_cosign(
+        "attest", *attestation_options, "--tlog-upload=false", "--allow-http-registry", "-y", name, folder=tmp_path
+    )
+    assert result.returncode == 0, result.stderr
     rule = {"builders": [{"id": BUILDER, "keys": [(tmp_path / "cosign.pub").read_text()]}]}
-    theirs = definitions.read_named_policy(json.dumps({"provenance": rule}), "strict", RULES)
-    assert passes(look_up(name, digest, theirs), theirs)
-    assert not passes(look_up(name, digest, policy()), policy())
+    foreign_policy = definitions.read_named_policy(json.dumps({"provenance": rule}), "strict", RULES)
+    assert is_passing(look_up(name, digest, foreign_policy), foreign_policy)
+    assert not is_passing(look_up(name, digest, make_policy()), make_policy())
 
 
 @pytest.mark.real
@@ -378,6 +380,6 @@ def test_a_statement_copied_beside_another_image_does_not_count(running: Running
         key=("k", "v"),
         replaces={"p": "q"},
     )
-    result = look_up(f"{running.address}/copied:1", digest, policy())
+    result = look_up(f"{running.address}/copied:1", digest, make_policy())
     assert result is not None
     assert result.refused == ("A signed statement is about another image.",)

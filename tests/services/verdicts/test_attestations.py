@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from tests.scanner.images.test_image_time_limit import silent_registry
+from tests.scanner.images.test_image_time_limit import run_silent_registry
 
 from dockgate.attestations.keys import Keys
 from dockgate.services.verdicts.attestations import RegistryAttestor
@@ -17,7 +17,7 @@ IMAGE = "sha256:" + "1" * 64
 def test_a_registry_that_does_not_answer_keeps_nothing_else_waiting_and_is_given_up(tmp_path: Path) -> None:
     """Every developer can have an image of a registry of their own approved."""
     has_request = threading.Event()
-    with silent_registry(b"", has_request.set) as slow, ThreadPoolExecutor() as pool:
+    with run_silent_registry(b"", has_request.set) as slow, ThreadPoolExecutor() as pool:
         attestor = RegistryAttestor(Keys(tmp_path / "keys"), slow, seconds=2)
         attesting = pool.submit(attestor.attest, "team/app", IMAGE, IMAGE, "default", lambda name, digest: b"{}")
         assert has_request.wait(10)

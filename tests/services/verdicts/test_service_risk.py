@@ -82,12 +82,12 @@ def test_a_service_that_cannot_be_judged_stops_no_other_and_says_so(steps: Steps
     verdicts = steps.use_cases.service_risk.verdicts
     failing = Failing(**{name: getattr(verdicts, name) for name in verdicts.__dataclass_fields__})
     publish(steps)
-    present = steps.evaluate_changed({}, replace(steps.use_cases.service_risk, verdicts=failing))
-    assert present.keys() == {"api", "zzz"}
+    risks = steps.evaluate_changed({}, replace(steps.use_cases.service_risk, verdicts=failing))
+    assert risks.keys() == {"api", "zzz"}
     assert all(steps.store.services.get(name).at_risk for name in ("api", "zzz"))
     web = steps.store.services.get("web")
     assert (bool(web.at_risk), web.cannot_judge) == (False, "judging it failed: internal error: KeyError")
-    steps.evaluate_changed(present)
+    steps.evaluate_changed(risks)
     web = steps.store.services.get("web")
     assert (bool(web.at_risk), web.cannot_judge) == (True, None)
 
@@ -190,34 +190,36 @@ def test_a_service_without_tasks_is_not_at_risk(steps: Steps) -> None:
 
 
 def test_a_deadline_that_a_clock_announced_which_was_ahead_is_announced_when_it_passes(steps: Steps) -> None:
-    def passed() -> int:
+    def count_passed_deadlines() -> int:
         steps.use_cases.service_risk.review()
         return sum(event.detail_type == "service.deadline_passed" for event in steps.store.event_log.read())
 
     publish(steps)
-    assert passed() == 0
+    assert count_passed_deadlines() == 0
     clock = steps.system.clock
     for days, times in ((60, 1), (-60, 1), (1, 1), (20, 2), (1, 2)):
         clock.ahead += timedelta(days=days)
-        assert passed() == times
+        assert count_passed_deadlines() == times
 
 
 def test_a_vulnerability_that_is_known_to_be_exploited_moves_the_deadline_once_and_is_named(steps: Steps) -> None:
     """The service is at risk before, because of another vulnerability."""
     publish(steps)
     steps.use_cases.service_risk.review()
-    exploited = make_advisory("first", Severity.HIGH, "2", "exploited")
+    exploited_advisory = make_advisory("first", Severity.HIGH, "2", "exploited")
     due = format_time(steps.system.clock() + timedelta(days=5))[:10]
-    steps.system.advisories.advisories.append(exploited)
-    steps.system.advisories.catalogue[exploited.id] = Cve(exploited.id, exploited="2026-01-01", due=due)
+    steps.system.advisories.advisories.append(exploited_advisory)
+    steps.system.advisories.catalogue[exploited_advisory.id] = Cve(
+        exploited_advisory.id, exploited="2026-01-01", due=due
+    )
     for _ in range(3):
         steps.system.clock.ahead += timedelta(hours=2)
         steps.use_cases.service_risk.review()
     events = [event.body for event in steps.store.event_log.read() if event.detail_type.startswith("service.")]
     assert [event["detail-type"] for event in events] == ["service.at_risk", "service.deadline_moved"]
-    first, moved = (event["detail"]["vulnerabilities"] for event in events)
+    first, moved_deadline = (event["detail"]["vulnerabilities"] for event in events)
     assert [entry["severity"] for entry in first] == ["CRITICAL"]
-    assert [entry["severity"] for entry in moved] == ["HIGH", "CRITICAL"]
+    assert [entry["severity"] for entry in moved_deadline] == ["HIGH", "CRITICAL"]
 
 
 def test_a_more_severe_vulnerability_of_a_rejected_image_is_announced_once_and_named(steps: Steps) -> None:
