@@ -22,9 +22,9 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 def test_filters_of_images_may_be_repeated_and_other_parameters_may_not(server: ServerSystem) -> None:
     several = "severity=CRITICAL&severity=HIGH&status=Rejected&status=Undetermined"
     assert server.get(f"/images?{several}")["images"] == []
-    refused = server.client.get(f"/images?{several}&limit=1&limit=2")
-    assert refused.status_code == 400
-    assert "limit" in refused.text
+    response = server.client.get(f"/images?{several}&limit=1&limit=2")
+    assert response.status_code == 400
+    assert "limit" in response.text
 
 
 def test_every_call_has_a_description_and_a_response_schema(server: ServerSystem) -> None:
@@ -51,11 +51,11 @@ def test_scripts_of_other_origins_are_refused(server: ServerSystem) -> None:
 
 
 def test_an_endless_body_is_refused(server: ServerSystem) -> None:
-    def endless() -> Iterator[bytes]:
+    def send_endlessly() -> Iterator[bytes]:
         for _ in range(64):
             yield b" " * (1 << 20)
 
-    answer = slow_http.post(f"{server.url}/api/v1/executions/none-1/stop", content=endless())
+    answer = slow_http.post(f"{server.url}/api/v1/executions/none-1/stop", content=send_endlessly())
     assert answer.status_code == 413
     assert "body" in answer.json()["error"]
 
@@ -134,9 +134,9 @@ def test_an_older_execution_never_replaces_what_a_newer_one_deployed(server: Ser
     wait_until(lambda: server.get(f"/executions/{newer}")["execution"]["state"] == "Succeeded")
     server.post(f"/executions/{older}/retry")
     wait_until(lambda: server.get(f"/executions/{older}")["execution"]["state"] == "Failed")
-    shown = server.get(f"/executions/{older}")
-    assert "superseded" in shown["execution"]["reason"]
-    assert shown["superseded_by"] == newer
+    superseded_execution = server.get(f"/executions/{older}")
+    assert "superseded" in superseded_execution["execution"]["reason"]
+    assert superseded_execution["superseded_by"] == newer
     assert server.get(f"/executions/{newer}")["superseded_by"] is None
     assert server.is_running(image)
 

@@ -27,9 +27,9 @@ RUNS = {
 @pytest.fixture(scope="module")
 def callers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callers]:
     with ServerSystem(Path(tmp_path_factory.mktemp("server"))) as server:
-        made = Callers(server)
-        yield made
-        made.client.close()
+        callers_of_server = Callers(server)
+        yield callers_of_server
+        callers_of_server.client.close()
 
 
 @pytest.mark.parametrize("who", RUNS)

@@ -42,42 +42,42 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         yield system
 
 
-def ask(server: ServerSystem, name: str, execution: str = "1", key: str = "", **more: Any) -> Any:
+def ask(server: ServerSystem, name: str, execution: str = "1", key: str = "", **fields: Any) -> Any:
     body = {"pipeline": "shop", "stage": "gate", "execution": execution, "image": f"elsewhere.example/app:{name}"}
     headers = {"Idempotency-Key": key} if key else {}
-    answer = server.client.post("/approvals", json={**body, **more}, headers=headers)
+    answer = server.client.post("/approvals", json={**body, **fields}, headers=headers)
     assert answer.is_success, answer.text
     return answer.json()
 
 
-def answer(server: ServerSystem, created: Any, wait: float = 0) -> Any:
-    return server.get(f"/approvals/{created['approval']['id']}/answer?wait={wait}")
+def answer(server: ServerSystem, request: Any, wait: float = 0) -> Any:
+    return server.get(f"/approvals/{request['approval']['id']}/answer?wait={wait}")
 
 
-def polls(server: ServerSystem) -> int:
+def count_polls(server: ServerSystem) -> int:
     """How many requests are being answered."""
     return len(server.web.server_state.tasks)
 
 
-def may_end(server: ServerSystem, image: str) -> None:
+def let_scan_end(server: ServerSystem, image: str) -> None:
     server.scan_may_end[image].set()
 
 
-def posted(server: ServerSystem, created: Any) -> list[tuple[str, dict[str, str], bytes]]:
+def list_callbacks(server: ServerSystem, request: Any) -> list[tuple[str, dict[str, str], bytes]]:
     """The callbacks with this approval's answer: other approvals share the server."""
-    return [call for call in server.webhooks.calls if json.loads(call[2])["id"] == created["approval"]["id"]]
+    return [call for call in server.webhooks.calls if json.loads(call[2])["id"] == request["approval"]["id"]]
 
 
 def test_a_tag_is_resolved_when_the_approval_is_requested(server: ServerSystem) -> None:
     image = server.plan_foreign_image("tagged", PlannedFindings())
-    created = ask(server, "tagged")
-    assert created["approval"]["image"] == image
-    assert created["approval"]["repository"] == "elsewhere.example/app"
-    assert created["approval"]["state"] == "Waiting"
-    assert created["approval"]["id"].startswith("external/shop/1/gate/")
-    assert created["token"]
-    may_end(server, image)
-    assert answer(server, created, 20)["state"] == "Approved"
+    request = ask(server, "tagged")
+    assert request["approval"]["image"] == image
+    assert request["approval"]["repository"] == "elsewhere.example/app"
+    assert request["approval"]["state"] == "Waiting"
+    assert request["approval"]["id"].startswith("external/shop/1/gate/")
+    assert request["token"]
+    let_scan_end(server, image)
+    assert answer(server, request, 20)["state"] == "Approved"
 
 
 def test_a_repeated_request_returns_the_same_approval(server: ServerSystem) -> None:
@@ -85,7 +85,7 @@ def test_a_repeated_request_returns_the_same_approval(server: ServerSystem) -> N
     first, second = ask(server, "twice"), ask(server, "twice")
     assert first == second
     assert ask(server, "twice", execution="2")["approval"]["id"] != first["approval"]["id"]
-    may_end(server, image)
+    let_scan_end(server, image)
     assert answer(server, first, 20)["state"] == "Rejected"
     third = ask(server, "twice")
     assert (third["approval"]["state"], third["token"]) == ("Rejected", first["token"])
@@ -96,13 +96,13 @@ def test_another_principals_request_gets_no_existing_approval(server: ServerSyst
     """Else a question asked in advance, while the image passes, would answer another pipeline's later one, and its
     callback's secret would be known to every caller of the same request."""
     image = server.plan_foreign_image(f"whose{key}", PlannedFindings())
-    may_end(server, image)
+    let_scan_end(server, image)
     question = ApprovalRequest("shop", "gate", "43", f"elsewhere.example/app:whose{key}", callback_url=URL, key=key)
-    first, again, second = (
+    first, repeated_request, second = (
         server.server.approval_requests.request_external(question, Principal(name, ()))
         for name in ("ana", "ana", "mallory")
     )
-    assert first.id == again.id
+    assert first.id == repeated_request.id
     assert first.id != second.id
     assert first.token != second.token
     callbacks = [server.store.approvals.find_callback(approval.id) for approval in (first, second)]
@@ -125,89 +125,92 @@ def test_an_idempotency_key_works_after_its_policy_was_removed(server: ServerSys
     server.client.put("/policies/passing", content="max_findings:\n  HIGH: 0\n").raise_for_status()
     server.apply(ASSIGNMENT)
     first = ask(server, "outlived", key="outlived", policy="passing")
-    may_end(server, image)
+    let_scan_end(server, image)
     assert answer(server, first, 20)["state"] == "Approved"
     assert server.client.delete("/policies/passing").status_code == 409  # the assignment names it
     server.client.delete("/policy-assignments/passing").raise_for_status()
     server.client.delete("/policies/passing").raise_for_status()
-    again = ask(server, "outlived", key="outlived", policy="passing")
-    assert (again["approval"]["id"], again["approval"]["state"]) == (first["approval"]["id"], "Approved")
+    repeated_request = ask(server, "outlived", key="outlived", policy="passing")
+    assert (repeated_request["approval"]["id"], repeated_request["approval"]["state"]) == (
+        first["approval"]["id"],
+        "Approved",
+    )
 
 
 def test_a_scanned_image_is_answered_at_once(server: ServerSystem) -> None:
     image = server.plan_image("earlier", PlannedFindings({"HIGH": 1}))
     server.end_scan(image)
     wait_until(lambda: server._scan_state(image) == "Done")
-    created = ask(server, "", image="", digest=image, repository="earlier/app")
-    assert created["approval"]["state"] == "Rejected"
-    assert created["approval"]["repository"] == "earlier/app"
-    assert server.get(f"/verdicts/{created['approval']['verdict']}")["status"] == "Rejected"
+    request = ask(server, "", image="", digest=image, repository="earlier/app")
+    assert request["approval"]["state"] == "Rejected"
+    assert request["approval"]["repository"] == "earlier/app"
+    assert server.get(f"/verdicts/{request['approval']['verdict']}")["status"] == "Rejected"
 
 
 def test_a_requester_cannot_choose_the_repository_of_an_image(server: ServerSystem) -> None:
     """Waivers and baselines may be of one repository alone."""
     image = server.plan_foreign_image("special", PlannedFindings({"CRITICAL": 1}))
-    may_end(server, image)
+    let_scan_end(server, image)
     assert answer(server, ask(server, "special"), 20)["state"] == "Rejected"
     waiver = {"package": "pkg:**", "repository": "empty.example/app", "until": "2099-01-01"}
     server.client.post("/waivers", json={**waiver, "owner": "ana", "reason": "r"}).raise_for_status()
     body = {"pipeline": "shop", "stage": "gate", "execution": "1"}
-    refused = server.client.post("/approvals", json={**body, "image": f"empty.example/app@{image}"})
-    assert refused.status_code == 404
-    assert "no image empty.example/app@" in refused.json()["error"]
-    promoted = server.client.post("/approvals", json={**body, "image": f"promoted.example/app@{image}"}).json()
-    assert promoted["approval"]["state"] == "Rejected"
+    response = server.client.post("/approvals", json={**body, "image": f"empty.example/app@{image}"})
+    assert response.status_code == 404
+    assert "no image empty.example/app@" in response.json()["error"]
+    promoted_request = server.client.post("/approvals", json={**body, "image": f"promoted.example/app@{image}"}).json()
+    assert promoted_request["approval"]["state"] == "Rejected"
 
 
 def test_a_poll_ends_with_the_decision_or_its_timeout(server: ServerSystem) -> None:
     image = server.plan_foreign_image("polled", PlannedFindings())
-    created = ask(server, "polled")
+    request = ask(server, "polled")
     begin = time.monotonic()
-    assert answer(server, created, 0.2)["state"] == "Waiting"
+    assert answer(server, request, 0.2)["state"] == "Waiting"
     assert 0.2 <= time.monotonic() - begin < POLL
     with ThreadPoolExecutor(1) as pool:
         begin = time.monotonic()
-        polled = pool.submit(answer, server, created, POLL)
-        wait_until(lambda: polls(server) == 1)
-        may_end(server, image)
-        assert polled.result()["state"] == "Approved"
+        poll = pool.submit(answer, server, request, POLL)
+        wait_until(lambda: count_polls(server) == 1)
+        let_scan_end(server, image)
+        assert poll.result()["state"] == "Approved"
     assert time.monotonic() - begin < POLL
 
 
 def test_polls_hold_no_threads(server: ServerSystem) -> None:
     image = server.plan_foreign_image("crowded", PlannedFindings())
-    created = [ask(server, "crowded", execution=f"{number}") for number in range(60)]
+    requests = [ask(server, "crowded", execution=f"{number}") for number in range(60)]
     with ThreadPoolExecutor(60) as pool:
         begin = time.monotonic()
-        answers = [pool.submit(answer, server, request, POLL) for request in created]
-        wait_until(lambda: polls(server) == 60)
+        answers = [pool.submit(answer, server, request, POLL) for request in requests]
+        wait_until(lambda: count_polls(server) == 60)
         # Each of Starlette's threads (40 at most) would be busy until the first poll's end if a poll occupied a thread.
         assert server.get("/status")
         assert time.monotonic() - begin < POLL
-        may_end(server, image)
-        assert {received.result()["state"] for received in answers} == {"Approved"}
+        let_scan_end(server, image)
+        assert {poll.result()["state"] for poll in answers} == {"Approved"}
 
 
 def test_a_poll_ends_when_its_client_hangs_up(server: ServerSystem) -> None:
     server.plan_foreign_image("abandoned", PlannedFindings())
-    created = ask(server, "abandoned")["approval"]["id"]
+    approval_id = ask(server, "abandoned")["approval"]["id"]
     host, _, port = server.url.removeprefix("http://").partition(":")
-    for path in (f"/api/v1/approvals/{created}/answer?wait={POLL}", f"/api/v1/events?after={1 << 40}&wait=60"):
+    for path in (f"/api/v1/approvals/{approval_id}/answer?wait={POLL}", f"/api/v1/events?after={1 << 40}&wait=60"):
         with socket.create_connection((host, int(port))) as connection:
             connection.sendall(f"GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n".encode())
             wait_until(lambda: server.web.server_state.tasks)
         wait_until(lambda: not server.web.server_state.tasks)
-    assert polls(server) == 0
+    assert count_polls(server) == 0
 
 
 def test_a_caller_with_many_polls_leaves_the_server_to_others(server: ServerSystem) -> None:
     image = server.plan_foreign_image("many", PlannedFindings())
-    created = ask(server, "many")["approval"]["id"]
+    approval_id = ask(server, "many")["approval"]["id"]
     usual = server.app.state.threads
     server.app.state.threads = Threads(max_requests=8)
 
     def poll() -> bool:
-        return server.client.get(f"/approvals/{created}/answer?wait={POLL}").status_code != 429
+        return server.client.get(f"/approvals/{approval_id}/answer?wait={POLL}").status_code != 429
 
     try:
         with ThreadPoolExecutor(4) as pool:
@@ -215,60 +218,60 @@ def test_a_caller_with_many_polls_leaves_the_server_to_others(server: ServerSyst
                 pool.submit(wait_until, poll)
             wait_until(lambda: server.client.get("/status").status_code == 429)
             assert server.client.get("/health").status_code == 200
-            may_end(server, image)
+            let_scan_end(server, image)
     finally:
         server.app.state.threads = usual
 
 
 def test_a_decision_is_posted_once_and_signed(server: ServerSystem) -> None:
     image = server.plan_foreign_image("posted", PlannedFindings({"CRITICAL": 1}))
-    created = ask(server, "posted", callback={"url": URL, "secret": SECRET})
-    assert created["callback_secret"] == SECRET
-    may_end(server, image)
-    ((url, headers, body),) = wait_until(lambda: posted(server, created))
+    request = ask(server, "posted", callback={"url": URL, "secret": SECRET})
+    assert request["callback_secret"] == SECRET
+    let_scan_end(server, image)
+    ((url, headers, body),) = wait_until(lambda: list_callbacks(server, request))
     assert url == URL
     event = Webhook(SECRET).verify(body, headers)
     assert (event["specversion"], event["type"]) == ("1.0", "dev.dockgate.approval.settled")
-    assert (event["subject"], event["id"]) == (image, created["approval"]["id"])
+    assert (event["subject"], event["id"]) == (image, request["approval"]["id"])
     assert event["data"]["state"] == "Rejected"
     assert event["data"]["verdict"].startswith("sha256:")
     assert headers["content-type"].startswith("application/cloudevents+json")
     later = ask(server, "posted", execution="later", callback={"url": URL, "secret": SECRET})
-    wait_until(lambda: posted(server, later))
-    assert len(posted(server, created)) == 1
+    wait_until(lambda: list_callbacks(server, later))
+    assert len(list_callbacks(server, request)) == 1
 
 
 def test_a_webhook_without_secret_gets_one(server: ServerSystem) -> None:
     image = server.plan_foreign_image("unsaid", PlannedFindings())
-    created = ask(server, "unsaid", callback={"url": URL})
-    assert created == ask(server, "unsaid", callback={"url": URL})
-    may_end(server, image)
-    ((_, headers, body),) = wait_until(lambda: posted(server, created))
-    assert Webhook(created["callback_secret"]).verify(body, headers)["data"]["state"] == "Approved"
+    request = ask(server, "unsaid", callback={"url": URL})
+    assert request == ask(server, "unsaid", callback={"url": URL})
+    let_scan_end(server, image)
+    ((_, headers, body),) = wait_until(lambda: list_callbacks(server, request))
+    assert Webhook(request["callback_secret"]).verify(body, headers)["data"]["state"] == "Approved"
 
 
 def test_secrets_are_never_returned_later(server: ServerSystem) -> None:
     server.plan_foreign_image("secret", PlannedFindings())
-    created = ask(server, "secret", callback={"url": URL, "secret": SECRET})
-    for shown in (server.get("/approvals"), answer(server, created)):
-        assert SECRET not in repr(shown)
-        assert created["token"] not in repr(shown)
+    request = ask(server, "secret", callback={"url": URL, "secret": SECRET})
+    for document in (server.get("/approvals"), answer(server, request)):
+        assert SECRET not in repr(document)
+        assert request["token"] not in repr(document)
 
 
 def test_an_undecided_approval_expires(server: ServerSystem) -> None:
     image = server.plan_foreign_image("late", PlannedFindings())
-    created = ask(server, "late", timeout=1)
-    assert answer(server, created, 20)["state"] == "Expired"
-    may_end(server, image)
+    request = ask(server, "late", timeout=1)
+    assert answer(server, request, 20)["state"] == "Expired"
+    let_scan_end(server, image)
     wait_until(lambda: server._scan_state(image) == "Done")
     assert ask(server, "late", execution="2")["approval"]["state"] == "Approved"
-    assert answer(server, created)["state"] == "Expired"
+    assert answer(server, request)["state"] == "Expired"
 
 
 def test_an_approval_without_a_scan_request_gets_one(server: ServerSystem) -> None:
     """The server died between the two."""
     image = server.plan_foreign_image("halved", PlannedFindings())
-    may_end(server, image)
+    let_scan_end(server, image)
     now, later = text(server.clock()), "2999-01-01T00:00:00.000Z"
     server.store.approvals.add(
         Approval("external/a/1/b/c", "t", image, "elsewhere.example/app", "default", "", now, later)
@@ -296,7 +299,7 @@ def test_an_invalid_request_is_refused(server: ServerSystem, wrong: dict[str, An
     server.plan_foreign_image("asked", PlannedFindings())
     server.apply(SERVICE.format(name="earlier", count=1))
     body = {"pipeline": "shop", "stage": "gate", "execution": "9", "image": "elsewhere.example/app:asked", **wrong}
-    refused = slow_http.post(f"{server.url}/api/v1/approvals", json=body)
-    assert refused.status_code == status, refused.text
-    assert expected in refused.json()["error"] + refused.json()["advice"]
-    assert "hunter2" not in refused.text
+    response = slow_http.post(f"{server.url}/api/v1/approvals", json=body)
+    assert response.status_code == status, response.text
+    assert expected in response.json()["error"] + response.json()["advice"]
+    assert "hunter2" not in response.text

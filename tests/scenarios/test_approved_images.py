@@ -45,9 +45,9 @@ def server(database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         yield system
 
 
-def approved(server: ServerSystem, name: str, host: str = "elsewhere.example", execution: str = "1") -> str:
+def approve_image(server: ServerSystem, name: str, host: str = "elsewhere.example", execution: str = "1") -> str:
     """Get an image in another registry approved, with a callback. Return its digest."""
-    digest = next((each for each, (planned, _) in server.plans.items() if planned == name), None)
+    digest = next((each for each, (planned_name, _) in server.plans.items() if planned_name == name), None)
     if digest is None:
         digest = server.plan_foreign_image(name, PlannedFindings())
     server.scan_may_end[digest].set()
@@ -64,13 +64,13 @@ def approved(server: ServerSystem, name: str, host: str = "elsewhere.example", e
     return digest
 
 
-def calls(server: ServerSystem, host: str, kind: str = CHANGED) -> list[dict[str, Any]]:
+def list_calls(server: ServerSystem, host: str, kind: str = CHANGED) -> list[dict[str, Any]]:
     """The bodies that a callback received, in order."""
     bodies = [json.loads(body) for url, _, body in server.webhooks.calls if f"//{host}.example/" in url]
     return [body for body in bodies if body["type"] == kind]
 
 
-def turn(server: ServerSystem, name: str) -> None:
+def add_critical_advisory(server: ServerSystem, name: str) -> None:
     server.advisories.advisories = [*server.advisories.advisories, make_advisory(name, Severity.CRITICAL, "2")]
 
 
@@ -91,18 +91,20 @@ def claim(server: ServerSystem, image: str, host: str = "elsewhere.example") -> 
     return verify_statement(statement, image, "default", format_time(server.clock()))
 
 
-def attested(server: ServerSystem, image: str) -> int:
+def count_attestations(server: ServerSystem, image: str) -> int:
     return len(server.attestor.attestations.get((f"elsewhere.example/app@{image}", "default"), []))
 
 
 def test_every_requester_hears_once_of_each_change(server: ServerSystem) -> None:
-    image = approved(server, "followed")
-    assert approved(server, "followed", execution="2") == image
-    wait_until(lambda: calls(server, "followed1", SETTLED) and calls(server, "followed2", SETTLED), seconds=SECONDS)
-    turn(server, "followed")
+    image = approve_image(server, "followed")
+    assert approve_image(server, "followed", execution="2") == image
+    wait_until(
+        lambda: list_calls(server, "followed1", SETTLED) and list_calls(server, "followed2", SETTLED), seconds=SECONDS
+    )
+    add_critical_advisory(server, "followed")
     for host in ("followed1", "followed2"):
-        wait_until(lambda host=host: calls(server, host), seconds=SECONDS)  # type: ignore[misc]
-        (body,) = calls(server, host)
+        wait_until(lambda host=host: list_calls(server, host), seconds=SECONDS)  # type: ignore[misc]
+        (body,) = list_calls(server, host)
         data = body["data"]
         assert (data["before"], data["status"], data["image"], data["number"]) == ("Approved", "Rejected", image, 1)
         assert (data["policy"], data["repository"]) == ("default", "elsewhere.example/app")
@@ -110,72 +112,72 @@ def test_every_requester_hears_once_of_each_change(server: ServerSystem) -> None
         assert SECRET not in json.dumps(body)
     withdraw(server, "followed")
     settle(server, image)
-    wait_until(lambda: len(calls(server, "followed1")) == 2, seconds=SECONDS)
-    assert [body["data"]["status"] for body in calls(server, "followed1")] == ["Rejected", "Approved"]
+    wait_until(lambda: len(list_calls(server, "followed1")) == 2, seconds=SECONDS)
+    assert [body["data"]["status"] for body in list_calls(server, "followed1")] == ["Rejected", "Approved"]
     ids = [headers["webhook-id"] for url, headers, _ in server.webhooks.calls if "//followed1." in url]
     assert len(set(ids)) == 3
 
 
 def test_an_attestation_is_renewed_while_the_verdict_stays_and_no_longer(server: ServerSystem) -> None:
-    image = approved(server, "attested")
-    wait_until(lambda: attested(server, image) == 1, seconds=SECONDS)
+    image = approve_image(server, "attested")
+    wait_until(lambda: count_attestations(server, image) == 1, seconds=SECONDS)
     first = claim(server, image)
     for number in range(2, 5):
         server.clock.ahead += timedelta(days=1, hours=13)  # longer than half of the three days
-        wait_until(lambda number=number: attested(server, image) == number, seconds=SECONDS)  # type: ignore[misc]
+        wait_until(lambda number=number: count_attestations(server, image) == number, seconds=SECONDS)  # type: ignore[misc]
         assert claim(server, image).verdict == first.verdict
         entries = server.store.outbox.list_entries(OutboxKind.ATTESTATION, image=image)
         assert len(entries) <= 2
-    turn(server, "attested")
-    wait_until(lambda: calls(server, "attested1"), seconds=SECONDS)
-    count = attested(server, image)
+    add_critical_advisory(server, "attested")
+    wait_until(lambda: list_calls(server, "attested1"), seconds=SECONDS)
+    count = count_attestations(server, image)
     server.clock.ahead += timedelta(days=3)
     server.use_cases.approved_images.review()
-    assert attested(server, image) == count
+    assert count_attestations(server, image) == count
     with pytest.raises(DeniedError, match="expired at"):
         claim(server, image)
     withdraw(server, "attested")
-    wait_until(lambda: attested(server, image) == count + 1, seconds=SECONDS)
+    wait_until(lambda: count_attestations(server, image) == count + 1, seconds=SECONDS)
     assert claim(server, image).image == image
 
 
 def test_a_clock_that_was_ahead_ends_no_watch_and_no_attestation_is_longer_valid(server: ServerSystem) -> None:
-    image = approved(server, "jumped", "short.example")
-    wait_until(lambda: calls(server, "jumped1", SETTLED), seconds=SECONDS)
+    image = approve_image(server, "jumped", "short.example")
+    wait_until(lambda: list_calls(server, "jumped1", SETTLED), seconds=SECONDS)
     server.clock.ahead += timedelta(days=40)
-    wait_until(lambda: calls(server, "jumped1"), seconds=SECONDS)
-    renewed = approved(server, "future")
-    wait_until(lambda: attested(server, renewed) == 1, seconds=SECONDS)
+    wait_until(lambda: list_calls(server, "jumped1"), seconds=SECONDS)
+    renewed_image = approve_image(server, "future")
+    wait_until(lambda: count_attestations(server, renewed_image) == 1, seconds=SECONDS)
     server.clock.ahead -= timedelta(days=40)
     settle(server, image)
-    wait_until(lambda: len(calls(server, "jumped1")) == 2, seconds=SECONDS)
-    assert [body["data"]["status"] for body in calls(server, "jumped1")] == ["Undetermined", "Approved"]
-    wait_until(lambda: attested(server, renewed) == 2, seconds=SECONDS)
-    assert claim(server, renewed).expires_at < format_time(server.clock() + timedelta(days=4))
-    turn(server, "jumped")
-    wait_until(lambda: len(calls(server, "jumped1")) == 3, seconds=SECONDS)
-    assert calls(server, "jumped1")[-1]["data"]["status"] == "Rejected"
+    wait_until(lambda: len(list_calls(server, "jumped1")) == 2, seconds=SECONDS)
+    assert [body["data"]["status"] for body in list_calls(server, "jumped1")] == ["Undetermined", "Approved"]
+    wait_until(lambda: count_attestations(server, renewed_image) == 2, seconds=SECONDS)
+    assert claim(server, renewed_image).expires_at < format_time(server.clock() + timedelta(days=4))
+    add_critical_advisory(server, "jumped")
+    wait_until(lambda: len(list_calls(server, "jumped1")) == 3, seconds=SECONDS)
+    assert list_calls(server, "jumped1")[-1]["data"]["status"] == "Rejected"
     withdraw(server, "jumped")
 
 
 def test_an_image_that_is_no_longer_watched_is_followed_no_more(server: ServerSystem) -> None:
-    image = approved(server, "unwatched", "short.example")
+    image = approve_image(server, "unwatched", "short.example")
     server.clock.ahead += timedelta(days=2, hours=2)
-    wait_until(lambda: calls(server, "unwatched1"), seconds=SECONDS)
-    (body,) = calls(server, "unwatched1")
+    wait_until(lambda: list_calls(server, "unwatched1"), seconds=SECONDS)
+    (body,) = list_calls(server, "unwatched1")
     assert body["data"]["status"] == "Undetermined"
     assert "not watched any more since" in body["data"]["summary"]
     server.clock.ahead += timedelta(days=7, hours=1)
     wait_until(
-        lambda: image not in [followed.image for followed in server.store.followed_images.list()],
+        lambda: image not in [entry.image for entry in server.store.followed_images.list()],
         seconds=SECONDS,
     )
-    turn(server, "unwatched")
+    add_critical_advisory(server, "unwatched")
     server.clock.ahead += timedelta(days=3)
     server.use_cases.approved_images.review()
     with pytest.raises(DeniedError, match="expired at"):
         claim(server, image, "short.example")
-    assert len(calls(server, "unwatched1")) == 1
+    assert len(list_calls(server, "unwatched1")) == 1
 
 
 def test_an_approval_by_a_policy_that_counts_no_more_stands_only_while_the_present_one_approves_the_image(
@@ -184,21 +186,21 @@ def test_an_approval_by_a_policy_that_counts_no_more_stands_only_while_the_prese
     lenient = "kind: PolicyAssignment\nname: moved\nrepositories: ['moved.example/*']\npolicy: lenient\n"
     server.apply("kind: Policy\nname: lenient\nrules:\n  malicious: {}\n")
     server.apply(lenient)
-    turn(server, "moved")
-    image = approved(server, "moved", "moved.example")
+    add_critical_advisory(server, "moved")
+    image = approve_image(server, "moved", "moved.example")
     policies = {"lenient": [], "default": ["Rejected"], "lenient again": ["Rejected", "Approved"]}
     for policy, statuses in policies.items():
         server.apply(lenient.replace("policy: lenient", f"policy: {policy.split()[0]}"))
         server.use_cases.approved_images.review()
         if policy == "lenient again":
             settle(server, image)
-        wait_until(lambda statuses=statuses: len(calls(server, "moved1")) == len(statuses), seconds=SECONDS)  # type: ignore[misc]
-        assert [body["data"]["status"] for body in calls(server, "moved1")] == statuses
-    data = calls(server, "moved1")[0]["data"]
+        wait_until(lambda statuses=statuses: len(list_calls(server, "moved1")) == len(statuses), seconds=SECONDS)  # type: ignore[misc]
+        assert [body["data"]["status"] for body in list_calls(server, "moved1")] == statuses
+    data = list_calls(server, "moved1")[0]["data"]
     assert (data["image"], data["policy"]) == (image, "lenient")
     assert data["summary"].startswith("default: 1 CRITICAL finding, at most 0 allowed")
     assert server.get(f"/verdicts/{data['verdict']}")["policy"] == "default"
     server.apply(lenient.replace("policy: lenient", "policy: default\nallowed: [{policies: [lenient]}]"))
     server.use_cases.approved_images.review()
-    assert len(calls(server, "moved1")) == 2
+    assert len(list_calls(server, "moved1")) == 2
     withdraw(server, "moved")

@@ -21,10 +21,10 @@ def test_an_execution_goes_on_with_artifacts_that_only_s3_has(tmp_path: Path) ->
         client = boto3.client("s3", **KEYS)
         client.create_bucket(Bucket="artifacts", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
 
-        def in_s3(store: Store) -> Store:
+        def store_in_s3(store: Store) -> Store:
             return replace(store, blobs=S3Blobs(lambda: client, "artifacts", "", tmp_path / "cache"))
 
-        with ServerSystem(tmp_path, in_s3) as server:
+        with ServerSystem(tmp_path, store_in_s3) as server:
             image = server.plan_image("kept", PlannedFindings())
             execution = server.request_approval(image)
             stored_keys = {content["Key"] for content in client.list_objects_v2(Bucket="artifacts")["Contents"]}

@@ -15,14 +15,14 @@ from dockgate.shared import canonical
 from dockgate.shared.digest import compute_digest
 
 
-def against_what_runs(name: str) -> Policy:
+def compare_with_running(name: str) -> Policy:
     rule_settings = dict(read_builtin_policy(name, rules.load()).rules)
-    (counted,) = rule_settings["max_findings"]
-    rule_settings["max_findings"] = ({**counted, "baseline": "running"},)
+    (limit_settings,) = rule_settings["max_findings"]
+    rule_settings["max_findings"] = ({**limit_settings, "baseline": "running"},)
     return make_policy(name, rule_settings)
 
 
-def newer(server: ServerSystem, image: str) -> str:
+def push_next_build(server: ServerSystem, image: str) -> str:
     """The next build of the same service, with the same findings. Returns its digest."""
     digest = "sha256:" + "5" * 64
     server.plans[digest] = server.plans[image]
@@ -32,22 +32,22 @@ def newer(server: ServerSystem, image: str) -> str:
 
 
 def test_findings_of_the_running_image_are_in_the_baseline(tmp_path: Path) -> None:
-    with ServerSystem(tmp_path, policy=against_what_runs) as server:
+    with ServerSystem(tmp_path, policy=compare_with_running) as server:
         image = server.plan_image("web", PlannedFindings())
         server.deploy_image(image)
         server.publish_advisory(image)
-        again = newer(server, image)
-        server.deploy_image(again)
-        inputs = server.get(f"/verdicts/{server.get(f'/images/{again}')['verdicts'][0]['digest']}")["inputs"]
+        next_image = push_next_build(server, image)
+        server.deploy_image(next_image)
+        inputs = server.get(f"/verdicts/{server.get(f'/images/{next_image}')['verdicts'][0]['digest']}")["inputs"]
         (ran,) = server.store.images.list_inventories(image)
         assert inputs["baselines"] == {"running": [compute_digest(canonical.encode(ran))]}
         server.clock.ahead += timedelta(hours=3)
-        assert server.redeploy_image(again) == "Deployed"
+        assert server.redeploy_image(next_image) == "Deployed"
         assert not server.get("/services/web")["service"]["at_risk"]
 
 
 def test_waived_findings_are_not_in_the_baseline(tmp_path: Path) -> None:
-    with ServerSystem(tmp_path, policy=against_what_runs) as server:
+    with ServerSystem(tmp_path, policy=compare_with_running) as server:
         image = server.plan_image("web", PlannedFindings({"HIGH": 1}))
         first = server.request_approval(image)
         server.end_scan(image)
@@ -55,11 +55,11 @@ def test_waived_findings_are_not_in_the_baseline(tmp_path: Path) -> None:
         server.post("/waivers", {"owner": "ana", "reason": "once", "image": image, "until": "2999-01-01"})
         server.post(f"/executions/{first}/retry")
         wait_until(lambda: server.get(f"/executions/{first}")["execution"]["state"] == "Succeeded")
-        again = newer(server, image)
-        second = server.request_approval(again)
-        server.end_scan(again)
+        next_image = push_next_build(server, image)
+        second = server.request_approval(next_image)
+        server.end_scan(next_image)
         assert server.answer(second) == "Rejected"
-        digest = server.get(f"/images/{again}")["verdicts"][0]["digest"]
+        digest = server.get(f"/images/{next_image}")["verdicts"][0]["digest"]
         case = server.store.verdicts.get_case(digest)
         ((identity, ecosystem, _),) = case.baseline_exemptions["running"].waived
         assert (identity[:9], ecosystem) == ("CVE-2026-", "Debian")
@@ -67,7 +67,7 @@ def test_waived_findings_are_not_in_the_baseline(tmp_path: Path) -> None:
 
 
 def test_the_baseline_of_a_repository_with_a_similar_name_does_not_count(tmp_path: Path) -> None:
-    with ServerSystem(tmp_path, policy=against_what_runs) as server:
+    with ServerSystem(tmp_path, policy=compare_with_running) as server:
         server.deploy_image(server.plan_image("web", PlannedFindings()))
         for number, (repository, baseline) in enumerate((("app", []), ("web/app", ["running"]))):
             image = server.plan_foreign_image(f"next-{number}", PlannedFindings({"CRITICAL": 1}))

@@ -39,32 +39,32 @@ ENVIRONMENT = {
 }
 
 
-def snippet(system: str) -> str:
+def read_snippet(system: str) -> str:
     texts: list[str] = re.findall(rf"(?ms)^```(?:yaml|groovy) {system}\n(.*?)^```$", PAGE.read_text())
     (text,) = texts
     return text
 
 
-def github(text: str) -> list[str]:
+def read_github_scripts(text: str) -> list[str]:
     return [step["run"] for step in yaml.safe_load(text)["jobs"]["deliver"]["steps"] if "run" in step]
 
 
-def gitlab(text: str) -> list[str]:
+def read_gitlab_scripts(text: str) -> list[str]:
     document = yaml.safe_load(text)
     jobs = {job["stage"]: job for job in document.values() if isinstance(job, dict)}
     return ["\n".join(jobs[stage]["script"]) for stage in document["stages"]]
 
 
-def jenkins(text: str) -> list[str]:
+def read_jenkins_scripts(text: str) -> list[str]:
     """Groovy's ''' takes a backslash for itself, which the shell is to see at a line's end: both join the lines."""
     return [script.replace("\\\n", "") for script in re.findall(r"(?s)\bsh '''(.*?)'''", text)]
 
 
-def tekton(text: str) -> list[str]:
+def read_tekton_scripts(text: str) -> list[str]:
     return [step["script"] for step in yaml.safe_load(text)["spec"]["steps"]]
 
 
-def argo(text: str) -> list[str]:
+def read_argo_scripts(text: str) -> list[str]:
     spec = yaml.safe_load(text)["spec"]
     templates = {template["name"]: template for template in spec["templates"]}
     order = [step["template"] for group in templates[spec["entrypoint"]]["steps"] for step in group]
@@ -72,11 +72,11 @@ def argo(text: str) -> list[str]:
 
 
 SHELL: dict[str, Callable[[str], list[str]]] = {
-    "github": github,
-    "gitlab": gitlab,
-    "jenkins": jenkins,
-    "tekton": tekton,
-    "argo": argo,
+    "github": read_github_scripts,
+    "gitlab": read_gitlab_scripts,
+    "jenkins": read_jenkins_scripts,
+    "tekton": read_tekton_scripts,
+    "argo": read_argo_scripts,
 }
 
 
@@ -86,7 +86,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerSystem]:
         yield system
 
 
-def program(path: Path, text: str) -> None:
+def write_program(path: Path, text: str) -> None:
     path.write_text(f"#!/bin/sh -e\n{text}\n")
     path.chmod(0o755)
 
@@ -95,12 +95,12 @@ def play(server: ServerSystem, system: str, digest: str, folder: Path) -> tuple[
     """Runs one step after the other, as long as they succeed. Their exits, and what was deployed."""
     tools = folder / "tools"
     tools.mkdir()
-    program(tools / "podman", f'if [ "$1" = push ]; then printf %s {digest} >"$3"; fi')
-    program(tools / "pip", f'[ "$*" = "install --quiet {WHEEL}" ]')
-    program(tools / "dockgate", f'exec {sys.executable} -m dockgate "$@"')
+    write_program(tools / "podman", f'if [ "$1" = push ]; then printf %s {digest} >"$3"; fi')
+    write_program(tools / "pip", f'[ "$*" = "install --quiet {WHEEL}" ]')
+    write_program(tools / "dockgate", f'exec {sys.executable} -m dockgate "$@"')
     make_environment = f'mkdir -p "$3/bin"; ln -sf {tools}/pip {tools}/dockgate "$3/bin/"'
-    program(tools / "python3", f'[ "$1 $2" = "-m venv" ]; {make_environment}')
-    program(folder / "deploy", 'printf %s "$1" >deployed')
+    write_program(tools / "python3", f'[ "$1 $2" = "-m venv" ]; {make_environment}')
+    write_program(folder / "deploy", 'printf %s "$1" >deployed')
     environment = {
         "PATH": f"{tools}:/usr/bin:/bin",
         "PYTHONPATH": ":".join(sys.path),
@@ -112,7 +112,7 @@ def play(server: ServerSystem, system: str, digest: str, folder: Path) -> tuple[
         **ENVIRONMENT[system],
     }
     exits = []
-    for script in SHELL[system](snippet(system)):
+    for script in SHELL[system](read_snippet(system)):
         step = subprocess.run(
             ["sh", "-e", "-c", script], cwd=folder, env=environment, capture_output=True, text=True, check=False
         )
@@ -120,8 +120,8 @@ def play(server: ServerSystem, system: str, digest: str, folder: Path) -> tuple[
         if step.returncode:
             assert "Traceback" not in step.stderr, step.stderr
             break
-    deployed = folder / "deployed"
-    return exits, deployed.read_text() if deployed.exists() else ""
+    deployed_file = folder / "deployed"
+    return exits, deployed_file.read_text() if deployed_file.exists() else ""
 
 
 @pytest.mark.parametrize("system", SHELL)

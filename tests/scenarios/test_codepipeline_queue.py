@@ -13,7 +13,7 @@ from tests.aws.fakes.server import Refused
 from tests.scenarios.defects import PlannedFindings
 from tests.scenarios.live import wait_until
 from tests.scenarios.server import ServerSystem
-from tests.scenarios.test_queues import ACCOUNT, REGISTRY, cloud, push
+from tests.scenarios.test_queues import ACCOUNT, REGISTRY, open_cloud, push
 
 from dockgate.services.approvals.codepipeline import SCHEME, TIMEOUT, CodePipelineAnswerSender, CodePipelineRequests
 from dockgate.shared.errors import UsageError
@@ -22,7 +22,7 @@ from dockgate.store.records import OutboxKind
 UNKNOWN_TOKEN, UNKNOWN = "11111111-2222-3333-4444-555555555555", "sha256:" + "a" * 64
 
 
-def approval_messages(gate: ServerSystem, aws: CodePipeline) -> Callable[[str], None]:
+def receive_approval_messages(gate: ServerSystem, aws: CodePipeline) -> Callable[[str], None]:
     """Receives the messages of CodePipeline's approval actions."""
     server = gate.server
     return CodePipelineRequests(server.approval_requests, server.clock, ACCOUNT, aws.clients).receive
@@ -30,8 +30,8 @@ def approval_messages(gate: ServerSystem, aws: CodePipeline) -> Callable[[str], 
 
 @pytest.fixture
 def aws() -> Iterator[CodePipeline]:
-    with run_codepipeline() as made:
-        yield made
+    with run_codepipeline() as codepipeline_account:
+        yield codepipeline_account
 
 
 @pytest.fixture
@@ -42,11 +42,11 @@ def gate(aws: CodePipeline, tmp_path: Path) -> Iterator[ServerSystem]:
         yield system
 
 
-def custom(image: str, more: str = "Image_Repository=shop Execution=7") -> str:
-    return f"Image_Digest={image} {more}".strip()
+def make_custom_data(image: str, fields: str = "Image_Repository=shop Execution=7") -> str:
+    return f"Image_Digest={image} {fields}".strip()
 
 
-def the_approval(gate: ServerSystem) -> Any:
+def get_approval(gate: ServerSystem) -> Any:
     (approval,) = gate.get("/approvals?state=Waiting") or gate.get("/approvals")
     return approval
 
@@ -58,48 +58,52 @@ def test_an_action_waits_for_the_scan_and_is_answered_once(
         gate.plan_foreign_image("bad", PlannedFindings({"CRITICAL": 1})),
         gate.plan_foreign_image("good", PlannedFindings()),
     )
-    tokens = [aws.ask(number, custom(image)) for number, image in enumerate((bad, good, bad))]
-    with caplog.at_level("INFO"), cloud(approval_messages(gate, aws)) as there:
+    tokens = [aws.ask(number, make_custom_data(image)) for number, image in enumerate((bad, good, bad))]
+    with caplog.at_level("INFO"), open_cloud(receive_approval_messages(gate, aws)) as queue_cloud:
         for token, image in zip(tokens, (bad, good, bad), strict=True):
             for _ in range(3):
-                there.sns.publish(TopicArn=there.topic, Message=make_message(token, custom(image)))
-        wait_until(lambda: not there.count_left())
+                queue_cloud.sns.publish(
+                    TopicArn=queue_cloud.topic, Message=make_message(token, make_custom_data(image))
+                )
+        wait_until(lambda: not queue_cloud.count_left())
         assert aws.approvals.answered == {}
         assert len(gate.get("/approvals")) == 3
         for image in (bad, good):
             gate.scan_may_end[image].set()
         wait_until(lambda: len(aws.approvals.answered) == 3)
-        there.publish(json.loads(make_message(tokens[0], custom(bad))))  # it may come again much later, too
-        wait_until(lambda: not there.count_left())
+        queue_cloud.publish(
+            json.loads(make_message(tokens[0], make_custom_data(bad)))
+        )  # it may come again much later, too
+        wait_until(lambda: not queue_cloud.count_left())
     assert [aws.approvals.answered[token] for token in tokens] == ["Rejected", "Approved", "Rejected"]
     assert aws.approvals.refused == 0
     assert "1 CRITICAL finding" in aws.approvals.summaries[tokens[0]]
     assert " https://gate.example.org/api/v1/verdicts/sha256:" in aws.approvals.summaries[tokens[0]]
     assert set(aws.regions) == {"eu-west-1"}
-    shown = gate.get("/approvals")[0]
-    named = shown["pipeline"], shown["repository"], shown["requested_by"]
-    assert named == ("Shop", f"{REGISTRY}/shop", "codepipeline")
-    assert shown["id"].startswith("external/Shop/7/Assess/")
+    approval = gate.get("/approvals")[0]
+    requester = approval["pipeline"], approval["repository"], approval["requested_by"]
+    assert requester == ("Shop", f"{REGISTRY}/shop", "codepipeline")
+    assert approval["id"].startswith("external/Shop/7/Assess/")
     assert not [token for token in tokens if token in caplog.text or token in json.dumps(gate.get("/approvals"))]
 
 
 def test_a_person_can_reject_and_an_approval_can_expire(gate: ServerSystem, aws: CodePipeline) -> None:
     image = gate.plan_foreign_image("slow", PlannedFindings())
-    first, third = aws.ask(1, custom(image)), aws.ask(3, custom(image))
-    begun = gate.clock() - timedelta(seconds=TIMEOUT - 4)
-    second = aws.ask(2, custom(image), started=begun.timestamp())
-    with cloud(approval_messages(gate, aws)) as there:
-        there.put(make_message(first, custom(image)))
+    first, third = aws.ask(1, make_custom_data(image)), aws.ask(3, make_custom_data(image))
+    start = gate.clock() - timedelta(seconds=TIMEOUT - 4)
+    second = aws.ask(2, make_custom_data(image), started=start.timestamp())
+    with open_cloud(receive_approval_messages(gate, aws)) as queue_cloud:
+        queue_cloud.put(make_message(first, make_custom_data(image)))
         wait_until(lambda: gate.get("/approvals"))
-        shown = the_approval(gate)
+        approval = get_approval(gate)
         gate.server.approval_decisions.reject(
-            shown["id"], gate.store.approvals.get(shown["id"]).token, "not today", "Ana"
+            approval["id"], gate.store.approvals.get(approval["id"]).token, "not today", "Ana"
         )
         wait_until(lambda: first in aws.approvals.answered)
-        there.put(make_message(second, custom(image)))
+        queue_cloud.put(make_message(second, make_custom_data(image)))
         wait_until(lambda: second in aws.approvals.answered)
-        there.put(make_message(third, custom(image), expires="2016-07-07T20:22Z"))
-        wait_until(lambda: not there.count_left())
+        queue_cloud.put(make_message(third, make_custom_data(image), expires="2016-07-07T20:22Z"))
+        wait_until(lambda: not queue_cloud.count_left())
     assert aws.approvals.summaries[first].startswith("rejected by Ana: not today https://gate.example.org/api/v1/appr")
     assert aws.approvals.summaries[second].startswith("no answer in time https://")
     assert set(aws.approvals.answered.values()) == {"Rejected"}
@@ -108,7 +112,7 @@ def test_a_person_can_reject_and_an_approval_can_expire(gate: ServerSystem, aws:
 
 def test_a_refused_answer_to_aws_is_retried(gate: ServerSystem, aws: CodePipeline) -> None:
     image = gate.plan_foreign_image("retried", PlannedFindings())
-    token = aws.ask(1, custom(image))
+    token = aws.ask(1, make_custom_data(image))
     gate.scan_may_end[image].set()
     put, refusals = aws.service.operations["PutApprovalResult"], [1]
 
@@ -119,8 +123,8 @@ def test_a_refused_answer_to_aws_is_retried(gate: ServerSystem, aws: CodePipelin
         return put(request)
 
     aws.service.operations["PutApprovalResult"] = refuse_once
-    with cloud(approval_messages(gate, aws)) as there:
-        there.put(make_message(token, custom(image)))
+    with open_cloud(receive_approval_messages(gate, aws)) as queue_cloud:
+        queue_cloud.put(make_message(token, make_custom_data(image)))
         wait_until(lambda: not refusals)
         due = wait_until(
             lambda: [entry for entry in gate.store.outbox.list_entries(OutboxKind.WEBHOOK) if entry.attempts]
@@ -131,7 +135,7 @@ def test_a_refused_answer_to_aws_is_retried(gate: ServerSystem, aws: CodePipelin
 
 
 def test_an_answer_survives_a_restart(aws: CodePipeline, tmp_path: Path) -> None:
-    def server() -> ServerSystem:
+    def start_server() -> ServerSystem:
         return ServerSystem(
             tmp_path, answer_senders={SCHEME: CodePipelineAnswerSender("https://gate.example.org", aws.make_client)}
         )
@@ -141,17 +145,17 @@ def test_an_answer_survives_a_restart(aws: CodePipeline, tmp_path: Path) -> None
 
     put = aws.service.operations["PutApprovalResult"]
     aws.service.operations["PutApprovalResult"] = refuse
-    with server() as gate:
+    with start_server() as gate:
         image = gate.plan_foreign_image("restarted", PlannedFindings({"CRITICAL": 1}))
-        token = aws.ask(1, custom(image))
+        token = aws.ask(1, make_custom_data(image))
         gate.scan_may_end[image].set()
-        with cloud(approval_messages(gate, aws)) as there:
-            there.put(make_message(token, custom(image)))
+        with open_cloud(receive_approval_messages(gate, aws)) as queue_cloud:
+            queue_cloud.put(make_message(token, make_custom_data(image)))
             wait_until(lambda: [name for name, _ in aws.service.calls if name == "PutApprovalResult"])
-            wait_until(lambda: not there.count_left())
+            wait_until(lambda: not queue_cloud.count_left())
     assert aws.approvals.answered == {}
     aws.service.operations["PutApprovalResult"] = put
-    with server():
+    with start_server():
         wait_until(lambda: aws.approvals.answered == {token: "Rejected"})
 
 
@@ -164,12 +168,12 @@ def test_a_repository_may_name_its_registry_and_the_policy_can_be_named(gate: Se
         "allowed: [{policies: [lenient], principals: [codepipeline]}]\n"
     )
     gate.server.registry_notifications.receive_ecr_event(json.dumps(push(image, "known")))
-    own = custom(image, "Image_Repository=team/app")
-    lenient = custom(image, "Policy=lenient Image_Repository=quay.io/team/app")
-    first, second = aws.ask(1, own), aws.ask(2, lenient)
-    with cloud(approval_messages(gate, aws)) as there:
-        there.put(make_message(first, own))
-        there.put(make_message(second, lenient))
+    own_data = make_custom_data(image, "Image_Repository=team/app")
+    lenient = make_custom_data(image, "Policy=lenient Image_Repository=quay.io/team/app")
+    first, second = aws.ask(1, own_data), aws.ask(2, lenient)
+    with open_cloud(receive_approval_messages(gate, aws)) as queue_cloud:
+        queue_cloud.put(make_message(first, own_data))
+        queue_cloud.put(make_message(second, lenient))
         wait_until(lambda: len(aws.approvals.answered) == 2)
     assert aws.approvals.answered == {first: "Rejected", second: "Approved"}
     assert {(entry["repository"], entry["policy"]) for entry in gate.get("/approvals")} == {
@@ -188,12 +192,12 @@ def test_a_copy_of_the_image_chooses_no_repository_for_it(
     gate.apply(f"kind: PolicyAssignment\nname: copies\nrepositories: [{REGISTRY}/a/copy]\npolicy: lenient\n")
     event = push(image, "a-copy", **{"repository-name": "a/copy"})
     gate.server.registry_notifications.receive_ecr_event(json.dumps(event))
-    token = aws.ask(1, custom(image, ""))
-    with cloud(approval_messages(gate, aws), hidden="0") as there:
-        there.put(make_message(token, custom(image, "")))
-        wait_until(lambda: there.count_left(there.dead))
+    token = aws.ask(1, make_custom_data(image, ""))
+    with open_cloud(receive_approval_messages(gate, aws), hidden="0") as queue_cloud:
+        queue_cloud.put(make_message(token, make_custom_data(image, "")))
+        wait_until(lambda: queue_cloud.count_left(queue_cloud.dead))
     assert gate.get("/approvals") == []
-    assert [logged for logged in caplog.messages if "does not say in which repository" in logged]
+    assert [message for message in caplog.messages if "does not say in which repository" in message]
 
 
 @pytest.mark.parametrize(
@@ -202,20 +206,20 @@ def test_a_copy_of_the_image_chooses_no_repository_for_it(
         ("no JSON", "not JSON"),
         ('{"approval": {}}', "no pipelineName, stageName, actionName, token"),
         (make_message(UNKNOWN_TOKEN, "Image_Repository=a"), "Shop/Assess/Gate names no digest"),
-        (make_message("t", custom(UNKNOWN)), "no token"),
-        (make_message(UNKNOWN_TOKEN, custom(UNKNOWN, "")), "in which repository"),
-        (make_message(UNKNOWN_TOKEN, custom(UNKNOWN), region="x/y"), "no region"),
-        (make_message(UNKNOWN_TOKEN, custom(UNKNOWN)), "CodePipeline lists no approval of Shop/Assess/Gate"),
+        (make_message("t", make_custom_data(UNKNOWN)), "no token"),
+        (make_message(UNKNOWN_TOKEN, make_custom_data(UNKNOWN, "")), "in which repository"),
+        (make_message(UNKNOWN_TOKEN, make_custom_data(UNKNOWN), region="x/y"), "no region"),
+        (make_message(UNKNOWN_TOKEN, make_custom_data(UNKNOWN)), "CodePipeline lists no approval of Shop/Assess/Gate"),
     ],
     ids=["text", "names", "digest", "token", "repository", "region", "nothing waits"],
 )
 def test_incomplete_messages_go_to_the_dead_letter_queue(
     gate: ServerSystem, aws: CodePipeline, body: str, expected: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with cloud(approval_messages(gate, aws), hidden="0") as there:
-        there.put(body)
-        wait_until(lambda: there.count_left(there.dead))
-    assert [logged for logged in caplog.messages if "is left where it is" in logged and expected in logged]
+    with open_cloud(receive_approval_messages(gate, aws), hidden="0") as queue_cloud:
+        queue_cloud.put(body)
+        wait_until(lambda: queue_cloud.count_left(queue_cloud.dead))
+    assert [message for message in caplog.messages if "is left where it is" in message and expected in message]
     assert gate.get("/approvals") == []
 
 
@@ -231,40 +235,46 @@ def test_contradictory_messages_go_to_the_dead_letter_queue(
     for image in (bad, good):
         gate.scan_may_end[image].set()
     aws.approvals.pipelines["Shop"] = Pipeline(mode)
-    token = aws.ask(1, custom(bad))
-    forged = (custom(good), custom(bad, "Image_Repository=other Execution=7"), custom(bad) + " Policy=lenient")
-    with cloud(approval_messages(gate, aws), hidden="0") as there:
-        for comment in forged:
-            there.put(make_message(token, comment))
-        wait_until(lambda: there.count_left(there.dead) == len(forged))
+    token = aws.ask(1, make_custom_data(bad))
+    forged_comments = (
+        make_custom_data(good),
+        make_custom_data(bad, "Image_Repository=other Execution=7"),
+        make_custom_data(bad) + " Policy=lenient",
+    )
+    with open_cloud(receive_approval_messages(gate, aws), hidden="0") as queue_cloud:
+        for comment in forged_comments:
+            queue_cloud.put(make_message(token, comment))
+        wait_until(lambda: queue_cloud.count_left(queue_cloud.dead) == len(forged_comments))
         assert gate.get("/approvals") == []
-        there.put(make_message(token, custom(bad)))
+        queue_cloud.put(make_message(token, make_custom_data(bad)))
         wait_until(lambda: aws.approvals.answered == {token: "Rejected"})
-        there.put(make_message(token, custom(good)))
-        wait_until(lambda: there.count_left(there.dead) == len(forged) + 1)
+        queue_cloud.put(make_message(token, make_custom_data(good)))
+        wait_until(lambda: queue_cloud.count_left(queue_cloud.dead) == len(forged_comments) + 1)
     assert aws.approvals.answered == {token: "Rejected"}
-    assert [logged for logged in caplog.messages if "contradicts the action's own CustomData" in logged]
-    assert not [logged for logged in caplog.messages if token in logged]
+    assert [message for message in caplog.messages if "contradicts the action's own CustomData" in message]
+    assert not [message for message in caplog.messages if token in message]
 
 
 def test_an_entry_that_a_variable_adds_is_refused(gate: ServerSystem, aws: CodePipeline) -> None:
-    comment = custom(UNKNOWN) + " Message=fix Policy=lenient"
+    comment = make_custom_data(UNKNOWN) + " Message=fix Policy=lenient"
     token = aws.ask(1, comment)
-    aws.approvals.run(token).configuration["CustomData"] = custom("#{B.D}") + " Message=#{Source.CommitMessage}"
+    aws.approvals.run(token).configuration["CustomData"] = (
+        make_custom_data("#{B.D}") + " Message=#{Source.CommitMessage}"
+    )
     with pytest.raises(UsageError, match="has an entry of its own"):
-        approval_messages(gate, aws)(make_message(token, comment))
+        receive_approval_messages(gate, aws)(make_message(token, comment))
     assert gate.get("/approvals") == []
 
 
 def test_messages_with_an_unknown_policy_go_to_the_dead_letter_queue(
     gate: ServerSystem, aws: CodePipeline, caplog: pytest.LogCaptureFixture
 ) -> None:
-    comment = custom(UNKNOWN, "Policy=unheard-of Image_Repository=a")
+    comment = make_custom_data(UNKNOWN, "Policy=unheard-of Image_Repository=a")
     token = aws.ask(1, comment)
-    with cloud(approval_messages(gate, aws), hidden="0") as there:
-        there.put(make_message(token, comment))
-        wait_until(lambda: there.count_left(there.dead))
-    assert [logged for logged in caplog.messages if "is left where it is" in logged and "unheard-of" in logged]
+    with open_cloud(receive_approval_messages(gate, aws), hidden="0") as queue_cloud:
+        queue_cloud.put(make_message(token, comment))
+        wait_until(lambda: queue_cloud.count_left(queue_cloud.dead))
+    assert [message for message in caplog.messages if "is left where it is" in message and "unheard-of" in message]
     assert gate.get("/approvals") == []
 
 

@@ -46,29 +46,29 @@ MORE = ("/people", "/audit", "/settings", "/gc", "/gc?plan=true", "/styleguide",
 
 Pages = list[tuple[str, httpx.Response]]
 # Of pages that differ by a name or a value in their address, a role is shown as many.
-MOST = 2
+FILTER_LIMIT = 2
 
 
-def _pages(browser: Browser, start: Sequence[str] = START + MORE, most: int | None = None) -> Pages:
+def _walk_pages(browser: Browser, start: Sequence[str] = START + MORE, filter_limit: int | None = None) -> Pages:
     """The pages that links lead to, with one filter or order at most: all sets of them are too many.
 
-    `most` limits the pages of one kind: the same first part of the path, as many parts, and the same parameter.
+    `filter_limit` limits the pages of one kind: the same first part of the path, as many parts, and the same parameter.
     """
-    waiting, seen, pages = [*start], {*start}, []
+    waiting, seen_links, pages = [*start], {*start}, []
     kinds: Counter[tuple[str, int, str]] = Counter()
     while waiting:
         path = waiting.pop()
         plain, _, query = path.partition("?")
         kind = (plain.split("/")[1], plain.count("/"), query.partition("=")[0])
         kinds[kind] += 1
-        if path not in start and most and kinds[kind] > most:
+        if path not in start and filter_limit and kinds[kind] > filter_limit:
             continue
         answer = browser.get(path)
         pages.append((path, answer))
         if answer.status_code == 200 and answer.headers["content-type"].startswith("text/html"):
-            new = {link.partition("#")[0] for link in Forms(answer.text).links} - seen
+            new = {link.partition("#")[0] for link in Forms(answer.text).links} - seen_links
             new = {link for link in new if link and not link.startswith(("/api/", "/static/")) and "&" not in link}
-            seen |= new
+            seen_links |= new
             waiting += sorted(new)
     return pages
 
@@ -80,10 +80,10 @@ def pages(site: Site) -> Callable[[Role], Pages]:
     @cache
     def fetch(role: Role) -> Pages:
         with Browser(site.server, site.tokens[role]) as browser:
-            return _pages(
+            return _walk_pages(
                 browser,
                 (*START, *MORE, f"/executions/{site.execution}", f"/images/{site.approved_image}", "/running/web"),
-                MOST,
+                FILTER_LIMIT,
             )
 
     return fetch
@@ -127,7 +127,7 @@ def test_a_person_of_one_project_is_led_to_no_page_that_is_closed(site: Site) ->
         waivers[name] = site.server.post("/waivers", {**waiver, "until": "2999-01-01"})["waiver"]["id"]
     paths = set()
     with Browser(site.server, site.issue_token("kim")) as browser:
-        for path, answer in _pages(browser, ("/",)):
+        for path, answer in _walk_pages(browser, ("/",)):
             paths.add(path)
             assert answer.status_code in (200, 303), (path, answer.text)
             for name in (site.approved_image, site.approved_image[7:19], "web/app", "/running/web", "of-web", "other/"):
@@ -155,9 +155,9 @@ def test_a_person_of_one_project_neither_sees_nor_counts_results_of_others(site:
 def test_pages_of_a_viewer_have_no_form_that_changes_anything(pages: Callable[[Role], Pages]) -> None:
     htmls = [answer.text for _, answer in pages(Role.VIEWER) if answer.status_code == 200]
     actions = {action for html in htmls for action in Forms(html).actions}
-    own = {action for action in actions if action.startswith("/settings/sessions/")}
+    session_actions = {action for action in actions if action.startswith("/settings/sessions/")}
     tries = {action for action in actions if action.startswith("/events/rules/") and action.endswith("/test")}
-    assert actions - own - tries == {"/signout", "/signin", "/theme"}
+    assert actions - session_actions - tries == {"/signout", "/signin", "/theme"}
 
 
 def test_a_viewer_reads_which_roles_have_the_missing_buttons(site: Site, pages: Callable[[Role], Pages]) -> None:
@@ -208,9 +208,9 @@ def test_text_from_others_cannot_act_in_a_page(site: Site) -> None:
 
 def test_an_unknown_page_and_an_error_are_pages_for_people_and_json_for_programs(site: Site) -> None:
     with Browser(site.server, site.tokens[Role.VIEWER]) as browser:
-        missing = browser.get("/nothing/here")
-        assert missing.status_code == 404
-        assert "There is no such page" in missing.text
+        response = browser.get("/nothing/here")
+        assert response.status_code == 404
+        assert "There is no such page" in response.text
         unknown = browser.get("/executions/none-1")
         assert unknown.status_code == 404
         assert "<h1>" in unknown.text
@@ -338,21 +338,21 @@ def test_the_desired_count_is_changed_in_the_page(site: Site) -> None:
 # --- events --------------------------------------------------------------------------------------------------------
 
 
-def _event(service: str, summary: str) -> NewEvent:
+def _make_event(service: str, summary: str) -> NewEvent:
     detail = {"service": service, "summary": summary}
     at = "2026-11-28T12:00:00.000Z"
     return NewEvent(f"test/{service}", "dockgate", "service.at_risk", f"service {service}", at, detail)
 
 
 def test_events_are_filtered_by_a_pattern_and_shown_without_acting(site: Site) -> None:
-    site.server.store.event_log.record([_event("shop", HOSTILE)])
+    site.server.store.event_log.record([_make_event("shop", HOSTILE)])
     with Browser(site.server, site.tokens[Role.VIEWER]) as browser:
         pattern = '{"detail": {"service": ["shop"]}}'
         html = browser.get("/events", params={"pattern": pattern}).text
         assert '<a href="/running/shop"><bdi class="foreign">service shop</bdi></a>' in html
         assert "<script>alert" not in html
-        unmatched = browser.get("/events", params={"pattern": pattern.replace("shop", "other")}).text
-        assert "No event matches" in unmatched
+        other_page = browser.get("/events", params={"pattern": pattern.replace("shop", "other")}).text
+        assert "No event matches" in other_page
 
 
 @pytest.mark.parametrize("pattern", ["{", "[]", '{"a": "b"}', "[" * 5000])
@@ -368,12 +368,12 @@ def test_a_rule_is_tried_with_an_event(site: Site) -> None:
     site.server.apply(json.dumps(target))
     rule = {"kind": "Rule", "name": "risky", "pattern": {"detail-type": ["service.at_risk"]}, "targets": ["rebuild"]}
     site.server.apply(json.dumps(rule))
-    event = json.dumps(_event("web", "x").make_envelope())
+    event = json.dumps(_make_event("web", "x").make_envelope())
     with Browser(site.server, site.tokens[Role.VIEWER]) as browser:
-        tried = browser.send_form("/events/rules/risky/test", event=event).text
-        assert "It matches." in tried
-        unmatched = browser.send_form("/events/rules/risky/test", event=event.replace("service.at_risk", "x")).text
-        assert "It does not match." in unmatched
+        matched_page = browser.send_form("/events/rules/risky/test", event=event).text
+        assert "It matches." in matched_page
+        other_page = browser.send_form("/events/rules/risky/test", event=event.replace("service.at_risk", "x")).text
+        assert "It does not match." in other_page
         assert browser.send_form("/events/rules/risky/test", event="{").status_code == 422
         assert "pipeline" in browser.get("/events/targets/rebuild").text
 
@@ -386,14 +386,14 @@ def test_every_pushed_image_is_on_one_page_of_the_list(site: Site) -> None:
     for number in range(60):
         digest = f"sha256:{number:064x}"
         site.server.store.images.add_push(PushedImage("listed", f"v{number}", digest, at.format(number)))
-    seen: list[str] = []
+    seen_rows: list[str] = []
     with Browser(site.server, site.tokens[Role.VIEWER]) as browser:
         for status in ("", "NotJudged"):
-            path, seen = f"/images?repository=listed&status={status}", []
+            path, seen_rows = f"/images?repository=listed&status={status}", []
             while path:
                 html = unescape(browser.get(path).text)
-                seen += re.findall(r'<a href="/images/sha256:([0-9a-f]{64})\?repository=listed">', html)
+                seen_rows += re.findall(r'<a href="/images/sha256:([0-9a-f]{64})\?repository=listed">', html)
                 older = re.search(r'<a href="([^"]*)">Next', html)
                 path = older[1] if older else ""
-            assert seen == [f"{number:064x}" for number in reversed(range(60))], status
+            assert seen_rows == [f"{number:064x}" for number in reversed(range(60))], status
         assert "No image matches" in browser.get("/images?repository=listed&status=Approved").text

@@ -81,8 +81,8 @@ def test_a_page_has_one_primary_action_where_there_is_one_to_take(site: Site, pa
             answer = browser.get(path)
         if answer.status_code == 403:
             expected = "Overview"
-        highlighted = re.findall(r'class="[^"]*\bprimary\b[^"]*"[^>]*>([^<]+)', answer.text)
-        assert highlighted == ([expected] if expected else []), role
+        primary_actions = re.findall(r'class="[^"]*\bprimary\b[^"]*"[^>]*>([^<]+)', answer.text)
+        assert primary_actions == ([expected] if expected else []), role
 
 
 def test_the_first_command_of_a_remediation_is_the_primary_action_of_its_page(site: Site, browser: Browser) -> None:
@@ -94,10 +94,10 @@ def test_the_first_command_of_a_remediation_is_the_primary_action_of_its_page(si
 def test_a_waiver_of_a_finding_leads_back_to_its_verdict(site: Site, browser: Browser) -> None:
     verdict = site.server.get(f"/images/{site.rejected_image}")["verdicts"][0]["digest"]
     fields = {"vulnerability": "CVE-2026-77", "owner": "ada", "reason": "x", "until": "2999-01-01"}
-    added = browser.send_form("/waivers/new", **fields, key="back", verdict=verdict).headers["location"]
-    assert f'href="/verdicts/{verdict}">back to the verdict' in browser.get(added).text
+    location = browser.send_form("/waivers/new", **fields, key="back", verdict=verdict).headers["location"]
+    assert f'href="/verdicts/{verdict}">back to the verdict' in browser.get(location).text
     for wrong in ("//evil.example", "x", ""):
-        assert "back to the verdict" not in browser.get(f"{added.partition('?')[0]}?verdict={wrong}").text
+        assert "back to the verdict" not in browser.get(f"{location.partition('?')[0]}?verdict={wrong}").text
 
 
 def test_each_list_says_what_would_be_there_and_the_next_step(site: Site, browser: Browser) -> None:
@@ -148,7 +148,7 @@ def test_every_command_that_a_page_copies_is_one(browser: Browser) -> None:
     ):
         html = browser.get(path).text
         pattern = r'data-copy="(dockgate [^"]+)"|<pre>(dockgate [^<]+)</pre><button'
-        commands |= {unescape(twin or shown) for twin, shown in re.findall(pattern, html)}
+        commands |= {unescape(twin or command) for twin, command in re.findall(pattern, html)}
     assert {"dockgate policy show default > default.yaml", "dockgate vex list"} <= commands
     for text in sorted(commands):
         command: click.Command | None = root
@@ -184,16 +184,16 @@ def test_no_page_for_a_limited_caller_links_what_is_closed_to_it(site: Site, who
     source: dict[str, str | None] = dict.fromkeys(("/", "/pipelines", "/repositories", "/events", "/images"))
     if who == "role":
         source["/repositories/web/edit/Dockerfile?at=main"] = None
-    waiting, refused = list(source), []
+    waiting, refused_links = list(source), []
     with Browser(site.server, token) as browser:
         while waiting:
             path = waiting.pop(0)
             answer = browser.get(path)
             if answer.status_code in (403, 404):
-                refused.append((path, source[path]))
+                refused_links.append((path, source[path]))
             assert "secret" not in answer.text, path
             links = Forms(answer.text).links if "text/html" in answer.headers.get("content-type", "") else ()
-            fresh = [link for link in links if "?" not in link and link not in source]
-            source.update(dict.fromkeys(fresh, path))
-            waiting.extend(fresh)
-    assert not refused, "\n".join(map(str, refused))
+            new_links = [link for link in links if "?" not in link and link not in source]
+            source.update(dict.fromkeys(new_links, path))
+            waiting.extend(new_links)
+    assert not refused_links, "\n".join(map(str, refused_links))

@@ -86,12 +86,12 @@ def test_the_files_of_a_repository_are_for_those_who_may_read_it(site: Site) -> 
         token = site.issue_token("viewer", **limits)
         call = f"{site.server.url}/api/v1/executions/{EXECUTION}/artifact"
         headers = {"Authorization": f"Bearer {token}"}
-        with Browser(site.server, token) as limited:
-            page = limited.get(f"/executions/{EXECUTION}")
+        with Browser(site.server, token) as limited_browser:
+            page = limited_browser.get(f"/executions/{EXECUTION}")
             assert (SOURCE in Forms(page.text).links) == (name == "both")
             status[name] = (
-                limited.get(SOURCE).status_code,
+                limited_browser.get(SOURCE).status_code,
                 httpx.get(call, params={"stage": "Source", "action": "Source"}, headers=headers).status_code,
-                limited.get(DEFINITIONS).status_code,
+                limited_browser.get(DEFINITIONS).status_code,
             )
     assert status == {"pipeline": (403, 403, 200), "both": (200, 200, 200), "elsewhere": (403, 403, 403)}

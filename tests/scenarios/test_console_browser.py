@@ -99,7 +99,7 @@ def open_page(chromium: WatchedBrowser, site: Site, session: StorageState) -> It
 
 def _walk(page: Page) -> Iterator[str]:
     """Open a page of every kind that links lead to."""
-    waiting, seen = list(START), {_kind(path) for path in START}
+    waiting, seen_kinds = list(START), {_classify_path(path) for path in START}
     for _ in range(MAX_PAGES):
         if not waiting:
             return
@@ -113,13 +113,13 @@ def _walk(page: Page) -> Iterator[str]:
             "links => links.map(link => link.getAttribute('href'))"
         ):
             target = link.partition("#")[0]
-            kind = _kind(target)
-            if kind not in seen and not target.startswith(("/api", "/static")) and not target.endswith("/raw"):
-                seen.add(kind)
+            kind = _classify_path(target)
+            if kind not in seen_kinds and not target.startswith(("/api", "/static")) and not target.endswith("/raw"):
+                seen_kinds.add(kind)
                 waiting.append(target)
 
 
-def _kind(path: str) -> tuple[str, int, tuple[str, ...]]:
+def _classify_path(path: str) -> tuple[str, int, tuple[str, ...]]:
     """Pages with the same first part of their path, as many parts, and the same parameters are of one kind."""
     parts = urlsplit(path)
     names = sorted({name for name, _ in parse_qsl(parts.query, keep_blank_values=True)})
@@ -155,9 +155,9 @@ LOADING = """() => new Promise(done => {
 )
 def test_a_first_load_is_small_and_nothing_moves(open_page: OpenPage, path: str) -> None:
     page = open_page(path, timezone="Asia/Kathmandu")
-    bytes_loaded, moved = page.evaluate(LOADING)
+    bytes_loaded, layout_shift = page.evaluate(LOADING)
     assert 5_000 < bytes_loaded < 150 * 1024
-    assert moved == 0
+    assert layout_shift == 0
 
 
 def test_pages_without_a_session_are_accessible_and_fit_their_screen(chromium: WatchedBrowser, site: Site) -> None:
@@ -202,13 +202,13 @@ def test_a_page_follows_what_happens_and_keeps_the_focus(open_page: OpenPage, si
 
 def test_what_a_person_opened_stays_open_while_the_page_follows_what_happens(open_page: OpenPage, site: Site) -> None:
     page = open_page("/events")
-    newest = page.locator("#list tr[id]").first
-    opened = page.locator(f"#{newest.get_attribute('id')} details")
-    opened.locator("summary").click()
-    expect(opened).to_have_attribute("open", "")
+    newest_row = page.locator("#list tr[id]").first
+    open_details = page.locator(f"#{newest_row.get_attribute('id')} details")
+    open_details.locator("summary").click()
+    expect(open_details).to_have_attribute("open", "")
     site.server.post("/pipelines/api/executions", {})
-    expect(newest.locator("details")).not_to_have_attribute("open", "", timeout=15_000)  # it is another one now
-    expect(opened).to_have_attribute("open", "")
+    expect(newest_row.locator("details")).not_to_have_attribute("open", "", timeout=15_000)  # it is another one now
+    expect(open_details).to_have_attribute("open", "")
 
 
 @pytest.mark.parametrize("script", ["hx-csp", "hx-sse"])
@@ -244,12 +244,12 @@ def test_a_page_keeps_its_content_while_the_server_is_busy(
         with page.expect_response(lambda answer: "/live?" in answer.url and answer.ok):
             page.clock.fast_forward(31_000)
         expect(page.get_by_role("status")).to_be_empty()
-        site.server.store.event_log.record([_event("busy/1")])
+        site.server.store.event_log.record([_make_event("busy/1")])
     expect(pipeline).to_be_visible()
     with page.expect_response(lambda answer: answer.url.endswith("/pipelines") and answer.ok):
         page.clock.fast_forward(41_000)  # the stream is silent
         expect(page.get_by_role("status")).to_have_text(not_live)
-        site.server.store.event_log.record([_event("busy/2")])
+        site.server.store.event_log.record([_make_event("busy/2")])
     expect(page.get_by_role("status")).to_be_empty()
     expect(pipeline).to_be_visible()
 
@@ -261,7 +261,7 @@ def test_a_page_whose_session_has_ended_leads_to_the_page_to_sign_in(
     page = open_page("/pipelines?sort=name")
     expect(page.locator("#list")).to_be_visible()
     page.context.clear_cookies()
-    site.server.store.event_log.record([_event("ended")])
+    site.server.store.event_log.record([_make_event("ended")])
     expect(page).to_have_url(f"{site.server.console_url}/signin?to=%2Fpipelines%3Fsort%3Dname", timeout=15_000)
 
 
@@ -317,7 +317,7 @@ def test_a_page_whose_stream_is_refused_leads_to_the_page_to_sign_in(
     expect(page).to_have_url(f"{site.server.console_url}/signin?to=%2Fpipelines", timeout=15_000)
 
 
-def _event(name: str) -> NewEvent:
+def _make_event(name: str) -> NewEvent:
     """An event of now: a page whose stream has not begun when it is recorded is refreshed by the event's time."""
     return NewEvent(f"test/{name}", "dockgate", "service.at_risk", "pipeline web", format_time(datetime.now(UTC)), {})
 
@@ -395,10 +395,10 @@ def test_the_logs_of_an_execution_are_reached_by_brackets(open_page: OpenPage) -
 def test_a_text_is_checked_while_it_is_typed(open_page: OpenPage) -> None:
     page = open_page("/pipelines/web/definition")
     text = page.get_by_label("Stages and actions, as YAML")
-    written = text.input_value()
-    text.fill(written.replace("type: build", "type: bild"))
+    text_value = text.input_value()
+    text.fill(text_value.replace("type: build", "type: bild"))
     expect(page.locator("#check")).to_contain_text("Not valid.", timeout=15_000)
-    text.fill(written)
+    text.fill(text_value)
     expect(page.locator("#check")).to_contain_text("Valid Pipeline.", timeout=15_000)
     expect(text).to_be_focused()
 

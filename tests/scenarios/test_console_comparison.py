@@ -21,14 +21,14 @@ CANDIDATE = f"sha256:{sha256(b'candidate').hexdigest()}"
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     with ServerSystem(Path(tmp_path_factory.mktemp("comparison"))) as server:
-        made = Site(server)
+        site_of_server = Site(server)
         server.plans[CANDIDATE] = ("web", PlannedFindings({"CRITICAL": 1}, {"LOW": 2}))
         server.scan_may_end[CANDIDATE] = Event()
         server.builder.digests["web/app"] = CANDIDATE
         execution = server.request_approval(CANDIDATE)
         server.end_scan(CANDIDATE)
         assert server.answer(execution) == "Rejected"
-        yield made
+        yield site_of_server
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def browser(site: Site) -> Iterator[Browser]:
         yield browser
 
 
-def newest(site: Site, image: str) -> str:
+def find_newest_verdict(site: Site, image: str) -> str:
     digest: str = site.server.get(f"/images/{image}")["verdicts"][0]["digest"]
     return digest
 
@@ -60,7 +60,7 @@ def test_the_form_offers_what_runs_of_the_repository(site: Site, browser: Browse
 def test_any_other_is_named_by_the_start_of_its_digest_or_of_its_image(
     site: Site, browser: Browser, prefix: str, length: int
 ) -> None:
-    verdict, second = newest(site, site.rejected_image), newest(site, site.approved_image)
+    verdict, second = find_newest_verdict(site, site.rejected_image), find_newest_verdict(site, site.approved_image)
     for digest in (second, site.approved_image):
         start = prefix + digest[7 : 7 + length]
         answer = browser.get(f"/verdicts/{verdict}", params={"against": start})
@@ -81,7 +81,7 @@ def test_any_other_is_named_by_the_start_of_its_digest_or_of_its_image(
 def test_what_cannot_be_compared_is_refused_in_the_form_that_keeps_it(
     site: Site, browser: Browser, against: str, status: int, words: str
 ) -> None:
-    answer = browser.get(f"/verdicts/{newest(site, site.rejected_image)}", params={"against": against})
+    answer = browser.get(f"/verdicts/{find_newest_verdict(site, site.rejected_image)}", params={"against": against})
     assert answer.status_code == status
     assert words in answer.text
     assert 'href="#against"' in answer.text
@@ -92,11 +92,11 @@ def test_what_cannot_be_compared_is_refused_in_the_form_that_keeps_it(
 
 def test_a_person_of_one_project_compares_with_their_own_only(site: Site) -> None:
     token = site.issue_token("viewer", repositories=["api/*"])
-    verdict, second = newest(site, site.rejected_image), newest(site, CANDIDATE)
-    with Browser(site.server, token) as limited:
+    verdict, second = find_newest_verdict(site, site.rejected_image), find_newest_verdict(site, CANDIDATE)
+    with Browser(site.server, token) as limited_browser:
         for digest in (second, CANDIDATE, CANDIDATE[7:19], site.approved_image):
-            answer = limited.get(f"/verdicts/{verdict}", params={"against": digest})
+            answer = limited_browser.get(f"/verdicts/{verdict}", params={"against": digest})
             assert answer.status_code == 404, digest
             assert "web" not in answer.text.partition('id="compare"')[2]
-        assert limited.get(f"/verdicts/{verdict}", params={"against": verdict}).status_code == 200
-        assert limited.get(f"/verdicts/{second}", params={"against": verdict}).status_code == 403
+        assert limited_browser.get(f"/verdicts/{verdict}", params={"against": verdict}).status_code == 200
+        assert limited_browser.get(f"/verdicts/{second}", params={"against": verdict}).status_code == 403

@@ -28,14 +28,14 @@ def browser(site: Site) -> Iterator[Browser]:
         yield browser
 
 
-def _text(html: str) -> str:
+def _read_textarea(html: str) -> str:
     match = re.search(r"(?s)<textarea[^>]*>(.*?)</textarea>", html)
     assert match
     return unescape(match[1])
 
 
-def _save(browser: Browser, name: str, text: str, version: str, **more: str) -> httpx.Response:
-    return browser.send_form(f"/pipelines/{name}/definition", text=text, version=version, **more)
+def _save(browser: Browser, name: str, text: str, version: str, **fields: str) -> httpx.Response:
+    return browser.send_form(f"/pipelines/{name}/definition", text=text, version=version, **fields)
 
 
 @pytest.mark.parametrize("template", TEMPLATES, ids=lambda template: f"{template.kind}-{template.id}")
@@ -43,7 +43,7 @@ def test_every_template_makes_a_valid_document(site: Site, template) -> None:  #
     name = f"from-{template.id}"
     query = {"template": template.id, "name": name, "repository": "web", "service": "web"}
     with Browser(site.server, site.tokens[Role.ADMIN]) as browser:
-        text = _text(browser.get(f"/new/{template.kind}", params=query).text)
+        text = _read_textarea(browser.get(f"/new/{template.kind}", params=query).text)
         answer = browser.send_form(f"/new/{template.kind}", text=text)
         assert answer.status_code == 303, answer.text
         assert name in browser.get(answer.headers["location"]).text
@@ -54,17 +54,17 @@ def test_the_page_for_a_new_definition_changes_no_existing_one(site: Site, templ
     name = f"twice-{template.kind}"
     query = {"template": template.id, "name": name, "repository": "web", "service": "web"}
     with Browser(site.server, site.tokens[Role.ADMIN]) as browser:
-        text = _text(browser.get(f"/new/{template.kind}", params=query).text)
+        text = _read_textarea(browser.get(f"/new/{template.kind}", params=query).text)
         assert browser.send_form(f"/new/{template.kind}", text=text).status_code == 303
-        again = browser.send_form(f"/new/{template.kind}", text=f"# changed\n{text}")
-    assert "exists already" in again.text
-    assert "# changed" in _text(again.text)
+        second_response = browser.send_form(f"/new/{template.kind}", text=f"# changed\n{text}")
+    assert "exists already" in second_response.text
+    assert "# changed" in _read_textarea(second_response.text)
 
 
 def test_the_first_template_of_every_kind_says_what_is_missing(browser: Browser) -> None:
     for kind in KINDS:
         assert browser.get(f"/new/{kind}").status_code == 200
-    answer = browser.send_form("/new/pipeline", text=_text(browser.get("/new/pipeline").text))
+    answer = browser.send_form("/new/pipeline", text=_read_textarea(browser.get("/new/pipeline").text))
     assert answer.status_code == 422
     assert re.search(r'<div class="errors" role="alert" tabindex="-1" autofocus>.*href="#text"', answer.text)
     assert "REPOSITORY" in re.sub(r"(?s)<textarea.*?</textarea>", "", answer.text)
@@ -72,15 +72,15 @@ def test_the_first_template_of_every_kind_says_what_is_missing(browser: Browser)
 
 
 def test_a_text_is_checked_without_saving(site: Site, browser: Browser) -> None:
-    text = _text(browser.get("/pipelines/api/definition").text)
+    text = _read_textarea(browser.get("/pipelines/api/definition").text)
     check = {"form": "pipeline", "name": "api"}
     assert "Valid Pipeline." in browser.send_form("/definitions/check", text=text, **check).text
     wrong = browser.send_form("/definitions/check", text=text.replace("type: build", "type: bild"), **check).text
     assert "Not valid." in wrong
     assert re.search(r"api:\d+: ", unescape(wrong))
     assert "<html" not in wrong
-    renamed = text.replace("name: api", "name: other", 1)
-    assert "Not valid." in browser.send_form("/definitions/check", text=renamed, **check).text
+    renamed_text = text.replace("name: api", "name: other", 1)
+    assert "Not valid." in browser.send_form("/definitions/check", text=renamed_text, **check).text
     rules = {"form": "policy", "name": "strict"}
     assert "Valid Policy." in browser.send_form("/definitions/check", text="max_findings: {HIGH: 0}", **rules).text
     assert "Not valid." in browser.send_form("/definitions/check", text="max_findings: {HIHG: 0}", **rules).text
@@ -89,9 +89,9 @@ def test_a_text_is_checked_without_saving(site: Site, browser: Browser) -> None:
 
 
 def test_a_definition_is_saved_as_the_next_version_and_compared(site: Site, browser: Browser) -> None:
-    text = _text(browser.get("/pipelines/jobs/definition").text)
-    unchanged = _save(browser, "jobs", text, "1")
-    assert unchanged.status_code == 303
+    text = _read_textarea(browser.get("/pipelines/jobs/definition").text)
+    unchanged_response = _save(browser, "jobs", text, "1")
+    assert unchanged_response.status_code == 303
     assert len(site.server.store.pipelines.list_versions("jobs")) == 1
     assert _save(browser, "jobs", text.replace("type: build", "type: bild"), "1").status_code == 422
     assert _save(browser, "jobs", text.replace("name: Approval", "name: Gate"), "1").status_code == 303
@@ -106,27 +106,27 @@ def test_a_definition_is_saved_as_the_next_version_and_compared(site: Site, brow
     assert "What your text changes in version 2" in stale.text
     assert re.search(r"<del>-\s+- name: Gate", stale.text)
     assert '<input type="hidden" name="version" value="2">' in stale.text
-    assert _text(stale.text).strip() == text.strip()
+    assert _read_textarea(stale.text).strip() == text.strip()
     assert browser.get("/pipelines/jobs/definition?version=9").status_code == 404
 
 
 def test_comments_of_a_definition_are_kept(site: Site, browser: Browser) -> None:
-    text = _text(browser.get("/pipelines/web/definition").text)
+    text = _read_textarea(browser.get("/pipelines/web/definition").text)
     version = len(site.server.store.pipelines.list_versions("web"))
-    commented = text.replace("stages:", "# Who may approve is decided elsewhere.\r\nstages:")
-    assert _save(browser, "web", commented, str(version)).status_code == 303
+    commented_text = text.replace("stages:", "# Who may approve is decided elsewhere.\r\nstages:")
+    assert _save(browser, "web", commented_text, str(version)).status_code == 303
     assert len(site.server.store.pipelines.list_versions("web")) == version
-    stored = _text(browser.get("/pipelines/web/definition").text)
-    assert "# Who may approve is decided elsewhere.\nstages:" in stored
-    assert _save(browser, "web", stored.replace("timeout: 7d", "timeout: 6d"), str(version)).status_code == 303
-    assert "# Who may approve" in _text(browser.get("/pipelines/web/definition").text)
+    stored_text = _read_textarea(browser.get("/pipelines/web/definition").text)
+    assert "# Who may approve is decided elsewhere.\nstages:" in stored_text
+    assert _save(browser, "web", stored_text.replace("timeout: 7d", "timeout: 6d"), str(version)).status_code == 303
+    assert "# Who may approve" in _read_textarea(browser.get("/pipelines/web/definition").text)
     page = browser.get("/pipelines/web/definition").text
     assert re.search(r"<ins>\+\s+timeout: 6d", page)
     assert "Who may approve" not in re.sub(r"(?s)<textarea.*?</textarea>", "", page)
 
 
 def test_a_definition_cannot_become_something_else(site: Site, browser: Browser) -> None:
-    for text in ("kind: Repository\nname: slow", _text(browser.get("/pipelines/api/definition").text)):
+    for text in ("kind: Repository\nname: slow", _read_textarea(browser.get("/pipelines/api/definition").text)):
         answer = _save(browser, "slow", text, "1")
         assert answer.status_code == 422
         assert "this is not the definition of the pipeline" in unescape(answer.text)
@@ -134,7 +134,7 @@ def test_a_definition_cannot_become_something_else(site: Site, browser: Browser)
 
 
 def test_without_scripts_a_button_checks(site: Site, browser: Browser) -> None:
-    text = _text(browser.get("/pipelines/slow/definition").text).replace("timeout: 7d", "timeout: 6d")
+    text = _read_textarea(browser.get("/pipelines/slow/definition").text).replace("timeout: 7d", "timeout: 6d")
     answer = _save(browser, "slow", text, "1", do="check")
     assert answer.status_code == 200
     assert "Valid Pipeline." in answer.text
@@ -158,14 +158,14 @@ def test_others_read_definitions_and_change_none(site: Site, role: Role) -> None
 
 def test_who_accepts_risks_creates_policies_and_no_pipelines(site: Site) -> None:
     with Browser(site.server, site.tokens[Role.SECURITY]) as browser:
-        policy = _text(browser.get("/new/policy?name=careful").text)
+        policy = _read_textarea(browser.get("/new/policy?name=careful").text)
         assert browser.send_form("/new/policy", text=policy).status_code == 303
         for kind in ("pipeline", "service", "repository"):
             assert browser.get(f"/new/{kind}").status_code == 403
             assert browser.send_form(f"/new/{kind}", text="kind: Repository\nname: x").status_code == 403
-        refused = browser.send_form("/new/policy", text="kind: Repository\nname: x")
-        assert refused.status_code == 422
-        assert "permission" in refused.text
+        response = browser.send_form("/new/policy", text="kind: Repository\nname: x")
+        assert response.status_code == 422
+        assert "permission" in response.text
     assert "x" not in site.server.store.repositories.list_names()
 
 
@@ -183,7 +183,7 @@ def test_a_policy_is_tried_on_the_past_and_on_what_runs_before_it_is_saved(site:
             rf'<a href="/images/{site.approved_image}\?repository=web/app"><bdi[^>]*>web/<wbr>app:latest</bdi></a>',
             past,
         )
-        assert _text(past).strip() == strict["text"]
+        assert _read_textarea(past).strip() == strict["text"]
         runs = browser.send_form("/policies/tried", do="running", **strict).text
         assert "On what runs now: 1 image of 1 would change" in runs
         wrong = browser.send_form("/policies/tried", do="history", text="max_findings: {HIHG: 0}", version="1")
@@ -201,7 +201,7 @@ def test_a_new_policy_is_tried_before_it_is_created(site: Site) -> None:
             answer = browser.send_form("/new/policy", do=action, text=text)
             assert answer.status_code == 200
             assert title in answer.text
-            assert _text(answer.text).strip() == text.strip()
+            assert _read_textarea(answer.text).strip() == text.strip()
         wrong = browser.send_form("/new/policy", do="history", text=text.replace("LOW", "LWO"))
         assert wrong.status_code == 422
         assert "fresh" not in browser.get("/policies").text
@@ -216,10 +216,10 @@ def test_every_example_of_a_policy_is_valid_and_saved_only_on_demand(site: Site,
     with Browser(site.server, site.tokens[Role.SECURITY]) as browser:
         assert f'href="/policies/{name}?example={example.id}"' in browser.get(f"/policies/{name}").text
         page = browser.get(f"/policies/{name}?example={example.id}").text
-        assert _text(page) == example.text
+        assert _read_textarea(page) == example.text
         assert "Valid Policy" in page
         assert site.server.get(f"/policies/{name}")["version"] == 1
-        assert browser.send_form(f"/policies/{name}", text=_text(page), version="1").status_code == 303
+        assert browser.send_form(f"/policies/{name}", text=_read_textarea(page), version="1").status_code == 303
     assert site.server.get(f"/policies/{name}")["version"] == 2
 
 

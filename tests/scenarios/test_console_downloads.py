@@ -27,7 +27,7 @@ def browser(site: Site) -> Iterator[Browser]:
         yield browser
 
 
-def _verdict(site: Site) -> str:
+def _find_verdict(site: Site) -> str:
     digest: str = site.server.get(f"/images/{site.rejected_image}")["verdicts"][0]["digest"]
     return digest
 
@@ -39,7 +39,7 @@ def test_every_format_of_reports_can_be_downloaded() -> None:
 
 @pytest.mark.parametrize("form", REPORT_KINDS)
 def test_a_report_is_a_file_about_the_verdict(site: Site, browser: Browser, form: str) -> None:
-    verdict = _verdict(site)
+    verdict = _find_verdict(site)
     path = f"/verdicts/{verdict}/report?form={form}"
     page = browser.get(f"/verdicts/{verdict}").text
     assert path in Forms(page).links
@@ -63,7 +63,7 @@ def test_a_bill_of_materials_lists_the_packages(site: Site, browser: Browser, fo
 
 @pytest.mark.parametrize("form", ["", "exe", "../../etc/passwd", "_document"])
 def test_an_unknown_format_is_refused_with_the_formats(site: Site, browser: Browser, form: str) -> None:
-    for path in (f"/images/{site.rejected_image}/sbom", f"/verdicts/{_verdict(site)}/report"):
+    for path in (f"/images/{site.rejected_image}/sbom", f"/verdicts/{_find_verdict(site)}/report"):
         answer = browser.get(path, params={"form": form})
         assert answer.status_code == 400
         assert "Formats:" in answer.text
@@ -81,4 +81,4 @@ def test_a_limited_token_downloads_only_its_own(site: Site) -> None:
     with Browser(site.server, site.issue_token("ada", days=1, repositories=["web/*"])) as browser:
         assert browser.get(f"/images/{site.approved_image}/sbom?form=spdx").status_code == 200
         assert browser.get(f"/images/{site.rejected_image}/sbom?form=spdx").status_code == 403
-        assert browser.get(f"/verdicts/{_verdict(site)}/report?form=html").status_code == 403
+        assert browser.get(f"/verdicts/{_find_verdict(site)}/report?form=html").status_code == 403

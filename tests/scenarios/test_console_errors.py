@@ -157,9 +157,9 @@ def test_a_filter_shows_the_invisible_characters_of_its_text(site: Site, admin: 
     text = quote("a\u202eb\x1b")
     for path in paths:
         html = admin.get(f"{path}={text}").text
-        shown = re.sub(r'<input type="hidden"[^>]*>', "", html)
-        assert "\u202e" not in shown, path
-        assert "\x1b" not in shown, path
+        visible_html = re.sub(r'<input type="hidden"[^>]*>', "", html)
+        assert "\u202e" not in visible_html, path
+        assert "\x1b" not in visible_html, path
 
 
 def test_a_wrong_parameter_is_named_with_its_values(admin: Browser) -> None:
@@ -193,10 +193,10 @@ def test_a_defect_is_answered_with_a_page(site: Site, admin: Browser) -> None:
 
 
 def test_a_refused_form_leads_back_to_its_page_and_nowhere_else(site: Site, admin: Browser) -> None:
-    action, here = "/policies/default/remove", site.server.url
+    action, url = "/policies/default/remove", site.server.url
     pages = {
-        f"{here}/policies/default?version=0": "/policies/default?version=0",
-        f"{here}/events/rules/default/test": "/events/rules/default",  # the page of a form with an error
+        f"{url}/policies/default?version=0": "/policies/default?version=0",
+        f"{url}/events/rules/default/test": "/events/rules/default",  # the page of a form with an error
         "https://evil.example/x": "/policies/default",
         "http://[": "/policies/default",
         "": "/policies/default",

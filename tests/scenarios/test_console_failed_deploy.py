@@ -54,15 +54,15 @@ def test_a_failed_deploy_is_shown_beside_what_runs_until_one_succeeds(server: Se
     image = server.plan_image("web", PlannedFindings({}))
     _deploy(server, image, "Succeeded")
     target.unhealthy_revisions = {3}
-    failed = server.post("/pipelines/web/executions", {})["id"]
-    wait_until(lambda: server.get(f"/executions/{failed}")["execution"]["state"] == "Failed")
+    failed_execution = server.post("/pipelines/web/executions", {})["id"]
+    wait_until(lambda: server.get(f"/executions/{failed_execution}")["execution"]["state"] == "Failed")
     with Browser(server) as browser:
         page = browser.get("/running/web").text
         assert "Last deploy failed" in page
         assert "1 of 1 tasks run" in page
         assert "Running</span></h1>" in page
-        again = server.post("/pipelines/web/executions", {})["id"]
-        wait_until(lambda: server.get(f"/executions/{again}")["execution"]["state"] == "Succeeded")
+        next_execution = server.post("/pipelines/web/executions", {})["id"]
+        wait_until(lambda: server.get(f"/executions/{next_execution}")["execution"]["state"] == "Succeeded")
         assert "Last deploy failed" not in browser.get("/running/web").text
         (row,) = re.findall("<tbody>(.*?)</tbody>", browser.get("/running").text, re.DOTALL)
         assert "Running" in row

@@ -143,7 +143,7 @@ def test_no_text_of_others_becomes_a_part_of_a_page(hostile: tuple[Hostile, str,
         *(f"{path}{quote(ATTACK, safe='')}" for path in ("/packages/", "/vulnerabilities/", "/new/pipeline?name=")),
         f"/exposure/report?q={VULNERABILITY}",
     ]
-    seen, shown, tags = set(waiting), 0, 0
+    seen_links, shown_count, tags = set(waiting), 0, 0
     with Browser(server, token) as browser:
         while waiting:
             path = waiting.pop(0)
@@ -158,13 +158,13 @@ def test_no_text_of_others_becomes_a_part_of_a_page(hostile: tuple[Hostile, str,
             assert "\u202e" not in texts or is_report, path
             assert "<script evil" not in answer.text, path
             assert "<img" not in answer.text, path
-            shown += "&lt;img src=x evil=1" in answer.text
+            shown_count += "&lt;img src=x evil=1" in answer.text
             tags += "evil/x&#34;&gt;" in answer.text
-            further = (each for each in elements.links - seen if "evil" in each or "-sort=" in each)
-            for link in sorted(each for each in further if len(seen) < 120):
-                seen.add(link)
+            further = (each for each in elements.links - seen_links if "evil" in each or "-sort=" in each)
+            for link in sorted(each for each in further if len(seen_links) < 120):
+                seen_links.add(link)
                 waiting.append(link)
-    assert shown > 25
+    assert shown_count > 25
     assert tags > 3  # its list, its page, that of its tag, those of what it holds
 
 
@@ -177,14 +177,14 @@ def test_calls_answer_with_texts_that_are_not_unicode(hostile: tuple[Hostile, st
 
 
 @pytest.mark.parametrize(
-    "to", ["//evil.example", "/\\evil.example", "https://evil.example", "/\t/evil.example", "javascript:evil()", ""]
+    "target", ["//evil.example", "/\\evil.example", "https://evil.example", "/\t/evil.example", "javascript:evil()", ""]
 )
 def test_signing_in_leads_to_no_other_host_by_a_form_or_a_provider(
-    hostile: tuple[Hostile, str, str, str], to: str
+    hostile: tuple[Hostile, str, str, str], target: str
 ) -> None:
     server, token, _, _ = hostile
     with Browser(server) as browser:
-        answer = browser.send_form("/signin", token=token, to=to)
+        answer = browser.send_form("/signin", token=token, to=target)
         assert (answer.status_code, answer.headers["location"]) == (303, "/")
 
 
@@ -196,12 +196,12 @@ def test_a_person_of_one_project_finds_no_other_one_by_sorting_or_paging(
     roles = [{"role": "viewer", "repositories": "other/*"}]
     server.post("/principals", {"name": "kim", "roles": [], "project_roles": roles})
     token = server.post("/tokens", {"principal": "kim"})["text"]
-    closed = (
+    closed_paths = (
         *(f"/images/{image}?packages-sort=name", f"/executions/{execution}", f"/executions/{execution}/Build/Build/1"),
         *("/running/web?tasks-sort=task", "/repositories/web?files-sort=name", "/pipelines/web?sort=number"),
     )
     with Browser(server, token) as browser:
-        for path in closed:
+        for path in closed_paths:
             assert browser.get(path).status_code in (403, 404), path
         for path in ("/events?sort=number", "/policies?assignments-sort=name", "/settings?deliveries-sort=kind"):
             answer = browser.get(path)

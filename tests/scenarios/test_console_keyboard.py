@@ -31,9 +31,13 @@ class Keyboard:
         """Press the tabulator until the link, button or field of this name, or of this beginning, has the focus."""
         for _ in range(MOST):
             self.page.keyboard.press("Tab")
-            focused = self.page.locator(":focus")
-            if focused.count():
-                texts = (focused.get_attribute("aria-label"), focused.get_attribute("name"), focused.inner_text())
+            focused_element = self.page.locator(":focus")
+            if focused_element.count():
+                texts = (
+                    focused_element.get_attribute("aria-label"),
+                    focused_element.get_attribute("name"),
+                    focused_element.inner_text(),
+                )
                 if any(text and " ".join(text.split()).startswith(name) for text in texts):
                     return
         pytest.fail(f"{name} is not reached on {self.page.url}")
@@ -53,7 +57,7 @@ class Keyboard:
             self.page.keyboard.press("Control+a")
             self.page.keyboard.insert_text(text)
 
-    def sees(self, words: str) -> None:
+    def expect_text(self, words: str) -> None:
         expect(self.page.locator("main")).to_contain_text(words)
 
 
@@ -78,7 +82,7 @@ def _play(server: ServerSystem, browser: WatchedBrowser) -> None:
         ada.reach(choice)
         ada.page.keyboard.type("shop")
     ada.press("Fill in", "Create pipeline")
-    ada.sees("No execution yet.")
+    ada.expect_text("No execution yet.")
 
     server.plans[IMAGE] = ("shop", PlannedFindings({"CRITICAL": 1}))
     server.scan_may_end[IMAGE] = Event()
@@ -87,7 +91,7 @@ def _play(server: ServerSystem, browser: WatchedBrowser) -> None:
     ada.press("Repositories", "shop", "Dockerfile", "Edit")
     ada.fill(content="FROM scratch\nLABEL again=1\n", message="Label it")
     ada.press("Commit")
-    ada.sees("this starts shop")
+    ada.expect_text("this starts shop")
     execution = wait_until(lambda: server.get("/pipelines/shop/executions"))[0]["id"]
     wait_until(lambda: server._find_approval(execution))
     server.end_scan(IMAGE)
@@ -95,13 +99,13 @@ def _play(server: ServerSystem, browser: WatchedBrowser) -> None:
     wait_until(lambda: server.get(f"/executions/{execution}")["execution"]["state"] == "Failed")
 
     ada.press("Overview", "See why", "Open verdict")
-    ada.sees("To pass: 1 upgrade")
+    ada.expect_text("To pass: 1 upgrade")
     ada.press("Waive CVE-")
     ada.fill(reason="It is never called.")
     ada.press("Preview")
-    ada.sees("It counts in 1 image")
+    ada.expect_text("It counts in 1 image")
     ada.press("Save waiver")
-    ada.sees("back to the verdict")
+    ada.expect_text("back to the verdict")
     ada.fill(q=execution)
     ada.enter()
     ada.press("Retry what failed")
@@ -128,7 +132,7 @@ def test_what_is_removed_is_confirmed_by_keyboard(tmp_path: Path, scripts: bool)
         ada.reach("Remove brief")
         ada.page.keyboard.press("Enter")
         ada.press("Remove brief")
-        ada.sees("All repositories are judged by default")
+        ada.expect_text("All repositories are judged by default")
         assert [policy["name"] for policy in server.get("/policies")] == ["default", "reference-2022"]
         assert server.get("/policy-assignments") == []
         context.close()

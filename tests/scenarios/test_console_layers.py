@@ -56,7 +56,7 @@ def image(server: LayeredServer) -> str:
 
 def test_each_layer_has_its_size_origin_packages_and_findings(server: LayeredServer, image: str) -> None:
     (inventory,) = server.get(f"/images/{image}")["inventories"]
-    base, own = inventory["layers"]
+    base, own_layer = inventory["layers"]
     assert base == {
         "position": 1,
         "digest": BASE,
@@ -66,8 +66,12 @@ def test_each_layer_has_its_size_origin_packages_and_findings(server: LayeredSer
         "packages": 0,
         "findings": {},
     }
-    assert (own["is_base"], own["size"], own["made_by"]) == (False, 700, f"RUN login {SECRET} {HOSTILE}")
-    assert (own["packages"], own["findings"]) == (3, {"HIGH": 2})
+    assert (own_layer["is_base"], own_layer["size"], own_layer["made_by"]) == (
+        False,
+        700,
+        f"RUN login {SECRET} {HOSTILE}",
+    )
+    assert (own_layer["packages"], own_layer["findings"]) == (3, {"HIGH": 2})
 
 
 def test_a_layer_leads_to_the_images_with_a_finding_in_it(server: LayeredServer, image: str) -> None:
@@ -75,9 +79,9 @@ def test_a_layer_leads_to_the_images_with_a_finding_in_it(server: LayeredServer,
         page = browser.get(f"/images/{image}").text
         assert f'<a href="/images?layer={OWN}">images with it</a>' in page
         assert f"/images?layer={BASE}" not in page
-        listed = browser.get(f"/images?layer={OWN}&severity=HIGH").text
-        assert image in listed
-        assert 'aria-current="true">in layer' in listed
+        image_list = browser.get(f"/images?layer={OWN}&severity=HIGH").text
+        assert image in image_list
+        assert 'aria-current="true">in layer' in image_list
         assert image not in browser.get(f"/images?layer={BASE}").text
     (entry,) = {entry["digest"] for entry in server.get(f"/images?layer={OWN}&severity=HIGH")["images"]}
     assert entry == image

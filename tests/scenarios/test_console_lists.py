@@ -29,9 +29,9 @@ CRITICAL = make_advisory("critical-fixed-0", Severity.CRITICAL, "2").id
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     with ServerSystem(Path(tmp_path_factory.mktemp("lists"))) as server:
-        made = Site(server)
+        site_of_server = Site(server)
         wait_until(lambda: server.get(f"/exposure?q={CRITICAL}")["total"])
-        yield made
+        yield site_of_server
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def browser(site: Site) -> Iterator[Browser]:
         yield browser
 
 
-def _next(html: str, title: str) -> str:
+def _find_link(html: str, title: str) -> str:
     link = re.search(rf'<a href="([^"]+)">{title}</a>', html)
     return link[1].replace("&amp;", "&") if link else ""
 
@@ -61,23 +61,23 @@ def test_executions_are_paged_and_filtered_by_result(site: Site, browser: Browse
     for _ in range(PAGE):
         site.server.post("/pipelines/api/executions", {})
     first = browser.get("/pipelines/api").text
-    second = browser.get(_next(first, "Next")).text
+    second = browser.get(_find_link(first, "Next")).text
     assert 'href="/executions/api-1"' in second
     assert 'href="/executions/api-2"' not in second
-    assert _next(second, "Next") == ""
-    oldest = browser.get("/pipelines/api?sort=number").text
-    assert re.findall(r'href="/executions/api-(\d+)"', oldest)[:2] == ["1", "2"]
-    following = browser.get(_next(oldest, "Next")).text
-    assert re.findall(r'href="/executions/api-(\d+)"', following) == [str(PAGE + 1)]
-    rejected = browser.get("/pipelines/api?result=Rejected&sort=number").text
-    assert 'href="/executions/api-1"' in rejected
+    assert _find_link(second, "Next") == ""
+    oldest_page = browser.get("/pipelines/api?sort=number").text
+    assert re.findall(r'href="/executions/api-(\d+)"', oldest_page)[:2] == ["1", "2"]
+    second_page = browser.get(_find_link(oldest_page, "Next")).text
+    assert re.findall(r'href="/executions/api-(\d+)"', second_page) == [str(PAGE + 1)]
+    rejected_page = browser.get("/pipelines/api?result=Rejected&sort=number").text
+    assert 'href="/executions/api-1"' in rejected_page
     assert 'href="/executions/api-1"' not in browser.get("/pipelines/api?result=Failed&sort=number").text
     assert str(EMPTY_STATES["executions"].unmatched) in browser.get("/pipelines/api?result=Succeeded").text
     assert site.server.get("/pipelines/api/executions?state=Failed&sort=number&limit=1")[0]["id"] == "api-1"
 
 
 @pytest.mark.parametrize(
-    ("path", "call", "shown", "hidden"),
+    ("path", "call", "shown_text", "hidden"),
     [
         ("/pipelines?result=Succeeded", "/pipelines?result=Succeeded", "/pipelines/web", "/pipelines/jobs"),
         ("/pipelines?result=Undetermined", "/pipelines?result=Undetermined", "/pipelines/jobs", "/pipelines/api"),
@@ -97,11 +97,11 @@ def test_executions_are_paged_and_filtered_by_result(site: Site, browser: Browse
     ],
 )
 def test_a_list_is_filtered_by_links_and_its_call_by_the_same(
-    site: Site, browser: Browser, path: str, call: str | None, shown: str, hidden: str
+    site: Site, browser: Browser, path: str, call: str | None, shown_text: str, hidden: str
 ) -> None:
     html = browser.get(path).text
     content = html.partition("<main")[2]
-    assert shown in content
+    assert shown_text in content
     assert hidden not in content
     if call:
         assert f"/api/v1{call}" in Forms(html).links
@@ -109,45 +109,47 @@ def test_a_list_is_filtered_by_links_and_its_call_by_the_same(
 
 
 def test_events_that_match_further_back_are_reached_by_links(site: Site, browser: Browser) -> None:
-    site.server.store.event_log.record([_event("rare", 0), *(_event("shop", number) for number in range(MAX_READ))])
+    site.server.store.event_log.record(
+        [_make_event("rare", 0), *(_make_event("shop", number) for number in range(MAX_READ))]
+    )
     path = "/events?" + urlencode({"pattern": '{"detail": {"service": ["rare"]}}'})
     first = browser.get(path).text
     assert "service rare" not in first.partition("<table")[2]
     assert "There are older ones." in first
     call = next(link for link in Forms(first).links if link.startswith("/api/"))
     assert "pattern=%7B%22detail%22" in call
-    older = browser.get(_next(first, "Older")).text
+    older = browser.get(_find_link(first, "Older")).text
     assert older.count('data-label="Number"') == 1
-    assert _next(older, "Older") == ""
-    assert _next(older, "Newest").startswith("/events?pattern=")
-    nothing = browser.get(_next(first, "Older").replace("rare", "none")).text
-    assert "No older event matches." in nothing
+    assert _find_link(older, "Older") == ""
+    assert _find_link(older, "Newest").startswith("/events?pattern=")
+    empty_page = browser.get(_find_link(first, "Older").replace("rare", "none")).text
+    assert "No older event matches." in empty_page
 
 
-def _event(service: str, number: int) -> NewEvent:
+def _make_event(service: str, number: int) -> NewEvent:
     at = "2026-11-28T12:00:00.000Z"
     return NewEvent(f"{service}/{number}", "test", "service.at_risk", "service", at, {"service": service})
 
 
 def test_events_are_listed_from_the_oldest_on_too(site: Site, browser: Browser) -> None:
-    site.server.store.event_log.record([_event("filler", number) for number in range(MAX_READ)])
-    site.server.store.event_log.record([_event("order", number) for number in range(250)])
+    site.server.store.event_log.record([_make_event("filler", number) for number in range(MAX_READ)])
+    site.server.store.event_log.record([_make_event("order", number) for number in range(250)])
     numbers = {}
     for sort, title, back in (("-number", "Older", "Newer"), ("number", "Newer", "Older")):
-        listed: list[int] = []
+        listed_numbers: list[int] = []
         path = f"/events?sort={sort}"
         while path:
             html = browser.get(path).text
             assert "1,000+ in all" in html
-            listed += map(int, re.findall(r'<tr id="e(\d+)"', html))
-            path = _next(html, title)
-        numbers[sort] = listed
+            listed_numbers += map(int, re.findall(r'<tr id="e(\d+)"', html))
+            path = _find_link(html, title)
+        numbers[sort] = listed_numbers
         backwards: list[int] = []  # from the last page to the second one
-        while path := _next(html, back):
+        while path := _find_link(html, back):
             html = browser.get(path).text
             backwards = [*map(int, re.findall(r'<tr id="e(\d+)"', html)), *backwards]
-        end = listed.index(backwards[-1]) + 1
-        assert backwards == listed[end - len(backwards) : end]
+        end = listed_numbers.index(backwards[-1]) + 1
+        assert backwards == listed_numbers[end - len(backwards) : end]
         assert len(backwards) > MAX_READ
     numbers["number"] = [number for number in numbers["number"] if number <= numbers["-number"][0]]  # others come in
     assert numbers["number"] == sorted(numbers["number"]) == numbers["-number"][::-1]
@@ -155,11 +157,13 @@ def test_events_are_listed_from_the_oldest_on_too(site: Site, browser: Browser) 
     html = browser.get(f"/events?sort=number&{pattern}").text
     assert 'name="sort" value="number"' in html
     while "<tr id=" not in html:  # others come first
-        html = browser.get(_next(html, "Newer")).text
+        html = browser.get(_find_link(html, "Newer")).text
     assert 'aria-sort="ascending"' in html
-    assert html.count("<tr id=") == 100 == browser.get(_next(html, "Newer")).text.count("<tr id=")
-    nothing = '{"source": ["no-such"]}'
-    assert "There are newer ones." in browser.get("/events", params={"sort": "number", "pattern": nothing}).text
+    assert html.count("<tr id=") == 100 == browser.get(_find_link(html, "Newer")).text.count("<tr id=")
+    unmatched_pattern = '{"source": ["no-such"]}'
+    assert (
+        "There are newer ones." in browser.get("/events", params={"sort": "number", "pattern": unmatched_pattern}).text
+    )
 
 
 # A page of each kind with tables of its own, and the names and columns of these.
@@ -195,23 +199,23 @@ def test_a_table_inside_of_a_page_is_sorted_by_links_that_keep_the_rest(
     for column in columns:
         (link,) = (each for each in links if re.search(rf"{table}-sort=-?{column}#", each))
         assert link.startswith(f"{path}?note=%22%3E%3Cb%3E&")
-        shown = browser.get(link)
-        assert shown.status_code == 200
-        head = shown.text.partition(f'id="{table}"')[2].partition("</thead>")[0]
+        response = browser.get(link)
+        assert response.status_code == 200
+        head = response.text.partition(f'id="{table}"')[2].partition("</thead>")[0]
         assert head.count("aria-sort=") == 1
     assert "<b>" not in first
 
 
 def test_packages_of_an_image_are_sorted_and_found(site: Site, browser: Browser) -> None:
-    def names(query: str) -> list[str]:
+    def list_package_names(query: str) -> list[str]:
         html = browser.get(f"/images/{site.rejected_image}?{query}").text
         return re.findall(r'<a href="/packages/[^>]+><bdi class="foreign">([^<]+)', html)
 
-    ascending = names("packages-sort=name")
+    ascending = list_package_names("packages-sort=name")
     assert ascending == sorted(ascending)
     assert len(ascending) > 2
-    assert names("packages-sort=-name") == ascending[::-1]
-    assert set(names("packages-sort=-name&q=low")) == {name for name in ascending if "low" in name}
+    assert list_package_names("packages-sort=-name") == ascending[::-1]
+    assert set(list_package_names("packages-sort=-name&q=low")) == {name for name in ascending if "low" in name}
 
 
 def test_the_audit_log_is_paged_in_both_directions(site: Site, browser: Browser) -> None:
@@ -219,16 +223,16 @@ def test_the_audit_log_is_paged_in_both_directions(site: Site, browser: Browser)
         site.server.post("/principals", {"name": f"audited-{number}", "roles": ["viewer"]})
     everything = [entry["id"] for entry in site.server.get("/audit?limit=1000")]
     for sort, expected in (("-at", everything), ("at", everything[::-1])):
-        listed, path = [], f"/audit?sort={sort}"
+        listed_ids, path = [], f"/audit?sort={sort}"
         while path:
             html = browser.get(path).text
             call = next(link for link in Forms(html).links if link.startswith("/api/"))
             headers = {"Authorization": f"Bearer {site.tokens[Role.ADMIN]}"}
             entries = browser.get(call, headers=headers).json()
             assert html.count('data-label="When"') == len(entries)
-            listed += [entry["id"] for entry in entries]
-            path = _next(html, "Next")
-        assert listed == expected
+            listed_ids += [entry["id"] for entry in entries]
+            path = _find_link(html, "Next")
+        assert listed_ids == expected
 
 
 def test_waivers_are_paged_and_sorted_by_their_end(site: Site, browser: Browser) -> None:
@@ -243,7 +247,7 @@ def test_waivers_are_paged_and_sorted_by_their_end(site: Site, browser: Browser)
         'aria-sort="ascending"><a class="sort" href="/waivers?owner=zoe&amp;sort=-end">Until' in browser.get(path).text
     )
     everything = browser.get("/waivers").text
-    second = browser.get(_next(everything, "Next")).text
+    second = browser.get(_find_link(everything, "Next")).text
     pages = [set(re.findall(r'href="/waivers/(w-\w+)"', html)) for html in (everything, second)]
     assert pages[0].isdisjoint(pages[1])
     assert len(pages[0] | pages[1]) == len(site.server.get("/waivers?limit=1000"))
@@ -262,7 +266,7 @@ LISTS = (
 
 
 @pytest.fixture(scope="module")
-def many(site: Site) -> Site:
+def large_site(site: Site) -> Site:
     """With more of everything than a page shows."""
     for number in range(PAGE + 1):
         name = f"many-{number:03}"
@@ -278,38 +282,38 @@ def many(site: Site) -> Site:
 
 @pytest.mark.parametrize(("path", "call", "start", "columns"), LISTS)
 def test_a_list_is_paged_and_sorted_by_the_heads_of_its_columns(
-    many: Site, browser: Browser, path: str, call: str, start: str, columns: tuple[str, ...]
+    large_site: Site, browser: Browser, path: str, call: str, start: str, columns: tuple[str, ...]
 ) -> None:
-    headers = {"Authorization": f"Bearer {many.tokens[Role.ADMIN]}"}
+    headers = {"Authorization": f"Bearer {large_site.tokens[Role.ADMIN]}"}
 
-    def names(page: str) -> list[str]:
+    def list_names(page: str) -> list[str]:
         return re.findall(rf'<tr><td><a href="{start}([^"/?]+)"', page)
 
     everything = browser.get(f"/api/v1{call}?limit=1000", headers=headers).json()
     for column in columns:
         orders = {}
         for sort in (column, f"-{column}"):
-            listed: list[str] = []
+            listed_names: list[str] = []
             link = f"{path}?sort={sort}"
             while link:
                 page = browser.get(link).text
                 direction = "descending" if sort.startswith("-") else "ascending"
                 assert f'aria-sort="{direction}"' in page
-                assert len(names(page)) <= PAGE
+                assert len(list_names(page)) <= PAGE
                 twin = next(each for each in Forms(page).links if each.startswith("/api/"))
-                assert len(browser.get(twin, headers=headers).json()) == len(names(page))
-                listed += names(page)
-                link = _next(page, "Next")
-            assert len(listed) == len(set(listed)) == len(everything)
-            orders[sort] = listed
+                assert len(browser.get(twin, headers=headers).json()) == len(list_names(page))
+                listed_names += list_names(page)
+                link = _find_link(page, "Next")
+            assert len(listed_names) == len(set(listed_names)) == len(everything)
+            orders[sort] = listed_names
         assert orders[column] == orders[f"-{column}"][::-1]
 
 
 @pytest.mark.parametrize(("path", "call", "start", "columns"), LISTS)
 def test_a_call_links_the_page_that_follows(
-    many: Site, browser: Browser, path: str, call: str, start: str, columns: tuple[str, ...]
+    large_site: Site, browser: Browser, path: str, call: str, start: str, columns: tuple[str, ...]
 ) -> None:
-    headers = {"Authorization": f"Bearer {many.tokens[Role.ADMIN]}"}
+    headers = {"Authorization": f"Bearer {large_site.tokens[Role.ADMIN]}"}
     first = browser.get(f"/api/v1{call}?limit=2", headers=headers)
     second = browser.get(first.links["next"]["url"], headers=headers)
     assert len(first.json()) == len(second.json()) == 2
@@ -326,25 +330,25 @@ def test_tokens_of_one_person_are_paged_in_both_directions(site: Site, browser: 
     ids = [site.issue_token("robot").split("_")[1] for _ in range(PAGE + 1)]
     headers = {"Authorization": f"Bearer {site.tokens[Role.ADMIN]}"}
     for sort, expected in (("-created", ids[::-1]), ("created", ids)):
-        listed: list[str] = []
+        listed_ids: list[str] = []
         link = f"/people/robot?sort={sort}"
         while link:
             page = browser.get(link).text
-            shown = re.findall(r"<tr><td><code[^>]*>(\w+)</code>", page)
+            shown_ids = re.findall(r"<tr><td><code[^>]*>(\w+)</code>", page)
             call = next(each for each in Forms(page).links if each.startswith("/api/"))
-            assert [entry["id"] for entry in browser.get(call, headers=headers).json()] == shown
-            assert len(shown) <= PAGE
-            listed += shown
-            link = _next(page, "Next")
-        assert listed == expected
+            assert [entry["id"] for entry in browser.get(call, headers=headers).json()] == shown_ids
+            assert len(shown_ids) <= PAGE
+            listed_ids += shown_ids
+            link = _find_link(page, "Next")
+        assert listed_ids == expected
 
 
-def test_commands_get_all_pages_of_a_list(many: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DOCKGATE_SERVER", many.server.url)
-    monkeypatch.setenv("DOCKGATE_TOKEN", many.tokens[Role.ADMIN])
+def test_commands_get_all_pages_of_a_list(large_site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKGATE_SERVER", large_site.server.url)
+    monkeypatch.setenv("DOCKGATE_TOKEN", large_site.tokens[Role.ADMIN])
     with closing(Client()) as client:
         people = client.get_all("principals", sort="-name", limit=20)
-    assert people == many.server.get("/principals?sort=-name&limit=1000")
+    assert people == large_site.server.get("/principals?sort=-name&limit=1000")
     assert len(people) > PAGE
 
 
@@ -353,8 +357,8 @@ def test_search_is_a_call_too_and_shows_limited_callers_their_part(site: Site, b
     assert {"name": "api", "kind": "pipeline", "page": "/pipelines/api", "title": None} in matches
     assert "/api/v1/search?q=a" in Forms(browser.get("/search?q=a").text).links
     token = site.issue_token("ada", days=1, repositories=["web/*"])
-    with Browser(site.server, token) as limited:
-        visible = limited.get("/api/v1/search?q=api", headers={"Authorization": f"Bearer {token}"}).json()
+    with Browser(site.server, token) as limited_browser:
+        visible = limited_browser.get("/api/v1/search?q=api", headers={"Authorization": f"Bearer {token}"}).json()
         assert not [match for match in visible if match["kind"] in ("image repository", "vulnerability", "policy")]
 
 

@@ -22,12 +22,12 @@ LINES = 2500
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     with ServerSystem(Path(tmp_path_factory.mktemp("console"))) as server:
-        made = Site(server)
-        key = ActionKey(made.execution, "Build", "Build", 1)
+        site_of_server = Site(server)
+        key = ActionKey(site_of_server.execution, "Build", "Build", 1)
         for number in range(len(server.store.logs.read(key, 0)[0].splitlines()) + 1, LINES + 1):
             text = {1000: f"\x1b[31merror\x1b[0m {HOSTILE}", 1001: "\x1b[1mfai\x1b[0mled"}.get(number, f"step {number}")
             server.store.logs.append(key, text)
-        yield made
+        yield site_of_server
 
 
 @pytest.fixture
@@ -36,30 +36,30 @@ def browser(site: Site) -> Iterator[Browser]:
         yield browser
 
 
-def _numbers(html: str) -> list[int]:
+def _list_line_numbers(html: str) -> list[int]:
     return [int(number) for number in re.findall(r'id="l(\d+)"', html)]
 
 
 def test_the_newest_lines_come_first_and_earlier_ones_by_links(site: Site, browser: Browser) -> None:
     path = f"/executions/{site.execution}/Build/Build/1"
-    seen: list[int] = []
+    seen_numbers: list[int] = []
     query = ""
     while True:
         html = browser.get(path + query).text
-        numbers = _numbers(html)
+        numbers = _list_line_numbers(html)
         assert len(numbers) <= 1000
-        seen = numbers + seen
+        seen_numbers = numbers + seen_numbers
         if earlier := re.search(r'href="[^"?]*(\?before=\d+)"', html):
             query = earlier[1]
         else:
             break
-    assert seen == list(range(1, LINES + 1))
+    assert seen_numbers == list(range(1, LINES + 1))
 
 
 def test_a_link_to_a_line_shows_it_wherever_it_is(site: Site, browser: Browser) -> None:
     path = f"/executions/{site.execution}/Build/Build/1"
     html = browser.get(f"{path}?line=7").text
-    assert 7 in _numbers(html)
+    assert 7 in _list_line_numbers(html)
     assert re.search(r'class="line chosen" id="l7"', html)
     assert f'href="{path}?line=7#l7"' in html
     assert "data-follow" not in html
@@ -76,7 +76,7 @@ def test_colours_are_shown_and_nothing_acts(site: Site, browser: Browser) -> Non
 def test_a_search_finds_text_across_colours_and_long_lines_need_not_wrap(site: Site, browser: Browser) -> None:
     path = f"/executions/{site.execution}/Build/Build/1"
     html = browser.get(f"{path}?q=FAILED&wrap=no").text
-    assert _numbers(html) == [1001]
+    assert _list_line_numbers(html) == [1001]
     assert 'class="log unwrapped"' in html
     assert 'name="wrap" value="no"' in html
     assert "No line contains these words" in browser.get(f"{path}?q=nothing-like-this").text
@@ -117,14 +117,14 @@ def test_a_log_page_learns_how_its_action_ended_and_the_execution_says_why_first
     may_end.set()
     wait_until(lambda: server.get(f"/executions/{execution}")["execution"]["state"] == "Failed")
     server.builder.fault = lambda moment: None
-    ended = _read_part(browser.get(path).text, "run")
-    assert "hx-get" not in ended
-    assert "Failed" in ended
-    assert "FATAL the reason" in ended
+    run_part = _read_part(browser.get(path).text, "run")
+    assert "hx-get" not in run_part
+    assert "Failed" in run_part
+    assert "FATAL the reason" in run_part
     html = browser.get(f"/executions/{execution}").text
-    answer, _, rest = html.partition('<div class="answer')[2].partition("<details>")
+    answer, _, later_html = html.partition('<div class="answer')[2].partition("<details>")
     assert "FATAL the reason. Correct it." in answer
-    last_lines = rest.partition("</details>")[0]
+    last_lines = later_html.partition("</details>")[0]
     assert last_lines.count('<span class="line">') == LAST_LINES
     assert '<span class="sgr-red">FATAL</span>' in last_lines
 

@@ -48,11 +48,11 @@ def test_the_command_has_all_upgrades_and_stands_before_their_list(site: Site, b
     page = browser.get(f"/verdicts/{verdict}").text
     part = page.partition("To pass")[2].partition("</section>")[0]
     assert part.index('class="command first') < part.index("<li>")
-    first, _, listed = part.partition("<details>")
+    first, _, upgrade_list = part.partition("<details>")
     assert first.count("<li>") == FIRST_UPGRADES
-    assert listed.count("<li>") == MAX_UPGRADES - FIRST_UPGRADES
-    assert f"<summary>{len(upgrades) - FIRST_UPGRADES} more upgrades</summary>" in listed
-    assert f"and {len(upgrades) - MAX_UPGRADES} more upgrades: all are in the command" in listed
+    assert upgrade_list.count("<li>") == MAX_UPGRADES - FIRST_UPGRADES
+    assert f"<summary>{len(upgrades) - FIRST_UPGRADES} more upgrades</summary>" in upgrade_list
+    assert f"and {len(upgrades) - MAX_UPGRADES} more upgrades: all are in the command" in upgrade_list
     command = re.search(r"<pre[^>]*>([^<]*apt-get[^<]*)</pre>", page)
     assert command
     assert [upgrade["name"] for upgrade in upgrades if upgrade["name"] not in command[1]] == []

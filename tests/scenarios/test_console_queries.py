@@ -37,16 +37,16 @@ TRIES = 5
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     with ServerSystem(Path(tmp_path_factory.mktemp("console"))) as server:
-        made = Site(server)
+        site_of_server = Site(server)
         for number in range(MOST):
             server.apply(SERVICE.format(name=f"more-{number}", count=1))
             server.apply(PIPELINE.format(name=f"more-{number}", repository="web", service="web", timeout="7d"))
         server.apply(ASSIGNMENT)
         for name in (CRITICAL, LOW):
             _accept(server, name)
-        _push_elsewhere(server, made.rejected_image)
+        _push_elsewhere(server, site_of_server.rejected_image)
         wait_until(lambda: server.get(f"/exposure?q={CRITICAL}")["total"])
-        yield made
+        yield site_of_server
 
 
 def _accept(server: ServerSystem, vulnerability: str) -> None:
@@ -70,8 +70,8 @@ def _accept(server: ServerSystem, vulnerability: str) -> None:
 def _push_elsewhere(server: ServerSystem, image: str) -> None:
     """Push an image to another repository, under several tags."""
     for number in range(3):
-        pushed = PushedImage("other/app", f"1.{number}", image, format_time(server.clock()))
-        server.store.images.add_push(pushed)
+        pushed_image = PushedImage("other/app", f"1.{number}", image, format_time(server.clock()))
+        server.store.images.add_push(pushed_image)
 
 
 @pytest.fixture(scope="module")

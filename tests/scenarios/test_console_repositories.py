@@ -36,7 +36,7 @@ def _no_failed_sign_ins(site: Site) -> None:
     site.server.app.state.recorded_calls = RecentCalls(MAX_RECORDED)
 
 
-def _edit(browser: Browser, path: str = "Dockerfile", **fields: str) -> httpx.Response:
+def _edit_file(browser: Browser, path: str = "Dockerfile", **fields: str) -> httpx.Response:
     form = browser.get(f"/repositories/web/edit/{path}?at=main").text
     head = re.search(r'name="head" value="(\w+)"', form)
     assert head
@@ -50,32 +50,32 @@ def test_a_file_is_changed_in_the_page_and_starts_the_pipeline_as_a_push_does(si
     with Browser(site.server, site.tokens[Role.DEVELOPER]) as browser:
         assert "Dockerfile" in browser.get("/repositories/web").text
         assert "FROM scratch" in browser.get("/repositories/web/files/Dockerfile?at=main").text
-        for typed, page in (
+        for typed_path, page in (
             ("files/main/Dockerfile", "/files/Dockerfile?at=main"),
             ("edit/main/Dockerfile", "/edit/Dockerfile?at=main"),
             ("files/main", "?at=main"),
         ):
-            assert browser.get(f"/repositories/web/{typed}").headers["location"] == f"/repositories/web{page}"
+            assert browser.get(f"/repositories/web/{typed_path}").headers["location"] == f"/repositories/web{page}"
         assert browser.get("/repositories/web/files//x").status_code == 400
         assert browser.get("/events/deliveries").headers["location"] == "/events/targets"
-        answer = _edit(browser)
+        answer = _edit_file(browser)
         assert answer.status_code == 303
         page = browser.get(answer.headers["location"]).text
     assert 'Committed to <bdi class="foreign">main</bdi>: this starts <a href="/pipelines/web">web</a>' in page
     assert "<ins>+FROM debian:13</ins>" in page
     assert "<del>-FROM scratch</del>" in page
     wait_until(lambda: len(site.server.get("/pipelines/web/executions")) == before + 1)
-    newest = site.server.get("/pipelines/web/executions")[0]
-    assert newest["trigger"].get("by") == "developer", newest
+    newest_execution = site.server.get("/pipelines/web/executions")[0]
+    assert newest_execution["trigger"].get("by") == "developer", newest_execution
     commit = answer.headers["location"].rpartition("/")[2].partition("?")[0]
-    assert newest["trigger"]["commit"] == commit
+    assert newest_execution["trigger"]["commit"] == commit
     details = [entry["detail"] for entry in site.server.get("/audit?by=developer")]
     assert any(commit in detail for detail in details)
 
 
 def test_an_edit_of_a_branch_that_has_moved_keeps_the_text(site: Site) -> None:
     with Browser(site.server, site.tokens[Role.DEVELOPER]) as browser:
-        answer = _edit(browser, head="0" * 40, content="typed text")
+        answer = _edit_file(browser, head="0" * 40, content="typed text")
         assert answer.status_code == 412
         assert "typed text" in answer.text
         assert "has moved" in answer.text
@@ -83,13 +83,13 @@ def test_an_edit_of_a_branch_that_has_moved_keeps_the_text(site: Site) -> None:
         assert "<del>-FROM debian:13</del>" in answer.text
         head = site.server.get("/repositories/web/commits?at=main")[0]["id"]
         assert f'name="head" value="{head}"' in answer.text
-        assert _edit(browser, head=head, content="typed text").status_code == 303
+        assert _edit_file(browser, head=head, content="typed text").status_code == 303
 
 
 def test_an_edit_without_a_change_starts_nothing(site: Site) -> None:
     before = site.server.get("/repositories/web/commits?at=main")
     with Browser(site.server, site.tokens[Role.DEVELOPER]) as browser:
-        answer = _edit(browser, content=browser.get("/repositories/web/raw/Dockerfile?at=main").text)
+        answer = _edit_file(browser, content=browser.get("/repositories/web/raw/Dockerfile?at=main").text)
     assert answer.status_code == 409
     assert "nothing to commit" in answer.text
     assert site.server.get("/repositories/web/commits?at=main") == before
@@ -97,7 +97,7 @@ def test_an_edit_without_a_change_starts_nothing(site: Site) -> None:
 
 def test_an_edit_keeps_the_blanks_of_a_file(site: Site) -> None:
     with Browser(site.server, site.tokens[Role.DEVELOPER]) as browser:
-        assert _edit(browser, content="  two blanks\n\tand a tab  ").status_code == 303
+        assert _edit_file(browser, content="  two blanks\n\tand a tab  ").status_code == 303
         answer = browser.get("/repositories/web/raw/Dockerfile?at=main")
     assert answer.text == "  two blanks\n\tand a tab  \n"
 
@@ -105,7 +105,7 @@ def test_an_edit_keeps_the_blanks_of_a_file(site: Site) -> None:
 @pytest.mark.parametrize("path", ["../x", ".git/hooks/post-receive", "/etc/passwd", "a\nb"])
 def test_an_edit_stays_in_the_tree(site: Site, path: str) -> None:
     with Browser(site.server, site.tokens[Role.DEVELOPER]) as browser:
-        answer = _edit(browser, content=f"x of {path}")
+        answer = _edit_file(browser, content=f"x of {path}")
         assert answer.status_code == 303
         form = browser.get("/repositories/web/edit/Dockerfile?at=main").text
         head = re.search(r'name="head" value="(\w+)"', form)
@@ -116,16 +116,16 @@ def test_an_edit_stays_in_the_tree(site: Site, path: str) -> None:
 
 def test_a_new_file_replaces_none(site: Site) -> None:
     with Browser(site.server, site.tokens[Role.DEVELOPER]) as browser:
-        refused = _edit(browser, opened="", content="typed text")
-        assert refused.status_code == 409
-        assert "Dockerfile exists already" in refused.text
-        assert 'href="/repositories/web/edit/Dockerfile?at=main"' in refused.text
-        assert "typed text" in refused.text
-        assert _edit(browser, opened="other", content="typed text").status_code == 409
+        response = _edit_file(browser, opened="", content="typed text")
+        assert response.status_code == 409
+        assert "Dockerfile exists already" in response.text
+        assert 'href="/repositories/web/edit/Dockerfile?at=main"' in response.text
+        assert "typed text" in response.text
+        assert _edit_file(browser, opened="other", content="typed text").status_code == 409
         head = site.server.get("/repositories/web/commits?at=main")[0]["id"]
         fields = {"at": "main", "head": head, "author": "ben", "email": "ben@x.org", "message": "Add it"}
-        below = browser.send_form("/repositories/web/edit", path="Dockerfile/x", content="x", **fields)
-        assert "because Dockerfile is no folder" in below.text
+        nested_response = browser.send_form("/repositories/web/edit", path="Dockerfile/x", content="x", **fields)
+        assert "because Dockerfile is no folder" in nested_response.text
 
 
 def test_a_file_keeps_its_line_endings_and_one_that_is_not_text_is_not_changed(site: Site) -> None:
@@ -135,8 +135,8 @@ def test_a_file_keeps_its_line_endings_and_one_that_is_not_text_is_not_changed(s
         assert "not text in UTF-8" in browser.get("/repositories/web/edit/data?at=main").text
         head = site.server.get("/repositories/web/commits?at=main")[0]["id"]
         fields = {"at": "main", "head": head, "author": "ben", "email": "ben@x.org", "message": "Change it"}
-        refused = browser.send_form("/repositories/web/edit", path="data", opened="data", content="a\r\nnew", **fields)
-        assert refused.status_code == 422
+        response = browser.send_form("/repositories/web/edit", path="data", opened="data", content="a\r\nnew", **fields)
+        assert response.status_code == 422
         answer = browser.send_form(
             "/repositories/web/edit", path="mixed", opened="mixed", content="a\r\nB\r\nc", **fields
         )
@@ -158,26 +158,29 @@ def test_two_commits_are_compared_and_commits_are_calls_too(site: Site, browser:
     fields = {"at": "main", "head": web, "path": "notes.txt", "content": "new\n" * 2500}
     fields["message"] = f"Add notes\n\n{'why ' * 500}"
     browser.send_form("/repositories/web/edit", author="Ada", email="ada@example.org", **fields)
-    newest, *older = site.server.get("/repositories/web/commits?at=main")
-    assert newest["message"].startswith("Add notes\n\nwhy")
-    assert len(newest["message"]) == 1000
-    assert older == site.server.get(f"/repositories/web/commits?after={newest['id']}")
+    newest_commit, *older = site.server.get("/repositories/web/commits?at=main")
+    assert newest_commit["message"].startswith("Add notes\n\nwhy")
+    assert len(newest_commit["message"]) == 1000
+    assert older == site.server.get(f"/repositories/web/commits?after={newest_commit['id']}")
     assert site.server.client.get("/repositories/web/commits?after=main").status_code == 400
-    page = browser.get(f"/repositories/web/commits/{newest['id']}?against={before}").text
+    page = browser.get(f"/repositories/web/commits/{newest_commit['id']}?against={before}").text
     assert f'What differs from <bdi class="foreign">{before}' in page
     assert "<ins>+new</ins>" in page
     call = next(link for link in Forms(page).links if link.startswith("/api/"))
     assert "+new" in browser.get(call).json()["difference"]
-    for commit, base in ((newest["id"][:8], before[:12]), ("main", before[:8])):
+    for commit, base in ((newest_commit["id"][:8], before[:12]), ("main", before[:8])):
         assert "<ins>+new</ins>" in browser.get(f"/repositories/web/commits/{commit}?against={base}").text
-    for at in (newest["id"][:8], newest["id"]):
+    for at in (newest_commit["id"][:8], newest_commit["id"]):
         assert "Lines 1 to 1,000" in browser.get(f"/repositories/web/files/notes.txt?at={at}").text
-    refused = browser.get(f"/repositories/web/commits/{newest['id']}?against=main~1")
-    assert refused.status_code == 404
-    assert 'value="main~1"' in refused.text
-    assert "Nothing was compared" in refused.text
-    assert "Give a branch, a tag, or at least 4 digits" in refused.text
-    assert "Nothing differs" in browser.get(f"/repositories/web/commits/{newest['id']}?against={newest['id']}").text
+    response = browser.get(f"/repositories/web/commits/{newest_commit['id']}?against=main~1")
+    assert response.status_code == 404
+    assert 'value="main~1"' in response.text
+    assert "Nothing was compared" in response.text
+    assert "Give a branch, a tag, or at least 4 digits" in response.text
+    assert (
+        "Nothing differs"
+        in browser.get(f"/repositories/web/commits/{newest_commit['id']}?against={newest_commit['id']}").text
+    )
     names = [entry["name"] for entry in site.server.get("/repositories/web/tree?at=main")]
     assert "notes.txt" in names
     assert "/edit/" in browser.get("/repositories/web/files/notes.txt?at=main").text
@@ -199,8 +202,8 @@ def test_search_finds_a_commit_with_its_executions_by_its_id_and_its_message(sit
         assert {page, execution} <= set(Forms(browser.get("/search", params={"q": words}).text).links), words
     assert browser.get(f"/search?q={row.commit}").headers["location"] == page
     assert execution in Forms(browser.get(page).text).links
-    pushed = site.server.push("web", "ada", files={"Dockerfile": "FROM scratch", "a": "b"}, message="Never fetched")
-    assert browser.get(f"/search?q={pushed}").headers["location"] == f"/repositories/web/commits/{pushed}"
+    commit = site.server.push("web", "ada", files={"Dockerfile": "FROM scratch", "a": "b"}, message="Never fetched")
+    assert browser.get(f"/search?q={commit}").headers["location"] == f"/repositories/web/commits/{commit}"
     token = site.issue_token("ada", days=1, repositories=["other/*"])
-    with Browser(site.server, token) as limited:
-        assert not {page, execution} & set(Forms(limited.get("/search?q=halves").text).links)
+    with Browser(site.server, token) as limited_browser:
+        assert not {page, execution} & set(Forms(limited_browser.get("/search?q=halves").text).links)

@@ -102,10 +102,12 @@ def test_a_form_with_a_file_without_session_shows_its_text(site: Site) -> None:
     assert len(large.text) < 1 << 20
 
 
-@pytest.mark.parametrize("to", ["//evil.example/", "https://evil.example/", "/\\evil.example", "javascript:alert(1)"])
-def test_signing_in_leads_to_no_other_server(site: Site, to: str) -> None:
+@pytest.mark.parametrize(
+    "target", ["//evil.example/", "https://evil.example/", "/\\evil.example", "javascript:alert(1)"]
+)
+def test_signing_in_leads_to_no_other_server(site: Site, target: str) -> None:
     with Browser(site.server) as browser:
-        assert browser.send_form("/signin", token=site.tokens[Role.VIEWER], to=to).headers["location"] == "/"
+        assert browser.send_form("/signin", token=site.tokens[Role.VIEWER], to=target).headers["location"] == "/"
 
 
 def test_a_session_cookie_is_out_of_reach_of_scripts_and_other_sites(site: Site) -> None:
@@ -150,10 +152,10 @@ def test_people_see_and_end_only_their_own_sessions(site: Site) -> None:
         Browser(site.server, site.tokens[Role.VIEWER]) as viewer,
         Browser(site.server, site.tokens[Role.ADMIN]) as admin,
     ):
-        own = re.findall(r"/settings/sessions/([0-9a-f]{64})/end", viewer.get("/settings").text)
+        own_sessions = re.findall(r"/settings/sessions/([0-9a-f]{64})/end", viewer.get("/settings").text)
         others = re.findall(r"/settings/sessions/([0-9a-f]{64})/end", admin.get("/settings").text)
-        assert own
-        assert not set(own) & set(others)
+        assert own_sessions
+        assert not set(own_sessions) & set(others)
         assert viewer.send_form(f"/settings/sessions/{others[0]}/end").status_code == 404
         assert admin.get("/").status_code == 200
 
@@ -180,11 +182,11 @@ def test_a_sign_in_is_in_the_audit_log(site: Site) -> None:
     ],
 )
 def test_a_form_of_another_site_does_nothing(site: Site, headers: dict[str, str]) -> None:
-    sent = {name: site.server.url if value == "SELF" else value for name, value in headers.items()}
+    sent_headers = {name: site.server.url if value == "SELF" else value for name, value in headers.items()}
     with Browser(site.server, site.tokens[Role.ADMIN]) as browser:
         before = site.server.get("/pipelines/web/executions")
-        assert browser.post("/pipelines/web/start", data={"key": "x"}, headers=sent).status_code == 403
-        assert browser.post("/api/v1/pipelines/web/executions", headers=sent).status_code == 403
+        assert browser.post("/pipelines/web/start", data={"key": "x"}, headers=sent_headers).status_code == 403
+        assert browser.post("/api/v1/pipelines/web/executions", headers=sent_headers).status_code == 403
         assert site.server.get("/pipelines/web/executions") == before
 
 
@@ -205,9 +207,9 @@ def test_pages_are_compressed_and_answers_to_forms_are_not(site: Site) -> None:
         assert style
         assert browser.get(style[0]).headers["content-encoding"] == "gzip"
         assert browser.get(style[0], headers={"Accept-Encoding": ""}).text == browser.get(style[0]).text
-        issued = browser.send_form("/people/ada/tokens", days="1")
-        assert "shown once" in issued.text
-        assert "content-encoding" not in issued.headers
+        response = browser.send_form("/people/ada/tokens", days="1")
+        assert "shown once" in response.text
+        assert "content-encoding" not in response.headers
 
 
 def test_a_form_that_is_sent_twice_acts_once(site: Site) -> None:
@@ -248,9 +250,9 @@ def test_a_waiver_of_a_finding_says_whether_it_turns_the_verdict_before_it_is_sa
     with Browser(site.server, site.tokens[Role.SECURITY]) as browser:
         link = re.search(r'href="(/waivers/new[^"]+)"', browser.get(f"/verdicts/{verdict}").text)
         assert link
-        opened = browser.get(unescape(link[1]))
-        assert "What it changes" in opened.text
-        assert f'<a href="/verdicts/{verdict}">verdict</a>' in opened.text
+        waiver_form = browser.get(unescape(link[1]))
+        assert "What it changes" in waiver_form.text
+        assert f'<a href="/verdicts/{verdict}">verdict</a>' in waiver_form.text
         waivers = site.server.get("/waivers")
         fields = {
             "image": site.rejected_image,

@@ -56,7 +56,7 @@ class Person:
     page: Page
 
     @classmethod
-    def sit_down(cls, chromium: WatchedBrowser, live: Live) -> "Person":
+    def open_console(cls, chromium: WatchedBrowser, live: Live) -> "Person":
         context = chromium.make_context(base_url=live.console_url, viewport={"width": 1280, "height": 900})
         return cls(context.new_page())
 
@@ -65,48 +65,48 @@ class Person:
         """What the page says first."""
         return self.page.locator(".answer").first
 
-    def field(self, label: str) -> Locator:
+    def find_field(self, label: str) -> Locator:
         """The field whose label begins with these words; a hint may come after them."""
         return self.page.get_by_label(re.compile(f"^\\s*{label}"))
 
     def follow(self, *names: str) -> None:
         """Press one link after the other."""
         for name in names:
-            here = self.page.url
+            url = self.page.url
             self.page.get_by_role("link", name=name, exact=True).first.click()
-            self.page.wait_for_url(partial(operator.ne, here))
+            self.page.wait_for_url(partial(operator.ne, url))
 
-    def press(self, name: str) -> None:
+    def press_button(self, name: str) -> None:
         self.page.get_by_role("button", name=name, exact=True).first.click()
 
-    def sees(self, heading: str) -> None:
+    def expect_heading(self, heading: str) -> None:
         expect(self.page.get_by_role("heading", level=1)).to_contain_text(heading)
 
     def create(self, kind: str, name: str, **choices: str) -> None:
         """Create a document from its template, on the page of a list."""
         self.follow(f"New {kind}")
         for label, choice in choices.items():
-            self.field(label.capitalize()).select_option(label=choice)
-        self.field("Name").fill(name)
-        self.press("Fill in")
-        self.press(f"Create {kind}")
-        self.sees(name)
+            self.find_field(label.capitalize()).select_option(label=choice)
+        self.find_field("Name").fill(name)
+        self.press_button("Fill in")
+        self.press_button(f"Create {kind}")
+        self.expect_heading(name)
 
     def change_dockerfile(self, text: str, message: str) -> None:
         """Commit a Dockerfile on its page."""
         self.follow("Repositories", "web", "Dockerfile", "Edit")
-        self.field("Content").fill(text)
-        self.field("Message").fill(message)
-        self.press("Commit")
-        self.sees(message)
+        self.find_field("Content").fill(text)
+        self.find_field("Message").fill(message)
+        self.press_button("Commit")
+        self.expect_heading(message)
 
     def open_execution(self, number: int) -> None:
         """Wait on the page of the pipeline until it has this execution, without loading the page again."""
         self.follow("Pipelines", "Web")
         self.page.get_by_role("link", name=f"#{number}", exact=True).click(timeout=PATIENCE)
-        self.sees(f"Web-{number}")
+        self.expect_heading(f"Web-{number}")
 
-    def waits_for(self, words: str) -> None:
+    def wait_for_words(self, words: str) -> None:
         """Look at the page until its answer has these words, without loading it again."""
         expect(self.answer).to_contain_text(words, timeout=PATIENCE)
 
@@ -114,9 +114,9 @@ class Person:
 def test_a_commit_is_rejected_changed_approved_scaled_waived_and_approved_by_a_person(
     live: Live, chromium: WatchedBrowser, tmp_path: Path
 ) -> None:
-    started = live.run_dockgate("up", "--detach")
-    ada, ben = Person.sit_down(chromium, live), Person.sit_down(chromium, live)
-    token = _become_administrator(ada, started)
+    server_output = live.run_dockgate("up", "--detach")
+    ada, ben = Person.open_console(chromium, live), Person.open_console(chromium, live)
+    token = _become_administrator(ada, server_output)
     approver = _add_approver(ada)
     ada.follow("Repositories")
     ada.create("repository", "web")
@@ -126,89 +126,89 @@ def test_a_commit_is_rejected_changed_approved_scaled_waived_and_approved_by_a_p
     ada.follow("Pipelines")
     ada.create("pipeline", "Web", repository="web", service="web", template="Build, check, deploy")
 
-    ada.change_dockerfile(_dockerfile("1.0"), "Install demo 1.0")
+    ada.change_dockerfile(_make_dockerfile("1.0"), "Install demo 1.0")
     ada.open_execution(1)
-    ada.waits_for("Rejected")
+    ada.wait_for_words("Rejected")
     expect(ada.answer).to_contain_text("CRITICAL")
     ada.follow("Verdict")
-    ada.sees("Rejected")
+    ada.expect_heading("Rejected")
     row = ada.page.get_by_role("row").filter(has_text=VULNERABILITY)
     expect(row).to_contain_text("demo")
     expect(row).to_contain_text("1.0 → 2.0")
     expect(row).to_contain_text("Blocks.")
 
-    ada.change_dockerfile(_dockerfile("2.0"), "Install demo 2.0")
+    ada.change_dockerfile(_make_dockerfile("2.0"), "Install demo 2.0")
     ada.open_execution(2)
-    ada.waits_for("Succeeded")
+    ada.wait_for_words("Succeeded")
     ada.follow("Running", "web")
     expect(ada.answer).to_contain_text("1 of 1 tasks run")
 
-    ada.field("Tasks").fill("2")
-    ada.press("Change")
-    ada.waits_for("2 of 2 tasks run")
+    ada.find_field("Tasks").fill("2")
+    ada.press_button("Change")
+    ada.wait_for_words("2 of 2 tasks run")
 
     ada.page.get_by_role("searchbox", name=re.compile("Search")).fill(VULNERABILITY)
     ada.page.keyboard.press("Enter")
-    ada.sees(VULNERABILITY)
+    ada.expect_heading(VULNERABILITY)
     expect(ada.answer).to_contain_text("Runs nowhere, lies in 1 image")
     expect(ada.page.locator("#images").get_by_role("row").filter(has_text="web/app")).to_contain_text("1.0 → 2.0")
 
     ada.follow("Waive it")
-    ada.field("Image repository").fill("web/app")
-    ada.field("Until").first.fill("2999-01-01")
-    ada.field("Owner").fill("ada")
-    ada.field("Reason").fill("It is never called.")
-    ada.press("Save waiver")
-    ada.sees("w-")
+    ada.find_field("Image repository").fill("web/app")
+    ada.find_field("Until").first.fill("2999-01-01")
+    ada.find_field("Owner").fill("ada")
+    ada.find_field("Reason").fill("It is never called.")
+    ada.press_button("Save waiver")
+    ada.expect_heading("w-")
 
     _ask_people(ada)
-    ada.change_dockerfile(_dockerfile("1.0", "# Back to what is tested."), "Go back to demo 1.0")
+    ada.change_dockerfile(_make_dockerfile("1.0", "# Back to what is tested."), "Go back to demo 1.0")
     ada.open_execution(3)
-    ada.waits_for("Waiting")
+    ada.wait_for_words("Waiting")
     expect(ada.page.locator("#live")).to_contain_text("Others decide.")
 
     open_address(ben.page, "/signin")
-    ben.field("Token").fill(approver)
-    ben.press("Sign in")
+    ben.find_field("Token").fill(approver)
+    ben.press_button("Sign in")
     ben.page.locator(".queue").get_by_role("link", name="Decide").click()
-    ben.sees("Web-3")
+    ben.expect_heading("Web-3")
     expect(ben.page.locator("#live .panel")).to_contain_text("0 of 1 approved")
-    ben.field("Reason").fill("The waiver covers it.")
-    ben.press("Approve")
-    ben.waits_for("Succeeded")
-    ada.waits_for("Succeeded")
+    ben.find_field("Reason").fill("The waiver covers it.")
+    ben.press_button("Approve")
+    ben.wait_for_words("Succeeded")
+    ada.wait_for_words("Succeeded")
     ada.follow("Running", "web")
-    ada.waits_for("2 of 2 tasks run")
+    ada.wait_for_words("2 of 2 tasks run")
 
 
-def _dockerfile(version: str, comment: str = "") -> str:
+def _make_dockerfile(version: str, comment: str = "") -> str:
     first, copy, command = START.splitlines(keepends=True)
     return f"{first}{comment}\n{copy}{INSTALL.format(version)}{command}"
 
 
-def _become_administrator(person: Person, started: str) -> str:
+def _become_administrator(person: Person, server_output: str) -> str:
     """Open the link that the server printed when it started. Returns the token that the page shows."""
-    (link,) = re.findall(r"http\S+/first-admin\?key=\S+", started)
+    (link,) = re.findall(r"http\S+/first-admin\?key=\S+", server_output)
     open_address(person.page, link)
-    person.field("Name").fill("ada")
-    person.field("E-mail").fill("ada@example.org")
-    person.press("Become the administrator")
-    person.sees("You are the administrator")
+    person.find_field("Name").fill("ada")
+    person.find_field("E-mail").fill("ada@example.org")
+    person.press_button("Become the administrator")
+    person.expect_heading("You are the administrator")
     token = person.page.locator(".command pre").inner_text()
     open_address(person.page, "/")
-    person.sees("Nothing needs you")
+    person.expect_heading("Nothing needs you")
     return token
 
 
 def _add_approver(person: Person) -> str:
     """Add ben. Returns his token."""
     person.follow("People")
-    person.field("Name").fill("ben")
-    person.field("E-mail").fill("ben@example.org")
-    person.field("approver").check()
-    person.press("Add")
-    person.sees("ben")
-    person.press("Make a token")
+    person.find_field("Name").fill("ben")
+    person.find_field("E-mail").fill("ben@example.org")
+    person.find_field("approver").check()
+    person.press_button("Add")
+    person.expect_heading("ben")
+    person.press_button("Make a token")
     return person.page.locator(".command pre").first.inner_text()
 
 
@@ -228,11 +228,11 @@ def _push_application(clone: Clone, token: str) -> None:
 def _ask_people(person: Person) -> None:
     """Edit the pipeline, so that a person decides, too."""
     person.follow("Pipelines", "Web", "Edit definition")
-    text = person.field("Stages and actions, as YAML")
-    written = text.input_value()
-    changed = written.replace("timeout: 7d}", "timeout: 7d, approvers: {roles: [approver], count: 1}}")
-    assert changed != written
-    text.fill(changed)
+    text = person.find_field("Stages and actions, as YAML")
+    definition = text.input_value()
+    changed_definition = definition.replace("timeout: 7d}", "timeout: 7d, approvers: {roles: [approver], count: 1}}")
+    assert changed_definition != definition
+    text.fill(changed_definition)
     expect(person.page.locator("#check")).to_contain_text("Valid Pipeline.")
-    person.press("Save as version 2")
+    person.press_button("Save as version 2")
     expect(person.page.get_by_role("button", name="Save as version 3")).to_be_visible()

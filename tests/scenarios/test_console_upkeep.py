@@ -54,7 +54,7 @@ def viewer(site: Site) -> Iterator[Browser]:
         yield browser
 
 
-def _press(browser: Browser, page: str, action: str, **fields: str) -> str:
+def _press_button(browser: Browser, page: str, action: str, **fields: str) -> str:
     """Send a form that the page has. The page that it leads to."""
     assert action in Forms(browser.get(page).text).actions, page
     answer = browser.send_form(action, **fields)
@@ -62,7 +62,7 @@ def _press(browser: Browser, page: str, action: str, **fields: str) -> str:
     return browser.get(answer.headers["location"]).text
 
 
-def _changes(site: Site, call: str) -> list[str]:
+def _list_changes(site: Site, call: str) -> list[str]:
     return [entry["call"] for entry in site.server.get("/audit?by=ada") if entry["call"] == call]
 
 
@@ -76,11 +76,11 @@ def test_a_policy_is_removed_once_no_assignment_names_it(site: Site, admin: Brow
     assert in_use.status_code == 409
     assert "Assign these another policy first" in in_use.text
     assert unassign not in Forms(viewer.get("/policies").text).actions
-    assert unassign not in _press(admin, "/policies", unassign)
+    assert unassign not in _press_button(admin, "/policies", unassign)
     assert admin.send_form(remove, version="7").status_code == 412
-    assert "/policies/brief" not in _press(admin, "/policies/brief", remove, version="1")
+    assert "/policies/brief" not in _press_button(admin, "/policies/brief", remove, version="1")
     assert remove not in Forms(admin.get("/policies/default").text).actions
-    assert _changes(site, "POST /policies/{name}/remove")
+    assert _list_changes(site, "POST /policies/{name}/remove")
 
 
 def test_an_event_rule_and_its_target_are_removed(site: Site, admin: Browser, viewer: Browser) -> None:
@@ -91,12 +91,14 @@ def test_an_event_rule_and_its_target_are_removed(site: Site, admin: Browser, vi
     in_use = admin.send_form("/events/targets/chat/remove")
     assert in_use.status_code == 409
     assert "talk" in in_use.text
-    assert "/events/rules/talk" not in _press(admin, "/events/rules/talk", "/events/rules/talk/remove")
-    assert "/events/targets/chat" not in _press(admin, "/events/targets/chat", "/events/targets/chat/remove")
+    assert "/events/rules/talk" not in _press_button(admin, "/events/rules/talk", "/events/rules/talk/remove")
+    assert "/events/targets/chat" not in _press_button(admin, "/events/targets/chat", "/events/targets/chat/remove")
 
 
 def test_a_target_page_names_the_outcome_of_its_forms(site: Site, admin: Browser) -> None:
-    assert "The target accepted the test message." in _press(admin, "/events/targets/log", "/events/targets/log/test")
+    assert "The target accepted the test message." in _press_button(
+        admin, "/events/targets/log", "/events/targets/log/test"
+    )
     page = admin.get("/events/targets/log?again=2").text
     assert "2 messages are sent again" in page
     assert 'class="note"' not in admin.get("/events/targets/log").text
@@ -111,14 +113,14 @@ def test_what_the_server_makes_itself_cannot_be_removed_in_a_page(admin: Browser
 def test_a_vex_document_is_uploaded_and_removed(site: Site, admin: Browser, viewer: Browser) -> None:
     assert "Upload" not in viewer.get("/vex").text
     text = json.dumps(DOCUMENT)
-    page = _press(admin, "/vex", "/vex", content=text)
+    page = _press_button(admin, "/vex", "/vex", content=text)
     assert "<script>alert" not in page
     (document,) = site.server.get("/vex")
     assert document["signer"] == "principal:ada"
     action = f"/vex/{document['document']}/remove"
     assert action not in Forms(viewer.get("/vex").text).actions
-    removed = _press(admin, "/vex", action)
-    assert action not in Forms(removed).actions
+    page_after_removal = _press_button(admin, "/vex", action)
+    assert action not in Forms(page_after_removal).actions
     assert site.server.get("/vex")[0]["removed_by"] == "ada"
 
 
@@ -152,13 +154,13 @@ def test_a_wrong_document_is_refused_and_stays_in_the_form(admin: Browser, conte
 
 
 def test_the_signing_key_is_shown_and_replaced_once_for_each_page(site: Site, admin: Browser, viewer: Browser) -> None:
-    (present,) = site.server.get("/attestation-keys")["keys"]
+    (current_key,) = site.server.get("/attestation-keys")["keys"]
     page = viewer.get("/attestation-keys").text
-    assert present["pem"].strip() in page
+    assert current_key["pem"].strip() in page
     assert Forms(page).actions == {"/signout"}
-    page = _press(admin, "/attestation-keys", "/attestation-keys", key=present["id"])
+    page = _press_button(admin, "/attestation-keys", "/attestation-keys", key=current_key["id"])
     assert "Former keys" in page
-    admin.send_form("/attestation-keys", key=present["id"])
+    admin.send_form("/attestation-keys", key=current_key["id"])
     assert len(site.server.get("/attestation-keys")["keys"]) == 2
 
 
@@ -167,7 +169,7 @@ def test_a_worker_is_drained(site: Site, admin: Browser, viewer: Browser) -> Non
     site.server.store.workers.add(Worker("w 1", "node-1", "1", ("build",), {"arch": "arm64"}, at, at))
     assert "arch=arm64" in viewer.get("/workers").text
     assert Forms(viewer.get("/workers").text).actions == {"/signout"}
-    page = _press(admin, "/workers", "/workers/w%201/drain")
+    page = _press_button(admin, "/workers", "/workers/w%201/drain")
     assert "Draining" in page
     assert "/workers/w%201/drain" not in Forms(page).actions
     assert "Remove" not in page  # on SQLite there is no other worker to take its work
@@ -176,13 +178,13 @@ def test_a_worker_is_drained(site: Site, admin: Browser, viewer: Browser) -> Non
 
 def test_settings_and_workers_name_a_queue_that_no_worker_serves(site: Site, viewer: Browser) -> None:
     workers = site.server.store.workers
-    (served,) = (worker for worker in workers.list() if worker.id == workers.own_id)
-    workers.remove(served.id)
+    (own_worker,) = (worker for worker in workers.list() if worker.id == workers.own_id)
+    workers.remove(own_worker.id)
     try:
         assert "no worker serves build" in viewer.get("/settings").text
         assert "dockgate worker --queues build" in viewer.get("/workers").text
     finally:
-        workers.add(served)
+        workers.add(own_worker)
 
 
 def test_garbage_is_shown_before_it_is_collected(site: Site, admin: Browser, viewer: Browser) -> None:
@@ -196,7 +198,7 @@ def test_garbage_is_shown_before_it_is_collected(site: Site, admin: Browser, vie
     plan = admin.get("/gc?plan=true").text
     assert digest in plan
     assert not site.server.get("/gc/runs")
-    _press(admin, "/gc?plan=true", "/gc")
+    _press_button(admin, "/gc?plan=true", "/gc")
     wait_until(lambda: site.server.get("/gc/runs")[0]["finished_at"])
     assert "Succeeded" in admin.get("/gc").text
     assert digest not in admin.get("/gc?plan=true").text

@@ -28,10 +28,10 @@ LOW_FIXED = make_advisory("low-fixed-0", Severity.LOW, "2").id
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     with ServerSystem(Path(tmp_path_factory.mktemp("console"))) as server:
-        made = Site(server)
+        site_of_server = Site(server)
         wait_until(lambda: server.get(f"/exposure?q={CRITICAL}")["total"])
         wait_until(lambda: server.get(f"/exposure?q={LOW}")["total"])
-        yield made
+        yield site_of_server
 
 
 @pytest.fixture
@@ -66,10 +66,10 @@ def test_a_vulnerability_shows_the_text_of_its_record(site: Site, browser: Brows
 
 def test_a_running_vulnerability_names_its_service_pipeline_and_waiver(site: Site, browser: Browser) -> None:
     waiver = {"owner": "ana", "reason": "never called", "vulnerability": LOW, "until": "2999-01-01"}
-    made = site.server.post("/waivers", waiver)["waiver"]["id"]
+    waiver_id = site.server.post("/waivers", waiver)["waiver"]["id"]
     html = browser.get(f"/vulnerabilities/{LOW}").text
     assert "Runs in 1 service" in html
-    assert {"/running/web", "/pipelines/web", f"/waivers/{made}"} <= Forms(html).links
+    assert {"/running/web", "/pipelines/web", f"/waivers/{waiver_id}"} <= Forms(html).links
     sections = re.findall(r'<section id="(\w+)"', html)
     assert sections == ["known", "running", "images", "pipelines", "unknown", "waivers", "versions", "report"]
     assert {f"#{name}" for name in sections} == set(re.findall(r'<a href="(#\w+)">', html))
@@ -87,14 +87,14 @@ def test_images_are_filtered_by_link_and_each_shows_its_verdict(site: Site, brow
     assert (f"{path}?only=rejected#images", "Rejected 1") in links
     assert (f"{path}?only=blocked#images", "Blocks 1") in links
     assert (f"{path}?only=waived#images", "Waived 0") in links
-    rejected = browser.get(f"{path}?only=rejected").text
-    assert f"/images/{site.rejected_image}" in rejected
-    blocked = browser.get(f"{path}?only=blocked").text
-    for page in (rejected, blocked):
+    rejected_page = browser.get(f"{path}?only=rejected").text
+    assert f"/images/{site.rejected_image}" in rejected_page
+    blocked_page = browser.get(f"{path}?only=blocked").text
+    for page in (rejected_page, blocked_page):
         assert "Blocks:</strong> <a href" in page
         assert "1 CRITICAL finding, at most 0 allowed" in page
     verdict = site.server.get(f"/images/{site.rejected_image}")["verdicts"][0]["digest"]
-    assert f"/verdicts/{verdict}?q={CRITICAL}" in Forms(blocked).links
+    assert f"/verdicts/{verdict}?q={CRITICAL}" in Forms(blocked_page).links
 
 
 def test_what_is_in_a_rejected_image_without_violating_a_rule_blocks_nothing(site: Site, browser: Browser) -> None:
@@ -203,16 +203,16 @@ def test_a_limited_token_sees_its_repositories_only(site: Site) -> None:
 
 
 def test_images_are_sorted_by_a_link_that_keeps_the_filter(site: Site, browser: Browser) -> None:
-    def digests(query: str) -> list[str]:
+    def list_digests(query: str) -> list[str]:
         page = browser.get(f"/vulnerabilities/{CRITICAL}?{query}").text
         table = page.partition('id="images"')[2].partition("</table>")[0]
         return list(dict.fromkeys(re.findall(r'href="/images/(sha256:[0-9a-f]+)[?"]', table)))
 
     site.server.end_scan(site.server.plan_image("sorted", PlannedFindings({"CRITICAL": 1})))
-    wait_until(lambda: len(digests("")) > 1)
+    wait_until(lambda: len(list_digests("")) > 1)
     page = browser.get(f"/vulnerabilities/{CRITICAL}?only=rejected").text
     assert f'href="/vulnerabilities/{CRITICAL}?only=rejected&amp;sort=seen#images"' in page
-    assert digests("sort=seen") == digests("")[::-1]
+    assert list_digests("sort=seen") == list_digests("")[::-1]
 
 
 def test_vulnerabilities_are_sorted_and_their_page_names_the_call_with_the_same_filter(
@@ -222,9 +222,9 @@ def test_vulnerabilities_are_sorted_and_their_page_names_the_call_with_the_same_
     names = re.findall(r'href="/vulnerabilities/(CVE-[\d-]+)"', html)
     assert names == sorted(names)
     call = next(link for link in Forms(html).links if link.startswith("/api/"))
-    listed = browser.get(call).json()
-    assert [entry["name"] for entry in listed["vulnerabilities"]] == names
-    assert {entry["severity"] for entry in listed["vulnerabilities"]} == {"LOW"}
+    call_result = browser.get(call).json()
+    assert [entry["name"] for entry in call_result["vulnerabilities"]] == names
+    assert {entry["severity"] for entry in call_result["vulnerabilities"]} == {"LOW"}
     page = site.server.get("/vulnerabilities?limit=1&sort=name")
     next_page = site.server.get(f"/vulnerabilities?limit=1&sort=name&after={page['next']}")
     assert page["vulnerabilities"][0]["name"] < next_page["vulnerabilities"][0]["name"]

@@ -52,7 +52,7 @@ def live(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]
         server.purge()
 
 
-def repository(live: Live, name: str, dockerfile: str | None = None, on_fix: str = "") -> Clone:
+def create_repository(live: Live, name: str, dockerfile: str | None = None, on_fix: str = "") -> Clone:
     """A pipeline of this name, on top of a base if a Dockerfile is given. It deploys if it wants fixes."""
     live.apply(f"kind: Repository\nname: {name}\n")
     text = PIPELINE.format(name=name, repository=name, service=name, timeout="7d")
@@ -70,14 +70,14 @@ def repository(live: Live, name: str, dockerfile: str | None = None, on_fix: str
     return clone
 
 
-def delivered(clone: Clone, number: int) -> str:
+def deliver_version(clone: Clone, number: int) -> str:
     """Pushes, and waits for the execution that this starts; the digest of the image that it delivers."""
     clone.commit(f"Version {number}")
     clone.push()
-    return succeeded(clone.live, f"{clone.repository}-{number}")
+    return wait_for_success(clone.live, f"{clone.repository}-{number}")
 
 
-def succeeded(live: Live, execution: str) -> str:
+def wait_for_success(live: Live, execution: str) -> str:
     view = live.wait_for_execution(execution, PATIENCE)
     assert view["execution"]["state"] == "Succeeded", view["execution"]["reason"]
     digest: str = view["stages"][1]["actions"][0]["variables"]["IMAGE_DIGEST"]
@@ -99,7 +99,7 @@ def tag(live: Live, repository: str, digest: str, name: str) -> None:
     wait_until(is_listed, PATIENCE)
 
 
-def events(live: Live, kind: str) -> list[Any]:
+def list_events(live: Live, kind: str) -> list[Any]:
     pattern = json.dumps({"detail-type": [kind]})
     answer = slow_http.get(f"{live.url}/api/v1/events", params={"pattern": pattern, "limit": 500})
     assert answer.is_success, answer.text
@@ -112,14 +112,14 @@ def answer_of(live: Live, service: str) -> str:
     return slow_http.get(f"http://127.0.0.1:{port}/").text
 
 
-def fix(live: Live, kind: str) -> Any:
+def wait_for_fix(live: Live, kind: str) -> Any:
     """The newest fix of `shop`, once it is of this kind and offered."""
 
-    def newest() -> Any:
+    def find_newest_fix() -> Any:
         fixes = live.get("/pipelines/shop/fixes")[:1]
         return next((each for each in fixes if (each["kind"], each["state"]) == (kind, "Offered")), None)
 
-    return wait_until(newest, PATIENCE)
+    return wait_until(find_newest_fix, PATIENCE)
 
 
 def test_a_vulnerability_appears_and_its_fix_replaces_what_runs(live: Live, site: Site) -> None:
@@ -134,28 +134,32 @@ def test_a_vulnerability_appears_and_its_fix_replaces_what_runs(live: Live, site
             live.apply(json.dumps(document))
 
         # Two images pass, and one runs; a third one holds nothing that will change.
-        base = repository(live, "base")
-        old_base = delivered(base, 1)
+        base = create_repository(live, "base")
+        old_base = deliver_version(base, 1)
         tag(live, "base/app", old_base, "13")
-        pinned = f"127.0.0.1:{live.registry_port}/base/app:13@{old_base}"
-        dockerfile = f'FROM {pinned}\nCOPY www /www\nCMD ["/bin/busybox", "httpd", "-f", "-p", "8080", "-h", "/www"]\n'
-        shop = repository(live, "shop", dockerfile, "onFix: branch\nfixesPerDay: 5")
-        running = delivered(shop, 1)
-        passing = delivered(repository(live, "spare", dockerfile), 1)
-        calm = repository(live, "calm")
+        base_reference = f"127.0.0.1:{live.registry_port}/base/app:13@{old_base}"
+        dockerfile = (
+            f'FROM {base_reference}\nCOPY www /www\nCMD ["/bin/busybox", "httpd", "-f", "-p", "8080", "-h", "/www"]\n'
+        )
+        shop = create_repository(live, "shop", dockerfile, "onFix: branch\nfixesPerDay: 5")
+        running = deliver_version(shop, 1)
+        passing = deliver_version(create_repository(live, "spare", dockerfile), 1)
+        calm = create_repository(live, "calm")
         status = calm.folder / "root/var/lib/dpkg/status"
         status.write_text(status.read_text().replace("Package: demo", "Package: calm"))
-        untouched = delivered(calm, 1)
+        untouched_image = deliver_version(calm, 1)
         assert answer_of(live, "shop") == "shop"
 
         # One more record is published.
         record = advisories.record(CVE, "demo", "3.0")
         site.files[EXPORT] = export(advisories.DEMO, record)
         wait_until(lambda: live.get("/services/shop")["service"]["at_risk"], PATIENCE)
-        touched = {running, passing, old_base}
-        wait_until(lambda: {event["image"] for event in events(live, "verdict.changed")} == touched, PATIENCE)
-        assert untouched not in touched
-        assert {event["status"] for event in events(live, "verdict.changed")} == {"Rejected"}
+        touched_images = {running, passing, old_base}
+        wait_until(
+            lambda: {event["image"] for event in list_events(live, "verdict.changed")} == touched_images, PATIENCE
+        )
+        assert untouched_image not in touched_images
+        assert {event["status"] for event in list_events(live, "verdict.changed")} == {"Rejected"}
         assert answer_of(live, "shop") == "shop"
 
         # People are notified once, and find both images.
@@ -164,33 +168,35 @@ def test_a_vulnerability_appears_and_its_fix_replaces_what_runs(live: Live, site
         assert Webhook(SECRET).verify(body.decode(), headers)["data"]["detail"]["service"] == "shop", path
         assert b"shop runs an image that would no longer be approved" in mailbox.mails[0].content
         exposure = json.loads(live.run_dockgate("where", CVE, "-o", "json"))
-        assert touched == {image["digest"] for image in exposure["images"]}
+        assert touched_images == {image["digest"] for image in exposure["images"]}
 
         # A redeploy of the digest is refused.
-        changed = live.folder / "shop.yaml"
-        changed.write_text(SERVICE.format(name="shop", count=1).replace("startPeriod: 20s", "startPeriod: 21s"))
-        live.run_dockgate("apply", str(changed), code=2)
+        changed_file = live.folder / "shop.yaml"
+        changed_file.write_text(SERVICE.format(name="shop", count=1).replace("startPeriod: 20s", "startPeriod: 21s"))
+        live.run_dockgate("apply", str(changed_file), code=2)
         assert f"{running} is not approved" in live.get("/services/shop")["rollouts"][0]["reason"]
         assert answer_of(live, "shop") == "shop"
 
         # A fix appears: first only people could make it, then there is a newer base image.
-        assert "demo is in the base image" in fix(live, "by hand")["details"]["obstacles"][0]
+        assert "demo is in the base image" in wait_for_fix(live, "by hand")["details"]["obstacles"][0]
         application(base, "3.0")
-        new_base = delivered(base, 2)
+        new_base = deliver_version(base, 2)
         tag(live, "base/app", new_base, "13")
-        offered = fix(live, "change")
-        assert [event["branch"] for event in events(live, "fix.available") if "branch" in event] == [offered["branch"]]
-        assert offered["branch"] in live.run_dockgate("pipeline", "fixes", "shop")
+        offered_fix = wait_for_fix(live, "change")
+        assert [event["branch"] for event in list_events(live, "fix.available") if "branch" in event] == [
+            offered_fix["branch"]
+        ]
+        assert offered_fix["branch"] in live.run_dockgate("pipeline", "fixes", "shop")
         shop.run_git("fetch", "--quiet", "origin")
         assert shop.run_git("rev-parse", "HEAD").strip() == shop.run_git("rev-parse", "origin/main").strip()
 
         # The branch builds, passes the gate, and replaces what ran.
-        shop.run_git("merge", "--quiet", "--ff-only", f"origin/{offered['branch']}")
+        shop.run_git("merge", "--quiet", "--ff-only", f"origin/{offered_fix['branch']}")
         assert (shop.folder / "Dockerfile").read_text() == dockerfile.replace(old_base, new_base)
         shop.push()
-        replaced = succeeded(live, "shop-2")
-        assert replaced not in touched
-        wait_until(lambda: [task["digest"] for task in live.get("/services/shop")["tasks"]] == [replaced], PATIENCE)
+        fixed_image = wait_for_success(live, "shop-2")
+        assert fixed_image not in touched_images
+        wait_until(lambda: [task["digest"] for task in live.get("/services/shop")["tasks"]] == [fixed_image], PATIENCE)
         assert answer_of(live, "shop") == "shop"
         wait_until(lambda: not live.get("/services/shop")["service"]["at_risk"], PATIENCE)
         wait_until(lambda: live.get("/pipelines/shop/fixes")[0]["state"] == "Applied", PATIENCE)

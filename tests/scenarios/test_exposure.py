@@ -93,9 +93,9 @@ def test_the_past_and_wrong_questions(dockgate: Dockgate) -> None:
         (("--as-of", "soon"), "is not a time"),
         (("--as-of", "2999-01-01"), "is in the future"),
     ):
-        refused = dockgate("where", CVE, *arguments)
-        assert refused.returncode == 2
-        assert message in refused.stderr
+        result = dockgate("where", CVE, *arguments)
+        assert result.returncode == 2
+        assert message in result.stderr
     assert "package URL" in dockgate("where", "pkg:nothing").stderr
 
 
@@ -112,16 +112,16 @@ def test_reports(dockgate: Dockgate) -> None:
 def test_a_limited_token_sees_its_repositories_only(server: ServerSystem) -> None:
     token = server.post("/principals", {"name": "ada", "roles": ["admin"]})["token"]
     server.client.headers["Authorization"] = f"Bearer {token}"
-    limited = server.post("/tokens", {"principal": "ada", "days": 1, "repositories": ["web/*"]})["text"]
+    limited_token = server.post("/tokens", {"principal": "ada", "days": 1, "repositories": ["web/*"]})["text"]
     url = f"{server.url}/api/v1/exposure?q={CVE}"
-    response = slow_http.get(url, headers={"Authorization": f"Bearer {limited}"})
+    response = slow_http.get(url, headers={"Authorization": f"Bearer {limited_token}"})
     assert response.status_code == 200, response.text
     answer = response.json()
     assert [location["repository"] for image in answer["images"] for location in image["places"]] == ["web/app"]
     assert answer["total"] == 1
     assert slow_http.get(url).status_code == 401
     command = [sys.executable, "-m", "dockgate", "where", "low-fixed-0"]
-    environment = {**os.environ, "DOCKGATE_SERVER": server.url, "DOCKGATE_TOKEN": limited}
+    environment = {**os.environ, "DOCKGATE_SERVER": server.url, "DOCKGATE_TOKEN": limited_token}
     absent = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert "no image is known to contain it" in absent.stdout
     assert "only the repositories that your token may see" in absent.stdout

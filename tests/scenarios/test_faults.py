@@ -54,13 +54,13 @@ def test_a_full_disk_delays_work_and_loses_none(part: str, method: str, tmp_path
         host = system.server.source
         host.push("unlucky", {"Dockerfile": "FROM scratch\n# again\n"})  # type: ignore[attr-defined]
         system.end_scan(image)
-        wait_until(lambda: _pushed(system), seconds=20)
+        wait_until(lambda: _finish_push(system), seconds=20)
         for _ in range(3):
-            wait_until(lambda: _state(system) in ("Succeeded", "Failed"), seconds=20)
-            if _state(system) == "Failed":  # the fault hit an action itself, which says so and may be tried again
+            wait_until(lambda: _get_state(system) in ("Succeeded", "Failed"), seconds=20)
+            if _get_state(system) == "Failed":  # the fault hit an action itself, which says so and may be tried again
                 assert "no space left" in system.get("/executions/unlucky-1")["execution"]["reason"]
                 system.post("/executions/unlucky-1/retry")
-        assert _state(system) == "Succeeded"
+        assert _get_state(system) == "Succeeded"
         assert system.is_running(image)
         # The execution may end while the event that started it still waits to be handled again.
         wait_until(lambda: [fault.remaining_faults for fault in faults] == [0], seconds=20)
@@ -73,16 +73,16 @@ def test_a_full_disk_delays_work_and_loses_none(part: str, method: str, tmp_path
 def test_the_servers_errors_differ_from_errors_of_dependencies(
     tmp_path: Path, error: DockgateError, status: int
 ) -> None:
-    def failing(_: str) -> Policy:
+    def fail_with_error(_: str) -> Policy:
         raise error
 
-    with ServerSystem(tmp_path, policy=failing) as system:
+    with ServerSystem(tmp_path, policy=fail_with_error) as system:
         request = {"pipeline": "shop", "stage": "gate", "execution": "1", "image": "elsewhere.example/app:1"}
         answer = system.client.post("/approvals", json=request)
         assert (answer.status_code, answer.json()["error"]) == (status, str(error))
 
 
-def _pushed(system: ServerSystem) -> bool:
+def _finish_push(system: ServerSystem) -> bool:
     """Tells the engine of the push until it has taken it up, as git's host does at every push and every start."""
     try:
         system.server.git_pushes.finish_push("unlucky")
@@ -91,6 +91,6 @@ def _pushed(system: ServerSystem) -> bool:
     return bool(system.get("/pipelines/unlucky/executions"))
 
 
-def _state(system: ServerSystem) -> str:
+def _get_state(system: ServerSystem) -> str:
     state: str = system.get("/executions/unlucky-1")["execution"]["state"]
     return state

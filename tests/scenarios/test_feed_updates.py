@@ -37,7 +37,7 @@ def site() -> Iterator[Site]:
         yield site
 
 
-def settings(folder: Path, site: Site, period: float) -> Settings:
+def make_settings(folder: Path, site: Site, period: float) -> Settings:
     periods = (*OFF, ("kev", period), ("osv", period))
     urls = (("kev", site.url + KEV), ("osv", f"{site.url}/osv"))
     return Settings(folder, folder, feeds=urls, updates=FeedUpdateSettings("auto", periods))
@@ -45,7 +45,7 @@ def settings(folder: Path, site: Site, period: float) -> Settings:
 
 @pytest.mark.parametrize("database", FACTORIES)
 def test_a_record_that_is_published_blocks_and_marks_what_runs(database: str, site: Site, tmp_path: Path) -> None:
-    with ServerSystem(tmp_path, database=database, feeds=settings(tmp_path, site, 1.0)) as server:
+    with ServerSystem(tmp_path, database=database, feeds=make_settings(tmp_path, site, 1.0)) as server:
         wait_until(lambda: "coverage" in server.get("/status")["database"])
         image = server.plan_image("shop", PlannedFindings({}))
         server.deploy_image(image)
@@ -64,7 +64,7 @@ def test_a_record_that_is_published_blocks_and_marks_what_runs(database: str, si
         assert "Updates began to fail" in overview
         site.failing.clear()
         wait_until(lambda: not feed(server, "kev")["failures"], seconds=30)
-        wait_until(lambda: kinds(server) == ["feed.failed", "feed.recovered"])
+        wait_until(lambda: list_event_kinds(server) == ["feed.failed", "feed.recovered"])
 
 
 def feed(server: ServerSystem, name: str) -> dict[str, Any]:
@@ -72,7 +72,7 @@ def feed(server: ServerSystem, name: str) -> dict[str, Any]:
     return status
 
 
-def kinds(server: ServerSystem) -> list[str]:
+def list_event_kinds(server: ServerSystem) -> list[str]:
     events = server.store.event_log.read(limit=1000)
     return [event.detail_type for event in events if event.subject.startswith("feed ")]
 
@@ -86,21 +86,21 @@ def test_of_two_processes_one_fetches(site: Site, tmp_path: Path) -> None:
         for _ in range(2):
             store = stack.enter_context(closing(FACTORIES["postgres"](tmp_path / "data")))
             clock = ServerClock(lambda: parse_time("2026-11-24T12:00:00Z"))  # type: ignore[arg-type, return-value]
-            updates = FeedUpdates(settings(folder, site, 3600.0), store.event_log.record, clock)
+            updates = FeedUpdates(make_settings(folder, site, 3600.0), store.event_log.record, clock)
             tasks = TaskGroup("feeds", [RepeatedTask("feeds", updates.run)])
             reconciler = Reconciler(store.locks, 0.01, [tasks])
             stack.callback(reconciler.close)
             reconciler.start()
         wait_until(lambda: read_states(folder / "advisories.db").get_state("kev").next_at, seconds=30)
         time.sleep(0.5)
-    assert [seen for seen in site.requests if seen.startswith(KEV)] == [f"{KEV} 200"]
-    assert [seen for seen in site.requests if seen.startswith(EXPORT)] == [f"{EXPORT} 200"]
+    assert [url for url in site.requests if url.startswith(KEV)] == [f"{KEV} 200"]
+    assert [url for url in site.requests if url.startswith(EXPORT)] == [f"{EXPORT} 200"]
 
 
 def test_feeds_are_fetched_at_once_when_a_person_asks_for_it(site: Site, tmp_path: Path) -> None:
-    with ServerSystem(tmp_path, feeds=settings(tmp_path, site, 3600.0)) as server:
+    with ServerSystem(tmp_path, feeds=make_settings(tmp_path, site, 3600.0)) as server:
         wait_until(lambda: feed(server, "kev")["next_at"])
-        checked = feed(server, "kev")["checked_at"]
+        checked_at = feed(server, "kev")["checked_at"]
         server.clock.ahead = timedelta(minutes=5)  # a feed is fetched once a minute at most
         with Browser(server) as browser:
             page = browser.get("/advisories?sort=-checked").text
@@ -109,6 +109,6 @@ def test_feeds_are_fetched_at_once_when_a_person_asks_for_it(site: Site, tmp_pat
             assert f'data-label="Records">{feed(server, "kev")["records"]:,}<' in page
             assert feed(server, "kev")["records"] > 0
             assert browser.send_form("/advisories/update").headers["location"] == "/advisories"
-        wait_until(lambda: feed(server, "kev")["checked_at"] > checked, seconds=20)
+        wait_until(lambda: feed(server, "kev")["checked_at"] > checked_at, seconds=20)
         (entry,) = [entry for entry in server.get("/audit") if entry["call"] == "POST /advisories/update"]
         assert entry["detail"] == "kev, osv"

@@ -28,7 +28,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerSystem]:
         yield system
 
 
-def trivy(server: ServerSystem, image: str, name: str = "trivy-clean", age: float = 0) -> bytes:
+def make_trivy_report(server: ServerSystem, image: str, name: str = "trivy-clean", age: float = 0) -> bytes:
     """Trivy's report on this image, made so many days ago."""
     document = json.loads((CASES / f"{name}.json").read_text())
     document["Metadata"]["RepoDigests"] = [f"registry.test/app@{image}"]
@@ -42,18 +42,18 @@ def report(server: ServerSystem, image: str, body: bytes) -> Any:
     return answer.json()
 
 
-def newest(server: ServerSystem, image: str) -> Any:
+def get_newest_verdict(server: ServerSystem, image: str) -> Any:
     return server.get(f"/verdicts/{server.get(f'/images/{image}')['verdicts'][0]['digest']}")
 
 
 def test_a_report_counts_together_with_the_scan(server: ServerSystem) -> None:
     image = server.plan_image("beside", PlannedFindings({}))
     execution = server.request_approval(image)
-    (record,) = report(server, image, trivy(server, image, "trivy-findings"))
+    (record,) = report(server, image, make_trivy_report(server, image, "trivy-findings"))
     assert (record["source"], record["by"], record["vouched"]) == ("trivy", "local", True)
     server.end_scan(image)
     assert server.answer(execution) == "Rejected"
-    verdict = newest(server, image)
+    verdict = get_newest_verdict(server, image)
     assert [
         (platform_verdict["source"], platform_verdict["status"]) for platform_verdict in verdict["platform_verdicts"]
     ] == [
@@ -67,7 +67,7 @@ def test_a_report_counts_together_with_the_scan(server: ServerSystem) -> None:
 
 def test_a_report_whose_texts_are_not_unicode_counts(server: ServerSystem) -> None:
     image = server.plan_image("odd", PlannedFindings({}))
-    document = json.loads(trivy(server, image, "trivy-findings"))
+    document = json.loads(make_trivy_report(server, image, "trivy-findings"))
     document["Metadata"]["OS"]["Family"] += "\ud800"
     document["Results"][0]["Vulnerabilities"][0]["PkgName"] += "\ud800"
     report(server, image, json.dumps(document).encode())
@@ -80,7 +80,7 @@ def test_a_report_whose_texts_are_not_unicode_counts(server: ServerSystem) -> No
 def test_an_old_report_is_ignored_when_there_is_a_scan(server: ServerSystem) -> None:
     image = server.plan_image("old", PlannedFindings({}))
     execution = server.request_approval(image)
-    report(server, image, trivy(server, image, age=100))
+    report(server, image, make_trivy_report(server, image, age=100))
     server.end_scan(image)
     assert server.answer(execution) == "Approved"
 
@@ -88,7 +88,7 @@ def test_an_old_report_is_ignored_when_there_is_a_scan(server: ServerSystem) -> 
 def test_a_repositorys_waivers_need_an_image_that_was_pushed_there(server: ServerSystem) -> None:
     image = server.plan_foreign_image("unread", PlannedFindings({}, status="STRANGE"))
     server.scan_may_end[image].set()
-    report(server, image, trivy(server, image, "trivy-findings"))
+    report(server, image, make_trivy_report(server, image, "trivy-findings"))
     waiver = {"package": "pkg:**", "repository": "own.example/app", "until": "2099-01-01"}
     server.post("/waivers", {**waiver, "owner": "ana", "reason": "r"})
 
@@ -104,19 +104,19 @@ def test_a_repositorys_waivers_need_an_image_that_was_pushed_there(server: Serve
 
 def test_waivers_of_a_built_repository_need_an_image_that_the_server_pushed(server: ServerSystem) -> None:
     """A person who pushes under the name of a repository that a pipeline builds does not get its waivers."""
-    built = server.plan_image("borrowed", PlannedFindings({"CRITICAL": 1}))
+    built_image = server.plan_image("borrowed", PlannedFindings({"CRITICAL": 1}))
     waiver = {"package": "pkg:**", "repository": "borrowed/app", "until": "2099-01-01"}
     server.post("/waivers", {**waiver, "owner": "ana", "reason": "r"})
-    execution = server.request_approval(built)
-    server.end_scan(built)
+    execution = server.request_approval(built_image)
+    server.end_scan(built_image)
     assert server.answer(execution) == "Approved"
 
-    theirs = server.plan_foreign_image("theirs", PlannedFindings({"CRITICAL": 1}))
-    server.scan_may_end[theirs].set()
+    foreign_image = server.plan_foreign_image("theirs", PlannedFindings({"CRITICAL": 1}))
+    server.scan_may_end[foreign_image].set()
 
     def request_verdict(key: str, pusher: str) -> str:
-        server.use_cases.registry_pushes.record(f"push-{key}", "borrowed/app", theirs, key, pusher)
-        reference = f"{server.registry.address}/borrowed/app@{theirs}"
+        server.use_cases.registry_pushes.record(f"push-{key}", "borrowed/app", foreign_image, key, pusher)
+        reference = f"{server.registry.address}/borrowed/app@{foreign_image}"
         body = {"pipeline": "shop", "stage": "gate", "execution": key, "image": reference}
         approval = server.post("/approvals", body)["approval"]
         return str(server.get(f"/approvals/{approval['id']}/answer?wait=20")["state"])
@@ -128,21 +128,25 @@ def test_waivers_of_a_built_repository_need_an_image_that_the_server_pushed(serv
 
 def test_a_vouched_report_replaces_a_failed_scan(server: ServerSystem) -> None:
     image = server.plan_image("unreadable", PlannedFindings({}, status="STRANGE"))
-    report(server, image, trivy(server, image))
+    report(server, image, make_trivy_report(server, image))
     execution = server.request_approval(image)
     server.end_scan(image)
     assert server.answer(execution) == "Approved"
-    assert [platform_verdict["source"] for platform_verdict in newest(server, image)["platform_verdicts"]] == ["trivy"]
+    assert [
+        platform_verdict["source"] for platform_verdict in get_newest_verdict(server, image)["platform_verdicts"]
+    ] == ["trivy"]
 
 
 def test_a_developers_report_does_not_replace_a_scan(server: ServerSystem) -> None:
     """The author of an image cannot supply its evidence."""
     image = server.plan_image("forged", PlannedFindings({}, status="STRANGE"))
-    server.server.finding_reports.add(external_findings.read(trivy(server, image), "it", image), "dev", ReportScope())
+    server.server.finding_reports.add(
+        external_findings.read(make_trivy_report(server, image), "it", image), "dev", ReportScope()
+    )
     execution = server.request_approval(image)
     server.end_scan(image)
     assert server.answer(execution) == "Rejected"
-    assert newest(server, image)["status"] == "Undetermined"
+    assert get_newest_verdict(server, image)["status"] == "Undetermined"
 
 
 def test_a_report_of_another_image_is_refused(server: ServerSystem) -> None:

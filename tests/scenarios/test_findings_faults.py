@@ -14,11 +14,11 @@ def test_a_failing_registry_does_not_delay_approvals_and_is_retried(tmp_path: Pa
     with ServerSystem(tmp_path) as server:
         failing = [True]
 
-        def fault(moment: str) -> None:
+        def fail_while_down(moment: str) -> None:
             if failing[0]:
                 raise UnavailableError("the registry is gone")
 
-        server.attestor.fault = fault
+        server.attestor.fault = fail_while_down
         image = server.plan_image("retried", PlannedFindings({}))
         execution = server.request_approval(image)
         server.end_scan(image)

@@ -25,14 +25,14 @@ def link(server: ServerSystem) -> str:
     return f"{LINK_PATH}?key={secret}"
 
 
-def _key(address: str) -> str:
+def _get_key(address: str) -> str:
     return address.partition("=")[2]
 
 
 def test_the_link_makes_an_administrator_whose_token_is_shown_once(server: ServerSystem) -> None:
     with Browser(server) as browser:
         address = link(server)
-        key = _key(address)
+        key = _get_key(address)
         form = browser.get(address)
         assert (form.status_code, form.headers["cache-control"]) == (200, "no-store")
         assert form.headers["referrer-policy"] == "same-origin"  # the address of the link has its secret
@@ -42,10 +42,10 @@ def test_the_link_makes_an_administrator_whose_token_is_shown_once(server: Serve
         assert wrong.status_code == 422
         assert 'value="a b"' in wrong.text
         assert f'name="key" value="{key}"' in wrong.text
-        done = browser.send_form(LINK_PATH, key=key, name="ada", email="ada@example.org")
-        assert done.status_code == 200
-        assert done.headers["cache-control"] == "no-store"
-        tokens = re.findall(r"dgt_[0-9a-f]{12}_[0-9a-f]{64}", done.text)
+        response = browser.send_form(LINK_PATH, key=key, name="ada", email="ada@example.org")
+        assert response.status_code == 200
+        assert response.headers["cache-control"] == "no-store"
+        tokens = re.findall(r"dgt_[0-9a-f]{12}_[0-9a-f]{64}", response.text)
         assert tokens
         assert browser.get("/api/v1/caller").json()["name"] == "ada"
         answer = slow_http.get(f"{server.url}/api/v1/principals", headers={"Authorization": f"Bearer {tokens[0]}"})
@@ -66,9 +66,9 @@ def test_opening_the_link_does_not_use_it_up(server: ServerSystem) -> None:
         for _ in range(2):
             assert scanner.get(address).status_code == 200
             assert scanner.head(address).status_code in (200, 405)
-        assert ada.send_form(LINK_PATH, key=_key(address), name="ada", email="").status_code == 200
+        assert ada.send_form(LINK_PATH, key=_get_key(address), name="ada", email="").status_code == 200
         assert scanner.get(address).status_code == 403
-        assert scanner.send_form(LINK_PATH, key=_key(address), name="eve", email="").status_code == 403
+        assert scanner.send_form(LINK_PATH, key=_get_key(address), name="eve", email="").status_code == 403
         assert [each.name for each in server.store.principals.list()] == ["ada"]
 
 
@@ -87,7 +87,7 @@ def test_the_link_expires(server: ServerSystem) -> None:
         browser.get(address)
         server.clock.ahead += timedelta(minutes=LINK_MINUTES, seconds=1)
         assert browser.get(address).status_code == 403
-        assert browser.send_form(LINK_PATH, key=_key(address), name="eve", email="").status_code == 403
+        assert browser.send_form(LINK_PATH, key=_get_key(address), name="eve", email="").status_code == 403
         assert not server.store.principals.has_any()
 
 
@@ -116,7 +116,7 @@ def test_there_is_no_link_once_there_is_a_principal(server: ServerSystem) -> Non
 
 def test_a_form_of_another_site_makes_no_administrator(server: ServerSystem) -> None:
     with Browser(server) as browser:
-        key = _key(link(server))
+        key = _get_key(link(server))
         for headers in ({}, {"Sec-Fetch-Site": "cross-site"}, {"Origin": "https://evil.example"}):
             assert browser.post(LINK_PATH, data={"key": key, "name": "eve"}, headers=headers).status_code == 403
         assert not server.store.principals.has_any()

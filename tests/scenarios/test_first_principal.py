@@ -13,7 +13,7 @@ from dockgate.web.authorization import MAX_FAILURES
 def test_a_token_expires(tmp_path: Path) -> None:
     with ServerSystem(tmp_path) as server:
         people = People(server)
-        people.tokens["short"] = people.token("viewer", days=1)
+        people.tokens["short"] = people.issue_token("viewer", days=1)
         assert people.ask("short", "GET", "/api/v1/status").status_code == 200
         server.clock.ahead += timedelta(days=1, seconds=1)
         assert people.ask("short", "GET", "/api/v1/status").status_code == 401
@@ -21,9 +21,9 @@ def test_a_token_expires(tmp_path: Path) -> None:
 
 def test_without_principals_local_callers_have_all_permissions_and_the_first_is_admin(tmp_path: Path) -> None:
     with ServerSystem(tmp_path) as server:
-        refused = server.client.post("/principals", json={"name": "vic", "roles": ["viewer"]})
-        assert refused.status_code == 400
-        assert "--role admin" in refused.json()["advice"]
+        response = server.client.post("/principals", json={"name": "vic", "roles": ["viewer"]})
+        assert response.status_code == 400
+        assert "--role admin" in response.json()["advice"]
         assert server.get("/caller")["name"] == "local"
         first = server.post("/principals", {"name": "ada", "roles": ["admin"]})
         assert re.fullmatch(r"dgt_[0-9a-f]{12}_[0-9a-f]{64}", first["token"])

@@ -29,12 +29,12 @@ def digest_of(name: str) -> str:
     return f"sha256:{sha256(name.encode()).hexdigest()}"
 
 
-def python(name: str, version: str) -> Package:
+def make_python_package(name: str, version: str) -> Package:
     path = f"usr/lib/python3/{name}.dist-info/METADATA"
     return Package(name, version, f"pkg:pypi/{name}@{version}", "PyPI", name, version, path)
 
 
-def python_advisory(name: str, fixed: str) -> Advisory:
+def make_python_advisory(name: str, fixed: str) -> Advisory:
     return replace(make_advisory(name, Severity.CRITICAL, fixed), ecosystem="PyPI")
 
 
@@ -56,20 +56,20 @@ class System(ServerSystem):
     def hold(self, digest: str, *packages: Package, layers: Sequence[str] = ("own",), base_layers: int = 0) -> None:
         """Have an image hold packages, which are in its last layer unless they name another."""
         digests = tuple(digest_of(layer) for layer in layers)
-        placed = [replace(each, layer=each.layer or digests[-1]) for each in packages]
+        placed_packages = [replace(each, layer=each.layer or digests[-1]) for each in packages]
         inventory = make_planned_inventory(digest, "x", PlannedFindings())
-        content = tuple(sorted(placed, key=lambda each: each.name))
+        content = tuple(sorted(placed_packages, key=lambda each: each.name))
         self.contents[digest] = replace(
             inventory, packages=content, layers=digests, diff_ids=digests, base_layers=base_layers
         )
 
     def deliver(
-        self, name: str, on_fix: str, *packages: Package, files: dict[str, str] | None = None, **more: Any
+        self, name: str, on_fix: str, *packages: Package, files: dict[str, str] | None = None, **options: Any
     ) -> str:
         """A pipeline that delivered an image with these packages, and its setting for fixes."""
         image = self.plan_image(name, PlannedFindings())
         if packages:
-            self.hold(image, *packages, **more)
+            self.hold(image, *packages, **options)
         self.push(name, files={"Dockerfile": DOCKERFILE, **(files or {})})
         self.set_fixes(name, on_fix)
         self.deploy_image(image)
@@ -82,19 +82,21 @@ class System(ServerSystem):
     def publish(self, *advisories: Advisory) -> None:
         self.advisories.advisories = [*self.advisories.advisories, *advisories]
 
-    def fixes(self, name: str) -> list[Any]:
+    def list_fixes(self, name: str) -> list[Any]:
         fixes: list[Any] = self.get(f"/pipelines/{name}/fixes")
         return fixes
 
-    def fix(self, name: str, state: str = "Offered") -> Any:
+    def wait_for_fix(self, name: str, state: str = "Offered") -> Any:
         """The newest fix, once it has this state."""
-        return wait_until(lambda: next((each for each in self.fixes(name)[:1] if each["state"] == state), None), 40)
+        return wait_until(
+            lambda: next((each for each in self.list_fixes(name)[:1] if each["state"] == state), None), 40
+        )
 
-    def announced(self, name: str) -> list[Any]:
+    def list_announcements(self, name: str) -> list[Any]:
         events = self.store.event_log.read(0, 5000)
         return [e.body["detail"] for e in events if e.detail_type == "fix.available" and e.pipeline == name]
 
-    def next_image(self, name: str, *packages: Package) -> str:
+    def plan_next_image(self, name: str, *packages: Package) -> str:
         """What the pipeline builds from now on."""
         image = self.plan_foreign_image(f"{name}-next", PlannedFindings())
         if packages:
@@ -125,9 +127,9 @@ def server(database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 def test_a_rebuild_that_fixes_the_image_is_built_judged_and_deployed(server: System) -> None:
     server.deliver("again", "onFix: rebuild")
-    new = server.next_image("again")
+    new = server.plan_next_image("again")
     server.publish(make_advisory("again", Severity.CRITICAL, "2"))
-    fix = server.fix("again", "Applied")
+    fix = server.wait_for_fix("again", "Applied")
     execution = server.get(f"/executions/{fix['execution']}")
     assert execution["execution"]["state"] == "Succeeded"
     trigger = execution["execution"]["trigger"]
@@ -136,7 +138,7 @@ def test_a_rebuild_that_fixes_the_image_is_built_judged_and_deployed(server: Sys
     assert execution["stages"][2]["actions"][0]["approval"]["state"] == "Approved"
     (task,) = server.get("/services/again")["tasks"]
     assert task["digest"] == new
-    (event,) = server.announced("again")
+    (event,) = server.list_announcements("again")
     assert (event["kind"], event["execution"]) == ("rebuild", fix["execution"])
     assert event["changes"] == ["again: 1 → 2"]
 
@@ -144,11 +146,11 @@ def test_a_rebuild_that_fixes_the_image_is_built_judged_and_deployed(server: Sys
 def test_a_rebuild_that_fixes_nothing_is_refused_by_the_gate_and_not_tried_again(server: System) -> None:
     image = server.deliver("same", "onFix: rebuild\nfixesPerDay: 9")
     server.publish(make_advisory("same", Severity.CRITICAL, "2"))
-    fix = server.fix("same", "Failed")
+    fix = server.wait_for_fix("same", "Failed")
     assert fix["reason"].startswith(f"{fix['execution']}: ContainerVulnerabilityAssessment/Approval")
     server.look()
     server.look()
-    assert len(server.fixes("same")) == 1
+    assert len(server.list_fixes("same")) == 1
     assert len(server.get("/pipelines/same/executions")) == 2
     assert server.is_running(image)
 
@@ -156,10 +158,10 @@ def test_a_rebuild_that_fixes_nothing_is_refused_by_the_gate_and_not_tried_again
 def test_a_change_of_files_is_offered_on_a_branch_of_the_server(server: System) -> None:
     odd = {"a:folder/requirements.txt": "flask==1.0\n", "a\nline/package.json": "{"}
     files = {"requirements.txt": "flask==1.0\nother==1.0\n", "app.py": "pass\n"}
-    image = server.deliver("pins", "onFix: rebuild", python("flask", "1.0"), files={**odd, **files})
+    image = server.deliver("pins", "onFix: rebuild", make_python_package("flask", "1.0"), files={**odd, **files})
     head = server.server.source.list_heads("pins")["main"]
-    server.publish(python_advisory("flask", "2.0"))
-    fix = server.fix("pins")
+    server.publish(make_python_advisory("flask", "2.0"))
+    fix = server.wait_for_fix("pins")
     heads = server.server.source.list_heads("pins")
     assert heads == {"main": head, fix["branch"]: fix["commit"]}
     assert fix["branch"].startswith("dockgate/fix-")
@@ -169,7 +171,7 @@ def test_a_change_of_files_is_offered_on_a_branch_of_the_server(server: System) 
     texts = {path: server.server.files.read("pins", fix["branch"], path).decode() for path in files}
     assert texts == {**files, "requirements.txt": "flask==2.0\nother==1.0\n"}
     assert len(server.get("/pipelines/pins/executions")) == 1
-    (event,) = server.announced("pins")
+    (event,) = server.list_announcements("pins")
     assert (event["branch"], event["commit"], event["image"]) == (fix["branch"], fix["commit"], image)
 
     page = slow_http.get(f"{server.url}/pipelines/pins").text
@@ -180,9 +182,9 @@ def test_a_change_of_files_is_offered_on_a_branch_of_the_server(server: System) 
     pushers = server.store.pushes.list_pushers("pins", [fix["commit"]])
     assert [pusher.principal for pusher in pushers[fix["commit"]]] == [SERVER]
 
-    new = server.next_image("pins", python("flask", "2.0"))
+    new = server.plan_next_image("pins", make_python_package("flask", "2.0"))
     server.post("/pipelines/pins/executions")
-    assert server.fix("pins", "Applied")["reason"] == f"pins-2 delivered {new}"
+    assert server.wait_for_fix("pins", "Applied")["reason"] == f"pins-2 delivered {new}"
 
 
 def test_a_newer_base_image_is_offered_by_its_digest(server: System) -> None:
@@ -192,50 +194,52 @@ def test_a_newer_base_image_is_offered_by_its_digest(server: System) -> None:
     for digest, name, library in ((old, "base", weak), (new, "base", strong)):
         server.plans[digest] = (name, PlannedFindings())
         server.hold(digest, library, layers=[f"layer of {digest}"])
-    pinned = f"FROM {address}/base/app:latest@{old}\n"
-    below = replace(weak, layer=digest_of(f"layer of {old}"))
+    dockerfile = f"FROM {address}/base/app:latest@{old}\n"
+    weak_base_package = replace(weak, layer=digest_of(f"layer of {old}"))
     server.builder.digests["based/app"] = ""
     server.deliver(
         "based",
         "onFix: branch",
-        below,
+        weak_base_package,
         make_package("based"),
-        files={"Dockerfile": pinned},
+        files={"Dockerfile": dockerfile},
         layers=[f"layer of {old}", "own"],
         base_layers=1,
     )
     for digest in (old, new):
-        server.scan_may_end[digest] = done = threading.Event()
-        done.set()
+        server.scan_may_end[digest] = may_end = threading.Event()
+        may_end.set()
     server.notify_push(old, "base-1")
     server.publish(make_advisory("libweak", Severity.CRITICAL, "2"))
-    first = server.fix("based")
+    first = server.wait_for_fix("based")
     assert (first["kind"], first["branch"]) == ("by hand", None)
     assert "libweak is in the base image" in first["details"]["obstacles"][0]
 
     server.notify_push(new, "base-2")
     wait_until(lambda: server.store.images.list_inventories(new), 20)
     server.clock.ahead += timedelta(days=1, hours=1)
-    fix = server.fix("based")
-    wait_until(lambda: server.fix("based")["id"] != first["id"], 40)
-    fix = server.fix("based")
-    assert server.server.files.read("based", fix["branch"], "Dockerfile").decode() == pinned.replace(old, new)
-    assert [each["state"] for each in server.fixes("based")] == ["Offered", "Superseded"]
+    fix = server.wait_for_fix("based")
+    wait_until(lambda: server.wait_for_fix("based")["id"] != first["id"], 40)
+    fix = server.wait_for_fix("based")
+    assert server.server.files.read("based", fix["branch"], "Dockerfile").decode() == dockerfile.replace(old, new)
+    assert [each["state"] for each in server.list_fixes("based")] == ["Offered", "Superseded"]
 
 
 def test_a_pipeline_that_only_notifies_changes_nothing(server: System) -> None:
-    server.deliver("notified", "onFix: notify", python("jinja2", "1.0"), files={"requirements.txt": "jinja2==1.0\n"})
-    server.publish(python_advisory("jinja2", "2.0"))
-    fix = server.fix("notified")
+    server.deliver(
+        "notified", "onFix: notify", make_python_package("jinja2", "1.0"), files={"requirements.txt": "jinja2==1.0\n"}
+    )
+    server.publish(make_python_advisory("jinja2", "2.0"))
+    fix = server.wait_for_fix("notified")
     assert (fix["kind"], fix["branch"], fix["execution"]) == ("change", None, None)
     server.look()
-    assert len(server.announced("notified")) == 1
+    assert len(server.list_announcements("notified")) == 1
     assert list(server.server.source.list_heads("notified")) == ["main"]
     wait_until(
         lambda: any("notified" in message.title for message in server.list_notifications("fix.available").values()), 20
     )
     server.set_fixes("notified", "")
-    assert server.fix("notified", "Superseded")["reason"] == "the pipeline does not want fixes any more"
+    assert server.wait_for_fix("notified", "Superseded")["reason"] == "the pipeline does not want fixes any more"
 
 
 def test_without_the_setting_nothing_is_looked_for(server: System) -> None:
@@ -243,26 +247,34 @@ def test_without_the_setting_nothing_is_looked_for(server: System) -> None:
     server.publish(make_advisory("unset", Severity.CRITICAL, "2"))
     wait_until(lambda: server.get("/services/unset")["service"]["at_risk"], 40)
     server.look()
-    assert server.fixes("unset") == []
+    assert server.list_fixes("unset") == []
 
 
 def test_a_fix_that_changed_replaces_the_open_one_within_the_daily_limit(server: System) -> None:
     pins = {"requirements.txt": "a1==1.0\nb1==1.0\n"}
-    server.deliver("limit", "onFix: branch\nfixesPerDay: 2", python("a1", "1.0"), python("b1", "1.0"), files=pins)
-    server.publish(python_advisory("a1", "2.0"))
-    first = server.fix("limit")
-    server.publish(python_advisory("b1", "2.0"))
-    wait_until(lambda: [each["state"] for each in server.fixes("limit")] == ["Offered", "Superseded"], 40)
-    second = server.fix("limit")
+    server.deliver(
+        "limit",
+        "onFix: branch\nfixesPerDay: 2",
+        make_python_package("a1", "1.0"),
+        make_python_package("b1", "1.0"),
+        files=pins,
+    )
+    server.publish(make_python_advisory("a1", "2.0"))
+    first = server.wait_for_fix("limit")
+    server.publish(make_python_advisory("b1", "2.0"))
+    wait_until(lambda: [each["state"] for each in server.list_fixes("limit")] == ["Offered", "Superseded"], 40)
+    second = server.wait_for_fix("limit")
     assert second["branch"] != first["branch"]
-    server.publish(replace(python_advisory("b1", "3.0"), id="CVE-2026-333"))
+    server.publish(replace(make_python_advisory("b1", "3.0"), id="CVE-2026-333"))
     states = ["Withheld", "Superseded", "Superseded"]
-    wait_until(lambda: [each["state"] for each in server.fixes("limit")] == states, 40)
+    wait_until(lambda: [each["state"] for each in server.list_fixes("limit")] == states, 40)
     server.look()
-    assert [each["state"] for each in server.fixes("limit")] == states
+    assert [each["state"] for each in server.list_fixes("limit")] == states
     server.clock.ahead += timedelta(days=1)
-    wait_until(lambda: [each["state"] for each in server.fixes("limit")] == ["Offered", "Superseded", "Superseded"], 40)
-    text = server.server.files.read("limit", server.fix("limit")["branch"], "requirements.txt")
+    wait_until(
+        lambda: [each["state"] for each in server.list_fixes("limit")] == ["Offered", "Superseded", "Superseded"], 40
+    )
+    text = server.server.files.read("limit", server.wait_for_fix("limit")["branch"], "requirements.txt")
     assert text == b"a1==2.0\nb1==3.0\n"
 
 
@@ -270,26 +282,26 @@ def test_nothing_is_offered_that_is_not_proven(server: System) -> None:
     """Of two violations, one has no fix."""
     server.apply("kind: Policy\nname: unfixed\nrules:\n  max_findings: {CRITICAL: 0, only_fixable: false}\n")
     server.apply("kind: PolicyAssignment\nname: stuck\nrepositories: [stuck/app]\npolicy: unfixed\n")
-    packages = python("c1", "1.0"), python("d1", "1.0")
+    packages = make_python_package("c1", "1.0"), make_python_package("d1", "1.0")
     server.deliver("stuck", "onFix: branch", *packages, files={"requirements.txt": "c1==1.0\n"})
-    server.publish(python_advisory("c1", "2.0"), python_advisory("d1", ""))
+    server.publish(make_python_advisory("c1", "2.0"), make_python_advisory("d1", ""))
     wait_until(lambda: "2 CRITICAL" in (server.get("/services/stuck")["service"]["at_risk"] or ""), 40)
     server.look()
-    assert server.fixes("stuck") == []
+    assert server.list_fixes("stuck") == []
     assert list(server.server.source.list_heads("stuck")) == ["main"]
 
 
 def test_a_branch_of_that_name_which_people_made_is_left_alone(server: System) -> None:
     files = {"requirements.txt": "e1==1.0\n"}
-    image = server.deliver("taken", "onFix: branch", python("e1", "1.0"), files=files)
+    image = server.deliver("taken", "onFix: branch", make_python_package("e1", "1.0"), files=files)
     plan = FixPlan(FixKind.CHANGE, ("e1: 1.0 → 2.0",))
     branch = make_branch_name(make_fix_id("taken", image, FixAction.BRANCH, plan))
-    theirs = server.push("taken", files={**files, "x": "y"}, branch=branch)
-    server.publish(python_advisory("e1", "2.0"))
-    fix = server.fix("taken", "Failed")
+    foreign_commit = server.push("taken", files={**files, "x": "y"}, branch=branch)
+    server.publish(make_python_advisory("e1", "2.0"))
+    fix = server.wait_for_fix("taken", "Failed")
     assert branch in fix["reason"]
     server.look()
-    assert server.server.source.list_heads("taken")[branch] == theirs
-    (event,) = server.announced("taken")
+    assert server.server.source.list_heads("taken")[branch] == foreign_commit
+    (event,) = server.list_announcements("taken")
     assert "branch" not in event
     assert event["summary"] == fix["reason"]

@@ -38,7 +38,7 @@ class FourEyes:
         self.server.post("/principals", body)
         self.tokens[name] = self.server.post("/tokens", {"principal": name})["text"]
 
-    def repository(self, findings: PlannedFindings | None = None, *, people: bool = True) -> str:
+    def create_repository(self, findings: PlannedFindings | None = None, *, people: bool = True) -> str:
         """A pipeline with its repository, named like it, whose image is scanned at once. Nothing is pushed yet."""
         self.case_builder += 1
         name = f"case{self.case_builder}"
@@ -66,21 +66,21 @@ class FourEyes:
         approval = self.server._find_approval(execution)["id"]
         return self.call(who, f"/approvals/{approval}/vote", {"yes": True})
 
-    def refuses(self, who: str, execution: str, why: str = CONTRIBUTOR) -> bool:
+    def is_refusing(self, who: str, execution: str, reason: str = CONTRIBUTOR) -> bool:
         answer = self.vote(who, execution)
-        return answer.status_code == 403 and why in answer.json()["error"]
+        return answer.status_code == 403 and reason in answer.json()["error"]
 
-    def approve(self, who: str, execution: str) -> None:
+    def approve_execution(self, who: str, execution: str) -> None:
         answer = self.vote(who, execution)
         assert answer.is_success, answer.text
-        assert self.ended(execution) == "Succeeded"
+        assert self.wait_for_end(execution) == "Succeeded"
 
-    def ended(self, execution: str) -> str:
-        def state() -> str:
+    def wait_for_end(self, execution: str) -> str:
+        def read_final_state() -> str:
             findings: str = self.server.get(f"/executions/{execution}")["execution"]["state"]
             return findings if findings in ("Failed", "Succeeded") else ""
 
-        return wait_until(state)
+        return wait_until(read_final_state)
 
     @property
     def host(self) -> MemoryHost:
@@ -89,7 +89,7 @@ class FourEyes:
         return host
 
 
-def files(text: str) -> dict[str, str]:
+def make_files(text: str) -> dict[str, str]:
     return {"Dockerfile": "FROM scratch\n", "file": text}
 
 
@@ -100,28 +100,28 @@ def eyes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FourEyes]:
 
 
 def test_a_pusher_with_a_forged_author_cannot_approve(eyes: FourEyes) -> None:
-    name = eyes.repository()
+    name = eyes.create_repository()
     eyes.server.push(name, "ann", author=OUTSIDER)
     execution = eyes.start(name)
-    assert eyes.refuses("ann", execution)
-    eyes.approve("ben", execution)
+    assert eyes.is_refusing("ann", execution)
+    eyes.approve_execution("ben", execution)
 
 
 def test_an_earlier_pusher_cannot_approve(eyes: FourEyes) -> None:
     """The last push alone was looked at before: an innocent commit on top hid who pushed the rest."""
-    name = eyes.repository()
+    name = eyes.create_repository()
     eyes.server.push(name, "ann", author=OUTSIDER)
     eyes.server.push(name, "ben", author=OUTSIDER)
     execution = eyes.start(name)
-    assert [eyes.refuses(who, execution) for who in ("ann", "ben", "starter")] == [True] * 3
-    eyes.approve("cyd", execution)
+    assert [eyes.is_refusing(who, execution) for who in ("ann", "ben", "starter")] == [True] * 3
+    eyes.approve_execution("cyd", execution)
 
 
 def test_who_merges_a_branch_of_the_server_cannot_approve_it_and_others_can(eyes: FourEyes) -> None:
     """The commit is the server's, so that its author and pusher are not a principal: the merge is what counts."""
-    name = eyes.repository()
-    head = eyes.server.push(name, "ann", files=files("1"))
-    eyes.approve("cyd", eyes.start(name))
+    name = eyes.create_repository()
+    head = eyes.server.push(name, "ann", files=make_files("1"))
+    eyes.approve_execution("cyd", eyes.start(name))
     repository_files = eyes.server.server.files
     edit = FilesEdit(head, {"file": "2"}, AUTHOR, "Upgrade the file")
     commit = repository_files.prepare_files(name, edit, eyes.server.clock())
@@ -130,104 +130,104 @@ def test_who_merges_a_branch_of_the_server_cannot_approve_it_and_others_can(eyes
     eyes.host.move(name, "main", commit)
     eyes.server.record_moves(name, "ben", RefUpdate("refs/heads/main", head, commit))
     execution = eyes.start(name)
-    assert [eyes.refuses(who, execution) for who in ("ben", "starter")] == [True] * 2
-    eyes.approve("ann", execution)
+    assert [eyes.is_refusing(who, execution) for who in ("ben", "starter")] == [True] * 2
+    eyes.approve_execution("ann", execution)
 
 
 def test_authors_and_committers_cannot_approve_with_other_addresses(eyes: FourEyes) -> None:
-    name = eyes.repository()
+    name = eyes.create_repository()
     eyes.server.push(name, "starter", author="Ann <ANN+work@example.org>", committer="Ben <ben@Example.ORG>")
     execution = eyes.start(name)
-    assert [eyes.refuses(who, execution) for who in ("ann", "ben")] == [True] * 2
-    eyes.approve("cyd", execution)
+    assert [eyes.is_refusing(who, execution) for who in ("ann", "ben")] == [True] * 2
+    eyes.approve_execution("cyd", execution)
 
 
 def test_a_second_principal_with_the_pushers_mailbox_cannot_approve(eyes: FourEyes) -> None:
     eyes.add("ann-again", "Ann+second@example.org")
-    name = eyes.repository()
+    name = eyes.create_repository()
     eyes.server.push(name, "ann", author=OUTSIDER)
     execution = eyes.start(name)
-    assert eyes.refuses("ann-again", execution)
+    assert eyes.is_refusing("ann-again", execution)
     eyes.call("admin", "/principals/ann/disable").raise_for_status()
-    assert eyes.refuses("ann-again", execution)
+    assert eyes.is_refusing("ann-again", execution)
     eyes.call("admin", "/principals/ann/enable").raise_for_status()
-    eyes.approve("ben", execution)
+    eyes.approve_execution("ben", execution)
 
 
 def test_contributors_to_an_approved_commit_are_not_excluded_later(eyes: FourEyes) -> None:
-    name = eyes.repository()
+    name = eyes.create_repository()
     eyes.server.push(name, "ann", author=OUTSIDER)
-    eyes.approve("ben", eyes.start(name))
+    eyes.approve_execution("ben", eyes.start(name))
     eyes.server.push(name, "cyd", author=OUTSIDER)
     execution = eyes.start(name)
-    assert eyes.refuses("cyd", execution)
-    eyes.approve("ann", execution)
+    assert eyes.is_refusing("cyd", execution)
+    eyes.approve_execution("ann", execution)
 
 
 def test_a_rejected_execution_does_not_reset_the_contributors(eyes: FourEyes) -> None:
-    name = eyes.repository()
+    name = eyes.create_repository()
     eyes.server.push(name, "ann", author=OUTSIDER)
-    rejected = eyes.start(name)
-    approval = eyes.server._find_approval(rejected)["id"]
+    rejected_execution = eyes.start(name)
+    approval = eyes.server._find_approval(rejected_execution)["id"]
     eyes.call("ben", f"/approvals/{approval}/vote", {"yes": False, "reason": "no"}).raise_for_status()
-    assert eyes.ended(rejected) == "Failed"
+    assert eyes.wait_for_end(rejected_execution) == "Failed"
     eyes.server.push(name, "ben", author=OUTSIDER)
-    assert eyes.refuses("ann", eyes.start(name))
+    assert eyes.is_refusing("ann", eyes.start(name))
 
 
 def test_a_merge_excludes_the_contributors_of_its_branch(eyes: FourEyes) -> None:
-    name = eyes.repository()
+    name = eyes.create_repository()
     eyes.server.push(name, "starter", author=OUTSIDER)
-    eyes.approve("cyd", eyes.start(name))
+    eyes.approve_execution("cyd", eyes.start(name))
     eyes.server.push(name, "ann", branch="feature", author="Ben <ben@example.org>")
     feature = eyes.host.list_heads(name)["feature"]
     eyes.server.push(name, "starter", author=OUTSIDER, merges=[feature])
     execution = eyes.start(name)
-    assert [eyes.refuses(who, execution) for who in ("ann", "ben")] == [True] * 2
-    eyes.approve("cyd", execution)
+    assert [eyes.is_refusing(who, execution) for who in ("ann", "ben")] == [True] * 2
+    eyes.approve_execution("cyd", execution)
 
 
 def test_commits_pushed_again_keep_their_first_pusher(eyes: FourEyes) -> None:
     """Two commits pushed to a branch; only the first of them is moved to the main branch, by a colleague."""
-    name = eyes.repository()
+    name = eyes.create_repository()
     main = eyes.server.push(name, "starter", author=OUTSIDER)
-    eyes.approve("cyd", eyes.start(name))
-    first = eyes.host.push(name, files("1"), branch="feature", author=OUTSIDER, merges=[main])
-    second = eyes.host.push(name, files("2"), branch="feature", author=OUTSIDER)
+    eyes.approve_execution("cyd", eyes.start(name))
+    first = eyes.host.push(name, make_files("1"), branch="feature", author=OUTSIDER, merges=[main])
+    second = eyes.host.push(name, make_files("2"), branch="feature", author=OUTSIDER)
     eyes.server.record_moves(name, "ann", RefUpdate("refs/heads/feature", NO_OBJECT, second))
     eyes.host.move(name, "main", first)
     eyes.server.record_moves(name, "ben", RefUpdate("refs/heads/main", main, first))
     execution = eyes.start(name)
-    assert [eyes.refuses(who, execution) for who in ("ann", "ben")] == [True] * 2
-    eyes.approve("cyd", execution)
+    assert [eyes.is_refusing(who, execution) for who in ("ann", "ben")] == [True] * 2
+    eyes.approve_execution("cyd", execution)
 
 
 def test_a_forced_push_excludes_its_pusher_and_the_contributors_of_its_history(eyes: FourEyes) -> None:
-    name = eyes.repository()
+    name = eyes.create_repository()
     old = eyes.server.push(name, "ann", author=OUTSIDER)
     new = eyes.server.push(name, "ann", author=OUTSIDER)
-    eyes.approve("ben", eyes.start(name))
+    eyes.approve_execution("ben", eyes.start(name))
     eyes.host.move(name, "main", old)
     eyes.server.record_moves(name, "cyd", RefUpdate("refs/heads/main", new, old))
     execution = eyes.start(name)
-    assert eyes.refuses("cyd", execution)
-    eyes.approve("ann", execution)
-    other_commit = eyes.host.push(name, files("3"), branch="orphan", author="Ben <ben@example.org>")
+    assert eyes.is_refusing("cyd", execution)
+    eyes.approve_execution("ann", execution)
+    other_commit = eyes.host.push(name, make_files("3"), branch="orphan", author="Ben <ben@example.org>")
     eyes.server.record_moves(name, "cyd", RefUpdate("refs/heads/orphan", NO_OBJECT, other_commit))
     eyes.host.move(name, "main", other_commit)
     eyes.server.record_moves(name, "ann", RefUpdate("refs/heads/main", old, other_commit))
     execution = eyes.start(name)
-    assert [eyes.refuses(who, execution) for who in ("ann", "ben", "cyd")] == [True] * 3
+    assert [eyes.is_refusing(who, execution) for who in ("ann", "ben", "cyd")] == [True] * 3
 
 
 def test_who_started_or_retried_cannot_approve(eyes: FourEyes) -> None:
-    name = eyes.repository()
+    name = eyes.create_repository()
     eyes.server.push(name, "ann", author=OUTSIDER)
     execution = eyes.start(name, "ben")
-    assert eyes.refuses("ben", execution)
+    assert eyes.is_refusing("ben", execution)
     approval = eyes.server._find_approval(execution)
     eyes.call("cyd", f"/approvals/{approval['id']}/vote", {"yes": False, "reason": "later"}).raise_for_status()
-    assert eyes.ended(execution) == "Failed"
+    assert eyes.wait_for_end(execution) == "Failed"
     eyes.call("cyd", f"/executions/{execution}/retry").raise_for_status()
     wait_until(lambda: (eyes.server._find_approval(execution) or approval)["id"] != approval["id"])
     assert eyes.server.get(f"/executions/{execution}")["execution"]["trigger"] == {
@@ -235,61 +235,61 @@ def test_who_started_or_retried_cannot_approve(eyes: FourEyes) -> None:
         "started_by": "ben",
         "retried_by": "cyd",
     }
-    assert [eyes.refuses(who, execution) for who in ("ann", "ben", "cyd")] == [True] * 3
+    assert [eyes.is_refusing(who, execution) for who in ("ann", "ben", "cyd")] == [True] * 3
 
 
 def test_a_limited_token_of_the_pusher_cannot_approve(eyes: FourEyes) -> None:
-    name = eyes.repository()
+    name = eyes.create_repository()
     eyes.server.push(name, "ann", author=OUTSIDER)
     execution = eyes.start(name)
     for body in ({"scopes": ["decide"]}, {"pipelines": [name], "scopes": ["decide"]}):
         eyes.tokens["narrowed"] = eyes.server.post("/tokens", {"principal": "ann", **body})["text"]
-        assert eyes.refuses("narrowed", execution), body
+        assert eyes.is_refusing("narrowed", execution), body
 
 
 def test_a_commit_with_unknown_pusher_cannot_be_approved(eyes: FourEyes) -> None:
-    name = eyes.repository()
+    name = eyes.create_repository()
     commit = eyes.host.push(name, {"Dockerfile": "FROM scratch\n"}, author=OUTSIDER)
     execution = eyes.start(name)
     for who in ("ann", "ben", "cyd"):
-        assert eyes.refuses(who, execution, f"the pusher of the commit {commit[:12]}")
+        assert eyes.is_refusing(who, execution, f"the pusher of the commit {commit[:12]}")
 
 
 def test_a_push_during_a_crash_keeps_its_pusher(eyes: FourEyes) -> None:
     """It was written down before git took it."""
-    name = eyes.repository()
+    name = eyes.create_repository()
     commit = eyes.host.push(name, {"Dockerfile": "FROM scratch\n"}, author=OUTSIDER)
     update = RefUpdate("refs/heads/main", NO_OBJECT, commit)
     eyes.server.server.git_pushes.record_requested("died", name, "ann", "token", [update])
     execution = eyes.start(name)
-    assert eyes.refuses("ann", execution)
-    eyes.approve("ben", execution)
+    assert eyes.is_refusing("ann", execution)
+    eyes.approve_execution("ben", execution)
 
 
 def test_unlistable_commits_cannot_be_approved(eyes: FourEyes) -> None:
-    name = eyes.repository()
+    name = eyes.create_repository()
     commit = eyes.server.push(name, "ann", author=OUTSIDER)
     execution = eyes.start(name)
     lost = eyes.host._commits.pop((name, commit))
-    assert eyes.refuses("ben", execution, "the contributors are unknown: no commit")
+    assert eyes.is_refusing("ben", execution, "the contributors are unknown: no commit")
     eyes.host._commits[name, commit] = lost
-    eyes.approve("ben", execution)
+    eyes.approve_execution("ben", execution)
 
 
 def test_contributors_cannot_override(eyes: FourEyes) -> None:
-    name = eyes.repository(PlannedFindings({"CRITICAL": 1}), people=False)
+    name = eyes.create_repository(PlannedFindings({"CRITICAL": 1}), people=False)
     eyes.server.push(name, "ann", author="Ben <ben@example.org>")
     execution = eyes.start(name)
-    assert eyes.ended(execution) == "Failed"
+    assert eyes.wait_for_end(execution) == "Failed"
     approval = eyes.server._find_approval(execution)["id"]
     body = {"reason": "not reachable", "until": "2999-01-01"}
     for who in ("ann", "ben", "starter"):
-        refused = eyes.call(who, f"/approvals/{approval}/override", body)
-        assert (refused.status_code, CONTRIBUTOR in refused.json()["error"]) == (403, True), who
+        response = eyes.call(who, f"/approvals/{approval}/override", body)
+        assert (response.status_code, CONTRIBUTOR in response.json()["error"]) == (403, True), who
     assert eyes.server.get("/waivers") == []
     eyes.call("cyd", f"/approvals/{approval}/override", body).raise_for_status()
     wait_until(lambda: (eyes.server._find_approval(execution) or {"id": approval})["id"] != approval)
-    assert eyes.ended(execution) == "Succeeded"
+    assert eyes.wait_for_end(execution) == "Succeeded"
 
 
 def test_an_external_requester_cannot_override(eyes: FourEyes) -> None:
@@ -299,8 +299,8 @@ def test_an_external_requester_cannot_override(eyes: FourEyes) -> None:
     approval = eyes.call("ann", "/approvals", question).json()["approval"]["id"]
     wait_until(lambda: eyes.server.get(f"/approvals/{approval}")["state"] == "Rejected")
     body = {"reason": "not reachable", "until": "2999-01-01"}
-    refused = eyes.call("ann", f"/approvals/{approval}/override", body)
-    assert (refused.status_code, "ann asked for the approval" in refused.json()["error"]) == (403, True)
+    response = eyes.call("ann", f"/approvals/{approval}/override", body)
+    assert (response.status_code, "ann asked for the approval" in response.json()["error"]) == (403, True)
     eyes.call("ben", f"/approvals/{approval}/override", body).raise_for_status()
 
 
@@ -313,8 +313,8 @@ def test_who_pushed_an_image_from_outside_cannot_override(eyes: FourEyes) -> Non
     approval = eyes.call("ann", "/approvals", question).json()["approval"]["id"]
     wait_until(lambda: eyes.server.get(f"/approvals/{approval}")["state"] == "Rejected")
     body = {"reason": "not reachable", "until": "2999-01-01"}
-    refused = eyes.call("ben", f"/approvals/{approval}/override", body)
-    assert (refused.status_code, "ben pushed the image" in refused.json()["error"]) == (403, True)
+    response = eyes.call("ben", f"/approvals/{approval}/override", body)
+    assert (response.status_code, "ben pushed the image" in response.json()["error"]) == (403, True)
     eyes.call("cyd", f"/approvals/{approval}/override", body).raise_for_status()
 
 
@@ -340,5 +340,5 @@ def test_a_pusher_cannot_hide_and_override(
     question = {"pipeline": "shop", "stage": "gate", "execution": name, "image": reference}
     approval = eyes.call("ann", "/approvals", question).json()["approval"]["id"]
     wait_until(lambda: eyes.server.get(f"/approvals/{approval}")["state"] == "Rejected")
-    refused = eyes.call("ben", f"/approvals/{approval}/override", {"reason": "no", "until": "2999-01-01"})
-    assert (refused.status_code, reason in refused.json()["error"]) == (403, True)
+    response = eyes.call("ben", f"/approvals/{approval}/override", {"reason": "no", "until": "2999-01-01"})
+    assert (response.status_code, reason in response.json()["error"]) == (403, True)

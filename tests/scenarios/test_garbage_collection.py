@@ -47,9 +47,9 @@ def test_a_collection_is_requested_and_followed_by_the_api(tmp_path: Path) -> No
         assert server.registry.blobs
         number = server.post("/gc")["seq"]
         wait_until(lambda: server.get(f"/gc/runs/{number}")["finished_at"])
-        done = server.get(f"/gc/runs/{number}")
-        assert done["error"] is None
-        assert [image["digest"] for image in done["report"]["images"]] == [digest]
+        finished_run = server.get(f"/gc/runs/{number}")
+        assert finished_run["error"] is None
+        assert [image["digest"] for image in finished_run["report"]["images"]] == [digest]
         assert not server.registry.blobs
         assert server.get("/gc")["images"] == []
         assert [run["seq"] for run in server.get("/gc/runs")] == [number]
@@ -107,10 +107,10 @@ class Site:
             ]
         return all(answer.status_code == 200 for answer in answers)
 
-    def size(self) -> int:
+    def measure_registry(self) -> int:
         return sum(path.stat().st_size for path in (self.folder / "registry").rglob("*") if path.is_file())
 
-    def runs(self, digest: str) -> None:
+    def deploy_image(self, digest: str) -> None:
         store = self.system.store
         store.services.put(Service("web", "podman", 1, 0), TaskDefinition("web", 0, "app", None))
         image = ImageReference(f"{self.address}/{REPOSITORY}", digest)
@@ -121,13 +121,13 @@ class Site:
         """Carry out a collection, and return its error."""
         number = self.collection.request("ada").seq
         self.collection.run_due()
-        done = self.system.store.collections.get(number)
-        assert done.finished_at
-        return done.error
+        run = self.system.store.collections.get(number)
+        assert run.finished_at
+        return run.error
 
 
 @contextmanager
-def running(folder: Path) -> Iterator[Site]:
+def run_site(folder: Path) -> Iterator[Site]:
     port, tokens = find_free_port(), RegistryTokens(folder / "keys")
     (folder / "server").mkdir()
     endpoint = registry_service.Endpoint("registry", "127.0.0.1", port, "http://127.0.0.1:9/registry/token")
@@ -144,34 +144,34 @@ def running(folder: Path) -> Iterator[Site]:
         site.system.close()
 
 
-def image(text: str, size: int = 20_000) -> make.Image:
+def make_image(text: str, size: int = 20_000) -> make.Image:
     noise = b"".join(str(number * 7919 % 10_007).encode() for number in range(size // 4))
     return make.make_image([{"base": b"one for all" * 1000}, {"text": text.encode() + noise}])
 
 
 @pytest.mark.real
 def test_the_disk_gets_room_and_what_is_kept_can_be_pulled(tmp_path: Path) -> None:
-    with running(tmp_path) as site:
-        old = [image(f"old {number}") for number in range(5)]
-        for number, pushed in enumerate(old):
-            site.push(str(number), pushed)
-        index = make.index([image("amd64"), image("arm64")])
+    with run_site(tmp_path) as site:
+        old = [make_image(f"old {number}") for number in range(5)]
+        for number, pushed_image in enumerate(old):
+            site.push(str(number), pushed_image)
+        index = make.index([make_image("amd64"), make_image("arm64")])
         site.push("index", index)
-        gone = make.index([image("amd64"), image("s390x")])
-        site.push("gone", gone)
-        site.runs(index.digest)
+        unneeded_index = make.index([make_image("amd64"), make_image("s390x")])
+        site.push("gone", unneeded_index)
+        site.deploy_image(index.digest)
         site.system.clock.ahead += timedelta(days=40)
-        new = image("new")
+        new = make_image("new")
         site.push("new", new)
-        before, plan = site.size(), site.collection.plan()
+        before, plan = site.measure_registry(), site.collection.plan()
         assert {entry.digest for entry in plan.images} == {
-            gone.digest, image("s390x").digest, *(pushed.digest for pushed in old)
+            unneeded_index.digest, make_image("s390x").digest, *(pushed_image.digest for pushed_image in old)
         }  # fmt: skip
         assert site.collect() is None
-        assert before - site.size() >= plan.blob_bytes > 0
+        assert before - site.measure_registry() >= plan.blob_bytes > 0
         assert site.pull(index)
         assert site.pull(new)
-        assert not any(site.pull(pushed) for pushed in (*old, gone))
+        assert not any(site.pull(pushed_image) for pushed_image in (*old, unneeded_index))
         assert site.collection.plan().images == ()
         assert list(site.storage.list_unreferenced_blobs()) == []
         site.push("again", old[0])
@@ -180,13 +180,13 @@ def test_the_disk_gets_room_and_what_is_kept_can_be_pulled(tmp_path: Path) -> No
 
 @pytest.mark.real
 def test_a_collection_of_blobs_that_was_killed_is_finished_by_the_next(tmp_path: Path) -> None:
-    with running(tmp_path) as site:
-        needed, old = image("needed"), image("old")
-        site.push("needed", needed)
+    with run_site(tmp_path) as site:
+        needed_image, old = make_image("needed"), make_image("old")
+        site.push("needed", needed_image)
         site.push("old", old)
-        site.runs(needed.digest)
+        site.deploy_image(needed_image.digest)
         site.system.clock.ahead += timedelta(days=40)
-        plan, before = site.collection.plan(), site.size()
+        plan, before = site.collection.plan(), site.measure_registry()
         site.collection.storage = KilledStorage(site.storage, site.folder)
         error = site.collect()
         assert error is not None
@@ -195,8 +195,8 @@ def test_a_collection_of_blobs_that_was_killed_is_finished_by_the_next(tmp_path:
         site.system.clock.ahead += timedelta(minutes=10)
         site.collection.storage = site.storage
         assert site.collect() is None
-        assert before - site.size() >= plan.blob_bytes
-        assert site.pull(needed)
+        assert before - site.measure_registry() >= plan.blob_bytes
+        assert site.pull(needed_image)
         assert list(site.storage.list_unreferenced_blobs()) == []
 
 
@@ -218,9 +218,9 @@ def test_a_client_gets_no_token_to_push_while_images_are_removed(tmp_path: Path)
         ask = {"service": "dockgate-registry", "scope": scope}
         assert httpx.get(url, params=ask, auth=login).status_code == 200
         server.store.push_gate.close(server.server.clock.compute_time_after(600))
-        refused = httpx.get(url, params=ask, auth=login)
-        assert refused.status_code == 429
-        assert "unused images are removed" in refused.text
+        response = httpx.get(url, params=ask, auth=login)
+        assert response.status_code == 429
+        assert "unused images are removed" in response.text
         assert httpx.get(url, params={**ask, "scope": f"repository:{REPOSITORY}:pull"}, auth=login).status_code == 200
         server.store.push_gate.open()
         assert httpx.get(url, params=ask, auth=login).status_code == 200

@@ -32,15 +32,15 @@ def test_a_push_whose_body_takes_too_long_is_refused(host: Host) -> None:
 # --- clients that hang up ------------------------------------------------------------------------------------------
 
 
-def before_the_body(host: Host, body: bytes) -> None:
+def close_before_body(host: Host, body: bytes) -> None:
     host.send(b"", len(body)).close()
 
 
-def within_the_body(host: Host, body: bytes) -> None:
+def close_within_body(host: Host, body: bytes) -> None:
     host.send(body[: len(body) // 2], len(body)).close()
 
 
-def before_the_answer(host: Host, body: bytes) -> None:
+def close_before_answer(host: Host, body: bytes) -> None:
     host.gate.wait_at = "start"
     connection = host.send(body)
     assert host.gate.reached.wait(60)
@@ -48,7 +48,7 @@ def before_the_answer(host: Host, body: bytes) -> None:
     host.gate.open.set()
 
 
-def within_the_answer(host: Host, body: bytes) -> None:
+def close_within_answer(host: Host, body: bytes) -> None:
     host.gate.wait_at = "answer"
     connection = host.send(body)
     assert connection.recv(12) == b"HTTP/1.1 200"
@@ -58,7 +58,7 @@ def within_the_answer(host: Host, body: bytes) -> None:
 
 @pytest.mark.parametrize(
     ("hang_up", "is_taken"),
-    [(before_the_body, False), (within_the_body, False), (before_the_answer, True), (within_the_answer, True)],
+    [(close_before_body, False), (close_within_body, False), (close_before_answer, True), (close_within_answer, True)],
 )
 def test_a_disconnect_leaves_no_lock_and_the_push_is_recorded(
     host: Host, hang_up: Callable[[Host, bytes], None], is_taken: bool

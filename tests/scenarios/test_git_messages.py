@@ -27,8 +27,8 @@ def test_packets_are_bounded_and_cannot_steer_a_terminal() -> None:
     line = encode_packets(["a\x1b[2Jb\n0000"])
     assert b"\x1b" not in line
     assert int(line[:4], 16) == len(line)
-    many = encode_packets(["x" * 5000] * 1000)
-    assert len(many) == MAX_LINES * (MAX_LINE + 6)
+    packets = encode_packets(["x" * 5000] * 1000)
+    assert len(packets) == MAX_LINES * (MAX_LINE + 6)
 
 
 def test_an_unhandled_event_is_announced_as_starting_soon() -> None:

@@ -33,8 +33,8 @@ def test_a_push_is_recorded_with_its_pusher_and_each_reference(host: Host) -> No
     run_git(host.clone, "push", "--quiet", host.make_url(developer), "HEAD:main", "HEAD:old", "v1")
     second = host.commit("second")
     run_git(host.clone, "push", "--quiet", host.make_url(developer), "HEAD:main", ":old")
-    newest, before = host.audit()
-    assert {(entry["who"], entry["token"], entry["status"]) for entry in (newest, before)} == {
+    newest_entry, before = host.audit()
+    assert {(entry["who"], entry["token"], entry["status"]) for entry in (newest_entry, before)} == {
         ("developer", developer.split("_")[1], 200)
     }
     assert before["subject"] == RECEIVE
@@ -43,7 +43,7 @@ def test_a_push_is_recorded_with_its_pusher_and_each_reference(host: Host) -> No
         f"refs/heads/old {NONE} -> {first}",
         f"refs/tags/v1 {NONE} -> {first}",
     ]
-    assert newest["detail"].splitlines() == [
+    assert newest_entry["detail"].splitlines() == [
         f"refs/heads/main {first} -> {second}",
         f"refs/heads/old {first} -> {NONE}",
     ]
@@ -84,7 +84,7 @@ def test_a_push_without_changes_is_recorded(host: Host) -> None:
     assert host.audit()[0]["detail"] == "no reference"
 
 
-def remote_lines(host: Host, *arguments: str) -> list[str]:
+def push_and_read_lines(host: Host, *arguments: str) -> list[str]:
     """What `git push` shows of the server's messages."""
     ran = subprocess.run(
         ["git", "-C", str(host.clone), "push", host.make_url(), *arguments], capture_output=True, text=True, check=True
@@ -94,20 +94,20 @@ def remote_lines(host: Host, *arguments: str) -> list[str]:
 
 def test_a_push_lists_its_executions_and_how_to_follow_them(host: Host) -> None:
     host.commit("first")
-    shown = remote_lines(host, "HEAD:main")
-    assert shown == [
+    lines = push_and_read_lines(host, "HEAD:main")
+    assert lines == [
         "Started web-1",
         "  follow   dockgate pipeline logs -f web-1",
         "  details  dockgate pipeline show web-1",
         f"  console  {host.server.console_url}/executions/web-1",
     ]
-    assert remote_lines(host, "HEAD:main") == [], "nothing moved"
-    assert remote_lines(host, "HEAD:side") == ["No pipeline started: none has web side as its source."]
+    assert push_and_read_lines(host, "HEAD:main") == [], "nothing moved"
+    assert push_and_read_lines(host, "HEAD:side") == ["No pipeline started: none has web side as its source."]
 
 
 def test_the_messages_of_a_push_with_many_branches_are_bounded(host: Host) -> None:
     host.commit("first")
-    assert len(remote_lines(host, *(f"HEAD:refs/heads/b{number}" for number in range(30)))) == 5
+    assert len(push_and_read_lines(host, *(f"HEAD:refs/heads/b{number}" for number in range(30)))) == 5
 
 
 def test_a_reader_cannot_push_by_any_query_or_spelling(host: Host) -> None:
@@ -121,15 +121,15 @@ def test_a_reader_cannot_push_by_any_query_or_spelling(host: Host) -> None:
     paths = [RECEIVE, "/git/web.git/%67it-receive-pack"]
     queries = ["", "?service=git-upload-pack", "?service=git-upload-pack&x=git-receive-pack"]
     twice = RECEIVE + "?service=git-receive-pack&service=git-upload-pack"
-    shown = {**headers, "Authorization": f"Bearer {host.tokens['viewer']}"}
-    assert slow_http.request("POST", host.server.url + twice, content=body, headers=shown).status_code == 400
+    header_of_viewer = {**headers, "Authorization": f"Bearer {host.tokens['viewer']}"}
+    assert slow_http.request("POST", host.server.url + twice, content=body, headers=header_of_viewer).status_code == 400
     for url in [host.server.url + path + query for path in paths for query in queries]:
-        assert slow_http.request("POST", url, content=body, headers=shown).status_code == 403, url
+        assert slow_http.request("POST", url, content=body, headers=header_of_viewer).status_code == 403, url
         assert host.list_references() == {}
         assert [(entry["who"], entry["status"]) for entry in host.audit()[:1]] == [("viewer", 403)]
     for url in [host.server.url + path + query for path in paths for query in queries]:
-        shown = {**headers, "Authorization": f"Bearer {host.tokens['developer']}"}
-        assert slow_http.request("POST", url, content=body, headers=shown).status_code == 200, url
+        header_of_viewer = {**headers, "Authorization": f"Bearer {host.tokens['developer']}"}
+        assert slow_http.request("POST", url, content=body, headers=header_of_viewer).status_code == 200, url
         assert [(entry["who"], entry["status"]) for entry in host.audit()[:1]] == [("developer", 200)]
 
 
@@ -203,8 +203,8 @@ def test_a_push_beyond_the_limit_is_refused_and_says_how_to_raise_it(host: Host)
 def test_a_push_of_an_oversized_commit_is_refused_with_its_reason_and_the_next_one_works(host: Host) -> None:
     write(host.clone, {"message": "a" * (2 << 20)})
     run_git(host.clone, "commit", "--quiet", "--allow-empty", "--file", "message")
-    shown = run_git(host.clone, "push", host.make_url(), "HEAD:main", code=1)
-    assert "remote: dockgate: the commit" in shown
+    output = run_git(host.clone, "push", host.make_url(), "HEAD:main", code=1)
+    assert "remote: dockgate: the commit" in output
     assert host.list_references() == {}
     assert host.audit()[0]["detail"] == "no reference"
     run_git(host.clone, "commit", "--quiet", "--amend", "--allow-empty", "--message", "short")
@@ -217,8 +217,8 @@ def test_a_reference_with_a_name_that_is_not_utf_8_is_refused(host: Host) -> Non
     host.name_people()
     host.commit("one")
     program = [b"git", b"-C", os.fsencode(host.clone), b"push", host.make_url(host.tokens["developer"]).encode()]
-    refused = subprocess.run([*program, b"HEAD:refs/heads/\xff"], capture_output=True, check=False)
-    assert refused.returncode
+    result = subprocess.run([*program, b"HEAD:refs/heads/\xff"], capture_output=True, check=False)
+    assert result.returncode
     assert host.list_references() == {}
     run_git(host.clone, "push", "--quiet", host.make_url(host.tokens["developer"]), "HEAD:gr\u00fcn")
     assert list(host.list_references()) == ["refs/heads/gr\u00fcn"]

@@ -27,14 +27,14 @@ SWEEP_SECONDS = 0.05
 
 
 @pytest.fixture
-def there() -> Iterator[Aws]:
-    with run_aws() as made:
-        yield made
+def inspector_account() -> Iterator[Aws]:
+    with run_aws() as account:
+        yield account
 
 
 @pytest.fixture
-def server(there: Aws, tmp_path: Path) -> Iterator[ServerSystem]:
-    source = InspectorFindings(["*/dockgate-*"], there.make_client, lambda: system.clock().timestamp())
+def server(inspector_account: Aws, tmp_path: Path) -> Iterator[ServerSystem]:
+    source = InspectorFindings(["*/dockgate-*"], inspector_account.make_client, lambda: system.clock().timestamp())
     system = ServerSystem(tmp_path, findings=source)
     with system:
         yield system
@@ -46,120 +46,127 @@ def ask(server: ServerSystem, image: str, execution: str = "1") -> str:
     return str(server.post("/approvals", body)["approval"]["id"])
 
 
-def state(server: ServerSystem, approval: str, wait: float = 0) -> str:
+def get_state(server: ServerSystem, approval: str, wait: float = 0) -> str:
     return str(server.get(f"/approvals/{approval}/answer?wait={wait}")["state"])
 
 
-def newest(server: ServerSystem, image: str) -> Any:
+def get_newest_verdict(server: ServerSystem, image: str) -> Any:
     return server.get(f"/verdicts/{server.get(f'/images/{image}')['verdicts'][0]['digest']}")
 
 
 @pytest.mark.parametrize(("severity", "answer"), [("", "Approved"), ("LOW", "Approved"), ("CRITICAL", "Rejected")])
 def test_an_image_with_inspector_findings_is_not_scanned(
-    server: ServerSystem, there: Aws, severity: str, answer: str
+    server: ServerSystem, inspector_account: Aws, severity: str, answer: str
 ) -> None:
-    there.complete_scan(IMAGE, *([make_finding(IMAGE, severity)] if severity else []))
-    assert state(server, ask(server, IMAGE), 20) == answer
-    assert [platform_verdict["source"] for platform_verdict in newest(server, IMAGE)["platform_verdicts"]] == [
-        "inspector"
-    ]
-    shown = server.get(f"/images/{IMAGE}")
-    assert (shown["scan"]["reason"], shown["inventories"]) == ("Amazon Inspector is asked instead of a scan.", [])
+    inspector_account.complete_scan(IMAGE, *([make_finding(IMAGE, severity)] if severity else []))
+    assert get_state(server, ask(server, IMAGE), 20) == answer
+    assert [
+        platform_verdict["source"] for platform_verdict in get_newest_verdict(server, IMAGE)["platform_verdicts"]
+    ] == ["inspector"]
+    image_view = server.get(f"/images/{IMAGE}")
+    assert (image_view["scan"]["reason"], image_view["inventories"]) == (
+        "Amazon Inspector is asked instead of a scan.",
+        [],
+    )
     (record,) = server.get(f"/images/{IMAGE}/findings")
     assert (record["source"], record["by"], record["vouched"]) == ("inspector", "inspector", True)
 
 
-def test_a_running_inspector_scan_is_awaited(server: ServerSystem, there: Aws) -> None:
+def test_a_running_inspector_scan_is_awaited(server: ServerSystem, inspector_account: Aws) -> None:
     approval = ask(server, IMAGE)
-    assert state(server, approval, 1) == "Waiting"
-    there.cover_image(IMAGE, "PENDING_INITIAL_SCAN")
-    assert state(server, approval, 1) == "Waiting"
-    calls_before = len(there.services["inspector2"].calls)
+    assert get_state(server, approval, 1) == "Waiting"
+    inspector_account.cover_image(IMAGE, "PENDING_INITIAL_SCAN")
+    assert get_state(server, approval, 1) == "Waiting"
+    calls_before = len(inspector_account.services["inspector2"].calls)
     assert calls_before < 20
-    there.complete_scan(IMAGE, make_finding(IMAGE, "CRITICAL"))
-    assert state(server, approval, 20) == "Rejected"
+    inspector_account.complete_scan(IMAGE, make_finding(IMAGE, "CRITICAL"))
+    assert get_state(server, approval, 20) == "Rejected"
 
 
-def test_a_missing_inspector_scan_ends_undetermined(server: ServerSystem, there: Aws) -> None:
+def test_a_missing_inspector_scan_ends_undetermined(server: ServerSystem, inspector_account: Aws) -> None:
     approval = ask(server, IMAGE)
     server.clock.ahead += timedelta(minutes=59)
-    assert state(server, approval, 1) == "Waiting"
+    assert get_state(server, approval, 1) == "Waiting"
     server.clock.ahead += timedelta(minutes=2)
-    assert state(server, approval, 20) == "Rejected"
-    verdict = newest(server, IMAGE)
+    assert get_state(server, approval, 20) == "Rejected"
+    verdict = get_newest_verdict(server, IMAGE)
     assert (verdict["status"], verdict["summary"]) == (
         "Undetermined",
         "Undetermined: Inspector has not scanned the image.",
     )
 
 
-def test_an_unscannable_image_is_undetermined_despite_earlier_findings(server: ServerSystem, there: Aws) -> None:
-    there.complete_scan(IMAGE)
-    assert state(server, ask(server, IMAGE), 20) == "Approved"
-    there.cover_image(IMAGE, "SCAN_ELIGIBILITY_EXPIRED")
-    assert state(server, ask(server, IMAGE, "2"), 20) == "Rejected"
-    assert newest(server, IMAGE)["status"] == "Undetermined"
-    there.complete_scan(IMAGE)
-    assert state(server, ask(server, IMAGE, "3"), 20) == "Approved"
+def test_an_unscannable_image_is_undetermined_despite_earlier_findings(
+    server: ServerSystem, inspector_account: Aws
+) -> None:
+    inspector_account.complete_scan(IMAGE)
+    assert get_state(server, ask(server, IMAGE), 20) == "Approved"
+    inspector_account.cover_image(IMAGE, "SCAN_ELIGIBILITY_EXPIRED")
+    assert get_state(server, ask(server, IMAGE, "2"), 20) == "Rejected"
+    assert get_newest_verdict(server, IMAGE)["status"] == "Undetermined"
+    inspector_account.complete_scan(IMAGE)
+    assert get_state(server, ask(server, IMAGE, "3"), 20) == "Approved"
 
 
-def test_new_inspector_findings_count_for_the_next_request(server: ServerSystem, there: Aws) -> None:
-    there.complete_scan(IMAGE)
-    assert state(server, ask(server, IMAGE), 20) == "Approved"
-    there.complete_scan(IMAGE, make_finding(IMAGE, "CRITICAL"))
-    assert state(server, ask(server, IMAGE, "2"), 20) == "Rejected"
-    there.complete_scan(IMAGE)
-    assert state(server, ask(server, IMAGE, "3"), 20) == "Approved"
+def test_new_inspector_findings_count_for_the_next_request(server: ServerSystem, inspector_account: Aws) -> None:
+    inspector_account.complete_scan(IMAGE)
+    assert get_state(server, ask(server, IMAGE), 20) == "Approved"
+    inspector_account.complete_scan(IMAGE, make_finding(IMAGE, "CRITICAL"))
+    assert get_state(server, ask(server, IMAGE, "2"), 20) == "Rejected"
+    inspector_account.complete_scan(IMAGE)
+    assert get_state(server, ask(server, IMAGE, "3"), 20) == "Approved"
 
 
-def test_old_findings_are_ignored_when_inspector_is_unreachable(server: ServerSystem, there: Aws) -> None:
-    there.complete_scan(IMAGE)
-    assert state(server, ask(server, IMAGE), 20) == "Approved"
+def test_old_findings_are_ignored_when_inspector_is_unreachable(server: ServerSystem, inspector_account: Aws) -> None:
+    inspector_account.complete_scan(IMAGE)
+    assert get_state(server, ask(server, IMAGE), 20) == "Approved"
 
     def refuse(request: object) -> dict[str, object]:
         raise Refused("AccessDeniedException", "not you")
 
-    there.services["inspector2"].operations["ListFindings"] = refuse
-    assert state(server, ask(server, IMAGE, "2"), 20) == "Rejected"
-    verdict = newest(server, IMAGE)
+    inspector_account.services["inspector2"].operations["ListFindings"] = refuse
+    assert get_state(server, ask(server, IMAGE, "2"), 20) == "Rejected"
+    verdict = get_newest_verdict(server, IMAGE)
     assert (verdict["status"], "AccessDeniedException: not you" in verdict["summary"]) == ("Undetermined", True)
 
 
-def test_an_index_waits_for_all_its_images_and_has_the_worst_verdict(server: ServerSystem, there: Aws) -> None:
+def test_an_index_waits_for_all_its_images_and_has_the_worst_verdict(
+    server: ServerSystem, inspector_account: Aws
+) -> None:
     good, bad = digest_of(2), digest_of(3)
-    there.complete_scan(good)
-    worst, fine = there.index(good, bad), there.index(good)
-    waiting = ask(server, worst)
-    assert state(server, ask(server, fine), 20) == "Approved"
-    assert state(server, waiting, 1) == "Waiting"
-    there.complete_scan(bad, make_finding(bad, "CRITICAL"))
-    assert state(server, waiting, 20) == "Rejected"
+    inspector_account.complete_scan(good)
+    worst_index, fine = inspector_account.index(good, bad), inspector_account.index(good)
+    waiting = ask(server, worst_index)
+    assert get_state(server, ask(server, fine), 20) == "Approved"
+    assert get_state(server, waiting, 1) == "Waiting"
+    inspector_account.complete_scan(bad, make_finding(bad, "CRITICAL"))
+    assert get_state(server, waiting, 20) == "Rejected"
     statuses = {
         platform_verdict["platform"]: platform_verdict["status"]
-        for platform_verdict in newest(server, worst)["platform_verdicts"]
+        for platform_verdict in get_newest_verdict(server, worst_index)["platform_verdicts"]
     }
     assert statuses == {"linux/amd64": "Approved", "linux/arm64": "Rejected"}
     assert server.client.get(f"/images/{good}").status_code == 404
 
 
-def test_other_repositories_are_scanned(server: ServerSystem, there: Aws) -> None:
+def test_other_repositories_are_scanned(server: ServerSystem, inspector_account: Aws) -> None:
     image = server.plan_foreign_image("ours", PlannedFindings())
     server.scan_may_end[image].set()
     body = {"pipeline": "shop", "stage": "gate", "execution": "1", "image": f"quay.io/team/app@{image}"}
-    assert state(server, server.post("/approvals", body)["approval"]["id"], 20) == "Approved"
-    assert there.services["inspector2"].calls == []
+    assert get_state(server, server.post("/approvals", body)["approval"]["id"], 20) == "Approved"
+    assert inspector_account.services["inspector2"].calls == []
 
 
-def test_a_wait_continues_after_a_restart(there: Aws, tmp_path: Path) -> None:
-    def source() -> InspectorFindings:
-        return InspectorFindings(client=there.make_client)
+def test_a_wait_continues_after_a_restart(inspector_account: Aws, tmp_path: Path) -> None:
+    def make_source() -> InspectorFindings:
+        return InspectorFindings(client=inspector_account.make_client)
 
-    with ServerSystem(tmp_path, findings=source()) as server:
+    with ServerSystem(tmp_path, findings=make_source()) as server:
         approval = ask(server, IMAGE)
-        assert state(server, approval, 0.5) == "Waiting"
-    there.complete_scan(IMAGE)
-    with ServerSystem(tmp_path, findings=source()) as server:
-        wait_until(lambda: state(server, approval) == "Approved")
+        assert get_state(server, approval, 0.5) == "Waiting"
+    inspector_account.complete_scan(IMAGE)
+    with ServerSystem(tmp_path, findings=make_source()) as server:
+        wait_until(lambda: get_state(server, approval) == "Approved")
 
 
 class AskedSlowly:
@@ -172,43 +179,53 @@ class AskedSlowly:
         return getattr(self._approvals, name)
 
     def add(self, approval: Approval, callback: Callback | None = None) -> Approval:
-        added: Approval = self._approvals.add(approval, callback)
+        added_approval: Approval = self._approvals.add(approval, callback)
         sleep(20 * SWEEP_SECONDS)
-        return added
+        return added_approval
 
 
-def test_a_sweep_ignores_findings_from_before_the_request(there: Aws, tmp_path: Path) -> None:
-    def slowly(store: Store) -> Store:
+def test_a_sweep_ignores_findings_from_before_the_request(inspector_account: Aws, tmp_path: Path) -> None:
+    def answer_slowly(store: Store) -> Store:
         return replace(store, approvals=cast(Approvals, AskedSlowly(store.approvals)))
 
-    source = InspectorFindings(client=there.make_client)
-    with ServerSystem(tmp_path, slowly, findings=source, sweep_seconds=SWEEP_SECONDS) as server:
-        there.complete_scan(IMAGE)
-        assert state(server, ask(server, IMAGE), 20) == "Approved"
-        there.complete_scan(IMAGE, make_finding(IMAGE, "CRITICAL"))
-        assert state(server, ask(server, IMAGE, "2"), 20) == "Rejected"
+    source = InspectorFindings(client=inspector_account.make_client)
+    with ServerSystem(tmp_path, answer_slowly, findings=source, sweep_seconds=SWEEP_SECONDS) as server:
+        inspector_account.complete_scan(IMAGE)
+        assert get_state(server, ask(server, IMAGE), 20) == "Approved"
+        inspector_account.complete_scan(IMAGE, make_finding(IMAGE, "CRITICAL"))
+        assert get_state(server, ask(server, IMAGE, "2"), 20) == "Rejected"
 
 
-def test_the_last_inspector_findings_count_after_inspector_is_disabled(there: Aws, tmp_path: Path) -> None:
-    """`gone` is an image that the server cannot read: the last word stands in the scan's place until it is stale."""
-    good, bad, gone = images = [digest_of(number) for number in (1, 2, 3)]
-    there.complete_scan(good)
-    there.complete_scan(bad, make_finding(bad, "CRITICAL"))
-    there.complete_scan(gone)
-    with ServerSystem(tmp_path, findings=InspectorFindings(client=there.make_client)) as server:
-        assert [state(server, ask(server, image), 20) for image in images] == ["Approved", "Rejected", "Approved"]
-    calls_before = len(there.services["inspector2"].calls)
+def test_the_last_inspector_findings_count_after_inspector_is_disabled(inspector_account: Aws, tmp_path: Path) -> None:
+    """The server cannot read the last image: its last findings stay in the place of a scan until they are stale."""
+    good, bad, image_without_findings = images = [digest_of(number) for number in (1, 2, 3)]
+    inspector_account.complete_scan(good)
+    inspector_account.complete_scan(bad, make_finding(bad, "CRITICAL"))
+    inspector_account.complete_scan(image_without_findings)
+    with ServerSystem(tmp_path, findings=InspectorFindings(client=inspector_account.make_client)) as server:
+        assert [get_state(server, ask(server, image), 20) for image in images] == ["Approved", "Rejected", "Approved"]
+    calls_before = len(inspector_account.services["inspector2"].calls)
     with ServerSystem(tmp_path) as server:
         for image in (good, bad):
             server.plans[image] = (image, PlannedFindings())
             server.scan_may_end[image] = Event()
             server.scan_may_end[image].set()
-        assert [state(server, ask(server, image, "2"), 20) for image in images] == ["Approved", "Rejected", "Approved"]
-        assert [platform_verdict["source"] for platform_verdict in newest(server, bad)["platform_verdicts"]] == [
+        assert [get_state(server, ask(server, image, "2"), 20) for image in images] == [
+            "Approved",
+            "Rejected",
+            "Approved",
+        ]
+        assert [
+            platform_verdict["source"] for platform_verdict in get_newest_verdict(server, bad)["platform_verdicts"]
+        ] == [
             None,
             "inspector",
         ]
         server.clock.ahead += timedelta(days=8)
-        assert [state(server, ask(server, image, "3"), 20) for image in images] == ["Approved", "Rejected", "Rejected"]
-        assert newest(server, gone)["status"] == "Undetermined"
-    assert len(there.services["inspector2"].calls) == calls_before
+        assert [get_state(server, ask(server, image, "3"), 20) for image in images] == [
+            "Approved",
+            "Rejected",
+            "Rejected",
+        ]
+        assert get_newest_verdict(server, image_without_findings)["status"] == "Undetermined"
+    assert len(inspector_account.services["inspector2"].calls) == calls_before

@@ -23,7 +23,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerSystem]:
         yield system
 
 
-def head_alone(server: ServerSystem, method: str, path: str, *headers: str) -> bytes:
+def send_head(server: ServerSystem, method: str, path: str, *headers: str) -> bytes:
     """The first line of the answer to a request that announces a body and sends nothing of it."""
     host, _, port = server.url.removeprefix("http://").partition(":")
     lines = [f"{method} {path} HTTP/1.1", f"Host: {host}:{port}", *headers]
@@ -44,14 +44,14 @@ def head_alone(server: ServerSystem, method: str, path: str, *headers: str) -> b
 )
 def test_a_body_beyond_the_limit_is_refused(server: ServerSystem, path: str, limit: int) -> None:
     headers = {"Authorization": f"Bearer {SECRET}", "Content-Type": "application/json"}
-    announced = [f"{name}: {value}" for name, value in headers.items()]
-    assert head_alone(server, "POST", path, *announced, f"Content-Length: {limit + 1}").split()[1] == b"413"
+    header_lines = [f"{name}: {value}" for name, value in headers.items()]
+    assert send_head(server, "POST", path, *header_lines, f"Content-Length: {limit + 1}").split()[1] == b"413"
 
-    def unannounced() -> Iterator[bytes]:
+    def send_unannounced() -> Iterator[bytes]:
         for _ in range(limit // 65536 + 1):
             yield b" " * 65536
 
-    answer = slow_http.post(server.url + path, content=unannounced(), headers=headers)
+    answer = slow_http.post(server.url + path, content=send_unannounced(), headers=headers)
     assert answer.status_code == 413, answer.text
     assert answer.json()["advice"]
 
@@ -65,9 +65,9 @@ def test_repeated_headers_and_parameters_are_refused(server: ServerSystem) -> No
         ("Origin: http://a.example", f"Origin: {server.url}"),
         ("Host: a.example",),
     ):
-        assert head_alone(server, "GET", status, *headers).split()[1] == b"400", headers
-    assert head_alone(server, "GET", "/api/v1/approvals?limit=1&limit=2").split()[1] == b"400"
-    assert head_alone(server, "GET", "/api/v1/approvals?limit=1&state=Waiting").split()[1] == b"200"
+        assert send_head(server, "GET", status, *headers).split()[1] == b"400", headers
+    assert send_head(server, "GET", "/api/v1/approvals?limit=1&limit=2").split()[1] == b"400"
+    assert send_head(server, "GET", "/api/v1/approvals?limit=1&state=Waiting").split()[1] == b"200"
 
 
 def test_a_compressed_body_is_refused(server: ServerSystem) -> None:
@@ -157,8 +157,8 @@ def test_documents_that_are_not_read_are_few(server: ServerSystem) -> None:
 
 
 def test_a_form_without_a_session_is_small(server: ServerSystem) -> None:
-    announced = f"Content-Length: {MAX_OPEN_FORM + 1}"
-    assert head_alone(server, "POST", "/signin", *OPEN_FORM, announced).split()[1] == b"413"
+    length_header = f"Content-Length: {MAX_OPEN_FORM + 1}"
+    assert send_head(server, "POST", "/signin", *OPEN_FORM, length_header).split()[1] == b"413"
 
 
 def test_forms_that_stall_are_few_at_one_address(server: ServerSystem) -> None:
@@ -166,7 +166,7 @@ def test_forms_that_stall_are_few_at_one_address(server: ServerSystem) -> None:
     head = "\r\n".join(["POST /signin HTTP/1.1", f"Host: {host}:{port}", *OPEN_FORM, "Content-Length: 9", "", ""])
     with ExitStack() as stack:
         for _ in range(MAX_OPEN_FORMS_EACH):
-            stalled = stack.enter_context(socket.create_connection((host, int(port)), timeout=60))
-            stalled.sendall(head.encode())
-        assert head_alone(server, "POST", "/signin", *OPEN_FORM, "Content-Length: 9").split()[1] == b"429"
+            connection = stack.enter_context(socket.create_connection((host, int(port)), timeout=60))
+            connection.sendall(head.encode())
+        assert send_head(server, "POST", "/signin", *OPEN_FORM, "Content-Length: 9").split()[1] == b"429"
         assert server.get("/health")

@@ -12,7 +12,7 @@ NOTHING = "sha256:" + "0" * 64
 
 
 @pytest.fixture(scope="module")
-def named(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerSystem]:
+def server_with_people(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerSystem]:
     """A server with principals; its client has an admin's token."""
     with ServerSystem(Path(tmp_path_factory.mktemp("named"))) as system:
         token = system.post("/principals", {"name": "ada", "roles": ["admin"]})["token"]
@@ -20,7 +20,7 @@ def named(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerSystem]:
         yield system
 
 
-def head_alone(server: ServerSystem, method: str, path: str, *headers: str) -> bytes:
+def send_head(server: ServerSystem, method: str, path: str, *headers: str) -> bytes:
     """The first line of the answer to a request that announces a body and sends nothing of it."""
     host, _, port = server.url.removeprefix("http://").partition(":")
     lines = [f"{method} {path} HTTP/1.1", f"Host: {host}:{port}", *headers]
@@ -45,16 +45,16 @@ def head_alone(server: ServerSystem, method: str, path: str, *headers: str) -> b
     ],
 )
 def test_a_caller_without_a_right_is_refused_before_the_body_is_read(
-    named: ServerSystem, method: str, path: str, status: bytes
+    server_with_people: ServerSystem, method: str, path: str, status: bytes
 ) -> None:
-    response = head_alone(named, method, path, "Content-Length: 1000", "Content-Type: application/json")
+    response = send_head(server_with_people, method, path, "Content-Length: 1000", "Content-Type: application/json")
     assert response.split()[1] == status
 
 
-def test_the_openapi_document_needs_a_token_once_there_are_principals(named: ServerSystem) -> None:
-    assert slow_http.get(f"{named.url}/api/v1/openapi.json").status_code == 401
-    assert "paths" in named.get("/openapi.json")
+def test_the_openapi_document_needs_a_token_once_there_are_principals(server_with_people: ServerSystem) -> None:
+    assert slow_http.get(f"{server_with_people.url}/api/v1/openapi.json").status_code == 401
+    assert "paths" in server_with_people.get("/openapi.json")
     for path in ("/docs", "/redoc", "/openapi.json"):
-        assert slow_http.get(named.url + path).status_code == 404
-    for answer in (named.client.get("/nothing"), named.client.post("/approvals", json={})):
+        assert slow_http.get(server_with_people.url + path).status_code == 404
+    for answer in (server_with_people.client.get("/nothing"), server_with_people.client.post("/approvals", json={})):
         assert "openapi" not in answer.text

@@ -30,14 +30,14 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
         server.purge()
 
 
-def clone(live: Live, repository: str) -> Clone:
+def set_up_clone(live: Live, repository: str) -> Clone:
     live.set_up(repository, repository, repository)
-    made = Clone(live, repository, live.folder / "clones" / repository)
-    made.create_data()
-    return made
+    new_clone = Clone(live, repository, live.folder / "clones" / repository)
+    new_clone.create_data()
+    return new_clone
 
 
-def pushed(clone: Clone, number: int) -> dict[str, object]:
+def push_version(clone: Clone, number: int) -> dict[str, object]:
     """Commits, pushes, and waits for the execution that the push starts."""
     clone.commit(f"Version {number}")
     clone.push()
@@ -45,16 +45,16 @@ def pushed(clone: Clone, number: int) -> dict[str, object]:
     return view
 
 
-def reason(execution: dict[str, object]) -> str:
+def get_reason(execution: dict[str, object]) -> str:
     return str(execution["execution"]["reason"])  # type: ignore[index]
 
 
 def test_a_vulnerable_image_is_rejected_and_the_fixed_one_runs(live: Live) -> None:
-    work = clone(live, "story")
+    work = set_up_clone(live, "story")
     application(work, "1.0")
-    first = pushed(work, 1)
+    first = push_version(work, 1)
     assert first["execution"]["state"] == "Failed"  # type: ignore[index]
-    assert "Rejected" in reason(first) or "CRITICAL" in reason(first), reason(first)
+    assert "Rejected" in get_reason(first) or "CRITICAL" in get_reason(first), get_reason(first)
     approval = first["stages"][2]["actions"][0]["approval"]  # type: ignore[index]
     verdict = live.get(f"/verdicts/{approval['verdict']}")
     assert verdict["status"] == "Rejected"
@@ -68,8 +68,8 @@ def test_a_vulnerable_image_is_rejected_and_the_fixed_one_runs(live: Live) -> No
     assert live.get("/services/story")["tasks"] == []
 
     application(work, verdict["platform_verdicts"][0]["remediation"]["upgrades"][0]["fixed"])
-    second = pushed(work, 2)
-    assert second["execution"]["state"] == "Succeeded", reason(second)  # type: ignore[index]
+    second = push_version(work, 2)
+    assert second["execution"]["state"] == "Succeeded", get_reason(second)  # type: ignore[index]
     digest = second["stages"][1]["actions"][0]["variables"]["IMAGE_DIGEST"]  # type: ignore[index]
     service = live.get("/services/story")
     assert [(task["state"], task["digest"]) for task in service["tasks"]] == [("RUNNING", digest)]
@@ -79,17 +79,17 @@ def test_a_vulnerable_image_is_rejected_and_the_fixed_one_runs(live: Live) -> No
     ((_, port),) = service["tasks"][0]["ports"]
     assert slow_http.get(f"http://127.0.0.1:{port}/").text == "hello"
 
-    shown = live.run_dockgate("pipeline", "show", "story")
+    output = live.run_dockgate("pipeline", "show", "story")
     for word in ("Source", "Build", "ContainerVulnerabilityAssessment", "Deploy", "succeeded"):
-        assert word in shown
+        assert word in output
     assert "CVE-2026-1000" in live.run_dockgate("pipeline", "show", "story", "--execution", "1")
     assert "COMMIT" in live.run_dockgate("pipeline", "logs", "story-2", "--stage", "Build")
 
 
 def test_the_command_line_gives_the_same_verdict_as_the_server(live: Live) -> None:
-    work = clone(live, "alone")
+    work = set_up_clone(live, "alone")
     application(work, "1.0")
-    pushed(work, 1)
+    push_version(work, 1)
     reference = (
         f"127.0.0.1:{live.registry_port}/alone/app@{live.get('/images?repository=alone/app')['images'][0]['digest']}"
     )
@@ -111,14 +111,14 @@ def test_the_command_line_gives_the_same_verdict_as_the_server(live: Live) -> No
     layers.write_text(live.run_dockgate("policy", "base", reference))
     base = reference.rpartition("@")[2]
     work.write({"Dockerfile": f"FROM {reference}\nCOPY root/www/ /srv/\n"})
-    second = pushed(work, 2)
-    built = second["stages"][1]["actions"][0]["variables"]["IMAGE_DIGEST"]  # type: ignore[index]
-    reference = f"{reference.partition('@')[0]}@{built}"
+    second = push_version(work, 2)
+    built_digest = second["stages"][1]["actions"][0]["variables"]["IMAGE_DIGEST"]  # type: ignore[index]
+    reference = f"{reference.partition('@')[0]}@{built_digest}"
     assert "Approved" in live.run_dockgate("gate", reference, "--policy", str(layers))
     policy.write_text(json.dumps({"provenance": {**rule, "bases": [base]}}))
     by = ("gate", reference, "--policy", str(policy), "-o")
     wait_until(lambda: "Approved" in live.run_dockgate(*by, "table", code=None))
-    policy.write_text(json.dumps({"provenance": {**rule, "bases": [built]}}))
+    policy.write_text(json.dumps({"provenance": {**rule, "bases": [built_digest]}}))
     assert f"images that are not allowed: {base}" in live.run_dockgate(*by, "table", code=1)
 
 
@@ -137,34 +137,34 @@ def test_the_command_line_gives_the_same_verdict_as_the_server(live: Live) -> No
 def test_invalid_input_fails_its_action(
     live: Live, name: str, files: dict[str, str | None], expected: list[str]
 ) -> None:
-    work = clone(live, name)
+    work = set_up_clone(live, name)
     application(work, "2.0")
     for path, text in files.items():
         if text is None:
             (work.folder / path).unlink()
         else:
             work.write({path: text.replace("{registry}", str(live.registry_port))})
-    failed = pushed(work, 1)
-    assert failed["execution"]["state"] == "Failed"  # type: ignore[index]
-    assert all(word in reason(failed) for word in expected), reason(failed)
+    failed_execution = push_version(work, 1)
+    assert failed_execution["execution"]["state"] == "Failed"  # type: ignore[index]
+    assert all(word in get_reason(failed_execution) for word in expected), get_reason(failed_execution)
 
 
 @pytest.mark.parametrize("path", ["Dockerfile", "root/etc/os-release"])
 def test_the_push_after_one_that_failed_runs(live: Live, path: str) -> None:
-    work = clone(live, f"without-{Path(path).name}".lower())
+    work = set_up_clone(live, f"without-{Path(path).name}".lower())
     application(work, "2.0")
     (work.folder / path).unlink()
-    assert pushed(work, 1)["execution"]["state"] == "Failed"  # type: ignore[index]
+    assert push_version(work, 1)["execution"]["state"] == "Failed"  # type: ignore[index]
     application(work, "2.0", greeting="fixed")
-    fixed = pushed(work, 2)
-    assert fixed["execution"]["state"] == "Succeeded", reason(fixed)  # type: ignore[index]
+    fixed = push_version(work, 2)
+    assert fixed["execution"]["state"] == "Succeeded", get_reason(fixed)  # type: ignore[index]
 
 
 def test_a_push_during_downtime_is_handled_at_the_next_start(live: Live) -> None:
     """The registry forgets the notifications that it could not deliver when it ends with the server."""
-    work = clone(live, "missed")
+    work = set_up_clone(live, "missed")
     application(work, "2.0")
-    pushed(work, 1)
+    push_version(work, 1)
     (image,) = live.get("/images?repository=missed/app")["images"]
     live.stop()
     repositories = live.data / "registry/docker/registry/v2/repositories"
@@ -177,18 +177,18 @@ def test_a_push_during_downtime_is_handled_at_the_next_start(live: Live) -> None
 
 
 def test_a_refusing_registry_fails_the_build_and_the_next_one_runs(live: Live) -> None:
-    work = clone(live, "refused")
+    work = set_up_clone(live, "refused")
     application(work, "2.0")
     repositories = live.data / "registry/docker/registry/v2/repositories"
     repositories.mkdir(parents=True, exist_ok=True)
     (repositories / "refused").write_text("a file where the registry wants a folder")
-    failed = pushed(work, 1)
-    assert failed["execution"]["state"] == "Failed"  # type: ignore[index]
-    assert f"127.0.0.1:{live.registry_port}" in reason(failed)
-    assert "registry.log" in reason(failed)
+    failed_execution = push_version(work, 1)
+    assert failed_execution["execution"]["state"] == "Failed"  # type: ignore[index]
+    assert f"127.0.0.1:{live.registry_port}" in get_reason(failed_execution)
+    assert "registry.log" in get_reason(failed_execution)
     (repositories / "refused").unlink()
     application(work, "2.0", greeting="again")
-    assert pushed(work, 2)["execution"]["state"] == "Succeeded"  # type: ignore[index]
+    assert push_version(work, 2)["execution"]["state"] == "Succeeded"  # type: ignore[index]
 
 
 def test_a_push_to_an_unknown_repository_is_refused_with_the_next_step(live: Live) -> None:
@@ -217,28 +217,28 @@ def test_an_unknown_key_is_reported_with_its_line(live: Live) -> None:
 
 
 def test_a_service_that_does_not_become_healthy_is_rolled_back(live: Live) -> None:
-    work = clone(live, "sick")
+    work = set_up_clone(live, "sick")
     live.apply(SERVICE.format(name="sick", count=1).replace("startPeriod: 20s", "startPeriod: 3s"))
     application(work, "2.0", greeting="well")
-    assert pushed(work, 1)["execution"]["state"] == "Succeeded"  # type: ignore[index]
+    assert push_version(work, 1)["execution"]["state"] == "Succeeded"  # type: ignore[index]
     (before,) = live.get("/services/sick")["tasks"]
     application(work, "2.0")
     work.write(
         {"Dockerfile": 'FROM scratch\nCOPY root/ /\nCMD ["/bin/busybox", "sh", "-c", "echo no config; exit 3"]\n'}
     )
-    failed = pushed(work, 2)
-    assert failed["execution"]["state"] == "Failed"  # type: ignore[index]
-    assert "no config" in reason(failed)
+    failed_execution = push_version(work, 2)
+    assert failed_execution["execution"]["state"] == "Failed"  # type: ignore[index]
+    assert "no config" in get_reason(failed_execution)
     (after,) = [task for task in live.get("/services/sick")["tasks"] if task["state"] == "RUNNING"]
     assert after["digest"] == before["digest"]
     ((_, port),) = after["ports"]
     assert slow_http.get(f"http://127.0.0.1:{port}/").text == "well"
 
-    changed = live.folder / "sick.yaml"
+    changed_file = live.folder / "sick.yaml"
     text = SERVICE.format(name="sick", count=1).replace("startPeriod: 20s", "startPeriod: 2s")
-    changed.write_text(text.replace("path: /", "path: /nothing"))
+    changed_file.write_text(text.replace("path: /", "path: /nothing"))
     service = live.get("/services/sick")["service"]
-    live.run_dockgate("apply", str(changed), code=2)
+    live.run_dockgate("apply", str(changed_file), code=2)
     assert live.get("/services/sick")["service"] == service
     assert "not healthy after 2 s" in live.get("/services/sick")["rollouts"][0]["reason"]
     assert slow_http.get(f"http://127.0.0.1:{port}/").text == "well"
@@ -246,9 +246,9 @@ def test_a_service_that_does_not_become_healthy_is_rolled_back(live: Live) -> No
 
 def test_other_users_cannot_read_the_data_folder(live: Live) -> None:
     """Containers and builds see modes of their own, below a closed folder."""
-    work = clone(live, "modes")
+    work = set_up_clone(live, "modes")
     application(work, "2.0")
-    pushed(work, 1)
+    push_version(work, 1)
     open_to_others = []
     for parent, folders, files in os.walk(live.data):
         folders[:] = [name for name in folders if Path(parent, name) != live.data / "podman"]

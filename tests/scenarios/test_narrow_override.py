@@ -29,15 +29,15 @@ class People:
         self._clients = ExitStack()
         self._url = f"{server.url}/api/v1"
         first = server.client.post("/principals", json={"name": "root", "roles": ["admin"], "email": "r@x.org"})
-        self._admin = self._client(first.json()["token"])
+        self._admin = self._open_client(first.json()["token"])
 
     def __call__(self, name: str, role: str, **limits: Any) -> httpx.Client:
         body = {"name": name, "roles": [role], "email": f"{name}@x.org"}
         self._admin.post("/principals", json=body).raise_for_status()
-        made = self._admin.post("/tokens", json={"principal": name, **limits}).raise_for_status()
-        return self._client(made.json()["text"])
+        response = self._admin.post("/tokens", json={"principal": name, **limits}).raise_for_status()
+        return self._open_client(response.json()["text"])
 
-    def _client(self, token: str) -> httpx.Client:
+    def _open_client(self, token: str) -> httpx.Client:
         headers = {"Authorization": f"Bearer {token}"}
         client = httpx.Client(base_url=self._url, headers=headers, timeout=30, trust_env=False)
         return self._clients.enter_context(client)
@@ -48,8 +48,8 @@ class People:
 
 @pytest.fixture
 def people(server: ServerSystem) -> Iterator[People]:
-    with closing(People(server)) as made:
-        yield made
+    with closing(People(server)) as people_of_server:
+        yield people_of_server
 
 
 def test_an_override_counts_for_its_repository_only(server: ServerSystem, people: People) -> None:
@@ -64,24 +64,24 @@ def test_an_override_counts_for_its_repository_only(server: ServerSystem, people
         people("sec", "security", pipelines=["mine"]),
     )
     outside = people("out", "developer", pipelines=["mine"])
-    unlimited, victim = people("all", "security"), people("victim", "developer")
+    unlimited_client, victim = people("all", "security"), people("victim", "developer")
 
     def ask(who: httpx.Client, pipeline: str, execution: str) -> str:
         body = {"pipeline": pipeline, "stage": "gate", "execution": execution, "image": f"{OTHER_REPOSITORY}@{image}"}
         return str(who.post("/approvals", json=body).raise_for_status().json()["approval"]["id"])
 
-    def state(who: httpx.Client, approval: str) -> str:
+    def get_state(who: httpx.Client, approval: str) -> str:
         return str(who.get(f"/approvals/{approval}/answer?wait=20").json()["state"])
 
     override = {"reason": "x", "until": text(server.clock() + timedelta(days=20))}
     body = {"pipeline": "mine", "stage": "gate", "execution": "1", "image": f"{OTHER_REPOSITORY}@{image}"}
     assert outside.post("/approvals", json=body).status_code == 403
     approval = ask(ci, "mine", "1")
-    assert state(ci, approval) == "Rejected"
+    assert get_state(ci, approval) == "Rejected"
     assert security.post(f"/approvals/{approval}/override", json=override).status_code == 404
-    made = unlimited.post(f"/approvals/{approval}/override", json=override).raise_for_status().json()
-    assert {waiver["repository"] for waiver in made["waivers"]} == {OTHER_REPOSITORY}
-    assert state(victim, ask(victim, "shop", "1")) == "Approved"
+    override_result = unlimited_client.post(f"/approvals/{approval}/override", json=override).raise_for_status().json()
+    assert {waiver["repository"] for waiver in override_result["waivers"]} == {OTHER_REPOSITORY}
+    assert get_state(victim, ask(victim, "shop", "1")) == "Approved"
 
 
 def test_a_token_for_local_repositories_does_not_match_docker_hub(server: ServerSystem, people: People) -> None:

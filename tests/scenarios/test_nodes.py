@@ -18,17 +18,17 @@ pytestmark = [pytest.mark.real, pytest.mark.long]
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    with run_cluster(tmp_path_factory.mktemp("nodes")) as made:
-        yield made
+    with run_cluster(tmp_path_factory.mktemp("nodes")) as node_cluster:
+        yield node_cluster
 
 
 def test_work_is_shared(cluster: Cluster) -> None:
     push(set_up(cluster.server, "plain", "{zone: a}"))
     cluster.require_one_of_each("plain")
-    (begun,) = [line for line in cluster.read_lines() if line.moment.startswith("begin build plain/")]
-    (deployed,) = [line for line in cluster.read_lines() if line.moment.startswith("begin deploy plain ")]
-    assert begun.node in ("two", "three")
-    assert deployed.node == "one"
+    (build_line,) = [line for line in cluster.read_lines() if line.moment.startswith("begin build plain/")]
+    (deploy_line,) = [line for line in cluster.read_lines() if line.moment.startswith("begin deploy plain ")]
+    assert build_line.node in ("two", "three")
+    assert deploy_line.node == "one"
 
 
 def test_the_build_of_a_killed_worker_is_taken_over(cluster: Cluster) -> None:

@@ -56,7 +56,7 @@ class System(ServerSystem):
         webhooks = WebhookAdapter(HttpWebhooks(is_loopback_allowed=True, whole_seconds=2), lambda: datetime.now(UTC))
         super().__init__(folder, target_adapters=[self.queue, webhooks, AppriseAdapter((), is_loopback_allowed=True)])
 
-    def happens(self, kind: str, subject: str = "service web", key: str = "1", **detail: Any) -> None:
+    def record_event(self, kind: str, subject: str = "service web", key: str = "1", **detail: Any) -> None:
         event = NewEvent(f"{kind}/{subject}/{key}", "dockgate", kind, subject, format_time(self.clock()), detail)
         self.store.event_log.record([event])
 
@@ -69,13 +69,13 @@ class System(ServerSystem):
         pattern = {"source": ["dockgate"], "detail-type": [kind]}
         self.apply(json.dumps({"kind": "Rule", "name": name, "pattern": pattern, "targets": targets, **settings}))
 
-    def keys(self, target: str) -> list[str]:
+    def list_message_keys(self, target: str) -> list[str]:
         return list(self.queue.list_messages(target))
 
-    def matched(self) -> None:
+    def wait_for_matching(self) -> None:
         """Waits until the rules have matched everything that has happened."""
-        newest = self.store.event_log.read_newest_seq()
-        wait_until(lambda: self.store.event_cursor.read_position() >= newest, 20)
+        newest_number = self.store.event_log.read_newest_seq()
+        wait_until(lambda: self.store.event_cursor.read_position() >= newest_number, 20)
 
 
 @pytest.fixture(scope="module")
@@ -91,12 +91,12 @@ def test_an_event_arrives_once_at_each_target_of_each_rule(server: System) -> No
     server.add_rule("another", "kind.once", "q1")
     server.add_rule("off", "kind.once", "q1", state="disabled")
     for _ in range(3):
-        server.happens("kind.once", n=7)
-    server.happens("kind.else")
-    wait_until(lambda: len(server.keys("q1")) == 2 and server.keys("q2"), 20)
-    server.matched()
+        server.record_event("kind.once", n=7)
+    server.record_event("kind.else")
+    wait_until(lambda: len(server.list_message_keys("q1")) == 2 and server.list_message_keys("q2"), 20)
+    server.wait_for_matching()
     key = "kind.once/service web/1"
-    assert sorted(server.keys("q1")) == [f"another/{key}", f"once/{key}"]
+    assert sorted(server.list_message_keys("q1")) == [f"another/{key}", f"once/{key}"]
     assert server.queue.list_messages("q2")[f"once/{key}"].data == "7"
     assert len([name for name, _ in server.queue.sent_messages if name in ("q1", "q2")]) == 3
 
@@ -109,9 +109,9 @@ def test_a_real_receiver_gets_a_signed_event_and_a_real_mailbox_one_mail(server:
         server.apply(json.dumps({"kind": "Target", "name": "mail", "type": "apprise", "url": mailbox.url}))
         server.add_rule("real", "kind.real", "hook", {"name": "mail", "group": "1s"})
         for number in range(30):
-            server.happens("kind.real", key=str(number), service=f"web-{number}", status="Rejected")
+            server.record_event("kind.real", key=str(number), service=f"web-{number}", status="Rejected")
         wait_until(lambda: len(receiver.requests) == 30, 30)
-        server.matched()
+        server.wait_for_matching()
         server.clock.ahead += timedelta(seconds=5)
         wait_until(lambda: mailbox.mails, 30)
         bodies = [Webhook(SECRET).verify(body.decode(), headers) for _, headers, body in receiver.requests]
@@ -130,12 +130,12 @@ def test_a_feed_update_that_touches_300_images_is_one_message_for_their_owner_an
 ) -> None:
     server.add_queue("team")
     server.add_rule("owners", "verdict.changed", {"name": "owners", "group": "1s"})
-    owned = {"kind": "PolicyAssignment", "name": "team", "repositories": ["team/*"], "policy": "default"}
-    server.apply(json.dumps({**owned, "owners": ["target:team"]}))
+    assignment = {"kind": "PolicyAssignment", "name": "team", "repositories": ["team/*"], "policy": "default"}
+    server.apply(json.dumps({**assignment, "owners": ["target:team"]}))
 
     def update(key: str) -> None:
         for number in range(300):
-            server.happens(
+            server.record_event(
                 "verdict.changed",
                 f"image {number}",
                 key,
@@ -145,41 +145,41 @@ def test_a_feed_update_that_touches_300_images_is_one_message_for_their_owner_an
                 status="Rejected",
                 vulnerabilities=[{"id": "CVE-2026-1", "severity": "CRITICAL"}],
             )
-        server.matched()
+        server.wait_for_matching()
         server.clock.ahead += timedelta(seconds=5)
 
     update("1")
-    wait_until(lambda: server.keys("team"), 20)
+    wait_until(lambda: server.list_message_keys("team"), 20)
     (message,) = server.queue.list_messages("team").values()
     assert message.title == "CVE-2026-1: 150 images affected"
     assert "and 140 more" in message.text
     assert f"{server.console_url}/events?before=" in message.text
     assert json.loads(message.data)["detail"]["count"] == 150
     update("2")
-    server.happens("verdict.changed", "image x", repository="team/app", image="sha256:x", status="Approved")
-    server.matched()
+    server.record_event("verdict.changed", "image x", repository="team/app", image="sha256:x", status="Approved")
+    server.wait_for_matching()
     server.clock.ahead += timedelta(seconds=5)
-    wait_until(lambda: len(server.keys("team")) == 2, 20)
+    wait_until(lambda: len(server.list_message_keys("team")) == 2, 20)
     assert "verdict changed" in list(server.queue.list_messages("team").values())[1].title
 
 
 def test_quiet_hours_delay_messages_and_a_summary_comes_when_all_is_well(server: System) -> None:
-    here = server.clock()
-    quiet = {"from": f"{(here - timedelta(hours=1)):%H:%M}", "to": f"{(here + timedelta(hours=1)):%H:%M}"}
-    due = f"{(here + timedelta(hours=2)):%H:%M}"
+    start = server.clock()
+    quiet = {"from": f"{(start - timedelta(hours=1)):%H:%M}", "to": f"{(start + timedelta(hours=1)):%H:%M}"}
+    due = f"{(start + timedelta(hours=2)):%H:%M}"
     server.add_queue("quiet", quietHours=quiet, summary=due)
     server.add_rule("quiet", "kind.quiet", "quiet")
     server.add_rule("quiet-group", "kind.quiet2", {"name": "quiet", "group": "1s"})
-    server.happens("kind.quiet")
-    server.happens("kind.quiet2")
-    server.matched()
+    server.record_event("kind.quiet")
+    server.record_event("kind.quiet2")
+    server.wait_for_matching()
     server.clock.ahead += timedelta(seconds=10)
     server.use_cases.event_dispatcher.run()
-    assert server.keys("quiet") == []
+    assert server.list_message_keys("quiet") == []
     server.clock.ahead += timedelta(hours=1, minutes=1)
-    wait_until(lambda: len(server.keys("quiet")) == 2, 20)
+    wait_until(lambda: len(server.list_message_keys("quiet")) == 2, 20)
     server.clock.ahead += timedelta(hours=1)
-    wait_until(lambda: len(server.keys("quiet")) == 3, 20)
+    wait_until(lambda: len(server.list_message_keys("quiet")) == 3, 20)
     assert "All is well" in list(server.queue.list_messages("quiet").values())[2].title
 
 
@@ -189,23 +189,25 @@ def test_a_target_that_is_down_delays_no_other_and_its_dead_letters_are_sent_aga
     server.add_rule("down", "kind.down", "dead", "alive")
     server.queue.down.add("dead")
     for number in range(8):
-        server.happens("kind.down", f"service {number}")
-    wait_until(lambda: len(server.keys("alive")) == 8, 30)
-    delivered = wait_until(lambda: len(taken := server.get("/targets/alive/delivered-messages")) == 8 and taken, 30)
-    assert [message["rule"] for message in delivered] == ["down"] * 8
-    assert [message["position"] for message in delivered] == sorted(
-        (message["position"] for message in delivered), reverse=True
+        server.record_event("kind.down", f"service {number}")
+    wait_until(lambda: len(server.list_message_keys("alive")) == 8, 30)
+    delivered_messages = wait_until(
+        lambda: len(messages := server.get("/targets/alive/delivered-messages")) == 8 and messages, 30
     )
-    assert all(message["delivered_at"] for message in delivered)
+    assert [message["rule"] for message in delivered_messages] == ["down"] * 8
+    assert [message["position"] for message in delivered_messages] == sorted(
+        (message["position"] for message in delivered_messages), reverse=True
+    )
+    assert all(message["delivered_at"] for message in delivered_messages)
     page = server.client.get(f"{server.server.url}/events/targets/alive").text
     assert page.partition('id="delivered"')[2].partition("</section>")[0].count("<tr>") == 9
     assert server.get("/targets/dead/delivered-messages") == []
 
-    def dead() -> Any:
+    def advance_and_get_target() -> Any:
         server.clock.ahead += timedelta(minutes=20)
         return server.get("/targets/dead")
 
-    wait_until(lambda: dead()["is_failing"], 30)
+    wait_until(lambda: advance_and_get_target()["is_failing"], 30)
     status = server.get("/targets/dead")
     assert (status["waiting"], status["paused_until"] is not None) == (8, True)
     assert status["last_error"] == "dead is down. Wait."
@@ -229,7 +231,7 @@ def test_a_target_that_is_down_delays_no_other_and_its_dead_letters_are_sent_aga
     server.queue.down.clear()
     assert server.post("/targets/dead/dead-letters/redeliver", {"keys": [letters[0]["key"]]}) == {"count": 1}
     assert server.post("/targets/dead/dead-letters/redeliver", {}) == {"count": 7}
-    wait_until(lambda: len(server.keys("dead")) == 8, 30)
+    wait_until(lambda: len(server.list_message_keys("dead")) == 8, 30)
     wait_until(lambda: not server.get("/targets/dead")["failures"], 10)
 
 
@@ -247,17 +249,17 @@ def test_a_rule_that_its_own_pipeline_triggers_stops(server: System) -> None:
     server.apply(json.dumps(start))
     transformer = {"inputPathsMap": {"i": "$.detail.image"}, "inputTemplate": '{"IMAGE": "<i>"}'}
     server.add_rule("loop", "kind.loop", {"name": "start", "inputTransformer": transformer})
-    server.happens("kind.loop", "x", image="sha256:1")
+    server.record_event("kind.loop", "x", image="sha256:1")
     executions = wait_until(lambda: server.get("/pipelines/looping/executions"), 20)
     trigger = executions[0]["trigger"]
     assert (trigger["variable.IMAGE"], trigger["cause"]) == ("sha256:1", "the rule loop")
-    server.happens("kind.loop", "x", "2", **{"execution-id": executions[0]["id"]})
+    server.record_event("kind.loop", "x", "2", **{"execution-id": executions[0]["id"]})
     (letter,) = wait_until(lambda: server.get("/targets/start/dead-letters"), 20)
     assert "started the execution that this event is about" in letter["error"]
     for number in range(5):
-        server.happens("kind.loop", f"y{number}", image="sha256:2")
+        server.record_event("kind.loop", f"y{number}", image="sha256:2")
     letters = wait_until(
-        lambda: (listed := server.get("/targets/start/dead-letters")) and len(listed) == 4 and listed, 20
+        lambda: (letters := server.get("/targets/start/dead-letters")) and len(letters) == 4 and letters, 20
     )
     assert "3 times within an hour" in letters[0]["error"]
     assert len(server.get("/pipelines/looping/executions")) == 3
@@ -271,14 +273,14 @@ def test_a_rule_is_tried_without_sending(server: System) -> None:
     assert answer["matches"]
     assert answer["targets"] == [{"name": "tried", "data": "1", "error": None, "group_seconds": None}]
     assert not server.post("/rules/tried/test", {"event": {"source": "x"}})["matches"]
-    assert server.keys("tried") == []
+    assert server.list_message_keys("tried") == []
 
 
 def test_what_is_wrong_is_refused_with_its_reason_and_no_answer_shows_a_secret(server: System) -> None:
     hook = {"kind": "Target", "name": "shown", "type": "webhook", "url": "https://h.example.org/hide-me"}
     hook["secret"] = SECRET
     server.apply(json.dumps(hook))
-    refused = [
+    refusals = [
         ({**hook, "url": "ftp://h.example.org/hide-me"}, 400),
         ({**hook, "secret": "whsec_hide-me"}, 400),
         ({"kind": "Target", "name": "x", "type": "apprise", "url": "file:///hide-me"}, 400),
@@ -286,7 +288,7 @@ def test_what_is_wrong_is_refused_with_its_reason_and_no_answer_shows_a_secret(s
         ({"kind": "Rule", "name": "x", "pattern": {"a": ["b"]}, "targets": ["nowhere"]}, 400),
         ({"kind": "Rule", "name": "x", "pattern": {"a": "b"}, "targets": ["shown"]}, 400),
     ]
-    for document, status in refused:
+    for document, status in refusals:
         answer = server.client.post("/apply", content=json.dumps(document))
         assert answer.status_code == status, answer.text
         assert "hide-me" not in answer.text
@@ -313,23 +315,23 @@ def test_a_clock_that_was_ahead_keeps_back_no_group_and_no_summary(tmp_path: Pat
     rule = {"kind": "Rule", "name": "r", "pattern": {"detail-type": ["kind.ahead"]}}
     documents.apply(json.dumps({**rule, "targets": [{"name": "team", "group": "1s"}]}), "t", Caller(LOCAL))
 
-    def sent() -> list[str]:
+    def list_sent_kinds() -> list[str]:
         """The kinds of messages, oldest first."""
         entries = system.store.outbox.list_entries(OutboxKind.EVENT)
         return sorted(entry.payload["body"]["detail-type"] for entry in entries)
 
     try:
         system.clock.ahead += timedelta(days=400)
-        system.happens("kind.ahead")
+        system.record_event("kind.ahead")
         dispatcher.run()
-        assert sent() == ["summary.daily"]
+        assert list_sent_kinds() == ["summary.daily"]
         system.clock.ahead -= timedelta(days=400)
         dispatcher.run()
-        assert sent() == ["kind.ahead", "summary.daily"]
+        assert list_sent_kinds() == ["kind.ahead", "summary.daily"]
         system.clock.ahead += timedelta(days=1)
         dispatcher.run()
         dispatcher.run()
-        assert sent() == ["kind.ahead", "summary.daily", "summary.daily"]
+        assert list_sent_kinds() == ["kind.ahead", "summary.daily", "summary.daily"]
     finally:
         system.store.close()
 
@@ -337,12 +339,12 @@ def test_a_clock_that_was_ahead_keeps_back_no_group_and_no_summary(tmp_path: Pat
 def test_an_unexpected_error_shows_nothing_of_a_target(server: System, caplog: pytest.LogCaptureFixture) -> None:
     server.add_queue("defective")
     server.add_rule("defective", "kind.defective", "defective")
-    server.happens("kind.defective")
-    status = wait_until(lambda: (shown := server.get("/targets/defective"))["failures"] and shown, 20)
+    server.record_event("kind.defective")
+    status = wait_until(lambda: (view := server.get("/targets/defective"))["failures"] and view, 20)
     assert status["last_error"].startswith("the target defective failed with an internal error: ValueError")
-    tested = server.client.post("/targets/defective/test")
-    assert tested.status_code == 502
-    assert "hide-me" not in tested.text + caplog.text
+    response = server.client.post("/targets/defective/test")
+    assert response.status_code == 502
+    assert "hide-me" not in response.text + caplog.text
 
 
 def test_a_viewer_looks_and_changes_nothing(server: System) -> None:
@@ -368,29 +370,29 @@ def test_a_target_is_notified_of_another_vulnerability_and_not_of_the_same_again
     image = server.plan_image("news", PlannedFindings())
     server.scan_may_end[image].set()
     server.notify_push(image, "push-news")
-    planned = list(server.advisories.advisories)
+    planned_advisories = list(server.advisories.advisories)
     first = make_advisory("news", Severity.CRITICAL, "2")
     second = replace(first, id="CVE-2026-2")
 
-    def changes(*published: Advisory) -> int:
+    def publish_and_count(*published: Advisory) -> int:
         """Publishes advisories and lets rules match the change of the verdict; how many messages there are."""
         status = "Rejected" if published else "Approved"
         position = server.store.event_log.read_newest_seq()
-        server.advisories.advisories = [*planned, *published]
+        server.advisories.advisories = [*planned_advisories, *published]
 
         def is_changed() -> bool:
             events = server.store.event_log.read(position, 100)
             return any(event.body["detail"].get("status") == status for event in events)
 
         wait_until(is_changed, 60)
-        server.matched()
+        server.wait_for_matching()
         server.clock.ahead += timedelta(seconds=5)
         server.use_cases.event_dispatcher.run()
-        return len(server.store.event_cursor.list_groups()) + len(server.keys("news"))
+        return len(server.store.event_cursor.list_groups()) + len(server.list_message_keys("news"))
 
     wait_until(lambda: server.store.fleet_verdicts.list_of_policy("default"), 60)
-    counts = [changes(*published) for published in ((first,), (), (first,), (), (second,), (), (second,))]
-    wait_until(lambda: len(server.keys("news")) == 4, 60)
+    counts = [publish_and_count(*published) for published in ((first,), (), (first,), (), (second,), (), (second,))]
+    wait_until(lambda: len(server.list_message_keys("news")) == 4, 60)
     assert counts[-1] == 4
     texts = [message.text for message in server.queue.list_messages("news").values()]
     expected = first.id, "Approved by default, before: Rejected", second.id, "Approved by default, before: Rejected"

@@ -29,11 +29,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerSystem]:
         yield system
 
 
-def put(server: ServerSystem, name: str, text: str, **more: Any) -> httpx.Response:
-    return server.client.put(f"/policies/{name}", content=text, **more)
+def put(server: ServerSystem, name: str, text: str, **options: Any) -> httpx.Response:
+    return server.client.put(f"/policies/{name}", content=text, **options)
 
 
-def gated(server: ServerSystem, name: str, findings: PlannedFindings, policy: str, requested_policy: str = "") -> str:
+def plan_gated_image(
+    server: ServerSystem, name: str, findings: PlannedFindings, policy: str, requested_policy: str = ""
+) -> str:
     """An image whose pipeline is gated by the policy, out of a repository that asks so."""
     image = server.plan_image(name, findings)
     text = PIPELINE.format(name=name, repository=name, service=name, timeout="7d")
@@ -42,7 +44,7 @@ def gated(server: ServerSystem, name: str, findings: PlannedFindings, policy: st
     return image
 
 
-def recorded(server: ServerSystem, image: str) -> list[dict[str, str]]:
+def list_recorded_verdicts(server: ServerSystem, image: str) -> list[dict[str, str]]:
     """The recorded verdicts on an image, newest first, without those on its push: these come a moment later."""
     records: list[dict[str, str]] = server.get(f"/images/{image}")["verdicts"]
     return [record for record in records if not record["cause"].startswith("push/")]
@@ -55,16 +57,16 @@ def ask(server: ServerSystem, repository: str, requested_policy: str) -> None:
     host.push(repository, files)
 
 
-def ended(server: ServerSystem, execution: str) -> Any:
+def wait_for_end(server: ServerSystem, execution: str) -> Any:
     wait_until(lambda: server.get(f"/executions/{execution}")["execution"]["state"] in ("Failed", "Succeeded"))
     return server.get(f"/executions/{execution}")["execution"]
 
 
 def run(server: ServerSystem, name: str) -> Any:
-    return ended(server, server.post(f"/pipelines/{name}/executions")["id"])
+    return wait_for_end(server, server.post(f"/pipelines/{name}/executions")["id"])
 
 
-def risk(server: ServerSystem, name: str) -> str:
+def get_risk(server: ServerSystem, name: str) -> str:
     risk: str = server.get(f"/services/{name}")["service"]["at_risk"] or ""
     return risk
 
@@ -86,9 +88,9 @@ def test_policy_versions_have_author_and_comment(server: ServerSystem) -> None:
 
 def test_a_conditional_change_needs_the_present_version(server: ServerSystem) -> None:
     assert put(server, "seen", LAX, headers={"If-None-Match": "*"}).status_code == 200
-    refused = put(server, "seen", STRICT, headers={"If-None-Match": "*"})
-    assert refused.status_code == 412
-    assert "is at version 1" in refused.json()["error"]
+    response = put(server, "seen", STRICT, headers={"If-None-Match": "*"})
+    assert response.status_code == 412
+    assert "is at version 1" in response.json()["error"]
     assert put(server, "seen", STRICT, headers={"If-Match": '"1"'}).json()["version"] == 2
     assert put(server, "seen", LAX, headers={"If-Match": '"1"'}).status_code == 412
     assert put(server, "seen", LAX, headers={"If-Match": "yesterday"}).status_code == 400
@@ -132,10 +134,10 @@ def test_a_policy_document_is_applied(server: ServerSystem) -> None:
 
 def test_a_policy_in_use_cannot_be_removed(server: ServerSystem) -> None:
     put(server, "used", LAX)
-    gated(server, "user", PlannedFindings(), "used")
-    refused = server.client.delete("/policies/used")
-    assert refused.status_code == 409
-    assert "the pipeline user" in refused.json()["error"]
+    plan_gated_image(server, "user", PlannedFindings(), "used")
+    response = server.client.delete("/policies/used")
+    assert response.status_code == 409
+    assert "the pipeline user" in response.json()["error"]
 
 
 # --- and what is judged by them --------------------------------------------------------------------------------------
@@ -143,17 +145,17 @@ def test_a_policy_in_use_cannot_be_removed(server: ServerSystem) -> None:
 
 def test_running_services_are_evaluated_after_a_policy_change_and_keep_running(server: ServerSystem) -> None:
     put(server, "changing", LAX)
-    image = gated(server, "judged-again", PlannedFindings({"LOW": 2}), "changing")
+    image = plan_gated_image(server, "judged-again", PlannedFindings({"LOW": 2}), "changing")
     server.deploy_image(image)
     records = server.get(f"/images/{image}")["verdicts"]
     digests = [record["digest"] for record in records if record["policy"] == "changing"]
     put(server, "changing", STRICT)
-    wait_until(lambda: risk(server, "judged-again"))
-    assert "changing: 2 LOW findings" in risk(server, "judged-again")
+    wait_until(lambda: get_risk(server, "judged-again"))
+    assert "changing: 2 LOW findings" in get_risk(server, "judged-again")
     assert server.is_running(image)
     assert server.redeploy_image(image) == "Refused"
     put(server, "changing", LAX)
-    wait_until(lambda: not risk(server, "judged-again"))
+    wait_until(lambda: not get_risk(server, "judged-again"))
     assert server.redeploy_image(image) == "Deployed"
     versions = {entry["digest"] for entry in server.get("/policies/changing/history")}
     case = server.store.verdicts.get_case(digests[-1])
@@ -163,13 +165,13 @@ def test_running_services_are_evaluated_after_a_policy_change_and_keep_running(s
 
 def test_a_removed_policy_blocks(server: ServerSystem) -> None:
     put(server, "going", LAX)
-    image = gated(server, "left-behind", PlannedFindings(), "going")
+    image = plan_gated_image(server, "left-behind", PlannedFindings(), "going")
     server.deploy_image(image)
     server.apply(PIPELINE.format(name="left-behind", repository="left-behind", service="left-behind", timeout="7d"))
     assert server.client.delete("/policies/going").status_code == 200
     wait_until(lambda: server.get("/services/left-behind")["service"]["cannot_judge"])
     assert "removed" in server.get("/services/left-behind")["service"]["cannot_judge"]
-    assert not risk(server, "left-behind")
+    assert not get_risk(server, "left-behind")
     assert server.is_running(image)
     record = next(verdict for verdict in server.get(f"/images/{image}")["verdicts"] if verdict["policy"] == "going")
     assert server.store.verdicts.get_case(record["digest"]).policy.name == "going"
@@ -179,7 +181,7 @@ def test_a_removed_policy_blocks(server: ServerSystem) -> None:
 
 def test_an_approval_is_rejected_when_its_policy_is_removed(server: ServerSystem) -> None:
     put(server, "vanishing", LAX)
-    image = gated(server, "waiter", PlannedFindings(), "vanishing")
+    image = plan_gated_image(server, "waiter", PlannedFindings(), "vanishing")
     execution = server.request_approval(image)
     server.apply(PIPELINE.format(name="waiter", repository="waiter", service="waiter", timeout="7d"))
     assert "the approval waiter-1/" in server.client.delete("/policies/vanishing").json()["error"]
@@ -191,7 +193,9 @@ def test_an_approval_is_rejected_when_its_policy_is_removed(server: ServerSystem
 
 
 def test_a_repository_can_require_a_stricter_policy(server: ServerSystem) -> None:
-    image = gated(server, "modest", PlannedFindings({"LOW": 2}), "default", "policy:\n  max_findings:\n    LOW: 1\n")
+    image = plan_gated_image(
+        server, "modest", PlannedFindings({"LOW": 2}), "default", "policy:\n  max_findings:\n    LOW: 1\n"
+    )
     execution = server.request_approval(image)
     server.end_scan(image)
     assert server.answer(execution) == "Rejected"
@@ -200,7 +204,7 @@ def test_a_repository_can_require_a_stricter_policy(server: ServerSystem) -> Non
     reference = PolicyReference.parse(approval["policy"])
     assert reference.name == "default"
     assert reference.repository_digest
-    (record,) = recorded(server, image)
+    (record,) = list_recorded_verdicts(server, image)
     assert record["policy"] == approval["policy"]
     policy_used = server.store.verdicts.get_case(record["digest"]).policy
     assert [use["LOW"] for use in policy_used.rules["max_findings"]] == [15, 1]
@@ -209,20 +213,20 @@ def test_a_repository_can_require_a_stricter_policy(server: ServerSystem) -> Non
 
 def test_a_repositorys_policy_applies_to_deploys_and_running_services(server: ServerSystem) -> None:
     requested_policy = "policy:\n  max_findings:\n    LOW: 2\n"
-    image = gated(server, "watched", PlannedFindings({"LOW": 2}), "default", requested_policy)
+    image = plan_gated_image(server, "watched", PlannedFindings({"LOW": 2}), "default", requested_policy)
     server.deploy_image(image)
     one_more = make_advisory("watched", Severity.LOW, "2")  # within the server's policy, above what was asked
     server.advisories.advisories = [*server.advisories.advisories, one_more]
-    wait_until(lambda: risk(server, "watched"))
-    assert risk(server, "watched").startswith("default+repository: 3 LOW findings, at most 2 allowed")
+    wait_until(lambda: get_risk(server, "watched"))
+    assert get_risk(server, "watched").startswith("default+repository: 3 LOW findings, at most 2 allowed")
     assert server.redeploy_image(image) == "Refused"
     ask(server, "watched", "")  # it asks for it no more: the same digest passes the server's policy
     assert server.redeploy_image(image) == "Deployed"
-    wait_until(lambda: not risk(server, "watched"))
+    wait_until(lambda: not get_risk(server, "watched"))
 
 
 def test_a_repositorys_policy_does_not_affect_other_repositories(server: ServerSystem) -> None:
-    image = gated(server, "plain", PlannedFindings({"LOW": 2}), "default")
+    image = plan_gated_image(server, "plain", PlannedFindings({"LOW": 2}), "default")
     server.deploy_image(image)
     server.apply("kind: Repository\nname: picky\n")
     server.apply(SERVICE.format(name="picky", count=1))
@@ -231,23 +235,25 @@ def test_a_repositorys_policy_does_not_affect_other_repositories(server: ServerS
     ask(server, "picky", "policy:\n  max_findings:\n    LOW: 0\n")
     assert "2 LOW findings, at most 0" in run(server, "picky")["reason"]
     assert run(server, "plain")["state"] == "Succeeded"
-    assert not risk(server, "plain")
+    assert not get_risk(server, "plain")
 
 
 def test_a_repository_cannot_weaken_the_policy(server: ServerSystem) -> None:
     lax = "policy:\n  max_findings:\n    HIGH: 9\n  evidence:\n    unread: allow\n    uncovered: allow\n"
-    image = gated(server, "greedy", PlannedFindings({"HIGH": 1}), "default", lax)
+    image = plan_gated_image(server, "greedy", PlannedFindings({"HIGH": 1}), "default", lax)
     execution = server.request_approval_after_scan(image)
     assert server.answer(execution) == "Rejected"
-    unread = gated(server, "unread", PlannedFindings(status="UNSUPPORTED"), "default", lax)
-    assert server.answer(server.request_approval_after_scan(unread)) == "Rejected"
+    unread_image = plan_gated_image(server, "unread", PlannedFindings(status="UNSUPPORTED"), "default", lax)
+    assert server.answer(server.request_approval_after_scan(unread_image)) == "Rejected"
 
 
 def test_a_repositorys_policy_keeps_other_rules_of_the_server(server: ServerSystem) -> None:
     put(server, "relaxed", RELAXED)
-    image = gated(server, "relaxing", PlannedFindings(), "relaxed", "policy:\n  max_findings:\n    HIGH: 0\n")
+    image = plan_gated_image(
+        server, "relaxing", PlannedFindings(), "relaxed", "policy:\n  max_findings:\n    HIGH: 0\n"
+    )
     server.deploy_image(image)
-    policy_used = server.store.verdicts.get_case(recorded(server, image)[0]["digest"]).policy
+    policy_used = server.store.verdicts.get_case(list_recorded_verdicts(server, image)[0]["digest"]).policy
     assert [use["unread"] for use in policy_used.rules["evidence"]] == ["allow"]
 
 
@@ -265,14 +271,14 @@ def test_a_repositorys_policy_keeps_other_rules_of_the_server(server: ServerSyst
 def test_an_invalid_repository_policy_fails_the_action_with_its_line(
     server: ServerSystem, requested_policy: str, expected: str
 ) -> None:
-    gated(server, "broken", PlannedFindings(), "default", requested_policy)
-    over = run(server, "broken")
-    assert over["state"] == "Failed"
-    assert expected in over["reason"]
+    plan_gated_image(server, "broken", PlannedFindings(), "default", requested_policy)
+    execution = run(server, "broken")
+    assert execution["state"] == "Failed"
+    assert expected in execution["reason"]
 
 
 def test_an_empty_repository_policy_changes_nothing(server: ServerSystem) -> None:
-    image = gated(server, "wishless", PlannedFindings(), "default", "# nothing\n")
+    image = plan_gated_image(server, "wishless", PlannedFindings(), "default", "# nothing\n")
     server.deploy_image(image)
     assert server.get(f"/images/{image}")["verdicts"][0]["policy"] == "default"
 
@@ -280,12 +286,12 @@ def test_an_empty_repository_policy_changes_nothing(server: ServerSystem) -> Non
 # --- tried before they are enforced ----------------------------------------------------------------------------------
 
 
-def tried(server: ServerSystem, text: str, against: str, **more: Any) -> dict[str, Any]:
+def try_policy_in_parts(server: ServerSystem, text: str, against: str, **fields: Any) -> dict[str, Any]:
     """Part by part, put together."""
     comparison: dict[str, Any] = {"judged": 0, "status_changes": {}, "changes": [], "parts": 0}
     after = ""
     while comparison["parts"] == 0 or after:
-        part = server.post("/policies/try", {"text": text, "against": against, "after": after, **more})
+        part = server.post("/policies/try", {"text": text, "against": against, "after": after, **fields})
         after = part["next"]
         comparison["judged"] += part["judged"]
         comparison["changes"] += part["changes"]
@@ -297,36 +303,38 @@ def tried(server: ServerSystem, text: str, against: str, **more: Any) -> dict[st
 
 def test_a_policy_is_tried_on_the_history_and_nothing_is_stored(server: ServerSystem) -> None:
     put(server, "tried", LAX)
-    images = [gated(server, f"tried-{number}", PlannedFindings({"LOW": number}), "tried") for number in range(4)]
+    images = [
+        plan_gated_image(server, f"tried-{number}", PlannedFindings({"LOW": number}), "tried") for number in range(4)
+    ]
     for image in images:
         server.deploy_image(image)
-    before = [recorded(server, image) for image in images]
-    comparison = tried(server, "max_findings:\n  LOW: 1\n", "history", policy="tried", limit=3)
+    before = [list_recorded_verdicts(server, image) for image in images]
+    comparison = try_policy_in_parts(server, "max_findings:\n  LOW: 1\n", "history", policy="tried", limit=3)
     assert (comparison["judged"], comparison["parts"]) == (4, 2)
     assert comparison["status_changes"] == {"Approved → Rejected": 2}
     change = next(change for change in comparison["changes"] if change["image"] == images[3])
     assert (change["before"], change["after"], change["policy"]) == ("Approved", "Rejected", "tried")
     assert [entry["text"] for entry in change["added"]] == ["3 LOW findings, at most 1 allowed"]
-    assert change["subject"] == recorded(server, images[3])[0]["digest"]
-    assert [recorded(server, image) for image in images] == before
-    assert tried(server, LAX, "history", policy="tried")["changes"] == []
+    assert change["subject"] == list_recorded_verdicts(server, images[3])[0]["digest"]
+    assert [list_recorded_verdicts(server, image) for image in images] == before
+    assert try_policy_in_parts(server, LAX, "history", policy="tried")["changes"] == []
 
 
 def test_a_trial_keeps_the_repositorys_policy(server: ServerSystem) -> None:
     put(server, "tried-asked", LAX)
     requested_policy = "policy:\n  max_findings:\n    LOW: 2\n"
-    image = gated(server, "tried-modest", PlannedFindings({"LOW": 3}), "tried-asked", requested_policy)
+    image = plan_gated_image(server, "tried-modest", PlannedFindings({"LOW": 3}), "tried-asked", requested_policy)
     assert server.answer(server.request_approval_after_scan(image)) == "Rejected"
-    comparison = tried(server, "max_findings:\n  LOW: 99\n", "history", policy="tried-asked")
+    comparison = try_policy_in_parts(server, "max_findings:\n  LOW: 99\n", "history", policy="tried-asked")
     assert (comparison["judged"], comparison["changes"]) == (1, [])
 
 
 def test_a_policy_is_tried_on_running_services(server: ServerSystem) -> None:
     put(server, "ran", LAX)
-    image = gated(server, "running-tried", PlannedFindings({"LOW": 1}), "ran")
+    image = plan_gated_image(server, "running-tried", PlannedFindings({"LOW": 1}), "ran")
     server.deploy_image(image)
     server.advisories.advisories = [*server.advisories.advisories, make_advisory("running-tried", Severity.LOW, "2")]
-    comparison = tried(server, STRICT, "running", policy="ran", limit=1)
+    comparison = try_policy_in_parts(server, STRICT, "running", policy="ran", limit=1)
     (change,) = comparison["changes"]
     assert (change["subject"], change["image"], change["policy"]) == ("running-tried", image, "ran")
     assert [entry["text"] for entry in change["added"]] == ["2 LOW findings, at most 0 allowed"]
@@ -346,7 +354,7 @@ def test_an_invalid_policy_cannot_be_tried_and_has_its_line(server: ServerSystem
 
 def test_one_policy_is_tried_at_a_time(server: ServerSystem) -> None:
     put(server, "turn", LAX)
-    server.deploy_image(gated(server, "turn", PlannedFindings(), "turn"))
+    server.deploy_image(plan_gated_image(server, "turn", PlannedFindings(), "turn"))
     dry_run, candidate = server.server.policy_dry_run, server.server.policies("default")
     with dry_run.turn, pytest.raises(BusyError):
         dry_run.evaluate_history(candidate, None, 1, None)

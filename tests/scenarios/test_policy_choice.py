@@ -39,9 +39,9 @@ class Asking:
         for name, text in {"lax": LAX, "no-low": NO_LOW}.items():
             server.client.put(f"/policies/{name}", content=text).raise_for_status()
 
-    def call(self, who: str, method: str, path: str, **more: Any) -> httpx.Response:
+    def call(self, who: str, method: str, path: str, **options: Any) -> httpx.Response:
         headers = {"Authorization": f"Bearer {self.tokens[who]}"}
-        return slow_http.request(method, f"{self.server.url}/api/v1{path}", headers=headers, **more)
+        return slow_http.request(method, f"{self.server.url}/api/v1{path}", headers=headers, **options)
 
     def ask(self, who: str, image: str, policy: str = "", execution: str = "1") -> httpx.Response:
         body = {"pipeline": "shop", "stage": "gate", "execution": execution, "image": image}
@@ -59,39 +59,41 @@ def asking(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asking]:
         yield Asking(server)
 
 
-def low(asking: Asking, name: str) -> None:
+def plan_low_image(asking: Asking, name: str) -> None:
     """An image that `default` approves and `no-low` rejects."""
     image = asking.server.plan_foreign_image(name, PlannedFindings({"LOW": 1}))
     asking.server.scan_may_end[image].set()
 
 
 def test_a_requester_can_name_only_the_repositorys_policy(asking: Asking) -> None:
-    low(asking, "unassigned")
+    plan_low_image(asking, "unassigned")
     assert asking.answer(asking.ask("dev", "elsewhere.example/app:unassigned")) == ("default", "Approved")
     assert asking.answer(asking.ask("dev", "elsewhere.example/app:unassigned", "default")) == ("default", "Approved")
     for who in ("dev", "ci", "admin"):
-        refused = asking.ask(who, "elsewhere.example/app:unassigned", "lax")
-        assert (refused.status_code, "may not use the policy 'lax'" in refused.json()["error"]) == (403, True), who
+        response = asking.ask(who, "elsewhere.example/app:unassigned", "lax")
+        assert (response.status_code, "may not use the policy 'lax'" in response.json()["error"]) == (403, True), who
         assert asking.ask(who, "elsewhere.example/app:unassigned", "reference-2022").status_code == 403
     assert asking.ask("dev", "elsewhere.example/app:unassigned", "nothing").status_code == 404
 
 
 def test_an_assignment_sets_the_policy_and_allowed_requesters(asking: Asking) -> None:
-    low(asking, "assigned")
+    plan_low_image(asking, "assigned")
     asking.call("sec", "POST", "/apply", content=ASSIGNMENT).raise_for_status()
     assert asking.answer(asking.ask("dev", "team.example/app:assigned")) == ("no-low", "Rejected")
     for weaker in ("lax", "default", "reference-2022"):
-        refused = asking.ask("dev", "team.example/app:assigned", weaker)
-        assert (refused.status_code, "one of: no-low." in refused.json()["advice"]) == (403, True), weaker
+        response = asking.ask("dev", "team.example/app:assigned", weaker)
+        assert (response.status_code, "one of: no-low." in response.json()["advice"]) == (403, True), weaker
         assert asking.ask("narrow", "team.example/app:assigned", weaker).status_code == 403
     assert asking.answer(asking.ask("ci", "team.example/app:assigned", "lax", "ci")) == ("lax", "Approved")
     assert asking.ask("ci", "other.example/app:assigned", "lax").status_code == 403
-    shown = asking.call("reader", "GET", "/policy-assignments").json()
-    assert [(entry["name"], entry["policy"], entry["changed_by"]) for entry in shown] == [("team", "no-low", "sec")]
+    assignments = asking.call("reader", "GET", "/policy-assignments").json()
+    assert [(entry["name"], entry["policy"], entry["changed_by"]) for entry in assignments] == [
+        ("team", "no-low", "sec")
+    ]
 
 
 def test_a_changed_assignment_applies_to_a_repeated_request(asking: Asking) -> None:
-    low(asking, "changing")
+    plan_low_image(asking, "changing")
     document = "kind: PolicyAssignment\nname: changing\nrepositories: [moving.example/app]\npolicy: {}\n"
     asking.server.apply(document.format("default"))
     first = asking.answer(asking.ask("dev", "moving.example/app:changing"))
@@ -103,7 +105,7 @@ def test_a_changed_assignment_applies_to_a_repeated_request(asking: Asking) -> N
 
 
 @pytest.mark.parametrize(
-    ("written", "expected"),
+    ("watch_setting", "expected"),
     [
         ("", {"start": "forever", "seconds": None}),
         ("watch: running\n", {"start": "running", "seconds": None}),
@@ -113,15 +115,15 @@ def test_a_changed_assignment_applies_to_a_repeated_request(asking: Asking) -> N
     ],
 )
 def test_an_assignment_names_owners_and_how_long_images_are_watched(
-    asking: Asking, written: str, expected: dict[str, object]
+    asking: Asking, watch_setting: str, expected: dict[str, object]
 ) -> None:
-    document = ASSIGNMENT + written + "owners: [dev, 'role:security', 'target:chat', dev]\n"
-    applied = asking.call("sec", "POST", "/apply", content=document).raise_for_status().json()
-    assert "No target notifies dev, role:security, target:chat: apply a Target" in applied["advice"]
-    listed = asking.call("reader", "GET", "/policy-assignments").json()
-    shown = next(entry for entry in listed if entry["name"] == "team")
-    assert (shown["owners"], shown["watch"]) == (["dev", "role:security", "target:chat"], expected)
-    assert shown["owners_without_target"] == shown["owners"]
+    document = ASSIGNMENT + watch_setting + "owners: [dev, 'role:security', 'target:chat', dev]\n"
+    change = asking.call("sec", "POST", "/apply", content=document).raise_for_status().json()
+    assert "No target notifies dev, role:security, target:chat: apply a Target" in change["advice"]
+    assignments = asking.call("reader", "GET", "/policy-assignments").json()
+    assignment = next(entry for entry in assignments if entry["name"] == "team")
+    assert (assignment["owners"], assignment["watch"]) == (["dev", "role:security", "target:chat"], expected)
+    assert assignment["owners_without_target"] == assignment["owners"]
 
 
 @pytest.mark.parametrize("who", ["dev", "ci", "app", "reader", "narrow", "definer"])
@@ -132,9 +134,9 @@ def test_assigning_policies_needs_the_permission_accept(asking: Asking, who: str
     if who != "definer":
         return
     pipeline = PIPELINE.format(name="web", repository="web", service="web", timeout="7d")
-    named = pipeline.replace("timeout: 7d", "timeout: 7d\n        policy: lax")
-    refused = asking.call(who, "POST", "/apply", content=named)
-    assert (refused.status_code, "with the permission accept" in refused.json()["advice"]) == (403, True)
+    named_pipeline = pipeline.replace("timeout: 7d", "timeout: 7d\n        policy: lax")
+    response = asking.call(who, "POST", "/apply", content=named_pipeline)
+    assert (response.status_code, "with the permission accept" in response.json()["advice"]) == (403, True)
 
 
 @pytest.mark.parametrize(
@@ -161,8 +163,8 @@ def test_assigning_policies_needs_the_permission_accept(asking: Asking, who: str
 )
 def test_an_invalid_assignment_is_refused(asking: Asking, wrong: str, status: int, expected: str) -> None:
     asking.call("sec", "POST", "/apply", content=ASSIGNMENT).raise_for_status()
-    refused = asking.call("sec", "POST", "/apply", content=wrong)
-    assert (refused.status_code, expected in refused.json()["error"]) == (status, True), refused.text
+    response = asking.call("sec", "POST", "/apply", content=wrong)
+    assert (response.status_code, expected in response.json()["error"]) == (status, True), response.text
 
 
 def test_an_assigned_policy_overrides_the_pipelines_policy(asking: Asking) -> None:
@@ -171,12 +173,12 @@ def test_an_assigned_policy_overrides_the_pipelines_policy(asking: Asking) -> No
     server.apply("kind: PolicyAssignment\nname: bound\nrepositories: [bound/app]\npolicy: no-low\n")
     execution = server.request_approval(image)
     server.end_scan(image)
-    assert ended(server, execution) == "Failed"
+    assert wait_for_end(server, execution) == "Failed"
     assert server._find_approval(execution)["policy"] == "no-low"
     text = PIPELINE.format(name="bound", repository="bound", service="bound", timeout="7d")
     server.apply(text.replace("timeout: 7d", "timeout: 7d\n        policy: lax"))
     weaker = server.post("/pipelines/bound/executions")["id"]
-    assert ended(server, weaker) == "Failed"
+    assert wait_for_end(server, weaker) == "Failed"
     reasons = [
         action["reason"] for stage in server.get(f"/executions/{weaker}")["stages"] for action in stage["actions"]
     ]
@@ -192,10 +194,10 @@ def test_an_approval_in_a_repository_with_a_weaker_policy_deploys_nothing_in_ano
     server.scan_may_end[image].set()
     deploy_without_approval(server, "borrowing")
     assert asking.answer(asking.ask("dev", f"weak.example/app@{image}")) == ("default", "Approved")
-    assert ended(server, server.post("/pipelines/borrowing/executions")["id"]) == "Succeeded"
+    assert wait_for_end(server, server.post("/pipelines/borrowing/executions")["id"]) == "Succeeded"
     server.apply("kind: PolicyAssignment\nname: borrowing\nrepositories: [borrowing/app]\npolicy: no-low\n")
     execution = server.post("/pipelines/borrowing/executions")["id"]
-    assert ended(server, execution) == "Failed"
+    assert wait_for_end(server, execution) == "Failed"
     actions = [action for stage in server.get(f"/executions/{execution}")["stages"] for action in stage["actions"]]
     assert "is not approved by the policy 'no-low'" in actions[-1]["reason"]
 
@@ -206,11 +208,11 @@ def test_a_policy_allowed_to_another_principal_is_not_borrowed_from_another_repo
     image = server.plan_image("lent", PlannedFindings({"LOW": 1}))
     server.scan_may_end[image].set()
     deploy_without_approval(server, "lent")
-    allowed = "allowed: [{policies: [default], principals: [ci]}]\n"
-    server.apply(f"kind: PolicyAssignment\nname: lent\nrepositories: [lent/app]\npolicy: no-low\n{allowed}")
+    allowed_policies = "allowed: [{policies: [default], principals: [ci]}]\n"
+    server.apply(f"kind: PolicyAssignment\nname: lent\nrepositories: [lent/app]\npolicy: no-low\n{allowed_policies}")
     assert asking.answer(asking.ask("dev", f"weak.example/app@{image}")) == ("default", "Approved")
     execution = server.post("/pipelines/lent/executions")["id"]
-    assert ended(server, execution) == "Failed"
+    assert wait_for_end(server, execution) == "Failed"
     actions = [action for stage in server.get(f"/executions/{execution}")["stages"] for action in stage["actions"]]
     assert "is not approved by the policy 'no-low'" in actions[-1]["reason"]
 
@@ -227,7 +229,7 @@ def test_a_digest_without_a_build_is_refused_if_several_repositories_have_it(ask
     text = PIPELINE.format(name="literal", repository="literal", service="literal", timeout="7d")
     server.apply(text.replace("#{BuildVariables.IMAGE_DIGEST}", image))
     execution = server.post("/pipelines/literal/executions")["id"]
-    assert ended(server, execution) == "Failed"
+    assert wait_for_end(server, execution) == "Failed"
     actions = [action for stage in server.get(f"/executions/{execution}")["stages"] for action in stage["actions"]]
     assert any("was pushed to 2 repositories: a/copy, team/literal" in (action["reason"] or "") for action in actions)
 
@@ -240,9 +242,9 @@ def deploy_without_approval(server: ServerSystem, name: str) -> None:
     server.apply(before + after[after.index("  - name: Deploy") :])
 
 
-def ended(server: ServerSystem, execution: str) -> str:
-    def state() -> str:
+def wait_for_end(server: ServerSystem, execution: str) -> str:
+    def read_final_state() -> str:
         answer_view: str = server.get(f"/executions/{execution}")["execution"]["state"]
         return answer_view if answer_view in ("Failed", "Succeeded") else ""
 
-    return wait_until(state)
+    return wait_until(read_final_state)

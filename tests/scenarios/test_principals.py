@@ -57,7 +57,7 @@ class People:
             if role is not Role.ADMIN:
                 body = {"name": role.value, "roles": [role.value], "email": f"{role.value}@example.org"}
                 assert self.post("admin", "/principals", body)["token"] is None
-                self.tokens[role.value] = self.token(role.value)
+                self.tokens[role.value] = self.issue_token(role.value)
 
     def ask(self, who: str, method: str, path: str, body: Any = None) -> httpx.Response:
         headers = {"Authorization": f"Bearer {self.tokens[who]}"} if who else {}
@@ -68,8 +68,8 @@ class People:
         assert answer.is_success, answer.text
         return answer.json()
 
-    def token(self, principal: str, **more: Any) -> str:
-        text: str = self.post("admin", "/tokens", {"principal": principal, **more})["text"]
+    def issue_token(self, principal: str, **fields: Any) -> str:
+        text: str = self.post("admin", "/tokens", {"principal": principal, **fields})["text"]
         return text
 
 
@@ -82,24 +82,24 @@ def people(tmp_path_factory: pytest.TempPathFactory) -> Iterator[People]:
 @pytest.mark.parametrize("role", Role)
 @pytest.mark.parametrize("name", CLASSES)
 def test_each_role_has_its_permissions_only(people: People, name: str, role: Role) -> None:
-    method, path, body, allowed = CLASSES[name]
+    method, path, body, allowed_roles = CLASSES[name]
     answer = people.ask(role.value, method, f"/api/v1{path}", body)
     assert answer.status_code != 401
-    assert (answer.status_code == 403) == (role not in allowed), answer.text
-    if role not in allowed:
-        assert all(entry.value in answer.json()["error"] for entry in allowed)
+    assert (answer.status_code == 403) == (role not in allowed_roles), answer.text
+    if role not in allowed_roles:
+        assert all(entry.value in answer.json()["error"] for entry in allowed_roles)
 
 
 def test_an_invalid_token_gets_no_details(people: People) -> None:
-    good = people.token("viewer")
-    revoked = people.token("viewer")
-    assert people.post("admin", f"/tokens/{revoked.split('_')[1]}/revoke")["revoked_at"]
+    good = people.issue_token("viewer")
+    revoked_token = people.issue_token("viewer")
+    assert people.post("admin", f"/tokens/{revoked_token.split('_')[1]}/revoke")["revoked_at"]
     people.post("admin", "/principals", {"name": "gone", "roles": ["admin"]})
-    gone = people.token("gone")
+    token_of_disabled = people.issue_token("gone")
     people.post("admin", "/principals/gone/disable")
-    swapped = "_".join([*good.split("_")[:2], "0" * 64])
+    swapped_token = "_".join([*good.split("_")[:2], "0" * 64])
     answers = set()
-    for text in (revoked, gone, swapped, "dgt_000000000000_" + "0" * 64, "nonsense"):
+    for text in (revoked_token, token_of_disabled, swapped_token, "dgt_000000000000_" + "0" * 64, "nonsense"):
         answer = slow_http.get(f"{people.server.url}/api/v1/status", headers={"Authorization": f"Bearer {text}"})
         assert (answer.status_code, answer.headers["WWW-Authenticate"]) == (401, 'Bearer realm="dockgate"')
         answers.add(answer.text)
@@ -107,23 +107,23 @@ def test_an_invalid_token_gets_no_details(people: People) -> None:
     headers = {"Authorization": f"Bearer {good}"}
     assert slow_http.get(f"{people.server.url}/api/v1/status", headers=headers).status_code == 200
     people.post("admin", "/principals/gone/enable")
-    headers = {"Authorization": f"Bearer {gone}"}
+    headers = {"Authorization": f"Bearer {token_of_disabled}"}
     assert slow_http.get(f"{people.server.url}/api/v1/status", headers=headers).status_code == 200
 
 
 def test_roles_and_scopes_take_effect_at_once(people: People) -> None:
     people.post("admin", "/principals", {"name": "moved", "roles": ["developer"]})
-    people.tokens["moved"] = people.token("moved", scopes=["run"])
+    people.tokens["moved"] = people.issue_token("moved", scopes=["run"])
     assert people.ask("moved", "POST", "/api/v1/pipelines/none/executions").status_code == 404
     assert people.ask("moved", "GET", "/api/v1/pipelines").status_code == 403
     people.post("admin", "/principals/moved/roles", {"roles": ["viewer"]})
     assert people.ask("moved", "POST", "/api/v1/pipelines/none/executions").status_code == 403
-    refused = people.ask("admin", "POST", "/api/v1/tokens", {"principal": "moved", "scopes": ["run"]})
-    assert (refused.status_code, "does not have the permission run" in refused.json()["error"]) == (400, True)
+    response = people.ask("admin", "POST", "/api/v1/tokens", {"principal": "moved", "scopes": ["run"]})
+    assert (response.status_code, "does not have the permission run" in response.json()["error"]) == (400, True)
 
 
 def test_a_token_limited_to_a_pipeline_cannot_use_other_calls(people: People) -> None:
-    people.tokens["narrow"] = people.token("admin", pipelines=["mine"])
+    people.tokens["narrow"] = people.issue_token("admin", pipelines=["mine"])
     for path, status in {
         "/pipelines/mine": 404,
         "/executions/mine-1": 404,
@@ -150,8 +150,8 @@ def test_git_uses_the_token_as_password(people: People) -> None:
     )
     response = people.ask("", "GET", pull)
     assert (response.status_code, response.headers["WWW-Authenticate"]) == (401, 'Basic realm="dockgate"')
-    people.tokens["pusher"] = people.token("developer", repositories=["web"])
-    people.tokens["elsewhere"] = people.token("developer", repositories=["other"])
+    people.tokens["pusher"] = people.issue_token("developer", repositories=["web"])
+    people.tokens["elsewhere"] = people.issue_token("developer", repositories=["other"])
     for who, reads, writes in (
         ("viewer", 404, 403),
         ("developer", 404, 404),
@@ -176,35 +176,35 @@ def test_an_approvals_token_needs_the_permission_decide(people: People) -> None:
         assert bool(approval_token) == (Permission.DECIDE in PERMISSIONS[role])
     body = {"token": "token of foreign-1/Gate/Approve/1", "reason": "no", "who": "another person"}
     people.ask("approver", "POST", "/api/v1/approvals/foreign-1/Gate/Approve/1/reject", body)
-    settled = people.ask("viewer", "GET", "/api/v1/approvals/foreign-1/Gate/Approve/1").json()
-    assert (settled["state"], settled["decided_by"]) == ("Rejected", "approver")
+    settled_approval = people.ask("viewer", "GET", "/api/v1/approvals/foreign-1/Gate/Approve/1").json()
+    assert (settled_approval["state"], settled_approval["decided_by"]) == ("Rejected", "approver")
 
 
 def test_every_changing_call_is_audited_with_its_status(people: People) -> None:
     people.ask("viewer", "POST", "/api/v1/apply")
     people.ask("admin", "POST", "/api/v1/pipelines/none/executions")
-    newest, before = people.ask("security", "GET", "/api/v1/audit?limit=2").json()
-    assert (newest["who"], newest["call"], newest["status"]) == (
+    newest_entry, before = people.ask("security", "GET", "/api/v1/audit?limit=2").json()
+    assert (newest_entry["who"], newest_entry["call"], newest_entry["status"]) == (
         "admin",
         "POST /api/v1/pipelines/{name}/executions",
         404,
     )
-    assert newest["subject"] == "/api/v1/pipelines/none/executions"
-    assert newest["token"] == people.tokens["admin"].split("_")[1]
+    assert newest_entry["subject"] == "/api/v1/pipelines/none/executions"
+    assert newest_entry["token"] == people.tokens["admin"].split("_")[1]
     assert (before["who"], before["subject"], before["status"]) == ("viewer", "/api/v1/apply", 403)
     people.ask("viewer", "POST", "/git/web.git/git-upload-pack")
-    assert people.ask("security", "GET", "/api/v1/audit?limit=1").json()[0]["id"] == newest["id"]
+    assert people.ask("security", "GET", "/api/v1/audit?limit=1").json()[0]["id"] == newest_entry["id"]
     people.ask("viewer", "POST", "/git/web.git/git-receive-pack")
-    pushed = people.ask("security", "GET", "/api/v1/audit?limit=1").json()[0]
-    assert (pushed["subject"], pushed["status"]) == ("/git/web.git/git-receive-pack", 403)
-    theirs = people.ask("security", "GET", "/api/v1/audit?by=viewer").json()
-    assert {entry["who"] for entry in theirs} == {"viewer"}
+    push_entry = people.ask("security", "GET", "/api/v1/audit?limit=1").json()[0]
+    assert (push_entry["subject"], push_entry["status"]) == ("/git/web.git/git-receive-pack", 403)
+    entries_of_viewer = people.ask("security", "GET", "/api/v1/audit?by=viewer").json()
+    assert {entry["who"] for entry in entries_of_viewer} == {"viewer"}
 
 
 def test_refused_calls_do_not_fill_the_audit_log(people: People) -> None:
     people.server.app.state.refused_calls = RecentCalls(MAX_REFUSALS)
     people.post("admin", "/principals", {"name": "vera", "roles": ["viewer"]})
-    people.tokens["vera"] = people.token("vera")
+    people.tokens["vera"] = people.issue_token("vera")
     path = f"/api/v1/executions/{'x' * 20_000}/stop"
     statuses = [people.ask("vera", "POST", path, {}).status_code for _ in range(MAX_REFUSALS + 5)]
     assert statuses == [403] * MAX_REFUSALS + [429] * 5
@@ -228,7 +228,7 @@ def test_calls_that_end_without_effect_do_not_fill_the_audit_log(
     name = f"dave-{status}"
     roles = {"roles": [], "project_roles": [{"role": "developer", "repositories": "alpha/*"}]}
     people.post("admin", "/principals", {"name": name, **(roles if status == 403 else {"roles": ["developer"]})})
-    people.tokens[name] = people.token(name)
+    people.tokens[name] = people.issue_token(name)
     calls = [people.ask(name, "POST", f"/api/v1{path.format(number)}", body) for number in range(MAX_REFUSALS + 5)]
     assert [call.status_code for call in calls] == [status] * MAX_REFUSALS + [429] * 5
     entries = people.ask("security", "GET", f"/api/v1/audit?by={name}&limit={MAX_REFUSALS * 2}").json()
@@ -239,7 +239,7 @@ def test_calls_that_end_without_effect_do_not_fill_the_audit_log(
 def test_sign_ins_do_not_fill_the_audit_log(people: People) -> None:
     people.server.app.state.recorded_calls = RecentCalls(MAX_RECORDED)
     people.post("admin", "/principals", {"name": "sid", "roles": ["viewer"]})
-    form = {"token": people.token("sid")}
+    form = {"token": people.issue_token("sid")}
 
     def sign_in() -> int:
         headers = {"Sec-Fetch-Site": "same-origin"}
@@ -251,20 +251,20 @@ def test_sign_ins_do_not_fill_the_audit_log(people: People) -> None:
 
 
 def test_tokens_record_their_last_use(people: People) -> None:
-    text = people.token("viewer")
+    text = people.issue_token("viewer")
     people.tokens["used"] = text
 
-    def used() -> str | None:
+    def get_last_use() -> str | None:
         tokens = people.ask("admin", "GET", "/api/v1/tokens?principal=viewer").json()
         last: str | None = next(token["last_used_at"] for token in tokens if token["id"] == text.split("_")[1])
         return last
 
-    assert used() is None
+    assert get_last_use() is None
     people.ask("used", "GET", "/api/v1/status")
-    first = used()
+    first = get_last_use()
     assert first
     people.ask("used", "GET", "/api/v1/status")
-    assert used() == first
+    assert get_last_use() == first
 
 
 def test_no_response_contains_a_secret_or_its_digest(people: People) -> None:
@@ -296,7 +296,7 @@ def test_principals_are_validated(people: People) -> None:
 def test_a_token_for_pipelines_requests_no_approval_from_outside(people: People) -> None:
     """There everybody may call their pipeline by any name."""
     people.server.plan_foreign_image("app", PlannedFindings())
-    people.tokens["limited"] = people.token("developer", pipelines=["shop"])
+    people.tokens["limited"] = people.issue_token("developer", pipelines=["shop"])
     body = {"pipeline": "shop", "stage": "gate", "execution": "1", "image": "elsewhere.example/app:app"}
     assert people.ask("limited", "POST", "/api/v1/approvals", body).status_code == 403
 
@@ -305,7 +305,7 @@ def test_a_limited_token_can_use_the_gate_and_read_its_verdict(people: People, m
     limits, name = {"repositories": ["elsewhere.example/app"]}, "app"
     image = people.server.plan_foreign_image(name, PlannedFindings({"CRITICAL": 1}))
     people.server.scan_may_end[image].set()
-    monkeypatch.setenv("DOCKGATE_TOKEN", people.token("developer", **limits))
+    monkeypatch.setenv("DOCKGATE_TOKEN", people.issue_token("developer", **limits))
     reference = f"elsewhere.example/app:{name}"
     answer = request_verdict(
         GateRequest(people.server.url, reference, "default", "shop", "gate", "", "", 20, True), True, lambda _: None
@@ -313,7 +313,7 @@ def test_a_limited_token_can_use_the_gate_and_read_its_verdict(people: People, m
     assert answer.report is not None
     assert answer.report.verdict.status is Status.REJECTED
     assert answer.report.case is not None
-    people.tokens["limited"] = people.token("developer", **limits)
+    people.tokens["limited"] = people.issue_token("developer", **limits)
     assert people.ask("limited", "POST", f"/api/v1/images/{image}/findings", {}).status_code != 403
     other_image = people.server.plan_foreign_image(f"other-{name}", PlannedFindings())
     people.server.scan_may_end[other_image].set()
@@ -324,6 +324,6 @@ def test_a_limited_token_can_use_the_gate_and_read_its_verdict(people: People, m
         "digest": other_image,
         "repository": "another.example/app",
     }
-    theirs = people.post("admin", "/approvals", body)["approval"]
+    foreign_approval = people.post("admin", "/approvals", body)["approval"]
     assert people.ask("limited", "GET", f"/api/v1/images/{other_image}").status_code == 403
-    assert people.ask("limited", "GET", f"/api/v1/approvals/{theirs['id']}").status_code == 404
+    assert people.ask("limited", "GET", f"/api/v1/approvals/{foreign_approval['id']}").status_code == 404

@@ -15,18 +15,18 @@ from tests.scenarios.live import PIPELINE
 from tests.scenarios.projects_site import CVE, LIMITED, Projects
 from tests.scenarios.route_table import ROUTES, V
 from tests.scenarios.server import ServerSystem
-from tests.scenarios.test_findings import trivy
+from tests.scenarios.test_findings import make_trivy_report
 
 
 @pytest.fixture(scope="module")
 def projects(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Projects]:
     with ServerSystem(Path(tmp_path_factory.mktemp("server"))) as server:
-        made = Projects(server)
-        yield made
-        made.client.close()
+        projects_of_server = Projects(server)
+        yield projects_of_server
+        projects_of_server.client.close()
 
 
-def paths(projects: Projects) -> Iterator[str]:
+def iterate_paths(projects: Projects) -> Iterator[str]:
     """Every path that can be read, with values of `alpha` and of images in both projects; lists with their filters."""
     for route in ROUTES:
         method, _, template = route.partition(" ")
@@ -76,32 +76,32 @@ def paths(projects: Projects) -> Iterator[str]:
 
 @pytest.mark.parametrize("who", LIMITED)
 def test_no_answer_names_what_is_in_another_project(projects: Projects, who: str) -> None:
-    seen = []
-    for path in dict.fromkeys(paths(projects)):
+    leaks = []
+    for path in dict.fromkeys(iterate_paths(projects)):
         answer = projects.get(path, who)
         assert answer.status < 500, (path, answer.text)
         if match := re.search(r".{0,80}bravo.{0,80}", answer.text):
-            seen.append((path, match[0]))
+            leaks.append((path, match[0]))
         if projects.bravo_only in answer.text:
-            seen.append((path, projects.bravo_only))
-    assert not seen, "\n".join(f"{path}: {text}" for path, text in seen)
+            leaks.append((path, projects.bravo_only))
+    assert not leaks, "\n".join(f"{path}: {text}" for path, text in leaks)
 
 
 def test_an_admin_sees_all_of_it(projects: Projects) -> None:
     """What the test above looks for is there."""
-    count = sum("bravo" in projects.get(path, "admin").text for path in dict.fromkeys(paths(projects)))
+    count = sum("bravo" in projects.get(path, "admin").text for path in dict.fromkeys(iterate_paths(projects)))
     assert count > 50
 
 
 @pytest.mark.parametrize("who", ["repository token", "token", "project"])
 def test_of_a_service_that_ran_an_image_of_another_project_the_own_part_is_shown(projects: Projects, who: str) -> None:
-    for caller, revisions, deployed in ((who, [3], None), ("admin", [3, 2, 1], "bravo")):
+    for caller, revisions, deployed_by in ((who, [3], None), ("admin", [3, 2, 1], "bravo")):
         view = projects.call("GET", "/services/shop", caller).json()
         assert [definition["revision"] for definition in view["definitions"]] == revisions
         assert len(view["rollouts"]) == len(view["events"]) == (caller == "admin")
         exposure = projects.call("GET", f"/exposure?q={CVE}", caller).json()
         pipelines = {entry["service"]: entry["pipeline"] for entry in exposure["services"]}
-        assert pipelines["shop"] == deployed
+        assert pipelines["shop"] == deployed_by
 
 
 @pytest.mark.parametrize("who", LIMITED)
@@ -152,8 +152,8 @@ def test_a_self_chosen_name_of_a_pipeline_opens_no_other_repository(projects: Pr
 @pytest.mark.parametrize("who", LIMITED)
 def test_naming_an_own_repository_opens_no_image_of_another(projects: Projects, who: str) -> None:
     """The digest may be known: from a log, a build that gives the same bytes again, or a message."""
-    unread = projects.unread_image
-    for image in (projects.bravo_only, unread, projects.unknown):
+    unread_image = projects.unread_image
+    for image in (projects.bravo_only, unread_image, projects.unknown):
         answer = projects.call("POST", f"/images/{image}/scan", who, {"repository": "alpha/empty"})
         assert answer.status_code in (403, 404), answer.text
         body = {"pipeline": "alpha", "stage": "s", "execution": f"empty-{who}-{image[7:15]}"}
@@ -161,7 +161,7 @@ def test_naming_an_own_repository_opens_no_image_of_another(projects: Projects, 
         answer = projects.call("POST", "/approvals", who, {**body, "image": reference})
         assert answer.status_code in (403, 404), answer.text
         assert projects.call("GET", f"/images/{image}", who).status_code == 403
-    scan = projects.server.store.images.scan(unread)
+    scan = projects.server.store.images.scan(unread_image)
     assert scan is not None
     assert scan.repository == "bravo/base"
     assert projects.server.store.images.scan(projects.unknown) is None
@@ -193,17 +193,17 @@ owners: [bravo-lead]
         content = document.format(name, repositories)
         projects.client.post(f"{V}/apply", content=content, headers=projects.make_headers("admin")).raise_for_status()
     try:
-        shown = {entry["name"]: entry for entry in projects.call("GET", "/policy-assignments", "project").json()}
+        assignments = {entry["name"]: entry for entry in projects.call("GET", "/policy-assignments", "project").json()}
         full = {entry["name"]: entry for entry in projects.call("GET", "/policy-assignments", "admin").json()}
     finally:
         for name in ("both", "own"):
             path = f"{V}/policy-assignments/{name}"
             projects.client.delete(path, headers=projects.make_headers("admin")).raise_for_status()
-    both = shown["both"]
+    both = assignments["both"]
     assert (both["repositories"], both["owners"]) == (["alpha/base"], [])
-    (allowed,) = both["allowed"]
-    assert (allowed["policies"], allowed["principals"]) == (["reference-2022"], ["project"])
-    assert (shown["own"], full["both"]["owners"]) == (full["own"], ["bravo-lead"])
+    (allowed_policies,) = both["allowed"]
+    assert (allowed_policies["policies"], allowed_policies["principals"]) == (["reference-2022"], ["project"])
+    assert (assignments["own"], full["both"]["owners"]) == (full["own"], ["bravo-lead"])
 
 
 def test_a_report_vouches_only_where_its_author_may_accept_risks(projects: Projects) -> None:
@@ -214,7 +214,7 @@ def test_a_report_vouches_only_where_its_author_may_accept_risks(projects: Proje
     projects.tokens["eve"] = projects.post("/tokens", {"principal": "eve"})["text"]
     image = projects._plan_foreign_image("moved", PlannedFindings(status="STRANGE"))
     projects.push(image, "alpha/moved", "1")
-    report = trivy(projects.server, image)
+    report = make_trivy_report(projects.server, image)
     answer = projects.client.post(f"{V}/images/{image}/findings", content=report, headers=projects.make_headers("eve"))
     assert (answer.status_code, answer.json()[0]["vouched"]) == (201, True)
     projects.push(image, "bravo/moved", "1")
@@ -257,8 +257,8 @@ def test_the_page_of_an_image_is_that_of_the_repository_that_links_to_it(project
         assert (name, re.findall(r'class="chip [^"]*">(?:<[^>]+>)*([A-Z]\w+)', head)[0]) == (f"{repository}:1", status)
         assert f"dockgate image show {repository}@{projects.shared_image}" in page
         assert f"/api/v1{link}" in page
-    refused = read(f"{path}?repository=bravo/base", "project")
-    assert (refused.status_code, refused.headers["location"]) == (303, path)
+    response = read(f"{path}?repository=bravo/base", "project")
+    assert (response.status_code, response.headers["location"]) == (303, path)
     own_page = read(path, "project").text
     assert "alpha/" in own_page.partition("<h1>")[2].partition("</h1>")[0]
     assert "bravo" not in own_page
@@ -268,10 +268,10 @@ def test_the_page_of_an_image_is_that_of_the_repository_that_links_to_it(project
 def test_messages_name_nothing_of_another_project(projects: Projects, who: str) -> None:
     image = f"{projects.server.registry.address}/alpha/base@{projects.shared_image}"
     body = {"pipeline": "alpha", "stage": "s", "execution": f"names-{who}", "image": image}
-    for more in ({"policy": "none"}, {"service": "none"}, {"policy": "bravo-rules"}):
-        answer = projects.call("POST", "/approvals", who, {**body, **more})
+    for fields in ({"policy": "none"}, {"service": "none"}, {"policy": "bravo-rules"}):
+        answer = projects.call("POST", "/approvals", who, {**body, **fields})
         assert answer.status_code >= 400
-        assert more.get("policy") == "bravo-rules" or "bravo" not in answer.text, answer.text
+        assert fields.get("policy") == "bravo-rules" or "bravo" not in answer.text, answer.text
 
 
 @pytest.mark.parametrize("who", LIMITED)

@@ -32,19 +32,19 @@ def test_a_verdict_is_replayed_identically_after_a_database_update(server: Serve
     (record,) = server.get(f"/images/{image}")["verdicts"]
     server.publish_advisory(image)
 
-    def document(digest: str) -> bytes:
+    def read_document(digest: str) -> bytes:
         return slow_http.get(f"{server.url}/api/v1/documents/{digest}").content
 
-    stored = document(record["digest"])
+    stored_verdict = read_document(record["digest"])
     case_json = json.dumps(server.get(f"/verdicts/{record['digest']}/case")).encode()
-    recorded = case_file.read(case_json, "the server's answer")
+    recorded_case = case_file.read(case_json, "the server's answer")
     for name in ("policy", "snapshot", "waivers"):
-        digest = getattr(recorded.verdict.inputs, name)
-        assert compute_digest(document(digest)) == digest
-    replayed = case_file.replay(recorded, ecosystems.load(), rules.load())
-    assert replayed.differences == ()
-    assert canonical.encode(replayed.verdict) == stored
-    assert compute_digest(stored) == record["digest"]
+        digest = getattr(recorded_case.verdict.inputs, name)
+        assert compute_digest(read_document(digest)) == digest
+    replay = case_file.replay(recorded_case, ecosystems.load(), rules.load())
+    assert replay.differences == ()
+    assert canonical.encode(replay.verdict) == stored_verdict
+    assert compute_digest(stored_verdict) == record["digest"]
     assert server.get(f"/verdicts/{record['digest']}/explanation")["replay"]["same"]
 
 
@@ -54,22 +54,22 @@ def test_comparing_two_verdicts_names_the_new_advisory(server: ServerSystem) -> 
     server.end_scan(image)
     assert server.answer(execution) == "Approved"
     server.publish_advisory(image)
-    again = server.request_approval(image)
-    assert server.answer(again) == "Rejected"
+    second_approval = server.request_approval(image)
+    assert server.answer(second_approval) == "Rejected"
     later, *_, first = (record["digest"] for record in server.get(f"/images/{image}")["verdicts"])
-    explained = server.get(f"/verdicts/{first}/explanation?against={later}")["explanation"]
-    assert (explained["before"], explained["after"]) == ("Approved", "Rejected")
-    assert [change["input"] for change in explained["changes"] if change["is_status_changed"]] == ["advisories"]
-    assert [change["input"] for change in explained["changes"]] == ["advisories", "time"]
-    assert len(explained["changes"][0]["effect"]["added"]) == 1
+    explanation = server.get(f"/verdicts/{first}/explanation?against={later}")["explanation"]
+    assert (explanation["before"], explanation["after"]) == ("Approved", "Rejected")
+    assert [change["input"] for change in explanation["changes"] if change["is_status_changed"]] == ["advisories"]
+    assert [change["input"] for change in explanation["changes"]] == ["advisories", "time"]
+    assert len(explanation["changes"][0]["effect"]["added"]) == 1
 
 
 def test_a_pipeline_without_an_approval_deploys_nothing(server: ServerSystem) -> None:
     image = server.plan_image("ungated", PlannedFindings())
     server.end_scan(image)
-    ungated = PIPELINE.format(name="ungated", repository="ungated", service="ungated", timeout="1d")
-    head, _, rest = ungated.partition("  - name: ContainerVulnerabilityAssessment\n")
-    server.apply(head + rest[rest.index("  - name: Deploy\n") :])
+    pipeline_text = PIPELINE.format(name="ungated", repository="ungated", service="ungated", timeout="1d")
+    head, _, later_stages = pipeline_text.partition("  - name: ContainerVulnerabilityAssessment\n")
+    server.apply(head + later_stages[later_stages.index("  - name: Deploy\n") :])
     execution = server.post("/pipelines/ungated/executions")["id"]
     wait_until(lambda: server.get(f"/executions/{execution}")["execution"]["state"] == "Failed")
     assert "only approved digests run" in server.get(f"/executions/{execution}")["execution"]["reason"]
@@ -95,7 +95,7 @@ def test_notifications_of_waiting_approvals_have_no_token(server: ServerSystem) 
     token = server.get(f"/approvals/{approval}")["token"]
     server.end_scan(image)
     wait_until(lambda: server.get(f"/approvals/{approval}")["state"] != "Waiting")
-    newest = server.store.event_log.read_newest_seq()
-    wait_until(lambda: server.store.event_cursor.read_position() >= newest)
+    newest_number = server.store.event_log.read_newest_seq()
+    wait_until(lambda: server.store.event_cursor.read_position() >= newest_number)
     assert server.list_notifications("approval.needed") == {}, "no person has to act"
     assert token not in repr(server.store.event_log.read(0, 10_000))

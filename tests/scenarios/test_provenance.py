@@ -12,7 +12,7 @@ from tests.scenarios.defects import PlannedFindings
 from tests.scenarios.live import wait_until
 from tests.scenarios.server import ServerSystem
 from tests.scenarios.test_approval_requests import answer, ask
-from tests.scenarios.test_policies import gated, put, risk, run
+from tests.scenarios.test_policies import get_risk, plan_gated_image, put, run
 
 from dockgate.attestations import dsse
 from dockgate.delivery.ports import BaseImage
@@ -40,34 +40,36 @@ allowed:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerSystem]:
     with ServerSystem(Path(tmp_path_factory.mktemp("server"))) as system:
         system.builder.bases = (BaseImage("docker.io/library/debian:13", DEBIAN),)
-        strict(system, "ours")
-        strict(system, "theirs", CI, THEIRS.public.pem)
+        put_strict_policy(system, "ours")
+        put_strict_policy(system, "theirs", CI, THEIRS.public.pem)
         system.apply(ASSIGNMENT)
         yield system
 
 
-def strict(server: ServerSystem, name: str, builder: str = BUILDER, key: str = "", **more: object) -> None:
-    rule = {"builders": [{"id": builder, "keys": [key or server.attestor.list_keys()[0].pem]}], **more}
+def put_strict_policy(
+    server: ServerSystem, name: str, builder: str = BUILDER, key: str = "", **settings: object
+) -> None:
+    rule = {"builders": [{"id": builder, "keys": [key or server.attestor.list_keys()[0].pem]}], **settings}
     put(server, name, json.dumps({"provenance": rule})).raise_for_status()
 
 
-def built(server: ServerSystem, name: str, policy: str) -> tuple[str, Any]:
+def build_image(server: ServerSystem, name: str, policy: str) -> tuple[str, Any]:
     """An image that a pipeline builds, gated by the policy, and how its execution ended."""
-    image = gated(server, name, PlannedFindings(), policy)
+    image = plan_gated_image(server, name, PlannedFindings(), policy)
     server.scan_may_end[image].set()
     return image, run(server, name)
 
 
-def judged(server: ServerSystem, name: str, policy: str, *attached: bytes) -> tuple[str, Any]:
+def judge_foreign_image(server: ServerSystem, name: str, policy: str, *documents: bytes) -> tuple[str, Any]:
     """An image of another registry with these attached documents, and its decision."""
     image = server.plan_foreign_image(name, PlannedFindings())
     server.scan_may_end[image].set()
-    server.attachments[image] = list(attached)
-    created = ask(server, name, policy=policy)
-    return image, answer(server, created, 20)
+    server.attachments[image] = list(documents)
+    request = ask(server, name, policy=policy)
+    return image, answer(server, request, 20)
 
 
-def by_ci(image: str, signer: dsse.Signer = THEIRS) -> bytes:
+def sign_as_ci(image: str, signer: dsse.Signer = THEIRS) -> bytes:
     return dsse.sign_payload(write_statement(replace(RECORD, builder=CI), "elsewhere.example/app", image), signer)
 
 
@@ -77,28 +79,28 @@ def digest_of(server: ServerSystem, name: str) -> str:
 
 
 def test_images_built_by_the_server_pass_the_provenance_rule(server: ServerSystem) -> None:
-    image, execution = built(server, "made", "ours")
+    image, execution = build_image(server, "made", "ours")
     assert execution["state"] == "Succeeded", execution
     record = next(verdict for verdict in server.get(f"/images/{image}")["verdicts"] if verdict["policy"] == "ours")
-    recorded = case_file.RecordedVerdict(
+    recorded_verdict = case_file.RecordedVerdict(
         server.store.verdicts.get(record["digest"]), server.store.verdicts.get_case(record["digest"])
     )
-    assert recorded.case.provenance is not None
-    (statement,) = recorded.case.provenance.statements
+    assert recorded_verdict.case.provenance is not None
+    (statement,) = recorded_verdict.case.provenance.statements
     assert (statement.builder, statement.bases) == (BUILDER, (DEBIAN,))
     assert statement.source == f"git+{server.url}/git/made.git"
     assert len(statement.commit or "") == 40
-    assert recorded.verdict.inputs.provenance
-    assert case_file.replay(recorded, ecosystems.load(), rules.load()).differences == ()
+    assert recorded_verdict.verdict.inputs.provenance
+    assert case_file.replay(recorded_verdict, ecosystems.load(), rules.load()).differences == ()
 
 
 def test_a_provenance_statement_is_attached_once(server: ServerSystem) -> None:
-    image, _ = built(server, "attached", "ours")
+    image, _ = build_image(server, "attached", "ours")
     wait_until(lambda: server.attestor.provenance.get(f"attached/app@{image}"))
     ((key, envelope),) = server.attestor.provenance[f"attached/app@{image}"].items()
     assert key == "attached-1/Build/Build/1"
-    signed = dsse.verify_envelope(envelope, [dsse.PublicKey(server.attestor.list_keys()[0].pem.encode())])
-    document = json.loads(signed.payload)
+    verified_envelope = dsse.verify_envelope(envelope, [dsse.PublicKey(server.attestor.list_keys()[0].pem.encode())])
+    document = json.loads(verified_envelope.payload)
     assert document["predicateType"] == PREDICATE_TYPE
     assert document["subject"] == [
         {"name": f"{server.registry.address}/attached/app", "digest": {"sha256": image.removeprefix("sha256:")}}
@@ -109,48 +111,58 @@ def test_a_provenance_statement_is_attached_once(server: ServerSystem) -> None:
 
 
 def test_an_image_pushed_by_hand_is_refused(server: ServerSystem) -> None:
-    _, approval = judged(server, "by-hand", "ours")
+    _, approval = judge_foreign_image(server, "by-hand", "ours")
     assert approval["state"] == "Rejected"
     assert "No provenance statement is attached to it." in approval["summary"]
 
 
 def test_forged_and_copied_statements_are_refused(server: ServerSystem) -> None:
     """One by a key of its own, our statement of another digest, and an approval's statement by our own key."""
-    made, _ = built(server, "original", "ours")
-    wait_until(lambda: server.attestor.provenance.get(f"original/app@{made}"))
-    (copied,) = server.attestor.provenance[f"original/app@{made}"].values()
+    original_image, _ = build_image(server, "original", "ours")
+    wait_until(lambda: server.attestor.provenance.get(f"original/app@{original_image}"))
+    (copied_statement,) = server.attestor.provenance[f"original/app@{original_image}"].values()
     image = digest_of(server, "forged")
-    forged = dsse.sign_payload(write_statement(RECORD, "elsewhere.example/app", image), THEIRS)
-    ((_, payload),) = server.attestor.attestations[f"original/app@{made}", "ours"]
+    forged_statement = dsse.sign_payload(write_statement(RECORD, "elsewhere.example/app", image), THEIRS)
+    ((_, payload),) = server.attestor.attestations[f"original/app@{original_image}", "ours"]
     approval_of_other = server.attestor.sign(payload)
-    same = payload.replace(made.removeprefix("sha256:").encode(), image.removeprefix("sha256:").encode())
-    _, approval = judged(server, "forged", "ours", forged, copied, approval_of_other, server.attestor.sign(same))
+    renamed_payload = payload.replace(
+        original_image.removeprefix("sha256:").encode(), image.removeprefix("sha256:").encode()
+    )
+    _, approval = judge_foreign_image(
+        server,
+        "forged",
+        "ours",
+        forged_statement,
+        copied_statement,
+        approval_of_other,
+        server.attestor.sign(renamed_payload),
+    )
     assert approval["state"] == "Rejected"
     assert "is not signed by a key that the policy lists" in approval["summary"]
     assert "about another image" in approval["summary"]
 
 
 def test_another_builder_s_statement_counts_where_the_policy_names_it(server: ServerSystem) -> None:
-    good = by_ci(digest_of(server, "by-ci"))
-    _, approval = judged(server, "by-ci", "theirs", b"{}", by_ci("sha256:" + "0" * 64), good)
+    good = sign_as_ci(digest_of(server, "by-ci"))
+    _, approval = judge_foreign_image(server, "by-ci", "theirs", b"{}", sign_as_ci("sha256:" + "0" * 64), good)
     assert approval["state"] == "Approved", approval
-    _, approval = judged(server, "by-ci", "ours", good)
+    _, approval = judge_foreign_image(server, "by-ci", "ours", good)
     assert approval["state"] == "Rejected"
 
 
 def test_a_statement_attached_after_the_scan_counts_for_the_next_request(server: ServerSystem) -> None:
-    image, approval = judged(server, "late", "theirs")
+    image, approval = judge_foreign_image(server, "late", "theirs")
     assert approval["state"] == "Rejected"
-    server.attachments[image] = [by_ci(image)]
-    created = ask(server, "late", execution="2", policy="theirs")
-    assert answer(server, created, 20)["state"] == "Approved"
+    server.attachments[image] = [sign_as_ci(image)]
+    request = ask(server, "late", execution="2", policy="theirs")
+    assert answer(server, request, 20)["state"] == "Approved"
 
 
 def test_a_copy_of_an_image_without_statements_takes_none_from_the_image(server: ServerSystem) -> None:
     """Every developer can copy an image, and ask for its approval where nothing lies beside it."""
     image = digest_of(server, "copied-bare")
     server.attachments[f"elsewhere.example/copy@{image}"] = []
-    _, approval = judged(server, "copied-bare", "theirs", by_ci(image))
+    _, approval = judge_foreign_image(server, "copied-bare", "theirs", sign_as_ci(image))
     assert approval["state"] == "Approved", approval
     copy = ask(server, "copied-bare", "2", image="elsewhere.example/copy:copied-bare", policy="theirs")
     assert answer(server, copy, 20)["state"] == "Rejected"
@@ -164,19 +176,21 @@ def test_running_services_are_evaluated_by_a_new_provenance_rule(server: ServerS
     """Attachments were not read before: they count now, and missing ones put the service at risk."""
     put(server, "growing", "malicious: {}\n").raise_for_status()
     for name in ("signed-elsewhere", "unsigned"):
-        server.attachments[digest_of(server, name)] = [by_ci(digest_of(server, name))] if name != "unsigned" else []
-        _, execution = built(server, name, "growing")
+        server.attachments[digest_of(server, name)] = (
+            [sign_as_ci(digest_of(server, name))] if name != "unsigned" else []
+        )
+        _, execution = build_image(server, name, "growing")
         assert execution["state"] == "Succeeded", execution
-    strict(server, "growing", CI, THEIRS.public.pem)
-    wait_until(lambda: risk(server, "unsigned"))
-    assert "no provenance from an allowed builder" in risk(server, "unsigned")
-    assert risk(server, "signed-elsewhere") == ""  # it was judged in the same round, before the other
+    put_strict_policy(server, "growing", CI, THEIRS.public.pem)
+    wait_until(lambda: get_risk(server, "unsigned"))
+    assert "no provenance from an allowed builder" in get_risk(server, "unsigned")
+    assert get_risk(server, "signed-elsewhere") == ""  # it was judged in the same round, before the other
 
 
 def test_an_unreachable_registry_makes_provenance_undetermined(server: ServerSystem) -> None:
     server.registry_down = True
     try:
-        image, approval = judged(server, "unreachable", "theirs")
+        image, approval = judge_foreign_image(server, "unreachable", "theirs")
     finally:
         server.registry_down = False
     assert approval["state"] == "Rejected"
@@ -185,7 +199,7 @@ def test_an_unreachable_registry_makes_provenance_undetermined(server: ServerSys
 
 
 @pytest.mark.parametrize(
-    ("name", "demanded", "expected"),
+    ("name", "requirements", "expected"),
     [
         ("sources", {"sources": ["git+https://git.example/**"]}, "is not allowed"),
         ("bases", {"bases": ["sha256:" + "e" * 64]}, "images that are not allowed"),
@@ -193,10 +207,10 @@ def test_an_unreachable_registry_makes_provenance_undetermined(server: ServerSys
     ],
 )
 def test_further_provenance_requirements_are_checked(
-    server: ServerSystem, name: str, demanded: dict[str, Any], expected: str
+    server: ServerSystem, name: str, requirements: dict[str, Any], expected: str
 ) -> None:
-    strict(server, f"by-{name}", **demanded)
-    image, execution = built(server, f"of-{name}", f"by-{name}")
+    put_strict_policy(server, f"by-{name}", **requirements)
+    image, execution = build_image(server, f"of-{name}", f"by-{name}")
     assert execution["state"] == "Failed"
     # Beside the verdict of the gate, there may be one on the push, by the repository's own policy.
     assert any(expected in verdict["summary"] for verdict in server.get(f"/images/{image}")["verdicts"])

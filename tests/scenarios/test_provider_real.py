@@ -36,7 +36,7 @@ REQUEST = SignInRequest("s" * 43, "n" * 43, "v" * 43)
 
 
 @contextmanager
-def running(return_url: str) -> Iterator[str]:
+def run_provider(return_url: str) -> Iterator[str]:
     """The provider; gives its issuer."""
     assert (FOLDER / "node_modules").exists(), "`make test` installs oidc-provider into build/identity-provider"
     port = find_free_port()
@@ -77,7 +77,7 @@ RETURN = "http://127.0.0.1:9/signin/provider/return"
 
 @pytest.fixture(scope="module")
 def issuer() -> Iterator[str]:
-    with running(RETURN) as issuer:
+    with run_provider(RETURN) as issuer:
         yield issuer
 
 
@@ -89,9 +89,9 @@ class Adapter:
     ) -> None:
         self.ahead = timedelta()
         settings = OidcSettings(issuer, client, secret)
-        self.provider = OpenIdProvider(settings, RETURN, self._now, connection or ProviderConnection())
+        self.provider = OpenIdProvider(settings, RETURN, self._get_time, connection or ProviderConnection())
 
-    def _now(self) -> datetime:
+    def _get_time(self) -> datetime:
         return datetime.now(UTC) + self.ahead
 
     def answer(self, name: str = "ada+developers") -> tuple[str, str | None]:
@@ -179,13 +179,13 @@ def test_a_new_key_is_followed_and_one_that_is_not_published_is_refused(issuer: 
 def test_a_person_signs_in_to_a_server_and_out(tmp_path: Path) -> None:
     server_port = find_free_port()
     console = f"http://localhost:{server_port}"
-    with running(f"{console}{RETURN_PATH}") as issuer:
+    with run_provider(f"{console}{RETURN_PATH}") as issuer:
 
-        def provider(url: str, clock: Clock) -> OpenIdProvider:
+        def make_provider(url: str, clock: Clock) -> OpenIdProvider:
             return OpenIdProvider(OidcSettings(issuer, "dockgate", SECRET), url, clock, ProviderConnection())
 
         roles = read_mapping([("developers", "developer"), ("admins", "admin")], ("127.0.0.1:7421",))
-        with ServerSystem(tmp_path, port=server_port, identity_provider=provider, group_roles=roles) as server:
+        with ServerSystem(tmp_path, port=server_port, identity_provider=make_provider, group_roles=roles) as server:
             with Browser(server) as browser:
                 browser.base_url = console
                 back = walk(browser.get("/signin/provider?to=/images").headers["location"], "ada+admins")

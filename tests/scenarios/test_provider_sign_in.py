@@ -56,14 +56,14 @@ def test_a_person_signs_in_and_comes_back_to_their_page(site: ProviderSite) -> N
 
 def test_the_cookies_are_out_of_reach_of_scripts_and_hold_no_token(site: ProviderSite) -> None:
     with Browser(site.server) as browser:
-        begun = browser.get("/signin/provider")
+        response = browser.get("/signin/provider")
         back = browser.get(site.sign_in_at_provider(browser, site.add_person("ada", "developers")))
-    for answer in (begun, back):
+    for answer in (response, back):
         for cookie in answer.headers.get_list("set-cookie"):
             assert "httponly" in cookie.lower()
             assert "samesite=lax" in cookie.lower() or "max-age=0" in cookie.lower()
-    assert begun.headers["cache-control"] == "no-store"
-    assert SECRET not in begun.headers["set-cookie"] + begun.headers["location"]
+    assert response.headers["cache-control"] == "no-store"
+    assert SECRET not in response.headers["set-cookie"] + response.headers["location"]
 
 
 @pytest.mark.parametrize("role", Role)
@@ -211,11 +211,11 @@ def test_an_answer_counts_once(site: ProviderSite) -> None:
         back = site.sign_in_at_provider(browser, site.add_person("ada", "developers"))
         pending = browser.cookies[PENDING]
         code = parse_qs(urlsplit(back).query)["code"][0]
-        issued = site.fake.codes[code]
+        code_grant = site.fake.codes[code]
         assert browser.get(back).status_code == 303
         set_pending(browser, pending)
         assert browser.get(back).status_code == 403
-        site.fake.codes[code] = issued  # even if the provider takes the code again
+        site.fake.codes[code] = code_grant  # even if the provider takes the code again
         set_pending(browser, pending)
         answer = browser.get(back)
         assert answer.status_code == 403
@@ -243,10 +243,12 @@ def test_nonsense_in_the_cookie_signs_no_one_in(site: ProviderSite, cookie: str)
         assert browser.get(f"{RETURN_PATH}?error=access_denied&state=%ff").status_code == 403
 
 
-@pytest.mark.parametrize("to", ["//evil.example/", "https://evil.example/", "/\\evil.example", "javascript:alert(1)"])
-def test_signing_in_leads_to_no_other_server(site: ProviderSite, to: str) -> None:
+@pytest.mark.parametrize(
+    "target", ["//evil.example/", "https://evil.example/", "/\\evil.example", "javascript:alert(1)"]
+)
+def test_signing_in_leads_to_no_other_server(site: ProviderSite, target: str) -> None:
     with Browser(site.server) as browser:
-        assert site.sign_in(browser, site.add_person("ada", "developers"), to).headers["location"] == "/"
+        assert site.sign_in(browser, site.add_person("ada", "developers"), target).headers["location"] == "/"
         back = site.sign_in_at_provider(browser, site.add_person("ada", "developers"))
         fields = json.loads(base64.urlsafe_b64decode(browser.cookies[PENDING]))
         fields[3] = "/images"
@@ -255,7 +257,7 @@ def test_signing_in_leads_to_no_other_server(site: ProviderSite, to: str) -> Non
         browser.cookies.clear()
         back = site.sign_in_at_provider(browser, site.add_person("ada", "developers"))
         fields = json.loads(base64.urlsafe_b64decode(browser.cookies[PENDING]))
-        fields[3] = to
+        fields[3] = target
         set_pending(browser, base64.urlsafe_b64encode(json.dumps(fields).encode()).decode())
         assert browser.get(back).headers["location"] == "/"
 

@@ -18,7 +18,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerSystem]:
         yield system
 
 
-def bodies(digest: str, tag: str) -> dict[str, tuple[str, Any]]:
+def make_bodies(digest: str, tag: str) -> dict[str, tuple[str, Any]]:
     """By format: the registry, and what it sends."""
     resource = {"digest": digest, "tag": tag, "resource_url": f"harbor.example/team/app:{tag}"}
     repository = {"repo_full_name": "team/app"}
@@ -45,7 +45,7 @@ def bodies(digest: str, tag: str) -> dict[str, tuple[str, Any]]:
     }
 
 
-def hook(server: ServerSystem, form: str, registry: str) -> Any:
+def get_hook(server: ServerSystem, form: str, registry: str) -> Any:
     return server.get(f"/registries/{registry}/hook/{form}")
 
 
@@ -53,23 +53,23 @@ def hook(server: ServerSystem, form: str, registry: str) -> Any:
 def test_a_push_to_another_registry_is_scanned_once_and_answers_approvals(server: ServerSystem, form: str) -> None:
     image = server.plan_foreign_image(f"pushed-{form}", PlannedFindings({"CRITICAL": 1}))
     server.scan_may_end[image].set()
-    registry, body = bodies(image, f"pushed-{form}")[form]
-    webhook = hook(server, form, registry)
+    registry, body = make_bodies(image, f"pushed-{form}")[form]
+    webhook = get_hook(server, form, registry)
     for _ in range(3):
         answer = slow_http.post(webhook["url"], json=body, headers={"Authorization": webhook["authorization"]})
         assert answer.status_code == 202, answer.text
     wait_until(lambda: server._scan_state(image) == "Done")
-    shown = server.get(f"/images/{image}")
-    assert shown["scan"]["repository"] == f"{registry}/team/app"
-    assert [push["repository"] for push in shown["pushes"]] == [f"{registry}/team/app"]
+    image_view = server.get(f"/images/{image}")
+    assert image_view["scan"]["repository"] == f"{registry}/team/app"
+    assert [push["repository"] for push in image_view["pushes"]] == [f"{registry}/team/app"]
     request = {"pipeline": "p", "stage": "s", "execution": form, "digest": image, "repository": f"{registry}/team/app"}
     assert server.post("/approvals", request)["approval"]["state"] == "Rejected"
 
 
 def test_the_webhook_secret_can_be_in_a_header_or_the_url(server: ServerSystem) -> None:
     image = server.plan_foreign_image("anyhow", PlannedFindings())
-    registry, body = bodies(image, "anyhow")["harbor"]
-    webhook = hook(server, "harbor", registry)
+    registry, body = make_bodies(image, "anyhow")["harbor"]
+    webhook = get_hook(server, "harbor", registry)
     secret = webhook["authorization"].removeprefix("Bearer ")
     basic = base64.b64encode(f"harbor:{secret}".encode()).decode()
     for header in (secret, f"Bearer {secret}", f"Basic {basic}"):
@@ -82,23 +82,23 @@ def test_the_webhook_secret_can_be_in_a_header_or_the_url(server: ServerSystem) 
 
 def test_a_webhook_secret_is_valid_for_its_registry_only(server: ServerSystem) -> None:
     image = server.plan_foreign_image("foreign", PlannedFindings())
-    other_webhook = hook(server, "harbor", "other.example")
-    _, body = bodies(image, "foreign")["harbor"]
-    theirs = {"Authorization": other_webhook["authorization"]}
-    assert slow_http.post(other_webhook["url"], json=body, headers=theirs).status_code == 403
-    url = hook(server, "harbor", "harbor.example")["url"]
-    assert slow_http.post(url, json=body, headers=theirs).status_code == 403
+    other_webhook = get_hook(server, "harbor", "other.example")
+    _, body = make_bodies(image, "foreign")["harbor"]
+    foreign_headers = {"Authorization": other_webhook["authorization"]}
+    assert slow_http.post(other_webhook["url"], json=body, headers=foreign_headers).status_code == 403
+    url = get_hook(server, "harbor", "harbor.example")["url"]
+    assert slow_http.post(url, json=body, headers=foreign_headers).status_code == 403
     assert server._scan_state(image) == ""
 
 
 def test_replacing_a_secret_affects_one_registry_only(server: ServerSystem) -> None:
     image = server.plan_foreign_image("rotated", PlannedFindings())
-    registry, body = bodies(image, "rotated")["quay"]
-    before, other_webhook = hook(server, "quay", registry), hook(server, "harbor", registry)
+    registry, body = make_bodies(image, "rotated")["quay"]
+    before, other_webhook = get_hook(server, "quay", registry), get_hook(server, "harbor", registry)
     after = server.post(f"/registries/{registry}/hook/quay")
-    assert after == hook(server, "quay", registry)
+    assert after == get_hook(server, "quay", registry)
     assert after["url"] == before["url"]
-    assert hook(server, "harbor", registry) == other_webhook
+    assert get_hook(server, "harbor", registry) == other_webhook
     for webhook, status in ((before, 403), (after, 202)):
         answer = slow_http.post(webhook["url"], json=body, headers={"Authorization": webhook["authorization"]})
         assert answer.status_code == status
@@ -111,9 +111,9 @@ def test_replacing_a_secret_affects_one_registry_only(server: ServerSystem) -> N
 
 @pytest.mark.parametrize("name", ["../../etc", "a b", "UPPER", "x" * 300 + "/", ""])
 def test_an_invalid_registry_name_is_refused(server: ServerSystem, name: str) -> None:
-    registry, body = bodies("sha256:" + "1" * 64, "t")["harbor"]
+    registry, body = make_bodies("sha256:" + "1" * 64, "t")["harbor"]
     body["event_data"]["repository"]["repo_full_name"] = name
-    webhook = hook(server, "harbor", registry)
+    webhook = get_hook(server, "harbor", registry)
     answer = slow_http.post(webhook["url"], json=body, headers={"Authorization": webhook["authorization"]})
     assert answer.status_code == 400
     assert "harbor" in answer.json()["error"]

@@ -34,13 +34,13 @@ class Cloud:
     def __init__(self, hidden: str) -> None:
         self.sqs, self.sns = boto3.client("sqs", **KEYS), boto3.client("sns", **KEYS)
         self.dead = self.sqs.create_queue(QueueName="dead")["QueueUrl"]
-        policy = json.dumps({"deadLetterTargetArn": self._arn(self.dead), "maxReceiveCount": 2})
+        policy = json.dumps({"deadLetterTargetArn": self._get_arn(self.dead), "maxReceiveCount": 2})
         attributes = {"VisibilityTimeout": hidden, "RedrivePolicy": policy}
         self.url = self.sqs.create_queue(QueueName="events", Attributes=attributes)["QueueUrl"]
         self.topic = self.sns.create_topic(Name="pushes")["TopicArn"]
-        self.sns.subscribe(TopicArn=self.topic, Protocol="sqs", Endpoint=self._arn(self.url))
+        self.sns.subscribe(TopicArn=self.topic, Protocol="sqs", Endpoint=self._get_arn(self.url))
 
-    def _arn(self, url: str) -> str:
+    def _get_arn(self, url: str) -> str:
         answer = self.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
         return str(answer["Attributes"]["QueueArn"])
 
@@ -58,15 +58,15 @@ class Cloud:
 
 
 @contextmanager
-def cloud(receive: Callable[[str], None], hidden: str = "30") -> Iterator[Cloud]:
+def open_cloud(receive: Callable[[str], None], hidden: str = "30") -> Iterator[Cloud]:
     """A queue whose messages are received."""
     with mock_aws():
-        made = Cloud(hidden)
-        queue = SqsQueue(lambda: made.sqs, "events", ACCOUNT, wait_seconds=0)
+        new_cloud = Cloud(hidden)
+        queue = SqsQueue(lambda: new_cloud.sqs, "events", ACCOUNT, wait_seconds=0)
         poller = Poller(queue, receive, RetrySchedule(first_pause=0.05, longest_pause=0.05))
         poller.start()
         try:
-            yield made
+            yield new_cloud
         finally:
             poller.close()
             poller._thread.join(10)
@@ -74,7 +74,7 @@ def cloud(receive: Callable[[str], None], hidden: str = "30") -> Iterator[Cloud]
 
 def push(digest: str, name: str, **detail: str) -> dict[str, Any]:
     """As EventBridge puts ECR's event into a queue."""
-    pushed = {"result": "SUCCESS", "repository-name": "team/app", "image-digest": digest, "action-type": "PUSH"}
+    fields = {"result": "SUCCESS", "repository-name": "team/app", "image-digest": digest, "action-type": "PUSH"}
     return {
         "version": "0",
         "id": name,
@@ -84,21 +84,21 @@ def push(digest: str, name: str, **detail: str) -> dict[str, Any]:
         "time": "2026-11-18T11:06:40Z",
         "region": "eu-west-1",
         "resources": [],
-        "detail": {**pushed, "image-tag": name, **detail},
+        "detail": {**fields, "image-tag": name, **detail},
     }
 
 
 def test_repeated_ecr_events_cause_one_scan(server: ServerSystem) -> None:
     image = server.plan_foreign_image("queued", PlannedFindings({"CRITICAL": 1}))
     server.scan_may_end[image].set()
-    with cloud(server.server.registry_notifications.receive_ecr_event) as there:
+    with open_cloud(server.server.registry_notifications.receive_ecr_event) as queue_cloud:
         for _ in range(3):
-            there.put(push(image, "queued"))
-        wait_until(lambda: not there.count_left())
+            queue_cloud.put(push(image, "queued"))
+        wait_until(lambda: not queue_cloud.count_left())
         wait_until(lambda: server._scan_state(image) == "Done")
-        shown = server.get(f"/images/{image}")
-        assert (shown["scan"]["repository"], shown["scan"]["number"]) == (f"{REGISTRY}/team/app", 1)
-        assert [(shown_push["repository"], shown_push["tag"]) for shown_push in shown["pushes"]] == [
+        image_view = server.get(f"/images/{image}")
+        assert (image_view["scan"]["repository"], image_view["scan"]["number"]) == (f"{REGISTRY}/team/app", 1)
+        assert [(shown_push["repository"], shown_push["tag"]) for shown_push in image_view["pushes"]] == [
             (f"{REGISTRY}/team/app", "queued")
         ]
         request = {"pipeline": "p", "stage": "s", "execution": "1", "image": f"{REGISTRY}/team/app@{image}"}
@@ -108,16 +108,16 @@ def test_repeated_ecr_events_cause_one_scan(server: ServerSystem) -> None:
 def test_events_can_arrive_through_a_topic_and_other_kinds_are_ignored(server: ServerSystem) -> None:
     image = server.plan_foreign_image("by-topic", PlannedFindings())
     server.scan_may_end[image].set()
-    gone = server.plan_foreign_image("deleted", PlannedFindings())
-    with cloud(server.server.registry_notifications.receive_ecr_event) as there:
-        there.put(push(gone, "deleted", **{"action-type": "DELETE"}))
-        there.put(push(gone, "failed", result="FAILURE"))
-        there.put({**push(gone, "scanned"), "detail-type": "ECR Image Scan"})
-        there.publish(push(image, "by-topic"))
-        wait_until(lambda: not there.count_left())
+    deleted_image = server.plan_foreign_image("deleted", PlannedFindings())
+    with open_cloud(server.server.registry_notifications.receive_ecr_event) as queue_cloud:
+        queue_cloud.put(push(deleted_image, "deleted", **{"action-type": "DELETE"}))
+        queue_cloud.put(push(deleted_image, "failed", result="FAILURE"))
+        queue_cloud.put({**push(deleted_image, "scanned"), "detail-type": "ECR Image Scan"})
+        queue_cloud.publish(push(image, "by-topic"))
+        wait_until(lambda: not queue_cloud.count_left())
         wait_until(lambda: server._scan_state(image) == "Done")
-        assert server.client.get(f"/images/{gone}").status_code == 404
-        assert not there.count_left(there.dead)
+        assert server.client.get(f"/images/{deleted_image}").status_code == 404
+        assert not queue_cloud.count_left(queue_cloud.dead)
 
 
 @pytest.mark.parametrize(
@@ -135,11 +135,11 @@ def test_events_can_arrive_through_a_topic_and_other_kinds_are_ignored(server: S
 def test_invalid_messages_go_to_the_dead_letter_queue(
     server: ServerSystem, wrong: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with cloud(server.server.registry_notifications.receive_ecr_event, hidden="0") as there:
-        there.put(wrong)
-        wait_until(lambda: there.count_left(there.dead))
-        assert not there.count_left()
-    assert [logged for logged in caplog.messages if "is left where it is" in logged]
+    with open_cloud(server.server.registry_notifications.receive_ecr_event, hidden="0") as queue_cloud:
+        queue_cloud.put(wrong)
+        wait_until(lambda: queue_cloud.count_left(queue_cloud.dead))
+        assert not queue_cloud.count_left()
+    assert [message for message in caplog.messages if "is left where it is" in message]
     assert server.client.get(f"/images/sha256:{'a' * 64}").status_code == 404
 
 

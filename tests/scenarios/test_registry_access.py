@@ -53,8 +53,8 @@ def test_the_registry_refuses_requests_without_a_token(site: Site) -> None:
         answer = site.ask(method, path)
         assert answer.status_code == 401, path
         assert f'service="{SERVICE}"' in answer.headers["WWW-Authenticate"]
-    refused = site.request_token("")
-    assert (refused.status_code, refused.headers["WWW-Authenticate"]) == (401, 'Basic realm="dockgate"')
+    response = site.request_token("")
+    assert (response.status_code, response.headers["WWW-Authenticate"]) == (401, 'Basic realm="dockgate"')
     assert site.request_token("", password="dgt_wrong").status_code == 401
     assert site.request_token("admin", service="elsewhere").status_code == 400
 
@@ -130,30 +130,30 @@ def test_forged_foreign_and_expired_registry_tokens_are_refused(site: Site) -> N
     stranger = ec.generate_private_key(ec.SECP256R1())
     past = int(time.time()) - TOKEN_SECONDS - 61  # the registry's own leeway is a minute
 
-    def signed(key: Any, algorithm: str = "ES256", header: Any = None, **claims: object) -> str:
+    def sign_token(key: Any, algorithm: str = "ES256", header: Any = None, **claims: object) -> str:
         return jwt.encode({**good, "access": right, **claims}, key, algorithm=algorithm, headers=header or chain)
 
-    assert site.ask("GET", "", signed(pem)).status_code == 200
-    forged = {
-        "another key": signed(stranger),
+    assert site.ask("GET", "", sign_token(pem)).status_code == 200
+    forged_tokens = {
+        "another key": sign_token(stranger),
         "another server's key": RegistryTokens(site.folder / "other").issue_repository_token("team/one", "pull,push"),
-        "no algorithm": signed(None, "none"),
-        "the public key as a secret": by_public_key(good | {"access": right}, public, chain),
-        "another audience": signed(pem, aud="elsewhere"),
-        "another issuer": signed(pem, iss="elsewhere"),
-        "expired": signed(pem, exp=past, nbf=past - 1),
-        "not yet valid": signed(pem, nbf=int(time.time()) + 3600),
-        "its own key in the header": signed(stranger, header={"jwk": json.loads(ECAlgorithm.to_jwk(stranger))}),
+        "no algorithm": sign_token(None, "none"),
+        "the public key as a secret": sign_with_public_key(good | {"access": right}, public, chain),
+        "another audience": sign_token(pem, aud="elsewhere"),
+        "another issuer": sign_token(pem, iss="elsewhere"),
+        "expired": sign_token(pem, exp=past, nbf=past - 1),
+        "not yet valid": sign_token(pem, nbf=int(time.time()) + 3600),
+        "its own key in the header": sign_token(stranger, header={"jwk": json.loads(ECAlgorithm.to_jwk(stranger))}),
         "a login": site.tokens.issue_login(Login(SERVER, "team/one", (PULL, PUSH)))[1],
         "a principal's token": site.people["admin"],
-        "cut off": signed(pem).rpartition(".")[0] + ".",
+        "cut off": sign_token(pem).rpartition(".")[0] + ".",
     }
-    for name, token in forged.items():
+    for name, token in forged_tokens.items():
         assert site.ask("GET", "", token).status_code == 401, name
         assert site.push("team/one", "forged", token).status_code == 401, name
 
 
-def by_public_key(claims: dict[str, Any], public: bytes, header: dict[str, Any]) -> str:
+def sign_with_public_key(claims: dict[str, Any], public: bytes, header: dict[str, Any]) -> str:
     """HS256 with the public key as the secret, which PyJWT itself refuses to sign."""
     parts = [json.dumps(part).encode() for part in ({**header, "alg": "HS256"}, claims)]
     signing = b".".join(base64.urlsafe_b64encode(part).rstrip(b"=") for part in parts)
@@ -189,21 +189,21 @@ def test_a_blob_is_mounted_only_from_a_pullable_repository(site: Site) -> None:
     token = site.request_token("narrow", "repository:team/one:pull,push", "repository:shop/app:pull").json()["token"]
     assert site.ask("POST", mount, token).status_code == 401
     assert site.ask("HEAD", f"team/one/blobs/{blob}", token).status_code == 404
-    allowed = site.request_token("developer", "repository:team/one:pull,push", "repository:shop/app:pull").json()[
+    pull_token = site.request_token("developer", "repository:team/one:pull,push", "repository:shop/app:pull").json()[
         "token"
     ]
-    assert site.ask("POST", mount, allowed).status_code == 201
+    assert site.ask("POST", mount, pull_token).status_code == 201
 
 
 def test_an_upload_continues_only_in_its_repository(site: Site) -> None:
-    mine, other_token = site.issue_own_token("team/one", PULL, PUSH), site.issue_own_token("team/two", PULL, PUSH)
-    begun = site.ask("POST", "team/one/blobs/uploads/", mine)
-    upload_url = httpx.URL(site.url).join(begun.headers["location"])
+    own_token, other_token = site.issue_own_token("team/one", PULL, PUSH), site.issue_own_token("team/two", PULL, PUSH)
+    upload = site.ask("POST", "team/one/blobs/uploads/", own_token)
+    upload_url = httpx.URL(site.url).join(upload.headers["location"])
     for method in ("PATCH", "PUT", "GET"):
         answer = slow_http.request(method, upload_url, headers={"Authorization": f"Bearer {other_token}"}, content=b"x")
         assert answer.status_code == 401
-    moved = upload_url.copy_with(path=upload_url.path.replace("team/one", "team/two"))
-    answer = slow_http.request("PATCH", moved, headers={"Authorization": f"Bearer {other_token}"}, content=b"x")
+    moved_url = upload_url.copy_with(path=upload_url.path.replace("team/one", "team/two"))
+    answer = slow_http.request("PATCH", moved_url, headers={"Authorization": f"Bearer {other_token}"}, content=b"x")
     assert answer.status_code in (400, 404)
 
 
@@ -213,8 +213,8 @@ def test_pushers_and_moved_tags_are_recorded(site: Site) -> None:
     wait_until(lambda: site.find_image(first))
     audit = site.get("/audit?limit=1")[0]
     assert (audit["who"], audit["subject"], audit["status"]) == ("developer", "repository:team/app:pull,push", 200)
-    again = site.request_token("admin", "repository:team/app:pull,push").json()["token"]
-    second = site.push("team/app", "stable", again, b'{"n": 2}').headers["docker-content-digest"]
+    second_token = site.request_token("admin", "repository:team/app:pull,push").json()["token"]
+    second = site.push("team/app", "stable", second_token, b'{"n": 2}').headers["docker-content-digest"]
     (push,) = wait_until(lambda: (site.find_image(second) or {}).get("pushes"))
     assert (push["tag"], push["pushed_by"]) == ("stable", "admin")
     for digest in (first, second):
@@ -249,18 +249,18 @@ def test_the_servers_own_clients_read_push_and_list(site: Site, tmp_path: Path) 
 def test_an_expired_token_is_renewed_during_a_transfer(site: Site) -> None:
     """A long scan outlives its token."""
     late = RegistryTokens(site.folder / "keys", lambda: datetime.now(UTC) - timedelta(hours=1))
-    made: list[str] = []
+    tokens: list[str] = []
 
     def issue(repository: str, actions: str) -> str:
-        made.append((late if not made else site.tokens).issue_repository_token(repository, actions))
-        return made[-1]
+        tokens.append((late if not tokens else site.tokens).issue_repository_token(repository, actions))
+        return tokens[-1]
 
     assert site.push("base/renewed", "1", site.issue_own_token("base/renewed", PULL, PUSH)).status_code == 201
     with closing(
         open_registry_source(RegistryReference(site.registry, "base/renewed", "1"), issuers={site.registry: issue})
     ) as origin:
         origin.read_root()
-    assert len(made) == 2
+    assert len(tokens) == 2
 
 
 def test_rotating_the_key_ends_every_token_and_login(site: Site) -> None:

@@ -103,7 +103,7 @@ def test_no_request_hides_in_another(site: Site, headers: str) -> None:
 
 
 def test_headers_of_the_connection_and_of_proxies_are_dropped(site: Site) -> None:
-    begun = site.ask(
+    upload = site.ask(
         *("POST", "open/app", "blobs/uploads/", PULL, PUSH),
         headers={
             "X-Forwarded-Host": "evil.example",
@@ -114,10 +114,10 @@ def test_headers_of_the_connection_and_of_proxies_are_dropped(site: Site) -> Non
             "Upgrade": "h2c",
         },
     )
-    assert begun.status_code == 202
-    assert begun.headers["Location"].startswith("/v2/open/app/blobs/uploads/")
-    doubled = [("Authorization", "Bearer x"), *site.issue_token("open/app").items()]
-    assert slow_http.get(f"http://{site.address}/v2/open/app/tags/list", headers=doubled).status_code == 400
+    assert upload.status_code == 202
+    assert upload.headers["Location"].startswith("/v2/open/app/blobs/uploads/")
+    repeated_headers = [("Authorization", "Bearer x"), *site.issue_token("open/app").items()]
+    assert slow_http.get(f"http://{site.address}/v2/open/app/tags/list", headers=repeated_headers).status_code == 400
 
 
 def test_tokens_are_demanded_and_come_from_the_public_url(site: Site) -> None:
@@ -137,21 +137,21 @@ def test_tokens_are_demanded_and_come_from_the_public_url(site: Site) -> None:
 
 def test_uploads_in_chunks_resume_and_blobs_have_ranges(site: Site) -> None:
     data = bytes(range(256)) * 4096
-    begun = site.ask("POST", "gated/app", "blobs/uploads/", PULL, PUSH)
+    upload = site.ask("POST", "gated/app", "blobs/uploads/", PULL, PUSH)
     headers, at = site.issue_token("gated/app", PULL, PUSH), 0
-    upload_url = urljoin(f"http://{site.address}", begun.headers["Location"])
+    upload_url = urljoin(f"http://{site.address}", upload.headers["Location"])
     for size in (1 << 18, 1 << 19):
         chunk = data[at : at + size]
         span = {"Content-Range": f"{at}-{at + size - 1}", "Content-Type": "application/octet-stream"}
         content: Any = chunk if at == 0 else iter([chunk[:1000], chunk[1000:]])  # with a length, and without one
-        patched = slow_http.request("PATCH", upload_url, content=content, headers={**headers, **span})
-        assert (patched.status_code, patched.headers["Range"]) == (202, f"0-{at + size - 1}"), patched.text
-        upload_url, at = urljoin(upload_url, patched.headers["Location"]), at + size
+        response = slow_http.request("PATCH", upload_url, content=content, headers={**headers, **span})
+        assert (response.status_code, response.headers["Range"]) == (202, f"0-{at + size - 1}"), response.text
+        upload_url, at = urljoin(upload_url, response.headers["Location"]), at + size
     assert slow_http.get(upload_url, headers=headers).status_code == 204
-    done = slow_http.put(
+    completed_upload = slow_http.put(
         httpx.URL(upload_url).copy_add_param("digest", compute_digest(data)), content=data[at:], headers=headers
     )
-    assert done.status_code == 201, done.text
+    assert completed_upload.status_code == 201, completed_upload.text
     path = f"blobs/{compute_digest(data)}"
     assert site.ask("GET", "gated/app", path).content == data
     assert int(site.ask("HEAD", "gated/app", path).headers["Content-Length"]) == len(data)
@@ -166,9 +166,9 @@ def test_builders_may_look_whether_they_have_pushed_an_image(site: Site) -> None
     head = site.ask("HEAD", "gated/app", "manifests/again", PULL, PUSH)
     assert (head.status_code, head.headers["Docker-Content-Digest"]) == (200, digest)
     read_refusal(site.ask("GET", "gated/app", "manifests/again", PULL, PUSH))
-    forged = RegistryTokens(site.server.folder / "other").issue_repository_token("gated/app", "pull,push")
+    forged_token = RegistryTokens(site.server.folder / "other").issue_repository_token("gated/app", "pull,push")
     url = f"http://{site.address}/v2/gated/app/manifests/again"
-    assert slow_http.head(url, headers={"Authorization": f"Bearer {forged}"}).status_code == 401
+    assert slow_http.head(url, headers={"Authorization": f"Bearer {forged_token}"}).status_code == 401
 
 
 class SlowPulls:
@@ -197,7 +197,7 @@ def test_a_caller_whose_pulls_take_long_leaves_verdicts_to_others(site: Site) ->
     pulls = SlowPulls(slow)
     proxy = RegistryProxy(cast(RegistryPulls, pulls), site.tokens, RegistryNames(site.inside, "", site.address, "", ""))
 
-    def token(who: str) -> dict[str, str]:
+    def make_headers(who: str) -> dict[str, str]:
         access = [Access("repository", name, (PULL,)) for name in ("gated/slow", "gated/quick")]
         return {"Accept": make.MANIFEST, "Authorization": f"Bearer {site.tokens.issue_token(who, access)}"}
 
@@ -205,19 +205,21 @@ def test_a_caller_whose_pulls_take_long_leaves_verdicts_to_others(site: Site) ->
         transport = httpx.ASGITransport(proxy)
         async with httpx.AsyncClient(transport=transport, base_url="http://registry", timeout=60) as client:
             path = "/v2/gated/slow/manifests/1"
-            waiting = [asyncio.create_task(client.get(path, headers=token("mallory"))) for _ in range(MAX_VERDICTS * 2)]
+            waiting = [
+                asyncio.create_task(client.get(path, headers=make_headers("mallory"))) for _ in range(MAX_VERDICTS * 2)
+            ]
             while pulls.waiting < MAX_VERDICTS_EACH:
                 await asyncio.sleep(0.01)
-            assert (await client.get("/v2/gated/quick/manifests/1", headers=token("ada"))).status_code == 200
+            assert (await client.get("/v2/gated/quick/manifests/1", headers=make_headers("ada"))).status_code == 200
             assert pulls.waiting == MAX_VERDICTS_EACH
             pulls.may_end.set()
             assert {answer.status_code for answer in await asyncio.gather(*waiting)} == {200}
-        await proxy({"type": "lifespan"}, ended, ignored)
+        await proxy({"type": "lifespan"}, make_no_headers, ignore_change)
 
-    async def ended() -> dict[str, str]:
+    async def make_no_headers() -> dict[str, str]:
         return {}
 
-    async def ignored(_: object) -> None:
+    async def ignore_change(_: object) -> None:
         pass
 
     try:

@@ -31,7 +31,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 
 @pytest.fixture(autouse=True)
-def fresh(site: Site) -> None:
+def forget_answers(site: Site) -> None:
     """No answer of an earlier test is remembered."""
     site.seconds += registry_pulls.CACHE_SECONDS + 1
 
@@ -53,8 +53,8 @@ def test_a_gated_repository_gives_out_approved_images_only(site: Site) -> None:
             assert answer.headers["Docker-Content-Digest"] == digest
             assert int(answer.headers["Content-Length"]) == len(good.blobs[digest])
             assert answer.content == (good.blobs[digest] if method == "GET" else b"")
-    rejected = site.push("gated/app", "bad", bad, BAD)
-    assert site.judge("gated/app", rejected) == "Rejected"
+    rejected_image = site.push("gated/app", "bad", bad, BAD)
+    assert site.judge("gated/app", rejected_image) == "Rejected"
     assert "not approved by the policy 'default' now" in read_refusal(site.pull("gated/app", "bad"))
     site.put("gated/app", "good", bad.blobs[bad.digest])  # the tag moves
     read_refusal(site.pull("gated/app", "good"))
@@ -84,24 +84,29 @@ def test_refused_pulls_are_one_event_that_names_the_caller_whatever_asks_again(s
 
 def test_the_api_says_what_can_be_pulled_and_why_not(site: Site) -> None:
     server = site.server
-    ungated = site.push("open/seen", "1", make_image("seen"), BAD)
-    unjudged = site.push("gated/seen", "unjudged", make_image("unjudged"))
-    rejected = site.push("gated/seen", "rejected", make_image("seen and rejected"), BAD)
-    assert site.judge("gated/seen", rejected) == "Rejected"
-    approved = site.push_approved_image("gated/seen", "approved")
+    ungated_image = site.push("open/seen", "1", make_image("seen"), BAD)
+    unjudged_image = site.push("gated/seen", "unjudged", make_image("unjudged"))
+    rejected_image = site.push("gated/seen", "rejected", make_image("seen and rejected"), BAD)
+    assert site.judge("gated/seen", rejected_image) == "Rejected"
+    approved_image = site.push_approved_image("gated/seen", "approved")
     wait_until(
         lambda: {"gated/seen", "open/seen"} <= {entry["repository"] for entry in server.get("/registry/repositories")}
     )
-    listed = {entry["repository"]: entry for entry in server.get("/registry/repositories")}
-    assert listed["gated/seen"] == {
+    repositories = {entry["repository"]: entry for entry in server.get("/registry/repositories")}
+    assert repositories["gated/seen"] == {
         "repository": "gated/seen",
         "pull": "approved",
         "policy": "default",
         "assignment": "gated",
         "problem": None,
     }
-    assert (listed["open/seen"]["pull"], listed["open/seen"]["assignment"]) == ("any", None)
-    expected = ((ungated, "open"), (approved, "gated"), (unjudged, "gated"), (rejected, "gated"))
+    assert (repositories["open/seen"]["pull"], repositories["open/seen"]["assignment"]) == ("any", None)
+    expected = (
+        (ungated_image, "open"),
+        (approved_image, "gated"),
+        (unjudged_image, "gated"),
+        (rejected_image, "gated"),
+    )
     for digest, folder in expected:
         answer = server.get(f"/registry/repositories/{folder}/seen/pull/{digest}")
         is_refused = site.pull(f"{folder}/seen", digest).status_code == 403
@@ -159,11 +164,11 @@ def test_images_of_an_approved_index_can_be_pulled(site: Site) -> None:
     assert site.judge("gated/index", digest) == "Approved"
     site.seconds += 60
     assert site.pull("gated/index", "1").status_code == 200
-    for listed in json.loads(index.blobs[digest])["manifests"]:
-        assert site.pull("gated/index", listed["digest"]).status_code == 200, listed
+    for entry in json.loads(index.blobs[digest])["manifests"]:
+        assert site.pull("gated/index", entry["digest"]).status_code == 200, entry
 
 
-def documents(site: Site, repository: str, *layers: bytes, config: bytes = b"{}", **more: Any) -> bytes:
+def push_documents(site: Site, repository: str, *layers: bytes, config: bytes = b"{}", **fields: Any) -> bytes:
     """The manifest of an artifact, whose blobs are pushed."""
     for blob in (config, *layers):
         site.upload(repository, blob)
@@ -173,39 +178,46 @@ def documents(site: Site, repository: str, *layers: bytes, config: bytes = b"{}"
         "config": make.make_descriptor(config, "application/vnd.oci.image.config.v1+json"),
         "layers": [make.make_descriptor(layer, "application/vnd.dev.cosign.simplesigning.v1+json") for layer in layers],
     }
-    return json.dumps(manifest | more).encode()
+    return json.dumps(manifest | fields).encode()
 
 
 def test_documents_attached_to_an_approved_image_can_be_pulled(site: Site) -> None:
-    approved = site.push_approved_image("gated/app", "attached")
-    unapproved = site.push("gated/app", "unapproved", make_image("unapproved"))
-    for subject, status in ((approved, 200), (unapproved, 403)):
+    approved_image = site.push_approved_image("gated/app", "attached")
+    unapproved_image = site.push("gated/app", "unapproved", make_image("unapproved"))
+    for subject, status in ((approved_image, 200), (unapproved_image, 403)):
         hexadecimal = get_hex(subject)
         signature = json.dumps({"critical": {"image": {"docker-manifest-digest": subject}}}).encode()
         statement = {"_type": "https://in-toto.io/Statement/v1", "subject": [{"digest": {"sha256": hexadecimal}}]}
         envelope = {"payload": b64encode(json.dumps(statement).encode()).decode(), "signatures": []}
         root = {"type": "layers", "diff_ids": [compute_digest(signature)]}  # as cosign writes it
-        signed = documents(site, "gated/app", signature, config=json.dumps({"config": {}, "rootfs": root}).encode())
-        attested = documents(site, "gated/app", json.dumps(envelope).encode())
-        plain = documents(site, "gated/app", b'{"of": "no form"}')
-        referrer = documents(site, "gated/app", b'{"bomFormat": "CycloneDX"}', subject={"digest": subject})
+        signed_manifest = push_documents(
+            site, "gated/app", signature, config=json.dumps({"config": {}, "rootfs": root}).encode()
+        )
+        attested_manifest = push_documents(site, "gated/app", json.dumps(envelope).encode())
+        plain = push_documents(site, "gated/app", b'{"of": "no form"}')
+        referrer = push_documents(site, "gated/app", b'{"bomFormat": "CycloneDX"}', subject={"digest": subject})
         tag = f"sha256-{hexadecimal}"
-        for suffix, data in ((".sig", signed), (".att", attested), (".sbom", plain)):
+        for suffix, data in ((".sig", signed_manifest), (".att", attested_manifest), (".sbom", plain)):
             site.put("gated/app", tag + suffix, data)
             assert site.pull("gated/app", tag + suffix).status_code == status
         listing = {"schemaVersion": 2, "mediaType": make.INDEX, "manifests": []}
         site.put("gated/app", "", referrer)
         listing["manifests"] = [make.make_descriptor(referrer, make.MANIFEST)]
         site.put("gated/app", tag, json.dumps(listing).encode())
-        for reference in (compute_digest(signed), compute_digest(attested), compute_digest(referrer), tag):
+        for reference in (
+            compute_digest(signed_manifest),
+            compute_digest(attested_manifest),
+            compute_digest(referrer),
+            tag,
+        ):
             assert site.pull("gated/app", reference).status_code == status, reference
         read_refusal(site.pull("gated/app", compute_digest(plain)))  # nothing says what it is attached to
 
 
 def test_an_image_disguised_as_a_document_is_refused(site: Site) -> None:
-    approved = site.push_approved_image("gated/app", "bait")
-    tag = f"sha256-{get_hex(approved)}"
-    subject: dict[str, Any] = {"subject": {"digest": approved}}
+    approved_image = site.push_approved_image("gated/app", "bait")
+    tag = f"sha256-{get_hex(approved_image)}"
+    subject: dict[str, Any] = {"subject": {"digest": approved_image}}
     evil = make_image("evil")
     content = json.loads(evil.blobs[evil.digest])
     for digest, data in evil.blobs.items():
@@ -217,14 +229,14 @@ def test_an_image_disguised_as_a_document_is_refused(site: Site) -> None:
     attacks = {
         "an image under cosign's tag": content,
         "an image with a subject": content | subject,
-        "a program as a signature": json.loads(documents(site, "gated/app", program, **subject)),
+        "a program as a signature": json.loads(push_documents(site, "gated/app", program, **subject)),
         "an image whose layers a node has already": json.loads(
-            documents(site, "gated/app", *(b'{"layer": 1}' for _ in content["layers"]), config=config, **subject)
+            push_documents(site, "gated/app", *(b'{"layer": 1}' for _ in content["layers"]), config=config, **subject)
         ),
-        "the same in another case": json.loads(documents(site, "gated/app", b"{}", config=other_case, **subject)),
+        "the same in another case": json.loads(push_documents(site, "gated/app", b"{}", config=other_case, **subject)),
         "an image and an index at once": content | subject | {"manifests": []},
         "two lists of layers": {
-            **json.loads(documents(site, "gated/app", b"{}", **subject)),
+            **json.loads(push_documents(site, "gated/app", b"{}", **subject)),
             "Layers": content["layers"],
         },
     }
@@ -245,15 +257,15 @@ def test_an_image_disguised_as_a_document_is_refused(site: Site) -> None:
         else:
             assert answer.status_code == 400, name
     site.put("gated/app", "", evil.blobs[evil.digest])
-    listed = make.make_descriptor(evil.blobs[evil.digest], make.MANIFEST)
-    site.put(
-        "gated/app", tag, json.dumps({"schemaVersion": 2, "mediaType": make.INDEX, "manifests": [listed]}).encode()
-    )
+    entry = make.make_descriptor(evil.blobs[evil.digest], make.MANIFEST)
+    site.put("gated/app", tag, json.dumps({"schemaVersion": 2, "mediaType": make.INDEX, "manifests": [entry]}).encode())
     assert site.pull("gated/app", tag).status_code == 200  # a list of referrers
     read_refusal(site.pull("gated/app", evil.digest))
-    embedded = {**listed, "data": b64encode(evil.blobs[evil.digest]).decode()}
+    entry_with_data = {**entry, "data": b64encode(evil.blobs[evil.digest]).decode()}
     site.put(
-        "gated/app", tag, json.dumps({"schemaVersion": 2, "mediaType": make.INDEX, "manifests": [embedded]}).encode()
+        "gated/app",
+        tag,
+        json.dumps({"schemaVersion": 2, "mediaType": make.INDEX, "manifests": [entry_with_data]}).encode(),
     )
     read_refusal(site.pull("gated/app", tag))
 
@@ -261,12 +273,12 @@ def test_an_image_disguised_as_a_document_is_refused(site: Site) -> None:
 def test_what_cannot_be_judged_is_refused(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     digest = site.push_approved_image("gated/app", "unsure")
 
-    def fails(*_: object) -> bool:
+    def fail_query(*_: object) -> bool:
         raise StoreError("The database does not answer.")
 
     for method in ("is_gated", "find_objection"):
-        with monkeypatch.context() as patched:
-            patched.setattr(site.pulls, method, fails)
+        with monkeypatch.context() as patches:
+            patches.setattr(site.pulls, method, fail_query)
             for repository in ("gated/app", "open/app") if method == "is_gated" else ("gated/app",):
                 answer = site.pull(repository, digest)
                 assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
@@ -274,7 +286,9 @@ def test_what_cannot_be_judged_is_refused(site: Site, monkeypatch: pytest.Monkey
 
 
 def test_skopeo_and_podman_pull_what_is_approved(site: Site, tmp_path: Path) -> None:
-    approved = site.push_approved_image("gated/tools", "good", make.make_image([{"etc/os-release": b"ID=debian\n"}]))
+    approved_image = site.push_approved_image(
+        "gated/tools", "good", make.make_image([{"etc/os-release": b"ID=debian\n"}])
+    )
     site.push("gated/tools", "bad", make_image("tools bad"), BAD)
     people = site.server.post("/principals", {"name": "ada", "roles": ["admin"]})
     source = ["--src-tls-verify=false", f"--src-creds=ada:{people['token']}"]
@@ -282,15 +296,15 @@ def test_skopeo_and_podman_pull_what_is_approved(site: Site, tmp_path: Path) -> 
     def run(*command: object) -> subprocess.CompletedProcess[str]:
         return subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=120)
 
-    for tag, works in (("good", True), (f"good@{approved}", True), ("bad", False)):
-        reference = f"docker://{site.address}/gated/tools{'@' + approved if '@' in tag else ':' + tag}"
-        copied = run("skopeo", "copy", *source, reference, f"dir:{tmp_path / tag.partition('@')[0]}")
-        assert (copied.returncode == 0) == works, copied.stderr
-        assert works or "gives out approved images only" in copied.stderr
+    for tag, works in (("good", True), (f"good@{approved_image}", True), ("bad", False)):
+        reference = f"docker://{site.address}/gated/tools{'@' + approved_image if '@' in tag else ':' + tag}"
+        copy_result = run("skopeo", "copy", *source, reference, f"dir:{tmp_path / tag.partition('@')[0]}")
+        assert (copy_result.returncode == 0) == works, copy_result.stderr
+        assert works or "gives out approved images only" in copy_result.stderr
     storage = [f"--root={tmp_path / 'root'}", f"--runroot={tmp_path / 'run'}", "--storage-driver=vfs"]
     for tag, works in (("good", True), ("bad", False)):
-        pulled = run(
+        pull_result = run(
             *("podman", *storage, "pull", "-q", "--tls-verify=false", f"--creds=ada:{people['token']}"),
             f"{site.address}/gated/tools:{tag}",
         )
-        assert (pulled.returncode == 0) == works, pulled.stderr
+        assert (pull_result.returncode == 0) == works, pull_result.stderr

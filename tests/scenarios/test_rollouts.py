@@ -25,8 +25,8 @@ def target(server: ServerSystem) -> MemoryTarget:
     return target
 
 
-def document(name: str, more: str = "") -> str:
-    return SERVICE.format(name=name, count=1) + more
+def make_document(name: str, addition: str = "") -> str:
+    return SERVICE.format(name=name, count=1) + addition
 
 
 def apply(server: ServerSystem, text: str) -> Any:
@@ -35,62 +35,62 @@ def apply(server: ServerSystem, text: str) -> Any:
     return answer.json()
 
 
-def ended(server: ServerSystem, name: str, number: int) -> Any:
-    def over() -> Any:
+def wait_for_end(server: ServerSystem, name: str, number: int) -> Any:
+    def find_ended_rollout() -> Any:
         rollout = server.get(f"/services/{name}/rollouts/{number}")
         return rollout if rollout["state"] != "InProgress" else None
 
-    return wait_until(over, seconds=20)
+    return wait_until(find_ended_rollout, seconds=20)
 
 
-def environment(server: ServerSystem, name: str) -> Any:
+def read_environment(server: ServerSystem, name: str) -> Any:
     view = server.get(f"/services/{name}")
-    (present,) = [
+    (definition_of_revision,) = [
         definition for definition in view["definitions"] if definition["revision"] == view["service"]["revision"]
     ]
-    return present["environment"]
+    return definition_of_revision["environment"]
 
 
 def test_a_changed_service_is_rolled_out_once(server: ServerSystem) -> None:
     image = server.plan_image("changed", PlannedFindings())
     server.deploy_image(image)
-    text = document("changed", "  environment: {FEATURE: 'on'}\n")
-    applied = apply(server, text)
-    assert (applied["change"], applied["rollout"]) == ("updated", 1)
-    rollout = ended(server, "changed", 1)
+    text = make_document("changed", "  environment: {FEATURE: 'on'}\n")
+    change = apply(server, text)
+    assert (change["change"], change["rollout"]) == ("updated", 1)
+    rollout = wait_for_end(server, "changed", 1)
     assert (rollout["state"], rollout["started_by"]) == ("Succeeded", "local")
-    assert environment(server, "changed") == {"FEATURE": "on"}
+    assert read_environment(server, "changed") == {"FEATURE": "on"}
     assert server.is_running(image)
-    again = apply(server, text)
-    assert (again["change"], again["rollout"]) == ("unchanged", None)
+    second_change = apply(server, text)
+    assert (second_change["change"], second_change["rollout"]) == ("unchanged", None)
 
 
 def test_an_unhealthy_change_is_rolled_back(server: ServerSystem, target: MemoryTarget) -> None:
     image = server.plan_image("sick", PlannedFindings())
     server.deploy_image(image)
     before = server.get("/services/sick")
-    text = document("sick", "  environment: {FEATURE: 'on'}\n")
+    text = make_document("sick", "  environment: {FEATURE: 'on'}\n")
     target.unhealthy_revisions.add(before["service"]["revision"] + 1)
     apply(server, text)
-    rollout = ended(server, "sick", 1)
+    rollout = wait_for_end(server, "sick", 1)
     assert rollout["state"] == "Failed"
     assert "did not become healthy" in rollout["reason"]
     after = server.get("/services/sick")
     assert (after["service"], after["tasks"]) == (before["service"], before["tasks"])
     target.unhealthy_revisions.clear()
     assert apply(server, text)["rollout"] == 2
-    assert ended(server, "sick", 2)["state"] == "Succeeded"
+    assert wait_for_end(server, "sick", 2)["state"] == "Succeeded"
 
 
 def test_a_scale_that_can_never_run_is_refused_and_changes_nothing(server: ServerSystem) -> None:
     image = server.plan_image("fixed", PlannedFindings())
     server.deploy_image(image)
-    apply(server, document("fixed").replace("containerPort: 8080", "containerPort: 8080, hostPort: 18080"))
-    ended(server, "fixed", 1)
+    apply(server, make_document("fixed").replace("containerPort: 8080", "containerPort: 8080, hostPort: 18080"))
+    wait_for_end(server, "fixed", 1)
     before = server.get("/services/fixed")
-    refused = server.client.post("/services/fixed/scale", json={"desired_count": 2})
-    assert refused.status_code == 400
-    assert "share one hostPort" in refused.json()["error"]
+    response = server.client.post("/services/fixed/scale", json={"desired_count": 2})
+    assert response.status_code == 400
+    assert "share one hostPort" in response.json()["error"]
     assert server.get("/services/fixed") == before
 
 
@@ -100,7 +100,7 @@ def test_a_scale_that_does_not_become_healthy_changes_nothing(server: ServerSyst
     before = server.get("/services/small")
     target.room = 2
     rollout = server.post("/services/small/scale", {"desired_count": 3})["rollout"]
-    assert "The desired count stays 1" in ended(server, "small", rollout["number"])["reason"]
+    assert "The desired count stays 1" in wait_for_end(server, "small", rollout["number"])["reason"]
     target.room = 1000
     after = server.get("/services/small")
     assert (after["service"], after["tasks"]) == (before["service"], before["tasks"])

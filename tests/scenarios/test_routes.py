@@ -37,7 +37,7 @@ from dockgate.web.authorization import FailedAuthentications, GuardedRoute, list
 ROUTES |= PAGES
 
 
-def served(routes: list[BaseRoute]) -> Iterator[tuple[str, APIRoute]]:
+def iterate_routes(routes: list[BaseRoute]) -> Iterator[tuple[str, APIRoute]]:
     """Every route of an application."""
     for route in routes:
         assert isinstance(route, APIRoute), f"{route!r} is of no kind that this test knows"
@@ -71,32 +71,32 @@ class Callers:
         for role in Role:
             if role is not Role.ADMIN:
                 self._post("/principals", {"name": role.value, "roles": [role.value]})
-                self.tokens[role.value] = self._token(role.value)
-        self.tokens["expired"] = self._token("admin", days=1)
+                self.tokens[role.value] = self._issue_token(role.value)
+        self.tokens["expired"] = self._issue_token("admin", days=1)
         server.clock.ahead += timedelta(days=2)
-        revoked = self._token("admin")
-        self._post(f"/tokens/{revoked.split('_')[1]}/revoke")
+        revoked_token = self._issue_token("admin")
+        self._post(f"/tokens/{revoked_token.split('_')[1]}/revoke")
         self._post("/principals", {"name": "gone", "roles": ["admin"]})
-        disabled = self._token("gone")
+        disabled_token = self._issue_token("gone")
         self._post("/principals/gone/disable")
         self.tokens |= {
-            "revoked": revoked,
-            "disabled": disabled,
+            "revoked": revoked_token,
+            "disabled": disabled_token,
             "unknown": "dgt_000000000000_" + "0" * 64,
-            "wrong secret": "_".join([*revoked.split("_")[:2], "0" * 64]),
+            "wrong secret": "_".join([*revoked_token.split("_")[:2], "0" * 64]),
             "nonsense": "x",
-            "other repository": self._token("admin", repositories=["other", "other/*"]),
-            "other pipeline": self._token("admin", pipelines=["other"]),
-            "this repository": self._token("admin", repositories=["mine", "mine/*"]),
-            "this pipeline": self._token("admin", pipelines=["mine"]),
+            "other repository": self._issue_token("admin", repositories=["other", "other/*"]),
+            "other pipeline": self._issue_token("admin", pipelines=["other"]),
+            "this repository": self._issue_token("admin", repositories=["mine", "mine/*"]),
+            "this pipeline": self._issue_token("admin", pipelines=["mine"]),
         }
-        for name, limited in (("this", "mine/*"), ("other", "other/*")):
-            roles = [{"role": "admin", "repositories": limited}]
+        for name, patterns in (("this", "mine/*"), ("other", "other/*")):
+            roles = [{"role": "admin", "repositories": patterns}]
             self._post("/principals", {"name": f"{name}-project", "roles": [], "project_roles": roles})
-            self.tokens[f"{name} project"] = self._token(f"{name}-project")
+            self.tokens[f"{name} project"] = self._issue_token(f"{name}-project")
         roles = [{"role": role.value, "repositories": "other/*"} for role in Role]
         self._post("/principals", {"name": "reader", "roles": ["viewer"], "project_roles": roles})
-        self.tokens["reader with roles elsewhere"] = self._token("reader")
+        self.tokens["reader with roles elsewhere"] = self._issue_token("reader")
 
     def _post(self, path: str, body: object = None) -> dict[str, str]:
         headers = {"Authorization": f"Bearer {self.tokens['admin']}"}
@@ -105,10 +105,10 @@ class Callers:
         answer_map: dict[str, str] = answer.json()
         return answer_map
 
-    def _token(self, principal: str, **more: object) -> str:
-        return self._post("/tokens", {"principal": principal, **more})["text"]
+    def _issue_token(self, principal: str, **fields: object) -> str:
+        return self._post("/tokens", {"principal": principal, **fields})["text"]
 
-    def ask(self, route: str, who: str, query: str = "", **more: str) -> int:
+    def ask(self, route: str, who: str, query: str = "", **fields: str) -> int:
         """The status of a call, complete where that decides about the caller, and else wrong: nothing comes of it."""
         self.server.app.state.failed_authentications = (
             FailedAuthentications()
@@ -117,7 +117,7 @@ class Callers:
         values = {**self.values, "digest": self.values["verdict" if "verdicts" in template else "digest"]}
         path = re.sub(r"\{(\w+)(:path)?\}", lambda answer_map: values.get(answer_map[1], "none"), template)
         headers = {"Authorization": f"Bearer {self.tokens[who]}"} if who else {}
-        headers = {**headers, "Idempotency-Key": "table", **{key.replace("_", "-"): more[key] for key in more}}
+        headers = {**headers, "Idempotency-Key": "table", **{key.replace("_", "-"): fields[key] for key in fields}}
         body = {"data" if route in PAGES else "json": self.bodies.get(route)}
         if route in PAGES:
             headers["Sec-Fetch-Site"] = "same-origin"
@@ -133,13 +133,13 @@ class Callers:
 @pytest.fixture(scope="module")
 def callers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callers]:
     with ServerSystem(Path(tmp_path_factory.mktemp("server"))) as server:
-        made = Callers(server)
-        yield made
-        made.client.close()
+        callers_of_server = Callers(server)
+        yield callers_of_server
+        callers_of_server.client.close()
 
 
 def test_every_route_checks_its_permission_before_it_reads_the_body(callers: Callers) -> None:
-    answer_map = dict(served(callers.server.app.routes))
+    answer_map = dict(iterate_routes(callers.server.app.routes))
     assert set(answer_map) == set(ROUTES), f"rows missing or too many: {set(answer_map) ^ set(ROUTES)}"
     for route, row in ROUTES.items():
         guards = list_permissions(answer_map[route].dependant)
@@ -236,16 +236,16 @@ def test_no_header_or_parameter_contradicts_path_and_token(callers: Callers) -> 
     query = "?service=git-upload-pack&method=GET&token=x&access_token=x"
     for route, row in ROUTES.items():
         for who in ("", "viewer"):
-            refused = 401 if not who else 403
+            refusal = 401 if not who else 403
             if row is not OPEN and (not who or row.permission != READ):
-                assert callers.ask(route, who, query, **CONTRADICTIONS) == refused, route
+                assert callers.ask(route, who, query, **CONTRADICTIONS) == refusal, route
 
 
 def test_routers_of_every_module_are_served(callers: Callers) -> None:
     import importlib
     import pkgutil
 
-    served_calls = {route.dependant.call for _, route in served(callers.server.app.routes)}
+    served_calls = {route.dependant.call for _, route in iterate_routes(callers.server.app.routes)}
     for info in pkgutil.walk_packages(web.__path__, f"{web.__name__}."):
         module = importlib.import_module(info.name)
         for route in module.router.routes if hasattr(module, "router") else ():

@@ -31,9 +31,9 @@ NODES = ("node1", "node2", "node3")
 HOSTS = (*NODES, "node4", "lb", "admin")
 
 
-def blocks() -> list[tuple[str, list[str], str]]:
+def read_blocks() -> list[tuple[str, list[str], str]]:
     """The commands of the page: the section that shows them, the hosts that they are for, and their text."""
-    shown: list[tuple[str, list[str], str]] = []
+    blocks: list[tuple[str, list[str], str]] = []
     for section in re.split(r"(?m)^##+ ", PAGE.read_text())[1:]:
         title = section.partition("\n")[0]
         for language, text in re.findall(r"(?ms)^```(\w+)\n(.*?)^```$", section):
@@ -41,11 +41,11 @@ def blocks() -> list[tuple[str, list[str], str]]:
                 first, _, commands = text.partition("\n")
                 hosts = re.fullmatch(r"# on (.+)", first)
                 assert hosts is not None, f"{title}: the first line does not say where the commands run: {first}"
-                shown.append((title, hosts[1].split(", "), commands))
-    return shown
+                blocks.append((title, hosts[1].split(", "), commands))
+    return blocks
 
 
-def configuration() -> str:
+def read_configuration() -> str:
     (text,) = re.findall(r"(?ms)^```haproxy\n(.*?)^```$", PAGE.read_text())
     return str(text)
 
@@ -73,24 +73,24 @@ class Site:
             "PASSWORD": PASSWORD,
             "dgt_…": self.token,
         }
-        for shown, used in substitutes.items():
-            text = text.replace(shown, used)
+        for page_text, used in substitutes.items():
+            text = text.replace(page_text, used)
         return text
 
-    def play(self, section: str, **more: str) -> list[str]:
+    def play(self, section: str, **variables: str) -> list[str]:
         """Run the commands of a section. Returns what they printed."""
-        printed = []
-        shown = [(hosts, text) for title, hosts, text in blocks() if title == section]
-        assert shown, section
-        for hosts, text in shown:
+        outputs = []
+        section_blocks = [(hosts, text) for title, hosts, text in read_blocks() if title == section]
+        assert section_blocks, section
+        for hosts, text in section_blocks:
             for name in hosts:
                 host = self.hosts[name]
-                assignments = "".join(f"{key}={value}\n" for key, value in more.items())
+                assignments = "".join(f"{key}={value}\n" for key, value in variables.items())
                 script = assignments + self.substitute(text, host)
-                printed.append(host.run(script, f"{PASSWORD}\n{PASSWORD}\n"))
-        return printed
+                outputs.append(host.run(script, f"{PASSWORD}\n{PASSWORD}\n"))
+        return outputs
 
-    def certify(self) -> None:
+    def certify_load_balancer(self) -> None:
         """A certificate for gate.example.org, of an authority that the hosts trust."""
         folder = self.folder / "haproxy"
         folder.mkdir()
@@ -106,9 +106,9 @@ class Site:
             "-out",
             folder / "ca.pem",
         ]
-        issued = ["-CA", folder / "ca.pem", "-CAkey", folder / "ca.key", "-subj", "/CN=gate.example.org"]
+        issuer = ["-CA", folder / "ca.pem", "-CAkey", folder / "ca.key", "-subj", "/CN=gate.example.org"]
         names = ["-addext", "subjectAltName=DNS:gate.example.org", "-addext", "basicConstraints=critical,CA:FALSE"]
-        leaf = [*new, *issued, *names, "-keyout", folder / "key.pem", "-out", folder / "chain.pem"]
+        leaf = [*new, *issuer, *names, "-keyout", folder / "key.pem", "-out", folder / "chain.pem"]
         for command in (authority, leaf):
             subprocess.run([str(part) for part in command], check=True, capture_output=True)
         (folder / "gate.pem").write_text((folder / "chain.pem").read_text() + (folder / "key.pem").read_text())
@@ -129,7 +129,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
         rules.write_text("host dockgate dockgate samenet scram-sha-256\n" + rules.read_text())
         database.execute_statement("SELECT pg_reload_conf()")
         site = Site(tmp_path, network, database)
-        own = {
+        environment = {
             "PATH": f"{ROOT / '.venv/bin'}:/usr/sbin:/usr/bin:/sbin:/bin",
             "PGPORT": str(database.port),
             "DOCKGATE_CA_BUNDLE": str(tmp_path / "haproxy" / "ca.pem"),
@@ -137,16 +137,16 @@ def site(tmp_path: Path) -> Iterator[Site]:
             "SSL_CERT_FILE": str(tmp_path / "haproxy" / "ca.pem"),
             "DOCKGATE_REGISTRY_PUSH": "base/*",
         }
-        site.hosts["db"] = Host("db", tmp_path / "db", None, {**own, "PGHOST": str(database.folder)})
+        site.hosts["db"] = Host("db", tmp_path / "db", None, {**environment, "PGHOST": str(database.folder)})
         for name in HOSTS:
             folder = tmp_path / name
-            site.hosts[name] = Host(name, folder, network.add(), {**own, "DOCKGATE_DATA": str(folder / "data")})
+            site.hosts[name] = Host(name, folder, network.add(), {**environment, "DOCKGATE_DATA": str(folder / "data")})
         lines = [f"{network.address} db.example.org", "127.0.0.1 localhost"]
         for name in HOSTS:
-            called = "gate.example.org" if name == "lb" else f"{name}.example.org"
-            lines.append(f"{read_address(network, str(site.hosts[name].space))} {called}")
+            host_name = "gate.example.org" if name == "lb" else f"{name}.example.org"
+            lines.append(f"{read_address(network, str(site.hosts[name].space))} {host_name}")
         (tmp_path / "hosts").write_text("\n".join([*lines, ""]))
-        site.certify()
+        site.certify_load_balancer()
         for host in site.hosts.values():
             stack.callback(podman_service.purge, host.folder / "data")
             stack.callback(host.end)
@@ -156,7 +156,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
 
 def test_each_command_of_the_page_is_run_here() -> None:
     source = Path(__file__).read_text()
-    assert not [title for title, _, _ in blocks() if f'"{title}"' not in source]
+    assert not [title for title, _, _ in read_blocks() if f'"{title}"' not in source]
 
 
 def test_the_page_leads_to_three_servers_and_a_load_balancer(site: Site) -> None:
@@ -172,15 +172,15 @@ def test_the_page_leads_to_three_servers_and_a_load_balancer(site: Site) -> None
         "-m first && git push -q http://127.0.0.1:7420/git/shop.git main"
     )
     site.play("1. Create the database")
-    added, copied = site.play("2. Move the server to Postgres")
-    site.token = added.split()[-1]
-    assert "compared them: all are the same" in copied
+    added_output, copy_output = site.play("2. Move the server to Postgres")
+    site.token = added_output.split()[-1]
+    assert "compared them: all are the same" in copy_output
     site.play("3. Share the files")
     remaining = {path.name for path in (node1.folder / "data").iterdir()}
     assert remaining <= {"podman", "run", "scratch", *(f"dockgate.db{suffix}" for suffix in ("", "-shm", "-wal"))}
     assert (site.folder / "shared" / "target-secrets.key").exists()
     site.play("4. Start the servers")
-    (site.folder / "haproxy" / "haproxy.cfg").write_text(site.substitute(configuration(), site.hosts["lb"]))
+    (site.folder / "haproxy" / "haproxy.cfg").write_text(site.substitute(read_configuration(), site.hosts["lb"]))
     site.play("5. Balance")
     (result,) = site.play("6. Look at the result")
     assert all(name in result for name in NODES), result
@@ -188,14 +188,14 @@ def test_the_page_leads_to_three_servers_and_a_load_balancer(site: Site) -> None
     require_answers(site)
     admin.run("dockgate registry rotate")  # all servers follow
     require_answers(site)
-    before = workers(site)
+    before = list_workers(site)
     site.play("Upgrade without downtime")
-    assert {name for name, worker in workers(site).items() if worker != before[name]} == {"node1"}
+    assert {name for name, worker in list_workers(site).items() if worker != before[name]} == {"node1"}
     site.hosts["node1"].end()
     require_answers(site)
     require_wrong_tokens_lock_out_their_host(site)
     drain_a_worker(site)
-    go_back(site)
+    return_to_one_server(site)
 
 
 def require_answers(site: Site) -> None:
@@ -223,10 +223,10 @@ def require_wrong_tokens_lock_out_their_host(site: Site) -> None:
     site.hosts["admin"].run("dockgate status")
 
 
-def workers(site: Site) -> dict[str, str]:
+def list_workers(site: Site) -> dict[str, str]:
     """The id of each node's worker."""
-    listed = json.loads(site.hosts["admin"].run("dockgate worker list -o json"))["workers"]
-    return {worker["node"]: worker["id"] for worker in listed}
+    workers_of_site = json.loads(site.hosts["admin"].run("dockgate worker list -o json"))["workers"]
+    return {worker["node"]: worker["id"] for worker in workers_of_site}
 
 
 def drain_a_worker(site: Site) -> None:
@@ -234,26 +234,26 @@ def drain_a_worker(site: Site) -> None:
     (node4.folder / "etc" / "settings").write_text((site.hosts["node2"].folder / "etc" / "settings").read_text())
     (node4.folder / ".pgpass").write_text(f"*:*:*:*:{PASSWORD}\n")
     (node4.folder / ".pgpass").chmod(0o600)
-    ((_, _, command),) = [block for block in blocks() if block[0] == "Add workers"]
+    ((_, _, command),) = [block for block in read_blocks() if block[0] == "Add workers"]
     process = node4.start(site.substitute(command, node4))
 
     def has_node4() -> dict[str, str]:
-        listed = workers(site)
-        return listed if "node4" in listed else {}
+        workers_by_node = list_workers(site)
+        return workers_by_node if "node4" in workers_by_node else {}
 
-    listed = wait_until(lambda: process.poll() is not None or has_node4())
-    assert isinstance(listed, dict), (node4.folder / "started.log").read_text()
-    drained, removed = [block[2] for block in blocks() if block[0] == "Look after workers"]
+    workers_by_node = wait_until(lambda: process.poll() is not None or has_node4())
+    assert isinstance(workers_by_node, dict), (node4.folder / "started.log").read_text()
+    drain_commands, remove_commands = [block[2] for block in read_blocks() if block[0] == "Look after workers"]
     admin = site.hosts["admin"]
-    admin.run(f"ID={listed['node4']}\n{drained}")
+    admin.run(f"ID={workers_by_node['node4']}\n{drain_commands}")
     assert process.wait(60) == 0
-    admin.run(f"ID={listed['node3']}\n{removed}")
-    wait_until(lambda: workers(site).keys() <= {"node1", "node2"})
+    admin.run(f"ID={workers_by_node['node3']}\n{remove_commands}")
+    wait_until(lambda: list_workers(site).keys() <= {"node1", "node2"})
 
 
-def go_back(site: Site) -> None:
+def return_to_one_server(site: Site) -> None:
     for name in NODES[1:]:
         site.hosts[name].run("dockgate down")
     site.hosts["node1"].enter(site.folder / "hosts")
-    (copied,) = site.play("The way back")
-    assert "compared them: all are the same" in copied
+    (copy_output,) = site.play("The way back")
+    assert "compared them: all are the same" in copy_output

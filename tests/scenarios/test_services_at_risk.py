@@ -62,21 +62,23 @@ def server(database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         yield system
 
 
-def service(server: ServerSystem, name: str) -> Any:
+def get_service(server: ServerSystem, name: str) -> Any:
     return server.get(f"/services/{name}")["service"]
 
 
-def announced_kinds(server: ServerSystem, name: str) -> list[str]:
+def list_announced_kinds(server: ServerSystem, name: str) -> list[str]:
     """The kinds of the service's events, oldest first."""
-    return [event.detail_type for event in events_of(server, name) if event.detail_type in (BEGAN, NEAR, PASSED, ENDED)]
+    return [
+        event.detail_type for event in list_events(server, name) if event.detail_type in (BEGAN, NEAR, PASSED, ENDED)
+    ]
 
 
-def events_of(server: ServerSystem, name: str) -> list[StoredEvent]:
+def list_events(server: ServerSystem, name: str) -> list[StoredEvent]:
     """The service's events, oldest first."""
     return [event for event in server.store.event_log.read(0, 1000) if event.subject == f"service {name}"]
 
 
-def notices(server: ServerSystem, name: str) -> list[str]:
+def list_notice_kinds(server: ServerSystem, name: str) -> list[str]:
     """The kinds that people were notified about, as the log has them."""
     return [
         kind for kind in (BEGAN, NEAR, PASSED, ENDED) for key in server.list_notifications(kind) if f"/{name}/" in key
@@ -96,32 +98,32 @@ def test_a_service_at_risk_is_announced_once_at_each_stage_and_keeps_running(ser
     server.deploy_image(image)
     began = server.clock()
     publish(server, "staged", Severity.CRITICAL)
-    wait_until(lambda: service(server, "staged")["at_risk"], seconds=40)
-    deadline = service(server, "staged")["at_risk_until"]
+    wait_until(lambda: get_service(server, "staged")["at_risk"], seconds=40)
+    deadline = get_service(server, "staged")["at_risk_until"]
     # The review that finds it may have begun just before.
     assert timedelta(days=3, minutes=-1) <= datetime.fromisoformat(deadline) - began < timedelta(days=3, minutes=5)
     assert server.is_running(image)
     assert server.redeploy_image(image) == "Refused"
-    (event,) = [each for each in events_of(server, "staged") if each.detail_type == BEGAN]
+    (event,) = [each for each in list_events(server, "staged") if each.detail_type == BEGAN]
     detail = event.body["detail"]
     assert (detail["image"], detail["repository"], detail["deadline"]) == (image, "staged/app", deadline)
     assert detail["owners"] == ["role:security", "target:chat"]
 
     server.clock.ahead += timedelta(days=2, hours=1)
-    wait_until(lambda: announced_kinds(server, "staged") == [BEGAN, NEAR], seconds=40)
+    wait_until(lambda: list_announced_kinds(server, "staged") == [BEGAN, NEAR], seconds=40)
     server.clock.ahead += timedelta(days=1)
-    wait_until(lambda: announced_kinds(server, "staged") == [BEGAN, NEAR, PASSED], seconds=40)
+    wait_until(lambda: list_announced_kinds(server, "staged") == [BEGAN, NEAR, PASSED], seconds=40)
     assert server.is_running(image)
-    assert service(server, "staged")["at_risk_until"] == deadline
+    assert get_service(server, "staged")["at_risk_until"] == deadline
 
     withdraw(server, "staged")
-    wait_until(lambda: not service(server, "staged")["at_risk"], seconds=40)
+    wait_until(lambda: not get_service(server, "staged")["at_risk"], seconds=40)
     assert server.redeploy_image(image) == "Deployed"
-    assert announced_kinds(server, "staged") == [BEGAN, NEAR, PASSED]
+    assert list_announced_kinds(server, "staged") == [BEGAN, NEAR, PASSED]
     server.clock.ahead += timedelta(days=1, hours=1)
-    wait_until(lambda: announced_kinds(server, "staged") == [BEGAN, NEAR, PASSED, ENDED], seconds=40)
-    wait_until(lambda: len(notices(server, "staged")) == 4, seconds=40)
-    assert notices(server, "staged") == [BEGAN, NEAR, PASSED, ENDED]
+    wait_until(lambda: list_announced_kinds(server, "staged") == [BEGAN, NEAR, PASSED, ENDED], seconds=40)
+    wait_until(lambda: len(list_notice_kinds(server, "staged")) == 4, seconds=40)
+    assert list_notice_kinds(server, "staged") == [BEGAN, NEAR, PASSED, ENDED]
 
 
 def test_an_advisory_that_flaps_is_announced_once(server: ServerSystem) -> None:
@@ -129,20 +131,20 @@ def test_an_advisory_that_flaps_is_announced_once(server: ServerSystem) -> None:
     server.deploy_image(image)
     for _ in range(4):
         publish(server, "flapping", Severity.HIGH)
-        wait_until(lambda: service(server, "flapping")["at_risk"], seconds=40)
+        wait_until(lambda: get_service(server, "flapping")["at_risk"], seconds=40)
         withdraw(server, "flapping")
-        wait_until(lambda: not service(server, "flapping")["at_risk"], seconds=40)
+        wait_until(lambda: not get_service(server, "flapping")["at_risk"], seconds=40)
         server.clock.ahead += timedelta(hours=1)
-    assert announced_kinds(server, "flapping") == [BEGAN]
+    assert list_announced_kinds(server, "flapping") == [BEGAN]
     server.clock.ahead += timedelta(days=1, hours=1)
-    wait_until(lambda: announced_kinds(server, "flapping") == [BEGAN, ENDED], seconds=40)
+    wait_until(lambda: list_announced_kinds(server, "flapping") == [BEGAN, ENDED], seconds=40)
 
 
 def test_another_image_ends_the_risk_at_once(server: ServerSystem) -> None:
     image = server.plan_image("replaced", PlannedFindings())
     server.deploy_image(image)
     publish(server, "replaced", Severity.CRITICAL)
-    wait_until(lambda: announced_kinds(server, "replaced") == [BEGAN], seconds=40)
+    wait_until(lambda: list_announced_kinds(server, "replaced") == [BEGAN], seconds=40)
     fixed = server.plan_foreign_image("replaced-fixed", PlannedFindings())
     server.builder.digests["replaced/app"] = fixed
     server.push("replaced")
@@ -150,39 +152,39 @@ def test_another_image_ends_the_risk_at_once(server: ServerSystem) -> None:
     server.scan_may_end[fixed].set()
     execution = server.post("/pipelines/replaced/executions")["id"]
     wait_until(lambda: server.get(f"/executions/{execution}")["execution"]["state"] == "Succeeded", seconds=20)
-    wait_until(lambda: announced_kinds(server, "replaced") == [BEGAN, ENDED], seconds=40)
-    assert not service(server, "replaced")["at_risk"]
+    wait_until(lambda: list_announced_kinds(server, "replaced") == [BEGAN, ENDED], seconds=40)
+    assert not get_service(server, "replaced")["at_risk"]
 
 
 def test_stale_advisories_never_put_a_service_at_risk(server: ServerSystem) -> None:
     image = server.plan_image("stale", PlannedFindings())
     server.deploy_image(image)
-    fresh = server.advisories
+    current_advisories = server.advisories
     try:
         checked_at = format_time(server.clock() - timedelta(days=8))
         server.advisories = UncheckedDatabase(
-            server.clock, [*fresh.advisories, make_advisory("x", Severity.LOW, "2")], checked_at
+            server.clock, [*current_advisories.advisories, make_advisory("x", Severity.LOW, "2")], checked_at
         )
-        wait_until(lambda: service(server, "stale")["cannot_judge"], seconds=40)
-        shown = service(server, "stale")
-        assert (shown["at_risk"], shown["at_risk_until"]) == (None, None)
-        assert "timed: " in shown["cannot_judge"]
+        wait_until(lambda: get_service(server, "stale")["cannot_judge"], seconds=40)
+        service_view = get_service(server, "stale")
+        assert (service_view["at_risk"], service_view["at_risk_until"]) == (None, None)
+        assert "timed: " in service_view["cannot_judge"]
         assert server.is_running(image)
         assert server.redeploy_image(image) == "Refused"
     finally:
-        server.advisories = fresh
-    wait_until(lambda: not service(server, "stale")["cannot_judge"], seconds=40)
-    assert announced_kinds(server, "stale") == []
-    assert notices(server, "stale") == []
+        server.advisories = current_advisories
+    wait_until(lambda: not get_service(server, "stale")["cannot_judge"], seconds=40)
+    assert list_announced_kinds(server, "stale") == []
+    assert list_notice_kinds(server, "stale") == []
 
 
 def test_a_violation_counts_although_advisories_are_stale(server: ServerSystem) -> None:
     image = server.plan_image("bad-and-stale", PlannedFindings())
     server.deploy_image(image)
-    fresh = server.advisories
+    current_advisories = server.advisories
     try:
-        advisories = [*fresh.advisories, make_advisory("bad-and-stale", Severity.CRITICAL, "2")]
+        advisories = [*current_advisories.advisories, make_advisory("bad-and-stale", Severity.CRITICAL, "2")]
         server.advisories = UncheckedDatabase(server.clock, advisories, format_time(server.clock() - timedelta(days=8)))
-        wait_until(lambda: service(server, "bad-and-stale")["at_risk"], seconds=40)
+        wait_until(lambda: get_service(server, "bad-and-stale")["at_risk"], seconds=40)
     finally:
-        server.advisories = fresh
+        server.advisories = current_advisories

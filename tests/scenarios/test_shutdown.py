@@ -56,7 +56,7 @@ def _ask(live: Live, request: object) -> None:
         live.post("/approvals", request)
 
 
-def nothing_left(live: Live) -> bool:
+def is_nothing_left(live: Live) -> bool:
     with socket.socket() as probe:
         free = probe.connect_ex(("127.0.0.1", live.registry_port)) != 0
     return free and not (live.data / "run/server.json").exists()
@@ -67,15 +67,15 @@ def test_stopping_does_not_wait_for_a_registry(live: Live, stop_signal: signal.S
     assert live.process is not None
     live.process.send_signal(stop_signal)
     assert live.process.wait(SECONDS) == code
-    assert nothing_left(live)
+    assert is_nothing_left(live)
 
 
 def test_a_port_in_use_stops_the_start(live: Live) -> None:
     live.kill()
     (live.data / "run/server.json").unlink()
-    wait_until(lambda: nothing_left(live))
+    wait_until(lambda: is_nothing_left(live))
     with closing(socket.create_server(("127.0.0.1", live.port))):
-        ended = subprocess.run(
+        result = subprocess.run(
             [sys.executable, "-m", "dockgate", "up"],
             env=live.env,
             capture_output=True,
@@ -83,10 +83,10 @@ def test_a_port_in_use_stops_the_start(live: Live) -> None:
             timeout=60,
             check=False,
         )
-    assert ended.returncode == 2
-    assert f"error: this server cannot listen at 127.0.0.1:{live.port}" in ended.stderr
-    assert "--port" in ended.stderr
-    assert nothing_left(live)
+    assert result.returncode == 2
+    assert f"error: this server cannot listen at 127.0.0.1:{live.port}" in result.stderr
+    assert "--port" in result.stderr
+    assert is_nothing_left(live)
 
 
 def test_a_background_server_that_does_not_answer_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,9 +94,9 @@ def test_a_background_server_that_does_not_answer_is_stopped(tmp_path: Path, mon
     try:
         with pytest.raises(UnavailableError, match="did not answer within 0 seconds, and was ended"):
             daemon.start(from_environment(), patience=0)
-        assert servers_of(tmp_path) == []
+        assert list_server_processes(tmp_path) == []
     finally:
-        for pid in servers_of(tmp_path):
+        for pid in list_server_processes(tmp_path):
             os.kill(pid, signal.SIGKILL)
 
 
@@ -105,8 +105,8 @@ def test_a_failed_background_start_shows_only_its_own_errors(tmp_path: Path, mon
     (data / "logs").mkdir(parents=True)
     (data / "logs" / "server.log").write_text("error: an old error\n")
     monkeypatch.setenv("DOCKGATE_DATA", str(data))
-    with closing(socket.create_server(("127.0.0.1", 0))) as taken:
-        monkeypatch.setenv("DOCKGATE_REGISTRY_PORT", str(taken.getsockname()[1]))
+    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
+        monkeypatch.setenv("DOCKGATE_REGISTRY_PORT", str(listener.getsockname()[1]))
         with pytest.raises(UnavailableError, match="the server ended with code 2") as caught:
             daemon.start(from_environment())
     assert "Address already in use" in str(caught.value)
@@ -114,7 +114,7 @@ def test_a_failed_background_start_shows_only_its_own_errors(tmp_path: Path, mon
     assert "INFO" not in str(caught.value)
 
 
-def servers_of(folder: Path) -> list[int]:
+def list_server_processes(folder: Path) -> list[int]:
     """The processes that were started with a data folder in this one."""
     processes = []
     for process in Path("/proc").glob("[0-9]*"):

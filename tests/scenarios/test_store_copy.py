@@ -16,7 +16,7 @@ from dockgate.store.copy import copy_store, open_source
 from dockgate.store.engine import Database
 
 
-def _succeeded(system: ServerSystem, execution: str) -> bool:
+def _has_succeeded(system: ServerSystem, execution: str) -> bool:
     return system.store.executions.get(execution).state == "Succeeded"
 
 
@@ -33,10 +33,10 @@ def kill_server_in_the_middle(folder: Path) -> None:
 def test_interrupted_work_continues_on_postgres_and_finished_work_does_not_run_again(tmp_path: Path) -> None:
     kill_server_in_the_middle(tmp_path)
     with open_source(tmp_path, None) as source, closing(Database.from_url(make_database_url(tmp_path))) as target:
-        copied = copy_store(source, target)
-    assert copied.tables["executions"] == 3
+        copy_result = copy_store(source, target)
+    assert copy_result.tables["executions"] == 3
     system = ServerSystem(tmp_path, database="postgres")
-    assert system.store.id == copied.store
+    assert system.store.id == copy_result.store
     images = {name: system.plan_foreign_image(name, PlannedFindings()) for name in NAMES}
     for name, image in images.items():
         system.builder.digests[f"{name}/app"] = image
@@ -44,7 +44,7 @@ def test_interrupted_work_continues_on_postgres_and_finished_work_does_not_run_a
     before = system.store.executions.list_runs("done-1")
     with system:
         for name in ("waits", "builds"):
-            wait_until(partial(_succeeded, system, f"{name}-1"), seconds=30)
+            wait_until(partial(_has_succeeded, system, f"{name}-1"), seconds=30)
             assert system.is_running(images[name])
         assert [key[: len("builds-1-")] for key in system.builder.builds] == ["builds-1-"]
         assert system.store.executions.list_runs("done-1") == before

@@ -75,8 +75,8 @@ def test_a_caller_limited_to_other_repositories_sees_no_log(server: ServerSystem
     admin = server.post("/principals", {"name": "ada", "roles": ["admin"]})["token"]
     server.client.headers["Authorization"] = f"Bearer {admin}"
     status = {}
-    for limited in ("web/*", "other/*"):
-        token = server.post("/tokens", {"principal": "ada", "repositories": [limited]})["text"]
+    for repositories in ("web/*", "other/*"):
+        token = server.post("/tokens", {"principal": "ada", "repositories": [repositories]})["text"]
         url, headers = f"{server.url}/api/v1{API.format(task)}", {"Authorization": f"Bearer {token}"}
-        status[limited] = httpx.get(url, headers=headers).status_code
+        status[repositories] = httpx.get(url, headers=headers).status_code
     assert status == {"web/*": 200, "other/*": 404}

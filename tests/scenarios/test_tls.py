@@ -58,18 +58,18 @@ class Secure(Live):
 
     def is_answering(self) -> bool:
         try:
-            trusted = ssl.create_default_context(cafile=self.certificate)
-            return httpx.get(f"{self.url}/api/v1/health", verify=trusted, timeout=5).is_success
+            tls_context = ssl.create_default_context(cafile=self.certificate)
+            return httpx.get(f"{self.url}/api/v1/health", verify=tls_context, timeout=5).is_success
         except httpx.HTTPError:
             return False
 
-    def output(self) -> str:
+    def read_output(self) -> str:
         return (self.folder / "server.log").read_text()
 
 
 def add_admin(live: Live) -> str:
-    out = live.run_dockgate("principal", "add", "ada", "--role", "admin", "--email", "ada@example.org")
-    token = out.splitlines()[-1]
+    output = live.run_dockgate("principal", "add", "ada", "--role", "admin", "--email", "ada@example.org")
+    token = output.splitlines()[-1]
     assert re.fullmatch(r"dgt_[0-9a-f]{12}_[0-9a-f]{64}", token)
     return token
 
@@ -79,9 +79,9 @@ def push_image(live: Live, repository: str) -> str:
     base = f"http://127.0.0.1:{live.registry_port}/v2/{repository}"
     config = b"{}"
     blob = f"sha256:{hashlib.sha256(config).hexdigest()}"
-    shown = live.make_registry_headers(Access("repository", repository, (PULL, PUSH)))
-    where = httpx.URL(base).join(slow_http.post(f"{base}/blobs/uploads/", headers=shown).headers["location"])
-    assert slow_http.put(f"{where}&digest={blob}", content=config, headers=shown).status_code == 201
+    headers = live.make_registry_headers(Access("repository", repository, (PULL, PUSH)))
+    where = httpx.URL(base).join(slow_http.post(f"{base}/blobs/uploads/", headers=headers).headers["location"])
+    assert slow_http.put(f"{where}&digest={blob}", content=config, headers=headers).status_code == 201
     kind = "application/vnd.oci.image.manifest.v1+json"
     manifest = {
         "schemaVersion": 2,
@@ -89,35 +89,35 @@ def push_image(live: Live, repository: str) -> str:
         "config": {"mediaType": "application/vnd.oci.image.config.v1+json", "digest": blob, "size": len(config)},
         "layers": [],
     }
-    put = slow_http.put(f"{base}/manifests/1", content=json.dumps(manifest), headers={"Content-Type": kind, **shown})
+    put = slow_http.put(f"{base}/manifests/1", content=json.dumps(manifest), headers={"Content-Type": kind, **headers})
     assert put.status_code == 201, put.text
     return str(put.headers["docker-content-digest"])
 
 
-def pulled_over_tls(live: Secure, repository: str, token: str) -> str:
+def pull_over_tls(live: Secure, repository: str, token: str) -> str:
     """The digest of an image, asked for as clients on other machines ask for it."""
     url = f"https://127.0.0.1:{live.public_port}/v2/{repository}"
-    trusted = ssl.create_default_context(cafile=live.certificate)
-    with httpx.Client(verify=trusted, headers={"Accept": "application/vnd.oci.image.manifest.v1+json"}) as client:
-        refused = client.get(f"{url}/manifests/1")
-        challenge = dict(re.findall(r'(\w+)="([^"]*)"', refused.headers["WWW-Authenticate"]))
-        assert (refused.status_code, challenge["realm"]) == (401, f"{live.url}/registry/token")
+    tls_context = ssl.create_default_context(cafile=live.certificate)
+    with httpx.Client(verify=tls_context, headers={"Accept": "application/vnd.oci.image.manifest.v1+json"}) as client:
+        response = client.get(f"{url}/manifests/1")
+        challenge = dict(re.findall(r'(\w+)="([^"]*)"', response.headers["WWW-Authenticate"]))
+        assert (response.status_code, challenge["realm"]) == (401, f"{live.url}/registry/token")
         query = {"service": challenge["service"], "scope": f"repository:{repository}:pull,push"}
         assert client.get(challenge["realm"], params=query).status_code == 401
-        granted = client.get(challenge["realm"], params=query, auth=("ada", token)).json()["token"]
-        shown = {"Authorization": f"Bearer {granted}"}
-        assert client.post(f"{url}/blobs/uploads/", headers=shown).status_code == 401
-        return str(client.get(f"{url}/manifests/1", headers=shown).headers["docker-content-digest"])
+        granted_token = client.get(challenge["realm"], params=query, auth=("ada", token)).json()["token"]
+        headers = {"Authorization": f"Bearer {granted_token}"}
+        assert client.post(f"{url}/blobs/uploads/", headers=headers).status_code == 401
+        return str(client.get(f"{url}/manifests/1", headers=headers).headers["docker-content-digest"])
 
 
 def test_over_tls_commands_git_and_the_registry_reach_the_server(tmp_path: Path) -> None:
     live = Secure(tmp_path / "server")
     try:
         live.start()
-        assert "trusted" in _err(live, DOCKGATE_CA_BUNDLE="/etc/ssl/certs/ca-certificates.crt")
+        assert "trusted" in _read_refusal(live, DOCKGATE_CA_BUNDLE="/etc/ssl/certs/ca-certificates.crt")
         token = add_admin(live)
-        assert "authentication required" in _err(live)
-        assert "not valid" in _err(live, DOCKGATE_TOKEN=token[:-1] + ("0" if token[-1] != "0" else "1"))
+        assert "authentication required" in _read_refusal(live)
+        assert "not valid" in _read_refusal(live, DOCKGATE_TOKEN=token[:-1] + ("0" if token[-1] != "0" else "1"))
         live.environment = {
             **live.environment,
             "DOCKGATE_TOKEN": token,
@@ -135,10 +135,10 @@ def test_over_tls_commands_git_and_the_registry_reach_the_server(tmp_path: Path)
         assert "main" in live.run_dockgate("repository", "list")
         image = push_image(live, "web/app")
         wait_until(lambda: image[7:19] in live.run_dockgate("image", "list"), seconds=10)
-        assert pulled_over_tls(live, "web/app", token) == image
+        assert pull_over_tls(live, "web/app", token) == image
         assert "git-receive-pack" in live.run_dockgate("audit")
         live.stop()
-        assert token not in live.output()
+        assert token not in live.read_output()
     finally:
         live.environment = {key: value for key, value in live.environment.items() if key != "DOCKGATE_TOKEN"}
         live.purge()
@@ -167,20 +167,20 @@ def test_only_the_trusted_proxys_headers_count(tmp_path: Path) -> None:
         assert ask(Host="gate.test", Origin="https://gate.test") == 200
         assert ask(Host="gate.test", Origin="https://evil.test") == 403
         assert ask(Host="evil.test") == 400
-        forwarded = {"X_Forwarded_For": "203.0.113.9", "Host": "gate.test"}
-        assert ask(**forwarded, X_Forwarded_Proto="https") == 200
-        assert ask(**forwarded, X_Forwarded_Proto="http") == 403
-        assert ask(at="127.0.0.2", **forwarded, X_Forwarded_Proto="http") == 200  # no proxy that we trust
+        forwarded_headers = {"X_Forwarded_For": "203.0.113.9", "Host": "gate.test"}
+        assert ask(**forwarded_headers, X_Forwarded_Proto="https") == 200
+        assert ask(**forwarded_headers, X_Forwarded_Proto="http") == 403
+        assert ask(at="127.0.0.2", **forwarded_headers, X_Forwarded_Proto="http") == 200  # no proxy that we trust
     finally:
         live.environment = {}
         live.purge()
 
 
-def _err(live: Live, **more: str) -> str:
+def _read_refusal(live: Live, **variables: str) -> str:
     """What a command that is refused says."""
     result = subprocess.run(
         [sys.executable, "-m", "dockgate", "repository", "list"],
-        env={**os.environ, **live.env, **more},
+        env={**os.environ, **live.env, **variables},
         capture_output=True,
         text=True,
         check=False,

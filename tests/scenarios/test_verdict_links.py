@@ -21,20 +21,20 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         yield Site(server)
 
 
-def verdict_of(site: Site, image: str) -> str:
+def get_verdict(site: Site, image: str) -> str:
     digest: str = site.server.get(f"/images/{image}")["verdicts"][0]["digest"]
     return digest
 
 
 def make(site: Site, digest: str, days: float = 7) -> str:
-    made = site.server.post(f"/verdicts/{digest}/link", {"days": days})
-    url: str = made["url"]
+    link = site.server.post(f"/verdicts/{digest}/link", {"days": days})
+    url: str = link["url"]
     assert url.startswith(f"{site.server.console_url}/verdicts/{digest}/link?")
     return url.removeprefix(site.server.console_url)
 
 
 def test_a_visitor_reads_this_verdict_without_a_session(site: Site) -> None:
-    digest = verdict_of(site, site.rejected_image)
+    digest = get_verdict(site, site.rejected_image)
     with Browser(site.server) as visitor:
         page = visitor.get(make(site, digest))
         assert page.status_code == 200
@@ -47,51 +47,55 @@ def test_a_visitor_reads_this_verdict_without_a_session(site: Site) -> None:
 
 
 def test_every_link_of_a_visitor_opens(site: Site) -> None:
-    digest = verdict_of(site, site.rejected_image)
+    digest = get_verdict(site, site.rejected_image)
     with Browser(site.server) as visitor:
         html = visitor.get(make(site, digest)).text
         links = {link for link in Forms(html).links if not link.startswith(("#", "/static/"))}
         assert f"/verdicts/{digest}" in links  # to sign in
-        closed = {link for link in links if visitor.get(link).status_code != 200}
-        assert closed == {f"/verdicts/{digest}"}
+        closed_links = {link for link in links if visitor.get(link).status_code != 200}
+        assert closed_links == {f"/verdicts/{digest}"}
 
 
 def test_links_within_the_page_keep_the_signature(site: Site) -> None:
     with Browser(site.server) as visitor:
-        path = make(site, verdict_of(site, site.rejected_image))
+        path = make(site, get_verdict(site, site.rejected_image))
         links = re.findall(r'href="([^"]*show=[^"]*)"', visitor.get(path).text)
         assert links
         assert {visitor.get(link.replace("&amp;", "&")).status_code for link in links} == {200}
 
 
 def test_a_link_opens_no_other_verdict_and_nothing_else(site: Site) -> None:
-    own, second = verdict_of(site, site.rejected_image), verdict_of(site, site.approved_image)
-    query = urlsplit(make(site, own)).query
+    own_verdict, second = get_verdict(site, site.rejected_image), get_verdict(site, site.approved_image)
+    query = urlsplit(make(site, own_verdict)).query
     with Browser(site.server) as visitor:
-        assert visitor.get(f"/verdicts/{own}/link?{query}").status_code == 200
+        assert visitor.get(f"/verdicts/{own_verdict}/link?{query}").status_code == 200
         for path in (
             f"/verdicts/{second}/link?{query}",
-            f"/verdicts/{own.upper()}/link?{query}",
-            f"/verdicts/{own}/link?{query.replace('expires=', 'expires=9')}",
-            f"/verdicts/{own}/link?{query[:-1]}",
-            f"/verdicts/{own}/link?{query}%00",
-            f"/verdicts/{own}/link?expires=99999999999&signature=",
-            f"/verdicts/{own}/link",
+            f"/verdicts/{own_verdict.upper()}/link?{query}",
+            f"/verdicts/{own_verdict}/link?{query.replace('expires=', 'expires=9')}",
+            f"/verdicts/{own_verdict}/link?{query[:-1]}",
+            f"/verdicts/{own_verdict}/link?{query}%00",
+            f"/verdicts/{own_verdict}/link?expires=99999999999&signature=",
+            f"/verdicts/{own_verdict}/link",
         ):
             answer = visitor.get(path)
             assert answer.status_code in (400, 403, 404, 422), path
             assert "Rejected" not in answer.text
-        for path in (f"/verdicts/{own}?{query}", f"/images/{site.rejected_image}?{query}"):
+        for path in (f"/verdicts/{own_verdict}?{query}", f"/images/{site.rejected_image}?{query}"):
             assert visitor.get(path).status_code == 303, path
-        for path in (f"/verdicts/{own}", f"/verdicts/{own}/case", f"/verdicts/{own}/explanation"):
+        for path in (
+            f"/verdicts/{own_verdict}",
+            f"/verdicts/{own_verdict}/case",
+            f"/verdicts/{own_verdict}/explanation",
+        ):
             assert httpx.get(f"{site.server.url}/api/v1{path}?{query}").status_code == 401
-        compared = visitor.get(f"/verdicts/{own}/link?{query}&against={second}")
-        assert second[7:19] not in compared.text
-        assert visitor.post(f"/verdicts/{own}/link?{query}").status_code == 405
+        response = visitor.get(f"/verdicts/{own_verdict}/link?{query}&against={second}")
+        assert second[7:19] not in response.text
+        assert visitor.post(f"/verdicts/{own_verdict}/link?{query}").status_code == 405
 
 
 def test_a_link_ends(site: Site) -> None:
-    path = make(site, verdict_of(site, site.rejected_image), days=1)
+    path = make(site, get_verdict(site, site.rejected_image), days=1)
     with Browser(site.server) as visitor:
         assert visitor.get(path).status_code == 200
         site.server.clock.ahead += timedelta(days=1, seconds=1)
@@ -103,25 +107,25 @@ def test_a_link_ends(site: Site) -> None:
 
 @pytest.mark.parametrize("days", [0, -1, 31])
 def test_a_link_lasts_a_month_at_most(site: Site, days: float) -> None:
-    path = f"/verdicts/{verdict_of(site, site.rejected_image)}/link"
+    path = f"/verdicts/{get_verdict(site, site.rejected_image)}/link"
     assert site.server.client.post(path, json={"days": days}).status_code == 400
 
 
 def test_only_who_decides_on_the_image_makes_and_revokes_links_and_it_is_recorded(site: Site) -> None:
-    digest = verdict_of(site, site.rejected_image)
+    digest = get_verdict(site, site.rejected_image)
     url = f"{site.server.url}/api/v1/verdicts/{digest}/link"
 
     def ask(method: str, token: str) -> httpx.Response:
         return httpx.request(method, url, headers={"Authorization": f"Bearer {token}"}, json={"days": 1})
 
-    limited = site.issue_token("approver", repositories=["elsewhere/*"])
+    limited_token = site.issue_token("approver", repositories=["elsewhere/*"])
     for method in ("POST", "DELETE"):
         assert httpx.request(method, url).status_code == 401
-        for token in (limited, site.tokens[Role.VIEWER], site.tokens[Role.DEVELOPER]):
+        for token in (limited_token, site.tokens[Role.VIEWER], site.tokens[Role.DEVELOPER]):
             assert ask(method, token).status_code == 403
-    made = ask("POST", site.tokens[Role.APPROVER])
-    assert (made.status_code, ask("DELETE", site.tokens[Role.APPROVER]).status_code) == (201, 204)
-    signature = parse_qs(urlsplit(made.json()["url"]).query)["signature"][0]
+    response = ask("POST", site.tokens[Role.APPROVER])
+    assert (response.status_code, ask("DELETE", site.tokens[Role.APPROVER]).status_code) == (201, 204)
+    signature = parse_qs(urlsplit(response.json()["url"]).query)["signature"][0]
     entries = site.server.get("/audit?by=approver")
     call = "/api/v1/verdicts/{digest}/link"
     assert {(f"POST {call}", 201), (f"DELETE {call}", 204)} <= {(entry["call"], entry["status"]) for entry in entries}
@@ -129,8 +133,8 @@ def test_only_who_decides_on_the_image_makes_and_revokes_links_and_it_is_recorde
 
 
 def test_links_to_a_verdict_are_revoked_and_those_to_others_and_later_ones_count(site: Site) -> None:
-    digest = verdict_of(site, site.rejected_image)
-    paths = [make(site, digest), make(site, verdict_of(site, site.approved_image))]
+    digest = get_verdict(site, site.rejected_image)
+    paths = [make(site, digest), make(site, get_verdict(site, site.approved_image))]
     for _ in range(2):
         assert site.server.client.delete(f"/verdicts/{digest}/link").status_code == 204
     paths.append(make(site, digest))

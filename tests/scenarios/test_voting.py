@@ -41,7 +41,9 @@ class Voting:
         self.server.post("/principals", {"name": name, "roles": roles, "email": email})
         self.tokens[name] = self.server.post("/tokens", {"principal": name})["text"]
 
-    def waiting(self, name: str, approvers: str, findings: PlannedFindings | None = None) -> tuple[str, str]:
+    def start_waiting_execution(
+        self, name: str, approvers: str, findings: PlannedFindings | None = None
+    ) -> tuple[str, str]:
         """An execution that waits for people, and its image, whose scan may end."""
         digest = f"sha256:{sha256(name.encode()).hexdigest()}"
         self.server.plans[digest] = (name, findings or PlannedFindings())
@@ -56,18 +58,18 @@ class Voting:
         wait_until(lambda: self.server._find_approval(execution))
         return execution, digest
 
-    def vote(self, who: str, execution: str, yes: bool = True, reason: str = "") -> httpx.Response:
-        approval = self.approval(execution)["id"]
+    def vote(self, who: str, execution: str, is_yes: bool = True, reason: str = "") -> httpx.Response:
+        approval = self.get_approval(execution)["id"]
         return slow_http.post(
             f"{self.server.url}/api/v1/approvals/{approval}/vote",
-            json={"yes": yes, "reason": reason},
+            json={"yes": is_yes, "reason": reason},
             headers={"Authorization": f"Bearer {self.tokens[who]}"},
         )
 
-    def approval(self, execution: str) -> Any:
+    def get_approval(self, execution: str) -> Any:
         return self.server._find_approval(execution)
 
-    def ends(self, execution: str) -> str:
+    def wait_for_end(self, execution: str) -> str:
         state: str = wait_until(
             lambda: (
                 (state := self.server.get(f"/executions/{execution}")["execution"]["state"]) in ("Succeeded", "Failed")
@@ -84,39 +86,42 @@ def voting(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 def test_an_approval_needs_the_verdict_and_enough_votes(voting: Voting) -> None:
-    execution, image = voting.waiting("both", "{principals: [ann, ben], count: 2}")
+    execution, image = voting.start_waiting_execution("both", "{principals: [ann, ben], count: 2}")
     assert voting.vote("ann", execution).json()["approval"]["state"] == "Waiting"
     voting.server.end_scan(image)
-    wait_until(lambda: "waiting for approvers" in voting.approval(execution)["summary"])
+    wait_until(lambda: "waiting for approvers" in voting.get_approval(execution)["summary"])
     assert voting.vote("ann", execution).is_success  # repeated
-    assert voting.approval(execution)["state"] == "Waiting"
+    assert voting.get_approval(execution)["state"] == "Waiting"
     answer = voting.vote("ben", execution).json()
     assert (answer["approval"]["state"], answer["approval"]["decided_by"]) == ("Approved", "ann, ben")
     assert [vote["who"] for vote in answer["votes"]] == ["ann", "ben"]
-    assert voting.ends(execution) == "Succeeded"
+    assert voting.wait_for_end(execution) == "Succeeded"
     assert voting.vote("p0", execution).status_code in (403, 409)
 
 
 def test_people_cannot_approve_what_the_verdict_rejects(voting: Voting) -> None:
-    execution, image = voting.waiting("bad", "{count: 1}", PlannedFindings({"CRITICAL": 1}))
+    execution, image = voting.start_waiting_execution("bad", "{count: 1}", PlannedFindings({"CRITICAL": 1}))
     assert voting.vote("ann", execution).is_success
     voting.server.end_scan(image)
-    assert voting.ends(execution) == "Failed"
-    assert (voting.approval(execution)["state"], voting.approval(execution)["decided_by"]) == ("Rejected", "policy")
+    assert voting.wait_for_end(execution) == "Failed"
+    assert (voting.get_approval(execution)["state"], voting.get_approval(execution)["decided_by"]) == (
+        "Rejected",
+        "policy",
+    )
 
 
 def test_one_rejecting_vote_rejects_before_the_scan(voting: Voting) -> None:
-    execution, _ = voting.waiting("unwanted", "{count: 2}")
+    execution, _ = voting.start_waiting_execution("unwanted", "{count: 2}")
     assert voting.vote("ann", execution).is_success
-    assert voting.vote("ben", execution, yes=False).status_code == 400
-    assert voting.vote("ann", execution, yes=False, reason="second thoughts").status_code == 409
-    assert voting.vote("ben", execution, yes=False, reason="no").json()["approval"]["state"] == "Rejected"
-    assert voting.ends(execution) == "Failed"
+    assert voting.vote("ben", execution, is_yes=False).status_code == 400
+    assert voting.vote("ann", execution, is_yes=False, reason="second thoughts").status_code == 409
+    assert voting.vote("ben", execution, is_yes=False, reason="no").json()["approval"]["state"] == "Rejected"
+    assert voting.wait_for_end(execution) == "Failed"
 
 
 def test_a_refused_vote_has_a_reason(voting: Voting) -> None:
-    execution, _ = voting.waiting("strict", "{principals: [ann, ada, dev]}")
-    committers = voting.server.get(f"/approvals/{voting.approval(execution)['id']}")["committers"]
+    execution, _ = voting.start_waiting_execution("strict", "{principals: [ann, ada, dev]}")
+    committers = voting.server.get(f"/approvals/{voting.get_approval(execution)['id']}")["committers"]
     assert committers == ["admin", "dev", "ada@example.org", "dev@example.org"]
     voting.add("author", ["approver"], "ADA+other@Example.org")
     for who, expected in {
@@ -124,12 +129,12 @@ def test_a_refused_vote_has_a_reason(voting: Voting) -> None:
         "dev": "needs the permission decide",
         "author": "not one of",
     }.items():
-        refused = voting.vote(who, execution)
-        assert (refused.status_code, expected in refused.json()["error"]) == (403, True), refused.text
-    own, _ = voting.waiting("own", "{count: 1}")
-    assert "contributed to this image" in voting.vote("author", own).json()["error"]
+        response = voting.vote(who, execution)
+        assert (response.status_code, expected in response.json()["error"]) == (403, True), response.text
+    own_execution, _ = voting.start_waiting_execution("own", "{count: 1}")
+    assert "contributed to this image" in voting.vote("author", own_execution).json()["error"]
     voting.add("mailless", ["approver"], "")
-    assert "no e-mail" in voting.vote("mailless", own).json()["error"]
+    assert "no e-mail" in voting.vote("mailless", own_execution).json()["error"]
 
 
 def test_an_approval_without_approvers_takes_no_votes(voting: Voting) -> None:
@@ -140,7 +145,7 @@ def test_an_approval_without_approvers_takes_no_votes(voting: Voting) -> None:
 
 def test_concurrent_votes_and_scan_answer_once(voting: Voting) -> None:
     for round_ in range(3):
-        execution, image = voting.waiting(f"crowd{round_}", f"{{count: {THREADS}}}")
+        execution, image = voting.start_waiting_execution(f"crowd{round_}", f"{{count: {THREADS}}}")
         gate = threading.Barrier(THREADS + 1)
 
         def say(number: int, execution: str = execution, image: str = image, gate: threading.Barrier = gate) -> int:
@@ -152,29 +157,29 @@ def test_concurrent_votes_and_scan_answer_once(voting: Voting) -> None:
 
         with ThreadPoolExecutor(THREADS + 1) as pool:
             assert set(pool.map(say, range(THREADS + 1))) == {200}
-        assert voting.ends(execution) == "Succeeded"
-        approval = voting.approval(execution)
+        assert voting.wait_for_end(execution) == "Succeeded"
+        approval = voting.get_approval(execution)
         assert approval["state"] == "Approved"
         causes = [verdict["cause"] for verdict in voting.server.get(f"/images/{image}")["verdicts"]]
         assert causes.count(f"{approval['id']}/people") == 1
 
 
 def test_concurrent_opposite_votes_give_one_answer(voting: Voting) -> None:
-    execution, image = voting.waiting("torn", "{count: 1}")
+    execution, image = voting.start_waiting_execution("torn", "{count: 1}")
     voting.server.end_scan(image)
-    wait_until(lambda: voting.approval(execution)["verdict"])
+    wait_until(lambda: voting.get_approval(execution)["verdict"])
     gate = threading.Barrier(2)
 
-    def say(yes: bool) -> int:
+    def say(is_yes: bool) -> int:
         gate.wait()
-        return voting.vote("ann" if yes else "ben", execution, yes, "because").status_code
+        return voting.vote("ann" if is_yes else "ben", execution, is_yes, "because").status_code
 
     with ThreadPoolExecutor(2) as pool:
         codes = list(pool.map(say, (True, False)))
-    state = voting.approval(execution)["state"]
+    state = voting.get_approval(execution)["state"]
     assert state in ("Approved", "Rejected")
     assert 200 in codes
-    assert voting.ends(execution) == ("Succeeded" if state == "Approved" else "Failed")
+    assert voting.wait_for_end(execution) == ("Succeeded" if state == "Approved" else "Failed")
 
 
 def reject(voting: Voting, name: str, findings: PlannedFindings) -> tuple[str, str]:
@@ -182,7 +187,7 @@ def reject(voting: Voting, name: str, findings: PlannedFindings) -> tuple[str, s
     image = voting.server.plan_image(name, findings)
     execution = voting.server.request_approval(image)
     voting.server.end_scan(image)
-    assert voting.ends(execution) == "Failed"
+    assert voting.wait_for_end(execution) == "Failed"
     return execution, image
 
 
@@ -198,7 +203,7 @@ def override(voting: Voting, who: str, execution: str, **body: str) -> httpx.Res
 
 def test_an_override_becomes_waivers_and_the_execution_passes(voting: Voting) -> None:
     execution, image = reject(voting, "urgent", PlannedFindings({"CRITICAL": 1, "HIGH": 2}))
-    old = voting.approval(execution)
+    old = voting.get_approval(execution)
     for wrong in ({"reason": " "}, {"until": ""}, {"until": "tomorrow"}, {"until": "2020-01-01"}):
         assert override(voting, "sec", execution, **wrong).status_code == 400, wrong
     assert voting.server.get("/waivers") == []
@@ -213,42 +218,42 @@ def test_an_override_becomes_waivers_and_the_execution_passes(voting: Voting) ->
     assert all(
         waiver["vulnerability"] and waiver["package"] and waiver["until"].startswith("2999-01-01") for waiver in waivers
     )
-    wait_until(lambda: (voting.approval(execution) or old)["id"] != old["id"])
-    assert voting.ends(execution) == "Succeeded"
-    assert voting.approval(execution)["state"] == "Approved"
+    wait_until(lambda: (voting.get_approval(execution) or old)["id"] != old["id"])
+    assert voting.wait_for_end(execution) == "Succeeded"
+    assert voting.get_approval(execution)["state"] == "Approved"
     assert voting.server.get(f"/approvals/{old['id']}")["state"] == "Rejected"
     assert voting.server.is_running(image)
     assert override(voting, "sec", execution).is_success  # repeated: nothing more follows
     assert len(voting.server.get("/waivers")) == 3
-    verdict = voting.server.get(f"/verdicts/{voting.approval(execution)['verdict']}")
+    verdict = voting.server.get(f"/verdicts/{voting.get_approval(execution)['verdict']}")
     assert len(verdict["platform_verdicts"][0]["waived"]) == 3
 
 
-def _verdict_of(voting: Voting, execution: str) -> str | None:
-    verdict: str | None = voting.approval(execution)["verdict"]
+def _get_verdict(voting: Voting, execution: str) -> str | None:
+    verdict: str | None = voting.get_approval(execution)["verdict"]
     return verdict
 
 
 def test_undetermined_verdicts_and_personal_rejections_cannot_be_overridden(voting: Voting) -> None:
     before = len(voting.server.get("/waivers"))
     execution, _ = reject(voting, "unknown", PlannedFindings(status="UNSUPPORTED"))
-    refused = override(voting, "sec", execution)
-    assert (refused.status_code, "undetermined" in refused.json()["error"]) == (409, True)
+    response = override(voting, "sec", execution)
+    assert (response.status_code, "undetermined" in response.json()["error"]) == (409, True)
     for name, is_judged in (("refused", False), ("refused-though-approved", True)):
-        refused_by_a_person, image = voting.waiting(name, "{count: 1}")
+        refused_by_a_person, image = voting.start_waiting_execution(name, "{count: 1}")
         if is_judged:
             voting.server.end_scan(image)
-            wait_until(partial(_verdict_of, voting, refused_by_a_person))
-        voting.vote("ann", refused_by_a_person, yes=False, reason="no")
-        approval = voting.approval(refused_by_a_person)
+            wait_until(partial(_get_verdict, voting, refused_by_a_person))
+        voting.vote("ann", refused_by_a_person, is_yes=False, reason="no")
+        approval = voting.get_approval(refused_by_a_person)
         assert (approval["state"], approval["decided_by"], bool(approval["verdict"])) == ("Rejected", "ann", is_judged)
-        refused = override(voting, "sec", refused_by_a_person)
-        assert (refused.status_code, "not rejected by a verdict" in refused.json()["error"]) == (409, True)
+        response = override(voting, "sec", refused_by_a_person)
+        assert (response.status_code, "not rejected by a verdict" in response.json()["error"]) == (409, True)
     assert len(voting.server.get("/waivers")) == before
 
 
 def test_an_override_does_not_cover_new_findings(voting: Voting) -> None:
     execution, image = reject(voting, "moving", PlannedFindings({"CRITICAL": 1}))
     voting.server.publish_advisory(image)
-    refused = override(voting, "sec", execution)
-    assert (refused.status_code, "would not be enough" in refused.json()["error"]) == (409, True)
+    response = override(voting, "sec", execution)
+    assert (response.status_code, "would not be enough" in response.json()["error"]) == (409, True)

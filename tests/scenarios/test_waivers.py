@@ -30,11 +30,11 @@ KEY = dsse.Signer(dsse.create_key())
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerSystem]:
-    with ServerSystem(Path(tmp_path_factory.mktemp("server")), policy=trusting) as system:
+    with ServerSystem(Path(tmp_path_factory.mktemp("server")), policy=make_trusting_policy) as system:
         yield system
 
 
-def ids(server: ServerSystem, image: str) -> list[str]:
+def list_violating_ids(server: ServerSystem, image: str) -> list[str]:
     """Of the findings of the newest verdict that break a rule."""
     record = server.get(f"/images/{image}")["verdicts"][0]
     (platform_verdict,) = server.get(f"/verdicts/{record['digest']}")["platform_verdicts"]
@@ -48,7 +48,7 @@ def retry(server: ServerSystem, execution: str) -> str:
     return state
 
 
-def waiver(server: ServerSystem, **fields: Any) -> Any:
+def add_waiver(server: ServerSystem, **fields: Any) -> Any:
     later = text(server.clock() + timedelta(days=30))
     return server.post("/waivers", {"owner": "ana", "reason": "It is never called.", "until": later, **fields})
 
@@ -59,13 +59,13 @@ def test_an_unread_waiver_applies_until_it_is_revoked(server: ServerSystem) -> N
     server.end_scan(image)
     assert server.answer(execution) == "Rejected"
     assert UNREAD in server.read_summary(execution)
-    waiver(server, unread=UNREAD, repository="other/app")
+    add_waiver(server, unread=UNREAD, repository="other/app")
     assert retry(server, execution) == "Failed"
-    made = waiver(server, unread=UNREAD, image=image)
+    result = add_waiver(server, unread=UNREAD, image=image)
     assert retry(server, execution) == "Succeeded"
     approval = server.get(f"/executions/{execution}")["stages"][2]["actions"][0]["approval"]
     assert "1 accepted unread path" in approval["summary"]
-    server.post(f"/waivers/{made['waiver']['id']}/revoke")
+    server.post(f"/waivers/{result['waiver']['id']}/revoke")
     wait_until(lambda: UNREAD in (server.get("/services/unread")["service"]["cannot_judge"] or ""), seconds=20)
     assert not server.get("/services/unread")["service"]["at_risk"]
 
@@ -91,20 +91,20 @@ def test_a_waiver_changes_the_verdict_and_is_recorded_in_it(server: ServerSystem
     execution = server.request_approval(image)
     server.end_scan(image)
     assert server.answer(execution) == "Rejected"
-    (vulnerability,) = ids(server, image)
-    made = waiver(server, vulnerability=vulnerability, repository="other/*")
-    assert (made["state"], made["waiver"]["created_by"]) == ("Active", "local")
+    (vulnerability,) = list_violating_ids(server, image)
+    result = add_waiver(server, vulnerability=vulnerability, repository="other/*")
+    assert (result["state"], result["waiver"]["created_by"]) == ("Active", "local")
     assert retry(server, execution) == "Failed"
-    made = waiver(server, vulnerability=vulnerability, repository="waived/*")
+    result = add_waiver(server, vulnerability=vulnerability, repository="waived/*")
     assert retry(server, execution) == "Succeeded"
     record = server.get(f"/images/{image}")["verdicts"][0]
     (platform_verdict,) = server.get(f"/verdicts/{record['digest']}")["platform_verdicts"]
     assert [(entry["by"], entry["finding"]["id"]) for entry in platform_verdict["waived"]] == [
-        (made["waiver"]["id"], vulnerability)
+        (result["waiver"]["id"], vulnerability)
     ]
     case = server.store.verdicts.get_case(record["digest"])
-    again = evaluate.judge(case, ecosystems.load(), rules.load())
-    assert compute_digest(canonical.encode(again)) == record["digest"]
+    replayed_verdict = evaluate.judge(case, ecosystems.load(), rules.load())
+    assert compute_digest(canonical.encode(replayed_verdict)) == record["digest"]
 
 
 def test_a_preview_says_what_a_waiver_would_change_and_adds_none(server: ServerSystem) -> None:
@@ -114,27 +114,34 @@ def test_a_preview_says_what_a_waiver_would_change_and_adds_none(server: ServerS
     before = server.get("/waivers")
     fields = {"owner": "ana", "reason": "why", "until": "2999-01-01", "vulnerability": vulnerability}
 
-    def preview(**more: str) -> Any:
-        return server.post("/waivers/preview", {**fields, "verdict": verdict, **more})
+    def preview(**changes: str) -> Any:
+        return server.post("/waivers/preview", {**fields, "verdict": verdict, **changes})
 
-    here = preview(repository="previewed/*")
-    assert here["verdict"] == {
+    preview_here = preview(repository="previewed/*")
+    assert preview_here["verdict"] == {
         "digest": verdict,
         "before": "Rejected",
         "after": "Approved",
-        "summary": here["verdict"]["summary"],
+        "summary": preview_here["verdict"]["summary"],
     }
-    assert (here["total"], here["images"]) == (1, [{"digest": image, "repositories": ["previewed/app"]}])
-    for elsewhere in ({"repository": "other/*"}, {"image": "sha256:" + "0" * 64}, {"package": "pkg:deb/debian/other"}):
-        answer = preview(**elsewhere)
-        assert (answer["verdict"]["after"], answer["total"]) == ("Rejected", 0), elsewhere
+    assert (preview_here["total"], preview_here["images"]) == (
+        1,
+        [{"digest": image, "repositories": ["previewed/app"]}],
+    )
+    for scope in ({"repository": "other/*"}, {"image": "sha256:" + "0" * 64}, {"package": "pkg:deb/debian/other"}):
+        answer = preview(**scope)
+        assert (answer["verdict"]["after"], answer["total"]) == ("Rejected", 0), scope
     assert preview(repository="previewed/*", until="", until_fixed="true")["verdict"]["after"] == "Rejected"
-    unread = preview(vulnerability="", unread=UNREAD, image=image)
-    assert (unread["verdict"]["after"], unread["total"], unread["images"]) == ("Rejected", None, None)
-    refused = server.client.post("/waivers/preview", json={**fields, "until": "2020-01-01"})
-    assert (refused.status_code, "is in the past" in refused.json()["error"]) == (400, True)
-    missing = server.client.post("/waivers/preview", json={**fields, "verdict": "sha256:" + "0" * 64})
-    assert missing.status_code == 404
+    unread_preview = preview(vulnerability="", unread=UNREAD, image=image)
+    assert (unread_preview["verdict"]["after"], unread_preview["total"], unread_preview["images"]) == (
+        "Rejected",
+        None,
+        None,
+    )
+    response = server.client.post("/waivers/preview", json={**fields, "until": "2020-01-01"})
+    assert (response.status_code, "is in the past" in response.json()["error"]) == (400, True)
+    missing_response = server.client.post("/waivers/preview", json={**fields, "verdict": "sha256:" + "0" * 64})
+    assert missing_response.status_code == 404
     assert server.get("/waivers") == before
 
 
@@ -143,23 +150,23 @@ def test_an_expired_waiver_puts_the_service_at_risk_and_blocks_deploys(server: S
     execution = server.request_approval(image)
     server.end_scan(image)
     assert server.answer(execution) == "Rejected"
-    (vulnerability,) = ids(server, image)
-    made = waiver(
+    (vulnerability,) = list_violating_ids(server, image)
+    result = add_waiver(
         server, vulnerability=vulnerability, repository="lapsing/*", until=text(server.clock() + timedelta(days=8))
     )
     assert retry(server, execution) == "Succeeded"
     assert not server.get("/services/lapsing")["service"]["at_risk"]
-    waiver_id = made["waiver"]["id"]
+    waiver_id = result["waiver"]["id"]
     assert not [key for key in server.list_notifications("waiver.expiring") if waiver_id in key]
     server.clock.ahead += timedelta(days=2)
-    wait_until(lambda: server.get(f"/waivers/{made['waiver']['id']}")["announced_at"])
+    wait_until(lambda: server.get(f"/waivers/{result['waiver']['id']}")["announced_at"])
     server.clock.ahead += timedelta(days=7)
     wait_until(lambda: server.get("/services/lapsing")["service"]["at_risk"])
     wait_until(lambda: [key for key in server.list_notifications("waiver.expiring") if waiver_id in key])
-    assert server.get(f"/waivers/{made['waiver']['id']}")["state"] == "Expired"
+    assert server.get(f"/waivers/{result['waiver']['id']}")["state"] == "Expired"
     assert server.is_running(image)
     assert server.redeploy_image(image) == "Refused"
-    waiver(server, vulnerability=vulnerability, repository="lapsing/*")
+    add_waiver(server, vulnerability=vulnerability, repository="lapsing/*")
     wait_until(lambda: not server.get("/services/lapsing")["service"]["at_risk"])
 
 
@@ -168,14 +175,14 @@ def test_a_revoked_waiver_stays_on_record_without_effect(server: ServerSystem) -
     execution = server.request_approval(image)
     server.end_scan(image)
     assert server.answer(execution) == "Rejected"
-    made = waiver(server, image=image)["waiver"]
+    added_waiver = add_waiver(server, image=image)["waiver"]
     assert retry(server, execution) == "Succeeded"
-    revoked = server.post(f"/waivers/{made['id']}/revoke")
-    assert (revoked["state"], revoked["revoked_by"]) == ("Revoked", "local")
-    assert server.post(f"/waivers/{made['id']}/revoke") == revoked
+    revoked_waiver = server.post(f"/waivers/{added_waiver['id']}/revoke")
+    assert (revoked_waiver["state"], revoked_waiver["revoked_by"]) == ("Revoked", "local")
+    assert server.post(f"/waivers/{added_waiver['id']}/revoke") == revoked_waiver
     wait_until(lambda: server.get("/services/revoked")["service"]["at_risk"])
-    assert made["id"] in [entry["waiver"]["id"] for entry in server.get("/waivers?state=Revoked")]
-    assert made["id"] not in [entry["waiver"]["id"] for entry in server.get("/waivers?state=Active")]
+    assert added_waiver["id"] in [entry["waiver"]["id"] for entry in server.get("/waivers?state=Revoked")]
+    assert added_waiver["id"] not in [entry["waiver"]["id"] for entry in server.get("/waivers?state=Active")]
 
 
 @pytest.mark.parametrize(
@@ -204,7 +211,7 @@ def test_the_same_idempotency_key_creates_one_waiver(server: ServerSystem) -> No
     assert first["waiver"] == second["waiver"]
 
 
-def openvex(image: str, vulnerability: str, author: str = "Vendor", **statement: Any) -> bytes:
+def make_openvex(image: str, vulnerability: str, author: str = "Vendor", **statement: Any) -> bytes:
     products = [{"@id": f"pkg:oci/app@{image}"}]
     statement_fields = {"vulnerability": {"name": vulnerability}, "products": products, "status": "fixed", **statement}
     return json.dumps(
@@ -219,7 +226,7 @@ def openvex(image: str, vulnerability: str, author: str = "Vendor", **statement:
     ).encode()
 
 
-def trusting(name: str) -> Policy:
+def make_trusting_policy(name: str) -> Policy:
     """The policy `default`, which trusts a vendor and its key."""
     policy_rules = read_builtin_policy(name, rules.load()).rules
     return make_policy(name, {**policy_rules, "vex": ({"authors": [{"name": "Vendor", "keys": [KEY.public.pem]}]},)})
@@ -241,7 +248,7 @@ def reject(server: ServerSystem, name: str) -> tuple[str, str, str]:
     execution = server.request_approval(image)
     server.end_scan(image)
     assert server.answer(execution) == "Rejected"
-    (vulnerability,) = ids(server, image)
+    (vulnerability,) = list_violating_ids(server, image)
     return image, execution, vulnerability
 
 
@@ -251,22 +258,22 @@ def upload(server: ServerSystem, document: bytes) -> httpx.Response:
 
 def test_an_uploaded_vex_document_applies_until_it_is_removed(server: ServerSystem) -> None:
     image, execution, vulnerability = reject(server, "uploaded")
-    assert upload(server, openvex(image, vulnerability, author="Stranger")).status_code == 201
+    assert upload(server, make_openvex(image, vulnerability, author="Stranger")).status_code == 201
     assert retry(server, execution) == "Failed"
-    added = upload(server, openvex(image, vulnerability)).json()
-    assert (added["author"], added["signer"], added["format"]) == ("Vendor", "principal:local", "openvex")
+    document = upload(server, make_openvex(image, vulnerability)).json()
+    assert (document["author"], document["signer"], document["format"]) == ("Vendor", "principal:local", "openvex")
     assert retry(server, execution) == "Succeeded"
     record = server.get(f"/images/{image}")["verdicts"][0]
     (platform_verdict,) = server.get(f"/verdicts/{record['digest']}")["platform_verdicts"]
     assert [(entry["kind"], entry["by"], entry["owner"]) for entry in platform_verdict["waived"]] == [
-        ("vex", added["document"], "Vendor")
+        ("vex", document["document"], "Vendor")
     ]
     assert "Stranger says fixed; not trusted" in platform_verdict["notes"][0]["message"]
-    assert server.get(f"/documents/{added['document']}")["author"] == "Vendor"
-    removed = server.post(f"/vex/{added['document']}/remove")
-    assert removed["removed_by"] == "local"
+    assert server.get(f"/documents/{document['document']}")["author"] == "Vendor"
+    removed_document = server.post(f"/vex/{document['document']}/remove")
+    assert removed_document["removed_by"] == "local"
     wait_until(lambda: server.get("/services/uploaded")["service"]["at_risk"])
-    assert upload(server, openvex(image, vulnerability)).status_code == 201
+    assert upload(server, make_openvex(image, vulnerability)).status_code == 201
     wait_until(lambda: not server.get("/services/uploaded")["service"]["at_risk"])
 
 
@@ -287,11 +294,11 @@ def test_an_attached_vex_document_counts_if_a_trusted_key_signed_it(
     server: ServerSystem, name: str, attach: Any, state: str
 ) -> None:
     image, execution, vulnerability = reject(server, name)
-    document = json.loads(openvex(image, vulnerability))
+    document = json.loads(make_openvex(image, vulnerability))
     del document["statements"][0]["products"]
     server.attachments[image] = [b"\x00 no JSON", b"{}", attach(image, json.dumps(document).encode())]
-    listed = server.post(f"/images/{image}/vex", {"repository": f"{name}/app"})
-    assert [entry["image"] for entry in listed] == ([image] if name != "of-another" else [])
+    documents = server.post(f"/images/{image}/vex", {"repository": f"{name}/app"})
+    assert [entry["image"] for entry in documents] == ([image] if name != "of-another" else [])
     assert retry(server, execution) == state
     record = server.get(f"/images/{image}")["verdicts"][0]
     (platform_verdict,) = server.get(f"/verdicts/{record['digest']}")["platform_verdicts"]
@@ -302,7 +309,7 @@ def test_an_attached_vex_document_counts_if_a_trusted_key_signed_it(
 def test_attached_vex_documents_are_read_with_the_scan(server: ServerSystem) -> None:
     image = server.plan_image("early", PlannedFindings({"HIGH": 1}))
     vulnerability = make_advisory("high-fixed-0", Severity.HIGH, "2").id
-    server.attachments[image] = [attest_document(image, openvex(image, vulnerability))]
+    server.attachments[image] = [attest_document(image, make_openvex(image, vulnerability))]
     execution = server.request_approval(image)
     server.end_scan(image)
     assert server.answer(execution) == "Approved"
@@ -323,19 +330,19 @@ def test_attached_vex_documents_that_are_too_large_together_are_refused(server: 
 
 
 def test_an_uploaded_vex_document_must_name_its_product(server: ServerSystem) -> None:
-    document = json.loads(openvex("sha256:" + "0" * 64, "CVE-2024-1"))
+    document = json.loads(make_openvex("sha256:" + "0" * 64, "CVE-2024-1"))
     del document["statements"][0]["products"]
     answer = upload(server, json.dumps(document).encode())
     assert answer.status_code == 400
     assert "names no product" in answer.json()["error"]
-    wrong = upload(server, openvex("sha256:" + "0" * 64, "CVE-2024-1", status="harmless"))
+    wrong = upload(server, make_openvex("sha256:" + "0" * 64, "CVE-2024-1", status="harmless"))
     assert wrong.json()["error"].startswith("vendor.json: statements[0].status")
     assert upload(server, b"{}").status_code == 400
 
 
 def test_vex_attached_later_is_read_on_the_registrys_notification(server: ServerSystem) -> None:
     image, execution, vulnerability = reject(server, "attached-later")
-    server.attachments[image] = [attest_document(image, openvex(image, vulnerability))]
+    server.attachments[image] = [attest_document(image, make_openvex(image, vulnerability))]
     tag = f"{image.replace(':', '-')}.att"
     server.use_cases.registry_pushes.record("attestation", "attached-later/app", "sha256:" + "8" * 64, tag)
     wait_until(lambda: [entry for entry in server.get("/vex") if entry["image"] == image])

@@ -62,15 +62,15 @@ def push(server: ServerSystem, repository: str, name: str, result: PlannedFindin
     return digest
 
 
-def verdicts(server: ServerSystem, image: str) -> list[dict[str, str]]:
+def list_verdicts(server: ServerSystem, image: str) -> list[dict[str, str]]:
     answer = server.client.get(f"/images/{image}")
     records: list[dict[str, str]] = answer.json()["verdicts"] if answer.is_success else []
     return records
 
 
 def wait_for_verdicts(server: ServerSystem, image: str, count: int = 1) -> list[dict[str, str]]:
-    wait_until(lambda: len(verdicts(server, image)) >= count, seconds=20)
-    return verdicts(server, image)
+    wait_until(lambda: len(list_verdicts(server, image)) >= count, seconds=20)
+    return list_verdicts(server, image)
 
 
 def ask(server: ServerSystem, reference: str) -> Any:
@@ -90,8 +90,8 @@ def test_a_pushed_image_is_judged_by_the_policy_of_its_repository_without_an_app
     assert (record["policy"], record["status"]) == ("no-low", "Rejected")
     assert record["cause"] == f"push/judged/app@{image}/1"
     assert server.get(f"/verdicts/{record['digest']}")["platform_verdicts"]
-    (listed,) = server.get("/images?repository=judged/app")["images"]
-    assert listed["status"] == "Rejected"
+    (image_view,) = server.get("/images?repository=judged/app")["images"]
+    assert image_view["status"] == "Rejected"
 
 
 def test_an_image_whose_findings_are_all_waived_is_listed_with_their_number(server: ServerSystem) -> None:
@@ -99,16 +99,16 @@ def test_an_image_whose_findings_are_all_waived_is_listed_with_their_number(serv
     image = push(server, "excused/app", "excused-app")
     wait_for_verdicts(server, image)
 
-    def listed() -> Any:
+    def get_image_view() -> Any:
         return server.get("/images?repository=excused/app")["images"][0]
 
-    wait_until(lambda: listed()["counts"])
-    assert (listed()["status"], listed()["waived"]) == ("Rejected", None)
+    wait_until(lambda: get_image_view()["counts"])
+    assert (get_image_view()["status"], get_image_view()["waived"]) == ("Rejected", None)
     assert server.get(f"/images/{image}")["lag"] is None
     fields = {"owner": "ana", "reason": "It is never called.", "until": "2999-01-01"}
     server.post("/waivers", {**fields, "image": image})
-    wait_until(lambda: listed()["status"] == "Approved")
-    assert listed()["waived"] == "1 waived"
+    wait_until(lambda: get_image_view()["status"] == "Approved")
+    assert get_image_view()["waived"] == "1 waived"
     for page in ("/images?repository=excused/app", f"/images/{image}"):
         assert "1 waived" in slow_http.get(f"{server.url}{page}").text
     lag = server.get(f"/images/{image}")["lag"]
@@ -129,7 +129,7 @@ def test_a_push_of_a_scanned_image_to_another_repository_is_judged_by_its_policy
     push(server, "elsewhere/app", "twice-pushed", tag="again")
     push(server, "elsewhere/app", "twice-pushed", tag="again")
     wait_until(lambda: not server.store.images.list_unjudged(10))
-    assert {record["cause"] for record in verdicts(server, image)} == {
+    assert {record["cause"] for record in list_verdicts(server, image)} == {
         f"push/first/app@{image}/1",
         f"push/elsewhere/app@{image}/1",
     }
@@ -141,7 +141,7 @@ def test_a_push_that_an_approval_judged_gets_no_second_verdict(server: ServerSys
     server.end_scan(image)
     assert server.answer(execution) == "Approved"
     wait_until(lambda: not server.store.images.list_unjudged(10))
-    assert all(not record["cause"].startswith("push/") for record in verdicts(server, image))
+    assert all(not record["cause"].startswith("push/") for record in list_verdicts(server, image))
 
 
 def test_an_image_that_cannot_be_scanned_is_undetermined_on_push(server: ServerSystem) -> None:
@@ -154,16 +154,16 @@ def test_what_is_no_image_gets_no_verdict_on_push(server: ServerSystem) -> None:
     chart = push(server, "charts/app", "charts-app", PlannedFindings(status="ARTIFACT"))
     wait_until(lambda: server.get(f"/images/{chart}")["scan"]["state"] == "NotAnImage")
     wait_until(lambda: not server.store.images.list_unjudged(10))
-    assert verdicts(server, chart) == []
+    assert list_verdicts(server, chart) == []
 
 
 def test_a_verdict_on_a_push_approves_no_deploy(server: ServerSystem) -> None:
     """Who deploys needs an approval, which may need people; everybody who may push gets a verdict."""
-    pushed = push(server, "unapproved/app", "unapproved-app", PlannedFindings())
-    (record,) = wait_for_verdicts(server, pushed)
+    pushed_image = push(server, "unapproved/app", "unapproved-app", PlannedFindings())
+    (record,) = wait_for_verdicts(server, pushed_image)
     assert record["status"] == "Approved"
     with pytest.raises(DeployError, match="only approved digests run"):
-        server.use_cases.verdicts.require_approval(pushed, "deploy/1", DeploymentContext("unapproved/app"))
+        server.use_cases.verdicts.require_approval(pushed_image, "deploy/1", DeploymentContext("unapproved/app"))
 
 
 def test_an_image_that_is_no_longer_watched_is_undetermined_until_it_is_asked_for_again(server: ServerSystem) -> None:
@@ -175,21 +175,21 @@ def test_an_image_that_is_no_longer_watched_is_undetermined_until_it_is_asked_fo
     context = DeploymentContext("ending/app")
     server.use_cases.verdicts.require_approval(image, "deploy/1", context)
 
-    ended = format_time(server.clock() + timedelta(days=2))
+    watch_end = format_time(server.clock() + timedelta(days=2))
     server.clock.ahead += timedelta(days=3)
     view = server.get(f"/images/{image}")
     (watch,) = view["watches"]
-    assert (view["is_watched"], watch["is_watched"], watch["until"][:16]) == (False, False, ended[:16])
-    (listed,) = server.get("/images?repository=ending/app")["images"]
-    assert (listed["status"], listed["summary"][:24]) == ("Undetermined", "not watched any more sin")
+    assert (view["is_watched"], watch["is_watched"], watch["until"][:16]) == (False, False, watch_end[:16])
+    (image_view,) = server.get("/images?repository=ending/app")["images"]
+    assert (image_view["status"], image_view["summary"][:24]) == ("Undetermined", "not watched any more sin")
     with pytest.raises(DeployError, match="is Undetermined: it is not watched any more since"):
         server.use_cases.verdicts.require_approval(image, "deploy/2", context)
 
     # Meanwhile its content turned out to be bad: an approval reads and judges it again.
     server.advisories.advisories = [*server.advisories.advisories, make_advisory("ending-app", Severity.CRITICAL, "2")]
     number = view["scan"]["number"]
-    again = ask(server, f"{server.registry.address}/ending/app@{image}")
-    assert answer(server, again)["state"] == "Rejected"
+    second_request = ask(server, f"{server.registry.address}/ending/app@{image}")
+    assert answer(server, second_request)["state"] == "Rejected"
     view = server.get(f"/images/{image}")
     assert (view["is_watched"], view["scan"]["number"]) == (True, number + 1)
 
@@ -214,8 +214,8 @@ def test_what_a_service_runs_is_watched(server: ServerSystem) -> None:
     server.deploy_image(image)
     server.clock.ahead += timedelta(days=30)
     assert server.get(f"/images/{image}")["is_watched"]
-    undeployed = push(server, "runs/app", "never-run", PlannedFindings())
-    assert server.get(f"/images/{undeployed}")["is_watched"]  # there is time to deploy it
+    undeployed_image = push(server, "runs/app", "never-run", PlannedFindings())
+    assert server.get(f"/images/{undeployed_image}")["is_watched"]  # there is time to deploy it
     server.clock.ahead += timedelta(days=8)
-    assert not server.get(f"/images/{undeployed}")["is_watched"]
+    assert not server.get(f"/images/{undeployed_image}")["is_watched"]
     assert server.get(f"/images/{image}")["is_watched"]

@@ -24,28 +24,28 @@ def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ServerSys
         yield system
 
 
-def schema(database: Database) -> str | None:
+def get_schema(database: Database) -> str | None:
     """The schema of the tables of dbos."""
     return None if database.is_sqlite else "dbos"
 
 
 def count(database: Database, name: str = "workflow_status") -> int:
     with database.read() as connection:
-        return connection.scalar(select(func.count()).select_from(table(name, schema=schema(database)))) or 0
+        return connection.scalar(select(func.count()).select_from(table(name, schema=get_schema(database)))) or 0
 
 
-def keys(server: ServerSystem) -> set[str]:
+def list_keys(server: ServerSystem) -> set[str]:
     """The keys of all workflows."""
     database = server.store.database
-    workflows = table("workflow_status", column("workflow_uuid", String), schema=schema(database))
+    workflows = table("workflow_status", column("workflow_uuid", String), schema=get_schema(database))
     with database.read() as connection:
         ids = connection.scalars(select(workflows.c.workflow_uuid)).all()
     return {name.removeprefix(f"{server.store.id}/") for name in ids}
 
 
 def test_only_what_may_start_again_stays(server: ServerSystem) -> None:
-    done, waits, builds = (server.plan_image(name, PlannedFindings()) for name in ("done", "waits", "builds"))
-    server.deploy_image(done)
+    done_image, waits, builds = (server.plan_image(name, PlannedFindings()) for name in ("done", "waits", "builds"))
+    server.deploy_image(done_image)
     server.request_approval(waits)
     is_building, may_build = threading.Event(), threading.Event()
 
@@ -56,10 +56,10 @@ def test_only_what_may_start_again_stays(server: ServerSystem) -> None:
     server.builder.fault = hang
     server.post("/pipelines/builds/executions")
     is_building.wait(60)
-    assert "done-1/Build/Build/1" in keys(server)
+    assert "done-1/Build/Build/1" in list_keys(server)
     server.clock.ahead += timedelta(days=2)
-    wait_until(lambda: "done-1/Build/Build/1" not in keys(server), seconds=120)
-    assert "builds-1/Build/Build/1" in keys(server)
+    wait_until(lambda: "done-1/Build/Build/1" not in list_keys(server), seconds=120)
+    assert "builds-1/Build/Build/1" in list_keys(server)
     may_build.set()
     server.end_scan(builds)
     wait_until(lambda: server.store.executions.get("builds-1").state == "Succeeded", seconds=120)
@@ -68,19 +68,19 @@ def test_only_what_may_start_again_stays(server: ServerSystem) -> None:
     server.end_scan(waits)
     wait_until(lambda: server.store.executions.get("waits-1").state == "Succeeded", seconds=120)
     assert [key.partition("-")[0] for key in server.builder.builds] == ["done", "waits", "builds"]
-    assert all(server.is_running(image) for image in (done, waits, builds))
+    assert all(server.is_running(image) for image in (done_image, waits, builds))
 
 
 def test_workflows_of_several_batches_shrink_to_none(server: ServerSystem) -> None:
     server.deploy_image(server.plan_image("shop", PlannedFindings()))
     database = server.store.database
     for name in ("workflow_status", "operation_outputs"):
-        copied = Table(name, MetaData(), autoload_with=database.engine, schema=schema(database))
+        table = Table(name, MetaData(), autoload_with=database.engine, schema=get_schema(database))
         with database.write() as connection:
-            row = connection.execute(select(copied).limit(1)).mappings().one()
+            row = connection.execute(select(table).limit(1)).mappings().one()
             numbers = range(2 * DELETE_BATCH + 1)
-            made = [{**row, "workflow_uuid": f"{row['workflow_uuid']}/{number}"} for number in numbers]
-            connection.execute(insert(copied), made)
+            rows = [{**row, "workflow_uuid": f"{row['workflow_uuid']}/{number}"} for number in numbers]
+            connection.execute(insert(table), rows)
     assert count(database) > 2 * DELETE_BATCH
     server.clock.ahead += timedelta(days=2)
     wait_until(lambda: count(database) == 0, seconds=240)
