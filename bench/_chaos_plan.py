@@ -1,4 +1,4 @@
-"""The executions of a round of `bench/chaos.py`, and how their approvals are watched."""
+"""The executions of a round of `bench/chaos.py`."""
 
 import random
 from dataclasses import dataclass
@@ -7,21 +7,6 @@ from dataclasses import dataclass
 FAULTS_SECONDS = 60.0
 # Who must approve some executions, beside the policy.
 VOTERS = ("ann", "ben")
-# Records every change of an approval's state.
-AUDIT = {
-    "postgres": """
-        CREATE TABLE chaos_answers (id text, before text, after text);
-        CREATE FUNCTION chaos_answer() RETURNS trigger LANGUAGE plpgsql AS
-            $$ BEGIN INSERT INTO chaos_answers VALUES (OLD.id, OLD.state, NEW.state); RETURN NEW; END $$;
-        CREATE TRIGGER chaos_answers AFTER UPDATE ON approvals FOR EACH ROW
-            WHEN (OLD.state IS DISTINCT FROM NEW.state) EXECUTE FUNCTION chaos_answer();
-        """,
-    "sqlite": """
-        CREATE TABLE chaos_answers (id text, before text, after text);
-        CREATE TRIGGER chaos_answers AFTER UPDATE ON approvals WHEN OLD.state <> NEW.state
-            BEGIN INSERT INTO chaos_answers VALUES (OLD.id, OLD.state, NEW.state); END;
-        """,
-}
 
 
 @dataclass(frozen=True)

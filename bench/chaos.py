@@ -17,7 +17,6 @@ import platform
 import random
 import shutil
 import signal
-import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -26,7 +25,7 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import closing, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,7 +33,8 @@ from typing import Any
 import httpx
 import psycopg
 
-from _chaos_plan import AUDIT, FAULTS_SECONDS, VOTERS, PlannedExecution, plan_executions
+from _chaos_audit import AnswerAudit
+from _chaos_plan import FAULTS_SECONDS, VOTERS, PlannedExecution, plan_executions
 
 sys.path.insert(0, str(Path(__file__).parent.parent))  # the tests run the same nodes
 from tests.scenarios.live import PIPELINE, Clone, wait_until
@@ -82,7 +82,7 @@ class Round:
         self.nodes.set_up_advisories()
         for node in self.nodes.nodes:
             wait_until(lambda node=node: self.has_started(node), seconds=240)  # type: ignore[misc]
-        self.install_audit()
+        self.make_audit().install()
         self.add_people()
         clones = {execution.name: self.set_up(execution) for execution in executions}
         begin = time.monotonic()
@@ -221,7 +221,7 @@ class Round:
     def repeat_notifications(self) -> None:
         """Send every signal again that the nodes may have sent: late, twice, and to their senders as well."""
         items = {
-            Topic.APPROVALS: [*self.read_answers()],
+            Topic.APPROVALS: [*self.make_audit().read_answers()],
             Topic.SCANS: [""],
             Topic.OUTBOX: [kind.value for kind in OutboxKind],
         }
@@ -266,7 +266,7 @@ class Round:
         wait_until(self.server.is_answering, seconds=120)
         moments = [line.split(" ", 3)[3] for line in (self.nodes.get_shared_folder / EFFECTS).read_text().splitlines()]
         starts = Counter(moment for moment in moments if moment.startswith("start "))
-        answers = self.read_answers()
+        answers = self.make_audit().read_answers()
         for execution in executions:
             name = execution.name
             document = self.server.get(f"/executions/{name}-1")
@@ -306,27 +306,9 @@ class Round:
             if service["service"]["name"] not in {execution.name for execution in executions}:
                 self.problems.append(f"a service that is not of this round: {service}")
 
-    def install_audit(self) -> None:
-        if self.database == "postgres":
-            with psycopg.connect(self.get_database_url(), autocommit=True) as connection:
-                connection.execute(AUDIT["postgres"])
-        else:
-            with closing(sqlite3.connect(self.nodes.get_shared_folder / "dockgate.db", timeout=30)) as sqlite:
-                sqlite.executescript(AUDIT["sqlite"])
-
-    def read_answers(self) -> dict[str, list[tuple[str, str]]]:
-        query = "SELECT id, before, after FROM chaos_answers"
-        rows: Sequence[Any]
-        if self.database == "postgres":
-            with psycopg.connect(self.get_database_url()) as connection:
-                rows = connection.execute(query).fetchall()
-        else:
-            with closing(sqlite3.connect(self.nodes.get_shared_folder / "dockgate.db", timeout=30)) as sqlite:
-                rows = sqlite.execute(query).fetchall()
-        answers: dict[str, list[tuple[str, str]]] = {}
-        for name, before, after in rows:
-            answers.setdefault(name, []).append((before, after))
-        return answers
+    def make_audit(self) -> AnswerAudit:
+        url = self.get_database_url() if self.database == "postgres" else None
+        return AnswerAudit(url, self.nodes.get_shared_folder / "dockgate.db")
 
     def get_database_url(self) -> str:
         return self.nodes.database.make_url("dockgate").replace("+psycopg", "")
