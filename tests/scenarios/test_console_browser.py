@@ -7,35 +7,21 @@ from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
-from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from playwright.sync_api import Page, Route, StorageState, expect
 from tests.scenarios.accessibility import list_faults
 from tests.scenarios.console_site import Site
+from tests.scenarios.console_walk import walk_pages
 from tests.scenarios.defects import PlannedFindings
-from tests.scenarios.planned_images import make_advisory
 from tests.scenarios.provider_site import ProviderSite
 from tests.scenarios.watched_browser import WatchedBrowser, check_no_faults, open_address, run_watched_chromium
 
 from dockgate.events.envelope import NewEvent
 from dockgate.identity.model import Role
 from dockgate.shared.timestamps import format_time
-from dockgate.vulnerabilities.model import Severity
 
 pytestmark = [pytest.mark.real, pytest.mark.long]
-
-CRITICAL = make_advisory("critical-fixed-0", Severity.CRITICAL, "2").id
-START = (
-    *("/", "/pipelines", "/images", "/running", "/repositories", "/policies", "/waivers", "/waivers/new"),
-    *("/vulnerabilities", f"/vulnerabilities/{CRITICAL}", "/packages/critical-fixed-0", "/images/r/api/app:latest"),
-    *("/images/r", "/images/r/api/app"),
-    *("/pipelines/web/definition", "/new/pipeline?repository=web&service=web", "/vulnerabilities/CVE-1999-1"),
-    *("/advisories", "/events", "/events/rules", "/people", "/audit", "/settings", "/styleguide", "/search?q=api"),
-    *("/vex", "/workers", "/attestation-keys", "/gc", "/gc?plan=true"),
-)
-# Pages of one walk: the first of each kind are reached long before.
-MAX_PAGES = 75
 
 
 @pytest.fixture(scope="module")
@@ -97,41 +83,12 @@ def open_page(chromium: WatchedBrowser, site: Site, session: StorageState) -> It
         yield open_page
 
 
-def _walk(page: Page) -> Iterator[str]:
-    """Open a page of every kind that links lead to."""
-    waiting, seen_kinds = list(START), {_classify_path(path) for path in START}
-    for _ in range(MAX_PAGES):
-        if not waiting:
-            return
-        path = waiting.pop(0)
-        answer = open_address(page, path)
-        assert answer is not None
-        if "text/html" not in answer.headers.get("content-type", ""):
-            continue
-        yield path
-        for link in page.locator("a[href^='/']:not([download])").evaluate_all(
-            "links => links.map(link => link.getAttribute('href'))"
-        ):
-            target = link.partition("#")[0]
-            kind = _classify_path(target)
-            if kind not in seen_kinds and not target.startswith(("/api", "/static")) and not target.endswith("/raw"):
-                seen_kinds.add(kind)
-                waiting.append(target)
-
-
-def _classify_path(path: str) -> tuple[str, int, tuple[str, ...]]:
-    """Pages with the same first part of their path, as many parts, and the same parameters are of one kind."""
-    parts = urlsplit(path)
-    names = sorted({name for name, _ in parse_qsl(parts.query, keep_blank_values=True)})
-    return parts.path.split("/")[1], parts.path.count("/"), tuple(names)
-
-
 def test_every_page_is_accessible_and_fits_its_screen(open_page: OpenPage) -> None:
     """Each page is opened once; then the scheme and the width of its window change."""
     page = open_page("/")
     faults: list[str] = []
     count = 0
-    for _ in _walk(page):
+    for _ in walk_pages(page):
         count += 1
         faults += list_faults(page)
         if page.locator(".primary").count() > 1:
