@@ -29,7 +29,7 @@ def _iterate_examples(kind: str, page: str = "reference/documents.md") -> Iterat
 
 
 @pytest.mark.parametrize("name", docs.PAGES)
-def test_a_page_made_out_of_the_code_agrees_with_it(name: str) -> None:
+def test_a_generated_page_agrees_with_the_code(name: str) -> None:
     assert (ROOT / "docs" / name).read_text() == docs.render_page(name), "`make docs` writes it again"
 
 

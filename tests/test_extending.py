@@ -30,7 +30,7 @@ def luarocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ecosystem:
     return ecosystem
 
 
-def test_the_page_s_ecosystem_is_found_and_reads_a_package(luarocks: Ecosystem) -> None:
+def test_the_ecosystem_of_the_page_is_found_and_reads_a_package(luarocks: Ecosystem) -> None:
     inventory = read_image(make_image([make_file("etc/os-release", DEBIAN), make_file(PATH)]), [luarocks])
     assert [package.purl for package in inventory.packages] == ["pkg:luarocks/luasocket@3.1.0-1"]
     with pytest.raises(UnreadableError):
@@ -43,7 +43,7 @@ def test_removed_evidence_of_a_new_ecosystem_is_noticed(luarocks: Ecosystem) -> 
     assert f"{PATH} no longer lists luasocket 3.1.0-1" in "".join(entry.reason for entry in inventory.unread)
 
 
-def test_the_page_s_version_order_holds(luarocks: Ecosystem) -> None:
+def test_the_version_order_of_the_page_holds(luarocks: Ecosystem) -> None:
     cases = re.findall(r"`(\S+) ([<=]) (\S+)`", PAGE)
     assert len(cases) >= 4
     for first, order, second in cases:

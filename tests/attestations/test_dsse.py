@@ -42,7 +42,7 @@ def test_dsse_signs_the_pre_authentication_encoding() -> None:
     )
 
 
-def test_lengths_count_bytes() -> None:
+def test_lengths_of_a_signed_payload_count_bytes() -> None:
     assert encode_pae("é", b"") == b"DSSEv1 2 \xc3\xa9 0 "
 
 

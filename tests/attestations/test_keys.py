@@ -17,7 +17,7 @@ def test_the_key_is_made_when_it_is_first_needed_and_then_stays(tmp_path: Path) 
     assert [(key.id, key.current) for key in keys.list_keys()] == [(first, True)]
 
 
-def test_only_the_owner_can_read_it(tmp_path: Path) -> None:
+def test_only_the_owner_can_read_the_signing_key(tmp_path: Path) -> None:
     Keys(tmp_path / "keys").get_signer()
     assert (tmp_path / "keys").stat().st_mode & 0o777 == 0o700
     assert {path.stat().st_mode & 0o777 for path in (tmp_path / "keys").iterdir()} == {0o600}
@@ -34,7 +34,7 @@ def test_a_new_key_signs_from_now_on_and_the_old_one_stays_listed(tmp_path: Path
     assert private == 1, "the old private half is gone"
 
 
-def test_a_key_that_is_none_stops_signing(tmp_path: Path) -> None:
+def test_an_invalid_signing_key_stops_signing(tmp_path: Path) -> None:
     (tmp_path / "attestation.pem").write_text("nonsense")
     with pytest.raises(UsageError, match="cannot be read"):
         Keys(tmp_path).get_signer()

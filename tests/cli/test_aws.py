@@ -145,7 +145,7 @@ def test_redrive_lists_messages_that_failed_and_exits_2(dockgate: Dockgate, clou
     assert "failed approvals" in dockgate("aws", "status", "--stack", "gate").out
 
 
-def test_destroy_asks_first(dockgate: Dockgate, cloud: Cloud) -> None:
+def test_destroy_asks_for_confirmation_first(dockgate: Dockgate, cloud: Cloud) -> None:
     dockgate("aws", "deploy", "--stack", "gate", *ALONE)
     result = CliRunner().invoke(root, ["aws", "destroy", "--stack", "gate"], input="n\n")
     assert result.exit_code == 1

@@ -72,7 +72,7 @@ def test_an_undetermined_package_exits_3_with_its_reason(dockgate: Dockgate, pur
 
 
 @pytest.mark.parametrize("purl", ["pkg:deb/debian/openssl@3.5.1-1", "pkg:apk/alpine/openssl@3.1-r0", "pkg:rpm/a@1-1"])
-def test_a_distribution_package_without_release_is_asked_for_it(dockgate: Dockgate, purl: str) -> None:
+def test_a_distribution_package_without_release_needs_one(dockgate: Dockgate, purl: str) -> None:
     ran = dockgate("check", purl)
     assert ran.code == 3
     assert "Say of which release it is, as in ?distro=debian-12." in ran.out

@@ -61,9 +61,9 @@ def test_the_servers_errors_keep_message_advice_and_class(
 
 def test_a_response_that_is_not_the_servers_shows_its_status(server: FakeServer) -> None:
     server.answers["GET /status"] = (502, b"<html>Bad Gateway</html>")
-    with pytest.raises(ServerUnreachableError, match="/api/v1/status answered 502 Bad Gateway") as refused:
+    with pytest.raises(ServerUnreachableError, match="/api/v1/status answered 502 Bad Gateway") as error:
         Client().get("status")
-    assert "DOCKGATE_SERVER" in (refused.value.advice or "")
+    assert "DOCKGATE_SERVER" in (error.value.advice or "")
 
 
 def test_an_unreachable_dependency_differs_from_an_unreachable_server(server: FakeServer) -> None:

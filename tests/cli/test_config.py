@@ -8,7 +8,7 @@ from dockgate import config
 from dockgate.shared.errors import UsageError
 
 
-def test_defaults() -> None:
+def test_settings_have_defaults() -> None:
     settings = config.from_environment({"HOME": "/home/ada"})
     assert settings.server == "http://127.0.0.1:7420"
     assert (settings.port, settings.registry_port) == (7420, 7421)

@@ -81,16 +81,16 @@ def test_the_database_and_the_shared_folder_of_several_hosts_are_checked(tmp_pat
     checks = {check["name"]: check for check in map(json.loads, text.splitlines())}
     assert checks["database"]["is_ok"], text
     assert checks["shared folder"]["is_ok"], text
-    assert checks["shared folder"]["detail"] == f"{shared}, not used yet"
+    assert checks["shared folder"]["detail"] == f"{shared_folder}, not used yet"
     store = open_postgres(tmp_path)
-    SharedFolder(shared, store)
+    SharedFolder(shared_folder, store)
     store.close()
-    code, text = doctor(tmp_path / "data", **settings)
+    code, text = run_doctor(tmp_path / "data", **settings)
     assert code == 0, text
     assert "not used yet" not in text
     mount_point = tmp_path / "mount point"
     mount_point.mkdir()
-    code, text = doctor(tmp_path / "data", **{**settings, "DOCKGATE_SHARED": str(mount_point)})
+    code, text = run_doctor(tmp_path / "data", **{**settings, "DOCKGATE_SHARED": str(mount_point)})
     assert code == 2
     assert f"{mount_point} does not contain the files of this database" in text
     drop_database(tmp_path)

@@ -62,8 +62,8 @@ def test_events_after_a_number_are_listed_page_by_page(dockgate: Dockgate, serve
         return {"events": [event], "after": number, "has_more": number < 9}
 
     server.answers["GET /events"] = answer
-    listed = dockgate("events", "list", "--after", "6", "--pattern", MATCHING, "-o", "json")
-    assert [event["seq"] for event in json.loads(listed.out)] == [7, 8, 9]
+    ran = dockgate("events", "list", "--after", "6", "--pattern", MATCHING, "-o", "json")
+    assert [event["seq"] for event in json.loads(ran.out)] == [7, 8, 9]
     assert {request.query["pattern"] for request in server.requests} == {MATCHING}
     assert len(json.loads(dockgate("events", "list", "--after", "6", "--limit", "2", "-o", "json").out)) == 2
 

@@ -72,7 +72,7 @@ def test_kept_images_are_listed_with_their_reason(dockgate: Dockgate, server: Fa
     assert "service web, revision 3 (and 1 more)" in dockgate("gc", "--kept").out
 
 
-def test_with_yes_it_waits_for_the_end(dockgate: Dockgate, server: FakeServer) -> None:
+def test_with_yes_the_command_waits_for_the_collection(dockgate: Dockgate, server: FakeServer) -> None:
     server.answers["POST /gc"] = (202, make_collection())
     states = [
         make_collection(started_at=answers.get_past(1)),

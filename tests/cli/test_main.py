@@ -39,8 +39,8 @@ def test_every_command_option_and_group_has_help(path: tuple[str, ...], dockgate
     assert ran.out.startswith(f"Usage: dockgate {' '.join(path)} ")
     assert ALL[path].help
     assert ALL[path].get_short_help_str()
-    shortened = [line for line in ran.out.splitlines()[1:] if line.endswith("...")]
-    assert not shortened, "the first sentence does not fit into the list of commands"
+    shortened_lines = [line for line in ran.out.splitlines()[1:] if line.endswith("...")]
+    assert not shortened_lines, "the first sentence does not fit into the list of commands"
     for option in ALL[path].params:
         if isinstance(option, click.Option):
             assert option.help, f"{' '.join(path)} {option.name}"
@@ -56,7 +56,7 @@ def test_the_main_commands_are_in_the_help(dockgate: Dockgate) -> None:
         assert f"\n  {name} " in output
 
 
-def test_version(dockgate: Dockgate) -> None:
+def test_the_version_is_printed(dockgate: Dockgate) -> None:
     assert dockgate("--version").out == f"dockgate {__version__}\n"
 
 

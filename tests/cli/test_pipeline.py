@@ -129,7 +129,7 @@ def test_json_output_is_the_servers_json(dockgate: Dockgate, server: FakeServer)
     assert json.loads(dockgate("pipeline", "show", NAME, "-o", "json").out) == view
 
 
-def test_lists(dockgate: Dockgate, server: FakeServer) -> None:
+def test_pipelines_and_executions_are_listed(dockgate: Dockgate, server: FakeServer) -> None:
     server.answers["GET /pipelines"] = [
         {"name": NAME, "version": 2, "latest": answers.make_execution()},
         {"name": "Quiet", "version": 1, "latest": None},
@@ -144,7 +144,7 @@ def test_lists(dockgate: Dockgate, server: FakeServer) -> None:
     assert server.requests[-1].query == {"limit": "5", "sort": "-number"}
 
 
-def test_start_stop_and_retry(dockgate: Dockgate, server: FakeServer) -> None:
+def test_executions_are_started_stopped_and_retried(dockgate: Dockgate, server: FakeServer) -> None:
     running = answers.make_execution(3, RunState.IN_PROGRESS)
     server.answers |= {
         f"POST /pipelines/{NAME}/executions": (201, running),

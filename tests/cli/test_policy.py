@@ -183,7 +183,7 @@ def test_a_change_of_the_past_names_its_verdict(dockgate: Dockgate, server: Fake
     change = ImageComparison(
         "sha256:" + "a" * 64, "sha256:" + "b" * 64, "default", Status.APPROVED, Status.REJECTED, (), ()
     )
-    server.answers["POST /policies/try"] = comparisons(1, changes=(change,))
+    server.answers["POST /policies/try"] = make_comparisons(1, changes=(change,))
     ran = dockgate("policy", "try", str(tmp_path / "p.yaml"), "--against", "history")
     assert ran.out.startswith("sha256:aaaaaaaaaaaa…, verdict sha256:bbbbbbbbbbbb…, by default: Approved → Rejected\n")
 

@@ -18,7 +18,7 @@ ARM = {"etc/os-release": b"ID=debian\nVERSION_ID=13\n"}
 
 
 @pytest.mark.parametrize("compression", ["gzip", "zstd", "none"])
-def test_it_prints_a_rule_with_the_diff_ids_of_every_platform(
+def test_policy_base_prints_a_rule_with_the_diff_ids_of_every_platform(
     dockgate: Dockgate, tmp_path: Path, compression: make.Compression
 ) -> None:
     """Whatever compressed them, and whatever the config says they are."""

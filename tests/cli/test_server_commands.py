@@ -60,7 +60,7 @@ def test_approvals_are_listed_by_state(dockgate: Dockgate, server: FakeServer) -
     assert dockgate("approval", "list", "--state", "maybe").code == 2
 
 
-def test_images(dockgate: Dockgate, server: FakeServer) -> None:
+def test_images_are_listed_and_shown(dockgate: Dockgate, server: FakeServer) -> None:
     summary: dict[str, object] = {**COMPONENTS, "scan": "Done", "status": "Rejected", "summary": "2 HIGH findings"}
     summary |= {"gone_at": None, "counts": {"CRITICAL": 0, "HIGH": 2, "MEDIUM": 0, "LOW": 1}}
     server.answers["GET /images"] = {"images": [summary], "next": None}
@@ -199,7 +199,7 @@ def test_a_verdict_is_shown_as_gate_shows_it_with_its_inventory(dockgate: Dockga
     assert document["verdict"]["status"] == "Rejected"
 
 
-def test_services(dockgate: Dockgate, server: FakeServer) -> None:
+def test_services_are_listed_and_shown(dockgate: Dockgate, server: FakeServer) -> None:
     view = answers.make_service()
     at_risk = {**view["service"], "at_risk": "CVE-2026-1", "at_risk_until": "2026-12-09T00:00:00Z"}
     server.answers["GET /services"] = [
@@ -240,7 +240,7 @@ def test_services(dockgate: Dockgate, server: FakeServer) -> None:
     assert dockgate("deploy", "scale", "web", "--", "-1").code == 2
 
 
-def test_repositories(dockgate: Dockgate, server: FakeServer) -> None:
+def test_repositories_are_listed_with_their_heads(dockgate: Dockgate, server: FakeServer) -> None:
     server.answers["GET /repositories"] = []
     assert "No repositories." in dockgate("repository", "list").out
     server.answers["GET /repositories"] = [

@@ -38,8 +38,10 @@ def answer_in_turn(*answers: Any) -> Callable[[RecordedRequest], Any]:
 def test_the_request_is_repeated_unchanged_while_the_server_restarts(
     server: FakeServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    server.answers["POST /approvals"] = in_turn(NO, NO, (201, {"approval": approval("Waiting")}))
-    server.answers[f"GET /approvals/{ID}/answer"] = in_turn(approval("Waiting"), NO, approval("Rejected"))
+    server.answers["POST /approvals"] = answer_in_turn(NO, NO, (201, {"approval": make_approval("Waiting")}))
+    server.answers[f"GET /approvals/{ID}/answer"] = answer_in_turn(
+        make_approval("Waiting"), NO, make_approval("Rejected")
+    )
     slept: list[float] = []
     answer = request_verdict(make_gate_request(server), True, lambda _: None, slept.append)
     assert (answer.state, answer.summary, answer.report) == (ApprovalState.REJECTED, "because", None)

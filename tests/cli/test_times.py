@@ -27,7 +27,7 @@ NOW = datetime(2026, 11, 25, 12, 0, 0, tzinfo=UTC)
         (-23 * 3600, "in 23 h"),
     ],
 )
-def test_relative(seconds: float, expected: str) -> None:
+def test_relative_times_are_formatted(seconds: float, expected: str) -> None:
     assert times.format_relative(NOW - timedelta(seconds=seconds), NOW) == expected
 
 
@@ -50,5 +50,5 @@ def test_no_time_is_a_dash(text: str) -> None:
         ("2026-11-25T12:00:01Z", "", "0.0 s"),
     ],
 )
-def test_duration(start: str, end: str, expected: str) -> None:
+def test_durations_are_formatted(start: str, end: str, expected: str) -> None:
     assert times.format_duration(start, end, NOW) == expected

@@ -88,9 +88,9 @@ def test_waivers_are_listed_shown_and_revoked(dockgate: Dockgate, server: FakeSe
     assert "Active" in ran.out
     assert server.requests[-1].query == {"limit": "1000", "sort": "-end", "state": "Revoked", "owner": "zoe"}
     server.answers["GET /waivers/w-1"] = view()
-    shown = dockgate("waiver", "show", "w-1").out
+    output = dockgate("waiver", "show", "w-1").out
     for text in ("Never called.", "by bob", "in 5 days"):
-        assert text in shown
+        assert text in output
     server.answers["POST /waivers/w-1/revoke"] = view("Revoked", revoked_at=answers.get_past(1), revoked_by="eve")
     assert "by eve" in dockgate("waiver", "revoke", "w-1").out
 

@@ -165,7 +165,7 @@ def make_other_key(folder: Path) -> Path:
 
 
 @pytest.mark.real
-def test_cosign_accepts_it_with_our_key_and_no_other(running: Running, tmp_path: Path) -> None:
+def test_cosign_verifies_an_attestation_with_our_key_alone(running: Running, tmp_path: Path) -> None:
     digest = running.push("team/app", "1", IMAGE)
     public = attest(running, digest, tmp_path)
     code, output, errors = run_cosign(running, digest, public)

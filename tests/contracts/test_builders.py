@@ -274,7 +274,7 @@ def test_lines_come_while_the_build_runs(podman: Podman, tmp_path: Path) -> None
 
 
 @pytest.mark.real
-def test_builds_find_the_hosts_certificates_and_keep_nothing_of_them(podman: Podman, tmp_path: Path) -> None:
+def test_builds_use_the_certificates_of_the_host_and_keep_none(podman: Podman, tmp_path: Path) -> None:
     bundle = tmp_path / "authorities.pem"
     bundle.write_text("the authorities of this host")
     source = write_context(

@@ -50,7 +50,7 @@ def test_wanted_paths_trigger_their_ecosystem(kind: Ecosystem, path: str, mode: 
 
 @every
 @given(path=paths, content=st.one_of(st.binary(max_size=200), st.sampled_from(MAGICS)))
-def test_whatever_is_wanted_is_read_or_refused(kind: Ecosystem, path: str, content: bytes) -> None:
+def test_every_selected_file_is_read_or_refused(kind: Ecosystem, path: str, content: bytes) -> None:
     if kind.should_read(path, len(content), 0o755, content[:64]):
         try:
             extract = kind.read(path, io.BytesIO(content))

@@ -84,7 +84,7 @@ def test_an_archive_is_the_tree_and_the_same_bytes_each_time(pushes: Pushes, tmp
         assert member.read() == b"FROM scratch\n"
 
 
-def test_what_is_unknown_is_not_found(pushes: Pushes, tmp_path: Path) -> None:
+def test_an_unknown_repository_branch_or_commit_is_not_found(pushes: Pushes, tmp_path: Path) -> None:
     pushes.push({"a": "1"})
     into = tmp_path / "source.tar"
     into.write_text("what was there before")
@@ -105,7 +105,7 @@ def test_what_is_unknown_is_not_found(pushes: Pushes, tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} <= {"source.tar", "git", "clone"}
 
 
-def test_an_archive_stays_within_the_room_for_it(pushes: Pushes, tmp_path: Path) -> None:
+def test_an_archive_of_a_commit_stays_within_its_size_limit(pushes: Pushes, tmp_path: Path) -> None:
     commit = pushes.push({"a": "x" * 50_000})
     into = tmp_path / "source.tar"
     into.write_text("what was there before")
@@ -147,7 +147,7 @@ def test_a_name_that_leads_elsewhere_is_refused(tmp_path: Path, name: str) -> No
 
 
 @pytest.mark.real
-def test_no_attribute_hides_files_from_the_archive_or_makes_it_vary(tmp_path: Path) -> None:
+def test_no_attribute_of_git_changes_or_hides_files_of_the_archive(tmp_path: Path) -> None:
     pushes = Git(tmp_path)
     pushes.host.create("web")
     files = {".gitattributes": "hidden export-ignore\nrefs export-subst\n", "hidden": "1", "refs": "$Format:%D$"}

@@ -48,7 +48,7 @@ def test_one_finding_is_named_in_the_command_and_the_waiver_turns_the_verdict() 
     assert judge("CVE-2024-1", waivers=(waiver,)).status is Status.APPROVED
 
 
-def test_of_several_findings_none_is_chosen() -> None:
+def test_with_several_findings_no_command_for_one_is_offered() -> None:
     (command,) = make_waiver_commands(judge("CVE-2024-1", "CVE-2024-2"))
     assert "--vulnerability ID " in command
 

@@ -115,5 +115,5 @@ def test_a_version_that_the_dockerfile_fixes_is_found(text: str) -> None:
 @pytest.mark.parametrize(
     "text", ["RUN apt-get install openssl libopenssl=1 openssl-dev=1", "FROM x\n", "RUN a=openssl"]
 )
-def test_a_version_that_the_dockerfile_leaves_open_is_none(text: str) -> None:
+def test_a_version_that_the_dockerfile_leaves_open_is_not_pinned(text: str) -> None:
     require_unpinned(text, "Dockerfile", "openssl")

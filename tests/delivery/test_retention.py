@@ -46,7 +46,7 @@ def test_an_old_image_that_nothing_needs_is_removed() -> None:
 
 
 @pytest.mark.parametrize("reason", list(Reason))
-def test_any_reason_keeps_an_image(reason: Reason) -> None:
+def test_every_reason_protects_an_image_from_removal(reason: Reason) -> None:
     assert list_removable_digests(make_image("a"), make_image("b"), a=reason) == ["b"]
 
 
@@ -59,7 +59,7 @@ def test_any_reason_keeps_an_image(reason: Reason) -> None:
         (make_image("a", watch=WatchState(True)), "it is watched forever"),
     ],
 )
-def test_facts_of_the_image_itself_keep_it(needed_image: StoredImage, reason: str) -> None:
+def test_facts_of_an_image_protect_it_from_removal(needed_image: StoredImage, reason: str) -> None:
     assert list_removable_digests(needed_image) == [], reason
     assert list_removable_digests(make_image("a", 31, used_at=get_past_time(31))) == ["a"]
 

@@ -224,7 +224,7 @@ def test_no_announcement_is_made_twice_and_none_before_the_first(steps: list[tup
     assert (story.present is None) == (not periods or periods[-1][-1] is ENDED)
 
 
-def test_what_is_due_is_announced_at_once() -> None:
+def test_a_deadline_that_has_passed_is_announced_at_once() -> None:
     story = Story()
     story.see_bad_image(10)
     story.see(None, 24 * 8)

@@ -117,7 +117,7 @@ def test_a_line_names_the_policy_and_two_policies_have_two_lines() -> None:
     ]
 
 
-def test_what_failed_is_worse_than_what_began() -> None:
+def test_a_failure_is_listed_before_a_start() -> None:
     kind = "CodePipeline Stage Execution State Change"
     states = [*["STARTED"] * 9, "FAILED", "SUCCEEDED"]
     events = [

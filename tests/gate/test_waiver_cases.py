@@ -44,7 +44,7 @@ def parse_finding(text: str, packages: dict[str, Package]) -> Finding:
 
 
 @pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
-def test_case(path: Path) -> None:
+def test_waivers_and_vex_apply_as_the_case_states(path: Path) -> None:
     text = path.read_text("utf-8").replace("{image}", IMAGE).replace("{index}", INDEX)
     case: dict[str, Any] = yaml.load(text, yaml.BaseLoader)  # noqa: S506 - makes nothing but text
     assert not case.keys() - KEYS

@@ -172,7 +172,7 @@ def test_a_violation_that_new_findings_could_join_unnoticed_is_not_waivable(when
         ("a" + "*a" * 80 + "b", "a" * 5000, False),
     ],
 )
-def test_patterns(pattern: str, text: str, fits: bool) -> None:
+def test_patterns_match_texts(pattern: str, text: str, fits: bool) -> None:
     assert patterns.is_match(text, pattern) is fits
 
 

@@ -33,7 +33,7 @@ def assert_unread(check: Check, files: dict[str, tuple[bytes, str]]) -> None:
         assert any(reason in reason_given for reason_given in reasons), (path, reasons)
 
 
-def test_databases_of_distributions(check: Check) -> None:
+def test_hostile_databases_of_distributions_are_unread(check: Check) -> None:
     status, apk_database = "var/lib/dpkg/status", "lib/apk/db/installed"
     bdb = MADE[BDB]
     page = next(at for at in list_overflow_pages(bdb) if bdb[at + 16 : at + 20] != bytes(4))
@@ -89,7 +89,7 @@ LAUGHS = b"<!DOCTYPE project [<!ENTITY a0 'ha'>" + b"".join(
 )
 
 
-def test_java_archives(check: Check) -> None:
+def test_hostile_java_archives_are_unread(check: Check) -> None:
     laughs = LAUGHS + b"]><project><version>&a11;</version></project>"
     outside = b"<!DOCTYPE p SYSTEM 'file:///etc/passwd'><p/>"
     bomb = pack_zip({f"{at}.jar": bytes(30 * 2**20) for at in range(4)})
@@ -126,7 +126,7 @@ def make_asar(header: bytes, files: bytes = b"") -> bytes:
     return struct.pack("<4I", 4, 8 + len(padded_header), 4 + len(padded_header), len(header)) + padded_header + files
 
 
-def test_packages_of_node(check: Check) -> None:
+def test_hostile_packages_of_node_are_unread(check: Check) -> None:
     aliases = b"a0: &a0 [x]\n" + b"".join(
         b"a%d: &a%d [%s]\n" % (at, at, b"*a%d, " % (at - 1) * 9) for at in range(1, 20)
     )
@@ -182,7 +182,7 @@ def test_more_broken_parts_than_there_is_room_for(check: Check) -> None:
     assert any("too many packages" in reason for reason in broken_layers.values())
 
 
-def test_packages_of_python(check: Check) -> None:
+def test_hostile_packages_of_python_are_unread(check: Check) -> None:
     egg = io.BytesIO()
     with zipfile.ZipFile(egg, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("EGG-INFO/PKG-INFO", b"X: " + bytes(2**24))
@@ -298,7 +298,7 @@ def test_packages_of_ruby_php_dotnet_conda_bitnami_and_others(check: Check) -> N
     )
 
 
-def test_programs(check: Check) -> None:
+def test_hostile_programs_are_unread(check: Check) -> None:
     go = gzip.decompress(GO.read_bytes())
     at = go.index(b"\xff Go buildinf:") + 32
     assert_unread(

@@ -72,7 +72,7 @@ def test_a_token_for_some_pipelines_reaches_nothing_else() -> None:
     Caller(ANN, make_token()).require(pipeline="other")
 
 
-def test_a_tokens_text_is_what_it_was_written_from_and_nothing_else_is_one() -> None:
+def test_only_the_text_of_a_token_is_parsed_as_a_token() -> None:
     text = write_token("0123456789ab", SECRET)
     assert read_token(text) == ("0123456789ab", SECRET)
     assert make_token().is_of(SECRET)

@@ -46,7 +46,7 @@ def read_schema(name: str) -> Any:
 
 
 @pytest.mark.parametrize("name", REPORTS)
-def test_sarif(name: str) -> None:
+def test_sarif_reports_match_their_schema(name: str) -> None:
     from jsonschema import Draft4Validator, FormatChecker
 
     document = json.loads(write_report(REPORTS[name], "sarif"))
@@ -55,7 +55,7 @@ def test_sarif(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", REPORTS)
-def test_openvex(name: str) -> None:
+def test_openvex_reports_match_their_schema(name: str) -> None:
     from jsonschema import Draft202012Validator, FormatChecker
 
     document = json.loads(write_report(REPORTS[name], "openvex"))
@@ -67,7 +67,7 @@ def test_openvex(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", REPORTS)
-def test_junit(name: str) -> None:
+def test_junit_reports_match_their_schema(name: str) -> None:
     schema = _load_junit_schema()
     document = write_report(REPORTS[name], "junit")
     assert [error.reason for error in schema.iter_errors(document)] == []
@@ -89,7 +89,7 @@ def _load_cyclonedx_validator() -> Any:
 
 
 @pytest.mark.parametrize("name", [*REPORTS, *INVENTORY_FORMATS])
-def test_cyclonedx(name: str) -> None:
+def test_cyclonedx_reports_match_their_schema(name: str) -> None:
     text = write_report({**REPORTS, **INVENTORY_FORMATS}[name], "cyclonedx")
     assert _load_cyclonedx_validator().validate_str(text) is None
     document = json.loads(text)
@@ -114,7 +114,7 @@ def _iterate_refs(document: Any) -> Any:
 
 
 @pytest.mark.parametrize("name", [*REPORTS, *INVENTORY_FORMATS])
-def test_spdx(name: str) -> None:
+def test_spdx_reports_match_their_schema(name: str) -> None:
     from jsonschema import Draft7Validator
     from spdx_tools.spdx.parser.jsonlikedict.json_like_dict_parser import JsonLikeDictParser
     from spdx_tools.spdx.validation.document_validator import validate_full_spdx_document

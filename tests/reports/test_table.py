@@ -253,7 +253,7 @@ def test_an_undetermined_verdict_has_reasons_and_no_upgrades() -> None:
     assert "To pass" not in text
 
 
-def test_an_approval_is_short() -> None:
+def test_a_table_of_an_approved_image_is_short() -> None:
     text = write_verdict(make_approved_verdict())
     assert "No findings." in text
     assert "✓ Approved by policy default\n  All findings within the policy's limits.\n" in text

@@ -199,7 +199,7 @@ def test_an_egg_info_that_is_a_link_to_a_folder_is_accepted() -> None:
     assert read_inventory(content).unread == ()
 
 
-def test_links_out_of_the_image_stay_in_it() -> None:
+def test_links_that_lead_out_of_the_image_are_resolved_inside_it() -> None:
     content = [
         make_file("usr/lib/os-release", DEBIAN),
         make_symlink("etc/os-release", "../../../../usr/lib/os-release"),

@@ -13,7 +13,7 @@ def read(content: bytes) -> Distribution:
     return osrelease.read(io.BytesIO(content))
 
 
-def test_values_are_unquoted() -> None:
+def test_values_of_os_release_are_unquoted() -> None:
     content = b'# a comment\nID=Ubuntu\nVERSION_ID="24.04"\nPRETTY_NAME=\'A "b"\'\nID_LIKE="debian other"\n\nNONSENSE\n'
     assert read(content) == Distribution("ubuntu", "24.04", 'A "b"', ("debian", "other"))
     assert read(b'NAME="a \\"b\\" \\$c"\n').name == 'a "b" $c'
@@ -23,7 +23,7 @@ def test_the_last_of_two_counts() -> None:
     assert read(b"ID=a\nID=b\n").id == "b"
 
 
-def test_without_an_id_it_is_linux() -> None:
+def test_an_os_release_without_id_names_linux() -> None:
     assert read(b"") == Distribution("linux", "")
 
 

@@ -12,7 +12,7 @@ from tests.scanner.layers import (
 from dockgate.scanner.ports import Entry
 
 
-def test_what_a_vendor_s_package_brings_is_not_left_to_the_distribution() -> None:
+def test_language_packages_of_a_vendor_package_are_judged_by_themselves() -> None:
     text = "Maintainer: NodeSource <packages@nodesource.com>\n"
     npm = "usr/lib/node_modules/npm/package.json"
     node = [
@@ -55,7 +55,7 @@ def list_owners(*layers: list[Entry]) -> list[tuple[str, str, str]]:
     return [(package.name, package.ecosystem, package.owner or "") for package in read_inventory(*layers).packages]
 
 
-def test_a_package_without_a_copyright_is_its_maintainer_s_and_owns_nothing() -> None:
+def test_a_package_without_a_copyright_file_belongs_to_its_maintainer_and_owns_nothing() -> None:
     bash = make_stanza("bash", "1")
     assert list_owners(make_base("bash"), [make_status(bash, ACME), *OWN]) == [
         ("acme", "vendor:acme.example", ""),
@@ -82,7 +82,7 @@ def test_the_current_file_list_says_whose_the_copyright_is() -> None:
     assert list_owners(*layers)[0][1] == "Debian:13"
 
 
-def test_where_the_base_s_lists_were_cut_they_tell_nothing() -> None:
+def test_file_lists_that_were_cut_in_the_base_prove_no_owner() -> None:
     cut = [
         make_file("etc/os-release", DEBIAN),
         make_status(make_stanza("bash", "1")),
@@ -95,7 +95,7 @@ def test_where_the_base_s_lists_were_cut_they_tell_nothing() -> None:
     ]
 
 
-def test_a_list_that_was_cut_above_the_package_s_own_layer_tells_nothing() -> None:
+def test_a_file_list_that_was_cut_in_a_later_layer_proves_no_owner() -> None:
     cut = make_dpkg_list("bash:amd64", "usr/bin/bash")
     assert list_owners(make_base("bash", "dash"), [cut]) == [("bash", "Debian:13", ""), ("dash", "Debian:13", "")]
     rebuilt = make_status(

@@ -138,7 +138,7 @@ def test_evidence_behind_a_link_in_a_linked_folder_is_noticed() -> None:
     assert any(entry.path == "var/lib/dpkg/status.d/a" for entry in read_inventory(links).unread)
 
 
-def test_links_are_followed_from_one_to_the_next() -> None:
+def test_chains_of_links_are_followed() -> None:
     links = [
         make_symlink("var/lib", "/a"),
         make_symlink("a", "b/c"),

@@ -76,7 +76,7 @@ def test_ubuntu_packages_have_ubuntu_maintainers(maintainer: str, vendor: str) -
     )
 
 
-def test_alpine_s_vendors_are_known_by_name() -> None:
+def test_vendors_of_alpine_packages_are_known_by_name() -> None:
     entry = "P:{}\nV:1.27.1-r1\nA:x86_64\nm:{}\n\n"
     content = entry.format("nginx", "NGINX Packaging Team <nginx-packaging@f5.com>")
     content += entry.format("musl", "Timo <timo.teras@iki.fi>")
@@ -94,7 +94,7 @@ def list_installed(*entries: str) -> list[tuple[str, str]]:
     return [(package.name, apk.ECOSYSTEM.assign_distribution(package, ALPINE).ecosystem) for package in read]
 
 
-def test_a_package_without_an_origin_is_not_alpine_s() -> None:
+def test_a_package_without_an_origin_does_not_belong_to_alpine() -> None:
     musl, acme = "musl\no:musl\nm:Timo <timo.teras@iki.fi>", "acme\nm:Acme <dev@acme.example>"
     assert list_installed(musl, acme) == [("musl", "Alpine:v3.20"), ("acme", "vendor:acme.example")]
     assert list_installed(musl, "acme") == [("musl", "Alpine:v3.20"), ("acme", "vendor:unknown")]
@@ -124,7 +124,7 @@ def test_a_package_without_an_origin_is_not_alpine_s() -> None:
         ("rocky", "", ""),  # no vendor, in another tool's document
     ],
 )
-def test_rpm_s_database_names_the_vendor(distribution: str, stated_vendor: str, vendor: str) -> None:
+def test_the_rpm_database_names_the_vendor(distribution: str, stated_vendor: str, vendor: str) -> None:
     package = Package("a", "1-1.el9", "pkg:rpm/a@1-1.el9", "", "a", "1-1.el9", "", vendor=stated_vendor or None)
     assigned_package = rpm.ECOSYSTEM.assign_distribution(package, Distribution(distribution, "9"))
     assert (assigned_package.vendor or "", assigned_package.ecosystem.startswith("vendor:")) == (vendor, bool(vendor))

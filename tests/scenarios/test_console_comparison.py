@@ -37,22 +37,23 @@ def browser(site: Site) -> Iterator[Browser]:
         yield browser
 
 
-def find_newest_verdict(site: Site, image: str) -> str:
+def find_verdict(site: Site, image: str) -> str:
     digest: str = site.server.get(f"/images/{image}")["verdicts"][0]["digest"]
     return digest
 
 
 def test_the_form_offers_what_runs_of_the_repository(site: Site, browser: Browser) -> None:
-    page = browser.get(f"/verdicts/{newest(site, CANDIDATE)}").text
-    offered = re.search(r'<option value="(sha256:[0-9a-f]{64})"[^>]*>What web runs<', page)
-    assert offered
-    assert offered[1] == site.approved_image
-    compared = browser.get(f"/verdicts/{newest(site, CANDIDATE)}", params={"against": offered[1]}).text
-    assert f'Compared with <a href="/verdicts/{newest(site, site.approved_image)}">' in compared
-    assert "1 finding removed" in compared
-    assert "1 blocking reason removed" in compared
-    assert "critical-fixed-0" in compared.partition('id="compare"')[2]
-    assert "What" not in browser.get(f"/verdicts/{newest(site, site.approved_image)}").text.partition('id="compare"')[2]
+    page = browser.get(f"/verdicts/{find_verdict(site, CANDIDATE)}").text
+    offered_image = re.search(r'<option value="(sha256:[0-9a-f]{64})"[^>]*>What web runs<', page)
+    assert offered_image
+    assert offered_image[1] == site.approved_image
+    comparison = browser.get(f"/verdicts/{find_verdict(site, CANDIDATE)}", params={"against": offered_image[1]}).text
+    assert f'Compared with <a href="/verdicts/{find_verdict(site, site.approved_image)}">' in comparison
+    assert "1 finding removed" in comparison
+    assert "1 blocking reason removed" in comparison
+    assert "critical-fixed-0" in comparison.partition('id="compare"')[2]
+    page = browser.get(f"/verdicts/{find_verdict(site, site.approved_image)}").text
+    assert "What" not in page.partition('id="compare"')[2]
 
 
 @pytest.mark.parametrize("length", [6, 12, 64])
@@ -60,7 +61,7 @@ def test_the_form_offers_what_runs_of_the_repository(site: Site, browser: Browse
 def test_any_other_is_named_by_the_start_of_its_digest_or_of_its_image(
     site: Site, browser: Browser, prefix: str, length: int
 ) -> None:
-    verdict, second = find_newest_verdict(site, site.rejected_image), find_newest_verdict(site, site.approved_image)
+    verdict, second = find_verdict(site, site.rejected_image), find_verdict(site, site.approved_image)
     for digest in (second, site.approved_image):
         start = prefix + digest[7 : 7 + length]
         answer = browser.get(f"/verdicts/{verdict}", params={"against": start})
@@ -81,7 +82,7 @@ def test_any_other_is_named_by_the_start_of_its_digest_or_of_its_image(
 def test_what_cannot_be_compared_is_refused_in_the_form_that_keeps_it(
     site: Site, browser: Browser, against: str, status: int, words: str
 ) -> None:
-    answer = browser.get(f"/verdicts/{find_newest_verdict(site, site.rejected_image)}", params={"against": against})
+    answer = browser.get(f"/verdicts/{find_verdict(site, site.rejected_image)}", params={"against": against})
     assert answer.status_code == status
     assert words in answer.text
     assert 'href="#against"' in answer.text
@@ -92,7 +93,7 @@ def test_what_cannot_be_compared_is_refused_in_the_form_that_keeps_it(
 
 def test_a_person_of_one_project_compares_with_their_own_only(site: Site) -> None:
     token = site.issue_token("viewer", repositories=["api/*"])
-    verdict, second = find_newest_verdict(site, site.rejected_image), find_newest_verdict(site, CANDIDATE)
+    verdict, second = find_verdict(site, site.rejected_image), find_verdict(site, CANDIDATE)
     with Browser(site.server, token) as limited_browser:
         for digest in (second, CANDIDATE, CANDIDATE[7:19], site.approved_image):
             answer = limited_browser.get(f"/verdicts/{verdict}", params={"against": digest})

@@ -99,7 +99,7 @@ def test_the_past_and_wrong_questions(dockgate: Dockgate) -> None:
     assert "package URL" in dockgate("where", "pkg:nothing").stderr
 
 
-def test_reports(dockgate: Dockgate) -> None:
+def test_exposure_is_written_as_csv_html_and_json(dockgate: Dockgate) -> None:
     rows = list(csv.DictReader(io.StringIO(dockgate("where", CVE, "-o", "csv").stdout)))
     assert sorted(row["repository"] for row in rows) == ["api/app", "web/app"]
     assert {(row["answer"], row["vulnerability"], row["fixed_in"]) for row in rows} == {("contains it", CVE, "2")}

@@ -123,7 +123,7 @@ def test_a_form_of_another_site_makes_no_administrator(server: ServerSystem) -> 
         assert browser.post(LINK_PATH, data={"key": key, "name": "ada"}, headers=FROM_PAGE).status_code == 200
 
 
-def test_guesses_are_limited(server: ServerSystem) -> None:
+def test_wrong_keys_of_the_first_admin_link_are_limited(server: ServerSystem) -> None:
     with Browser(server) as browser:
         statuses = [browser.get(f"{LINK_PATH}?key={'x' * 43}").status_code for _ in range(25)]
     assert statuses[0] == 403

@@ -148,9 +148,9 @@ def test_documents_that_are_not_read_are_few(server: ServerSystem) -> None:
                 connection = stack.enter_context(socket.create_connection((host, int(port)), timeout=60))
                 connection.sendall(request)
                 assert connection.recv(12) == b"HTTP/1.1 200"
-            refused = slow_http.get(f"{server.url}/api/v1/documents/{document}")
-            assert refused.status_code == 429, refused.text[:200]
-            assert f"already sends {MAX_DOCUMENTS_EACH} documents of yours" in refused.json()["error"]
+            response = slow_http.get(f"{server.url}/api/v1/documents/{document}")
+            assert response.status_code == 429, response.text[:200]
+            assert f"already sends {MAX_DOCUMENTS_EACH} documents of yours" in response.json()["error"]
         wait_until(lambda: slow_http.get(f"{server.url}/api/v1/documents/{document}").status_code == 200)
     finally:
         server.app.state.threads = former_threads

@@ -87,7 +87,7 @@ def test_no_answer_names_what_is_in_another_project(projects: Projects, who: str
     assert not leaks, "\n".join(f"{path}: {text}" for path, text in leaks)
 
 
-def test_an_admin_sees_all_of_it(projects: Projects) -> None:
+def test_an_admin_sees_every_project(projects: Projects) -> None:
     """What the test above looks for is there."""
     count = sum("bravo" in projects.get(path, "admin").text for path in dict.fromkeys(iterate_paths(projects)))
     assert count > 50

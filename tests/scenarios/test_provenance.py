@@ -142,7 +142,7 @@ def test_forged_and_copied_statements_are_refused(server: ServerSystem) -> None:
     assert "about another image" in approval["summary"]
 
 
-def test_another_builder_s_statement_counts_where_the_policy_names_it(server: ServerSystem) -> None:
+def test_a_statement_of_another_builder_counts_where_the_policy_names_it(server: ServerSystem) -> None:
     good = sign_as_ci(digest_of(server, "by-ci"))
     _, approval = judge_foreign_image(server, "by-ci", "theirs", b"{}", sign_as_ci("sha256:" + "0" * 64), good)
     assert approval["state"] == "Approved", approval

@@ -94,7 +94,7 @@ def test_a_link_opens_no_other_verdict_and_nothing_else(site: Site) -> None:
         assert visitor.post(f"/verdicts/{own_verdict}/link?{query}").status_code == 405
 
 
-def test_a_link_ends(site: Site) -> None:
+def test_a_link_to_a_verdict_expires(site: Site) -> None:
     path = make(site, get_verdict(site, site.rejected_image), days=1)
     with Browser(site.server) as visitor:
         assert visitor.get(path).status_code == 200

@@ -317,10 +317,10 @@ def test_attached_vex_documents_are_read_with_the_scan(server: ServerSystem) -> 
 
 def test_attached_vex_documents_that_are_too_large_together_are_refused(server: ServerSystem) -> None:
     image, _, vulnerability = reject(server, "attached-large")
-    statement = json.loads(openvex(image, vulnerability))["statements"][0]
+    statement = json.loads(make_openvex(image, vulnerability))["statements"][0]
     products = [{"@id": f"pkg:npm/{number}".ljust(900, "x")} for number in range(8000)]
     for number in range(3):
-        document = json.loads(openvex(image, vulnerability)) | {"@id": f"large-{number}"}
+        document = json.loads(make_openvex(image, vulnerability)) | {"@id": f"large-{number}"}
         document["statements"] = [statement | {"products": products}]
         server.attachments.setdefault(image, []).append(json.dumps(document).encode())
     answer = server.client.post(f"/images/{image}/vex", json={"repository": "attached-large/app"})

@@ -29,7 +29,7 @@ PUBLIC = {"public_url": "https://gate.example.org"}
 BEHIND: dict[str, Any] = {**PUBLIC, "proxies": ("10.0.0.5", "10.1.0.0/16")}
 
 
-def test_as_it_comes_it_listens_on_loopback_and_is_called_so() -> None:
+def test_by_default_the_server_listens_on_loopback() -> None:
     config = read_address()
     assert (config.host, config.url, config.is_public) == ("127.0.0.1", "http://127.0.0.1:7420", False)
     assert read_address(host="::1").url == "http://[::1]:7420"
@@ -58,7 +58,7 @@ def test_what_would_let_tokens_travel_in_the_clear_is_refused(settings: dict[str
 
 
 @pytest.mark.parametrize("host", ["10.0.0.1", "127.0.0.1", "::"])
-def test_behind_a_proxy_that_ends_tls_it_may_listen_beyond(host: str) -> None:
+def test_behind_a_tls_proxy_the_server_may_listen_beyond_loopback(host: str) -> None:
     config = read_address(host=host, **BEHIND)
     assert (config.is_public, config.url) == (True, "https://gate.example.org")
 

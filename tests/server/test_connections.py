@@ -117,7 +117,7 @@ def test_a_slow_client_is_served_as_long_as_it_sends() -> None:
 
 @pytest.mark.parametrize("end", [b"", b"\r\n\r\n"])
 def test_a_head_beyond_the_limit_is_refused(end: bytes) -> None:
-    with serving(LONG) as (port, _), connect(port) as connection:
+    with run_server(LONG) as (port, _), connect(port) as connection:
         connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"x" * connections.MAX_HEAD + end)
         assert read_to_end(connection).startswith((b"HTTP/1.1 400", b"HTTP/1.1 431"))
 
@@ -129,7 +129,7 @@ def test_a_head_beyond_the_limit_is_refused(end: bytes) -> None:
 )
 def test_nothing_is_read_behind_a_body_with_two_lengths(path: bytes, lengths: bytes) -> None:
     """A proxy that goes by the other length passes on what follows as a part of the body."""
-    with serving(LONG) as (port, _), connect(port) as connection:
+    with run_server(LONG) as (port, _), connect(port) as connection:
         connection.sendall(b"POST %s HTTP/1.1\r\nHost: x\r\n%s\r\n\r\n0\r\n\r\n%s" % (path, lengths, GET))
         answer = read_to_end(connection)
     assert answer.startswith(b"HTTP/1.1 400")
@@ -139,7 +139,7 @@ def test_nothing_is_read_behind_a_body_with_two_lengths(path: bytes, lengths: by
 @pytest.mark.parametrize("is_answered", [False, True])
 def test_a_body_of_many_tiny_chunks_is_refused(is_answered: bool) -> None:
     path = b"/refused" if is_answered else b"/"
-    with serving(LONG) as (port, _), connect(port) as connection:
+    with run_server(LONG) as (port, _), connect(port) as connection:
         connection.sendall(b"POST %s HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" % path)
         while is_answered and not connection.recv(65536).endswith(b"ok"):
             pass
@@ -148,7 +148,7 @@ def test_a_body_of_many_tiny_chunks_is_refused(is_answered: bool) -> None:
 
 
 def test_a_malformed_body_is_no_error_of_the_application(caplog: pytest.LogCaptureFixture) -> None:
-    with serving(LONG) as (port, _), connect(port) as connection:
+    with run_server(LONG) as (port, _), connect(port) as connection:
         connection.sendall(b"POST /refused HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n")
         assert read_to_end(connection).startswith(b"HTTP/1.1 400")
     assert caplog.messages == ["Invalid HTTP request received."]
@@ -156,9 +156,11 @@ def test_a_malformed_body_is_no_error_of_the_application(caplog: pytest.LogCaptu
 
 def test_a_body_of_many_chunks_is_accepted() -> None:
     chunk = b"%x\r\n%s\r\n" % (connections.MIN_CHUNK, b"x" * connections.MIN_CHUNK)
-    with serving(LONG) as (port, _), connect(port) as connection:
-        for few in (b"1\r\nx\r\n" * connections.FREE_CHUNKS, chunk * 3 * connections.FREE_CHUNKS):
-            connection.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" + few + b"0\r\n\r\n")
+    with run_server(LONG) as (port, _), connect(port) as connection:
+        for chunks in (b"1\r\nx\r\n" * connections.FREE_CHUNKS, chunk * 3 * connections.FREE_CHUNKS):
+            connection.sendall(
+                b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks + b"0\r\n\r\n"
+            )
             assert connection.recv(12) == b"HTTP/1.1 200"
             while not connection.recv(65536).endswith(b"ok"):
                 pass

@@ -58,7 +58,7 @@ def test_files_of_others_keep_their_modes_and_so_does_the_folder_they_are_in(
     (data / "notes").touch()
     (data / "logs").mkdir()
     restrict(data)
-    assert [mode(data), mode(data / "notes"), mode(data / "logs")] == [0o755, 0o644, 0o700]
+    assert [get_mode(data), get_mode(data / "notes"), get_mode(data / "logs")] == [0o755, 0o644, 0o700]
     assert "contains other files: notes" in caplog.text
     caplog.clear()
     data.chmod(0o700)
@@ -68,9 +68,9 @@ def test_files_of_others_keep_their_modes_and_so_does_the_folder_they_are_in(
 
 def test_a_folder_that_cannot_be_created_is_refused_with_the_setting_to_change(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(UnavailableError, match=r"cannot keep data in .*file/data: Not a directory") as refused:
+    with pytest.raises(UnavailableError, match=r"cannot keep data in .*file/data: Not a directory") as error:
         restrict(tmp_path / "file" / "data")
-    assert "DOCKGATE_DATA" in (refused.value.advice or "")
+    assert "DOCKGATE_DATA" in (error.value.advice or "")
 
 
 def test_a_folder_that_everybody_may_write_to_is_refused(tmp_path: Path) -> None:

@@ -13,10 +13,10 @@ def test_another_folder_than_that_of_the_first_server_is_refused(tmp_path: Path)
     with open_store_of_kind("postgres", tmp_path) as store:
         for _ in range(2):
             SharedFolder(tmp_path / "shared", store).require()
-        unmounted = SharedFolder(tmp_path / "not-mounted", store)
-        with pytest.raises(UnavailableError, match="not-mounted does not contain the files") as refused:
-            unmounted.require()
-        assert "Mount the folder" in str(refused.value.advice)
+        unmounted_folder = SharedFolder(tmp_path / "not-mounted", store)
+        with pytest.raises(UnavailableError, match="not-mounted does not contain the files") as error:
+            unmounted_folder.require()
+        assert "Mount the folder" in str(error.value.advice)
         assert not (tmp_path / "not-mounted").exists()
         mark = tmp_path / "shared" / "run" / "store"
         (tmp_path / "shared").rename(tmp_path / "not-mounted")

@@ -60,7 +60,7 @@ def _count_advisories() -> int:
 
 
 @pytest.mark.parametrize("is_enabled", [True, False])
-def test_the_collector_is_left_as_it_was(is_enabled: bool) -> None:
+def test_the_garbage_collector_keeps_its_state(is_enabled: bool) -> None:
     before = gc.isenabled()
     try:
         (gc.enable if is_enabled else gc.disable)()

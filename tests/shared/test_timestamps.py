@@ -6,7 +6,7 @@ from dockgate.shared.timestamps import format_time, parse_time
 
 
 @pytest.mark.parametrize("text", ["0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59", "yesterday", "2026-13-01"])
-def test_text_that_is_not_a_time_in_the_years_of_utc_is_none(text: str) -> None:
+def test_text_that_is_not_a_time_in_utc_is_not_parsed(text: str) -> None:
     assert parse_time(text) is None
 
 

@@ -80,7 +80,7 @@ def test_a_copy_is_the_same_store_and_goes_on_counting(kind: str, tmp_path: Path
             assert [entry.id for entry in copied_store.audit.list()] == ["entry-4", "entry-2", "entry-1", "entry-0"]
 
 
-def test_a_server_s_tables_survive_the_way_there_and_back(tmp_path: Path) -> None:
+def test_tables_of_a_server_survive_copies_in_both_directions(tmp_path: Path) -> None:
     with ServerSystem(tmp_path / "a") as system:
         system.deploy_image(system.plan_image("shop", PlannedFindings()))
     source = tmp_path / "a" / "dockgate.db"

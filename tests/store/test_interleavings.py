@@ -267,7 +267,7 @@ def claim_entries_twice(store: Store, peer: Store, number: int) -> Pair:
     return Pair(lambda: claim(store, "a"), lambda: claim(peer, "b"), check)
 
 
-def new_pipeline_and_image_of_its_repository(store: Store, peer: Store, number: int) -> Pair:
+def add_pipeline_and_image_of_its_repository(store: Store, peer: Store, number: int) -> Pair:
     """Another server adds and judges an image whose repository a pipeline begins to build."""
     repository, image = f"web{number}", f"sha256:{number:064}"
     build = Action("Build", ActionType.BUILD, input="SourceOutput", configuration={"image": repository})
@@ -306,19 +306,19 @@ SCENARIOS: tuple[Scenario, ...] = (
     race_two_rollouts,
     race_rollout_and_deploy,
     race_two_risks,
-    two_policy_versions,
-    two_changes_of_one_policy_version,
-    two_assignments,
-    two_revocations,
-    revocation_and_announcement,
-    two_envelopes_of_one_vex_document,
-    two_removals_of_the_last_admins,
-    two_scan_requests,
-    two_scans_after_a_failed_one,
-    two_moves_of_one_tag,
-    two_looks_at_one_branch,
-    two_claims,
-    new_pipeline_and_image_of_its_repository,
+    put_two_policy_versions,
+    change_policy_version_twice,
+    put_two_assignments,
+    revoke_waiver_twice,
+    revoke_and_announce_waiver,
+    add_two_envelopes,
+    disable_last_two_admins,
+    request_two_scans,
+    request_scans_after_failure,
+    move_tag_twice,
+    record_branch_twice,
+    claim_entries_twice,
+    add_pipeline_and_image_of_its_repository,
 )
 
 

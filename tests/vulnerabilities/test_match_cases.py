@@ -93,7 +93,7 @@ def describe_finding(finding: Finding) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
-def test_case(path: Path) -> None:
+def test_advisories_match_as_the_case_states(path: Path) -> None:
     case = read(path)
     packages = [make_package(value) for value in case["packages"]]
     coverages = case.get("coverage", [{"ecosystem": name} for name in sorted({each.ecosystem for each in packages})])

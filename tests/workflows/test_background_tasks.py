@@ -5,7 +5,7 @@ from pathlib import Path
 from tests.scenarios.server import ServerSystem
 
 
-def test_what_was_never_launched_is_closed(tmp_path: Path) -> None:
+def test_an_engine_that_was_never_launched_is_closed(tmp_path: Path) -> None:
     """A server whose address is in use ends before its launch, with the error that says so."""
     system = ServerSystem(tmp_path)
     for _ in range(2):

@@ -8,5 +8,5 @@ from tests.scenarios.defects import CASES, Case
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
-def test_the_handlers_have_none_of_the_references_defects(case: Case, aws: Account) -> None:
+def test_the_handlers_repeat_no_defect_of_the_reference_solution(case: Case, aws: Account) -> None:
     case(Functions(aws))

@@ -152,7 +152,7 @@ def test_a_denied_ecr_is_reported_and_the_approval_ends(aws: Account, capsys: py
     assert aws.list_answers(token) == ["Rejected"]
 
 
-def test_ecr_is_asked_once_of_what_it_has(aws: Account) -> None:
+def test_ecr_is_asked_once_for_a_manifest_that_exists(aws: Account) -> None:
     config = {"mediaType": "application/vnd.oci.image.config.v1+json", "digest": digest_of(7), "size": 2}
     text = json.dumps({"schemaVersion": 2, "mediaType": MANIFEST_TYPE, "config": config, "layers": []})
     image = "sha256:" + hashlib.sha256(text.encode()).hexdigest()

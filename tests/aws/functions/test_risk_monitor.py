@@ -75,7 +75,7 @@ class Running:
         return int(service["desiredCount"])
 
 
-def test_a_new_finding_marks_it_at_risk_and_is_notified_once(aws: Account) -> None:
+def test_a_new_finding_marks_the_service_at_risk_and_is_notified_once(aws: Account) -> None:
     running = Running(aws)
     event = running.add_finding()
     running.handlers.sweep(event)
@@ -127,7 +127,7 @@ def test_a_returning_image_is_reported_again_with_its_old_deadline(aws: Account)
     )
 
 
-def test_a_waiver_that_lapses_leaves_it_at_risk(aws: Account) -> None:
+def test_a_waiver_that_lapses_leaves_the_service_at_risk(aws: Account) -> None:
     waiver = Waiver("w1", "ann", "until Friday", "CVE-2024-0007", until="2026-11-20T00:00:00Z")
     aws.get_client("s3").put_object(Bucket="verdicts", Key="waivers.json", Body=canonical.encode(Waivers((waiver,))))
     running = Running(aws, DOCKGATE_WAIVERS="s3://verdicts/waivers.json")
@@ -184,7 +184,7 @@ def _make_queued_event(*events: dict[str, Any]) -> dict[str, Any]:
     return {"Records": [{"messageId": str(n), "body": json.dumps(event)} for n, event in enumerate(events)]}
 
 
-def test_many_findings_of_one_image_judge_it_once(aws: Account) -> None:
+def test_many_findings_of_one_image_cause_one_verdict(aws: Account) -> None:
     running = Running(aws)
     events = [running.add_finding() for _ in range(3)]
     calls = aws.services["inspector2"].calls

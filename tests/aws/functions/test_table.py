@@ -13,5 +13,5 @@ values = st.recursive(
 
 @settings(max_examples=50)
 @given(st.dictionaries(st.text(), values, max_size=3))
-def test_an_item_comes_back_as_it_was_put(item: dict[str, object]) -> None:
+def test_an_item_of_a_table_is_read_as_it_was_written(item: dict[str, object]) -> None:
     assert _from_dynamodb_item(_encode_item(item)) == item

@@ -160,9 +160,7 @@ def _make_finding_in(layer: str) -> dict[str, Any]:
         ("forbidden_packages: {packages: ['pkg:pypi/flask']}", _look(make_finding(IMAGE, "LOW")), "Undetermined"),
     ],
 )  # fmt: skip
-def test_a_policy_is_judged_by_what_inspector_tells_and_undetermined_by_what_it_does_not(
-    policy: str, look: ScanState, status: str
-) -> None:
+def test_fields_that_inspector_lacks_make_a_policy_undetermined(policy: str, look: ScanState, status: str) -> None:
     assert _judge_scan(policy, look).status.value == status
 
 

@@ -113,7 +113,7 @@ def test_the_archive_answers_events(runtime: Runtime) -> None:
     assert fakes.approvals.refused == 0
 
 
-def test_a_fault_is_raised_as_lambda_takes_it(runtime: Runtime) -> None:
+def test_an_error_of_a_function_is_raised_as_lambda_expects(runtime: Runtime) -> None:
     """The error envelope: Lambda tries such an event again, and then sets it aside."""
     image, fakes = digest_of(2), runtime.aws.fakes
     fakes.complete_scan(image)

@@ -99,7 +99,7 @@ PYTHONS = {shutil.which(f"python3.{minor}", path="/usr/bin:/usr/local/bin") for 
 
 
 @pytest.mark.parametrize("python", sorted({sys.executable, *filter(None, PYTHONS)}))
-def test_the_same_bytes_by_every_python_of_this_machine(archive_bytes: bytes, python: str) -> None:
+def test_the_archive_has_the_same_bytes_from_every_python(archive_bytes: bytes, python: str) -> None:
     """With the standard library alone: packing needs no more."""
     command = [python, "-I", "-S", "-B", "-c", PACK, str(ROOT / "src")]
     ran = subprocess.run(command, input=aws_stack.encode_policy_document("default"), capture_output=True, check=True)
@@ -111,7 +111,7 @@ def test_the_archive_is_for_the_templates_runtime() -> None:
     assert runtimes == {"python{}.{}".format(*archive.RUNTIME)}
 
 
-def test_the_policy_is_in_it_in_canonical_form(archive_bytes: bytes) -> None:
+def test_the_archive_contains_the_policy_in_canonical_form(archive_bytes: bytes) -> None:
     assert decode_policy(read_members(archive_bytes)[archive.POLICY]) == read_builtin_policy("default", rules.load())
 
 

@@ -33,7 +33,7 @@ def test_stacks_whose_names_differ_in_case_do_not_share_a_bucket(cloud: Cloud) -
     assert all(len(name) <= 63 and name == name.lower() for name in buckets)
 
 
-def test_deployed_again_it_is_unchanged(cloud: Cloud) -> None:
+def test_deploying_a_stack_again_changes_nothing(cloud: Cloud) -> None:
     deploy(cloud, *NETWORK)
     assert not deploy(cloud)
     assert not deploy(cloud, *NETWORK)

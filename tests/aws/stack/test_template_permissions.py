@@ -154,7 +154,7 @@ def test_the_actions_on_all_resources_know_no_type_that_could_be_named() -> None
     assert "ecs:cluster" in statement["Condition"]["ArnEquals"]
 
 
-def test_the_page_lists_them_with_their_reasons() -> None:
+def test_the_page_lists_permissions_on_all_resources_with_reasons() -> None:
     page = (ROOT / "docs" / "how-to" / "aws.md").read_text()
     rows = dict(re.findall(r"(?m)^\| `([a-z0-9]+:[A-Za-z]+)` \| (.+) \|$", page))
     assert rows == WILDCARDS

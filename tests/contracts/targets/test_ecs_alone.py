@@ -53,7 +53,7 @@ def test_a_revision_that_was_registered_before_a_crash_is_used(ecs: InEcs) -> No
     assert (read_definition(ecs)["revision"], ecs.published) == (2, [ecs.first_image])
 
 
-def test_what_ran_in_ecs_before_dockgate_runs_again(ecs: InEcs) -> None:
+def test_a_failed_deploy_restores_the_earlier_service_of_ecs(ecs: InEcs) -> None:
     ecs.ecs.create("old", count=3)
     before = read_definition(ecs, "old")
     for _ in range(2):

@@ -41,7 +41,7 @@ def fetch_page(task: Task) -> str:
 
 
 @pytest.mark.real
-def test_a_task_answers_on_the_port_it_tells(podman: Podman, target: PodmanTarget) -> None:
+def test_a_task_answers_on_its_reported_port(podman: Podman, target: PodmanTarget) -> None:
     (task,) = target.deploy(make_service(1, 1), make_definition(1, podman.first_image), None)
     assert fetch_page(task) == "one"
 

@@ -41,7 +41,7 @@ def test_endless_output_ends_the_process_at_the_limit(text: str) -> None:
     assert lines
 
 
-def test_long_lines_come_in_parts_and_carriage_returns_end_none() -> None:
+def test_long_lines_are_split_and_carriage_returns_end_no_line() -> None:
     lines: list[str] = []
     last_lines = run(
         r"print('x' * 40_000 + '\n1 %\r2 %\r\n\n\xe4')", lambda process, new_lines: lines.extend(new_lines)

@@ -56,7 +56,7 @@ def test_the_settings_of_fixes_are_in_the_pipeline_text(setting: str) -> None:
 
 
 @pytest.mark.parametrize("words", ["timeout: 90m", "branch: 'no'", "runOrder: 2", "arch: arm64"])
-def test_the_text_is_as_people_write_it(words: str) -> None:
+def test_a_pipeline_is_written_as_people_write_yaml(words: str) -> None:
     pipeline = read_definition(TEXT, "web.yaml")
     assert isinstance(pipeline, Pipeline)
     text = write_pipeline(pipeline)

@@ -62,7 +62,7 @@ def test_a_server_that_answers_byte_by_byte_is_given_up_in_time() -> None:
         assert time.monotonic() - begin < 2
 
 
-def test_a_refusal_is_read_to_its_limit() -> None:
+def test_the_body_of_a_refusal_is_read_up_to_a_limit() -> None:
     with serve_response(b"HTTP/1.1 500 Error\r\n\r\n" + b"y" * 100_000) as port:
         assert len(get("127.0.0.1", port, "/", 5).output or "") <= OUTPUT_LIMIT
 

@@ -67,7 +67,7 @@ def test_an_example_reports_these_pushes_and_deletions(name: str) -> None:
 
 
 @pytest.mark.parametrize("time", [None, True, 10**30, -1, "never", [1]])
-def test_a_time_that_is_none_is_left_out(time: object) -> None:
+def test_an_invalid_time_in_a_push_is_left_out(time: object) -> None:
     body = json.loads((DATA / "harbor-push.json").read_text()) | {"occur_at": time}
     assert [push.at for push in _read_pushes("harbor", body)] in ([None], ["1970-01-01T00:00:01Z"])
     body = json.loads((DATA / "ecr-push.json").read_text()) | {"time": time}

@@ -89,7 +89,7 @@ def test_a_waiver_of_a_package_that_cannot_be_judged_is_for_the_gate() -> None:
     assert judge(FleetWaivers((WAIVER,)), items) == [None, Status.UNDETERMINED]
 
 
-def test_a_waiver_of_a_violation_that_the_gate_words_is_for_the_gate() -> None:
+def test_a_waiver_of_a_violation_by_its_message_is_left_to_the_gate() -> None:
     waiver = replace(WAIVER, unread=None, rule="max_findings", violation="1 HIGH finding, at most 0 allowed")
     assert judge(FleetWaivers((waiver,))) == [None, Status.REJECTED]
 

@@ -180,7 +180,7 @@ def test_unknown_keys_do_not_make_the_server_ask_all_the_time(case: Case) -> Non
     assert case.fake.count_calls("/jwks") == 2
 
 
-def test_a_withdrawn_key_counts_no_longer(case: Case) -> None:
+def test_a_key_that_the_provider_withdrew_is_refused(case: Case) -> None:
     case.sign_in()
     case.fake.published = ["second"]
     case.now += timedelta(seconds=KEYS_SECONDS)
@@ -262,7 +262,7 @@ def test_the_token_does_not_verify_an_address_of_the_userinfo(case: Case) -> Non
 
 
 @pytest.mark.parametrize("groups", [None, {"platform": True}, 7, [["platform"]], ""])
-def test_groups_of_another_form_are_none(case: Case, groups: object) -> None:
+def test_groups_of_another_form_are_ignored(case: Case, groups: object) -> None:
     case.fake.metadata = {"userinfo_endpoint": None}
     assert "platform" not in case.sign_in(**{**ADA, "groups": groups}).groups
 

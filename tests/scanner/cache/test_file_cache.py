@@ -40,7 +40,7 @@ def test_a_value_is_found_again(tmp_path: Path) -> None:
     ],
     ids=["renamed", "added", "removed", "another type"],
 )
-def test_a_value_whose_fields_have_changed_is_as_good_as_none(tmp_path: Path, fields: list[tuple[str, type]]) -> None:
+def test_a_cached_value_with_other_fields_is_not_used(tmp_path: Path, fields: list[tuple[str, type]]) -> None:
     """Without its name a field would be empty: an image without packages has no findings."""
     item = make_dataclass("Item", fields, frozen=True)
     box = make_dataclass("Box", [("items", tuple[item, ...], ()), ("first", item | None, None)], frozen=True)  # type: ignore[valid-type]

@@ -41,7 +41,7 @@ def test_a_broken_file_is_as_good_as_none(cache: LayerCache, tmp_path: Path, con
     assert cache.find(layer) is None
 
 
-def test_a_file_of_which_one_bit_has_changed_is_as_good_as_none(cache: LayerCache, tmp_path: Path) -> None:
+def test_a_cached_file_with_a_changed_bit_is_not_used(cache: LayerCache, tmp_path: Path) -> None:
     layer = FakeLayer("sha256:1", [make_file("srv/node_modules/a/package.json", '{"name": "a", "version": "1.0"}')])
     cache.read(layer)
     content = find_cached_file(tmp_path).read_bytes()
@@ -72,7 +72,7 @@ def test_a_scan_does_without_the_digest_of_the_content_and_a_verdict_does_not(
     assert cache.find(layer) is not None
 
 
-def test_what_a_scan_read_is_completed_for_a_verdict_and_not_parsed_again(cache: LayerCache, tmp_path: Path) -> None:
+def test_layer_facts_of_a_scan_are_verified_without_parsing_again(cache: LayerCache, tmp_path: Path) -> None:
     layer = FakeLayer("sha256:1", [make_file("srv/a")])
     facts = cache.read(layer)
     completed_facts = open_verifying_cache(tmp_path).read(layer)

@@ -62,7 +62,7 @@ def test_a_process_with_threads_is_not_forked(tmp_path: Path) -> None:
     assert len({process for _, process in read(tmp_path)}) == 1
 
 
-def test_without_a_cache_it_is_read_here(tmp_path: Path) -> None:
+def test_without_a_cache_layers_are_read_in_this_process(tmp_path: Path) -> None:
     (tmp_path / "cache").touch()
     assert run(tmp_path, BODY.format(local=True)) == ["a0 a1 a2 a3 a4 a5"]
 

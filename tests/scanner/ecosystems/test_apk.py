@@ -47,7 +47,7 @@ def utils() -> Package:
         ("root/lib/apk/db/installed", False),
     ],
 )
-def test_wanted_paths(path: str, *, is_wanted: bool) -> None:
+def test_only_files_of_the_ecosystem_are_read(path: str, *, is_wanted: bool) -> None:
     assert ECOSYSTEM.should_read(path, 1, 0o644, b"") is is_wanted
     assert not is_wanted or path.startswith(ECOSYSTEM.triggers.prefixes)
 

@@ -56,7 +56,7 @@ def lock(**fields: Any) -> bytes:
         ("app/build/conaninfo.txt", False),
     ],
 )
-def test_wanted_paths(path: str, *, is_wanted: bool) -> None:
+def test_only_files_of_the_ecosystem_are_read(path: str, *, is_wanted: bool) -> None:
     assert ECOSYSTEM.should_read(path, 1, 0o644, b"") is is_wanted
 
 

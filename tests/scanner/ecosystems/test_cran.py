@@ -56,7 +56,7 @@ def list_purls(extract: Extract) -> list[str]:
         ("app/my-renv.lock", False),
     ],
 )
-def test_wanted_paths(path: str, *, is_wanted: bool) -> None:
+def test_only_files_of_the_ecosystem_are_read(path: str, *, is_wanted: bool) -> None:
     assert ECOSYSTEM.should_read(path, 1, 0o644, b"") is is_wanted
 
 
@@ -83,7 +83,7 @@ def test_a_source_is_not_installed() -> None:
 
 
 @pytest.mark.parametrize("name", ["stats", "translations"])
-def test_the_packages_of_r_itself_are_not_cran_s(name: str) -> None:
+def test_base_packages_of_r_are_not_those_of_cran(name: str) -> None:
     assert read(f"Package: {name}\nVersion: 4.5.0\nPriority: base\n{BUILT}") == Extract()
 
 

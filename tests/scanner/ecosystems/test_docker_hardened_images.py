@@ -35,7 +35,7 @@ def make_document(*locators: object) -> object:
         ("srv/opt/docker/sbom/python/.spdx.python.json", False),
     ],
 )
-def test_wanted_paths(path: str, *, is_wanted: bool) -> None:
+def test_only_files_of_the_ecosystem_are_read(path: str, *, is_wanted: bool) -> None:
     assert ECOSYSTEM.should_read(path, 1, 0o644, b"") is is_wanted
 
 
@@ -46,7 +46,7 @@ def test_document_lists_only_what_docker_compiled() -> None:
     assert ECOSYSTEM.build_from_purl(Purl("dhi", "", "python", "3.14.3"), None).purl == package.purl
 
 
-def test_an_image_s_own_document_and_the_link_to_it_are_no_package() -> None:
+def test_the_document_of_an_image_itself_is_no_package() -> None:
     layer = [
         *(make_file("etc/os-release", "ID=debian\nVERSION_ID=13\n"), make_file(PATH, DOCUMENT)),
         make_file("var/lib/dpkg/status.d/tzdata", "Package: tzdata\nVersion: 1\n"),
@@ -70,7 +70,7 @@ def test_an_image_s_own_document_and_the_link_to_it_are_no_package() -> None:
         (b" " * (FILE_LIMIT + 1), "no more than"),
     ],
 )
-def test_other_files_are_unreadable_with_reason(content: bytes, reason: str) -> None:
+def test_a_document_of_another_form_is_unreadable_with_a_reason(content: bytes, reason: str) -> None:
     with pytest.raises(UnreadableError, match=reason):
         read(content)
 

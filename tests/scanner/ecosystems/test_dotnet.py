@@ -46,11 +46,11 @@ def list_purls(extract: Extract) -> list[str]:
         ("root/.nuget/packages/npgsql/8.0.2/npgsql.nuspec", False),
     ],
 )
-def test_wanted_paths(path: str, *, is_wanted: bool) -> None:
+def test_only_files_of_the_ecosystem_are_read(path: str, *, is_wanted: bool) -> None:
     assert ECOSYSTEM.should_read(path, 1, 0o644, b"") is is_wanted
 
 
-def test_a_library_as_it_was_built() -> None:
+def test_a_deps_json_lists_packages_without_the_project_itself() -> None:
     extract = read_fixture("Python.Runtime.deps.json", "opt/lib/Python.Runtime.deps.json")
     assert "Microsoft.CSharp@4.7.0" in list_purls(extract)
     assert not any("Python.Runtime" in purl for purl in list_purls(extract))  # the project itself
@@ -111,7 +111,7 @@ def test_a_file_outside_the_folder_is_not_owned() -> None:
     assert read(json.dumps(content), "x.deps.json").owns == {"pkg:nuget/a@1": ("b/c.so",)}
 
 
-def test_lockfiles() -> None:
+def test_lockfiles_of_nuget_list_packages() -> None:
     extract = read_fixture("packages.lock.json", "src/packages.lock.json")
     assert list_purls(extract) == ["Newtonsoft.Json@12.0.1", "System.Text.Encodings.Web@4.5.0"]
     assert extract.is_lockfile

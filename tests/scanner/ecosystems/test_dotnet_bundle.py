@@ -75,7 +75,7 @@ def test_bundle_without_readable_deps_json_is_unread(content: bytes, reason: str
         read(content)
 
 
-def test_in_an_image_it_is_found_by_its_content() -> None:
+def test_a_bundle_in_an_image_is_found_by_its_content() -> None:
     inventory = read_image(make_image([make_file("etc/os-release", DEBIAN), make_file(PATH, make_bundle())]), load())
     assert {package.path for package in inventory.packages} == {PATH}
     unread_entries = read_image(

@@ -51,7 +51,7 @@ def assign_distribution(distribution: Distribution, package: Package | None = No
         ("usr/share/var/lib/dpkg/status", False),
     ],
 )
-def test_wanted_paths(path: str, *, is_wanted: bool) -> None:
+def test_only_files_of_the_ecosystem_are_read(path: str, *, is_wanted: bool) -> None:
     assert ECOSYSTEM.should_read(path, 1, 0o644, b"") is is_wanted
 
 

@@ -69,7 +69,7 @@ def list_purls(extract: Extract) -> list[str]:
         ("app/my-mix.lock", False),
     ],
 )
-def test_wanted_paths(path: str, *, is_wanted: bool) -> None:
+def test_only_files_of_the_ecosystem_are_read(path: str, *, is_wanted: bool) -> None:
     assert ECOSYSTEM.should_read(path, 1, 0o644, b"") is is_wanted
 
 
@@ -84,7 +84,7 @@ def test_wanted_paths(path: str, *, is_wanted: bool) -> None:
         ("usr/local/bin/own", b"PK\3\4 escript", False),
     ],
 )
-def test_wanted_archives(path: str, head: bytes, *, is_wanted: bool) -> None:
+def test_only_archives_of_the_ecosystem_are_read(path: str, head: bytes, *, is_wanted: bool) -> None:
     assert ECOSYSTEM.should_read(path, 1, 0o755, head) is is_wanted
 
 

@@ -95,7 +95,7 @@ def _encode_varint(number: int) -> bytes:
         ("src/.cache/go.mod", b"module", False),
     ],
 )
-def test_wanted_paths(path: str, head: bytes, *, is_wanted: bool) -> None:
+def test_only_files_of_the_ecosystem_are_read(path: str, head: bytes, *, is_wanted: bool) -> None:
     assert ECOSYSTEM.should_read(path, 1, 0o755, head) is is_wanted
 
 
@@ -183,7 +183,7 @@ def test_go_command_yields_the_toolchain() -> None:
         ("devel go1.24-abc1234 Tue Nov 24", "devel go1.24-abc1234 Tue Nov 24"),
     ],
 )
-def test_toolchains(toolchain: str, version: str) -> None:
+def test_the_version_of_the_toolchain_is_the_standard_library(toolchain: str, version: str) -> None:
     assert list_modules(read(rewrite_build_info("path\tcmd/vet\n", toolchain))) == [("stdlib", version)]
 
 

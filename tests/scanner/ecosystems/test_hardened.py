@@ -68,7 +68,7 @@ def test_language_package_in_a_docker_package_is_judged_by_its_own_advisories() 
     assert [package.owner for package in inventory.packages if package.ecosystem == "PyPI"] == [None]
 
 
-def test_an_image_of_docker_s_must_have_the_database_of_its_family() -> None:
+def test_a_hardened_image_of_docker_needs_the_database_of_its_family() -> None:
     inventory = read_image(
         make_image([make_file("etc/os-release", HARDENED_ALPINE), make_file(status.STATUS, STATUS)]), ECOSYSTEMS
     )

@@ -48,7 +48,7 @@ def list_purls(extract: Extract) -> list[str]:
         ("app/my-stack.yaml.lock", False),
     ],
 )
-def test_wanted_paths(path: str, *, is_wanted: bool) -> None:
+def test_only_files_of_the_ecosystem_are_read(path: str, *, is_wanted: bool) -> None:
     assert ECOSYSTEM.should_read(path, 1, 0o644, b"") is is_wanted
 
 
@@ -70,11 +70,11 @@ def test_an_entry_owns_the_folder_of_its_interfaces() -> None:
 @pytest.mark.parametrize(
     "folder", ["/", "..", "relative/lib", "${pkgroot}/..", "/root/.cabal", "${pkgroot}/package.db", ""]
 )
-def test_no_entry_owns_what_is_above_it(folder: str) -> None:
+def test_no_entry_of_ghc_owns_folders_above_it(folder: str) -> None:
     assert read(f"name: a\nversion: 1\nimport-dirs: {folder}\n").owns == {}
 
 
-def test_the_library_of_the_compiler_has_the_compiler_s_version() -> None:
+def test_the_library_of_the_compiler_has_its_version() -> None:
     extract = read("name: ghc\nversion: 9.6.6\n")
     assert [(package.ecosystem, package.purl) for package in extract.packages] == [
         ("Hackage", "pkg:hackage/ghc@9.6.6"),

@@ -70,7 +70,7 @@ def list_purls(extract: Extract) -> list[str]:
         ("srv/jar", False),
     ],
 )
-def test_wanted_paths(path: str, *, is_wanted: bool) -> None:
+def test_only_files_of_the_ecosystem_are_read(path: str, *, is_wanted: bool) -> None:
     assert ECOSYSTEM.should_read(path, 1, 0o644, b"") is is_wanted
 
 
@@ -84,7 +84,7 @@ def test_wanted_paths(path: str, *, is_wanted: bool) -> None:
         ("stax-api-1.0.1.jar", ["stax/stax-api@1.0.1"]),
     ],
 )
-def test_published_jars(jar: str, expected: list[str]) -> None:
+def test_published_jars_have_their_coordinates(jar: str, expected: list[str]) -> None:
     extract = read(f"opt/{jar}", (DATA / jar).read_bytes())
     assert list_purls(extract) == expected
     assert extract.unread_parts == ()
@@ -100,7 +100,7 @@ def test_a_package_is_called_by_group_and_artifact() -> None:
 
 
 @pytest.mark.parametrize("is_packed", [True, False], ids=["inflated", "in place"])
-def test_archives_in_archives(*, is_packed: bool) -> None:
+def test_archives_in_archives_are_read(*, is_packed: bool) -> None:
     jar = (DATA / SPARK).read_bytes()
     war = archive({"WEB-INF/lib/" + SPARK: jar, "WEB-INF/classes/A.class": b""}, is_packed=is_packed)
     extract = read("srv/shop.ear", archive({"shop.war": war, "lib/x.jar": b"no zip"}, is_packed=is_packed))

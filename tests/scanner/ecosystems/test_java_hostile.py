@@ -205,7 +205,7 @@ def test_repeated_nested_archives_are_limited() -> None:
     assert len(extract.packages) <= jars.PARTS_LIMIT
 
 
-def test_inflating_is_limited() -> None:
+def test_inflated_bytes_of_an_archive_are_limited() -> None:
     bomb = archive([("a.jar", bytes(200 * 1024 * 1024))], is_packed=True)
     assert len(bomb) < 1024 * 1024
     shared_content = bomb[: bomb.index(b"PK\x01\x02")]

@@ -79,7 +79,7 @@ def make_version(chance: random.Random) -> str:
 
 
 @pytest.mark.real
-def test_maven_agrees() -> None:
+def test_version_order_agrees_with_maven() -> None:
     chance = random.Random()  # noqa: S311 another sample each time
     versions = [make_version(chance) for _ in range(3000)]
     command = ["java", "-cp", JAR, "org.apache.maven.artifact.versioning.ComparableVersion", *versions]

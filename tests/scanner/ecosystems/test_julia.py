@@ -47,7 +47,7 @@ def list_purls(extract: Extract) -> list[str]:
         ("app/MyManifest.toml", False),
     ],
 )
-def test_wanted_paths(path: str, *, is_wanted: bool) -> None:
+def test_only_files_of_the_ecosystem_are_read(path: str, *, is_wanted: bool) -> None:
     assert ECOSYSTEM.should_read(path, 1, 0o644, b"") is is_wanted
 
 
@@ -61,7 +61,7 @@ def test_an_installed_package_owns_its_folder() -> None:
     assert not extract.is_lockfile
 
 
-def test_what_comes_with_julia_is_a_package_when_it_has_a_version() -> None:
+def test_a_standard_library_of_julia_with_a_version_is_a_package() -> None:
     library = 'name = "OpenSSL_jll"\nuuid = "458c"\nversion = "3.0.15+1"\n'
     assert list_purls(read(library, f"{STDLIB}/OpenSSL_jll/Project.toml")) == [
         "pkg:julia/OpenSSL_jll@3.0.15%2B1?uuid=458c",

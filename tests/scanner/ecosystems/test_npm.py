@@ -48,7 +48,7 @@ def read(content: str | bytes) -> Extract:
         ("app/node_modules/a/xpackage.json", False),
     ],
 )
-def test_wanted_paths(path: str, *, is_wanted: bool) -> None:
+def test_only_files_of_the_ecosystem_are_read(path: str, *, is_wanted: bool) -> None:
     assert ECOSYSTEM.should_read(path, 1, 0o644, b"") is is_wanted
 
 
@@ -60,7 +60,7 @@ LASTS = ("package.json", "yarn.lock", "bun.lock", "pnpm-lock.yaml", "package-loc
 
 
 @given(st.lists(st.sampled_from(PARTS), max_size=5), st.sampled_from((*LASTS, *PARTS)))
-def test_wanted_paths_have_a_trigger(folders: list[str], last: str) -> None:
+def test_paths_that_are_read_have_a_trigger(folders: list[str], last: str) -> None:
     path, triggers = "/".join((*folders, last)), ECOSYSTEM.triggers
     has_trigger = (
         last in triggers.names or path.startswith(triggers.prefixes) or any(part in path for part in triggers.parts)

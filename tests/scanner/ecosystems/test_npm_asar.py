@@ -50,7 +50,7 @@ def nest_package(*folders: str, **reasons: Any) -> dict[str, Any]:
         ("opt/Own/resources/app.asar.unpacked/node_modules/n/n.node", MAGIC, False),
     ],
 )
-def test_wanted_paths(path: str, head: bytes, *, is_wanted: bool) -> None:
+def test_only_files_of_the_ecosystem_are_read(path: str, head: bytes, *, is_wanted: bool) -> None:
     assert ECOSYSTEM.should_read(path, 1, 0o644, head) is is_wanted
 
 

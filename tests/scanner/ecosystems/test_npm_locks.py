@@ -128,7 +128,7 @@ def test_lockfiles_of_each_tool_name_their_packages(file_name: str) -> None:
     ],
     ids=range(25),
 )
-def test_sources_and_forms(name: str, content: str, expected: list[str]) -> None:
+def test_packages_of_each_lockfile_form_are_read(name: str, content: str, expected: list[str]) -> None:
     assert list_names(read(name, content)) == expected
 
 

@@ -145,7 +145,7 @@ def test_cache_that_is_a_link_is_unread() -> None:
         ("opt/nodejs/a/package.json", False),
     ],
 )
-def test_wanted_paths(path: str, *, is_wanted: bool) -> None:
+def test_only_files_of_the_ecosystem_are_read(path: str, *, is_wanted: bool) -> None:
     assert ECOSYSTEM.should_read(path, 1, 0o644, b"") is is_wanted
 
 
@@ -156,7 +156,7 @@ def test_an_alias_is_the_package_that_its_file_names() -> None:
     assert [package.purl for package in result.packages] == ["pkg:npm/is-number@6.0.0"]
 
 
-def test_a_library_of_debian_is_a_package_and_judged_as_debian_s() -> None:
+def test_a_library_of_debian_is_judged_as_a_package_of_debian() -> None:
     folder = "usr/share/nodejs/lodash"
     inventory = read_image(
         make_image(
@@ -225,7 +225,7 @@ def test_an_archive_that_holds_nothing_is_unreadable(content: bytes, reason: str
         ECOSYSTEM.read(ARCHIVE, io.BytesIO(content))
 
 
-def test_a_bomb_is_not_inflated() -> None:
+def test_a_compression_bomb_in_a_store_is_not_inflated() -> None:
     result = ECOSYSTEM.read(ARCHIVE, io.BytesIO(pack_members({"node_modules/a/package.json": b" " * 2**26})))
     assert result.packages == ()
     assert [path for path, _ in result.unread_parts] == ["node_modules/a/package.json"]

@@ -50,7 +50,7 @@ def list_purls(extract: Extract) -> list[str]:
         ("src/other.locked", False),
     ],
 )
-def test_wanted_paths(path: str, *, is_wanted: bool) -> None:
+def test_only_files_of_the_ecosystem_are_read(path: str, *, is_wanted: bool) -> None:
     assert ECOSYSTEM.should_read(path, 1, 0o644, b"") is is_wanted
 
 

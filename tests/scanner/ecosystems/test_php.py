@@ -50,7 +50,7 @@ def read(content: str | bytes | object, path: str = PATH) -> Extract:
         ("usr/bin/composer", False),
     ],
 )
-def test_wanted_paths(path: str, *, is_wanted: bool) -> None:
+def test_only_files_of_the_ecosystem_are_read(path: str, *, is_wanted: bool) -> None:
     assert ECOSYSTEM.should_read(path, 1, 0o644, b"") is is_wanted
 
 
@@ -231,7 +231,7 @@ def make_version(chance: random.Random) -> str:
 
 
 @pytest.mark.real
-def test_composer_agrees() -> None:
+def test_version_order_agrees_with_composer() -> None:
     chance = random.Random(7)  # noqa: S311 a repeatable sample
     pairs = [(make_version(chance), make_version(chance)) for _ in range(20_000)]
     statements = [line for line in read_statements("packagist.txt") if len(line) == 3]

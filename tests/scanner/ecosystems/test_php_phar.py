@@ -55,12 +55,12 @@ def make_phar(*files: tuple[str, bytes], flags: int = 0, script: bytes = SCRIPT,
         ("usr/bin/own", b"<?php", False),
     ],
 )
-def test_wanted_paths(path: str, head: bytes, *, is_wanted: bool) -> None:
+def test_only_files_of_the_ecosystem_are_read(path: str, head: bytes, *, is_wanted: bool) -> None:
     assert ECOSYSTEM.should_read(path, 1, 0o755, head) is is_wanted
 
 
 @pytest.mark.parametrize("name", ["plain", "gz", "zip"])
-def test_packages_are_those_of_the_installed_json_in_it(name: str) -> None:
+def test_packages_of_a_phar_are_those_of_its_installed_json(name: str) -> None:
     extract = read((DATA / f"{name}.phar").read_bytes())
     installed_extract = ECOSYSTEM.read(f"{PATH}!/{INSTALLED}", io.BytesIO((DATA / "installed.json").read_bytes()))
     assert extract.packages == installed_extract.packages
@@ -76,7 +76,7 @@ def test_every_way_in_which_a_script_ends_and_a_file_is_packed_is_read(end: byte
     assert [package.purl for package in read(content).packages] == ["pkg:composer/acme/a@1.0"]
 
 
-def test_an_archive_without_composer_s_packages_and_a_script_are_nothing() -> None:
+def test_a_phar_without_composer_packages_has_no_packages() -> None:
     assert read(make_phar(("src/main.php", b"<?php"))) == Extract()
     script = b"#!/usr/bin/env php\n<?php echo '__HALT_COMPILER();'; // and so on\n"
     assert read(script, "usr/bin/own") == Extract()
@@ -116,7 +116,7 @@ def test_an_archive_that_cannot_be_read_says_why(content: bytes, reason: str) ->
         (make_entry(INSTALLED, 4, 4, zlib.crc32(b"\xff" * 4)), "not JSON"),
     ],
 )
-def test_a_file_in_it_that_cannot_be_read_is_unread_and_named(reasons: bytes, reason: str) -> None:
+def test_a_file_in_a_phar_that_cannot_be_read_is_named(reasons: bytes, reason: str) -> None:
     body = struct.pack("<IBBIII", 1, 0x11, 0x10, 0, 0, 0) + reasons
     ((inner, unread_reason),) = read(SCRIPT + struct.pack("<I", len(body)) + body + b"\xff" * 4).unread_parts
     assert inner == INSTALLED

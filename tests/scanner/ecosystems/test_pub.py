@@ -31,7 +31,7 @@ def read(content: str | bytes) -> Extract:
         ("root/.pub-cache/hosted/pub.dev/http-0.13.3/example/pubspec.lock", False),
     ],
 )
-def test_wanted_paths(path: str, *, is_wanted: bool) -> None:
+def test_only_files_of_the_ecosystem_are_read(path: str, *, is_wanted: bool) -> None:
     assert ECOSYSTEM.should_read(path, 1, 0o644, b"") is is_wanted
 
 

@@ -39,7 +39,7 @@ def read(content: str | bytes, path: str = METADATA) -> Extract:
         ("x/a.dist-info/METADATA/y", False),
     ],
 )
-def test_wanted_paths(path: str, *, is_wanted: bool) -> None:
+def test_only_files_of_the_ecosystem_are_read(path: str, *, is_wanted: bool) -> None:
     assert ECOSYSTEM.should_read(path, 1, 0o644, b"") is is_wanted
 
 
@@ -48,7 +48,7 @@ def test_wanted_paths(path: str, *, is_wanted: bool) -> None:
     st.sampled_from(("a.egg-info", ".egg", "b.egg", "METADATA", "RECORD", "PKG-INFO", "pylock.toml", "pylock.a.toml",
                      "installed-files.txt", "requirements.txt", "uv.lock", "Pipfile.lock", "x.toml")),
 )  # fmt: skip
-def test_wanted_paths_have_a_trigger(folder: str, last: str) -> None:
+def test_paths_that_are_read_have_a_trigger(folder: str, last: str) -> None:
     triggers = ECOSYSTEM.triggers
     has_trigger = last in triggers.names or "." + last.rpartition(".")[2] in triggers.suffixes
     assert has_trigger or not ECOSYSTEM.should_read(folder + last, 1, 0o644, b"")

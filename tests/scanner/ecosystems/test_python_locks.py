@@ -64,7 +64,7 @@ def test_lockfiles_of_each_tool_name_their_packages(file_name: str) -> None:
         ("x/a-1.0-py3-none-any.whl", True),
     ],
 )
-def test_wanted_paths(path: str, *, is_wanted: bool) -> None:
+def test_only_files_of_the_ecosystem_are_read(path: str, *, is_wanted: bool) -> None:
     assert ECOSYSTEM.should_read(path, 1, 0o644, b"") is is_wanted
 
 
@@ -138,7 +138,7 @@ def test_requirements_as_windows_writes_them_are_read() -> None:
     ],
     ids=range(15),
 )
-def test_sources_and_groups(name: str, content: str, expected: list[str]) -> None:
+def test_packages_of_each_source_and_group_are_read(name: str, content: str, expected: list[str]) -> None:
     assert list_names(read(name, content)) == expected
 
 

@@ -56,7 +56,7 @@ def read(content: bytes, path: str = "app/a.pyz") -> Extract:
         ("site-packages/foo-1-py3.egg", 1, b"", True),
     ],
 )
-def test_wanted_archives_have_a_trigger(path: str, size: int, head: bytes, *, is_wanted: bool) -> None:
+def test_archives_that_are_read_have_a_trigger(path: str, size: int, head: bytes, *, is_wanted: bool) -> None:
     assert ECOSYSTEM.should_read(path, size, 0o755, head) is is_wanted
     suffix = "." + path.rpartition(".")[2].lower()
     assert suffix in ECOSYSTEM.triggers.suffixes or head[:4] in SHEBANGS

@@ -120,7 +120,7 @@ def test_many_rows_in_many_pages_are_read_in_order(tmp_path: Path) -> None:
         "CREATE VIEW Packages AS WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i, i FROM n",
     ],
 )
-def test_without_its_table_it_is_unreadable(schema: str, tmp_path: Path) -> None:
+def test_a_database_without_its_table_is_unreadable(schema: str, tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "db")) as connection:
         connection.execute(schema)
     assert read_refusal(SQLITE, (tmp_path / "db").read_bytes()) == "it has no table Packages"

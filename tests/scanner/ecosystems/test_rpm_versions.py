@@ -91,7 +91,7 @@ def test_rpm_agrees_with_the_stated_order() -> None:
 
 
 @pytest.mark.real
-def test_rpm_agrees() -> None:
+def test_version_order_agrees_with_rpm() -> None:
     """Nothing is refused here: rpm takes every string but the empty one."""
     chance = random.Random(9)  # noqa: S311 a repeatable sample
     pairs = [(a, make_version(chance, a)) for a in (make_version(chance) for _ in range(PAIRS))]

@@ -55,7 +55,7 @@ def read_fixture(name: str) -> Extract:
         ("srv/myGemfile.lock", False),
     ],
 )
-def test_wanted_paths(path: str, *, is_wanted: bool) -> None:
+def test_only_files_of_the_ecosystem_are_read(path: str, *, is_wanted: bool) -> None:
     assert ECOSYSTEM.should_read(path, 1, 0o644, b"") is is_wanted
 
 
@@ -147,7 +147,7 @@ def test_a_specification_that_names_no_gem_is_unreadable(content: str | bytes, r
         read(content)
 
 
-def test_a_lockfile_does_not_count_the_project_s_own_gems() -> None:
+def test_a_lockfile_does_not_count_gems_of_the_project_itself() -> None:
     extract = read(LOCK, "srv/Gemfile.lock")
     assert [package.purl for package in extract.packages] == ["pkg:gem/rake@13.2.1", "pkg:gem/webrick@1.9.1"]
     assert extract.is_lockfile
@@ -258,7 +258,7 @@ def make_version(chance: random.Random) -> str:
 
 
 @pytest.mark.real
-def test_rubygems_agrees() -> None:
+def test_version_order_agrees_with_rubygems() -> None:
     chance = random.Random(19)  # noqa: S311 a repeatable sample
     pairs = [(make_version(chance), make_version(chance)) for _ in range(20_000)]
     cases = [line for line in read_statements("rubygems.txt") if len(line) == 3]

@@ -79,7 +79,7 @@ def compare_with_dpkg(a: str, b: str) -> str:
     return "!" if less is None else "<" if less else "=" if is_order("eq") else ">"
 
 
-def test_dpkg_agrees() -> None:
+def test_version_order_agrees_with_dpkg() -> None:
     chance = random.Random(13)  # noqa: S311 a repeatable sample
     for _ in range(500):  # each starts one or two processes
         a, b = make_dpkg_version(chance), make_dpkg_version(chance)
@@ -106,7 +106,7 @@ def compare_with_packaging(a: str, b: str) -> str:
     return "<" if first < second else "=" if first == second else ">"
 
 
-def test_packaging_agrees() -> None:
+def test_version_order_agrees_with_packaging() -> None:
     chance = random.Random(440)  # noqa: S311 a repeatable sample
     for _ in range(10_000):
         a, b = make_python_version(chance), make_python_version(chance)

@@ -54,7 +54,7 @@ def make_manifest(**changes: Any) -> bytes:
         ("app/myproduct.json", False),
     ],
 )
-def test_wanted_paths(path: str, *, is_wanted: bool) -> None:
+def test_only_files_of_the_ecosystem_are_read(path: str, *, is_wanted: bool) -> None:
     assert ECOSYSTEM.should_read(path, 1, 0o644, b"{") is is_wanted
     assert not ECOSYSTEM.should_read("srv/ext/a/package.json", 0, 0, b"")  # a link
 
@@ -74,7 +74,7 @@ def test_names_match_in_any_case() -> None:
     assert package.purl == "pkg:vscode-extension/effetmer/darkgpt@1.0.0"
 
 
-def test_extension_without_publisher_gets_the_editor_s_placeholder() -> None:
+def test_extension_without_publisher_gets_the_placeholder_of_the_editor() -> None:
     (package,) = read(make_manifest(publisher=None)).packages
     assert package.source_name == "undefined_publisher.b"
 

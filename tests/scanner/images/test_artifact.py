@@ -63,7 +63,7 @@ def test_its_manifest_is_an_oci_artifacts(running: Running, file: Path) -> None:
 
 
 @pytest.mark.real
-def test_it_is_distinguished_from_an_image_that_cannot_be_read(running: Running, file: Path) -> None:
+def test_an_artifact_is_distinguished_from_an_unreadable_image(running: Running, file: Path) -> None:
     reference = f"{running.address}/team/thing:3"
     push_artifact(reference, KIND, file, {})
     with pytest.raises(NotAnImageError, match="not a container image"):
@@ -85,9 +85,7 @@ def test_an_artifact_of_another_type_is_refused(running: Running, file: Path, tm
 
 
 @pytest.mark.real
-def test_without_the_right_credentials_it_is_denied(
-    tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_artifact_is_denied_without_credentials(tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with run_registry(tmp_path / "registry", password=True) as running:
         reference = f"{running.address}/team/thing:1"
         monkeypatch.setenv("REGISTRY_AUTH_FILE", str(tmp_path / "auth.json"))

@@ -82,9 +82,7 @@ def test_each_registry_has_its_own(ecr: Ecr, tokens: EcrTokens) -> None:
     assert ecr.requests == ["eu-west-1", "us-east-1"]
 
 
-def test_what_a_login_left_wins_and_other_registries_are_not_asked_about(
-    ecr: Ecr, tokens: EcrTokens, tmp_path: Path
-) -> None:
+def test_stored_credentials_of_a_login_take_precedence_over_ecr(ecr: Ecr, tokens: EcrTokens, tmp_path: Path) -> None:
     environ = {"HOME": str(tmp_path), "XDG_RUNTIME_DIR": str(tmp_path)}
     assert find_credentials("registry.test", "app", environ, tokens) is None
     assert ecr.requests == []

@@ -138,9 +138,9 @@ def test_a_document_without_end_is_not_read() -> None:
 
 def test_documents_that_are_large_together_are_not_all_read() -> None:
     contents = [json.dumps({"vex": number}).ljust(SIZE_LIMIT).encode() for number in range(TOTAL_LIMIT // SIZE_LIMIT)]
-    body, blobs = manifest(b'{"first": 1}', *contents, b'{"last": 1}')
-    answers = {f"referrers/{IMAGE.digest}": index(body), **paths(body, blobs)}
-    with serve(answering(answers)) as server:
+    body, blobs = make_manifest(b'{"first": 1}', *contents, b'{"last": 1}')
+    answers = {f"referrers/{IMAGE.digest}": index(body), **map_paths(body, blobs)}
+    with serve(serve_answers(answers)) as server:
         documents = read_documents(f"{server.address}/team/app@{IMAGE.digest}")
     assert documents == [b'{"first": 1}', *contents[:-1], b'{"last": 1}']
 

@@ -43,7 +43,7 @@ def find(folder: Path, repository: str = "team/app", registry: str = HOST, **var
     return find_credentials(registry, repository, make_environment(folder, **variables))
 
 
-def test_without_any_file_there_are_none(tmp_path: Path) -> None:
+def test_without_a_file_there_are_no_credentials(tmp_path: Path) -> None:
     assert find(tmp_path) is None
 
 
@@ -114,7 +114,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["[]", "null", '{"auths": []}', '{"auths": {"registry.test:5000": 1}}'])
-def test_a_file_of_another_form_holds_none(tmp_path: Path, text: str) -> None:
+def test_a_file_of_another_form_has_no_credentials(tmp_path: Path, text: str) -> None:
     write_docker_config(tmp_path)
     (tmp_path / ".docker/config.json").write_text(text)
     assert find(tmp_path) is None

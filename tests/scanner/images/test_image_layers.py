@@ -70,7 +70,7 @@ def test_what_follows_the_owner_is_a_part_of_the_name_or_times(magic: bytes, pre
     assert list_paths(make_header(b"f", tail=magic + bytes(80) + prefix) + END) == [path]
 
 
-def test_names_are_made_normal() -> None:
+def test_paths_of_a_layer_are_normalized() -> None:
     names = ["./a", "/b", "c//d", "./e/./f", ".hidden", "j/.k", "..l"]
     assert list_paths(make.pack_tar(dict.fromkeys(names, b""))) == ["a", "b", "c/d", "e/f", ".hidden", "j/.k", "..l"]
 

@@ -35,7 +35,7 @@ DIGEST = "sha256:" + "a" * 64
         (f"host:443/name:tag@{DIGEST}", RegistryReference("host:443", "name", "tag", DIGEST)),
     ],
 )
-def test_names_in_registries(text: str, meaning: RegistryReference) -> None:
+def test_references_to_registries_are_parsed(text: str, meaning: RegistryReference) -> None:
     assert parse_reference(text) == meaning
 
 

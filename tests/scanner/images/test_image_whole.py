@@ -40,7 +40,7 @@ def test_an_archive_may_be_compressed_as_a_whole(form: str, compression: make.Co
     assert list_names("-", data) == ["one"]
 
 
-def test_nothing_of_it_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_temporary_files_of_an_image_are_deleted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "tmp").mkdir()
     monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
     before = len(os.listdir("/proc/self/fd"))
@@ -96,7 +96,7 @@ def test_a_missing_temporary_folder_is_reported(tmp_path: Path, monkeypatch: pyt
         open_images("-", stdin=io.BytesIO(archive(tmp_path)))
 
 
-def test_what_comes_from_a_registry_or_a_plain_file_needs_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_image_of_a_registry_needs_no_temporary_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path / "nowhere"))
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "nowhere"))
     archive(tmp_path)

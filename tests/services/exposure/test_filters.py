@@ -207,7 +207,7 @@ def test_a_running_image_without_location_is_waived_by_the_repository_where_it_w
     fleet.store.waivers.add(waiver)
     for fleet.ungrouped_limit in (UNGROUPED_LIMIT, 0):
         exposure = fleet.find_exposure("CVE-2026-1", only=ExposureFilter.WAIVED)
-        assert image_digests(exposure) == [digest("a")]
+        assert list_digests(exposure) == [digest("a")]
         assert [service.repository for service in exposure.services] == ["team/a"]
 
 
@@ -222,7 +222,7 @@ def test_a_verdict_in_another_repository_is_not_shown_to_a_limited_caller(fleet:
     assert fleet.find_exposure("CVE-2026-1").rejected == 1
 
 
-def test_vex_statements_excuse_it_in_their_images_and_are_read_at_once(fleet: Fleet) -> None:
+def test_vex_statements_excuse_a_vulnerability_in_their_images(fleet: Fleet) -> None:
     for number in range(6):
         fleet.push(f"image-{number}", f"team/{number}", "1", make_package("idna", "3.6"))
     for number in (1, 4):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from tests.services.exposure_fleet import Fleet
-from tests.services.fleet.test_index import FLASK, IDNA, AdvisoryDatabase, advisory, digest, package
+from tests.services.fleet.test_index import FLASK, IDNA, AdvisoryDatabase, digest, make_advisory, make_package
 from tests.store.factories import FACTORIES, open_store_of_kind
 
 from dockgate.store.exposure.records import ExposureScope
@@ -88,7 +88,7 @@ def test_the_images_of_each_vulnerability_are_counted_as_its_page_lists_them(fle
         return {entry.name: counts.get(entry.id, 0) for entry in entries}
 
     assert count_images() == {"CVE-2026-9": 1, "CVE-2026-1": 2, "CVE-2026-2": 1}
-    fleet.push("c", "team/web", "1", package("idna", "3.6"))
+    fleet.push("c", "team/web", "1", make_package("idna", "3.6"))
     assert count_images() == {"CVE-2026-9": 0, "CVE-2026-1": 2, "CVE-2026-2": 0}
     assert count_images() == {name: fleet.find_exposure(name).total for name in count_images()}
     assert count_images(digest("a")) == {"CVE-2026-9": 1, "CVE-2026-1": 3, "CVE-2026-2": 1}

@@ -268,14 +268,14 @@ def test_a_limited_token_sees_its_repositories_only(fleet: Fleet) -> None:
 
 
 def test_images_with_another_version_are_not_affected_unless_it_is_unknown(fleet: Fleet) -> None:
-    fleet.push("a", "team/a", "1", package("idna", "3.6"))
-    fleet.push("b", "team/b", "1", package("idna", "3.7"))
-    fleet.push("c", "team/c", "1", package("flask", "1"))
-    fleet.push("d", "team/d", "1", package("idna", "3.7"), unread_paths=(Unread("/x", "It is encrypted."),))
-    unaffected = fleet.find_exposure("CVE-2026-1").unaffected
-    assert unaffected == UnaffectedImages(1, ["idna"])
+    fleet.push("a", "team/a", "1", make_package("idna", "3.6"))
+    fleet.push("b", "team/b", "1", make_package("idna", "3.7"))
+    fleet.push("c", "team/c", "1", make_package("flask", "1"))
+    fleet.push("d", "team/d", "1", make_package("idna", "3.7"), unread_paths=(Unread("/x", "It is encrypted."),))
+    unaffected_images = fleet.find_exposure("CVE-2026-1").unaffected
+    assert unaffected_images == UnaffectedImages(1, ["idna"])
     # A package of an ecosystem that no image has is not named.
-    fleet.database.advisories = [IDNA, FLASK, advisory("CVE-2026-1", "python-idna", "2", "AlmaLinux:9")]
+    fleet.database.advisories = [IDNA, FLASK, make_advisory("CVE-2026-1", "python-idna", "2", "AlmaLinux:9")]
     assert fleet.find_exposure("CVE-2026-1").unaffected == UnaffectedImages(1, ["idna"])
     assert fleet.find_exposure("idna").unaffected is None
     assert fleet.find_exposure("CVE-2026-1", as_of=20).unaffected is None

@@ -111,7 +111,7 @@ def test_times_count_on_the_days_at_whose_end_they_last(times: list[tuple[str, s
     assert count_open(times, ["2026-11-01", "2026-11-02", "2026-11-03"]) == counts
 
 
-def test_a_tag_shows_what_it_named_on_each_day(fleet: Fleet) -> None:
+def test_the_trend_of_a_tag_counts_the_image_that_it_named_each_day(fleet: Fleet) -> None:
     fleet.push("a", "team/web", "1", make_package("idna", "3.6"))
     fleet.today = 12
     fleet.push("b", "team/web", "1", make_package("idna", "3.7"))

@@ -153,10 +153,10 @@ def test_only_reports_with_what_a_waiver_or_vex_document_names_renew_their_image
         compute_digest(b"1"), "openvex", "ana", None, ("GHSA-1",), VexStatus.NOT_AFFECTED, ("pkg:npm/reported@1",)
     )
     other_package = replace(statement, document=compute_digest(b"2"), products=("pkg:npm/else@1",))
-    for uploaded, names in ((statement, both), (other_package, set())):
-        record = VexRecord(uploaded.document, "", "openvex", "ana", "principal:ana", world.now)
-        store.vex.add(record, uploaded.document.encode(), [uploaded])
-        assert list_judged(world) == names, uploaded
+    for uploaded_statement, names in ((statement, both), (other_package, set())):
+        record = VexRecord(uploaded_statement.document, "", "openvex", "ana", "principal:ana", world.now)
+        store.vex.add(record, uploaded_statement.document.encode(), [uploaded_statement])
+        assert list_judged(world) == names, uploaded_statement
 
 
 def test_many_waivers_of_packages_renew_what_they_touch(fleet: Fleet) -> None:

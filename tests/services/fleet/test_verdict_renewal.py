@@ -133,7 +133,7 @@ def test_nothing_is_judged_while_nothing_changes(fleet: Fleet) -> None:
     assert moments == ["before rematch", "after rematch"]
 
 
-def test_what_decides_about_findings_has_an_event_when_it_changes(fleet: Fleet) -> None:
+def test_a_change_of_a_policy_waiver_or_vex_document_has_an_event(fleet: Fleet) -> None:
     fleet.verdict_renewal.renew()
     fleet.publish("web")
     for _ in range(2):

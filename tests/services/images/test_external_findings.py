@@ -30,7 +30,7 @@ def list_reasons(report: ExternalReport) -> list[str]:
     return [item.reason for item in report.matches.undetermined]
 
 
-def test_it_knows_the_repositories_of_ecr_that_it_is_to_be_asked_about(inspector_account: Aws) -> None:
+def test_only_selected_repositories_of_ecr_are_asked_about(inspector_account: Aws) -> None:
     every, some = make_source(inspector_account), make_source(inspector_account, f"{HOST}/team/*", "*/shop")
     assert [every.has_repository(item) for item in (FULL_REPOSITORY, "quay.io/team/app", "team/app", HOST, "")] == [
         True,
@@ -51,7 +51,7 @@ def test_findings_are_returned_page_by_page_as_of_now(inspector_account: Aws) ->
 
 
 @pytest.mark.parametrize("reason", ["", "PENDING_INITIAL_SCAN", "SCAN_IN_PROGRESS", "INTERNAL_ERROR"])
-def test_what_it_has_not_scanned_yet_is_in_doubt_and_waited_for(inspector_account: Aws, reason: str) -> None:
+def test_an_image_that_inspector_has_not_scanned_yet_is_waited_for(inspector_account: Aws, reason: str) -> None:
     if reason:
         inspector_account.cover_image(IMAGE, reason)
     result = make_source(inspector_account).ask(FULL_REPOSITORY, IMAGE)
@@ -72,7 +72,7 @@ def test_an_index_is_looked_for_again_where_it_was_not_there(inspector_account: 
 
 
 @pytest.mark.parametrize("reason", ["UNSUPPORTED_OS", "SCAN_ELIGIBILITY_EXPIRED", "IMAGE_ARCHIVED"])
-def test_what_it_cannot_scan_is_in_doubt_and_not_waited_for(inspector_account: Aws, reason: str) -> None:
+def test_an_image_that_inspector_cannot_scan_is_not_waited_for(inspector_account: Aws, reason: str) -> None:
     inspector_account.cover_image(IMAGE, reason)
     result = make_source(inspector_account).ask(FULL_REPOSITORY, IMAGE)
     assert (result.pending_reason, [list_reasons(item) for item in result.reports]) == (
@@ -81,7 +81,7 @@ def test_what_it_cannot_scan_is_in_doubt_and_not_waited_for(inspector_account: A
     )
 
 
-def test_an_index_is_its_images_each_for_what_it_is(inspector_account: Aws) -> None:
+def test_each_image_of_an_index_has_its_own_findings(inspector_account: Aws) -> None:
     good, bad, odd = (digest_of(number) for number in range(1, 4))
     inspector_account.complete_scan(good)
     inspector_account.complete_scan(bad, make_finding(bad, "CRITICAL"))
@@ -118,7 +118,7 @@ def test_a_refusal_by_aws_is_reported_with_the_needed_permission(inspector_accou
     assert "permissions" in str(item.value.advice)
 
 
-def test_it_calls_what_the_page_lists_and_no_more(inspector_account: Aws) -> None:
+def test_inspector_is_called_with_the_listed_permissions_alone(inspector_account: Aws) -> None:
     inspector_account.complete_scan(IMAGE, make_finding(IMAGE, "HIGH"))
     make_source(inspector_account).ask(FULL_REPOSITORY, inspector_account.index(IMAGE))
     calls = {f"{name}:{call}" for name, service in inspector_account.services.items() for call, _ in service.calls}

@@ -79,7 +79,7 @@ def test_a_registry_with_the_name_of_a_scheme_is_no_folder_of_the_server(
 
 
 @pytest.mark.real
-def test_what_is_to_be_sure_is_looked_for(tmp_path: Path) -> None:
+def test_an_image_that_must_exist_is_looked_up(tmp_path: Path) -> None:
     with run_registry(tmp_path / "registry") as running:
         digest = running.push("team/app", "1", make_image([{"etc/os-release": b"ID=debian\n"}]))
         access = ImageAccess(running.address, (), tmp_path, None)

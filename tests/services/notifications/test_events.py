@@ -55,7 +55,7 @@ def test_a_limited_token_gets_the_events_of_its_repositories_and_pipelines(store
     assert list_event_numbers(reader, LIMITED, 0) == list_event_numbers(reader, LIMITED, None) == [0, 2]
 
 
-def test_a_pattern_selects(store: Store) -> None:
+def test_a_pattern_selects_events(store: Store) -> None:
     pattern = compile_pattern({"detail": {"n": [{"numeric": [">", 2]}]}})
     page = fill(store).read_page(ADMIN, pattern, 0, 1)
     assert [event["detail"]["n"] for event in page.events] == [3]

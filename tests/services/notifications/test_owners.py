@@ -24,7 +24,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
         yield store
 
 
-def hearers(store: Store, owners: tuple[str, ...] = ("bob",), **detail: Any) -> tuple[str, ...]:
+def find_recipients(store: Store, owners: tuple[str, ...] = ("bob",), **detail: Any) -> tuple[str, ...]:
     assignment = PolicyAssignment("team", ("team/*",), "default", owners=owners)
     return Owners([assignment], [], TARGETS, store, "registry.example").find_targets({"detail": detail})
 
@@ -36,7 +36,7 @@ def test_the_owners_of_a_repository_are_notified(store: Store) -> None:
 def test_an_owner_without_a_target_is_named_and_keeps_no_other_from_being_notified(
     store: Store, caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert hearers(store, ("eve", "bob"), repository="team/web") == ("hook",)
+    assert find_recipients(store, ("eve", "bob"), repository="team/web") == ("hook",)
     assert "eve, an owner of team/web, has no target: apply a Target with `for: [eve]`" in caplog.text
 
 

@@ -97,7 +97,7 @@ def test_a_rule_with_our_own_registry_is_refused_since_no_event_has_it(site: Sit
 @pytest.mark.parametrize(
     "missing_name", ["repository.yaml", "service.yaml", "policy.yaml", "pipeline.yaml", "target.yaml"]
 )
-def test_what_is_missing_lets_nothing_be_applied(site: Site, missing_name: str) -> None:
+def test_a_missing_document_prevents_all_changes(site: Site, missing_name: str) -> None:
     before = site.list_names()
     names = {"repository": "code", "service": "web", "policy": "strict", "pipeline": "shop", "target": "again"}
     with pytest.raises(DockgateError, match=r"^\w+\.yaml: \w+ \w+: ") as error:
@@ -125,7 +125,7 @@ def test_what_is_missing_lets_nothing_be_applied(site: Site, missing_name: str) 
         ),
     ],
 )
-def test_one_wrong_document_lets_none_be_applied(site: Site, changed_name: str, text: str, message: str) -> None:
+def test_one_wrong_document_prevents_all_changes(site: Site, changed_name: str, text: str, message: str) -> None:
     before = site.list_names()
     with pytest.raises(DockgateError) as error:
         site.apply(*TEXTS, changes={changed_name: text})

@@ -42,7 +42,7 @@ def test_every_policy_that_comes_with_dockgate_has_examples_that_hold(name: str)
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
-def test_whatever_a_rule_says_an_example_can_expect(case: Mapping[str, Any]) -> None:
+def test_an_example_can_expect_every_message_of_a_rule(case: Mapping[str, Any]) -> None:
     """The cases of every rule, written as examples."""
     expect = {"violations": [], "warnings": [], "notes": [], "undetermined": [], **case["expect"]}
     expect.pop("summary", None)

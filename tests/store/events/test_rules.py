@@ -251,13 +251,13 @@ def test_what_waits_and_what_is_dead_is_limited_and_counted(store: Store) -> Non
     state = store.event_receivers.list_states()["chat"]
     assert (state.given_up, state.deleted) == (4, 1)
     list_dead = partial(store.outbox.list_in_state, OutboxKind.EVENT, "chat", EntryState.DEAD, 10)
-    assert keys(list(list_dead(None, is_newest_first=True))) == ["03", "02", "01"]
-    assert keys(list(list_dead((2, "02"), is_newest_first=True))) == ["01"]
-    assert keys(list(list_dead((1, "01"), is_newest_first=False))) == ["02", "03"]
+    assert list_keys(list(list_dead(None, is_newest_first=True))) == ["03", "02", "01"]
+    assert list_keys(list(list_dead((2, "02"), is_newest_first=True))) == ["01"]
+    assert list_keys(list(list_dead((1, "01"), is_newest_first=False))) == ["02", "03"]
     waiting = store.outbox.list_in_state(
         OutboxKind.EVENT, "chat", EntryState.WAITING, 2, (4, "04"), is_newest_first=False
     )
-    assert keys(list(waiting)) == ["05", "06"]
+    assert list_keys(list(waiting)) == ["05", "06"]
     store.event_receivers.trim(6, 100, LATER, "overdue")
     assert store.event_receivers.count_entries()["chat"].waiting == 6, "the receiver does not fail: they were not tried"
     store.event_receivers.record_failure("chat", "down", datetime.fromisoformat(LATER))

@@ -152,7 +152,7 @@ def test_components_are_distinguished_by_every_field_that_matching_reads(store: 
     assert store.fleet.list_ecosystems() == ["Debian:12", "Debian:13"]
 
 
-def test_uncovered_components(store: Store) -> None:
+def test_components_without_a_feed_are_uncovered(store: Store) -> None:
     store.fleet.add(NEW)
     numbers = number_components(store)
     assert store.fleet.list_uncovered_components([]) == sorted(numbers.values())
@@ -248,12 +248,12 @@ def test_only_changed_verdicts_are_written(store: Store) -> None:
 
     assert write(verdict) == [(None, verdict)]
     assert write(verdict._replace(since=LATER)) == []
-    more = verdict._replace(counts=(0, 0, 2, 0, 0, 0), next_at=LATER, since=LATER)
-    assert write(more) == [(verdict, more._replace(since=NOW))]
-    rejected = more._replace(status=Status.REJECTED, reason='{"1,\\ \0}', next_at=None)
-    assert write(rejected) == [(more._replace(since=NOW), rejected)]
-    stored = rejected._replace(reason='{"1,\\ \\x00}')
-    assert store.fleet_verdicts.list_of_policy("default") == {image: stored}
+    changed_verdict = verdict._replace(counts=(0, 0, 2, 0, 0, 0), next_at=LATER, since=LATER)
+    assert write(changed_verdict) == [(verdict, changed_verdict._replace(since=NOW))]
+    rejected_verdict = changed_verdict._replace(status=Status.REJECTED, reason='{"1,\\ \0}', next_at=None)
+    assert write(rejected_verdict) == [(changed_verdict._replace(since=NOW), rejected_verdict)]
+    stored_verdict = rejected_verdict._replace(reason='{"1,\\ \\x00}')
+    assert store.fleet_verdicts.list_of_policy("default") == {image: stored_verdict}
     assert store.fleet_verdicts.list_of_policy("default", [image + 1]) == {}
     assert (store.fleet_verdicts.list_images("default"), store.fleet_verdicts.list_images("other")) == ({image}, set())
     assert write(changed_verdict) != []

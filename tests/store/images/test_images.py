@@ -266,7 +266,7 @@ def test_only_the_first_verdict_of_a_cause_is_stored(store: Store) -> None:
         assert store.verdicts.add(later, replace(CASE, now=LATER), "approval/1") == (VERDICT, first)
     _, second = store.verdicts.add(later, replace(CASE, now=LATER), "approval/2")
     store.verdicts.add(VERDICT, CASE, "approval/3")
-    newest = VerdictRecord(first, IMAGE, "default", "Rejected", "1 HIGH", "approval/3", NOW, "")
+    newest_record = VerdictRecord(first, IMAGE, "default", "Rejected", "1 HIGH", "approval/3", NOW, "")
     records = store.verdicts.list_of_image(IMAGE)
     assert [record.digest for record in records] == [first, second, first]
     assert records[0] == newest_record

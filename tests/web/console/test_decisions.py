@@ -27,4 +27,4 @@ def test_a_rejection_is_shown_as_undetermined_only_if_the_policy_made_it(
         *(None, None, None, None, None, ()),
     )
     record = VerdictRecord(DIGEST, IMAGE, "default", verdict.value, "no advisories", "approval/1", TIME, "team/app")
-    assert Decision(approval, (), record, None).shown_state == shown
+    assert Decision(approval, (), record, None).shown_state == shown_state

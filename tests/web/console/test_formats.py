@@ -106,7 +106,7 @@ def test_a_time_has_its_zone_and_its_exact_value() -> None:
         ("2026-11-28T12:00:09.000Z", "", "0s"),
     ],
 )
-def test_lengths_of_time(start: str, end: str, length: str) -> None:
+def test_durations_are_formatted(start: str, end: str, length: str) -> None:
     assert formats.format_duration(start, end, NOW) == length
 
 
