@@ -72,7 +72,10 @@ class Vex:
                 is_new = present_record.removed_at is not None
             if is_changed and record.image and _measure_attached(connection, record.image) > MAX_ATTACHED:
                 limit = f"{MAX_ATTACHED >> 20} MiB"
-                raise ConflictError(f"the VEX documents attached to {record.image} would have more than {limit}")
+                raise ConflictError(
+                    f"the VEX documents attached to {record.image} would have more than {limit}",
+                    "Upload a document with the statements that the image needs: `dockgate vex add FILE`.",
+                )
             if is_new:
                 by = record.signer.removeprefix(PRINCIPAL) or None
                 event = make_vex_added(record.document, record.image or None, record.author, by, record.added_at)
