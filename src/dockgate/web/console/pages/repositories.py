@@ -15,6 +15,7 @@ from dockgate.web.api import pipelines as calls
 from dockgate.web.api import repository_contents as contents
 from dockgate.web.console.edited_text import decode_text
 from dockgate.web.console.formats import MAX_BEGINNING
+from dockgate.web.console.highlighting import render_code
 from dockgate.web.console.list_links import ListLinks
 from dockgate.web.console.pages.file_edits import explain_read_only, list_started_pipelines
 from dockgate.web.console.pages.revisions import find_kind, list_tags, redirect_to_revision
@@ -128,12 +129,15 @@ def show_file(
     if kind is EntryKind.FOLDER:
         entries = make_entry_table(request, server.files.list(name, at, path), at, path)
         return render_page(request, caller, "folder.html", title=f"{path} in {name}", entries=entries, **common)
-    page, reason, content = None, "", b""
+    page, coloured_lines, reason, content = None, {}, "", b""
     try:
         content = server.files.read(name, at, path)
         text = decode_text(content)
-        page = None if text is None else make_text_page(split_lines(text), first)
         reason = "This file is not text in UTF-8."
+        if text is not None:
+            lines = split_lines(text)
+            page = make_text_page(lines, first)
+            coloured_lines = render_code(path.rpartition("/")[2], lines, page)
     except TooLargeError as error:
         reason = str(error)
     return render_page(
@@ -142,6 +146,7 @@ def show_file(
         "file.html",
         title=f"{path} in {name}",
         page=page,
+        coloured_lines=coloured_lines,
         reason=reason,
         is_branch=at in server.source.list_heads(name),
         edit_refusal=explain_read_only(kind, content),
