@@ -4,7 +4,7 @@ import re
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
@@ -155,6 +155,27 @@ def test_a_page_follows_what_happens_and_keeps_the_focus(open_page: OpenPage, si
     expect(page.locator("#live .answer")).to_contain_text("no longer needed", timeout=15_000)
     expect(reason).to_be_focused()
     expect(reason).to_have_value("half a sentence")
+
+
+def test_what_needs_a_person_stays_in_its_place_until_they_ask_for_what_is_new(open_page: OpenPage, site: Site) -> None:
+    page = open_page("/")
+    heading, items = page.locator("#queue h1"), page.locator("#queue .queue li")
+    title, box = heading.inner_text(), heading.bounding_box()
+    texts = items.all_inner_texts()
+    waiver = {"owner": "admin", "reason": "soon over", "vulnerability": "CVE-2026-4242", "until": _format_day(2)}
+    site.server.post("/waivers", waiver)
+    show = page.get_by_role("button", name="1 new: show")
+    expect(show).to_be_visible(timeout=15_000)
+    assert (heading.inner_text(), heading.bounding_box(), items.all_inner_texts()) == (title, box, texts)
+    show.click()
+    expect(items).to_have_count(len(texts) + 1)
+    expect(show).to_have_count(0)
+    expect(heading).to_be_focused()
+
+
+def _format_day(days: int) -> str:
+    """The day so many days from now."""
+    return format_time(datetime.now(UTC) + timedelta(days=days))[:10]
 
 
 def test_what_a_person_opened_stays_open_while_the_page_follows_what_happens(open_page: OpenPage, site: Site) -> None:

@@ -1,5 +1,6 @@
 """The overview: what needs a person now, and what runs."""
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -37,6 +38,8 @@ MAX_ROWS = 200
 MAX_SUBJECTS = 20
 # How long before its time a page may have read what it shows.
 PAGE_TIME = timedelta(seconds=5)
+# Characters of an item's key: enough to tell a few hundred items apart.
+KEY_LENGTH = 8
 
 router = make_page_router()
 
@@ -56,11 +59,21 @@ class QueueItem:
     href: str
     until: str | None = None
 
+    @property
+    def key(self) -> str:
+        """What tells it from other items. Its sentence may change, such as the age of a feed."""
+        return hashlib.sha256("\0".join((self.state, self.subject, self.href)).encode()).hexdigest()[:KEY_LENGTH]
+
 
 @router.get("/")
 @api.mark_self_checking
-def show_overview(request: Request, caller: api.Reader, server: api.ServerDependency) -> Response:
-    """Show what needs a person now, and what runs."""
+def show_overview(
+    request: Request, caller: api.Reader, server: api.ServerDependency, shown_keys: str | None = None
+) -> Response:
+    """Show what needs a person now, and what runs.
+
+    `shown_keys` are those of the items that a live page shows, separated by commas: the answer says what has changed.
+    """
     newest_executions = [
         each for each in server.store.executions.list_newest() if caller.can_reach(pipeline=each.pipeline)
     ]
@@ -91,6 +104,8 @@ def show_overview(request: Request, caller: api.Reader, server: api.ServerDepend
         live="",
         title="Overview",
         queue=queue,
+        queue_change=describe_change(shown_keys, queue) if shown_keys is not None else None,
+        is_refresh=is_refresh,
         executions=under_way,
         rows=make_execution_rows(server, under_way),
         services=services,
@@ -126,6 +141,16 @@ async def stream_changes(
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     stream = changes.stream(caller, subjects, threads, missed_since)
     return StreamingResponse(stream, media_type="text/event-stream", headers=headers)
+
+
+def describe_change(shown_keys: str, queue: Sequence[QueueItem]) -> str | None:
+    """Return what is new in the queue since a page was made, and what is gone, None if nothing is.
+
+    `shown_keys` are those of the items that the page shows, separated by commas.
+    """
+    old_keys, keys = set(filter(None, shown_keys.split(","))), {item.key for item in queue}
+    counts = ((len(keys - old_keys), "new"), (len(old_keys - keys), "gone"))
+    return ", ".join(f"{count} {word}" for count, word in counts if count) or None
 
 
 def _list_services_at_risk(services: Sequence[Service]) -> Iterator[QueueItem]:
