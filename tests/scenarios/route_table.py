@@ -156,6 +156,7 @@ PAGES = {
     "POST /signout": Row(READ, ALWAYS),
     "POST /theme": Row(READ, ALWAYS),
     "GET /": Row(READ, ALWAYS),  # of what the caller may see
+    "GET /queue-count": Row(READ, ALWAYS),  # of what the caller may see
     "GET /live": Row(READ, ALWAYS),  # events that the token may see
     "GET /pipelines": Row(READ, ALWAYS),  # of what the caller may see
     "GET /pipelines/{name}": Row(READ, PIPELINE),

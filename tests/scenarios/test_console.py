@@ -227,6 +227,9 @@ def test_the_overview_lists_what_needs_a_person(site: Site) -> None:
         assert '<noscript><p class="muted small">As of <time' in html
         assert "CRITICAL finding" in html
         assert "1 of 1 tasks run." in html
+        title = re.search(r"<h1>(\d+ things? needs? you)</h1>", html)
+        assert title
+        assert f", {title[1]}</span></span>" in browser.get("/queue-count").text
         assert '<td class="number" data-label="Tasks">1 of 1</td>' in html
         changes = html.partition("What changed in the last 24 hours")[2].partition("</section>")[0]
         assert re.search(r'href="/running/web"(?:(?!</li>).)*deployed by (?:<[^>]*>)?web-1', changes, re.DOTALL)

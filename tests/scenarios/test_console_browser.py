@@ -171,6 +171,12 @@ def test_what_needs_a_person_stays_in_its_place_until_they_ask_for_what_is_new(o
     expect(items).to_have_count(len(texts) + 1)
     expect(show).to_have_count(0)
     expect(heading).to_be_focused()
+    counts = [page.locator(f"#queue-count-{menu}") for menu in ("rail", "menu")]
+    for count in counts:
+        expect(count).to_contain_text(f", {heading.inner_text()}")
+    open_address(page, "/settings")
+    for count in counts:
+        expect(count).to_contain_text(re.compile(", [0-9]+ things? needs? you"))
 
 
 def _format_day(days: int) -> str:

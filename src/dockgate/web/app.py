@@ -34,7 +34,7 @@ from dockgate.web.authorization import (
 from dockgate.web.browser_sessions import SAFE_METHODS
 from dockgate.web.console import routes as console
 from dockgate.web.console.live import LiveChanges
-from dockgate.web.console.recent_verdicts import RecentVerdicts
+from dockgate.web.console.recent_verdicts import Recent, RecentVerdicts
 from dockgate.web.error_responses import add_error_schema, request_id
 from dockgate.web.git_process import GitProcesses
 from dockgate.web.json_responses import AsciiResponse
@@ -64,6 +64,8 @@ _STATUS: tuple[tuple[type[errors.DockgateError], int], ...] = (
     (errors.DatabaseError, 503),
     (errors.DeployError, 409),
 )
+# Counts of what needs a person that are remembered: of each person, a few seconds long.
+_MAX_QUEUE_COUNTS = 1000
 # A host name or address, and perhaps a port.
 _HOST = re.compile(r"([a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]+)?")
 
@@ -122,6 +124,7 @@ def _make_app(
     app.add_middleware(TakenSlots)
     app.state.server = server
     app.state.recent_verdicts = RecentVerdicts()
+    app.state.recent_queue_counts = Recent[int](_MAX_QUEUE_COUNTS)
     app.state.failed_authentications = FailedAuthentications()
     app.state.refused_calls = RecentCalls(MAX_REFUSALS)
     app.state.recorded_calls = RecentCalls(MAX_RECORDED)

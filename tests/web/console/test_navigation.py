@@ -6,7 +6,7 @@ from dockgate.web.console.rendering import NAVIGATION
 from dockgate.web.console.site import list_routers
 
 # Pages that belong to no entry: forms that make something, signing in, searches, and what is no page.
-BESIDE = {"new", "signin", "first-admin", "search", "styleguide", "exposure", "live", "static"}
+BESIDE = {"new", "signin", "first-admin", "search", "styleguide", "exposure", "live", "queue-count", "static"}
 
 
 def test_every_page_belongs_to_one_entry() -> None:

@@ -26,6 +26,7 @@ from dockgate.web.console.live import LiveChanges
 from dockgate.web.console.pages.changes import add_rejections, find_changes, list_failed_executions
 from dockgate.web.console.pages.feed_trouble import find_feed_trouble
 from dockgate.web.console.pages.stages import find_rejected_states, make_execution_rows
+from dockgate.web.console.recent_verdicts import Recent
 from dockgate.web.console.rendering import render_page
 from dockgate.web.console.routes import make_page_router
 from dockgate.web.console.task_counts import count_running_tasks
@@ -38,6 +39,8 @@ MAX_ROWS = 200
 MAX_SUBJECTS = 20
 # How long before its time a page may have read what it shows.
 PAGE_TIME = timedelta(seconds=5)
+# How long the count of the navigation is remembered.
+COUNT_SECONDS = 5
 # Characters of an item's key: enough to tell a few hundred items apart.
 KEY_LENGTH = 8
 
@@ -74,25 +77,13 @@ def show_overview(
 
     `shown_keys` are those of the items that a live page shows, separated by commas: the answer says what has changed.
     """
-    newest_executions = [
-        each for each in server.store.executions.list_newest() if caller.can_reach(pipeline=each.pipeline)
-    ]
+    newest_executions = _list_newest_executions(server, caller)
     services = list_visible_services(caller, server)
-    waivers = () if caller.is_limited else server.store.waivers.list()
     visit = visit_at(server.clock(), request.cookies.get(VISIT_COOKIE))
     changes, has_more = find_changes(server, caller, format_time(visit.since), {service.name for service in services})
     newest_failures = [execution for execution in newest_executions if execution.state is RunState.FAILED]
     states = find_rejected_states(server, [*(each.id for each in newest_failures), *list_failed_executions(changes)])
-    queue = [
-        *_list_services_at_risk(services),
-        *_list_waiting_approvals(server, caller),
-        *list_own_failures(caller, newest_failures, states),
-        *_list_unjudged_services(services),
-        *_list_advisory_faults(server, caller),
-        *list_own_ending_waivers(caller, waivers, server.clock.now()),
-        *_list_undelivered(server, caller),
-        *_list_feeds(server, caller),
-    ]
+    queue = _list_queue(server, caller, services, newest_failures, states)
     # A page that fetches itself again, at each event, keeps its services.
     is_refresh = "HX-Request" in request.headers
     asked_services = [] if is_refresh else [(each.name, each.target) for each in services]
@@ -104,6 +95,7 @@ def show_overview(
         live="",
         title="Overview",
         queue=queue,
+        queue_count=len(queue),
         queue_change=describe_change(shown_keys, queue) if shown_keys is not None else None,
         is_refresh=is_refresh,
         executions=under_way,
@@ -121,6 +113,20 @@ def show_overview(
             VISIT_COOKIE, visit.cookie, max_age=int(LONGEST_PERIOD.total_seconds()), httponly=True, samesite="lax"
         )
     return page
+
+
+@router.get("/queue-count")
+@api.mark_self_checking
+def show_queue_count(request: Request, caller: api.Reader, server: api.ServerDependency) -> Response:
+    """Show how many things need the caller, for the navigation of each page.
+
+    The count is at most COUNT_SECONDS old.
+    """
+    recent_counts: Recent[int] = request.app.state.recent_queue_counts
+    period = int(server.clock().timestamp() // COUNT_SECONDS)
+    key = f"{period} {caller.name} {caller.token.id if caller.token else ''}"
+    count = recent_counts.read(key, lambda: _count_queue(server, caller))
+    return render_page(request, caller, "_queue_count.html", count=count)
 
 
 @router.get("/live")
@@ -141,6 +147,38 @@ async def stream_changes(
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     stream = changes.stream(caller, subjects, threads, missed_since)
     return StreamingResponse(stream, media_type="text/event-stream", headers=headers)
+
+
+def _list_newest_executions(server: WebServices, caller: Caller) -> list[Execution]:
+    """The newest execution of each pipeline that the caller may see."""
+    return [each for each in server.store.executions.list_newest() if caller.can_reach(pipeline=each.pipeline)]
+
+
+def _count_queue(server: WebServices, caller: Caller) -> int:
+    failures = [each for each in _list_newest_executions(server, caller) if each.state is RunState.FAILED]
+    states = find_rejected_states(server, [each.id for each in failures])
+    return len(_list_queue(server, caller, list_visible_services(caller, server), failures, states))
+
+
+def _list_queue(
+    server: WebServices,
+    caller: Caller,
+    services: Sequence[Service],
+    failures: Sequence[Execution],
+    states: Mapping[str, Status],
+) -> list[QueueItem]:
+    """What needs the caller, of these services and executions that failed, the most urgent first."""
+    waivers = () if caller.is_limited else server.store.waivers.list()
+    return [
+        *_list_services_at_risk(services),
+        *_list_waiting_approvals(server, caller),
+        *list_own_failures(caller, failures, states),
+        *_list_unjudged_services(services),
+        *_list_advisory_faults(server, caller),
+        *list_own_ending_waivers(caller, waivers, server.clock.now()),
+        *_list_undelivered(server, caller),
+        *_list_feeds(server, caller),
+    ]
 
 
 def describe_change(shown_keys: str, queue: Sequence[QueueItem]) -> str | None:
