@@ -50,7 +50,7 @@ async def inflate_body(request: Request, limit: int, advice: str) -> AsyncIterat
     is not limited.
     """
     encoding = _read_content_encoding(request)
-    if encoding not in ("", "gzip", "x-gzip"):
+    if encoding not in (None, "gzip", "x-gzip"):
         raise UsageError(f"Content-Encoding {encoding!r} is not accepted.", "Use gzip, or no encoding.")
     if not encoding:
         async for chunk in request.stream():

@@ -96,7 +96,7 @@ async def _accept_event(
     header = request.headers.get("authorization", "")
     notifications = server.registry_notifications
     await threads.run_prompt(notifications.require_secret, form, registry, header)  # before reading the body
-    sender = f"{form}/{registry}"  # cannot clash: no principal's name has a "/"
+    sender = f"{form}/{registry or ''}"  # cannot clash: no principal's name has a "/"
     await threads.begin(request, sender)
     async with threads.take_body_slot(sender):
         body = await request.body()

@@ -275,7 +275,7 @@ def download_report(
     repository = ImageVisibility(server.store, caller).find_verdict_repository(stored_verdict.image, digest)
     reference = f"{repository}@{stored_verdict.image}" if repository else stored_verdict.image
     content = reports.GateReport(reference, stored_verdict, case.inventories, case)
-    name = f"verdict-{repository}-{digest[7:19]}.{kind.suffix}"
+    name = "-".join(filter(None, ("verdict", repository, f"{digest[7:19]}.{kind.suffix}")))
     return download_text(name, kind.media_type, lambda out: reports.write(content, form, out))
 
 
