@@ -69,7 +69,8 @@ def _render_edit_form(
 
     `lines` are what the text changes in the file of a branch that has moved.
     """
-    defaults = {"author": caller.name, "email": find_email(server.store, caller.name), "message": "", "path": path}
+    email = find_email(server.store, caller.name) or ""
+    defaults = {"author": caller.name, "email": email, "message": "", "path": path}
     code = 409 if isinstance(error, ConflictError) and not isinstance(error, ChangedError) else get_form_status(error)
     title = f"{'Error: change' if error else 'Change'} {path or 'a file'}"
     return render_page(
