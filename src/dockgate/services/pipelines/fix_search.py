@@ -28,6 +28,7 @@ from dockgate.shared.errors import DockgateError, NotFoundError, UsageError
 from dockgate.shared.references import strip_digest
 from dockgate.store import Store
 from dockgate.vulnerabilities.matching import set_versions
+from dockgate.vulnerabilities.ports import AdvisoryReader
 
 # Means the image that a build would give: waivers that name an image do not apply to it.
 REBUILT = PLACEHOLDER
@@ -152,16 +153,19 @@ class FixSearch:
 
     def find(self, delivered_image: DeliveredImage, commit: str) -> ProvenFix | None:
         """Return the fix with the fewest changes to this commit, None where none is proven."""
-        cases = self.verdicts.build_deployed_cases(delivered_image.image, delivered_image.context)
-        if not cases or any(case.no_scan_reason or case.external_reports for case in cases):
+        deployed_cases = self.verdicts.build_deployed_cases(delivered_image.image, delivered_image.context)
+        if not deployed_cases or any(case.no_scan_reason or case.external_reports for case in deployed_cases):
             return None
+        # The same for the image as it is and as it would be rebuilt: an update in between is no fix.
+        advisories = self.advisories()
+        cases = [_replace_inventories(case, case.inventories, advisories) for case in deployed_cases]
         present_verdicts = [self._judge(case, should_remediate=False) for case in cases]
         if all(verdict.status is Status.APPROVED for verdict in present_verdicts):
             return None
         project = self._project(delivered_image, commit)
         best_fix: ProvenFix | None = None
         for base in dict.fromkeys((None, self._find_newer_base(delivered_image, commit))):
-            proof = self._prove(cases, base)
+            proof = self._prove(cases, base, advisories)
             if proof is None:
                 continue
             plan = plan_fix(base, proof.upgrades, project)
@@ -225,9 +229,11 @@ class FixSearch:
 
     # --- the proof -----------------------------------------------------------------------------------------------
 
-    def _prove(self, cases: Sequence[VerdictCase], base: BaseChange | None) -> _Proof | None:
+    def _prove(
+        self, cases: Sequence[VerdictCase], base: BaseChange | None, advisories: AdvisoryReader
+    ) -> _Proof | None:
         """The upgrades with which all policies approve a rebuilt image; None where there are no such upgrades."""
-        rebuilt = [self._rebuild_case(case, base) for case in cases]
+        rebuilt = [self._rebuild_case(case, base, advisories) for case in cases]
         upgrades: dict[str, NeededUpgrade] = {}
         commands: dict[str, None] = {}
         for case in rebuilt:
@@ -248,16 +254,12 @@ class FixSearch:
                 return None
         return _Proof(tuple(upgrades.values()), tuple(commands))
 
-    def _rebuild_case(self, case: VerdictCase, base: BaseChange | None) -> VerdictCase:
+    def _rebuild_case(self, case: VerdictCase, base: BaseChange | None, advisories: AdvisoryReader) -> VerdictCase:
         """Return the case of the image that a build would give now."""
         now = self.clock.now()
         inventories = case.inventories if base is None else self._replace_base(case.inventories, base.new_digest)
         rebuilt = tuple(replace(inventory, image=REBUILT, created=now) for inventory in inventories)
-        baseline_inventories = [
-            inventory for listed_inventories in case.baselines.values() for inventory in listed_inventories
-        ]
-        snapshot = self.advisories().read_snapshot([*rebuilt, *baseline_inventories])
-        return replace(case, image=REBUILT, inventories=rebuilt, snapshot=snapshot)
+        return replace(_replace_inventories(case, rebuilt, advisories), image=REBUILT)
 
     def _replace_base(self, inventories: Sequence[Inventory], digest: str) -> Sequence[Inventory]:
         bases = [replace(each, base_layers=len(each.layers)) for each in self.store.images.list_inventories(digest)]
@@ -373,3 +375,12 @@ def _is_based_on(inventory: Inventory, base: Inventory) -> bool:
     count = len(base.layers)
     has_same_diff_ids = inventory.diff_ids[:count] == base.diff_ids and "" not in base.diff_ids
     return inventory.layers[:count] == base.layers or (bool(base.diff_ids) and has_same_diff_ids)
+
+
+def _replace_inventories(
+    case: VerdictCase, inventories: Sequence[Inventory], advisories: AdvisoryReader
+) -> VerdictCase:
+    """Return the case with these inventories, and with what the advisory database says of them and of the baselines."""
+    baseline_inventories = (each for listed_inventories in case.baselines.values() for each in listed_inventories)
+    snapshot = advisories.read_snapshot([*inventories, *baseline_inventories])
+    return replace(case, inventories=tuple(inventories), snapshot=snapshot)
