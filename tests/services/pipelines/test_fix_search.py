@@ -54,7 +54,7 @@ class Database:
         return self.snapshot
 
 
-def search_fix(folder: Path, deployed: AdvisorySnapshot, present: AdvisorySnapshot) -> FixKind | None:
+def search_fix(folder: Path, deployed_snapshot: AdvisorySnapshot, present_snapshot: AdvisorySnapshot) -> FixKind | None:
     host = MemoryHost()
     host.create("shop")
     head = host.push("shop", {"Dockerfile": "FROM scratch\n"})
@@ -66,8 +66,8 @@ def search_fix(folder: Path, deployed: AdvisorySnapshot, present: AdvisorySnapsh
     try:
         search = FixSearch(
             store,
-            Deployed(deployed),  # type: ignore[arg-type]
-            lambda: Database(present),  # type: ignore[arg-type, return-value]
+            Deployed(deployed_snapshot),  # type: ignore[arg-type]
+            lambda: Database(present_snapshot),  # type: ignore[arg-type, return-value]
             MemoryFiles(host),
             ECOSYSTEMS,
             RULES,
