@@ -5,13 +5,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.scanned_platforms import list_platforms
+from tests.services.fleet.test_index import make_inventory
 from tests.store.factories import FACTORIES, open_store_of_kind
 
+from dockgate.events.governance_events import make_waiver_expired
 from dockgate.events.rule import Target, TargetType
+from dockgate.gate.model import Waiver
 from dockgate.gate.policy_choice import PolicyAssignment
 from dockgate.services.notifications.owners import Owners
 from dockgate.store import Store
+from dockgate.store.records import PushedImage
 
+NOW = "2026-11-28T12:00:00.000Z"
 TARGETS = [
     Target("mail", TargetType.WEBHOOK, "", recipients=("ana",)),
     Target("hook", TargetType.WEBHOOK, "", recipients=("bob",)),
@@ -40,9 +46,42 @@ def test_an_owner_without_a_target_is_named_and_keeps_no_other_from_being_notifi
     assert "eve, an owner of team/web, has no target: apply a Target with `for: [eve]`" in caplog.text
 
 
-def test_a_waiver_for_all_repositories_concerns_the_person_who_owns_it(store: Store) -> None:
-    assert find_recipients(store, waiver="w-1", owner="ana") == ("mail",)
-    assert find_recipients(store, waiver="w-1", repository="other/*", owner="ana") == ("mail",)
+def find_waiver_recipients(store: Store, **scope: Any) -> tuple[str, ...]:
+    """The targets of a waiver of ana, where bob owns `team/*`."""
+    waiver = Waiver("w-1", "ana", "x", "CVE-2026-1", until=NOW, **scope)
+    detail = make_waiver_expired(waiver, NOW).make_envelope()["detail"]
+    return find_recipients(store, **detail)
+
+
+@pytest.mark.parametrize(
+    ("scope", "recipients"),
+    [
+        ({}, ("hook",)),
+        ({"repository": "team/web"}, ("hook",)),
+        ({"repository": "*/web"}, ("hook",)),
+        ({"image": "sha256:platform"}, ("hook",)),
+        ({"image": "sha256:index", "repository": "team/*"}, ("hook",)),
+        ({"repository": "other/*"}, ("mail",)),
+        ({"image": "sha256:other"}, ("mail",)),
+        ({"image": "sha256:index", "repository": "other/*"}, ("mail",)),
+    ],
+)
+def test_a_waiver_concerns_the_owners_of_the_repositories_that_it_can_apply_to_or_else_its_own_owner(
+    store: Store, scope: dict[str, str], recipients: tuple[str, ...]
+) -> None:
+    for repository, image in (("team/web", "index"), ("team/db", "index"), ("other/web", "other")):
+        store.images.add_push(PushedImage(repository, "1", f"sha256:{image}", NOW))
+    scan = store.images.request_scan("sha256:index", "team/web", NOW)
+    platforms = list_platforms(make_inventory("sha256:platform"))
+    store.images.finish_scan("sha256:index", scan.number, platforms, None, NOW)
+    assert find_waiver_recipients(store, **scope) == recipients
+
+
+def test_a_waiver_for_a_repository_without_images_concerns_its_owners_and_one_for_none_its_own_owner(
+    store: Store,
+) -> None:
+    assert find_waiver_recipients(store, repository="team/new") == ("hook",)
+    assert find_waiver_recipients(store) == ("mail",)
 
 
 @pytest.mark.parametrize("owner", ["target:hook", "role:admin", "eve", "", None, ["ana"]])

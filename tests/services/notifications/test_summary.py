@@ -84,10 +84,10 @@ def test_owners_get_the_summary_of_their_own_images(fleet: Fleet) -> None:
 
 
 @pytest.mark.parametrize(
-    ("repository", "is_theirs"), [("", True), ("**", True), ("team/app", True), ("*/app", True), ("other/*", False)]
+    ("repository", "is_theirs"), [(None, True), ("**", True), ("team/app", True), ("*/app", True), ("other/*", False)]
 )
 def test_owners_are_notified_of_the_waivers_that_apply_in_their_repositories(
-    fleet: Fleet, repository: str, is_theirs: bool
+    fleet: Fleet, repository: str | None, is_theirs: bool
 ) -> None:
     approve_all(fleet)
     assignment = PolicyAssignment("ours", ("team/*",), "default", owners=("target:team",))

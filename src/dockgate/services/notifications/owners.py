@@ -1,4 +1,4 @@
-"""The targets of the owners of an event's image repository."""
+"""The targets of the owners of the image repositories that an event concerns."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dockgate.events.rule import Target
+from dockgate.gate import patterns
+from dockgate.gate.model import Waiver
 from dockgate.gate.policy_choice import PolicyAssignment, choose_assignment
 from dockgate.identity.model import Principal
 from dockgate.shared.errors import DockgateError
@@ -25,6 +27,7 @@ class Owners:
     store: Store
     registry: str | None
     _by_repository: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    _all_repositories: Sequence[str] | None = None
 
     @classmethod
     def load(cls, store: Store, targets: Sequence[Target], registry: str | None) -> "Owners":
@@ -39,13 +42,15 @@ class Owners:
     def find_targets(self, event: Mapping[str, Any]) -> tuple[str, ...]:
         """Return the names of the targets that an event in its envelope goes to as its owners'.
 
-        What concerns no repository of an owner, such as a waiver for all, goes to the person that it names as `owner`.
+        Each target is named once. A waiver concerns all repositories that it can apply to. What concerns no repository
+        of an owner, such as a waiver for others, goes to the person that it names as `owner`.
         """
-        repository = self._find_repository(event)
-        if repository and repository not in self._by_repository:
-            self._by_repository[repository] = self._find_repository_targets(repository)
-        targets = self._by_repository[repository] if repository else ()
-        return targets or self._find_person_targets(event)
+        detail = event.get("detail")
+        if not isinstance(detail, Mapping):
+            return ()
+        repositories = self._list_repositories(detail)
+        targets = dict.fromkeys(target for name in repositories for target in self._find_repository_targets(name))
+        return tuple(targets) or self._find_person_targets(detail)
 
     def is_owner(self, target: str) -> bool:
         """Return whether any repository's events go to the target."""
@@ -53,13 +58,23 @@ class Owners:
 
     def is_owner_of(self, target: str, repository: str) -> bool:
         """Return whether the events of the repository go to the target."""
-        return target in self.find_targets({"detail": {"repository": repository}})
+        return target in self._find_repository_targets(repository)
+
+    def is_owner_of_waiver(self, target: str, waiver: Waiver) -> bool:
+        """Return whether the waiver can apply to a repository whose events go to the target."""
+        repositories = self._list_waiver_repositories(waiver.repository, waiver.image)
+        return any(self.is_owner_of(target, name) for name in repositories)
 
     def find_owners_without_target(self, owners: Sequence[str]) -> tuple[str, ...]:
         """Return those of the owners whom no target notifies."""
         return tuple(owner for owner in owners if not self._find_owner_targets(owner))
 
     def _find_repository_targets(self, repository: str) -> tuple[str, ...]:
+        if repository not in self._by_repository:
+            self._by_repository[repository] = self._read_repository_targets(repository)
+        return self._by_repository[repository]
+
+    def _read_repository_targets(self, repository: str) -> tuple[str, ...]:
         try:
             assignment = choose_assignment(self.assignments, repository)
         except DockgateError as error:
@@ -75,9 +90,8 @@ class Owners:
             names |= dict.fromkeys(targets)
         return tuple(names)
 
-    def _find_person_targets(self, event: Mapping[str, Any]) -> tuple[str, ...]:
-        detail = event.get("detail")
-        name = detail.get("owner") if isinstance(detail, Mapping) else None
+    def _find_person_targets(self, detail: Mapping[str, Any]) -> tuple[str, ...]:
+        name = detail.get("owner")
         is_person = isinstance(name, str) and not name.startswith((_TARGET, _ROLE))
         return tuple(self._find_owner_targets(name)) if isinstance(name, str) and is_person else ()
 
@@ -91,15 +105,28 @@ class Owners:
             recipients |= {each.name for each in self.principals if not each.disabled_at and role in each.roles}
         return [target.name for target in self.targets if recipients & set(target.recipients)]
 
-    def _find_repository(self, event: Mapping[str, Any]) -> str | None:
-        detail = event.get("detail")
-        if not isinstance(detail, Mapping):
-            return None
+    def _list_repositories(self, detail: Mapping[str, Any]) -> Sequence[str]:
+        """The repositories that the event with this detail concerns."""
         repository = detail.get("repository") or detail.get("repository-name")
         if isinstance(repository, str) and repository:
-            return repository.rpartition(":repository/")[2]
-        service = detail.get("service")
-        return self._find_service_repository(service) if isinstance(service, str) and service else None
+            return [repository.rpartition(":repository/")[2]]
+        scope, service = detail.get("scope"), detail.get("service")
+        if "waiver" in detail and isinstance(scope, Mapping):
+            return self._list_waiver_repositories(scope.get("repository"), scope.get("image"))
+        service_repository = self._find_service_repository(service) if isinstance(service, str) and service else None
+        return [service_repository] if service_repository else []
+
+    def _list_waiver_repositories(self, pattern: str | None, image: str | None) -> Sequence[str]:
+        """The repositories that a waiver for this pattern and this image can apply to; None for any."""
+        if image is not None:
+            repositories = self.store.tag_history.list_image_repositories(image)
+        elif pattern is not None and "*" not in pattern:
+            return [pattern]
+        else:
+            if self._all_repositories is None:
+                self._all_repositories = self.store.exposures.list_repositories()
+            repositories = self._all_repositories
+        return [name for name in repositories if pattern is None or patterns.is_match(name, pattern)]
 
     def _find_service_repository(self, name: str) -> str | None:
         try:

@@ -9,8 +9,7 @@ from typing import Any
 
 from dockgate.delivery.ports import Advisories
 from dockgate.events.rule import Target
-from dockgate.gate import patterns
-from dockgate.gate.model import Status, Waiver
+from dockgate.gate.model import Status
 from dockgate.gate.waivers import select_expiring_waivers
 from dockgate.services.images.location_verdicts import LocationVerdicts, read_location_verdicts
 from dockgate.services.images.search import JUDGING_MINUTES
@@ -216,22 +215,14 @@ class NotificationSummary:
     def _list_expiring_waivers(self, now: datetime, owners: Owners, target: Target, is_owner: bool) -> list[str]:
         at = format_time(now)
         active = [record.waiver for record in self.store.waivers.list_active(at)]
-        owned_repositories = self._list_owned_repositories(owners, target) if is_owner else []
         return [
             f"{waiver.id} of {to_one_line(waiver.owner)} expires at {waiver.until}"
             for waiver in select_expiring_waivers(active, at, WAIVER_DAYS)
-            if not is_owner or _can_apply_to_any(waiver, owned_repositories)
+            if not is_owner or owners.is_owner_of_waiver(target.name, waiver)
         ]
 
     def _list_owned_repositories(self, owners: Owners, target: Target) -> list[str]:
         return [name for name in self.store.exposures.list_repositories() if owners.is_owner_of(target.name, name)]
-
-
-def _can_apply_to_any(waiver: Waiver, repositories: Sequence[str]) -> bool:
-    """Return whether a waiver may apply in one of the repositories; one for an image only does not."""
-    if not waiver.repository:
-        return bool(repositories) and not waiver.image
-    return any(patterns.is_match(name, waiver.repository) for name in repositories)
 
 
 def _determine_state(location: LocationVerdict, verdicts: LocationVerdicts) -> _State:

@@ -2,14 +2,14 @@
 
 from collections.abc import Collection, Mapping, Sequence
 
-from sqlalchemy import Connection, Executable, bindparam, func, select, update
+from sqlalchemy import Connection, Executable, bindparam, func, or_, select, update
 
 from dockgate.store.engine import Database
 from dockgate.store.fleet.records import TagPeriod
 from dockgate.store.queries import split_into_batches
 from dockgate.store.records import ImageLocation, PushedImage
 from dockgate.store.schema.fleet import fleet_images, fleet_tags
-from dockgate.store.schema.images import pushed_images, scans
+from dockgate.store.schema.images import pushed_images, scan_inventories, scans
 from dockgate.store.statements import insert_if_new, lock_rows
 
 _PERIOD = select(*(fleet_tags.c[name] for name in TagPeriod._fields))
@@ -44,6 +44,15 @@ class TagHistory:
                 for row in connection.execute(_PERIOD.where(fleet_tags.c.digest.in_(part)).order_by(*order))
             ]
         return sorted(rows, key=lambda row: (row.since, row.repository, row.tag))
+
+    def list_image_repositories(self, image: str) -> Sequence[str]:
+        """Return the repositories that have or had the image, alone or in an index, sorted."""
+        indexes = select(scan_inventories.c.image).where(scan_inventories.c.platform_image == image)
+        query = select(fleet_tags.c.repository).where(
+            or_(fleet_tags.c.digest == image, fleet_tags.c.digest.in_(indexes))
+        )
+        with self._database.read() as connection:
+            return sorted(connection.scalars(query.distinct()))
 
     def list_other_repositories(self) -> Sequence[tuple[str, str, int]]:
         """The further repositories of images, each with the image's digest and scan.
