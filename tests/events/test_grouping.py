@@ -2,6 +2,7 @@
 
 import json
 import tracemalloc
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -190,7 +191,7 @@ def test_events_of_several_kinds_are_counted() -> None:
     ]
     message = group_events(events, LINK)
     assert "By kind: service.unhealthy 1, verdict.changed 1" in message.text
-    longer_message = group_events([*events, make_verdict_event(1) | {"id": "again"}], LINK)
+    longer_message = group_events([*events, make_verdict_event(2)], LINK)
     assert "By kind: verdict.changed 2, service.unhealthy 1" in longer_message.text
     assert (longer_message.detail["count"], longer_message.detail["kinds"]) == (
         3,
@@ -333,3 +334,81 @@ def test_a_tag_that_moved_is_named_with_where_it_moved_from_and_to() -> None:
     )
     lines = group_events([move.make_envelope(), second_move.make_envelope()], "https://g/events").text.splitlines()
     assert "- team/app:1.7: tag moved: from sha256:aaaaaaaaaaaa to sha256:bbbbbbbbbbbb" in lines
+
+
+def make_state_event(kind: str, number: int, **detail: Any) -> dict[str, Any]:
+    return {"id": f"{kind}/{number}", "source": "dockgate", "detail-type": kind, "detail": detail}
+
+
+def test_of_a_vulnerability_that_comes_and_goes_in_one_group_neither_the_rejection_nor_the_fix_is_reported() -> None:
+    image = {"repository": "team/app", "image": "sha256:a"}
+    verdict = {**image, "policy": "default"}
+    events = []
+    for number in range(5):
+        reasons = [{"id": f"CVE-2026-{number}", "severity": "HIGH"}]
+        events += [
+            make_state_event(
+                "verdict.changed", number, **verdict, previous="Approved", status="Rejected", vulnerabilities=reasons
+            ),
+            make_state_event(
+                "fix.available",
+                number,
+                **image,
+                fix=f"f{number}",
+                pipeline="app",
+                vulnerabilities=[f"CVE-2026-{number}"],
+            ),
+            make_state_event("verdict.changed", number, **verdict, previous="Rejected", status="Approved"),
+        ]
+    message = group_events(events, LINK)
+    assert message.title == "1 event: verdict changed"
+    assert message.text == (
+        f"What happened:\n- team/app@sha256:a: verdict changed: Approved by default, as before\n\nAll: {LINK}"
+    )
+    assert (message.detail["count"], message.detail["kinds"]) == (1, {"verdict.changed": 1})
+    rejected_message = group_events(events[:-1], LINK)
+    assert rejected_message.title == "CVE-2026-4: 1 image affected"
+    assert rejected_message.detail["kinds"] == {"verdict.changed": 1, "fix.available": 1}
+    stricter_rejection = make_state_event("verdict.changed", 9, **image, policy="strict", status="Rejected")
+    assert group_events([*events, stricter_rejection], LINK).detail["kinds"]["fix.available"] == 1
+
+
+@pytest.mark.parametrize(
+    ("kinds", "detail", "reported_kinds"),
+    [
+        (("service.at_risk", "service.recovered"), {"service": "shop"}, ["service.recovered"]),
+        (("service.recovered", "service.at_risk"), {"service": "shop"}, ["service.at_risk"]),
+        (("feed.stale", "feed.failed", "feed.recovered"), {"feed": "kev"}, ["feed.recovered"]),
+        (("feed.failed", "feed.stale"), {"feed": "kev"}, ["feed.failed", "feed.stale"]),
+        (("waiver.expiring", "waiver.expired", "waiver.restored"), {"waiver": "w"}, ["waiver.restored"]),
+        (("service.unhealthy", "service.unhealthy"), {"service": "shop"}, ["service.unhealthy"] * 2),
+    ],
+)
+def test_of_one_state_the_last_change_is_reported(
+    kinds: tuple[str, ...], detail: dict[str, Any], reported_kinds: list[str]
+) -> None:
+    message = group_events([make_state_event(kind, number, **detail) for number, kind in enumerate(kinds)], LINK)
+    assert sorted(message.detail["kinds"]) == sorted(set(reported_kinds))
+    assert message.detail["count"] == len(reported_kinds)
+
+
+def test_a_deadline_that_comes_near_keeps_the_vulnerability_that_is_the_reason() -> None:
+    reason = [{"id": "CVE-2026-1", "severity": "HIGH"}]
+    risk = {"service": "shop", "image": "sha256:a"}
+    events = [
+        make_state_event("service.at_risk", 1, **risk, vulnerabilities=reason),
+        make_state_event("service.deadline_near", 2, **risk),
+    ]
+    assert group_events(events, LINK).title == "CVE-2026-1: 1 image affected"
+
+
+def test_of_a_tag_that_moves_several_times_one_move_is_reported() -> None:
+    images = [f"sha256:{letter * 64}" for letter in "eadbca"]
+    moves = [
+        make_state_event("tag.moved", number, repository="team/c", tag="1", previous=previous, image=image)
+        for number, (previous, image) in enumerate(pairwise(images))
+    ]
+    line = "team/c:1: tag moved: from sha256:eeeeeeeeeeee to sha256:aaaaaaaaaaaa"
+    assert [each["text"] for each in group_events(moves, LINK).detail["worst"]] == [line]
+    line = "team/c:1: tag moved: back to sha256:aaaaaaaaaaaa"
+    assert [each["text"] for each in group_events(moves[1:], LINK).detail["worst"]] == [line]

@@ -1,11 +1,13 @@
 """Many events as one message: counted by vulnerability and by kind, with the worst ten. Pure.
 
-A change of the advisories that touches 300 images is one message to each of their owners.
+A change of the advisories that touches 300 images is one message to each of their owners. Of a state that changes
+several times, such as the verdict on an image, only the last change is reported and counted.
 """
 
+import hashlib
 import json
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from sys import intern
 from typing import Any
@@ -18,6 +20,30 @@ VULNERABILITIES_LIMIT = 20
 KINDS_LIMIT = 20
 GROUP_TYPE = "events.grouped"
 VERDICT_CHANGED = "verdict.changed"
+TAG_MOVED = "tag.moved"
+FIX_AVAILABLE = "fix.available"
+FEED_STALE, FEED_RECOVERED = "feed.stale", "feed.recovered"
+# Events of these kinds that have the same name and the same fields are about one state: the last one is true.
+_STATE_FIELDS: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    VERDICT_CHANGED: ("verdict", ("image", "repository", "policy")),
+    "image.judged": ("judged", ("image", "repository", "policy")),
+    "service.at_risk": ("risk", ("service",)),
+    "service.risk_increased": ("risk", ("service",)),
+    "service.deadline_moved": ("risk", ("service",)),
+    "service.deadline_near": ("risk", ("service",)),
+    "service.deadline_passed": ("risk", ("service",)),
+    "service.recovered": ("risk", ("service",)),
+    "waiver.expiring": ("waiver", ("waiver",)),
+    "waiver.expired": ("waiver", ("waiver",)),
+    "waiver.restored": ("waiver", ("waiver",)),
+    "feed.failed": ("feed", ("feed",)),
+    FEED_RECOVERED: ("feed", ("feed",)),
+    FEED_STALE: ("stale", ("feed",)),
+    "feed.suspect": ("suspect", ("feed",)),
+    FIX_AVAILABLE: ("fix", ("pipeline", "repository", "image")),
+    TAG_MOVED: ("tag", ("repository", "tag")),
+}
+_PRESENT_RISKS = {kind for kind, (name, _) in _STATE_FIELDS.items() if name == "risk"} - {"service.recovered"}
 # Kinds that have an event for each repository of an image.
 _OF_EACH_REPOSITORY = (VERDICT_CHANGED, "finding.exploited", "Inspector2 Finding")
 
@@ -34,6 +60,7 @@ class EventSummary:
 
     `image` is the digest of the image that it is about, or the subject if it is about none. `repository` is where that
     image is, None unless the subject is the image there. `policy` is whose verdict the event is about, None for none.
+    `previous` is the status or the image before, None if the event does not say.
     """
 
     kind: str
@@ -45,6 +72,12 @@ class EventSummary:
     vulnerabilities: tuple[str, ...]
     severities: tuple[str, ...]
     rank: tuple[int, int, int, str]
+    previous: str | None
+
+    @property
+    def is_approved(self) -> bool:
+        """Whether it is about a state that is well."""
+        return self.rank[2] == _STATUSES.index("Approved")
 
     @property
     def list_key(self) -> tuple[object, ...] | None:
@@ -97,13 +130,14 @@ def read_summary(event: Mapping[str, Any]) -> EventSummary:
         kind.replace(".", " ").replace("_", " "),
     ]
     parts += [
-        f"{status} by {policy}" if status and policy else status,
+        _format_status(status, policy, _read_text(detail, "previous")),
         ", ".join(names[:3]) + (" …" if len(names) > 3 else ""),
     ]
     parts.append(shorten_text(_read_text(detail, "summary", "reason"), 160))
-    if kind == "tag.moved":
+    previous = intern(_read_text(detail, "previous"))
+    if kind == TAG_MOVED:
         parts[0] = f"{repository}:{_read_text(detail, 'tag')}"
-        parts.append(f"from {_read_text(detail, 'previous')[:19]} to {image[:19]}")
+        parts.append(f"back to {image[:19]}" if image == previous else f"from {previous[:19]} to {image[:19]}")
     rank_status = _STATES.get(status, status)
     rank = (
         0 if service else 1,
@@ -123,33 +157,32 @@ def read_summary(event: Mapping[str, Any]) -> EventSummary:
         names,
         severities,
         rank,
+        previous or None,
     )
+
+
+def _format_status(status: str, policy: str, previous: str) -> str:
+    text = f"{status} by {policy}" if status and policy else status
+    return f"{text}, as before" if status and status == previous else text
 
 
 def group_events(events: Iterable[Mapping[str, Any]], link: str, omitted_count: int = 0) -> GroupMessage:
     """One message about all events.
 
-    `link` leads to more; `omitted_count` events are no longer stored, and only counted. Of a verdict that changed
-    several times, the last change is shown.
+    `link` leads to more; `omitted_count` events are no longer stored, and only counted.
     """
+    summaries = _summarize_states(events)
     vulnerabilities: dict[str, _Count] = {}
-    kinds: Counter[str] = Counter()
-    summaries: dict[tuple[str, ...] | int, EventSummary] = {}
-    count = 0
-    for event in events:
-        count += 1
-        summary = read_summary(event)
-        kinds[summary.kind] += 1
-        # Of a verdict that changed several times, the last change is the one that is true.
-        summaries[(summary.subject, summary.policy or "") if summary.kind == VERDICT_CHANGED else count] = summary
-    for summary in summaries.values():
+    for summary in summaries:
         for name, severity in zip(summary.vulnerabilities, summary.severities, strict=True):
             _add_image(vulnerabilities.setdefault(name, _Count()), summary, severity)
-    worst_summaries, shown_count = _select_worst(summaries.values())
+    kinds = Counter(summary.kind for summary in summaries)
+    count = len(summaries)
+    worst_summaries, shown_count = _select_worst(summaries)
     sorted_vulnerabilities = sorted(vulnerabilities.items(), key=_rank_by_importance)
     return GroupMessage(
         _make_title(count + omitted_count, sorted_vulnerabilities, kinds),
-        _make_text(count, omitted_count, sorted_vulnerabilities, kinds, worst_summaries, count - shown_count, link),
+        _make_text(omitted_count, sorted_vulnerabilities, kinds, worst_summaries, count - shown_count, link),
         {
             "count": count + omitted_count,
             "vulnerabilities": [
@@ -161,6 +194,52 @@ def group_events(events: Iterable[Mapping[str, Any]], link: str, omitted_count: 
             "link": link,
         },
     )
+
+
+def _summarize_states(events: Iterable[Mapping[str, Any]]) -> list[EventSummary]:
+    """Read the events, in their order, without those that later ones contradict or replace."""
+    summaries: dict[bytes | int, EventSummary] = {}
+    for number, event in enumerate(events):
+        key = _find_state_key(event)
+        former = summaries.pop(key, None) if key is not None else None
+        summary = read_summary(event if former is None else _continue_state(event, former))
+        summaries[number if key is None else key] = summary
+        if summary.kind == FEED_RECOVERED:
+            summaries.pop(_compute_state_key("stale", [summary.subject]), None)
+    verdicts = [summary for summary in summaries.values() if summary.kind == VERDICT_CHANGED]
+    approved_images = {(each.repository, each.image) for each in verdicts if each.is_approved}
+    approved_images -= {(each.repository, each.image) for each in verdicts if not each.is_approved}
+    return [
+        summary
+        for summary in summaries.values()
+        if summary.kind != FIX_AVAILABLE or (summary.repository, summary.image) not in approved_images
+    ]
+
+
+def _find_state_key(event: Mapping[str, Any]) -> bytes | None:
+    """Return what is the same in events about one state. None if the event is about something that happened once."""
+    kind, detail = event.get("detail-type"), event.get("detail")
+    if not isinstance(kind, str) or not isinstance(detail, Mapping) or kind not in _STATE_FIELDS:
+        return None
+    name, fields = _STATE_FIELDS[kind]
+    values = [_read_text(detail, each) for each in fields]
+    return _compute_state_key(name, values) if any(values) else None
+
+
+def _compute_state_key(name: str, values: Sequence[str]) -> bytes:
+    """Return a short key: a group has up to 10,000."""
+    return hashlib.sha256(json.dumps([name, *values]).encode()).digest()[:16]
+
+
+def _continue_state(event: Mapping[str, Any], former: EventSummary) -> Mapping[str, Any]:
+    """Return the event with the state before `former` as the one before, and with the reason if time alone made it."""
+    detail = dict(event["detail"])
+    if former.previous is not None:
+        detail["previous"] = former.previous
+    if event["detail-type"] in _PRESENT_RISKS and not detail.get("vulnerabilities"):
+        pairs = zip(former.vulnerabilities, former.severities, strict=True)
+        detail["vulnerabilities"] = [{"id": name, "severity": severity} for name, severity in pairs]
+    return {**event, "detail": detail}
 
 
 def _select_worst(summaries: Iterable[EventSummary]) -> tuple[list[EventSummary], int]:
@@ -223,7 +302,6 @@ def _make_title(count: int, vulnerabilities: list[tuple[str, _Count]], kinds: Ma
 
 
 def _make_text(
-    count: int,
     omitted_count: int,
     vulnerabilities: list[tuple[str, _Count]],
     kinds: Counter[str],

@@ -231,7 +231,7 @@ def test_of_a_rejection_and_its_end_in_one_group_the_end_is_shown(server: Server
         server.advance_time(milliseconds=1)
     (entry,) = server.claim_messages()
     detail = entry.payload["body"]["detail"]
-    assert detail["count"] == 2
+    assert detail["count"] == 1
     assert [worst_entry["text"] for worst_entry in detail["worst"]] == [
         "team/app@sha256:a: verdict changed: Approved by default"
     ]
