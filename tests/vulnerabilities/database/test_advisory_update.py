@@ -3,6 +3,7 @@
 import json
 import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -25,7 +26,17 @@ from tests.vulnerabilities.database.updates import (
     read_snapshot,
     run_update,
 )
-from tests.vulnerabilities.feeds.feed_files import Json, export, make_entry, make_fixed_range, record
+from tests.vulnerabilities.feeds.feed_files import (
+    Json,
+    export,
+    make_bulletin,
+    make_entry,
+    make_fixed_range,
+    make_kev,
+    make_repository,
+    pack_updateinfo,
+    record,
+)
 from tests.vulnerabilities.feeds.feed_site import Site
 
 from dockgate.shared.errors import DatabaseError, DownloadError, UnavailableError
@@ -169,6 +180,40 @@ def test_a_feed_that_fails_keeps_its_last_good_part(file: str, fault: str, path:
     times = read_check_times(path)
     assert times.pop(title) == NOW_TEXT
     assert set(times.values()) == {LATER_TEXT}
+
+
+def test_two_records_of_one_id_fail_their_part_alone(path: Path, site: Site) -> None:
+    run_update(path, site)
+    entries = [make_entry(f"Debian:{release}", "zlib", *make_fixed_range("3")) for release in (12, 13)]
+    other_entry = make_entry("Debian:13", "zlib", *make_fixed_range("4"))
+    site.files[DEBIAN] = export(record("DSA-2", *entries), record("DSA-2", other_entry))
+    site.files[PYPI], site.files[KEV] = make_pypi_export("4"), make_kev({"CVE-1": "2025-05-05"})
+    (failure,) = run_update(path, site, later=True).failures
+    assert (failure.name, failure.has_old_data) == ("Debian", True)
+    assert failure.reason.startswith("The OSV export of Debian has two different records DSA-2, in DSA-2.json. It came")
+    results = read_snapshot(path)
+    assert [(row.id, row.ranges[0].events[-1][1]) for row in results.advisories] == [("DSA-1", "2"), ("PYSEC-1", "4")]
+    assert results.cves[0].exploited == "2025-05-05"
+
+
+def test_a_part_that_was_refused_leaves_nothing_behind(path: Path, site: Site) -> None:
+    run_update(path, site)
+    entries = [make_entry(f"Debian:{release}", "zlib", *make_fixed_range("3")) for release in (11, 12, 13)]
+    site.files[DEBIAN] = export(record("DSA-2", *entries), b"{")
+    assert len(run_update(path, site, later=True).failures) == 1
+    with closing(sqlite3.connect(path)) as sql:
+        assert sql.execute("SELECT count(*) FROM affected").fetchone() == (2,)
+    site.files[DEBIAN] = export(record("DSA-3", make_entry("Debian:12", "zlib", *make_fixed_range("3"))))
+    assert run_update(path, site, later=True).failures == ()
+
+
+def test_a_bulletin_that_comes_twice_fails_its_part_alone(path: Path, site: Site) -> None:
+    run_update(path, site)
+    bulletin = make_bulletin("ALAS-1", {"name": "curl"})
+    site.files |= make_repository(site.url, pack_updateinfo(bulletin, bulletin))
+    urls, ecosystems = make_urls(site), ("Debian", "PyPI", "Amazon Linux")
+    reasons = [each.reason for each in update(path, FEEDS, urls, ecosystems, LATER, lambda line: None).failures]
+    assert f"amazon 2023 has the record ALAS-1 twice. It came from {site.url}." in reasons
 
 
 def test_a_part_that_is_no_longer_published_is_a_failure(path: Path, site: Site) -> None:

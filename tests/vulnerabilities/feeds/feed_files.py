@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import json
+import warnings
 import zipfile
 from collections.abc import Mapping, Sequence
 from io import BytesIO
@@ -29,7 +30,8 @@ def make_fixed_range(version: str) -> tuple[Json, Json]:
 def export(*records: Json | bytes) -> bytes:
     """An OSV export. Bytes are a record that is not JSON."""
     stream = BytesIO()
-    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+    # Without zipfile's warning of a name that comes twice.
+    with warnings.catch_warnings(action="ignore"), zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
         for index, each in enumerate(records):
             if isinstance(each, bytes):
                 archive.writestr(f"broken-{index}.json", each)

@@ -1,5 +1,6 @@
 """What the OSV feed tells matching of a record, and of what it cannot read."""
 
+import json
 import zipfile
 from io import BytesIO
 from typing import Any
@@ -55,6 +56,23 @@ def test_long_texts_are_cut() -> None:
     assert len(text.details) < 5000
     assert text.details.endswith("…")
     assert len(text.references) == 30
+
+
+def test_a_record_that_comes_twice_counts_once() -> None:
+    value = record("P-1", make_entry("PyPI", "flask", *make_fixed_range("3")))
+    assert read("PyPI", value, value) == read("PyPI", value)
+    same_in_another_file = json.dumps(value).encode()
+    other_record = record("P-2", make_entry("PyPI", "jinja2", *make_fixed_range("3")))
+    assert read("PyPI", value, other_record, same_in_another_file) == read("PyPI", value, other_record)
+
+
+def test_two_different_records_of_one_id_make_the_export_unreadable() -> None:
+    value = record("P-1", make_entry("PyPI", "flask", *make_fixed_range("3")))
+    other_record = record("P-1", make_entry("PyPI", "flask", *make_fixed_range("2")))
+    with pytest.raises(UnreadableError, match=r"export of PyPI has two different records P-1, in P-1\.json\."):
+        read("PyPI", value, other_record)
+    with pytest.raises(UnreadableError, match=r"two different records P-1, in P-1\.json and broken-1\.json\."):
+        read("PyPI", value, json.dumps(other_record).encode())
 
 
 def test_a_record_becomes_an_advisory_for_each_package_and_release() -> None:

@@ -113,7 +113,7 @@ class Writer:
         Raises UnreadableError, and keeps the old part, if the statements cannot be read or exceed `limits`.
         """
         self._has_new_content = True
-        added_statements = self._add(statements)
+        added_statements = self._add(part, statements)
         self._require(part, added_statements, limits, added_statements.count, added_statements.faults)
         self._forget(self._find_part_number(part), ecosystem)
         part = replace(part, statements=added_statements.count, faults=tuple(added_statements.faults))
@@ -136,11 +136,12 @@ class Writer:
         but the number of statements is not limited: only a whole export says that many are gone.
         """
         self._has_new_content = True
-        added_statements, number = self._add(_select_statements(statements, replaces)), self._find_part_number(part)
+        added_statements = self._add(part, _select_statements(statements, replaces))
+        number = self._find_part_number(part)
         remaining_faults = [fault for fault in part.faults if fault.name.removesuffix(".json") not in replaces]
         faults = (*remaining_faults, *added_statements.faults)
         self._require(part, added_statements, limits, limits.least_statements, faults)
-        removed_count = self._erase(number, ecosystem, replaces)
+        removed_count = self._erase(number, (ecosystem,), replaces)
         for table in ("record", "text_block"):
             self._sql.execute(f"UPDATE {table} SET part = ? WHERE part = ?", (number, added_statements.number))  # noqa: S608 - named here
         part = replace(part, statements=part.statements - removed_count + added_statements.count, faults=faults)
@@ -179,8 +180,8 @@ class Writer:
         flush(self._path.parent)
         return digest
 
-    def _add(self, statements: Iterable[FeedStatement]) -> "_AddedStatements":
-        """Write statements under the number of a new part."""
+    def _add(self, part: Part, statements: Iterable[FeedStatement]) -> "_AddedStatements":
+        """Write statements of a part under a new number."""
         self._parts += 1
         added_statements, last = _AddedStatements(self._parts), ""
         texts = TextWriter(self._sql, added_statements.number)
@@ -191,7 +192,7 @@ class Writer:
                     continue
                 added_statements.count += not isinstance(statement, SilentRecord | AdvisoryText)
                 if isinstance(statement, Advisory):
-                    last = self._write_advisory(added_statements.number, statement, last)
+                    last = self._write_advisory(part, added_statements.number, statement, last)
                     added_statements.valid[statement.ecosystem] += not statement.withdrawn
                 elif isinstance(statement, AdvisoryText):
                     texts.add(self._records, statement)
@@ -240,8 +241,7 @@ class Writer:
         raise UnreadableError(reason, advice)
 
     def _undo(self, added_statements: "_AddedStatements") -> None:
-        for name in (*added_statements.valid, ""):
-            self._forget(added_statements.number, name)
+        self._forget(added_statements.number, *added_statements.valid)
 
     def _list_alias_groups(self) -> Iterator[tuple[str, int]]:
         """The alias groups to write, and the number of the record to write them into.
@@ -278,20 +278,22 @@ class Writer:
         row = self._sql.execute("SELECT id FROM part WHERE feed = ? AND name = ?", (part.feed, part.name)).fetchone()
         return int(row[0]) if row else 0
 
-    def _forget(self, number: int, ecosystem: str | None) -> None:
-        """Remove a part about `ecosystem` with all its statements. Nothing if the number is 0."""
+    def _forget(self, number: int, *ecosystems: str | None) -> None:
+        """Remove a part about `ecosystems` with all its statements. Nothing if the number is 0."""
         if number:
-            self._erase(number, ecosystem, None)
+            self._erase(number, ecosystems, None)
             for table in ("score", "exploited", "predicted", "text_block"):
                 self._sql.execute(f"DELETE FROM {table} WHERE part = ?", (number,))  # noqa: S608 - named here
             self._delete_description(number)
 
-    def _erase(self, number: int, ecosystem: str | None, ids: frozenset[str] | None) -> int:
+    def _erase(self, number: int, ecosystems: Sequence[str | None], ids: frozenset[str] | None) -> int:
         """Remove a part's records, or those with some ids, and return the number of their statements."""
         selection = "record WHERE part = :part"
         selection += "" if ids is None else " AND body ->> 0 IN (SELECT value FROM json_each(:ids))"
         # Naming the ecosystems spares SQLite a search of the whole table.
-        ecosystem_ids = [number for name, number in self._ecosystems.items() if is_covered_by(name, ecosystem)]
+        ecosystem_ids = [
+            number for name, number in self._ecosystems.items() if any(is_covered_by(name, each) for each in ecosystems)
+        ]
         parameters = {"part": number, "ids": dump(sorted(ids or ())), "ecosystems": dump(ecosystem_ids)}
         removed_count: int = self._sql.execute(
             "DELETE FROM affected WHERE ecosystem IN (SELECT value FROM json_each(:ecosystems))"  # noqa: S608 - as above
@@ -314,23 +316,23 @@ class Writer:
             self._sql.execute("INSERT INTO ecosystem (id, name) VALUES (?, ?)", (self._ecosystems[name], name))
         return self._ecosystems[name]
 
-    def _write_advisory(self, part: int, row: Advisory, last: str) -> str:
+    def _write_advisory(self, part: Part, number: int, row: Advisory, last: str) -> str:
         """Write one advisory, and its record unless it is the `last` one again. Return the record's body."""
         texts = [text or "" for text in (row.summary, row.published, row.modified, row.withdrawn)]
         body = dump([row.id, row.aliases, row.upstream, *texts, row.disputed])
         if body != last:
-            self._write_record(part, body)
+            self._write_record(number, body)
         ranges = [[span.type, span.events] for span in row.ranges]
         ratings = [
             [entry.source, entry.severity.value, encode_score(entry.score), entry.vector or ""] for entry in row.ratings
         ]
-        self._sql.execute(
-            "INSERT INTO affected VALUES (?, ?, ?, ?, ?)",
-            (
-                *(self._ensure_ecosystem(row.ecosystem), row.name, self._records, row.module or ""),
-                dump([ranges, row.versions, ratings, row.note or "", row.imports]),
-            ),
-        )
+        key = self._ensure_ecosystem(row.ecosystem), row.name, self._records, row.module or ""
+        content = dump([ranges, row.versions, ratings, row.note or "", row.imports])
+        try:
+            self._sql.execute("INSERT INTO affected VALUES (?, ?, ?, ?, ?)", (*key, content))
+        except sqlite3.IntegrityError as error:
+            reason = f"{part.title} has the record {row.id} twice. It came from {part.source}."
+            raise UnreadableError(reason, "Fetch the file again; the database in place is unchanged.") from error
         return body
 
     def _write_record(self, part: int, body: str) -> None:
@@ -375,10 +377,7 @@ class Writer:
 
 @dataclass(slots=True)
 class _AddedStatements:
-    """The statements just written under the number of a part.
-
-    `valid` counts those not withdrawn, by ecosystem.
-    """
+    """Statements written under the number of a part. `valid` counts those not withdrawn, by ecosystem."""
 
     number: int
     count: int = 0

@@ -13,9 +13,18 @@ from urllib.parse import quote
 
 from dockgate.shared.errors import UnavailableError, UnreadableError
 from dockgate.shared.interfaces import override
-from dockgate.vulnerabilities.feed import RECORD_LIMIT, FaultyRecord, Feed, FeedFetch, FeedStatement, RecordLookup
+from dockgate.vulnerabilities.feed import (
+    RECORD_LIMIT,
+    FaultyRecord,
+    Feed,
+    FeedFetch,
+    FeedStatement,
+    RecordLookup,
+    SilentRecord,
+)
 from dockgate.vulnerabilities.feeds._changes import fetch_changes
 from dockgate.vulnerabilities.feeds._transport import FetchedFeed, Web
+from dockgate.vulnerabilities.model import Advisory
 
 # Bytes of the list of ecosystems.
 _LIST_LIMIT = 1024 * 1024
@@ -74,13 +83,21 @@ class Osv(FetchedFeed):
             members = [member for member in archive_members if member.filename.endswith(".json")]
             if not members:
                 raise UnreadableError(f"The OSV export of {part} has no records.")
+            members_by_id: dict[str, zipfile.ZipInfo] = {}
             for member in members:
                 try:
                     data = _read_member(archive, member)
                 except (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, RuntimeError) as error:
                     yield FaultyRecord(member.filename, f"it cannot be unpacked: {error}")
-                else:
-                    yield from read(member.filename, data, part)
+                    continue
+                statements = list(read(member.filename, data, part))
+                identity = next((each.id for each in statements if isinstance(each, Advisory | SilentRecord)), None)
+                first = members_by_id.setdefault(identity, member) if identity else member
+                if first is member:
+                    yield from statements
+                elif _read_member(archive, first) != data:
+                    names = " and ".join(dict.fromkeys((first.filename, member.filename)))
+                    raise UnreadableError(f"The OSV export of {part} has two different records {identity}, in {names}.")
 
 
 FEED: Feed = Osv()
