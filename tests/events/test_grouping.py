@@ -412,3 +412,11 @@ def test_of_a_tag_that_moves_several_times_one_move_is_reported() -> None:
     assert [each["text"] for each in group_events(moves, LINK).detail["worst"]] == [line]
     line = "team/c:1: tag moved: back to sha256:aaaaaaaaaaaa"
     assert [each["text"] for each in group_events(moves[1:], LINK).detail["worst"]] == [line]
+
+
+@pytest.mark.parametrize("kind", ["service.at_risk", "service.deadline_near", "service.recovered"])
+def test_the_line_of_a_service_at_risk_has_the_deadline(kind: str) -> None:
+    detail = {"service": "shop", "deadline": "2026-12-07T12:00:00.000Z", "summary": "strict: 1 CRITICAL finding"}
+    (line,) = group_events([make_state_event(kind, 1, **detail)], LINK).detail["worst"]
+    deadline = "" if kind == "service.recovered" else "replace it before 2026-12-07T12:00:00Z: "
+    assert line["text"] == f"shop: {kind.replace('.', ' ').replace('_', ' ')}: {deadline}strict: 1 CRITICAL finding"

@@ -13,6 +13,7 @@ from sys import intern
 from typing import Any
 
 from dockgate.gate.policy import PolicyReference
+from dockgate.shared.timestamps import format_seconds, parse_time
 from dockgate.shared.wording import format_count, shorten_text, to_one_line
 
 WORST_LIMIT = 10
@@ -130,6 +131,7 @@ def read_summary(event: Mapping[str, Any]) -> EventSummary:
         kind.replace(".", " ").replace("_", " "),
     ]
     parts += [
+        _format_deadline(detail) if kind in _PRESENT_RISKS else "",
         _format_status(status, policy, _read_text(detail, "previous")),
         ", ".join(names[:3]) + (" …" if len(names) > 3 else ""),
     ]
@@ -159,6 +161,11 @@ def read_summary(event: Mapping[str, Any]) -> EventSummary:
         rank,
         previous or None,
     )
+
+
+def _format_deadline(detail: Mapping[str, Any]) -> str:
+    deadline = parse_time(_read_text(detail, "deadline"))
+    return f"replace it before {format_seconds(deadline)}" if deadline is not None else ""
 
 
 def _format_status(status: str, policy: str, previous: str) -> str:
