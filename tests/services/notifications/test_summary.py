@@ -17,6 +17,7 @@ from dockgate.gate.model import Status, Waiver
 from dockgate.gate.policy_choice import PolicyAssignment, Watch, WatchStart
 from dockgate.services.notifications.summary import NotificationSummary
 from dockgate.shared.references import ImageReference
+from dockgate.shared.timestamps import format_time
 from dockgate.store.records import PushedImage
 
 NOW = datetime(2026, 11, 28, 8, 0, tzinfo=UTC)
@@ -173,6 +174,17 @@ def test_a_service_that_cannot_be_judged_is_not_well(fleet: Fleet) -> None:
     title, text = render_summary(fleet, "all")
     assert title == "1 service not judged"
     assert "- shop: advisories are stale" in text
+
+
+def test_the_deadline_of_a_service_at_risk_is_to_come_or_has_passed(fleet: Fleet) -> None:
+    approve_all(fleet)
+    task = TaskDefinition("shop", 1, "web", ImageReference("registry.example/team/app", digest("ours")))
+    fleet.store.services.put(Service("shop", "local", 1, 1), task)
+    verdict = RunningVerdict(digest("ours"), "1 critical", deadline := format_time(NOW + timedelta(hours=1)))
+    assert fleet.store.service_risks.record("shop", None, verdict, NOW, RiskTerms(), lambda change, risk: ())
+    assert f"- shop: replace it before {deadline}" in render_summary(fleet, "all")[1]
+    passed = render_summary(fleet, "all", NOW + timedelta(hours=2))[1]
+    assert f"- shop: replace it: its deadline passed at {deadline}" in passed
 
 
 def test_a_feed_that_is_only_suspect_is_named_and_not_well(fleet: Fleet) -> None:

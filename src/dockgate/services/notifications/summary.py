@@ -76,7 +76,7 @@ class NotificationSummary:
                 continue
             services += 1
             if service.at_risk:
-                at_risk.append(f"{service.name}: replace it before {service.at_risk_until}")
+                at_risk.append(f"{service.name}: {_describe_deadline(service.at_risk_until, format_time(now))}")
             elif service.cannot_judge:
                 unclear.append(f"{service.name}: {service.cannot_judge}")
         waivers = self._list_expiring_waivers(now, owners, target, is_owner)
@@ -241,6 +241,12 @@ def _determine_state(location: LocationVerdict, verdicts: LocationVerdicts) -> _
     if status is Status.APPROVED and is_of_fleet and location.cannot_judge_since:
         return _State.UNDETERMINED
     return _State(status.value)
+
+
+def _describe_deadline(deadline: str | None, now: str) -> str:
+    if deadline is None:
+        return "replace it"
+    return f"replace it before {deadline}" if now < deadline else f"replace it: its deadline passed at {deadline}"
 
 
 def _format_name(location: LocationVerdict) -> str:
