@@ -9,6 +9,13 @@ from tests.scanned_platforms import list_platforms
 from tests.services.fleet.test_index import make_inventory
 from tests.store.factories import FACTORIES, open_store_of_kind
 
+from dockgate.events.dockgate_events import (
+    make_feed_failed,
+    make_feed_recovered,
+    make_feed_stale,
+    make_feed_suspect,
+)
+from dockgate.events.envelope import NewEvent
 from dockgate.events.governance_events import make_waiver_expired
 from dockgate.events.rule import Target, TargetType
 from dockgate.gate.model import Waiver
@@ -88,3 +95,22 @@ def test_a_waiver_for_a_repository_without_images_concerns_its_owners_and_one_fo
 def test_the_owner_of_a_waiver_names_no_target(store: Store, owner: object) -> None:
     """Who writes waivers chooses that text, and not where messages go."""
     assert find_recipients(store, waiver="w-1", owner=owner) == ()
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        make_feed_failed("osv", NOW, [("PyPI", "no answer")], "Wait.", "1", NOW),
+        make_feed_stale("osv", NOW, ["PyPI"], NOW),
+        make_feed_suspect("osv", "PyPI", "2026-09-01", NOW, NOW),
+        make_feed_recovered("osv", NOW, NOW),
+    ],
+    ids=lambda event: event.detail_type,
+)
+def test_a_feed_concerns_all_owners_each_target_once(store: Store, event: NewEvent) -> None:
+    owners_by_name = {"team": ("bob", "target:hook"), "other": ("ana", "bob"), "ours": ()}
+    assignments = [
+        PolicyAssignment(name, (f"{name}/*",), "default", owners=each) for name, each in owners_by_name.items()
+    ]
+    owners = Owners(assignments, [], [*TARGETS, Target("log", TargetType.LOG, "")], store, "registry.example")
+    assert owners.find_targets(event.make_envelope()) == ("hook", "mail")

@@ -42,19 +42,21 @@ class Owners:
     def find_targets(self, event: Mapping[str, Any]) -> tuple[str, ...]:
         """Return the names of the targets that an event in its envelope goes to as its owners'.
 
-        Each target is named once. A waiver concerns all repositories that it can apply to. What concerns no repository
+        Each target is named once. A waiver concerns all repositories that it can apply to, an advisory feed all. What concerns no repository
         of an owner, such as a waiver for others, goes to the person that it names as `owner`.
         """
         detail = event.get("detail")
         if not isinstance(detail, Mapping):
             return ()
+        if "feed" in detail:
+            return self._find_all_targets()
         repositories = self._list_repositories(detail)
         targets = dict.fromkeys(target for name in repositories for target in self._find_repository_targets(name))
         return tuple(targets) or self._find_person_targets(detail)
 
     def is_owner(self, target: str) -> bool:
         """Return whether any repository's events go to the target."""
-        return any(target in self._find_owner_targets(owner) for each in self.assignments for owner in each.owners)
+        return target in self._find_all_targets()
 
     def is_owner_of(self, target: str, repository: str) -> bool:
         """Return whether the events of the repository go to the target."""
@@ -68,6 +70,10 @@ class Owners:
     def find_owners_without_target(self, owners: Sequence[str]) -> tuple[str, ...]:
         """Return those of the owners whom no target notifies."""
         return tuple(owner for owner in owners if not self._find_owner_targets(owner))
+
+    def _find_all_targets(self) -> tuple[str, ...]:
+        owners = dict.fromkeys(owner for each in self.assignments for owner in each.owners)
+        return tuple(dict.fromkeys(target for owner in owners for target in self._find_owner_targets(owner)))
 
     def _find_repository_targets(self, repository: str) -> tuple[str, ...]:
         if repository not in self._by_repository:
