@@ -9,7 +9,9 @@ from tests.scanned_platforms import list_platforms
 from tests.services.fleet.test_index import make_inventory
 from tests.store.factories import FACTORIES, open_store_of_kind
 
+from dockgate.delivery.model import Action, ActionType, Pipeline, Stage
 from dockgate.events.dockgate_events import (
+    make_execution_failed,
     make_feed_failed,
     make_feed_recovered,
     make_feed_stale,
@@ -114,3 +116,14 @@ def test_a_feed_concerns_all_owners_each_target_once(store: Store, event: NewEve
     ]
     owners = Owners(assignments, [], [*TARGETS, Target("log", TargetType.LOG, "")], store, "registry.example")
     assert owners.find_targets(event.make_envelope()) == ("hook", "mail")
+
+
+def test_a_failed_execution_concerns_the_owners_of_the_images_that_its_pipeline_builds(store: Store) -> None:
+    build = Action("Image", ActionType.BUILD, configuration={"image": "team/web"})
+    store.pipelines.put(Pipeline("shop", (Stage("Build", (build,)),)), NOW)
+    failures = {
+        pipeline: make_execution_failed(execution="1", pipeline=pipeline, key="1", reason="x", time=NOW)
+        for pipeline in ("shop", "removed")
+    }
+    recipients = {name: find_recipients(store, **event.detail) for name, event in failures.items()}
+    assert recipients == {"shop": ("hook",), "removed": ()}

@@ -183,8 +183,8 @@ def test_the_deadline_of_a_service_at_risk_is_to_come_or_has_passed(fleet: Fleet
     verdict = RunningVerdict(digest("ours"), "1 critical", deadline := format_time(NOW + timedelta(hours=1)))
     assert fleet.store.service_risks.record("shop", None, verdict, NOW, RiskTerms(), lambda change, risk: ())
     assert f"- shop: replace it before {deadline}" in render_summary(fleet, "all")[1]
-    passed = render_summary(fleet, "all", NOW + timedelta(hours=2))[1]
-    assert f"- shop: replace it: its deadline passed at {deadline}" in passed
+    later_text = render_summary(fleet, "all", NOW + timedelta(hours=2))[1]
+    assert f"- shop: replace it: its deadline passed at {deadline}" in later_text
 
 
 def test_a_feed_that_is_only_suspect_is_named_and_not_well(fleet: Fleet) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from dockgate.delivery.registry_access import list_built_repositories
 from dockgate.events.rule import Target
 from dockgate.gate import patterns
 from dockgate.gate.model import Waiver
@@ -42,8 +43,9 @@ class Owners:
     def find_targets(self, event: Mapping[str, Any]) -> tuple[str, ...]:
         """Return the names of the targets that an event in its envelope goes to as its owners'.
 
-        Each target is named once. A waiver concerns all repositories that it can apply to, an advisory feed all. What concerns no repository
-        of an owner, such as a waiver for others, goes to the person that it names as `owner`.
+        Each target is named once. A waiver concerns all repositories that it can apply to, an advisory feed all, and an
+        execution those of its pipeline's builds. What concerns no repository of an owner, such as a waiver for others,
+        goes to the person that it names as `owner`.
         """
         detail = event.get("detail")
         if not isinstance(detail, Mapping):
@@ -120,7 +122,17 @@ class Owners:
         if "waiver" in detail and isinstance(scope, Mapping):
             return self._list_waiver_repositories(scope.get("repository"), scope.get("image"))
         service_repository = self._find_service_repository(service) if isinstance(service, str) and service else None
-        return [service_repository] if service_repository else []
+        if service_repository is not None:
+            return [service_repository]
+        pipeline = detail.get("pipeline")
+        return self._list_built_repositories(pipeline) if isinstance(pipeline, str) else []
+
+    def _list_built_repositories(self, pipeline: str) -> Sequence[str]:
+        """The repositories that the pipeline of this name pushes its builds to."""
+        try:
+            return sorted(list_built_repositories([self.store.pipelines.get(pipeline)]))
+        except DockgateError:
+            return []
 
     def _list_waiver_repositories(self, pattern: str | None, image: str | None) -> Sequence[str]:
         """The repositories that a waiver for this pattern and this image can apply to; None for any."""
