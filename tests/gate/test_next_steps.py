@@ -12,8 +12,8 @@ from tests.gate.samples import COVERED, ECOSYSTEMS, IMAGE, NOW, RULES, make_inve
 from tests.gate.test_whole_gate_properties import draw_case
 
 from dockgate.gate import evaluate
-from dockgate.gate.model import Status, VerdictCase, Waiver, Waivers
-from dockgate.gate.next_steps import UNSCANNED_ADVICE, NextStep, describe_next_steps, list_next_steps
+from dockgate.gate.model import Remediation, Status, Upgrade, VerdictCase, Waiver, Waivers
+from dockgate.gate.next_steps import UNSCANNED_ADVICE, NextStep, advise_on_refusal, describe_next_steps, list_next_steps
 from dockgate.gate.unread_waivers import apply_to_unread
 from dockgate.scanner.model import Unread
 from dockgate.vulnerabilities.model import AdvisorySnapshot, Matches, Undetermined
@@ -26,6 +26,36 @@ entries = st.builds(
     st.sampled_from(["It is broken.", "It is encrypted."]),
     st.sampled_from(KINDS),
 )
+
+
+STALE = Undetermined("Debian:13", "The advisory feed for Debian:13 was last checked 9 days ago.", "stale")
+
+
+@pytest.mark.parametrize(
+    ("status", "undetermined_entries", "upgrades", "advice"),
+    [
+        (
+            Status.REJECTED,
+            (),
+            (Upgrade("pkg:deb/debian/a", "a", "1", "2", ()),),
+            "Build it again with the upgrades that",
+        ),
+        (Status.REJECTED, (STALE,), (), "Correct what the verdict names"),
+        (Status.UNDETERMINED, (STALE,), (), "Run `dockgate db update`"),
+        (Status.UNDETERMINED, (replace(STALE, advice="Look at it."),) * 2, (), "Look at it."),
+        (Status.UNDETERMINED, (), (), UNSCANNED_ADVICE),
+    ],
+)
+def test_a_refused_deploy_gets_the_advice_of_its_verdict(
+    status: Status, undetermined_entries: tuple[Undetermined, ...], upgrades: tuple[Upgrade, ...], advice: str
+) -> None:
+    case = VerdictCase(
+        IMAGE, read_policy("max_findings:\n  HIGH: 0\n"), NOW, "0.1.0", snapshot=AdvisorySnapshot((), COVERED)
+    )
+    verdict = evaluate.judge(case, ECOSYSTEMS, RULES)
+    (platform,) = verdict.platform_verdicts
+    platform = replace(platform, undetermined=undetermined_entries, remediation=Remediation(upgrades))
+    assert advice in advise_on_refusal(replace(verdict, status=status, platform_verdicts=(platform,)))
 
 
 @given(st.lists(entries, min_size=1, max_size=5))

@@ -1,4 +1,4 @@
-"""The next steps for an undetermined verdict. Pure.
+"""The next steps for an undetermined or rejected verdict. Pure.
 
 Subjects come from images: commands quote them for a shell, and never accept more than the subject.
 """
@@ -6,6 +6,7 @@ Subjects come from images: commands quote them for a shell, and never accept mor
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from dockgate.gate.model import Status, Verdict
 from dockgate.vulnerabilities.model import Undetermined
 
 WHOLE_IMAGE = "/"
@@ -15,6 +16,10 @@ _REBUILD = (
     "accepts an image that cannot be read as a whole: only the policy's rule `evidence` can allow those (`unread`)."
 )
 _STALE_STEP = "Run `dockgate db update`, or scan the image again where another scanner's report is too old."
+_UPGRADE = "Build it again with the upgrades that the verdict names."
+_CORRECT = "Correct what the verdict names, and build it again."
+# Steps in one sentence of advice.
+_ADVICE_STEPS = 3
 _NO_DISTRIBUTION = "Build the image from a base image with an os-release file and a package database."
 
 
@@ -45,6 +50,16 @@ def list_next_steps(all_entries: Sequence[Undetermined], image: str) -> tuple[Ne
 def describe_next_steps(entry: Undetermined, image: str) -> str:
     """The next steps of one entry as sentences."""
     return " ".join(step.text for step in list_next_steps((entry,), image))
+
+
+def advise_on_refusal(verdict: Verdict) -> str:
+    """The next steps as sentences, the first ones if there are many, where a verdict refuses an image."""
+    if verdict.status is Status.REJECTED:
+        has_upgrades = any(platform.remediation.upgrades for platform in verdict.platform_verdicts)
+        return _UPGRADE if has_upgrades else _CORRECT
+    entries = [entry for platform in verdict.platform_verdicts for entry in platform.undetermined]
+    steps = list_next_steps(entries, verdict.image)[:_ADVICE_STEPS]
+    return " ".join(step.text for step in steps) or UNSCANNED_ADVICE
 
 
 def _list_steps_of_kind(kind: str | None, entries: Sequence[Undetermined], image: str) -> Iterator[NextStep]:

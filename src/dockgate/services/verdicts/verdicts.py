@@ -8,6 +8,7 @@ from dockgate.delivery.ports import Advisories
 from dockgate.delivery.service_risk import RunningVerdict
 from dockgate.gate import evaluate
 from dockgate.gate.model import Status, Verdict, VerdictCase, Waiver
+from dockgate.gate.next_steps import advise_on_refusal
 from dockgate.gate.policy import PolicyReference
 from dockgate.gate.risk_deadline import compute_risk_deadline, find_worst_severity, list_most_urgent_findings
 from dockgate.gate.rule import Rule
@@ -106,7 +107,7 @@ class Verdicts:
             raise DeployError(
                 f"{image} is not approved by the policy {PolicyReference.parse(name).label!r} now: "
                 f"{verdict.summary if verdict else 'it is being scanned'}",
-                "Build it again with the upgrades that the verdict names.",
+                advise_on_refusal(verdict) if verdict else "Deploy it again after its scan.",
             )
 
     def review_deployed(self, image: str, context: DeploymentContext, risk_days: float) -> RunningVerdict:
