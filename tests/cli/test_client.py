@@ -149,10 +149,10 @@ def test_a_small_command_imports_neither_an_http_library_nor_what_verdicts_are_m
     empty_lists: dict[str, Any] = {"images": [], "next": None, "events": [], "after": 0, "has_more": False}
     unknown: dict[str, Any] = {"total": 0, "reason": None, "images": [], "next": None}
     exposure: dict[str, Any] = {"question": "CVE-1", "state": "Absent", "unaffected": None, "names": [], "services": []}
-    counts = dict.fromkeys(("total", "rejected", "blocked", "blocked_of", "blocked_unknown", "waived", "waived_of"), 0)
+    counts = dict.fromkeys(("total", "moved", "rejected", "blocked", "blocked_of", "blocked_unknown"), 0)
     server.answers |= {
         "GET /exposure": {
-            **(exposure | empty_lists | counts),
+            **(exposure | empty_lists | counts | dict.fromkeys(("waived", "waived_of"), 0)),
             "unknown": unknown,
             "as_of": None,
             "is_limited": False,
@@ -213,7 +213,7 @@ def test_whether_a_vulnerability_blocks_is_never_no_where_it_is_unknown(
     server.answers["GET /exposure"] = {
         **dict(zip(names, counts, strict=True)),
         **dict.fromkeys(("unaffected", "next", "as_of", "exploited")),
-        **dict.fromkeys(("waived", "waived_of"), 0),
+        **dict.fromkeys(("moved", "waived", "waived_of"), 0),
         **{name: [] for name in ("names", "services", "images", "pipelines")},
         "question": "CVE-1",
         "is_limited": False,

@@ -47,6 +47,7 @@ def make_exposure(name: str) -> dict[str, Any]:
         "as_of": None,
         "answered_at": "2026-11-02",
         "total": 1,
+        "moved": 0,
         "services": [],
         "images": [
             {"digest": "sha256:a", "places": [location], "services": [], "pipelines": [], "packages": [package]}
@@ -71,6 +72,15 @@ def test_no_cell_begins_like_a_formula(name: str) -> None:
     for row in csv.DictReader(io.StringIO(write_exposure(_exposure_csv.write, name))):
         for cell in row.values():
             assert not cell.lstrip().startswith(("=", "+", "-", "@")), cell
+
+
+def test_a_page_says_how_many_images_are_left_out_and_is_no_all_clear_then() -> None:
+    output = io.StringIO()
+    unknown: dict[str, Any] = {"total": 0, "next": None, "reason": None, "images": []}
+    empty_answer = {"state": "Absent", "total": 0, "images": [], "unknown": unknown}
+    _exposure_html.write(make_exposure("idna") | empty_answer | {"moved": 2}, output)
+    assert "2 other images that no tag names any more contain it" in output.getvalue()
+    assert "verdict approved" not in output.getvalue()
 
 
 def test_a_page_has_no_markup_of_names() -> None:

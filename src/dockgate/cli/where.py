@@ -11,7 +11,7 @@ from dockgate.cli.client import PAGE, Client
 from dockgate.cli.exit_codes import UNDETERMINED
 from dockgate.cli.listing_output import Cell, display_digest, print_fields, print_json, print_table
 from dockgate.cli.output import print_text
-from dockgate.shared.wording import format_count
+from dockgate.shared.wording import describe_moved_images, format_count
 
 # Services and pipelines that the table's head names.
 SHOWN_NAMES = 10
@@ -135,7 +135,8 @@ def _list_fields(exposure: Mapping[str, Any]) -> list[tuple[str, Cell]]:
     answer: Cell = (f"{format_count(total, 'image')} contain{'s' if total == 1 else ''} it", "red")
     if exposure["state"] == "Absent":
         verb = "was known to contain it then" if exposure["as_of"] else "is known to contain it"
-        answer = (f"no image {verb}", "" if unknown or exposure["unknown"]["reason"] else "green")
+        is_unsure = unknown or exposure["unknown"]["reason"] or exposure["moved"]
+        answer = (f"no image {'with a tag ' if exposure['moved'] else ''}{verb}", "" if is_unsure else "green")
     elif exposure["state"] == "NotRecorded":
         answer = ("unknown: the history does not reach back so far", "yellow")
     elif exposure["state"] == "UnknownName":
@@ -153,6 +154,7 @@ def _list_fields(exposure: Mapping[str, Any]) -> list[tuple[str, Cell]]:
         ("answer", answer),
         ("searched", "only the repositories that your token may see" if exposure["is_limited"] else ""),
         ("as of", exposure["as_of"] or ""),
+        ("left out", describe_moved_images(exposure["moved"]) if exposure["moved"] else ""),
         ("rejected", f"{exposure['rejected']} of these now" if exposure["rejected"] else ""),
         ("blocks", _describe_blocked(exposure)),
         ("waived", _describe_waived(exposure)),
@@ -206,7 +208,7 @@ def _describe_unaffected(images: Mapping[str, Any] | None) -> str:
 
 
 def _make_rows(image: Mapping[str, Any]) -> list[tuple[Cell, ...]]:
-    locations = ", ".join(_format_location(location) for location in image["places"]) or "-"
+    locations = ", ".join(_format_location(location) for location in image["places"]) or _describe_use(image)
     runs = ", ".join(service["task_definition"] for service in image["services"]) or "-"
     return [
         (
@@ -222,6 +224,11 @@ def _make_rows(image: Mapping[str, Any]) -> list[tuple[Cell, ...]]:
         )
         for package in image["packages"]
     ]
+
+
+def _describe_use(image: Mapping[str, Any]) -> str:
+    """Return what is known to use an image that no tag names."""
+    return f"no tag, approved for {', '.join(image['pipelines'])}" if image["pipelines"] else "-"
 
 
 def _describe_life(life: Sequence[Mapping[str, Any]]) -> str:

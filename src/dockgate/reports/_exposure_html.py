@@ -8,7 +8,7 @@ from typing import Any, TextIO
 from dockgate.reports import _html_page as page
 from dockgate.reports._exposure_rows import COLUMNS, build_rows
 from dockgate.shared.escaping import clean_text
-from dockgate.shared.wording import format_count
+from dockgate.shared.wording import describe_moved_images, format_count
 
 # Columns that a page has no room for; its headings say the `answer`.
 _CSV_ONLY = ("answer", "in_place_since", "in_place_until", "purl", "ecosystem", "platform", "origin", "layer")
@@ -20,7 +20,7 @@ _SHORT = 24
 _UNKNOWN_COLUMNS = ("image", "repository", "tag", "reason")
 _STATES = {
     "Present": ("rejected", "Images contain it."),
-    "Absent": ("approved", "No image is known to contain it."),
+    "Absent": ("approved", "No image that has a tag or is used is known to contain it."),
     "NotRecorded": ("undetermined", "Unknown: the history does not reach back so far."),
     "UnknownName": ("undetermined", "Nothing is known of this name: neither an advisory nor a catalogue has it."),
 }
@@ -37,7 +37,7 @@ def write(exposure: Mapping[str, Any], output: TextIO) -> None:
 def _render_body(exposure: Mapping[str, Any]) -> Iterator[str]:
     kind, words = _STATES[exposure["state"]]
     unknown = exposure["unknown"]
-    if kind == "approved" and (unknown["total"] or unknown["reason"]):
+    if kind == "approved" and (unknown["total"] or unknown["reason"] or exposure["moved"]):
         kind = "undetermined"
     yield f"<header><h1>Exposure to {_escape(exposure['question'])}</h1>"
     names = [name for name in exposure["names"] if name != exposure["question"]]
@@ -69,6 +69,8 @@ def _list_facts(exposure: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "Answered at", exposure["answered_at"]
     if exposure["is_limited"]:
         yield "Searched", "only the repositories that the caller may see"
+    if exposure["moved"]:
+        yield "Left out", describe_moved_images(exposure["moved"])
     yield "As of", exposure["as_of"] or "the time of the answer"
     if exposure["exploited"]:
         yield "Known to be exploited since", exposure["exploited"]

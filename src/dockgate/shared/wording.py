@@ -8,6 +8,12 @@ def format_count(count: int, noun: str) -> str:
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
+def describe_moved_images(count: int) -> str:
+    """Say that an answer to where something is leaves out images that no tag names any more."""
+    verb = "contains" if count == 1 else "contain"
+    return f"{format_count(count, 'other image')} that no tag names any more {verb} it: see `dockgate where --all-tags`"
+
+
 def shorten_text(text: str, limit: int) -> str:
     """Return the text in at most `limit` characters, with "…" where it was cut."""
     return text if len(text) <= limit else text[: max(limit - 1, 0)] + "…"

@@ -16,6 +16,8 @@ from tests.services.fleet.test_index import (
 )
 from tests.store.factories import FACTORIES, make_approval, open_store_of_kind
 
+from dockgate.delivery.model import Answer, ApprovalState
+from dockgate.delivery.webhook_delivery import Callback
 from dockgate.gate.model import Waiver
 from dockgate.identity.model import Caller, Principal, Role, Token
 from dockgate.scanner.model import Package, Unread
@@ -265,6 +267,33 @@ def test_a_limited_token_sees_its_repositories_only(fleet: Fleet) -> None:
     everyone = fleet.find_exposure("CVE-2026-1")
     assert (everyone.total, everyone.unknown.total) == (2, 1)
     assert (exposure.is_limited, everyone.is_limited) == (True, False)
+
+
+def test_images_that_no_tag_names_any_more_are_counted_and_followed_ones_are_listed(fleet: Fleet) -> None:
+    for name in ("followed", "moved", "own"):
+        fleet.push(name, "ext/app", "1", make_package("idna", "3.6"))
+    fleet.push("new", "ext/app", "1", make_package("idna", "3.7"))
+    verdict = digest("verdict")
+    for name, url in (("followed", "https://ci.example/hook"), ("own", None)):
+        request = replace(make_approval(name, digest(name)), repository="ext/app", pipeline=f"{name}-pipeline")
+        fleet.store.approvals.add(request, Callback(url, "whsec_x") if url else None)
+        fleet.store.approvals.settle(name, Answer(ApprovalState.APPROVED, "", verdict), format_day(20))
+    for question in ("CVE-2026-1", "idna@3.6"):
+        exposure = fleet.find_exposure(question)
+        assert [(image.digest, image.pipelines) for image in exposure.images] == [
+            (digest("followed"), ["followed-pipeline"])
+        ]
+        assert (exposure.total, exposure.moved, [entry.pipeline for entry in exposure.pipelines]) == (
+            1,
+            2,
+            ["followed-pipeline"],
+        )
+        everything = fleet.find_exposure(question, should_include_moved=True)
+        assert (everything.total, everything.moved) == (3, 0)
+    (followed_image,) = [each for each in fleet.store.followed_images.list() if each.image == digest("followed")]
+    fleet.store.followed_images.end_watch(followed_image, "", format_day(20))
+    exposure = fleet.find_exposure("CVE-2026-1")
+    assert (exposure.state, exposure.total, exposure.moved) == (ExposureState.ABSENT, 0, 3)
 
 
 def test_images_with_another_version_are_not_affected_unless_it_is_unknown(fleet: Fleet) -> None:

@@ -174,16 +174,18 @@ class Exposure:
 
     `names` are all names of the vulnerability, () for a package; `exploited` is since when it is known to be exploited,
     null if it was not at the time of the question; `epss` is null for a question about the past. `total` counts the
-    images that contain it, `rejected` those that a repository where they are rejects, for any reason, `blocked` those
-    of the newest `blocked_of` rejected ones in whose newest recorded verdict, in any of their repositories, it violates
-    a rule, `blocked_unknown` those of the newest whose recorded verdict is from before it was known, or does not
-    reject, and `waived` those in which a waiver or a VEX statement excuses it, of the `waived_of` that were looked at:
-    all, unless waivers and documents name very many. `images` has a page of them, ordered by `sort`; `next` is the
-    cursor of the following page, null for the last, and `previous` that of the page before, null if it is the first
-    one. `services` are all that run one of them, `pipelines` all that asked to approve one, and `waivers` all that name
-    the vulnerability. `unknown` are images that contain it or not: they were not read, not completely, or their
-    packages cannot be judged. `unaffected` is null for a question about a package or the past. With `is_limited` only
-    the repositories that the caller may see were searched: others may contain it.
+    images that contain it; further `moved` ones contain it, too, and are left out: no tag names them any more, and
+    neither a service nor an outside pipeline is known to use them. `rejected` counts those that a repository where they
+    are rejects, for any reason, `blocked` those of the newest `blocked_of` rejected ones in whose newest recorded
+    verdict, in any of their repositories, it violates a rule, `blocked_unknown` those of the newest whose recorded
+    verdict is from before it was known, or does not reject, and `waived` those in which a waiver or a VEX statement
+    excuses it, of the `waived_of` that were looked at: all, unless waivers and documents name very many. `images` has a
+    page of them, ordered by `sort`; `next` is the cursor of the following page, null for the last, and `previous` that
+    of the page before, null if it is the first one. `services` are all that run one of them, `pipelines` all that asked
+    to approve one, and `waivers` all that name the vulnerability. `unknown` are images that contain it or not: they
+    were not read, not completely, or their packages cannot be judged. `unaffected` is null for a question about a
+    package or the past. With `is_limited` only the repositories that the caller may see were searched: others may
+    contain it.
     """
 
     question: str
@@ -196,6 +198,7 @@ class Exposure:
     as_of: str | None
     answered_at: str
     total: int
+    moved: int
     rejected: int
     blocked: int
     blocked_of: int

@@ -41,7 +41,7 @@ from dockgate.services.verdicts.waivers import ServerWaivers
 from dockgate.shared.errors import UsageError
 from dockgate.store import Store
 from dockgate.store.exposure.records import AffectedComponent, ExposureScope, MatchingImage, RunningImage
-from dockgate.store.fleet.records import Component
+from dockgate.store.fleet.records import Component, Vulnerability
 from dockgate.vulnerabilities.aliases import rank_alias
 
 # Names of vulnerabilities: CVE-2024-3094, GHSA-xxxx-xxxx-xxxx, DSA-5649-1, RUSTSEC-2024-0001, GO-2024-1, ALAS2-2024-1.
@@ -113,7 +113,8 @@ class ExposureSearch:
         subject = look_up.subject
         matches = self._find_visible_images(request, look_up)
         names = _list_names(subject)
-        unknown = UnknownImages(self.store, matches.scope, matches.ids)
+        is_owned = not subject.is_vulnerability
+        unknown = UnknownImages(self.store, matches.scope, matches.ids, subject.components, is_owned=is_owned)
         if subject.is_vulnerability:
             knowledge, waiver_finder = self._ask_advisories([question, *names], unknown, request)
         else:
@@ -134,7 +135,6 @@ class ExposureSearch:
         previous = _find_previous_page(lists.by_filter[request.only], request)
         contents.read([*page, *unknown_slice.indexed_ids])
         entries = subject.vulnerabilities.values()
-        exploited_days = [entry.exploited for entry in entries if entry.exploited]
         is_known = bool(entries) or knowledge.is_known
         pipelines = _select_visible_pipelines(matches.images, request.caller)
         return Exposure(
@@ -143,13 +143,12 @@ class ExposureSearch:
             is_limited=request.caller is not None and request.caller.is_limited,
             state=_determine_state(has_images=bool(matches.ids), is_known=is_known, is_recorded=not_recorded is None),
             names=names,
-            exploited=min(
-                (each for each in exploited_days if request.as_of is None or each <= request.as_of), default=None
-            ),
+            exploited=_find_exploited_day(entries, request.as_of),
             epss=None if request.as_of else max((each.epss for each in entries if each.epss is not None), default=None),
             as_of=request.as_of,
             answered_at=self.clock.now(),
             total=len(matches.ids),
+            moved=unknown.moved_count,
             rejected=len(matches.rejected_images),
             blocked=len(lists.by_filter[ExposureFilter.BLOCKED]),
             blocked_of=len(blocking.images) - blocking.unknown_count,
@@ -387,6 +386,12 @@ def _select_visible_pipelines(images: Mapping[int, MatchingImage], caller: Calle
 def _count_pipelines(by_image: Mapping[int, Sequence[str]]) -> list[ExposedPipeline]:
     counts = Counter(name for names in by_image.values() for name in names)
     return [ExposedPipeline(name, count) for name, count in sorted(counts.items())]
+
+
+def _find_exploited_day(entries: Collection[Vulnerability], as_of: str | None) -> str | None:
+    """Return since when one of these was known to be exploited at that time; None if it was not."""
+    days = (entry.exploited for entry in entries if entry.exploited)
+    return min((day for day in days if as_of is None or day <= as_of), default=None)
 
 
 def _list_names(subject: Subject) -> list[str]:

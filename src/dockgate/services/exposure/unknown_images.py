@@ -80,10 +80,23 @@ class UnknownSlice(NamedTuple):
 
 
 class UnknownImages:
-    """Finds them, for one question. `exposed_images` are the images that contain it for sure."""
+    """Finds them, for one question about components, as in `Exposures.list_images`.
 
-    def __init__(self, store: Store, scope: ExposureScope, exposed_images: Collection[int]) -> None:
+    `exposed_images` are the images that contain one for sure.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        scope: ExposureScope,
+        exposed_images: Collection[int],
+        components: Collection[int],
+        *,
+        is_owned: bool,
+    ) -> None:
         self._store = store
+        self._components = components
+        self._is_owned = is_owned
         self._scope = scope
         self._exposed_images = frozenset(exposed_images)
         # Why, by the id of the image.
@@ -91,6 +104,8 @@ class UnknownImages:
         # How many images contain one of these packages, neither affected nor unknown.
         self.unaffected_count = 0
         self.unaffected_packages: Sequence[str] = ()
+        # How many images contain it and do not count, since no tag names them any more.
+        self.moved_count = 0
 
     def add(
         self,
@@ -104,12 +119,19 @@ class UnknownImages:
         counted no further than `limit`.
         """
         self.unaffected_packages = sorted(set().union(*packages.values()))
-        partly_read_images, images_by_group, self.unaffected_count = self._store.exposures.list_partly_read_images(
-            [*components.values()], self._scope, packages, self._exposed_images, limit
+        partly_read = self._store.exposures.list_partly_read_images(
+            [*components.values()],
+            self._scope,
+            packages,
+            self._exposed_images,
+            limit,
+            self._components,
+            is_owned=self._is_owned,
         )
-        for image, count in partly_read_images:
+        self.unaffected_count, self.moved_count = partly_read.other_count, partly_read.moved_count
+        for image, count in partly_read.unread_counts:
             self._add(image, f"{format_count(count, 'file')} of it could not be read")
-        for reason, images in zip(components, images_by_group, strict=True):
+        for reason, images in zip(components, partly_read.images_by_group, strict=True):
             for image in images:
                 self._add(image, reason)
 

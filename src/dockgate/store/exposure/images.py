@@ -16,7 +16,6 @@ from sqlalchemy import (
     cast,
     except_,
     exists,
-    false,
     func,
     literal,
     literal_column,
@@ -39,6 +38,7 @@ from dockgate.store.exposure.records import (
     Successor,
     UnknownImage,
 )
+from dockgate.store.exposure.scopes import has_begun_by, is_at, is_in, is_in_scope, select_repositories
 from dockgate.store.fleet.findings import MATCHED_SINCE
 from dockgate.store.fleet.records import FleetImage, TagPeriod
 from dockgate.store.queries import is_one_of_numbers, is_one_of_texts, split_into_batches
@@ -79,7 +79,7 @@ class Exposures:
         is_matching = table.id.in_(_select_images_with_components(components, is_owned=is_owned))
         of_verdict = (verdict.policy, verdict.status) if has_status else (null(), null())
         had_asked = true() if scope.at is None else approval.created_at <= scope.at
-        repositories = _select_repositories(scope) if has_status else null()
+        repositories = select_repositories(scope) if has_status else null()
         columns = (table.id, table.digest, table.repository, *of_verdict, repositories, approval.pipeline, approval.id)
         query = select(*columns).outerjoin_from(
             fleet_images, approvals, and_(approval.image == table.digest, had_asked)
@@ -198,11 +198,15 @@ class Exposures:
         packages: Mapping[str, Collection[str]] = _NOTHING,
         exposed_images: Collection[int] = (),
         limit: int | None = None,
+        components: Collection[int] = (),
+        *,
+        is_owned: bool = False,
     ) -> PartlyRead:
         """The images with files that could not be read, and those that contain a component of each group.
 
         `packages` are source packages by their ecosystems: images that contain one of them, are neither found nor
-        `exposed_images`, are counted, no further than `limit`.
+        `exposed_images`, are counted, no further than `limit`. So are the images that contain one of the `components`
+        as in `list_images`, and that no tag names any more.
         """
         platforms, image = fleet_platforms.c, fleet_images.c.id
         with_unread_paths = (
@@ -236,10 +240,19 @@ class Exposures:
             queries.append(
                 select(literal(len(groups)), func.count(), literal(0)).select_from(others.limit(limit).subquery())
             )
-        answer = PartlyRead([], [[] for _ in groups], 0)
+        if components and not scope.should_include_moved:
+            moved_images = select(func.count()).where(
+                image.in_(_select_images_with_components(components, is_owned=is_owned)),
+                ~is_one_of_numbers(image, exposed_images),
+                is_in_scope(scope._replace(should_include_moved=True)),
+            )
+            queries.append(select(literal(-2), moved_images.scalar_subquery(), literal(0)))
+        answer = PartlyRead([], [[] for _ in groups], 0, 0)
         with self._database.read() as connection:
             for number, value, count in connection.execute(union_all(*queries)).all():
-                if number < 0:
+                if number == -2:
+                    answer = answer._replace(moved_count=value)
+                elif number == -1:
                     answer.unread_counts.append((value, count))
                 elif number == len(groups):
                     answer = answer._replace(other_count=value)
@@ -285,8 +298,8 @@ class Exposures:
             .where(
                 is_unindexed,
                 or_(scans.c.state.is_(None), scans.c.state != ScanState.NOT_AN_IMAGE),
-                _has_begun_by(scope.at) if scope.should_include_moved else _is_at(scope.at),
-                _is_in(scope.repositories),
+                has_begun_by(scope.at) if scope.should_include_moved else is_at(scope.at),
+                is_in(scope.repositories),
             )
             .order_by(tags.pushed_at.desc(), tags.id.desc())
         )
@@ -310,8 +323,8 @@ class Exposures:
             .join(fleet_tags, tags.digest == fleet.digest)
             .where(
                 is_one_of_numbers(fleet.id, images),
-                true() if scope.should_include_moved else _is_at(scope.at),
-                _is_in(scope.repositories),
+                true() if scope.should_include_moved else is_at(scope.at),
+                is_in(scope.repositories),
             ),
         )
         answer = ImageFacts({}, {})
@@ -351,47 +364,3 @@ def _select_images_with_packages(packages: Mapping[str, Collection[str]]) -> Sel
     )
     matching_bundles = select(parts.bundle).where(parts.component.in_(components), ~parts.owned)
     return select(bundles.image).where(bundles.bundle.in_(matching_bundles))
-
-
-def is_in_scope(scope: ExposureScope) -> ColumnElement[bool]:
-    """Return whether an image is one of those that count."""
-    is_there = exists().where(
-        fleet_tags.c.digest == fleet_images.c.digest,
-        true() if scope.should_include_moved else _is_at(scope.at),
-        _is_in(scope.repositories),
-    )
-    runs = fleet_images.c.digest.in_(sorted(scope.running_images)) if scope.running_images else false()
-    if scope.at is None:
-        return or_(and_(fleet_images.c.gone_at.is_(None), is_there), runs)
-    has_existed = or_(fleet_images.c.gone_at.is_(None), fleet_images.c.gone_at > scope.at)
-    return and_(fleet_images.c.seen_at <= scope.at, has_existed, or_(is_there, runs))
-
-
-def _select_repositories(scope: ExposureScope) -> ColumnElement[str]:
-    """The repositories of the scope where an image is now, or else was, with a space between two."""
-    tags = fleet_tags.alias().c
-    repositories = select(func.aggregate_strings(tags.repository, " ")).where(
-        tags.digest == fleet_images.c.digest, _is_in(scope.repositories, tags.repository)
-    )
-    present_repositories = repositories.where(tags.until.is_(None)).scalar_subquery()
-    return (
-        func.coalesce(present_repositories, repositories.scalar_subquery())
-        if scope.should_include_moved
-        else present_repositories
-    )
-
-
-def _is_at(at: str | None) -> ColumnElement[bool]:
-    if at is None:
-        return fleet_tags.c.until.is_(None)
-    return and_(fleet_tags.c.since <= at, or_(fleet_tags.c.until.is_(None), fleet_tags.c.until > at))
-
-
-def _has_begun_by(at: str | None) -> ColumnElement[bool]:
-    return true() if at is None else fleet_tags.c.since <= at
-
-
-def _is_in(
-    repositories: Collection[str] | None, column: ColumnElement[str] = fleet_tags.c.repository
-) -> ColumnElement[bool]:
-    return true() if repositories is None else is_one_of_texts(column, repositories)

@@ -47,8 +47,8 @@ class Successor(NamedTuple):
 class ExposureScope(NamedTuple):
     """The images that count: those that were in one of these repositories at a time.
 
-    None means any repository, and now. `running_images` images count wherever they are. With
-    `should_include_moved`, images count whose tags have all moved on.
+    None means any repository, and now. `running_images` images count wherever they are, and so do, now, those that are
+    followed for outside pipelines. With `should_include_moved`, images count whose tags have all moved on.
     """
 
     at: str | None = None
@@ -73,8 +73,8 @@ class MatchingImage(NamedTuple):
     """An image that contains what a question is about.
 
     `repository` is where it was read and the fleet judges it: `policy` and `status` are of this verdict, None without
-    one, or where none was asked for; nor are `repositories`, those of the scope where it is now, or else was.
-    `pipelines` asked to approve it.
+    one, or where none was asked for; nor are `repositories`, those of the scope where it is now, or else is followed or
+    was. `pipelines` asked to approve it.
     """
 
     digest: str
@@ -168,9 +168,11 @@ class IndexState(NamedTuple):
 class PartlyRead(NamedTuple):
     """Images with a number of unread files, and the images that contain a component of each group.
 
-    `other_count` counts further images that contain one of the packages that were named.
+    `other_count` counts further images that contain one of the packages that were named, `moved_count` those that would
+    contain what the question is about, if images counted that no tag names any more.
     """
 
     unread_counts: list[tuple[int, int]]
     images_by_group: list[list[int]]
     other_count: int
+    moved_count: int

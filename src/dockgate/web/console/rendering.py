@@ -15,7 +15,7 @@ from dockgate.delivery.repository_files import is_path_supported
 from dockgate.identity.model import Caller, Permission
 from dockgate.services.web_services import WebServices
 from dockgate.shared.byte_sizes import format_byte_size
-from dockgate.shared.wording import format_count
+from dockgate.shared.wording import describe_moved_images, format_count
 from dockgate.web import page_paths
 from dockgate.web.compression import LEAST_BYTES, compress, is_gzip_accepted
 from dockgate.web.console import charts, empty_states, formats, terminal_text
@@ -209,6 +209,7 @@ _FUNCTIONS = (
     formats.find_field,
     page_paths.make_image_path,
     page_paths.make_package_path,
+    describe_moved_images,
     format_count,
     formats.render_prose,
     formats.render_audit_text,
