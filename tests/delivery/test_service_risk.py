@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dockgate.delivery.service_risk import RiskChange, RiskTerms, RunningVerdict, TimeAtRisk, advance
+from dockgate.delivery.service_risk import RiskChange, RiskTerms, RunningVerdict, TimeAtRisk, advance, explain_recovery
 from dockgate.shared.timestamps import format_time, to_datetime
 from dockgate.vulnerabilities.model import Severity
 
@@ -73,6 +73,18 @@ def test_another_image_ends_a_time_at_risk_at_once() -> None:
     story.see_bad_image()
     story.see_good_image("b", 1)
     assert (story.changes, story.present) == ([BEGAN, ENDED], None)
+
+
+def test_a_recovery_is_explained_by_what_runs_now() -> None:
+    time = format_time(START)
+    risk = TimeAtRisk("web", "a", "strict: 1 HIGH finding", time, time, time)
+    explanations = [explain_recovery(risk, verdict) for verdict in (None, *map(RunningVerdict, ("a", "b", None)))]
+    assert explanations == [
+        "The image that runs is no longer rejected. Before: strict: 1 HIGH finding",
+        "The image that runs is no longer rejected. Before: strict: 1 HIGH finding",
+        "Another image runs now, which is not rejected. Before: strict: 1 HIGH finding",
+        "Nothing runs any more: the service has 0 tasks. Before: strict: 1 HIGH finding",
+    ]
 
 
 def test_another_rejected_image_keeps_the_deadline() -> None:

@@ -122,6 +122,17 @@ def advance(
     return (risk, changes) if risk.behind_since is not None else _announce_due(risk, changes, now, terms)
 
 
+def explain_recovery(risk: TimeAtRisk, verdict: RunningVerdict | None) -> str:
+    """Say why a time at risk has ended, and why its image was rejected. None: time alone has ended it."""
+    if verdict is None or verdict.image == risk.image:
+        reason = "The image that runs is no longer rejected."
+    elif verdict.image is None:
+        reason = "Nothing runs any more: the service has 0 tasks."
+    else:
+        reason = "Another image runs now, which is not rejected."
+    return f"{reason} Before: {risk.summary}"
+
+
 def _follow_clock(risk: TimeAtRisk, now: datetime) -> TimeAtRisk:
     """Compare the recorded times with the clock, and correct them if the clock has been behind them for long enough."""
     time = format_time(now)

@@ -118,7 +118,8 @@ def describe(event: Mapping[str, Any]) -> tuple[str, str]:
     title = words.replace("{}", subject)
     lines = [line for line in (text, advice.replace("{}", subject)) if line]
     for name, value in list(detail.items())[:_FIELDS_LIMIT]:
-        if name not in ("summary", "reason") and value not in (None, "", [], {}):
+        is_past = kind == "service.recovered" and name == "deadline"
+        if name not in ("summary", "reason") and not is_past and value not in (None, "", [], {}):
             lines.append(f"{to_one_line(str(name))}: {shorten_text(to_one_line(_format_value(value)), 500)}")
     return shorten_text(title, _TITLE_LIMIT), shorten_text("\n".join(lines), _TEXT_LIMIT)
 

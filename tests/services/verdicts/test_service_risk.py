@@ -11,6 +11,7 @@ from tests.services.pipeline_steps import Steps
 from tests.store.factories import FACTORIES
 
 from dockgate.delivery.service_model import Service
+from dockgate.events.notification_texts import describe
 from dockgate.gate.model import VexStatement, VexStatus
 from dockgate.gate.policy import make_policy
 from dockgate.services.verdicts.case_builder import BaselineFinder, find_running_image
@@ -182,6 +183,11 @@ def test_a_service_without_tasks_is_not_at_risk(steps: Steps) -> None:
     assert finder.find(NEXT_BUILD, policy, deploying).inventories == {}
     for _ in range(2):
         assert review() == (False, ["service.at_risk", "service.recovered"])
+    (recovery,) = [event for event in steps.store.event_log.read() if event.detail_type == "service.recovered"]
+    title, text = describe(recovery.body)
+    assert title == "web is no longer at risk"
+    assert text.startswith("Nothing runs any more: the service has 0 tasks. Before: ")
+    assert "deadline" not in text
     steps.system.advisories.advisories.pop()
     steps.begin(count=1)
     assert [entry.service for entry in steps.store.services.list_running_images()] == ["web"]

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from dockgate.delivery.service_model import Service
-from dockgate.delivery.service_risk import RiskChange, RiskTerms, RunningVerdict, TimeAtRisk, advance
+from dockgate.delivery.service_risk import RiskChange, RiskTerms, RunningVerdict, TimeAtRisk, advance, explain_recovery
 from dockgate.events.dockgate_events import make_service_risk_changed
 from dockgate.events.envelope import NewEvent
 from dockgate.services.clock import ServerClock
@@ -175,25 +175,29 @@ class ServiceRisk:
         return compute_digest(canonical.encode([database, image, *policies, exceptions, provenance, now[:13]]))
 
     def _record(self, service: Service, repository: str | None, verdict: RunningVerdict | None) -> bool:
-        announce = partial(self._announce, repository, verdict.vulnerabilities if verdict is not None else ())
+        announce = partial(self._announce, repository, verdict)
         revision = service.revision if verdict is not None else None
         return self.store.service_risks.record(service.name, revision, verdict, self.clock(), self.terms, announce)
 
     def _announce(
-        self, repository: str | None, vulnerabilities: Sequence[tuple[str, str]], change: RiskChange, risk: TimeAtRisk
+        self, repository: str | None, verdict: RunningVerdict | None, change: RiskChange, risk: TimeAtRisk
     ) -> Sequence[NewEvent]:
         owners = self._list_owners(repository) if repository else ()
+        image, summary = risk.image, risk.summary
+        if change is RiskChange.ENDED:
+            image = verdict.image if verdict is not None and verdict.image else risk.image
+            summary = explain_recovery(risk, verdict)
         event = make_service_risk_changed(
             change.value,
             risk.service,
-            risk.image,
+            image,
             repository,
             owners,
             risk.began_at,
             risk.deadline,
-            risk.summary,
+            summary,
             self.clock.now(),
-            vulnerabilities,
+            verdict.vulnerabilities if verdict is not None else (),
         )
         return [event]
 
