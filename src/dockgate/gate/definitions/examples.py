@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from dockgate.gate.definitions.validation import describe_problem
 from dockgate.gate.model import Status, VexStatus
 from dockgate.shared.errors import DefinitionError
 from dockgate.shared.timestamps import format_time, parse_time
@@ -245,8 +246,7 @@ def _convert_error(
         )
     if problem["type"] == "missing":
         return document.make_error(problem_location, f"the key {key!r} is missing", "Add it.")
-    actual = "" if isinstance(problem.get("input"), dict | list) else f" (found {problem.get('input')!r})"
-    return document.make_error(problem_location, f"{problem['msg'].removeprefix('Value error, ')}{actual}")
+    return document.make_error(problem_location, describe_problem(problem))
 
 
 def _list_allowed_keys(location: tuple[int | str, ...]) -> list[str]:
