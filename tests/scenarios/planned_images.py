@@ -73,6 +73,9 @@ class AdvisoryDatabase:
     def find_packages(self, names: Sequence[str]) -> Collection[tuple[str, str]] | None:
         return {("Debian", entry.name) for entry in self.advisories if entry.id in names} or None
 
+    def has_package(self, names: Sequence[str]) -> bool:
+        return any(entry.name in names for entry in self.advisories)
+
     def list_advisories(self, names: Sequence[str]) -> Sequence[Advisory]:
         return [entry for entry in self.advisories if entry.id in names]
 

@@ -131,7 +131,7 @@ def test_a_package_lists_its_versions_and_their_vulnerabilities(browser: Browser
     assert "These versions have 1 vulnerability" in html
     assert f"/vulnerabilities/{CRITICAL}" in Forms(html).links
     assert browser.get("/packages/critical-fixed-0@1").status_code == 200
-    assert "no image is known to contain it" in browser.get("/packages/nowhere").text
+    assert "check its spelling" in browser.get("/packages/nowhere").text
 
 
 def test_each_page_leads_to_the_other_kind_by_the_name(browser: Browser) -> None:

@@ -77,9 +77,10 @@ def test_the_command_prints_a_table_and_says_how_complete_it_is(dockgate: Dockga
     unknown = dockgate("where", "CVE-1999-1")
     assert unknown.returncode == 3
     assert "no advisory and no catalogue has this name" in unknown.stdout
-    absent = dockgate("where", "nowhere")
-    assert absent.returncode == 0
-    assert "no image is known to contain it" in absent.stdout
+    unknown_package = dockgate("where", "nowhere")
+    assert unknown_package.returncode == 3
+    assert "no advisory and no catalogue has this name" in unknown_package.stdout
+    assert "like CVE-2024-3094" in dockgate("where", "CVE-2024-309O").stderr
 
 
 def test_the_past_and_wrong_questions(dockgate: Dockgate) -> None:

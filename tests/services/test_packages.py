@@ -30,6 +30,9 @@ class Reader:
     def find_packages(self, names: Sequence[str]) -> Collection[tuple[str, str]] | None:
         return None
 
+    def has_package(self, names: Sequence[str]) -> bool:
+        return False
+
     def list_advisories(self, names: Sequence[str]) -> Sequence[Advisory]:
         return ()
 

@@ -141,7 +141,8 @@ def _list_fields(exposure: Mapping[str, Any]) -> list[tuple[str, Cell]]:
         answer = ("unknown: the history does not reach back so far", "yellow")
     elif exposure["state"] == "UnknownName":
         answer = (
-            "unknown: no advisory and no catalogue has this name. Check its spelling, or run `dockgate db update`.",
+            "unknown: no advisory and no catalogue has this name, nor has a package of an image. "
+            "Check its spelling, or run `dockgate db update`.",
             "yellow",
         )
     names = [name for name in exposure["names"] if name != exposure["question"]]

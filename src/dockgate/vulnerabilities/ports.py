@@ -37,6 +37,13 @@ class AdvisoryReader(Protocol):
         """
         ...
 
+    def has_package(self, names: Sequence[str]) -> bool:
+        """Return whether advisories have a package of one of these names, in any ecosystem.
+
+        As written, or in lower case.
+        """
+        ...
+
     def list_advisories(self, names: Sequence[str]) -> Sequence[Advisory]:
         """The advisories of records of these names, without withdrawn records."""
         ...

@@ -93,7 +93,28 @@ def test_an_unknown_name_is_another_answer_than_no_image(fleet: Fleet) -> None:
     fleet.push("a", "team/web", "1", make_package("idna", "3.7"))
     assert fleet.find_exposure("CVE-2026-1").state is ExposureState.ABSENT
     assert fleet.find_exposure("CVE-2026-999").state is ExposureState.UNKNOWN_NAME
-    assert fleet.find_exposure("no-such-package").state is ExposureState.ABSENT
+    for question in ("no-such-package", "pkg:npm/no-such-package@1", "*"):
+        assert fleet.find_exposure(question).state is ExposureState.UNKNOWN_NAME
+    fleet.push("b", "team/api", "1", make_package("click", "1"))
+    for question in ("flask", "click@2", "pkg:pypi/click@2", "pkg:pypi/flask"):
+        assert fleet.find_exposure(question).state is ExposureState.ABSENT
+
+
+@pytest.mark.parametrize(
+    ("question", "advice"),
+    [
+        ("CVE-2024-309O", "Write it like CVE-2024-3094"),
+        ("cve-20243094", "Write it like CVE-2024-3094"),
+        ("GHSA-9wx4-h78v", "Write it like GHSA-jfh8-c2jp-5v3q"),
+        ("sha256:abc", "`dockgate image show sha256:abc`"),
+        ("team/web:1", "`dockgate image show team/web:1`"),
+    ],
+)
+def test_what_is_no_name_of_a_vulnerability_or_package_is_refused(fleet: Fleet, question: str, advice: str) -> None:
+    fleet.push("a", "team/web", "1", make_package("idna", "3.7"))
+    with pytest.raises(UsageError, match=r"names an image|is not the name of a vulnerability") as refusal:
+        fleet.find_exposure(question)
+    assert advice in refusal.value.full_message
 
 
 def test_a_wrong_question_is_refused(fleet: Fleet) -> None:

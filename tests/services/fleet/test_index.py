@@ -81,6 +81,9 @@ class AdvisoryDatabase:
             if {entry.id, *entry.aliases} & set(names)
         } or None
 
+    def has_package(self, names: Sequence[str]) -> bool:
+        return any(entry.name in names for entry in self.advisories)
+
     def list_advisories(self, names: Sequence[str]) -> Sequence[Advisory]:
         return [entry for entry in self.advisories if {entry.id, *entry.aliases, *entry.upstream} & set(names)]
 

@@ -113,6 +113,13 @@ def test_the_advisories_of_a_name_are_those_of_every_release_and_not_its_neighbo
         assert not database.list_advisories(["DSA", "CVE-1"])  # withdrawn
 
 
+def test_packages_are_known_by_their_names_in_any_ecosystem(path: Path) -> None:
+    with Database.open(path) as database:
+        known_names = [name for name in ("zlib", "ZLIB", "@a/b", "zli", "*") if database.has_package([name])]
+        assert known_names == ["zlib", "ZLIB", "@a/b"]
+        assert database.has_package(["unknown", "zlib"])
+
+
 def test_a_module_is_separate_from_the_package_outside_it(tmp_path: Path) -> None:
     value = record(
         "ALSA-1",

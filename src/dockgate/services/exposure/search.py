@@ -3,7 +3,6 @@
 Answers say since when, where it runs, and who waived it.
 """
 
-import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from dockgate.services.exposure.blocking_verdicts import BlockingVerdicts, find_
 from dockgate.services.exposure.finding_waivers import WaiverFinder
 from dockgate.services.exposure.image_statuses import ImageStatus, read_image_statuses
 from dockgate.services.exposure.images import ImageContents, Subject, view_image
+from dockgate.services.exposure.question_names import is_package_known, is_vulnerability_name, refuse_other_name
 from dockgate.services.exposure.unknown_images import (
     AdvisoryKnowledge,
     UnknownImages,
@@ -43,14 +43,6 @@ from dockgate.store import Store
 from dockgate.store.exposure.records import AffectedComponent, ExposureScope, MatchingImage, RunningImage
 from dockgate.store.fleet.records import Component, Vulnerability
 from dockgate.vulnerabilities.aliases import rank_alias
-
-# Names of vulnerabilities: CVE-2024-3094, GHSA-xxxx-xxxx-xxxx, DSA-5649-1, RUSTSEC-2024-0001, GO-2024-1, ALAS2-2024-1.
-_VULNERABILITY = re.compile(r"(ghsa(-[0-9a-z]{4}){3}|[a-z][a-z0-9]*(-[a-z]+)*-\d+([-:]\d+)+)", re.IGNORECASE)
-
-
-def is_vulnerability_name(text: str) -> bool:
-    """Return whether a text is written like the name of a vulnerability."""
-    return _VULNERABILITY.fullmatch(text) is not None
 
 
 @dataclass(slots=True)
@@ -89,7 +81,7 @@ class ExposureSearch:
     def find(self, request: ExposureRequest, look_up: LookUp | None = None) -> Exposure:
         """Answer a question, of which the beginning may be known.
 
-        UsageError for an empty or too long one, or for a wrong package URL.
+        UsageError for an empty or too long one, a wrong package URL, a mistyped name, or that of an image.
         """
         question = request.question.strip()
         if not question or len(question) > LONGEST_QUESTION:
@@ -118,7 +110,8 @@ class ExposureSearch:
         if subject.is_vulnerability:
             knowledge, waiver_finder = self._ask_advisories([question, *names], unknown, request)
         else:
-            knowledge, waiver_finder = AdvisoryKnowledge(True), None
+            is_named = bool(matches.ids) or self._is_package_known(question, matches.scope)
+            knowledge, waiver_finder = AdvisoryKnowledge(is_named), None
             unknown.add({}, {})
         not_recorded = self._explain_missing_record(request.as_of, subject)
         unknown_slice = unknown.slice(request.unknown_after, request.limit)
@@ -178,6 +171,12 @@ class ExposureSearch:
             if subject.is_vulnerability and request.as_of is None
             else None,
         )
+
+    def _is_package_known(self, question: str, scope: ExposureScope) -> bool:
+        if is_package_known(self.store, self.advisories, self.packages, question, scope):
+            return True
+        refuse_other_name(question)
+        return False
 
     def _find_visible_images(self, request: ExposureRequest, look_up: LookUp) -> "_Matches":
         """The images that contain the subject at the time of the question, and of which the caller may see it."""

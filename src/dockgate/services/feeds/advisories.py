@@ -328,6 +328,10 @@ class _SharedDatabase:
         with self._lock:
             return self._database.find_packages(names)
 
+    def has_package(self, names: Sequence[str]) -> bool:
+        with self._lock:
+            return self._database.has_package(names)
+
     def list_advisories(self, names: Sequence[str]) -> Sequence[Advisory]:
         with self._lock:
             return self._database.list_advisories(names)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from dockgate.gate import patterns
 from dockgate.services.packages import Purls
+from dockgate.shared.purl import Purl
 from dockgate.store import Store
 from dockgate.store.fleet.records import Component
 
@@ -33,12 +34,22 @@ class FleetPackages:
             if not version or version in (component.version, component.source_version)
         }
 
+    def list_names(self, text: str) -> list[str]:
+        """The names that a package without a version may have in advisories.
+
+        UsageError for a wrong package URL.
+        """
+        return _list_full_names(self.purls.parse(text)) if text.lower().startswith("pkg:") else [text]
+
     def _find_by_purl(self, text: str) -> Mapping[int, Component]:
         purl = self.purls.parse(text)
-        full_names = [f"{purl.namespace}{mark}{purl.name}" for mark in "/:" if purl.namespace]
-        components = self.store.component_search.find_components_named([purl.name, *full_names])
+        components = self.store.component_search.find_components_named(_list_full_names(purl))
         return {
             number: component
             for number, component in components.items()
             if patterns.is_package_match(text, component.to_package())
         }
+
+
+def _list_full_names(purl: Purl) -> list[str]:
+    return [purl.name, *(f"{purl.namespace}{mark}{purl.name}" for mark in "/:" if purl.namespace)]

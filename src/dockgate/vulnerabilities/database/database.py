@@ -175,6 +175,15 @@ class Database:
             rows = self._sql.execute(_OF_NAMES, (json.dumps(sorted(names)),)).fetchall()
             return _parse_packages(packages for packages, _ in rows) if rows else None
 
+    def has_package(self, names: Sequence[str]) -> bool:
+        """Return whether advisories have a package of one of these names, in any ecosystem.
+
+        As written, or in lower case.
+        """
+        spellings = sorted({spelling for name in names for spelling in (name, name.lower())})
+        with _convert_errors(self.path):
+            return self._sql.execute(_HAS_PACKAGE, (json.dumps(spellings),)).fetchone() is not None
+
     def list_advisories(self, names: Sequence[str]) -> Sequence[Advisory]:
         """The advisories of records of these names, sorted by ecosystem and package.
 
@@ -272,6 +281,10 @@ _OF_PACKAGES = (
 
 
 _OF_RECORDS = " AND a.record IN (SELECT value FROM json_each(?))"
+_HAS_PACKAGE = (
+    "SELECT 1 FROM ecosystem JOIN snapshot_key ON snapshot_key.ecosystem = ecosystem.id"
+    " WHERE snapshot_key.name IN (SELECT value FROM json_each(?)) LIMIT 1"
+)
 _OF_NAMES = "SELECT packages, records FROM vulnerability WHERE name IN (SELECT value FROM json_each(?))"
 
 

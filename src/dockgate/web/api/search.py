@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import Query
 
 from dockgate.identity.model import Caller
-from dockgate.services.exposure.search import is_vulnerability_name
+from dockgate.services.exposure.question_names import is_vulnerability_name
 from dockgate.services.images.name_search import find_named_images, strip_own_registry
 from dockgate.services.web_services import WebServices
 from dockgate.shared.digest import read_digest_start

@@ -11,7 +11,7 @@ from fastapi.responses import Response
 from dockgate.events.envelope import StoredEvent
 from dockgate.events.pattern import Pattern, compile_pattern
 from dockgate.identity.model import Caller
-from dockgate.services.exposure.search import is_vulnerability_name
+from dockgate.services.exposure.question_names import is_vulnerability_name
 from dockgate.services.notifications.event_rules import require_repository_names
 from dockgate.services.web_services import WebServices
 from dockgate.shared.errors import DefinitionError, DockgateError
