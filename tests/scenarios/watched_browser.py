@@ -20,8 +20,10 @@ from tests.scenarios.accessibility import CHROMIUM
 SAY_VIOLATIONS = """addEventListener("securitypolicyviolation", event => console.error(
     `content policy: ${event.effectiveDirective} forbids ${event.blockedURI} in ${event.sourceFile}`))"""
 
-# Chromium breaks off a navigation when an interface of the host comes or goes, as containers of other tests make them.
+# Chromium breaks off requests when an interface of the host comes or goes, as containers of other tests make them.
 NETWORK_CHANGED, NAVIGATIONS = "ERR_NETWORK_CHANGED", 5
+# What htmx says of a request that was broken off.
+FETCH_FAILED = "Failed to fetch"
 
 
 def open_address(page: Page, url: str) -> Response | None:
@@ -40,7 +42,8 @@ class WatchedBrowser:
 
     def __init__(self, browser: Browser) -> None:
         self._browser = browser
-        self._faults: list[str] = []
+        # The addresses of pages, and what each complained of.
+        self._faults: list[tuple[str, str]] = []
         self._expected_faults: list[str] = []
 
     def make_context(self, **options: Any) -> BrowserContext:
@@ -56,20 +59,26 @@ class WatchedBrowser:
         self._expected_faults.append(words)
 
     def take_faults(self) -> list[str]:
-        """What pages complained of since the last look, without what was expected."""
-        faults = [fault for fault in self._faults if not any(words in fault for words in self._expected_faults)]
+        """What pages complained of since the last look, without what was expected or interfaces of the host caused."""
+        interrupted_pages = {page for page, text in self._faults if NETWORK_CHANGED in text}
+        faults = [
+            f"{page}: {text}"
+            for page, text in self._faults
+            if NETWORK_CHANGED not in text and not (page in interrupted_pages and FETCH_FAILED in text)
+        ]
+        unexpected_faults = [fault for fault in faults if not any(words in fault for words in self._expected_faults)]
         self._faults, self._expected_faults = [], []
-        return faults
+        return unexpected_faults
 
     def close(self) -> None:
         self._browser.close()
 
     def _note_message(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning"):
-            self._faults.append(f"{_describe_address(message.page)}: {message.text}")
+            self._faults.append((_describe_address(message.page), message.text))
 
     def _note_error(self, error: WebError) -> None:
-        self._faults.append(f"{_describe_address(error.page)}: {error.error}")
+        self._faults.append((_describe_address(error.page), str(error.error)))
 
 
 @contextmanager
