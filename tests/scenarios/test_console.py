@@ -124,7 +124,7 @@ def test_a_person_of_one_project_is_led_to_no_page_that_is_closed(site: Site) ->
     for name in ("api", "web"):
         site.server.apply(f"kind: Policy\nname: of-{name}\nrules:\n  max_findings: {{CRITICAL: 0}}\n")
         site.server.apply(assignment.format(name=name))
-        waiver = {"owner": f"owner-of-{name}", "reason": "x", "vulnerability": "CVE-1", "repository": f"{name}/*"}
+        waiver = {"owner": f"owner-of-{name}", "reason": "x", "vulnerability": "CVE-2026-1", "repository": f"{name}/*"}
         waivers[name] = site.server.post("/waivers", {**waiver, "until": "2999-01-01"})["waiver"]["id"]
     paths = set()
     with Browser(site.server, site.issue_token("kim")) as browser:

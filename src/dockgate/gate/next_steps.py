@@ -4,10 +4,12 @@ Subjects come from images: commands quote them for a shell, and never accept mor
 """
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from dockgate.gate.model import Status, Verdict
 from dockgate.vulnerabilities.model import Undetermined
+
+if TYPE_CHECKING:
+    from dockgate.gate.model import Verdict
 
 WHOLE_IMAGE = "/"
 UNSCANNED_ADVICE = "Fix what the reason names, then scan the image again."
@@ -52,8 +54,10 @@ def describe_next_steps(entry: Undetermined, image: str) -> str:
     return " ".join(step.text for step in list_next_steps((entry,), image))
 
 
-def advise_on_refusal(verdict: Verdict) -> str:
+def advise_on_refusal(verdict: "Verdict") -> str:
     """The next steps as sentences, the first ones if there are many, where a verdict refuses an image."""
+    from dockgate.gate.model import Status  # a scan without a gate does not load it
+
     if verdict.status is Status.REJECTED:
         has_upgrades = any(platform.remediation.upgrades for platform in verdict.platform_verdicts)
         return _UPGRADE if has_upgrades else _CORRECT
