@@ -3,10 +3,12 @@
 from pathlib import Path
 
 import pytest
+from tests.postgres import make_database_url
 from tests.store.factories import open_store_of_kind
 
 from dockgate.server.shared_folder import SharedFolder
 from dockgate.shared.errors import UnavailableError
+from dockgate.store import open_store
 
 
 def test_another_folder_than_that_of_the_first_server_is_refused(tmp_path: Path) -> None:
@@ -31,3 +33,16 @@ def test_the_folder_of_the_sqlite_file_is_always_its_own(tmp_path: Path) -> None
     with open_store_of_kind("sqlite", tmp_path) as store:
         for name in ("a", "b"):
             SharedFolder(tmp_path / name, store).require()
+
+
+def test_nothing_is_made_in_a_mount_point_without_its_mount(tmp_path: Path) -> None:
+    shared_folder, mount_point = tmp_path / "data", tmp_path / "mount point"
+    mount_point.mkdir()
+    with open_store_of_kind("postgres", tmp_path) as store:
+        SharedFolder(shared_folder, store)
+        for folder in (mount_point, tmp_path / "no mount point"):
+            with pytest.raises(UnavailableError, match="does not contain the files"):
+                open_store(folder, make_database_url(shared_folder))
+        open_store(shared_folder, make_database_url(shared_folder)).close()
+    assert list(mount_point.iterdir()) == []
+    assert not (tmp_path / "no mount point").exists()

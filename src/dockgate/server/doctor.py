@@ -16,13 +16,13 @@ from dockgate.delivery.builders import build_host
 from dockgate.delivery.builders.sandbox import cgroups
 from dockgate.delivery.builders.sandbox.sandbox import PATH, Job, Limits, Sandbox
 from dockgate.server.host_check import Check
-from dockgate.server.shared_folder import read_mark
 from dockgate.server.supervisor import end_with_thread
 from dockgate.shared.addresses import LOOPBACK
 from dockgate.shared.errors import DockgateError
 from dockgate.shared.wording import shorten_text
 from dockgate.store import read_folder_owner
 from dockgate.store.engine import Database
+from dockgate.store.folder_mark import read_mark
 
 # Program, Debian package, what needs it, how it is asked for its version.
 _PROGRAMS = (

@@ -9,7 +9,8 @@ what may be absent. `list_x` returns many, `iterate_x` many in parts, `count_x` 
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
@@ -48,6 +49,7 @@ from dockgate.store.fleet.index import Fleet
 from dockgate.store.fleet.judging import FleetJudgingState
 from dockgate.store.fleet.trends import Trends
 from dockgate.store.fleet.verdicts import FleetVerdicts
+from dockgate.store.folder_mark import require_mark
 from dockgate.store.gate.policies import Policies
 from dockgate.store.gate.policy_assignments import PolicyAssignments
 from dockgate.store.gate.provenance import ProvenanceStatements
@@ -193,18 +195,15 @@ def open_store(
 
     Tables are in `folder/dockgate.db`, or in the database of `url` (postgresql+psycopg://…); artifacts in `blobs`, or
     in `folder/blobs`; the output of actions in `folder/logs`. `limits` bounds files in bytes. UnavailableError when
-    the folder or database cannot be used, ConflictError when a newer version of Dockgate has upgraded it.
+    the folder or database cannot be used, and, before anything is changed, when a server has claimed another folder;
+    ConflictError when a newer version of Dockgate has upgraded the tables.
     """
+    database = _open_database(folder, url)
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        limits = limits or DiskLimits()
-        artifacts, logs = blobs or FileBlobs(folder / "blobs", limits.artifacts), Logs(folder / "logs", limits)
-        database = _open_database(folder, url)
-    except OSError as error:
-        raise UnavailableError(
-            f"cannot keep data in {folder}: {error}", "Name another folder with DOCKGATE_DATA."
-        ) from error
-    try:
+        owner = read_folder_owner(database)
+        if owner is not None:
+            require_mark(folder, owner)
+        artifacts, logs = _open_files(folder, blobs, limits or DiskLimits())
         migrate(database)
     except BaseException:
         database.close()
@@ -295,9 +294,27 @@ def _open_database(folder: Path, url: str | None) -> Database:
     if url is not None:
         return Database.from_url(url)
     path = folder / "dockgate.db"
-    # Tokens are in it, and the folder may be an older one that others can look into.
-    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    with _translate_folder_errors(folder):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # Tokens are in it, and the folder may be an older one that others can look into.
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
     return Database.from_file(path)
+
+
+def _open_files(folder: Path, blobs: Blobs | None, limits: DiskLimits) -> tuple[Blobs, Logs]:
+    with _translate_folder_errors(folder):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return blobs or FileBlobs(folder / "blobs", limits.artifacts), Logs(folder / "logs", limits)
+
+
+@contextmanager
+def _translate_folder_errors(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UnavailableError(
+            f"cannot keep data in {folder}: {error}", "Name another folder with DOCKGATE_DATA."
+        ) from error
 
 
 def _find_or_create_id(database: Database) -> str:
