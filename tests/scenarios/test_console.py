@@ -1,6 +1,5 @@
 """The console's pages for every role, hostile text in them, and what people decide and change there."""
 
-import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -365,21 +364,6 @@ def test_a_wrong_pattern_is_refused_with_its_reason(site: Site, pattern: str) ->
         answer = browser.get("/events", params={"pattern": pattern})
     assert answer.status_code == 422
     assert "The pattern is wrong" in answer.text
-
-
-def test_a_rule_is_tried_with_an_event(site: Site) -> None:
-    target = {"kind": "Target", "name": "rebuild", "type": "pipeline", "pipeline": "web"}
-    site.server.apply(json.dumps(target))
-    rule = {"kind": "Rule", "name": "risky", "pattern": {"detail-type": ["service.at_risk"]}, "targets": ["rebuild"]}
-    site.server.apply(json.dumps(rule))
-    event = json.dumps(_make_event("web", "x").make_envelope())
-    with Browser(site.server, site.tokens[Role.VIEWER]) as browser:
-        matched_page = browser.send_form("/events/rules/risky/test", event=event).text
-        assert "It matches." in matched_page
-        other_page = browser.send_form("/events/rules/risky/test", event=event.replace("service.at_risk", "x")).text
-        assert "It does not match." in other_page
-        assert browser.send_form("/events/rules/risky/test", event="{").status_code == 422
-        assert "pipeline" in browser.get("/events/targets/rebuild").text
 
 
 # --- lists ---------------------------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """Definitions in the console: from templates, checked while typed, saved as versions, compared."""
 
+import json
 import re
 from collections.abc import Iterator
 from html import unescape
@@ -11,6 +12,7 @@ from tests.scenarios.browser import Browser
 from tests.scenarios.console_site import HOSTILE, Site
 from tests.scenarios.server import ServerSystem
 
+from dockgate.events.envelope import NewEvent
 from dockgate.identity.model import Role
 from dockgate.web.console.definition_templates import KINDS, TEMPLATES
 from dockgate.web.console.policy_examples import EXAMPLES, PolicyExample
@@ -240,3 +242,20 @@ def test_versions_of_a_policy_are_compared(site: Site) -> None:
         assert "<del>-max_findings: {LOW: 2}</del>" in page
         assert "<ins>+max_findings: {LOW: 3}</ins>" in page
         assert "<del>-max_findings: {LOW: 1}</del>" in browser.get("/policies/changing?version=3&against=1").text
+
+
+def test_a_rule_is_tried_with_an_event(site: Site) -> None:
+    target = {"kind": "Target", "name": "rebuild", "type": "pipeline", "pipeline": "web"}
+    site.server.apply(json.dumps(target))
+    rule = {"kind": "Rule", "name": "risky", "pattern": {"detail-type": ["service.at_risk"]}, "targets": ["rebuild"]}
+    site.server.apply(json.dumps(rule))
+    at = "2026-11-28T12:00:00.000Z"
+    risk = NewEvent("test/web", "dockgate", "service.at_risk", "service web", at, {"service": "web", "summary": "x"})
+    event = json.dumps(risk.make_envelope())
+    with Browser(site.server, site.tokens[Role.VIEWER]) as browser:
+        matched_page = browser.send_form("/events/rules/risky/test", event=event).text
+        assert "It matches." in matched_page
+        other_page = browser.send_form("/events/rules/risky/test", event=event.replace("service.at_risk", "x")).text
+        assert "It does not match." in other_page
+        assert browser.send_form("/events/rules/risky/test", event="{").status_code == 422
+        assert "pipeline" in browser.get("/events/targets/rebuild").text

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
 from playwright.sync_api import (
     Browser,
@@ -24,6 +24,12 @@ SAY_VIOLATIONS = """addEventListener("securitypolicyviolation", event => console
 NETWORK_CHANGED, NAVIGATIONS = "ERR_NETWORK_CHANGED", 5
 # What htmx says of a request that was broken off.
 FETCH_FAILED = "Failed to fetch"
+
+
+class OpenPage(Protocol):
+    """Opens a page of the console as an administrator, in a window of its own."""
+
+    def __call__(self, path: str, *, scripts: bool = True, timezone: str | None = None) -> Page: ...
 
 
 def open_address(page: Page, url: str) -> Response | None:

@@ -1,0 +1,194 @@
+"""Pages of the console in a real browser: accessible, whole on a phone, and used without scripts or mouse."""
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+from tests.scenarios.accessibility import list_faults
+from tests.scenarios.console_site import Site
+from tests.scenarios.console_walk import walk_pages
+from tests.scenarios.defects import PlannedFindings
+from tests.scenarios.watched_browser import (
+    OpenPage,
+    WatchedBrowser,
+    open_address,
+)
+
+pytestmark = [pytest.mark.real, pytest.mark.long]
+
+
+def test_every_page_is_accessible_and_fits_its_screen(open_page: OpenPage) -> None:
+    """Each page is opened once; then the scheme and the width of its window change."""
+    page = open_page("/")
+    faults: list[str] = []
+    count = 0
+    for _ in walk_pages(page):
+        count += 1
+        faults += list_faults(page)
+        if page.locator(".primary").count() > 1:
+            faults.append(f"{page.url}: more than one primary action")
+    assert not faults, "\n".join(faults[:20])
+    assert count > 40
+
+
+LOADING = """() => new Promise(done => {
+    let moved = 0
+    const observer = new PerformanceObserver(list => list.getEntries().forEach(entry => { moved += entry.value }))
+    observer.observe({ type: "layout-shift", buffered: true })
+    const loads = ["navigation", "resource"].flatMap(type => performance.getEntriesByType(type))
+    const bytes = loads.reduce((sum, load) => sum + load.transferSize, 0)
+    requestAnimationFrame(() => requestAnimationFrame(() => done([bytes, moved])))
+})"""
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/images", "/vulnerabilities", "/events", "/executions/api-1", "/policies/default"]
+)
+def test_a_first_load_is_small_and_nothing_moves(open_page: OpenPage, path: str) -> None:
+    page = open_page(path, timezone="Asia/Kathmandu")
+    bytes_loaded, layout_shift = page.evaluate(LOADING)
+    assert 5_000 < bytes_loaded < 150 * 1024
+    assert layout_shift == 0
+
+
+def test_pages_without_a_session_are_accessible_and_fit_their_screen(chromium: WatchedBrowser, site: Site) -> None:
+    """What a person sees before signing in, whether that succeeds or not, and a verdict by a signed link."""
+    context = chromium.make_context(viewport={"width": 1440, "height": 900})
+    page = context.new_page()
+    faults: list[str] = []
+
+    def examine(heading: str) -> None:
+        expect(page.get_by_role("heading", level=1)).to_contain_text(heading)
+        faults.extend(list_faults(page))
+
+    verdict = site.server.get(f"/images/{site.rejected_image}")["verdicts"][0]["digest"]
+    open_address(page, site.server.post(f"/verdicts/{verdict}/link", {})["url"])
+    examine("Rejected")
+    chromium.expect("status of 403")
+    open_address(page, f"{site.server.console_url}/signin/provider/return?state=x&code=y")
+    examine("You are not signed in")
+    open_address(page, f"{site.server.console_url}/signin")
+    expect(page.get_by_role("link", name="Sign in with your organisation")).to_be_visible()
+    examine("Sign in")
+    page.get_by_label("Token").fill("dgt_wrong")
+    chromium.expect("status of 422")
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("alert")).to_contain_text("That token is not valid")
+    examine("Sign in")
+    assert not faults, "\n".join(faults[:20])
+    context.close()
+
+
+def test_a_person_stops_retries_and_rejects_an_execution(open_page: OpenPage, site: Site) -> None:
+    execution = site.server.request_approval(site.server.plan_image("stopped", PlannedFindings({})))
+    page = open_page(f"/executions/{execution}")
+    answer = page.locator("#live .answer").first
+    page.get_by_text("Stop it").click()
+    page.get_by_label("Reason").last.fill("wrong commit")
+    page.get_by_role("button", name="Stop", exact=True).click()
+    expect(answer).to_contain_text("wrong commit")
+    page.get_by_role("button", name="Retry what failed").click()
+    expect(answer).to_contain_text("Waiting", timeout=15_000)
+    page.get_by_text("Reject it now", exact=True).click()
+    page.get_by_label("Reason").first.fill("not this one")
+    page.get_by_role("button", name="Reject", exact=True).click()
+    expect(answer).to_contain_text("not this one", timeout=15_000)
+    calls = {(entry["call"], entry["who"], entry["detail"]) for entry in site.server.get("/audit?limit=20")}
+    assert ("POST /executions/{execution_id}/stop", "ada", "stopped: wrong commit") in calls
+    assert ("POST /approvals/{approval_id}/reject", "ada", "rejected: not this one") in calls
+
+
+def test_without_scripts_a_person_reads_filters_and_decides(open_page: OpenPage, site: Site) -> None:
+    page = open_page("/", scripts=False)
+    page.get_by_role("navigation", name="Main").get_by_role("link", name="Images").click()
+    page.get_by_role("navigation", name="Verdict").get_by_role("link", name="Rejected").click()
+    page.get_by_label("Image repository").fill("api/*")
+    page.get_by_role("button", name="Filter").click()
+    tags = page.locator("tbody tr").all_inner_texts()
+    assert tags
+    assert [tag for tag in tags if "api/app" not in tag or "Rejected" not in tag] == []
+    open_address(page, f"/executions/{site.execution}")
+    page.get_by_role("link", name="Open verdict").click()
+    page.locator("main td").get_by_role("link", name=re.compile("Waive")).first.click()
+    page.get_by_label("Until", exact=False).first.fill("2999-01-01")
+    page.get_by_label("Reason").fill("It is never called.")
+    page.get_by_role("button", name="Save waiver").click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("w-")
+
+
+def test_a_person_works_by_keyboard_alone(open_page: OpenPage, site: Site) -> None:
+    page = open_page("/")
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to content")).to_be_focused()
+    page.keyboard.press("Enter")
+    page.keyboard.press("/")
+    expect(page.locator("#search")).to_be_focused()
+    page.keyboard.type(site.execution)
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile(f"/executions/{site.execution}$"))
+    page.keyboard.press("g")
+    page.keyboard.press("p")
+    expect(page).to_have_url(re.compile("/pipelines$"))
+    page.keyboard.press("j")
+    page.keyboard.press("j")
+    expect(page.locator("main tbody tr a").nth(1)).not_to_be_focused()
+    assert page.evaluate("document.activeElement.closest('tr') !== null")
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile("/pipelines/"))
+
+
+def test_the_logs_of_an_execution_are_reached_by_brackets(open_page: OpenPage) -> None:
+    page = open_page("/executions/web-1")
+    page.keyboard.press("]")
+    expect(page.locator(".log-link").first).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile("/Build/Build/1$"))
+    page.keyboard.press("]")
+    expect(page).to_have_url(re.compile("/Deploy/Deploy/1$"))
+    page.keyboard.press("[")
+    expect(page).to_have_url(re.compile("/Build/Build/1$"))
+
+
+def test_a_text_is_checked_while_it_is_typed(open_page: OpenPage) -> None:
+    page = open_page("/pipelines/web/definition")
+    text = page.get_by_label("Stages and actions, as YAML")
+    text_value = text.input_value()
+    text.fill(text_value.replace("type: build", "type: bild"))
+    expect(page.locator("#check")).to_contain_text("Not valid.", timeout=15_000)
+    text.fill(text_value)
+    expect(page.locator("#check")).to_contain_text("Valid Pipeline.", timeout=15_000)
+    expect(text).to_be_focused()
+
+
+def test_shortcuts_do_nothing_when_they_are_off(open_page: OpenPage) -> None:
+    page = open_page("/settings")
+    page.get_by_label("Single-key shortcuts").select_option("Off")
+    page.locator("form[action='/theme'] button").click()
+    expect(page.locator("html[data-keys='off']")).to_be_attached()
+    page.locator("h1").click()
+    page.keyboard.press("/")
+    expect(page.locator("#search")).not_to_be_focused()
+
+
+def test_a_command_is_copied_exactly(open_page: OpenPage, site: Site) -> None:
+    page = open_page("/")
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    open_address(page, f"/executions/{site.execution}")
+    page.get_by_role("link", name="Open verdict").click()
+    command = page.locator(".command pre").first
+    text = command.inner_text()
+    page.locator(".command .copy").first.click()
+    assert page.evaluate("navigator.clipboard.readText()") == text
+
+
+def test_violations_of_the_content_security_policy_fail_the_test(chromium: WatchedBrowser, open_page: OpenPage) -> None:
+    page = open_page("/")
+    page.evaluate("""() => new Promise(done => {
+        const image = new Image()
+        image.onerror = done
+        image.src = "http://127.0.0.1:9/other.png"
+    })""")
+    faults = chromium.take_faults()
+    assert any("content policy: img-src forbids" in fault for fault in faults)
+    page.evaluate("console.error('this too')")
+    assert any("this too" in fault for fault in chromium.take_faults())
