@@ -201,7 +201,7 @@ def test_a_verdict_is_shown_as_gate_shows_it_with_its_inventory(dockgate: Dockga
 
 def test_services_are_listed_and_shown(dockgate: Dockgate, server: FakeServer) -> None:
     view = answers.make_service()
-    at_risk = {**view["service"], "at_risk": "CVE-2026-1", "at_risk_until": "2026-12-09T00:00:00Z"}
+    at_risk = {**view["service"], "at_risk": "CVE-2026-1", "at_risk_until": "2096-12-09T00:00:00Z"}
     server.answers["GET /services"] = [
         {
             "service": at_risk,
@@ -213,8 +213,12 @@ def test_services_are_listed_and_shown(dockgate: Dockgate, server: FakeServer) -
     ]
     output = dockgate("deploy", "list").out
     assert "1 of 1" in output
-    assert "at risk until 2026-12-09" in output
+    assert "at risk until 2096-12-09" in output
     assert "last deploy failed: web: revision 3" in output
+    server.answers["GET /services/web"] = {**view, "service": {**at_risk, "at_risk_until": "2026-11-01T08:00:00Z"}}
+    output = dockgate("deploy", "show", "web").out
+    assert "at risk, deadline passed at 2026-11-01 08:00 UTC" in output
+    assert "CVE-2026-1" in output
     server.answers["GET /services/web"] = view
     output = dockgate("deploy", "show", "web").out
     for text in (

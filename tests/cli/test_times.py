@@ -10,6 +10,18 @@ NOW = datetime(2026, 11, 25, 12, 0, 0, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
+    ("deadline", "expected"),
+    [
+        ("2026-11-25T12:00:01Z", "at risk until 2026-11-25 12:00 UTC"),
+        ("2026-11-25T12:00:00Z", "at risk, deadline passed at 2026-11-25 12:00 UTC"),
+        (None, "at risk"),
+    ],
+)
+def test_a_service_at_risk_has_a_deadline_or_had_one(deadline: str | None, expected: str) -> None:
+    assert times.describe_risk(deadline, NOW) == expected
+
+
+@pytest.mark.parametrize(
     ("seconds", "expected"),
     [
         (0.4, "just now"),

@@ -321,9 +321,17 @@ def test_of_a_tag_that_moves_several_times_one_move_is_reported() -> None:
     assert [each["text"] for each in group_events(moves[1:], LINK).detail["worst"]] == [line]
 
 
-@pytest.mark.parametrize("kind", ["service.at_risk", "service.deadline_near", "service.recovered"])
-def test_the_line_of_a_service_at_risk_has_the_deadline(kind: str) -> None:
+@pytest.mark.parametrize(
+    ("kind", "time", "deadline"),
+    [
+        ("service.at_risk", "2026-12-04T12:00:00Z", "replace it before 2026-12-07T12:00:00Z: "),
+        ("service.deadline_near", "2026-12-06T12:00:00Z", "replace it before 2026-12-07T12:00:00Z: "),
+        ("service.deadline_passed", "2026-12-07T12:00:00Z", "its deadline passed at 2026-12-07T12:00:00Z: "),
+        ("service.risk_increased", "2026-12-08T12:00:00Z", "its deadline passed at 2026-12-07T12:00:00Z: "),
+        ("service.recovered", "2026-12-08T12:00:00Z", ""),
+    ],
+)
+def test_the_line_of_a_service_at_risk_has_the_deadline(kind: str, time: str, deadline: str) -> None:
     detail = {"service": "shop", "deadline": "2026-12-07T12:00:00.000Z", "summary": "strict: 1 CRITICAL finding"}
-    (line,) = group_events([make_state_event(kind, 1, **detail)], LINK).detail["worst"]
-    deadline = "" if kind == "service.recovered" else "replace it before 2026-12-07T12:00:00Z: "
+    (line,) = group_events([{**make_state_event(kind, 1, **detail), "time": time}], LINK).detail["worst"]
     assert line["text"] == f"shop: {kind.replace('.', ' ').replace('_', ' ')}: {deadline}strict: 1 CRITICAL finding"

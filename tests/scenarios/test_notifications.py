@@ -23,10 +23,11 @@ from dockgate.events.rule import TargetType
 from dockgate.events.targets.apprise import AppriseAdapter
 from dockgate.events.targets.webhook import WebhookAdapter
 from dockgate.events.webhooks.http import HttpWebhooks
+from dockgate.gate.policy_choice import PolicyAssignment
 from dockgate.identity.model import LOCAL, Caller
 from dockgate.shared.errors import UnavailableError
 from dockgate.shared.timestamps import format_time
-from dockgate.store.records import OutboxKind
+from dockgate.store.records import OutboxKind, PushedImage
 from dockgate.vulnerabilities.model import Advisory, Severity
 
 
@@ -332,6 +333,26 @@ def test_a_clock_that_was_ahead_keeps_back_no_group_and_no_summary(tmp_path: Pat
         dispatcher.run()
         dispatcher.run()
         assert list_sent_kinds() == ["kind.ahead", "summary.daily", "summary.daily"]
+    finally:
+        system.store.close()
+
+
+def test_the_summary_of_one_owner_reports_no_other_owner_as_without_a_target(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    system = System(tmp_path)
+    due = f"{system.clock() + timedelta(hours=1):%H:%M}"
+    for name, person in (("first", "ann"), ("second", "ben")):
+        target = {"kind": "Target", "name": name, "type": "log", "summary": due, "for": [person]}
+        system.server.documents.apply(json.dumps(target), "t", Caller(LOCAL))
+    assignment = PolicyAssignment("all", ("**",), "default", owners=("ann", "ben"))
+    system.store.policy_assignments.put(assignment, "t", format_time(system.clock()))
+    system.store.images.add_push(PushedImage("team/app", "1", f"sha256:{'a' * 64}", format_time(system.clock())))
+    try:
+        system.clock.ahead += timedelta(hours=2)
+        system.use_cases.event_dispatcher.run()
+        assert len(system.store.outbox.list_entries(OutboxKind.EVENT)) == 2
+        assert "has no target" not in caplog.text
     finally:
         system.store.close()
 

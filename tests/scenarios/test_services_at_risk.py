@@ -115,6 +115,12 @@ def test_a_service_at_risk_is_announced_once_at_each_stage_and_keeps_running(ser
     wait_until(lambda: list_announced_kinds(server, "staged") == [BEGAN, NEAR, PASSED], seconds=40)
     assert server.is_running(image)
     assert get_service(server, "staged")["at_risk_until"] == deadline
+    vulnerability = detail["vulnerabilities"][0]["id"]
+    for path in ("/", "/running", "/running/staged", f"/vulnerabilities/{vulnerability}"):
+        page = server.client.get(f"{server.server.url}{path}").text
+        assert "passed at" in page, path
+        assert "replace it before" not in page
+        assert " until <time" not in page, path
 
     withdraw(server, "staged")
     wait_until(lambda: not get_service(server, "staged")["at_risk"], seconds=40)

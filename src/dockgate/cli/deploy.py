@@ -44,7 +44,7 @@ def list_services(sort: str, output_format: str) -> None:
         running: Cell = f"{summary['running']} of {service.desired_count}"
         if summary["running"] is None:
             running = "unknown", "yellow"
-        risk: Cell = (f"at risk until {service.at_risk_until}", "yellow") if service.at_risk else ""
+        risk: Cell = (times.describe_risk(service.at_risk_until), "yellow") if service.at_risk else ""
         if service.cannot_judge and not risk:
             risk = "cannot be judged", "yellow"
         if summary["failed_deploy"] and not risk:
@@ -74,7 +74,8 @@ def show(service: str, output_format: str) -> None:
             ("definition", f"revision {details.revision}"),
             ("tasks unknown", (answer["tasks_error"], "yellow") if answer["tasks_error"] else ""),
             ("last deploy failed", _format_failure(answer["failed_deploy"])),
-            ("at risk", (f"{details.at_risk}, until {details.at_risk_until}", "yellow") if details.at_risk else ""),
+            ("state", (times.describe_risk(details.at_risk_until), "yellow") if details.at_risk else ""),
+            ("reason", (details.at_risk, "yellow") if details.at_risk else ""),
             ("cannot be judged", (details.cannot_judge, "yellow") if details.cannot_judge else ""),
         ],
     )

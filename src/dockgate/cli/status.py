@@ -136,7 +136,7 @@ def _make_service_row(summary: Mapping[str, Any]) -> tuple[Cell, ...]:
     running: Cell = f"{summary['running']} of {desired_count}", "" if summary["running"] == desired_count else "red"
     if summary["running"] is None:
         running = "unknown", "yellow"
-    risk: Cell = (f"at risk until {service['at_risk_until'][:10]}", "yellow") if service["at_risk"] else ""
+    risk: Cell = (times.describe_risk(service["at_risk_until"]), "yellow") if service["at_risk"] else ""
     if service.get("cannot_judge") and not risk:
         risk = "cannot be judged", "yellow"
     return service["name"], running, shorten_reference((summary["image"] or "-").rpartition("/")[2]), risk

@@ -25,6 +25,15 @@ def format_elapsed(text: str, now: datetime | None = None) -> str:
     return _round_duration(max(((now or datetime.now(UTC)) - moment).total_seconds(), 0)) if moment else "-"
 
 
+def describe_risk(deadline: str | None, now: datetime | None = None) -> str:
+    """ "at risk until 2026-12-09 12:00 UTC", "at risk, deadline passed at 2026-12-09 12:00 UTC"."""
+    moment = parse_time(deadline)
+    if moment is None:
+        return "at risk"
+    relation = " until" if moment > (now or datetime.now(UTC)) else ", deadline passed at"
+    return f"at risk{relation} {moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
 def format_relative(moment: datetime, now: datetime | None = None) -> str:
     """The difference to `now`: "3 min ago", "in 2 h", "just now"."""
     seconds = ((now or datetime.now(UTC)) - moment).total_seconds()

@@ -99,6 +99,13 @@ def list_source_repositories(pipeline: Pipeline) -> frozenset[str]:
     return frozenset(str(name) for name in names if name)
 
 
+def list_deployed_services(pipeline: Pipeline) -> tuple[str, ...]:
+    """Return the services that a pipeline deploys to, in the order of its actions."""
+    actions = (action for stage in pipeline.stages for action in stage.actions)
+    names = (action.configuration.get("service") for action in actions if action.type is ActionType.DEPLOY)
+    return tuple(dict.fromkeys(str(name) for name in names if name))
+
+
 def grant(caller: Caller | Login, requests: Iterable[Access], rules: PushRules) -> tuple[Access, ...]:
     """The part of the requested access that the caller gets: never deletion, never the catalog."""
     result = []

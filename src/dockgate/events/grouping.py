@@ -131,7 +131,7 @@ def read_summary(event: Mapping[str, Any]) -> EventSummary:
         kind.replace(".", " ").replace("_", " "),
     ]
     parts += [
-        _format_deadline(detail) if kind in _PRESENT_RISKS else "",
+        _format_deadline(detail, str(event.get("time", ""))) if kind in _PRESENT_RISKS else "",
         _format_status(status, policy, _read_text(detail, "previous")),
         ", ".join(names[:3]) + (" …" if len(names) > 3 else ""),
     ]
@@ -163,9 +163,13 @@ def read_summary(event: Mapping[str, Any]) -> EventSummary:
     )
 
 
-def _format_deadline(detail: Mapping[str, Any]) -> str:
-    deadline = parse_time(_read_text(detail, "deadline"))
-    return f"replace it before {format_seconds(deadline)}" if deadline is not None else ""
+def _format_deadline(detail: Mapping[str, Any], time: str) -> str:
+    """Say until when the image is to be replaced, or at the time of the event, since when it should have been."""
+    deadline, event_time = parse_time(_read_text(detail, "deadline")), parse_time(time)
+    if deadline is None:
+        return ""
+    is_passed = event_time is not None and deadline <= event_time
+    return f"{'its deadline passed at' if is_passed else 'replace it before'} {format_seconds(deadline)}"
 
 
 def _format_status(status: str, policy: str, previous: str) -> str:

@@ -43,6 +43,12 @@ def is_within_days(text: str | None, now: str, days: float) -> bool:
     return time is not None and present_time is not None and present_time < time <= present_time + timedelta(days=days)
 
 
+def is_past(text: str | None, now: datetime) -> bool:
+    """Return whether the time has come. Not for None."""
+    time = parse_time(text)
+    return time is not None and time <= now
+
+
 def compute_latest_time(now: str) -> str:
     """Return the latest time that may be on record now, in RFC 3339 as `now`."""
     return format_time(shift_time(to_datetime(now), CLOCK_DIFFERENCE))

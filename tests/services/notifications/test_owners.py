@@ -10,6 +10,7 @@ from tests.services.fleet.test_index import make_inventory
 from tests.store.factories import FACTORIES, open_store_of_kind
 
 from dockgate.delivery.model import Action, ActionType, Pipeline, Stage
+from dockgate.delivery.service_model import Service, TaskDefinition
 from dockgate.events.dockgate_events import (
     make_execution_failed,
     make_feed_failed,
@@ -23,6 +24,7 @@ from dockgate.events.rule import Target, TargetType
 from dockgate.gate.model import Waiver
 from dockgate.gate.policy_choice import PolicyAssignment
 from dockgate.services.notifications.owners import Owners
+from dockgate.shared.references import ImageReference
 from dockgate.store import Store
 from dockgate.store.records import PushedImage
 
@@ -127,3 +129,24 @@ def test_a_failed_execution_concerns_the_owners_of_the_images_that_its_pipeline_
     }
     recipients = {name: find_recipients(store, **event.detail) for name, event in failures.items()}
     assert recipients == {"shop": ("hook",), "removed": ()}
+
+
+def test_a_failed_execution_without_a_build_concerns_the_owners_of_the_images_that_its_service_runs(
+    store: Store,
+) -> None:
+    images = {"new": None, "ours": "registry.example/team/web", "theirs": "registry.example/other/web"}
+    source = Action("Source", ActionType.SOURCE, configuration={"repository": "team"})
+
+    def find_pipeline_recipients(name: str) -> tuple[str, ...]:
+        return find_recipients(
+            store, **make_execution_failed(execution="1", pipeline=name, key="1", reason="x", time=NOW).detail
+        )
+
+    for name, repository in images.items():
+        deploy = Action("Deploy", ActionType.DEPLOY, configuration={"service": name})
+        store.pipelines.put(Pipeline(name, (Stage("Source", (source,)), Stage("Deploy", (deploy,)))), NOW)
+        image = ImageReference(repository, "sha256:web") if repository else None
+        store.services.put(Service(name, "podman", 1, 0), TaskDefinition(name, 0, "app", image))
+    assert {name: find_pipeline_recipients(name) for name in images} == {"new": (), "ours": ("hook",), "theirs": ()}
+    store.images.add_push(PushedImage("team/web", "1", "sha256:web", NOW))
+    assert find_pipeline_recipients("new") == ("hook",)

@@ -15,6 +15,7 @@ from dockgate.delivery.service_risk import RiskTerms, RunningVerdict
 from dockgate.events.rule import Target, TargetType
 from dockgate.gate.model import Status, Waiver
 from dockgate.gate.policy_choice import PolicyAssignment, Watch, WatchStart
+from dockgate.services.notifications.owners import Owners
 from dockgate.services.notifications.summary import NotificationSummary
 from dockgate.shared.references import ImageReference
 from dockgate.shared.timestamps import format_time
@@ -36,7 +37,9 @@ def fleet(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Fleet]:
 
 def render_summary(fleet: Fleet, target: str, now: datetime = NOW) -> tuple[str, str]:
     summaries = NotificationSummary(fleet.store, search(fleet).watched_images, fleet.database)
-    title, text, _ = summaries.describe(Target(target, TargetType.LOG, ""), now, "registry.example")
+    described_target = Target(target, TargetType.LOG, "")
+    owners = Owners.load(fleet.store, [described_target], "registry.example")
+    title, text, _ = summaries.describe(described_target, owners, now)
     return title, text
 
 
@@ -191,7 +194,8 @@ def test_a_feed_that_is_only_suspect_is_named_and_not_well(fleet: Fleet) -> None
     approve_all(fleet)
     suspect = {"osv": "the newest record of osv: PyPI is of 2026-09-01"}
     summaries = NotificationSummary(fleet.store, search(fleet).watched_images, fleet.database, lambda: suspect)
-    title, text, detail = summaries.describe(Target("all", TargetType.LOG, ""), NOW, "registry.example")
+    target = Target("all", TargetType.LOG, "")
+    title, text, detail = summaries.describe(target, Owners.load(fleet.store, [target], None), NOW)
     assert title == "1 feed without new records"
     assert "- osv: the newest record of osv: PyPI is of 2026-09-01" in text.splitlines()
     assert detail["suspect_feeds"] == ["osv: the newest record of osv: PyPI is of 2026-09-01"]

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field, replace
 
 from dockgate.delivery import pipeline as pipeline_logic
 from dockgate.delivery.approval_request import ApprovalRequest
-from dockgate.delivery.model import ActionKey, ActionType, Approval, ApprovalState, Approvers, Pipeline
+from dockgate.delivery.model import ActionKey, Approval, ApprovalState, Approvers
 from dockgate.delivery.ports import FindingsSource, ImageResolver
+from dockgate.delivery.registry_access import list_deployed_services
 from dockgate.delivery.webhook_delivery import Callback, make_secret
 from dockgate.gate.model import Policy
 from dockgate.gate.policy_choice import DEFAULT_POLICY
@@ -84,7 +85,7 @@ class ApprovalRequests:
             custom_data=f"Image_Digest={image}",
             created_at=self.clock.now(),
             expires_at=self.clock.compute_time_after(float(str(action.configuration["timeout"]))),
-            service=_find_service(pipeline),
+            service=next(iter(list_deployed_services(pipeline)), None),
             approvers=None if approvers is None else canonical.build(Approvers, approvers),
             committers=self.contributors.find(key).names_and_emails,
         )
@@ -197,10 +198,3 @@ class ApprovalRequests:
             return self.store.approvals.get(approval_id)
         except NotFoundError:
             return None
-
-
-def _find_service(pipeline: Pipeline) -> str | None:
-    """Return the service of the pipeline's first deploy action."""
-    actions = (action for stage in pipeline.stages for action in stage.actions)
-    deploys = (action for action in actions if action.type is ActionType.DEPLOY)
-    return next((str(action.configuration["service"]) for action in deploys), None)

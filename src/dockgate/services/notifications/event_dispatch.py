@@ -204,7 +204,9 @@ class EventDispatcher:
             # The clock was ahead, and a summary was sent: the next one is due at the next time of day.
             self._store.event_cursor.send_summary(target.name, due, latest_due, [])
         elif before is None or before < due:
-            title, text, detail = self._summary.describe(target, now, self._registry)
+            targets = [each.target for each in self._targets.list_records()]
+            owners = Owners.load(self._store, targets, self._registry)
+            title, text, detail = self._summary.describe(target, owners, now)
             event = NewEvent(f"summary/{target.name}/{due}", SOURCE, "summary.daily", "summary", due, detail)
             payload = {"body": event.make_envelope(), "title": title, "text": text}
             entry = _make_message_entry(target.name, payload, 0, now, event.id, f"target {target.name}")

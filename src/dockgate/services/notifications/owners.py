@@ -5,7 +5,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from dockgate.delivery.registry_access import list_built_repositories
+from dockgate.delivery.model import Pipeline
+from dockgate.delivery.registry_access import (
+    list_built_repositories,
+    list_deployed_services,
+    list_source_repositories,
+)
 from dockgate.events.rule import Target
 from dockgate.gate import patterns
 from dockgate.gate.model import Waiver
@@ -44,8 +49,8 @@ class Owners:
         """Return the names of the targets that an event in its envelope goes to as its owners'.
 
         Each target is named once. A waiver concerns all repositories that it can apply to, an advisory feed all, and an
-        execution those of its pipeline's builds. What concerns no repository of an owner, such as a waiver for others,
-        goes to the person that it names as `owner`.
+        execution those of its pipeline (`_list_pipeline_repositories`). What concerns no repository of an owner, such
+        as a waiver for others, goes to the person that it names as `owner`.
         """
         detail = event.get("detail")
         if not isinstance(detail, Mapping):
@@ -125,14 +130,28 @@ class Owners:
         if service_repository is not None:
             return [service_repository]
         pipeline = detail.get("pipeline")
-        return self._list_built_repositories(pipeline) if isinstance(pipeline, str) else []
-
-    def _list_built_repositories(self, pipeline: str) -> Sequence[str]:
-        """The repositories that the pipeline of this name pushes its builds to."""
+        if not isinstance(pipeline, str):
+            return []
         try:
-            return sorted(list_built_repositories([self.store.pipelines.get(pipeline)]))
+            return self._list_pipeline_repositories(self.store.pipelines.get(pipeline))
         except DockgateError:
             return []
+
+    def _list_pipeline_repositories(self, pipeline: Pipeline) -> Sequence[str]:
+        """The repositories that a pipeline pushes its builds to.
+
+        Of a pipeline without builds, those of the images that its services run; before its first deploy, the image
+        repositories with the name of one of its git repositories, or below it, as the server names them.
+        """
+        if built_repositories := list_built_repositories([pipeline]):
+            return sorted(built_repositories)
+        running_repositories = map(self._find_service_repository, list_deployed_services(pipeline))
+        if repositories := sorted({name for name in running_repositories if name is not None}):
+            return repositories
+        sources = list_source_repositories(pipeline)
+        return sorted(
+            {*sources, *(name for name in self._read_all_repositories() if name.partition("/")[0] in sources)}
+        )
 
     def _list_waiver_repositories(self, pattern: str | None, image: str | None) -> Sequence[str]:
         """The repositories that a waiver for this pattern and this image can apply to; None for any."""
@@ -141,10 +160,13 @@ class Owners:
         elif pattern is not None and "*" not in pattern:
             return [pattern]
         else:
-            if self._all_repositories is None:
-                self._all_repositories = self.store.exposures.list_repositories()
-            repositories = self._all_repositories
+            repositories = self._read_all_repositories()
         return [name for name in repositories if pattern is None or patterns.is_match(name, pattern)]
+
+    def _read_all_repositories(self) -> Sequence[str]:
+        if self._all_repositories is None:
+            self._all_repositories = self.store.exposures.list_repositories()
+        return self._all_repositories
 
     def _find_service_repository(self, name: str) -> str | None:
         try:

@@ -66,13 +66,12 @@ class NotificationSummary:
     advisories: Advisories
     suspect_feeds: Callable[[], Mapping[str, str]] = dict
 
-    def describe(self, target: Target, now: datetime, registry: str) -> tuple[str, str, Mapping[str, Any]]:
-        """Title, text and detail of the summary of a target."""
-        owners = Owners.load(self.store, [target], registry)
+    def describe(self, target: Target, owners: Owners, now: datetime) -> tuple[str, str, Mapping[str, Any]]:
+        """Title, text and detail of the summary of a target. `owners` know all targets."""
         is_owner = owners.is_owner(target.name)
         at_risk, unclear, services = [], [], 0
         for service in self.store.services.list():
-            if is_owner and not owners.find_targets({"detail": {"service": service.name}}):
+            if is_owner and target.name not in owners.find_targets({"detail": {"service": service.name}}):
                 continue
             services += 1
             if service.at_risk:

@@ -15,6 +15,7 @@ from dockgate.delivery.repository_files import is_path_supported
 from dockgate.identity.model import Caller, Permission
 from dockgate.services.web_services import WebServices
 from dockgate.shared.byte_sizes import format_byte_size
+from dockgate.shared.timestamps import is_past
 from dockgate.shared.wording import describe_moved_images, format_count
 from dockgate.web import page_paths
 from dockgate.web.compression import LEAST_BYTES, compress, is_gzip_accepted
@@ -206,6 +207,7 @@ _FUNCTIONS = (
     formats.mark_beginning,
     formats.render_lines,
     formats.get_mark,
+    is_past,
     formats.find_field,
     page_paths.make_image_path,
     page_paths.make_package_path,
