@@ -268,7 +268,7 @@ def test_of_a_vulnerability_that_comes_and_goes_in_one_group_neither_the_rejecti
             make_state_event("verdict.changed", number, **verdict, previous="Rejected", status="Approved"),
         ]
     message = group_events(events, LINK)
-    assert message.title == "1 event: verdict changed"
+    assert message.title == "team/app@sha256:a: Approved by default, as before"
     assert message.text == (
         f"What happened:\n- team/app@sha256:a: verdict changed: Approved by default, as before\n\nAll: {LINK}"
     )
@@ -306,7 +306,7 @@ def test_a_deadline_that_comes_near_keeps_the_vulnerability_that_is_the_reason()
         make_state_event("service.at_risk", 1, **risk, vulnerabilities=reason),
         make_state_event("service.deadline_near", 2, **risk),
     ]
-    assert group_events(events, LINK).title == "CVE-2026-1: 1 image affected"
+    assert group_events(events, LINK).title == "shop (sha256:a): service deadline near (CVE-2026-1)"
 
 
 def test_of_a_tag_that_moves_several_times_one_move_is_reported() -> None:
@@ -335,3 +335,29 @@ def test_the_line_of_a_service_at_risk_has_the_deadline(kind: str, time: str, de
     detail = {"service": "shop", "deadline": "2026-12-07T12:00:00.000Z", "summary": "strict: 1 CRITICAL finding"}
     (line,) = group_events([{**make_state_event(kind, 1, **detail), "time": time}], LINK).detail["worst"]
     assert line["text"] == f"shop: {kind.replace('.', ' ').replace('_', ' ')}: {deadline}strict: 1 CRITICAL finding"
+
+
+@pytest.mark.parametrize(
+    ("kind", "detail", "title"),
+    [
+        (
+            "verdict.changed",
+            {"repository": "team/app", "image": f"sha256:{'0' * 64}", "status": "Rejected", "policy": "strict"},
+            "team/app@sha256:000000000000: Rejected by strict (CVE-2026-1, CVE-2026-2, CVE-2026-3 …)",
+        ),
+        (
+            "service.at_risk",
+            {"service": "shop", "repository": "team/app", "image": f"sha256:{'0' * 64}"},
+            "shop (team/app@sha256:000000000000): service at risk (CVE-2026-1, CVE-2026-2, CVE-2026-3 …)",
+        ),
+        ("execution.failed", {"pipeline": "Web", "vulnerabilities": None}, "Web: execution failed"),
+        ("feed.failed", {"feed": "kev", "vulnerabilities": None}, "kev: feed failed"),
+    ],
+)
+def test_the_title_of_one_line_names_what_it_is_about(kind: str, detail: dict[str, Any], title: str) -> None:
+    vulnerabilities = [{"id": f"CVE-2026-{number}", "severity": "HIGH"} for number in range(1, 5)]
+    event = make_state_event(kind, 1, **{"vulnerabilities": vulnerabilities, **detail})
+    assert group_events([event], LINK).title == title
+    other_event = make_state_event("feed.stale", 2, feed="epss")
+    assert group_events([event, other_event], LINK).title != title
+    assert group_events([event], LINK, 1).title != title

@@ -6,6 +6,7 @@ several times, such as the verdict on an image, only the last change is reported
 
 import hashlib
 import json
+import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,27 +17,22 @@ from dockgate.gate.policy import PolicyReference
 from dockgate.shared.timestamps import format_seconds, parse_time
 from dockgate.shared.wording import format_count, shorten_text, to_one_line
 
-WORST_LIMIT = 10
-VULNERABILITIES_LIMIT = 20
-KINDS_LIMIT = 20
+WORST_LIMIT, VULNERABILITIES_LIMIT, KINDS_LIMIT = 10, 20, 20
 GROUP_TYPE = "events.grouped"
-VERDICT_CHANGED = "verdict.changed"
-TAG_MOVED = "tag.moved"
-FIX_AVAILABLE = "fix.available"
+VERDICT_CHANGED, IMAGE_JUDGED = "verdict.changed", "image.judged"
+TAG_MOVED, FIX_AVAILABLE = "tag.moved", "fix.available"
 FEED_STALE, FEED_RECOVERED = "feed.stale", "feed.recovered"
+# Kinds about a time at risk that goes on.
+_RISKS = (
+    *("service.at_risk", "service.risk_increased"),
+    *("service.deadline_moved", "service.deadline_near", "service.deadline_passed"),
+)
 # Events of these kinds that have the same name and the same fields are about one state: the last one is true.
 _STATE_FIELDS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     VERDICT_CHANGED: ("verdict", ("image", "repository", "policy")),
-    "image.judged": ("judged", ("image", "repository", "policy")),
-    "service.at_risk": ("risk", ("service",)),
-    "service.risk_increased": ("risk", ("service",)),
-    "service.deadline_moved": ("risk", ("service",)),
-    "service.deadline_near": ("risk", ("service",)),
-    "service.deadline_passed": ("risk", ("service",)),
-    "service.recovered": ("risk", ("service",)),
-    "waiver.expiring": ("waiver", ("waiver",)),
-    "waiver.expired": ("waiver", ("waiver",)),
-    "waiver.restored": ("waiver", ("waiver",)),
+    IMAGE_JUDGED: ("judged", ("image", "repository", "policy")),
+    **dict.fromkeys((*_RISKS, "service.recovered"), ("risk", ("service",))),
+    **dict.fromkeys(("waiver.expiring", "waiver.expired", "waiver.restored"), ("waiver", ("waiver",))),
     "feed.failed": ("feed", ("feed",)),
     FEED_RECOVERED: ("feed", ("feed",)),
     FEED_STALE: ("stale", ("feed",)),
@@ -44,7 +40,10 @@ _STATE_FIELDS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     FIX_AVAILABLE: ("fix", ("pipeline", "repository", "image")),
     TAG_MOVED: ("tag", ("repository", "tag")),
 }
-_PRESENT_RISKS = {kind for kind, (name, _) in _STATE_FIELDS.items() if name == "risk"} - {"service.recovered"}
+# Kinds that the status says.
+_VERDICTS = (VERDICT_CHANGED, IMAGE_JUDGED)
+_LONG_DIGEST = re.compile(r"(\bsha256:[0-9a-f]{12})[0-9a-f]+")
+_TITLE_LIMIT = 200
 # Kinds that have an event for each repository of an image.
 _OF_EACH_REPOSITORY = (VERDICT_CHANGED, "finding.exploited", "Inspector2 Finding")
 
@@ -59,6 +58,7 @@ _STATES = {"FAILED": "Rejected", "STARTED": "Approved", "RESUMED": "Approved", "
 class EventSummary:
     """The content of one event, as far as people compare it. A smaller `rank` is worse.
 
+    `name` is the subject for people, with the image that a service runs or the tag that has moved.
     `image` is the digest of the image that it is about, or the subject if it is about none. `repository` is where that
     image is, None unless the subject is the image there. `policy` is whose verdict the event is about, None for none.
     `previous` is the status or the image before, None if the event does not say.
@@ -66,6 +66,8 @@ class EventSummary:
 
     kind: str
     subject: str
+    name: str
+    status: str
     image: str
     repository: str | None
     policy: str | None
@@ -126,19 +128,19 @@ def read_summary(event: Mapping[str, Any]) -> EventSummary:
         or _read_text(detail, "pipeline", "waiver", "feed")
         or to_one_line(str(event.get("id", "")))
     )
-    parts = [
-        f"{service} ({image_name})" if service and image_name else subject,
-        kind.replace(".", " ").replace("_", " "),
-    ]
-    parts += [
-        _format_deadline(detail, str(event.get("time", ""))) if kind in _PRESENT_RISKS else "",
-        _format_status(status, policy, _read_text(detail, "previous")),
-        ", ".join(names[:3]) + (" …" if len(names) > 3 else ""),
-    ]
-    parts.append(shorten_text(_read_text(detail, "summary", "reason"), 160))
     previous = intern(_read_text(detail, "previous"))
-    if kind == TAG_MOVED:
-        parts[0] = f"{repository}:{_read_text(detail, 'tag')}"
+    is_move = kind == TAG_MOVED
+    tag_name = f"{repository}:{_read_text(detail, 'tag')}" if is_move else None
+    name = tag_name or (f"{service} ({image_name})" if service and image_name else subject)
+    policy_status = intern(_format_status(status, policy, previous))
+    parts = [
+        *(name, _format_kind(kind)),
+        _format_deadline(detail, str(event.get("time", ""))) if kind in _RISKS else "",
+        policy_status,
+        _format_names(names),
+        shorten_text(_read_text(detail, "summary", "reason"), 160),
+    ]
+    if is_move:
         parts.append(f"back to {image[:19]}" if image == previous else f"from {previous[:19]} to {image[:19]}")
     rank_status = _STATES.get(status, status)
     rank = (
@@ -152,6 +154,8 @@ def read_summary(event: Mapping[str, Any]) -> EventSummary:
     return EventSummary(
         kind,
         subject,
+        name,
+        policy_status,
         image or subject,
         intern(repository) if is_about_image else None,
         intern(policy) if policy else None,
@@ -170,6 +174,15 @@ def _format_deadline(detail: Mapping[str, Any], time: str) -> str:
         return ""
     is_passed = event_time is not None and deadline <= event_time
     return f"{'its deadline passed at' if is_passed else 'replace it before'} {format_seconds(deadline)}"
+
+
+def _format_kind(kind: str) -> str:
+    """ "service.at_risk" as "service at risk"."""
+    return kind.replace(".", " ").replace("_", " ")
+
+
+def _format_names(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (" …" if len(names) > 3 else "")
 
 
 def _format_status(status: str, policy: str, previous: str) -> str:
@@ -191,8 +204,11 @@ def group_events(events: Iterable[Mapping[str, Any]], link: str, omitted_count: 
     count = len(summaries)
     worst_summaries, shown_count = _select_worst(summaries)
     sorted_vulnerabilities = sorted(vulnerabilities.items(), key=_rank_by_importance)
+    is_one_line = len(worst_summaries) == 1 and shown_count == count + omitted_count
     return GroupMessage(
-        _make_title(count + omitted_count, sorted_vulnerabilities, kinds),
+        _make_line_title(worst_summaries[0])
+        if is_one_line
+        else _make_title(count + omitted_count, sorted_vulnerabilities, kinds),
         _make_text(omitted_count, sorted_vulnerabilities, kinds, worst_summaries, count - shown_count, link),
         {
             "count": count + omitted_count,
@@ -247,7 +263,7 @@ def _continue_state(event: Mapping[str, Any], former: EventSummary) -> Mapping[s
     detail = dict(event["detail"])
     if former.previous is not None:
         detail["previous"] = former.previous
-    if event["detail-type"] in _PRESENT_RISKS and not detail.get("vulnerabilities"):
+    if event["detail-type"] in _RISKS and not detail.get("vulnerabilities"):
         pairs = zip(former.vulnerabilities, former.severities, strict=True)
         detail["vulnerabilities"] = [{"id": name, "severity": severity} for name, severity in pairs]
     return {**event, "detail": detail}
@@ -299,6 +315,14 @@ def _rank_severity(severity: str | None) -> int:
     return _SEVERITIES.index(severity) if severity in _SEVERITIES else len(_SEVERITIES)
 
 
+def _make_line_title(summary: EventSummary) -> str:
+    """A title for a message with one line: what it is about, what happened, and because of which vulnerabilities."""
+    name = _LONG_DIGEST.sub(r"\1", summary.name)
+    change = summary.status if summary.kind in _VERDICTS and summary.status else _format_kind(summary.kind)
+    vulnerabilities = f" ({_format_names(summary.vulnerabilities)})" if summary.vulnerabilities else ""
+    return shorten_text(f"{name}: {change}{vulnerabilities}", _TITLE_LIMIT)
+
+
 def _make_title(count: int, vulnerabilities: list[tuple[str, _Count]], kinds: Mapping[str, int]) -> str:
     if len(vulnerabilities) == 1:
         name, vulnerability = vulnerabilities[0]
@@ -308,7 +332,7 @@ def _make_title(count: int, vulnerabilities: list[tuple[str, _Count]], kinds: Ma
         return f"{len(vulnerabilities)} vulnerabilities, {format_count(len(images), 'image')} affected"
     if len(kinds) == 1:
         (kind,) = kinds
-        return f"{format_count(count, 'event')}: {kind.replace('.', ' ').replace('_', ' ')}"
+        return f"{format_count(count, 'event')}: {_format_kind(kind)}"
     return format_count(count, "event")
 
 
