@@ -135,6 +135,22 @@ make_fuzzer() {
     printf '%s\n' "$stamp" >"$fuzzer/stamp" # last: without it the next run starts over
 }
 
+# Removes the rules of nftables that containers and servers have left behind which were killed.
+remove_leftover_rules() {
+    if pgrep -x conmon >/dev/null; then
+        return
+    fi
+    # They catch later connections to the ports that the containers had. podman makes the table again with its next container.
+    as_root nft delete table inet netavark 2>/dev/null || :
+    # A server makes the table of its tasks' network when it starts, before its podman.
+    if pgrep -f 'podman .*system service' >/dev/null; then
+        return
+    fi
+    for table in $(as_root nft list tables inet | sed -n 's/^table inet \(dockgate[0-9a-f]*\)$/\1/p'); do
+        as_root nft delete table inet "$table" 2>/dev/null || :
+    done
+}
+
 # Style, types, the import table, and plain names.
 lint() {
     "$venv/bin/ruff" check
