@@ -186,6 +186,7 @@ def _serve(
 
     def announce() -> None:
         server_file.write_text(make_identity(app.server.url))
+        _log.info("ready at %s", app.server.console_url)
         on_ready()
 
     web = _Web(config, announce)

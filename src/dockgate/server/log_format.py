@@ -68,5 +68,5 @@ def start_logging() -> None:
     handler.setFormatter(PrintableFormatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
     handler.addFilter(RepeatedWarnings())
     logging.basicConfig(level=logging.INFO, handlers=[handler])
-    for name in ("alembic.runtime.plugins", "botocore", "httpx", "uvicorn.error"):
+    for name in ("alembic", "botocore", "httpx", "uvicorn.error"):
         logging.getLogger(name).setLevel(logging.WARNING)

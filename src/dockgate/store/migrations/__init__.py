@@ -3,6 +3,7 @@
 Revisions are files in `versions/`, named `revision_ID.py` in their order, unchanged once released.
 """
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,8 @@ from dockgate.store.statements import lock_migrations
 
 if TYPE_CHECKING:
     from alembic.config import Config
+
+_log = logging.getLogger(__name__)
 
 
 def migrate(database: Database) -> None:
@@ -31,12 +34,15 @@ def migrate(database: Database) -> None:
     revisions = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
     with database.write() as connection:
         lock_migrations(connection)
-        for present_revision in MigrationContext.configure(connection).get_current_heads():
+        present_revisions = MigrationContext.configure(connection).get_current_heads()
+        for present_revision in present_revisions:
             if present_revision not in revisions:
                 raise ConflictError(
                     f"the tables in {database.name} are from a newer version of Dockgate (revision {present_revision})",
                     "Install that version again, or give this one a folder of its own with DOCKGATE_DATA.",
                 )
+        if present_revisions:
+            _log.info("upgrading the tables in %s from revision %s", database.name, ", ".join(present_revisions))
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
 
