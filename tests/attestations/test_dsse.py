@@ -124,6 +124,7 @@ def test_both_alphabets_of_base64_are_read() -> None:
         b'{"payloadType":"t","payload":"","signatures":{}}',
         b'{"payloadType":"t","payload":"","signatures":[1]}',
         b'{"payloadType":"t","payload":"","signatures":[{"sig":null}]}',
+        b'{"payloadType":"t","payload":"","payload":"AA==","signatures":[]}',
         b"[" * 100_000,
         b" " * (SIZE_LIMIT + 1),
         json.dumps({"payloadType": "t", "payload": "", "signatures": [{"sig": ""}] * 33}).encode(),

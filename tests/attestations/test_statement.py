@@ -123,6 +123,7 @@ def test_a_statement_without_an_approval_is_refused() -> None:
         b"{}",
         b"[]",
         b"[" * 100_000,
+        STATEMENT.replace(b'"status":', b'"status":"Rejected","status":'),
         change_statement(expiresAt="never"),
         change_statement(policy=None),
         STATEMENT.replace(PREDICATE_TYPE.encode(), b"https://slsa.dev/provenance/v1"),

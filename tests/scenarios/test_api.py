@@ -27,6 +27,14 @@ def test_filters_of_images_may_be_repeated_and_other_parameters_may_not(server: 
     assert "limit" in response.text
 
 
+def test_a_body_that_can_be_read_in_two_ways_is_refused(server: ServerSystem) -> None:
+    body = '{"name": "eve", "roles": ["viewer"], "roles": ["admin"]}'
+    answer = server.client.post("/principals", content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 400
+    assert "the key 'roles' twice" in answer.json()["error"]
+    assert server.get("/principals") == []
+
+
 def test_every_call_has_a_description_and_a_response_schema(server: ServerSystem) -> None:
     document = server.get("/openapi.json")
     operations = [operation for path in document["paths"].values() for operation in path.values()]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from dockgate.attestations.model import Envelope, SignedStatement
 from dockgate.shared.digest import compute_digest
 from dockgate.shared.errors import DeniedError, UnreadableError, UsageError
+from dockgate.shared.strict_json import parse_json
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
@@ -126,7 +127,7 @@ def read_envelope(data: bytes) -> Envelope:
     if len(data) > SIZE_LIMIT:
         raise UnreadableError(f"The envelope has more than {SIZE_LIMIT} bytes.")
     try:
-        document = json.loads(data)
+        document = parse_json(data)
         kind = document["payloadType"]
         signatures = document["signatures"]
         if not isinstance(kind, str) or not isinstance(signatures, list) or len(signatures) > SIGNATURE_LIMIT:

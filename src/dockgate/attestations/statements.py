@@ -4,7 +4,6 @@ Pure. The form is in-toto's Statement, version 1 (in-toto/attestation, spec/v1/s
 own.
 """
 
-import json
 import re
 from datetime import timedelta
 
@@ -15,6 +14,7 @@ from dockgate.gate.provenance import STATEMENT_TYPE
 from dockgate.shared import canonical
 from dockgate.shared.digest import from_hex, get_hex
 from dockgate.shared.errors import DeniedError, UnreadableError
+from dockgate.shared.strict_json import parse_json
 from dockgate.shared.timestamps import compute_latest_time, format_time, parse_time, to_datetime
 
 # Of the predicate that docs/how-to/attestations.md describes.
@@ -86,7 +86,7 @@ def build_statement(
 def is_approval_statement(payload: bytes) -> bool:
     """Return whether an in-toto statement is of our type: build provenance and others lie beside it."""
     try:
-        document = json.loads(payload)
+        document = parse_json(payload)
     except (ValueError, RecursionError):
         return False
     return isinstance(document, dict) and document.get("predicateType") == PREDICATE_TYPE
@@ -102,7 +102,7 @@ def verify_statement(payload: bytes, digest: str, policy: str, now: str) -> Clai
     signed it has to be known before.
     """
     try:
-        document = json.loads(payload)
+        document = parse_json(payload)
         kind, predicate = document["predicateType"], document["predicate"]
         subjects = [(subject["name"], subject["digest"]["sha256"]) for subject in document["subject"]]
         claim = Claim(

@@ -4,7 +4,6 @@ Their shapes are in CodePipeline's user guide ("JSON data format for manual appr
 user guide ("EventBridge event schema").
 """
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from typing import Any
 
 from dockgate.shared.digest import is_digest
 from dockgate.shared.errors import UsageError
+from dockgate.shared.strict_json import parse_json
 from dockgate.shared.timestamps import format_time, parse_time
 
 _ENTRY = re.compile(r"(\w+)=(\S*)")
@@ -253,6 +253,6 @@ def _filter_repository(name: str) -> str | None:
 
 def _parse_json(text: Any) -> Any:
     try:
-        return json.loads(text)
+        return parse_json(text)
     except (TypeError, ValueError, RecursionError):
         raise UsageError("A message is not JSON.", _ADVICE) from None

@@ -4,7 +4,6 @@ Pure: no I/O, no clock. The form is in-toto's Statement v1 (in-toto/attestation,
 of SLSA Provenance v1 (slsa.dev/spec/v1.0/provenance).
 """
 
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +13,7 @@ from dockgate.shared import canonical
 from dockgate.shared.digest import Digest, compute_digest, from_hex, get_hex, is_digest
 from dockgate.shared.errors import DeniedError, DockgateError, UnreadableError
 from dockgate.shared.references import parse_repository
+from dockgate.shared.strict_json import parse_json
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 # The types that are read. cosign 2 writes v0.1, which has the same fields.
@@ -174,7 +174,7 @@ def read(payload: bytes, image: str, keys: Sequence[str] = ()) -> ProvenanceStat
     Raises UnreadableError for what is not a provenance statement, DeniedError for one about another image.
     """
     try:
-        document = json.loads(payload)
+        document = parse_json(payload)
         kind = document["predicateType"]
         if document["_type"] not in _STATEMENT_TYPES or kind != PREDICATE_TYPE:
             raise UnreadableError(f"A signed statement is of the type {str(kind)[:100]!r}, not {PREDICATE_TYPE!r}.")

@@ -32,7 +32,7 @@ from dockgate.shared.interfaces import override
 from dockgate.web.audit_details import begin_call
 from dockgate.web.browser_sessions import SAFE_METHODS, read_session_secret, require_same_origin
 from dockgate.web.json_responses import accept_any_text
-from dockgate.web.request_limits import require_storable
+from dockgate.web.request_limits import require_storable, require_unambiguous
 from dockgate.web.threads import Threads, get_threads
 
 API = "/api/v1"
@@ -220,6 +220,7 @@ class GuardedRoute(APIRoute):
                 async with threads.take_body_slot(caller.name if caller else ""):
                     body = await request.body()
                 require_storable(body)
+                await threads.run_prompt(require_unambiguous, body)
             if not is_synchronous or caller is None:
                 return await handle(request)
             async with threads.take_call_slot(caller.name):

@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dockgate.services.identity.first_admin import LINK_PATH
 from dockgate.shared.errors import TooLargeError, UsageError
+from dockgate.shared.strict_json import RepeatedNameError, parse_json
 
 # Bytes of a call's JSON or YAML.
 MAX_BODY = 1 << 20
@@ -69,6 +70,16 @@ _REPEATABLE = {
     ("/registry/token", "scope"),
     *((path, name) for path in ("/api/v1/images", "/images") for name in ("severity", "status")),
 }
+
+
+def require_unambiguous(body: bytes) -> None:
+    """Raise UsageError for JSON with an object that has a name twice: others may read the first value."""
+    try:
+        parse_json(body)
+    except RepeatedNameError as error:
+        raise UsageError(f"the request body can be read in two ways: {error}", "Send each key once.") from None
+    except (ValueError, RecursionError):
+        return  # FastAPI reports what is not JSON
 
 
 def require_storable(body: bytes) -> None:

@@ -178,6 +178,21 @@ def test_a_base_whose_onbuild_takes_from_another_image_is_refused(triggers: list
 
 
 @pytest.mark.parametrize(
+    "config",
+    [
+        b'{"Config": {"OnBuild": ["COPY --from=evil:v1 / /"]}}',
+        b'{"config": {"onbuild": ["COPY --from=evil:v1 / /"]}}',
+        b'{"config": {"OnBuild": ["COPY --from=evil:v1 / /"]}, "config": {}}',
+        b'{"config": {"OnBuild": ["COPY --from=evil:v1 / /"], "OnBuild": []}}',
+    ],
+)
+def test_a_base_whose_onbuild_podman_would_read_otherwise_is_refused(config: bytes) -> None:
+    """Go ignores the case of names, and merges objects of one name."""
+    with pytest.raises(ImageError, match="read in two ways"):
+        require_no_hidden_source(RegistryReference("quay.io", "team/base", "1"), config)
+
+
+@pytest.mark.parametrize(
     "config", [{}, {"config": None}, {"config": {"OnBuild": ["RUN make", "COPY . /from", "ARG V=1"]}}]
 )
 def test_other_bases_are_accepted(config: object) -> None:

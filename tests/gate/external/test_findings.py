@@ -121,6 +121,7 @@ def test_the_passed_time_applies_only_to_a_report_without_one() -> None:
             b'{"SchemaVersion": 2, "ArtifactType": "filesystem"}',
             "is about a filesystem, not an image",
         ),
+        (b'{"matches": [{}], "matches": []}', "it.json is not JSON: an object has the key 'matches' twice"),
         (b'{"version": "2.0.0", "runs": []}', "it.json: SARIF 2.0.0 is not supported"),
         (b'{"version": "2.1.0", "runs": []}', "it.json: the document has no runs"),
         (

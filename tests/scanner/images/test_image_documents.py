@@ -34,11 +34,12 @@ def encode_document(document: object) -> bytes:
         encode_document({**MANIFEST, "layers": [LAYER, {"digest": DIGEST, "size": 1, "SIZE": 2}]}),
         encode_document({**MANIFEST, "x": 1, "X": 2}),
         encode_document(MANIFEST)[:-1] + b', "layers": []}',
+        encode_document(MANIFEST)[:-1] + b', "annotations": {"a": "", "a": "b"}}',
         encode_document({**INDEX, "manifestS": []}),
         encode_document({"manifests": [{**LAYER, "Platform": {"os": "linux", "architecture": "amd64"}}]}),
         encode_document({"manifests": [{**LAYER, "platform": {"os": "linux", "architecture": "amd64", "OS": "x"}}]}),
     ],
-    ids=range(12),
+    ids=range(13),
 )
 def test_a_manifest_that_can_be_read_in_two_ways_is_refused(document: bytes) -> None:
     with pytest.raises(ImageError, match="read in two ways"):

@@ -261,6 +261,7 @@ def test_what_an_spdx_document_describes_is_no_package_unless_it_has_a_purl(read
         (b'{"payloadType": "application/vnd.in-toto+json", "payload": "W10="}', "content is not a JSON object"),
         (b'{"_type": "https://in-toto.io/Statement/v1", "predicateType": "x"}', "without a bill of materials"),
         (b'{"_type": "https://in-toto.io/Statement/v1", "predicate": {}}', "is not a bill of materials"),
+        (b'{"bomFormat": "CycloneDX", "components": [], "components": []}', "the key 'components' twice"),
         (b"{", "is not JSON"),
         (b"\xff", "is not JSON"),
         (b"[]", "contains no JSON object"),

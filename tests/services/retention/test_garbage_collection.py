@@ -11,6 +11,7 @@ from tests.store.factories import FACTORIES
 
 from dockgate.delivery.retention import Retention
 from dockgate.delivery.service_model import Service, TaskDefinition
+from dockgate.services.retention.registry_snapshot import read_manifest
 from dockgate.shared.references import ImageReference
 from dockgate.store.schema.fleet import fleet_tags
 
@@ -86,6 +87,14 @@ def test_an_index_goes_with_what_is_in_it_and_what_is_attached(site: Site) -> No
     assert site.list_manifests() == {new, children[0]}
     assert attached_image not in site.list_manifests()
     assert set(site.registry.blobs.values()) == {b"amd64"}
+
+
+@pytest.mark.parametrize("names", [b'"Manifests": [], "schemaVersion"', b'"manifests": [], "schemaVersion"'])
+def test_an_index_that_the_registry_would_read_otherwise_is_unreadable(names: bytes) -> None:
+    """docker-registry ignores the case of names, and takes the last of several. What cannot be read is kept."""
+    data = b'{"schemaVersion": 2, "manifests": []}'
+    assert read_manifest(data).is_readable
+    assert not read_manifest(data.replace(b'"schemaVersion"', names)).is_readable
 
 
 def test_what_is_attached_to_a_kept_image_stays(site: Site) -> None:

@@ -5,7 +5,6 @@ that need it are undetermined (`ExternalReport.missing_fields`, `FIX_UNKNOWN`). 
 configured to ignore count all the same: only our policies, waivers and trusted VEX documents accept findings.
 """
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -15,6 +14,7 @@ from dockgate.gate.rule import refuse_comparison
 from dockgate.scanner.model import Distribution, Package
 from dockgate.shared import plugins
 from dockgate.shared.errors import UsageError
+from dockgate.shared.strict_json import parse_json
 
 SIZE_LIMIT = 64 * 1024 * 1024  # bytes of a document
 
@@ -111,7 +111,7 @@ def _parse(data: bytes, name: str) -> Any:
     if len(data) > SIZE_LIMIT:
         raise UsageError(f"{name} has more than {SIZE_LIMIT:,} bytes, the limit for a report.", "Report fewer details.")
     try:
-        return json.loads(data.decode("utf-8-sig"))
+        return parse_json(data.decode("utf-8-sig"))
     except RecursionError:
         raise UsageError(f"{name} is nested too deeply.", "Check that a scanner wrote it.") from None
     except ValueError as error:

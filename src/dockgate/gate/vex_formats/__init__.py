@@ -4,7 +4,6 @@ From bytes to statements; their `signer` is None, because a document does not co
 What is not understood never accepts a finding. Modules whose name starts with "_" are shared helpers.
 """
 
-import json
 from typing import Any, Protocol
 
 from dockgate.gate.model import VexStatement
@@ -12,6 +11,7 @@ from dockgate.gate.vex_formats._fields import InvalidDocumentError, Node
 from dockgate.shared import plugins
 from dockgate.shared.digest import compute_digest
 from dockgate.shared.errors import UsageError
+from dockgate.shared.strict_json import parse_json
 
 SIZE_LIMIT = 8 * 2**20  # bytes, the limit of the API
 COUNT_LIMIT = 100_000  # names of products, packages and vulnerabilities, in all statements together
@@ -64,9 +64,7 @@ def _parse(data: bytes, name: str) -> dict[str, Any]:
     if len(data) > SIZE_LIMIT:
         raise UsageError(f"{name} has {len(data)} bytes, the limit is {SIZE_LIMIT}.", "Split the document.")
     try:
-        document = json.loads(
-            data.decode("utf-8-sig"), object_pairs_hook=_require_unique_keys, parse_constant=_refuse_constant
-        )
+        document = parse_json(data.decode("utf-8-sig"))
     except RecursionError:
         raise UsageError(f"{name} is nested too deeply.", "Check that it is a VEX document.") from None
     except ValueError as error:
@@ -74,17 +72,3 @@ def _parse(data: bytes, name: str) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise UsageError(f"{name} is not a JSON object.", "Check that it is a VEX document.")
     return document
-
-
-def _require_unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """The object; refuses a repeated key, because readers differ in which one they use."""
-    result: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in result:
-            raise ValueError(f"an object has the key {key!r} twice")
-        result[key] = value
-    return result
-
-
-def _refuse_constant(text: str) -> None:
-    raise ValueError(f"{text} is not a number")

@@ -11,6 +11,7 @@ import httpx
 
 from dockgate.shared.addresses import is_loopback
 from dockgate.shared.errors import UnavailableError
+from dockgate.shared.strict_json import parse_json
 
 CONNECT_SECONDS = 5.0
 # For the whole exchange, whatever the provider does.
@@ -43,7 +44,7 @@ class ProviderConnection:
         """Get a JSON object. Raises UnavailableError for any other answer."""
         response = self.send("GET", url, {"Accept": "application/json", **(headers or {})})
         try:
-            value = response.json() if response.status_code == httpx.codes.OK else None
+            value = parse_json(response.content) if response.status_code == httpx.codes.OK else None
         except (ValueError, RecursionError):
             value = None
         if not isinstance(value, dict):

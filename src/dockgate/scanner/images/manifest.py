@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from dockgate.scanner.images.reference import check_digest
 from dockgate.shared.errors import ImageError, NotAnImageError, UsageError
+from dockgate.shared.strict_json import RepeatedNameError, make_object
 
 MANIFESTS = (
     "application/vnd.oci.image.manifest.v1+json",
@@ -122,6 +123,8 @@ def load_json(data: bytes, description: str, names: frozenset[str]) -> Any:
         document = json.loads(
             data, object_pairs_hook=partial(_JsonObject, names={name.casefold(): name for name in names})
         )
+    except RepeatedNameError as error:
+        raise ImageError(f"{description} can be read in two ways: {error}.") from error
     except (ValueError, RecursionError) as error:
         raise ImageError(f"{description} is not JSON: {error}.") from error
     waiting = [document]
@@ -140,7 +143,7 @@ class _JsonObject(dict[str, Any]):
     """A JSON object. `ambiguous_name` differs only in case from another name, or from one that is read."""
 
     def __init__(self, pairs: list[tuple[str, Any]], names: Mapping[str, str]) -> None:
-        super().__init__(pairs)
+        super().__init__(make_object(pairs))
         self.ambiguous_name: str | None = None
         seen_keys: set[str] = set()
         for key, _ in pairs:

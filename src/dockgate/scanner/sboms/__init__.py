@@ -6,7 +6,6 @@ a file, the image itself, a group of packages. Only documents written by Dockgat
 distribution's package owns.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from dockgate.scanner.sboms._contents import Contents, Item, Properties
 from dockgate.scanner.sboms._packages import Packages, find_distribution
 from dockgate.shared.digest import compute_digest
 from dockgate.shared.errors import UsageError
+from dockgate.shared.strict_json import parse_json
 
 # Bytes. Syft's SPDX document of an image of 500 MB has about 10 million.
 SIZE_LIMIT = 64 * 1024 * 1024
@@ -84,7 +84,7 @@ def _parse_document(raw: bytes) -> dict[str, Any]:
     if start.startswith((b"SPDXVersion:", b"#")):
         return _spdx_tags.parse(raw.decode("utf-8-sig", "replace"))
     try:
-        document = json.loads(raw.decode("utf-8-sig"))
+        document = parse_json(raw.decode("utf-8-sig"))
     except RecursionError:
         raise UsageError("is nested too deeply.") from None
     except ValueError as error:

@@ -7,12 +7,12 @@ what it says.
 
 import base64
 import binascii
-import json
 import re
 from typing import Any
 
 from dockgate.shared.digest import from_hex
 from dockgate.shared.errors import UsageError
+from dockgate.shared.strict_json import parse_json
 
 _PAYLOAD = "application/vnd.in-toto+json"
 _STATEMENTS = ("https://in-toto.io/Statement/v1", "https://in-toto.io/Statement/v0.1")
@@ -50,7 +50,7 @@ def _decode_payload(envelope: dict[str, Any]) -> dict[str, Any]:
 
 def _parse_object(text: str) -> dict[str, Any]:
     try:
-        value = json.loads(text)
+        value = parse_json(text)
     except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):

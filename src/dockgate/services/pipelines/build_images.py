@@ -45,6 +45,8 @@ _LAYER = "application/vnd.oci.image.layer.v1.tar"
 _GZIP = f"{_LAYER}+gzip"
 _MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 _CONFIG = "application/vnd.oci.image.config.v1+json"
+# What is read of a config to find its ONBUILD instructions.
+_ONBUILD_NAMES = frozenset({"config", "OnBuild"})
 # How media types of layers end that are pushed as they are, and OCI's name for each.
 _COMPRESSED_TYPES = {"+gzip": _GZIP, ".gzip": _GZIP, "+zstd": f"{_LAYER}+zstd"}
 
@@ -231,10 +233,10 @@ def require_no_hidden_source(reference: RegistryReference, config: bytes) -> Non
     ImageError.
     """
     try:
-        document = json.loads(config)
+        document = load_object(config, f"the config of {reference}", _ONBUILD_NAMES)
         triggers = (document.get("config") or {}).get("OnBuild") or []
-    except (ValueError, AttributeError, RecursionError):
-        raise ImageError(f"the config of {reference} is not a JSON object.") from None
+    except AttributeError:
+        raise ImageError(f"the config of {reference} has no object `config`.") from None
     try:  # podman reads them as one file
         images = find_base_images("\n".join(map(str, triggers)), {}).images
     except BuildError as error:

@@ -32,6 +32,7 @@ from dockgate.shared.aws import EcrRegistry
 from dockgate.shared.digest import PATTERN
 from dockgate.shared.errors import DeniedError, DockgateError, NotFoundError, UnavailableError, UsageError
 from dockgate.shared.references import RepositoryReference, name_own_repository
+from dockgate.shared.strict_json import parse_json
 from dockgate.shared.timestamps import format_time, parse_time, to_datetime
 from dockgate.store import Store
 from dockgate.store.fleet.records import TagPeriod
@@ -67,8 +68,7 @@ class WebhookSecrets:
     def change(self, form: str, registry: str) -> None:
         """Give this registry another secret. The previous one is invalid from now on."""
         with self._lock:
-            changes = self._read_changes()
-            name = f"{form}/{registry}"
+            name, changes = f"{form}/{registry}", self._read_changes()
             changes[name] = changes.get(name, 0) + 1
             new_file = self._file.with_suffix(".new")
             try:
@@ -240,7 +240,7 @@ class RegistryNotifications:
         UnavailableError makes the sender try again.
         """
         self.require_secret(form, registry, authorization)
-        for report in _read_reports(form, registry, lambda: json.loads(body)):
+        for report in _read_reports(form, registry, lambda: parse_json(body)):
             self._record(form, registry, report)
 
     def receive_ecr_event(self, text: str) -> None:

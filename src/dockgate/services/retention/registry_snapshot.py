@@ -1,6 +1,5 @@
 """The images in our registry at one moment: their uses, what needs them, and the content of manifests."""
 
-import json
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -10,9 +9,11 @@ from dockgate.delivery.ports import RegistryContent, Target
 from dockgate.delivery.retention import Hold, ImagePlan, KeptImage, Reason, Retention, StoredImage, plan_images
 from dockgate.gate.policy_choice import Watch
 from dockgate.gate.watch import WatchState, compute_watch_state
+from dockgate.scanner.images import manifest as manifests
 from dockgate.services.clock import ServerClock
 from dockgate.services.policies.selection import PolicySelection
 from dockgate.shared.digest import is_digest
+from dockgate.shared.errors import ImageError
 from dockgate.shared.references import name_own_repository
 from dockgate.store import Store
 from dockgate.store.retention.images import UsedImage
@@ -211,13 +212,13 @@ class RegistryReader:
 def read_manifest(data: bytes) -> ManifestContent:
     """Read a manifest leniently: it is never run, only looked at for what it names."""
     try:
-        document = json.loads(data)
+        document = manifests.load_object(data, "The manifest", manifests.NAMES)
         children = tuple(str(entry["digest"]) for entry in document.get("manifests") or ())
         blobs = {
             str(entry["digest"]): int(entry["size"])
             for entry in (*filter(None, [document.get("config")]), *(document.get("layers") or ()))
         }
         is_readable = all(map(is_digest, children)) and document.get("schemaVersion") == 2
-    except (AttributeError, KeyError, TypeError, ValueError, RecursionError):
+    except (AttributeError, KeyError, TypeError, ValueError, ImageError):
         return ManifestContent(len(data), is_readable=False)
     return ManifestContent(len(data), children, blobs, is_readable)

@@ -16,6 +16,7 @@ from dockgate.scanner.images.reference import FileReference, RegistryReference, 
 from dockgate.services.images.image_inventory import DOCUMENT
 from dockgate.shared.digest import Digest, compute_digest, is_digest
 from dockgate.shared.errors import DeniedError, DockgateError, UnavailableError, UnreadableError, UsageError
+from dockgate.shared.strict_json import parse_json
 
 # Bytes of one envelope.
 SIZE_LIMIT = 2**20
@@ -188,7 +189,7 @@ def _open_envelope(document: dict[str, Any]) -> tuple[str, bytes] | None:
 
 def _parse_object(data: bytes) -> dict[str, Any] | None:
     try:
-        document = json.loads(data)
+        document = parse_json(data)
     except (ValueError, RecursionError):
         return None
     return document if isinstance(document, dict) else None

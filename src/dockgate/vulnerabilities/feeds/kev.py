@@ -5,6 +5,7 @@ from typing import BinaryIO
 
 from dockgate.shared.errors import UnreadableError
 from dockgate.shared.interfaces import override
+from dockgate.shared.strict_json import parse_json
 from dockgate.vulnerabilities.feed import ExploitedCve, FaultyRecord, Feed, FeedStatement
 from dockgate.vulnerabilities.feeds._transport import FetchedFeed
 
@@ -24,13 +25,11 @@ class Kev(FetchedFeed):
 
     @override
     def parse(self, stream: BinaryIO, part: str) -> Iterator[FeedStatement]:
-        import json
-
         data = stream.read(LIMIT + 1)
         try:
             if len(data) > LIMIT:
                 raise ValueError(f"it is larger than {LIMIT} bytes")
-            catalogue = json.loads(data)
+            catalogue = parse_json(data)
             entries = catalogue["vulnerabilities"]
             if not isinstance(entries, list):
                 raise TypeError("its vulnerabilities are not a list")
