@@ -3,7 +3,8 @@
 `*` matches any characters except "/", `**` matches any characters. Every other character matches itself.
 
 A package pattern is a package URL. Qualifiers and subpath are ignored on both sides, and a pattern without a version
-matches any version. Both sides are decoded first: "pkg:npm/@babel/core" equals "pkg:npm/%40babel/core". A package of a
+matches any version. Both sides are decoded first: "pkg:npm/@babel/core" equals "pkg:npm/%40babel/core". Spellings that
+an ecosystem does not distinguish are equal: "pkg:pypi/Zope.Interface" and "pkg:pypi/zope-interface". A package of a
 distribution matches by its own name or by that of its source.
 """
 
@@ -12,9 +13,16 @@ from functools import lru_cache
 from urllib.parse import quote, unquote
 
 from dockgate.scanner.model import Package
+from dockgate.shared.pypi_names import normalize_pypi_name
 
-# Types whose names are in lower case (purl specification).
-_LOWER = frozenset({"alpm", "apk", "bitbucket", "composer", "deb", "github", "oci", "pypi", "rpm"})
+# Types whose names ignore case, in the purl specification or in their ecosystem. Go's do not, but some programs write
+# them in lower case.
+_LOWER = frozenset(
+    {
+        "alpm", "apk", "bitbucket", "bitnami", "composer", "deb", "github", "githubactions", "golang", "hex", "nuget",
+        "oci", "otp", "pub", "rpm", "swift", "vscode-extension",
+    }
+)  # fmt: skip
 # Types whose packages can have another name than their source.
 _DISTRIBUTIONS = frozenset({"apk", "deb", "rpm"})
 _STARS = re.compile(r"(\*+)")
@@ -108,7 +116,7 @@ def split(purl: str) -> tuple[str, str]:
     if kind in _LOWER:
         path = path.lower()
     if kind == "pypi":
-        path = path.replace("_", "-")
+        path = f"{kind}{normalize_pypi_name(path[len(kind) :])}"
     return path, unquote(version)
 
 
