@@ -70,12 +70,11 @@ async def send_events(
     sent_at: dict[str, float] = {}
     poll_ends: list[tuple[str, float]] = []
     processes = len(server.urls)
-    limits = httpx.Limits(max_connections=None)
-    async with httpx.AsyncClient(timeout=150, limits=limits, trust_env=False) as client:
+    async with open_client() as poller, open_client() as sender:
 
         async def poll(number: int, approval: str, image: str) -> None:
             url = f"{server.urls[number % processes]}/api/v1/approvals/{approval}/answer?wait=120"
-            answer = (await client.get(url)).json()
+            answer = (await poller.get(url)).json()
             assert answer["state"] != "Waiting", answer
             poll_ends.append((image, time.time()))
 
@@ -85,7 +84,7 @@ async def send_events(
             while True:  # as registries do: until it was taken
                 assert time.monotonic() < end, "the server takes no events"
                 with suppress(httpx.TransportError):
-                    answer = await client.post(**server.make_notification(number, f"{number}-{turn}", turn % processes))
+                    answer = await sender.post(**server.make_notification(number, f"{number}-{turn}", turn % processes))
                     if answer.status_code == 202:
                         return
                     assert answer.status_code in (429, 503), answer.text
@@ -101,6 +100,15 @@ async def send_events(
             tasks.append(asyncio.create_task(send_event(number, turn)))
         await asyncio.gather(*tasks, *polls)
     return sent_at, poll_ends
+
+
+def open_client() -> httpx.AsyncClient:
+    """A client with any number of connections.
+
+    Few of them stay open: before each request httpx looks at all that are idle, which took half a core.
+    """
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=8)
+    return httpx.AsyncClient(timeout=150, limits=limits, trust_env=False)
 
 
 def report(name: str, values: list[float]) -> None:
