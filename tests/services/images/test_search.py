@@ -193,6 +193,16 @@ def test_only_running_images_can_be_listed(fleet: Fleet) -> None:
     assert listed_image.services == ["shop"]
 
 
+def test_a_tag_that_moves_back_and_forth_is_listed_once_for_each_image(fleet: Fleet) -> None:
+    for name in ("red", "blue", "red", "blue"):
+        push(fleet, name, "team/moving", make_package("six", "1"))
+    entries = list_images(fleet, repository="team/moving", should_include_moved=True)
+    assert [(image.digest, image.until is None) for image in entries] == [
+        (digest("blue"), True),
+        (digest("red"), False),
+    ]
+
+
 def test_tags_that_moved_on_and_deleted_images_are_listed_on_request(fleet: Fleet) -> None:
     push(fleet, "next", "team/own", make_package("six", "1"))
     fleet.store.image_removals.remove("team/base", digest("base"), format_day(19))

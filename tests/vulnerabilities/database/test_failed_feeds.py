@@ -31,6 +31,7 @@ from tests.vulnerabilities.feeds.feed_files import (
     export,
     make_bulletin,
     make_entry,
+    make_epss,
     make_fixed_range,
     make_kev,
     make_repository,
@@ -156,6 +157,29 @@ def test_a_part_that_was_refused_leaves_nothing_behind(path: Path, site: Site) -
         assert sql.execute("SELECT count(*) FROM affected").fetchone() == (2,)
     site.files[DEBIAN] = export(record("DSA-3", make_entry("Debian:12", "zlib", *make_fixed_range("3"))))
     assert run_update(path, site, later=True).failures == ()
+
+
+@pytest.mark.parametrize(
+    ("file", "feed", "row", "other_row"),
+    [
+        (KEV, "kev", ("CVE-1", "2024-05-06", ""), ("CVE-1", "2024-05-06", "2024-06-01")),
+        (EPSS, "epss", ("CVE-1", "0.5", "0.9"), ("CVE-1", "0.4", "0.9")),
+    ],
+)
+def test_a_cve_twice_counts_once_and_fails_its_feed_if_the_values_differ(
+    path: Path, site: Site, file: str, feed: str, row: Sequence[str], other_row: Sequence[str]
+) -> None:
+    def write_rows(*rows: Sequence[str]) -> bytes:
+        entries = [{"cveID": cve, "dateAdded": date, "dueDate": due} for cve, date, due in rows]
+        return make_epss(*rows) if feed == "epss" else json.dumps({"vulnerabilities": entries}).encode()
+
+    site.files[file] = write_rows(row, row)
+    result = run_update(path, site)
+    assert (result.failures, [part.statements for part in result.parts if part.feed == feed]) == ((), [1])
+    site.files[file] = write_rows(row, other_row)
+    (failure,) = run_update(path, site, later=True).failures
+    assert failure.reason.startswith(f"{feed} has CVE-1 twice, with different values. It came from {site.url}")
+    assert failure.has_old_data
 
 
 def test_a_bulletin_that_comes_twice_fails_its_part_alone(path: Path, site: Site) -> None:

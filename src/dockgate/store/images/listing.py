@@ -15,6 +15,7 @@ from dockgate.store.engine import Database
 from dockgate.store.fleet.bundles import decode
 from dockgate.store.images.image_filter import ImageFilter, ImageSort, Origin
 from dockgate.store.images.listing_order import make_sort_key
+from dockgate.store.images.tag_history import HAS_LATER_PERIOD
 from dockgate.store.queries import BATCH, count_rows, find_sort_column, is_one_of_numbers, is_one_of_texts
 from dockgate.store.records import ScanState
 from dockgate.store.schema.fleet import (
@@ -91,7 +92,6 @@ _NEWEST_VERDICT = (
     .limit(1)
     .scalar_subquery()
 )
-
 
 # From so many bundles or repositories on, the images are walked in their order, instead of finding all that match.
 WIDE = 500
@@ -179,8 +179,8 @@ class ImageListing:
             .order_by(_TAGS.repository, _TAGS.digest, _TAGS.tag)
         )
         with self._database.read() as connection:
-            rows = connection.execute(query)
-            return [LocationVerdict._make((*row[:6], _parse_status(row[6]), row[7])) for row in rows]
+            rows = connection.execute(query).all()
+        return [LocationVerdict._make((*row[:6], _parse_status(row[6]), row[7])) for row in rows]
 
 
 def _select_locations(
@@ -270,8 +270,8 @@ def _make_status_column(judged_before: str) -> ColumnElement[Any]:
 
 def _make_conditions(image_filter: ImageFilter, status: ColumnElement[Any], wide: int) -> list[ColumnElement[bool]]:
     conditions: list[ColumnElement[bool]] = []
-    if not image_filter.should_include_moved:
-        conditions.append(_TAGS.until.is_(None))
+    is_present = _TAGS.until.is_(None)
+    conditions.append(or_(is_present, ~HAS_LATER_PERIOD) if image_filter.should_include_moved else is_present)
     if image_filter.repositories is not None:
         is_wide = len(image_filter.repositories) >= wide
         repository = _TAGS.repository + "" if is_wide else _TAGS.repository  # no index on it

@@ -12,6 +12,15 @@ from dockgate.store.schema.fleet import fleet_images, fleet_tags
 from dockgate.store.schema.images import pushed_images, scan_inventories, scans
 from dockgate.store.statements import insert_if_new, lock_rows
 
+_LATER = fleet_tags.alias("later").c
+# Whether the tag named the image again, later than in a period of `fleet_tags`.
+HAS_LATER_PERIOD = (
+    select(_LATER.id)
+    .where(*(_LATER[name] == fleet_tags.c[name] for name in ("repository", "tag", "digest")))
+    .where(_LATER.since > fleet_tags.c.since)
+    .correlate(fleet_tags)
+    .exists()
+)
 _PERIOD = select(*(fleet_tags.c[name] for name in TagPeriod._fields))
 # The present period of a tag.
 _PRESENT = _PERIOD.where(

@@ -19,6 +19,7 @@ from dockgate.shared.errors import ConflictError, DatabaseError, UnavailableErro
 from dockgate.shared.files import flush
 from dockgate.vulnerabilities.aliases import AliasGroups
 from dockgate.vulnerabilities.database.coverage import PartialCoverage, is_covered_by, list_covered_ecosystems
+from dockgate.vulnerabilities.database.cves import write_cve
 from dockgate.vulnerabilities.database.keys import dump, write_keys, write_names
 from dockgate.vulnerabilities.database.parts import NO_LIMITS, Limits, Part
 from dockgate.vulnerabilities.database.schema import APPLICATION, FORMAT, TABLES, encode_score
@@ -196,17 +197,8 @@ class Writer:
                     added_statements.valid[statement.ecosystem] += not statement.withdrawn
                 elif isinstance(statement, AdvisoryText):
                     texts.add(self._records, statement)
-                elif isinstance(statement, CveScore):
-                    rating = statement.rating
-                    values = rating.severity.value, encode_score(rating.score), rating.vector or ""
-                    row = (statement.cve, added_statements.number, *values)
-                    self._sql.execute("INSERT OR REPLACE INTO score VALUES (?, ?, ?, ?, ?)", row)
-                elif isinstance(statement, ExploitedCve):
-                    exploited_row = (statement.cve, added_statements.number, statement.since, statement.due or "")
-                    self._sql.execute("INSERT OR IGNORE INTO exploited VALUES (?, ?, ?, ?)", exploited_row)
-                elif isinstance(statement, CvePrediction):
-                    prediction_row = (statement.cve, added_statements.number, statement.epss, statement.percentile)
-                    self._sql.execute("INSERT OR REPLACE INTO predicted VALUES (?, ?, ?, ?)", prediction_row)
+                elif isinstance(statement, CveScore | ExploitedCve | CvePrediction):
+                    added_statements.count -= not write_cve(self._sql, part, added_statements.number, statement)
                 else:
                     names = [statement.id, statement.aliases, ()]
                     body = [*names, "", "", statement.modified or "", statement.withdrawn or "", False]
