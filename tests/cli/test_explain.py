@@ -76,7 +76,7 @@ def test_a_forged_verdict_is_reported_and_exits_2(dockgate: Dockgate, tmp_path: 
 def test_a_verdict_of_the_server_is_replayed_locally(dockgate: Dockgate, server: FakeServer) -> None:
     first, second = record_verdict(make_case("a")), record_verdict(make_case("x"))
     for entry in (first, second):
-        server.answers[f"GET /verdicts/{entry.digest}/case"] = case_file.build_document(entry)
+        server.answers[f"GET /verdicts/{entry.digest}/case"] = json.loads(case_file.encode_document(entry))
     ran = dockgate("explain", first.digest)
     assert (ran.code, ran.err) == (0, "")
     assert first.digest in ran.out
@@ -88,8 +88,8 @@ def test_a_verdict_of_the_server_is_replayed_locally(dockgate: Dockgate, server:
 
 def test_a_verdict_of_the_server_is_written_as_a_case(dockgate: Dockgate, server: FakeServer, tmp_path: Path) -> None:
     first = record_verdict(make_case("a"))
-    server.answers[f"GET /verdicts/{first.digest}"] = case_file.build_document(first)["verdict"]
-    server.answers[f"GET /verdicts/{first.digest}/case"] = case_file.build_document(first)
+    server.answers[f"GET /verdicts/{first.digest}"] = json.loads(case_file.encode_document(first))["verdict"]
+    server.answers[f"GET /verdicts/{first.digest}/case"] = json.loads(case_file.encode_document(first))
     file = tmp_path / "case.json"
     assert dockgate("verdict", "show", first.digest, "-o", f"case={file}").code == 0
     assert case_file.read(file.read_bytes(), "it").digest == first.digest

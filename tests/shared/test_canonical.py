@@ -1,5 +1,6 @@
 """The canonical form: the bytes that are hashed, stored and compared."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -25,6 +26,12 @@ class Node:
     parts: tuple["Node", ...] = ()
     details: Mapping[str, Any] = field(default_factory=dict)
     severity: Severity | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    name: str
+    details: dict[str, Any]
 
 
 _VALUES = st.recursive(
@@ -84,3 +91,15 @@ class Score:
 def test_absent_fields_are_stored_as_their_values_for_absence(score: Score, stored_bytes: bytes) -> None:
     assert canonical.encode(score) == canonical.encode(canonical.to_plain(score)) == stored_bytes
     assert canonical.decode(Score, stored_bytes) == score
+
+
+def test_a_large_document_is_decoded_like_a_small_one() -> None:
+    value = Leaf("x" * 1_000_000, {"a": {"b": [1]}})
+    assert canonical.decode(Leaf, canonical.encode(value)) == value
+
+
+def test_ascii_has_the_same_values() -> None:
+    value = {"caf\u00e9": Node("\udcff", severity=Severity.LOW), "a": [Node("b")]}
+    text = canonical.encode_ascii(value)
+    assert text.isascii()
+    assert json.loads(text) == canonical.to_plain(value)

@@ -25,6 +25,11 @@ def encode(value: object) -> bytes:
     return _JSON.encode(value).encode("utf-8", "backslashreplace")
 
 
+def encode_ascii(value: object) -> str:
+    """Return ASCII text with sorted keys of a dataclass, or of a dict or list with dataclasses in it."""
+    return json.dumps(value, default=_encode_level, sort_keys=True, allow_nan=False)
+
+
 def to_plain(value: object) -> Any:
     """Dataclasses to dicts, tuples to lists, enums to their values, all the way down."""
     if type(value) in _LEAVES:
@@ -51,6 +56,12 @@ def _encode_level(value: object) -> object:
     raise TypeError(f"{type(value).__name__} has no canonical form")
 
 
+def _return_same(value: dict[str, Any]) -> dict[str, Any]:
+    return value
+
+
+# Bytes of a document that takes long enough to decode for other threads to notice.
+_LARGE = 1_000_000
 _LEAVES = frozenset((str, int, float, bool, type(None)))
 _JSON = json.JSONEncoder(
     default=_encode_level,
@@ -67,7 +78,9 @@ def decode(kind: type[T], data: bytes) -> T:
 
     Raises KeyError, TypeError or ValueError on other bytes.
     """
-    return typing.cast(T, build(kind, json.loads(data)))
+    # The decoder is in C, and lets other threads run only while it calls a function.
+    hook = _return_same if len(data) > _LARGE else None
+    return typing.cast(T, build(kind, json.loads(data, object_hook=hook)))
 
 
 def build(kind: Any, value: Any) -> Any:

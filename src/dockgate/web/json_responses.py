@@ -7,9 +7,9 @@ UTF-8, and fail on lone surrogates. JSON in ASCII has them as escapes.
 import json
 from typing import Any
 
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from fastapi.routing import APIRoute
-from pydantic_core import PydanticSerializationError
+from pydantic_core import PydanticSerializationError, to_json, to_jsonable_python
 
 from dockgate.shared.interfaces import override
 
@@ -20,6 +20,18 @@ class AsciiResponse(JSONResponse):
     @override
     def render(self, content: Any) -> bytes:
         return _encode_ascii(content)
+
+
+def respond_with_large(value: object) -> Response:
+    """Return the response with a dataclass, made at once.
+
+    A call that returns the value itself leaves that to the event loop, which no other request gets meanwhile.
+    """
+    try:
+        content = to_json(value)
+    except PydanticSerializationError:
+        content = _encode_ascii(to_jsonable_python(value))
+    return Response(content, media_type="application/json")
 
 
 def accept_any_text(route: APIRoute) -> None:

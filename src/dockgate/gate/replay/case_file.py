@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
-from typing import Any
 
 from dockgate.gate import evaluate
 from dockgate.gate.model import InputDigests, PlatformVerdict, Verdict, VerdictCase
@@ -39,20 +38,16 @@ class ReplayedVerdict:
     differences: tuple[str, ...]
 
 
-def build_document(recorded_verdict: RecordedVerdict) -> dict[str, Any]:
-    """The document as JSON values, in which `digest` is that of the verdict."""
-    return {
+def encode_document(recorded_verdict: RecordedVerdict) -> str:
+    """The document as ASCII text with sorted keys, in which `digest` is that of the verdict."""
+    document = {
         "kind": KIND,
         "schema_version": SCHEMA_VERSION,
         "digest": recorded_verdict.digest,
-        "verdict": canonical.to_plain(recorded_verdict.verdict),
-        "case": canonical.to_plain(recorded_verdict.case),
+        "verdict": recorded_verdict.verdict,
+        "case": recorded_verdict.case,
     }
-
-
-def encode_document(recorded_verdict: RecordedVerdict) -> str:
-    """The document as ASCII text with sorted keys."""
-    return json.dumps(build_document(recorded_verdict), sort_keys=True, allow_nan=False)
+    return canonical.encode_ascii(document)
 
 
 def read(data: bytes, name: str) -> RecordedVerdict:

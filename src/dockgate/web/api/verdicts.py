@@ -15,6 +15,7 @@ from dockgate.services.verdicts.verdict_links import DEFAULT_DAYS
 from dockgate.services.web_services import WebServices
 from dockgate.shared.digest import PATTERN
 from dockgate.web import api
+from dockgate.web.json_responses import respond_with_large
 
 router = api.make_router()
 
@@ -29,10 +30,15 @@ class ExplanationView:
     explanation: Explanation | None
 
 
-@router.get("/verdicts/{digest}", dependencies=[api.DOCUMENT])
+@router.get("/verdicts/{digest}", dependencies=[api.DOCUMENT], response_model=Verdict)
 @api.mark_self_checking
-def get_verdict(digest: api.Digest, caller: api.Reader, server: api.ServerDependency) -> Verdict:
+def get_verdict(digest: api.Digest, caller: api.Reader, server: api.ServerDependency) -> Response:
     """Get a verdict."""
+    return respond_with_large(read_visible_verdict(digest, caller, server))
+
+
+def read_visible_verdict(digest: str, caller: Caller, server: WebServices) -> Verdict:
+    """Read a verdict. NotFoundError, DeniedError."""
     stored_verdict = server.store.verdicts.get(digest)
     ImageVisibility(server.store, caller).find_verdict_repository(stored_verdict.image, digest)
     return stored_verdict
@@ -59,7 +65,7 @@ def create_link(
     digest: api.Digest, body: LinkRequest, caller: api.Decider, server: api.ServerDependency
 ) -> VerdictLink:
     """Make a link to this verdict alone, for people who have no account."""
-    get_verdict(digest, caller, server)
+    read_visible_verdict(digest, caller, server)
     return VerdictLink(*server.verdict_links.link(digest, body.days))
 
 
@@ -67,7 +73,7 @@ def create_link(
 @api.mark_self_checking
 def revoke_links(digest: api.Digest, caller: api.Decider, server: api.ServerDependency) -> None:
     """Revoke all links to this verdict that were made so far."""
-    get_verdict(digest, caller, server)
+    read_visible_verdict(digest, caller, server)
     server.store.verdicts.revoke_links(digest)
 
 
@@ -106,5 +112,5 @@ def _explain(digest: str, caller: Caller, server: WebServices, against: str | No
 
 
 def _read_recorded_verdict(digest: str, caller: Caller, server: WebServices) -> case_file.RecordedVerdict:
-    stored_verdict = get_verdict(digest, caller, server)
+    stored_verdict = read_visible_verdict(digest, caller, server)
     return case_file.RecordedVerdict(stored_verdict, server.store.verdicts.read_case(stored_verdict))

@@ -270,7 +270,7 @@ def download_report(
     kind = REPORT_KINDS.get(form)
     if kind is None:
         raise UsageError(f"there are no reports as {form[:40]!r}", f"Formats: {', '.join(REPORT_KINDS)}.")
-    stored_verdict = calls.get_verdict(digest, caller, server)
+    stored_verdict = calls.read_visible_verdict(digest, caller, server)
     case = server.store.verdicts.read_case(stored_verdict)
     repository = ImageVisibility(server.store, caller).find_verdict_repository(stored_verdict.image, digest)
     reference = f"{repository}@{stored_verdict.image}" if repository else stored_verdict.image
