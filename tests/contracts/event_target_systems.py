@@ -4,8 +4,9 @@ import json
 import logging
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -26,6 +27,7 @@ from dockgate.events.targets.sns import SnsAdapter
 from dockgate.events.targets.sqs import SqsAdapter
 from dockgate.events.targets.webhook import WebhookAdapter
 from dockgate.events.webhooks.http import HttpWebhooks
+from dockgate.shared.errors import DockgateError, MessageRefusedError, ReceiverGoneError, UnavailableError
 
 EVENT: dict[str, Any] = {
     "version": "0",
@@ -54,12 +56,13 @@ ACCOUNT = "123456789012"
 
 @dataclass
 class TargetSystem:
-    """An adapter, a target of it, and what has arrived there."""
+    """An adapter, a target of it, and what has arrived there. `failures` fail with the class that is their key."""
 
     adapter: TargetAdapter
     target: Target
     secrets: dict[str, str]
     arrived: Callable[[], list[Any]]
+    failures: dict[type[DockgateError], Callable[[], None]] = field(default_factory=dict)
 
 
 class Receiver:
@@ -125,8 +128,19 @@ class Mailbox:
 
 
 def make_memory() -> TargetSystem:
-    target = MemoryEventTarget(TargetType.LOG)
-    return TargetSystem(target, Target("memory", TargetType.LOG, ""), {}, lambda: target.sent_messages)
+    adapter, target = MemoryEventTarget(TargetType.LOG), Target("memory", TargetType.LOG, "")
+
+    def send_to_failing(error: type[DockgateError]) -> None:
+        def fail(moment: str) -> None:
+            raise error("no")
+
+        MemoryEventTarget(TargetType.LOG, fail).send(target, {}, MESSAGE)
+
+    errors: tuple[type[DockgateError], ...] = (UnavailableError, MessageRefusedError, ReceiverGoneError)
+    failures: dict[type[DockgateError], Callable[[], None]] = {
+        error: partial(send_to_failing, error) for error in errors
+    }
+    return TargetSystem(adapter, target, {}, lambda: adapter.sent_messages, failures)
 
 
 def log(caplog: pytest.LogCaptureFixture) -> TargetSystem:
@@ -137,21 +151,44 @@ def log(caplog: pytest.LogCaptureFixture) -> TargetSystem:
 def make_pipeline() -> TargetSystem:
     pipelines: list[Any] = []
     target = Target("start", TargetType.PIPELINE, "build", {"pipeline": "build", "perHour": 30})
-    return TargetSystem(PipelineAdapter(lambda *arguments: pipelines.append(arguments)), target, {}, lambda: pipelines)
+    adapter = PipelineAdapter(lambda *arguments: pipelines.append(arguments))
+    refused_message = replace(MESSAGE, data="[]", is_custom=True)
+    return TargetSystem(
+        *(adapter, target, {}, lambda: pipelines),
+        {MessageRefusedError: lambda: adapter.send(target, {}, refused_message)},
+    )
 
 
 def make_webhook(receiver: Receiver, mode: str = "structured", seconds: float = 15) -> TargetSystem:
     adapter = WebhookAdapter(HttpWebhooks(is_loopback_allowed=True, whole_seconds=seconds), lambda: datetime.now(UTC))
     secrets = {"url": f"{receiver.url}/secret-path", "secret": SECRET}
     target = Target("hook", TargetType.WEBHOOK, "http://…", {"mode": mode})
-    return TargetSystem(adapter, target, secrets, lambda: receiver.requests)
+
+    def send_to_status(status: int) -> None:
+        before, receiver.status = receiver.status, status
+        try:
+            adapter.send(target, secrets, MESSAGE)
+        finally:
+            receiver.status = before
+
+    failures: dict[type[DockgateError], Callable[[], None]] = {
+        UnavailableError: lambda: send_to_status(500),
+        MessageRefusedError: lambda: adapter.send(target, {"url": "ftp://127.0.0.1/"}, MESSAGE),
+        ReceiverGoneError: lambda: send_to_status(410),
+    }
+    return TargetSystem(adapter, target, secrets, lambda: receiver.requests, failures)
 
 
 def make_mail(mailbox: Mailbox) -> TargetSystem:
     adapter = AppriseAdapter((), is_loopback_allowed=True)
-    return TargetSystem(
-        adapter, Target("mail", TargetType.APPRISE, "mailto://…"), {"url": mailbox.url}, lambda: mailbox.mails
-    )
+    target = Target("mail", TargetType.APPRISE, "mailto://…")
+    failures: dict[type[DockgateError], Callable[[], None]] = {
+        UnavailableError: lambda: adapter.send(
+            target, {"url": mailbox.url.replace(str(mailbox.port), str(find_free_port()))}, MESSAGE
+        ),
+        MessageRefusedError: lambda: adapter.send(target, {"url": "file:///etc/passwd"}, MESSAGE),
+    }
+    return TargetSystem(adapter, target, {"url": mailbox.url}, lambda: mailbox.mails, failures)
 
 
 class Aws:
@@ -198,4 +235,9 @@ def make_aws(aws: Aws, kind: TargetType, arn: str) -> TargetSystem:
         TargetType.EVENTBRIDGE: EventBridgeAdapter(aws.make_client),
     }
     arrived = (lambda: aws.entries) if kind is TargetType.EVENTBRIDGE else aws.receive_messages
-    return TargetSystem(adapters[kind], Target("cloud", kind, arn, {"arn": arn}), {}, arrived)
+    adapter, target = adapters[kind], Target("cloud", kind, arn, {"arn": arn})
+    failures: dict[type[DockgateError], Callable[[], None]] = {
+        UnavailableError: lambda: adapter.send(replace(target, settings={"arn": f"{arn}-gone"}), {}, MESSAGE),
+        MessageRefusedError: lambda: adapter.send(replace(target, settings={"arn": "gone"}), {}, MESSAGE),
+    }
+    return TargetSystem(adapter, target, {}, arrived, failures)

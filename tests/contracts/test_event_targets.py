@@ -36,7 +36,7 @@ from dockgate.events.targets.apprise import AppriseAdapter, require_scheme
 from dockgate.events.targets.eventbridge import EventBridgeAdapter
 from dockgate.events.targets.webhook import WebhookAdapter
 from dockgate.events.webhooks.http import HttpWebhooks
-from dockgate.shared.errors import DeniedError, DockgateError, UnavailableError, UsageError
+from dockgate.shared.errors import DockgateError, MessageRefusedError, ReceiverGoneError, UnavailableError, UsageError
 
 
 @pytest.fixture
@@ -89,6 +89,14 @@ def test_a_target_is_checked_and_a_message_may_be_sent_again(system: TargetSyste
     for _ in range(2):
         send(system)
     assert len(system.arrived()) == 2
+
+
+def test_a_failure_says_by_its_class_whether_the_message_or_the_target_is_given_up(system: TargetSystem) -> None:
+    for error, fail in system.failures.items():
+        with pytest.raises(error) as caught:
+            fail()
+        assert caught.type is error
+    assert system.target.type is TargetType.LOG or MessageRefusedError in system.failures
 
 
 def test_text_that_is_not_unicode_is_sent_with_the_character_replaced(system: TargetSystem) -> None:
@@ -174,7 +182,7 @@ def test_a_huge_answer_is_not_read(receiver: Receiver) -> None:
 
 def test_a_receiver_that_wants_no_more_ends_the_attempts(receiver: Receiver) -> None:
     receiver.status = 410
-    with pytest.raises(DeniedError):
+    with pytest.raises(ReceiverGoneError):
         send(make_webhook(receiver))
 
 

@@ -13,7 +13,7 @@ from dockgate.events.message import Message
 from dockgate.events.rule import Target, TargetType
 from dockgate.events.targets.log import LogAdapter
 from dockgate.events.targets.pipeline import PipelineAdapter
-from dockgate.shared.errors import NotFoundError, UsageError
+from dockgate.shared.errors import MessageRefusedError, NotFoundError
 
 
 def test_a_pipeline_gets_the_input_as_its_variables() -> None:
@@ -24,7 +24,7 @@ def test_a_pipeline_gets_the_input_as_its_variables() -> None:
     ((pipeline, _, variables, limit),) = executions
     assert (pipeline, variables, limit) == ("build", {"digest": "sha256:1", "n": "2"}, 3)
     for data in ("[]", "text", '{"a": "' + "x" * 1001 + '"}', json.dumps({str(n): "" for n in range(51)})):
-        with pytest.raises(UsageError):
+        with pytest.raises(MessageRefusedError):
             adapter.send(target, {}, replace(MESSAGE, data=data, is_custom=True))
 
 
@@ -33,7 +33,7 @@ def test_a_pipeline_that_does_not_exist_is_a_final_error() -> None:
         raise NotFoundError("there is no pipeline 'build'", "`dockgate pipeline list` lists them all.")
 
     target = Target("start", TargetType.PIPELINE, "build", {"pipeline": "build", "perHour": 3})
-    with pytest.raises(UsageError, match="no pipeline"):
+    with pytest.raises(MessageRefusedError, match="no pipeline"):
         PipelineAdapter(start).send(target, {}, MESSAGE)
 
 

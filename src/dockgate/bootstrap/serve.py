@@ -284,13 +284,13 @@ class _Web(uvicorn.Server):
 
     def __init__(self, config: uvicorn.Config, on_listening: Callable[[], object]) -> None:
         super().__init__(config)
-        self._listening = on_listening
+        self._on_listening = on_listening
 
     @override
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
-            self._listening()
+            self._on_listening()
 
 
 def _read_registry_secret(path: Path) -> str:

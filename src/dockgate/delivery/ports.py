@@ -246,7 +246,7 @@ class AnswerSender(Protocol):
     def send(self, delivery: "Delivery") -> None:
         """Deliver the answer in the delivery's body. An earlier answer is not replaced.
 
-        Raises UnavailableError if a retry may succeed, DeniedError if it cannot.
+        Raises UnavailableError if a retry may succeed, MessageRefusedError if it cannot.
         """
         ...
 

@@ -29,8 +29,8 @@ class Reason(StrEnum):
     EXECUTION = "execution"
     SCAN = "scan"
     ATTACHMENT = "attachment"
-    # A verdict of a running image is made from it.
-    REPLAY = "replay"
+    # One of the last images that a policy approved in its repository: the baseline of later ones.
+    BASELINE = "baseline"
     WATCHED = "watched"
     RECENT = "recent"
     NEWEST = "newest"

@@ -22,7 +22,7 @@ class Webhooks(Protocol):
         """Post the body, and return when the receiver has accepted it (2xx).
 
         Follows no redirect; time and memory are bounded. Raises UnavailableError for a failure that may be retried,
-        DeniedError for a final one.
+        MessageRefusedError for a URL that can never be called, ReceiverGoneError for HTTP 410.
         """
         ...
 
@@ -117,8 +117,12 @@ class TargetAdapter(Protocol):
     def send(self, target: Target, secrets: Mapping[str, str], message: OutgoingMessage) -> None:
         """Send a message, and return when the target has accepted it.
 
-        After a crash a target may get the same message again: its key is the same. Time and memory are bounded. Raises
-        UnavailableError for a failure that may be retried, DeniedError or UsageError for a final one. No error has a
-        secret in its text.
+        After a crash a target may get the same message again: its key is the same. Time and memory are bounded. No
+        error has a secret in its text. The class says what happens next:
+
+        - UnavailableError: the message is sent again for a day. After some in a row, the target gets fewer messages.
+        - MessageRefusedError: this message becomes a dead letter, and the next one is sent.
+        - ReceiverGoneError: this message and all later ones become dead letters until the target is applied or tested
+          again. Raise it only if the receiver says that it accepts nothing more.
         """
         ...

@@ -96,10 +96,10 @@ def _judge_by_rule(
     rule = active.rule
     yield from rule.judge(rule_input, active.settings)
     problems = []
-    if missing_baselines := [
+    if missing_fields := [
         name for name in rule.required_fields if name in rule_input.missing_fields and rule_input.matches.findings
     ]:
-        problems.append(f"does not report {', '.join(missing_baselines)}")
+        problems.append(f"does not report {', '.join(missing_fields)}")
     if (unlisted_count := sum(rule_input.unlisted_counts.values())) and rule.required_fields:
         problems.append(f"counted {unlisted_count} finding{'s' if unlisted_count != 1 else ''} without listing them")
     yield from (

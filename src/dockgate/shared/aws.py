@@ -163,7 +163,7 @@ def translate_aws_errors(
 
 
 def classify_denied(failure: AwsFailure) -> DockgateError | None:
-    """Return a `Classify`: DeniedError where credentials or permissions are missing."""
+    """Return a DeniedError if credentials or permissions are missing, else None."""
     if failure.kind is FailureKind.CREDENTIALS:
         return DeniedError(failure.text, "Give this process a role, or set AWS_PROFILE.")
     return DeniedError(failure.text, PERMISSIONS_ADVICE) if failure.is_denied else None

@@ -94,6 +94,14 @@ class DownloadError(UnavailableError):
         self.is_stalled = is_stalled
 
 
+class MessageRefusedError(DockgateError):
+    """This message can never be delivered as it is, or not to this receiver. The next one may be."""
+
+
+class ReceiverGoneError(DockgateError):
+    """The receiver accepts no further message, whatever it says."""
+
+
 class TooSlowError(DockgateError):
     """A registry exceeded its time limit for all requests. Not retried at once."""
 

@@ -15,7 +15,7 @@ _WORKER = select_as(Worker, workers)
 
 
 class Workers:
-    """The workers table. Only the failure detector, under its lock, calls `remove`."""
+    """The workers table."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -70,7 +70,10 @@ class Workers:
         return self._change(worker_id, WorkerState.LOST, None, beats)
 
     def remove(self, worker_id: str) -> None:
-        """Delete a worker. One that does not exist stays deleted."""
+        """Delete a worker: one that has ended in order, or a lost one whose work others have taken over.
+
+        One that does not exist stays deleted.
+        """
         with self._database.write() as connection:
             connection.execute(delete(workers).where(workers.c.id == worker_id))
 

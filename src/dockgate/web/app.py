@@ -57,6 +57,8 @@ _STATUS: tuple[tuple[type[errors.DockgateError], int], ...] = (
     (errors.TooLargeError, 413),
     (errors.SlowBodyError, 408),
     (errors.UsageError, 400),
+    (errors.MessageRefusedError, 400),
+    (errors.ReceiverGoneError, 409),
     (errors.DiskFullError, 507),
     (errors.StoreError, 503),
     (errors.UnavailableError, 502),

@@ -10,7 +10,7 @@ import pytest
 
 from dockgate.events.webhooks.http import HttpWebhooks
 from dockgate.shared.addresses import explain_refusal
-from dockgate.shared.errors import DeniedError, UnavailableError, UsageError
+from dockgate.shared.errors import ReceiverGoneError, UnavailableError, UsageError
 
 
 @contextmanager
@@ -80,7 +80,7 @@ def test_an_error_may_be_tried_again_and_gone_may_not() -> None:
         pytest.raises(UnavailableError, match="503"),
     ):
         HttpWebhooks(is_loopback_allowed=True).call(url, {}, b"")
-    with open_receiver(format_response("410 Gone")) as (url, _), pytest.raises(DeniedError, match="410") as error:
+    with open_receiver(format_response("410 Gone")) as (url, _), pytest.raises(ReceiverGoneError, match="410") as error:
         HttpWebhooks(is_loopback_allowed=True).call(url, {}, b"")
     # The URL is that of an approval's callback or of a target.
     assert "URL" in str(error.value.advice)

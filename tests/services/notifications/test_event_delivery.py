@@ -14,7 +14,7 @@ from dockgate.services.clock import ServerClock
 from dockgate.services.notifications.event_delivery import EventDeliveryHandler
 from dockgate.services.notifications.event_targets import EventTargets, TargetStatus
 from dockgate.services.notifications.outbox import UndeliverableError
-from dockgate.shared.errors import DeniedError, UsageError
+from dockgate.shared.errors import MessageRefusedError, ReceiverGoneError
 from dockgate.store import Store
 from dockgate.store.records import OutboxEntry, OutboxKind
 
@@ -56,7 +56,7 @@ def hook(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Hook]:
 
 
 def test_a_target_that_answered_gone_gets_nothing_more_and_shows_it(hook: Hook) -> None:
-    hook.error = DeniedError("hook.example refused further messages (410)", "Give another URL.")
+    hook.error = ReceiverGoneError("hook.example refused further messages (410)", "Give another URL.")
     with pytest.raises(UndeliverableError, match="410"):
         hook.send("1")
     assert (hook.status.gone_at, hook.status.last_error) == (
@@ -74,7 +74,7 @@ def test_a_target_that_answered_gone_gets_nothing_more_and_shows_it(hook: Hook) 
 
 
 def test_dead_letters_of_a_target_that_was_gone_are_sent_again(hook: Hook) -> None:
-    hook.error = DeniedError("hook.example refused further messages (410)", "")
+    hook.error = ReceiverGoneError("hook.example refused further messages (410)", "")
     with pytest.raises(UndeliverableError):
         hook.send("1")
     hook.error = None
@@ -84,7 +84,7 @@ def test_dead_letters_of_a_target_that_was_gone_are_sent_again(hook: Hook) -> No
 
 
 def test_a_message_that_can_never_be_sent_is_named_until_the_next_one_was_accepted(hook: Hook) -> None:
-    hook.error = UsageError("apprise is not installed", "Install it")
+    hook.error = MessageRefusedError("apprise is not installed", "Install it")
     for key in ("1", "2", "3", "4", "5", "6"):
         with pytest.raises(UndeliverableError):
             hook.send(key)

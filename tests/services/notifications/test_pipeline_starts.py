@@ -15,7 +15,7 @@ from dockgate.events.targets.pipeline import PipelineAdapter
 from dockgate.services.clock import ServerClock
 from dockgate.services.notifications.event_targets import EventTargets
 from dockgate.services.notifications.pipeline_starts import RuleExecutions
-from dockgate.shared.errors import UsageError
+from dockgate.shared.errors import MessageRefusedError, UsageError
 from dockgate.store import Store
 
 START = Target("start", TargetType.PIPELINE, PIPELINE.name, {"pipeline": PIPELINE.name, "perHour": 1})
@@ -64,7 +64,7 @@ def test_a_target_that_starts_an_unknown_pipeline_is_refused_until_it_is_applied
 
 def test_starts_of_an_unknown_pipeline_fail_and_do_not_count(server: Server) -> None:
     for _ in range(3):
-        with pytest.raises(UsageError, match="there is no pipeline"):
+        with pytest.raises(MessageRefusedError, match="there is no pipeline"):
             server.adapter.send(START, {}, MESSAGE)
     server.store.pipelines.put(PIPELINE, NOW)
     server.adapter.send(START, {}, MESSAGE)

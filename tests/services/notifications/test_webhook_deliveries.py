@@ -12,7 +12,7 @@ from tests.store.factories import make_approval
 
 from dockgate.delivery.model import Answer, ApprovalState
 from dockgate.delivery.webhook_delivery import VERDICT_CHANGED, Callback, make_secret
-from dockgate.shared.errors import DeniedError, UnavailableError
+from dockgate.shared.errors import MessageRefusedError, UnavailableError
 
 APPROVED = Answer(ApprovalState.APPROVED, "nothing found", "sha256:verdict")
 
@@ -73,7 +73,7 @@ def test_failed_webhooks_are_retried_and_refused_ones_are_not(caller: Slow, sett
     caller.fails = [UnavailableError("not now"), UnavailableError("nor now")]
     settle("again", "https://again.example/")
     wait_until(lambda: caller.called_urls == ["https://again.example/"])
-    caller.fails = [DeniedError("no more")]
+    caller.fails = [MessageRefusedError("no more")]
     settle("gone", "https://gone.example/")
     wait_until(lambda: not caller.fails)
     assert caller.called_urls == ["https://again.example/"]

@@ -3,12 +3,14 @@
 import hashlib
 import json
 import re
+from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 from dockgate.events.message import Message
 from dockgate.events.ports import TargetAdapter
 from dockgate.events.rule import Target
+from dockgate.events.targets._refusals import refuse_for_usage_errors
 from dockgate.shared.aws import parse_arn
 from dockgate.shared.interfaces import override
 from dockgate.shared.wording import replace_surrogates, shorten_text
@@ -29,6 +31,15 @@ class AwsAdapter(TargetAdapter):
     @override
     def check(self, target: Target, secrets: Mapping[str, str]) -> None:
         self._parse_arn(target)
+
+    @override
+    def send(self, target: Target, secrets: Mapping[str, str], message: Message) -> None:
+        with refuse_for_usage_errors():
+            self._send(target, message)
+
+    @abstractmethod
+    def _send(self, target: Target, message: Message) -> None:
+        """Send a message. A UsageError refuses it."""
 
     def _parse_arn(self, target: Target) -> re.Match[str]:
         return parse_arn("arn", str(target.settings["arn"]), self.arn_form)

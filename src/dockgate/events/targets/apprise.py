@@ -18,6 +18,7 @@ from urllib.parse import unquote
 from dockgate.events.message import Message
 from dockgate.events.ports import TargetAdapter
 from dockgate.events.rule import Target, TargetType
+from dockgate.events.targets._refusals import refuse_for_usage_errors
 from dockgate.shared.errors import UnavailableError, UsageError
 from dockgate.shared.interfaces import override
 from dockgate.shared.wording import replace_surrogates, shorten_text, to_one_line
@@ -113,10 +114,11 @@ class AppriseAdapter(TargetAdapter):
 
     @override
     def send(self, target: Target, secrets: Mapping[str, str], message: Message) -> None:
-        require_scheme(secrets["url"])
         title, body = to_one_line(replace_surrogates(message.title)), replace_surrogates(message.body)
         texts = {"title": shorten_text(title, TITLE_LIMIT), "body": shorten_text(body, TEXT_LIMIT)}
-        self._run({"url": secrets["url"], "id": message.id, **texts})
+        with refuse_for_usage_errors():
+            require_scheme(secrets["url"])
+            self._run({"url": secrets["url"], "id": message.id, **texts})
 
     def _run(self, request: Mapping[str, Any]) -> None:
         """Run the child. Raises UnavailableError where it failed, UsageError where it never can succeed."""

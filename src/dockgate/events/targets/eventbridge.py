@@ -1,7 +1,6 @@
 """Events on a bus of Amazon EventBridge, for its rules to match."""
 
 import json
-from collections.abc import Mapping
 from typing import Any
 
 from dockgate.events.message import Message
@@ -27,7 +26,7 @@ class EventBridgeAdapter(AwsAdapter):
     arn_form = BUS
 
     @override
-    def send(self, target: Target, secrets: Mapping[str, str], message: Message) -> None:
+    def _send(self, target: Target, message: Message) -> None:
         bus = str(target.settings["arn"])
         region = self._parse_arn(target)["region"]
         source = str(message.event.get("source") or "dockgate")

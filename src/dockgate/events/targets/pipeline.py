@@ -7,7 +7,7 @@ from typing import Protocol
 from dockgate.events.message import Message
 from dockgate.events.ports import TargetAdapter
 from dockgate.events.rule import Target, TargetType
-from dockgate.shared.errors import NotFoundError, UsageError
+from dockgate.shared.errors import MessageRefusedError, NotFoundError
 from dockgate.shared.interfaces import override
 
 VARIABLES_LIMIT = 50
@@ -15,7 +15,7 @@ VALUE_LIMIT = 1000  # characters
 
 
 class StartPipeline(Protocol):
-    """Starts a pipeline for a rule, once for each key. Raises UsageError where it refuses to."""
+    """Starts a pipeline for a rule, once for each key. Raises MessageRefusedError where it refuses to."""
 
     def __call__(self, pipeline: str, message: Message, variables: Mapping[str, str], limit: int) -> None:
         """Start `pipeline` with `variables`, at most `limit` times an hour."""
@@ -44,20 +44,20 @@ class PipelineAdapter(TargetAdapter):
         try:
             self._start(pipeline, message, variables, int(target.settings["perHour"]))
         except NotFoundError as error:
-            raise UsageError(str(error), f"Apply the pipeline, or change the target {target.name}.") from error
+            raise MessageRefusedError(str(error), f"Apply the pipeline, or change the target {target.name}.") from error
 
 
 def read_variables(data: str) -> dict[str, str]:
     """The variables in the input of a rule.
 
-    Raises UsageError for other data than an object of short texts.
+    Raises MessageRefusedError for other data than an object of short texts.
     """
     try:
         value = json.loads(data)
     except ValueError:
         value = None
     if not isinstance(value, dict) or len(value) > VARIABLES_LIMIT:
-        raise UsageError(
+        raise MessageRefusedError(
             f"the input for a pipeline is not a JSON object of at most {VARIABLES_LIMIT} variables",
             'Write the input of the rule as {"name": "value"}.',
         )
@@ -65,7 +65,7 @@ def read_variables(data: str) -> dict[str, str]:
     for name, item in value.items():
         text = item if isinstance(item, str) else json.dumps(item, ensure_ascii=False)
         if len(text) > VALUE_LIMIT or len(name) > VALUE_LIMIT:
-            raise UsageError(
+            raise MessageRefusedError(
                 f"the variable {name[:50]!r} has more than {VALUE_LIMIT} characters", "Take less of the event."
             )
         variables[name] = text

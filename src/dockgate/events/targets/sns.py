@@ -1,6 +1,5 @@
 """Events as messages of an Amazon SNS topic: for its subscribers' mail, queues and functions."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from dockgate.events.message import Message
@@ -24,7 +23,7 @@ class SnsAdapter(AwsAdapter):
     arn_form = TOPIC
 
     @override
-    def send(self, target: Target, secrets: Mapping[str, str], message: Message) -> None:
+    def _send(self, target: Target, message: Message) -> None:
         topic = str(target.settings["arn"])
         region = self._parse_arn(target)["region"]
         request: dict[str, Any] = {

@@ -1,6 +1,5 @@
 """Events as messages of an Amazon SQS queue."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from dockgate.events.message import Message
@@ -17,7 +16,7 @@ class SqsAdapter(AwsAdapter):
     arn_form = QUEUE
 
     @override
-    def send(self, target: Target, secrets: Mapping[str, str], message: Message) -> None:
+    def _send(self, target: Target, message: Message) -> None:
         arn = str(target.settings["arn"])
         queue = self._parse_arn(target)
         client = self._clients("sqs", queue["region"])

@@ -7,6 +7,7 @@ from dockgate.events.cloudevents import CloudEventsMode, make_http_message
 from dockgate.events.message import Message
 from dockgate.events.ports import TargetAdapter, Webhooks
 from dockgate.events.rule import Target, TargetType
+from dockgate.events.targets._refusals import refuse_for_usage_errors
 from dockgate.events.webhook_signature import parse_key, sign_headers
 from dockgate.shared.errors import UsageError
 from dockgate.shared.interfaces import override
@@ -40,7 +41,8 @@ class WebhookAdapter(TargetAdapter):
             message, CloudEventsMode(target.settings.get("mode", CloudEventsMode.STRUCTURED))
         )
         if "secret" in secrets:
-            headers |= sign_headers(message.id, secrets["secret"], body, self._clock())
+            with refuse_for_usage_errors():
+                headers |= sign_headers(message.id, secrets["secret"], body, self._clock())
         else:
             headers["webhook-id"] = message.id
         self._webhooks.call(secrets["url"], headers, body.encode())

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import dockgate
 from dockgate.events.ports import Webhooks
-from dockgate.shared.errors import DeniedError, UnavailableError, UsageError
+from dockgate.shared.errors import MessageRefusedError, ReceiverGoneError, UnavailableError, UsageError
 from dockgate.shared.interfaces import override
 
 if TYPE_CHECKING:
@@ -85,7 +85,10 @@ class HttpWebhooks(Webhooks):
 
     @override
     def call(self, url: str, headers: Mapping[str, str], body: bytes) -> None:
-        self.check(url)
+        try:
+            self.check(url)
+        except UsageError as error:
+            raise MessageRefusedError(str(error), error.advice) from None
         from dockgate.events.webhooks.guarded_network import RefusedAddressError
 
         own_headers = {"user-agent": f"dockgate/{dockgate.__version__}", "host": urlsplit(url).netloc}
@@ -104,7 +107,7 @@ class HttpWebhooks(Webhooks):
                 "This address is not allowed: give a URL of another host." if is_refused else None,
             ) from error
         if status == HTTP_GONE:
-            raise DeniedError(
+            raise ReceiverGoneError(
                 f"{urlsplit(url).netloc} refused further messages (410)",
                 "Give another URL, or test it once it accepts messages again.",
             )

@@ -48,7 +48,7 @@ class ImageAge(Rule):
         if age < -CLOCK_SKEW:
             yield Undetermined("/", f"The image's creation time is in the future: {text}.", advice=_ADVICE)
         elif age > timedelta(days=days):
-            yield Violation(self.name, f"The image is {age.days} days old, created at {text}; at most {days:g} allowed")
+            yield Violation(self.name, f"The image is older than {days:g} days (created at {text}).")
 
     @override
     def list_change_times(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime]:

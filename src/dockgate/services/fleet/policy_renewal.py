@@ -32,7 +32,10 @@ JUDGED_TOGETHER, WRITTEN_TOGETHER = 10_000, 5_000
 
 
 class Match(NamedTuple):
-    """The past and present sources of the findings, and the components that differ; None if unknown."""
+    """The present and the previous source of the findings, and the components that differ.
+
+    The components are None if they are unknown.
+    """
 
     source: str
     previous: str

@@ -119,7 +119,7 @@ class WatchedImages:
     def read_states(self, locations: Collection[ImageLocation]) -> Mapping[ImageLocation, WatchState]:
         """Return whether each image is watched in its repository, by repository and digest.
 
-        ConflictError as `state`. The number of statements does not depend on the number of locations.
+        ConflictError as `read_state`. The number of statements does not depend on the number of locations.
         """
         return self._read_states(
             locations, self.selection.find_assignments({repository for repository, _ in locations})

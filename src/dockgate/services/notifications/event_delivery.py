@@ -11,7 +11,13 @@ from dockgate.services.durable_effects import EffectKind
 from dockgate.services.notifications.event_targets import EventTargets
 from dockgate.services.notifications.outbox import OutboxHandler, UndeliverableError
 from dockgate.shared.canonical import encode
-from dockgate.shared.errors import DeniedError, DockgateError, NotFoundError, StoreError, UsageError
+from dockgate.shared.errors import (
+    DockgateError,
+    MessageRefusedError,
+    NotFoundError,
+    ReceiverGoneError,
+    StoreError,
+)
 from dockgate.shared.interfaces import override
 from dockgate.shared.timestamps import format_time
 from dockgate.store import Store
@@ -49,10 +55,10 @@ class EventDeliveryHandler(OutboxHandler):
             self._targets.send(message, target)
         except StoreError:
             raise
-        except DeniedError as error:
+        except ReceiverGoneError as error:
             receivers.record_gone(entry.receiver, error.full_message, self._clock.now())
             raise UndeliverableError(error.full_message) from error
-        except UsageError as error:
+        except MessageRefusedError as error:
             receivers.record_refusal(entry.receiver, error.full_message)
             raise UndeliverableError(error.full_message) from error
         except DockgateError as error:

@@ -12,7 +12,7 @@ from dockgate.events.ports import Webhooks
 from dockgate.gate.model import Status
 from dockgate.services.durable_effects import EffectKind
 from dockgate.services.notifications.outbox import OutboxHandler, UndeliverableError
-from dockgate.shared.errors import DeniedError
+from dockgate.shared.errors import MessageRefusedError, ReceiverGoneError
 from dockgate.shared.interfaces import override
 from dockgate.store.delivery.approvals import Approvals
 from dockgate.store.gate.provenance import ProvenanceStatements
@@ -44,7 +44,7 @@ class WebhookHandler(OutboxHandler):
                 self.webhooks.call(webhook.url, make_headers(webhook, self.clock()), webhook.body.encode())
             else:
                 sender.send(webhook)
-        except DeniedError as error:
+        except (MessageRefusedError, ReceiverGoneError) as error:
             raise UndeliverableError(error.full_message) from error
 
 
@@ -64,7 +64,7 @@ class VerdictChangeHandler(OutboxHandler):
         webhook = change_delivery(entry.key, entry.payload)
         try:
             self.webhooks.call(webhook.url, make_headers(webhook, self.clock()), webhook.body.encode())
-        except DeniedError as error:
+        except (MessageRefusedError, ReceiverGoneError) as error:
             raise UndeliverableError(error.full_message) from error
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from dockgate.events.message import Message
 from dockgate.services.clock import ServerClock
 from dockgate.services.workflow_starter import Starter
-from dockgate.shared.errors import NotFoundError, UsageError
+from dockgate.shared.errors import MessageRefusedError, NotFoundError
 from dockgate.shared.timestamps import format_time
 from dockgate.shared.wording import format_count
 from dockgate.store import Store
@@ -29,7 +29,7 @@ class RuleExecutions:
     def start(self, pipeline: str, message: Message, variables: Mapping[str, str], limit: int) -> None:
         """Start a pipeline at the heads of its branches, once for each message.
 
-        UsageError where the event comes of an execution that the same rule has started, or a chain of rules is too
+        MessageRefusedError if the event is of an execution that the same rule has started, or a chain of rules is too
         long, or the rule has started the pipeline `limit` times within an hour. NotFoundError without such a pipeline,
         which counts as no start.
         """
@@ -37,18 +37,18 @@ class RuleExecutions:
         chain = [*self._find_chain(message.event), message.rule]
         cause = f"rule/{message.key}"
         if message.rule in chain[:-1]:
-            raise UsageError(
+            raise MessageRefusedError(
                 f"the rule {message.rule} started the execution that this event is about, so it does not start another",
                 f"Change the rule's pattern so that events of the pipeline {pipeline} do not match it.",
             )
         if len(chain) > CHAIN_LIMIT:
-            raise UsageError(
+            raise MessageRefusedError(
                 f"the rules {', '.join(chain)} start pipelines in a chain: at most {CHAIN_LIMIT} do so in a row",
                 "Change the pattern of one of these rules.",
             )
         since, now = format_time(self.clock() - timedelta(hours=1)), self.clock.now()
         if not self.store.pipeline_starts.allow(cause, message.rule, pipeline, now, since, limit):
-            raise UsageError(
+            raise MessageRefusedError(
                 f"the rule {message.rule} has started the pipeline {pipeline} "
                 f"{format_count(limit, 'time')} within an hour",
                 "Does the pipeline cause the events? Change the pattern, or set `perHour` of the target.",

@@ -220,7 +220,7 @@ class RegistryNotifications:
         return Hook(form, registry, url, f"Bearer {secret}", with_secret)
 
     def rotate_secret(self, form: str, registry: str) -> Hook:
-        """Return the hook with a new secret; the old secret ends now. Raises what `hook` raises."""
+        """Return the hook with a new secret; the old secret ends now. Raises what `describe_hook` raises."""
         self.describe_hook(form, registry)
         self.secrets.change(form, registry)
         return self.describe_hook(form, registry)

@@ -184,4 +184,4 @@ def _iterate_holds_of_images(connection: Connection, digests: Collection[str] | 
     for repository, policy, image in connection.execute(approving):
         counts[repository, policy] += 1
         if counts[repository, policy] <= _LAST_APPROVED:
-            yield image, Hold(Reason.REPLAY, f"one of the last approved images of {repository}")
+            yield image, Hold(Reason.BASELINE, f"one of the last approved images of {repository}")

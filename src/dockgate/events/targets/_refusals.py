@@ -1,0 +1,19 @@
+"""What a target does with a message that can never reach it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from dockgate.shared.errors import MessageRefusedError, UsageError
+
+
+@contextmanager
+def refuse_for_usage_errors() -> Iterator[None]:
+    """Raise MessageRefusedError for a UsageError.
+
+    `check` found the target usable when it was applied, but not for all time: a library may be missing since, or the
+    server's settings forbid its host.
+    """
+    try:
+        yield
+    except UsageError as error:
+        raise MessageRefusedError(str(error), error.advice) from None
