@@ -79,6 +79,8 @@ def play_side_story(server: Mortal) -> None:
     server.repeat_until_done(
         lambda: _has_bogus_image(server) or server.post(f"/images/{BOGUS}/scan", {"repository": NOWHERE})
     )
+    # Judged after the report, it would have the event of a scan.
+    server.repeat_until_done(lambda: _is_judged_since_scan(server, BOGUS))
     server.repeat_until_done(lambda: server.post(f"/images/{BOGUS}/findings", REPORT))
     receiver = Receiver()
     server.repeat_until_done(lambda: server.get("/approvals") or _is_answered(server, receiver.url))
@@ -186,6 +188,12 @@ def _is_attested(server: Live, service: str) -> bool:
 def _has_bogus_image(server: Live) -> bool:
     """A scan that failed would be requested again."""
     return slow_http.get(f"{server.url}/api/v1/images/{BOGUS}").is_success
+
+
+def _is_judged_since_scan(server: Live, digest: str) -> bool:
+    image = server.get(f"/images/{digest}")
+    scan, verdicts = image["scan"], image["verdicts"]
+    return bool(scan and scan["finished_at"] and verdicts and verdicts[0]["judged_at"] >= scan["finished_at"])
 
 
 def _is_answered(server: Live, url: str) -> bool:
