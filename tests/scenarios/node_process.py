@@ -46,12 +46,17 @@ class Record:
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
+        self._path = path
         self._file = path.open("a", buffering=1)
 
     def write(self, moment: str) -> None:
         self._file.write(
             f"{time.clock_gettime(time.CLOCK_BOOTTIME):.3f} {socket.gethostname()} {os.getpid()} {moment}\n"
         )
+
+    def has(self, moment: str) -> bool:
+        """Whether any process has written this moment."""
+        return any(line.endswith(f" {moment}") for line in self._path.read_text().splitlines())
 
 
 class SlowBuilder:
@@ -71,6 +76,9 @@ class SlowBuilder:
         result_file = self._results / request.key
         pushed_digest = self._registry.resolve(request.repository, request.key)
         if pushed_digest is not None and result_file.exists() and result_file.read_text() == pushed_digest:
+            end = f"end build {request.repository} {request.key} {pushed_digest}"
+            if not self._record.has(end):  # the process was killed between its push and this line
+                self._record.write(end)
             return self._make_result(request, pushed_digest)
         version, seconds = (request.context / "plan").read_text().split()
         self._record.write(f"begin build {request.repository} {request.key}")
