@@ -25,13 +25,12 @@ def require_mark(folder: Path, store_id: str) -> None:
     except OSError as error:
         raise UnavailableError(
             f"the shared folder {folder} cannot be read: {error.strerror}",
-            "Mount it again. Until then this process takes no work.",
+            "Mount it again.",
         ) from error
     if mark is None:
         raise UnavailableError(
             f"{folder} does not contain the files of this database: there is no {folder / MARK}",
-            "Mount the folder of the other servers, or set DOCKGATE_SHARED to it. Until then this process takes "
-            "no work.",
+            "Mount the folder of the other servers, or set DOCKGATE_SHARED to it.",
         )
     if mark != store_id:
         raise UnavailableError(
