@@ -91,6 +91,7 @@ class ServerSystem:
         feeds: Settings | None = None,
         identity_provider: Callable[[str, Clock], IdentityProvider] | None = None,
         group_roles: Sequence[GroupRole] = (),
+        check: Callable[[], None] = lambda: None,
     ) -> None:
         """`database` is a name of `factories.FACTORIES`, unless `open_store` is given. With `feeds` the server has a
         real advisory database instead of the planned one, and updates it by itself. `identity_provider` is made from
@@ -152,7 +153,7 @@ class ServerSystem:
             parallel_scans=64,
             group_roles=tuple(group_roles),
         )
-        app = assemble(self.adapters, self.options, read_policy=policy, on_lost=lambda: None)
+        app = assemble(self.adapters, self.options, read_policy=policy, on_lost=lambda: None, check=check)
         self.server, self.use_cases, self.background = app.server, app.use_cases, app.background
         self.app = create_app(self.server)
         # More than tests make: how many come within a minute depends on the machine.

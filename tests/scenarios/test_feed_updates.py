@@ -1,5 +1,6 @@
 """A server updates its advisories by its own schedule; users see it by the API. Of two processes, one fetches."""
 
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
@@ -22,6 +23,7 @@ from tests.vulnerabilities.feeds.feed_site import Site, serve_files
 from dockgate.config import FeedUpdateSettings, Settings
 from dockgate.services.clock import ServerClock
 from dockgate.services.feeds.updates import FeedUpdates
+from dockgate.shared.errors import UnavailableError
 from dockgate.shared.timestamps import parse_time
 from dockgate.vulnerabilities.database.feed_states import read_states
 from dockgate.workflows.reconciler import Reconciler, RepeatedTask, TaskGroup
@@ -65,6 +67,22 @@ def test_a_record_that_is_published_blocks_and_marks_what_runs(database: str, si
         site.failing.clear()
         wait_until(lambda: not feed(server, "kev")["failures"], seconds=30)
         wait_until(lambda: list_event_kinds(server) == ["feed.failed", "feed.recovered"])
+
+
+def test_no_feed_is_updated_in_a_folder_that_is_not_the_servers(site: Site, tmp_path: Path) -> None:
+    is_mounted, checks = threading.Event(), list[str]()
+
+    def check() -> None:
+        checks.append(threading.current_thread().name)
+        if not is_mounted.is_set():
+            raise UnavailableError("the folder belongs to another database")
+
+    settings = make_settings(tmp_path / "shared", site, 3600.0)
+    with ServerSystem(tmp_path / "data", feeds=settings, check=check, sweep_seconds=0.05) as server:
+        wait_until(lambda: checks.count("reconcile feeds") > 2)
+        assert not settings.advisories.parent.exists()
+        is_mounted.set()
+        wait_until(lambda: feed(server, "kev")["checked_at"])
 
 
 def feed(server: ServerSystem, name: str) -> dict[str, Any]:

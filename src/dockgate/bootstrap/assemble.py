@@ -66,8 +66,9 @@ def assemble(
     """Make a server; without its web application it is a worker.
 
     `on_drain` is called when an operator drains this process, `on_lost` when others have taken over its work. While
-    `check` raises UnavailableError, the worker sends no heartbeat: others take over its work. `observe` is called
-    before and after each effect, and `read_policy` replaces the policies that images are evaluated by: for tests.
+    `check` raises UnavailableError, the worker sends no heartbeat, so that others take over its work, and no feed is
+    updated. `observe` is called before and after each effect, and `read_policy` replaces the policies that images are
+    evaluated by: for tests.
     """
     store, clock = adapters.store, ServerClock(adapters.clock)
     if not store.database.is_shared:
@@ -93,7 +94,7 @@ def assemble(
         clock,
         effects,
     )
-    groups = _make_task_groups(adapters, options, use_cases, clock, effects, starter, engine)
+    groups = _make_task_groups(adapters, options, use_cases, clock, effects, starter, engine, check)
     if store.database.is_shared:
 
         def recover(lost_worker: Worker) -> None:
@@ -163,6 +164,7 @@ def _make_task_groups(
     effects: Effects,
     starter: Starter,
     engine: Engine,
+    check: Callable[[], None],
 ) -> list[TaskGroup]:
     """The reconciler's tasks.
 
@@ -214,7 +216,12 @@ def _make_task_groups(
         if updates := use_cases.feed_updates:
             stale_feeds = RepeatedTask("stale feeds", updates.announce_stale, STALE_FEEDS_EVERY)
             suspect_feeds = RepeatedTask("suspect feeds", updates.announce_suspect, STALE_FEEDS_EVERY)
-            groups.append(TaskGroup("feeds", [RepeatedTask("feeds", updates.run), stale_feeds, suspect_feeds]))
+
+            def update_feeds() -> None:
+                check()  # in a mount point without its mount, all of them would be due
+                updates.run()
+
+            groups.append(TaskGroup("feeds", [RepeatedTask("feeds", update_feeds), stale_feeds, suspect_feeds]))
     return groups
 
 
