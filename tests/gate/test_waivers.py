@@ -81,6 +81,59 @@ def test_an_invalid_waiver_is_refused_with_its_key(waiver: Waiver, key: str) -> 
         waivers.check_waiver(waiver)
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(
+            "CVE-2024-30944444444",
+            "CVE-20244-3094",
+            "CVE 2024-1",
+            "cve-2024-3094",
+            "CVE2024-3094",
+            "CVE-2024",
+            "CVE-2024-*",
+        ),
+        *(
+            "GHSA-jfh8-c2jp",
+            "GHSA-JFH8-C2JP-5V3Q",
+            "ghsa-jfh8-c2jp-5v3q",
+            " CVE-2024-3094",
+            "*",
+            "DSA-5649-1, DSA-5650-1",
+        ),
+    ],
+)
+def test_what_cannot_be_the_id_of_an_advisory_is_refused(name: str) -> None:
+    with pytest.raises(UsageError, match=r"^vulnerability: .* cannot be the id of an advisory") as caught:
+        waivers.check_waiver(replace(FINE, vulnerability=name))
+    assert "CVE-2024-3094" in (caught.value.advice or "")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(
+            "CVE-1999-0001",
+            "CVE-2019-1010022",
+            "GHSA-jfh8-c2jp-5v3q",
+            "DSA-5649-1",
+            "TEMP-0000000-8A16C7",
+            "RHSA-2024:1",
+        ),
+        *(
+            "openSUSE-SU-2024:1",
+            "CGA-22cf-7wpg-9pfv",
+            "BIT-gitlab-2024-1",
+            "UBUNTU-CVE-2024-1",
+            "SNYK-JS-LODASH-1",
+            "A-1",
+        ),
+    ],
+)
+def test_a_well_formed_id_is_accepted_whether_it_is_known_or_not(name: str) -> None:
+    waivers.check_waiver(replace(FINE, vulnerability=name))
+
+
 def test_a_waiver_must_expire() -> None:
     waivers.check_waiver(FINE)
     waivers.check_waiver(replace(FINE, until=None, until_fixed=True))

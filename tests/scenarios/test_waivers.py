@@ -193,6 +193,7 @@ def test_a_revoked_waiver_stays_on_record_without_effect(server: ServerSystem) -
         ({"until": ""}, 400, "until: "),
         ({"until": "2020-01-01"}, 400, "is in the past"),
         ({"vulnerability": ""}, 400, "vulnerability: "),
+        ({"vulnerability": "CVE-20244-3094"}, 400, "vulnerability: "),
         ({"image": "latest"}, 400, "image: "),
         ({"rule": "malicious"}, 400, "rule: "),
     ],

@@ -1,5 +1,6 @@
 """Check waivers, and apply them and VEX statements to findings and violations. Pure."""
 
+import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -18,6 +19,9 @@ _LIMITS = {"reason": _TEXT_LIMIT, "violation": 10 * _TEXT_LIMIT, "unread": 4096}
 _NAMES = ("id", "owner", "vulnerability", "package", "repository", "image", "rule", "until")
 # Notes on VEX statements that were not trusted. Everybody who may push can attach documents of any authors.
 NOTES_LIMIT = 1_000
+# Ids of advisories: of CVE and GHSA as they are assigned, of other publishers any word.
+_ADVISORY_FORM = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:+/@-]*")
+_ADVISORY_FORMS = {"CVE": re.compile(r"CVE-\d{4}-\d{1,7}"), "GHSA": re.compile(r"GHSA(-[0-9a-z]{4}){3}")}
 # No waiver accepts a malicious package.
 UNWAIVABLE_RULE = "malicious"
 # Rules that an image can violate in one way only. Their waivers need not repeat the message, which may change daily.
@@ -37,6 +41,8 @@ def check_waiver(waiver: Waiver) -> None:
         raise UsageError(f"until: {waiver.until!r} is not a time", "Write a date, 2026-12-31, or a time in RFC 3339.")
     if not waiver.until and not waiver.until_fixed:
         raise UsageError("until: it is missing", "A waiver must expire: add until or until_fixed.")
+    if waiver.vulnerability:
+        _check_advisory_id(waiver.vulnerability)
     if waiver.package and not waiver.package.startswith("pkg:"):
         advice = "Write it as pkg:npm/lodash or pkg:deb/debian/*."
         raise UsageError(f"package: {waiver.package!r} is not a package URL", advice)
@@ -51,6 +57,16 @@ def check_waiver(waiver: Waiver) -> None:
     elif not (waiver.vulnerability or waiver.package or waiver.image):
         advice = "Name a vulnerability, a package or an image: no waiver accepts everything."
         raise UsageError("vulnerability: it is missing", advice)
+
+
+def _check_advisory_id(text: str) -> None:
+    """Raise UsageError for what no advisory is named. Whether an advisory has this id does not matter."""
+    form = next((form for name, form in _ADVISORY_FORMS.items() if text.upper().startswith(name)), _ADVISORY_FORM)
+    if form.fullmatch(text) is None:
+        raise UsageError(
+            f"vulnerability: {text!r} cannot be the id of an advisory",
+            "Copy the id from the verdict, such as CVE-2024-3094, GHSA-jfh8-c2jp-5v3q or DSA-5649-1.",
+        )
 
 
 def check_unread(waiver: Waiver, unread_pattern: str) -> None:
