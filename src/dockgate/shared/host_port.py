@@ -22,3 +22,8 @@ class HostPort(NamedTuple):
         if not name or (":" in name) != is_bracketed or not port.isdecimal() or not 0 < int(port) < 65536:
             return None
         return cls(name, int(port))
+
+
+def strip_port(authority: str) -> str:
+    """Return "HOST" or "HOST:PORT" without the port: "host", "127.0.0.1", "[::1]"."""
+    return authority[: authority.find("]") + 1] if authority.startswith("[") else authority.partition(":")[0]

@@ -35,7 +35,7 @@ def test_an_unrequested_304_is_an_error(tmp_path: Path) -> None:
 
 
 def test_a_download_above_its_limit_is_an_error(tmp_path: Path) -> None:
-    with serve_files({"/kev.json": b"x" * 1000}) as site, Web("kev", None) as web:
+    with serve_files({"/kev.json": b"x" * 1000}) as site, Web("kev", site.url, None) as web:
         with pytest.raises(UnavailableError, match="larger than 999 bytes"):
             web.fetch(f"{site.url}/kev.json", "", tmp_path, 999)
         assert site.requests == ["/kev.json 200"]
@@ -43,7 +43,7 @@ def test_a_download_above_its_limit_is_an_error(tmp_path: Path) -> None:
 
 
 def test_a_download_that_is_too_slow_is_given_up(tmp_path: Path) -> None:
-    with serve_files({"/kev.json": b"x" * 1000}) as site, Web("kev", None, grace=0.1) as web:
+    with serve_files({"/kev.json": b"x" * 1000}) as site, Web("kev", site.url, None, grace=0.1) as web:
         site.slow["/kev.json"] = 0.02
         with pytest.raises(UnavailableError, match="too slow"):
             web.fetch(f"{site.url}/kev.json", "", tmp_path)
@@ -51,7 +51,7 @@ def test_a_download_that_is_too_slow_is_given_up(tmp_path: Path) -> None:
 
 
 def test_a_host_that_stops_in_the_middle_of_a_file_is_stalled(tmp_path: Path) -> None:
-    with serve_files({"/kev.json": b"x" * 1000}) as site, Web("kev", None, timeout=0.2) as web:
+    with serve_files({"/kev.json": b"x" * 1000}) as site, Web("kev", site.url, None, timeout=0.2) as web:
         site.slow["/kev.json"] = 1.0
         with pytest.raises(DownloadError) as error:
             web.fetch(f"{site.url}/kev.json", "", tmp_path)
@@ -73,6 +73,17 @@ def test_a_redirect_is_followed_but_not_out_of_tls(tmp_path: Path) -> None:
         with pytest.raises(UnavailableError, match="from https to http"):
             FEED.fetch(f"{secure.url}/down", "", "", tmp_path, certificate)
         assert plain.requests == []
+
+
+def test_a_feed_sends_its_clients_no_closer_to_this_machine(tmp_path: Path) -> None:
+    with serve_files({"/kev.json": b"{}"}) as site:
+        site.redirects = {"/metadata": "http://169.254.169.254/latest/meta-data"}
+        with pytest.raises(DownloadError, match=r"The feed kev sends its clients to 169\.254.* at a metadata address"):
+            FEED.fetch(f"{site.url}/metadata", "", "", tmp_path)
+        assert site.requests == []
+        with Web("kev", "http://192.0.2.1", None) as web, pytest.raises(DownloadError, match="at a loopback address"):
+            web.fetch(f"{site.url}/kev.json", "", tmp_path)  # as a mirror in a list of the feed's
+        assert site.requests == []
 
 
 @pytest.mark.parametrize("url", ["nonsense", "file:///etc/passwd", "http://"])

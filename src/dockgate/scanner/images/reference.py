@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from dockgate.shared.digest import DIGEST_ADVICE, Digest
 from dockgate.shared.errors import UsageError
+from dockgate.shared.host_port import strip_port
 from dockgate.shared.references import RepositoryReference
 
 DOCKER_HUB = "docker.io"
@@ -154,11 +155,6 @@ def is_loopback(registry: str) -> bool:
     from dockgate.shared import addresses  # loading ipaddress takes longer than opening a layout
 
     return addresses.is_loopback(strip_port(registry))
-
-
-def strip_port(registry: str) -> str:
-    """Return the registry without its port: "host", "127.0.0.1", "[::1]"."""
-    return registry[: registry.find("]") + 1] if registry.startswith("[") else registry.partition(":")[0]
 
 
 def _split_name(name: str) -> tuple[str, str]:

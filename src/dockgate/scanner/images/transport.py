@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import dockgate
 from dockgate.scanner.images.chunk_stream import ChunkStream
-from dockgate.scanner.images.destinations import ConnectionCheck, RefusedAddressError, require_destination
-from dockgate.scanner.images.reference import is_loopback, strip_port
+from dockgate.scanner.images.reference import is_loopback
 from dockgate.scanner.images.time_limit import TimeLimit
+from dockgate.shared.destinations import ConnectionCheck, RefusedAddressError, require_destination
 from dockgate.shared.errors import UnavailableError, UsageError
+from dockgate.shared.host_port import strip_port
 from dockgate.shared.interfaces import override
 from dockgate.shared.retry import RetrySchedule
 from dockgate.shared.tls import explain_bundle_errors, find_tls_error
@@ -81,7 +82,7 @@ class Transport:
             raise UsageError(f"The proxy settings do not work: {error}.", "See HTTPS_PROXY and NO_PROXY.") from error
         self._registry = registry
         self._host = "registry-1.docker.io" if registry == "docker.io" else registry
-        self._connection_check = ConnectionCheck(registry, self._host)
+        self._connection_check = ConnectionCheck(f"The registry {registry}", self._host)
         self._clock = clock
         self._limit = limit
         self.sleep = sleep

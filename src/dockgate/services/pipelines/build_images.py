@@ -18,13 +18,13 @@ from dockgate.delivery.ports import BaseImage
 from dockgate.scanner.images.archive import open_archive_source
 from dockgate.scanner.images.auth import Issuers
 from dockgate.scanner.images.blobs import ImageSource, VerifiedBlob, copy_blob, read_document
-from dockgate.scanner.images.destinations import resolve_addresses
 from dockgate.scanner.images.inflate import InflatedStream, LayerLimits
 from dockgate.scanner.images.manifest import CONFIG_NAMES, Descriptor, Index, Manifest, load_object, parse_manifest
 from dockgate.scanner.images.push import Pusher
-from dockgate.scanner.images.reference import RegistryReference, parse_remote, strip_port
+from dockgate.scanner.images.reference import RegistryReference, parse_remote
 from dockgate.scanner.images.registry import open_registry_source
 from dockgate.shared.addresses import is_private
+from dockgate.shared.destinations import resolve_addresses
 from dockgate.shared.digest import compute_digest, from_hex
 from dockgate.shared.errors import (
     BuildError,
@@ -36,6 +36,7 @@ from dockgate.shared.errors import (
     UsageError,
 )
 from dockgate.shared.host_platform import detect_host_platform
+from dockgate.shared.host_port import strip_port
 from dockgate.shared.interfaces import override
 
 _CHUNK = 2**20

@@ -3,10 +3,12 @@
 import hashlib
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
+from dockgate.shared.destinations import ConnectionCheck, require_destination
 from dockgate.shared.errors import DownloadError, NotFoundError, UnavailableError
 from dockgate.shared.interfaces import override
 from dockgate.shared.retry import RetrySchedule
@@ -60,7 +62,7 @@ class FetchedFeed(Feed):
     ) -> FeedFetch:
         if isinstance(origin, Path):
             return _open_folder(origin, self.file.replace("*", part), fingerprint)
-        with Web(self.name, ca_bundle) as web:
+        with Web(self.name, origin, ca_bundle) as web:
             return self.download(web, origin, part, fingerprint, into, lookup)
 
     def download(
@@ -83,11 +85,15 @@ def _open_folder(folder: Path, file: str, fingerprint: str) -> FeedFetch:
 
 
 class Web:
-    """A client for the files of a feed, with persistent connections. Several threads may use it."""
+    """A client for the files of a feed, with persistent connections. Several threads may use it.
+
+    The server at the URL `origin` may send it elsewhere, but not closer to this machine than itself.
+    """
 
     def __init__(
         self,
         feed: str,
+        origin: str,
         ca_bundle: Path | None,
         *,
         grace: float = GRACE,
@@ -106,7 +112,12 @@ class Web:
         except OSError as error:
             reason = f"The feed {feed}: the certificates {ca_bundle} cannot be read: {error}."
             raise UnavailableError(reason, "Give DOCKGATE_CA_BUNDLE a PEM file of certificates.") from error
-        hooks = {"response": [_refuse_downgrade]}
+        self._host = _find_host(origin)
+        self._check = ConnectionCheck(f"The feed {feed}", self._host)
+        hooks: dict[str, list[Callable[..., Any]]] = {
+            "request": [self._check_destination],
+            "response": [_refuse_downgrade],
+        }
         self._client = httpx.Client(follow_redirects=True, timeout=timeout, verify=trust, event_hooks=hooks)
 
     def __enter__(self) -> Self:
@@ -114,6 +125,12 @@ class Web:
 
     def __exit__(self, *_: object) -> None:
         self._client.close()
+
+    def _check_destination(self, request: "httpx.Request") -> None:
+        """Refuse a request to a nearer host than the feed's: see `destinations`. Also called for each redirect."""
+        url = str(request.url)
+        require_destination(self._host, url, sender=f"The feed {self._feed}")
+        request.extensions["trace"] = partial(self._check.watch, url)
 
     def fetch(self, url: str, fingerprint: str, into: Path, limit: int = LIMIT) -> FeedFetch:
         """Fetch a file of at most `limit` bytes, unless it is unchanged.
@@ -136,8 +153,8 @@ class Web:
             except (httpx.UnsupportedProtocol, httpx.InvalidURL):
                 reason = "it is not a valid http or https URL"  # the error may have a part of the password
                 break
-            except ValueError as error:
-                reason = str(error)
+            except (ValueError, UnavailableError) as error:
+                reason = str(error).removesuffix(".")
                 break
             except (httpx.TransportError, httpx.TooManyRedirects, httpx.DecodingError) as error:
                 reason = str(error) or type(error).__name__
@@ -188,6 +205,15 @@ class Web:
             _ETAG + etag if etag else _LAST_MODIFIED + last_modified if last_modified else _digest_content(path)
         )
         return FeedFetch(new_fingerprint, None if new_fingerprint == fingerprint else path)
+
+
+def _find_host(url: str) -> str:
+    """Return the host of a URL as it is written in one, an empty text for an invalid URL."""
+    try:
+        host = urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
+    return f"[{host}]" if ":" in host else host
 
 
 def _refuse_downgrade(answer: "httpx.Response") -> None:

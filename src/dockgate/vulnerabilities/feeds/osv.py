@@ -46,7 +46,7 @@ class Osv(FetchedFeed):
         A mirror may lack it, and a proxy may answer with a page.
         """
         try:
-            with TemporaryDirectory() as folder, Web(self.name, ca_bundle) as web:
+            with TemporaryDirectory() as folder, Web(self.name, url, ca_bundle) as web:
                 names = set(
                     web.download(f"{url}/ecosystems.txt", Path(folder), _LIST_LIMIT).read_text("utf-8").splitlines()
                 )

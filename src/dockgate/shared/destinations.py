@@ -1,12 +1,12 @@
-"""Check where a registry may send its clients by redirects and token servers."""
+"""Check where a registry or a feed may send its clients, by redirects, token servers and mirrors."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from dockgate.scanner.images.reference import strip_port
 from dockgate.shared.errors import UnavailableError
+from dockgate.shared.host_port import strip_port
 
 if TYPE_CHECKING:
     from dockgate.shared.addresses import Nearness
@@ -22,12 +22,14 @@ def resolve_addresses(host: str) -> Sequence[str]:
     return [str(info[4][0]) for info in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)]
 
 
-def require_destination(registry: str, url: str, resolve: Resolve = resolve_addresses) -> None:
+def require_destination(
+    registry: str, url: str, resolve: Resolve = resolve_addresses, sender: str | None = None
+) -> None:
     """Refuse a URL whose host is nearer to this machine than the registry that sends us there.
 
     Otherwise a registry on the internet could direct requests to loopback, to private networks, and to the metadata
     addresses of clouds, which give out credentials. A host without an address is accepted: a proxy may resolve it.
-    Raises UnavailableError.
+    `sender` is for messages, where the host is not that of a registry. Raises UnavailableError.
     """
     from dockgate.shared.addresses import Nearness, classify_address
 
@@ -42,8 +44,8 @@ def require_destination(registry: str, url: str, resolve: Resolve = resolve_addr
         if host_nearness is Nearness.METADATA or host_nearness > _find_farthest(registry_host, resolve):
             kind = host_nearness.name.lower()
             raise UnavailableError(
-                f"The registry {registry} sends its clients to {host}, which is at a {kind} address.",
-                "Name the registry by its address in the same network, or reach both through the same proxy.",
+                f"{sender or f'The registry {registry}'} sends its clients to {host}, which is at a {kind} address.",
+                "Name the server by its address in the same network, or reach both through the same proxy.",
             )
 
 
@@ -52,15 +54,15 @@ class RefusedAddressError(UnavailableError):
 
 
 class ConnectionCheck:
-    """Checks the addresses to which a client of a registry is connected, before anything is sent there.
+    """Checks the addresses to which a client is connected, before anything is sent there.
 
     `require_destination` resolves a name, and the client resolves it again to connect: a registry could change it in
     between, its own name too. So the registry is as near as the farthest address to which it was connected.
     """
 
-    def __init__(self, registry: str, host: str) -> None:
-        """`host`: that of the registry's URLs, with a port if they have one."""
-        self._registry, self._host = registry, strip_port(host).strip("[]")
+    def __init__(self, sender: str, host: str) -> None:
+        """`sender` is for messages. `host`: that of the registry's URLs, with a port if they have one."""
+        self._sender, self._host = sender, strip_port(host).strip("[]")
         self._nearness: Nearness | None = None
 
     def watch(self, url: str, event: str, info: Mapping[str, Any]) -> None:
@@ -85,8 +87,8 @@ class ConnectionCheck:
             self._nearness = nearness if self._nearness is None else min(nearness, self._nearness)
         elif nearness is Nearness.METADATA or nearness > self._get_nearness():
             raise RefusedAddressError(
-                f"The registry {self._registry} sends its clients to {host}, which is now at the address {address}.",
-                "Name the registry by its address in the same network.",
+                f"{self._sender} sends its clients to {host}, which is now at the address {address}.",
+                "Name the server by its address in the same network.",
             )
 
     def _get_nearness(self) -> "Nearness":

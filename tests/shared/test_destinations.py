@@ -6,8 +6,8 @@ import pytest
 from tests.scanner.images.client import open_remote
 from tests.scanner.images.webserver import Answer, Request, serve
 
-from dockgate.scanner.images.destinations import ConnectionCheck, RefusedAddressError, require_destination
 from dockgate.scanner.images.transport import Transport
+from dockgate.shared.destinations import ConnectionCheck, RefusedAddressError, require_destination
 from dockgate.shared.errors import UnavailableError
 
 ADDRESSES: Mapping[str, Sequence[str]] = {
@@ -87,14 +87,14 @@ def test_a_registry_cannot_have_metadata_requested(answer: Answer) -> None:
 
 def test_a_name_that_changes_its_address_is_not_connected_closer() -> None:
     """The name is resolved once when it is checked, and again for the connection; the registry's own name, too."""
-    check = ConnectionCheck("registry.example", "registry.example")
+    check = ConnectionCheck("The registry", "registry.example")
     check.require_address("https://registry.example/v2/", "192.0.2.1")
     check.require_address("https://cdn.example/blob", "198.51.100.7")
     for address in ("10.0.0.6", "127.0.0.1", "169.254.169.254"):
         check.require_address("https://registry.example/v2/", address)
         with pytest.raises(RefusedAddressError, match=f"cdn.example, which is now at the address {address}"):
             check.require_address("https://cdn.example/blob", address)
-    internal = ConnectionCheck("registry.internal:5000", "registry.internal:5000")
+    internal = ConnectionCheck("The registry", "registry.internal:5000")
     internal.require_address("https://registry.internal:5000/v2/", "10.0.0.5")
     internal.require_address("https://auth.internal/token", "10.0.0.6")
     with pytest.raises(RefusedAddressError):
