@@ -26,6 +26,8 @@ _LOWER = frozenset(
 # Types whose packages can have another name than their source.
 _DISTRIBUTIONS = frozenset({"apk", "deb", "rpm"})
 _STARS = re.compile(r"(\*+)")
+# The parts of a pattern with one run of stars: the text before it, the stars, the text after it.
+_ONE_RUN = 3
 
 
 def is_match(text: str, pattern: str) -> bool:
@@ -35,11 +37,14 @@ def is_match(text: str, pattern: str) -> bool:
     """
     if "*" not in pattern:
         return text == pattern
-    ends = {0}
-    *first_parts, last_literal = _STARS.split(pattern)
-    if not text.startswith(first_parts[0]) or not text.endswith(last_literal):
+    parts = _split_at_stars(pattern)
+    if not text.startswith(parts[0]) or not text.endswith(parts[-1]):
         return False
-    for part in (*first_parts, last_literal):
+    if len(parts) == _ONE_RUN:
+        begin, end = len(parts[0]), len(text) - len(parts[-1])
+        return begin <= end and (parts[1] != "*" or text.find("/", begin, end) < 0)
+    ends = {0}
+    for part in parts:
         if not part:
             continue
         if part == "*":
@@ -49,6 +54,12 @@ def is_match(text: str, pattern: str) -> bool:
         else:
             ends = {start + len(part) for start in ends if text.startswith(part, start)}
     return len(text) in ends
+
+
+@lru_cache(maxsize=1024)
+def _split_at_stars(pattern: str) -> tuple[str, ...]:
+    """The literal texts of a pattern, with the stars between them."""
+    return tuple(_STARS.split(pattern))
 
 
 def is_package_match(pattern: str, package: Package) -> bool:

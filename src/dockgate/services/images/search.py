@@ -140,8 +140,9 @@ class ImageSearch:
     def list_counted_images(self, query: ImageQuery, limit: int) -> CountedImages:
         """A page of images, the way to the page before, and the number of images: at most `limit` are counted."""
         with self.store.database.read():
-            repositories = self.list_repositories(query.caller)
-            running, image_filter = self._make_filter(query, repositories)
+            names = self.store.exposures.list_repositories()
+            repositories = _select_visible_repositories(names, query.caller)
+            running, image_filter = self._make_filter(query, names)
             page = self._list_page(query, running, image_filter)
             if not query.after and page.next is None:
                 return CountedImages(page, None, None, repositories)
@@ -165,19 +166,20 @@ class ImageSearch:
         return write_cursor(query.sort, position) if position else None
 
     def _make_filter(
-        self, query: ImageQuery, repositories: Sequence[str] | None
+        self, query: ImageQuery, names: Sequence[str] | None
     ) -> tuple[Sequence[RunningImage], ImageFilter]:
         """Return what runs that the caller may see, and the conditions of the query.
 
-        `repositories` are those that the caller may see, None to read them if a condition needs them.
+        `names` are all repositories, None to read them if a condition needs them.
         """
         running = self.select_visible_services(self.store.services.list_running_images(), query.caller)
-        undetermined_repositories: Collection[str] = ()
-        if Status.UNDETERMINED in query.statuses:
-            names = self.store.exposures.list_repositories()
-            undetermined_repositories = self.watched_images.selection.find_conflicts(names)
+        is_undetermined, is_by_severity = Status.UNDETERMINED in query.statuses, query.sort is ImageSort.SEVERITY
+        is_limited = query.caller is not None and query.caller.is_limited
+        if names is None:
+            needs_names = bool(query.repository) or is_limited or is_undetermined or is_by_severity
+            names = self.store.exposures.list_repositories() if needs_names else ()
         return running, ImageFilter(
-            repositories=self._list_matching_repositories(query.repository, query.caller, repositories),
+            repositories=self._list_matching_repositories(query.repository, query.caller, names),
             severities=query.severities,
             is_fixable=query.is_fixable,
             is_exploited=query.is_exploited,
@@ -186,15 +188,14 @@ class ImageSearch:
             origin=query.origin,
             layer=query.layer,
             statuses=[None if name == NOT_JUDGED else Status(name) for name in query.statuses],
-            undetermined_repositories=undetermined_repositories,
+            undetermined_repositories=self.watched_images.selection.find_conflicts(names) if is_undetermined else (),
             digests={entry.digest for entry in running} if query.is_running else None,
             should_include_moved=query.should_include_moved,
-            policies=self._group_repositories_by_policy() if query.sort is ImageSort.SEVERITY else {},
+            policies=self._group_repositories_by_policy(names) if is_by_severity else {},
         )
 
-    def _group_repositories_by_policy(self) -> Mapping[str, Collection[str]]:
-        """The repositories of each policy."""
-        names = self.store.exposures.list_repositories()
+    def _group_repositories_by_policy(self, names: Sequence[str]) -> Mapping[str, Collection[str]]:
+        """Group these repositories by their policy."""
         groups: dict[str, list[str]] = {}
         for repository, assignment in self.watched_images.selection.split_repositories(names).assignments.items():
             policy = DEFAULT_POLICY if assignment is None else assignment.policy
@@ -322,25 +323,26 @@ class ImageSearch:
 
     def list_repositories(self, caller: Caller | None = None) -> Sequence[str]:
         """The repositories that have or had images, as far as the caller sees them, sorted."""
-        names = self.store.exposures.list_repositories()
-        return (
-            names
-            if caller is None or not caller.is_limited
-            else [name for name in names if caller.can_reach(repository=name)]
-        )
+        return _select_visible_repositories(self.store.exposures.list_repositories(), caller)
 
     def _list_matching_repositories(
-        self, pattern: str | None, caller: Caller | None, names: Sequence[str] | None
+        self, pattern: str | None, caller: Caller | None, names: Sequence[str]
     ) -> Collection[str] | None:
+        """Return those of all repositories that match and that the caller sees, None for no limit."""
         is_limited = caller is not None and caller.is_limited
         if not pattern and not is_limited:
             return None
-        if names is None:
-            names = self.list_repositories(caller)
         own_pattern = strip_own_registry(pattern or "", self.registry_names)
-        repositories = [name for name in names if not own_pattern or patterns.is_match(name, own_pattern)]
+        visible_names = _select_visible_repositories(names, caller)
+        repositories = [name for name in visible_names if not own_pattern or patterns.is_match(name, own_pattern)]
         # All that there are need no filter, which would look for each image's repository among them.
         return None if len(repositories) == len(names) and not is_limited else repositories
+
+
+def _select_visible_repositories(names: Sequence[str], caller: Caller | None) -> Sequence[str]:
+    if caller is None or not caller.is_limited:
+        return names
+    return [name for name in names if caller.can_reach(repository=name)]
 
 
 def _read_cursor(query: ImageQuery) -> Sequence[str | int] | None:

@@ -4,6 +4,7 @@ import logging
 import tarfile
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -117,14 +118,11 @@ class PolicySelection:
 
     def split_repositories(self, repositories: Collection[str]) -> SplitRepositories:
         """Return which repositories have a clear assignment, and which have not."""
-        assignments = self._list_assignments()
-        conflicts = find_conflicts(assignments, repositories)
-        clear_repositories = (name for name in repositories if name not in conflicts)
-        return SplitRepositories(conflicts, {name: choose_assignment(assignments, name) for name in clear_repositories})
+        return _split_repositories(tuple(self._list_assignments()), tuple(repositories))
 
     def find_conflicts(self, repositories: Collection[str]) -> Mapping[str, str]:
         """Return why no policy is that of a repository, by repository; none for repositories that have one."""
-        return find_conflicts(self._list_assignments(), repositories)
+        return self.split_repositories(repositories).conflicts
 
     def pull_policy(self, repository: str) -> PullPolicy:
         """Return which of the repository's images other machines may pull.
@@ -295,3 +293,11 @@ def _read_from_source(archive: Path, name: str) -> bytes | None:
                 file = tar.extractfile(member)
                 return file.read() if file else None
     return None
+
+
+# Remembered: most questions are about all repositories, and their assignments seldom change.
+@lru_cache(maxsize=8)
+def _split_repositories(assignments: tuple[PolicyAssignment, ...], repositories: tuple[str, ...]) -> SplitRepositories:
+    conflicts = find_conflicts(assignments, repositories)
+    clear_repositories = (name for name in repositories if name not in conflicts)
+    return SplitRepositories(conflicts, {name: choose_assignment(assignments, name) for name in clear_repositories})

@@ -309,7 +309,7 @@ class Exposures:
     def list_repositories(self) -> Sequence[str]:
         """Every repository that has or had an image, sorted."""
         with self._database.read() as connection:
-            return sorted(connection.scalars(select(fleet_tags.c.repository).distinct()))
+            return sorted(connection.scalars(select(fleet_tags.c.repository).distinct()).all())
 
     def read_facts(self, images: Collection[int], components: Collection[int], scope: ExposureScope) -> ImageFacts:
         """Return which of the components each of these images contains, and where it is."""

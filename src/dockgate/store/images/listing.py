@@ -12,23 +12,24 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, lite
 
 from dockgate.gate.model import Status
 from dockgate.store.engine import Database
-from dockgate.store.fleet.bundles import decode
-from dockgate.store.images.image_filter import ImageFilter, ImageSort, Origin
+from dockgate.store.images.image_filter import ImageFilter, ImageSort
 from dockgate.store.images.listing_order import make_sort_key
+from dockgate.store.images.matching_bundles import (
+    has_bundle_of,
+    has_conditions,
+    has_many,
+    select_images_with,
+    select_matching_bundles,
+)
 from dockgate.store.images.tag_history import HAS_LATER_PERIOD
-from dockgate.store.queries import BATCH, count_rows, find_sort_column, is_one_of_numbers, is_one_of_texts
+from dockgate.store.queries import count_rows, find_sort_column, is_one_of_numbers, is_one_of_texts
 from dockgate.store.records import ScanState
 from dockgate.store.schema.fleet import (
-    fleet_bundle_components,
-    fleet_bundles,
     fleet_ended_verdicts,
-    fleet_findings,
     fleet_image_bundles,
     fleet_images,
-    fleet_platforms,
     fleet_tags,
     fleet_verdicts,
-    fleet_vulnerabilities,
 )
 from dockgate.store.schema.gate import verdicts
 from dockgate.store.schema.images import scans
@@ -95,6 +96,8 @@ _NEWEST_VERDICT = (
 
 # From so many bundles or repositories on, the images are walked in their order, instead of finding all that match.
 WIDE = 500
+# Where many bundles match, the rows of so many pages mostly fill one.
+_FIRST_PAGES = 4
 
 
 class ImageListing:
@@ -148,7 +151,7 @@ class ImageListing:
 
     def count(self, image_filter: ImageFilter, limit: int) -> int | None:
         """The number of rows, at most `limit`. None for filters of verdicts and findings, which take long."""
-        if image_filter.statuses or _select_matching_bundles(image_filter) is not None:
+        if image_filter.statuses or has_conditions(image_filter):
             return None
         query = select(_TAGS.id).where(*_make_conditions(image_filter, null(), self._wide))
         with self._database.read() as connection:
@@ -216,19 +219,18 @@ def _read_rows(
     connection: Connection, query: Select[Any], image_filter: ImageFilter, sort: ImageSort, limit: int, wide: int
 ) -> Sequence[Sequence[Any]]:
     """The first rows of the query of images, in its order, that have what the filter asks for."""
-    if (matching_bundles := _select_matching_bundles(image_filter)) is None:
+    if not has_conditions(image_filter):
         return connection.execute(query.limit(limit)).all()
-    if image_filter.layer:
-        matching_bundles = _select_in_layer(connection, matching_bundles, image_filter.layer)
-    is_wide = not image_filter.layer and len(connection.execute(matching_bundles.distinct().limit(wide)).all()) == wide
+    matching_bundles = select_matching_bundles(connection, image_filter)
+    is_wide = not image_filter.layer and has_many(connection, matching_bundles, wide)
     # Many bundles have it, so a page is soon full of images with one. But to sort by severity, databases look at all
     # images, and Postgres does for a package or an origin, too.
     is_hard = sort is ImageSort.SEVERITY or image_filter.origin is not None or image_filter.components is not None
-    if is_wide and is_hard:
-        rows = _read_rows_of_first(connection, query, matching_bundles, image_filter, limit, wide)
+    for size in sorted({min(_FIRST_PAGES * limit, wide), wide}) if is_wide and is_hard else ():
+        rows = _read_rows_of_first(connection, query, matching_bundles, image_filter, limit, size)
         if rows is not None:
             return rows
-    query = query.where(_has_bundle_of(matching_bundles, image_filter, is_wide=is_wide))
+    query = query.where(has_bundle_of(matching_bundles, image_filter, is_wide=is_wide))
     return connection.execute(query.limit(limit)).all()
 
 
@@ -238,16 +240,16 @@ def _read_rows_of_first(
     matching_bundles: Select[Any],
     image_filter: ImageFilter,
     limit: int,
-    wide: int,
+    size: int,
 ) -> Sequence[Sequence[Any]] | None:
-    """The first rows with one of the bundles, None if the first `wide` rows of the query do not fill the page."""
-    first = connection.execute(query.with_only_columns(_TAGS.id, _IMAGES.id).limit(wide)).all()
+    """The first rows with one of the bundles, None if the first `size` rows of the query do not fill the page."""
+    first = connection.execute(query.with_only_columns(_TAGS.id, _IMAGES.id).limit(size)).all()
     bundles = fleet_image_bundles.c
     is_in_first = is_one_of_numbers(bundles.image, {image for _, image in first if image is not None})
-    images = _select_images_with(matching_bundles, image_filter, bundles.bundle + 0).where(is_in_first)
-    matching_images = set(connection.scalars(images.distinct()))
+    images = select_images_with(matching_bundles, image_filter, bundles.bundle + 0).where(is_in_first)
+    matching_images = set(connection.scalars(images.distinct()).all())
     ids = [number for number, image in first if image in matching_images][:limit]
-    if len(ids) < limit and len(first) == wide:
+    if len(ids) < limit and len(first) == size:
         return None
     return connection.execute(query.where(is_one_of_numbers(_TAGS.id, set(ids))).limit(limit)).all()
 
@@ -297,96 +299,6 @@ def _has_recorded_one_of(statuses: Collection[Status | None]) -> ColumnElement[b
     is_named = verdicts.c.status.in_([name for name in statuses if name is not None])
     has_named = records.where(is_named).correlate(fleet_tags).exists()
     return or_(has_named, ~records.correlate(fleet_tags).exists()) if None in statuses else has_named
-
-
-def _select_matching_bundles(image_filter: ImageFilter) -> Select[Any] | None:
-    """The bundles that have such a package or finding; None for no matter."""
-    parts = fleet_bundle_components.c
-    has_finding_filter = (
-        bool(image_filter.severities)
-        or image_filter.is_fixable
-        or image_filter.is_exploited
-        or image_filter.epss is not None
-    )
-    if not has_finding_filter and image_filter.components is None:
-        if image_filter.origin is None and not image_filter.layer:
-            return None
-        has_finding_filter = True  # any finding of such a layer
-    query = select(parts.bundle)
-    if image_filter.components is not None:
-        query = query.where(is_one_of_numbers(parts.component, image_filter.components))
-    if has_finding_filter:
-        query = query.where(parts.component.in_(_select_components_with_findings(image_filter)), ~parts.owned)
-    return query
-
-
-def _select_in_layer(connection: Connection, matching_bundles: Select[Any], layer: str) -> Select[Any]:
-    """Those of the bundles that some image has in this layer: at most BATCH, hardly any layer has two.
-
-    Their components are read from their contents: rows of `fleet_bundle_components` are found by a component only.
-    """
-    bundles, parts = fleet_image_bundles.c, fleet_bundle_components.c
-    of_layer = select(bundles.bundle).where(bundles.layer == layer)
-    query = select(fleet_bundles.c.id, fleet_bundles.c.content).where(fleet_bundles.c.id.in_(of_layer))
-    components: set[int] = set()
-    ids = []
-    for number, content in connection.execute(query.limit(BATCH)):
-        ids.append(number)
-        components.update(*decode(content))
-    return matching_bundles.where(is_one_of_numbers(parts.component, components), parts.bundle.in_(ids))
-
-
-def _has_bundle_of(matching_bundles: Select[Any], image_filter: ImageFilter, *, is_wide: bool) -> ColumnElement[bool]:
-    """Return whether an image has one of the bundles in the layer or origin of the filter.
-
-    `is_wide`: the bundles of each image are looked at until the page is full. Otherwise all images with one are found.
-    """
-    bundles = fleet_image_bundles.c
-    if is_wide:  # no index on the bundle: few are in an image
-        images = _select_images_with(matching_bundles, image_filter, bundles.bundle + 0)
-        return images.where(bundles.image == _IMAGES.id).correlate(fleet_images).exists()
-    return _IMAGES.id.in_(_select_images_with(matching_bundles, image_filter, bundles.bundle))
-
-
-def _select_images_with(
-    matching_bundles: Select[Any], image_filter: ImageFilter, bundle: ColumnElement[int]
-) -> Select[tuple[int]]:
-    """The images (ids) that have one of the bundles, by this column, in the layer or origin of the filter."""
-    bundles = fleet_image_bundles.c
-    images = select(bundles.image).where(bundle.in_(matching_bundles))
-    if image_filter.origin is not None:
-        images = images.where(_is_from(image_filter.origin))
-    if image_filter.layer:
-        images = images.where(bundles.layer == image_filter.layer)
-    return images
-
-
-def _is_from(origin: Origin) -> ColumnElement[bool]:
-    """Return whether a bundle is of this origin."""
-    bundles, platforms = fleet_image_bundles.c, fleet_platforms.c
-    if origin is Origin.BASE:
-        return bundles.base
-    is_platform = platforms.image == bundles.image, platforms.position == bundles.platform
-    has_known_base = select(platforms.image).where(*is_platform, platforms.base_layers > 0).exists()
-    is_known = and_(bundles.layer != "", has_known_base)
-    return and_(~bundles.base, is_known if origin is Origin.OWN else ~is_known)
-
-
-def _select_components_with_findings(image_filter: ImageFilter) -> Select[Any]:
-    """The components with such a finding."""
-    findings = fleet_findings.c
-    query = select(findings.component)
-    if image_filter.severities:
-        query = query.where(findings.severity.in_(image_filter.severities))
-    if image_filter.is_fixable:
-        query = query.where(findings.fixed != "")
-    if image_filter.is_exploited:
-        exploited_ids = select(fleet_vulnerabilities.c.id).where(fleet_vulnerabilities.c.exploited.is_not(None))
-        query = query.where(findings.vulnerability.in_(exploited_ids))
-    if image_filter.epss is not None:
-        likely = select(fleet_vulnerabilities.c.id).where(fleet_vulnerabilities.c.epss >= image_filter.epss)
-        query = query.where(findings.vulnerability.in_(likely))
-    return query
 
 
 def _make_listed_image(row: Sequence[Any]) -> ListedImage:
