@@ -1,6 +1,7 @@
 """How many statements a page of the console sends to the database: as many however much there is."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from dockgate.identity.model import Role
 from dockgate.shared.timestamps import format_time
 from dockgate.store.records import PushedImage
 from dockgate.vulnerabilities.model import Severity
+from dockgate.web.console.pages.overview import COUNT_SECONDS
 
 CRITICAL = make_advisory("critical-fixed-0", Severity.CRITICAL, "2").id
 LOW = make_advisory("low-open-0", Severity.LOW, "").id
@@ -124,6 +126,14 @@ def test_a_page_needs_few_queries(site: Site, browser: Browser, path: str) -> No
 
 def test_a_planned_collection_asks_for_nothing_of_each_service(site: Site, browser: Browser) -> None:
     assert _count(browser, site, "/gc?plan=true") <= MOST_OF_PLAN
+
+
+def test_the_count_beside_the_navigation_needs_few_queries(site: Site, browser: Browser) -> None:
+    def request_count() -> None:
+        site.server.clock.ahead += timedelta(seconds=COUNT_SECONDS)
+        browser.get("/queue-count")
+
+    assert min(len(list_statements(site.server.store, request_count)) for _ in range(TRIES)) <= MOST
 
 
 @pytest.mark.parametrize("path", ["/", "/images", "/images/IMAGE", "/verdicts/VERDICT", "/executions/EXECUTION"])

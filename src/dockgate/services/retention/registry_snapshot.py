@@ -79,10 +79,10 @@ class RegistryReader:
         for digest, task in self._list_running_tasks():
             holds[digest].append(Hold(Reason.RUNS, f"task {task}"))
         images = self._list_stored_images(self.store.image_retention.list_pushed_images(self.clock.now()))
-        candidates = plan_images(list(images.values()), holds, self.retention, now).removable_images
+        plan = plan_images(list(images.values()), holds, self.retention, now)
         contents: dict[str, ManifestContent] = {}
         tags: dict[str, Mapping[str, str]] = {}
-        for repository in sorted({image.repository for image in candidates}):
+        for repository in sorted({image.repository for image in plan.removable_images}):
             tags[repository] = self._read_tags(repository)
             attached_digests: defaultdict[str, list[str]] = defaultdict(list)
             for tag, digest in sorted(tags[repository].items()):
@@ -92,7 +92,8 @@ class RegistryReader:
                 elif (repository, digest) not in images:  # its push is not recorded yet, or never will be
                     images[repository, digest] = self._make_unrecorded_image(repository, digest, tags[repository])
             self._add_contents(repository, images, contents, holds, attached_digests)
-        plan = plan_images(list(images.values()), holds, self.retention, now)
+        if plan.removable_images:  # the manifests may say that something is needed
+            plan = plan_images(list(images.values()), holds, self.retention, now)
         indexes: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
         for (repository, digest), image in images.items():
             for child in image.children:

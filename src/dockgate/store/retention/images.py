@@ -55,21 +55,25 @@ class ImageRetention:
 
     def list_pushed_images(self, now: str, digests: Collection[str] | None = None) -> Sequence[UsedImage]:
         """Every image of every repository that it was pushed to. A waiting approval counts as requested now."""
-        images: dict[tuple[str, str], UsedImage] = {}
+        tags: dict[tuple[str, str], list[str]] = {}
+        latest_pushes: dict[tuple[str, str], str] = {}
         with self._database.read() as connection:
             pushes = select(*pushed_images.c["repository", "digest", "tag", "pushed_at"])
             for repository, digest, tag, pushed_at in _iterate_rows(
                 connection, pushes, pushed_images.c.digest, digests
             ):
-                image = images.get((repository, digest)) or UsedImage(digest, ImageUse(repository))
-                latest_push = max(pushed_at, image.use.pushed_at or "")
-                tags = (*image.tags, tag) if tag else image.tags
-                images[repository, digest] = replace(image, use=replace(image.use, pushed_at=latest_push), tags=tags)
-            for key, use in self._iterate_uses(connection, now, digests):
-                if key in images:
-                    used_image = images[key]
-                    images[key] = replace(used_image, use=replace(use, pushed_at=used_image.use.pushed_at))
-        return list(images.values())
+                key = repository, digest
+                tags.setdefault(key, []).extend([tag] if tag else [])
+                latest_pushes[key] = max(pushed_at, latest_pushes.get(key, ""))
+            uses = dict(self._iterate_uses(connection, now, digests))
+        return [
+            UsedImage(
+                key[1],
+                replace(uses[key], pushed_at=pushed_at) if key in uses else ImageUse(key[0], pushed_at),
+                tuple(tags[key]),
+            )
+            for key, pushed_at in latest_pushes.items()
+        ]
 
     @staticmethod
     def _iterate_uses(
@@ -118,10 +122,10 @@ def _iterate_rows(
 ) -> Iterator[Any]:
     """The rows of a query, of these digests if given."""
     if digests is None:
-        yield from connection.execute(query)
+        yield from connection.execute(query).all()
         return
     for part in split_into_batches(sorted(digests)):
-        yield from connection.execute(query.where(column.in_(part)))
+        yield from connection.execute(query.where(column.in_(part))).all()
 
 
 def _iterate_holds_of_services(connection: Connection, keep: int) -> Iterator[tuple[str, Hold]]:
