@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
@@ -90,20 +90,23 @@ class Fleet:
             self.store, self.index, judging, selection, watching, current, compare, clock, effects
         )
 
-    def count_judged(self) -> list[int]:
-        """The numbers of images that are judged together from now on."""
-        counts: list[int] = []
+    def record_judged(self) -> list[int]:
+        """The images (ids) that are judged from now on."""
+        images: list[int] = []
 
         @dataclass(frozen=True, slots=True)
-        class CountingJudging(FleetJudging):
-            def judge(self, usable: UsablePolicy, contents: FleetContents, *exceptions: Any) -> Iterator[JudgedImage]:
-                counts.append(len(contents.images))
-                return FleetJudging.judge(self, usable, contents, *exceptions)
+        class RecordingJudging(FleetJudging):
+            def judge(
+                self, usable: UsablePolicy, parts: Iterable[FleetContents], *exceptions: Any
+            ) -> Iterator[JudgedImage]:
+                for judged_image in FleetJudging.judge(self, usable, parts, *exceptions):
+                    images.append(judged_image.image)
+                    yield judged_image
 
         judging = self.verdict_renewal.fleet_judging
         values = {name: getattr(judging, name) for name in judging.__dataclass_fields__}
-        self.verdict_renewal.fleet_judging = CountingJudging(**values)
-        return counts
+        self.verdict_renewal.fleet_judging = RecordingJudging(**values)
+        return images
 
     def change_advisories(self, sql: Callable[[sqlite3.Connection], None]) -> None:
         """Put another database in the place of the present one."""
@@ -242,13 +245,13 @@ def measure_waivers(fleet: Fleet) -> None:
             ("revoked", partial(fleet.store.waivers.revoke, waiver.id, "bench", _fleets.NOW)),
         ):
             change()
-            judging = fleet.count_judged()
+            judged_images = fleet.record_judged()
             report(
                 f"a waiver {action} of what {counts[number]} images have",
                 measure_use(fleet.verdict_renewal.renew),
                 None,
             )
-            print(f"  {sum(judging)} images judged again")
+            print(f"  {len(judged_images)} images judged again")
 
 
 def rewrite(fleet: Fleet) -> None:

@@ -189,7 +189,7 @@ class World:
         ]
         contents = FleetContents(FleetFacts(store, self.fleet.feeds.list_coverage()), images, True)
         exceptions = renewal.fleet_judging.waivers.read_exceptions(store.waivers.list_active(self.now))
-        judged_images = renewal.fleet_judging.judge(renewal.selection.read(policy), contents, exceptions)
+        judged_images = renewal.fleet_judging.judge(renewal.selection.read(policy), [contents], exceptions)
         return {each.image: (each.status, each.counts, each.reason, each.waived_count) for each in judged_images}
 
     def list_stored(self, policy: str) -> dict[int, tuple[object, ...]]:

@@ -11,10 +11,15 @@ from sqlalchemy import (
     ARRAY,
     ColumnElement,
     Connection,
+    Dialect,
     Executable,
     Select,
     Table,
+    TableValuedAlias,
+    Text,
+    TypeDecorator,
     bindparam,
+    cast,
     column,
     delete,
     func,
@@ -24,6 +29,9 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.types import TypeEngine
+
+from dockgate.shared.interfaces import override
 
 # The lock of migrations in Postgres: any number that no other program uses in the database.
 _MIGRATION_LOCK = 0x646F636B
@@ -115,8 +123,16 @@ def insert_all_new(connection: Connection, table: Table, rows: Sequence[Mapping[
 
 
 def insert_in_order(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Insert those rows whose primary or unique key does not exist, in the given order."""
-    if rows:
+    """Insert those rows whose primary or unique key does not exist, in the given order.
+
+    All of them have the same columns. Postgres gets all in one statement, as `update_all`.
+    """
+    if not rows:
+        return
+    names = tuple(rows[0])
+    if is_postgres(connection):
+        connection.execute(_make_insert_from_arrays(table, names), _make_arrays(names, rows))
+    else:
         connection.execute(_make_insert_new(connection.dialect.name, table), rows)
 
 
@@ -130,8 +146,7 @@ def update_all(connection: Connection, table: Table, rows: Sequence[Mapping[str,
         return
     names = tuple(rows[0])
     if is_postgres(connection):
-        arrays = {f"new_{name}": [row[name] for row in rows] for name in names}
-        connection.execute(_make_update_from_arrays(table, names), arrays)
+        connection.execute(_make_update_from_arrays(table, names), _make_arrays(names, rows))
     else:
         values = [{f"new_{name}": value for name, value in row.items()} for row in rows]
         connection.execute(_make_update(table, names), values)
@@ -144,11 +159,55 @@ def _make_update(table: Table, names: tuple[str, ...]) -> Executable:
     return update(table).where(*is_row).values(new)
 
 
+class _ArrayText(TypeDecorator[Sequence[Any]]):
+    """An array of Postgres as its text: an array of psycopg takes four times as long."""
+
+    impl = Text
+    cache_ok = True
+
+    def __init__(self, item: TypeEngine[Any]) -> None:
+        self.item = item
+        super().__init__()
+
+    @override
+    def process_bind_param(self, value: Sequence[Any] | None, dialect: Dialect) -> str:
+        process = self.item.dialect_impl(dialect).bind_processor(dialect)
+        items = value or ()
+        return f"{{{','.join(map(_quote_item, map(process, items) if process else items))}}}"
+
+
+def _quote_item(item: Any) -> str:
+    if item is None:
+        return "NULL"
+    if isinstance(item, int):
+        return str(item)
+    text = str(item).replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{text}"'
+
+
+def _make_arrays(names: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> dict[str, Sequence[Any]]:
+    return {f"new_{name}": [row[name] for row in rows] for name in names}
+
+
+def _select_from_arrays(table: Table, names: tuple[str, ...]) -> TableValuedAlias:
+    """The rows whose columns are the arrays of `_make_arrays`, with their number."""
+    types = {name: table.c[name].type for name in names}
+    arrays = [cast(bindparam(f"new_{name}", type_=_ArrayText(item)), ARRAY(item)) for name, item in types.items()]
+    columns = [column(name, item) for name, item in types.items()]
+    rows = func.unnest(*arrays).table_valued(*columns, with_ordinality="row_number", name="new_rows")
+    return rows.render_derived()
+
+
+@cache
+def _make_insert_from_arrays(table: Table, names: tuple[str, ...]) -> Executable:
+    new = _select_from_arrays(table, names).c
+    rows = select(*(new[name] for name in names)).order_by(new.row_number)
+    return postgresql.insert(table).from_select(names, rows).on_conflict_do_nothing()
+
+
 @cache
 def _make_update_from_arrays(table: Table, names: tuple[str, ...]) -> Executable:
-    arrays = [bindparam(f"new_{name}", type_=ARRAY(table.c[name].type)) for name in names]
-    columns = [column(name, table.c[name].type) for name in names]
-    new = func.unnest(*arrays).table_valued(*columns, name="new_rows").render_derived().c
+    new = _select_from_arrays(table, names).c
     key = table.primary_key.columns
     values = {name: new[name] for name in names if name not in key}
     return update(table).where(*(part == new[part.name] for part in key)).values(values)

@@ -1,6 +1,6 @@
 """Waivers and VEX documents renew what they touch: no image less than judging all of them, and few more."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
@@ -34,10 +34,11 @@ class RecordingJudging(FleetJudging):
     judged_images: list[int] = field(default_factory=list)
 
     def judge(
-        self, usable: UsablePolicy, contents: FleetContents, exceptions: ServerExceptions
+        self, usable: UsablePolicy, parts: Iterable[FleetContents], exceptions: ServerExceptions
     ) -> Iterator[JudgedImage]:
-        self.judged_images.extend(image.id for image in contents.images)
-        return FleetJudging.judge(self, usable, contents, exceptions)
+        all_parts = list(parts)
+        self.judged_images.extend(image.id for contents in all_parts for image in contents.images)
+        return FleetJudging.judge(self, usable, all_parts, exceptions)
 
 
 @pytest.fixture(params=FACTORIES)

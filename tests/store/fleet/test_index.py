@@ -1,7 +1,8 @@
 """Contract of the store: the fleet index. Each changing call is made twice."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -264,9 +265,16 @@ def test_only_changed_verdicts_are_written(store: Store) -> None:
     assert store.fleet_verdicts.list_of_policy("default") == {}
 
 
+def list_recent_vulnerabilities(
+    store: Store, images: Sequence[str], since: str, now: str
+) -> Mapping[str, Sequence[Mapping[str, str]]]:
+    recent_findings = store.fleet_changes.list_recent_findings(since, now)
+    return store.fleet_changes.list_vulnerabilities_of(images, recent_findings)
+
+
 def test_the_vulnerabilities_that_are_new_in_images_are_known_by_digest(store: Store) -> None:
     store.fleet.add(NEW)
-    recent = store.fleet_changes.list_recent_vulnerabilities
+    recent = partial(list_recent_vulnerabilities, store)
     assert recent([IMAGE], "", NOW) == {}
     store.fleet_findings.begin(SOURCE, NOW)
     store.fleet_findings.record_new([match_result(store, FINDING)], SOURCE, LATER)
@@ -296,7 +304,7 @@ def test_news_stay_until_their_events_are_written_and_then_for_a_day(store: Stor
     assert [entry.at for entry in news()] == [YEAR_LATER]
     store.fleet_changes.record_announced(news(), [])
     publish(3, LATER, first, second, third)
-    recent = store.fleet_changes.list_recent_vulnerabilities([IMAGE], LATER, YEAR_LATER)
+    recent = list_recent_vulnerabilities(store, [IMAGE], LATER, YEAR_LATER)
     assert [entry["id"] for entry in recent[IMAGE]] == ["CVE-3"]
 
 
@@ -321,6 +329,6 @@ def test_new_vulnerabilities_of_an_image_are_known_among_thousands_of_others(sto
     others = [replace(FINDING, id=f"CVE-9-{number}", aliases=()) for number in range(FINDINGS_LIMIT + 1)]
     match_result_of_many = MatchResult(number_components(store)[OLD_ZLIB], tuple(others), ())
     store.fleet_findings.record_new([match_result(store, FINDING), match_result_of_many], SOURCE, LATER)
-    recent = store.fleet_changes.list_recent_vulnerabilities([IMAGE, SECOND_FACTS.image], LATER, LATER)
+    recent = list_recent_vulnerabilities(store, [IMAGE, SECOND_FACTS.image], LATER, LATER)
     assert recent[IMAGE] == [{"id": "CVE-1", "severity": "HIGH"}]
     assert len(recent[SECOND_FACTS.image]) == VULNERABILITIES_LIMIT

@@ -54,6 +54,9 @@ _BASE_LAYER, _OWN_LAYER = "base", "own"
 _LAYERS = {LayerOrigin.UNKNOWN: "", LayerOrigin.BASE: _BASE_LAYER, LayerOrigin.OWN: _OWN_LAYER}
 
 
+# Results that are remembered at once, for images with the same content.
+REMEMBERED = 10_000
+
 # All counts of a component, or their sum over an image, in one integer: see above.
 PackedCounts = int
 
@@ -171,6 +174,8 @@ class ComponentCounter:
         """Unpack the sum of the packed counts of all packages of an image, and let the rules judge it."""
         sum_and_base = packed_sum, has_known_base
         if sum_and_base not in self._sums:
+            if len(self._sums) >= REMEMBERED:
+                self._sums.clear()
             field_count = self._first_undetermined + len(self._undetermined_entries)
             self._sums[sum_and_base] = self._decide(_unpack(packed_sum, field_count), has_known_base)
         return self._sums[sum_and_base]

@@ -149,8 +149,12 @@ class FleetJudge:
         """The results of the platforms; None if the image has to be judged from its inventories."""
         if not self.is_exact or not image.is_plain or not image.platforms:
             return None
-        bundles = (bundle for platform in image.platforms for bundle, _ in platform.bundles)
-        if sum(map(self._count_findings, bundles)) > FINDINGS_LIMIT:
+        count = 0
+        for platform in image.platforms:
+            for bundle, _ in platform.bundles:
+                if bundle in self._bundles:
+                    count += self._count_findings(bundle)
+        if count > FINDINGS_LIMIT:
             return None  # the gate does not list them all
         results = []
         for platform in image.platforms:
@@ -200,6 +204,8 @@ class FleetJudge:
         bundle_sums = self._bundle_sums.setdefault(context, {})
         packed_sum, changes_at = 0, inf
         for placed_bundle in platform.bundles:
+            if placed_bundle[0] not in self._bundles:
+                continue
             bundle_and_origin = placed_bundle if platform.has_known_base else (placed_bundle[0], LayerOrigin.UNKNOWN)
             if bundle_and_origin not in bundle_sums:
                 bundle_sums[bundle_and_origin] = self._sum_bundle(context, *bundle_and_origin)

@@ -11,6 +11,7 @@ from dockgate.services.images.unused_images import find_unused_images
 from dockgate.services.verdicts.waivers import ServerWaivers
 from dockgate.shared.timestamps import format_time, shift_time, to_datetime
 from dockgate.store import Store
+from dockgate.store.fleet.changes import RecentFindings
 from dockgate.store.fleet.records import FleetImage, FleetVerdict, VerdictChange
 from dockgate.store.records import ImageLocation
 from dockgate.vulnerabilities.model import Severity
@@ -38,6 +39,7 @@ class ChangeEvents:
     former: Mapping[int, FleetVerdict]
     _recorded_statuses: Mapping[tuple[str, str], Status] = field(default_factory=dict, init=False)
     _vulnerabilities: Mapping[str, Sequence[Mapping[str, str]]] = field(default_factory=dict, init=False)
+    _recent_findings: RecentFindings | None = field(default=None, init=False)
     _reasons: Mapping[ImageLocation, str] = field(default_factory=dict, init=False)
     _unused_locations: set[ImageLocation] = field(default_factory=set, init=False)
 
@@ -55,7 +57,12 @@ class ChangeEvents:
             self._get_location(verdict)[1] for verdict in changing if verdict.status is not Status.APPROVED
         }
         self._unused_locations = find_unused_images(self.store, [self._get_location(verdict) for verdict in changing])
-        self._vulnerabilities = self.store.fleet_changes.list_recent_vulnerabilities(unapproved_images, since, self.now)
+        changes = self.store.fleet_changes
+        if unapproved_images and self._recent_findings is None:
+            self._recent_findings = changes.list_recent_findings(since, self.now)
+        self._vulnerabilities = (
+            changes.list_vulnerabilities_of(unapproved_images, self._recent_findings) if self._recent_findings else {}
+        )
         less_waived_locations = {
             self._get_location(verdict)
             for verdict in changing

@@ -61,6 +61,16 @@ class JudgedImage(NamedTuple):
     reason: str | None = None
 
 
+class Judges(NamedTuple):
+    """The judge of a policy, and the one that judges as if all feeds had been checked now.
+
+    They are the same if no rule objects to a feed.
+    """
+
+    judge: FleetJudge
+    fresh_judge: FleetJudge
+
+
 @dataclass(frozen=True, slots=True)
 class FleetJudging:
     """Judges images as `CaseBuilder` and `evaluate.judge` do, many at once."""
@@ -89,32 +99,47 @@ class FleetJudging:
             return ()
 
     def judge(
-        self, usable: UsablePolicy, contents: FleetContents, exceptions: ServerExceptions
+        self, usable: UsablePolicy, parts: Iterable[FleetContents], exceptions: ServerExceptions
     ) -> Iterator[JudgedImage]:
-        """Yield what the policy says of the images of `contents` with these waivers and VEX documents.
+        """Yield what the policy says of the images of `parts` with these waivers and VEX documents.
 
         An image that is scanned again has no result. A policy that cannot be read approves nothing, nor does a failure.
         """
         if reason := usable.unusable_reason:
             _log.error("the policy %s judges no image: %s", usable.policy.name, reason)
             status = Status.UNDETERMINED
-            yield from (JudgedImage(image.id, status, _NO_COUNTS, status, None, 0, reason) for image in contents.images)
+            images = (image for contents in parts for image in contents.images)
+            yield from (JudgedImage(image.id, status, _NO_COUNTS, status, None, 0, reason) for image in images)
             return
         policy, now = usable.policy, self.clock.now()
         fleet_waivers = self.waivers.select_for_fleet(exceptions, policy)
-        try:
-            judge, fresh_judge = self._make_judges(policy, contents, fleet_waivers, now)
-        except StoreError:
-            raise
-        except DefinitionError as error:
-            _log.error("the policy %s judges no image: %s", policy.name, error.full_message)
-            yield from (_make_failed(image, now, error.full_message) for image in contents.images)
-            return
-        except Exception as error:
-            _log.error("the policy %s judges no image", policy.name, exc_info=error)
-            yield from (_make_failed(image, now) for image in contents.images)
-            return
         reported_images = self.store.fleet_judging.list_reported_images()
+        judges: Judges | None = None
+        for contents in parts:
+            try:
+                if judges is None or not contents.is_dense:  # dense parts have the components of the whole fleet
+                    judges = self._make_judges(policy, contents, fleet_waivers, now)
+            except StoreError:
+                raise
+            except DefinitionError as error:
+                _log.error("the policy %s judges no image: %s", policy.name, error.full_message)
+                yield from (_make_failed(image, now, error.full_message) for image in contents.images)
+            except Exception as error:
+                _log.error("the policy %s judges no image", policy.name, exc_info=error)
+                yield from (_make_failed(image, now) for image in contents.images)
+            else:
+                yield from self._judge_part(judges, policy, contents, fleet_waivers, reported_images, now)
+
+    def _judge_part(
+        self,
+        judges: Judges,
+        policy: Policy,
+        contents: FleetContents,
+        fleet_waivers: FleetWaivers,
+        reported_images: Collection[str],
+        now: str,
+    ) -> Iterator[JudgedImage]:
+        judge, fresh_judge = judges
         is_plain = not list_required_baselines(policy)
         has_provenance = PROVENANCE_RULE in policy.rules
         limited_repositories = {waiver.repository for waiver in fleet_waivers.waivers if waiver.repository}
@@ -146,15 +171,12 @@ class FleetJudging:
             if judged_image is not None:
                 yield judged_image
 
-    def _make_judges(
-        self, policy: Policy, contents: FleetContents, fleet_waivers: FleetWaivers, now: str
-    ) -> tuple[FleetJudge, FleetJudge]:
-        """The judge of the policy, and the one that judges as if all feeds had been checked now."""
+    def _make_judges(self, policy: Policy, contents: FleetContents, fleet_waivers: FleetWaivers, now: str) -> Judges:
         coverage = contents.facts.coverage
         judge = self._judge_of(policy, contents, fleet_waivers, coverage, now)
         if not judge.should_read_ecosystems:
-            return judge, judge
-        return judge, self._judge_of(policy, contents, fleet_waivers, _mark_checked(coverage, now), now)
+            return Judges(judge, judge)
+        return Judges(judge, self._judge_of(policy, contents, fleet_waivers, _mark_checked(coverage, now), now))
 
     def _judge_of(
         self,

@@ -126,23 +126,26 @@ class PolicyRenewal:
         images = [image for image in self.images if is_dense or image.id in (selected_images or ())]
         stored_verdicts = self._read_stored_verdicts(images, is_dense=is_dense)
         by_id = {image.id: image for image in images}
+        events = ChangeEvents(self.store, self.fleet_judging.waivers, self.policy, now, by_id, stored_verdicts, former)
         verdicts: list[FleetVerdict] = []
         judged_images: set[int] = set()
         is_recorded = previous == judged_from
-        for at in range(0, len(images), JUDGED_TOGETHER):
-            contents = FleetContents(self.inputs.facts, images[at : at + JUDGED_TOGETHER], is_dense)
-            for judged_image in self.fleet_judging.judge(usable, contents, exceptions):
-                judged_images.add(judged_image.image)
-                stored_verdict = stored_verdicts.get(judged_image.image)
-                verdict = self._make_verdict(judged_image, stored_verdict, now)
-                if is_changed(verdict, stored_verdict):
-                    verdicts.append(verdict)
-                if len(verdicts) >= WRITTEN_TOGETHER:
-                    self._write(verdicts, now, by_id, stored_verdicts, former)
-                    verdicts, is_recorded = [], False
+        parts = (
+            FleetContents(self.inputs.facts, images[at : at + JUDGED_TOGETHER], is_dense)
+            for at in range(0, len(images), JUDGED_TOGETHER)
+        )
+        for judged_image in self.fleet_judging.judge(usable, parts, exceptions):
+            judged_images.add(judged_image.image)
+            stored_verdict = stored_verdicts.get(judged_image.image)
+            verdict = self._make_verdict(judged_image, stored_verdict, now)
+            if is_changed(verdict, stored_verdict):
+                verdicts.append(verdict)
+            if len(verdicts) >= WRITTEN_TOGETHER:
+                self._write(verdicts, now, events)
+                verdicts, is_recorded = [], False
         due_changes = self._list_due_changes(images, judged_images, stored_verdicts)
         if verdicts or not is_recorded or due_changes != NO_CHANGES:
-            self._write(verdicts, now, by_id, stored_verdicts, former, judged_from, due_changes)
+            self._write(verdicts, now, events, judged_from, due_changes)
 
     def _is_judged_ahead(self) -> bool:
         """Return whether verdicts were judged by a clock that was ahead: what time changes is not due yet.
@@ -229,15 +232,11 @@ class PolicyRenewal:
         self,
         verdicts: Sequence[FleetVerdict],
         now: str,
-        images: dict[int, FleetImage],
-        stored_verdicts: Mapping[int, FleetVerdict],
-        former: Mapping[int, FleetVerdict],
+        events: ChangeEvents,
         judged_from: JudgedFrom | None = None,
         due_changes: DueChanges = NO_CHANGES,
     ) -> None:
-        """Write verdicts, of which `stored_verdicts` are the present ones, with the events of their changes."""
-        waivers = self.fleet_judging.waivers
-        events = ChangeEvents(self.store, waivers, self.policy, now, images, stored_verdicts, former)
+        """Write verdicts with the events of their changes."""
         events.prepare(verdicts)
         record = self.store.fleet_verdicts.record
         self.effects.run(EffectKind.RENEW, record, self.policy, verdicts, now, events.make, judged_from, due_changes)

@@ -1,6 +1,6 @@
 """Findings that became known, or worse, a short time ago: what made the verdicts on images change."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import NamedTuple
 
@@ -59,19 +59,26 @@ class ComponentOccurrence(NamedTuple):
     layer: str
 
 
+class RecentFindings(NamedTuple):
+    """The findings that became known, or worse, a short time ago, and how many there are.
+
+    Of each component: whether KEV does not list the vulnerability, the rank of its severity, and its name.
+    """
+
+    by_component: Mapping[int, Sequence[tuple[bool, int, str]]]
+    finding_count: int
+
+
 class FleetChanges:
     """Reads the fleet index for what is new."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def list_recent_vulnerabilities(
-        self, images: Collection[str], since: str, now: str
-    ) -> dict[str, list[dict[str, str]]]:
-        """The vulnerabilities that are new in images since that time, or worse, by digest.
+    def list_recent_findings(self, since: str, now: str) -> RecentFindings:
+        """The findings that are new since that time, or worse.
 
-        Each has `id` and `severity`. Those that KEV lists come first, then the most severe. What a clock recorded that
-        was ahead does not count.
+        What a clock recorded that was ahead does not count.
         """
         finding = (fleet_findings.c.component, fleet_findings.c.vulnerability)
         is_of_news = (finding[0] == fleet_news.c.component) & (finding[1] == fleet_news.c.vulnerability)
@@ -83,14 +90,25 @@ class FleetChanges:
             .where(fleet_news.c.at.between(since, compute_latest_time(now)))
         )
         by_component: dict[int, list[tuple[bool, int, str]]] = {}
+        with self._database.read() as connection:
+            findings = connection.execute(recent).all()
+        for component, name, severity, exploited_on in findings:
+            by_component.setdefault(component, []).append((exploited_on is None, severity.rank, name))
+        return RecentFindings(by_component, len(findings))
+
+    def list_vulnerabilities_of(
+        self, images: Collection[str], recent_findings: RecentFindings
+    ) -> dict[str, list[dict[str, str]]]:
+        """The vulnerabilities of these findings that images have, by digest.
+
+        Each has `id` and `severity`. Those that KEV lists come first, then the most severe.
+        """
+        by_component = recent_findings.by_component
         digests = sorted(images)
+        if recent_findings.finding_count > FINDINGS_LIMIT:
+            digests = digests[:IMAGES_LIMIT]
         by_image: dict[str, set[tuple[bool, int, str]]] = {}
         with self._database.read() as connection:
-            findings = connection.execute(recent).all() if digests else ()
-            for component, name, severity, exploited_on in findings:
-                by_component.setdefault(component, []).append((exploited_on is None, severity.rank, name))
-            if len(findings) > FINDINGS_LIMIT:
-                digests = digests[:IMAGES_LIMIT]
             for part in split_into_batches(digests) if by_component else ():
                 for digest, component in connection.execute(_select_image_components(part, by_component)):
                     by_image.setdefault(digest, set()).update(by_component[component])
