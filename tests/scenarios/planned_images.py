@@ -34,7 +34,7 @@ def make_package(name: str, version: str = "1") -> Package:
 def make_advisory(name: str, severity: Severity, fixed: str, variant: str = "") -> Advisory:
     """An advisory about a package. Another `variant` is another vulnerability of it."""
     events = (("introduced", "0"), ("fixed", fixed)) if fixed else (("introduced", "0"),)
-    number = int(sha256(f"{name}{variant}".encode()).hexdigest()[:6], 16)
+    number = int(sha256(f"{name}{variant}".encode()).hexdigest()[:5], 16)  # 7 digits
     return Advisory(
         id=f"CVE-2026-{number}",
         ecosystem="Debian:13",

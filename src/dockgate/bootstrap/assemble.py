@@ -66,9 +66,8 @@ def assemble(
     """Make a server; without its web application it is a worker.
 
     `on_drain` is called when an operator drains this process, `on_lost` when others have taken over its work. While
-    `check` raises UnavailableError, the worker sends no heartbeat, so that others take over its work, and no feed is
-    updated. `observe` is called before and after each effect, and `read_policy` replaces the policies that images are
-    evaluated by: for tests.
+    `check` raises UnavailableError, the worker sends no heartbeat and updates no feed. For tests, `observe` is called
+    before and after each effect, and `read_policy` replaces the policies that images are evaluated by.
     """
     store, clock = adapters.store, ServerClock(adapters.clock)
     if not store.database.is_shared:
