@@ -152,13 +152,22 @@ remove_leftover_rules() {
 }
 
 # Style, types, the import table, and plain names.
+# Types take as long as all other checks, which run meanwhile.
 lint() {
-    "$venv/bin/ruff" check
-    "$venv/bin/ruff" format --check
-    "$venv/bin/mypy"
-    "$venv/bin/lint-imports"
-    "$venv/bin/python" scripts/language.py
-    "$venv/bin/python" scripts/references.py
+    is_clean=yes
+    "$venv/bin/mypy" &
+    types=$!
+    check_style || is_clean=no
+    wait "$types" || is_clean=no
+    [ "$is_clean" = yes ]
+}
+
+check_style() {
+    "$venv/bin/ruff" check &&
+        "$venv/bin/ruff" format --check &&
+        "$venv/bin/lint-imports" &&
+        "$venv/bin/python" scripts/language.py &&
+        "$venv/bin/python" scripts/references.py
 }
 
 # One set-up at a time in this checkout; the lock is on the folder itself and ends with the subshell.
