@@ -226,7 +226,10 @@ def test_an_image_disguised_as_a_document_is_refused(site: Site) -> None:
     program = make.pack_tar({"bin/sh": b"\x7fELF\x02\x01\x01\x00"})
     config = evil.blobs[content["config"]["digest"]]
     other_case = json.dumps({"rootfs": {}, "Rootfs": json.loads(config)["rootfs"]}).encode()
+    signature_with_urls = json.loads(push_documents(site, "gated/app", b"{}", **subject))
+    signature_with_urls["layers"][0]["urls"] = ["http://127.0.0.1/"]
     attacks = {
+        "a signature that clients fetch from a URL": signature_with_urls,
         "an image under cosign's tag": content,
         "an image with a subject": content | subject,
         "a program as a signature": json.loads(push_documents(site, "gated/app", program, **subject)),

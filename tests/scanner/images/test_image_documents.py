@@ -35,15 +35,25 @@ def encode_document(document: object) -> bytes:
         encode_document({**MANIFEST, "x": 1, "X": 2}),
         encode_document(MANIFEST)[:-1] + b', "layers": []}',
         encode_document(MANIFEST)[:-1] + b', "annotations": {"a": "", "a": "b"}}',
+        encode_document({**MANIFEST, "layers": [{**LAYER, "URLs": ["http://127.0.0.1/"]}]}),
         encode_document({**INDEX, "manifestS": []}),
         encode_document({"manifests": [{**LAYER, "Platform": {"os": "linux", "architecture": "amd64"}}]}),
         encode_document({"manifests": [{**LAYER, "platform": {"os": "linux", "architecture": "amd64", "OS": "x"}}]}),
     ],
-    ids=range(13),
+    ids=range(14),
 )
 def test_a_manifest_that_can_be_read_in_two_ways_is_refused(document: bytes) -> None:
     with pytest.raises(ImageError, match="read in two ways"):
         parse_manifest(document, DIGEST)
+
+
+def test_an_image_that_has_runtimes_request_urls_is_refused() -> None:
+    """podman and containerd fetch a layer from its URLs first, whatever its media type, and from any host."""
+    for part in ({"config": {**CONFIG, "urls": ["http://127.0.0.1/"]}}, {"layers": [{**LAYER, "urls": ["x"]}]}):
+        with pytest.raises(ImageError, match="from a URL"):
+            parse_manifest(encode_document(MANIFEST | part), DIGEST)
+    without = encode_document({**MANIFEST, "layers": [{**LAYER, "urls": []}]})
+    assert isinstance(parse_manifest(without, DIGEST), Manifest)
 
 
 @pytest.mark.parametrize("extra_config", [{"OS": "linux"}, {"RootFS": {}}, {"rootfs": {"Diff_IDs": []}}])

@@ -34,7 +34,7 @@ NOT_RUNNABLE = "unknown/unknown"
 NAMES = frozenset(
     {
         "schemaVersion", "mediaType", "manifests", "layers", "config", "digest", "size", "platform", "annotations",
-        "os", "architecture", "variant", "fsLayers",
+        "os", "architecture", "variant", "fsLayers", "urls",
     }
 )  # fmt: skip
 # What is read of a config.
@@ -179,6 +179,11 @@ def _parse_descriptor(value: object, digest: str) -> Descriptor:
         raise ImageError(f"Manifest {digest} is broken: {error}") from error
     if not isinstance(size, int) or size < 0:
         raise ImageError(f"Manifest {digest} is broken: it gives {digest_text} the size {size!r}.")
+    if fields.get("urls"):
+        raise ImageError(
+            f"Manifest {digest} has runtimes fetch {digest_text} from a URL, not from the registry.",
+            "Push the image with all of its layers.",
+        )
     return Descriptor(
         digest=str(digest_text),
         size=size,

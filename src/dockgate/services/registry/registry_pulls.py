@@ -272,6 +272,8 @@ class RegistryPulls:
         """The blobs of an image manifest. ValueError unless each is a JSON object, and the config names no others."""
         if "fsLayers" in content or len(content["layers"]) > _DOCUMENTS:
             raise ValueError("not a manifest of documents")
+        if any(descriptor.get("urls") for descriptor in (content["config"], *content["layers"])):
+            raise ValueError("clients fetch it from elsewhere")
         room = DOCUMENTS_LIMIT
         config, *layers = (str(descriptor["digest"]) for descriptor in (content["config"], *content["layers"]))
         for digest in (config, *layers):
