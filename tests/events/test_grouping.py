@@ -46,7 +46,7 @@ def test_one_vulnerability_in_300_images_is_one_message_with_the_ten_worst() -> 
     assert len(lines) == 10
     assert lines[0].startswith("- shop (team/app@sha256:")
     assert "and 290 more" in message.text
-    assert message.text.endswith(LINK)
+    assert message.text.endswith(f"`dockgate where CVE-2026-1` shows each place that has it.\n\nAll: {LINK}")
     assert message.detail["count"] == 300
     assert message.detail["vulnerabilities"] == [{"id": "CVE-2026-1", "severity": "HIGH", "images": 300}]
 
@@ -361,3 +361,19 @@ def test_the_title_of_one_line_names_what_it_is_about(kind: str, detail: dict[st
     other_event = make_state_event("feed.stale", 2, feed="epss")
     assert group_events([event, other_event], LINK).title != title
     assert group_events([event], LINK, 1).title != title
+
+
+def test_a_failed_feed_is_reported_with_its_reason_and_without_json() -> None:
+    parts = [{"part": f"osv {name}", "reason": f"{name} is not readable"} for name in ("Debian", "PyPI")]
+    event = make_state_event("feed.failed", 1, feed="osv", parts=parts)
+    other_event = make_state_event("feed.failed", 2, feed="kev", parts=[{"part": "kev", "reason": "no answer"}])
+    assert [line["text"] for line in group_events([event, other_event], LINK).detail["worst"]] == [
+        "kev: feed failed: no answer",
+        "osv: feed failed: Debian is not readable",
+    ]
+    failed_execution = make_state_event("execution.failed", 3, pipeline="Web", reason="x")
+    assert group_events([event, failed_execution], LINK).title == "2 events: execution failed, feed failed"
+    text = describe(event)[1]
+    assert text.startswith("Debian is not readable\n")
+    assert "parts: osv Debian: Debian is not readable; osv PyPI: PyPI is not readable" in text
+    assert "parts: kev\n" in f"{describe(other_event)[1]}\n"

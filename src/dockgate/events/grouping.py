@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from sys import intern
 from typing import Any
 
+from dockgate.events.event_details import read_image_resource, read_reason, read_text, read_vulnerabilities
 from dockgate.gate.policy import PolicyReference
 from dockgate.shared.timestamps import format_seconds, parse_time
 from dockgate.shared.wording import format_count, shorten_text, to_one_line
@@ -114,23 +115,23 @@ def read_summary(event: Mapping[str, Any]) -> EventSummary:
     detail = event.get("detail")
     detail = detail if isinstance(detail, Mapping) else {}
     kind = intern(to_one_line(str(event.get("detail-type", "event"))))
-    names, severities = _read_vulnerabilities(detail)
-    service, status, policy = (_read_text(detail, *keys) for keys in (("service",), ("status", "state"), ("policy",)))
+    names, severities = read_vulnerabilities(detail)
+    service, status, policy = (read_text(detail, *keys) for keys in (("service",), ("status", "state"), ("policy",)))
     policy = PolicyReference.parse(policy).label
     resource = read_image_resource(detail)
-    image = _read_text(detail, "image", "image-digest", "digest") or _read_text(resource, "imageHash")
-    repository = _read_text(detail, "repository", "repository-name") or _read_text(resource, "repositoryName")
+    image = read_text(detail, "image", "image-digest", "digest") or read_text(resource, "imageHash")
+    repository = read_text(detail, "repository", "repository-name") or read_text(resource, "repositoryName")
     repository = repository.rpartition(":repository/")[2]
     image_name = f"{repository}@{image}" if repository and image else repository or image
     subject = (
         service
         or image_name
-        or _read_text(detail, "pipeline", "waiver", "feed")
+        or read_text(detail, "pipeline", "waiver", "feed")
         or to_one_line(str(event.get("id", "")))
     )
-    previous = intern(_read_text(detail, "previous"))
+    previous = intern(read_text(detail, "previous"))
     is_move = kind == TAG_MOVED
-    tag_name = f"{repository}:{_read_text(detail, 'tag')}" if is_move else None
+    tag_name = f"{repository}:{read_text(detail, 'tag')}" if is_move else None
     name = tag_name or (f"{service} ({image_name})" if service and image_name else subject)
     policy_status = intern(_format_status(status, policy, previous))
     parts = [
@@ -138,7 +139,7 @@ def read_summary(event: Mapping[str, Any]) -> EventSummary:
         _format_deadline(detail, str(event.get("time", ""))) if kind in _RISKS else "",
         policy_status,
         _format_names(names),
-        shorten_text(_read_text(detail, "summary", "reason"), 160),
+        shorten_text(read_reason(detail), 160),
     ]
     if is_move:
         parts.append(f"back to {image[:19]}" if image == previous else f"from {previous[:19]} to {image[:19]}")
@@ -169,7 +170,7 @@ def read_summary(event: Mapping[str, Any]) -> EventSummary:
 
 def _format_deadline(detail: Mapping[str, Any], time: str) -> str:
     """Say until when the image is to be replaced, or at the time of the event, since when it should have been."""
-    deadline, event_time = parse_time(_read_text(detail, "deadline")), parse_time(time)
+    deadline, event_time = parse_time(read_text(detail, "deadline")), parse_time(time)
     if deadline is None:
         return ""
     is_passed = event_time is not None and deadline <= event_time
@@ -249,7 +250,7 @@ def _find_state_key(event: Mapping[str, Any]) -> bytes | None:
     if not isinstance(kind, str) or not isinstance(detail, Mapping) or kind not in _STATE_FIELDS:
         return None
     name, fields = _STATE_FIELDS[kind]
-    values = [_read_text(detail, each) for each in fields]
+    values = [read_text(detail, each) for each in fields]
     return _compute_state_key(name, values) if any(values) else None
 
 
@@ -330,10 +331,8 @@ def _make_title(count: int, vulnerabilities: list[tuple[str, _Count]], kinds: Ma
     if vulnerabilities:
         images: set[str] = set().union(*(each.images for _, each in vulnerabilities))
         return f"{len(vulnerabilities)} vulnerabilities, {format_count(len(images), 'image')} affected"
-    if len(kinds) == 1:
-        (kind,) = kinds
-        return f"{format_count(count, 'event')}: {_format_kind(kind)}"
-    return format_count(count, "event")
+    names = [_format_kind(kind) for kind in sorted(kinds, key=lambda kind: (-kinds[kind], kind))]
+    return f"{format_count(count, 'event')}: {_format_names(names)}"
 
 
 def _make_text(
@@ -363,36 +362,6 @@ def _make_text(
     if len(kinds) > 1:
         listed_kinds = sorted(kinds.items(), key=lambda item: (-item[1], item[0]))[:KINDS_LIMIT]
         lines += ["", "By kind: " + ", ".join(f"{kind} {count}" for kind, count in listed_kinds)]
+    if vulnerabilities:
+        lines += ["", f"`dockgate where {vulnerabilities[0][0]}` shows each place that has it."]
     return "\n".join([*lines, "", f"All: {link}"]).lstrip("\n")
-
-
-def _read_vulnerabilities(detail: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Names and severities (empty where unknown): of texts, or of objects with `id` and `severity`.
-
-    At most 100.
-    """
-    values = detail.get("vulnerabilities") or detail.get("vulnerability") or ()
-    nested_details = detail.get("packageVulnerabilityDetails")
-    if not values and isinstance(nested_details, Mapping):
-        values = {"id": nested_details.get("vulnerabilityId"), "severity": detail.get("severity")}
-    names: dict[str, str] = {}
-    for value in (values if isinstance(values, list | tuple) else [values])[:100]:
-        name = value.get("id") if isinstance(value, Mapping) else value
-        if name:
-            severity = value.get("severity") if isinstance(value, Mapping) else ""
-            names.setdefault(intern(shorten_text(to_one_line(str(name)), 60)), intern(str(severity or "")))
-    return tuple(names), tuple(names.values())
-
-
-def read_image_resource(detail: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The image that an `Inspector2 Finding` is about; empty for none."""
-    resources = detail.get("resources")
-    value: object = resources[0] if isinstance(resources, list) and resources else None
-    for name in ("details", "awsEcrContainerImage"):
-        value = value.get(name) if isinstance(value, Mapping) else None
-    return value if isinstance(value, Mapping) else {}
-
-
-def _read_text(detail: Mapping[str, Any], *names: str) -> str:
-    value = next((detail[name] for name in names if detail.get(name)), "")
-    return to_one_line(value if isinstance(value, str) else json.dumps(value, default=str))

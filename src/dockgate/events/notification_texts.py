@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dockgate.events.grouping import read_image_resource
+from dockgate.events.event_details import read_image_resource, read_reason
 from dockgate.gate.policy import PolicyReference
 from dockgate.shared.wording import shorten_text, to_one_line
 
@@ -136,6 +136,10 @@ def _format_value(value: object) -> str:
     vulnerability = {"id", "severity"}
     if isinstance(value, list) and all(isinstance(each, Mapping) and each.keys() == vulnerability for each in value):
         return ", ".join(f"{each['id']} ({each['severity']})" for each in value)
+    part = {"part", "reason"}
+    if isinstance(value, list) and all(isinstance(each, Mapping) and each.keys() == part for each in value):
+        reasons = [f"{each['part']}: {each['reason']}" for each in value]
+        return "; ".join(reasons) if len(value) > 1 else value[0]["part"]
     if isinstance(value, Mapping) and value and all(type(each) is int for each in value.values()):
         return ", ".join(f"{count:,} {name}" for name, count in value.items() if count) or "0"
     return json.dumps(value, ensure_ascii=False)
@@ -222,10 +226,7 @@ def _format_image(detail: Mapping[str, Any], subject: str) -> str:
 
 def _make_text(detail: Mapping[str, Any]) -> str:
     """Return what happened, in the words of the event, if it has any."""
-    text = detail.get("summary") or detail.get("reason") or detail.get("title")
-    parts = detail.get("parts")
-    if not text and isinstance(parts, list) and parts and isinstance(parts[0], Mapping):
-        text = parts[0].get("reason")
+    text = read_reason(detail) or detail.get("title")
     previous, status = detail.get("previous"), detail.get("status")
     if previous and status:
         policy, former_policy = detail.get("policy"), detail.get("former_policy")

@@ -55,6 +55,8 @@ def test_an_owner_without_a_target_is_named_and_keeps_no_other_from_being_notifi
 ) -> None:
     assert find_recipients(store, ("eve", "bob"), repository="team/web") == ("hook",)
     assert "eve, an owner of team/web, has no target: apply a Target with `for: [eve]`" in caplog.text
+    assert find_recipients(store, ("target:chat", "bob"), repository="team/web") == ("hook",)
+    assert "target:chat, an owner of team/web, has no target: apply the Target chat" in caplog.text
 
 
 def find_waiver_recipients(store: Store, **scope: Any) -> tuple[str, ...]:

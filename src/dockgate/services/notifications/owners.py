@@ -97,9 +97,9 @@ class Owners:
         for owner in assignment.owners if assignment else ():
             targets = self._find_owner_targets(owner)
             if not targets:
-                _log.warning(
-                    "%s, an owner of %s, has no target: apply a Target with `for: [%s]`", owner, repository, owner
-                )
+                name = owner.removeprefix(_TARGET)
+                advice = f"the Target {name}" if owner.startswith(_TARGET) else f"a Target with `for: [{name}]`"
+                _log.warning("%s, an owner of %s, has no target: apply %s", owner, repository, advice)
             names |= dict.fromkeys(targets)
         return tuple(names)
 

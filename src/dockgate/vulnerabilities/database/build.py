@@ -65,7 +65,7 @@ def parse(feed: Feed, part: Part, stream: BinaryIO) -> Iterator[FeedStatement]:
     try:
         yield from feed.parse(stream, part.name)
     except UnreadableError as error:
-        advice = "Fetch the file again; the database in place is unchanged."
+        advice = "The database in place is unchanged. It is updated once the file is right."
         raise UnreadableError(f"{error} It came from {part.source}.", advice) from error
 
 

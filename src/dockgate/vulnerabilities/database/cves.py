@@ -31,6 +31,6 @@ def write_cve(
         if present_row == row:
             return False
         reason = f"{part.title} has {statement.cve} twice, with different values. It came from {part.source}."
-        advice = "The present data is used until the publisher has corrected it."
+        advice = "The database in place is unchanged. It is updated once the file is right."
         raise UnreadableError(reason, advice) from error
     return True

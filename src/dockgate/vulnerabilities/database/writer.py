@@ -324,7 +324,8 @@ class Writer:
             self._sql.execute("INSERT INTO affected VALUES (?, ?, ?, ?, ?)", (*key, content))
         except sqlite3.IntegrityError as error:
             reason = f"{part.title} has the record {row.id} twice. It came from {part.source}."
-            raise UnreadableError(reason, "Fetch the file again; the database in place is unchanged.") from error
+            advice = "The database in place is unchanged. It is updated once the file is right."
+            raise UnreadableError(reason, advice) from error
         return body
 
     def _write_record(self, part: int, body: str) -> None:

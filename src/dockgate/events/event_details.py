@@ -1,0 +1,56 @@
+"""Read the details of events, whatever their shape. Pure."""
+
+import json
+from collections.abc import Mapping
+from sys import intern
+from typing import Any
+
+from dockgate.shared.wording import shorten_text, to_one_line
+
+
+def read_vulnerabilities(detail: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Names and severities (empty where unknown): of texts, or of objects with `id` and `severity`.
+
+    At most 100.
+    """
+    values = detail.get("vulnerabilities") or detail.get("vulnerability") or ()
+    nested_details = detail.get("packageVulnerabilityDetails")
+    if not values and isinstance(nested_details, Mapping):
+        values = {"id": nested_details.get("vulnerabilityId"), "severity": detail.get("severity")}
+    names: dict[str, str] = {}
+    for value in (values if isinstance(values, list | tuple) else [values])[:100]:
+        name = value.get("id") if isinstance(value, Mapping) else value
+        if name:
+            severity = value.get("severity") if isinstance(value, Mapping) else ""
+            names.setdefault(intern(shorten_text(to_one_line(str(name)), 60)), intern(str(severity or "")))
+    return tuple(names), tuple(names.values())
+
+
+def read_image_resource(detail: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The image that an `Inspector2 Finding` is about; empty for none."""
+    resources = detail.get("resources")
+    value: object = resources[0] if isinstance(resources, list) and resources else None
+    for name in ("details", "awsEcrContainerImage"):
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return value if isinstance(value, Mapping) else {}
+
+
+def read_text(detail: Mapping[str, Any], *names: str) -> str:
+    """Return the first field of these that has a value, in one line.
+
+    Others than texts are returned as JSON. Empty without any.
+    """
+    value = next((detail[name] for name in names if detail.get(name)), "")
+    return to_one_line(value if isinstance(value, str) else json.dumps(value, default=str))
+
+
+def read_reason(detail: Mapping[str, Any]) -> str:
+    """Return why it happened, in the words of the event, empty if it does not say.
+
+    Of several failed parts, the reason of the first.
+    """
+    if text := read_text(detail, "summary", "reason"):
+        return text
+    parts = detail.get("parts")
+    part = parts[0] if isinstance(parts, list) and parts else None
+    return read_text(part, "reason") if isinstance(part, Mapping) else ""
