@@ -64,3 +64,9 @@ def test_a_file_on_which_a_lexer_takes_minutes_is_plain_after_a_moment() -> None
     lines = ["a"] * (MAX_BYTES // 2)
     page = make_text_page(lines, first=len(lines))
     assert render_code("Slow.java", lines, page, seconds=0.5) == {}
+
+
+def test_a_text_on_which_a_lexer_took_too_long_is_not_tried_again_for_some_minutes() -> None:
+    assert _render_text("slow.py", PYTHON, seconds=0) == {}
+    assert _render_text("slow.py", PYTHON) == {}
+    assert _render_text("slow.py", f"{PYTHON}\n") != {}

@@ -1,17 +1,21 @@
 """Colours for the lines of files, by Pygments. Kinds of tokens become classes, all text is escaped.
 
 Patterns of its lexers can take minutes for a small hostile file, and block every thread of their process meanwhile.
-Therefore they run in a child process for a short time. What is not highlighted in time is plain.
+Therefore they run in a child process for a short time. What is not highlighted in time is plain, and
+stays so for some minutes.
 """
 
+import hashlib
 import json
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Sequence
 
 from markupsafe import Markup, escape
 
+from dockgate.web.console.recent_verdicts import Recent
 from dockgate.web.console.terminal_text import escape_invisible
 from dockgate.web.console.text_pages import MAX_LINE, TextPage
 
@@ -24,6 +28,10 @@ MAX_ELEMENTS = 15_000
 SECONDS = 1.0
 # Lexers that run at once.
 _slots = threading.BoundedSemaphore(2)
+# How long a text on which a lexer took too long is plain, in seconds. On a busy machine any text can be slow.
+SLOW_SECONDS = 600.0
+# The ends of these times for the last such texts, by the hash of the file's name and the text.
+_slow_until = Recent[float](1000)
 
 _KINDS = frozenset(("comment", "keyword", "string", "number", "name"))
 
@@ -51,7 +59,8 @@ def render_code(file_name: str, lines: Sequence[str], page: TextPage, seconds: f
 
 def _run_lexer(file_name: str, first: int, text: str, seconds: float) -> list[list[list[str]]] | None:
     """The pieces of the lines from `first`, each a kind and a text. None if they are not known in time."""
-    if not _slots.acquire(timeout=seconds):
+    key = hashlib.sha256(f"{file_name}\0{text}".encode()).hexdigest()
+    if time.monotonic() < (_slow_until.get(key) or 0) or not _slots.acquire(timeout=seconds):
         return None
     try:
         result = subprocess.run(
@@ -64,6 +73,7 @@ def _run_lexer(file_name: str, first: int, text: str, seconds: float) -> list[li
             env={"LANG": "C.UTF-8"},
         )
     except subprocess.TimeoutExpired:
+        _slow_until.add(key, time.monotonic() + SLOW_SECONDS)
         return None
     finally:
         _slots.release()

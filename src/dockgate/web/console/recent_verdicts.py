@@ -32,11 +32,15 @@ class Recent(Generic[T]):
         value = self.get(digest)
         if value is None:
             value = make()
-            with self._lock:
-                self._values[digest] = value
-                while len(self._values) > self._limit:
-                    self._values.popitem(last=False)
+            self.add(digest, value)
         return value
+
+    def add(self, digest: str, value: T) -> None:
+        """Remember a value."""
+        with self._lock:
+            self._values[digest] = value
+            while len(self._values) > self._limit:
+                self._values.popitem(last=False)
 
 
 class RecentVerdicts:
