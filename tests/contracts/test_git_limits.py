@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from dockgate.delivery.sources.git import GitHost, run_http_backend
+from dockgate.delivery.sources.git_files import GitFiles
 from dockgate.delivery.sources.git_run import MAX_MEMORY, MAX_OUTPUT, run
 from dockgate.delivery.sources.pre_receive import MAX_COMMIT, MAX_REFERENCES, MAX_TREE
 from dockgate.shared.errors import DiskFullError, NotFoundError, TooLargeError
@@ -41,6 +42,14 @@ class Bare:
     def commit(self, tree: str, message: bytes = b"Change") -> str:
         head = b"tree %s\nauthor %s\ncommitter %s\n\n" % (tree.encode(), PERSON, PERSON)
         return self.write_object("commit", head + message)
+
+    def write_claim(self, size: int) -> str:
+        """A blob that claims to have `size` bytes."""
+        blob = hashlib.sha1(b"%d" % size, usedforsecurity=False).hexdigest()
+        file = self.path / "objects" / blob[:2] / blob[2:]
+        file.parent.mkdir(exist_ok=True)
+        file.write_bytes(zlib.compress(b"blob %d\0a" % size))
+        return blob
 
     def make_bomb(self) -> str:
         """A commit with 10^9 files."""
@@ -160,6 +169,12 @@ def test_git_output_is_read_up_to_a_limit(bare: Bare) -> None:
         run(*log, max_output=50_000)
     assert len(run(*log)) == 100_001
     assert MAX_OUTPUT < MAX_MEMORY
+
+
+def test_the_difference_of_files_that_exceed_gits_memory_is_refused_as_too_large(bare: Bare) -> None:
+    commit = bare.commit(bare.write_folder("100644", bare.write_claim(3 * MAX_MEMORY)))
+    with pytest.raises(TooLargeError, match="the difference is too large"):
+        GitFiles(bare.folder).diff_commits("web", None, commit)
 
 
 def test_a_tree_of_too_many_paths_is_not_archived(bare: Bare, tmp_path: Path) -> None:

@@ -105,10 +105,12 @@ def test_unknown_repositories_revisions_and_folders_are_not_found(repository: Re
             repository.files.list(name, revision, folder)
 
 
-def test_a_large_file_is_refused(repository: Repository) -> None:
-    repository.push({"a": "x" * (MAX_FILE + 1)})
-    with pytest.raises(TooLargeError):
+def test_a_large_file_and_difference_are_refused(repository: Repository) -> None:
+    commit = repository.push({"a": "x" * (MAX_FILE + 1)})
+    with pytest.raises(TooLargeError, match="a is larger than"):
         repository.files.read("web", "main", "a")
+    with pytest.raises(TooLargeError, match="the difference is too large"):
+        repository.files.diff_commits("web", None, commit)
 
 
 def test_the_history_is_newest_first(repository: Repository) -> None:

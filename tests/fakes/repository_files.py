@@ -47,7 +47,7 @@ class MemoryFiles:
         if check_path(path) not in files:
             raise NotFoundError(f"no file {path!r}", "Open the folder above it.")
         if len(files[path].encode()) > MAX_FILE:
-            raise TooLargeError("the file is too large")
+            raise TooLargeError(f"{path} is larger than {MAX_FILE} bytes")
         return files[path].encode()
 
     def find_commit(self, repository: str, name: str) -> str:
@@ -73,6 +73,8 @@ class MemoryFiles:
         for path in sorted({*before, *after}):
             old, new = (files.get(path, "").splitlines(keepends=True) for files in (before, after))
             parts += unified_diff(old, new, f"a/{path}", f"b/{path}") if old != new else []
+        if sum(map(len, parts)) > MAX_FILE:
+            raise TooLargeError("the difference is too large to show")
         return "".join(parts)
 
     def prepare(self, repository: str, edit: FileEdit, at: datetime) -> str:

@@ -11,6 +11,7 @@ from tests.scenarios.console_site import Site
 from tests.scenarios.live import wait_until
 from tests.scenarios.server import ServerSystem
 
+from dockgate.delivery.repository_files import MAX_FILE
 from dockgate.identity.model import Role
 from dockgate.web.authorization import MAX_RECORDED, FailedAuthentications, RecentCalls
 
@@ -143,6 +144,14 @@ def test_a_file_keeps_its_line_endings_and_one_that_is_not_text_is_not_changed(s
         )
         assert answer.status_code == 303
         assert browser.get("/repositories/web/raw/mixed?at=main").content.decode() == "\ufeffa\r\nB\nc"
+
+
+def test_what_is_too_large_for_a_page_is_said_on_it(site: Site, browser: Browser) -> None:
+    commit = site.server.push("web", files={"Dockerfile": "FROM scratch\n", "a": "x" * (MAX_FILE + 1)}, branch="large")
+    response = browser.get("/repositories/web/files/a?at=large")
+    assert (response.status_code, "/raw/" in response.text) == (200, False)
+    assert f"a is larger than {MAX_FILE} bytes." in response.text.lower()
+    assert "The difference is too large to show." in browser.get(f"/repositories/web/commits/{commit}").text
 
 
 def test_a_viewer_cannot_change_a_file(site: Site) -> None:

@@ -2,7 +2,8 @@
 
 import re
 import tempfile
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -20,7 +21,15 @@ from dockgate.delivery.repository_files import (
 from dockgate.delivery.source_ports import Commit
 from dockgate.delivery.sources.git import get_git_dir, resolve
 from dockgate.delivery.sources.git_run import run
-from dockgate.shared.errors import ChangedError, ConflictError, NotFoundError, UnavailableError, UsageError
+from dockgate.shared.byte_sizes import format_byte_size
+from dockgate.shared.errors import (
+    ChangedError,
+    ConflictError,
+    NotFoundError,
+    TooLargeError,
+    UnavailableError,
+    UsageError,
+)
 from dockgate.shared.interfaces import override
 
 _KINDS = {"040000": EntryKind.FOLDER, "120000": EntryKind.LINK, "160000": EntryKind.MODULE}
@@ -35,6 +44,9 @@ MAX_LIKE = 1000
 _BRANCH = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,199}")
 _AUTHOR = re.compile(r"[^<>\x00-\x1f\x7f]{1,100} <[^<>\s\x00-\x1f\x7f]{1,200}>")
 MAX_MESSAGE = 10_000
+# Seconds that a difference may take: a push of a few megabytes can have gigabytes of files.
+DIFF_SECONDS = 20.0
+GIT_ADVICE = "Fetch the repository, and look at it with git."
 # Bytes of a name in a path: file systems refuse longer ones in a checkout.
 MAX_NAME = 255
 # With -z, each field ends with NUL, which no name and no message contains.
@@ -66,7 +78,10 @@ class GitFiles(RepositoryFiles):
         git_dir, commit = self._find(repository, revision)
         if _read_mode(git_dir, commit, check_path(path)) in (None, "040000", "160000"):
             raise NotFoundError(f"no file {path!r} in {revision} of {repository}", "Open the folder above it.")
-        return _read_output(git_dir, "cat-file", "blob", f"{commit}:{path}")
+        try:
+            return _read_output(git_dir, "cat-file", "blob", f"{commit}:{path}")
+        except TooLargeError:
+            raise TooLargeError(f"{path} is larger than {format_byte_size(MAX_FILE)}", GIT_ADVICE) from None
 
     @override
     def find_commit(self, repository: str, name: str) -> str:
@@ -109,11 +124,16 @@ class GitFiles(RepositoryFiles):
     def diff_commits(self, repository: str, base: str | None, commit: str) -> str:
         git_dir, end = self._find(repository, commit)
         options = ("--no-ext-diff", "--no-textconv", "--no-color", "-M", "--submodule=short", "--patch")
-        if base is None:
-            arguments = ("show", "--format=", "--first-parent", "--no-show-signature", *options)
-            return _read_output(git_dir, *arguments, "--end-of-options", end, "--").decode("utf-8", "replace")
-        start = resolve(git_dir, repository, base)
-        return _read_output(git_dir, "diff", *options, "--end-of-options", start, end, "--").decode("utf-8", "replace")
+        arguments = (
+            ["diff", *options, "--end-of-options", resolve(git_dir, repository, base)]
+            if base
+            else [*("show", "--format=", "--first-parent", "--no-show-signature"), *options, "--end-of-options"]
+        )
+        arguments += [end, "--"]
+        try:
+            return _read_output(git_dir, *arguments, check=_limit_time(DIFF_SECONDS)).decode("utf-8", "replace")
+        except TooLargeError:  # its files, or the difference itself
+            raise TooLargeError("the difference is too large to compute or to show", GIT_ADVICE) from None
 
     @override
     def prepare(self, repository: str, edit: FileEdit, at: datetime) -> str:
@@ -256,11 +276,22 @@ def _list_commit_ids(git_dir: Path, names: Sequence[str]) -> list[str]:
     return [words[0] for words in map(str.split, lines.splitlines()) if words[1:2] == ["commit"]]
 
 
-def _read_output(git_dir: Path, *arguments: str) -> bytes:
+def _read_output(git_dir: Path, *arguments: str, check: Callable[[], object] = lambda: None) -> bytes:
     with tempfile.TemporaryFile() as file:
-        run("-C", str(git_dir), *arguments, output=file, max_output=MAX_FILE)
+        run("-C", str(git_dir), *arguments, output=file, max_output=MAX_FILE, check=check)
         file.seek(0)
         return file.read()
+
+
+def _limit_time(seconds: float) -> Callable[[], None]:
+    """A function that raises TooLargeError when it is called after this time."""
+    end = time.monotonic() + seconds
+
+    def check() -> None:
+        if time.monotonic() > end:
+            raise TooLargeError(f"git takes longer than {seconds:g} s")
+
+    return check
 
 
 def _find_head(git_dir: Path, branch: str) -> str | None:

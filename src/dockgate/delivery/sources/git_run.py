@@ -21,6 +21,8 @@ MAX_MEMORY = 1 << 30
 # Bytes of git's output that the server reads.
 MAX_OUTPUT = 32 << 20
 _MAX_ERRORS = 64 * 1024
+# How git says that MAX_MEMORY is not enough.
+_OUT_OF_MEMORY = b"fatal: Out of memory"
 _POLL_SECONDS = 0.1
 
 _CONFIG = {
@@ -49,7 +51,7 @@ def run(
     Returns its output, unless that goes to the file `output`.
 
     Raises UnavailableError, caused by a CalledProcessError, if git fails, and TooLargeError if it writes more than
-    `max_output` bytes. `check` is called several times a second, and ends git by raising.
+    `max_output` bytes or needs more than MAX_MEMORY. `check` is called several times a second, and ends git by raising.
     """
     with tempfile.TemporaryFile() as stdin, tempfile.TemporaryFile() as stdout:
         stdin.write((input_text or "").encode())
@@ -72,6 +74,8 @@ def run(
         if process.returncode == -signal.SIGXFSZ:
             check()
             raise TooLargeError(f"git {_get_verb(arguments)} wrote more than {max_output} bytes and was ended")
+        if process.returncode and errors.startswith(_OUT_OF_MEMORY):
+            raise TooLargeError(f"git {_get_verb(arguments)} needs more than {MAX_MEMORY} bytes of memory")
         if process.returncode:
             last = errors.decode(errors="replace").strip()
             raise UnavailableError(

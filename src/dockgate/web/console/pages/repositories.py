@@ -14,7 +14,7 @@ from dockgate.web import api
 from dockgate.web.api import pipelines as calls
 from dockgate.web.api import repository_contents as contents
 from dockgate.web.console.edited_text import decode_text
-from dockgate.web.console.formats import MAX_BEGINNING
+from dockgate.web.console.formats import MAX_BEGINNING, make_sentence
 from dockgate.web.console.highlighting import render_code
 from dockgate.web.console.list_links import ListLinks
 from dockgate.web.console.pages.file_edits import explain_read_only, list_started_pipelines
@@ -129,7 +129,7 @@ def show_file(
     if kind is EntryKind.FOLDER:
         entries = make_entry_table(request, server.files.list(name, at, path), at, path)
         return render_page(request, caller, "folder.html", title=f"{path} in {name}", entries=entries, **common)
-    page, coloured_lines, reason, content = None, {}, "", b""
+    page, coloured_lines, reason, content, is_readable = None, {}, "", b"", True
     try:
         content = server.files.read(name, at, path)
         text = decode_text(content)
@@ -139,7 +139,7 @@ def show_file(
             page = make_text_page(lines, first)
             coloured_lines = render_code(path.rpartition("/")[2], lines, page)
     except TooLargeError as error:
-        reason = str(error)
+        reason, is_readable = make_sentence(error.full_message), False
     return render_page(
         request,
         caller,
@@ -148,6 +148,7 @@ def show_file(
         page=page,
         coloured_lines=coloured_lines,
         reason=reason,
+        is_readable=is_readable,
         is_branch=at in server.source.list_heads(name),
         edit_refusal=explain_read_only(kind, content),
         **common,
@@ -190,7 +191,7 @@ def show_commit(
         base = server.files.find_commit(name, against.strip()) if against.strip() else None
         lines = split_lines(server.files.diff_commits(name, base, shown_commit.id))
     except TooLargeError as error:
-        reason = str(error)
+        reason = make_sentence(error.full_message)
     except NotFoundError as error:
         refusal = error
     return render_page(
