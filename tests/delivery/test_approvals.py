@@ -29,7 +29,7 @@ def test_undetermined_blocks_like_a_rejection_and_says_why() -> None:
     answer = decide(WAITING, judged_verdict, "2026-01-02")
     assert (answer.state, answer.summary, answer.verdict) == (
         ApprovalState.REJECTED,
-        "default: no feed for Debian:14",
+        "policy default: no feed for Debian:14",
         "sha256:v",
     )
 

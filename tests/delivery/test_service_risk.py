@@ -77,13 +77,13 @@ def test_another_image_ends_a_time_at_risk_at_once() -> None:
 
 def test_a_recovery_is_explained_by_what_runs_now() -> None:
     time = format_time(START)
-    risk = TimeAtRisk("web", "a", "strict: 1 HIGH finding", time, time, time)
+    risk = TimeAtRisk("web", "a", "policy strict: 1 HIGH finding", time, time, time)
     explanations = [explain_recovery(risk, verdict) for verdict in (None, *map(RunningVerdict, ("a", "b", None)))]
     assert explanations == [
-        "The image that runs is no longer rejected. Before: strict: 1 HIGH finding",
-        "The image that runs is no longer rejected. Before: strict: 1 HIGH finding",
-        "Another image runs now, which is not rejected. Before: strict: 1 HIGH finding",
-        "Nothing runs any more: the service has 0 tasks. Before: strict: 1 HIGH finding",
+        "The image that runs is no longer rejected. Before: policy strict: 1 HIGH finding",
+        "The image that runs is no longer rejected. Before: policy strict: 1 HIGH finding",
+        "Another image runs now, which is not rejected. Before: policy strict: 1 HIGH finding",
+        "Nothing runs any more: the service has 0 tasks. Before: policy strict: 1 HIGH finding",
     ]
 
 

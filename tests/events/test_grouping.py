@@ -332,9 +332,11 @@ def test_of_a_tag_that_moves_several_times_one_move_is_reported() -> None:
     ],
 )
 def test_the_line_of_a_service_at_risk_has_the_deadline(kind: str, time: str, deadline: str) -> None:
-    detail = {"service": "shop", "deadline": "2026-12-07T12:00:00.000Z", "summary": "strict: 1 CRITICAL finding"}
+    detail = {"service": "shop", "deadline": "2026-12-07T12:00:00.000Z", "summary": "policy strict: 1 CRITICAL finding"}
     (line,) = group_events([{**make_state_event(kind, 1, **detail), "time": time}], LINK).detail["worst"]
-    assert line["text"] == f"shop: {kind.replace('.', ' ').replace('_', ' ')}: {deadline}strict: 1 CRITICAL finding"
+    assert (
+        line["text"] == f"shop: {kind.replace('.', ' ').replace('_', ' ')}: {deadline}policy strict: 1 CRITICAL finding"
+    )
 
 
 @pytest.mark.parametrize(

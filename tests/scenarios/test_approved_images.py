@@ -198,7 +198,7 @@ def test_an_approval_by_a_policy_that_counts_no_more_stands_only_while_the_prese
         assert [body["data"]["status"] for body in list_calls(server, "moved1")] == statuses
     data = list_calls(server, "moved1")[0]["data"]
     assert (data["image"], data["policy"]) == (image, "lenient")
-    assert data["summary"].startswith("default: 1 CRITICAL finding, at most 0 allowed")
+    assert data["summary"].startswith("policy default: 1 CRITICAL finding, at most 0 allowed")
     assert server.get(f"/verdicts/{data['verdict']}")["policy"] == "default"
     server.apply(lenient.replace("policy: lenient", "policy: default\nallowed: [{policies: [lenient]}]"))
     server.use_cases.approved_images.review()

@@ -146,7 +146,7 @@ def test_a_file_keeps_its_line_endings_and_one_that_is_not_text_is_not_changed(s
         assert browser.get("/repositories/web/raw/mixed?at=main").content.decode() == "\ufeffa\r\nB\nc"
 
 
-def test_what_is_too_large_for_a_page_is_said_on_it(site: Site, browser: Browser) -> None:
+def test_a_file_and_a_difference_that_are_too_large_have_a_page_that_explains_it(site: Site, browser: Browser) -> None:
     commit = site.server.push("web", files={"Dockerfile": "FROM scratch\n", "a": "x" * (MAX_FILE + 1)}, branch="large")
     response = browser.get("/repositories/web/files/a?at=large")
     assert (response.status_code, "/raw/" in response.text) == (200, False)

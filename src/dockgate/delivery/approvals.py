@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from dockgate.delivery.contributors import HAS_NO_EMAIL, IS_CONTRIBUTOR, is_contributor
 from dockgate.delivery.model import Answer, Approval, ApprovalState, Approvers
 from dockgate.gate.model import Status, Verdict
-from dockgate.gate.policy import PolicyReference
-from dockgate.gate.summaries import SUMMARY_LIMIT
+from dockgate.gate.summaries import SUMMARY_LIMIT, name_policy
 from dockgate.identity.model import PERMISSIONS, Permission, Principal
 from dockgate.shared.wording import shorten_text
 
@@ -27,8 +26,8 @@ def decide(approval: Approval, verdict: tuple[Verdict, str] | None, now: str, su
         return Answer(ApprovalState.WAITING, "")
     status, summary, digest = verdict[0].status, shorten_text(verdict[0].summary, SUMMARY_LIMIT), verdict[1]
     if status is not Status.APPROVED:
-        policy = PolicyReference.parse(verdict[0].policy).label
-        return Answer(ApprovalState.REJECTED, shorten_text(f"{policy}: {summary}", SUMMARY_LIMIT), digest)
+        reason = shorten_text(name_policy(verdict[0].policy, summary), SUMMARY_LIMIT)
+        return Answer(ApprovalState.REJECTED, reason, digest)
     if approval.approvers is None:
         return Answer(ApprovalState.APPROVED, summary, digest)
     if len(supporters) < approval.approvers.count:

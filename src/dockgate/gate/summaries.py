@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from dockgate.gate.model import PlatformVerdict, Policy, Status, select_worst_status
-from dockgate.gate.policy import REFERENCE_APPROVED, REFERENCE_RULE
+from dockgate.gate.policy import REFERENCE_APPROVED, REFERENCE_RULE, PolicyReference
 from dockgate.shared.wording import shorten_text
 from dockgate.vulnerabilities.model import Finding
 
@@ -28,6 +28,11 @@ def summarize(verdicts: Sequence[PlatformVerdict], policy: Policy) -> str:
         return shorten_text("; ".join(platforms), SUMMARY_LIMIT)
     texts = (": ".join(filter(None, (", ".join(names), text))) for text, names in platforms.items())
     return shorten_text("; ".join(texts), SUMMARY_LIMIT)
+
+
+def name_policy(policy: str, summary: str) -> str:
+    """A verdict's summary that says by which policy: others may judge otherwise."""
+    return f"policy {PolicyReference.parse(policy).label}: {summary}"
 
 
 def count_waived(verdicts: Sequence[PlatformVerdict]) -> str | None:

@@ -138,5 +138,5 @@ def test_a_verdict_that_turned_while_people_took_their_time_rejects() -> None:
     table.cast.append(Vote("a", "ann", True, "", "now"))
     settle(table, "sha256:a", judge)
     assert [(answer.state, answer.summary) for _, answer in table.answers] == [
-        (ApprovalState.REJECTED, "default: a new advisory")
+        (ApprovalState.REJECTED, "policy default: a new advisory")
     ]

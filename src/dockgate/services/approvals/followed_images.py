@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cache, partial
 
 from dockgate.gate.model import Status, Verdict
+from dockgate.gate.summaries import name_policy
 from dockgate.services.approvals.answer_priority import AnswerPriority
 from dockgate.services.clock import ServerClock
 from dockgate.services.durable_effects import EffectKind, Effects
@@ -134,7 +135,7 @@ class ApprovedImages:
         own_verdict, own_digest = own_result
         if own_verdict.status is Status.APPROVED:
             return verdict, digest, verdict.summary
-        return own_verdict, own_digest, f"{own_policy}: {own_verdict.summary}"
+        return own_verdict, own_digest, name_policy(own_policy, own_verdict.summary)
 
     def _end_watch(self, followed_image: FollowedImage, until: str | None) -> None:
         """Record the end of the watch, and forget the image some days later: it may be watched again till then."""

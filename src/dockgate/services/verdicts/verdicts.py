@@ -12,6 +12,7 @@ from dockgate.gate.next_steps import advise_on_refusal
 from dockgate.gate.policy import PolicyReference
 from dockgate.gate.risk_deadline import compute_risk_deadline, find_worst_severity, list_most_urgent_findings
 from dockgate.gate.rule import Rule
+from dockgate.gate.summaries import name_policy
 from dockgate.scanner.ports import Ecosystem
 from dockgate.services.images.watched_images import WatchedImages
 from dockgate.services.policies.selection import PolicySelection, UsablePolicy
@@ -128,7 +129,7 @@ class Verdicts:
                 continue
             verdict = self._evaluate(case)
             self._record(verdict, case, context.repository)
-            reason = f"{PolicyReference.parse(usable.policy.name).label}: {verdict.summary}"
+            reason = name_policy(usable.policy.name, verdict.summary)
             if verdict.status is Status.REJECTED:
                 rejections.append(reason)
                 deadlines.append(deadline := compute_risk_deadline(verdict, usable.policy, risk_days))
