@@ -111,10 +111,11 @@ def test_tokens_are_listed_with_their_limits(dockgate: Dockgate, server: FakeSer
 def test_the_audit_log_shows_callers_and_missing_responses(dockgate: Dockgate, server: FakeServer) -> None:
     entry = {"at": "2026-11-24T10:00:00Z", "who": "ada", "token": "t", "call": "POST /x/{y}", "subject": "/x/1"}
     server.answers["GET /audit"] = [{**entry, "status": 0}, {**entry, "status": 201}]
-    output = dockgate("audit", "--by", "ada").out
+    output = dockgate("audit", "--by", "ada", "--call", "POST /x/{y}", "--result", "refused").out
     assert "POST /x/1" in output
     assert "no response" in output
-    assert server.requests[0].query == {"by": "ada", "limit": "50", "sort": "-at"}
+    filters = {"by": "ada", "call": "POST /x/{y}", "result": "Refused"}
+    assert server.requests[0].query == {**filters, "limit": "50", "sort": "-at"}
 
 
 def test_the_audit_log_shows_the_first_references_of_a_push(dockgate: Dockgate, server: FakeServer) -> None:

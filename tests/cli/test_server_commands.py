@@ -3,6 +3,7 @@
 import json
 import re
 
+import pytest
 from tests.cli import answers
 from tests.cli.answers import NAME, VERDICT
 from tests.cli.conftest import Dockgate
@@ -292,3 +293,22 @@ def test_a_registrys_hook_is_shown_and_its_secret_changed(dockgate: Dockgate, se
     assert "Bearer one" in dockgate("registry", "hook", "quay", "quay.io").out
     assert "Bearer two" in dockgate("registry", "rotate", "quay", "quay.io").out
     assert dockgate("registry", "rotate", "gitea", "quay.io").code == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "path", "filters"),
+    [
+        ("waiver list --ending --owner ana", "waivers", {"ending": "true", "owner": "ana"}),
+        ("pipeline list --result rejected", "pipelines", {"result": "Rejected"}),
+        ("rule list --no-enabled", "rules", {"enabled": "false"}),
+        ("target list --state failed", "targets", {"state": "Failed"}),
+        ("target list", "targets", {}),
+    ],
+)
+def test_lists_have_the_filters_of_their_calls(
+    dockgate: Dockgate, server: FakeServer, words: str, path: str, filters: dict[str, str]
+) -> None:
+    server.answers[f"GET /{path}"] = []
+    assert dockgate(*words.split()).code == 0
+    query = dict(server.requests[0].query)
+    assert {name: value for name, value in query.items() if name not in ("limit", "sort")} == filters

@@ -46,6 +46,12 @@ def make_sort_option(*names: str) -> Callable[[F], F]:
     )
 
 
+def select_filters(**filters: str | bool | None) -> dict[str, str]:
+    """The filters of a list that are set, as parameters of a call."""
+    values = ((name, value) for name, value in filters.items() if value is not None)
+    return {name: value if isinstance(value, str) else str(value).lower() for name, value in values}
+
+
 def print_json(value: Any) -> None:
     """Print JSON in ASCII, which cannot steer a terminal."""
     json.dump(value, sys.stdout, indent=2)

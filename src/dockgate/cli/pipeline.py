@@ -12,12 +12,13 @@ from dockgate.cli.listing_output import (
     make_sort_option,
     print_json,
     print_list,
+    select_filters,
     style_state,
     trigger_text,
 )
 from dockgate.cli.options import DurationType
 from dockgate.cli.output import print_text, print_wrapped
-from dockgate.delivery.model import Execution, Pipeline, RunState
+from dockgate.delivery.model import Execution, ExecutionResult, Pipeline, RunState
 from dockgate.shared.errors import NotFoundError, UsageError
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -39,11 +40,16 @@ def command() -> None:
 
 
 @command.command("list")
+@click.option(
+    "--result",
+    type=click.Choice([result.value for result in ExecutionResult], case_sensitive=False),
+    help="List only pipelines whose newest execution has this result.",
+)
 @make_sort_option("name", "-name", "began", "-began")
 @format_option
-def list_pipelines(sort: str, output_format: str) -> None:
+def list_pipelines(result: str | None, sort: str, output_format: str) -> None:
     """List pipelines with their newest execution."""
-    pipelines = Client().get_all("pipelines", sort=sort)
+    pipelines = Client().get_all("pipelines", sort=sort, **select_filters(result=result))
     rows = []
     for pipeline in pipelines:
         newest_execution = parse_answer(Execution, pipeline["latest"]) if pipeline["latest"] else None
@@ -57,7 +63,8 @@ def list_pipelines(sort: str, output_format: str) -> None:
             )
         )
     head = ("PIPELINE", "VERSION", "NEWEST", "STATE", "STARTED")
-    print_list(pipelines, output_format, head, rows, "No pipelines. `dockgate apply FILE` creates one.")
+    empty = "No pipeline matches." if result else "No pipelines. `dockgate apply FILE` creates one."
+    print_list(pipelines, output_format, head, rows, empty)
 
 
 @command.command()

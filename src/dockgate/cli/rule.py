@@ -7,7 +7,14 @@ import click
 
 from dockgate.cli import times
 from dockgate.cli.client import Client
-from dockgate.cli.listing_output import format_option, make_sort_option, print_fields, print_json, print_list
+from dockgate.cli.listing_output import (
+    format_option,
+    make_sort_option,
+    print_fields,
+    print_json,
+    print_list,
+    select_filters,
+)
 from dockgate.cli.output import print_text
 from dockgate.shared.errors import UsageError
 
@@ -23,11 +30,12 @@ def command() -> None:
 
 
 @command.command("list")
+@click.option("--enabled/--no-enabled", "is_enabled", default=None, help="List only rules that are on, or off.")
 @make_sort_option("name", "-name", "-changed", "changed")
 @format_option
-def list_rules(sort: str, output_format: str) -> None:
+def list_rules(is_enabled: bool | None, sort: str, output_format: str) -> None:
     """List rules."""
-    answer = Client().get_all("rules", sort=sort)
+    answer = Client().get_all("rules", sort=sort, **select_filters(enabled=is_enabled))
     rows = (
         (
             entry["name"],

@@ -14,11 +14,13 @@ from dockgate.cli.listing_output import (
     print_fields,
     print_json,
     print_list,
+    select_filters,
 )
 from dockgate.cli.output import print_text
 from dockgate.shared.errors import UsageError
 from dockgate.shared.wording import format_count
 
+STATES = ("Active", "Failed", "Off")
 _limit_option = click.option(
     "--limit", type=click.IntRange(1), default=100, show_default=True, help="How many to list."
 )
@@ -34,11 +36,12 @@ def command() -> None:
 
 
 @command.command("list")
+@click.option("--state", type=click.Choice(STATES, case_sensitive=False), help="List only targets in this state.")
 @make_sort_option("name", "-name", "type", "-type", "-waiting", "waiting", "-dead", "dead")
 @format_option
-def list_targets(sort: str, output_format: str) -> None:
+def list_targets(state: str | None, sort: str, output_format: str) -> None:
     """List targets and their delivery state."""
-    answer = Client().get_all("targets", sort=sort)
+    answer = Client().get_all("targets", sort=sort, **select_filters(state=state))
     rows = (
         (
             entry["name"],

@@ -14,6 +14,7 @@ from dockgate.cli.listing_output import (
     print_fields,
     print_json,
     print_list,
+    select_filters,
     style_state,
 )
 from dockgate.gate.model import Waiver
@@ -79,13 +80,13 @@ def add(output_format: str, key: str, **fields: Any) -> None:
 @click.option(
     "--state", "state_filter", type=click.Choice(STATES, case_sensitive=False), help="List only waivers in this state."
 )
-@click.option("--owner", default="", help="List only waivers of this owner.")
+@click.option("--owner", help="List only waivers of this owner.")
+@click.option("--ending", is_flag=True, help="List only waivers that end within 7 days.")
 @make_sort_option("-created", "created", "end", "-end")
 @format_option
-def list_waivers(state_filter: str | None, owner: str, sort: str, output_format: str) -> None:
+def list_waivers(state_filter: str | None, owner: str | None, ending: bool, sort: str, output_format: str) -> None:
     """List waivers, with expired and revoked ones."""
-    query: dict[str, Any] = {"state": state_filter, "owner": owner or None}
-    filters = {name: value for name, value in query.items() if value}
+    filters = select_filters(state=state_filter, owner=owner, ending=ending or None)
     answer = Client().get_all("waivers", sort=sort, **filters)
     rows = (
         (

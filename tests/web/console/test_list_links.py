@@ -44,3 +44,8 @@ def test_a_command_has_options_for_the_order_and_for_the_filters_that_it_knows()
     words = shlex.split(links.complete_command("dockgate waiver list", "owner", "state"))
     assert words == ["dockgate", "waiver", "list", "--owner", "it's ana", "--sort", "-began"]
     assert ListLinks("/list", SORTS, "name").complete_command("dockgate waiver list", "owner") == "dockgate waiver list"
+
+
+def test_filters_that_are_true_or_false_are_flags_of_the_command() -> None:
+    links = ListLinks("/list", SORTS, "name", [("ending", "true"), ("enabled", "false")])
+    assert links.complete_command("dockgate x", "ending", "enabled") == "dockgate x --ending --no-enabled"

@@ -117,7 +117,7 @@ class ListLinks:
     def complete_command(self, command: str, *names: str) -> str:
         """The command with options for the order of this list, and for those of these filters that it has."""
         values = [*((name, value) for name, value in self.filters if name in names), *self.order]
-        return " ".join([command, *(f"--{name} {quote_word(value)}" for name, value in values)])
+        return " ".join([command, *(_format_option(name, value) for name, value in values)])
 
     def _list_order(self, sort: str) -> list[Pair]:
         return [] if sort == self.sorts[0] else [(self.names[0], sort)]
@@ -125,3 +125,9 @@ class ListLinks:
     def _make_link(self, filters: Sequence[Pair], sort: str, cursor: str | None = None) -> str:
         pairs = [*filters, *self._list_order(sort), *([(self.names[1], cursor)] if cursor else [])]
         return f"{self.path}{f'?{urlencode(pairs)}' if pairs else ''}{self.fragment or ''}"
+
+
+def _format_option(name: str, value: str) -> str:
+    """A filter as the option of a command: those that are true or false are flags."""
+    flags = {"true": f"--{name}", "false": f"--no-{name}"}
+    return flags.get(value) or f"--{name} {quote_word(value)}"
