@@ -135,11 +135,12 @@ class Executions:
         with self._database.read() as connection:
             return [Execution(**row) for row in connection.execute(query).mappings()]
 
-    def list_unfinished(self, limit: int = 50) -> Sequence[Execution]:
-        """The executions that are under way, the oldest first."""
-        query = EXECUTION.where(executions.c.state.in_(OPEN)).order_by(executions.c.started_at, executions.c.id)
+    def list_unfinished(self, others: Sequence[str] = (), limit: int = 50) -> Sequence[Execution]:
+        """The executions that are under way, at most `limit`, and those with the ids `others`, the oldest first."""
+        query = EXECUTION.where(or_(executions.c.state.in_(OPEN), executions.c.id.in_(others)))
+        query = query.order_by(executions.c.started_at, executions.c.id).limit(limit + len(others))
         with self._database.read() as connection:
-            return [Execution(**row) for row in connection.execute(query.limit(limit)).mappings()]
+            return [Execution(**row) for row in connection.execute(query).mappings()]
 
     def list_runs_of_executions(self, execution_ids: Sequence[str]) -> Mapping[str, Sequence[ActionRun]]:
         """Every run of every action of several executions, by execution."""

@@ -71,11 +71,16 @@ class QueueItem:
 @router.get("/")
 @api.mark_self_checking
 def show_overview(
-    request: Request, caller: api.Reader, server: api.ServerDependency, shown_keys: str | None = None
+    request: Request,
+    caller: api.Reader,
+    server: api.ServerDependency,
+    shown_keys: str | None = None,
+    shown_executions: str | None = None,
 ) -> Response:
     """Show what needs a person now, and what runs.
 
-    `shown_keys` are those of the items that a live page shows, separated by commas: the answer says what has changed.
+    `shown_keys` are those of the items that a live page shows, `shown_executions` the ids of the executions, separated
+    by commas: the answer says what has changed, and has the same executions.
     """
     newest_executions = _list_newest_executions(server, caller)
     services = list_visible_services(caller, server)
@@ -87,7 +92,7 @@ def show_overview(
     # A page that fetches itself again, at each event, keeps its services.
     is_refresh = "HX-Request" in request.headers
     asked_services = [] if is_refresh else [(each.name, each.target) for each in services]
-    under_way = [each for each in server.store.executions.list_unfinished() if caller.can_reach(pipeline=each.pipeline)]
+    under_way, new_count = _list_under_way(server, caller, shown_executions)
     page = render_page(
         request,
         caller,
@@ -99,6 +104,8 @@ def show_overview(
         queue_change=describe_change(shown_keys, queue) if shown_keys is not None else None,
         is_refresh=is_refresh,
         executions=under_way,
+        has_new_executions=shown_executions is None,
+        new_execution_count=new_count,
         rows=make_execution_rows(server, under_way),
         services=services,
         tasks=count_running_tasks(server, asked_services),
@@ -152,6 +159,23 @@ async def stream_changes(
 def _list_newest_executions(server: WebServices, caller: Caller) -> list[Execution]:
     """The newest execution of each pipeline that the caller may see."""
     return [each for each in server.store.executions.list_newest() if caller.can_reach(pipeline=each.pipeline)]
+
+
+def _list_under_way(
+    server: WebServices, caller: Caller, shown_executions: str | None
+) -> tuple[Sequence[Execution], int]:
+    """The executions to show, and the number of others that are under way.
+
+    A page that shows some already gets these again, also those that have ended: its rows stay where they are.
+    """
+    shown_ids = (shown_executions or "").split(",")[:MAX_ROWS]
+    executions = [
+        each for each in server.store.executions.list_unfinished(shown_ids) if caller.can_reach(pipeline=each.pipeline)
+    ]
+    if shown_executions is None:
+        return executions, 0
+    shown = [each for each in executions if each.id in shown_ids]
+    return shown, len(executions) - len(shown)
 
 
 def _count_queue(server: WebServices, caller: Caller) -> int:
