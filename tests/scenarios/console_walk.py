@@ -45,7 +45,8 @@ def walk_pages(page: Page) -> Iterator[str]:
 
 
 def _classify_path(path: str) -> tuple[str, int, tuple[str, ...]]:
-    """Pages with the same first part of their path, as many parts, and the same parameters are of one kind."""
+    """Pages with the same first part of their path, as many parts, the same parameters and tab are of one kind."""
     parts = urlsplit(path)
-    names = sorted({name for name, _ in parse_qsl(parts.query, keep_blank_values=True)})
+    fields = parse_qsl(parts.query, keep_blank_values=True)
+    names = sorted({f"tab={value}" if name == "tab" else name for name, value in fields})
     return parts.path.split("/")[1], parts.path.count("/"), tuple(names)

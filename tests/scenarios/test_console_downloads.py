@@ -43,7 +43,7 @@ def test_a_report_is_a_file_about_the_verdict(site: Site, browser: Browser, form
     path = f"/verdicts/{verdict}/report?form={form}"
     page = browser.get(f"/verdicts/{verdict}").text
     assert path in Forms(page).links
-    assert path in Forms(browser.get(f"/images/{site.rejected_image}").text).links
+    assert path in Forms(browser.get(f"/images/{site.rejected_image}?tab=documents").text).links
     answer = browser.get(path)
     assert answer.status_code == 200, answer.text
     assert answer.headers["content-disposition"].startswith('attachment; filename="verdict-api-app-')
@@ -55,7 +55,7 @@ def test_a_report_is_a_file_about_the_verdict(site: Site, browser: Browser, form
 @pytest.mark.parametrize("form", SBOM_KINDS)
 def test_a_bill_of_materials_lists_the_packages(site: Site, browser: Browser, form: str) -> None:
     path = f"/images/{site.rejected_image}/sbom?form={form}"
-    assert path in Forms(browser.get(f"/images/{site.rejected_image}").text).links
+    assert path in Forms(browser.get(f"/images/{site.rejected_image}?tab=documents").text).links
     answer = browser.get(path)
     assert "critical-fixed-0" in json.dumps(answer.json())
     assert answer.headers["content-security-policy"] == "sandbox"
@@ -73,7 +73,7 @@ def test_an_image_without_a_scan_offers_no_bill_of_materials(site: Site, browser
     image = site.server.plan_image("unscanned", PlannedFindings())
     site.server.notify_push(image, "push-unscanned")
     path = f"/images/{image}/sbom?form=spdx"
-    assert path not in Forms(browser.get(f"/images/{image}").text).links
+    assert path not in Forms(browser.get(f"/images/{image}?tab=documents").text).links
     assert browser.get(path).status_code == 404
 
 

@@ -22,6 +22,7 @@ from dockgate.events.envelope import NewEvent
 from dockgate.scanner.model import Distribution, Inventory, LayerOrigin, Unread
 from dockgate.store.records import PushedImage
 from dockgate.vulnerabilities.model import Advisory, Range, Rating, Severity
+from dockgate.web.console.pages.images import TABS
 
 # Ends an attribute of either quotes, an element, a comment and a script, and begins each; turns the direction of text.
 ATTACK = (
@@ -131,7 +132,12 @@ def test_no_text_of_others_becomes_a_part_of_a_page(hostile: tuple[Hostile, str,
     commit = server.get("/repositories/web/commits")[0]["id"]
     waiting = [
         *("/", "/pipelines", "/pipelines/web", f"/executions/{execution}", f"/executions/{execution}/Build/Build/1"),
-        *("/images", f"/images/{image}", f"/verdicts/{verdict}", f"/verdicts/{verdict}/report?form=html"),
+        *(
+            "/images",
+            *(f"/images/{image}?tab={tab}" for tab in TABS),
+            f"/verdicts/{verdict}",
+            f"/verdicts/{verdict}/report?form=html",
+        ),
         *("/vulnerabilities", f"/vulnerabilities/{VULNERABILITY}", f"/packages/{quote(NAME, safe='')}", "/waivers"),
         *("/running/calm", f"/running/calm/tasks/{server.get('/services/calm')['tasks'][0]['id']}"),
         *("/repositories/web", f"/repositories/web/commits/{commit}", "/repositories/web/files/Dockerfile?at=main"),
@@ -139,7 +145,10 @@ def test_no_text_of_others_becomes_a_part_of_a_page(hostile: tuple[Hostile, str,
         *(f"{path}{quote(ATTACK, safe='')}" for path in ("/search?q=", "/images?repository=", "/waivers?owner=")),
         *(f"{path}{quote(ATTACK, safe='')}" for path in ("/events?pattern=", "/audit?by=", "/vulnerabilities?q=")),
         *(f"{path}{quote(ATTACK, safe='')}" for path in ("/waivers/new?vulnerability=", "/policies/default?example=")),
-        *(f"{path}{quote(ATTACK, safe='')}" for path in (f"/images/{image}?q=", f"/verdicts/{verdict}?q=", "/none/")),
+        *(
+            f"{path}{quote(ATTACK, safe='')}"
+            for path in (f"/images/{image}?tab=packages&q=", f"/verdicts/{verdict}?q=", "/none/")
+        ),
         *(f"{path}{quote(ATTACK, safe='')}" for path in ("/packages/", "/vulnerabilities/", "/new/pipeline?name=")),
         f"/exposure/report?q={VULNERABILITY}",
     ]
@@ -197,7 +206,11 @@ def test_a_person_of_one_project_finds_no_other_one_by_sorting_or_paging(
     server.post("/principals", {"name": "kim", "roles": [], "project_roles": roles})
     token = server.post("/tokens", {"principal": "kim"})["text"]
     closed_paths = (
-        *(f"/images/{image}?packages-sort=name", f"/executions/{execution}", f"/executions/{execution}/Build/Build/1"),
+        *(
+            f"/images/{image}?tab=packages&packages-sort=name",
+            f"/executions/{execution}",
+            f"/executions/{execution}/Build/Build/1",
+        ),
         *("/running/web?tasks-sort=task", "/repositories/web?files-sort=name", "/pipelines/web?sort=number"),
     )
     with Browser(server, token) as browser:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from html import unescape
 from pathlib import Path
 
 import pytest
@@ -76,7 +77,7 @@ def test_each_layer_has_its_size_origin_packages_and_findings(server: LayeredSer
 
 def test_a_layer_leads_to_the_images_with_a_finding_in_it(server: LayeredServer, image: str) -> None:
     with Browser(server, "") as browser:
-        page = browser.get(f"/images/{image}").text
+        page = browser.get(f"/images/{image}?tab=layers").text
         assert f'<a href="/images?layer={OWN}">images with it</a>' in page
         assert f"/images?layer={BASE}" not in page
         image_list = browser.get(f"/images?layer={OWN}&severity=HIGH").text
@@ -90,7 +91,7 @@ def test_a_layer_leads_to_the_images_with_a_finding_in_it(server: LayeredServer,
 
 def test_the_page_shows_what_made_a_layer_as_text(server: LayeredServer, image: str) -> None:
     with Browser(server, "") as browser:
-        page = browser.get(f"/images/{image}").text
+        page = browser.get(f"/images/{image}?tab=layers").text
     assert "49.0 MiB" in page
     assert "700 B" in page
     assert "not stated" in page
@@ -123,7 +124,7 @@ def test_layers_are_sorted_by_the_heads_of_their_table(
     server: LayeredServer, image: str, sort: str, positions: str
 ) -> None:
     with Browser(server, "") as browser:
-        page = browser.get(f"/images/{image}?layers-1-sort={sort}").text
+        page = browser.get(f"/images/{image}?tab=layers&layers-1-sort={sort}").text
     table = page.partition('<section id="layers-1">')[2].partition("</table>")[0]
     assert re.findall(r'data-label="Layer">(\d)', table) == [*positions]
     assert table.count("aria-sort=") == 1
@@ -131,11 +132,13 @@ def test_layers_are_sorted_by_the_heads_of_their_table(
 
 def test_the_number_of_packages_of_a_layer_leads_to_them(server: LayeredServer, image: str) -> None:
     with Browser(server, "") as browser:
-        page = browser.get(f"/images/{image}").text
-        links = re.findall(rf'href="(/images/{image}\?layer=sha256:\w+)#packages"[^>]*>(\d+)<', page)
+        page = browser.get(f"/images/{image}?tab=layers").text
+        links = re.findall(rf'href="(/images/{image}\?tab=packages&amp;layer=sha256:\w+)"[^>]*>(\d+)<', page)
         assert links
         for link, count in links:
-            section = browser.get(link).text.partition('<section id="packages">')[2].partition("</section>")[0]
+            section = (
+                browser.get(unescape(link)).text.partition('<section id="packages">')[2].partition("</section>")[0]
+            )
             assert re.search(rf">{count} packages? of layer \d", section)
             rows = section.partition("<tbody>")[2].partition("</tbody>")[0]
             assert rows.count("<tr>") == int(count)

@@ -168,7 +168,8 @@ def test_events_are_listed_from_the_oldest_on_too(site: Site, browser: Browser) 
 
 # A page of each kind with tables of its own, and the names and columns of these.
 TABLES = (
-    ("/images/{image}", "packages", ("name", "version", "kind", "path")),
+    ("/images/{image}?tab=packages", "packages", ("name", "version", "kind", "path")),
+    ("/images/{image}?tab=findings", "findings", ("severity", "name", "package")),
     ("/images/{image}", "verdicts", ("when", "verdict", "policy")),
     ("/images/{image}", "pushes", ("name", "when")),
     ("/packages/critical-fixed-0", "versions", ("version", "package", "ecosystem", "images", "findings")),
@@ -193,12 +194,13 @@ def test_a_table_inside_of_a_page_is_sorted_by_links_that_keep_the_rest(
     site.server.apply(content)
     site.server.apply("kind: Policy\nname: own\nrules:\n  max_findings: {CRITICAL: 0}\n")
     path = path.format(image=site.rejected_image, execution=site.execution)
-    first = browser.get(f"{path}?note=%22%3E%3Cb%3E").text
+    path += f"{'&' if '?' in path else '?'}note=%22%3E%3Cb%3E"
+    first = browser.get(path).text
     links = {link for link in Forms(first).links if f"{table}-sort=" in link and link.endswith(f"#{table}")}
     assert f'id="{table}"' in first
     for column in columns:
         (link,) = (each for each in links if re.search(rf"{table}-sort=-?{column}#", each))
-        assert link.startswith(f"{path}?note=%22%3E%3Cb%3E&")
+        assert link.startswith(f"{path}&")
         response = browser.get(link)
         assert response.status_code == 200
         head = response.text.partition(f'id="{table}"')[2].partition("</thead>")[0]
@@ -208,7 +210,7 @@ def test_a_table_inside_of_a_page_is_sorted_by_links_that_keep_the_rest(
 
 def test_packages_of_an_image_are_sorted_and_found(site: Site, browser: Browser) -> None:
     def list_package_names(query: str) -> list[str]:
-        html = browser.get(f"/images/{site.rejected_image}?{query}").text
+        html = browser.get(f"/images/{site.rejected_image}?tab=packages&{query}").text
         return re.findall(r'<a href="/packages/[^>]+><bdi class="foreign">([^<]+)', html)
 
     ascending = list_package_names("packages-sort=name")

@@ -25,6 +25,7 @@ from dockgate.web.api import search as search_calls
 from dockgate.web.console.formats import quote_word, shorten_digest
 from dockgate.web.console.list_links import FilterRow, ListLinks
 from dockgate.web.console.pages.signing_in import Form
+from dockgate.web.console.pages.verdicts import FindingRow, list_finding_rows, read_verdict
 from dockgate.web.console.rendering import render_page
 from dockgate.web.console.routes import make_page_router, redirect_to
 from dockgate.web.console.tables import make_page_table
@@ -73,6 +74,14 @@ _PUSH_KEYS: dict[str, Callable[[PushedImage], str]] = {
     "name": lambda push: f"{push.repository}:{push.tag}",
 }
 _PUSH_SORTS = ("-when", "when", "name", "-name")
+_FINDING_KEYS: dict[str, Callable[[FindingRow], str | int]] = {
+    "severity": lambda row: row.finding.severity.rank,
+    "name": lambda row: row.finding.id,
+    "package": lambda row: row.finding.package.name.lower(),
+}
+_FINDING_SORTS = ("severity", "-severity", "name", "-name", "package", "-package")
+# The parts of an image's page, of which it shows one.
+TABS = ("verdicts", "findings", "packages", "layers", "documents")
 
 router = make_page_router()
 
@@ -189,8 +198,9 @@ def show_image(
     q: str = "",
     layer: str = "",
     repository: calls.Text = "",
+    tab: str = "",
 ) -> Response:
-    """Show an image: where it was pushed, its verdicts, what was not read, its layers and packages.
+    """Show an image: what was not read, and one of its parts, by default its verdicts and where it was pushed.
 
     Name, verdict and policy are those in `repository`, or of the worst verdict. With `layer` (a digest), its packages
     are those of that layer.
@@ -210,22 +220,28 @@ def show_image(
         if q.lower() in f"{package.name} {package.version} {package.purl}".lower()
         and (layer not in positions or package.layer == layer)
     ]
+    chosen_tab = tab if tab in TABS else TABS[0]
+    findings = []
+    if chosen_tab == "findings" and view.verdicts:
+        findings = list_finding_rows(read_verdict(request, server, view.verdicts[0].digest))
     return render_page(
         request,
         caller,
         "image.html",
         title=digest[7:19],
+        tab=chosen_tab,
+        tabs={name: f"{page_path}{'&' if view.repository else '?'}tab={name}" for name in TABS},
         digest=digest,
         view=view,
         location=next(iter((*view.places, *view.pushes)), None),
         page_path=page_path,
-        layer_path=f"{page_path}{'&' if view.repository else '?'}layer=",
         differing_statuses=list_differing_statuses(view.places),
         inventories=inventories,
         layers=[
             make_page_table(request, f"layers-{number}", entry.layers, _LAYER_KEYS, _LAYER_SORTS, LAYERS)
             for number, entry in enumerate(view.inventories, 1)
         ],
+        findings=make_page_table(request, "findings", findings, _FINDING_KEYS, _FINDING_SORTS),
         packages=make_page_table(request, "packages", packages, _PACKAGE_KEYS | layer_keys, _PACKAGE_SORTS),
         verdicts=make_page_table(request, "verdicts", view.verdicts, _VERDICT_KEYS, _VERDICT_SORTS, VERDICTS),
         pushes=make_page_table(request, "pushes", view.pushes, _PUSH_KEYS, _PUSH_SORTS),

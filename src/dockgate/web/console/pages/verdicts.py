@@ -129,14 +129,14 @@ def _render(
     against: str,
     is_replay_requested: bool,
 ) -> Response:
-    stored_verdict, visibility = _read_verdict(request, server, digest), ImageVisibility(server.store, caller)
+    stored_verdict, visibility = read_verdict(request, server, digest), ImageVisibility(server.store, caller)
     repository = visibility.find_verdict_repository(stored_verdict.image, digest)
     records = visibility.list_verdicts(stored_verdict.image)
     second, comparison, problem = None, None, None
     if against:
         try:
             second = find_verdict(against, stored_verdict.policy, caller, server)
-            compared_verdict = _read_verdict(request, server, second)
+            compared_verdict = read_verdict(request, server, second)
             case_of = server.store.verdicts.read_case
             comparison = compare(
                 RecordedVerdict(stored_verdict, case_of(stored_verdict)),
@@ -169,7 +169,8 @@ def _render(
     )
 
 
-def _read_verdict(request: Request, server: api.ServerDependency, digest: str) -> Verdict:
+def read_verdict(request: Request, server: api.ServerDependency, digest: str) -> Verdict:
+    """The verdict, which is remembered for a while."""
     recent: RecentVerdicts = request.app.state.recent_verdicts
     return recent.verdicts.read(digest, lambda: server.store.verdicts.get(digest))
 
@@ -206,7 +207,7 @@ async def show_linked_verdict(
 def _render_linked(
     request: Request, server: api.ServerDependency, digest: str, query: str, show: Group | None, page: int
 ) -> Response:
-    stored_verdict = _read_verdict(request, server, digest)
+    stored_verdict = read_verdict(request, server, digest)
     repositories = server.store.verdicts.list_repositories(stored_verdict.image, digest)
     return render_page(
         request,
@@ -352,6 +353,12 @@ def make_rows(platform: PlatformVerdict, base_layers: frozenset[str] | None) -> 
         is_base = None if base_layers is None else finding.package.layer in base_layers
         rows.append(FindingRow(finding, group, because, is_base))
     return rows
+
+
+def list_finding_rows(verdict: Verdict) -> list[FindingRow]:
+    """The findings of all platforms, each once, with why they count or not."""
+    rows = {_make_key(row.finding): row for part in verdict.platform_verdicts for row in make_rows(part, None)}
+    return list(rows.values())
 
 
 def _make_key(finding: Finding) -> tuple[str, str, str]:
