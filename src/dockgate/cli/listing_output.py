@@ -46,7 +46,7 @@ def make_sort_option(*names: str) -> Callable[[F], F]:
     )
 
 
-def select_filters(**filters: str | bool | None) -> dict[str, str]:
+def select_filters(**filters: str | bool | None) -> dict[str, Any]:
     """The filters of a list that are set, as parameters of a call."""
     values = ((name, value) for name, value in filters.items() if value is not None)
     return {name: value if isinstance(value, str) else str(value).lower() for name, value in values}

@@ -34,17 +34,16 @@ def wait_options(function: F) -> F:
     return click.option("--wait", is_flag=True, help="Wait until the execution ends.")(timeout_option(function))
 
 
+_RESULTS = click.Choice([result.value for result in ExecutionResult], case_sensitive=False)
+
+
 @click.group()
 def command() -> None:
     """Show pipelines; start, stop and retry executions."""
 
 
 @command.command("list")
-@click.option(
-    "--result",
-    type=click.Choice([result.value for result in ExecutionResult], case_sensitive=False),
-    help="List only pipelines whose newest execution has this result.",
-)
+@click.option("--result", type=_RESULTS, help="List only pipelines whose newest execution has this result.")
 @make_sort_option("name", "-name", "began", "-began")
 @format_option
 def list_pipelines(result: str | None, sort: str, output_format: str) -> None:
@@ -113,11 +112,12 @@ def show(name: str, execution: str | None, output_format: str) -> None:
     "--limit", type=click.IntRange(1), default=20, show_default=True, help="The maximum number of executions."
 )
 @click.option("--state", type=click.Choice([*RunState]), help="List only executions in this state.")
+@click.option("--result", type=_RESULTS, help="List only executions with this result.")
 @make_sort_option("-number", "number")
 @format_option
-def executions(name: str, limit: int, state: str | None, sort: str, output_format: str) -> None:
+def executions(name: str, limit: int, state: str | None, result: str | None, sort: str, output_format: str) -> None:
     """List the executions of a pipeline."""
-    filters = {"state": state} if state else {}
+    filters = select_filters(state=state, result=result)
     answer = Client().get_all("pipelines", name, "executions", maximum=limit, sort=sort, **filters)
     rows = (
         (

@@ -136,7 +136,7 @@ class Executions:
             return [Execution(**row) for row in connection.execute(query).mappings()]
 
     def list_unfinished(self, others: Sequence[str] = (), limit: int = 50) -> Sequence[Execution]:
-        """The executions that are under way, at most `limit`, and those with the ids `others`, the oldest first."""
+        """At most `limit` executions that are under way, and those with the ids `others`, the oldest first."""
         query = EXECUTION.where(or_(executions.c.state.in_(OPEN), executions.c.id.in_(others)))
         query = query.order_by(executions.c.started_at, executions.c.id).limit(limit + len(others))
         with self._database.read() as connection:
@@ -365,9 +365,7 @@ def _get(connection: Connection, execution_id: str, *, should_lock: bool = False
     query = EXECUTION.where(executions.c.id == execution_id)
     row = connection.execute(lock_rows(query) if should_lock else query).mappings().first()
     if row is None:
-        raise NotFoundError(
-            f"there is no execution {execution_id!r}", "`dockgate pipeline show NAME` lists its executions."
-        )
+        raise NotFoundError(f"there is no execution {execution_id!r}", "See `dockgate pipeline executions NAME`.")
     return Execution(**row)
 
 
