@@ -36,12 +36,20 @@ def test_what_needs_a_person_stays_in_its_place_until_they_ask_for_what_is_new(o
     page = open_page("/")
     heading, items = page.locator("#queue h1"), page.locator("#queue .queue li")
     title, box = heading.inner_text(), heading.bounding_box()
-    texts = items.all_inner_texts()
+    services = page.get_by_role("heading", name="Services")
+    texts, services_box = items.all_inner_texts(), services.bounding_box()
     waiver = {"owner": "admin", "reason": "soon over", "vulnerability": "CVE-2026-4242", "until": _format_day(2)}
     site.server.post("/waivers", waiver)
-    show = page.get_by_role("button", name="1 new: show")
+    show = page.locator("#queue").get_by_role("button", name="1 new: show")
     expect(show).to_be_visible(timeout=15_000)
     assert (heading.inner_text(), heading.bounding_box(), items.all_inner_texts()) == (title, box, texts)
+    site.server.post("/pipelines/slow/executions", {})  # it waits
+    show_execution = page.locator("#now").get_by_role("button", name="1 new: show")
+    expect(show_execution).to_be_visible(timeout=15_000)
+    assert services.bounding_box() == services_box
+    show_execution.click()
+    expect(show_execution).to_have_count(0)
+    expect(page.get_by_role("heading", name="Under way")).to_be_focused()
     show.click()
     expect(items).to_have_count(len(texts) + 1)
     expect(show).to_have_count(0)
