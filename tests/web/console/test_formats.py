@@ -30,6 +30,12 @@ def test_no_line_breaks_in_the_name_of_a_vulnerability_or_a_package() -> None:
     assert html == f'<bdi class="foreign">{names[0]} 1 {names[1]} fixed in 2), {names[2]} {end}</bdi>'
 
 
+def test_the_reason_of_a_rejection_names_neither_action_nor_state() -> None:
+    reason = "Gate/Approve: policy default: Undetermined: app.jar is encrypted"
+    assert formats.shorten_rejection(reason) == "policy default: app.jar is encrypted"
+    assert formats.shorten_rejection("rejected by ada: a/b: no") == "rejected by ada: a/b: no"
+
+
 @pytest.mark.parametrize("state", [*Status, *RunState, *ApprovalState, *TaskState])
 def test_every_state_has_a_mark(state: str) -> None:
     assert formats.get_mark(state).word != "Unknown"

@@ -32,6 +32,8 @@ _LONG_TOKEN = re.compile(r"(\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z|\b(?:sha
 _DIGEST = re.compile(rf"\b({PATTERN})\b")
 # A command or name in a sentence.
 _CODE = re.compile(r"`([^`]+)`")
+# The action that begins the reason of an execution.
+_ACTION = re.compile(r"^[^\s:/]+/[^\s:/]+: ")
 # Words that begin messages. Others that are written in small letters are names, and stay as they are.
 _FIRST_WORDS = frozenset(
     (
@@ -49,7 +51,7 @@ _FIRST_WORDS = frozenset(
             "documents",
         ),
         *("every", "everybody", "execution", "internal", "it", "its", "line", "manual", "more"),
-        *("name", "neither", "no", "not", "nothing", "only", "package", "page", "permission", "principals"),
+        *("name", "neither", "no", "not", "nothing", "only", "package", "page", "permission", "policy", "principals"),
         *(
             "processes",
             "requests",
@@ -207,6 +209,11 @@ def render_prose(text: str | None) -> Markup:
 def _mark_digests(text: str) -> Markup:
     parts = _DIGEST.split(text)  # every second one is a digest
     return Markup().join(_shorten_identifier(part) if index % 2 else escape(part) for index, part in enumerate(parts))
+
+
+def shorten_rejection(reason: str) -> str:
+    """The reason of a rejection without the action and the state, which a page shows beside it."""
+    return _ACTION.sub("", reason, count=1).replace(": Undetermined: ", ": ", 1)
 
 
 def make_sentence(message: str) -> str:

@@ -219,6 +219,7 @@ _FUNCTIONS = (
     formats.list_roles,
     formats.make_sentence,
     formats.quote_word,
+    formats.shorten_rejection,
     formats.shorten_digest,
     page_paths.make_tag_path,
     formats.format_duration,

@@ -14,6 +14,7 @@ from dockgate.gate.model import Status
 from dockgate.identity.model import Caller
 from dockgate.services.web_services import WebServices
 from dockgate.shared.wording import format_count
+from dockgate.web.console.formats import shorten_rejection
 from dockgate.web.page_paths import make_image_path
 
 # Rows that are shown, and events that are read for them.
@@ -77,7 +78,9 @@ def add_rejections(changes: Sequence[Change], states: Mapping[str, Status]) -> S
     """The changes; executions that failed for the answer of an approval have that state."""
     failed_ids = list_failed_executions(changes)
     return [
-        replace(change, state=states.get(change.subject, change.state)) if change.subject in failed_ids else change
+        replace(change, state=states[change.subject], sentence=shorten_rejection(change.sentence))
+        if change.subject in failed_ids and change.subject in states
+        else change
         for change in changes
     ]
 

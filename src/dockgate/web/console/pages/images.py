@@ -200,7 +200,7 @@ def show_image(
     repository: calls.Text = "",
     tab: str = "",
 ) -> Response:
-    """Show an image: what was not read, and one of its parts, by default its verdicts and where it was pushed.
+    """Show an image: what was not read, and the part that `tab` names, its verdicts by default.
 
     Name, verdict and policy are those in `repository`, or of the worst verdict. With `layer` (a digest), its packages
     are those of that layer.

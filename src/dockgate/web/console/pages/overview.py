@@ -22,6 +22,7 @@ from dockgate.store.records import OutboxEntry, OutboxKind, WaiverRecord
 from dockgate.web import api
 from dockgate.web.api.deploys import list_visible_services
 from dockgate.web.api.waivers import ENDING_DAYS
+from dockgate.web.console.formats import shorten_rejection
 from dockgate.web.console.live import LiveChanges
 from dockgate.web.console.pages.changes import add_rejections, find_changes, list_failed_executions
 from dockgate.web.console.pages.feed_trouble import find_feed_trouble
@@ -174,8 +175,8 @@ def _list_under_way(
     ]
     if shown_executions is None:
         return executions, 0
-    shown = [each for each in executions if each.id in shown_ids]
-    return shown, len(executions) - len(shown)
+    kept_executions = [each for each in executions if each.id in shown_ids]
+    return kept_executions, len(executions) - len(kept_executions)
 
 
 def _count_queue(server: WebServices, caller: Caller) -> int:
@@ -259,6 +260,8 @@ def list_own_failures(
         )
         if is_own:
             reason = execution.reason or "It failed."
+            if state is not RunState.FAILED:
+                reason = shorten_rejection(reason)
             items.append(QueueItem(state, execution.id, reason, "See why", f"/executions/{execution.id}"))
     return iter(sorted(items, key=lambda item: item.state is Status.UNDETERMINED))
 

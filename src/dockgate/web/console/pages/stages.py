@@ -8,6 +8,7 @@ from dockgate.delivery.pipeline import compute_stage_state, select_latest_runs
 from dockgate.gate.model import Status
 from dockgate.services.web_services import WebServices
 from dockgate.web.api.executions import ExecutionView
+from dockgate.web.console.formats import shorten_rejection
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,7 @@ def shorten_reason(reason: str | None, runs: Sequence[ActionRun]) -> str | None:
     failed_keys = [run.key for run in select_latest_runs(runs).values() if run.state is RunState.FAILED]
     if reason is None or len(failed_keys) != 1:
         return reason
-    return reason.removeprefix(f"{failed_keys[0].stage}/{failed_keys[0].action}: ")
+    return shorten_rejection(reason.removeprefix(f"{failed_keys[0].stage}/{failed_keys[0].action}: "))
 
 
 def describe_commit(trigger: Mapping[str, str], variables: Sequence[Mapping[str, str]]) -> dict[str, str]:
