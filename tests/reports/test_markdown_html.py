@@ -140,6 +140,15 @@ def test_an_html_page_has_totals_then_the_remediation_then_violations_then_findi
     assert sorted(parts, key=text.index) == list(parts)
 
 
+def test_an_html_page_has_the_digest_once_below_the_name() -> None:
+    verdict = make_verdict()
+    for reference, title in ((f"team/app@{verdict.image}", "app"), (verdict.image, "Image")):
+        page = write_report(GateReport(reference, verdict), "html").partition("<body>")[2]
+        header = re.sub("<[^>]*>", "", page.partition("</header>")[0])
+        assert header.count(verdict.image) == 1
+        assert f"{title}</h1>" in page
+
+
 def test_names_break_only_where_a_part_ends() -> None:
     text = write_report(REPORTS["odd scan"], "html")
     assert re.findall(r"[^/@:!._+>-]<wbr>", text) == []

@@ -38,7 +38,8 @@ REPORT: Report = ImageFormat(_write)
 
 def _render_body(report: ImageReport) -> Iterator[str]:
     yield "<header>"
-    yield f"<h1>{_escape(report.reference)}</h1>"
+    name = report.reference.removesuffix(report.digest).removesuffix("@")  # the digest is below
+    yield f"<h1>{_escape(name) or 'Image'}</h1>"
     yield f'<p class="quiet"><code>{_escape(report.digest)}</code></p>'
     if report.verdict:
         status = report.verdict.status
