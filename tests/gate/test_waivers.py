@@ -63,6 +63,8 @@ def test_notes_on_statements_that_are_not_trusted_are_limited() -> None:
         (replace(FINE, until=None), "until"),
         (replace(FINE, until="tomorrow"), "until"),
         (replace(FINE, package="npm/lodash"), "package"),
+        (replace(FINE, vulnerability=None, package="pkg:**"), "package"),
+        (replace(FINE, vulnerability=None, package="pkg://*/**@*?a=b", repository="**"), "package"),
         (replace(FINE, image="sha256:1"), "image"),
         (replace(FINE, vulnerability=None), "vulnerability"),
         (replace(FINE, vulnerability=None, repository="team/*"), "vulnerability"),
@@ -137,6 +139,7 @@ def test_a_well_formed_id_is_accepted_whether_it_is_known_or_not(name: str) -> N
 def test_a_waiver_must_expire() -> None:
     waivers.check_waiver(FINE)
     waivers.check_waiver(replace(FINE, until=None, until_fixed=True))
+    waivers.check_waiver(replace(FINE, vulnerability=None, package="pkg:**", repository="team/*"))
     waivers.check_waiver(RULE)
     waivers.check_waiver(replace(RULE, rule="expression", violation="No curl."))
     waivers.check_waiver(replace(FINE, vulnerability=None, image=IMAGE))

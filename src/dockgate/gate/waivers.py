@@ -46,6 +46,9 @@ def check_waiver(waiver: Waiver) -> None:
     if waiver.package and not waiver.package.startswith("pkg:"):
         advice = "Write it as pkg:npm/lodash or pkg:deb/debian/*."
         raise UsageError(f"package: {waiver.package!r} is not a package URL", advice)
+    if waiver.package and _is_unlimited(waiver, waiver.package):
+        advice = "Name a package, its type (pkg:npm/**), an image or a repository: no waiver accepts everything."
+        raise UsageError(f"package: {waiver.package!r} matches every package", advice)
     if waiver.image and not is_digest(waiver.image):
         raise UsageError(f"image: {waiver.image!r} is not a digest", DIGEST_ADVICE)
     if waiver.unread:
@@ -67,6 +70,12 @@ def _check_advisory_id(text: str) -> None:
             f"vulnerability: {text!r} cannot be the id of an advisory",
             "Copy the id from the verdict, such as CVE-2024-3094, GHSA-jfh8-c2jp-5v3q or DSA-5649-1.",
         )
+
+
+def _is_unlimited(waiver: Waiver, package_pattern: str) -> bool:
+    """Return whether the waiver accepts all findings of all images."""
+    is_scoped = waiver.vulnerability or waiver.image or (waiver.repository or "").strip("*/")
+    return not is_scoped and not patterns.split(package_pattern)[0].strip("*/")
 
 
 def check_unread(waiver: Waiver, unread_pattern: str) -> None:
