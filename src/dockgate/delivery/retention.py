@@ -111,13 +111,14 @@ def plan_images(
 
     `holds` has, by digest, what needs an image whatever its repository. An image without any reason is removed.
     """
+    kept_since = retention.compute_kept_since(now)
     by_repository: defaultdict[str, list[StoredImage]] = defaultdict(list)
     for image in images:
         by_repository[image.repository].append(image)
     removed_images: list[StoredImage] = []
     kept_images: list[KeptImage] = []
     for _, repository_images in sorted(by_repository.items()):
-        reasons = _find_reasons(repository_images, holds, retention, now)
+        reasons = _find_reasons(repository_images, holds, retention.keep_images, kept_since)
         kept_images += [
             KeptImage(image, reasons[image.digest]) for image in repository_images if reasons.get(image.digest)
         ]
@@ -127,10 +128,10 @@ def plan_images(
 
 
 def _find_reasons(
-    images: Sequence[StoredImage], holds: Mapping[str, Sequence[Hold]], retention: Retention, now: datetime
+    images: Sequence[StoredImage], holds: Mapping[str, Sequence[Hold]], keep_images: int, kept_since: str
 ) -> dict[str, tuple[Hold, ...]]:
     """Return the reasons for each image of one repository, by digest."""
-    kept_since, present_images = retention.compute_kept_since(now), {image.digest: image for image in images}
+    present_images = {image.digest: image for image in images}
     parents: defaultdict[str, list[str]] = defaultdict(list)
     for image in images:
         for child in image.children:
@@ -139,17 +140,18 @@ def _find_reasons(
         (image for image in images if image.digest not in parents),
         key=lambda image: (image.pushed_at, image.digest),
         reverse=True,
-    )[: retention.keep_images]
+    )[:keep_images]
     newest_digests = {image.digest for image in newest_images}
     reasons: dict[str, list[Hold]] = {}
     for image in images:
         image_holds = list(holds.get(image.digest, ()))
         if image.watch.is_watched:
             image_holds.append(Hold(Reason.WATCHED, f"until {image.watch.until}" if image.watch.until else "forever"))
-        if max(image.used_at, image.pushed_at) >= kept_since:
-            image_holds.append(Hold(Reason.RECENT, f"used at {max(image.used_at, image.pushed_at)}"))
+        used_at = max(image.used_at, image.pushed_at)
+        if used_at >= kept_since:
+            image_holds.append(Hold(Reason.RECENT, f"used at {used_at}"))
         if image.digest in newest_digests:
-            image_holds.append(Hold(Reason.NEWEST, f"one of the {retention.keep_images} newest of {image.repository}"))
+            image_holds.append(Hold(Reason.NEWEST, f"one of the {keep_images} newest of {image.repository}"))
         reasons[image.digest] = image_holds
     for child, indexes in parents.items():
         child_holds = [hold for hold in holds.get(child, ()) if hold.reason in STATED_REASONS]

@@ -146,15 +146,16 @@ class RegistryReader:
     def _list_stored_images(self, pushed_images: Sequence[UsedImage]) -> dict[tuple[str, str], StoredImage]:
         """Return the images of our own registry."""
         now, images = self.clock.now(), {}
-        own_images = [
-            image
-            for image in pushed_images
-            if name_own_repository(self.get_name_in_registry(image.use.repository), self.registry.address)
-            == image.use.repository
-        ]
-        assignments = self.selection.find_assignments({image.use.repository for image in own_images})
-        for image in own_images:
+        own_repositories = {
+            repository
+            for repository in {image.use.repository for image in pushed_images}
+            if name_own_repository(self.get_name_in_registry(repository), self.registry.address) == repository
+        }
+        assignments = self.selection.find_assignments(own_repositories)
+        for image in pushed_images:
             repository = image.use.repository
+            if repository not in own_repositories:
+                continue
             assignment = assignments[repository]
             watch = compute_watch_state(assignment.watch if assignment else Watch(), image.use, now, is_running=False)
             images[repository, image.digest] = StoredImage(
