@@ -45,6 +45,18 @@ def test_events_are_read_in_the_order_of_their_numbers(store: Store) -> None:
     assert (store.event_log.count(10), store.event_log.count(2)) == (3, 2)
 
 
+def test_subjects_of_any_text_are_stored_as_they_are(store: Store) -> None:
+    subjects = ['a"b\\c{},NULL', "NULL", "", "\n\t", "é\u2028😀", "'; drop", "\\N"]
+    events = [
+        NewEvent(str(number), subject, subject, subject, NOW, {"text": subject}, repository=subject)
+        for number, subject in enumerate(subjects)
+    ]
+    store.event_log.record(events)
+    stored_events = store.event_log.read()
+    assert [event.subject for event in stored_events] == subjects
+    assert [event.body for event in stored_events] == [event.make_envelope() for event in events]
+
+
 def test_the_latest_events_of_some_kinds_are_found(store: Store) -> None:
     deploys = [
         NewEvent(name, "dockgate", "deploy.failed", "service a", time, {}) for name, time in (("a", NOW), ("b", LATER))
