@@ -37,7 +37,8 @@ class AliasGroups:
     def find_root(self, name: str) -> str:
         """The best known name of the group, which identifies it."""
         while (parent := self._parents.get(name, name)) != name:
-            name = parent
+            # Each search halves the way for the next ones: a feed could make a chain of all its records.
+            self._parents[name] = name = self._parents.get(parent, parent)
         return name
 
     def list_groups(self) -> dict[str, set[str]]:
