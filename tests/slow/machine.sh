@@ -14,6 +14,9 @@ exec unshare --mount --pid --fork --kill-child sh -euc '
     mount -t tmpfs tmpfs "$root/run"
     mount -t tmpfs tmpfs "$root/tmp"
     cp /etc/resolv.conf /etc/hosts "$root/etc/"
-    exec chroot "$root" env -i HOME=/root LANG=C.UTF-8 TERM=dumb PATH=/usr/sbin:/usr/bin:/sbin:/bin \
+    cd "$root"
+    pivot_root . .  # in a chroot, the box of a build could make no namespace of users
+    umount -l .
+    exec env -i HOME=/root LANG=C.UTF-8 TERM=dumb PATH=/usr/sbin:/usr/bin:/sbin:/bin \
         ${PIP_CERT:+PIP_CERT=/etc/ssl/certs/ca-certificates.crt} "$@"
 ' sh "$@"
