@@ -4,7 +4,7 @@ import json
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Dialect, Text
+from sqlalchemy import Dialect, Float, Text
 from sqlalchemy.types import TypeDecorator
 
 from dockgate.delivery.model import ActionKey
@@ -24,6 +24,38 @@ class SafeText(TypeDecorator[str]):
         if value is None:
             return None
         return as_unicode(value).replace("\0", "\\x00")
+
+
+class TextOrEmpty(SafeText):
+    """Text that may be absent: None in Python, an empty text in the column.
+
+    A comparison with None is that with NULL, which no row has: compare with "".
+    """
+
+    cache_ok = True
+
+    @override
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        return super().process_bind_param(value or "", dialect)
+
+    @override
+    def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:
+        return value or None
+
+
+class ScoreOrMinusOne(TypeDecorator[float]):
+    """A score that may be absent: None in Python, -1 in the column, which orders it below all others."""
+
+    impl = Float
+    cache_ok = True
+
+    @override
+    def process_bind_param(self, value: float | None, dialect: Dialect) -> float:
+        return -1.0 if value is None else value
+
+    @override
+    def process_result_value(self, value: float | None, dialect: Dialect) -> float | None:
+        return None if value is None or value < 0 else value
 
 
 class EnumText(TypeDecorator[StrEnum]):

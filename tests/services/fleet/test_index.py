@@ -94,7 +94,7 @@ class AdvisoryDatabase:
         return (Coverage("PyPI", True, (), NOW),)
 
 
-def make_package(name: str, version: str, layer: str = "sha256:own") -> Package:
+def make_package(name: str, version: str, layer: str | None = "sha256:own") -> Package:
     purl = f"pkg:pypi/{name}@{version}"
     return Package(name, version, purl, "PyPI", name, version, f"app/{name}/METADATA", layer)
 
@@ -127,7 +127,7 @@ def scan_image(store: Store, name: str, *packages: Package) -> str:
     return image
 
 
-def list_findings(store: Store) -> dict[str, tuple[str, str]]:
+def list_findings(store: Store) -> dict[str, tuple[str, str | None]]:
     """Package -> vulnerability and fixed version."""
     components = dict(store.fleet.iterate_components())
     vulnerabilities = store.fleet_findings.list_vulnerabilities()
@@ -212,7 +212,7 @@ def test_findings_follow_a_change_that_is_not_known(store: Store) -> None:
     index.add(scan_image(store, "api", make_package("flask", "3")))
     assert list_findings(store) == {"idna 3.6": ("CVE-2026-1", "3.7")}
     index.rematch_all(database)
-    assert list_findings(store) == {"flask 2": ("CVE-2026-2", ""), "flask 3": ("CVE-2026-2", "")}
+    assert list_findings(store) == {"flask 2": ("CVE-2026-2", None), "flask 3": ("CVE-2026-2", None)}
     assert index.is_current(database)
 
 
@@ -227,7 +227,7 @@ def test_only_what_a_known_change_concerns_is_matched_again(store: Store) -> Non
     assert result is not None
     assert database.requested == ["flask"]
     assert {change.after.severity for change in result.changes if change.after} == {Severity.HIGH}
-    assert list_findings(store) == {"idna 3.6": ("CVE-2026-1", "3.7"), "flask 2": ("CVE-2026-2", "")}
+    assert list_findings(store) == {"idna 3.6": ("CVE-2026-1", "3.7"), "flask 2": ("CVE-2026-2", None)}
     assert index.rematch(database, previous, AdvisoryChanges()) is None
 
 
@@ -298,7 +298,7 @@ def test_an_inventory_is_split_by_layer_and_owner() -> None:
     twice = replace(make_package("idna", "3.6"), path="b")
     owned_package = replace(make_package("idna", "3.6", "sha256:base"), owner="python3-idna")
     platform = split_inventory(
-        make_inventory("sha256:x", make_package("idna", "3.6"), twice, owned_package, make_package("odd", "1", ""))
+        make_inventory("sha256:x", make_package("idna", "3.6"), twice, owned_package, make_package("odd", "1", None))
     )
     component = Component.from_package(twice)
     assert [
@@ -307,7 +307,7 @@ def test_an_inventory_is_split_by_layer_and_owner() -> None:
     ] == [
         ("sha256:base", True, {}, {component: 1}),
         ("sha256:own", False, {component: 2}, {}),
-        ("", False, {Component.from_package(make_package("odd", "1")): 1}, {}),
+        (None, False, {Component.from_package(make_package("odd", "1")): 1}, {}),
     ]
     assert platform.package_count == 4
     assert platform.facts.packages == ()

@@ -148,7 +148,7 @@ def test_a_newer_scan_replaces_what_an_image_holds(store: Store) -> None:
 
 
 def test_components_are_distinguished_by_every_field_that_matching_reads(store: Store) -> None:
-    bundle = NewBundle("", False, {ZLIB: 1, OLD_ZLIB: 1, ZLIB._replace(module="a:1"): 1}, {})
+    bundle = NewBundle(None, False, {ZLIB: 1, OLD_ZLIB: 1, ZLIB._replace(module="a:1"): 1}, {})
     assert len(store.fleet.add(NEW._replace(platforms=(NewPlatform(FACTS, 3, (bundle,)),)))) == 3
     assert store.fleet.list_ecosystems() == ["Debian:12", "Debian:13"]
 

@@ -71,7 +71,7 @@ class ExposedFinding(NamedTuple):
             self.package,
             self.affected.severity,
             rating,
-            self.affected.fixed or None,
+            self.affected.fixed,
             self.affected.note,
         )
 

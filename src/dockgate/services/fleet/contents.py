@@ -79,7 +79,7 @@ class FleetFacts:
         undetermined_entries: dict[int, list[Undetermined]] = {}
         for component, entry in self.store.fleet_findings.list_undetermined():
             undetermined_entries.setdefault(component, []).append(
-                Undetermined(_PACKAGE, entry.reason, entry.kind or None, entry.ids)
+                Undetermined(_PACKAGE, entry.reason, entry.kind, entry.ids)
             )
         return undetermined_entries
 

@@ -68,7 +68,7 @@ class FixedWaivers:
         rows, vulnerabilities, components = self.store.component_search.list_fixed_since(waiver.created_at or now)
         for row in rows:
             finding = row.make_finding(components[row.component].to_package(), vulnerabilities[row.vulnerability])
-            if is_finding_accepted(waiver, replace(finding, fixed=None), now):
+            if row.fixed and is_finding_accepted(waiver, replace(finding, fixed=None), now):
                 packages[row.component] = finding.package.name, row.fixed
         return packages
 

@@ -194,23 +194,20 @@ class FleetIndex:
 
 def _has_rating(finding: ComponentFinding, ratings: Sequence[Rating]) -> bool:
     """Return whether the finding has the rating that matching would take from those of its CVEs."""
-    present_rating = Rating(
-        finding.source or None, finding.severity, None if finding.score < 0 else finding.score, finding.vector
-    )
+    present_rating = Rating(finding.source, finding.severity, finding.score, finding.vector)
     return present_rating == select_preferred_rating(ratings) if ratings else not finding.source
 
 
 def split_inventory(inventory: Inventory) -> NewPlatform:
     """Split the packages of a platform into bundles: one for each layer, in the order of layers."""
-    layers: dict[str, tuple[dict[Component, set[str]], dict[Component, set[str]]]] = {
-        layer: ({}, {}) for layer in (*inventory.layers, "")
+    layers: dict[str | None, tuple[dict[Component, set[str]], dict[Component, set[str]]]] = {
+        layer: ({}, {}) for layer in (*inventory.layers, None)
     }
-    in_base: dict[str, Package] = {}
+    in_base: dict[str | None, Package] = {}
     for package in inventory.packages:
-        layer = package.layer or ""
-        kinds = layers.setdefault(layer, ({}, {}))
+        kinds = layers.setdefault(package.layer, ({}, {}))
         kinds[bool(package.owner)].setdefault(Component.from_package(package), set()).add(package.path)
-        in_base.setdefault(layer, package)
+        in_base.setdefault(package.layer, package)
     bundles = tuple(
         NewBundle(
             layer,

@@ -98,7 +98,7 @@ class RepositoryFindings:
     images: list[RepositoryImage]
 
 
-def find_by_layer(store: Store, digest: str) -> Mapping[tuple[int, str], LayerFindings]:
+def find_by_layer(store: Store, digest: str) -> Mapping[tuple[int, str | None], LayerFindings]:
     """Return what each layer of an image brought, by the platform's position and the layer's digest."""
     with store.database.read():
         placed_contents = list(store.fleet.iterate_contents_of_image(digest))
@@ -107,7 +107,7 @@ def find_by_layer(store: Store, digest: str) -> Mapping[tuple[int, str], LayerFi
     present_severities: dict[int, list[Severity]] = {}
     for life in lives:
         present_severities.setdefault(life.component, []).append(life.severity)
-    layers: dict[tuple[int, str], tuple[int, list[Severity]]] = {}
+    layers: dict[tuple[int, str | None], tuple[int, list[Severity]]] = {}
     for entry, content in placed_contents:
         package_count, severities = layers.get((entry.platform, entry.layer), (0, []))
         severities = severities + [
@@ -122,7 +122,7 @@ def find_by_layer(store: Store, digest: str) -> Mapping[tuple[int, str], LayerFi
 
 
 def list_layers(
-    platform: ScannedPlatform, number: int, findings: Mapping[tuple[int, str], LayerFindings]
+    platform: ScannedPlatform, number: int, findings: Mapping[tuple[int, str | None], LayerFindings]
 ) -> list[ImageLayer]:
     """List the layers of an image's platform of this position, with the findings of `find_by_layer`."""
     inventory, origins = platform.inventory, platform.origins

@@ -20,7 +20,7 @@ class AffectedComponent(NamedTuple):
     component: int
     vulnerability: int
     severity: Severity
-    fixed: str
+    fixed: str | None
     note: str | None
     opened: str
     closed: str | None
@@ -93,7 +93,7 @@ class ImageFacts(NamedTuple):
 
 
 class ComponentOccurrence(NamedTuple):
-    """A component in a platform of an image.
+    """A component in a platform of an image, in `layer` (None: in none).
 
     `is_owned`: a distribution's package owns it, and answers for it. `is_base` is None if the base image, or the layer,
     is unknown.
@@ -104,7 +104,7 @@ class ComponentOccurrence(NamedTuple):
     component: int
     path_count: int
     is_owned: bool
-    layer: str
+    layer: str | None
     is_base: bool | None
 
 

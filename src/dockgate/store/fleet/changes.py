@@ -50,13 +50,13 @@ class NewFinding(NamedTuple):
 
 
 class ComponentOccurrence(NamedTuple):
-    """A component in an image, in this platform and layer."""
+    """A component in an image, in this platform and layer (None: in none)."""
 
     image: int
     digest: str
     component: int
     platform: str
-    layer: str
+    layer: str | None
 
 
 class RecentFindings(NamedTuple):

@@ -302,10 +302,10 @@ def _make_row(
         component,
         vulnerability,
         finding.severity,
-        finding.rating.source or "",
-        -1.0 if finding.rating.score is None else finding.rating.score,
+        finding.rating.source,
+        finding.rating.score,
         finding.rating.vector,
-        finding.fixed or "",
+        finding.fixed,
         finding.note,
         finding.disputed,
         finding.published,
@@ -340,7 +340,7 @@ def _replace_undetermined(connection: Connection, results: Sequence[MatchResult]
     """Store what could not be determined, and return the components of which that differs from what was stored."""
     names = ("component", "position", "kind", "reason", "ids")
     entries = ((result.component, at, entry) for result in results for at, entry in enumerate(result.undetermined))
-    rows = {(component, at, entry.kind or "", entry.reason, entry.ids) for component, at, entry in entries}
+    rows = {(component, at, entry.kind, entry.reason, entry.ids) for component, at, entry in entries}
     of_these = fleet_undetermined.c.component.in_([result.component for result in results])
     query = select(*(fleet_undetermined.c[name] for name in names)).where(of_these)
     components = {row[0] for row in rows.symmetric_difference(tuple(row) for row in connection.execute(query))}

@@ -43,9 +43,9 @@ _IMAGE_OF = _IMAGE.where(fleet_images.c.digest == bindparam("digest"))
 
 
 class NewBundle(NamedTuple):
-    """The components that an image attributes to a layer, each with its number of paths."""
+    """The components that an image attributes to a layer (None: to none), each with its number of paths."""
 
-    layer: str
+    layer: str | None
     is_base: bool
     counted_components: Mapping[Component, int]
     owned_components: Mapping[Component, int]

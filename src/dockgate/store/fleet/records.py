@@ -144,10 +144,10 @@ class ComponentFinding(NamedTuple):
     component: int
     vulnerability: int
     severity: Severity
-    source: str
-    score: float
+    source: str | None
+    score: float | None
     vector: str | None
-    fixed: str
+    fixed: str | None
     note: str | None
     disputed: bool
     published: str | None
@@ -160,14 +160,14 @@ class ComponentFinding(NamedTuple):
 
         What only an image says (`reachable`) is left out, too.
         """
-        rating = Rating(self.source or None, self.severity, None if self.score < 0 else self.score, self.vector)
+        rating = Rating(self.source, self.severity, self.score, self.vector)
         return Finding(
             id=vulnerability.name,
             aliases=vulnerability.aliases,
             package=package,
             severity=self.severity,
             rating=rating,
-            fixed=self.fixed or None,
+            fixed=self.fixed,
             note=self.note,
             exploited=vulnerability.exploited,
             due=vulnerability.due,
@@ -201,7 +201,7 @@ class NewFindingKind(StrEnum):
 class UndeterminedEntry(NamedTuple):
     """A fact that could not be determined of a component: see `vulnerabilities.model.Undetermined`."""
 
-    kind: str
+    kind: str | None
     reason: str
     ids: tuple[str, ...] = ()
 
@@ -219,14 +219,14 @@ class BundleContent(NamedTuple):
 class ImageBundle(NamedTuple):
     """A bundle in an image.
 
-    `platform` and `position` count from 0; `layer` is empty for packages without one.
+    `platform` and `position` count from 0; `layer` is None for packages without one.
     """
 
     image: int
     platform: int
     position: int
     bundle: int
-    layer: str
+    layer: str | None
     base: bool
 
 

@@ -2,7 +2,7 @@
 
 from sqlalchemy import Column, ForeignKey, Integer, MetaData
 
-from dockgate.store.columns import SafeText
+from dockgate.store.columns import SafeText, TextOrEmpty
 
 metadata = MetaData(
     naming_convention={
@@ -22,6 +22,11 @@ def define_sequence() -> Column[int]:
 def define_text(name: str, *foreign_keys: ForeignKey, primary_key: bool = False, unique: bool = False) -> Column[str]:
     """A required text column."""
     return Column(name, SafeText, *foreign_keys, primary_key=primary_key, unique=unique, nullable=False)
+
+
+def define_text_or_empty(name: str) -> Column[str]:
+    """A text, or an empty one that is None in Python."""
+    return Column(name, TextOrEmpty, nullable=False)
 
 
 def define_optional_text(name: str) -> Column[str]:

@@ -20,8 +20,14 @@ from sqlalchemy import (
 )
 
 from dockgate.gate.model import Status
-from dockgate.store.columns import EnumText, Json
-from dockgate.store.schema.base import define_optional_text, define_sequence, define_text, metadata
+from dockgate.store.columns import EnumText, Json, ScoreOrMinusOne
+from dockgate.store.schema.base import (
+    define_optional_text,
+    define_sequence,
+    define_text,
+    define_text_or_empty,
+    metadata,
+)
 from dockgate.vulnerabilities.model import Severity
 
 
@@ -91,10 +97,10 @@ fleet_findings = Table(
     Column("component", Integer, ForeignKey(fleet_components.c.id), primary_key=True, autoincrement=False),
     Column("vulnerability", Integer, ForeignKey(fleet_vulnerabilities.c.id), primary_key=True, autoincrement=False),
     Column("severity", EnumText(Severity), nullable=False),
-    define_text("source"),
-    Column("score", Float, nullable=False),
+    define_text_or_empty("source"),
+    Column("score", ScoreOrMinusOne, nullable=False),
     define_optional_text("vector"),
-    define_text("fixed"),
+    define_text_or_empty("fixed"),
     define_optional_text("note"),
     Column("disputed", Boolean, nullable=False),
     define_optional_text("published"),
@@ -120,7 +126,7 @@ fleet_past_findings = Table(
     define_text("closed"),
     define_text("why"),
     Column("severity", EnumText(Severity), nullable=False),
-    define_text("fixed"),
+    define_text_or_empty("fixed"),
 )
 Index(None, fleet_past_findings.c.vulnerability)
 
@@ -143,7 +149,7 @@ fleet_undetermined = Table(
     metadata,
     Column("component", Integer, ForeignKey(fleet_components.c.id), primary_key=True, autoincrement=False),
     Column("position", SmallInteger, primary_key=True, autoincrement=False),
-    define_text("kind"),
+    define_text_or_empty("kind"),
     define_text("reason"),
     Column("ids", Json(tuple[str, ...]), nullable=False),
 )
@@ -215,7 +221,7 @@ fleet_image_bundles = Table(
     Column("platform", SmallInteger, primary_key=True, autoincrement=False),
     Column("position", SmallInteger, primary_key=True, autoincrement=False),
     define_number("bundle", ForeignKey(fleet_bundles.c.id)),
-    define_text("layer"),
+    define_text_or_empty("layer"),
     Column("base", Boolean, nullable=False),
     sqlite_with_rowid=False,
 )
