@@ -120,7 +120,7 @@ class World:
     def put_vex(self) -> None:
         """A document that was uploaded or is attached to an image, perhaps one of before."""
         random, number = self.random, self.random.randint(1, 30)
-        attached_to = self.choose_image() if number % 2 else ""
+        attached_to = self.choose_image() if number % 2 else None
         products = random.choice(((self.purl,), (self.choose_image(),), (self.purl, self.choose_image())))
         statement = VexStatement(
             compute_digest(str(number).encode()),

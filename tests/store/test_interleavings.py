@@ -143,7 +143,7 @@ def revoke_and_announce_waiver(store: Store, peer: Store, number: int) -> Pair:
 
 
 def add_two_envelopes(store: Store, peer: Store, number: int) -> Pair:
-    record = VexRecord(f"sha256:{number}", IMAGE, "openvex", "Vendor", "", NOW, envelopes=("one",))
+    record = VexRecord(f"sha256:{number}", IMAGE, "openvex", "Vendor", None, NOW, envelopes=("one",))
     store.vex.add(record, b"{}", ())
 
     def check(*_: Outcome) -> None:

@@ -29,7 +29,7 @@ class SafeText(TypeDecorator[str]):
 class TextOrEmpty(SafeText):
     """Text that may be absent: None in Python, an empty text in the column.
 
-    A comparison with None is that with NULL, which no row has: compare with "".
+    A comparison with None is one with NULL, which no row has: compare with an empty text.
     """
 
     cache_ok = True

@@ -211,16 +211,16 @@ class WaiverRecord:
 class VexRecord:
     """A VEX document.
 
-    `document` is its digest, `image` the image that it is attached to (empty for an upload). `signer` is
-    "principal:NAME" of the uploader, empty for an attached document: keys vouch for that one, in `envelopes` (DSSE, as
+    `document` is its digest, `image` the image that it is attached to (None for an upload). `signer` is
+    "principal:NAME" of the uploader, None for an attached document: keys vouch for that one, in `envelopes` (DSSE, as
     JSON). `added_at` and `removed_at` are the latest times.
     """
 
     document: str
-    image: str
+    image: str | None
     format: str
     author: str
-    signer: str
+    signer: str | None
     added_at: str
     removed_at: str | None = None
     removed_by: str | None = None

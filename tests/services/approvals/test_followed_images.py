@@ -123,7 +123,7 @@ def test_a_vex_document_about_another_image_has_no_image_judged_again(system: Se
         data, products = product.encode(), (product,)
         document, vulnerabilities = compute_digest(data), ("CVE-2020-1",)
         statement = VexStatement(document, "openvex", "ana", None, vulnerabilities, VexStatus.NOT_AFFECTED, products)
-        system.store.vex.add(VexRecord(document, "", "openvex", "ana", "principal:ana", NOW), data, [statement])
+        system.store.vex.add(VexRecord(document, None, "openvex", "ana", "principal:ana", NOW), data, [statement])
         approved_images.review()
         assert judged_images == images
 

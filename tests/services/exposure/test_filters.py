@@ -148,16 +148,16 @@ def test_a_vex_statement_of_an_uploaded_document_is_found_in_every_image_in_whic
 ) -> None:
     _push_five(fleet)
     fleet.policy = make_policy("default", {"vex": [{"authors": [{"name": "Vendor"}]}]})
-    record = VexRecord("sha256:1", "", "openvex", "Vendor", "principal:ana", format_day(20))
+    record = VexRecord("sha256:1", None, "openvex", "Vendor", "principal:ana", format_day(20))
     statement = VexStatement("sha256:1", "openvex", "Vendor", None, ("CVE-2026-1",), VexStatus.NOT_AFFECTED)
     fleet.store.vex.add(record, b"{}", [replace(statement, **changes)])  # type: ignore[arg-type]
     _assert_waived(fleet, expected)
 
 
 @pytest.mark.parametrize("ungrouped_limit", [UNGROUPED_LIMIT, 0])
-@pytest.mark.parametrize("image", ["", digest("a")])
+@pytest.mark.parametrize("image", [None, digest("a")])
 def test_a_vex_statement_counts_in_the_past_only_while_it_was_there(
-    fleet: Fleet, image: str, ungrouped_limit: int
+    fleet: Fleet, image: str | None, ungrouped_limit: int
 ) -> None:
     fleet.ungrouped_limit = ungrouped_limit
     fleet.push("a", "team/a", "1", make_package("idna", "3.6"))
@@ -276,7 +276,7 @@ def test_the_policies_of_any_number_of_repositories_are_read_at_once(fleet: Flee
     fleet.use_stored_policies()
     for number in range(4):
         fleet.push(f"image-{number}", f"team/{number}", "1", make_package("idna", "3.6"))
-        record = VexRecord(f"sha256:{number}", digest(f"image-{number}"), "openvex", "Vendor", "", format_day(20))
+        record = VexRecord(f"sha256:{number}", digest(f"image-{number}"), "openvex", "Vendor", None, format_day(20))
         statement = VexStatement(record.document, "openvex", "Vendor", None, ("CVE-2026-1",), VexStatus.NOT_AFFECTED)
         fleet.store.vex.add(record, b"{}", [statement])
     statements: list[str] = []

@@ -159,8 +159,8 @@ def test_a_waiver_until_a_fix_closes_a_life_until_there_is_one(fleet: Fleet) -> 
     assert list_life(fleet) == [(10, True, "first seen"), (12, False, "waived"), (15, True, "waiver ended")]
 
 
-@pytest.mark.parametrize("image", ["", digest("a")])
-def test_a_life_closes_while_a_vex_statement_counts(fleet: Fleet, image: str) -> None:
+@pytest.mark.parametrize("image", [None, digest("a")])
+def test_a_life_closes_while_a_vex_statement_counts(fleet: Fleet, image: str | None) -> None:
     fleet.today = 10
     fleet.push("a", "team/web", "1", make_package("idna", "3.6"))
     fleet.policy = make_policy("default", {"vex": [{"authors": [{"name": "Vendor"}]}]})

@@ -155,7 +155,7 @@ def test_only_reports_with_what_a_waiver_or_vex_document_names_renew_their_image
     )
     other_package = replace(statement, document=compute_digest(b"2"), products=("pkg:npm/else@1",))
     for uploaded_statement, names in ((statement, both), (other_package, set())):
-        record = VexRecord(uploaded_statement.document, "", "openvex", "ana", "principal:ana", world.now)
+        record = VexRecord(uploaded_statement.document, None, "openvex", "ana", "principal:ana", world.now)
         store.vex.add(record, uploaded_statement.document.encode(), [uploaded_statement])
         assert list_judged(world) == names, uploaded_statement
 

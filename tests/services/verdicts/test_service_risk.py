@@ -128,7 +128,7 @@ def add_vex_document(steps: Steps, product: str) -> None:
     statement = VexStatement(
         compute_digest(data), "openvex", "ana", None, vulnerabilities, VexStatus.NOT_AFFECTED, (product,)
     )
-    record = VexRecord(statement.document, "", "openvex", "ana", "principal:ana", format_time(steps.system.clock()))
+    record = VexRecord(statement.document, None, "openvex", "ana", "principal:ana", format_time(steps.system.clock()))
     steps.store.vex.add(record, data, [statement])
 
 

@@ -14,8 +14,8 @@ from dockgate.store.gate.vex import MAX_ATTACHED
 from dockgate.store.records import VexRecord
 
 WAIVER = Waiver("w1", "ana", "It is never called.", "CVE-2024-1", until=LATER, created_at=NOW, created_by="ana")
-UPLOADED = VexRecord("sha256:d1", "", "openvex", "Vendor", "principal:ana", NOW)
-ATTACHED = VexRecord("sha256:d2", IMAGE, "openvex", "Vendor", "", NOW, envelopes=("one",))
+UPLOADED = VexRecord("sha256:d1", None, "openvex", "Vendor", "principal:ana", NOW)
+ATTACHED = VexRecord("sha256:d2", IMAGE, "openvex", "Vendor", None, NOW, envelopes=("one",))
 STATEMENT = VexStatement("sha256:d1", "openvex", "Vendor", None, ("CVE-2024-1",), VexStatus.FIXED, ("pkg:npm/a",))
 
 

@@ -151,7 +151,8 @@ class WaiverFinder:
         """Read the VEX documents that are or were attached to images (digests)."""
         having = sorted(self._history.images.intersection(images))
         for document in self._select_relevant(self._store.vex.list_history(having) if having else ()):
-            self._attached_documents.setdefault(document[0].image, []).append(document)
+            if document[0].image is not None:
+                self._attached_documents.setdefault(document[0].image, []).append(document)
 
     def find_naming_waivers(self, caller: Caller | None) -> list[NamingWaiver]:
         """The waivers that name the vulnerability, newest first.

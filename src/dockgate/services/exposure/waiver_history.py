@@ -32,7 +32,7 @@ class WaiverHistory:
     @cached_property
     def documents(self) -> Sequence[VexDocument]:
         """The documents that are attached to no image, also removed ones."""
-        return self._store.vex.list_history([""])
+        return self._store.vex.list_history([None])
 
     @cached_property
     def images(self) -> frozenset[str]:

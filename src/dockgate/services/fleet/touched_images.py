@@ -67,7 +67,7 @@ def list_changed_scopes(
     scopes = [make_waiver_scope(waiver) for waiver in (*changed_waivers, *ended_waivers)]
     for record, statements in (*documents, *ended_documents):
         for statement in statements:
-            scopes += make_statement_scopes(statement, record.image or None)
+            scopes += make_statement_scopes(statement, record.image)
     return list(dict.fromkeys(scopes))
 
 

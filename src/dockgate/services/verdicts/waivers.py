@@ -104,7 +104,7 @@ class ServerWaivers:
             try:
                 statements = vex_formats.read(vex.document, f"what is attached to {image}")
                 if statements:
-                    self._put_vex(vex.document, statements, image, "", (vex.envelope,) if vex.envelope else ())
+                    self._put_vex(vex.document, statements, image, None, (vex.envelope,) if vex.envelope else ())
             except UsageError as error:
                 _log.warning("%s", error)
             except ConflictError as error:
@@ -136,10 +136,15 @@ class ServerWaivers:
                 f"{name}: the statement on {bare.vulnerabilities[0]} names no product",
                 "Name the image by its digest, or packages. Only documents attached to an image may omit that.",
             )
-        return self._put_vex(data, statements, "", f"{vex_statements.PRINCIPAL}{by}", ())
+        return self._put_vex(data, statements, None, f"{vex_statements.PRINCIPAL}{by}", ())
 
     def _put_vex(
-        self, data: bytes, statements: Sequence[VexStatement], image: str, signer: str, envelopes: tuple[str, ...]
+        self,
+        data: bytes,
+        statements: Sequence[VexStatement],
+        image: str | None,
+        signer: str | None,
+        envelopes: tuple[str, ...],
     ) -> VexRecord:
         record = VexRecord(
             document=compute_digest(data),
@@ -177,10 +182,9 @@ class ServerWaivers:
         Each says who vouches for it.
         """
         statements = [
-            replace(statement, signer=signer, products=statement.products or (record.image,))
+            statement
             for record, of_document in documents
-            for signer in (record.signer or self._find_signer(record, policy),)
-            for statement in of_document
+            for statement in self._complete_statements(record, of_document, policy)
         ]
         return vex_statements.select_statements(statements, images, inventories)
 
@@ -193,20 +197,32 @@ class ServerWaivers:
         general: list[VexStatement] = []
         attached_statements: dict[str, list[VexStatement]] = {}
         for record, document_statements in exceptions.documents.values():
-            signer = record.signer or self._find_signer(record, policy)
             statements = attached_statements.setdefault(record.image, []) if record.image else general
-            statements += (
-                replace(statement, signer=signer, products=statement.products or (record.image,))
-                for statement in document_statements
-            )
+            statements += self._complete_statements(record, document_statements, policy)
         return FleetWaivers(
             exceptions.waivers,
             tuple(general),
             {image: tuple(statements) for image, statements in attached_statements.items()},
         )
 
+    def _complete_statements(
+        self, record: VexRecord, statements: Iterable[VexStatement], policy: Policy
+    ) -> Iterator[VexStatement]:
+        """Yield the statements of a document with who vouches for it.
+
+        Those that name no product are about the image that the document is attached to.
+        """
+        signer = record.signer or self._find_signer(record, policy)
+        for statement in statements:
+            if statement.products:
+                yield replace(statement, signer=signer)
+            elif record.image:
+                yield replace(statement, signer=signer, products=(record.image,))
+
     def _find_signer(self, record: VexRecord, policy: Policy) -> str | None:
         """The key that the policy lists for the document's author and that signed the document, None for none."""
+        if record.image is None:
+            return None
         keys = [key for author in list_vex_authors(policy) if author.name == record.author for key in author.keys]
         for envelope in record.envelopes if keys else ():
             if fingerprint := find_vex_signer(envelope, record.document, record.image, keys):

@@ -77,8 +77,8 @@ class Vex:
                     "Upload a document with the statements that the image needs: `dockgate vex add FILE`.",
                 )
             if is_new:
-                by = record.signer.removeprefix(PRINCIPAL) or None
-                event = make_vex_added(record.document, record.image or None, record.author, by, record.added_at)
+                by = record.signer.removeprefix(PRINCIPAL) if record.signer else None
+                event = make_vex_added(record.document, record.image, record.author, by, record.added_at)
                 append_events(connection, [event])
             return _get(connection, record.document, record.image)
 
@@ -103,13 +103,14 @@ class Vex:
                 rows = connection.execute(_ALL_OF_IMAGES.where(_is_active_at(at)), parameters).mappings().all()
         return self._with_statements([VexRecord(**row) for row in rows])
 
-    def list_history(self, images: Sequence[str]) -> Sequence[tuple[VexRecord, Sequence[VexStatement]]]:
+    def list_history(self, images: Sequence[str | None]) -> Sequence[tuple[VexRecord, Sequence[VexStatement]]]:
         """The documents attached to these images, with removed ones, oldest first.
 
-        The image is empty for those that were uploaded.
+        The image is None for those that were uploaded.
         """
         with self._database.read() as connection:
-            rows = connection.execute(_ALL_OF_IMAGES, {"images": make_text_list(images)}).mappings().all()
+            parameters = {"images": make_text_list([image or "" for image in images])}
+            rows = connection.execute(_ALL_OF_IMAGES, parameters).mappings().all()
         return self._with_statements([VexRecord(**row) for row in rows])
 
     def list_images(self) -> set[str]:
@@ -141,11 +142,11 @@ class Vex:
     def remove(self, document: str, by: str, now: str) -> VexRecord:
         """Remove an uploaded document. An earlier removal keeps its author and time."""
         with self._database.write() as connection:
-            present_record = _get(connection, document, "", should_lock=True)
+            present_record = _get(connection, document, None, should_lock=True)
             if not present_record.removed_at:
                 self._change(connection, present_record, {"removed_at": now, "removed_by": by})
                 append_events(connection, [make_vex_removed(document, None, present_record.author, by, now)])
-            return _get(connection, document, "")
+            return _get(connection, document, None)
 
     def read_revision(self) -> str:
         """A text that changes whenever the result of `list_active` may change."""
@@ -180,7 +181,7 @@ class Vex:
 
     @staticmethod
     def _change(connection: Connection, record: VexRecord, values: dict[str, object]) -> None:
-        is_this_document = vex_documents.c.document == record.document, vex_documents.c.image == record.image
+        is_this_document = _make_conditions(record.document, record.image)
         connection.execute(
             update(vex_documents).where(*is_this_document).values(**values, changes=vex_documents.c.changes + 1)
         )
@@ -195,8 +196,13 @@ def _measure_attached(connection: Connection, image: str) -> int:
     return sum(len(zlib.decompress(body)) + sum(map(len, envelopes)) for body, envelopes in rows)
 
 
-def _get(connection: Connection, document: str, image: str, *, should_lock: bool = False) -> VexRecord:
-    query = _RECORD.where(vex_documents.c.document == document, vex_documents.c.image == image)
+def _make_conditions(document: str, image: str | None) -> tuple[ColumnElement[bool], ...]:
+    """That it is this document, attached to this image, or uploaded (None)."""
+    return vex_documents.c.document == document, vex_documents.c.image == (image or "")
+
+
+def _get(connection: Connection, document: str, image: str | None, *, should_lock: bool = False) -> VexRecord:
+    query = _RECORD.where(*_make_conditions(document, image))
     row = connection.execute(lock_rows(query) if should_lock else query).mappings().first()
     if row is None:
         raise NotFoundError(f"no VEX document {document!r} was uploaded", "`dockgate vex list` lists them all.")

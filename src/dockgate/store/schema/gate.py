@@ -6,7 +6,13 @@ from dockgate.gate.model import Settings, Status, Waiver
 from dockgate.gate.policy_choice import PolicyAssignment
 from dockgate.store.columns import EnumText, Json, SafeText
 from dockgate.store.records import ReportScope
-from dockgate.store.schema.base import define_optional_text, define_sequence, define_text, metadata
+from dockgate.store.schema.base import (
+    define_optional_text,
+    define_sequence,
+    define_text,
+    define_text_or_empty,
+    metadata,
+)
 from dockgate.store.schema.delivery import services
 from dockgate.store.schema.store import documents
 from dockgate.vulnerabilities.model import Severity
@@ -66,10 +72,10 @@ vex_documents = Table(
     metadata,
     define_sequence(),
     define_text("document", ForeignKey(documents.c.digest)),
-    define_text("image"),
+    define_text_or_empty("image"),
     define_text("format"),
     define_text("author"),
-    define_text("signer"),
+    define_text_or_empty("signer"),
     define_text("added_at"),
     define_optional_text("removed_at"),
     define_optional_text("removed_by"),

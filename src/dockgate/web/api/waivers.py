@@ -267,7 +267,7 @@ def _refresh_vex(server: WebServices, repository: str, digest: str) -> list[VexV
 
 
 _make_view = api.make_view_maker(WaiverView, WaiverRecord, "state")
-_make_vex_view = api.make_view_maker(VexView, VexRecord, "signed")
+_make_vex_view = api.make_view_maker(VexView, VexRecord, "image", "signer", "signed")
 
 
 def _build_waiver_view(record: WaiverRecord, now: str) -> WaiverView:
@@ -278,4 +278,4 @@ def _build_waiver_view(record: WaiverRecord, now: str) -> WaiverView:
 
 
 def _build_vex_view(record: VexRecord) -> VexView:
-    return _make_vex_view(record, signed=bool(record.envelopes))
+    return _make_vex_view(record, image=record.image or "", signer=record.signer or "", signed=bool(record.envelopes))
