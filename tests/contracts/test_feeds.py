@@ -51,7 +51,7 @@ class FeedOrigin:
         self.part = PARTS.get(feed.name, "")
         self.into = into
 
-    def fetch(self, fingerprint: str = "") -> FeedFetch:
+    def fetch(self, fingerprint: str | None = None) -> FeedFetch:
         return self.feed.fetch(self.get_origin(), self.part, fingerprint, self.into)
 
     def get_origin(self) -> Path | str:

@@ -106,8 +106,8 @@ class Feed(Protocol):
     file: str
     # Seconds after which a server fetches it again.
     period: float
-    # Where it is published: the base URL of its parts, or the URL of the file. Empty if nowhere.
-    url: str
+    # Where it is published: the base URL of its parts, or the URL of the file. None if nowhere.
+    url: str | None
 
     def list_parts(self, url: str, ecosystems: Sequence[str], ca_bundle: Path | None = None) -> Sequence[str]:
         """The parts at `url` for these OSV ecosystems (without release).
@@ -129,14 +129,14 @@ class Feed(Protocol):
         self,
         origin: Path | str,
         part: str,
-        fingerprint: str,
+        fingerprint: str | None,
         into: Path,
         ca_bundle: Path | None = None,
         lookup: RecordLookup | None = None,
     ) -> FeedFetch:
         """Fetch one part (its name is empty for a feed without parts) from a folder (Path) or a URL (str).
 
-        `fingerprint` is that of the last fetch from this origin, empty at first. If it still matches, nothing is
+        `fingerprint` is that of the last fetch from this origin, None at first. If it still matches, nothing is
         fetched. `lookup` returns the stored records. Only with it may the result be a set of changed records. Downloads
         are written to the folder `into`; a file in a folder stays there. `ca_bundle` has the trusted authorities, None
         for the usual ones.

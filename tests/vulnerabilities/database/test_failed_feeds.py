@@ -233,7 +233,7 @@ class Unreachable(Osv):
         self,
         origin: Path | str,
         part: str,
-        fingerprint: str,
+        fingerprint: str | None,
         into: Path,
         ca_bundle: Path | None = None,
         content: RecordLookup | None = None,

@@ -120,14 +120,14 @@ LIST = "/al2023/core/mirrors/latest/x86_64/mirror.list"
 
 
 def test_the_feed_has_parts_only_for_amazon_linux() -> None:
-    assert FEED.list_parts(FEED.url, ("Amazon Linux", "Debian")) == ("2", "2023")
-    assert FEED.list_parts(FEED.url, ("Debian",)) == ()
+    assert FEED.list_parts("https://feeds.example", ("Amazon Linux", "Debian")) == ("2", "2023")
+    assert FEED.list_parts("https://feeds.example", ("Debian",)) == ()
 
 
 def test_an_unchanged_index_fetches_nothing_else(tmp_path: Path) -> None:
     with serve_files({}) as site:
         site.files = make_repository(site.url, DATA)
-        first_fetch = FEED.fetch(site.url, "2023", "", tmp_path)
+        first_fetch = FEED.fetch(site.url, "2023", None, tmp_path)
         site.requests.clear()
         assert FEED.fetch(site.url, "2023", first_fetch.fingerprint, tmp_path) == FeedFetch(first_fetch.fingerprint)
         assert site.requests == [f"{LIST} 200", "/guids/1/x86_64/repodata/repomd.xml 200"]
@@ -137,7 +137,7 @@ def test_a_failed_mirror_is_skipped(tmp_path: Path) -> None:
     with serve_files({}) as site:
         site.files = make_repository(site.url, DATA)
         site.files[LIST] = f"{site.url}/gone\n".encode() + site.files[LIST]
-        path = FEED.fetch(site.url, "2023", "", tmp_path).path
+        path = FEED.fetch(site.url, "2023", None, tmp_path).path
     assert path is not None
     assert path.read_bytes() == DATA
 
@@ -162,5 +162,5 @@ def test_an_inconsistent_repository_is_reported(file: str, old: bytes, new: byte
             for path, data in make_repository(site.url, DATA).items()
         }
         with pytest.raises(UnavailableError) as caught:
-            FEED.fetch(site.url, "2023", "", tmp_path)
+            FEED.fetch(site.url, "2023", None, tmp_path)
     assert caught.value.advice

@@ -43,7 +43,7 @@ def fetch(site: Site, into: Path, fingerprint: str, content: Mapping[str, str] |
 
 
 def fetch_first_fingerprint(site: Site, into: Path) -> str:
-    return FEED.fetch(site.url, "PyPI", "", into).fingerprint
+    return FEED.fetch(site.url, "PyPI", None, into).fingerprint
 
 
 def test_the_first_fetch_is_the_whole_export(site: Site, tmp_path: Path) -> None:

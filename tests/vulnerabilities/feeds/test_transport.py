@@ -15,7 +15,7 @@ from dockgate.vulnerabilities.feeds.kev import FEED
 def test_a_client_error_is_not_retried(tmp_path: Path) -> None:
     with serve_files({}) as site:
         with pytest.raises(UnavailableError, match="404 Not Found"):
-            FEED.fetch(f"{site.url}/kev.json", "", "", tmp_path)
+            FEED.fetch(f"{site.url}/kev.json", "", None, tmp_path)
         assert site.requests == ["/kev.json 404"]
 
 
@@ -23,7 +23,7 @@ def test_a_truncated_download_is_an_error(tmp_path: Path) -> None:
     with serve_files({"/kev.json": b"x" * 1000}) as site:
         site.cut.add("/kev.json")
         with pytest.raises(UnavailableError):
-            FEED.fetch(f"{site.url}/kev.json", "", "", tmp_path)
+            FEED.fetch(f"{site.url}/kev.json", "", None, tmp_path)
         assert site.requests == ["/kev.json 200"] * 3
 
 
@@ -31,22 +31,22 @@ def test_an_unrequested_304_is_an_error(tmp_path: Path) -> None:
     with serve_files({"/kev.json": b"{}"}) as site:
         site.failing["/kev.json"] = [304] * 3
         with pytest.raises(UnavailableError, match="304"):
-            FEED.fetch(f"{site.url}/kev.json", "", "", tmp_path)
+            FEED.fetch(f"{site.url}/kev.json", "", None, tmp_path)
 
 
 def test_a_download_above_its_limit_is_an_error(tmp_path: Path) -> None:
     with serve_files({"/kev.json": b"x" * 1000}) as site, Web("kev", site.url, None) as web:
         with pytest.raises(UnavailableError, match="larger than 999 bytes"):
-            web.fetch(f"{site.url}/kev.json", "", tmp_path, 999)
+            web.fetch(f"{site.url}/kev.json", None, tmp_path, 999)
         assert site.requests == ["/kev.json 200"]
-        assert web.fetch(f"{site.url}/kev.json", "", tmp_path, 1000).path
+        assert web.fetch(f"{site.url}/kev.json", None, tmp_path, 1000).path
 
 
 def test_a_download_that_is_too_slow_is_given_up(tmp_path: Path) -> None:
     with serve_files({"/kev.json": b"x" * 1000}) as site, Web("kev", site.url, None, grace=0.1) as web:
         site.slow["/kev.json"] = 0.02
         with pytest.raises(UnavailableError, match="too slow"):
-            web.fetch(f"{site.url}/kev.json", "", tmp_path)
+            web.fetch(f"{site.url}/kev.json", None, tmp_path)
         assert site.requests == ["/kev.json 200"]
 
 
@@ -54,7 +54,7 @@ def test_a_host_that_stops_in_the_middle_of_a_file_is_stalled(tmp_path: Path) ->
     with serve_files({"/kev.json": b"x" * 1000}) as site, Web("kev", site.url, None, timeout=0.2) as web:
         site.slow["/kev.json"] = 1.0
         with pytest.raises(DownloadError) as error:
-            web.fetch(f"{site.url}/kev.json", "", tmp_path)
+            web.fetch(f"{site.url}/kev.json", None, tmp_path)
         assert (error.value.is_stalled, error.value.is_unreachable) == (True, False)
 
 
@@ -69,9 +69,9 @@ def test_a_redirect_is_followed_but_not_out_of_tls(tmp_path: Path) -> None:
         secure.redirects = {"/same": f"{secure.url}/kev.json", "/down": f"{plain.url}/kev.json"}
         plain.redirects = {"/up": f"{secure.url}/kev.json"}
         for url in (f"{secure.url}/same", f"{plain.url}/up"):
-            assert FEED.fetch(url, "", "", tmp_path, certificate).path
+            assert FEED.fetch(url, "", None, tmp_path, certificate).path
         with pytest.raises(UnavailableError, match="from https to http"):
-            FEED.fetch(f"{secure.url}/down", "", "", tmp_path, certificate)
+            FEED.fetch(f"{secure.url}/down", "", None, tmp_path, certificate)
         assert plain.requests == []
 
 
@@ -79,17 +79,17 @@ def test_a_feed_sends_its_clients_no_closer_to_this_machine(tmp_path: Path) -> N
     with serve_files({"/kev.json": b"{}"}) as site:
         site.redirects = {"/metadata": "http://169.254.169.254/latest/meta-data"}
         with pytest.raises(DownloadError, match=r"The feed kev sends its clients to 169\.254.* at a metadata address"):
-            FEED.fetch(f"{site.url}/metadata", "", "", tmp_path)
+            FEED.fetch(f"{site.url}/metadata", "", None, tmp_path)
         assert site.requests == []
         with Web("kev", "http://192.0.2.1", None) as web, pytest.raises(DownloadError, match="at a loopback address"):
-            web.fetch(f"{site.url}/kev.json", "", tmp_path)  # as a mirror in a list of the feed's
+            web.fetch(f"{site.url}/kev.json", None, tmp_path)  # as a mirror in a list of the feed's
         assert site.requests == []
 
 
 @pytest.mark.parametrize("url", ["nonsense", "file:///etc/passwd", "http://"])
 def test_an_invalid_url_is_an_error(url: str, tmp_path: Path) -> None:
     with pytest.raises(UnavailableError, match="The feed kev"):
-        FEED.fetch(url, "", "", tmp_path)
+        FEED.fetch(url, "", None, tmp_path)
 
 
 @pytest.mark.parametrize("content", [None, "nonsense"])
@@ -98,14 +98,14 @@ def test_unreadable_certificates_are_an_error(content: str | None, tmp_path: Pat
     if content:
         bundle.write_text(content)
     with pytest.raises(UnavailableError, match=r"ca\.pem"):
-        FEED.fetch("http://127.0.0.1/kev.json", "", "", tmp_path, bundle)
+        FEED.fetch("http://127.0.0.1/kev.json", "", None, tmp_path, bundle)
 
 
 def test_secrets_in_a_url_are_not_in_the_message(tmp_path: Path) -> None:
     with serve_files({}) as site:
         url = site.url.replace("//", "//user:secret@") + "/kev.json?token=secret"
         with pytest.raises(UnavailableError) as caught:
-            FEED.fetch(url, "", "", tmp_path)
+            FEED.fetch(url, "", None, tmp_path)
     assert "secret" not in str(caught.value)
     assert "/kev.json" in str(caught.value)
 
@@ -113,5 +113,5 @@ def test_secrets_in_a_url_are_not_in_the_message(tmp_path: Path) -> None:
 @pytest.mark.parametrize("url", ["http://user:secret@host:nonsense/", "http://user:secret@[nonsense"])
 def test_secrets_in_an_invalid_url_are_not_in_the_message(url: str, tmp_path: Path) -> None:
     with pytest.raises(UnavailableError) as caught:
-        FEED.fetch(url, "", "", tmp_path)
+        FEED.fetch(url, "", None, tmp_path)
     assert "secret" not in str(caught.value)

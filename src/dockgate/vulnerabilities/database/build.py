@@ -43,7 +43,7 @@ def build(path: Path, feeds: Sequence[Feed], folder: Path, now: datetime, report
     with lock_database(path), Writer(path) as writer:
         for feed in feeds:
             for name in parts_by_feed[feed.name]:
-                fetched_files = feed.fetch(folder, name, "", path.parent)
+                fetched_files = feed.fetch(folder, name, None, path.parent)
                 assert fetched_files.path is not None  # noqa: S101 - without a fingerprint nothing is unchanged
                 part = Part(
                     *(feed.name, name, feed.version, str(folder.absolute()), fetched_files.fingerprint),

@@ -165,7 +165,7 @@ def _renew(
     is_same_source = old_part is not None and (old_part.version, old_part.source) == (feed.version, source)
     lookup = partial(_read_records, old, feed.name, name) if is_same_source else None
     fetched_files = feed.fetch(
-        url, name, old_part.fingerprint if old_part and is_same_source else "", into, ca_bundle, lookup
+        url, name, old_part.fingerprint if old_part and is_same_source else None, into, ca_bundle, lookup
     )
     if fetched_files.path is None:
         if old_part is None:

@@ -34,7 +34,7 @@ def fetch_changes(web: Web, base: str, fingerprint: str, into: Path, lookup: Rec
     list may be truncated.
     """
     try:
-        last_list = fingerprint.removeprefix(_MARK) if fingerprint.startswith(_MARK) else ""
+        last_list = fingerprint.removeprefix(_MARK) if fingerprint.startswith(_MARK) else None
         index = web.fetch(f"{base}/{INDEX}", last_list, into, INDEX_LIMIT)
         if index.path is None:
             return FeedFetch(fingerprint)

@@ -16,7 +16,7 @@ _MIRROR_LIMIT = 5
 _CHECKSUMS = ("sha256", "sha384", "sha512")
 
 
-def fetch_updateinfo(web: Web, mirror_list_url: str, fingerprint: str, into: Path) -> FeedFetch:
+def fetch_updateinfo(web: Web, mirror_list_url: str, fingerprint: str | None, into: Path) -> FeedFetch:
     """Fetch the update information that `repodata/repomd.xml` names.
 
     `mirrors` is the URL of the mirror list. The fingerprint is its checksum in that file: nothing else is fetched while
@@ -31,11 +31,11 @@ def fetch_updateinfo(web: Web, mirror_list_url: str, fingerprint: str, into: Pat
     raise last
 
 
-def _fetch_mirror(web: Web, mirror: str, fingerprint: str, into: Path) -> FeedFetch:
+def _fetch_mirror(web: Web, mirror: str, fingerprint: str | None, into: Path) -> FeedFetch:
     href, algorithm, checksum = _fetch_index(web, f"{mirror}/repodata/repomd.xml", into)
     new_fingerprint = f"{algorithm} {checksum}"
     if new_fingerprint == fingerprint:
-        return FeedFetch(fingerprint)
+        return FeedFetch(new_fingerprint)
     path = web.download(f"{mirror}/{href}", into)
     with path.open("rb") as file:
         if hashlib.file_digest(file, algorithm).hexdigest() != checksum:

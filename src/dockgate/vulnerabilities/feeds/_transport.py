@@ -36,7 +36,7 @@ class FetchedFeed(Feed):
     name: str
     version: int
     file: str
-    url: str
+    url: str | None
     # Seconds.
     period = 6 * 3600.0
     # Bytes of one file.
@@ -55,7 +55,7 @@ class FetchedFeed(Feed):
         self,
         origin: Path | str,
         part: str,
-        fingerprint: str,
+        fingerprint: str | None,
         into: Path,
         ca_bundle: Path | None = None,
         lookup: RecordLookup | None = None,
@@ -66,13 +66,13 @@ class FetchedFeed(Feed):
             return self.download(web, origin, part, fingerprint, into, lookup)
 
     def download(
-        self, web: "Web", url: str, part: str, fingerprint: str, into: Path, lookup: RecordLookup | None
+        self, web: "Web", url: str, part: str, fingerprint: str | None, into: Path, lookup: RecordLookup | None
     ) -> FeedFetch:
         """Fetch one part over HTTP; the arguments are those of `fetch`."""
         return web.fetch(url, fingerprint, into, self.limit)
 
 
-def _open_folder(folder: Path, file: str, fingerprint: str) -> FeedFetch:
+def _open_folder(folder: Path, file: str, fingerprint: str | None) -> FeedFetch:
     """The file in the folder, by the digest of its content. Raises NotFoundError, UnavailableError."""
     path = folder / file
     try:
@@ -132,7 +132,7 @@ class Web:
         require_destination(self._host, url, sender=f"The feed {self._feed}")
         request.extensions["trace"] = partial(self._check.watch, url)
 
-    def fetch(self, url: str, fingerprint: str, into: Path, limit: int = LIMIT) -> FeedFetch:
+    def fetch(self, url: str, fingerprint: str | None, into: Path, limit: int = LIMIT) -> FeedFetch:
         """Fetch a file of at most `limit` bytes, unless it is unchanged.
 
         It is recognised by the ETag or Last-Modified of the last answer, if it had one (RFC 9110, section 13).
@@ -173,18 +173,15 @@ class Web:
 
     def download(self, url: str, into: Path, limit: int = LIMIT) -> Path:
         """Fetch a file, whether or not it changed. Raises DownloadError."""
-        path = self.fetch(url, "", into, limit).path
+        path = self.fetch(url, None, into, limit).path
         assert path is not None  # noqa: S101 - without a fingerprint nothing is unchanged
         return path
 
-    def _request(self, url: str, fingerprint: str, into: Path, limit: int) -> FeedFetch:
-        headers = {"Accept-Encoding": "identity"}
-        if fingerprint.startswith(_ETAG):
-            headers["If-None-Match"] = fingerprint.removeprefix(_ETAG)
-        elif fingerprint.startswith(_LAST_MODIFIED):
-            headers["If-Modified-Since"] = fingerprint.removeprefix(_LAST_MODIFIED)
+    def _request(self, url: str, fingerprint: str | None, into: Path, limit: int) -> FeedFetch:
+        condition = _make_condition(fingerprint) if fingerprint else {}
+        headers = {"Accept-Encoding": "identity", **condition}
         with self._client.stream("GET", url, headers=headers) as answer:
-            if answer.status_code == 304 and len(headers) > 1:
+            if answer.status_code == 304 and fingerprint and condition:
                 return FeedFetch(fingerprint)
             if answer.status_code != 200:
                 answer.raise_for_status()
@@ -200,7 +197,7 @@ class Web:
                     if seconds > self._grace and size < seconds * SLOWEST:
                         raise ValueError(f"it sent {size} bytes in {seconds:.0f} seconds, which is too slow")
                     file.write(chunk)
-            etag, last_modified = answer.headers.get("etag", ""), answer.headers.get("last-modified", "")
+            etag, last_modified = answer.headers.get("etag"), answer.headers.get("last-modified")
         new_fingerprint = (
             _ETAG + etag if etag else _LAST_MODIFIED + last_modified if last_modified else _digest_content(path)
         )
@@ -214,6 +211,15 @@ def _find_host(url: str) -> str:
     except ValueError:
         return ""
     return f"[{host}]" if ":" in host else host
+
+
+def _make_condition(fingerprint: str) -> dict[str, str]:
+    """Return the header that asks for the file only if it changed since this fingerprint."""
+    if fingerprint.startswith(_ETAG):
+        return {"If-None-Match": fingerprint.removeprefix(_ETAG)}
+    if fingerprint.startswith(_LAST_MODIFIED):
+        return {"If-Modified-Since": fingerprint.removeprefix(_LAST_MODIFIED)}
+    return {}
 
 
 def _refuse_downgrade(answer: "httpx.Response") -> None:

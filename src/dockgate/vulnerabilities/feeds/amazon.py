@@ -45,7 +45,7 @@ class Amazon(FetchedFeed):
 
     @override
     def download(
-        self, web: Web, url: str, part: str, fingerprint: str, into: Path, lookup: RecordLookup | None
+        self, web: Web, url: str, part: str, fingerprint: str | None, into: Path, lookup: RecordLookup | None
     ) -> FeedFetch:
         return fetch_updateinfo(web, f"{url}/{_MIRRORS[part]}", fingerprint, into)
 

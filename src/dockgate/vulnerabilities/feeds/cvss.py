@@ -20,7 +20,7 @@ class Cvss(FetchedFeed):
     version = 1
     limit = TABLE_LIMIT
     file = "cvss.csv.gz"
-    url = ""
+    url = None
 
     @override
     def parse(self, stream: BinaryIO, part: str) -> Iterator[FeedStatement]:

@@ -60,7 +60,7 @@ class Osv(FetchedFeed):
 
     @override
     def download(
-        self, web: Web, url: str, part: str, fingerprint: str, into: Path, lookup: RecordLookup | None
+        self, web: Web, url: str, part: str, fingerprint: str | None, into: Path, lookup: RecordLookup | None
     ) -> FeedFetch:
         """Fetch the changed records if they are few, else the whole export."""
         base = f"{url}/{quote(part, safe='')}"
