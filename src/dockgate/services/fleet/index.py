@@ -73,7 +73,7 @@ class FleetIndex:
                 digest=image,
                 repository=scan.repository,
                 inventories=compute_digest(canonical.encode(list(digests))),
-                scanner=scan.scanner or "",
+                scanner=scan.scanner,
                 seen_at=scan.requested_at,
                 scanned_at=scan.finished_at,
                 platforms=tuple(split_inventory(inventory) for inventory in inventories),

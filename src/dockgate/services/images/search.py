@@ -296,13 +296,13 @@ class ImageSearch:
             status, summary = Status.UNDETERMINED.value, f"not watched any more since {watch.until}"
         return ImageSummary(
             repository=row.repository,
-            tag=row.tag,
+            tag=row.tag or "",
             digest=row.digest,
             pushed_at=row.pushed_at,
             until=row.until,
             gone_at=row.gone_at,
             scan=row.scan or "",
-            scanner=row.scanner,
+            scanner=row.scanner or "",
             status=status,
             summary=summary,
             waived=waived_counts,

@@ -80,7 +80,7 @@ class NewImage(NamedTuple):
     digest: str
     repository: str
     inventories: str
-    scanner: str
+    scanner: str | None
     seen_at: str
     scanned_at: str
     platforms: tuple[NewPlatform, ...]

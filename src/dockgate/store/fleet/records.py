@@ -233,7 +233,7 @@ class ImageBundle(NamedTuple):
 class FleetImage(NamedTuple):
     """An indexed image. `repository` is where it was scanned, `seen_at` when it was first known.
 
-    `inventories` is the digest of the list of its inventories' digests, `scanner` the version that read them, empty if
+    `inventories` is the digest of the list of its inventories' digests, `scanner` the version that read them, None if
     unknown. `gone_at` is when it was deleted.
     """
 
@@ -241,7 +241,7 @@ class FleetImage(NamedTuple):
     digest: str
     repository: str
     inventories: str
-    scanner: str
+    scanner: str | None
     seen_at: str
     scanned_at: str
     gone_at: str | None = None

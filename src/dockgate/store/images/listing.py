@@ -39,7 +39,7 @@ from dockgate.vulnerabilities.model import Severity
 class ListedImage(NamedTuple):
     """A location of an image.
 
-    `tag` is empty without one; `until` is when the tag moved on or the image was deleted. `scanner` read it, empty if
+    `tag` is None without one; `until` is when the tag moved on or the image was deleted. `scanner` read it, None if
     that is unknown. `status` is that of the current verdict, or of the newest one where the location has no current
     one, None without any. `policy` gave the current verdict, and `counts` are its findings by severity, in the order of
     `Severity`; `waived` is how much waivers and VEX statements excuse. These, `since` and `cannot_judge_since` are None
@@ -49,13 +49,13 @@ class ListedImage(NamedTuple):
 
     id: int
     repository: str
-    tag: str
+    tag: str | None
     digest: str
     pushed_at: str
     until: str | None
     judged_in: str
     scan: ScanState | None
-    scanner: str
+    scanner: str | None
     status: Status | None
     policy: str | None
     counts: tuple[int, ...] | None
@@ -67,13 +67,13 @@ class ListedImage(NamedTuple):
 
 
 class LocationVerdict(NamedTuple):
-    """The verdicts on an image under a tag (empty without one) of a repository.
+    """The verdicts on an image under a tag (None without one) of a repository.
 
     `status` and `policy` are as in `ListedImage`: of the verdict in the repository `judged_in`.
     """
 
     repository: str
-    tag: str
+    tag: str | None
     digest: str
     judged_in: str
     scan: ScanState | None
@@ -83,7 +83,7 @@ class LocationVerdict(NamedTuple):
 
 
 _TAGS, _IMAGES, _CURRENT, _SCANS = fleet_tags.c, fleet_images.c, fleet_verdicts.c, scans.c
-_ENDED = fleet_ended_verdicts.c
+_ENDED, _TAG = fleet_ended_verdicts.c, func.nullif(_TAGS.tag, "")
 _COUNTS = [_CURRENT[severity.value.lower()] for severity in Severity]
 # The newest verdict of the location, requested or on a push.
 _NEWEST_VERDICT = (
@@ -167,7 +167,7 @@ class ImageListing:
         conditions = _make_conditions(ImageFilter(repositories), null(), self._wide)
         query = (
             select(
-                *(_TAGS[name] for name in ("repository", "tag", "digest")),
+                *(_TAGS.repository, _TAG, _TAGS.digest),
                 func.coalesce(_IMAGES.repository, _TAGS.repository),
                 _SCANS.state,
                 _CURRENT.policy,
@@ -193,7 +193,7 @@ def _select_locations(
     status = _make_status_column(judged_before)
     return (
         select(
-            *(_TAGS[name] for name in ("id", "repository", "tag", "digest", "pushed_at", "until")),
+            *(_TAGS.id, _TAGS.repository, _TAG, _TAGS.digest, _TAGS.pushed_at, _TAGS.until),
             func.coalesce(_IMAGES.repository, _TAGS.repository),
             _SCANS.state,
             _IMAGES.scanner,
@@ -305,7 +305,7 @@ def _make_listed_image(row: Sequence[Any]) -> ListedImage:
     *location, scan, scanner, status, policy, since, cannot_judge_since, waived_count, reason, gone_at = row[:16]
     counts = tuple(row[16 : 16 + len(_COUNTS)]) if policy is not None else None
     verdict = _parse_status(status), policy, counts, since, cannot_judge_since, waived_count, reason
-    return ListedImage._make((*location, scan, scanner or "", *verdict, gone_at))
+    return ListedImage._make((*location, scan, scanner, *verdict, gone_at))
 
 
 def _parse_status(value: str | None) -> Status | None:

@@ -184,7 +184,7 @@ fleet_images = Table(
     define_text("digest", unique=True),
     define_text("repository"),
     define_text("inventories"),
-    define_text("scanner"),
+    define_text_or_empty("scanner"),
     define_text("seen_at"),
     define_text("scanned_at"),
     define_optional_text("gone_at"),
