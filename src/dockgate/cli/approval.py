@@ -99,16 +99,16 @@ def show(approval_id: str, output_format: str) -> None:
 
 @command.command()
 @click.argument("approval_id", metavar="ID|EXECUTION")
-@click.option("--reason", default="", help="The reason, for the record.")
+@click.option("--reason", help="The reason, for the record.")
 @format_option
-def approve(approval_id: str, reason: str, output_format: str) -> None:
+def approve(approval_id: str, reason: str | None, output_format: str) -> None:
     """Approve as one of the required people.
 
     The approval is granted when enough people approve, and the verdict is Approved.
     """
     client = Client()
     approval_id = resolve_approval(client, approval_id, is_waiting=True)
-    answer = client.post("approvals", approval_id, "vote", body={"yes": True, "reason": reason})
+    answer = client.post("approvals", approval_id, "vote", body={"yes": True, "reason": reason or ""})
     if output_format == "json":
         print_json(answer)
         return

@@ -15,7 +15,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def _add_stack_options(function: F) -> F:
-    region = click.option("--region", default="", help="The AWS region.  [default: AWS_REGION, or the profile's]")
+    region = click.option("--region", help="The AWS region.  [default: AWS_REGION, or the profile's]")
     stack = click.option("--stack", required=True, metavar="NAME", help="The stack's name.")
     return region(stack(function))
 
@@ -104,7 +104,7 @@ def policy(policy: str, output: Path | None) -> None:
 )
 def deploy(
     stack: str,
-    region: str,
+    region: str | None,
     policy: str | None,
     waivers: Path | None,
     parameters: tuple[str, ...],
@@ -139,7 +139,7 @@ def deploy(
 @command.command()
 @_add_stack_options
 @format_option
-def status(stack: str, region: str, output_format: str) -> None:
+def status(stack: str, region: str | None, output_format: str) -> None:
     """Show the stack's resources and its state."""
     from dockgate.aws.stack.account import Account
     from dockgate.aws.stack.status import read_stack_status
@@ -165,7 +165,7 @@ def status(stack: str, region: str, output_format: str) -> None:
 
 @command.command()
 @_add_stack_options
-def redrive(stack: str, region: str) -> None:
+def redrive(stack: str, region: str | None) -> None:
     """Resend messages that the functions could not handle.
 
     Resent messages and events are deleted from their dead-letter queues, the others stay there.
@@ -188,7 +188,7 @@ def redrive(stack: str, region: str) -> None:
 @command.command()
 @_add_stack_options
 @click.option("--yes", "is_confirmed", is_flag=True, help="Do not ask.")
-def destroy(stack: str, region: str, is_confirmed: bool) -> None:
+def destroy(stack: str, region: str | None, is_confirmed: bool) -> None:
     """Delete the stack, its images and its buckets.
 
     The command asks first. It restores the registry's previous scanning configuration.

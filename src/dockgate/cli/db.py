@@ -153,7 +153,7 @@ def export(target: str, database: Path | None, output_format: str, insecure: boo
     type=FILE,
     help="Require a signature by this public key: the output of `dockgate db key` on the exporting machine.",
 )
-@click.option("--digest", default="", metavar="sha256:...", help="Require this digest: the export prints it.")
+@click.option("--digest", metavar="sha256:...", help="Require this digest: the export prints it.")
 @click.option("--allow-older", "can_be_older", is_flag=True, help="Import even if the present database is newer.")
 @_add_registry_options
 def bring(source: str, database: Path | None, output_format: str, insecure: bool, **trust: Any) -> None:

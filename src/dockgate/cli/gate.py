@@ -68,7 +68,7 @@ WITHOUT_VERDICT = {ApprovalState.APPROVED: 0, ApprovalState.REJECTED: 1}
     help="Use the findings of Amazon Inspector instead of a scan. IMAGE must be in Amazon ECR. What Inspector cannot "
     "scan, or has not scanned yet, is undetermined.",
 )
-@click.option("--digest", default="", metavar="sha256:...", help="The image's digest, for reports without one.")
+@click.option("--digest", metavar="sha256:...", help="The image's digest, for reports without one.")
 @found_at_option
 @click.option(
     "--waivers",
@@ -103,8 +103,8 @@ def command(
     wait: bool,
     findings: tuple[Path, ...],
     inspector: bool,
-    digest: str,
-    found_at: str,
+    digest: str | None,
+    found_at: str | None,
     waivers: tuple[Path, ...],
     vex: tuple[Path, ...],
     statements: tuple[Path, ...],
@@ -252,7 +252,7 @@ def _evaluate_inspector_findings(
     )
 
 
-def _read_reports(files: tuple[Path, ...], digest: str, found_at: str) -> tuple[ExternalReport, ...]:
+def _read_reports(files: tuple[Path, ...], digest: str | None, found_at: str | None) -> tuple[ExternalReport, ...]:
     if not files and (digest or found_at):
         raise UsageError("--digest and --found-at need --findings.", "Add --findings FILE.")
     from dockgate.services.images import external_findings

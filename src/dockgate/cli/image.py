@@ -252,7 +252,7 @@ def _iterate_tables(image: Mapping[str, Any]) -> Iterator[tuple[Sequence[str], I
 @click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.File("rb"))
 @found_at_option
 @format_option
-def report(image: str, files: tuple[BinaryIO, ...], found_at: str, output_format: str) -> None:
+def report(image: str, files: tuple[BinaryIO, ...], found_at: str | None, output_format: str) -> None:
     """Upload reports of other scanners on an image.
 
     IMAGE is named as for `dockgate image show`. FILE is Trivy or Grype JSON, SARIF, CycloneDX with vulnerabilities,

@@ -29,7 +29,7 @@ database_option = click.option(
     "--database", type=FILE, help="The advisory database.  [default: advisories.db in DOCKGATE_DATA]"
 )
 found_at_option = click.option(
-    "--found-at", default="", metavar="TIME", help="The time of the report (RFC 3339), for reports without one."
+    "--found-at", metavar="TIME", help="The time of the report (RFC 3339), for reports without one."
 )
 insecure_option = click.option("--insecure", is_flag=True, help="Allow plain HTTP to a registry on another machine.")
 

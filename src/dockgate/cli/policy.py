@@ -89,7 +89,7 @@ def diff(name: str, old: int, new: int | None) -> None:
 @command.command("set")
 @click.argument("name")
 @click.argument("file", type=click.File("rb"))
-@click.option("--comment", default="", help="The reason, for the history.")
+@click.option("--comment", help="The reason, for the history.")
 @click.option(
     "--if-version",
     type=click.IntRange(0),
@@ -97,7 +97,7 @@ def diff(name: str, old: int, new: int | None) -> None:
     help="Fail unless this is the present version; 0: unless the policy is new.",
 )
 @format_option
-def set_policy(name: str, file: BinaryIO, comment: str, if_version: int | None, output_format: str) -> None:
+def set_policy(name: str, file: BinaryIO, comment: str | None, if_version: int | None, output_format: str) -> None:
     """Upload FILE as the policy NAME; - is standard input.
 
     Unchanged text creates no new version. Running images are evaluated again at once, and keep running.
@@ -112,10 +112,10 @@ def set_policy(name: str, file: BinaryIO, comment: str, if_version: int | None, 
 
 @command.command()
 @click.argument("name")
-@click.option("--comment", default="", help="The reason, for the history.")
+@click.option("--comment", help="The reason, for the history.")
 @click.option("--if-version", type=click.IntRange(1), metavar="N", help="Fail unless this is the present version.")
 @format_option
-def remove(name: str, comment: str, if_version: int | None, output_format: str) -> None:
+def remove(name: str, comment: str | None, if_version: int | None, output_format: str) -> None:
     """Remove a policy that no pipeline uses.
 
     Its history and its verdicts are kept.

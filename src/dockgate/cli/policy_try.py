@@ -36,7 +36,6 @@ PART = 100
 )
 @click.option(
     "--policy",
-    default="",
     metavar="NAME",
     help="Try only on images of this policy; for an IMAGE, the policy or file to compare with.  "
     "[default: all; for an IMAGE: default]",
@@ -51,7 +50,7 @@ PART = 100
 @database_option
 @format_option
 def command(
-    file: Path, against: tuple[str, ...], policy: str, limit: int, database: Path | None, output_format: str
+    file: Path, against: tuple[str, ...], policy: str | None, limit: int, database: Path | None, output_format: str
 ) -> None:
     """Show what the policy FILE would change.
 
@@ -80,7 +79,7 @@ def command(
 
 
 def _try_on_server(
-    text: str, name: str, comparison: str, policy: str, limit: int, show: Callable[[str], None]
+    text: str, name: str, comparison: str, policy: str | None, limit: int, show: Callable[[str], None]
 ) -> list[PolicyComparison]:
     """Compare in parts, to show progress, and to stop the server's work on an interrupt."""
     client = Client()

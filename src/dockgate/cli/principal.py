@@ -28,15 +28,15 @@ def command() -> None:
 @command.command()
 @click.argument("name")
 @role_option
-@click.option("--email", default="", help="The e-mail address in their commits.")
+@click.option("--email", help="The e-mail address in their commits.")
 @format_option
-def add(name: str, roles: tuple[str, ...], email: str, output_format: str) -> None:
+def add(name: str, roles: tuple[str, ...], email: str | None, output_format: str) -> None:
     """Add a principal.
 
     The first principal must be an admin and must be added on the server's machine. The command prints its token, only
     once. From then on every call needs a token: set DOCKGATE_TOKEN.
     """
-    answer = Client().post("principals", body={"name": name, "email": email or None, **_make_body(roles)})
+    answer = Client().post("principals", body={"name": name, "email": email, **_make_body(roles)})
     if output_format == "json":
         print_json(answer)
         return

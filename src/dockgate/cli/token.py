@@ -6,7 +6,14 @@ import click
 
 from dockgate.cli import times
 from dockgate.cli.client import Client
-from dockgate.cli.listing_output import format_option, make_sort_option, print_answer, print_json, print_list
+from dockgate.cli.listing_output import (
+    format_option,
+    make_sort_option,
+    print_answer,
+    print_json,
+    print_list,
+    select_filters,
+)
 from dockgate.cli.principal import show_token_once
 from dockgate.config import from_environment
 from dockgate.identity.model import Permission
@@ -74,12 +81,12 @@ def create(principal: str, days: float, local: bool, output_format: str, **limit
 
 
 @command.command("list")
-@click.option("--principal", default="", help="List only tokens of this principal.")
+@click.option("--principal", help="List only tokens of this principal.")
 @make_sort_option("-created", "created")
 @format_option
-def list_tokens(principal: str, sort: str, output_format: str) -> None:
+def list_tokens(principal: str | None, sort: str, output_format: str) -> None:
     """List tokens."""
-    answer = Client().get_all("tokens", sort=sort, principal=principal)
+    answer = Client().get_all("tokens", sort=sort, **select_filters(principal=principal))
     rows = (
         (
             entry["id"],

@@ -32,35 +32,24 @@ def command() -> None:
 
 
 @command.command()
-@click.option(
-    "--vulnerability", default="", metavar="ID", help="A vulnerability, by any of its ids: CVE-2024-1, GHSA-…."
-)
-@click.option(
-    "--package", default="", metavar="PURL", help="A pattern of package URLs: pkg:npm/lodash, 'pkg:npm/*@1.*'."
-)
-@click.option("--repository", default="", metavar="PATTERN", help="Only in these repositories: 'team-*/app'.")
-@click.option("--image", default="", metavar="IMAGE", help="Only in this image, or in all platforms of this index.")
-@click.option(
-    "--rule", default="", metavar="NAME", help="Accept violations of this rule without findings; needs --image."
-)
-@click.option(
-    "--violation", default="", metavar="TEXT", help="Accept only this violation of --rule, as the verdict words it."
-)
+@click.option("--vulnerability", metavar="ID", help="A vulnerability, by any of its ids: CVE-2024-1, GHSA-….")
+@click.option("--package", metavar="PURL", help="A pattern of package URLs: pkg:npm/lodash, 'pkg:npm/*@1.*'.")
+@click.option("--repository", metavar="PATTERN", help="Only in these repositories: 'team-*/app'.")
+@click.option("--image", metavar="IMAGE", help="Only in this image, or in all platforms of this index.")
+@click.option("--rule", metavar="NAME", help="Accept violations of this rule without findings; needs --image.")
+@click.option("--violation", metavar="TEXT", help="Accept only this violation of --rule, as the verdict words it.")
 @click.option(
     "--unread",
-    default="",
     metavar="PATH|PURL",
     help="Accept what could not be read: a path in the image, or a package. A pattern needs --image.",
 )
-@click.option(
-    "--until", default="", metavar="DATE", help="The waiver expires on this date (00:00 UTC) or time: 2026-12-31."
-)
+@click.option("--until", metavar="DATE", help="The waiver expires on this date (00:00 UTC) or time: 2026-12-31.")
 @click.option("--until-fixed", is_flag=True, help="The waiver expires as soon as a fixed version exists.")
 @click.option("--owner", required=True, help="The responsible person.")
 @click.option("--reason", required=True, help="The reason, for the record.")
-@click.option("--key", default="", help="An idempotency key: repeated calls create one waiver.")
+@click.option("--key", help="An idempotency key: repeated calls create one waiver.")
 @format_option
-def add(output_format: str, key: str, **fields: Any) -> None:
+def add(output_format: str, key: str | None, **fields: Any) -> None:
     """Accept findings, or what could not be read.
 
     Name a vulnerability, a package or an image, or use --unread; and add --until or --until-fixed. Known malicious
