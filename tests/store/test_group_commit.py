@@ -71,7 +71,7 @@ def run_at_once(database: Database, jobs: list[Callable[[Connection], Any]]) -> 
     with ThreadPoolExecutor(len(jobs)) as pool:
         with wait_behind_write(database):
             futures = [pool.submit(catch_outcome, job) for job in jobs]
-            while database.queue_length < len(jobs):
+            while len(database._jobs) < len(jobs):
                 pass
         return [future.result() for future in futures]
 

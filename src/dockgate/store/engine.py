@@ -287,11 +287,6 @@ class Database:
             raise job.error
         return cast(T, job.value)
 
-    @property
-    def queue_length(self) -> int:
-        """Count the callers that wait for a group commit."""
-        return len(self._jobs)
-
     def _run_jobs(self) -> None:
         """Run all waiting jobs. Only the holder of the write lock calls this."""
         jobs = [self._jobs.popleft() for _ in range(len(self._jobs))]
