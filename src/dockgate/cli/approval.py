@@ -74,7 +74,7 @@ def show(approval_id: str, output_format: str) -> None:
         approval.id,
         [
             ("state", style_state(approval.state)),
-            ("summary", approval.summary),
+            ("summary", approval.summary or ""),
             ("image", f"{approval.repository}@{approval.image}"),
             ("policy", shorten_reference(approval.policy)),
             ("approvers", _format_approvers(approval)),

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from dockgate.identity.model import Role
+from dockgate.shared.canonical import STORED_AS_EMPTY
 
 # The name of an image repository (OCI distribution specification 1.1, "Pulling manifests").
 REPOSITORY = r"[a-z0-9]+(?:[._-]+[a-z0-9]+)*(?:/[a-z0-9]+(?:[._-]+[a-z0-9]+)*)*"
@@ -277,7 +278,8 @@ class Approval:
     `image` is the digest to evaluate, `repository` one of our registry, or one of another registry with its host
     ("quay.io/team/app"). `reference`, `pipeline` and `requested_by` are what an outside pipeline requests, its name
     and its principal, None for our own pipelines. `service` is the service to deploy to, if one is named.
-    `verdict` is the digest of the last verdict on it: the one that settled it, or that approved before people decided.
+    `verdict` is the digest of the last verdict on it: the one that settled it, or that approved before people decided,
+    and `summary` its reason, None before.
     `decided_by` is a name, "policy" or "timeout". `approvers` is None when no person has to approve; `committers` are
     the names and e-mail addresses of the contributors at the time of the request.
     """
@@ -291,7 +293,7 @@ class Approval:
     created_at: str
     expires_at: str
     state: ApprovalState = ApprovalState.WAITING
-    summary: str = ""
+    summary: str | None = field(default=None, metadata=STORED_AS_EMPTY)
     verdict: str | None = None
     decided_by: str | None = None
     settled_at: str | None = None

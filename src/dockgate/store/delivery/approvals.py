@@ -291,7 +291,7 @@ def _make_needed_event(approval: Approval, now: str) -> NewEvent:
         pipeline=get_pipeline_name(approval) or None,
         execution=approval.action.execution if approval.action else None,
         service=approval.service,
-        summary=approval.summary,
+        summary=approval.summary or "",
         expires=approval.expires_at,
         approvers=to_plain(approval.approvers or Approvers()),
         time=now,

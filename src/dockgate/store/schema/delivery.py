@@ -7,7 +7,13 @@ from dockgate.delivery.model import ApprovalState, Approvers, FixAction, Pipelin
 from dockgate.delivery.service_model import TaskDefinition
 from dockgate.gate.model import Status
 from dockgate.store.columns import EnumText, Json, Key, SafeText
-from dockgate.store.schema.base import define_optional_text, define_sequence, define_text, metadata
+from dockgate.store.schema.base import (
+    define_optional_text,
+    define_sequence,
+    define_text,
+    define_text_or_empty,
+    metadata,
+)
 from dockgate.store.schema.identity import principals
 
 repositories = Table("repositories", metadata, define_text("name", primary_key=True), define_text("created_at"))
@@ -121,7 +127,7 @@ approvals = Table(
     define_text("created_at"),
     define_text("expires_at"),
     Column("state", EnumText(ApprovalState), nullable=False),
-    define_text("summary"),
+    define_text_or_empty("summary"),
     define_optional_text("verdict"),
     define_optional_text("decided_by"),
     define_optional_text("settled_at"),

@@ -89,7 +89,12 @@ class ApprovalWithVotes:
     votes: list[Vote]
 
 
-make_approval_view = make_view_maker(ApprovalView, Approval)
+_make_view = make_view_maker(ApprovalView, Approval, "summary")
+
+
+def make_approval_view(approval: Approval) -> ApprovalView:
+    """The approval as the API shows it."""
+    return _make_view(approval, summary=approval.summary or "")
 
 
 @router.get("/approvals")
