@@ -36,7 +36,7 @@ class FailsAtFirst:
         ("push_events", "mark_handled"),
         ("images", "request_scan"),
         ("verdicts", "add"),
-        ("approvals", "settle_all"),
+        ("approvals", "answer"),
         ("approvals", "list_open_executions"),
         ("services", "set_revision"),
     ],

@@ -94,7 +94,9 @@ class Steps:
         self.system.plans[image] = (name, PlannedFindings())
         self.use_cases.scan_runner.run(self.store.images.request_scan(image, "web/app", NOW))
         approval = Approval(name, "token", image, "web/app", "default", "", NOW, NOW)
-        self.use_cases.verdicts.judge_approval(approval, f"approval of {name}")
+        verdict = self.use_cases.verdicts.judge_approval(approval, f"approval of {name}")
+        assert verdict is not None
+        self.store.verdicts.store(verdict)
         execution = self.store.executions.start("web", name, {}, NOW).id
         build, deploy = ActionKey(execution, "Build", "Build", 1), ActionKey(execution, "Deploy", "Deploy", 1)
         self.store.executions.advance(execution, lambda *_: Plan(start=(build, deploy)), NOW)

@@ -7,11 +7,24 @@ from pathlib import Path
 from tests.postgres import drop_database, open_postgres
 from tests.sqlite import open_sqlite
 
-from dockgate.delivery.model import Action, ActionKey, ActionType, Approval, ApprovalState, Pipeline, RunState, Stage
+from dockgate.delivery.model import (
+    Action,
+    ActionKey,
+    ActionType,
+    Answer,
+    Approval,
+    ApprovalState,
+    Pipeline,
+    RunState,
+    Stage,
+)
 from dockgate.delivery.pipeline import plan_next
 from dockgate.delivery.service_model import RevisionCause
+from dockgate.gate.model import InputDigests, Status, Verdict
 from dockgate.store import Store
+from dockgate.store.documents import Document
 from dockgate.store.events.outbox import add_entries
+from dockgate.store.gate.unstored_verdicts import UnstoredVerdict
 from dockgate.store.records import OutboxEntry
 
 FACTORIES: dict[str, Callable[[Path], Store]] = {"sqlite": open_sqlite, "postgres": open_postgres}
@@ -79,6 +92,15 @@ def start_at_gate(store: Store, cause: str = "push") -> str:
         store.executions.finish(make_key(action, execution=execution), RunState.SUCCEEDED, NOW)
         store.executions.advance(execution, plan_next, NOW)
     return execution
+
+
+def answer_by_verdict(store: Store, approval_ids: Sequence[str], answer: Answer, now: str = NOW) -> Answer | None:
+    """Give the answer by a verdict that is stored for the first of the approvals."""
+    inputs = InputDigests((), "", "", "", NOW, "")
+    verdict = Verdict(IMAGE, "default", Status.APPROVED, answer.summary, (), inputs)
+    body = Document.from_value(verdict)
+    unstored_verdict = UnstoredVerdict(verdict, body.digest, approval_ids[0], "web", None, [body])
+    return store.approvals.answer(approval_ids, unstored_verdict, lambda _: answer, now)
 
 
 def list_waiting(store: Store, image: str) -> list[Approval]:

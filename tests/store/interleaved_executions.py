@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from tests.store.factories import (
+    IMAGE,
     NOW,
     PIPELINE,
     make_approval,
@@ -10,10 +11,12 @@ from tests.store.factories import (
     start_at_gate,
     start_execution,
 )
+from tests.store.images.test_images import CASE, VERDICT
 from tests.store.interleaving import Outcome, Pair, is_only_error
 
 from dockgate.delivery.model import ActionKey, Answer, ApprovalState, RunState, Vote
 from dockgate.delivery.pipeline import plan_next
+from dockgate.gate.model import Status
 from dockgate.identity.model import Principal, Role, Token
 from dockgate.shared.errors import ConflictError
 from dockgate.store import Store
@@ -57,6 +60,32 @@ def race_two_answers(store: Store, peer: Store, number: int) -> Pair:
         lambda: store.approvals.settle(str(action), APPROVED, NOW),
         lambda: peer.approvals.settle(str(action), REJECTED, NOW),
         check,
+    )
+
+
+def race_two_verdicts(store: Store, peer: Store, number: int) -> Pair:
+    """Two processes judge an image differently for the same approval."""
+    action = make_waiting_approval(store, number)
+    image = f"{IMAGE[:-4]}{number:04}"
+
+    def answer(answering_store: Store, status: Status, answer: Answer) -> Answer | None:
+        case = replace(CASE, image=image)
+        verdict = replace(VERDICT, image=image, status=status)
+        unstored_verdict = answering_store.verdicts.prepare(verdict, case, str(action), "web")
+        return answering_store.approvals.answer(
+            [str(action)], unstored_verdict, lambda first: replace(answer, verdict=first[1]), NOW
+        )
+
+    def check(approval: Outcome, rejection: Outcome) -> None:
+        assert sum(isinstance(answer, Answer) for answer in (approval, rejection)) == 1
+        (record,) = store.verdicts.list_of_image(image)
+        settled_approval = store.approvals.get(str(action))
+        assert settled_approval.verdict == record.digest
+        assert settled_approval.state is (ApprovalState.APPROVED if approval else ApprovalState.REJECTED)
+        assert record.status == (Status.APPROVED if approval else Status.REJECTED)
+
+    return Pair(
+        lambda: answer(store, Status.APPROVED, APPROVED), lambda: answer(peer, Status.REJECTED, REJECTED), check
     )
 
 

@@ -27,6 +27,7 @@ from tests.store.interleaved_executions import (
     race_two_retries,
     race_two_starts,
     race_two_starts_for_one_cause,
+    race_two_verdicts,
     request_and_stop,
     vote_and_answer,
 )
@@ -289,6 +290,7 @@ def add_pipeline_and_image_of_its_repository(store: Store, peer: Store, number: 
 
 SCENARIOS: tuple[Scenario, ...] = (
     race_two_answers,
+    race_two_verdicts,
     answer_and_stop,
     vote_and_answer,
     request_and_stop,

@@ -13,9 +13,10 @@ from tests.delivery.test_approvals import PEOPLE, make_verdict
 from dockgate.delivery.model import Answer, Approval, ApprovalState, Approvers, Vote
 from dockgate.gate.model import Status, Verdict
 from dockgate.identity.model import Principal
-from dockgate.services.approvals.settlement import ApprovalSettler
+from dockgate.services.approvals.settlement import ApprovalSettler, JudgeApproval
 from dockgate.services.clock import ServerClock
 from dockgate.services.durable_effects import Effects
+from dockgate.store.gate.unstored_verdicts import UnstoredVerdict
 
 DIGESTS = ("sha256:a", "sha256:b")
 NOT_USED: Any = None
@@ -45,12 +46,23 @@ class Table:
         self.answers.append((approval_id, answer))
         return True
 
-    def settle_all(self, approval_ids: Sequence[str], answer: Answer, now: str) -> int:
-        return sum([self.settle(item, answer, now) for item in approval_ids])
-
-    def record_verdict(self, approval_id: str, answer: Answer, now: str) -> None:
-        if self.rows[approval_id].state is ApprovalState.WAITING:
-            self.rows[approval_id] = replace(self.rows[approval_id], verdict=answer.verdict)
+    def answer(
+        self,
+        approval_ids: Sequence[str],
+        unstored_verdict: UnstoredVerdict,
+        make_answer: Callable[[tuple[Verdict, str]], Answer],
+        now: str,
+    ) -> Answer | None:
+        waiting = [item for item in approval_ids if self.rows[item].state is ApprovalState.WAITING]
+        if not waiting:
+            return None
+        answer = make_answer((unstored_verdict.verdict, unstored_verdict.digest))
+        for item in waiting:
+            if answer.state is ApprovalState.WAITING:
+                self.rows[item] = replace(self.rows[item], verdict=answer.verdict)
+            else:
+                self.settle(item, answer, now)
+        return answer
 
     def list_open_executions(self, image: str) -> list[str]:
         return []
@@ -59,7 +71,12 @@ class Table:
         return [(vote, PEOPLE[vote.who]) for vote in self.cast if vote.approval == approval_id]
 
 
-def settle(table: Table, image: str, evaluate: Callable[[Approval, str], tuple[Verdict, str] | None]) -> None:
+def judge_as(approval: Approval, cause: str, status: Status, summary: str = "why") -> UnstoredVerdict:
+    verdict = make_verdict(approval.image, status, summary)
+    return UnstoredVerdict(verdict, f"sha256:{cause}", cause, approval.repository, None, ())
+
+
+def settle(table: Table, image: str, evaluate: JudgeApproval) -> None:
     clock = ServerClock(lambda: datetime(2026, 1, 2, tzinfo=UTC))
     approvals: Any = table
     ApprovalSettler(approvals, evaluate, clock, Effects(), NOT_USED).settle(image)
@@ -74,8 +91,8 @@ def settle(table: Table, image: str, evaluate: Callable[[Approval, str], tuple[V
 def test_each_waiter_is_answered_exactly_once_whatever_comes_when(moves: list[tuple[str, int, str]]) -> None:
     table, scanned_images = Table(), set()
 
-    def judge(approval: Approval, cause: str) -> tuple[Verdict, str] | None:
-        return (make_verdict(approval.image, Status.APPROVED), "sha256:v") if approval.image in scanned_images else None
+    def judge(approval: Approval, cause: str) -> UnstoredVerdict | None:
+        return judge_as(approval, cause, Status.APPROVED) if approval.image in scanned_images else None
 
     request = set()
     for move, number, image in moves:
@@ -102,9 +119,9 @@ def test_people_and_verdict_are_both_needed_in_whatever_order_they_come(
     table, past_events = Table(), set()
     causes: list[str] = []
 
-    def judge(approval: Approval, cause: str) -> tuple[Verdict, str] | None:
+    def judge(approval: Approval, cause: str) -> UnstoredVerdict | None:
         causes.append(cause)
-        return (make_verdict(approval.image, status), f"sha256:{cause}") if "scan" in past_events else None
+        return judge_as(approval, cause, status) if "scan" in past_events else None
 
     for move in moves:
         past_events.add(move)
@@ -129,9 +146,9 @@ def test_a_verdict_that_turned_while_people_took_their_time_rejects() -> None:
     table.add("a", "sha256:a")
     table.rows["a"] = replace(table.rows["a"], approvers=Approvers())
 
-    def judge(approval: Approval, cause: str) -> tuple[Verdict, str]:
+    def judge(approval: Approval, cause: str) -> UnstoredVerdict:
         status = Status.REJECTED if cause.endswith("/people") else Status.APPROVED
-        return make_verdict(approval.image, status, "a new advisory"), f"sha256:{cause}"
+        return judge_as(approval, cause, status, "a new advisory")
 
     settle(table, "sha256:a", judge)
     assert table.answers == []

@@ -10,19 +10,23 @@ from tests.store.factories import (
     IMAGE,
     LATER,
     NOW,
+    answer_by_verdict,
     list_waiting,
     make_approval,
     make_key,
     open_store_of_kind,
     start_at_gate,
 )
+from tests.store.images.test_images import CASE, VERDICT
 
 from dockgate.delivery.model import Answer, ApprovalState, Approvers, RunState, Vote
+from dockgate.gate.model import Verdict
 from dockgate.identity.model import Principal, Role, Token
 from dockgate.shared.errors import ConflictError, NotFoundError
 from dockgate.store import Store
 
 APPROVED = Answer(ApprovalState.APPROVED, "nothing found", "sha256:verdict")
+WAITING = replace(APPROVED, state=ApprovalState.WAITING)
 REJECTED = Answer(ApprovalState.REJECTED, "2 violations", "sha256:verdict", "ann")
 
 
@@ -61,7 +65,7 @@ def test_an_image_is_judged_for_all_approvals_once_each_has_a_verdict(store: Sto
         store.approvals.add(replace(make_approval(f"web-{number}/Gate/Approve/1"), approvers=Approvers()))
     store.approvals.add(make_approval("other-1/Gate/Approve/1", "sha256:other"))
     assert store.approvals.has_unjudged(IMAGE)
-    store.approvals.record_verdict("web-1/Gate/Approve/1", Answer(ApprovalState.WAITING, "", "sha256:v"), NOW)
+    answer_by_verdict(store, ["web-1/Gate/Approve/1"], WAITING)
     assert store.approvals.has_unjudged(IMAGE)
     store.approvals.settle("web-2/Gate/Approve/1", Answer(ApprovalState.REJECTED, "", "sha256:v"), NOW)
     assert not store.approvals.has_unjudged(IMAGE)
@@ -231,7 +235,7 @@ def test_approvers_and_committers_are_stored_with_the_approval(store_with_vote: 
     assert stored_approval.approvers == Approvers(("ann",), (Role.APPROVER,), 2)
     assert stored_approval.committers == ("cid@example.org",)
     for _ in range(2):
-        store_with_vote.approvals.record_verdict(stored_approval.id, APPROVED, NOW)
+        answer_by_verdict(store_with_vote, [stored_approval.id], WAITING)
     waits = store_with_vote.approvals.get(stored_approval.id)
     assert (waits.state, waits.verdict, waits.summary) == (ApprovalState.WAITING, "sha256:verdict", "nothing found")
 
@@ -266,7 +270,7 @@ def test_a_no_vote_rejects_the_approval_and_finishes_its_action(store_with_vote:
     approval_id = str(make_key("Approve"))
     settled_ids: list[str] = []
     store_with_vote.approvals.watch(settled_ids.extend)
-    store_with_vote.approvals.record_verdict(approval_id, replace(APPROVED, state=ApprovalState.WAITING), NOW)
+    answer_by_verdict(store_with_vote, [approval_id], WAITING)
     no = Vote(approval_id, "ben", False, "not before the holidays", LATER)
     for _ in range(2):
         assert store_with_vote.approvals.vote(no) == no
@@ -281,8 +285,38 @@ def test_a_no_vote_rejects_the_approval_and_finishes_its_action(store_with_vote:
     assert settled_ids == [approval_id]
     with pytest.raises(ConflictError, match="settled"):
         store_with_vote.approvals.vote(Vote(approval_id, "ann", True, "", LATER))
-    store_with_vote.approvals.record_verdict(approval_id, APPROVED, NOW)
+    assert answer_by_verdict(store_with_vote, [approval_id], APPROVED) is None
     assert store_with_vote.approvals.get(approval_id) == settled_approval
+
+
+def test_a_verdict_is_stored_with_the_answer_or_not_at_all(store: Store) -> None:
+    gate = "web-1/Gate/Approve/1"
+    store.approvals.add(replace(make_approval(gate), approvers=Approvers()))
+    first, second = (
+        store.verdicts.prepare(replace(VERDICT, summary=text), CASE, gate, "web") for text in ("first", "second")
+    )
+
+    def fail(_: object) -> Answer:
+        raise ConflictError("no", "no")
+
+    with pytest.raises(ConflictError):
+        store.approvals.answer([gate], first, fail, NOW)
+    assert list(store.verdicts.list_of_image(IMAGE)) == []
+    assert store.approvals.answer([gate], first, lambda _: WAITING, NOW) == WAITING
+    seen_verdicts: list[tuple[Verdict, str]] = []
+
+    def answer(verdict: tuple[Verdict, str]) -> Answer:
+        seen_verdicts.append(verdict)
+        return replace(APPROVED, verdict=verdict[1])
+
+    last_answer = store.approvals.answer([gate], second, answer, LATER)
+    assert seen_verdicts == [(replace(VERDICT, summary="first"), first.digest)]
+    assert last_answer is not None
+    assert (store.approvals.get(gate).state, last_answer.verdict) == (ApprovalState.APPROVED, first.digest)
+    assert store.approvals.answer([gate], second, fail, LATER) is None
+    assert [record.digest for record in store.verdicts.list_of_image(IMAGE)] == [first.digest]
+    kinds = [event.detail_type for event in store.event_log.read()]
+    assert kinds == ["image.judged", "approval.needed"]
 
 
 def test_many_approvals_are_settled_once_each_and_watchers_are_notified(store: Store) -> None:
@@ -292,8 +326,8 @@ def test_many_approvals_are_settled_once_each_and_watchers_are_notified(store: S
     for name in names:
         store.approvals.add(make_approval(name))
     store.approvals.settle("7", APPROVED, NOW)
-    assert store.approvals.settle_all(names, APPROVED, LATER) == 1199
-    assert store.approvals.settle_all(names, APPROVED, NOW) == 0
+    assert answer_by_verdict(store, names, APPROVED, LATER) == APPROVED
+    assert answer_by_verdict(store, names, REJECTED) is None
     assert sorted(settled_ids) == sorted(names)
     assert list(list_waiting(store, IMAGE)) == []
 

@@ -5,7 +5,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-from tests.store.factories import FACTORIES, IMAGE, LATER, NOW, add_to_outbox, make_approval, open_store_of_kind
+from tests.store.factories import (
+    FACTORIES,
+    IMAGE,
+    LATER,
+    NOW,
+    add_to_outbox,
+    answer_by_verdict,
+    make_approval,
+    open_store_of_kind,
+)
 from tests.store.risks import accept, reject
 
 from dockgate.delivery.model import Answer, ApprovalState
@@ -222,7 +231,7 @@ def test_settling_an_approval_makes_its_webhook_due(store: Store) -> None:
     with_callback(store, "a")
     store.approvals.add(make_approval("without"))
     for now in (NOW, LATER):
-        store.approvals.settle_all(["a", "without"], APPROVED, now)
+        answer_by_verdict(store, ["a", "without"], APPROVED, now)
     (entry,) = claim_entries(store, WEBHOOK, NOW)
     assert (entry.key, entry.receiver, entry.due_since, entry.next_at) == ("a", "ci.example", NOW, NOW)
 
@@ -298,7 +307,7 @@ def test_only_approvals_by_a_verdict_are_attested(store: Store) -> None:
 def test_approvals_by_one_verdict_share_an_attestation(store: Store) -> None:
     for number in (1, 2, 3):
         store.approvals.add(make_approval(f"web-{number}/Gate/Approve/1"))
-    store.approvals.settle_all([f"web-{number}/Gate/Approve/1" for number in (1, 2)], APPROVED, NOW)
+    answer_by_verdict(store, [f"web-{number}/Gate/Approve/1" for number in (1, 2)], APPROVED)
     store.approvals.settle("web-3/Gate/Approve/1", APPROVED, LATER)
     assert len(claim_entries(store, ATTESTATION)) == 1
 

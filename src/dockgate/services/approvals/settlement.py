@@ -9,17 +9,17 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from dockgate.delivery.approvals import decide, find_vote_objection
-from dockgate.delivery.model import Approval, ApprovalId, ApprovalState, Approvers
+from dockgate.delivery.model import Answer, Approval, ApprovalId, ApprovalState, Approvers
 from dockgate.gate.model import Verdict
 from dockgate.services.clock import ServerClock
 from dockgate.services.durable_effects import EffectKind, Effects
 from dockgate.services.error_isolation import run_for_each
 from dockgate.services.workflow_starter import Starter
 from dockgate.store.delivery.approvals import Approvals
+from dockgate.store.gate.unstored_verdicts import UnstoredVerdict
 
-# (approval, cause) -> the verdict that it waits for and its digest, stored under the cause; None until the image was
-# scanned. The same cause gives the same verdict.
-JudgeApproval = Callable[[Approval, str], tuple[Verdict, str] | None]
+# (approval, cause) -> the verdict that it waits for, to be stored under the cause; None until the image was scanned.
+JudgeApproval = Callable[[Approval, str], UnstoredVerdict | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,13 +90,13 @@ class ApprovalSettler:
 
     def _decide(self, approval: Approval, ids: Sequence[str], cause: str, supporters: Iterable[str] = ()) -> bool:
         """Settle those that are alike by the verdict of one of them. Return whether they wait on for people."""
-        verdict = self.judge_approval(approval, cause)
-        if verdict is None:
+        unstored_verdict = self.judge_approval(approval, cause)
+        if unstored_verdict is None:
             return False
-        now = self.clock.now()
-        answer = decide(approval, verdict, now, tuple(supporters))
-        if answer.state is ApprovalState.WAITING:
-            self.approvals.record_verdict(approval.id, answer, now)
-            return True
-        self.approvals.settle_all(ids, answer, now)
-        return False
+        now, names = self.clock.now(), tuple(supporters)
+
+        def make_answer(verdict: tuple[Verdict, str]) -> Answer:
+            return decide(approval, verdict, now, names)
+
+        answer = self.approvals.answer(ids, unstored_verdict, make_answer, now)
+        return answer is not None and answer.state is ApprovalState.WAITING

@@ -21,6 +21,7 @@ from dockgate.services.verdicts.provenance import Provenance
 from dockgate.shared.errors import DatabaseError, DeployError
 from dockgate.store import Store
 from dockgate.store.fleet.changes import VULNERABILITIES_LIMIT
+from dockgate.store.gate.unstored_verdicts import UnstoredVerdict
 from dockgate.store.records import PUSH_CAUSE, RENEWAL_SEPARATOR, RENEWED_CAUSE, VerdictRecord
 
 
@@ -50,16 +51,15 @@ class Verdicts:
     ecosystems: Sequence[Ecosystem]
     rules: Sequence[Rule]
 
-    def judge_approval(self, approval: Approval, cause: str) -> tuple[Verdict, str] | None:
-        """Return the verdict that an approval waits for, with its digest; None until the image was scanned.
+    def judge_approval(self, approval: Approval, cause: str) -> UnstoredVerdict | None:
+        """Return the verdict that an approval waits for; None until the image was scanned.
 
-        It is stored under the cause, and the same cause gives the same verdict. Under a policy that cannot be read it
-        is Undetermined.
+        It is to be stored under the cause. Under a policy that cannot be read it is Undetermined.
         """
         case = self._build_approval_case(approval)
         if case is None:
             return None
-        return self.store.verdicts.add(self._evaluate(case), case, cause, approval.repository)
+        return self.store.verdicts.prepare(self._evaluate(case), case, cause, approval.repository)
 
     def find_rejection_with_waivers(self, approval: Approval, waivers: Sequence[Waiver]) -> str | None:
         """Return why the image would not be approved now with these waivers added, None when it would."""

@@ -11,6 +11,7 @@ from dockgate.delivery.model import Answer, Approval, ApprovalId, ApprovalState,
 from dockgate.delivery.webhook_delivery import Callback
 from dockgate.events import dockgate_events
 from dockgate.events.envelope import NewEvent
+from dockgate.gate.model import Verdict
 from dockgate.identity.model import Principal
 from dockgate.shared.canonical import to_plain
 from dockgate.shared.errors import ConflictError, NotFoundError
@@ -19,6 +20,7 @@ from dockgate.store.delivery.followed_images import follow_images
 from dockgate.store.engine import Database
 from dockgate.store.events.log import append_events
 from dockgate.store.events.outbox import Outbox, add_entries, enqueue_answers, enqueue_attestations, make_webhook_entry
+from dockgate.store.gate.unstored_verdicts import UnstoredVerdict
 from dockgate.store.identity.principals import require_principal
 from dockgate.store.queries import is_one_of, make_row, make_text_list, select_as, split_into_batches
 from dockgate.store.records import OutboxKind, ScanState
@@ -46,7 +48,7 @@ _LOCK = lock_rows(
     .where(is_one_of(approvals.c.id, "ids"))
     .order_by(approvals.c.id)
 )
-_SETTLE = update(approvals).where(is_one_of(approvals.c.id, "ids"))
+_CHANGE = update(approvals).where(is_one_of(approvals.c.id, "ids"))
 _OPEN_EXECUTIONS = (
     select(executions.c.id)
     .join(action_runs, action_runs.c.execution == executions.c.id)
@@ -141,24 +143,45 @@ class Approvals:
 
         Its action succeeds when the answer is APPROVED, and fails otherwise; the summary becomes its reason.
         """
-        return self.settle_all([approval_id], answer, now) == 1
 
-    def settle_all(self, approval_ids: Sequence[str], answer: Answer, now: str) -> int:
-        """Settle those of the approvals that wait, as `settle` does. Returns how many."""
+        def write(connection: Connection) -> Sequence[str]:
+            return _settle(connection, _lock_waiting(connection, [approval_id]), answer, now)
 
-        settled_ids = self._database.group_commit(lambda connection: _settle(connection, approval_ids, answer, now))
+        settled_ids = self._database.group_commit(write)
         self._announce(settled_ids)
-        return len(settled_ids)
+        return len(settled_ids) == 1
 
-    def record_verdict(self, approval_id: str, answer: Answer, now: str) -> None:
-        """Record the verdict and summary of an approval that still waits for people.
+    def answer(
+        self,
+        approval_ids: Sequence[str],
+        unstored_verdict: UnstoredVerdict,
+        make_answer: Callable[[tuple[Verdict, str]], Answer],
+        now: str,
+    ) -> Answer | None:
+        """Store a verdict, and answer by it those of the approvals that wait, in one transaction.
 
-        The event that it needs them is recorded, too.
+        `make_answer` is given the first verdict of the cause with its digest, perhaps twice. By an answer that settles,
+        they are settled as `settle` does. Otherwise they wait on, for people: verdict and summary are recorded, and the
+        events that they need people. The cause is that of one of the approvals, which is locked: so no other
+        transaction stores a verdict under it. Returns the answer. Stores nothing, and returns None, if none of them
+        waits any more.
         """
-        change = update(approvals).where(approvals.c.id == approval_id, approvals.c.state == ApprovalState.WAITING)
-        with self._database.write() as connection:
-            if connection.execute(change.values(verdict=answer.verdict, summary=answer.summary)).rowcount:
-                append_events(connection, [_make_needed_event(_get(connection, approval_id), now)])
+
+        def write(connection: Connection) -> tuple[Answer | None, Sequence[str]]:
+            waiting = _lock_waiting(connection, approval_ids)
+            if not waiting:
+                return None, ()
+            first_verdict = unstored_verdict.find_first(connection)
+            new_verdict = unstored_verdict if first_verdict is None else None
+            answer = make_answer(first_verdict or (unstored_verdict.verdict, unstored_verdict.digest))
+            if answer.state is not ApprovalState.WAITING:
+                return answer, _settle(connection, waiting, answer, now, new_verdict)
+            _record_verdict(connection, [row[0] for row in waiting], answer, now, new_verdict)
+            return answer, ()
+
+        answer, settled_ids = self._database.group_commit(write)
+        self._announce(settled_ids)
+        return answer
 
     def vote(self, vote: Vote) -> Vote:
         """Store a person's vote and return it; a second vote returns the first.
@@ -182,7 +205,8 @@ class Approvals:
                 )
             insert_if_new(connection, votes, asdict(vote))
             if not vote.yes:
-                settled_ids = _settle(connection, [vote.approval], make_rejection(vote.who, vote.reason), vote.at)
+                waiting = _lock_waiting(connection, [vote.approval])
+                settled_ids = _settle(connection, waiting, make_rejection(vote.who, vote.reason), vote.at)
         self._announce(settled_ids)
         return vote
 
@@ -257,30 +281,53 @@ class Approvals:
             return len(ids) + delete_unlocked(connection, events, events.c.handled_at < before)
 
 
-def _settle(connection: Connection, approval_ids: Sequence[str], answer: Answer, now: str) -> Sequence[str]:
-    """Settle those of the approvals that wait, finish their actions, and fill the outbox.
+def _lock_waiting(connection: Connection, approval_ids: Sequence[str]) -> Sequence[tuple[str, str, str, str]]:
+    """Lock the approvals. Returns id, image, repository and policy of those that wait."""
+    rows = connection.execute(_LOCK, {"ids": make_text_list(approval_ids)})
+    return [tuple(row[:4]) for row in rows if row.state is ApprovalState.WAITING]
 
-    Returns their ids.
+
+def _settle(
+    connection: Connection,
+    waiting: Sequence[tuple[str, str, str, str]],
+    answer: Answer,
+    now: str,
+    new_verdict: UnstoredVerdict | None = None,
+) -> Sequence[str]:
+    """Settle approvals that wait and are locked, finish their actions, and fill the outbox. Returns their ids.
+
+    With a new verdict, it is stored, too.
     """
     state = RunState.SUCCEEDED if answer.state is ApprovalState.APPROVED else RunState.FAILED
-    rows = connection.execute(_LOCK, {"ids": make_text_list(approval_ids)})
-    waiting = [tuple(row[:4]) for row in rows if row.state is ApprovalState.WAITING]
     ids = [row[0] for row in waiting]
     if not ids:
         return ids
     values = {**asdict(answer), "settled_at": now}
     if answer.verdict is None:  # a person or the time limit decides: the verdict that was computed before is kept
         del values["verdict"]
-    connection.execute(_SETTLE, {"ids": make_text_list(ids), **values})
+    connection.execute(_CHANGE, {"ids": make_text_list(ids), **values})
     actions = [name for name in ids if not ApprovalId(name).is_external]
     finished_actions = finish_runs(connection, actions, state, now, reason=answer.summary) if actions else ()
+    verdict_events = new_verdict.insert(connection) if new_verdict else ()
     enqueue_answers(connection, ids, now)
     if answer.state is ApprovalState.APPROVED and answer.verdict:
         enqueue_attestations(connection, answer.verdict, {row[1:] for row in waiting}, now)
         follow_images(connection, waiting, answer.verdict, now)
+    append_events(connection, verdict_events)
     if finished_actions:
         append_ends(connection, finished_actions, state, now, reason=answer.summary)
     return ids
+
+
+def _record_verdict(
+    connection: Connection, ids: Sequence[str], answer: Answer, now: str, new_verdict: UnstoredVerdict | None
+) -> None:
+    """Record the verdict and summary of approvals that wait on for people, and the events that they need them."""
+    values = {"verdict": answer.verdict, "summary": answer.summary}
+    connection.execute(_CHANGE, {"ids": make_text_list(ids), **values})
+    verdict_events = new_verdict.insert(connection) if new_verdict else ()
+    needed_events = [_make_needed_event(_get(connection, name), now) for name in ids]
+    append_events(connection, [*verdict_events, *needed_events])
 
 
 def _make_needed_event(approval: Approval, now: str) -> NewEvent:

@@ -4,29 +4,22 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
 
-from sqlalchemy import ColumnElement, Connection, and_, bindparam, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, func, or_, select, update
 
-from dockgate.events.verdict_events import MAX_TAGS, NewVerdict
-from dockgate.gate.evaluate import digest_inputs
 from dockgate.gate.model import BaselineExemptions, ExternalReport, InputDigests, Status, Verdict, VerdictCase, Waivers
 from dockgate.gate.policy import decode_policy
 from dockgate.gate.provenance import ProvenanceFacts
-from dockgate.gate.summaries import count_waived
 from dockgate.scanner.model import Inventory
 from dockgate.shared.canonical import build, decode
 from dockgate.store.documents import (
-    Document,
-    Part,
-    decompress_document,
-    make_unknown_document_error,
     read_document,
     read_documents,
-    select_new_documents,
-    store_documents,
 )
 from dockgate.store.engine import Database
 from dockgate.store.events.log import append_events
 from dockgate.store.gate.recorded_violations import read_violations
+from dockgate.store.gate.unstored_verdicts import UnstoredVerdict
+from dockgate.store.gate.verdict_documents import read_verdict, read_verdict_body
 from dockgate.store.queries import is_one_of, is_one_of_texts, make_text_list, select_as, split_into_batches
 from dockgate.store.records import (
     PUSH_CAUSE,
@@ -40,18 +33,10 @@ from dockgate.store.records import (
 from dockgate.store.schema.gate import verdicts
 from dockgate.store.schema.images import pushed_images, scan_inventories, scans
 from dockgate.store.schema.store import documents
-from dockgate.store.statements import insert_if_new
 from dockgate.vulnerabilities.model import AdvisorySnapshot, Severity
 
 _REMEMBERED_COUNTS = 1000
 _RECORD = select_as(VerdictRecord, verdicts)
-_OF_CAUSE = select(verdicts.c.digest).where(verdicts.c.cause == bindparam("cause"))
-_TAGS = (
-    select(pushed_images.c.tag)
-    .where(pushed_images.c.digest == bindparam("image"), pushed_images.c.repository == bindparam("repository"))
-    .order_by(pushed_images.c.tag)
-    .limit(MAX_TAGS)
-)
 
 
 class Verdicts:
@@ -85,65 +70,41 @@ class Verdicts:
 
         Its events name the image's `repository`. With the number of a scan, it is the verdict on a pushed image.
 
-        The first verdict of a cause stays, and is returned. ValueError when the verdict was not made from this case,
-        because it could not be replayed.
+        The first verdict of a cause stays, and is returned. ValueError as `prepare`.
         """
-        parts: list[Document] = []
+        return self.store(self.prepare(verdict, case, cause, repository, scan))
 
-        def digest(part: Part) -> str:
-            parts.append(Document.from_value(part))
-            return parts[-1].digest
+    def prepare(
+        self, verdict: Verdict, case: VerdictCase, cause: str, repository: str | None = None, scan: int | None = None
+    ) -> UnstoredVerdict:
+        """Prepare what `add` stores.
 
-        inputs = digest_inputs(case, digest)
-        if verdict.inputs != inputs:
-            raise ValueError(f"the verdict on {verdict.image} was made from {verdict.inputs}, not from {inputs}")
-        body = Document.from_value(verdict)
-        parts = [body, Document.from_policy(case.policy), *parts]
-        self._compress_new(parts)
-        row = {
-            "cause": cause,
-            "digest": body.digest,
-            "image": verdict.image,
-            "repository": repository or "",
-            "policy": verdict.policy,
-            "status": verdict.status,
-            "summary": verdict.summary,
-            "waived": count_waived(verdict.platform_verdicts),
-            "judged_at": verdict.inputs.now,
-            **{
-                severity.value.lower(): max(
-                    (each.counts.get(severity, 0) for each in verdict.platform_verdicts), default=0
-                )
-                for severity in Severity
-            },
-        }
+        It is stored by `store`, or with the answer of approvals (`Approvals.answer`). ValueError when the verdict was
+        not made from this case, because it could not be replayed.
+        """
+        unstored_verdict = UnstoredVerdict.from_case(verdict, case, cause, repository, scan)
+        with self._database.read() as connection:
+            unstored_verdict.compress_new(connection)
+        return unstored_verdict
+
+    def store(self, unstored_verdict: UnstoredVerdict) -> tuple[Verdict, str]:
+        """Store a verdict as `add` does."""
 
         def write(connection: Connection) -> tuple[Verdict, str]:
-            present_digest = connection.scalar(_OF_CAUSE, {"cause": cause})
-            if present_digest is not None:
-                return _read_verdict(connection, present_digest), present_digest
-            store_documents(connection, *parts)
-            if insert_if_new(connection, verdicts, row):
-                new = NewVerdict(
-                    verdict, body.digest, cause, repository, _list_tags(connection, verdict.image, repository)
-                )
-                append_events(connection, new.make_events(scan))
-                return verdict, body.digest
-            present_digest = connection.scalars(_OF_CAUSE, {"cause": cause}).one()  # another transaction was first
-            return _read_verdict(connection, present_digest), present_digest
+            first_verdict = unstored_verdict.find_first(connection)
+            if first_verdict is None and (new_events := unstored_verdict.insert(connection)):
+                append_events(connection, new_events)
+                return unstored_verdict.verdict, unstored_verdict.digest
+            first_verdict = first_verdict or unstored_verdict.find_first(connection)  # another transaction was first
+            assert first_verdict is not None  # noqa: S101 - for mypy
+            return first_verdict
 
         return self._database.group_commit(write)
-
-    def _compress_new(self, candidates: Sequence["Document"]) -> None:
-        """Compress those that are not stored yet, which would block other writers in the transaction."""
-        with self._database.read() as connection:
-            for document in select_new_documents(connection, candidates):
-                _ = document.body
 
     def get_case(self, digest: str) -> VerdictCase:
         """Everything that a verdict was made from."""
         with self._database.read() as connection:
-            verdict = json.loads(_read_verdict_body(connection, digest))
+            verdict = json.loads(read_verdict_body(connection, digest))
             return _read_case(connection, verdict["image"], build(InputDigests, verdict["inputs"]))
 
     def read_case(self, verdict: Verdict) -> VerdictCase:
@@ -173,7 +134,7 @@ class Verdicts:
     def get(self, digest: str) -> Verdict:
         """A verdict by its digest."""
         with self._database.read() as connection:
-            return _read_verdict(connection, digest)
+            return read_verdict(connection, digest)
 
     def get_counts(self, digest: str) -> Mapping[str, int]:
         """The most findings of any platform of a verdict, by severity. The latest answers are remembered."""
@@ -181,7 +142,7 @@ class Verdicts:
 
     def _read_counts(self, digest: str) -> Mapping[str, int]:
         with self._database.read() as connection:
-            platforms = json.loads(_read_verdict_body(connection, digest))["platform_verdicts"]
+            platforms = json.loads(read_verdict_body(connection, digest))["platform_verdicts"]
         return {
             severity.value: max((each["counts"].get(severity, 0) for each in platforms), default=0)
             for severity in Severity
@@ -364,25 +325,6 @@ def _read_case(connection: Connection, image: str, digests: InputDigests) -> Ver
     )
 
 
-def _list_tags(connection: Connection, image: str, repository: str | None) -> Sequence[str]:
-    """The tags under which the image was pushed to the repository, at most so many as an event names."""
-    if repository is None:
-        return ()
-    return [tag for tag in connection.scalars(_TAGS, {"image": image, "repository": repository}) if tag]
-
-
 def _is_by(policy: str) -> ColumnElement[bool]:
     """Return the condition: by this server policy, alone or with rules that a repository adds (`PolicyReference`)."""
     return or_(verdicts.c.policy == policy, verdicts.c.policy.startswith(f"{policy}+", autoescape=True))
-
-
-def _read_verdict(connection: Connection, digest: str) -> Verdict:
-    return decode(Verdict, _read_verdict_body(connection, digest))
-
-
-def _read_verdict_body(connection: Connection, digest: str) -> bytes:
-    is_verdict = documents.c.digest == digest, documents.c.kind == Verdict.__name__
-    body = connection.scalar(select(documents.c.body).where(*is_verdict))
-    if body is None:
-        raise make_unknown_document_error("verdict", digest)
-    return decompress_document(body)
