@@ -218,7 +218,7 @@ def test_a_repositorys_policy_applies_to_deploys_and_running_services(server: Se
     one_more = make_advisory("watched", Severity.LOW, "2")  # within the server's policy, above what was asked
     server.advisories.advisories = [*server.advisories.advisories, one_more]
     wait_until(lambda: get_risk(server, "watched"))
-    assert get_risk(server, "watched").startswith("default+repository: 3 LOW findings, at most 2 allowed")
+    assert get_risk(server, "watched").startswith("policy default+repository: 3 LOW findings, at most 2 allowed")
     assert server.redeploy_image(image) == "Refused"
     ask(server, "watched", "")  # it asks for it no more: the same digest passes the server's policy
     assert server.redeploy_image(image) == "Deployed"
