@@ -12,6 +12,7 @@ from typing import Any
 
 from dockgate.shared.digest import is_digest
 from dockgate.shared.errors import UsageError
+from dockgate.shared.references import parse_ecr_repository
 from dockgate.shared.strict_json import parse_json
 from dockgate.shared.timestamps import format_time, parse_time
 
@@ -193,7 +194,7 @@ def parse_scan(event: Mapping[str, Any]) -> Scan | None:
     repository_name = str(detail.get("repository-name", ""))
     return Scan(
         digest=detail["image-digest"],
-        repository=_filter_repository(repository_name.rpartition(":repository/")[2]) or "",
+        repository=_filter_repository(parse_ecr_repository(repository_name)) or "",
         status=str(detail.get("scan-status", "")),
         counts={str(key): value for key, value in counts.items() if type(value) is int},
         at=normalize_time(event.get("time")),
@@ -213,7 +214,7 @@ def parse_coverage(event: Mapping[str, Any]) -> Iterator[Scan]:
         return
     for name in resources if isinstance(resources, list) else ():
         resource, _, digest = str(name).rpartition("/")
-        repository = _filter_repository(resource.rpartition(":repository/")[2])
+        repository = _filter_repository(parse_ecr_repository(resource))
         if ":ecr:" in resource and repository and is_digest(digest):
             yield Scan(digest, repository, reason, at=normalize_time(event.get("time")))
 

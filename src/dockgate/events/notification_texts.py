@@ -11,6 +11,7 @@ from typing import Any
 
 from dockgate.events.event_details import read_image_resource, read_reason
 from dockgate.gate.policy import PolicyReference
+from dockgate.shared.references import parse_ecr_repository
 from dockgate.shared.wording import shorten_text, to_one_line
 
 # What the built-in rule sends to the log, to the bus and topic of the settings, and to owners.
@@ -157,7 +158,7 @@ def summarize(event: Mapping[str, Any]) -> str:
         text = ", ".join(
             f"{to_one_line(str(name))}: {to_one_line(str(value))}" for name, value in values if value != subject
         )
-    subject = subject.rpartition(":repository/")[2] + _format_image(detail, subject)
+    subject = parse_ecr_repository(subject) + _format_image(detail, subject)
     shown_state = f"{state}{_name_policy(detail.get('policy'))}" if state and not text.startswith(state) else ""
     return shorten_text(": ".join(filter(None, (subject, shown_state, text))) or kind, _TITLE_LIMIT)
 

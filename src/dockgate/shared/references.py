@@ -97,6 +97,11 @@ def find_digest(reference: str) -> str | None:
     return digest if is_digest(digest) else None
 
 
+def parse_ecr_repository(resource: str) -> str:
+    """Return the name of a repository of Amazon ECR in its ARN. A name alone is returned unchanged."""
+    return resource.rpartition(":repository/")[2]
+
+
 def parse_repository(reference: str) -> str:
     """Return the repository in a reference to an image, with its registry, without tag and digest."""
     folder, slash, name = strip_digest(reference).rpartition("/")

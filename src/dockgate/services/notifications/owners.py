@@ -17,6 +17,7 @@ from dockgate.gate.model import Waiver
 from dockgate.gate.policy_choice import PolicyAssignment, choose_assignment
 from dockgate.identity.model import Principal
 from dockgate.shared.errors import DockgateError
+from dockgate.shared.references import parse_ecr_repository
 from dockgate.store import Store
 
 _log = logging.getLogger(__name__)
@@ -122,7 +123,7 @@ class Owners:
         """The repositories that the event with this detail concerns."""
         repository = detail.get("repository") or detail.get("repository-name")
         if isinstance(repository, str) and repository:
-            return [repository.rpartition(":repository/")[2]]
+            return [parse_ecr_repository(repository)]
         scope, service = detail.get("scope"), detail.get("service")
         if "waiver" in detail and isinstance(scope, Mapping):
             return self._list_waiver_repositories(scope.get("repository"), scope.get("image"))
