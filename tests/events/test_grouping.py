@@ -360,6 +360,8 @@ def test_the_title_of_one_line_names_what_it_is_about(kind: str, detail: dict[st
     vulnerabilities = [{"id": f"CVE-2026-{number}", "severity": "HIGH"} for number in range(1, 5)]
     event = make_state_event(kind, 1, **{"vulnerabilities": vulnerabilities, **detail})
     assert group_events([event], LINK).title == title
+    if kind == "verdict.changed":
+        assert describe(event)[0] == title.partition(" (")[0]
     other_event = make_state_event("feed.stale", 2, feed="epss")
     assert group_events([event, other_event], LINK).title != title
     assert group_events([event], LINK, 1).title != title

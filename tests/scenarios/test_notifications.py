@@ -161,7 +161,7 @@ def test_a_feed_update_that_touches_300_images_is_one_message_for_their_owner_an
     server.wait_for_matching()
     server.clock.ahead += timedelta(seconds=5)
     wait_until(lambda: len(server.list_message_keys("team")) == 2, 20)
-    assert "verdict changed" in list(server.queue.list_messages("team").values())[1].title
+    assert list(server.queue.list_messages("team").values())[1].title == "team/app@sha256:x: Approved"
 
 
 def test_quiet_hours_delay_messages_and_a_summary_comes_when_all_is_well(server: System) -> None:

@@ -43,7 +43,7 @@ _STATE_FIELDS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     TAG_MOVED: ("tag", ("repository", "tag")),
 }
 # Kinds that the status says.
-_VERDICTS = (VERDICT_CHANGED, IMAGE_JUDGED)
+VERDICT_KINDS = (VERDICT_CHANGED, IMAGE_JUDGED)
 _LONG_DIGEST = re.compile(r"(\bsha256:[0-9a-f]{12})[0-9a-f]+")
 _TITLE_LIMIT = 200
 # Kinds that have an event for each repository of an image.
@@ -320,7 +320,7 @@ def _rank_severity(severity: str | None) -> int:
 def _make_line_title(summary: EventSummary) -> str:
     """A title for a message with one line: what it is about, what happened, and because of which vulnerabilities."""
     name = _LONG_DIGEST.sub(r"\1", summary.name)
-    change = summary.status if summary.kind in _VERDICTS and summary.status else _format_kind(summary.kind)
+    change = summary.status if summary.kind in VERDICT_KINDS and summary.status else _format_kind(summary.kind)
     vulnerabilities = f" ({_format_names(summary.vulnerabilities)})" if summary.vulnerabilities else ""
     return shorten_text(f"{name}: {change}{vulnerabilities}", _TITLE_LIMIT)
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dockgate.events.event_details import read_image_resource, read_reason
+from dockgate.events.grouping import VERDICT_KINDS
 from dockgate.gate.policy import PolicyReference
 from dockgate.shared.references import parse_ecr_repository
 from dockgate.shared.wording import shorten_text, to_one_line
@@ -90,7 +91,8 @@ _STATES: Mapping[str, tuple[tuple[str, ...], str | None]] = {
 }
 # The end of topics that say that all is well.
 _WELL = "0" * 16
-_TAG_MOVED = "tag.moved"
+# Kinds whose title names the image.
+_OF_AN_IMAGE = ("tag.moved", "finding.exploited", *VERDICT_KINDS)
 _SUBJECT_FIELDS = ("service", "pipeline", "repository", "repository-name", "waiver", "feed", "tag")
 _TITLE_LIMIT, _TEXT_LIMIT, _FIELDS_LIMIT = 200, 4000, 30
 
@@ -114,8 +116,10 @@ def describe(event: Mapping[str, Any]) -> tuple[str, str]:
     detail = _read_detail(event)
     kind = to_one_line(str(event.get("detail-type", "event")))
     subject, text = _find_subject(detail), _make_text(detail)
-    subject += _format_image(detail, subject) if kind == _TAG_MOVED else ""
-    words, advice = _WORDS.get(kind, ("{}: " + _format_kind(kind), "")) if subject else (_format_kind(kind), "")
+    subject += _format_image(detail, subject) if kind in _OF_AN_IMAGE else ""
+    status = f"{detail['status']}{_name_policy(detail.get('policy'))}" if detail.get("status") else None
+    change = to_one_line(status) if status and kind in VERDICT_KINDS else _format_kind(kind)
+    words, advice = _WORDS.get(kind, (f"{{}}: {change}", "")) if subject else (_format_kind(kind), "")
     title = words.replace("{}", subject)
     lines = [line for line in (text, advice.replace("{}", subject)) if line]
     for name, value in list(detail.items())[:_FIELDS_LIMIT]:
