@@ -5,6 +5,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import func, select
 from tests.services.renewal_fleet import NAMES, Fleet, open_fleet, require_valid
 from tests.store.factories import FACTORIES
 
@@ -14,6 +15,7 @@ from dockgate.shared.digest import compute_digest
 from dockgate.shared.references import ImageReference
 from dockgate.shared.timestamps import format_time
 from dockgate.store.records import PushedImage
+from dockgate.store.schema.base import metadata
 from dockgate.vulnerabilities.database.changes import AdvisoryChanges
 from dockgate.vulnerabilities.model import Cve, Severity
 
@@ -136,3 +138,30 @@ def test_an_image_without_a_tag_is_notified_only_while_it_runs(fleet: Fleet) -> 
     fleet.verdict_renewal.renew()
     assert fleet.list_verdicts() == dict.fromkeys(("web", "api", "job"), "Rejected")
     assert sorted(fleet.list_changes()) == [("team/job", "Approved", "Rejected"), ("team/web", "Approved", "Rejected")]
+
+
+def test_an_advisory_that_flaps_hourly_adds_one_row_for_each_time_however_many_images_have_its_package(
+    fleet: Fleet,
+) -> None:
+    fleet.verdict_renewal.renew()
+
+    def count_rows() -> dict[str, int]:
+        tables = [table for name, table in metadata.tables.items() if name.startswith("fleet_")]
+        with fleet.system.store.database.read() as connection:
+            return {table.name: connection.scalar(select(func.count()).select_from(table)) or 0 for table in tables}
+
+    def publish_and_withdraw() -> None:
+        fleet.publish("shared")
+        fleet.verdict_renewal.renew()
+        fleet.system.clock.ahead += timedelta(minutes=30)
+        fleet.feeds.advisories = fleet.feeds.advisories[:-1]
+        fleet.verdict_renewal.renew()
+        fleet.system.clock.ahead += timedelta(minutes=30)
+
+    publish_and_withdraw()
+    rows, findings = count_rows(), len(fleet.list_details("Inspector2 Finding"))
+    for _ in range(4):
+        publish_and_withdraw()
+    added_rows = {name: count - rows[name] for name, count in count_rows().items() if count != rows[name]}
+    assert added_rows == {"fleet_past_findings": 4}
+    assert len(fleet.list_details("Inspector2 Finding")) == findings

@@ -164,6 +164,8 @@ class EventDispatcher:
     def _send_group(self, waiting: Group, now: datetime) -> None:
         store = self._store
         positions = store.event_cursor.list_grouped_positions(waiting.target, waiting.rule, GROUP_LIMIT)
+        if not positions:
+            return  # it was sent since the groups were listed
         link = f"{self._public_url}/events?before={positions[-1] + 1}"
         if len(positions) == 1 and (event := next(iter(store.event_log.read_by_seq(positions)), None)):
             body = next(self._read_bodies(positions))
