@@ -48,7 +48,7 @@ from dockgate.services.fleet.judging import FleetJudging, JudgedImage
 from dockgate.services.fleet.verdict_renewal import VerdictRenewal
 from dockgate.services.images.watched_images import WatchedImages
 from dockgate.services.policies.policies import Policies
-from dockgate.services.policies.selection import PolicySelection, UsablePolicy
+from dockgate.services.policies.selection import LoadedPolicy, PolicySelection
 from dockgate.services.verdicts.waivers import ServerWaivers
 from dockgate.shared.timestamps import format_time
 from dockgate.store import Store, open_store
@@ -97,9 +97,9 @@ class Fleet:
         @dataclass(frozen=True, slots=True)
         class RecordingJudging(FleetJudging):
             def judge(
-                self, usable: UsablePolicy, parts: Iterable[FleetContents], *exceptions: Any
+                self, usable: LoadedPolicy, parts: Iterable[FleetContents], *exemptions: Any
             ) -> Iterator[JudgedImage]:
-                for judged_image in FleetJudging.judge(self, usable, parts, *exceptions):
+                for judged_image in FleetJudging.judge(self, usable, parts, *exemptions):
                     images.append(judged_image.image)
                     yield judged_image
 

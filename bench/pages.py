@@ -44,7 +44,7 @@ from dockgate.cli.main import reduce_garbage_collection
 from dockgate.config import Settings
 from dockgate.delivery.model import RunState
 from dockgate.delivery.pipeline import Plan
-from dockgate.events.model import Event, EventKind
+from dockgate.events.model import PushEvent, PushKind
 from dockgate.gate.policy_choice import PolicyAssignment
 from dockgate.scanner.model import Inventory, ScannedPlatform
 from dockgate.store import Store
@@ -94,7 +94,7 @@ def push(fleet: fleets.Fleet, count: int) -> list[str]:
         number, (repository, inventory) = entry
         digest = inventory.image
         detail = {"repository": repository, "digest": digest, "tag": f"1.{number}"}
-        scan = store.images.accept_push(Event(f"push/{number}", EventKind.IMAGE_PUSH, detail, _fleets.NOW))
+        scan = store.images.record_push(PushEvent(f"push/{number}", PushKind.IMAGE_PUSH, detail, _fleets.NOW))
         if number < SCANNED and scan is not None:
             store.images.finish_scan(
                 digest, scan.number, [ScannedPlatform(inventory)], "", _fleets.NOW, scanner="bench"

@@ -33,7 +33,7 @@ from dockgate.delivery.model import ActionKey  # noqa: E402
 from dockgate.delivery.ports import Clock  # noqa: E402
 from dockgate.identity.openid.connection import ProviderConnection  # noqa: E402
 from dockgate.identity.openid.provider import OpenIdProvider  # noqa: E402
-from dockgate.scanner.model import Inventory, LayerOrigin  # noqa: E402
+from dockgate.scanner.model import Inventory, LayerBuildInfo  # noqa: E402
 from dockgate.services.identity.first_admin import LINK_PATH  # noqa: E402
 from dockgate.services.identity.provider_sign_in import read_mapping  # noqa: E402
 from dockgate.shared.timestamps import format_time  # noqa: E402
@@ -128,13 +128,15 @@ TEXT = AdvisoryText(
 LAYERS = tuple(f"sha256:{sha256(f'layer {number}'.encode()).hexdigest()}" for number in range(5))
 BASE_LAYERS = 2
 ORIGINS = (
-    LayerOrigin(49_286_912, "# debian.sh --arch 'amd64' out/ 'trixie' '@1783036800' # buildkit"),
-    LayerOrigin(
+    LayerBuildInfo(49_286_912, "# debian.sh --arch 'amd64' out/ 'trixie' '@1783036800' # buildkit"),
+    LayerBuildInfo(
         18_452_113, "RUN /bin/sh -c apt-get update && apt-get install --yes ca-certificates openssl # buildkit"
     ),
-    LayerOrigin(1_873, "COPY requirements.txt /app/ # buildkit"),
-    LayerOrigin(38_201_554, "RUN /bin/sh -c pip install --no-cache-dir --requirement /app/requirements.txt # buildkit"),
-    LayerOrigin(254_310, "COPY . /app # buildkit"),
+    LayerBuildInfo(1_873, "COPY requirements.txt /app/ # buildkit"),
+    LayerBuildInfo(
+        38_201_554, "RUN /bin/sh -c pip install --no-cache-dir --requirement /app/requirements.txt # buildkit"
+    ),
+    LayerBuildInfo(254_310, "COPY . /app # buildkit"),
 )
 
 
@@ -161,7 +163,7 @@ class Site(ServerSystem):
     def _read(self, repository: str, digest: str) -> Sequence[Inventory]:
         return [_assign_layers(inventory) for inventory in super()._read(repository, digest)]
 
-    def _list_origins(self, inventory: Inventory) -> tuple[LayerOrigin, ...]:
+    def _list_origins(self, inventory: Inventory) -> tuple[LayerBuildInfo, ...]:
         return ORIGINS
 
 

@@ -16,7 +16,7 @@ from dockgate.gate.rule import Rule, RuleInput
 from dockgate.scanner import ecosystems
 from dockgate.scanner.ports import Ecosystem
 from dockgate.shared.errors import DefinitionError, UncomparableError, UnreadableError
-from dockgate.vulnerabilities.model import Matches, Undetermined
+from dockgate.vulnerabilities.model import Matches, UndeterminedFact
 
 PAGE = (Path(__file__).parent.parent / "docs" / "how-to" / "extending.md").read_text("utf-8")
 FOLDER = "usr/local/lib/luarocks/rocks-5.4/luasocket/3.1.0-1"
@@ -83,7 +83,7 @@ def test_the_rule_of_the_page_judges(max_packages: Rule) -> None:
     assert isinstance(violation, Violation)
     assert violation.message == "The image has 2 packages, at most 1 allowed"
     (entry,) = max_packages.judge(replace(small_input, source="Trivy"), settings)
-    assert isinstance(entry, Undetermined)
+    assert isinstance(entry, UndeterminedFact)
 
 
 def test_the_sums_of_the_rule_lead_to_its_answer(max_packages: Rule) -> None:

@@ -12,7 +12,7 @@ from tests.reports import samples
 
 from dockgate.delivery.fixes import Fix, FixDetails, FixKind, FixState
 from dockgate.delivery.model import FixAction, RunState
-from dockgate.gate.model import AppliedWaiver, Status
+from dockgate.gate.model import AppliedExemption, Status
 from dockgate.shared.canonical import to_plain
 
 
@@ -296,7 +296,7 @@ def test_an_approval_with_waived_findings_is_never_shown_as_clean(dockgate: Dock
     platform_verdict = samples.make_platform_verdict(
         Status.APPROVED, violations=(), undetermined_subjects=(), remediation=()
     )
-    waiver = AppliedWaiver("waiver", "w-1", "ana", "Never called.", "2026-12-31T00:00:00.000Z", samples.FINDINGS[0])
+    waiver = AppliedExemption("waiver", "w-1", "ana", "Never called.", "2026-12-31T00:00:00.000Z", samples.FINDINGS[0])
     verdict = samples.make_verdict(replace(platform_verdict, waived=(waiver,)), status=Status.APPROVED)
     server.answers[f"GET /verdicts/{VERDICT}"] = to_plain(verdict)
     output = dockgate("pipeline", "show", NAME).out

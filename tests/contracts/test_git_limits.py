@@ -139,7 +139,7 @@ def test_a_push_is_refused_whose_objects_take_much_to_read(
     assert "pre-receive hook declined" in answer
     assert bare.host.list_references("web") == {}
     with pytest.raises(NotFoundError):
-        bare.host.commit("web", new)
+        bare.host.get_commit("web", new)
     honest = source.commit(source.write_folder("100644", source.write_object("blob", b"x")), b"a" * (MAX_COMMIT - 1000))
     assert "ok refs/heads/main" in push(bare.folder, honest, pack_objects(source, honest))
     assert bare.host.list_heads("web") == {"main": honest}

@@ -52,11 +52,11 @@ def test_a_commit_is_found_by_branch_and_by_id(pushes: Pushes) -> None:
     first = pushes.push({"a": "1"}, message)
     pushes.push({"a": "2"}, "Another")
     for revision in (first, "main"):
-        commit = pushes.host.commit("web", revision)
+        commit = pushes.host.get_commit("web", revision)
         assert (commit.author, commit.time) == ("Ada <ada@example.org>", TIME)
-    commit = pushes.host.commit("web", first)
+    commit = pushes.host.get_commit("web", first)
     assert (commit.id, commit.message) == (first, message)
-    assert pushes.host.commit("web", "main").message == "Another"
+    assert pushes.host.get_commit("web", "main").message == "Another"
 
 
 def test_the_branch_of_a_commit_is_the_first_by_name_that_contains_it(pushes: Pushes) -> None:
@@ -91,10 +91,10 @@ def test_an_unknown_repository_branch_or_commit_is_not_found(pushes: Pushes, tmp
     for call in (
         lambda: pushes.host.list_heads("other"),
         lambda: pushes.host.list_references("other"),
-        lambda: pushes.host.commit("other", "main"),
-        lambda: pushes.host.commit("web", "other"),
-        lambda: pushes.host.commit("web", "--all"),
-        lambda: pushes.host.commit("web", "0" * 40),
+        lambda: pushes.host.get_commit("other", "main"),
+        lambda: pushes.host.get_commit("web", "other"),
+        lambda: pushes.host.get_commit("web", "--all"),
+        lambda: pushes.host.get_commit("web", "0" * 40),
         lambda: pushes.host.archive("web", "0" * 40, into),
         lambda: pushes.host.archive("other", "0" * 40, into),
     ):

@@ -18,7 +18,7 @@ from tests.gate.samples import (
 
 from dockgate.delivery.accept_commands import make_waiver_commands, override_command
 from dockgate.gate import evaluate
-from dockgate.gate.model import Status, Verdict, VerdictCase, Waiver, Waivers
+from dockgate.gate.model import ExemptionSet, Status, Verdict, VerdictCase, Waiver
 from dockgate.gate.waivers import check_waiver
 from dockgate.scanner.model import Unread
 from dockgate.vulnerabilities.model import AdvisorySnapshot
@@ -32,7 +32,7 @@ def judge(*identities: str, policy: str = LIMITS, is_unread: bool = False, waive
     image = make_inventory(make_package("a"), unread_paths=(Unread("x", "It is broken."),) if is_unread else ())
     image = replace(image, created="2020-01-01T00:00:00Z")
     snapshot = AdvisorySnapshot(tuple(make_advisory(identity, "a") for identity in identities), COVERED)
-    case = VerdictCase(IMAGE, read_policy(policy), NOW, "0.1.0", (image,), snapshot, Waivers(waivers))
+    case = VerdictCase(IMAGE, read_policy(policy), NOW, "0.1.0", (image,), snapshot, ExemptionSet(waivers))
     return evaluate.judge(case, ECOSYSTEMS, RULES)
 
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from dockgate.delivery.approvals import decide, find_vote_objection
+from dockgate.delivery.approvals import find_vote_objection, make_answer
 from dockgate.delivery.model import Approval, ApprovalState, Approvers
 from dockgate.gate.model import InputDigests, Status, Verdict
 from dockgate.identity.model import Principal, Role
@@ -26,7 +26,7 @@ def make_verdict(image: str, status: Status, summary: str = "why") -> Verdict:
 
 def test_undetermined_blocks_like_a_rejection_and_says_why() -> None:
     judged_verdict = make_verdict("sha256:a", Status.UNDETERMINED, "no feed for Debian:14"), "sha256:v"
-    answer = decide(WAITING, judged_verdict, "2026-01-02")
+    answer = make_answer(WAITING, judged_verdict, "2026-01-02")
     assert (answer.state, answer.summary, answer.verdict) == (
         ApprovalState.REJECTED,
         "policy default: no feed for Debian:14",
@@ -55,8 +55,8 @@ def test_only_those_asked_count_and_never_a_committer(approvers: Approvers, coun
 
 
 def test_an_approval_without_a_verdict_waits_until_it_expires() -> None:
-    assert decide(WAITING, None, "2026-01-07").state is ApprovalState.WAITING
-    expired_answer = decide(WAITING, None, "2026-01-08")
+    assert make_answer(WAITING, None, "2026-01-07").state is ApprovalState.WAITING
+    expired_answer = make_answer(WAITING, None, "2026-01-08")
     assert (expired_answer.state, expired_answer.decided_by) == (ApprovalState.EXPIRED, "timeout")
 
 
@@ -65,8 +65,8 @@ def test_an_approving_verdict_waits_for_people_and_names_them() -> None:
         replace(WAITING, approvers=Approvers(count=2)),
         (make_verdict("sha256:a", Status.APPROVED), "sha256:v"),
     )
-    waits = decide(approval, judged_verdict, "2026-01-02", ["ann"])
+    waits = make_answer(approval, judged_verdict, "2026-01-02", ["ann"])
     assert (waits.state, waits.summary) == (ApprovalState.WAITING, "waiting for approvers; why")
-    approval_answer = decide(approval, judged_verdict, "2026-01-02", ["ann", "ben"])
+    approval_answer = make_answer(approval, judged_verdict, "2026-01-02", ["ann", "ben"])
     assert (approval_answer.state, approval_answer.decided_by) == (ApprovalState.APPROVED, "ann, ben")
     assert approval_answer.summary == "why; approved by ann, ben"

@@ -13,8 +13,8 @@ from dockgate.delivery.fixes import (
     LockUpdate,
     NeededUpgrade,
     ProjectFiles,
-    commit_message,
     make_branch_name,
+    make_commit_message,
     make_fix_id,
     plan_fix,
 )
@@ -131,7 +131,7 @@ def make_fix(action: FixAction, kind: FixKind, *changes: str) -> Fix:
 
 def test_a_commit_says_what_it_changes_why_and_what_it_leaves_undone() -> None:
     changes = (f"FROM registry/base:13: {OLD} → {NEW}", "a: 1 → 2", "b: 1 → 2", "c: 1 → 2")
-    message = commit_message(
+    message = make_commit_message(
         make_fix(FixAction.BRANCH, FixKind.CHANGE, *changes), ["package-lock.json is not changed."]
     )
     assert message.splitlines()[0] == "Upgrade base:13, a, b and 1 more"

@@ -9,7 +9,7 @@ from dockgate.delivery.override import make_waivers
 from dockgate.gate.model import InputDigests, PlatformVerdict, Status, Verdict, Violation, Waiver
 from dockgate.scanner.model import Package
 from dockgate.shared.errors import ConflictError, UsageError
-from dockgate.vulnerabilities.model import Finding, Rating, Severity, Undetermined
+from dockgate.vulnerabilities.model import Finding, Rating, Severity, UndeterminedFact
 
 IMAGE = "sha256:" + "a" * 64
 APPROVAL = Approval(
@@ -29,7 +29,7 @@ DEMO = Package("demo", "1", "pkg:deb/debian/demo@1?arch=amd64", "Debian:13", "de
 FINDING = Finding("CVE-2026-1", (), DEMO, Severity.HIGH, Rating("advisory", Severity.HIGH), "2")
 
 
-def make_verdict(*violations: Violation, undetermined_entries: tuple[Undetermined, ...] = ()) -> Verdict:
+def make_verdict(*violations: Violation, undetermined_entries: tuple[UndeterminedFact, ...] = ()) -> Verdict:
     platform_verdict = PlatformVerdict(IMAGE, "linux/amd64", Status.REJECTED, {}, violations, undetermined_entries, ())
     return Verdict(
         IMAGE,
@@ -87,7 +87,7 @@ def test_malicious_or_unknown_content_cannot_be_accepted(violation: Violation) -
 def test_an_undetermined_entry_beside_a_violation_cannot_be_accepted() -> None:
     violation = Violation("max_findings", "1 HIGH", (FINDING,))
     with pytest.raises(ConflictError, match="undetermined"):
-        override(make_verdict(violation, undetermined_entries=(Undetermined("database", "It is stale."),)))
+        override(make_verdict(violation, undetermined_entries=(UndeterminedFact("database", "It is stale."),)))
     with pytest.raises(ConflictError, match="undetermined"):
         override(make_verdict())
 

@@ -14,7 +14,7 @@ from dockgate.events.envelope import NewEvent
 from dockgate.events.pattern import compile_pattern
 from dockgate.gate.external import ReadContext
 from dockgate.gate.external.inspector import FORMAT
-from dockgate.gate.model import AppliedWaiver, PlatformVerdict, Status, Waiver
+from dockgate.gate.model import AppliedExemption, PlatformVerdict, Status, Waiver
 from dockgate.gate.policy import PolicyVersion
 from dockgate.gate.policy_choice import PolicyAssignment
 from dockgate.scanner.model import Package
@@ -40,7 +40,7 @@ def make_finding(name: str = "CVE-2026-1", severity: Severity = Severity.CRITICA
     return Finding(name, ("GHSA-1",), package, severity, Rating("cve", severity, 9.8, vector), "3.1", **fields)
 
 
-def make_platform_verdict(*findings: Finding, waivers: tuple[AppliedWaiver, ...] = ()) -> PlatformVerdict:
+def make_platform_verdict(*findings: Finding, waivers: tuple[AppliedExemption, ...] = ()) -> PlatformVerdict:
     return PlatformVerdict(IMAGE, "linux/amd64", Status.REJECTED, {}, (), (), findings, waived=waivers)
 
 
@@ -221,7 +221,7 @@ def test_only_the_worst_findings_are_events_and_waived_ones_are_suppressed() -> 
         make_finding("CVE-2025-1", Severity.LOW, exploited="2026-01-01"),
         make_finding("CVE-2025-2", Severity.LOW),
     )
-    waiver = AppliedWaiver("waiver", "w", "ann", "x", finding=high_findings[0])
+    waiver = AppliedExemption("waiver", "w", "ann", "x", finding=high_findings[0])
     events = [
         *aws_events.make_findings_of_image(
             "app", IMAGE, [], [make_platform_verdict(*high_findings, worst_finding, low, waivers=(waiver,))], NOW

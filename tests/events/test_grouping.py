@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from dockgate.events import dockgate_events
 from dockgate.events.aws_events import make_finding_of_image
 from dockgate.events.grouping import group_events, read_summary
-from dockgate.events.notification_texts import describe, make_topic, summarize
+from dockgate.events.notification_texts import describe, summarize
+from dockgate.events.topics import make_topic
 from dockgate.scanner.model import Package
 from dockgate.vulnerabilities.model import Finding, Rating, Severity
 

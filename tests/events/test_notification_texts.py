@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from dockgate.events.notification_texts import describe, make_topic, summarize
+from dockgate.events.notification_texts import describe, summarize
+from dockgate.events.topics import make_topic
 
 
 @pytest.mark.parametrize(

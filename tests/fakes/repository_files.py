@@ -52,7 +52,7 @@ class MemoryFiles:
 
     def find_commit(self, repository: str, name: str) -> str:
         try:
-            return self._host.commit(repository, name).id
+            return self._host.get_commit(repository, name).id
         except NotFoundError:
             commits = self._host.list_ids(repository)
         like = [commit for commit in commits if len(name) >= MIN_DIGITS and commit.startswith(name)]
@@ -108,7 +108,7 @@ class MemoryFiles:
             if any(name.startswith(f"{path}/") for name in files):
                 raise ConflictError(f"{path} is not a file", "Choose another path.")
             _require_no_file_above(files, path)
-        self._host.rewind_branch(repository, _SCRATCH, self._host.commit(repository, edit.parent).id)
+        self._host.rewind_branch(repository, _SCRATCH, self._host.get_commit(repository, edit.parent).id)
         time = f"{at:%Y-%m-%dT%H:%M:%SZ}"
         message = edit.message.rstrip()
         commit = self._host.push(repository, files | contents, message, _SCRATCH, author=edit.author, time=time)

@@ -58,7 +58,7 @@ class MemoryHost:
         self._fault("before references")
         return {f"refs/heads/{branch}": commit for branch, commit in self._find_repository(repository).items()}
 
-    def commit(self, repository: str, revision: str) -> Commit:
+    def get_commit(self, repository: str, revision: str) -> Commit:
         self._fault("before commit")
         return self._find(repository, revision)[0]
 

@@ -16,7 +16,7 @@ from tests.gate.samples import (
 )
 
 from dockgate.gate import baselines, evaluate
-from dockgate.gate.model import BaselineExemptions, Policy, Status, Verdict, VerdictCase, Waiver, Waivers
+from dockgate.gate.model import BaselineExemptions, ExemptionSet, Policy, Status, Verdict, VerdictCase, Waiver
 from dockgate.scanner.model import Inventory
 from dockgate.vulnerabilities.model import Advisory, AdvisorySnapshot, Coverage, Severity
 
@@ -71,7 +71,7 @@ def test_a_finding_published_since_is_not_new() -> None:
 
 def test_a_waived_finding_of_the_baseline_counts_after_the_waiver() -> None:
     item = make_advisory("CVE-2024-1", "a")
-    waivers = Waivers((WAIVER,))
+    waivers = ExemptionSet((WAIVER,))
     before = replace(make_case(make_baseline_policy(), item, EARLIER), waivers=waivers)
     assert (
         judge_next_build(
@@ -104,7 +104,7 @@ def test_a_finding_of_the_baseline_counts_after_its_grace_period(grace: int, lat
 def test_a_finding_of_an_earlier_baseline_needs_no_exemption() -> None:
     item = replace(make_advisory("CVE-2024-1", "a", fixed=""), published="2026-11-05T00:00:00Z")
     under = make_baseline_policy(grace_days=30, only_fixable=True)
-    before = replace(make_case(under, item, EARLIER), waivers=Waivers((WAIVER,)), baselines={"approved": (A,)})
+    before = replace(make_case(under, item, EARLIER), waivers=ExemptionSet((WAIVER,)), baselines={"approved": (A,)})
     assert baselines.find_exemptions(before, judge(before).platform_verdicts, ECOSYSTEMS) == BaselineExemptions(EARLIER)
     later_baseline = replace(before, baseline_exemptions={"approved": BaselineExemptions(EARLIER, waived=(KEY,))})
     assert baselines.find_exemptions(later_baseline, judge(later_baseline).platform_verdicts, ECOSYSTEMS).waived == (

@@ -18,6 +18,7 @@ from tests.gate.samples import (
 
 from dockgate.gate import evaluate
 from dockgate.gate.model import (
+    ExemptionSet,
     ExternalReport,
     PlatformVerdict,
     Status,
@@ -25,7 +26,6 @@ from dockgate.gate.model import (
     Verdict,
     VerdictCase,
     Waiver,
-    Waivers,
 )
 from dockgate.gate.policy import encode_policy, make_policy
 from dockgate.scanner.model import Inventory, Unread
@@ -290,7 +290,7 @@ def test_a_waived_finding_is_listed_and_does_not_count() -> None:
         "0.1.0",
         (make_inventory(make_package("a")),),
         AdvisorySnapshot((make_advisory("CVE-2024-1", "a"),), COVERED),
-        Waivers((waiver,)),
+        ExemptionSet((waiver,)),
     )
     (platform_verdict,) = evaluate.judge(case, ECOSYSTEMS, RULES).platform_verdicts
     assert platform_verdict.status is Status.APPROVED
@@ -311,7 +311,7 @@ def make_copies(count: int, platform: str = "linux/amd64") -> Inventory:
 
 def judge_waived(*inventories: Inventory, reports: tuple[ExternalReport, ...] = ()) -> tuple[PlatformVerdict, ...]:
     """Judge copies with all their findings waived."""
-    waivers = Waivers((Waiver("w", "ana", "Reviewed.", package="pkg:npm/a", until="2099-01-01"),))
+    waivers = ExemptionSet((Waiver("w", "ana", "Reviewed.", package="pkg:npm/a", until="2099-01-01"),))
     case = VerdictCase(IMAGE, limit_findings(HIGH=0), NOW, "1", inventories, MANY, waivers, external_reports=reports)
     return evaluate.judge(case, ECOSYSTEMS, RULES).platform_verdicts
 
@@ -350,6 +350,6 @@ def test_the_summary_of_an_approval_counts_waivers() -> None:
     case = VerdictCase(
         IMAGE, limit_findings(CRITICAL=0), NOW, "0.1.0", tuple(parts), AdvisorySnapshot(tuple(advisories), COVERED)
     )
-    verdict = evaluate.judge(replace(case, waivers=Waivers(content)), ECOSYSTEMS, RULES)
+    verdict = evaluate.judge(replace(case, waivers=ExemptionSet(content)), ECOSYSTEMS, RULES)
     assert verdict.status is Status.APPROVED
     assert verdict.summary == "All findings within the policy's limits; 2 waived findings"

@@ -12,23 +12,23 @@ from tests.gate.samples import COVERED, ECOSYSTEMS, IMAGE, NOW, RULES, make_inve
 from tests.gate.test_whole_gate_properties import draw_case
 
 from dockgate.gate import evaluate
-from dockgate.gate.model import Remediation, Status, Upgrade, VerdictCase, Waiver, Waivers
+from dockgate.gate.model import ExemptionSet, Remediation, Status, Upgrade, VerdictCase, Waiver
 from dockgate.gate.next_steps import UNSCANNED_ADVICE, NextStep, advise_on_refusal, describe_next_steps, list_next_steps
 from dockgate.gate.unread_waivers import apply_to_unread
 from dockgate.scanner.model import Unread
-from dockgate.vulnerabilities.model import AdvisorySnapshot, Matches, Undetermined
+from dockgate.vulnerabilities.model import AdvisorySnapshot, Matches, UndeterminedFact
 
 SOURCE = Path(__file__).parent.parent.parent / "src" / "dockgate"
 KINDS = ("", "unread", "uncomparable", "uncovered", "stale")
 entries = st.builds(
-    Undetermined,
+    UndeterminedFact,
     st.sampled_from(["/", "", "usr/lib/a.jar", "a*b", "pkg:npm/left-pad@1", "pkg:npm/*@1", "npm", "trivy"]),
     st.sampled_from(["It is broken.", "It is encrypted."]),
     st.sampled_from(KINDS),
 )
 
 
-STALE = Undetermined("Debian:13", "The advisory feed for Debian:13 was last checked 9 days ago.", "stale")
+STALE = UndeterminedFact("Debian:13", "The advisory feed for Debian:13 was last checked 9 days ago.", "stale")
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ STALE = Undetermined("Debian:13", "The advisory feed for Debian:13 was last chec
     ],
 )
 def test_a_refused_deploy_gets_the_advice_of_its_verdict(
-    status: Status, undetermined_entries: tuple[Undetermined, ...], upgrades: tuple[Upgrade, ...], advice: str
+    status: Status, undetermined_entries: tuple[UndeterminedFact, ...], upgrades: tuple[Upgrade, ...], advice: str
 ) -> None:
     case = VerdictCase(
         IMAGE, read_policy("max_findings:\n  HIGH: 0\n"), NOW, "0.1.0", snapshot=AdvisorySnapshot((), COVERED)
@@ -60,7 +60,7 @@ def test_a_refused_deploy_gets_the_advice_of_its_verdict(
 
 @given(st.lists(entries, min_size=1, max_size=5))
 @settings(max_examples=100, deadline=None)
-def test_every_entry_has_a_next_step_and_no_step_comes_twice(undetermined_entries: list[Undetermined]) -> None:
+def test_every_entry_has_a_next_step_and_no_step_comes_twice(undetermined_entries: list[UndeterminedFact]) -> None:
     steps = list_next_steps(undetermined_entries, IMAGE)
     assert len(set(steps)) == len(steps)
     for entry in undetermined_entries:
@@ -73,7 +73,7 @@ def test_every_entry_has_a_next_step_and_no_step_comes_twice(undetermined_entrie
 )
 def test_undetermined_entries_of_a_rule_have_advice(path: Path) -> None:
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Undetermined":
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "UndeterminedFact":
             has_kind = len(node.args) > 2
             assert has_kind or any(keyword.arg == "advice" for keyword in node.keywords), f"{path.name}:{node.lineno}"
 
@@ -87,10 +87,10 @@ def test_every_undetermined_verdict_names_a_next_step(case: VerdictCase) -> None
 
 
 def test_the_command_names_a_single_path_and_no_several() -> None:
-    item = [Undetermined("opt/a b.jar", "It is encrypted.", "unread")]
+    item = [UndeterminedFact("opt/a b.jar", "It is encrypted.", "unread")]
     (step,) = list_next_steps(item, IMAGE)
     assert f"--unread 'opt/a b.jar' --image {IMAGE}" in (step.command or "")
-    (step,) = list_next_steps([*item, Undetermined("opt/c.jar", "It is encrypted.", "unread")], IMAGE)
+    (step,) = list_next_steps([*item, UndeterminedFact("opt/c.jar", "It is encrypted.", "unread")], IMAGE)
     assert "each of the 2 paths" in step.sentence
     assert "--unread PATH" in (step.command or "")
 
@@ -99,7 +99,7 @@ def test_the_command_names_a_single_path_and_no_several() -> None:
 @settings(max_examples=100, deadline=None)
 def test_the_command_for_a_hostile_path_accepts_only_that_path(path: str) -> None:
     """As a shell takes the command apart, and as the waiver is applied."""
-    (step,) = list_next_steps([Undetermined(path, "It is broken.", "unread")], IMAGE)
+    (step,) = list_next_steps([UndeterminedFact(path, "It is broken.", "unread")], IMAGE)
     command = step.command
     if not command or path == "/":
         assert "*" in path or path == "/"
@@ -111,7 +111,7 @@ def test_the_command_for_a_hostile_path_accepts_only_that_path(path: str) -> Non
     waiver = Waiver("w1", "ana", "why", unread=accepted_path, image=IMAGE, until="2026-12-31")
     others = (Unread("other", "no"), Unread("a/b/c/d", "no"), Unread("/", "no"))
     content = replace(make_inventory(make_package("a")), unread=others)
-    unread_entries = apply_to_unread(content, Matches((), ()), Waivers((waiver,)), IMAGE, NOW, ()).inventory.unread
+    unread_entries = apply_to_unread(content, Matches((), ()), ExemptionSet((waiver,)), IMAGE, NOW, ()).inventory.unread
     assert {entry.path for entry in others} - {entry.path for entry in unread_entries} <= {path.strip("/")}
 
 

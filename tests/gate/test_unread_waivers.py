@@ -16,11 +16,11 @@ from tests.gate.samples import (
 )
 
 from dockgate.gate import evaluate, waivers
-from dockgate.gate.model import Policy, Status, Verdict, VerdictCase, Waiver, Waivers
+from dockgate.gate.model import ExemptionSet, Policy, Status, Verdict, VerdictCase, Waiver
 from dockgate.gate.unread_waivers import apply_to_unread, check_protected
 from dockgate.scanner.model import Inventory, Unread
 from dockgate.shared.errors import UsageError
-from dockgate.vulnerabilities.model import AdvisorySnapshot, Coverage, Matches, Undetermined
+from dockgate.vulnerabilities.model import AdvisorySnapshot, Coverage, Matches, UndeterminedFact
 
 JAR = "opt/app/secret.jar"
 PATH = Waiver("w1", "ana", "A vendor's file, reviewed.", unread=JAR, image=IMAGE, until="2026-12-31")
@@ -40,7 +40,7 @@ def judge(
     content: Inventory, *value: Waiver, policy: Policy = POLICY, snapshot_override: AdvisorySnapshot | None = None
 ) -> Verdict:
     snapshot = snapshot_override or AdvisorySnapshot((), COVERED)
-    case = VerdictCase(IMAGE, policy, NOW, "0.1.0", (content,), snapshot, Waivers(value))
+    case = VerdictCase(IMAGE, policy, NOW, "0.1.0", (content,), snapshot, ExemptionSet(value))
     return evaluate.judge(case, ECOSYSTEMS, RULES)
 
 
@@ -142,13 +142,15 @@ def test_evidence_of_what_is_installed_is_accepted_for_one_image_only(path: str)
         check_protected(of_repository, DATABASES)
     evidence = make_inventory_with(path.rstrip("/"))
     for waiver, remaining in ((of_image, 0), (of_repository, 1)):
-        gate_input = apply_to_unread(evidence, Matches((), ()), Waivers((waiver,)), IMAGE, NOW, DATABASES)
+        gate_input = apply_to_unread(evidence, Matches((), ()), ExemptionSet((waiver,)), IMAGE, NOW, DATABASES)
         assert len(gate_input.inventory.unread) == remaining
 
 
-def list_remaining_entries(*doubts: Undetermined, waiver: Waiver, inventory: Inventory) -> tuple[Undetermined, ...]:
+def list_remaining_entries(
+    *doubts: UndeterminedFact, waiver: Waiver, inventory: Inventory
+) -> tuple[UndeterminedFact, ...]:
     return apply_to_unread(
-        inventory, Matches((), doubts), Waivers((waiver,)), IMAGE, NOW, DATABASES
+        inventory, Matches((), doubts), ExemptionSet((waiver,)), IMAGE, NOW, DATABASES
     ).matches.undetermined
 
 
@@ -157,11 +159,13 @@ def test_a_package_that_cannot_be_judged_is_accepted_by_its_purl() -> None:
     inventory = make_inventory(first)
     waiver = replace(PATH, unread=first.purl.partition("@")[0])
     for kind in ("uncomparable", "uncovered"):
-        assert list_remaining_entries(Undetermined(first.purl, "why", kind), waiver=waiver, inventory=inventory) == ()
-        second = Undetermined("pkg:npm/other@1", "why", kind)
+        assert (
+            list_remaining_entries(UndeterminedFact(first.purl, "why", kind), waiver=waiver, inventory=inventory) == ()
+        )
+        second = UndeterminedFact("pkg:npm/other@1", "why", kind)
         assert list_remaining_entries(second, waiver=waiver, inventory=inventory) == (second,)
     for kind, subject in (("stale", first.ecosystem), ("", first.purl), ("uncovered", "/")):
-        doubt = Undetermined(subject, "why", kind)
+        doubt = UndeterminedFact(subject, "why", kind)
         assert list_remaining_entries(doubt, waiver=waiver, inventory=inventory) == (doubt,)
 
 

@@ -20,7 +20,7 @@ from tests.gate.samples import (
 from tests.gate.test_evaluate_properties import coverage, draw_advisories, draw_inventory, policies
 
 from dockgate.gate import evaluate, patterns, waivers
-from dockgate.gate.model import Policy, Status, VerdictCase, VexStatement, VexStatus, Violation, Waiver, Waivers
+from dockgate.gate.model import ExemptionSet, Policy, Status, VerdictCase, VexStatement, VexStatus, Violation, Waiver
 from dockgate.gate.policy import compute_fingerprint, list_required_baselines, list_vex_authors, make_policy
 from dockgate.scanner.model import Inventory
 from dockgate.shared.errors import UsageError
@@ -48,7 +48,7 @@ def test_notes_on_statements_that_are_not_trusted_are_limited() -> None:
         for number in range(40)
     )
     snapshot = AdvisorySnapshot((make_advisory("CVE-2024-1", "a"),), COVERED)
-    case = VerdictCase(IMAGE, limit_findings(HIGH=0), NOW, "1", (content,), snapshot, Waivers((), statements))
+    case = VerdictCase(IMAGE, limit_findings(HIGH=0), NOW, "1", (content,), snapshot, ExemptionSet((), statements))
     (platform,) = evaluate.judge(case, ECOSYSTEMS, RULES).platform_verdicts
     assert len(platform.notes) == waivers.NOTES_LIMIT + 1
     assert platform.notes[-1].message == "More statements are not trusted; they are not listed."
@@ -162,28 +162,28 @@ def test_a_waiver_with_an_unreadable_time_has_expired() -> None:
 def test_a_rule_is_waived_for_one_image_and_never_for_findings() -> None:
     bare, violation_with_finding = Violation("image_age", "Too old."), Violation("image_age", "1 HIGH", (object(),))  # type: ignore[arg-type]
     remaining, applied_waivers = waivers.apply_to_violations(
-        (bare, violation_with_finding), Waivers((RULE,)), {IMAGE}, NOW
+        (bare, violation_with_finding), ExemptionSet((RULE,)), {IMAGE}, NOW
     )
     assert remaining == (violation_with_finding,)
     assert [(waiver.by, waiver.violation, waiver.finding) for waiver in applied_waivers] == [("w2", "Too old.", None)]
     for second in ({"sha256:other"}, set[str]()):
-        assert waivers.apply_to_violations((bare,), Waivers((RULE,)), second, NOW) == ((bare,), ())
-    assert waivers.apply_to_violations((bare,), Waivers((RULE,)), {IMAGE}, "2026-12-02T00:00:00Z") == ((bare,), ())
+        assert waivers.apply_to_violations((bare,), ExemptionSet((RULE,)), second, NOW) == ((bare,), ())
+    assert waivers.apply_to_violations((bare,), ExemptionSet((RULE,)), {IMAGE}, "2026-12-02T00:00:00Z") == ((bare,), ())
     unread_violation = Violation("evidence", "usr/lib was not read.")
     assert waivers.apply_to_violations(
-        (unread_violation,), Waivers((replace(RULE, rule="evidence"),)), {IMAGE}, NOW
+        (unread_violation,), ExemptionSet((replace(RULE, rule="evidence"),)), {IMAGE}, NOW
     ) == (
         (unread_violation,),
         (),
     )
     anywhere = replace(RULE, image=None)
-    assert waivers.apply_to_violations((bare,), Waivers((anywhere,)), {IMAGE}, NOW) == ((bare,), ())
+    assert waivers.apply_to_violations((bare,), ExemptionSet((anywhere,)), {IMAGE}, NOW) == ((bare,), ())
 
 
 @pytest.mark.parametrize("rule", ["expression", "forbidden_packages", "max_findings"])
 def test_a_rule_with_several_violations_is_waived_by_message(rule: str) -> None:
     existing, second = Violation(rule, "telnet 1 is forbidden"), Violation(rule, "telnet 1, rsh 2 are forbidden")
-    waivers_by_message = Waivers((replace(RULE, rule=rule, violation=existing.message),))
+    waivers_by_message = ExemptionSet((replace(RULE, rule=rule, violation=existing.message),))
     remaining, applied_waivers = waivers.apply_to_violations((existing, second), waivers_by_message, {IMAGE}, NOW)
     assert (remaining, [waiver.violation for waiver in applied_waivers]) == ((second,), [existing.message])
     assert waivers.apply_to_violations(
@@ -192,7 +192,7 @@ def test_a_rule_with_several_violations_is_waived_by_message(rule: str) -> None:
         (existing,),
         (),
     )
-    from_before = Waivers((replace(RULE, rule=rule),))
+    from_before = ExemptionSet((replace(RULE, rule=rule),))
     assert waivers.apply_to_violations((existing, second), from_before, {IMAGE}, NOW) == ((existing, second), ())
 
 
@@ -210,7 +210,7 @@ def test_a_violation_that_new_findings_could_join_unnoticed_is_not_waivable(when
     existing = AdvisorySnapshot((make_advisory("CVE-2024-1", "a"),), COVERED)
     case = VerdictCase(IMAGE, under, NOW, "0.1.0", (make_inventory(make_package("a")),), existing)
     assert evaluate.judge(case, ECOSYSTEMS, RULES).status is Status.REJECTED
-    accepted_waivers = Waivers((replace(RULE, rule="expression", violation="Not here."),))
+    accepted_waivers = ExemptionSet((replace(RULE, rule="expression", violation="Not here."),))
     assert evaluate.judge(replace(case, waivers=accepted_waivers), ECOSYSTEMS, RULES).status is status
 
 
@@ -292,7 +292,7 @@ def test_a_waiver_never_rejects_an_approved_image_and_hides_no_finding(
 ) -> None:
     case = VerdictCase(IMAGE, under, NOW, "0.1.0", (inventory,), AdvisorySnapshot(tuple(published), coverages))
     without = evaluate.judge(case, ECOSYSTEMS, RULES)
-    verdict = evaluate.judge(replace(case, waivers=Waivers(extra_waivers, statements)), ECOSYSTEMS, RULES)
+    verdict = evaluate.judge(replace(case, waivers=ExemptionSet(extra_waivers, statements)), ECOSYSTEMS, RULES)
     order = list(Status)
     assert order.index(verdict.status) <= order.index(without.status)
     (before,), (after,) = without.platform_verdicts, verdict.platform_verdicts
@@ -317,7 +317,7 @@ def test_a_waiver_of_an_index_applies_to_each_platform() -> None:
         ("sha256:" + "2" * 64, [Status.APPROVED, Status.REJECTED]),
     ):
         waiver = replace(FINE, image=image)
-        verdict = evaluate.judge(replace(case, waivers=Waivers((waiver,))), ECOSYSTEMS, RULES)
+        verdict = evaluate.judge(replace(case, waivers=ExemptionSet((waiver,))), ECOSYSTEMS, RULES)
         assert [platform_verdict.status for platform_verdict in verdict.platform_verdicts] == expected
 
 
@@ -326,7 +326,7 @@ def test_until_fixed_ends_a_waiver_when_the_fix_is_unknown() -> None:
     result = Finding("CVE-2024-1", (), make_package("a"), Severity.HIGH, rating, None, note=FIX_UNKNOWN)
     content = make_inventory(make_package("a"))
     for item, is_accepted in ((result, False), (replace(result, note=None), True)):
-        accepted_waivers = Waivers((replace(FINE, until=None, until_fixed=True),))
+        accepted_waivers = ExemptionSet((replace(FINE, until=None, until_fixed=True),))
         waived_matches = waivers.apply_to_findings(
             Matches((item,), ()), accepted_waivers, limit_findings(HIGH=0), content, IMAGE, NOW
         )

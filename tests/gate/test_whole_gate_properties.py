@@ -13,6 +13,7 @@ from dockgate.gate import evaluate
 from dockgate.gate.definitions.policy import complete_settings
 from dockgate.gate.model import (
     BaselineExemptions,
+    ExemptionSet,
     Policy,
     Status,
     Verdict,
@@ -20,7 +21,6 @@ from dockgate.gate.model import (
     VexStatement,
     VexStatus,
     Waiver,
-    Waivers,
 )
 from dockgate.gate.policy import make_policy
 from dockgate.gate.replay import case_file
@@ -151,7 +151,7 @@ statements = st.builds(
     justification=st.just("component_not_present"),
 )
 waiver_strategy = st.builds(
-    Waivers,
+    ExemptionSet,
     st.lists(st.one_of(waivers, unread_waivers), max_size=2, unique_by=lambda item: item.id).map(tuple),
     st.lists(statements, max_size=1).map(tuple),
 )
@@ -240,7 +240,7 @@ def test_one_more_finding_never_approves_a_rejected_image(case: VerdictCase, add
 
 @given(draw_case(), waiver_strategy)
 @settings(max_examples=100, deadline=None)
-def test_a_waiver_never_rejects_an_approved_image(case: VerdictCase, added_waivers: Waivers) -> None:
+def test_a_waiver_never_rejects_an_approved_image(case: VerdictCase, added_waivers: ExemptionSet) -> None:
     both = replace(case.waivers, waivers=(*case.waivers.waivers, *added_waivers.waivers))
     if look(case) is Status.APPROVED:
         assert look(replace(case, waivers=both)) is Status.APPROVED

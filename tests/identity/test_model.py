@@ -10,9 +10,9 @@ from dockgate.identity.model import (
     Caller,
     Permission,
     Principal,
-    Project,
     ProjectRole,
     RepositoryLimits,
+    RepositoryScope,
     Role,
     Token,
     hash_secret,
@@ -85,7 +85,7 @@ READER = Principal(
     "ada", (Role.VIEWER,), project_roles=(ProjectRole(Role.DEVELOPER, "team-a/*"), ProjectRole(Role.ADMIN, "lab"))
 )
 PROJECTS = {
-    Permission.RUN: Project(("team-a/*", "lab"), frozenset({"Web"})),
+    Permission.RUN: RepositoryScope(("team-a/*", "lab"), frozenset({"Web"})),
 }
 
 

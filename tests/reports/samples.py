@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from dockgate.gate.model import (
-    AppliedWaiver,
+    AppliedExemption,
     InputDigests,
     Obstacle,
     PlatformVerdict,
@@ -15,7 +15,7 @@ from dockgate.gate.model import (
 )
 from dockgate.reports import GateReport, ScanReport
 from dockgate.scanner.model import Distribution, Inventory, Package, Unread
-from dockgate.vulnerabilities.model import Coverage, Finding, Matches, Rating, Severity, Undetermined
+from dockgate.vulnerabilities.model import Coverage, Finding, Matches, Rating, Severity, UndeterminedFact
 
 MANIFEST = "sha256:" + "a" * 64
 NOW = "2026-11-25T00:00:00Z"
@@ -85,8 +85,8 @@ FINDINGS = (
 )
 UNREAD = Unread("var/lib/dpkg/info/foo.list", "var/lib/dpkg/info/foo.list cannot be read: it is not text")
 UNDETERMINED = (
-    Undetermined(UNREAD.path, UNREAD.reason, "unread"),
-    Undetermined("npm", "The advisory database has no feed for npm, so express cannot be judged.", "uncovered"),
+    UndeterminedFact(UNREAD.path, UNREAD.reason, "unread"),
+    UndeterminedFact("npm", "The advisory database has no feed for npm, so express cannot be judged.", "uncovered"),
 )
 
 
@@ -110,7 +110,7 @@ def make_platform_verdict(
         Violation("max_findings", "2 CRITICAL findings, at most 0 allowed", FINDINGS[:2]),
         Violation("max_findings", "2 HIGH findings, at most 0 allowed", FINDINGS[2:4]),
     ),
-    undetermined_subjects: tuple[Undetermined, ...] = UNDETERMINED,
+    undetermined_subjects: tuple[UndeterminedFact, ...] = UNDETERMINED,
     remediation: tuple[Upgrade, ...] = (
         Upgrade(JINJA.purl, "jinja2", "2.10", "2.11.3", ("CVE-2019-10906", "CVE-2020-28493")),
         Upgrade(LIBSSL.purl, "libssl3t64", "3.5.1-1", "3.5.4-1", ("CVE-2025-0001",)),
@@ -214,14 +214,14 @@ ODD_FINDINGS = (
     make_finding("CVE-2024-0005", _RPM, Severity.UNTRIAGED),
 )
 ODD_UNDETERMINED = (
-    Undetermined(
+    UndeterminedFact(
         "pkg:npm/left@x",
         "left x cannot be compared with CVE-2020-1, GHSA-1111-2222-3333: "
         "The npm version 'x' is not a semantic version.",
         "uncomparable",
         ("CVE-2020-1", "GHSA-1111-2222-3333"),
     ),
-    Undetermined("opt/\udcff", "opt/\udcff cannot be read: \x1b[31mno\x00", "unread"),
+    UndeterminedFact("opt/\udcff", "opt/\udcff cannot be read: \x1b[31mno\x00", "unread"),
 )
 
 
@@ -262,14 +262,14 @@ def make_reports() -> dict[str, ScanReport | GateReport]:
     waived_findings = replace(
         make_platform_verdict(Status.APPROVED, violations=(), undetermined_subjects=(), remediation=()),
         waived=(
-            AppliedWaiver(
+            AppliedExemption(
                 "waiver", "w-1", "ana", "It is\x1b[2J <b>never</b> called.", "2026-12-31T00:00:00.000Z", FINDINGS[0]
             ),
-            AppliedWaiver(
+            AppliedExemption(
                 "vex", "sha256:" + "7" * 64, "Vendor|`x`", "not_affected: component_not_present", None, FINDINGS[2]
             ),
-            AppliedWaiver("vex", "sha256:" + "7" * 64, "Vendor|`x`", "fixed. Backported", None, FINDINGS[3]),
-            AppliedWaiver(
+            AppliedExemption("vex", "sha256:" + "7" * 64, "Vendor|`x`", "fixed. Backported", None, FINDINGS[3]),
+            AppliedExemption(
                 "waiver", "w-2", "bob", "Seen by hand.", "2026-12-31T00:00:00.000Z", violation="It runs as <i>root"
             ),
         ),
@@ -294,7 +294,7 @@ def make_reports() -> dict[str, ScanReport | GateReport]:
         "gate without a scan": GateReport(
             reference,
             make_verdict(
-                PlatformVerdict(MANIFEST, "", Status.UNDETERMINED, {}, (), (Undetermined("/", "No scan."),), ()),
+                PlatformVerdict(MANIFEST, "", Status.UNDETERMINED, {}, (), (UndeterminedFact("/", "No scan."),), ()),
                 status=Status.UNDETERMINED,
             ),
         ),

@@ -12,7 +12,7 @@ from tests.scenarios.live import Live
 
 from dockgate.delivery.registry_access import CATALOG, PULL, Access
 from dockgate.store.engine import Database
-from dockgate.store.retention.rows import RowRetention
+from dockgate.store.retention.rows import ExpiredRows
 from dockgate.store.schema.base import metadata
 
 # times, tokens, ports, and the order in which rows happened to come.
@@ -125,7 +125,7 @@ def _list_unreferenced_documents(file: Path) -> frozenset[str]:
     """What is left of an effect whose server was killed; the garbage collection removes it."""
     database = Database.from_url(f"sqlite:///{file}")
     try:
-        return frozenset(RowRetention(database).list_unreferenced_documents()[0])
+        return frozenset(ExpiredRows(database).list_unreferenced_documents()[0])
     finally:
         database.close()
 

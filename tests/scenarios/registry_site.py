@@ -50,7 +50,7 @@ class Site:
     def url(self) -> str:
         return f"http://{self.registry}/v2"
 
-    def request_token(self, who: str, *scopes: str, service: str = SERVICE, password: str = "") -> httpx.Response:
+    def find_token(self, who: str, *scopes: str, service: str = SERVICE, password: str = "") -> httpx.Response:
         """What the token endpoint answers the principal; "" asks without a name."""
         secret = password or self.people.get(who, "")
         return slow_http.get(
@@ -149,9 +149,7 @@ def open_site(folder: Path) -> Iterator[Site]:
             server.apply(PIPELINE)
             site = Site(server, address, tokens, {})
             # Before there are principals: this machine may pull, and nothing else.
-            grants = site.read_grants(
-                site.request_token("", "repository:team/app:pull,push", "repository:shop/app:pull")
-            )
+            grants = site.read_grants(site.find_token("", "repository:team/app:pull,push", "repository:shop/app:pull"))
             assert grants == {"team/app": ["pull"], "shop/app": ["pull"]}
             site.people["admin"] = server.post("/principals", {"name": "admin", "roles": ["admin"]})["token"]
             for role in Role:

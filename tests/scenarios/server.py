@@ -48,13 +48,13 @@ from dockgate.events.rule import Target as EventTarget
 from dockgate.gate.model import Policy
 from dockgate.identity.ports import IdentityProvider
 from dockgate.identity.sign_in import GroupRole
-from dockgate.scanner.model import Inventory, LayerOrigin, ScannedPlatform
+from dockgate.scanner.model import Inventory, LayerBuildInfo, ScannedPlatform
 from dockgate.server.connections import PatientProtocol
 from dockgate.services.feeds.advisories import CurrentDatabase
 from dockgate.services.identity.provider_sign_in import RETURN_PATH
 from dockgate.services.registry.pushes import WebhookSecrets
 from dockgate.services.registry.registry_tokens import RegistryAccess
-from dockgate.services.web_services import GitBackend
+from dockgate.services.server_api import GitBackend
 from dockgate.shared.addresses import make_console_url
 from dockgate.shared.errors import NotFoundError, UnavailableError
 from dockgate.shared.timestamps import format_time
@@ -377,7 +377,7 @@ class ServerSystem:
     def _read_platforms(self, repository: str, digest: str) -> Sequence[ScannedPlatform]:
         return [ScannedPlatform(each, self._list_origins(each)) for each in self._read(repository, digest)]
 
-    def _list_origins(self, inventory: Inventory) -> tuple[LayerOrigin, ...]:
+    def _list_origins(self, inventory: Inventory) -> tuple[LayerBuildInfo, ...]:
         """What manifest and config say of the layers: nothing."""
         return ()
 

@@ -19,7 +19,7 @@ from tests.scenarios.server import ServerSystem
 
 from dockgate.delivery.model import ActionKey
 from dockgate.events.envelope import NewEvent
-from dockgate.scanner.model import Distribution, Inventory, LayerOrigin, Unread
+from dockgate.scanner.model import Distribution, Inventory, LayerBuildInfo, Unread
 from dockgate.store.records import PushedImage
 from dockgate.vulnerabilities.model import Advisory, Range, Rating, Severity
 from dockgate.web.console.pages.images import TABS
@@ -64,8 +64,8 @@ class Hostile(ServerSystem):
             )
         ]
 
-    def _list_origins(self, inventory: Inventory) -> tuple[LayerOrigin, ...]:
-        return (LayerOrigin(1, ATTACK + ODD),)
+    def _list_origins(self, inventory: Inventory) -> tuple[LayerBuildInfo, ...]:
+        return (LayerBuildInfo(1, ATTACK + ODD),)
 
 
 class Elements(HTMLParser):

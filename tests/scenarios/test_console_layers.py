@@ -13,7 +13,7 @@ from tests.scenarios.defects import PlannedFindings
 from tests.scenarios.live import wait_until
 from tests.scenarios.server import ServerSystem
 
-from dockgate.scanner.model import Inventory, LayerOrigin
+from dockgate.scanner.model import Inventory, LayerBuildInfo
 from dockgate.shared.digest import compute_digest
 
 BASE, OWN = compute_digest(b"base"), compute_digest(b"own")
@@ -34,8 +34,8 @@ class LayeredServer(ServerSystem):
             for inventory in super()._read(repository, digest)
         ]
 
-    def _list_origins(self, inventory: Inventory) -> tuple[LayerOrigin, ...]:
-        return LayerOrigin(51_380_224, ""), LayerOrigin(700, f"RUN login {SECRET} {HOSTILE}")
+    def _list_origins(self, inventory: Inventory) -> tuple[LayerBuildInfo, ...]:
+        return LayerBuildInfo(51_380_224, ""), LayerBuildInfo(700, f"RUN login {SECRET} {HOSTILE}")
 
 
 @pytest.fixture(scope="module")

@@ -165,7 +165,7 @@ def test_a_change_of_files_is_offered_on_a_branch_of_the_server(server: System) 
     heads = server.server.source.list_heads("pins")
     assert heads == {"main": head, fix["branch"]: fix["commit"]}
     assert fix["branch"].startswith("dockgate/fix-")
-    commit = server.server.source.commit("pins", fix["branch"])
+    commit = server.server.source.get_commit("pins", fix["branch"])
     assert commit.author == "Dockgate <dockgate@localhost>"
     assert f"Dockgate-Fix: {fix['id']}" in commit.message
     texts = {path: server.server.files.read("pins", fix["branch"], path).decode() for path in files}

@@ -2,7 +2,7 @@
 
 from io import BytesIO
 
-from dockgate.events.model import Event, EventKind
+from dockgate.events.model import PushEvent, PushKind
 from dockgate.web.git_messages import MAX_LINE, MAX_LINES, can_show_messages, encode_packets, format_lines
 
 NONE = "0" * 40
@@ -32,7 +32,7 @@ def test_packets_are_bounded_and_cannot_steer_a_terminal() -> None:
 
 
 def test_an_unhandled_event_is_announced_as_starting_soon() -> None:
-    event = Event("push/1", EventKind.REPOSITORY_PUSH, {"repository": "web", "branch": "main"}, "")
+    event = PushEvent("push/1", PushKind.REPOSITORY_PUSH, {"repository": "web", "branch": "main"}, "")
     assert list(format_lines([(event, None)], "http://server")) == [
         "The pipelines of web main start soon. See: dockgate pipeline list"
     ]

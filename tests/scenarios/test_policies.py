@@ -357,5 +357,5 @@ def test_one_policy_is_tried_at_a_time(server: ServerSystem) -> None:
     server.deploy_image(plan_gated_image(server, "turn", PlannedFindings(), "turn"))
     dry_run, candidate = server.server.policy_dry_run, server.server.policies("default")
     with dry_run.turn, pytest.raises(BusyError):
-        dry_run.evaluate_history(candidate, None, 1, None)
-    assert dry_run.evaluate_history(candidate, None, 1, None).judged == 1
+        dry_run.judge_history(candidate, None, 1, None)
+    assert dry_run.judge_history(candidate, None, 1, None).judged == 1

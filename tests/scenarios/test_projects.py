@@ -161,10 +161,10 @@ def test_naming_an_own_repository_opens_no_image_of_another(projects: Projects, 
         answer = projects.call("POST", "/approvals", who, {**body, "image": reference})
         assert answer.status_code in (403, 404), answer.text
         assert projects.call("GET", f"/images/{image}", who).status_code == 403
-    scan = projects.server.store.images.scan(unread_image)
+    scan = projects.server.store.images.find_newest_scan(unread_image)
     assert scan is not None
     assert scan.repository == "bravo/base"
-    assert projects.server.store.images.scan(projects.unknown) is None
+    assert projects.server.store.images.find_newest_scan(projects.unknown) is None
 
 
 @pytest.mark.parametrize("who", LIMITED)

@@ -53,10 +53,10 @@ def test_the_registry_refuses_requests_without_a_token(site: Site) -> None:
         answer = site.ask(method, path)
         assert answer.status_code == 401, path
         assert f'service="{SERVICE}"' in answer.headers["WWW-Authenticate"]
-    response = site.request_token("")
+    response = site.find_token("")
     assert (response.status_code, response.headers["WWW-Authenticate"]) == (401, 'Basic realm="dockgate"')
-    assert site.request_token("", password="dgt_wrong").status_code == 401
-    assert site.request_token("admin", service="elsewhere").status_code == 400
+    assert site.find_token("", password="dgt_wrong").status_code == 401
+    assert site.find_token("admin", service="elsewhere").status_code == 400
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_the_registry_refuses_requests_without_a_token(site: Site) -> None:
 def test_a_registry_token_has_the_permissions_of_its_owner(
     site: Site, who: str, repository: str, actions: list[str] | None
 ) -> None:
-    answer = site.request_token(who, f"repository:{repository}:pull,push,delete,*")
+    answer = site.find_token(who, f"repository:{repository}:pull,push,delete,*")
     assert site.read_grants(answer) == ({} if actions is None else {repository: actions})
     assert answer.headers["Cache-Control"] == "no-store"
     token = answer.json()["token"]
@@ -110,11 +110,11 @@ def test_a_registry_token_has_the_permissions_of_its_owner(
     ],
 )
 def test_wildcards_and_invalid_repositories_are_never_granted(site: Site, scope: str) -> None:
-    assert site.read_grants(site.request_token("admin", scope)) == {}
+    assert site.read_grants(site.find_token("admin", scope)) == {}
 
 
 def test_each_scope_is_granted_on_its_own(site: Site) -> None:
-    answer = site.request_token(
+    answer = site.find_token(
         "narrow", "repository:team/one:pull repository:team/two:pull,push", "repository:team/one:push"
     )
     assert site.read_grants(answer) == {"team/one": ["pull", "push"]}
@@ -164,21 +164,17 @@ def sign_with_public_key(claims: dict[str, Any], public: bytes, header: dict[str
 def test_a_login_is_for_its_repository_and_its_time(site: Site) -> None:
     push, pull = Login(SERVER, "shop/app", (PULL, PUSH)), Login(SERVER, None, (PULL,))
     scopes = ("repository:shop/app:pull,push", "repository:team/one:pull,push", "registry:catalog:*")
-    assert site.read_grants(site.request_token("", *scopes, password=site.tokens.issue_login(push)[1])) == {
+    assert site.read_grants(site.find_token("", *scopes, password=site.tokens.issue_login(push)[1])) == {
         "shop/app": ["pull", "push"]
     }
-    both = site.request_token("", *scopes, password=site.tokens.issue_login(pull)[1])
+    both = site.find_token("", *scopes, password=site.tokens.issue_login(pull)[1])
     assert site.read_grants(both) == {"shop/app": ["pull"], "team/one": ["pull"]}
+    assert site.read_grants(site.find_token("", "repository:*:pull", password=site.tokens.issue_login(pull)[1])) == {}
+    assert site.find_token("", password=site.tokens.issue_login(push, seconds=0)[1]).status_code == 401
     assert (
-        site.read_grants(site.request_token("", "repository:*:pull", password=site.tokens.issue_login(pull)[1])) == {}
-    )
-    assert site.request_token("", password=site.tokens.issue_login(push, seconds=0)[1]).status_code == 401
-    assert (
-        site.request_token("", password=site.issue_own_token("shop/app", PUSH)).status_code == 401
+        site.find_token("", password=site.issue_own_token("shop/app", PUSH)).status_code == 401
     )  # a registry token is not a login
-    assert (
-        site.request_token("", password=RegistryTokens(site.folder / "other").issue_login(push)[1]).status_code == 401
-    )
+    assert site.find_token("", password=RegistryTokens(site.folder / "other").issue_login(push)[1]).status_code == 401
 
 
 def test_a_blob_is_mounted_only_from_a_pullable_repository(site: Site) -> None:
@@ -186,10 +182,10 @@ def test_a_blob_is_mounted_only_from_a_pullable_repository(site: Site) -> None:
     assert site.push("shop/app", "secret", site.issue_own_token("shop/app", PULL, PUSH), secret).status_code == 201
     blob = f"sha256:{hashlib.sha256(secret).hexdigest()}"
     mount = f"team/one/blobs/uploads/?mount={blob}&from=shop/app"
-    token = site.request_token("narrow", "repository:team/one:pull,push", "repository:shop/app:pull").json()["token"]
+    token = site.find_token("narrow", "repository:team/one:pull,push", "repository:shop/app:pull").json()["token"]
     assert site.ask("POST", mount, token).status_code == 401
     assert site.ask("HEAD", f"team/one/blobs/{blob}", token).status_code == 404
-    pull_token = site.request_token("developer", "repository:team/one:pull,push", "repository:shop/app:pull").json()[
+    pull_token = site.find_token("developer", "repository:team/one:pull,push", "repository:shop/app:pull").json()[
         "token"
     ]
     assert site.ask("POST", mount, pull_token).status_code == 201
@@ -208,12 +204,12 @@ def test_an_upload_continues_only_in_its_repository(site: Site) -> None:
 
 
 def test_pushers_and_moved_tags_are_recorded(site: Site) -> None:
-    token = site.request_token("developer", "repository:team/app:pull,push").json()["token"]
+    token = site.find_token("developer", "repository:team/app:pull,push").json()["token"]
     first = site.push("team/app", "stable", token, b'{"n": 1}').headers["docker-content-digest"]
     wait_until(lambda: site.find_image(first))
     audit = site.get("/audit?limit=1")[0]
     assert (audit["who"], audit["subject"], audit["status"]) == ("developer", "repository:team/app:pull,push", 200)
-    second_token = site.request_token("admin", "repository:team/app:pull,push").json()["token"]
+    second_token = site.find_token("admin", "repository:team/app:pull,push").json()["token"]
     second = site.push("team/app", "stable", second_token, b'{"n": 2}').headers["docker-content-digest"]
     (push,) = wait_until(lambda: (site.find_image(second) or {}).get("pushes"))
     assert (push["tag"], push["pushed_by"]) == ("stable", "admin")
@@ -271,7 +267,7 @@ def test_rotating_the_key_ends_every_token_and_login(site: Site) -> None:
     assert site.ask("GET", "", token).status_code == 200
     assert site.call_api("admin", "POST", "/registry-key").status_code == 204
     assert site.ask("GET", "", token).status_code == 401
-    assert site.request_token("", password=login).status_code == 401
+    assert site.find_token("", password=login).status_code == 401
     assert site.ask("GET", "", site.issue_own_token("team/one", PULL)).status_code == 200
     RegistryTokens(site.folder / "keys").rotate()  # another server that shares the folder
     token = site.issue_own_token("team/one", PULL)

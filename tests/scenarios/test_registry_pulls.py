@@ -303,7 +303,7 @@ def test_skopeo_and_podman_pull_what_is_approved(site: Site, tmp_path: Path) -> 
         reference = f"docker://{site.address}/gated/tools{'@' + approved_image if '@' in tag else ':' + tag}"
         copy_result = run("skopeo", "copy", *source, reference, f"dir:{tmp_path / tag.partition('@')[0]}")
         assert (copy_result.returncode == 0) == works, copy_result.stderr
-        assert works or "gives out approved images only" in copy_result.stderr
+        assert works or "serves approved images only" in copy_result.stderr
     storage = [f"--root={tmp_path / 'root'}", f"--runroot={tmp_path / 'run'}", "--storage-driver=vfs"]
     for tag, works in (("good", True), ("bad", False)):
         pull_result = run(

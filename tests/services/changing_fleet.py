@@ -188,8 +188,8 @@ class World:
             image for image in store.fleet.iterate_images() if image.id in store.fleet_verdicts.list_images(policy)
         ]
         contents = FleetContents(FleetFacts(store, self.fleet.feeds.list_coverage()), images, True)
-        exceptions = renewal.fleet_judging.waivers.read_exceptions(store.waivers.list_active(self.now))
-        judged_images = renewal.fleet_judging.judge(renewal.selection.read(policy), [contents], exceptions)
+        exemptions = renewal.fleet_judging.waivers.read_exemptions(store.waivers.list_active(self.now))
+        judged_images = renewal.fleet_judging.judge(renewal.selection.read(policy), [contents], exemptions)
         return {each.image: (each.status, each.counts, each.reason, each.waived_count) for each in judged_images}
 
     def list_stored(self, policy: str) -> dict[int, tuple[object, ...]]:

@@ -11,7 +11,7 @@ from tests.store.factories import deploy
 from dockgate.delivery.model import Approval
 from dockgate.delivery.retention import Retention
 from dockgate.delivery.service_model import Service, TaskDefinition
-from dockgate.events.model import Event, EventKind
+from dockgate.events.model import PushEvent, PushKind
 from dockgate.identity.model import LOCAL, Caller
 from dockgate.services.retention.garbage_collection import GarbageCollection
 from dockgate.shared.references import ImageReference
@@ -48,8 +48,8 @@ class Site:
 
     def record(self, digest: str, tag: str = "", repository: str = REPOSITORY) -> str:
         detail = {"repository": repository, "digest": digest, "tag": tag}
-        event = Event(f"push/{repository}/{tag}/{digest}/{self.now}", EventKind.IMAGE_PUSH, detail, self.now)
-        scan = self.store.images.accept_push(event)
+        event = PushEvent(f"push/{repository}/{tag}/{digest}/{self.now}", PushKind.IMAGE_PUSH, detail, self.now)
+        scan = self.store.images.record_push(event)
         if scan is not None:
             self.store.images.finish_scan(digest, scan.number, [], None, self.now)
         return digest

@@ -18,7 +18,7 @@ from dockgate.delivery.model import ActionKey, Answer, Approval, ApprovalState, 
 from dockgate.delivery.pipeline import Plan
 from dockgate.delivery.ports import BuildResult
 from dockgate.delivery.retention import Retention
-from dockgate.events.model import Event, EventKind
+from dockgate.events.model import PushEvent, PushKind
 from dockgate.identity.model import LOCAL, Caller
 from dockgate.services.durable_effects import EffectKind
 from dockgate.services.pipelines.actions import ActionResult
@@ -71,7 +71,7 @@ class Delivery:
         self.system.plans[image] = (f"web-{number % 7}", PlannedFindings())
         self.system.scan_may_end[image] = self.scan_ends
         detail = {"repository": "web/app", "digest": image, "tag": f"build-{number}"}
-        scan = store.images.accept_push(Event(f"push/{number}", EventKind.IMAGE_PUSH, detail, now))
+        scan = store.images.record_push(PushEvent(f"push/{number}", PushKind.IMAGE_PUSH, detail, now))
         assert scan is not None
         self.use_cases.scan_runner.run(scan)
         self.use_cases.fleet_index.add(image)

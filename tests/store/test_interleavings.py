@@ -43,7 +43,7 @@ from tests.store.interleaved_services import (
 from tests.store.interleaving import LONGEST, Outcome, Pair, is_only_error, run_interleaved
 
 from dockgate.delivery.model import Action, ActionType, Pipeline, Stage
-from dockgate.events.model import Event, EventKind
+from dockgate.events.model import PushEvent, PushKind
 from dockgate.gate.model import Status, Waiver
 from dockgate.gate.policy import make_policy
 from dockgate.gate.policy_choice import PolicyAssignment
@@ -206,7 +206,7 @@ def request_scans_after_failure(store: Store, peer: Store, number: int) -> Pair:
     store.images.finish_scan(image, 1, (), "no such image", NOW)
 
     def check(*outcomes: Outcome) -> None:
-        assert outcomes[0] == outcomes[1] == store.images.scan(image)
+        assert outcomes[0] == outcomes[1] == store.images.find_newest_scan(image)
         assert outcomes[0].number == 2
 
     return Pair(
@@ -219,7 +219,7 @@ def request_scans_after_failure(store: Store, peer: Store, number: int) -> Pair:
 def move_tag_twice(store: Store, peer: Store, number: int) -> Pair:
     def push(server: Store, digest: str, now: str) -> Any:
         detail = {"repository": "web", "tag": f"v{number}", "digest": f"sha256:{digest}{number}"}
-        return server.images.accept_push(Event(f"{digest}{number}", EventKind.IMAGE_PUSH, detail, now))
+        return server.images.record_push(PushEvent(f"{digest}{number}", PushKind.IMAGE_PUSH, detail, now))
 
     push(store, "a", "2026-11-24T09:00:00.000Z")
 

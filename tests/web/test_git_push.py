@@ -9,7 +9,7 @@ from typing import cast
 import pytest
 
 from dockgate.identity.model import Caller, Principal, Role
-from dockgate.services.web_services import WebServices
+from dockgate.services.server_api import ServerApi
 from dockgate.shared.errors import UsageError
 from dockgate.web.git_process import MAX_RECEIVING_EACH, GitCall, GitProcesses
 from dockgate.web.git_push import MAX_SHALLOW, MAX_UPDATES, Push, read_requested_updates
@@ -74,7 +74,7 @@ def test_a_push_that_waits_for_its_turn_keeps_the_slot_of_its_body() -> None:
             for _ in range(MAX_RECEIVING_EACH):
                 async with AsyncExitStack() as stack:
                     await stack.enter_async_context(processes.take_receive_slot("ada"))
-                    push = Push(cast(WebServices, None), processes, call, io.BytesIO(), (), ADA, "")
+                    push = Push(cast(ServerApi, None), processes, call, io.BytesIO(), (), ADA, "")
                     pushes.append(asyncio.create_task(push.run(stack.pop_all())))
             next_body = asyncio.create_task(AsyncExitStack().enter_async_context(processes.take_receive_slot("ada")))
             for _ in range(10):

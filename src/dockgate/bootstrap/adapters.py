@@ -40,9 +40,9 @@ from dockgate.services.pipelines.build_images import RegistryBuildImages
 from dockgate.services.registry.push_permits import PushPermits
 from dockgate.services.registry.pushes import WebhookSecrets
 from dockgate.services.registry.registry_tokens import RegistryAccess
+from dockgate.services.server_api import ServerApi
 from dockgate.services.verdicts.attestations import KEYS, RegistryAttestor
 from dockgate.services.verdicts.verdict_links import VerdictLinks
-from dockgate.services.web_services import WebServices
 from dockgate.shared.addresses import make_console_url
 from dockgate.shared.aws import QUEUE, Client, RegionalClients, load_boto3, parse_arn, parse_s3
 from dockgate.shared.errors import UsageError
@@ -165,7 +165,7 @@ def open_blobs(settings: Settings, client: Client | None = None) -> Blobs | None
     return S3Blobs(make, bucket, f"{prefix}/" if prefix else "", settings.data / BLOB_CACHE)
 
 
-def make_pollers(settings: Settings, server: WebServices, client: Client | None = None) -> list[Poller]:
+def make_pollers(settings: Settings, server: ServerApi, client: Client | None = None) -> list[Poller]:
     """Return a poller for each queue that the settings name, not yet started.
 
     Raises UsageError for an invalid ARN, and when boto3 is needed and missing.

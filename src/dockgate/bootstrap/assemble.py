@@ -21,7 +21,7 @@ from dockgate.services.notifications.outbox_handlers import (
 )
 from dockgate.services.recovery import Recovery
 from dockgate.services.retention.purge import Purge
-from dockgate.services.web_services import WebServices
+from dockgate.services.server_api import ServerApi
 from dockgate.services.workflow_starter import Starter
 from dockgate.store import Store
 from dockgate.store.records import OutboxKind, Worker
@@ -48,7 +48,7 @@ LOCAL_STORAGE_EVERY = 15
 class App:
     """A server that is not launched yet."""
 
-    server: WebServices
+    server: ServerApi
     use_cases: UseCases
     background: BackgroundTasks
 

@@ -67,7 +67,7 @@ _NO_HOOKS = ProcessHooks()
 def run(settings: Settings, hooks: ProcessHooks = _NO_HOOKS, on_ready: Callable[[], None] = lambda: None) -> None:
     """Run the server until SIGTERM; KeyboardInterrupt on SIGINT.
 
-    However it ends, the programs that it started end. `on_ready` is called as soon as it listens.
+    Stops the programs that it started, however it ends. `on_ready` is called as soon as it listens.
     """
     with _prepare_process(settings) as (stack, run_folder):
         listen_address = read_listen_address(settings)
@@ -105,7 +105,7 @@ def run_worker(settings: Settings, queues: tuple[str, ...], labels: Labels, hook
 
 @contextmanager
 def _prepare_process(settings: Settings) -> Iterator[tuple[ExitStack, Path]]:
-    """The one process of a data folder, with logs and signals set up: gives what ends with it, and its folder `run`."""
+    """Set up logs and signals, lock the data folder, and yield an ExitStack and the folder `run`."""
     start_logging()
     if settings.port == settings.registry_port:
         raise UsageError(f"API and registry cannot both have port {settings.port}", "Set `--registry-port` to another.")

@@ -14,7 +14,7 @@ from dockgate.events.targets.pipeline import PipelineAdapter
 from dockgate.gate.model import Policy
 from dockgate.services.approvals.contributors import ContributorFinder
 from dockgate.services.approvals.decisions import ApprovalDecisions
-from dockgate.services.approvals.followed_images import ApprovedImages
+from dockgate.services.approvals.followed_images import FollowedImageReview
 from dockgate.services.approvals.pubsub import ApprovalPubSub
 from dockgate.services.approvals.requests import ApprovalRequests
 from dockgate.services.approvals.settlement import ApprovalSettler
@@ -56,11 +56,11 @@ from dockgate.services.retention.garbage_collection import GarbageCollection
 from dockgate.services.retention.local_storage import LocalCollections
 from dockgate.services.retention.registry_snapshot import RegistryReader
 from dockgate.services.retention.row_retention import RowRetention
+from dockgate.services.server_api import ServerApi
 from dockgate.services.verdicts.push_verdicts import PushVerdicts
 from dockgate.services.verdicts.service_risk import ServiceRisk
 from dockgate.services.verdicts.verdict_links import VerdictLinks
 from dockgate.services.verdicts.verdicts import Verdicts
-from dockgate.services.web_services import WebServices
 from dockgate.services.workers import Workers
 from dockgate.services.workflow_starter import Starter
 from dockgate.store.signals import Topic
@@ -70,8 +70,8 @@ from dockgate.store.signals import Topic
 class UseCases:
     """The use cases that workflows and repeated tasks need, beside those of the web application."""
 
-    server: WebServices
-    approved_images: ApprovedImages
+    server: ServerApi
+    approved_images: FollowedImageReview
     repository_verdicts: RepositoryVerdicts
     actions: Actions
     deployments: Deployments
@@ -112,7 +112,7 @@ def make_use_cases(
     wiring.make_fixes()
     wiring.make_events()
     wiring.make_retention()
-    return wiring.make_use_cases(wiring.make_web_services())
+    return wiring.make_use_cases(wiring.make_server_api())
 
 
 class _Wiring(VerdictWiring):
@@ -177,7 +177,7 @@ class _Wiring(VerdictWiring):
             store,
             self.verdicts,
             self.selection,
-            self.exception_revisions,
+            self.exemption_revisions,
             self.verdict_inputs,
             self.clock,
             self.effects,
@@ -257,12 +257,12 @@ class _Wiring(VerdictWiring):
         )
         self.local_collections = LocalCollections(store, adapters.local_storage, self.clock, retention)
 
-    def make_web_services(self) -> WebServices:
+    def make_server_api(self) -> ServerApi:
         """Return what the web application needs."""
         adapters, options, store, clock = self.adapters, self.options, self.store, self.clock
         people = People(store, adapters.clock, self.registry_names)
         sessions = Sessions(store, people, clock)
-        return WebServices(
+        return ServerApi(
             url=options.url,
             registry=self.registry,
             registry_names=self.registry_names,
@@ -343,7 +343,7 @@ class _Wiring(VerdictWiring):
             registry_names=self.registry_names,
         )
 
-    def make_use_cases(self, server: WebServices) -> UseCases:
+    def make_use_cases(self, server: ServerApi) -> UseCases:
         """Return what the workflows and repeated tasks need."""
         adapters, options, store, clock = self.adapters, self.options, self.store, self.clock
         return UseCases(
@@ -352,7 +352,7 @@ class _Wiring(VerdictWiring):
                 store,
                 self.verdicts,
                 self.selection,
-                self.exception_revisions,
+                self.exemption_revisions,
                 self.watched_images,
                 clock,
                 self.effects,

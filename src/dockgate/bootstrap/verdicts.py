@@ -11,7 +11,7 @@ from dockgate.gate.model import Policy
 from dockgate.scanner import ecosystems
 from dockgate.scanner.layer_reader import compute_scanner_version
 from dockgate.services.approvals.answer_priority import AnswerPriority
-from dockgate.services.approvals.followed_images import ApprovedImages
+from dockgate.services.approvals.followed_images import FollowedImageReview
 from dockgate.services.approvals.settlement import ApprovalSettler
 from dockgate.services.clock import ServerClock
 from dockgate.services.durable_effects import Effects
@@ -31,7 +31,7 @@ from dockgate.services.policies.policies import Policies
 from dockgate.services.policies.selection import PolicySelection
 from dockgate.services.registry.pushes import RegistryPushes
 from dockgate.services.verdicts.case_builder import BaselineFinder, CaseBuilder
-from dockgate.services.verdicts.exception_revisions import ExceptionRevisions
+from dockgate.services.verdicts.exemption_revisions import ExemptionRevisions
 from dockgate.services.verdicts.provenance import Provenance
 from dockgate.services.verdicts.push_verdicts import PushVerdicts
 from dockgate.services.verdicts.verdict_inputs import VerdictInputs
@@ -117,7 +117,7 @@ class VerdictWiring:
             self.ecosystems,
             self.rules,
         )
-        self.exception_revisions = ExceptionRevisions(store)
+        self.exemption_revisions = ExemptionRevisions(store)
         self.verdict_inputs = VerdictInputs(store, self.verdicts, self.selection, clock)
         self.push_verdicts = PushVerdicts(
             store, self.verdicts, self.selection, self.watched_images, clock, self.effects, self.answer_priority
@@ -197,13 +197,13 @@ class VerdictWiring:
             self.store, self.policies, self.selection, self.case_builder, self.ecosystems, self.rules, self.registry
         )
 
-    def make_approved_images(self) -> ApprovedImages:
+    def make_approved_images(self) -> FollowedImageReview:
         """Return what follows approved images."""
-        return ApprovedImages(
+        return FollowedImageReview(
             self.store,
             self.verdicts,
             self.selection,
-            self.exception_revisions,
+            self.exemption_revisions,
             self.verdict_inputs,
             self.watched_images,
             self.clock,

@@ -13,7 +13,7 @@ from dockgate.cli.output import print_text
 from dockgate.cli.report_options import Display, Output, add_display_options, verdict_output_options, write_report
 from dockgate.config import Settings, from_environment
 from dockgate.delivery.model import ApprovalState
-from dockgate.gate.model import ExternalReport, Policy, Status, Waivers
+from dockgate.gate.model import ExemptionSet, ExternalReport, Policy, Status
 from dockgate.gate.policy import PROVENANCE_RULE
 from dockgate.reports import GateReport
 from dockgate.shared.errors import UsageError
@@ -145,7 +145,7 @@ def command(
     settings = from_environment()
     reports = _read_reports(findings, digest, found_at)
     if inspector:
-        report = _evaluate_inspector_findings(argument, settings, loaded_policy, reports, all_waivers)
+        report = _judge_inspector_findings(argument, settings, loaded_policy, reports, all_waivers)
     elif not argument.reference:
         path = database or settings.advisories
         with Database.open(path) if path.exists() else nullcontext() as advisories:
@@ -227,12 +227,12 @@ def _find_provenance(
     )
 
 
-def _evaluate_inspector_findings(
+def _judge_inspector_findings(
     argument: ImageArgument,
     settings: Settings,
     policy: Policy,
     external_reports: tuple[ExternalReport, ...],
-    all_waivers: Waivers,
+    all_waivers: ExemptionSet,
 ) -> GateReport:
     from dockgate.services import local_gate
     from dockgate.services.images import external_findings

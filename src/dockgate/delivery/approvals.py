@@ -13,7 +13,9 @@ from dockgate.identity.model import PERMISSIONS, Permission, Principal
 from dockgate.shared.wording import shorten_text
 
 
-def decide(approval: Approval, verdict: tuple[Verdict, str] | None, now: str, supporters: Sequence[str] = ()) -> Answer:
+def make_answer(
+    approval: Approval, verdict: tuple[Verdict, str] | None, now: str, supporters: Sequence[str] = ()
+) -> Answer:
     """Return the answer to a waiting approval; its state is WAITING as long as nothing settles it.
 
     `verdict` is the verdict on its image with its digest, None while there is none. `supporters` are the people whose

@@ -293,7 +293,7 @@ def make_branch_name(identity: str) -> str:
     return f"{BRANCH_PREFIX}{identity[:12]}"
 
 
-def commit_message(fix: Fix, notes: Sequence[str]) -> str:
+def make_commit_message(fix: Fix, notes: Sequence[str]) -> str:
     """The message of the commit that makes a fix. `notes` are what the commit leaves undone."""
     changes = fix.details.changes
     subjects = ", ".join(_extract_subject(change) for change in changes[:_NAMED_CHANGES])

@@ -4,19 +4,19 @@ from collections.abc import Collection, Sequence
 
 from dockgate.delivery.model import Pipeline
 from dockgate.delivery.registry_access import list_built_repositories, list_source_repositories
-from dockgate.identity.model import Project
+from dockgate.identity.model import RepositoryScope
 
 
 def make_project(
     patterns: tuple[str, ...], pipelines: Sequence[Pipeline], git_repositories: Collection[str]
-) -> Project:
+) -> RepositoryScope:
     """The project of the repositories that match the patterns.
 
     `pipelines` are all versions: executions and images of earlier ones are still there. The project has the pipelines
     whose sources are all in it, in every version. An image repository that they alone build is a part of it as well,
     unless a git repository has the same name.
     """
-    by_pattern = Project(patterns)
+    by_pattern = RepositoryScope(patterns)
 
     def is_own(pipeline: Pipeline) -> bool:
         sources = list_source_repositories(pipeline)
@@ -26,7 +26,7 @@ def make_project(
     own_pipelines = [pipeline for pipeline in pipelines if pipeline.name not in foreign_names]
     foreign_pipelines = [pipeline for pipeline in pipelines if pipeline.name in foreign_names]
     names_in_git = set(git_repositories).union(*map(list_source_repositories, pipelines))
-    return Project(
+    return RepositoryScope(
         patterns,
         frozenset(pipeline.name for pipeline in own_pipelines),
         list_built_repositories(own_pipelines) - list_built_repositories(foreign_pipelines) - names_in_git,

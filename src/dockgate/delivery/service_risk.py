@@ -8,10 +8,9 @@ every hour: a time at risk ends when another image runs that is not rejected, or
 for a while. A deadline that moves is announced each time: it only moves to an earlier time. So is a reason that is
 more severe than all before.
 
-A clock that is behind a recorded time contradicts it: one of both is wrong. For BELIEVED_AFTER, nothing that counts
-time changes. If the clock has caught up by then, all is as before. Otherwise the recorded times are those of a clock
-that was ahead: they become the time at which the contradiction began, announcements are made again once they are true,
-and the next verdict gives the deadline.
+If a recorded time is in the future, either it or the clock is wrong. For BELIEVED_AFTER, nothing changes that depends
+on time. If the clock catches up, all goes on as before. Otherwise the recorded times are reset to when the conflict
+began: announcements are made again once they are true, and the next verdict gives the deadline.
 """
 
 from dataclasses import dataclass, replace
@@ -64,8 +63,8 @@ class RunningVerdict:
     severity: Severity | None = None
 
     @property
-    def is_accepted(self) -> bool:
-        """Whether all policies accept the image now."""
+    def is_approved(self) -> bool:
+        """Whether all policies approve the image now."""
         return self.rejection is None and self.cannot_judge is None
 
 
@@ -100,8 +99,8 @@ def advance(
 
     A deadline is never moved to a later time within one time at risk.
     """
-    is_accepted = verdict is not None and verdict.is_accepted
-    if present_risk is not None and verdict is not None and is_accepted and verdict.image != present_risk.image:
+    is_approved = verdict is not None and verdict.is_approved
+    if present_risk is not None and verdict is not None and is_approved and verdict.image != present_risk.image:
         return None, (RiskChange.ENDED,)
     risk = _follow_clock(present_risk, now) if present_risk is not None else None
     if verdict is not None and verdict.image and verdict.rejection is not None and verdict.deadline is not None:
@@ -110,7 +109,7 @@ def advance(
             began = TimeAtRisk(service, verdict.image, verdict.rejection, *times, severity=verdict.severity)
             return _announce_due(began, (RiskChange.BEGAN,), now, terms)
         risk = _reject(risk, verdict, verdict.rejection, verdict.deadline, now)
-    elif risk is not None and is_accepted and risk.behind_since is None:
+    elif risk is not None and is_approved and risk.behind_since is None:
         risk = replace(risk, accepted_since=risk.accepted_since or format_time(now))
     if present_risk is None or risk is None:
         return None, ()

@@ -58,7 +58,7 @@ class Source(Protocol):
         """Return branch name -> commit id. Raises NotFoundError for an unknown repository."""
         ...
 
-    def commit(self, repository: str, revision: str) -> Commit:
+    def get_commit(self, repository: str, revision: str) -> Commit:
         """Return the commit that `revision`, a commit id or a branch name, names.
 
         Raises NotFoundError for an unknown repository or revision.

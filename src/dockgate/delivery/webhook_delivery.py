@@ -48,7 +48,7 @@ def make_delivery(approval: Approval, callback: Callback) -> Delivery:
     return Delivery(make_message_id(approval.id), callback.url, callback.secret, encode_event(approval))
 
 
-def change_delivery(change: str, payload: Mapping[str, Any]) -> Delivery:
+def make_change_delivery(change: str, payload: Mapping[str, Any]) -> Delivery:
     """The delivery of a changed verdict on an approved image. `change` is its key: approval and number.
 
     `payload` has the callback's `url` and `secret`, the time `at`, and the fields of the event's data.

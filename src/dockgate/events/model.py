@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
-class EventKind(StrEnum):
+class PushKind(StrEnum):
     """The kind of an event."""
 
     REPOSITORY_PUSH = "Repository Push"
@@ -15,7 +15,7 @@ class EventKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class PushEvent:
     """An event, whose `detail` maps names to text.
 
     `handled_at` is None until all consequences of the event are complete. A REPOSITORY_PUSH has repository, branch,
@@ -24,7 +24,7 @@ class Event:
     """
 
     id: str
-    kind: EventKind
+    kind: PushKind
     detail: dict[str, str]
     at: str
     handled_at: str | None = None

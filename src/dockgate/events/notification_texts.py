@@ -3,10 +3,8 @@
 Pure: no I/O, no clock.
 """
 
-import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from dockgate.events.event_details import read_image_resource, read_reason
@@ -54,7 +52,10 @@ _WORDS = {
         "What it accepts counts again then, unless something else accepts it.",
     ),
     "waiver.expired": ("The waiver {} has ended", "What it accepted counts again, unless something else accepts it."),
-    "waiver.fixed": ("A fix exists for what the waiver {} accepts", "Where it exists, the vulnerability counts again."),
+    "waiver.fixed": (
+        "A fix is available for a vulnerability that the waiver {} accepts",
+        "Images that can take the fix are judged on this vulnerability again.",
+    ),
     "waiver.restored": ("The waiver {} has not ended", "The server's clock was ahead: what it accepts does not count."),
     "approval.needed": ("{}: an approval waits for a person", "`dockgate approval list` shows what waits."),
     "fix.available": ("{}: a fix for its rejected image", "`dockgate pipeline fixes {}` shows it."),
@@ -63,52 +64,10 @@ _WORDS = {
     "feed.failed": ("The feed {} cannot be updated", "The old data stays. `dockgate db status` shows its state."),
     "feed.recovered": ("The feed {} is updated again", ""),
 }
-# Kinds of which several events may say the same, of which a target is notified once. Others happen once for each event.
-_REPEATED_KINDS = (
-    *("Inspector2 Scan", "approval.", "execution.", "feed.", "finding.", "fix.", "image.", "pull.", "service."),
-    *("verdict.", "waiver.", "watch."),
-)
-# What these say: these fields of the detail, without times.
-_TOPIC_FIELDS = (
-    *("service", "image", "image-digest", "repository", "repository-name", "tag", "policy", "status", "scan-status"),
-    *("vulnerabilities", "waiver", "feed", "approval", "execution", "task", "summary", "fix", "part"),
-    "finding-severity-counts",
-)
-# Kinds that are not repeated anyway: when it began, or ends, makes it another thing.
-_PERIODIC, _MOVED_DEADLINE = "feed.", "service.deadline_moved"
-# Kinds about a state that comes and goes: the fields that name what has it, and the `status` that is well; an empty one
-# if the kind never is, None if it always is.
-_STATES: Mapping[str, tuple[tuple[str, ...], str | None]] = {
-    "verdict.changed": (("image", "repository", "policy"), "Approved"),
-    "service.at_risk": (("service",), ""),
-    "service.risk_increased": (("service",), ""),
-    "service.deadline_moved": (("service",), ""),
-    "service.deadline_near": (("service",), ""),
-    "service.deadline_passed": (("service",), ""),
-    "service.recovered": (("service",), None),
-    "waiver.expired": (("waiver",), ""),
-    "waiver.restored": (("waiver",), None),
-}
-# The end of topics that say that all is well.
-_WELL = "0" * 16
 # Kinds whose title names the image.
 _OF_AN_IMAGE = ("tag.moved", "finding.exploited", *VERDICT_KINDS)
 _SUBJECT_FIELDS = ("service", "pipeline", "repository", "repository-name", "waiver", "feed", "tag")
 _TITLE_LIMIT, _TEXT_LIMIT, _FIELDS_LIMIT = 200, 4000, 30
-
-
-@dataclass(frozen=True, slots=True)
-class StateTopics:
-    """Topic prefixes for a `state` with a good and a bad value; topics of one `value` mean the same.
-
-    Targets are notified again of those that begin with `reopened`: that an image is approved after it was rejected, and
-    the other way round.
-    """
-
-    state: str
-    value: str
-    reopened: str
-    is_well: bool
 
 
 def describe(event: Mapping[str, Any]) -> tuple[str, str]:
@@ -165,46 +124,6 @@ def summarize(event: Mapping[str, Any]) -> str:
     subject = parse_ecr_repository(subject) + _format_image(detail, subject)
     shown_state = f"{state}{_name_policy(detail.get('policy'))}" if state and not text.startswith(state) else ""
     return shorten_text(": ".join(filter(None, (subject, shown_state, text))) or kind, _TITLE_LIMIT)
-
-
-def make_topic(event: Mapping[str, Any]) -> str:
-    """Return the topic of the event: the same for events that say the same at another time.
-
-    All topics of one state begin alike, and so do those that say the same of it (`make_state_topics`).
-    """
-    topics = make_state_topics(event)
-    if topics is not None and topics.is_well:
-        return f"{topics.state}{_WELL}"
-    detail = event.get("detail")
-    kind = str(event.get("detail-type"))
-    time = ("since",) if kind.startswith(_PERIODIC) else ("deadline",) if kind == _MOVED_DEADLINE else ()
-    names = (*_TOPIC_FIELDS, *time)
-    fields = {}
-    if isinstance(detail, Mapping) and kind.startswith(_REPEATED_KINDS):
-        fields = {name: detail[name] for name in names if name in detail}
-    content = json.dumps(fields, sort_keys=True, default=str) if fields else str(event.get("id"))
-    text = f"{event.get('source')}/{event.get('detail-type')}/{content}"
-    start = topics.value if topics is not None else ""
-    return f"{start}{_hash(text)[: 32 - len(start)]}"
-
-
-def make_state_topics(event: Mapping[str, Any]) -> StateTopics | None:
-    """Return how the topics of the state begin that an event is about. None if it is about none."""
-    kind, detail = event.get("detail-type"), event.get("detail")
-    if not isinstance(detail, Mapping) or not isinstance(kind, str) or kind not in _STATES:
-        return None
-    names, well = _STATES[kind]
-    if not any(name in detail for name in names):
-        return None
-    state = _hash(json.dumps([kind.partition(".")[0], [detail.get(name) for name in names]], default=str))[:16]
-    if well is None or (well != "" and detail.get("status") == well):
-        return StateTopics(state, f"{state}{_WELL}", state, is_well=True)
-    status = _hash(json.dumps(detail.get("status"), default=str))[:4]
-    return StateTopics(state, f"{state}{status}", f"{state}{_WELL}", is_well=False)
-
-
-def _hash(text: str) -> str:
-    return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()
 
 
 def _read_detail(event: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -59,7 +59,7 @@ class RegistryDeletion:
     tag: str | None = None
 
 
-class Pushes(Protocol):
+class PushNotificationFormat(Protocol):
     """A format of notifications about pushes and deletions."""
 
     # Part of the URL that a registry posts to.

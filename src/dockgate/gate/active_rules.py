@@ -9,7 +9,7 @@ from dockgate.gate.policy import get_action
 from dockgate.gate.rule import Rule, RuleInput
 from dockgate.shared.errors import DefinitionError
 from dockgate.vulnerabilities.matching import TOO_MANY_FINDINGS
-from dockgate.vulnerabilities.model import Undetermined
+from dockgate.vulnerabilities.model import UndeterminedFact
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class OutcomesByAction:
     """
 
     violations: dict[RuleAction, list[Violation]] = field(default_factory=lambda: {action: [] for action in RuleAction})
-    undetermined: dict[Undetermined, None] = field(default_factory=dict)
+    undetermined: dict[UndeterminedFact, None] = field(default_factory=dict)
     not_waivable_by_message: list[Violation] = field(default_factory=list)
 
 
@@ -91,7 +91,7 @@ def ask_rules(
 
 def _judge_by_rule(
     active: ActiveRule, rule_input: RuleInput
-) -> Iterator[Violation | Undetermined | NonBlockingViolation]:
+) -> Iterator[Violation | UndeterminedFact | NonBlockingViolation]:
     """The rule's own answers, and whether another scanner's report lacks what the rule needs."""
     rule = active.rule
     yield from rule.judge(rule_input, active.settings)
@@ -103,11 +103,11 @@ def _judge_by_rule(
     if (unlisted_count := sum(rule_input.unlisted_counts.values())) and rule.required_fields:
         problems.append(f"counted {unlisted_count} finding{'s' if unlisted_count != 1 else ''} without listing them")
     yield from (
-        Undetermined("/", f"{rule_input.source} {problem}: {rule.name} cannot be judged.") for problem in problems
+        UndeterminedFact("/", f"{rule_input.source} {problem}: {rule.name} cannot be judged.") for problem in problems
     )
 
 
-def _add_advice(entry: Undetermined, rule: Rule, rule_input: RuleInput) -> Undetermined:
+def _add_advice(entry: UndeterminedFact, rule: Rule, rule_input: RuleInput) -> UndeterminedFact:
     """The entry with a next step, unless the rule or the kind of the entry has one."""
     if entry.kind or entry.advice:
         return entry

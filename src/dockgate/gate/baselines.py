@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 
 from dockgate.gate.model import BaselineExemptions, PlatformVerdict, Settings, VerdictCase
-from dockgate.gate.rule import BaselineFindings, Exemption, FindingKey, PackageMatcher, make_finding_key
+from dockgate.gate.rule import BaselineExemption, BaselineFindings, FindingKey, PackageMatcher, make_finding_key
 from dockgate.scanner.ports import Ecosystem
 from dockgate.shared.timestamps import parse_time, to_datetime
 from dockgate.vulnerabilities.matching import Matcher
@@ -31,7 +31,9 @@ def find_baseline_findings(case: VerdictCase, platform: str, matcher: PackageMat
             unfixed_keys, in_grace = set(exemptions.unfixed), set(exemptions.in_grace)
             keys = {make_finding_key(finding) for match in matches for finding in match.findings}
             findings_by_baseline[name] = {
-                key: Exemption(is_unfixed=key in unfixed_keys, in_grace_at=exemptions.at if key in in_grace else None)
+                key: BaselineExemption(
+                    is_unfixed=key in unfixed_keys, in_grace_at=exemptions.at if key in in_grace else None
+                )
                 for key in sorted(keys.difference(exemptions.waived))
             }
     return findings_by_baseline

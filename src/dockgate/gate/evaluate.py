@@ -39,7 +39,7 @@ from dockgate.shared import canonical
 from dockgate.shared.digest import compute_digest
 from dockgate.shared.wording import shorten_text
 from dockgate.vulnerabilities.matching import FINDINGS_LIMIT, Matcher, count_listed, limit_findings
-from dockgate.vulnerabilities.model import Coverage, Finding, Matches, Severity, Undetermined
+from dockgate.vulnerabilities.model import Coverage, Finding, Matches, Severity, UndeterminedFact
 
 # The reason of an image without a scan that names none.
 _NO_SCAN = "No scan: the image's packages are not known."
@@ -239,7 +239,7 @@ def _build_unscanned_verdict(case: VerdictCase) -> PlatformVerdict:
         status=Status.UNDETERMINED,
         counts=count_findings((), {}, {}),
         violations=(),
-        undetermined=(Undetermined("/", case.no_scan_reason or _NO_SCAN, advice=UNSCANNED_ADVICE),),
+        undetermined=(UndeterminedFact("/", case.no_scan_reason or _NO_SCAN, advice=UNSCANNED_ADVICE),),
         findings=(),
     )
 

@@ -6,7 +6,7 @@ from enum import StrEnum
 from dockgate.gate.provenance import ProvenanceFacts
 from dockgate.scanner.model import Inventory
 from dockgate.shared.canonical import STORED_AS_EMPTY
-from dockgate.vulnerabilities.model import AdvisorySnapshot, Finding, Matches, Undetermined
+from dockgate.vulnerabilities.model import AdvisorySnapshot, Finding, Matches, UndeterminedFact
 
 
 class Status(StrEnum):
@@ -119,7 +119,7 @@ class VexStatement:
 
 
 @dataclass(frozen=True, slots=True)
-class Waivers:
+class ExemptionSet:
     """The server's waivers and VEX statements that can apply to one image, stored with its verdict."""
 
     waivers: tuple[Waiver, ...] = ()
@@ -149,7 +149,7 @@ class NonBlockingViolation:
 
 
 @dataclass(frozen=True, slots=True)
-class AppliedWaiver:
+class AppliedExemption:
     """A finding, violation or unread content that does not count, and what waives it.
 
     That is a waiver or a VEX statement. Exactly one kind of subject is set: `finding`; `violation`, the message of a
@@ -233,12 +233,12 @@ class PlatformVerdict:
     status: Status
     counts: dict[str, int]
     violations: tuple[Violation, ...]
-    undetermined: tuple[Undetermined, ...]
+    undetermined: tuple[UndeterminedFact, ...]
     findings: tuple[Finding, ...]
     remediation: Remediation = NO_REMEDIATION
     warnings: tuple[Violation, ...] = ()
     notes: tuple[Violation, ...] = ()
-    waived: tuple[AppliedWaiver, ...] = ()
+    waived: tuple[AppliedExemption, ...] = ()
     source: str | None = None
 
     @property
@@ -284,7 +284,7 @@ class Verdict:
 
 
 EMPTY_SNAPSHOT = AdvisorySnapshot((), ())
-NO_WAIVERS = Waivers()
+NO_WAIVERS = ExemptionSet()
 
 
 @dataclass(frozen=True, slots=True)
@@ -338,7 +338,7 @@ class VerdictCase:
     engine: str
     inventories: tuple[Inventory, ...] = ()
     snapshot: AdvisorySnapshot = EMPTY_SNAPSHOT
-    waivers: Waivers = NO_WAIVERS
+    waivers: ExemptionSet = NO_WAIVERS
     baselines: dict[str, tuple[Inventory, ...]] = field(default_factory=dict)
     external_reports: tuple[ExternalReport, ...] = ()
     no_scan_reason: str | None = None

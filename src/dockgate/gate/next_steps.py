@@ -6,7 +6,7 @@ Subjects come from images: commands quote them for a shell, and never accept mor
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from dockgate.vulnerabilities.model import Undetermined
+from dockgate.vulnerabilities.model import UndeterminedFact
 
 if TYPE_CHECKING:
     from dockgate.gate.model import Verdict
@@ -37,7 +37,7 @@ class NextStep(NamedTuple):
         return f"{self.sentence} {self.command}" if self.command else self.sentence
 
 
-def list_next_steps(all_entries: Sequence[Undetermined], image: str) -> tuple[NextStep, ...]:
+def list_next_steps(all_entries: Sequence[UndeterminedFact], image: str) -> tuple[NextStep, ...]:
     """The steps for the undetermined entries of an image (a digest), each once, in order.
 
     Every entry has at least one step.
@@ -49,7 +49,7 @@ def list_next_steps(all_entries: Sequence[Undetermined], image: str) -> tuple[Ne
     return tuple(steps)
 
 
-def describe_next_steps(entry: Undetermined, image: str) -> str:
+def describe_next_steps(entry: UndeterminedFact, image: str) -> str:
     """The next steps of one entry as sentences."""
     return " ".join(step.text for step in list_next_steps((entry,), image))
 
@@ -66,7 +66,7 @@ def advise_on_refusal(verdict: "Verdict") -> str:
     return " ".join(step.text for step in steps) or UNSCANNED_ADVICE
 
 
-def _list_steps_of_kind(kind: str | None, entries: Sequence[Undetermined], image: str) -> Iterator[NextStep]:
+def _list_steps_of_kind(kind: str | None, entries: Sequence[UndeterminedFact], image: str) -> Iterator[NextStep]:
     yield from (NextStep(entry.advice) for entry in entries if entry.advice)
     remaining_entries = [entry for entry in entries if not entry.advice]
     if kind == "unread":
@@ -77,7 +77,7 @@ def _list_steps_of_kind(kind: str | None, entries: Sequence[Undetermined], image
         yield NextStep(_STALE_STEP if kind == "stale" else UNSCANNED_ADVICE)
 
 
-def _list_steps_for_unread(entries: Sequence[Undetermined], image: str) -> Iterator[NextStep]:
+def _list_steps_for_unread(entries: Sequence[UndeterminedFact], image: str) -> Iterator[NextStep]:
     if any(entry.subject == WHOLE_IMAGE for entry in entries):
         yield NextStep(_REBUILD)
     paths = list(dict.fromkeys(entry.subject for entry in entries if entry.subject != WHOLE_IMAGE))
@@ -86,7 +86,7 @@ def _list_steps_for_unread(entries: Sequence[Undetermined], image: str) -> Itera
     yield from _suggest_waiver([path for path in paths if "*" not in path], "Make it readable", "path", image)
 
 
-def _list_steps_for_packages(kind: str, entries: Sequence[Undetermined], image: str) -> Iterator[NextStep]:
+def _list_steps_for_packages(kind: str, entries: Sequence[UndeterminedFact], image: str) -> Iterator[NextStep]:
     if any(entry.subject == WHOLE_IMAGE for entry in entries):
         yield NextStep(_NO_DISTRIBUTION)
     for ecosystem in dict.fromkeys(entry.subject for entry in entries):

@@ -7,20 +7,20 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Any, NamedTuple, Protocol
 
-from dockgate.gate.model import AppliedWaiver, NonBlockingViolation, Status, Violation
+from dockgate.gate.model import AppliedExemption, NonBlockingViolation, Status, Violation
 from dockgate.gate.provenance import ProvenanceFacts
 from dockgate.scanner.model import Inventory, Package
 from dockgate.shared.errors import UncomparableError
 from dockgate.shared.interfaces import override
-from dockgate.vulnerabilities.model import Coverage, Finding, Matches, Undetermined, strip_release
+from dockgate.vulnerabilities.model import Coverage, Finding, Matches, UndeterminedFact, strip_release
 
 # What a rule finds: violations, and entries that it cannot decide.
-RuleOutcomes = Iterable[Violation | NonBlockingViolation | Undetermined]
+RuleOutcomes = Iterable[Violation | NonBlockingViolation | UndeterminedFact]
 # A finding in any version: its id, the ecosystem without release, the source name.
 FindingKey = tuple[str, str, str]
 
 
-class Exemption(NamedTuple):
+class BaselineExemption(NamedTuple):
     """The reason why a baseline was approved despite a finding, if the policy did not count it then.
 
     `is_unfixed`: it had no fix. `in_grace_at`: the time (RFC 3339) at which it was in its grace period.
@@ -31,7 +31,7 @@ class Exemption(NamedTuple):
 
 
 # Findings of a baseline, without those that were waived or excused when it was approved.
-BaselineFindings = Mapping[FindingKey, Exemption]
+BaselineFindings = Mapping[FindingKey, BaselineExemption]
 
 
 def make_finding_key(finding: Finding) -> FindingKey:
@@ -109,10 +109,10 @@ class Evaluation:
     facts: RuleInput
     findings: tuple[Finding, ...]
     violations: tuple[Violation, ...]
-    undetermined: tuple[Undetermined, ...]
+    undetermined: tuple[UndeterminedFact, ...]
     warnings: tuple[Violation, ...]
     notes: tuple[Violation, ...]
-    applied_waivers: tuple[AppliedWaiver, ...]
+    applied_waivers: tuple[AppliedExemption, ...]
 
     @cached_property
     def status(self) -> Status:

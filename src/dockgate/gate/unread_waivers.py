@@ -10,12 +10,12 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 from dockgate.gate import patterns
-from dockgate.gate.model import AppliedWaiver, Waiver, Waivers
+from dockgate.gate.model import AppliedExemption, ExemptionSet, Waiver
 from dockgate.gate.waivers import check_unread, is_active, make_applied_waiver, sort_by_latest_end
 from dockgate.scanner import osrelease
 from dockgate.scanner.model import Inventory, Package, Unread
 from dockgate.shared.errors import UsageError
-from dockgate.vulnerabilities.model import Matches, Undetermined
+from dockgate.vulnerabilities.model import Matches, UndeterminedFact
 
 # Kinds of undetermined entries about packages that a waiver of the package accepts.
 _ACCEPTABLE = ("uncomparable", "uncovered")
@@ -36,11 +36,11 @@ class UnreadWaivers:
 
     inventory: Inventory
     matches: Matches
-    applied_waivers: tuple[AppliedWaiver, ...] = ()
+    applied_waivers: tuple[AppliedExemption, ...] = ()
 
 
 def apply_to_unread(
-    inventory: Inventory, matches: Matches, all_waivers: Waivers, index: str, now: str, databases: Collection[str]
+    inventory: Inventory, matches: Matches, all_waivers: ExemptionSet, index: str, now: str, databases: Collection[str]
 ) -> UnreadWaivers:
     """Remove the unread paths and undetermined packages that waivers accept.
 
@@ -59,14 +59,14 @@ def apply_to_unread(
     if not waivers:
         return UnreadWaivers(inventory, matches)
     protected_paths = {*databases, *osrelease.PATHS}
-    applied_waivers: list[AppliedWaiver] = []
+    applied_waivers: list[AppliedExemption] = []
     unread_entries: list[Unread] = []
     for entry in inventory.unread:
         if waiver := _find_for_path(waivers, entry.path, protected_paths):
             applied_waivers.append(_apply(waiver, entry.path, entry.reason))
         else:
             unread_entries.append(entry)
-    undetermined_entries: list[Undetermined] = []
+    undetermined_entries: list[UndeterminedFact] = []
     for undetermined_entry in matches.undetermined:
         if waiver := _find_for_undetermined(waivers, undetermined_entry, inventory.packages, protected_paths):
             applied_waivers.append(_apply(waiver, undetermined_entry.subject, undetermined_entry.reason))
@@ -114,7 +114,7 @@ def _find_for_path(waivers: Sequence[Waiver], path: str, protected_paths: Collec
 
 def _find_for_undetermined(
     waivers: Sequence[Waiver],
-    undetermined_entry: Undetermined,
+    undetermined_entry: UndeterminedFact,
     packages: Sequence[Package],
     protected_paths: Collection[str],
 ) -> Waiver | None:
@@ -174,6 +174,6 @@ def _strip_slashes(text: str) -> str:
     return text.strip("/")
 
 
-def _apply(waiver: Waiver, subject: str, reason: str) -> AppliedWaiver:
+def _apply(waiver: Waiver, subject: str, reason: str) -> AppliedExemption:
     words = reason if subject in reason or subject.startswith("pkg:") else f"{subject}: {reason}"
     return make_applied_waiver(waiver, violation=words, unread_path=subject)

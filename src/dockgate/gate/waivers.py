@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from dockgate.gate import patterns, vex_statements
 from dockgate.gate.cve_enrichment import EVIDENCE_RULE
-from dockgate.gate.model import AppliedWaiver, Policy, VexStatement, Violation, Waiver, Waivers
+from dockgate.gate.model import AppliedExemption, ExemptionSet, Policy, VexStatement, Violation, Waiver
 from dockgate.scanner.model import Inventory
 from dockgate.shared.digest import DIGEST_ADVICE, is_digest
 from dockgate.shared.errors import UsageError
@@ -210,12 +210,12 @@ class FindingWaivers:
     """`matches` are the findings that still count. `notes` report VEX statements that were not trusted."""
 
     matches: Matches
-    applied_waivers: tuple[AppliedWaiver, ...]
+    applied_waivers: tuple[AppliedExemption, ...]
     notes: tuple[Violation, ...] = ()
 
 
 def apply_to_findings(
-    matches: Matches, waivers: Waivers, policy: Policy, inventory: Inventory, index: str | None, now: str
+    matches: Matches, waivers: ExemptionSet, policy: Policy, inventory: Inventory, index: str | None, now: str
 ) -> FindingWaivers:
     """Separate the findings that a waiver or a trusted VEX statement excuses from those that count.
 
@@ -228,7 +228,7 @@ def apply_to_findings(
     ]
     vex = vex_statements.PlatformStatements(waivers.statements, policy, inventory, images, now)
     counting: list[Finding] = []
-    applied_waivers: list[AppliedWaiver] = []
+    applied_waivers: list[AppliedExemption] = []
     notes: list[Violation] = []
     for finding in matches.findings:
         if finding.is_malicious:
@@ -241,7 +241,7 @@ def apply_to_findings(
             )
         if statement := vex.find_excuse(finding):
             words = vex_statements.describe(statement)
-            applied_waivers.append(AppliedWaiver("vex", statement.document, statement.author, words, None, finding))
+            applied_waivers.append(AppliedExemption("vex", statement.document, statement.author, words, None, finding))
         elif waiver := next((waiver for waiver in candidates if is_finding_accepted(waiver, finding, now)), None):
             applied_waivers.append(make_applied_waiver(waiver, finding=finding))
         else:
@@ -253,11 +253,11 @@ def apply_to_findings(
 
 def apply_to_violations(
     violations: Sequence[Violation],
-    waivers: Waivers,
+    waivers: ExemptionSet,
     images: Collection[str],
     now: str,
     not_waivable_by_message: Collection[Violation] = (),
-) -> tuple[tuple[Violation, ...], tuple[AppliedWaiver, ...]]:
+) -> tuple[tuple[Violation, ...], tuple[AppliedExemption, ...]]:
     """Separate the violations without findings that are waived for one of `images` from those that count.
 
     Never waived are the rules `evidence` and `malicious`, and `not_waivable_by_message` violations, which new findings
@@ -269,7 +269,7 @@ def apply_to_violations(
         if waiver.rule and not waiver.unread and waiver.image and waiver.image in images
     ]
     counting: list[Violation] = []
-    applied_waivers: list[AppliedWaiver] = []
+    applied_waivers: list[AppliedExemption] = []
     for violation in violations:
         waiver = next(
             (waiver for waiver in candidates if _is_violation_accepted(waiver, violation) and is_active(waiver, now)),
@@ -284,9 +284,9 @@ def apply_to_violations(
 
 def make_applied_waiver(
     waiver: Waiver, *, finding: Finding | None = None, violation: str | None = None, unread_path: str | None = None
-) -> AppliedWaiver:
+) -> AppliedExemption:
     """The record that a waiver accepts this subject."""
-    return AppliedWaiver(
+    return AppliedExemption(
         "waiver", waiver.id, waiver.owner, waiver.reason, waiver.until, finding, violation=violation, unread=unread_path
     )
 

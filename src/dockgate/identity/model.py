@@ -60,7 +60,7 @@ class ProjectRole:
 
 
 @dataclass(frozen=True, slots=True)
-class Project:
+class RepositoryScope:
     """A part of the server: repositories that match a pattern, their pipelines, and what these build.
 
     `team-a/*` matches `team-a`, too: the git repository beside the image repositories. `built_repositories` are the
@@ -98,7 +98,7 @@ class RepositoryLimits:
 
     def has(self, repository: str) -> bool:
         """Return whether both the roles and the token reach the repository."""
-        return Project(self.roles).has_repository(repository) and any(
+        return RepositoryScope(self.roles).has_repository(repository) and any(
             fnmatchcase(repository, pattern) for pattern in self.token
         )
 
@@ -140,7 +140,7 @@ class Principal:
     def list_roles(self, repository: str) -> tuple[Role, ...]:
         """Return the roles that it has for a repository."""
         project_roles = (
-            each.role for each in self.project_roles if Project((each.repositories,)).has_repository(repository)
+            each.role for each in self.project_roles if RepositoryScope((each.repositories,)).has_repository(repository)
         )
         return tuple(dict.fromkeys((*self.roles, *project_roles)))
 
@@ -214,7 +214,7 @@ class Caller:
     principal: Principal
     token: Token | None = None
     permission: Permission = Permission.READ
-    projects: Mapping[Permission, Project] = field(default_factory=dict, hash=False)
+    projects: Mapping[Permission, RepositoryScope] = field(default_factory=dict, hash=False)
 
     @property
     def name(self) -> str:
@@ -264,7 +264,7 @@ class Caller:
 
     def can_reach(self, *, repository: str | None = None, pipeline: str | None = None) -> bool:
         """Return whether token and roles are for one of these."""
-        project = self.projects.get(self.permission, Project())
+        project = self.projects.get(self.permission, RepositoryScope())
         is_granted = self.principal.can(self.permission) or project.has(repository=repository, pipeline=pipeline)
         return is_granted and self._can_token_reach(repository, pipeline)
 

@@ -19,7 +19,7 @@ from dockgate.vulnerabilities.model import Coverage, Finding, Matches, Severity
 if TYPE_CHECKING:
     from dockgate.gate.model import Verdict, VerdictCase
 
-# Version of the JSON documents: raised when a key is removed or changes its meaning, not when one is added.
+# Version of the JSON documents: incremented when a key is removed or changes its meaning, not when one is added.
 SCHEMA_VERSION = 1
 
 # Formats that can hold an inventory without findings: their `REPORT` is an `InventoryFormat`.

@@ -9,10 +9,10 @@ from dockgate.reports import GateReport, InventoryReport, ScanReport
 from dockgate.scanner.model import Inventory, Package
 from dockgate.shared import purl
 from dockgate.shared.references import strip_digest
-from dockgate.vulnerabilities.model import Finding, Undetermined
+from dockgate.vulnerabilities.model import Finding, UndeterminedFact
 
 if TYPE_CHECKING:
-    from dockgate.gate.model import AppliedWaiver, PlatformVerdict, Verdict, Violation
+    from dockgate.gate.model import AppliedExemption, PlatformVerdict, Verdict, Violation
 
 TOOL = "Dockgate"
 VERSION = __version__
@@ -32,7 +32,7 @@ class PlatformPart:
     manifest: str
     inventory: Inventory | None
     findings: tuple[Finding, ...]
-    undetermined: tuple[Undetermined, ...]
+    undetermined: tuple[UndeterminedFact, ...]
     platform_verdict: "PlatformVerdict | None" = None
 
     @property
@@ -66,19 +66,19 @@ class PlatformPart:
         return tuple((kind, violations) for kind, violations in groups if violations)
 
     @property
-    def waived_findings(self) -> "dict[Finding, AppliedWaiver]":
+    def waived_findings(self) -> "dict[Finding, AppliedExemption]":
         """Each finding that does not count, with the waiver or VEX statement that excludes it."""
         applied_waivers = self.platform_verdict.waived if self.platform_verdict else ()
         return {entry.finding: entry for entry in applied_waivers if entry.finding}
 
     @property
-    def waived_violations(self) -> "tuple[AppliedWaiver, ...]":
+    def waived_violations(self) -> "tuple[AppliedExemption, ...]":
         """The accepted violations that have no findings."""
         return (
             tuple(entry for entry in self.platform_verdict.waived if not entry.finding) if self.platform_verdict else ()
         )
 
-    def strip_package(self, finding: Finding) -> "tuple[Finding, AppliedWaiver | None]":
+    def strip_package(self, finding: Finding) -> "tuple[Finding, AppliedExemption | None]":
         """The finding and what excludes it, without the package: alike for all packages with the same data."""
         by = self.waived_findings.get(finding)
         return replace(finding, package=_NO_PACKAGE), replace(by, finding=None) if by else None
@@ -142,7 +142,10 @@ def build_image_report(report: ScanReport | GateReport | InventoryReport) -> Ima
             inventory.image,
             inventory,
             findings,
-            (*(Undetermined(entry.path, entry.reason, "unread") for entry in inventory.unread), *undetermined_entries),
+            (
+                *(UndeterminedFact(entry.path, entry.reason, "unread") for entry in inventory.unread),
+                *undetermined_entries,
+            ),
         )
         for inventory, findings, undetermined_entries in results
     )

@@ -21,7 +21,7 @@ from dockgate.shared.terminal_lines import (
     wrap_shell_command,
 )
 from dockgate.shared.wording import format_count, list_first
-from dockgate.vulnerabilities.model import Finding, Undetermined
+from dockgate.vulnerabilities.model import Finding, UndeterminedFact
 
 
 def format_headline(verdict: Verdict) -> Text:
@@ -128,7 +128,7 @@ def show_inputs(terminal: Console, verdict: Verdict) -> None:
     )
 
 
-def describe_undetermined(entries: Iterable[Undetermined]) -> Iterator[str]:
+def describe_undetermined(entries: Iterable[UndeterminedFact]) -> Iterator[str]:
     """Each reason, prefixed with its subject where the reason does not name it."""
     for entry in entries:
         is_named = entry.subject in ("", "/") or entry.subject in entry.reason or entry.subject.startswith("pkg:")

@@ -8,7 +8,7 @@ from dockgate.shared.wording import format_count
 from dockgate.vulnerabilities.model import Finding, Severity, State
 
 if TYPE_CHECKING:
-    from dockgate.gate.model import AppliedWaiver, PlatformVerdict, Remediation
+    from dockgate.gate.model import AppliedExemption, PlatformVerdict, Remediation
 
 # Obstacles that people see; programs get all.
 MAX_OBSTACLES = 20
@@ -121,7 +121,7 @@ def describe_remediation(finding: Finding) -> str:
     }.get(finding.state, f"There is no fixed version of {package.source_name} yet.")
 
 
-def describe_waived_subject(waiver: "AppliedWaiver") -> str:
+def describe_waived_subject(waiver: "AppliedExemption") -> str:
     """Name what is accepted: "CVE-2025-0001 in openssl 3.5.1-1", or the words of a violation."""
     finding = waiver.finding
     return f"{finding.id} in {format_package(finding.package)}" if finding else waiver.violation or ""
@@ -132,7 +132,7 @@ def format_package(package: Package) -> str:
     return f"{package.name} {package.version}"
 
 
-def describe_waiver(waiver: "AppliedWaiver") -> str:
+def describe_waiver(waiver: "AppliedExemption") -> str:
     """Say who accepted a finding or violation, why, and until when, as a sentence."""
     if waiver.kind == "vex":
         return f"VEX statement of {waiver.owner}: {waiver.reason.rstrip('.')} (document {waiver.by})."
@@ -140,7 +140,7 @@ def describe_waiver(waiver: "AppliedWaiver") -> str:
     return f"Accepted by {waiver.owner}{until}: {waiver.reason.rstrip('.')} (waiver {waiver.by})."
 
 
-def derive_vex_status(waiver: "AppliedWaiver | None") -> str | None:
+def derive_vex_status(waiver: "AppliedExemption | None") -> str | None:
     """ "not_affected" or "fixed" for what a VEX statement excuses; None for all else."""
     if waiver is None or waiver.kind != "vex":
         return None

@@ -21,7 +21,7 @@ from dockgate.shared.digest import Digest
 from dockgate.vulnerabilities.model import Finding, Severity
 
 if TYPE_CHECKING:
-    from dockgate.gate.model import AppliedWaiver
+    from dockgate.gate.model import AppliedExemption
 
 _SEVERITIES = {
     Severity.CRITICAL: "critical",
@@ -144,7 +144,7 @@ def _build_compositions(report: ImageReport) -> list[Document]:
 
 def _build_vulnerabilities(part: PlatformPart, refs: dict[Package, str], image: str) -> Iterable[Document]:
     broken_rules = part.broken_rules
-    groups: dict[tuple[Finding, tuple[str, ...], str, AppliedWaiver | None], list[Package]] = {}
+    groups: dict[tuple[Finding, tuple[str, ...], str, AppliedExemption | None], list[Package]] = {}
     for finding in part.findings:
         general, waiver = part.strip_package(finding)
         key = general, broken_rules.get(finding, ()), wording.describe_remediation(finding), waiver

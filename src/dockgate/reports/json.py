@@ -13,7 +13,7 @@ from dockgate.shared.interfaces import override
 from dockgate.vulnerabilities.model import Finding
 
 if TYPE_CHECKING:
-    from dockgate.gate.model import AppliedWaiver, PlatformVerdict, Violation
+    from dockgate.gate.model import AppliedExemption, PlatformVerdict, Violation
 
 
 class Json(InventoryFormat):
@@ -130,7 +130,7 @@ def _build_violations(violations: "Iterable[Violation]", part: PlatformPart) -> 
     ]
 
 
-def _build_waived_entry(waiver: "AppliedWaiver", part: PlatformPart) -> Document:
+def _build_waived_entry(waiver: "AppliedExemption", part: PlatformPart) -> Document:
     return {
         **select_fields(waiver, "kind", "by", "owner", "reason"),
         "finding": _build_finding(waiver.finding, part) if waiver.finding else None,

@@ -18,7 +18,7 @@ from dockgate.shared.escaping import clean_text
 from dockgate.vulnerabilities.model import Finding
 
 if TYPE_CHECKING:
-    from dockgate.gate.model import AppliedWaiver
+    from dockgate.gate.model import AppliedExemption
 
 
 def _write(report: ImageReport, output: TextIO) -> None:
@@ -37,7 +37,7 @@ REPORT: Report = ImageFormat(_write)
 
 
 def _build_statements(report: ImageReport) -> Iterator[Document]:
-    affected_packages: dict[tuple[Finding, str, AppliedWaiver | None], dict[int, list[Package]]] = {}
+    affected_packages: dict[tuple[Finding, str, AppliedExemption | None], dict[int, list[Package]]] = {}
     undetermined_subjects: dict[tuple[str, str], dict[int, list[str]]] = {}
     for number, part in enumerate(report.parts):
         for finding in part.findings:
@@ -67,7 +67,7 @@ def _build_statements(report: ImageReport) -> Iterator[Document]:
         )
 
 
-def _build_status(finding: Finding, advice: str, waiver: "AppliedWaiver | None") -> Document:
+def _build_status(finding: Finding, advice: str, waiver: "AppliedExemption | None") -> Document:
     """The status fields. A VEX statement keeps its author; a waiver leaves the package affected."""
     notes = clean_text(_describe_finding(finding))
     by = clean_text(wording.describe_waiver(waiver)) if waiver else ""

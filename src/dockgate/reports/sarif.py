@@ -15,10 +15,10 @@ from dockgate.reports import _wording as wording
 from dockgate.reports._document import Document, drop_empty, write
 from dockgate.reports._image_report import TOOL, VERSION, ImageFormat, ImageReport, PlatformPart, format_relative_uri
 from dockgate.shared.escaping import clean_text
-from dockgate.vulnerabilities.model import Finding, Severity, Undetermined
+from dockgate.vulnerabilities.model import Finding, Severity, UndeterminedFact
 
 if TYPE_CHECKING:
-    from dockgate.gate.model import AppliedWaiver, Violation
+    from dockgate.gate.model import AppliedExemption, Violation
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 ROOT = "IMAGE"
@@ -192,12 +192,12 @@ def _build_violation(identity: str, message: str, level: str, index: int) -> Doc
     }
 
 
-def _build_suppression(waiver: "AppliedWaiver") -> Document:
+def _build_suppression(waiver: "AppliedExemption") -> Document:
     """A suppression from outside the source (section 3.35.2)."""
     return {"kind": "external", "status": "accepted", "justification": clean_text(wording.describe_waiver(waiver))}
 
 
-def _build_notification(entry: Undetermined, part: PlatformPart) -> Document:
+def _build_notification(entry: UndeterminedFact, part: PlatformPart) -> Document:
     advice = describe_next_steps(entry, part.manifest) if part.platform_verdict else ""
     return {
         "level": "error",

@@ -37,7 +37,7 @@ from dockgate.shared.terminal_lines import (
     print_lines,
 )
 from dockgate.shared.wording import format_count, list_first
-from dockgate.vulnerabilities.model import Finding, Undetermined
+from dockgate.vulnerabilities.model import Finding, UndeterminedFact
 
 # Columns; with less room on the line an advisory's summary is omitted.
 _SUMMARY_WIDTH = 24
@@ -200,5 +200,5 @@ def _show_unread(terminal: Console, inventory: Inventory) -> None:
     if inventory.unread:
         print_heading(terminal, "Could not be read", len(inventory.unread))
         print_bullets(
-            terminal, describe_undetermined(Undetermined(entry.path, entry.reason) for entry in inventory.unread)
+            terminal, describe_undetermined(UndeterminedFact(entry.path, entry.reason) for entry in inventory.unread)
         )

@@ -82,12 +82,12 @@ def _read_packages_and_unread(
     locks = language_packages.Locks(stack)
     duplicates = Duplicates(stack, ecosystems)
     folders = PackageFolders(stack)
-    for at, file in stack.present_files:
+    for layer_index, file in stack.present_files:
         if file.is_lockfile and not file.is_self_contained and locks.is_ignored(file):
             continue
         owner = (
             file.owner
-            if file.owner in owners and stack.is_introduced(file.owner, at, distribution_ecosystems)
+            if file.owner in owners and stack.is_introduced(file.owner, layer_index, distribution_ecosystems)
             else None
         )
         if file.ecosystem not in distribution_ecosystems:
@@ -95,18 +95,20 @@ def _read_packages_and_unread(
                 if not (file.is_lockfile and locks.is_installed(package)) and not duplicates.is_duplicate(
                     package, file
                 ):
-                    packages.add(_set_origin(package, facts[at].layer, owner))
+                    packages.add(_set_origin(package, facts[layer_index].layer, owner))
         if not owner:  # the distribution's advisories cover files that its packages own
-            unread_entries.update(_list_unread_parts(file, facts[at].layer))
+            unread_entries.update(_list_unread_parts(file, facts[layer_index].layer))
             if folders.has_no_list(file):
                 reason = (
                     f"{file.path} has no RECORD beside it, so no file list shows which files belong to the package."
                 )
-                unread_entries.add(Unread(file.path, reason, facts[at].layer))
-    for at, release in stack.releases.values():
+                unread_entries.add(Unread(file.path, reason, facts[layer_index].layer))
+    for layer_index, release in stack.releases.values():
         if release.unread_reason:
             unread_entries.add(
-                Unread(release.path, format_unread_reason(release.path, release.unread_reason), facts[at].layer)
+                Unread(
+                    release.path, format_unread_reason(release.path, release.unread_reason), facts[layer_index].layer
+                )
             )
     return distribution, packages, unread_entries
 
@@ -116,12 +118,12 @@ def _complete_packages(
 ) -> Iterator[Package]:
     """Yield the packages of the package databases, completed for the distribution."""
     third_party = {name: stack.list_third_party_names(name) for name in distribution_ecosystems}
-    for at, file in stack.present_files:
+    for layer_index, file in stack.present_files:
         if file.ecosystem in distribution_ecosystems:
             third_party_names = third_party[file.ecosystem]
             for package in file.packages:
                 placed_package = _set_origin(
-                    package, stack.facts[stack.find_introducing_layer(file, package, at)].layer, None
+                    package, stack.facts[stack.find_introducing_layer(file, package, layer_index)].layer, None
                 )
                 if third_party_names and not third_party_names.isdisjoint(
                     list_evidence_names(package.name, package.arch)

@@ -14,7 +14,7 @@ from dockgate.scanner.ports import Ecosystem, Entry, Extract, Layer, Triggers
 from dockgate.shared.digest import compute_digest, get_hex
 from dockgate.shared.errors import ImageError, UnreadableError
 
-# Raise it when the same layer would give other facts. Plugins have versions of their own.
+# Increment it when the same layer gives other facts. If only one ecosystem does, increment `Ecosystem.version` instead.
 FACTS_VERSION = 17
 
 # Bytes of memory, about, that all layers' facts may take, their paths packed and unpacked; those of the largest images

@@ -103,7 +103,7 @@ class Inventory:
 
 
 @dataclass(frozen=True, slots=True)
-class LayerOrigin:
+class LayerBuildInfo:
     """A layer's size as a blob in bytes, and the command that made it (None if unknown).
 
     They are in the image's manifest and config. A command may contain a secret, so it is not part of an inventory,
@@ -119,4 +119,4 @@ class ScannedPlatform:
     """The content of one platform: its inventory, and the origins of its layers, base first."""
 
     inventory: Inventory
-    origins: tuple[LayerOrigin, ...] = ()
+    origins: tuple[LayerBuildInfo, ...] = ()

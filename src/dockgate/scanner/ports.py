@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, NamedTuple, Protocol
 
-from dockgate.scanner.model import Distribution, LayerOrigin, Package
+from dockgate.scanner.model import Distribution, LayerBuildInfo, Package
 
 if TYPE_CHECKING:  # a scan has to start at once, and has no use for them
     from dockgate.shared.purl import Purl
@@ -77,7 +77,7 @@ class ImageMetadata(NamedTuple):
     base: str | None = None
     created: str | None = None
     user: str | None = None
-    layers: tuple[LayerOrigin, ...] = ()
+    layers: tuple[LayerBuildInfo, ...] = ()
 
 
 class Image(Protocol):
@@ -117,7 +117,7 @@ class Ecosystem(Protocol):
 
     # "dpkg", "python", "npm".
     name: str
-    # Raised whenever the same bytes would be read otherwise: layers are then read again.
+    # Increment it when the same bytes give another result: layers are then read again.
     version: int
     # OSV's names of the ecosystems whose versions `make_version_key` orders, without release: ("Debian", "Ubuntu")
     osv_names: tuple[str, ...]

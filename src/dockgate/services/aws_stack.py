@@ -14,7 +14,7 @@ from dockgate.aws.stack.change_set import Confirm
 from dockgate.aws.stack.cloudformation import Patience, ReportProgress
 from dockgate.aws.stack.stack_bucket import StackBucket
 from dockgate.gate import rules
-from dockgate.gate.model import Policy, Waiver, Waivers
+from dockgate.gate.model import ExemptionSet, Policy, Waiver
 from dockgate.gate.policy import decode_policy, encode_policy
 from dockgate.services.local_gate import load_policy
 from dockgate.shared.errors import DefinitionError, DockgateError, UsageError
@@ -130,7 +130,7 @@ def _read(body: bytes, location: str) -> Policy:
     return policy
 
 
-def _read_waivers(account: Account, file: Path) -> Waivers:
+def _read_waivers(account: Account, file: Path) -> ExemptionSet:
     """Return the waivers of a file.
 
     The functions know repositories without their registry: UsageError for a waiver that names one in another registry,
@@ -139,7 +139,9 @@ def _read_waivers(account: Account, file: Path) -> Waivers:
     from dockgate.gate.definitions import waivers
 
     listed_waivers = waivers.read_waivers(file.read_text("utf-8"), str(file))
-    return Waivers(tuple(replace(waiver, repository=_resolve_repository(account, waiver)) for waiver in listed_waivers))
+    return ExemptionSet(
+        tuple(replace(waiver, repository=_resolve_repository(account, waiver)) for waiver in listed_waivers)
+    )
 
 
 def _resolve_repository(account: Account, waiver: Waiver) -> str:

@@ -2,12 +2,25 @@
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from dockgate.delivery.ports import Clock
 from dockgate.shared.timestamps import CLOCK_DIFFERENCE, format_time
 
 # What contradicts the last message is sent once the state has not changed for so long.
 SETTLED_AFTER = timedelta(hours=3)
+
+
+class SettlingTimes(NamedTuple):
+    """The times that decide whether a state has settled.
+
+    It has if it is unchanged since `unchanged_since`. A change after `latest_plausible` was recorded by a clock that
+    was ahead.
+    """
+
+    unchanged_since: str
+    latest_plausible: str
+    now: str
 
 
 class ServerClock:
@@ -35,13 +48,10 @@ class ServerClock:
         """The time so many seconds after now."""
         return format_time(self._clock() + timedelta(seconds=seconds))
 
-    def compute_settled_times(self) -> tuple[str, str, str]:
-        """Return `before`, `after` and the time now.
-
-        What changed until `before` has settled. What changed `after` was recorded by a clock that was ahead.
-        """
+    def compute_settling_times(self) -> SettlingTimes:
+        """Compute the times that decide whether a state has settled."""
         now = self._clock()
-        return format_time(now - SETTLED_AFTER), format_time(now + CLOCK_DIFFERENCE), format_time(now)
+        return SettlingTimes(format_time(now - SETTLED_AFTER), format_time(now + CLOCK_DIFFERENCE), format_time(now))
 
 
 # Seconds that a host's clock may differ before it is corrected: asking the database takes time, too.

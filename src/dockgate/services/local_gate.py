@@ -14,7 +14,7 @@ from dockgate.gate import evaluate, rules, vex_statements
 from dockgate.gate.cve_enrichment import collect_cve_names
 from dockgate.gate.definitions import policy as policies
 from dockgate.gate.definitions import waivers as waiver_documents
-from dockgate.gate.model import NO_WAIVERS, ExternalReport, Policy, VerdictCase, Waivers
+from dockgate.gate.model import NO_WAIVERS, ExemptionSet, ExternalReport, Policy, VerdictCase
 from dockgate.gate.provenance import ProvenanceFacts
 from dockgate.gate.replay import case_file, explain
 from dockgate.gate.replay.case_file import RecordedVerdict
@@ -53,7 +53,7 @@ def judge(
     policy: Policy,
     now: datetime | None = None,
     external_reports: tuple[ExternalReport, ...] = (),
-    all_waivers: Waivers = NO_WAIVERS,
+    all_waivers: ExemptionSet = NO_WAIVERS,
     provenance: ProvenanceFacts | None = None,
 ) -> GateReport:
     """Return the verdict on a scanned image and on other scanners' reports.
@@ -89,7 +89,7 @@ def judge_reported(
     external_reports: tuple[ExternalReport, ...],
     policy: Policy,
     now: datetime | None = None,
-    all_waivers: Waivers = NO_WAIVERS,
+    all_waivers: ExemptionSet = NO_WAIVERS,
     reference: str | None = None,
     image: str | None = None,
     advisories: AdvisoryReader | None = None,
@@ -147,7 +147,7 @@ def make_policy_schema() -> dict[str, Any]:
 # --- waivers ----------------------------------------------------------------------------------------------------------
 
 
-def read_waivers(waiver_files: Sequence[Path], vex_files: Sequence[Path]) -> Waivers:
+def read_waivers(waiver_files: Sequence[Path], vex_files: Sequence[Path]) -> ExemptionSet:
     """Return the waivers in YAML files, and the statements in VEX documents.
 
     The user who names a document vouches for it. Raises DefinitionError and UsageError naming file and location.
@@ -155,7 +155,7 @@ def read_waivers(waiver_files: Sequence[Path], vex_files: Sequence[Path]) -> Wai
     waivers_of_files = (waiver_documents.read_waivers(_read_text(file), str(file)) for file in waiver_files)
     waivers = tuple(waiver for waivers_of_file in waivers_of_files for waiver in waivers_of_file)
     if not vex_files:
-        return Waivers(waivers)
+        return ExemptionSet(waivers)
     from getpass import getuser
 
     from dockgate.gate import vex_formats
@@ -166,16 +166,16 @@ def read_waivers(waiver_files: Sequence[Path], vex_files: Sequence[Path]) -> Wai
         with file.open("rb") as stream:
             data = stream.read(vex_formats.SIZE_LIMIT + 1)
         statements += [replace(statement, signer=signer) for statement in vex_formats.read(data, str(file))]
-    return Waivers(waivers, tuple(statements))
+    return ExemptionSet(waivers, tuple(statements))
 
 
 def _select_applicable(
-    all_waivers: Waivers, reference: str, digest: str, inventories: Iterable[Inventory], now: str
-) -> Waivers:
+    all_waivers: ExemptionSet, reference: str, digest: str, inventories: Iterable[Inventory], now: str
+) -> ExemptionSet:
     """Return the waivers and VEX statements that may apply to this image."""
     all_inventories = tuple(inventories)
     images = list(dict.fromkeys((digest, *(inventory.image for inventory in all_inventories))))
-    return Waivers(
+    return ExemptionSet(
         select_waivers(all_waivers.waivers, _get_repository(reference), images, now),
         vex_statements.select_statements(all_waivers.statements, images, all_inventories),
     )

@@ -13,7 +13,7 @@ from dockgate.scanner.sboms.purls import parse_purl
 from dockgate.shared.errors import NotFoundError, UncomparableError, UsageError
 from dockgate.shared.purl import Purl
 from dockgate.vulnerabilities.matching import Matcher
-from dockgate.vulnerabilities.model import Finding, Undetermined
+from dockgate.vulnerabilities.model import Finding, UndeterminedFact
 from dockgate.vulnerabilities.ports import AdvisoryReader
 from dockgate.vulnerabilities.versions import list_order_names
 
@@ -114,7 +114,7 @@ def _match_package(result: PackageResult, matcher: Matcher) -> PackageResult:
     )
 
 
-def _describe_reason(entry: Undetermined, package: Package) -> str:
+def _describe_reason(entry: UndeterminedFact, package: Package) -> str:
     """Return the reason, with advice where the package URL does not name a distribution's release."""
     is_release_missing = package.purl.startswith(_OF_DISTRIBUTIONS) and ":" not in package.ecosystem
     return f"{entry.reason} {_ADVICE}" if entry.kind == "uncovered" and is_release_missing else entry.reason

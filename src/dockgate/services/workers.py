@@ -7,7 +7,7 @@ from dockgate.delivery.labels import Labels
 from dockgate.services.workflow_starter import Starter, UnservedQueue
 from dockgate.shared.errors import ConflictError
 from dockgate.store.records import Worker, WorkerState
-from dockgate.store.workers import Workers as WorkersTable
+from dockgate.store.workers import WorkerTable
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class WorkersStatus:
 class Workers:
     """Lists, drains and removes workers. `is_shared`: the database can have more than one."""
 
-    table: WorkersTable
+    table: WorkerTable
     starter: Starter
     is_shared: bool
 

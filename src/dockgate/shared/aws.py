@@ -18,6 +18,8 @@ BUS = r"events:(?P<region>[a-z0-9-]+):(?P<account>\d{12}):event-bus/(?P<name>.+)
 TOPIC = r"sns:(?P<region>[a-z0-9-]+):(?P<account>\d{12}):(?P<name>[A-Za-z0-9_.-]+)"
 QUEUE = r"sqs:(?P<region>[a-z0-9-]+):(?P<account>\d{12}):(?P<name>[A-Za-z0-9_-]{1,80}(?:\.fifo)?)"
 
+_KINDS = {BUS: "an EventBridge bus", TOPIC: "an SNS topic", QUEUE: "an SQS queue"}
+
 # ECR's user guide, "Private registry": "dkr-ecr" and "on.aws" over IPv6.
 _ECR_HOST = re.compile(
     r"(?P<account>\d{12})\.(?:dkr\.ecr(?:-fips)?\.(?P<old>[a-z0-9-]+)\.amazonaws\.com(?:\.cn)?"
@@ -48,7 +50,9 @@ def parse_arn(setting: str, text: str, form: str) -> re.Match[str]:
     """`region`, `account` and `name` of an ARN of this form. Raises UsageError naming the setting."""
     match = re.fullmatch(rf"arn:aws[a-z-]*:{form}", text)
     if not match:
-        raise UsageError(f"{setting} is {text!r}, not an ARN of that kind.", "Copy the ARN from AWS's console.")
+        raise UsageError(
+            f"{setting} is {text!r}: it must be the ARN of {_KINDS[form]}.", "Copy the ARN from AWS's console."
+        )
     return match
 
 

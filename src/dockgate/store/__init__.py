@@ -22,12 +22,12 @@ from dockgate.shared.errors import UnavailableError
 from dockgate.store.blobs import Blobs, FileBlobs
 from dockgate.store.delivery.approvals import Approvals
 from dockgate.store.delivery.execution_results import ExecutionResults
-from dockgate.store.delivery.executions import Executions
-from dockgate.store.delivery.fixes import Fixes
+from dockgate.store.delivery.executions import ExecutionTable
+from dockgate.store.delivery.fixes import FixTable
 from dockgate.store.delivery.followed_images import FollowedImages
 from dockgate.store.delivery.pipelines import Pipelines, Repositories
 from dockgate.store.delivery.pushes import Pushes
-from dockgate.store.delivery.rollouts import Rollouts
+from dockgate.store.delivery.rollouts import RolloutTable
 from dockgate.store.delivery.services import Services
 from dockgate.store.delivery.source_commits import SourceCommits
 from dockgate.store.engine import Database
@@ -37,7 +37,7 @@ from dockgate.store.events.log import EventLog
 from dockgate.store.events.outbox import Outbox
 from dockgate.store.events.push_events import PushEvents
 from dockgate.store.events.receivers import OutboxReceivers
-from dockgate.store.events.rules import EventRules, EventTargets, PipelineStarts
+from dockgate.store.events.rules import EventRuleTable, EventTargetTable, PipelineStarts
 from dockgate.store.events.secret_box import SecretBox
 from dockgate.store.exposure.component_search import ComponentSearch
 from dockgate.store.exposure.images import Exposures
@@ -50,17 +50,17 @@ from dockgate.store.fleet.judging import FleetJudgingState
 from dockgate.store.fleet.trends import Trends
 from dockgate.store.fleet.verdicts import FleetVerdicts
 from dockgate.store.folder_mark import require_mark
-from dockgate.store.gate.policies import Policies
+from dockgate.store.gate.policies import PolicyTable
 from dockgate.store.gate.policy_assignments import PolicyAssignments
 from dockgate.store.gate.provenance import ProvenanceStatements
 from dockgate.store.gate.reports import Reports
 from dockgate.store.gate.service_risks import ServiceRisks
-from dockgate.store.gate.verdicts import Verdicts
+from dockgate.store.gate.verdicts import VerdictTable
 from dockgate.store.gate.vex import Vex
 from dockgate.store.gate.waivers import Waivers
 from dockgate.store.identity.audit import Audit
 from dockgate.store.identity.principals import FirstAdminLinks, Principals
-from dockgate.store.identity.sessions import Sessions
+from dockgate.store.identity.sessions import SessionTable
 from dockgate.store.identity.tokens import Tokens
 from dockgate.store.images.images import Images
 from dockgate.store.images.listing import ImageListing
@@ -72,14 +72,14 @@ from dockgate.store.locks import Locks
 from dockgate.store.logs import Logs
 from dockgate.store.migrations import has_tables, migrate
 from dockgate.store.records import OutboxKind
-from dockgate.store.retention.collections import Collections, PushGate
+from dockgate.store.retention.collections import Collections, PushBarrier
 from dockgate.store.retention.fleet import FleetRetention
 from dockgate.store.retention.images import ImageRetention
-from dockgate.store.retention.rows import RowRetention
+from dockgate.store.retention.rows import ExpiredRows
 from dockgate.store.schema.store import identity
 from dockgate.store.signals import Signals
 from dockgate.store.statements import lock_name
-from dockgate.store.workers import Workers
+from dockgate.store.workers import WorkerTable
 
 __all__ = ["Store", "migrate", "open_store"]
 
@@ -98,38 +98,38 @@ class Store:
     repositories: Repositories
     pushes: Pushes
     pipelines: Pipelines
-    executions: Executions
+    executions: ExecutionTable
     execution_results: ExecutionResults
     source_commits: SourceCommits
     followed_images: FollowedImages
     approvals: Approvals
-    fixes: Fixes
+    fixes: FixTable
     services: Services
-    rollouts: Rollouts
+    rollouts: RolloutTable
 
     # gate/
-    verdicts: Verdicts
+    verdicts: VerdictTable
     provenance: ProvenanceStatements
     reports: Reports
     service_risks: ServiceRisks
     waivers: Waivers
     vex: Vex
-    policies: Policies
+    policies: PolicyTable
     policy_assignments: PolicyAssignments
 
     # identity/
     principals: Principals
     tokens: Tokens
     first_admin_links: FirstAdminLinks
-    sessions: Sessions
+    sessions: SessionTable
     audit: Audit
 
     # events/
     push_events: PushEvents
     event_log: EventLog
     outbox: Outbox
-    event_rules: EventRules
-    event_targets: EventTargets
+    event_rules: EventRuleTable
+    event_targets: EventTargetTable
     event_cursor: EventCursor
     event_receivers: OutboxReceivers
     pipeline_starts: PipelineStarts
@@ -158,13 +158,13 @@ class Store:
 
     # retention/
     image_retention: ImageRetention
-    row_retention: RowRetention
+    row_retention: ExpiredRows
     collections: Collections
-    push_gate: PushGate
+    push_gate: PushBarrier
     fleet_retention: FleetRetention
 
     # directly in this folder
-    workers: Workers
+    workers: WorkerTable
     engine_tables: EngineTables
     locks: Locks
     signals: Signals
@@ -230,32 +230,32 @@ def _make_store(folder: Path, database: Database, artifacts: Blobs, logs: Logs) 
         repositories=Repositories(database),
         pushes=Pushes(database),
         pipelines=Pipelines(database),
-        executions=Executions(database),
+        executions=ExecutionTable(database),
         execution_results=ExecutionResults(database),
         source_commits=SourceCommits(database),
         followed_images=FollowedImages(database, outbox),
         approvals=Approvals(database, outbox),
-        fixes=Fixes(database),
+        fixes=FixTable(database),
         services=Services(database, outbox),
-        rollouts=Rollouts(database),
-        verdicts=Verdicts(database),
+        rollouts=RolloutTable(database),
+        verdicts=VerdictTable(database),
         provenance=ProvenanceStatements(database, outbox),
         reports=Reports(database),
         service_risks=ServiceRisks(database, outbox),
         waivers=Waivers(database),
         vex=Vex(database),
-        policies=Policies(database),
+        policies=PolicyTable(database),
         policy_assignments=PolicyAssignments(database),
         principals=Principals(database),
         tokens=Tokens(database),
         first_admin_links=FirstAdminLinks(database),
-        sessions=Sessions(database),
+        sessions=SessionTable(database),
         audit=Audit(database),
         push_events=PushEvents(database),
         event_log=EventLog(database),
         outbox=outbox,
-        event_rules=EventRules(database),
-        event_targets=EventTargets(database, SecretBox(folder)),
+        event_rules=EventRuleTable(database),
+        event_targets=EventTargetTable(database, SecretBox(folder)),
         event_cursor=EventCursor(database),
         event_receivers=OutboxReceivers(database, OutboxKind.EVENT),
         pipeline_starts=PipelineStarts(database),
@@ -276,11 +276,11 @@ def _make_store(folder: Path, database: Database, artifacts: Blobs, logs: Logs) 
         exposures=Exposures(database),
         vulnerability_lists=VulnerabilityLists(database),
         image_retention=ImageRetention(database),
-        row_retention=RowRetention(database),
+        row_retention=ExpiredRows(database),
         collections=Collections(database),
-        push_gate=PushGate(database),
+        push_gate=PushBarrier(database),
         fleet_retention=FleetRetention(database),
-        workers=Workers(database),
+        workers=WorkerTable(database),
         engine_tables=EngineTables(database),
         locks=Locks(database),
         signals=Signals(database),

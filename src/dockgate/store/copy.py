@@ -4,7 +4,7 @@ It is from SQLite to Postgres, or back. Workflows are not copied: dbos's tables 
 not ended in our own tables is started again by the reconciler (`services.recovery`), and nothing that has ended runs
 twice:
 
-- An action is started only while its run is IN_PROGRESS (`Executions.advance` returns no others), and a run never
+- An action is started only while its run is IN_PROGRESS (`ExecutionTable.advance` returns no others), and a run never
   returns to that state: a retry is a run of its own, with a key of its own. A run that waits for its approval is
   finished by the answer.
 - An event is started until it is handled, a rollout while it is in progress, a scan while it is requested, an entry of

@@ -6,7 +6,7 @@ from functools import cached_property
 
 from sqlalchemy import Connection, select
 
-from dockgate.gate.model import BaselineExemptions, ExternalReport, Policy, Verdict, Waivers
+from dockgate.gate.model import BaselineExemptions, ExemptionSet, ExternalReport, Policy, Verdict
 from dockgate.gate.policy import encode_policy
 from dockgate.gate.provenance import ProvenanceFacts
 from dockgate.scanner.model import Inventory
@@ -19,7 +19,7 @@ from dockgate.store.statements import insert_all_new, lock_name, try_lock_name
 from dockgate.vulnerabilities.model import AdvisorySnapshot
 
 # What a case is made of, each of them a document.
-Part = BaselineExemptions | Inventory | ProvenanceFacts | ExternalReport | AdvisorySnapshot | Waivers
+Part = BaselineExemptions | Inventory | ProvenanceFacts | ExternalReport | AdvisorySnapshot | ExemptionSet
 
 # The lock between those that store documents, and the one that deletes what nothing names.
 _COLLECTION = "collection"

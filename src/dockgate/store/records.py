@@ -15,11 +15,11 @@ from dockgate.identity.model import ALL_REPOSITORIES, RepositoryLimits
 # Where an image is: a repository, with its registry unless that is our own, and the digest of the image in it.
 ImageLocation = tuple[str, str]
 
-# How the causes of verdicts on pushes begin.
+# Prefix of the causes of verdicts on pushes.
 PUSH_CAUSE = "push/"
-# How the causes begin of verdicts that were renewed because something changed, and what those on pushes have then.
+# Prefix of the causes of verdicts that were renewed because something changed, and what those on pushes have then.
 RENEWED_CAUSE, RENEWAL_SEPARATOR = "renewed/", "/after "
-# What the causes of verdicts begin with that were made as of now before a deploy or a pull, by all required policies.
+# Prefixes of the causes of verdicts that a deploy, rollout or pull made.
 CHECK_CAUSES = ("deploy/", "rollout/", "pull/")
 
 

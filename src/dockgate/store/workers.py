@@ -14,7 +14,7 @@ from dockgate.store.statements import insert_if_new
 _WORKER = select_as(Worker, workers)
 
 
-class Workers:
+class WorkerTable:
     """The workers table."""
 
     def __init__(self, database: Database) -> None:

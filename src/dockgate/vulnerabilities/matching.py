@@ -22,7 +22,7 @@ from dockgate.vulnerabilities.model import (
     Matches,
     Rating,
     Severity,
-    Undetermined,
+    UndeterminedFact,
     is_same_ecosystem,
     rank_score,
     rank_undetermined,
@@ -39,7 +39,7 @@ _NAMED_AT_ONCE = 5
 # thousand. Without a limit, a layer of a few kilobytes, with thousands of copies of a package that has hundreds of
 # advisories, takes gigabytes of memory.
 FINDINGS_LIMIT = 50_000
-TOO_MANY_FINDINGS = Undetermined(
+TOO_MANY_FINDINGS = UndeterminedFact(
     "/",
     f"The image has more than {FINDINGS_LIMIT:,} findings: not all are listed.",
     advice="Remove packages with many vulnerabilities, or copies of them, from the image.",
@@ -60,7 +60,7 @@ def set_versions(inventory: Inventory, versions: Mapping[str, str]) -> Inventory
     return replace(inventory, packages=tuple(packages))
 
 
-def count_listed(findings: Sequence[Finding], undetermined_entries: Sequence[Undetermined]) -> int:
+def count_listed(findings: Sequence[Finding], undetermined_entries: Sequence[UndeterminedFact]) -> int:
     """The number of findings, and of undetermined vulnerabilities."""
     return len(findings) + sum(len(entry.ids) for entry in undetermined_entries)
 
@@ -86,7 +86,7 @@ class Matcher:
                 continue
             self._advisories.setdefault((strip_release(advisory.ecosystem), advisory.name), []).append(advisory)
         self._by_source: dict[tuple[str, str, str | None], tuple[AliasIndex, list[tuple[str, list[Advisory]]]]] = {}
-        self._results: dict[tuple[str | None, ...], tuple[list[Finding], list[Undetermined]]] = {}
+        self._results: dict[tuple[str | None, ...], tuple[list[Finding], list[UndeterminedFact]]] = {}
 
     def match(self, packages: Sequence[Package]) -> Matches:
         """Match packages with the advisories.
@@ -127,14 +127,14 @@ class Matcher:
         """-1, 0 or 1. Raises UncomparableError."""
         return self._orders.compare(ecosystem, first, second)
 
-    def _judge(self, package: Package) -> tuple[list[Finding], list[Undetermined]]:
+    def _judge(self, package: Package) -> tuple[list[Finding], list[UndeterminedFact]]:
         """Findings and undetermined entries, computed once for all packages of one source, version and module."""
         source = package.ecosystem, package.source_name, package.source_version, package.module, package.imports
         if source not in self._results:
             self._results[source] = self._judge_source(package)
         return self._results[source]
 
-    def _judge_source(self, package: Package) -> tuple[list[Finding], list[Undetermined]]:
+    def _judge_source(self, package: Package) -> tuple[list[Finding], list[UndeterminedFact]]:
         order = self._orders.get_order(package.ecosystem)
         findings: list[Finding] = []
         ids_by_reason: dict[str, list[str]] = {}
@@ -158,7 +158,7 @@ class Matcher:
                 ids_by_reason.setdefault(problem, []).append(_collect_names(subject, advisories, names)[0])
         package_name = f"{package.source_name} {package.source_version}".strip()
         return findings, [
-            Undetermined(
+            UndeterminedFact(
                 "", f"{package_name} cannot be compared with {_list_names(ids)}: {reason}", "uncomparable", tuple(ids)
             )
             for reason, ids in ids_by_reason.items()
@@ -225,11 +225,11 @@ class Matcher:
             _judge_reachability(package.imports, affecting) if package.imports else None,
         )
 
-    def _report_uncovered(self, packages: Sequence[Package]) -> list[Undetermined]:
+    def _report_uncovered(self, packages: Sequence[Package]) -> list[UndeterminedFact]:
         packages_by_name: dict[str, dict[str, Package]] = {}
         for package in packages:
             packages_by_name.setdefault(package.ecosystem, {}).setdefault(package.source_name, package)
-        entries: list[Undetermined] = []
+        entries: list[UndeterminedFact] = []
         for ecosystem, by_name in packages_by_name.items():
             coverage = self._coverage.get(ecosystem)
             if coverage is None:
@@ -249,19 +249,21 @@ def _collect_names(subject: str, advisories: list[Advisory], names: AliasIndex) 
     return sorted(all_names, key=rank_alias) if len(all_names) > 1 else [*all_names]
 
 
-def _report_no_feed(ecosystem: str, names: list[str]) -> Undetermined:
+def _report_no_feed(ecosystem: str, names: list[str]) -> UndeterminedFact:
     if not ecosystem:
-        return Undetermined("/", f"The distribution is unknown, so {_list_names(names)} cannot be judged.", "uncovered")
+        return UndeterminedFact(
+            "/", f"The distribution is unknown, so {_list_names(names)} cannot be judged.", "uncovered"
+        )
     reason = f"The advisory database has no feed for {ecosystem}, so {_list_names(names)} cannot be judged."
-    return Undetermined(ecosystem, reason, "uncovered")
+    return UndeterminedFact(ecosystem, reason, "uncovered")
 
 
-def _report_unnamed(coverage: Coverage, by_name: dict[str, Package]) -> list[Undetermined]:
+def _report_unnamed(coverage: Coverage, by_name: dict[str, Package]) -> list[UndeterminedFact]:
     feed = f"The advisory database's feed for {coverage.ecosystem} is partial and does not cover"
     missing_names = sorted(by_name.keys() - set(coverage.names))
     if len(missing_names) > _NAMED_AT_ONCE:
-        return [Undetermined(coverage.ecosystem, f"{feed} {_list_names(missing_names)}.", "uncovered")]
-    return [Undetermined(by_name[name].purl, f"{feed} {name}.", "uncovered") for name in missing_names]
+        return [UndeterminedFact(coverage.ecosystem, f"{feed} {_list_names(missing_names)}.", "uncovered")]
+    return [UndeterminedFact(by_name[name].purl, f"{feed} {name}.", "uncovered") for name in missing_names]
 
 
 def _find_fixed_version(

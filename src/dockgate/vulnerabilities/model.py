@@ -259,7 +259,7 @@ _fields_after_package = attrgetter(*[entry.name for entry in fields(Finding)][3:
 
 
 @dataclass(frozen=True, slots=True)
-class Undetermined:
+class UndeterminedFact:
     """Something about the image that the available data does not answer.
 
     `subject` is a purl, a path, an ecosystem or "database"; `reason` a sentence. `kind` is that of the rule `evidence`:
@@ -274,7 +274,7 @@ class Undetermined:
     advice: str | None = None
 
 
-def rank_undetermined(entry: Undetermined) -> tuple[str, str, str]:
+def rank_undetermined(entry: UndeterminedFact) -> tuple[str, str, str]:
     """The key that sorts undetermined entries as `Matches` has them."""
     return entry.kind or "", entry.subject, entry.reason
 
@@ -284,4 +284,4 @@ class Matches:
     """The findings of a package list, worst first, and what could not be determined."""
 
     findings: tuple[Finding, ...]
-    undetermined: tuple[Undetermined, ...]
+    undetermined: tuple[UndeterminedFact, ...]

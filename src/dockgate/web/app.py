@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from dockgate import __version__
 from dockgate.server.connections import compute_max_connections
-from dockgate.services.web_services import WebServices
+from dockgate.services.server_api import ServerApi
 from dockgate.shared import errors
 from dockgate.shared.addresses import CONSOLE_HOST, LOOPBACK_NAMES, is_loopback
 from dockgate.shared.interfaces import override
@@ -84,7 +84,7 @@ class _Application(FastAPI):
         return super().openapi()
 
 
-def create_app(server: WebServices, is_remote: bool = False) -> FastAPI:
+def create_app(server: ServerApi, is_remote: bool = False) -> FastAPI:
     """The public application.
 
     It accepts requests for loopback names and the public URL, and from scripts of no other origin. With `is_remote`
@@ -101,7 +101,7 @@ def create_app(server: WebServices, is_remote: bool = False) -> FastAPI:
     return app
 
 
-def create_internal_app(server: WebServices) -> FastAPI:
+def create_internal_app(server: ServerApi) -> FastAPI:
     """The internal application, for the local registry and its clients: tokens and notifications."""
     app = _make_app(server, LOOPBACK_NAMES)
     app.router.routes += registry_endpoints.router.routes
@@ -109,7 +109,7 @@ def create_internal_app(server: WebServices) -> FastAPI:
 
 
 def _make_app(
-    server: WebServices, hosts: Sequence[str], refusals: Sequence[Callable[[Request], Refusal | None]] = ()
+    server: ServerApi, hosts: Sequence[str], refusals: Sequence[Callable[[Request], Refusal | None]] = ()
 ) -> FastAPI:
     app = _Application(
         title="Dockgate",

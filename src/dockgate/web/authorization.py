@@ -25,7 +25,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dockgate.delivery.model import ExecutionId
 from dockgate.identity.model import AuditEntry, Caller, Permission, Principal, require_permission
-from dockgate.services.web_services import WebServices
+from dockgate.services.server_api import ServerApi
 from dockgate.shared.addresses import is_loopback
 from dockgate.shared.errors import BusyError, UnknownCallerError
 from dockgate.shared.interfaces import override
@@ -110,7 +110,7 @@ def authenticate_caller(request: Request) -> Caller:
 
     Source: RFC 6750, RFC 7617.
     """
-    server: WebServices = request.app.state.server
+    server: ServerApi = request.app.state.server
     address = request.client.host if request.client else ""
     header = request.headers.get("authorization", "")
     try:
@@ -124,7 +124,7 @@ def authenticate_caller(request: Request) -> Caller:
             if request.method not in SAFE_METHODS:
                 require_same_origin(request)
             return server.sessions.authenticate(secret)
-        return server.people.authenticate(request_token(request) or "")
+        return server.people.authenticate(find_token(request) or "")
     except UnknownCallerError:
         if header:
             failures: FailedAuthentications = request.app.state.failed_authentications
@@ -132,7 +132,7 @@ def authenticate_caller(request: Request) -> Caller:
         raise
 
 
-def request_token(request: Request) -> str | None:
+def find_token(request: Request) -> str | None:
     """The token or password of a request, None for none."""
     kind, _, value = request.headers.get("authorization", "").partition(" ")
     if kind.lower() == "bearer":
@@ -181,7 +181,7 @@ class RequirePermission:
 
     def _require_permission(self, request: Request, caller: Caller, permission: Permission) -> Caller:
         """The caller with this permission or the alternative. Raises DeniedError without it."""
-        server: WebServices = request.app.state.server
+        server: ServerApi = request.app.state.server
         if self.alternative and not caller.can(permission) and caller.can(self.alternative):
             permission = self.alternative
         if not caller.can_somewhere(permission):
@@ -211,7 +211,7 @@ class GuardedRoute(APIRoute):
             threads = await get_threads(request)
             for guard in guards:
                 await threads.run_prompt(guard.authorize, request)
-            begin_call(partial(describe_call, request) if audit_entry(request) else None)
+            begin_call(partial(describe_call, request) if find_audit_entry(request) else None)
             caller: Caller | None = request.scope.get(_CALLER)
             if caller is not None:
                 await threads.begin(request, caller.name)
@@ -272,7 +272,7 @@ class _AuditedCall:
 
 def _begin_entry(request: Request, caller: Caller, call: str) -> None:
     """Begin the request's audit entry. `AuditMiddleware` completes it."""
-    server: WebServices = request.app.state.server
+    server: ServerApi = request.app.state.server
     request.scope[_AUDITED_CALL] = _AuditedCall(begin_audit_entry(server, caller, call, request.url.path), caller.name)
 
 
@@ -286,7 +286,7 @@ def require_few(request: Request, caller: Caller) -> None:
         )
 
 
-def begin_audit_entry(server: WebServices, caller: Caller, call: str, subject: str) -> str:
+def begin_audit_entry(server: ServerApi, caller: Caller, call: str, subject: str) -> str:
     """Write the audit entry of a call that is about to be executed, and return its id."""
     token = caller.token.id if caller.token else ""
     if len(subject) > MAX_SUBJECT:
@@ -321,12 +321,12 @@ def audit_sign_in(request: Request, caller: Caller | None, detail: str | None = 
 
 def describe_call(request: Request, detail: str) -> None:
     """Add to the request's audit entry what the call changed."""
-    server: WebServices = request.app.state.server
-    if entry := audit_entry(request):
+    server: ServerApi = request.app.state.server
+    if entry := find_audit_entry(request):
         server.store.audit.describe(entry, detail)
 
 
-def audit_entry(request: Request) -> str | None:
+def find_audit_entry(request: Request) -> str | None:
     """The id of a request's audit entry, None for none."""
     call: _AuditedCall | None = request.scope.get(_AUDITED_CALL)
     return call.entry if call else None
@@ -345,7 +345,7 @@ class AuditMiddleware:
             call: _AuditedCall | None = scope.pop(_AUDITED_CALL, None)
             if call is not None:
                 state = scope["app"].state
-                server: WebServices = state.server
+                server: ServerApi = state.server
                 threads: Threads = state.threads
                 if 400 <= status < 500 or call.by == UNKNOWN.name:
                     state.refused_calls.count_call(call.by)

@@ -13,11 +13,11 @@ from fastapi.responses import Response
 from starlette.concurrency import run_in_threadpool
 
 from dockgate.identity.model import Caller, Permission
-from dockgate.services.web_services import WebServices
+from dockgate.services.server_api import ServerApi
 from dockgate.shared.errors import NotFoundError, UsageError
 from dockgate.shared.interfaces import override
-from dockgate.web.api import Reader, Runner, ServerDependency
-from dockgate.web.authorization import GuardedRoute, RequirePermission, audit_entry
+from dockgate.web.api import ReadCaller, RunCaller, ServerDependency
+from dockgate.web.authorization import GuardedRoute, RequirePermission, find_audit_entry
 from dockgate.web.git_body import MAX_NEGOTIATION, inflate_body, require_plain, spool_chunks
 from dockgate.web.git_process import FetchResponse, GitCall, GitProcesses
 from dockgate.web.git_push import Push, PushResponse, read_requested_updates
@@ -54,7 +54,7 @@ async def advertise_references(
 
 
 @router.post("/git/{repository}.git/git-upload-pack")
-async def upload_pack(repository: str, request: Request, caller: Reader, server: ServerDependency) -> Response:
+async def upload_pack(repository: str, request: Request, caller: ReadCaller, server: ServerDependency) -> Response:
     """Answer a fetch or clone."""
     await _require_repository(repository, server)
     call = _make_post_call(repository, UPLOAD, request)
@@ -65,7 +65,7 @@ async def upload_pack(repository: str, request: Request, caller: Reader, server:
 
 
 @router.post("/git/{repository}.git/git-receive-pack")
-async def receive_pack(repository: str, request: Request, caller: Runner, server: ServerDependency) -> Response:
+async def receive_pack(repository: str, request: Request, caller: RunCaller, server: ServerDependency) -> Response:
     """Accept a push. Its audit entry and events are stored before the response ends."""
     await _require_repository(repository, server)
     require_plain(request)
@@ -78,7 +78,7 @@ async def receive_pack(repository: str, request: Request, caller: Runner, server
             body = await spool_chunks(request.stream(), server.scratch, server.push_limit, advice)
         try:
             updates = await read_requested_updates(body)
-            push = Push(server, processes, call, body, updates, caller, audit_entry(request))
+            push = Push(server, processes, call, body, updates, caller, find_audit_entry(request))
         except BaseException:
             body.close()
             raise
@@ -86,7 +86,7 @@ async def receive_pack(repository: str, request: Request, caller: Runner, server
     return PushResponse(push)
 
 
-async def _require_repository(repository: str, server: WebServices) -> None:
+async def _require_repository(repository: str, server: ServerApi) -> None:
     if repository not in await run_in_threadpool(server.store.repositories.list_names):
         raise NotFoundError(
             f"the repository {repository!r} does not exist",

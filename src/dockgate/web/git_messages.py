@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import IO
 
 from dockgate.delivery.model import Execution
-from dockgate.events.model import Event
+from dockgate.events.model import PushEvent
 from dockgate.shared.escaping import clean_text
 
 # Maximum lines per push.
@@ -35,7 +35,7 @@ def encode_packets(lines: Sequence[str]) -> bytes:
     return b"".join(b"%04x\x02%s\n" % (len(text) + 6, text) for text in texts)
 
 
-def format_lines(events: Sequence[tuple[Event, Sequence[Execution] | None]], url: str) -> Iterator[str]:
+def format_lines(events: Sequence[tuple[PushEvent, Sequence[Execution] | None]], url: str) -> Iterator[str]:
     """The lines for push events and their executions (None: not started yet). `url` is the console's."""
     for event, executions in events:
         repository, branch = event.detail["repository"], event.detail["branch"]

@@ -10,7 +10,7 @@ from typing import IO, Any
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from dockgate.services.web_services import WebServices
+from dockgate.services.server_api import ServerApi
 from dockgate.shared.interfaces import override
 from dockgate.web.threads import FairSlots, hold_lock, limit_body_time
 
@@ -43,7 +43,7 @@ class GitCall:
     protocol: str | None
 
     async def run(
-        self, server: WebServices, body: IO[bytes] | None
+        self, server: ServerApi, body: IO[bytes] | None
     ) -> tuple[int, Mapping[str, str], AsyncGenerator[bytes, None]]:
         """Run git: the status, headers and body of its response."""
         headers = {"content-type": self.content_type, "git-protocol": self.protocol or ""}
@@ -104,7 +104,7 @@ class FetchResponse(Response):
 
     def __init__(
         self,
-        server: WebServices,
+        server: ServerApi,
         processes: GitProcesses,
         principal: str,
         call: GitCall,

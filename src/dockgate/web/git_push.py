@@ -17,9 +17,9 @@ from starlette.types import Receive, Scope, Send
 from dockgate.delivery.contributors import NO_OBJECT
 from dockgate.delivery.model import Execution
 from dockgate.delivery.source_ports import RefUpdate
-from dockgate.events.model import Event
+from dockgate.events.model import PushEvent
 from dockgate.identity.model import Caller, Permission
-from dockgate.services.web_services import WebServices
+from dockgate.services.server_api import ServerApi
 from dockgate.shared.errors import NotFoundError, UnavailableError, UsageError
 from dockgate.shared.interfaces import override
 from dockgate.store import Store
@@ -106,7 +106,7 @@ class Push:
     audit entry's id, None for none.
     """
 
-    server: WebServices
+    server: ServerApi
     processes: GitProcesses
     call: GitCall
     body: IO[bytes]
@@ -119,7 +119,7 @@ class Push:
         self._pusher = (self.caller.name, self.caller.token.id) if self.caller.token else (None, None)
         self._id = self.entry or uuid.uuid4().hex
         self._can_show_messages = can_show_messages(self.body)
-        self._events: Sequence[Event] = ()
+        self._events: Sequence[PushEvent] = ()
         self._answer: asyncio.Queue[tuple[int, Mapping[str, str]] | bytes | BaseException | None] = asyncio.Queue()
 
     async def read_head(self) -> tuple[int, Mapping[str, str]]:
@@ -195,13 +195,13 @@ class Push:
             _log.warning("no messages for a push to %s: %s", self.call.repository, error)
             return b""
 
-    async def _list_started_executions(self) -> list[tuple[Event, Sequence[Execution] | None]]:
+    async def _list_started_executions(self) -> list[tuple[PushEvent, Sequence[Execution] | None]]:
         """The executions of each event; None for an event that is not handled within START_SECONDS.
 
         Executions that the caller may not see are left out, and so is an event that has no other ones.
         """
         store, end = self.server.store, time.monotonic() + START_SECONDS
-        handled_events: list[tuple[Event, Sequence[Execution] | None]] = []
+        handled_events: list[tuple[PushEvent, Sequence[Execution] | None]] = []
         for event in self._events[:MAX_EVENTS]:
             while not (is_handled := await run_in_threadpool(_is_handled, store, event.id)) and time.monotonic() < end:
                 await asyncio.sleep(POLL_SECONDS)

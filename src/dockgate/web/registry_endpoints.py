@@ -9,7 +9,7 @@ from dockgate.delivery.registry_access import PUSH, Login
 from dockgate.identity.model import Caller, Permission
 from dockgate.services.registry.push_permits import PushPermits
 from dockgate.services.registry.pushes import OUR_OWN
-from dockgate.services.web_services import WebServices
+from dockgate.services.server_api import ServerApi
 from dockgate.shared.canonical import to_plain
 from dockgate.shared.interfaces import override
 from dockgate.web.api import ServerDependency
@@ -17,8 +17,8 @@ from dockgate.web.authorization import (
     GuardedRoute,
     RequirePermission,
     begin_audit_entry,
+    find_token,
     mark_self_checking,
-    request_token,
 )
 from dockgate.web.threads import Threads, ThreadsDependency
 
@@ -38,8 +38,8 @@ class RequirePull(RequirePermission):
 
     @override
     def authorize(self, request: Request) -> Caller | Login:  # type: ignore[override]
-        server: WebServices = request.app.state.server
-        shown_token = request_token(request)
+        server: ServerApi = request.app.state.server
+        shown_token = find_token(request)
         login = server.registry_access.tokens.read_login(shown_token) if shown_token else None
         if login is None:
             return super().authorize(request)
@@ -62,7 +62,7 @@ async def issue_token(
     return await threads.run_prompt(_grant_access, server, caller, service, scope or [])
 
 
-def _grant_access(server: WebServices, caller: Caller | Login, service: str, scopes: list[str]) -> Response:
+def _grant_access(server: ServerApi, caller: Caller | Login, service: str, scopes: list[str]) -> Response:
     permits = PushPermits(server.store.push_gate, server.clock)
     token, access = server.registry_access.grant(caller, service, scopes, server.store, permits)
     if isinstance(caller, Caller):
@@ -91,7 +91,7 @@ async def receive_remote_event(
 
 
 async def _accept_event(
-    request: Request, server: WebServices, threads: Threads, form: str, registry: str | None
+    request: Request, server: ServerApi, threads: Threads, form: str, registry: str | None
 ) -> Response:
     header = request.headers.get("authorization", "")
     notifications = server.registry_notifications

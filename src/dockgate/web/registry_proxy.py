@@ -238,7 +238,9 @@ class RegistryProxy:
             f"Request an approval: `dockgate gate --server {self._names.server} --wait {image}`. "
             "`dockgate approval list` shows approvals."
         )
-        return _make_error(403, "DENIED", f"{name} gives out approved images only: {objection}. {advice}")
+        return _make_error(
+            403, "DENIED", f"Pull refused: {name} serves approved images only. Reason: {objection}. {advice}"
+        )
 
     def _can_push(self, name: str, request: Request) -> bool:
         token = _read_bearer_token(request)

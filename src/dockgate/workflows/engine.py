@@ -26,7 +26,7 @@ from dockgate.workflows.queues import (
     list_dbos_queues,
 )
 
-# Raised when the body of a workflow changes so that one that was begun by the old body cannot go on with the new one.
+# Increment it when a workflow that was begun by the old body cannot go on with the new one.
 APPLICATION_VERSION = "1"
 APPLICATION = "dockgate"
 
@@ -84,7 +84,7 @@ class Engine:
             "application_version": worker.version,
             "executor_id": worker.id,
             "log_level": "WARNING",
-            # On SQLite, a thread of dbos looks so often for messages, which we do not send, and whether it is to end.
+            # On SQLite, a thread of dbos polls at this interval. It only matters for shutdown.
             "notification_listener_polling_interval_sec": END_POLL_SECONDS,
         }
         if store.database.is_shared:  # so that `end_sessions` ends dbos's, too, which hold locks
@@ -165,13 +165,13 @@ class Engine:
     def _begin(self, workflow: Workflow, key: str, argument: str, labels: Labels) -> None:
         selector = WorkerSelector(WORK_KIND_OF[workflow], labels)
         base = f"{self._store.id}/{key}"
-        further, number = base, 1
-        while DBOS.workflow_id is None and (status := DBOS.get_workflow_status(further)):
+        workflow_id, number = base, 1
+        while DBOS.workflow_id is None and (status := DBOS.get_workflow_status(workflow_id)):
             if status.status not in _BROKEN_STATES:
                 return
             number += 1
-            further = f"{base}#{number}"
-        with SetWorkflowID(further):
+            workflow_id = f"{base}#{number}"
+        with SetWorkflowID(workflow_id):
             if self._has_room(selector):
                 DBOS.start_workflow(self._workflows[workflow], argument)
             else:
@@ -241,8 +241,8 @@ class Engine:
     def recover_orphans(self) -> None:
         """Send the unfinished workflows of processes that are not workers any more to the queues of others.
 
-        A process that ends does not wait long for its workflows. One that was frozen may claim a workflow in the moment
-        between its waking and its end, after its work was recovered.
+        A process that ends does not wait long for its workflows. A frozen process can wake up, claim a workflow, and
+        then end as lost, after its work was already recovered.
         """
         pending = DBOS.list_workflows(status="PENDING", load_output=False)
         workers = {worker.id for worker in self._store.workers.list()}  # after them: a new worker is listed first

@@ -20,7 +20,10 @@ from dockgate.services.clock import ServerClock
 from dockgate.shared.errors import DockgateError, StoreError
 from dockgate.store.locks import Locks
 from dockgate.store.records import Worker, WorkerState
-from dockgate.store.workers import Workers
+from dockgate.store.workers import WorkerTable
+
+# One process at a time looks for lost workers.
+FAILURE_DETECTION_LOCK = "guard"
 
 _log = logging.getLogger(__name__)
 
@@ -59,7 +62,7 @@ class Lease:
 
     def __init__(
         self,
-        workers: Workers,
+        workers: WorkerTable,
         worker: Worker,
         clock: ServerClock,
         on_drain: Callable[[], None],
@@ -108,12 +111,12 @@ class Lease:
         return not self._is_ending and self._monotonic() - self._heartbeat_at < self._times.fence
 
     def require(self) -> None:
-        """Raise StoreError unless the lease is fresh: for a request, whose sender can try again."""
+        """Raise StoreError unless the lease is fresh. For requests, whose sender can try again."""
         if not self.is_fresh:
             raise StoreError("this server has lost its database", "Retry when the database is available again.")
 
     def wait(self) -> None:
-        """Wait until the lease is fresh: for a workflow, which must not end with an error of the network's."""
+        """Wait until the lease is fresh. For workflows, which must not fail because of the network."""
         while not self.is_fresh:
             time.sleep(self._times.heartbeat / 10)
 
@@ -128,7 +131,8 @@ class Lease:
             state = WorkerState.LOST
         if state is WorkerState.LOST:
             _log.error(
-                "the worker %s was removed or sent no heartbeats, and stops; others take over its work", self.worker.id
+                "stopping the worker %s: it was removed or its lease expired; other workers take over its work",
+                self.worker.id,
             )
             self._on_lost()
             return
@@ -153,7 +157,7 @@ class FailureDetector:
 
     def __init__(
         self,
-        workers: Workers,
+        workers: WorkerTable,
         locks: Locks,
         recover: Callable[[Worker], None],
         requeue_other_versions: Callable[[Collection[str]], None] = lambda _: None,
@@ -189,7 +193,7 @@ class FailureDetector:
         versions = {worker.version for worker in workers}
         if not silent and not lost_workers and versions == self._versions:
             return
-        with self._locks.try_hold("guard") as has_lock:
+        with self._locks.try_hold(FAILURE_DETECTION_LOCK) as has_lock:
             if has_lock:
                 for worker in silent:
                     if worker.state is not WorkerState.LOST and self._workers.mark_lost(worker.id, worker.beats):

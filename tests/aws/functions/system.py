@@ -16,7 +16,7 @@ from tests.aws.account import (
 from tests.scenarios.defects import PlannedFindings
 
 from dockgate.aws.functions.wait_table import KEEP_DAYS
-from dockgate.gate.model import Waiver, Waivers
+from dockgate.gate.model import ExemptionSet, Waiver
 from dockgate.shared import canonical
 
 CLUSTER, SERVICE = "cluster", "web"
@@ -57,7 +57,7 @@ class Functions:
         self._put_waivers(Waiver("w1", "ana", "It is never called.", number, image=image, until="2027-01-01T00:00:00Z"))
 
     def _put_waivers(self, *waivers: Waiver) -> None:
-        body = canonical.encode(Waivers(waivers))
+        body = canonical.encode(ExemptionSet(waivers))
         self.account.get_client("s3").put_object(Bucket="verdicts", Key="waivers.json", Body=body)
 
     def end_scan(self, image: str) -> None:

@@ -20,7 +20,7 @@ from tests.aws.fakes.server import Refused
 
 from dockgate.aws.functions.table import Table
 from dockgate.aws.functions.wait_table import LEASE_SECONDS, WaitTable
-from dockgate.gate.model import Waiver, Waivers
+from dockgate.gate.model import ExemptionSet, Waiver
 from dockgate.shared import canonical
 from dockgate.shared.errors import DockgateError
 
@@ -366,7 +366,9 @@ def test_a_sweep_ends_in_time_and_takes_the_pressing_first(aws: Account, capsys:
 def test_an_image_in_two_repositories_is_judged_by_each_ones_waivers(aws: Account) -> None:
     """By neither's where the action names no repository: everyone who may push could copy the image to one."""
     waiver = Waiver("w1", "ann", "known", "CVE-2024-0001", repository="other", until="2027-01-01T00:00:00Z")
-    aws.get_client("s3").put_object(Bucket="verdicts", Key="waivers.json", Body=canonical.encode(Waivers((waiver,))))
+    aws.get_client("s3").put_object(
+        Bucket="verdicts", Key="waivers.json", Body=canonical.encode(ExemptionSet((waiver,)))
+    )
     handlers = aws.make_functions(DOCKGATE_WAIVERS="s3://verdicts/waivers.json")
     own_token, other_token = aws.ask(IMAGE), aws.ask(IMAGE, Image_Repository="other")
     unnamed_token = aws.ask(IMAGE, Image_Repository="")

@@ -18,7 +18,7 @@ from tests.aws.fakes.codepipeline import Pipeline
 
 from dockgate.aws.messages import parse_custom_data
 from dockgate.aws.pipelines import LONGEST_WAIT_DAYS
-from dockgate.gate.model import Waiver, Waivers
+from dockgate.gate.model import ExemptionSet, Waiver
 from dockgate.shared import canonical
 from dockgate.shared.errors import UsageError
 
@@ -180,7 +180,7 @@ def test_a_message_that_names_another_image_rejects_nothing(scanned_account: Acc
 def test_a_message_does_not_choose_the_waivers_of_another_repository(scanned_account: Account) -> None:
     waiver = Waiver("w1", "ann", "known", "CVE-2024-0001", repository="other", until="2027-01-01T00:00:00Z")
     scanned_account.get_client("s3").put_object(
-        Bucket="verdicts", Key="waivers.json", Body=canonical.encode(Waivers((waiver,)))
+        Bucket="verdicts", Key="waivers.json", Body=canonical.encode(ExemptionSet((waiver,)))
     )
     token = scanned_account.ask(IMAGE)
     handlers = scanned_account.make_functions(DOCKGATE_WAIVERS="s3://verdicts/waivers.json")
@@ -227,7 +227,7 @@ OURS = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com"
 def test_a_repository_may_be_named_with_our_registry(scanned_account: Account, registry: str) -> None:
     waiver = Waiver("w1", "ann", "known", "CVE-2024-0001", repository=REPOSITORY, until="2027-01-01T00:00:00Z")
     scanned_account.get_client("s3").put_object(
-        Bucket="verdicts", Key="waivers.json", Body=canonical.encode(Waivers((waiver,)))
+        Bucket="verdicts", Key="waivers.json", Body=canonical.encode(ExemptionSet((waiver,)))
     )
     handlers = scanned_account.make_functions(DOCKGATE_WAIVERS="s3://verdicts/waivers.json")
     name = f"{registry}/{REPOSITORY}"

@@ -20,7 +20,7 @@ from tests.aws.account import (
 from dockgate.aws.functions.handlers import Functions
 from dockgate.aws.functions.table import Table
 from dockgate.aws.scans import ScanState
-from dockgate.gate.model import Waiver, Waivers
+from dockgate.gate.model import ExemptionSet, Waiver
 from dockgate.shared import canonical
 
 IMAGE, OTHER_IMAGE = digest_of(1), digest_of(2)
@@ -129,7 +129,9 @@ def test_a_returning_image_is_reported_again_with_its_old_deadline(aws: Account)
 
 def test_a_waiver_that_lapses_leaves_the_service_at_risk(aws: Account) -> None:
     waiver = Waiver("w1", "ann", "until Friday", "CVE-2024-0007", until="2026-11-20T00:00:00Z")
-    aws.get_client("s3").put_object(Bucket="verdicts", Key="waivers.json", Body=canonical.encode(Waivers((waiver,))))
+    aws.get_client("s3").put_object(
+        Bucket="verdicts", Key="waivers.json", Body=canonical.encode(ExemptionSet((waiver,)))
+    )
     running = Running(aws, DOCKGATE_WAIVERS="s3://verdicts/waivers.json")
     running.handlers.sweep(running.add_finding())
     assert (running.read_deadline(), running.receive_notices()) == (None, [])

@@ -14,7 +14,7 @@ from dockgate.gate.fleet.model import (
     FleetWaivers,
     LayerOrigin,
 )
-from dockgate.gate.model import Policy, VerdictCase, Waivers
+from dockgate.gate.model import ExemptionSet, Policy, VerdictCase
 from dockgate.gate.provenance import ProvenanceFacts
 from dockgate.scanner.model import Inventory, Package
 from dockgate.vulnerabilities.matching import Matcher
@@ -111,7 +111,7 @@ def build_case(
             snapshot,
             coverage=tuple(entry for entry in snapshot.coverage if entry.ecosystem in ecosystems | {*CATALOGUES}),
         ),
-        Waivers(
+        ExemptionSet(
             waivers.select_waivers(fleet_waivers.waivers, item.repository, images, now),
             vex_statements.select_statements(
                 [*fleet_waivers.statements, *attached_statements], images, item.inventories

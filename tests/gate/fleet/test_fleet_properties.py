@@ -292,7 +292,7 @@ fleets = st.builds(Fleet, draw_items(), draw_policy(), draw_snapshot(), fleet_wa
 
 @st.composite
 def draw_dense_fleet(draw: st.DrawFn) -> Fleet:
-    """Fleets of accepted package with accepted finding, so that each exception and each place decides."""
+    """Fleets of accepted package with accepted finding, so that each exemption and each place decides."""
     versions = st.sampled_from(("1.0.0", "1.0.0", "odd"))
     package_strategy = st.builds(
         lambda version, path, layer, owner: replace(make_package("a", version), path=path, layer=layer, owner=owner),
@@ -312,14 +312,14 @@ def draw_dense_fleet(draw: st.DrawFn) -> Fleet:
     under = build_policy(max_findings=limits, vex={"authors": [{"name": "Vendor"}]})
     if draw(st.integers(0, 2)) == 0:
         under = build_policy(forbidden_packages={"packages": ["pkg:npm/a@1.0.0"]})
-    exceptions = draw(st.builds(FleetWaivers, st.lists(waivers, max_size=1).map(tuple)))
+    exemptions = draw(st.builds(FleetWaivers, st.lists(waivers, max_size=1).map(tuple)))
     statement_strategy = statements.map(lambda entry: replace(entry, vulnerabilities=("CVE-2024-0",), author="Vendor"))
     if draw(st.booleans()):
         attached_statements = {draw(st.sampled_from(DIGESTS[:2])): (draw(statement_strategy),)}
-        exceptions = draw(
+        exemptions = draw(
             st.sampled_from((FleetWaivers((), (draw(statement_strategy),)), FleetWaivers((), (), attached_statements)))
         )
-    return Fleet(drawn, under, AdvisorySnapshot((make_advisory("CVE-2024-0", "a"),), COVERED), exceptions)
+    return Fleet(drawn, under, AdvisorySnapshot((make_advisory("CVE-2024-0", "a"),), COVERED), exemptions)
 
 
 @given(st.one_of(fleets, draw_dense_fleet(), draw_dense_fleet()))

@@ -19,14 +19,14 @@ from tests.gate.samples import (
 )
 
 from dockgate.gate import evaluate
-from dockgate.gate.model import ExternalReport, Policy, Remediation, VerdictCase, Violation, Waiver, Waivers
+from dockgate.gate.model import ExemptionSet, ExternalReport, Policy, Remediation, VerdictCase, Violation, Waiver
 from dockgate.gate.remediation.search import find_remediation
 from dockgate.gate.remediation.search_budget import WORK_LIMIT, SearchBudget
 from dockgate.gate.rule import Evaluation, RuleInput
 from dockgate.gate.rules.max_findings import MaxFindings
 from dockgate.scanner.model import Inventory, Package, Unread
 from dockgate.vulnerabilities.matching import Matcher
-from dockgate.vulnerabilities.model import Advisory, AdvisorySnapshot, Range, Rating, Severity, Undetermined
+from dockgate.vulnerabilities.model import Advisory, AdvisorySnapshot, Range, Rating, Severity, UndeterminedFact
 
 CRITICAL, HIGH, MEDIUM, LOW = Severity.CRITICAL, Severity.HIGH, Severity.MEDIUM, Severity.LOW
 
@@ -139,7 +139,7 @@ def test_a_waived_finding_needs_no_upgrade() -> None:
         "0.1.0",
         (make_inventory(*map(make_package, "ab")),),
         existing,
-        Waivers((waiver,)),
+        ExemptionSet((waiver,)),
     )
     assert list_upgraded_versions(evaluate.judge(case, ECOSYSTEMS, RULES).platform_verdicts[0].remediation) == {
         "b": "2.0.0"
@@ -291,7 +291,9 @@ def test_a_waiver_of_a_version_does_not_cover_the_upgraded_one() -> None:
         (make_inventory(make_package("a")),),
         AdvisorySnapshot(tuple(existing), COVERED),
     )
-    (platform_verdict,) = evaluate.judge(replace(case, waivers=Waivers((waiver,))), ECOSYSTEMS, RULES).platform_verdicts
+    (platform_verdict,) = evaluate.judge(
+        replace(case, waivers=ExemptionSet((waiver,))), ECOSYSTEMS, RULES
+    ).platform_verdicts
     assert list_upgraded_versions(platform_verdict.remediation) == {"a": "2.0.0"}
 
 
@@ -331,7 +333,9 @@ def test_few_sets_are_judged_though_a_file_of_the_image_is_unread() -> None:
     judged_counts = []
 
     class Counting(MaxFindings):
-        def judge(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterator[Violation | Undetermined]:
+        def judge(
+            self, rule_input: RuleInput, settings: Mapping[str, object]
+        ) -> Iterator[Violation | UndeterminedFact]:
             judged_counts.append(len(rule_input.matches.findings))
             return super().judge(rule_input, settings)
 
@@ -348,11 +352,13 @@ def test_few_sets_are_judged_though_what_is_undetermined_vanishes_with_upgrades(
     judged_counts = []
 
     class Unsure(MaxFindings):
-        def judge(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterator[Violation | Undetermined]:
+        def judge(
+            self, rule_input: RuleInput, settings: Mapping[str, object]
+        ) -> Iterator[Violation | UndeterminedFact]:
             judged_counts.append(len(rule_input.matches.findings))
             yield from super().judge(rule_input, settings)
             for finding in rule_input.matches.findings:
-                yield Undetermined(finding.package.purl, f"{finding.package.name} cannot be compared.")
+                yield UndeterminedFact(finding.package.purl, f"{finding.package.name} cannot be compared.")
 
     rules = [Unsure() if isinstance(rule, MaxFindings) else rule for rule in RULES]
     content = make_inventory(*map(make_package, names))
@@ -378,7 +384,7 @@ def test_a_search_ends_when_its_budget_is_spent_and_says_so(limit: int, allowed_
         """Doubt each finding, so that counting does not decide, and allow so many: fewer than 0 for never."""
         matches = matcher.match(upgraded_inventory.packages)
         looked_at.append(len(upgraded_inventory.packages) + len(matches.findings))
-        doubts = tuple(Undetermined(finding.package.purl, finding.id) for finding in matches.findings)
+        doubts = tuple(UndeterminedFact(finding.package.purl, finding.id) for finding in matches.findings)
         count = len(matches.findings)
         violations = (Violation("limit", f"{count}", matches.findings, allowed_count),) if count > allowed_count else ()
         return Evaluation(

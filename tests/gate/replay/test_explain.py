@@ -20,7 +20,7 @@ from tests.gate.samples import (
 )
 
 from dockgate.gate import evaluate
-from dockgate.gate.model import BaselineExemptions, ExternalReport, Status, VerdictCase, Waiver, Waivers
+from dockgate.gate.model import BaselineExemptions, ExemptionSet, ExternalReport, Status, VerdictCase, Waiver
 from dockgate.gate.policy import compute_fingerprint, make_policy
 from dockgate.gate.provenance import BUILD_TYPE, BUILDER, ProvenanceFacts, ProvenanceStatement
 from dockgate.gate.replay import case_file
@@ -144,7 +144,7 @@ def test_another_base_image_is_separate_from_own_layers() -> None:
     assert result.changes[1].after == "debian:13"
 
 
-WAIVED = Waivers((Waiver("w", "ana", "It is never called.", "CVE-2024-1", until="2026-12-01T00:00:00Z"),))
+WAIVED = ExemptionSet((Waiver("w", "ana", "It is never called.", "CVE-2024-1", until="2026-12-01T00:00:00Z"),))
 A = make_case("a")
 BASELINE: dict[str, tuple[Inventory, ...]] = {"running": (make_inventory(make_package("a")),)}
 

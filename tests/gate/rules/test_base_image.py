@@ -12,7 +12,7 @@ from dockgate.gate.model import Violation
 from dockgate.gate.rule import RuleInput
 from dockgate.gate.rules.base_image import RULE
 from dockgate.scanner.model import Inventory
-from dockgate.vulnerabilities.model import Matches, Undetermined
+from dockgate.vulnerabilities.model import Matches, UndeterminedFact
 
 A, B, C = ("sha256:" + letter * 64 for letter in "abc")
 DIGESTS = st.sampled_from((A, B, C))
@@ -52,7 +52,7 @@ def test_an_unverified_digest_never_turns_a_rejection_into_a_pass(
     partial, complete = (
         judge_base(make_image(blobs, ids), *_name_bases(allowed_bases)) for ids in (known_ids, tuple(layers))
     )
-    assert partial == complete or [type(entry) for entry in partial] == [Undetermined]
+    assert partial == complete or [type(entry) for entry in partial] == [UndeterminedFact]
 
 
 def test_a_layer_matches_by_its_compressed_digest() -> None:
@@ -74,7 +74,7 @@ def test_an_expired_entry_does_not_exclude_another_with_the_same_layers() -> Non
 def test_a_layer_without_a_digest_is_undetermined(ids: tuple[str, ...]) -> None:
     """As in a root folder."""
     (entry,) = judge_base(make_image(("", ""), ids), {"name": "base", "layers": [A]})
-    assert isinstance(entry, Undetermined)
+    assert isinstance(entry, UndeterminedFact)
 
 
 def _name_bases(allowed_bases: list[list[str]]) -> list[dict[str, object]]:

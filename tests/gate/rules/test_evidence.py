@@ -9,14 +9,14 @@ from dockgate.gate.rule import RuleInput
 from dockgate.gate.rules.evidence import RULE
 from dockgate.scanner.model import Inventory, Unread
 from dockgate.shared.errors import DefinitionError
-from dockgate.vulnerabilities.model import Coverage, Matches, Undetermined
+from dockgate.vulnerabilities.model import Coverage, Matches, UndeterminedFact
 
 FRESH = (Coverage("npm", True, (), CHECKED),)
 
 
 def judge(
     inventory: Inventory,
-    *undetermined_entries: Undetermined,
+    *undetermined_entries: UndeterminedFact,
     coverage: tuple[Coverage, ...] = FRESH,
     **settings: object,
 ) -> list[object]:
@@ -30,7 +30,7 @@ def make_coverage(at: str) -> tuple[Coverage, ...]:
 
 def test_an_unread_file_is_undetermined_unless_the_policy_relaxes_it() -> None:
     torn = make_inventory(make_package("a"), unread_paths=(Unread("app/x", "The file ends too early."),))
-    assert judge(torn) == [Undetermined("app/x", "The file ends too early.", "unread")]
+    assert judge(torn) == [UndeterminedFact("app/x", "The file ends too early.", "unread")]
     assert judge(torn, unread="allow") == []
     assert judge(torn, unread="reject") == [Violation("evidence", "The file ends too early.")]
     assert judge(torn, unread="warn") == [
@@ -40,14 +40,14 @@ def test_an_unread_file_is_undetermined_unless_the_policy_relaxes_it() -> None:
 
 def test_an_image_without_packages_is_undetermined() -> None:
     (result,) = judge(make_inventory())
-    assert isinstance(result, Undetermined)
+    assert isinstance(result, UndeterminedFact)
     assert (result.subject, result.kind) == ("/", "unread")
     assert judge(make_inventory(), unread="allow") == []
 
 
 @pytest.mark.parametrize("kind", ["uncomparable", "uncovered"])
 def test_matching_problems_are_undetermined_and_relaxed_by_kind(kind: str) -> None:
-    entry = Undetermined("pkg:npm/a@1.0.0", "The version cannot be compared.", kind)
+    entry = UndeterminedFact("pkg:npm/a@1.0.0", "The version cannot be compared.", kind)
     other_kind = {"uncomparable": "uncovered", "uncovered": "uncomparable"}[kind]
     others: dict[str, Any] = {other_kind: "allow", "unread": "allow"}
     exception: dict[str, Any] = {kind: "allow"}
@@ -57,18 +57,18 @@ def test_matching_problems_are_undetermined_and_relaxed_by_kind(kind: str) -> No
 
 
 def test_a_named_ecosystem_may_lack_a_feed() -> None:
-    of_docker = Undetermined("vendor:docker.com", "There is no feed for vendor:docker.com.", "uncovered")
-    of_java = Undetermined("Java runtime", "There is no feed for Java runtime.", "uncovered")
+    of_docker = UndeterminedFact("vendor:docker.com", "There is no feed for vendor:docker.com.", "uncovered")
+    of_java = UndeterminedFact("Java runtime", "There is no feed for Java runtime.", "uncovered")
     results = judge(make_inventory(make_package("a")), of_docker, of_java, no_feed_for=["vendor:docker.com", "npm"])
     assert results == [NonBlockingViolation(RuleAction.NOTE, Violation("evidence", of_docker.reason)), of_java]
-    partial = Undetermined("npm", "The feed for npm is partial and omits many.", "uncovered")
+    partial = UndeterminedFact("npm", "The feed for npm is partial and omits many.", "uncovered")
     assert judge(make_inventory(make_package("a")), partial, no_feed_for=["npm"]) == [partial]
-    unread_entry = Undetermined("vendor:docker.com", "It cannot be read.", "unread")
+    unread_entry = UndeterminedFact("vendor:docker.com", "It cannot be read.", "unread")
     assert judge(make_inventory(make_package("a")), unread_entry, no_feed_for=["vendor:docker.com"]) == [unread_entry]
 
 
 def test_an_entry_without_a_known_kind_cannot_be_relaxed() -> None:
-    entry = Undetermined("database", "The version cannot be compared.")
+    entry = UndeterminedFact("database", "The version cannot be compared.")
     everything: dict[str, Any] = dict.fromkeys(("unread", "uncomparable", "uncovered", "stale"), "allow")
     assert judge(make_inventory(make_package("a")), entry, **everything) == [entry]
 
@@ -90,7 +90,7 @@ def test_a_feed_checked_within_the_allowed_days_is_fresh(at: str) -> None:
 )
 def test_a_stale_feed_is_undetermined_with_the_command_that_updates_it(at: str, reason: str) -> None:
     (result,) = judge(make_inventory(make_package("a")), coverage=make_coverage(at))
-    assert isinstance(result, Undetermined)
+    assert isinstance(result, UndeterminedFact)
     assert (result.subject, result.kind) == ("npm", "stale")
     assert reason in result.reason
     assert "`dockgate db update`" in result.reason
@@ -140,7 +140,7 @@ def test_an_invalid_setting_is_refused_with_allowed_values(settings: dict[str, o
 def test_a_report_of_another_scanner_becomes_stale(at: str, reason: str) -> None:
     facts = RuleInput(make_inventory(make_package("a")), Matches((), ()), (), NOW, source="trivy", reported_at=at)
     (result,) = RULE.judge(facts, RULE.parse_settings({}))
-    assert isinstance(result, Undetermined)
+    assert isinstance(result, UndeterminedFact)
     assert (result.subject, result.kind) == ("trivy", "stale")
     assert reason in result.reason
 

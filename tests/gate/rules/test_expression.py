@@ -14,7 +14,7 @@ from dockgate.gate.rule import RuleInput
 from dockgate.gate.rules._cel import compile_expression
 from dockgate.gate.rules.expression import RULE
 from dockgate.shared.errors import DefinitionError
-from dockgate.vulnerabilities.model import Coverage, Finding, Matches, Rating, Severity, Undetermined
+from dockgate.vulnerabilities.model import Coverage, Finding, Matches, Rating, Severity, UndeterminedFact
 
 
 def make_settings(when: str) -> dict[str, object]:
@@ -124,7 +124,7 @@ def test_a_loop_that_exceeds_the_budget_is_undetermined() -> None:
     (result,) = RULE.judge(
         large_input, make_settings("findings.exists(f, findings.exists(g, g.id == 'x' && f.id == 'y'))")
     )
-    assert isinstance(result, Undetermined)
+    assert isinstance(result, UndeterminedFact)
     assert "Iteration budget exceeded" in result.reason
     assert time.process_time() - start < 5
 

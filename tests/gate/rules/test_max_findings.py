@@ -10,7 +10,15 @@ from dockgate.gate.policy import read_untriaged_severity
 from dockgate.gate.rule import RuleInput
 from dockgate.gate.rules.max_findings import RULE
 from dockgate.shared.errors import DefinitionError
-from dockgate.vulnerabilities.model import FIX_UNKNOWN, VERSIONS_ONLY, Finding, Matches, Rating, Severity, Undetermined
+from dockgate.vulnerabilities.model import (
+    FIX_UNKNOWN,
+    VERSIONS_ONLY,
+    Finding,
+    Matches,
+    Rating,
+    Severity,
+    UndeterminedFact,
+)
 
 
 def make_finding(severity: Severity, fixed: str | None = "2.0.0", identity: str = "CVE-2024-1") -> Finding:
@@ -80,7 +88,7 @@ def judge_counts(unlisted_counts: dict[str, int], **settings: object) -> list[st
     results = RULE.judge(facts, RULE.parse_settings(settings))
     texts = []
     for entry in results:
-        assert isinstance(entry, Violation | Undetermined)
+        assert isinstance(entry, Violation | UndeterminedFact)
         texts.append(f"! {entry.message}" if isinstance(entry, Violation) else f"? {entry.reason}")
     return texts
 
@@ -116,7 +124,7 @@ def test_a_finding_with_an_unreported_fix_is_undetermined() -> None:
     findings = (replace(make_finding(Severity.HIGH, fixed=None), note=FIX_UNKNOWN),)
     facts = RuleInput(make_inventory(), Matches(findings, ()), (), NOW, source="sarif")
     (result,) = RULE.judge(facts, RULE.parse_settings({"HIGH": 0, "only_fixable": True}))
-    assert isinstance(result, Undetermined)
+    assert isinstance(result, UndeterminedFact)
     assert list(RULE.judge(facts, RULE.parse_settings({"HIGH": 1, "only_fixable": True}))) == []
     (result,) = RULE.judge(facts, RULE.parse_settings({"HIGH": 0}))
     assert isinstance(result, Violation)
@@ -130,10 +138,10 @@ def test_an_unknown_fix_in_our_own_advisories_is_undetermined(note: str) -> None
     )
     facts = RuleInput(make_inventory(), Matches(unknown, ()), (), NOW)
     (entry,) = RULE.judge(facts, RULE.parse_settings({"HIGH": 0, "only_fixable": True}))
-    assert isinstance(entry, Undetermined)
+    assert isinstance(entry, UndeterminedFact)
     assert "has a fix, and only findings with a fix count: up to 1 may count as HIGH" in entry.reason
     (entry,) = RULE.judge(facts, RULE.parse_settings({"total": 0, "only_fixable": True}))
-    assert isinstance(entry, Undetermined)
+    assert isinstance(entry, UndeterminedFact)
     assert list(RULE.judge(facts, RULE.parse_settings({"HIGH": 1, "only_fixable": True}))) == []
 
 

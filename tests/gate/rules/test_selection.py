@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from tests.gate.samples import NOW, make_inventory, make_package
 
 from dockgate.gate.model import Violation
-from dockgate.gate.rule import Exemption, RuleInput, make_finding_key
+from dockgate.gate.rule import BaselineExemption, RuleInput, make_finding_key
 from dockgate.gate.rules import _selection
 from dockgate.gate.rules.max_findings import RULE
 from dockgate.scanner.model import Inventory
@@ -59,7 +59,7 @@ def select_ids(rule_input: RuleInput, raw: dict[str, object]) -> set[str]:
 def test_unknown_values_never_exclude_a_finding(
     selected_findings: tuple[Finding, ...], raw_settings: dict[str, object]
 ) -> None:
-    baselines = {"running": {make_finding_key(finding): Exemption() for finding in selected_findings[::2]}}
+    baselines = {"running": {make_finding_key(finding): BaselineExemption() for finding in selected_findings[::2]}}
     full = RuleInput(make_image(1), Matches(selected_findings, ()), (), NOW, baseline_findings=baselines)
     counted_ids = select_ids(full, raw_settings)
     undated_findings = tuple(replace(finding, published=None, fixed_at=None) for finding in selected_findings)

@@ -234,6 +234,6 @@ def test_an_approval_is_not_taken_back_by_what_was_known_before_it(system: Serve
     followed_image.set_advisories(is_bad=False)
     system.clock.ahead += timedelta(days=1)
     followed_image.approve_image("two")
-    system.store.followed_images.settle(*system.use_cases.approved_images.clock.compute_settled_times())
+    system.store.followed_images.settle(*system.use_cases.approved_images.clock.compute_settling_times())
     followed_image.review()
     assert followed_image.list_messages("two") == []

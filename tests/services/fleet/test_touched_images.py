@@ -19,8 +19,8 @@ from dockgate.scanner.model import Inventory
 from dockgate.services.fleet.contents import FleetContents
 from dockgate.services.fleet.judging import FleetJudging, JudgedImage
 from dockgate.services.fleet.touched_images import WILDCARDS_LIMIT
-from dockgate.services.policies.selection import UsablePolicy
-from dockgate.services.verdicts.waivers import ServerExceptions
+from dockgate.services.policies.selection import LoadedPolicy
+from dockgate.services.verdicts.waivers import ServerExemptions
 from dockgate.shared.digest import compute_digest
 from dockgate.shared.timestamps import format_time
 from dockgate.store.records import PushedImage, ReportScope, VexRecord
@@ -34,11 +34,11 @@ class RecordingJudging(FleetJudging):
     judged_images: list[int] = field(default_factory=list)
 
     def judge(
-        self, usable: UsablePolicy, parts: Iterable[FleetContents], exceptions: ServerExceptions
+        self, usable: LoadedPolicy, parts: Iterable[FleetContents], exemptions: ServerExemptions
     ) -> Iterator[JudgedImage]:
         all_parts = list(parts)
         self.judged_images.extend(image.id for contents in all_parts for image in contents.images)
-        return FleetJudging.judge(self, usable, all_parts, exceptions)
+        return FleetJudging.judge(self, usable, all_parts, exemptions)
 
 
 @pytest.fixture(params=FACTORIES)

@@ -106,7 +106,7 @@ def scan_image(store: Store, repository: str, scanner: str | None, *packages: Pa
 
 
 def get_scanner_version(store: Store, image: str) -> str | None:
-    scan = store.images.scan(image)
+    scan = store.images.find_newest_scan(image)
     assert scan is not None
     assert (scan.state, scan.number) == (ScanState.DONE, 1)
     return scan.scanner
@@ -251,7 +251,7 @@ def test_an_image_that_cannot_be_read_keeps_what_was_found_and_is_tried_after_a_
 
 def test_a_scan_that_is_requested_meanwhile_wins(store: Store) -> None:
     image = scan_image(store, "web", OLD)
-    scan = store.images.scan(image)
+    scan = store.images.find_newest_scan(image)
     assert scan is not None
     store.images.request_new_scan(image, "web", scan.number, NOW)
     assert not store.rescans.record(scan, list_platforms(make_inventory(image, make_package("idna", "3.6"))), NEW, NOW)
@@ -260,7 +260,7 @@ def test_a_scan_that_is_requested_meanwhile_wins(store: Store) -> None:
 
 def test_recording_twice_changes_nothing(store: Store) -> None:
     image = scan_image(store, "web", OLD)
-    scan = store.images.scan(image)
+    scan = store.images.find_newest_scan(image)
     assert scan is not None
     assert store.rescans.record(scan, list_platforms(make_inventory(image, make_package("idna", "3.6"))), NEW, NOW)
     assert not store.rescans.record(scan, list_platforms(make_inventory(image)), NEW, NOW)

@@ -133,13 +133,13 @@ def test_an_advisory_that_came_during_a_deploy_marks_what_runs_since(steps: Step
     steps.deployments.deploy(first := steps.prepare_deploy("before"), steps.deployments.register_revision(first))
     key = steps.prepare_deploy("after")
     definition = steps.deployments.register_revision(key)
-    existing = steps.evaluate_changed({})
+    existing = steps.judge_changed({})
     steps.deployments.deploy(key, definition)
     steps.system.advisories.advisories.append(make_advisory("after", Severity.CRITICAL, "2"))
-    existing = steps.evaluate_changed(existing)
+    existing = steps.judge_changed(existing)
     assert "CRITICAL" in (steps.store.services.get("web").at_risk or "")
     steps.system.advisories.advisories.pop()
-    steps.evaluate_changed(existing)
+    steps.judge_changed(existing)
     assert steps.store.services.get("web").at_risk is None
 
 
@@ -149,7 +149,7 @@ def test_a_policy_that_is_removed_meanwhile_says_so_or_has_judged(steps: Steps, 
     system, effects = steps.system, Effects()
     clock, policies = system.server.clock, Going(system.server.policies, readings)
     use_cases = make_use_cases(system.adapters, system.options, clock, effects, NotStarted(), policies)
-    steps.evaluate_changed({}, use_cases.service_risk)
+    steps.judge_changed({}, use_cases.service_risk)
     service = steps.store.services.get("web")
     assert service.at_risk is None
     assert ("every policy that judged it was removed since" in (service.cannot_judge or "")) == (readings < 2)

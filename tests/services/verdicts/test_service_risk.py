@@ -52,7 +52,7 @@ def test_a_service_whose_execution_is_gone_is_judged_like_the_others(steps: Step
         add_service(steps, name)
     forget_execution(steps)
     publish(steps)
-    steps.evaluate_changed({})
+    steps.judge_changed({})
     assert all(steps.store.services.get(name).at_risk for name in ("api", "web", "zzz"))
 
 
@@ -83,12 +83,12 @@ def test_a_service_that_cannot_be_judged_stops_no_other_and_says_so(steps: Steps
     verdicts = steps.use_cases.service_risk.verdicts
     failing = Failing(**{name: getattr(verdicts, name) for name in verdicts.__dataclass_fields__})
     publish(steps)
-    risks = steps.evaluate_changed({}, replace(steps.use_cases.service_risk, verdicts=failing))
+    risks = steps.judge_changed({}, replace(steps.use_cases.service_risk, verdicts=failing))
     assert risks.keys() == {"api", "zzz"}
     assert all(steps.store.services.get(name).at_risk for name in ("api", "zzz"))
     web = steps.store.services.get("web")
     assert (bool(web.at_risk), web.cannot_judge) == (False, "judging it failed: internal error: KeyError")
-    steps.evaluate_changed(risks)
+    steps.judge_changed(risks)
     web = steps.store.services.get("web")
     assert (bool(web.at_risk), web.cannot_judge) == (True, None)
 

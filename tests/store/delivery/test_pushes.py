@@ -27,7 +27,7 @@ def record(push: str, ref: str = MAIN, old: str = NO_OBJECT, new: str = A, who: 
 def accept(store: Store, *records: PushRecord, commits: tuple[str, ...] = ()) -> list[PushRecord]:
     accepted_pushes = [replace(request, accepted=True) for request in records]
     for _ in range(2):
-        store.pushes.accept(records[0].push, accepted_pushes, commits)
+        store.pushes.complete(records[0].push, accepted_pushes, commits)
     return accepted_pushes
 
 
@@ -46,7 +46,7 @@ def test_a_push_is_unfinished_until_it_is_accepted(store: Store) -> None:
 def test_a_push_that_moved_nothing_leaves_nothing(store: Store) -> None:
     store.pushes.add_requested([record("one")])
     for _ in range(2):
-        store.pushes.accept("one", [], [])
+        store.pushes.complete("one", [], [])
     assert list(store.pushes.list_unfinished("web")) == list(store.pushes.list_for_ref("web", MAIN)) == []
 
 

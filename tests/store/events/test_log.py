@@ -8,9 +8,9 @@ import pytest
 from tests.store.factories import FACTORIES, LATER, NOW, open_store_of_kind
 
 from dockgate.events.envelope import NewEvent, StoredEvent
+from dockgate.events.topics import GroupedEvent, Reopening
 from dockgate.shared.errors import NotFoundError
 from dockgate.store import Store
-from dockgate.store.events.cursor import GroupedEvent, Reopening
 from dockgate.store.events.log import append_events
 from dockgate.store.records import OutboxEntry, OutboxKind
 

@@ -8,7 +8,7 @@ import pytest
 from tests.store.factories import FACTORIES, LATER, NOW, PIPELINE, open_store_of_kind
 
 from dockgate.delivery.model import Action, ActionType, Pipeline, Stage
-from dockgate.events.model import Event, EventKind
+from dockgate.events.model import PushEvent, PushKind
 from dockgate.shared.errors import NotFoundError
 from dockgate.store import Store
 
@@ -28,7 +28,7 @@ def record_heads(store: Store, **heads: str) -> list[str]:
 def test_a_new_branch_is_a_push(store: Store) -> None:
     (event,) = store.push_events.record_heads("web", {"team/main": A}, NOW)
     detail = {"repository": "web", "branch": "team/main", "commit": A}
-    assert event == Event("push/web/team/main/1-aaaaaaaaaaaa", EventKind.REPOSITORY_PUSH, detail, NOW)
+    assert event == PushEvent("push/web/team/main/1-aaaaaaaaaaaa", PushKind.REPOSITORY_PUSH, detail, NOW)
     assert list(store.push_events.record_heads("web", {"team/main": A}, LATER)) == []
     assert list(store.push_events.list_unhandled()) == [event]
 

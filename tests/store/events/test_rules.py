@@ -12,12 +12,12 @@ from tests.store.factories import FACTORIES, add_to_outbox, open_store_of_kind
 
 from dockgate.events.input_template import Input
 from dockgate.events.rule import QuietHours, Rule, RuleTarget, Target, TargetType
+from dockgate.events.topics import GroupedEvent, Reopening
 from dockgate.shared.errors import ConflictError, NotFoundError, StoreError
 from dockgate.shared.timestamps import format_time
 from dockgate.store import Store
-from dockgate.store.events.cursor import GroupedEvent, Reopening
 from dockgate.store.events.receivers import FAILURES_LIMIT, QueueLength
-from dockgate.store.events.rules import EventTargets
+from dockgate.store.events.rules import EventTargetTable
 from dockgate.store.events.secret_box import KEY_FILE, SecretBox
 from dockgate.store.records import EntryState, OutboxEntry, OutboxKind
 
@@ -88,9 +88,9 @@ def test_the_key_is_private_and_no_secret_is_readable_in_the_data_folder(tmp_pat
         assert stat.S_IMODE(key.stat().st_mode) == 0o600
         for file in tmp_path.rglob("*"):
             assert not file.is_file() or b"very-secret" not in file.read_bytes()
-        other_targets = EventTargets(store.database, SecretBox(tmp_path))
+        other_targets = EventTargetTable(store.database, SecretBox(tmp_path))
         with pytest.raises(StoreError, match=KEY_FILE):
-            EventTargets(store.database, SecretBox(key.parent / "..")).read_secrets("chat")
+            EventTargetTable(store.database, SecretBox(key.parent / "..")).read_secrets("chat")
         assert other_targets is not None
 
 

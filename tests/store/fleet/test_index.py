@@ -17,9 +17,9 @@ from dockgate.store.fleet.changes import FINDINGS_LIMIT, VULNERABILITIES_LIMIT
 from dockgate.store.fleet.due_images import DueChanges
 from dockgate.store.fleet.findings import MatchResult, Source
 from dockgate.store.fleet.index import NewBundle, NewImage, NewPlatform
-from dockgate.store.fleet.judging import JudgedFrom, Placement
+from dockgate.store.fleet.judging import FleetJudgingInputs, Placement
 from dockgate.store.fleet.records import Change, Component, FleetVerdict, ImageBundle, UndeterminedEntry, Vulnerability
-from dockgate.vulnerabilities.model import Coverage, Finding, Rating, Severity, Undetermined
+from dockgate.vulnerabilities.model import Coverage, Finding, Rating, Severity, UndeterminedFact
 
 FLASK = Component("PyPI", "Flask", "0.12", "pkg:pypi/flask@0.12", "flask", "0.12")
 ZLIB = Component("Debian:13", "zlib1g", "1.3", "pkg:deb/debian/zlib1g@1.3?distro=debian-13", "zlib", "1.3")
@@ -81,7 +81,9 @@ def test_changes_of_an_image_are_due_until_it_was_judged_after_them(store: Store
     verdicts = [FleetVerdict("default", image, Status.APPROVED, (0,) * len(Severity), None, NOW)]
     for judged_images, postponed_images, count in (((), (), 1), ((first,), (IMAGE,), 1), ((first,), (), 1)):
         changes = DueChanges(frozenset(judged_images), frozenset(postponed_images))
-        store.fleet_verdicts.record("default", verdicts, NOW, lambda _: [], JudgedFrom("inputs", "source"), changes)
+        store.fleet_verdicts.record(
+            "default", verdicts, NOW, lambda _: [], FleetJudgingInputs("inputs", "source"), changes
+        )
         assert [len(numbers) for numbers in store.due_images.list().values()] == [count]
     (second,) = store.due_images.list()[IMAGE]
     assert second != first
@@ -99,12 +101,12 @@ def test_it_is_unknown_from_what_images_are_judged_while_only_some_verdicts_are_
     store.fleet.add(NEW)
     image = next(store.fleet.iterate_images()).id
     verdict = FleetVerdict("default", image, Status.APPROVED, (0,) * len(Severity), None, NOW)
-    judged_from = JudgedFrom("inputs", "source", frozenset({"w1", "w2"}), frozenset({"1/1"}))
-    for each in (judged_from, None, judged_from):
+    judging_inputs = FleetJudgingInputs("inputs", "source", frozenset({"w1", "w2"}), frozenset({"1/1"}))
+    for each in (judging_inputs, None, judging_inputs):
         for _ in range(2):
             store.fleet_verdicts.record("default", [verdict], NOW, lambda _: [], each)
-            assert store.fleet_judging.find_judged_from("default") == each
-    assert store.fleet_judging.find_judged_from("other") is None
+            assert store.fleet_judging.find_judging_inputs("default") == each
+    assert store.fleet_judging.find_judging_inputs("other") is None
 
 
 def test_a_scan_that_finds_the_same_is_indexed_once_and_changes_nothing_else(store: Store) -> None:
@@ -162,13 +164,13 @@ def test_components_without_a_feed_are_uncovered(store: Store) -> None:
     assert store.fleet.list_uncovered_components(partial) == [numbers[ZLIB]]
 
 
-def match_result(store: Store, *findings: Finding, doubts: tuple[Undetermined, ...] = ()) -> MatchResult:
+def match_result(store: Store, *findings: Finding, doubts: tuple[UndeterminedFact, ...] = ()) -> MatchResult:
     return MatchResult(number_components(store)[FLASK], findings, doubts)
 
 
 def test_findings_of_new_components(store: Store) -> None:
     store.fleet.add(NEW)
-    results = [match_result(store, FINDING, doubts=(Undetermined("", "odd", "uncomparable", ("CVE-2",)),))]
+    results = [match_result(store, FINDING, doubts=(UndeterminedFact("", "odd", "uncomparable", ("CVE-2",)),))]
     assert not store.fleet_findings.record_new(results, SOURCE, NOW)
     assert store.fleet_findings.begin(SOURCE, NOW)
     assert not store.fleet_findings.begin(SOURCE, NOW)

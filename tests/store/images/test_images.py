@@ -8,10 +8,11 @@ import pytest
 from tests.store.factories import FACTORIES, IMAGE, LATER, NOW, open_store_of_kind
 
 from dockgate.delivery.registry_access import SERVER
-from dockgate.events.model import Event, EventKind
+from dockgate.events.model import PushEvent, PushKind
 from dockgate.gate import evaluate
 from dockgate.gate.model import (
     BaselineExemptions,
+    ExemptionSet,
     ExternalReport,
     PlatformVerdict,
     Remediation,
@@ -21,7 +22,6 @@ from dockgate.gate.model import (
     VerdictCase,
     Violation,
     Waiver,
-    Waivers,
 )
 from dockgate.gate.policy import encode_policy, make_policy
 from dockgate.scanner.model import Distribution, Inventory, Package, Unread
@@ -39,7 +39,7 @@ from dockgate.vulnerabilities.model import (
     Range,
     Rating,
     Severity,
-    Undetermined,
+    UndeterminedFact,
 )
 
 LATEST = "2998-01-01T00:00:00.000Z"
@@ -61,7 +61,7 @@ CASE = VerdictCase(
     "0.1.0",
     (INVENTORY,),
     SNAPSHOT,
-    Waivers((Waiver("w1", "ana", "No such code is run.", "CVE-1", until=LATER),)),
+    ExemptionSet((Waiver("w1", "ana", "No such code is run.", "CVE-1", until=LATER),)),
     {"approved": (replace(INVENTORY, image="sha256:c"),)},
     (ExternalReport("trivy", NOW, INVENTORY, Matches((FINDING,), ())),),
     baseline_exemptions={"approved": BaselineExemptions(NOW, (("CVE-1", "PyPI", "flask"),))},
@@ -78,7 +78,7 @@ VERDICT = Verdict(
             Status.REJECTED,
             {"HIGH": 1},
             (Violation("max_findings", "1 HIGH, 0 allowed", (FINDING,)),),
-            (Undetermined("a/\udce4", "cut off"),),
+            (UndeterminedFact("a/\udce4", "cut off"),),
             (FINDING,),
             Remediation((Upgrade("pkg:pypi/flask@0.12", "flask", "0.12", "1.0", ("CVE-1",)),), is_sufficient=True),
         ),
@@ -115,7 +115,7 @@ def test_a_tag_keeps_the_time_of_the_latest_push_of_each_digest(store: Store) ->
 
 def push(store: Store, event: str, digest: str, by: str = "", tag: str = "1", at: str = NOW) -> None:
     detail = {"repository": "web", "tag": tag, "digest": digest, "by": by}
-    store.images.accept_push(Event(event, EventKind.IMAGE_PUSH, detail, at))
+    store.images.record_push(PushEvent(event, PushKind.IMAGE_PUSH, detail, at))
 
 
 def test_the_pusher_of_a_digest_is_kept_and_the_server_replaces_people(store: Store) -> None:
@@ -272,25 +272,25 @@ def test_unknown_digests_are_not_found(store: Store) -> None:
 
 
 def test_a_push_is_stored_once_with_its_event_and_a_scan_request(store: Store) -> None:
-    event = Event("registry/1", EventKind.IMAGE_PUSH, {"repository": "web", "digest": IMAGE, "tag": "1"}, NOW)
-    accepted_push = store.images.accept_push(event)
+    event = PushEvent("registry/1", PushKind.IMAGE_PUSH, {"repository": "web", "digest": IMAGE, "tag": "1"}, NOW)
+    accepted_push = store.images.record_push(event)
     assert accepted_push is not None
     assert (accepted_push.state, accepted_push.number, accepted_push.repository) == (ScanState.REQUESTED, 1, "web")
-    assert store.images.accept_push(event) is None
+    assert store.images.record_push(event) is None
     assert list(store.push_events.list_unhandled()) == []
     assert [(image.repository, image.tag, image.pushed_at) for image in store.images.list_pushed()] == [
         ("web", "1", NOW)
     ]
-    judge_image = store.images.accept_push(replace(event, id="registry/2", at=LATER))
+    judge_image = store.images.record_push(replace(event, id="registry/2", at=LATER))
     assert judge_image == accepted_push
 
 
 def test_a_push_that_is_reported_late_moves_no_tag_back(store: Store) -> None:
     """EventBridge and webhooks keep no order: `pushed_at` says when a push was."""
     newer = {"repository": "web", "tag": "1", "digest": "sha256:newer", "pushed_at": LATER}
-    store.images.accept_push(Event("newer", EventKind.IMAGE_PUSH, newer, LATER))
+    store.images.record_push(PushEvent("newer", PushKind.IMAGE_PUSH, newer, LATER))
     late = {"repository": "web", "tag": "1", "digest": "sha256:late", "pushed_at": NOW}
-    scan = store.images.accept_push(Event("late", EventKind.IMAGE_PUSH, late, LATER))
+    scan = store.images.record_push(PushEvent("late", PushKind.IMAGE_PUSH, late, LATER))
     assert scan is not None
     assert scan.image == "sha256:late"
     assert store.tag_history.find_digest("web", "1") == "sha256:newer"

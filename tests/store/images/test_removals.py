@@ -120,7 +120,7 @@ def test_an_image_that_is_deleted_before_it_is_indexed_stays_out_of_the_index(st
     for _ in range(2):
         assert store.image_removals.remove("web", IMAGE, LATER)
     assert store.images.list_unindexed(1) == []
-    assert store.images.scan(IMAGE) is None
+    assert store.images.find_newest_scan(IMAGE) is None
 
 
 def test_locations_are_listed_in_parts(store: Store) -> None:

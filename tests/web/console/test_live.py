@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 import pytest
 
 from dockgate.events.envelope import StoredEvent
-from dockgate.identity.model import Caller, Permission, Principal, Project, ProjectRole, Role, Token
+from dockgate.identity.model import Caller, Permission, Principal, ProjectRole, RepositoryScope, Role, Token
 from dockgate.shared.errors import BusyError, StoreError
 from dockgate.web.console import live
 from dockgate.web.console.live import LiveChanges
@@ -149,7 +149,7 @@ LIMITED = Principal("ben", (), project_roles=(ProjectRole(Role.VIEWER, "team/*")
 @pytest.mark.parametrize(
     "caller",
     [
-        Caller(LIMITED, projects={Permission.READ: Project(("team/*",))}),
+        Caller(LIMITED, projects={Permission.READ: RepositoryScope(("team/*",))}),
         Caller(EVERYWHERE.principal, Token("t", "ann", "", AT, AT, repositories=("team/*",))),
     ],
     ids=["roles", "token"],

@@ -7,7 +7,7 @@ import pytest
 
 from dockgate.delivery.model import Execution, RunState
 from dockgate.gate.model import Status, Waiver
-from dockgate.identity.model import Caller, Permission, Principal, Project, ProjectRole, Role
+from dockgate.identity.model import Caller, Permission, Principal, ProjectRole, RepositoryScope, Role
 from dockgate.store.records import WaiverRecord
 from dockgate.web.console.pages.overview import describe_change, list_own_ending_waivers, list_own_failures
 
@@ -16,7 +16,7 @@ ADA = Caller(Principal("ada", (Role.ADMIN,), "ada@example.org"))
 VIEWER = Caller(Principal("vic", (Role.VIEWER,)))
 DEVELOPER = Caller(
     Principal("dev", (Role.VIEWER,), project_roles=(ProjectRole(Role.DEVELOPER, "web"),)),
-    projects={Permission.RUN: Project(("web",), frozenset({"Web"}))},
+    projects={Permission.RUN: RepositoryScope(("web",), frozenset({"Web"}))},
 )
 SECURITY = Caller(Principal("sec", (Role.SECURITY,)))
 EXECUTIONS = [

@@ -86,11 +86,11 @@ class ApprovalMatcher:
         if request.digest:
             new = self.waits.record_request(request)
             self.log_event("ApprovalAsked", digest=request.digest, pipeline=request.pipeline, again=not new)
-            self.decide(request.digest)
+            self.settle(request.digest)
         elif (pending := self.pipelines.find(request)) is None:
             self.log_event("ApprovalUnlisted", digest="", pipeline=request.pipeline, reason=_NOT_LISTED)
         elif self._record(pending):
-            self.decide(pending.request.require_digest())
+            self.settle(pending.request.require_digest())
 
     def _record(self, pending: PendingApproval) -> bool:
         """Record an approval that CodePipeline lists; returns whether it was new.
@@ -121,9 +121,9 @@ class ApprovalMatcher:
         """Record the end of a scan, and answer the approvals of the image and of indexes that contain it."""
         self.waits.record_scan(scan)
         self.log_event("ScanEnded", digest=scan.digest, repository=scan.repository, status=scan.status)
-        self.decide(scan.digest)
+        self.settle(scan.digest)
 
-    def decide(self, digest: str) -> None:
+    def settle(self, digest: str) -> None:
         """Answer the approvals of an image if it can be judged.
 
         Raises the first fault after all were tried; the sweep retries.

@@ -13,7 +13,7 @@ from dockgate.aws.functions.settings import Settings
 from dockgate.aws.scans import ScanState
 from dockgate.gate import evaluate, rules, waivers
 from dockgate.gate.external import ReadContext, inspector
-from dockgate.gate.model import Policy, Verdict, VerdictCase, Waiver, Waivers
+from dockgate.gate.model import ExemptionSet, Policy, Verdict, VerdictCase, Waiver
 from dockgate.gate.policy import REFERENCE_RULE, decode_policy, make_policy
 from dockgate.scanner.ports import Ecosystem
 from dockgate.shared import canonical
@@ -104,7 +104,7 @@ class Verdicts:
             policy=self.read_policy(),
             now=now,
             engine=__version__,
-            waivers=Waivers(
+            waivers=ExemptionSet(
                 waivers.select_waivers(
                     self._read_waivers(), repository if is_named else None, (digest, *scan_state.documents), now
                 )
@@ -156,7 +156,7 @@ class Verdicts:
     def _read_waivers(self) -> Sequence[Waiver]:
         if not self._settings.waivers:
             return ()
-        return canonical.decode(Waivers, self._read_document(self._settings.waivers)).waivers
+        return canonical.decode(ExemptionSet, self._read_document(self._settings.waivers)).waivers
 
     def _read_document(self, location: str) -> bytes:
         """The document at s3://BUCKET/KEY or ssm:NAME."""

@@ -20,7 +20,7 @@ from dockgate.aws.stack.cloudformation import (
 )
 from dockgate.aws.stack.parameters import expand_arns, list_names, list_pipelines, read_template
 from dockgate.aws.stack.stack_bucket import StackBucket
-from dockgate.gate.model import Policy, Waivers
+from dockgate.gate.model import ExemptionSet, Policy
 from dockgate.shared.errors import DeployError, NotFoundError, UsageError
 
 # CloudFormation allows longer names; those of functions and roles start with it and have at most 64 characters.
@@ -50,7 +50,7 @@ class StackSpec:
     first_commit: bytes
     policy: Policy | None = None
     policy_parameter: str | None = None
-    waivers: Waivers | None = None
+    waivers: ExemptionSet | None = None
     parameters: Mapping[str, str] = field(default_factory=dict)
     should_manage_scanning: bool = False
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from dockgate.aws.stack.account import Account, explain_errors
 from dockgate.aws.stack.data_resources import Resource
-from dockgate.gate.model import Policy, Waivers
+from dockgate.gate.model import ExemptionSet, Policy
 from dockgate.gate.policy import encode_policy
 from dockgate.shared import canonical
 from dockgate.shared.digest import get_hex
@@ -90,7 +90,7 @@ class StackBucket:
         """Store the policy in canonical form; returns its key."""
         return self._put(f"policies/{get_hex(policy.digest)}.json", encode_policy(policy))
 
-    def put_waivers(self, waivers: Waivers) -> str:
+    def put_waivers(self, waivers: ExemptionSet) -> str:
         """Store the waivers in canonical form; returns its key."""
         body = canonical.encode(waivers)
         return self._put(f"waivers/{hashlib.sha256(body).hexdigest()}.json", body)

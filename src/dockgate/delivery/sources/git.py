@@ -88,7 +88,7 @@ class GitHost(RepositoryHost):
         return {ref: object_id for object_id, _, ref in (line.partition(" ") for line in lines.splitlines())}
 
     @override
-    def commit(self, repository: str, revision: str) -> Commit:
+    def get_commit(self, repository: str, revision: str) -> Commit:
         git_dir = get_git_dir(self._folder, repository)
         name = _resolve_id(git_dir, repository, revision)
         form = "--format=%H%x00%an <%ae>%x00%ad%x00%B"

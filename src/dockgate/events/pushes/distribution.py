@@ -8,7 +8,7 @@ has no media type, and that of a tag no digest. The envelope does not name its r
 from collections.abc import Iterator
 from typing import Any
 
-from dockgate.events.ports import Pushes, RegistryDeletion, RegistryPush
+from dockgate.events.ports import PushNotificationFormat, RegistryDeletion, RegistryPush
 from dockgate.shared.interfaces import override
 
 MANIFESTS = (
@@ -19,7 +19,7 @@ MANIFESTS = (
 )
 
 
-class DistributionPushes(Pushes):
+class DistributionPushes(PushNotificationFormat):
     """Notifications of CNCF Distribution."""
 
     name = "distribution"

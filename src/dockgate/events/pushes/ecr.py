@@ -10,12 +10,12 @@ account.dkr.ecr.region.amazonaws.com, with .cn behind it in China. EventBridge a
 from collections.abc import Iterator
 from typing import Any
 
-from dockgate.events.ports import Pushes, RegistryDeletion, RegistryPush
+from dockgate.events.ports import PushNotificationFormat, RegistryDeletion, RegistryPush
 from dockgate.shared.aws import EcrRegistry
 from dockgate.shared.interfaces import override
 
 
-class EcrPushes(Pushes):
+class EcrPushes(PushNotificationFormat):
     """`ECR Image Action` events of Amazon EventBridge."""
 
     name = "ecr"

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from dockgate.events.ports import Pushes, RegistryDeletion, RegistryPush
+from dockgate.events.ports import PushNotificationFormat, RegistryDeletion, RegistryPush
 from dockgate.shared.digest import is_digest
 from dockgate.shared.interfaces import override
 from dockgate.shared.timestamps import format_seconds
@@ -20,7 +20,7 @@ PUSH_TYPES = ("PUSH_ARTIFACT", "harbor.artifact.pushed")
 DELETION_TYPES = ("DELETE_ARTIFACT", "harbor.artifact.deleted")
 
 
-class HarborPushes(Pushes):
+class HarborPushes(PushNotificationFormat):
     """Webhooks of Harbor."""
 
     name = "harbor"

@@ -8,11 +8,11 @@ no digest: the tag is looked up when the notification comes, and what it points 
 from collections.abc import Iterator
 from typing import Any
 
-from dockgate.events.ports import Pushes, RegistryPush
+from dockgate.events.ports import PushNotificationFormat, RegistryPush
 from dockgate.shared.interfaces import override
 
 
-class QuayPushes(Pushes):
+class QuayPushes(PushNotificationFormat):
     """Notifications of Quay."""
 
     name = "quay"

@@ -15,7 +15,7 @@ from dockgate.vulnerabilities.model import (
     Finding,
     Matches,
     Rating,
-    Undetermined,
+    UndeterminedFact,
     rank_score,
     rank_undetermined,
     select_highest_score,
@@ -152,12 +152,12 @@ class ReportBuilder:
     user: str | None = None
     findings: list[Finding] = field(default_factory=list)
     packages: list[Package] = field(default_factory=list)
-    undetermined: list[Undetermined] = field(default_factory=list)
+    undetermined: list[UndeterminedFact] = field(default_factory=list)
     unlisted_counts: dict[str, int] = field(default_factory=dict)
     missing_fields: set[str] = field(default_factory=set)
 
     def add_undetermined(self, reason: str, kind: str | None = None) -> None:
-        self.undetermined.append(Undetermined("/", reason, kind))
+        self.undetermined.append(UndeterminedFact("/", reason, kind))
 
     def build(self) -> ExternalReport:
         """Build the report: each finding once, merged from all its entries, and sorted.

@@ -35,15 +35,15 @@ from typing import NamedTuple
 from dockgate.gate import waivers
 from dockgate.gate.active_rules import ActiveRule
 from dockgate.gate.evaluate import count_findings
-from dockgate.gate.fleet.contexts import Context, collect_names
+from dockgate.gate.fleet.exemption_index import Exemptions, collect_names
 from dockgate.gate.fleet.model import FleetComponent, LayerOrigin
-from dockgate.gate.model import Policy, Status, VexStatement, Waivers, select_worst_status
+from dockgate.gate.model import ExemptionSet, Policy, Status, VexStatement, select_worst_status
 from dockgate.gate.policy import COUNTING_RULE
 from dockgate.gate.rule import RuleInput
 from dockgate.gate.vex_statements import PlatformStatements
 from dockgate.scanner.model import Inventory, Package
 from dockgate.shared.timestamps import parse_time, to_datetime
-from dockgate.vulnerabilities.model import Coverage, Finding, Matches, Severity, Undetermined
+from dockgate.vulnerabilities.model import Coverage, Finding, Matches, Severity, UndeterminedFact
 
 # The size of a field. `array` reads numbers of this size at once.
 _BITS, _BYTES = 64, 8
@@ -77,15 +77,15 @@ class ComponentCounts(NamedTuple):
 class Sums:
     """The sums of the counts of an image.
 
-    `is_exact` is false if only the inventory can decide (`Contexts.conditional`). `undetermined` has one entry for each
-    kind and ecosystem. `waived_count` is how many findings are waived. `rejecting_rules` are the names of the rules
-    that the sums violate.
+    `is_exact` is false if only the inventory can decide (`ExemptionIndex.conditional`). `undetermined` has one entry
+    for each kind and ecosystem. `waived_count` is how many findings are waived. `rejecting_rules` are the names of the
+    rules that the sums violate.
     """
 
     status: Status
     counts: tuple[int, ...]
     waived_count: int
-    undetermined: tuple[Undetermined, ...]
+    undetermined: tuple[UndeterminedFact, ...]
     is_exact: bool
     rejecting_rules: tuple[str, ...]
 
@@ -138,7 +138,7 @@ class ComponentCounter:
             field += length
         self._first_undetermined = field
         # Each kind and ecosystem with its field, and the first entry of it.
-        self._undetermined_entries: dict[tuple[str | None, str], tuple[int, Undetermined]] = {}
+        self._undetermined_entries: dict[tuple[str | None, str], tuple[int, UndeterminedFact]] = {}
         # By sum, and whether the base image is known: many images have the same.
         self._sums: dict[tuple[PackedCounts, bool], Sums] = {}
         empty = self._make_rule_input((), (), LayerOrigin.UNKNOWN)
@@ -148,7 +148,7 @@ class ComponentCounter:
             for is_known in (False, True)
         }
 
-    def count(self, component: FleetComponent, context: Context) -> ComponentCounts:
+    def count(self, component: FleetComponent, context: Exemptions) -> ComponentCounts:
         """Count the component, in images of this context."""
         findings, waived_count, changes_at = self._apply_waivers(component, context)
         facts = self._make_rule_input((component.package,), findings, LayerOrigin.UNKNOWN)
@@ -177,10 +177,10 @@ class ComponentCounter:
             if len(self._sums) >= REMEMBERED:
                 self._sums.clear()
             field_count = self._first_undetermined + len(self._undetermined_entries)
-            self._sums[sum_and_base] = self._decide(_unpack(packed_sum, field_count), has_known_base)
+            self._sums[sum_and_base] = self._judge_sums(_unpack(packed_sum, field_count), has_known_base)
         return self._sums[sum_and_base]
 
-    def _decide(self, sums: Sequence[int], has_known_base: bool) -> Sums:
+    def _judge_sums(self, sums: Sequence[int], has_known_base: bool) -> Sums:
         facts = self._inputs_without_packages[has_known_base]
         statuses = [
             active.rule.judge_counts(sums[first:end], facts, active.settings) for active, first, end in self._rules
@@ -196,12 +196,12 @@ class ComponentCounter:
         counts, waived_count = tuple(sums[:_SEVERITIES]), sums[_WAIVED]
         return Sums(status, counts, waived_count, undetermined_entries, is_exact, tuple(rules))
 
-    def _apply_waivers(self, component: FleetComponent, context: Context) -> tuple[tuple[Finding, ...], int, float]:
+    def _apply_waivers(self, component: FleetComponent, context: Exemptions) -> tuple[tuple[Finding, ...], int, float]:
         """The findings that count, how many do not, and when a waiver ends or a statement begins to count."""
         if not component.findings or not (context.waivers or context.statements):
             return component.findings, 0, inf
         names = collect_names(component.findings)
-        accepted_waivers = Waivers(context.select_waivers(names), context.select_statements(names))
+        accepted_waivers = ExemptionSet(context.select_waivers(names), context.select_statements(names))
         if not accepted_waivers.waivers and not accepted_waivers.statements:
             return component.findings, 0, inf
         inventory = replace(make_inventory((component.package,), has_known_base=False), image=context.image or "")
@@ -215,7 +215,7 @@ class ComponentCounter:
         return result.matches.findings, len(result.applied_waivers), changes_at
 
     def _pack_counts(
-        self, rule_input: RuleInput, waived_count: int, undetermined_entries: tuple[Undetermined, ...]
+        self, rule_input: RuleInput, waived_count: int, undetermined_entries: tuple[UndeterminedFact, ...]
     ) -> PackedCounts:
         findings = rule_input.matches.findings
         severities = count_findings(findings, self._counting, {}) if findings else {}
@@ -232,7 +232,7 @@ class ComponentCounter:
             packed_counts += 1 << (_BITS * self._find_field(entry))
         return packed_counts
 
-    def _find_field(self, entry: Undetermined) -> int:
+    def _find_field(self, entry: UndeterminedFact) -> int:
         """The field that counts such entries. What a policy says of an entry depends on its kind and ecosystem."""
         kind_and_ecosystem = entry.kind, "" if entry.subject.startswith("pkg:") else entry.subject
         if kind_and_ecosystem not in self._undetermined_entries:

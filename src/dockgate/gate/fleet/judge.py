@@ -25,7 +25,7 @@ from dockgate.gate.fleet.component_counts import (
     find_first_change,
     make_inventory,
 )
-from dockgate.gate.fleet.contexts import Context, Contexts, collect_names
+from dockgate.gate.fleet.exemption_index import ExemptionIndex, Exemptions, collect_names
 from dockgate.gate.fleet.finding_lists import FindingLists, ListedComponent
 from dockgate.gate.fleet.model import (
     Bundles,
@@ -36,13 +36,13 @@ from dockgate.gate.fleet.model import (
     LayerOrigin,
     PlatformResult,
 )
-from dockgate.gate.model import Policy, RuleAction, Status, Waivers, select_worst_status
+from dockgate.gate.model import ExemptionSet, Policy, RuleAction, Status, select_worst_status
 from dockgate.gate.rule import Rule, RuleDependency, RuleInput
 from dockgate.scanner.model import Inventory, Package
 from dockgate.scanner.ports import Ecosystem
 from dockgate.shared.timestamps import parse_time, to_datetime
 from dockgate.vulnerabilities.matching import FINDINGS_LIMIT
-from dockgate.vulnerabilities.model import CATALOGUES, Coverage, Matches, Undetermined
+from dockgate.vulnerabilities.model import CATALOGUES, Coverage, Matches, UndeterminedFact
 from dockgate.vulnerabilities.versions import Orders
 
 _SUMS = (RuleDependency.FINDING_SUMS, RuleDependency.PACKAGE_SUMS)
@@ -83,7 +83,7 @@ class FleetJudge:
         self._has_unexpected_feeds = any(_has_package_names(settings.get("no_feed_for")) for settings in feeds)
         self._database_paths = tuple(path for ecosystem in ecosystems for path in ecosystem.database_paths)
         self._compare = Orders(ecosystems).compare
-        self._contexts = Contexts(fleet_waivers, now)
+        self._exemptions = ExemptionIndex(fleet_waivers, now)
         self._counter = ComponentCounter(
             policy,
             self._select_rules(*_SUMS),
@@ -91,14 +91,14 @@ class FleetJudge:
             tuple(self._coverage.values()),
             now,
             self._compare,
-            self._contexts.conditional,
+            self._exemptions.conditional,
         )
-        self._counts: dict[tuple[Context, int], ComponentCounts] = {}
+        self._counts: dict[tuple[Exemptions, int], ComponentCounts] = {}
         self._finding_counts: dict[int, int] = {}
         # By context, then by bundle and origin.
-        self._bundle_sums: dict[Context, dict[tuple[int, LayerOrigin], tuple[PackedCounts, float]]] = {}
+        self._bundle_sums: dict[Exemptions, dict[tuple[int, LayerOrigin], tuple[PackedCounts, float]]] = {}
         self._evidence: dict[tuple[object, ...], OutcomesByAction] = {}
-        self._ends: dict[Context, float] = {}
+        self._ends: dict[Exemptions, float] = {}
         self._finding_lists = FindingLists(
             self._select_rules(RuleDependency.FINDINGS),
             self._select_rules(RuleDependency.IMAGE_AND_FINDINGS),
@@ -135,7 +135,7 @@ class FleetJudge:
         objections = [name for name in CATALOGUES if name in self._coverage and not self._coverage[name].complete]
         for ecosystems in (every_feed, ()):
             platform = FleetPlatform("", (), ecosystems)
-            facts = self._make_rule_input(FleetImage("", (platform,)), platform, (), self._contexts.general_context)
+            facts = self._make_rule_input(FleetImage("", (platform,)), platform, (), self._exemptions.general)
             outcomes = ask_rules(facts, rules)
             objections += [entry.subject for entry in outcomes.undetermined]
             objections += [entry.rule for entries in outcomes.violations.values() for entry in entries]
@@ -165,7 +165,7 @@ class FleetJudge:
         return results
 
     def _judge_platform(self, image: FleetImage, platform: FleetPlatform) -> PlatformResult | None:
-        context = self._contexts.get_context(image, platform)
+        context = self._exemptions.get_exemptions(image, platform)
         packed_sum, changes_at = self._sum_platform(context, platform)
         sums = self._counter.unpack_sums(packed_sum, has_known_base=platform.has_known_base)
         undetermined_entries = (
@@ -177,9 +177,9 @@ class FleetJudge:
             return None  # the waiver names a message, and only the gate words it
         outcomes = [self._ask_about_evidence(image, platform, undetermined_entries, context)]
         if self._image_rules or self._finding_lists.is_needed:
-            image_outcomes, at = self._ask_about_image(image, platform, undetermined_entries, context)
+            image_outcomes, image_changes_at = self._ask_about_image(image, platform, undetermined_entries, context)
             outcomes += image_outcomes
-            changes_at = min(changes_at, at)
+            changes_at = min(changes_at, image_changes_at)
         status, waived_count, violated_rules = self._apply_waivers(outcomes, image, platform, context)
         return PlatformResult(
             select_worst_status([sums.status, status]),
@@ -199,7 +199,7 @@ class FleetJudge:
 
     # --- sums ---------------------------------------------------------------------------------------------------------
 
-    def _sum_platform(self, context: Context, platform: FleetPlatform) -> tuple[PackedCounts, float]:
+    def _sum_platform(self, context: Exemptions, platform: FleetPlatform) -> tuple[PackedCounts, float]:
         """The sum of the packed counts of the platform's components, and when time can change it."""
         bundle_sums = self._bundle_sums.setdefault(context, {})
         packed_sum, changes_at = 0, inf
@@ -209,13 +209,13 @@ class FleetJudge:
             bundle_and_origin = placed_bundle if platform.has_known_base else (placed_bundle[0], LayerOrigin.UNKNOWN)
             if bundle_and_origin not in bundle_sums:
                 bundle_sums[bundle_and_origin] = self._sum_bundle(context, *bundle_and_origin)
-            bundle_sum, at = bundle_sums[bundle_and_origin]
+            bundle_sum, bundle_changes_at = bundle_sums[bundle_and_origin]
             packed_sum += bundle_sum
-            if at < changes_at:
-                changes_at = at
+            if bundle_changes_at < changes_at:
+                changes_at = bundle_changes_at
         return packed_sum, changes_at
 
-    def _sum_bundle(self, context: Context, bundle: int, origin: LayerOrigin) -> tuple[PackedCounts, float]:
+    def _sum_bundle(self, context: Exemptions, bundle: int, origin: LayerOrigin) -> tuple[PackedCounts, float]:
         packed_sum, changes_at = 0, inf
         for entry in self._bundles.get(bundle, ()):
             counts = self._count(context, entry.component)
@@ -235,12 +235,10 @@ class FleetJudge:
             )
         return self._finding_counts[bundle]
 
-    def _count(self, context: Context, number: int) -> ComponentCounts:
+    def _count(self, context: Exemptions, number: int) -> ComponentCounts:
         component = self._components[number]
-        if context is not self._contexts.general_context and not context.has_own_exception(
-            collect_names(component.findings)
-        ):
-            context = self._contexts.general_context
+        if context is not self._exemptions.general and not context.has_own_exemption(collect_names(component.findings)):
+            context = self._exemptions.general
         key = context, number
         if key not in self._counts:
             self._counts[key] = self._counter.count(component, context)
@@ -260,13 +258,17 @@ class FleetJudge:
 
     # --- other rules --------------------------------------------------------------------------------------------------
 
-    def _list_missing_feeds(self, platform: FleetPlatform) -> list[Undetermined]:
+    def _list_missing_feeds(self, platform: FleetPlatform) -> list[UndeterminedFact]:
         """The ecosystems of the platform's packages that have no feed."""
         missing_ecosystems = [name for name in platform.ecosystems if name not in self._coverage]
-        return [Undetermined(name or "/", "The database has no feed.", "uncovered") for name in missing_ecosystems]
+        return [UndeterminedFact(name or "/", "The database has no feed.", "uncovered") for name in missing_ecosystems]
 
     def _make_rule_input(
-        self, image: FleetImage, platform: FleetPlatform, undetermined_entries: Sequence[Undetermined], context: Context
+        self,
+        image: FleetImage,
+        platform: FleetPlatform,
+        undetermined_entries: Sequence[UndeterminedFact],
+        context: Exemptions,
     ) -> RuleInput:
         """The facts about a platform without its packages and findings."""
         inventory = platform.inventory or make_inventory((), has_known_base=platform.has_known_base)
@@ -290,7 +292,11 @@ class FleetJudge:
         )
 
     def _ask_about_evidence(
-        self, image: FleetImage, platform: FleetPlatform, undetermined_entries: Sequence[Undetermined], context: Context
+        self,
+        image: FleetImage,
+        platform: FleetPlatform,
+        undetermined_entries: Sequence[UndeterminedFact],
+        context: Exemptions,
     ) -> OutcomesByAction:
         """Return what the rules about evidence say.
 
@@ -309,7 +315,11 @@ class FleetJudge:
         return self._evidence[key]
 
     def _ask_about_image(
-        self, image: FleetImage, platform: FleetPlatform, undetermined_entries: Sequence[Undetermined], context: Context
+        self,
+        image: FleetImage,
+        platform: FleetPlatform,
+        undetermined_entries: Sequence[UndeterminedFact],
+        context: Exemptions,
     ) -> tuple[list[OutcomesByAction], float]:
         """Return what the rules about this image or its findings say, and when time can change it."""
         facts = self._make_rule_input(image, platform, undetermined_entries, context) if self._has_image_rules else None
@@ -322,15 +332,15 @@ class FleetJudge:
                 ListedComponent(self._count(context, component), origin, count)
                 for (component, origin), count in self._count_paths(platform).items()
             ]
-            list_outcomes, at = self._finding_lists.ask(
+            list_outcomes, list_changes_at = self._finding_lists.ask(
                 listed_components, facts, has_known_base=platform.has_known_base
             )
             outcomes += list_outcomes
-            changes_at = min(changes_at, at)
+            changes_at = min(changes_at, list_changes_at)
         return outcomes, changes_at
 
     def _apply_waivers(
-        self, outcomes: Sequence[OutcomesByAction], image: FleetImage, platform: FleetPlatform, context: Context
+        self, outcomes: Sequence[OutcomesByAction], image: FleetImage, platform: FleetPlatform, context: Exemptions
     ) -> tuple[Status, int, Sequence[str]]:
         """The status that the outcomes lead to, how many violations are waived, and the rules of the others."""
         violations = [entry for outcome in outcomes for entry in outcome.violations[RuleAction.REJECT]]
@@ -340,27 +350,29 @@ class FleetJudge:
             unwaivable = [entry for outcome in outcomes for entry in outcome.not_waivable_by_message]
             images = {platform.digest, image.digest} - {""}
             counting, applied_waivers = waivers.apply_to_violations(
-                violations, Waivers(context.waivers), images, self._now, unwaivable
+                violations, ExemptionSet(context.waivers), images, self._now, unwaivable
             )
             violations, waived_count = list(counting), len(applied_waivers)
         status = Status.REJECTED if violations else Status.UNDETERMINED if is_undetermined else Status.APPROVED
         return status, waived_count, [violation.rule for violation in violations]
 
-    def _count_accepted_unread(self, image: FleetImage, platform: FleetPlatform, context: Context) -> int:
+    def _count_accepted_unread(self, image: FleetImage, platform: FleetPlatform, context: Exemptions) -> int:
         """Count the unread paths that waivers accept."""
         if platform.inventory is None:
             return 0
         return len(self._accept_unread(image, platform.inventory, context).applied_waivers)
 
-    def _accept_unread(self, image: FleetImage, inventory: Inventory, context: Context) -> unread_waivers.UnreadWaivers:
+    def _accept_unread(
+        self, image: FleetImage, inventory: Inventory, context: Exemptions
+    ) -> unread_waivers.UnreadWaivers:
         """The inventory without the unread paths that waivers accept."""
         if not (context.can_accept_unread and inventory.unread):
             return unread_waivers.UnreadWaivers(inventory, Matches((), ()))
         return unread_waivers.apply_to_unread(
-            inventory, Matches((), ()), Waivers(context.waivers), image.digest, self._now, self._database_paths
+            inventory, Matches((), ()), ExemptionSet(context.waivers), image.digest, self._now, self._database_paths
         )
 
-    def _find_end_of_waivers(self, context: Context) -> float:
+    def _find_end_of_waivers(self, context: Exemptions) -> float:
         """Return when the first waiver ends that is not for findings."""
         if context not in self._ends:
             ends = (parse_time(waiver.until) for waiver in context.waivers if waiver.unread or waiver.rule)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from dockgate.gate.model import Status, VexStatement, Waiver
 from dockgate.gate.provenance import ProvenanceFacts
 from dockgate.scanner.model import Inventory, Package
-from dockgate.vulnerabilities.model import Finding, Undetermined
+from dockgate.vulnerabilities.model import Finding, UndeterminedFact
 
 
 class LayerOrigin(IntEnum):
@@ -31,7 +31,7 @@ class FleetComponent:
 
     package: Package
     findings: tuple[Finding, ...] = ()
-    undetermined: tuple[Undetermined, ...] = ()
+    undetermined: tuple[UndeterminedFact, ...] = ()
 
 
 class BundleComponent(NamedTuple):

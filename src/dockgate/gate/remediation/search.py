@@ -1,6 +1,15 @@
 """Search for the upgrades with which an image would pass.
 
-They are proven by judging it again with them applied. Pure: no I/O, no clock.
+They are proven by evaluating it again with them applied. Pure: no I/O, no clock.
+
+The algorithm is a minimum set cover whose solutions are tried. A candidate is *simple* if one version removes findings
+and adds none. Each combination of versions of the other candidates is a *start* (`_Start`; beyond START_LIMIT they get
+their best version): its upgrades are fixed, and simple ones are chosen. Each violation is a requirement: so many of its
+findings must be cleared, and each simple candidate clears some. `set_cover.py` proposes the smallest sets that meet all
+requirements, and a set counts if the image with it is Approved (`_Trials`). If numbers of findings alone decide
+(`_is_counting`), fewer upgrades cannot suffice; otherwise smaller sets are tried too, up to a limit. Then each upgrade
+is lowered to the lowest version that still suffices. Of all starts, the fewest upgrades win. If no start suffices, the
+best start gives upgrades that clear as much as all upgrades do, none of which can be left out.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -85,7 +94,7 @@ def _search(trials: "_Trials", violations: Sequence[Violation], matcher: Package
         if search.is_sufficient or trials.budget.is_spent:
             return search
         known_fixes = {_make_fix_key(finding) for violation in considered_violations for finding in violation.findings}
-        after = search.find_best.all_upgraded
+        after = search.best_start.all_upgraded
         # A new violation without findings may depend on any finding.
         new_violations = [
             violation if violation.findings or violation in violations else replace(violation, findings=after.findings)
@@ -147,21 +156,21 @@ class _Search:
         return any(start.is_sufficient for start in self._starts)
 
     @cached_property
-    def find_best(self) -> "_Start":
+    def best_start(self) -> "_Start":
         """The start with the smallest residue."""
         return min(self._starts, key=lambda start: start.rank)
 
     @property
     def least_residue(self) -> int:
         """The number of violations and undetermined entries that remain if everything is upgraded."""
-        return self.find_best.rank[0]
+        return self.best_start.rank[0]
 
     @property
     def solution(self) -> _Solution:
         """The fewest sufficient upgrades, or those that clear what can be cleared."""
         if self.is_sufficient:
             return self.fewest
-        return _Solution(self.find_best.clear_most(), is_sufficient=False, is_minimum=False)
+        return _Solution(self.best_start.clear_most(), is_sufficient=False, is_minimum=False)
 
     @cached_property
     def fewest(self) -> _Solution:

@@ -9,7 +9,7 @@ from dockgate.gate.remediation.search_budget import SearchBudget
 from dockgate.gate.rule import PackageMatcher
 from dockgate.scanner.model import Inventory, Package
 from dockgate.shared.errors import UncomparableError
-from dockgate.vulnerabilities.model import Finding, Undetermined
+from dockgate.vulnerabilities.model import Finding, UndeterminedFact
 
 # Versions of one package that are tried, fewer in images with very many findings. A kernel's headers have hundreds of
 # fixed versions.
@@ -112,7 +112,7 @@ def find_candidates(
 
 def _find_targets(
     packages: Sequence[Package],
-    installed_matches: tuple[FindingsByPath, frozenset[Undetermined]],
+    installed_matches: tuple[FindingsByPath, frozenset[UndeterminedFact]],
     fixed_versions: set[str | None],
     matcher: PackageMatcher,
     target_limit: int,
@@ -155,7 +155,7 @@ def _collect_fixes(findings: FindingsByPath) -> set[str]:
 
 def _match_at_version(
     packages: Sequence[Package], version: str | None, matcher: PackageMatcher
-) -> tuple[FindingsByPath, frozenset[Undetermined]]:
+) -> tuple[FindingsByPath, frozenset[UndeterminedFact]]:
     """Findings and undetermined entries of the package at a version, None for the installed one."""
     by_path = {package.path: package for package in packages}
     if version is not None:

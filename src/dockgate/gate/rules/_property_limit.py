@@ -9,7 +9,7 @@ from dockgate.gate.rule import Rule, RuleDependency, RuleInput
 from dockgate.gate.rules import _selection
 from dockgate.gate.rules._settings import read_whole_number
 from dockgate.shared.interfaces import override
-from dockgate.vulnerabilities.model import Finding, Undetermined
+from dockgate.vulnerabilities.model import Finding, UndeterminedFact
 
 KEYS = ("max", *_selection.KEYS)
 SCHEMA: Mapping[str, Any] = {"max": {"type": "integer", "minimum": 0}, **_selection.SCHEMA}
@@ -37,7 +37,7 @@ class PropertyLimit(Rule):
         raise NotImplementedError
 
     @override
-    def judge(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterator[Violation | Undetermined]:
+    def judge(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterator[Violation | UndeterminedFact]:
         selection, description = _selection.select_findings(rule_input, settings), self.describe_property(settings)
         violating, unknown, uncertain = _split_by_property(selection, self.has_property(rule_input, settings))
         limit = int(str(settings["max"]))
@@ -87,7 +87,7 @@ def _split_by_property(
     return violating, unknown, uncertain
 
 
-def _report_undetermined_packages(findings: list[Finding], reason: str) -> Iterator[Undetermined]:
+def _report_undetermined_packages(findings: list[Finding], reason: str) -> Iterator[UndeterminedFact]:
     """One entry per package."""
     ids: dict[str, dict[str, None]] = {}
     for finding in findings:
@@ -96,4 +96,4 @@ def _report_undetermined_packages(findings: list[Finding], reason: str) -> Itera
         first, *others = names
         omission = f" and {len(others)} more" if others else ""
         text = f"Whether {first}{omission} in {purl} {reason}."
-        yield Undetermined(purl, text, ids=tuple(names), advice=_selection.ADVICE)
+        yield UndeterminedFact(purl, text, ids=tuple(names), advice=_selection.ADVICE)

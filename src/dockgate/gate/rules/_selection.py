@@ -25,7 +25,7 @@ from dockgate.gate.rules._settings import (
 )
 from dockgate.shared.timestamps import parse_time, shift_time, to_datetime
 from dockgate.vulnerabilities.feed_age import CLOCK_SKEW
-from dockgate.vulnerabilities.model import Finding, Severity, Undetermined
+from dockgate.vulnerabilities.model import Finding, Severity, UndeterminedFact
 
 SEVERITIES = tuple(severity.value for severity in Severity)
 KEYS = ("scope", "only_fixable", "grace_days", "grace_from", "baseline", "untriaged_counts_as")
@@ -88,9 +88,9 @@ class SelectedFindings:
     @property
     def uncertain_findings(self) -> tuple[Finding, ...]:
         """Those that may count and do not count anyway, each once."""
-        certain = {_make_key(finding) for _, finding in self.counted_findings}
+        certain_keys = {_make_key(finding) for _, finding in self.counted_findings}
         uncertain = {_make_key(finding): finding for _, finding in self.maybe_counted_findings}
-        return tuple(finding for key, finding in uncertain.items() if key not in certain)
+        return tuple(finding for key, finding in uncertain.items() if key not in certain_keys)
 
     def describe(self, count: int, noun: str) -> str:
         """Such as "3 new HIGH findings in own layers"."""
@@ -99,13 +99,13 @@ class SelectedFindings:
 
     def make_violation(
         self, rule: str, message: str, findings: Sequence[Finding], allowed_count: int | None
-    ) -> Violation | Undetermined:
+    ) -> Violation | UndeterminedFact:
         """The violation; undetermined where the scope is unknown.
 
         Then all findings were counted: within the limit is certain, above it is not.
         """
         if self.unknown_scope_reason:
-            return Undetermined("/", f"{self.unknown_scope_reason} ({message}).", advice=ADVICE)
+            return UndeterminedFact("/", f"{self.unknown_scope_reason} ({message}).", advice=ADVICE)
         return Violation(rule, message, tuple(findings), allowed_count)
 
 
@@ -131,9 +131,9 @@ def select_findings(rule_input: RuleInput, settings: Mapping[str, object]) -> Se
     )
 
 
-def compare_with_limit(certain: int, maximum: int, limit: int) -> Status:
-    """Compare a limit with at least `certain` and at most `maximum` findings."""
-    if certain > limit:
+def compare_with_limit(minimum: int, maximum: int, limit: int) -> Status:
+    """Compare a limit with at least `minimum` and at most `maximum` findings."""
+    if minimum > limit:
         return Status.REJECTED
     return Status.UNDETERMINED if maximum > limit else Status.APPROVED
 
@@ -163,18 +163,18 @@ def _select_maybe_counted(
     findings: Sequence[Finding], rule_input: RuleInput, settings: Mapping[str, object], scope: str
 ) -> Iterator[tuple[Severity, Finding]]:
     """Findings that may count in addition, once for each severity that they may count as."""
-    is_open = settings["untriaged_counts_as"] == ANY_SEVERITY
+    can_have_any_severity = settings["untriaged_counts_as"] == ANY_SEVERITY
     if settings["only_fixable"] and (rule_input.is_external or any(finding.has_unknown_fix for finding in findings)):
         settings = {**settings, "only_fixable": False}
-        unfixed_findings = [finding for finding in findings if _can_be_fixed(finding, rule_input)]
-        yield from _select_counted(unfixed_findings, rule_input, settings, scope)
-        findings = [finding for finding in findings if finding.fixed or _can_be_fixed(finding, rule_input)]
-    untriaged_findings = [finding for finding in findings if is_open and finding.severity is Severity.UNTRIAGED]
-    if not untriaged_findings:
+        findings_with_unknown_fix = [finding for finding in findings if _has_unknown_fix(finding, rule_input)]
+        yield from _select_counted(findings_with_unknown_fix, rule_input, settings, scope)
+        findings = [finding for finding in findings if finding.fixed or _has_unknown_fix(finding, rule_input)]
+    untriaged_findings = [finding for finding in findings if finding.severity is Severity.UNTRIAGED]
+    if not can_have_any_severity or not untriaged_findings:
         return
-    certain = read_untriaged_severity(settings)
+    counted_severity = read_untriaged_severity(settings)
     for severity in Severity:
-        if severity not in (Severity.UNTRIAGED, certain):
+        if severity not in (Severity.UNTRIAGED, counted_severity):
             yield from _select_counted(
                 untriaged_findings, rule_input, {**settings, "untriaged_counts_as": severity}, scope
             )
@@ -184,7 +184,8 @@ def _make_key(finding: Finding) -> tuple[str, str, str]:
     return finding.id, finding.package.purl, finding.package.path
 
 
-def _can_be_fixed(finding: Finding, rule_input: RuleInput) -> bool:
+def _has_unknown_fix(finding: Finding, rule_input: RuleInput) -> bool:
+    """Return whether it is unknown if a fix exists."""
     return finding.has_unknown_fix or ("fixed" in rule_input.missing_fields and not finding.fixed)
 
 

@@ -22,7 +22,7 @@ from dockgate.shared.digest import PATTERN
 from dockgate.shared.errors import DefinitionError
 from dockgate.shared.interfaces import override
 from dockgate.shared.timestamps import parse_time
-from dockgate.vulnerabilities.model import Undetermined
+from dockgate.vulnerabilities.model import UndeterminedFact
 
 _NAMES = "patterns of names"
 _IMAGE_KEYS = ("name", "layers", "platform", "until")
@@ -101,7 +101,7 @@ class BaseImage(Rule):
 
     def _judge_name(self, base: str | None, allowed_patterns: Sequence[str]) -> RuleOutcomes:
         if not base:
-            yield Undetermined("/", "The base image is not known.", advice=_NAME_ADVICE)
+            yield UndeterminedFact("/", "The base image is not known.", advice=_NAME_ADVICE)
         elif not any(patterns.is_match(base, pattern) for pattern in allowed_patterns):
             yield Violation(self.name, f"The base image {base} is not allowed; allowed: {', '.join(allowed_patterns)}")
 
@@ -109,7 +109,7 @@ class BaseImage(Rule):
         inventory = rule_input.inventory
         if rule_input.is_external or not inventory.layers:
             reason = "The base image is not known: the digests of the image's layers are missing."
-            yield Undetermined("/", reason, advice="Scan the image with Dockgate, which reads its layers.")
+            yield UndeterminedFact("/", reason, advice="Scan the image with Dockgate, which reads its layers.")
             return
         candidates = [image for image in images if image.get("platform", inventory.platform) == inventory.platform]
         answers = [(image, _has_base(inventory, image["layers"])) for image in candidates]
@@ -119,7 +119,7 @@ class BaseImage(Rule):
         if any(answer is None and not _is_past(image.get("until"), rule_input.now) for image, answer in answers):
             reason = "The base image is not known: the diff_ids of the image's layers were not verified."
             advice = "Scan the image with Dockgate from its registry, which verifies its layers."
-            yield Undetermined("/", reason, advice=advice)
+            yield UndeterminedFact("/", reason, advice=advice)
         elif matching:
             latest_image = max(matching, key=lambda image: str(image["until"]))
             yield Violation(

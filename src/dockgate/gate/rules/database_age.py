@@ -10,7 +10,7 @@ from dockgate.shared.errors import DefinitionError
 from dockgate.shared.interfaces import override
 from dockgate.shared.timestamps import parse_time, to_datetime
 from dockgate.vulnerabilities.feed_age import CLOCK_SKEW
-from dockgate.vulnerabilities.model import CATALOGUES, Undetermined
+from dockgate.vulnerabilities.model import CATALOGUES, UndeterminedFact
 
 _MAX_HOURS = 876_000
 
@@ -37,14 +37,14 @@ class DatabaseAge(TimelessRule):
         return {"hours": read_number("hours", raw["hours"], lower_bound=0, maximum=_MAX_HOURS)}
 
     @override
-    def judge(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterator[Undetermined]:
+    def judge(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterator[UndeterminedFact]:
         hours = float(str(settings["hours"]))
         all_times: dict[str, str | None] = {coverage.ecosystem: coverage.checked_at for coverage in rule_input.coverage}
         checked_times = {name: time for name, time in all_times.items() if name not in CATALOGUES}
         if rule_input.source is not None:
             checked_times = {rule_input.source: rule_input.reported_at}
         elif not checked_times:
-            yield Undetermined("database", "No advisory feed was consulted.", advice="Run `dockgate db update`.")
+            yield UndeterminedFact("database", "No advisory feed was consulted.", advice="Run `dockgate db update`.")
         else:
             checked_times |= {name: all_times.get(name) for name in rule_input.catalogues}
         for feed, text in sorted(checked_times.items()):
@@ -54,7 +54,7 @@ class DatabaseAge(TimelessRule):
                 time_text = "at an unknown time" if age is None else f"at {text}"
                 advice = "scan the image again" if rule_input.is_external else "run `dockgate db update`"
                 reason = f"{feed} was checked {time_text}, and at most {hours:g} hours are allowed: {advice}."
-                yield Undetermined(feed, reason, advice=f"{advice[0].upper()}{advice[1:]}.")
+                yield UndeterminedFact(feed, reason, advice=f"{advice[0].upper()}{advice[1:]}.")
 
 
 RULE: Rule = DatabaseAge()

@@ -11,7 +11,7 @@ from dockgate.gate.rules._settings import read_choice, read_whole_number, requir
 from dockgate.scanner.model import Distribution
 from dockgate.shared.interfaces import override
 from dockgate.shared.timestamps import parse_time, shift_time, to_datetime
-from dockgate.vulnerabilities.model import Undetermined
+from dockgate.vulnerabilities.model import UndeterminedFact
 
 _UNKNOWN = ("undetermined", "allow")
 
@@ -74,7 +74,7 @@ class EndOfLife(Rule):
         }
 
     @override
-    def judge(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterator[Violation | Undetermined]:
+    def judge(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterator[Violation | UndeterminedFact]:
         distribution = rule_input.inventory.distribution
         reason = "The end of life is not known: the image names no distribution."
         if rule_input.is_external:
@@ -91,7 +91,7 @@ class EndOfLife(Rule):
             reason = f"The end of life of {name} is not known."
         if settings["unknown"] == _UNKNOWN[0]:
             advice = "Build on a distribution whose end of life is known, or set `unknown: allow` in the policy."
-            yield Undetermined("/", reason, advice=advice)
+            yield UndeterminedFact("/", reason, advice=advice)
 
     @override
     def list_change_times(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime]:

@@ -17,7 +17,7 @@ from dockgate.gate.rules._settings import (
 from dockgate.shared.interfaces import override
 from dockgate.shared.timestamps import parse_time, to_datetime
 from dockgate.vulnerabilities.feed_age import CLOCK_SKEW
-from dockgate.vulnerabilities.model import Undetermined
+from dockgate.vulnerabilities.model import UndeterminedFact
 
 _KINDS = ("unread", "uncomparable", "uncovered", "stale")
 _BLOCK, _REJECT, _WARN, _ALLOW = "undetermined", "reject", "warn", "allow"
@@ -84,26 +84,26 @@ def _list_exempt_ecosystems(rule_input: RuleInput, settings: Mapping[str, object
     return set(names) - {coverage.ecosystem for coverage in rule_input.coverage} if isinstance(names, list) else set()
 
 
-def _report_unread(rule_input: RuleInput) -> Iterator[Undetermined]:
+def _report_unread(rule_input: RuleInput) -> Iterator[UndeterminedFact]:
     for unread_entry in rule_input.inventory.unread:
-        yield Undetermined(unread_entry.path, unread_entry.reason, "unread")
+        yield UndeterminedFact(unread_entry.path, unread_entry.reason, "unread")
     is_empty = not rule_input.inventory.packages and not rule_input.inventory.unread
     if is_empty and not rule_input.is_external and not rule_input.has_accepted_unread:
-        yield Undetermined("/", "No packages were found in the image.", "unread")
+        yield UndeterminedFact("/", "No packages were found in the image.", "unread")
 
 
-def _report_stale(rule_input: RuleInput, days: int) -> Iterator[Undetermined]:
+def _report_stale(rule_input: RuleInput, days: int) -> Iterator[UndeterminedFact]:
     """Another scanner's report, or feeds of the packages, that are too old."""
     if rule_input.source is not None:
         report = f"The report by {rule_input.source}", "was made", "scan the image again"
         if reason := _explain_staleness(*report, rule_input.reported_at, rule_input.now, days):
-            yield Undetermined(rule_input.source, reason, "stale")
+            yield UndeterminedFact(rule_input.source, reason, "stale")
     needed_ecosystems = {package.ecosystem for package in rule_input.inventory.packages if not package.owner}
     for coverage in sorted(rule_input.coverage, key=lambda coverage: coverage.ecosystem):
         if coverage.ecosystem in needed_ecosystems:
             feed = f"The advisory feed for {coverage.ecosystem}", "was last checked", "run `dockgate db update`"
             if reason := _explain_staleness(*feed, coverage.checked_at, rule_input.now, days):
-                yield Undetermined(coverage.ecosystem, reason, "stale")
+                yield UndeterminedFact(coverage.ecosystem, reason, "stale")
 
 
 def _explain_staleness(subject: str, event: str, advice: str, at: str | None, now: str, days: int) -> str | None:

@@ -15,7 +15,7 @@ from dockgate.shared.errors import DefinitionError
 from dockgate.shared.escaping import as_unicode
 from dockgate.shared.interfaces import override
 from dockgate.shared.timestamps import to_datetime
-from dockgate.vulnerabilities.model import Finding, Severity, Undetermined
+from dockgate.vulnerabilities.model import Finding, Severity, UndeterminedFact
 
 _MAX_MESSAGE_LENGTH = 500
 # Words for what a package has only in its image.
@@ -79,13 +79,13 @@ class Expression(Rule):
         program = _cel.compile_expression(text)
         if rule_input.is_external and "packages" in text:
             reason = f"{rule_input.source} does not list every package, so {message!r} cannot be evaluated."
-            yield Undetermined("/", reason, advice=_SCAN_ADVICE)
+            yield UndeterminedFact("/", reason, advice=_SCAN_ADVICE)
             return
         try:
             result = program.evaluate(_build_variables(rule_input, text))
         except _cel.EvaluationError as error:
             reason = f"{message!r} cannot be evaluated: {error}."
-            yield Undetermined("/", reason, advice="Correct the expression, and try it with `dockgate policy try`.")
+            yield UndeterminedFact("/", reason, advice="Correct the expression, and try it with `dockgate policy try`.")
             return
         if not program.is_monotonic and not result:
             problem = "one more finding could turn it from true to false: save the policy with another expression"

@@ -18,7 +18,7 @@ from dockgate.gate.rules._settings import (
 )
 from dockgate.shared.errors import UncomparableError
 from dockgate.shared.interfaces import override
-from dockgate.vulnerabilities.model import Undetermined
+from dockgate.vulnerabilities.model import UndeterminedFact
 
 _PURL_SCHEMA = {"type": "string", "pattern": "^pkg:."}
 _ENTRY_SCHEMAS = {
@@ -57,7 +57,7 @@ class ForbiddenPackages(TimelessRule):
         return ("ecosystems",) if any(entry["versions"] for entry in select_mappings(settings["packages"])) else ()
 
     @override
-    def judge(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterator[Violation | Undetermined]:
+    def judge(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterator[Violation | UndeterminedFact]:
         for entry in select_mappings(settings["packages"]):
             versions = _vers.parse_range(entry["versions"]) if entry["versions"] else None
             forbidden: dict[str, None] = {}
@@ -71,7 +71,7 @@ class ForbiddenPackages(TimelessRule):
                 except UncomparableError as error:
                     package_text = f"{package.name} {package.version} is in {entry['versions']}"
                     advice = f"Remove {package.name}, or forbid it without `versions`."
-                    yield Undetermined(package.purl, f"Whether {package_text} is not known: {error}", advice=advice)
+                    yield UndeterminedFact(package.purl, f"Whether {package_text} is not known: {error}", advice=advice)
             if forbidden:
                 range_text = f" in {entry['versions']}" if versions else ""
                 reason_text = f" ({entry['reason']})" if entry["reason"] else ""
@@ -82,7 +82,7 @@ class ForbiddenPackages(TimelessRule):
             reason = (
                 f"{rule_input.source} does not list every package: forbidden packages may be missing from its report."
             )
-            yield Undetermined("/", reason, advice="Scan the image with Dockgate, which lists every package.")
+            yield UndeterminedFact("/", reason, advice="Scan the image with Dockgate, which lists every package.")
 
     @override
     def count(self, rule_input: RuleInput, settings: Mapping[str, object]) -> tuple[int, ...]:

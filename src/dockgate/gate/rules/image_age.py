@@ -11,7 +11,7 @@ from dockgate.shared.errors import DefinitionError
 from dockgate.shared.interfaces import override
 from dockgate.shared.timestamps import parse_time, shift_time, to_datetime
 from dockgate.vulnerabilities.feed_age import CLOCK_SKEW
-from dockgate.vulnerabilities.model import Undetermined
+from dockgate.vulnerabilities.model import UndeterminedFact
 
 _INSTANT = timedelta.resolution  # an image of just the maximum age is allowed
 _ADVICE = "Build the image with the time of the build, without --timestamp or SOURCE_DATE_EPOCH."
@@ -38,15 +38,15 @@ class ImageAge(Rule):
         return {"days": read_number("days", raw["days"], maximum=MAX_DAYS)}
 
     @override
-    def judge(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterator[Violation | Undetermined]:
+    def judge(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterator[Violation | UndeterminedFact]:
         text, days = rule_input.inventory.created, float(str(settings["days"]))
         created_at = parse_time(text)
         if created_at is None:
-            yield Undetermined("/", "The age is not known: the image has no creation time.", advice=_ADVICE)
+            yield UndeterminedFact("/", "The age is not known: the image has no creation time.", advice=_ADVICE)
             return
         age = to_datetime(rule_input.now) - created_at
         if age < -CLOCK_SKEW:
-            yield Undetermined("/", f"The image's creation time is in the future: {text}.", advice=_ADVICE)
+            yield UndeterminedFact("/", f"The image's creation time is in the future: {text}.", advice=_ADVICE)
         elif age > timedelta(days=days):
             yield Violation(self.name, f"The image is older than {days:g} days (created at {text}).")
 

@@ -16,7 +16,7 @@ from dockgate.gate.rules._selection import SEVERITIES, compare_with_limit
 from dockgate.gate.rules._settings import read_whole_number, require_known_keys
 from dockgate.shared.errors import DefinitionError
 from dockgate.shared.interfaces import override
-from dockgate.vulnerabilities.model import Finding, Severity, Undetermined
+from dockgate.vulnerabilities.model import Finding, Severity, UndeterminedFact
 
 _TOTAL = "total"
 _LIMITS = (*SEVERITIES, _TOTAL)
@@ -50,7 +50,7 @@ class MaxFindings(Rule):
         return {**limits, **selection}
 
     @override
-    def judge(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterator[Violation | Undetermined]:
+    def judge(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterator[Violation | UndeterminedFact]:
         selection = _selection.select_findings(rule_input, settings)
         counting: dict[Severity, list[Finding]] = {severity: [] for severity in Severity}
         for severity, finding in selection.counted_findings:
@@ -99,10 +99,10 @@ class MaxFindings(Rule):
 
     @override
     def judge_counts(self, counts: Sequence[int], rule_input: RuleInput, settings: Mapping[str, object]) -> Status:
-        limits = ((2 * at, settings[limit]) for at, limit in enumerate(_LIMITS) if limit in settings)
+        limits = ((2 * number, settings[limit]) for number, limit in enumerate(_LIMITS) if limit in settings)
         statuses = [
-            compare_with_limit(counts[at], counts[at] + counts[at + 1], limit)
-            for at, limit in limits
+            compare_with_limit(counts[index], counts[index] + counts[index + 1], limit)
+            for index, limit in limits
             if isinstance(limit, int)
         ]
         return _selection.limit_status_to_scope(select_worst_status([Status.APPROVED, *statuses]), rule_input, settings)
@@ -119,15 +119,16 @@ def _count_unlisted(severity: Severity, counts: Mapping[str, int], settings: Map
     """Return how many findings that a scanner only counted have this severity: at least, at most."""
     maximum = counts.get(severity, 0)
     minimum = 0 if settings.get("only_fixable") else maximum
-    untriaged_as, is_open = read_untriaged_severity(settings), settings.get("untriaged_counts_as") == ANY_SEVERITY
+    untriaged_as = read_untriaged_severity(settings)
+    can_have_any_severity = settings.get("untriaged_counts_as") == ANY_SEVERITY
     if severity is Severity.UNTRIAGED:
         return (minimum, maximum + counts.get("", 0)) if untriaged_as is severity else (0, 0)
     untriaged_count = counts.get(Severity.UNTRIAGED, 0)
     if untriaged_as is severity:
         minimum += 0 if settings.get("only_fixable") else untriaged_count
-    if untriaged_as is severity or is_open:
+    if untriaged_as is severity or can_have_any_severity:
         maximum += untriaged_count
-    if untriaged_as is severity or is_open or severity in (Severity.LOW, Severity.INFORMATIONAL):
+    if untriaged_as is severity or can_have_any_severity or severity in (Severity.LOW, Severity.INFORMATIONAL):
         maximum += counts.get("", 0)
     return minimum, maximum
 
@@ -139,7 +140,7 @@ def _compute_allowed_count(limit: int, unlisted_count: int, possible: int) -> in
 
 def _describe_undetermined_limit(
     severity: str, maximum: int, limit: int, rule_input: RuleInput, selection: _selection.SelectedFindings
-) -> Undetermined:
+) -> UndeterminedFact:
     """Explain that up to `maximum` findings may count as this severity, more than its limit."""
     unknown = [finding for finding in selection.uncertain_findings if finding.has_unknown_fix]
     if rule_input.is_external:
@@ -150,4 +151,4 @@ def _describe_undetermined_limit(
     else:
         cause = "Some findings have no severity, and the policy does not set one (`untriaged_counts_as`)"
     reason = f"{cause}: up to {maximum} may count as {severity}, at most {limit} allowed."
-    return Undetermined("/", reason, advice=_selection.ADVICE)
+    return UndeterminedFact("/", reason, advice=_selection.ADVICE)

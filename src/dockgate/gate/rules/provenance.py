@@ -28,7 +28,7 @@ from dockgate.shared.digest import PATTERN
 from dockgate.shared.interfaces import override
 from dockgate.shared.timestamps import parse_time, shift_time, to_datetime
 from dockgate.vulnerabilities.feed_age import CLOCK_SKEW
-from dockgate.vulnerabilities.model import Undetermined
+from dockgate.vulnerabilities.model import UndeterminedFact
 
 _MAX_REASONS = 4  # in a message
 
@@ -72,11 +72,11 @@ class Provenance(Rule):
         return full
 
     @override
-    def judge(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterator[Violation | Undetermined]:
+    def judge(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterator[Violation | UndeterminedFact]:
         provenance = rule_input.provenance
         if provenance is None:
             reason = "The builder is not known: the image's provenance was not looked up."
-            yield Undetermined("/", reason, advice="Evaluate the image in its registry, or pass --provenance FILE.")
+            yield UndeterminedFact("/", reason, advice="Evaluate the image in its registry, or pass --provenance FILE.")
             return
         builders = select_mappings(settings["builders"])
         trusted_builders = {
@@ -92,7 +92,7 @@ class Provenance(Rule):
                 reasons += objections
         if provenance.unavailable is not None:
             reason = f"The image's attached statements could not be fetched: {provenance.unavailable}"
-            yield Undetermined("/", reason, advice="Check that the registry answers, and evaluate the image again.")
+            yield UndeterminedFact("/", reason, advice="Check that the registry answers, and evaluate the image again.")
             return
         listed_reasons = list(dict.fromkeys((*reasons, *provenance.refused)))
         omission = f" (and {len(listed_reasons) - _MAX_REASONS} more)" if len(listed_reasons) > _MAX_REASONS else ""

@@ -7,7 +7,7 @@ from dockgate.gate.model import Violation
 from dockgate.gate.rule import Rule, RuleDependency, RuleInput, TimelessRule
 from dockgate.gate.rules._settings import read_choice, require_known_keys
 from dockgate.shared.interfaces import override
-from dockgate.vulnerabilities.model import Undetermined
+from dockgate.vulnerabilities.model import UndeterminedFact
 
 _NAMED_CHOICES = ("undetermined", "allow")
 
@@ -32,10 +32,10 @@ class RunsAsRoot(TimelessRule):
         return {"named": read_choice("named", raw.get("named", _NAMED_CHOICES[0]), _NAMED_CHOICES)}
 
     @override
-    def judge(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterator[Violation | Undetermined]:
+    def judge(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterator[Violation | UndeterminedFact]:
         if rule_input.is_external or not rule_input.inventory.layers:
             reason = "The user is not known: the image's config was not read."
-            yield Undetermined("/", reason, advice="Scan the image with Dockgate, which reads its config.")
+            yield UndeterminedFact("/", reason, advice="Scan the image with Dockgate, which reads its config.")
             return
         user = (rule_input.inventory.user or "").partition(":")[0].strip()
         number = _parse_user_id(user)
@@ -45,7 +45,7 @@ class RunsAsRoot(TimelessRule):
         elif number is None and settings["named"] == _NAMED_CHOICES[0]:
             reason = f"The image runs as {user}, and only its own /etc/passwd says whether that is root"
             advice = "Set the user by number in the Dockerfile (USER 1000), or set `named: allow` in the policy."
-            yield Undetermined("/", f"{reason}.", advice=advice)
+            yield UndeterminedFact("/", f"{reason}.", advice=advice)
 
 
 RULE: Rule = RunsAsRoot()

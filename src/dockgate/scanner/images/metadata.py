@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 from dockgate.scanner.images.manifest import Descriptor, Index, Manifest, parse_manifest
-from dockgate.scanner.model import LayerOrigin
+from dockgate.scanner.model import LayerBuildInfo
 from dockgate.scanner.ports import ImageMetadata
 from dockgate.shared.errors import DockgateError
 
@@ -64,7 +64,7 @@ def read_metadata(
     created_at = _read_text(config.get("created"))
     stamp = re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", created_at, re.ASCII)
     commands = read_commands(config.get("history"), len(layers))
-    origins = tuple(LayerOrigin(layer.size, text or None) for layer, text in zip(layers, commands, strict=True))
+    origins = tuple(LayerBuildInfo(layer.size, text or None) for layer, text in zip(layers, commands, strict=True))
     return ImageMetadata(
         base_layer_count,
         name or digest or None,

@@ -41,7 +41,7 @@ class ApprovalDecisions:
         _require_reason(reason)
         approval = self.store.approvals.get(approval_id)
         if not _is_same_token(approval.token, token):
-            raise DeniedError(f"that is not the token of {approval_id}", "`dockgate approval show` prints it.")
+            raise DeniedError(f"wrong approval token for {approval_id}", "`dockgate approval show` prints it.")
         answer = make_rejection(by, reason)
         if not self.effects.run(EffectKind.ANSWER, self.store.approvals.settle, approval_id, answer, self.clock.now()):
             raise ConflictError(
@@ -88,7 +88,7 @@ class ApprovalDecisions:
         pushed an image from outside: who may not approve may not override.
         """
         approval = self.store.approvals.get(approval_id)
-        objection = None if principal is LOCAL else self._override_objection(approval, principal)
+        objection = None if principal is LOCAL else self._find_override_objection(approval, principal)
         if objection:
             raise DeniedError(objection, "Another person must override it.")
         verdict = self.store.verdicts.get(get_rejecting_verdict(approval))
@@ -108,7 +108,7 @@ class ApprovalDecisions:
                 self.executions.retry(key.execution, None)  # the waivers name who decided
         return records
 
-    def _override_objection(self, approval: Approval, principal: Principal) -> str | None:
+    def _find_override_objection(self, approval: Approval, principal: Principal) -> str | None:
         """Return why this principal may not override the approval's rejection, None if they may."""
         if approval.action is None:
             if approval.requested_by == principal.name:

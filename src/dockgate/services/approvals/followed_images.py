@@ -14,7 +14,7 @@ from dockgate.services.durable_effects import EffectKind, Effects
 from dockgate.services.images.watched_images import WatchedImages
 from dockgate.services.policies.selection import PolicySelection
 from dockgate.services.reconciler_rounds import RoundRobin
-from dockgate.services.verdicts.exception_revisions import ExceptionRevisions
+from dockgate.services.verdicts.exemption_revisions import ExemptionRevisions
 from dockgate.services.verdicts.stale_advisories import has_only_stale_advisories
 from dockgate.services.verdicts.verdict_inputs import VerdictInputs
 from dockgate.services.verdicts.verdicts import Verdicts
@@ -24,7 +24,7 @@ from dockgate.shared.timestamps import compute_latest_time, format_time, parse_t
 from dockgate.store import Store
 from dockgate.store.records import FollowedImage
 
-# An image that is not watched is forgotten after so long. A watch that a clock ended which was ahead goes on till then.
+# An image that is not watched is forgotten after so long. If a fast clock ended the watch, it resumes until then.
 FORGET_DAYS = 7.0
 
 # Image, repository and policy.
@@ -32,8 +32,8 @@ _Key = tuple[str, str, str]
 
 
 @dataclass(slots=True)
-class ApprovedImages:
-    """Evaluates approved images again while they are watched.
+class FollowedImageReview:
+    """Judges approved images again while they are watched.
 
     `attestation_days` is how long an attestation is valid: it is renewed after half of that, None if nothing is
     attested.
@@ -42,7 +42,7 @@ class ApprovedImages:
     store: Store
     verdicts: Verdicts
     selection: PolicySelection
-    exceptions: ExceptionRevisions
+    exemptions: ExemptionRevisions
     inputs: VerdictInputs
     watched_images: WatchedImages
     clock: ServerClock
@@ -52,12 +52,12 @@ class ApprovedImages:
     _round_robin: RoundRobin[_Key] = field(default_factory=RoundRobin, init=False)
 
     def review(self) -> None:
-        """Evaluate the approved images that are due, and notify callbacks of what has settled."""
-        self._evaluate_due()
-        self.store.followed_images.settle(*self.clock.compute_settled_times())
+        """Judge the approved images that are due, and notify callbacks of what has settled."""
+        self._judge_due()
+        self.store.followed_images.settle(*self.clock.compute_settling_times())
 
-    def _evaluate_due(self) -> None:
-        """Evaluate the approved images whose inputs changed or whose attestation is due.
+    def _judge_due(self) -> None:
+        """Judge the approved images whose inputs changed or whose attestation is due.
 
         One that fails is logged.
         """
@@ -70,7 +70,7 @@ class ApprovedImages:
         provenance = self.store.provenance.list_revisions({(image, repository) for image, repository, _ in by_key})
         locations = {(repository, image) for image, repository, _ in by_key}
         watches = self.watched_images.read_watches(locations)
-        exceptions = self.exceptions.compute(locations, now)
+        exemptions = self.exemptions.compute(locations, now)
 
         def compute_state(key: _Key) -> str | None:
             followed_image = by_key[key]
@@ -78,15 +78,15 @@ class ApprovedImages:
                 return None
             image, repository, policy = key
             is_watched = watches[repository, image].is_watched
-            inputs = inputs_of(policy, repository), provenance[image, repository], exceptions[repository, image]
+            inputs = inputs_of(policy, repository), provenance[image, repository], exemptions[repository, image]
             return " ".join(map(str, (*inputs, is_watched, followed_image.status)))
 
-        def evaluate(key: _Key) -> bool:
+        def judge(key: _Key) -> bool:
             self.answer_priority.give_way()
-            self.effects.run(EffectKind.REJUDGE, self._evaluate, by_key[key])
+            self.effects.run(EffectKind.REJUDGE, self._judge_again, by_key[key])
             return self.verdicts.read_advisory_digest() == database
 
-        self._round_robin.run(by_key, compute_state, evaluate, "judging", revision)
+        self._round_robin.run(by_key, compute_state, judge, "judging", revision)
 
     def _compute_revision(self, now: str) -> str:
         """Return a text that changes whenever an image is to be looked at again."""
@@ -97,7 +97,7 @@ class ApprovedImages:
         )
         return f"{self.inputs.compute_revision()} {followed_revision} {provenance}"
 
-    def _evaluate(self, followed_image: FollowedImage) -> None:
+    def _judge_again(self, followed_image: FollowedImage) -> None:
         state = self.watched_images.read_state(followed_image.repository, followed_image.image)
         if not state.is_watched:
             self._end_watch(followed_image, state.until)

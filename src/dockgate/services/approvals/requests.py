@@ -151,10 +151,10 @@ class ApprovalRequests:
 
         It is if a push of it is recorded, or the registry has it. Otherwise a caller who names an image and a
         repository would have the image scanned there, see what is known of it, and choose whose waivers and whose
-        baseline count. Of an image that was not named before, another scanner that covers the repository says whether
-        it is there: its registry may be closed to this server.
+        baseline count. For an unknown image in a repository of another scanner, the scanner's answer is enough: this
+        server may have no access to that registry.
         """
-        scan = self.store.images.scan(digest)
+        scan = self.store.images.find_newest_scan(digest)
         is_known = scan is not None or self.store.images.list_pushed(digest=digest, limit=1)
         if not is_known and self.findings is not None and self.findings.has_repository(repository):
             return

@@ -7,8 +7,9 @@ waits: so each waiter gets one answer.
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from enum import Enum
 
-from dockgate.delivery.approvals import decide, find_vote_objection
+from dockgate.delivery.approvals import find_vote_objection, make_answer
 from dockgate.delivery.model import Answer, Approval, ApprovalId, ApprovalState, Approvers
 from dockgate.gate.model import Verdict
 from dockgate.services.clock import ServerClock
@@ -20,6 +21,14 @@ from dockgate.store.gate.unstored_verdicts import UnstoredVerdict
 
 # (approval, cause) -> the verdict that it waits for, to be stored under the cause; None until the image was scanned.
 JudgeApproval = Callable[[Approval, str], UnstoredVerdict | None]
+
+
+class SettlingOutcome(Enum):
+    """What became of an approval that was to be settled."""
+
+    SETTLED = "settled"
+    WAITS_FOR_SCAN = "waits for a scan"
+    WAITS_FOR_PEOPLE = "waits for people"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +49,7 @@ class ApprovalSettler:
     def settle(self, image: str) -> list[str]:
         """Settle every approval that waits on this image and can be decided now.
 
-        Return the executions that may continue. Approvals that ask for the same are evaluated once, and settled
+        Return the executions that may continue. Approvals that ask for the same are judged once, and settled
         together.
         """
         run_for_each(self.approvals.list_waiting_groups(image), self._settle_group, lambda group: group[0].id)
@@ -51,7 +60,7 @@ class ApprovalSettler:
         now = self.clock.now()
 
         def expire(approval: Approval) -> None:
-            answer = decide(approval, None, now)
+            answer = make_answer(approval, None, now)
             self.effects.run(EffectKind.EXPIRE, self.approvals.settle, approval.id, answer, now)
             self.continue_execution(approval.id)
 
@@ -70,15 +79,17 @@ class ApprovalSettler:
         if approval.approvers is not None:
             self._settle_with_people(approval, approval.approvers)
         else:
-            self._decide(approval, ids, approval.id)
+            self._judge_and_settle(approval, ids, approval.id)
 
     def _settle_with_people(self, approval: Approval, approvers: Approvers) -> None:
-        """Evaluate the image again with the last vote that is needed.
+        """Judge the image, and again with the last vote that is needed.
 
         People may vote long after the verdict.
         """
-        if not approval.verdict and not self._decide(approval, [approval.id], approval.id):
-            return
+        if not approval.verdict:
+            outcome = self._judge_and_settle(approval, [approval.id], approval.id)
+            if outcome is not SettlingOutcome.WAITS_FOR_PEOPLE:
+                return
         votes = self.approvals.list_votes(approval.id)
         supporters = [
             vote.who
@@ -86,17 +97,20 @@ class ApprovalSettler:
             if vote.yes and find_vote_objection(approvers, voter, approval.committers, approval.repository) is None
         ]
         if len(supporters) >= approvers.count:
-            self._decide(approval, [approval.id], f"{approval.id}/people", supporters)
+            self._judge_and_settle(approval, [approval.id], f"{approval.id}/people", supporters)
 
-    def _decide(self, approval: Approval, ids: Sequence[str], cause: str, supporters: Iterable[str] = ()) -> bool:
-        """Settle those that are alike by the verdict of one of them. Return whether they wait on for people."""
+    def _judge_and_settle(
+        self, approval: Approval, ids: Sequence[str], cause: str, supporters: Iterable[str] = ()
+    ) -> SettlingOutcome:
+        """Judge the image of an approval, and settle all that ask for the same by its verdict."""
         unstored_verdict = self.judge_approval(approval, cause)
         if unstored_verdict is None:
-            return False
+            return SettlingOutcome.WAITS_FOR_SCAN
         now, names = self.clock.now(), tuple(supporters)
 
-        def make_answer(verdict: tuple[Verdict, str]) -> Answer:
-            return decide(approval, verdict, now, names)
+        def make(verdict: tuple[Verdict, str]) -> Answer:
+            return make_answer(approval, verdict, now, names)
 
-        answer = self.approvals.answer(ids, unstored_verdict, make_answer, now)
-        return answer is not None and answer.state is ApprovalState.WAITING
+        answer = self.approvals.answer(ids, unstored_verdict, make, now)
+        is_waiting = answer is not None and answer.state is ApprovalState.WAITING
+        return SettlingOutcome.WAITS_FOR_PEOPLE if is_waiting else SettlingOutcome.SETTLED

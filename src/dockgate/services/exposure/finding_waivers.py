@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from dockgate.gate import patterns, waivers
-from dockgate.gate.model import Policy, VexStatement, Waiver, Waivers
+from dockgate.gate.model import ExemptionSet, Policy, VexStatement, Waiver
 from dockgate.gate.policy import make_policy
 from dockgate.identity.model import Caller
 from dockgate.scanner.model import Inventory, Package
@@ -14,7 +14,7 @@ from dockgate.services.exposure.waiver_history import WaiverHistory
 from dockgate.services.verdicts.waivers import ServerWaivers, VexDocument
 from dockgate.store import Store
 from dockgate.store.exposure.records import AffectedComponent
-from dockgate.store.fleet.records import ClosingReason, FleetImage, Vulnerability
+from dockgate.store.fleet.records import ClosingReason, IndexedImage, Vulnerability
 from dockgate.store.records import VexRecord
 from dockgate.vulnerabilities.model import Finding, Matches, Rating
 
@@ -176,7 +176,7 @@ class WaiverFinder:
             and (caller is None or not caller.is_limited or caller.can_reach(repository=waiver.repository))
         ]
 
-    def find(self, image: FleetImage, repositories: Sequence[str], entry: ExposedFinding) -> list[FindingWaiver]:
+    def find(self, image: IndexedImage, repositories: Sequence[str], entry: ExposedFinding) -> list[FindingWaiver]:
         """Find what excuses the finding, in each of the image's repositories, after `prepare`."""
         if self._list_documents(image.digest) or any(waiver.image for waiver in self._waivers):
             return self._find(image, repositories, entry)
@@ -186,7 +186,7 @@ class WaiverFinder:
         return self._by_inputs[key]
 
     def find_excuses(
-        self, image: FleetImage, repositories: Sequence[str], entry: ExposedFinding, since: str
+        self, image: IndexedImage, repositories: Sequence[str], entry: ExposedFinding, since: str
     ) -> list[Excuse]:
         """The times from which the finding was, or was not, excused in all repositories, oldest first.
 
@@ -225,7 +225,7 @@ class WaiverFinder:
             excuses.append(Excuse(at, reason, by.by if by else None))
         return excuses
 
-    def _find(self, image: FleetImage, repositories: Sequence[str], entry: ExposedFinding) -> list[FindingWaiver]:
+    def _find(self, image: IndexedImage, repositories: Sequence[str], entry: ExposedFinding) -> list[FindingWaiver]:
         documents = self._select_present(self._list_documents(image.digest))
         if not documents and not any(
             (not waiver.image or waiver.image == image.digest)
@@ -237,7 +237,7 @@ class WaiverFinder:
 
     def _apply(
         self,
-        image: FleetImage,
+        image: IndexedImage,
         repositories: Sequence[str],
         entry: ExposedFinding,
         active: Sequence[Waiver],
@@ -271,11 +271,11 @@ class WaiverFinder:
         active: Sequence[Waiver],
         documents: Sequence[VexDocument],
         now: str,
-    ) -> Waivers:
+    ) -> ExemptionSet:
         selected_waivers = waivers.select_waivers(active, repository, [image], now)
         if not documents:
-            return Waivers(selected_waivers)
-        return Waivers(
+            return ExemptionSet(selected_waivers)
+        return ExemptionSet(
             selected_waivers, self._server_waivers.select_statements(documents, [image], [inventory], policy)
         )
 

@@ -10,7 +10,7 @@ from dockgate.services.exposure.finding_waivers import ExposedFinding, FindingWa
 from dockgate.services.exposure.image_statuses import ImageStatus
 from dockgate.store import Store
 from dockgate.store.exposure.records import AffectedComponent, ComponentOccurrence, ExposureScope, Successor
-from dockgate.store.fleet.records import ClosingReason, Component, FleetImage, TagPeriod, Vulnerability
+from dockgate.store.fleet.records import ClosingReason, Component, IndexedImage, TagPeriod, Vulnerability
 from dockgate.store.images.image_filter import Origin
 from dockgate.vulnerabilities.model import Severity
 
@@ -53,7 +53,7 @@ class ImageContents:
         self._successors: dict[TagPeriod, Successor] = {}
         self._packages: dict[int, list[ExposedPackage]] = {}
         # By id, and by digest.
-        self.images: dict[int, FleetImage] = {}
+        self.images: dict[int, IndexedImage] = {}
         self.tag_periods: dict[str, Sequence[TagPeriod]] = {}
 
     def read(self, numbers: Sequence[int]) -> None:
@@ -98,12 +98,12 @@ class ImageContents:
             for affected_component in subject.affected_components.get(occurrence.component, ())
         )
 
-    def _list_repositories(self, image: FleetImage) -> Sequence[str]:
+    def _list_repositories(self, image: IndexedImage) -> Sequence[str]:
         """Return where an image is; its own repository, whose waivers count, if it is in none any more."""
         scanned_in = [image.repository] if self._scope.has_repository(image.repository) else []
         return sorted({period.repository for period in self.tag_periods[image.digest]}) or scanned_in
 
-    def _read_packages(self, image: FleetImage) -> list[ExposedPackage]:
+    def _read_packages(self, image: IndexedImage) -> list[ExposedPackage]:
         """The packages of the image that the question is about, each with each vulnerability; the worst first."""
         periods, subject = self.tag_periods[image.digest], self._subject
         stays = _merge_stays(periods)
@@ -185,7 +185,7 @@ class ImageContents:
             return [Presence(last.until, last.until, last.why)]
         return [Presence(max(image_presences[0].since, component.opened))]
 
-    def _make_presence(self, image: FleetImage, stay: "_Stay", component: int) -> Presence:
+    def _make_presence(self, image: IndexedImage, stay: "_Stay", component: int) -> Presence:
         """Return when an image was in a repository, and why no longer, seen from one of its components."""
         if stay.until is None:
             return Presence(stay.since)

@@ -9,7 +9,7 @@ from dockgate.shared.errors import DatabaseError
 from dockgate.shared.wording import format_count
 from dockgate.store import Store
 from dockgate.store.exposure.records import ExposureScope, HistoryBegin, IndexState, UnknownImage
-from dockgate.store.fleet.records import FleetImage, TagPeriod
+from dockgate.store.fleet.records import IndexedImage, TagPeriod
 from dockgate.store.records import ScanState
 
 
@@ -150,7 +150,7 @@ class UnknownImages:
         self,
         part: UnknownSlice,
         reason: str | None,
-        images: Mapping[int, FleetImage],
+        images: Mapping[int, IndexedImage],
         tag_periods: Mapping[str, Sequence[TagPeriod]],
     ) -> UnknownPage:
         """The page of these images. `images` and `tag_periods` are those of the index, by id and by digest."""
@@ -164,7 +164,7 @@ class UnknownImages:
         if image not in self._exposed_images:
             self._reasons.setdefault(image, []).append(reason)
 
-    def _describe_image(self, image: FleetImage, periods: Sequence[TagPeriod]) -> UnknownExposure:
+    def _describe_image(self, image: IndexedImage, periods: Sequence[TagPeriod]) -> UnknownExposure:
         # One whose images do not count in the question: then the image runs from another one.
         repository = image.repository if self._scope.has_repository(image.repository) else None
         tag = None

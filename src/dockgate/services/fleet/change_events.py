@@ -12,7 +12,7 @@ from dockgate.services.verdicts.waivers import ServerWaivers
 from dockgate.shared.timestamps import format_time, shift_time, to_datetime
 from dockgate.store import Store
 from dockgate.store.fleet.changes import RecentFindings
-from dockgate.store.fleet.records import FleetImage, FleetVerdict, VerdictChange
+from dockgate.store.fleet.records import FleetVerdict, IndexedImage, VerdictChange
 from dockgate.store.records import ImageLocation
 from dockgate.vulnerabilities.model import Severity
 
@@ -34,7 +34,7 @@ class ChangeEvents:
     waivers: ServerWaivers
     policy: str
     now: str
-    images: Mapping[int, FleetImage]
+    images: Mapping[int, IndexedImage]
     stored_verdicts: Mapping[int, FleetVerdict]
     former: Mapping[int, FleetVerdict]
     _recorded_statuses: Mapping[tuple[str, str], Status] = field(default_factory=dict, init=False)

@@ -11,8 +11,8 @@ from dockgate.gate.fleet.model import BundleComponent, Bundles, FleetComponent, 
 from dockgate.scanner.model import Inventory
 from dockgate.store import Store
 from dockgate.store.fleet.judging import IndexedPlatform
-from dockgate.store.fleet.records import BundleContent, ComponentFinding, FleetImage, Vulnerability
-from dockgate.vulnerabilities.model import Coverage, Undetermined
+from dockgate.store.fleet.records import BundleContent, ComponentFinding, IndexedImage, Vulnerability
+from dockgate.vulnerabilities.model import Coverage, UndeterminedFact
 
 # Takes the place of a component's purl, which the component itself has.
 _PACKAGE = "pkg:"
@@ -75,11 +75,11 @@ class FleetFacts:
         return findings
 
     @cached_property
-    def _undetermined_entries(self) -> Mapping[int, Sequence[Undetermined]]:
-        undetermined_entries: dict[int, list[Undetermined]] = {}
+    def _undetermined_entries(self) -> Mapping[int, Sequence[UndeterminedFact]]:
+        undetermined_entries: dict[int, list[UndeterminedFact]] = {}
         for component, entry in self.store.fleet_findings.list_undetermined():
             undetermined_entries.setdefault(component, []).append(
-                Undetermined(_PACKAGE, entry.reason, entry.kind, entry.ids)
+                UndeterminedFact(_PACKAGE, entry.reason, entry.kind, entry.ids)
             )
         return undetermined_entries
 
@@ -99,7 +99,7 @@ class FleetFacts:
             if number in self._uncovered_components:
                 subject = _PACKAGE if package.ecosystem in covered_ecosystems else package.ecosystem or "/"
                 undetermined_entries.append(
-                    Undetermined(subject, "The advisory database does not cover it.", "uncovered")
+                    UndeterminedFact(subject, "The advisory database does not cover it.", "uncovered")
                 )
             yield number, FleetComponent(package, findings, tuple(undetermined_entries))
 
@@ -112,7 +112,7 @@ class FleetContents:
     """
 
     facts: FleetFacts
-    images: Sequence[FleetImage]
+    images: Sequence[IndexedImage]
     is_dense: bool
 
     @cached_property

@@ -62,7 +62,7 @@ class FleetIndex:
 
         Its new components are matched.
         """
-        scan = self.store.images.scan(image)
+        scan = self.store.images.find_newest_scan(image)
         inventories = self.store.images.list_inventories(image)
         if scan is None or scan.finished_at is None or not inventories:
             return

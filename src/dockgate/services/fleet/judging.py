@@ -14,20 +14,20 @@ from typing import NamedTuple
 from dockgate.gate import evaluate, patterns, vex_statements, waivers
 from dockgate.gate.fleet.judge import FleetJudge
 from dockgate.gate.fleet.model import FleetImage, FleetPlatform, FleetWaivers, PlatformResult
-from dockgate.gate.model import Policy, Status, VerdictCase, Waivers, select_worst_status
+from dockgate.gate.model import ExemptionSet, Policy, Status, VerdictCase, select_worst_status
 from dockgate.gate.policy import COUNTING_RULE, PROVENANCE_RULE, list_required_baselines
 from dockgate.gate.rule import Rule
 from dockgate.scanner.ports import Ecosystem
 from dockgate.services.clock import ServerClock
 from dockgate.services.fleet.contents import FleetContents
-from dockgate.services.policies.selection import UsablePolicy
+from dockgate.services.policies.selection import LoadedPolicy
 from dockgate.services.verdicts.case_builder import CaseBuilder, DeploymentContext
 from dockgate.services.verdicts.provenance import Provenance
-from dockgate.services.verdicts.waivers import ServerExceptions, ServerWaivers
+from dockgate.services.verdicts.waivers import ServerExemptions, ServerWaivers
 from dockgate.shared.errors import DefinitionError, StoreError
 from dockgate.shared.timestamps import format_time, shift_time, to_datetime
 from dockgate.store import Store
-from dockgate.store.fleet.records import FleetImage as IndexedImage
+from dockgate.store.fleet.records import IndexedImage
 from dockgate.vulnerabilities.model import Coverage, Severity
 
 # Where time may change a verdict at a moment that is not known, it is judged again after so long.
@@ -83,7 +83,7 @@ class FleetJudging:
     rules: Sequence[Rule]
     clock: ServerClock
 
-    def judge_feeds(self, usable: UsablePolicy, coverage: Sequence[Coverage]) -> tuple[str, ...]:
+    def judge_feeds(self, usable: LoadedPolicy, coverage: Sequence[Coverage]) -> tuple[str, ...]:
         """Judge the feeds by the policy, whatever the image (`FleetJudge.objectionable_feeds`).
 
         A policy that fails objects to none: it approves no image.
@@ -99,7 +99,7 @@ class FleetJudging:
             return ()
 
     def judge(
-        self, usable: UsablePolicy, parts: Iterable[FleetContents], exceptions: ServerExceptions
+        self, usable: LoadedPolicy, parts: Iterable[FleetContents], exemptions: ServerExemptions
     ) -> Iterator[JudgedImage]:
         """Yield what the policy says of the images of `parts` with these waivers and VEX documents.
 
@@ -112,7 +112,7 @@ class FleetJudging:
             yield from (JudgedImage(image.id, status, _NO_COUNTS, status, None, 0, reason) for image in images)
             return
         policy, now = usable.policy, self.clock.now()
-        fleet_waivers = self.waivers.select_for_fleet(exceptions, policy)
+        fleet_waivers = self.waivers.select_for_fleet(exemptions, policy)
         reported_images = self.store.fleet_judging.list_reported_images()
         judges: Judges | None = None
         for contents in parts:
@@ -233,7 +233,9 @@ class FleetJudging:
             _explain_status(status, rules, kinds),
         )
 
-    def _select_waivers(self, case: VerdictCase, image: IndexedImage, fleet_waivers: FleetWaivers, now: str) -> Waivers:
+    def _select_waivers(
+        self, case: VerdictCase, image: IndexedImage, fleet_waivers: FleetWaivers, now: str
+    ) -> ExemptionSet:
         """The waivers and statements for a case (`ServerWaivers.select_for_image`), of those that the fleet has."""
         inventories = (*case.inventories, *(report.inventory for report in case.external_reports))
         digests = list(dict.fromkeys((image.digest, *(inventory.image for inventory in inventories))))
@@ -242,7 +244,7 @@ class FleetJudging:
             fleet_waivers.attached_statements.get(digest, ()) for digest in digests
         )
         statements = (*fleet_waivers.statements, *attached_statements) if inventories else ()
-        return Waivers(
+        return ExemptionSet(
             waivers.select_waivers(fleet_waivers.waivers, image.repository if may_apply else None, digests, now),
             vex_statements.select_statements(statements, digests, inventories),
         )

@@ -15,7 +15,7 @@ from dockgate.events.envelope import NewEvent
 from dockgate.events.verdict_events import MAX_TAGS
 from dockgate.gate import vex_statements, waivers
 from dockgate.gate.fleet.model import FleetWaivers
-from dockgate.gate.model import Policy, Waivers
+from dockgate.gate.model import ExemptionSet, Policy
 from dockgate.gate.policy_choice import DEFAULT_POLICY
 from dockgate.scanner.model import Inventory
 from dockgate.services.clock import ServerClock
@@ -174,8 +174,8 @@ class NewFindingEvents:
         name, now = self._policies[repository], self.clock.now()
         if name not in self._waivers:
             policy, server_waivers = self.selection.read(name).policy, self.fleet_judging.waivers
-            exceptions = server_waivers.read_exceptions(self.store.waivers.list_active(now))
-            self._waivers[name] = policy, server_waivers.select_for_fleet(exceptions, policy)
+            exemptions = server_waivers.read_exemptions(self.store.waivers.list_active(now))
+            self._waivers[name] = policy, server_waivers.select_for_fleet(exemptions, policy)
         policy, all_waivers = self._waivers[name]
         statements = (*all_waivers.statements, *all_waivers.attached_statements.get(digest, ()))
         selected_waivers = waivers.select_waivers(all_waivers.waivers, repository, [digest], now)
@@ -185,7 +185,7 @@ class NewFindingEvents:
             selected_waivers = waivers.select_waivers(all_waivers.waivers, None, [digest], now)
         packages = tuple({finding.package: None for finding in findings})
         inventory = Inventory(digest, "", None, (), packages, ())
-        of_image = Waivers(selected_waivers, vex_statements.select_statements(statements, [digest], [inventory]))
+        of_image = ExemptionSet(selected_waivers, vex_statements.select_statements(statements, [digest], [inventory]))
         waived_matches = waivers.apply_to_findings(
             Matches(tuple(findings), ()), of_image, policy, inventory, digest, now
         )

@@ -1,4 +1,7 @@
-"""The renewal of one policy's verdicts."""
+"""The renewal of one policy's verdicts.
+
+These are steps 3 and 4 of `verdict_renewal.py`, which says what a crash leaves.
+"""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,17 +14,23 @@ from dockgate.services.durable_effects import EffectKind, Effects
 from dockgate.services.fleet.change_events import ChangeEvents
 from dockgate.services.fleet.contents import FleetContents, FleetFacts
 from dockgate.services.fleet.judging import FleetJudging, JudgedImage
-from dockgate.services.fleet.touched_images import find_touched_images, list_changed_scopes
+from dockgate.services.fleet.touched_images import (
+    ALL_IMAGES,
+    AllImages,
+    ImageIds,
+    find_touched_images,
+    list_changed_scopes,
+)
 from dockgate.services.images.unused_images import find_unused_images
-from dockgate.services.policies.selection import PolicySelection, UsablePolicy
-from dockgate.services.verdicts.waivers import ServerExceptions
+from dockgate.services.policies.selection import LoadedPolicy, PolicySelection
+from dockgate.services.verdicts.waivers import ServerExemptions
 from dockgate.shared import canonical
 from dockgate.shared.digest import compute_digest
 from dockgate.shared.timestamps import compute_latest_time
 from dockgate.store import Store
 from dockgate.store.fleet.due_images import NO_CHANGES, DueChanges
-from dockgate.store.fleet.judging import JudgedFrom
-from dockgate.store.fleet.records import FleetImage, FleetVerdict
+from dockgate.store.fleet.judging import FleetJudgingInputs
+from dockgate.store.fleet.records import FleetVerdict, IndexedImage
 from dockgate.store.fleet.verdicts import is_changed
 from dockgate.vulnerabilities.model import CATALOGUES
 
@@ -46,23 +55,23 @@ class Match(NamedTuple):
 class RenewalInputs:
     """What a renewal reads once, before it judges by any policy.
 
-    `waiting_images` (ids) keep their verdicts. `due_images` are the changes of single images that are to be taken into
-    account (`DueImages.list`). `exceptions` are read once: what is judged with others than those that are recorded
-    with the verdicts would stay if they ended before the next renewal.
+    `waiting_images` (ids) keep their verdicts. `pending_changes` are the numbers of the changes of single images that
+    no verdict takes into account yet, by digest (`DueImages.list`). `exemptions` are read once: the verdicts must use
+    exactly those that are recorded with them. Otherwise the next renewal misses those that ended in between.
     """
 
     facts: FleetFacts
     match: Match
     waiting_images: Collection[int]
-    due_images: Mapping[str, Sequence[int]]
-    exceptions: ServerExceptions
+    pending_changes: Mapping[str, Sequence[int]]
+    exemptions: ServerExemptions
 
 
 @dataclass(frozen=True, slots=True)
 class PolicyRenewal:
     """The renewal of one policy's verdicts on `images`.
 
-    `due_images` (ids) are those whose verdict time may have changed. `present_images` are the images that have a
+    `time_due_images` (ids) are those whose verdict time may have changed. `present_images` are the images that have a
     verdict by the policy: some of them may not be judged by it any more.
     """
 
@@ -73,8 +82,8 @@ class PolicyRenewal:
     effects: Effects
     inputs: RenewalInputs
     policy: str
-    images: Sequence[FleetImage]
-    due_images: Collection[int]
+    images: Sequence[IndexedImage]
+    time_due_images: Collection[int]
     present_images: Collection[int]
 
     def read_former_verdicts(self) -> dict[int, FleetVerdict]:
@@ -82,7 +91,7 @@ class PolicyRenewal:
         images = self._find_former_images()
         return self.store.fleet_verdicts.list_of_policy(self.policy, images) if images else {}
 
-    def end_former(self, judged_images: Collection[int], unwatched_images: Sequence[FleetImage]) -> None:
+    def end_former(self, judged_images: Collection[int], unwatched_images: Sequence[IndexedImage]) -> None:
         """End the verdicts on images that are not judged by this policy any more.
 
         Those on images that no policy judges (all but `judged_images`) are kept as the last ones; the end of a watch is
@@ -112,29 +121,33 @@ class PolicyRenewal:
         `former` are the verdicts on images by policies that they are not judged by any more.
         """
         usable = self.selection.read(self.policy)
-        previous = None if self._is_judged_ahead() else self.store.fleet_judging.find_judged_from(self.policy)
-        exceptions, now = self.inputs.exceptions, self.clock.now()
-        judged_from = JudgedFrom(
+        previous = None if self._is_judged_ahead() else self.store.fleet_judging.find_judging_inputs(self.policy)
+        exemptions, now = self.inputs.exemptions, self.clock.now()
+        judging_inputs = FleetJudgingInputs(
             self._compute_inputs_digest(usable),
             self.inputs.match.source,
-            exceptions.waiver_ids,
-            frozenset(exceptions.documents),
+            exemptions.waiver_ids,
+            frozenset(exemptions.documents),
         )
-        is_current = previous is not None and previous.inputs == judged_from.inputs
-        selected_images = self._select(previous) if previous is not None and is_current else None
-        is_dense = selected_images is None or len(selected_images) > LARGE_PART * len(self.images)
-        images = [image for image in self.images if is_dense or image.id in (selected_images or ())]
+        is_current = previous is not None and previous.inputs == judging_inputs.inputs
+        selected_ids = self._select(previous) if previous is not None and is_current else ALL_IMAGES
+        if isinstance(selected_ids, AllImages):
+            is_dense, images = True, self.images
+        elif is_dense := len(selected_ids) > LARGE_PART * len(self.images):
+            images = self.images
+        else:
+            images = [image for image in self.images if image.id in selected_ids]
         stored_verdicts = self._read_stored_verdicts(images, is_dense=is_dense)
         by_id = {image.id: image for image in images}
         events = ChangeEvents(self.store, self.fleet_judging.waivers, self.policy, now, by_id, stored_verdicts, former)
         verdicts: list[FleetVerdict] = []
         judged_images: set[int] = set()
-        is_recorded = previous == judged_from
+        is_recorded = previous == judging_inputs
         parts = (
             FleetContents(self.inputs.facts, images[at : at + JUDGED_TOGETHER], is_dense)
             for at in range(0, len(images), JUDGED_TOGETHER)
         )
-        for judged_image in self.fleet_judging.judge(usable, parts, exceptions):
+        for judged_image in self.fleet_judging.judge(usable, parts, exemptions):
             judged_images.add(judged_image.image)
             stored_verdict = stored_verdicts.get(judged_image.image)
             verdict = self._make_verdict(judged_image, stored_verdict, now)
@@ -145,61 +158,68 @@ class PolicyRenewal:
                 verdicts, is_recorded = [], False
         due_changes = self._list_due_changes(images, judged_images, stored_verdicts)
         if verdicts or not is_recorded or due_changes != NO_CHANGES:
-            self._write(verdicts, now, events, judged_from, due_changes)
+            self._write(verdicts, now, events, judging_inputs, due_changes)
 
     def _is_judged_ahead(self) -> bool:
         """Return whether verdicts were judged by a clock that was ahead: what time changes is not due yet.
 
-        By less than servers' clocks may differ, they come true by themselves.
+        Small clock differences need no correction.
         """
         judged_at = self.store.fleet_judging.find_judged_at(self.policy)
         return judged_at is not None and judged_at > compute_latest_time(self.clock.now())
 
-    def _read_stored_verdicts(self, images: Sequence[FleetImage], *, is_dense: bool) -> Mapping[int, FleetVerdict]:
+    def _read_stored_verdicts(self, images: Sequence[IndexedImage], *, is_dense: bool) -> Mapping[int, FleetVerdict]:
         """Return the present verdicts on the images that are judged."""
         verdicts = self.store.fleet_verdicts
         if not images:
             return {}
         return verdicts.list_of_policy(self.policy, None if is_dense else [image.id for image in images])
 
-    def _select(self, previous: JudgedFrom) -> set[int] | None:
-        """The images to judge if only advisories, exceptions, images and the time have changed; None for all."""
-        match, due_digests = self.inputs.match, self.inputs.due_images.keys()
+    def _select(self, previous: FleetJudgingInputs) -> ImageIds:
+        """The images to judge if only advisories, exemptions, images and the time have changed."""
+        match, changed_digests = self.inputs.match, self.inputs.pending_changes.keys()
         image_ids = {
-            *self.due_images,
-            *(image.id for image in self.images if image.id not in self.present_images or image.digest in due_digests),
+            *self.time_due_images,
+            *(
+                image.id
+                for image in self.images
+                if image.id not in self.present_images or image.digest in changed_digests
+            ),
         }
-        scopes = list_changed_scopes(self.store, self.inputs.exceptions, previous)
-        touched_ids = None if scopes is None else find_touched_images(self.store, scopes, self.images)
-        if touched_ids is None:
-            return None
+        scopes = list_changed_scopes(self.store, self.inputs.exemptions, previous)
+        touched_ids = ALL_IMAGES if scopes is None else find_touched_images(self.store, scopes, self.images)
+        if isinstance(touched_ids, AllImages):
+            return ALL_IMAGES
         if previous.source != match.source:
             if previous.source != match.previous or match.changed_components is None:
-                return None
+                return ALL_IMAGES
             fleet = self.store.fleet
             bundles = {bundle for _, bundle, _ in fleet.iterate_bundle_uses(match.changed_components)}
             touched_ids |= fleet.find_images_with(bundles)
         return image_ids | touched_ids
 
     def _list_due_changes(
-        self, images: Sequence[FleetImage], judged_images: Collection[int], stored_verdicts: Mapping[int, FleetVerdict]
+        self,
+        images: Sequence[IndexedImage],
+        judged_images: Collection[int],
+        stored_verdicts: Mapping[int, FleetVerdict],
     ) -> DueChanges:
         """The changes that the images were judged after, and the images that keep a verdict of before.
 
         An image that is read again just now has no result. What it is due for now is forgotten with this renewal.
         """
-        due_images = self.inputs.due_images
-        judged_digests = [image.digest for image in images if image.id in judged_images] if due_images else []
-        judged_changes = {number for digest in judged_digests for number in due_images.get(digest, ())}
+        pending_changes = self.inputs.pending_changes
+        judged_digests = [image.digest for image in images if image.id in judged_images] if pending_changes else []
+        judged_changes = {number for digest in judged_digests for number in pending_changes.get(digest, ())}
         postponed_images = {
             image.digest
             for image in images
-            if image.id not in judged_images and image.id in stored_verdicts and image.digest not in due_images
+            if image.id not in judged_images and image.id in stored_verdicts and image.digest not in pending_changes
         }
         return DueChanges(frozenset(judged_changes), frozenset(postponed_images))
 
-    def _compute_inputs_digest(self, usable: UsablePolicy) -> str:
-        """Return a digest of what decides beside advisories, exceptions and images."""
+    def _compute_inputs_digest(self, usable: LoadedPolicy) -> str:
+        """Return a digest of what decides beside advisories, exemptions and images."""
         coverage = self.inputs.facts.coverage
         feeds = self.fleet_judging.judge_feeds(usable, coverage)
         # Of a catalogue that is missing, the rules that need it say nothing while they judge no finding.
@@ -233,10 +253,10 @@ class PolicyRenewal:
         verdicts: Sequence[FleetVerdict],
         now: str,
         events: ChangeEvents,
-        judged_from: JudgedFrom | None = None,
+        judging_inputs: FleetJudgingInputs | None = None,
         due_changes: DueChanges = NO_CHANGES,
     ) -> None:
         """Write verdicts with the events of their changes."""
         events.prepare(verdicts)
         record = self.store.fleet_verdicts.record
-        self.effects.run(EffectKind.RENEW, record, self.policy, verdicts, now, events.make, judged_from, due_changes)
+        self.effects.run(EffectKind.RENEW, record, self.policy, verdicts, now, events.make, judging_inputs, due_changes)

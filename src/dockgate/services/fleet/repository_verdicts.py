@@ -18,7 +18,7 @@ from dockgate.services.images.unused_images import find_unused_images
 from dockgate.services.images.watched_images import WatchedImages
 from dockgate.services.policies.selection import PolicySelection
 from dockgate.services.reconciler_rounds import RoundRobin
-from dockgate.services.verdicts.exception_revisions import ExceptionRevisions
+from dockgate.services.verdicts.exemption_revisions import ExemptionRevisions
 from dockgate.services.verdicts.stale_advisories import has_only_stale_advisories
 from dockgate.services.verdicts.verdicts import Verdicts
 from dockgate.shared import canonical
@@ -36,7 +36,7 @@ class RepositoryVerdicts:
     store: Store
     verdicts: Verdicts
     selection: PolicySelection
-    exceptions: ExceptionRevisions
+    exemptions: ExemptionRevisions
     watched_images: WatchedImages
     clock: ServerClock
     effects: Effects
@@ -49,7 +49,7 @@ class RepositoryVerdicts:
         clear = self.selection.find_clear_assignments({repository for repository, _, _ in others})
         scans = {(repository, image): scan for repository, image, scan in others if repository in clear}
         watches = self.watched_images.read_watches(scans.keys())
-        exceptions = self.exceptions.compute(scans.keys(), now)
+        exemptions = self.exemptions.compute(scans.keys(), now)
 
         @cache
         def compute_inputs(repository: str) -> tuple[str, bool]:
@@ -63,7 +63,7 @@ class RepositoryVerdicts:
             image_key = location[1], location[0]
             provenance = self.store.provenance.list_revisions({image_key})[image_key] if has_provenance else ""
             watch = watches[location].is_watched
-            inputs = database, policy, exceptions[location], scans[location], watch, provenance, now[:13]
+            inputs = database, policy, exemptions[location], scans[location], watch, provenance, now[:13]
             return compute_digest(canonical.encode(inputs))
 
         def judge(location: ImageLocation) -> bool:

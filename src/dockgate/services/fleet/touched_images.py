@@ -1,31 +1,43 @@
 """The images whose verdicts waivers and VEX documents may change that have come or gone.
 
 Found in the fleet index, which has the packages and findings of every image, and in the reports of other scanners. All
-images are touched by too many exceptions with patterns of packages that name no vulnerability, and by a waiver or
+images are touched by too many exemptions with patterns of packages that name no vulnerability, and by a waiver or
 document that cannot be read any more.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from enum import Enum
 from itertools import chain
 
 from dockgate.gate import patterns
-from dockgate.gate.fleet.exceptions import ExceptionScope, make_statement_scopes, make_waiver_scope
+from dockgate.gate.fleet.exemptions import ExemptionScope, make_statement_scopes, make_waiver_scope
 from dockgate.scanner.model import Package
-from dockgate.services.verdicts.waivers import ServerExceptions
+from dockgate.services.verdicts.waivers import ServerExemptions
 from dockgate.store import Store
-from dockgate.store.fleet.judging import JudgedFrom
-from dockgate.store.fleet.records import ComponentFinding, FleetImage
+from dockgate.store.fleet.judging import FleetJudgingInputs
+from dockgate.store.fleet.records import ComponentFinding, IndexedImage
 
 # Scopes without a vulnerability and with a wildcard in the name of a package. Each is compared with every package that
 # has findings: with more of them, judging all images takes no longer.
 WILDCARDS_LIMIT = 100
 
 
+class AllImages(Enum):
+    """All images, because it is not known which ones differ, or because judging all is faster."""
+
+    ALL_IMAGES = "all images"
+
+
+ALL_IMAGES = AllImages.ALL_IMAGES
+# Images by their ids, or all.
+ImageIds = set[int] | AllImages
+
+
 class _FindingScopes:
     """Scopes of findings, by what they have to name: a vulnerability and the path of a package URL, None for any."""
 
-    def __init__(self, scopes: Iterable[ExceptionScope]) -> None:
-        self._scopes: dict[tuple[str | None, str | None], list[ExceptionScope]] = {}
+    def __init__(self, scopes: Iterable[ExemptionScope]) -> None:
+        self._scopes: dict[tuple[str | None, str | None], list[ExemptionScope]] = {}
         for scope in scopes:
             for name in scope.names or (None,):
                 for path in dict.fromkeys(scope.list_paths()):
@@ -41,7 +53,7 @@ class _FindingScopes:
         """The number of scopes with which every finding is compared."""
         return len(self._scopes.get((None, None), ()))
 
-    def iterate_with(self, names: Iterable[str], package: Package) -> Iterator[ExceptionScope]:
+    def iterate_with(self, names: Iterable[str], package: Package) -> Iterator[ExemptionScope]:
         """Yield the scopes of a finding with one of these names in the package; one may come more than once."""
         paths = (None, *(path for path, _ in patterns.list_identities(package)))
         for name in (None, *names):
@@ -52,15 +64,15 @@ class _FindingScopes:
 
 
 def list_changed_scopes(
-    store: Store, exceptions: ServerExceptions, judged_from: JudgedFrom
-) -> Sequence[ExceptionScope] | None:
-    """Return where the exceptions may change verdicts that are new since then, or ended; None if unknown."""
-    waiver_ids = exceptions.waiver_ids ^ judged_from.waivers
-    versions = exceptions.documents.keys() ^ judged_from.documents
-    changed_waivers = [waiver for waiver in exceptions.waivers if waiver.id in waiver_ids]
-    ended_waivers = store.waivers.list_with_ids(waiver_ids & judged_from.waivers)
-    documents = [document for version, document in exceptions.documents.items() if version in versions]
-    ended_versions = versions & judged_from.documents
+    store: Store, exemptions: ServerExemptions, judging_inputs: FleetJudgingInputs
+) -> Sequence[ExemptionScope] | None:
+    """Return where the exemptions may change verdicts that are new since then, or ended; None if unknown."""
+    waiver_ids = exemptions.waiver_ids ^ judging_inputs.waivers
+    versions = exemptions.documents.keys() ^ judging_inputs.documents
+    changed_waivers = [waiver for waiver in exemptions.waivers if waiver.id in waiver_ids]
+    ended_waivers = store.waivers.list_with_ids(waiver_ids & judging_inputs.waivers)
+    documents = [document for version, document in exemptions.documents.items() if version in versions]
+    ended_versions = versions & judging_inputs.documents
     ended_documents = store.vex.list_with_versions(ended_versions)
     if len(changed_waivers) + len(ended_waivers) < len(waiver_ids) or len(ended_documents) < len(ended_versions):
         return None
@@ -71,21 +83,19 @@ def list_changed_scopes(
     return list(dict.fromkeys(scopes))
 
 
-def find_touched_images(
-    store: Store, scopes: Sequence[ExceptionScope], images: Sequence[FleetImage]
-) -> set[int] | None:
-    """Return those of the images (ids) that may be in one of the scopes, None for all."""
+def find_touched_images(store: Store, scopes: Sequence[ExemptionScope], images: Sequence[IndexedImage]) -> ImageIds:
+    """Return those of the images that may be in one of the scopes."""
     general_scopes = [scope for scope in scopes if scope.images is None]
     finding_scopes = _FindingScopes(scope for scope in general_scopes if scope.has_finding)
     if finding_scopes.wildcard_count > WILDCARDS_LIMIT:
-        return None
+        return ALL_IMAGES
     digests = frozenset(chain.from_iterable(scope.images for scope in scopes if scope.images is not None))
     touched_ids = store.fleet.find_images_named(digests) if digests else set[int]()
     by_repository: dict[str, list[int]] = {}
     for image in images:
         by_repository.setdefault(image.repository, []).append(image.id)
 
-    def list_images(scope: ExceptionScope) -> Iterator[int]:
+    def list_images(scope: ExemptionScope) -> Iterator[int]:
         return chain.from_iterable(ids for name, ids in by_repository.items() if scope.has_repository(name))
 
     for scope in general_scopes:
@@ -102,12 +112,12 @@ def find_touched_images(
 
 def _find_components(
     store: Store, scopes: _FindingScopes, names: Collection[str | None]
-) -> Mapping[ExceptionScope, Collection[int]]:
+) -> Mapping[ExemptionScope, Collection[int]]:
     """The components with findings in these scopes, by a scope that has nothing but the repository.
 
     `names` are all vulnerabilities that the scopes name, None where one names none.
     """
-    components: dict[ExceptionScope, set[int]] = {}
+    components: dict[ExemptionScope, set[int]] = {}
     if not names:
         return components
     findings, names_by_vulnerability = _list_findings(store, names)
@@ -117,7 +127,7 @@ def _find_components(
         if package is None:
             continue  # no image holds it any more
         for scope in scopes.iterate_with(names_by_vulnerability[finding.vulnerability], package):
-            components.setdefault(ExceptionScope(repository=scope.repository), set()).add(finding.component)
+            components.setdefault(ExemptionScope(repository=scope.repository), set()).add(finding.component)
     return components
 
 
@@ -140,7 +150,7 @@ def _iterate_packages(store: Store, components: Collection[int]) -> Iterator[tup
 
 
 def _find_reported_images(
-    store: Store, scopes: _FindingScopes, digests: Collection[str], images: Sequence[FleetImage]
+    store: Store, scopes: _FindingScopes, digests: Collection[str], images: Sequence[IndexedImage]
 ) -> set[int]:
     """The images with reports of other scanners on a platform with one of the digests, or with findings in a scope."""
     ids = set[int]()

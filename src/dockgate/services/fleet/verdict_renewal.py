@@ -5,13 +5,23 @@ their assignments, waivers, VEX documents, images, the age of feeds, the time), 
 and writes the verdicts that differ, each with its event in one transaction. No documents are stored; a verdict that
 decides something is made by `services.verdicts.verdicts`.
 
-A renewal may be interrupted at any point, because of its order:
+A renewal may be interrupted at any point, because of its order. What is stored by each step, and what the next renewal
+finds after a crash that follows it:
 
-1. read which images are due, before anything that may change afterwards;
-2. for each policy, write the verdicts that differ, and last from which inputs it has judged every image: without
-   these, the next renewal judges again;
-3. end the verdicts of policies that no longer judge an image: until then, events compare with these;
-4. record the events of new findings.
+1. `_match`: findings of new components, and of all that the advisories changed. The verdicts are of before: their
+   `FleetJudgingInputs.source` differs from the index, so every policy judges all of its images.
+2. `_renew` reads waivers, changes of single images (`DueImages.list`) and images whose time has come, before anything
+   that may change afterwards. Nothing is lost: changes stay until a verdict takes them into account.
+3. `PolicyRenewal.run` for each policy, in transactions of `WRITTEN_TOGETHER` verdicts with their events. Each but the
+   last clears the judging inputs (`extend_judged_at`): the next renewal judges all images of the policy, and verdicts
+   that are written already do not differ, so no event is repeated. The last one stores the judging inputs, deletes the
+   changes that are taken into account, and lets images be due that could not be judged.
+4. `PolicyRenewal.end_former` for each policy: verdicts on images that it no longer judges. Until then, events compare
+   with these, also after a crash.
+5. `DueImages.remove_unjudged`: changes of images without a verdict. They only cause one more renewal.
+6. `_announce_findings`: events of new findings, in one transaction with the note that they are announced.
+
+What is known in memory alone (`_reader`, `_finished_revision`) only saves work.
 """
 
 import logging
@@ -36,7 +46,7 @@ from dockgate.shared import canonical
 from dockgate.shared.digest import compute_digest
 from dockgate.shared.errors import DatabaseError
 from dockgate.store import Store
-from dockgate.store.fleet.records import FleetImage, FleetVerdict
+from dockgate.store.fleet.records import FleetVerdict, IndexedImage
 from dockgate.store.records import WaiverRecord
 from dockgate.vulnerabilities.database.changes import AdvisoryChanges
 from dockgate.vulnerabilities.model import Coverage, Severity
@@ -82,7 +92,7 @@ class VerdictRenewal:
             coverage = (*reader.list_coverage(), *reader.read_catalogues(()).coverage)
         except DatabaseError as error:
             _log.warning("The fleet is not judged: %s", error)
-            self.store.fleet_judging.mark_blind(self.clock.now())
+            self.store.fleet_judging.mark_unjudgeable(self.clock.now())
             self._record_unjudged()
             self._finished_revision = None
             return
@@ -90,17 +100,17 @@ class VerdictRenewal:
         active_waivers = self.store.waivers.list_active(now)
         revision = self._compute_revision(match.source, active_waivers, coverage, now)
         # Before anything is read that may change afterwards.
-        due_images = self.store.due_images.list()
+        pending_changes = self.store.due_images.list()
         due: dict[str, set[int]] = {}
         for policy, image in self.store.fleet_verdicts.list_due_images(now):
             due.setdefault(policy, set()).add(image)
-        if revision == self._finished_revision and not due and not due_images:
+        if revision == self._finished_revision and not due and not pending_changes:
             return
-        # The waivers of the revision, or one of which it knows nothing could count that ends before the next renewal.
-        exceptions = self.fleet_judging.waivers.read_exceptions(active_waivers)
+        # Use the waivers of the revision. A waiver that is read later could end before the next renewal, unnoticed.
+        exemptions = self.fleet_judging.waivers.read_exemptions(active_waivers)
         groups, unwatched_images = self._group_images_by_policy()
         inputs = RenewalInputs(
-            FleetFacts(self.store, coverage), match, self._find_unmatched_images(), due_images, exceptions
+            FleetFacts(self.store, coverage), match, self._find_unmatched_images(), pending_changes, exemptions
         )
 
         def judge() -> None:
@@ -115,8 +125,8 @@ class VerdictRenewal:
     def _judge(
         self,
         inputs: RenewalInputs,
-        groups: Mapping[str, Sequence[FleetImage]],
-        unwatched_images: Sequence[FleetImage],
+        groups: Mapping[str, Sequence[IndexedImage]],
+        unwatched_images: Sequence[IndexedImage],
         due: Mapping[str, Collection[int]],
     ) -> None:
         """Renew the verdicts by each policy on the images of its group.
@@ -143,14 +153,14 @@ class VerdictRenewal:
         former = self.store.fleet_verdicts.list_ended(unjudged_images) if unjudged_images else {}
         former |= {image: verdict for renewal in renewals for image, verdict in renewal.read_former_verdicts().items()}
         run_for_each(renewals, lambda renewal: renewal.run(former), lambda renewal: renewal.policy)
-        # Only now: a process that dies before has the statuses again that the events compare with.
+        # Former verdicts end last. After a crash, the next renewal still needs them to compute events.
         run_for_each(
             renewals,
             lambda renewal: renewal.end_former(judged_images, unwatched_images),
             lambda renewal: renewal.policy,
         )
-        if inputs.due_images:
-            changes = [number for numbers in inputs.due_images.values() for number in numbers]
+        if inputs.pending_changes:
+            changes = [number for numbers in inputs.pending_changes.values() for number in numbers]
             self.effects.run(EffectKind.RENEW, self.store.due_images.remove_unjudged, changes)
 
     def _announce_findings(self) -> None:
@@ -201,7 +211,7 @@ class VerdictRenewal:
     def _compute_revision(
         self, source: str, active_waivers: Sequence[WaiverRecord], coverage: Sequence[Coverage], now: str
     ) -> str:
-        """Return a text that changes whenever a verdict may have changed, but for moments that were foreseen."""
+        """Return a text that changes whenever a verdict may have changed, except at the times in `next_at`."""
         feeds = [(entry.ecosystem, entry.complete, entry.checked_at[:13]) for entry in coverage]
         waivers = [record.waiver.id for record in active_waivers]
         state = (
@@ -213,7 +223,7 @@ class VerdictRenewal:
         # Feeds become stale, and the watch of images ends, at any hour.
         return compute_digest(canonical.encode([source, feeds, waivers, *state, now[:13]]))
 
-    def _group_images_by_policy(self) -> tuple[dict[str, list[FleetImage]], list[FleetImage]]:
+    def _group_images_by_policy(self) -> tuple[dict[str, list[IndexedImage]], list[IndexedImage]]:
         """Return the watched images by the policy of their repository, and those that are not watched."""
         images = list(self.store.fleet.iterate_images())
         assignments = self.selection.find_clear_assignments({image.repository for image in images})
@@ -229,7 +239,7 @@ class VerdictRenewal:
         states = self.watched_images.read_states(
             {(image.repository, image.digest) for image in images if image.repository in limited_repositories}
         )
-        groups: dict[str, list[FleetImage]] = {policy: [] for policy in policies.values()}
+        groups: dict[str, list[IndexedImage]] = {policy: [] for policy in policies.values()}
         unwatched_images = []
         for image in images:
             if image.repository not in limited_repositories or states[image.repository, image.digest].is_watched:

@@ -31,7 +31,7 @@ class ImageAccess:
     `registries` are patterns of the others' hosts, with or without a port; empty, every registry may be asked.
     `issuers` make the tokens for our own registry.
 
-    All calls raise DeniedError for a registry that may not be asked, and what registries do.
+    All calls raise DeniedError for a registry that is not allowed, and the errors of registries.
     """
 
     own_registry: str
@@ -92,10 +92,8 @@ class ImageAccess:
         return parse_remote(f"{reference.with_registry(self.own_registry)}@{digest}")
 
     def require(self, registry: str) -> None:
-        """DeniedError for a registry that this server has nothing to do with."""
+        """Raise DeniedError for a registry that the settings do not allow."""
         names = registry.lower(), strip_port(registry.lower())
         pattern_matches = (is_match(name, pattern.lower()) for pattern in self.registries for name in names)
         if registry != self.own_registry and self.registries and not any(pattern_matches):
-            raise DeniedError(
-                f"this server reads no images in {registry}", "Add the registry to DOCKGATE_REGISTRIES of the server."
-            )
+            raise DeniedError(f"the registry {registry} is not allowed", "Add it to DOCKGATE_REGISTRIES of the server.")

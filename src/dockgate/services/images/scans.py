@@ -42,9 +42,9 @@ PARALLEL_SCANS = 16
 # Images that are evaluated at the same time. Several share a commit; more would only slow down requests.
 PARALLEL_EVALUATIONS = 4
 # For registries and scanners that do not answer.
-READING = RetrySchedule(first_pause=1, longest_pause=2, attempts=3)
+READ_RETRIES = RetrySchedule(first_pause=1, longest_pause=2, attempts=3)
 # How long after the scan was requested another scanner may take.
-PATIENCE_DAYS = 1 / 24
+EXTERNAL_SCAN_HOURS = 1
 
 _log = logging.getLogger(__name__)
 
@@ -132,7 +132,7 @@ class ScanRunner:
         source = self.findings
         if source is not None and source.has_repository(scan.repository):
             answer = source.ask(scan.repository, scan.image)
-            if answer.pending_reason and scan.requested_at > self.clock.compute_time_before(PATIENCE_DAYS):
+            if answer.pending_reason and scan.requested_at > self.clock.compute_time_before(EXTERNAL_SCAN_HOURS / 24):
                 raise PendingError(answer.pending_reason)
             self._record_vex(scan, [report.inventory.image for report in answer.reports])
             self._finish(scan, source, answer.reports, f"{source.title} is asked instead of a scan.")
@@ -250,7 +250,7 @@ class ScanScheduler:
 
     def _run(self, scan: Scan) -> None:
         name = scan.image, scan.number
-        present_scan = self.images.scan(scan.image)
+        present_scan = self.images.find_newest_scan(scan.image)
         if present_scan is None or (present_scan.number, present_scan.state) != (scan.number, ScanState.REQUESTED):
             return  # it has ended meanwhile
         try:
@@ -292,7 +292,7 @@ class ScanScheduler:
             self._pending[name] = asked_count + 1, time.monotonic() + pause
 
     def _run_with_retries(self, scan: Scan) -> None:
-        for pause in READING.compute_pauses():
+        for pause in READ_RETRIES.compute_pauses():
             try:
                 self.effects.run(EffectKind.READ_IMAGE, self.runner.run, scan)
                 return

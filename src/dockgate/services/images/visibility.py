@@ -35,7 +35,7 @@ class ImageVisibility:
     def _read(self, image: str) -> tuple[Collection[str], Sequence[str]]:
         """Every repository of an image and the visible ones, which are read once."""
         if image not in self._repositories:
-            scan, approvals = self.store.images.scan(image), self.store.approvals.list_for_image(image)
+            scan, approvals = self.store.images.find_newest_scan(image), self.store.approvals.list_for_image(image)
             approved_repositories = {
                 approval.repository for approval in approvals if self.caller.can_reach(**make_scope(approval))
             }

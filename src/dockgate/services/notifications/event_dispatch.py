@@ -9,9 +9,9 @@ from typing import Any
 from dockgate.events.envelope import SOURCE, NewEvent, StoredEvent
 from dockgate.events.grouping import GROUP_TYPE, group_events
 from dockgate.events.input_template import OutputTooLargeError
-from dockgate.events.notification_texts import make_state_topics, make_topic
 from dockgate.events.pattern import PatternSet
 from dockgate.events.rule import OWNERS, Target
+from dockgate.events.topics import GroupedEvent, Reopening, make_state_topics, make_topic
 from dockgate.services.clock import ServerClock
 from dockgate.services.error_isolation import run_for_each
 from dockgate.services.notifications.event_rules import CompiledRule, CompiledTarget, EventRules
@@ -20,7 +20,7 @@ from dockgate.services.notifications.owners import Owners
 from dockgate.services.notifications.summary import NotificationSummary
 from dockgate.shared.timestamps import CLOCK_DIFFERENCE, format_time, parse_time
 from dockgate.store import Store
-from dockgate.store.events.cursor import Group, GroupedEvent, Reopening
+from dockgate.store.events.cursor import Group
 from dockgate.store.events.rules import TargetRecord
 from dockgate.store.records import OutboxEntry, OutboxKind
 
@@ -137,7 +137,7 @@ class EventDispatcher:
 
     def settle(self) -> None:
         """Send the states that have not changed for a while and differ from what people were last notified of."""
-        self._store.event_cursor.settle(*self._clock.compute_settled_times())
+        self._store.event_cursor.settle(*self._clock.compute_settling_times())
 
     # --- groups ---------------------------------------------------------------------------------------------------
 
@@ -223,7 +223,7 @@ def _make_reopening(event: Mapping[str, Any], now: datetime) -> Reopening | None
     """Return the topics of which people are notified again after this event."""
     if (topics := make_state_topics(event)) is None:
         return None
-    since = format_time(now - REOPEN_AFTER) if topics.is_well else None
+    since = format_time(now - REOPEN_AFTER) if topics.is_good else None
     return Reopening(topics.state, topics.value, topics.reopened, since)
 
 

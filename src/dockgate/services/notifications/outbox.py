@@ -26,14 +26,14 @@ _log = logging.getLogger(__name__)
 
 
 class UndeliverableError(Exception):
-    """The receiver refuses the entry for good, or it must not be sent: another attempt is useless."""
+    """The entry becomes a dead letter: the receiver never accepts it, or it must not be sent."""
 
 
 class OutboxHandler(Protocol):
     """Sends the entries of one kind.
 
-    `receiver_limit` is how many are sent to one receiver at the same time; `effect` is the kind of effect. What is not
-    an answer (`is_answer`) gives way to those.
+    `receiver_limit` is how many are sent to one receiver at the same time; `effect` is the kind of effect. Entries that
+    are not answers (`is_answer`) give way to answers.
     """
 
     kind: OutboxKind
@@ -161,7 +161,7 @@ class _SenderPool:
             self._pool.submit(self._run, entry)
 
     def _give_back_unstored(self) -> None:
-        """Have entries whose result could not be stored sent again."""
+        """Release entries whose result was not stored, so that they are sent again."""
         while self._unstored_entries:
             self.outbox.give_back(self._unstored_entries[0])
             with self._lock:

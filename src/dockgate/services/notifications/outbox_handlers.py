@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from dockgate.attestations.statements import build_statement, list_covered_digests
 from dockgate.delivery.ports import AnswerSender, Attestor
-from dockgate.delivery.webhook_delivery import Callback, change_delivery, make_delivery, make_headers
+from dockgate.delivery.webhook_delivery import Callback, make_change_delivery, make_delivery, make_headers
 from dockgate.events.ports import Webhooks
 from dockgate.gate.model import Status
 from dockgate.services.durable_effects import EffectKind
@@ -16,7 +16,7 @@ from dockgate.shared.errors import MessageRefusedError, ReceiverGoneError
 from dockgate.shared.interfaces import override
 from dockgate.store.delivery.approvals import Approvals
 from dockgate.store.gate.provenance import ProvenanceStatements
-from dockgate.store.gate.verdicts import Verdicts
+from dockgate.store.gate.verdicts import VerdictTable
 from dockgate.store.records import OutboxEntry, OutboxKind
 
 
@@ -61,7 +61,7 @@ class VerdictChangeHandler(OutboxHandler):
 
     @override
     def send(self, entry: OutboxEntry) -> None:
-        webhook = change_delivery(entry.key, entry.payload)
+        webhook = make_change_delivery(entry.key, entry.payload)
         try:
             self.webhooks.call(webhook.url, make_headers(webhook, self.clock()), webhook.body.encode())
         except (MessageRefusedError, ReceiverGoneError) as error:
@@ -79,7 +79,7 @@ class AttestationHandler(OutboxHandler):
     effect = EffectKind.ATTEST
     receiver_limit = 1
 
-    verdicts: Verdicts
+    verdicts: VerdictTable
     attestor: Attestor
     days: float
 

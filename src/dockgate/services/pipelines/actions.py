@@ -69,7 +69,7 @@ class Actions:
         repository, branch = str(action.configuration["repository"]), str(action.configuration["branch"])
         trigger = self.store.executions.get(key.execution).trigger
         is_triggered = trigger.get("repository") == repository and trigger.get("branch") == branch
-        commit = self.source.commit(repository, trigger["commit"] if is_triggered else branch)
+        commit = self.source.get_commit(repository, trigger["commit"] if is_triggered else branch)
         blobs, archive = self.store.blobs, self.source.archive
         artifact = blobs.put(lambda into: archive(repository, commit.id, into, blobs.count_free_bytes))
         return ActionResult(

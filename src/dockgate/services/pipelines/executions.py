@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from dockgate.delivery.model import Execution
 from dockgate.delivery.pipeline import list_source_branches, make_manual_trigger
-from dockgate.events.model import Event
+from dockgate.events.model import PushEvent
 from dockgate.services.approvals.pubsub import ApprovalPubSub
 from dockgate.services.clock import ServerClock
 from dockgate.services.durable_effects import EffectKind, Effects
@@ -32,7 +32,7 @@ class Executions:
         self.starter.continue_execution(execution.id)
         return execution
 
-    def record_triggered(self, event: Event) -> list[str]:
+    def record_triggered(self, event: PushEvent) -> list[str]:
         """Record an execution of each pipeline that has the pushed branch as a source, once for each event.
 
         Return their ids.

@@ -104,7 +104,7 @@ class NewestImages:
             except DockgateError:
                 repository, digest = "", ""  # asked again in an hour
             self._answers[reference] = now, repository, digest
-            if digest and self.store.images.scan(digest) is None:
+            if digest and self.store.images.find_newest_scan(digest) is None:
                 self.request_scan(repository, digest)
         return digest if digest and self.store.images.list_inventories(digest) else None
 

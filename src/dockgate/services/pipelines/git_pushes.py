@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from dockgate.delivery.contributors import NO_OBJECT, PushRecord
 from dockgate.delivery.repository_files import FileEdit, RepositoryFiles
 from dockgate.delivery.source_ports import RefUpdate, RepositoryHost
-from dockgate.events.model import Event
+from dockgate.events.model import PushEvent
 from dockgate.services.clock import ServerClock
 from dockgate.services.durable_effects import EffectKind, Effects
 from dockgate.services.workflow_starter import Starter
@@ -38,7 +38,7 @@ class GitPushes:
         self, push: str, repository: str, by: str | None, token: str | None, updates: Sequence[RefUpdate]
     ) -> None:
         """Record the requested updates before git runs. `push` names the push in `finish_push`."""
-        records = self._make_records(push, repository, by, token, updates, is_accepted=False)
+        records = self._make_records(push, repository, by, token, updates, has_moved=False)
         self.effects.run(EffectKind.RECORD_PUSH, self.store.pushes.add_requested, records)
 
     def finish_push(
@@ -48,7 +48,7 @@ class GitPushes:
         updates: Sequence[RefUpdate] = (),
         push: str | None = None,
         token: str | None = None,
-    ) -> Sequence[Event]:
+    ) -> Sequence[PushEvent]:
         """Record a finished push, and store an event for each branch that moved.
 
         Without `updates` all branches are compared. `by` is the principal who pushed with the token of this id, None
@@ -129,9 +129,9 @@ class GitPushes:
         self, push: str, repository: str, by: str | None, token: str | None, updates: Sequence[RefUpdate]
     ) -> None:
         """Record the references that moved, and who pushed which commits. Nothing is started."""
-        records = self._make_records(push, repository, by, token, updates, is_accepted=True)
+        records = self._make_records(push, repository, by, token, updates, has_moved=True)
         commits = self._list_introduced_commits(repository, updates) if updates else ()
-        self.store.pushes.accept(push, records, commits)
+        self.store.pushes.complete(push, records, commits)
 
     def _make_records(
         self,
@@ -141,11 +141,11 @@ class GitPushes:
         token: str | None,
         updates: Sequence[RefUpdate],
         *,
-        is_accepted: bool,
+        has_moved: bool,
     ) -> list[PushRecord]:
         pusher, email, now = by or "local", find_email(self.store, by) if by else None, self.clock.now()
         return [
-            PushRecord(push, repository, update.ref, update.old, update.new, pusher, email, token, now, is_accepted)
+            PushRecord(push, repository, update.ref, update.old, update.new, pusher, email, token, now, has_moved)
             for update in updates
         ]
 

@@ -64,11 +64,9 @@ class PolicyDryRun:
         DefinitionError, and BusyError while another part is evaluated.
         """
         candidate = self.policies.parse(text, name)
-        return (self.evaluate_history if basis == "history" else self.evaluate_running)(candidate, policy, limit, after)
+        return (self.judge_history if basis == "history" else self.judge_running)(candidate, policy, limit, after)
 
-    def evaluate_history(
-        self, candidate: Policy, policy: str | None, limit: int, after: str | None
-    ) -> PolicyComparison:
+    def judge_history(self, candidate: Policy, policy: str | None, limit: int, after: str | None) -> PolicyComparison:
         """Evaluate the newest verdict on each image by each policy, newest first.
 
         `policy` limits it to one policy. `after` is the `next` of the previous part, None for the first.
@@ -87,9 +85,7 @@ class PolicyDryRun:
                     break
         return summarize(comparisons, write_cursor("history", (before,)) if len(comparisons) < len(records) else None)
 
-    def evaluate_running(
-        self, candidate: Policy, policy: str | None, limit: int, after: str | None
-    ) -> PolicyComparison:
+    def judge_running(self, candidate: Policy, policy: str | None, limit: int, after: str | None) -> PolicyComparison:
         """Evaluate what runs as of now, by each required policy and by the candidate instead."""
         (last,) = read_cursor(after, "running", (str,)) if after else ("",)
         services = [service for service in self.store.services.list() if service.name > last]

@@ -14,6 +14,7 @@ from dockgate.gate.definitions import policy as policies
 from dockgate.gate.definitions import waivers
 from dockgate.gate.definitions.examples import ExpectedVerdict, LocatedExample
 from dockgate.gate.model import (
+    ExemptionSet,
     ExternalReport,
     PlatformVerdict,
     Policy,
@@ -21,7 +22,6 @@ from dockgate.gate.model import (
     VexStatement,
     Violation,
     Waiver,
-    Waivers,
 )
 from dockgate.gate.policy import compute_fingerprint
 from dockgate.gate.provenance import BUILD_TYPE, ProvenanceFacts, ProvenanceStatement
@@ -226,7 +226,7 @@ class _Bench:
             note=finding.note or None,
         )
 
-    def _make_waivers(self, located_example: LocatedExample) -> Waivers:
+    def _make_waivers(self, located_example: LocatedExample) -> ExemptionSet:
         example = located_example.example
         example_waivers: list[Waiver] = []
         for index, fields in enumerate(example.waivers):
@@ -247,7 +247,7 @@ class _Bench:
             )
             for index, entry in enumerate(example.vex)
         )
-        return Waivers(tuple(example_waivers), statements)
+        return ExemptionSet(tuple(example_waivers), statements)
 
 
 def _add_locations(name: str, items: Sequence[definitions.Package]) -> list[tuple[Location, definitions.Package]]:

@@ -48,7 +48,7 @@ class SplitRepositories(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class UsablePolicy:
+class LoadedPolicy:
     """A policy as it was read; or one without rules, and the reason why it could not be read."""
 
     policy: Policy
@@ -68,12 +68,12 @@ class PolicySelection:
     read_file: ReadRepositoryFile
     policy_versions: ReadVersions | None = None
 
-    def read(self, name: str) -> UsablePolicy:
+    def read(self, name: str) -> LoadedPolicy:
         """Return the policy with this name, usable or not."""
         try:
-            return UsablePolicy(self.policies(name))
+            return LoadedPolicy(self.policies(name))
         except (NotFoundError, DefinitionError) as error:
-            return UsablePolicy(make_policy(name, {}), error.full_message)
+            return LoadedPolicy(make_policy(name, {}), error.full_message)
 
     # --- for an approval ------------------------------------------------------------------------------------------
 
@@ -124,7 +124,7 @@ class PolicySelection:
         """Return why no policy is that of a repository, by repository; none for repositories that have one."""
         return self.split_repositories(repositories).conflicts
 
-    def pull_policy(self, repository: str) -> PullPolicy:
+    def find_pull_policy(self, repository: str) -> PullPolicy:
         """Return which of the repository's images other machines may pull.
 
         ConflictError as `choose_assignment`.
@@ -158,7 +158,7 @@ class PolicySelection:
         """
         policy_name = str(pipeline.get_action(key.stage, key.action).configuration.get("policy", ""))
         name = policy_name or self.get_policy_name(repository)
-        if not self._can_evaluate(repository, name, [name], [name]):
+        if not self._can_judge(repository, name, [name], [name]):
             raise DeniedError(
                 f"the pipeline names the policy {name!r}, but the policy of {repository} is "
                 f"{self.get_policy_name(repository)!r}",
@@ -193,11 +193,11 @@ class PolicySelection:
         None if they do. ConflictError as `choose_assignment`.
         """
         name = PolicyReference.parse(policy).name
-        return None if self._can_evaluate(repository, name, [name], [name]) else self.get_policy_name(repository)
+        return None if self._can_judge(repository, name, [name], [name]) else self.get_policy_name(repository)
 
     # --- for a deployment -----------------------------------------------------------------------------------------
 
-    def list_required_policies(self, image: str, execution: str | None, repository: str) -> list[UsablePolicy]:
+    def list_required_policies(self, image: str, execution: str | None, repository: str) -> list[LoadedPolicy]:
         """Return the policies by which the image must be approved now.
 
         These are all policies that evaluated it before, other than on a push, and still exist. What its repository
@@ -223,7 +223,7 @@ class PolicySelection:
         if (
             repository
             and names
-            and not any(self._can_evaluate(repository, name, of_pipeline, chosen_names) for name in names)
+            and not any(self._can_judge(repository, name, of_pipeline, chosen_names) for name in names)
         ):
             own_name = self.get_policy_name(repository)
             names.setdefault(own_name, own_name)
@@ -256,9 +256,7 @@ class PolicySelection:
             if approval.image == image:
                 yield approval.policy
 
-    def _can_evaluate(
-        self, repository: str, name: str, of_pipeline: Sequence[str], chosen_names: Collection[str]
-    ) -> bool:
+    def _can_judge(self, repository: str, name: str, of_pipeline: Sequence[str], chosen_names: Collection[str]) -> bool:
         is_chosen = PolicyReference.parse(name).name in chosen_names
         try:
             return can_judge(

@@ -10,7 +10,7 @@ from dockgate.delivery.registries.tokens import LEEWAY_SECONDS, TOKEN_SECONDS
 from dockgate.delivery.registry_access import PUSH
 from dockgate.services.clock import ServerClock
 from dockgate.shared.errors import BusyError
-from dockgate.store.retention.collections import PushGate
+from dockgate.store.retention.collections import PushBarrier
 
 # By so much clocks of servers may differ, and a token may be issued after its permit.
 SLACK_SECONDS = 60.0
@@ -24,7 +24,7 @@ class PushPermits:
 
     def __init__(
         self,
-        gate: PushGate,
+        gate: PushBarrier,
         clock: ServerClock,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:

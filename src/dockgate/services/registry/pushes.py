@@ -20,8 +20,8 @@ from dockgate.aws.messages import Record, parse_body
 from dockgate.delivery.model import REPOSITORY
 from dockgate.delivery.ports import ImageResolver, Registry
 from dockgate.events import pushes
-from dockgate.events.model import Event, EventKind
-from dockgate.events.ports import Pushes, RegistryDeletion, RegistryPush
+from dockgate.events.model import PushEvent, PushKind
+from dockgate.events.ports import PushNotificationFormat, RegistryDeletion, RegistryPush
 from dockgate.scanner.images.reference import TAG
 from dockgate.services.clock import ServerClock
 from dockgate.services.durable_effects import EffectKind, Effects
@@ -124,11 +124,11 @@ class RegistryPushes:
         detail = {"repository": repository, "digest": digest, "tag": tag} | ({"by": by} if by else {})
         if at:
             detail["pushed_at"] = at
-        event = Event(f"registry/{event_id}", EventKind.IMAGE_PUSH, detail, self.clock.now())
+        event = PushEvent(f"registry/{event_id}", PushKind.IMAGE_PUSH, detail, self.clock.now())
         if subject := parse_attachment_tag(tag):
             self.effects.run(EffectKind.RECORD_IMAGE, self.waivers.record_attached_vex, repository, subject)
             return
-        scan = self.effects.run(EffectKind.RECORD_EVENT, self.store.images.accept_push, event)
+        scan = self.effects.run(EffectKind.RECORD_EVENT, self.store.images.record_push, event)
         if scan is not None:
             self.scans.start(scan)
 
@@ -377,7 +377,7 @@ def _check(report: RegistryPush | RegistryDeletion, registry: str | None) -> Non
 _load_formats = cache(pushes.load)
 
 
-def _get_format(form: str) -> Pushes:
+def _get_format(form: str) -> PushNotificationFormat:
     formats = _load_formats()
     if form not in formats:
         raise NotFoundError(f"there is no format {form!r} of notifications", f"Use one of: {', '.join(formats)}.")

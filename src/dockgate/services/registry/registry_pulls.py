@@ -8,8 +8,8 @@ A repository whose policy assignment says `pull: approved` gives out
 
 What is attached is written by everybody who may push, so it counts by its content: it holds JSON documents only, which
 no runtime can execute, whatever their media types say (a program has NUL bytes, and an archive does not begin with
-"{"). Its config names no other layers: containerd unpacks no layer if it has one with the diff_id that the config has,
-such as one of an image that was approved once.
+"{"). Its config must list only the manifest's own layers. containerd reuses a local layer with the same diff_id, so a
+config could otherwise run layers of another image.
 """
 
 import threading
@@ -159,7 +159,7 @@ class RegistryPulls:
 
         ConflictError if two assignments match equally.
         """
-        return self._selection.pull_policy(self._get_name(repository)) is PullPolicy.APPROVED
+        return self._selection.find_pull_policy(self._get_name(repository)) is PullPolicy.APPROVED
 
     def get_pull_policy(self, repository: str) -> RepositoryPulls:
         """Return the pull policy of a repository, and where it comes from."""
@@ -177,7 +177,7 @@ class RegistryPulls:
         Documents that are attached to an image are judged when they are pulled. Raises as `find_objection`, and
         ConflictError if two assignments match equally.
         """
-        pull = self._selection.pull_policy(repository)
+        pull = self._selection.find_pull_policy(repository)
         if pull is not PullPolicy.APPROVED:
             return PullAnswer(repository, digest, pull, may_pull=True, reason=None, advice=None)
         reason = self._find_image_objection(repository, digest, self._monotonic() + JUDGING_SECONDS)

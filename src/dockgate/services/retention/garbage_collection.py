@@ -3,7 +3,7 @@
 A collection is a row. It is requested by a person or by time, and a round of the reconciler carries it out; after a
 crash the next round begins it again. Everything may be removed twice.
 
-Manifests and blobs are removed while nothing can be pushed (`store.retention.collections.PushGate`): a push may rely
+Manifests and blobs are removed while nothing can be pushed (`store.retention.collections.PushBarrier`): a push may rely
 on a blob, or push a manifest again, that is about to be deleted. Whether an image is needed is asked again right before
 its manifest is deleted, and once more before its blobs are: what was used meanwhile is stored again.
 """
@@ -21,7 +21,7 @@ from dockgate.services.retention.registry_snapshot import RegistryReader, Regist
 from dockgate.shared.errors import DockgateError
 from dockgate.shared.timestamps import format_time
 from dockgate.store import Store
-from dockgate.store.retention.collections import Collection
+from dockgate.store.retention.collections import GarbageCollectionRun
 
 # An unreferenced blob that is younger may be of a push that has not ended.
 PUSH_SECONDS = 3600.0
@@ -48,7 +48,7 @@ class RemovedImage:
 
 
 @dataclass(frozen=True, slots=True)
-class ImageKept:
+class KeptImageReport:
     """An image that is kept, and the first reason for it; `reasons` counts all."""
 
     repository: str
@@ -77,7 +77,7 @@ class CollectionReport:
     """
 
     images: tuple[RemovedImage, ...] = ()
-    kept_images: tuple[ImageKept, ...] = ()
+    kept_images: tuple[KeptImageReport, ...] = ()
     blobs: int = 0
     blob_bytes: int = 0
     others: tuple[RemovedObjects, ...] = ()
@@ -125,7 +125,7 @@ class GarbageCollection:
             tuple(removed_images), _list_kept_images(snapshot), len(blobs), sum(blobs.values()), others
         )
 
-    def request(self, by: str) -> Collection:
+    def request(self, by: str) -> GarbageCollectionRun:
         """Request a collection. One that is not finished is returned instead."""
         return self.store.collections.request(by, self.clock.now())
 
@@ -155,7 +155,7 @@ class GarbageCollection:
         self.store.collections.finish(number, asdict(report), error, self.clock.now())
         _log.info("collection %s removed %s images", number, len(report.images))
 
-    def _request_due(self) -> Collection | None:
+    def _request_due(self) -> GarbageCollectionRun | None:
         """A new collection, if the last one was requested long enough ago."""
         if not self.every_hours:
             return None
@@ -310,9 +310,9 @@ def _list_removed_blobs(snapshot: RegistrySnapshot) -> dict[str, int]:
     return blobs
 
 
-def _list_kept_images(snapshot: RegistrySnapshot) -> tuple[ImageKept, ...]:
+def _list_kept_images(snapshot: RegistrySnapshot) -> tuple[KeptImageReport, ...]:
     return tuple(
-        ImageKept(
+        KeptImageReport(
             entry.image.repository,
             entry.image.digest,
             entry.image.tags,

@@ -160,7 +160,7 @@ class CaseBuilder:
         replace it only if a principal who may accept risks in this repository has vouched for one.
         """
         with self.store.database.read():  # one connection for all of it
-            scan = self.store.images.scan(image)
+            scan = self.store.images.find_newest_scan(image)
             is_vouched = self.store.reports.is_vouched(image, context.repository)
             if scan is None and not is_vouched:
                 return None
@@ -200,7 +200,7 @@ class CaseBuilder:
     def should_apply_waivers(self, repository: str, image: str) -> bool:
         """Return whether the waivers of a repository may count for an image."""
         with self.store.database.read():
-            return self._can_apply_waivers(repository, image, self.store.images.scan(image))
+            return self._can_apply_waivers(repository, image, self.store.images.find_newest_scan(image))
 
     def _can_apply_waivers(self, repository: str, image: str, scan: Scan | None) -> bool:
         """Return whether the repository's waivers may count for the image.

@@ -59,7 +59,7 @@ class PushVerdicts:
             _log.error("judging %s after its push failed, and is tried again", image, exc_info=error)
 
     def _judge(self, image: str) -> None:
-        scan = self.store.images.scan(image)
+        scan = self.store.images.find_newest_scan(image)
         if scan is None or scan.finished_at is None:
             return
         if self.store.approvals.has_unjudged(image):

@@ -17,7 +17,7 @@ from dockgate.services.durable_effects import EffectKind, Effects
 from dockgate.services.error_isolation import run_for_each
 from dockgate.services.policies.selection import PolicySelection
 from dockgate.services.verdicts.case_builder import DeploymentContext, find_running_image
-from dockgate.services.verdicts.exception_revisions import ExceptionRevisions
+from dockgate.services.verdicts.exemption_revisions import ExemptionRevisions
 from dockgate.services.verdicts.verdict_inputs import VerdictInputs
 from dockgate.services.verdicts.verdicts import Verdicts
 from dockgate.shared import canonical
@@ -41,7 +41,7 @@ class ServiceRisk:
     store: Store
     verdicts: Verdicts
     selection: PolicySelection
-    exceptions: ExceptionRevisions
+    exemptions: ExemptionRevisions
     inputs: VerdictInputs
     clock: ServerClock
     effects: Effects
@@ -49,7 +49,7 @@ class ServiceRisk:
     risk_days: float
     terms: RiskTerms
     # By service: a digest of what its verdict was made from, and the revision when this was looked at.
-    _evaluated_inputs: dict[str, str] = field(default_factory=dict, init=False)
+    _judged_inputs: dict[str, str] = field(default_factory=dict, init=False)
     _revisions: dict[str, str] = field(default_factory=dict, init=False)
 
     def review(self) -> None:
@@ -58,14 +58,14 @@ class ServiceRisk:
         changed_services = {name for name, revision in revisions.items() if self._revisions.get(name) != revision}
         if changed_services:
             present_inputs = self.effects.run(
-                EffectKind.REJUDGE, self.evaluate_changed, self._evaluated_inputs, changed_services
+                EffectKind.REJUDGE, self.judge_changed, self._judged_inputs, changed_services
             )
             unchanged_inputs = {
-                name: value for name, value in self._evaluated_inputs.items() if name not in changed_services
+                name: value for name, value in self._judged_inputs.items() if name not in changed_services
             }
-            self._evaluated_inputs = {**unchanged_inputs, **present_inputs}
-        self._evaluated_inputs = {name: value for name, value in self._evaluated_inputs.items() if name in revisions}
-        self._revisions = {name: revisions[name] for name in self._evaluated_inputs}
+            self._judged_inputs = {**unchanged_inputs, **present_inputs}
+        self._judged_inputs = {name: value for name, value in self._judged_inputs.items() if name in revisions}
+        self._revisions = {name: revisions[name] for name in self._judged_inputs}
         stopped_services = [
             service
             for service in self.store.services.list()
@@ -83,27 +83,30 @@ class ServiceRisk:
         """
         common, running = self.inputs.compute_revision(), self.store.services.list_running_images()
         numbers = self.store.verdicts.list_newest_numbers({service.digest for service in running})
-        keys = {service: (service.digest, service.reference.strip_registry(self.registry)) for service in running}
-        provenance = self.store.provenance.list_revisions(set(keys.values()))
+        locations = {service: (service.digest, service.reference.strip_registry(self.registry)) for service in running}
+        provenance = self.store.provenance.list_revisions(set(locations.values()))
         return {
             service.service: " ".join(
-                map(str, (common, service.revision, service.execution, numbers.get(image, 0), provenance[image, key]))
+                map(
+                    str,
+                    (common, service.revision, service.execution, numbers.get(image, 0), provenance[image, repository]),
+                )
             )
-            for service, (image, key) in keys.items()
+            for service, (image, repository) in locations.items()
         }
 
-    def evaluate_changed(self, evaluated_inputs: Mapping[str, str], services: Collection[str]) -> dict[str, str]:
-        """Evaluate what these services run, if its inputs differ from `evaluated_inputs`.
+    def judge_changed(self, judged_inputs: Mapping[str, str], services: Collection[str]) -> dict[str, str]:
+        """Judge what these services run, if its inputs differ from `judged_inputs`.
 
-        These are a digest for each service. Return the present digests. A service that has to be evaluated once more
-        has none. One whose evaluation fails cannot be judged, and keeps no other from being evaluated.
+        These are a digest for each service. Return the present digests. A service that has to be judged once more
+        has none. One whose judging fails cannot be judged, and keeps no other from being judged.
         """
         present_inputs: dict[str, str] = {}
         for service in self.store.services.list():
             if service.name not in services:
                 continue
             try:
-                digest = self._evaluate(service, evaluated_inputs.get(service.name))
+                digest = self._judge_service(service, judged_inputs.get(service.name))
             except StoreError:
                 raise
             except Exception as error:
@@ -114,8 +117,8 @@ class ServiceRisk:
                     present_inputs[service.name] = digest
         return present_inputs
 
-    def _evaluate(self, service: Service, evaluated_digest: str | None) -> str | None:
-        """Evaluate what the service runs if its inputs differ from `evaluated_digest`.
+    def _judge_service(self, service: Service, judged_digest: str | None) -> str | None:
+        """Judge what the service runs if its inputs differ from `judged_digest`.
 
         Return their digest, None if something else was judged: it is due once more.
         """
@@ -125,7 +128,7 @@ class ServiceRisk:
             return None
         image, context = running
         present_inputs = self._compute_inputs_digest(database, image, context)
-        if evaluated_digest != present_inputs:
+        if judged_digest != present_inputs:
             verdict = self.verdicts.review_deployed(image, context, self.risk_days)
             is_recorded = self._record(service, context.repository, verdict)
             if not is_recorded or self.verdicts.read_advisory_digest() != database:
@@ -171,8 +174,8 @@ class ServiceRisk:
         now, key = self.clock.now(), (image, context.repository)
         provenance = self.store.provenance.list_revisions({key})[key]
         location = context.repository, image
-        exceptions = self.exceptions.compute({location}, now)[location]
-        return compute_digest(canonical.encode([database, image, *policies, exceptions, provenance, now[:13]]))
+        exemptions = self.exemptions.compute({location}, now)[location]
+        return compute_digest(canonical.encode([database, image, *policies, exemptions, provenance, now[:13]]))
 
     def _record(self, service: Service, repository: str | None, verdict: RunningVerdict | None) -> bool:
         announce = partial(self._announce, repository, verdict)

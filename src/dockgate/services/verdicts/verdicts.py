@@ -15,7 +15,7 @@ from dockgate.gate.rule import Rule
 from dockgate.gate.summaries import name_policy
 from dockgate.scanner.ports import Ecosystem
 from dockgate.services.images.watched_images import WatchedImages
-from dockgate.services.policies.selection import PolicySelection, UsablePolicy
+from dockgate.services.policies.selection import LoadedPolicy, PolicySelection
 from dockgate.services.verdicts.case_builder import CaseBuilder, DeploymentContext
 from dockgate.services.verdicts.provenance import Provenance
 from dockgate.shared.errors import DatabaseError, DeployError
@@ -59,7 +59,7 @@ class Verdicts:
         case = self._build_approval_case(approval)
         if case is None:
             return None
-        return self.store.verdicts.prepare(self._evaluate(case), case, cause, approval.repository)
+        return self.store.verdicts.prepare(self._judge(case), case, cause, approval.repository)
 
     def find_rejection_with_waivers(self, approval: Approval, waivers: Sequence[Waiver]) -> str | None:
         """Return why the image would not be approved now with these waivers added, None when it would."""
@@ -67,11 +67,11 @@ class Verdicts:
         if case is None:
             return "it is being scanned"
         with_waivers = replace(case.waivers, waivers=(*case.waivers.waivers, *waivers))
-        verdict = self._evaluate(replace(case, waivers=with_waivers))
+        verdict = self._judge(replace(case, waivers=with_waivers))
         return None if verdict.status is Status.APPROVED else verdict.summary
 
     def require_approval(self, image: str, cause: str, context: DeploymentContext) -> None:
-        """Evaluate the image as of now by every required policy.
+        """Judge the image as of now by every required policy.
 
         DeployError unless all approve: the image may be known as vulnerable since its approval, and a waiver may have
         expired.
@@ -97,11 +97,11 @@ class Verdicts:
             name = usable.policy.name
             self.provenance.fetch_once(context.repository, image, name)
             case = self._build_case(image, usable, replace(context, should_keep_baselines=True))
-            verdict = self._evaluate(case) if case else None
+            verdict = self._judge(case) if case else None
             if case and verdict and verdict.status is Status.APPROVED:
-                # The verdict stored under the cause may be older. This one decides, so it is stored under another name.
-                name = f"{cause}/{self.read_advisory_digest() or ''}/{name}"
-                self.store.verdicts.add(verdict, case, name, context.repository)
+                # The verdict stored under `cause` may be older. This one decides, so it gets another cause.
+                cause_of_check = f"{cause}/{self.read_advisory_digest() or ''}/{name}"
+                self.store.verdicts.add(verdict, case, cause_of_check, context.repository)
                 continue
             if case and verdict:
                 self._record(verdict, case, context.repository)
@@ -127,7 +127,7 @@ class Verdicts:
             if case is None:
                 undetermined_reasons.append("it is being scanned")
                 continue
-            verdict = self._evaluate(case)
+            verdict = self._judge(case)
             self._record(verdict, case, context.repository)
             reason = name_policy(usable.policy.name, verdict.summary)
             if verdict.status is Status.REJECTED:
@@ -164,7 +164,7 @@ class Verdicts:
         case = self._build_case(image, usable, DeploymentContext(repository))
         if case is not None:
             cause = f"{PUSH_CAUSE}{repository}@{image}/{scan}"
-            self.store.verdicts.add(self._evaluate(case), case, cause, repository, scan)
+            self.store.verdicts.add(self._judge(case), case, cause, repository, scan)
 
     def renew_push(self, image: str, repository: str) -> RenewedPushVerdict | None:
         """Judge a pushed image again as of now, as `judge_push` does. `store_renewal` stores the verdict.
@@ -186,7 +186,7 @@ class Verdicts:
         case = self._build_case(image, usable, DeploymentContext(repository))
         if case is None:
             return None
-        verdict = self._evaluate(case)
+        verdict = self._judge(case)
         if _extract_decision(self.store.verdicts.get(repository_records[0].digest)) == _extract_decision(verdict):
             return None
         # A verdict that was requested may be by another policy than the repository's, and says nothing of it.
@@ -213,7 +213,7 @@ class Verdicts:
         case = self._build_case(image, usable, DeploymentContext(repository, should_keep_baselines=True))
         if case is None:
             return None
-        verdict = self._evaluate(case)
+        verdict = self._judge(case)
         return verdict, self._record(verdict, case, repository)
 
     def read_advisory_digest(self) -> str | None:
@@ -227,11 +227,11 @@ class Verdicts:
         context = DeploymentContext(approval.repository, approval.service or None)
         return self._build_case(approval.image, self.selection.read(approval.policy), context)
 
-    def _build_case(self, image: str, usable: UsablePolicy, context: DeploymentContext) -> VerdictCase | None:
+    def _build_case(self, image: str, usable: LoadedPolicy, context: DeploymentContext) -> VerdictCase | None:
         case = self.case_builder.build(image, usable.policy, context)
         return replace(case, no_scan_reason=usable.unusable_reason) if case and usable.unusable_reason else case
 
-    def _evaluate(self, case: VerdictCase) -> Verdict:
+    def _judge(self, case: VerdictCase) -> Verdict:
         return evaluate.judge(case, self.ecosystems, self.rules)
 
     def _record(self, verdict: Verdict, case: VerdictCase, repository: str) -> str:

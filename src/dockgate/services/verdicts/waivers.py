@@ -12,7 +12,7 @@ from dockgate.delivery.ports import AttachedDocuments
 from dockgate.events import governance_events
 from dockgate.gate import patterns, vex_formats, vex_statements, waivers
 from dockgate.gate.fleet.model import FleetWaivers
-from dockgate.gate.model import Policy, VexStatement, Waiver, Waivers
+from dockgate.gate.model import ExemptionSet, Policy, VexStatement, Waiver
 from dockgate.gate.policy import list_vex_authors
 from dockgate.gate.unread_waivers import check_protected
 from dockgate.scanner.model import Inventory
@@ -35,7 +35,7 @@ ENDS_LIMIT = 5
 _log = logging.getLogger(__name__)
 
 
-class ServerExceptions(NamedTuple):
+class ServerExemptions(NamedTuple):
     """The waivers and VEX documents that are active at one moment, the documents by their versions.
 
     See `Vex.list_all_active`.
@@ -161,7 +161,7 @@ class ServerWaivers:
 
     def select_for_image(
         self, image: str, inventories: Sequence[Inventory], policy: Policy, repository: str | None, now: str
-    ) -> Waivers:
+    ) -> ExemptionSet:
         """Return the waivers and VEX statements that may apply to this image.
 
         Each statement says who vouches for it. Waivers of a repository apply in `repository` only, in none if that is
@@ -169,7 +169,7 @@ class ServerWaivers:
         """
         images = list(dict.fromkeys((image, *(inventory.image for inventory in inventories))))
         active_waivers = (record.waiver for record in self.store.waivers.list_active(now))
-        return Waivers(
+        return ExemptionSet(
             waivers.select_waivers(active_waivers, repository, images, now),
             self.select_statements(self.store.vex.list_active(images), images, inventories, policy),
         )
@@ -188,19 +188,19 @@ class ServerWaivers:
         ]
         return vex_statements.select_statements(statements, images, inventories)
 
-    def read_exceptions(self, active: Iterable[WaiverRecord]) -> ServerExceptions:
+    def read_exemptions(self, active: Iterable[WaiverRecord]) -> ServerExemptions:
         """Return these waivers with all VEX documents that are active now."""
-        return ServerExceptions(tuple(record.waiver for record in active), self.store.vex.list_all_active())
+        return ServerExemptions(tuple(record.waiver for record in active), self.store.vex.list_all_active())
 
-    def select_for_fleet(self, exceptions: ServerExceptions, policy: Policy) -> FleetWaivers:
+    def select_for_fleet(self, exemptions: ServerExemptions, policy: Policy) -> FleetWaivers:
         """Return all waivers and VEX statements, from which `select_for_image` selects those of an image."""
         general: list[VexStatement] = []
         attached_statements: dict[str, list[VexStatement]] = {}
-        for record, document_statements in exceptions.documents.values():
+        for record, document_statements in exemptions.documents.values():
             statements = attached_statements.setdefault(record.image, []) if record.image else general
             statements += self._complete_statements(record, document_statements, policy)
         return FleetWaivers(
-            exceptions.waivers,
+            exemptions.waivers,
             tuple(general),
             {image: tuple(statements) for image, statements in attached_statements.items()},
         )
@@ -234,7 +234,8 @@ class ServerWaivers:
     def announce_expiring(self) -> None:
         """Announce once each waiver that expires soon, and each that has expired.
 
-        What a clock announced that was ahead does not count. An end that has not come is taken back.
+        Announcements made by a clock that was ahead are undone; the event `waiver.restored` corrects the end of a
+        waiver that has not ended.
         """
         now = self.clock.now()
         notice_until = format_time(shift_time(self.clock(), timedelta(days=self.notice_days)))

@@ -56,7 +56,7 @@ _WITH_PIPELINES = (
 )
 
 
-class Executions:
+class ExecutionTable:
     """Executions of pipelines and the runs of their actions."""
 
     def __init__(self, database: Database) -> None:

@@ -20,7 +20,7 @@ _IS_WITHHELD = fixes.c.state == FixState.WITHHELD
 _OPEN = fixes.c.state.in_([state for state in FixState if state.is_open])
 
 
-class Fixes:
+class FixTable:
     """Fixes of rejected images.
 
     A row is written before anything is done, so that a fix is made once, whatever is interrupted.

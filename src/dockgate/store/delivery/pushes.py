@@ -29,7 +29,7 @@ class Pushes:
             for record in sorted(records, key=lambda record: record.ref):
                 insert_if_new(connection, pushes, _make_push_row(record))
 
-    def accept(self, push: str, records: Sequence[PushRecord], commits: Sequence[str]) -> None:
+    def complete(self, push: str, records: Sequence[PushRecord], commits: Sequence[str]) -> None:
         """Store which references a push moved, and the commits that it brought.
 
         The other updates that it requested were refused by git, and are deleted.

@@ -22,7 +22,7 @@ ROLLOUTS_KEPT = 100
 _ROLLOUT = select_as(Rollout, rollouts)
 
 
-class Rollouts:
+class RolloutTable:
     """Changes of services. At most one rollout of each service is in progress."""
 
     def __init__(self, database: Database) -> None:

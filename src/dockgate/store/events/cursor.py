@@ -1,23 +1,7 @@
 """The position up to which rules matched the event log, and its consequences, changed together.
 
-A crash between two of these would lose a message or send it twice. Events that are grouped into messages are filtered:
-
-- A *topic* is what an event says, whenever it says it. A target is not notified of a topic that it was notified of
-  within 30 days: the event is *no news*.
-- A *state* has a good and a bad value, such as the verdict on an image by a policy. Topics about it begin with the
-  state, those of one *value* with the same longer text. So a prefix finds all topics of a state or of a value.
-- An event of a state *reopens* topics of the other value: they are news again.
-- A state is *unsettled* while its last event *contradicts* the last message about it: that has the other value, and the
-  event was no news.
-- A state *settles* when it has not changed for a while. The event that contradicts is then sent after all.
-
-Example, of one image within a day:
-
-    rejected   news: sent
-    approved   news, because the rejection reopened it: sent
-    rejected   no news, its topic is from today: not sent, the state is unsettled
-    approved   agrees with the last message: settled, nothing is sent
-    or nothing for 3 hours: settled, the rejection is sent
+A crash between two of these would lose a message or send it twice. `events/topics.py` decides which events of a group
+are sent; this module reads and stores the topics and states that it decides by.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -25,6 +9,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Connection, RowMapping, delete, func, insert, or_, select, update
 
+from dockgate.events.topics import GroupedEvent, Reopening, StateKey, TopicSelection, select_new_events
 from dockgate.shared.timestamps import compute_latest_time
 from dockgate.store.engine import Database
 from dockgate.store.events.outbox import add_entries
@@ -42,38 +27,6 @@ from dockgate.store.statements import delete_unlocked, insert_all_new, lock_name
 
 CURSOR = "rules"
 _POSITION = select(event_cursors.c.position).where(event_cursors.c.name == CURSOR)
-
-
-@dataclass(frozen=True, slots=True)
-class Reopening:
-    """Topics of which a target is notified again: those that begin with `start`.
-
-    Only those that did not occur at or after `since`, None for all. `state` is how all topics of the state begin that
-    the event is about, and `value` how those begin that say the same of it. If the event says that something is wrong,
-    `start` is the topic that says that all is well.
-    """
-
-    state: str
-    value: str
-    start: str
-    since: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class GroupedEvent:
-    """An event that waits to become one message with others. `position` is its number in the log.
-
-    `topic` identifies what the target would be notified about: it is not notified about a topic again. `reopens` are
-    topics of which it is notified again after this event.
-    """
-
-    target: str
-    rule: str
-    position: int
-    at: str
-    pause_seconds: int
-    topic: str
-    reopens: Reopening | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +74,7 @@ class EventCursor:
             insert_all_new(
                 connection,
                 grouped_events,
-                [_make_row(event) for event in _select_new_topics(connection, new_events, topics_since)],
+                [_make_row(event) for event in _select_new_events(connection, new_events, topics_since)],
             )
             add_entries(connection, entries)
             return True
@@ -238,59 +191,55 @@ def _forget_contradictions(connection: Connection, states: Iterable[tuple[str, s
         connection.execute(delete(unsettled_states).where(*of_state))
 
 
-def _select_new_topics(connection: Connection, events: Sequence[GroupedEvent], since: str) -> list[GroupedEvent]:
-    """The first event of each topic that its target was not notified about since. All topics are recorded.
-
-    So is the last event of a state that contradicts what the target was last notified of.
-    """
+def _select_new_events(connection: Connection, events: Sequence[GroupedEvent], since: str) -> Sequence[GroupedEvent]:
+    """Return the events that are news, and record topics and states (`events.topics.select_new_events`)."""
     if not events:
-        return []
-    _forget_future(connection, compute_latest_time(max(event.at for event in events)))
-    times = _list_topic_times(connection, {(event.target, event.topic) for event in events})
-    recorded_topics = set(times)
+        return ()
+    last_time = max(event.at for event in events)
+    _forget_future(connection, compute_latest_time(last_time))
     states = {(event.target, event.reopens.state) for event in events if event.reopens is not None}
-    last_topics = _list_last_topics(connection, states, since)
-    new_events: list[GroupedEvent] = []
-    unsettled_topics: dict[tuple[str, str], GroupedEvent | None] = {}
-    for event in events:
-        key = event.target, event.topic
-        is_new = times.get(key, "") < since
-        if event.reopens is not None:
-            state = event.target, event.reopens.state
-            last_topics[state] = event.topic if is_new else last_topics.get(state, event.topic)
-            is_contradiction = not last_topics[state].startswith(event.reopens.value)
-            unsettled_topics[state] = event if is_contradiction else None
-        if is_new:
-            new_events.append(event)
-            if event.reopens is not None:
-                reopened_topics = _reopen(connection, event.target, event.reopens, times)
-                recorded_topics -= reopened_topics
-        times[key] = max(event.at, times.get(key, ""))
-    _record_states(connection, last_topics, max(event.at for event in events))
-    _forget_contradictions(connection, unsettled_topics)
+    selection = select_new_events(
+        events,
+        _list_topic_times(connection, {(event.target, event.topic) for event in events}),
+        _list_last_topics(connection, states, since),
+        since,
+    )
+    for target, reopening in selection.reopenings:
+        _forget_topics(connection, target, reopening)
+    _record_states(connection, selection.last_topics, last_time)
+    _record_unsettled(connection, selection.unsettled_events)
+    _record_topics(connection, selection, events)
+    return selection.new_events
+
+
+def _record_unsettled(connection: Connection, unsettled_events: Mapping[StateKey, GroupedEvent | None]) -> None:
+    """Store the last event of each unsettled state, and forget that of the settled ones (None)."""
+    _forget_contradictions(connection, unsettled_events)
     insert_all_new(
         connection,
         unsettled_states,
         [
             {**_make_row(event), "state": state, "topic": event.topic, "reopened": event.reopens.start}
-            for (_, state), event in unsettled_topics.items()
+            for (_, state), event in unsettled_events.items()
             if event is not None and event.reopens is not None
         ],
     )
+
+
+def _record_topics(connection: Connection, selection: TopicSelection, events: Sequence[GroupedEvent]) -> None:
+    """Store when each topic of the events occurred last: for known ones the time of the target's last event will do."""
     for target in dict.fromkeys(event.target for event in events):
         at = max(event.at for event in events if event.target == target)
-        topics = sorted(topic for name, topic in recorded_topics if name == target)
+        topics = sorted(topic for name, topic in selection.repeated_topics if name == target)
         for start in range(0, len(topics), BATCH // 2):
             is_topic = notified_topics.c.topic.in_(topics[start : start + BATCH // 2])
             connection.execute(
                 update(notified_topics).where(notified_topics.c.target == target, is_topic).values(at=at)
             )
-    new_topics = {
-        (event.target, event.topic) for event in events if (event.target, event.topic) in times
-    } - recorded_topics
-    rows = [{"target": target, "topic": topic, "at": times[target, topic]} for target, topic in sorted(new_topics)]
+    rows = [
+        {"target": target, "topic": topic, "at": at} for (target, topic), at in sorted(selection.new_topics.items())
+    ]
     insert_all_new(connection, notified_topics, rows)
-    return new_events
 
 
 def _list_last_topics(
@@ -346,21 +295,11 @@ def _list_topic_times(connection: Connection, pairs: Collection[tuple[str, str]]
     return times
 
 
-def _reopen(
-    connection: Connection, target: str, reopening: Reopening, times: dict[tuple[str, str], str]
-) -> set[tuple[str, str]]:
-    """Forget topics in the database and in `times`. Returns those of `times`."""
+def _forget_topics(connection: Connection, target: str, reopening: Reopening) -> None:
+    """Forget the topics that an event reopens."""
     column = notified_topics.c.topic
     # Topics are hexadecimal digits, so all that begin alike lie before the same beginning with a "g".
     conditions = [notified_topics.c.target == target, column.between(reopening.start, f"{reopening.start}g")]
     if reopening.since is not None:
         conditions.append(notified_topics.c.at < reopening.since)
     connection.execute(delete(notified_topics).where(*conditions))
-    reopened_topics = {
-        key
-        for key, at in times.items()
-        if key[0] == target and key[1].startswith(reopening.start) and (reopening.since is None or at < reopening.since)
-    }
-    for key in reopened_topics:
-        del times[key]
-    return reopened_topics

@@ -5,7 +5,7 @@ from dataclasses import asdict
 
 from sqlalchemy import Connection, select, update
 
-from dockgate.events.model import Event, EventKind
+from dockgate.events.model import PushEvent, PushKind
 from dockgate.shared.errors import NotFoundError
 from dockgate.store.engine import Database
 from dockgate.store.queries import select_as
@@ -13,7 +13,7 @@ from dockgate.store.schema.events import events
 from dockgate.store.schema.events import heads as heads_table
 from dockgate.store.statements import insert_if_new, lock_name
 
-_EVENT = select_as(Event, events)
+_EVENT = select_as(PushEvent, events)
 
 
 class PushEvents:
@@ -29,7 +29,7 @@ class PushEvents:
         now: str,
         by: str | None = None,
         branches: Collection[str] | None = None,
-    ) -> Sequence[Event]:
+    ) -> Sequence[PushEvent]:
         """Record a repository's branches, and add an event for each that moved.
 
         `by` is who pushed, None if unknown. With `branches`, only these are compared: others are left as they are
@@ -47,7 +47,7 @@ class PushEvents:
                 connection, repository, recorded_heads, _find_moves(recorded_heads, heads, branches), now, by
             )
 
-    def list_for_heads(self, repository: str, heads: Mapping[str, str]) -> Sequence[Event]:
+    def list_for_heads(self, repository: str, heads: Mapping[str, str]) -> Sequence[PushEvent]:
         """The push events of these branches (branch -> commit) that are at these commits now and have events."""
         with self._database.read() as connection:
             recorded_heads = _list_heads(connection, repository)
@@ -57,23 +57,23 @@ class PushEvents:
                 if recorded_heads.get(branch, ("", 0))[0] == commit
             ]
             stored_events = {
-                row["id"]: Event(**row) for row in connection.execute(_EVENT.where(events.c.id.in_(ids))).mappings()
+                row["id"]: PushEvent(**row) for row in connection.execute(_EVENT.where(events.c.id.in_(ids))).mappings()
             }
         return [stored_events[event_id] for event_id in ids if event_id in stored_events]
 
-    def get(self, event_id: str) -> Event:
+    def get(self, event_id: str) -> PushEvent:
         """The event with this id. Raises NotFoundError, also for one that was deleted since."""
         with self._database.read() as connection:
             row = connection.execute(_EVENT.where(events.c.id == event_id)).mappings().first()
         if row is None:
             raise NotFoundError(f"there is no event {event_id!r}", "Handled events are deleted after a while.")
-        return Event(**row)
+        return PushEvent(**row)
 
-    def list_unhandled(self) -> Sequence[Event]:
+    def list_unhandled(self) -> Sequence[PushEvent]:
         """The events that are not handled yet, oldest first."""
         query = _EVENT.where(events.c.handled_at.is_(None)).order_by(events.c.seq)
         with self._database.read() as connection:
-            return [Event(**row) for row in connection.execute(query).mappings()]
+            return [PushEvent(**row) for row in connection.execute(query).mappings()]
 
     def mark_handled(self, event_id: str, now: str) -> None:
         """Mark an event as handled. The first time stays. Does nothing for an event that was deleted."""
@@ -110,7 +110,7 @@ def _record_moves(
     moved_heads: Mapping[str, str | None],
     now: str,
     by: str | None,
-) -> Sequence[Event]:
+) -> Sequence[PushEvent]:
     pushes = []
     for branch, head in moved_heads.items():
         move_count = recorded_heads.get(branch, (None, 0))[1] + (1 if head else 0)
@@ -132,11 +132,11 @@ def _store_head(connection: Connection, repository: str, branch: str, head: str 
         )
 
 
-def _make_push_event(repository: str, branch: str, commit: str, move_count: int, now: str, by: str | None) -> Event:
+def _make_push_event(repository: str, branch: str, commit: str, move_count: int, now: str, by: str | None) -> PushEvent:
     detail = {"repository": repository, "branch": branch, "commit": commit}
-    return Event(
+    return PushEvent(
         id=_make_push_id(repository, branch, commit, move_count),
-        kind=EventKind.REPOSITORY_PUSH,
+        kind=PushKind.REPOSITORY_PUSH,
         detail={**detail, "by": by} if by else detail,
         at=now,
     )

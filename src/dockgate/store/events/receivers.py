@@ -22,7 +22,7 @@ FAILURES_LIMIT = 5
 class ReceiverState:
     """The health of a receiver. `failures` are those in a row; it gets nothing before `paused_until`.
 
-    It wants no more since `gone_at`. `last_error` is of the last entry, failed or refused.
+    It accepts no more entries since `gone_at`. `last_error` is of the last entry, failed or refused.
     `given_up` counts entries that became dead letters because too many waited, `deleted` the dead letters that were
     deleted because there were too many.
     """
@@ -61,7 +61,7 @@ class OutboxReceivers:
     def record_failure(self, receiver: str, error: str, now: datetime) -> None:
         """Count a failure, and let the receiver pause when there were too many in a row.
 
-        One that comes during the pause was under way when that began, and lengthens nothing.
+        A failure during a pause does not lengthen it: the entry was sent before the pause began.
         """
 
         def run(connection: Connection) -> None:
@@ -79,11 +79,11 @@ class OutboxReceivers:
         self._database.group_commit(run)
 
     def record_refusal(self, receiver: str, error: str) -> None:
-        """Note why an entry can never be sent. It is no failure of the receiver, and delays nothing."""
+        """Note why an entry can never be sent. This is not a failure of the receiver: it delays nothing."""
         self._database.group_commit(lambda connection: self._change(connection, receiver, {"last_error": error[:2000]}))
 
     def record_gone(self, receiver: str, error: str, now: str) -> None:
-        """Note that the receiver wants no more, until `resume` or `record_success`."""
+        """Note that the receiver accepts no more entries, until `resume` or `record_success`."""
 
         def run(connection: Connection) -> None:
             state = self._lock(connection, receiver)
@@ -92,7 +92,7 @@ class OutboxReceivers:
         self._database.group_commit(run)
 
     def resume(self, receiver: str) -> None:
-        """End a pause, and try again though it wanted no more: the next entry is sent at once."""
+        """End a pause and the state "gone": the next entry is sent at once."""
         with self._database.write() as connection:
             self._change(connection, receiver, {"paused_until": None, "gone_at": None})
 
@@ -120,9 +120,9 @@ class OutboxReceivers:
     def trim(self, waiting_limit: int, dead_limit: int, overdue_before: str, error: str) -> Sequence[str]:
         """Give up the oldest entries beyond `waiting_limit` of each receiver.
 
-        Of a receiver that fails, give up those due since before `overdue_before` as well. Of another one they were not
-        tried, because the server stood still or its clock jumped. Then delete the oldest dead entries beyond
-        `dead_limit`. Both are counted. Returns the receivers concerned.
+        Also give up the entries of a failing receiver that are due since before `overdue_before`. Keep those of a
+        healthy receiver: they were never tried, because the server was down or its clock jumped. Then delete the oldest
+        dead entries beyond `dead_limit`. Both are counted. Returns the receivers concerned.
         """
         receivers = []
         for receiver, length in self.count_entries().items():

@@ -43,7 +43,7 @@ class TargetRecord:
     changed_by: str | None = None
 
 
-class EventRules:
+class EventRuleTable:
     """The rules that people have applied."""
 
     def __init__(self, database: Database) -> None:
@@ -78,7 +78,7 @@ class EventRules:
             connection.execute(delete(pipeline_starts).where(pipeline_starts.c.rule == name))
 
 
-class EventTargets:
+class EventTargetTable:
     """The targets that people have applied, and their secrets."""
 
     def __init__(self, database: Database, box: SecretBox) -> None:

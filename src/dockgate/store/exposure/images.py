@@ -40,7 +40,7 @@ from dockgate.store.exposure.records import (
 )
 from dockgate.store.exposure.scopes import has_begun_by, is_at, is_in, is_in_scope, select_repositories
 from dockgate.store.fleet.findings import MATCHED_SINCE
-from dockgate.store.fleet.records import FleetImage, TagPeriod
+from dockgate.store.fleet.records import IndexedImage, TagPeriod
 from dockgate.store.queries import is_one_of_numbers, is_one_of_texts, split_into_batches
 from dockgate.store.records import ScanState
 from dockgate.store.schema.delivery import approvals
@@ -98,20 +98,20 @@ class Exposures:
 
     def list_image_periods(
         self, ids: Collection[int], scope: ExposureScope
-    ) -> Sequence[tuple[FleetImage, Sequence[TagPeriod]]]:
+    ) -> Sequence[tuple[IndexedImage, Sequence[TagPeriod]]]:
         """These images, each with those periods that count, the oldest first."""
         images, tags = fleet_images.c, fleet_tags.c
         query = (
-            select(*(images[name] for name in FleetImage._fields), *(tags[name] for name in TagPeriod._fields))
+            select(*(images[name] for name in IndexedImage._fields), *(tags[name] for name in TagPeriod._fields))
             .outerjoin(fleet_tags, tags.digest == images.digest)
             .where(is_one_of_numbers(images.id, ids))
             .order_by(images.id, tags.since, tags.repository, tags.tag)
         )
-        by_id: dict[int, tuple[FleetImage, list[TagPeriod]]] = {}
-        width = len(FleetImage._fields)
+        by_id: dict[int, tuple[IndexedImage, list[TagPeriod]]] = {}
+        width = len(IndexedImage._fields)
         with self._database.read() as connection:
             for row in connection.execute(query) if ids else ():
-                image = FleetImage(*row[:width])
+                image = IndexedImage(*row[:width])
                 _, periods = by_id.setdefault(image.id, (image, []))
                 if row[width] is not None and scope.has_period(period := TagPeriod(*row[width:])):
                     periods.append(period)

@@ -29,7 +29,7 @@ from dockgate.store.schema.fleet import (
     fleet_vulnerabilities,
 )
 from dockgate.store.statements import insert_all_new, insert_if_new, lock_name, update_all
-from dockgate.vulnerabilities.model import Finding, Undetermined
+from dockgate.vulnerabilities.model import Finding, UndeterminedFact
 
 _FINDING = select(*(fleet_findings.c[name] for name in ComponentFinding._fields))
 VULNERABILITY = select(fleet_vulnerabilities.c.id, *(fleet_vulnerabilities.c[name] for name in Vulnerability._fields))
@@ -57,7 +57,7 @@ class MatchResult(NamedTuple):
 
     component: int
     findings: tuple[Finding, ...]
-    undetermined: tuple[Undetermined, ...]
+    undetermined: tuple[UndeterminedFact, ...]
 
 
 class Source(NamedTuple):

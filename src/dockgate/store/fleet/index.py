@@ -19,9 +19,9 @@ from dockgate.store.fleet.due_images import mark_due
 from dockgate.store.fleet.records import (
     BundleContent,
     Component,
-    FleetImage,
-    FleetPlatform,
     ImageBundle,
+    IndexedImage,
+    IndexedImagePlatform,
 )
 from dockgate.store.queries import is_one_of, is_one_of_texts, make_text_list, split_into_batches
 from dockgate.store.schema.fleet import (
@@ -38,7 +38,7 @@ from dockgate.vulnerabilities.model import Coverage
 _COMPONENT_COLUMNS = [fleet_components.c[name] for name in Component._fields]
 _BUNDLE_IDS = select(fleet_bundles.c.digest, fleet_bundles.c.id).where(is_one_of(fleet_bundles.c.digest, "digests"))
 _COMPONENT_IDS = select(fleet_components.c.key, fleet_components.c.id).where(is_one_of(fleet_components.c.key, "keys"))
-_IMAGE = select(*(fleet_images.c[name] for name in FleetImage._fields))
+_IMAGE = select(*(fleet_images.c[name] for name in IndexedImage._fields))
 _IMAGE_OF = _IMAGE.where(fleet_images.c.digest == bindparam("digest"))
 
 
@@ -119,25 +119,25 @@ class Fleet:
 
         return self._database.group_commit(write)
 
-    def find_image(self, digest: str) -> FleetImage | None:
+    def find_image(self, digest: str) -> IndexedImage | None:
         """The image of this digest, None if it is not indexed."""
         with self._database.read() as connection:
             return _find_image(connection, digest)
 
-    def iterate_images(self, ids: Collection[int] | None = None) -> Iterator[FleetImage]:
+    def iterate_images(self, ids: Collection[int] | None = None) -> Iterator[IndexedImage]:
         """All images that are not gone, or those with these ids, gone or not, in the order of ids."""
         query = _IMAGE.order_by(fleet_images.c.id)
         if ids is None:
             query = query.where(fleet_images.c.gone_at.is_(None))
         for row in self._iterate_rows(query, fleet_images.c.id, ids):
-            yield FleetImage._make(row)
+            yield IndexedImage._make(row)
 
-    def iterate_platforms(self, ids: Collection[int] | None = None) -> Iterator[FleetPlatform]:
+    def iterate_platforms(self, ids: Collection[int] | None = None) -> Iterator[IndexedImagePlatform]:
         """The platforms of all images, or of these, in the order of images and of their scans."""
         table = fleet_platforms.c
         query = select(table.image, table.position, table.facts, table.packages)
         for row in self._iterate_rows(query.order_by(table.image, table.position), table.image, ids):
-            yield FleetPlatform(row[0], row[1], decode(Inventory, zlib.decompress(row[2])), row[3])
+            yield IndexedImagePlatform(row[0], row[1], decode(Inventory, zlib.decompress(row[2])), row[3])
 
     def iterate_bundles_of_images(self, ids: Collection[int] | None = None) -> Iterator[ImageBundle]:
         """The bundles of all images, or of these, in the order of images, platforms and positions.
@@ -187,9 +187,9 @@ class Fleet:
         columns = (images.id, images.digest), (platforms.image, platforms.manifest)
         return {row[0] for column, digest in columns for row in self._iterate_rows(select(column), digest, digests)}
 
-    def list_images(self, digests: Collection[str]) -> list[FleetImage]:
+    def list_images(self, digests: Collection[str]) -> list[IndexedImage]:
         """The images with these digests that are indexed, gone or not."""
-        return [FleetImage._make(row) for row in self._iterate_rows(_IMAGE, fleet_images.c.digest, digests)]
+        return [IndexedImage._make(row) for row in self._iterate_rows(_IMAGE, fleet_images.c.digest, digests)]
 
     def iterate_components(self, ids: Collection[int] | None = None) -> Iterator[tuple[int, Component]]:
         """All components, or these, in the order of ids."""
@@ -252,9 +252,9 @@ ROWS = 5_000
 COLLECTION = "collection"
 
 
-def _find_image(connection: Connection, digest: str) -> FleetImage | None:
+def _find_image(connection: Connection, digest: str) -> IndexedImage | None:
     row = connection.execute(_IMAGE_OF, {"digest": digest}).first()
-    return None if row is None else FleetImage(*row)
+    return None if row is None else IndexedImage(*row)
 
 
 def _set_scanned_at(connection: Connection, image: NewImage) -> None:
@@ -312,7 +312,7 @@ def _add_bundles(connection: Connection, drafts: Sequence[tuple[str, NewBundle]]
 
 def _write_image(connection: Connection, image: NewImage, facts: Sequence[bytes], bundles: Mapping[str, int]) -> None:
     mark_due(connection, image.digest)
-    columns = {name: getattr(image, name) for name in FleetImage._fields if name not in ("id", "gone_at")}
+    columns = {name: getattr(image, name) for name in IndexedImage._fields if name not in ("id", "gone_at")}
     if not insert_if_new(connection, fleet_images, columns):
         changed_columns = {name: columns[name] for name in ("repository", "inventories", "scanner", "scanned_at")}
         connection.execute(update(fleet_images).where(fleet_images.c.digest == image.digest).values(**changed_columns))

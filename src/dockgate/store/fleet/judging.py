@@ -1,4 +1,7 @@
-"""The data that judging the fleet reads and remembers, beside the index and the verdicts themselves."""
+"""The data that judging the fleet reads and remembers, beside the index and the verdicts themselves.
+
+`services/fleet/verdict_renewal.py` says when a renewal writes the judging inputs, and what a crash leaves.
+"""
 
 import json
 from collections.abc import Collection, Iterator, Sequence
@@ -38,8 +41,8 @@ class Placement(NamedTuple):
     bundles: tuple[tuple[int, LayerOrigin], ...]
 
 
-class JudgedFrom(NamedTuple):
-    """From what a policy has judged every image.
+class FleetJudgingInputs(NamedTuple):
+    """What a policy has judged every image with. While all of it is the same, no image is judged again.
 
     `inputs` is the digest of what decides beside images, advisories (`source`) and exceptions. These are the ids of the
     waivers that were active, and the versions of the VEX documents (`Vex.list_all_active`).
@@ -132,15 +135,15 @@ class FleetJudgingState:
         with self._database.read() as connection:
             return set(connection.scalars(select(fleet_verdicts.c.policy).distinct()))
 
-    def find_judged_from(self, policy: str) -> JudgedFrom | None:
-        """Return from what the policy has judged every image, None if it has not, or if that is not known."""
+    def find_judging_inputs(self, policy: str) -> FleetJudgingInputs | None:
+        """Return what the policy has judged every image with. None if it has not judged all."""
         with self._database.read() as connection:
             query = select(fleet_state.c.value).where(fleet_state.c.name == f"{_JUDGED_PREFIX}{policy}")
             value = connection.scalar(query)
         if not value:
             return None
         inputs, source, waivers, documents = json.loads(value)
-        return JudgedFrom(inputs, source, frozenset(waivers), frozenset(documents))
+        return FleetJudgingInputs(inputs, source, frozenset(waivers), frozenset(documents))
 
     def find_judged_at(self, policy: str) -> str | None:
         """The latest time as of which a verdict of the policy was written since all were; None before."""
@@ -148,7 +151,7 @@ class FleetJudgingState:
             query = select(fleet_state.c.value).where(fleet_state.c.name == f"{_JUDGED_AT_PREFIX}{policy}")
             return connection.scalar(query)
 
-    def mark_blind(self, now: str) -> None:
+    def mark_unjudgeable(self, now: str) -> None:
         """Record of all verdicts that no image can be judged since `now`, where nothing else is recorded."""
         with self._database.write() as connection:
             table = fleet_verdicts.c
@@ -164,12 +167,12 @@ def _decode(text: str) -> tuple[int, LayerOrigin]:
     return bundle, LayerOrigin(origin)
 
 
-def set_judged_from(connection: Connection, policy: str, judged_from: JudgedFrom, at: str) -> None:
-    """Store from what the policy has judged every image, in the transaction that writes the last verdict.
+def set_judging_inputs(connection: Connection, policy: str, judging_inputs: FleetJudgingInputs, at: str) -> None:
+    """Store what the policy has judged every image with, in the transaction that writes the last verdict.
 
     `at` is the time as of which this and the verdicts before it were judged.
     """
-    inputs, source, waivers, documents = judged_from
+    inputs, source, waivers, documents = judging_inputs
     text = json.dumps([inputs, source, sorted(waivers), sorted(documents)], separators=(",", ":"))
     for name, value in ((f"{_JUDGED_PREFIX}{policy}", text), (f"{_JUDGED_AT_PREFIX}{policy}", at)):
         if not insert_if_new(connection, fleet_state, {"name": name, "value": value}):
@@ -179,8 +182,7 @@ def set_judged_from(connection: Connection, policy: str, judged_from: JudgedFrom
 def extend_judged_at(connection: Connection, policy: str, at: str) -> None:
     """Store the time as of which some verdicts were judged, unless others were judged as of a later one.
 
-    From now on it is not known from what the policy has judged every image: if the others do not follow, and what has
-    changed is taken back, these differ.
+    Clear the judging inputs: some images were judged with newer inputs than others until the renewal is complete.
     """
     is_judged = fleet_state.c.name == f"{_JUDGED_PREFIX}{policy}", fleet_state.c.value != ""
     connection.execute(update(fleet_state).where(*is_judged).values(value=""))

@@ -199,7 +199,7 @@ class NewFindingKind(StrEnum):
 
 
 class UndeterminedEntry(NamedTuple):
-    """A fact that could not be determined of a component: see `vulnerabilities.model.Undetermined`."""
+    """A fact that could not be determined of a component: see `vulnerabilities.model.UndeterminedFact`."""
 
     kind: str | None
     reason: str
@@ -230,7 +230,7 @@ class ImageBundle(NamedTuple):
     base: bool
 
 
-class FleetImage(NamedTuple):
+class IndexedImage(NamedTuple):
     """An indexed image. `repository` is where it was scanned, `seen_at` when it was first known.
 
     `inventories` is the digest of the list of its inventories' digests, `scanner` the version that read them, None if
@@ -247,7 +247,7 @@ class FleetImage(NamedTuple):
     gone_at: str | None = None
 
 
-class FleetPlatform(NamedTuple):
+class IndexedImagePlatform(NamedTuple):
     """A platform of an image. `facts` is its inventory without packages."""
 
     image: int

@@ -11,7 +11,7 @@ from dockgate.events.envelope import NewEvent
 from dockgate.store.engine import Database
 from dockgate.store.events.log import append_events
 from dockgate.store.fleet.due_images import NO_CHANGES, DueChanges, replace_changes
-from dockgate.store.fleet.judging import JudgedFrom, extend_judged_at, set_judged_from
+from dockgate.store.fleet.judging import FleetJudgingInputs, extend_judged_at, set_judging_inputs
 from dockgate.store.fleet.records import FleetVerdict, VerdictChange
 from dockgate.store.queries import split_into_batches
 from dockgate.store.schema.fleet import fleet_ended_verdicts, fleet_images, fleet_verdicts
@@ -102,20 +102,20 @@ class FleetVerdicts:
         verdicts: Sequence[FleetVerdict],
         at: str,
         events: Callable[[Sequence[VerdictChange]], Sequence[NewEvent]],
-        judged_from: JudgedFrom | None = None,
+        judging_inputs: FleetJudgingInputs | None = None,
         due_images: DueChanges = NO_CHANGES,
     ) -> Sequence[VerdictChange]:
         """Write those of a policy's verdicts as of `at` that differ, with the events that these changes make.
 
-        With `judged_from`, they are the last ones: every image is judged from that (`FleetJudgingState`). `due_images`
-        says what changes of single images they take into account, and which images could not be judged.
+        With `judging_inputs`, they are the last ones: every image is judged with these (`FleetJudgingState`).
+        `due_images` says what changes of single images they take into account, and which images could not be judged.
         """
         with self._database.write() as connection:
             lock_name(connection, fleet_verdicts, policy)
             changes = self.write_changed(connection, verdicts)
             append_events(connection, events(changes))
-            if judged_from is not None:
-                set_judged_from(connection, policy, judged_from, at)
+            if judging_inputs is not None:
+                set_judging_inputs(connection, policy, judging_inputs, at)
             else:
                 extend_judged_at(connection, policy, at)
             replace_changes(connection, due_images)

@@ -23,7 +23,7 @@ _VERSION = select_as(PolicyVersion, policies)
 _NEWEST_VERSION = _VERSION.where(policies.c.name == bindparam("of")).order_by(policies.c.version.desc()).limit(1)
 
 
-class Policies:
+class PolicyTable:
     """The policies of the server. Versions are never changed or deleted."""
 
     def __init__(self, database: Database) -> None:

@@ -59,7 +59,7 @@ class ServiceRisks:
             if after != before:
                 _store(connection, service, after)
             if verdict is not None:
-                is_rejected = after is not None and after.accepted_since is None and not verdict.is_accepted
+                is_rejected = after is not None and after.accepted_since is None and not verdict.is_approved
                 values = {
                     "at_risk": after.summary if after and is_rejected else None,
                     "at_risk_until": after.deadline if after and is_rejected else None,

@@ -6,7 +6,15 @@ from functools import lru_cache
 
 from sqlalchemy import ColumnElement, Connection, and_, func, or_, select, update
 
-from dockgate.gate.model import BaselineExemptions, ExternalReport, InputDigests, Status, Verdict, VerdictCase, Waivers
+from dockgate.gate.model import (
+    BaselineExemptions,
+    ExemptionSet,
+    ExternalReport,
+    InputDigests,
+    Status,
+    Verdict,
+    VerdictCase,
+)
 from dockgate.gate.policy import decode_policy
 from dockgate.gate.provenance import ProvenanceFacts
 from dockgate.scanner.model import Inventory
@@ -39,7 +47,7 @@ _REMEMBERED_COUNTS = 1000
 _RECORD = select_as(VerdictRecord, verdicts)
 
 
-class Verdicts:
+class VerdictTable:
     """Stored verdicts. `get_case` returns everything that one was made from."""
 
     def __init__(self, database: Database) -> None:
@@ -310,7 +318,7 @@ def _read_case(connection: Connection, image: str, digests: InputDigests) -> Ver
         engine=digests.engine,
         inventories=tuple(decode(Inventory, stored_documents[part]) for part in digests.inventories),
         snapshot=decode(AdvisorySnapshot, stored_documents[digests.snapshot]),
-        waivers=decode(Waivers, stored_documents[digests.waivers]),
+        waivers=decode(ExemptionSet, stored_documents[digests.waivers]),
         baselines={
             name: tuple(decode(Inventory, stored_documents[part]) for part in baseline)
             for name, baseline in digests.baselines.items()

@@ -53,7 +53,8 @@ class Vex:
     def add(self, record: VexRecord, data: bytes, statements: Sequence[VexStatement]) -> VexRecord:
         """Store a VEX document, once for each document and image.
 
-        A removed document becomes active again, and new envelopes are added. `Verdicts.get_document` returns the bytes.
+        A removed document becomes active again, and new envelopes are added. `VerdictTable.get_document` returns the
+        bytes.
         Raises ConflictError if the image would have more than MAX_ATTACHED.
         """
         body = zlib.compress(canonical.encode(list(statements)))

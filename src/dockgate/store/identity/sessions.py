@@ -18,7 +18,7 @@ _HOLDER_WIDTH = len(HOLDER.selected_columns)
 MAX_OF_TOKEN = 100
 
 
-class Sessions:
+class SessionTable:
     """Sessions of browsers. The secret itself is not stored."""
 
     def __init__(self, database: Database) -> None:

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, bindparam, or_, select, union, update
 from dockgate.delivery.registry_access import SERVER
 from dockgate.events import aws_events, dockgate_events
 from dockgate.events.envelope import NewEvent
-from dockgate.events.model import Event
+from dockgate.events.model import PushEvent
 from dockgate.scanner.model import Inventory, ScannedPlatform
 from dockgate.shared.digest import from_hex
 from dockgate.store.engine import Database
@@ -63,7 +63,7 @@ class Images:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def accept_push(self, event: Event) -> Scan | None:
+    def record_push(self, event: PushEvent) -> Scan | None:
         """Store an IMAGE_PUSH event, the push, the tag's move and a scan request, in one transaction.
 
         Returns the scan as `request_scan` does; None when the event is known already.
@@ -183,7 +183,7 @@ class Images:
         with self._database.write() as connection:
             connection.execute(update(pushed_images).where(*is_image, is_scan).values(judged_at=now))
 
-    def scan(self, image: str) -> Scan | None:
+    def find_newest_scan(self, image: str) -> Scan | None:
         """The newest scan of an image, None without one."""
         with self._database.read() as connection:
             return _scan(connection, image)

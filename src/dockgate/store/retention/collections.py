@@ -18,7 +18,7 @@ _GATE = "pushes"
 
 
 @dataclass(frozen=True, slots=True)
-class Collection:
+class GarbageCollectionRun:
     """A collection.
 
     `error` says why it ended before its time, `report` what it removed (empty before its end).
@@ -33,7 +33,7 @@ class Collection:
     report: Mapping[str, Any]
 
 
-_COLLECTION = select_as(Collection, collections)
+_COLLECTION = select_as(GarbageCollectionRun, collections)
 
 
 class Collections:
@@ -42,7 +42,7 @@ class Collections:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def request(self, by: str, now: str) -> Collection:
+    def request(self, by: str, now: str) -> GarbageCollectionRun:
         """Request a collection, and return it; or the one that is not finished yet."""
         with self._database.write() as connection:
             lock_name(connection, collections, "")
@@ -53,27 +53,27 @@ class Collections:
                 connection.execute(insert(collections).values(**row))
                 present_row = connection.execute(unfinished_collections).mappings().one()
                 connection.execute(delete(collections).where(collections.c.seq <= present_row["seq"] - RECORDS))
-            return Collection(**present_row)
+            return GarbageCollectionRun(**present_row)
 
-    def get(self, number: int) -> Collection:
+    def get(self, number: int) -> GarbageCollectionRun:
         """The collection with this number. Raises NotFoundError."""
         with self._database.read() as connection:
             row = connection.execute(_COLLECTION.where(collections.c.seq == number)).mappings().first()
         if row is None:
             raise NotFoundError(f"there is no collection {number}", "`dockgate gc --list` lists the last ones.")
-        return Collection(**row)
+        return GarbageCollectionRun(**row)
 
-    def list(self, limit: int = RECORDS) -> Sequence[Collection]:
+    def list(self, limit: int = RECORDS) -> Sequence[GarbageCollectionRun]:
         """The collections, newest first."""
         query = _COLLECTION.order_by(collections.c.seq.desc()).limit(limit)
         with self._database.read() as connection:
-            return [Collection(**row) for row in connection.execute(query).mappings()]
+            return [GarbageCollectionRun(**row) for row in connection.execute(query).mappings()]
 
-    def find_unfinished(self) -> Collection | None:
+    def find_unfinished(self) -> GarbageCollectionRun | None:
         """The collection that is not finished, None if all are."""
         with self._database.read() as connection:
             row = connection.execute(_COLLECTION.where(collections.c.finished_at.is_(None))).mappings().first()
-            return None if row is None else Collection(**row)
+            return None if row is None else GarbageCollectionRun(**row)
 
     def start(self, number: int, now: str) -> None:
         """Record when a collection started. The first time stays."""
@@ -88,7 +88,7 @@ class Collections:
             connection.execute(change.values(report=dict(report), error=error, finished_at=now))
 
 
-class PushGate:
+class PushBarrier:
     """Keeps pushes to our registry out while its manifests and blobs are deleted.
 
     The registry requires a token for each push, and checks only the token. So there are no pushes while no token that

@@ -53,7 +53,7 @@ _REFERENCES: tuple[ColumnElement[Any], ...] = (
 )
 
 
-class RowRetention:
+class ExpiredRows:
     """Finds and deletes old rows. Each deletion looks again whether the rows are needed."""
 
     def __init__(self, database: Database) -> None:

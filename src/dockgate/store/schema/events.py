@@ -4,7 +4,7 @@ from typing import Any
 
 from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, Table
 
-from dockgate.events.model import EventKind
+from dockgate.events.model import PushKind
 from dockgate.events.rule import Rule, Target
 from dockgate.store.columns import EnumText, Json, SafeText
 from dockgate.store.records import OutboxKind
@@ -28,7 +28,7 @@ events = Table(
     metadata,
     define_sequence(),
     define_text("id", unique=True),
-    Column("kind", EnumText(EventKind), nullable=False),
+    Column("kind", EnumText(PushKind), nullable=False),
     Column("detail", Json(dict[str, str]), nullable=False),
     define_text("at"),
     define_optional_text("handled_at"),

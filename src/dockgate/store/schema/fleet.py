@@ -143,7 +143,7 @@ fleet_news = Table(
 )
 Index(None, fleet_news.c.vulnerability)
 
-# What could not be determined of a component: `kind`, `reason` and `ids` of `vulnerabilities.model.Undetermined`.
+# What could not be determined of a component: `kind`, `reason` and `ids` of `vulnerabilities.model.UndeterminedFact`.
 fleet_undetermined = Table(
     "fleet_undetermined",
     metadata,

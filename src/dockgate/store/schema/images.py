@@ -2,7 +2,7 @@
 
 from sqlalchemy import Column, ForeignKey, Index, Integer, Table
 
-from dockgate.scanner.model import LayerOrigin
+from dockgate.scanner.model import LayerBuildInfo
 from dockgate.store.columns import EnumText, Json, SafeText
 from dockgate.store.records import ScanState
 from dockgate.store.schema.base import define_optional_text, define_sequence, define_text, metadata
@@ -60,7 +60,7 @@ scan_inventories = Table(
     define_text("digest", ForeignKey(documents.c.digest)),
     # The digest of the platform's manifest: the image itself, or an image in an index.
     define_text("platform_image"),
-    Column("layers", Json(tuple[LayerOrigin, ...]), nullable=False),
+    Column("layers", Json(tuple[LayerBuildInfo, ...]), nullable=False),
 )
 Index(None, scan_inventories.c.platform_image)
 

@@ -14,7 +14,7 @@ from fastapi import APIRouter, Depends, Path, Query, Request
 from fastapi.routing import APIRoute
 
 from dockgate.identity.model import Caller, Permission
-from dockgate.services.web_services import WebServices
+from dockgate.services.server_api import ServerApi
 from dockgate.shared.digest import PATTERN
 from dockgate.web.authorization import (
     API,
@@ -46,8 +46,8 @@ __all__ = [
 ]
 
 
-async def _get_server(request: Request) -> WebServices:
-    server: WebServices = request.app.state.server
+async def _get_server(request: Request) -> ServerApi:
+    server: ServerApi = request.app.state.server
     return server
 
 
@@ -67,15 +67,16 @@ DOCUMENT = Depends(_take_document_slot)
 Count = Annotated[int, Query(ge=0, le=1 << 53)]
 Digest = Annotated[str, Path(pattern=f"^{PATTERN}$")]
 
-ServerDependency = Annotated[WebServices, Depends(_get_server)]
+ServerDependency = Annotated[ServerApi, Depends(_get_server)]
 
-Reader = Annotated[Caller, Depends(RequirePermission(Permission.READ))]
-Runner = Annotated[Caller, Depends(RequirePermission(Permission.RUN))]
-Decider = Annotated[Caller, Depends(RequirePermission(Permission.DECIDE))]
-Accepter = Annotated[Caller, Depends(RequirePermission(Permission.ACCEPT))]
-Administrator = Annotated[Caller, Depends(RequirePermission(Permission.ADMINISTER))]
-# Callers with a permission: the type of the parameter `caller` of every call.
-Definer = Annotated[Caller, Depends(RequirePermission(Permission.ACCEPT, Permission.ADMINISTER))]
+# Callers with a permission: the type of the parameter `caller` of every call, which the call is refused without.
+ReadCaller = Annotated[Caller, Depends(RequirePermission(Permission.READ))]
+RunCaller = Annotated[Caller, Depends(RequirePermission(Permission.RUN))]
+DecideCaller = Annotated[Caller, Depends(RequirePermission(Permission.DECIDE))]
+AcceptCaller = Annotated[Caller, Depends(RequirePermission(Permission.ACCEPT))]
+AdminCaller = Annotated[Caller, Depends(RequirePermission(Permission.ADMINISTER))]
+# One of two permissions: `services.pipelines.documents` then requires the one that the document needs.
+DefineCaller = Annotated[Caller, Depends(RequirePermission(Permission.ACCEPT, Permission.ADMINISTER))]
 
 
 def make_router(route_class: type[APIRoute] = GuardedRoute, *, include_in_schema: bool = True) -> APIRouter:

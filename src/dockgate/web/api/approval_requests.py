@@ -10,10 +10,10 @@ from dockgate.delivery.approval_request import NAME_LIMIT, TIMEOUT_LIMIT, Approv
 from dockgate.delivery.model import ApprovalState
 from dockgate.events.webhook_signature import parse_key
 from dockgate.identity.model import Caller, Permission
-from dockgate.services.web_services import WebServices
+from dockgate.services.server_api import ServerApi
 from dockgate.shared.errors import NotFoundError, UsageError
 from dockgate.shared.references import RepositoryReference, parse_repository
-from dockgate.web.api import Reader, Runner, ServerDependency, ThreadsDependency, make_router, mark_self_checking
+from dockgate.web.api import ReadCaller, RunCaller, ServerDependency, ThreadsDependency, make_router, mark_self_checking
 from dockgate.web.api.approvals import ApprovalView, make_approval_view, require_reach
 from dockgate.web.api.deploys import list_visible_services
 from dockgate.web.long_polls import wait_for_event
@@ -71,7 +71,7 @@ async def request_approval(
     body: ApprovalRequestBody,
     server: ServerDependency,
     threads: ThreadsDependency,
-    caller: Runner,
+    caller: RunCaller,
     idempotency_key: str | None = Header(None),
 ) -> CreatedApproval:
     """Request an approval.
@@ -82,7 +82,7 @@ async def request_approval(
 
 
 def _request_approval(
-    body: ApprovalRequestBody, server: WebServices, caller: Caller, idempotency_key: str | None
+    body: ApprovalRequestBody, server: ServerApi, caller: Caller, idempotency_key: str | None
 ) -> CreatedApproval:
     address = server.registry
     reference = _make_reference(body, address)
@@ -120,7 +120,7 @@ async def wait_for_decision(
     request: Request,
     server: ServerDependency,
     threads: ThreadsDependency,
-    caller: Reader,
+    caller: ReadCaller,
     wait: Annotated[float, Query(ge=0, le=MAX_WAIT_SECONDS)] = 0,
 ) -> ApprovalView:
     """Get the approval when it is decided, or after `wait` seconds: then call again while it is Waiting."""

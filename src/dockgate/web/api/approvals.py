@@ -6,13 +6,13 @@ from dockgate.delivery.approval_request import make_scope
 from dockgate.delivery.model import Approval, ApprovalState, Approvers, Vote
 from dockgate.gate.model import Waiver
 from dockgate.identity.model import Caller, Permission
-from dockgate.services.web_services import WebServices
+from dockgate.services.server_api import ServerApi
 from dockgate.shared.errors import DeniedError
 from dockgate.store.delivery.approvals import make_unknown_approval_error
 from dockgate.web.api import (
-    Accepter,
-    Decider,
-    Reader,
+    AcceptCaller,
+    DecideCaller,
+    ReadCaller,
     ServerDependency,
     make_router,
     make_view_maker,
@@ -100,7 +100,7 @@ def make_approval_view(approval: Approval) -> ApprovalView:
 @router.get("/approvals")
 @mark_self_checking
 def list_approvals(
-    caller: Reader, server: ServerDependency, state: ApprovalState | None = None, limit: int = 100
+    caller: ReadCaller, server: ServerDependency, state: ApprovalState | None = None, limit: int = 100
 ) -> list[ApprovalView]:
     """List approvals, newest first: of the newest `limit` those that the caller may see."""
     return [
@@ -112,7 +112,7 @@ def list_approvals(
 
 @router.post("/approvals/{approval_id:path}/reject")
 @mark_self_checking
-def reject_approval(approval_id: str, body: Rejection, caller: Decider, server: ServerDependency) -> ApprovalView:
+def reject_approval(approval_id: str, body: Rejection, caller: DecideCaller, server: ServerDependency) -> ApprovalView:
     """Reject a waiting approval."""
     _require_approval(caller, approval_id, server)
     name = caller.name if caller.token else body.who or caller.name
@@ -122,7 +122,7 @@ def reject_approval(approval_id: str, body: Rejection, caller: Decider, server: 
 
 @router.get("/approvals/{approval_id:path}/votes")
 @mark_self_checking
-def list_votes(approval_id: str, caller: Reader, server: ServerDependency) -> list[Vote]:
+def list_votes(approval_id: str, caller: ReadCaller, server: ServerDependency) -> list[Vote]:
     """List the votes of an approval, oldest first."""
     _require_approval(caller, approval_id, server)
     return [vote for vote, _ in server.store.approvals.list_votes(approval_id)]
@@ -130,7 +130,7 @@ def list_votes(approval_id: str, caller: Reader, server: ServerDependency) -> li
 
 @router.get("/approvals/{approval_id:path}")
 @mark_self_checking
-def get_approval(approval_id: str, caller: Reader, server: ServerDependency) -> Approval:
+def get_approval(approval_id: str, caller: ReadCaller, server: ServerDependency) -> Approval:
     """Get an approval. Its token is included for callers with the permission decide."""
     approval = _require_approval(caller, approval_id, server)
     can_decide = caller.can(Permission.DECIDE, **make_scope(approval))
@@ -139,7 +139,7 @@ def get_approval(approval_id: str, caller: Reader, server: ServerDependency) -> 
 
 @router.post("/approvals/{approval_id:path}/vote")
 @mark_self_checking
-def cast_vote(approval_id: str, body: CastVote, caller: Decider, server: ServerDependency) -> ApprovalWithVotes:
+def cast_vote(approval_id: str, body: CastVote, caller: DecideCaller, server: ServerDependency) -> ApprovalWithVotes:
     """Vote on an approval that needs people. Only the first vote of each counts; one rejection rejects."""
     if caller.token is None:
         raise DeniedError(
@@ -156,7 +156,7 @@ def cast_vote(approval_id: str, body: CastVote, caller: Decider, server: ServerD
 @router.post("/approvals/{approval_id:path}/override")
 @mark_self_checking
 def override_rejection(
-    approval_id: str, body: OverrideRequest, caller: Accepter, server: ServerDependency
+    approval_id: str, body: OverrideRequest, caller: AcceptCaller, server: ServerDependency
 ) -> OverrideResult:
     """Accept the findings of a rejected image until a date.
 
@@ -182,7 +182,7 @@ def require_reach(caller: Caller, approval: Approval) -> None:
     caller.require(**scope)
 
 
-def _require_approval(caller: Caller, approval_id: str, server: WebServices) -> Approval:
+def _require_approval(caller: Caller, approval_id: str, server: ServerApi) -> Approval:
     approval = server.store.approvals.get(approval_id)
     require_reach(caller, approval)
     return approval

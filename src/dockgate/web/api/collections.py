@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from dockgate.services.retention.garbage_collection import CollectionReport
 from dockgate.shared import canonical
-from dockgate.store.retention.collections import Collection
-from dockgate.web.api import Administrator, ServerDependency, make_router, make_view_maker
+from dockgate.store.retention.collections import GarbageCollectionRun
+from dockgate.web.api import AdminCaller, ServerDependency, make_router, make_view_maker
 
 router = make_router()
 
@@ -27,32 +27,32 @@ class CollectionView:
 
 
 @router.get("/gc")
-def plan_collection(server: ServerDependency, caller: Administrator) -> CollectionReport:
+def plan_collection(server: ServerDependency, caller: AdminCaller) -> CollectionReport:
     """Show what a collection would remove now, and why images are kept. Changes nothing."""
     return server.garbage_collection.plan()
 
 
 @router.post("/gc", status_code=202)
-def request_collection(server: ServerDependency, caller: Administrator) -> CollectionView:
+def request_collection(server: ServerDependency, caller: AdminCaller) -> CollectionView:
     """Request a collection. One that has not finished is returned instead."""
     return _build_collection_view(server.garbage_collection.request(caller.name))
 
 
 @router.get("/gc/runs")
-def list_collections(server: ServerDependency, caller: Administrator) -> list[CollectionView]:
+def list_collections(server: ServerDependency, caller: AdminCaller) -> list[CollectionView]:
     """List the recent garbage collections, newest first."""
     return [_build_collection_view(collection) for collection in server.store.collections.list()]
 
 
 @router.get("/gc/runs/{number}")
-def get_collection(number: int, server: ServerDependency, caller: Administrator) -> CollectionView:
+def get_collection(number: int, server: ServerDependency, caller: AdminCaller) -> CollectionView:
     """Get a collection: what it removed, or that it has not finished."""
     return _build_collection_view(server.store.collections.get(number))
 
 
-_make_view = make_view_maker(CollectionView, Collection, "report")
+_make_view = make_view_maker(CollectionView, GarbageCollectionRun, "report")
 
 
-def _build_collection_view(collection: Collection) -> CollectionView:
+def _build_collection_view(collection: GarbageCollectionRun) -> CollectionView:
     report = canonical.build(CollectionReport, collection.report) if collection.report else None
     return _make_view(collection, report=report)

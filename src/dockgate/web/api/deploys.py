@@ -17,10 +17,10 @@ from dockgate.delivery.service_model import (
     TaskDefinition,
 )
 from dockgate.identity.model import Caller
-from dockgate.services.web_services import WebServices
+from dockgate.services.server_api import ServerApi
 from dockgate.shared.errors import NotFoundError, UnavailableError
 from dockgate.store.delivery.services import make_unknown_service_error
-from dockgate.web.api import Administrator, Reader, ServerDependency, make_router, mark_self_checking
+from dockgate.web.api import AdminCaller, ReadCaller, ServerDependency, make_router, mark_self_checking
 from dockgate.web.audit_details import note_change
 from dockgate.web.paging import Page, PageQuery, PagingDependency, make_page
 
@@ -108,7 +108,7 @@ class Change:
     rollout: Rollout | None
 
 
-def list_visible_services(caller: Caller, server: WebServices) -> list[Service]:
+def list_visible_services(caller: Caller, server: ServerApi) -> list[Service]:
     """The services that the caller may see.
 
     Limited callers see those that run an image of their repositories.
@@ -124,7 +124,7 @@ def list_visible_services(caller: Caller, server: WebServices) -> list[Service]:
     return [service for service in services if service.name in names]
 
 
-def find_failed_deploys(caller: Caller, server: WebServices) -> dict[str, FailedDeploy]:
+def find_failed_deploys(caller: Caller, server: ServerApi) -> dict[str, FailedDeploy]:
     """The services whose last deploy failed, by the newest events, of the events that the caller may see."""
     last: dict[str, FailedDeploy | None] = {}
     for event in server.store.event_log.list_newest(("deploy.failed", "deploy.succeeded"), "", MAX_DEPLOYS):
@@ -138,18 +138,18 @@ def find_failed_deploys(caller: Caller, server: WebServices) -> dict[str, Failed
     return {name: failed_deploy for name, failed_deploy in last.items() if failed_deploy}
 
 
-def _can_see(caller: Caller, service: Service, server: WebServices) -> bool:
+def _can_see(caller: Caller, service: Service, server: ServerApi) -> bool:
     if not caller.is_limited:
         return True
     return _can_reach_image(caller, server.store.services.get_definition(service.name, service.revision), server)
 
 
-def _can_reach_image(caller: Caller, definition: TaskDefinition, server: WebServices) -> bool:
+def _can_reach_image(caller: Caller, definition: TaskDefinition, server: ServerApi) -> bool:
     image = definition.image
     return image is not None and caller.can_reach(repository=image.strip_registry(server.registry))
 
 
-def _select_visible_part(caller: Caller, view: ServiceView, server: WebServices) -> ServiceView:
+def _select_visible_part(caller: Caller, view: ServiceView, server: ServerApi) -> ServiceView:
     """Return what a limited caller may see of a service: all, unless it ran images of other repositories.
 
     Then, and if earlier revisions are deleted: the revisions that the caller reaches, their tasks with these tasks'
@@ -171,7 +171,7 @@ def _select_visible_part(caller: Caller, view: ServiceView, server: WebServices)
     )
 
 
-def _require_service(caller: Caller, name: str, server: WebServices) -> Service:
+def _require_service(caller: Caller, name: str, server: ServerApi) -> Service:
     """The service. For a limited caller, those that run other repositories' images do not exist."""
     service = server.store.services.get(name)
     if not _can_see(caller, service, server):
@@ -182,7 +182,7 @@ def _require_service(caller: Caller, name: str, server: WebServices) -> Service:
 @router.get("/services")
 @mark_self_checking
 def list_services(
-    caller: Reader,
+    caller: ReadCaller,
     server: ServerDependency,
     paging: PagingDependency,
     trouble: ServiceTrouble | None = None,
@@ -200,7 +200,7 @@ def list_services(
 
 
 def read_service_page(
-    caller: Caller, server: WebServices, query: PageQuery, trouble: ServiceTrouble | None = None
+    caller: Caller, server: ServerApi, query: PageQuery, trouble: ServiceTrouble | None = None
 ) -> Page[ServiceSummary]:
     """A page of the services that the caller may see, with this trouble if given.
 
@@ -243,7 +243,7 @@ def _rank_service(service: Service, *, has_failed: bool) -> tuple[int, str]:
 
 @router.get("/services/{name}")
 @mark_self_checking
-def get_service(name: str, caller: Reader, server: ServerDependency) -> ServiceView:
+def get_service(name: str, caller: ReadCaller, server: ServerDependency) -> ServiceView:
     """Get a service with its task definitions, tasks, rollouts and events."""
     stored_service = _require_service(caller, name, server)
     lists = server.running_tasks.list_tasks([(name, stored_service.target)], PATIENCE)
@@ -262,13 +262,13 @@ def get_service(name: str, caller: Reader, server: ServerDependency) -> ServiceV
 
 @router.get("/services/{name}/tasks/{task}/log")
 @mark_self_checking
-def get_task_log(name: str, task: str, caller: Reader, server: ServerDependency, lines: Lines = 500) -> TaskLog:
+def get_task_log(name: str, task: str, caller: ReadCaller, server: ServerDependency, lines: Lines = 500) -> TaskLog:
     """Get the last lines that a task of the service has written."""
     view, _ = read_task_view(name, task, caller, server)
     return read_log(view, task, server, lines)
 
 
-def read_task_view(name: str, task: str, caller: Caller, server: WebServices) -> tuple[ServiceView, Task]:
+def read_task_view(name: str, task: str, caller: Caller, server: ServerApi) -> tuple[ServiceView, Task]:
     """A service with one of its tasks that the caller may see. NotFoundError."""
     view = get_service(name, caller, server)
     if view.tasks is None:
@@ -279,20 +279,20 @@ def read_task_view(name: str, task: str, caller: Caller, server: WebServices) ->
     raise NotFoundError(f"{name} has no task {task!r}.", f"Run `dockgate deploy show {name}` to list its tasks.")
 
 
-def read_log(view: ServiceView, task: str, server: WebServices, lines: int = 500) -> TaskLog:
+def read_log(view: ServiceView, task: str, server: ServerApi, lines: int = 500) -> TaskLog:
     """The last lines of a task of `view`."""
     text = server.targets[view.service.target].read_log(view.service.name, task, lines)
     return TaskLog(None if text is None else text.removesuffix("\n").split("\n") if text else [])
 
 
 @router.get("/services/{name}/rollouts/{number}")
-def get_rollout(name: str, number: Number, caller: Reader, server: ServerDependency) -> Rollout:
+def get_rollout(name: str, number: Number, caller: ReadCaller, server: ServerDependency) -> Rollout:
     """Get a rollout of a service."""
     return server.store.rollouts.get(name, number)
 
 
 @router.post("/services/{name}/scale")
-def scale_service(name: str, body: Scale, caller: Administrator, server: ServerDependency) -> Change:
+def scale_service(name: str, body: Scale, caller: AdminCaller, server: ServerDependency) -> Change:
     """Start a rollout to another desired count. The count changes when the tasks are healthy."""
     former_count = server.store.services.get(name).desired_count
     rollout = server.rollouts.begin(name, ServiceChange(desired_count=body.desired_count), caller.name)
@@ -301,7 +301,7 @@ def scale_service(name: str, body: Scale, caller: Administrator, server: ServerD
 
 
 @router.post("/services/{name}/restart")
-def restart_service(name: str, caller: Administrator, server: ServerDependency) -> Change:
+def restart_service(name: str, caller: AdminCaller, server: ServerDependency) -> Change:
     """Start a rollout that replaces all tasks by new ones of the same image and settings.
 
     The present tasks run until the new ones are healthy. The image needs no new approval: a service at risk can be

@@ -11,7 +11,7 @@ from dockgate.events import schemas
 from dockgate.events.pattern import MAX_TEXT, parse_pattern
 from dockgate.services.notifications.event_rules import require_repository_names
 from dockgate.services.notifications.events import EventPage
-from dockgate.web.api import Reader, ServerDependency, ThreadsDependency, make_router, mark_self_checking
+from dockgate.web.api import ReadCaller, ServerDependency, ThreadsDependency, make_router, mark_self_checking
 from dockgate.web.long_polls import wait_for_event
 
 # Seconds: proxies close a connection not long after.
@@ -28,7 +28,7 @@ async def list_events(
     request: Request,
     server: ServerDependency,
     threads: ThreadsDependency,
-    caller: Reader,
+    caller: ReadCaller,
     after: Annotated[int | None, Query(ge=0, le=1 << 53)] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     pattern: Annotated[str, Query(max_length=MAX_TEXT)] = "",
@@ -54,6 +54,6 @@ async def list_events(
 
 @router.get("/events/schemas")
 @mark_self_checking
-def get_event_schemas(caller: Reader) -> dict[str, Any]:
+def get_event_schemas(caller: ReadCaller) -> dict[str, Any]:
     """Get the JSON Schema of each kind of event, by its `detail-type`."""
     return schemas.load()

@@ -9,9 +9,9 @@ from dockgate.delivery.model import ActionKey, ActionRun, ActionType, Execution,
 from dockgate.delivery.pipeline import compute_stage_state, select_latest_runs
 from dockgate.identity.model import Caller
 from dockgate.services.pipelines.actions import read_definition
-from dockgate.services.web_services import WebServices
+from dockgate.services.server_api import ServerApi
 from dockgate.shared.errors import NotFoundError
-from dockgate.web.api import Count, Reader, Runner, ServerDependency, make_router, make_view_maker
+from dockgate.web.api import Count, ReadCaller, RunCaller, ServerDependency, make_router, make_view_maker
 from dockgate.web.api.approvals import ApprovalView, make_approval_view
 from dockgate.web.audit_details import note_change
 from dockgate.web.downloads import download_file
@@ -88,7 +88,7 @@ class Stop:
 
 
 @router.get("/executions/{execution_id}")
-def get_execution(execution_id: str, caller: Reader, server: ServerDependency) -> ExecutionView:
+def get_execution(execution_id: str, caller: ReadCaller, server: ServerDependency) -> ExecutionView:
     """Get an execution with its stages and actions."""
     execution = server.store.executions.get(execution_id)
     pipeline = server.store.pipelines.get(execution.pipeline, execution.pipeline_version)
@@ -141,7 +141,7 @@ def _find_approval(server: ServerDependency, key: ActionKey) -> ApprovalView | N
 
 
 @router.post("/executions/{execution_id}/stop")
-def stop_execution(execution_id: str, body: Stop, caller: Runner, server: ServerDependency) -> Execution:
+def stop_execution(execution_id: str, body: Stop, caller: RunCaller, server: ServerDependency) -> Execution:
     """Stop an execution. Running actions finish, but their results are discarded."""
     server.executions.stop(execution_id, body.reason)
     note_change(f"stopped: {body.reason}")
@@ -149,7 +149,7 @@ def stop_execution(execution_id: str, body: Stop, caller: Runner, server: Server
 
 
 @router.post("/executions/{execution_id}/retry")
-def retry_execution(execution_id: str, caller: Runner, server: ServerDependency) -> Execution:
+def retry_execution(execution_id: str, caller: RunCaller, server: ServerDependency) -> Execution:
     """Retry the failed actions of the failed stage."""
     server.executions.retry(execution_id, caller.name if caller.token else None)
     return server.store.executions.get(execution_id)
@@ -161,7 +161,7 @@ def retry_execution(execution_id: str, caller: Runner, server: ServerDependency)
     responses={200: {"content": {"application/x-tar": {"schema": {"type": "string", "format": "binary"}}}}},
 )
 def get_artifact(
-    execution_id: str, stage: str, action: str, caller: Reader, server: ServerDependency, attempt: Count = 1
+    execution_id: str, stage: str, action: str, caller: ReadCaller, server: ServerDependency, attempt: Count = 1
 ) -> FileResponse:
     """Download the artifact of an action as a tar archive.
 
@@ -173,7 +173,7 @@ def get_artifact(
     )
 
 
-def find_artifact(key: ActionKey, caller: Caller, server: WebServices) -> Path:
+def find_artifact(key: ActionKey, caller: Caller, server: ServerApi) -> Path:
     """The file of an action's artifact. The source's is for callers who may read its repository only.
 
     Raises DeniedError, and NotFoundError for an action without an artifact or one that is deleted.
@@ -192,7 +192,7 @@ def get_log(
     execution_id: str,
     stage: str,
     action: str,
-    caller: Reader,
+    caller: ReadCaller,
     server: ServerDependency,
     attempt: Count = 1,
     offset: Count = 0,

@@ -19,7 +19,7 @@ from dockgate.services.exposure.package import PackageContents, find_package
 from dockgate.services.exposure.vulnerability_facts import VulnerabilityFacts, read_facts
 from dockgate.services.fleet.finding_trends import DAYS, FindingTrends
 from dockgate.services.images.findings import RepositoryFindings, TagFindings, find_of_repository, find_of_tag
-from dockgate.services.web_services import WebServices
+from dockgate.services.server_api import ServerApi
 from dockgate.shared.cursors import LARGEST_PAGE, PAGE
 from dockgate.shared.errors import UsageError
 from dockgate.shared.timestamps import format_time, parse_time
@@ -47,7 +47,7 @@ Question = Annotated[str, Query(min_length=1, max_length=LONGEST_QUESTION)]
 @router.get("/exposure")
 @api.mark_self_checking
 def find_exposure(
-    caller: api.Reader,
+    caller: api.ReadCaller,
     server: api.ServerDependency,
     q: Question,
     as_of: str | None = None,
@@ -118,7 +118,7 @@ class VulnerabilityPage:
 
 @router.get("/vulnerabilities")
 def list_vulnerabilities(
-    caller: api.Reader,
+    caller: api.ReadCaller,
     server: api.ServerDependency,
     q: str = "",
     severity: Severity | None = None,
@@ -148,7 +148,7 @@ def list_vulnerabilities(
 
 
 def read_vulnerability_page(
-    server: WebServices, filters: VulnerabilityFilter, query: PageQuery
+    server: ServerApi, filters: VulnerabilityFilter, query: PageQuery
 ) -> Page[OpenVulnerability]:
     """A page of the vulnerabilities of packages in images. UsageError for a cursor of another order."""
     lists = server.store.vulnerability_lists
@@ -165,7 +165,7 @@ def read_vulnerability_page(
     )
 
 
-def count_images(server: WebServices, entries: Sequence[OpenVulnerability]) -> dict[int, int]:
+def count_images(server: ServerApi, entries: Sequence[OpenVulnerability]) -> dict[int, int]:
     """The number of images under a tag or running that have each of these vulnerabilities, by id."""
     running_images = {entry.digest for entry in server.store.services.list_running_images()}
     scope = ExposureScope(None, None, running_images)
@@ -174,7 +174,7 @@ def count_images(server: WebServices, entries: Sequence[OpenVulnerability]) -> d
 
 @router.get("/vulnerabilities/{name}")
 @api.mark_self_checking
-def get_vulnerability(name: str, caller: api.Reader, server: api.ServerDependency) -> VulnerabilityFacts:
+def get_vulnerability(name: str, caller: api.ReadCaller, server: api.ServerDependency) -> VulnerabilityFacts:
     """Get what the advisory database says of a vulnerability, by any of its names.
 
     It has ratings, affected versions, and the details, references and weaknesses (CWE) of its records.
@@ -186,7 +186,7 @@ def get_vulnerability(name: str, caller: api.Reader, server: api.ServerDependenc
 
 @router.get("/packages")
 @api.mark_self_checking
-def get_package(q: Question, caller: api.Reader, server: api.ServerDependency) -> PackageContents:
+def get_package(q: Question, caller: api.ReadCaller, server: api.ServerDependency) -> PackageContents:
     """List the versions of a package that images hold, with their vulnerabilities.
 
     Name a package URL, or PACKAGE[@VERSION]. A limited token sees its repositories only.
@@ -195,21 +195,23 @@ def get_package(q: Question, caller: api.Reader, server: api.ServerDependency) -
 
 
 @router.get("/trends")
-def get_trends(caller: api.Reader, server: api.ServerDependency) -> FindingTrends:
+def get_trends(caller: api.ReadCaller, server: api.ServerDependency) -> FindingTrends:
     """Get 90 days of open vulnerabilities by severity, of fixes, and of verdicts. At most ten minutes old."""
     return server.trends.read()
 
 
 @router.get("/tag-findings")
 def tag_findings(
-    caller: api.Reader, server: api.ServerDependency, repository: str, tag: str, days: Days = DAYS
+    caller: api.ReadCaller, server: api.ServerDependency, repository: str, tag: str, days: Days = DAYS
 ) -> TagFindings:
     """Get the findings of a tag over time: of what it named at the end of each of the last days."""
     return find_of_tag(server.store, repository, tag, server.clock(), days)
 
 
 @router.get("/repository-findings")
-def get_repository_findings(caller: api.Reader, server: api.ServerDependency, repository: str) -> RepositoryFindings:
+def get_repository_findings(
+    caller: api.ReadCaller, server: api.ServerDependency, repository: str
+) -> RepositoryFindings:
     """Get the findings by severity of the newest 30 images of an image repository, as they are known now."""
     return find_of_repository(server.store, repository)
 

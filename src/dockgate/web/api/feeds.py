@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from dockgate.services.feeds.requests import request_update
 from dockgate.shared.errors import ConflictError
-from dockgate.web.api import Accepter, ServerDependency, make_router
+from dockgate.web.api import AcceptCaller, ServerDependency, make_router
 from dockgate.web.audit_details import note_change
 
 router = make_router()
@@ -18,7 +18,7 @@ class RequestedFeeds:
 
 
 @router.post("/feeds/update", status_code=202)
-def update_feeds(caller: Accepter, server: ServerDependency) -> RequestedFeeds:
+def update_feeds(caller: AcceptCaller, server: ServerDependency) -> RequestedFeeds:
     """Have the server fetch its advisory feeds now, not when they are due.
 
     A feed is fetched once a minute at most.

@@ -18,7 +18,7 @@ from dockgate.services.images.search import ImagePage, ImageQuery, ImageSummary,
 from dockgate.services.images.verdict_lag import explain_lag
 from dockgate.services.images.visibility import ImageVisibility
 from dockgate.services.images.watched_images import WatchedRepository, is_watched_in
-from dockgate.services.web_services import WebServices
+from dockgate.services.server_api import ServerApi
 from dockgate.shared.cursors import LARGEST_PAGE, PAGE
 from dockgate.shared.digest import PATTERN
 from dockgate.shared.errors import NotFoundError, UsageError
@@ -92,7 +92,7 @@ Start = Annotated[str, Path(pattern=r"^[0-9a-f]{6,64}$")]
 @router.get("/images")
 @api.mark_self_checking
 def list_images(
-    caller: api.Reader,
+    caller: api.ReadCaller,
     server: api.ServerDependency,
     repository: Text = "",
     severity: Annotated[tuple[Severity, ...], Query()] = (),
@@ -146,12 +146,12 @@ def _select_newest_columns(verdicts: Sequence[VerdictRecord]) -> dict[str, str |
 
 @router.get("/digests/{kind}/{start}")
 @api.mark_self_checking
-def list_digests(kind: Kind, start: Start, caller: api.Reader, server: api.ServerDependency) -> list[str]:
+def list_digests(kind: Kind, start: Start, caller: api.ReadCaller, server: api.ServerDependency) -> list[str]:
     """List at most ten visible digests of images or verdicts that begin with these hexadecimal digits."""
     return list_visible_digests(kind, start, caller, server)
 
 
-def list_visible_digests(kind: str, start: str, caller: Caller, server: WebServices) -> list[str]:
+def list_visible_digests(kind: str, start: str, caller: Caller, server: ServerApi) -> list[str]:
     """The visible ones of the first digests of images or verdicts that begin so."""
     visibility = ImageVisibility(server.store, caller)
     return [
@@ -163,7 +163,7 @@ def list_visible_digests(kind: str, start: str, caller: Caller, server: WebServi
 
 @router.get("/image-references")
 @api.mark_self_checking
-def resolve_image_reference(name: Name, caller: api.Reader, server: api.ServerDependency) -> NamedImage:
+def resolve_image_reference(name: Name, caller: api.ReadCaller, server: api.ServerDependency) -> NamedImage:
     """Find the digest of an image by what a person calls it.
 
     `name` is a digest or its first characters, REPOSITORY:TAG, REPOSITORY@DIGEST, or REPOSITORY for its tag `latest`. A
@@ -174,7 +174,9 @@ def resolve_image_reference(name: Name, caller: api.Reader, server: api.ServerDe
 
 @router.get("/images/{digest}")
 @api.mark_self_checking
-def get_image(digest: api.Digest, caller: api.Reader, server: api.ServerDependency, repository: Text = "") -> ImageView:
+def get_image(
+    digest: api.Digest, caller: api.ReadCaller, server: api.ServerDependency, repository: Text = ""
+) -> ImageView:
     """Get an image: its scan, summaries of its inventories, and its verdicts, newest first.
 
     Its status is that in `repository`, or the worst of its repositories.
@@ -184,7 +186,7 @@ def get_image(digest: api.Digest, caller: api.Reader, server: api.ServerDependen
 
 
 def read_image_view(
-    digest: str, caller: Caller, server: WebServices, repository: str | None = None
+    digest: str, caller: Caller, server: ServerApi, repository: str | None = None
 ) -> tuple[ImageView, Sequence[Inventory]]:
     """The view of an image, as it is in the repository, with its whole inventories.
 
@@ -249,7 +251,7 @@ def read_image_view(
     return view, inventories
 
 
-def _describe_last_verdict(server: WebServices, digest: str, visibility: ImageVisibility) -> str | None:
+def _describe_last_verdict(server: ServerApi, digest: str, visibility: ImageVisibility) -> str | None:
     """The last current verdict on an image in words, None where it had none that the caller may see."""
     image = server.store.fleet.find_image(digest)
     if image is None or (visibility.caller.is_limited and image.repository not in visibility.list_repositories(digest)):
@@ -262,7 +264,7 @@ def _describe_last_verdict(server: WebServices, digest: str, visibility: ImageVi
 
 
 def _explain_lag(
-    server: WebServices,
+    server: ServerApi,
     locations: Sequence[ImageSummary],
     watches: Sequence[WatchedRepository],
     verdicts: Sequence[VerdictRecord],
@@ -297,7 +299,7 @@ def read_platforms(digest: str, visibility: ImageVisibility) -> tuple[Scan | Non
 async def scan_image(
     digest: api.Digest,
     body: ScanRequest,
-    caller: api.Runner,
+    caller: api.RunCaller,
     server: api.ServerDependency,
     threads: api.ThreadsDependency,
 ) -> Scan:
@@ -305,7 +307,7 @@ async def scan_image(
     return await threads.run_remote(caller.name, request_scan, digest, body.repository, caller, server)
 
 
-def request_scan(digest: str, repository: str, caller: Caller, server: WebServices) -> Scan:
+def request_scan(digest: str, repository: str, caller: Caller, server: ServerApi) -> Scan:
     """Request a scan of an image that is in the repository, as its registry may have to say. DeniedError."""
     repository = strip_own_registry(repository, server.registry_names)
     if not re.fullmatch(REPOSITORY, repository):
@@ -322,7 +324,7 @@ def request_scan(digest: str, repository: str, caller: Caller, server: WebServic
 async def upload_findings(
     digest: api.Digest,
     request: Request,
-    caller: api.Runner,
+    caller: api.RunCaller,
     server: api.ServerDependency,
     threads: api.ThreadsDependency,
     name: str = "findings.json",
@@ -336,7 +338,7 @@ async def upload_findings(
 
 
 def _record_report(
-    server: WebServices, caller: Caller, digest: str, body: bytes, name: str, found_at: str | None
+    server: ServerApi, caller: Caller, digest: str, body: bytes, name: str, found_at: str | None
 ) -> list[ReportRecord]:
     """Record a report, for the repositories of the caller.
 
@@ -351,7 +353,7 @@ def _record_report(
 
 @router.get("/images/{digest}/findings")
 @api.mark_self_checking
-def list_reports(digest: api.Digest, caller: api.Reader, server: api.ServerDependency) -> list[ReportRecord]:
+def list_reports(digest: api.Digest, caller: api.ReadCaller, server: api.ServerDependency) -> list[ReportRecord]:
     """List reports of other scanners on an image. `/documents/{digest}` returns a report."""
     ImageVisibility(server.store, caller).require_image(digest)
     return list(server.store.reports.list_for_image(digest))

@@ -12,7 +12,7 @@ from dockgate.delivery.fixes import Fix
 from dockgate.delivery.model import Execution, ExecutionResult, Pipeline, RunState
 from dockgate.identity.model import Caller
 from dockgate.services.pipelines.documents import AppliedDocument, DocumentText
-from dockgate.services.web_services import ServerStatus, WebServices, read_server_status
+from dockgate.services.server_api import ServerApi, ServerStatus, read_server_status
 from dockgate.shared.errors import UnavailableError, UsageError
 from dockgate.web import api
 from dockgate.web.audit_details import note_change
@@ -52,7 +52,7 @@ class PipelineSummary:
 
 @router.get("/status")
 @api.mark_self_checking
-def get_status(caller: api.Reader, server: api.ServerDependency) -> ServerStatus:
+def get_status(caller: api.ReadCaller, server: api.ServerDependency) -> ServerStatus:
     """Get the server's status and the state of its advisory database."""
     return read_server_status(server)
 
@@ -60,7 +60,7 @@ def get_status(caller: api.Reader, server: api.ServerDependency) -> ServerStatus
 @router.post("/apply", openapi_extra=api.describe_body("application/yaml", "string"))
 async def apply_document(
     request: Request,
-    caller: api.Definer,
+    caller: api.DefineCaller,
     server: api.ServerDependency,
     threads: api.ThreadsDependency,
     name: str = "document.yaml",
@@ -72,7 +72,7 @@ async def apply_document(
 @router.post("/apply/documents")
 def apply_documents(
     documents: Annotated[list[DocumentText], Field(min_length=1, max_length=DOCUMENTS_LIMIT)],
-    caller: api.Definer,
+    caller: api.DefineCaller,
     server: api.ServerDependency,
 ) -> list[AppliedDocument]:
     """Create or change what YAML documents describe, which may name each other: all of them, or none.
@@ -84,7 +84,7 @@ def apply_documents(
     return applied_documents
 
 
-def _apply_text(server: WebServices, text: str, name: str, caller: Caller) -> AppliedDocument:
+def _apply_text(server: ServerApi, text: str, name: str, caller: Caller) -> AppliedDocument:
     applied_document = server.documents.apply(text, name, caller)
     note_change(f"{applied_document.kind} {applied_document.name} {applied_document.change}")
     return applied_document
@@ -108,20 +108,20 @@ async def read_document(request: Request, name: str) -> str:
 @router.get("/repositories")
 @api.mark_self_checking
 def list_repositories(
-    caller: api.Reader, server: api.ServerDependency, paging: PagingDependency, sort: RepositorySort = "name"
+    caller: api.ReadCaller, server: api.ServerDependency, paging: PagingDependency, sort: RepositorySort = "name"
 ) -> list[RepositoryView]:
     """List the server's git repositories that the caller may see, a page at a time."""
     return paging.list_entries(read_repository_page(caller, server, paging.make_query(sort)))
 
 
-def read_repository_page(caller: Caller, server: WebServices, query: PageQuery) -> Page[RepositoryView]:
+def read_repository_page(caller: Caller, server: ServerApi, query: PageQuery) -> Page[RepositoryView]:
     """A page of the repositories that the caller may see."""
     visible = (name for name in server.store.repositories.list_names() if caller.can_reach(repository=name))
     page = make_page(visible, {"name": lambda name: (name,)}, query)
     return page.with_entries([_view_repository(server, name) for name in page.entries])
 
 
-def _view_repository(server: WebServices, name: str) -> RepositoryView:
+def _view_repository(server: ServerApi, name: str) -> RepositoryView:
     """A damaged repository does not hide the others."""
     clone_url = server.make_clone_url(name)
     try:
@@ -133,7 +133,7 @@ def _view_repository(server: WebServices, name: str) -> RepositoryView:
 @router.get("/pipelines")
 @api.mark_self_checking
 def list_pipelines(
-    caller: api.Reader,
+    caller: api.ReadCaller,
     server: api.ServerDependency,
     paging: PagingDependency,
     result: ExecutionResult | None = None,
@@ -147,7 +147,7 @@ def list_pipelines(
 
 
 def read_pipeline_page(
-    caller: Caller, server: WebServices, query: PageQuery, result: ExecutionResult | None = None
+    caller: Caller, server: ServerApi, query: PageQuery, result: ExecutionResult | None = None
 ) -> Page[PipelineSummary]:
     """A page of the pipelines that the caller may see, with a result of their newest execution if given."""
     newest_executions = {each.pipeline: each for each in server.store.executions.list_newest(result)}
@@ -163,13 +163,13 @@ def _read_start(entry: PipelineSummary) -> tuple[str, str]:
     return entry.latest.started_at if entry.latest else "", entry.name
 
 
-def list_visible_pipelines(caller: Caller, server: WebServices) -> list[str]:
+def list_visible_pipelines(caller: Caller, server: ServerApi) -> list[str]:
     """The names of the pipelines that the caller may see, sorted."""
     return [name for name in server.store.pipelines.list_names() if caller.can_reach(pipeline=name)]
 
 
 @router.get("/pipelines/{name}")
-def get_pipeline(name: str, caller: api.Reader, server: api.ServerDependency) -> Pipeline:
+def get_pipeline(name: str, caller: api.ReadCaller, server: api.ServerDependency) -> Pipeline:
     """Get the newest definition of a pipeline."""
     return server.store.pipelines.get(name)
 
@@ -177,7 +177,7 @@ def get_pipeline(name: str, caller: api.Reader, server: api.ServerDependency) ->
 @router.get("/pipelines/{name}/executions")
 def list_executions(
     name: str,
-    caller: api.Reader,
+    caller: api.ReadCaller,
     server: api.ServerDependency,
     paging: PagingDependency,
     state: RunState | None = None,
@@ -194,7 +194,7 @@ def list_executions(
 
 def read_execution_page(
     name: str,
-    server: WebServices,
+    server: ServerApi,
     query: PageQuery,
     state: RunState | None = None,
     result: ExecutionResult | None = None,
@@ -216,7 +216,7 @@ def read_execution_page(
 @router.post("/pipelines/{name}/executions", status_code=201)
 def start_execution(
     name: str,
-    caller: api.Runner,
+    caller: api.RunCaller,
     server: api.ServerDependency,
     idempotency_key: str = Header(""),
     fresh: bool = False,
@@ -233,7 +233,7 @@ def start_execution(
 
 
 @router.get("/pipelines/{name}/fixes")
-def list_fixes(name: str, caller: api.Reader, server: api.ServerDependency) -> list[Fix]:
+def list_fixes(name: str, caller: api.ReadCaller, server: api.ServerDependency) -> list[Fix]:
     """List the fixes that were found for the images of a pipeline, newest first."""
     server.store.pipelines.get(name)
     return list(server.store.fixes.list(name))

@@ -23,7 +23,7 @@ from dockgate.gate.policy_choice import (
 from dockgate.gate.replay.policy_diff import PolicyComparison
 from dockgate.identity.model import Caller
 from dockgate.services.notifications.owners import Owners
-from dockgate.services.web_services import WebServices
+from dockgate.services.server_api import ServerApi
 from dockgate.shared.errors import ConflictError, NotFoundError, UsageError
 from dockgate.store.records import AssignmentRecord
 from dockgate.web import api
@@ -68,14 +68,14 @@ def _build_summary(version: PolicyVersion) -> PolicySummary:
 @router.get("/policies")
 @api.mark_self_checking
 def list_policies(
-    caller: api.Reader, server: api.ServerDependency, paging: PagingDependency, sort: PolicySort = "name"
+    caller: api.ReadCaller, server: api.ServerDependency, paging: PagingDependency, sort: PolicySort = "name"
 ) -> list[PolicySummary]:
     """List policies, a page at a time. A limited caller sees those that judge its repositories."""
     versions = paging.list_entries(read_policy_page(caller, server, paging.make_query(sort)))
     return [_build_summary(version) for version in versions]
 
 
-def read_policy_page(caller: Caller, server: WebServices, query: PageQuery) -> Page[PolicyVersion]:
+def read_policy_page(caller: Caller, server: ServerApi, query: PageQuery) -> Page[PolicyVersion]:
     """A page of the policies that the caller may see."""
     keys = {
         "name": lambda policy: (policy.name,),
@@ -98,7 +98,7 @@ class Candidate:
 
 @router.post("/policies/try")
 async def try_candidate(
-    body: Candidate, caller: api.Reader, server: api.ServerDependency, threads: api.ThreadsDependency
+    body: Candidate, caller: api.ReadCaller, server: api.ServerDependency, threads: api.ThreadsDependency
 ) -> PolicyComparison:
     """Show what a policy would change for recorded verdicts or running services. Nothing is stored.
 
@@ -109,7 +109,7 @@ async def try_candidate(
 
 
 @router.get("/policies/schema")
-def get_schema(caller: api.Reader, server: api.ServerDependency) -> dict[str, Any]:
+def get_schema(caller: api.ReadCaller, server: api.ServerDependency) -> dict[str, Any]:
     """Get the JSON Schema of policies."""
     return server.policies.make_schema()
 
@@ -117,7 +117,11 @@ def get_schema(caller: api.Reader, server: api.ServerDependency) -> dict[str, An
 @router.get("/policies/{name}")
 @api.mark_self_checking
 def get_policy(
-    name: str, caller: api.Reader, server: api.ServerDependency, response: Response, version: api.Count | None = None
+    name: str,
+    caller: api.ReadCaller,
+    server: api.ServerDependency,
+    response: Response,
+    version: api.Count | None = None,
 ) -> PolicyView:
     """Get a policy, in the present or the given version. The ETag is the version."""
     require_visible_policy(name, caller, server)
@@ -126,7 +130,7 @@ def get_policy(
 
 @router.get("/policies/{name}/history")
 @api.mark_self_checking
-def list_versions(name: str, caller: api.Reader, server: api.ServerDependency) -> list[PolicySummary]:
+def list_versions(name: str, caller: api.ReadCaller, server: api.ServerDependency) -> list[PolicySummary]:
     """List the versions of a policy, newest first, with removals."""
     require_visible_policy(name, caller, server)
     return [_build_summary(version) for version in server.policies.list_versions(name)]
@@ -136,7 +140,7 @@ def list_versions(name: str, caller: api.Reader, server: api.ServerDependency) -
 async def replace_policy(
     name: str,
     request: Request,
-    caller: api.Accepter,
+    caller: api.AcceptCaller,
     server: api.ServerDependency,
     threads: api.ThreadsDependency,
     response: Response,
@@ -155,7 +159,7 @@ async def replace_policy(
 
 
 def put_policy(
-    server: WebServices, name: str, text: str, caller: Caller, comment: str | None, expected_version: int | None
+    server: ServerApi, name: str, text: str, caller: Caller, comment: str | None, expected_version: int | None
 ) -> PolicyVersion:
     """Store a policy's next version, as `replace_policy` does."""
     version = server.policies.put(name, text, caller.name, comment or None, expected_version)
@@ -166,7 +170,7 @@ def put_policy(
 @router.delete("/policies/{name}")
 def remove_policy(
     name: str,
-    caller: api.Accepter,
+    caller: api.AcceptCaller,
     server: api.ServerDependency,
     comment: str | None = None,
     if_match: str = Header(""),
@@ -200,7 +204,7 @@ class AssignmentView:
 
 @router.get("/policy-assignments")
 @api.mark_self_checking
-def list_assignments(caller: api.Reader, server: api.ServerDependency) -> list[AssignmentView]:
+def list_assignments(caller: api.ReadCaller, server: api.ServerDependency) -> list[AssignmentView]:
     """List policy assignments. The policy `default` applies to all other repositories.
 
     A limited caller sees those that apply to its repositories, with their patterns for these. It sees the owners, and
@@ -210,7 +214,7 @@ def list_assignments(caller: api.Reader, server: api.ServerDependency) -> list[A
     return [_build_assignment_view(entry, owners) for entry in _list_visible_assignments(caller, server)]
 
 
-def list_visible_policies(caller: Caller, server: WebServices) -> list[PolicyVersion]:
+def list_visible_policies(caller: Caller, server: ServerApi) -> list[PolicyVersion]:
     """The policies that the caller may see: for limited callers, those that judge its repositories."""
     present_versions = server.policies.list_current_versions()
     if not caller.is_limited:
@@ -219,7 +223,7 @@ def list_visible_policies(caller: Caller, server: WebServices) -> list[PolicyVer
     return [version for version in present_versions if version.name in names]
 
 
-def require_visible_policy(name: str, caller: Caller, server: WebServices) -> None:
+def require_visible_policy(name: str, caller: Caller, server: ServerApi) -> None:
     """Raise NotFoundError for a policy that judges nothing of a limited caller.
 
     For that caller, it does not exist.
@@ -228,7 +232,7 @@ def require_visible_policy(name: str, caller: Caller, server: WebServices) -> No
         raise NotFoundError(f"there is no policy {name!r}", "`dockgate policy list` lists those that you may see.")
 
 
-def _list_visible_assignments(caller: Caller, server: WebServices) -> list[AssignmentRecord]:
+def _list_visible_assignments(caller: Caller, server: ServerApi) -> list[AssignmentRecord]:
     """The assignments that apply to a limited caller's repositories, without their patterns for others.
 
     One that is for others' repositories too is without its owners, and without what it allows to others.
@@ -268,7 +272,7 @@ def _select_allowed(caller: Caller, entries: Sequence[AllowedPolicies]) -> tuple
 
 
 @router.delete("/policy-assignments/{name}")
-def remove_assignment(name: str, caller: api.Accepter, server: api.ServerDependency) -> AssignmentView:
+def remove_assignment(name: str, caller: api.AcceptCaller, server: api.ServerDependency) -> AssignmentView:
     """Remove a policy assignment, and return it."""
     present_records = {record.assignment.name: record for record in server.store.policy_assignments.list()}
     if name not in present_records:

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from dockgate.identity.model import AuditEntry, Permission, Principal, ProjectRole, Role, Token
 from dockgate.services.identity.people import TOKEN_DAYS
-from dockgate.services.web_services import WebServices
+from dockgate.services.server_api import ServerApi
 from dockgate.store.identity.audit import AuditFilter, AuditResult
 from dockgate.web import api
 from dockgate.web.audit_details import note_change
@@ -118,7 +118,7 @@ class CallerView:
 
 @router.get("/caller")
 @api.mark_self_checking
-def get_caller(caller: api.Reader, server: api.ServerDependency) -> CallerView:
+def get_caller(caller: api.ReadCaller, server: api.ServerDependency) -> CallerView:
     """Get the caller and the permissions of its token."""
     return CallerView(
         caller.name,
@@ -131,7 +131,7 @@ def get_caller(caller: api.Reader, server: api.ServerDependency) -> CallerView:
 
 @router.get("/principals")
 def list_principals(
-    caller: api.Administrator,
+    caller: api.AdminCaller,
     server: api.ServerDependency,
     paging: PagingDependency,
     role: Role | None = None,
@@ -141,7 +141,7 @@ def list_principals(
     return paging.list_entries(read_principal_page(server, paging.make_query(sort), role))
 
 
-def read_principal_page(server: WebServices, query: PageQuery, role: Role | None = None) -> Page[Principal]:
+def read_principal_page(server: ServerApi, query: PageQuery, role: Role | None = None) -> Page[Principal]:
     """A page of the principals, optionally of those with a role."""
 
     def has_role(principal: Principal) -> bool:
@@ -155,7 +155,7 @@ def read_principal_page(server: WebServices, query: PageQuery, role: Role | None
 
 
 @router.post("/principals", status_code=201)
-def add_principal(body: NewPrincipal, caller: api.Administrator, server: api.ServerDependency) -> AddedPrincipal:
+def add_principal(body: NewPrincipal, caller: api.AdminCaller, server: api.ServerDependency) -> AddedPrincipal:
     """Add a principal. The first must be an admin and gets a token; from then on every call needs one."""
     principal, token = server.people.add(body.name, body.roles, body.email, body.project_roles)
     note_change(f"{principal.name}: {_format_roles(principal)}")
@@ -163,7 +163,7 @@ def add_principal(body: NewPrincipal, caller: api.Administrator, server: api.Ser
 
 
 @router.post("/principals/{name}/roles")
-def set_roles(name: str, body: Roles, caller: api.Administrator, server: api.ServerDependency) -> Principal:
+def set_roles(name: str, body: Roles, caller: api.AdminCaller, server: api.ServerDependency) -> Principal:
     """Replace the roles of a principal."""
     former_roles = _format_roles(server.store.principals.get(name))
     principal = server.people.set_roles(name, body.roles, body.project_roles)
@@ -172,20 +172,20 @@ def set_roles(name: str, body: Roles, caller: api.Administrator, server: api.Ser
 
 
 @router.post("/principals/{name}/disable")
-def disable_principal(name: str, caller: api.Administrator, server: api.ServerDependency) -> Principal:
+def disable_principal(name: str, caller: api.AdminCaller, server: api.ServerDependency) -> Principal:
     """Disable a principal. Its tokens stop working."""
     return server.store.principals.disable(name, server.clock.now())
 
 
 @router.post("/principals/{name}/enable")
-def enable_principal(name: str, caller: api.Administrator, server: api.ServerDependency) -> Principal:
+def enable_principal(name: str, caller: api.AdminCaller, server: api.ServerDependency) -> Principal:
     """Enable a disabled principal."""
     return server.store.principals.enable(name)
 
 
 @router.get("/tokens")
 def list_tokens(
-    caller: api.Administrator,
+    caller: api.AdminCaller,
     server: api.ServerDependency,
     paging: PagingDependency,
     principal: str | None = None,
@@ -195,7 +195,7 @@ def list_tokens(
     return paging.list_entries(read_token_page(server, paging.make_query(sort), principal))
 
 
-def read_token_page(server: WebServices, query: PageQuery, principal: str | None = None) -> Page[TokenView]:
+def read_token_page(server: ServerApi, query: PageQuery, principal: str | None = None) -> Page[TokenView]:
     """A page of the tokens, optionally of those of one principal."""
     principal = principal or None
 
@@ -208,7 +208,7 @@ def read_token_page(server: WebServices, query: PageQuery, principal: str | None
 
 @router.post("/tokens", status_code=201)
 def create_token(
-    body: NewToken, caller: api.Administrator, server: api.ServerDependency, idempotency_key: str = Header("")
+    body: NewToken, caller: api.AdminCaller, server: api.ServerDependency, idempotency_key: str = Header("")
 ) -> IssuedToken:
     """Create a token. Only this response contains its text.
 
@@ -226,7 +226,7 @@ def _format_roles(principal: Principal) -> str:
 
 
 @router.post("/tokens/{token_id}/revoke")
-def revoke_token(token_id: str, caller: api.Administrator, server: api.ServerDependency) -> TokenView:
+def revoke_token(token_id: str, caller: api.AdminCaller, server: api.ServerDependency) -> TokenView:
     """Revoke a token."""
     token = server.store.tokens.revoke(token_id, server.clock.now())
     note_change(f"{token.id} of {token.principal} revoked")
@@ -235,7 +235,7 @@ def revoke_token(token_id: str, caller: api.Administrator, server: api.ServerDep
 
 @router.get("/audit")
 def list_audit_entries(
-    caller: api.Accepter,
+    caller: api.AcceptCaller,
     server: api.ServerDependency,
     paging: PagingDependency,
     by: str | None = None,
@@ -251,7 +251,7 @@ def list_audit_entries(
     return paging.list_entries(read_audit_page(server, paging.make_query(sort), AuditFilter(by, call, result)))
 
 
-def read_audit_page(server: WebServices, query: PageQuery, audit_filter: AuditFilter) -> Page[AuditEntry]:
+def read_audit_page(server: ServerApi, query: PageQuery, audit_filter: AuditFilter) -> Page[AuditEntry]:
     """A page of the audit log."""
 
     def read(after: tuple[str] | None, limit: int, is_newest_first: bool) -> Sequence[AuditEntry]:

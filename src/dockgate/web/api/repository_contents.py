@@ -10,7 +10,7 @@ from dockgate.delivery.source_ports import Commit
 from dockgate.shared.cursors import LARGEST_PAGE, PAGE
 from dockgate.shared.errors import UsageError
 from dockgate.shared.wording import shorten_text
-from dockgate.web.api import Reader, ServerDependency, make_router
+from dockgate.web.api import ReadCaller, ServerDependency, make_router
 
 # Characters of a commit's message in a list: git allows megabytes.
 MAX_MESSAGE = 1000
@@ -32,7 +32,9 @@ class CommitView:
 
 
 @router.get("/repositories/{name}/tree")
-def list_tree(name: str, caller: Reader, server: ServerDependency, at: str = "main", path: str = "") -> list[TreeEntry]:
+def list_tree(
+    name: str, caller: ReadCaller, server: ServerDependency, at: str = "main", path: str = ""
+) -> list[TreeEntry]:
     """List the entries of a folder of a branch, tag or commit, folders first."""
     return list(server.files.list(name, at, path))
 
@@ -40,7 +42,7 @@ def list_tree(name: str, caller: Reader, server: ServerDependency, at: str = "ma
 @router.get("/repositories/{name}/commits")
 def list_commits(
     name: str,
-    caller: Reader,
+    caller: ReadCaller,
     server: ServerDependency,
     at: str = "main",
     limit: Annotated[int, Query(ge=1, le=LARGEST_PAGE)] = PAGE,
@@ -61,13 +63,13 @@ def list_commits(
 
 @router.get("/repositories/{name}/commits/{commit}")
 def get_commit(
-    name: str, commit: str, caller: Reader, server: ServerDependency, against: str | None = None
+    name: str, commit: str, caller: ReadCaller, server: ServerDependency, against: str | None = None
 ) -> CommitView:
     """Get a commit and what it changes, or with `against` what differs from that.
 
     Both are the id of a commit, at least four of its first digits, a branch or a tag.
     """
-    commit_object = server.source.commit(name, server.files.find_commit(name, commit))
+    commit_object = server.source.get_commit(name, server.files.find_commit(name, commit))
     branch = server.source.find_branch(name, commit_object.id)
     base = server.files.find_commit(name, against) if against else None
     return CommitView(commit_object, branch, against, server.files.diff_commits(name, base, commit_object.id))

@@ -10,7 +10,7 @@ from pydantic import Field
 from dockgate.events.rule import DailySummary, QuietHours, Rule, RuleTarget, Target, TargetType
 from dockgate.services.notifications.event_rules import TriedRule
 from dockgate.services.notifications.event_targets import DeadLetter, DeliveredMessage, TargetStatus, WaitingMessage
-from dockgate.services.web_services import WebServices
+from dockgate.services.server_api import ServerApi
 from dockgate.store.events.rules import RuleRecord
 from dockgate.web import api
 from dockgate.web.audit_details import note_change
@@ -106,7 +106,7 @@ class Redelivered:
 
 @router.get("/rules")
 def list_rules(
-    caller: api.Reader,
+    caller: api.ReadCaller,
     server: api.ServerDependency,
     paging: PagingDependency,
     enabled: bool | None = None,
@@ -116,7 +116,7 @@ def list_rules(
     return paging.list_entries(read_rule_page(server, paging.make_query(sort), enabled))
 
 
-def read_rule_page(server: WebServices, query: PageQuery, enabled: bool | None = None) -> Page[RuleView]:
+def read_rule_page(server: ServerApi, query: PageQuery, enabled: bool | None = None) -> Page[RuleView]:
     """A page of the rules, optionally only of those that are on, or off."""
     views = (_build_rule_view(record) for record in server.event_rules.list_records())
     selected_views = (view for view in views if enabled in (None, view.enabled))
@@ -125,26 +125,26 @@ def read_rule_page(server: WebServices, query: PageQuery, enabled: bool | None =
 
 
 @router.get("/rules/{name}")
-def get_rule(name: str, caller: api.Reader, server: api.ServerDependency) -> RuleView:
+def get_rule(name: str, caller: api.ReadCaller, server: api.ServerDependency) -> RuleView:
     """Get a rule."""
     return _build_rule_view(server.event_rules.get(name))
 
 
 @router.post("/rules/{name}/test")
-def try_rule(name: str, body: TriedEvent, caller: api.Reader, server: api.ServerDependency) -> TriedRule:
+def try_rule(name: str, body: TriedEvent, caller: api.ReadCaller, server: api.ServerDependency) -> TriedRule:
     """Match an event with a rule, and show what its targets would get. Nothing is sent."""
     return server.event_rules.try_event(name, body.event)
 
 
 @router.delete("/rules/{name}")
-def remove_rule(name: str, caller: api.Administrator, server: api.ServerDependency) -> RuleView:
+def remove_rule(name: str, caller: api.AdminCaller, server: api.ServerDependency) -> RuleView:
     """Remove a rule, and return it."""
     return _build_rule_view(server.event_rules.remove(name))
 
 
 @router.get("/targets")
 def list_targets(
-    caller: api.Reader,
+    caller: api.ReadCaller,
     server: api.ServerDependency,
     paging: PagingDependency,
     state: TargetState | None = None,
@@ -154,7 +154,7 @@ def list_targets(
     return paging.list_entries(read_target_page(server, paging.make_query(sort), state))
 
 
-def read_target_page(server: WebServices, query: PageQuery, state: TargetState | None = None) -> Page[TargetView]:
+def read_target_page(server: ServerApi, query: PageQuery, state: TargetState | None = None) -> Page[TargetView]:
     """A page of the targets, optionally of those in one state."""
     views = (_build_target_view(status) for status in server.event_targets.list_statuses())
     selected_views = (view for view in views if state in (None, compute_target_state(view)))
@@ -175,20 +175,20 @@ def compute_target_state(target: TargetView) -> TargetState:
 
 
 @router.get("/targets/{name}")
-def get_target(name: str, caller: api.Reader, server: api.ServerDependency) -> TargetView:
+def get_target(name: str, caller: api.ReadCaller, server: api.ServerDependency) -> TargetView:
     """Get a target and its delivery state."""
     return _build_target_view(server.event_targets.read_status(name))
 
 
 @router.post("/targets/{name}/test")
-def try_target(name: str, caller: api.Administrator, server: api.ServerDependency) -> SentTest:
+def try_target(name: str, caller: api.AdminCaller, server: api.ServerDependency) -> SentTest:
     """Send a test message to a target, and wait until it has accepted it."""
     server.event_targets.test(name, caller.name)
     return SentTest(name)
 
 
 @router.delete("/targets/{name}")
-def remove_target(name: str, caller: api.Administrator, server: api.ServerDependency) -> TargetView:
+def remove_target(name: str, caller: api.AdminCaller, server: api.ServerDependency) -> TargetView:
     """Remove a target that no rule and no policy assignment names, with the messages that wait for it."""
     target_status = server.event_targets.read_status(name)
     server.event_targets.remove(name)
@@ -198,7 +198,7 @@ def remove_target(name: str, caller: api.Administrator, server: api.ServerDepend
 @router.get("/targets/{name}/waiting-messages")
 def list_waiting_messages(
     name: str,
-    caller: api.Reader,
+    caller: api.ReadCaller,
     server: api.ServerDependency,
     paging: PagingDependency,
     sort: WaitingSort = "position",
@@ -218,7 +218,7 @@ def list_waiting_messages(
 @router.get("/targets/{name}/delivered-messages")
 def list_delivered_messages(
     name: str,
-    caller: api.Reader,
+    caller: api.ReadCaller,
     server: api.ServerDependency,
     paging: PagingDependency,
     sort: DeadLetterSort = "-position",
@@ -238,7 +238,7 @@ def list_delivered_messages(
 @router.get("/targets/{name}/dead-letters")
 def list_dead_letters(
     name: str,
-    caller: api.Reader,
+    caller: api.ReadCaller,
     server: api.ServerDependency,
     paging: PagingDependency,
     sort: DeadLetterSort = "-position",
@@ -247,7 +247,7 @@ def list_dead_letters(
     return paging.list_entries(read_dead_letter_page(name, server, paging.make_query(sort)))
 
 
-def read_dead_letter_page(name: str, server: WebServices, query: PageQuery) -> Page[DeadLetter]:
+def read_dead_letter_page(name: str, server: ServerApi, query: PageQuery) -> Page[DeadLetter]:
     """A page of the dead letters of a target."""
 
     def read(after: tuple[int, str] | None, limit: int, is_newest_first: bool) -> Sequence[DeadLetter]:
@@ -258,7 +258,7 @@ def read_dead_letter_page(name: str, server: WebServices, query: PageQuery) -> P
 
 @router.post("/targets/{name}/dead-letters/redeliver")
 def redeliver_messages(
-    name: str, body: Redelivery, caller: api.Administrator, server: api.ServerDependency
+    name: str, body: Redelivery, caller: api.AdminCaller, server: api.ServerDependency
 ) -> Redelivered:
     """Send dead letters again."""
     count = server.event_targets.redeliver(name, body.keys)

@@ -10,11 +10,11 @@ from fastapi import Query
 from dockgate.identity.model import Caller
 from dockgate.services.exposure.question_names import is_vulnerability_name
 from dockgate.services.images.name_search import find_named_images, strip_own_registry
-from dockgate.services.web_services import WebServices
+from dockgate.services.server_api import ServerApi
 from dockgate.shared.digest import read_digest_start
 from dockgate.shared.errors import NotFoundError
 from dockgate.shared.references import ImageReference
-from dockgate.web.api import Reader, ServerDependency, make_router, mark_self_checking
+from dockgate.web.api import ReadCaller, ServerDependency, make_router, mark_self_checking
 from dockgate.web.api.deploys import list_visible_services
 from dockgate.web.api.images import list_visible_digests
 from dockgate.web.api.pipelines import list_visible_pipelines
@@ -52,7 +52,7 @@ class Match:
 @router.get("/search")
 @mark_self_checking
 def search_objects(
-    caller: Reader, server: ServerDependency, q: Annotated[str, Query(min_length=1, max_length=LONGEST_SEARCH)]
+    caller: ReadCaller, server: ServerDependency, q: Annotated[str, Query(min_length=1, max_length=LONGEST_SEARCH)]
 ) -> list[Match]:
     """Find vulnerabilities, packages, images, executions and others by name.
 
@@ -62,7 +62,7 @@ def search_objects(
     return find_matches(caller, server, q.strip())
 
 
-def find_matches(caller: Caller, server: WebServices, words: str) -> list[Match]:
+def find_matches(caller: Caller, server: ServerApi, words: str) -> list[Match]:
     """Find what the caller may see of all that matches, at most MAX_MATCHES; nothing for an empty text."""
     if not words:
         return []
@@ -107,7 +107,7 @@ def find_matches(caller: Caller, server: WebServices, words: str) -> list[Match]
     return [*(Match(*match) for match in matches[: MAX_MATCHES - len(commits)]), *commits]
 
 
-def _find_commits(caller: Caller, server: WebServices, words: str) -> list[Match]:
+def _find_commits(caller: Caller, server: ServerApi, words: str) -> list[Match]:
     """The commits that were pushed or fetched, and the executions of these, as far as the caller sees them."""
     stored_commits, digits = server.store.source_commits, words.lower()
     is_id = _COMMIT_START.fullmatch(digits) is not None

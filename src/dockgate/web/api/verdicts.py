@@ -11,8 +11,8 @@ from dockgate.gate.replay.explain import Explanation
 from dockgate.identity.model import Caller
 from dockgate.services.images.visibility import ImageVisibility
 from dockgate.services.local_gate import Replay, compare, replay
+from dockgate.services.server_api import ServerApi
 from dockgate.services.verdicts.verdict_links import DEFAULT_DAYS
-from dockgate.services.web_services import WebServices
 from dockgate.shared.digest import PATTERN
 from dockgate.web import api
 from dockgate.web.json_responses import respond_with_large
@@ -32,12 +32,12 @@ class ExplanationView:
 
 @router.get("/verdicts/{digest}", dependencies=[api.DOCUMENT], response_model=Verdict)
 @api.mark_self_checking
-def get_verdict(digest: api.Digest, caller: api.Reader, server: api.ServerDependency) -> Response:
+def get_verdict(digest: api.Digest, caller: api.ReadCaller, server: api.ServerDependency) -> Response:
     """Get a verdict."""
     return respond_with_large(read_visible_verdict(digest, caller, server))
 
 
-def read_visible_verdict(digest: str, caller: Caller, server: WebServices) -> Verdict:
+def read_visible_verdict(digest: str, caller: Caller, server: ServerApi) -> Verdict:
     """Read a verdict. NotFoundError, DeniedError."""
     stored_verdict = server.store.verdicts.get(digest)
     ImageVisibility(server.store, caller).find_verdict_repository(stored_verdict.image, digest)
@@ -62,7 +62,7 @@ class VerdictLink:
 @router.post("/verdicts/{digest}/link", status_code=201)
 @api.mark_self_checking
 def create_link(
-    digest: api.Digest, body: LinkRequest, caller: api.Decider, server: api.ServerDependency
+    digest: api.Digest, body: LinkRequest, caller: api.DecideCaller, server: api.ServerDependency
 ) -> VerdictLink:
     """Make a link to this verdict alone, for people who have no account."""
     read_visible_verdict(digest, caller, server)
@@ -71,7 +71,7 @@ def create_link(
 
 @router.delete("/verdicts/{digest}/link", status_code=204)
 @api.mark_self_checking
-def revoke_links(digest: api.Digest, caller: api.Decider, server: api.ServerDependency) -> None:
+def revoke_links(digest: api.Digest, caller: api.DecideCaller, server: api.ServerDependency) -> None:
     """Revoke all links to this verdict that were made so far."""
     read_visible_verdict(digest, caller, server)
     server.store.verdicts.revoke_links(digest)
@@ -79,7 +79,7 @@ def revoke_links(digest: api.Digest, caller: api.Decider, server: api.ServerDepe
 
 @router.get("/verdicts/{digest}/case", dependencies=[api.DOCUMENT])
 @api.mark_self_checking
-def get_case(digest: api.Digest, caller: api.Reader, server: api.ServerDependency) -> Response:
+def get_case(digest: api.Digest, caller: api.ReadCaller, server: api.ServerDependency) -> Response:
     """Get a verdict with all its inputs: the case file of `dockgate gate -o case` and `dockgate explain`."""
     return Response(
         case_file.encode_document(_read_recorded_verdict(digest, caller, server)), media_type="application/json"
@@ -90,7 +90,7 @@ def get_case(digest: api.Digest, caller: api.Reader, server: api.ServerDependenc
 @api.mark_self_checking
 async def explain_verdict(
     digest: api.Digest,
-    caller: api.Reader,
+    caller: api.ReadCaller,
     server: api.ServerDependency,
     threads: api.ThreadsDependency,
     against: OtherDigest = None,
@@ -100,17 +100,17 @@ async def explain_verdict(
 
 
 @router.get("/documents/{digest}", dependencies=[api.DOCUMENT])
-def get_document(digest: api.Digest, caller: api.Reader, server: api.ServerDependency) -> Response:
+def get_document(digest: api.Digest, caller: api.ReadCaller, server: api.ServerDependency) -> Response:
     """Get an input of a verdict in canonical form: an inventory, an advisory snapshot, a policy."""
     return Response(server.store.verdicts.get_document(digest), media_type="application/json")
 
 
-def _explain(digest: str, caller: Caller, server: WebServices, against: str | None) -> ExplanationView:
+def _explain(digest: str, caller: Caller, server: ServerApi, against: str | None) -> ExplanationView:
     recorded_verdict = _read_recorded_verdict(digest, caller, server)
     differences = compare(recorded_verdict, _read_recorded_verdict(against, caller, server)) if against else None
     return ExplanationView(replay(recorded_verdict), differences)
 
 
-def _read_recorded_verdict(digest: str, caller: Caller, server: WebServices) -> case_file.RecordedVerdict:
+def _read_recorded_verdict(digest: str, caller: Caller, server: ServerApi) -> case_file.RecordedVerdict:
     stored_verdict = read_visible_verdict(digest, caller, server)
     return case_file.RecordedVerdict(stored_verdict, server.store.verdicts.read_case(stored_verdict))

@@ -13,8 +13,8 @@ from dockgate.gate import waivers as core
 from dockgate.gate.model import Waiver
 from dockgate.identity.model import Caller
 from dockgate.services.images.name_search import read_own_pattern, resolve_image, strip_own_registry
+from dockgate.services.server_api import ServerApi
 from dockgate.services.verdicts.waiver_preview import WaiverPreview
-from dockgate.services.web_services import WebServices
 from dockgate.shared.errors import NotFoundError, UsageError
 from dockgate.shared.timestamps import is_within_days
 from dockgate.store.records import VexRecord, WaiverRecord
@@ -102,7 +102,7 @@ class ImageRepository:
 @router.get("/waivers")
 @api.mark_self_checking
 def list_waivers(
-    caller: api.Reader,
+    caller: api.ReadCaller,
     server: api.ServerDependency,
     paging: PagingDependency,
     state: WaiverState | None = None,
@@ -123,7 +123,7 @@ def list_waivers(
 
 def read_waiver_page(
     caller: Caller,
-    server: WebServices,
+    server: ServerApi,
     query: PageQuery,
     state: WaiverState | None = None,
     owner: str | None = None,
@@ -149,7 +149,7 @@ def read_waiver_page(
 
 @router.get("/waivers/{waiver_id}")
 @api.mark_self_checking
-def get_waiver(waiver_id: str, caller: api.Reader, server: api.ServerDependency) -> WaiverView:
+def get_waiver(waiver_id: str, caller: api.ReadCaller, server: api.ServerDependency) -> WaiverView:
     """Get a waiver and its state. For a limited caller, those of other repositories do not exist."""
     record = server.store.waivers.get(waiver_id)
     if not _can_see(caller, record):
@@ -165,7 +165,7 @@ def _can_see(caller: Caller, record: WaiverRecord) -> bool:
 
 @router.post("/waivers", status_code=201)
 def add_waiver(
-    body: NewWaiver, caller: api.Accepter, server: api.ServerDependency, idempotency_key: str = Header("")
+    body: NewWaiver, caller: api.AcceptCaller, server: api.ServerDependency, idempotency_key: str = Header("")
 ) -> WaiverView:
     """Accept findings or unread content. The same Idempotency-Key creates one waiver."""
     key = sha256(f"{caller.name}/{idempotency_key or uuid.uuid4()}".encode(errors="replace")).hexdigest()
@@ -176,7 +176,7 @@ def add_waiver(
 
 
 @router.post("/waivers/preview")
-def preview_waiver(body: PreviewedWaiver, caller: api.Accepter, server: api.ServerDependency) -> WaiverPreview:
+def preview_waiver(body: PreviewedWaiver, caller: api.AcceptCaller, server: api.ServerDependency) -> WaiverPreview:
     """Get what a waiver would change, without adding it.
 
     That is a verdict (`verdict`), and the images where it would count.
@@ -185,7 +185,7 @@ def preview_waiver(body: PreviewedWaiver, caller: api.Accepter, server: api.Serv
     return server.waiver_previews.preview(waiver, caller, body.verdict)
 
 
-def _select_fields(body: NewWaiver, caller: Caller, server: WebServices) -> dict[str, Any]:
+def _select_fields(body: NewWaiver, caller: Caller, server: ServerApi) -> dict[str, Any]:
     """The fields of a waiver in a request; what a form sends empty is absent. UsageError for an unknown image."""
     values = {name: getattr(body, name) for name in NewWaiver.__dataclass_fields__}
     if body.image:
@@ -209,7 +209,7 @@ def _describe_waiver(waiver: Waiver) -> str:
 
 
 @router.post("/waivers/{waiver_id}/revoke")
-def revoke_waiver(waiver_id: str, caller: api.Accepter, server: api.ServerDependency) -> WaiverView:
+def revoke_waiver(waiver_id: str, caller: api.AcceptCaller, server: api.ServerDependency) -> WaiverView:
     """Revoke a waiver. It stays on record."""
     record = server.waivers.revoke_waiver(waiver_id, caller.name)
     note_change(f"revoked: {_describe_waiver(record.waiver)}")
@@ -217,7 +217,7 @@ def revoke_waiver(waiver_id: str, caller: api.Accepter, server: api.ServerDepend
 
 
 @router.get("/vex")
-def list_documents(caller: api.Reader, server: api.ServerDependency) -> list[VexView]:
+def list_documents(caller: api.ReadCaller, server: api.ServerDependency) -> list[VexView]:
     """List VEX documents, uploaded and attached, newest first. `/documents/{digest}` returns a document."""
     return [_build_vex_view(record) for record in server.store.vex.list()]
 
@@ -225,7 +225,7 @@ def list_documents(caller: api.Reader, server: api.ServerDependency) -> list[Vex
 @router.post("/vex", status_code=201, openapi_extra=api.describe_body("application/json", "object"))
 async def upload_vex(
     request: Request,
-    caller: api.Accepter,
+    caller: api.AcceptCaller,
     server: api.ServerDependency,
     threads: api.ThreadsDependency,
     name: str = "document.json",
@@ -236,7 +236,7 @@ async def upload_vex(
     return _build_vex_view(await threads.run(caller.name, upload_document, server, data, name[:200], caller))
 
 
-def upload_document(server: WebServices, data: bytes, name: str, caller: Caller) -> VexRecord:
+def upload_document(server: ServerApi, data: bytes, name: str, caller: Caller) -> VexRecord:
     """Record a VEX document for which the caller vouches. `name` is that of its file. Raises UsageError."""
     record = server.waivers.upload_vex(data, name, caller.name)
     note_change(f"{name}: {record.document} of {record.author}")
@@ -244,7 +244,7 @@ def upload_document(server: WebServices, data: bytes, name: str, caller: Caller)
 
 
 @router.post("/vex/{digest}/remove")
-def remove_document(digest: api.Digest, caller: api.Accepter, server: api.ServerDependency) -> VexView:
+def remove_document(digest: api.Digest, caller: api.AcceptCaller, server: api.ServerDependency) -> VexView:
     """Remove an uploaded document. It stays on record."""
     return _build_vex_view(server.waivers.remove_vex(digest, caller.name))
 
@@ -253,7 +253,7 @@ def remove_document(digest: api.Digest, caller: api.Accepter, server: api.Server
 async def refresh_attached_vex(
     digest: api.Digest,
     body: ImageRepository,
-    caller: api.Runner,
+    caller: api.RunCaller,
     server: api.ServerDependency,
     threads: api.ThreadsDependency,
 ) -> list[VexView]:
@@ -261,7 +261,7 @@ async def refresh_attached_vex(
     return await threads.run_remote(caller.name, _refresh_vex, server, body.repository, digest)
 
 
-def _refresh_vex(server: WebServices, repository: str, digest: str) -> list[VexView]:
+def _refresh_vex(server: ServerApi, repository: str, digest: str) -> list[VexView]:
     server.waivers.refresh_attached_vex(strip_own_registry(repository, server.registry_names), digest)
     return [_build_vex_view(record) for record in server.store.vex.list() if record.image == digest]
 

@@ -13,7 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from dockgate.delivery.repository_files import is_path_supported
 from dockgate.identity.model import Caller, Permission
-from dockgate.services.web_services import WebServices
+from dockgate.services.server_api import ServerApi
 from dockgate.shared.byte_sizes import format_byte_size
 from dockgate.shared.timestamps import is_past
 from dockgate.shared.wording import describe_moved_images, format_count
@@ -87,7 +87,7 @@ def render_page(
     `caller` is None for pages that ask who calls. `context` has what the template names. `live` makes the page live:
     the beginnings of the subjects of events that it shows, separated by commas; an empty one for all.
     """
-    server: WebServices = request.app.state.server
+    server: ServerApi = request.app.state.server
     nonce = secrets.token_urlsafe(16)
     theme = request.cookies.get(THEME_COOKIE, "")
     html = (

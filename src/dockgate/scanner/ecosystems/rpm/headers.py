@@ -94,11 +94,11 @@ class _Tags:
 
     def read_strings(self, tag: int, *, limit: int = 0) -> list[str]:
         """Return the tag's values, [] if absent. With a `limit` of bytes each, bad UTF-8 becomes surrogates."""
-        kind, at, count = self.entries.get(tag, (_STRINGS[0], 0, 0))
-        if kind not in _STRINGS or at + self.start + count > len(self.blob):
+        kind, offset, count = self.entries.get(tag, (_STRINGS[0], 0, 0))
+        if kind not in _STRINGS or offset + self.start + count > len(self.blob):
             raise _make_invalid_tag_error(tag)
         _check_count(tag, count)
-        values = self.blob[self.start + at :].split(b"\0", count)[:-1] if count else []
+        values = self.blob[self.start + offset :].split(b"\0", count)[:-1] if count else []
         if len(values) != count:
             raise _make_invalid_tag_error(tag)
         if not limit:
@@ -111,12 +111,12 @@ class _Tags:
         """Return the tag's values, () if it is absent."""
         if tag not in self.entries:
             return ()
-        kind, at, count = self.entries[tag]
+        kind, offset, count = self.entries[tag]
         width = {"B": 1, "H": 2, "I": 4}.get(_INTEGERS.get(kind, ""), 0)
-        if not width or at + self.start + width * count > len(self.blob):
+        if not width or offset + self.start + width * count > len(self.blob):
             raise _make_invalid_tag_error(tag)
         _check_count(tag, count)
-        return unpack_from(f">{count}{_INTEGERS[kind]}", self.blob, self.start + at)
+        return unpack_from(f">{count}{_INTEGERS[kind]}", self.blob, self.start + offset)
 
 
 def _list_files(tags: _Tags, paths_limit: int) -> tuple[str, ...]:
@@ -128,12 +128,12 @@ def _list_files(tags: _Tags, paths_limit: int) -> tuple[str, ...]:
     else:
         bases = tags.read_strings(_BASES, limit=FOLDER_LIMIT)
         folders = [folder.lstrip("/") for folder in tags.read_strings(_FOLDERS, limit=FOLDER_LIMIT)]
-        at = tags.read_integers(_FOLDERS_AT)
-        if len(at) != len(bases) or (at and max(at) >= len(folders)):
+        indexes = tags.read_integers(_FOLDERS_AT)
+        if len(indexes) != len(bases) or (indexes and max(indexes) >= len(folders)):
             raise UnreadableError("its files and folders do not match")
         sizes = list(map(len, folders))
-        size = sum(sizes[index] for index in at) + sum(map(len, bases))
-        paths = (folders[index] + base for index, base in zip(at, bases, strict=True))
+        size = sum(sizes[index] for index in indexes) + sum(map(len, bases))
+        paths = (folders[index] + base for index, base in zip(indexes, bases, strict=True))
     if size + PATH_COST * len(bases) > paths_limit:
         raise UnreadableError("its files' paths are too many or too long")
     if not bases:
@@ -155,4 +155,4 @@ def _check_count(tag: int, count: int) -> None:
 
 
 def _make_invalid_tag_error(tag: int) -> UnreadableError:
-    return UnreadableError(f"its tag {tag} is of another type or reaches beyond its data")
+    return UnreadableError(f"its tag {tag} has an invalid type or offset")

@@ -9,7 +9,7 @@ from fastapi.responses import Response
 
 from dockgate.delivery.model import ApprovalId, ApprovalState
 from dockgate.identity.model import Caller
-from dockgate.services.web_services import WebServices
+from dockgate.services.server_api import ServerApi
 from dockgate.shared.errors import ConflictError, NotFoundError, UsageError
 from dockgate.web import api
 from dockgate.web.api import approvals as approval_calls
@@ -25,13 +25,13 @@ router = make_page_router()
 
 @router.get("/approvals/{approval_id:path}")
 @api.mark_self_checking
-def show_approval(approval_id: str, request: Request, caller: api.Reader, server: api.ServerDependency) -> Response:
+def show_approval(approval_id: str, request: Request, caller: api.ReadCaller, server: api.ServerDependency) -> Response:
     """Show the approval of an outside pipeline. Ours are decided on their execution's page."""
     return _render_approval(approval_id, request, caller, server)
 
 
 def _render_approval(
-    approval_id: str, request: Request, caller: Caller, server: WebServices, refusal: Refusal | None = None
+    approval_id: str, request: Request, caller: Caller, server: ServerApi, refusal: Refusal | None = None
 ) -> Response:
     approval_view = approval_calls.make_approval_view(approval_calls.get_approval(approval_id, caller, server))
     if not ApprovalId(approval_id).is_external:
@@ -51,7 +51,7 @@ def _render_approval(
 @router.post("/approvals/{approval_id:path}/vote")
 @api.mark_self_checking
 def cast_vote(
-    approval_id: str, request: Request, caller: api.Decider, server: api.ServerDependency, fields: Form
+    approval_id: str, request: Request, caller: api.DecideCaller, server: api.ServerDependency, fields: Form
 ) -> Response:
     """Approve or reject as a person."""
     body = approval_calls.CastVote(fields.get("vote") == "yes", fields.get("reason", ""))
@@ -62,7 +62,7 @@ def cast_vote(
 @router.post("/approvals/{approval_id:path}/reject")
 @api.mark_self_checking
 def reject_approval(
-    approval_id: str, request: Request, caller: api.Decider, server: api.ServerDependency, fields: Form
+    approval_id: str, request: Request, caller: api.DecideCaller, server: api.ServerDependency, fields: Form
 ) -> Response:
     """Reject what waits for a verdict."""
     waiting = approval_calls.get_approval(approval_id, caller, server)  # refuses limited tokens
@@ -76,7 +76,7 @@ def reject_approval(
 @router.post("/approvals/{approval_id:path}/override")
 @api.mark_self_checking
 def override_rejection(
-    approval_id: str, request: Request, caller: api.Accepter, server: api.ServerDependency, fields: Form
+    approval_id: str, request: Request, caller: api.AcceptCaller, server: api.ServerDependency, fields: Form
 ) -> Response:
     """Accept the findings of a rejected image until a date, and retry."""
     body = approval_calls.OverrideRequest(fields.get("reason", ""), fields.get("until", ""))
@@ -91,7 +91,7 @@ def _run_decision(
     decide: Callable[[], object],
     request: Request,
     caller: Caller,
-    server: WebServices,
+    server: ServerApi,
 ) -> Response:
     """Decide, and go back to the page of the approval. Refused, the page shows the form again, and why."""
     try:
@@ -101,7 +101,7 @@ def _run_decision(
     return redirect_to(make_approval_path(approval_id))
 
 
-def _render_refusal(refusal: Refusal, request: Request, caller: Caller, server: WebServices) -> Response:
+def _render_refusal(refusal: Refusal, request: Request, caller: Caller, server: ServerApi) -> Response:
     """The page of the approval with the form as it was filled in, and why it was refused."""
     page = make_approval_path(refusal.approval).partition("#")[0]
     # Links of the page lead to itself, not to where its form was sent.

@@ -12,7 +12,7 @@ from dockgate.delivery.service_model import TaskState
 from dockgate.events.envelope import StoredEvent
 from dockgate.gate.model import Status
 from dockgate.identity.model import Caller
-from dockgate.services.web_services import WebServices
+from dockgate.services.server_api import ServerApi
 from dockgate.shared.wording import format_count
 from dockgate.web.console.formats import shorten_rejection
 from dockgate.web.page_paths import make_image_path
@@ -43,7 +43,7 @@ class Change:
 
 
 def find_changes(
-    server: WebServices, caller: Caller, since: str, services: Collection[str]
+    server: ServerApi, caller: Caller, since: str, services: Collection[str]
 ) -> tuple[Sequence[Change], bool]:
     """Find the changes since a time that the caller may see, newest first, and whether there are more.
 

@@ -7,7 +7,7 @@ from dockgate.gate.model import Verdict
 from dockgate.gate.replay.explain import Effect, PlatformFinding
 from dockgate.identity.model import Caller
 from dockgate.services.images.visibility import ImageVisibility
-from dockgate.services.web_services import WebServices
+from dockgate.services.server_api import ServerApi
 from dockgate.shared.digest import read_digest_start
 from dockgate.shared.errors import NotFoundError, UsageError
 from dockgate.shared.wording import format_count
@@ -35,7 +35,7 @@ def list_candidates(
     repository: str | None,
     records: Sequence[VerdictRecord],
     caller: Caller,
-    server: WebServices,
+    server: ServerApi,
 ) -> Sequence[Candidate]:
     """List what runs of the same image repository, then the other verdicts on the image.
 
@@ -64,7 +64,7 @@ def list_candidates(
     ]
 
 
-def find_verdict(text: str, policy: str, caller: Caller, server: WebServices) -> str:
+def find_verdict(text: str, policy: str, caller: Caller, server: ServerApi) -> str:
     """The digest of the verdict that `text` names.
 
     It names it by its digest, that of its image, or the first digits of either. Of an image it is the newest verdict by

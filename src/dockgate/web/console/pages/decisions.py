@@ -8,7 +8,7 @@ from dockgate.delivery.approvals import find_contributor_objection, find_vote_ob
 from dockgate.delivery.model import BY_POLICY, ApprovalId, ApprovalState, Vote
 from dockgate.gate.model import Status
 from dockgate.identity.model import Caller
-from dockgate.services.web_services import WebServices
+from dockgate.services.server_api import ServerApi
 from dockgate.shared.errors import ConflictError, UsageError
 from dockgate.store.records import VerdictRecord
 from dockgate.web.api.approvals import ApprovalView
@@ -53,7 +53,7 @@ class Refusal:
     error: UsageError | ConflictError
 
 
-def read_decision(server: WebServices, approval: ApprovalView, caller: Caller) -> Decision:
+def read_decision(server: ServerApi, approval: ApprovalView, caller: Caller) -> Decision:
     """Return what the page shows of an approval to this caller."""
     votes = [vote for vote, _ in server.store.approvals.list_votes(approval.id)]
     records = server.store.verdicts.list_of_image(approval.image) if approval.verdict else ()

@@ -10,7 +10,7 @@ from fastapi.responses import HTMLResponse, Response
 
 from dockgate.delivery.definitions.pipeline_text import write_pipeline
 from dockgate.identity.model import Caller, Permission, require_permission
-from dockgate.services.web_services import WebServices
+from dockgate.services.server_api import ServerApi
 from dockgate.shared.errors import ChangedError, DockgateError, NotFoundError
 from dockgate.shared.wording import format_count
 from dockgate.store.delivery.pipelines import PipelineVersion
@@ -46,7 +46,7 @@ class CheckResult:
     problem: DockgateError | None
 
 
-def check_text(server: WebServices, text: str, form: str, name: str) -> CheckResult:
+def check_text(server: ServerApi, text: str, form: str, name: str) -> CheckResult:
     """Check a text as saving it would, and change nothing.
 
     `form` is "policy" for rules, "pipeline", or "document".
@@ -78,7 +78,7 @@ def get_form_status(problem: DockgateError | None) -> int:
 
 @router.post("/definitions/check")
 async def check_definition(
-    request: Request, caller: api.Reader, server: api.ServerDependency, threads: api.ThreadsDependency, fields: Form
+    request: Request, caller: api.ReadCaller, server: api.ServerDependency, threads: api.ThreadsDependency, fields: Form
 ) -> HTMLResponse:
     """Check a text that is being typed: a fragment of a page that says what is wrong, and in which line."""
     arguments = fields.get("text", ""), fields.get("form", ""), fields.get("name", "") or "document"
@@ -90,7 +90,7 @@ async def check_definition(
 def show_new_form(
     kind: str,
     request: Request,
-    caller: api.Definer,
+    caller: api.DefineCaller,
     server: api.ServerDependency,
     template: str = "",
     name: str = "",
@@ -121,7 +121,7 @@ def _require_kind_permission(caller: Caller, kind: str) -> None:
 def _render_new_form(
     request: Request,
     caller: Caller,
-    server: WebServices,
+    server: ServerApi,
     kind: str,
     values: dict[str, str],
     text: str,
@@ -161,7 +161,7 @@ _PAGES = {
 
 @router.post("/new/{kind}")
 def create_definition(
-    kind: str, request: Request, caller: api.Definer, server: api.ServerDependency, fields: Form
+    kind: str, request: Request, caller: api.DefineCaller, server: api.ServerDependency, fields: Form
 ) -> Response:
     """Create what a document describes, or only check it, or try a policy."""
     _list_templates(kind)  # refuses unknown kinds before anything is changed
@@ -189,7 +189,7 @@ def create_definition(
 def show_definition(
     name: str,
     request: Request,
-    caller: api.Reader,
+    caller: api.ReadCaller,
     server: api.ServerDependency,
     version: api.Count = 0,
     against: api.Count = 0,
@@ -201,7 +201,7 @@ def show_definition(
 def _render_definition(
     request: Request,
     caller: Caller,
-    server: WebServices,
+    server: ServerApi,
     name: str,
     version: int = 0,
     against: int = 0,
@@ -247,7 +247,7 @@ def _render_definition(
 
 @router.post("/pipelines/{name}/definition")
 def save_definition(
-    name: str, request: Request, caller: api.Administrator, server: api.ServerDependency, fields: Form
+    name: str, request: Request, caller: api.AdminCaller, server: api.ServerDependency, fields: Form
 ) -> Response:
     """Save a new version of a pipeline, unless another person did since the page was opened.
 

@@ -13,7 +13,7 @@ from dockgate.events.pattern import Pattern, compile_pattern
 from dockgate.identity.model import Caller
 from dockgate.services.exposure.question_names import is_vulnerability_name
 from dockgate.services.notifications.event_rules import require_repository_names
-from dockgate.services.web_services import WebServices
+from dockgate.services.server_api import ServerApi
 from dockgate.shared.errors import DefinitionError, DockgateError
 from dockgate.web import api
 from dockgate.web.api import rules as calls
@@ -44,7 +44,7 @@ router = make_page_router()
 @api.mark_self_checking
 def show_events(
     request: Request,
-    caller: api.Reader,
+    caller: api.ReadCaller,
     server: api.ServerDependency,
     pattern: str = "",
     before: api.Count = 0,
@@ -112,7 +112,7 @@ def _compile_pattern(pattern: str, registries: Sequence[str]) -> Pattern | None:
 
 
 def _read_page(
-    server: WebServices, caller: Caller, event_pattern: Pattern | None, position: int, *, is_oldest_first: bool
+    server: ServerApi, caller: Caller, event_pattern: Pattern | None, position: int, *, is_oldest_first: bool
 ) -> Page[StoredEvent]:
     """The events of a page, which begins after the event `position` in its order, or with the first (0).
 
@@ -137,7 +137,7 @@ def _read_page(
 
 
 def _read_oldest_events(
-    server: WebServices, caller: Caller, event_pattern: Pattern | None, after: int
+    server: ServerApi, caller: Caller, event_pattern: Pattern | None, after: int
 ) -> tuple[Sequence[StoredEvent], int]:
     """The first matching events after a number, oldest first, of those that `caller` may see.
 
@@ -165,7 +165,7 @@ def _select_visible_events(
 
 
 def _read_newest_events(
-    server: WebServices, caller: Caller, event_pattern: Pattern | None, before: int
+    server: ServerApi, caller: Caller, event_pattern: Pattern | None, before: int
 ) -> tuple[Sequence[StoredEvent], int]:
     """The newest matching events before a number (0: all), newest first, of those that `caller` may see.
 
@@ -188,7 +188,7 @@ def _read_newest_events(
 @router.get("/events/rules")
 def show_rules(
     request: Request,
-    caller: api.Reader,
+    caller: api.ReadCaller,
     server: api.ServerDependency,
     enabled: bool | None = None,
     sort: calls.RuleSort = "name",
@@ -210,7 +210,7 @@ def show_rules(
 
 
 @router.get("/events/rules/{name}")
-def show_rule(name: str, request: Request, caller: api.Reader, server: api.ServerDependency) -> Response:
+def show_rule(name: str, request: Request, caller: api.ReadCaller, server: api.ServerDependency) -> Response:
     """Show an event rule, with a tester."""
     return _render_rule(request, caller, server, name, "")
 
@@ -218,7 +218,7 @@ def show_rule(name: str, request: Request, caller: api.Reader, server: api.Serve
 def _render_rule(
     request: Request,
     caller: Caller,
-    server: WebServices,
+    server: ServerApi,
     name: str,
     event: str,
     outcome: object = None,
@@ -240,7 +240,9 @@ def _render_rule(
 
 
 @router.post("/events/rules/{name}/test")
-def try_rule(name: str, request: Request, caller: api.Reader, server: api.ServerDependency, fields: Form) -> Response:
+def try_rule(
+    name: str, request: Request, caller: api.ReadCaller, server: api.ServerDependency, fields: Form
+) -> Response:
     """Match an event with a rule. Nothing is sent."""
     text = fields.get("event", "")
     try:
@@ -257,7 +259,7 @@ def try_rule(name: str, request: Request, caller: api.Reader, server: api.Server
 
 
 @router.post("/events/rules/{name}/remove")
-def remove_rule(name: str, caller: api.Administrator, server: api.ServerDependency) -> Response:
+def remove_rule(name: str, caller: api.AdminCaller, server: api.ServerDependency) -> Response:
     """Remove an event rule."""
     calls.remove_rule(name, caller, server)
     return redirect_to("/events/rules")
@@ -266,7 +268,7 @@ def remove_rule(name: str, caller: api.Administrator, server: api.ServerDependen
 @router.get("/events/targets")
 def show_targets(
     request: Request,
-    caller: api.Reader,
+    caller: api.ReadCaller,
     server: api.ServerDependency,
     state: calls.TargetState | None = None,
     sort: calls.TargetSort = "name",
@@ -289,7 +291,7 @@ def show_targets(
 
 
 @router.get("/events/deliveries")
-def redirect_to_targets(caller: api.Reader) -> Response:
+def redirect_to_targets(caller: api.ReadCaller) -> Response:
     """Redirect to the targets, whose pages have their deliveries."""
     return redirect_to("/events/targets")
 
@@ -298,7 +300,7 @@ def redirect_to_targets(caller: api.Reader) -> Response:
 def show_target(
     name: str,
     request: Request,
-    caller: api.Reader,
+    caller: api.ReadCaller,
     server: api.ServerDependency,
     sort: calls.DeadLetterSort = "-position",
     after: Cursor = None,
@@ -328,14 +330,14 @@ def show_target(
 
 
 @router.post("/events/targets/{name}/test")
-def try_target(name: str, caller: api.Administrator, server: api.ServerDependency) -> Response:
+def try_target(name: str, caller: api.AdminCaller, server: api.ServerDependency) -> Response:
     """Send a test message to a target."""
     calls.try_target(name, caller, server)
     return redirect_to(f"/events/targets/{name}?tested=true")
 
 
 @router.post("/events/targets/{name}/redeliver")
-def redeliver_messages(name: str, caller: api.Administrator, server: api.ServerDependency, fields: Form) -> Response:
+def redeliver_messages(name: str, caller: api.AdminCaller, server: api.ServerDependency, fields: Form) -> Response:
     """Send one dead letter again, or all."""
     key = fields.get("key")
     redelivery = calls.redeliver_messages(name, calls.Redelivery([key] if key else None), caller, server)
@@ -343,7 +345,7 @@ def redeliver_messages(name: str, caller: api.Administrator, server: api.ServerD
 
 
 @router.post("/events/targets/{name}/remove")
-def remove_target(name: str, caller: api.Administrator, server: api.ServerDependency) -> Response:
+def remove_target(name: str, caller: api.AdminCaller, server: api.ServerDependency) -> Response:
     """Remove a target with the messages that wait for it."""
     calls.remove_target(name, caller, server)
     return redirect_to("/events/targets")

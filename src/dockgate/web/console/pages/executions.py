@@ -15,7 +15,7 @@ from dockgate.gate.model import Status
 from dockgate.identity.model import Caller
 from dockgate.services.images.visibility import ImageVisibility
 from dockgate.services.pipelines.actions import IMAGE_DEFINITIONS, read_definition, read_image_definitions
-from dockgate.services.web_services import WebServices
+from dockgate.services.server_api import ServerApi
 from dockgate.shared.errors import NotFoundError
 from dockgate.store.logs import Logs
 from dockgate.web import api
@@ -67,13 +67,15 @@ _ARTIFACT_SORTS = ("", "action", "-action", "kind", "-kind")
 
 
 @router.get("/executions/{execution_id}")
-def show_execution(execution_id: str, request: Request, caller: api.Reader, server: api.ServerDependency) -> Response:
+def show_execution(
+    execution_id: str, request: Request, caller: api.ReadCaller, server: api.ServerDependency
+) -> Response:
     """Show an execution."""
     return render_execution(execution_id, request, caller, server)
 
 
 def render_execution(
-    execution_id: str, request: Request, caller: Caller, server: WebServices, refusal: Refusal | None = None
+    execution_id: str, request: Request, caller: Caller, server: ServerApi, refusal: Refusal | None = None
 ) -> Response:
     """The page of an execution, with a form that was refused."""
     view = calls.get_execution(execution_id, caller, server)
@@ -124,7 +126,7 @@ def render_execution(
 
 
 def _list_artifacts(
-    execution_id: str, actions: Sequence[tuple[StageView, ActionView]], caller: Caller, server: WebServices
+    execution_id: str, actions: Sequence[tuple[StageView, ActionView]], caller: Caller, server: ServerApi
 ) -> Sequence[Artifact]:
     """List what the last attempts of an execution's actions made, with the files that the caller may download."""
     rows = []
@@ -136,7 +138,7 @@ def _list_artifacts(
             rows.append(Artifact(action.name, "Source", action.artifact, None, [("tar", path)] if can_download else []))
         elif image and action.artifact:
             files = [("imagedefinitions.json", f"{path}?form=json")]
-            scan = server.store.images.scan(image)
+            scan = server.store.images.find_newest_scan(image)
             if (
                 scan
                 and scan.finished_at
@@ -158,14 +160,14 @@ def _list_artifacts(
 
 
 @router.post("/executions/{execution_id}/stop")
-def stop_execution(execution_id: str, caller: api.Runner, server: api.ServerDependency, fields: Form) -> Response:
+def stop_execution(execution_id: str, caller: api.RunCaller, server: api.ServerDependency, fields: Form) -> Response:
     """Stop an execution."""
     calls.stop_execution(execution_id, calls.Stop(fields.get("reason") or f"stopped by {caller.name}"), caller, server)
     return redirect_to(f"/executions/{execution_id}")
 
 
 @router.post("/executions/{execution_id}/retry")
-def retry_execution(execution_id: str, caller: api.Runner, server: api.ServerDependency) -> Response:
+def retry_execution(execution_id: str, caller: api.RunCaller, server: api.ServerDependency) -> Response:
     """Retry what failed."""
     calls.retry_execution(execution_id, caller, server)
     return redirect_to(f"/executions/{execution_id}")
@@ -178,7 +180,7 @@ def show_log(
     action: str,
     attempt: int,
     request: Request,
-    caller: api.Reader,
+    caller: api.ReadCaller,
     server: api.ServerDependency,
     q: str = "",
     line: api.Count = 0,
@@ -229,7 +231,7 @@ def download_artifact(
     stage: str,
     action: str,
     attempt: int,
-    caller: api.Reader,
+    caller: api.ReadCaller,
     server: api.ServerDependency,
     form: Literal["tar", "json"] = "tar",
 ) -> Response:
@@ -248,7 +250,7 @@ def download_artifact(
 
 @router.get("/executions/{execution_id}/{stage}/{action}/{attempt}/raw")
 def download_log(
-    execution_id: str, stage: str, action: str, attempt: int, caller: api.Reader, server: api.ServerDependency
+    execution_id: str, stage: str, action: str, attempt: int, caller: api.ReadCaller, server: api.ServerDependency
 ) -> Response:
     """Download an action's log."""
     key = ActionKey(execution_id, stage, action, attempt)
@@ -262,7 +264,7 @@ def download_log(
     return PlainTextResponse("\n".join(lines) + "\n", headers=headers)
 
 
-def _list_logs(server: WebServices, key: ActionKey) -> Sequence[tuple[ActionKey, str]]:
+def _list_logs(server: ServerApi, key: ActionKey) -> Sequence[tuple[ActionKey, str]]:
     """The logs of the execution in the order of its actions, with "prev" or "next" for those beside that of `key`."""
     pipeline, _ = read_definition(server.store, key)
     last = select_latest_runs(server.store.executions.list_runs(key.execution))
@@ -281,7 +283,7 @@ def _fold_line(text: str, size: int = MAX_LINE) -> str:
     return text if len(text) <= size else f"{text[:size]}…"
 
 
-def _read_last_lines(server: WebServices, key: ActionKey) -> Sequence[str]:
+def _read_last_lines(server: ServerApi, key: ActionKey) -> Sequence[str]:
     lines = server.store.logs.read_end(key, MAX_LAST_BYTES).decode("utf-8", "replace").split("\n")[:-1]
     return [_fold_line(line, MAX_LAST_LINE) for line in lines[-LAST_LINES:]]
 

@@ -10,7 +10,7 @@ from dockgate.delivery.pipeline import list_source_branches
 from dockgate.delivery.repository_files import EntryKind, FileEdit
 from dockgate.identity.model import Caller, Permission
 from dockgate.services.pipelines.git_pushes import find_email
-from dockgate.services.web_services import WebServices
+from dockgate.services.server_api import ServerApi
 from dockgate.shared.errors import ChangedError, ConflictError, DockgateError, NotFoundError, UsageError
 from dockgate.web import api
 from dockgate.web.authorization import describe_call
@@ -33,7 +33,7 @@ class _ExistingPathError(ConflictError):
 
 @router.get("/repositories/{name}/edit/{path:path}")
 def show_edit_form(
-    name: str, path: str, request: Request, caller: api.Runner, server: api.ServerDependency, at: str = ""
+    name: str, path: str, request: Request, caller: api.RunCaller, server: api.ServerDependency, at: str = ""
 ) -> Response:
     """Show the form to change a file of a branch. Without `at`, the path begins with the branch."""
     if not at:
@@ -48,7 +48,7 @@ def show_edit_form(
 
 @router.get("/repositories/{name}/new")
 def show_new_file_form(
-    name: str, request: Request, caller: api.Runner, server: api.ServerDependency, at: str = "main"
+    name: str, request: Request, caller: api.RunCaller, server: api.ServerDependency, at: str = "main"
 ) -> Response:
     """Show the form for a new file of a branch."""
     values = {"content": "", "head": server.source.list_heads(name).get(at, ""), "at": at, "opened": ""}
@@ -58,7 +58,7 @@ def show_new_file_form(
 def _render_edit_form(
     request: Request,
     caller: Caller,
-    server: WebServices,
+    server: ServerApi,
     name: str,
     path: str,
     values: dict[str, str],
@@ -88,7 +88,7 @@ def _render_edit_form(
     )
 
 
-def list_started_pipelines(server: WebServices, caller: Caller, name: str, branch: str) -> list[str]:
+def list_started_pipelines(server: ServerApi, caller: Caller, name: str, branch: str) -> list[str]:
     """The pipelines that a commit to the branch starts, of those that the caller may read."""
     return [
         pipeline.name
@@ -98,7 +98,9 @@ def list_started_pipelines(server: WebServices, caller: Caller, name: str, branc
 
 
 @router.post("/repositories/{name}/edit")
-def save_file(name: str, request: Request, caller: api.Runner, server: api.ServerDependency, fields: Form) -> Response:
+def save_file(
+    name: str, request: Request, caller: api.RunCaller, server: api.ServerDependency, fields: Form
+) -> Response:
     """Commit a changed file to its branch, unless that has moved since the page was opened.
 
     The field `opened` is the path of the file that the page showed, empty for a new one.
@@ -120,7 +122,7 @@ def save_file(name: str, request: Request, caller: api.Runner, server: api.Serve
     return redirect_to(f"/repositories/{quote(name)}/commits/{commit}?{urlencode({'committed': change.branch})}")
 
 
-def _make_change(server: WebServices, name: str, values: dict[str, str]) -> FileEdit:
+def _make_change(server: ServerApi, name: str, values: dict[str, str]) -> FileEdit:
     """The change that a form describes.
 
     Raises UsageError for a file that a form does not change, and ConflictError for a path that exists and is not the
@@ -146,7 +148,7 @@ def _make_change(server: WebServices, name: str, values: dict[str, str]) -> File
     )
 
 
-def _read_editable(server: WebServices, name: str, at: str, path: str) -> str:
+def _read_editable(server: ServerApi, name: str, at: str, path: str) -> str:
     """The text of a file that a form changes. Raises UsageError for another file."""
     content = server.files.read(name, at, path)
     text = decode_text(content)
@@ -164,7 +166,7 @@ def explain_read_only(kind: EntryKind, content: bytes) -> str | None:
     return f"a file of more than {MAX_EDITED:,} bytes is not changed here" if len(content) > MAX_EDITED else None
 
 
-def _read_text(server: WebServices, name: str, head: str | None, path: str) -> str:
+def _read_text(server: ServerApi, name: str, head: str | None, path: str) -> str:
     """The text of a file in a commit; that of a file that does not exist is empty."""
     try:
         return server.files.read(name, head, path).decode("utf-8", "replace") if head else ""

@@ -13,8 +13,8 @@ from fastapi.responses import Response
 from dockgate.gate.policy import PolicyVersion
 from dockgate.gate.policy_choice import PolicyAssignment
 from dockgate.identity.model import Caller, Permission
+from dockgate.services.server_api import ServerApi, describe_advisory_database, read_advisory_feeds
 from dockgate.services.verdicts.waiver_preview import WaiverPreview
-from dockgate.services.web_services import WebServices, describe_advisory_database, read_advisory_feeds
 from dockgate.shared.cursors import LARGEST_PAGE
 from dockgate.shared.digest import PATTERN
 from dockgate.shared.errors import BusyError, ChangedError, DeniedError, DockgateError, NotFoundError, UsageError
@@ -73,7 +73,7 @@ WAIVER_FIELDS = (
 @api.mark_self_checking
 def show_policies(
     request: Request,
-    caller: api.Reader,
+    caller: api.ReadCaller,
     server: api.ServerDependency,
     sort: policy_calls.PolicySort = "name",
     after: Cursor = None,
@@ -99,7 +99,7 @@ def show_policies(
 def show_policy(
     name: str,
     request: Request,
-    caller: api.Reader,
+    caller: api.ReadCaller,
     server: api.ServerDependency,
     version: api.Count = 0,
     against: api.Count = 0,
@@ -134,7 +134,7 @@ def show_policy(
 def _render_policy(
     request: Request,
     caller: Caller,
-    server: WebServices,
+    server: ServerApi,
     name: str,
     *,
     version: int = 0,
@@ -176,7 +176,7 @@ def _render_policy(
 
 @router.post("/policies/{name}")
 def save_policy(
-    name: str, request: Request, caller: api.Accepter, server: api.ServerDependency, fields: Form
+    name: str, request: Request, caller: api.AcceptCaller, server: api.ServerDependency, fields: Form
 ) -> Response:
     """Save a new version of a policy, unless another person did since the page was opened.
 
@@ -204,14 +204,14 @@ def save_policy(
 
 
 @router.post("/policies/{name}/remove")
-def remove_policy(name: str, caller: api.Accepter, server: api.ServerDependency, fields: Form) -> Response:
+def remove_policy(name: str, caller: api.AcceptCaller, server: api.ServerDependency, fields: Form) -> Response:
     """Remove a policy that nothing uses, unless another person saved it since the page was opened."""
     policy_calls.remove_policy(name, caller, server, None, fields.get("version", ""))
     return redirect_to("/policies")
 
 
 @router.post("/policy-assignments/{name}/remove")
-def remove_assignment(name: str, caller: api.Accepter, server: api.ServerDependency) -> Response:
+def remove_assignment(name: str, caller: api.AcceptCaller, server: api.ServerDependency) -> Response:
     """Remove a policy assignment."""
     policy_calls.remove_assignment(name, caller, server)
     return redirect_to("/policies#assignments")
@@ -230,7 +230,7 @@ _WAIVER_STATES = FilterRow(
 @api.mark_self_checking
 def show_waivers(
     request: Request,
-    caller: api.Reader,
+    caller: api.ReadCaller,
     server: api.ServerDependency,
     state: calls.WaiverState | None = None,
     owner: str = "",
@@ -255,7 +255,7 @@ def show_waivers(
 
 
 @router.get("/waivers/new")
-def show_new_waiver(request: Request, caller: api.Accepter, server: api.ServerDependency) -> Response:
+def show_new_waiver(request: Request, caller: api.AcceptCaller, server: api.ServerDependency) -> Response:
     """Show the form for a waiver; the query fills its fields."""
     values = {name: request.query_params.get(name, "") for name in WAIVER_FIELDS}
     until_date = values["until"] or f"{server.clock() + timedelta(days=WAIVER_DAYS):%Y-%m-%d}"
@@ -267,7 +267,7 @@ def show_new_waiver(request: Request, caller: api.Accepter, server: api.ServerDe
     return _render_waiver_form(request, caller, values, preview=preview)
 
 
-def _preview_waiver(values: dict[str, str], caller: Caller, server: WebServices) -> WaiverPreview:
+def _preview_waiver(values: dict[str, str], caller: Caller, server: ServerApi) -> WaiverPreview:
     fields = {name: values[name] for name in WAIVER_FIELDS}
     until_fixed, verdict = values.get("until_fixed") == "yes", values["verdict"] or None
     return calls.preview_waiver(
@@ -296,7 +296,7 @@ def _render_waiver_form(
 
 
 @router.post("/waivers/new")
-def add_waiver(request: Request, caller: api.Accepter, server: api.ServerDependency, fields: Form) -> Response:
+def add_waiver(request: Request, caller: api.AcceptCaller, server: api.ServerDependency, fields: Form) -> Response:
     """Add a waiver, once for each form; or only preview it."""
     values = {name: fields.get(name, "") for name in WAIVER_FIELDS}
     is_until_fixed = fields.get("until_fixed") == "yes"
@@ -322,7 +322,7 @@ def add_waiver(request: Request, caller: api.Accepter, server: api.ServerDepende
 @router.get("/waivers/{waiver_id}")
 @api.mark_self_checking
 def show_waiver(
-    waiver_id: str, request: Request, caller: api.Reader, server: api.ServerDependency, verdict: str = ""
+    waiver_id: str, request: Request, caller: api.ReadCaller, server: api.ServerDependency, verdict: str = ""
 ) -> Response:
     """Show a waiver.
 
@@ -334,14 +334,14 @@ def show_waiver(
 
 
 @router.post("/waivers/{waiver_id}/revoke")
-def revoke_waiver(waiver_id: str, caller: api.Accepter, server: api.ServerDependency) -> Response:
+def revoke_waiver(waiver_id: str, caller: api.AcceptCaller, server: api.ServerDependency) -> Response:
     """Revoke a waiver."""
     calls.revoke_waiver(waiver_id, caller, server)
     return redirect_to(f"/waivers/{waiver_id}")
 
 
 @router.post("/advisories/update")
-def update_feeds(caller: api.Accepter, server: api.ServerDependency) -> Response:
+def update_feeds(caller: api.AcceptCaller, server: api.ServerDependency) -> Response:
     """Have the server fetch its feeds now."""
     feed_calls.update_feeds(caller, server)
     return redirect_to("/advisories")
@@ -349,7 +349,7 @@ def update_feeds(caller: api.Accepter, server: api.ServerDependency) -> Response
 
 @router.get("/advisories")
 def show_advisories(
-    request: Request, caller: api.Reader, server: api.ServerDependency, sort: FeedSort = "feed"
+    request: Request, caller: api.ReadCaller, server: api.ServerDependency, sort: FeedSort = "feed"
 ) -> Response:
     """Show what the advisory database covers, and how old it is."""
     database = describe_advisory_database(server)

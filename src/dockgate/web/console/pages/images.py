@@ -35,9 +35,9 @@ from dockgate.web.paging import MAX_COUNT, Page, PageQuery
 
 # Images on one page, verdicts on that of an image, and characters of a filter.
 PAGE_SIZE = 50
-VERDICTS = 20
+VERDICTS_PER_PAGE = 20
 # Layers of a table: more than an image may have.
-LAYERS = 200
+LAYERS_PER_PAGE = 200
 MAX_TEXT = 1000
 STATUSES = (Status.REJECTED, Status.UNDETERMINED, Status.APPROVED, NOT_JUDGED)
 FLAGS = ("fixable", "exploited", "running", "include_moved")
@@ -88,7 +88,9 @@ router = make_page_router()
 
 @router.get("/images")
 @api.mark_self_checking
-def show_images(request: Request, caller: api.Reader, server: api.ServerDependency, after: calls.Text = "") -> Response:
+def show_images(
+    request: Request, caller: api.ReadCaller, server: api.ServerDependency, after: calls.Text = ""
+) -> Response:
     """List images, by the filters of the API's call. An invalid filter is ignored."""
     fields = request.query_params
     severities = [name for name in Severity if name in fields.getlist("severity")]
@@ -193,7 +195,7 @@ def _make_filter_rows(layer: str) -> Sequence[FilterRow]:
 def show_image(
     digest: api.Digest,
     request: Request,
-    caller: api.Reader,
+    caller: api.ReadCaller,
     server: api.ServerDependency,
     q: str = "",
     layer: str = "",
@@ -238,12 +240,12 @@ def show_image(
         differing_statuses=list_differing_statuses(view.places),
         inventories=inventories,
         layers=[
-            make_page_table(request, f"layers-{number}", entry.layers, _LAYER_KEYS, _LAYER_SORTS, LAYERS)
+            make_page_table(request, f"layers-{number}", entry.layers, _LAYER_KEYS, _LAYER_SORTS, LAYERS_PER_PAGE)
             for number, entry in enumerate(view.inventories, 1)
         ],
         findings=make_page_table(request, "findings", findings, _FINDING_KEYS, _FINDING_SORTS),
         packages=make_page_table(request, "packages", packages, _PACKAGE_KEYS | layer_keys, _PACKAGE_SORTS),
-        verdicts=make_page_table(request, "verdicts", view.verdicts, _VERDICT_KEYS, _VERDICT_SORTS, VERDICTS),
+        verdicts=make_page_table(request, "verdicts", view.verdicts, _VERDICT_KEYS, _VERDICT_SORTS, VERDICTS_PER_PAGE),
         pushes=make_page_table(request, "pushes", view.pushes, _PUSH_KEYS, _PUSH_SORTS),
         q=q,
         layer=layer if layer in positions else None,
@@ -257,7 +259,7 @@ def show_image(
 @router.get("/images/{digest}/sbom", dependencies=[api.DOCUMENT])
 @api.mark_self_checking
 def download_sbom(
-    digest: api.Digest, caller: api.Reader, server: api.ServerDependency, form: str = "cyclonedx"
+    digest: api.Digest, caller: api.ReadCaller, server: api.ServerDependency, form: str = "cyclonedx"
 ) -> Response:
     """Download the bill of materials of an image, with what could not be read.
 
@@ -280,7 +282,7 @@ def download_sbom(
 @api.mark_self_checking
 async def scan_image(
     digest: api.Digest,
-    caller: api.Runner,
+    caller: api.RunCaller,
     server: api.ServerDependency,
     threads: api.ThreadsDependency,
     fields: Form,
@@ -293,7 +295,7 @@ async def scan_image(
 
 @router.get("/search")
 @api.mark_self_checking
-def search_objects(request: Request, caller: api.Reader, server: api.ServerDependency, q: str = "") -> Response:
+def search_objects(request: Request, caller: api.ReadCaller, server: api.ServerDependency, q: str = "") -> Response:
     """Find a vulnerability, package, image, execution, service or another thing.
 
     An exact match opens at once.

@@ -14,7 +14,7 @@ from dockgate.delivery.pipeline import list_starters
 from dockgate.delivery.service_model import Service
 from dockgate.gate.model import Status
 from dockgate.identity.model import Caller, Permission
-from dockgate.services.web_services import WebServices, describe_advisory_database, read_advisory_feeds
+from dockgate.services.server_api import ServerApi, describe_advisory_database, read_advisory_feeds
 from dockgate.shared.errors import UsageError
 from dockgate.shared.timestamps import format_time, is_within_days, parse_time
 from dockgate.shared.wording import format_count
@@ -73,7 +73,7 @@ class QueueItem:
 @api.mark_self_checking
 def show_overview(
     request: Request,
-    caller: api.Reader,
+    caller: api.ReadCaller,
     server: api.ServerDependency,
     shown_keys: str | None = None,
     shown_executions: str | None = None,
@@ -125,7 +125,7 @@ def show_overview(
 
 @router.get("/queue-count")
 @api.mark_self_checking
-def show_queue_count(request: Request, caller: api.Reader, server: api.ServerDependency) -> Response:
+def show_queue_count(request: Request, caller: api.ReadCaller, server: api.ServerDependency) -> Response:
     """Show how many things need the caller, for the navigation of each page.
 
     The count is at most COUNT_SECONDS old.
@@ -140,7 +140,11 @@ def show_queue_count(request: Request, caller: api.Reader, server: api.ServerDep
 @router.get("/live")
 @api.mark_self_checking
 async def stream_changes(
-    request: Request, caller: api.Reader, threads: api.ThreadsDependency, subject: str = "", since: str | None = None
+    request: Request,
+    caller: api.ReadCaller,
+    threads: api.ThreadsDependency,
+    subject: str = "",
+    since: str | None = None,
 ) -> StreamingResponse:
     """Say when something changes whose subject begins with one of these (separated by commas).
 
@@ -157,14 +161,12 @@ async def stream_changes(
     return StreamingResponse(stream, media_type="text/event-stream", headers=headers)
 
 
-def _list_newest_executions(server: WebServices, caller: Caller) -> list[Execution]:
+def _list_newest_executions(server: ServerApi, caller: Caller) -> list[Execution]:
     """The newest execution of each pipeline that the caller may see."""
     return [each for each in server.store.executions.list_newest() if caller.can_reach(pipeline=each.pipeline)]
 
 
-def _list_under_way(
-    server: WebServices, caller: Caller, shown_executions: str | None
-) -> tuple[Sequence[Execution], int]:
+def _list_under_way(server: ServerApi, caller: Caller, shown_executions: str | None) -> tuple[Sequence[Execution], int]:
     """The executions to show, and the number of others that are under way.
 
     A page that shows some already gets these again, also those that have ended: its rows stay where they are.
@@ -179,14 +181,14 @@ def _list_under_way(
     return kept_executions, len(executions) - len(kept_executions)
 
 
-def _count_queue(server: WebServices, caller: Caller) -> int:
+def _count_queue(server: ServerApi, caller: Caller) -> int:
     failures = [each for each in _list_newest_executions(server, caller) if each.state is RunState.FAILED]
     states = find_rejected_states(server, [each.id for each in failures])
     return len(_list_queue(server, caller, list_visible_services(caller, server), failures, states))
 
 
 def _list_queue(
-    server: WebServices,
+    server: ServerApi,
     caller: Caller,
     services: Sequence[Service],
     failures: Sequence[Execution],
@@ -229,7 +231,7 @@ def _list_unjudged_services(services: Sequence[Service]) -> Iterator[QueueItem]:
             yield QueueItem("CannotJudge", service.name, service.cannot_judge, "See service", href)
 
 
-def _list_waiting_approvals(server: WebServices, caller: Caller) -> Iterator[QueueItem]:
+def _list_waiting_approvals(server: ServerApi, caller: Caller) -> Iterator[QueueItem]:
     """Approvals that wait for people, what ends first before the others."""
     waiting = (
         server.store.approvals.list(ApprovalState.WAITING, MAX_ROWS) if caller.can_somewhere(Permission.DECIDE) else ()
@@ -266,7 +268,7 @@ def list_own_failures(
     return iter(sorted(items, key=lambda item: item.state is Status.UNDETERMINED))
 
 
-def _list_advisory_faults(server: WebServices, caller: Caller) -> Iterator[QueueItem]:
+def _list_advisory_faults(server: ServerApi, caller: Caller) -> Iterator[QueueItem]:
     database = {} if caller.is_limited else describe_advisory_database(server)
     if "error" in database:
         sentence = f"{database['error']} {database['advice']}"
@@ -285,7 +287,7 @@ def list_own_ending_waivers(caller: Caller, waivers: Sequence[WaiverRecord], now
             yield QueueItem(RunState.WAITING, subject, sentence, "See waiver", f"/waivers/{waiver.id}", waiver.until)
 
 
-def _list_undelivered(server: WebServices, caller: Caller) -> Iterator[QueueItem]:
+def _list_undelivered(server: ServerApi, caller: Caller) -> Iterator[QueueItem]:
     """Targets that accept no messages, and other kinds of deliveries with dead letters."""
     can_see = caller.can(Permission.ACCEPT) and not caller.is_limited
     failing_entries = server.store.outbox.list_failing(MAX_ROWS) if can_see else ()
@@ -300,7 +302,7 @@ def _list_undelivered(server: WebServices, caller: Caller) -> Iterator[QueueItem
         yield QueueItem(RunState.FAILED, f"Delivery: {kind}", sentence, "See settings", "/settings")
 
 
-def _list_failing_targets(server: WebServices) -> Iterator[QueueItem]:
+def _list_failing_targets(server: ServerApi) -> Iterator[QueueItem]:
     """Targets that fail, or have dead letters."""
     for status in server.event_targets.list_statuses():
         if status.is_failing or status.gone_at or status.dead:
@@ -310,7 +312,7 @@ def _list_failing_targets(server: WebServices) -> Iterator[QueueItem]:
             yield QueueItem(RunState.FAILED, f"Target {name}", sentence, "See target", f"/events/targets/{name}")
 
 
-def _list_feeds(server: WebServices, caller: Caller) -> Iterator[QueueItem]:
+def _list_feeds(server: ServerApi, caller: Caller) -> Iterator[QueueItem]:
     """Feeds that fail, are stale or suspect."""
     can_see = caller.can(Permission.ACCEPT) and not caller.is_limited
     for feed in read_advisory_feeds(server) if can_see else ():

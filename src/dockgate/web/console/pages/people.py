@@ -57,7 +57,7 @@ router = make_page_router()
 @router.get("/people")
 def show_people(
     request: Request,
-    caller: api.Administrator,
+    caller: api.AdminCaller,
     server: api.ServerDependency,
     role: Role | None = None,
     sort: calls.PrincipalSort = "name",
@@ -69,7 +69,7 @@ def show_people(
 
 def _render_people(
     request: Request,
-    caller: api.Administrator,
+    caller: api.AdminCaller,
     server: api.ServerDependency,
     error: DockgateError | None = None,
     token: str = "",
@@ -96,7 +96,7 @@ def _render_people(
 
 
 @router.post("/people")
-def add_person(request: Request, caller: api.Administrator, server: api.ServerDependency, fields: Form) -> Response:
+def add_person(request: Request, caller: api.AdminCaller, server: api.ServerDependency, fields: Form) -> Response:
     """Add a principal; the token of the first one is shown once."""
     try:
         roles, project_roles = _parse_roles(fields)
@@ -122,7 +122,7 @@ def _parse_roles(fields: dict[str, str]) -> tuple[list[Role], list[ProjectRole]]
 def show_person(
     name: str,
     request: Request,
-    caller: api.Administrator,
+    caller: api.AdminCaller,
     server: api.ServerDependency,
     sort: calls.TokenSort = "-created",
     after: Cursor = None,
@@ -133,7 +133,7 @@ def show_person(
 
 def _render_person(
     request: Request,
-    caller: api.Administrator,
+    caller: api.AdminCaller,
     server: api.ServerDependency,
     name: str,
     token: str = "",
@@ -166,7 +166,7 @@ def _render_person(
 
 @router.post("/people/{name}/roles")
 def set_roles(
-    name: str, request: Request, caller: api.Administrator, server: api.ServerDependency, fields: Form
+    name: str, request: Request, caller: api.AdminCaller, server: api.ServerDependency, fields: Form
 ) -> Response:
     """Replace the roles of a principal."""
     try:
@@ -177,14 +177,14 @@ def set_roles(
 
 
 @router.post("/people/{name}/disable")
-def disable_person(name: str, caller: api.Administrator, server: api.ServerDependency) -> Response:
+def disable_person(name: str, caller: api.AdminCaller, server: api.ServerDependency) -> Response:
     """Disable a principal."""
     calls.disable_principal(name, caller, server)
     return redirect_to(f"/people/{name}")
 
 
 @router.post("/people/{name}/enable")
-def enable_person(name: str, caller: api.Administrator, server: api.ServerDependency) -> Response:
+def enable_person(name: str, caller: api.AdminCaller, server: api.ServerDependency) -> Response:
     """Enable a disabled principal."""
     calls.enable_principal(name, caller, server)
     return redirect_to(f"/people/{name}")
@@ -192,7 +192,7 @@ def enable_person(name: str, caller: api.Administrator, server: api.ServerDepend
 
 @router.post("/people/{name}/tokens")
 def issue_token(
-    name: str, request: Request, caller: api.Administrator, server: api.ServerDependency, fields: Form
+    name: str, request: Request, caller: api.AdminCaller, server: api.ServerDependency, fields: Form
 ) -> Response:
     """Make a token, once for each form. Only this page shows it."""
     days = fields.get("days", "")
@@ -209,7 +209,7 @@ def issue_token(
 
 
 @router.post("/people/{name}/tokens/{token_id}/revoke")
-def revoke_token(name: str, token_id: str, caller: api.Administrator, server: api.ServerDependency) -> Response:
+def revoke_token(name: str, token_id: str, caller: api.AdminCaller, server: api.ServerDependency) -> Response:
     """Revoke a token."""
     calls.revoke_token(token_id, caller, server)
     return redirect_to(f"/people/{name}")
@@ -218,7 +218,7 @@ def revoke_token(name: str, token_id: str, caller: api.Administrator, server: ap
 @router.get("/audit")
 def show_audit(
     request: Request,
-    caller: api.Accepter,
+    caller: api.AcceptCaller,
     server: api.ServerDependency,
     by: str = "",
     call: str = "",
@@ -243,7 +243,7 @@ def show_audit(
 
 @router.get("/settings")
 @api.mark_self_checking
-def show_settings(request: Request, caller: api.Reader, server: api.ServerDependency) -> Response:
+def show_settings(request: Request, caller: api.ReadCaller, server: api.ServerDependency) -> Response:
     """Show the caller, their sessions, and the server."""
     return render_page(
         request,
@@ -272,7 +272,7 @@ def show_settings(request: Request, caller: api.Reader, server: api.ServerDepend
 
 @router.post("/settings/sessions/{digest}/end")
 @api.mark_self_checking
-def end_session(digest: str, caller: api.Reader, server: api.ServerDependency) -> Response:
+def end_session(digest: str, caller: api.ReadCaller, server: api.ServerDependency) -> Response:
     """End one of the caller's sessions."""
     server.sessions.end_session(caller, digest)
     return redirect_to("/settings")
@@ -280,7 +280,7 @@ def end_session(digest: str, caller: api.Reader, server: api.ServerDependency) -
 
 @router.get("/styleguide")
 @api.mark_self_checking
-def show_styleguide(request: Request, caller: api.Reader) -> Response:
+def show_styleguide(request: Request, caller: api.ReadCaller) -> Response:
     """Show every component in every state."""
     links = ListLinks(
         "/styleguide",

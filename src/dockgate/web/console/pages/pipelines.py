@@ -27,7 +27,7 @@ router = make_page_router()
 @api.mark_self_checking
 def show_pipelines(
     request: Request,
-    caller: api.Reader,
+    caller: api.ReadCaller,
     server: api.ServerDependency,
     result: ExecutionResult | None = None,
     sort: calls.PipelineSort = "name",
@@ -53,7 +53,7 @@ def show_pipelines(
 def show_pipeline(
     name: str,
     request: Request,
-    caller: api.Reader,
+    caller: api.ReadCaller,
     server: api.ServerDependency,
     result: ExecutionResult | None = None,
     sort: calls.ExecutionSort = "-number",
@@ -86,7 +86,7 @@ def show_pipeline(
 
 
 @router.post("/pipelines/{name}/start")
-def start_pipeline(name: str, caller: api.Runner, server: api.ServerDependency, fields: Form) -> Response:
+def start_pipeline(name: str, caller: api.RunCaller, server: api.ServerDependency, fields: Form) -> Response:
     """Start a pipeline, once for each form."""
     execution = calls.start_execution(name, caller, server, fields.get("key", ""))
     return redirect_to(f"/executions/{execution.id}")

@@ -7,7 +7,7 @@ from typing import Literal
 from dockgate.gate.replay.policy_diff import PolicyComparison
 from dockgate.identity.model import Caller
 from dockgate.services.policies.dry_run import PART_LIMIT
-from dockgate.services.web_services import WebServices
+from dockgate.services.server_api import ServerApi
 from dockgate.shared.references import TagReference
 
 
@@ -24,7 +24,7 @@ class Trial:
 
 
 def run_trial(
-    server: WebServices,
+    server: ServerApi,
     caller: Caller,
     text: str,
     name: str,

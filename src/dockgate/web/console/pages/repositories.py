@@ -49,7 +49,7 @@ router = make_page_router()
 @api.mark_self_checking
 def show_repositories(
     request: Request,
-    caller: api.Reader,
+    caller: api.ReadCaller,
     server: api.ServerDependency,
     sort: calls.RepositorySort = "name",
     after: Cursor = None,
@@ -71,7 +71,7 @@ def show_repositories(
 
 @router.get("/repositories/{name}")
 def show_repository(
-    name: str, request: Request, caller: api.Reader, server: api.ServerDependency, at: str = "", after: str = ""
+    name: str, request: Request, caller: api.ReadCaller, server: api.ServerDependency, at: str = "", after: str = ""
 ) -> Response:
     """Show the files at the root of a branch, and its newest commits, or those after one."""
     heads = server.source.list_heads(name)
@@ -113,7 +113,7 @@ def show_file(
     name: str,
     path: str,
     request: Request,
-    caller: api.Reader,
+    caller: api.ReadCaller,
     server: api.ServerDependency,
     at: str = "",
     first: Annotated[int, Query(alias="from")] = 1,
@@ -156,7 +156,7 @@ def show_file(
 
 
 @router.get("/repositories/{name}/raw/{path:path}")
-def download_raw(name: str, path: str, caller: api.Reader, server: api.ServerDependency, at: str = "") -> Response:
+def download_raw(name: str, path: str, caller: api.ReadCaller, server: api.ServerDependency, at: str = "") -> Response:
     """Download a file. Without `at`, the path begins with the branch, tag or commit."""
     if not at:
         return redirect_to_revision(server, name, "raw", path)
@@ -174,7 +174,7 @@ def show_commit(
     name: str,
     commit: str,
     request: Request,
-    caller: api.Reader,
+    caller: api.ReadCaller,
     server: api.ServerDependency,
     against: str = "",
     committed: str = "",
@@ -186,7 +186,7 @@ def show_commit(
     lines: list[str] = []
     reason = ""
     refusal = None
-    shown_commit = server.source.commit(name, server.files.find_commit(name, commit))
+    shown_commit = server.source.get_commit(name, server.files.find_commit(name, commit))
     try:
         base = server.files.find_commit(name, against.strip()) if against.strip() else None
         lines = split_lines(server.files.diff_commits(name, base, shown_commit.id))

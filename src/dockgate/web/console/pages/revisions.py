@@ -6,7 +6,7 @@ from urllib.parse import quote, urlencode
 from fastapi.responses import Response
 
 from dockgate.delivery.repository_files import EntryKind
-from dockgate.services.web_services import WebServices
+from dockgate.services.server_api import ServerApi
 from dockgate.shared.errors import NotFoundError, UsageError
 from dockgate.web.console.routes import redirect_to
 
@@ -19,7 +19,7 @@ def list_tags(references: Mapping[str, str]) -> list[tuple[str, str]]:
     )
 
 
-def redirect_to_revision(server: WebServices, name: str, page: str, path: str) -> Response:
+def redirect_to_revision(server: ServerApi, name: str, page: str, path: str) -> Response:
     """Redirect from a path that begins with a branch, tag or commit to the page of the file."""
     names = {*server.source.list_heads(name), *(tag for tag, _ in list_tags(server.source.list_references(name)))}
     parts = path.split("/")
@@ -32,7 +32,7 @@ def redirect_to_revision(server: WebServices, name: str, page: str, path: str) -
     return redirect_to(f"/repositories/{quote(name)}{path_suffix}?{urlencode({'at': at})}")
 
 
-def find_kind(server: WebServices, name: str, at: str, path: str) -> EntryKind:
+def find_kind(server: ServerApi, name: str, at: str, path: str) -> EntryKind:
     """The kind of a path in a branch or commit. Raises NotFoundError if it does not exist."""
     folder, _, last = path.rpartition("/")
     for entry in server.files.list(name, at, folder):

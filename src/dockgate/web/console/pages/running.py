@@ -9,7 +9,7 @@ from dockgate.delivery.model import RunState
 from dockgate.delivery.service_model import Rollout, Task, TaskDefinition
 from dockgate.identity.model import Caller
 from dockgate.services.images.visibility import ImageVisibility
-from dockgate.services.web_services import WebServices
+from dockgate.services.server_api import ServerApi
 from dockgate.shared.errors import UsageError
 from dockgate.web import api
 from dockgate.web.api import deploys as calls
@@ -50,7 +50,7 @@ router = make_page_router()
 @api.mark_self_checking
 def show_services(
     request: Request,
-    caller: api.Reader,
+    caller: api.ReadCaller,
     server: api.ServerDependency,
     trouble: calls.ServiceTrouble | None = None,
     sort: calls.ServiceSort = "name",
@@ -73,7 +73,7 @@ def show_services(
 
 @router.get("/running/{name}")
 @api.mark_self_checking
-def show_service(name: str, request: Request, caller: api.Reader, server: api.ServerDependency) -> Response:
+def show_service(name: str, request: Request, caller: api.ReadCaller, server: api.ServerDependency) -> Response:
     """Show a service: its tasks, what it runs, and what changed."""
     return _render_service(request, caller, server, name)
 
@@ -81,7 +81,7 @@ def show_service(name: str, request: Request, caller: api.Reader, server: api.Se
 def _render_service(
     request: Request,
     caller: Caller,
-    server: WebServices,
+    server: ServerApi,
     name: str,
     count: str | None = None,
     error: UsageError | None = None,
@@ -121,7 +121,7 @@ def _list_image_names(view: calls.ServiceView) -> dict[int, str]:
 
 @router.get("/running/{name}/tasks/{task}")
 @api.mark_self_checking
-def show_task(name: str, task: str, request: Request, caller: api.Reader, server: api.ServerDependency) -> Response:
+def show_task(name: str, task: str, request: Request, caller: api.ReadCaller, server: api.ServerDependency) -> Response:
     """Show a task: its state, the last run of its health check, and the last lines that it has written."""
     view, shown_task = calls.read_task_view(name, task, caller, server)
     definition = next((each for each in view.definitions if each.revision == shown_task.revision), None)
@@ -140,7 +140,7 @@ def show_task(name: str, task: str, request: Request, caller: api.Reader, server
 
 @router.post("/running/{name}")
 def scale_service(
-    name: str, request: Request, caller: api.Administrator, server: api.ServerDependency, fields: Form
+    name: str, request: Request, caller: api.AdminCaller, server: api.ServerDependency, fields: Form
 ) -> Response:
     """Change the desired count."""
     text = fields.get("desired_count", "")
@@ -152,7 +152,7 @@ def scale_service(
 
 
 @router.post("/running/{name}/restart")
-def restart_service(name: str, caller: api.Administrator, server: api.ServerDependency) -> Response:
+def restart_service(name: str, caller: api.AdminCaller, server: api.ServerDependency) -> Response:
     """Replace all tasks by new ones."""
     calls.restart_service(name, caller, server)
     return redirect_to(f"/running/{name}")

@@ -12,7 +12,7 @@ from dockgate.services.identity.provider_sign_in import (
     read_request,
 )
 from dockgate.services.identity.sessions import MOST_DAYS, PROVIDER_HOURS
-from dockgate.services.web_services import WebServices
+from dockgate.services.server_api import ServerApi
 from dockgate.shared.errors import (
     ConflictError,
     DeniedError,
@@ -57,7 +57,7 @@ async def show_form(request: Request, server: api.ServerDependency, to: str = "/
     return _render_form(request, server, choose_own_path(to))
 
 
-def _render_form(request: Request, server: WebServices, target_path: str, error: str = "") -> Response:
+def _render_form(request: Request, server: ServerApi, target_path: str, error: str = "") -> Response:
     title = "Error: sign in" if error else "Sign in"
     has_provider = server.provider_sign_in is not None
     code = 422 if error else 200
@@ -131,7 +131,7 @@ async def return_from_provider(
     return response
 
 
-def _require_provider(server: WebServices) -> ProviderSignIn:
+def _require_provider(server: ServerApi) -> ProviderSignIn:
     if server.provider_sign_in is None:
         raise NotFoundError("this server has no identity provider", "Sign in with a token.")
     return server.provider_sign_in
@@ -139,7 +139,7 @@ def _require_provider(server: WebServices) -> ProviderSignIn:
 
 @router.post("/signout")
 @api.mark_self_checking
-def sign_out(request: Request, caller: api.Reader, server: api.ServerDependency) -> Response:
+def sign_out(request: Request, caller: api.ReadCaller, server: api.ServerDependency) -> Response:
     """End the session."""
     if secret := read_session_secret(request):
         server.sessions.end(secret)
@@ -150,7 +150,7 @@ def sign_out(request: Request, caller: api.Reader, server: api.ServerDependency)
 
 @router.post("/theme")
 @api.mark_self_checking
-def choose_theme(request: Request, caller: api.Reader, fields: Form) -> Response:
+def choose_theme(request: Request, caller: api.ReadCaller, fields: Form) -> Response:
     """Keep the choices of light or dark and of shortcuts in this browser; other values are the usual ones."""
     response = redirect_to("/settings")
     theme = fields.get("theme", "")

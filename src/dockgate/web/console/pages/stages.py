@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from dockgate.delivery.model import ActionKey, ActionRun, Approval, Execution, RunState, Stage
 from dockgate.delivery.pipeline import compute_stage_state, select_latest_runs
 from dockgate.gate.model import Status
-from dockgate.services.web_services import WebServices
+from dockgate.services.server_api import ServerApi
 from dockgate.web.api.executions import ExecutionView
 from dockgate.web.console.formats import shorten_rejection
 
@@ -34,7 +34,7 @@ class ExecutionRow:
     commit: Mapping[str, str]
 
 
-def make_execution_rows(server: WebServices, executions: Sequence[Execution]) -> dict[str, ExecutionRow]:
+def make_execution_rows(server: ServerApi, executions: Sequence[Execution]) -> dict[str, ExecutionRow]:
     """The row of each execution, by its id, in at most four queries however many executions there are."""
     runs = server.store.executions.list_runs_of_executions([execution.id for execution in executions])
     failed_ids = [execution.id for execution in executions if execution.state is RunState.FAILED]
@@ -57,7 +57,7 @@ def make_execution_rows(server: WebServices, executions: Sequence[Execution]) ->
     return rows
 
 
-def find_rejected_states(server: WebServices, executions: Sequence[str]) -> Mapping[str, Status]:
+def find_rejected_states(server: ServerApi, executions: Sequence[str]) -> Mapping[str, Status]:
     """Those of the failed executions that failed for the answer of an approval: Rejected or Undetermined."""
     rejections = server.store.execution_results.list_rejections(executions) if executions else {}
     return {key.execution: status for key, status in rejections.items()}
@@ -84,7 +84,7 @@ def describe_commit(trigger: Mapping[str, str], variables: Sequence[Mapping[str,
     return {name: str(trigger.get(key) or source.get(variable, "")) for name, key, variable in names}
 
 
-def _find_waits(server: WebServices, runs: Mapping[str, Sequence[ActionRun]]) -> dict[str, tuple[Approval, int]]:
+def _find_waits(server: ServerApi, runs: Mapping[str, Sequence[ActionRun]]) -> dict[str, tuple[Approval, int]]:
     """The first approval on which each execution waits, with the number of yes votes."""
     waiting = [name for name, each in runs.items() if any(run.state is RunState.WAITING for run in each)]
     approvals = server.store.execution_results.list_waiting_approvals(waiting) if waiting else ()

@@ -6,7 +6,7 @@ from fastapi.responses import Response
 from dockgate.identity.model import Caller
 from dockgate.services.fleet.finding_trends import DAYS
 from dockgate.services.images.findings import find_of_repository, find_of_tag
-from dockgate.services.web_services import WebServices
+from dockgate.services.server_api import ServerApi
 from dockgate.shared.errors import NotFoundError
 from dockgate.shared.references import TagReference
 from dockgate.web import api
@@ -23,7 +23,7 @@ router = make_page_router()
 @api.mark_self_checking
 def show_repositories(
     request: Request,
-    caller: api.Reader,
+    caller: api.ReadCaller,
     server: api.ServerDependency,
     sort: RepositorySort = "name",
     after: Cursor = None,
@@ -45,7 +45,7 @@ def show_repositories(
 
 @router.get("/images/r/{name:path}")
 @api.mark_self_checking
-def show_tag(name: str, request: Request, caller: api.Reader, server: api.ServerDependency) -> Response:
+def show_tag(name: str, request: Request, caller: api.ReadCaller, server: api.ServerDependency) -> Response:
     """Show a tag, REPOSITORY:TAG, or a repository with its newest images."""
     reference = TagReference.parse(name)
     if reference is None:
@@ -67,7 +67,7 @@ def show_tag(name: str, request: Request, caller: api.Reader, server: api.Server
     )
 
 
-def _render_repository(request: Request, caller: Caller, server: WebServices, repository: str) -> Response:
+def _render_repository(request: Request, caller: Caller, server: ServerApi, repository: str) -> Response:
     caller.require(repository=repository)
     findings = find_of_repository(server.store, repository)
     if not findings.images:

@@ -35,7 +35,7 @@ router = make_page_router()
 
 @router.get("/workers")
 def show_workers(
-    request: Request, caller: api.Reader, server: api.ServerDependency, state: WorkerState | None = None
+    request: Request, caller: api.ReadCaller, server: api.ServerDependency, state: WorkerState | None = None
 ) -> Response:
     """List the workers, and the queues that none of them takes work from."""
     status = worker_calls.list_workers(server, caller)
@@ -58,14 +58,14 @@ def show_workers(
 
 
 @router.post("/workers/{worker}/drain")
-def drain_worker(worker: str, caller: api.Administrator, server: api.ServerDependency) -> Response:
+def drain_worker(worker: str, caller: api.AdminCaller, server: api.ServerDependency) -> Response:
     """Have a worker end once its present work has ended."""
     worker_calls.drain_worker(worker, server, caller)
     return redirect_to("/workers")
 
 
 @router.post("/workers/{worker}/remove")
-def remove_worker(worker: str, caller: api.Administrator, server: api.ServerDependency) -> Response:
+def remove_worker(worker: str, caller: api.AdminCaller, server: api.ServerDependency) -> Response:
     """End a worker in the middle of its work."""
     worker_calls.remove_worker(worker, server, caller)
     return redirect_to("/workers")
@@ -73,7 +73,7 @@ def remove_worker(worker: str, caller: api.Administrator, server: api.ServerDepe
 
 @router.get("/attestation-keys")
 @api.mark_self_checking
-def show_keys(request: Request, caller: api.Reader, server: api.ServerDependency) -> Response:
+def show_keys(request: Request, caller: api.ReadCaller, server: api.ServerDependency) -> Response:
     """Show the public keys of attestations, the present one first."""
     present_key, *former = key_calls.list_keys(caller, server).keys
     return render_page(
@@ -82,7 +82,7 @@ def show_keys(request: Request, caller: api.Reader, server: api.ServerDependency
 
 
 @router.post("/attestation-keys")
-def rotate_key(caller: api.Administrator, server: api.ServerDependency, fields: Form) -> Response:
+def rotate_key(caller: api.AdminCaller, server: api.ServerDependency, fields: Form) -> Response:
     """Replace the signing key, unless it is not the one any more that the page showed."""
     if fields.get("key") == key_calls.list_keys(caller, server).keys[0].id:
         key_calls.rotate_key(caller, server)
@@ -91,7 +91,7 @@ def rotate_key(caller: api.Administrator, server: api.ServerDependency, fields: 
 
 @router.get("/gc")
 def show_collections(
-    request: Request, caller: api.Administrator, server: api.ServerDependency, plan: bool = False
+    request: Request, caller: api.AdminCaller, server: api.ServerDependency, plan: bool = False
 ) -> Response:
     """List the last collections; with `plan`, show what one would remove now."""
     report = collection_calls.plan_collection(server, caller) if plan else None
@@ -109,7 +109,7 @@ def show_collections(
 
 
 @router.post("/gc")
-def request_collection(caller: api.Administrator, server: api.ServerDependency) -> Response:
+def request_collection(caller: api.AdminCaller, server: api.ServerDependency) -> Response:
     """Request a collection, unless one has not finished."""
     collection_calls.request_collection(server, caller)
     return redirect_to("/gc")

@@ -103,7 +103,7 @@ class PlatformPage:
 async def show_verdict(
     digest: api.Digest,
     request: Request,
-    caller: api.Reader,
+    caller: api.ReadCaller,
     server: api.ServerDependency,
     threads: api.ThreadsDependency,
     show: Group | None = None,
@@ -253,7 +253,7 @@ def _describe_verdict(
             for platform in stored_verdict.platform_verdicts
         ],
         "repository": repository,
-        "scan": server.store.images.scan(stored_verdict.image),
+        "scan": server.store.images.find_newest_scan(stored_verdict.image),
         "scanner": server.scans.runner.version,
         "page_size": PAGE_SIZE,
         "first_upgrades": FIRST_UPGRADES,
@@ -265,7 +265,7 @@ def _describe_verdict(
 @router.get("/verdicts/{digest}/report", dependencies=[api.DOCUMENT])
 @api.mark_self_checking
 def download_report(
-    digest: api.Digest, caller: api.Reader, server: api.ServerDependency, form: str = "html"
+    digest: api.Digest, caller: api.ReadCaller, server: api.ServerDependency, form: str = "html"
 ) -> Response:
     """Download a verdict as a report, in a format of `dockgate verdict show -o`."""
     kind = REPORT_KINDS.get(form)

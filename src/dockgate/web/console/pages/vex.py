@@ -7,7 +7,7 @@ from fastapi import Request
 from fastapi.responses import Response
 
 from dockgate.identity.model import Caller
-from dockgate.services.web_services import WebServices
+from dockgate.services.server_api import ServerApi
 from dockgate.shared.errors import UsageError
 from dockgate.web import api
 from dockgate.web.api import waivers as calls
@@ -30,7 +30,7 @@ router = make_page_router()
 
 @router.get("/vex")
 def show_documents(
-    request: Request, caller: api.Reader, server: api.ServerDependency, state: VexState | None = None
+    request: Request, caller: api.ReadCaller, server: api.ServerDependency, state: VexState | None = None
 ) -> Response:
     """List VEX documents, with a form to upload one."""
     return _render_documents(request, caller, server, state=state)
@@ -39,7 +39,7 @@ def show_documents(
 def _render_documents(
     request: Request,
     caller: Caller,
-    server: WebServices,
+    server: ServerApi,
     content: str = "",
     error: UsageError | None = None,
     state: VexState | None = None,
@@ -63,7 +63,7 @@ def _render_documents(
 
 @router.post("/vex")
 async def upload_document(
-    request: Request, caller: api.Accepter, server: api.ServerDependency, threads: api.ThreadsDependency
+    request: Request, caller: api.AcceptCaller, server: api.ServerDependency, threads: api.ThreadsDependency
 ) -> Response:
     """Upload a VEX document, for which the caller vouches: a file, or its text."""
     document = Upload(PASTED_NAME, b"")
@@ -78,7 +78,7 @@ async def upload_document(
 
 
 @router.post("/vex/{digest}/remove")
-def remove_document(digest: api.Digest, caller: api.Accepter, server: api.ServerDependency) -> Response:
+def remove_document(digest: api.Digest, caller: api.AcceptCaller, server: api.ServerDependency) -> Response:
     """Remove an uploaded document. It stays on record."""
     calls.remove_document(digest, caller, server)
     return redirect_to("/vex")

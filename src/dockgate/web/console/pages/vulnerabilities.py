@@ -25,7 +25,7 @@ from dockgate.services.exposure.answer import (
 from dockgate.services.exposure.finding_waivers import FindingWaiver
 from dockgate.services.exposure.package import PackageVersion, PackageVulnerability, find_package
 from dockgate.services.exposure.vulnerability_facts import AffectedPackage, read_facts
-from dockgate.services.web_services import WebServices
+from dockgate.services.server_api import ServerApi
 from dockgate.shared.cursors import LARGEST_PAGE
 from dockgate.store.exposure.vulnerability_lists import VulnerabilityFilter, VulnerabilitySort
 from dockgate.vulnerabilities.model import Severity
@@ -94,7 +94,7 @@ _MEDIA_TYPES = {
 @router.get("/vulnerabilities")
 def show_vulnerabilities(
     request: Request,
-    caller: api.Reader,
+    caller: api.ReadCaller,
     server: api.ServerDependency,
     q: str = "",
     severity: Severity | None = None,
@@ -137,7 +137,7 @@ def show_vulnerabilities(
 def show_vulnerability(
     name: str,
     request: Request,
-    caller: api.Reader,
+    caller: api.ReadCaller,
     server: api.ServerDependency,
     after: api.Count | None = None,
     unknown_after: api.Count = 0,
@@ -178,7 +178,7 @@ def show_vulnerability(
 def show_package(
     question: str,
     request: Request,
-    caller: api.Reader,
+    caller: api.ReadCaller,
     server: api.ServerDependency,
     after: api.Count | None = None,
     unknown_after: api.Count = 0,
@@ -268,7 +268,7 @@ def _list_statements(exposure: Exposure) -> list[FindingWaiver]:
 @router.get("/exposure/report", dependencies=[api.DOCUMENT])
 @api.mark_self_checking
 def download_report(
-    caller: api.Reader,
+    caller: api.ReadCaller,
     server: api.ServerDependency,
     q: Annotated[str, Query(min_length=1, max_length=LONGEST_QUESTION)],
     form: ReportForm = ReportForm.HTML,
@@ -286,7 +286,7 @@ def download_report(
     return download_text(f"exposure-{exposure['question']}-{day}.{form}", _MEDIA_TYPES[form], write)
 
 
-def _read_all_pages(server: WebServices, caller: api.Reader, question: str) -> dict[str, Any]:
+def _read_all_pages(server: ServerApi, caller: api.ReadCaller, question: str) -> dict[str, Any]:
     """All pages of an answer as one, as JSON."""
     request = ExposureRequest(question, caller, limit=LARGEST_PAGE)
     page = server.exposure_search.find(request)

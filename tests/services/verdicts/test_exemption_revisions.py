@@ -14,7 +14,7 @@ from dockgate.gate import evaluate
 from dockgate.gate.model import ExternalReport
 from dockgate.scanner.model import Inventory
 from dockgate.services.verdicts.case_builder import DeploymentContext
-from dockgate.services.verdicts.exception_revisions import ExceptionRevisions
+from dockgate.services.verdicts.exemption_revisions import ExemptionRevisions
 from dockgate.store.records import ImageLocation, ReportScope
 from dockgate.vulnerabilities.model import Matches, Severity
 
@@ -45,14 +45,14 @@ def test_an_image_whose_revision_stays_is_judged_as_before(fleet: Fleet, seed: i
     world.report()
     world.report()
     world.renewal.renew()
-    exceptions = ExceptionRevisions(fleet.system.store)
+    exemptions = ExemptionRevisions(fleet.system.store)
     locations = [(world.get_repository(name), world.digest(name)) for name in world.names]
     changes = [world.add_waiver, world.revoke, world.put_vex, world.put_vex, world.remove_vex]
     decisions: dict[ImageLocation, tuple[str, Decision]] = {}
     same_count = changed_count = 0
     for _ in range(STEPS):
         world.random.choice(changes)()
-        for location, revision in exceptions.compute(locations, world.now).items():
+        for location, revision in exemptions.compute(locations, world.now).items():
             decision, (former_revision, former_decision) = judge(world, location), decisions.get(location, ("", []))
             if revision == former_revision:
                 assert decision == former_decision
@@ -65,23 +65,23 @@ def test_an_image_whose_revision_stays_is_judged_as_before(fleet: Fleet, seed: i
 
 def test_other_contents_of_an_image_change_its_revision(fleet: Fleet) -> None:
     world = World(fleet, Random(1))  # noqa: S311 - any fleet
-    exceptions = ExceptionRevisions(fleet.system.store)
+    exemptions = ExemptionRevisions(fleet.system.store)
     location = "team/image1", world.digest("image1")
-    before, images = exceptions.compute([location], world.now), fleet.system.store.fleet.list_images([location[1]])
+    before, images = exemptions.compute([location], world.now), fleet.system.store.fleet.list_images([location[1]])
     while [fleet.system.store.fleet.list_images([location[1]])[0].inventories] == [images[0].inventories]:
-        assert exceptions.compute([location], world.now) == before
+        assert exemptions.compute([location], world.now) == before
         world.scan("image1")
-    assert exceptions.compute([location], world.now) != before
+    assert exemptions.compute([location], world.now) != before
 
 
 def test_every_document_changes_the_revision_of_an_image_that_is_not_indexed_or_has_a_report(fleet: Fleet) -> None:
     world = World(fleet, Random(1))  # noqa: S311 - any fleet
     store, digest = fleet.system.store, world.digest("image1")
-    exceptions = ExceptionRevisions(store)
+    exemptions = ExemptionRevisions(store)
     report = ExternalReport("trivy", world.now, Inventory(digest, "linux/amd64", None, (), (), ()), Matches((), ()))
     store.reports.put(report, "ana", ReportScope(), world.now)
     locations = ("team/image1", digest), ("team/image1", world.digest("unknown"))
-    before = exceptions.compute(locations, world.now)
+    before = exemptions.compute(locations, world.now)
     world.put_vex()
-    after = exceptions.compute(locations, world.now)
+    after = exemptions.compute(locations, world.now)
     assert all(after[location] != before[location] for location in locations)

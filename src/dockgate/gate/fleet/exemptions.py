@@ -1,6 +1,6 @@
 """Where waivers and VEX statements may change verdicts when they come and go. Pure.
 
-A scope is a superset. That an image is in one without need costs time; that one is missing would leave a wrong verdict.
+A scope is a superset. Too many images only cost time. A missing image keeps a wrong verdict.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from dockgate.scanner.model import Package
 
 
 @dataclass(frozen=True, slots=True)
-class ExceptionScope:
+class ExemptionScope:
     """Images whose verdicts a waiver or a VEX statement may change.
 
     `images` are the only ones, by the digest of a manifest or an index; `repository` is a pattern of theirs. With
@@ -42,7 +42,7 @@ class ExceptionScope:
         return self.packages is None or any(is_match(name, package) for name in self.packages)
 
 
-def make_waiver_scope(waiver: Waiver) -> ExceptionScope:
+def make_waiver_scope(waiver: Waiver) -> ExemptionScope:
     """Where a waiver may change a verdict (`waivers`, `unread_waivers`).
 
     One for unread content, a rule or all of an image has no finding to look for.
@@ -50,27 +50,26 @@ def make_waiver_scope(waiver: Waiver) -> ExceptionScope:
     images = frozenset((waiver.image,)) if waiver.image else None
     repository = waiver.repository or None
     if waiver.unread or waiver.rule or not (waiver.vulnerability or waiver.package):
-        return ExceptionScope(images, repository)
+        return ExemptionScope(images, repository)
     names = frozenset((waiver.vulnerability,)) if waiver.vulnerability else None
-    return ExceptionScope(images, repository, True, names, (waiver.package,) if waiver.package else None)
+    return ExemptionScope(images, repository, True, names, (waiver.package,) if waiver.package else None)
 
 
-def make_statement_scopes(statement: VexStatement, attached_to: str | None) -> Sequence[ExceptionScope]:
+def make_statement_scopes(statement: VexStatement, attached_to: str | None) -> Sequence[ExemptionScope]:
     """Where a VEX statement may change a verdict (`vex_statements`).
 
     There is a scope for each way to name a product. `attached_to` is the digest of the image that the document is
-    attached to, None for one that was uploaded. That the image holds the product of a statement about packages inside
-    it is not looked for.
+    attached to, None for one that was uploaded. Does not check whether the image contains the product.
     """
     names, packages = frozenset(statement.vulnerabilities), statement.packages or None
     if attached_to is not None or not statement.products:
-        return [ExceptionScope(frozenset((attached_to,)) if attached_to else None, None, True, names, packages, True)]
+        return [ExemptionScope(frozenset((attached_to,)) if attached_to else None, None, True, names, packages, True)]
     digests = {product: vex_statements.parse_image_digest(product) for product in statement.products}
     images = frozenset(digest for digest in digests.values() if digest is not None)
     products = tuple(product for product, digest in digests.items() if digest is None)
     scopes = []
     if images:
-        scopes.append(ExceptionScope(images, None, True, names, packages, True))
+        scopes.append(ExemptionScope(images, None, True, names, packages, True))
     if products:
-        scopes.append(ExceptionScope(None, None, True, names, packages or products, True))
+        scopes.append(ExemptionScope(None, None, True, names, packages or products, True))
     return scopes

@@ -7,12 +7,12 @@ from itertools import chain
 from typing import NamedTuple
 
 from dockgate.gate import patterns, vex_statements
-from dockgate.gate.fleet.exceptions import make_statement_scopes
+from dockgate.gate.fleet.exemptions import make_statement_scopes
 from dockgate.gate.model import Waiver
 from dockgate.shared import canonical
 from dockgate.shared.digest import compute_digest
 from dockgate.store import Store
-from dockgate.store.fleet.records import FleetImage
+from dockgate.store.fleet.records import IndexedImage
 from dockgate.store.records import ImageLocation
 
 # Images that are remembered: some hundred bytes each.
@@ -49,7 +49,7 @@ class _Memory(NamedTuple):
 
 
 @dataclass(slots=True)
-class ExceptionRevisions:
+class ExemptionRevisions:
     """Computes for images which waivers and VEX documents may count for them.
 
     They are a superset of what `ServerWaivers.select_for_image` selects. A waiver may count for the images and in the
@@ -64,8 +64,7 @@ class ExceptionRevisions:
     def compute(self, locations: Collection[ImageLocation], now: str) -> dict[ImageLocation, str]:
         """Return, by repository and image, a text that changes when others may count.
 
-        It also changes when the index knows another content of the image than before, for documents that came and went
-        in between.
+        It also changes when the image's indexed content changes.
         """
         if not locations:
             return {}
@@ -126,7 +125,7 @@ class ExceptionRevisions:
                     by_path.setdefault(patterns.split(purl)[0], []).append((purl, version))
         return _Documents(by_digest, by_path)
 
-    def _read_images(self, documents: _Documents, images: Sequence[FleetImage]) -> dict[str, _ImageDocuments]:
+    def _read_images(self, documents: _Documents, images: Sequence[IndexedImage]) -> dict[str, _ImageDocuments]:
         names = {image.id: {image.digest} for image in images}
         for platform in self.store.fleet_judging.iterate_platforms(names):
             names[platform.image].add(platform.manifest)

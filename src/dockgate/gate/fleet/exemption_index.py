@@ -12,10 +12,10 @@ from dockgate.vulnerabilities.model import Finding
 
 
 @dataclass(frozen=True, eq=False)
-class Context:
+class Exemptions:
     """The active waivers and the statements that apply to some platforms.
 
-    `image` and `index` are the digests that these name, None if they name none: then many images share the context.
+    `image` and `index` are the digests that these name, None if they name none: then many images share this.
     `own_waivers` and `own_statements` are those that do not apply to every image. `is_exact` is false if a statement
     depends on packages that only the inventory has.
     """
@@ -61,7 +61,7 @@ class Context:
         """The statements about vulnerabilities of these names."""
         return tuple(dict.fromkeys(chain.from_iterable(self._by_name.get(name, ()) for name in names)))
 
-    def has_own_exception(self, names: Collection[str]) -> bool:
+    def has_own_exemption(self, names: Collection[str]) -> bool:
         """Return whether findings of these names may be excused here and not in every image."""
         has_waiver = any(
             not waiver.rule and not waiver.unread for waiver in _select_waivers_naming(self.own_waivers, names)
@@ -69,8 +69,8 @@ class Context:
         return has_waiver or any(name in names for entry in self.own_statements for name in entry.vulnerabilities)
 
 
-class Contexts:
-    """The contexts of a fleet's images at one time. `general_context` holds what applies to every image."""
+class ExemptionIndex:
+    """The exemptions of a fleet's images at one time. `general` are those of every image."""
 
     def __init__(self, fleet_waivers: FleetWaivers, now: str) -> None:
         self._now = now
@@ -85,20 +85,20 @@ class Contexts:
             for digest in dict.fromkeys(filter(None, map(vex_statements.parse_image_digest, statement.products))):
                 self._statements_by_image.setdefault(digest, []).append(statement)
         general = [waiver for waiver in self._waivers.get(None, ()) if not waiver.repository]
-        self.general_context = Context(waivers.select_waivers(general, None, (), now), self._statements)
+        self.general = Exemptions(waivers.select_waivers(general, None, (), now), self._statements)
         self._has_named_images = bool(
             self._attached_by_digest or self._statements_by_image or self._waivers.keys() - {None}
         )
-        self._by_repository: dict[str | None, Context] = {}
+        self._by_repository: dict[str | None, Exemptions] = {}
 
     @property
     def conditional(self) -> tuple[VexStatement, ...]:
         """The statements about packages inside other packages, which an image may contain or not."""
         return tuple(filter(_is_conditional, self._statements))
 
-    def get_context(self, image: FleetImage, platform: FleetPlatform) -> Context:
-        """The context of one platform of an image."""
-        general = self._get_repository_context(image.repository)
+    def get_exemptions(self, image: FleetImage, platform: FleetPlatform) -> Exemptions:
+        """The exemptions of one platform of an image."""
+        general = self._get_repository_exemptions(image.repository)
         if not self._has_named_images:
             return general
         named_digests = {platform.digest, image.digest} - {""}
@@ -108,7 +108,7 @@ class Contexts:
         if not bound_waivers and not image_statements and not attached_statements:
             return general
         selected_waivers = waivers.select_waivers(bound_waivers, image.repository, named_digests, self._now)
-        return Context(
+        return Exemptions(
             tuple(sorted((*general.waivers, *selected_waivers), key=lambda waiver: waiver.id)),
             (*self._statements, *attached_statements),
             (*general.own_waivers, *selected_waivers),
@@ -122,11 +122,11 @@ class Contexts:
         for digest in dict.fromkeys((image.digest, *(platform.digest for platform in image.platforms))):
             yield from self._attached_by_digest.get(digest, ())
 
-    def _get_repository_context(self, repository: str | None) -> Context:
+    def _get_repository_exemptions(self, repository: str | None) -> Exemptions:
         if repository not in self._by_repository:
             selected_waivers = waivers.select_waivers(self._waivers.get(None, ()), repository, (), self._now)
             own_waivers = tuple(waiver for waiver in selected_waivers if waiver.repository)
-            context = Context(selected_waivers, self._statements, own_waivers) if own_waivers else self.general_context
+            context = Exemptions(selected_waivers, self._statements, own_waivers) if own_waivers else self.general
             self._by_repository[repository] = context
         return self._by_repository[repository]
 

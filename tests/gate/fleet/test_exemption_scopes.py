@@ -17,7 +17,7 @@ from tests.gate.fleet.test_fleet_properties import (
 )
 from tests.gate.samples import ECOSYSTEMS, NOW
 
-from dockgate.gate.fleet.exceptions import ExceptionScope, make_statement_scopes, make_waiver_scope
+from dockgate.gate.fleet.exemptions import ExemptionScope, make_statement_scopes, make_waiver_scope
 from dockgate.gate.fleet.model import FleetWaivers
 from dockgate.gate.model import Waiver
 from dockgate.gate.waivers import select_waivers
@@ -33,16 +33,16 @@ added_exceptions = st.one_of(
 )
 
 
-def list_scopes(exceptions: FleetWaivers) -> Iterator[ExceptionScope]:
-    yield from map(make_waiver_scope, exceptions.waivers)
-    for statement in exceptions.statements:
+def list_scopes(exemptions: FleetWaivers) -> Iterator[ExemptionScope]:
+    yield from map(make_waiver_scope, exemptions.waivers)
+    for statement in exemptions.statements:
         yield from make_statement_scopes(statement, None)
-    for image, attached_statements in exceptions.attached_statements.items():
+    for image, attached_statements in exemptions.attached_statements.items():
         for statement in attached_statements:
             yield from make_statement_scopes(statement, image)
 
 
-def is_touched(scope: ExceptionScope, item: FleetItem, matcher: Matcher) -> bool:
+def is_touched(scope: ExemptionScope, item: FleetItem, matcher: Matcher) -> bool:
     """Whether an image is in the scope, looked at alone."""
     digests = {item.digest, *(inventory.image for inventory in item.inventories)}
     if scope.images is not None and scope.images.isdisjoint(digests):
@@ -68,10 +68,10 @@ def add(current_waivers: FleetWaivers, new: FleetWaivers) -> FleetWaivers:
 
 @given(st.one_of(fleets, draw_dense_fleet(), draw_dense_fleet()), added_exceptions)
 @settings(max_examples=150, deadline=None)
-def test_exceptions_change_only_verdicts_in_their_scopes(fleet: Fleet, exceptions: FleetWaivers) -> None:
+def test_exemptions_change_only_verdicts_in_their_scopes(fleet: Fleet, exemptions: FleetWaivers) -> None:
     """By the counts of the fleet, too."""
-    after = replace(fleet, fleet_waivers=add(fleet.fleet_waivers, exceptions))
-    matcher, scopes = Matcher(fleet.snapshot, ECOSYSTEMS), list(list_scopes(exceptions))
+    after = replace(fleet, fleet_waivers=add(fleet.fleet_waivers, exemptions))
+    matcher, scopes = Matcher(fleet.snapshot, ECOSYSTEMS), list(list_scopes(exemptions))
     results = zip(fleet.judge_by_components(NOW), after.judge_by_components(NOW), strict=True)
     for (item, before), (_, now) in results:
         statuses_alone = fleet.judge_alone(item, NOW), after.judge_alone(item, NOW)

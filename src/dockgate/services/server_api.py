@@ -55,7 +55,7 @@ GitBackend = Callable[
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WebServices:
+class ServerApi:
     """`url` is where the API answers, `registry` the address of our own registry.
 
     `registry_names` are that address and what other machines call the registry by.
@@ -153,14 +153,14 @@ class ServerStatus:
     feeds: Sequence[FeedStatus] = ()
 
 
-def read_server_status(server: WebServices) -> ServerStatus:
+def read_server_status(server: ServerApi) -> ServerStatus:
     """Return what the server is, and the state of its advisory database."""
     unserved_queues = server.workers.read_status().unserved
     database, feeds = describe_advisory_database(server), read_advisory_feeds(server)
     return ServerStatus(server.version, server.registry, f"{server.url}/git", database, unserved_queues, feeds)
 
 
-def describe_advisory_database(server: WebServices) -> dict[str, Any]:
+def describe_advisory_database(server: ServerApi) -> dict[str, Any]:
     """Return what the advisory database covers, or why there is none."""
     try:
         reader = server.advisories()
@@ -175,6 +175,6 @@ def describe_advisory_database(server: WebServices) -> dict[str, Any]:
         return {"error": str(error), "advice": error.advice or ""}
 
 
-def read_advisory_feeds(server: WebServices) -> Sequence[FeedStatus]:
+def read_advisory_feeds(server: ServerApi) -> Sequence[FeedStatus]:
     """Return the state of the advisory feeds."""
     return read_feed_statuses(server.feeds.advisories, server.feeds.feeds) if server.feeds else ()
