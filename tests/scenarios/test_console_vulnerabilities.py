@@ -145,7 +145,7 @@ def test_findings_images_and_waivers_link_to_vulnerability_and_package(site: Sit
     verdict = site.server.get(f"/images/{site.rejected_image}")["verdicts"][0]["digest"]
     package = "/packages/pkg:deb/debian/critical-fixed-0"
     assert {f"/vulnerabilities/{CRITICAL}", package} <= Forms(browser.get(f"/verdicts/{verdict}").text).links
-    assert package in Forms(browser.get(f"/images/{site.rejected_image}").text).links
+    assert package in Forms(browser.get(f"/images/{site.rejected_image}?tab=packages").text).links
     assert "/vulnerabilities/CVE-2026-1" in Forms(browser.get("/waivers").text).links
 
 
