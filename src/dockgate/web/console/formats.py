@@ -46,6 +46,7 @@ _FIRST_WORDS = frozenset(
             "beyond",
             "callbacks",
             "cannot",
+            "clients",
             "compressed",
             "contains",
             "documents",
@@ -66,7 +67,7 @@ _FIRST_WORDS = frozenset(
             "too",
             "two",
         ),
-        *("unknown", "version", "waiving", "what", "write", "you"),
+        *("unknown", "version", "waiving", "what", "write", "wrong", "you"),
     )
 )
 # Seconds of 365 days.
