@@ -1,6 +1,7 @@
 """The parts of the import table that no contract of the import linter can say (pyproject.toml has the others)."""
 
 import ast
+import importlib
 import re
 import subprocess
 import sys
@@ -168,6 +169,15 @@ def test_no_modules_import_each_other_not_even_in_functions() -> None:
     modules = {name.removesuffix(".__init__"): file for name, file in files.items()}
     graph = {name: _list_imported_modules(name, file, set(modules)) for name, file in modules.items()}
     list(TopologicalSorter(graph).static_order())  # CycleError names them
+
+
+def test_modules_have_the_names_that_they_export() -> None:  # ruff does not look into `__init__.py`
+    files = [file for file in SOURCE.rglob("*.py") if "\n__all__ = " in file.read_text()]
+    names = [".".join(file.relative_to(SOURCE.parent).with_suffix("").parts) for file in files]
+    modules = [importlib.import_module(name.removesuffix(".__init__")) for name in names]
+    assert "dockgate.web.api" in {module.__name__ for module in modules}
+    missing_names = {module.__name__: set(module.__all__) - set(vars(module)) for module in modules}
+    assert {name: names for name, names in missing_names.items() if names} == {}
 
 
 def test_a_scan_loads_only_what_it_needs() -> None:
