@@ -334,7 +334,8 @@ def _read_number(
         number = -1
     maximum = 36_500 if is_days else 10**9
     if not (0 <= number < maximum if is_days or can_be_zero else 0 < number < maximum):
-        raise UsageError(f"{name} is {text!r}.", "Set it to a positive number, such as 14 or 0.5.")
+        allowed_values = "a number from 0 on" if is_days or can_be_zero else "a positive number"
+        raise UsageError(f"{name} is {text!r}.", f"Set it to {allowed_values}, such as 14 or 0.5.")
     return number
 
 

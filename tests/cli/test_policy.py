@@ -165,7 +165,7 @@ def test_a_policy_is_tried_in_parts(dockgate: Dockgate, server: FakeServer, tmp_
     server.answers["POST /policies/try"] = lambda request: parts[request.parse_body()["after"]]
     ran = dockgate("policy", "try", str(tmp_path / "p.yaml"), "--against", "history", "--policy", "default")
     assert ran.code == 0
-    assert ran.out.splitlines()[-1] == "130 evaluated: 1 Approved → Rejected, 129 unchanged"
+    assert ran.out.splitlines()[-1] == "130 judged: 1 Approved → Rejected, 129 unchanged"
     assert "Approved → Rejected" in ran.out.splitlines()[0]
     assert "of web, by default+repository" in ran.out
     assert "  + max_findings: 1 HIGH finding, at most 0 allowed" in ran.out

@@ -157,7 +157,7 @@ def test_every_command_that_a_page_copies_is_one(browser: Browser) -> None:
             _, command, words = command.resolve_command(click.Context(command), words)
         with suppress(Exit):  # for --help
             assert command
-            command.make_context(text, words)
+            command.make_context(text, words, **root.context_settings)  # a command keeps its first option for help
         assert not re.search(r"\b[A-Z]{2,}\b", text)
 
 

@@ -67,7 +67,7 @@ def assemble(
 
     `on_drain` is called when an operator drains this process, `on_lost` when others have taken over its work. While
     `check` raises UnavailableError, the worker sends no heartbeat and updates no feed. For tests, `observe` is called
-    before and after each effect, and `read_policy` replaces the policies that images are evaluated by.
+    before and after each effect, and `read_policy` replaces the policies that images are judged by.
     """
     store, clock = adapters.store, ServerClock(adapters.clock)
     if not store.database.is_shared:

@@ -82,7 +82,7 @@ def _show_replays(recorded_verdicts: "list[RecordedVerdict]", replays: "list[Rep
         print_lines(terminal, [make_line((replay.digest, "bold"))])
         print_lines(
             terminal,
-            [make_line((recorded_verdict.verdict.image, "dim"), ("  evaluated at ", "dim"), recorded_verdict.case.now)],
+            [make_line((recorded_verdict.verdict.image, "dim"), ("  judged at ", "dim"), recorded_verdict.case.now)],
         )
         is_same_engine = replay.engine == replay.present
         engine = "" if is_same_engine else f"; recorded by version {replay.engine}, replayed by {replay.present}"

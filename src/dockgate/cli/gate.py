@@ -1,4 +1,4 @@
-"""`dockgate gate`: evaluate an image against a policy, here or on a server."""
+"""`dockgate gate`: judge an image against a policy, here or on a server."""
 
 from collections.abc import Mapping
 from contextlib import nullcontext
@@ -117,7 +117,7 @@ def command(
     Exits 0 when the image is approved, 1 when rejected, 3 when undetermined, 2 on an error. The verdict on an index is
     the worst of its platforms.
 
-    With --server the server evaluates the image and keeps the verdict. Without --wait the command exits 3 if there is
+    With --server the server judges the image and keeps the verdict. Without --wait the command exits 3 if there is
     no verdict yet. Calls are retried while the server restarts.
     """
     if server is not None:
@@ -170,7 +170,7 @@ def _make_server_request(
     outputs: tuple[Output, ...],
     fields: Mapping[str, Any],
 ) -> "GateRequest":
-    """The request to the server at this URL. Raises UsageError for options that only a local evaluation takes.
+    """The request to the server at this URL. Raises UsageError for options that only a local verdict takes.
 
     `local` says which of these options were given, `fields` are further ones of the request.
     """

@@ -256,7 +256,7 @@ def report(image: str, files: tuple[BinaryIO, ...], found_at: str | None, output
     """Upload reports of other scanners on an image.
 
     IMAGE is named as for `dockgate image show`. FILE is Trivy or Grype JSON, SARIF, CycloneDX with vulnerabilities,
-    Inspector findings or an Inspector2 Scan event. The server evaluates it in addition to its own scan, and the worst
+    Inspector findings or an Inspector2 Scan event. The server judges it in addition to its own scan, and the worst
     result counts. Without a scan it counts alone if you have the permission accept. Waiting approvals of the image are
     answered.
     """

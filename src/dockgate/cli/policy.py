@@ -100,7 +100,7 @@ def diff(name: str, old: int, new: int | None) -> None:
 def set_policy(name: str, file: BinaryIO, comment: str | None, if_version: int | None, output_format: str) -> None:
     """Upload FILE as the policy NAME; - is standard input.
 
-    Unchanged text creates no new version. Running images are evaluated again at once, and keep running.
+    Unchanged text creates no new version. Running images are judged again at once, and keep running.
     """
     query = {"comment": comment} if comment else {}
     try:

@@ -54,8 +54,8 @@ def command(
 ) -> None:
     """Show what the policy FILE would change.
 
-    The command evaluates FILE and the present policy on recorded verdicts, on running services, or on images. Verdicts
-    of the history are replayed with their recorded inputs; running services are evaluated now. Nothing is stored or
+    The command judges recorded verdicts, running services or images by FILE and by the present policy. Verdicts
+    of the history are replayed with their recorded inputs; running services are judged now. Nothing is stored or
     enforced, and the exit code is 0 in all cases.
     """
     text = read_policy_text(file)
@@ -87,7 +87,7 @@ def _try_on_server(
     cursor: str | None = None
     judged_count = 0
     while True:
-        show(f"{judged_count} evaluated")
+        show(f"{judged_count} judged")
         limit_left = min(PART, limit - judged_count) if comparison == "history" else PART
         body: dict[str, Any] = {"text": text, "name": name, "against": comparison, "policy": policy}
         part = parse_answer(
@@ -142,7 +142,7 @@ def _show_changes(judged_count: int, status_changes: dict[str, int], changes: Se
                 print_lines(terminal, [make_line(f"  {sign} {rule}{entry.text}")])
     unchanged_count = judged_count - sum(status_changes.values())
     counts = [f"{count} {turn}" for turn, count in sorted(status_changes.items())]
-    print_text(f"{judged_count} evaluated: {', '.join([*counts, f'{unchanged_count} unchanged'])}")
+    print_text(f"{judged_count} judged: {', '.join([*counts, f'{unchanged_count} unchanged'])}")
 
 
 def read_policy_text(file: Path) -> str:

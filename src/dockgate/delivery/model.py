@@ -275,7 +275,7 @@ class Approval:
     """A request to deploy an image that waits for an answer, or has one.
 
     `id` is the waiting action's key, or starts with "external/". A person must send `token` with an answer.
-    `image` is the digest to evaluate, `repository` one of our registry, or one of another registry with its host
+    `image` is the digest to judge, `repository` one of our registry, or one of another registry with its host
     ("quay.io/team/app"). `reference`, `pipeline` and `requested_by` are what an outside pipeline requests, its name
     and its principal, None for our own pipelines. `service` is the service to deploy to, if one is named.
     `verdict` is the digest of the last verdict on it: the one that settled it, or that approved before people decided,

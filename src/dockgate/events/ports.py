@@ -1,6 +1,6 @@
 """The interfaces of events: webhooks, notifications of pushes, targets and queues.
 
-The comments promise behaviour, and the contract suites in `tests/contracts` hold every implementation to them.
+The docstrings promise behaviour, and the contract suites in `tests/contracts` hold every implementation to them.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

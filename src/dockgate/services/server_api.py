@@ -56,10 +56,11 @@ GitBackend = Callable[
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerApi:
-    """`url` is where the API answers, `registry` the address of our own registry.
+    """What the web application calls: use cases, adapters and settings.
 
-    `registry_names` are that address and what other machines call the registry by.
-    `scratch` is a folder for request bodies; a push may have `push_limit` bytes.
+    `url` is where the API answers, `registry` the address of our own registry. `registry_names` are that address and
+    what other machines call the registry by. `scratch` is a folder for request bodies; a push may have `push_limit`
+    bytes.
     """
 
     # The server itself.

@@ -219,7 +219,7 @@ class Engine:
             try:
                 return effect()
             except StoreError as error:
-                _log.warning("the database is awaited: %s", error)
+                _log.warning("waiting for the database: %s", error)
                 time.sleep(STORE_PAUSE_SECONDS)
                 self.fence()
         return effect()

@@ -26,7 +26,7 @@ def test_names_are_turned_into_arns(cloud: Cloud) -> None:
     assert read_parameters(cloud)["ImageRepositories"] == f"{head}/shop,{head}/team/blog"
 
 
-WAIVER = "- {{id: a, owner: o, reason: r, vulnerability: CVE-1, repository: {}/shop, until: '2030-01-01'}}"
+WAIVER = "- {{id: a, owner: o, reason: r, vulnerability: CVE-2026-1, repository: {}/shop, until: '2030-01-01'}}"
 
 
 def test_repositories_may_be_named_with_their_registry(cloud: Cloud, tmp_path: Path) -> None:

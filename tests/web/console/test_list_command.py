@@ -3,6 +3,7 @@
 import shlex
 
 from dockgate.cli.image import list_images
+from dockgate.cli.main import root
 from dockgate.gate.model import Status
 from dockgate.services.images.search import NOT_JUDGED, ImageQuery
 from dockgate.store.images.image_filter import ImageSort, Origin
@@ -28,7 +29,7 @@ def test_the_command_lists_what_the_page_lists() -> None:
     )
     words = shlex.split(make_list_command(query))
     assert words[:3] == ["dockgate", "image", "list"]
-    with list_images.make_context("list", words[3:]) as context:
+    with list_images.make_context("list", words[3:], **root.context_settings) as context:
         parameters = {
             name: value for name, value in context.params.items() if name not in ("limit", "after", "output_format")
         }

@@ -63,9 +63,9 @@ class Functions:
             self.approvals.record_scan(scan)
 
     def sweep(self, event: Any, seconds_left: Callable[[], float] = lambda: float("inf")) -> dict[str, Any]:
-        """On the schedule: answer waiting approvals and re-evaluate running images.
+        """On the schedule: answer waiting approvals and judge running images again.
 
-        `Inspector2 Finding` events, one or a batch of a queue: re-evaluate their images, each once. `seconds_left`
+        `Inspector2 Finding` events, one or a batch of a queue: judge their images again, each once. `seconds_left`
         gives the remaining seconds.
         """
         if not isinstance(event, dict) or "Records" in event or event.get("detail-type") == _FINDING_TYPE:
@@ -82,7 +82,7 @@ class Functions:
         return {"waiting": waiting}
 
     def _renew(self, event: Any) -> dict[str, Any]:
-        """Re-evaluate the images of a batch, which fails as a whole: its events are about the same few images."""
+        """Judge the images of a batch again. It fails as a whole: its events are about the same few images."""
         images: set[str] = set()
         for record in messages.iterate_records(event):
             try:

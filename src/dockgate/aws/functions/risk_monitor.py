@@ -25,7 +25,7 @@ _ECR = re.compile(r"^\d{12}\.dkr[.-]ecr")
 
 @dataclass(frozen=True, slots=True)
 class RiskMonitor:
-    """Re-evaluates running images. `ecs` and `sns` are boto3 clients; `topic` is an ARN, None for none."""
+    """Judges running images again. `ecs` and `sns` are boto3 clients; `topic` is an ARN, None for none."""
 
     ecs: Any
     sns: Any
@@ -39,7 +39,7 @@ class RiskMonitor:
     clock: Callable[[], float] = time.time
 
     def renew(self, digests: Collection[str] = ()) -> None:
-        """Re-evaluate what the services run.
+        """Judge again what the services run.
 
         With `digests`, just these and the indexes that contain them. Then ECS is queried only about services that ran
         one of them at the last sweep. A failing service or image does not block the others: the first fault is

@@ -35,7 +35,7 @@ VARIABLES = {
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """An ECS service whose running image is re-evaluated."""
+    """An ECS service whose running image is judged again."""
 
     cluster: str
     name: str

@@ -39,7 +39,7 @@ from dockgate.store.records import ReportRecord, ReportScope, Scan, ScanState
 
 # Images that are read at the same time; see `ScanQueue`.
 PARALLEL_SCANS = 16
-# Images that are evaluated at the same time. Several share a commit; more would only slow down requests.
+# Images that are judged at the same time. Several share a commit; more would only slow down requests.
 PARALLEL_EVALUATIONS = 4
 # For registries and scanners that do not answer.
 READ_RETRIES = RetrySchedule(first_pause=1, longest_pause=2, attempts=3)

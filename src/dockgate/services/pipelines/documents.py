@@ -323,7 +323,7 @@ def _require_permissions(definition: documents.Definition, caller: Caller) -> No
     if isinstance(definition, Pipeline) and any(
         "policy" in action.configuration for stage in definition.stages for action in stage.actions
     ):
-        # A policy that a pipeline names evaluates images instead of the repository's own.
+        # A policy that a pipeline names judges images instead of the repository's own.
         require_permission(caller, Permission.ACCEPT)
 
 

@@ -1,7 +1,7 @@
 """Dry runs of a candidate policy on past verdicts and on what runs, before it is enforced.
 
-Nothing is stored. A call evaluates one part, and the caller asks for the next: so it can show progress, stop at any
-time, and never holds a thread of the server for long. The server evaluates one part at a time.
+Nothing is stored. A call judges one part, and the caller asks for the next: so it can show progress, stop at any
+time, and never holds a thread of the server for long. The server judges one part at a time.
 """
 
 import threading
@@ -32,7 +32,7 @@ from dockgate.shared.cursors import read_cursor, write_cursor
 from dockgate.shared.errors import BusyError, DefinitionError, NotFoundError
 from dockgate.store import Store
 
-# How long one part may take; it ends after the image that is evaluated then.
+# How long one part may take; it ends after the image that is judged then.
 PART_SECONDS = 2.0
 PART_LIMIT = 200  # images
 

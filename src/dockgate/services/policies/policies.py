@@ -21,7 +21,7 @@ COMMENT_LIMIT = 1000  # characters
 
 
 class Policies:
-    """Reads and changes policies. Called with a name, it returns the policy to evaluate by."""
+    """Reads and changes policies. Called with a name, it returns the policy to judge by."""
 
     def __init__(self, store: Store, rules: Sequence[Rule], clock: ServerClock, effects: Effects) -> None:
         self._store = store
@@ -88,7 +88,7 @@ class Policies:
     def put(
         self, name: str, text: str, by: str, comment: str | None = None, expected_version: int | None = None
     ) -> PolicyVersion:
-        """Store the YAML as the policy's next version. What runs is evaluated by it at the next review.
+        """Store the YAML as the policy's next version. What runs is judged by it at the next review.
 
         Raises DefinitionError, ConflictError and UsageError as `require_changeable`, and ChangedError when
         `expected_version` is not the present version.

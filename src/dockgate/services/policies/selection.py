@@ -78,12 +78,12 @@ class PolicySelection:
     # --- for an approval ------------------------------------------------------------------------------------------
 
     def get_policy_name(self, repository: str) -> str:
-        """Return the policy that evaluates the repository's images when a request names none."""
+        """Return the policy that judges the repository's images when a request names none."""
         assignment = self.find_assignment(repository)
         return assignment.policy if assignment else DEFAULT_POLICY
 
     def read_timeline(self) -> PolicyTimeline:
-        """Return which policies evaluated the images of repositories at any time."""
+        """Return which policies judged the images of repositories at any time."""
         versions = self.policy_versions or (lambda name: [("", self.read(name).policy)])
         return PolicyTimeline(self.store.policy_assignments.list_changes, versions)
 
@@ -200,10 +200,10 @@ class PolicySelection:
     def list_required_policies(self, image: str, execution: str | None, repository: str) -> list[LoadedPolicy]:
         """Return the policies by which the image must be approved now.
 
-        These are all policies that evaluated it before, other than on a push, and still exist. What its repository
+        These are all policies that judged it before, other than on a push, and still exist. What its repository
         required on top is taken from the approval of the image in this execution, or else from the newest
         verdict: one digest may be built from several repositories, and a repository may require less than before. If
-        none of these policies may evaluate images of the `repository`, its own policy is added: an approval in a
+        none of these policies may judge images of the `repository`, its own policy is added: an approval in a
         repository with a weaker policy does not count in this one, also if some requesters may name that policy here.
 
         An added policy is the first, so that it is on record before the others are. Each policy is read once: one that
@@ -234,7 +234,7 @@ class PolicySelection:
     def _list_pipeline_policies(self, execution: str | None) -> list[str]:
         """The policies that the definition of the execution's pipeline names; none if one of both was removed.
 
-        Then the policy of the repository is required, unless a policy that may evaluate its images has judged.
+        Then the policy of the repository is required, unless a policy that may judge its images has judged.
         """
         if not execution:
             return []

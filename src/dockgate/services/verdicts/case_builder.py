@@ -119,7 +119,7 @@ class BaselineFinder:
 
 
 def find_running_image(store: Store, service: str, registry: str) -> tuple[str, DeploymentContext] | None:
-    """Return the digest that a service runs with the context of its evaluation, None if it runs nothing.
+    """Return the digest that a service runs with the context of its verdict, None if it runs nothing.
 
     A service that was scaled to 0 tasks runs nothing.
     """
@@ -156,7 +156,7 @@ class CaseBuilder:
         """Return the case of an image under a policy, None while it is not scanned.
 
         A failed scan and a missing advisory database make an Undetermined verdict, so that every approval gets an
-        answer. Reports of other scanners are evaluated beside a scan, in the repositories of their authors; they
+        answer. Reports of other scanners are judged beside a scan, in the repositories of their authors; they
         replace it only if a principal who may accept risks in this repository has vouched for one.
         """
         with self.store.database.read():  # one connection for all of it

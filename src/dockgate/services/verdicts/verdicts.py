@@ -1,4 +1,4 @@
-"""Verdicts on images that were scanned: evaluated as of now, and stored with what they were made from."""
+"""Verdicts on images that were scanned: judged as of now, and stored with what they were made from."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -239,7 +239,7 @@ class Verdicts:
 
         Return the digest of the newest.
 
-        Running images are evaluated every hour, and most verdicts do not change.
+        Running images are judged every hour, and most verdicts do not change.
         """
         records = self.store.verdicts.list_of_image(verdict.image)
         # In another repository other waivers count.

@@ -1,6 +1,7 @@
 """The outbox: what is still to be sent, written in the transaction that causes it.
 
-Webhook deliveries, notifications, attestations and provenance statements are rows of one table.
+Answers and changed verdicts for webhooks, messages to targets, attestations and provenance statements are rows of one
+table.
 `services/notifications/outbox.py` sends them.
 """
 

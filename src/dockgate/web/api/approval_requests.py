@@ -123,7 +123,7 @@ async def wait_for_decision(
     caller: ReadCaller,
     wait: Annotated[float, Query(ge=0, le=MAX_WAIT_SECONDS)] = 0,
 ) -> ApprovalView:
-    """Get the approval when it is decided, or after `wait` seconds: then call again while it is Waiting."""
+    """Get the approval when it is settled, or after `wait` seconds: then call again while it is Waiting."""
     with server.approval_pubsub.subscribe(approval_id) as settlement:
         approval = await threads.run_prompt(server.store.approvals.get, approval_id)
         require_reach(caller, approval)
