@@ -126,7 +126,7 @@ def assemble(
 
 
 def make_worker(store: Store, options: Options, clock: ServerClock) -> Worker:
-    """This process as a worker."""
+    """Describe this process as a worker."""
     node, now = socket.gethostname(), clock.now()
     return Worker(
         store.workers.own_id, node, APPLICATION_VERSION, options.queues, options.labels, started_at=now, seen_at=now

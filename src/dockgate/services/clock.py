@@ -59,7 +59,7 @@ _TOLERANCE = 1.0
 
 
 class DatabaseClock:
-    """This host's clock, corrected to that of the database.
+    """The clock of this host, corrected to that of the database.
 
     Servers and workers compare each other's times, so all of them need one clock.
     """

@@ -95,7 +95,7 @@ class DownloadError(UnavailableError):
 
 
 class MessageRefusedError(DockgateError):
-    """This message can never be delivered as it is, or not to this receiver. The next one may be."""
+    """A message can never be delivered as it is, or not to this receiver. The next one may be."""
 
 
 class ReceiverGoneError(DockgateError):

@@ -29,12 +29,12 @@ def check(result: int, operation: str) -> None:
 
 
 def unshare(flags: int, kind: str) -> None:
-    """Move to new namespaces: unshare(2). `kind` names them in the error."""
+    """Move to new namespaces, by the system call. `kind` names them in the error."""
     check(libc.unshare(flags), f"cannot make a new {kind} namespace")
 
 
 def mount(source: str, target: str | Path, kind: str, flags: int = 0, options: str | None = None) -> None:
-    """mount(2). Raises BoxError."""
+    """Mount a file system, by the system call. Raises BoxError."""
     data = None if options is None else options.encode()
     arguments = [source.encode(), os.fsencode(target), kind.encode(), ctypes.c_ulong(flags), data]
     check(libc.mount(*arguments), f"cannot mount {kind or source} on {target}")
