@@ -170,14 +170,12 @@ class Site(ServerSystem):
 def _write_feeds(folder: Path, now: datetime) -> None:
     """A database of the demo's advisories, made some minutes ago, and the state of each feed."""
     settings = Settings(folder, folder)
-    folder_of_feeds = Path(dockgate.demo.__file__).parent / "advisories"
-    build_database(settings.advisories, feeds.load(), folder_of_feeds, now - timedelta(minutes=12), lambda line: None)
+    source_folder = Path(dockgate.demo.__file__).parent / "advisories"
+    build_database(settings.advisories, feeds.load(), source_folder, now - timedelta(minutes=12), lambda line: None)
     with closing(sqlite3.connect(settings.advisories)) as database, database:
         for feed in feeds.load():  # a folder of this machine says nothing to readers
-            database.execute(
-                "UPDATE part SET source = ? WHERE feed = ?",
-                (redact_url(feed.url) if feed.url else feed.file, feed.name),
-            )
+            source = redact_url(feed.url) if feed.url else feed.file
+            database.execute("UPDATE part SET source = ? WHERE feed = ?", (source, feed.name))
     finished_at, due = (format_time(now + timedelta(minutes=minutes)) for minutes in (-12, 48))
     states = {
         name: FeedState(name, finished_at, finished_at, next_at=due, newest=f"{now - timedelta(days=days):%Y-%m-%d}")
@@ -387,8 +385,7 @@ def _open(browser: Browser, url: str, view: str, width: int) -> Page:
     """A page of the width in the view's colours."""
     scheme: Literal["dark", "light"] = "dark" if view == "dark" else "light"
     viewport = ViewportSize(width=width, height=HEIGHT)
-    context = browser.new_context(base_url=url, color_scheme=scheme, viewport=viewport)
-    return context.new_page()
+    return browser.new_context(base_url=url, color_scheme=scheme, viewport=viewport).new_page()
 
 
 def _sign_in(page: Page, token: str) -> None:

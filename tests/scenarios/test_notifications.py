@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin
@@ -12,80 +12,25 @@ import httpx
 import pytest
 from standardwebhooks import Webhook
 from tests.contracts.event_target_systems import SECRET, Mailbox, Receiver
-from tests.fakes.event_target import MemoryEventTarget
 from tests.scenarios.defects import PlannedFindings
 from tests.scenarios.live import wait_until
+from tests.scenarios.notifying_server import NotifyingServer
 from tests.scenarios.planned_images import make_advisory
-from tests.scenarios.server import ServerSystem
 
-from dockgate.events.envelope import NewEvent
-from dockgate.events.rule import TargetType
-from dockgate.events.targets.apprise import AppriseAdapter
-from dockgate.events.targets.webhook import WebhookAdapter
-from dockgate.events.webhooks.http import HttpWebhooks
 from dockgate.gate.policy_choice import PolicyAssignment
 from dockgate.identity.model import LOCAL, Caller
-from dockgate.shared.errors import UnavailableError
 from dockgate.shared.timestamps import format_time
 from dockgate.store.records import OutboxKind, PushedImage
 from dockgate.vulnerabilities.model import Advisory, Severity
 
 
-class Queue(MemoryEventTarget):
-    """A target that fails while it is `down`."""
-
-    def __init__(self) -> None:
-        super().__init__(TargetType.SQS, self._fail)
-        self.down: set[str] = set()
-
-    def _fail(self, moment: str) -> None:
-        pass
-
-    def send(self, target: Any, secrets: Any, message: Any) -> None:
-        if target.name == "defective":
-            raise ValueError(f"cannot read https://h.example.org/{'hide'}-me")
-        if target.name in self.down:
-            raise UnavailableError(f"{target.name} is down", "Wait.")
-        super().send(target, secrets, message)
-
-
-class System(ServerSystem):
-    """A server with a queue for tests, real webhooks, and real apprise."""
-
-    def __init__(self, folder: Path) -> None:
-        self.queue = Queue()
-        webhooks = WebhookAdapter(HttpWebhooks(is_loopback_allowed=True, whole_seconds=2), lambda: datetime.now(UTC))
-        super().__init__(folder, target_adapters=[self.queue, webhooks, AppriseAdapter((), is_loopback_allowed=True)])
-
-    def record_event(self, kind: str, subject: str = "service web", key: str = "1", **detail: Any) -> None:
-        event = NewEvent(f"{kind}/{subject}/{key}", "dockgate", kind, subject, format_time(self.clock()), detail)
-        self.store.event_log.record([event])
-
-    def add_queue(self, name: str, **settings: Any) -> None:
-        arn = f"arn:aws:sqs:eu-west-1:123456789012:{name}"
-        document = {"kind": "Target", "name": name, "type": "sqs", "arn": arn, **settings}
-        self.apply(json.dumps(document))
-
-    def add_rule(self, name: str, kind: str, *targets: Any, **settings: Any) -> None:
-        pattern = {"source": ["dockgate"], "detail-type": [kind]}
-        self.apply(json.dumps({"kind": "Rule", "name": name, "pattern": pattern, "targets": targets, **settings}))
-
-    def list_message_keys(self, target: str) -> list[str]:
-        return list(self.queue.list_messages(target))
-
-    def wait_for_matching(self) -> None:
-        """Waits until the rules have matched everything that has happened."""
-        newest_number = self.store.event_log.read_newest_seq()
-        wait_until(lambda: self.store.event_cursor.read_position() >= newest_number, 20)
-
-
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    with System(Path(tmp_path_factory.mktemp("server"))) as system:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NotifyingServer]:
+    with NotifyingServer(Path(tmp_path_factory.mktemp("server"))) as system:
         yield system
 
 
-def test_an_event_arrives_once_at_each_target_of_each_rule(server: System) -> None:
+def test_an_event_arrives_once_at_each_target_of_each_rule(server: NotifyingServer) -> None:
     for name in ("q1", "q2"):
         server.add_queue(name)
     server.add_rule("once", "kind.once", "q1", {"name": "q2", "inputPath": "$.detail.n"})
@@ -102,7 +47,7 @@ def test_an_event_arrives_once_at_each_target_of_each_rule(server: System) -> No
     assert len([name for name, _ in server.queue.sent_messages if name in ("q1", "q2")]) == 3
 
 
-def test_a_real_receiver_gets_a_signed_event_and_a_real_mailbox_one_mail(server: System) -> None:
+def test_a_real_receiver_gets_a_signed_event_and_a_real_mailbox_one_mail(server: NotifyingServer) -> None:
     receiver, mailbox = Receiver(), Mailbox()
     try:
         url = f"{receiver.url}/path-secret"
@@ -127,7 +72,7 @@ def test_a_real_receiver_gets_a_signed_event_and_a_real_mailbox_one_mail(server:
 
 
 def test_a_feed_update_that_touches_300_images_is_one_message_for_their_owner_and_never_a_second(
-    server: System,
+    server: NotifyingServer,
 ) -> None:
     server.add_queue("team")
     server.add_rule("owners", "verdict.changed", {"name": "owners", "group": "1s"})
@@ -164,7 +109,7 @@ def test_a_feed_update_that_touches_300_images_is_one_message_for_their_owner_an
     assert list(server.queue.list_messages("team").values())[1].title == "team/app@sha256:x: Approved"
 
 
-def test_quiet_hours_delay_messages_and_a_summary_comes_when_all_is_well(server: System) -> None:
+def test_quiet_hours_delay_messages_and_a_summary_comes_when_all_is_well(server: NotifyingServer) -> None:
     start = server.clock()
     quiet = {"from": f"{(start - timedelta(hours=1)):%H:%M}", "to": f"{(start + timedelta(hours=1)):%H:%M}"}
     due = f"{(start + timedelta(hours=2)):%H:%M}"
@@ -184,7 +129,7 @@ def test_quiet_hours_delay_messages_and_a_summary_comes_when_all_is_well(server:
     assert "All is well" in list(server.queue.list_messages("quiet").values())[2].title
 
 
-def test_a_target_that_is_down_delays_no_other_and_its_dead_letters_are_sent_again(server: System) -> None:
+def test_a_target_that_is_down_delays_no_other_and_its_dead_letters_are_sent_again(server: NotifyingServer) -> None:
     for name in ("dead", "alive"):
         server.add_queue(name)
     server.add_rule("down", "kind.down", "dead", "alive")
@@ -236,7 +181,7 @@ def test_a_target_that_is_down_delays_no_other_and_its_dead_letters_are_sent_aga
     wait_until(lambda: not server.get("/targets/dead")["failures"], 10)
 
 
-def test_a_rule_that_its_own_pipeline_triggers_stops(server: System) -> None:
+def test_a_rule_that_its_own_pipeline_triggers_stops(server: NotifyingServer) -> None:
     server.apply("kind: Repository\nname: looping\n")
     server.apply(
         "kind: Pipeline\nname: looping\nstages:\n- name: Source\n  actions:\n"
@@ -266,7 +211,7 @@ def test_a_rule_that_its_own_pipeline_triggers_stops(server: System) -> None:
     assert len(server.get("/pipelines/looping/executions")) == 3
 
 
-def test_a_rule_is_tried_without_sending(server: System) -> None:
+def test_a_rule_is_tried_without_sending(server: NotifyingServer) -> None:
     server.add_queue("tried")
     server.add_rule("tried", "kind.tried", {"name": "tried", "inputPath": "$.detail.n"})
     event = {"source": "dockgate", "detail-type": "kind.tried", "detail": {"n": 1}}
@@ -277,7 +222,7 @@ def test_a_rule_is_tried_without_sending(server: System) -> None:
     assert server.list_message_keys("tried") == []
 
 
-def test_what_is_wrong_is_refused_with_its_reason_and_no_answer_shows_a_secret(server: System) -> None:
+def test_what_is_wrong_is_refused_with_its_reason_and_no_answer_shows_a_secret(server: NotifyingServer) -> None:
     hook = {"kind": "Target", "name": "shown", "type": "webhook", "url": "https://h.example.org/hide-me"}
     hook["secret"] = SECRET
     server.apply(json.dumps(hook))
@@ -307,7 +252,7 @@ def test_what_is_wrong_is_refused_with_its_reason_and_no_answer_shows_a_secret(s
 
 
 def test_a_clock_that_was_ahead_keeps_back_no_group_and_no_summary(tmp_path: Path) -> None:
-    system = System(tmp_path)
+    system = NotifyingServer(tmp_path)
     documents, dispatcher = system.server.documents, system.use_cases.event_dispatcher
     arn = "arn:aws:sqs:eu-west-1:123456789012:team"
     due = f"{system.clock() + timedelta(hours=1):%H:%M}"
@@ -340,7 +285,7 @@ def test_a_clock_that_was_ahead_keeps_back_no_group_and_no_summary(tmp_path: Pat
 def test_the_summary_of_one_owner_reports_no_other_owner_as_without_a_target(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    system = System(tmp_path)
+    system = NotifyingServer(tmp_path)
     due = f"{system.clock() + timedelta(hours=1):%H:%M}"
     for name, person in (("first", "ann"), ("second", "ben")):
         target = {"kind": "Target", "name": name, "type": "log", "summary": due, "for": [person]}
@@ -357,7 +302,9 @@ def test_the_summary_of_one_owner_reports_no_other_owner_as_without_a_target(
         system.store.close()
 
 
-def test_an_unexpected_error_shows_nothing_of_a_target(server: System, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_unexpected_error_shows_nothing_of_a_target(
+    server: NotifyingServer, caplog: pytest.LogCaptureFixture
+) -> None:
     server.add_queue("defective")
     server.add_rule("defective", "kind.defective", "defective")
     server.record_event("kind.defective")
@@ -368,7 +315,7 @@ def test_an_unexpected_error_shows_nothing_of_a_target(server: System, caplog: p
     assert "hide-me" not in response.text + caplog.text
 
 
-def test_a_viewer_looks_and_changes_nothing(server: System) -> None:
+def test_a_viewer_looks_and_changes_nothing(server: NotifyingServer) -> None:
     server.add_queue("guarded")
     admin = server.post("/principals", {"name": "root", "roles": ["admin"]})["token"]
     server.client.headers["Authorization"] = f"Bearer {admin}"
@@ -385,7 +332,7 @@ def test_a_viewer_looks_and_changes_nothing(server: System) -> None:
         assert client.delete("/rules/default").status_code == 403
 
 
-def test_a_target_is_notified_of_another_vulnerability_and_not_of_the_same_again(server: System) -> None:
+def test_a_target_is_notified_of_another_vulnerability_and_not_of_the_same_again(server: NotifyingServer) -> None:
     server.add_queue("news")
     server.add_rule("news", "verdict.changed", {"name": "news", "group": "1s"})
     image = server.plan_image("news", PlannedFindings())
