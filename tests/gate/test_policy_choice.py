@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.gate.samples import ECOSYSTEMS, RULES, judge
 from tests.gate.test_evaluate_properties import coverage, draw_advisories, draw_inventory
-from tests.gate.test_stricter import CASES, draw_requested_policy, draw_server_policy, make_full_policy
+from tests.gate.test_stricter_policies import CASES, draw_requested_policy, draw_server_policy, make_full_policy
 
 from dockgate.gate import evaluate
 from dockgate.gate.model import Policy, Status, VerdictCase

@@ -167,7 +167,7 @@ def test_effects_are_refused_before_the_worker_can_be_given_up(store: Store) -> 
     lease.send_heartbeat()
     lease.require()
     time.seconds += TIMES.fence
-    with pytest.raises(UnavailableError, match="lost its database"):
+    with pytest.raises(UnavailableError, match="cannot reach its database or its shared folder"):
         lease.require()
     lease.send_heartbeat()
     lease.require()

@@ -113,7 +113,9 @@ class Lease:
     def require(self) -> None:
         """Raise StoreError unless the lease is fresh. For requests, whose sender can try again."""
         if not self.is_fresh:
-            raise StoreError("this server has lost its database", "Retry when the database is available again.")
+            raise StoreError(
+                "this server cannot reach its database or its shared folder", "Retry when both are available again."
+            )
 
     def wait(self) -> None:
         """Wait until the lease is fresh. For workflows, which must not fail because of the network."""

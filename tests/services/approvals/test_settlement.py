@@ -88,7 +88,7 @@ def settle(table: Table, image: str, evaluate: JudgeApproval) -> None:
         max_size=30,
     )
 )
-def test_each_waiter_is_answered_exactly_once_whatever_comes_when(moves: list[tuple[str, int, str]]) -> None:
+def test_each_waiting_approval_is_answered_exactly_once_in_any_order(moves: list[tuple[str, int, str]]) -> None:
     table, scanned_images = Table(), set()
 
     def judge(approval: Approval, cause: str) -> UnstoredVerdict | None:
@@ -141,7 +141,7 @@ def test_people_and_verdict_are_both_needed_in_whatever_order_they_come(
     assert causes.count("a/people") <= 1
 
 
-def test_a_verdict_that_turned_while_people_took_their_time_rejects() -> None:
+def test_an_approval_is_rejected_by_a_verdict_that_changed_before_the_last_vote() -> None:
     table = Table()
     table.add("a", "sha256:a")
     table.rows["a"] = replace(table.rows["a"], approvers=Approvers())
