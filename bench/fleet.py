@@ -97,9 +97,9 @@ class Fleet:
         @dataclass(frozen=True, slots=True)
         class RecordingJudging(FleetJudging):
             def judge(
-                self, usable: LoadedPolicy, parts: Iterable[FleetContents], *exemptions: Any
+                self, loaded_policy: LoadedPolicy, parts: Iterable[FleetContents], *exemptions: Any
             ) -> Iterator[JudgedImage]:
-                for judged_image in FleetJudging.judge(self, usable, parts, *exemptions):
+                for judged_image in FleetJudging.judge(self, loaded_policy, parts, *exemptions):
                     images.append(judged_image.image)
                     yield judged_image
 

@@ -148,7 +148,7 @@ class Site(ServerSystem):
         super().__init__(folder, identity_provider=self._make_provider, group_roles=roles)
         _write_feeds(folder, self.clock())
         # The feeds are shown as if this server had fetched them; it judges by the planned advisories.
-        self.server = self.app.state.server = replace(self.server, feeds=Settings(folder, folder))
+        self.server = self.app.state.server = replace(self.server, update_settings=Settings(folder, folder))
 
     def _make_provider(self, return_url: str, clock: Clock) -> OpenIdProvider:
         self.provider = FakeProvider(clock)

@@ -20,7 +20,7 @@ from dockgate.attestations.dsse import Signer, create_key
 from dockgate.attestations.keys import Keys
 from dockgate.attestations.statements import PREDICATE_TYPE, build_statement
 from dockgate.delivery.ports import Attestor
-from dockgate.gate import provenance as core
+from dockgate.gate.provenance import write_statement
 from dockgate.scanner.images.cosign_attestations import RegistryRepository, add_attestation, read_attestations
 from dockgate.services.verdicts import attached_statements, attestations
 from dockgate.shared.errors import UnavailableError, UsageError
@@ -92,7 +92,7 @@ def test_a_new_key_is_used_and_the_old_one_stays_listed(world: World) -> None:
 
 
 def test_provenance_is_signed_by_the_present_key_and_attached_once(world: World) -> None:
-    payload = core.write_statement(RECORD, "team/app", world.digest)
+    payload = write_statement(RECORD, "team/app", world.digest)
     envelope = world.attestor.sign(payload)
     key = world.attestor.list_keys()[0]
     assert attached_statements.verify(envelope.decode(), key.pem) == payload
@@ -180,7 +180,7 @@ def test_cosign_tells_approval_and_provenance_beside_one_image_apart(running: Ru
     """An admission controller asks for the one or the other; neither stands in for the other."""
     digest = running.push("team/app", "1", IMAGE)
     attestor = attestations.RegistryAttestor(Keys(tmp_path / "keys"), running.address)
-    envelope = attestor.sign(core.write_statement(RECORD, "team/app", digest))
+    envelope = attestor.sign(write_statement(RECORD, "team/app", digest))
     attestor.attach_provenance("team/app", digest, "web-1/Build/Build/1", envelope)
     public = tmp_path / "public.pem"
     public.write_text(attestor.list_keys()[0].pem)

@@ -134,7 +134,7 @@ class ServerSystem:
             advisories=CurrentDatabase(feeds.advisories) if feeds else lambda: self.advisories,
             clock=self.clock,
             answer_senders=answer_senders or {},
-            findings=findings,
+            findings_source=findings,
             attestor=self.attestor,
             target_adapters=[self.log, *(target_adapters or ())],
             builtin_targets=[EventTarget(LOG_TARGET, TargetType.LOG, "the server's log")],

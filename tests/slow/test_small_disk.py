@@ -93,7 +93,7 @@ class Delivery:
         verdict = self.use_cases.verdicts.judge_approval(approval, str(gate))
         assert verdict is not None
         approval_answer = Answer(ApprovalState.APPROVED, "ok", verdict.digest)
-        store.approvals.answer([approval.id], verdict, lambda _: approval_answer, now)
+        store.approvals.settle_by_verdict([approval.id], verdict, lambda _: approval_answer, now)
         definition = self.use_cases.deployments.register_revision(deploy)
         self.finish(deploy, self.use_cases.deployments.deploy(deploy, definition))
         store.executions.advance(execution, lambda *_: Plan(state=RunState.SUCCEEDED), now)

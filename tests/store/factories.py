@@ -100,7 +100,7 @@ def answer_by_verdict(store: Store, approval_ids: Sequence[str], answer: Answer,
     verdict = Verdict(IMAGE, "default", Status.APPROVED, answer.summary, (), inputs)
     body = Document.from_value(verdict)
     unstored_verdict = UnstoredVerdict(verdict, body.digest, approval_ids[0], "web", None, [body])
-    return store.approvals.answer(approval_ids, unstored_verdict, lambda _: answer, now)
+    return store.approvals.settle_by_verdict(approval_ids, unstored_verdict, lambda _: answer, now)
 
 
 def list_waiting(store: Store, image: str) -> list[Approval]:

@@ -72,7 +72,7 @@ def race_two_verdicts(store: Store, peer: Store, number: int) -> Pair:
         case = replace(CASE, image=image)
         verdict = replace(VERDICT, image=image, status=status)
         unstored_verdict = answering_store.verdicts.prepare(verdict, case, str(action), "web")
-        return answering_store.approvals.answer(
+        return answering_store.approvals.settle_by_verdict(
             [str(action)], unstored_verdict, lambda first: replace(answer, verdict=first[1]), NOW
         )
 

@@ -104,7 +104,7 @@ def make_adapters(settings: Settings, programs: LocalPrograms, url: str, store: 
                 url, links=VerdictLinks(programs.secret, url, clock, store.verdicts.count_link_revocations)
             )
         },
-        findings=InspectorFindings(settings.inspector, load_boto3()) if settings.inspector else None,
+        findings_source=InspectorFindings(settings.inspector, load_boto3()) if settings.inspector else None,
         attestor=RegistryAttestor(
             Keys(settings.shared_data / KEYS), registry_address, settings.ca_bundle, images.require, issuers
         ),

@@ -42,7 +42,7 @@ PAUSE_SECONDS = 2.0
 class Adapters:
     """The systems that a server connects to.
 
-    `findings` is another scanner: images that it knows are not read. Callbacks whose URL has a scheme in
+    `findings_source` is another scanner: images that it knows are not read. Callbacks whose URL has a scheme in
     `answer_senders` are answered by that, all others by `webhooks`. Without an `attestor` nothing is signed.
     `target_adapters` send events to targets, `builtin_targets` are those of the settings. Without `registry_storage`
     blobs of images stay. With an `identity_provider` people sign in there.
@@ -64,7 +64,7 @@ class Adapters:
     advisories: Advisories
     clock: Clock
     answer_senders: Mapping[str, AnswerSender] = field(default_factory=dict)
-    findings: FindingsSource | None = None
+    findings_source: FindingsSource | None = None
     attestor: Attestor | None = None
     target_adapters: Sequence[TargetAdapter] = ()
     builtin_targets: Sequence[EventTarget] = ()

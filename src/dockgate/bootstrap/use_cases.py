@@ -140,7 +140,7 @@ class _Wiring(VerdictWiring):
             self.effects,
             self.registry,
             self.options.secret,
-            self.adapters.findings,
+            self.adapters.findings_source,
         )
         self.approval_decisions = ApprovalDecisions(
             store,
@@ -313,7 +313,7 @@ class _Wiring(VerdictWiring):
             watched_images=self.watched_images,
             garbage_collection=self.garbage_collection,
             workers=Workers(store.workers, self.starter, store.database.is_shared),
-            feeds=options.settings if options.should_update_feeds else None,
+            update_settings=options.settings if options.should_update_feeds else None,
             version=__version__,
             push_limit=options.settings.push_limit,
         )

@@ -102,7 +102,7 @@ class VerdictWiring:
             baseline_finder,
             self.waivers,
             self.provenance,
-            adapters.findings,
+            adapters.findings_source,
             clock,
             __version__,
         )
@@ -163,7 +163,7 @@ class VerdictWiring:
             store.approvals, self.verdicts.judge_approval, self.clock, self.effects, self.starter
         )
         self.scan_runner = ScanRunner(
-            store, adapters.read_image, adapters.findings, self.waivers, self.clock, self.scanner_version
+            store, adapters.read_image, adapters.findings_source, self.waivers, self.clock, self.scanner_version
         )
         self.scans = ScanScheduler(
             store.images,

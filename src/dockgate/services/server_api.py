@@ -126,7 +126,7 @@ class ServerApi:
     provider_sign_in: ProviderSignIn | None = None
 
     # The settings by which advisories are updated; None if they are not.
-    feeds: Settings | None = None
+    update_settings: Settings | None = None
 
     @property
     def console_url(self) -> str:
@@ -178,4 +178,5 @@ def describe_advisory_database(server: ServerApi) -> dict[str, Any]:
 
 def read_advisory_feeds(server: ServerApi) -> Sequence[FeedStatus]:
     """Return the state of the advisory feeds."""
-    return read_feed_statuses(server.feeds.advisories, server.feeds.feeds) if server.feeds else ()
+    settings = server.update_settings
+    return read_feed_statuses(settings.advisories, settings.feeds) if settings else ()

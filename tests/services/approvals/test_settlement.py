@@ -46,7 +46,7 @@ class Table:
         self.answers.append((approval_id, answer))
         return True
 
-    def answer(
+    def settle_by_verdict(
         self,
         approval_ids: Sequence[str],
         unstored_verdict: UnstoredVerdict,

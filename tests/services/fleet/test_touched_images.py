@@ -34,11 +34,11 @@ class RecordingJudging(FleetJudging):
     judged_images: list[int] = field(default_factory=list)
 
     def judge(
-        self, usable: LoadedPolicy, parts: Iterable[FleetContents], exemptions: ServerExemptions
+        self, loaded_policy: LoadedPolicy, parts: Iterable[FleetContents], exemptions: ServerExemptions
     ) -> Iterator[JudgedImage]:
         all_parts = list(parts)
         self.judged_images.extend(image.id for contents in all_parts for image in contents.images)
-        return FleetJudging.judge(self, usable, all_parts, exemptions)
+        return FleetJudging.judge(self, loaded_policy, all_parts, exemptions)
 
 
 @pytest.fixture(params=FACTORIES)

@@ -300,20 +300,20 @@ def test_a_verdict_is_stored_with_the_answer_or_not_at_all(store: Store) -> None
         raise ConflictError("no", "no")
 
     with pytest.raises(ConflictError):
-        store.approvals.answer([gate], first, fail, NOW)
+        store.approvals.settle_by_verdict([gate], first, fail, NOW)
     assert list(store.verdicts.list_of_image(IMAGE)) == []
-    assert store.approvals.answer([gate], first, lambda _: WAITING, NOW) == WAITING
+    assert store.approvals.settle_by_verdict([gate], first, lambda _: WAITING, NOW) == WAITING
     seen_verdicts: list[tuple[Verdict, str]] = []
 
     def answer(verdict: tuple[Verdict, str]) -> Answer:
         seen_verdicts.append(verdict)
         return replace(APPROVED, verdict=verdict[1])
 
-    last_answer = store.approvals.answer([gate], second, answer, LATER)
+    last_answer = store.approvals.settle_by_verdict([gate], second, answer, LATER)
     assert seen_verdicts == [(replace(VERDICT, summary="first"), first.digest)]
     assert last_answer is not None
     assert (store.approvals.get(gate).state, last_answer.verdict) == (ApprovalState.APPROVED, first.digest)
-    assert store.approvals.answer([gate], second, fail, LATER) is None
+    assert store.approvals.settle_by_verdict([gate], second, fail, LATER) is None
     assert [record.digest for record in store.verdicts.list_of_image(IMAGE)] == [first.digest]
     kinds = [event.detail_type for event in store.event_log.read()]
     assert kinds == ["image.judged", "approval.needed"]

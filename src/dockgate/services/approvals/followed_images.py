@@ -163,9 +163,9 @@ class FollowedImageReview:
 
     def _compute_inputs_digest(self, database: str | None, policy: str, repository: str, *, now: str) -> str:
         """A digest that changes whenever verdicts by this policy, or the watch, could change; every hour too."""
-        usable = self.selection.read(policy)
+        loaded_policy = self.selection.read(policy)
         watch = self.selection.get_watch(repository)
-        policy_digest = usable.unusable_reason or usable.policy.digest
+        policy_digest = loaded_policy.unusable_reason or loaded_policy.policy.digest
         own_policy = self.selection.find_superseding_policy(repository, policy)
         own_usable = self.selection.read(own_policy) if own_policy is not None else None
         own_digest = (own_usable.unusable_reason or own_usable.policy.digest) if own_usable is not None else None

@@ -35,7 +35,7 @@ class ApprovalRequests:
     """Creates approvals.
 
     `registry` is the address of our own registry; `secret` signs callbacks that bring no secret of their own.
-    `findings` is another scanner.
+    `findings_source` is another scanner.
     """
 
     store: Store
@@ -51,7 +51,7 @@ class ApprovalRequests:
     effects: Effects
     registry: str
     secret: str = field(repr=False)
-    findings: FindingsSource | None = None
+    findings_source: FindingsSource | None = None
 
     # --- by our own pipelines -------------------------------------------------------------------------------------
 
@@ -156,7 +156,7 @@ class ApprovalRequests:
         """
         scan = self.store.images.find_newest_scan(digest)
         is_known = scan is not None or self.store.images.list_pushed(digest=digest, limit=1)
-        if not is_known and self.findings is not None and self.findings.has_repository(repository):
+        if not is_known and self.findings_source is not None and self.findings_source.has_repository(repository):
             return
         is_scanned = scan is not None and scan.repository == repository and scan.state is ScanState.DONE
         if not is_scanned and not self.store.images.list_pushers(repository, digest):

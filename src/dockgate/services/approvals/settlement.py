@@ -111,6 +111,6 @@ class ApprovalSettler:
         def make(verdict: tuple[Verdict, str]) -> Answer:
             return make_answer(approval, verdict, now, names)
 
-        answer = self.approvals.answer(ids, unstored_verdict, make, now)
+        answer = self.approvals.settle_by_verdict(ids, unstored_verdict, make, now)
         is_waiting = answer is not None and answer.state is ApprovalState.WAITING
         return SettlingOutcome.WAITS_FOR_PEOPLE if is_waiting else SettlingOutcome.SETTLED

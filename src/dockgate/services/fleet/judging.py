@@ -83,35 +83,35 @@ class FleetJudging:
     rules: Sequence[Rule]
     clock: ServerClock
 
-    def judge_feeds(self, usable: LoadedPolicy, coverage: Sequence[Coverage]) -> tuple[str, ...]:
+    def judge_feeds(self, loaded_policy: LoadedPolicy, coverage: Sequence[Coverage]) -> tuple[str, ...]:
         """Judge the feeds by the policy, whatever the image (`FleetJudge.objectionable_feeds`).
 
         A policy that fails objects to none: it approves no image.
         """
-        if usable.unusable_reason:
+        if loaded_policy.unusable_reason:
             return ()
         try:
-            return self._make_empty_judge(usable.policy, coverage, self.clock.now()).objectionable_feeds
+            return self._make_empty_judge(loaded_policy.policy, coverage, self.clock.now()).objectionable_feeds
         except DefinitionError:
             return ()  # `judge` says why
         except Exception as error:
-            _log.error("judging feeds by the policy %s failed", usable.policy.name, exc_info=error)
+            _log.error("judging feeds by the policy %s failed", loaded_policy.policy.name, exc_info=error)
             return ()
 
     def judge(
-        self, usable: LoadedPolicy, parts: Iterable[FleetContents], exemptions: ServerExemptions
+        self, loaded_policy: LoadedPolicy, parts: Iterable[FleetContents], exemptions: ServerExemptions
     ) -> Iterator[JudgedImage]:
         """Yield what the policy says of the images of `parts` with these waivers and VEX documents.
 
         An image that is scanned again has no result. A policy that cannot be read approves nothing, nor does a failure.
         """
-        if reason := usable.unusable_reason:
-            _log.error("the policy %s judges no image: %s", usable.policy.name, reason)
+        if reason := loaded_policy.unusable_reason:
+            _log.error("the policy %s judges no image: %s", loaded_policy.policy.name, reason)
             status = Status.UNDETERMINED
             images = (image for contents in parts for image in contents.images)
             yield from (JudgedImage(image.id, status, _NO_COUNTS, status, None, 0, reason) for image in images)
             return
-        policy, now = usable.policy, self.clock.now()
+        policy, now = loaded_policy.policy, self.clock.now()
         fleet_waivers = self.waivers.select_for_fleet(exemptions, policy)
         reported_images = self.store.fleet_judging.list_reported_images()
         judges: Judges | None = None

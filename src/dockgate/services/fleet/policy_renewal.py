@@ -120,11 +120,11 @@ class PolicyRenewal:
 
         `former` are the verdicts on images by policies that they are not judged by any more.
         """
-        usable = self.selection.read(self.policy)
+        loaded_policy = self.selection.read(self.policy)
         previous = None if self._is_judged_ahead() else self.store.fleet_judging.find_judging_inputs(self.policy)
         exemptions, now = self.inputs.exemptions, self.clock.now()
         judging_inputs = FleetJudgingInputs(
-            self._compute_inputs_digest(usable),
+            self._compute_inputs_digest(loaded_policy),
             self.inputs.match.source,
             exemptions.waiver_ids,
             frozenset(exemptions.documents),
@@ -147,7 +147,7 @@ class PolicyRenewal:
             FleetContents(self.inputs.facts, images[at : at + JUDGED_TOGETHER], is_dense)
             for at in range(0, len(images), JUDGED_TOGETHER)
         )
-        for judged_image in self.fleet_judging.judge(usable, parts, exemptions):
+        for judged_image in self.fleet_judging.judge(loaded_policy, parts, exemptions):
             judged_images.add(judged_image.image)
             stored_verdict = stored_verdicts.get(judged_image.image)
             verdict = self._make_verdict(judged_image, stored_verdict, now)
@@ -218,13 +218,13 @@ class PolicyRenewal:
         }
         return DueChanges(frozenset(judged_changes), frozenset(postponed_images))
 
-    def _compute_inputs_digest(self, usable: LoadedPolicy) -> str:
+    def _compute_inputs_digest(self, loaded_policy: LoadedPolicy) -> str:
         """Return a digest of what decides beside advisories, exemptions and images."""
         coverage = self.inputs.facts.coverage
-        feeds = self.fleet_judging.judge_feeds(usable, coverage)
+        feeds = self.fleet_judging.judge_feeds(loaded_policy, coverage)
         # Of a catalogue that is missing, the rules that need it say nothing while they judge no finding.
         catalogues = [entry.ecosystem for entry in coverage if entry.ecosystem in CATALOGUES]
-        parts = [usable.policy.digest, usable.unusable_reason, feeds, catalogues]
+        parts = [loaded_policy.policy.digest, loaded_policy.unusable_reason, feeds, catalogues]
         return compute_digest(canonical.encode(parts))
 
     def _make_verdict(self, judged_image: JudgedImage, present_verdict: FleetVerdict | None, now: str) -> FleetVerdict:

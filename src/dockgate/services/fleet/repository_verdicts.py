@@ -54,9 +54,9 @@ class RepositoryVerdicts:
         @cache
         def compute_inputs(repository: str) -> tuple[str, bool]:
             """Return what decides of any image in a repository, and whether provenance does, too."""
-            usable = self.selection.read(self.selection.get_policy_name(repository))
-            policy = usable.unusable_reason or usable.policy.digest
-            return policy, PROVENANCE_RULE in usable.policy.rules
+            loaded_policy = self.selection.read(self.selection.get_policy_name(repository))
+            policy = loaded_policy.unusable_reason or loaded_policy.policy.digest
+            return policy, PROVENANCE_RULE in loaded_policy.policy.rules
 
         def compute_state(location: ImageLocation) -> str:
             policy, has_provenance = compute_inputs(location[0])

@@ -112,14 +112,14 @@ class ScanQueue:
 
 @dataclass(frozen=True, slots=True)
 class ScanRunner:
-    """Runs scans. `findings` is the other scanner that some repositories rely on, None for none.
+    """Runs scans. `findings_source` is the other scanner that some repositories rely on, None for none.
 
     `version` is our scanner's.
     """
 
     store: Store
     read_image: ImageReader
-    findings: FindingsSource | None
+    findings_source: FindingsSource | None
     waivers: ServerWaivers
     clock: ServerClock
     version: str
@@ -129,7 +129,7 @@ class ScanRunner:
 
         PendingError while the other scanner has not finished.
         """
-        source = self.findings
+        source = self.findings_source
         if source is not None and source.has_repository(scan.repository):
             answer = source.ask(scan.repository, scan.image)
             if answer.pending_reason and scan.requested_at > self.clock.compute_time_before(EXTERNAL_SCAN_HOURS / 24):
@@ -144,7 +144,7 @@ class ScanRunner:
 
     def fail(self, scan: Scan, reason: str, *, is_image: bool = True) -> None:
         """Store the failure. Earlier reports of another scanner become void, too."""
-        source = self.findings
+        source = self.findings_source
         if source is not None and source.has_repository(scan.repository):
             self._finish(scan, source, [source.report_unknown(scan.image, reason)], reason)
         else:

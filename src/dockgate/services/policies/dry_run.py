@@ -100,7 +100,7 @@ class PolicyDryRun:
                     continue
                 image, context = running
                 required_policies = self.selection.list_required_policies(image, context.execution, context.repository)
-                for name in (usable.policy.name for usable in required_policies):
+                for name in (loaded_policy.policy.name for loaded_policy in required_policies):
                     if policy in (None, PolicyReference.parse(name).name):
                         comparisons += self._compare_running(candidate, name, image, service.name, context)
         return summarize(comparisons)

@@ -91,7 +91,9 @@ class PolicySelection:
         """Return a text that changes whenever a policy, or the assignment of one, may have changed."""
         assignments = self._list_assignments()
         names = sorted({DEFAULT_POLICY, *(assignment.policy for assignment in assignments)})
-        policies = [(usable.policy.digest, usable.unusable_reason) for usable in map(self.read, names)]
+        policies = [
+            (loaded_policy.policy.digest, loaded_policy.unusable_reason) for loaded_policy in map(self.read, names)
+        ]
         return compute_digest(canonical.encode([assignments, policies]))
 
     def find_assignment(self, repository: str) -> PolicyAssignment | None:
@@ -229,7 +231,11 @@ class PolicySelection:
             names.setdefault(own_name, own_name)
         ordered_names = sorted(names, key=lambda name: (name != own_name, names[name]))
         policies = [self.read(names[name]) for name in ordered_names]
-        return [usable for usable in policies if not usable.unusable_reason or self._has_policy(usable.policy.name)]
+        return [
+            loaded_policy
+            for loaded_policy in policies
+            if not loaded_policy.unusable_reason or self._has_policy(loaded_policy.policy.name)
+        ]
 
     def _list_pipeline_policies(self, execution: str | None) -> list[str]:
         """The policies that the definition of the execution's pipeline names; none if one of both was removed.

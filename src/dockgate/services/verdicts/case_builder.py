@@ -141,14 +141,14 @@ def find_approving_record(records: Sequence[VerdictRecord], policy: str) -> Verd
 
 @dataclass(frozen=True, slots=True)
 class CaseBuilder:
-    """Builds cases. `findings` is the other scanner that some repositories rely on, None for none."""
+    """Builds cases. `findings_source` is the other scanner that some repositories rely on, None for none."""
 
     store: Store
     advisories: Advisories
     baseline_finder: BaselineFinder
     waivers: ServerWaivers
     provenance: Provenance
-    findings: FindingsSource | None
+    findings_source: FindingsSource | None
     clock: ServerClock
     engine_version: str
 
@@ -213,7 +213,7 @@ class CaseBuilder:
             return any(pusher in (SERVER, OPERATOR) for pusher in self.store.images.list_pushers(repository, image))
         if scan is not None and (
             scan.state is ScanState.DONE
-            or (self.findings is not None and self.findings.has_repository(scan.repository))
+            or (self.findings_source is not None and self.findings_source.has_repository(scan.repository))
         ):
             return True
         return bool(self.store.images.list_pushers(repository, image))

@@ -169,8 +169,8 @@ class ServiceRisk:
 
         It changes every hour, too, because rules may count time.
         """
-        usable = self.selection.list_required_policies(image, context.execution, context.repository)
-        policies = [read.unusable_reason or read.policy.digest for read in usable]
+        loaded_policies = self.selection.list_required_policies(image, context.execution, context.repository)
+        policies = [each.unusable_reason or each.policy.digest for each in loaded_policies]
         now, key = self.clock.now(), (image, context.repository)
         provenance = self.store.provenance.list_revisions({key})[key]
         location = context.repository, image

@@ -93,10 +93,10 @@ class Verdicts:
                 f"every policy that judged {image} was removed since: only approved digests run",
                 "Start the pipeline again: its present policy then judges the image.",
             )
-        for usable in policies:
-            name = usable.policy.name
+        for loaded_policy in policies:
+            name = loaded_policy.policy.name
             self.provenance.fetch_once(context.repository, image, name)
-            case = self._build_case(image, usable, replace(context, should_keep_baselines=True))
+            case = self._build_case(image, loaded_policy, replace(context, should_keep_baselines=True))
             verdict = self._judge(case) if case else None
             if case and verdict and verdict.status is Status.APPROVED:
                 # The verdict stored under `cause` may be older. This one decides, so it gets another cause.
@@ -121,20 +121,20 @@ class Verdicts:
         rejections, deadlines = [], []
         urgent: dict[str, str] = {}
         rejecting_verdicts: list[Verdict] = []
-        for usable in policies:
-            self.provenance.fetch_once(context.repository, image, usable.policy.name)
-            case = self._build_case(image, usable, context)
+        for loaded_policy in policies:
+            self.provenance.fetch_once(context.repository, image, loaded_policy.policy.name)
+            case = self._build_case(image, loaded_policy, context)
             if case is None:
                 undetermined_reasons.append("it is being scanned")
                 continue
             verdict = self._judge(case)
             self._record(verdict, case, context.repository)
-            reason = name_policy(usable.policy.name, verdict.summary)
+            reason = name_policy(loaded_policy.policy.name, verdict.summary)
             if verdict.status is Status.REJECTED:
                 rejections.append(reason)
-                deadlines.append(deadline := compute_risk_deadline(verdict, usable.policy, risk_days))
+                deadlines.append(deadline := compute_risk_deadline(verdict, loaded_policy.policy, risk_days))
                 rejecting_verdicts.append(verdict)
-                findings = list_most_urgent_findings(verdict, usable.policy, risk_days)[:VULNERABILITIES_LIMIT]
+                findings = list_most_urgent_findings(verdict, loaded_policy.policy, risk_days)[:VULNERABILITIES_LIMIT]
                 names = {finding.id: finding.severity.value for finding in findings}
                 urgent = names | urgent if deadline == min(deadlines) else urgent | names
             elif verdict.status is Status.UNDETERMINED:
@@ -154,14 +154,17 @@ class Verdicts:
         Empty while it cannot be judged by all.
         """
         policies = self.selection.list_required_policies(image, context.execution, context.repository)
-        cases = [self._build_case(image, usable, replace(context, should_keep_baselines=True)) for usable in policies]
+        cases = [
+            self._build_case(image, loaded_policy, replace(context, should_keep_baselines=True))
+            for loaded_policy in policies
+        ]
         return [case for case in cases if case is not None] if None not in cases else []
 
     def judge_push(self, image: str, repository: str, scan: int) -> None:
         """Store the verdict on an image that was pushed to a repository, by its policy, once for each scan."""
-        usable = self.selection.read(self.selection.get_policy_name(repository))
-        self.provenance.fetch_once(repository, image, usable.policy.name)
-        case = self._build_case(image, usable, DeploymentContext(repository))
+        loaded_policy = self.selection.read(self.selection.get_policy_name(repository))
+        self.provenance.fetch_once(repository, image, loaded_policy.policy.name)
+        case = self._build_case(image, loaded_policy, DeploymentContext(repository))
         if case is not None:
             cause = f"{PUSH_CAUSE}{repository}@{image}/{scan}"
             self.store.verdicts.add(self._judge(case), case, cause, repository, scan)
@@ -173,17 +176,17 @@ class Verdicts:
         `judge_push`, and if the policy's verdict here was requested: then `judge_followed` judges it again. Where
         the newest one is by another policy than the repository's, it is stored after that in any case.
         """
-        usable = self.selection.read(self.selection.get_policy_name(repository))
+        loaded_policy = self.selection.read(self.selection.get_policy_name(repository))
         repository_records = [
             record for record in self.store.verdicts.list_of_image(image) if record.repository == repository
         ]
-        policy_records = [record for record in repository_records if record.policy == usable.policy.name]
+        policy_records = [record for record in repository_records if record.policy == loaded_policy.policy.name]
         if not repository_records or (
             repository_records[0] in policy_records and any(record.is_requested for record in policy_records)
         ):
             return None
-        self.provenance.fetch_once(repository, image, usable.policy.name)
-        case = self._build_case(image, usable, DeploymentContext(repository))
+        self.provenance.fetch_once(repository, image, loaded_policy.policy.name)
+        case = self._build_case(image, loaded_policy, DeploymentContext(repository))
         if case is None:
             return None
         verdict = self._judge(case)
@@ -208,9 +211,9 @@ class Verdicts:
 
         None while it is being scanned. It is stored if it decides something else than the newest one of its policy.
         """
-        usable = self.selection.read(policy)
-        self.provenance.fetch_once(repository, image, usable.policy.name)
-        case = self._build_case(image, usable, DeploymentContext(repository, should_keep_baselines=True))
+        loaded_policy = self.selection.read(policy)
+        self.provenance.fetch_once(repository, image, loaded_policy.policy.name)
+        case = self._build_case(image, loaded_policy, DeploymentContext(repository, should_keep_baselines=True))
         if case is None:
             return None
         verdict = self._judge(case)
@@ -227,9 +230,10 @@ class Verdicts:
         context = DeploymentContext(approval.repository, approval.service or None)
         return self._build_case(approval.image, self.selection.read(approval.policy), context)
 
-    def _build_case(self, image: str, usable: LoadedPolicy, context: DeploymentContext) -> VerdictCase | None:
-        case = self.case_builder.build(image, usable.policy, context)
-        return replace(case, no_scan_reason=usable.unusable_reason) if case and usable.unusable_reason else case
+    def _build_case(self, image: str, loaded_policy: LoadedPolicy, context: DeploymentContext) -> VerdictCase | None:
+        case = self.case_builder.build(image, loaded_policy.policy, context)
+        reason = loaded_policy.unusable_reason
+        return replace(case, no_scan_reason=reason) if case and reason else case
 
     def _judge(self, case: VerdictCase) -> Verdict:
         return evaluate.judge(case, self.ecosystems, self.rules)

@@ -42,7 +42,7 @@ _WAITING_REQUESTS = (
     .order_by(approvals.c.seq)
 )
 _BY_IDS = _APPROVAL.where(is_one_of(approvals.c.id, "ids")).order_by(approvals.c.seq)
-# By the ids alone: beside them, SQLite would look up the state, and read everything that waits.
+# Without a condition on the state: SQLite would then use the index of the state, and read all approvals that wait.
 _LOCK = lock_rows(
     select(approvals.c.id, approvals.c.image, approvals.c.repository, approvals.c.policy, approvals.c.state)
     .where(is_one_of(approvals.c.id, "ids"))
@@ -151,20 +151,24 @@ class Approvals:
         self._announce(settled_ids)
         return len(settled_ids) == 1
 
-    def answer(
+    def settle_by_verdict(
         self,
         approval_ids: Sequence[str],
         unstored_verdict: UnstoredVerdict,
         make_answer: Callable[[tuple[Verdict, str]], Answer],
         now: str,
     ) -> Answer | None:
-        """Store a verdict, and answer by it those of the approvals that wait, in one transaction.
+        """Store a verdict, and settle by it those of the approvals that still wait, in one transaction.
 
-        `make_answer` is given the first verdict of the cause with its digest, perhaps twice. By an answer that settles,
-        they are settled as `settle` does. Otherwise they wait on, for people: verdict and summary are recorded, and the
-        events that they need people. The cause is that of one of the approvals, which is locked: so no other
-        transaction stores a verdict under it. Returns the answer. Stores nothing, and returns None, if none of them
-        waits any more.
+        `make_answer` makes the answer from a verdict and its digest. It gets the verdict that is already stored under
+        the cause, if there is one, otherwise the new one. It may be called twice, as the transaction may be repeated.
+
+        If the answer approves or rejects, the approvals are settled as by `settle`. If its state is WAITING, because
+        people must vote too, the approvals go on waiting: the verdict and the summary are recorded on them, with an
+        event for each that it needs people.
+
+        The cause belongs to one of the approvals. All are locked, so that no other transaction can store a verdict
+        under it. Returns the answer; None, and nothing is stored, if none of the approvals waits any more.
         """
 
         def write(connection: Connection) -> tuple[Answer | None, Sequence[str]]:

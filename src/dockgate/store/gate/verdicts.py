@@ -87,8 +87,8 @@ class VerdictTable:
     ) -> UnstoredVerdict:
         """Prepare what `add` stores.
 
-        It is stored by `store`, or with the answer of approvals (`Approvals.answer`). ValueError when the verdict was
-        not made from this case, because it could not be replayed.
+        It is stored by `store`, or together with the answer of approvals by `Approvals.settle_by_verdict`. ValueError
+        when the verdict was not made from this case, because it could not be replayed.
         """
         unstored_verdict = UnstoredVerdict.from_case(verdict, case, cause, repository, scan)
         with self._database.read() as connection:

@@ -23,8 +23,8 @@ def update_feeds(caller: AcceptCaller, server: ServerDependency) -> RequestedFee
 
     A feed is fetched once a minute at most.
     """
-    if server.feeds is None:
+    if server.update_settings is None:
         raise ConflictError("this server fetches no feed", "Run `dockgate db update` where its database is.")
-    names = list(request_update(server.feeds.advisories, server.clock()))
+    names = list(request_update(server.update_settings.advisories, server.clock()))
     note_change(", ".join(names))
     return RequestedFeeds(names)

@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal
 from fastapi import Header, Request
 from pydantic import Field
 
-from dockgate.gate import waivers as core
 from dockgate.gate.model import Waiver
+from dockgate.gate.waivers import is_active
 from dockgate.identity.model import Caller
 from dockgate.services.images.name_search import read_own_pattern, resolve_image, strip_own_registry
 from dockgate.services.server_api import ServerApi
@@ -273,7 +273,7 @@ _make_vex_view = api.make_view_maker(VexView, VexRecord, "image", "signer", "sig
 def _build_waiver_view(record: WaiverRecord, now: str) -> WaiverView:
     state = WaiverState.REVOKED
     if not record.revoked_at:
-        state = WaiverState.ACTIVE if core.is_active(record.waiver, now) else WaiverState.EXPIRED
+        state = WaiverState.ACTIVE if is_active(record.waiver, now) else WaiverState.EXPIRED
     return _make_view(record, state=state)
 
 
