@@ -22,6 +22,7 @@ from dockgate.gate.replay import case_file
 from dockgate.scanner import ecosystems
 from dockgate.services.verdicts.case_builder import DeploymentContext
 from dockgate.shared.errors import DeployError
+from dockgate.store.gate.verdict_causes import Check, VerdictCause
 
 DEBIAN = "sha256:" + "d" * 64
 THEIRS = dsse.Signer(dsse.create_key())
@@ -167,9 +168,11 @@ def test_a_copy_of_an_image_without_statements_takes_none_from_the_image(server:
     copy = ask(server, "copied-bare", "2", image="elsewhere.example/copy:copied-bare", policy="theirs")
     assert answer(server, copy, 20)["state"] == "Rejected"
     context = DeploymentContext("elsewhere.example/app")
-    server.use_cases.verdicts.require_approval(image, "deploy/1", context)
+    server.use_cases.verdicts.require_approval(image, VerdictCause.make_check(Check.DEPLOY, "1"), context)
     with pytest.raises(DeployError, match="no provenance"):
-        server.use_cases.verdicts.require_approval(image, "deploy/2", DeploymentContext("elsewhere.example/copy"))
+        server.use_cases.verdicts.require_approval(
+            image, VerdictCause.make_check(Check.DEPLOY, "2"), DeploymentContext("elsewhere.example/copy")
+        )
 
 
 def test_running_services_are_evaluated_by_a_new_provenance_rule(server: ServerSystem) -> None:

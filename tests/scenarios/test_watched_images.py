@@ -15,6 +15,7 @@ from tests.scenarios.server import SECRET, ServerSystem
 from dockgate.services.verdicts.case_builder import DeploymentContext
 from dockgate.shared.errors import DeployError
 from dockgate.shared.timestamps import format_time
+from dockgate.store.gate.verdict_causes import Check, VerdictCause
 from dockgate.vulnerabilities.model import Severity
 
 ASSIGNMENT = """\
@@ -163,7 +164,9 @@ def test_a_verdict_on_a_push_approves_no_deploy(server: ServerSystem) -> None:
     (record,) = wait_for_verdicts(server, pushed_image)
     assert record["status"] == "Approved"
     with pytest.raises(DeployError, match="only approved digests run"):
-        server.use_cases.verdicts.require_approval(pushed_image, "deploy/1", DeploymentContext("unapproved/app"))
+        server.use_cases.verdicts.require_approval(
+            pushed_image, VerdictCause.make_check(Check.DEPLOY, "1"), DeploymentContext("unapproved/app")
+        )
 
 
 def test_an_image_that_is_no_longer_watched_is_undetermined_until_it_is_asked_for_again(server: ServerSystem) -> None:
@@ -173,7 +176,7 @@ def test_an_image_that_is_no_longer_watched_is_undetermined_until_it_is_asked_fo
     approval = ask(server, f"{server.registry.address}/ending/app@{image}")
     assert answer(server, approval)["state"] == "Approved"
     context = DeploymentContext("ending/app")
-    server.use_cases.verdicts.require_approval(image, "deploy/1", context)
+    server.use_cases.verdicts.require_approval(image, VerdictCause.make_check(Check.DEPLOY, "1"), context)
 
     watch_end = format_time(server.clock() + timedelta(days=2))
     server.clock.ahead += timedelta(days=3)
@@ -183,7 +186,7 @@ def test_an_image_that_is_no_longer_watched_is_undetermined_until_it_is_asked_fo
     (image_view,) = server.get("/images?repository=ending/app")["images"]
     assert (image_view["status"], image_view["summary"][:24]) == ("Undetermined", "not watched any more sin")
     with pytest.raises(DeployError, match="is Undetermined: it is not watched any more since"):
-        server.use_cases.verdicts.require_approval(image, "deploy/2", context)
+        server.use_cases.verdicts.require_approval(image, VerdictCause.make_check(Check.DEPLOY, "2"), context)
 
     # Meanwhile its content turned out to be bad: an approval reads and judges it again.
     server.advisories.advisories = [*server.advisories.advisories, make_advisory("ending-app", Severity.CRITICAL, "2")]

@@ -18,6 +18,7 @@ from dockgate.delivery.pipeline import Plan
 from dockgate.delivery.ports import BuildResult
 from dockgate.delivery.service_model import Rollout, ServiceChange
 from dockgate.services.verdicts.service_risk import ServiceRisk
+from dockgate.store.gate.verdict_causes import VerdictCause
 
 NOW = "2026-11-24T10:00:00.000Z"
 
@@ -92,7 +93,7 @@ class Steps:
         self.system.plans[image] = (name, PlannedFindings())
         self.use_cases.scan_runner.run(self.store.images.request_scan(image, "web/app", NOW))
         approval = Approval(name, "token", image, "web/app", "default", "", NOW, NOW)
-        verdict = self.use_cases.verdicts.judge_approval(approval, f"approval of {name}")
+        verdict = self.use_cases.verdicts.judge_approval(approval, VerdictCause.make_approval(name))
         assert verdict is not None
         self.store.verdicts.store(verdict)
         execution = self.store.executions.start("web", name, {}, NOW).id

@@ -23,6 +23,7 @@ from dockgate.identity.model import LOCAL, Caller
 from dockgate.services.durable_effects import EffectKind
 from dockgate.services.pipelines.actions import ActionResult
 from dockgate.services.retention.purge import Purge
+from dockgate.store.gate.verdict_causes import VerdictCause
 from dockgate.store.records import OutboxKind
 
 EXECUTIONS = int(os.environ.get("EXECUTIONS", "10000"))
@@ -90,7 +91,7 @@ class Delivery:
         approval = store.approvals.add(
             Approval(str(gate), "token", image, "web/app", "default", "", now, self.clock.compute_time_after(86400))
         )
-        verdict = self.use_cases.verdicts.judge_approval(approval, str(gate))
+        verdict = self.use_cases.verdicts.judge_approval(approval, VerdictCause.make_approval(str(gate)))
         assert verdict is not None
         approval_answer = Answer(ApprovalState.APPROVED, "ok", verdict.digest)
         store.approvals.settle_by_verdict([approval.id], verdict, lambda _: approval_answer, now)

@@ -11,16 +11,10 @@ from typing import Any, NamedTuple
 from dockgate.gate.model import Status, Waiver
 from dockgate.gate.policy_choice import PolicyAssignment
 from dockgate.identity.model import ALL_REPOSITORIES, RepositoryLimits
+from dockgate.store.gate.verdict_causes import VerdictCause
 
 # Where an image is: a repository, with its registry unless that is our own, and the digest of the image in it.
 ImageLocation = tuple[str, str]
-
-# Prefix of the causes of verdicts on pushes.
-PUSH_CAUSE = "push/"
-# Prefix of the causes of verdicts that were renewed because something changed, and what those on pushes have then.
-RENEWED_CAUSE, RENEWAL_SEPARATOR = "renewed/", "/after "
-# Prefixes of the causes of verdicts that a deploy, rollout or pull made.
-CHECK_CAUSES = ("deploy/", "rollout/", "pull/")
 
 
 class ScanState(StrEnum):
@@ -107,7 +101,7 @@ class RecordedViolations:
 class VerdictRecord:
     """A stored verdict without its body.
 
-    `cause` names what requested it, `waived` the findings that do not count in it (`summaries.count_waived`).
+    `cause` is the text of its `VerdictCause`, `waived` the findings that do not count in it (`summaries.count_waived`).
     `repository` is the one whose waivers and baselines count.
     """
 
@@ -123,16 +117,13 @@ class VerdictRecord:
 
     @property
     def is_requested(self) -> bool:
-        """Return whether it was requested. A verdict on a push approves no deploy, and is no baseline."""
-        return not self.cause.startswith(PUSH_CAUSE)
+        """Return whether it was requested (`VerdictCause`)."""
+        return VerdictCause(self.cause).is_requested
 
     @property
     def has_chosen_policy(self) -> bool:
-        """Return whether its policy was chosen for the repository, as an approval's is.
-
-        A push, a deploy or a pull does not choose one.
-        """
-        return not self.cause.startswith((PUSH_CAUSE, *CHECK_CAUSES))
+        """Return whether its policy was chosen for the repository (`VerdictCause`)."""
+        return VerdictCause(self.cause).has_chosen_policy
 
 
 class NewestVerdict(NamedTuple):

@@ -21,6 +21,7 @@ from dockgate.shared.digest import compute_digest
 from dockgate.shared.errors import DatabaseError, DeployError
 from dockgate.shared.timestamps import format_time
 from dockgate.store.delivery.followed_images import follow_images
+from dockgate.store.gate.verdict_causes import Check, VerdictCause
 from dockgate.store.images.image_filter import ImageSort
 from dockgate.store.records import PushedImage
 from dockgate.vulnerabilities.model import AdvisorySnapshot, Coverage, Severity
@@ -396,4 +397,6 @@ def test_a_verdict_that_was_not_requested_approves_no_deploy(promoted_image: Pro
     promoted_image.judge()
     assert promoted_image.list_statuses() == {"dev/app": "Approved", "prod/app": "Approved"}
     with pytest.raises(DeployError, match="no verdict"):
-        promoted_image.system.use_cases.verdicts.require_approval(IMAGE, "deploy", DeploymentContext("prod/app"))
+        promoted_image.system.use_cases.verdicts.require_approval(
+            IMAGE, VerdictCause.make_check(Check.DEPLOY, "1"), DeploymentContext("prod/app")
+        )

@@ -9,6 +9,7 @@ import pytest
 from dockgate.services.registry.registry_pulls import JUDGING_SECONDS, PulledManifest, RegistryPulls
 from dockgate.shared.digest import compute_digest
 from dockgate.shared.errors import BusyError, DeployError
+from dockgate.store.gate.verdict_causes import VerdictCause
 
 SECONDS_EACH = 20.0
 
@@ -20,7 +21,7 @@ class SlowVerdicts:
     seconds: float = 0.0
     judged: list[str] = field(default_factory=list)
 
-    def require_approval(self, image: str, cause: str, context: object) -> None:
+    def require_approval(self, image: str, cause: VerdictCause, context: object) -> None:
         self.seconds += SECONDS_EACH
         self.judged.append(image)
         raise DeployError("it is rejected")

@@ -18,9 +18,10 @@ from dockgate.services.error_isolation import run_for_each
 from dockgate.services.workflow_starter import Starter
 from dockgate.store.delivery.approvals import Approvals
 from dockgate.store.gate.unstored_verdicts import UnstoredVerdict
+from dockgate.store.gate.verdict_causes import VerdictCause
 
 # (approval, cause) -> the verdict that it waits for, to be stored under the cause; None until the image was scanned.
-JudgeApproval = Callable[[Approval, str], UnstoredVerdict | None]
+JudgeApproval = Callable[[Approval, VerdictCause], UnstoredVerdict | None]
 
 
 class SettlingOutcome(Enum):
@@ -79,7 +80,7 @@ class ApprovalSettler:
         if approval.approvers is not None:
             self._settle_with_people(approval, approval.approvers)
         else:
-            self._judge_and_settle(approval, ids, approval.id)
+            self._judge_and_settle(approval, ids, VerdictCause.make_approval(approval.id))
 
     def _settle_with_people(self, approval: Approval, approvers: Approvers) -> None:
         """Judge the image, and again with the last vote that is needed.
@@ -87,7 +88,7 @@ class ApprovalSettler:
         People may vote long after the verdict.
         """
         if not approval.verdict:
-            outcome = self._judge_and_settle(approval, [approval.id], approval.id)
+            outcome = self._judge_and_settle(approval, [approval.id], VerdictCause.make_approval(approval.id))
             if outcome is not SettlingOutcome.WAITS_FOR_PEOPLE:
                 return
         votes = self.approvals.list_votes(approval.id)
@@ -97,10 +98,10 @@ class ApprovalSettler:
             if vote.yes and find_vote_objection(approvers, voter, approval.committers, approval.repository) is None
         ]
         if len(supporters) >= approvers.count:
-            self._judge_and_settle(approval, [approval.id], f"{approval.id}/people", supporters)
+            self._judge_and_settle(approval, [approval.id], VerdictCause.make_vote(approval.id), supporters)
 
     def _judge_and_settle(
-        self, approval: Approval, ids: Sequence[str], cause: str, supporters: Iterable[str] = ()
+        self, approval: Approval, ids: Sequence[str], cause: VerdictCause, supporters: Iterable[str] = ()
     ) -> SettlingOutcome:
         """Judge the image of an approval, and settle all that ask for the same by its verdict."""
         unstored_verdict = self.judge_approval(approval, cause)

@@ -39,6 +39,7 @@ from dockgate.shared.digest import is_digest
 from dockgate.shared.errors import DeployError, DockgateError, NotFoundError
 from dockgate.shared.references import ImageReference
 from dockgate.store import Store
+from dockgate.store.gate.verdict_causes import Check, VerdictCause
 
 _log = logging.getLogger(__name__)
 
@@ -126,7 +127,7 @@ class Deployments:
         if last:
             check_not_superseded(self.store.executions.get(key.execution), last, service)
         context = DeploymentContext(image.strip_registry(self.registry), service, key.execution)
-        self.verdicts.require_approval(image.digest, f"deploy/{key}", context)
+        self.verdicts.require_approval(image.digest, VerdictCause.make_check(Check.DEPLOY, str(key)), context)
 
 
 def _read_image(artifact: Path, container: str) -> ImageReference:
@@ -225,7 +226,7 @@ class Rollouts:
     def _require_approval(self, rollout: Rollout, image: ImageReference) -> None:
         repository = image.strip_registry(self.registry)
         context = DeploymentContext(repository, rollout.service, self.store.services.find_deployed_by(rollout.service))
-        self.verdicts.require_approval(image.digest, f"rollout/{rollout.id}", context)
+        self.verdicts.require_approval(image.digest, VerdictCause.make_check(Check.ROLLOUT, rollout.id), context)
 
     def _deploy(
         self, rollout: Rollout, definition: TaskDefinition, service: Service, present_definition: TaskDefinition

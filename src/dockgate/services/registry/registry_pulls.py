@@ -35,6 +35,7 @@ from dockgate.services.verdicts.verdicts import Verdicts
 from dockgate.shared.digest import from_hex, is_digest
 from dockgate.shared.errors import BusyError, ConflictError, DeployError, ImageError
 from dockgate.shared.references import name_own_repository
+from dockgate.store.gate.verdict_causes import Check, VerdictCause
 
 # How long an answer may be repeated, in seconds.
 CACHE_SECONDS = 5.0
@@ -239,7 +240,8 @@ class RegistryPulls:
             if self._monotonic() >= end:
                 raise BusyError(f"the images that {name}@{digest} may belong to take too long to judge", "Pull again.")
             try:
-                self._verdicts.require_approval(image, f"pull/{name}@{image}", DeploymentContext(name))
+                cause = VerdictCause.make_check(Check.PULL, f"{name}@{image}")
+                self._verdicts.require_approval(image, cause, DeploymentContext(name))
                 return None
             except DeployError as error:
                 reason = str(error)

@@ -22,7 +22,8 @@ from dockgate.shared.errors import DatabaseError, DeployError
 from dockgate.store import Store
 from dockgate.store.fleet.changes import VULNERABILITIES_LIMIT
 from dockgate.store.gate.unstored_verdicts import UnstoredVerdict
-from dockgate.store.records import PUSH_CAUSE, RENEWAL_SEPARATOR, RENEWED_CAUSE, VerdictRecord
+from dockgate.store.gate.verdict_causes import VerdictCause
+from dockgate.store.records import VerdictRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ class Verdicts:
     ecosystems: Sequence[Ecosystem]
     rules: Sequence[Rule]
 
-    def judge_approval(self, approval: Approval, cause: str) -> UnstoredVerdict | None:
+    def judge_approval(self, approval: Approval, cause: VerdictCause) -> UnstoredVerdict | None:
         """Return the verdict that an approval waits for; None until the image was scanned.
 
         It is to be stored under the cause. Under a policy that cannot be read it is Undetermined.
@@ -70,7 +71,7 @@ class Verdicts:
         verdict = self._judge(replace(case, waivers=with_waivers))
         return None if verdict.status is Status.APPROVED else verdict.summary
 
-    def require_approval(self, image: str, cause: str, context: DeploymentContext) -> None:
+    def require_approval(self, image: str, cause: VerdictCause, context: DeploymentContext) -> None:
         """Judge the image as of now by every required policy.
 
         DeployError unless all approve: the image may be known as vulnerable since its approval, and a waiver may have
@@ -99,9 +100,9 @@ class Verdicts:
             case = self._build_case(image, loaded_policy, replace(context, should_keep_baselines=True))
             verdict = self._judge(case) if case else None
             if case and verdict and verdict.status is Status.APPROVED:
-                # The verdict stored under `cause` may be older. This one decides, so it gets another cause.
-                cause_of_check = f"{cause}/{self.read_advisory_digest() or ''}/{name}"
-                self.store.verdicts.add(verdict, case, cause_of_check, context.repository)
+                # The first verdict of a cause stays: a check that is repeated with other advisories has another cause.
+                check = cause.complete_check(self.read_advisory_digest(), name)
+                self.store.verdicts.add(verdict, case, check, context.repository)
                 continue
             if case and verdict:
                 self._record(verdict, case, context.repository)
@@ -166,7 +167,7 @@ class Verdicts:
         self.provenance.fetch_once(repository, image, loaded_policy.policy.name)
         case = self._build_case(image, loaded_policy, DeploymentContext(repository))
         if case is not None:
-            cause = f"{PUSH_CAUSE}{repository}@{image}/{scan}"
+            cause = VerdictCause.make_push(repository, image, scan)
             self.store.verdicts.add(self._judge(case), case, cause, repository, scan)
 
     def renew_push(self, image: str, repository: str) -> RenewedPushVerdict | None:
@@ -203,7 +204,7 @@ class Verdicts:
     def store_renewal(self, renewal: RenewedPushVerdict) -> None:
         """Store the verdict of `renew_push`, as one on a push: it informs, and approves nothing."""
         verdict, repository = renewal.verdict, renewal.repository
-        cause = f"{PUSH_CAUSE}{repository}@{verdict.image}{RENEWAL_SEPARATOR}{renewal.previous.digest}"
+        cause = VerdictCause.make_push_renewal(repository, verdict.image, renewal.previous.digest)
         self.store.verdicts.add(verdict, renewal.case, cause, repository)
 
     def judge_followed(self, image: str, repository: str, policy: str) -> tuple[Verdict, str] | None:
@@ -250,11 +251,11 @@ class Verdicts:
         same_records = (
             record for record in records if (record.policy, record.repository) == (verdict.policy, repository)
         )
-        previous_digest = next((record.digest for record in same_records), "")
-        if not previous_digest or _extract_decision(self.store.verdicts.get(previous_digest)) != _extract_decision(
+        previous_digest = next((record.digest for record in same_records), None)
+        if previous_digest is None or _extract_decision(self.store.verdicts.get(previous_digest)) != _extract_decision(
             verdict
         ):
-            cause = f"{RENEWED_CAUSE}{repository}/{previous_digest or f'{verdict.image}/{verdict.policy}'}"
+            cause = VerdictCause.make_renewal(repository, verdict.image, verdict.policy, previous_digest)
             return self.store.verdicts.add(verdict, case, cause, repository)[1]
         return previous_digest
 

@@ -27,12 +27,10 @@ from dockgate.store.engine import Database
 from dockgate.store.events.log import append_events
 from dockgate.store.gate.recorded_violations import read_violations
 from dockgate.store.gate.unstored_verdicts import UnstoredVerdict
+from dockgate.store.gate.verdict_causes import is_push, is_renewed
 from dockgate.store.gate.verdict_documents import read_verdict, read_verdict_body
 from dockgate.store.queries import is_one_of, is_one_of_texts, make_text_list, select_as, split_into_batches
 from dockgate.store.records import (
-    PUSH_CAUSE,
-    RENEWAL_SEPARATOR,
-    RENEWED_CAUSE,
     ImageLocation,
     NewestVerdict,
     RecordedViolations,
@@ -61,8 +59,8 @@ class VerdictTable:
         Without those that were renewed because something changed: this may be the change that is to be announced.
         """
         table = verdicts.c
-        is_renewed = or_(table.cause.startswith(RENEWED_CAUSE), table.cause.contains(RENEWAL_SEPARATOR))
-        query = select(table.repository, table.image, table.status).where(table.policy == policy, ~is_renewed)
+        query = select(table.repository, table.image, table.status)
+        query = query.where(table.policy == policy, ~is_renewed(table.cause))
         query = query.order_by(table.seq)
         with self._database.read() as connection:
             return {
@@ -278,7 +276,7 @@ class VerdictTable:
             select(verdicts.c.image)
             .where(_is_by(policy))
             .where(verdicts.c.status == Status.APPROVED, verdicts.c.image != image)
-            .where(~verdicts.c.cause.startswith(PUSH_CAUSE))
+            .where(~is_push(verdicts.c.cause))
             .where(or_(verdicts.c.image.in_(pushed_digests), verdicts.c.image.in_(scanned_digests)))
             .order_by(verdicts.c.seq.desc())
             .limit(1)

@@ -14,8 +14,9 @@ from dockgate.gate.watch import ImageUse
 from dockgate.shared.references import find_digest
 from dockgate.store.delivery.executions import OPEN
 from dockgate.store.engine import Database
+from dockgate.store.gate.verdict_causes import is_push
 from dockgate.store.queries import split_into_batches
-from dockgate.store.records import ATTACHMENTS, PUSH_CAUSE, ScanState
+from dockgate.store.records import ATTACHMENTS, ScanState
 from dockgate.store.schema.delivery import (
     action_runs,
     approvals,
@@ -180,7 +181,7 @@ def _iterate_holds_of_images(connection: Connection, digests: Collection[str] | 
     approving = (
         select(pushed_images.c.repository, verdicts.c.policy, verdicts.c.image)
         .join(pushed_images, pushed_images.c.digest == verdicts.c.image)
-        .where(verdicts.c.status == Status.APPROVED, ~verdicts.c.cause.startswith(PUSH_CAUSE))
+        .where(verdicts.c.status == Status.APPROVED, ~is_push(verdicts.c.cause))
         .group_by(pushed_images.c.repository, verdicts.c.policy, verdicts.c.image)
         .order_by(func.max(verdicts.c.seq).desc())
     )

@@ -16,8 +16,9 @@ from dockgate.store.delivery.executions import OPEN
 from dockgate.store.delivery.services import lock_service
 from dockgate.store.documents import lock_documents
 from dockgate.store.engine import Database
+from dockgate.store.gate.verdict_causes import is_push
 from dockgate.store.queries import split_into_batches
-from dockgate.store.records import ATTACHMENTS, PUSH_CAUSE
+from dockgate.store.records import ATTACHMENTS
 from dockgate.store.schema.delivery import (
     action_runs,
     approvals,
@@ -273,7 +274,7 @@ def _is_absent(image: ColumnElement[Any]) -> ColumnElement[bool]:
 
 def _is_old_verdict(before: str) -> ColumnElement[bool]:
     table = verdicts.c
-    groups = table.image, table.repository, table.policy, table.status, table.cause.startswith(PUSH_CAUSE)
+    groups = table.image, table.repository, table.policy, table.status, is_push(table.cause)
     newest_seqs = select(func.max(table.seq)).group_by(*groups)
     of_approvals = select(approvals.c.verdict).where(approvals.c.verdict.is_not(None))
     named_verdicts = of_approvals.union(select(followed_images.c.verdict))
