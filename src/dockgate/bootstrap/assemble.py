@@ -136,7 +136,7 @@ def make_worker(store: Store, options: Options, clock: ServerClock) -> Worker:
 def _receive_signals(
     store: Store, options: Options, use_cases: UseCases, outbox: OutboxWorker, starter: Starter
 ) -> None:
-    """Do at once what another process of the database has requested, and announce what this one leaves to others."""
+    """Do at once the work that other processes signal, and signal to them the messages that this one does not send."""
     signals, scans = store.signals, use_cases.server.scans
     if WorkKind.SCAN in options.queues:
         recovery = Recovery(store, scans, use_cases.approval_settler, starter)

@@ -1,13 +1,13 @@
 """What a target was notified about, and which events of a group are news for it. Pure.
 
-- A *topic* is what an event says, whenever it says it. A target is not notified of a topic that it was notified of
-  within 30 days: the event is *no news*.
-- A *state* has a good and a bad value, such as the verdict on an image by a policy. Topics about it begin with the
-  state, those of one *value* with the same longer text. So a prefix finds all topics of a state or of a value.
-- An event of a state *reopens* topics of the other value: they are news again.
-- A state is *unsettled* if its last event was not sent (no news) and differs from the last message: the event
+- A *topic* is what an event says, without its time. A target that was notified of a topic is not notified of it again
+  for 30 days: other events of the topic are *no news*.
+- A *state* has a good and a bad *value*, such as the verdict on an image by a policy. All topics of a state begin with
+  the same text, and all topics of a value with the same longer text: so a prefix finds them.
+- An event of a state *reopens* the topics of the other value: they are news again.
+- A state is *unsettled* if its last event was not sent (no news) and differs from the last message. The event
   *contradicts* that message.
-- A state *settles* when it has not changed for a while. The event that contradicts is then sent after all.
+- A state *settles* when it has not changed for a while. The event that contradicts the message is then sent after all.
 
 Example, of one image within a day:
 

@@ -74,9 +74,9 @@ def parse_settings(raw: Mapping[str, object], untriaged_as: str = ANY_SEVERITY) 
 class SelectedFindings:
     """The findings that count, worst first, each with the severity that it counts as.
 
-    `maybe_counted_findings` would count as that severity if they had a fix, or were so severe, which no source says.
-    `scope` words the scope for messages: " in own layers". `unknown_scope_reason` is why the findings may be of another
-    scope, None if it is known.
+    `maybe_counted_findings` count as that severity only if they have a fix, or are that severe: no source says whether.
+    `scope` is the scope in the words of messages: " in own layers". `unknown_scope_reason` says why it is unknown which
+    findings are in scope, None if it is known.
     """
 
     counted_findings: tuple[tuple[Severity, Finding], ...]
@@ -87,7 +87,7 @@ class SelectedFindings:
 
     @property
     def uncertain_findings(self) -> tuple[Finding, ...]:
-        """Those that may count and do not count anyway, each once."""
+        """The findings that may count, without those that certainly count. Each once."""
         certain_keys = {_make_key(finding) for _, finding in self.counted_findings}
         uncertain = {_make_key(finding): finding for _, finding in self.maybe_counted_findings}
         return tuple(finding for key, finding in uncertain.items() if key not in certain_keys)
@@ -100,9 +100,9 @@ class SelectedFindings:
     def make_violation(
         self, rule: str, message: str, findings: Sequence[Finding], allowed_count: int | None
     ) -> Violation | UndeterminedFact:
-        """The violation; undetermined where the scope is unknown.
+        """Make the violation of a limit; an undetermined fact if the scope is unknown.
 
-        Then all findings were counted: within the limit is certain, above it is not.
+        In that case the findings of the whole image were counted. Those in scope may be fewer, and within the limit.
         """
         if self.unknown_scope_reason:
             return UndeterminedFact("/", f"{self.unknown_scope_reason} ({message}).", advice=ADVICE)
@@ -110,7 +110,7 @@ class SelectedFindings:
 
 
 def select_findings(rule_input: RuleInput, settings: Mapping[str, object]) -> SelectedFindings:
-    """The findings that count under these settings, which are in full."""
+    """Select the findings that count under the settings of `parse_settings`."""
     scope = str(settings["scope"])
     has_known_base = rule_input.inventory.base_layers > 0
     scope_words = {"base": " in the base image", "own": " in own layers"}.get(scope, "")
@@ -139,9 +139,9 @@ def compare_with_limit(minimum: int, maximum: int, limit: int) -> Status:
 
 
 def limit_status_to_scope(status: Status, rule_input: RuleInput, settings: Mapping[str, object]) -> Status:
-    """The status, with undetermined where it is unknown whether findings are in scope.
+    """Return the status, UNDETERMINED instead of REJECTED if it is unknown which findings are in scope.
 
-    It is what `SelectedFindings.make_violation` leads to.
+    `SelectedFindings.make_violation` has the same effect.
     """
     is_scope_unknown = settings["scope"] == "base" and rule_input.inventory.base_layers == 0
     return Status.UNDETERMINED if status is Status.REJECTED and is_scope_unknown else status
@@ -162,7 +162,7 @@ def list_change_times(rule_input: RuleInput, settings: Mapping[str, object]) -> 
 def _select_maybe_counted(
     findings: Sequence[Finding], rule_input: RuleInput, settings: Mapping[str, object], scope: str
 ) -> Iterator[tuple[Severity, Finding]]:
-    """Findings that may count in addition, once for each severity that they may count as."""
+    """Yield the findings that may count in addition, once for each severity that they may count as."""
     can_have_any_severity = settings["untriaged_counts_as"] == ANY_SEVERITY
     if settings["only_fixable"] and (rule_input.is_external or any(finding.has_unknown_fix for finding in findings)):
         settings = {**settings, "only_fixable": False}

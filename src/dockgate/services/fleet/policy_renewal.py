@@ -71,8 +71,8 @@ class RenewalInputs:
 class PolicyRenewal:
     """The renewal of one policy's verdicts on `images`.
 
-    `time_due_images` (ids) are those whose verdict time may have changed. `present_images` are the images that have a
-    verdict by the policy: some of them may not be judged by it any more.
+    `time_due_images` (ids) are those whose verdicts may have changed with time alone. `present_images` have a verdict
+    by the policy, which may not judge all of them any more.
     """
 
     store: Store
@@ -87,15 +87,15 @@ class PolicyRenewal:
     present_images: Collection[int]
 
     def read_former_verdicts(self) -> dict[int, FleetVerdict]:
-        """The verdict by this policy on each image that is not judged by it any more."""
+        """Return this policy's verdicts on the images that it does not judge any more."""
         images = self._find_former_images()
         return self.store.fleet_verdicts.list_of_policy(self.policy, images) if images else {}
 
     def end_former(self, judged_images: Collection[int], unwatched_images: Sequence[IndexedImage]) -> None:
-        """End the verdicts on images that are not judged by this policy any more.
+        """End the verdicts on images that this policy does not judge any more.
 
-        Those on images that no policy judges (all but `judged_images`) are kept as the last ones; the end of a watch is
-        an event.
+        If no other policy judges the image either (it is not in `judged_images`), its verdict is kept as the last one.
+        The end of its watch is an event.
         """
         if images := self._find_former_images():
             store, now = self.store, self.clock.now()
@@ -118,7 +118,7 @@ class PolicyRenewal:
     def run(self, former: Mapping[int, FleetVerdict]) -> None:
         """Judge the images for which something may have changed, and write the verdicts that differ.
 
-        `former` are the verdicts on images by policies that they are not judged by any more.
+        `former` are verdicts of policies that do not judge the image any more.
         """
         loaded_policy = self.selection.read(self.policy)
         previous = None if self._is_judged_ahead() else self.store.fleet_judging.find_judging_inputs(self.policy)
@@ -204,9 +204,10 @@ class PolicyRenewal:
         judged_images: Collection[int],
         stored_verdicts: Mapping[int, FleetVerdict],
     ) -> DueChanges:
-        """The changes that the images were judged after, and the images that keep a verdict of before.
+        """Return the pending changes that the new verdicts take into account, and the images to postpone.
 
-        An image that is read again just now has no result. What it is due for now is forgotten with this renewal.
+        An image that is being read again cannot be judged, and keeps its verdict. This renewal records everything else
+        as judged, so the image must be recorded as due, or the next renewal would not judge it.
         """
         pending_changes = self.inputs.pending_changes
         judged_digests = [image.digest for image in images if image.id in judged_images] if pending_changes else []
@@ -219,10 +220,10 @@ class PolicyRenewal:
         return DueChanges(frozenset(judged_changes), frozenset(postponed_images))
 
     def _compute_inputs_digest(self, loaded_policy: LoadedPolicy) -> str:
-        """Return a digest of what decides beside advisories, exemptions and images."""
+        """Return a digest of what verdicts depend on apart from advisories, exemptions and images."""
         coverage = self.inputs.facts.coverage
         feeds = self.fleet_judging.judge_feeds(loaded_policy, coverage)
-        # Of a catalogue that is missing, the rules that need it say nothing while they judge no finding.
+        # `feeds` comes from judging no findings. Rules report a missing catalogue only when they judge a finding.
         catalogues = [entry.ecosystem for entry in coverage if entry.ecosystem in CATALOGUES]
         parts = [loaded_policy.policy.digest, loaded_policy.unusable_reason, feeds, catalogues]
         return compute_digest(canonical.encode(parts))

@@ -1,8 +1,8 @@
-"""The images whose verdicts waivers and VEX documents may change that have come or gone.
+"""Find the images whose verdicts may change because waivers or VEX documents were added or have ended.
 
-Found in the fleet index, which has the packages and findings of every image, and in the reports of other scanners. All
-images are touched by too many exemptions with patterns of packages that name no vulnerability, and by a waiver or
-document that cannot be read any more.
+The fleet index has the packages and findings of every image; the reports of other scanners are searched as well. The
+result is all images if too many exemptions have a pattern of packages and no vulnerability, or if a waiver or document
+cannot be read any more.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -54,7 +54,7 @@ class _FindingScopes:
         return len(self._scopes.get((None, None), ()))
 
     def iterate_with(self, names: Iterable[str], package: Package) -> Iterator[ExemptionScope]:
-        """Yield the scopes of a finding with one of these names in the package; one may come more than once."""
+        """Yield the scopes of a finding with one of these names in the package, some of them more than once."""
         paths = (None, *(path for path, _ in patterns.list_identities(package)))
         for name in (None, *names):
             for path in paths:
@@ -66,7 +66,7 @@ class _FindingScopes:
 def list_changed_scopes(
     store: Store, exemptions: ServerExemptions, judging_inputs: FleetJudgingInputs
 ) -> Sequence[ExemptionScope] | None:
-    """Return where the exemptions may change verdicts that are new since then, or ended; None if unknown."""
+    """Return the scopes of exemptions that were added or ended since `judging_inputs`; None if unknown."""
     waiver_ids = exemptions.waiver_ids ^ judging_inputs.waivers
     versions = exemptions.documents.keys() ^ judging_inputs.documents
     changed_waivers = [waiver for waiver in exemptions.waivers if waiver.id in waiver_ids]
@@ -113,7 +113,7 @@ def find_touched_images(store: Store, scopes: Sequence[ExemptionScope], images: 
 def _find_components(
     store: Store, scopes: _FindingScopes, names: Collection[str | None]
 ) -> Mapping[ExemptionScope, Collection[int]]:
-    """The components with findings in these scopes, by a scope that has nothing but the repository.
+    """Find the components with findings in these scopes, by the repository (as a scope) in which they count.
 
     `names` are all vulnerabilities that the scopes name, None where one names none.
     """

@@ -68,7 +68,7 @@ class ScanQueue:
         self._reading: Counter[str] = Counter()
 
     def add(self, scan: Scan) -> None:
-        """Read it when it is its turn."""
+        """Have the scan read when it is its turn."""
         registry = RepositoryReference.parse(scan.repository).registry
         with self._lock:
             if self._is_closed:
@@ -81,7 +81,7 @@ class ScanQueue:
             self._start_next()
 
     def close(self) -> None:
-        """Start no more. What is being read is not waited for."""
+        """Start no more scans. Do not wait for those that run."""
         with self._lock:
             self._is_closed = True
             self._waiting.clear()
@@ -197,7 +197,8 @@ class ScanScheduler:
         self._pending: dict[tuple[str, int], tuple[int, float]] = {}
         self._pending_pauses = RetrySchedule(self.pending_seconds, self.pending_seconds * 10)
         self._closing = threading.Event()
-        # In the order in which scans end. A semaphore lets threads in that come later, while others wait for seconds.
+        # Images are judged in the order in which their scans end. With a semaphore, a thread that comes later could go
+        # first, while others wait for seconds.
         self._evaluations = ThreadPoolExecutor(PARALLEL_EVALUATIONS, "evaluation")
         self._queue = ScanQueue(self.parallel, self._scan)
 

@@ -12,10 +12,7 @@ from dockgate.store import Store
 
 @dataclass(frozen=True, slots=True)
 class VerdictInputs:
-    """Says whether anything changed since images were looked at.
-
-    So most rounds need not look at each.
-    """
+    """Computes a text of all inputs. While it stays the same, a round need not look at each image."""
 
     store: Store
     verdicts: Verdicts
@@ -25,7 +22,8 @@ class VerdictInputs:
     def compute_revision(self) -> str:
         """Return a text that changes when advisories, policies, waivers or VEX documents change.
 
-        It changes every ten minutes too, for what nothing here says, such as an execution that was removed.
+        It also changes every ten minutes, because verdicts depend on more than it is computed from: an execution that
+        was removed, for example.
         """
         now = self.clock.now()
         waivers = [record.waiver.id for record in self.store.waivers.list_active(now)]

@@ -366,9 +366,9 @@ def make_unknown_approval_error(approval_id: str) -> NotFoundError:
 
 
 def _lock_execution(connection: Connection, approval_id: str) -> None:
-    """Lock the execution whose action asks.
+    """Lock the execution of the action that requests the approval.
 
-    Either its stop finds the approval, or the approval finds it stopped.
+    Either a stop of the execution then finds the approval, or the approval finds the execution stopped.
     """
     execution = select(action_runs.c.execution).where(action_runs.c.key == approval_id).scalar_subquery()
     connection.execute(lock_rows(select(executions.c.id).where(executions.c.id == execution)))

@@ -59,7 +59,7 @@ async def _take_document_slot(request: Request, threads: ThreadsDependency) -> N
     await threads.begin_document(request, caller.name if caller else "")
 
 
-# Of a call that answers with a document, which can be large: few are in memory at the same time.
+# A dependency of the calls that answer with a document. Documents can be large, so few are in memory at the same time.
 DOCUMENT = Depends(_take_document_slot)
 
 # At most JSON's largest exact integer.
@@ -68,13 +68,13 @@ Digest = Annotated[str, Path(pattern=f"^{PATTERN}$")]
 
 ServerDependency = Annotated[ServerApi, Depends(_get_server)]
 
-# Callers with a permission: the type of the parameter `caller` of every call, which the call is refused without.
+# The types of the parameter `caller`, which every call has. The call is refused to a caller without the permission.
 ReadCaller = Annotated[Caller, Depends(RequirePermission(Permission.READ))]
 RunCaller = Annotated[Caller, Depends(RequirePermission(Permission.RUN))]
 DecideCaller = Annotated[Caller, Depends(RequirePermission(Permission.DECIDE))]
 AcceptCaller = Annotated[Caller, Depends(RequirePermission(Permission.ACCEPT))]
 AdminCaller = Annotated[Caller, Depends(RequirePermission(Permission.ADMINISTER))]
-# One of two permissions: `services.pipelines.documents` then requires the one that the document needs.
+# With either permission: `services.pipelines.documents` then requires the one that the document needs.
 DefineCaller = Annotated[Caller, Depends(RequirePermission(Permission.ACCEPT, Permission.ADMINISTER))]
 
 
