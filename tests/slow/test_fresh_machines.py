@@ -72,7 +72,7 @@ def test_the_demo_runs_twice_from_nothing_and_leaves_nothing(machine: Path) -> N
 
 def test_one_command_installs_a_server_that_starts(machine: Path) -> None:
     """README's, from a checkout on a root where `pip install .` is refused or there is no pip at all."""
-    command = re.search(r"(?m)^    sudo (sh scripts/install)", (ROOT / "README.md").read_text())
+    command = re.search(r"(?m)^    (sh scripts/install) +# ", (ROOT / "README.md").read_text())
     assert command is not None
     script = f"""
         export PATH=/usr/local/bin:$PATH DOCKGATE_PORT=17420 DOCKGATE_REGISTRY_PORT=17421
