@@ -83,8 +83,9 @@ class Images:
         write(self.folder, {"sha256/m": "{}"})
         image = BaseImage(reference, f"sha256:{reference}")
         layers, manifest = {"x": Layer("sha256:compressed", 1, "gzip")}, f"sha256:m-{reference}"
+        config = f"sha256:c-{reference}"
         name = f"docker.io/library/{reference}"
-        return Base(image, name, manifest, 2, self.folder, ("sha256/m",), ("x",), layers)
+        return Base(image, name, manifest, config, 2, self.folder, ("sha256/m",), ("x",), layers)
 
     def prepare(self, archive: IO[bytes], repository: str, tag: str, layers: Mapping[str, Layer]) -> Publication:
         assert archive.read() == b"image"
@@ -136,8 +137,9 @@ def test_a_base_that_depends_on_an_argument_of_the_server_is_read_as_podman_read
 def test_podman_gets_no_registry_no_credential_and_no_shell(system: System) -> None:
     system.build(NAME="a b; c")
     (job,) = system.runner.jobs
-    pull, build, folder, empty, save, pack = job.commands
+    pull, tag, build, folder, empty, save, pack = job.commands
     assert pull == ["podman", "pull", "--quiet", "oci:/scratch/bases:docker.io/library/base"]
+    assert tag == ["podman", "tag", "c-base", "docker.io/library/base"]
     assert {"--isolation=chroot", "--pull=never", "--file=/scratch/Dockerfile", "--build-arg=NAME=a b; c"} <= set(build)
     assert build[-1] == "/context"
     assert folder == ["mkdir", "-p", "/out/layout/blobs/sha256"]
@@ -145,7 +147,7 @@ def test_podman_gets_no_registry_no_credential_and_no_shell(system: System) -> N
     assert save[:2] == ["podman", "save"]
     assert pack[0] == "tar"
     assert not [part for command in job.commands for part in command if "auth" in part or "docker://" in part]
-    assert job.silent == {0, 2, 3, 4, 5}
+    assert job.silent == {0, 1, 3, 4, 5, 6}
     assert job.environment == {"http_proxy": "p"}
     assert [target for _, target in job.read_only] == ["/context", "/scratch", "/ca.pem"]
 
@@ -230,7 +232,7 @@ def test_an_archive_with_holes_larger_than_the_disk_is_not_read(system: System, 
         system.build()
 
 
-@pytest.mark.parametrize(("failed_command", "error"), [(0, UnavailableError), (1, BuildError), (4, UnavailableError)])
+@pytest.mark.parametrize(("failed_command", "error"), [(1, UnavailableError), (2, BuildError), (5, UnavailableError)])
 def test_only_a_build_step_is_the_dockerfiles_fault(
     system: System, failed_command: int, error: type[Exception]
 ) -> None:

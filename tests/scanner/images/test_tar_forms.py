@@ -85,6 +85,7 @@ ACCEPTED: dict[str, tuple[bytes, list[str]]] = {
         make_pax(
             mtime="1.5", atime="1", ctime="1", uid="3000000", gid="1", uname="ü", gname="g", hdrcharset="BINARY",
             comment="x", SCHILY__fflags="a", SCHILY__xattr__security__capability="\1", SCHILY__dev="1",
+            SCHILY__xattr__user__overlay__origin="\0", SCHILY__xattr__user__overlay__impure="y",
             SCHILY__xattr__user__x="y", LIBARCHIVE__xattr__user__x="eQ", LIBARCHIVE__creationtime="1",
         )
         + make_entry(),
@@ -210,7 +211,9 @@ REFUSED: dict[str, tuple[bytes, str]] = {
         for key in (
             "SCHILY__xattr__trusted__overlay__redirect", "SCHILY__xattr__trusted__overlay__opaque",
             "SCHILY__xattr__trusted__overlay__metacopy", "SCHILY__xattr__user__overlay__redirect",
-            "SCHILY__xattr__user__overlay__whiteout", "SCHILY__xattr__user__fuseoverlayfs__opaque",
+            "SCHILY__xattr__user__overlay__whiteout", "SCHILY__xattr__user__overlay__opaque",
+            "SCHILY__xattr__user__overlay__metacopy", "SCHILY__xattr__user__overlay__origin.x",
+            "SCHILY__xattr__trusted__overlay__origin", "SCHILY__xattr__user__fuseoverlayfs__opaque",
             "SCHILY__xattr__user__containers__override_stat", "SCHILY__xattr__", "PATH", "Path", "unknown",
         )
     },

@@ -24,7 +24,7 @@ class Layer:
 class Base:
     """A base image on this machine.
 
-    `manifest` is the digest of its manifest for this platform, `name` its whole name
+    `manifest` is the digest of its manifest for this platform, `config` that of its config, `name` its whole name
     ("docker.io/library/debian:trixie"), `diff_ids` are those of its layers, the lowest first, computed from their
     bytes, `layers` what is known of them in registries, `blobs` the folder of all that the manifest names, by digest
     ("sha256/…").
@@ -33,6 +33,7 @@ class Base:
     image: BaseImage
     name: str
     manifest: str
+    config: str
     size: int
     blobs: Path
     files: tuple[str, ...]

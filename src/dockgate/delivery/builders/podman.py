@@ -5,7 +5,6 @@ Base images are fetched, and results pushed, outside of its box.
 
 import json
 import os
-import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -14,6 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Protocol
 
+from dockgate.delivery.builders.base_layout import list_load_commands, write_layout
 from dockgate.delivery.builders.dockerfile import find_base_images
 from dockgate.delivery.builders.failure_reason import summarize_failure
 from dockgate.delivery.builders.images import Base, BuildImages, Layer
@@ -165,13 +165,13 @@ class PodmanBuilder(Builder):
         state.manifests = manifests
         state.write()
         plain = _copy_dockerfile(request, dockerfile, scratch)
-        _write_layout(bases, scratch / "bases")
+        write_layout(bases, scratch / "bases")
         # Users other than root read them in the sandbox; the folders above are closed.
         for path in (scratch, request.context):
             path.chmod(path.stat().st_mode | 0o055)
         paths = self._runner.make_paths(request, scratch, self._ca_bundle)
         changed_bases = [base for base in bases if state.bases.get(base.name) != base.manifest]
-        loads = [[*paths.podman, "pull", "--quiet", f"oci:{paths.scratch}/bases:{base.name}"] for base in changed_bases]
+        loads = [command for base in changed_bases for command in list_load_commands(base, paths)]
         state.builds += 1
         prune = [[*paths.podman, "image", "prune", "--force", "--external"]] * (state.builds % self._prune_every == 0)
         commands = [
@@ -323,39 +323,6 @@ class _Records:
             if now - path.stat().st_mtime > _RECORD_SECONDS:
                 path.unlink(missing_ok=True)
         replace_file(self._folder / f"{key}.json", canonical.encode(result), 0o600)
-
-
-def _write_layout(bases: Iterable[Base], folder: Path) -> None:
-    """Write an OCI image layout of the base images for podman, which takes their names from its index."""
-    blobs = folder / "blobs" / "sha256"
-    blobs.mkdir(parents=True)
-    manifests = []
-    for base in bases:
-        for name in base.files:
-            if not (folder / "blobs" / name).exists():
-                _link(base.blobs / name, folder / "blobs" / name)
-        manifests.append(
-            {
-                "mediaType": "application/vnd.oci.image.manifest.v1+json",
-                "digest": base.manifest,
-                "size": base.size,
-                "annotations": {"org.opencontainers.image.ref.name": base.name},
-            }
-        )
-    (folder / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
-    (folder / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": manifests}))
-    # The build's user reads them, below a folder that is closed to everybody else.
-    for path in (folder, folder / "blobs", blobs):
-        path.chmod(0o755)
-    for path in (folder / "oci-layout", folder / "index.json", *blobs.iterdir()):
-        path.chmod(0o644)
-
-
-def _link(source: Path, target: Path) -> None:
-    try:
-        target.hardlink_to(source)
-    except OSError:  # another file system
-        shutil.copyfile(source, target)
 
 
 def _copy_dockerfile(request: BuildRequest, dockerfile: Path, scratch: Path) -> Path:

@@ -67,6 +67,9 @@ _XATTR, _COPY = b"SCHILY.xattr.", b"LIBARCHIVE.xattr."
 _ATTRIBUTES = (b"security.", b"system.posix_acl_", b"user.")
 # Attributes by which a file system shows another file: with `overlay.redirect` a folder has another one's content.
 _FILE_SYSTEM = (b"user.overlay.", b"user.fuseoverlayfs.", b"user.containers.")
+# What podman without root writes before version 4.4: overlayfs keeps where a file was copied from, and that a folder
+# holds such files. It reads both in the layer that is written to only, for inode numbers (kernel, fs/overlayfs).
+_COPIED_UP = frozenset({b"user.overlay.origin", b"user.overlay.impure"})
 _CHARSETS = (b"BINARY", b"ISO-IR 10646 2000 UTF-8")
 _NAME_KEYS = (b"path", b"linkpath", b"uname", b"gname")
 _NEEDED_KEYS = (b"path", b"linkpath", b"size")
@@ -344,7 +347,9 @@ def _check_record(tape: StreamReader, key: bytes, value: bytes) -> None:
 
 def _is_attribute(key: bytes) -> bool:
     name = key.removeprefix(_XATTR)
-    return name != key and name.startswith(_ATTRIBUTES) and not name.startswith(_FILE_SYSTEM) and b"\0" not in name
+    if name == key or b"\0" in name:
+        return False
+    return name in _COPIED_UP or (name.startswith(_ATTRIBUTES) and not name.startswith(_FILE_SYSTEM))
 
 
 def _make_broken_error(tape: StreamReader, reason: str) -> ImageError:

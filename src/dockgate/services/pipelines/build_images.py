@@ -161,6 +161,7 @@ class RegistryBuildImages(BuildImages):
             image=BaseImage(reference, digest),
             name=str(image),
             manifest=platform_digest,
+            config=manifest.config.digest,
             size=len(data),
             blobs=self._folder,
             files=tuple(files),
