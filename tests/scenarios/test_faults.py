@@ -36,7 +36,7 @@ class FailsAtFirst:
         ("push_events", "mark_handled"),
         ("images", "request_scan"),
         ("verdicts", "add"),
-        ("approvals", "answer"),
+        ("approvals", "settle_by_verdict"),
         ("approvals", "list_open_executions"),
         ("services", "set_revision"),
     ],
