@@ -38,8 +38,7 @@ class Promoted:
 
     def __init__(self, folder: Path, database: str) -> None:
         self.system = ServerSystem(folder, database=database)
-        images = self.system.store.images
-        now = self.now()
+        images, now = self.system.store.images, self.now()
         scan = images.request_scan(IMAGE, "dev/app", now)
         inventory = Inventory(IMAGE, "linux/amd64", Distribution("debian", "13"), (), (make_package("app"),), ())
         images.finish_scan(IMAGE, scan.number, list_platforms(inventory), None, now)
@@ -56,8 +55,7 @@ class Promoted:
         self.system.use_cases.repository_verdicts.review()
 
     def publish(self, severity: Severity, variant: str = "") -> None:
-        advisories = self.system.advisories.advisories
-        self.system.advisories.advisories = [*advisories, make_advisory("app", severity, "2", variant)]
+        self.system.advisories.advisories += [make_advisory("app", severity, "2", variant)]
 
     def follow(self, repository: str, policy: str) -> None:
         """As after an approval for an outside pipeline."""
