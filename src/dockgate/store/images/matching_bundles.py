@@ -23,8 +23,8 @@ _ROWS_OF_BUNDLE = 4
 
 def has_conditions(image_filter: ImageFilter) -> bool:
     """Return whether the filter asks for a package, a finding, a layer or an origin."""
-    has_place = image_filter.origin is not None or bool(image_filter.layer)
-    return has_place or image_filter.components is not None or _has_finding_conditions(image_filter)
+    has_location = image_filter.origin is not None or bool(image_filter.layer)
+    return has_location or image_filter.components is not None or _has_finding_conditions(image_filter)
 
 
 def select_matching_bundles(connection: Connection, image_filter: ImageFilter) -> Select[Any]:
