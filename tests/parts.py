@@ -183,8 +183,8 @@ class Host:
             sandbox.run(job, folder, lines.extend)
         return lines
 
-    def make_target(self) -> PodmanTarget:
-        return PodmanTarget(self.podman.url, self.podman.network, login=self.issue_login)
+    def make_target(self, memory: int | None = None) -> PodmanTarget:
+        return PodmanTarget(self.podman.url, self.podman.network, login=self.issue_login, memory=memory)
 
     def issue_login(self, image: str) -> tuple[str, str]:
         return self.access.pull_login(parse_repository(image).removeprefix(f"{self.registry.address}/"))

@@ -60,7 +60,7 @@ class Settings(NamedTuple):
     """The settings of a process. None: not set.
 
     `feeds` has the names (in lower case) and URLs of the feeds that the environment names.
-    `push_limit` is in bytes, `build_memory` and `build_disk` in GiB, `build_log` in MiB.
+    `push_limit` is in bytes, `build_memory`, `build_disk` and `task_memory` (0: no limit) in GiB, `build_log` in MiB.
     """
 
     data: Path
@@ -111,6 +111,7 @@ class Settings(NamedTuple):
     build_allow: tuple[str, ...] = ()
     build_block: tuple[str, ...] = ()
     can_build_unsafely: bool = False
+    task_memory: float = 4
 
     @property
     def shared_data(self) -> Path:
@@ -215,6 +216,7 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
         build_allow=_read_networks(values, "DOCKGATE_BUILD_ALLOW"),
         build_block=_read_networks(values, "DOCKGATE_BUILD_BLOCK"),
         can_build_unsafely=_is_set(values, "DOCKGATE_UNSAFE_BUILDS"),
+        task_memory=_read_number(values, "DOCKGATE_TASK_MEMORY", _DEFAULTS.task_memory, can_be_zero=True),
         proxies=tuple(values.get("DOCKGATE_TRUSTED_PROXIES", "").replace(",", " ").split()),
     )
 

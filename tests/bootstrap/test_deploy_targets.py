@@ -11,7 +11,7 @@ from tests.fakes.target import MemoryTarget
 from tests.registryd import run_registry
 from tests.scanner.images.make import make_image
 
-from dockgate.bootstrap.deploy_targets import DeployTargets
+from dockgate.bootstrap.deploy_targets import DeployTargets, compute_task_memory
 from dockgate.delivery.service_model import Service, TaskDefinition, TaskState
 from dockgate.scanner.images.manifest import MANIFESTS
 from dockgate.shared.references import ImageReference
@@ -48,3 +48,13 @@ def test_an_unknown_target_is_not_found() -> None:
     targets = DeployTargets({"podman": MemoryTarget()}, None)
     assert "podman" in targets
     assert "nomad" not in targets
+
+
+@pytest.mark.parametrize(
+    ("gibibytes", "user", "missing_controllers", "mebibytes"),
+    [(4, 0, [], 4096), (0.5, 0, ["pids"], 512), (0, 0, [], None), (4, 1000, [], None), (4, 0, ["memory"], None)],
+)
+def test_tasks_have_a_limit_on_memory_where_the_host_can_limit_it(
+    gibibytes: float, user: int, missing_controllers: list[str], mebibytes: int | None
+) -> None:
+    assert compute_task_memory(gibibytes, user, missing_controllers) == mebibytes

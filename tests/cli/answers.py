@@ -108,7 +108,8 @@ def make_waiting_execution() -> Any:
 
 
 def make_service() -> Any:
-    definition = TaskDefinition("web", 2, "app", ImageReference("127.0.0.1:7421/components", MANIFEST))
+    image = ImageReference("127.0.0.1:7421/components", MANIFEST)
+    definition = TaskDefinition("web", 2, "app", image, memory=512, pids_limit=100)
     task = Task("0123456789abcdef", "web", 2, TaskState.RUNNING, MANIFEST, get_past(60), ports=((8000, 18000),))
     return {
         "service": to_plain(Service("web", "podman", 1, 2)),

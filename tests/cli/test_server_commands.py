@@ -230,6 +230,7 @@ def test_services_are_listed_and_shown(dockgate: Dockgate, server: FakeServer) -
         "Failed: web: not healthy",
         "code 7",
         "in Web-3",
+        "512 MiB of memory, 100 processes",
     ):
         assert text in output
     assert "runs again" not in output

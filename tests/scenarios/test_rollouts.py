@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from tests.fakes.target import MemoryTarget
+from tests.scenarios.browser import Browser
 from tests.scenarios.defects import PlannedFindings
 from tests.scenarios.live import SERVICE, wait_until
 from tests.scenarios.server import ServerSystem
@@ -63,6 +64,18 @@ def test_a_changed_service_is_rolled_out_once(server: ServerSystem) -> None:
     assert server.is_running(image)
     second_change = apply(server, text)
     assert (second_change["change"], second_change["rollout"]) == ("unchanged", None)
+
+
+def test_limits_of_tasks_are_rolled_out_and_shown(server: ServerSystem) -> None:
+    server.deploy_image(server.plan_image("limited", PlannedFindings()))
+    text = make_document("limited", "  memory: 512\n  pidsLimit: 100\n")
+    assert apply(server, text)["rollout"] == 1
+    assert wait_for_end(server, "limited", 1)["state"] == "Succeeded"
+    definition = server.get("/services/limited")["definitions"][0]
+    assert (definition["memory"], definition["pids_limit"]) == (512, 100)
+    with Browser(server) as browser:
+        assert "Each task is limited to 512 MiB of memory, 100 processes." in browser.get("/running/limited").text
+    assert apply(server, text)["change"] == "unchanged"
 
 
 def test_an_unhealthy_change_is_rolled_back(server: ServerSystem, target: MemoryTarget) -> None:

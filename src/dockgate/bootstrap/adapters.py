@@ -9,10 +9,11 @@ from pathlib import Path
 
 from dockgate.attestations.keys import Keys
 from dockgate.bootstrap.dependencies import Adapters, Options
-from dockgate.bootstrap.deploy_targets import DeployTargets, HostStorage
+from dockgate.bootstrap.deploy_targets import DeployTargets, HostStorage, compute_task_memory
 from dockgate.bootstrap.event_targets import make_builtin_targets, make_target_adapters
 from dockgate.config import Settings
 from dockgate.delivery.builders.podman import PodmanBuilder
+from dockgate.delivery.builders.sandbox import cgroups
 from dockgate.delivery.builders.sandbox.network import select_proxies
 from dockgate.delivery.builders.sandbox.sandbox import Limits
 from dockgate.delivery.builders.workspaces import Workspaces
@@ -79,7 +80,8 @@ def make_adapters(settings: Settings, programs: LocalPrograms, url: str, store: 
         prefix = f"{registry_address}/"
         return access.pull_login(parse_repository(image).removeprefix(prefix)) if image.startswith(prefix) else None
 
-    target = PodmanTarget(podman.url, podman.network, login=find_login)
+    memory = compute_task_memory(settings.task_memory, os.geteuid(), cgroups.find_missing_controllers())
+    target = PodmanTarget(podman.url, podman.network, login=find_login, memory=memory)
     return Adapters(
         store=store,
         source=GitHost(repositories),

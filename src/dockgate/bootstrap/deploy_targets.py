@@ -63,6 +63,16 @@ class DeployTargets(Mapping[str, Target]):
         return str(published_image)
 
 
+def compute_task_memory(gibibytes: float, user: int, missing_controllers: Collection[str]) -> int | None:
+    """Return the limit of tasks in podman whose definition has none, in MiB.
+
+    None for no limit: `gibibytes` is 0, the server's user is not root, or a control group is missing.
+    """
+    if user != 0 or "memory" in missing_controllers:
+        return None
+    return int(gibibytes * 1024) or None
+
+
 @dataclass(frozen=True, slots=True)
 class HostStorage(LocalStorage):
     """A `delivery.ports.LocalStorage` of podman and of builds."""

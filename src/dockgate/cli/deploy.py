@@ -66,12 +66,15 @@ def show(service: str, output_format: str) -> None:
         print_json(answer)
         return
     details = parse_answer(Service, answer["service"])
+    definitions = [parse_answer(TaskDefinition, definition) for definition in answer["definitions"]]
+    current = next((each for each in definitions if each.revision == details.revision), None)
     print_fields(
         details.name,
         [
             ("target", details.target),
             ("desired count", str(details.desired_count)),
             ("definition", f"revision {details.revision}"),
+            ("limits of each task", (current and current.describe_limits()) or ""),
             ("tasks unknown", (answer["tasks_error"], "yellow") if answer["tasks_error"] else ""),
             ("last deploy failed", _format_failure(answer["failed_deploy"])),
             ("state", (times.describe_risk(details.at_risk_until), "yellow") if details.at_risk else ""),
@@ -84,7 +87,6 @@ def show(service: str, output_format: str) -> None:
         tasks = [_make_task_row(parse_answer(Task, task)) for task in answer["tasks"]]
         print_table(("TASK", "STATE", "HEALTH CHECK", "DEFINITION", "STARTED", "PORTS", "DIGEST"), tasks, "No tasks.")
         print_text()
-    definitions = [parse_answer(TaskDefinition, definition) for definition in answer["definitions"]]
     rows = [
         (
             f"revision {definition.revision}",

@@ -42,7 +42,11 @@ class HealthCheck:
 
 @dataclass(frozen=True, slots=True)
 class TaskDefinition:
-    """A revision of what to run. `image` is None before the first deployment."""
+    """A revision of what to run. `image` is None before the first deployment.
+
+    `memory` is the most that a task may use, in MiB, `pids_limit` its most processes and threads; None leaves both to
+    the target.
+    """
 
     family: str
     revision: int
@@ -53,11 +57,19 @@ class TaskDefinition:
     command: tuple[str, ...] = ()
     health_check: HealthCheck | None = None
     network: str = "bridge"
+    memory: int | None = None
+    pids_limit: int | None = None
 
     @property
     def has_fixed_port(self) -> bool:
         """Return whether a task takes a port of the host, so that a second task cannot run beside it."""
         return self.network == "host" or any(port.host_port for port in self.ports)
+
+    def describe_limits(self) -> str | None:
+        """Return the limits of each task as text: "512 MiB of memory, 100 processes"; None for none."""
+        memory = f"{self.memory} MiB of memory" if self.memory else ""
+        processes = f"{self.pids_limit} process{'es' * (self.pids_limit != 1)}" if self.pids_limit else ""
+        return ", ".join(filter(None, (memory, processes))) or None
 
     @property
     def settings(self) -> "TaskDefinition":

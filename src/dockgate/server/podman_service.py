@@ -133,6 +133,7 @@ def make_service(podman: Podman, data: Path) -> ChildProcess:
         data / "logs" / "podman.log",
         lambda: _can_connect(podman.socket),
         umask=0o022,  # containers see modes
+        folder=podman.folder / "scratch",  # conmon leaves a file "oom" in it when a task needs too much memory
     )
 
 
@@ -286,10 +287,11 @@ def _iterate_numbers(text: str) -> Iterator[int]:
 def _make_configuration(runtime: str) -> str:
     """Write containers.conf(5), which overrides the host's.
 
-    Limits are inherited: podman's defaults exceed what a host with low hard limits allows. Locks are files: podman's
-    default lock table is shared by all storages of a host. Events are not recorded: we cannot clean up the journal, and
-    a file would grow without end. The exit delay is how many seconds conmon stays after a command in a container, such
-    as a health check, has ended.
+    Limits of each process are inherited: podman's defaults exceed what a host with low hard limits allows. The number
+    of a task's processes is limited whatever the host's own configuration says. Locks are files: podman's default lock
+    table is shared by all storages of a host. Events are not recorded: we cannot clean up the journal, and a file would
+    grow without end. The exit delay is how many seconds conmon stays after a command in a container, such as a health
+    check, has ended.
     """
     limits = []
     for name, number in (("nofile", resource.RLIMIT_NOFILE), ("nproc", resource.RLIMIT_NPROC)):
@@ -300,6 +302,7 @@ def _make_configuration(runtime: str) -> str:
         "[containers]\n"
         f"default_ulimits = {json.dumps(limits)}\n"
         "http_proxy = false\n"
+        "pids_limit = 2048\n"
         'log_driver = "k8s-file"\n'
         "log_size_max = 16777216\n"
         "[engine]\n"

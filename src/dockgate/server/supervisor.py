@@ -56,8 +56,9 @@ class ChildProcess:
         log: Path,
         ready: Callable[[], bool],
         umask: int = -1,
+        folder: Path | None = None,
     ) -> None:
-        """`umask` -1 leaves the program our own."""
+        """`umask` -1 leaves the program our own, `folder` None our working folder."""
         self.name = name
         self._command = end_with_thread("TERM", command)
         self._environment = dict(environment)
@@ -65,6 +66,7 @@ class ChildProcess:
         self._log_start = 0
         self._ready = ready
         self._umask = umask
+        self._folder = folder
         self._stop = threading.Event()
         self._process: subprocess.Popen[bytes] | None = None
         self._thread = threading.Thread(target=self._keep, name=name, daemon=True)
@@ -149,6 +151,7 @@ class ChildProcess:
                 stdout=log,
                 stderr=log,
                 umask=self._umask,
+                cwd=self._folder,
                 start_new_session=True,  # Ctrl-C is for the server: it stops its children itself, in order
             )
         self._process = process

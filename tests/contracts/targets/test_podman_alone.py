@@ -6,6 +6,7 @@ import socket
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import httpx
 import pytest
@@ -57,6 +58,41 @@ def test_a_task_is_kept_from_the_hosts_credentials_memory_and_disk(podman: Podma
     assert podman.host.podman.run("volume", "ls", "--quiet")
     clean(target)
     assert not podman.host.podman.run("volume", "ls", "--quiet")
+
+
+@pytest.mark.real
+def test_a_task_has_the_limits_of_its_definition(podman: Podman, target: PodmanTarget) -> None:
+    definition = replace(make_definition(1, podman.first_image), memory=64, pids_limit=20)
+    (task,) = target.deploy(make_service(1, 1), definition, None)
+    assert read_limits(podman, task) == [64 << 20, 64 << 20, 20]
+
+
+@pytest.mark.real
+def test_a_task_without_limits_of_its_own_has_those_of_the_server(podman: Podman) -> None:
+    target = podman.host.make_target(memory=96)
+    try:
+        (task,) = target.deploy(make_service(1, 1), make_definition(1, podman.first_image), None)
+        assert read_limits(podman, task) == [96 << 20, 96 << 20, 2048]
+    finally:
+        clean(target)
+
+
+def read_limits(podman: Podman, task: Task) -> list[int]:
+    """The memory, memory with swap, and processes that podman allows a task."""
+    limits = "{{.HostConfig.Memory}} {{.HostConfig.MemorySwap}} {{.HostConfig.PidsLimit}}"
+    return [int(limit) for limit in podman.host.podman.run("inspect", "--format", limits, task.id).split()]
+
+
+@pytest.mark.real
+def test_a_task_that_needs_more_memory_than_its_limit_is_ended_and_says_so(
+    podman: Podman, target: PodmanTarget
+) -> None:
+    eats = ("/bin/busybox", "sh", "-c", "/bin/busybox sleep 2; exec /bin/busybox tail /dev/zero")
+    hungry = replace(make_definition(1, podman.first_image, None), command=eats, memory=32)
+    target.deploy(make_service(1, 1), hungry, None)
+    task = wait_until(lambda: next((each for each in target.list_tasks("web") if each.reason), None))
+    assert "out of memory (limit 32 MiB)" in str(task.reason)
+    assert not Path("oom").exists(), "podman's monitor of the task has written into our working folder"
 
 
 @pytest.mark.real

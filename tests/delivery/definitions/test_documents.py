@@ -97,6 +97,18 @@ def test_a_service_starts_without_an_image() -> None:
     )
 
 
+def test_a_task_has_the_limits_that_its_document_names_and_else_those_of_the_target() -> None:
+    limits = "container: app\n  memory: 512\n  pidsLimit: 1"
+    for text, memory, pids_limit, shown_text in (
+        (SERVICE, None, None, None),
+        (SERVICE.replace("container: app", limits), 512, 1, "512 MiB of memory, 1 process"),
+    ):
+        definition = read_definition(text, "s.yaml")
+        assert isinstance(definition, ServiceDefinition)
+        assert (definition.definition.memory, definition.definition.pids_limit) == (memory, pids_limit)
+        assert definition.definition.describe_limits() == shown_text
+
+
 ON_ECS = """kind: Service
 name: web
 target: ecs
@@ -121,6 +133,10 @@ def test_a_service_on_ecs_tells_where_it_is() -> None:
         (ON_ECS.replace("target: ecs\n", ""), "file.yaml:1: ", "both, or neither"),
         ("".join(line for line in ON_ECS.splitlines(True) if "ecs: {" not in line), "file.yaml:3: ", "both, or"),
         (ON_ECS.replace("container: app", "container: app\n  command: [a]"), "file.yaml:7: ", "ECS's task definition"),
+        (ON_ECS.replace("container: app", "container: app\n  memory: 64"), "file.yaml:7: ", "ECS's task definition"),
+        (SERVICE.replace("container: app", "container: app\n  memory: 512m"), "file.yaml:6: taskDefinition.memory", ""),
+        (SERVICE.replace("container: app", "container: app\n  memory: 5"), "file.yaml:6: taskDefinition.memory", ""),
+        (SERVICE.replace("container: app", "container: app\n  pidsLimit: 0"), "file.yaml:6: taskDefinition.pids", ""),
         (ON_ECS.replace("{startPeriod: 15m}", "{http: {port: 80}}"), "file.yaml:7: ", "startPeriod alone"),
         (ON_ECS.replace("name: web", "name: web.app"), "file.yaml:2: name: ", "dots"),
         (ON_ECS.replace("cluster: main", "cluster: a/b"), "file.yaml:4: ecs.cluster: ", ""),

@@ -51,6 +51,10 @@ class TaskDefinitionModel(Strict):
     command: list[str] = Field(default_factory=list)
     healthCheck: HealthCheckModel | None = None  # noqa: N815
     network: Literal["bridge", "host"] = "bridge"
+    # MiB, and the least of them, as in ECS.
+    memory: int | None = Field(None, ge=6, le=2**24)
+    # At most what Linux can number (PID_MAX_LIMIT).
+    pidsLimit: int | None = Field(None, ge=1, le=2**22)  # noqa: N815
 
 
 class EcsModel(Strict):
@@ -115,6 +119,8 @@ def make_service_definition(document: Document, model: ServiceModel) -> ServiceD
             command=tuple(definition.command),
             health_check=_make_health_check(check) if check else None,
             network=definition.network,
+            memory=definition.memory,
+            pids_limit=definition.pidsLimit,
         ),
     )
     try:

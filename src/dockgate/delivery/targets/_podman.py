@@ -37,6 +37,7 @@ _LAST_WORDS, _LAST_BYTES = 10, 4000
 # What the kernel adds when it chooses what to end for lack of memory (proc_pid_oom_score_adj(5)): a task goes before
 # the server, the registry, and whatever else the host runs.
 _OOM_SCORE = 500
+_MIB = 1 << 20
 # Of a task's log: podman truncates it above that, or it would fill the disk.
 LOG_SIZE = "10mb"
 
@@ -60,6 +61,8 @@ class Container:
     exit_code: int
     error: str
     is_out_of_memory: bool
+    # MiB, None without a limit.
+    memory: int | None
     restarts: int
     # By podman's user, that is, by us.
     is_stopped: bool
@@ -83,7 +86,8 @@ class Container:
         """Return why it does not run, None when nothing is known."""
         if self.is_running or self.started_at is None:
             return self.error or None
-        memory = ", out of memory" if self.is_out_of_memory else ""
+        limit = f" (limit {self.memory} MiB)" if self.memory else ""
+        memory = f", out of memory{limit}" if self.is_out_of_memory else ""
         return f"exited with code {self.exit_code}{memory}"
 
 
@@ -103,14 +107,15 @@ class Engine:
     """Every call opens a connection of its own: any thread may call.
 
     `url` is the service's socket ("unix:///…"), `bridge` the name of podman's network that a service calls "bridge".
-    Published ports are opened on LOOPBACK. `login` knows how to pull an image. UnavailableError when
-    podman does not answer.
+    Published ports are opened on LOOPBACK. `login` knows how to pull an image. `memory` limits tasks whose definition
+    has no limit, in MiB. UnavailableError when podman does not answer.
     """
 
-    def __init__(self, url: str, bridge: str, login: Login) -> None:
+    def __init__(self, url: str, bridge: str, login: Login, memory: int | None = None) -> None:
         self._url = url
         self._bridge = bridge
         self._login = login
+        self._memory = memory
 
     def pull(self, image: str) -> None:
         """Pull an image. Does nothing when it is there already."""
@@ -140,6 +145,9 @@ class Engine:
             "dockgate.check": canonical.encode(check).decode() if check else "",
         }
         ports = {f"{port.container_port}/tcp": (LOOPBACK, port.host_port) for port in definition.ports}
+        memory = definition.memory or self._memory
+        # Swap included: a task that swaps slows down the whole host.
+        limits = dict.fromkeys(("mem_limit", "memswap_limit"), memory * _MIB) if memory else {}
         with self._open_client(f"{name} cannot be created") as client:
             client.containers.create(
                 str(image),
@@ -153,6 +161,8 @@ class Engine:
                 restart_policy={"Name": "on-failure", "MaximumRetryCount": RESTARTS},
                 log_config={"Type": "k8s-file", "Config": {"max-size": LOG_SIZE}},
                 oom_score_adj=_OOM_SCORE,
+                pids_limit=definition.pids_limit,
+                **limits,
                 # podman would run the image's own check on the host's clock, beside ours.
                 healthcheck={"test": ["NONE"]},
                 # Proxies of the host, with their passwords, are nothing that a task was given.
@@ -313,6 +323,7 @@ def _parse_container(attributes: dict[str, Any], digest: str) -> Container:
         exit_code=state["ExitCode"],
         error=state.get("Error", ""),
         is_out_of_memory=state["OOMKilled"],
+        memory=attributes["HostConfig"]["Memory"] // _MIB or None,
         restarts=attributes.get("RestartCount", 0),
         is_stopped=state.get("StoppedByUser", False),
         started_at=started_at.astimezone(UTC) if started_at.year > 1 else None,

@@ -32,7 +32,8 @@ class PodmanTarget(Target):
     podman restarts a task whose program fails, ten times; tasks keep running when the server ends. `url` is the socket
     of its service ("unix:///…"), `bridge` the podman network for definitions with "bridge". Ports are published
     on loopback. A task gets `grace` seconds to end before it is killed. `login` gives user name and password
-    to pull an image, None if the host's own logins are used.
+    to pull an image, None if the host's own logins are used. `memory` limits tasks whose definition has no limit, in
+    MiB; None for no limit.
     """
 
     def __init__(
@@ -41,8 +42,9 @@ class PodmanTarget(Target):
         bridge: str = "podman",
         grace: int = 10,
         login: Login = lambda image: None,
+        memory: int | None = None,
     ) -> None:
-        self._engine = Engine(url, bridge, login)
+        self._engine = Engine(url, bridge, login, memory)
         self._grace = grace
         self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
         # podman knows nothing of our health checks: the last run of each is kept here, until the process ends.
