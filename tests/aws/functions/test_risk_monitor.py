@@ -18,6 +18,7 @@ from tests.aws.account import (
 )
 
 from dockgate.aws.functions.handlers import Functions
+from dockgate.aws.functions.settings import Service
 from dockgate.aws.functions.table import Table
 from dockgate.aws.scans import ScanState
 from dockgate.gate.model import ExemptionSet, Waiver
@@ -60,10 +61,14 @@ class Running:
         self.aws.inspector.findings.setdefault(image, []).append(new)
         return {"detail-type": "Inspector2 Finding", "source": "aws.inspector2", "detail": new}
 
-    def receive_notices(self) -> list[dict[str, Any]]:
-        """What people were notices since they last looked."""
+    def receive_messages(self) -> list[dict[str, Any]]:
+        """What the topic has sent since the last call."""
         result = self.aws.get_client("sqs").receive_message(QueueUrl=self._queue, MaxNumberOfMessages=10)
-        return [json.loads(json.loads(message["Body"])["Message"]) for message in result.get("Messages", [])]
+        return [json.loads(message["Body"]) for message in result.get("Messages", [])]
+
+    def receive_notices(self) -> list[dict[str, Any]]:
+        """The content of the messages since the last call."""
+        return [json.loads(message["Message"]) for message in self.receive_messages()]
 
     def read_deadline(self) -> int | None:
         key = {"digest": IMAGE, "half": "risk#c/web"}
@@ -125,6 +130,34 @@ def test_a_returning_image_is_reported_again_with_its_old_deadline(aws: Account)
         IMAGE,
         first["until"],
     )
+
+
+def test_an_image_that_returns_after_its_deadline_is_not_said_to_have_time(aws: Account) -> None:
+    running = Running(aws)
+    running.handlers.sweep(running.add_finding())
+    (first,) = running.receive_messages()
+    assert first["Subject"] == "c/web is at risk until 2026-12-02"
+    for service in ("jobs", "web"):
+        aws.now += 8 * DAY
+        aws.get_client("ecs").update_service(cluster="c", service="web", taskDefinition=service)
+        running.handlers.sweep(CLOCK)
+    (message,) = running.receive_messages()
+    assert message["Subject"] == "c/web is at risk, deadline passed on 2026-12-02"
+    assert json.loads(message["Message"])["advice"].endswith("that the verdict names now.")
+
+
+@pytest.mark.parametrize(("length", "begin"), [(69, "c/xxx"), (70, "A service ")])
+def test_a_subject_is_as_long_as_sns_allows(aws: Account, length: int, begin: str) -> None:
+    running = Running(aws)
+    name = "x" * length
+    running.run(name, IMAGE)
+    monitor = running.handlers.risk_monitor
+    replace(monitor, services=(Service("c", name),)).renew()
+    running.add_finding()
+    replace(monitor, services=(Service("c", name),)).renew()
+    (message,) = running.receive_messages()
+    assert message["Subject"].startswith(begin)
+    assert len(message["Subject"]) < 100
 
 
 def test_a_waiver_that_lapses_leaves_the_service_at_risk(aws: Account) -> None:

@@ -21,6 +21,8 @@ from dockgate.shared.references import ImageReference, RepositoryReference, pars
 
 # Host name prefixes of ECR's private registries, "dkr-ecr" over IPv6.
 _ECR = re.compile(r"^\d{12}\.dkr[.-]ecr")
+# Characters: SNS takes fewer than 100 (Publish, "Subject").
+_LONGEST_SUBJECT = 99
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +107,8 @@ class RiskMonitor:
                 judged_image, [Evidence(**stored_evidence)] if stored_evidence else []
             )
             if self.topic:
-                self.sns.publish(**_make_message(self.topic, service, judged_image, evidence.page, until))
+                is_over = until <= self.clock()
+                self.sns.publish(**_make_message(self.topic, service, judged_image, evidence.page, until, is_over))
         except Exception:
             self.waits.release_notice(verdict.image, service, asdict(evidence) if evidence else None)
             raise
@@ -136,19 +139,24 @@ class RiskMonitor:
         return list(definitions)
 
 
-def _make_message(topic: str, service: str, judged_image: JudgedImage, page: str, until: int) -> dict[str, str]:
-    """The arguments of `publish`."""
+def _make_message(
+    topic: str, service: str, judged_image: JudgedImage, page: str, until: int, is_over: bool
+) -> dict[str, str]:
+    """The arguments of `publish`. `is_over`: the deadline `until` has passed, as when an image returns after it."""
+    date = _format_date(until)
+    state = f"is at risk, deadline passed on {date}" if is_over else f"is at risk until {date}"
+    upgrade = "Deploy an image with the upgrades that the verdict names"
     message = {
         "service": service,
         "image": judged_image.verdict.image,
         "summary": judged_image.verdict.summary,
-        "until": _format_date(until),
+        "until": date,
         "verdict": page,
-        "advice": "It keeps running. Deploy an image with the upgrades that the verdict names before then.",
+        "advice": f"It keeps running. {upgrade} now." if is_over else f"It keeps running. {upgrade} before then.",
     }
-    subject = f"{service} is at risk until {_format_date(until)}"
-    if len(subject) > 100:
-        subject = f"A service is at risk until {_format_date(until)}"
+    subject = f"{service} {state}"
+    if len(subject) > _LONGEST_SUBJECT:
+        subject = f"A service {state}"
     return {"TopicArn": topic, "Subject": subject, "Message": json.dumps(message, indent=2)}
 
 
