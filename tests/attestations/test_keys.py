@@ -1,5 +1,7 @@
 """The server's signing key: made once, kept to itself, replaced on demand."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -7,6 +9,7 @@ import pytest
 from dockgate.attestations.dsse import sign_payload, verify_envelope
 from dockgate.attestations.keys import Keys
 from dockgate.shared.errors import DeniedError, UnavailableError, UsageError
+from dockgate.shared.folder_mark import require_mark
 
 
 def test_the_key_is_made_when_it_is_first_needed_and_then_stays(tmp_path: Path) -> None:
@@ -44,3 +47,22 @@ def test_an_unusable_folder_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UnavailableError, match="cannot be used"):
         Keys(tmp_path / "file" / "keys").get_signer()
+
+
+def test_no_key_is_made_in_a_folder_that_is_not_the_right_one(tmp_path: Path) -> None:
+    """As in a mount point without its mount: verifiers would refuse what the new key signs."""
+    mount_point = tmp_path / "shared"
+    keys = Keys(mount_point / "keys", partial(require_mark, mount_point, "store"))
+    calls: list[Callable[[], object]] = [keys.get_signer, keys.rotate, keys.list_keys]
+    for call in calls:
+        with pytest.raises(UnavailableError, match="does not contain the files"):
+            call()
+    assert not mount_point.exists()
+    (mount_point / "run").mkdir(parents=True)
+    (mount_point / "run" / "store").write_text("store\n")
+    first = keys.get_signer().public.id
+    mount_point.rename(tmp_path / "unmounted")
+    with pytest.raises(UnavailableError):
+        keys.get_signer()
+    (tmp_path / "unmounted").rename(mount_point)
+    assert keys.get_signer().public.id == first

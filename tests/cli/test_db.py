@@ -154,6 +154,23 @@ def write_exporter_key(dockgate: Dockgate, folder: Path) -> str:
     return str(folder / "exporter.pub")
 
 
+def test_no_key_is_made_in_a_shared_folder_that_is_not_mounted(
+    dockgate: Dockgate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = str(tmp_path / "advisories.db")
+    dockgate("db", "build", "--from", str(layouts.write_feeds(tmp_path / "feeds")), "--database", database)
+    mount_point = tmp_path / "shared"
+    mount_point.mkdir()
+    monkeypatch.setenv("DOCKGATE_SHARED", str(mount_point))
+    for arguments in (["key"], ["export", str(tmp_path / "out"), "--database", database]):
+        ran = dockgate("db", *arguments)
+        assert (ran.code, "does not contain the files" in ran.err, ran.out) == (2, True, "")
+    assert list(mount_point.iterdir()) == []
+    (mount_point / "run").mkdir()
+    (mount_point / "run" / "store").write_text("id")
+    assert dockgate("db", "key").code == 0
+
+
 def test_an_import_requires_the_exporters_key_or_the_digest(dockgate: Dockgate, tmp_path: Path) -> None:
     dockgate("db", "build", "--from", str(layouts.write_feeds(tmp_path / "feeds")))
     file, other_file = str(tmp_path / "advisories.zst"), str(tmp_path / "other.db")

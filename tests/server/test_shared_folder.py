@@ -6,9 +6,11 @@ import pytest
 from tests.postgres import make_database_url
 from tests.store.factories import open_store_of_kind
 
+from dockgate.events.rule import Target, TargetType
 from dockgate.server.shared_folder import SharedFolder
 from dockgate.shared.errors import UnavailableError
 from dockgate.store import open_store
+from dockgate.store.events.secret_box import KEY_FILE
 
 
 def test_another_folder_than_that_of_the_first_server_is_refused(tmp_path: Path) -> None:
@@ -46,3 +48,18 @@ def test_nothing_is_made_in_a_mount_point_without_its_mount(tmp_path: Path) -> N
         open_store(shared_folder, make_database_url(shared_folder)).close()
     assert list(mount_point.iterdir()) == []
     assert not (tmp_path / "no mount point").exists()
+
+
+def test_no_key_of_secrets_is_made_in_a_folder_that_lost_its_mount(tmp_path: Path) -> None:
+    target = Target("chat", TargetType.APPRISE, "slack")
+    with open_store_of_kind("postgres", tmp_path) as store:
+        folder = tmp_path / "data"  # of the store's files
+        SharedFolder(folder, store)
+        mark = folder / "run" / "store"
+        mark.rename(tmp_path / "unmounted")
+        with pytest.raises(UnavailableError, match="does not contain the files"):
+            store.event_targets.put(target, {"url": "slack://secret"}, "ada", "2026-11-28T12:00:00.000Z")
+        assert not (folder / KEY_FILE).exists()
+        (tmp_path / "unmounted").rename(mark)
+        store.event_targets.put(target, {"url": "slack://secret"}, "ada", "2026-11-28T12:00:00.000Z")
+        assert (folder / KEY_FILE).exists()

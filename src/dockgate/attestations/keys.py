@@ -3,7 +3,7 @@
 The key is one file in a folder of its own.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from dockgate.attestations.dsse import PublicKey, Signer, create_key
@@ -19,14 +19,19 @@ _PUBLIC = ".pub"
 class Keys:
     """The keys in a folder, made when first asked for (folder 0700, files 0600).
 
+    `require_folder` is called before each use. It raises UnavailableError where the folder is not the right one, for
+    instance because it is not mounted: a new key would be made there, which no verifier trusts.
+
     Raises UnavailableError when the folder cannot be used, UsageError when the file of the private key holds no key.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, require_folder: Callable[[], None] = lambda: None) -> None:
         self._folder = folder
+        self._require_folder = require_folder
 
     def get_signer(self) -> Signer:
         """Return the present key."""
+        self._require_folder()
         path = self._folder / _PRIVATE
         try:
             if not path.exists():

@@ -44,6 +44,7 @@ from dockgate.services.registry.registry_tokens import RegistryAccess
 from dockgate.services.server_api import ServerApi
 from dockgate.services.verdicts.attestations import KEYS, RegistryAttestor
 from dockgate.services.verdicts.verdict_links import VerdictLinks
+from dockgate.shared.folder_mark import require_mark
 from dockgate.shared.addresses import make_console_url
 from dockgate.shared.aws import QUEUE, Client, RegionalClients, load_boto3, parse_arn, parse_s3
 from dockgate.shared.errors import UsageError
@@ -108,7 +109,11 @@ def make_adapters(settings: Settings, programs: LocalPrograms, url: str, store: 
         },
         findings_source=InspectorFindings(settings.inspector, load_boto3()) if settings.inspector else None,
         attestor=RegistryAttestor(
-            Keys(settings.shared_data / KEYS), registry_address, settings.ca_bundle, images.require, issuers
+            Keys(settings.shared_data / KEYS, partial(require_mark, settings.shared_data, store.id)),
+            registry_address,
+            settings.ca_bundle,
+            images.require,
+            issuers,
         ),
         target_adapters=make_target_adapters(settings, is_public=read_listen_address(settings).is_public),
         builtin_targets=make_builtin_targets(settings),

@@ -22,7 +22,7 @@ from dockgate.shared.errors import DockgateError
 from dockgate.shared.wording import shorten_text
 from dockgate.store import read_folder_owner
 from dockgate.store.engine import Database
-from dockgate.store.folder_mark import read_mark
+from dockgate.shared.folder_mark import read_mark
 
 # Program, Debian package, what needs it, how it is asked for its version.
 _PROGRAMS = (

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from dockgate.shared.files import create_file
 from dockgate.store import Store
-from dockgate.store.folder_mark import MARK, require_mark
+from dockgate.shared.folder_mark import MARK, require_mark
 
 
 class SharedFolder:

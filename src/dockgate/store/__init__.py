@@ -11,6 +11,7 @@ what may be absent. `list_x` returns many, `iterate_x` many in parts, `count_x` 
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
@@ -49,7 +50,7 @@ from dockgate.store.fleet.index import Fleet
 from dockgate.store.fleet.judging import FleetJudgingState
 from dockgate.store.fleet.trends import Trends
 from dockgate.store.fleet.verdicts import FleetVerdicts
-from dockgate.store.folder_mark import require_mark
+from dockgate.shared.folder_mark import require_mark
 from dockgate.store.gate.policies import PolicyTable
 from dockgate.store.gate.policy_assignments import PolicyAssignments
 from dockgate.store.gate.provenance import ProvenanceStatements
@@ -200,9 +201,7 @@ def open_store(
     """
     database = _open_database(folder, url)
     try:
-        owner = read_folder_owner(database)
-        if owner is not None:
-            require_mark(folder, owner)
+        _require_folder(folder, database)
         artifacts, logs = _open_files(folder, blobs, limits or DiskLimits())
         migrate(database)
     except BaseException:
@@ -221,6 +220,13 @@ def read_folder_owner(database: Database) -> str | None:
     with database.read() as connection:
         owner: str | None = connection.scalar(select(identity.c.id).where(identity.c.has_folder))
     return owner
+
+
+def _require_folder(folder: Path, database: Database) -> None:
+    """Raise UnavailableError if a server has claimed another folder for the files of this database."""
+    owner = read_folder_owner(database)
+    if owner is not None:
+        require_mark(folder, owner)
 
 
 def _make_store(folder: Path, database: Database, artifacts: Blobs, logs: Logs) -> Store:
@@ -255,7 +261,7 @@ def _make_store(folder: Path, database: Database, artifacts: Blobs, logs: Logs) 
         event_log=EventLog(database),
         outbox=outbox,
         event_rules=EventRuleTable(database),
-        event_targets=EventTargetTable(database, SecretBox(folder)),
+        event_targets=EventTargetTable(database, SecretBox(folder, partial(_require_folder, folder, database))),
         event_cursor=EventCursor(database),
         event_receivers=OutboxReceivers(database, OutboxKind.EVENT),
         pipeline_starts=PipelineStarts(database),

@@ -223,11 +223,19 @@ def read_public_key(settings: Settings) -> str:
 
 
 def _load_signer(settings: Settings) -> "Signer":
-    """Return the key in the data folder, which signs attestations too, made when there is none."""
+    """Return the key in the data folder, which signs attestations too, made when there is none.
+
+    Raises UnavailableError if the folder of several servers is set, and has no files of a server: it is not mounted.
+    """
     from dockgate.attestations.keys import Keys
     from dockgate.services.verdicts.attestations import KEYS
+    from dockgate.shared.folder_mark import require_any_mark
 
-    return Keys(settings.shared_data / KEYS).get_signer()
+    def require_folder() -> None:
+        if settings.shared_folder is not None or settings.database_url is not None:
+            require_any_mark(settings.shared_data)
+
+    return Keys(settings.shared_data / KEYS, require_folder).get_signer()
 
 
 def _make_trust(key: Path | None, digest: str | None, *, is_pinned: bool) -> "Trust":

@@ -1,7 +1,7 @@
 """Secrets of targets, encrypted in the database by a key that lies in a file beside it."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 
@@ -14,11 +14,13 @@ KEY_FILE = "target-secrets.key"
 class SecretBox:
     """Encrypts and decrypts with the key in `folder`, made at first use (mode 0600).
 
-    All servers of one database need the same file. Fernet of `cryptography`: AES-128-CBC and HMAC-SHA256.
+    All servers of one database need the same file. `require_folder` is called before it is read or made, and raises
+    UnavailableError where the folder is not theirs. Fernet of `cryptography`: AES-128-CBC and HMAC-SHA256.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, require_folder: Callable[[], None] = lambda: None) -> None:
         self._path = folder / KEY_FILE
+        self._require_folder = require_folder
 
     def encrypt(self, secrets: Mapping[str, str]) -> bytes:
         """Encrypt named secrets together; each call gives other bytes."""
@@ -41,6 +43,7 @@ class SecretBox:
     def _fernet(self):  # type: ignore[no-untyped-def]
         from cryptography.fernet import Fernet
 
+        self._require_folder()
         try:
             create_file(self._path, Fernet.generate_key(), 0o600)
             return Fernet(self._path.read_bytes())

@@ -20,6 +20,18 @@ def read_mark(folder: Path) -> str | None:
 
 def require_mark(folder: Path, store_id: str) -> None:
     """Raise UnavailableError unless the folder can be read and belongs to the store. Changes nothing."""
+    if require_any_mark(folder) != store_id:
+        raise UnavailableError(
+            f"{folder} belongs to another database than this server uses",
+            "Set DOCKGATE_SHARED and DOCKGATE_DATABASE_URL to the values of the other servers.",
+        )
+
+
+def require_any_mark(folder: Path) -> str:
+    """Return the id of the store whose files are in the folder.
+
+    Raises UnavailableError if it cannot be read, or has the files of no store. Changes nothing.
+    """
     try:
         mark = read_mark(folder)
     except OSError as error:
@@ -32,8 +44,4 @@ def require_mark(folder: Path, store_id: str) -> None:
             f"{folder} does not contain the files of this database: there is no {folder / MARK}",
             "Mount the folder of the other servers, or set DOCKGATE_SHARED to it.",
         )
-    if mark != store_id:
-        raise UnavailableError(
-            f"{folder} belongs to another database than this server uses",
-            "Set DOCKGATE_SHARED and DOCKGATE_DATABASE_URL to the values of the other servers.",
-        )
+    return mark
