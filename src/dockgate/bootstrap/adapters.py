@@ -44,10 +44,10 @@ from dockgate.services.registry.registry_tokens import RegistryAccess
 from dockgate.services.server_api import ServerApi
 from dockgate.services.verdicts.attestations import KEYS, RegistryAttestor
 from dockgate.services.verdicts.verdict_links import VerdictLinks
-from dockgate.shared.folder_mark import require_mark
 from dockgate.shared.addresses import make_console_url
 from dockgate.shared.aws import QUEUE, Client, RegionalClients, load_boto3, parse_arn, parse_s3
 from dockgate.shared.errors import UsageError
+from dockgate.shared.folder_mark import require_mark
 from dockgate.shared.references import parse_repository
 from dockgate.store import Store
 from dockgate.store.blobs import Blobs

@@ -19,10 +19,10 @@ from dockgate.server.host_check import Check
 from dockgate.server.supervisor import end_with_thread
 from dockgate.shared.addresses import LOOPBACK
 from dockgate.shared.errors import DockgateError
+from dockgate.shared.folder_mark import read_mark
 from dockgate.shared.wording import shorten_text
 from dockgate.store import read_folder_owner
 from dockgate.store.engine import Database
-from dockgate.shared.folder_mark import read_mark
 
 # Program, Debian package, what needs it, how it is asked for its version.
 _PROGRAMS = (

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from dockgate.shared.files import create_file
-from dockgate.store import Store
 from dockgate.shared.folder_mark import MARK, require_mark
+from dockgate.store import Store
 
 
 class SharedFolder:

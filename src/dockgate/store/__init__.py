@@ -11,8 +11,8 @@ what may be absent. `list_x` returns many, `iterate_x` many in parts, `count_x` 
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
@@ -20,6 +20,7 @@ from sqlalchemy import insert, select, update
 
 from dockgate.config import DiskLimits
 from dockgate.shared.errors import UnavailableError
+from dockgate.shared.folder_mark import require_mark
 from dockgate.store.blobs import Blobs, FileBlobs
 from dockgate.store.delivery.approvals import Approvals
 from dockgate.store.delivery.execution_results import ExecutionResults
@@ -50,7 +51,6 @@ from dockgate.store.fleet.index import Fleet
 from dockgate.store.fleet.judging import FleetJudgingState
 from dockgate.store.fleet.trends import Trends
 from dockgate.store.fleet.verdicts import FleetVerdicts
-from dockgate.shared.folder_mark import require_mark
 from dockgate.store.gate.policies import PolicyTable
 from dockgate.store.gate.policy_assignments import PolicyAssignments
 from dockgate.store.gate.provenance import ProvenanceStatements

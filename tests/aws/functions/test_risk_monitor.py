@@ -132,7 +132,7 @@ def test_a_returning_image_is_reported_again_with_its_old_deadline(aws: Account)
     )
 
 
-def test_an_image_that_returns_after_its_deadline_is_not_said_to_have_time(aws: Account) -> None:
+def test_an_image_that_returns_after_its_deadline_has_no_time_left(aws: Account) -> None:
     running = Running(aws)
     running.handlers.sweep(running.add_finding())
     (first,) = running.receive_messages()

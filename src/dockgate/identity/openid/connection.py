@@ -11,6 +11,7 @@ import httpx
 
 from dockgate.shared.addresses import is_loopback
 from dockgate.shared.errors import UnavailableError
+from dockgate.shared.open_connections import OpenConnections, start_timer
 from dockgate.shared.strict_json import parse_json
 
 CONNECT_SECONDS = 5.0
@@ -55,21 +56,30 @@ class ProviderConnection:
     def send(self, method: str, url: str, headers: Mapping[str, str], content: str = "") -> httpx.Response:
         """Send a request. Raises UnavailableError without a whole answer in time."""
         end = time.monotonic() + self._whole_seconds
+        connections = OpenConnections()
+        # A head that comes a byte at a time would never end.
+        cancel = start_timer(self._whole_seconds, connections.shut_down)
         try:
-            with self._client.stream(method, url, headers=dict(headers), content=content) as response:
+            with self._client.stream(
+                method, url, headers=dict(headers), content=content, extensions={"trace": connections.watch}
+            ) as response:
                 body = bytearray()
                 for piece in response.iter_bytes():
                     body += piece
                     if len(body) > MAX_ANSWER or time.monotonic() > end:
-                        raise UnavailableError(
-                            f"the answer of the identity provider at {urlsplit(url).netloc} is too large or slow",
-                            _ADVICE,
-                        )
+                        break
+            # A body without a length also ends where its connection was shut down.
+            if len(body) > MAX_ANSWER or time.monotonic() > end:
+                raise UnavailableError(
+                    f"the answer of the identity provider at {urlsplit(url).netloc} is too large or slow", _ADVICE
+                )
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
             reason = str(error) or type(error).__name__
             raise UnavailableError(
                 f"the identity provider at {urlsplit(url).netloc} does not answer: {reason}", _ADVICE
             ) from error
+        finally:
+            cancel()
         return httpx.Response(response.status_code, content=bytes(body), request=response.request)
 
     # --- what Authlib calls ----------------------------------------------------------------------------------------

@@ -1,9 +1,10 @@
 """Fetch a feed's file from a folder or over HTTP, unless it is unchanged since the last fetch."""
 
 import hashlib
+import threading
 import time
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
@@ -11,6 +12,7 @@ from urllib.parse import urlsplit
 from dockgate.shared.destinations import ConnectionCheck, require_destination
 from dockgate.shared.errors import DownloadError, NotFoundError, UnavailableError
 from dockgate.shared.interfaces import override
+from dockgate.shared.open_connections import OpenConnections, start_timer
 from dockgate.shared.retry import RetrySchedule
 from dockgate.vulnerabilities.feed import Feed, FeedFetch, RecordLookup, redact_url
 
@@ -22,8 +24,11 @@ RETRIES = RetrySchedule(first_pause=0.3, longest_pause=1, attempts=3)
 LIMIT = 4 * 1024**3
 # Seconds without a byte.
 _TIMEOUT = 60.0
-# After so many seconds a download must have had so many bytes a second: a slow server would block all other feeds.
+# After so many seconds a request must have brought so many bytes a second: a slow server would block all other feeds.
 GRACE, SLOWEST = 120.0, 10_000.0
+# Seconds between two looks at the speed of a request, after GRACE. Fewer if that is shorter.
+_CHECK_SECONDS = 10.0
+_REDIRECTS = 20
 _ETAG, _LAST_MODIFIED, _CONTENT = "etag ", "modified ", "sha256 "
 
 
@@ -106,6 +111,7 @@ class Web:
 
         self._feed = feed
         self._grace = grace
+        self._connections = OpenConnections()
         self._monotonic = monotonic
         try:
             trust = ssl.create_default_context(cafile=ca_bundle)
@@ -118,7 +124,7 @@ class Web:
             "request": [self._check_destination],
             "response": [_refuse_downgrade],
         }
-        self._client = httpx.Client(follow_redirects=True, timeout=timeout, verify=trust, event_hooks=hooks)
+        self._client = httpx.Client(timeout=timeout, verify=trust, event_hooks=hooks)
 
     def __enter__(self) -> Self:
         return self
@@ -130,7 +136,12 @@ class Web:
         """Refuse a request to a nearer host than the feed's: see `destinations`. Also called for each redirect."""
         url = str(request.url)
         require_destination(self._host, url, sender=f"The feed {self._feed}")
-        request.extensions["trace"] = partial(self._check.watch, url)
+
+        def watch(event: str, info: Mapping[str, Any]) -> None:
+            self._check.watch(url, event, info)
+            self._connections.watch(event, info)
+
+        request.extensions["trace"] = watch
 
     def fetch(self, url: str, fingerprint: str | None, into: Path, limit: int = LIMIT) -> FeedFetch:
         """Fetch a file of at most `limit` bytes, unless it is unchanged.
@@ -150,6 +161,9 @@ class Web:
                 reason = f"it answered {status} {error.response.reason_phrase}".rstrip()
                 if 400 <= status < 500 and status not in (408, 429):
                     break
+            except _TooSlowError as error:
+                reason, is_unreachable, is_stalled = str(error), False, True
+                break
             except (httpx.UnsupportedProtocol, httpx.InvalidURL):
                 reason = "it is not a valid http or https URL"  # the error may have a part of the password
                 break
@@ -180,28 +194,99 @@ class Web:
     def _request(self, url: str, fingerprint: str | None, into: Path, limit: int) -> FeedFetch:
         condition = _make_condition(fingerprint) if fingerprint else {}
         headers = {"Accept-Encoding": "identity", **condition}
-        with self._client.stream("GET", url, headers=headers) as answer:
+        with self._watch_speed() as speed, self._open(url, headers) as answer:
             if answer.status_code == 304 and fingerprint and condition:
                 return FeedFetch(fingerprint)
             if answer.status_code != 200:
                 answer.raise_for_status()
                 raise ValueError(f"it answered {answer.status_code}, without a file")
             path = into / hashlib.sha256(url.encode()).hexdigest()
-            size, start = 0, self._monotonic()
             with path.open("wb") as file:
                 for chunk in answer.iter_bytes():
-                    size += len(chunk)
-                    if size > limit:
+                    speed.size += len(chunk)
+                    if speed.size > limit:
                         raise ValueError(f"it is larger than {limit} bytes")
-                    seconds = self._monotonic() - start
-                    if seconds > self._grace and size < seconds * SLOWEST:
-                        raise ValueError(f"it sent {size} bytes in {seconds:.0f} seconds, which is too slow")
                     file.write(chunk)
+            speed.require()  # a body without a length also ends where its connection was shut down
             etag, last_modified = answer.headers.get("etag"), answer.headers.get("last-modified")
         new_fingerprint = (
             _ETAG + etag if etag else _LAST_MODIFIED + last_modified if last_modified else _digest_content(path)
         )
         return FeedFetch(new_fingerprint, None if new_fingerprint == fingerprint else path)
+
+    @contextmanager
+    def _watch_speed(self) -> "Iterator[_Speed]":
+        """Watch the speed of what the block requests. Raises _TooSlowError if that was too slow."""
+        speed = _Speed(self._connections.shut_down, self._grace, self._monotonic)
+        try:
+            yield speed
+        except Exception:
+            speed.require()
+            raise
+        finally:
+            speed.stop()
+
+    @contextmanager
+    def _open(self, url: str, headers: Mapping[str, str]) -> "Iterator[httpx.Response]":
+        """Send GET and follow redirects, without their bodies."""
+        import httpx
+
+        request = self._client.build_request("GET", url, headers=headers)
+        for _ in range(_REDIRECTS + 1):
+            answer = self._client.send(request, stream=True)
+            if answer.next_request is None:
+                break
+            answer.close()
+            request = answer.next_request
+        else:
+            raise httpx.TooManyRedirects(f"it redirects more than {_REDIRECTS} times", request=request)
+        with closing(answer):
+            yield answer
+
+
+class _TooSlowError(ValueError):
+    """A request has brought fewer bytes than it should."""
+
+
+class _Speed:
+    """Looks at the speed of a request from the first byte of its head to the last of its body, and ends a slow one.
+
+    A timeout counts from each byte, and a head or a chunk is given to us whole: who sends one byte a minute would never
+    be noticed. A large file may take long, if it comes at SLOWEST.
+    """
+
+    def __init__(self, end: Callable[[], None], grace: float, monotonic: Callable[[], float]) -> None:
+        """`end` ends what waits for the server. `grace`: seconds without a look."""
+        # Bytes of the body so far.
+        self.size = 0
+        self._end = end
+        self._monotonic = monotonic
+        self._start = monotonic()
+        self._pause = min(_CHECK_SECONDS, grace)
+        self._is_over = False
+        self._lock = threading.Lock()
+        self._cancel: Callable[[], None] | None = start_timer(grace, self._check)
+
+    def require(self) -> None:
+        """Raise _TooSlowError if the request was ended."""
+        if self._is_over:
+            raise _TooSlowError(f"it sends less than {SLOWEST / 1000:.0f} kB a second, which is too slow")
+
+    def stop(self) -> None:
+        """Look no more."""
+        with self._lock:
+            if self._cancel is not None:
+                self._cancel()
+            self._cancel = None
+
+    def _check(self) -> None:
+        with self._lock:
+            if self._cancel is None:
+                return
+            if self.size < (self._monotonic() - self._start) * SLOWEST:
+                self._is_over = True
+                self._end()
+            self._cancel = start_timer(self._pause, self._check)
 
 
 def _find_host(url: str) -> str:

@@ -1,0 +1,21 @@
+"""Requests to an identity provider that answers too slowly."""
+
+import pytest
+from tests.parts import wait_until
+from tests.vulnerabilities.feeds.feed_site import serve_files
+
+from dockgate.identity.openid.connection import ProviderConnection
+from dockgate.shared.errors import UnavailableError
+
+
+@pytest.mark.parametrize("part", ["head", "chunk", "body"])
+def test_an_answer_that_comes_a_byte_at_a_time_is_given_up(part: str) -> None:
+    """Each byte is within the time limit of a read; the whole answer takes too long."""
+    with serve_files({"/keys": b"{" + b" " * 200 + b"}"}) as site:
+        site.slow["/keys"], site.slow_part = 0.02, part
+        connection = ProviderConnection(whole_seconds=0.2)
+        with pytest.raises(UnavailableError, match=r"does not answer|too large or slow"):
+            connection.get_json(f"{site.url}/keys")
+        wait_until(lambda: site.aborted_paths == ["/keys"])
+        site.slow.clear()
+        assert connection.get_json(f"{site.url}/keys") == {}
