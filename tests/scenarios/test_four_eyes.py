@@ -38,7 +38,9 @@ class FourEyes:
         self.server.post("/principals", body)
         self.tokens[name] = self.server.post("/tokens", {"principal": name})["text"]
 
-    def create_repository(self, findings: PlannedFindings | None = None, *, people: bool = True) -> str:
+    def create_repository(
+        self, findings: PlannedFindings | None = None, *, people: bool = True, approver_count: int = 1
+    ) -> str:
         """A pipeline with its repository, named like it, whose image is scanned at once. Nothing is pushed yet."""
         self.case_builder += 1
         name = f"case{self.case_builder}"
@@ -49,7 +51,7 @@ class FourEyes:
         self.server.apply(SERVICE.format(name=name, count=1))
         text = PIPELINE.format(name=name, repository=name, service=name, timeout="7d")
         if people:
-            text = text.replace("\n  - name: Deploy", APPROVERS.format(approvers="{count: 1}"))
+            text = text.replace("\n  - name: Deploy", APPROVERS.format(approvers=f"{{count: {approver_count}}}"))
         self.server.apply(text)
         return name
 
@@ -152,6 +154,16 @@ def test_a_second_principal_with_the_pushers_mailbox_cannot_approve(eyes: FourEy
     assert eyes.is_refusing("ann-again", execution)
     eyes.call("admin", "/principals/ann/enable").raise_for_status()
     eyes.approve_execution("ben", execution)
+
+
+def test_principals_with_one_mailbox_have_one_vote(eyes: FourEyes) -> None:
+    eyes.add("ben-again", "Ben+second@example.org")
+    name = eyes.create_repository(approver_count=2)
+    eyes.server.push(name, "ann", author=OUTSIDER)
+    execution = eyes.start(name)
+    eyes.vote("ben", execution).raise_for_status()
+    assert eyes.is_refusing("ben-again", execution, "ben-again has the mailbox of ben, who has voted")
+    eyes.approve_execution("cyd", execution)
 
 
 def test_contributors_to_an_approved_commit_are_not_excluded_later(eyes: FourEyes) -> None:
@@ -301,6 +313,9 @@ def test_an_external_requester_cannot_override(eyes: FourEyes) -> None:
     body = {"reason": "not reachable", "until": "2999-01-01"}
     response = eyes.call("ann", f"/approvals/{approval}/override", body)
     assert (response.status_code, "ann asked for the approval" in response.json()["error"]) == (403, True)
+    eyes.add("ann-elsewhere", "ann+elsewhere@example.org")
+    response = eyes.call("ann-elsewhere", f"/approvals/{approval}/override", body)
+    assert (response.status_code, "the mailbox of ann, who asked for" in response.json()["error"]) == (403, True)
     eyes.call("ben", f"/approvals/{approval}/override", body).raise_for_status()
 
 
@@ -315,6 +330,9 @@ def test_who_pushed_an_image_from_outside_cannot_override(eyes: FourEyes) -> Non
     body = {"reason": "not reachable", "until": "2999-01-01"}
     response = eyes.call("ben", f"/approvals/{approval}/override", body)
     assert (response.status_code, "ben pushed the image" in response.json()["error"]) == (403, True)
+    eyes.add("ben-elsewhere", "Ben+elsewhere@example.org")
+    response = eyes.call("ben-elsewhere", f"/approvals/{approval}/override", body)
+    assert (response.status_code, "the mailbox of ben, who pushed" in response.json()["error"]) == (403, True)
     eyes.call("cyd", f"/approvals/{approval}/override", body).raise_for_status()
 
 

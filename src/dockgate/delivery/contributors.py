@@ -6,7 +6,7 @@ and never admit one.
 """
 
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -96,6 +96,20 @@ def is_contributor(principal: Principal, contributors: Iterable[str]) -> bool:
     return any(
         "@" in entry and normalize_email(entry) in emails for entry in (principal.email, principal.name) if entry
     )
+
+
+def find_same_person(principal: Principal, others: Iterable[Principal]) -> Principal | None:
+    """Return the first of the others that has the principal's name or mailbox, None for none."""
+    return next((each for each in others if is_contributor(principal, filter(None, (each.name, each.email)))), None)
+
+
+def select_people(principals: Iterable[Principal]) -> Sequence[Principal]:
+    """Return the principals without those that have the name or the mailbox of one before them."""
+    people: list[Principal] = []
+    for principal in principals:
+        if find_same_person(principal, people) is None:
+            people.append(principal)
+    return people
 
 
 def normalize_email(email: str) -> str:

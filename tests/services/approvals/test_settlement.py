@@ -1,7 +1,7 @@
 """The loop that answers waiting approvals, driven through every order in which approvals, scans and their repeats can
 come."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -27,6 +27,7 @@ class Table:
     rows: dict[str, Approval] = field(default_factory=dict)
     answers: list[tuple[str, Answer]] = field(default_factory=list)
     cast: list[Vote] = field(default_factory=list)
+    people: Mapping[str, Principal] = field(default_factory=lambda: PEOPLE)
 
     def add(self, name: str, image: str) -> None:
         row = Approval(name, "token", image, "web", "default", "", "2026-01-01", "2026-01-08")
@@ -68,7 +69,7 @@ class Table:
         return []
 
     def list_votes(self, approval_id: str) -> list[tuple[Vote, Principal]]:
-        return [(vote, PEOPLE[vote.who]) for vote in self.cast if vote.approval == approval_id]
+        return [(vote, self.people[vote.who]) for vote in self.cast if vote.approval == approval_id]
 
 
 def judge_as(approval: Approval, cause: str, status: Status, summary: str = "why") -> UnstoredVerdict:
@@ -139,6 +140,24 @@ def test_people_and_verdict_are_both_needed_in_whatever_order_they_come(
         _, answer = table.answers[0]
         assert (answer.state is ApprovalState.APPROVED) == (status is Status.APPROVED)
     assert causes.count("a/people") <= 1
+
+
+def test_votes_of_one_mailbox_count_once() -> None:
+    """Its principals may have had other addresses when they voted: an identity provider can change them."""
+    ann_again = replace(PEOPLE["ann"], name="ann-again", email="Ann+work@example.org")
+    table = Table(people={**PEOPLE, "ann-again": ann_again})
+    table.add("a", "sha256:a")
+    table.rows["a"] = replace(table.rows["a"], approvers=Approvers(count=2))
+
+    def judge(approval: Approval, cause: str) -> UnstoredVerdict:
+        return judge_as(approval, cause, Status.APPROVED)
+
+    table.cast += [Vote("a", "ann", True, "", "now"), Vote("a", "ann-again", True, "", "now")]
+    settle(table, "sha256:a", judge)
+    assert table.answers == []
+    table.cast.append(Vote("a", "ben", True, "", "now"))
+    settle(table, "sha256:a", judge)
+    assert [(answer.state, answer.decided_by) for _, answer in table.answers] == [(ApprovalState.APPROVED, "ann, ben")]
 
 
 def test_an_approval_is_rejected_by_a_verdict_that_changed_before_the_last_vote() -> None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dockgate.delivery.approvals import find_vote_objection, make_rejection
-from dockgate.delivery.contributors import IS_CONTRIBUTOR, is_contributor
+from dockgate.delivery.contributors import IS_CONTRIBUTOR, find_same_person, is_contributor
 from dockgate.delivery.model import Approval, Vote
 from dockgate.delivery.override import get_rejecting_verdict, make_waivers
 from dockgate.delivery.pipeline import select_latest_runs
@@ -67,6 +67,8 @@ class ApprovalDecisions:
         objection = find_vote_objection(approval.approvers, principal, approval.committers, approval.repository)
         if approval.approvers.exclude_committer and objection is None and approval.action:
             objection = self.contributors.find(approval.action).find_objection(principal)
+        if objection is None:
+            objection = self._find_earlier_vote(approval_id, principal)
         if objection:
             raise DeniedError(objection, "Another approver must vote.")
         vote = Vote(approval_id, principal.name, is_approving, reason, self.clock.now())
@@ -77,6 +79,12 @@ class ApprovalDecisions:
         self.effects.run(EffectKind.ANSWER, self.approval_settler.settle, approval.image)
         self.approval_settler.continue_execution(approval_id)
         return self.store.approvals.get(approval_id)
+
+    def _find_earlier_vote(self, approval_id: str, principal: Principal) -> str | None:
+        """Return why the principal's vote would be the second one of a person, None if it is not."""
+        voters = [voter for _, voter in self.store.approvals.list_votes(approval_id) if voter.name != principal.name]
+        other = find_same_person(principal, voters)
+        return f"{principal.name} has the mailbox of {other.name}, who has voted" if other else None
 
     def override(self, approval_id: str, principal: Principal, reason: str, until: str) -> Sequence[WaiverRecord]:
         """Waive what a verdict rejected until a date, and retry the execution.
@@ -111,10 +119,11 @@ class ApprovalDecisions:
     def _find_override_objection(self, approval: Approval, principal: Principal) -> str | None:
         """Return why this principal may not override the approval's rejection, None if they may."""
         if approval.action is None:
-            if approval.requested_by == principal.name:
-                return f"{principal.name} asked for the approval"
-            if principal.name in self.store.images.list_all_pushers(approval.image):  # also before it was copied there
-                return f"{principal.name} pushed the image"
+            if reason := self._find_part(principal, [approval.requested_by], "asked for the approval"):
+                return reason
+            pushers = self.store.images.list_all_pushers(approval.image)  # also before it was copied there
+            if reason := self._find_part(principal, pushers, "pushed the image"):
+                return reason
             is_own = RepositoryReference.parse(approval.repository).is_own
             if is_own and not any(self.store.images.list_pushers(approval.repository, approval.image)):
                 return "the pusher of the image is unknown"  # such as one under a tag of attached documents
@@ -124,6 +133,14 @@ class ApprovalDecisions:
         if is_contributor(principal, approval.committers):
             return f"{principal.name} {IS_CONTRIBUTOR}"
         return self.contributors.find(approval.action).find_objection(principal)
+
+    def _find_part(self, principal: Principal, names: Sequence[str | None], part: str) -> str | None:
+        """Return the part of the principal in the image, None if no principal of these names is the same person."""
+        if principal.name in names:
+            return f"{principal.name} {part}"
+        others = [each for each in self.store.principals.list() if each.name in names]
+        other = find_same_person(principal, others)
+        return f"{principal.name} has the mailbox of {other.name}, who {part}" if other else None
 
 
 def _is_same_token(token: str, sent_token: str) -> bool:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from dockgate.delivery.approvals import find_vote_objection, make_answer
+from dockgate.delivery.contributors import select_people
 from dockgate.delivery.model import Answer, Approval, ApprovalId, ApprovalState, Approvers
 from dockgate.gate.model import Verdict
 from dockgate.services.clock import ServerClock
@@ -93,12 +94,13 @@ class ApprovalSettler:
                 return
         votes = self.approvals.list_votes(approval.id)
         supporters = [
-            vote.who
+            voter
             for vote, voter in votes
             if vote.yes and find_vote_objection(approvers, voter, approval.committers, approval.repository) is None
         ]
-        if len(supporters) >= approvers.count:
-            self._judge_and_settle(approval, [approval.id], VerdictCause.make_vote(approval.id), supporters)
+        names = [person.name for person in select_people(supporters)]
+        if len(names) >= approvers.count:
+            self._judge_and_settle(approval, [approval.id], VerdictCause.make_vote(approval.id), names)
 
     def _judge_and_settle(
         self, approval: Approval, ids: Sequence[str], cause: VerdictCause, supporters: Iterable[str] = ()
