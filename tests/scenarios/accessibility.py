@@ -1,12 +1,13 @@
 """What axe finds on a page in a real browser, by scheme and width, and whether the page fits its window."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page
 
 # Without the windows of the whole browser, it takes a fifth less of the processor.
-CHROMIUM = "/usr/bin/chromium-headless-shell"
+CHROMIUM = Path(__file__).with_name("chromium_without_netlink.py")
 RUN_AXE = """
     options => axe.run(document, options).then(
         results => results.violations.map(fault => `${fault.id}: ${fault.nodes[0].html.slice(0, 200)}`))

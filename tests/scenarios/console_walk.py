@@ -5,7 +5,6 @@ from urllib.parse import parse_qsl, urlsplit
 
 from playwright.sync_api import Page
 from tests.scenarios.planned_images import make_advisory
-from tests.scenarios.watched_browser import open_address
 
 from dockgate.vulnerabilities.model import Severity
 
@@ -29,7 +28,7 @@ def walk_pages(page: Page) -> Iterator[str]:
         if not waiting:
             return
         path = waiting.pop(0)
-        answer = open_address(page, path)
+        answer = page.goto(path)
         assert answer is not None
         if "text/html" not in answer.headers.get("content-type", ""):
             continue

@@ -8,7 +8,7 @@ from playwright.sync_api import expect
 from tests.scenarios.accessibility import list_faults
 from tests.scenarios.browser import Browser
 from tests.scenarios.server import ServerSystem
-from tests.scenarios.watched_browser import open_address, run_watched_chromium
+from tests.scenarios.watched_browser import run_watched_chromium
 
 from dockgate.services.identity.first_admin import LINK_PATH
 
@@ -37,9 +37,9 @@ def test_the_pages_of_the_first_administrator_are_accessible(tmp_path: Path) -> 
             faults.extend(list_faults(page))
 
         browser.expect("status of 4")  # of what is refused below
-        open_address(page, f"{LINK_PATH}?key=wrong")
+        page.goto(f"{LINK_PATH}?key=wrong")
         examine("You are not signed in")
-        open_address(page, f"{LINK_PATH}?key={server.server.first_admin.create_link()}")
+        page.goto(f"{LINK_PATH}?key={server.server.first_admin.create_link()}")
         examine("Become the administrator")
         page.get_by_role("textbox", name=re.compile("^Name")).fill("no name")
         page.get_by_role("button").click()

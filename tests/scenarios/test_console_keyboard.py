@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 from tests.scenarios.defects import PlannedFindings
 from tests.scenarios.live import wait_until
 from tests.scenarios.server import ServerSystem
-from tests.scenarios.watched_browser import WatchedBrowser, check_no_faults, open_address, run_watched_chromium
+from tests.scenarios.watched_browser import WatchedBrowser, check_no_faults, run_watched_chromium
 
 from dockgate.services.identity.first_admin import LINK_PATH
 
@@ -68,7 +68,7 @@ def test_a_new_user_delivers_by_keyboard_alone_without_scripts(tmp_path: Path) -
 
 def _play(server: ServerSystem, browser: WatchedBrowser) -> None:
     ada = Keyboard(browser.make_context(base_url=server.console_url, java_script_enabled=False).new_page())
-    open_address(ada.page, f"{LINK_PATH}?key={server.server.first_admin.create_link()}")
+    ada.page.goto(f"{LINK_PATH}?key={server.server.first_admin.create_link()}")
     ada.fill(name="ada", email="ada@example.org")
     ada.press("Become the administrator")
     server.client.headers["Authorization"] = f"Bearer {ada.page.locator('pre').first.inner_text()}"
@@ -125,7 +125,7 @@ def test_what_is_removed_is_confirmed_by_keyboard(tmp_path: Path, scripts: bool)
         server.apply("kind: PolicyAssignment\nname: batch\npolicy: brief\nrepositories: ['batch/*']\n")
         context = browser.make_context(base_url=server.console_url, java_script_enabled=scripts)
         ada = Keyboard(context.new_page())
-        open_address(ada.page, "/policies#assignments")
+        ada.page.goto("/policies#assignments")
         ada.reach("Remove batch")  # its summary
         ada.page.keyboard.press("Enter")
         ada.press("Remove batch", "brief")
@@ -142,5 +142,5 @@ def test_the_page_of_a_collection_follows_it_to_its_end(tmp_path: Path) -> None:
     with ServerSystem(tmp_path) as server, run_watched_chromium() as browser, check_no_faults(browser):
         page = browser.make_context(base_url=server.console_url).new_page()
         server.post("/gc")
-        open_address(page, "/gc")
+        page.goto("/gc")
         expect(page.locator("#runs")).to_contain_text("Succeeded", timeout=30_000)

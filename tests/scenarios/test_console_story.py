@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 from tests.scenarios import advisories
 from tests.scenarios.live import BUSYBOX, OS_RELEASE, Clone, Live
-from tests.scenarios.watched_browser import WatchedBrowser, check_no_faults, open_address, run_watched_chromium
+from tests.scenarios.watched_browser import WatchedBrowser, check_no_faults, run_watched_chromium
 
 pytestmark = [pytest.mark.real, pytest.mark.long]
 
@@ -167,7 +167,7 @@ def test_a_commit_is_rejected_changed_approved_scaled_waived_and_approved_by_a_p
     ada.wait_for_words("Waiting")
     expect(ada.page.locator("#live")).to_contain_text("Others decide.")
 
-    open_address(ben.page, "/signin")
+    ben.page.goto("/signin")
     ben.find_field("Token").fill(approver)
     ben.press_button("Sign in")
     ben.page.locator(".queue").get_by_role("link", name="Decide").click()
@@ -189,13 +189,13 @@ def _make_dockerfile(version: str, comment: str = "") -> str:
 def _become_administrator(person: Person, server_output: str) -> str:
     """Open the link that the server printed when it started. Returns the token that the page shows."""
     (link,) = re.findall(r"http\S+/first-admin\?key=\S+", server_output)
-    open_address(person.page, link)
+    person.page.goto(link)
     person.find_field("Name").fill("ada")
     person.find_field("E-mail").fill("ada@example.org")
     person.press_button("Become the administrator")
     person.expect_heading("You are the administrator")
     token = person.page.locator(".command pre").inner_text()
-    open_address(person.page, "/")
+    person.page.goto("/")
     person.expect_heading("Nothing needs you")
     return token
 

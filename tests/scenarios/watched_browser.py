@@ -8,9 +8,7 @@ from playwright.sync_api import (
     Browser,
     BrowserContext,
     ConsoleMessage,
-    Error,
     Page,
-    Response,
     WebError,
     sync_playwright,
 )
@@ -20,27 +18,11 @@ from tests.scenarios.accessibility import CHROMIUM
 SAY_VIOLATIONS = """addEventListener("securitypolicyviolation", event => console.error(
     `content policy: ${event.effectiveDirective} forbids ${event.blockedURI} in ${event.sourceFile}`))"""
 
-# Chromium breaks off requests when an interface of the host comes or goes, as containers of other tests make them.
-NETWORK_CHANGED, NAVIGATIONS = "ERR_NETWORK_CHANGED", 5
-# What htmx says of a request that was broken off.
-FETCH_FAILED = "Failed to fetch"
-
 
 class OpenPage(Protocol):
     """Opens a page of the console as an administrator, in a window of its own."""
 
     def __call__(self, path: str, *, scripts: bool = True, timezone: str | None = None) -> Page: ...
-
-
-def open_address(page: Page, url: str) -> Response | None:
-    """Open an address in a page, and again if an interface of the host came or went meanwhile."""
-    for _ in range(NAVIGATIONS - 1):
-        try:
-            return page.goto(url)
-        except Error as error:
-            if NETWORK_CHANGED not in error.message:
-                raise
-    return page.goto(url)
 
 
 class WatchedBrowser:
@@ -65,13 +47,8 @@ class WatchedBrowser:
         self._expected_faults.append(words)
 
     def take_faults(self) -> list[str]:
-        """What pages complained of since the last look, without what was expected or interfaces of the host caused."""
-        interrupted_pages = {page for page, text in self._faults if NETWORK_CHANGED in text}
-        faults = [
-            f"{page}: {text}"
-            for page, text in self._faults
-            if NETWORK_CHANGED not in text and not (page in interrupted_pages and FETCH_FAILED in text)
-        ]
+        """What pages complained of since the last look, without what was expected."""
+        faults = [f"{page}: {text}" for page, text in self._faults]
         unexpected_faults = [fault for fault in faults if not any(words in fault for words in self._expected_faults)]
         self._faults, self._expected_faults = [], []
         return unexpected_faults

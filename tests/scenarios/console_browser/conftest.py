@@ -12,7 +12,6 @@ from tests.scenarios.watched_browser import (
     OpenPage,
     WatchedBrowser,
     check_no_faults,
-    open_address,
     run_watched_chromium,
 )
 
@@ -43,7 +42,7 @@ def session(chromium: WatchedBrowser, site: Site) -> StorageState:
     """The cookies of an administrator who has signed in."""
     context = chromium.make_context(base_url=site.server.console_url)
     page = context.new_page()
-    open_address(page, "/signin")
+    page.goto("/signin")
     page.get_by_label("Token").fill(site.tokens[Role.ADMIN])
     page.get_by_role("button", name="Sign in").click()
     expect(page).to_have_url(f"{site.server.console_url}/")
@@ -68,7 +67,7 @@ def open_page(chromium: WatchedBrowser, site: Site, session: StorageState) -> It
                 )
             )
             page = context.new_page()
-            open_address(page, path)
+            page.goto(path)
             return page
 
         yield open_page

@@ -10,7 +10,6 @@ from tests.scenarios.console_site import Site
 from tests.scenarios.watched_browser import (
     OpenPage,
     WatchedBrowser,
-    open_address,
 )
 
 from dockgate.events.envelope import NewEvent
@@ -57,7 +56,7 @@ def test_what_needs_a_person_stays_in_its_place_until_they_ask_for_what_is_new(o
     counts = [page.locator(f"#queue-count-{menu}") for menu in ("rail", "menu")]
     for count in counts:
         expect(count).to_contain_text(f", {heading.inner_text()}")
-    open_address(page, "/settings")
+    page.goto("/settings")
     for count in counts:
         expect(count).to_contain_text(re.compile(", [0-9]+ things? needs? you"))
 
@@ -89,7 +88,7 @@ def test_a_page_is_live_when_a_script_comes_late(open_page: OpenPage, script: st
 
     page.route(f"**/{script}.min.js*", answer_late)
     with page.expect_request("**/live?*", timeout=15_000):
-        open_address(page, "/pipelines")
+        page.goto("/pipelines")
 
 
 def test_a_page_keeps_its_content_while_the_server_is_busy(
@@ -101,7 +100,7 @@ def test_a_page_keeps_its_content_while_the_server_is_busy(
     page.clock.install()
     page.route("**/live?*", lambda route: route.fulfill(status=503, json={"error": "busy"}), times=1)
     with page.expect_response("**/live?*"):
-        open_address(page, "/pipelines")
+        page.goto("/pipelines")
     pipeline = page.locator("#list").get_by_role("link", name="web", exact=True).first
     expect(pipeline).to_be_visible()
     not_live = re.compile(r"^Not live since \d\d:\d\d, reconnecting$")
@@ -156,7 +155,7 @@ def test_a_form_whose_session_has_ended_is_filled_in_again_and_not_sent(
     assert site.server.get("/policies/kept")["version"] == 1
     page.get_by_role("button", name="Save as version 2").click()
     expect(page.get_by_role("button", name="Save as version 3")).to_be_visible()
-    open_address(page, f"{site.server.console_url}/policies/kept")
+    page.goto(f"{site.server.console_url}/policies/kept")
     expect(page.get_by_label("Comment")).to_have_value("")
     page.get_by_label("Comment").fill("of one person alone")
     page.context.clear_cookies()
@@ -180,7 +179,7 @@ def test_a_page_whose_stream_is_refused_leads_to_the_page_to_sign_in(
         route.fulfill(content_type="text/event-stream", body="retry: 100\n\n")
 
     page.route("**/live?*", end_session, times=1)
-    open_address(page, "/pipelines")
+    page.goto("/pipelines")
     expect(page).to_have_url(f"{site.server.console_url}/signin?to=%2Fpipelines", timeout=15_000)
 
 

@@ -11,7 +11,6 @@ from tests.scenarios.defects import PlannedFindings
 from tests.scenarios.watched_browser import (
     OpenPage,
     WatchedBrowser,
-    open_address,
 )
 
 pytestmark = [pytest.mark.real, pytest.mark.long]
@@ -62,12 +61,12 @@ def test_pages_without_a_session_are_accessible_and_fit_their_screen(chromium: W
         faults.extend(list_faults(page))
 
     verdict = site.server.get(f"/images/{site.rejected_image}")["verdicts"][0]["digest"]
-    open_address(page, site.server.post(f"/verdicts/{verdict}/link", {})["url"])
+    page.goto(site.server.post(f"/verdicts/{verdict}/link", {})["url"])
     examine("Rejected")
     chromium.expect("status of 403")
-    open_address(page, f"{site.server.console_url}/signin/provider/return?state=x&code=y")
+    page.goto(f"{site.server.console_url}/signin/provider/return?state=x&code=y")
     examine("You are not signed in")
-    open_address(page, f"{site.server.console_url}/signin")
+    page.goto(f"{site.server.console_url}/signin")
     expect(page.get_by_role("link", name="Sign in with your organisation")).to_be_visible()
     examine("Sign in")
     page.get_by_label("Token").fill("dgt_wrong")
@@ -107,7 +106,7 @@ def test_without_scripts_a_person_reads_filters_and_decides(open_page: OpenPage,
     tags = page.locator("tbody tr").all_inner_texts()
     assert tags
     assert [tag for tag in tags if "api/app" not in tag or "Rejected" not in tag] == []
-    open_address(page, f"/executions/{site.execution}")
+    page.goto(f"/executions/{site.execution}")
     page.get_by_role("link", name="Open verdict").click()
     page.locator("main td").get_by_role("link", name=re.compile("Waive")).first.click()
     page.get_by_label("Until", exact=False).first.fill("2999-01-01")
@@ -173,7 +172,7 @@ def test_shortcuts_do_nothing_when_they_are_off(open_page: OpenPage) -> None:
 def test_a_command_is_copied_exactly(open_page: OpenPage, site: Site) -> None:
     page = open_page("/")
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
-    open_address(page, f"/executions/{site.execution}")
+    page.goto(f"/executions/{site.execution}")
     page.get_by_role("link", name="Open verdict").click()
     command = page.locator(".command pre").first
     text = command.inner_text()
