@@ -143,7 +143,7 @@ def test_a_policy_in_use_cannot_be_removed(server: ServerSystem) -> None:
 # --- and what is judged by them --------------------------------------------------------------------------------------
 
 
-def test_running_services_are_evaluated_after_a_policy_change_and_keep_running(server: ServerSystem) -> None:
+def test_running_services_are_judged_after_a_policy_change_and_keep_running(server: ServerSystem) -> None:
     put(server, "changing", LAX)
     image = plan_gated_image(server, "judged-again", PlannedFindings({"LOW": 2}), "changing")
     server.deploy_image(image)

@@ -175,7 +175,7 @@ def test_a_copy_of_an_image_without_statements_takes_none_from_the_image(server:
         )
 
 
-def test_running_services_are_evaluated_by_a_new_provenance_rule(server: ServerSystem) -> None:
+def test_running_services_are_judged_by_a_new_provenance_rule(server: ServerSystem) -> None:
     """Attachments were not read before: they count now, and missing ones put the service at risk."""
     put(server, "growing", "malicious: {}\n").raise_for_status()
     for name in ("signed-elsewhere", "unsigned"):

@@ -48,10 +48,10 @@ class Steps:
         assert isinstance(service, ServiceDefinition)
         return service
 
-    def judge_changed(self, evaluated_verdicts: Mapping[str, str], risk: ServiceRisk | None = None) -> dict[str, str]:
-        """Evaluates what every service runs, if its inputs are not the evaluated ones."""
+    def judge_changed(self, judged_verdicts: Mapping[str, str], risk: ServiceRisk | None = None) -> dict[str, str]:
+        """Judges what every service runs, if its inputs are not the judged ones."""
         names = {service.name for service in self.store.services.list()}
-        return (risk or self.use_cases.service_risk).judge_changed(evaluated_verdicts, names)
+        return (risk or self.use_cases.service_risk).judge_changed(judged_verdicts, names)
 
     def change(self, extra_lines: str = "", count: int | None = None) -> ServiceChange:
         """The service's document with these further settings of its task, or another desired count."""

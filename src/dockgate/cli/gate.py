@@ -30,7 +30,7 @@ WITHOUT_VERDICT = {ApprovalState.APPROVED: 0, ApprovalState.REJECTED: 1}
 @click.command()
 @add_image_argument(
     platform="all",
-    help="Evaluate only this platform of an index; the verdict is then about that image, not about the index.",
+    help="Judge only this platform of an index; the verdict is then about that image, not about the index.",
     is_required=False,
 )
 @database_option
@@ -112,7 +112,7 @@ def command(
     display: Display,
     **server_request: Any,
 ) -> None:
-    """Evaluate IMAGE against a policy.
+    """Judge IMAGE by a policy.
 
     Exits 0 when the image is approved, 1 when rejected, 3 when undetermined, 2 on an error. The verdict on an index is
     the worst of its platforms.

@@ -244,7 +244,7 @@ def _iterate_tables(image: Mapping[str, Any]) -> Iterator[tuple[Sequence[str], I
         )
         for verdict in image["verdicts"]
     )
-    yield ("VERDICT", "POLICY", "EVALUATED", "DIGEST"), verdicts, "The image has no verdict yet."
+    yield ("VERDICT", "POLICY", "JUDGED", "DIGEST"), verdicts, "The image has no verdict yet."
 
 
 @command.command()

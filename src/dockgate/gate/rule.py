@@ -1,4 +1,4 @@
-"""The interface of gate rules, the facts that they evaluate, and the result of all rules."""
+"""The interface of gate rules, the facts that they judge, and the result of all rules."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -71,7 +71,7 @@ class RuleInput:
     unknown of a report; `reported_at`, `unlisted_counts` and `missing_fields` are from its `ExternalReport`.
 
     `catalogues` ("epss", "kev") are those that the policy's rules need; a stale one is incomplete in `coverage`.
-    `provenance` is that of the evaluated digest, None if it was not looked up. `has_accepted_unread`: a waiver accepts
+    `provenance` is that of the judged digest, None if it was not looked up. `has_accepted_unread`: a waiver accepts
     unread files, which `inventory` no longer lists.
 
     In `per_finding_cache` a rule may keep what it makes of one finding. Inputs that differ only in their findings share

@@ -77,10 +77,10 @@ def judge_as(approval: Approval, cause: str, status: Status, summary: str = "why
     return UnstoredVerdict(verdict, f"sha256:{cause}", cause, approval.repository, None, ())
 
 
-def settle(table: Table, image: str, evaluate: JudgeApproval) -> None:
+def settle(table: Table, image: str, judge: JudgeApproval) -> None:
     clock = ServerClock(lambda: datetime(2026, 1, 2, tzinfo=UTC))
     approvals: Any = table
-    ApprovalSettler(approvals, evaluate, clock, Effects(), NOT_USED).settle(image)
+    ApprovalSettler(approvals, judge, clock, Effects(), NOT_USED).settle(image)
 
 
 @given(

@@ -1,4 +1,4 @@
-"""Policies: from YAML to the canonical form that is hashed and evaluated."""
+"""Policies: from YAML to the canonical form by which images are judged, and which is hashed."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence

@@ -37,7 +37,7 @@ class Provenance(Rule):
     """Settings: `builders`, and optionally `sources`, `bases` and `max_age_days`.
 
     A builder has the `id` in its statements and `keys`: PEM public keys, one of which must have signed. `sources` are
-    patterns of source repositories, `bases` digests of base images. One statement about exactly the evaluated digest
+    patterns of source repositories, `bases` digests of base images. One statement about exactly the judged digest
     must satisfy all settings. Other statements are ignored: everyone who may push can attach some.
     """
 
@@ -76,7 +76,7 @@ class Provenance(Rule):
         provenance = rule_input.provenance
         if provenance is None:
             reason = "The builder is not known: the image's provenance was not looked up."
-            yield UndeterminedFact("/", reason, advice="Evaluate the image in its registry, or pass --provenance FILE.")
+            yield UndeterminedFact("/", reason, advice="Judge the image in its registry, or pass --provenance FILE.")
             return
         builders = select_mappings(settings["builders"])
         trusted_builders = {
@@ -92,7 +92,7 @@ class Provenance(Rule):
                 reasons += objections
         if provenance.unavailable is not None:
             reason = f"The image's attached statements could not be fetched: {provenance.unavailable}"
-            yield UndeterminedFact("/", reason, advice="Check that the registry answers, and evaluate the image again.")
+            yield UndeterminedFact("/", reason, advice="Check that the registry answers, and judge the image again.")
             return
         listed_reasons = list(dict.fromkeys((*reasons, *provenance.refused)))
         omission = f" (and {len(listed_reasons) - _MAX_REASONS} more)" if len(listed_reasons) > _MAX_REASONS else ""

@@ -40,7 +40,7 @@ from dockgate.store.records import ReportRecord, ReportScope, Scan, ScanState
 # Images that are read at the same time; see `ScanQueue`.
 PARALLEL_SCANS = 16
 # Images that are judged at the same time. Several share a commit; more would only slow down requests.
-PARALLEL_EVALUATIONS = 4
+PARALLEL_ANSWERS = 4
 # For registries and scanners that do not answer.
 READ_RETRIES = RetrySchedule(first_pause=1, longest_pause=2, attempts=3)
 # How long after the scan was requested another scanner may take.
@@ -199,7 +199,7 @@ class ScanScheduler:
         self._closing = threading.Event()
         # Images are judged in the order in which their scans end. With a semaphore, a thread that comes later could go
         # first, while others wait for seconds.
-        self._evaluations = ThreadPoolExecutor(PARALLEL_EVALUATIONS, "evaluation")
+        self._answers = ThreadPoolExecutor(PARALLEL_ANSWERS, "answer")
         self._queue = ScanQueue(self.parallel, self._scan)
 
     def request(self, repository: str, digest: str) -> Scan:
@@ -235,7 +235,7 @@ class ScanScheduler:
         with self._lock:
             self._closing.set()
         self._queue.close()
-        self._evaluations.shutdown(wait=False)
+        self._answers.shutdown(wait=False)
 
     def _scan(self, scan: Scan) -> None:
         try:
@@ -275,11 +275,11 @@ class ScanScheduler:
         """Answer the approvals of an image. Return the executions that may continue."""
         settle = self.approval_settler.settle
         with self.answer_priority.count_answer():
-            return self._evaluations.submit(lambda: self.effects.run(EffectKind.ANSWER, settle, image)).result()
+            return self._answers.submit(lambda: self.effects.run(EffectKind.ANSWER, settle, image)).result()
 
     def _follow_up(self, image: str) -> None:
         """Judge the pushes of an image, and index it."""
-        self._evaluations.submit(self.judge_push, image).result()
+        self._answers.submit(self.judge_push, image).result()
         try:
             self.effects.run(EffectKind.INDEX_IMAGE, self.index, image)
         except DockgateError as error:

@@ -39,7 +39,7 @@ PART_LIMIT = 200  # images
 
 @dataclass(frozen=True, slots=True)
 class PolicyDryRun:
-    """Evaluates candidates. `registry` is the address of our own registry."""
+    """Judges images by candidates of policies. `registry` is the address of our own registry."""
 
     store: Store
     policies: Policies
@@ -59,15 +59,15 @@ class PolicyDryRun:
         limit: int,
         after: str | None,
     ) -> PolicyComparison:
-        """Evaluate the candidate in a YAML text on past verdicts, or on what runs.
+        """Judge past images, or those that run, by the candidate in a YAML text.
 
-        DefinitionError, and BusyError while another part is evaluated.
+        DefinitionError, and BusyError while another part is judged.
         """
         candidate = self.policies.parse(text, name)
         return (self.judge_history if basis == "history" else self.judge_running)(candidate, policy, limit, after)
 
     def judge_history(self, candidate: Policy, policy: str | None, limit: int, after: str | None) -> PolicyComparison:
-        """Evaluate the newest verdict on each image by each policy, newest first.
+        """Judge the cases of the newest verdict on each image by each policy, newest first.
 
         `policy` limits it to one policy. `after` is the `next` of the previous part, None for the first.
         """
@@ -86,7 +86,7 @@ class PolicyDryRun:
         return summarize(comparisons, write_cursor("history", (before,)) if len(comparisons) < len(records) else None)
 
     def judge_running(self, candidate: Policy, policy: str | None, limit: int, after: str | None) -> PolicyComparison:
-        """Evaluate what runs as of now, by each required policy and by the candidate instead."""
+        """Judge what runs at this time, by each required policy and by the candidate instead."""
         (last,) = read_cursor(after, "running", (str,)) if after else ("",)
         services = [service for service in self.store.services.list() if service.name > last]
         comparisons: list[ImageComparison] = []

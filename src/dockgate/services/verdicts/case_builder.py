@@ -22,7 +22,7 @@ from dockgate.vulnerabilities.model import AdvisorySnapshot
 
 @dataclass(frozen=True, slots=True)
 class DeploymentContext:
-    """The context in which an image is evaluated.
+    """The context in which an image is judged.
 
     Its repository, the service that is to run it and the execution that approved it for that. The approvals of the
     execution name what repositories require on top of the server's policies. With `should_keep_baselines` an approved

@@ -30,7 +30,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class ServiceRisk:
-    """Evaluates running images again when something that their verdicts are made from has changed.
+    """Judges running images again when something that their verdicts are made from has changed.
 
     A new advisory takes nothing down, nor does a stricter policy or an expired waiver: the service is marked at risk,
     and its next deploy is blocked. An image that cannot be judged, for instance because advisories are stale, does not
@@ -53,7 +53,7 @@ class ServiceRisk:
     _revisions: dict[str, str] = field(default_factory=dict, init=False)
 
     def review(self) -> None:
-        """Evaluate the running images whose inputs changed since the last review, and announce deadlines."""
+        """Judge the running images whose inputs changed since the last review, and announce deadlines."""
         revisions = self._compute_input_revisions()
         changed_services = {name for name, revision in revisions.items() if self._revisions.get(name) != revision}
         if changed_services:
