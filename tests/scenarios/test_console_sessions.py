@@ -160,6 +160,27 @@ def test_people_see_and_end_only_their_own_sessions(site: Site) -> None:
         assert admin.get("/").status_code == 200
 
 
+def test_ended_sessions_are_in_the_audit_log(site: Site) -> None:
+    """Who has stolen a cookie could otherwise end the sessions of its owner without a trace."""
+    with Browser(site.server, site.tokens[Role.VIEWER]) as thief, Browser(site.server, site.tokens[Role.VIEWER]):
+        sessions = re.findall(r"/settings/sessions/([0-9a-f]{64})/end", thief.get("/settings").text)
+        before = read_calls(site)
+        assert thief.send_form(f"/settings/sessions/{'0' * 64}/end").status_code == 404
+        assert read_calls(site) == before
+        for session in sessions:
+            thief.send_form(f"/settings/sessions/{session}/end")
+        after = read_calls(site)
+    new_calls = [call for call in after if call not in before]
+    assert ("POST /settings/sessions/{digest}/end", f"/settings/sessions/{sessions[0]}/end", 303) in new_calls
+    with Browser(site.server, site.tokens[Role.VIEWER]) as browser:
+        browser.send_form("/signout")
+    assert ("POST /signout", "/signout", 303) in read_calls(site)
+
+
+def read_calls(site: Site) -> list[tuple[str, str, int]]:
+    return [(entry["call"], entry["subject"], entry["status"]) for entry in site.server.get("/audit?by=viewer")]
+
+
 def test_a_sign_in_is_in_the_audit_log(site: Site) -> None:
     with Browser(site.server, site.tokens[Role.SECURITY]):
         entries = site.server.get("/audit?by=security")

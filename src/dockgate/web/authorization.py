@@ -276,6 +276,11 @@ def _begin_entry(request: Request, caller: Caller, call: str) -> None:
     request.scope[_AUDITED_CALL] = _AuditedCall(begin_audit_entry(server, caller, call, request.url.path), caller.name)
 
 
+def record_call(request: Request, caller: Caller) -> None:
+    """Begin the audit entry of a call that changes something, and needs the permission read alone."""
+    _begin_entry(request, caller, f"{request.method} {_get_template(request)}")
+
+
 def require_few(request: Request, caller: Caller) -> None:
     """Count a sign-in. Raises BusyError if there are too many."""
     recorded_calls: RecentCalls = request.app.state.recorded_calls

@@ -95,10 +95,14 @@ class Sessions:
             if self._is_active(session) and own_token in (None, session.token)
         ]
 
-    def end_session(self, caller: Caller, session_digest: str) -> None:
-        """End a session of the caller. Raises NotFoundError for one that is not theirs."""
+    def require_session(self, caller: Caller, session_digest: str) -> None:
+        """Raise NotFoundError unless this is a session of the caller that is not over."""
         if session_digest not in {session.digest for session in self.list_sessions(caller)}:
             raise NotFoundError("you have no such session", "Settings lists your sessions.")
+
+    def end_session(self, caller: Caller, session_digest: str) -> None:
+        """End a session of the caller. Raises NotFoundError for one that is not theirs."""
+        self.require_session(caller, session_digest)
         self._end(session_digest)
 
     def _end(self, session_digest: str) -> None:

@@ -14,6 +14,7 @@ from dockgate.store.identity.audit import AuditFilter, AuditResult
 from dockgate.store.records import OutboxEntry
 from dockgate.web import api
 from dockgate.web.api import principals as calls
+from dockgate.web.authorization import record_call
 from dockgate.web.browser_sessions import read_session_secret
 from dockgate.web.console.empty_states import EMPTY_STATES
 from dockgate.web.console.list_links import FilterRow, ListLinks
@@ -272,8 +273,10 @@ def show_settings(request: Request, caller: api.ReadCaller, server: api.ServerDe
 
 @router.post("/settings/sessions/{digest}/end")
 @api.mark_self_checking
-def end_session(digest: str, caller: api.ReadCaller, server: api.ServerDependency) -> Response:
+def end_session(digest: str, request: Request, caller: api.ReadCaller, server: api.ServerDependency) -> Response:
     """End one of the caller's sessions."""
+    server.sessions.require_session(caller, digest)  # so that each entry is about a session that was there
+    record_call(request, caller)
     server.sessions.end_session(caller, digest)
     return redirect_to("/settings")
 

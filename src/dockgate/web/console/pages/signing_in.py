@@ -22,7 +22,7 @@ from dockgate.shared.errors import (
     UsageError,
 )
 from dockgate.web import api
-from dockgate.web.authorization import audit_sign_in, require_few
+from dockgate.web.authorization import audit_sign_in, record_call, require_few
 from dockgate.web.browser_sessions import (
     clear_session,
     clear_sign_in,
@@ -141,7 +141,9 @@ def _require_provider(server: ServerApi) -> ProviderSignIn:
 @api.mark_self_checking
 def sign_out(request: Request, caller: api.ReadCaller, server: api.ServerDependency) -> Response:
     """End the session."""
-    if secret := read_session_secret(request):
+    # With a token in a header, the cookie proves nothing: such calls could fill the audit log.
+    if (secret := read_session_secret(request)) and "authorization" not in request.headers:
+        record_call(request, caller)
         server.sessions.end(secret)
     response = redirect_to("/signin")
     clear_session(request, response)
