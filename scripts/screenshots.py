@@ -36,11 +36,11 @@ from dockgate.identity.openid.provider import OpenIdProvider  # noqa: E402
 from dockgate.scanner.model import Inventory, LayerBuildInfo  # noqa: E402
 from dockgate.services.identity.first_admin import LINK_PATH  # noqa: E402
 from dockgate.services.identity.provider_sign_in import read_mapping  # noqa: E402
+from dockgate.shared.redaction import redact_url  # noqa: E402
 from dockgate.shared.timestamps import format_time  # noqa: E402
 from dockgate.vulnerabilities import feeds  # noqa: E402
 from dockgate.vulnerabilities.database.build import build as build_database  # noqa: E402
 from dockgate.vulnerabilities.database.feed_states import change_states  # noqa: E402
-from dockgate.vulnerabilities.feed import redact_url  # noqa: E402
 from dockgate.vulnerabilities.feed_schedule import FeedState, PartFailure  # noqa: E402
 from dockgate.vulnerabilities.model import AdvisoryText, Severity  # noqa: E402
 

@@ -308,6 +308,8 @@ def _read_url(values: Mapping[str, str], name: str) -> str | None:
     from urllib.parse import urlsplit  # a scan does not need it
 
     parts = urlsplit(url)
+    if "@" in parts.netloc:  # links to the server would have it
+        raise UsageError(f"{name} has a user or a password.", "Set it to scheme, host and port alone.")
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.path or parts.query:
         raise UsageError(f"{name} is {url!r}", "Set it to scheme, host and port alone: https://gate.example.org")
     return url

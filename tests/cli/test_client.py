@@ -9,6 +9,7 @@ from contextlib import closing
 from pathlib import Path
 from threading import Thread
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from tests.cli.conftest import Dockgate
@@ -86,6 +87,18 @@ def test_no_token_is_sent_over_plain_http_to_another_machine(monkeypatch: pytest
     with pytest.raises(UsageError, match="over plain HTTP") as error:
         Client().get("status")
     assert "s3cret" not in f"{error.value}{error.value.advice}"
+
+
+@pytest.mark.parametrize(
+    "server", ["http://ada:s3cret@127.0.0.1:9", "https://ada:s3cret@127.0.0.1:9", "http://ada:s3cret@gate.invalid"]
+)
+def test_a_password_in_the_servers_address_is_not_printed(monkeypatch: pytest.MonkeyPatch, server: str) -> None:
+    monkeypatch.setenv("DOCKGATE_TOKEN", "token")
+    monkeypatch.setenv("DOCKGATE_SERVER", server)
+    with pytest.raises(DockgateError) as error:
+        Client().get("status")
+    assert str(urlsplit(server).hostname) in error.value.full_message
+    assert "s3cret" not in error.value.full_message
 
 
 def test_proxies_are_not_used_for_loopback(server: FakeServer, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -88,10 +88,13 @@ def test_a_wrong_value_is_refused_with_its_variable(name: str, value: str) -> No
         config.from_environment({name: value})
 
 
-@pytest.mark.parametrize("url", ["gate.example.org", "ftp://gate.example.org", "https://", "https://gate/path"])
+@pytest.mark.parametrize(
+    "url", ["gate.example.org", "ftp://gate.example.org", "https://", "https://gate/path", "https://ada:s3cret@gate"]
+)
 def test_a_public_url_is_scheme_and_host_alone(url: str) -> None:
-    with pytest.raises(UsageError, match="DOCKGATE_PUBLIC_URL"):
+    with pytest.raises(UsageError, match="DOCKGATE_PUBLIC_URL") as error:
         config.from_environment({"HOME": "/", "DOCKGATE_PUBLIC_URL": url})
+    assert "s3cret" not in error.value.full_message
 
 
 OIDC = {

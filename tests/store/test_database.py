@@ -18,7 +18,7 @@ from tests.engines import sync_sqlite
 from tests.store.factories import IMAGE, NOW, make_approval
 
 from dockgate.delivery.model import Answer, ApprovalState
-from dockgate.shared.errors import ConflictError, UnavailableError, UsageError
+from dockgate.shared.errors import ConflictError, DockgateError, UnavailableError, UsageError
 from dockgate.store import Store, migrate, migrations, open_store
 from dockgate.store.schema.base import metadata
 
@@ -33,6 +33,20 @@ def test_the_migrations_create_the_tables_of_the_schema(store: Store) -> None:
     with store.database.read() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, metadata) == []
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql+psycopg://ada:s3cret@127.0.0.1:1/gate",
+        "postgresql+psycopg://ada@127.0.0.1:1/gate?password=s3cret",
+        "postgresql+psycopg://ada:s3cret@127.0.0.1:port/gate",
+    ],
+)
+def test_a_password_in_the_databases_url_is_in_no_message(tmp_path: Path, url: str) -> None:
+    with pytest.raises(DockgateError) as error:
+        open_store(tmp_path / "data", url)
+    assert "s3cret" not in error.value.full_message
 
 
 def test_the_first_revision_is_frozen_before_there_is_a_second() -> None:

@@ -28,6 +28,7 @@ from dockgate.shared.errors import (
     UnavailableError,
     UsageError,
 )
+from dockgate.shared.redaction import redact_url
 
 T = TypeVar("T")
 
@@ -140,7 +141,7 @@ class Client:
         headers: Mapping[str, str] | None = None,
     ) -> Response:
         """The response of a call that has succeeded."""
-        server = self._settings.server
+        server = redact_url(self._settings.server)
         try:
             response = self._get_http_calls().request(method, url, query or {}, content, headers or {})
         except NotConnectedError as error:
@@ -191,7 +192,7 @@ class Client:
             is_local = is_loopback(server.hostname or "")
             if settings.token and server.scheme == "http" and not is_local:
                 raise UsageError(
-                    f"DOCKGATE_TOKEN is not sent over plain HTTP to {settings.server}.",
+                    f"DOCKGATE_TOKEN is not sent over plain HTTP to {redact_url(settings.server)}.",
                     "Set DOCKGATE_SERVER to a URL that begins with https://.",
                 )
             headers = {"Authorization": f"Bearer {settings.token}"} if settings.token else {}
@@ -209,7 +210,7 @@ def _split_url(server: str) -> SplitResult:
         return urlsplit(server)
     except ValueError as error:
         raise UsageError(
-            f"DOCKGATE_SERVER is not a URL: {server!r} ({error}).", "Set it to http://HOST:PORT."
+            f"DOCKGATE_SERVER is not a URL: {redact_url(server)!r} ({error}).", "Set it to http://HOST:PORT."
         ) from error
 
 

@@ -54,6 +54,7 @@ from sqlalchemy.exc import (
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from dockgate.shared.errors import StoreError, UsageError
+from dockgate.shared.redaction import redact_url
 from dockgate.store.liveness import PROBE_SECONDS, Liveness, watch_connections
 
 # How long a transaction waits for another process's write on SQLite, and a statement for a lock on Postgres: a session
@@ -104,7 +105,8 @@ class Database:
 
     def __init__(self, url: URL, lock_seconds: float = BUSY_SECONDS) -> None:
         """`lock_seconds` is how long a statement waits for a lock on Postgres, 0 for ever."""
-        self.name = url.render_as_string(hide_password=True)
+        # For messages: a URL of Postgres may have a password as a parameter, too.
+        self.name = str(url) if url.get_backend_name() == "sqlite" else redact_url(str(url))
         # Names this process to Postgres and to the other processes.
         self.process = f"{socket.gethostname()[:40]}-{uuid.uuid4().hex[:12]}"
         # With its password: for libraries that connect by themselves, never for logs.
@@ -154,7 +156,7 @@ class Database:
             if parsed_url.get_backend_name() == "sqlite" and parsed_url.database in (None, "", ":memory:"):
                 raise ArgumentError("a SQLite database in memory is lost when the process ends")
             return cls(parsed_url, lock_seconds)
-        except (ArgumentError, NoSuchModuleError, ImportError) as error:
+        except (ArgumentError, NoSuchModuleError, ImportError, ValueError) as error:
             raise UsageError(
                 f"not a database URL to use: {error}",
                 "Write it as postgresql+psycopg://user@host/name, or leave it out.",

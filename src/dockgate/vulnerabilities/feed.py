@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
-from urllib.parse import urlsplit
 
 from dockgate.vulnerabilities.model import Advisory, AdvisoryText, Rating
 
@@ -153,12 +152,3 @@ class Feed(Protocol):
         cannot be read.
         """
         ...
-
-
-def redact_url(url: str) -> str:
-    """The URL without user, password and query, for messages and for the database."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return "an invalid URL"
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"

@@ -166,8 +166,9 @@ def test_the_error_of_an_address_that_is_not_allowed_says_to_give_another_host()
     ],
 )
 def test_an_invalid_webhook_url_is_refused_before_the_call(url: str) -> None:
-    with pytest.raises(UsageError):
+    with pytest.raises(UsageError) as caught:
         HttpWebhooks(is_loopback_allowed=True).check(url)
+    assert "password@" not in caught.value.full_message
 
 
 def test_hosts_may_be_limited_to_a_list() -> None:

@@ -76,7 +76,9 @@ class HttpWebhooks(Webhooks):
         except ValueError as error:
             raise UsageError(f"the callback {url!r} is not a URL: {error}", advice) from None
         plain = url.isascii() and url.isprintable() and " " not in url and len(url) <= 2000
-        if parts.scheme not in ("http", "https") or not host or parts.username is not None or not plain:
+        if parts.username is not None:
+            raise UsageError("the callback's URL has a user or a password", advice)
+        if parts.scheme not in ("http", "https") or not host or not plain:
             raise UsageError(f"the callback {url[:200]!r} is not a URL to call", advice)
         if self._hosts and not any(fnmatch.fnmatchcase(host, pattern) for pattern in self._hosts):
             raise UsageError(

@@ -83,8 +83,8 @@ class ApprovalDecisions:
     def _find_earlier_vote(self, approval_id: str, principal: Principal) -> str | None:
         """Return why the principal's vote would be the second one of a person, None if it is not."""
         voters = [voter for _, voter in self.store.approvals.list_votes(approval_id) if voter.name != principal.name]
-        other = find_same_person(principal, voters)
-        return f"{principal.name} has the mailbox of {other.name}, who has voted" if other else None
+        voter = find_same_person(principal, voters)
+        return f"{principal.name} has the mailbox of {voter.name}, who has voted" if voter else None
 
     def override(self, approval_id: str, principal: Principal, reason: str, until: str) -> Sequence[WaiverRecord]:
         """Waive what a verdict rejected until a date, and retry the execution.
@@ -139,8 +139,8 @@ class ApprovalDecisions:
         if principal.name in names:
             return f"{principal.name} {part}"
         others = [each for each in self.store.principals.list() if each.name in names]
-        other = find_same_person(principal, others)
-        return f"{principal.name} has the mailbox of {other.name}, who {part}" if other else None
+        person = find_same_person(principal, others)
+        return f"{principal.name} has the mailbox of {person.name}, who {part}" if person else None
 
 
 def _is_same_token(token: str, sent_token: str) -> bool:

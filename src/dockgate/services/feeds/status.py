@@ -6,12 +6,12 @@ from datetime import datetime
 from pathlib import Path
 
 from dockgate.shared.errors import DatabaseError
+from dockgate.shared.redaction import redact_url
 from dockgate.shared.wording import format_count
 from dockgate.vulnerabilities import feeds
 from dockgate.vulnerabilities.database.database import Database
 from dockgate.vulnerabilities.database.feed_states import read_states
 from dockgate.vulnerabilities.database.parts import Part
-from dockgate.vulnerabilities.feed import redact_url
 from dockgate.vulnerabilities.feed_age import find_suspect_start
 from dockgate.vulnerabilities.feed_schedule import FeedState
 

@@ -19,12 +19,13 @@ from dockgate.shared.errors import (
     UnavailableError,
     UnreadableError,
 )
+from dockgate.shared.redaction import redact_url
 from dockgate.shared.timestamps import format_seconds, parse_time
 from dockgate.vulnerabilities.database.build import Report, parse
 from dockgate.vulnerabilities.database.database import Database
 from dockgate.vulnerabilities.database.parts import NO_LIMITS, Failure, Limits, Part, Result
 from dockgate.vulnerabilities.database.writer import Writer, lock_database
-from dockgate.vulnerabilities.feed import FEW_RECORDS, LOST_FRACTION, Feed, redact_url
+from dockgate.vulnerabilities.feed import FEW_RECORDS, LOST_FRACTION, Feed
 from dockgate.vulnerabilities.model import strip_release
 
 # Failed connections to a host, or files that it stopped sending, after which an update stops asking it: each takes

@@ -5,7 +5,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from dockgate.shared.errors import UnavailableError, UnreadableError
-from dockgate.vulnerabilities.feed import FeedFetch, redact_url
+from dockgate.shared.redaction import redact_url
+from dockgate.vulnerabilities.feed import FeedFetch
 from dockgate.vulnerabilities.feeds._transport import Web
 from dockgate.vulnerabilities.feeds._xml import read_elements
 

@@ -13,8 +13,9 @@ from dockgate.shared.destinations import ConnectionCheck, require_destination
 from dockgate.shared.errors import DownloadError, NotFoundError, UnavailableError
 from dockgate.shared.interfaces import override
 from dockgate.shared.open_connections import OpenConnections, start_timer
+from dockgate.shared.redaction import redact_url
 from dockgate.shared.retry import RetrySchedule
-from dockgate.vulnerabilities.feed import Feed, FeedFetch, RecordLookup, redact_url
+from dockgate.vulnerabilities.feed import Feed, FeedFetch, RecordLookup
 
 if TYPE_CHECKING:
     import httpx
