@@ -14,7 +14,7 @@ from dockgate.services.clock import ServerClock
 from dockgate.services.exposure.answer import ExposureRequest
 from dockgate.services.exposure.search import ExposureSearch
 from dockgate.services.exposure.waiver_history import CachedWaiverHistory, PolicyLookup
-from dockgate.services.fleet.packages import FleetPackages
+from dockgate.services.images.fleet_packages import FleetPackages
 from dockgate.services.images.search import ImageQuery, ImageSearch
 from dockgate.services.images.watched_images import WatchedImages
 from dockgate.services.packages import Purls

@@ -112,6 +112,15 @@ def test_the_drawing_of_the_architecture_has_the_layers_of_the_contract() -> Non
     assert [" | ".join(row) for row in rows if row] == layers
 
 
+def test_the_drawing_of_use_cases_has_the_folders_of_their_contract() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    layers = settings["tool"]["importlinter"]["contracts"][1]["layers"]
+    names = ([name for name in layer.split(" | ") if (SOURCE / "services" / name).is_dir()] for layer in layers)
+    section = (ROOT / "docs" / "architecture.md").read_text().partition("Inside `services/`")[2]
+    rows = (row.split(" · ") for row in section.split("```")[1].split("\n") if row.strip())
+    assert [[name.strip() for name in row] for row in rows] == [row for row in names if row]
+
+
 @pytest.mark.parametrize("part", STANDARD_LIBRARY_ONLY)
 def test_pure_modules_import_the_standard_library_alone(part: str) -> None:
     foreign = {

@@ -22,7 +22,7 @@ from dockgate.gate.replay import case_file
 from dockgate.scanner import ecosystems
 from dockgate.services.verdicts.case_builder import DeploymentContext
 from dockgate.shared.errors import DeployError
-from dockgate.store.gate.verdict_causes import Check, VerdictCause
+from dockgate.store.verdict_causes import Check, VerdictCause
 
 DEBIAN = "sha256:" + "d" * 64
 THEIRS = dsse.Signer(dsse.create_key())

@@ -15,7 +15,7 @@ from tests.scenarios.server import SECRET, ServerSystem
 from dockgate.services.verdicts.case_builder import DeploymentContext
 from dockgate.shared.errors import DeployError
 from dockgate.shared.timestamps import format_time
-from dockgate.store.gate.verdict_causes import Check, VerdictCause
+from dockgate.store.verdict_causes import Check, VerdictCause
 from dockgate.vulnerabilities.model import Severity
 
 ASSIGNMENT = """\

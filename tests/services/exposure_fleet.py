@@ -28,7 +28,7 @@ from dockgate.services.exposure.search import ExposureSearch
 from dockgate.services.exposure.waived_findings import UNGROUPED_LIMIT
 from dockgate.services.exposure.waiver_history import CachedWaiverHistory
 from dockgate.services.fleet.index import FleetIndex
-from dockgate.services.fleet.packages import FleetPackages
+from dockgate.services.images.fleet_packages import FleetPackages
 from dockgate.services.images.watched_images import WatchedImages
 from dockgate.services.packages import Purls
 from dockgate.services.policies.policies import Policies

@@ -18,7 +18,7 @@ from dockgate.delivery.pipeline import Plan
 from dockgate.delivery.ports import BuildResult
 from dockgate.delivery.service_model import Rollout, ServiceChange
 from dockgate.services.verdicts.service_risk import ServiceRisk
-from dockgate.store.gate.verdict_causes import VerdictCause
+from dockgate.store.verdict_causes import VerdictCause
 
 NOW = "2026-11-24T10:00:00.000Z"
 

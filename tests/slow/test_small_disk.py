@@ -23,8 +23,8 @@ from dockgate.identity.model import LOCAL, Caller
 from dockgate.services.durable_effects import EffectKind
 from dockgate.services.pipelines.actions import ActionResult
 from dockgate.services.retention.purge import Purge
-from dockgate.store.gate.verdict_causes import VerdictCause
 from dockgate.store.records import OutboxKind
+from dockgate.store.verdict_causes import VerdictCause
 
 EXECUTIONS = int(os.environ.get("EXECUTIONS", "10000"))
 # An execution every hour, and three days are kept.

@@ -124,7 +124,7 @@ class _Wiring(VerdictWiring):
         self.pubsub = ApprovalPubSub(partial(signals.send, Topic.APPROVALS))
         store.approvals.watch(self.pubsub.publish)
         signals.receive(Topic.APPROVALS, self.pubsub.wake)
-        self.executions = Executions(store, self.clock, self.effects, self.starter, self.pubsub)
+        self.executions = Executions(store, self.clock, self.effects, self.starter, self.pubsub.publish)
         contributors = ContributorFinder(store, self.adapters.source)
         self.approval_requests = ApprovalRequests(
             store,
@@ -286,7 +286,7 @@ class _Wiring(VerdictWiring):
             executions=self.executions,
             events=EventReader(store.event_log),
             scans=self.scans,
-            finding_reports=FindingReports(store, self.approval_settler, clock, self.effects),
+            finding_reports=FindingReports(store, self.approval_settler.settle_and_continue, clock, self.effects),
             approval_requests=self.approval_requests,
             approval_decisions=self.approval_decisions,
             approval_pubsub=self.pubsub,

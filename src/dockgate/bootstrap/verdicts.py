@@ -10,33 +10,33 @@ from dockgate.gate import rules
 from dockgate.gate.model import Policy
 from dockgate.scanner import ecosystems
 from dockgate.scanner.layer_reader import compute_scanner_version
-from dockgate.services.approvals.answer_priority import AnswerPriority
+from dockgate.services.answer_priority import AnswerPriority
 from dockgate.services.approvals.followed_images import FollowedImageReview
 from dockgate.services.approvals.settlement import ApprovalSettler
 from dockgate.services.clock import ServerClock
 from dockgate.services.durable_effects import Effects
 from dockgate.services.exposure.search import ExposureSearch
 from dockgate.services.exposure.waiver_history import CachedWaiverHistory
+from dockgate.services.exposure.waiver_preview import WaiverPreviews
 from dockgate.services.feeds.advisories import compare
 from dockgate.services.fleet.index import FleetIndex
 from dockgate.services.fleet.judging import FleetJudging
-from dockgate.services.fleet.packages import FleetPackages
 from dockgate.services.fleet.verdict_renewal import VerdictRenewal
+from dockgate.services.images.fleet_packages import FleetPackages
 from dockgate.services.images.scans import ScanRunner, ScanScheduler
 from dockgate.services.images.search import ImageSearch
 from dockgate.services.images.watched_images import WatchedImages
 from dockgate.services.packages import Purls
-from dockgate.services.policies.dry_run import PolicyDryRun
 from dockgate.services.policies.policies import Policies
 from dockgate.services.policies.selection import PolicySelection
 from dockgate.services.registry.pushes import RegistryPushes
 from dockgate.services.verdicts.case_builder import BaselineFinder, CaseBuilder
 from dockgate.services.verdicts.exemption_revisions import ExemptionRevisions
+from dockgate.services.verdicts.policy_dry_run import PolicyDryRun
 from dockgate.services.verdicts.provenance import Provenance
 from dockgate.services.verdicts.push_verdicts import PushVerdicts
 from dockgate.services.verdicts.verdict_inputs import VerdictInputs
 from dockgate.services.verdicts.verdicts import Verdicts
-from dockgate.services.verdicts.waiver_preview import WaiverPreviews
 from dockgate.services.verdicts.waivers import ServerWaivers
 from dockgate.services.workflow_starter import Starter
 from dockgate.store.signals import Topic
@@ -163,12 +163,17 @@ class VerdictWiring:
             store.approvals, self.verdicts.judge_approval, self.clock, self.effects, self.starter
         )
         self.scan_runner = ScanRunner(
-            store, adapters.read_image, adapters.findings_source, self.waivers, self.clock, self.scanner_version
+            store,
+            adapters.read_image,
+            adapters.findings_source,
+            self.waivers.record_attached_vex,
+            self.clock,
+            self.scanner_version,
         )
         self.scans = ScanScheduler(
             store.images,
             self.scan_runner,
-            self.approval_settler,
+            self.approval_settler.settle,
             self.push_verdicts.judge,
             self.clock,
             self.effects,

@@ -15,6 +15,7 @@ from dockgate.services.approvals.pubsub import ApprovalPubSub
 from dockgate.services.approvals.requests import ApprovalRequests
 from dockgate.services.clock import ServerClock
 from dockgate.services.exposure.search import ExposureSearch
+from dockgate.services.exposure.waiver_preview import WaiverPreviews
 from dockgate.services.feeds.status import FeedStatus, read_feed_statuses
 from dockgate.services.fleet.finding_trends import TrendReader
 from dockgate.services.identity.first_admin import FirstAdmin
@@ -32,14 +33,13 @@ from dockgate.services.pipelines.documents import Documents
 from dockgate.services.pipelines.executions import Executions
 from dockgate.services.pipelines.git_pushes import GitPushes
 from dockgate.services.pipelines.running_tasks import RunningTasks
-from dockgate.services.policies.dry_run import PolicyDryRun
 from dockgate.services.policies.policies import Policies
 from dockgate.services.registry.pushes import RegistryNotifications
 from dockgate.services.registry.registry_pulls import RegistryPulls
 from dockgate.services.registry.registry_tokens import RegistryAccess
 from dockgate.services.retention.garbage_collection import GarbageCollection
+from dockgate.services.verdicts.policy_dry_run import PolicyDryRun
 from dockgate.services.verdicts.verdict_links import VerdictLinks
-from dockgate.services.verdicts.waiver_preview import WaiverPreviews
 from dockgate.services.verdicts.waivers import ServerWaivers
 from dockgate.services.workers import Workers
 from dockgate.services.workflow_starter import UnservedQueue

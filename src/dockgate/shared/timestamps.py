@@ -60,3 +60,8 @@ def shift_time(time: datetime, delta: timedelta) -> datetime:
         return time + delta
     except OverflowError:
         return (datetime.max if delta > timedelta() else datetime.min).replace(tzinfo=UTC)
+
+
+def list_last_days(now: datetime, count: int) -> list[str]:
+    """The last `count` days until today (YYYY-MM-DD), oldest first."""
+    return [(now.date() - timedelta(days=count - 1 - number)).isoformat() for number in range(count)]

@@ -30,6 +30,7 @@ from dockgate.store.delivery.followed_images import FollowedImages
 from dockgate.store.delivery.pipelines import Pipelines, Repositories
 from dockgate.store.delivery.pushes import Pushes
 from dockgate.store.delivery.rollouts import RolloutTable
+from dockgate.store.delivery.service_risks import ServiceRisks
 from dockgate.store.delivery.services import Services
 from dockgate.store.delivery.source_commits import SourceCommits
 from dockgate.store.engine import Database
@@ -55,7 +56,6 @@ from dockgate.store.gate.policies import PolicyTable
 from dockgate.store.gate.policy_assignments import PolicyAssignments
 from dockgate.store.gate.provenance import ProvenanceStatements
 from dockgate.store.gate.reports import Reports
-from dockgate.store.gate.service_risks import ServiceRisks
 from dockgate.store.gate.verdicts import VerdictTable
 from dockgate.store.gate.vex import Vex
 from dockgate.store.gate.waivers import Waivers
@@ -106,13 +106,13 @@ class Store:
     approvals: Approvals
     fixes: FixTable
     services: Services
+    service_risks: ServiceRisks
     rollouts: RolloutTable
 
     # gate/
     verdicts: VerdictTable
     provenance: ProvenanceStatements
     reports: Reports
-    service_risks: ServiceRisks
     waivers: Waivers
     vex: Vex
     policies: PolicyTable

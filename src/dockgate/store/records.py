@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from dockgate.gate.model import Status, Waiver
 from dockgate.gate.policy_choice import PolicyAssignment
 from dockgate.identity.model import ALL_REPOSITORIES, RepositoryLimits
-from dockgate.store.gate.verdict_causes import VerdictCause
+from dockgate.store.verdict_causes import VerdictCause
 
 # Where an image is: a repository, with its registry unless that is our own, and the digest of the image in it.
 ImageLocation = tuple[str, str]

@@ -20,10 +20,10 @@ from dockgate.services.fleet.finding_trends import (
     TrendReader,
     compute_trends,
     count_open,
-    list_last_days,
 )
 from dockgate.services.images.findings import find_by_layer, find_of_repository, find_of_tag
 from dockgate.shared.digest import compute_digest
+from dockgate.shared.timestamps import list_last_days
 from dockgate.store.fleet.trends import ALWAYS
 from dockgate.store.records import PushedImage
 from dockgate.vulnerabilities.model import Severity

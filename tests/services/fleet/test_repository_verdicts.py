@@ -21,9 +21,9 @@ from dockgate.shared.digest import compute_digest
 from dockgate.shared.errors import DatabaseError, DeployError
 from dockgate.shared.timestamps import format_time
 from dockgate.store.delivery.followed_images import follow_images
-from dockgate.store.gate.verdict_causes import Check, VerdictCause
 from dockgate.store.images.image_filter import ImageSort
 from dockgate.store.records import PushedImage
+from dockgate.store.verdict_causes import Check, VerdictCause
 from dockgate.vulnerabilities.model import AdvisorySnapshot, Coverage, Severity
 from dockgate.web.api.images import read_image_view
 

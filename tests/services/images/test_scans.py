@@ -8,8 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
-from dockgate.services.approvals.answer_priority import AnswerPriority
-from dockgate.services.approvals.settlement import ApprovalSettler
+from dockgate.services.answer_priority import AnswerPriority
 from dockgate.services.clock import ServerClock
 from dockgate.services.durable_effects import Effects, observe_nothing
 from dockgate.services.images.scans import ScanQueue, ScanRunner, ScanScheduler
@@ -141,7 +140,7 @@ def test_approvals_of_other_images_are_answered_before_a_push_is_judged_and_inde
         scans = ScanScheduler(
             store.images,
             cast(ScanRunner, Runner(store.images)),
-            cast(ApprovalSettler, approvals),
+            approvals.settle,
             judged_images.append,
             ServerClock(lambda: datetime.now(UTC)),
             Effects(observe_nothing),

@@ -19,7 +19,7 @@ from dockgate.gate.policy import make_policy
 from dockgate.gate.policy_choice import PolicyAssignment, Watch, WatchStart
 from dockgate.identity.model import Caller, Principal, Role, Token
 from dockgate.scanner.model import Package
-from dockgate.services.fleet.packages import FleetPackages
+from dockgate.services.images.fleet_packages import FleetPackages
 from dockgate.services.images.search import ImageQuery, ImageSearch, ImageSummary
 from dockgate.services.images.watched_images import WatchedImages
 from dockgate.services.packages import Purls

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from dockgate.services.approvals.answer_priority import AnswerPriority
+from dockgate.services.answer_priority import AnswerPriority
 from dockgate.services.durable_effects import EffectKind, Effects
 from dockgate.services.notifications.outbox import OutboxHandler, OutboxWorker
 from dockgate.shared.interfaces import override

@@ -9,7 +9,7 @@ import pytest
 from dockgate.services.registry.registry_pulls import JUDGING_SECONDS, PulledManifest, RegistryPulls
 from dockgate.shared.digest import compute_digest
 from dockgate.shared.errors import BusyError, DeployError
-from dockgate.store.gate.verdict_causes import VerdictCause
+from dockgate.store.verdict_causes import VerdictCause
 
 SECONDS_EACH = 20.0
 

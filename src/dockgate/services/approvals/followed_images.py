@@ -8,7 +8,7 @@ from functools import cache, partial
 
 from dockgate.gate.model import Status, Verdict
 from dockgate.gate.summaries import name_policy
-from dockgate.services.approvals.answer_priority import AnswerPriority
+from dockgate.services.answer_priority import AnswerPriority
 from dockgate.services.clock import ServerClock
 from dockgate.services.durable_effects import EffectKind, Effects
 from dockgate.services.images.watched_images import WatchedImages

@@ -19,7 +19,7 @@ from dockgate.services.error_isolation import run_for_each
 from dockgate.services.workflow_starter import Starter
 from dockgate.store.delivery.approvals import Approvals
 from dockgate.store.gate.unstored_verdicts import UnstoredVerdict
-from dockgate.store.gate.verdict_causes import VerdictCause
+from dockgate.store.verdict_causes import VerdictCause
 
 # (approval, cause) -> the verdict that it waits for, to be stored under the cause; None until the image was scanned.
 JudgeApproval = Callable[[Approval, VerdictCause], UnstoredVerdict | None]

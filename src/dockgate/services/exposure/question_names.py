@@ -3,7 +3,7 @@
 import re
 
 from dockgate.delivery.ports import Advisories
-from dockgate.services.fleet.packages import FleetPackages
+from dockgate.services.images.fleet_packages import FleetPackages
 from dockgate.shared.errors import DatabaseError, UsageError
 from dockgate.store import Store
 from dockgate.store.exposure.records import ExposureScope

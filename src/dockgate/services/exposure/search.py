@@ -35,7 +35,7 @@ from dockgate.services.exposure.unknown_images import (
 )
 from dockgate.services.exposure.waived_findings import GROUP_LIMIT, UNGROUPED_LIMIT, find_waived, group_images
 from dockgate.services.exposure.waiver_history import CachedWaiverHistory
-from dockgate.services.fleet.packages import FleetPackages
+from dockgate.services.images.fleet_packages import FleetPackages
 from dockgate.services.images.watched_images import WatchedImages
 from dockgate.services.verdicts.waivers import ServerWaivers
 from dockgate.shared.errors import UsageError

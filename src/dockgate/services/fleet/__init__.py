@@ -2,6 +2,6 @@
 
 `index.py` adds images, `matching.py` matches their components with advisories, `verdict_renewal.py` keeps verdicts
 current with `judging.py` and `contents.py`; `repository_verdicts.py` judges images in their other repositories.
-`change_events.py`, `new_finding_events.py` and `fixed_waivers.py` announce what changed. `packages.py` and
-`finding_trends.py` are for readers.
+`change_events.py`, `new_finding_events.py` and `fixed_waivers.py` announce what changed. `finding_trends.py` is
+for readers.
 """

@@ -8,12 +8,12 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from statistics import median
 
 from dockgate.gate.model import Status
 from dockgate.services.clock import ServerClock
-from dockgate.shared.timestamps import parse_time
+from dockgate.shared.timestamps import list_last_days, parse_time
 from dockgate.store import Store
 from dockgate.store.fleet.trends import ALWAYS, FindingLife, Period
 from dockgate.vulnerabilities.model import Severity
@@ -119,11 +119,6 @@ def compute_trends(store: Store, now: datetime) -> FindingTrends:
     verdicts = [VerdictTrend(status, [counts.get((day, status), 0) for day in days]) for status in Status]
     begins_on = min([*(entry.since[:10] for entry in open_times), *(day for day, _ in counts)], default=None)
     return FindingTrends(days, severities, verdicts, begins_on)
-
-
-def list_last_days(now: datetime, count: int) -> list[str]:
-    """The last days until today, oldest first."""
-    return [(now.date() - timedelta(days=count - 1 - number)).isoformat() for number in range(count)]
 
 
 def count_open(times: Iterable[tuple[str, str]], days: Sequence[str]) -> list[int]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from dockgate.delivery.ports import Advisories
 from dockgate.scanner.model import Inventory, Package
 from dockgate.scanner.ports import Ecosystem
-from dockgate.services.approvals.answer_priority import AnswerPriority
+from dockgate.services.answer_priority import AnswerPriority
 from dockgate.services.clock import ServerClock
 from dockgate.services.error_isolation import run_for_each
 from dockgate.services.fleet.matching import match_components

@@ -3,5 +3,6 @@
 `scans.py` starts with a push or a request and reads images with `reader.py` and `image_inventory.py`, or asks another
 scanner (`external_findings.py`). `rescans.py` repeats scans of an older version, `image_presence.py` asks whether
 images still exist. `watched_images.py` knows which verdicts are kept current. `search.py`, `name_search.py`,
-`findings.py`, `location_verdicts.py`, `verdict_lag.py`, `visibility.py` and `unused_images.py` are for lists and pages.
+`fleet_packages.py`, `findings.py`, `location_verdicts.py`, `verdict_lag.py`, `visibility.py` and `unused_images.py` are
+for lists and pages.
 """

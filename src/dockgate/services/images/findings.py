@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from dockgate.scanner.model import ScannedPlatform
-from dockgate.services.fleet.finding_trends import list_last_days
-from dockgate.shared.timestamps import format_time
+from dockgate.shared.timestamps import format_time, list_last_days
 from dockgate.store import Store
 from dockgate.store.fleet.records import ClosingReason, TagPeriod
 from dockgate.store.fleet.trends import ALWAYS, FindingLife

@@ -16,11 +16,9 @@ from dataclasses import dataclass
 
 from dockgate.delivery.ports import FindingsSource, ImageReader
 from dockgate.gate.model import ExternalReport
-from dockgate.services.approvals.answer_priority import AnswerPriority
-from dockgate.services.approvals.settlement import ApprovalSettler
+from dockgate.services.answer_priority import AnswerPriority
 from dockgate.services.clock import ServerClock
 from dockgate.services.durable_effects import EffectKind, Effects
-from dockgate.services.verdicts.waivers import ServerWaivers
 from dockgate.services.workflow_starter import Starter
 from dockgate.shared.errors import (
     DockgateError,
@@ -114,13 +112,14 @@ class ScanQueue:
 class ScanRunner:
     """Runs scans. `findings_source` is the other scanner that some repositories rely on, None for none.
 
-    `version` is our scanner's.
+    `record_attached_vex` stores the VEX documents that are attached to an image, by repository and digest. `version` is
+    our scanner's.
     """
 
     store: Store
     read_image: ImageReader
     findings_source: FindingsSource | None
-    waivers: ServerWaivers
+    record_attached_vex: Callable[[str, str], object]
     clock: ServerClock
     version: str
 
@@ -159,24 +158,25 @@ class ScanRunner:
 
     def _record_vex(self, scan: Scan, platforms: Sequence[str]) -> None:
         for image in dict.fromkeys((scan.image, *platforms)):
-            self.waivers.record_attached_vex(scan.repository, image)
+            self.record_attached_vex(scan.repository, image)
 
 
 @dataclass(eq=False)
 class ScanScheduler:
     """Requests and runs scans.
 
-    `judge_push` judges an image that was pushed, after its scan. `explain` turns an error into text for people.
-    Another scanner that has not finished is asked again after `pending_seconds`, and later after up to ten times as
-    long: a new push is answered soon, and an image that is never scanned costs few requests. `locks` keep two processes
-    from running one scan. Where only other processes run scans, `announce` tells them. `index` takes an image into the
-    fleet index. Approvals come first: while those of other images are to be answered, judging a push and indexing are
-    left to the reconciler, which does one after the other, and again what has failed.
+    `settle` answers the approvals of an image and returns the executions that may continue. `judge_push` judges an
+    image that was pushed, after its scan. `explain` turns an error into text for people. Another scanner that has not
+    finished is asked again after `pending_seconds`, and later after up to ten times as long: a new push is answered
+    soon, and an image that is never scanned costs few requests. `locks` keep two processes from running one scan. Where
+    only other processes run scans, `announce` tells them. `index` takes an image into the fleet index. Approvals come
+    first: while those of other images are to be answered, judging a push and indexing are left to the reconciler, which
+    does one after the other, and again what has failed.
     """
 
     images: Images
     runner: ScanRunner
-    approval_settler: ApprovalSettler
+    settle: Callable[[str], Sequence[str]]
     judge_push: Callable[[str], None]
     clock: ServerClock
     effects: Effects
@@ -273,9 +273,8 @@ class ScanScheduler:
 
     def _answer(self, image: str) -> Sequence[str]:
         """Answer the approvals of an image. Return the executions that may continue."""
-        settle = self.approval_settler.settle
         with self.answer_priority.count_answer():
-            return self._answers.submit(lambda: self.effects.run(EffectKind.ANSWER, settle, image)).result()
+            return self._answers.submit(lambda: self.effects.run(EffectKind.ANSWER, self.settle, image)).result()
 
     def _follow_up(self, image: str) -> None:
         """Judge the pushes of an image, and index it."""
@@ -304,10 +303,13 @@ class ScanScheduler:
 
 @dataclass(frozen=True, slots=True)
 class FindingReports:
-    """Records what other scanners report of images."""
+    """Records what other scanners report of images.
+
+    `settle_and_continue` answers the approvals of an image, and continues their executions.
+    """
 
     store: Store
-    approval_settler: ApprovalSettler
+    settle_and_continue: Callable[[str], None]
     clock: ServerClock
     effects: Effects
 
@@ -319,5 +321,5 @@ class FindingReports:
         put, now = self.store.reports.put, self.clock.now()
         records = [self.effects.run(EffectKind.REPORT, put, report, by, scope, now) for report in reports]
         for image in dict.fromkeys(record.image for record in records):
-            self.approval_settler.settle_and_continue(image)
+            self.settle_and_continue(image)
         return records

@@ -8,7 +8,7 @@ from dockgate.gate.model import Status
 from dockgate.gate.policy_choice import DEFAULT_POLICY
 from dockgate.identity.model import Caller
 from dockgate.services.clock import ServerClock
-from dockgate.services.fleet.packages import FleetPackages
+from dockgate.services.images.fleet_packages import FleetPackages
 from dockgate.services.images.location_verdicts import LocationVerdicts, read_location_verdicts, select_newest_verdicts
 from dockgate.services.images.name_search import strip_own_registry
 from dockgate.services.images.watched_images import WatchedImages, WatchedRepository

@@ -13,7 +13,6 @@ from dockgate.gate.watch import ImageUse, WatchState, compute_watch_state
 from dockgate.services.clock import ServerClock
 from dockgate.services.error_isolation import run_for_each
 from dockgate.services.policies.selection import PolicySelection, SplitRepositories
-from dockgate.services.verdicts.case_builder import find_running_image
 from dockgate.shared import canonical
 from dockgate.shared.digest import compute_digest
 from dockgate.shared.errors import DockgateError
@@ -181,9 +180,12 @@ class WatchedImages:
         run_for_each(self.store.services.list(), self._record_run, lambda service: service.name)
 
     def _record_run(self, service: Service) -> None:
-        running = find_running_image(self.store, service.name, self.registry)
-        if running and self._is_due("run", running[1].repository, running[0]):
-            self.store.image_uses.record_run(running[1].repository, running[0], self.clock.now())
+        running = self.store.services.find_running_image(service.name)
+        if running is None:
+            return
+        repository = running.reference.strip_registry(self.registry)
+        if self._is_due("run", repository, running.digest):
+            self.store.image_uses.record_run(repository, running.digest, self.clock.now())
 
     def _list_running_images(self) -> set[str]:
         """Return the images that services run."""

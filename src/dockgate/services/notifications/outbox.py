@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from dockgate.services.approvals.answer_priority import AnswerPriority
+from dockgate.services.answer_priority import AnswerPriority
 from dockgate.services.durable_effects import EffectKind, Effects
 from dockgate.shared.errors import DockgateError, describe_error, find_unexpected_error
 from dockgate.shared.retry import OUTBOX_RETRIES

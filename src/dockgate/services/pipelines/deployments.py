@@ -39,7 +39,7 @@ from dockgate.shared.digest import is_digest
 from dockgate.shared.errors import DeployError, DockgateError, NotFoundError
 from dockgate.shared.references import ImageReference
 from dockgate.store import Store
-from dockgate.store.gate.verdict_causes import Check, VerdictCause
+from dockgate.store.verdict_causes import Check, VerdictCause
 
 _log = logging.getLogger(__name__)
 

@@ -1,11 +1,11 @@
 """Executions of pipelines: started, retried and stopped."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from dockgate.delivery.model import Execution
 from dockgate.delivery.pipeline import list_source_branches, make_manual_trigger
 from dockgate.events.model import PushEvent
-from dockgate.services.approvals.pubsub import ApprovalPubSub
 from dockgate.services.clock import ServerClock
 from dockgate.services.durable_effects import EffectKind, Effects
 from dockgate.services.workflow_starter import Starter
@@ -14,13 +14,13 @@ from dockgate.store import Store
 
 @dataclass(frozen=True, slots=True)
 class Executions:
-    """Starts, retries and stops executions."""
+    """Starts, retries and stops executions. `publish` wakes those who wait for approvals, by their ids."""
 
     store: Store
     clock: ServerClock
     effects: Effects
     starter: Starter
-    pubsub: ApprovalPubSub
+    publish: Callable[[Sequence[str]], None]
 
     def start(self, pipeline: str, cause: str, by: str | None, *, is_fresh: bool = False) -> Execution:
         """Start a pipeline by hand at the heads of its source branches, once for each cause.
@@ -53,4 +53,4 @@ class Executions:
     def stop(self, execution: str, reason: str) -> None:
         """Stop an execution. The action that runs now ends by itself, and its result is dropped."""
         self.effects.run(EffectKind.STOP, self.store.executions.stop, execution, reason, self.clock.now())
-        self.pubsub.publish([str(run.key) for run in self.store.executions.list_runs(execution)])
+        self.publish([str(run.key) for run in self.store.executions.list_runs(execution)])

@@ -1,6 +1,6 @@
-"""Policies: stored, chosen for a repository, and tried before they are saved.
+"""Policies: stored, chosen for a repository, and checked by their examples.
 
 `policies.py` reads and changes them. `selection.py` chooses those that judge an image: of its repository, its pipeline
-and its source. `dry_run.py` tries a candidate on past verdicts and on what runs, `policy_examples.py` judges the
-examples in a policy, `timeline.py` has the policies of the past.
+and its source. `policy_examples.py` judges the examples in a policy, `timeline.py` has the policies of the past.
+`services/verdicts/policy_dry_run.py` tries a candidate before it is saved.
 """

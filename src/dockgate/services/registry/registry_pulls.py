@@ -35,7 +35,7 @@ from dockgate.services.verdicts.verdicts import Verdicts
 from dockgate.shared.digest import from_hex, is_digest
 from dockgate.shared.errors import BusyError, ConflictError, DeployError, ImageError
 from dockgate.shared.references import name_own_repository
-from dockgate.store.gate.verdict_causes import Check, VerdictCause
+from dockgate.store.verdict_causes import Check, VerdictCause
 
 # How long an answer may be repeated, in seconds.
 CACHE_SECONDS = 5.0

@@ -3,5 +3,5 @@
 `case_builder.py` collects a verdict's inputs, `verdicts.py` judges and stores. Inputs: `waivers.py` (with VEX
 documents), `attached_statements.py`, `provenance.py`. `push_verdicts.py` judges pushed images, `service_risk.py`
 running ones, if `verdict_inputs.py` shows that something changed. `attestations.py` signs approvals, `verdict_links.py`
-opens one verdict to a visitor, `waiver_preview.py` shows what a waiver would change.
+opens one verdict to a visitor, `policy_dry_run.py` tries a policy on past verdicts and on what runs.
 """

@@ -4,7 +4,7 @@ import logging
 import time
 from dataclasses import dataclass, field
 
-from dockgate.services.approvals.answer_priority import AnswerPriority
+from dockgate.services.answer_priority import AnswerPriority
 from dockgate.services.clock import ServerClock
 from dockgate.services.durable_effects import EffectKind, Effects
 from dockgate.services.images.watched_images import WatchedImages

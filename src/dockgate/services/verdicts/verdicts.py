@@ -22,8 +22,8 @@ from dockgate.shared.errors import DatabaseError, DeployError
 from dockgate.store import Store
 from dockgate.store.fleet.changes import VULNERABILITIES_LIMIT
 from dockgate.store.gate.unstored_verdicts import UnstoredVerdict
-from dockgate.store.gate.verdict_causes import VerdictCause
 from dockgate.store.records import VerdictRecord
+from dockgate.store.verdict_causes import VerdictCause
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,6 @@ from dockgate.store.engine import Database
 from dockgate.store.events.log import append_events
 from dockgate.store.gate.recorded_violations import read_violations
 from dockgate.store.gate.unstored_verdicts import UnstoredVerdict
-from dockgate.store.gate.verdict_causes import is_push, is_renewed
 from dockgate.store.gate.verdict_documents import read_verdict, read_verdict_body
 from dockgate.store.queries import is_one_of, is_one_of_texts, make_text_list, select_as, split_into_batches
 from dockgate.store.records import (
@@ -39,6 +38,7 @@ from dockgate.store.records import (
 from dockgate.store.schema.gate import verdicts
 from dockgate.store.schema.images import pushed_images, scan_inventories, scans
 from dockgate.store.schema.store import documents
+from dockgate.store.verdict_causes import is_push, is_renewed
 from dockgate.vulnerabilities.model import AdvisorySnapshot, Severity
 
 _REMEMBERED_COUNTS = 1000

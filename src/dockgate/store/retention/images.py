@@ -14,7 +14,6 @@ from dockgate.gate.watch import ImageUse
 from dockgate.shared.references import find_digest
 from dockgate.store.delivery.executions import OPEN
 from dockgate.store.engine import Database
-from dockgate.store.gate.verdict_causes import is_push
 from dockgate.store.queries import split_into_batches
 from dockgate.store.records import ATTACHMENTS, ScanState
 from dockgate.store.schema.delivery import (
@@ -28,6 +27,7 @@ from dockgate.store.schema.delivery import (
 from dockgate.store.schema.events import outbox
 from dockgate.store.schema.gate import verdicts
 from dockgate.store.schema.images import image_uses, pushed_images, scans
+from dockgate.store.verdict_causes import is_push
 
 # Of each repository and policy: an image that is judged is compared with the last approved one but itself.
 _LAST_APPROVED = 2

@@ -16,7 +16,6 @@ from dockgate.store.delivery.executions import OPEN
 from dockgate.store.delivery.services import lock_service
 from dockgate.store.documents import lock_documents
 from dockgate.store.engine import Database
-from dockgate.store.gate.verdict_causes import is_push
 from dockgate.store.queries import split_into_batches
 from dockgate.store.records import ATTACHMENTS
 from dockgate.store.schema.delivery import (
@@ -40,6 +39,7 @@ from dockgate.store.schema.gate import (
 )
 from dockgate.store.schema.images import pushed_images, scan_inventories, scans, tag_moves
 from dockgate.store.schema.store import documents
+from dockgate.store.verdict_causes import is_push
 
 # The columns that name documents. What verdicts name is in their documents.
 _REFERENCES: tuple[ColumnElement[Any], ...] = (

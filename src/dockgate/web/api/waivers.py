@@ -12,9 +12,9 @@ from pydantic import Field
 from dockgate.gate.model import Waiver
 from dockgate.gate.waivers import is_active
 from dockgate.identity.model import Caller
+from dockgate.services.exposure.waiver_preview import WaiverPreview
 from dockgate.services.images.name_search import read_own_pattern, resolve_image, strip_own_registry
 from dockgate.services.server_api import ServerApi
-from dockgate.services.verdicts.waiver_preview import WaiverPreview
 from dockgate.shared.errors import NotFoundError, UsageError
 from dockgate.shared.timestamps import is_within_days
 from dockgate.store.records import VexRecord, WaiverRecord

@@ -13,8 +13,8 @@ from fastapi.responses import Response
 from dockgate.gate.policy import PolicyVersion
 from dockgate.gate.policy_choice import PolicyAssignment
 from dockgate.identity.model import Caller, Permission
+from dockgate.services.exposure.waiver_preview import WaiverPreview
 from dockgate.services.server_api import ServerApi, describe_advisory_database, read_advisory_feeds
-from dockgate.services.verdicts.waiver_preview import WaiverPreview
 from dockgate.shared.cursors import LARGEST_PAGE
 from dockgate.shared.digest import PATTERN
 from dockgate.shared.errors import BusyError, ChangedError, DeniedError, DockgateError, NotFoundError, UsageError

@@ -6,8 +6,8 @@ from typing import Literal
 
 from dockgate.gate.replay.policy_diff import PolicyComparison
 from dockgate.identity.model import Caller
-from dockgate.services.policies.dry_run import PART_LIMIT
 from dockgate.services.server_api import ServerApi
+from dockgate.services.verdicts.policy_dry_run import PART_LIMIT
 from dockgate.shared.references import TagReference
 
 

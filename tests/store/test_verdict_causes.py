@@ -5,8 +5,8 @@ from collections.abc import Callable
 import pytest
 from sqlalchemy import ColumnElement, create_engine, literal, select
 
-from dockgate.store.gate.verdict_causes import CauseKind, Check, VerdictCause, is_push, is_renewed
 from dockgate.store.records import VerdictRecord
+from dockgate.store.verdict_causes import CauseKind, Check, VerdictCause, is_push, is_renewed
 
 IMAGE, VERDICT = f"sha256:{'a' * 64}", f"sha256:{'b' * 64}"
 APPROVAL = VerdictCause.make_approval("web-1/Gate/Approve/1")

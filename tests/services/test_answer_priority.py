@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from dockgate.services.approvals.answer_priority import AnswerPriority
+from dockgate.services.answer_priority import AnswerPriority
 
 SECONDS = 20
 
