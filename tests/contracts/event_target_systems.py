@@ -19,6 +19,7 @@ from tests.ports import find_free_port
 from dockgate.events.message import Message
 from dockgate.events.ports import TargetAdapter
 from dockgate.events.rule import Target, TargetType
+from dockgate.events.subject import EventSubject
 from dockgate.events.targets.apprise import AppriseAdapter
 from dockgate.events.targets.eventbridge import EventBridgeAdapter
 from dockgate.events.targets.log import LogAdapter
@@ -47,7 +48,7 @@ MESSAGE = Message(
     data=json.dumps(EVENT),
     title="web is at risk",
     text="CVE-2026-1\nin flask",
-    subject="service web",
+    subject=EventSubject.parse("service web"),
 )
 SECRET = "whsec_" + "c2VjcmV0IHNlY3JldCBzZWNyZXQgc2VjcmV0IQ=="
 KEYS = {"region_name": "eu-west-1", "aws_access_key_id": "test", "aws_secret_access_key": "test"}

@@ -32,6 +32,7 @@ from tests.contracts.event_target_systems import (
 
 from dockgate.events.message import Message
 from dockgate.events.rule import Target, TargetType
+from dockgate.events.subject import EventSubject
 from dockgate.events.targets.apprise import AppriseAdapter, require_scheme
 from dockgate.events.targets.eventbridge import EventBridgeAdapter
 from dockgate.events.targets.webhook import WebhookAdapter
@@ -138,7 +139,10 @@ def test_a_structured_webhook_is_a_signed_cloudevent(receiver: Receiver) -> None
 
 def test_a_binary_webhook_has_its_attributes_in_headers(receiver: Receiver) -> None:
     data = "web is at risk: héllo"
-    send(make_webhook(receiver, "binary"), replace(MESSAGE, data=data, is_custom=True, subject="dienst wéb\r\nx: y"))
+    send(
+        make_webhook(receiver, "binary"),
+        replace(MESSAGE, data=data, is_custom=True, subject=EventSubject.parse("dienst wéb\r\nx: y")),
+    )
     ((_, headers, body),) = receiver.requests
     assert body.decode() == data
     assert headers["content-type"] == "text/plain; charset=utf-8"
@@ -337,7 +341,11 @@ def test_a_queue_gets_the_event(aws: Aws) -> None:
 
 def test_fifo_topics_and_queues_keep_the_order_of_a_subject(aws: Aws) -> None:
     topic = make_aws(aws, TargetType.SNS, aws.fifo)
-    for message in (MESSAGE, replace(MESSAGE, key="2"), replace(MESSAGE, key="3", subject="service api")):
+    for message in (
+        MESSAGE,
+        replace(MESSAGE, key="2"),
+        replace(MESSAGE, key="3", subject=EventSubject.parse("service api")),
+    ):
         send(topic, message)
     groups = [each["MessageGroupId"] for each in aws.published]
     ids = [each["MessageDeduplicationId"] for each in aws.published]

@@ -10,7 +10,7 @@ from dockgate.delivery.model import Action, ActionKey, ActionRun, ActionType, Ex
 from dockgate.delivery.pipeline import make_fix_trigger
 from dockgate.delivery.service_risk import RiskChange
 from dockgate.events import aws_events, dockgate_events, governance_events, schemas
-from dockgate.events.envelope import NewEvent
+from dockgate.events.envelope import MAX_TEXT, NewEvent
 from dockgate.events.pattern import compile_pattern
 from dockgate.gate.external import ReadContext
 from dockgate.gate.external.inspector import FORMAT
@@ -265,4 +265,4 @@ def test_long_texts_are_cut() -> None:
     event = dockgate_events.make_execution_failed(
         execution="web-1", pipeline="web", key="1", reason="x" * 5000, time=NOW
     )
-    assert len(event.detail["reason"]) == dockgate_events.MAX_TEXT
+    assert len(event.detail["reason"]) == MAX_TEXT

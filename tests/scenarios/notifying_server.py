@@ -11,6 +11,7 @@ from tests.scenarios.server import ServerSystem
 
 from dockgate.events.envelope import NewEvent
 from dockgate.events.rule import TargetType
+from dockgate.events.subject import EventSubject
 from dockgate.events.targets.apprise import AppriseAdapter
 from dockgate.events.targets.webhook import WebhookAdapter
 from dockgate.events.webhooks.http import HttpWebhooks
@@ -45,7 +46,9 @@ class NotifyingServer(ServerSystem):
         super().__init__(folder, target_adapters=[self.queue, webhooks, AppriseAdapter((), is_loopback_allowed=True)])
 
     def record_event(self, kind: str, subject: str = "service web", key: str = "1", **detail: Any) -> None:
-        event = NewEvent(f"{kind}/{subject}/{key}", "dockgate", kind, subject, format_time(self.clock()), detail)
+        event = NewEvent(
+            f"{kind}/{subject}/{key}", "dockgate", kind, EventSubject.parse(subject), format_time(self.clock()), detail
+        )
         self.store.event_log.record([event])
 
     def add_queue(self, name: str, **settings: Any) -> None:

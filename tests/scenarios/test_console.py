@@ -17,6 +17,7 @@ from tests.scenarios.live import wait_until
 from tests.scenarios.server import ServerSystem
 
 from dockgate.events.envelope import NewEvent
+from dockgate.events.subject import EventSubject
 from dockgate.identity.model import Role
 from dockgate.store.records import PushedImage
 from dockgate.web.authorization import MAX_RECORDED, FailedAuthentications, RecentCalls
@@ -344,7 +345,7 @@ def test_the_desired_count_is_changed_in_the_page(site: Site) -> None:
 def _make_event(service: str, summary: str) -> NewEvent:
     detail = {"service": service, "summary": summary}
     at = "2026-11-28T12:00:00.000Z"
-    return NewEvent(f"test/{service}", "dockgate", "service.at_risk", f"service {service}", at, detail)
+    return NewEvent(f"test/{service}", "dockgate", "service.at_risk", EventSubject("service", service), at, detail)
 
 
 def test_events_are_filtered_by_a_pattern_and_shown_without_acting(site: Site) -> None:

@@ -13,6 +13,7 @@ from tests.scenarios.console_site import HOSTILE, Site
 from tests.scenarios.server import ServerSystem
 
 from dockgate.events.envelope import NewEvent
+from dockgate.events.subject import EventSubject
 from dockgate.identity.model import Role
 from dockgate.web.console.definition_templates import KINDS, TEMPLATES
 from dockgate.web.console.policy_examples import EXAMPLES, PolicyExample
@@ -250,7 +251,14 @@ def test_a_rule_is_tried_with_an_event(site: Site) -> None:
     rule = {"kind": "Rule", "name": "risky", "pattern": {"detail-type": ["service.at_risk"]}, "targets": ["rebuild"]}
     site.server.apply(json.dumps(rule))
     at = "2026-11-28T12:00:00.000Z"
-    risk = NewEvent("test/web", "dockgate", "service.at_risk", "service web", at, {"service": "web", "summary": "x"})
+    risk = NewEvent(
+        "test/web",
+        "dockgate",
+        "service.at_risk",
+        EventSubject("service", "web"),
+        at,
+        {"service": "web", "summary": "x"},
+    )
     event = json.dumps(risk.make_envelope())
     with Browser(site.server, site.tokens[Role.VIEWER]) as browser:
         matched_page = browser.send_form("/events/rules/risky/test", event=event).text

@@ -19,6 +19,7 @@ from tests.scenarios.server import ServerSystem
 
 from dockgate.delivery.model import ActionKey
 from dockgate.events.envelope import NewEvent
+from dockgate.events.subject import EventSubject
 from dockgate.scanner.model import Distribution, Inventory, LayerBuildInfo, Unread
 from dockgate.store.records import PushedImage
 from dockgate.vulnerabilities.model import Advisory, Range, Rating, Severity
@@ -117,7 +118,9 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Hostile,
         for stage in ("Source", "Build", "Deploy"):
             server.store.logs.append(ActionKey(execution, stage, stage, 1), ATTACK)
         detail = {"summary": ATTACK, "vulnerability": ATTACK, ATTACK: ATTACK}
-        event = NewEvent("evil/1", "dockgate", "verdict.changed", ATTACK, "2026-11-28T12:00:00.000Z", detail)
+        event = NewEvent(
+            "evil/1", "dockgate", "verdict.changed", EventSubject.parse(ATTACK), "2026-11-28T12:00:00.000Z", detail
+        )
         server.store.event_log.record([event])
         waiver = {"owner": ATTACK, "reason": ATTACK, "vulnerability": VULNERABILITY, "until": "2999-01-01"}
         server.post("/waivers", waiver)

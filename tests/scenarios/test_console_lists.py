@@ -15,6 +15,7 @@ from tests.scenarios.server import ServerSystem
 
 from dockgate.cli.client import Client
 from dockgate.events.envelope import NewEvent
+from dockgate.events.subject import EventSubject
 from dockgate.identity.model import Role
 from dockgate.shared.cursors import PAGE
 from dockgate.vulnerabilities.model import Severity
@@ -128,7 +129,7 @@ def test_events_that_match_further_back_are_reached_by_links(site: Site, browser
 
 def _make_event(service: str, number: int) -> NewEvent:
     at = "2026-11-28T12:00:00.000Z"
-    return NewEvent(f"{service}/{number}", "test", "service.at_risk", "service", at, {"service": service})
+    return NewEvent(f"{service}/{number}", "test", "service.at_risk", EventSubject("service"), at, {"service": service})
 
 
 def test_events_are_listed_from_the_oldest_on_too(site: Site, browser: Browser) -> None:

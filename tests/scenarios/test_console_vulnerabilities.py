@@ -17,6 +17,7 @@ from tests.scenarios.planned_images import make_advisory
 from tests.scenarios.server import ServerSystem
 
 from dockgate.events.envelope import NewEvent
+from dockgate.events.subject import EventSubject
 from dockgate.identity.model import Role
 from dockgate.vulnerabilities.model import AdvisoryText, Severity
 
@@ -152,7 +153,7 @@ def test_findings_images_and_waivers_link_to_vulnerability_and_package(site: Sit
 def test_events_link_to_the_vulnerabilities_that_they_name(site: Site, browser: Browser) -> None:
     detail = {"findings": [{"vulnerabilities": [CRITICAL, "CVE-" + "1-" * 100, "shop-2026-11"]}]}
     at = "2026-11-28T12:00:00.000Z"
-    site.server.store.event_log.record([NewEvent("test/1", "dockgate", "test", "image x", at, detail)])
+    site.server.store.event_log.record([NewEvent("test/1", "dockgate", "test", EventSubject("image", "x"), at, detail)])
     links = Forms(browser.get("/events").text).links
     assert {link for link in links if link.startswith("/vulnerabilities/")} >= {f"/vulnerabilities/{CRITICAL}"}
     assert "/vulnerabilities/shop-2026-11" not in links

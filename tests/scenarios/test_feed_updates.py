@@ -92,7 +92,7 @@ def feed(server: ServerSystem, name: str) -> dict[str, Any]:
 
 def list_event_kinds(server: ServerSystem) -> list[str]:
     events = server.store.event_log.read(limit=1000)
-    return [event.detail_type for event in events if event.subject.startswith("feed ")]
+    return [event.detail_type for event in events if event.subject.kind == "feed"]
 
 
 def test_of_two_processes_one_fetches(site: Site, tmp_path: Path) -> None:

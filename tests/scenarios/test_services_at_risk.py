@@ -13,6 +13,7 @@ from tests.scenarios.planned_images import AdvisoryDatabase, make_advisory
 from tests.scenarios.server import ServerSystem
 
 from dockgate.events.envelope import StoredEvent
+from dockgate.events.subject import EventSubject
 from dockgate.shared.timestamps import format_time
 from dockgate.vulnerabilities.model import Coverage, Severity
 
@@ -75,7 +76,7 @@ def list_announced_kinds(server: ServerSystem, name: str) -> list[str]:
 
 def list_events(server: ServerSystem, name: str) -> list[StoredEvent]:
     """The service's events, oldest first."""
-    return [event for event in server.store.event_log.read(0, 1000) if event.subject == f"service {name}"]
+    return [event for event in server.store.event_log.read(0, 1000) if event.subject == EventSubject("service", name)]
 
 
 def list_notice_kinds(server: ServerSystem, name: str) -> list[str]:

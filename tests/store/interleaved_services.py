@@ -13,6 +13,7 @@ from tests.store.risks import reject
 from dockgate.delivery.model import RunState
 from dockgate.delivery.service_model import RevisionCause, Service, ServiceChange, TaskDefinition
 from dockgate.events.envelope import NewEvent
+from dockgate.events.subject import EventSubject
 from dockgate.shared.errors import ChangedError, DeployError
 from dockgate.shared.references import ImageReference
 from dockgate.store import Store
@@ -123,12 +124,12 @@ def race_two_risks(store: Store, peer: Store, number: int) -> Pair:
     name = add_service(store, number)
 
     def check(*_: Outcome) -> None:
-        events = [event for event in store.event_log.read(0, 10_000) if event.subject == f"service {name}"]
+        events = [event for event in store.event_log.read(0, 10_000) if event.subject == EventSubject("service", name)]
         assert len(events) == 1
         assert store.services.get(name).at_risk_until == SOON
 
     def make_events(until: str) -> list[NewEvent]:
-        return [NewEvent(f"{name}/{until}", "dockgate", "service.at_risk", f"service {name}", NOW, {})]
+        return [NewEvent(f"{name}/{until}", "dockgate", "service.at_risk", EventSubject("service", name), NOW, {})]
 
     return Pair(
         lambda: reject(store, name, "CVE-1", SOON, make_events(SOON)),

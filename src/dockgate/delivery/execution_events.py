@@ -9,8 +9,8 @@ from typing import Any
 
 from dockgate.delivery.model import Action, ActionKey, ActionRun, ActionType, Execution, Pipeline, RunState
 from dockgate.events import dockgate_events
-from dockgate.events.dockgate_events import MAX_TEXT
-from dockgate.events.envelope import ACCOUNT, REGION, NewEvent
+from dockgate.events.envelope import ACCOUNT, MAX_TEXT, REGION, NewEvent
+from dockgate.events.subject import EventSubject, SubjectKind
 
 SOURCE = "aws.codepipeline"
 
@@ -74,7 +74,7 @@ def _make_execution_event(
         id=f"codepipeline/{kind.lower()}/{execution.id}/{key}",
         source=SOURCE,
         detail_type=f"CodePipeline {kind} Execution State Change",
-        subject=f"execution {execution.id}",
+        subject=EventSubject(SubjectKind.EXECUTION, execution.id),
         time=time,
         detail={
             "pipeline": execution.pipeline,

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dockgate.events.envelope import ACCOUNT, REGION, NewEvent
+from dockgate.events.subject import EventSubject, SubjectKind
 from dockgate.gate.model import PlatformVerdict
 from dockgate.shared.aws import EcrRegistry
 from dockgate.shared.references import RepositoryReference
@@ -127,7 +128,7 @@ def _make_image_event(
         id=event_id,
         source=source,
         detail_type=detail_type,
-        subject=f"image {image}",
+        subject=EventSubject(SubjectKind.IMAGE, image),
         time=time,
         detail=detail,
         resources=resources,

@@ -32,7 +32,7 @@ def make_http_message(message: Message, mode: CloudEventsMode) -> tuple[dict[str
         "time": str(message.event.get("time", "")),
     }
     if message.subject:
-        attributes["subject"] = message.subject
+        attributes["subject"] = str(message.subject)
     content_type = "application/json" if is_json else "text/plain; charset=utf-8"
     if mode is CloudEventsMode.BINARY:
         headers = {f"ce-{name}": _encode_header(value) for name, value in attributes.items() if value}

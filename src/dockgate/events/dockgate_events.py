@@ -8,10 +8,8 @@ JSON Schema of each kind. A detail leaves out what is not known.
 
 from collections.abc import Mapping, Sequence
 
-from dockgate.events.envelope import SOURCE, NewEvent
-
-# Characters of a text in an event.
-MAX_TEXT = 1000
+from dockgate.events.envelope import NewEvent, make_event
+from dockgate.events.subject import EventSubject, SubjectKind
 
 
 def make_image_judged(
@@ -43,7 +41,9 @@ def make_image_judged(
         "waived": waived_text,
         "verdict": verdict,
     }
-    return make_event("image.judged", f"image {image}", cause, time, detail, repository=repository)
+    return make_event(
+        "image.judged", EventSubject(SubjectKind.IMAGE, image), cause, time, detail, repository=repository
+    )
 
 
 def make_service_risk_changed(
@@ -75,7 +75,9 @@ def make_service_risk_changed(
         "summary": summary,
         "vulnerabilities": [{"id": name, "severity": severity} for name, severity in vulnerabilities] or None,
     }
-    return make_event(kind, f"service {service}", f"{service}/{time}", time, detail, repository=repository)
+    return make_event(
+        kind, EventSubject(SubjectKind.SERVICE, service), f"{service}/{time}", time, detail, repository=repository
+    )
 
 
 def make_feed_failed(
@@ -87,12 +89,14 @@ def make_feed_failed(
     """
     parts = [{"part": part, "reason": reason} for part, reason in failures]
     detail = {"feed": feed, "since": since, "parts": parts, "advice": advice}
-    return make_event("feed.failed", f"feed {feed}", f"{feed}/{key}", time, detail)
+    return make_event("feed.failed", EventSubject(SubjectKind.FEED, feed), f"{feed}/{key}", time, detail)
 
 
 def make_feed_recovered(feed: str, since: str, time: str) -> NewEvent:
     """The event that an advisory feed that failed since then was updated again."""
-    return make_event("feed.recovered", f"feed {feed}", f"{feed}/{since}", time, {"feed": feed, "since": since})
+    return make_event(
+        "feed.recovered", EventSubject(SubjectKind.FEED, feed), f"{feed}/{since}", time, {"feed": feed, "since": since}
+    )
 
 
 def make_feed_stale(feed: str, since: str, parts: Sequence[str], time: str) -> NewEvent:
@@ -101,7 +105,7 @@ def make_feed_stale(feed: str, since: str, parts: Sequence[str], time: str) -> N
     New verdicts that need it are Undetermined.
     """
     detail = {"feed": feed, "since": since, "parts": list(parts)}
-    return make_event("feed.stale", f"feed {feed}", f"{feed}/{since}", time, detail)
+    return make_event("feed.stale", EventSubject(SubjectKind.FEED, feed), f"{feed}/{since}", time, detail)
 
 
 def make_feed_suspect(feed: str, part: str, newest_record: str, since: str, time: str) -> NewEvent:
@@ -111,7 +115,7 @@ def make_feed_suspect(feed: str, part: str, newest_record: str, since: str, time
     announcement is part of the id: what a clock announced that was ahead is announced again when it is so.
     """
     detail = {"feed": feed, "part": part, "newest": newest_record, "since": since}
-    return make_event("feed.suspect", f"feed {feed}", f"{part}/{since}/{time[:10]}", time, detail)
+    return make_event("feed.suspect", EventSubject(SubjectKind.FEED, feed), f"{part}/{since}/{time[:10]}", time, detail)
 
 
 def make_verdict_changed(
@@ -149,7 +153,9 @@ def make_verdict_changed(
     if reason:
         detail["reason"] = reason
     key = f"{policy}/{image}/{change_key or since}"
-    return make_event("verdict.changed", f"image {image}", key, since, detail, repository=repository)
+    return make_event(
+        "verdict.changed", EventSubject(SubjectKind.IMAGE, image), key, since, detail, repository=repository
+    )
 
 
 def make_finding_exploited(
@@ -162,7 +168,9 @@ def make_finding_exploited(
     """
     detail = {"image": image, "repository": repository, "vulnerabilities": list(vulnerabilities)}
     key = f"{repository}@{image}/{' '.join(sorted(entry['id'] for entry in vulnerabilities))}"
-    return make_event("finding.exploited", f"image {image}", key, time, detail, repository=repository)
+    return make_event(
+        "finding.exploited", EventSubject(SubjectKind.IMAGE, image), key, time, detail, repository=repository
+    )
 
 
 def make_watch_ended(image: str, repository: str, policy: str, status: str, time: str) -> NewEvent:
@@ -172,7 +180,7 @@ def make_watch_ended(image: str, repository: str, policy: str, status: str, time
     """
     detail = {"image": image, "repository": repository, "policy": policy, "status": status}
     key = f"{repository}@{image}/{time}"
-    return make_event("watch.ended", f"image {image}", key, time, detail, repository=repository)
+    return make_event("watch.ended", EventSubject(SubjectKind.IMAGE, image), key, time, detail, repository=repository)
 
 
 def make_service_unhealthy(
@@ -183,7 +191,7 @@ def make_service_unhealthy(
     `key` identifies the restart.
     """
     detail = {"service": service, "task": task, "revision": revision, "image": image, "reason": reason}
-    return make_event("service.unhealthy", f"service {service}", f"{service}/{key}", time, detail)
+    return make_event("service.unhealthy", EventSubject(SubjectKind.SERVICE, service), f"{service}/{key}", time, detail)
 
 
 def make_deploy_failed(
@@ -202,7 +210,13 @@ def make_deploy_failed(
     """
     detail = {"service": service, "execution": execution, "pipeline": pipeline, "reason": reason}
     return make_event(
-        "deploy.failed", f"service {service}", key, time, detail, repository=repository, pipeline=pipeline
+        "deploy.failed",
+        EventSubject(SubjectKind.SERVICE, service),
+        key,
+        time,
+        detail,
+        repository=repository,
+        pipeline=pipeline,
     )
 
 
@@ -228,7 +242,7 @@ def make_deploy_succeeded(
         "execution": execution,
         "pipeline": pipeline,
     }
-    subject = f"service {service}"
+    subject = EventSubject(SubjectKind.SERVICE, service)
     return make_event("deploy.succeeded", subject, key, time, detail, repository=repository, pipeline=pipeline)
 
 
@@ -239,7 +253,12 @@ def make_execution_failed(*, execution: str, pipeline: str, key: str, reason: st
     """
     detail = {"execution": execution, "pipeline": pipeline, "reason": reason}
     return make_event(
-        "execution.failed", f"execution {execution}", f"{execution}/{key}", time, detail, pipeline=pipeline
+        "execution.failed",
+        EventSubject(SubjectKind.EXECUTION, execution),
+        f"{execution}/{key}",
+        time,
+        detail,
+        pipeline=pipeline,
     )
 
 
@@ -280,7 +299,7 @@ def make_fix_available(
         "commit": commit,
         "execution": execution,
     }
-    subject = f"pipeline {pipeline}"
+    subject = EventSubject(SubjectKind.PIPELINE, pipeline)
     return make_event("fix.available", subject, fix, time, detail, repository=repository, pipeline=pipeline)
 
 
@@ -312,7 +331,7 @@ def make_approval_needed(
         "expires": expires,
         "approvers": dict(approvers),
     }
-    subject = f"approval {approval}"
+    subject = EventSubject(SubjectKind.APPROVAL, approval)
     return make_event("approval.needed", subject, approval, time, detail, repository=repository, pipeline=pipeline)
 
 
@@ -324,7 +343,9 @@ def make_tag_moved(
     `push` identifies the push, `by` is who pushed.
     """
     detail = {"repository": repository, "tag": tag, "previous": previous, "image": image, "by": by}
-    return make_event("tag.moved", f"tag {repository}:{tag}", push, time, detail, repository=repository)
+    return make_event(
+        "tag.moved", EventSubject(SubjectKind.TAG, f"{repository}:{tag}"), push, time, detail, repository=repository
+    )
 
 
 def make_pull_refused(
@@ -354,28 +375,4 @@ def make_pull_refused(
         "since": since,
     }
     key = f"{repository}@{image}/{by}/{window}"
-    return make_event("pull.refused", f"image {image}", key, time, detail, repository=repository)
-
-
-def make_event(
-    kind: str,
-    subject: str,
-    key: str,
-    time: str,
-    detail: Mapping[str, object],
-    *,
-    repository: str | None = None,
-    pipeline: str | None = None,
-) -> NewEvent:
-    """An event of ours. `key` identifies what happened among the events of its kind."""
-    values = {name: value[:MAX_TEXT] if isinstance(value, str) else value for name, value in detail.items()}
-    return NewEvent(
-        id=f"{kind}/{key}",
-        source=SOURCE,
-        detail_type=kind,
-        subject=subject,
-        time=time,
-        detail={name: value for name, value in values.items() if value is not None},
-        repository=repository,
-        pipeline=pipeline,
-    )
+    return make_event("pull.refused", EventSubject(SubjectKind.IMAGE, image), key, time, detail, repository=repository)

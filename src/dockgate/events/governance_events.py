@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
-from dockgate.events.dockgate_events import make_event
-from dockgate.events.envelope import NewEvent
+from dockgate.events.envelope import NewEvent, make_event
+from dockgate.events.subject import EventSubject, SubjectKind
 from dockgate.gate.model import Waiver
 from dockgate.gate.policy import PolicyVersion
 from dockgate.gate.policy_choice import PolicyAssignment
@@ -62,7 +62,7 @@ def make_policy_changed(version: PolicyVersion) -> NewEvent:
         "comment": version.comment,
     }
     key = f"{version.name}/{version.version}"
-    return make_event("policy.changed", f"policy {version.name}", key, version.changed_at, detail)
+    return make_event("policy.changed", EventSubject(SubjectKind.POLICY, version.name), key, version.changed_at, detail)
 
 
 def make_assignment_changed(
@@ -80,7 +80,9 @@ def make_assignment_changed(
         "owners": list(assignment.owners) if assignment is not None else None,
         "by": by,
     }
-    return make_event("assignment.changed", f"assignment {name}", f"{name}/{number}", time, detail)
+    return make_event(
+        "assignment.changed", EventSubject(SubjectKind.ASSIGNMENT, name), f"{name}/{number}", time, detail
+    )
 
 
 def make_vex_added(document: str, image: str | None, author: str, by: str | None, time: str) -> NewEvent:
@@ -96,12 +98,14 @@ def make_vex_removed(document: str, image: str | None, author: str, by: str | No
 def make_advisories_changed(digest: str, previous: str | None, time: str) -> NewEvent:
     """The event that findings are of another advisory database from now on, None for no `previous` one."""
     detail = {"digest": digest, "previous": previous}
-    return make_event("advisories.changed", "advisories", f"{digest}/{time}", time, detail)
+    return make_event("advisories.changed", EventSubject(SubjectKind.ADVISORIES), f"{digest}/{time}", time, detail)
 
 
 def _make_vex_event(kind: str, document: str, image: str | None, author: str, by: str | None, time: str) -> NewEvent:
     detail = {"document": document, "image": image, "author": author, "by": by}
-    return make_event(kind, f"document {document}", f"{document}/{image or ''}/{time}", time, detail)
+    return make_event(
+        kind, EventSubject(SubjectKind.DOCUMENT, document), f"{document}/{image or ''}/{time}", time, detail
+    )
 
 
 def _make_waiver_event(
@@ -125,4 +129,11 @@ def _make_waiver_event(
         "fixed": fixed,
     }
     repository = waiver.repository or None
-    return make_event(kind, f"waiver {waiver.id}", key or f"{waiver.id}/{time}", time, detail, repository=repository)
+    return make_event(
+        kind,
+        EventSubject(SubjectKind.WAIVER, waiver.id),
+        key or f"{waiver.id}/{time}",
+        time,
+        detail,
+        repository=repository,
+    )

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from dockgate.events.subject import EventSubject
+
 
 @dataclass(frozen=True, slots=True)
 class Message:
@@ -20,7 +22,7 @@ class Message:
     data: str
     title: str
     text: str
-    subject: str | None = None
+    subject: EventSubject | None = None
     is_custom: bool = False
 
     @property

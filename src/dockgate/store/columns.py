@@ -8,6 +8,7 @@ from sqlalchemy import Dialect, Float, Text
 from sqlalchemy.types import TypeDecorator
 
 from dockgate.delivery.model import ActionKey
+from dockgate.events.subject import EventSubject
 from dockgate.shared.canonical import build, encode
 from dockgate.shared.escaping import as_unicode
 from dockgate.shared.interfaces import override
@@ -95,6 +96,21 @@ class Json(TypeDecorator[Any]):
     @override
     def process_result_value(self, value: str | None, dialect: Dialect) -> Any:
         return None if value is None else build(self.kind, json.loads(value))
+
+
+class SubjectText(TypeDecorator[EventSubject]):
+    """The subject of an event, as text."""
+
+    impl = SafeText
+    cache_ok = True
+
+    @override
+    def process_bind_param(self, value: EventSubject | None, dialect: Dialect) -> str | None:
+        return None if value is None else str(value)
+
+    @override
+    def process_result_value(self, value: str | None, dialect: Dialect) -> EventSubject | None:
+        return None if value is None else EventSubject.parse(value)
 
 
 class Key(TypeDecorator[ActionKey]):

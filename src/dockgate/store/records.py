@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import Enum, StrEnum, auto
 from typing import Any, NamedTuple
 
+from dockgate.events.subject import EventSubject
 from dockgate.gate.model import Status, Waiver
 from dockgate.gate.policy_choice import PolicyAssignment
 from dockgate.identity.model import ALL_REPOSITORIES, RepositoryLimits
@@ -312,7 +313,7 @@ class OutboxEntry:
     result: str | None = None
     last_error: str | None = None
     claimed_by: str | None = None
-    subject: str | None = None
+    subject: EventSubject | None = None
     position: int | None = None
 
 

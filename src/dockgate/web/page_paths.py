@@ -1,20 +1,22 @@
 """Paths of the console's pages. The search of the API returns them too."""
 
+from collections.abc import Mapping
 from urllib.parse import quote
 
 from fastapi import Request
 
 from dockgate.delivery.model import ApprovalId
+from dockgate.events.subject import EventSubject, SubjectKind
 
 # Characters that a path has as they are.
 _SAFE_CHARACTERS = "/:@!$&'()*+,;=~"
 # Folders of pages by the kind of an event's subject.
-_SUBJECT_FOLDERS = {
-    "execution": "executions",
-    "service": "running",
-    "pipeline": "pipelines",
-    "policy": "policies",
-    "waiver": "waivers",
+_SUBJECT_FOLDERS: Mapping[str, str] = {
+    SubjectKind.EXECUTION: "executions",
+    SubjectKind.SERVICE: "running",
+    SubjectKind.PIPELINE: "pipelines",
+    SubjectKind.POLICY: "policies",
+    SubjectKind.WAIVER: "waivers",
 }
 
 
@@ -64,13 +66,14 @@ def make_package_path(purl: str, name: str | None = None) -> str:
     return f"/packages/{quote((start if at_sign else text) or name or '', safe='/:')}"
 
 
-def find_subject_path(subject: str) -> str | None:
+def find_subject_path(subject: EventSubject) -> str | None:
     """The page of what an event is about; None for what has none."""
-    kind, _, name = subject.partition(" ")
-    if kind == "approval" and name:
-        return make_approval_path(name)
-    folder = _SUBJECT_FOLDERS.get(kind)
-    return f"/{folder}/{quote(name, safe='')}" if folder and name else None
+    if not subject.name:
+        return None
+    if subject.kind == SubjectKind.APPROVAL:
+        return make_approval_path(subject.name)
+    folder = _SUBJECT_FOLDERS.get(subject.kind)
+    return f"/{folder}/{quote(subject.name, safe='')}" if folder else None
 
 
 def make_approval_path(approval_id: str) -> str:

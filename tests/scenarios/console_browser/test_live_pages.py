@@ -13,6 +13,7 @@ from tests.scenarios.watched_browser import (
 )
 
 from dockgate.events.envelope import NewEvent
+from dockgate.events.subject import EventSubject
 from dockgate.identity.model import Role
 from dockgate.shared.timestamps import format_time
 
@@ -185,4 +186,11 @@ def test_a_page_whose_stream_is_refused_leads_to_the_page_to_sign_in(
 
 def _make_event(name: str) -> NewEvent:
     """An event of now: a page whose stream has not begun when it is recorded is refreshed by the event's time."""
-    return NewEvent(f"test/{name}", "dockgate", "service.at_risk", "pipeline web", format_time(datetime.now(UTC)), {})
+    return NewEvent(
+        f"test/{name}",
+        "dockgate",
+        "service.at_risk",
+        EventSubject.parse("pipeline web"),
+        format_time(datetime.now(UTC)),
+        {},
+    )

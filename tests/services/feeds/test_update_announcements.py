@@ -15,6 +15,7 @@ from tests.vulnerabilities.feeds.feed_files import (
 )
 from tests.vulnerabilities.feeds.feed_site import Site
 
+from dockgate.events.subject import EventSubject
 from dockgate.services.clock import ServerClock
 from dockgate.services.feeds.status import read_feed_statuses
 from dockgate.services.feeds.updates import FeedUpdates
@@ -42,7 +43,7 @@ def test_a_faulty_answer_is_announced_once_and_changes_nothing(fault: str, serve
         assert server.list_advisory_ids() == before
     assert server.list_event_kinds() == ["feed.failed"]
     (event,) = server.events
-    assert event.subject == "feed osv"
+    assert event.subject == EventSubject("feed", "osv")
     assert event.detail["parts"][0]["part"] == "osv PyPI"
     status = server.get_status("osv")
     assert status.failures > 1
@@ -160,5 +161,5 @@ def test_events_are_stored_once(store: Store, server: Server, site: Site) -> Non
         clock = ServerClock(lambda: NOW)
         FeedUpdates(server.settings, store.event_log.record, clock, jitter=lambda: 0).run()
     (event,) = store.event_log.read()
-    assert (event.detail_type, event.subject, event.body["source"]) == ("feed.failed", "feed kev", "dockgate")
+    assert (event.detail_type, str(event.subject), event.body["source"]) == ("feed.failed", "feed kev", "dockgate")
     assert event.body["detail"]["feed"] == "kev"

@@ -10,6 +10,7 @@ from tests.fakes.event_target import MemoryEventTarget
 from tests.store.factories import FACTORIES, open_store_of_kind
 
 from dockgate.events.rule import Target, TargetType
+from dockgate.events.subject import EventSubject
 from dockgate.services.clock import ServerClock
 from dockgate.services.notifications.event_delivery import EventDeliveryHandler
 from dockgate.services.notifications.event_targets import EventTargets, TargetStatus
@@ -42,7 +43,9 @@ class Hook:
 
     def send(self, key: str) -> None:
         event = {"source": "dockgate", "detail-type": "image.judged", "time": AT, "detail": {}}
-        self.handler.send(OutboxEntry(OutboxKind.EVENT, key, "hook", {"rule": "news", "body": event}, subject="a"))
+        self.handler.send(
+            OutboxEntry(OutboxKind.EVENT, key, "hook", {"rule": "news", "body": event}, subject=EventSubject("a"))
+        )
 
     @property
     def status(self) -> TargetStatus:

@@ -19,6 +19,7 @@ from dockgate.events.cloudevents import CloudEventsMode, make_http_message
 from dockgate.events.envelope import SOURCE, NewEvent
 from dockgate.events.message import Message
 from dockgate.events.rule import DailySummary, QuietHours, Rule, RuleTarget, Target, TargetType
+from dockgate.events.subject import EventSubject
 from dockgate.services.clock import ServerClock
 from dockgate.services.notifications.event_dispatch import EventDispatcher
 from dockgate.services.notifications.event_rules import EventRules
@@ -58,7 +59,9 @@ class Server:
 
     def record_event(self, kind: str, **detail: Any) -> None:
         key = f"{kind}/{format_time(self.now)}/{detail}"
-        self.store.event_log.record([NewEvent(key, SOURCE, kind, "subject", format_time(self.now), detail)])
+        self.store.event_log.record(
+            [NewEvent(key, SOURCE, kind, EventSubject("subject"), format_time(self.now), detail)]
+        )
 
     def advance_time(self, **time: float) -> None:
         self.now += timedelta(**time)
@@ -274,14 +277,14 @@ def test_the_messages_of_a_summary_and_of_a_group_have_a_subject_and_an_id_that_
     server.add_rule("image.judged")
     server.advance_time(days=1)
     (summary,) = server.claim_messages()
-    assert (summary.key, summary.subject) == ("summary/chat/2026-11-28T12:00:00.000Z", "target chat")
+    assert (summary.key, str(summary.subject)) == ("summary/chat/2026-11-28T12:00:00.000Z", "target chat")
     for image in ("a", "b"):
         server.record_event("image.judged", image=image)
     (group_message,) = server.claim_messages()
-    assert (group_message.key.partition("/")[0], group_message.subject) == ("news", "rule news")
+    assert (group_message.key.partition("/")[0], str(group_message.subject)) == ("news", "rule news")
     for entry in (summary, group_message):
         body = entry.payload["body"]
         message = Message(entry.key, entry.payload.get("rule", ""), body, "{}", "", "", entry.subject)
         _, text = make_http_message(message, CloudEventsMode.STRUCTURED)
         event = json.loads(text)
-        assert (event["id"], event["subject"]) == (entry.key, entry.subject)
+        assert (event["id"], event["subject"]) == (entry.key, str(entry.subject))

@@ -8,6 +8,7 @@ import pytest
 
 from dockgate.events.envelope import NewEvent
 from dockgate.events.pattern import compile_pattern
+from dockgate.events.subject import EventSubject
 from dockgate.identity.model import LOCAL, Caller, Token
 from dockgate.services.notifications.events import EventReader
 from dockgate.store import Store, open_store
@@ -27,7 +28,16 @@ def fill(store: Store) -> EventReader:
     subjects = [("team/app", None), ("secret/app", None), (None, "web"), (None, "secret"), (None, None)]
     store.event_log.record(
         [
-            NewEvent(f"e{n}", "dockgate", "image.judged", "x", NOW, {"n": n}, repository=repository, pipeline=pipeline)
+            NewEvent(
+                f"e{n}",
+                "dockgate",
+                "image.judged",
+                EventSubject("x"),
+                NOW,
+                {"n": n},
+                repository=repository,
+                pipeline=pipeline,
+            )
             for n, (repository, pipeline) in enumerate(subjects)
         ]
     )

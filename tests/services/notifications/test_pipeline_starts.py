@@ -11,6 +11,7 @@ from tests.store.factories import FACTORIES, NOW, PIPELINE, open_store_of_kind
 from dockgate.events.definitions.target import TargetDefinition
 from dockgate.events.message import Message
 from dockgate.events.rule import Target, TargetType
+from dockgate.events.subject import EventSubject
 from dockgate.events.targets.pipeline import PipelineAdapter
 from dockgate.services.clock import ServerClock
 from dockgate.services.notifications.event_targets import EventTargets
@@ -20,7 +21,7 @@ from dockgate.store import Store
 
 START = Target("start", TargetType.PIPELINE, PIPELINE.name, {"pipeline": PIPELINE.name, "perHour": 1})
 
-MESSAGE = Message("news/1", "news", {}, "{}", "A title", "A text", "web")
+MESSAGE = Message("news/1", "news", {}, "{}", "A title", "A text", EventSubject("web"))
 
 
 @dataclass

@@ -12,6 +12,7 @@ from tests.store.factories import FACTORIES
 from dockgate.delivery.fixes import Fix, FixDetails, FixKind, FixState
 from dockgate.delivery.model import FixAction
 from dockgate.events.envelope import NewEvent
+from dockgate.events.subject import EventSubject
 from dockgate.store import Store
 
 DAY_1, DAY_2, DAY_3 = (f"2026-11-{day}T10:00:00.000Z" for day in (26, 27, 28))
@@ -47,7 +48,7 @@ def end_fix(fix: Fix, state: FixState = FixState.FAILED, at: str = DAY_2) -> Fix
 
 
 def make_event(name: str) -> NewEvent:
-    return NewEvent(name, "dockgate", "fix.available", "pipeline shop", DAY_2, {})
+    return NewEvent(name, "dockgate", "fix.available", EventSubject("pipeline", "shop"), DAY_2, {})
 
 
 def test_a_fix_is_stored_as_it_is(store: Store) -> None:

@@ -12,6 +12,7 @@ from tests.store.risks import accept, reject
 from dockgate.delivery.service_model import HealthCheck, PortMapping, Service, ServiceEvent, TaskDefinition
 from dockgate.delivery.service_risk import RiskChange, RiskTerms, RunningVerdict, TimeAtRisk
 from dockgate.events.envelope import NewEvent
+from dockgate.events.subject import EventSubject
 from dockgate.shared.errors import NotFoundError, UsageError
 from dockgate.shared.references import ImageReference
 from dockgate.store import Store
@@ -159,7 +160,11 @@ def test_an_announcement_is_written_with_its_time_at_risk(store: Store) -> None:
 
     def announce(change: RiskChange, risk: TimeAtRisk) -> Sequence[NewEvent]:
         announcements.append(change.value)
-        return [NewEvent(f"{change.value}/{risk.began_at}", "dockgate", change.value, "service web", NOW, {})]
+        return [
+            NewEvent(
+                f"{change.value}/{risk.began_at}", "dockgate", change.value, EventSubject("service", "web"), NOW, {}
+            )
+        ]
 
     bad = RunningVerdict(DIGEST, "CVE-1", LATER)
     for _ in range(2):

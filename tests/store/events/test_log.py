@@ -8,6 +8,7 @@ import pytest
 from tests.store.factories import FACTORIES, LATER, NOW, open_store_of_kind
 
 from dockgate.events.envelope import NewEvent, StoredEvent
+from dockgate.events.subject import EventSubject
 from dockgate.events.topics import GroupedEvent, Reopening
 from dockgate.shared.errors import NotFoundError
 from dockgate.store import Store
@@ -22,7 +23,9 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
 
 
 def make_event(event_id: str, time: str = NOW) -> NewEvent:
-    return NewEvent(event_id, "dockgate", "image.judged", "image a", time, {"n": [1, None, {"é": 1.5}]}, ("a", "b"))
+    return NewEvent(
+        event_id, "dockgate", "image.judged", EventSubject("image", "a"), time, {"n": [1, None, {"é": 1.5}]}, ("a", "b")
+    )
 
 
 def list_ids(store: Store, after: int = 0, limit: int = 100) -> list[str]:
@@ -38,7 +41,12 @@ def test_events_are_read_in_the_order_of_their_numbers(store: Store) -> None:
     assert first.seq < second.seq < third.seq == store.event_log.read_newest_seq()
     assert first.body == make_event("b").make_envelope()
     assert first.body["resources"] == ["a", "b"]
-    assert (first.source, first.detail_type, first.subject, first.at) == ("dockgate", "image.judged", "image a", NOW)
+    assert (first.source, first.detail_type, str(first.subject), first.at) == (
+        "dockgate",
+        "image.judged",
+        "image a",
+        NOW,
+    )
     assert list_ids(store, after=first.seq) == ["a", "c"]
     assert list_ids(store, after=first.seq, limit=1) == ["a"]
     assert list_ids(store, after=third.seq) == []
@@ -48,18 +56,19 @@ def test_events_are_read_in_the_order_of_their_numbers(store: Store) -> None:
 def test_subjects_of_any_text_are_stored_as_they_are(store: Store) -> None:
     subjects = ['a"b\\c{},NULL', "NULL", "", "\n\t", "é\u2028😀", "'; drop", "\\N"]
     events = [
-        NewEvent(str(number), subject, subject, subject, NOW, {"text": subject}, repository=subject)
+        NewEvent(str(number), subject, subject, EventSubject.parse(subject), NOW, {"text": subject}, repository=subject)
         for number, subject in enumerate(subjects)
     ]
     store.event_log.record(events)
     stored_events = store.event_log.read()
-    assert [event.subject for event in stored_events] == subjects
+    assert [str(event.subject) for event in stored_events] == subjects
     assert [event.body for event in stored_events] == [event.make_envelope() for event in events]
 
 
 def test_the_latest_events_of_some_kinds_are_found(store: Store) -> None:
     deploys = [
-        NewEvent(name, "dockgate", "deploy.failed", "service a", time, {}) for name, time in (("a", NOW), ("b", LATER))
+        NewEvent(name, "dockgate", "deploy.failed", EventSubject("service", "a"), time, {})
+        for name, time in (("a", NOW), ("b", LATER))
     ]
     store.event_log.record([deploys[0], make_event("c", LATER), deploys[1], make_event("d", LATER)])
     kinds = ["deploy.failed", "none.such"]

@@ -21,6 +21,7 @@ from dockgate.delivery.model import Answer, ApprovalState
 from dockgate.delivery.service_model import Service, TaskDefinition
 from dockgate.delivery.webhook_delivery import Callback
 from dockgate.events.envelope import NewEvent
+from dockgate.events.subject import EventSubject
 from dockgate.services.verdicts.attestations import list_attestations
 from dockgate.shared.references import ImageReference
 from dockgate.store import Store
@@ -263,7 +264,9 @@ def test_a_service_at_risk_is_announced_in_the_same_transaction_once(store: Stor
     )
 
     def make_risk_event(until: str) -> list[NewEvent]:
-        return [NewEvent(f"service.at_risk/{until}", "dockgate", "service.at_risk", "service web", NOW, {})]
+        return [
+            NewEvent(f"service.at_risk/{until}", "dockgate", "service.at_risk", EventSubject("service", "web"), NOW, {})
+        ]
 
     def list_risk_ids() -> list[str]:
         return [event.id for event in store.event_log.read() if event.detail_type == "service.at_risk"]

@@ -12,6 +12,7 @@ from tests.store.factories import FACTORIES, add_to_outbox, open_store_of_kind
 
 from dockgate.events.input_template import Input
 from dockgate.events.rule import QuietHours, Rule, RuleTarget, Target, TargetType
+from dockgate.events.subject import EventSubject
 from dockgate.events.topics import GroupedEvent, Reopening
 from dockgate.shared.errors import ConflictError, NotFoundError, StoreError
 from dockgate.shared.timestamps import format_time
@@ -41,7 +42,14 @@ def make_entry(
     key: str, position: int, subject: str = "service web", receiver: str = "chat", at: str = NOW
 ) -> OutboxEntry:
     return OutboxEntry(
-        OutboxKind.EVENT, key, receiver, {"rule": "tell"}, due_since=at, next_at=at, subject=subject, position=position
+        OutboxKind.EVENT,
+        key,
+        receiver,
+        {"rule": "tell"},
+        due_since=at,
+        next_at=at,
+        subject=EventSubject.parse(subject),
+        position=position,
     )
 
 

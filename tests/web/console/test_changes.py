@@ -6,6 +6,7 @@ from tests.events.test_dockgate_events import list_all_events
 
 from dockgate.events.dockgate_events import make_verdict_changed
 from dockgate.events.envelope import StoredEvent
+from dockgate.events.subject import EventSubject
 from dockgate.web.console.formats import get_mark
 from dockgate.web.console.pages.changes import KINDS, make_change
 
@@ -36,7 +37,7 @@ def test_a_verdict_by_another_policy_than_before_names_both() -> None:
     for former, sentence in (("lax", "lax, before crit"), ("crit", "crit"), (None, "crit")):
         event = make_verdict_changed(*names, {}, "2026-11-29T00:00:00.000Z", former_policy=former)
         stored_event = StoredEvent(
-            1, event.id, "dockgate", event.detail_type, "x", "", None, None, event.make_envelope()
+            1, event.id, "dockgate", event.detail_type, EventSubject("x"), "", None, None, event.make_envelope()
         )
         change = make_change(stored_event)
         assert change is not None
@@ -47,4 +48,4 @@ def test_an_event_without_what_it_should_have_is_left_out() -> None:
     bodies: tuple[dict[str, Any], ...] = ({}, {"detail": None}, {"detail": {}})
     for kind in KINDS:
         for body in bodies:
-            assert make_change(StoredEvent(1, "a", "dockgate", kind, "x", "", None, None, body)) is None
+            assert make_change(StoredEvent(1, "a", "dockgate", kind, EventSubject("x"), "", None, None, body)) is None

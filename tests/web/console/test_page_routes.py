@@ -3,6 +3,7 @@
 import pytest
 from fastapi import FastAPI, Request
 
+from dockgate.events.subject import EventSubject
 from dockgate.web.console.routes import find_form_page
 from dockgate.web.console.site import list_routers
 from dockgate.web.page_paths import find_subject_path
@@ -68,4 +69,4 @@ def test_every_form_leads_back_to_a_page_that_is_not_its_own_address_only(app: F
     ],
 )
 def test_the_subject_of_an_event_has_a_page(subject: str, page: str | None) -> None:
-    assert find_subject_path(subject) == page
+    assert find_subject_path(EventSubject.parse(subject)) == page

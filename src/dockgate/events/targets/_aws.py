@@ -83,7 +83,7 @@ def make_fifo_ids(message: Message) -> tuple[str, str]:
 
     Messages of a subject keep their order. Both have at most 128 characters (SNS and SQS).
     """
-    group = hashlib.sha256((message.subject or "dockgate").encode("utf-8", "backslashreplace")).hexdigest()
+    group = hashlib.sha256(str(message.subject or "dockgate").encode("utf-8", "backslashreplace")).hexdigest()
     return group, message.id
 
 

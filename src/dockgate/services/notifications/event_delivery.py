@@ -90,6 +90,6 @@ class EventDeliveryHandler(OutboxHandler):
             data=payload.get("data") or encode(event).decode(),
             title=payload.get("title") or title,
             text=payload.get("text") or text,
-            subject=entry.subject or "",
+            subject=entry.subject,
             is_custom="data" in payload,
         )

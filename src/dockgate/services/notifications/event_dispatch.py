@@ -11,6 +11,7 @@ from dockgate.events.grouping import GROUP_TYPE, group_events
 from dockgate.events.input_template import OutputTooLargeError
 from dockgate.events.pattern import PatternSet
 from dockgate.events.rule import OWNERS, Target
+from dockgate.events.subject import EventSubject, SubjectKind
 from dockgate.events.topics import GroupedEvent, Reopening, make_state_topics, make_topic
 from dockgate.services.clock import ServerClock
 from dockgate.services.error_isolation import run_for_each
@@ -172,8 +173,9 @@ class EventDispatcher:
             entry = _make_rule_entry(waiting, body, event.seq, now, event.id)
         else:
             message = group_events(self._read_bodies(positions), link)
+            subject = EventSubject(SubjectKind.RULE, waiting.rule)
             key = f"{GROUP_TYPE}/{waiting.rule}/{positions[-1]}"
-            body = NewEvent(key, SOURCE, GROUP_TYPE, waiting.rule, format_time(now), message.detail).make_envelope()
+            body = NewEvent(key, SOURCE, GROUP_TYPE, subject, format_time(now), message.detail).make_envelope()
             entry = _make_rule_entry(waiting, body, positions[-1], now, key, (message.title, message.text))
         store.event_cursor.send_group(waiting.target, waiting.rule, positions[-1], [entry])
 
@@ -209,9 +211,10 @@ class EventDispatcher:
             targets = [each.target for each in self._targets.list_records()]
             owners = Owners.load(self._store, targets, self._registry)
             title, text, detail = self._summary.describe(target, owners, now)
-            event = NewEvent(f"summary/{target.name}/{due}", SOURCE, "summary.daily", "summary", due, detail)
+            subject = EventSubject(SubjectKind.TARGET, target.name)
+            event = NewEvent(f"summary/{target.name}/{due}", SOURCE, "summary.daily", subject, due, detail)
             payload = {"body": event.make_envelope(), "title": title, "text": text}
-            entry = _make_message_entry(target.name, payload, 0, now, event.id, f"target {target.name}")
+            entry = _make_message_entry(target.name, payload, 0, now, event.id, subject)
             self._store.event_cursor.send_summary(target.name, due, latest_due, [entry])
             self._store.outbox.wake(OutboxKind.EVENT)
 
@@ -257,7 +260,7 @@ def _make_entry(
         due_since=due or format_time(now),
         next_at=due,
         last_error=error,
-        subject=event.subject or event.id,
+        subject=event.subject,
         position=event.seq,
     )
 
@@ -274,12 +277,12 @@ def _make_rule_entry(
     payload: dict[str, Any] = {"rule": waiting.rule, "body": dict(body)}
     if words is not None:
         payload |= {"title": words[0], "text": words[1]}
-    subject = f"rule {waiting.rule}"
+    subject = EventSubject(SubjectKind.RULE, waiting.rule)
     return _make_message_entry(waiting.target, payload, position, now, f"{waiting.rule}/{key}", subject)
 
 
 def _make_message_entry(
-    target: str, payload: Mapping[str, Any], position: int, now: datetime, key: str, subject: str
+    target: str, payload: Mapping[str, Any], position: int, now: datetime, key: str, subject: EventSubject
 ) -> OutboxEntry:
     """Return a message that is complete: its event is not in the log, or was grouped."""
     at = format_time(now)

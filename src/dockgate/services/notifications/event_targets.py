@@ -14,6 +14,7 @@ from dockgate.events.envelope import SOURCE, NewEvent
 from dockgate.events.message import Message
 from dockgate.events.ports import TargetAdapter
 from dockgate.events.rule import RESERVED_TARGETS, Target, TargetType
+from dockgate.events.subject import EventSubject, SubjectKind
 from dockgate.services.clock import ServerClock
 from dockgate.services.notifications.owners import Owners
 from dockgate.shared.canonical import encode
@@ -207,7 +208,14 @@ class EventTargets:
         """
         target = self.read_status(name).target
         now = self._clock.now()
-        event = NewEvent(f"test/{uuid.uuid4()}", SOURCE, TEST_TYPE, f"target {name}", now, {"target": name, "by": by})
+        event = NewEvent(
+            f"test/{uuid.uuid4()}",
+            SOURCE,
+            TEST_TYPE,
+            EventSubject(SubjectKind.TARGET, name),
+            now,
+            {"target": name, "by": by},
+        )
         body = event.make_envelope()
         text = f"{by} sends a test message to the target {name}. Nothing has happened."
         title = "Dockgate: test message"
@@ -300,7 +308,7 @@ def _collect_fields(entry: OutboxEntry) -> dict[str, Any]:
     return {
         "key": entry.key,
         "rule": str(entry.payload.get("rule", "")),
-        "subject": entry.subject or "",
+        "subject": str(entry.subject or ""),
         "position": entry.position or 0,
         "due_since": entry.due_since or "",
         "attempts": entry.attempts,

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, delete, func, or_, select, update
 
+from dockgate.events.subject import EventSubject, SubjectKind
 from dockgate.gate.model import Status
 from dockgate.shared.timestamps import compute_latest_time
 from dockgate.store.engine import Database
@@ -280,7 +281,7 @@ def _enqueue_callbacks(
             image=followed_image.image,
             due_since=now,
             next_at=now,
-            subject=f"approval {row.approval}",
+            subject=EventSubject(SubjectKind.APPROVAL, row.approval),
             position=row.messages + 1,
         )
         for row in callbacks

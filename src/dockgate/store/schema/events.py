@@ -6,7 +6,7 @@ from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, Table
 
 from dockgate.events.model import PushKind
 from dockgate.events.rule import Rule, Target
-from dockgate.store.columns import EnumText, Json, SafeText
+from dockgate.store.columns import EnumText, Json, SafeText, SubjectText
 from dockgate.store.records import OutboxKind
 from dockgate.store.schema.base import define_optional_text, define_sequence, define_text, metadata
 
@@ -45,7 +45,7 @@ event_log = Table(
     define_text("id", unique=True),
     define_text("source"),
     define_text("detail_type"),
-    define_text("subject"),
+    Column("subject", SubjectText, nullable=False),
     define_text("at"),
     Column("repository", SafeText),
     Column("pipeline", SafeText),
@@ -147,7 +147,7 @@ outbox = Table(
     Column("result", SafeText),
     Column("last_error", SafeText),
     Column("claimed_by", SafeText),
-    Column("subject", SafeText),
+    Column("subject", SubjectText),
     Column("position", BigInteger),
 )
 Index(None, outbox.c.kind, outbox.c.next_at)

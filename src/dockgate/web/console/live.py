@@ -12,6 +12,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field
 
 from dockgate.events.envelope import StoredEvent
+from dockgate.events.subject import EventSubject
 from dockgate.identity.model import Caller
 from dockgate.shared.errors import BusyError, StoreError
 from dockgate.web.threads import Threads
@@ -37,14 +38,14 @@ _log = logging.getLogger(__name__)
 
 @dataclass(eq=False)
 class _Stream:
-    """A person's open page. `subjects` are the beginnings of the subjects that it shows; none: everything."""
+    """A person's open page. `subjects` are those, or the kinds of those, that it shows; none: everything."""
 
     caller: Caller
-    subjects: tuple[str, ...]
+    subjects: tuple[EventSubject, ...]
     is_changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def is_shown(self, event: StoredEvent) -> bool:
-        is_subject = not self.subjects or event.subject.startswith(self.subjects)
+        is_subject = not self.subjects or any(subject.is_match(event.subject) for subject in self.subjects)
         return is_subject and self.caller.can_reach(repository=event.repository, pipeline=event.pipeline)
 
 
@@ -67,7 +68,7 @@ class LiveChanges:
         self._reader: asyncio.Task[None] | None = None
 
     def stream(
-        self, caller: Caller, subjects: tuple[str, ...], threads: Threads, since: str | None = None
+        self, caller: Caller, subjects: tuple[EventSubject, ...], threads: Threads, since: str | None = None
     ) -> AsyncGenerator[bytes]:
         """A server-sent event named "refresh" for each change of these subjects, for a while.
 
@@ -86,7 +87,7 @@ class LiveChanges:
         return self._iterate_refreshes(caller, subjects, threads, since)
 
     async def _iterate_refreshes(
-        self, caller: Caller, subjects: tuple[str, ...], threads: Threads, since: str | None
+        self, caller: Caller, subjects: tuple[EventSubject, ...], threads: Threads, since: str | None
     ) -> AsyncGenerator[bytes]:
         stream = _Stream(caller, subjects)
         self._streams.add(stream)

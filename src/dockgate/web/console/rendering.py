@@ -85,7 +85,7 @@ def render_page(
     """Fill a template.
 
     `caller` is None for pages that ask who calls. `context` has what the template names. `live` makes the page live:
-    the beginnings of the subjects of events that it shows, separated by commas; an empty one for all.
+    the subjects of events that it shows, or their kinds, separated by commas; an empty text for all.
     """
     server: ServerApi = request.app.state.server
     nonce = secrets.token_urlsafe(16)

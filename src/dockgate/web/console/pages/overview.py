@@ -12,6 +12,7 @@ from dockgate.delivery.approval_request import make_scope
 from dockgate.delivery.model import Approval, ApprovalState, Execution, RunState
 from dockgate.delivery.pipeline import list_starters
 from dockgate.delivery.service_model import Service
+from dockgate.events.subject import EventSubject
 from dockgate.gate.model import Status
 from dockgate.identity.model import Caller, Permission
 from dockgate.services.server_api import ServerApi, describe_advisory_database, read_advisory_feeds
@@ -146,12 +147,12 @@ async def stream_changes(
     subject: str = "",
     since: str | None = None,
 ) -> StreamingResponse:
-    """Say when something changes whose subject begins with one of these (separated by commas).
+    """Say when one of these subjects changes, or anything of these kinds, separated by commas.
 
     `since` is the time of the page, in RFC 3339.
     """
     changes: LiveChanges = request.app.state.live_changes
-    subjects = tuple(filter(None, subject.split(",")))
+    subjects = tuple(EventSubject.parse(text) for text in subject.split(",") if text)
     if len(subjects) > MAX_SUBJECTS:  # each is compared with each event
         raise UsageError(f"more than {MAX_SUBJECTS} subjects", "Omit them to get all events.")
     page_time = parse_time(since)
