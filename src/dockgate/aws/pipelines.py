@@ -25,11 +25,11 @@ _PAGES = 50
 # The same, for a single approval: the sweep finds older ones.
 _RECENT_PAGES = 5
 _NO_DIGEST = (
-    "Undetermined: the approval action names no digest. "
+    "the approval action names no digest. "
     "Set its comment (CustomData) to Image_Digest=#{BuildVariables.IMAGE_DIGEST}, which the build has to export."
 )
 _ADDED_ENTRY = (
-    "Undetermined: a variable in the comment (CustomData) of the approval action has an entry of its own, such as "
+    "a variable in the comment (CustomData) of the approval action has an entry of its own, such as "
     "Policy=NAME. Leave texts that others write out of the comment, such as the commit's message."
 )
 _OPEN_STATE = "InProgress"
@@ -205,7 +205,7 @@ class Pipelines:
                     request, repository=ecr_registry.strip_registry(entries.repository, *self._account_and_region)
                 )
         except UsageError as error:
-            objection = objection or f"Undetermined: {error.full_message}"
+            objection = objection or error.full_message
         return PendingApproval(request, int(waiting_since), comment=comment, objection=objection)
 
 

@@ -16,6 +16,14 @@ class Status(StrEnum):
     UNDETERMINED = "Undetermined"
     REJECTED = "Rejected"
 
+    def add_to(self, reason: str) -> str:
+        """The reason for this status with the status, for readers who do not see it beside: "Undetermined: …"."""
+        return f"{self.value}: {reason}"
+
+    def remove_from(self, summary: str) -> str:
+        """The summary of a verdict with this status, for readers who see the status beside it."""
+        return summary.removeprefix(self.add_to(""))
+
 
 def select_worst_status(statuses: "list[Status]") -> Status:
     """The worst of the statuses: Rejected, then Undetermined, then Approved; Undetermined for no statuses."""
@@ -281,6 +289,11 @@ class Verdict:
     summary: str
     platform_verdicts: tuple[PlatformVerdict, ...]
     inputs: InputDigests
+
+    @property
+    def reason(self) -> str:
+        """The summary without the status."""
+        return self.status.remove_from(self.summary)
 
 
 EMPTY_SNAPSHOT = AdvisorySnapshot((), ())

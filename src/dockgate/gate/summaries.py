@@ -66,7 +66,7 @@ def _describe_reasons(verdict: PlatformVerdict) -> str:
             if other_entries
             else ""
         )
-        return f"Undetermined: {first.reason}{omission}"
+        return verdict.status.add_to(f"{first.reason}{omission}")
     messages = "; ".join(violation.message for violation in verdict.violations)
     violations = [violation for violation in verdict.violations if violation.rule != REFERENCE_RULE]
     packages: dict[str, dict[str, Finding]] = {}

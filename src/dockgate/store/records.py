@@ -117,6 +117,11 @@ class VerdictRecord:
     waived: str | None = None
 
     @property
+    def reason(self) -> str:
+        """The summary without the status."""
+        return Status(self.status).remove_from(self.summary)
+
+    @property
     def is_requested(self) -> bool:
         """Return whether it was requested (`VerdictCause`)."""
         return VerdictCause(self.cause).is_requested

@@ -20,11 +20,11 @@ from dockgate.shared.timestamps import to_datetime
 
 # Seconds before CodePipeline's timeout at which an approval is answered in any case.
 BEFORE_EXPIRY = 600
-_UNREADABLE_SUMMARY = (
-    "Undetermined: CodePipeline does not show the configuration of this approval action, so it is unknown which "
+_UNREADABLE = (
+    "CodePipeline does not show the configuration of this approval action, so it is unknown which "
     "image it is about. Look at the logs of the function `sweep`."
 )
-_UNLISTED_SUMMARY = "Undetermined: the image of this approval could not be checked against its action: {}"
+_NOT_CHECKED = "the image of this approval could not be checked against its action: {}"
 _NOT_LISTED = "CodePipeline lists no such approval."
 _NOT_READABLE = "CodePipeline does not show the action's configuration."
 
@@ -99,7 +99,7 @@ class ApprovalMatcher:
         """
         if not pending.is_readable:
             if self.clock() - pending.waiting_since >= self.patience * 60:
-                self._refuse(pending.request, _UNREADABLE_SUMMARY)
+                self._refuse(pending.request, _UNREADABLE)
             return False
         if pending.objection:
             self._refuse(pending.request, pending.objection)
@@ -107,7 +107,7 @@ class ApprovalMatcher:
         return self.waits.record_request(pending.request, pending.waiting_since, is_verified=True)
 
     def _refuse(self, request: Request, reason: str) -> None:
-        answer = self.answer_sender.answer(request, Status.UNDETERMINED, reason)
+        answer = self.answer_sender.answer(request, Status.UNDETERMINED, Status.UNDETERMINED.add_to(reason))
         self.log_event(
             "ApprovalAnswered",
             digest="",
@@ -269,7 +269,9 @@ class ApprovalMatcher:
             return 1
         lease = self.waits.claim(wait)
         return (
-            self._answer(wait, lease, Status.UNDETERMINED, _UNLISTED_SUMMARY.format(reason), None, faults)
+            self._answer(
+                wait, lease, Status.UNDETERMINED, Status.UNDETERMINED.add_to(_NOT_CHECKED.format(reason)), None, faults
+            )
             if lease
             else 0
         )
@@ -304,7 +306,7 @@ class ApprovalMatcher:
     def _give_up(self, claimed_waits: Sequence[tuple[Wait, int]], error: Exception, faults: list[Exception]) -> int:
         """Answer due approvals without a verdict; the others keep waiting."""
         unanswered_count = 0
-        text = f"Undetermined: the image could not be judged: {_describe_error(error)}"
+        text = Status.UNDETERMINED.add_to(f"the image could not be judged: {_describe_error(error)}")
         for wait, lease in claimed_waits:
             if self._is_overdue(wait):
                 unanswered_count += self._answer(wait, lease, Status.UNDETERMINED, text, None, faults)
@@ -314,11 +316,11 @@ class ApprovalMatcher:
         return unanswered_count
 
     def _answer(
-        self, wait: Wait, lease: int, status: Status, reason: str, evidence: Evidence | None, faults: list[Exception]
+        self, wait: Wait, lease: int, status: Status, summary: str, evidence: Evidence | None, faults: list[Exception]
     ) -> int:
         """Give one answer. Returns 1 if that failed and must be retried."""
         request, page = wait.request, evidence.page if evidence else ""
-        text = fit_summary(reason, page)
+        text = fit_summary(summary, page)
         try:
             answer = self.answer_sender.answer(request, status, text)
         except Exception as error:
