@@ -101,22 +101,22 @@ def run_cluster(folder: Path) -> Iterator[Cluster]:
         yield Cluster(nodes, server, builders)
 
 
-def require_takeover(cluster: Cluster, name: str, harm: Callable[[Cluster, Node], Callable[[], None]]) -> None:
-    """Harm the worker that builds: another one takes its work over, and it does nothing afterwards.
+def require_takeover(cluster: Cluster, name: str, disable: Callable[[Cluster, Node], Callable[[], None]]) -> None:
+    """Disable the worker that builds: another one takes its work over, and it does nothing afterwards.
 
-    `harm` returns what heals the worker.
+    `disable` returns the function that enables the worker again.
     """
     cluster.revive_workers()
     push(set_up(cluster.server, name, "{zone: a}"), build_seconds=BUILD_SECONDS)
-    lost = cluster.find_builder(name)
-    assert lost.process is not None
-    process = lost.process
-    heal = harm(cluster, lost)
+    builder = cluster.find_builder(name)
+    assert builder.process is not None
+    process = builder.process
+    enable = disable(cluster, builder)
     try:
-        wait_until(lambda: lost.name not in cluster.list_nodes(), seconds=30)
+        wait_until(lambda: builder.name not in cluster.list_nodes(), seconds=30)
         since = now()
     finally:
-        heal()
+        enable()
     cluster.require_one_of_each(name)
     assert process.wait(timeout=30) in (GIVEN_UP, -9)
-    cluster.require_silence(lost, process.pid, since)
+    cluster.require_silence(builder, process.pid, since)

@@ -130,7 +130,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name of the class above
-        """Nothing."""
+        """Log nothing."""
 
 
 @contextmanager

@@ -29,11 +29,11 @@ def cut_off(cluster: Cluster, node: Node) -> Callable[[], None]:
     return lambda: cluster.nodes.network.join(node.space)
 
 
-@pytest.mark.parametrize("harm", [freeze, cut_off])
+@pytest.mark.parametrize("disable", [freeze, cut_off])
 def test_the_build_of_a_lost_worker_is_taken_over(
-    cluster: Cluster, harm: Callable[[Cluster, Node], Callable[[], None]]
+    cluster: Cluster, disable: Callable[[Cluster, Node], Callable[[], None]]
 ) -> None:
-    require_takeover(cluster, harm.__name__.replace("_", "-"), harm)
+    require_takeover(cluster, disable.__name__.replace("_", "-"), disable)
 
 
 def test_a_slow_database_costs_time_alone(cluster: Cluster) -> None:

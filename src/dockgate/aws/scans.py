@@ -227,7 +227,7 @@ def is_temporary_reason(reason: str) -> bool:
 
 
 def _count_in_event(scan: Scan) -> int | None:
-    """The number of findings in the event, with severities that have no count of their own; None without TOTAL."""
+    """Return the event's number of findings of every severity; None without TOTAL."""
     if "TOTAL" not in scan.counts:
         return None
     return max(scan.counts["TOTAL"], sum(count for key, count in scan.counts.items() if key != "TOTAL"))

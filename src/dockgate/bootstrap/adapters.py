@@ -59,7 +59,7 @@ SYSTEM_CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 
 
 def make_adapters(settings: Settings, programs: LocalPrograms, url: str, store: Store) -> Adapters:
-    """Return the adapters of the server at `url`, which runs these programs."""
+    """Return the adapters of the server at `url`. Its registry and Podman are those of `programs`."""
     registry_address, podman = programs.registry, programs.podman
     clock = DatabaseClock(_read_clock, store.database.read_time) if store.database.is_shared else _read_clock
     permits = PushPermits(store.push_gate, ServerClock(clock))

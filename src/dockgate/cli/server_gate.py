@@ -122,7 +122,7 @@ _LOCAL = ("dir:", "docker:", "docker-archive:", "oci:", "oci-archive:", "podman:
 
 
 def require_remote_image(reference: str, platform: str, local: dict[str, bool]) -> None:
-    """Raise UsageError for a local image, and for options about reading it here: the server reads it."""
+    """Raise UsageError for a local image and for options of local reading: the server reads the image."""
     if reference == "-" or reference.startswith((*_LOCAL, ".", "/")) or Path(reference).is_file():
         raise UsageError(
             f"{reference} is on this machine, but the server pulls images from registries.",

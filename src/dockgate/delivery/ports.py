@@ -187,7 +187,7 @@ class ImageReader(Protocol):
     """
 
     def __call__(self, repository: str, digest: str) -> Sequence[ScannedPlatform]:
-        """Return what each platform holds. Attestation manifests are not platforms.
+        """Return the content of each platform. Attestation manifests are not platforms.
 
         Raises ImageError, NotFoundError, DeniedError, UnavailableError.
         """

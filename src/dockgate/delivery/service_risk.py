@@ -133,7 +133,7 @@ def explain_recovery(risk: TimeAtRisk, verdict: RunningVerdict | None) -> str:
 
 
 def _follow_clock(risk: TimeAtRisk, now: datetime) -> TimeAtRisk:
-    """Compare the recorded times with the clock, and correct them if the clock has been behind them for long enough."""
+    """Correct the recorded times if they have been in the clock's future for long enough."""
     time = format_time(now)
     recorded_times = risk.began_at, risk.limited_at, risk.near_at, risk.passed_at, risk.accepted_since
     if max(filter(None, recorded_times)) <= compute_latest_time(time):

@@ -92,7 +92,7 @@ class Story:
         execution = self._push("Add a page that lists its dependencies")
         build = _find_action(execution, "Build")
         _expect("build", build["state"], "Succeeded", build["reason"])
-        terminal.show_fact(f"BuildVariables.IMAGE_DIGEST is {build['variables']['IMAGE_DIGEST']}")
+        terminal.show_result(f"BuildVariables.IMAGE_DIGEST is {build['variables']['IMAGE_DIGEST']}")
         return execution
 
     def _show_verdict(self, execution: Mapping[str, Any]) -> dict[str, str]:
@@ -104,7 +104,7 @@ class Story:
         _expect("Deploy stage", _find_stage(execution, "Deploy")["state"], "Pending")
         report = self._demo.folder / "verdict.json"
         terminal.run("dockgate", "verdict", "show", approval["verdict"], "-o", "table", "-o", f"json={report}")
-        terminal.show_fact("Rejected. Nothing was deployed.")
+        terminal.show_result("Rejected. Nothing was deployed.")
         return _read_upgrades(report)
 
     def _push_upgraded(self, upgrades: Mapping[str, str]) -> None:
@@ -117,7 +117,7 @@ class Story:
         _expect("second execution", execution["execution"]["state"], "Succeeded")
         approval = _find_action(execution, "ContainerVulnerabilityAssessment")["approval"]
         _expect("second image's approval", approval["state"], "Approved")
-        terminal.show_fact(f"Approved: {approval['summary']}; {approval['image']}")
+        terminal.show_result(f"Approved: {approval['summary']}; {approval['image']}")
         terminal.run("dockgate", "deploy", "scale", SERVICE, "1")
         task = self._require_running_task(approval["image"])
         self._check_application(task)
@@ -194,14 +194,14 @@ class Story:
         (task,) = self._terminal.ask_json("dockgate", "deploy", "show", SERVICE, "-o", "json")["tasks"]
         _expect("task", task["state"], "RUNNING")
         _expect("task's digest", task["digest"], digest)
-        self._terminal.show_fact(f"Task {task['id']} of revision {task['revision']} is RUNNING")
+        self._terminal.show_result(f"Task {task['id']} of revision {task['revision']} is RUNNING")
         return dict(task)
 
     def _check_application(self, task: Mapping[str, Any]) -> None:
         url = f"http://127.0.0.1:{task['ports'][0][1]}/"
         self._terminal.say(f"   GET {url}")
         self._terminal.say(_indent(_get(url)))
-        self._terminal.show_fact("The application answers")
+        self._terminal.show_result("The application answers")
 
     def _check_podman(self, task: Mapping[str, Any], digest: str) -> None:
         """Check that podman runs the approved digest, by the config digest in the approved manifest."""
@@ -211,7 +211,7 @@ class Story:
         _expect(
             "image in podman", reported_image.split(), [approved_image, manifest["config"]["digest"].partition(":")[2]]
         )
-        self._terminal.show_fact(f"podman runs {digest}, the approved digest")
+        self._terminal.show_result(f"podman runs {digest}, the approved digest")
 
     def _show_next_commands(self) -> None:
         path = {"PATH": f"{Path(sys.executable).parent}:$PATH"}

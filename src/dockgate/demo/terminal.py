@@ -31,7 +31,7 @@ class Terminal:
         """Print a text."""
         print(text, flush=True)  # noqa: T201 - output for a person
 
-    def show_fact(self, text: str) -> None:
+    def show_result(self, text: str) -> None:
         """Print a result."""
         self.say(f"   {self._paint_text('32', '✓')} {text}")
 

@@ -100,7 +100,7 @@ def make_feed_recovered(feed: str, since: str, time: str) -> NewEvent:
 
 
 def make_feed_stale(feed: str, since: str, parts: Sequence[str], time: str) -> NewEvent:
-    """The event that an advisory feed was last checked then, too long ago.
+    """The event for an advisory feed whose last check, at `since`, is too long ago.
 
     New verdicts that need it are Undetermined.
     """

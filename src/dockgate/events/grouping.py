@@ -256,7 +256,7 @@ def _find_state_key(event: Mapping[str, Any]) -> bytes | None:
 
 
 def _compute_state_key(name: str, values: Sequence[str]) -> bytes:
-    """Return a short key: a group has up to 10,000."""
+    """Return a key of 16 bytes. It is short because a group has up to 10,000 of them."""
     return hashlib.sha256(json.dumps([name, *values]).encode()).digest()[:16]
 
 

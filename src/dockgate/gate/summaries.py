@@ -31,7 +31,7 @@ def summarize(verdicts: Sequence[PlatformVerdict], policy: Policy) -> str:
 
 
 def name_policy(policy: str, summary: str) -> str:
-    """A verdict's summary that says by which policy: others may judge otherwise."""
+    """Return a verdict's summary with the policy's name, since other policies may have other verdicts."""
     return f"policy {PolicyReference.parse(policy).label}: {summary}"
 
 

@@ -43,7 +43,7 @@ class Duplicates:
         )
 
     def _is_shared(self, ecosystem: str, file: PackageFile) -> bool:
-        """Return whether another plugin than the one that read the file orders the versions of that ecosystem."""
+        """Return whether versions of the ecosystem are ordered by a plugin that did not read the file."""
         return self._orders.get(ecosystem, file.ecosystem) != file.ecosystem
 
 

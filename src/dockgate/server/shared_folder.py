@@ -9,7 +9,7 @@ from dockgate.store import Store
 
 
 class SharedFolder:
-    """The folder with the files of a store. The first server marks it; then any other is refused."""
+    """The folder with a store's files. The first server marks the folder; any other folder is refused."""
 
     def __init__(self, folder: Path, store: Store) -> None:
         self._folder = folder

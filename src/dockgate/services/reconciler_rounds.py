@@ -75,15 +75,15 @@ class RoundRobin(Generic[Item]):
 
 
 class OverdueItems(Generic[Key]):
-    """Tells what was left behind from what is being worked on: it was already due in the previous round.
+    """Finds the items that were due in the previous round already, and are due still.
 
-    In the first round of a process everything that is due was left behind, by a process before it.
+    In the first round of a process all due items are overdue: an earlier process has left them.
     """
 
     def __init__(self) -> None:
         self._due: set[Key] | None = None
 
     def select_overdue(self, due: Sequence[Key]) -> Sequence[Key]:
-        """Those of this round's due items that were left behind, in the same order. Call it once in a round."""
+        """Return the overdue items of `due`, in the same order. Call this once in a round."""
         previous, self._due = self._due, set(due)
         return [item for item in due if previous is None or item in previous]

@@ -114,7 +114,7 @@ def is_loopback(host: str) -> bool:
 
 
 def make_console_url(url: str) -> str:
-    """Return the URL of the console of the server at `url`: on loopback it has the host CONSOLE_HOST."""
+    """Return the URL of the console of the server at `url`. If that is loopback, the host is CONSOLE_HOST."""
     parts = urlsplit(url)
     if parts.hostname not in (LOOPBACK, "::1"):
         return url

@@ -18,7 +18,7 @@ _LARGEST_NUMBER = 1 << 53
 
 
 def write_cursor(sort: str, position: Sequence[str | int]) -> str:
-    """Return the cursor of a position, which is what a row is sorted by, in a list of this order."""
+    """Return the cursor of a position (the values by which a row is sorted) in a list sorted by `sort`."""
     text = json.dumps([sort, *position], separators=(",", ":"))
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 

@@ -61,7 +61,7 @@ class ConnectionCheck:
     """
 
     def __init__(self, sender: str, host: str) -> None:
-        """`sender` is for messages. `host`: that of the registry's URLs, with a port if they have one."""
+        """`sender` is named in messages. `host` is the host of the registry's URLs, with their port if any."""
         self._sender, self._host = sender, strip_port(host).strip("[]")
         self._nearness: Nearness | None = None
 

@@ -44,7 +44,7 @@ def is_within_days(text: str | None, now: str, days: float) -> bool:
 
 
 def is_past(text: str | None, now: datetime) -> bool:
-    """Return whether the time has come. Not for None."""
+    """Return whether the time is `now` or earlier. False for None."""
     time = parse_time(text)
     return time is not None and time <= now
 

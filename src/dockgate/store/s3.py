@@ -107,7 +107,7 @@ class S3Blobs:
                         yield StoredBlob(digest, int(entry["Size"]), entry["LastModified"].timestamp())
 
     def delete(self, digest: str, before: float) -> bool:
-        """Delete an object. One that is stored again in the moment after it was looked at is deleted, too."""
+        """Delete an object. If it is stored again between the check and the deletion, it is deleted, too."""
         name = make_blob_name(digest)
         try:
             with self._translate_errors("reading", name):

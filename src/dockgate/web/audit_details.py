@@ -16,7 +16,7 @@ def begin_call(describe: Callable[[str], None] | None) -> None:
 
 
 def note_change(detail: str) -> None:
-    """Add to the audit entry of this call what it changed.
+    """Record in this call's audit entry what the call changed.
 
     Never pass a secret. Does nothing without an entry.
     """

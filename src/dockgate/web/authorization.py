@@ -325,7 +325,7 @@ def audit_sign_in(request: Request, caller: Caller | None, detail: str | None = 
 
 
 def describe_call(request: Request, detail: str) -> None:
-    """Add to the request's audit entry what the call changed."""
+    """Record in the request's audit entry what the call changed."""
     server: ServerApi = request.app.state.server
     if entry := find_audit_entry(request):
         server.store.audit.describe(entry, detail)

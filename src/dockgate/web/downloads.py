@@ -12,7 +12,7 @@ from fastapi.responses import FileResponse, Response
 
 @dataclass(frozen=True, slots=True)
 class FileKind:
-    """A format of `reports` as a file: how people call it, the end of its name, and its media type."""
+    """A format of `reports` as a file: its title, its file name suffix and its media type."""
 
     title: str
     suffix: str

@@ -77,6 +77,6 @@ def find_subject_path(subject: EventSubject) -> str | None:
 
 
 def make_approval_path(approval_id: str) -> str:
-    """The page where people decide on an approval: its execution, or its own for an external pipeline."""
+    """Return the page to decide an approval: the execution's, or its own if the pipeline is external."""
     action = ApprovalId(approval_id).action
     return f"/executions/{action.execution}" if action else f"/approvals/{approval_id}"

@@ -251,7 +251,7 @@ class Engine:
                 self._requeue(status)
 
     def requeue_other_versions(self, live_versions: Collection[str]) -> None:
-        """Queue the unfinished workflows of versions that no worker has for workers of this version.
+        """Let workers of this version continue the unfinished workflows of versions without any worker.
 
         dbos leaves a workflow to workers of its own version, for ever.
         """

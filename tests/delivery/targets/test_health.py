@@ -95,6 +95,6 @@ def test_tasks_that_are_gone_are_forgotten() -> None:
     probes = LastProbes()
     for task in ("1", "2"):
         probes.record("web", task, Outcome(True), "2026-01-01T00:00:00Z", 0.1)
-    probes.keep("web", {"2"})
+    probes.forget_other_tasks("web", {"2"})
     assert probes.get("web", "1") is None
     assert probes.get("web", "2")

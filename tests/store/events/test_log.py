@@ -146,7 +146,7 @@ def test_events_of_messages_that_are_not_sent_are_not_purged(store: Store) -> No
     store.outbox.fail(make_entry(unsent), "refused", None)
     store.event_log.purge(LATER)
     assert list_ids(store) == ["unsent", "grouped", "newest"], "a dead letter can be sent again"
-    store.event_cursor.send_group("ops", "rule", grouped_event.seq, [])
+    store.event_cursor.delete_group("ops", "rule")
     store.outbox.complete(make_entry(unsent), NOW)
     store.event_log.purge(LATER)
     assert list_ids(store) == ["newest"]
@@ -164,7 +164,9 @@ def test_an_event_that_is_sent_once_its_state_has_settled_is_not_purged(store: S
             for stored_event, topic, state in states
         ],
     )
-    store.event_cursor.send_group("ops", "rule", well.seq, [])
+    entry = OutboxEntry(OutboxKind.EVENT, "group", "ops", {}, due_since=NOW, next_at=NOW, position=well.seq)
+    store.event_cursor.move_group_to_outbox("ops", "rule", well.seq, entry)
+    store.outbox.complete(entry, NOW)
     store.event_log.purge(LATER)
     assert list_ids(store) == ["bad again", "newest"]
     store.event_cursor.settle(NOW, LATER, LATER)

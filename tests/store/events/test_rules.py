@@ -135,7 +135,7 @@ def test_events_of_a_known_topic_are_not_grouped_again(store: Store) -> None:
     assert (waiting.target, waiting.count, waiting.first_at, waiting.pause_seconds) == ("chat", 2, NOW, 30)
     assert cursor.list_grouped_positions("chat", "tell", 10) == [1, 2]
     for _ in range(2):
-        cursor.send_group("chat", "tell", 2, [make_entry("digest", 2, "group")])
+        cursor.move_group_to_outbox("chat", "tell", 2, make_entry("digest", 2, "group"))
     assert cursor.list_groups() == []
     assert list_keys(claim(store)) == ["digest"]
     assert cursor.advance(3, 4, [], [group(4, "y", LATER)], NOW)

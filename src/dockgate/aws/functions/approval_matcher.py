@@ -84,8 +84,8 @@ class ApprovalMatcher:
                 "Add it to the parameter ApprovalActions, and deploy again.",
             )
         if request.digest:
-            new = self.waits.record_request(request)
-            self.log_event("ApprovalAsked", digest=request.digest, pipeline=request.pipeline, again=not new)
+            is_new = self.waits.record_request(request)
+            self.log_event("ApprovalAsked", digest=request.digest, pipeline=request.pipeline, again=not is_new)
             self.settle(request.digest)
         elif (pending := self.pipelines.find(request)) is None:
             self.log_event("ApprovalUnlisted", digest="", pipeline=request.pipeline, reason=_NOT_LISTED)

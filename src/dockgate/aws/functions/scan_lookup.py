@@ -26,7 +26,7 @@ class ScanLookup:
     log_event: LogEvent
 
     def look_up(self, digest: str, repository: str | None, items: ImageItems) -> ScanState:
-        """The scan of an image. `repository` is None if unknown: then that of the last scan is used.
+        """Return the scan of an image. Without `repository`, the repository of its last scan is used.
 
         A digest that Inspector does not know may be an index: then its manifests are looked up, and the result combines
         theirs. Raises the client's errors.

@@ -93,7 +93,7 @@ class LastProbes:
         with self._lock:
             return self._probes.get(service, {}).get(task)
 
-    def keep(self, service: str, tasks: set[str]) -> None:
+    def forget_other_tasks(self, service: str, tasks: set[str]) -> None:
         """Forget all tasks of the service but these."""
         with self._lock:
             probes = {name: probe for name, probe in self._probes.pop(service, {}).items() if name in tasks}

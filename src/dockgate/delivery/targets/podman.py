@@ -69,7 +69,7 @@ class PodmanTarget(Target):
     @override
     def list_tasks(self, service: str) -> Sequence[Task]:
         containers = self._engine.list_containers(service)
-        self._probes.keep(service, {_identify_run(container) for container in containers})
+        self._probes.forget_other_tasks(service, {_identify_run(container) for container in containers})
         return [self._make_task(container) for container in containers]
 
     @override

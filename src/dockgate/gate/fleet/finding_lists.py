@@ -28,7 +28,7 @@ class ListedComponent(NamedTuple):
 
 
 class FindingLists:
-    """Rules that read findings: `rules` nothing else, `image_rules` the rest of the image as well.
+    """Rules that read findings. `rules` read nothing else; `image_rules` also read the rest of the image.
 
     `coverage` has stale catalogues as incomplete. What the former say is remembered: many images have the same
     findings.

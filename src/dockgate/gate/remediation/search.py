@@ -220,7 +220,7 @@ def _limit_combinations(candidates: Sequence[Candidate]) -> Sequence[Candidate]:
 
 
 def _list_combinations(candidates: Sequence[Candidate]) -> list[Mapping[Candidate, Target]]:
-    """Every combination of versions, not upgrading included; the fewest upgrades first."""
+    """Return every combination of upgrades, also that of none. Those with the fewest come first."""
     picks = product(*((None, *candidate.choices) for candidate in candidates))
     combinations = ({candidate: pick for candidate, pick in zip(candidates, row, strict=True) if pick} for row in picks)
     return sorted(combinations, key=len)

@@ -37,7 +37,7 @@ def check_cost(document: Any) -> None:
 
 
 def is_monotonic(expression: Any) -> bool:
-    """Return whether one more finding never turns it to false, nor removes anything from its list.
+    """Return whether one more finding never makes the result false and never shortens a resulting list.
 
     Decided by form only. `findings` may be used by `exists`, `filter`, `map`, `size() > N` and `in`, which `&&`, `||`,
     `?:` and loops may combine; every other use, `!` and `all` among them, is refused.

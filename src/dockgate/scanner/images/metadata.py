@@ -142,7 +142,7 @@ def read_commands(history: object, layer_count: int) -> list[str]:
 
 
 def _drop_arguments(command: str) -> str:
-    """ "|1 TOKEN=… /bin/sh -c make" as "/bin/sh -c make"."""
+    """Return a RUN command without its build arguments: "|1 A=… /bin/sh -c make" gives "/bin/sh -c make"."""
     match = _ARGUMENTS.match(command)
     if match is None:
         return command

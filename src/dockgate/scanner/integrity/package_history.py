@@ -19,7 +19,7 @@ class HistoryEntry(NamedTuple):
 
 
 class Owner(NamedTuple):
-    """The evidence name of a package whose list in a layer names a path."""
+    """A package that lists a path in a layer. `name` is the package's evidence name."""
 
     layer: LayerIndex
     name: str

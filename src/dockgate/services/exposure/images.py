@@ -186,7 +186,7 @@ class ImageContents:
         return [Presence(max(image_presences[0].since, component.opened))]
 
     def _make_presence(self, image: IndexedImage, stay: "_Stay", component: int) -> Presence:
-        """Return when an image was in a repository, and why no longer, seen from one of its components."""
+        """Return when an image was in a repository. If it left, the reason depends on the component."""
         if stay.until is None:
             return Presence(stay.since)
         if image.gone_at is not None and image.gone_at <= stay.until:

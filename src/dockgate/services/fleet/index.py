@@ -169,9 +169,9 @@ class FleetIndex:
     def _read_catalogue_values(
         self, reader: AdvisoryReader, cves: Collection[str] | None
     ) -> tuple[dict[int, Vulnerability], set[int]]:
-        """The fleet's vulnerabilities that these CVEs (None: all) name, with what KEV and EPSS say today.
+        """Return the fleet's vulnerabilities with these CVEs (None: all), with today's data of KEV and EPSS.
 
-        Beside them the components whose severity comes from one of the CVEs, and is another one today.
+        The second result is the components whose severity comes from one of the CVEs and has changed.
         """
         findings = self.store.fleet_findings
         vulnerabilities = findings.list_vulnerabilities() if cves is None else findings.list_vulnerabilities_named(cves)

@@ -98,7 +98,7 @@ class RepositoryVerdicts:
         self.verdicts.store_renewal(renewal)
 
     def _list_new_vulnerabilities(self, verdict: Verdict, before: VerdictRecord) -> list[dict[str, str]]:
-        """The vulnerabilities that the verdict before did not have, or with another severity, the worst first."""
+        """Return the vulnerabilities that are new or changed severity since the last verdict, worst first."""
         previous = {_make_key(finding) for finding in _list_findings(self.store.verdicts.get(before.digest))}
         new = [finding for finding in _list_findings(verdict) if _make_key(finding) not in previous]
         new.sort(key=lambda finding: (not finding.exploited, list(Severity).index(finding.severity), finding.id))

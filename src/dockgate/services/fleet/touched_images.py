@@ -152,7 +152,7 @@ def _iterate_packages(store: Store, components: Collection[int]) -> Iterator[tup
 def _find_reported_images(
     store: Store, scopes: _FindingScopes, digests: Collection[str], images: Sequence[IndexedImage]
 ) -> set[int]:
-    """The images with reports of other scanners on a platform with one of the digests, or with findings in a scope."""
+    """Return the images with external reports on one of the platforms, or about a finding in a scope."""
     ids = set[int]()
     if not (scopes.has_any or digests):
         return ids

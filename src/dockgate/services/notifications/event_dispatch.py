@@ -146,38 +146,36 @@ class EventDispatcher:
         """Make one message of each group that is complete, unless its target has quiet hours now."""
         now = self._clock()
 
-        def send(waiting: Group) -> None:
-            target = self._targets.find(waiting.target)
+        def send(group: Group) -> None:
+            target = self._targets.find(group.target)
             if target is None or not target.enabled:
-                self._store.event_cursor.send_group(waiting.target, waiting.rule, _LAST_POSITION, [])
+                self._store.event_cursor.delete_group(group.target, group.rule)
             elif target.quiet_hours is not None and target.quiet_hours.end_after(now) is not None:
-                self._store.event_cursor.trim_group(waiting.target, waiting.rule, GROUP_LIMIT)
-            elif _is_complete(waiting, now):
-                self._send_group(waiting, now)
+                self._store.event_cursor.trim_group(group.target, group.rule, GROUP_LIMIT)
+            elif _is_complete(group, now):
+                self._send_group(group, now)
 
         try:
-            run_for_each(
-                self._store.event_cursor.list_groups(), send, lambda waiting: f"{waiting.rule} for {waiting.target}"
-            )
+            run_for_each(self._store.event_cursor.list_groups(), send, lambda group: f"{group.rule} for {group.target}")
         finally:
             self._store.outbox.wake(OutboxKind.EVENT)
 
-    def _send_group(self, waiting: Group, now: datetime) -> None:
+    def _send_group(self, group: Group, now: datetime) -> None:
         store = self._store
-        positions = store.event_cursor.list_grouped_positions(waiting.target, waiting.rule, GROUP_LIMIT)
+        positions = store.event_cursor.list_grouped_positions(group.target, group.rule, GROUP_LIMIT)
         if not positions:
             return  # it was sent since the groups were listed
         link = f"{self._public_url}/events?before={positions[-1] + 1}"
         if len(positions) == 1 and (event := next(iter(store.event_log.read_by_seq(positions)), None)):
             body = next(self._read_bodies(positions))
-            entry = _make_rule_entry(waiting, body, event.seq, now, event.id)
+            entry = _make_rule_entry(group, body, event.seq, now, event.id)
         else:
             message = group_events(self._read_bodies(positions), link)
-            subject = EventSubject(SubjectKind.RULE, waiting.rule)
-            key = f"{GROUP_TYPE}/{waiting.rule}/{positions[-1]}"
+            subject = EventSubject(SubjectKind.RULE, group.rule)
+            key = f"{GROUP_TYPE}/{group.rule}/{positions[-1]}"
             body = NewEvent(key, SOURCE, GROUP_TYPE, subject, format_time(now), message.detail).make_envelope()
-            entry = _make_rule_entry(waiting, body, positions[-1], now, key, (message.title, message.text))
-        store.event_cursor.send_group(waiting.target, waiting.rule, positions[-1], [entry])
+            entry = _make_rule_entry(group, body, positions[-1], now, key, (message.title, message.text))
+        store.event_cursor.move_group_to_outbox(group.target, group.rule, positions[-1], entry)
 
     def _read_bodies(self, positions: Sequence[int]) -> Iterator[Mapping[str, Any]]:
         return (event.body for event in self._store.event_log.read_by_seq(positions))
@@ -185,7 +183,7 @@ class EventDispatcher:
     # --- daily summaries ------------------------------------------------------------------------------------------
 
     def send_summaries(self) -> None:
-        """Send each target's daily summary that is due, after its quiet hours if it has these now.
+        """Send the daily summaries that are due. A target with quiet hours gets its summary after them.
 
         A new target's first one is due at the next time of day.
         """
@@ -217,9 +215,6 @@ class EventDispatcher:
             entry = _make_message_entry(target.name, payload, 0, now, event.id, subject)
             self._store.event_cursor.send_summary(target.name, due, latest_due, [entry])
             self._store.outbox.wake(OutboxKind.EVENT)
-
-
-_LAST_POSITION = 1 << 62
 
 
 def _make_reopening(event: Mapping[str, Any], now: datetime) -> Reopening | None:
@@ -284,7 +279,7 @@ def _make_rule_entry(
 def _make_message_entry(
     target: str, payload: Mapping[str, Any], position: int, now: datetime, key: str, subject: EventSubject
 ) -> OutboxEntry:
-    """Return a message that is complete: its event is not in the log, or was grouped."""
+    """Return an entry with its whole message, for an event that is not in the log or was grouped."""
     at = format_time(now)
     return OutboxEntry(
         OutboxKind.EVENT,

@@ -202,7 +202,7 @@ class EventTargets:
             self._adapters[target.type].send(target, secrets, message)
 
     def test(self, name: str, by: str) -> None:
-        """Send an event that `by` asks for, at once.
+        """Send a test event at once. `by` is the principal who asked for it.
 
         Raises DockgateError with the reason when the target refuses.
         """

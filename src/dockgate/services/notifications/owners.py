@@ -76,7 +76,7 @@ class Owners:
         return any(self.is_owner_of(target, name) for name in repositories)
 
     def find_owners_without_target(self, owners: Sequence[str]) -> tuple[str, ...]:
-        """Return those of the owners whom no target notifies."""
+        """Return the owners that no target notifies."""
         return tuple(owner for owner in owners if not self._find_owner_targets(owner))
 
     def _find_all_targets(self) -> tuple[str, ...]:

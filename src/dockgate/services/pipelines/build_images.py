@@ -186,7 +186,7 @@ class RegistryBuildImages(BuildImages):
                 raise
 
     def _compute_diff_id(self, digest: str, limit: int) -> tuple[str, int]:
-        """The digest of a layer's content, computed from its bytes, and how many were read for it.
+        """Return the digest of a layer's content, and how many bytes were read to compute it (0 if noted).
 
         Raises ImageError for content of more than `limit` bytes, which no build has room for.
         """

@@ -97,13 +97,13 @@ class PolicySelection:
         return compute_digest(canonical.encode([assignments, policies]))
 
     def find_assignment(self, repository: str) -> PolicyAssignment | None:
-        """Return the repository's policy assignment, None without one. ConflictError as `choose_assignment`."""
+        """Return the repository's policy assignment, if any. Raises ConflictError like `choose_assignment`."""
         return self.find_assignments([repository])[repository]
 
     def find_assignments(self, repositories: Collection[str]) -> Mapping[str, PolicyAssignment | None]:
         """Return the policy assignments of several repositories, by repository.
 
-        ConflictError as `choose_assignment`.
+        Raises ConflictError like `choose_assignment`.
         """
         assignments = self._list_assignments()
         return {repository: choose_assignment(assignments, repository) for repository in repositories}
@@ -129,13 +129,13 @@ class PolicySelection:
     def find_pull_policy(self, repository: str) -> PullPolicy:
         """Return which of the repository's images other machines may pull.
 
-        ConflictError as `choose_assignment`.
+        Raises ConflictError like `choose_assignment`.
         """
         assignment = self.find_assignment(repository)
         return assignment.pull if assignment else PullPolicy.ANY
 
     def get_watch(self, repository: str) -> Watch:
-        """Return how long the repository's images are watched. ConflictError as `choose_assignment`."""
+        """Return how long the repository's images are watched. Raises ConflictError like `choose_assignment`."""
         assignment = self.find_assignment(repository)
         return assignment.watch if assignment else Watch()
 
@@ -144,7 +144,7 @@ class PolicySelection:
         return any(assignment.watch.start is not WatchStart.FOREVER for assignment in self._list_assignments())
 
     def list_owners(self, repository: str) -> tuple[str, ...]:
-        """Return who is notified about the repository's images. ConflictError as `choose_assignment`."""
+        """Return who is notified about the repository's images. Raises ConflictError like `choose_assignment`."""
         assignment = self.find_assignment(repository)
         return assignment.owners if assignment else ()
 
@@ -192,7 +192,7 @@ class PolicySelection:
     def find_superseding_policy(self, repository: str, policy: str) -> str | None:
         """Return the repository's own policy if approvals by `policy` do not count there any more.
 
-        None if they do. ConflictError as `choose_assignment`.
+        None if they do. Raises ConflictError like `choose_assignment`.
         """
         name = PolicyReference.parse(policy).name
         return None if self._can_judge(repository, name, [name], [name]) else self.get_policy_name(repository)

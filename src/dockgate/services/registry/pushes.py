@@ -112,7 +112,7 @@ class RegistryPushes:
     _moved_tags: dict[tuple[str, str], str] = field(default_factory=dict, init=False)
 
     def record(
-        self, event_id: str, repository: str, digest: str, tag: str, by: str | None = None, at: str | None = None
+        self, event_id: str, repository: str, digest: str, tag: str, pusher: str | None = None, at: str | None = None
     ) -> None:
         """Record a push that a registry reports, perhaps more than once.
 
@@ -121,7 +121,7 @@ class RegistryPushes:
         that attaches a document to an image (our attestations, cosign's signatures) is not scanned: it may be a VEX
         document of that image.
         """
-        detail = {"repository": repository, "digest": digest, "tag": tag} | ({"by": by} if by else {})
+        detail = {"repository": repository, "digest": digest, "tag": tag} | ({"by": pusher} if pusher else {})
         if at:
             detail["pushed_at"] = at
         event = PushEvent(f"registry/{event_id}", PushKind.IMAGE_PUSH, detail, self.clock.now())
@@ -302,9 +302,9 @@ class RegistryNotifications:
 
         Notifications arrive late and in any order. A push that reports a later time than that of the tag's present
         image moves the tag. If it does not, and always in our own registry, the registry is asked which image has the
-        tag: clocks may be wrong, and Amazon ECR tells seconds only. A push that has lost the tag was before the present
-        image. If the registry cannot say it, or names a third image, the times count, and of two pushes without times
-        the one that is reported last.
+        tag: clocks may be wrong, and the times of Amazon ECR have whole seconds. A push that has lost the tag was
+        before the present image. If the registry cannot say it, or names a third image, the times count, and of two
+        pushes without times the one that is reported last.
         """
         time = parse_time(push.at)
         reported_at = format_time(time) if registry and time and time <= self.pushes.clock() else None

@@ -122,7 +122,7 @@ class PolicyDryRun:
             yield compare(outcome_before, outcome_after, name, image, service)
 
     def _add_repository_policy(self, candidate: Policy, name: str) -> Policy:
-        """The candidate combined with what the image's repository requires, where the policy of this name is."""
+        """Return the candidate. If the policy `name` includes rules of a repository, combine it with them."""
         repository_digest = PolicyReference.parse(name).repository_digest
         return (
             combine_policies(candidate, self.store.policies.read_by_digest(repository_digest))

@@ -208,9 +208,9 @@ class ServerWaivers:
     def _complete_statements(
         self, record: VexRecord, statements: Iterable[VexStatement], policy: Policy
     ) -> Iterator[VexStatement]:
-        """Yield the statements of a document with who vouches for it.
+        """Yield the statements of a document, each with the signer who vouches for it.
 
-        Those that name no product are about the image that the document is attached to.
+        Statements without a product are about the image that the document is attached to.
         """
         signer = record.signer or self._find_signer(record, policy)
         for statement in statements:

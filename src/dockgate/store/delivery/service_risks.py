@@ -23,14 +23,14 @@ Announce = Callable[[RiskChange, TimeAtRisk], Sequence[NewEvent]]
 
 
 class ServiceRisks:
-    """The services at risk, and since when they are."""
+    """The services that are at risk, each with the time since when."""
 
     def __init__(self, database: Database, outbox: Outbox) -> None:
         self._database = database
         self._outbox = outbox
 
     def list(self) -> Sequence[TimeAtRisk]:
-        """The present times at risk, sorted by service."""
+        """Return the services that are at risk now, each with its times, sorted by service."""
         with self._database.read() as connection:
             rows = connection.execute(_TIME.order_by(service_risks.c.service)).mappings()
             return [TimeAtRisk(**row) for row in rows]

@@ -124,13 +124,19 @@ class EventCursor:
                 delete(grouped_events).where(*_is_group(target, rule), grouped_events.c.position <= last)
             ).rowcount
 
-    def send_group(self, target: str, rule: str, last: int, entries: Sequence[OutboxEntry]) -> None:
-        """Replace the events of a group up to the number `last` by outbox entries."""
+    def move_group_to_outbox(self, target: str, rule: str, last: int, entry: OutboxEntry) -> None:
+        """Replace the events of a group up to the number `last` by an outbox entry, unless they are gone."""
         with self._database.write() as connection:
             lock_name(connection, event_cursors, CURSOR)
             conditions = (*_is_group(target, rule), grouped_events.c.position <= last)
             if connection.execute(delete(grouped_events).where(*conditions)).rowcount:
-                add_entries(connection, entries)
+                add_entries(connection, [entry])
+
+    def delete_group(self, target: str, rule: str) -> None:
+        """Delete the events of a group, without a message."""
+        with self._database.write() as connection:
+            lock_name(connection, event_cursors, CURSOR)
+            connection.execute(delete(grouped_events).where(*_is_group(target, rule)))
 
     def find_last_summary_time(self, target: str) -> str | None:
         """Return when the last summary of a target was due that was sent. None before the first."""

@@ -156,8 +156,8 @@ class FleetChanges:
             for part in split_into_batches(sorted(digests)):
                 rows = connection.execute(query.where(tags.digest.in_(part)).order_by(tags.repository, tags.tag))
                 for digest, repository, tag in rows:
-                    of_repository = tags_by_image.setdefault(digest, {}).setdefault(repository, [])
-                    of_repository += [tag] if tag else []
+                    repository_tags = tags_by_image.setdefault(digest, {}).setdefault(repository, [])
+                    repository_tags += [tag] if tag else []
         return tags_by_image
 
     def record_announced(self, new_findings: Sequence[NewFinding], events: Sequence[NewEvent]) -> None:

@@ -79,7 +79,7 @@ class FleetFindings:
             return _find_source(connection)
 
     def iterate_findings(self, components: Collection[int] | None = None) -> Iterator[ComponentFinding]:
-        """All findings of today, or those of these components, by component."""
+        """Iterate over today's findings, sorted by component: all, or only those of `components`."""
         query = _FINDING.order_by(fleet_findings.c.component, fleet_findings.c.vulnerability)
         return map(ComponentFinding._make, self._iterate_rows(query, fleet_findings.c.component, components))
 

@@ -152,7 +152,7 @@ class FleetJudgingState:
             return connection.scalar(query)
 
     def mark_unjudgeable(self, now: str) -> None:
-        """Record of all verdicts that no image can be judged since `now`, where nothing else is recorded."""
+        """Mark all verdicts as not judgeable since `now`, except those that have such a mark."""
         with self._database.write() as connection:
             table = fleet_verdicts.c
             change = update(fleet_verdicts).where(table.cannot_judge_since.is_(None))

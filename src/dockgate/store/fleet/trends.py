@@ -144,7 +144,7 @@ class Trends:
             return [TagPeriod(*row) for row in connection.execute(query)]
 
     def list_image_ids(self, digests: Collection[str]) -> Mapping[str, int]:
-        """The ids of those of these images that are in the index."""
+        """Return the ids of images by digest. Images that are not in the index are left out."""
         query = select(fleet_images.c.digest, fleet_images.c.id).where(fleet_images.c.digest.in_(sorted(digests)))
         with self._database.read() as connection:
             return {row[0]: row[1] for row in connection.execute(query)} if digests else {}

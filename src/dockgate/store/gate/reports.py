@@ -144,7 +144,7 @@ class Reports:
 
 
 def _encode_subjects(report: ExternalReport) -> bytes:
-    """What `ReportSubjects` has, compressed. A finding is in the packages with its package URL and path."""
+    """Return the compressed `ReportSubjects`. A finding belongs to packages with its package URL and path."""
     names_by_key: dict[tuple[str, str], set[str]] = {}
     for finding in report.matches.findings:
         names = names_by_key.setdefault((finding.package.purl, finding.package.path), set())

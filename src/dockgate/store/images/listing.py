@@ -218,7 +218,7 @@ def _select_locations(
 def _read_rows(
     connection: Connection, query: Select[Any], image_filter: ImageFilter, sort: ImageSort, limit: int, wide: int
 ) -> Sequence[Sequence[Any]]:
-    """The first rows of the query of images, in its order, that have what the filter asks for."""
+    """Return the first rows of the query that match the filter, in the query's order."""
     if not has_conditions(image_filter):
         return connection.execute(query.limit(limit)).all()
     matching_bundles = select_matching_bundles(connection, image_filter)

@@ -65,8 +65,8 @@ class Rescans:
             lock_name(connection, fleet_state, _READER)
             if insert_if_new(connection, fleet_state, {"name": _READER, "value": turn}):
                 return True
-            of_worker, _, of_version = str(connection.scalar(present_reader)).rpartition(" ")
-            if of_worker != worker and not is_replaced(of_worker, of_version):
+            last_worker, _, last_version = str(connection.scalar(present_reader)).rpartition(" ")
+            if last_worker != worker and not is_replaced(last_worker, last_version):
                 return False
             connection.execute(update(fleet_state).where(fleet_state.c.name == _READER).values(value=turn))
             return True
@@ -78,8 +78,8 @@ class Rescans:
         decides (verdicts, approvals) keeps its inputs.
         """
         is_same = scans.c.image == scan.image, scans.c.number == scan.number, _IS_DONE
-        by = scans.c.scanner.is_(None) if scan.scanner is None else scans.c.scanner == scan.scanner
-        change = update(scans).where(*is_same, by).values(scanner=scanner, finished_at=now)
+        is_by_same_scanner = scans.c.scanner.is_(None) if scan.scanner is None else scans.c.scanner == scan.scanner
+        change = update(scans).where(*is_same, is_by_same_scanner).values(scanner=scanner, finished_at=now)
 
         def write(connection: Connection) -> bool:
             if connection.execute(change).rowcount == 0:

@@ -92,7 +92,7 @@ class ImageUses:
         }
 
     def read_revision(self, since: str) -> str:
-        """A text that changes when an image without a current verdict is used that had no use since a time.
+        """Return a text that changes when an image without a current verdict is first used since a time.
 
         Every new approval changes it.
         """

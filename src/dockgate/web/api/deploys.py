@@ -269,7 +269,7 @@ def get_task_log(name: str, task: str, caller: ReadCaller, server: ServerDepende
 
 
 def read_task_view(name: str, task: str, caller: Caller, server: ServerApi) -> tuple[ServiceView, Task]:
-    """A service with one of its tasks that the caller may see. NotFoundError."""
+    """Return a service and one of its tasks. Raises NotFoundError also if the caller may not see them."""
     view = get_service(name, caller, server)
     if view.tasks is None:
         raise UnavailableError(f"the tasks of {name} are unknown: {view.tasks_error}")

@@ -117,7 +117,7 @@ def list_rules(
 
 
 def read_rule_page(server: ServerApi, query: PageQuery, enabled: bool | None = None) -> Page[RuleView]:
-    """A page of the rules, optionally only of those that are on, or off."""
+    """Return a page of the rules: of all, or only of those that are on or off."""
     views = (_build_rule_view(record) for record in server.event_rules.list_records())
     selected_views = (view for view in views if enabled in (None, view.enabled))
     keys = {"name": lambda rule: (rule.name,), "changed": lambda rule: (rule.changed_at or "", rule.name)}

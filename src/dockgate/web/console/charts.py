@@ -32,7 +32,7 @@ def draw_line_plot(values: Sequence[int | None], maximum: int, label: str) -> Ma
 
 
 def draw_bar_plot(values: Sequence[int], maximum: int, label: str) -> Markup:
-    """A bar for each value; nothing is drawn for 0. `label` says it in words."""
+    """Draw a bar for each value except 0. `label` describes the plot in words."""
     step = WIDTH / max(1, len(values))
     shapes = Markup("")
     for number, value in enumerate(values):

@@ -20,18 +20,18 @@ class Recent(Generic[T]):
         self._values: OrderedDict[str, T] = OrderedDict()
 
     def get(self, digest: str) -> T | None:
-        """The value, None if it is not among the last ones."""
+        """The stored value, None if there is none."""
         with self._lock:
             if digest not in self._values:
                 return None
             self._values.move_to_end(digest)
             return self._values[digest]
 
-    def read(self, digest: str, make: Callable[[], T]) -> T:
-        """The value, made if it is not among the last ones."""
+    def get_or_make(self, digest: str, make_value: Callable[[], T]) -> T:
+        """The stored value; if there is none, the result of `make_value`, which is stored."""
         value = self.get(digest)
         if value is None:
-            value = make()
+            value = make_value()
             self.add(digest, value)
         return value
 

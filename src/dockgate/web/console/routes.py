@@ -210,7 +210,7 @@ async def _render_ended_session(request: Request) -> Response:
 
 
 async def _read_typed_fields(request: Request) -> dict[str, str]:
-    """The texts of a form, whether or not it could send a file."""
+    """Return the text fields of a form. The form may have file fields, which are left out."""
     content_type = request.headers.get("content-type", "")
     if content_type.partition(";")[0].strip().lower() == _FORM_TYPE:
         return await read_form(request)

@@ -136,7 +136,7 @@ def _open_result(path: Path) -> int | None:
 
 
 def _is_full(disk: Path) -> bool:
-    """Return whether less than a twentieth of the disk, or of its files, is left."""
+    """Return whether less than 5 % of the disk's space, or of its file numbers, is free."""
     try:
         room = os.statvfs(disk)
     except OSError:

@@ -28,7 +28,7 @@ router = make_page_router()
 
 
 class _ExistingPathError(ConflictError):
-    """A form would overwrite a path that it was not opened with."""
+    """A form would overwrite another file than the one it was opened for."""
 
 
 @router.get("/repositories/{name}/edit/{path:path}")

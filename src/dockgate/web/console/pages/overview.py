@@ -134,7 +134,7 @@ def show_queue_count(request: Request, caller: api.ReadCaller, server: api.Serve
     recent_counts: Recent[int] = request.app.state.recent_queue_counts
     period = int(server.clock().timestamp() // COUNT_SECONDS)
     key = f"{period} {caller.name} {caller.token.id if caller.token else ''}"
-    count = recent_counts.read(key, lambda: _count_queue(server, caller))
+    count = recent_counts.get_or_make(key, lambda: _count_queue(server, caller))
     return render_page(request, caller, "_queue_count.html", count=count)
 
 
@@ -195,7 +195,7 @@ def _list_queue(
     failures: Sequence[Execution],
     states: Mapping[str, Status],
 ) -> list[QueueItem]:
-    """What needs the caller, of these services and executions that failed, the most urgent first."""
+    """Return what the caller has to act on, the most urgent first. `failures` are failed executions."""
     waivers = () if caller.is_limited else server.store.waivers.list()
     return [
         *_list_services_at_risk(services),

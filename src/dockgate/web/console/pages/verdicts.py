@@ -172,7 +172,7 @@ def _render(
 def read_verdict(request: Request, server: api.ServerDependency, digest: str) -> Verdict:
     """The verdict, which is remembered for a while."""
     recent: RecentVerdicts = request.app.state.recent_verdicts
-    return recent.verdicts.read(digest, lambda: server.store.verdicts.get(digest))
+    return recent.verdicts.get_or_make(digest, lambda: server.store.verdicts.get(digest))
 
 
 def _replay_verdict(
@@ -184,7 +184,7 @@ def _replay_verdict(
     if count > REPLAYED_FINDINGS and not is_requested:
         return recent.replays.get(digest)
     case_of = server.store.verdicts.read_case
-    return recent.replays.read(digest, lambda: replay(RecordedVerdict(stored_verdict, case_of(stored_verdict))))
+    return recent.replays.get_or_make(digest, lambda: replay(RecordedVerdict(stored_verdict, case_of(stored_verdict))))
 
 
 @router.get("/verdicts/{digest}/link")
