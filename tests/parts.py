@@ -8,7 +8,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -26,10 +26,14 @@ from dockgate.delivery.registries.distribution import DistributionRegistry
 from dockgate.delivery.registries.tokens import RegistryTokens
 from dockgate.delivery.registry_access import SERVER, SERVICE, PushRules, grant, parse_scopes
 from dockgate.delivery.targets.podman import PodmanTarget
+from dockgate.scanner.images.push import Pusher
+from dockgate.scanner.images.reference import RegistryReference, parse_remote
+from dockgate.scanner.images.registry import open_registry_source
 from dockgate.server import podman_service, registry_service
 from dockgate.server.supervisor import ChildProcess
 from dockgate.services.pipelines.build_images import RegistryBuildImages
 from dockgate.services.registry.registry_tokens import RegistryAccess, make_authfile
+from dockgate.shared.digest import compute_digest
 from dockgate.shared.references import parse_repository
 
 T = TypeVar("T")
@@ -201,6 +205,16 @@ class Host:
         shutil.copy(BUSYBOX, context / "busybox")
         digest = self.make_builder().build(BuildRequest(f"key-{page}", "web", context), lambda lines: None).digest
         return f"{self.registry.address}/web@{digest}"
+
+    def push_annotated_image(self, image: str, annotations: Mapping[str, str], tag: str) -> str:
+        """Pushes the image under a tag, with these annotations in its manifest; the new reference by digest."""
+        source = parse_remote(image)
+        issuers = {self.registry.address: self.access.tokens.issue_repository_token}
+        with closing(open_registry_source(source, issuers=issuers)) as origin:
+            data = json.dumps(json.loads(origin.read_root()[1]) | {"annotations": dict(annotations)}).encode()
+        with Pusher(RegistryReference(self.registry.address, source.repository, tag), issuers=issuers) as pusher:
+            pusher.push_manifest(data, has_digest_name=False)
+        return f"{self.registry.address}/{source.repository}@{compute_digest(data)}"
 
 
 def render_dockerfile(program: str) -> str:

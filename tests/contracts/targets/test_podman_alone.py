@@ -96,6 +96,22 @@ def test_a_task_that_needs_more_memory_than_its_limit_is_ended_and_says_so(
 
 
 @pytest.mark.real
+def test_an_image_with_an_annotation_for_the_runtime_is_not_run(
+    podman: Podman, target: PodmanTarget, tmp_path: Path
+) -> None:
+    """Each has a config of its own: podman keeps the annotations of one manifest for a config."""
+    directing, describing = (podman.host.push_image(tmp_path, page) for page in ("directing", "describing"))
+    image = podman.host.push_annotated_image(
+        directing, {"vendor": "me", "run.oci.seccomp.plugins": "/evil.so"}, "directing"
+    )
+    with pytest.raises(DeployError, match=r"has the annotation run\.oci\.seccomp\.plugins"):
+        target.deploy(make_service(1, 1), make_definition(1, image), None)
+    assert target.list_tasks("web") == []
+    image = podman.host.push_annotated_image(describing, {"vendor": "me"}, "describing")
+    assert target.deploy(make_service(1, 1), make_definition(1, image), None)
+
+
+@pytest.mark.real
 def test_a_fixed_port_of_the_host_passes_from_revision_to_revision(podman: Podman, target: PodmanTarget) -> None:
     ports = (PortMapping(8080, find_free_port()),)
     first, two = (

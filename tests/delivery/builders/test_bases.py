@@ -90,6 +90,25 @@ def test_a_base_image_whose_tag_moves_is_fetched_again(host: Host, source: Sourc
         assert digest
 
 
+def test_an_image_inherits_no_annotation_of_its_base_that_a_runtime_would_obey(host: Host, source: Source) -> None:
+    """podman 4 hands the annotations of an image to the OCI runtime: crun loads a library that one of them names."""
+    base = build_image(host, source("true"), "annotated/base", "v1").digest
+    annotations_of_base = {
+        "org.opencontainers.image.vendor": "me",
+        "run.oci.seccomp.plugins": "/evil.so",
+        "io.podman.x": "1",
+    }
+    reference = host.push_annotated_image(f"{host.registry.address}/annotated/base@{base}", annotations_of_base, "v2")
+    folder = source("true")
+    (folder / "Dockerfile").write_text(f"FROM {reference}\nLABEL name=app\n")
+    result = build_image(host, folder, "annotated/app")
+    built_image = RegistryReference(host.registry.address, "annotated/app", digest=result.digest)
+    with closing(open_registry_source(built_image, issuers=make_issuers(host))) as origin:
+        annotations = json.loads(origin.read_root()[1])["annotations"]
+    assert annotations["org.opencontainers.image.vendor"] == "me"
+    assert not [name for name in annotations if not name.startswith("org.opencontainers.image.")]
+
+
 def test_the_record_of_a_build_outlives_a_crash_and_a_strange_image_under_its_key_does_not_count(
     host: Host, source: Source
 ) -> None:

@@ -4,7 +4,7 @@ import json
 import socket
 import struct
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -38,6 +38,12 @@ _LAST_WORDS, _LAST_BYTES = 10, 4000
 # the server, the registry, and whatever else the host runs.
 _OOM_SCORE = 500
 _MIB = 1 << 20
+# The beginnings of annotations that crun (crun(1), "EXTENSIONS TO OCI"), runc (docs/systemd.md), podman and runtimes of
+# virtual machines and WebAssembly obey. podman 4 hands the annotations of an image to them.
+_RUNTIME_ANNOTATIONS = (
+    *("run.oci.", "krun.", "org.systemd.property.", "org.criu.", "io.podman.", "io.container.", "io.containers."),
+    *("io.kubernetes.", "io.katacontainers.", "dev.gvisor.", "module.wasm."),
+)
 # Of a task's log: podman truncates it above that, or it would fill the disk.
 LOG_SIZE = "10mb"
 
@@ -149,6 +155,7 @@ class Engine:
         # Swap included: a task that swaps slows down the whole host.
         limits = dict.fromkeys(("mem_limit", "memswap_limit"), memory * _MIB) if memory else {}
         with self._open_client(f"{name} cannot be created") as client:
+            _require_no_runtime_annotation(image, client.images.get(str(image)).attrs.get("Annotations") or {})
             client.containers.create(
                 str(image),
                 list(definition.command) or None,
@@ -284,6 +291,15 @@ class Engine:
         return UnavailableError(
             f"podman does not answer at {self._url}: {error}",
             "See logs/podman.log in the data folder; `dockgate up` starts podman's service.",
+        )
+
+
+def _require_no_runtime_annotation(image: ImageReference, annotations: Iterable[str]) -> None:
+    """Raise DeployError for an image with an annotation that an OCI runtime could obey."""
+    if name := next((each for each in annotations if each.startswith(_RUNTIME_ANNOTATIONS)), None):
+        raise DeployError(
+            f"{image} has the annotation {name}, which container runtimes take as an instruction",
+            "Build it from a base image without such annotations.",
         )
 
 

@@ -40,6 +40,10 @@ from dockgate.shared.host_port import strip_port
 from dockgate.shared.interfaces import override
 
 _CHUNK = 2**20
+# Annotations that describe an image (OCI image specification, "Pre-Defined Annotation Keys"). Images inherit those of
+# their base, and podman 4 hands all of them to the OCI runtime, which obeys some: crun loads the library that
+# `run.oci.seccomp.plugins` names, as the host's root.
+_DESCRIPTIONS = "org.opencontainers.image."
 # How long a blob of a base image is kept after its last use.
 _UNUSED_SECONDS = 30 * 24 * 3600
 _LAYER = "application/vnd.oci.image.layer.v1.tar"
@@ -292,6 +296,7 @@ def _push_layers(
             )
     pusher.push_blob(config)
     layers_of_image = [used_layers[diff_id] for diff_id in diff_ids]
+    annotations = {key: text for key, text in manifest.annotations.items() if key.startswith(_DESCRIPTIONS)}
     document = {
         "schemaVersion": 2,
         "mediaType": _MANIFEST,
@@ -299,7 +304,7 @@ def _push_layers(
         "layers": [
             {"mediaType": layer.media_type, "digest": layer.digest, "size": layer.size} for layer in layers_of_image
         ],
-        **({"annotations": dict(manifest.annotations)} if manifest.annotations else {}),
+        **({"annotations": annotations} if annotations else {}),
     }
     return json.dumps(document, separators=(",", ":")).encode(), used_layers, diff_ids
 
