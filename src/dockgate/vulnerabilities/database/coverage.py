@@ -1,11 +1,11 @@
 """The ecosystems that a feed covers, and how completely."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
 from dockgate.shared.errors import DefinitionError
 from dockgate.shared.pypi_names import normalize_pypi_name
+from dockgate.shared.strict_json import parse_json
 
 FILE = "coverage.json"
 
@@ -32,7 +32,7 @@ def read_coverage(folder: Path) -> PartialCoverage | None:
     except (OSError, UnicodeDecodeError) as error:
         raise DefinitionError(f"{path} cannot be read: {error}.", _ADVICE) from error
     try:
-        document = json.loads(text)
+        document = parse_json(text)
     except (ValueError, RecursionError) as error:
         raise DefinitionError(f"{path} is not JSON: {error}.", _ADVICE) from error
     ecosystems = document.get("ecosystems") if isinstance(document, dict) else None

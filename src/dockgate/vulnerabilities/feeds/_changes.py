@@ -66,7 +66,8 @@ def _read_list(path: Path) -> Mapping[str, str]:
             time, comma, name = line.partition(",")
             if not comma or not name or "/" in name:
                 raise UnreadableError(f"The OSV list {INDEX} has no row of time and id at line {number}.")
-            times[name] = time
+            if times.setdefault(name, time) != time:
+                raise UnreadableError(f"The OSV list {INDEX} has {name} twice, with different times.")
     return times
 
 

@@ -1,7 +1,7 @@
 """Parse OSV records (schema 1.7) strictly into advisories.
 
-A record whose header cannot be read is faulty. An affected entry that cannot be read, but whose package is known,
-becomes an advisory with an empty range: matching cannot compare any version with it.
+A record whose header cannot be read, or in which a name is repeated, is faulty. An affected entry that cannot be read,
+but whose package is known, becomes an advisory with an empty range: matching cannot compare any version with it.
 """
 
 import re
@@ -11,8 +11,14 @@ from typing import Annotated, Any
 
 import msgspec
 
+from dockgate.shared.strict_json import parse_json
 from dockgate.vulnerabilities.feed import FaultyRecord, FeedStatement, SilentRecord
 from dockgate.vulnerabilities.feeds import _names
+from dockgate.vulnerabilities.feeds._repeated_names import (
+    has_repeated_names,
+    require_unique_names,
+    require_unique_package,
+)
 from dockgate.vulnerabilities.feeds._severity import rate_vectors, rate_word
 from dockgate.vulnerabilities.model import Advisory, AdvisoryText, Range, Rating, rank_score, strip_release
 
@@ -134,6 +140,9 @@ def read(member: str, data: bytes, part: str) -> Iterator[FeedStatement]:
         record = _decode_record(data)
         if not record.id:
             raise ValueError("its id is empty")
+        is_repeating = has_repeated_names(data)
+        if is_repeating:
+            require_unique_names(data)
     except (ValueError, RecursionError) as error:
         yield FaultyRecord(member, str(error))
         return
@@ -141,13 +150,15 @@ def read(member: str, data: bytes, part: str) -> Iterator[FeedStatement]:
     is_readable = True
     for raw in record.affected or ():
         try:
+            if is_repeating:
+                parse_json(bytes(raw))
             affected_entries = _decode_affected(raw)
             package_name = affected_entries.package.name if affected_entries.package else ""
             ranges = [
                 _convert_range(span, part, package_name) for span in affected_entries.ranges or () if span.type != "GIT"
             ]
         except (ValueError, RecursionError) as error:
-            package = _read_package(raw)
+            package = _read_package(raw, is_repeating)
             is_readable = is_readable and package is not None
             yield FaultyRecord(member, str(error), is_contained=package is not None)
             affected_entries, ranges = _AffectedEntry(package), [UNREADABLE_RANGE]
@@ -247,8 +258,10 @@ _LAST_REVISIONS: dict[str, Callable[[str], str]] = {
 }
 
 
-def _read_package(raw: msgspec.Raw) -> _Package | None:
+def _read_package(raw: msgspec.Raw, is_repeating: bool) -> _Package | None:
     try:
+        if is_repeating:
+            require_unique_package(bytes(raw))
         return _decode_package(raw).package
     except (ValueError, RecursionError):
         return None

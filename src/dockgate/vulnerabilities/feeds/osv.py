@@ -34,7 +34,7 @@ class Osv(FetchedFeed):
     """OSV records as in the public export."""
 
     name = "osv"
-    version = 10
+    version = 11
     period = 3600.0
     file = "osv/*/all.zip"
     url = "https://storage.googleapis.com/osv-vulnerabilities"
