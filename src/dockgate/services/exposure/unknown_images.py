@@ -179,6 +179,8 @@ def explain_missing_history(begin: HistoryBegin, at: str, *, is_vulnerability: b
         return "Nothing is recorded: the history begins with the first scan of an image."
     if at < begin.images_since:
         return f"Nothing was recorded before {begin.images_since}, when the history begins: ask about a later time."
+    if begin.retained_since is not None and at < begin.retained_since:
+        return f"What ended before {begin.retained_since} was removed by a garbage collection: ask about a later time."
     if is_vulnerability and begin.findings_since is not None and at < begin.findings_since:
         return f"No package was matched with advisories before {begin.findings_since}: ask about a later time."
     return None

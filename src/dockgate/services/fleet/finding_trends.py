@@ -115,9 +115,12 @@ def compute_trends(store: Store, now: datetime) -> FindingTrends:
         periods = store.trends.list_component_periods()
         open_times = list(_list_open_times(periods, store.trends.list_lives()))
         counts = store.trends.count_verdicts_by_day(days[0])
+        retained_since = store.exposures.read_history_begin().retained_since
     severities = [_compute_severity_trend(severity, open_times, days) for severity in Severity]
     verdicts = [VerdictTrend(status, [counts.get((day, status), 0) for day in days]) for status in Status]
     begins_on = min([*(entry.since[:10] for entry in open_times), *(day for day, _ in counts)], default=None)
+    if retained_since is not None and begins_on is not None:
+        begins_on = max(begins_on, retained_since[:10])
     return FindingTrends(days, severities, verdicts, begins_on)
 
 

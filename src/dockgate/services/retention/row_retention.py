@@ -32,6 +32,7 @@ class RowRetention:
             RemovedObjects("executions", len(old)),
             self._collect_logs(should_remove, old),
             self._collect_artifacts(should_remove, old),
+            self._collect_past_findings(should_remove),
             self._collect_gone_images(should_remove),
             self._collect_verdicts(should_remove),
             self._collect_documents(should_remove),
@@ -84,6 +85,16 @@ class RowRetention:
         count = self.effects.run(EffectKind.PURGE, rows.delete_verdicts, self._cutoff)
         self.effects.run(EffectKind.PURGE, rows.delete_of_absent_images, self._cutoff)
         return RemovedObjects("verdicts", count)
+
+    def _collect_past_findings(self, should_remove: bool) -> RemovedObjects:
+        """Delete the fleet index's findings that ended long ago."""
+        fleet, before = self.store.fleet_retention, self._cutoff
+        if not should_remove:
+            return RemovedObjects("ended findings", fleet.count_past_findings(before))
+        count = 0
+        while deleted_count := self.effects.run(EffectKind.PURGE, fleet.delete_past_findings, before):
+            count += deleted_count
+        return RemovedObjects("ended findings", count)
 
     def _collect_gone_images(self, should_remove: bool) -> RemovedObjects:
         """Delete the fleet index's rows of images that are long gone, and those of no image at all."""

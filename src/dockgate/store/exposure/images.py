@@ -39,7 +39,7 @@ from dockgate.store.exposure.records import (
     UnknownImage,
 )
 from dockgate.store.exposure.scopes import has_begun_by, is_at, is_in, is_in_scope, select_repositories
-from dockgate.store.fleet.findings import MATCHED_SINCE
+from dockgate.store.fleet.findings import MATCHED_SINCE, RETAINED_SINCE
 from dockgate.store.fleet.records import IndexedImage, TagPeriod
 from dockgate.store.queries import is_one_of_numbers, is_one_of_texts, split_into_batches
 from dockgate.store.records import ScanState
@@ -263,9 +263,12 @@ class Exposures:
     def read_history_begin(self) -> HistoryBegin:
         """Since when the index can answer about the past."""
         first = select(func.min(fleet_images.c.seen_at)).scalar_subquery()
-        matched_since = select(fleet_state.c.value).where(fleet_state.c.name == MATCHED_SINCE).scalar_subquery()
+        times = (
+            select(fleet_state.c.value).where(fleet_state.c.name == name).scalar_subquery()
+            for name in (MATCHED_SINCE, RETAINED_SINCE)
+        )
         with self._database.read() as connection:
-            return HistoryBegin._make(connection.execute(select(first, matched_since)).one())
+            return HistoryBegin._make(connection.execute(select(first, *times)).one())
 
     def list_unindexed_images(self, scope: ExposureScope) -> Sequence[UnknownImage]:
         """The images that are somewhere, and of which the index has nothing: not scanned, or not with success.

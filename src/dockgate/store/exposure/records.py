@@ -123,10 +123,14 @@ class UnknownImage(NamedTuple):
 
 
 class HistoryBegin(NamedTuple):
-    """The times when the first image became known and packages were first matched; None for never."""
+    """The times when the first image became known and packages were first matched; None for never.
+
+    Of what was before `retained_since`, a garbage collection has deleted a part; None for none.
+    """
 
     images_since: str | None
     findings_since: str | None
+    retained_since: str | None = None
 
 
 class RunningImage(NamedTuple):

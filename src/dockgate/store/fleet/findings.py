@@ -45,8 +45,9 @@ COMPONENT = select(fleet_components.c.id, *(fleet_components.c[name] for name in
 # The lock (`store.locks`) of those that match components.
 MATCHING = "fleet matching"
 # The names of rows of `fleet_state`: the digest of the advisory database that the findings are of, and the version of
-# Dockgate that matched; and when components were matched for the first time.
-ADVISORIES, ENGINE, MATCHED_SINCE = "advisories", "engine", "matched since"
+# Dockgate that matched; when components were matched for the first time; and the time before which rows were deleted
+# that say what was then.
+ADVISORIES, ENGINE, MATCHED_SINCE, RETAINED_SINCE = "advisories", "engine", "matched since", "retained since"
 
 # The names of a vulnerability: see `Vulnerability`.
 _Names = tuple[str, tuple[str, ...]]

@@ -1,14 +1,16 @@
-"""Remove images that are gone for long from the fleet index, and parts of old scans.
+"""Remove old rows of the fleet index: images that are gone, findings that ended, parts of old scans.
 
-What no other image has goes with them.
+What no other image has goes with images. The index then cannot answer any more about the time before
+(`RETAINED_SINCE`).
 """
 
 from collections.abc import Collection, Iterable, Sequence
 
-from sqlalchemy import ColumnElement, Connection, delete, exists, func, select
+from sqlalchemy import ColumnElement, Connection, delete, exists, func, select, tuple_, update
 
 from dockgate.store.engine import Database
 from dockgate.store.fleet import bundles as content_of_bundles
+from dockgate.store.fleet.findings import RETAINED_SINCE
 from dockgate.store.fleet.index import COLLECTION
 from dockgate.store.queries import split_into_batches
 from dockgate.store.schema.delivery import approvals
@@ -24,6 +26,7 @@ from dockgate.store.schema.fleet import (
     fleet_news,
     fleet_past_findings,
     fleet_platforms,
+    fleet_state,
     fleet_tags,
     fleet_undetermined,
     fleet_verdicts,
@@ -31,10 +34,11 @@ from dockgate.store.schema.fleet import (
 )
 from dockgate.store.schema.gate import reports
 from dockgate.store.schema.images import pushed_images, scan_inventories, scans
-from dockgate.store.statements import lock_rows, try_lock_name
+from dockgate.store.statements import insert_if_new, lock_rows, try_lock_name
 
-# Images that leave in one transaction.
+# Images that leave in one transaction, and findings.
 BATCH = 200
+FINDINGS_BATCH = 5_000
 
 
 class FleetRetention:
@@ -65,7 +69,26 @@ class FleetRetention:
             images = {row[0]: row[1] for row in connection.execute(rows)}
             if images:
                 _delete_images(connection, list(images), list(images.values()))
+                _record_deletion(connection, before)
             return len(images)
+
+    def count_past_findings(self, before: str) -> int:
+        """Count the findings that `delete_past_findings` would delete in all."""
+        query = select(func.count()).select_from(fleet_past_findings).where(fleet_past_findings.c.closed < before)
+        with self._database.read() as connection:
+            return connection.scalar(query) or 0
+
+    def delete_past_findings(self, before: str) -> int:
+        """Delete some findings that ended before that time. Returns how many."""
+        key = fleet_past_findings.primary_key.columns
+        query = select(*key).where(fleet_past_findings.c.closed < before)
+        with self._database.write() as connection:
+            rows = connection.execute(query.order_by(fleet_past_findings.c.closed).limit(FINDINGS_BATCH)).all()
+            for part in split_into_batches(rows):
+                connection.execute(delete(fleet_past_findings).where(tuple_(*key).in_([tuple(row) for row in part])))
+            if rows:
+                _record_deletion(connection, before)
+            return len(rows)
 
     def delete_orphans(self) -> int:
         """Delete some bundles of earlier scans, which no image has any more. Returns how many.
@@ -91,6 +114,13 @@ class FleetRetention:
                 connection.execute(delete(fleet_aliases).where(fleet_aliases.c.vulnerability.in_(part)))
                 connection.execute(delete(fleet_vulnerabilities).where(number.in_(part)))
             return len(unused_ids)
+
+
+def _record_deletion(connection: Connection, before: str) -> None:
+    """Record that rows were deleted which say what was before that time."""
+    if not insert_if_new(connection, fleet_state, {"name": RETAINED_SINCE, "value": before}):
+        is_earlier = fleet_state.c.name == RETAINED_SINCE, fleet_state.c.value < before
+        connection.execute(update(fleet_state).where(*is_earlier).values(value=before))
 
 
 def _is_gone(before: str) -> tuple[ColumnElement[bool], ...]:

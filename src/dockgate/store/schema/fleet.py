@@ -36,7 +36,8 @@ def define_number(name: str, *foreign_keys: ForeignKey) -> Column[int]:
     return Column(name, Integer, *foreign_keys, nullable=False)
 
 
-# Facts about the index itself, such as the digest of the advisories that it was matched with.
+# Facts about the index itself: the digest of the advisories that it was matched with, and other names in
+# `fleet.findings`.
 fleet_state = Table("fleet_state", metadata, define_text("name", primary_key=True), define_text("value"))
 
 # `key` is the digest of the identity: of every column that follows, because a package URL alone is not unique (one
@@ -116,7 +117,8 @@ Index(
     postgresql_where=fleet_findings.c.fixed_since.is_not(None),
 )
 
-# Findings that have ended, for questions about the past. `why` is a word of `fleet.records.ClosingReason`.
+# Findings that have ended, for questions about the past: a row for each time, so an advisory that comes and goes adds
+# rows until a garbage collection deletes the old ones. `why` is a word of `fleet.records.ClosingReason`.
 fleet_past_findings = Table(
     "fleet_past_findings",
     metadata,
@@ -129,6 +131,7 @@ fleet_past_findings = Table(
     define_text_or_empty("fixed"),
 )
 Index(None, fleet_past_findings.c.vulnerability)
+Index(None, fleet_past_findings.c.closed)
 
 # Findings that are new or have become worse, for a day: they say why verdicts change. `kind` is a word of
 # `fleet.records.NewFindingKind`. `announced` is false until the events of the images that have it are written.
