@@ -3,7 +3,7 @@
 import stat
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from dockgate.events.topics import GroupedEvent, Reopening
 from dockgate.shared.errors import ConflictError, NotFoundError, StoreError
 from dockgate.shared.timestamps import format_time
 from dockgate.store import Store
-from dockgate.store.events.receivers import FAILURES_LIMIT, QueueLength
+from dockgate.store.events.receivers import FAILURES_LIMIT, OVERDUE_FAILURES, QueueLength
 from dockgate.store.events.rules import EventTargetTable
 from dockgate.store.events.secret_box import KEY_FILE, SecretBox
 from dockgate.store.records import EntryState, OutboxEntry, OutboxKind
@@ -266,11 +266,19 @@ def test_what_waits_and_what_is_dead_is_limited_and_counted(store: Store) -> Non
         OutboxKind.EVENT, "chat", EntryState.WAITING, 2, (4, "04"), is_newest_first=False
     )
     assert list_keys(list(waiting)) == ["05", "06"]
+
+
+def test_entries_are_given_up_by_their_age_only_after_many_failures(store: Store) -> None:
+    """The server may have been down since then, or its clock has jumped: they were hardly tried."""
+    add_to_outbox(store, [make_entry(f"{number:02}", number, str(number)) for number in range(6)])
+    now = datetime.fromisoformat(LATER)
+    for failures in range(OVERDUE_FAILURES):
+        store.event_receivers.trim(6, 100, LATER, "overdue")
+        assert store.event_receivers.count_entries()["chat"].waiting == 6, f"{failures} failures"
+        store.event_receivers.record_failure("chat", "down", now)
+        now += timedelta(hours=1)
     store.event_receivers.trim(6, 100, LATER, "overdue")
-    assert store.event_receivers.count_entries()["chat"].waiting == 6, "the receiver does not fail: they were not tried"
-    store.event_receivers.record_failure("chat", "down", datetime.fromisoformat(LATER))
-    store.event_receivers.trim(6, 100, LATER, "overdue")
-    assert store.event_receivers.count_entries()["chat"].waiting == 0
+    assert store.event_receivers.count_entries()["chat"] == QueueLength(waiting=0, dead=6)
 
 
 def test_dead_letters_are_sent_again_on_request(store: Store) -> None:

@@ -16,6 +16,9 @@ from dockgate.store.statements import insert_if_new, lock_rows
 
 # After so many failures in a row, a receiver gets one entry at a time, and pauses in between (`RECEIVER_PAUSES`).
 FAILURES_LIMIT = 5
+# Before this many failures in a row, no entry is given up because of its age. With RECEIVER_PAUSES they take three
+# hours: a clock that jumped, or a server that was down for a day, is no reason to give up what was hardly tried.
+OVERDUE_FAILURES = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,9 +123,9 @@ class OutboxReceivers:
     def trim(self, waiting_limit: int, dead_limit: int, overdue_before: str, error: str) -> Sequence[str]:
         """Give up the oldest entries beyond `waiting_limit` of each receiver.
 
-        Also give up the entries of a failing receiver that are due since before `overdue_before`. Keep those of a
-        healthy receiver: they were never tried, because the server was down or its clock jumped. Then delete the oldest
-        dead entries beyond `dead_limit`. Both are counted. Returns the receivers concerned.
+        Also give up the entries that are due since before `overdue_before`, of a receiver that failed OVERDUE_FAILURES
+        times in a row. Those of others were hardly tried: the server was down, or its clock jumped. Then delete the
+        oldest dead entries beyond `dead_limit`. Both are counted. Returns the receivers concerned.
         """
         receivers = []
         for receiver, length in self.count_entries().items():
@@ -156,7 +159,7 @@ class OutboxReceivers:
             select(outbox.c.key).where(*is_waiting).order_by(outbox.c.position, outbox.c.key).limit(max(excess, 0))
         )
         keys = [*connection.scalars(oldest_keys.with_for_update(skip_locked=True))]
-        if self._is_failing(connection, receiver):
+        if self._count_failures(connection, receiver) >= OVERDUE_FAILURES:
             overdue = select(outbox.c.key).where(*is_waiting, outbox.c.due_since < overdue_before)
             keys += connection.scalars(overdue.with_for_update(skip_locked=True))
         for start in range(0, len(keys), 500):
@@ -184,9 +187,9 @@ class OutboxReceivers:
             connection.execute(delete(outbox).where(identity.in_(keys[start : start + 300])))
         return len(keys)
 
-    def _is_failing(self, connection: Connection, receiver: str) -> bool:
+    def _count_failures(self, connection: Connection, receiver: str) -> int:
         conditions = outbox_receivers.c.kind == self._kind, outbox_receivers.c.receiver == receiver
-        return bool(connection.scalar(select(outbox_receivers.c.failures).where(*conditions)))
+        return connection.scalar(select(outbox_receivers.c.failures).where(*conditions)) or 0
 
     def _lock(self, connection: Connection, receiver: str) -> ReceiverState:
         new = {"kind": self._kind, "receiver": receiver, "failures": 0, "given_up": 0, "deleted": 0}
