@@ -47,6 +47,39 @@ def retag_image(host: Host, repository: str, tag: str, new_tag: str, change: str
         pusher.push_manifest(json.dumps(manifest).encode(), has_digest_name=False)
 
 
+def push_as_docker(host: Host, repository: str, tag: str, new_tag: str) -> None:
+    """Puts an image under another tag, with a manifest of Docker's Image Manifest V2, Schema 2."""
+    reference = RegistryReference(host.registry.address, repository, tag)
+    with closing(open_registry_source(reference, issuers=make_issuers(host))) as origin:
+        manifest = json.loads(origin.read_root()[1])
+    docker = "application/vnd.docker"
+    manifest["mediaType"] = f"{docker}.distribution.manifest.v2+json"
+    manifest["config"]["mediaType"] = f"{docker}.container.image.v1+json"
+    for layer in manifest["layers"]:
+        layer["mediaType"] = f"{docker}.image.rootfs.diff.tar.gzip"
+    with Pusher(RegistryReference(host.registry.address, repository, new_tag), issuers=make_issuers(host)) as pusher:
+        pusher.push_manifest(json.dumps(manifest).encode(), has_digest_name=False, kind=manifest["mediaType"])
+
+
+def test_a_base_image_in_dockers_own_format_is_used(host: Host, source: Source) -> None:
+    """docker pushed nothing else before version 29, nor does skopeo from an archive of docker."""
+    build_image(host, source("echo 1 >/first"), "docker-form/base", "oci")
+    push_as_docker(host, "docker-form/base", "oci", "docker")
+    name = f"{host.registry.address}/docker-form/base"
+    folder = source("true")
+
+    def build(reference: str) -> str:
+        """Builds on it; the digest of the base image."""
+        text = f'FROM {reference}\nRUN ["/bin/sh", "-c", "cat /first >/second"]\n'
+        (folder / "Dockerfile").write_text(text)
+        (base,) = build_image(host, folder, "docker-form/result", key=f"key-{len(reference)}").bases
+        return base.digest
+
+    digest = build(f"{name}:docker")
+    assert build(f"{name}@{digest}") == digest
+    assert build(f"{name}:docker@{digest}") == digest
+
+
 def test_base_images_of_every_stage_are_recorded_by_digest(host: Host, source: Source) -> None:
     address = host.registry.address
     first = build_image(host, source("echo 1 >/first"), "bases/first", "v1").digest
