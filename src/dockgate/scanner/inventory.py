@@ -7,7 +7,7 @@ from operator import attrgetter
 from dockgate.scanner.duplicates import Duplicates
 from dockgate.scanner.image_metadata import add_image_metadata
 from dockgate.scanner.integrity import checks, language_packages, layer_verification
-from dockgate.scanner.integrity.package_databases import list_evidence_names
+from dockgate.scanner.integrity.package_databases import list_owner_names
 from dockgate.scanner.integrity.python_metadata import PackageFolders
 from dockgate.scanner.layer_index import LayerFacts, LayerStack, PackageFile
 from dockgate.scanner.layer_reader import estimate_memory_cost, format_unread_reason
@@ -125,9 +125,7 @@ def _complete_packages(
                 placed_package = _set_origin(
                     package, stack.facts[stack.find_introducing_layer(file, package, layer_index)].layer, None
                 )
-                if third_party_names and not third_party_names.isdisjoint(
-                    list_evidence_names(package.name, package.arch)
-                ):
+                if third_party_names and not third_party_names.isdisjoint(list_owner_names(package.name, package.arch)):
                     placed_package = replace(placed_package, vendor=THIRD_PARTY + (placed_package.vendor or ""))
                 assigned_package = (
                     distribution_ecosystems[file.ecosystem].assign_distribution(placed_package, distribution)

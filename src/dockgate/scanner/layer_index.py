@@ -165,7 +165,7 @@ class LayerStack:
         return layer
 
     def list_third_party_names(self, ecosystem: str) -> frozenset[str]:
-        """Return the evidence names of packages that the distribution did not build.
+        """Return the owner names of packages that the distribution did not build.
 
         Their file lists show it. Empty if most lists of the base layer show that: then the lists are of the
         distribution and were shortened. A list that was shortened above the layer that introduced this version does not

@@ -187,8 +187,8 @@ class PackageUpgrade(NamedTuple):
 class Extract(NamedTuple):
     """The content of one file: its packages, and the paths that each package owns.
 
-    `owns` maps a package's evidence name to normalised paths (a trailing "/" means all below). For distributions the
-    evidence name is the installed name (and ":arch" if the file says so); for languages the purl. `removed_names`
+    `owns` maps a package's owner name to normalised paths (a trailing "/" means all below). For distributions the
+    owner name is the installed name (and ":arch" if the file says so); for languages the purl. `removed_names`
     are in the database as removed (dpkg's "deinstall ok config-files"): their left-over files are not tampering.
 
     `unread_parts` are parts of the file that could not be read: (path inside the file, reason).

@@ -185,8 +185,8 @@ TARGETS = (
         tuple(
             f"dockgate.scanner.{name}"
             for name in (
-                *("inventory", "layer_index", "integrity.checks", "integrity.package_databases"),
-                "integrity.language_packages",
+                *("inventory", "layer_index", "integrity.checks", "integrity.database_checks"),
+                *("integrity.package_databases", "integrity.language_packages"),
             )
         ),
     ),

@@ -8,8 +8,8 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 
 from dockgate.scanner import osrelease, symlinks
-from dockgate.scanner.integrity import language_packages
-from dockgate.scanner.integrity.package_databases import Database, list_evidence_names
+from dockgate.scanner.integrity import database_checks, language_packages
+from dockgate.scanner.integrity.package_databases import Database, list_owner_names
 from dockgate.scanner.integrity.python_metadata import PackageFolders
 from dockgate.scanner.layer_index import LayerFacts, LayerStack, pack_paths, unpack_paths
 from dockgate.scanner.model import Distribution, Unread
@@ -37,7 +37,7 @@ def find_problems(stack: LayerStack, ecosystems: Sequence[Ecosystem]) -> Iterato
     yield from _check_releases(stack)
     yield from _check_repositories(stack)
     for database in databases:
-        yield from database.find_problems()
+        yield from database_checks.find_problems(database)
         yield from _check_identity(stack, database)
     try:
         yield from find_stores(stack)
@@ -109,7 +109,8 @@ def _check_system(stack: LayerStack, databases: Sequence[Database]) -> Iterator[
         elif not living and not any(file.packages for _, file in stack.present_files):
             yield Unread("/", "The image names no operating system, and contains no package and no package database.")
         elif not living and any(
-            _is_loader(path) and list(stack.find_source_layers(path)) for path in stack.get_file_paths()
+            path.rpartition("/")[2].startswith(_LOADERS) and list(stack.find_source_layers(path))
+            for path in stack.get_file_paths()
         ):
             yield Unread("/", "The image contains a C library, yet neither an os-release nor a package database.")
         return
@@ -152,10 +153,6 @@ def _check_repositories(stack: LayerStack) -> Iterator[Unread]:
         if distribution and release[:1].isdigit() and not f"{distribution.version}.".startswith(f"{release}."):
             reason = f"{file.path} serves {file.release}, where os-release says {distribution.version}."
             yield Unread(file.path, reason, stack.facts[at].layer)
-
-
-def _is_loader(path: str) -> bool:
-    return path.rpartition("/")[2].startswith(_LOADERS)
 
 
 def _is_database_of(kind: Ecosystem, distribution: Distribution) -> bool:
@@ -212,9 +209,9 @@ def _is_owner_kept(database: Database, since: int) -> bool:
 
     Another release has another package.
     """
-    names = {name for path in osrelease.PATHS for at, name in database.list_owners(path) if at < since}
+    names = {name for path in osrelease.PATHS for at, name in database.find_owners(path) if at < since}
     for (name, arch), packages in database.packages.items():
-        if names & list_evidence_names(name, arch):
+        if names & list_owner_names(name, arch):
             versions = {package.version for package in packages}
-            return any(at < since and old.version in versions for at, old in database.get_history(name, arch))
+            return any(at < since and old.version in versions for at, old in database.history.get((name, arch), ()))
     return False

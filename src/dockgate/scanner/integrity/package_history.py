@@ -19,7 +19,7 @@ class HistoryEntry(NamedTuple):
 
 
 class Owner(NamedTuple):
-    """A package that lists a path in a layer. `name` is the package's evidence name."""
+    """A package that lists a path in a layer. `name` is one of its owner names."""
 
     layer: LayerIndex
     name: str
