@@ -1,13 +1,12 @@
 """The renewal of one policy's verdicts.
 
-These are steps 3 and 4 of `verdict_renewal.py`, which says what a crash leaves.
+This is step 3 of `verdict_renewal.py`, which says what a crash leaves.
 """
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from dockgate.events.dockgate_events import make_watch_ended
 from dockgate.gate.model import Status
 from dockgate.services.clock import ServerClock
 from dockgate.services.durable_effects import EffectKind, Effects
@@ -17,11 +16,9 @@ from dockgate.services.fleet.judging import FleetJudging, JudgedImage
 from dockgate.services.fleet.touched_images import (
     ALL_IMAGES,
     AllImages,
-    ImageIds,
     find_touched_images,
     list_changed_scopes,
 )
-from dockgate.services.images.unused_images import find_unused_images
 from dockgate.services.policies.selection import LoadedPolicy, PolicySelection
 from dockgate.services.verdicts.waivers import ServerExemptions
 from dockgate.shared import canonical
@@ -71,8 +68,8 @@ class RenewalInputs:
 class PolicyRenewal:
     """The renewal of one policy's verdicts on `images`.
 
-    `time_due_images` (ids) are those whose verdicts may have changed with time alone. `present_images` have a verdict
-    by the policy, which may not judge all of them any more.
+    `time_due_images` (ids) are those whose verdicts may have changed with time alone. `present_images` (ids) have a
+    verdict by the policy, which may not judge all of them any more: `FormerVerdicts` ends those.
     """
 
     store: Store
@@ -85,35 +82,6 @@ class PolicyRenewal:
     images: Sequence[IndexedImage]
     time_due_images: Collection[int]
     present_images: Collection[int]
-
-    def read_former_verdicts(self) -> dict[int, FleetVerdict]:
-        """Return this policy's verdicts on the images that it does not judge any more."""
-        images = self._find_former_images()
-        return self.store.fleet_verdicts.list_of_policy(self.policy, images) if images else {}
-
-    def end_former(self, judged_images: Collection[int], unwatched_images: Sequence[IndexedImage]) -> None:
-        """End the verdicts on images that this policy does not judge any more.
-
-        If no other policy judges the image either (it is not in `judged_images`), its verdict is kept as the last one.
-        The end of its watch is an event.
-        """
-        if images := self._find_former_images():
-            store, now = self.store, self.clock.now()
-            verdicts = store.fleet_verdicts.list_of_policy(self.policy, images)
-            last = [verdict for image, verdict in verdicts.items() if image not in judged_images]
-            unwatched_present = [image for image in unwatched_images if image.id in verdicts]
-            unused_locations = find_unused_images(
-                store, [(image.repository, image.digest) for image in unwatched_present]
-            )
-            events = [
-                make_watch_ended(image.digest, image.repository, self.policy, verdicts[image.id].status, now)
-                for image in unwatched_present
-                if (image.repository, image.digest) not in unused_locations
-            ]
-            self.effects.run(EffectKind.RENEW, store.fleet_verdicts.end, self.policy, images, last, now, events)
-
-    def _find_former_images(self) -> set[int]:
-        return set(self.present_images) - {image.id for image in self.images} - set(self.inputs.waiting_images)
 
     def run(self, former: Mapping[int, FleetVerdict]) -> None:
         """Judge the images for which something may have changed, and write the verdicts that differ.
@@ -130,14 +98,10 @@ class PolicyRenewal:
             frozenset(exemptions.documents),
         )
         is_current = previous is not None and previous.inputs == judging_inputs.inputs
-        selected_ids = self._select(previous) if previous is not None and is_current else ALL_IMAGES
-        if isinstance(selected_ids, AllImages):
-            is_dense, images = True, self.images
-        elif is_dense := len(selected_ids) > LARGE_PART * len(self.images):
-            images = self.images
-        else:
-            images = [image for image in self.images if image.id in selected_ids]
-        stored_verdicts = self._read_stored_verdicts(images, is_dense=is_dense)
+        images = self._select_images(previous) if previous is not None and is_current else self.images
+        is_dense = len(images) == len(self.images)
+        ids = None if is_dense else [image.id for image in images]
+        stored_verdicts = self.store.fleet_verdicts.list_of_policy(self.policy, ids) if images else {}
         by_id = {image.id: image for image in images}
         events = ChangeEvents(self.store, self.fleet_judging.waivers, self.policy, now, by_id, stored_verdicts, former)
         verdicts: list[FleetVerdict] = []
@@ -160,6 +124,30 @@ class PolicyRenewal:
         if verdicts or not is_recorded or due_changes != NO_CHANGES:
             self._write(verdicts, now, events, judging_inputs, due_changes)
 
+    def _select_images(self, previous: FleetJudgingInputs) -> Sequence[IndexedImage]:
+        """The images to judge if only advisories, exemptions, images and the time have changed; all if most could be.
+
+        `previous` are the inputs of the last renewal.
+        """
+        match, changed_digests = self.inputs.match, self.inputs.pending_changes.keys()
+        scopes = list_changed_scopes(self.store, self.inputs.exemptions, previous)
+        touched_ids = ALL_IMAGES if scopes is None else find_touched_images(self.store, scopes, self.images)
+        if isinstance(touched_ids, AllImages):
+            return self.images
+        if previous.source != match.source:
+            if previous.source != match.previous or match.changed_components is None:
+                return self.images
+            fleet = self.store.fleet
+            bundles = {bundle for _, bundle, _ in fleet.iterate_bundle_uses(match.changed_components)}
+            touched_ids |= fleet.find_images_with(bundles)
+        touched_ids.update(self.time_due_images)
+        touched_ids.update(
+            image.id for image in self.images if image.id not in self.present_images or image.digest in changed_digests
+        )
+        if len(touched_ids) > LARGE_PART * len(self.images):
+            return self.images
+        return [image for image in self.images if image.id in touched_ids]
+
     def _is_judged_ahead(self) -> bool:
         """Return whether verdicts were judged by a clock that was ahead: what time changes is not due yet.
 
@@ -167,36 +155,6 @@ class PolicyRenewal:
         """
         judged_at = self.store.fleet_judging.find_judged_at(self.policy)
         return judged_at is not None and judged_at > compute_latest_time(self.clock.now())
-
-    def _read_stored_verdicts(self, images: Sequence[IndexedImage], *, is_dense: bool) -> Mapping[int, FleetVerdict]:
-        """Return the present verdicts on the images that are judged."""
-        verdicts = self.store.fleet_verdicts
-        if not images:
-            return {}
-        return verdicts.list_of_policy(self.policy, None if is_dense else [image.id for image in images])
-
-    def _select(self, previous: FleetJudgingInputs) -> ImageIds:
-        """The images to judge if only advisories, exemptions, images and the time have changed."""
-        match, changed_digests = self.inputs.match, self.inputs.pending_changes.keys()
-        image_ids = {
-            *self.time_due_images,
-            *(
-                image.id
-                for image in self.images
-                if image.id not in self.present_images or image.digest in changed_digests
-            ),
-        }
-        scopes = list_changed_scopes(self.store, self.inputs.exemptions, previous)
-        touched_ids = ALL_IMAGES if scopes is None else find_touched_images(self.store, scopes, self.images)
-        if isinstance(touched_ids, AllImages):
-            return ALL_IMAGES
-        if previous.source != match.source:
-            if previous.source != match.previous or match.changed_components is None:
-                return ALL_IMAGES
-            fleet = self.store.fleet
-            bundles = {bundle for _, bundle, _ in fleet.iterate_bundle_uses(match.changed_components)}
-            touched_ids |= fleet.find_images_with(bundles)
-        return image_ids | touched_ids
 
     def _list_due_changes(
         self,

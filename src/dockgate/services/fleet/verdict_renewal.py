@@ -16,8 +16,8 @@ finds after a crash that follows it:
    last clears the judging inputs (`extend_judged_at`): the next renewal judges all images of the policy, and verdicts
    that are written already do not differ, so no event is repeated. The last one stores the judging inputs, deletes the
    changes that are taken into account, and lets images be due that could not be judged.
-4. `PolicyRenewal.end_former` for each policy: verdicts on images that it no longer judges. Until then, events compare
-   with these, also after a crash.
+4. `FormerVerdicts.end` for each policy: verdicts on images that it no longer judges. Until then, events compare with
+   these, also after a crash.
 5. `DueImages.remove_unjudged`: changes of images without a verdict. They only cause one more renewal.
 6. `_announce_findings`: events of new findings, in one transaction with the note that they are announced.
 
@@ -36,6 +36,7 @@ from dockgate.services.durable_effects import EffectKind, Effects
 from dockgate.services.error_isolation import run_for_each
 from dockgate.services.fleet.contents import FleetFacts
 from dockgate.services.fleet.fixed_waivers import FixedWaivers
+from dockgate.services.fleet.former_verdicts import FormerVerdicts
 from dockgate.services.fleet.index import NO_LIMIT, FleetIndex
 from dockgate.services.fleet.judging import FleetJudging
 from dockgate.services.fleet.new_finding_events import NewFindingEvents
@@ -133,31 +134,35 @@ class VerdictRenewal:
 
         `due` are the images whose verdict time may have changed.
         """
-        renewals = [
-            PolicyRenewal(
-                self.store,
-                self.fleet_judging,
-                self.selection,
-                self.clock,
-                self.effects,
-                inputs,
-                policy,
-                [image for image in groups.get(policy, ()) if image.id not in inputs.waiting_images],
-                due.get(policy, ()),
-                self.store.fleet_verdicts.list_images(policy),
+        renewals, former_verdicts = [], []
+        for policy in sorted(self.store.fleet_judging.list_policies() | groups.keys()):
+            images = [image for image in groups.get(policy, ()) if image.id not in inputs.waiting_images]
+            present_images = self.store.fleet_verdicts.list_images(policy)
+            renewals.append(
+                PolicyRenewal(
+                    self.store,
+                    self.fleet_judging,
+                    self.selection,
+                    self.clock,
+                    self.effects,
+                    inputs,
+                    policy,
+                    images,
+                    due.get(policy, ()),
+                    present_images,
+                )
             )
-            for policy in sorted(self.store.fleet_judging.list_policies() | groups.keys())
-        ]
+            former_images = present_images - {image.id for image in images} - set(inputs.waiting_images)
+            former_verdicts.append(FormerVerdicts(self.store, self.clock, self.effects, policy, former_images))
         judged_images = {image.id for renewal in renewals for image in renewal.images}
         unjudged_images = judged_images.difference(*(renewal.present_images for renewal in renewals))
         former = self.store.fleet_verdicts.list_ended(unjudged_images) if unjudged_images else {}
-        former |= {image: verdict for renewal in renewals for image, verdict in renewal.read_former_verdicts().items()}
+        for entry in former_verdicts:
+            former |= entry.read()
         run_for_each(renewals, lambda renewal: renewal.run(former), lambda renewal: renewal.policy)
         # Former verdicts end last. After a crash, the next renewal still needs them to compute events.
         run_for_each(
-            renewals,
-            lambda renewal: renewal.end_former(judged_images, unwatched_images),
-            lambda renewal: renewal.policy,
+            former_verdicts, lambda entry: entry.end(judged_images, unwatched_images), lambda entry: entry.policy
         )
         if inputs.pending_changes:
             changes = [number for numbers in inputs.pending_changes.values() for number in numbers]
