@@ -30,7 +30,7 @@ from dockgate.store.verdict_causes import VerdictCause
 class RenewedPushVerdict:
     """A verdict on a push that differs from the one before and is not stored yet.
 
-    `previous` is the newest verdict in the repository that was not requested.
+    `previous` is the newest verdict in the repository that was not requested, the newest one if all were.
     """
 
     verdict: Verdict
@@ -171,35 +171,32 @@ class Verdicts:
             self.store.verdicts.add(self._judge(case), case, cause, repository, scan)
 
     def renew_push(self, image: str, repository: str) -> RenewedPushVerdict | None:
-        """Judge a pushed image again as of now, as `judge_push` does. `store_renewal` stores the verdict.
+        """Judge a pushed image as of now, by the repository's policy. Return the verdict, which `store_renewal` stores.
 
-        None if it decides the same as the newest one in this repository, while the image is being scanned, before
-        `judge_push`, and if the policy's verdict here was requested: then `judge_followed` judges it again. Where
-        the newest one is by another policy than the repository's, it is stored after that in any case.
+        It follows the newest verdict on the image in this repository. Returns None, and there is nothing to store,
+        - if there is no such verdict yet: `judge_push` makes the first one;
+        - if `judge_followed` renews it: it is by the repository's policy, which also made a verdict that was requested;
+        - while the image is being scanned;
+        - if both decide the same, which verdicts by two policies never do.
         """
         loaded_policy = self.selection.read(self.selection.get_policy_name(repository))
-        repository_records = [
-            record for record in self.store.verdicts.list_of_image(image) if record.repository == repository
-        ]
-        policy_records = [record for record in repository_records if record.policy == loaded_policy.policy.name]
-        if not repository_records or (
-            repository_records[0] in policy_records and any(record.is_requested for record in policy_records)
-        ):
+        records = [record for record in self.store.verdicts.list_of_image(image) if record.repository == repository]
+        if not records:
             return None
-        self.provenance.fetch_once(repository, image, loaded_policy.policy.name)
+        newest_record, policy_name = records[0], loaded_policy.policy.name
+        is_followed = any(record.is_requested for record in records if record.policy == policy_name)
+        if newest_record.policy == policy_name and is_followed:
+            return None
+        self.provenance.fetch_once(repository, image, policy_name)
         case = self._build_case(image, loaded_policy, DeploymentContext(repository))
         if case is None:
             return None
         verdict = self._judge(case)
-        if _extract_decision(self.store.verdicts.get(repository_records[0].digest)) == _extract_decision(verdict):
+        if _extract_decision(self.store.verdicts.get(newest_record.digest)) == _extract_decision(verdict):
             return None
         # A verdict that was requested may be by another policy than the repository's, and says nothing of it.
-        return RenewedPushVerdict(
-            verdict,
-            case,
-            repository,
-            next((record for record in repository_records if not record.is_requested), repository_records[0]),
-        )
+        previous_record = next((record for record in records if not record.is_requested), newest_record)
+        return RenewedPushVerdict(verdict, case, repository, previous_record)
 
     def store_renewal(self, renewal: RenewedPushVerdict) -> None:
         """Store the verdict of `renew_push`, as one on a push: it informs, and approves nothing."""
