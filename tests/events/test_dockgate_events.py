@@ -152,17 +152,21 @@ def list_all_events() -> list[NewEvent]:
         governance_events.make_waiver_added(Waiver("w", "ann", "x", image=IMAGE, created_by="ann"), NOW),
         governance_events.make_waiver_revoked(Waiver("w", "ann", "x", image=IMAGE, repository="team/app"), "bob", NOW),
         governance_events.make_policy_changed(PolicyVersion("strict", 1, IMAGE, {}, "rules: {}", NOW, "ann", "why")),
-        governance_events.make_policy_changed(PolicyVersion("strict", 2, "", {}, "", NOW, "ann", None)),
-        governance_events.make_vex_added(IMAGE, None, "ann", "ann", NOW),
-        governance_events.make_vex_added(IMAGE, IMAGE, "ann", None, NOW),
-        governance_events.make_vex_removed(IMAGE, None, "ann", "bob", NOW),
+        governance_events.make_policy_changed(PolicyVersion("strict", 2, None, {}, "", NOW, "ann", None)),
+        governance_events.make_vex_event("vex.added", IMAGE, None, "ann", "ann", NOW),
+        governance_events.make_vex_event("vex.added", IMAGE, IMAGE, "ann", None, NOW),
+        governance_events.make_vex_event("vex.removed", IMAGE, None, "ann", "bob", NOW),
         governance_events.make_advisories_changed("d2", "d1", NOW),
-        governance_events.make_waiver_expiring(Waiver("w", "ann", "x", vulnerability="CVE-1", until=NOW), NOW),
-        governance_events.make_waiver_expired(Waiver("w", "ann", "x", image=IMAGE, until=NOW), NOW, "w2"),
+        governance_events.make_waiver_event(
+            "waiver.expiring", Waiver("w", "ann", "x", vulnerability="CVE-1", until=NOW), NOW
+        ),
+        governance_events.make_waiver_event(
+            "waiver.expired", Waiver("w", "ann", "x", image=IMAGE, until=NOW), NOW, covered_by="w2"
+        ),
         governance_events.make_assignment_changed("web", PolicyAssignment("web", ("team/*",), "strict"), 1, "ann", NOW),
         governance_events.make_assignment_changed("web", None, 2, "ann", NOW),
         governance_events.make_waiver_fixed(Waiver("w", "ann", "x", "CVE-1", until_fixed=True), [("a", "2")], NOW),
-        governance_events.make_waiver_restored(Waiver("w", "ann", "x", image=IMAGE, until=NOW), NOW),
+        governance_events.make_waiver_event("waiver.restored", Waiver("w", "ann", "x", image=IMAGE, until=NOW), NOW),
         dockgate_events.make_feed_failed("osv", NOW, [("npm", "timeout")], "Check the network.", "k", NOW),
         dockgate_events.make_feed_recovered("osv", NOW, NOW),
         dockgate_events.make_feed_suspect("osv", "osv npm", "2026-10-01", NOW, NOW),

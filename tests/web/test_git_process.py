@@ -24,8 +24,8 @@ from dockgate.web.git_process import (
 )
 
 KINDS: list[tuple[Callable[[GitProcesses], Callable[[str], AbstractAsyncContextManager[None]]], int, int]] = [
-    (lambda processes: processes.take_fetch_slot, MAX_FETCHES, MAX_FETCHES_EACH),
-    (lambda processes: processes.take_receive_slot, MAX_RECEIVING, MAX_RECEIVING_EACH),
+    (lambda processes: processes.fetches.take, MAX_FETCHES, MAX_FETCHES_EACH),
+    (lambda processes: processes.receiving.take, MAX_RECEIVING, MAX_RECEIVING_EACH),
     (lambda processes: lambda principal: processes.take_push_slot(uuid4().hex, principal), MAX_PUSHES, MAX_PUSHES_EACH),
 ]
 

@@ -73,10 +73,10 @@ def test_a_push_that_waits_for_its_turn_keeps_the_slot_of_its_body() -> None:
         async with processes.take_push_slot("shop", "grace"):
             for _ in range(MAX_RECEIVING_EACH):
                 async with AsyncExitStack() as stack:
-                    await stack.enter_async_context(processes.take_receive_slot("ada"))
+                    await stack.enter_async_context(processes.receiving.take("ada"))
                     push = Push(cast(ServerApi, None), processes, call, io.BytesIO(), (), ADA, "")
                     pushes.append(asyncio.create_task(push.run(stack.pop_all())))
-            next_body = asyncio.create_task(AsyncExitStack().enter_async_context(processes.take_receive_slot("ada")))
+            next_body = asyncio.create_task(AsyncExitStack().enter_async_context(processes.receiving.take("ada")))
             for _ in range(10):
                 await asyncio.sleep(0)
             assert not next_body.done()

@@ -21,11 +21,6 @@ class Indexes:
     def __init__(self, ecr: Any) -> None:
         self._ecr = ecr
 
-    def find_platforms(self, repository: str, digest: str) -> tuple[str, ...] | None:
-        """The digests of the images that `find_children` returns."""
-        children = self.find_children(repository, digest)
-        return None if children is None else tuple(child.digest for child in children)
-
     def find_children(self, repository: str, digest: str) -> tuple["Descriptor", ...] | None:
         """The images of an index, without attestation manifests.
 

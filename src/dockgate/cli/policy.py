@@ -160,9 +160,10 @@ def unassign(name: str) -> None:
 @command.command()
 def schema() -> None:
     """Print the JSON Schema of policies, for editors."""
-    from dockgate.services import local_gate
+    from dockgate.gate import rules
+    from dockgate.gate.definitions.policy import build_policy_schema
 
-    print_text(json.dumps(local_gate.make_policy_schema(), indent=2))
+    print_text(json.dumps(build_policy_schema(rules.load()), indent=2))
 
 
 @command.command()

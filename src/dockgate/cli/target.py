@@ -70,6 +70,7 @@ def show(name: str, output_format: str) -> None:
         if answer["version"]
         else "by the settings"
     )
+    quiet, summary = answer["quiet_hours"], answer["summary"]
     lost_count = answer["given_up"] + answer["deleted"]
     print_fields(
         answer["name"],
@@ -79,8 +80,8 @@ def show(name: str, output_format: str) -> None:
             ("state", _format_state(answer)),
             ("changed", last_change),
             ("for", ", ".join(answer["recipients"])),
-            ("quiet hours", _format_quiet_hours(answer["quiet_hours"])),
-            ("daily summary", _format_summary_time(answer["summary"])),
+            ("quiet hours", f"{quiet['start']} to {quiet['end']} {quiet['timezone']}" if quiet else ""),
+            ("daily summary", f"{summary['at']} {summary['timezone']}" if summary else ""),
             ("waiting", str(answer["waiting"])),
             ("dead letters", str(answer["dead"])),
             ("lost by limits", f"{answer['given_up']} given up, {answer['deleted']} deleted" if lost_count else ""),
@@ -214,11 +215,3 @@ def _advise_next_step(target: Any) -> str:
         return ""
     name = target["name"]
     return f"apply it with another URL, or `dockgate target test {name}`; then `dockgate target redeliver {name} --all`"
-
-
-def _format_quiet_hours(quiet: Any) -> str:
-    return f"{quiet['start']} to {quiet['end']} {quiet['timezone']}" if quiet else ""
-
-
-def _format_summary_time(summary: Any) -> str:
-    return f"{summary['at']} {summary['timezone']}" if summary else ""

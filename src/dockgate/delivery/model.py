@@ -109,13 +109,11 @@ class Pipeline:
     version: int = 1
     on_fix: FixSettings | None = None
 
-    def get_stage(self, name: str) -> Stage:
-        """Return the stage of this name. Raises StopIteration for an unknown one."""
-        return next(stage for stage in self.stages if stage.name == name)
-
     def get_action(self, stage: str, name: str) -> Action:
         """Return the action of this name in the stage. Raises StopIteration for an unknown one."""
-        return next(action for action in self.get_stage(stage).actions if action.name == name)
+        return next(
+            action for entry in self.stages if entry.name == stage for action in entry.actions if action.name == name
+        )
 
 
 class ExecutionId(str):

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from math import isfinite
 from typing import NoReturn
 
 from dockgate.shared.errors import DefinitionError
@@ -58,7 +59,8 @@ def compile_field(values: Sequence[object], location: str) -> FieldPattern:
                 if not isinstance(setting, bool):
                     refuse_pattern(item_location, "exists must be true or false")
                 can_be_absent = can_be_absent or not setting
-                tests += [_is_accepted_always] if setting else []
+                if setting:
+                    tests.append(lambda _: True)
             elif name == "exactly":
                 texts.add(_require_text(setting, name, item_location))
             else:
@@ -72,7 +74,9 @@ def compile_field(values: Sequence[object], location: str) -> FieldPattern:
         elif value is None or isinstance(value, bool):
             literals.add(value)
         elif isinstance(value, (int, float)):
-            numbers.add(_require_finite(value, item_location))
+            if isinstance(value, float) and not isfinite(value):
+                refuse_pattern(item_location, f"{value} is not a number of JSON")
+            numbers.add(value)
         else:
             refuse_pattern(
                 item_location,
@@ -140,10 +144,6 @@ def _combine_tests(texts: set[str], numbers: set[float], literals: set[bool | No
     return is_accepted
 
 
-def _is_accepted_always(value: Scalar) -> bool:
-    return True
-
-
 def _parse_expression(value: dict[str, object], location: str) -> tuple[str, object]:
     """The name and the setting of a match expression such as {"prefix": "a"}."""
     if len(value) != 1:
@@ -154,12 +154,6 @@ def _parse_expression(value: dict[str, object], location: str) -> tuple[str, obj
     if name not in NAMES:
         refuse_pattern(location, f"unknown match expression {name!r}", f"It is one of {', '.join(NAMES)}.")
     return name, setting
-
-
-def _require_finite(value: float, location: str) -> float:
-    if isinstance(value, float) and not abs(value) < float("inf"):
-        refuse_pattern(location, f"{value} is not a number of JSON")
-    return value
 
 
 def _require_text(value: object, name: str, location: str) -> str:
@@ -176,14 +170,19 @@ def _compile_address(address: IPv4Address | IPv6Address) -> Test:
 
 def _compile_prefix(setting: object, location: str) -> Test:
     if isinstance(setting, dict):
-        return _compile_case_prefix(_parse_case_text(setting, "prefix", location))
+        begins = re.compile(_make_case_pattern(_parse_case_text(setting, "prefix", location))).match
+        return lambda value: isinstance(value, str) and begins(value) is not None
     prefix = _require_text(setting, "prefix", location)
     return lambda value: isinstance(value, str) and value.startswith(prefix)
 
 
 def _compile_suffix(setting: object, location: str) -> Test:
     if isinstance(setting, dict):
-        return _compile_case_suffix(_parse_case_text(setting, "suffix", location))
+        text = _parse_case_text(setting, "suffix", location)
+        begins = re.compile(_make_case_pattern(text, is_reversed=True)).match
+        longest = len(text) * _LONGEST_CASE
+        # From the end, backwards: that is linear.
+        return lambda value: isinstance(value, str) and begins(value[-longest:][::-1]) is not None
     suffix = _require_text(setting, "suffix", location)
     return lambda value: isinstance(value, str) and value.endswith(suffix)
 
@@ -193,18 +192,6 @@ def _parse_case_text(setting: dict[str, object], name: str, location: str) -> st
     if list(setting) != ["equals-ignore-case"]:
         refuse_pattern(location, f'{name} must be text, or {{"equals-ignore-case": text}}')
     return _require_text(setting["equals-ignore-case"], "equals-ignore-case", location)
-
-
-def _compile_case_prefix(text: str) -> Test:
-    begins = re.compile(_make_case_pattern(text)).match
-    return lambda value: isinstance(value, str) and begins(value) is not None
-
-
-def _compile_case_suffix(text: str) -> Test:
-    """Match the end of the value backwards, which is linear."""
-    begins = re.compile(_make_case_pattern(text, is_reversed=True)).match
-    longest = len(text) * _LONGEST_CASE
-    return lambda value: isinstance(value, str) and begins(value[-longest:][::-1]) is not None
 
 
 def _compile_equals_ignore_case(setting: object, location: str) -> Test:

@@ -11,21 +11,42 @@ from dockgate.gate.policy_choice import PolicyAssignment
 _SCOPE = ("vulnerability", "package", "rule", "unread", "repository", "image")
 
 
-def make_waiver_expiring(waiver: Waiver, time: str, covered_by: str | None = None) -> NewEvent:
-    """The event that a waiver ends soon.
+def make_waiver_event(
+    kind: str,
+    waiver: Waiver,
+    time: str,
+    by: str | None = None,
+    key: str | None = None,
+    covered_by: str | None = None,
+    fixed: Sequence[Mapping[str, str]] | None = None,
+) -> NewEvent:
+    """An event about a waiver.
 
-    What it accepts counts again then, unless another waiver, `covered_by`, accepts all of it. `time` identifies the
-    announcement: if the clock was ahead, it is announced again.
+    The kinds without a maker of their own are "waiver.expiring" (it ends soon), "waiver.expired" (its end has come:
+    what it accepted counts again, unless another waiver, `covered_by`, accepts all of it) and "waiver.restored" (its
+    end was announced by a clock that was ahead). `time` identifies the announcement, unless there is a `key`: what such
+    a clock announced is announced again.
     """
-    return _make_waiver_event("waiver.expiring", waiver, time, covered_by=covered_by)
-
-
-def make_waiver_expired(waiver: Waiver, time: str, covered_by: str | None = None) -> NewEvent:
-    """The event that the end of a waiver has come.
-
-    What it accepted counts again. Arguments as of `make_waiver_expiring`.
-    """
-    return _make_waiver_event("waiver.expired", waiver, time, covered_by=covered_by)
+    scope: Mapping[str, str] = {name: value for name in _SCOPE if (value := getattr(waiver, name))}
+    detail = {
+        "waiver": waiver.id,
+        "owner": waiver.owner,
+        "until": waiver.until or "",
+        "reason": waiver.reason,
+        "scope": scope,
+        "by": by,
+        "covered_by": covered_by,
+        "fixed": fixed,
+    }
+    repository = waiver.repository or None
+    return make_event(
+        kind,
+        EventSubject(SubjectKind.WAIVER, waiver.id),
+        key or f"{waiver.id}/{time}",
+        time,
+        detail,
+        repository=repository,
+    )
 
 
 def make_waiver_fixed(waiver: Waiver, packages: Sequence[tuple[str, str]], time: str) -> NewEvent:
@@ -34,22 +55,17 @@ def make_waiver_fixed(waiver: Waiver, packages: Sequence[tuple[str, str]], time:
     `packages` have a name and a fixed version.
     """
     fixed = [{"package": name, "fixed": version} for name, version in packages]
-    return _make_waiver_event("waiver.fixed", waiver, time, key=waiver.id, fixed=fixed)
-
-
-def make_waiver_restored(waiver: Waiver, time: str) -> NewEvent:
-    """The event that the end of a waiver was announced by a clock that was ahead: it has not come."""
-    return _make_waiver_event("waiver.restored", waiver, time)
+    return make_waiver_event("waiver.fixed", waiver, time, key=waiver.id, fixed=fixed)
 
 
 def make_waiver_added(waiver: Waiver, time: str) -> NewEvent:
     """The event that a waiver was accepted."""
-    return _make_waiver_event("waiver.added", waiver, time, waiver.created_by, key=waiver.id)
+    return make_waiver_event("waiver.added", waiver, time, waiver.created_by, key=waiver.id)
 
 
 def make_waiver_revoked(waiver: Waiver, by: str, time: str) -> NewEvent:
     """The event that a waiver was revoked: what it accepted counts again."""
-    return _make_waiver_event("waiver.revoked", waiver, time, by, key=waiver.id)
+    return make_waiver_event("waiver.revoked", waiver, time, by, key=waiver.id)
 
 
 def make_policy_changed(version: PolicyVersion) -> NewEvent:
@@ -85,55 +101,18 @@ def make_assignment_changed(
     )
 
 
-def make_vex_added(document: str, image: str | None, author: str, by: str | None, time: str) -> NewEvent:
-    """The event that a VEX document counts from now on: `by` uploaded it, or it is attached to `image`."""
-    return _make_vex_event("vex.added", document, image, author, by, time)
+def make_vex_event(kind: str, document: str, image: str | None, author: str, by: str | None, time: str) -> NewEvent:
+    """The event that a VEX document counts from now on ("vex.added"), or not any more ("vex.removed").
 
-
-def make_vex_removed(document: str, image: str | None, author: str, by: str | None, time: str) -> NewEvent:
-    """The event that a VEX document was removed, and does not count any more."""
-    return _make_vex_event("vex.removed", document, image, author, by, time)
-
-
-def make_advisories_changed(digest: str, previous: str | None, time: str) -> NewEvent:
-    """The event that findings are of another advisory database from now on, None for no `previous` one."""
-    detail = {"digest": digest, "previous": previous}
-    return make_event("advisories.changed", EventSubject(SubjectKind.ADVISORIES), f"{digest}/{time}", time, detail)
-
-
-def _make_vex_event(kind: str, document: str, image: str | None, author: str, by: str | None, time: str) -> NewEvent:
+    `by` uploaded or removed it, or it is attached to `image`.
+    """
     detail = {"document": document, "image": image, "author": author, "by": by}
     return make_event(
         kind, EventSubject(SubjectKind.DOCUMENT, document), f"{document}/{image or ''}/{time}", time, detail
     )
 
 
-def _make_waiver_event(
-    kind: str,
-    waiver: Waiver,
-    time: str,
-    by: str | None = None,
-    key: str | None = None,
-    covered_by: str | None = None,
-    fixed: Sequence[Mapping[str, str]] | None = None,
-) -> NewEvent:
-    scope: Mapping[str, str] = {name: value for name in _SCOPE if (value := getattr(waiver, name))}
-    detail = {
-        "waiver": waiver.id,
-        "owner": waiver.owner,
-        "until": waiver.until or "",
-        "reason": waiver.reason,
-        "scope": scope,
-        "by": by,
-        "covered_by": covered_by,
-        "fixed": fixed,
-    }
-    repository = waiver.repository or None
-    return make_event(
-        kind,
-        EventSubject(SubjectKind.WAIVER, waiver.id),
-        key or f"{waiver.id}/{time}",
-        time,
-        detail,
-        repository=repository,
-    )
+def make_advisories_changed(digest: str, previous: str | None, time: str) -> NewEvent:
+    """The event that findings are of another advisory database from now on, None for no `previous` one."""
+    detail = {"digest": digest, "previous": previous}
+    return make_event("advisories.changed", EventSubject(SubjectKind.ADVISORIES), f"{digest}/{time}", time, detail)

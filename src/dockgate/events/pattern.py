@@ -48,7 +48,8 @@ class _Conjunction:
 
     def combine(self) -> Iterator[tuple[tuple[str, FieldPattern], ...]]:
         """The required fields of each combination."""
-        for combination in product(*([*_flatten(alternatives)] for alternatives in self.choices)):
+        choices = ([fields for each in alternatives for fields in each.combine()] for alternatives in self.choices)
+        for combination in product(*choices):
             yield (*self.fields, *(field for fields in combination for field in fields))
 
     def can_match(self, fields: Fields, *, is_exact: bool) -> bool:
@@ -77,11 +78,6 @@ class _Conjunction:
             firsts = [next(each.iterate_necessary(), None) for each in alternatives]
             if None not in firsts:
                 yield [field for fields in firsts if fields for field in fields]
-
-
-def _flatten(alternatives: Sequence[_Conjunction]) -> Iterator[tuple[tuple[str, FieldPattern], ...]]:
-    for alternative in alternatives:
-        yield from alternative.combine()
 
 
 class Pattern:

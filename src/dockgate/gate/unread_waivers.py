@@ -23,7 +23,7 @@ _ACCEPTABLE = ("uncomparable", "uncovered")
 
 def check_protected(waiver: Waiver, databases: Collection[str]) -> None:
     """Raise UsageError for a waiver of a package database or os-release that names no image."""
-    if waiver.unread and not waiver.image and _is_protected(_strip_slashes(waiver.unread), databases):
+    if waiver.unread and not waiver.image and _is_protected(waiver.unread.strip("/"), databases):
         raise UsageError(
             f"image: {waiver.unread} is evidence of what is installed, and is accepted for one image only",
             "Name the digest of the image instead of a repository.",
@@ -96,18 +96,14 @@ def _find_for_path(waivers: Sequence[Waiver], path: str, protected_paths: Collec
         return next((waiver for waiver in waivers if _is_purl_match(_get_subject(waiver), path)), None)
     if not path.strip("/"):
         return None
-    should_name_image = _is_protected(_strip_slashes(path), protected_paths)
+    should_name_image = _is_protected(path.strip("/"), protected_paths)
     candidates = (
         waiver
         for waiver in waivers
         if (waiver.image or not should_name_image) and not _get_subject(waiver).startswith("pkg:")
     )
     return next(
-        (
-            waiver
-            for waiver in candidates
-            if patterns.is_match(_strip_slashes(path), _strip_slashes(_get_subject(waiver)))
-        ),
+        (waiver for waiver in candidates if patterns.is_match(path.strip("/"), _get_subject(waiver).strip("/"))),
         None,
     )
 
@@ -168,10 +164,6 @@ def _is_protected(path: str, databases: Collection[str]) -> bool:
     """
     evidence = [database.rstrip("/") for database in (*databases, *osrelease.PATHS)]
     return any(path == item or path.startswith(f"{item}/") or item.startswith(f"{path}/") for item in evidence)
-
-
-def _strip_slashes(text: str) -> str:
-    return text.strip("/")
 
 
 def _apply(waiver: Waiver, subject: str, reason: str) -> AppliedExemption:

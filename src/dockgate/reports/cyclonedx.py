@@ -185,14 +185,9 @@ def _build_rating(finding: Finding) -> Document:
         source=drop_empty(name=rating.source),
         score=rating.score,
         severity=_SEVERITIES[finding.severity],
-        method="other" if rating.score is None else _find_method(rating.vector),
+        method="other" if rating.score is None or not rating.vector else _METHODS.get(rating.vector[:8], "CVSSv2"),
         vector=rating.vector,
     )
-
-
-def _find_method(vector: str | None) -> str:
-    """The CVSS version of a vector; "other" without one."""
-    return _METHODS.get(vector[:8], "CVSSv2") if vector else "other"
 
 
 def _build_properties(pairs: Iterable[tuple[str, str]]) -> list[Document]:

@@ -12,7 +12,7 @@ import signal
 import socket
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -267,7 +267,9 @@ def _make_network(podman: Podman) -> None:
     if find_network_file(podman.folder) is not None:
         return
     error_text = ""
-    for number in _iterate_numbers(str(podman.folder)):
+    for attempt in range(8):
+        folder_hash = hashlib.sha256(f"{attempt} {podman.folder}".encode()).digest()
+        number = int.from_bytes(folder_hash[:2], "big") % (128 * 256)
         name, subnet = f"dockgate{number:04x}", f"10.{89 + number // 256}.{number % 256}.0/24"
         interface = [f"--interface-name={name}"] if podman.version >= _OVERRIDES else []
         result = podman.try_run("network", "create", "--disable-dns", f"--subnet={subnet}", *interface, name)
@@ -277,11 +279,6 @@ def _make_network(podman: Podman) -> None:
     raise UnavailableError(
         f"podman cannot make a network: {error_text}", "Install what it needs: apt-get install netavark nftables"
     )
-
-
-def _iterate_numbers(text: str) -> Iterator[int]:
-    for turn in range(8):
-        yield int.from_bytes(hashlib.sha256(f"{turn} {text}".encode()).digest()[:2], "big") % (128 * 256)
 
 
 def _make_configuration(runtime: str) -> str:

@@ -3,7 +3,6 @@
 import logging
 import os
 import stat
-from collections.abc import Iterable
 from pathlib import Path
 
 from dockgate.shared.errors import UnavailableError, UsageError
@@ -57,12 +56,10 @@ def restrict(data: Path) -> None:
 
 def _close_below(folder: Path) -> None:
     for parent, folders, files in os.walk(folder):
-        for name in _skip_links(parent, (*folders, *files)):
-            _close(Path(name))
-
-
-def _skip_links(parent: str, names: Iterable[str]) -> Iterable[str]:
-    return (path for path in (os.path.join(parent, name) for name in names) if not os.path.islink(path))
+        for name in (*folders, *files):
+            path = Path(parent, name)
+            if not path.is_symlink():
+                _close(path)
 
 
 def _close(path: Path) -> None:

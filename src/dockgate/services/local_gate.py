@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from dockgate import __version__
 from dockgate.gate import evaluate, rules, vex_statements
@@ -137,11 +136,6 @@ def read_policy(text: str, file: Path) -> Policy:
     DefinitionError.
     """
     return policies.read_policy(text, file.stem, rules.load(), str(file))
-
-
-def make_policy_schema() -> dict[str, Any]:
-    """Return the JSON Schema of policies."""
-    return policies.build_policy_schema(rules.load())
 
 
 # --- waivers ----------------------------------------------------------------------------------------------------------

@@ -94,11 +94,6 @@ def classify_address(text: str) -> Nearness:
     return Nearness.PRIVATE if any(address in network for network in _PRIVATE) else Nearness.PUBLIC
 
 
-def is_private(text: str) -> bool:
-    """Return whether the address is not public. Raises ValueError for other text."""
-    return classify_address(text) is not Nearness.PUBLIC
-
-
 def is_loopback(host: str) -> bool:
     """Return whether a host name or address is this machine. The name is not resolved.
 

@@ -223,7 +223,7 @@ class GuardedRoute(APIRoute):
                 await threads.run_prompt(require_unambiguous, body)
             if not is_synchronous or caller is None:
                 return await handle(request)
-            async with threads.take_call_slot(caller.name):
+            async with threads.calls.take(caller.name):
                 return await handle(request)
 
         return handle_guarded

@@ -72,7 +72,7 @@ async def receive_pack(repository: str, request: Request, caller: RunCaller, ser
     processes = _get_processes(request)
     call = _make_post_call(repository, RECEIVE, request)
     async with AsyncExitStack() as slot:
-        await slot.enter_async_context(processes.take_receive_slot(caller.name))
+        await slot.enter_async_context(processes.receiving.take(caller.name))
         advice = "Push in smaller parts, or increase DOCKGATE_PUSH_LIMIT on the server."
         async with limit_body_time(processes.push_body_seconds, "Push in smaller parts."):
             body = await spool_chunks(request.stream(), server.scratch, server.push_limit, advice)

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Mapping
-from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import IO, Any
 
@@ -64,19 +64,11 @@ class GitProcesses:
         self.body_seconds = body_seconds
         self.push_body_seconds = push_body_seconds
         self._wait_seconds = wait_seconds
-        self._fetches = FairSlots(MAX_FETCHES, MAX_FETCHES_EACH, "answers {} fetches", wait_seconds)
-        self._receiving = FairSlots(MAX_RECEIVING, MAX_RECEIVING_EACH, "receives {} pushes", wait_seconds)
+        self.fetches = FairSlots(MAX_FETCHES, MAX_FETCHES_EACH, "answers {} fetches", wait_seconds)
+        self.receiving = FairSlots(MAX_RECEIVING, MAX_RECEIVING_EACH, "receives {} pushes", wait_seconds)
         self._pushes = FairSlots(MAX_PUSHES, MAX_PUSHES_EACH, "works on {} pushes", wait_seconds)
         self._repositories: dict[str, asyncio.Lock] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-
-    def take_fetch_slot(self, principal: str) -> AbstractAsyncContextManager[None]:
-        """Take a slot for a fetch of this principal. Raises BusyError."""
-        return self._fetches.take(principal)
-
-    def take_receive_slot(self, principal: str) -> AbstractAsyncContextManager[None]:
-        """Take a slot to receive the body of a push of this principal. Raises BusyError."""
-        return self._receiving.take(principal)
 
     @asynccontextmanager
     async def take_push_slot(self, repository: str, principal: str) -> AsyncIterator[None]:
@@ -119,7 +111,7 @@ class FetchResponse(Response):
 
     @override
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async with self._processes.take_fetch_slot(self._principal):
+        async with self._processes.fetches.take(self._principal):
             if self._spool_body is None:
                 await self._answer(None, scope, receive, send)
                 return

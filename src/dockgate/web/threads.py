@@ -6,7 +6,7 @@ Calls wait for a slot in the event loop for a short time, without holding a thre
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import Annotated, ParamSpec, TypeVar
 
@@ -171,7 +171,7 @@ class Threads:
         self._body_seconds = body_seconds
         self._prompt = CapacityLimiter(MAX_PROMPT)
         self._remote = CapacityLimiter(MAX_REMOTE + MAX_TRIALS + MAX_CHECKS + MAX_REPLAYS)
-        self._calls = FairSlots(MAX_CALLS, MAX_CALLS_EACH, "answers {} calls", wait_seconds)
+        self.calls = FairSlots(MAX_CALLS, MAX_CALLS_EACH, "answers {} calls", wait_seconds)
         self._remote_calls = FairSlots(MAX_REMOTE, MAX_REMOTE_EACH, "asks registries for {} calls", wait_seconds)
         self._checks = FairSlots(MAX_CHECKS, MAX_CHECKS_EACH, "checks {} documents", wait_seconds)
         self._trials = FairSlots(MAX_TRIALS, MAX_TRIALS, "tries {} policies", wait_seconds)
@@ -186,10 +186,6 @@ class Threads:
     async def run_prompt(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run quick work, without a limit per principal."""
         return await to_thread.run_sync(partial(work, *args, **kwargs), limiter=self._prompt)
-
-    def take_call_slot(self, principal: str) -> AbstractAsyncContextManager[None]:
-        """Take a slot of the shared threads. Raises BusyError."""
-        return self._calls.take(principal)
 
     @asynccontextmanager
     async def take_body_slot(self, principal: str) -> AsyncIterator[None]:
@@ -221,7 +217,7 @@ class Threads:
 
     async def run(self, principal: str, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run work that needs only the processor or the store. Raises BusyError."""
-        async with self._calls.take(principal):
+        async with self.calls.take(principal):
             return await to_thread.run_sync(partial(work, *args, **kwargs))
 
     async def run_remote(self, principal: str, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -19,7 +19,7 @@ from dockgate.events.dockgate_events import (
     make_feed_suspect,
 )
 from dockgate.events.envelope import NewEvent
-from dockgate.events.governance_events import make_waiver_expired
+from dockgate.events.governance_events import make_waiver_event
 from dockgate.events.rule import Target, TargetType
 from dockgate.gate.model import Waiver
 from dockgate.gate.policy_choice import PolicyAssignment
@@ -62,7 +62,7 @@ def test_an_owner_without_a_target_is_named_and_keeps_no_other_from_being_notifi
 def find_waiver_recipients(store: Store, **scope: Any) -> tuple[str, ...]:
     """The targets of a waiver of ana, where bob owns `team/*`."""
     waiver = Waiver("w-1", "ana", "x", "CVE-2026-1", until=NOW, **scope)
-    detail = make_waiver_expired(waiver, NOW).make_envelope()["detail"]
+    detail = make_waiver_event("waiver.expired", waiver, NOW).make_envelope()["detail"]
     return find_recipients(store, **detail)
 
 

@@ -51,7 +51,7 @@ class ScanLookup:
         if items.platforms is not None:
             return items.platforms
         try:
-            platforms = self.indexes.find_platforms(repository, digest)
+            children = self.indexes.find_children(repository, digest)
         except Exception as error:
             if find_error_code(error) not in _NOT_OURS:
                 raise
@@ -59,8 +59,9 @@ class ScanLookup:
                 "IndexUnknown", digest=digest, repository=repository, error=f"{type(error).__name__}: {error}"
             )
             return ()
-        if platforms is None:
+        if children is None:
             return ()
+        platforms = tuple(child.digest for child in children)
         self.waits.record_platforms(digest, platforms)
         return platforms
 

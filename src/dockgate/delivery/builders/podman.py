@@ -123,7 +123,8 @@ class PodmanBuilder(Builder):
                 try:
                     publication = self._images.prepare(archive, request.repository, request.key, layers)
                 except BaseException:
-                    state.forget_layers()  # one of them may be gone: the next attempt saves all again
+                    state.layers.clear()  # one of them may be gone: the next attempt saves all again
+                    state.write()
                     raise
             final_base = next((base for base in bases if base.image.reference == names.final_base), None)
             _check_base(publication.diff_ids, final_base)
@@ -285,10 +286,6 @@ class _State:
             self.builds = int(content["builds"])
             self.bases = {str(key): str(value) for key, value in content["bases"].items()}
             self.manifests = {str(manifest) for manifest in content["manifests"]}
-
-    def forget_layers(self) -> None:
-        self.layers.clear()
-        self.write()
 
     def clear(self) -> None:
         """Record that the disk is empty."""

@@ -198,17 +198,13 @@ def scrub_secrets(text: str, url: str) -> str:
     user, _, host = authority.rpartition("@")
     pieces = {url, location, user, *user.split(":"), path, *path.split("/"), query, *query.split("&")}
     pieces |= {part.partition("=")[2] for part in query.split("&")} | {url.partition("#")[2]}
-    if not _is_host(parse_scheme(url), host):
+    # In the URLs of many services, the host part is a token.
+    if parse_scheme(url) not in ("mailto", "mailtos") and "." not in host:
         pieces |= {authority, host, *host.split(":")}
     pieces |= {unquote(piece) for piece in pieces}
     for piece in sorted((piece for piece in pieces if len(piece) >= 4), key=len, reverse=True):
         text = text.replace(piece, "…")
     return text
-
-
-def _is_host(scheme: str | None, host: str) -> bool:
-    """Return whether the host part of a URL is a host. In those of many services it is a token."""
-    return scheme in ("mailto", "mailtos") or "." in host
 
 
 def _read_answer(text: str) -> dict[str, Any]:

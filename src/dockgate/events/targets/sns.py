@@ -31,15 +31,11 @@ class SnsAdapter(AwsAdapter):
             "Message": make_body(message),
             "MessageAttributes": make_attributes(message),
         }
-        if subject := _make_subject(message.title):
+        # SNS requires one line of printable ASCII.
+        printable_title = "".join(character for character in to_one_line(message.title) if " " <= character <= "~")
+        if subject := printable_title[:_LONGEST_SUBJECT].strip():
             request["Subject"] = subject
         if topic.endswith(".fifo"):
             request["MessageGroupId"], request["MessageDeduplicationId"] = make_fifo_ids(message)
         with translate_aws_errors(f"publishing to the topic {topic}"):
             self._clients("sns", region).publish(**request)
-
-
-def _make_subject(title: str) -> str:
-    """One line of printable ASCII, as SNS requires of a subject."""
-    line = to_one_line(title)
-    return "".join(character for character in line if " " <= character <= "~")[:_LONGEST_SUBJECT].strip()

@@ -51,7 +51,7 @@ _SEVERITIES = len(Severity)
 # The fields after those of the severities, see above.
 _CONDITIONAL, _WAIVED = _SEVERITIES, _SEVERITIES + 1
 _BASE_LAYER, _OWN_LAYER = "base", "own"
-_LAYERS = {LayerOrigin.UNKNOWN: "", LayerOrigin.BASE: _BASE_LAYER, LayerOrigin.OWN: _OWN_LAYER}
+_LAYERS = {LayerOrigin.BASE: _BASE_LAYER, LayerOrigin.OWN: _OWN_LAYER}
 
 
 # Results that are remembered at once, for images with the same content.
@@ -88,11 +88,6 @@ class Sums:
     undetermined: tuple[UndeterminedFact, ...]
     is_exact: bool
     rejecting_rules: tuple[str, ...]
-
-
-def set_origin(package: Package, origin: LayerOrigin) -> Package:
-    """The package in a layer of this origin in `make_inventory`."""
-    return replace(package, layer=_LAYERS[origin]) if origin is not LayerOrigin.UNKNOWN else package
 
 
 def make_inventory(packages: Sequence[Package], *, has_known_base: bool) -> Inventory:
@@ -241,7 +236,7 @@ class ComponentCounter:
         return self._undetermined_entries[kind_and_ecosystem][0]
 
     def _make_input_of_origin(self, package: Package, findings: tuple[Finding, ...], origin: LayerOrigin) -> RuleInput:
-        package = set_origin(package, origin)
+        package = replace(package, layer=_LAYERS[origin])  # a layer of `make_inventory`
         return self._make_rule_input((package,), tuple(finding.with_package(package) for finding in findings), origin)
 
     def _make_rule_input(

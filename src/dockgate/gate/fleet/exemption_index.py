@@ -104,7 +104,10 @@ class ExemptionIndex:
         named_digests = {platform.digest, image.digest} - {""}
         bound_waivers = [waiver for digest in named_digests for waiver in self._waivers.get(digest, ())]
         image_statements = [entry for digest in named_digests for entry in self._statements_by_image.get(digest, ())]
-        attached_statements = list(self._list_attached_statements(image)) if self._attached_by_digest else []
+        attached_statements: list[VexStatement] = []
+        if self._attached_by_digest:
+            for digest in dict.fromkeys((image.digest, *(entry.digest for entry in image.platforms))):
+                attached_statements += self._attached_by_digest.get(digest, ())
         if not bound_waivers and not image_statements and not attached_statements:
             return general
         selected_waivers = waivers.select_waivers(bound_waivers, image.repository, named_digests, self._now)
@@ -117,10 +120,6 @@ class ExemptionIndex:
             image.digest,
             not any(map(_is_conditional, attached_statements)),
         )
-
-    def _list_attached_statements(self, image: FleetImage) -> Iterator[VexStatement]:
-        for digest in dict.fromkeys((image.digest, *(platform.digest for platform in image.platforms))):
-            yield from self._attached_by_digest.get(digest, ())
 
     def _get_repository_exemptions(self, repository: str | None) -> Exemptions:
         if repository not in self._by_repository:

@@ -168,8 +168,10 @@ class FleetJudge:
         context = self._exemptions.get_exemptions(image, platform)
         packed_sum, changes_at = self._sum_platform(context, platform)
         sums = self._counter.unpack_sums(packed_sum, has_known_base=platform.has_known_base)
+        missing_ecosystems = [name for name in platform.ecosystems if name not in self._coverage]
         undetermined_entries = (
-            (*sums.undetermined, *self._list_missing_feeds(platform)) if platform.ecosystems else sums.undetermined
+            *sums.undetermined,
+            *(UndeterminedFact(name or "/", "The database has no feed.", "uncovered") for name in missing_ecosystems),
         )
         if not (context.is_exact and sums.is_exact) or (undetermined_entries and context.can_accept_undetermined):
             return None
@@ -257,11 +259,6 @@ class FleetJudge:
         return counts
 
     # --- other rules --------------------------------------------------------------------------------------------------
-
-    def _list_missing_feeds(self, platform: FleetPlatform) -> list[UndeterminedFact]:
-        """The ecosystems of the platform's packages that have no feed."""
-        missing_ecosystems = [name for name in platform.ecosystems if name not in self._coverage]
-        return [UndeterminedFact(name or "/", "The database has no feed.", "uncovered") for name in missing_ecosystems]
 
     def _make_rule_input(
         self,

@@ -1,7 +1,6 @@
 """The metadata of an identity provider (OpenID Connect Discovery 1.0), as far as it is used."""
 
 from dataclasses import dataclass
-from typing import Any
 
 from dockgate.identity.openid.connection import ProviderConnection, is_safe_url
 from dockgate.shared.errors import UnavailableError
@@ -43,21 +42,17 @@ def fetch_metadata(connection: ProviderConnection, issuer: str) -> ProviderMetad
     challenges = document.get("code_challenge_methods_supported")
     if isinstance(challenges, list) and "S256" not in challenges:
         raise _make_unusable_error("it does not support PKCE with S256")
+    methods = document.get("token_endpoint_auth_methods_supported")
+    supported_methods = [name for name in CLIENT_METHODS if not isinstance(methods, list) or name in methods]
     return ProviderMetadata(
         issuer,
         document["authorization_endpoint"],
         document["token_endpoint"],
         document["jwks_uri"],
         userinfo,
-        _choose_client_method(document),
+        (*supported_methods, *CLIENT_METHODS)[0],
         document.get("authorization_response_iss_parameter_supported") is True,
     )
-
-
-def _choose_client_method(document: dict[str, Any]) -> str:
-    supported_methods = document.get("token_endpoint_auth_methods_supported")
-    methods = [name for name in CLIENT_METHODS if not isinstance(supported_methods, list) or name in supported_methods]
-    return methods[0] if methods else CLIENT_METHODS[0]
 
 
 def _make_unusable_error(problem: str, advice: str = "Check DOCKGATE_OIDC_ISSUER on the server.") -> UnavailableError:

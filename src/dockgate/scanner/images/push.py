@@ -113,7 +113,8 @@ class Pusher:
         self._detect_scheme()
         for _ in range(3):
             sent_headers = self._authorizer.make_headers()
-            proof = sent_headers if self._is_registry_url(url) else {}
+            # Only the registry itself gets the credentials.
+            proof = sent_headers if url.startswith(("/", f"{self._registry_url}/")) else {}
             wait = _ASSEMBLY_SECONDS if method == "PUT" else None
             response = self._transport.send(method, url, {**headers, **proof}, _stream(content), wait)
             if response.status_code != 401:
@@ -130,10 +131,6 @@ class Pusher:
             response = self._transport.get("/v2/", {})
             self._registry_url = f"{response.request.url.scheme}://{response.request.url.netloc.decode()}"
             response.close()
-
-    def _is_registry_url(self, url: str) -> bool:
-        """Return whether credentials may be sent there: only to the registry itself."""
-        return url.startswith(("/", f"{self._registry_url}/"))
 
     def _make_error(self, response: "httpx.Response") -> DockgateError:
         if response.status_code == 403:

@@ -98,12 +98,12 @@ class _Scope:
         policies = self._finder.read_policies(repositories) if self._has_statements else {}
         return {
             name: (
-                tuple(waiver.id for waiver in self._general if _is_applicable(waiver, name)),
+                tuple(
+                    waiver.id
+                    for waiver in self._general
+                    if not waiver.repository or patterns.is_match(name, waiver.repository)
+                ),
                 list_vex_authors(policies[name]) if policies else (),
             )
             for name in repositories
         }
-
-
-def _is_applicable(waiver: Waiver, repository: str) -> bool:
-    return not waiver.repository or patterns.is_match(repository, waiver.repository)

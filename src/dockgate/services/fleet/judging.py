@@ -314,23 +314,16 @@ def _combine(
 
 
 def _explain_status(status: Status, violated_rules: Iterable[str], kinds: Iterable[str | None]) -> str | None:
-    """The reason of a status in words: what rules are violated, or what kinds of entries are undetermined."""
-    return _describe_unknown_facts(kinds) if status is Status.UNDETERMINED else _describe_rules(violated_rules)
+    """The reason of a status in words: what rules are violated, or what kinds of entries are undetermined.
 
-
-def _describe_rules(violated_rules: Iterable[str]) -> str | None:
-    """The rules that an image violates in words, None for none but limits of findings, which the counts show.
-
-    Their messages may change daily, and every change is written.
+    None for only limits of findings, which the counts show. It has no messages of rules and no reasons of entries: they
+    may change daily, and every change is written.
     """
+    if status is Status.UNDETERMINED:
+        present_kinds = set(kinds)
+        return "; ".join(text for kind, text in _UNKNOWN_FACTS.items() if kind in present_kinds) or None
     names = sorted(set(violated_rules))
     return None if set(names) <= {COUNTING_RULE} else f"violates {', '.join(names)}"
-
-
-def _describe_unknown_facts(kinds: Iterable[str | None]) -> str | None:
-    """The facts in words that matching could not determine, None for none: their reasons may change daily."""
-    present_kinds = set(kinds)
-    return "; ".join(text for kind, text in _UNKNOWN_FACTS.items() if kind in present_kinds) or None
 
 
 def _select_largest_counts(counts: Sequence[Sequence[int]]) -> tuple[int, ...]:

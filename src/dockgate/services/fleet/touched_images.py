@@ -42,16 +42,12 @@ class _FindingScopes:
             for name in scope.names or (None,):
                 for path in dict.fromkeys(scope.list_paths()):
                     self._scopes.setdefault((name, path), []).append(scope)
+        self.wildcard_count = len(self._scopes.get((None, None), ()))
 
     @property
     def has_any(self) -> bool:
         """Whether there is any scope."""
         return bool(self._scopes)
-
-    @property
-    def wildcard_count(self) -> int:
-        """The number of scopes with which every finding is compared."""
-        return len(self._scopes.get((None, None), ()))
 
     def iterate_with(self, names: Iterable[str], package: Package) -> Iterator[ExemptionScope]:
         """Yield the scopes of a finding with one of these names in the package, some of them more than once."""
@@ -87,7 +83,7 @@ def find_touched_images(store: Store, scopes: Sequence[ExemptionScope], images: 
     """Return those of the images that may be in one of the scopes."""
     general_scopes = [scope for scope in scopes if scope.images is None]
     finding_scopes = _FindingScopes(scope for scope in general_scopes if scope.has_finding)
-    if finding_scopes.wildcard_count > WILDCARDS_LIMIT:
+    if finding_scopes.wildcard_count > WILDCARDS_LIMIT:  # with these, every finding is compared
         return ALL_IMAGES
     digests = frozenset(chain.from_iterable(scope.images for scope in scopes if scope.images is not None))
     touched_ids = store.fleet.find_images_named(digests) if digests else set[int]()
@@ -121,7 +117,8 @@ def _find_components(
     if not names:
         return components
     findings, names_by_vulnerability = _list_findings(store, names)
-    packages = dict(_iterate_packages(store, {finding.component for finding in findings}))
+    present_components = store.fleet.iterate_components({finding.component for finding in findings})
+    packages = {number: component.to_package() for number, component in present_components}
     for finding in findings:
         package = packages.get(finding.component)
         if package is None:
@@ -142,11 +139,6 @@ def _list_findings(
         vulnerabilities = store.fleet_findings.list_vulnerabilities_named([name for name in names if name is not None])
         findings = list(store.fleet_findings.iterate_findings_with(vulnerabilities))
     return findings, {number: {entry.name, *entry.aliases} for number, entry in vulnerabilities.items()}
-
-
-def _iterate_packages(store: Store, components: Collection[int]) -> Iterator[tuple[int, Package]]:
-    for number, component in store.fleet.iterate_components(components):
-        yield number, component.to_package()
 
 
 def _find_reported_images(

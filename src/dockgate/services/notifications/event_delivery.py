@@ -47,7 +47,7 @@ class EventDeliveryHandler(OutboxHandler):
             state = "does not exist any more" if target is None else "is disabled"
             raise UndeliverableError(f"the target {entry.receiver} {state}")
         receivers: OutboxReceivers = self._store.event_receivers
-        before = receivers.find_state(entry.receiver)
+        before = receivers.list_states().get(entry.receiver)
         if before is not None and before.gone_at is not None:
             raise UndeliverableError(f"the target {entry.receiver} refused further messages (410) at {before.gone_at}")
         message = self._make_message(entry)

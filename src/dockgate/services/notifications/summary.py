@@ -133,7 +133,9 @@ class NotificationSummary:
         """Return the states of the images that the target is notified about."""
         repositories = None
         if is_owner:
-            repositories = self._list_owned_repositories(owners, target)
+            repositories = [
+                name for name in self.store.exposures.list_repositories() if owners.is_owner_of(target.name, name)
+            ]
         judged_before = format_time(now - timedelta(minutes=JUDGING_MINUTES))
         locations = self.store.image_listing.list_current_locations(repositories, judged_before)
         watches = self.watched_images.read_watches({(location.repository, location.digest) for location in locations})
@@ -219,9 +221,6 @@ class NotificationSummary:
             for waiver in select_expiring_waivers(active, at, WAIVER_DAYS)
             if not is_owner or owners.is_owner_of_waiver(target.name, waiver)
         ]
-
-    def _list_owned_repositories(self, owners: Owners, target: Target) -> list[str]:
-        return [name for name in self.store.exposures.list_repositories() if owners.is_owner_of(target.name, name)]
 
 
 def _determine_state(location: LocationVerdict, verdicts: LocationVerdicts) -> _State:

@@ -23,7 +23,7 @@ from dockgate.scanner.images.manifest import CONFIG_NAMES, Descriptor, Index, Ma
 from dockgate.scanner.images.push import Pusher
 from dockgate.scanner.images.reference import RegistryReference, parse_remote
 from dockgate.scanner.images.registry import open_registry_source
-from dockgate.shared.addresses import is_private
+from dockgate.shared.addresses import Nearness, classify_address
 from dockgate.shared.destinations import resolve_addresses
 from dockgate.shared.digest import compute_digest, from_hex
 from dockgate.shared.errors import (
@@ -110,7 +110,7 @@ class RegistryBuildImages(BuildImages):
         with suppress(OSError, UnicodeError):  # a registry without an address here is reached by a proxy, or not at all
             own_addresses = set(host_addresses())
             if any(
-                is_private(address) or address in own_addresses
+                classify_address(address) is not Nearness.PUBLIC or address in own_addresses
                 for address in resolve_addresses(strip_port(registry).strip("[]"))
             ):
                 raise DeniedError(

@@ -297,13 +297,13 @@ class Documents:
         name, target = definition.service.name, definition.service.target
         if target not in self.targets:
             raise UsageError(f"this server has no target {target}", "Use `target: podman` or `target: ecs`.")
-        if self._has_service(name):
+        if name in self._list_existing_names("Service"):
             self.store.rollouts.check(name, ServiceChange(target=target, definition=definition.definition))
 
     def _apply_service(self, definition: ServiceDefinition, by: str) -> AppliedDocument:
         name, target = definition.service.name, definition.service.target
         advice = f"dockgate deploy show {name}"
-        if not self._has_service(name):
+        if name not in self._list_existing_names("Service"):
             self.rollouts.create_service(definition.service, definition.definition)
             return AppliedDocument("Service", name, "created", advice)
         change = ServiceChange(target=target, definition=definition.definition)
@@ -311,9 +311,6 @@ class Documents:
         if rollout is None:
             return AppliedDocument("Service", name, "unchanged", advice)
         return AppliedDocument("Service", name, "updated", advice, rollout.number)
-
-    def _has_service(self, name: str) -> bool:
-        return name in self._list_existing_names("Service")
 
 
 def _require_permissions(definition: documents.Definition, caller: Caller) -> None:

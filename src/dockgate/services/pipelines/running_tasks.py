@@ -52,7 +52,8 @@ class RunningTasks:
         is_over = threading.Event()
 
         def ask_target(target: str, names: SimpleQueue[str]) -> None:
-            slots = self._get_slots(target)
+            with self._lock:
+                slots = self._slots.setdefault(target, threading.BoundedSemaphore(_QUESTIONS))
             if not slots.acquire(timeout=patience):
                 return
             try:
@@ -85,10 +86,6 @@ class RunningTasks:
             if name not in lists.tasks and name not in lists.failures:
                 lists.failures[name] = f"{target} did not answer within {patience:g} s"
         return lists
-
-    def _get_slots(self, target: str) -> threading.BoundedSemaphore:
-        with self._lock:
-            return self._slots.setdefault(target, threading.BoundedSemaphore(_QUESTIONS))
 
 
 def _group_by_target(services: Sequence[tuple[str, str]]) -> dict[str, SimpleQueue[str]]:

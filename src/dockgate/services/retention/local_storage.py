@@ -1,7 +1,6 @@
 """Follows collections on each host: what builds and services left there is removed after each."""
 
 import logging
-from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -31,9 +30,8 @@ class LocalCollections:
         last_finished = next((entry.seq for entry in self.store.collections.list(limit=2) if entry.finished_at), 0)
         if self._last_collection is not None and last_finished > self._last_collection:
             keep = max(timedelta(days=self.retention.keep_days), timedelta(hours=LEAST_HOURS))
-            size = self.storage.remove_unused(self._list_needed_images, self.clock() - keep)
+            size = self.storage.remove_unused(
+                lambda: self.store.image_retention.list_holds(self.retention.keep_revisions).keys(), self.clock() - keep
+            )
             _log.info("removed %s MiB of unused images and builds from this host", size >> 20)
         self._last_collection = last_finished
-
-    def _list_needed_images(self) -> Collection[str]:
-        return self.store.image_retention.list_holds(self.retention.keep_revisions).keys()

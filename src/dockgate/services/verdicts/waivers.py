@@ -68,7 +68,7 @@ class ServerWaivers:
 
     def add_waiver(self, waiver: Waiver) -> WaiverRecord:
         """Record a waiver, once for each id. UsageError for an invalid or expired one."""
-        return self.effects.run(EffectKind.ACCEPT, self._add_waiver, waiver)
+        return self.effects.run(EffectKind.ACCEPT, lambda: self.store.waivers.add(self.check(waiver)))
 
     def revoke_waiver(self, waiver_id: str, by: str) -> WaiverRecord:
         """Revoke a waiver. An earlier revocation keeps its author and time. Raises NotFoundError."""
@@ -122,9 +122,6 @@ class ServerWaivers:
         if not waivers.is_active(waiver, now):
             raise UsageError(f"until: {end} is in the past", "Give a date in the future.")
         return waiver
-
-    def _add_waiver(self, waiver: Waiver) -> WaiverRecord:
-        return self.store.waivers.add(self.check(waiver))
 
     def _upload_vex(self, data: bytes, name: str, by: str) -> VexRecord:
         statements = vex_formats.read(data, name)
@@ -257,11 +254,10 @@ class ServerWaivers:
         other_waivers = chain.from_iterable(by_vulnerability.get(name, ()) for name in ("", *sorted(shared_names)))
         covering_waiver = waivers.find_covering_waiver(waiver, other_waivers, shared_names)
         covered_by = covering_waiver.id if covering_waiver is not None else None
-        if has_ended:
-            mark, make_event = self.store.waivers.mark_end_announced, governance_events.make_waiver_expired
-        else:
-            mark, make_event = self.store.waivers.mark_announced, governance_events.make_waiver_expiring
-        self.effects.run(EffectKind.ANNOUNCE, mark, waiver.id, now, [make_event(waiver, now, covered_by)])
+        kind = "waiver.expired" if has_ended else "waiver.expiring"
+        mark = self.store.waivers.mark_end_announced if has_ended else self.store.waivers.mark_announced
+        event = governance_events.make_waiver_event(kind, waiver, now, covered_by=covered_by)
+        self.effects.run(EffectKind.ANNOUNCE, mark, waiver.id, now, [event])
 
     def _list_shared_names(self, name: str | None) -> set[str]:
         """The names that all findings of the vulnerability with this name have, this one included."""

@@ -78,7 +78,10 @@ class Pushes:
     def _select(self, *conditions: ColumnElement[bool]) -> Sequence[PushRecord]:
         query = _PUSH.where(*conditions).order_by(pushes.c.seq)
         with self._database.read() as connection:
-            return [_read_push(row) for row in connection.execute(query).mappings()]
+            return [
+                PushRecord(**{**row, "email": row["email"] or None, "token": row["token"] or None})
+                for row in connection.execute(query).mappings()
+            ]
 
     def find_commits(self, start: str, limit: int) -> Sequence[tuple[str, str]]:
         """The repositories and ids of pushed commits whose ids begin with these hexadecimal digits, sorted."""
@@ -103,7 +106,3 @@ class Pushes:
 
 def _make_push_row(record: PushRecord) -> dict[str, Any]:
     return {**make_row(record), "email": record.email or "", "token": record.token or ""}
-
-
-def _read_push(row: Mapping[Any, Any]) -> PushRecord:
-    return PushRecord(**{**row, "email": row["email"] or None, "token": row["token"] or None})

@@ -71,7 +71,7 @@ class RolloutTable:
 
     def list(self, service: str, limit: int = 10) -> Sequence[Rollout]:
         """The rollouts of a service, newest first."""
-        query = _select_rollouts(service).order_by(rollouts.c.number.desc()).limit(limit)
+        query = _ROLLOUT.where(rollouts.c.service == service).order_by(rollouts.c.number.desc()).limit(limit)
         with self._database.read() as connection:
             return [Rollout(**row) for row in connection.execute(query).mappings()]
 
@@ -146,7 +146,7 @@ def _make_goal(
     """Return the rollout that the change needs, still without its number, and the one in progress; None for none."""
     definition = get_definition(connection, service.name, service.revision)
     is_in_progress = rollouts.c.state == RunState.IN_PROGRESS
-    current = _read_first(connection, _select_rollouts(service.name).where(is_in_progress))
+    current = _read_first(connection, _ROLLOUT.where(rollouts.c.service == service.name).where(is_in_progress))
     base = current or Rollout(
         service.name, 0, service.target, service.desired_count, definition.settings, started_at=now, started_by=by
     )
@@ -157,17 +157,13 @@ def _make_goal(
     return goal, current
 
 
-def _select_rollouts(service: str) -> Select[tuple[object, ...]]:
-    return _ROLLOUT.where(rollouts.c.service == service)
-
-
 def _read_first(connection: Connection, query: Select[tuple[object, ...]]) -> Rollout | None:
     row = connection.execute(query).mappings().first()
     return None if row is None else Rollout(**row)
 
 
 def _get(connection: Connection, service: str, number: int) -> Rollout:
-    rollout = _read_first(connection, _select_rollouts(service).where(rollouts.c.number == number))
+    rollout = _read_first(connection, _ROLLOUT.where(rollouts.c.service == service).where(rollouts.c.number == number))
     if rollout is None:
         raise NotFoundError(
             f"there is no rollout {number} of {service!r}", f"`dockgate deploy show {service}` lists the newest."

@@ -99,10 +99,6 @@ class OutboxReceivers:
         with self._database.write() as connection:
             self._change(connection, receiver, {"paused_until": None, "gone_at": None})
 
-    def find_state(self, receiver: str) -> ReceiverState | None:
-        """The state of a receiver, None if it has none."""
-        return self.list_states().get(receiver)
-
     def list_states(self) -> dict[str, ReceiverState]:
         """The receivers that have a state, by name."""
         query = select_as(ReceiverState, outbox_receivers).where(outbox_receivers.c.kind == self._kind)

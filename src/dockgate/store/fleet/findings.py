@@ -363,7 +363,7 @@ def _store_vulnerabilities(connection: Connection, results: Sequence[MatchResult
     by_names: dict[_Names, Vulnerability] = {}
     for result in results:
         for finding in result.findings:
-            by_names[finding.id, finding.aliases] = Vulnerability.from_finding(finding)
+            by_names[finding.id, finding.aliases] = Vulnerability(finding.id, finding.aliases).with_facts(finding)
     rows = _list_stored_vulnerabilities(connection, by_names)
     new = sorted(by_names.keys() - rows.keys())
     if new:

@@ -96,11 +96,6 @@ class Vulnerability(NamedTuple):
     epss: float | None = None
     percentile: float | None = None
 
-    @classmethod
-    def from_finding(cls, finding: Finding) -> "Vulnerability":
-        """The vulnerability that a finding is an instance of."""
-        return cls(finding.id, finding.aliases).with_facts(finding)
-
     def with_facts(self, facts: Finding | Cve) -> "Vulnerability":
         """The vulnerability with these values of KEV and EPSS."""
         return self._replace(

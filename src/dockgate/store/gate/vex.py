@@ -9,7 +9,7 @@ from threading import Lock
 
 from sqlalchemy import ColumnElement, Connection, and_, func, or_, select, update
 
-from dockgate.events.governance_events import make_vex_added, make_vex_removed
+from dockgate.events.governance_events import make_vex_event
 from dockgate.gate.model import VexStatement
 from dockgate.gate.vex_statements import PRINCIPAL
 from dockgate.shared import canonical
@@ -79,7 +79,7 @@ class Vex:
                 )
             if is_new:
                 by = record.signer.removeprefix(PRINCIPAL) if record.signer else None
-                event = make_vex_added(record.document, record.image, record.author, by, record.added_at)
+                event = make_vex_event("vex.added", record.document, record.image, record.author, by, record.added_at)
                 append_events(connection, [event])
             return _get(connection, record.document, record.image)
 
@@ -146,7 +146,9 @@ class Vex:
             present_record = _get(connection, document, None, should_lock=True)
             if not present_record.removed_at:
                 self._change(connection, present_record, {"removed_at": now, "removed_by": by})
-                append_events(connection, [make_vex_removed(document, None, present_record.author, by, now)])
+                append_events(
+                    connection, [make_vex_event("vex.removed", document, None, present_record.author, by, now)]
+                )
             return _get(connection, document, None)
 
     def read_revision(self) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, and_, bindparam, func, or_, select, update
 
 from dockgate.events.envelope import NewEvent
-from dockgate.events.governance_events import make_waiver_added, make_waiver_restored, make_waiver_revoked
+from dockgate.events.governance_events import make_waiver_added, make_waiver_event, make_waiver_revoked
 from dockgate.gate.model import Waiver
 from dockgate.shared.errors import NotFoundError
 from dockgate.store.engine import Database
@@ -121,7 +121,9 @@ class Waivers:
             of_ends = select(waivers.c.body).where(*is_not_over, waivers.c.revoked_at.is_(None))
             restored_waivers = connection.scalars(lock_rows(of_ends.order_by(waivers.c.seq))).all()
             connection.execute(update(waivers).where(*is_not_over).values(end_announced_at=None))
-            append_events(connection, [make_waiver_restored(waiver, now) for waiver in restored_waivers])
+            append_events(
+                connection, [make_waiver_event("waiver.restored", waiver, now) for waiver in restored_waivers]
+            )
 
     def _write(self, waiver_id: str, unless: Any, events: Sequence[NewEvent] = (), **values: str) -> WaiverRecord:
         """Write the values, and append the events, unless the column `unless` is set."""

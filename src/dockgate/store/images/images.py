@@ -10,11 +10,13 @@ from dockgate.events import aws_events, dockgate_events
 from dockgate.events.envelope import NewEvent
 from dockgate.events.model import PushEvent
 from dockgate.scanner.model import Inventory, ScannedPlatform
+from dockgate.shared.canonical import decode
 from dockgate.shared.digest import from_hex
+from dockgate.store.documents import decompress_document
 from dockgate.store.engine import Database
 from dockgate.store.events.log import append_events
 from dockgate.store.fleet.due_images import mark_due
-from dockgate.store.images.scan_contents import read_inventories, read_scan, replace_platforms
+from dockgate.store.images.scan_contents import read_scan, replace_platforms
 from dockgate.store.images.tag_history import record_push
 from dockgate.store.queries import make_prefix_conditions, select_as
 from dockgate.store.records import PushedImage, Scan, ScanState, TagMove
@@ -22,8 +24,15 @@ from dockgate.store.schema.events import events
 from dockgate.store.schema.fleet import fleet_images
 from dockgate.store.schema.gate import verdicts
 from dockgate.store.schema.images import pushed_images, scan_inventories, scans, tag_moves
+from dockgate.store.schema.store import documents
 from dockgate.store.statements import insert_if_new, lock_name, lock_rows
 
+_INVENTORIES = (
+    select(documents.c.body)
+    .join(scan_inventories, scan_inventories.c.digest == documents.c.digest)
+    .where(scan_inventories.c.image == bindparam("image"))
+    .order_by(scan_inventories.c.position)
+)
 _SCAN = select_as(Scan, scans)
 _SCAN_OF = _SCAN.where(scans.c.image == bindparam("image"))
 _LOCKED_SCAN = lock_rows(_SCAN_OF)
@@ -232,7 +241,8 @@ class Images:
     def list_inventories(self, image: str) -> Sequence[Inventory]:
         """The inventories of an image, in the order of its scan; empty without a completed scan."""
         with self._database.read() as connection:
-            return read_inventories(connection, image)
+            bodies = connection.scalars(_INVENTORIES, {"image": image}).all()
+        return [decode(Inventory, decompress_document(body)) for body in bodies]
 
     def read_scan_with_platforms(self, image: str) -> tuple[Scan | None, Sequence[ScannedPlatform]]:
         """The newest scan of an image, and the inventories that it or an earlier one has read.

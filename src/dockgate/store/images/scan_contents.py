@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, bindparam, delete, insert, select
+from sqlalchemy import Connection, bindparam, delete, insert
 
 from dockgate.scanner.model import Inventory, ScannedPlatform
 from dockgate.shared.canonical import decode
@@ -13,12 +13,6 @@ from dockgate.store.schema.images import scan_inventories, scans
 from dockgate.store.schema.store import documents
 
 _IS_OF_IMAGE = scan_inventories.c.image == bindparam("image")
-_DOCUMENTS = (
-    select(documents.c.body)
-    .join(scan_inventories, scan_inventories.c.digest == documents.c.digest)
-    .where(_IS_OF_IMAGE)
-    .order_by(scan_inventories.c.position)
-)
 _SCAN = (
     select_as(Scan, scans)
     .add_columns(documents.c.body, scan_inventories.c.layers)
@@ -46,12 +40,6 @@ def replace_platforms(connection: Connection, image: str, platforms: Sequence[Sc
     ]
     if rows:
         connection.execute(insert(scan_inventories), rows)
-
-
-def read_inventories(connection: Connection, image: str) -> list[Inventory]:
-    """The inventories of an image, in the order of its scan."""
-    bodies = connection.scalars(_DOCUMENTS, {"image": image}).all()
-    return [decode(Inventory, decompress_document(body)) for body in bodies]
 
 
 def read_scan(connection: Connection, image: str) -> tuple[Scan | None, list[ScannedPlatform]]:

@@ -1,7 +1,7 @@
 """The server's status, documents, repositories and pipelines."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -17,7 +17,7 @@ from dockgate.shared.errors import UnavailableError, UsageError
 from dockgate.web import api
 from dockgate.web.audit_details import note_change
 from dockgate.web.authorization import get_authorized_caller
-from dockgate.web.paging import Page, PageQuery, PagingDependency, make_page, read_page
+from dockgate.web.paging import Key, Page, PageQuery, PagingDependency, make_page, read_page
 from dockgate.web.threads import get_threads
 
 # Bytes.
@@ -156,16 +156,11 @@ def read_pipeline_page(
         for name, version in server.store.pipelines.list_newest_versions().items()
         if caller.can_reach(pipeline=name) and (result is None or name in newest_executions)
     )
-    return make_page(summaries, {"name": lambda entry: (entry.name,), "began": _read_start}, query)
-
-
-def _read_start(entry: PipelineSummary) -> tuple[str, str]:
-    return entry.latest.started_at if entry.latest else "", entry.name
-
-
-def list_visible_pipelines(caller: Caller, server: ServerApi) -> list[str]:
-    """The names of the pipelines that the caller may see, sorted."""
-    return [name for name in server.store.pipelines.list_names() if caller.can_reach(pipeline=name)]
+    keys: Mapping[str, Key[PipelineSummary]] = {
+        "name": lambda entry: (entry.name,),
+        "began": lambda entry: (entry.latest.started_at if entry.latest else "", entry.name),
+    }
+    return make_page(summaries, keys, query)
 
 
 @router.get("/pipelines/{name}")

@@ -143,15 +143,16 @@ def list_principals(
 
 def read_principal_page(server: ServerApi, query: PageQuery, role: Role | None = None) -> Page[Principal]:
     """A page of the principals, optionally of those with a role."""
-
-    def has_role(principal: Principal) -> bool:
-        return role in (None, *principal.roles, *(entry.role for entry in principal.project_roles))
-
+    principals = [
+        principal
+        for principal in server.store.principals.list()
+        if role in (None, *principal.roles, *(entry.role for entry in principal.project_roles))
+    ]
     keys = {
         "name": lambda principal: (principal.name.lower(), principal.name),
         "added": lambda principal: (principal.created_at or "", principal.name),
     }
-    return make_page(filter(has_role, server.store.principals.list()), keys, query)
+    return make_page(principals, keys, query)
 
 
 @router.post("/principals", status_code=201)

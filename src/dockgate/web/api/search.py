@@ -17,7 +17,6 @@ from dockgate.shared.references import ImageReference
 from dockgate.web.api import ReadCaller, ServerDependency, make_router, mark_self_checking
 from dockgate.web.api.deploys import list_visible_services
 from dockgate.web.api.images import list_visible_digests
-from dockgate.web.api.pipelines import list_visible_pipelines
 from dockgate.web.page_paths import (
     make_commit_path,
     make_image_path,
@@ -92,8 +91,9 @@ def find_matches(caller: Caller, server: ServerApi, words: str) -> list[Match]:
             execution = store.executions.get(words)
             if caller.can_reach(pipeline=execution.pipeline):
                 matches.append((execution.id, "execution", f"/executions/{words}"))
+    pipelines = [name for name in store.pipelines.list_names() if caller.can_reach(pipeline=name)]
     names_by_kind = (
-        ("pipeline", list_visible_pipelines(caller, server), "/pipelines/"),
+        ("pipeline", pipelines, "/pipelines/"),
         ("service", [service.name for service in list_visible_services(caller, server)], "/running/"),
         ("policy", () if caller.is_limited else server.policies.list_names(), "/policies/"),
         ("waiver", () if caller.is_limited else [each.waiver.id for each in store.waivers.list()], "/waivers/"),

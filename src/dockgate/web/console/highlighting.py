@@ -54,7 +54,10 @@ def render_code(file_name: str, lines: Sequence[str], page: TextPage, seconds: f
     # A lexer colours text. It must not change it.
     if ["".join(text for _, text in line) for line in pieces] != list(lines[first - 1 : last]):
         return {}
-    return {number: _render_line(line) for number, line in enumerate(pieces, first)}
+    return {
+        number: Markup("").join(_render_piece(kind, text) for kind, text in line)
+        for number, line in enumerate(pieces, first)
+    }
 
 
 def _run_lexer(file_name: str, first: int, text: str, seconds: float) -> list[list[list[str]]] | None:
@@ -79,10 +82,6 @@ def _run_lexer(file_name: str, first: int, text: str, seconds: float) -> list[li
         _slots.release()
     pieces: list[list[list[str]]] | None = json.loads(result.stdout) if result.returncode == 0 else None
     return pieces
-
-
-def _render_line(line: Sequence[Sequence[str]]) -> Markup:
-    return Markup("").join(_render_piece(kind, text) for kind, text in line)
 
 
 def _render_piece(kind: str, text: str) -> Markup:

@@ -104,8 +104,3 @@ exploited: {max: 0, action: warn}
 """,
     ),
 )
-
-
-def find_policy_example(identity: str) -> PolicyExample | None:
-    """The example with this id, or None."""
-    return next((example for example in EXAMPLES if example.id == identity), None)

@@ -28,7 +28,7 @@ from dockgate.web.console.pages.definitions import CheckResult, check_text, comp
 from dockgate.web.console.pages.feed_trouble import find_feed_trouble
 from dockgate.web.console.pages.policy_trials import Trial, run_trial
 from dockgate.web.console.pages.signing_in import Form
-from dockgate.web.console.policy_examples import EXAMPLES, PolicyExample, find_policy_example
+from dockgate.web.console.policy_examples import EXAMPLES, PolicyExample
 from dockgate.web.console.rendering import render_page
 from dockgate.web.console.routes import make_page_router, redirect_to
 from dockgate.web.console.tables import make_page_table
@@ -111,7 +111,7 @@ def show_policy(
     saved.
     """
     policy_calls.require_visible_policy(name, caller, server)
-    chosen_example = find_policy_example(example)
+    chosen_example = next((entry for entry in EXAMPLES if entry.id == example), None)
     if example and chosen_example is None:
         raise NotFoundError(
             f"there is no example {example[:40]!r}", f"Examples: {', '.join(each.id for each in EXAMPLES)}."

@@ -9,7 +9,7 @@ from fastapi import Request
 from fastapi.responses import Response, StreamingResponse
 
 from dockgate.delivery.approval_request import make_scope
-from dockgate.delivery.model import Approval, ApprovalState, Execution, RunState
+from dockgate.delivery.model import ApprovalState, Execution, RunState
 from dockgate.delivery.pipeline import list_starters
 from dockgate.delivery.service_model import Service
 from dockgate.events.subject import EventSubject
@@ -242,7 +242,8 @@ def _list_waiting_approvals(server: ServerApi, caller: Caller) -> Iterator[Queue
         if approval.approvers and can_decide:
             count = approval.approvers.count
             sentence = f"{approval.repository} needs {count} {'person' if count == 1 else 'people'} to approve it."
-            name, href = name_approval(approval), make_approval_path(approval.id)
+            name = approval.action.execution if approval.action else approval.pipeline or approval.id
+            href = make_approval_path(approval.id)
             yield QueueItem(RunState.WAITING, name, sentence, "Decide", href, approval.expires_at)
 
 
@@ -319,8 +320,3 @@ def _list_feeds(server: ServerApi, caller: Caller) -> Iterator[QueueItem]:
     for feed in read_advisory_feeds(server) if can_see else ():
         if trouble := find_feed_trouble(feed, server.clock()):
             yield QueueItem(trouble.state, f"Feed {feed.feed}", trouble.sentence, "See feeds", "/advisories")
-
-
-def name_approval(approval: Approval) -> str:
-    """Return what people call an approval: its execution, or the outside pipeline."""
-    return approval.action.execution if approval.action else approval.pipeline or approval.id
