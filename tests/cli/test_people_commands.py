@@ -110,7 +110,7 @@ def test_tokens_are_listed_with_their_limits(dockgate: Dockgate, server: FakeSer
 
 def test_the_audit_log_shows_callers_and_missing_responses(dockgate: Dockgate, server: FakeServer) -> None:
     entry = {"at": "2026-11-24T10:00:00Z", "who": "ada", "token": "t", "call": "POST /x/{y}", "subject": "/x/1"}
-    server.answers["GET /audit"] = [{**entry, "status": 0}, {**entry, "status": 201}]
+    server.answers["GET /audit"] = [{**entry, "status": None}, {**entry, "status": 201}]
     output = dockgate("audit", "--by", "ada", "--call", "POST /x/{y}", "--result", "refused").out
     assert "POST /x/1" in output
     assert "no response" in output

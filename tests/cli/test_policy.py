@@ -159,7 +159,7 @@ def make_comparisons(judged_count: int, next_: str | None = None, changes: tuple
 def test_a_policy_is_tried_in_parts(dockgate: Dockgate, server: FakeServer, tmp_path: Path) -> None:
     (tmp_path / "p.yaml").write_text(TEXT)
     come = (BlockingReason("linux/amd64", "max_findings", "1 HIGH finding, at most 0 allowed"),)
-    go = (BlockingReason("linux/amd64", "", "app/x cannot be read."),)
+    go = (BlockingReason("linux/amd64", None, "app/x cannot be read."),)
     change = ImageComparison(MANIFEST, "web", f"default+{MANIFEST}", Status.APPROVED, Status.REJECTED, come, go)
     parts = {None: make_comparisons(100, "17", (change,)), "17": make_comparisons(30)}
     server.answers["POST /policies/try"] = lambda request: parts[request.parse_body()["after"]]

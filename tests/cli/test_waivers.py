@@ -40,7 +40,7 @@ def view(state: str = "Active", **changes: Any) -> Any:
 
 def make_document(**changes: Any) -> Any:
     return {
-        "document": DOCUMENT, "image": "", "format": "openvex", "author": "Vendor", "signer": "principal:ana",
+        "document": DOCUMENT, "image": None, "format": "openvex", "author": "Vendor", "signer": "principal:ana",
         "signed": False, "added_at": answers.get_past(5), "removed_at": "", "removed_by": "", **changes,
     }  # fmt: skip
 

@@ -52,7 +52,7 @@ def fill(store: Store) -> None:
     store.images.request_scan(IMAGE, "components/web", NOW)
     store.principals.add(Principal("ann", (Role.ADMIN,), "ann@example.org", NOW))
     for number in range(3):
-        store.audit.begin(AuditEntry(f"entry-{number}", NOW, "ann", "", "POST /x", execution))
+        store.audit.begin(AuditEntry(f"entry-{number}", NOW, "ann", None, "POST /x", execution))
     store.push_events.record_heads("shop", {"main": "c0ffee", "a\0b \udce4 ü": "c0ffee"}, NOW)
 
 
@@ -76,7 +76,7 @@ def test_a_copy_is_the_same_store_and_goes_on_counting(kind: str, tmp_path: Path
         assert result.tables["repositories"] == 7
         with closing(open_store(tmp_path / "target", make_url(OTHER_KIND[kind], tmp_path / "target"))) as copied_store:
             assert copied_store.id == store.id
-            copied_store.audit.begin(AuditEntry("entry-4", NOW, "ann", "", "POST /x", "web"))
+            copied_store.audit.begin(AuditEntry("entry-4", NOW, "ann", None, "POST /x", "web"))
             assert [entry.id for entry in copied_store.audit.list()] == ["entry-4", "entry-2", "entry-1", "entry-0"]
 
 

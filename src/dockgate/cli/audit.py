@@ -30,7 +30,7 @@ def command(by: str | None, call: str | None, result: str | None, limit: int, so
         if entry["status"]:
             status = str(entry["status"]), "" if 200 <= entry["status"] < 300 else "red"
         subject = entry["call"].partition(" ")[0] + " " + entry["subject"]
-        rows.append((times.format_time(entry["at"]), entry["who"], entry["token"], subject, status))
+        rows.append((times.format_time(entry["at"]), entry["who"], entry["token"] or "", subject, status))
         # A push's detail: the references that it changed, with abbreviated commit ids.
         changes = re.sub(r"\b([0-9a-f]{10})[0-9a-f]{30}\b", r"\1", entry.get("detail") or "").splitlines()
         omission = [f"and {len(changes) - MAX_CHANGES} more"] if len(changes) > MAX_CHANGES else []

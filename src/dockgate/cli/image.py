@@ -118,7 +118,7 @@ def list_images(
             times.format_age(image["pushed_at"]),
             "gone" if image["gone_at"] else _SCANS.get(image["scan"], image["scan"]) or "-",
             image["repository"],
-            image["tag"],
+            image["tag"] or "",
         )
         for image in page["images"]
     )

@@ -108,7 +108,7 @@ def style_state(word: str, reason: str | None = None) -> Cell:
     return f"{word}: {reason}" if reason else word, STATES.get(word, ("", ""))[1]
 
 
-def style_verdict(status: str, waived_count: str | None) -> Cell:
+def style_verdict(status: str | None, waived_count: str | None) -> Cell:
     """A verdict's status with what is waived: "Approved, 5 waived findings" must not look like "Approved"."""
     if status == "Approved" and waived_count:
         return f"{status}, {waived_count}", "yellow"

@@ -40,7 +40,7 @@ class PolicyVersion:
 
     name: str
     version: int
-    digest: str
+    digest: str | None
     rules: dict[str, tuple[Settings, ...]]
     text: str
     changed_at: str
@@ -50,7 +50,7 @@ class PolicyVersion:
     @property
     def is_removed(self) -> bool:
         """Return whether this version records the policy's removal."""
-        return not self.digest
+        return self.digest is None
 
 
 @dataclass(frozen=True, slots=True)

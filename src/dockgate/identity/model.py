@@ -297,18 +297,19 @@ class Caller:
 class AuditEntry:
     """A call that changed something.
 
-    `who` made it with the token of the id `token`; `call` is "POST /api/v1/apply", `subject` the requested path.
-    `status` is the HTTP status of the answer, 0 if the server ended before there was one. `detail` has the changes of
-    a push, one line per reference: "refs/heads/main OLD -> NEW". It is None if nothing describes the call.
+    `who` made it with the token of the id `token`, None without one; `call` is "POST /api/v1/apply", `subject` the
+    requested path. `status` is the HTTP status of the answer, None while there is none: the server may have ended
+    before. `detail` has the changes of a push, one line per reference: "refs/heads/main OLD -> NEW". It is None if
+    nothing describes the call.
     """
 
     id: str
     at: str
     who: str
-    token: str
+    token: str | None
     call: str
     subject: str
-    status: int = 0
+    status: int | None = None
     detail: str | None = None
 
 

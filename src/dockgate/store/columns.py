@@ -4,7 +4,7 @@ import json
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Dialect, Float, Text
+from sqlalchemy import Dialect, Float, Integer, Text
 from sqlalchemy.types import TypeDecorator
 
 from dockgate.delivery.model import ActionKey
@@ -41,6 +41,21 @@ class TextOrEmpty(SafeText):
 
     @override
     def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:
+        return value or None
+
+
+class NumberOrZero(TypeDecorator[int]):
+    """A positive number that may be absent: None in Python, 0 in the column."""
+
+    impl = Integer
+    cache_ok = True
+
+    @override
+    def process_bind_param(self, value: int | None, dialect: Dialect) -> int:
+        return value or 0
+
+    @override
+    def process_result_value(self, value: int | None, dialect: Dialect) -> int | None:
         return value or None
 
 

@@ -293,7 +293,7 @@ def require_few(request: Request, caller: Caller) -> None:
 
 def begin_audit_entry(server: ServerApi, caller: Caller, call: str, subject: str) -> str:
     """Write the audit entry of a call that is about to be executed, and return its id."""
-    token = caller.token.id if caller.token else ""
+    token = caller.token.id if caller.token else None
     if len(subject) > MAX_SUBJECT:
         subject = f"{subject[:MAX_SUBJECT]}…"
     entry = AuditEntry(uuid.uuid4().hex, server.clock.now(), caller.name, token, call, subject)

@@ -70,7 +70,7 @@ class Promoted:
         )
         self.system.server.waivers.add_waiver(waiver)
 
-    def list_statuses(self) -> dict[str, str]:
+    def list_statuses(self) -> dict[str, str | None]:
         search: ImageSearch = self.system.server.image_search
         return {image.repository: image.status for image in search.list_images(ImageQuery()).images}
 

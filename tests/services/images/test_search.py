@@ -220,7 +220,7 @@ def test_tags_that_moved_on_and_deleted_images_are_listed_on_request(fleet: Flee
 def test_an_image_that_is_not_scanned_yet_is_listed(fleet: Fleet) -> None:
     fleet.store.images.add_push(PushedImage("team/new", "1", digest("new"), format_day(18)))
     (image,) = list_images(fleet, repository="team/new")
-    assert (image.scan, image.status, image.counts, image.scanner) == ("", "", None, "")
+    assert (image.scan, image.status, image.counts, image.scanner) == (None, None, None, None)
 
 
 def test_a_limited_token_sees_its_repositories_only(fleet: Fleet) -> None:

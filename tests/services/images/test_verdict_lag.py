@@ -40,7 +40,7 @@ LATER = "advisories, waivers, VEX documents or the policy have changed since, or
     [
         ({}, {}, None),
         ({"policy": None, "counts": None}, {}, None),
-        ({"status": ""}, {}, None),
+        ({"status": None}, {}, None),
         ({"status": "Approved", "cannot_judge_since": "2026-11-01T00:00:00.000Z"}, {}, None),
         ({"status": "Approved"}, {}, LATER),
         ({"counts": {**COUNTS, "CRITICAL": 9}}, {}, f"count other findings ({CRITICAL} CRITICAL, now 9): {LATER}"),

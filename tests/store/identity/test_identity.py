@@ -165,7 +165,7 @@ def test_a_token_is_used_and_revoked(store_with_people: Store) -> None:
 
 def test_the_audit_log_keeps_calls_and_their_status(store: Store) -> None:
     entries = [
-        AuditEntry(name, NOW, who, "", "POST /x", "/x") for name, who in (("a", "ada"), ("b", "ben"), ("c", "ada"))
+        AuditEntry(name, NOW, who, None, "POST /x", "/x") for name, who in (("a", "ada"), ("b", "ben"), ("c", "ada"))
     ]
     for entry in (*entries, replace(entries[0], who="eve")):
         store.audit.begin(entry)

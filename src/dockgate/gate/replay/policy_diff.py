@@ -9,10 +9,10 @@ from dockgate.gate.model import PlatformVerdict, Status, select_worst_status
 
 @dataclass(frozen=True, slots=True)
 class BlockingReason:
-    """A violation of `rule`, or something undetermined (`rule` is empty). `text` is the message."""
+    """A violation of `rule`, or something undetermined (`rule` is None). `text` is the message."""
 
     platform: str
-    rule: str
+    rule: str | None
     text: str
 
 
@@ -72,7 +72,7 @@ def summarize_outcome(platform_verdicts: Sequence[PlatformVerdict]) -> Outcome:
         for violation in verdict.violations:
             reasons[BlockingReason(verdict.platform, violation.rule, violation.message)] = None
         for entry in verdict.undetermined:
-            reasons[BlockingReason(verdict.platform, "", entry.reason)] = None
+            reasons[BlockingReason(verdict.platform, None, entry.reason)] = None
     return Outcome(select_worst_status([verdict.status for verdict in platform_verdicts]), tuple(reasons))
 
 
@@ -85,7 +85,7 @@ def read_outcome(verdict: bytes) -> Outcome:
         for violation in platform_verdict["violations"]:
             reasons[BlockingReason(platform, violation["rule"], violation["message"])] = None
         for entry in platform_verdict["undetermined"]:
-            reasons[BlockingReason(platform, "", entry["reason"])] = None
+            reasons[BlockingReason(platform, None, entry["reason"])] = None
     return Outcome(Status(document["status"]), tuple(reasons))
 
 

@@ -253,7 +253,7 @@ def issue_local_token(
             advice = f"Who may administer: {names}." if names else "dockgate principal add NAME --role admin"
             raise NotFoundError(f"there is no principal {principal!r}", advice)
         people = People(store, lambda: datetime.now(UTC), settings.registry_names)
-        entry = AuditEntry(uuid.uuid4().hex, format_time(people.clock()), LOCAL.name, "", LOCAL_CALL, principal)
+        entry = AuditEntry(uuid.uuid4().hex, format_time(people.clock()), LOCAL.name, None, LOCAL_CALL, principal)
         store.audit.begin(entry)
         try:
             token_and_text = people.issue(principal, days, scopes, repositories, pipelines)

@@ -38,27 +38,28 @@ _POSITIONS: Mapping[ImageSort, tuple[type, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class ImageSummary:
-    """A location of an image: its tag (empty without one), and its verdict.
+    """A location of an image: its tag (null without one), and its verdict.
 
     `until` is null unless the tag has moved on, or the image was deleted: then `gone_at` is set. `scan` is the state of
-    its scan, `scanner` the version that read it, empty if unknown. `status`, `policy`, `counts` (by severity, what the
-    policy counts) and `since` are those of the current verdict, which is renewed when anything changes; in a repository
-    with another policy or other waivers than where it was read, those of the newest recorded verdict there. Empty and
-    null: it was not judged. `summary` is the reason if a verdict with this status and these counts is recorded, or else
-    the counts in words, and other rules that it violates or why it is Undetermined. `cannot_judge_since`: since when it
-    is the last status that could be judged, because feeds are stale or missing. `waived` says how much waivers and VEX
-    statements excuse in that verdict ("3 waived"), null for nothing. `services` run the image.
+    its scan, null without one, `scanner` the version that read it, null if unknown. `status`, `policy`, `counts` (by
+    severity, what the policy counts) and `since` are those of the current verdict, which is renewed when anything
+    changes; in a repository with another policy or other waivers than where it was read, those of the newest recorded
+    verdict there. Null: it was not judged. `summary` is the reason if a verdict with this status and these counts is
+    recorded, or else the counts in words, and other rules that it violates or why it is Undetermined.
+    `cannot_judge_since`: since when it is the last status that could be judged, because feeds are stale or missing.
+    `waived` says how much waivers and VEX statements excuse in that verdict ("3 waived"), null for nothing. `services`
+    run the image.
     """
 
     repository: str
-    tag: str
+    tag: str | None
     digest: str
     pushed_at: str
     until: str | None
     gone_at: str | None
-    scan: str
-    scanner: str
-    status: str
+    scan: str | None
+    scanner: str | None
+    status: str | None
     summary: str
     waived: str | None
     policy: str | None
@@ -274,7 +275,7 @@ class ImageSearch:
         location = row.repository, row.digest
         newest_verdict, watch = location_verdicts.find_recorded_verdict(location), location_verdicts.watches[location]
         record = newest_verdict.record if newest_verdict else None
-        status, counts = row.status.value if row.status else "", None
+        status, counts = row.status.value if row.status else None, None
         if row.counts is not None:
             counts = dict(zip(map(str, Severity), row.counts, strict=True))
         waived_counts = record.waived if record is not None and record.status == status else None
@@ -296,13 +297,13 @@ class ImageSearch:
             status, summary = Status.UNDETERMINED.value, f"not watched any more since {watch.until}"
         return ImageSummary(
             repository=row.repository,
-            tag=row.tag or "",
+            tag=row.tag,
             digest=row.digest,
             pushed_at=row.pushed_at,
             until=row.until,
             gone_at=row.gone_at,
-            scan=row.scan or "",
-            scanner=row.scanner or "",
+            scan=row.scan,
+            scanner=row.scanner,
             status=status,
             summary=summary,
             waived=waived_counts,
@@ -358,7 +359,7 @@ def _describe_verdict(row: ListedImage) -> str:
     return describe_verdict(row.status, row.counts or (), row.reason, row.cannot_judge_since)
 
 
-def list_differing_statuses(locations: Sequence[ImageSummary]) -> Mapping[str, str]:
+def list_differing_statuses(locations: Sequence[ImageSummary]) -> Mapping[str, str | None]:
     """Return the status of an image in each repository where it is now; none if all are the same."""
     statuses = {location.repository: location.status for location in locations if location.until is None}
     return statuses if len(set(statuses.values())) > 1 else {}

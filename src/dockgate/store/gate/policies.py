@@ -105,7 +105,7 @@ class PolicyTable:
                 raise ConflictError(
                     f"the policy {name!r} is in use: {', '.join(users)}", "Assign these another policy first."
                 )
-            return _add(connection, PolicyVersion(name, present_version.version + 1, "", {}, "", now, by, comment))
+            return _add(connection, PolicyVersion(name, present_version.version + 1, None, {}, "", now, by, comment))
 
     def keep_requested(self, policy: Policy) -> None:
         """Keep the policy that a repository requests for itself, by its digest, for ever."""

@@ -23,7 +23,7 @@ policies = Table(
     define_sequence(),
     define_text("name"),
     Column("version", Integer, nullable=False),
-    define_text("digest"),
+    define_optional_text("digest"),
     Column("rules", Json(dict[str, tuple[Settings, ...]]), nullable=False),
     define_text("text"),
     define_text("changed_at"),

@@ -1,9 +1,9 @@
 """The tables of principals, their tokens and sessions, and the audit log."""
 
-from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, Table
+from sqlalchemy import Boolean, Column, ForeignKey, Index, Table
 
 from dockgate.identity.model import Permission, ProjectRole, Role
-from dockgate.store.columns import Json, SafeText
+from dockgate.store.columns import Json, NumberOrZero, SafeText
 from dockgate.store.schema.base import define_optional_text, define_sequence, define_text, metadata
 
 # The least status of an answer that refuses a call.
@@ -77,10 +77,10 @@ audit = Table(
     define_text("id", unique=True),
     define_text("at"),
     define_text("who"),
-    define_text("token"),
+    define_optional_text("token"),
     define_text("call"),
     define_text("subject"),
-    Column("status", Integer, nullable=False),
+    Column("status", NumberOrZero, nullable=False),
     define_optional_text("detail"),
 )
 Index(None, audit.c.who, audit.c.seq)

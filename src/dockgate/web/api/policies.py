@@ -38,11 +38,11 @@ PolicySort = Literal["name", "-name", "-changed", "changed"]
 
 @dataclass(frozen=True, slots=True)
 class PolicySummary:
-    """`version` is 0 for a built-in policy."""
+    """`version` is 0 for a built-in policy. `digest` is null for a removal."""
 
     name: str
     version: int
-    digest: str
+    digest: str | None
     changed_at: str
     changed_by: str
     comment: str | None

@@ -79,13 +79,16 @@ class WaiverView:
 
 @dataclass(frozen=True, slots=True)
 class VexView:
-    """A VEX document. `signed`: in an envelope; each policy lists the keys that it trusts."""
+    """A VEX document, attached to `image` or uploaded by `signer`; the other one is null.
+
+    `signed`: in an envelope; each policy lists the keys that it trusts.
+    """
 
     document: str
-    image: str
+    image: str | None
     format: str
     author: str
-    signer: str
+    signer: str | None
     signed: bool
     added_at: str
     removed_at: str | None
@@ -267,7 +270,7 @@ def _refresh_vex(server: ServerApi, repository: str, digest: str) -> list[VexVie
 
 
 _make_view = api.make_view_maker(WaiverView, WaiverRecord, "state")
-_make_vex_view = api.make_view_maker(VexView, VexRecord, "image", "signer", "signed")
+_make_vex_view = api.make_view_maker(VexView, VexRecord, "signed")
 
 
 def _build_waiver_view(record: WaiverRecord, now: str) -> WaiverView:
@@ -278,4 +281,4 @@ def _build_waiver_view(record: WaiverRecord, now: str) -> WaiverView:
 
 
 def _build_vex_view(record: VexRecord) -> VexView:
-    return _make_vex_view(record, image=record.image or "", signer=record.signer or "", signed=bool(record.envelopes))
+    return _make_vex_view(record, signed=bool(record.envelopes))
