@@ -47,17 +47,12 @@ from dockgate.workflows.queues import WorkKind
 _log = logging.getLogger(__name__)
 
 
-def keep_adapters(adapters: Adapters) -> Adapters:
-    """The adapters of a process that is not under test."""
-    return adapters
-
-
 @dataclass(frozen=True, slots=True)
 class ProcessHooks:
     """The hooks of tests in a process: `observe` sees every effect, `alter` replaces adapters."""
 
     observe: Observer = observe_nothing
-    alter: Callable[[Adapters], Adapters] = keep_adapters
+    alter: Callable[[Adapters], Adapters] = lambda adapters: adapters
     lease_times: LeaseTimes = DEFAULT_TIMES
 
 

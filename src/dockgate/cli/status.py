@@ -48,7 +48,10 @@ def command(output_format: str) -> None:
             ("git", status["git"]),
             ("advisories", _format_advisories(status)),
             *_list_feed_rows(status),
-            *_list_unserved_rows(status),
+            *(
+                ("no worker", (f"for {queue['name']}, {queue['waiting']} waiting: see `dockgate worker list`", "red"))
+                for queue in status["unserved"]
+            ),
         ],
     )
     print_text()
@@ -68,13 +71,6 @@ def command(output_format: str) -> None:
         print_text(f"{len(waiting)} waiting. Details: `dockgate approval show ID`.")
     else:
         print_text("No waiting approvals.")
-
-
-def _list_unserved_rows(status: Mapping[str, Any]) -> list[tuple[str, Cell]]:
-    return [
-        ("no worker", (f"for {queue['name']}, {queue['waiting']} waiting: see `dockgate worker list`", "red"))
-        for queue in status["unserved"]
-    ]
 
 
 def _list_feed_rows(status: Mapping[str, Any]) -> list[tuple[str, Cell]]:

@@ -1,10 +1,9 @@
 """The commands with which a person accepts what a verdict rejected, if they can work. Pure."""
 
 import shlex
-from collections.abc import Iterator
 
 from dockgate.delivery.override import require_overridable
-from dockgate.gate.model import Status, Verdict, Violation
+from dockgate.gate.model import Status, Verdict
 from dockgate.gate.waivers import IMAGE_RULES, UNWAIVABLE_RULE
 from dockgate.shared.errors import ConflictError
 
@@ -33,14 +32,7 @@ def make_waiver_commands(verdict: Verdict) -> tuple[str, ...]:
     violations = [
         violation for platform_verdict in verdict.platform_verdicts for violation in platform_verdict.violations
     ]
-    return tuple(
-        dict.fromkeys(
-            (*_make_finding_commands(violations, verdict.image), *_make_rule_commands(violations, verdict.image))
-        )
-    )
-
-
-def _make_finding_commands(violations: list[Violation], image: str) -> Iterator[str]:
+    commands = []
     findings = [
         finding
         for violation in violations
@@ -51,10 +43,7 @@ def _make_finding_commands(violations: list[Violation], image: str) -> Iterator[
     ids = list(dict.fromkeys(finding.id for finding in findings))
     if ids:
         name = shlex.quote(ids[0]) if len(ids) == 1 else "ID"
-        yield f"dockgate waiver add --vulnerability {name} --image {image} {_END}"
-
-
-def _make_rule_commands(violations: list[Violation], image: str) -> Iterator[str]:
-    for violation in violations:
-        if not violation.findings and violation.rule in IMAGE_RULES:
-            yield f"dockgate waiver add --rule {violation.rule} --image {image} {_END}"
+        commands.append(f"dockgate waiver add --vulnerability {name} --image {verdict.image} {_END}")
+    rules = [violation.rule for violation in violations if not violation.findings and violation.rule in IMAGE_RULES]
+    commands += [f"dockgate waiver add --rule {rule} --image {verdict.image} {_END}" for rule in dict.fromkeys(rules)]
+    return tuple(commands)

@@ -54,3 +54,8 @@ def read_reason(detail: Mapping[str, Any]) -> str:
     parts = detail.get("parts")
     part = parts[0] if isinstance(parts, list) and parts else None
     return read_text(part, "reason") if isinstance(part, Mapping) else ""
+
+
+def format_kind(kind: str) -> str:
+    """ "service.at_risk" as "service at risk"."""
+    return kind.replace(".", " ").replace("_", " ")

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from sys import intern
 from typing import Any
 
-from dockgate.events.event_details import read_image_resource, read_reason, read_text, read_vulnerabilities
+from dockgate.events.event_details import format_kind, read_image_resource, read_reason, read_text, read_vulnerabilities
 from dockgate.gate.policy import PolicyReference
 from dockgate.shared.references import parse_ecr_repository
 from dockgate.shared.timestamps import format_seconds, parse_time
@@ -136,7 +136,7 @@ def read_summary(event: Mapping[str, Any]) -> EventSummary:
     name = tag_name or (f"{service} ({image_name})" if service and image_name else subject)
     policy_status = intern(_format_status(status, policy, previous))
     parts = [
-        *(name, _format_kind(kind)),
+        *(name, format_kind(kind)),
         _format_deadline(detail, str(event.get("time", ""))) if kind in _RISKS else "",
         policy_status,
         _format_names(names),
@@ -176,11 +176,6 @@ def _format_deadline(detail: Mapping[str, Any], time: str) -> str:
         return ""
     is_passed = event_time is not None and deadline <= event_time
     return f"{'its deadline passed at' if is_passed else 'replace it before'} {format_seconds(deadline)}"
-
-
-def _format_kind(kind: str) -> str:
-    """ "service.at_risk" as "service at risk"."""
-    return kind.replace(".", " ").replace("_", " ")
 
 
 def _format_names(names: Sequence[str]) -> str:
@@ -320,7 +315,7 @@ def _rank_severity(severity: str | None) -> int:
 def _make_line_title(summary: EventSummary) -> str:
     """A title for a message with one line: what it is about, what happened, and because of which vulnerabilities."""
     name = _LONG_DIGEST.sub(r"\1", summary.name)
-    change = summary.status if summary.kind in VERDICT_KINDS and summary.status else _format_kind(summary.kind)
+    change = summary.status if summary.kind in VERDICT_KINDS and summary.status else format_kind(summary.kind)
     vulnerabilities = f" ({_format_names(summary.vulnerabilities)})" if summary.vulnerabilities else ""
     return shorten_text(f"{name}: {change}{vulnerabilities}", _TITLE_LIMIT)
 
@@ -332,7 +327,7 @@ def _make_title(count: int, vulnerabilities: list[tuple[str, _Count]], kinds: Ma
     if vulnerabilities:
         images: set[str] = set().union(*(each.images for _, each in vulnerabilities))
         return f"{len(vulnerabilities)} vulnerabilities, {format_count(len(images), 'image')} affected"
-    names = [_format_kind(kind) for kind in sorted(kinds, key=lambda kind: (-kinds[kind], kind))]
+    names = [format_kind(kind) for kind in sorted(kinds, key=lambda kind: (-kinds[kind], kind))]
     return f"{format_count(count, 'event')}: {_format_names(names)}"
 
 

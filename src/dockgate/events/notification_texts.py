@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from dockgate.events.event_details import read_image_resource, read_reason
+from dockgate.events.event_details import format_kind, read_image_resource, read_reason
 from dockgate.events.grouping import VERDICT_KINDS
 from dockgate.gate.policy import PolicyReference
 from dockgate.shared.references import parse_ecr_repository
@@ -77,8 +77,8 @@ def describe(event: Mapping[str, Any]) -> tuple[str, str]:
     subject, text = _find_subject(detail), _make_text(detail)
     subject += _format_image(detail, subject) if kind in _OF_AN_IMAGE else ""
     status = f"{detail['status']}{_name_policy(detail.get('policy'))}" if detail.get("status") else None
-    change = to_one_line(status) if status and kind in VERDICT_KINDS else _format_kind(kind)
-    words, advice = _WORDS.get(kind, (f"{{}}: {change}", "")) if subject else (_format_kind(kind), "")
+    change = to_one_line(status) if status and kind in VERDICT_KINDS else format_kind(kind)
+    words, advice = _WORDS.get(kind, (f"{{}}: {change}", "")) if subject else (format_kind(kind), "")
     title = words.replace("{}", subject)
     lines = [line for line in (text, advice.replace("{}", subject)) if line]
     for name, value in list(detail.items())[:_FIELDS_LIMIT]:
@@ -167,8 +167,3 @@ def _name_policy(policy: object) -> str:
 
 def _shorten_digest(digest: object) -> str:
     return to_one_line(str(digest))[:19]
-
-
-def _format_kind(kind: str) -> str:
-    """ "service.at_risk" as "service at risk"."""
-    return kind.replace(".", " ").replace("_", " ")

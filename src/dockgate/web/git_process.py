@@ -115,13 +115,11 @@ class FetchResponse(Response):
             if self._spool_body is None:
                 await self._answer(None, scope, receive, send)
                 return
-            with await self._receive_body(self._spool_body) as body:
+            advice = "Retry over a faster connection, or fetch fewer references at a time."
+            async with limit_body_time(self._processes.body_seconds, advice):
+                body = await self._spool_body()
+            with body:
                 await self._answer(body, scope, receive, send)
-
-    async def _receive_body(self, spool_body: Callable[[], Awaitable[IO[bytes]]]) -> IO[bytes]:
-        advice = "Retry over a faster connection, or fetch fewer references at a time."
-        async with limit_body_time(self._processes.body_seconds, advice):
-            return await spool_body()
 
     async def _answer(self, body: IO[bytes] | None, scope: Scope, receive: Receive, send: Send) -> None:
         call = self._call

@@ -176,8 +176,8 @@ def test_the_audit_log_keeps_calls_and_their_status(store: Store) -> None:
         store.audit.describe("a", detail)
     assert [entry.detail for entry in store.audit.list()] == [None, None, "done"]
     assert [(entry.id, entry.who, entry.status) for entry in store.audit.list()] == [
-        ("c", "ada", 0),
-        ("b", "ben", 0),
+        ("c", "ada", None),
+        ("b", "ben", None),
         ("a", "ada", 200),
     ]
     assert [entry.id for entry in store.audit.list(AuditFilter("ada"))] == ["c", "a"]

@@ -163,7 +163,10 @@ def _split_flags(operands: str) -> tuple[list[str], str]:
             if not quote and (not letter or letter in BLANKS):
                 break
             if not " " <= letter <= "~" or letter == "\\" or (letter in "\"'" and quote not in ("", letter)):
-                raise _make_flag_error(operands)
+                raise BuildError(
+                    f"a flag of the Dockerfile may be read in two ways: {operands[:80]!r}",
+                    "Write flags without escapes, with simple quotes, in letters of ASCII.",
+                )
             if letter in "\"'":
                 quote = "" if quote else letter
             else:
@@ -182,13 +185,6 @@ def _make_variable_error(flag: str) -> BuildError:
     return BuildError(
         f"a flag of the Dockerfile is made of variables: {flag[:80]!r}",
         "Write the names of flags, and those in --mount, out.",
-    )
-
-
-def _make_flag_error(operands: str) -> BuildError:
-    return BuildError(
-        f"a flag of the Dockerfile may be read in two ways: {operands[:80]!r}",
-        "Write flags without escapes, with simple quotes, in letters of ASCII.",
     )
 
 

@@ -78,9 +78,9 @@ def run(
             raise TooLargeError(f"git {_get_verb(arguments)} needs more than {MAX_MEMORY} bytes of memory")
         if process.returncode:
             last = errors.decode(errors="replace").strip()
+            folder = f" in {Path(arguments[1]).name}" if arguments[0] == "-C" else ""
             raise UnavailableError(
-                f"git {_get_verb(arguments)} failed{_describe_folder(arguments)}: "
-                f"{last or f'code {process.returncode}'}"
+                f"git {_get_verb(arguments)} failed{folder}: {last or f'code {process.returncode}'}"
             ) from subprocess.CalledProcessError(process.returncode, "git")
         if output:
             return ""
@@ -120,10 +120,6 @@ def _lower_to_limit(kind: int, value: int) -> int:
     """The limit, lowered to what this process may set."""
     hard = resource.getrlimit(kind)[1]
     return value if hard == resource.RLIM_INFINITY else min(value, hard)
-
-
-def _describe_folder(arguments: tuple[str, ...]) -> str:
-    return f" in {Path(arguments[1]).name}" if arguments[0] == "-C" else ""
 
 
 def _get_verb(arguments: tuple[str, ...]) -> str:

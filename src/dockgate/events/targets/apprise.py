@@ -124,6 +124,7 @@ class AppriseAdapter(TargetAdapter):
         """Run the child. Raises UnavailableError where it failed, UsageError where it never can succeed."""
         if importlib.util.find_spec("apprise") is None:
             raise UsageError("apprise is not installed.", f"Install it: {sys.executable} -m pip install apprise")
+        service = parse_scheme(request["url"]) or "apprise"
         body = {**request, "hosts": self._hosts, "loopback": self._is_loopback_allowed, "seconds": self._seconds}
         try:
             result = subprocess.run(
@@ -139,7 +140,7 @@ class AppriseAdapter(TargetAdapter):
             )
         except subprocess.TimeoutExpired:
             raise UnavailableError(
-                f"{_name_service(request['url'])}: no answer within {self._seconds:.0f} s",
+                f"{service}: no answer within {self._seconds:.0f} s",
                 "Check that the server reaches the service.",
             ) from None
         answer = _read_answer(result.stdout)
@@ -148,7 +149,7 @@ class AppriseAdapter(TargetAdapter):
         reason = scrub_secrets(str(answer.get("error") or "it ended without an answer"), request["url"])
         error = UsageError if answer.get("final") else UnavailableError
         raise error(
-            f"{_name_service(request['url'])}: {shorten_text(to_one_line(reason), 300)}",
+            f"{service}: {shorten_text(to_one_line(reason), 300)}",
             "Check the URL in the Target document.",
         )
 
@@ -182,10 +183,6 @@ def parse_scheme(url: str) -> str | None:
     """The scheme of a URL in lower case, None without one."""
     scheme, separator, _ = url.partition("://")
     return to_one_line(scheme).lower() if separator else None
-
-
-def _name_service(url: str) -> str:
-    return parse_scheme(url) or "apprise"
 
 
 def scrub_secrets(text: str, url: str) -> str:

@@ -131,8 +131,12 @@ class _Search:
         simple = [candidate for candidate in candidates if candidate.is_simple]
         others = [candidate for candidate in candidates if not candidate.is_simple]
         combined_candidates = _limit_combinations(others)
-        # The candidates over the limit are reduced to their best version, and each set is evaluated.
-        reduced_candidates = [candidate.reduce_to_best() for candidate in others[len(combined_candidates) :]]
+        # The candidates over the limit are reduced to the version with the fewest findings (among equals the lowest),
+        # and each set is evaluated.
+        reduced_candidates = [
+            replace(candidate, choices=(min(candidate.choices, key=lambda target: len(target.remaining_findings)),))
+            for candidate in others[len(combined_candidates) :]
+        ]
         self._is_exhaustive = not reduced_candidates
         self._trials = trials
         self._possible_starts = [

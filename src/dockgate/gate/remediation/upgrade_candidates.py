@@ -56,10 +56,6 @@ class Candidate:
         """Return whether a single clean choice is left."""
         return len(self.choices) == 1 and self.choices[0].is_clean
 
-    def reduce_to_best(self) -> "Candidate":
-        """Reduce the choices to the one with the fewest findings; among equals the lowest."""
-        return replace(self, choices=(min(self.choices, key=lambda target: len(target.remaining_findings)),))
-
     def list_targets_below(self, version: str) -> Iterator[Target]:
         """The targets below this version, lowest first."""
         for target in self.targets:

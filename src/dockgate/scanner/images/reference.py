@@ -99,7 +99,10 @@ def parse_reference(text: str) -> ImageReference:
     if text == _STANDARD_INPUT:
         return StdinReference()
     if text.startswith(_FOLDER):
-        return _parse_folder(text.removeprefix(_FOLDER))
+        folder = text.removeprefix(_FOLDER)
+        if not folder or not isdir(folder):
+            raise UsageError(f"There is no folder {folder!r}.", "The form is dir:FOLDER, and dir:/ is this machine.")
+        return FolderReference(Path(folder))
     if not text or any(character.isspace() or character < " " for character in text):
         raise UsageError(f"{text!r} is not an image reference.", "Name one: 127.0.0.1:5000/app:1, oci:FOLDER, app.tar.")
     for scheme in _SCHEMES:
@@ -186,12 +189,6 @@ def _parse_file(scheme: str, text: str) -> FileReference:
 
 def _advise(folder: str) -> str:
     return f"Give an OCI image layout folder. If the folder is the root of a system, say so: dir:{folder}"
-
-
-def _parse_folder(text: str) -> FolderReference:
-    if not text or not isdir(text):
-        raise UsageError(f"There is no folder {text!r}.", "The form is dir:FOLDER, and dir:/ is this machine.")
-    return FolderReference(Path(text))
 
 
 def _parse_engine(engine: str, name: str) -> EngineReference:

@@ -12,7 +12,7 @@ from dockgate.scanner.integrity import database_checks, language_packages
 from dockgate.scanner.integrity.package_databases import Database, list_owner_names
 from dockgate.scanner.integrity.python_metadata import PackageFolders
 from dockgate.scanner.layer_index import LayerFacts, LayerStack, pack_paths, unpack_paths
-from dockgate.scanner.model import Distribution, Unread
+from dockgate.scanner.model import Unread
 from dockgate.scanner.ports import Ecosystem
 from dockgate.scanner.unsupported_stores import find_stores
 from dockgate.shared.errors import UnreadableError
@@ -116,7 +116,8 @@ def _check_system(stack: LayerStack, databases: Sequence[Database]) -> Iterator[
         return
     path = next(path for path in osrelease.PATHS if path in stack.releases)
     name = distribution.name or distribution.id
-    system_databases = [database for database in databases if _is_database_of(database.kind, distribution)]
+    names = {distribution.id, *distribution.like}
+    system_databases = [database for database in databases if not names.isdisjoint(database.kind.distributions)]
     if not system_databases:
         yield Unread(path, f"Packages of {name} are not read: its package database is of no known kind.")
         return
@@ -153,10 +154,6 @@ def _check_repositories(stack: LayerStack) -> Iterator[Unread]:
         if distribution and release[:1].isdigit() and not f"{distribution.version}.".startswith(f"{release}."):
             reason = f"{file.path} serves {file.release}, where os-release says {distribution.version}."
             yield Unread(file.path, reason, stack.facts[at].layer)
-
-
-def _is_database_of(kind: Ecosystem, distribution: Distribution) -> bool:
-    return any(name in kind.distributions for name in (distribution.id, *distribution.like))
 
 
 def _check_identity(stack: LayerStack, database: Database) -> Iterator[Unread]:

@@ -34,7 +34,11 @@ class FirstAdmin:
     def require(self, secret: str) -> None:
         """Raise DeniedError unless this is the secret of the link."""
         if not self.store.first_admin_links.is_valid(hash_secret(secret), format_time(self.clock())):
-            raise _make_invalid_link_error()
+            raise DeniedError(
+                "this link is not valid: it was used or replaced, has expired, or there is an administrator already",
+                "Run `dockgate principal add NAME --role admin` on the server's machine, or restart the server "
+                "for a new link.",
+            )
 
     def add(self, secret: str, name: str, email: str) -> str:
         """Add the administrator, and return the text of a token, which cannot be read again.
@@ -58,10 +62,3 @@ def make_link(settings: Settings, url: str) -> str | None:
 
         secret = FirstAdmin(store, People(store, now, settings.registry_names), now).create_link()
     return f"{url}{LINK_PATH}?key={secret}" if secret else None
-
-
-def _make_invalid_link_error() -> DeniedError:
-    return DeniedError(
-        "this link is not valid: it was used or replaced, has expired, or there is an administrator already",
-        "Run `dockgate principal add NAME --role admin` on the server's machine, or restart the server for a new link.",
-    )

@@ -91,7 +91,11 @@ def resolve_image(store: Store, caller: Caller, text: str, registries: Collectio
         raise UsageError(f"{name!r} is too short, or not a digest", "Give at least 6 digits: sha256:1a2b3c.")
     if name.startswith("sha256:") or (start and tag is None and not _list_names(store, caller, name)):
         raise NotFoundError(f"no image digest begins with {start or name}", "`dockgate image list` lists the images.")
-    return _find_by_tag(store, caller, *((tag.repository, tag.tag) if tag else (name, DEFAULT_TAG)))
+    repository, tag_name = (tag.repository, tag.tag) if tag else (name, DEFAULT_TAG)
+    digest = store.tag_history.find_digest(repository, tag_name) if caller.can_reach(repository=repository) else None
+    if digest is None:
+        raise NotFoundError(f"{repository} has no tag {tag_name!r}", _advise(store, caller, repository))
+    return NamedImage(digest, repository)
 
 
 def _find_by_digest(store: Store, caller: Caller, repository: str, text: str) -> NamedImage:
@@ -107,13 +111,6 @@ def _find_by_digest(store: Store, caller: Caller, repository: str, text: str) ->
     if not digests:
         raise NotFoundError(f"{repository} has no image {text}", _advise(store, caller, repository))
     return NamedImage(_require_single(digests, start), repository)
-
-
-def _find_by_tag(store: Store, caller: Caller, repository: str, tag: str) -> NamedImage:
-    digest = store.tag_history.find_digest(repository, tag) if caller.can_reach(repository=repository) else None
-    if digest is None:
-        raise NotFoundError(f"{repository} has no tag {tag!r}", _advise(store, caller, repository))
-    return NamedImage(digest, repository)
 
 
 def _list_digests(store: Store, caller: Caller, start: str) -> list[str]:

@@ -204,7 +204,8 @@ class FixSearch:
             context = DeploymentContext(
                 run.variables["IMAGE_REPOSITORY"], service, execution.id, should_keep_baselines=True
             )
-            if service and not self._is_running(service, run.variables["IMAGE_DIGEST"]):
+            running = find_running_image(self.store, service, self.registry) if service else None
+            if service and (running is None or running[0] != run.variables["IMAGE_DIGEST"]):
                 continue
             arguments = action.configuration["args"]
             values = arguments if isinstance(arguments, dict) else {}
@@ -222,10 +223,6 @@ class FixSearch:
                 )
             )
         return images
-
-    def _is_running(self, service: str, image: str) -> bool:
-        running = find_running_image(self.store, service, self.registry)
-        return running is not None and running[0] == image
 
     # --- the proof -----------------------------------------------------------------------------------------------
 
@@ -257,13 +254,13 @@ class FixSearch:
     def _rebuild_case(self, case: VerdictCase, base: BaseChange | None, advisories: AdvisoryReader) -> VerdictCase:
         """Return the case of the image that a build would give now."""
         now = self.clock.now()
-        inventories = case.inventories if base is None else self._replace_base(case.inventories, base.new_digest)
+        inventories = case.inventories
+        if base is not None:
+            base_inventories = self.store.images.list_inventories(base.new_digest)
+            bases = [replace(each, base_layers=len(each.layers)) for each in base_inventories]
+            inventories = tuple(rebase_inventories(bases, inventories))
         rebuilt = tuple(replace(inventory, image=REBUILT, created=now) for inventory in inventories)
         return replace(_replace_inventories(case, rebuilt, advisories), image=REBUILT)
-
-    def _replace_base(self, inventories: Sequence[Inventory], digest: str) -> Sequence[Inventory]:
-        bases = [replace(each, base_layers=len(each.layers)) for each in self.store.images.list_inventories(digest)]
-        return rebase_inventories(bases, inventories)
 
     def _judge(self, case: VerdictCase, *, should_remediate: bool = True) -> Verdict:
         return evaluate.judge(case, self.ecosystems, self.rules, should_remediate=should_remediate)

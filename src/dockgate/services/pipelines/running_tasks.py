@@ -70,9 +70,12 @@ class RunningTasks:
             finally:
                 slots.release()
 
+        names_by_target: dict[str, SimpleQueue[str]] = {}
+        for name, target in services:
+            names_by_target.setdefault(target, SimpleQueue()).put(name)
         threads = [
             threading.Thread(target=ask_target, args=(target, names), daemon=True)
-            for target, names in _group_by_target(services).items()
+            for target, names in names_by_target.items()
             for _ in range(min(_QUESTIONS_OF_LIST, names.qsize()))
         ]
         for thread in threads:
@@ -86,10 +89,3 @@ class RunningTasks:
             if name not in lists.tasks and name not in lists.failures:
                 lists.failures[name] = f"{target} did not answer within {patience:g} s"
         return lists
-
-
-def _group_by_target(services: Sequence[tuple[str, str]]) -> dict[str, SimpleQueue[str]]:
-    names_by_target: dict[str, SimpleQueue[str]] = {}
-    for name, target in services:
-        names_by_target.setdefault(target, SimpleQueue()).put(name)
-    return names_by_target

@@ -11,7 +11,7 @@ its manifest is deleted, and once more before its blobs are: what was used meanw
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from dockgate.delivery.ports import RegistryContent, RegistryStorage, StoredManifest
 from dockgate.delivery.retention import StoredImage
@@ -88,10 +88,6 @@ class CollectionReport:
 RowCollector = Callable[[bool], Sequence[RemovedObjects]]
 
 
-def _collect_no_rows(should_remove: bool) -> Sequence[RemovedObjects]:
-    return ()
-
-
 @dataclass(slots=True)
 class GarbageCollection:
     """Plans and carries out collections.
@@ -107,7 +103,7 @@ class GarbageCollection:
     clock: ServerClock
     effects: Effects
     every_hours: float = 0
-    collect_rows: RowCollector = _collect_no_rows
+    collect_rows: RowCollector = lambda _: ()
     _notes: list[str] = field(default_factory=list, init=False)
 
     def plan(self) -> CollectionReport:
@@ -138,7 +134,9 @@ class GarbageCollection:
         self.store.collections.start(number, self.clock.now())
         report, error = CollectionReport(), None
         try:
-            has_work = self._has_work_in_registry()
+            has_work = bool(self.registry_reader.take_snapshot().plan.removable_images) or (
+                self.storage is not None and bool(self.storage.list_unreferenced_blobs())
+            )
             if has_work and not self._is_gate_closed():
                 return  # the next round goes on
             report = self._collect_images() if has_work else report
@@ -162,12 +160,6 @@ class GarbageCollection:
         last = self.store.collections.list(limit=1)
         since = format_time(self.clock() - timedelta(hours=self.every_hours))
         return self.request("server") if not last or last[0].requested_at <= since else None
-
-    def _has_work_in_registry(self) -> bool:
-        return bool(
-            self.registry_reader.take_snapshot().plan.removable_images
-            or (self.storage is not None and self.storage.list_unreferenced_blobs())
-        )
 
     def _is_gate_closed(self) -> bool:
         """Close the gate for pushes. True once no token can be valid any more that was issued before."""
@@ -270,7 +262,10 @@ class GarbageCollection:
                 "push that has not ended."
             )
             return 0, 0
-        if any(blob.written_at is None for blob in blobs) and self._has_push_token_since(since):
+        # Until then, a token may be valid that can push.
+        pushes_until = self.store.push_gate.find_pushes_until()
+        has_recent_push = pushes_until is not None and pushes_until > format_time(since)
+        if has_recent_push and any(blob.written_at is None for blob in blobs):
             self._notes.append("No blob was removed: something was pushed within the last hour.")
             return 0, 0
         if not self._is_gate_closed():
@@ -278,11 +273,6 @@ class GarbageCollection:
             return 0, 0
         self.effects.run(EffectKind.PURGE, self.storage.collect)
         return len(blobs), sum(blob.size or 0 for blob in blobs)
-
-    def _has_push_token_since(self, time: datetime) -> bool:
-        """Return whether a token that can push was issued after that time, or not long before it."""
-        pushes_until = self.store.push_gate.find_pushes_until()
-        return pushes_until is not None and pushes_until > format_time(time)
 
 
 def _make_removed_image(image: StoredImage, snapshot: RegistrySnapshot) -> RemovedImage:

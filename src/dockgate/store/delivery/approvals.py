@@ -75,7 +75,8 @@ class Approvals:
         """
         with self._database.write() as connection:
             _lock_execution(connection, approval.id)
-            if _is_action_over(connection, approval.id):
+            state = connection.scalar(select(action_runs.c.state).where(action_runs.c.key == approval.id))
+            if state is not None and RunState(state).is_final:
                 approval = replace(
                     approval,
                     state=ApprovalState.CANCELLED,
@@ -372,8 +373,3 @@ def _lock_execution(connection: Connection, approval_id: str) -> None:
     """
     execution = select(action_runs.c.execution).where(action_runs.c.key == approval_id).scalar_subquery()
     connection.execute(lock_rows(select(executions.c.id).where(executions.c.id == execution)))
-
-
-def _is_action_over(connection: Connection, approval_id: str) -> bool:
-    state = connection.scalar(select(action_runs.c.state).where(action_runs.c.key == approval_id))
-    return state is not None and RunState(state).is_final

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, delete, insert, or_, select, update
+from sqlalchemy import delete, insert, or_, select, update
 
 from dockgate.events.rule import Rule, Target
 from dockgate.shared.errors import ConflictError, NotFoundError
@@ -130,18 +130,14 @@ class EventTargetTable:
         """Remove a target and what is stored for it beside the outbox. ConflictError while a rule names it."""
         with self._database.write() as connection:
             lock_name(connection, event_targets, name)
-            if users := _list_rules_with(connection, name):
+            rules = connection.scalars(select(event_rules.c.body).order_by(event_rules.c.name))
+            if users := [rule.name for rule in rules if any(each.name == name for each in rule.targets)]:
                 raise ConflictError(
                     f"the target {name!r} is in use by the rules: {', '.join(users)}", "Change these rules first."
                 )
             connection.execute(delete(event_targets).where(event_targets.c.name == name))
             for table in (grouped_events, notified_topics, notified_states, unsettled_states, sent_summaries):
                 connection.execute(delete(table).where(table.c.target == name))
-
-
-def _list_rules_with(connection: Connection, target: str) -> list[str]:
-    rules = connection.scalars(select(event_rules.c.body).order_by(event_rules.c.name))
-    return [rule.name for rule in rules if any(each.name == target for each in rule.targets)]
 
 
 class PipelineStarts:

@@ -264,11 +264,13 @@ def _replace_findings(
     components: set[int] = set()
     for at in range(0, len(results), BATCH):
         part = results[at : at + BATCH]
-        stored_findings = _read_stored(connection, [result.component for result in part])
+        matched_ids = [result.component for result in part]
+        stored_findings = _read_stored(connection, matched_ids)
         for result in part:
             changes += _compute_differences(result, stored_findings.get(result.component, {}), ids, now)
         components |= _replace_undetermined(connection, part)
-        _mark_matched(connection, part)
+        is_new = ~fleet_components.c.matched, fleet_components.c.id.in_(matched_ids)
+        connection.execute(update(fleet_components).where(*is_new).values(matched=True))
     _write_changes(connection, changes, now, reason)
     return changes, components
 
@@ -350,12 +352,6 @@ def _replace_undetermined(connection: Connection, results: Sequence[MatchResult]
     if new := [dict(zip(names, row, strict=True)) for row in sorted(rows) if row[0] in components]:
         connection.execute(insert(fleet_undetermined), new)
     return components
-
-
-def _mark_matched(connection: Connection, results: Sequence[MatchResult]) -> None:
-    components = [result.component for result in results]
-    change = update(fleet_components).where(~fleet_components.c.matched, fleet_components.c.id.in_(components))
-    connection.execute(change.values(matched=True))
 
 
 def _store_vulnerabilities(connection: Connection, results: Sequence[MatchResult]) -> dict[_Names, int]:

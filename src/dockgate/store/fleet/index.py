@@ -107,7 +107,8 @@ class Fleet:
             content = image.inventories, image.scanner
             if present_image is not None and (present_image.inventories, present_image.scanner) == content:
                 if present_image.scanned_at != image.scanned_at:
-                    _set_scanned_at(connection, image)
+                    change = update(fleet_images).where(fleet_images.c.digest == image.digest)
+                    connection.execute(change.values(scanned_at=image.scanned_at))
                 return []
             bundles = _list_bundle_ids(connection, drafts)
             new = [digest for digest in sorted(drafts) if digest not in bundles]
@@ -255,11 +256,6 @@ COLLECTION = "collection"
 def _find_image(connection: Connection, digest: str) -> IndexedImage | None:
     row = connection.execute(_IMAGE_OF, {"digest": digest}).first()
     return None if row is None else IndexedImage(*row)
-
-
-def _set_scanned_at(connection: Connection, image: NewImage) -> None:
-    is_image = fleet_images.c.digest == image.digest
-    connection.execute(update(fleet_images).where(is_image).values(scanned_at=image.scanned_at))
 
 
 def _list_bundle_ids(connection: Connection, digests: Iterable[str]) -> dict[str, int]:

@@ -192,17 +192,15 @@ def _select_content(verdict: FleetVerdict) -> tuple[object, ...]:
     return verdict.status, verdict.counts, verdict.reason, next_at, cannot_judge_since, verdict.waived
 
 
-def _with_since(verdict: FleetVerdict, previous: FleetVerdict) -> FleetVerdict:
-    return verdict._replace(since=previous.since) if previous.status is verdict.status else verdict
-
-
 def _compute_differences(
     present_verdicts: dict[int, FleetVerdict], verdicts: Sequence[FleetVerdict]
 ) -> Iterable[VerdictChange]:
     for verdict in sorted(verdicts, key=lambda verdict: verdict.image):
         previous = present_verdicts.get(verdict.image)
         if is_changed(verdict, previous):
-            yield VerdictChange(_with_since(verdict, previous) if previous else verdict, previous)
+            if previous is not None and previous.status is verdict.status:
+                verdict = verdict._replace(since=previous.since)
+            yield VerdictChange(verdict, previous)
 
 
 def _make_verdict(row: Sequence[object]) -> FleetVerdict:

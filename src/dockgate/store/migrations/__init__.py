@@ -5,16 +5,12 @@ Revisions are files in `versions/`, named `revision_ID.py` in their order, uncha
 
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from sqlalchemy import inspect, text
 
 from dockgate.shared.errors import ConflictError
 from dockgate.store.engine import Database
 from dockgate.store.statements import lock_migrations
-
-if TYPE_CHECKING:
-    from alembic.config import Config
 
 _log = logging.getLogger(__name__)
 
@@ -27,10 +23,12 @@ def migrate(database: Database) -> None:
     if is_current(database):
         return
     from alembic import command  # a twentieth of a start
+    from alembic.config import Config
     from alembic.migration import MigrationContext
     from alembic.script import ScriptDirectory
 
-    config = _make_config()
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
     revisions = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
     with database.write() as connection:
         lock_migrations(connection)
@@ -70,11 +68,3 @@ def is_current(database: Database) -> bool:
             return False
         revisions = connection.scalars(text("SELECT version_num FROM alembic_version")).all()
     return [f"revision_{revision}" for revision in revisions] == [head]
-
-
-def _make_config() -> "Config":
-    from alembic.config import Config
-
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
-    return config
