@@ -185,12 +185,6 @@ def test_events_of_several_kinds_are_counted() -> None:
     assert "- web: service unhealthy: no answer" in message.text
 
 
-def test_events_that_are_no_longer_stored_are_counted() -> None:
-    message = group_events([make_verdict_event(1), make_verdict_event(2)], LINK, omitted_count=7)
-    assert "and 7 earlier events" in message.text
-    assert message.detail["count"] == 9
-
-
 def test_hostile_names_stay_in_their_line() -> None:
     event = make_verdict_event(1, "CVE\r\nBcc: all@example.org", repository="team/\x1b[31mapp\u202e")
     message = group_events([event], LINK)
@@ -365,7 +359,6 @@ def test_the_title_of_one_line_names_what_it_is_about(kind: str, detail: dict[st
         assert describe(event)[0] == title.partition(" (")[0]
     other_event = make_state_event("feed.stale", 2, feed="epss")
     assert group_events([event, other_event], LINK).title != title
-    assert group_events([event], LINK, 1).title != title
 
 
 def test_a_failed_feed_is_reported_with_its_reason_and_without_json() -> None:

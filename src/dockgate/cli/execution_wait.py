@@ -1,7 +1,7 @@
 """Wait for the end of an execution, and map its outcome to an exit code."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from dockgate.cli import approval_wait
@@ -16,9 +16,7 @@ POLL_SECONDS = 0.5
 RETRY_SECONDS = 300.0
 
 
-def wait_for_end(
-    client: Client, execution: str, timeout: float | None, sleep: Callable[[float], None] = time.sleep
-) -> Mapping[str, Any]:
+def wait_for_end(client: Client, execution: str, timeout: float | None) -> Mapping[str, Any]:
     """The API's JSON of the execution when it has ended, or after `timeout` seconds.
 
     Standard error lists once, for each approval, what it waits for. Raises ServerUnreachableError when the server
@@ -41,7 +39,7 @@ def wait_for_end(
         else:
             if RunState(view["execution"]["state"]).is_final or (end is not None and time.monotonic() >= end):
                 return view
-        sleep(POLL_SECONDS)
+        time.sleep(POLL_SECONDS)
 
 
 class WaitNotices:

@@ -19,10 +19,10 @@ def format_age(text: str | None, now: datetime | None = None) -> str:
     return format_relative(moment, now) if moment else "-"
 
 
-def format_elapsed(text: str, now: datetime | None = None) -> str:
+def format_elapsed(text: str) -> str:
     """Format the time that has passed since: "3 min", for a sentence like "waiting for 3 min"."""
     moment = parse_time(text)
-    return _round_duration(max(((now or datetime.now(UTC)) - moment).total_seconds(), 0)) if moment else "-"
+    return _round_duration(max((datetime.now(UTC) - moment).total_seconds(), 0)) if moment else "-"
 
 
 def describe_risk(deadline: str | None, now: datetime | None = None) -> str:

@@ -187,11 +187,8 @@ def _format_status(status: str, policy: str, previous: str) -> str:
     return f"{text}, as before" if status and status == previous else text
 
 
-def group_events(events: Iterable[Mapping[str, Any]], link: str, omitted_count: int = 0) -> GroupMessage:
-    """One message about all events.
-
-    `link` leads to more; `omitted_count` events are no longer stored, and only counted.
-    """
+def group_events(events: Iterable[Mapping[str, Any]], link: str) -> GroupMessage:
+    """One message about all events. `link` leads to more."""
     summaries = _summarize_states(events)
     vulnerabilities: dict[str, _Count] = {}
     for summary in summaries:
@@ -201,14 +198,12 @@ def group_events(events: Iterable[Mapping[str, Any]], link: str, omitted_count: 
     count = len(summaries)
     worst_summaries, shown_count = _select_worst(summaries)
     sorted_vulnerabilities = sorted(vulnerabilities.items(), key=_rank_by_importance)
-    is_one_line = len(worst_summaries) == 1 and shown_count == count + omitted_count
+    is_one_line = len(worst_summaries) == 1 and shown_count == count
     return GroupMessage(
-        _make_line_title(worst_summaries[0])
-        if is_one_line
-        else _make_title(count + omitted_count, sorted_vulnerabilities, kinds),
-        _make_text(omitted_count, sorted_vulnerabilities, kinds, worst_summaries, count - shown_count, link),
+        _make_line_title(worst_summaries[0]) if is_one_line else _make_title(count, sorted_vulnerabilities, kinds),
+        _make_text(sorted_vulnerabilities, kinds, worst_summaries, count - shown_count, link),
         {
-            "count": count + omitted_count,
+            "count": count,
             "vulnerabilities": [
                 {"id": name, "severity": each.severity, "images": len(each.images)}
                 for name, each in sorted_vulnerabilities[:VULNERABILITIES_LIMIT]
@@ -332,7 +327,6 @@ def _make_title(count: int, vulnerabilities: list[tuple[str, _Count]], kinds: Ma
 
 
 def _make_text(
-    omitted_count: int,
     vulnerabilities: list[tuple[str, _Count]],
     kinds: Counter[str],
     worst_summaries: list[EventSummary],
@@ -353,8 +347,6 @@ def _make_text(
     ]
     if remaining_count:
         lines.append(f"and {remaining_count} more")
-    if omitted_count:
-        lines.append(f"and {omitted_count} earlier events that are no longer stored")
     if len(kinds) > 1:
         listed_kinds = sorted(kinds.items(), key=lambda item: (-item[1], item[0]))[:KINDS_LIMIT]
         lines += ["", "By kind: " + ", ".join(f"{kind} {count}" for kind, count in listed_kinds)]

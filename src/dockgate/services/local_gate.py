@@ -87,7 +87,6 @@ def judge(
 def judge_reported(
     external_reports: tuple[ExternalReport, ...],
     policy: Policy,
-    now: datetime | None = None,
     all_waivers: ExemptionSet = NO_WAIVERS,
     reference: str | None = None,
     image: str | None = None,
@@ -102,7 +101,7 @@ def judge_reported(
     images = [image] if image else sorted({inventory.image for inventory in inventories})
     if len(images) != 1:
         raise UsageError(f"the reports are of several images: {', '.join(images)}", "Judge one after the other.")
-    at = format_time(now or datetime.now(UTC))
+    at = format_time(datetime.now(UTC))
     reference = reference or images[0]
     waivers = _select_applicable(all_waivers, reference, images[0], inventories, at)
     case = VerdictCase(images[0], policy, at, __version__, external_reports=external_reports, waivers=waivers)

@@ -19,9 +19,9 @@ def shorten_text(text: str, limit: int) -> str:
     return text if len(text) <= limit else text[: max(limit - 1, 0)] + "…"
 
 
-def list_first(words: Sequence[str], limit: int = 3) -> str:
-    """Return the first `limit` words, and the number of the rest: "a, b, c and 2 more"."""
-    return ", ".join(words[:limit]) + (f" and {len(words) - limit} more" if len(words) > limit else "")
+def list_first(words: Sequence[str]) -> str:
+    """Return the first three words, and the number of the rest: "a, b, c and 2 more"."""
+    return ", ".join(words[:3]) + (f" and {len(words) - 3} more" if len(words) > 3 else "")
 
 
 def replace_surrogates(text: str) -> str:

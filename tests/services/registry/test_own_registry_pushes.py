@@ -89,7 +89,7 @@ def test_a_late_notification_of_our_own_registry_moves_no_tag_back(own_registry:
     own_registry.report(FIRST, at=at)
     assert own_registry.find_digest() == SECOND
     assert own_registry.list_tag_moves() == [(FIRST, SECOND)]
-    pushes = own_registry.store.images.list_pushed(OWN)
+    pushes = own_registry.store.images.list_pushed()
     assert [push.digest for push in pushes] == [SECOND, FIRST]
 
 
@@ -179,4 +179,4 @@ def test_a_wrong_tag_is_corrected_at_each_start_of_the_server(own_registry: OwnR
         own_registry.now += timedelta(minutes=1)
         own_registry.start_server().record_missed()
         assert own_registry.find_digest() == SECOND
-    assert own_registry.pushes.store.images.list_pushed(OWN)[0].digest == SECOND
+    assert own_registry.pushes.store.images.list_pushed()[0].digest == SECOND

@@ -39,11 +39,11 @@ class Cover:
 
 
 class LimitedTrials(Generic[T]):
-    """Tries up to so many things, and refuses what comes after: nothing is then known of it."""
+    """Tries up to TRIAL_LIMIT things, and refuses what comes after: nothing is then known of it."""
 
-    def __init__(self, accept: Callable[[T], bool], limit: int = TRIAL_LIMIT) -> None:
+    def __init__(self, accept: Callable[[T], bool]) -> None:
         self._accept = accept
-        self._remaining = limit
+        self._remaining = TRIAL_LIMIT
         # Whether something was refused without being tried.
         self.is_exhausted = False
 

@@ -1,4 +1,4 @@
-"""What the package databases of a distribution say in each layer of an image: packages, their history, their files.
+"""The package databases of a distribution in all layers: packages, their history, their files.
 
 A package has a *history*: its entries in the databases of all layers, base first. *Lists*, in the database or beside
 it, say which files a package owns. They name it by an *owner name*: its name, with or without the architecture.

@@ -6,7 +6,6 @@ Answers say since when, where it runs, and who waived it.
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
 
 from dockgate.delivery.ports import Advisories
 from dockgate.gate.model import Status
@@ -131,7 +130,6 @@ class ExposureSearch:
         entries = subject.vulnerabilities.values()
         is_known = bool(entries) or knowledge.is_known
         pipelines = _select_visible_pipelines(matches.images, request.caller)
-        image_counts = Counter(chain.from_iterable(pipelines.values()))
         return Exposure(
             question=question,
             kind="vulnerability" if subject.is_vulnerability else "package",
@@ -151,7 +149,7 @@ class ExposureSearch:
             waived=len(lists.by_filter[ExposureFilter.WAIVED]),
             waived_of=lists.waived_of,
             services=matches.services,
-            pipelines=[ExposedPipeline(name, count) for name, count in sorted(image_counts.items())],
+            pipelines=_count_pipelines(pipelines),
             waivers=waiver_finder.find_naming_waivers(request.caller) if waiver_finder else [],
             images=[
                 view_image(
@@ -382,6 +380,11 @@ def _select_visible_pipelines(images: Mapping[int, MatchingImage], caller: Calle
         number: sorted(name for name in image.pipelines if caller is None or caller.can_reach(pipeline=name))
         for number, image in images.items()
     }
+
+
+def _count_pipelines(by_image: Mapping[int, Sequence[str]]) -> list[ExposedPipeline]:
+    counts = Counter(name for names in by_image.values() for name in names)
+    return [ExposedPipeline(name, count) for name, count in sorted(counts.items())]
 
 
 def _find_exploited_day(entries: Collection[Vulnerability], as_of: str | None) -> str | None:

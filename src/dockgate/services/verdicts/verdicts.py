@@ -171,9 +171,10 @@ class Verdicts:
             self.store.verdicts.add(self._judge(case), case, cause, repository, scan)
 
     def renew_push(self, image: str, repository: str) -> RenewedPushVerdict | None:
-        """Judge a pushed image as of now, by the repository's policy. Return the verdict, which `store_renewal` stores.
+        """Judge a pushed image as of now, by the repository's policy.
 
-        It follows the newest verdict on the image in this repository. Returns None, and there is nothing to store,
+        Returns the verdict, which `store_renewal` stores. It follows the newest one on the image in this repository.
+        Returns None, and there is nothing to store,
         - if there is no such verdict yet: `judge_push` makes the first one;
         - if `judge_followed` renews it: it is by the repository's policy, which also made a verdict that was requested;
         - while the image is being scanned;

@@ -105,11 +105,11 @@ class FleetFindings:
             names = connection.scalars(select(fleet_aliases.c.alias).distinct())
             return {name for name in names if name.startswith("CVE-")}
 
-    def list_undetermined(self, components: Collection[int] | None = None) -> Iterator[tuple[int, UndeterminedEntry]]:
+    def list_undetermined(self) -> Iterator[tuple[int, UndeterminedEntry]]:
         """Return what could not be determined, by component, without `Fleet.list_uncovered_components`."""
         table = fleet_undetermined.c
         query = select(table.component, table.kind, table.reason, table.ids).order_by(table.component, table.position)
-        for component, *fields in self._iterate_rows(query, table.component, components):
+        for component, *fields in self._iterate_rows(query, table.component, None):
             yield component, UndeterminedEntry(*fields)
 
     def find_components_named(self, keys: Collection[tuple[str, str]]) -> Sequence[int]:

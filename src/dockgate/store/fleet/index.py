@@ -125,12 +125,10 @@ class Fleet:
         with self._database.read() as connection:
             return _find_image(connection, digest)
 
-    def iterate_images(self, ids: Collection[int] | None = None) -> Iterator[IndexedImage]:
-        """All images that are not gone, or those with these ids, gone or not, in the order of ids."""
-        query = _IMAGE.order_by(fleet_images.c.id)
-        if ids is None:
-            query = query.where(fleet_images.c.gone_at.is_(None))
-        for row in self._iterate_rows(query, fleet_images.c.id, ids):
+    def iterate_images(self) -> Iterator[IndexedImage]:
+        """All images that are not gone, in the order of ids."""
+        query = _IMAGE.where(fleet_images.c.gone_at.is_(None)).order_by(fleet_images.c.id)
+        for row in self._iterate_rows(query, fleet_images.c.id, None):
             yield IndexedImage._make(row)
 
     def iterate_platforms(self, ids: Collection[int] | None = None) -> Iterator[IndexedImagePlatform]:

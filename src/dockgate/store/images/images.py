@@ -122,19 +122,11 @@ class Images:
         with self._database.read() as connection:
             return [TagMove(**row) for row in connection.execute(query.order_by(tag_moves.c.seq.desc())).mappings()]
 
-    def list_pushed(
-        self,
-        repository: str | None = None,
-        *,
-        digest: str | None = None,
-        limit: int | None = None,
-    ) -> Sequence[PushedImage]:
-        """Pushed images, newest first: of one repository or digest if given, at most `limit`."""
+    def list_pushed(self, digest: str | None = None, limit: int | None = None) -> Sequence[PushedImage]:
+        """Pushed images, newest first: of one digest if given, at most `limit`."""
         table = pushed_images.c
         query = _PUSHED_IMAGE.order_by(table.pushed_at.desc(), table.repository, table.tag, table.digest)
         query = query.limit(limit)
-        if repository is not None:
-            query = query.where(table.repository == repository)
         if digest is not None:
             query = query.where(table.digest == digest)
         with self._database.read() as connection:
