@@ -104,7 +104,10 @@ def make_adapters(settings: Settings, programs: LocalPrograms, url: str, store: 
         advisories=CurrentDatabase(settings.advisories),
         answer_senders={
             codepipeline.SCHEME: codepipeline.CodePipelineAnswerSender(
-                url, links=VerdictLinks(programs.secret, url, clock, store.verdicts.count_link_revocations)
+                url,
+                links=VerdictLinks(
+                    programs.secret, url, clock, store.verdicts.count_link_revocations, store.verdicts.revoke_links
+                ),
             )
         },
         findings_source=InspectorFindings(settings.inspector, load_boto3()) if settings.inspector else None,

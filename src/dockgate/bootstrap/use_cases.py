@@ -305,7 +305,11 @@ class _Wiring(VerdictWiring):
             sessions=sessions,
             first_admin=FirstAdmin(store, people, clock),
             verdict_links=VerdictLinks(
-                options.secret, options.console_url, clock, store.verdicts.count_link_revocations
+                options.secret,
+                options.console_url,
+                clock,
+                store.verdicts.count_link_revocations,
+                store.verdicts.revoke_links,
             ),
             provider_sign_in=ProviderSignIn(adapters.identity_provider, options.group_roles, store, sessions, clock)
             if adapters.identity_provider

@@ -194,6 +194,10 @@ class People:
             ) from None
         return token, text
 
+    def revoke(self, token_id: str) -> Token:
+        """Revoke a token, and return it. NotFoundError for one that does not exist."""
+        return self.store.tokens.revoke(token_id, self._compute_time_in(0))
+
     def _make_token(self, principal: str, days: float, token_id: str | None = None) -> tuple[Token, str]:
         token_id, secret = token_id or secrets.token_hex(6), secrets.token_hex(32)
         token = Token(

@@ -14,6 +14,7 @@ from dockgate.services.durable_effects import EffectKind, Effects
 from dockgate.shared.errors import ConflictError, DefinitionError, NotFoundError, UsageError
 from dockgate.shared.yaml import Document
 from dockgate.store import Store
+from dockgate.store.records import AssignmentRecord
 
 # What the API's paths have instead of a policy's name.
 RESERVED_NAMES = ("schema", "try")
@@ -122,6 +123,16 @@ class Policies:
         return self._effects.run(
             EffectKind.REMOVE_POLICY, remove, name, by, self._clock.now(), comment, expected_version
         )
+
+    def remove_assignment(self, name: str, by: str) -> AssignmentRecord:
+        """Remove a policy assignment, and return it. NotFoundError for one that does not exist."""
+        present_records = {record.assignment.name: record for record in self._store.policy_assignments.list()}
+        if name not in present_records:
+            raise NotFoundError(
+                f"the policy assignment {name!r} does not exist", "`dockgate policy assignments` lists them."
+            )
+        self._store.policy_assignments.remove(name, by, self._clock.now())
+        return present_records[name]
 
     def parse(self, text: str, name: str) -> Policy:
         """Return the policy in a YAML text, which need not be stored. DefinitionError."""

@@ -19,16 +19,17 @@ _PURPOSE = b"dockgate: link to a verdict, version 1"
 
 @dataclass(frozen=True, slots=True)
 class VerdictLinks:
-    """Makes and checks links.
+    """Makes, checks and revokes links.
 
     `secret` is known to the servers of one database alone, `url` is their public URL. `count_revocations` returns how
-    often the links to a verdict were revoked: those that were made before do not count.
+    often the links to a verdict were revoked, `revoke` counts one more: links that were made before do not count.
     """
 
     secret: str
     url: str
     clock: Clock
     count_revocations: Callable[[str], int]
+    revoke: Callable[[str], None]
 
     def link(self, digest: str, days: float = DEFAULT_DAYS) -> tuple[str, str]:
         """Return a link to the verdict of this digest, and when it ends. Raises UsageError for too many days."""

@@ -274,15 +274,10 @@ def _select_allowed(caller: Caller, entries: Sequence[AllowedPolicies]) -> tuple
 @router.delete("/policy-assignments/{name}")
 def remove_assignment(name: str, caller: api.AcceptCaller, server: api.ServerDependency) -> AssignmentView:
     """Remove a policy assignment, and return it."""
-    present_records = {record.assignment.name: record for record in server.store.policy_assignments.list()}
-    if name not in present_records:
-        raise NotFoundError(
-            f"the policy assignment {name!r} does not exist", "`dockgate policy assignments` lists them."
-        )
-    server.store.policy_assignments.remove(name, caller.name, server.clock.now())
-    assignment = present_records[name].assignment
+    record = server.policies.remove_assignment(name, caller.name)
+    assignment = record.assignment
     note_change(f"removed: {', '.join(assignment.repositories)} were judged by {assignment.policy}")
-    return _build_assignment_view(present_records[name], server.event_targets.read_owners())
+    return _build_assignment_view(record, server.event_targets.read_owners())
 
 
 _make_assignment_view = api.make_view_maker(

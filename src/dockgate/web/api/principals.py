@@ -229,7 +229,7 @@ def _format_roles(principal: Principal) -> str:
 @router.post("/tokens/{token_id}/revoke")
 def revoke_token(token_id: str, caller: api.AdminCaller, server: api.ServerDependency) -> TokenView:
     """Revoke a token."""
-    token = server.store.tokens.revoke(token_id, server.clock.now())
+    token = server.people.revoke(token_id)
     note_change(f"{token.id} of {token.principal} revoked")
     return _make_token_view(token)
 

@@ -74,7 +74,7 @@ def create_link(
 def revoke_links(digest: api.Digest, caller: api.DecideCaller, server: api.ServerDependency) -> None:
     """Revoke all links to this verdict that were made so far."""
     read_visible_verdict(digest, caller, server)
-    server.store.verdicts.revoke_links(digest)
+    server.verdict_links.revoke(digest)
 
 
 @router.get("/verdicts/{digest}/case", dependencies=[api.DOCUMENT])
