@@ -148,7 +148,8 @@ class Site(ServerSystem):
         super().__init__(folder, identity_provider=self._make_provider, group_roles=roles)
         _write_feeds(folder, self.clock())
         # The feeds are shown as if this server had fetched them; it judges by the planned advisories.
-        self.server = self.app.state.server = replace(self.server, update_settings=Settings(folder, folder))
+        upkeep = replace(self.services.upkeep, update_settings=Settings(folder, folder))
+        self.services = self.app.state.services = replace(self.services, upkeep=upkeep)
 
     def _make_provider(self, return_url: str, clock: Clock) -> OpenIdProvider:
         self.provider = FakeProvider(clock)
@@ -205,7 +206,7 @@ def main(folder: Path) -> None:
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
             for view, width in VIEWS:
-                link = f"{LINK_PATH}?key={server.server.first_admin.create_link()}"
+                link = f"{LINK_PATH}?key={server.services.access.first_admin.create_link()}"
                 _take(_open(browser, server.console_url, view, width), folder, view, {"first-admin": link})
             token = server.post("/principals", {"name": "ada", "roles": ["admin"], "email": "ada@ops.example"})["token"]
             server.client.headers["Authorization"] = f"Bearer {token}"

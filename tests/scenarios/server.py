@@ -54,7 +54,7 @@ from dockgate.services.feeds.advisories import CurrentDatabase
 from dockgate.services.identity.provider_sign_in import RETURN_PATH
 from dockgate.services.registry.pushes import WebhookSecrets
 from dockgate.services.registry.registry_tokens import RegistryAccess
-from dockgate.services.server_api import GitBackend
+from dockgate.services.web_services import GitBackend
 from dockgate.shared.addresses import make_console_url
 from dockgate.shared.errors import NotFoundError, UnavailableError
 from dockgate.shared.timestamps import format_time
@@ -154,8 +154,8 @@ class ServerSystem:
             group_roles=tuple(group_roles),
         )
         app = assemble(self.adapters, self.options, read_policy=policy, on_lost=lambda: None, check=check)
-        self.server, self.use_cases, self.background = app.server, app.use_cases, app.background
-        self.app = create_app(self.server)
+        self.services, self.use_cases, self.background = app.services, app.use_cases, app.background
+        self.app = create_app(self.services)
         # More than tests make: how many come within a minute depends on the machine.
         self.app.state.refused_calls, self.app.state.recorded_calls = RecentCalls(1_000_000), RecentCalls(1_000_000)
         self.web = uvicorn.Server(
@@ -226,7 +226,7 @@ class ServerSystem:
     ) -> str:
         """A push of one commit by a principal, as git's host notes it; no pipeline is started by it. `commit`: see
         `MemoryHost.push`. Returns the commit's id."""
-        host = self.server.source
+        host = self.services.sources.host
         assert isinstance(host, MemoryHost)
         old = host.list_heads(repository).get(branch, NO_OBJECT)
         new = host.push(repository, files or {"Dockerfile": "FROM scratch\n"}, branch=branch, **commit)
@@ -236,7 +236,7 @@ class ServerSystem:
     def record_moves(self, repository: str, by: str, *updates: RefUpdate) -> None:
         """Notes that a principal has moved references."""
         self.pushes += 1
-        self.server.git_pushes.record_refs(f"push-{self.pushes}", repository, by, None, updates)
+        self.services.sources.pushes.record_refs(f"push-{self.pushes}", repository, by, None, updates)
 
     def plan_foreign_image(self, name: str, result: PlannedFindings) -> str:
         """An image in another registry, that no pipeline of ours builds. Returns its digest."""

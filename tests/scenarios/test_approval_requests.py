@@ -99,7 +99,7 @@ def test_another_principals_request_gets_no_existing_approval(server: ServerSyst
     let_scan_end(server, image)
     question = ApprovalRequest("shop", "gate", "43", f"elsewhere.example/app:whose{key}", callback_url=URL, key=key)
     first, repeated_request, second = (
-        server.server.approval_requests.request_external(question, Principal(name, ()))
+        server.services.approvals.requests.request_external(question, Principal(name, ()))
         for name in ("ana", "ana", "mallory")
     )
     assert first.id == repeated_request.id

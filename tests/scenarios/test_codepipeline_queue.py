@@ -24,8 +24,8 @@ UNKNOWN_TOKEN, UNKNOWN = "11111111-2222-3333-4444-555555555555", "sha256:" + "a"
 
 def receive_approval_messages(gate: ServerSystem, aws: CodePipeline) -> Callable[[str], None]:
     """Receives the messages of CodePipeline's approval actions."""
-    server = gate.server
-    return CodePipelineRequests(server.approval_requests, server.clock, ACCOUNT, aws.clients).receive
+    services = gate.services
+    return CodePipelineRequests(services.approvals.requests, services.clock, ACCOUNT, aws.clients).receive
 
 
 @pytest.fixture
@@ -96,7 +96,7 @@ def test_a_person_can_reject_and_an_approval_can_expire(gate: ServerSystem, aws:
         queue_cloud.put(make_message(first, make_custom_data(image)))
         wait_until(lambda: gate.get("/approvals"))
         approval = get_approval(gate)
-        gate.server.approval_decisions.reject(
+        gate.services.approvals.decisions.reject(
             approval["id"], gate.store.approvals.get(approval["id"]).token, "not today", "Ana"
         )
         wait_until(lambda: first in aws.approvals.answered)
@@ -167,7 +167,7 @@ def test_a_repository_may_name_its_registry_and_the_policy_can_be_named(gate: Se
         "kind: PolicyAssignment\nname: team\nrepositories: [quay.io/team/app]\npolicy: default\n"
         "allowed: [{policies: [lenient], principals: [codepipeline]}]\n"
     )
-    gate.server.registry_notifications.receive_ecr_event(json.dumps(push(image, "known")))
+    gate.services.registries.notifications.receive_ecr_event(json.dumps(push(image, "known")))
     own_data = make_custom_data(image, "Image_Repository=team/app")
     lenient = make_custom_data(image, "Policy=lenient Image_Repository=quay.io/team/app")
     first, second = aws.ask(1, own_data), aws.ask(2, lenient)
@@ -191,7 +191,7 @@ def test_a_copy_of_the_image_chooses_no_repository_for_it(
     gate.apply("kind: Policy\nname: lenient\nrules: {max_findings: {CRITICAL: 5}}\n")
     gate.apply(f"kind: PolicyAssignment\nname: copies\nrepositories: [{REGISTRY}/a/copy]\npolicy: lenient\n")
     event = push(image, "a-copy", **{"repository-name": "a/copy"})
-    gate.server.registry_notifications.receive_ecr_event(json.dumps(event))
+    gate.services.registries.notifications.receive_ecr_event(json.dumps(event))
     token = aws.ask(1, make_custom_data(image, ""))
     with open_cloud(receive_approval_messages(gate, aws), hidden="0") as queue_cloud:
         queue_cloud.put(make_message(token, make_custom_data(image, "")))

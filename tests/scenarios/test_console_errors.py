@@ -178,13 +178,14 @@ def test_an_error_page_names_its_request_as_the_log_does(admin: Browser, caplog:
 
 
 def test_a_defect_is_answered_with_a_page(site: Site, admin: Browser) -> None:
-    server_api = site.server.app.state.server
-    site.server.app.state.server = replace(server_api, workers=cast("Workers", None))
+    services = site.server.app.state.services
+    upkeep = replace(services.upkeep, workers=cast("Workers", None))
+    site.server.app.state.services = replace(services, upkeep=upkeep)
     try:
         answer = admin.get("/workers")
         program = site.server.client.get("/workers")  # on another connection: the server closes that of a defect
     finally:
-        site.server.app.state.server = server_api
+        site.server.app.state.services = services
     assert answer.status_code == program.status_code == 500
     assert program.json()["error"] == "internal error: AttributeError"
     assert "<h1>" in answer.text

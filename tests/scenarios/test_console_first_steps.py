@@ -39,7 +39,7 @@ def test_the_pages_of_the_first_administrator_are_accessible(tmp_path: Path) -> 
         browser.expect("status of 4")  # of what is refused below
         page.goto(f"{LINK_PATH}?key=wrong")
         examine("You are not signed in")
-        page.goto(f"{LINK_PATH}?key={server.server.first_admin.create_link()}")
+        page.goto(f"{LINK_PATH}?key={server.services.access.first_admin.create_link()}")
         examine("Become the administrator")
         page.get_by_role("textbox", name=re.compile("^Name")).fill("no name")
         page.get_by_role("button").click()

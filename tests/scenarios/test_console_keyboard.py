@@ -68,7 +68,7 @@ def test_a_new_user_delivers_by_keyboard_alone_without_scripts(tmp_path: Path) -
 
 def _play(server: ServerSystem, browser: WatchedBrowser) -> None:
     ada = Keyboard(browser.make_context(base_url=server.console_url, java_script_enabled=False).new_page())
-    ada.page.goto(f"{LINK_PATH}?key={server.server.first_admin.create_link()}")
+    ada.page.goto(f"{LINK_PATH}?key={server.services.access.first_admin.create_link()}")
     ada.fill(name="ada", email="ada@example.org")
     ada.press("Become the administrator")
     server.client.headers["Authorization"] = f"Bearer {ada.page.locator('pre').first.inner_text()}"

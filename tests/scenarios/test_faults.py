@@ -51,7 +51,7 @@ def test_a_full_disk_delays_work_and_loses_none(part: str, method: str, tmp_path
 
     with ServerSystem(tmp_path, alter) as system:
         image = system.plan_image("unlucky", PlannedFindings())
-        host = system.server.source
+        host = system.services.sources.host
         host.push("unlucky", {"Dockerfile": "FROM scratch\n# again\n"})  # type: ignore[attr-defined]
         system.end_scan(image)
         wait_until(lambda: _finish_push(system), seconds=20)
@@ -85,7 +85,7 @@ def test_the_servers_errors_differ_from_errors_of_dependencies(
 def _finish_push(system: ServerSystem) -> bool:
     """Tells the engine of the push until it has taken it up, as git's host does at every push and every start."""
     try:
-        system.server.git_pushes.finish_push("unlucky")
+        system.services.sources.pushes.finish_push("unlucky")
     except OSError:
         return False
     return bool(system.get("/pipelines/unlucky/executions"))

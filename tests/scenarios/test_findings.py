@@ -140,7 +140,7 @@ def test_a_vouched_report_replaces_a_failed_scan(server: ServerSystem) -> None:
 def test_a_developers_report_does_not_replace_a_scan(server: ServerSystem) -> None:
     """The author of an image cannot supply its evidence."""
     image = server.plan_image("forged", PlannedFindings({}, status="STRANGE"))
-    server.server.finding_reports.add(
+    server.services.images.finding_reports.add(
         external_findings.read(make_trivy_report(server, image), "it", image), "dev", ReportScope()
     )
     execution = server.request_approval(image)

@@ -20,7 +20,7 @@ def server(tmp_path: Path) -> Iterator[ServerSystem]:
 
 
 def link(server: ServerSystem) -> str:
-    secret = server.server.first_admin.create_link()
+    secret = server.services.access.first_admin.create_link()
     assert secret
     return f"{LINK_PATH}?key={secret}"
 
@@ -101,7 +101,7 @@ def test_a_newer_link_ends_an_older_one(server: ServerSystem) -> None:
 def test_there_is_no_link_once_there_is_a_principal(server: ServerSystem) -> None:
     address = link(server)
     token = server.post("/principals", {"name": "ada", "roles": ["admin"]})["token"]
-    assert server.server.first_admin.create_link() is None
+    assert server.services.access.first_admin.create_link() is None
     with Browser(server) as browser:
         answer = browser.get(address)
         assert answer.status_code == 403
@@ -131,7 +131,7 @@ def test_wrong_keys_of_the_first_admin_link_are_limited(server: ServerSystem) ->
 
 
 def test_the_store_has_no_secret_of_a_link(server: ServerSystem, tmp_path: Path) -> None:
-    first_admin: FirstAdmin = server.server.first_admin
+    first_admin: FirstAdmin = server.services.access.first_admin
     secret = first_admin.create_link()
     assert secret
     for file in tmp_path.rglob("*"):

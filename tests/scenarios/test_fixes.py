@@ -159,16 +159,16 @@ def test_a_change_of_files_is_offered_on_a_branch_of_the_server(server: System) 
     odd = {"a:folder/requirements.txt": "flask==1.0\n", "a\nline/package.json": "{"}
     files = {"requirements.txt": "flask==1.0\nother==1.0\n", "app.py": "pass\n"}
     image = server.deliver("pins", "onFix: rebuild", make_python_package("flask", "1.0"), files={**odd, **files})
-    head = server.server.source.list_heads("pins")["main"]
+    head = server.services.sources.host.list_heads("pins")["main"]
     server.publish(make_python_advisory("flask", "2.0"))
     fix = server.wait_for_fix("pins")
-    heads = server.server.source.list_heads("pins")
+    heads = server.services.sources.host.list_heads("pins")
     assert heads == {"main": head, fix["branch"]: fix["commit"]}
     assert fix["branch"].startswith("dockgate/fix-")
-    commit = server.server.source.get_commit("pins", fix["branch"])
+    commit = server.services.sources.host.get_commit("pins", fix["branch"])
     assert commit.author == "Dockgate <dockgate@localhost>"
     assert f"Dockgate-Fix: {fix['id']}" in commit.message
-    texts = {path: server.server.files.read("pins", fix["branch"], path).decode() for path in files}
+    texts = {path: server.services.sources.files.read("pins", fix["branch"], path).decode() for path in files}
     assert texts == {**files, "requirements.txt": "flask==2.0\nother==1.0\n"}
     assert len(server.get("/pipelines/pins/executions")) == 1
     (event,) = server.list_announcements("pins")
@@ -221,7 +221,9 @@ def test_a_newer_base_image_is_offered_by_its_digest(server: System) -> None:
     fix = server.wait_for_fix("based")
     wait_until(lambda: server.wait_for_fix("based")["id"] != first["id"], 40)
     fix = server.wait_for_fix("based")
-    assert server.server.files.read("based", fix["branch"], "Dockerfile").decode() == dockerfile.replace(old, new)
+    assert server.services.sources.files.read("based", fix["branch"], "Dockerfile").decode() == dockerfile.replace(
+        old, new
+    )
     assert [each["state"] for each in server.list_fixes("based")] == ["Offered", "Superseded"]
 
 
@@ -234,7 +236,7 @@ def test_a_pipeline_that_only_notifies_changes_nothing(server: System) -> None:
     assert (fix["kind"], fix["branch"], fix["execution"]) == ("change", None, None)
     server.look()
     assert len(server.list_announcements("notified")) == 1
-    assert list(server.server.source.list_heads("notified")) == ["main"]
+    assert list(server.services.sources.host.list_heads("notified")) == ["main"]
     wait_until(
         lambda: any("notified" in message.title for message in server.list_notifications("fix.available").values()), 20
     )
@@ -274,7 +276,7 @@ def test_a_fix_that_changed_replaces_the_open_one_within_the_daily_limit(server:
     wait_until(
         lambda: [each["state"] for each in server.list_fixes("limit")] == ["Offered", "Superseded", "Superseded"], 40
     )
-    text = server.server.files.read("limit", server.wait_for_fix("limit")["branch"], "requirements.txt")
+    text = server.services.sources.files.read("limit", server.wait_for_fix("limit")["branch"], "requirements.txt")
     assert text == b"a1==2.0\nb1==3.0\n"
 
 
@@ -288,7 +290,7 @@ def test_nothing_is_offered_that_is_not_proven(server: System) -> None:
     wait_until(lambda: "2 CRITICAL" in (server.get("/services/stuck")["service"]["at_risk"] or ""), 40)
     server.look()
     assert server.list_fixes("stuck") == []
-    assert list(server.server.source.list_heads("stuck")) == ["main"]
+    assert list(server.services.sources.host.list_heads("stuck")) == ["main"]
 
 
 def test_a_branch_of_that_name_which_people_made_is_left_alone(server: System) -> None:
@@ -301,7 +303,7 @@ def test_a_branch_of_that_name_which_people_made_is_left_alone(server: System) -
     fix = server.wait_for_fix("taken", "Failed")
     assert branch in fix["reason"]
     server.look()
-    assert server.server.source.list_heads("taken")[branch] == foreign_commit
+    assert server.services.sources.host.list_heads("taken")[branch] == foreign_commit
     (event,) = server.list_announcements("taken")
     assert "branch" not in event
     assert event["summary"] == fix["reason"]

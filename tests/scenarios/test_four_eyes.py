@@ -86,7 +86,7 @@ class FourEyes:
 
     @property
     def host(self) -> MemoryHost:
-        host = self.server.server.source
+        host = self.server.services.sources.host
         assert isinstance(host, MemoryHost)
         return host
 
@@ -124,10 +124,10 @@ def test_who_merges_a_branch_of_the_server_cannot_approve_it_and_others_can(eyes
     name = eyes.create_repository()
     head = eyes.server.push(name, "ann", files=make_files("1"))
     eyes.approve_execution("cyd", eyes.start(name))
-    repository_files = eyes.server.server.files
+    repository_files = eyes.server.services.sources.files
     edit = FilesEdit(head, {"file": "2"}, AUTHOR, "Upgrade the file")
     commit = repository_files.prepare_files(name, edit, eyes.server.clock())
-    pushes = eyes.server.server.git_pushes
+    pushes = eyes.server.services.sources.pushes
     pushes.create_branch(repository_files, name, "dockgate/fix-1", commit, SERVER, f"fix/{name}")
     eyes.host.move(name, "main", commit)
     eyes.server.record_moves(name, "ben", RefUpdate("refs/heads/main", head, commit))
@@ -272,7 +272,7 @@ def test_a_push_during_a_crash_keeps_its_pusher(eyes: FourEyes) -> None:
     name = eyes.create_repository()
     commit = eyes.host.push(name, {"Dockerfile": "FROM scratch\n"}, author=OUTSIDER)
     update = RefUpdate("refs/heads/main", NO_OBJECT, commit)
-    eyes.server.server.git_pushes.record_requested("died", name, "ann", "token", [update])
+    eyes.server.services.sources.pushes.record_requested("died", name, "ann", "token", [update])
     execution = eyes.start(name)
     assert eyes.is_refusing("ann", execution)
     eyes.approve_execution("ben", execution)

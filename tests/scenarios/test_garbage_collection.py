@@ -37,7 +37,7 @@ def test_a_collection_is_requested_and_followed_by_the_api(tmp_path: Path) -> No
         server.apply(ASSIGNMENT)
         server.use_cases.garbage_collection.registry_reader.retention = Retention(keep_days=30, keep_images=0)
         digest = push_image(server.registry, REPOSITORY, "1", b"old")
-        server.store.images.add_push(PushedImage(REPOSITORY, "1", digest, server.server.clock.now()))
+        server.store.images.add_push(PushedImage(REPOSITORY, "1", digest, server.services.clock.now()))
         assert [entry["reason"] for entry in server.get("/gc")["kept_images"]] == ["watched"]
         server.clock.ahead += timedelta(days=40)
         plan = server.get("/gc")
@@ -77,7 +77,7 @@ class Site:
 
     @property
     def now(self) -> str:
-        return self.system.server.clock.now()
+        return self.system.services.clock.now()
 
     def push(self, tag: str, image: make.Image) -> str:
         """Push an image or index, and record it."""
@@ -137,7 +137,7 @@ def run_site(folder: Path) -> Iterator[Site]:
     child.start()
     site = Site(folder, port, tokens)
     try:
-        site.system.server.documents.apply(ASSIGNMENT, "a.yaml", Caller(LOCAL))
+        site.system.services.delivery.documents.apply(ASSIGNMENT, "a.yaml", Caller(LOCAL))
         yield site
     finally:
         child.stop()
@@ -191,7 +191,7 @@ def test_a_collection_of_blobs_that_was_killed_is_finished_by_the_next(tmp_path:
         error = site.collect()
         assert error is not None
         assert "not collected within" in error
-        PushPermits(site.system.store.push_gate, site.system.server.clock).require()  # the gate is open again
+        PushPermits(site.system.store.push_gate, site.system.services.clock).require()  # the gate is open again
         site.system.clock.ahead += timedelta(minutes=10)
         site.collection.storage = site.storage
         assert site.collect() is None
@@ -213,11 +213,11 @@ class KilledStorage:
 def test_a_client_gets_no_token_to_push_while_images_are_removed(tmp_path: Path) -> None:
     with ServerSystem(tmp_path) as server:
         scope = f"repository:{REPOSITORY}:pull,push"
-        login = server.server.registry_access.tokens.issue_login(Login(OPERATOR, REPOSITORY, (PULL, PUSH)))
+        login = server.services.registries.access.tokens.issue_login(Login(OPERATOR, REPOSITORY, (PULL, PUSH)))
         url = f"{server.url}/registry/token"
         ask = {"service": "dockgate-registry", "scope": scope}
         assert httpx.get(url, params=ask, auth=login).status_code == 200
-        server.store.push_gate.close(server.server.clock.compute_time_after(600))
+        server.store.push_gate.close(server.services.clock.compute_time_after(600))
         response = httpx.get(url, params=ask, auth=login)
         assert response.status_code == 429
         assert "unused images are removed" in response.text

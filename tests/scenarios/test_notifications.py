@@ -145,7 +145,7 @@ def test_a_target_that_is_down_delays_no_other_and_its_dead_letters_are_sent_aga
         (message["position"] for message in delivered_messages), reverse=True
     )
     assert all(message["delivered_at"] for message in delivered_messages)
-    page = server.client.get(f"{server.server.url}/events/targets/alive").text
+    page = server.client.get(f"{server.services.addresses.url}/events/targets/alive").text
     assert page.partition('id="delivered"')[2].partition("</section>")[0].count("<tr>") == 9
     assert server.get("/targets/dead/delivered-messages") == []
 
@@ -162,16 +162,16 @@ def test_a_target_that_is_down_delays_no_other_and_its_dead_letters_are_sent_aga
     assert [message["rule"] for message in waiting] == ["down"] * 8
     assert (waiting[0]["attempts"] > 0, waiting[0]["error"]) == (True, "dead is down. Wait.")
     assert all(message["next_at"] >= status["paused_until"] for message in waiting)
-    pages = [server.client.get(f"{server.server.url}{path}").text for path in ("/", "/events/targets/dead")]
+    pages = [server.client.get(f"{server.services.addresses.url}{path}").text for path in ("/", "/events/targets/dead")]
     assert "Target dead" in pages[0]
     assert "8 messages waiting" in pages[0]
     assert pages[1].partition('id="waiting"')[2].partition("</section>")[0].count("<tr>") == 9
     server.clock.ahead += timedelta(days=1)  # as after a jump: nothing was tried meanwhile
-    server.server.event_targets.trim()
+    server.services.events.targets.trim()
     assert server.get("/targets/dead")["dead"] == 0
 
     def advance_until_given_up() -> bool:
-        server.server.event_targets.trim()
+        server.services.events.targets.trim()
         return bool(advance_and_get_target()["dead"] == 8)
 
     wait_until(advance_until_given_up, 120)
@@ -259,7 +259,7 @@ def test_what_is_wrong_is_refused_with_its_reason_and_no_answer_shows_a_secret(s
 
 def test_a_clock_that_was_ahead_keeps_back_no_group_and_no_summary(tmp_path: Path) -> None:
     system = NotifyingServer(tmp_path)
-    documents, dispatcher = system.server.documents, system.use_cases.event_dispatcher
+    documents, dispatcher = system.services.delivery.documents, system.use_cases.event_dispatcher
     arn = "arn:aws:sqs:eu-west-1:123456789012:team"
     due = f"{system.clock() + timedelta(hours=1):%H:%M}"
     target = {"kind": "Target", "name": "team", "type": "sqs", "arn": arn, "summary": due}
@@ -295,7 +295,7 @@ def test_the_summary_of_one_owner_reports_no_other_owner_as_without_a_target(
     due = f"{system.clock() + timedelta(hours=1):%H:%M}"
     for name, person in (("first", "ann"), ("second", "ben")):
         target = {"kind": "Target", "name": name, "type": "log", "summary": due, "for": [person]}
-        system.server.documents.apply(json.dumps(target), "t", Caller(LOCAL))
+        system.services.delivery.documents.apply(json.dumps(target), "t", Caller(LOCAL))
     assignment = PolicyAssignment("all", ("**",), "default", owners=("ann", "ben"))
     system.store.policy_assignments.put(assignment, "t", format_time(system.clock()))
     system.store.images.add_push(PushedImage("team/app", "1", f"sha256:{'a' * 64}", format_time(system.clock())))

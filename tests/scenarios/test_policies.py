@@ -51,7 +51,7 @@ def list_recorded_verdicts(server: ServerSystem, image: str) -> list[dict[str, s
 
 
 def ask(server: ServerSystem, repository: str, requested_policy: str) -> None:
-    host = server.server.source
+    host = server.services.sources.host
     assert isinstance(host, MemoryHost)
     files = {"Dockerfile": "FROM scratch\n"} | ({".dockgate.yaml": requested_policy} if requested_policy else {})
     host.push(repository, files)
@@ -355,7 +355,7 @@ def test_an_invalid_policy_cannot_be_tried_and_has_its_line(server: ServerSystem
 def test_one_policy_is_tried_at_a_time(server: ServerSystem) -> None:
     put(server, "turn", LAX)
     server.deploy_image(plan_gated_image(server, "turn", PlannedFindings(), "turn"))
-    dry_run, candidate = server.server.policy_dry_run, server.server.policies("default")
+    dry_run, candidate = server.services.policies.dry_run, server.services.policies.policies("default")
     with dry_run.turn, pytest.raises(BusyError):
         dry_run.judge_history(candidate, None, 1, None)
     assert dry_run.judge_history(candidate, None, 1, None).judged == 1

@@ -143,7 +143,7 @@ def test_a_token_limited_to_a_pipeline_cannot_use_other_calls(people: People) ->
 
 
 def test_git_uses_the_token_as_password(people: People) -> None:
-    people.server.store.repositories.put("web", people.server.server.clock.now())
+    people.server.store.repositories.put("web", people.server.services.clock.now())
     pull, push = (
         "/git/web.git/info/refs?service=git-upload-pack",
         "/git/web.git/info/refs?service=git-receive-pack",

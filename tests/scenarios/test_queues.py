@@ -91,7 +91,7 @@ def push(digest: str, name: str, **detail: str) -> dict[str, Any]:
 def test_repeated_ecr_events_cause_one_scan(server: ServerSystem) -> None:
     image = server.plan_foreign_image("queued", PlannedFindings({"CRITICAL": 1}))
     server.scan_may_end[image].set()
-    with open_cloud(server.server.registry_notifications.receive_ecr_event) as queue_cloud:
+    with open_cloud(server.services.registries.notifications.receive_ecr_event) as queue_cloud:
         for _ in range(3):
             queue_cloud.put(push(image, "queued"))
         wait_until(lambda: not queue_cloud.count_left())
@@ -109,7 +109,7 @@ def test_events_can_arrive_through_a_topic_and_other_kinds_are_ignored(server: S
     image = server.plan_foreign_image("by-topic", PlannedFindings())
     server.scan_may_end[image].set()
     deleted_image = server.plan_foreign_image("deleted", PlannedFindings())
-    with open_cloud(server.server.registry_notifications.receive_ecr_event) as queue_cloud:
+    with open_cloud(server.services.registries.notifications.receive_ecr_event) as queue_cloud:
         queue_cloud.put(push(deleted_image, "deleted", **{"action-type": "DELETE"}))
         queue_cloud.put(push(deleted_image, "failed", result="FAILURE"))
         queue_cloud.put({**push(deleted_image, "scanned"), "detail-type": "ECR Image Scan"})
@@ -135,7 +135,7 @@ def test_events_can_arrive_through_a_topic_and_other_kinds_are_ignored(server: S
 def test_invalid_messages_go_to_the_dead_letter_queue(
     server: ServerSystem, wrong: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with open_cloud(server.server.registry_notifications.receive_ecr_event, hidden="0") as queue_cloud:
+    with open_cloud(server.services.registries.notifications.receive_ecr_event, hidden="0") as queue_cloud:
         queue_cloud.put(wrong)
         wait_until(lambda: queue_cloud.count_left(queue_cloud.dead))
         assert not queue_cloud.count_left()

@@ -21,7 +21,7 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 @pytest.fixture
 def target(server: ServerSystem) -> MemoryTarget:
-    target = server.server.targets["podman"]
+    target = server.services.delivery.targets["podman"]
     assert isinstance(target, MemoryTarget)
     return target
 

@@ -118,7 +118,7 @@ def test_a_service_at_risk_is_announced_once_at_each_stage_and_keeps_running(ser
     assert get_service(server, "staged")["at_risk_until"] == deadline
     vulnerability = detail["vulnerabilities"][0]["id"]
     for path in ("/", "/running", "/running/staged", f"/vulnerabilities/{vulnerability}"):
-        page = server.client.get(f"{server.server.url}{path}").text
+        page = server.client.get(f"{server.services.addresses.url}{path}").text
         assert "passed at" in page, path
         assert "replace it before" not in page
         assert " until <time" not in page, path

@@ -201,7 +201,7 @@ def test_a_pull_prolongs_the_watch_and_is_written_at_most_once_an_hour(server: S
     assign(server, "pulled", "2d after pull", "default")
     image = push(server, "pulled/app", "pulled-app", PlannedFindings())
     wait_for_verdicts(server, image)
-    pulls = server.server.registry_pulls
+    pulls = server.services.registries.pulls
     server.clock.ahead += timedelta(days=1)
     pulls.record("pulled/app", image)
     server.clock.ahead += timedelta(days=1, hours=12)

@@ -40,7 +40,7 @@ class World:
     def __post_init__(self) -> None:
         fleet, now = self.fleet, self.now
         for name, text in (("strict", STRICT), ("lax", LAX)):
-            fleet.system.server.policies.put(name, text, "ana")
+            fleet.system.services.policies.policies.put(name, text, "ana")
         for name, pattern in (("strict", "team/*"), ("lax", "other/*")):
             fleet.system.store.policy_assignments.put(PolicyAssignment(name, (pattern,), name), "ana", now)
         fleet.feeds.advisories = [make_advisory(name, Severity.CRITICAL, "2") for name in PACKAGES[1:4]]

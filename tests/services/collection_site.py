@@ -34,14 +34,14 @@ class Site:
         self.store, self.registry, self.storage = self.system.store, self.system.registry, self.system.storage
         self.collection: GarbageCollection = self.system.use_cases.garbage_collection
         self.collection.registry_reader.retention = Retention(keep_days=30, keep_images=0)
-        self.system.server.documents.apply(ASSIGNMENT, "a.yaml", Caller(LOCAL))
-        target = self.system.server.targets["podman"]
+        self.system.services.delivery.documents.apply(ASSIGNMENT, "a.yaml", Caller(LOCAL))
+        target = self.system.services.delivery.targets["podman"]
         assert isinstance(target, MemoryTarget)
         self.target = target
 
     @property
     def now(self) -> str:
-        return self.system.server.clock.now()
+        return self.system.services.clock.now()
 
     def advance_clock(self, **times: float) -> None:
         self.system.clock.ahead += timedelta(**times)

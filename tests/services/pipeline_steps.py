@@ -31,11 +31,11 @@ class Steps:
         self.store = self.system.store
         self.use_cases = self.system.use_cases
         self.system.scan_may_end = _Always()
-        target = self.system.server.targets["podman"]
+        target = self.system.services.delivery.targets["podman"]
         assert isinstance(target, MemoryTarget)
         self.target = target
         self.deployments = self.use_cases.deployments
-        self.rollouts = self.system.server.rollouts
+        self.rollouts = self.system.services.delivery.rollouts
         self.repair = self.use_cases.service_repair.repair
         pipeline = read_definition(PIPELINE.format(name="web", repository="web", service="web", timeout="1d"), "p.yaml")
         assert isinstance(pipeline, Pipeline)

@@ -47,7 +47,7 @@ class Delivery:
         self.folder = folder
         self.system = ServerSystem(folder)
         self.store, self.use_cases = self.system.store, self.system.use_cases
-        self.clock = self.system.server.clock
+        self.clock = self.system.services.clock
         self.scan_ends = threading.Event()
         self.scan_ends.set()
         retention = Retention(KEEP_DAYS, keep_images=5, keep_revisions=5)
@@ -60,7 +60,7 @@ class Delivery:
         service = read_definition(SERVICE.format(name="web", count=1), "s.yaml")
         assert isinstance(service, ServiceDefinition)
         self.store.services.put(service.service, service.definition)
-        self.system.server.documents.apply(ASSIGNMENT, "a.yaml", Caller(LOCAL))
+        self.system.services.delivery.documents.apply(ASSIGNMENT, "a.yaml", Caller(LOCAL))
         self.purge = Purge(self.store, self.clock, self.collection.effects, KEEP_DAYS)
 
     def deliver(self, number: int) -> None:
@@ -153,7 +153,7 @@ def test_ten_thousand_executions_fit_on_a_small_disk(
     assert len(store.images.list_pushed()) < 400
     last = store.executions.list_for_pipeline("web", 1)[0]
     assert last.number == EXECUTIONS
-    (task,) = delivery.system.server.targets["podman"].list_tasks("web")
+    (task,) = delivery.system.services.delivery.targets["podman"].list_tasks("web")
     assert any(digest == task.digest for _, digest in delivery.system.registry.manifests)
     record = store.verdicts.list_of_image(task.digest)[0]
     assert store.verdicts.get_case(record.digest).image == task.digest

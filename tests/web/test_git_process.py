@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 from starlette.types import Message
 
-from dockgate.services.server_api import ServerApi
+from dockgate.services.web_services import GitBackend
 from dockgate.shared.errors import BusyError, SlowBodyError
 from dockgate.web.git_process import (
     MAX_FETCHES,
@@ -75,7 +75,7 @@ async def fetch(processes: GitProcesses, spool_body: Callable[[], Awaitable[IO[b
         raise AssertionError("the fetch was answered")
 
     call = GitCall("shop", "/git-upload-pack", "POST", "", "", "")
-    await FetchResponse(cast(ServerApi, None), processes, "mallory", call, spool_body)({}, receive, send)
+    await FetchResponse(cast(GitBackend, None), processes, "mallory", call, spool_body)({}, receive, send)
 
 
 def test_the_body_of_a_fetch_is_received_only_with_a_slot() -> None:

@@ -9,8 +9,9 @@ from typing import cast
 import pytest
 
 from dockgate.identity.model import Caller, Principal, Role
-from dockgate.services.server_api import ServerApi
+from dockgate.services.web_services import Addresses, SourceServices
 from dockgate.shared.errors import UsageError
+from dockgate.store import Store
 from dockgate.web.git_process import MAX_RECEIVING_EACH, GitCall, GitProcesses
 from dockgate.web.git_push import MAX_SHALLOW, MAX_UPDATES, Push, read_requested_updates
 
@@ -68,13 +69,14 @@ def test_a_reference_whose_name_is_not_utf_8_is_refused() -> None:
 def test_a_push_that_waits_for_its_turn_keeps_the_slot_of_its_body() -> None:
     async def play() -> None:
         processes = GitProcesses()
+        services = cast(Addresses, None), cast(Store, None), cast(SourceServices, None)
         call = GitCall("shop", "/git-receive-pack", "POST", "", "", "")
         pushes: list[asyncio.Task[None]] = []
         async with processes.take_push_slot("shop", "grace"):
             for _ in range(MAX_RECEIVING_EACH):
                 async with AsyncExitStack() as stack:
                     await stack.enter_async_context(processes.receiving.take("ada"))
-                    push = Push(cast(ServerApi, None), processes, call, io.BytesIO(), (), ADA, "")
+                    push = Push(*services, processes, call, io.BytesIO(), (), ADA, "")
                     pushes.append(asyncio.create_task(push.run(stack.pop_all())))
             next_body = asyncio.create_task(AsyncExitStack().enter_async_context(processes.receiving.take("ada")))
             for _ in range(10):

@@ -41,9 +41,9 @@ from dockgate.services.pipelines.build_images import RegistryBuildImages
 from dockgate.services.registry.push_permits import PushPermits
 from dockgate.services.registry.pushes import WebhookSecrets
 from dockgate.services.registry.registry_tokens import RegistryAccess
-from dockgate.services.server_api import ServerApi
 from dockgate.services.verdicts.attestations import KEYS, RegistryAttestor
 from dockgate.services.verdicts.verdict_links import VerdictLinks
+from dockgate.services.web_services import WebServices
 from dockgate.shared.addresses import make_console_url
 from dockgate.shared.aws import QUEUE, Client, RegionalClients, load_boto3, parse_arn, parse_s3
 from dockgate.shared.errors import UsageError
@@ -175,7 +175,7 @@ def open_blobs(settings: Settings, client: Client | None = None) -> Blobs | None
     return S3Blobs(make, bucket, f"{prefix}/" if prefix else "", settings.data / BLOB_CACHE)
 
 
-def make_pollers(settings: Settings, server: ServerApi, client: Client | None = None) -> list[Poller]:
+def make_pollers(settings: Settings, services: WebServices, client: Client | None = None) -> list[Poller]:
     """Return a poller for each queue that the settings name, not yet started.
 
     Raises UsageError for an invalid ARN, and when boto3 is needed and missing.
@@ -183,11 +183,11 @@ def make_pollers(settings: Settings, server: ServerApi, client: Client | None = 
     queue_pollers = []
     if settings.ecr_queue:
         queue = parse_arn("DOCKGATE_ECR_QUEUE", settings.ecr_queue, QUEUE)
-        queue_pollers.append(Poller(_make_queue(queue, client), server.registry_notifications.receive_ecr_event))
+        queue_pollers.append(Poller(_make_queue(queue, client), services.registries.notifications.receive_ecr_event))
     if settings.approval_queue:
         queue = parse_arn("DOCKGATE_APPROVAL_QUEUE", settings.approval_queue, QUEUE)
         requests = codepipeline.CodePipelineRequests(
-            server.approval_requests, server.clock, queue["account"], RegionalClients(client)
+            services.approvals.requests, services.clock, queue["account"], RegionalClients(client)
         )
         queue_pollers.append(Poller(_make_queue(queue, client), requests.receive))
     return queue_pollers

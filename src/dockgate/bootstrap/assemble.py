@@ -21,7 +21,7 @@ from dockgate.services.notifications.outbox_handlers import (
 )
 from dockgate.services.recovery import Recovery
 from dockgate.services.retention.purge import Purge
-from dockgate.services.server_api import ServerApi
+from dockgate.services.web_services import WebServices
 from dockgate.services.workflow_starter import Starter
 from dockgate.store import Store
 from dockgate.store.records import OutboxKind, Worker
@@ -48,7 +48,7 @@ LOCAL_STORAGE_EVERY = 15
 class App:
     """A server that is not launched yet."""
 
-    server: ServerApi
+    services: WebServices
     use_cases: UseCases
     background: BackgroundTasks
 
@@ -78,18 +78,18 @@ def assemble(
     effects = Effects(observe, engine.run_step, engine.fence)
     starter = WorkflowStarter(store, clock, effects, engine)
     use_cases = make_use_cases(adapters, options, clock, effects, starter, read_policy)
-    server = use_cases.server
+    services = use_cases.services
     Workflows(
         engine,
         starter,
         store,
-        server.executions,
+        services.delivery.executions,
         use_cases.actions,
-        server.approval_requests,
+        services.approvals.requests,
         use_cases.approval_settler,
-        server.scans,
+        services.images.scans,
         use_cases.deployments,
-        server.rollouts,
+        services.delivery.rollouts,
         clock,
         effects,
     )
@@ -100,15 +100,15 @@ def assemble(
             store.database.end_sessions(lost_worker.id)
             engine.recover(lost_worker.id)
             store.outbox.release(lost_worker.id)
-            server.git_pushes.recover()
+            services.sources.pushes.recover()
 
         detector = FailureDetector(store.workers, store.locks, recover, engine.requeue_other_versions, lease_times)
         if WorkKind.UPKEEP in options.queues:
             groups.append(TaskGroup("orphans", [RepeatedTask("orphans", engine.recover_orphans, EXECUTIONS_EVERY)]))
         groups.append(TaskGroup("workers", [RepeatedTask("workers", detector.run)], is_exclusive=False))
     reconciler = Reconciler(store.locks, options.pause_seconds, groups)
-    handlers = _make_outbox_handlers(adapters, options, server.event_targets)
-    priority = server.scans.answer_priority
+    handlers = _make_outbox_handlers(adapters, options, services.events.targets)
+    priority = services.images.scans.answer_priority
     outbox = OutboxWorker(store.outbox, handlers, effects, adapters.clock, worker.id, options.pause_seconds, priority)
     _receive_signals(adapters.store, options, use_cases, outbox, starter)
     background = BackgroundTasks(
@@ -116,13 +116,13 @@ def assemble(
         lease,
         store.signals,
         options.queues,
-        server.git_pushes,
-        server.scans,
+        services.sources.pushes,
+        services.images.scans,
         outbox,
-        server.approval_pubsub,
+        services.approvals.pubsub,
         reconciler,
     )
-    return App(server, use_cases, background)
+    return App(services, use_cases, background)
 
 
 def make_worker(store: Store, options: Options, clock: ServerClock) -> Worker:
@@ -137,7 +137,7 @@ def _receive_signals(
     store: Store, options: Options, use_cases: UseCases, outbox: OutboxWorker, starter: Starter
 ) -> None:
     """Do at once the work that other processes signal, and signal to them the messages that this one does not send."""
-    signals, scans = store.signals, use_cases.server.scans
+    signals, scans = store.signals, use_cases.services.images.scans
     if WorkKind.SCAN in options.queues:
         recovery = Recovery(store, scans, use_cases.approval_settler, starter)
         signals.receive(Topic.SCANS, lambda _: recovery.start_scans())
@@ -169,12 +169,12 @@ def _make_task_groups(
 
     Those of one group wait for each other: what takes long has a group of its own.
     """
-    server, pushes = use_cases.server, use_cases.registry_pushes
-    recovery = Recovery(adapters.store, server.scans, use_cases.approval_settler, starter)
+    services, pushes = use_cases.services, use_cases.registry_pushes
+    recovery = Recovery(adapters.store, services.images.scans, use_cases.approval_settler, starter)
     key = RepeatedTask("registry key", adapters.registry_access.follow_rotation)
     local = RepeatedTask("local storage", use_cases.local_collections.run, LOCAL_STORAGE_EVERY)
     groups = [
-        TaskGroup("pushes", [RepeatedTask("git pushes", server.git_pushes.observe_missed)], is_exclusive=False),
+        TaskGroup("pushes", [RepeatedTask("git pushes", services.sources.pushes.observe_missed)], is_exclusive=False),
         TaskGroup("moved tags", [RepeatedTask("moved tags", pushes.check_moved_tags)], is_exclusive=False),
         TaskGroup("registry key", [key], is_exclusive=False),
         TaskGroup("local storage", [local], is_exclusive=False),
@@ -196,7 +196,7 @@ def _make_task_groups(
             RepeatedTask("pushed images", use_cases.push_verdicts.judge_due),
             RepeatedTask("running images", use_cases.service_risk.review),
             RepeatedTask("runs", use_cases.watched_images.record_runs, PURGE_EVERY),
-            RepeatedTask("expiring waivers", server.waivers.announce_expiring),
+            RepeatedTask("expiring waivers", services.policies.waivers.announce_expiring),
             RepeatedTask("workflows", WorkflowRetention(adapters.store, clock, effects, engine).run, PURGE_EVERY),
             RepeatedTask("old rows", Purge(adapters.store, clock, effects, keep_days).run, PURGE_EVERY),
         ]
@@ -207,7 +207,7 @@ def _make_task_groups(
         groups.append(TaskGroup("fixes", [RepeatedTask("fixes", use_cases.fixes.review, FIXES_EVERY)]))
         groups.append(TaskGroup("approved images", [RepeatedTask("approved images", use_cases.approved_images.review)]))
         rules = RepeatedTask("rules", use_cases.event_dispatcher.run)
-        groups.append(TaskGroup("rules", [rules, RepeatedTask("targets", server.event_targets.trim, PURGE_EVERY)]))
+        groups.append(TaskGroup("rules", [rules, RepeatedTask("targets", services.events.targets.trim, PURGE_EVERY)]))
         presence = RepeatedTask("images that are gone", use_cases.image_presence.run, PRESENCE_EVERY)
         groups.append(TaskGroup("images that are gone", [presence]))
         collection = RepeatedTask("collection", use_cases.garbage_collection.run_due)

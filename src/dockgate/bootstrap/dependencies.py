@@ -30,7 +30,7 @@ from dockgate.identity.sign_in import GroupRole
 from dockgate.services.images.scans import PARALLEL_SCANS
 from dockgate.services.registry.pushes import WebhookSecrets
 from dockgate.services.registry.registry_tokens import RegistryAccess
-from dockgate.services.server_api import GitBackend
+from dockgate.services.web_services import GitBackend
 from dockgate.shared.addresses import make_console_url
 from dockgate.store import Store
 from dockgate.workflows.queues import WorkKind

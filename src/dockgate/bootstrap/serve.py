@@ -73,7 +73,7 @@ def run(settings: Settings, hooks: ProcessHooks = _NO_HOOKS, on_ready: Callable[
             listen_address,
             internal_listener,
             app,
-            make_pollers(settings, app.server),
+            make_pollers(settings, app.services),
             run_folder / "server.json",
             on_ready,
         )
@@ -169,7 +169,7 @@ def _serve(
 ) -> None:
     """Answer requests until a signal. Raises UnavailableError when it cannot listen."""
     config = uvicorn.Config(
-        create_app(app.server, listen_address.is_public),
+        create_app(app.services, listen_address.is_public),
         host=listen_address.host,
         port=listen_address.port,
         ssl_certfile=listen_address.certificate,
@@ -180,8 +180,8 @@ def _serve(
     )
 
     def announce() -> None:
-        server_file.write_text(make_identity(app.server.url))
-        _log.info("ready at %s", app.server.console_url)
+        server_file.write_text(make_identity(app.services.addresses.url))
+        _log.info("ready at %s", app.services.addresses.console_url)
         on_ready()
 
     web = _Web(config, announce)
@@ -213,7 +213,7 @@ def _serve_internal_app(listener: socket.socket, app: App) -> Iterator[None]:
 
     It starts before the background work and ends after it: images that are deployed meanwhile are pulled with a token.
     """
-    config = uvicorn.Config(create_internal_app(app.server), proxy_headers=False, **connections.make_settings())
+    config = uvicorn.Config(create_internal_app(app.services), proxy_headers=False, **connections.make_settings())
     with _serve_in_thread(config, listener, "internal"):
         try:
             yield
@@ -232,8 +232,8 @@ def _serve_public_registry(app: App, programs: LocalPrograms, public: PublicRegi
             f"the registry cannot listen on {public.listen}: {error.strerror}",
             "Stop what uses the port, or give DOCKGATE_REGISTRY_LISTEN another.",
         ) from error
-    names = RegistryNames(programs.registry, programs.realm, public.address, public.realm, app.server.url)
-    proxy = RegistryProxy(app.server.registry_pulls, programs.tokens, names)
+    names = RegistryNames(programs.registry, programs.realm, public.address, public.realm, app.services.addresses.url)
+    proxy = RegistryProxy(app.services.registries.pulls, programs.tokens, names)
     config = uvicorn.Config(
         proxy,
         ssl_certfile=public.certificate,

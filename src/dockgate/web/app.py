@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from dockgate import __version__
 from dockgate.server.connections import compute_max_connections
-from dockgate.services.server_api import ServerApi
+from dockgate.services.web_services import WebServices
 from dockgate.shared import errors
 from dockgate.shared.addresses import CONSOLE_HOST, LOOPBACK_NAMES, is_loopback
 from dockgate.shared.interfaces import override
@@ -84,7 +84,7 @@ class _Application(FastAPI):
         return super().openapi()
 
 
-def create_app(server: ServerApi, is_remote: bool = False) -> FastAPI:
+def create_app(services: WebServices, is_remote: bool = False) -> FastAPI:
     """The public application.
 
     It accepts requests for loopback names and the public URL, and from scripts of no other origin. With `is_remote`
@@ -93,23 +93,25 @@ def create_app(server: ServerApi, is_remote: bool = False) -> FastAPI:
     from dockgate.web.routes import list_public_routes  # a worker has none of them: they take a fifth of its start
 
     refusals = (_refuse_other_origins, refuse_ambiguous, *((_refuse_plain_http,) if is_remote else ()))
-    app = _make_app(server, sorted({*LOOPBACK_NAMES, urlsplit(server.url).hostname or LOOPBACK_NAMES[0]}), refusals)
-    if urlsplit(server.console_url).hostname == CONSOLE_HOST:
+    app = _make_app(
+        services, sorted({*LOOPBACK_NAMES, urlsplit(services.addresses.url).hostname or LOOPBACK_NAMES[0]}), refusals
+    )
+    if urlsplit(services.addresses.console_url).hostname == CONSOLE_HOST:
         app.add_middleware(ConsoleHostMiddleware)
     app.state.git_processes = GitProcesses()
     app.router.routes += list_public_routes()
     return app
 
 
-def create_internal_app(server: ServerApi) -> FastAPI:
+def create_internal_app(services: WebServices) -> FastAPI:
     """The internal application, for the local registry and its clients: tokens and notifications."""
-    app = _make_app(server, LOOPBACK_NAMES)
+    app = _make_app(services, LOOPBACK_NAMES)
     app.router.routes += registry_endpoints.router.routes
     return app
 
 
 def _make_app(
-    server: ServerApi, hosts: Sequence[str], refusals: Sequence[Callable[[Request], Refusal | None]] = ()
+    services: WebServices, hosts: Sequence[str], refusals: Sequence[Callable[[Request], Refusal | None]] = ()
 ) -> FastAPI:
     app = _Application(
         title="Dockgate",
@@ -124,7 +126,7 @@ def _make_app(
     app.add_middleware(BodySizeLimit)
     app.add_middleware(AuditMiddleware)
     app.add_middleware(TakenSlots)
-    app.state.server = server
+    app.state.services = services
     app.state.recent_verdicts = RecentVerdicts()
     app.state.recent_queue_counts = Recent[int](_MAX_QUEUE_COUNTS)
     app.state.failed_authentications = FailedAuthentications()
@@ -132,7 +134,7 @@ def _make_app(
     app.state.recorded_calls = RecentCalls(MAX_RECORDED)
     # The other connections are for sign-ins and checks of health.
     app.state.threads = Threads(max_requests=compute_max_connections() * 3 // 4)
-    app.state.live_changes = LiveChanges(server.store.event_log.read_newest_seq, server.store.event_log.read)
+    app.state.live_changes = LiveChanges(services.store.event_log.read_newest_seq, services.store.event_log.read)
     app.add_exception_handler(errors.DockgateError, _respond_to_error)
     app.add_exception_handler(HTTPException, _respond_to_http_exception)
     app.add_exception_handler(RequestValidationError, _respond_to_validation_error)
@@ -213,7 +215,8 @@ def _refuse_other_hosts(hosts: Collection[str], request: Request) -> Refusal | N
     return Refusal(
         400,
         f"this server accepts no requests for the host {host[0][:100]}" if host else "the request names no valid host",
-        f"Open {request.app.state.server.console_url}. If people shall reach the server as {name[:100]}, start it with "
+        f"Open {request.app.state.services.addresses.console_url}. If people shall reach the server as {name[:100]}, "
+        "start it with "
         f"`DOCKGATE_PUBLIC_URL={request.url.scheme}://{name[:100]}`.",
     )
 
@@ -221,7 +224,7 @@ def _refuse_other_hosts(hosts: Collection[str], request: Request) -> Refusal | N
 def _refuse_other_origins(request: Request) -> Refusal | None:
     """Refuse requests from scripts of other origins."""
     origin = request.headers.get("origin")
-    own_origins = (request.app.state.server.url, f"{request.url.scheme}://{request.headers.get('host')}")
+    own_origins = (request.app.state.services.addresses.url, f"{request.url.scheme}://{request.headers.get('host')}")
     if origin is None or origin in own_origins:
         return None
     return Refusal(403, f"requests from the origin {origin} are refused", "Use the command `dockgate`.")

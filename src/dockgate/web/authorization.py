@@ -25,10 +25,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dockgate.delivery.model import ExecutionId
 from dockgate.identity.model import AuditEntry, Caller, Permission, Principal, require_permission
-from dockgate.services.server_api import ServerApi
+from dockgate.services.clock import ServerClock
+from dockgate.services.web_services import WebServices
 from dockgate.shared.addresses import is_loopback
 from dockgate.shared.errors import BusyError, UnknownCallerError
 from dockgate.shared.interfaces import override
+from dockgate.store import Store
 from dockgate.web.audit_details import begin_call
 from dockgate.web.browser_sessions import SAFE_METHODS, read_session_secret, require_same_origin
 from dockgate.web.json_responses import accept_any_text
@@ -110,21 +112,21 @@ def authenticate_caller(request: Request) -> Caller:
 
     Source: RFC 6750, RFC 7617.
     """
-    server: ServerApi = request.app.state.server
+    services: WebServices = request.app.state.services
     address = request.client.host if request.client else ""
     header = request.headers.get("authorization", "")
     try:
         secret = None if header else read_session_secret(request)
         # Without principals, tokens are ignored.
-        if not (header or secret) or not server.store.principals.has_any():
-            return server.people.authenticate_local(
+        if not (header or secret) or not services.store.principals.has_any():
+            return services.access.people.authenticate_local(
                 is_loopback(address) and not _FORWARDING_HEADERS & set(request.headers)
             )
         if secret:
             if request.method not in SAFE_METHODS:
                 require_same_origin(request)
-            return server.sessions.authenticate(secret)
-        return server.people.authenticate(find_token(request) or "")
+            return services.access.sessions.authenticate(secret)
+        return services.access.people.authenticate(find_token(request) or "")
     except UnknownCallerError:
         if header:
             failures: FailedAuthentications = request.app.state.failed_authentications
@@ -181,12 +183,12 @@ class RequirePermission:
 
     def _require_permission(self, request: Request, caller: Caller, permission: Permission) -> Caller:
         """The caller with this permission or the alternative. Raises DeniedError without it."""
-        server: ServerApi = request.app.state.server
+        services: WebServices = request.app.state.services
         if self.alternative and not caller.can(permission) and caller.can(self.alternative):
             permission = self.alternative
         if not caller.can_somewhere(permission):
             require_permission(caller, permission)
-        caller = replace(server.people.add_projects(caller), permission=permission)
+        caller = replace(services.access.people.add_projects(caller), permission=permission)
         if caller.is_limited and request.scope["endpoint"] not in _self_checking_calls:
             caller.require(**_read_subject(request))
         return caller
@@ -272,8 +274,10 @@ class _AuditedCall:
 
 def _begin_entry(request: Request, caller: Caller, call: str) -> None:
     """Begin the request's audit entry. `AuditMiddleware` completes it."""
-    server: ServerApi = request.app.state.server
-    request.scope[_AUDITED_CALL] = _AuditedCall(begin_audit_entry(server, caller, call, request.url.path), caller.name)
+    services: WebServices = request.app.state.services
+    request.scope[_AUDITED_CALL] = _AuditedCall(
+        begin_audit_entry(services.store, services.clock, caller, call, request.url.path), caller.name
+    )
 
 
 def record_call(request: Request, caller: Caller) -> None:
@@ -291,13 +295,13 @@ def require_few(request: Request, caller: Caller) -> None:
         )
 
 
-def begin_audit_entry(server: ServerApi, caller: Caller, call: str, subject: str) -> str:
+def begin_audit_entry(store: Store, clock: ServerClock, caller: Caller, call: str, subject: str) -> str:
     """Write the audit entry of a call that is about to be executed, and return its id."""
     token = caller.token.id if caller.token else None
     if len(subject) > MAX_SUBJECT:
         subject = f"{subject[:MAX_SUBJECT]}…"
-    entry = AuditEntry(uuid.uuid4().hex, server.clock.now(), caller.name, token, call, subject)
-    server.store.audit.begin(entry)
+    entry = AuditEntry(uuid.uuid4().hex, clock.now(), caller.name, token, call, subject)
+    store.audit.begin(entry)
     return entry.id
 
 
@@ -326,9 +330,9 @@ def audit_sign_in(request: Request, caller: Caller | None, detail: str | None = 
 
 def describe_call(request: Request, detail: str) -> None:
     """Record in the request's audit entry what the call changed."""
-    server: ServerApi = request.app.state.server
+    services: WebServices = request.app.state.services
     if entry := find_audit_entry(request):
-        server.store.audit.describe(entry, detail)
+        services.store.audit.describe(entry, detail)
 
 
 def find_audit_entry(request: Request) -> str | None:
@@ -350,12 +354,12 @@ class AuditMiddleware:
             call: _AuditedCall | None = scope.pop(_AUDITED_CALL, None)
             if call is not None:
                 state = scope["app"].state
-                server: ServerApi = state.server
+                services: WebServices = state.services
                 threads: Threads = state.threads
                 if 400 <= status < 500 or call.by == UNKNOWN.name:
                     state.refused_calls.count_call(call.by)
                 with CancelScope(shield=True):  # even if the client has gone, which cancels the response
-                    await threads.run_prompt(server.store.audit.finish, call.entry, status)
+                    await threads.run_prompt(services.store.audit.finish, call.entry, status)
 
         async def watch_send(message: Message) -> None:
             if message["type"] == "http.response.start":

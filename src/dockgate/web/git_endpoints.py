@@ -13,10 +13,16 @@ from fastapi.responses import Response
 from starlette.concurrency import run_in_threadpool
 
 from dockgate.identity.model import Caller, Permission
-from dockgate.services.server_api import ServerApi
 from dockgate.shared.errors import NotFoundError, UsageError
 from dockgate.shared.interfaces import override
-from dockgate.web.api import ReadCaller, RunCaller, ServerDependency
+from dockgate.store import Store
+from dockgate.web.api import (
+    AddressesDependency,
+    ReadCaller,
+    RunCaller,
+    SourceDependency,
+    StoreDependency,
+)
 from dockgate.web.authorization import GuardedRoute, RequirePermission, find_audit_entry
 from dockgate.web.git_body import MAX_NEGOTIATION, inflate_body, require_plain, spool_chunks
 from dockgate.web.git_process import FetchResponse, GitCall, GitProcesses
@@ -42,32 +48,42 @@ async def advertise_references(
     repository: str,
     request: Request,
     caller: Annotated[Caller, Depends(RequireAdvertise(Permission.READ))],
-    server: ServerDependency,
+    store: StoreDependency,
+    sources: SourceDependency,
 ) -> Response:
     """List the references of a repository, for fetch or push."""
-    await _require_repository(repository, server)
+    await _require_repository(repository, store)
     service = _read_service(request)
     if not service:
         raise UsageError("only git's smart HTTP protocol is supported", "Use git 1.6.6 or newer.")
     call = GitCall(repository, "/info/refs", "GET", f"service={service}", "", _read_protocol(request))
-    return FetchResponse(server, _get_processes(request), caller.name, call, None)
+    return FetchResponse(sources.backend, _get_processes(request), caller.name, call, None)
 
 
 @router.post("/git/{repository}.git/git-upload-pack")
-async def upload_pack(repository: str, request: Request, caller: ReadCaller, server: ServerDependency) -> Response:
+async def upload_pack(
+    repository: str, request: Request, caller: ReadCaller, store: StoreDependency, sources: SourceDependency
+) -> Response:
     """Answer a fetch or clone."""
-    await _require_repository(repository, server)
+    await _require_repository(repository, store)
     call = _make_post_call(repository, UPLOAD, request)
     advice = "Fetch fewer references at a time."
     chunks = inflate_body(request, MAX_NEGOTIATION, advice)
-    spool_body = partial(spool_chunks, chunks, server.scratch, MAX_NEGOTIATION, advice)
-    return FetchResponse(server, _get_processes(request), caller.name, call, spool_body)
+    spool_body = partial(spool_chunks, chunks, sources.scratch, MAX_NEGOTIATION, advice)
+    return FetchResponse(sources.backend, _get_processes(request), caller.name, call, spool_body)
 
 
 @router.post("/git/{repository}.git/git-receive-pack")
-async def receive_pack(repository: str, request: Request, caller: RunCaller, server: ServerDependency) -> Response:
+async def receive_pack(
+    repository: str,
+    request: Request,
+    caller: RunCaller,
+    addresses: AddressesDependency,
+    store: StoreDependency,
+    sources: SourceDependency,
+) -> Response:
     """Accept a push. Its audit entry and events are stored before the response ends."""
-    await _require_repository(repository, server)
+    await _require_repository(repository, store)
     require_plain(request)
     processes = _get_processes(request)
     call = _make_post_call(repository, RECEIVE, request)
@@ -75,10 +91,10 @@ async def receive_pack(repository: str, request: Request, caller: RunCaller, ser
         await slot.enter_async_context(processes.receiving.take(caller.name))
         advice = "Push in smaller parts, or increase DOCKGATE_PUSH_LIMIT on the server."
         async with limit_body_time(processes.push_body_seconds, "Push in smaller parts."):
-            body = await spool_chunks(request.stream(), server.scratch, server.push_limit, advice)
+            body = await spool_chunks(request.stream(), sources.scratch, sources.push_limit, advice)
         try:
             updates = await read_requested_updates(body)
-            push = Push(server, processes, call, body, updates, caller, find_audit_entry(request))
+            push = Push(addresses, store, sources, processes, call, body, updates, caller, find_audit_entry(request))
         except BaseException:
             body.close()
             raise
@@ -86,8 +102,8 @@ async def receive_pack(repository: str, request: Request, caller: RunCaller, ser
     return PushResponse(push)
 
 
-async def _require_repository(repository: str, server: ServerApi) -> None:
-    if repository not in await run_in_threadpool(server.store.repositories.list_names):
+async def _require_repository(repository: str, store: Store) -> None:
+    if repository not in await run_in_threadpool(store.repositories.list_names):
         raise NotFoundError(
             f"the repository {repository!r} does not exist",
             "Create it with a Repository document: `dockgate apply FILE`.",

@@ -10,7 +10,7 @@ from typing import IO, Any
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from dockgate.services.server_api import ServerApi
+from dockgate.services.web_services import GitBackend
 from dockgate.shared.interfaces import override
 from dockgate.web.threads import FairSlots, hold_lock, limit_body_time
 
@@ -43,11 +43,11 @@ class GitCall:
     protocol: str | None
 
     async def run(
-        self, server: ServerApi, body: IO[bytes] | None
+        self, backend: GitBackend, body: IO[bytes] | None
     ) -> tuple[int, Mapping[str, str], AsyncGenerator[bytes, None]]:
         """Run git: the status, headers and body of its response."""
         headers = {"content-type": self.content_type, "git-protocol": self.protocol or ""}
-        return await server.git_backend(self.repository, self.path, self.method, self.query, headers, body)
+        return await backend(self.repository, self.path, self.method, self.query, headers, body)
 
 
 class GitProcesses:
@@ -96,14 +96,14 @@ class FetchResponse(Response):
 
     def __init__(
         self,
-        server: ServerApi,
+        backend: GitBackend,
         processes: GitProcesses,
         principal: str,
         call: GitCall,
         spool_body: Callable[[], Awaitable[IO[bytes]]] | None,
     ) -> None:
         super().__init__()
-        self._server = server
+        self._backend = backend
         self._processes = processes
         self._principal = principal
         self._call = call
@@ -125,7 +125,7 @@ class FetchResponse(Response):
         call = self._call
         try:
             async with asyncio.timeout(self._processes.git_seconds):
-                status, headers, chunks = await call.run(self._server, body)
+                status, headers, chunks = await call.run(self._backend, body)
                 async with aclosing(chunks):
                     await StreamingResponse(chunks, status, headers)(scope, receive, send)
         except TimeoutError:

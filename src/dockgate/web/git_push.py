@@ -19,7 +19,7 @@ from dockgate.delivery.model import Execution
 from dockgate.delivery.source_ports import RefUpdate
 from dockgate.events.model import PushEvent
 from dockgate.identity.model import Caller, Permission
-from dockgate.services.server_api import ServerApi
+from dockgate.services.web_services import Addresses, SourceServices
 from dockgate.shared.errors import NotFoundError, UnavailableError, UsageError
 from dockgate.shared.interfaces import override
 from dockgate.store import Store
@@ -106,7 +106,9 @@ class Push:
     audit entry's id, None for none.
     """
 
-    server: ServerApi
+    addresses: Addresses
+    store: Store
+    sources: SourceServices
     processes: GitProcesses
     call: GitCall
     body: IO[bytes]
@@ -164,7 +166,7 @@ class Push:
     async def _receive(self) -> bytes:
         """Run the push, record it, and return the end of git's response, which reports success."""
         await self._describe("requested:", self.requested_updates)
-        record, (by, token) = self.server.git_pushes.record_requested, self._pusher
+        record, (by, token) = self.sources.pushes.record_requested, self._pusher
         await run_in_threadpool(record, self._id, self.call.repository, by, token, self.requested_updates)
         former_references = await self._read_references()
         try:
@@ -184,13 +186,13 @@ class Push:
             updates = _compare_references(former_references, await self._read_references())
             await self._describe("", updates)
         finally:
-            finish, (by, token) = self.server.git_pushes.finish_push, self._pusher
+            finish, (by, token) = self.sources.pushes.finish_push, self._pusher
             self._events = await run_in_threadpool(finish, self.call.repository, by, updates, self._id, token)
 
     async def _format_messages(self) -> bytes:
         """The messages of the push, as packets. Errors are ignored, because the push is already done."""
         try:
-            return encode_packets(list(format_lines(await self._list_started_executions(), self.server.console_url)))
+            return encode_packets(list(format_lines(await self._list_started_executions(), self.addresses.console_url)))
         except Exception as error:
             _log.warning("no messages for a push to %s: %s", self.call.repository, error)
             return b""
@@ -200,12 +202,14 @@ class Push:
 
         Executions that the caller may not see are left out, and so is an event that has no other ones.
         """
-        store, end = self.server.store, time.monotonic() + START_SECONDS
+        end = time.monotonic() + START_SECONDS
         handled_events: list[tuple[PushEvent, Sequence[Execution] | None]] = []
         for event in self._events[:MAX_EVENTS]:
-            while not (is_handled := await run_in_threadpool(_is_handled, store, event.id)) and time.monotonic() < end:
+            is_handled = await run_in_threadpool(_is_handled, self.store, event.id)
+            while not is_handled and time.monotonic() < end:
                 await asyncio.sleep(POLL_SECONDS)
-            executions = await run_in_threadpool(store.executions.list_caused_by, event.id)
+                is_handled = await run_in_threadpool(_is_handled, self.store, event.id)
+            executions = await run_in_threadpool(self.store.executions.list_caused_by, event.id)
             visible = [each for each in executions if self.caller.can(Permission.READ, pipeline=each.pipeline)]
             if visible or not executions:
                 handled_events.append((event, visible if is_handled or visible else None))
@@ -213,7 +217,7 @@ class Push:
 
     async def _run_git(self) -> bytes:
         """Pass on git's response, except its last bytes, which report success and are returned for later."""
-        status, headers, chunks = await self.call.run(self.server, self.body)
+        status, headers, chunks = await self.call.run(self.sources.backend, self.body)
         async with aclosing(chunks):
             self._can_show_messages &= not any(name.lower() == "content-length" for name in headers)
             self._answer.put_nowait((status, headers))
@@ -228,13 +232,13 @@ class Push:
             return last
 
     async def _read_references(self) -> Mapping[str, str]:
-        return await run_in_threadpool(self.server.source.list_references, self.call.repository)
+        return await run_in_threadpool(self.sources.host.list_references, self.call.repository)
 
     async def _describe(self, title: str, updates: Sequence[RefUpdate]) -> None:
         lines = [f"{update.ref} {update.old} -> {update.new}" for update in updates] or ["no reference"]
         text = "\n".join([title, *lines] if title else lines)
         if self.entry:
-            await run_in_threadpool(self.server.store.audit.describe, self.entry, text)
+            await run_in_threadpool(self.store.audit.describe, self.entry, text)
 
 
 def _is_handled(store: Store, event_id: str) -> bool:

@@ -7,12 +7,14 @@ from fastapi.responses import JSONResponse, Response
 
 from dockgate.delivery.registry_access import PUSH, Login
 from dockgate.identity.model import Caller, Permission
+from dockgate.services.clock import ServerClock
 from dockgate.services.registry.push_permits import PushPermits
 from dockgate.services.registry.pushes import OUR_OWN
-from dockgate.services.server_api import ServerApi
+from dockgate.services.web_services import RegistryServices, WebServices
 from dockgate.shared.canonical import to_plain
 from dockgate.shared.interfaces import override
-from dockgate.web.api import ServerDependency
+from dockgate.store import Store
+from dockgate.web.api import ClockDependency, RegistryDependency, StoreDependency
 from dockgate.web.authorization import (
     GuardedRoute,
     RequirePermission,
@@ -38,9 +40,9 @@ class RequirePull(RequirePermission):
 
     @override
     def authorize(self, request: Request) -> Caller | Login:  # type: ignore[override]
-        server: ServerApi = request.app.state.server
+        services: WebServices = request.app.state.services
         shown_token = find_token(request)
-        login = server.registry_access.tokens.read_login(shown_token) if shown_token else None
+        login = services.registries.access.tokens.read_login(shown_token) if shown_token else None
         if login is None:
             return super().authorize(request)
         request.scope[_LOGIN] = login
@@ -50,7 +52,9 @@ class RequirePull(RequirePermission):
 @mark_self_checking
 async def issue_token(
     caller: Annotated[Caller | Login, Depends(RequirePull(Permission.READ))],
-    server: ServerDependency,
+    store: StoreDependency,
+    clock: ClockDependency,
+    registries: RegistryDependency,
     threads: ThreadsDependency,
     service: str = "",
     scope: Annotated[list[str] | None, Query()] = None,
@@ -59,17 +63,25 @@ async def issue_token(
 
     It grants the requested scopes that the caller may have. Push grants are audited before they are issued.
     """
-    return await threads.run_prompt(_grant_access, server, caller, service, scope or [])
+    return await threads.run_prompt(_grant_access, store, clock, registries, caller, service, scope or [])
 
 
-def _grant_access(server: ServerApi, caller: Caller | Login, service: str, scopes: list[str]) -> Response:
-    permits = PushPermits(server.store.push_gate, server.clock)
-    token, access = server.registry_access.grant(caller, service, scopes, server.store, permits)
+def _grant_access(
+    store: Store,
+    clock: ServerClock,
+    registries: RegistryServices,
+    caller: Caller | Login,
+    service: str,
+    scopes: list[str],
+) -> Response:
+    permits = PushPermits(store.push_gate, clock)
+    token, access = registries.access.grant(caller, service, scopes, store, permits)
     if isinstance(caller, Caller):
         for entry in access:
             if PUSH in entry.actions:
                 subject = f"{entry.type}:{entry.name}:{','.join(entry.actions)}"
-                server.store.audit.finish(begin_audit_entry(server, caller, "GET /registry/token", subject), 200)
+                entry_id = begin_audit_entry(store, clock, caller, "GET /registry/token", subject)
+                store.audit.finish(entry_id, 200)
     return JSONResponse(to_plain(token), headers={"Cache-Control": "no-store"})
 
 
@@ -77,24 +89,24 @@ router.add_api_route("/registry/token", issue_token, methods=["GET"], route_clas
 
 
 @router.post("/registry/events", status_code=202)
-async def receive_own_event(request: Request, server: ServerDependency, threads: ThreadsDependency) -> Response:
+async def receive_own_event(request: Request, registries: RegistryDependency, threads: ThreadsDependency) -> Response:
     """Notifications of the server's own registry."""
-    return await _accept_event(request, server, threads, OUR_OWN, None)
+    return await _accept_event(request, registries, threads, OUR_OWN, None)
 
 
 @router.post("/registry/{form}/{registry}", status_code=202)
 async def receive_remote_event(
-    form: str, registry: str, request: Request, server: ServerDependency, threads: ThreadsDependency
+    form: str, registry: str, request: Request, registries: RegistryDependency, threads: ThreadsDependency
 ) -> Response:
     """Notifications of other registries."""
-    return await _accept_event(request, server, threads, form, registry)
+    return await _accept_event(request, registries, threads, form, registry)
 
 
 async def _accept_event(
-    request: Request, server: ServerApi, threads: Threads, form: str, registry: str | None
+    request: Request, registries: RegistryServices, threads: Threads, form: str, registry: str | None
 ) -> Response:
     header = request.headers.get("authorization", "")
-    notifications = server.registry_notifications
+    notifications = registries.notifications
     await threads.run_prompt(notifications.require_secret, form, registry, header)  # before reading the body
     sender = f"{form}/{registry or ''}"  # cannot clash: no principal's name has a "/"
     await threads.begin(request, sender)

@@ -161,7 +161,7 @@ def test_a_push_comes_over_eventbridge_and_a_queue(aws: Cloud, server: ServerSys
     queue.allow_sender("events.amazonaws.com", rule["RuleArn"])
     target = {"Id": "queue", "Arn": queue.arn, "Input": json.dumps({**event, "detail": detail})}
     assert events.put_targets(Rule="pushes", Targets=[target])["FailedEntryCount"] == 0
-    poller = start_poller(queue, server.server.registry_notifications.receive_ecr_event)
+    poller = start_poller(queue, server.services.registries.notifications.receive_ecr_event)
     try:
         for _ in range(2):
             aws.get_client("events").put_events(Entries=[{"Source": SOURCE, "DetailType": "any", "Detail": "{}"}])
@@ -188,7 +188,7 @@ def test_an_approval_action_asks_over_sns_and_a_queue_and_is_answered(
     sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=queue.arn, Attributes={"RawMessageDelivery": raw})
     clients = RegionalClients(make_user(aws, {"codepipeline:*"}, "*"))
     requests = codepipeline.CodePipelineRequests(
-        server.server.approval_requests, server.server.clock, ACCOUNT_ID, clients
+        server.services.approvals.requests, server.services.clock, ACCOUNT_ID, clients
     )
     poller = start_poller(queue, requests.receive)
     tokens = {image: aws.fakes.ask(image) for image in (bad, good)}

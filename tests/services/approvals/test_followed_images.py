@@ -174,7 +174,7 @@ def test_a_pipeline_that_got_an_approval_in_between_hears_at_once_that_it_is_ove
 
 def test_a_clock_that_goes_back_over_the_end_of_a_grace_period_announces_nothing(system: ServerSystem) -> None:
     for document in (GRACE, ASSIGNMENT):
-        system.server.documents.apply(document, "test", Caller(LOCAL))
+        system.services.delivery.documents.apply(document, "test", Caller(LOCAL))
     followed_image = Followed(system, "graced")
     system.advisories.advisories = [
         replace(make_advisory("app", Severity.CRITICAL, "2"), published=format_time(system.clock()))
@@ -190,7 +190,7 @@ def test_a_clock_that_goes_back_over_the_end_of_a_grace_period_announces_nothing
 
 def test_a_callback_hears_at_once_that_a_pull_began_the_watch_again(system: ServerSystem) -> None:
     watch = ASSIGNMENT.replace("policy: graced", "policy: default\nwatch: 2d after pull")
-    system.server.documents.apply(watch, "test", Caller(LOCAL))
+    system.services.delivery.documents.apply(watch, "test", Caller(LOCAL))
     followed_image = Followed(system)
     followed_image.review()
     followed_image.review(days=3)
@@ -204,7 +204,7 @@ def test_a_callback_hears_at_once_that_a_pull_began_the_watch_again(system: Serv
 
 def test_a_callback_hears_at_once_that_a_push_began_the_watch_again(system: ServerSystem) -> None:
     watch = ASSIGNMENT.replace("policy: graced", "policy: default\nwatch: 2d after push")
-    system.server.documents.apply(watch, "test", Caller(LOCAL))
+    system.services.delivery.documents.apply(watch, "test", Caller(LOCAL))
     followed_image = Followed(system)
     followed_image.review(days=3)
     followed_image.review(minutes=1)

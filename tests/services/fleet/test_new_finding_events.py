@@ -115,7 +115,7 @@ def test_a_waived_finding_is_suppressed_and_not_announced(fleet: Fleet) -> None:
     fleet.verdict_renewal.renew()
     until = format_time(fleet.system.clock() + timedelta(days=1))
     waiver = Waiver("w1", "ana", "It is never called.", package="pkg:deb/debian/web", until=until)
-    fleet.system.server.waivers.add_waiver(waiver)
+    fleet.system.services.policies.waivers.add_waiver(waiver)
     fleet.publish("web")
     name = fleet.feeds.advisories[-1].id
     fleet.feeds.catalogue = {name: Cve(name, exploited="2026-11-01")}

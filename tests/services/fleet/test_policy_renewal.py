@@ -24,7 +24,7 @@ def fleet(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Fleet]:
 
 
 def test_two_assignments_that_match_equally_well_leave_only_their_repository_unjudged(fleet: Fleet) -> None:
-    fleet.system.server.policies.put("strict", STRICT, "ana")
+    fleet.system.services.policies.policies.put("strict", STRICT, "ana")
     for name, policy in (("a", "default"), ("b", "strict")):
         assignment = PolicyAssignment(name, ("team/web",), policy)
         fleet.system.store.policy_assignments.put(assignment, "ana", format_time(fleet.system.clock()))
@@ -41,7 +41,7 @@ def test_a_changed_policy_or_assignment_renews_verdicts(fleet: Fleet) -> None:
     fleet.verdict_renewal.renew()
     assert set(fleet.list_verdicts().values()) == {"Approved"}
     now = format_time(fleet.system.clock())
-    fleet.system.server.policies.put("strict", STRICT, "ana")
+    fleet.system.services.policies.policies.put("strict", STRICT, "ana")
     fleet.system.store.policy_assignments.put(PolicyAssignment("web", ("team/web",), "strict"), "ana", now)
     fleet.verdict_renewal.renew()
     assert fleet.list_verdicts("strict") == {"web": "Rejected"}
@@ -54,8 +54,8 @@ def test_another_policy_of_a_repository_is_an_event_where_it_changes_the_status(
     store, now = fleet.system.store, format_time(fleet.system.clock())
     # The names of the policies are sorted before and after that of the policy before.
     for policy in ("a-strict", "z-strict"):
-        fleet.system.server.policies.put(policy, STRICT.replace("strict", policy), "ana")
-    fleet.system.server.policies.put("z-lax", STRICT.replace("strict", "z-lax").replace("0", "9"), "ana")
+        fleet.system.services.policies.policies.put(policy, STRICT.replace("strict", policy), "ana")
+    fleet.system.services.policies.policies.put("z-lax", STRICT.replace("strict", "z-lax").replace("0", "9"), "ana")
     for name, policy in (("web", "a-strict"), ("api", "z-strict"), ("job", "z-lax")):
         store.policy_assignments.put(PolicyAssignment(name, (f"team/{name}",), policy), "ana", now)
     with pytest.raises(CrashError):  # when the first policy's verdicts are written
@@ -74,7 +74,7 @@ def test_another_policy_of_a_repository_is_an_event_where_it_changes_the_status(
 def test_a_clock_that_jumps_ahead_and_back_leaves_the_verdicts_of_the_present(fleet: Fleet) -> None:
     """The advisory is in its grace period, which has ended for the clock that is ahead."""
     grace = STRICT.replace("LOW: 0", "LOW: 0, grace_days: 30")
-    fleet.system.server.policies.put("strict", grace, "ana")
+    fleet.system.services.policies.policies.put("strict", grace, "ana")
     now = format_time(fleet.system.clock())
     fleet.system.store.policy_assignments.put(PolicyAssignment("all", ("team/*",), "strict"), "ana", now)
     fleet.feeds.advisories = [replace(make_advisory("web", Severity.LOW, "2"), published=now)]

@@ -34,7 +34,7 @@ def test_an_image_that_cannot_be_judged_is_undetermined_and_stops_no_other(fleet
     fleet.publish("shared", Severity.LOW)
     fleet.verdict_renewal.renew()
     for name, repository in (("w1", "team/*"), ("w2", "other/*")):
-        fleet.system.server.waivers.add_waiver(
+        fleet.system.services.policies.waivers.add_waiver(
             Waiver(
                 name,
                 "ana",
@@ -61,7 +61,7 @@ def test_an_image_that_cannot_be_judged_is_undetermined_and_stops_no_other(fleet
 def test_a_policy_that_cannot_judge_approves_nothing_and_delays_no_events_of_findings(
     fleet: Fleet, caplog: pytest.LogCaptureFixture
 ) -> None:
-    fleet.system.server.policies.put(
+    fleet.system.services.policies.policies.put(
         "strict", "kind: Policy\nname: strict\nrules:\n  max_findings: {CRITICAL: 0}\n", "ana"
     )
     assignment = PolicyAssignment("web", ("team/web",), "strict")

@@ -68,10 +68,10 @@ class Promoted:
         waiver = Waiver(
             "w1", "ana", "Not in dev.", package="pkg:deb/debian/app", repository="dev/*", until="2099-01-01"
         )
-        self.system.server.waivers.add_waiver(waiver)
+        self.system.services.policies.waivers.add_waiver(waiver)
 
     def list_statuses(self) -> dict[str, str | None]:
-        search: ImageSearch = self.system.server.image_search
+        search: ImageSearch = self.system.services.images.search
         return {image.repository: image.status for image in search.list_images(ImageQuery()).images}
 
     def list_changes(self) -> list[tuple[str, str, str]]:
@@ -90,7 +90,7 @@ def promoted_image(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[P
 
 def apply(promoted_image: Promoted, *documents: str) -> None:
     for document in documents:
-        promoted_image.system.server.documents.apply(document, "test", Caller(LOCAL))
+        promoted_image.system.services.delivery.documents.apply(document, "test", Caller(LOCAL))
 
 
 def test_a_stricter_repository_shows_and_announces_its_own_verdict(promoted_image: Promoted) -> None:
@@ -117,7 +117,13 @@ def test_an_image_has_the_verdict_of_the_repository_asked_for_and_else_the_worst
         promoted_image.system.clock.ahead += timedelta(seconds=1)
         promoted_image.system.store.images.add_push(PushedImage(name, "2", IMAGE, promoted_image.now()))
         for repository, status in ((None, "Rejected"), ("prod/app", "Rejected"), ("dev/app", "Approved")):
-            view, _ = read_image_view(IMAGE, Caller(LOCAL), promoted_image.system.server, repository)
+            view, _ = read_image_view(
+                IMAGE,
+                Caller(LOCAL),
+                promoted_image.system.store,
+                promoted_image.system.services.images,
+                repository,
+            )
             assert (view.status, view.places[0].status) == (status, status)
         assert list_differing_statuses(view.places) == {"dev/app": "Approved", "prod/app": "Rejected"}
 
@@ -130,7 +136,9 @@ def test_what_blocks_an_image_in_one_repository_blocks_it_whatever_another_says_
     promoted_image.system.use_cases.push_verdicts.verdicts.judge_push(IMAGE, "prod/app", 2)
     assert promoted_image.list_statuses() == {"dev/app": "Rejected", "prod/app": "Approved"}
     question = promoted_image.system.advisories.advisories[-1].id
-    exposure = promoted_image.system.server.exposure_search.find(ExposureRequest(question, only=ExposureFilter.BLOCKED))
+    exposure = promoted_image.system.services.fleet.exposure_search.find(
+        ExposureRequest(question, only=ExposureFilter.BLOCKED)
+    )
     assert (exposure.blocked, exposure.blocked_of, exposure.blocked_unknown) == (1, 1, 0)
     assert [(image.digest, image.blocks) for image in exposure.images] == [(IMAGE, True)]
 
@@ -149,7 +157,7 @@ def test_what_holds_a_vulnerability_is_rejected_where_the_policy_of_its_reposito
     for _ in range(2):
         promoted_image.judge()
     question = promoted_image.system.advisories.advisories[-1].id
-    search = promoted_image.system.server.exposure_search
+    search = promoted_image.system.services.fleet.exposure_search
 
     def find(caller: Caller | None = None) -> tuple[int, list[str | None], list[bool | None]]:
         answer = search.find(ExposureRequest(question, caller=caller))
@@ -295,7 +303,8 @@ def test_every_repository_shows_policy_counts_and_since_when(promoted_image: Pro
     promoted_image.system.clock.ahead += timedelta(hours=1)
     promoted_image.judge()
     rows = {
-        image.repository: image for image in promoted_image.system.server.image_search.list_images(ImageQuery()).images
+        image.repository: image
+        for image in promoted_image.system.services.images.search.list_images(ImageQuery()).images
     }
     dev, prod = rows["dev/app"], rows["prod/app"]
     assert (dev.policy, prod.policy, prod.status) == ("default", "strict", "Rejected")
@@ -309,11 +318,11 @@ def test_images_are_sorted_by_the_findings_that_count_in_each_repository(promote
     apply(promoted_image, STRICT, ASSIGNMENT)
     promoted_image.publish(Severity.CRITICAL)
     waiver = Waiver("w1", "ana", "x", package="pkg:deb/debian/app", repository="prod/*", until="2099-01-01")
-    promoted_image.system.server.waivers.add_waiver(waiver)
+    promoted_image.system.services.policies.waivers.add_waiver(waiver)
     for _ in range(2):
         promoted_image.judge()
     promoted_image.system.store.images.add_push(PushedImage("prod/app", "2", IMAGE, promoted_image.now()))
-    images = promoted_image.system.server.image_search.list_images(ImageQuery(sort=ImageSort.SEVERITY)).images
+    images = promoted_image.system.services.images.search.list_images(ImageQuery(sort=ImageSort.SEVERITY)).images
     counts = [(image.repository, (image.counts or {})["CRITICAL"]) for image in images]
     assert counts == [("dev/app", 1), ("prod/app", 0), ("prod/app", 0)]
 
@@ -326,7 +335,7 @@ def test_images_are_sorted_by_the_verdict_of_the_policy_of_each_repository(promo
     promoted_image.judge()
     promoted_image.system.use_cases.verdicts.judge_followed(IMAGE, "prod/app", "fixable")
     promoted_image.system.store.images.add_push(PushedImage("dev/app", "2", IMAGE, promoted_image.now()))
-    images = promoted_image.system.server.image_search.list_images(ImageQuery(sort=ImageSort.SEVERITY)).images
+    images = promoted_image.system.services.images.search.list_images(ImageQuery(sort=ImageSort.SEVERITY)).images
     counts = [(image.repository, (image.counts or {})["CRITICAL"]) for image in images]
     assert counts == [("prod/app", 1), ("dev/app", 0), ("dev/app", 0)]
 
@@ -350,7 +359,7 @@ def test_a_summary_names_no_reasons_of_a_former_verdict(promoted_image: Promoted
     promoted_image.judge()
 
     def read_summary() -> str:
-        rows = promoted_image.system.server.image_search.list_images(ImageQuery(repository="dev/app")).images
+        rows = promoted_image.system.services.images.search.list_images(ImageQuery(repository="dev/app")).images
         return rows[0].summary
 
     assert "CVE" in read_summary()
@@ -369,7 +378,7 @@ def test_a_summary_says_why_an_image_is_undetermined_today(promoted_image: Promo
     promoted_image.judge()
     advisories[:] = [replace(entry, id="CVE-2026-2") for entry in advisories]
     promoted_image.judge()
-    (row,) = promoted_image.system.server.image_search.list_images(ImageQuery(repository="dev/app")).images
+    (row,) = promoted_image.system.services.images.search.list_images(ImageQuery(repository="dev/app")).images
     assert (row.status, row.summary) == (
         "Undetermined",
         "versions of its packages cannot be compared with those in advisories",

@@ -138,17 +138,19 @@ def test_a_change_of_a_policy_waiver_or_vex_document_has_an_event(fleet: Fleet) 
     fleet.publish("web")
     for _ in range(2):
         fleet.verdict_renewal.renew()
-    server, by = fleet.system.server, Caller(LOCAL)
+    services, by = fleet.system.services, Caller(LOCAL)
     for _ in range(2):
-        server.documents.apply(STRICT, "test", by)
-        server.waivers.add_waiver(Waiver("w1", "ana", "No.", package="pkg:deb/debian/web", until="2999-01-01"))
+        services.delivery.documents.apply(STRICT, "test", by)
+        services.policies.waivers.add_waiver(
+            Waiver("w1", "ana", "No.", package="pkg:deb/debian/web", until="2999-01-01")
+        )
     for _ in range(2):
-        server.waivers.revoke_waiver("w1", "bob")
+        services.policies.waivers.revoke_waiver("w1", "bob")
     data = json.dumps(VEX).encode()
     for _ in range(2):
-        document = server.waivers.upload_vex(data, "vex.json", "ana").document
-    server.waivers.remove_vex(document, "bob")
-    server.waivers.upload_vex(data, "vex.json", "ana")
+        document = services.policies.waivers.upload_vex(data, "vex.json", "ana").document
+    services.policies.waivers.remove_vex(document, "bob")
+    services.policies.waivers.upload_vex(data, "vex.json", "ana")
     events = fleet.system.store.event_log.read(limit=1000)
     kinds = Counter(event.detail_type for event in events)
     assert [kinds[name] for name in ("policy.changed", "waiver.added", "waiver.revoked")] == [1, 1, 1]
@@ -186,7 +188,7 @@ def test_a_fix_that_ends_a_waiver_is_announced_once_and_is_the_reason_of_the_ver
     fleet.feeds.advisories = [unfixed_advisory]
     for name, scope in (("w1", "team/web"), ("w2", "elsewhere/*")):
         waiver = Waiver(name, "ana", "No fix.", vulnerability=unfixed_advisory.id, repository=scope, until_fixed=True)
-        fleet.system.server.waivers.add_waiver(waiver)
+        fleet.system.services.policies.waivers.add_waiver(waiver)
     fleet.verdict_renewal.renew()
     assert fleet.list_details("waiver.fixed") == []
     for advisories in ([fixed], [unfixed_advisory], [fixed]):
@@ -217,7 +219,7 @@ def test_the_first_fix_for_what_a_waiver_without_a_vulnerability_accepts_is_anno
     subject = subjects[scope]
     for name, values in (("w1", subject), ("w2", {**subject, "package": "pkg:deb/debian/other"})):
         waiver = replace(Waiver(name, "ana", "No fix.", until_fixed=True), **values)  # type: ignore[arg-type]
-        fleet.system.server.waivers.add_waiver(waiver)
+        fleet.system.services.policies.waivers.add_waiver(waiver)
     fleet.verdict_renewal.renew()
     assert fleet.list_details("waiver.fixed") == []
     for advisories in (
@@ -238,7 +240,7 @@ def test_a_waiver_turns_a_verdict_until_it_ends(fleet: Fleet) -> None:
     until = format_time(fleet.system.clock() + timedelta(days=1))
     identity = fleet.feeds.advisories[0].id
     waiver = Waiver("w1", "ana", "It is never called.", vulnerability=identity, repository="team/web", until=until)
-    fleet.system.server.waivers.add_waiver(waiver)
+    fleet.system.services.policies.waivers.add_waiver(waiver)
     fleet.verdict_renewal.renew()
     assert fleet.list_verdicts() == {"web": "Approved", "api": "Rejected", "job": "Rejected"}
     assert sorted(verdict.waived for verdict in fleet.list_rows()[0]) == [0, 0, 1]
@@ -260,16 +262,16 @@ def test_the_end_of_a_watch_keeps_the_last_verdict_with_which_the_next_watch_com
     fleet.verdict_renewal.renew()
     fleet.publish("web")
     fleet.verdict_renewal.renew()
-    fleet.system.server.documents.apply(ENDING, "test", Caller(LOCAL))
+    fleet.system.services.delivery.documents.apply(ENDING, "test", Caller(LOCAL))
     fleet.system.clock.ahead += timedelta(days=3)
     for _ in range(2):
         fleet.verdict_renewal.renew()
     assert fleet.list_verdicts() == {"api": "Approved", "job": "Approved"}
     (detail,) = fleet.list_details("watch.ended")
     assert (detail["repository"], detail["status"]) == ("team/web", "Rejected")
-    view, _ = read_image_view(fleet.images["web"], Caller(LOCAL), fleet.system.server)
+    view, _ = read_image_view(fleet.images["web"], Caller(LOCAL), fleet.system.store, fleet.system.services.images)
     assert view.summary == "not watched any more; the last verdict: Rejected, 1 CRITICAL finding"
-    fleet.system.server.documents.apply(ENDING.replace("2d", "9d"), "test", Caller(LOCAL))
+    fleet.system.services.delivery.documents.apply(ENDING.replace("2d", "9d"), "test", Caller(LOCAL))
     fleet.verdict_renewal.renew()
     assert fleet.list_verdicts()["web"] == "Rejected"
     assert fleet.list_changes() == [("team/web", "Approved", "Rejected")]
@@ -279,7 +281,7 @@ def test_the_end_of_a_watch_keeps_the_last_verdict_with_which_the_next_watch_com
 def test_a_watch_that_begins_again_has_a_new_verdict_at_once_and_shows_no_old_one(fleet: Fleet, restart: str) -> None:
     system, store, image = fleet.system, fleet.system.store, fleet.images["web"]
     assignment = ENDING.replace("after push", "after pull").replace("[team/web]", "[team/*]")
-    system.server.documents.apply(assignment, "test", Caller(LOCAL))
+    system.services.delivery.documents.apply(assignment, "test", Caller(LOCAL))
     for name in NAMES:
         store.images.add_push(PushedImage(f"team/{name}", "1", fleet.images[name], format_time(system.clock())))
         system.use_cases.push_verdicts.verdicts.judge_push(fleet.images[name], f"team/{name}", 1)
@@ -300,8 +302,8 @@ def test_a_watch_that_begins_again_has_a_new_verdict_at_once_and_shows_no_old_on
         definition = TaskDefinition("shop", 1, "web", ImageReference("registry.example/team/web", image))
         store.services.put(Service("shop", "local", 1, 1), definition)
     else:
-        system.server.documents.apply(assignment.replace("2d", "9d"), "test", Caller(LOCAL))
-    images = system.server.image_search.list_images(ImageQuery()).images
+        system.services.delivery.documents.apply(assignment.replace("2d", "9d"), "test", Caller(LOCAL))
+    images = system.services.images.search.list_images(ImageQuery()).images
     shown_images = {entry.repository: (entry.status, entry.summary) for entry in images}
     assert shown_images["team/web"] == ("Undetermined", "it has no current verdict yet")
     fleet.verdict_renewal.renew()

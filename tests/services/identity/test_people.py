@@ -60,8 +60,8 @@ def test_the_roles_of_a_provider_and_of_people_have_no_registry_of_our_own(tmp_p
     with pytest.raises(UsageError, match="DOCKGATE_OIDC_ROLES, group"):
         read_mapping([("devs", "developer:127.0.0.1:7421/*")], ("127.0.0.1:7421",))
     with ServerSystem(tmp_path) as server:
-        server.server.people.add("ada", [Role.ADMIN], None)
-        principal, _ = server.server.people.add("eve", [], None, read_roles(texts)[1])
+        server.services.access.people.add("ada", [Role.ADMIN], None)
+        principal, _ = server.services.access.people.add("eve", [], None, read_roles(texts)[1])
         assert list(map(str, principal.project_roles)) == list(map(str, roles))
 
 

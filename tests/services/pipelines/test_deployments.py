@@ -147,7 +147,7 @@ def test_an_advisory_that_came_during_a_deploy_marks_what_runs_since(steps: Step
 def test_a_policy_that_is_removed_meanwhile_says_so_or_has_judged(steps: Steps, readings: int) -> None:
     steps.deployments.deploy(first := steps.prepare_deploy("first"), steps.deployments.register_revision(first))
     system, effects = steps.system, Effects()
-    clock, policies = system.server.clock, Going(system.server.policies, readings)
+    clock, policies = system.services.clock, Going(system.services.policies.policies, readings)
     use_cases = make_use_cases(system.adapters, system.options, clock, effects, NotStarted(), policies)
     steps.judge_changed({}, use_cases.service_risk)
     service = steps.store.services.get("web")

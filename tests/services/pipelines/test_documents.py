@@ -46,7 +46,7 @@ class Site:
     ) -> list[AppliedDocument]:
         texts = {**TEXTS, **{f"{name}.yaml": text for name, text in changes.items()}}
         documents = [DocumentText(name, texts[name]) for name in names]
-        return self.system.server.documents.apply_all(documents, caller or Caller(LOCAL))
+        return self.system.services.delivery.documents.apply_all(documents, caller or Caller(LOCAL))
 
     def list_names(self) -> list[str]:
         """Everything that documents made."""
@@ -167,7 +167,7 @@ def test_a_service_that_cannot_change_lets_nothing_be_applied(site: Site) -> Non
 
 
 def test_an_assignment_can_name_repositories_with_our_own_registry(site: Site) -> None:
-    registry = site.system.server.registry
+    registry = site.system.services.addresses.registry
     text = TEXTS["assignment.yaml"].replace('"team/*"', f'"{registry}/team/*", "team/*"')
     site.apply("policy.yaml", "assignment.yaml", changes={"assignment": text})
     (record,) = site.system.store.policy_assignments.list()

@@ -73,7 +73,7 @@ def test_an_index_that_is_used_while_it_is_removed_returns_whole(site: Site) -> 
 def test_a_collection_waits_until_no_token_can_push(site: Site) -> None:
     site.push("1", b"old")
     site.advance_clock(days=40)
-    permits = PushPermits(site.store.push_gate, site.system.server.clock)
+    permits = PushPermits(site.store.push_gate, site.system.services.clock)
     permits.require()
     number = site.collection.request("ada").seq
     site.collection.run_due()
@@ -93,7 +93,7 @@ def test_a_collection_that_outlasts_the_closed_gate_removes_nothing_beside_pushe
     for number in range(BATCH + 5):
         site.push(str(number), str(number).encode())
     site.advance_clock(days=40)
-    permits = PushPermits(site.store.push_gate, site.system.server.clock)
+    permits = PushPermits(site.store.push_gate, site.system.services.clock)
     blobs, calls = dict(site.registry.blobs), []
 
     def wait_on_first_call(now: str) -> None:
@@ -124,7 +124,7 @@ def test_the_servers_own_pushes_wait_for_a_collection(site: Site) -> None:
         if len(pauses) == 3:
             site.store.push_gate.open()
 
-    issue = PushPermits(site.store.push_gate, site.system.server.clock, sleep=record_pause).make_issuer(
+    issue = PushPermits(site.store.push_gate, site.system.services.clock, sleep=record_pause).make_issuer(
         lambda name, target: target
     )
     assert issue(REPOSITORY, "pull") == "pull"

@@ -143,7 +143,7 @@ def test_a_vex_document_has_only_the_services_judged_again_whose_images_it_names
     risk = replace(steps.use_cases.service_risk, verdicts=counting)
     judged_images: list[str] = []
     steps.use_cases.fleet_index.add_missing()
-    running = find_running_image(steps.store, "web", steps.system.server.registry)
+    running = find_running_image(steps.store, "web", steps.system.services.addresses.registry)
     assert running is not None
     risk.review()
     for product, images in (
@@ -169,17 +169,17 @@ def test_a_service_without_tasks_is_not_at_risk(steps: Steps) -> None:
 
     publish(steps)
     assert review() == (True, ["service.at_risk"])
-    running = find_running_image(steps.store, "web", steps.system.server.registry)
+    running = find_running_image(steps.store, "web", steps.system.services.addresses.registry)
     assert running is not None
     image, context = running
-    finder = BaselineFinder(steps.store, (), steps.system.server.registry)
+    finder = BaselineFinder(steps.store, (), steps.system.services.addresses.registry)
     policy = make_policy("new", {"max_findings": ({"HIGH": 0, "baseline": "running"},)})
     deploying = replace(context, should_keep_baselines=False)
     assert finder.find(NEXT_BUILD, policy, deploying).inventories["running"] == tuple(
         steps.store.images.list_inventories(image)
     )
     scale(0)
-    assert find_running_image(steps.store, "web", steps.system.server.registry) is None
+    assert find_running_image(steps.store, "web", steps.system.services.addresses.registry) is None
     assert finder.find(NEXT_BUILD, policy, deploying).inventories == {}
     for _ in range(2):
         assert review() == (False, ["service.at_risk", "service.recovered"])

@@ -194,6 +194,14 @@ class People:
             ) from None
         return token, text
 
+    def disable(self, name: str) -> Principal:
+        """Disable a principal, whose tokens stop working, and return it."""
+        return self.store.principals.disable(name, self._compute_time_in(0))
+
+    def enable(self, name: str) -> Principal:
+        """Enable a disabled principal, and return it."""
+        return self.store.principals.enable(name)
+
     def revoke(self, token_id: str) -> Token:
         """Revoke a token, and return it. NotFoundError for one that does not exist."""
         return self.store.tokens.revoke(token_id, self._compute_time_in(0))

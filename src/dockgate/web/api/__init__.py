@@ -14,8 +14,22 @@ from fastapi import APIRouter, Depends, Path, Query, Request
 from fastapi.routing import APIRoute
 
 from dockgate.identity.model import Caller, Permission
-from dockgate.services.server_api import ServerApi
+from dockgate.services.clock import ServerClock
+from dockgate.services.web_services import (
+    AccessServices,
+    Addresses,
+    ApprovalServices,
+    DeliveryServices,
+    EventServices,
+    FleetServices,
+    ImageServices,
+    PolicyServices,
+    RegistryServices,
+    SourceServices,
+    UpkeepServices,
+)
 from dockgate.shared.digest import PATTERN
+from dockgate.store import Store
 from dockgate.web.authorization import (
     API,
     GuardedRoute,
@@ -29,25 +43,32 @@ from dockgate.web.threads import ThreadsDependency
 __all__ = [
     "DOCUMENT",
     "AcceptCaller",
+    "AccessDependency",
+    "AddressesDependency",
     "AdminCaller",
+    "ApprovalDependency",
+    "ClockDependency",
     "Count",
     "DecideCaller",
     "DefineCaller",
+    "DeliveryDependency",
     "Digest",
+    "EventDependency",
+    "FleetDependency",
+    "ImageDependency",
+    "PolicyDependency",
     "ReadCaller",
+    "RegistryDependency",
     "RunCaller",
-    "ServerDependency",
+    "SourceDependency",
+    "StoreDependency",
     "ThreadsDependency",
+    "UpkeepDependency",
     "describe_body",
     "make_router",
     "make_view_maker",
     "mark_self_checking",
 ]
-
-
-async def _get_server(request: Request) -> ServerApi:
-    server: ServerApi = request.app.state.server
-    return server
 
 
 S = TypeVar("S")
@@ -66,7 +87,30 @@ DOCUMENT = Depends(_take_document_slot)
 Count = Annotated[int, Query(ge=0, le=1 << 53)]
 Digest = Annotated[str, Path(pattern=f"^{PATTERN}$")]
 
-ServerDependency = Annotated[ServerApi, Depends(_get_server)]
+
+def _make_dependency(name: str) -> Any:
+    """A dependency on a record of the server's use cases, by its field in `WebServices`."""
+
+    async def get_record(request: Request) -> Any:
+        return getattr(request.app.state.services, name)
+
+    return Depends(get_record)
+
+
+# What a call uses: the records of its subjects, and the store for lists. They are fields of `WebServices`.
+AddressesDependency = Annotated[Addresses, _make_dependency("addresses")]
+StoreDependency = Annotated[Store, _make_dependency("store")]
+ClockDependency = Annotated[ServerClock, _make_dependency("clock")]
+ApprovalDependency = Annotated[ApprovalServices, _make_dependency("approvals")]
+ImageDependency = Annotated[ImageServices, _make_dependency("images")]
+FleetDependency = Annotated[FleetServices, _make_dependency("fleet")]
+PolicyDependency = Annotated[PolicyServices, _make_dependency("policies")]
+SourceDependency = Annotated[SourceServices, _make_dependency("sources")]
+DeliveryDependency = Annotated[DeliveryServices, _make_dependency("delivery")]
+RegistryDependency = Annotated[RegistryServices, _make_dependency("registries")]
+EventDependency = Annotated[EventServices, _make_dependency("events")]
+AccessDependency = Annotated[AccessServices, _make_dependency("access")]
+UpkeepDependency = Annotated[UpkeepServices, _make_dependency("upkeep")]
 
 # The types of the parameter `caller`, which every call has. The call is refused to a caller without the permission.
 ReadCaller = Annotated[Caller, Depends(RequirePermission(Permission.READ))]

@@ -10,10 +10,21 @@ from dockgate.delivery.approval_request import NAME_LIMIT, TIMEOUT_LIMIT, Approv
 from dockgate.delivery.model import ApprovalState
 from dockgate.events.webhook_signature import parse_key
 from dockgate.identity.model import Caller, Permission
-from dockgate.services.server_api import ServerApi
+from dockgate.services.web_services import Addresses, ApprovalServices, PolicyServices
 from dockgate.shared.errors import NotFoundError, UsageError
 from dockgate.shared.references import RepositoryReference, parse_repository
-from dockgate.web.api import ReadCaller, RunCaller, ServerDependency, ThreadsDependency, make_router, mark_self_checking
+from dockgate.store import Store
+from dockgate.web.api import (
+    AddressesDependency,
+    ApprovalDependency,
+    PolicyDependency,
+    ReadCaller,
+    RunCaller,
+    StoreDependency,
+    ThreadsDependency,
+    make_router,
+    mark_self_checking,
+)
 from dockgate.web.api.approvals import ApprovalView, make_approval_view, require_reach
 from dockgate.web.api.deploys import list_visible_services
 from dockgate.web.long_polls import wait_for_event
@@ -69,7 +80,10 @@ class CreatedApproval:
 @mark_self_checking
 async def request_approval(
     body: ApprovalRequestBody,
-    server: ServerDependency,
+    addresses: AddressesDependency,
+    store: StoreDependency,
+    approvals: ApprovalDependency,
+    policies: PolicyDependency,
     threads: ThreadsDependency,
     caller: RunCaller,
     idempotency_key: str | None = Header(None),
@@ -78,20 +92,28 @@ async def request_approval(
 
     Repeated requests return the same approval; a tag is resolved once, to its digest.
     """
-    return await threads.run_remote(caller.name, _request_approval, body, server, caller, idempotency_key)
+    return await threads.run_remote(
+        caller.name, _request_approval, body, addresses, store, approvals, policies, caller, idempotency_key
+    )
 
 
 def _request_approval(
-    body: ApprovalRequestBody, server: ServerApi, caller: Caller, idempotency_key: str | None
+    body: ApprovalRequestBody,
+    addresses: Addresses,
+    store: Store,
+    approvals: ApprovalServices,
+    policies: PolicyServices,
+    caller: Caller,
+    idempotency_key: str | None,
 ) -> CreatedApproval:
-    address = server.registry
+    address = addresses.registry
     reference = _make_reference(body, address)
     caller.require(repository=_qualify_repository(reference).removeprefix(f"{address}/"))
-    _require_service(body.service, server, caller)
-    if caller.is_limited and body.policy and body.policy not in server.policies.list_names():
+    _require_service(body.service, addresses, store, caller)
+    if caller.is_limited and body.policy and body.policy not in policies.policies.list_names():
         raise NotFoundError(f"there is no policy {body.policy!r}", "Omit `policy` for the repository's own.")
     if body.callback is not None:
-        server.webhooks.check(body.callback.url)
+        approvals.webhooks.check(body.callback.url)
         if body.callback.secret:
             parse_key(body.callback.secret)
     approval_request = ApprovalRequest(
@@ -106,8 +128,8 @@ def _request_approval(
         timeout=body.timeout,
         key=idempotency_key or None,
     )
-    approval = server.approval_requests.request_external(approval_request, caller.principal)
-    callback_record = server.store.approvals.find_callback(approval.id)
+    approval = approvals.requests.request_external(approval_request, caller.principal)
+    callback_record = store.approvals.find_callback(approval.id)
     return CreatedApproval(
         make_approval_view(approval), approval.token, callback_record.secret if callback_record else None
     )
@@ -118,18 +140,19 @@ def _request_approval(
 async def wait_for_decision(
     approval_id: str,
     request: Request,
-    server: ServerDependency,
+    store: StoreDependency,
+    approvals: ApprovalDependency,
     threads: ThreadsDependency,
     caller: ReadCaller,
     wait: Annotated[float, Query(ge=0, le=MAX_WAIT_SECONDS)] = 0,
 ) -> ApprovalView:
     """Get the approval when it is settled, or after `wait` seconds: then call again while it is Waiting."""
-    with server.approval_pubsub.subscribe(approval_id) as settlement:
-        approval = await threads.run_prompt(server.store.approvals.get, approval_id)
+    with approvals.pubsub.subscribe(approval_id) as settlement:
+        approval = await threads.run_prompt(store.approvals.get, approval_id)
         require_reach(caller, approval)
         if approval.state is ApprovalState.WAITING and wait:
             await wait_for_event(request, settlement.wait(), wait)
-            approval = await threads.run_prompt(server.store.approvals.get, approval_id)
+            approval = await threads.run_prompt(store.approvals.get, approval_id)
     return make_approval_view(approval)
 
 
@@ -140,12 +163,12 @@ def _qualify_repository(reference: str) -> str:
     return str(repository) if repository.registry else f"docker.io/{name if '/' in name else f'library/{name}'}"
 
 
-def _require_service(name: str | None, server: ServerDependency, caller: Caller) -> None:
+def _require_service(name: str | None, addresses: AddressesDependency, store: StoreDependency, caller: Caller) -> None:
     """Raise NotFoundError for a service that is unknown, or that the caller may not see. Lists those that it may."""
     if not name:
         return
     reader = replace(caller, permission=Permission.READ)
-    services = [service.name for service in list_visible_services(reader, server)]
+    services = [service.name for service in list_visible_services(reader, addresses, store)]
     if name not in services:
         hint = f"Services: {', '.join(services)}" if services else "There are no services for you to name"
         raise NotFoundError(f"the service {name!r} does not exist", f"{hint}. Or omit `service`.")

@@ -6,14 +6,15 @@ from dockgate.delivery.approval_request import make_scope
 from dockgate.delivery.model import Approval, ApprovalState, Approvers, Vote
 from dockgate.gate.model import Waiver
 from dockgate.identity.model import Caller, Permission
-from dockgate.services.server_api import ServerApi
 from dockgate.shared.errors import DeniedError
+from dockgate.store import Store
 from dockgate.store.delivery.approvals import make_unknown_approval_error
 from dockgate.web.api import (
     AcceptCaller,
+    ApprovalDependency,
     DecideCaller,
     ReadCaller,
-    ServerDependency,
+    StoreDependency,
     make_router,
     make_view_maker,
     mark_self_checking,
@@ -100,72 +101,76 @@ def make_approval_view(approval: Approval) -> ApprovalView:
 @router.get("/approvals")
 @mark_self_checking
 def list_approvals(
-    caller: ReadCaller, server: ServerDependency, state: ApprovalState | None = None, limit: int = 100
+    caller: ReadCaller, store: StoreDependency, state: ApprovalState | None = None, limit: int = 100
 ) -> list[ApprovalView]:
     """List approvals, newest first: of the newest `limit` those that the caller may see."""
     return [
         make_approval_view(approval)
-        for approval in server.store.approvals.list(state, max(1, min(limit, 1000)))
+        for approval in store.approvals.list(state, max(1, min(limit, 1000)))
         if caller.can_reach(**make_scope(approval))
     ]
 
 
 @router.post("/approvals/{approval_id:path}/reject")
 @mark_self_checking
-def reject_approval(approval_id: str, body: Rejection, caller: DecideCaller, server: ServerDependency) -> ApprovalView:
+def reject_approval(
+    approval_id: str, body: Rejection, caller: DecideCaller, store: StoreDependency, approvals: ApprovalDependency
+) -> ApprovalView:
     """Reject a waiting approval."""
-    _require_approval(caller, approval_id, server)
+    _require_approval(caller, approval_id, store)
     name = caller.name if caller.token else body.who or caller.name
     note_change(f"rejected: {body.reason}")
-    return make_approval_view(server.approval_decisions.reject(approval_id, body.token, body.reason, name))
+    return make_approval_view(approvals.decisions.reject(approval_id, body.token, body.reason, name))
 
 
 @router.get("/approvals/{approval_id:path}/votes")
 @mark_self_checking
-def list_votes(approval_id: str, caller: ReadCaller, server: ServerDependency) -> list[Vote]:
+def list_votes(approval_id: str, caller: ReadCaller, store: StoreDependency) -> list[Vote]:
     """List the votes of an approval, oldest first."""
-    _require_approval(caller, approval_id, server)
-    return [vote for vote, _ in server.store.approvals.list_votes(approval_id)]
+    _require_approval(caller, approval_id, store)
+    return [vote for vote, _ in store.approvals.list_votes(approval_id)]
 
 
 @router.get("/approvals/{approval_id:path}")
 @mark_self_checking
-def get_approval(approval_id: str, caller: ReadCaller, server: ServerDependency) -> Approval:
+def get_approval(approval_id: str, caller: ReadCaller, store: StoreDependency) -> Approval:
     """Get an approval. Its token is included for callers with the permission decide."""
-    approval = _require_approval(caller, approval_id, server)
+    approval = _require_approval(caller, approval_id, store)
     can_decide = caller.can(Permission.DECIDE, **make_scope(approval))
     return approval if can_decide else replace(approval, token="")
 
 
 @router.post("/approvals/{approval_id:path}/vote")
 @mark_self_checking
-def cast_vote(approval_id: str, body: CastVote, caller: DecideCaller, server: ServerDependency) -> ApprovalWithVotes:
+def cast_vote(
+    approval_id: str, body: CastVote, caller: DecideCaller, store: StoreDependency, approvals: ApprovalDependency
+) -> ApprovalWithVotes:
     """Vote on an approval that needs people. Only the first vote of each counts; one rejection rejects."""
     if caller.token is None:
         raise DeniedError(
             "manual approval needs named users; none exist yet", "Run `dockgate principal add NAME --role admin`."
         )
-    _require_approval(caller, approval_id, server)
-    approval = server.approval_decisions.vote(approval_id, caller.principal, body.yes, body.reason)
+    _require_approval(caller, approval_id, store)
+    approval = approvals.decisions.vote(approval_id, caller.principal, body.yes, body.reason)
     note_change(f"{'yes' if body.yes else 'no'}{': ' if body.reason else ''}{body.reason}")
     return ApprovalWithVotes(
-        make_approval_view(approval), [vote for vote, _ in server.store.approvals.list_votes(approval_id)]
+        make_approval_view(approval), [vote for vote, _ in store.approvals.list_votes(approval_id)]
     )
 
 
 @router.post("/approvals/{approval_id:path}/override")
 @mark_self_checking
 def override_rejection(
-    approval_id: str, body: OverrideRequest, caller: AcceptCaller, server: ServerDependency
+    approval_id: str, body: OverrideRequest, caller: AcceptCaller, store: StoreDependency, approvals: ApprovalDependency
 ) -> OverrideResult:
     """Accept the findings of a rejected image until a date.
 
     They become waivers, and the execution is retried.
     """
-    approval = _require_approval(caller, approval_id, server)
+    approval = _require_approval(caller, approval_id, store)
     if caller.is_limited:  # the waivers are the repository's
         caller.require(repository=approval.repository)
-    records = server.approval_decisions.override(approval_id, caller.principal, body.reason, body.until)
+    records = approvals.decisions.override(approval_id, caller.principal, body.reason, body.until)
     note_change(f"{len(records)} waivers until {body.until}: {body.reason}")
     retried_execution = approval.action.execution if approval.action else None
     return OverrideResult(make_approval_view(approval), [record.waiver for record in records], retried_execution)
@@ -182,7 +187,7 @@ def require_reach(caller: Caller, approval: Approval) -> None:
     caller.require(**scope)
 
 
-def _require_approval(caller: Caller, approval_id: str, server: ServerApi) -> Approval:
-    approval = server.store.approvals.get(approval_id)
+def _require_approval(caller: Caller, approval_id: str, store: Store) -> Approval:
+    approval = store.approvals.get(approval_id)
     require_reach(caller, approval)
     return approval

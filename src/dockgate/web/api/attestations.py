@@ -5,10 +5,18 @@ from dataclasses import dataclass
 from dockgate.attestations.model import Attestation, ListedKey
 from dockgate.delivery.ports import Attestor
 from dockgate.services.images.visibility import ImageVisibility
-from dockgate.services.server_api import ServerApi
 from dockgate.services.verdicts.attestations import list_attestations
+from dockgate.services.web_services import ApprovalServices
 from dockgate.shared.errors import NotFoundError
-from dockgate.web.api import AdminCaller, Digest, ReadCaller, ServerDependency, make_router, mark_self_checking
+from dockgate.web.api import (
+    AdminCaller,
+    ApprovalDependency,
+    Digest,
+    ReadCaller,
+    StoreDependency,
+    make_router,
+    mark_self_checking,
+)
 
 router = make_router()
 
@@ -22,29 +30,29 @@ class Keys:
 
 @router.get("/attestation-keys")
 @mark_self_checking
-def list_keys(caller: ReadCaller, server: ServerDependency) -> Keys:
+def list_keys(caller: ReadCaller, approvals: ApprovalDependency) -> Keys:
     """List the public keys (PEM), the present one first."""
-    return Keys(list(_require_attestor(server).list_keys()))
+    return Keys(list(_require_attestor(approvals).list_keys()))
 
 
 @router.post("/attestation-keys", status_code=201)
-def rotate_key(caller: AdminCaller, server: ServerDependency) -> Keys:
+def rotate_key(caller: AdminCaller, approvals: ApprovalDependency) -> Keys:
     """Replace the signing key. The old public key stays listed."""
-    return Keys(list(_require_attestor(server).rotate()))
+    return Keys(list(_require_attestor(approvals).rotate()))
 
 
 @router.get("/images/{digest}/attestations")
 @mark_self_checking
-def list_image_attestations(digest: Digest, caller: ReadCaller, server: ServerDependency) -> list[Attestation]:
+def list_image_attestations(digest: Digest, caller: ReadCaller, store: StoreDependency) -> list[Attestation]:
     """List the attestations of an image, newest first. Their content is in the registry."""
-    visibility = ImageVisibility(server.store, caller)
+    visibility = ImageVisibility(store, caller)
     visibility.require_image(digest)
     names = visibility.list_repositories(digest) if caller.is_limited else None
-    attestation_list = list_attestations(server.store.outbox, digest)
+    attestation_list = list_attestations(store.outbox, digest)
     return [entry for entry in attestation_list if names is None or entry.repository in names]
 
 
-def _require_attestor(server: ServerApi) -> Attestor:
-    if server.attestor is None:
+def _require_attestor(approvals: ApprovalServices) -> Attestor:
+    if approvals.attestor is None:
         raise NotFoundError("this server signs no attestations", "Ask a server of `dockgate up`.")
-    return server.attestor
+    return approvals.attestor

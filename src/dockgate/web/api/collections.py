@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from dockgate.services.retention.garbage_collection import CollectionReport
 from dockgate.shared import canonical
 from dockgate.store.retention.collections import GarbageCollectionRun
-from dockgate.web.api import AdminCaller, ServerDependency, make_router, make_view_maker
+from dockgate.web.api import AdminCaller, StoreDependency, UpkeepDependency, make_router, make_view_maker
 
 router = make_router()
 
@@ -27,27 +27,27 @@ class CollectionView:
 
 
 @router.get("/gc")
-def plan_collection(server: ServerDependency, caller: AdminCaller) -> CollectionReport:
+def plan_collection(upkeep: UpkeepDependency, caller: AdminCaller) -> CollectionReport:
     """Show what a collection would remove now, and why images are kept. Changes nothing."""
-    return server.garbage_collection.plan()
+    return upkeep.garbage_collection.plan()
 
 
 @router.post("/gc", status_code=202)
-def request_collection(server: ServerDependency, caller: AdminCaller) -> CollectionView:
+def request_collection(upkeep: UpkeepDependency, caller: AdminCaller) -> CollectionView:
     """Request a collection. One that has not finished is returned instead."""
-    return _build_collection_view(server.garbage_collection.request(caller.name))
+    return _build_collection_view(upkeep.garbage_collection.request(caller.name))
 
 
 @router.get("/gc/runs")
-def list_collections(server: ServerDependency, caller: AdminCaller) -> list[CollectionView]:
+def list_collections(store: StoreDependency, caller: AdminCaller) -> list[CollectionView]:
     """List the recent garbage collections, newest first."""
-    return [_build_collection_view(collection) for collection in server.store.collections.list()]
+    return [_build_collection_view(collection) for collection in store.collections.list()]
 
 
 @router.get("/gc/runs/{number}")
-def get_collection(number: int, server: ServerDependency, caller: AdminCaller) -> CollectionView:
+def get_collection(number: int, store: StoreDependency, caller: AdminCaller) -> CollectionView:
     """Get a collection: what it removed, or that it has not finished."""
-    return _build_collection_view(server.store.collections.get(number))
+    return _build_collection_view(store.collections.get(number))
 
 
 _make_view = make_view_maker(CollectionView, GarbageCollectionRun, "report")

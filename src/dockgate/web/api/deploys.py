@@ -17,10 +17,19 @@ from dockgate.delivery.service_model import (
     TaskDefinition,
 )
 from dockgate.identity.model import Caller
-from dockgate.services.server_api import ServerApi
+from dockgate.services.web_services import Addresses, DeliveryServices
 from dockgate.shared.errors import NotFoundError, UnavailableError
+from dockgate.store import Store
 from dockgate.store.delivery.services import make_unknown_service_error
-from dockgate.web.api import AdminCaller, ReadCaller, ServerDependency, make_router, mark_self_checking
+from dockgate.web.api import (
+    AddressesDependency,
+    AdminCaller,
+    DeliveryDependency,
+    ReadCaller,
+    StoreDependency,
+    make_router,
+    mark_self_checking,
+)
 from dockgate.web.audit_details import note_change
 from dockgate.web.paging import Page, PageQuery, PagingDependency, make_page
 
@@ -108,26 +117,26 @@ class Change:
     rollout: Rollout | None
 
 
-def list_visible_services(caller: Caller, server: ServerApi) -> list[Service]:
+def list_visible_services(caller: Caller, addresses: Addresses, store: Store) -> list[Service]:
     """The services that the caller may see.
 
     Limited callers see those that run an image of their repositories.
     """
-    services = server.store.services.list()
+    services = store.services.list()
     if not caller.is_limited:
         return list(services)
-    running = server.store.services.list_deployed_images()
+    running = store.services.list_deployed_images()
     reachable_services = (
-        entry for entry in running if caller.can_reach(repository=entry.reference.strip_registry(server.registry))
+        entry for entry in running if caller.can_reach(repository=entry.reference.strip_registry(addresses.registry))
     )
     names = {entry.service for entry in reachable_services}
     return [service for service in services if service.name in names]
 
 
-def find_failed_deploys(caller: Caller, server: ServerApi) -> dict[str, FailedDeploy]:
+def find_failed_deploys(caller: Caller, store: Store) -> dict[str, FailedDeploy]:
     """The services whose last deploy failed, by the newest events, of the events that the caller may see."""
     last: dict[str, FailedDeploy | None] = {}
-    for event in server.store.event_log.list_newest(("deploy.failed", "deploy.succeeded"), "", MAX_DEPLOYS):
+    for event in store.event_log.list_newest(("deploy.failed", "deploy.succeeded"), "", MAX_DEPLOYS):
         detail = event.body["detail"]
         name = str(detail.get("service"))
         if name in last or not caller.can_reach(repository=event.repository, pipeline=event.pipeline):
@@ -138,24 +147,24 @@ def find_failed_deploys(caller: Caller, server: ServerApi) -> dict[str, FailedDe
     return {name: failed_deploy for name, failed_deploy in last.items() if failed_deploy}
 
 
-def _can_see(caller: Caller, service: Service, server: ServerApi) -> bool:
+def _can_see(caller: Caller, service: Service, addresses: Addresses, store: Store) -> bool:
     if not caller.is_limited:
         return True
-    return _can_reach_image(caller, server.store.services.get_definition(service.name, service.revision), server)
+    return _can_reach_image(caller, store.services.get_definition(service.name, service.revision), addresses)
 
 
-def _can_reach_image(caller: Caller, definition: TaskDefinition, server: ServerApi) -> bool:
+def _can_reach_image(caller: Caller, definition: TaskDefinition, addresses: Addresses) -> bool:
     image = definition.image
-    return image is not None and caller.can_reach(repository=image.strip_registry(server.registry))
+    return image is not None and caller.can_reach(repository=image.strip_registry(addresses.registry))
 
 
-def _select_visible_part(caller: Caller, view: ServiceView, server: ServerApi) -> ServiceView:
+def _select_visible_part(caller: Caller, view: ServiceView, addresses: Addresses) -> ServiceView:
     """Return what a limited caller may see of a service: all, unless it ran images of other repositories.
 
     Then, and if earlier revisions are deleted: the revisions that the caller reaches, their tasks with these tasks'
     events, and their rollouts with the one in progress, which is for the present image.
     """
-    visible_revisions = {entry.revision for entry in view.definitions if _can_reach_image(caller, entry, server)}
+    visible_revisions = {entry.revision for entry in view.definitions if _can_reach_image(caller, entry, addresses)}
     is_complete = len(view.definitions) == max(entry.revision for entry in view.definitions)
     if is_complete and all(entry.revision in visible_revisions for entry in view.definitions if entry.image):
         return view
@@ -171,10 +180,10 @@ def _select_visible_part(caller: Caller, view: ServiceView, server: ServerApi) -
     )
 
 
-def _require_service(caller: Caller, name: str, server: ServerApi) -> Service:
+def _require_service(caller: Caller, name: str, addresses: Addresses, store: Store) -> Service:
     """The service. For a limited caller, those that run other repositories' images do not exist."""
-    service = server.store.services.get(name)
-    if not _can_see(caller, service, server):
+    service = store.services.get(name)
+    if not _can_see(caller, service, addresses, store):
         raise make_unknown_service_error(name)
     return service
 
@@ -183,7 +192,9 @@ def _require_service(caller: Caller, name: str, server: ServerApi) -> Service:
 @mark_self_checking
 def list_services(
     caller: ReadCaller,
-    server: ServerDependency,
+    addresses: AddressesDependency,
+    store: StoreDependency,
+    delivery: DeliveryDependency,
     paging: PagingDependency,
     trouble: ServiceTrouble | None = None,
     sort: ServiceSort = "name",
@@ -196,17 +207,22 @@ def list_services(
     In the order `state`, services at risk are first, the nearest deadline before others; then those that cannot be
     judged, and those whose last deploy failed.
     """
-    return paging.list_entries(read_service_page(caller, server, paging.make_query(sort), trouble))
+    return paging.list_entries(read_service_page(caller, addresses, store, delivery, paging.make_query(sort), trouble))
 
 
 def read_service_page(
-    caller: Caller, server: ServerApi, query: PageQuery, trouble: ServiceTrouble | None = None
+    caller: Caller,
+    addresses: Addresses,
+    store: Store,
+    delivery: DeliveryServices,
+    query: PageQuery,
+    trouble: ServiceTrouble | None = None,
 ) -> Page[ServiceSummary]:
     """A page of the services that the caller may see, with this trouble if given.
 
     Targets are asked about its tasks only. One that does not answer hides no service.
     """
-    failures = find_failed_deploys(caller, server)
+    failures = find_failed_deploys(caller, store)
     keys = {
         "name": lambda service: (service.name,),
         "target": lambda service: (service.target, service.name),
@@ -218,13 +234,9 @@ def read_service_page(
         ServiceTrouble.CANNOT_JUDGE: lambda service: service.cannot_judge is not None,
         ServiceTrouble.DEPLOY_FAILED: lambda service: service.name in failures,
     }[trouble]
-    page = make_page(filter(has_trouble, list_visible_services(caller, server)), keys, query)
-    images = (
-        {entry.service: entry.reference for entry in server.store.services.list_deployed_images()}
-        if page.entries
-        else {}
-    )
-    lists = server.running_tasks.list_tasks([(entry.name, entry.target) for entry in page.entries], PATIENCE)
+    page = make_page(filter(has_trouble, list_visible_services(caller, addresses, store)), keys, query)
+    images = {entry.service: entry.reference for entry in store.services.list_deployed_images()} if page.entries else {}
+    lists = delivery.running_tasks.list_tasks([(entry.name, entry.target) for entry in page.entries], PATIENCE)
     counts = lists.count_running()
     summaries = []
     for service in page.entries:
@@ -243,34 +255,46 @@ def _rank_service(service: Service, *, has_failed: bool) -> tuple[int, str]:
 
 @router.get("/services/{name}")
 @mark_self_checking
-def get_service(name: str, caller: ReadCaller, server: ServerDependency) -> ServiceView:
+def get_service(
+    name: str, caller: ReadCaller, addresses: AddressesDependency, store: StoreDependency, delivery: DeliveryDependency
+) -> ServiceView:
     """Get a service with its task definitions, tasks, rollouts and events."""
-    stored_service = _require_service(caller, name, server)
-    lists = server.running_tasks.list_tasks([(name, stored_service.target)], PATIENCE)
+    stored_service = _require_service(caller, name, addresses, store)
+    lists = delivery.running_tasks.list_tasks([(name, stored_service.target)], PATIENCE)
     tasks = lists.tasks.get(name)
     view = ServiceView(
         service=stored_service,
-        definitions=list(server.store.services.list_definitions(name)),
+        definitions=list(store.services.list_definitions(name)),
         tasks=None if tasks is None else list(tasks),
         tasks_error=lists.failures.get(name),
-        rollouts=list(server.store.rollouts.list(name)),
-        events=list(server.store.services.list_events(name)),
-        failed_deploy=find_failed_deploys(caller, server).get(name),
+        rollouts=list(store.rollouts.list(name)),
+        events=list(store.services.list_events(name)),
+        failed_deploy=find_failed_deploys(caller, store).get(name),
     )
-    return _select_visible_part(caller, view, server) if caller.is_limited else view
+    return _select_visible_part(caller, view, addresses) if caller.is_limited else view
 
 
 @router.get("/services/{name}/tasks/{task}/log")
 @mark_self_checking
-def get_task_log(name: str, task: str, caller: ReadCaller, server: ServerDependency, lines: Lines = 500) -> TaskLog:
+def get_task_log(
+    name: str,
+    task: str,
+    caller: ReadCaller,
+    addresses: AddressesDependency,
+    store: StoreDependency,
+    delivery: DeliveryDependency,
+    lines: Lines = 500,
+) -> TaskLog:
     """Get the last lines that a task of the service has written."""
-    view, _ = read_task_view(name, task, caller, server)
-    return read_log(view, task, server, lines)
+    view, _ = read_task_view(name, task, caller, addresses, store, delivery)
+    return read_log(view, task, delivery, lines)
 
 
-def read_task_view(name: str, task: str, caller: Caller, server: ServerApi) -> tuple[ServiceView, Task]:
+def read_task_view(
+    name: str, task: str, caller: Caller, addresses: Addresses, store: Store, delivery: DeliveryServices
+) -> tuple[ServiceView, Task]:
     """Return a service and one of its tasks. Raises NotFoundError also if the caller may not see them."""
-    view = get_service(name, caller, server)
+    view = get_service(name, caller, addresses, store, delivery)
     if view.tasks is None:
         raise UnavailableError(f"the tasks of {name} are unknown: {view.tasks_error}")
     for entry in view.tasks:
@@ -279,35 +303,37 @@ def read_task_view(name: str, task: str, caller: Caller, server: ServerApi) -> t
     raise NotFoundError(f"{name} has no task {task!r}.", f"Run `dockgate deploy show {name}` to list its tasks.")
 
 
-def read_log(view: ServiceView, task: str, server: ServerApi, lines: int = 500) -> TaskLog:
+def read_log(view: ServiceView, task: str, delivery: DeliveryServices, lines: int = 500) -> TaskLog:
     """The last lines of a task of `view`."""
-    text = server.targets[view.service.target].read_log(view.service.name, task, lines)
+    text = delivery.targets[view.service.target].read_log(view.service.name, task, lines)
     return TaskLog(None if text is None else text.removesuffix("\n").split("\n") if text else [])
 
 
 @router.get("/services/{name}/rollouts/{number}")
-def get_rollout(name: str, number: Number, caller: ReadCaller, server: ServerDependency) -> Rollout:
+def get_rollout(name: str, number: Number, caller: ReadCaller, store: StoreDependency) -> Rollout:
     """Get a rollout of a service."""
-    return server.store.rollouts.get(name, number)
+    return store.rollouts.get(name, number)
 
 
 @router.post("/services/{name}/scale")
-def scale_service(name: str, body: Scale, caller: AdminCaller, server: ServerDependency) -> Change:
+def scale_service(
+    name: str, body: Scale, caller: AdminCaller, store: StoreDependency, delivery: DeliveryDependency
+) -> Change:
     """Start a rollout to another desired count. The count changes when the tasks are healthy."""
-    former_count = server.store.services.get(name).desired_count
-    rollout = server.rollouts.begin(name, ServiceChange(desired_count=body.desired_count), caller.name)
+    former_count = store.services.get(name).desired_count
+    rollout = delivery.rollouts.begin(name, ServiceChange(desired_count=body.desired_count), caller.name)
     note_change(f"desired count {former_count} -> {body.desired_count}" if rollout else "unchanged")
-    return Change(server.store.services.get(name), rollout)
+    return Change(store.services.get(name), rollout)
 
 
 @router.post("/services/{name}/restart")
-def restart_service(name: str, caller: AdminCaller, server: ServerDependency) -> Change:
+def restart_service(name: str, caller: AdminCaller, store: StoreDependency, delivery: DeliveryDependency) -> Change:
     """Start a rollout that replaces all tasks by new ones of the same image and settings.
 
     The present tasks run until the new ones are healthy. The image needs no new approval: a service at risk can be
     restarted.
     """
-    rollout = server.rollouts.begin(name, ServiceChange(is_restart=True), caller.name)
-    service = server.store.services.get(name)
+    rollout = delivery.rollouts.begin(name, ServiceChange(is_restart=True), caller.name)
+    service = store.services.get(name)
     note_change(f"new tasks for revision {service.revision}")
     return Change(service, rollout)

@@ -11,7 +11,14 @@ from dockgate.events import schemas
 from dockgate.events.pattern import MAX_TEXT, parse_pattern
 from dockgate.services.notifications.event_rules import require_repository_names
 from dockgate.services.notifications.events import EventPage
-from dockgate.web.api import ReadCaller, ServerDependency, ThreadsDependency, make_router, mark_self_checking
+from dockgate.web.api import (
+    AddressesDependency,
+    EventDependency,
+    ReadCaller,
+    ThreadsDependency,
+    make_router,
+    mark_self_checking,
+)
 from dockgate.web.long_polls import wait_for_event
 
 # Seconds: proxies close a connection not long after.
@@ -26,7 +33,8 @@ router = make_router()
 @mark_self_checking
 async def list_events(
     request: Request,
-    server: ServerDependency,
+    addresses: AddressesDependency,
+    events: EventDependency,
     threads: ThreadsDependency,
     caller: ReadCaller,
     after: Annotated[int | None, Query(ge=0, le=1 << 53)] = None,
@@ -40,11 +48,11 @@ async def list_events(
     """
     compiled_pattern = parse_pattern(pattern) if pattern else None
     if pattern:
-        require_repository_names(json.loads(pattern), server.registry_names)
+        require_repository_names(json.loads(pattern), addresses.registry_names)
     end = time.monotonic() + wait
     position = after
     while True:
-        page = await threads.run(caller.name, server.events.read_page, caller, compiled_pattern, position, limit)
+        page = await threads.run(caller.name, events.reader.read_page, caller, compiled_pattern, position, limit)
         if page.events or time.monotonic() >= end:
             return page
         position = page.after

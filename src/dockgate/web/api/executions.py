@@ -9,9 +9,18 @@ from dockgate.delivery.model import ActionKey, ActionRun, ActionType, Execution,
 from dockgate.delivery.pipeline import compute_stage_state, select_latest_runs
 from dockgate.identity.model import Caller
 from dockgate.services.pipelines.actions import read_definition
-from dockgate.services.server_api import ServerApi
 from dockgate.shared.errors import NotFoundError
-from dockgate.web.api import Count, ReadCaller, RunCaller, ServerDependency, make_router, make_view_maker
+from dockgate.store import Store
+from dockgate.web.api import (
+    Count,
+    DeliveryDependency,
+    ReadCaller,
+    RunCaller,
+    StoreDependency,
+    UpkeepDependency,
+    make_router,
+    make_view_maker,
+)
 from dockgate.web.api.approvals import ApprovalView, make_approval_view
 from dockgate.web.audit_details import note_change
 from dockgate.web.downloads import download_file
@@ -88,11 +97,13 @@ class Stop:
 
 
 @router.get("/executions/{execution_id}")
-def get_execution(execution_id: str, caller: ReadCaller, server: ServerDependency) -> ExecutionView:
+def get_execution(
+    execution_id: str, caller: ReadCaller, store: StoreDependency, upkeep: UpkeepDependency
+) -> ExecutionView:
     """Get an execution with its stages and actions."""
-    execution = server.store.executions.get(execution_id)
-    pipeline = server.store.pipelines.get(execution.pipeline, execution.pipeline_version)
-    runs = server.store.executions.list_runs(execution_id)
+    execution = store.executions.get(execution_id)
+    pipeline = store.pipelines.get(execution.pipeline, execution.pipeline_version)
+    runs = store.executions.list_runs(execution_id)
     last = select_latest_runs(runs)
     stages = []
     for stage in pipeline.stages:
@@ -103,27 +114,27 @@ def get_execution(execution_id: str, caller: ReadCaller, server: ServerDependenc
             )
             approval = None
             if action.type is ActionType.APPROVAL and run.key.attempt:
-                approval = _find_approval(server, run.key)
+                approval = _find_approval(store, run.key)
             has_log = action.type in WITH_LOG
             summary = {"name": action.name, "type": action.type, "attempt": run.key.attempt}
             summary["started_at"] = run.started_at or ""
             service = str(action.configuration["service"]) if action.type is ActionType.DEPLOY else None
             reason = run.reason
             if run.state is RunState.IN_PROGRESS:
-                reason = reason or server.workers.describe_wait(action.labels)
+                reason = reason or upkeep.workers.describe_wait(action.labels)
             details = {"has_log": has_log, "approval": approval, "service": service, "reason": reason}
             actions.append(_make_action_view(run, **summary, **details))
         stages.append(StageView(stage.name, compute_stage_state(stage, runs), actions))
-    return ExecutionView(execution, stages, _find_successor(server, execution, pipeline))
+    return ExecutionView(execution, stages, _find_successor(store, execution, pipeline))
 
 
-def _find_successor(server: ServerDependency, execution: Execution, pipeline: Pipeline) -> str | None:
+def _find_successor(store: StoreDependency, execution: Execution, pipeline: Pipeline) -> str | None:
     if execution.state is RunState.SUCCEEDED:
         return None
     actions = [action for stage in pipeline.stages for action in stage.actions if action.type is ActionType.DEPLOY]
     for action in actions:
-        deployed_id = server.store.services.find_deployed_by(str(action.configuration["service"]))
-        deployed_execution = server.store.executions.get(deployed_id) if deployed_id else None
+        deployed_id = store.services.find_deployed_by(str(action.configuration["service"]))
+        deployed_execution = store.executions.get(deployed_id) if deployed_id else None
         if (
             deployed_execution
             and deployed_execution.pipeline == execution.pipeline
@@ -133,26 +144,30 @@ def _find_successor(server: ServerDependency, execution: Execution, pipeline: Pi
     return None
 
 
-def _find_approval(server: ServerDependency, key: ActionKey) -> ApprovalView | None:
+def _find_approval(store: StoreDependency, key: ActionKey) -> ApprovalView | None:
     try:
-        return make_approval_view(server.store.approvals.get(str(key)))
+        return make_approval_view(store.approvals.get(str(key)))
     except NotFoundError:  # not requested yet, or deleted by retention
         return None
 
 
 @router.post("/executions/{execution_id}/stop")
-def stop_execution(execution_id: str, body: Stop, caller: RunCaller, server: ServerDependency) -> Execution:
+def stop_execution(
+    execution_id: str, body: Stop, caller: RunCaller, store: StoreDependency, delivery: DeliveryDependency
+) -> Execution:
     """Stop an execution. Running actions finish, but their results are discarded."""
-    server.executions.stop(execution_id, body.reason)
+    delivery.executions.stop(execution_id, body.reason)
     note_change(f"stopped: {body.reason}")
-    return server.store.executions.get(execution_id)
+    return store.executions.get(execution_id)
 
 
 @router.post("/executions/{execution_id}/retry")
-def retry_execution(execution_id: str, caller: RunCaller, server: ServerDependency) -> Execution:
+def retry_execution(
+    execution_id: str, caller: RunCaller, store: StoreDependency, delivery: DeliveryDependency
+) -> Execution:
     """Retry the failed actions of the failed stage."""
-    server.executions.retry(execution_id, caller.name if caller.token else None)
-    return server.store.executions.get(execution_id)
+    delivery.executions.retry(execution_id, caller.name if caller.token else None)
+    return store.executions.get(execution_id)
 
 
 @router.get(
@@ -161,7 +176,7 @@ def retry_execution(execution_id: str, caller: RunCaller, server: ServerDependen
     responses={200: {"content": {"application/x-tar": {"schema": {"type": "string", "format": "binary"}}}}},
 )
 def get_artifact(
-    execution_id: str, stage: str, action: str, caller: ReadCaller, server: ServerDependency, attempt: Count = 1
+    execution_id: str, stage: str, action: str, caller: ReadCaller, store: StoreDependency, attempt: Count = 1
 ) -> FileResponse:
     """Download the artifact of an action as a tar archive.
 
@@ -169,22 +184,22 @@ def get_artifact(
     """
     key = ActionKey(execution_id, stage, action, attempt)
     return download_file(
-        f"{execution_id}-{action}-{attempt}.tar", "application/x-tar", find_artifact(key, caller, server)
+        f"{execution_id}-{action}-{attempt}.tar", "application/x-tar", find_artifact(key, caller, store)
     )
 
 
-def find_artifact(key: ActionKey, caller: Caller, server: ServerApi) -> Path:
+def find_artifact(key: ActionKey, caller: Caller, store: Store) -> Path:
     """The file of an action's artifact. The source's is for callers who may read its repository only.
 
     Raises DeniedError, and NotFoundError for an action without an artifact or one that is deleted.
     """
-    run = server.store.executions.get_run(key)
-    _, action = read_definition(server.store, key)
+    run = store.executions.get_run(key)
+    _, action = read_definition(store, key)
     if action.type is ActionType.SOURCE:
         caller.require(repository=str(action.configuration["repository"]))
     if run.artifact is None:
         raise NotFoundError(f"{key} has no artifact.", "Source and build actions that succeeded have one.")
-    return server.store.blobs.get_path(run.artifact)
+    return store.blobs.get_path(run.artifact)
 
 
 @router.get("/executions/{execution_id}/log")
@@ -193,11 +208,11 @@ def get_log(
     stage: str,
     action: str,
     caller: ReadCaller,
-    server: ServerDependency,
+    store: StoreDependency,
     attempt: Count = 1,
     offset: Count = 0,
 ) -> LogPart:
     """Get an action's log from a byte offset. Call again with the returned offset until `is_complete`."""
-    run = server.store.executions.get_run(ActionKey(execution_id, stage, action, attempt))
-    data, next_offset = server.store.logs.read(run.key, offset)
+    run = store.executions.get_run(ActionKey(execution_id, stage, action, attempt))
+    data, next_offset = store.logs.read(run.key, offset)
     return LogPart(data.decode("utf-8", "replace"), next_offset, run.state.is_final and not data)

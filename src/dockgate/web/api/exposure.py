@@ -19,10 +19,10 @@ from dockgate.services.exposure.package import PackageContents, find_package
 from dockgate.services.exposure.vulnerability_facts import VulnerabilityFacts, read_facts
 from dockgate.services.fleet.finding_trends import DAYS, FindingTrends
 from dockgate.services.images.findings import RepositoryFindings, TagFindings, find_of_repository, find_of_tag
-from dockgate.services.server_api import ServerApi
 from dockgate.shared.cursors import LARGEST_PAGE, PAGE
 from dockgate.shared.errors import UsageError
 from dockgate.shared.timestamps import format_time, parse_time
+from dockgate.store import Store
 from dockgate.store.exposure.records import ExposureScope
 from dockgate.store.exposure.vulnerability_lists import (
     POSITIONS,
@@ -48,7 +48,8 @@ Question = Annotated[str, Query(min_length=1, max_length=LONGEST_QUESTION)]
 @api.mark_self_checking
 def find_exposure(
     caller: api.ReadCaller,
-    server: api.ServerDependency,
+    clock: api.ClockDependency,
+    fleet: api.FleetDependency,
     q: Question,
     as_of: str | None = None,
     include_moved: bool = False,
@@ -66,11 +67,11 @@ def find_exposure(
     images became known, the newest or the oldest first. `after` and `unknown_after` take the cursors of the previous
     page, in the same order. A limited token sees its repositories only.
     """
-    return server.exposure_search.find(
+    return fleet.exposure_search.find(
         ExposureRequest(
             q,
             caller,
-            as_of=_parse_past_time(as_of, server.clock.now()) if as_of else None,
+            as_of=_parse_past_time(as_of, clock.now()) if as_of else None,
             should_include_moved=include_moved,
             only=only,
             limit=limit,
@@ -119,7 +120,7 @@ class VulnerabilityPage:
 @router.get("/vulnerabilities")
 def list_vulnerabilities(
     caller: api.ReadCaller,
-    server: api.ServerDependency,
+    store: api.StoreDependency,
     q: str = "",
     severity: Severity | None = None,
     only: Literal["", "exploited", "fixable"] = "",
@@ -129,9 +130,9 @@ def list_vulnerabilities(
 ) -> VulnerabilityPage:
     """List vulnerabilities of packages in images, those whose name begins with `q`."""
     filters = VulnerabilityFilter(q.strip(), severity, only == "exploited", only == "fixable", sort)
-    page = read_vulnerability_page(server, filters, PageQuery(sort, after, limit, is_forward_only=True))
-    packages = server.store.vulnerability_lists.list_packages([entry.id for entry in page.entries])
-    images = count_images(server, page.entries)
+    page = read_vulnerability_page(store, filters, PageQuery(sort, after, limit, is_forward_only=True))
+    packages = store.vulnerability_lists.list_packages([entry.id for entry in page.entries])
+    images = count_images(store, page.entries)
     entries = [
         ListedVulnerability(
             entry.name,
@@ -147,11 +148,9 @@ def list_vulnerabilities(
     return VulnerabilityPage(entries, page.next)
 
 
-def read_vulnerability_page(
-    server: ServerApi, filters: VulnerabilityFilter, query: PageQuery
-) -> Page[OpenVulnerability]:
+def read_vulnerability_page(store: Store, filters: VulnerabilityFilter, query: PageQuery) -> Page[OpenVulnerability]:
     """A page of the vulnerabilities of packages in images. UsageError for a cursor of another order."""
-    lists = server.store.vulnerability_lists
+    lists = store.vulnerability_lists
 
     def read(after: tuple[Any, ...] | None, limit: int, is_backward: bool) -> Sequence[OpenVulnerability]:
         return lists.list_open_vulnerabilities(filters, limit, after, is_backward=is_backward)
@@ -165,55 +164,60 @@ def read_vulnerability_page(
     )
 
 
-def count_images(server: ServerApi, entries: Sequence[OpenVulnerability]) -> dict[int, int]:
+def count_images(store: Store, entries: Sequence[OpenVulnerability]) -> dict[int, int]:
     """The number of images under a tag or running that have each of these vulnerabilities, by id."""
-    running_images = {entry.digest for entry in server.store.services.list_running_images()}
+    running_images = {entry.digest for entry in store.services.list_running_images()}
     scope = ExposureScope(None, None, running_images)
-    return server.store.vulnerability_lists.count_images([entry.id for entry in entries], scope)
+    return store.vulnerability_lists.count_images([entry.id for entry in entries], scope)
 
 
 @router.get("/vulnerabilities/{name}")
 @api.mark_self_checking
-def get_vulnerability(name: str, caller: api.ReadCaller, server: api.ServerDependency) -> VulnerabilityFacts:
+def get_vulnerability(
+    name: str, caller: api.ReadCaller, store: api.StoreDependency, fleet: api.FleetDependency
+) -> VulnerabilityFacts:
     """Get what the advisory database says of a vulnerability, by any of its names.
 
     It has ratings, affected versions, and the details, references and weaknesses (CWE) of its records.
     """
-    entries = server.store.component_search.find_vulnerabilities(name)
+    entries = store.component_search.find_vulnerabilities(name)
     names = {alias for entry in entries.values() for alias in (entry.name, *entry.aliases)}
-    return read_facts(server.advisories, name, sorted(names))
+    return read_facts(fleet.advisories, name, sorted(names))
 
 
 @router.get("/packages")
 @api.mark_self_checking
-def get_package(q: Question, caller: api.ReadCaller, server: api.ServerDependency) -> PackageContents:
+def get_package(q: Question, caller: api.ReadCaller, fleet: api.FleetDependency) -> PackageContents:
     """List the versions of a package that images hold, with their vulnerabilities.
 
     Name a package URL, or PACKAGE[@VERSION]. A limited token sees its repositories only.
     """
-    return find_package(server.exposure_search, q, caller)
+    return find_package(fleet.exposure_search, q, caller)
 
 
 @router.get("/trends")
-def get_trends(caller: api.ReadCaller, server: api.ServerDependency) -> FindingTrends:
+def get_trends(caller: api.ReadCaller, fleet: api.FleetDependency) -> FindingTrends:
     """Get 90 days of open vulnerabilities by severity, of fixes, and of verdicts. At most ten minutes old."""
-    return server.trends.read()
+    return fleet.trends.read()
 
 
 @router.get("/tag-findings")
 def tag_findings(
-    caller: api.ReadCaller, server: api.ServerDependency, repository: str, tag: str, days: Days = DAYS
+    caller: api.ReadCaller,
+    store: api.StoreDependency,
+    clock: api.ClockDependency,
+    repository: str,
+    tag: str,
+    days: Days = DAYS,
 ) -> TagFindings:
     """Get the findings of a tag over time: of what it named at the end of each of the last days."""
-    return find_of_tag(server.store, repository, tag, server.clock(), days)
+    return find_of_tag(store, repository, tag, clock(), days)
 
 
 @router.get("/repository-findings")
-def get_repository_findings(
-    caller: api.ReadCaller, server: api.ServerDependency, repository: str
-) -> RepositoryFindings:
+def get_repository_findings(caller: api.ReadCaller, store: api.StoreDependency, repository: str) -> RepositoryFindings:
     """Get the findings by severity of the newest 30 images of an image repository, as they are known now."""
-    return find_of_repository(server.store, repository)
+    return find_of_repository(store, repository)
 
 
 def _parse_past_time(text: str, now: str) -> str:

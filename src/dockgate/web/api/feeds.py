@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from dockgate.services.feeds.requests import request_update
 from dockgate.shared.errors import ConflictError
-from dockgate.web.api import AcceptCaller, ServerDependency, make_router
+from dockgate.web.api import AcceptCaller, ClockDependency, UpkeepDependency, make_router
 from dockgate.web.audit_details import note_change
 
 router = make_router()
@@ -18,13 +18,13 @@ class RequestedFeeds:
 
 
 @router.post("/feeds/update", status_code=202)
-def update_feeds(caller: AcceptCaller, server: ServerDependency) -> RequestedFeeds:
+def update_feeds(caller: AcceptCaller, clock: ClockDependency, upkeep: UpkeepDependency) -> RequestedFeeds:
     """Have the server fetch its advisory feeds now, not when they are due.
 
     A feed is fetched once a minute at most.
     """
-    if server.update_settings is None:
+    if upkeep.update_settings is None:
         raise ConflictError("this server fetches no feed", "Run `dockgate db update` where its database is.")
-    names = list(request_update(server.update_settings.advisories, server.clock()))
+    names = list(request_update(upkeep.update_settings.advisories, clock()))
     note_change(", ".join(names))
     return RequestedFeeds(names)

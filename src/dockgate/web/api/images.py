@@ -18,10 +18,11 @@ from dockgate.services.images.search import ImagePage, ImageQuery, ImageSummary,
 from dockgate.services.images.verdict_lag import explain_lag
 from dockgate.services.images.visibility import ImageVisibility
 from dockgate.services.images.watched_images import WatchedRepository, is_watched_in
-from dockgate.services.server_api import ServerApi
+from dockgate.services.web_services import Addresses, ApprovalServices, ImageServices
 from dockgate.shared.cursors import LARGEST_PAGE, PAGE
 from dockgate.shared.digest import PATTERN
 from dockgate.shared.errors import NotFoundError, UsageError
+from dockgate.store import Store
 from dockgate.store.images.image_filter import ImageSort, Origin
 from dockgate.store.records import PushedImage, ReportRecord, ReportScope, Scan, TagMove, VerdictRecord
 from dockgate.vulnerabilities.model import Severity
@@ -93,7 +94,7 @@ Start = Annotated[str, Path(pattern=r"^[0-9a-f]{6,64}$")]
 @api.mark_self_checking
 def list_images(
     caller: api.ReadCaller,
-    server: api.ServerDependency,
+    images: api.ImageDependency,
     repository: Text = "",
     severity: Annotated[tuple[Severity, ...], Query()] = (),
     fixable: bool = False,
@@ -117,7 +118,7 @@ def list_images(
     `include_moved` also lists tags that have moved on, and images that are gone. `after` is `next` of the
     previous page. A limited token sees its repositories only.
     """
-    return server.image_search.list_images(
+    return images.search.list_images(
         ImageQuery(
             caller=caller,
             repository=repository,
@@ -146,64 +147,73 @@ def _select_newest_columns(verdicts: Sequence[VerdictRecord]) -> dict[str, str |
 
 @router.get("/digests/{kind}/{start}")
 @api.mark_self_checking
-def list_digests(kind: Kind, start: Start, caller: api.ReadCaller, server: api.ServerDependency) -> list[str]:
+def list_digests(kind: Kind, start: Start, caller: api.ReadCaller, store: api.StoreDependency) -> list[str]:
     """List at most ten visible digests of images or verdicts that begin with these hexadecimal digits."""
-    return list_visible_digests(kind, start, caller, server)
+    return list_visible_digests(kind, start, caller, store)
 
 
-def list_visible_digests(kind: str, start: str, caller: Caller, server: ServerApi) -> list[str]:
+def list_visible_digests(kind: str, start: str, caller: Caller, store: Store) -> list[str]:
     """The visible ones of the first digests of images or verdicts that begin so."""
-    visibility = ImageVisibility(server.store, caller)
+    visibility = ImageVisibility(store, caller)
     return [
         digest
-        for digest, image in server.store.images.find_digests(kind, start, MAX_DIGESTS)
+        for digest, image in store.images.find_digests(kind, start, MAX_DIGESTS)
         if (visibility.can_see_image(image) if kind == "image" else visibility.can_see_verdict(image, digest))
     ]
 
 
 @router.get("/image-references")
 @api.mark_self_checking
-def resolve_image_reference(name: Name, caller: api.ReadCaller, server: api.ServerDependency) -> NamedImage:
+def resolve_image_reference(
+    name: Name, caller: api.ReadCaller, addresses: api.AddressesDependency, store: api.StoreDependency
+) -> NamedImage:
     """Find the digest of an image by what a person calls it.
 
     `name` is a digest or its first characters, REPOSITORY:TAG, REPOSITORY@DIGEST, or REPOSITORY for its tag `latest`. A
     name may begin with the server's own registry. If there is no such image, the answer names those that there are.
     """
-    return resolve_image(server.store, caller, name, server.registry_names)
+    return resolve_image(store, caller, name, addresses.registry_names)
 
 
 @router.get("/images/{digest}")
 @api.mark_self_checking
 def get_image(
-    digest: api.Digest, caller: api.ReadCaller, server: api.ServerDependency, repository: Text = ""
+    digest: api.Digest,
+    caller: api.ReadCaller,
+    addresses: api.AddressesDependency,
+    store: api.StoreDependency,
+    images: api.ImageDependency,
+    repository: Text = "",
 ) -> ImageView:
     """Get an image: its scan, summaries of its inventories, and its verdicts, newest first.
 
     Its status is that in `repository`, or the worst of its repositories.
     """
-    view, _ = read_image_view(digest, caller, server, strip_own_registry(repository, server.registry_names) or None)
+    view, _ = read_image_view(
+        digest, caller, store, images, strip_own_registry(repository, addresses.registry_names) or None
+    )
     return view
 
 
 def read_image_view(
-    digest: str, caller: Caller, server: ServerApi, repository: str | None = None
+    digest: str, caller: Caller, store: Store, images: ImageServices, repository: str | None = None
 ) -> tuple[ImageView, Sequence[Inventory]]:
     """The view of an image, as it is in the repository, with its whole inventories.
 
     NotFoundError, DeniedError.
     """
-    visibility = ImageVisibility(server.store, caller)
+    visibility = ImageVisibility(store, caller)
     scan, platforms = read_platforms(digest, visibility)
     inventories = [platform.inventory for platform in platforms]
-    findings = find_by_layer(server.store, digest) if platforms else {}
-    pushes = list(server.store.images.list_pushed(digest=digest))
-    if scan is None and not pushes and server.store.fleet.find_image(digest) is None:
+    findings = find_by_layer(store, digest) if platforms else {}
+    pushes = list(store.images.list_pushed(digest=digest))
+    if scan is None and not pushes and store.fleet.find_image(digest) is None:
         raise NotFoundError(f"the image {digest} is not known", "`dockgate image list` lists the pushed images.")
-    running = server.store.services.list_running_images()
-    verdicts, watches = visibility.list_verdicts(digest), list(server.watched_images.list_repositories(digest, running))
-    running = server.image_search.select_visible_services(running, caller)
-    locations = list(server.image_search.list_locations(digest, watches, verdicts, running, repository))
-    moves = list(server.store.images.list_tag_moves(digest))
+    running = store.services.list_running_images()
+    verdicts, watches = visibility.list_verdicts(digest), list(images.watched_images.list_repositories(digest, running))
+    running = images.search.select_visible_services(running, caller)
+    locations = list(images.search.list_locations(digest, watches, verdicts, running, repository))
+    moves = list(store.images.list_tag_moves(digest))
     if caller.is_limited:  # the image may be elsewhere, too
         names = visibility.list_repositories(digest)
         pushes = [entry for entry in pushes if entry.repository in names]
@@ -220,7 +230,7 @@ def read_image_view(
         columns |= {"status": locations[0].status, "summary": locations[0].summary}
     if not is_watched:
         recorded_summary = _select_newest_columns(verdicts)["summary"]
-        last = _describe_last_verdict(server, digest, visibility) or recorded_summary or "no verdict"
+        last = _describe_last_verdict(store, digest, visibility) or recorded_summary or "no verdict"
         columns |= {"status": Status.UNDETERMINED, "summary": f"not watched any more; the last verdict: {last}"}
     view = ImageView(
         digest=digest,
@@ -245,18 +255,18 @@ def read_image_view(
         services=[entry.service for entry in running if entry.digest == digest],
         is_watched=is_watched,
         watches=watches,
-        scanner=server.scans.runner.version,
-        lag=_explain_lag(server, locations, watches, verdicts),
+        scanner=images.scans.runner.version,
+        lag=_explain_lag(store, locations, watches, verdicts),
     )
     return view, inventories
 
 
-def _describe_last_verdict(server: ServerApi, digest: str, visibility: ImageVisibility) -> str | None:
+def _describe_last_verdict(store: Store, digest: str, visibility: ImageVisibility) -> str | None:
     """The last current verdict on an image in words, None where it had none that the caller may see."""
-    image = server.store.fleet.find_image(digest)
+    image = store.fleet.find_image(digest)
     if image is None or (visibility.caller.is_limited and image.repository not in visibility.list_repositories(digest)):
         return None
-    verdict = server.store.fleet_verdicts.find_last_of_image(digest)
+    verdict = store.fleet_verdicts.find_last_of_image(digest)
     if verdict is None:
         return None
     words = describe_verdict(verdict.status, verdict.counts, verdict.reason, verdict.cannot_judge_since)
@@ -264,7 +274,7 @@ def _describe_last_verdict(server: ServerApi, digest: str, visibility: ImageVisi
 
 
 def _explain_lag(
-    server: ServerApi,
+    store: Store,
     locations: Sequence[ImageSummary],
     watches: Sequence[WatchedRepository],
     verdicts: Sequence[VerdictRecord],
@@ -273,7 +283,7 @@ def _explain_lag(
     is_watched = {watch.repository for watch in watches if watch.is_watched}
     if not verdicts or not locations or locations[0].repository not in is_watched:
         return None
-    return explain_lag(locations[0], verdicts[0], server.store.verdicts.get_counts(verdicts[0].digest))
+    return explain_lag(locations[0], verdicts[0], store.verdicts.get_counts(verdicts[0].digest))
 
 
 def read_platforms(digest: str, visibility: ImageVisibility) -> tuple[Scan | None, Sequence[ScannedPlatform]]:
@@ -300,21 +310,32 @@ async def scan_image(
     digest: api.Digest,
     body: ScanRequest,
     caller: api.RunCaller,
-    server: api.ServerDependency,
+    addresses: api.AddressesDependency,
+    approvals: api.ApprovalDependency,
+    images: api.ImageDependency,
     threads: api.ThreadsDependency,
 ) -> Scan:
     """Request a scan, unless one is requested or finished."""
-    return await threads.run_remote(caller.name, request_scan, digest, body.repository, caller, server)
+    return await threads.run_remote(
+        caller.name, request_scan, digest, body.repository, caller, addresses, approvals, images
+    )
 
 
-def request_scan(digest: str, repository: str, caller: Caller, server: ServerApi) -> Scan:
+def request_scan(
+    digest: str,
+    repository: str,
+    caller: Caller,
+    addresses: Addresses,
+    approvals: ApprovalServices,
+    images: ImageServices,
+) -> Scan:
     """Request a scan of an image that is in the repository, as its registry may have to say. DeniedError."""
-    repository = strip_own_registry(repository, server.registry_names)
+    repository = strip_own_registry(repository, addresses.registry_names)
     if not re.fullmatch(REPOSITORY, repository):
         raise UsageError(f"{repository!r} is not a repository name.", "See `dockgate image list`.")
     caller.require(repository=repository)
-    server.approval_requests.require_image(repository, digest)
-    return server.scans.request(repository, digest)
+    approvals.requests.require_image(repository, digest)
+    return images.scans.request(repository, digest)
 
 
 @router.post(
@@ -325,35 +346,36 @@ async def upload_findings(
     digest: api.Digest,
     request: Request,
     caller: api.RunCaller,
-    server: api.ServerDependency,
+    store: api.StoreDependency,
+    images: api.ImageDependency,
     threads: api.ThreadsDependency,
     name: str = "findings.json",
     found_at: str | None = None,
 ) -> list[ReportRecord]:
     """Upload another scanner's report on an image. Waiting approvals of the image are answered."""
-    await threads.run_prompt(ImageVisibility(server.store, caller).require_all, digest)
+    await threads.run_prompt(ImageVisibility(store, caller).require_all, digest)
     async with threads.take_body_slot(caller.name):
         body = await request.body()
-    return await threads.run_remote(caller.name, _record_report, server, caller, digest, body, name, found_at)
+    return await threads.run_remote(caller.name, _record_report, store, images, caller, digest, body, name, found_at)
 
 
 def _record_report(
-    server: ServerApi, caller: Caller, digest: str, body: bytes, name: str, found_at: str | None
+    store: Store, images: ImageServices, caller: Caller, digest: str, body: bytes, name: str, found_at: str | None
 ) -> list[ReportRecord]:
     """Record a report, for the repositories of the caller.
 
     With the permission accept, in all repositories of the image, it can replace a missing scan.
     """
     external_report = reading.read(body, name[:200], digest, found_at)
-    names = ImageVisibility(server.store, caller).list_all_repositories(digest) or {""}
+    names = ImageVisibility(store, caller).list_all_repositories(digest) or {""}
     can_accept = all(caller.can(Permission.ACCEPT, repository=repository) for repository in names)
     scope = ReportScope(caller.get_limits(Permission.RUN), caller.get_limits(Permission.ACCEPT) if can_accept else None)
-    return list(server.finding_reports.add(external_report, caller.name, scope))
+    return list(images.finding_reports.add(external_report, caller.name, scope))
 
 
 @router.get("/images/{digest}/findings")
 @api.mark_self_checking
-def list_reports(digest: api.Digest, caller: api.ReadCaller, server: api.ServerDependency) -> list[ReportRecord]:
+def list_reports(digest: api.Digest, caller: api.ReadCaller, store: api.StoreDependency) -> list[ReportRecord]:
     """List reports of other scanners on an image. `/documents/{digest}` returns a report."""
-    ImageVisibility(server.store, caller).require_image(digest)
-    return list(server.store.reports.list_for_image(digest))
+    ImageVisibility(store, caller).require_image(digest)
+    return list(store.reports.list_for_image(digest))

@@ -12,8 +12,10 @@ from dockgate.delivery.fixes import Fix
 from dockgate.delivery.model import Execution, ExecutionResult, Pipeline, RunState
 from dockgate.identity.model import Caller
 from dockgate.services.pipelines.documents import AppliedDocument, DocumentText
-from dockgate.services.server_api import ServerApi, ServerStatus, read_server_status
+from dockgate.services.server_status import ServerStatus, read_server_status
+from dockgate.services.web_services import Addresses, DeliveryServices, SourceServices
 from dockgate.shared.errors import UnavailableError, UsageError
+from dockgate.store import Store
 from dockgate.web import api
 from dockgate.web.audit_details import note_change
 from dockgate.web.authorization import get_authorized_caller
@@ -52,40 +54,42 @@ class PipelineSummary:
 
 @router.get("/status")
 @api.mark_self_checking
-def get_status(caller: api.ReadCaller, server: api.ServerDependency) -> ServerStatus:
+def get_status(
+    caller: api.ReadCaller, addresses: api.AddressesDependency, fleet: api.FleetDependency, upkeep: api.UpkeepDependency
+) -> ServerStatus:
     """Get the server's status and the state of its advisory database."""
-    return read_server_status(server)
+    return read_server_status(addresses, fleet, upkeep)
 
 
 @router.post("/apply", openapi_extra=api.describe_body("application/yaml", "string"))
 async def apply_document(
     request: Request,
     caller: api.DefineCaller,
-    server: api.ServerDependency,
+    delivery: api.DeliveryDependency,
     threads: api.ThreadsDependency,
     name: str = "document.yaml",
 ) -> AppliedDocument:
     """Create or change what a YAML document describes (Repository, Pipeline, Service, Policy, …)."""
-    return await threads.run(caller.name, _apply_text, server, await read_document(request, name), name, caller)
+    return await threads.run(caller.name, _apply_text, delivery, await read_document(request, name), name, caller)
 
 
 @router.post("/apply/documents")
 def apply_documents(
     documents: Annotated[list[DocumentText], Field(min_length=1, max_length=DOCUMENTS_LIMIT)],
     caller: api.DefineCaller,
-    server: api.ServerDependency,
+    delivery: api.DeliveryDependency,
 ) -> list[AppliedDocument]:
     """Create or change what YAML documents describe, which may name each other: all of them, or none.
 
     The body lists texts with the names of their files. The answer is in the order in which they were applied.
     """
-    applied_documents = server.documents.apply_all(documents, caller)
+    applied_documents = delivery.documents.apply_all(documents, caller)
     note_change(", ".join(f"{each.kind} {each.name} {each.change}" for each in applied_documents))
     return applied_documents
 
 
-def _apply_text(server: ServerApi, text: str, name: str, caller: Caller) -> AppliedDocument:
-    applied_document = server.documents.apply(text, name, caller)
+def _apply_text(delivery: DeliveryServices, text: str, name: str, caller: Caller) -> AppliedDocument:
+    applied_document = delivery.documents.apply(text, name, caller)
     note_change(f"{applied_document.kind} {applied_document.name} {applied_document.change}")
     return applied_document
 
@@ -108,24 +112,31 @@ async def read_document(request: Request, name: str) -> str:
 @router.get("/repositories")
 @api.mark_self_checking
 def list_repositories(
-    caller: api.ReadCaller, server: api.ServerDependency, paging: PagingDependency, sort: RepositorySort = "name"
+    caller: api.ReadCaller,
+    addresses: api.AddressesDependency,
+    store: api.StoreDependency,
+    sources: api.SourceDependency,
+    paging: PagingDependency,
+    sort: RepositorySort = "name",
 ) -> list[RepositoryView]:
     """List the server's git repositories that the caller may see, a page at a time."""
-    return paging.list_entries(read_repository_page(caller, server, paging.make_query(sort)))
+    return paging.list_entries(read_repository_page(caller, addresses, store, sources, paging.make_query(sort)))
 
 
-def read_repository_page(caller: Caller, server: ServerApi, query: PageQuery) -> Page[RepositoryView]:
+def read_repository_page(
+    caller: Caller, addresses: Addresses, store: Store, sources: SourceServices, query: PageQuery
+) -> Page[RepositoryView]:
     """A page of the repositories that the caller may see."""
-    visible = (name for name in server.store.repositories.list_names() if caller.can_reach(repository=name))
+    visible = (name for name in store.repositories.list_names() if caller.can_reach(repository=name))
     page = make_page(visible, {"name": lambda name: (name,)}, query)
-    return page.with_entries([_view_repository(server, name) for name in page.entries])
+    return page.with_entries([_view_repository(addresses, sources, name) for name in page.entries])
 
 
-def _view_repository(server: ServerApi, name: str) -> RepositoryView:
+def _view_repository(addresses: Addresses, sources: SourceServices, name: str) -> RepositoryView:
     """A damaged repository does not hide the others."""
-    clone_url = server.make_clone_url(name)
+    clone_url = addresses.make_clone_url(name)
     try:
-        return RepositoryView(name, clone_url, dict(server.source.list_heads(name)))
+        return RepositoryView(name, clone_url, dict(sources.host.list_heads(name)))
     except UnavailableError as error:
         return RepositoryView(name, clone_url, {}, str(error))
 
@@ -134,7 +145,7 @@ def _view_repository(server: ServerApi, name: str) -> RepositoryView:
 @api.mark_self_checking
 def list_pipelines(
     caller: api.ReadCaller,
-    server: api.ServerDependency,
+    store: api.StoreDependency,
     paging: PagingDependency,
     result: ExecutionResult | None = None,
     sort: PipelineSort = "name",
@@ -143,17 +154,17 @@ def list_pipelines(
 
     `result` is that of the newest execution. `sort` is by name or by when that execution began.
     """
-    return paging.list_entries(read_pipeline_page(caller, server, paging.make_query(sort), result))
+    return paging.list_entries(read_pipeline_page(caller, store, paging.make_query(sort), result))
 
 
 def read_pipeline_page(
-    caller: Caller, server: ServerApi, query: PageQuery, result: ExecutionResult | None = None
+    caller: Caller, store: Store, query: PageQuery, result: ExecutionResult | None = None
 ) -> Page[PipelineSummary]:
     """A page of the pipelines that the caller may see, with a result of their newest execution if given."""
-    newest_executions = {each.pipeline: each for each in server.store.executions.list_newest(result)}
+    newest_executions = {each.pipeline: each for each in store.executions.list_newest(result)}
     summaries = (
         PipelineSummary(name, version, newest_executions.get(name))
-        for name, version in server.store.pipelines.list_newest_versions().items()
+        for name, version in store.pipelines.list_newest_versions().items()
         if caller.can_reach(pipeline=name) and (result is None or name in newest_executions)
     )
     keys: Mapping[str, Key[PipelineSummary]] = {
@@ -164,16 +175,16 @@ def read_pipeline_page(
 
 
 @router.get("/pipelines/{name}")
-def get_pipeline(name: str, caller: api.ReadCaller, server: api.ServerDependency) -> Pipeline:
+def get_pipeline(name: str, caller: api.ReadCaller, store: api.StoreDependency) -> Pipeline:
     """Get the newest definition of a pipeline."""
-    return server.store.pipelines.get(name)
+    return store.pipelines.get(name)
 
 
 @router.get("/pipelines/{name}/executions")
 def list_executions(
     name: str,
     caller: api.ReadCaller,
-    server: api.ServerDependency,
+    store: api.StoreDependency,
     paging: PagingDependency,
     state: RunState | None = None,
     result: ExecutionResult | None = None,
@@ -183,13 +194,13 @@ def list_executions(
 
     Results tell rejected and undetermined executions from those that failed, and waiting ones from those in progress.
     """
-    server.store.pipelines.get(name)
-    return paging.list_entries(read_execution_page(name, server, paging.make_query(sort), state, result))
+    store.pipelines.get(name)
+    return paging.list_entries(read_execution_page(name, store, paging.make_query(sort), state, result))
 
 
 def read_execution_page(
     name: str,
-    server: ServerApi,
+    store: Store,
     query: PageQuery,
     state: RunState | None = None,
     result: ExecutionResult | None = None,
@@ -198,12 +209,12 @@ def read_execution_page(
 
     def read(after: tuple[int] | None, limit: int, is_newest_first: bool) -> Sequence[Execution]:
         number = after and after[0]
-        return server.store.executions.list_for_pipeline(
+        return store.executions.list_for_pipeline(
             name, limit, number, state, result=result, is_newest_first=is_newest_first
         )
 
     def count(limit: int) -> int:
-        return server.store.executions.count_for_pipeline(name, limit, state, result)
+        return store.executions.count_for_pipeline(name, limit, state, result)
 
     return read_page(read, lambda execution: (execution.number,), (int,), query, count)
 
@@ -212,7 +223,8 @@ def read_execution_page(
 def start_execution(
     name: str,
     caller: api.RunCaller,
-    server: api.ServerDependency,
+    store: api.StoreDependency,
+    delivery: api.DeliveryDependency,
     idempotency_key: str = Header(""),
     fresh: bool = False,
 ) -> Execution:
@@ -220,15 +232,15 @@ def start_execution(
 
     `fresh` builds without layers of earlier builds.
     """
-    server.store.pipelines.get(name)
+    store.pipelines.get(name)
     cause = f"hand/{idempotency_key or uuid.uuid4()}"
-    execution = server.executions.start(name, cause, caller.name if caller.token else None, is_fresh=fresh)
+    execution = delivery.executions.start(name, cause, caller.name if caller.token else None, is_fresh=fresh)
     note_change(f"execution {execution.id}{', fresh' if fresh else ''}")
     return execution
 
 
 @router.get("/pipelines/{name}/fixes")
-def list_fixes(name: str, caller: api.ReadCaller, server: api.ServerDependency) -> list[Fix]:
+def list_fixes(name: str, caller: api.ReadCaller, store: api.StoreDependency) -> list[Fix]:
     """List the fixes that were found for the images of a pipeline, newest first."""
-    server.store.pipelines.get(name)
-    return list(server.store.fixes.list(name))
+    store.pipelines.get(name)
+    return list(store.fixes.list(name))

@@ -23,8 +23,9 @@ from dockgate.gate.policy_choice import (
 from dockgate.gate.replay.policy_diff import PolicyComparison
 from dockgate.identity.model import Caller
 from dockgate.services.notifications.owners import Owners
-from dockgate.services.server_api import ServerApi
+from dockgate.services.web_services import PolicyServices
 from dockgate.shared.errors import ConflictError, NotFoundError, UsageError
+from dockgate.store import Store
 from dockgate.store.records import AssignmentRecord
 from dockgate.web import api
 from dockgate.web.api.pipelines import read_document
@@ -68,20 +69,24 @@ def _build_summary(version: PolicyVersion) -> PolicySummary:
 @router.get("/policies")
 @api.mark_self_checking
 def list_policies(
-    caller: api.ReadCaller, server: api.ServerDependency, paging: PagingDependency, sort: PolicySort = "name"
+    caller: api.ReadCaller,
+    store: api.StoreDependency,
+    policies: api.PolicyDependency,
+    paging: PagingDependency,
+    sort: PolicySort = "name",
 ) -> list[PolicySummary]:
     """List policies, a page at a time. A limited caller sees those that judge its repositories."""
-    versions = paging.list_entries(read_policy_page(caller, server, paging.make_query(sort)))
+    versions = paging.list_entries(read_policy_page(caller, store, policies, paging.make_query(sort)))
     return [_build_summary(version) for version in versions]
 
 
-def read_policy_page(caller: Caller, server: ServerApi, query: PageQuery) -> Page[PolicyVersion]:
+def read_policy_page(caller: Caller, store: Store, policies: PolicyServices, query: PageQuery) -> Page[PolicyVersion]:
     """A page of the policies that the caller may see."""
     keys = {
         "name": lambda policy: (policy.name,),
         "changed": lambda policy: (policy.changed_at, policy.name),
     }
-    return make_page(list_visible_policies(caller, server), keys, query)
+    return make_page(list_visible_policies(caller, store, policies), keys, query)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,20 +103,20 @@ class Candidate:
 
 @router.post("/policies/try")
 async def try_candidate(
-    body: Candidate, caller: api.ReadCaller, server: api.ServerDependency, threads: api.ThreadsDependency
+    body: Candidate, caller: api.ReadCaller, policies: api.PolicyDependency, threads: api.ThreadsDependency
 ) -> PolicyComparison:
     """Show what a policy would change for recorded verdicts or running services. Nothing is stored.
 
     A response covers at most `limit` images and takes about two seconds; pass its `next` as `after` for the next part.
     """
     arguments = body.text, body.name, body.against, body.policy or None, body.limit, body.after or None
-    return await threads.run_trial(caller.name, server.policy_dry_run.run, *arguments)
+    return await threads.run_trial(caller.name, policies.dry_run.run, *arguments)
 
 
 @router.get("/policies/schema")
-def get_schema(caller: api.ReadCaller, server: api.ServerDependency) -> dict[str, Any]:
+def get_schema(caller: api.ReadCaller, policies: api.PolicyDependency) -> dict[str, Any]:
     """Get the JSON Schema of policies."""
-    return server.policies.make_schema()
+    return policies.policies.make_schema()
 
 
 @router.get("/policies/{name}")
@@ -119,21 +124,24 @@ def get_schema(caller: api.ReadCaller, server: api.ServerDependency) -> dict[str
 def get_policy(
     name: str,
     caller: api.ReadCaller,
-    server: api.ServerDependency,
+    store: api.StoreDependency,
+    policies: api.PolicyDependency,
     response: Response,
     version: api.Count | None = None,
 ) -> PolicyView:
     """Get a policy, in the present or the given version. The ETag is the version."""
-    require_visible_policy(name, caller, server)
-    return _build_policy_view(server.policies.get(name, version), response)
+    require_visible_policy(name, caller, store, policies)
+    return _build_policy_view(policies.policies.get(name, version), response)
 
 
 @router.get("/policies/{name}/history")
 @api.mark_self_checking
-def list_versions(name: str, caller: api.ReadCaller, server: api.ServerDependency) -> list[PolicySummary]:
+def list_versions(
+    name: str, caller: api.ReadCaller, store: api.StoreDependency, policies: api.PolicyDependency
+) -> list[PolicySummary]:
     """List the versions of a policy, newest first, with removals."""
-    require_visible_policy(name, caller, server)
-    return [_build_summary(version) for version in server.policies.list_versions(name)]
+    require_visible_policy(name, caller, store, policies)
+    return [_build_summary(version) for version in policies.policies.list_versions(name)]
 
 
 @router.put("/policies/{name}", openapi_extra=api.describe_body("application/yaml", "string"))
@@ -141,7 +149,7 @@ async def replace_policy(
     name: str,
     request: Request,
     caller: api.AcceptCaller,
-    server: api.ServerDependency,
+    policies: api.PolicyDependency,
     threads: api.ThreadsDependency,
     response: Response,
     comment: str | None = None,
@@ -154,15 +162,15 @@ async def replace_policy(
     """
     text = await read_document(request, f"{name}.yaml")
     expected_version = 0 if if_none_match.strip() == "*" else _parse_version(if_match)
-    version = await threads.run(caller.name, put_policy, server, name, text, caller, comment, expected_version)
+    version = await threads.run(caller.name, put_policy, policies, name, text, caller, comment, expected_version)
     return _build_policy_view(version, response)
 
 
 def put_policy(
-    server: ServerApi, name: str, text: str, caller: Caller, comment: str | None, expected_version: int | None
+    policies: PolicyServices, name: str, text: str, caller: Caller, comment: str | None, expected_version: int | None
 ) -> PolicyVersion:
     """Store a policy's next version, as `replace_policy` does."""
-    version = server.policies.put(name, text, caller.name, comment or None, expected_version)
+    version = policies.policies.put(name, text, caller.name, comment or None, expected_version)
     note_change(f"version {version.version}{f': {version.comment}' if version.comment else ''}")
     return version
 
@@ -171,12 +179,12 @@ def put_policy(
 def remove_policy(
     name: str,
     caller: api.AcceptCaller,
-    server: api.ServerDependency,
+    policies: api.PolicyDependency,
     comment: str | None = None,
     if_match: str = Header(""),
 ) -> PolicySummary:
     """Remove an unused policy. Its versions and verdicts are kept."""
-    removed_policy = server.policies.remove(name, caller.name, comment or None, _parse_version(if_match))
+    removed_policy = policies.policies.remove(name, caller.name, comment or None, _parse_version(if_match))
     note_change(f"removed{f': {comment}' if comment else ''}")
     return _build_summary(removed_policy)
 
@@ -204,43 +212,45 @@ class AssignmentView:
 
 @router.get("/policy-assignments")
 @api.mark_self_checking
-def list_assignments(caller: api.ReadCaller, server: api.ServerDependency) -> list[AssignmentView]:
+def list_assignments(
+    caller: api.ReadCaller, store: api.StoreDependency, events: api.EventDependency
+) -> list[AssignmentView]:
     """List policy assignments. The policy `default` applies to all other repositories.
 
     A limited caller sees those that apply to its repositories, with their patterns for these. It sees the owners, and
     what is allowed to others, only of those that are for its repositories alone.
     """
-    owners = server.event_targets.read_owners()
-    return [_build_assignment_view(entry, owners) for entry in _list_visible_assignments(caller, server)]
+    owners = events.targets.read_owners()
+    return [_build_assignment_view(entry, owners) for entry in _list_visible_assignments(caller, store)]
 
 
-def list_visible_policies(caller: Caller, server: ServerApi) -> list[PolicyVersion]:
+def list_visible_policies(caller: Caller, store: Store, policies: PolicyServices) -> list[PolicyVersion]:
     """The policies that the caller may see: for limited callers, those that judge its repositories."""
-    present_versions = server.policies.list_current_versions()
+    present_versions = policies.policies.list_current_versions()
     if not caller.is_limited:
         return list(present_versions)
-    names = {DEFAULT_POLICY, *(entry.assignment.policy for entry in _list_visible_assignments(caller, server))}
+    names = {DEFAULT_POLICY, *(entry.assignment.policy for entry in _list_visible_assignments(caller, store))}
     return [version for version in present_versions if version.name in names]
 
 
-def require_visible_policy(name: str, caller: Caller, server: ServerApi) -> None:
+def require_visible_policy(name: str, caller: Caller, store: Store, policies: PolicyServices) -> None:
     """Raise NotFoundError for a policy that judges nothing of a limited caller.
 
     For that caller, it does not exist.
     """
-    if caller.is_limited and name not in {version.name for version in list_visible_policies(caller, server)}:
+    if caller.is_limited and name not in {version.name for version in list_visible_policies(caller, store, policies)}:
         raise NotFoundError(f"there is no policy {name!r}", "`dockgate policy list` lists those that you may see.")
 
 
-def _list_visible_assignments(caller: Caller, server: ServerApi) -> list[AssignmentRecord]:
+def _list_visible_assignments(caller: Caller, store: Store) -> list[AssignmentRecord]:
     """The assignments that apply to a limited caller's repositories, without their patterns for others.
 
     One that is for others' repositories too is without its owners, and without what it allows to others.
     """
-    records = list(server.store.policy_assignments.list())
+    records = list(store.policy_assignments.list())
     if not caller.is_limited:
         return records
-    repositories = [name for name in server.store.exposures.list_repositories() if caller.can_reach(repository=name)]
+    repositories = [name for name in store.exposures.list_repositories() if caller.can_reach(repository=name)]
     applied_names = set()
     for repository in repositories:
         with suppress(ConflictError):  # two apply equally well: its images are not judged until that is solved
@@ -272,12 +282,14 @@ def _select_allowed(caller: Caller, entries: Sequence[AllowedPolicies]) -> tuple
 
 
 @router.delete("/policy-assignments/{name}")
-def remove_assignment(name: str, caller: api.AcceptCaller, server: api.ServerDependency) -> AssignmentView:
+def remove_assignment(
+    name: str, caller: api.AcceptCaller, policies: api.PolicyDependency, events: api.EventDependency
+) -> AssignmentView:
     """Remove a policy assignment, and return it."""
-    record = server.policies.remove_assignment(name, caller.name)
+    record = policies.policies.remove_assignment(name, caller.name)
     assignment = record.assignment
     note_change(f"removed: {', '.join(assignment.repositories)} were judged by {assignment.policy}")
-    return _build_assignment_view(record, server.event_targets.read_owners())
+    return _build_assignment_view(record, events.targets.read_owners())
 
 
 _make_assignment_view = api.make_view_maker(

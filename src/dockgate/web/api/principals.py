@@ -10,7 +10,7 @@ from pydantic import Field
 
 from dockgate.identity.model import AuditEntry, Permission, Principal, ProjectRole, Role, Token
 from dockgate.services.identity.people import TOKEN_DAYS
-from dockgate.services.server_api import ServerApi
+from dockgate.store import Store
 from dockgate.store.identity.audit import AuditFilter, AuditResult
 from dockgate.web import api
 from dockgate.web.audit_details import note_change
@@ -118,7 +118,7 @@ class CallerView:
 
 @router.get("/caller")
 @api.mark_self_checking
-def get_caller(caller: api.ReadCaller, server: api.ServerDependency) -> CallerView:
+def get_caller(caller: api.ReadCaller) -> CallerView:
     """Get the caller and the permissions of its token."""
     return CallerView(
         caller.name,
@@ -132,20 +132,20 @@ def get_caller(caller: api.ReadCaller, server: api.ServerDependency) -> CallerVi
 @router.get("/principals")
 def list_principals(
     caller: api.AdminCaller,
-    server: api.ServerDependency,
+    store: api.StoreDependency,
     paging: PagingDependency,
     role: Role | None = None,
     sort: PrincipalSort = "name",
 ) -> list[Principal]:
     """List principals, a page at a time, optionally those with a role, for all or some repositories."""
-    return paging.list_entries(read_principal_page(server, paging.make_query(sort), role))
+    return paging.list_entries(read_principal_page(store, paging.make_query(sort), role))
 
 
-def read_principal_page(server: ServerApi, query: PageQuery, role: Role | None = None) -> Page[Principal]:
+def read_principal_page(store: Store, query: PageQuery, role: Role | None = None) -> Page[Principal]:
     """A page of the principals, optionally of those with a role."""
     principals = [
         principal
-        for principal in server.store.principals.list()
+        for principal in store.principals.list()
         if role in (None, *principal.roles, *(entry.role for entry in principal.project_roles))
     ]
     keys = {
@@ -156,67 +156,69 @@ def read_principal_page(server: ServerApi, query: PageQuery, role: Role | None =
 
 
 @router.post("/principals", status_code=201)
-def add_principal(body: NewPrincipal, caller: api.AdminCaller, server: api.ServerDependency) -> AddedPrincipal:
+def add_principal(body: NewPrincipal, caller: api.AdminCaller, access: api.AccessDependency) -> AddedPrincipal:
     """Add a principal. The first must be an admin and gets a token; from then on every call needs one."""
-    principal, token = server.people.add(body.name, body.roles, body.email, body.project_roles)
+    principal, token = access.people.add(body.name, body.roles, body.email, body.project_roles)
     note_change(f"{principal.name}: {_format_roles(principal)}")
     return AddedPrincipal(principal, token)
 
 
 @router.post("/principals/{name}/roles")
-def set_roles(name: str, body: Roles, caller: api.AdminCaller, server: api.ServerDependency) -> Principal:
+def set_roles(
+    name: str, body: Roles, caller: api.AdminCaller, store: api.StoreDependency, access: api.AccessDependency
+) -> Principal:
     """Replace the roles of a principal."""
-    former_roles = _format_roles(server.store.principals.get(name))
-    principal = server.people.set_roles(name, body.roles, body.project_roles)
+    former_roles = _format_roles(store.principals.get(name))
+    principal = access.people.set_roles(name, body.roles, body.project_roles)
     note_change(f"{former_roles} -> {_format_roles(principal)}")
     return principal
 
 
 @router.post("/principals/{name}/disable")
-def disable_principal(name: str, caller: api.AdminCaller, server: api.ServerDependency) -> Principal:
+def disable_principal(name: str, caller: api.AdminCaller, access: api.AccessDependency) -> Principal:
     """Disable a principal. Its tokens stop working."""
-    return server.store.principals.disable(name, server.clock.now())
+    return access.people.disable(name)
 
 
 @router.post("/principals/{name}/enable")
-def enable_principal(name: str, caller: api.AdminCaller, server: api.ServerDependency) -> Principal:
+def enable_principal(name: str, caller: api.AdminCaller, access: api.AccessDependency) -> Principal:
     """Enable a disabled principal."""
-    return server.store.principals.enable(name)
+    return access.people.enable(name)
 
 
 @router.get("/tokens")
 def list_tokens(
     caller: api.AdminCaller,
-    server: api.ServerDependency,
+    store: api.StoreDependency,
     paging: PagingDependency,
     principal: str | None = None,
     sort: TokenSort = "-created",
 ) -> list[TokenView]:
     """List tokens by their time, a page at a time, optionally those of one principal."""
-    return paging.list_entries(read_token_page(server, paging.make_query(sort), principal))
+    return paging.list_entries(read_token_page(store, paging.make_query(sort), principal))
 
 
-def read_token_page(server: ServerApi, query: PageQuery, principal: str | None = None) -> Page[TokenView]:
+def read_token_page(store: Store, query: PageQuery, principal: str | None = None) -> Page[TokenView]:
     """A page of the tokens, optionally of those of one principal."""
     principal = principal or None
 
     def read(after: tuple[str] | None, limit: int, is_newest_first: bool) -> Sequence[TokenView]:
-        tokens = server.store.tokens.list(principal, limit, after and after[0], is_newest_first=is_newest_first)
+        tokens = store.tokens.list(principal, limit, after and after[0], is_newest_first=is_newest_first)
         return [_make_token_view(token) for token in tokens]
 
-    return read_page(read, lambda token: (token.id,), (str,), query, partial(server.store.tokens.count, principal))
+    return read_page(read, lambda token: (token.id,), (str,), query, partial(store.tokens.count, principal))
 
 
 @router.post("/tokens", status_code=201)
 def create_token(
-    body: NewToken, caller: api.AdminCaller, server: api.ServerDependency, idempotency_key: str = Header("")
+    body: NewToken, caller: api.AdminCaller, access: api.AccessDependency, idempotency_key: str = Header("")
 ) -> IssuedToken:
     """Create a token. Only this response contains its text.
 
     The same Idempotency-Key creates one token, then 409.
     """
     key = f"{caller.name}/{idempotency_key}" if idempotency_key else ""
-    token, text = server.people.issue(body.principal, body.days, body.scopes, body.repositories, body.pipelines, key)
+    token, text = access.people.issue(body.principal, body.days, body.scopes, body.repositories, body.pipelines, key)
     limits = ", ".join([*token.scopes, *token.repositories, *token.pipelines])
     note_change(f"{token.id} of {token.principal} until {token.expires_at}, limits: {limits or 'none'}")
     return IssuedToken(_make_token_view(token), text)
@@ -227,9 +229,9 @@ def _format_roles(principal: Principal) -> str:
 
 
 @router.post("/tokens/{token_id}/revoke")
-def revoke_token(token_id: str, caller: api.AdminCaller, server: api.ServerDependency) -> TokenView:
+def revoke_token(token_id: str, caller: api.AdminCaller, access: api.AccessDependency) -> TokenView:
     """Revoke a token."""
-    token = server.people.revoke(token_id)
+    token = access.people.revoke(token_id)
     note_change(f"{token.id} of {token.principal} revoked")
     return _make_token_view(token)
 
@@ -237,7 +239,7 @@ def revoke_token(token_id: str, caller: api.AdminCaller, server: api.ServerDepen
 @router.get("/audit")
 def list_audit_entries(
     caller: api.AcceptCaller,
-    server: api.ServerDependency,
+    store: api.StoreDependency,
     paging: PagingDependency,
     by: str | None = None,
     call: str | None = None,
@@ -249,13 +251,13 @@ def list_audit_entries(
     Optionally those of one principal (`by`), one kind (`call`: "POST /api/v1/waivers"), or with one `result`: answers
     from 400 on are refusals.
     """
-    return paging.list_entries(read_audit_page(server, paging.make_query(sort), AuditFilter(by, call, result)))
+    return paging.list_entries(read_audit_page(store, paging.make_query(sort), AuditFilter(by, call, result)))
 
 
-def read_audit_page(server: ServerApi, query: PageQuery, audit_filter: AuditFilter) -> Page[AuditEntry]:
+def read_audit_page(store: Store, query: PageQuery, audit_filter: AuditFilter) -> Page[AuditEntry]:
     """A page of the audit log."""
 
     def read(after: tuple[str] | None, limit: int, is_newest_first: bool) -> Sequence[AuditEntry]:
-        return server.store.audit.list(audit_filter, limit, after and after[0], is_newest_first=is_newest_first)
+        return store.audit.list(audit_filter, limit, after and after[0], is_newest_first=is_newest_first)
 
-    return read_page(read, lambda entry: (entry.id,), (str,), query, partial(server.store.audit.count, audit_filter))
+    return read_page(read, lambda entry: (entry.id,), (str,), query, partial(store.audit.count, audit_filter))

@@ -8,12 +8,14 @@ from dockgate.delivery.model import REPOSITORY
 from dockgate.identity.model import Caller
 from dockgate.services.registry.pushes import Hook
 from dockgate.services.registry.registry_pulls import PullAnswer, RepositoryPulls
-from dockgate.services.server_api import ServerApi
+from dockgate.services.web_services import ApprovalServices, RegistryServices
 from dockgate.web.api import (
     AdminCaller,
+    ApprovalDependency,
     Digest,
     ReadCaller,
-    ServerDependency,
+    RegistryDependency,
+    StoreDependency,
     ThreadsDependency,
     make_router,
     mark_self_checking,
@@ -25,42 +27,51 @@ Repository = Annotated[str, Path(pattern=f"^{REPOSITORY}$", max_length=255)]
 
 
 @router.get("/registries/{registry}/hook/{form}")
-def get_hook(registry: str, form: str, server: ServerDependency, caller: AdminCaller) -> Hook:
+def get_hook(registry: str, form: str, registries: RegistryDependency, caller: AdminCaller) -> Hook:
     """Get the webhook URL and secret for a registry's push notifications."""
-    return server.registry_notifications.describe_hook(form, registry)
+    return registries.notifications.describe_hook(form, registry)
 
 
 @router.post("/registries/{registry}/hook/{form}")
-def rotate_hook_secret(registry: str, form: str, server: ServerDependency, caller: AdminCaller) -> Hook:
+def rotate_hook_secret(registry: str, form: str, registries: RegistryDependency, caller: AdminCaller) -> Hook:
     """Replace a registry's webhook secret, and return it. The old secret is refused."""
-    return server.registry_notifications.rotate_secret(form, registry)
+    return registries.notifications.rotate_secret(form, registry)
 
 
 @router.post("/registry-key", status_code=204)
-def rotate_key(server: ServerDependency, caller: AdminCaller) -> None:
+def rotate_key(registries: RegistryDependency, caller: AdminCaller) -> None:
     """Replace the signing key of the server's registry. Existing tokens and logins become invalid."""
-    server.registry_access.rotate()
+    registries.access.rotate()
 
 
 @router.get("/registry/repositories")
 @mark_self_checking
-def list_repositories(server: ServerDependency, caller: ReadCaller) -> list[RepositoryPulls]:
+def list_repositories(
+    store: StoreDependency, registries: RegistryDependency, caller: ReadCaller
+) -> list[RepositoryPulls]:
     """List the repositories of the server's registry that have images, each with its pull policy."""
-    names = server.store.images.list_pushed_repositories()
-    return [server.registry_pulls.get_pull_policy(name) for name in names if caller.can_reach(repository=name)]
+    names = store.images.list_pushed_repositories()
+    return [registries.pulls.get_pull_policy(name) for name in names if caller.can_reach(repository=name)]
 
 
 @router.get("/registry/repositories/{repository:path}/pull/{digest}")
 @mark_self_checking
 async def explain_pull(
-    repository: Repository, digest: Digest, server: ServerDependency, threads: ThreadsDependency, caller: ReadCaller
+    repository: Repository,
+    digest: Digest,
+    approvals: ApprovalDependency,
+    registries: RegistryDependency,
+    threads: ThreadsDependency,
+    caller: ReadCaller,
 ) -> PullAnswer:
     """Get whether other machines can pull an image from the server's registry now, and why not."""
-    return await threads.run_remote(caller.name, _explain_pull, repository, digest, server, caller)
+    return await threads.run_remote(caller.name, _explain_pull, repository, digest, approvals, registries, caller)
 
 
-def _explain_pull(repository: str, digest: str, server: ServerApi, caller: Caller) -> PullAnswer:
+def _explain_pull(
+    repository: str, digest: str, approvals: ApprovalServices, registries: RegistryServices, caller: Caller
+) -> PullAnswer:
     caller.require(repository=repository)
     if caller.is_limited:  # the answer says what the policy found in the image
-        server.approval_requests.require_image(repository, digest)
-    return server.registry_pulls.explain(repository, digest)
+        approvals.requests.require_image(repository, digest)
+    return registries.pulls.explain(repository, digest)

@@ -10,7 +10,7 @@ from pydantic import Field
 from dockgate.events.rule import DailySummary, QuietHours, Rule, RuleTarget, Target, TargetType
 from dockgate.services.notifications.event_rules import TriedRule
 from dockgate.services.notifications.event_targets import DeadLetter, DeliveredMessage, TargetStatus, WaitingMessage
-from dockgate.services.server_api import ServerApi
+from dockgate.services.web_services import EventServices
 from dockgate.store.events.rules import RuleRecord
 from dockgate.web import api
 from dockgate.web.audit_details import note_change
@@ -107,56 +107,56 @@ class Redelivered:
 @router.get("/rules")
 def list_rules(
     caller: api.ReadCaller,
-    server: api.ServerDependency,
+    events: api.EventDependency,
     paging: PagingDependency,
     enabled: bool | None = None,
     sort: RuleSort = "name",
 ) -> list[RuleView]:
     """List rules, the built-in one too, a page at a time, optionally only those that are on, or off."""
-    return paging.list_entries(read_rule_page(server, paging.make_query(sort), enabled))
+    return paging.list_entries(read_rule_page(events, paging.make_query(sort), enabled))
 
 
-def read_rule_page(server: ServerApi, query: PageQuery, enabled: bool | None = None) -> Page[RuleView]:
+def read_rule_page(events: EventServices, query: PageQuery, enabled: bool | None = None) -> Page[RuleView]:
     """Return a page of the rules: of all, or only of those that are on or off."""
-    views = (_build_rule_view(record) for record in server.event_rules.list_records())
+    views = (_build_rule_view(record) for record in events.rules.list_records())
     selected_views = (view for view in views if enabled in (None, view.enabled))
     keys = {"name": lambda rule: (rule.name,), "changed": lambda rule: (rule.changed_at or "", rule.name)}
     return make_page(selected_views, keys, query)
 
 
 @router.get("/rules/{name}")
-def get_rule(name: str, caller: api.ReadCaller, server: api.ServerDependency) -> RuleView:
+def get_rule(name: str, caller: api.ReadCaller, events: api.EventDependency) -> RuleView:
     """Get a rule."""
-    return _build_rule_view(server.event_rules.get(name))
+    return _build_rule_view(events.rules.get(name))
 
 
 @router.post("/rules/{name}/test")
-def try_rule(name: str, body: TriedEvent, caller: api.ReadCaller, server: api.ServerDependency) -> TriedRule:
+def try_rule(name: str, body: TriedEvent, caller: api.ReadCaller, events: api.EventDependency) -> TriedRule:
     """Match an event with a rule, and show what its targets would get. Nothing is sent."""
-    return server.event_rules.try_event(name, body.event)
+    return events.rules.try_event(name, body.event)
 
 
 @router.delete("/rules/{name}")
-def remove_rule(name: str, caller: api.AdminCaller, server: api.ServerDependency) -> RuleView:
+def remove_rule(name: str, caller: api.AdminCaller, events: api.EventDependency) -> RuleView:
     """Remove a rule, and return it."""
-    return _build_rule_view(server.event_rules.remove(name))
+    return _build_rule_view(events.rules.remove(name))
 
 
 @router.get("/targets")
 def list_targets(
     caller: api.ReadCaller,
-    server: api.ServerDependency,
+    events: api.EventDependency,
     paging: PagingDependency,
     state: TargetState | None = None,
     sort: TargetSort = "name",
 ) -> list[TargetView]:
     """List targets, those of the server's settings too, a page at a time, optionally those in one state."""
-    return paging.list_entries(read_target_page(server, paging.make_query(sort), state))
+    return paging.list_entries(read_target_page(events, paging.make_query(sort), state))
 
 
-def read_target_page(server: ServerApi, query: PageQuery, state: TargetState | None = None) -> Page[TargetView]:
+def read_target_page(events: EventServices, query: PageQuery, state: TargetState | None = None) -> Page[TargetView]:
     """A page of the targets, optionally of those in one state."""
-    views = (_build_target_view(status) for status in server.event_targets.list_statuses())
+    views = (_build_target_view(status) for status in events.targets.list_statuses())
     selected_views = (view for view in views if state in (None, compute_target_state(view)))
     keys = {
         "name": lambda target: (target.name,),
@@ -175,23 +175,23 @@ def compute_target_state(target: TargetView) -> TargetState:
 
 
 @router.get("/targets/{name}")
-def get_target(name: str, caller: api.ReadCaller, server: api.ServerDependency) -> TargetView:
+def get_target(name: str, caller: api.ReadCaller, events: api.EventDependency) -> TargetView:
     """Get a target and its delivery state."""
-    return _build_target_view(server.event_targets.read_status(name))
+    return _build_target_view(events.targets.read_status(name))
 
 
 @router.post("/targets/{name}/test")
-def try_target(name: str, caller: api.AdminCaller, server: api.ServerDependency) -> SentTest:
+def try_target(name: str, caller: api.AdminCaller, events: api.EventDependency) -> SentTest:
     """Send a test message to a target, and wait until it has accepted it."""
-    server.event_targets.test(name, caller.name)
+    events.targets.test(name, caller.name)
     return SentTest(name)
 
 
 @router.delete("/targets/{name}")
-def remove_target(name: str, caller: api.AdminCaller, server: api.ServerDependency) -> TargetView:
+def remove_target(name: str, caller: api.AdminCaller, events: api.EventDependency) -> TargetView:
     """Remove a target that no rule and no policy assignment names, with the messages that wait for it."""
-    target_status = server.event_targets.read_status(name)
-    server.event_targets.remove(name)
+    target_status = events.targets.read_status(name)
+    events.targets.remove(name)
     return _build_target_view(target_status)
 
 
@@ -199,7 +199,7 @@ def remove_target(name: str, caller: api.AdminCaller, server: api.ServerDependen
 def list_waiting_messages(
     name: str,
     caller: api.ReadCaller,
-    server: api.ServerDependency,
+    events: api.EventDependency,
     paging: PagingDependency,
     sort: WaitingSort = "position",
 ) -> list[WaitingMessage]:
@@ -209,7 +209,7 @@ def list_waiting_messages(
     """
 
     def read(after: tuple[int, str] | None, limit: int, is_newest_first: bool) -> Sequence[WaitingMessage]:
-        return server.event_targets.list_waiting_messages(name, limit, after, is_newest_first=is_newest_first)
+        return events.targets.list_waiting_messages(name, limit, after, is_newest_first=is_newest_first)
 
     page = read_page(read, lambda message: (message.position, message.key), (int, str), paging.make_query(sort))
     return paging.list_entries(page)
@@ -219,7 +219,7 @@ def list_waiting_messages(
 def list_delivered_messages(
     name: str,
     caller: api.ReadCaller,
-    server: api.ServerDependency,
+    events: api.EventDependency,
     paging: PagingDependency,
     sort: DeadLetterSort = "-position",
 ) -> list[DeliveredMessage]:
@@ -229,7 +229,7 @@ def list_delivered_messages(
     """
 
     def read(after: tuple[int, str] | None, limit: int, is_newest_first: bool) -> Sequence[DeliveredMessage]:
-        return server.event_targets.list_delivered_messages(name, limit, after, is_newest_first=is_newest_first)
+        return events.targets.list_delivered_messages(name, limit, after, is_newest_first=is_newest_first)
 
     page = read_page(read, lambda message: (message.position, message.key), (int, str), paging.make_query(sort))
     return paging.list_entries(page)
@@ -239,29 +239,29 @@ def list_delivered_messages(
 def list_dead_letters(
     name: str,
     caller: api.ReadCaller,
-    server: api.ServerDependency,
+    events: api.EventDependency,
     paging: PagingDependency,
     sort: DeadLetterSort = "-position",
 ) -> list[DeadLetter]:
     """List dead letters, a page at a time, by the number of their event."""
-    return paging.list_entries(read_dead_letter_page(name, server, paging.make_query(sort)))
+    return paging.list_entries(read_dead_letter_page(name, events, paging.make_query(sort)))
 
 
-def read_dead_letter_page(name: str, server: ServerApi, query: PageQuery) -> Page[DeadLetter]:
+def read_dead_letter_page(name: str, events: EventServices, query: PageQuery) -> Page[DeadLetter]:
     """A page of the dead letters of a target."""
 
     def read(after: tuple[int, str] | None, limit: int, is_newest_first: bool) -> Sequence[DeadLetter]:
-        return server.event_targets.list_dead_letters(name, limit, after, is_newest_first=is_newest_first)
+        return events.targets.list_dead_letters(name, limit, after, is_newest_first=is_newest_first)
 
     return read_page(read, lambda letter: (letter.position, letter.key), (int, str), query)
 
 
 @router.post("/targets/{name}/dead-letters/redeliver")
 def redeliver_messages(
-    name: str, body: Redelivery, caller: api.AdminCaller, server: api.ServerDependency
+    name: str, body: Redelivery, caller: api.AdminCaller, events: api.EventDependency
 ) -> Redelivered:
     """Send dead letters again."""
-    count = server.event_targets.redeliver(name, body.keys)
+    count = events.targets.redeliver(name, body.keys)
     note_change(f"{count} sent again")
     return Redelivered(count)
 

@@ -10,11 +10,19 @@ from fastapi import Query
 from dockgate.identity.model import Caller
 from dockgate.services.exposure.question_names import is_vulnerability_name
 from dockgate.services.images.name_search import find_named_images, strip_own_registry
-from dockgate.services.server_api import ServerApi
+from dockgate.services.web_services import Addresses, PolicyServices
 from dockgate.shared.digest import read_digest_start
 from dockgate.shared.errors import NotFoundError
 from dockgate.shared.references import ImageReference
-from dockgate.web.api import ReadCaller, ServerDependency, make_router, mark_self_checking
+from dockgate.store import Store
+from dockgate.web.api import (
+    AddressesDependency,
+    PolicyDependency,
+    ReadCaller,
+    StoreDependency,
+    make_router,
+    mark_self_checking,
+)
 from dockgate.web.api.deploys import list_visible_services
 from dockgate.web.api.images import list_visible_digests
 from dockgate.web.page_paths import (
@@ -51,22 +59,28 @@ class Match:
 @router.get("/search")
 @mark_self_checking
 def search_objects(
-    caller: ReadCaller, server: ServerDependency, q: Annotated[str, Query(min_length=1, max_length=LONGEST_SEARCH)]
+    caller: ReadCaller,
+    addresses: AddressesDependency,
+    store: StoreDependency,
+    policies: PolicyDependency,
+    q: Annotated[str, Query(min_length=1, max_length=LONGEST_SEARCH)],
 ) -> list[Match]:
     """Find vulnerabilities, packages, images, executions and others by name.
 
     The beginning or a part of a name is enough. An image is also found by REPOSITORY:TAG and REPOSITORY@DIGEST. Commits
     are found by seven digits of their id, those of executions also by words of their message.
     """
-    return find_matches(caller, server, q.strip())
+    return find_matches(caller, addresses, store, policies, q.strip())
 
 
-def find_matches(caller: Caller, server: ServerApi, words: str) -> list[Match]:
+def find_matches(
+    caller: Caller, addresses: Addresses, store: Store, policies: PolicyServices, words: str
+) -> list[Match]:
     """Find what the caller may see of all that matches, at most MAX_MATCHES; nothing for an empty text."""
     if not words:
         return []
-    words = strip_own_registry(words, server.registry_names)
-    store, lower = server.store, words.lower()
+    words = strip_own_registry(words, addresses.registry_names)
+    lower = words.lower()
     matches = [
         (str(image), "image", make_image_path(image.digest, image.repository))
         if isinstance(image, ImageReference)
@@ -75,7 +89,7 @@ def find_matches(caller: Caller, server: ServerApi, words: str) -> list[Match]:
     ]
     if start := read_digest_start(words):
         for kind in ("image", "verdict"):
-            digests = list_visible_digests(kind, start, caller, server)
+            digests = list_visible_digests(kind, start, caller, store)
             matches += [(digest, kind, f"/{kind}s/{digest}") for digest in digests]
     vulnerabilities, packages = (
         ([], []) if caller.is_limited else store.vulnerability_lists.list_names_starting_with(words, MAX_NAMES)
@@ -94,8 +108,8 @@ def find_matches(caller: Caller, server: ServerApi, words: str) -> list[Match]:
     pipelines = [name for name in store.pipelines.list_names() if caller.can_reach(pipeline=name)]
     names_by_kind = (
         ("pipeline", pipelines, "/pipelines/"),
-        ("service", [service.name for service in list_visible_services(caller, server)], "/running/"),
-        ("policy", () if caller.is_limited else server.policies.list_names(), "/policies/"),
+        ("service", [service.name for service in list_visible_services(caller, addresses, store)], "/running/"),
+        ("policy", () if caller.is_limited else policies.policies.list_names(), "/policies/"),
         ("waiver", () if caller.is_limited else [each.waiver.id for each in store.waivers.list()], "/waivers/"),
     )
     for kind, names, prefix in names_by_kind:
@@ -103,15 +117,15 @@ def find_matches(caller: Caller, server: ServerApi, words: str) -> list[Match]:
     pushed_names = (name for name in store.images.list_pushed_repositories() if caller.can_reach(repository=name))
     repositories = (name for name in pushed_names if lower in name.lower())
     matches += [(name, "image repository", make_repository_path(name)) for name in repositories]
-    commits = _find_commits(caller, server, words)
+    commits = _find_commits(caller, store, words)
     return [*(Match(*match) for match in matches[: MAX_MATCHES - len(commits)]), *commits]
 
 
-def _find_commits(caller: Caller, server: ServerApi, words: str) -> list[Match]:
+def _find_commits(caller: Caller, store: Store, words: str) -> list[Match]:
     """The commits that were pushed or fetched, and the executions of these, as far as the caller sees them."""
-    stored_commits, digits = server.store.source_commits, words.lower()
+    stored_commits, digits = store.source_commits, words.lower()
     is_id = _COMMIT_START.fullmatch(digits) is not None
-    pushed_commits = server.store.pushes.find_commits(digits, MAX_NAMES) if is_id else ()
+    pushed_commits = store.pushes.find_commits(digits, MAX_NAMES) if is_id else ()
     rows = stored_commits.find_by_id(digits) if is_id else stored_commits.find_by_words(words)
     rows = [row for row in rows if caller.can_reach(repository=row.repository)]
     titles: dict[tuple[str, str], str | None] = {(row.repository, row.commit): row.subject for row in rows}

@@ -12,11 +12,13 @@ from pydantic import Field
 from dockgate.gate.model import Waiver
 from dockgate.gate.waivers import is_active
 from dockgate.identity.model import Caller
+from dockgate.services.clock import ServerClock
 from dockgate.services.exposure.waiver_preview import WaiverPreview
 from dockgate.services.images.name_search import read_own_pattern, resolve_image, strip_own_registry
-from dockgate.services.server_api import ServerApi
+from dockgate.services.web_services import Addresses, PolicyServices
 from dockgate.shared.errors import NotFoundError, UsageError
 from dockgate.shared.timestamps import is_within_days
+from dockgate.store import Store
 from dockgate.store.records import VexRecord, WaiverRecord
 from dockgate.web import api
 from dockgate.web.audit_details import note_change
@@ -106,7 +108,8 @@ class ImageRepository:
 @api.mark_self_checking
 def list_waivers(
     caller: api.ReadCaller,
-    server: api.ServerDependency,
+    store: api.StoreDependency,
+    clock: api.ClockDependency,
     paging: PagingDependency,
     state: WaiverState | None = None,
     owner: str | None = None,
@@ -120,13 +123,14 @@ def list_waivers(
     repositories.
     """
     return paging.list_entries(
-        read_waiver_page(caller, server, paging.make_query(sort), state, owner, is_ending=ending)
+        read_waiver_page(caller, store, clock, paging.make_query(sort), state, owner, is_ending=ending)
     )
 
 
 def read_waiver_page(
     caller: Caller,
-    server: ServerApi,
+    store: Store,
+    clock: ServerClock,
     query: PageQuery,
     state: WaiverState | None = None,
     owner: str | None = None,
@@ -134,8 +138,8 @@ def read_waiver_page(
     is_ending: bool = False,
 ) -> Page[WaiverView]:
     """A page of the waivers that the caller may see: in a state, of an owner, or about to end, if given."""
-    now = server.clock.now()
-    views = [_build_waiver_view(record, now) for record in server.store.waivers.list() if _can_see(caller, record)]
+    now = clock.now()
+    views = [_build_waiver_view(record, now) for record in store.waivers.list() if _can_see(caller, record)]
     matching_views = (
         view
         for view in views
@@ -152,12 +156,14 @@ def read_waiver_page(
 
 @router.get("/waivers/{waiver_id}")
 @api.mark_self_checking
-def get_waiver(waiver_id: str, caller: api.ReadCaller, server: api.ServerDependency) -> WaiverView:
+def get_waiver(
+    waiver_id: str, caller: api.ReadCaller, store: api.StoreDependency, clock: api.ClockDependency
+) -> WaiverView:
     """Get a waiver and its state. For a limited caller, those of other repositories do not exist."""
-    record = server.store.waivers.get(waiver_id)
+    record = store.waivers.get(waiver_id)
     if not _can_see(caller, record):
         raise NotFoundError(f"there is no waiver {waiver_id!r}", "`dockgate waiver list` lists them all.")
-    return _build_waiver_view(record, server.clock.now())
+    return _build_waiver_view(record, clock.now())
 
 
 def _can_see(caller: Caller, record: WaiverRecord) -> bool:
@@ -168,37 +174,49 @@ def _can_see(caller: Caller, record: WaiverRecord) -> bool:
 
 @router.post("/waivers", status_code=201)
 def add_waiver(
-    body: NewWaiver, caller: api.AcceptCaller, server: api.ServerDependency, idempotency_key: str = Header("")
+    body: NewWaiver,
+    caller: api.AcceptCaller,
+    addresses: api.AddressesDependency,
+    store: api.StoreDependency,
+    clock: api.ClockDependency,
+    policies: api.PolicyDependency,
+    idempotency_key: str = Header(""),
 ) -> WaiverView:
     """Accept findings or unread content. The same Idempotency-Key creates one waiver."""
     key = sha256(f"{caller.name}/{idempotency_key or uuid.uuid4()}".encode(errors="replace")).hexdigest()
-    fields = _select_fields(body, caller, server)
-    record = server.waivers.add_waiver(Waiver(id=f"w-{key[:12]}", created_by=caller.name, **fields))
+    fields = _select_fields(body, caller, addresses, store)
+    record = policies.waivers.add_waiver(Waiver(id=f"w-{key[:12]}", created_by=caller.name, **fields))
     note_change(f"{record.waiver.id}: {_describe_waiver(record.waiver)}")
-    return _build_waiver_view(record, server.clock.now())
+    return _build_waiver_view(record, clock.now())
 
 
 @router.post("/waivers/preview")
-def preview_waiver(body: PreviewedWaiver, caller: api.AcceptCaller, server: api.ServerDependency) -> WaiverPreview:
+def preview_waiver(
+    body: PreviewedWaiver,
+    caller: api.AcceptCaller,
+    addresses: api.AddressesDependency,
+    store: api.StoreDependency,
+    policies: api.PolicyDependency,
+) -> WaiverPreview:
     """Get what a waiver would change, without adding it.
 
     That is a verdict (`verdict`), and the images where it would count.
     """
-    waiver = Waiver(id="preview", created_by=caller.name, **_select_fields(body, caller, server))
-    return server.waiver_previews.preview(waiver, caller, body.verdict)
+    waiver = Waiver(id="preview", created_by=caller.name, **_select_fields(body, caller, addresses, store))
+    return policies.waiver_previews.preview(waiver, caller, body.verdict)
 
 
-def _select_fields(body: NewWaiver, caller: Caller, server: ServerApi) -> dict[str, Any]:
+def _select_fields(body: NewWaiver, caller: Caller, addresses: Addresses, store: Store) -> dict[str, Any]:
     """The fields of a waiver in a request; what a form sends empty is absent. UsageError for an unknown image."""
     values = {name: getattr(body, name) for name in NewWaiver.__dataclass_fields__}
     if body.image:
         try:
-            values["image"] = resolve_image(server.store, caller, body.image, server.registry_names).digest
+            values["image"] = resolve_image(store, caller, body.image, addresses.registry_names).digest
         except (NotFoundError, UsageError) as error:
             raise UsageError(f"image: {error}", error.advice) from error
     if body.repository:
         try:
-            values["repository"] = read_own_pattern(body.repository, server.registry_names)
+            values["repository"] = read_own_pattern(body.repository, addresses.registry_names)
         except UsageError as error:
             raise UsageError(f"repository: {error}", error.advice) from error
     return {name: value for name, value in values.items() if value != ""}
@@ -212,44 +230,46 @@ def _describe_waiver(waiver: Waiver) -> str:
 
 
 @router.post("/waivers/{waiver_id}/revoke")
-def revoke_waiver(waiver_id: str, caller: api.AcceptCaller, server: api.ServerDependency) -> WaiverView:
+def revoke_waiver(
+    waiver_id: str, caller: api.AcceptCaller, clock: api.ClockDependency, policies: api.PolicyDependency
+) -> WaiverView:
     """Revoke a waiver. It stays on record."""
-    record = server.waivers.revoke_waiver(waiver_id, caller.name)
+    record = policies.waivers.revoke_waiver(waiver_id, caller.name)
     note_change(f"revoked: {_describe_waiver(record.waiver)}")
-    return _build_waiver_view(record, server.clock.now())
+    return _build_waiver_view(record, clock.now())
 
 
 @router.get("/vex")
-def list_documents(caller: api.ReadCaller, server: api.ServerDependency) -> list[VexView]:
+def list_documents(caller: api.ReadCaller, store: api.StoreDependency) -> list[VexView]:
     """List VEX documents, uploaded and attached, newest first. `/documents/{digest}` returns a document."""
-    return [_build_vex_view(record) for record in server.store.vex.list()]
+    return [_build_vex_view(record) for record in store.vex.list()]
 
 
 @router.post("/vex", status_code=201, openapi_extra=api.describe_body("application/json", "object"))
 async def upload_vex(
     request: Request,
     caller: api.AcceptCaller,
-    server: api.ServerDependency,
+    policies: api.PolicyDependency,
     threads: api.ThreadsDependency,
     name: str = "document.json",
 ) -> VexView:
     """Upload a VEX document (OpenVEX, CycloneDX or CSAF, as JSON), for which the caller vouches."""
     async with threads.take_body_slot(caller.name):
         data = await request.body()
-    return _build_vex_view(await threads.run(caller.name, upload_document, server, data, name[:200], caller))
+    return _build_vex_view(await threads.run(caller.name, upload_document, policies, data, name[:200], caller))
 
 
-def upload_document(server: ServerApi, data: bytes, name: str, caller: Caller) -> VexRecord:
+def upload_document(policies: PolicyServices, data: bytes, name: str, caller: Caller) -> VexRecord:
     """Record a VEX document for which the caller vouches. `name` is that of its file. Raises UsageError."""
-    record = server.waivers.upload_vex(data, name, caller.name)
+    record = policies.waivers.upload_vex(data, name, caller.name)
     note_change(f"{name}: {record.document} of {record.author}")
     return record
 
 
 @router.post("/vex/{digest}/remove")
-def remove_document(digest: api.Digest, caller: api.AcceptCaller, server: api.ServerDependency) -> VexView:
+def remove_document(digest: api.Digest, caller: api.AcceptCaller, policies: api.PolicyDependency) -> VexView:
     """Remove an uploaded document. It stays on record."""
-    return _build_vex_view(server.waivers.remove_vex(digest, caller.name))
+    return _build_vex_view(policies.waivers.remove_vex(digest, caller.name))
 
 
 @router.post("/images/{digest}/vex")
@@ -257,16 +277,20 @@ async def refresh_attached_vex(
     digest: api.Digest,
     body: ImageRepository,
     caller: api.RunCaller,
-    server: api.ServerDependency,
+    addresses: api.AddressesDependency,
+    store: api.StoreDependency,
+    policies: api.PolicyDependency,
     threads: api.ThreadsDependency,
 ) -> list[VexView]:
     """Read an image's attached VEX documents again, as every scan does. Returns all of them."""
-    return await threads.run_remote(caller.name, _refresh_vex, server, body.repository, digest)
+    return await threads.run_remote(caller.name, _refresh_vex, addresses, store, policies, body.repository, digest)
 
 
-def _refresh_vex(server: ServerApi, repository: str, digest: str) -> list[VexView]:
-    server.waivers.refresh_attached_vex(strip_own_registry(repository, server.registry_names), digest)
-    return [_build_vex_view(record) for record in server.store.vex.list() if record.image == digest]
+def _refresh_vex(
+    addresses: Addresses, store: Store, policies: PolicyServices, repository: str, digest: str
+) -> list[VexView]:
+    policies.waivers.refresh_attached_vex(strip_own_registry(repository, addresses.registry_names), digest)
+    return [_build_vex_view(record) for record in store.vex.list() if record.image == digest]
 
 
 _make_view = api.make_view_maker(WaiverView, WaiverRecord, "state")

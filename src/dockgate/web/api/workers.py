@@ -1,24 +1,24 @@
 """The workers of the server's database."""
 
 from dockgate.services.workers import WorkersStatus
-from dockgate.web.api import AdminCaller, ReadCaller, ServerDependency, make_router
+from dockgate.web.api import AdminCaller, ReadCaller, UpkeepDependency, make_router
 
 router = make_router()
 
 
 @router.get("/workers")
-def list_workers(server: ServerDependency, caller: ReadCaller) -> WorkersStatus:
+def list_workers(upkeep: UpkeepDependency, caller: ReadCaller) -> WorkersStatus:
     """List the workers, and the queues that none of them takes work from."""
-    return server.workers.read_status()
+    return upkeep.workers.read_status()
 
 
 @router.post("/workers/{worker}/drain", status_code=204)
-def drain_worker(worker: str, server: ServerDependency, caller: AdminCaller) -> None:
+def drain_worker(worker: str, upkeep: UpkeepDependency, caller: AdminCaller) -> None:
     """Let a worker finish its work, then stop it."""
-    server.workers.drain(worker)
+    upkeep.workers.drain(worker)
 
 
 @router.post("/workers/{worker}/remove", status_code=204)
-def remove_worker(worker: str, server: ServerDependency, caller: AdminCaller) -> None:
+def remove_worker(worker: str, upkeep: UpkeepDependency, caller: AdminCaller) -> None:
     """Stop a worker at once; other workers take over its work."""
-    server.workers.remove(worker)
+    upkeep.workers.remove(worker)

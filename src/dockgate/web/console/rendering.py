@@ -11,9 +11,10 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse, Response
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from dockgate import __version__
 from dockgate.delivery.repository_files import is_path_supported
 from dockgate.identity.model import Caller, Permission
-from dockgate.services.server_api import ServerApi
+from dockgate.services.web_services import WebServices
 from dockgate.shared.byte_sizes import format_byte_size
 from dockgate.shared.timestamps import is_past
 from dockgate.shared.wording import describe_moved_images, format_count
@@ -87,7 +88,7 @@ def render_page(
     `caller` is None for pages that ask who calls. `context` has what the template names. `live` makes the page live:
     the subjects of events that it shows, or their kinds, separated by commas; an empty text for all.
     """
-    server: ServerApi = request.app.state.server
+    services: WebServices = request.app.state.services
     nonce = secrets.token_urlsafe(16)
     theme = request.cookies.get(THEME_COOKIE, "")
     html = (
@@ -103,9 +104,9 @@ def render_page(
             navigation=_list_navigation(caller) if caller else (),
             is_open=lambda page: caller is not None and _is_open(caller, page),
             is_unprotected=caller is not None and caller.token is None,
-            version=server.version,
+            version=__version__,
             live=live,
-            now=server.clock(),
+            now=services.clock(),
             **context,
         )
     )

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from fastapi import APIRouter
 
 from dockgate.web.console.pages import (
+    advisories,
     approvals,
     definitions,
     events,
@@ -31,4 +32,5 @@ def list_routers() -> Sequence[APIRouter]:
     """The routers of all pages. An approval's id may contain slashes, so its pages come last."""
     work = (signing_in, first_admin, overview, definitions, pipelines, running, repositories, file_edits)
     contents = (verdicts, tags, images, vulnerabilities)
-    return [page.router for page in (*work, *contents, events, governance, vex, people, upkeep, approvals, executions)]
+    decisions = (events, governance, advisories, vex)
+    return [page.router for page in (*work, *contents, *decisions, people, upkeep, approvals, executions)]

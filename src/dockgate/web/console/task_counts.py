@@ -2,15 +2,15 @@
 
 from collections.abc import Sequence
 
-from dockgate.services.server_api import ServerApi
+from dockgate.services.web_services import DeliveryServices
 
 # Services whose targets are asked for their tasks, for at most these seconds.
 MAX_SERVICES, PATIENCE = 20, 0.5
 
 
-def count_running_tasks(server: ServerApi, services: Sequence[tuple[str, str]]) -> dict[str, int]:
+def count_running_tasks(delivery: DeliveryServices, services: Sequence[tuple[str, str]]) -> dict[str, int]:
     """Return how many tasks of the first of these services, (name, target), run.
 
     A service whose target does not answer in time has no count.
     """
-    return server.running_tasks.list_tasks(services[:MAX_SERVICES], PATIENCE).count_running()
+    return delivery.running_tasks.list_tasks(services[:MAX_SERVICES], PATIENCE).count_running()

@@ -9,8 +9,9 @@ from fastapi.responses import Response
 
 from dockgate.delivery.model import ApprovalId, ApprovalState
 from dockgate.identity.model import Caller
-from dockgate.services.server_api import ServerApi
+from dockgate.services.web_services import Addresses, UpkeepServices
 from dockgate.shared.errors import ConflictError, NotFoundError, UsageError
+from dockgate.store import Store
 from dockgate.web import api
 from dockgate.web.api import approvals as approval_calls
 from dockgate.web.console.pages.decisions import ApprovalForm, Refusal, choose_status, read_decision
@@ -25,18 +26,18 @@ router = make_page_router()
 
 @router.get("/approvals/{approval_id:path}")
 @api.mark_self_checking
-def show_approval(approval_id: str, request: Request, caller: api.ReadCaller, server: api.ServerDependency) -> Response:
+def show_approval(approval_id: str, request: Request, caller: api.ReadCaller, store: api.StoreDependency) -> Response:
     """Show the approval of an outside pipeline. Ours are decided on their execution's page."""
-    return _render_approval(approval_id, request, caller, server)
+    return _render_approval(approval_id, request, caller, store)
 
 
 def _render_approval(
-    approval_id: str, request: Request, caller: Caller, server: ServerApi, refusal: Refusal | None = None
+    approval_id: str, request: Request, caller: Caller, store: Store, refusal: Refusal | None = None
 ) -> Response:
-    approval_view = approval_calls.make_approval_view(approval_calls.get_approval(approval_id, caller, server))
+    approval_view = approval_calls.make_approval_view(approval_calls.get_approval(approval_id, caller, store))
     if not ApprovalId(approval_id).is_external:
         return redirect_to(make_approval_path(approval_id))
-    decision = read_decision(server, approval_view, caller)
+    decision = read_decision(store, approval_view, caller)
     return render_page(
         request,
         caller,
@@ -51,37 +52,58 @@ def _render_approval(
 @router.post("/approvals/{approval_id:path}/vote")
 @api.mark_self_checking
 def cast_vote(
-    approval_id: str, request: Request, caller: api.DecideCaller, server: api.ServerDependency, fields: Form
+    approval_id: str,
+    request: Request,
+    caller: api.DecideCaller,
+    addresses: api.AddressesDependency,
+    store: api.StoreDependency,
+    approvals: api.ApprovalDependency,
+    upkeep: api.UpkeepDependency,
+    fields: Form,
 ) -> Response:
     """Approve or reject as a person."""
     body = approval_calls.CastVote(fields.get("vote") == "yes", fields.get("reason", ""))
-    decide = partial(approval_calls.cast_vote, approval_id, body, caller, server)
-    return _run_decision(approval_id, "vote", fields, decide, request, caller, server)
+    decide = partial(approval_calls.cast_vote, approval_id, body, caller, store, approvals)
+    return _run_decision(approval_id, "vote", fields, decide, request, caller, addresses, store, upkeep)
 
 
 @router.post("/approvals/{approval_id:path}/reject")
 @api.mark_self_checking
 def reject_approval(
-    approval_id: str, request: Request, caller: api.DecideCaller, server: api.ServerDependency, fields: Form
+    approval_id: str,
+    request: Request,
+    caller: api.DecideCaller,
+    addresses: api.AddressesDependency,
+    store: api.StoreDependency,
+    approvals: api.ApprovalDependency,
+    upkeep: api.UpkeepDependency,
+    fields: Form,
 ) -> Response:
     """Reject what waits for a verdict."""
-    waiting = approval_calls.get_approval(approval_id, caller, server)  # refuses limited tokens
+    waiting = approval_calls.get_approval(approval_id, caller, store)  # refuses limited tokens
     if waiting.state is not ApprovalState.WAITING:
         raise NotFoundError("this approval no longer waits", "Reload the page: it shows the decision.")
     body = approval_calls.Rejection(waiting.token, fields.get("reason", ""), caller.name)
-    decide = partial(approval_calls.reject_approval, approval_id, body, caller, server)
-    return _run_decision(approval_id, "reject", fields, decide, request, caller, server)
+    decide = partial(approval_calls.reject_approval, approval_id, body, caller, store, approvals)
+    return _run_decision(approval_id, "reject", fields, decide, request, caller, addresses, store, upkeep)
 
 
 @router.post("/approvals/{approval_id:path}/override")
 @api.mark_self_checking
 def override_rejection(
-    approval_id: str, request: Request, caller: api.AcceptCaller, server: api.ServerDependency, fields: Form
+    approval_id: str,
+    request: Request,
+    caller: api.AcceptCaller,
+    addresses: api.AddressesDependency,
+    store: api.StoreDependency,
+    approvals: api.ApprovalDependency,
+    upkeep: api.UpkeepDependency,
+    fields: Form,
 ) -> Response:
     """Accept the findings of a rejected image until a date, and retry."""
     body = approval_calls.OverrideRequest(fields.get("reason", ""), fields.get("until", ""))
-    decide = partial(approval_calls.override_rejection, approval_id, body, caller, server)
-    return _run_decision(approval_id, "override", fields, decide, request, caller, server)
+    decide = partial(approval_calls.override_rejection, approval_id, body, caller, store, approvals)
+    return _run_decision(approval_id, "override", fields, decide, request, caller, addresses, store, upkeep)
 
 
 def _run_decision(
@@ -91,22 +113,26 @@ def _run_decision(
     decide: Callable[[], object],
     request: Request,
     caller: Caller,
-    server: ServerApi,
+    addresses: Addresses,
+    store: Store,
+    upkeep: UpkeepServices,
 ) -> Response:
     """Decide, and go back to the page of the approval. Refused, the page shows the form again, and why."""
     try:
         decide()
     except (UsageError, ConflictError) as error:
-        return _render_refusal(Refusal(approval_id, form, fields, error), request, caller, server)
+        return _render_refusal(Refusal(approval_id, form, fields, error), request, caller, addresses, store, upkeep)
     return redirect_to(make_approval_path(approval_id))
 
 
-def _render_refusal(refusal: Refusal, request: Request, caller: Caller, server: ServerApi) -> Response:
+def _render_refusal(
+    refusal: Refusal, request: Request, caller: Caller, addresses: Addresses, store: Store, upkeep: UpkeepServices
+) -> Response:
     """The page of the approval with the form as it was filled in, and why it was refused."""
     page = make_approval_path(refusal.approval).partition("#")[0]
     # Links of the page lead to itself, not to where its form was sent.
     of_page = Request({**request.scope, "path": unquote(page), "query_string": b""}, request.receive)
     key = ApprovalId(refusal.approval).action
     if key is None:
-        return _render_approval(refusal.approval, of_page, caller, server, refusal)
-    return render_execution(key.execution, of_page, caller, server, refusal)
+        return _render_approval(refusal.approval, of_page, caller, store, refusal)
+    return render_execution(key.execution, of_page, caller, addresses, store, upkeep, refusal)

@@ -12,8 +12,8 @@ from dockgate.delivery.service_model import TaskState
 from dockgate.events.envelope import StoredEvent
 from dockgate.gate.model import Status
 from dockgate.identity.model import Caller
-from dockgate.services.server_api import ServerApi
 from dockgate.shared.wording import format_count
+from dockgate.store import Store
 from dockgate.web.console.formats import shorten_rejection
 from dockgate.web.page_paths import make_image_path
 
@@ -42,16 +42,14 @@ class Change:
     more: int = 0
 
 
-def find_changes(
-    server: ServerApi, caller: Caller, since: str, services: Collection[str]
-) -> tuple[Sequence[Change], bool]:
+def find_changes(store: Store, caller: Caller, since: str, services: Collection[str]) -> tuple[Sequence[Change], bool]:
     """Find the changes since a time that the caller may see, newest first, and whether there are more.
 
     `services` are the names of those that the caller may see.
     """
     events = [
         event
-        for event in server.store.event_log.list_newest(KINDS, since, MAX_READ)
+        for event in store.event_log.list_newest(KINDS, since, MAX_READ)
         if caller.can_reach(repository=event.repository, pipeline=event.pipeline)
     ]
     changes: dict[tuple[str, ...], Change] = {}

@@ -7,10 +7,11 @@ from dockgate.gate.model import Verdict
 from dockgate.gate.replay.explain import Effect, PlatformFinding
 from dockgate.identity.model import Caller
 from dockgate.services.images.visibility import ImageVisibility
-from dockgate.services.server_api import ServerApi
+from dockgate.services.web_services import Addresses
 from dockgate.shared.digest import read_digest_start
 from dockgate.shared.errors import NotFoundError, UsageError
 from dockgate.shared.wording import format_count
+from dockgate.store import Store
 from dockgate.store.records import VerdictRecord
 from dockgate.vulnerabilities.model import Finding
 from dockgate.web.api.images import list_visible_digests
@@ -35,15 +36,16 @@ def list_candidates(
     repository: str | None,
     records: Sequence[VerdictRecord],
     caller: Caller,
-    server: ServerApi,
+    addresses: Addresses,
+    store: Store,
 ) -> Sequence[Candidate]:
     """List what runs of the same image repository, then the other verdicts on the image.
 
     `records` are all of these.
     """
     running: dict[str, list[str]] = {}
-    for entry in server.store.services.list_running_images():
-        name = entry.reference.strip_registry(server.registry)
+    for entry in store.services.list_running_images():
+        name = entry.reference.strip_registry(addresses.registry)
         if (
             repository
             and name == repository
@@ -64,7 +66,7 @@ def list_candidates(
     ]
 
 
-def find_verdict(text: str, policy: str, caller: Caller, server: ServerApi) -> str:
+def find_verdict(text: str, policy: str, caller: Caller, store: Store) -> str:
     """The digest of the verdict that `text` names.
 
     It names it by its digest, that of its image, or the first digits of either. Of an image it is the newest verdict by
@@ -77,11 +79,9 @@ def find_verdict(text: str, policy: str, caller: Caller, server: ServerApi) -> s
             f"{text.strip()[:80]!r} is not a digest.",
             "Give the digest of a verdict or of an image, or at least its first six characters.",
         )
-    verdicts = list_visible_digests("verdict", start, caller, server)
+    verdicts = list_visible_digests("verdict", start, caller, store)
     is_whole = len(start) == _WHOLE_DIGITS
-    images = (
-        [] if len(verdicts) > 1 or (verdicts and is_whole) else list_visible_digests("image", start, caller, server)
-    )
+    images = [] if len(verdicts) > 1 or (verdicts and is_whole) else list_visible_digests("image", start, caller, store)
     matches = [*verdicts, *images]
     if not matches:
         raise NotFoundError(
@@ -92,7 +92,7 @@ def find_verdict(text: str, policy: str, caller: Caller, server: ServerApi) -> s
         raise UsageError(f"several digests begin with {start}", "Give more characters.")
     if verdicts:
         return verdicts[0]
-    records = ImageVisibility(server.store, caller).list_verdicts(images[0])
+    records = ImageVisibility(store, caller).list_verdicts(images[0])
     if not records:
         raise NotFoundError(
             f"there is no verdict on the image {images[0][:19]} yet", "Request an approval of it, or push it again."

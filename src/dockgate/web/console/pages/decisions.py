@@ -8,8 +8,8 @@ from dockgate.delivery.approvals import find_contributor_objection, find_vote_ob
 from dockgate.delivery.model import BY_POLICY, ApprovalId, ApprovalState, Vote
 from dockgate.gate.model import Status
 from dockgate.identity.model import Caller
-from dockgate.services.server_api import ServerApi
 from dockgate.shared.errors import ConflictError, UsageError
+from dockgate.store import Store
 from dockgate.store.records import VerdictRecord
 from dockgate.web.api.approvals import ApprovalView
 
@@ -53,10 +53,10 @@ class Refusal:
     error: UsageError | ConflictError
 
 
-def read_decision(server: ServerApi, approval: ApprovalView, caller: Caller) -> Decision:
+def read_decision(store: Store, approval: ApprovalView, caller: Caller) -> Decision:
     """Return what the page shows of an approval to this caller."""
-    votes = [vote for vote, _ in server.store.approvals.list_votes(approval.id)]
-    records = server.store.verdicts.list_of_image(approval.image) if approval.verdict else ()
+    votes = [vote for vote, _ in store.approvals.list_votes(approval.id)]
+    records = store.verdicts.list_of_image(approval.image) if approval.verdict else ()
     verdict = next((record for record in records if record.digest == approval.verdict), None)
     return Decision(approval, votes, verdict, _find_objection(approval, [vote.who for vote in votes], caller))
 

@@ -10,9 +10,10 @@ from fastapi.responses import HTMLResponse, Response
 
 from dockgate.delivery.definitions.pipeline_text import write_pipeline
 from dockgate.identity.model import Caller, Permission, require_permission
-from dockgate.services.server_api import ServerApi
+from dockgate.services.web_services import DeliveryServices, PolicyServices
 from dockgate.shared.errors import ChangedError, DockgateError, NotFoundError
 from dockgate.shared.wording import format_count
+from dockgate.store import Store
 from dockgate.store.delivery.pipelines import PipelineVersion
 from dockgate.web import api
 from dockgate.web.authorization import describe_call
@@ -46,19 +47,19 @@ class CheckResult:
     problem: DockgateError | None
 
 
-def check_text(server: ServerApi, text: str, form: str, name: str) -> CheckResult:
+def check_text(policies: PolicyServices, delivery: DeliveryServices, text: str, form: str, name: str) -> CheckResult:
     """Check a text as saving it would, and change nothing.
 
     `form` is "policy" for rules, "pipeline", or "document".
     """
     try:
         if form == "policy":
-            server.policies.parse(text + "\n", name)
+            policies.policies.parse(text + "\n", name)
             return CheckResult("Policy", None)
         if form == "pipeline":
-            server.documents.check_pipeline(text + "\n", name)
+            delivery.documents.check_pipeline(text + "\n", name)
             return CheckResult("Pipeline", None)
-        return CheckResult(server.documents.check(text + "\n", name), None)
+        return CheckResult(delivery.documents.check(text + "\n", name), None)
     except DockgateError as error:
         return CheckResult("", error)
 
@@ -78,11 +79,16 @@ def get_form_status(problem: DockgateError | None) -> int:
 
 @router.post("/definitions/check")
 async def check_definition(
-    request: Request, caller: api.ReadCaller, server: api.ServerDependency, threads: api.ThreadsDependency, fields: Form
+    request: Request,
+    caller: api.ReadCaller,
+    policies: api.PolicyDependency,
+    delivery: api.DeliveryDependency,
+    threads: api.ThreadsDependency,
+    fields: Form,
 ) -> HTMLResponse:
     """Check a text that is being typed: a fragment of a page that says what is wrong, and in which line."""
     arguments = fields.get("text", ""), fields.get("form", ""), fields.get("name", "") or "document"
-    result = await threads.run_check(caller.name, check_text, server, *arguments)
+    result = await threads.run_check(caller.name, check_text, policies, delivery, *arguments)
     return render_page(request, caller, "_check.html", result=result)
 
 
@@ -91,7 +97,7 @@ def show_new_form(
     kind: str,
     request: Request,
     caller: api.DefineCaller,
-    server: api.ServerDependency,
+    store: api.StoreDependency,
     template: str = "",
     name: str = "",
     repository: str = "",
@@ -103,7 +109,7 @@ def show_new_form(
     chosen_template = next((each for each in choices if each.id == template), choices[0])
     text = fill(chosen_template, name.strip(), repository.strip(), service.strip())
     values = {"template": chosen_template.id, "name": name, "repository": repository, "service": service}
-    return _render_new_form(request, caller, server, kind, values, text)
+    return _render_new_form(request, caller, store, kind, values, text)
 
 
 def _list_templates(kind: str) -> Sequence[Template]:
@@ -121,7 +127,7 @@ def _require_kind_permission(caller: Caller, kind: str) -> None:
 def _render_new_form(
     request: Request,
     caller: Caller,
-    server: ServerApi,
+    store: Store,
     kind: str,
     values: dict[str, str],
     text: str,
@@ -143,8 +149,8 @@ def _render_new_form(
         result=result,
         problem=problem,
         trial=trial,
-        repositories=server.store.repositories.list_names() if kind == "pipeline" else (),
-        services=[service.name for service in server.store.services.list()] if kind == "pipeline" else (),
+        repositories=store.repositories.list_names() if kind == "pipeline" else (),
+        services=[service.name for service in store.services.list()] if kind == "pipeline" else (),
     )
 
 
@@ -161,7 +167,13 @@ _PAGES = {
 
 @router.post("/new/{kind}")
 def create_definition(
-    kind: str, request: Request, caller: api.DefineCaller, server: api.ServerDependency, fields: Form
+    kind: str,
+    request: Request,
+    caller: api.DefineCaller,
+    store: api.StoreDependency,
+    policies: api.PolicyDependency,
+    delivery: api.DeliveryDependency,
+    fields: Form,
 ) -> Response:
     """Create what a document describes, or only check it, or try a policy."""
     _list_templates(kind)  # refuses unknown kinds before anything is changed
@@ -169,18 +181,18 @@ def create_definition(
     text = fields.get("text", "")
     values = dict.fromkeys(("template", "name", "repository", "service"), "")
     if fields.get("do") == "check":
-        result = check_text(server, text, "document", "document")
-        return _render_new_form(request, caller, server, kind, values, text, result)
+        result = check_text(policies, delivery, text, "document", "document")
+        return _render_new_form(request, caller, store, kind, values, text, result)
     action, _, cursor = fields.get("do", "").partition(" ")
     try:
         if kind == "policy" and action in ("history", "running"):
-            trial = run_trial(server, caller, text + "\n", "document", action, cursor)  # type: ignore[arg-type]
+            trial = run_trial(store, policies, caller, text + "\n", "document", action, cursor)  # type: ignore[arg-type]
             result = CheckResult("Policy", None)
-            return _render_new_form(request, caller, server, kind, values, text, result, trial=trial)
-        applied_document = server.documents.create(text + "\n", "document", caller)
+            return _render_new_form(request, caller, store, kind, values, text, result, trial=trial)
+        applied_document = delivery.documents.create(text + "\n", "document", caller)
     except DockgateError as error:
-        result = check_text(server, text, "document", "document")
-        return _render_new_form(request, caller, server, kind, values, text, result, error)
+        result = check_text(policies, delivery, text, "document", "document")
+        return _render_new_form(request, caller, store, kind, values, text, result, error)
     describe_call(request, f"{applied_document.kind} {applied_document.name} {applied_document.change}")
     return redirect_to(_PAGES[applied_document.kind].format(applied_document.name))
 
@@ -190,26 +202,26 @@ def show_definition(
     name: str,
     request: Request,
     caller: api.ReadCaller,
-    server: api.ServerDependency,
+    store: api.StoreDependency,
     version: api.Count = 0,
     against: api.Count = 0,
 ) -> Response:
     """Show a pipeline's definition in one version, and what it changed; those who may, edit the newest."""
-    return _render_definition(request, caller, server, name, version, against)
+    return _render_definition(request, caller, store, name, version, against)
 
 
 def _render_definition(
     request: Request,
     caller: Caller,
-    server: ServerApi,
+    store: Store,
     name: str,
     version: int = 0,
     against: int = 0,
     **edited_fields: Any,
 ) -> Response:
-    history = server.store.pipelines.list_versions(name)
+    history = store.pipelines.list_versions(name)
     if not history:
-        server.store.pipelines.get(name)  # raises NotFoundError with the pipelines that exist
+        store.pipelines.get(name)  # raises NotFoundError with the pipelines that exist
     by_version = {entry.pipeline.version: entry for entry in history}
     newest_version = history[0].pipeline.version
     shown_version = by_version.get(version or newest_version)
@@ -247,7 +259,13 @@ def _render_definition(
 
 @router.post("/pipelines/{name}/definition")
 def save_definition(
-    name: str, request: Request, caller: api.AdminCaller, server: api.ServerDependency, fields: Form
+    name: str,
+    request: Request,
+    caller: api.AdminCaller,
+    store: api.StoreDependency,
+    policies: api.PolicyDependency,
+    delivery: api.DeliveryDependency,
+    fields: Form,
 ) -> Response:
     """Save a new version of a pipeline, unless another person did since the page was opened.
 
@@ -257,19 +275,19 @@ def save_definition(
         caller.require()
     text, opened_version = fields.get("text", ""), fields.get("version", "")
     if fields.get("do") == "check":
-        result = check_text(server, text, "pipeline", name)
-        return _render_definition(request, caller, server, name, text=text, result=result)
+        result = check_text(policies, delivery, text, "pipeline", name)
+        return _render_definition(request, caller, store, name, text=text, result=result)
     try:
-        present_version = server.store.pipelines.get(name).version
+        present_version = store.pipelines.get(name).version
         if opened_version != str(present_version):
             raise ChangedError(
                 f"version {present_version} was saved since you opened version {opened_version or 'none'}",
                 "Compare it below with your text, and save again.",
             )
-        server.documents.check_pipeline(text + "\n", name)
-        applied_document = server.documents.apply(text + "\n", name, caller)
+        delivery.documents.check_pipeline(text + "\n", name)
+        applied_document = delivery.documents.apply(text + "\n", name, caller)
     except DockgateError as error:
-        result = check_text(server, text, "pipeline", name)
-        return _render_definition(request, caller, server, name, text=text, result=result, problem=error)
+        result = check_text(policies, delivery, text, "pipeline", name)
+        return _render_definition(request, caller, store, name, text=text, result=result, problem=error)
     describe_call(request, f"{applied_document.kind} {applied_document.name} {applied_document.change}")
     return redirect_to(f"/pipelines/{name}/definition")

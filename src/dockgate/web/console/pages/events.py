@@ -13,8 +13,9 @@ from dockgate.events.pattern import Pattern, compile_pattern
 from dockgate.identity.model import Caller
 from dockgate.services.exposure.question_names import is_vulnerability_name
 from dockgate.services.notifications.event_rules import require_repository_names
-from dockgate.services.server_api import ServerApi
+from dockgate.services.web_services import EventServices
 from dockgate.shared.errors import DefinitionError, DockgateError
+from dockgate.store import Store
 from dockgate.web import api
 from dockgate.web.api import rules as calls
 from dockgate.web.api.deploys import list_visible_services
@@ -45,7 +46,8 @@ router = make_page_router()
 def show_events(
     request: Request,
     caller: api.ReadCaller,
-    server: api.ServerDependency,
+    addresses: api.AddressesDependency,
+    store: api.StoreDependency,
     pattern: str = "",
     before: api.Count = 0,
     after: api.Count | None = None,
@@ -60,7 +62,11 @@ def show_events(
     error, page = None, Page[StoredEvent]([], None)
     try:
         page = _read_page(
-            server, caller, _compile_pattern(pattern, server.registry_names), position, is_oldest_first=is_oldest_first
+            store,
+            caller,
+            _compile_pattern(pattern, addresses.registry_names),
+            position,
+            is_oldest_first=is_oldest_first,
         )
     except DefinitionError as problem:
         error = problem
@@ -74,7 +80,9 @@ def show_events(
         live=None if position or is_oldest_first or error else "",
         title="Error: events" if error else "Events",
         events=page.entries,
-        services={service.name for service in list_visible_services(caller, server)} if caller.is_limited else None,
+        services={service.name for service in list_visible_services(caller, addresses, store)}
+        if caller.is_limited
+        else None,
         vulnerabilities={event.seq: _list_vulnerabilities(event.body) for event in page.entries},
         bodies={event.seq: json.dumps(event.body, indent=2, ensure_ascii=False) for event in page.entries},
         pattern=pattern,
@@ -112,7 +120,7 @@ def _compile_pattern(pattern: str, registries: Sequence[str]) -> Pattern | None:
 
 
 def _read_page(
-    server: ServerApi, caller: Caller, event_pattern: Pattern | None, position: int, *, is_oldest_first: bool
+    store: Store, caller: Caller, event_pattern: Pattern | None, position: int, *, is_oldest_first: bool
 ) -> Page[StoredEvent]:
     """The events of a page, which begins after the event `position` in its order, or with the first (0).
 
@@ -121,12 +129,12 @@ def _read_page(
     read, read_back = (
         (_read_oldest_events, _read_newest_events) if is_oldest_first else (_read_newest_events, _read_oldest_events)
     )
-    shown_events, next_position = read(server, caller, event_pattern, position)
+    shown_events, next_position = read(store, caller, event_pattern, position)
     step = 1 if is_oldest_first else -1
-    end = read_back(server, caller, event_pattern, position + step)[1] if position else 0
+    end = read_back(store, caller, event_pattern, position + step)[1] if position else 0
     total = None
     if event_pattern is None and not caller.is_limited and (position or next_position):
-        total = server.store.event_log.count(MAX_COUNT + 1)
+        total = store.event_log.count(MAX_COUNT + 1)
     return Page(
         list(shown_events),
         str(next_position) if next_position else None,
@@ -137,14 +145,14 @@ def _read_page(
 
 
 def _read_oldest_events(
-    server: ServerApi, caller: Caller, event_pattern: Pattern | None, after: int
+    store: Store, caller: Caller, event_pattern: Pattern | None, after: int
 ) -> tuple[Sequence[StoredEvent], int]:
     """The first matching events after a number, oldest first, of those that `caller` may see.
 
     And the number after which the next page begins, 0 if there are no newer events. At most MAX_READ are looked at.
     """
     reach = MAX_READ if event_pattern or caller.is_limited else PAGE_SIZE
-    read_events = server.store.event_log.read(after, reach + 1)
+    read_events = store.event_log.read(after, reach + 1)
     matching = _select_visible_events(read_events[:reach], caller, event_pattern)
     shown_events = matching[:PAGE_SIZE]
     if len(matching) > PAGE_SIZE:
@@ -165,16 +173,16 @@ def _select_visible_events(
 
 
 def _read_newest_events(
-    server: ServerApi, caller: Caller, event_pattern: Pattern | None, before: int
+    store: Store, caller: Caller, event_pattern: Pattern | None, before: int
 ) -> tuple[Sequence[StoredEvent], int]:
     """The newest matching events before a number (0: all), newest first, of those that `caller` may see.
 
     And the number before which the next page begins, 0 if there are no older events. At most MAX_READ are looked at.
     """
-    end = before - 1 if before else server.store.event_log.read_newest_seq()
+    end = before - 1 if before else store.event_log.read_newest_seq()
     reach = MAX_READ if event_pattern or caller.is_limited else PAGE_SIZE
     begin = max(0, end - reach)
-    read_events = server.store.event_log.read(begin, reach)
+    read_events = store.event_log.read(begin, reach)
     matching = _select_visible_events(
         (event for event in reversed(read_events) if event.seq <= end), caller, event_pattern
     )
@@ -189,14 +197,14 @@ def _read_newest_events(
 def show_rules(
     request: Request,
     caller: api.ReadCaller,
-    server: api.ServerDependency,
+    events: api.EventDependency,
     enabled: bool | None = None,
     sort: calls.RuleSort = "name",
     after: Cursor = None,
 ) -> Response:
     """List event rules."""
     query = PageQuery(sort, after)
-    page = calls.read_rule_page(server, query, enabled)
+    page = calls.read_rule_page(events, query, enabled)
     filters = [("enabled", None if enabled is None else str(enabled).lower())]
     return render_page(
         request,
@@ -210,21 +218,21 @@ def show_rules(
 
 
 @router.get("/events/rules/{name}")
-def show_rule(name: str, request: Request, caller: api.ReadCaller, server: api.ServerDependency) -> Response:
+def show_rule(name: str, request: Request, caller: api.ReadCaller, events: api.EventDependency) -> Response:
     """Show an event rule, with a tester."""
-    return _render_rule(request, caller, server, name, "")
+    return _render_rule(request, caller, events, name, "")
 
 
 def _render_rule(
     request: Request,
     caller: Caller,
-    server: ServerApi,
+    events: EventServices,
     name: str,
     event: str,
     outcome: object = None,
     error: DockgateError | None = None,
 ) -> Response:
-    rule_view = calls.get_rule(name, caller, server)
+    rule_view = calls.get_rule(name, caller, events)
     return render_page(
         request,
         caller,
@@ -241,7 +249,7 @@ def _render_rule(
 
 @router.post("/events/rules/{name}/test")
 def try_rule(
-    name: str, request: Request, caller: api.ReadCaller, server: api.ServerDependency, fields: Form
+    name: str, request: Request, caller: api.ReadCaller, events: api.EventDependency, fields: Form
 ) -> Response:
     """Match an event with a rule. Nothing is sent."""
     text = fields.get("event", "")
@@ -249,19 +257,19 @@ def try_rule(
         event = json.loads(text)
         if not isinstance(event, dict):
             raise DefinitionError("the event is not a JSON object", "Copy one from the page Events.")
-        outcome = calls.try_rule(name, calls.TriedEvent(event), caller, server)
+        outcome = calls.try_rule(name, calls.TriedEvent(event), caller, events)
     except (json.JSONDecodeError, RecursionError) as error:
         problem = DefinitionError(f"the event is not JSON: {error}", "Copy one from the page Events.")
-        return _render_rule(request, caller, server, name, text, error=problem)
+        return _render_rule(request, caller, events, name, text, error=problem)
     except DefinitionError as error:
-        return _render_rule(request, caller, server, name, text, error=error)
-    return _render_rule(request, caller, server, name, text, outcome)
+        return _render_rule(request, caller, events, name, text, error=error)
+    return _render_rule(request, caller, events, name, text, outcome)
 
 
 @router.post("/events/rules/{name}/remove")
-def remove_rule(name: str, caller: api.AdminCaller, server: api.ServerDependency) -> Response:
+def remove_rule(name: str, caller: api.AdminCaller, events: api.EventDependency) -> Response:
     """Remove an event rule."""
-    calls.remove_rule(name, caller, server)
+    calls.remove_rule(name, caller, events)
     return redirect_to("/events/rules")
 
 
@@ -269,14 +277,14 @@ def remove_rule(name: str, caller: api.AdminCaller, server: api.ServerDependency
 def show_targets(
     request: Request,
     caller: api.ReadCaller,
-    server: api.ServerDependency,
+    events: api.EventDependency,
     state: calls.TargetState | None = None,
     sort: calls.TargetSort = "name",
     after: Cursor = None,
 ) -> Response:
     """List targets."""
     query = PageQuery(sort, after)
-    page = calls.read_target_page(server, query, state)
+    page = calls.read_target_page(events, query, state)
     return render_page(
         request,
         caller,
@@ -301,7 +309,7 @@ def show_target(
     name: str,
     request: Request,
     caller: api.ReadCaller,
-    server: api.ServerDependency,
+    events: api.EventDependency,
     sort: calls.DeadLetterSort = "-position",
     after: Cursor = None,
     tested: bool = False,
@@ -312,16 +320,16 @@ def show_target(
     The forms of the page lead back to it: `tested` after a test message, `again` with how many messages are sent again.
     """
     query = PageQuery(sort, after)
-    page = calls.read_dead_letter_page(name, server, query)
+    page = calls.read_dead_letter_page(name, events, query)
     return render_page(
         request,
         caller,
         "target.html",
         title=name,
-        target=calls.get_target(name, caller, server),
+        target=calls.get_target(name, caller, events),
         letters=page.entries,
-        waiting=server.event_targets.list_waiting_messages(name, MAX_WAITING),
-        delivered=server.event_targets.list_delivered_messages(name, MAX_DELIVERED),
+        waiting=events.targets.list_waiting_messages(name, MAX_WAITING),
+        delivered=events.targets.list_delivered_messages(name, MAX_DELIVERED),
         most_delivered=MAX_DELIVERED,
         is_tested=tested,
         again=again,
@@ -330,22 +338,22 @@ def show_target(
 
 
 @router.post("/events/targets/{name}/test")
-def try_target(name: str, caller: api.AdminCaller, server: api.ServerDependency) -> Response:
+def try_target(name: str, caller: api.AdminCaller, events: api.EventDependency) -> Response:
     """Send a test message to a target."""
-    calls.try_target(name, caller, server)
+    calls.try_target(name, caller, events)
     return redirect_to(f"/events/targets/{name}?tested=true")
 
 
 @router.post("/events/targets/{name}/redeliver")
-def redeliver_messages(name: str, caller: api.AdminCaller, server: api.ServerDependency, fields: Form) -> Response:
+def redeliver_messages(name: str, caller: api.AdminCaller, events: api.EventDependency, fields: Form) -> Response:
     """Send one dead letter again, or all."""
     key = fields.get("key")
-    redelivery = calls.redeliver_messages(name, calls.Redelivery([key] if key else None), caller, server)
+    redelivery = calls.redeliver_messages(name, calls.Redelivery([key] if key else None), caller, events)
     return redirect_to(f"/events/targets/{name}?again={redelivery.count}")
 
 
 @router.post("/events/targets/{name}/remove")
-def remove_target(name: str, caller: api.AdminCaller, server: api.ServerDependency) -> Response:
+def remove_target(name: str, caller: api.AdminCaller, events: api.EventDependency) -> Response:
     """Remove a target with the messages that wait for it."""
-    calls.remove_target(name, caller, server)
+    calls.remove_target(name, caller, events)
     return redirect_to("/events/targets")

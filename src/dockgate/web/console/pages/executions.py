@@ -15,8 +15,9 @@ from dockgate.gate.model import Status
 from dockgate.identity.model import Caller
 from dockgate.services.images.visibility import ImageVisibility
 from dockgate.services.pipelines.actions import IMAGE_DEFINITIONS, read_definition, read_image_definitions
-from dockgate.services.server_api import ServerApi
+from dockgate.services.web_services import Addresses, UpkeepServices
 from dockgate.shared.errors import NotFoundError
+from dockgate.store import Store
 from dockgate.store.logs import Logs
 from dockgate.web import api
 from dockgate.web.api import executions as calls
@@ -68,20 +69,31 @@ _ARTIFACT_SORTS = ("", "action", "-action", "kind", "-kind")
 
 @router.get("/executions/{execution_id}")
 def show_execution(
-    execution_id: str, request: Request, caller: api.ReadCaller, server: api.ServerDependency
+    execution_id: str,
+    request: Request,
+    caller: api.ReadCaller,
+    addresses: api.AddressesDependency,
+    store: api.StoreDependency,
+    upkeep: api.UpkeepDependency,
 ) -> Response:
     """Show an execution."""
-    return render_execution(execution_id, request, caller, server)
+    return render_execution(execution_id, request, caller, addresses, store, upkeep)
 
 
 def render_execution(
-    execution_id: str, request: Request, caller: Caller, server: ServerApi, refusal: Refusal | None = None
+    execution_id: str,
+    request: Request,
+    caller: Caller,
+    addresses: Addresses,
+    store: Store,
+    upkeep: UpkeepServices,
+    refusal: Refusal | None = None,
 ) -> Response:
     """The page of an execution, with a form that was refused."""
-    view = calls.get_execution(execution_id, caller, server)
+    view = calls.get_execution(execution_id, caller, store, upkeep)
     actions = [(stage, action) for stage in view.stages for action in stage.actions]
     decisions = {
-        (stage.name, action.name): read_decision(server, action.approval, caller)
+        (stage.name, action.name): read_decision(store, action.approval, caller)
         for stage, action in actions
         if action.approval
     }
@@ -104,7 +116,9 @@ def render_execution(
         commit=describe_commit(view.execution.trigger, [action.variables for _, action in actions]),
         started_by=", ".join(list_starters(view.execution.trigger)),
         decisions=decisions,
-        shown_services=[service.name for service in list_visible_services(caller, server)] if caller.is_limited else (),
+        shown_services=[service.name for service in list_visible_services(caller, addresses, store)]
+        if caller.is_limited
+        else (),
         waiting=[(stage, action) for stage, action in actions if action.state is RunState.WAITING],
         failed=[(stage, action) for stage, action in actions if action.state is RunState.FAILED],
         last_lines=[
@@ -112,12 +126,12 @@ def render_execution(
             for stage, action in actions
             if action.state is RunState.FAILED
             and action.attempt
-            and (lines := _read_last_lines(server, ActionKey(execution_id, stage.name, action.name, action.attempt)))
+            and (lines := _read_last_lines(store, ActionKey(execution_id, stage.name, action.name, action.attempt)))
         ],
         artifacts=make_page_table(
             request,
             "artifacts",
-            _list_artifacts(view.execution.id, actions, caller, server),
+            _list_artifacts(view.execution.id, actions, caller, store),
             _ARTIFACT_KEYS,
             _ARTIFACT_SORTS,
         ),
@@ -126,7 +140,7 @@ def render_execution(
 
 
 def _list_artifacts(
-    execution_id: str, actions: Sequence[tuple[StageView, ActionView]], caller: Caller, server: ServerApi
+    execution_id: str, actions: Sequence[tuple[StageView, ActionView]], caller: Caller, store: Store
 ) -> Sequence[Artifact]:
     """List what the last attempts of an execution's actions made, with the files that the caller may download."""
     rows = []
@@ -138,13 +152,8 @@ def _list_artifacts(
             rows.append(Artifact(action.name, "Source", action.artifact, None, [("tar", path)] if can_download else []))
         elif image and action.artifact:
             files = [("imagedefinitions.json", f"{path}?form=json")]
-            scan = server.store.images.find_newest_scan(image)
-            if (
-                scan
-                and scan.finished_at
-                and not scan.reason
-                and ImageVisibility(server.store, caller).can_see_image(image)
-            ):
+            scan = store.images.find_newest_scan(image)
+            if scan and scan.finished_at and not scan.reason and ImageVisibility(store, caller).can_see_image(image):
                 files += [
                     (f"SBOM as {kind.title}", f"/images/{image}/sbom?form={name}") for name, kind in SBOM_KINDS.items()
                 ]
@@ -160,16 +169,22 @@ def _list_artifacts(
 
 
 @router.post("/executions/{execution_id}/stop")
-def stop_execution(execution_id: str, caller: api.RunCaller, server: api.ServerDependency, fields: Form) -> Response:
+def stop_execution(
+    execution_id: str, caller: api.RunCaller, store: api.StoreDependency, delivery: api.DeliveryDependency, fields: Form
+) -> Response:
     """Stop an execution."""
-    calls.stop_execution(execution_id, calls.Stop(fields.get("reason") or f"stopped by {caller.name}"), caller, server)
+    calls.stop_execution(
+        execution_id, calls.Stop(fields.get("reason") or f"stopped by {caller.name}"), caller, store, delivery
+    )
     return redirect_to(f"/executions/{execution_id}")
 
 
 @router.post("/executions/{execution_id}/retry")
-def retry_execution(execution_id: str, caller: api.RunCaller, server: api.ServerDependency) -> Response:
+def retry_execution(
+    execution_id: str, caller: api.RunCaller, store: api.StoreDependency, delivery: api.DeliveryDependency
+) -> Response:
     """Retry what failed."""
-    calls.retry_execution(execution_id, caller, server)
+    calls.retry_execution(execution_id, caller, store, delivery)
     return redirect_to(f"/executions/{execution_id}")
 
 
@@ -181,7 +196,7 @@ def show_log(
     attempt: int,
     request: Request,
     caller: api.ReadCaller,
-    server: api.ServerDependency,
+    store: api.StoreDependency,
     q: str = "",
     line: api.Count = 0,
     before: api.Count = 0,
@@ -192,8 +207,8 @@ def show_log(
     These are around a `line` or `before` one, or contain a text.
     """
     key = ActionKey(execution_id, stage, action, attempt)
-    run = server.store.executions.get_run(key)
-    lines, is_cut = _read_lines(server.store.logs, key)
+    run = store.executions.get_run(key)
+    lines, is_cut = _read_lines(store.logs, key)
     words = q.lower()
     # A log may have 100,000 lines, and is shown every two seconds while it grows: only a search looks at each.
     numbers = (
@@ -213,7 +228,7 @@ def show_log(
         execution_id=execution_id,
         key=key,
         run=run,
-        logs=_list_logs(server, key),
+        logs=_list_logs(store, key),
         q=q,
         line=line,
         is_wrapped=wrap != "no",
@@ -232,15 +247,15 @@ def download_artifact(
     action: str,
     attempt: int,
     caller: api.ReadCaller,
-    server: api.ServerDependency,
+    store: api.StoreDependency,
     form: Literal["tar", "json"] = "tar",
 ) -> Response:
     """Download what an action made: its archive, or as JSON the image definitions in that of a build."""
     if form == "tar":
-        return calls.get_artifact(execution_id, stage, action, caller, server, attempt)
+        return calls.get_artifact(execution_id, stage, action, caller, store, attempt)
     key = ActionKey(execution_id, stage, action, attempt)
     try:
-        content = read_image_definitions(calls.find_artifact(key, caller, server))
+        content = read_image_definitions(calls.find_artifact(key, caller, store))
     except (KeyError, tarfile.TarError):
         content = None
     if content is None:
@@ -250,12 +265,12 @@ def download_artifact(
 
 @router.get("/executions/{execution_id}/{stage}/{action}/{attempt}/raw")
 def download_log(
-    execution_id: str, stage: str, action: str, attempt: int, caller: api.ReadCaller, server: api.ServerDependency
+    execution_id: str, stage: str, action: str, attempt: int, caller: api.ReadCaller, store: api.StoreDependency
 ) -> Response:
     """Download an action's log."""
     key = ActionKey(execution_id, stage, action, attempt)
-    server.store.executions.get_run(key)
-    lines, _ = _read_lines(server.store.logs, key)
+    store.executions.get_run(key)
+    lines, _ = _read_lines(store.logs, key)
     headers = {
         "Content-Disposition": f'attachment; filename="{execution_id}-{action}-{attempt}.log"',
         "X-Content-Type-Options": "nosniff",
@@ -264,10 +279,10 @@ def download_log(
     return PlainTextResponse("\n".join(lines) + "\n", headers=headers)
 
 
-def _list_logs(server: ServerApi, key: ActionKey) -> Sequence[tuple[ActionKey, str]]:
+def _list_logs(store: Store, key: ActionKey) -> Sequence[tuple[ActionKey, str]]:
     """The logs of the execution in the order of its actions, with "prev" or "next" for those beside that of `key`."""
-    pipeline, _ = read_definition(server.store, key)
-    last = select_latest_runs(server.store.executions.list_runs(key.execution))
+    pipeline, _ = read_definition(store, key)
+    last = select_latest_runs(store.executions.list_runs(key.execution))
     actions = [(stage.name, action) for stage in pipeline.stages for action in stage.actions]
     keys = [
         run.key
@@ -283,8 +298,8 @@ def _fold_line(text: str, size: int = MAX_LINE) -> str:
     return text if len(text) <= size else f"{text[:size]}…"
 
 
-def _read_last_lines(server: ServerApi, key: ActionKey) -> Sequence[str]:
-    lines = server.store.logs.read_end(key, MAX_LAST_BYTES).decode("utf-8", "replace").split("\n")[:-1]
+def _read_last_lines(store: Store, key: ActionKey) -> Sequence[str]:
+    lines = store.logs.read_end(key, MAX_LAST_BYTES).decode("utf-8", "replace").split("\n")[:-1]
     return [_fold_line(line, MAX_LAST_LINE) for line in lines[-LAST_LINES:]]
 
 

@@ -10,8 +10,9 @@ from dockgate.delivery.pipeline import list_source_branches
 from dockgate.delivery.repository_files import EntryKind, FileEdit
 from dockgate.identity.model import Caller, Permission
 from dockgate.services.pipelines.git_pushes import find_email
-from dockgate.services.server_api import ServerApi
+from dockgate.services.web_services import SourceServices
 from dockgate.shared.errors import ChangedError, ConflictError, DockgateError, NotFoundError, UsageError
+from dockgate.store import Store
 from dockgate.web import api
 from dockgate.web.authorization import describe_call
 from dockgate.web.console.edited_text import decode_text, make_field_text, restore_text
@@ -33,32 +34,43 @@ class _ExistingPathError(ConflictError):
 
 @router.get("/repositories/{name}/edit/{path:path}")
 def show_edit_form(
-    name: str, path: str, request: Request, caller: api.RunCaller, server: api.ServerDependency, at: str = ""
+    name: str,
+    path: str,
+    request: Request,
+    caller: api.RunCaller,
+    store: api.StoreDependency,
+    sources: api.SourceDependency,
+    at: str = "",
 ) -> Response:
     """Show the form to change a file of a branch. Without `at`, the path begins with the branch."""
     if not at:
-        return redirect_to_revision(server, name, "edit", path)
-    head = server.source.list_heads(name).get(at)
+        return redirect_to_revision(sources, name, "edit", path)
+    head = sources.host.list_heads(name).get(at)
     if head is None:
         raise NotFoundError(f"there is no branch {at!r} in {name}", "Only the files of a branch can be changed.")
-    text = _read_editable(server, name, head, path)
+    text = _read_editable(sources, name, head, path)
     values = {"content": make_field_text(text), "head": head, "at": at, "opened": path}
-    return _render_edit_form(request, caller, server, name, path, values)
+    return _render_edit_form(request, caller, store, name, path, values)
 
 
 @router.get("/repositories/{name}/new")
 def show_new_file_form(
-    name: str, request: Request, caller: api.RunCaller, server: api.ServerDependency, at: str = "main"
+    name: str,
+    request: Request,
+    caller: api.RunCaller,
+    store: api.StoreDependency,
+    sources: api.SourceDependency,
+    at: str = "main",
 ) -> Response:
     """Show the form for a new file of a branch."""
-    values = {"content": "", "head": server.source.list_heads(name).get(at, ""), "at": at, "opened": ""}
-    return _render_edit_form(request, caller, server, name, "", values)
+    values = {"content": "", "head": sources.host.list_heads(name).get(at, ""), "at": at, "opened": ""}
+    return _render_edit_form(request, caller, store, name, "", values)
 
 
 def _render_edit_form(
     request: Request,
     caller: Caller,
-    server: ServerApi,
+    store: Store,
     name: str,
     path: str,
     values: dict[str, str],
@@ -69,7 +81,7 @@ def _render_edit_form(
 
     `lines` are what the text changes in the file of a branch that has moved.
     """
-    email = find_email(server.store, caller.name) or ""
+    email = find_email(store, caller.name) or ""
     defaults = {"author": caller.name, "email": email, "message": "", "path": path}
     code = 409 if isinstance(error, ConflictError) and not isinstance(error, ChangedError) else get_form_status(error)
     title = f"{'Error: change' if error else 'Change'} {path or 'a file'}"
@@ -81,25 +93,30 @@ def _render_edit_form(
         title=title,
         name=name,
         values={**defaults, **values},
-        starts=list_started_pipelines(server, caller, name, values["at"]),
+        starts=list_started_pipelines(store, caller, name, values["at"]),
         error=error,
         does_path_exist=isinstance(error, _ExistingPathError),
         lines=lines,
     )
 
 
-def list_started_pipelines(server: ServerApi, caller: Caller, name: str, branch: str) -> list[str]:
+def list_started_pipelines(store: Store, caller: Caller, name: str, branch: str) -> list[str]:
     """The pipelines that a commit to the branch starts, of those that the caller may read."""
     return [
         pipeline.name
-        for pipeline in server.store.pipelines.list_newest()
+        for pipeline in store.pipelines.list_newest()
         if (name, branch) in list_source_branches(pipeline) and caller.can(Permission.READ, pipeline=pipeline.name)
     ]
 
 
 @router.post("/repositories/{name}/edit")
 def save_file(
-    name: str, request: Request, caller: api.RunCaller, server: api.ServerDependency, fields: Form
+    name: str,
+    request: Request,
+    caller: api.RunCaller,
+    store: api.StoreDependency,
+    sources: api.SourceDependency,
+    fields: Form,
 ) -> Response:
     """Commit a changed file to its branch, unless that has moved since the page was opened.
 
@@ -109,20 +126,20 @@ def save_file(
     values = {field: fields.get(field, "") for field in names}
     pusher, token = (caller.name, caller.token.id) if caller.token else (None, None)
     try:
-        change = _make_change(server, name, values)
-        commit = server.git_pushes.commit(server.files, name, change, pusher, token)
+        change = _make_change(sources, name, values)
+        commit = sources.pushes.commit(sources.files, name, change, pusher, token)
     except ChangedError as error:
-        head, form_text = server.source.list_heads(name).get(values["at"]), values["content"]
-        lines = compare_texts(restore_text(_read_text(server, name, head, values["path"])), restore_text(form_text))
+        head, form_text = sources.host.list_heads(name).get(values["at"]), values["content"]
+        lines = compare_texts(restore_text(_read_text(sources, name, head, values["path"])), restore_text(form_text))
         moved_values = {**values, "head": head or ""}
-        return _render_edit_form(request, caller, server, name, values["path"], moved_values, error, lines)
+        return _render_edit_form(request, caller, store, name, values["path"], moved_values, error, lines)
     except (UsageError, ConflictError) as error:
-        return _render_edit_form(request, caller, server, name, values["path"], values, error)
+        return _render_edit_form(request, caller, store, name, values["path"], values, error)
     describe_call(request, f"refs/heads/{change.branch} {change.parent or 'new'} -> {commit}")
     return redirect_to(f"/repositories/{quote(name)}/commits/{commit}?{urlencode({'committed': change.branch})}")
 
 
-def _make_change(server: ServerApi, name: str, values: dict[str, str]) -> FileEdit:
+def _make_change(sources: SourceServices, name: str, values: dict[str, str]) -> FileEdit:
     """The change that a form describes.
 
     Raises UsageError for a file that a form does not change, and ConflictError for a path that exists and is not the
@@ -131,13 +148,13 @@ def _make_change(server: ServerApi, name: str, values: dict[str, str]) -> FileEd
     head, path = values["head"], values["path"]
     original = ""
     try:
-        kind = find_kind(server, name, head, path) if head else None
+        kind = find_kind(sources, name, head, path) if head else None
     except NotFoundError:
         kind = None
     if kind in (EntryKind.FILE, EntryKind.LINK):
         if path != values["opened"]:
             raise _ExistingPathError(f"{path} exists already", "Change that file, or choose another path.")
-        original = _read_editable(server, name, head, path)
+        original = _read_editable(sources, name, head, path)
     return FileEdit(
         branch=values["at"],
         parent=head or None,
@@ -148,13 +165,13 @@ def _make_change(server: ServerApi, name: str, values: dict[str, str]) -> FileEd
     )
 
 
-def _read_editable(server: ServerApi, name: str, at: str, path: str) -> str:
+def _read_editable(sources: SourceServices, name: str, at: str, path: str) -> str:
     """The text of a file that a form changes. Raises UsageError for another file."""
-    content = server.files.read(name, at, path)
+    content = sources.files.read(name, at, path)
     text = decode_text(content)
     if text is None:
         raise UsageError("a file that is not text in UTF-8 is not changed here", "Change it with git, and push it.")
-    if refusal := explain_read_only(find_kind(server, name, at, path), content):
+    if refusal := explain_read_only(find_kind(sources, name, at, path), content):
         raise UsageError(refusal, "Change it with git, and push it.")
     return text
 
@@ -166,9 +183,9 @@ def explain_read_only(kind: EntryKind, content: bytes) -> str | None:
     return f"a file of more than {MAX_EDITED:,} bytes is not changed here" if len(content) > MAX_EDITED else None
 
 
-def _read_text(server: ServerApi, name: str, head: str | None, path: str) -> str:
+def _read_text(sources: SourceServices, name: str, head: str | None, path: str) -> str:
     """The text of a file in a commit; that of a file that does not exist is empty."""
     try:
-        return server.files.read(name, head, path).decode("utf-8", "replace") if head else ""
+        return sources.files.read(name, head, path).decode("utf-8", "replace") if head else ""
     except NotFoundError:
         return ""

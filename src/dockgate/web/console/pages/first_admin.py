@@ -19,14 +19,14 @@ router = make_page_router()
 
 @router.get(LINK_PATH)
 async def show_form(
-    request: Request, server: api.ServerDependency, threads: api.ThreadsDependency, key: str = ""
+    request: Request, access: api.AccessDependency, threads: api.ThreadsDependency, key: str = ""
 ) -> Response:
     """Show the form, which has the secret of the link.
 
     The link stays valid: previews and scanners open it, too.
     """
     try:
-        await threads.run_prompt(server.first_admin.require, key)
+        await threads.run_prompt(access.first_admin.require, key)
     except DeniedError as error:
         return await _render_refusal(request, threads, error)
     return _render_form(request, key)
@@ -34,18 +34,18 @@ async def show_form(
 
 @router.post(LINK_PATH)
 async def add_first_admin(
-    request: Request, server: api.ServerDependency, threads: api.ThreadsDependency, fields: Form
+    request: Request, access: api.AccessDependency, threads: api.ThreadsDependency, fields: Form
 ) -> Response:
     """Add the administrator, which ends the link, show a token once, and sign the browser in."""
     key, name, email = fields.get("key", ""), fields.get("name", ""), fields.get("email", "")
     try:
-        token = await threads.run_prompt(server.first_admin.add, key, name, email)
+        token = await threads.run_prompt(access.first_admin.add, key, name, email)
     except UsageError as error:
         return _render_form(request, key, name, email, error)
     except (DeniedError, ConflictError) as error:
         return await _render_refusal(request, threads, error)
-    session = await threads.run_prompt(server.sessions.start, token)
-    caller = await threads.run_prompt(server.sessions.authenticate, session)
+    session = await threads.run_prompt(access.sessions.start, token)
+    caller = await threads.run_prompt(access.sessions.authenticate, session)
     await threads.run_prompt(audit_sign_in, request, caller)
     response = render_page(request, caller, "first_admin_added.html", title="You are the administrator", token=token)
     set_session(request, response, session, MOST_DAYS * 86_400)

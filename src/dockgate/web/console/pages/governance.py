@@ -1,11 +1,10 @@
-"""The pages of what decides: policies, waivers, advisories."""
+"""The pages of what decides: policies and waivers."""
 
 import re
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
-from typing import Any, Literal
 
 from fastapi import Request
 from fastapi.responses import Response
@@ -14,47 +13,32 @@ from dockgate.gate.policy import PolicyVersion
 from dockgate.gate.policy_choice import PolicyAssignment
 from dockgate.identity.model import Caller, Permission
 from dockgate.services.exposure.waiver_preview import WaiverPreview
-from dockgate.services.server_api import ServerApi, describe_advisory_database, read_advisory_feeds
-from dockgate.shared.cursors import LARGEST_PAGE
+from dockgate.services.web_services import Addresses, EventServices, PolicyServices
 from dockgate.shared.digest import PATTERN
 from dockgate.shared.errors import BusyError, ChangedError, DeniedError, DockgateError, NotFoundError, UsageError
+from dockgate.store import Store
 from dockgate.web import api
-from dockgate.web.api import feeds as feed_calls
 from dockgate.web.api import policies as policy_calls
 from dockgate.web.api import waivers as calls
 from dockgate.web.console.formats import get_mark
 from dockgate.web.console.list_links import FilterRow, ListLinks
 from dockgate.web.console.pages.definitions import CheckResult, check_text, compare_texts, get_form_status
-from dockgate.web.console.pages.feed_trouble import find_feed_trouble
 from dockgate.web.console.pages.policy_trials import Trial, run_trial
 from dockgate.web.console.pages.signing_in import Form
 from dockgate.web.console.policy_examples import EXAMPLES, PolicyExample
 from dockgate.web.console.rendering import render_page
 from dockgate.web.console.routes import make_page_router, redirect_to
 from dockgate.web.console.tables import make_page_table
-from dockgate.web.paging import Cursor, PageQuery, list_sort_names, make_page
+from dockgate.web.paging import Cursor, PageQuery, list_sort_names
 
 router = make_page_router()
 
-FeedSort = Literal["feed", "-feed", "checked", "-checked", "-changed", "changed", "-records", "records"]
-_FEED_KEYS = {
-    "feed": lambda entry: (entry.feed,),
-    "checked": lambda entry: (entry.checked_at or "", entry.feed),
-    "changed": lambda entry: (entry.changed_at or "", entry.feed),
-    "records": lambda entry: (entry.records, entry.feed),
-}
 # What assignments are sorted by: as they apply, unless a link says otherwise.
 _ASSIGNMENT_KEYS: dict[str, Callable[[PolicyAssignment], str]] = {
     "policy": lambda entry: entry.policy,
     "name": lambda entry: entry.name,
 }
 _ASSIGNMENT_SORTS = ("", "policy", "-policy", "name", "-name")
-_COVERAGE_KEYS: dict[str, Callable[[dict[str, Any]], str]] = {
-    "ecosystem": lambda entry: entry["ecosystem"],
-    "part": lambda entry: "whole" if entry["complete"] else "a part",
-    "checked": lambda entry: entry["checked_at"] or "",
-}
-_COVERAGE_SORTS = ("ecosystem", "-ecosystem", "part", "-part", "checked", "-checked")
 _VERSION_KEYS: dict[str, Callable[[PolicyVersion], str | int]] = {
     "version": lambda entry: entry.version,
     "saved": lambda entry: entry.changed_at,
@@ -74,13 +58,15 @@ WAIVER_FIELDS = (
 def show_policies(
     request: Request,
     caller: api.ReadCaller,
-    server: api.ServerDependency,
+    store: api.StoreDependency,
+    policies: api.PolicyDependency,
+    events: api.EventDependency,
     sort: policy_calls.PolicySort = "name",
     after: Cursor = None,
 ) -> Response:
     """List policies, and which image repositories they judge."""
     query = PageQuery(sort, after)
-    page = policy_calls.read_policy_page(caller, server, query)
+    page = policy_calls.read_policy_page(caller, store, policies, query)
     return render_page(
         request,
         caller,
@@ -89,7 +75,11 @@ def show_policies(
         policies=page.entries,
         links=ListLinks.from_page("/policies", list_sort_names(policy_calls.PolicySort), query, page),
         assignments=make_page_table(
-            request, "assignments", policy_calls.list_assignments(caller, server), _ASSIGNMENT_KEYS, _ASSIGNMENT_SORTS
+            request,
+            "assignments",
+            policy_calls.list_assignments(caller, store, events),
+            _ASSIGNMENT_KEYS,
+            _ASSIGNMENT_SORTS,
         ),
     )
 
@@ -100,7 +90,10 @@ def show_policy(
     name: str,
     request: Request,
     caller: api.ReadCaller,
-    server: api.ServerDependency,
+    store: api.StoreDependency,
+    policies: api.PolicyDependency,
+    delivery: api.DeliveryDependency,
+    events: api.EventDependency,
     version: api.Count = 0,
     against: api.Count = 0,
     example: str = "",
@@ -110,19 +103,21 @@ def show_policy(
     Those who may can edit the newest, and try it before. With `example` their editor has the rules of that example, not
     saved.
     """
-    policy_calls.require_visible_policy(name, caller, server)
+    policy_calls.require_visible_policy(name, caller, store, policies)
     chosen_example = next((entry for entry in EXAMPLES if entry.id == example), None)
     if example and chosen_example is None:
         raise NotFoundError(
             f"there is no example {example[:40]!r}", f"Examples: {', '.join(each.id for each in EXAMPLES)}."
         )
     if chosen_example is None or version or caller.is_limited or not caller.can(Permission.ACCEPT):
-        return _render_policy(request, caller, server, name, version=version, against=against)
-    result = check_text(server, chosen_example.text, "policy", name)
+        return _render_policy(request, caller, store, policies, events, name, version=version, against=against)
+    result = check_text(policies, delivery, chosen_example.text, "policy", name)
     return _render_policy(
         request,
         caller,
-        server,
+        store,
+        policies,
+        events,
         name,
         text=chosen_example.text,
         comment=chosen_example.title,
@@ -134,7 +129,9 @@ def show_policy(
 def _render_policy(
     request: Request,
     caller: Caller,
-    server: ServerApi,
+    store: Store,
+    policies: PolicyServices,
+    events: EventServices,
     name: str,
     *,
     version: int = 0,
@@ -146,8 +143,8 @@ def _render_policy(
     trial: Trial | None = None,
     example: PolicyExample | None = None,
 ) -> Response:
-    shown_policy = server.policies.get(name, version or None)
-    history = server.policies.list_versions(name) if shown_policy.version else ()
+    shown_policy = policies.policies.get(name, version or None)
+    history = policies.policies.list_versions(name) if shown_policy.version else ()
     by_version = {entry.version: entry for entry in history}
     previous = by_version.get(against or shown_policy.version - 1)
     problem = problem or (result.problem if result else None)
@@ -158,11 +155,11 @@ def _render_policy(
         get_form_status(problem),
         title=f"Error: {name}" if problem else name,
         policy=shown_policy,
-        newest=server.policies.get(name).version,
+        newest=policies.policies.get(name).version,
         versions=make_page_table(request, "versions", history, _VERSION_KEYS, _VERSION_SORTS),
         previous=previous,
         lines=compare_texts(previous.text, shown_policy.text) if previous else (),
-        used_by=[entry for entry in policy_calls.list_assignments(caller, server) if entry.policy == name],
+        used_by=[entry for entry in policy_calls.list_assignments(caller, store, events) if entry.policy == name],
         text=shown_policy.text if text is None else text,
         conflict_lines=compare_texts(shown_policy.text, text or "") if isinstance(problem, ChangedError) else None,
         comment=comment,
@@ -176,7 +173,14 @@ def _render_policy(
 
 @router.post("/policies/{name}")
 def save_policy(
-    name: str, request: Request, caller: api.AcceptCaller, server: api.ServerDependency, fields: Form
+    name: str,
+    request: Request,
+    caller: api.AcceptCaller,
+    store: api.StoreDependency,
+    policies: api.PolicyDependency,
+    delivery: api.DeliveryDependency,
+    events: api.EventDependency,
+    fields: Form,
 ) -> Response:
     """Save a new version of a policy, unless another person did since the page was opened.
 
@@ -186,34 +190,42 @@ def save_policy(
     action, _, cursor = fields.get("do", "").partition(" ")
     try:
         if action == "check":
-            result = check_text(server, text, "policy", name)
-            return _render_policy(request, caller, server, name, text=text, comment=comment, result=result)
+            result = check_text(policies, delivery, text, "policy", name)
+            return _render_policy(
+                request, caller, store, policies, events, name, text=text, comment=comment, result=result
+            )
         if action in ("history", "running"):
-            trial = run_trial(server, caller, text + "\n", name, action, cursor)  # type: ignore[arg-type]
+            trial = run_trial(store, policies, caller, text + "\n", name, action, cursor)  # type: ignore[arg-type]
             result = CheckResult("Policy", None)
-            return _render_policy(request, caller, server, name, text=text, comment=comment, result=result, trial=trial)
+            return _render_policy(
+                request, caller, store, policies, events, name, text=text, comment=comment, result=result, trial=trial
+            )
         policy_calls.put_policy(
-            server, name, text + "\n", caller, comment, int(opened_version) if opened_version.isdecimal() else None
+            policies, name, text + "\n", caller, comment, int(opened_version) if opened_version.isdecimal() else None
         )
     except (UsageError, ChangedError, BusyError) as error:
-        result, problem = check_text(server, text, "policy", name), error
+        result, problem = check_text(policies, delivery, text, "policy", name), error
         if isinstance(error, ChangedError):
             problem = ChangedError(str(error), "Compare it below with your text, and save again.")
-        return _render_policy(request, caller, server, name, text=text, comment=comment, result=result, problem=problem)
+        return _render_policy(
+            request, caller, store, policies, events, name, text=text, comment=comment, result=result, problem=problem
+        )
     return redirect_to(f"/policies/{name}")
 
 
 @router.post("/policies/{name}/remove")
-def remove_policy(name: str, caller: api.AcceptCaller, server: api.ServerDependency, fields: Form) -> Response:
+def remove_policy(name: str, caller: api.AcceptCaller, policies: api.PolicyDependency, fields: Form) -> Response:
     """Remove a policy that nothing uses, unless another person saved it since the page was opened."""
-    policy_calls.remove_policy(name, caller, server, None, fields.get("version", ""))
+    policy_calls.remove_policy(name, caller, policies, None, fields.get("version", ""))
     return redirect_to("/policies")
 
 
 @router.post("/policy-assignments/{name}/remove")
-def remove_assignment(name: str, caller: api.AcceptCaller, server: api.ServerDependency) -> Response:
+def remove_assignment(
+    name: str, caller: api.AcceptCaller, policies: api.PolicyDependency, events: api.EventDependency
+) -> Response:
     """Remove a policy assignment."""
-    policy_calls.remove_assignment(name, caller, server)
+    policy_calls.remove_assignment(name, caller, policies, events)
     return redirect_to("/policies#assignments")
 
 
@@ -231,7 +243,8 @@ _WAIVER_STATES = FilterRow(
 def show_waivers(
     request: Request,
     caller: api.ReadCaller,
-    server: api.ServerDependency,
+    store: api.StoreDependency,
+    clock: api.ClockDependency,
     state: calls.WaiverState | None = None,
     owner: str = "",
     ending: bool = False,
@@ -240,7 +253,7 @@ def show_waivers(
 ) -> Response:
     """List waivers."""
     query = PageQuery(sort, after)
-    page = calls.read_waiver_page(caller, server, query, state, owner, is_ending=ending)
+    page = calls.read_waiver_page(caller, store, clock, query, state, owner, is_ending=ending)
     filters = ("state", state), ("owner", owner), ("ending", "true" if ending else None)
     return render_page(
         request,
@@ -255,23 +268,34 @@ def show_waivers(
 
 
 @router.get("/waivers/new")
-def show_new_waiver(request: Request, caller: api.AcceptCaller, server: api.ServerDependency) -> Response:
+def show_new_waiver(
+    request: Request,
+    caller: api.AcceptCaller,
+    addresses: api.AddressesDependency,
+    store: api.StoreDependency,
+    clock: api.ClockDependency,
+    policies: api.PolicyDependency,
+) -> Response:
     """Show the form for a waiver; the query fills its fields."""
     values = {name: request.query_params.get(name, "") for name in WAIVER_FIELDS}
-    until_date = values["until"] or f"{server.clock() + timedelta(days=WAIVER_DAYS):%Y-%m-%d}"
+    until_date = values["until"] or f"{clock() + timedelta(days=WAIVER_DAYS):%Y-%m-%d}"
     defaults = {"owner": values["owner"] or caller.name, "until": until_date, "key": uuid.uuid4().hex}
     values = {**values, **defaults, "verdict": request.query_params.get("verdict", "")}
     preview = None
     with suppress(UsageError, NotFoundError, DeniedError):  # what the fields do not say yet, or a verdict that is gone
-        preview = _preview_waiver({**values, "reason": values["reason"] or "not given yet"}, caller, server)
+        preview = _preview_waiver(
+            {**values, "reason": values["reason"] or "not given yet"}, caller, addresses, store, policies
+        )
     return _render_waiver_form(request, caller, values, preview=preview)
 
 
-def _preview_waiver(values: dict[str, str], caller: Caller, server: ServerApi) -> WaiverPreview:
+def _preview_waiver(
+    values: dict[str, str], caller: Caller, addresses: Addresses, store: Store, policies: PolicyServices
+) -> WaiverPreview:
     fields = {name: values[name] for name in WAIVER_FIELDS}
     until_fixed, verdict = values.get("until_fixed") == "yes", values["verdict"] or None
     return calls.preview_waiver(
-        calls.PreviewedWaiver(**fields, until_fixed=until_fixed, verdict=verdict), caller, server
+        calls.PreviewedWaiver(**fields, until_fixed=until_fixed, verdict=verdict), caller, addresses, store, policies
     )
 
 
@@ -296,7 +320,15 @@ def _render_waiver_form(
 
 
 @router.post("/waivers/new")
-def add_waiver(request: Request, caller: api.AcceptCaller, server: api.ServerDependency, fields: Form) -> Response:
+def add_waiver(
+    request: Request,
+    caller: api.AcceptCaller,
+    addresses: api.AddressesDependency,
+    store: api.StoreDependency,
+    clock: api.ClockDependency,
+    policies: api.PolicyDependency,
+    fields: Form,
+) -> Response:
     """Add a waiver, once for each form; or only preview it."""
     values = {name: fields.get(name, "") for name in WAIVER_FIELDS}
     is_until_fixed = fields.get("until_fixed") == "yes"
@@ -308,10 +340,19 @@ def add_waiver(request: Request, caller: api.AcceptCaller, server: api.ServerDep
             raise UsageError("a waiver needs an owner and a reason", "Fill both fields.")
         if fields.get("do") == "preview":
             return _render_waiver_form(
-                request, caller, values | form_values, preview=_preview_waiver(values | form_values, caller, server)
+                request,
+                caller,
+                values | form_values,
+                preview=_preview_waiver(values | form_values, caller, addresses, store, policies),
             )
         new_waiver_view = calls.add_waiver(
-            calls.NewWaiver(**values, until_fixed=is_until_fixed), caller, server, fields.get("key", "")
+            calls.NewWaiver(**values, until_fixed=is_until_fixed),
+            caller,
+            addresses,
+            store,
+            clock,
+            policies,
+            fields.get("key", ""),
         )
     except UsageError as error:
         return _render_waiver_form(request, caller, values | form_values, error)
@@ -322,49 +363,26 @@ def add_waiver(request: Request, caller: api.AcceptCaller, server: api.ServerDep
 @router.get("/waivers/{waiver_id}")
 @api.mark_self_checking
 def show_waiver(
-    waiver_id: str, request: Request, caller: api.ReadCaller, server: api.ServerDependency, verdict: str = ""
+    waiver_id: str,
+    request: Request,
+    caller: api.ReadCaller,
+    store: api.StoreDependency,
+    clock: api.ClockDependency,
+    verdict: str = "",
 ) -> Response:
     """Show a waiver.
 
     `verdict` is the digest of the one from which the person at the page has just added it.
     """
-    view = calls.get_waiver(waiver_id, caller, server)
+    view = calls.get_waiver(waiver_id, caller, store, clock)
     back = verdict if re.fullmatch(PATTERN, verdict) else ""
     return render_page(request, caller, "waiver.html", title=waiver_id, view=view, verdict=back)
 
 
 @router.post("/waivers/{waiver_id}/revoke")
-def revoke_waiver(waiver_id: str, caller: api.AcceptCaller, server: api.ServerDependency) -> Response:
-    """Revoke a waiver."""
-    calls.revoke_waiver(waiver_id, caller, server)
-    return redirect_to(f"/waivers/{waiver_id}")
-
-
-@router.post("/advisories/update")
-def update_feeds(caller: api.AcceptCaller, server: api.ServerDependency) -> Response:
-    """Have the server fetch its feeds now."""
-    feed_calls.update_feeds(caller, server)
-    return redirect_to("/advisories")
-
-
-@router.get("/advisories")
-def show_advisories(
-    request: Request, caller: api.ReadCaller, server: api.ServerDependency, sort: FeedSort = "feed"
+def revoke_waiver(
+    waiver_id: str, caller: api.AcceptCaller, clock: api.ClockDependency, policies: api.PolicyDependency
 ) -> Response:
-    """Show what the advisory database covers, and how old it is."""
-    database = describe_advisory_database(server)
-    feeds = make_page(read_advisory_feeds(server), _FEED_KEYS, PageQuery(sort, limit=LARGEST_PAGE)).entries
-    troubles = {feed.feed: find_feed_trouble(feed, server.clock()) for feed in feeds}
-    return render_page(
-        request,
-        caller,
-        "advisories.html",
-        live="",
-        title="Advisories",
-        database=database,
-        coverage=make_page_table(request, "coverage", database.get("coverage", ()), _COVERAGE_KEYS, _COVERAGE_SORTS),
-        feeds=feeds,
-        links=ListLinks("/advisories", list_sort_names(FeedSort), sort),
-        troubles=troubles,
-        has_updates=any(feed.off is None and (feed.next_at or feed.checked_at) for feed in feeds),
-    )
+    """Revoke a waiver."""
+    calls.revoke_waiver(waiver_id, caller, clock, policies)
+    return redirect_to(f"/waivers/{waiver_id}")

@@ -89,7 +89,7 @@ router = make_page_router()
 @router.get("/images")
 @api.mark_self_checking
 def show_images(
-    request: Request, caller: api.ReadCaller, server: api.ServerDependency, after: calls.Text = ""
+    request: Request, caller: api.ReadCaller, images: api.ImageDependency, after: calls.Text = ""
 ) -> Response:
     """List images, by the filters of the API's call. An invalid filter is ignored."""
     fields = request.query_params
@@ -116,8 +116,8 @@ def show_images(
         limit=PAGE_SIZE,
         after=after,
     )
-    images = server.image_search.list_counted_images(query, MAX_COUNT + 1)
-    page = _make_page(images)
+    counted_images = images.search.list_counted_images(query, MAX_COUNT + 1)
+    page = _make_page(counted_images)
     filters: list[tuple[str, str]] = [
         *(("severity", name.value) for name in severities),
         *(("status", name) for name in statuses),
@@ -133,7 +133,7 @@ def show_images(
         "images.html",
         title="Images",
         images=page.entries,
-        repositories=images.repositories,
+        repositories=counted_images.repositories,
         query=query,
         filters=filters,
         links=replace(links, many=REPEATABLE),
@@ -196,7 +196,9 @@ def show_image(
     digest: api.Digest,
     request: Request,
     caller: api.ReadCaller,
-    server: api.ServerDependency,
+    addresses: api.AddressesDependency,
+    store: api.StoreDependency,
+    images: api.ImageDependency,
     q: str = "",
     layer: str = "",
     repository: calls.Text = "",
@@ -208,7 +210,7 @@ def show_image(
     are those of that layer.
     """
     view, inventories = calls.read_image_view(
-        digest, caller, server, strip_own_registry(repository, server.registry_names) or None
+        digest, caller, store, images, strip_own_registry(repository, addresses.registry_names) or None
     )
     page_path = make_image_path(digest, view.repository)
     if repository and not view.repository:
@@ -225,7 +227,7 @@ def show_image(
     chosen_tab = tab if tab in TABS else TABS[0]
     findings = []
     if chosen_tab == "findings" and view.verdicts:
-        findings = list_finding_rows(read_verdict(request, server, view.verdicts[0].digest))
+        findings = list_finding_rows(read_verdict(request, store, view.verdicts[0].digest))
     return render_page(
         request,
         caller,
@@ -259,7 +261,7 @@ def show_image(
 @router.get("/images/{digest}/sbom", dependencies=[api.DOCUMENT])
 @api.mark_self_checking
 def download_sbom(
-    digest: api.Digest, caller: api.ReadCaller, server: api.ServerDependency, form: str = "cyclonedx"
+    digest: api.Digest, caller: api.ReadCaller, store: api.StoreDependency, form: str = "cyclonedx"
 ) -> Response:
     """Download the bill of materials of an image, with what could not be read.
 
@@ -268,7 +270,7 @@ def download_sbom(
     kind = SBOM_KINDS.get(form)
     if kind is None:
         raise UsageError(f"there are no bills of materials as {form[:40]!r}", f"Formats: {', '.join(SBOM_KINDS)}.")
-    scan, platforms = calls.read_platforms(digest, ImageVisibility(server.store, caller))
+    scan, platforms = calls.read_platforms(digest, ImageVisibility(store, caller))
     inventories = tuple(platform.inventory for platform in platforms)
     if scan is None or not inventories:
         raise NotFoundError(f"the image {digest} was not scanned with success", "Scan it, and wait for the end.")
@@ -283,26 +285,35 @@ def download_sbom(
 async def scan_image(
     digest: api.Digest,
     caller: api.RunCaller,
-    server: api.ServerDependency,
+    addresses: api.AddressesDependency,
+    approvals: api.ApprovalDependency,
+    images: api.ImageDependency,
     threads: api.ThreadsDependency,
     fields: Form,
 ) -> Response:
     """Request a scan."""
     repository = fields.get("repository", "")
-    await threads.run_remote(caller.name, calls.request_scan, digest, repository, caller, server)
+    await threads.run_remote(caller.name, calls.request_scan, digest, repository, caller, addresses, approvals, images)
     return redirect_to(make_image_path(digest, repository))
 
 
 @router.get("/search")
 @api.mark_self_checking
-def search_objects(request: Request, caller: api.ReadCaller, server: api.ServerDependency, q: str = "") -> Response:
+def search_objects(
+    request: Request,
+    caller: api.ReadCaller,
+    addresses: api.AddressesDependency,
+    store: api.StoreDependency,
+    policies: api.PolicyDependency,
+    q: str = "",
+) -> Response:
     """Find a vulnerability, package, image, execution, service or another thing.
 
     An exact match opens at once.
     """
     words = q.strip()
-    matches = search_calls.find_matches(caller, server, words)
-    name = strip_own_registry(words, server.registry_names).lower()
+    matches = search_calls.find_matches(caller, addresses, store, policies, words)
+    name = strip_own_registry(words, addresses.registry_names).lower()
     exact = [match.page for match in matches if match.name.lower() == name]
     if len(exact) == 1:
         return redirect_to(exact[0])

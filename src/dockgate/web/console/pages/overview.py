@@ -15,10 +15,13 @@ from dockgate.delivery.service_model import Service
 from dockgate.events.subject import EventSubject
 from dockgate.gate.model import Status
 from dockgate.identity.model import Caller, Permission
-from dockgate.services.server_api import ServerApi, describe_advisory_database, read_advisory_feeds
+from dockgate.services.clock import ServerClock
+from dockgate.services.server_status import describe_advisory_database, read_advisory_feeds
+from dockgate.services.web_services import Addresses, EventServices, FleetServices, UpkeepServices
 from dockgate.shared.errors import UsageError
 from dockgate.shared.timestamps import format_time, is_within_days, parse_time
 from dockgate.shared.wording import format_count
+from dockgate.store import Store
 from dockgate.store.records import OutboxEntry, OutboxKind, WaiverRecord
 from dockgate.web import api
 from dockgate.web.api.deploys import list_visible_services
@@ -75,7 +78,13 @@ class QueueItem:
 def show_overview(
     request: Request,
     caller: api.ReadCaller,
-    server: api.ServerDependency,
+    addresses: api.AddressesDependency,
+    store: api.StoreDependency,
+    clock: api.ClockDependency,
+    fleet: api.FleetDependency,
+    delivery: api.DeliveryDependency,
+    events: api.EventDependency,
+    upkeep: api.UpkeepDependency,
     shown_keys: str | None = None,
     shown_executions: str | None = None,
 ) -> Response:
@@ -84,17 +93,17 @@ def show_overview(
     `shown_keys` are those of the items that a live page shows, `shown_executions` the ids of the executions, separated
     by commas: the answer says what has changed, and has the same executions.
     """
-    newest_executions = _list_newest_executions(server, caller)
-    services = list_visible_services(caller, server)
-    visit = visit_at(server.clock(), request.cookies.get(VISIT_COOKIE))
-    changes, has_more = find_changes(server, caller, format_time(visit.since), {service.name for service in services})
+    newest_executions = _list_newest_executions(store, caller)
+    services = list_visible_services(caller, addresses, store)
+    visit = visit_at(clock(), request.cookies.get(VISIT_COOKIE))
+    changes, has_more = find_changes(store, caller, format_time(visit.since), {service.name for service in services})
     newest_failures = [execution for execution in newest_executions if execution.state is RunState.FAILED]
-    states = find_rejected_states(server, [*(each.id for each in newest_failures), *list_failed_executions(changes)])
-    queue = _list_queue(server, caller, services, newest_failures, states)
+    states = find_rejected_states(store, [*(each.id for each in newest_failures), *list_failed_executions(changes)])
+    queue = _list_queue(store, clock, fleet, events, upkeep, caller, services, newest_failures, states)
     # A page that fetches itself again, at each event, keeps its services.
     is_refresh = "HX-Request" in request.headers
     asked_services = [] if is_refresh else [(each.name, each.target) for each in services]
-    under_way, new_count = _list_under_way(server, caller, shown_executions)
+    under_way, new_count = _list_under_way(store, caller, shown_executions)
     page = render_page(
         request,
         caller,
@@ -108,11 +117,11 @@ def show_overview(
         executions=under_way,
         has_new_executions=shown_executions is None,
         new_execution_count=new_count,
-        rows=make_execution_rows(server, under_way),
+        rows=make_execution_rows(store, under_way),
         services=services,
-        tasks=count_running_tasks(server, asked_services),
+        tasks=count_running_tasks(delivery, asked_services),
         is_fresh=not newest_executions and not caller.is_limited,
-        trends=None if caller.is_limited else server.trends.read(),
+        trends=None if caller.is_limited else fleet.trends.read(),
         changes=add_rejections(changes, states),
         has_more_changes=has_more,
         visit=visit,
@@ -126,15 +135,24 @@ def show_overview(
 
 @router.get("/queue-count")
 @api.mark_self_checking
-def show_queue_count(request: Request, caller: api.ReadCaller, server: api.ServerDependency) -> Response:
+def show_queue_count(
+    request: Request,
+    caller: api.ReadCaller,
+    addresses: api.AddressesDependency,
+    store: api.StoreDependency,
+    clock: api.ClockDependency,
+    fleet: api.FleetDependency,
+    events: api.EventDependency,
+    upkeep: api.UpkeepDependency,
+) -> Response:
     """Show how many things need the caller, for the navigation of each page.
 
     The count is at most COUNT_SECONDS old.
     """
     recent_counts: Recent[int] = request.app.state.recent_queue_counts
-    period = int(server.clock().timestamp() // COUNT_SECONDS)
+    period = int(clock().timestamp() // COUNT_SECONDS)
     key = f"{period} {caller.name} {caller.token.id if caller.token else ''}"
-    count = recent_counts.get_or_make(key, lambda: _count_queue(server, caller))
+    count = recent_counts.get_or_make(key, lambda: _count_queue(addresses, store, clock, fleet, events, upkeep, caller))
     return render_page(request, caller, "_queue_count.html", count=count)
 
 
@@ -162,19 +180,19 @@ async def stream_changes(
     return StreamingResponse(stream, media_type="text/event-stream", headers=headers)
 
 
-def _list_newest_executions(server: ServerApi, caller: Caller) -> list[Execution]:
+def _list_newest_executions(store: Store, caller: Caller) -> list[Execution]:
     """The newest execution of each pipeline that the caller may see."""
-    return [each for each in server.store.executions.list_newest() if caller.can_reach(pipeline=each.pipeline)]
+    return [each for each in store.executions.list_newest() if caller.can_reach(pipeline=each.pipeline)]
 
 
-def _list_under_way(server: ServerApi, caller: Caller, shown_executions: str | None) -> tuple[Sequence[Execution], int]:
+def _list_under_way(store: Store, caller: Caller, shown_executions: str | None) -> tuple[Sequence[Execution], int]:
     """The executions to show, and the number of others that are under way.
 
     A page that shows some already gets these again, also those that have ended: its rows stay where they are.
     """
     shown_ids = (shown_executions or "").split(",")[:MAX_ROWS]
     executions = [
-        each for each in server.store.executions.list_unfinished(shown_ids) if caller.can_reach(pipeline=each.pipeline)
+        each for each in store.executions.list_unfinished(shown_ids) if caller.can_reach(pipeline=each.pipeline)
     ]
     if shown_executions is None:
         return executions, 0
@@ -182,30 +200,54 @@ def _list_under_way(server: ServerApi, caller: Caller, shown_executions: str | N
     return kept_executions, len(executions) - len(kept_executions)
 
 
-def _count_queue(server: ServerApi, caller: Caller) -> int:
-    failures = [each for each in _list_newest_executions(server, caller) if each.state is RunState.FAILED]
-    states = find_rejected_states(server, [each.id for each in failures])
-    return len(_list_queue(server, caller, list_visible_services(caller, server), failures, states))
+def _count_queue(
+    addresses: Addresses,
+    store: Store,
+    clock: ServerClock,
+    fleet: FleetServices,
+    events: EventServices,
+    upkeep: UpkeepServices,
+    caller: Caller,
+) -> int:
+    failures = [each for each in _list_newest_executions(store, caller) if each.state is RunState.FAILED]
+    states = find_rejected_states(store, [each.id for each in failures])
+    return len(
+        _list_queue(
+            store,
+            clock,
+            fleet,
+            events,
+            upkeep,
+            caller,
+            list_visible_services(caller, addresses, store),
+            failures,
+            states,
+        )
+    )
 
 
 def _list_queue(
-    server: ServerApi,
+    store: Store,
+    clock: ServerClock,
+    fleet: FleetServices,
+    events: EventServices,
+    upkeep: UpkeepServices,
     caller: Caller,
     services: Sequence[Service],
     failures: Sequence[Execution],
     states: Mapping[str, Status],
 ) -> list[QueueItem]:
     """Return what the caller has to act on, the most urgent first. `failures` are failed executions."""
-    waivers = () if caller.is_limited else server.store.waivers.list()
+    waivers = () if caller.is_limited else store.waivers.list()
     return [
         *_list_services_at_risk(services),
-        *_list_waiting_approvals(server, caller),
+        *_list_waiting_approvals(store, caller),
         *list_own_failures(caller, failures, states),
         *_list_unjudged_services(services),
-        *_list_advisory_faults(server, caller),
-        *list_own_ending_waivers(caller, waivers, server.clock.now()),
-        *_list_undelivered(server, caller),
-        *_list_feeds(server, caller),
+        *_list_advisory_faults(fleet, caller),
+        *list_own_ending_waivers(caller, waivers, clock.now()),
+        *_list_undelivered(store, events, caller),
+        *_list_feeds(clock, upkeep, caller),
     ]
 
 
@@ -232,11 +274,9 @@ def _list_unjudged_services(services: Sequence[Service]) -> Iterator[QueueItem]:
             yield QueueItem("CannotJudge", service.name, service.cannot_judge, "See service", href)
 
 
-def _list_waiting_approvals(server: ServerApi, caller: Caller) -> Iterator[QueueItem]:
+def _list_waiting_approvals(store: Store, caller: Caller) -> Iterator[QueueItem]:
     """Approvals that wait for people, what ends first before the others."""
-    waiting = (
-        server.store.approvals.list(ApprovalState.WAITING, MAX_ROWS) if caller.can_somewhere(Permission.DECIDE) else ()
-    )
+    waiting = store.approvals.list(ApprovalState.WAITING, MAX_ROWS) if caller.can_somewhere(Permission.DECIDE) else ()
     for approval in sorted(waiting, key=lambda approval: approval.expires_at):
         can_decide = caller.can(Permission.DECIDE, **make_scope(approval))
         if approval.approvers and can_decide:
@@ -270,8 +310,8 @@ def list_own_failures(
     return iter(sorted(items, key=lambda item: item.state is Status.UNDETERMINED))
 
 
-def _list_advisory_faults(server: ServerApi, caller: Caller) -> Iterator[QueueItem]:
-    database = {} if caller.is_limited else describe_advisory_database(server)
+def _list_advisory_faults(fleet: FleetServices, caller: Caller) -> Iterator[QueueItem]:
+    database = {} if caller.is_limited else describe_advisory_database(fleet)
     if "error" in database:
         sentence = f"{database['error']} {database['advice']}"
         yield QueueItem(Status.UNDETERMINED, "Advisories", sentence, "See feeds", "/advisories")
@@ -289,12 +329,12 @@ def list_own_ending_waivers(caller: Caller, waivers: Sequence[WaiverRecord], now
             yield QueueItem(RunState.WAITING, subject, sentence, "See waiver", f"/waivers/{waiver.id}", waiver.until)
 
 
-def _list_undelivered(server: ServerApi, caller: Caller) -> Iterator[QueueItem]:
+def _list_undelivered(store: Store, events: EventServices, caller: Caller) -> Iterator[QueueItem]:
     """Targets that accept no messages, and other kinds of deliveries with dead letters."""
     can_see = caller.can(Permission.ACCEPT) and not caller.is_limited
-    failing_entries = server.store.outbox.list_failing(MAX_ROWS) if can_see else ()
+    failing_entries = store.outbox.list_failing(MAX_ROWS) if can_see else ()
     if any(entry.kind is OutboxKind.EVENT for entry in failing_entries):
-        yield from _list_failing_targets(server)
+        yield from _list_failing_targets(events)
     given_up: dict[OutboxKind, list[OutboxEntry]] = {}
     for entry in failing_entries:
         if entry.next_at is None and entry.kind is not OutboxKind.EVENT:
@@ -304,9 +344,9 @@ def _list_undelivered(server: ServerApi, caller: Caller) -> Iterator[QueueItem]:
         yield QueueItem(RunState.FAILED, f"Delivery: {kind}", sentence, "See settings", "/settings")
 
 
-def _list_failing_targets(server: ServerApi) -> Iterator[QueueItem]:
+def _list_failing_targets(events: EventServices) -> Iterator[QueueItem]:
     """Targets that fail, or have dead letters."""
-    for status in server.event_targets.list_statuses():
+    for status in events.targets.list_statuses():
         if status.is_failing or status.gone_at or status.dead:
             counts = f"{format_count(status.waiting, 'message')} waiting, {format_count(status.dead, 'dead letter')}."
             sentence = f"{counts} {status.last_error or 'It accepts messages again: send the dead letters again.'}"
@@ -314,9 +354,9 @@ def _list_failing_targets(server: ServerApi) -> Iterator[QueueItem]:
             yield QueueItem(RunState.FAILED, f"Target {name}", sentence, "See target", f"/events/targets/{name}")
 
 
-def _list_feeds(server: ServerApi, caller: Caller) -> Iterator[QueueItem]:
+def _list_feeds(clock: ServerClock, upkeep: UpkeepServices, caller: Caller) -> Iterator[QueueItem]:
     """Feeds that fail, are stale or suspect."""
     can_see = caller.can(Permission.ACCEPT) and not caller.is_limited
-    for feed in read_advisory_feeds(server) if can_see else ():
-        if trouble := find_feed_trouble(feed, server.clock()):
+    for feed in read_advisory_feeds(upkeep) if can_see else ():
+        if trouble := find_feed_trouble(feed, clock()):
             yield QueueItem(trouble.state, f"Feed {feed.feed}", trouble.sentence, "See feeds", "/advisories")

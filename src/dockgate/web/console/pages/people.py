@@ -59,26 +59,26 @@ router = make_page_router()
 def show_people(
     request: Request,
     caller: api.AdminCaller,
-    server: api.ServerDependency,
+    store: api.StoreDependency,
     role: Role | None = None,
     sort: calls.PrincipalSort = "name",
     after: Cursor = None,
 ) -> Response:
     """List principals."""
-    return _render_people(request, caller, server, query=PageQuery(sort, after), role=role)
+    return _render_people(request, caller, store, query=PageQuery(sort, after), role=role)
 
 
 def _render_people(
     request: Request,
     caller: api.AdminCaller,
-    server: api.ServerDependency,
+    store: api.StoreDependency,
     error: DockgateError | None = None,
     token: str = "",
     query: PageQuery = _FIRST_PAGE,
     values: Mapping[str, str] | None = None,
     role: Role | None = None,
 ) -> Response:
-    page = calls.read_principal_page(server, query, role)
+    page = calls.read_principal_page(store, query, role)
     return render_page(
         request,
         caller,
@@ -97,16 +97,18 @@ def _render_people(
 
 
 @router.post("/people")
-def add_person(request: Request, caller: api.AdminCaller, server: api.ServerDependency, fields: Form) -> Response:
+def add_person(
+    request: Request, caller: api.AdminCaller, store: api.StoreDependency, access: api.AccessDependency, fields: Form
+) -> Response:
     """Add a principal; the token of the first one is shown once."""
     try:
         roles, project_roles = _parse_roles(fields)
         principal = calls.NewPrincipal(fields.get("name", ""), roles, fields.get("email", ""), project_roles)
-        new_principal = calls.add_principal(principal, caller, server)
+        new_principal = calls.add_principal(principal, caller, access)
     except DockgateError as error:
-        return _render_people(request, caller, server, error, values=fields)
+        return _render_people(request, caller, store, error, values=fields)
     return (
-        _render_people(request, caller, server, token=new_principal.token)
+        _render_people(request, caller, store, token=new_principal.token)
         if new_principal.token
         else redirect_to(f"/people/{new_principal.principal.name}")
     )
@@ -124,26 +126,26 @@ def show_person(
     name: str,
     request: Request,
     caller: api.AdminCaller,
-    server: api.ServerDependency,
+    store: api.StoreDependency,
     sort: calls.TokenSort = "-created",
     after: Cursor = None,
 ) -> Response:
     """Show a principal with roles and tokens."""
-    return _render_person(request, caller, server, name, query=PageQuery(sort, after))
+    return _render_person(request, caller, store, name, query=PageQuery(sort, after))
 
 
 def _render_person(
     request: Request,
     caller: api.AdminCaller,
-    server: api.ServerDependency,
+    store: api.StoreDependency,
     name: str,
     token: str = "",
     query: PageQuery = _NEWEST_TOKENS,
     error: DockgateError | None = None,
     values: Mapping[str, str] | None = None,
 ) -> Response:
-    principal = server.store.principals.get(name)
-    page = calls.read_token_page(server, query, name)
+    principal = store.principals.get(name)
+    page = calls.read_token_page(store, query, name)
     links = ListLinks.from_page(f"/people/{name}", list_sort_names(calls.TokenSort), query, page)
     call = replace(links, path="", filters=[("principal", name)])
     return render_page(
@@ -167,33 +169,47 @@ def _render_person(
 
 @router.post("/people/{name}/roles")
 def set_roles(
-    name: str, request: Request, caller: api.AdminCaller, server: api.ServerDependency, fields: Form
+    name: str,
+    request: Request,
+    caller: api.AdminCaller,
+    store: api.StoreDependency,
+    access: api.AccessDependency,
+    fields: Form,
 ) -> Response:
     """Replace the roles of a principal."""
     try:
-        calls.set_roles(name, calls.Roles(*_parse_roles(fields)), caller, server)
+        calls.set_roles(name, calls.Roles(*_parse_roles(fields)), caller, store, access)
     except (UsageError, ConflictError) as error:
-        return _render_person(request, caller, server, name, error=error, values=fields)
+        return _render_person(request, caller, store, name, error=error, values=fields)
     return redirect_to(f"/people/{name}")
 
 
 @router.post("/people/{name}/disable")
-def disable_person(name: str, caller: api.AdminCaller, server: api.ServerDependency) -> Response:
+def disable_person(
+    name: str,
+    caller: api.AdminCaller,
+    access: api.AccessDependency,
+) -> Response:
     """Disable a principal."""
-    calls.disable_principal(name, caller, server)
+    calls.disable_principal(name, caller, access)
     return redirect_to(f"/people/{name}")
 
 
 @router.post("/people/{name}/enable")
-def enable_person(name: str, caller: api.AdminCaller, server: api.ServerDependency) -> Response:
+def enable_person(name: str, caller: api.AdminCaller, access: api.AccessDependency) -> Response:
     """Enable a disabled principal."""
-    calls.enable_principal(name, caller, server)
+    calls.enable_principal(name, caller, access)
     return redirect_to(f"/people/{name}")
 
 
 @router.post("/people/{name}/tokens")
 def issue_token(
-    name: str, request: Request, caller: api.AdminCaller, server: api.ServerDependency, fields: Form
+    name: str,
+    request: Request,
+    caller: api.AdminCaller,
+    store: api.StoreDependency,
+    access: api.AccessDependency,
+    fields: Form,
 ) -> Response:
     """Make a token, once for each form. Only this page shows it."""
     days = fields.get("days", "")
@@ -203,16 +219,16 @@ def issue_token(
         scopes = [permission for permission in Permission if fields.get(f"scope-{permission}") == "yes"]
         repositories, pipelines = fields.get("repositories", "").split(), fields.get("pipelines", "").split()
         new_token = calls.NewToken(name, float(days), scopes, repositories, pipelines)
-        issued_token = calls.create_token(new_token, caller, server, fields.get("key", ""))
+        issued_token = calls.create_token(new_token, caller, access, fields.get("key", ""))
     except (UsageError, ConflictError) as error:
-        return _render_person(request, caller, server, name, error=error, values={**fields, "days": days})
-    return _render_person(request, caller, server, name, issued_token.text)
+        return _render_person(request, caller, store, name, error=error, values={**fields, "days": days})
+    return _render_person(request, caller, store, name, issued_token.text)
 
 
 @router.post("/people/{name}/tokens/{token_id}/revoke")
-def revoke_token(name: str, token_id: str, caller: api.AdminCaller, server: api.ServerDependency) -> Response:
+def revoke_token(name: str, token_id: str, caller: api.AdminCaller, access: api.AccessDependency) -> Response:
     """Revoke a token."""
-    calls.revoke_token(token_id, caller, server)
+    calls.revoke_token(token_id, caller, access)
     return redirect_to(f"/people/{name}")
 
 
@@ -220,7 +236,7 @@ def revoke_token(name: str, token_id: str, caller: api.AdminCaller, server: api.
 def show_audit(
     request: Request,
     caller: api.AcceptCaller,
-    server: api.ServerDependency,
+    store: api.StoreDependency,
     by: str = "",
     call: str = "",
     result: AuditResult | None = None,
@@ -229,7 +245,7 @@ def show_audit(
 ) -> Response:
     """List changing calls."""
     query = PageQuery(sort, after)
-    page = calls.read_audit_page(server, query, AuditFilter(by, call, result))
+    page = calls.read_audit_page(store, query, AuditFilter(by, call, result))
     filters = ("by", by), ("call", call), ("result", result)
     return render_page(
         request,
@@ -244,7 +260,15 @@ def show_audit(
 
 @router.get("/settings")
 @api.mark_self_checking
-def show_settings(request: Request, caller: api.ReadCaller, server: api.ServerDependency) -> Response:
+def show_settings(
+    request: Request,
+    caller: api.ReadCaller,
+    addresses: api.AddressesDependency,
+    store: api.StoreDependency,
+    approvals: api.ApprovalDependency,
+    access: api.AccessDependency,
+    upkeep: api.UpkeepDependency,
+) -> Response:
     """Show the caller, their sessions, and the server."""
     return render_page(
         request,
@@ -254,30 +278,31 @@ def show_settings(request: Request, caller: api.ReadCaller, server: api.ServerDe
         sessions=make_page_table(
             request,
             "sessions",
-            server.sessions.list_sessions(caller) if caller.token else (),
+            access.sessions.list_sessions(caller) if caller.token else (),
             _SESSION_KEYS,
             _SESSION_SORTS,
         ),
-        workers=None if caller.is_limited else server.workers.read_status(),
+        workers=None if caller.is_limited else upkeep.workers.read_status(),
         undelivered=make_page_table(
             request,
             "deliveries",
-            () if caller.is_limited else server.store.outbox.list_failing(MAX_FAILING),
+            () if caller.is_limited else store.outbox.list_failing(MAX_FAILING),
             _DELIVERY_KEYS,
             _DELIVERY_SORTS,
         ),
         present_session=hash_secret(secret) if (secret := read_session_secret(request)) else None,
-        server=server,
+        registry=addresses.registry,
+        has_attestation_keys=approvals.attestor is not None,
     )
 
 
 @router.post("/settings/sessions/{digest}/end")
 @api.mark_self_checking
-def end_session(digest: str, request: Request, caller: api.ReadCaller, server: api.ServerDependency) -> Response:
+def end_session(digest: str, request: Request, caller: api.ReadCaller, access: api.AccessDependency) -> Response:
     """End one of the caller's sessions."""
-    server.sessions.require_session(caller, digest)  # so that each entry is about a session that was there
+    access.sessions.require_session(caller, digest)  # so that each entry is about a session that was there
     record_call(request, caller)
-    server.sessions.end_session(caller, digest)
+    access.sessions.end_session(caller, digest)
     return redirect_to("/settings")
 
 

@@ -28,14 +28,14 @@ router = make_page_router()
 def show_pipelines(
     request: Request,
     caller: api.ReadCaller,
-    server: api.ServerDependency,
+    store: api.StoreDependency,
     result: ExecutionResult | None = None,
     sort: calls.PipelineSort = "name",
     after: Cursor = None,
 ) -> Response:
     """List pipelines with the stages of their newest execution."""
     query = PageQuery(sort, after)
-    page = calls.read_pipeline_page(caller, server, query, result)
+    page = calls.read_pipeline_page(caller, store, query, result)
     return render_page(
         request,
         caller,
@@ -45,7 +45,7 @@ def show_pipelines(
         pipelines=page.entries,
         links=ListLinks.from_page("/pipelines", list_sort_names(calls.PipelineSort), query, page, [("result", result)]),
         filter_rows=[_RESULTS],
-        rows=make_execution_rows(server, [entry.latest for entry in page.entries if entry.latest]),
+        rows=make_execution_rows(store, [entry.latest for entry in page.entries if entry.latest]),
     )
 
 
@@ -54,17 +54,17 @@ def show_pipeline(
     name: str,
     request: Request,
     caller: api.ReadCaller,
-    server: api.ServerDependency,
+    store: api.StoreDependency,
     result: ExecutionResult | None = None,
     sort: calls.ExecutionSort = "-number",
     after: Cursor = None,
 ) -> Response:
     """Show a pipeline: its stages, its newest fixes, and its executions."""
-    definition = server.store.pipelines.get(name)
+    definition = store.pipelines.get(name)
     query = PageQuery(sort, after)
-    page = calls.read_execution_page(name, server, query, result=result)
+    page = calls.read_execution_page(name, store, query, result=result)
     executions, is_newest = page.entries, result is None and query == PageQuery("-number")
-    newest_executions = executions[:1] if is_newest else server.store.executions.list_for_pipeline(name, 1)
+    newest_executions = executions[:1] if is_newest else store.executions.list_for_pipeline(name, 1)
     return render_page(
         request,
         caller,
@@ -78,15 +78,17 @@ def show_pipeline(
             f"/pipelines/{name}", list_sort_names(calls.ExecutionSort), query, page, [("result", result)]
         ),
         filter_rows=[_RESULTS],
-        rows=make_execution_rows(server, list({each.id: each for each in (*newest_executions, *executions)}.values())),
-        fixes=server.store.fixes.list(name, FIXES),
+        rows=make_execution_rows(store, list({each.id: each for each in (*newest_executions, *executions)}.values())),
+        fixes=store.fixes.list(name, FIXES),
         summarize=summarize,
         key=uuid.uuid4().hex,
     )
 
 
 @router.post("/pipelines/{name}/start")
-def start_pipeline(name: str, caller: api.RunCaller, server: api.ServerDependency, fields: Form) -> Response:
+def start_pipeline(
+    name: str, caller: api.RunCaller, store: api.StoreDependency, delivery: api.DeliveryDependency, fields: Form
+) -> Response:
     """Start a pipeline, once for each form."""
-    execution = calls.start_execution(name, caller, server, fields.get("key", ""))
+    execution = calls.start_execution(name, caller, store, delivery, fields.get("key", ""))
     return redirect_to(f"/executions/{execution.id}")

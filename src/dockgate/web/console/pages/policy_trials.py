@@ -6,9 +6,10 @@ from typing import Literal
 
 from dockgate.gate.replay.policy_diff import PolicyComparison
 from dockgate.identity.model import Caller
-from dockgate.services.server_api import ServerApi
 from dockgate.services.verdicts.policy_dry_run import PART_LIMIT
+from dockgate.services.web_services import PolicyServices
 from dockgate.shared.references import TagReference
+from dockgate.store import Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,8 @@ class Trial:
 
 
 def run_trial(
-    server: ServerApi,
+    store: Store,
+    policies: PolicyServices,
     caller: Caller,
     text: str,
     name: str,
@@ -35,9 +37,9 @@ def run_trial(
 
     Raises DefinitionError for an invalid text, and BusyError while another part is tried.
     """
-    comparison = server.policy_dry_run.run(text, name, action, None, PART_LIMIT, cursor or None)
+    comparison = policies.dry_run.run(text, name, action, None, PART_LIMIT, cursor or None)
     digests = {change.image for change in comparison.changes}
-    periods = sorted(server.store.tag_history.list_periods(digests), key=lambda period: period.until is None)
+    periods = sorted(store.tag_history.list_periods(digests), key=lambda period: period.until is None)
     image_names = {
         period.digest: str(TagReference(period.repository, period.tag))
         for period in periods

@@ -50,13 +50,15 @@ router = make_page_router()
 def show_repositories(
     request: Request,
     caller: api.ReadCaller,
-    server: api.ServerDependency,
+    addresses: api.AddressesDependency,
+    store: api.StoreDependency,
+    sources: api.SourceDependency,
     sort: calls.RepositorySort = "name",
     after: Cursor = None,
 ) -> Response:
     """List git repositories with their branches."""
     query = PageQuery(sort, after)
-    page = calls.read_repository_page(caller, server, query)
+    page = calls.read_repository_page(caller, addresses, store, sources, query)
     links = ListLinks.from_page("/repositories", list_sort_names(calls.RepositorySort), query, page)
     return render_page(
         request,
@@ -71,15 +73,21 @@ def show_repositories(
 
 @router.get("/repositories/{name}")
 def show_repository(
-    name: str, request: Request, caller: api.ReadCaller, server: api.ServerDependency, at: str = "", after: str = ""
+    name: str,
+    request: Request,
+    caller: api.ReadCaller,
+    addresses: api.AddressesDependency,
+    sources: api.SourceDependency,
+    at: str = "",
+    after: str = "",
 ) -> Response:
     """Show the files at the root of a branch, and its newest commits, or those after one."""
-    heads = server.source.list_heads(name)
+    heads = sources.host.list_heads(name)
     branch = at or ("main" if "main" in heads else next(iter(sorted(heads)), ""))
     commits: list[Commit] = []
     commits_refusal = None
     try:
-        commits = contents.list_commits(name, caller, server, branch, COMMITS + 1, after) if branch else []
+        commits = contents.list_commits(name, caller, sources, branch, COMMITS + 1, after) if branch else []
     except TooLargeError:  # each of the messages may have a megabyte
         commits_refusal = "The messages of these commits are too large for a page."
     return render_page(
@@ -91,9 +99,9 @@ def show_repository(
         at=branch,
         heads=heads,
         branches=sorted(heads)[:MAX_NAMES],
-        clone_url=server.make_clone_url(name),
-        entries=make_entry_table(request, server.files.list(name, branch, "") if branch else (), branch),
-        tags=make_page_table(request, "tags", list_tags(server.source.list_references(name)), {}, ("",), MAX_NAMES),
+        clone_url=addresses.make_clone_url(name),
+        entries=make_entry_table(request, sources.files.list(name, branch, "") if branch else (), branch),
+        tags=make_page_table(request, "tags", list_tags(sources.host.list_references(name)), {}, ("",), MAX_NAMES),
         after=after,
         commits=commits[:COMMITS],
         commits_refusal=commits_refusal,
@@ -114,7 +122,7 @@ def show_file(
     path: str,
     request: Request,
     caller: api.ReadCaller,
-    server: api.ServerDependency,
+    sources: api.SourceDependency,
     at: str = "",
     first: Annotated[int, Query(alias="from")] = 1,
 ) -> Response:
@@ -123,15 +131,15 @@ def show_file(
     Without `at`, the path begins with the branch, tag or commit.
     """
     if not at:
-        return redirect_to_revision(server, name, "files", path)
+        return redirect_to_revision(sources, name, "files", path)
     common: dict[str, Any] = {"name": name, "at": at, "file_path": path, "parents": _list_parents(name, path, at)}
-    kind = find_kind(server, name, at, path)
+    kind = find_kind(sources, name, at, path)
     if kind is EntryKind.FOLDER:
-        entries = make_entry_table(request, server.files.list(name, at, path), at, path)
+        entries = make_entry_table(request, sources.files.list(name, at, path), at, path)
         return render_page(request, caller, "folder.html", title=f"{path} in {name}", entries=entries, **common)
     page, coloured_lines, reason, content, is_readable = None, {}, "", b"", True
     try:
-        content = server.files.read(name, at, path)
+        content = sources.files.read(name, at, path)
         text = decode_text(content)
         reason = "This file is not text in UTF-8."
         if text is not None:
@@ -149,24 +157,24 @@ def show_file(
         coloured_lines=coloured_lines,
         reason=reason,
         is_readable=is_readable,
-        is_branch=at in server.source.list_heads(name),
+        is_branch=at in sources.host.list_heads(name),
         edit_refusal=explain_read_only(kind, content),
         **common,
     )
 
 
 @router.get("/repositories/{name}/raw/{path:path}")
-def download_raw(name: str, path: str, caller: api.ReadCaller, server: api.ServerDependency, at: str = "") -> Response:
+def download_raw(name: str, path: str, caller: api.ReadCaller, sources: api.SourceDependency, at: str = "") -> Response:
     """Download a file. Without `at`, the path begins with the branch, tag or commit."""
     if not at:
-        return redirect_to_revision(server, name, "raw", path)
+        return redirect_to_revision(sources, name, "raw", path)
     file_name = quote(path.rpartition("/")[2], safe="")
     headers = {
         "Content-Disposition": f"attachment; filename*=UTF-8''{file_name}",
         "X-Content-Type-Options": "nosniff",
         "Content-Security-Policy": "sandbox",
     }
-    return PlainTextResponse(server.files.read(name, at, path), headers=headers)
+    return PlainTextResponse(sources.files.read(name, at, path), headers=headers)
 
 
 @router.get("/repositories/{name}/commits/{commit}")
@@ -175,7 +183,8 @@ def show_commit(
     commit: str,
     request: Request,
     caller: api.ReadCaller,
-    server: api.ServerDependency,
+    store: api.StoreDependency,
+    sources: api.SourceDependency,
     against: str = "",
     committed: str = "",
 ) -> Response:
@@ -186,10 +195,10 @@ def show_commit(
     lines: list[str] = []
     reason = ""
     refusal = None
-    shown_commit = server.source.get_commit(name, server.files.find_commit(name, commit))
+    shown_commit = sources.host.get_commit(name, sources.files.find_commit(name, commit))
     try:
-        base = server.files.find_commit(name, against.strip()) if against.strip() else None
-        lines = split_lines(server.files.diff_commits(name, base, shown_commit.id))
+        base = sources.files.find_commit(name, against.strip()) if against.strip() else None
+        lines = split_lines(sources.files.diff_commits(name, base, shown_commit.id))
     except TooLargeError as error:
         reason = make_sentence(error.full_message)
     except NotFoundError as error:
@@ -202,18 +211,18 @@ def show_commit(
         title=f"{'Error: ' if refusal else ''}{shown_commit.id[:12]} in {name}",
         name=name,
         commit=shown_commit,
-        branch=server.source.find_branch(name, shown_commit.id),
+        branch=sources.host.find_branch(name, shown_commit.id),
         against=against.strip(),
         refusal=refusal,
         committed=committed,
-        starts=list_started_pipelines(server, caller, name, committed) if committed else (),
+        starts=list_started_pipelines(store, caller, name, committed) if committed else (),
         executions=[
             row.execution
-            for row in server.store.source_commits.list_of_commit(name, shown_commit.id)
+            for row in store.source_commits.list_of_commit(name, shown_commit.id)
             if caller.can_reach(pipeline=row.pipeline)
         ],
         MAX_EXECUTIONS=MAX_EXECUTIONS,
-        branches=sorted(server.source.list_heads(name))[:MAX_NAMES],
+        branches=sorted(sources.host.list_heads(name))[:MAX_NAMES],
         message=make_text_page(_split_message(shown_commit.message)),
         lines=[line for _, line in make_text_page(lines, limit=MAX_DIFF_LINES).lines],
         line_count=len(lines),

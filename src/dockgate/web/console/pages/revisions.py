@@ -6,7 +6,7 @@ from urllib.parse import quote, urlencode
 from fastapi.responses import Response
 
 from dockgate.delivery.repository_files import EntryKind
-from dockgate.services.server_api import ServerApi
+from dockgate.services.web_services import SourceServices
 from dockgate.shared.errors import NotFoundError, UsageError
 from dockgate.web.console.routes import redirect_to
 
@@ -19,9 +19,9 @@ def list_tags(references: Mapping[str, str]) -> list[tuple[str, str]]:
     )
 
 
-def redirect_to_revision(server: ServerApi, name: str, page: str, path: str) -> Response:
+def redirect_to_revision(sources: SourceServices, name: str, page: str, path: str) -> Response:
     """Redirect from a path that begins with a branch, tag or commit to the page of the file."""
-    names = {*server.source.list_heads(name), *(tag for tag, _ in list_tags(server.source.list_references(name)))}
+    names = {*sources.host.list_heads(name), *(tag for tag, _ in list_tags(sources.host.list_references(name)))}
     parts = path.split("/")
     beginnings = ("/".join(parts[:count]) for count in range(len(parts), 0, -1))
     at = next((beginning for beginning in beginnings if beginning in names), parts[0])
@@ -32,10 +32,10 @@ def redirect_to_revision(server: ServerApi, name: str, page: str, path: str) -> 
     return redirect_to(f"/repositories/{quote(name)}{path_suffix}?{urlencode({'at': at})}")
 
 
-def find_kind(server: ServerApi, name: str, at: str, path: str) -> EntryKind:
+def find_kind(sources: SourceServices, name: str, at: str, path: str) -> EntryKind:
     """The kind of a path in a branch or commit. Raises NotFoundError if it does not exist."""
     folder, _, last = path.rpartition("/")
-    for entry in server.files.list(name, at, folder):
+    for entry in sources.files.list(name, at, folder):
         if entry.name == last:
             return entry.kind
     raise NotFoundError(f"there is no {path!r} in {at} of {name}", "Open the repository's root.")

@@ -9,8 +9,9 @@ from dockgate.delivery.model import RunState
 from dockgate.delivery.service_model import Rollout, Task, TaskDefinition
 from dockgate.identity.model import Caller
 from dockgate.services.images.visibility import ImageVisibility
-from dockgate.services.server_api import ServerApi
+from dockgate.services.web_services import Addresses, DeliveryServices
 from dockgate.shared.errors import UsageError
+from dockgate.store import Store
 from dockgate.web import api
 from dockgate.web.api import deploys as calls
 from dockgate.web.console.formats import get_mark
@@ -51,14 +52,16 @@ router = make_page_router()
 def show_services(
     request: Request,
     caller: api.ReadCaller,
-    server: api.ServerDependency,
+    addresses: api.AddressesDependency,
+    store: api.StoreDependency,
+    delivery: api.DeliveryDependency,
     trouble: calls.ServiceTrouble | None = None,
     sort: calls.ServiceSort = "name",
     after: Cursor = None,
 ) -> Response:
     """List services with their image and tasks."""
     query = PageQuery(sort, after)
-    page = calls.read_service_page(caller, server, query, trouble)
+    page = calls.read_service_page(caller, addresses, store, delivery, query, trouble)
     return render_page(
         request,
         caller,
@@ -73,24 +76,33 @@ def show_services(
 
 @router.get("/running/{name}")
 @api.mark_self_checking
-def show_service(name: str, request: Request, caller: api.ReadCaller, server: api.ServerDependency) -> Response:
+def show_service(
+    name: str,
+    request: Request,
+    caller: api.ReadCaller,
+    addresses: api.AddressesDependency,
+    store: api.StoreDependency,
+    delivery: api.DeliveryDependency,
+) -> Response:
     """Show a service: its tasks, what it runs, and what changed."""
-    return _render_service(request, caller, server, name)
+    return _render_service(request, caller, addresses, store, delivery, name)
 
 
 def _render_service(
     request: Request,
     caller: Caller,
-    server: ServerApi,
+    addresses: Addresses,
+    store: Store,
+    delivery: DeliveryServices,
     name: str,
     count: str | None = None,
     error: UsageError | None = None,
 ) -> Response:
     """The page of a service; `count` is what was typed as its desired count, None for nothing."""
-    view = calls.get_service(name, caller, server)
+    view = calls.get_service(name, caller, addresses, store, delivery)
     definition = next((each for each in view.definitions if each.revision == view.service.revision), None)
     image = definition.image if definition else None
-    verdicts = ImageVisibility(server.store, caller).list_verdicts(image.digest) if image else ()
+    verdicts = ImageVisibility(store, caller).list_verdicts(image.digest) if image else ()
     under_way = [rollout.desired_count for rollout in view.rollouts if rollout.state is RunState.IN_PROGRESS]
     return render_page(
         request,
@@ -121,9 +133,17 @@ def _list_image_names(view: calls.ServiceView) -> dict[int, str]:
 
 @router.get("/running/{name}/tasks/{task}")
 @api.mark_self_checking
-def show_task(name: str, task: str, request: Request, caller: api.ReadCaller, server: api.ServerDependency) -> Response:
+def show_task(
+    name: str,
+    task: str,
+    request: Request,
+    caller: api.ReadCaller,
+    addresses: api.AddressesDependency,
+    store: api.StoreDependency,
+    delivery: api.DeliveryDependency,
+) -> Response:
     """Show a task: its state, the last run of its health check, and the last lines that it has written."""
-    view, shown_task = calls.read_task_view(name, task, caller, server)
+    view, shown_task = calls.read_task_view(name, task, caller, addresses, store, delivery)
     definition = next((each for each in view.definitions if each.revision == shown_task.revision), None)
     return render_page(
         request,
@@ -134,25 +154,33 @@ def show_task(name: str, task: str, request: Request, caller: api.ReadCaller, se
         image_names=_list_image_names(view),
         task=shown_task,
         check=definition.health_check if definition else None,
-        lines=calls.read_log(view, task, server).lines,
+        lines=calls.read_log(view, task, delivery).lines,
     )
 
 
 @router.post("/running/{name}")
 def scale_service(
-    name: str, request: Request, caller: api.AdminCaller, server: api.ServerDependency, fields: Form
+    name: str,
+    request: Request,
+    caller: api.AdminCaller,
+    addresses: api.AddressesDependency,
+    store: api.StoreDependency,
+    delivery: api.DeliveryDependency,
+    fields: Form,
 ) -> Response:
     """Change the desired count."""
     text = fields.get("desired_count", "")
     if not text.isdecimal() or int(text) > calls.MAX_TASKS:
         error = UsageError("the desired count is not a number of tasks", f"Give a number from 0 to {calls.MAX_TASKS}.")
-        return _render_service(request, caller, server, name, text, error)
-    calls.scale_service(name, calls.Scale(int(text)), caller, server)
+        return _render_service(request, caller, addresses, store, delivery, name, text, error)
+    calls.scale_service(name, calls.Scale(int(text)), caller, store, delivery)
     return redirect_to(f"/running/{name}")
 
 
 @router.post("/running/{name}/restart")
-def restart_service(name: str, caller: api.AdminCaller, server: api.ServerDependency) -> Response:
+def restart_service(
+    name: str, caller: api.AdminCaller, store: api.StoreDependency, delivery: api.DeliveryDependency
+) -> Response:
     """Replace all tasks by new ones."""
-    calls.restart_service(name, caller, server)
+    calls.restart_service(name, caller, store, delivery)
     return redirect_to(f"/running/{name}")

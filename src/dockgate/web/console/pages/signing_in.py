@@ -12,7 +12,7 @@ from dockgate.services.identity.provider_sign_in import (
     read_request,
 )
 from dockgate.services.identity.sessions import MOST_DAYS, PROVIDER_HOURS
-from dockgate.services.server_api import ServerApi
+from dockgate.services.web_services import AccessServices
 from dockgate.shared.errors import (
     ConflictError,
     DeniedError,
@@ -52,14 +52,14 @@ async def send_static(name: str, request: Request) -> Response:
 
 
 @router.get("/signin")
-async def show_form(request: Request, server: api.ServerDependency, to: str = "/") -> Response:
+async def show_form(request: Request, access: api.AccessDependency, to: str = "/") -> Response:
     """Show the form to sign in."""
-    return _render_form(request, server, choose_own_path(to))
+    return _render_form(request, access, choose_own_path(to))
 
 
-def _render_form(request: Request, server: ServerApi, target_path: str, error: str = "") -> Response:
+def _render_form(request: Request, access: AccessServices, target_path: str, error: str = "") -> Response:
     title = "Error: sign in" if error else "Sign in"
-    has_provider = server.provider_sign_in is not None
+    has_provider = access.provider_sign_in is not None
     code = 422 if error else 200
     return render_page(
         request, None, "signin.html", code, title=title, to=target_path, error=error, has_provider=has_provider
@@ -68,19 +68,19 @@ def _render_form(request: Request, server: ServerApi, target_path: str, error: s
 
 @router.post("/signin")
 async def sign_in(
-    request: Request, fields: Form, server: api.ServerDependency, threads: api.ThreadsDependency
+    request: Request, fields: Form, access: api.AccessDependency, threads: api.ThreadsDependency
 ) -> Response:
     """Start a session with a token."""
     target_path = choose_own_path(fields.get("to", "/"))
     try:
-        require_few(request, await threads.run_prompt(server.people.authenticate, fields.get("token", "")))
-        secret = await threads.run_prompt(server.sessions.start, fields.get("token", ""))
+        require_few(request, await threads.run_prompt(access.people.authenticate, fields.get("token", "")))
+        secret = await threads.run_prompt(access.sessions.start, fields.get("token", ""))
     except UnknownCallerError:
         await threads.run_prompt(audit_sign_in, request, None, "invalid token")
         return _render_form(
-            request, server, target_path, "That token is not valid: it may be mistyped, expired or revoked."
+            request, access, target_path, "That token is not valid: it may be mistyped, expired or revoked."
         )
-    caller = await threads.run_prompt(server.sessions.authenticate, secret)
+    caller = await threads.run_prompt(access.sessions.authenticate, secret)
     await threads.run_prompt(audit_sign_in, request, caller)
     response = redirect_to(target_path)
     set_session(request, response, secret, MOST_DAYS * 86_400)
@@ -89,13 +89,13 @@ async def sign_in(
 
 @router.get("/signin/provider")
 async def sign_in_at_provider(
-    request: Request, server: api.ServerDependency, threads: api.ThreadsDependency, to: str = "/"
+    request: Request, access: api.AccessDependency, threads: api.ThreadsDependency, to: str = "/"
 ) -> Response:
     """Go to the identity provider.
 
     A link, not a form: `form-action` would refuse to be led to another host.
     """
-    url, pending = await threads.run_remote(_SIGN_IN, _require_provider(server).begin)
+    url, pending = await threads.run_remote(_SIGN_IN, _require_provider(access).begin)
     response = redirect_to(url)
     response.headers["Cache-Control"] = "no-store"
     set_sign_in(request, response, [pending.state, pending.nonce, pending.verifier, choose_own_path(to)])
@@ -104,10 +104,10 @@ async def sign_in_at_provider(
 
 @router.get(RETURN_PATH)
 async def return_from_provider(
-    request: Request, server: api.ServerDependency, threads: api.ThreadsDependency
+    request: Request, access: api.AccessDependency, threads: api.ThreadsDependency
 ) -> Response:
     """Start a session with the identity provider's answer."""
-    sign_in, answer = _require_provider(server), request.query_params
+    sign_in, answer = _require_provider(access), request.query_params
     *fields, target_path = sign_in_fields(request) or [None]
     pending = read_request(fields)
     try:
@@ -131,20 +131,20 @@ async def return_from_provider(
     return response
 
 
-def _require_provider(server: ServerApi) -> ProviderSignIn:
-    if server.provider_sign_in is None:
+def _require_provider(access: AccessServices) -> ProviderSignIn:
+    if access.provider_sign_in is None:
         raise NotFoundError("this server has no identity provider", "Sign in with a token.")
-    return server.provider_sign_in
+    return access.provider_sign_in
 
 
 @router.post("/signout")
 @api.mark_self_checking
-def sign_out(request: Request, caller: api.ReadCaller, server: api.ServerDependency) -> Response:
+def sign_out(request: Request, caller: api.ReadCaller, access: api.AccessDependency) -> Response:
     """End the session."""
     # With a token in a header, the cookie proves nothing: such calls could fill the audit log.
     if (secret := read_session_secret(request)) and "authorization" not in request.headers:
         record_call(request, caller)
-        server.sessions.end(secret)
+        access.sessions.end(secret)
     response = redirect_to("/signin")
     clear_session(request, response)
     return response

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from dockgate.delivery.model import ActionKey, ActionRun, Approval, Execution, RunState, Stage
 from dockgate.delivery.pipeline import compute_stage_state, select_latest_runs
 from dockgate.gate.model import Status
-from dockgate.services.server_api import ServerApi
+from dockgate.store import Store
 from dockgate.web.api.executions import ExecutionView
 from dockgate.web.console.formats import shorten_rejection
 
@@ -34,14 +34,14 @@ class ExecutionRow:
     commit: Mapping[str, str]
 
 
-def make_execution_rows(server: ServerApi, executions: Sequence[Execution]) -> dict[str, ExecutionRow]:
+def make_execution_rows(store: Store, executions: Sequence[Execution]) -> dict[str, ExecutionRow]:
     """The row of each execution, by its id, in at most four queries however many executions there are."""
-    runs = server.store.executions.list_runs_of_executions([execution.id for execution in executions])
+    runs = store.executions.list_runs_of_executions([execution.id for execution in executions])
     failed_ids = [execution.id for execution in executions if execution.state is RunState.FAILED]
-    rejections = server.store.execution_results.list_rejections(failed_ids) if failed_ids else {}
-    waits = _find_waits(server, runs)
+    rejections = store.execution_results.list_rejections(failed_ids) if failed_ids else {}
+    waits = _find_waits(store, runs)
     versions = {(execution.pipeline, execution.pipeline_version) for execution in executions}
-    pipelines = server.store.pipelines.find_versions(versions)
+    pipelines = store.pipelines.find_versions(versions)
     rows = {}
     for execution in executions:
         stages = [
@@ -57,9 +57,9 @@ def make_execution_rows(server: ServerApi, executions: Sequence[Execution]) -> d
     return rows
 
 
-def find_rejected_states(server: ServerApi, executions: Sequence[str]) -> Mapping[str, Status]:
+def find_rejected_states(store: Store, executions: Sequence[str]) -> Mapping[str, Status]:
     """Those of the failed executions that failed for the answer of an approval: Rejected or Undetermined."""
-    rejections = server.store.execution_results.list_rejections(executions) if executions else {}
+    rejections = store.execution_results.list_rejections(executions) if executions else {}
     return {key.execution: status for key, status in rejections.items()}
 
 
@@ -84,10 +84,10 @@ def describe_commit(trigger: Mapping[str, str], variables: Sequence[Mapping[str,
     return {name: str(trigger.get(key) or source.get(variable, "")) for name, key, variable in names}
 
 
-def _find_waits(server: ServerApi, runs: Mapping[str, Sequence[ActionRun]]) -> dict[str, tuple[Approval, int]]:
+def _find_waits(store: Store, runs: Mapping[str, Sequence[ActionRun]]) -> dict[str, tuple[Approval, int]]:
     """The first approval on which each execution waits, with the number of yes votes."""
     waiting = [name for name, each in runs.items() if any(run.state is RunState.WAITING for run in each)]
-    approvals = server.store.execution_results.list_waiting_approvals(waiting) if waiting else ()
+    approvals = store.execution_results.list_waiting_approvals(waiting) if waiting else ()
     waits: dict[str, tuple[Approval, int]] = {}
     for approval, supporters in approvals:
         if approval.action:

@@ -6,9 +6,9 @@ from fastapi.responses import Response
 from dockgate.identity.model import Caller
 from dockgate.services.fleet.finding_trends import DAYS
 from dockgate.services.images.findings import find_of_repository, find_of_tag
-from dockgate.services.server_api import ServerApi
 from dockgate.shared.errors import NotFoundError
 from dockgate.shared.references import TagReference
+from dockgate.store import Store
 from dockgate.web import api
 from dockgate.web.api.pipelines import RepositorySort
 from dockgate.web.console.list_links import ListLinks
@@ -24,13 +24,14 @@ router = make_page_router()
 def show_repositories(
     request: Request,
     caller: api.ReadCaller,
-    server: api.ServerDependency,
+    store: api.StoreDependency,
+    images: api.ImageDependency,
     sort: RepositorySort = "name",
     after: Cursor = None,
 ) -> Response:
     """List image repositories with their number of tags."""
     query = PageQuery(sort, after)
-    names = server.image_search.list_repositories(caller)
+    names = images.search.list_repositories(caller)
     page = make_page(names, {"name": lambda name: (name,)}, query)
     return render_page(
         request,
@@ -38,21 +39,23 @@ def show_repositories(
         "image_repositories.html",
         title="Image repositories",
         repositories=page.entries,
-        summaries=server.store.tag_history.summarize_repositories(page.entries),
+        summaries=store.tag_history.summarize_repositories(page.entries),
         links=ListLinks.from_page("/images/r", list_sort_names(RepositorySort), query, page),
     )
 
 
 @router.get("/images/r/{name:path}")
 @api.mark_self_checking
-def show_tag(name: str, request: Request, caller: api.ReadCaller, server: api.ServerDependency) -> Response:
+def show_tag(
+    name: str, request: Request, caller: api.ReadCaller, store: api.StoreDependency, clock: api.ClockDependency
+) -> Response:
     """Show a tag, REPOSITORY:TAG, or a repository with its newest images."""
     reference = TagReference.parse(name)
     if reference is None:
-        return _render_repository(request, caller, server, name)
+        return _render_repository(request, caller, store, name)
     repository, tag_name = reference.repository, reference.tag
     caller.require(repository=repository)
-    findings = find_of_tag(server.store, repository, tag_name, server.clock(), DAYS)
+    findings = find_of_tag(store, repository, tag_name, clock(), DAYS)
     if not findings.digests:
         raise NotFoundError(f"there is no tag {name}", "`dockgate image list` lists the pushed images.")
     return render_page(
@@ -67,9 +70,9 @@ def show_tag(name: str, request: Request, caller: api.ReadCaller, server: api.Se
     )
 
 
-def _render_repository(request: Request, caller: Caller, server: ServerApi, repository: str) -> Response:
+def _render_repository(request: Request, caller: Caller, store: Store, repository: str) -> Response:
     caller.require(repository=repository)
-    findings = find_of_repository(server.store, repository)
+    findings = find_of_repository(store, repository)
     if not findings.images:
         raise NotFoundError(
             f"there is no image repository {repository}", "`dockgate image list` lists the pushed images."

@@ -35,10 +35,10 @@ router = make_page_router()
 
 @router.get("/workers")
 def show_workers(
-    request: Request, caller: api.ReadCaller, server: api.ServerDependency, state: WorkerState | None = None
+    request: Request, caller: api.ReadCaller, upkeep: api.UpkeepDependency, state: WorkerState | None = None
 ) -> Response:
     """List the workers, and the queues that none of them takes work from."""
-    status = worker_calls.list_workers(server, caller)
+    status = worker_calls.list_workers(upkeep, caller)
     return render_page(
         request,
         caller,
@@ -53,55 +53,59 @@ def show_workers(
         ),
         filter_rows=[FilterRow("State", [("state", each.value, get_mark(each).word) for each in WorkerState])],
         unserved=status.unserved,
-        is_shared=server.workers.is_shared,
+        is_shared=upkeep.workers.is_shared,
     )
 
 
 @router.post("/workers/{worker}/drain")
-def drain_worker(worker: str, caller: api.AdminCaller, server: api.ServerDependency) -> Response:
+def drain_worker(worker: str, caller: api.AdminCaller, upkeep: api.UpkeepDependency) -> Response:
     """Have a worker end once its present work has ended."""
-    worker_calls.drain_worker(worker, server, caller)
+    worker_calls.drain_worker(worker, upkeep, caller)
     return redirect_to("/workers")
 
 
 @router.post("/workers/{worker}/remove")
-def remove_worker(worker: str, caller: api.AdminCaller, server: api.ServerDependency) -> Response:
+def remove_worker(worker: str, caller: api.AdminCaller, upkeep: api.UpkeepDependency) -> Response:
     """End a worker in the middle of its work."""
-    worker_calls.remove_worker(worker, server, caller)
+    worker_calls.remove_worker(worker, upkeep, caller)
     return redirect_to("/workers")
 
 
 @router.get("/attestation-keys")
 @api.mark_self_checking
-def show_keys(request: Request, caller: api.ReadCaller, server: api.ServerDependency) -> Response:
+def show_keys(request: Request, caller: api.ReadCaller, approvals: api.ApprovalDependency) -> Response:
     """Show the public keys of attestations, the present one first."""
-    present_key, *former = key_calls.list_keys(caller, server).keys
+    present_key, *former = key_calls.list_keys(caller, approvals).keys
     return render_page(
         request, caller, "attestation_keys.html", title="Signing keys", present=present_key, former=former
     )
 
 
 @router.post("/attestation-keys")
-def rotate_key(caller: api.AdminCaller, server: api.ServerDependency, fields: Form) -> Response:
+def rotate_key(caller: api.AdminCaller, approvals: api.ApprovalDependency, fields: Form) -> Response:
     """Replace the signing key, unless it is not the one any more that the page showed."""
-    if fields.get("key") == key_calls.list_keys(caller, server).keys[0].id:
-        key_calls.rotate_key(caller, server)
+    if fields.get("key") == key_calls.list_keys(caller, approvals).keys[0].id:
+        key_calls.rotate_key(caller, approvals)
     return redirect_to("/attestation-keys")
 
 
 @router.get("/gc")
 def show_collections(
-    request: Request, caller: api.AdminCaller, server: api.ServerDependency, plan: bool = False
+    request: Request,
+    caller: api.AdminCaller,
+    store: api.StoreDependency,
+    upkeep: api.UpkeepDependency,
+    plan: bool = False,
 ) -> Response:
     """List the last collections; with `plan`, show what one would remove now."""
-    report = collection_calls.plan_collection(server, caller) if plan else None
+    report = collection_calls.plan_collection(upkeep, caller) if plan else None
     reasons = Counter(image.reason for image in report.kept_images) if report else Counter[str]()
     return render_page(
         request,
         caller,
         "collections.html",
         title="Garbage collection",
-        runs=collection_calls.list_collections(server, caller)[:MAX_RUNS],
+        runs=collection_calls.list_collections(store, caller)[:MAX_RUNS],
         report=report,
         kept_images=sorted(reasons.items()),
         most_images=MAX_IMAGES,
@@ -109,7 +113,7 @@ def show_collections(
 
 
 @router.post("/gc")
-def request_collection(caller: api.AdminCaller, server: api.ServerDependency) -> Response:
+def request_collection(caller: api.AdminCaller, upkeep: api.UpkeepDependency) -> Response:
     """Request a collection, unless one has not finished."""
-    collection_calls.request_collection(server, caller)
+    collection_calls.request_collection(upkeep, caller)
     return redirect_to("/gc")

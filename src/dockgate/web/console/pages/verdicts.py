@@ -104,7 +104,9 @@ async def show_verdict(
     digest: api.Digest,
     request: Request,
     caller: api.ReadCaller,
-    server: api.ServerDependency,
+    addresses: api.AddressesDependency,
+    store: api.StoreDependency,
+    images: api.ImageDependency,
     threads: api.ThreadsDependency,
     show: Group | None = None,
     page: api.Count = 0,
@@ -116,28 +118,32 @@ async def show_verdict(
     `against` is the digest of a verdict or an image, or its start.
     """
     run = threads.run_replay if against or replay_now else threads.run
-    return await run(caller.name, _render, digest, request, caller, server, show, page, against, bool(replay_now))
+    return await run(
+        caller.name, _render, digest, request, caller, addresses, store, images, show, page, against, bool(replay_now)
+    )
 
 
 def _render(
     digest: str,
     request: Request,
     caller: Caller,
-    server: api.ServerDependency,
+    addresses: api.AddressesDependency,
+    store: api.StoreDependency,
+    images: api.ImageDependency,
     show: Group | None,
     page: int,
     against: str,
     is_replay_requested: bool,
 ) -> Response:
-    stored_verdict, visibility = read_verdict(request, server, digest), ImageVisibility(server.store, caller)
+    stored_verdict, visibility = read_verdict(request, store, digest), ImageVisibility(store, caller)
     repository = visibility.find_verdict_repository(stored_verdict.image, digest)
     records = visibility.list_verdicts(stored_verdict.image)
     second, comparison, problem = None, None, None
     if against:
         try:
-            second = find_verdict(against, stored_verdict.policy, caller, server)
-            compared_verdict = read_verdict(request, server, second)
-            case_of = server.store.verdicts.read_case
+            second = find_verdict(against, stored_verdict.policy, caller, store)
+            compared_verdict = read_verdict(request, store, second)
+            case_of = store.verdicts.read_case
             comparison = compare(
                 RecordedVerdict(stored_verdict, case_of(stored_verdict)),
                 RecordedVerdict(compared_verdict, case_of(compared_verdict)),
@@ -146,7 +152,7 @@ def _render(
             problem = error
     code = 200 if problem is None else 404 if isinstance(problem, NotFoundError) else 422
     content = _describe_verdict(
-        request, server, digest, stored_verdict, repository, is_replay_requested=is_replay_requested
+        request, store, images, digest, stored_verdict, repository, is_replay_requested=is_replay_requested
     )
     return render_page(
         request,
@@ -156,7 +162,7 @@ def _render(
         **(content | {"title": f"Error: {content['title']}"} if problem else content),
         query="",
         newer=_find_newer(records, digest, stored_verdict),
-        candidates=list_candidates(stored_verdict, digest, repository, records, caller, server),
+        candidates=list_candidates(stored_verdict, digest, repository, records, caller, addresses, store),
         second=second,
         problem=problem,
         effect_lines=describe_effect,
@@ -169,21 +175,21 @@ def _render(
     )
 
 
-def read_verdict(request: Request, server: api.ServerDependency, digest: str) -> Verdict:
+def read_verdict(request: Request, store: api.StoreDependency, digest: str) -> Verdict:
     """The verdict, which is remembered for a while."""
     recent: RecentVerdicts = request.app.state.recent_verdicts
-    return recent.verdicts.get_or_make(digest, lambda: server.store.verdicts.get(digest))
+    return recent.verdicts.get_or_make(digest, lambda: store.verdicts.get(digest))
 
 
 def _replay_verdict(
-    request: Request, server: api.ServerDependency, digest: str, stored_verdict: Verdict, is_requested: bool
+    request: Request, store: api.StoreDependency, digest: str, stored_verdict: Verdict, is_requested: bool
 ) -> Replay | None:
     """Return whether the verdict is the same when made again; None if that takes too long."""
     recent: RecentVerdicts = request.app.state.recent_verdicts
     count = sum(len(platform.findings) for platform in stored_verdict.platform_verdicts)
     if count > REPLAYED_FINDINGS and not is_requested:
         return recent.replays.get(digest)
-    case_of = server.store.verdicts.read_case
+    case_of = store.verdicts.read_case
     return recent.replays.get_or_make(digest, lambda: replay(RecordedVerdict(stored_verdict, case_of(stored_verdict))))
 
 
@@ -191,7 +197,9 @@ def _replay_verdict(
 async def show_linked_verdict(
     digest: api.Digest,
     request: Request,
-    server: api.ServerDependency,
+    store: api.StoreDependency,
+    approvals: api.ApprovalDependency,
+    images: api.ImageDependency,
     threads: api.ThreadsDependency,
     expires: str = "",
     signature: str = "",
@@ -199,21 +207,27 @@ async def show_linked_verdict(
     page: api.Count = 0,
 ) -> Response:
     """Show a verdict, and nothing else, to a visitor with a link to it."""
-    server.verdict_links.require(digest, expires, signature)
+    approvals.verdict_links.require(digest, expires, signature)
     query = f"expires={expires}&signature={signature}&"
-    return await threads.run(_VISITORS, _render_linked, request, server, digest, query, show, page)
+    return await threads.run(_VISITORS, _render_linked, request, store, images, digest, query, show, page)
 
 
 def _render_linked(
-    request: Request, server: api.ServerDependency, digest: str, query: str, show: Group | None, page: int
+    request: Request,
+    store: api.StoreDependency,
+    images: api.ImageDependency,
+    digest: str,
+    query: str,
+    show: Group | None,
+    page: int,
 ) -> Response:
-    stored_verdict = read_verdict(request, server, digest)
-    repositories = server.store.verdicts.list_repositories(stored_verdict.image, digest)
+    stored_verdict = read_verdict(request, store, digest)
+    repositories = store.verdicts.list_repositories(stored_verdict.image, digest)
     return render_page(
         request,
         None,
         "verdict.html",
-        **_describe_verdict(request, server, digest, stored_verdict, next(iter(repositories), None)),
+        **_describe_verdict(request, store, images, digest, stored_verdict, next(iter(repositories), None)),
         query=query,
         newer=None,
         candidates=(),
@@ -230,7 +244,8 @@ def _render_linked(
 
 def _describe_verdict(
     request: Request,
-    server: api.ServerDependency,
+    store: api.StoreDependency,
+    images: api.ImageDependency,
     digest: str,
     stored_verdict: Verdict,
     repository: str | None,
@@ -240,7 +255,7 @@ def _describe_verdict(
     """Return what the page shows of the verdict itself."""
     finding_filter = FindingFilter.from_query(request.query_params)
     filters = [(name, value) for name, value in request.query_params.multi_items() if name in FILTER_NAMES]
-    base_layers = _find_base_layers(server, stored_verdict.image)
+    base_layers = _find_base_layers(store, stored_verdict.image)
     return {
         "links": ListLinks(request.url.path, SORTS, finding_filter.sort, filters, descending=LAST_FIRST),
         "chosen": finding_filter,
@@ -253,27 +268,27 @@ def _describe_verdict(
             for platform in stored_verdict.platform_verdicts
         ],
         "repository": repository,
-        "scan": server.store.images.find_newest_scan(stored_verdict.image),
-        "scanner": server.scans.runner.version,
+        "scan": store.images.find_newest_scan(stored_verdict.image),
+        "scanner": images.scans.runner.version,
         "page_size": PAGE_SIZE,
         "first_upgrades": FIRST_UPGRADES,
         "most_upgrades": MAX_UPGRADES,
-        "replay": _replay_verdict(request, server, digest, stored_verdict, is_replay_requested),
+        "replay": _replay_verdict(request, store, digest, stored_verdict, is_replay_requested),
     }
 
 
 @router.get("/verdicts/{digest}/report", dependencies=[api.DOCUMENT])
 @api.mark_self_checking
 def download_report(
-    digest: api.Digest, caller: api.ReadCaller, server: api.ServerDependency, form: str = "html"
+    digest: api.Digest, caller: api.ReadCaller, store: api.StoreDependency, form: str = "html"
 ) -> Response:
     """Download a verdict as a report, in a format of `dockgate verdict show -o`."""
     kind = REPORT_KINDS.get(form)
     if kind is None:
         raise UsageError(f"there are no reports as {form[:40]!r}", f"Formats: {', '.join(REPORT_KINDS)}.")
-    stored_verdict = calls.read_visible_verdict(digest, caller, server)
-    case = server.store.verdicts.read_case(stored_verdict)
-    repository = ImageVisibility(server.store, caller).find_verdict_repository(stored_verdict.image, digest)
+    stored_verdict = calls.read_visible_verdict(digest, caller, store)
+    case = store.verdicts.read_case(stored_verdict)
+    repository = ImageVisibility(store, caller).find_verdict_repository(stored_verdict.image, digest)
     reference = f"{repository}@{stored_verdict.image}" if repository else stored_verdict.image
     content = reports.GateReport(reference, stored_verdict, case.inventories, case)
     name = "-".join(filter(None, ("verdict", repository, f"{digest[7:19]}.{kind.suffix}")))
@@ -323,11 +338,11 @@ def _make_platform_page(
     )
 
 
-def _find_base_layers(server: api.ServerDependency, image: str) -> dict[str, frozenset[str]]:
+def _find_base_layers(store: api.StoreDependency, image: str) -> dict[str, frozenset[str]]:
     """The digests of the base image's layers by the platform's image, without platforms whose base is unknown."""
     return {
         inventory.image: frozenset(inventory.layers[: inventory.base_layers])
-        for inventory in server.store.images.list_inventories(image)
+        for inventory in store.images.list_inventories(image)
         if inventory.base_layers
     }
 

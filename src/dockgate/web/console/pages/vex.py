@@ -7,8 +7,8 @@ from fastapi import Request
 from fastapi.responses import Response
 
 from dockgate.identity.model import Caller
-from dockgate.services.server_api import ServerApi
 from dockgate.shared.errors import UsageError
+from dockgate.store import Store
 from dockgate.web import api
 from dockgate.web.api import waivers as calls
 from dockgate.web.console.list_links import FilterRow
@@ -30,21 +30,21 @@ router = make_page_router()
 
 @router.get("/vex")
 def show_documents(
-    request: Request, caller: api.ReadCaller, server: api.ServerDependency, state: VexState | None = None
+    request: Request, caller: api.ReadCaller, store: api.StoreDependency, state: VexState | None = None
 ) -> Response:
     """List VEX documents, with a form to upload one."""
-    return _render_documents(request, caller, server, state=state)
+    return _render_documents(request, caller, store, state=state)
 
 
 def _render_documents(
     request: Request,
     caller: Caller,
-    server: ServerApi,
+    store: Store,
     content: str = "",
     error: UsageError | None = None,
     state: VexState | None = None,
 ) -> Response:
-    documents = calls.list_documents(caller, server)
+    documents = calls.list_documents(caller, store)
     selected_documents = [
         document for document in documents if state is None or (state == "Removed") == bool(document.removed_at)
     ]
@@ -63,22 +63,26 @@ def _render_documents(
 
 @router.post("/vex")
 async def upload_document(
-    request: Request, caller: api.AcceptCaller, server: api.ServerDependency, threads: api.ThreadsDependency
+    request: Request,
+    caller: api.AcceptCaller,
+    store: api.StoreDependency,
+    policies: api.PolicyDependency,
+    threads: api.ThreadsDependency,
 ) -> Response:
     """Upload a VEX document, for which the caller vouches: a file, or its text."""
     document = Upload(PASTED_NAME, b"")
     try:
         document = await upload_of(request)
-        await threads.run(caller.name, calls.upload_document, server, document.data, document.name, caller)
+        await threads.run(caller.name, calls.upload_document, policies, document.data, document.name, caller)
     except UsageError as error:
         # A browser lets no page choose a file again; a text stays in its field.
         content = document.data.decode(errors="replace") if document.name == PASTED_NAME else ""
-        return await threads.run(caller.name, _render_documents, request, caller, server, content, error)
+        return await threads.run(caller.name, _render_documents, request, caller, store, content, error)
     return redirect_to("/vex")
 
 
 @router.post("/vex/{digest}/remove")
-def remove_document(digest: api.Digest, caller: api.AcceptCaller, server: api.ServerDependency) -> Response:
+def remove_document(digest: api.Digest, caller: api.AcceptCaller, policies: api.PolicyDependency) -> Response:
     """Remove an uploaded document. It stays on record."""
-    calls.remove_document(digest, caller, server)
+    calls.remove_document(digest, caller, policies)
     return redirect_to("/vex")

@@ -25,7 +25,7 @@ from dockgate.services.exposure.answer import (
 from dockgate.services.exposure.finding_waivers import FindingWaiver
 from dockgate.services.exposure.package import PackageVersion, PackageVulnerability, find_package
 from dockgate.services.exposure.vulnerability_facts import AffectedPackage, read_facts
-from dockgate.services.server_api import ServerApi
+from dockgate.services.web_services import FleetServices
 from dockgate.shared.cursors import LARGEST_PAGE
 from dockgate.store.exposure.vulnerability_lists import VulnerabilityFilter, VulnerabilitySort
 from dockgate.vulnerabilities.model import Severity
@@ -95,7 +95,7 @@ _MEDIA_TYPES = {
 def show_vulnerabilities(
     request: Request,
     caller: api.ReadCaller,
-    server: api.ServerDependency,
+    store: api.StoreDependency,
     q: str = "",
     severity: Severity | None = None,
     only: str = "",
@@ -108,15 +108,15 @@ def show_vulnerabilities(
     """
     filters = VulnerabilityFilter(q.strip(), severity, only == "exploited", only == "fixable", sort)
     query = PageQuery(sort, after)
-    page = read_vulnerability_page(server, filters, query)
+    page = read_vulnerability_page(store, filters, query)
     return render_page(
         request,
         caller,
         "vulnerabilities.html",
         title="Vulnerabilities",
         entries=page.entries,
-        packages=server.store.vulnerability_lists.list_packages([entry.id for entry in page.entries]),
-        images=count_images(server, page.entries),
+        packages=store.vulnerability_lists.list_packages([entry.id for entry in page.entries]),
+        images=count_images(store, page.entries),
         severities=list(Severity),
         q=q,
         severity=severity,
@@ -138,7 +138,8 @@ def show_vulnerability(
     name: str,
     request: Request,
     caller: api.ReadCaller,
-    server: api.ServerDependency,
+    fleet: api.FleetDependency,
+    delivery: api.DeliveryDependency,
     after: api.Count | None = None,
     unknown_after: api.Count = 0,
     only: str = "",
@@ -146,10 +147,10 @@ def show_vulnerability(
 ) -> Response:
     """Show a vulnerability: what is known of it, and everything that it touches."""
     question = name[:LONGEST_QUESTION]
-    exposure = server.exposure_search.find(_make_request(question, caller, after, unknown_after, only, sort))
+    exposure = fleet.exposure_search.find(_make_request(question, caller, after, unknown_after, only, sort))
     if exposure.kind != "vulnerability":
         return redirect_to(make_package_path("", question))
-    facts = read_facts(server.advisories, exposure.question, exposure.names)
+    facts = read_facts(fleet.advisories, exposure.question, exposure.names)
     links = _make_links(request, exposure, after, only, sort)
     return render_page(
         request,
@@ -166,7 +167,7 @@ def show_vulnerability(
         statements=_list_statements(exposure),
         many_unaffected=MANY_UNAFFECTED,
         shown_lines=SHOWN_LINES,
-        tasks=count_running_tasks(server, [(entry.service, entry.target) for entry in exposure.services]),
+        tasks=count_running_tasks(delivery, [(entry.service, entry.target) for entry in exposure.services]),
         links=links,
         unknown_links=make_unknown_links(links, exposure.unknown.next, unknown_after),
         only=only,
@@ -179,7 +180,8 @@ def show_package(
     question: str,
     request: Request,
     caller: api.ReadCaller,
-    server: api.ServerDependency,
+    fleet: api.FleetDependency,
+    delivery: api.DeliveryDependency,
     after: api.Count | None = None,
     unknown_after: api.Count = 0,
     only: str = "",
@@ -187,11 +189,11 @@ def show_package(
 ) -> Response:
     """Show a package: the versions that images hold, their vulnerabilities, and every image and service."""
     question = question[:LONGEST_QUESTION]
-    look_up = server.exposure_search.look_up(question)
-    exposure = server.exposure_search.find(_make_request(question, caller, after, unknown_after, only, sort), look_up)
+    look_up = fleet.exposure_search.look_up(question)
+    exposure = fleet.exposure_search.find(_make_request(question, caller, after, unknown_after, only, sort), look_up)
     if exposure.kind != "package":
         return redirect_to(make_vulnerability_path(question))
-    contents = find_package(server.exposure_search, exposure.question, caller, look_up)
+    contents = find_package(fleet.exposure_search, exposure.question, caller, look_up)
     links = _make_links(request, exposure, after, only, sort)
     return render_page(
         request,
@@ -204,7 +206,7 @@ def show_package(
         vulnerabilities=make_page_table(
             request, "vulnerabilities", contents.vulnerabilities, _VULNERABILITY_KEYS, _VULNERABILITY_SORTS, ROWS
         ),
-        tasks=count_running_tasks(server, [(entry.service, entry.target) for entry in exposure.services]),
+        tasks=count_running_tasks(delivery, [(entry.service, entry.target) for entry in exposure.services]),
         links=links,
         unknown_links=make_unknown_links(links, exposure.unknown.next, unknown_after),
         only=only,
@@ -269,12 +271,12 @@ def _list_statements(exposure: Exposure) -> list[FindingWaiver]:
 @api.mark_self_checking
 def download_report(
     caller: api.ReadCaller,
-    server: api.ServerDependency,
+    fleet: api.FleetDependency,
     q: Annotated[str, Query(min_length=1, max_length=LONGEST_QUESTION)],
     form: ReportForm = ReportForm.HTML,
 ) -> Response:
     """Download where a vulnerability or a package is, in all images, as `dockgate where -o` writes it."""
-    exposure = _read_all_pages(server, caller, q)
+    exposure = _read_all_pages(fleet, caller, q)
 
     def write(target: TextIO) -> None:
         if form is ReportForm.JSON:
@@ -286,15 +288,15 @@ def download_report(
     return download_text(f"exposure-{exposure['question']}-{day}.{form}", _MEDIA_TYPES[form], write)
 
 
-def _read_all_pages(server: ServerApi, caller: api.ReadCaller, question: str) -> dict[str, Any]:
+def _read_all_pages(fleet: FleetServices, caller: api.ReadCaller, question: str) -> dict[str, Any]:
     """All pages of an answer as one, as JSON."""
     request = ExposureRequest(question, caller, limit=LARGEST_PAGE)
-    page = server.exposure_search.find(request)
+    page = fleet.exposure_search.find(request)
     exposure = dataclasses.asdict(page)
     while page.next or page.unknown.next:
         cursor = int(page.next) if page.next else 0
         unknown_after = int(page.unknown.next) if page.unknown.next else 1 << 50
-        page = server.exposure_search.find(dataclasses.replace(request, after=cursor, unknown_after=unknown_after))
+        page = fleet.exposure_search.find(dataclasses.replace(request, after=cursor, unknown_after=unknown_after))
         next_fields = dataclasses.asdict(page)
         exposure["images"] += next_fields["images"]
         exposure["unknown"]["images"] += next_fields["unknown"]["images"]
