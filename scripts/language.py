@@ -98,6 +98,8 @@ PRODUCT = ("src", "docs", "README.md", "CHANGELOG.md")
 EMPTY_TEXT = re.compile(
     r"""(?<![\w"\\])""(?= (?:for|if|when|without|where|unless|means)\b|[):,.])|\b(?:is|are|or|else) ""(?!")"""
 )
+# No template takes a text apart: what it has parts of has a type, or a function of the page's. It may shorten a list.
+TEXT_CUT = re.compile(r"\.(?:r?partition|r?split|remove(?:prefix|suffix))\(|\[[0-9]+:")
 UNDERSCORE = re.compile(r"(?<=\w)_(?=\w)")
 # The files that are read: code, documentation, pages, templates, scripts and settings.
 KINDS = (".py", ".md", ".yaml", ".html", ".sh", ".toml", ".j2")
@@ -190,6 +192,10 @@ def find_problems(path: Path) -> Iterator[str]:
             for number, line in _iterate_explanations(text, tree):
                 if EMPTY_TEXT.search(line):
                     yield f'{location}:{number}: "" for an absent value: make it None, or call an empty value empty'
+    if path.suffix == ".html" and location.startswith("src"):
+        for number, line in enumerate(text.splitlines(), 1):
+            for cut in TEXT_CUT.findall(line):
+                yield f"{location}:{number}: {cut!r} takes a text apart: pass the parts, or a type that has them"
     for number, line in enumerate(text.splitlines(), 1):
         words = UNDERSCORE.sub(" ", line)
         phrases = PHRASES.findall(words)

@@ -125,8 +125,8 @@ def test_a_mandatory_rule_is_not_relaxed_in_an_older_policy() -> None:
 def test_a_combined_policy_is_named_by_both_of_its_parts() -> None:
     own_policy, request = build_policy(), make_full_policy("repository", {"evidence": [{}]})
     both = combine_policies(own_policy, request)
-    reference = PolicyReference.parse(both.name)
-    assert reference == PolicyReference(own_policy.name, request.digest)
+    reference = PolicyReference(both.name)
+    assert reference == PolicyReference.make(own_policy.name, request.digest)
     assert (str(reference), reference.label) == (both.name, "strict+repository")
-    own_reference = PolicyReference.parse(own_policy.name)
+    own_reference = PolicyReference(own_policy.name)
     assert (own_reference, str(own_reference), own_reference.label) == (PolicyReference("strict"), "strict", "strict")

@@ -15,7 +15,7 @@ import yaml
 from tests.gate.samples import IMAGE
 
 from dockgate.gate import vex_formats, vex_statements, waivers
-from dockgate.gate.model import ExemptionSet, Waiver
+from dockgate.gate.model import ExemptionSet, VexSigner, Waiver
 from dockgate.gate.policy import make_policy
 from dockgate.scanner.model import Inventory, Package
 from dockgate.vulnerabilities.model import Finding, Matches, Rating, Severity
@@ -59,7 +59,9 @@ def test_waivers_and_vex_apply_as_the_case_states(path: Path) -> None:
     output = []
     for item in case.get("vex", ()):
         document = json.dumps(_replace_version_texts(item["document"])).encode()
-        output += [replace(statement, signer=item["signer"]) for statement in vex_formats.read(document, path.name)]
+        output += [
+            replace(statement, signer=VexSigner(item["signer"])) for statement in vex_formats.read(document, path.name)
+        ]
     inventory = Inventory(IMAGE, "linux/amd64", None, (), tuple(packages.values()), ())
     waivers_of_case = ExemptionSet(
         waivers.select_waivers(value, case.get("repository", "team/app"), (IMAGE, INDEX), now),

@@ -20,7 +20,17 @@ from tests.gate.samples import (
 from tests.gate.test_evaluate_properties import coverage, draw_advisories, draw_inventory, policies
 
 from dockgate.gate import evaluate, patterns, waivers
-from dockgate.gate.model import ExemptionSet, Policy, Status, VerdictCase, VexStatement, VexStatus, Violation, Waiver
+from dockgate.gate.model import (
+    ExemptionSet,
+    Policy,
+    Status,
+    VerdictCase,
+    VexSigner,
+    VexStatement,
+    VexStatus,
+    Violation,
+    Waiver,
+)
 from dockgate.gate.policy import compute_fingerprint, list_required_baselines, list_vex_authors, make_policy
 from dockgate.scanner.model import Inventory
 from dockgate.shared.errors import UsageError
@@ -269,7 +279,7 @@ given_statements = st.lists(
         st.just("sha256:d"),
         st.just("openvex"),
         st.sampled_from(("Vendor", "Other")),
-        st.sampled_from(("", "principal:ana")),
+        st.sampled_from(("", VexSigner("principal:ana"))),
         names.map(lambda name: (name,)),
         st.sampled_from(VexStatus),
         st.sampled_from(((), ("pkg:npm/a",), (IMAGE,))),

@@ -10,7 +10,7 @@ from tests.scanned_platforms import list_platforms
 from tests.scenarios.planned_images import make_advisory, make_package
 from tests.services.renewal_fleet import CrashError, Fleet
 
-from dockgate.gate.model import ExternalReport, VexStatement, VexStatus, Waiver
+from dockgate.gate.model import ExternalReport, VexSigner, VexStatement, VexStatus, Waiver
 from dockgate.gate.policy_choice import PolicyAssignment
 from dockgate.scanner.model import Distribution, Inventory, Unread
 from dockgate.services.fleet.contents import FleetContents, FleetFacts
@@ -133,7 +133,7 @@ class World:
             random.choice(((), (), (self.purl,))),
             at=random.choice((None, format_time(self.fleet.system.clock() + timedelta(minutes=20)))),
         )
-        record = VexRecord(statement.document, attached_to, "openvex", "ana", "principal:ana", self.now)
+        record = VexRecord(statement.document, attached_to, "openvex", "ana", VexSigner("principal:ana"), self.now)
         self.fleet.system.store.vex.add(record, str(number).encode(), [statement])
 
     def remove_vex(self) -> None:

@@ -128,7 +128,7 @@ def verify_statement(payload: bytes, digest: str, policy: str, now: str) -> Clai
         raise DeniedError(
             f"The statement says {status!r}, which is not an approval.", "Request an approval of the image."
         )
-    if PolicyReference.parse(claim.policy).name != policy:
+    if PolicyReference(claim.policy).name != policy:
         raise DeniedError(
             f"The approval is by the policy {claim.policy!r}, not by {policy!r}.",
             f"Request an approval by {policy!r}, or name the other one with --policy.",

@@ -135,7 +135,7 @@ def _show_changes(judged_count: int, status_changes: dict[str, int], changes: Se
             # A service, or a verdict.
             joint = ", verdict" if is_digest(change.subject) else " of"
             subject += f"{joint} {shorten_reference(change.subject)}"
-        print_lines(terminal, [make_line(f"{subject}, by {PolicyReference.parse(change.policy).label}: ", *turn)])
+        print_lines(terminal, [make_line(f"{subject}, by {PolicyReference(change.policy).label}: ", *turn)])
         for sign, entries in (("+", change.added), ("-", change.removed)):
             for entry in entries:
                 rule = f"{entry.rule}: " if entry.rule else ""

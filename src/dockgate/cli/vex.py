@@ -8,6 +8,7 @@ from dockgate.cli import times
 from dockgate.cli.client import Client
 from dockgate.cli.digest_lookup import resolve_image
 from dockgate.cli.listing_output import format_option, print_list, shorten_reference
+from dockgate.gate.model import VexSigner
 
 
 @click.group()
@@ -79,5 +80,5 @@ def _show_documents(answer: list[Any], output_format: str) -> None:
 
 def _format_voucher(record: Any) -> str:
     if not record["image"]:
-        return str(record["signer"].partition(":")[2])
+        return VexSigner(record["signer"]).principal or ""
     return f"{'its signature' if record['signed'] else 'no one'}, on {shorten_reference(record['image'])}"

@@ -118,7 +118,7 @@ def read_summary(event: Mapping[str, Any]) -> EventSummary:
     kind = intern(to_one_line(str(event.get("detail-type", "event"))))
     names, severities = read_vulnerabilities(detail)
     service, status, policy = (read_text(detail, *keys) for keys in (("service",), ("status", "state"), ("policy",)))
-    policy = PolicyReference.parse(policy).label
+    policy = PolicyReference(policy).label
     resource = read_image_resource(detail)
     image = read_text(detail, "image", "image-digest", "digest") or read_text(resource, "imageHash")
     repository = read_text(detail, "repository", "repository-name") or read_text(resource, "repositoryName")

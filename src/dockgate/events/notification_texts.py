@@ -162,7 +162,7 @@ def _make_text(detail: Mapping[str, Any]) -> str:
 
 
 def _name_policy(policy: object) -> str:
-    return f" by {PolicyReference.parse(policy).label}" if isinstance(policy, str) and policy else ""
+    return f" by {PolicyReference(policy).label}" if isinstance(policy, str) and policy else ""
 
 
 def _shorten_digest(digest: object) -> str:

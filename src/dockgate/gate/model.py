@@ -100,13 +100,43 @@ class VexStatus(StrEnum):
     UNDER_INVESTIGATION = "under_investigation"
 
 
+class VexSigner(str):
+    """Who vouches for a VEX document.
+
+    The text is "principal:NAME" of who uploaded it, or "key:sha256:…" of the key that signed a document attached to an
+    image.
+    """
+
+    __slots__ = ()
+    _PRINCIPAL, _KEY = "principal:", "key:"
+
+    @classmethod
+    def make_principal(cls, name: str) -> "VexSigner":
+        """Make the signer of a document that this principal uploaded."""
+        return cls(cls._PRINCIPAL + name)
+
+    @classmethod
+    def make_key(cls, fingerprint: str) -> "VexSigner":
+        """Make the signer of an attached document, the key with this fingerprint."""
+        return cls(cls._KEY + fingerprint)
+
+    @property
+    def principal(self) -> str | None:
+        """The name of who uploaded the document, None for a key."""
+        return self.removeprefix(self._PRINCIPAL) if self.startswith(self._PRINCIPAL) else None
+
+    @property
+    def key(self) -> str | None:
+        """The fingerprint of the key that signed the document, None for a principal."""
+        return self.removeprefix(self._KEY) if self.startswith(self._KEY) else None
+
+
 @dataclass(frozen=True, slots=True)
 class VexStatement:
     """One statement of a VEX document, in a form that all formats share.
 
     `document` is the document's digest and `format` "openvex", "cyclonedx" or "csaf". `author` is the author that the
-    document names. `signer` vouches for it: "principal:NAME" uploaded it, "key:sha256:…" signed the document attached
-    to the image, None if it has no signer.
+    document names. `signer` vouches for it, None if it has no signer.
     `vulnerabilities` are all names of one vulnerability. `products` are purls or digests (empty: any image that the
     document is attached to), `packages` are purls inside the products (empty: the products themselves).
     `justification` is OpenVEX's word or the format's own, `impact` free text, `at` a time in RFC 3339; each is None if
@@ -116,7 +146,7 @@ class VexStatement:
     document: str
     format: str
     author: str
-    signer: str | None = field(metadata=STORED_AS_EMPTY)
+    signer: VexSigner | None = field(metadata=STORED_AS_EMPTY)
     vulnerabilities: tuple[str, ...]
     status: VexStatus
     products: tuple[str, ...] = ()

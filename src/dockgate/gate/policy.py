@@ -53,25 +53,29 @@ class PolicyVersion:
         return self.digest is None
 
 
-@dataclass(frozen=True, slots=True)
-class PolicyReference:
+class PolicyReference(str):
     """The policy that judges an image: a server policy, with or without a repository's rules.
 
-    `name` is the server policy; `repository_digest` is the digest of the repository's rules, None without any. As text:
-    "default", or "default+sha256:…". The name of a server policy has no "+".
+    The text is "default", or "default+sha256:…" with the digest of the repository's rules. The name of a server policy
+    has no "+".
     """
 
-    name: str
-    repository_digest: str | None = None
+    __slots__ = ()
 
     @classmethod
-    def parse(cls, text: str) -> "PolicyReference":
-        """Read the text form of a reference."""
-        name, _, digest = text.partition("+")
-        return cls(name, digest or None)
+    def make(cls, name: str, repository_digest: str | None = None) -> "PolicyReference":
+        """Make the reference to a server policy, with the rules of a repository."""
+        return cls(f"{name}+{repository_digest}" if repository_digest else name)
 
-    def __str__(self) -> str:
-        return f"{self.name}+{self.repository_digest}" if self.repository_digest else self.name
+    @property
+    def name(self) -> str:
+        """The name of the server policy."""
+        return self.partition("+")[0]
+
+    @property
+    def repository_digest(self) -> str | None:
+        """The digest of the repository's rules, None without any."""
+        return self.partition("+")[2] or None
 
     @property
     def label(self) -> str:

@@ -171,7 +171,7 @@ def choose_policy(
     assignment = choose_assignment(assignments, repository)
     assigned_policy = assignment.policy if assignment else DEFAULT_POLICY
     name = requested_policy or assigned_policy
-    if PolicyReference.parse(name).repository_digest:
+    if PolicyReference(name).repository_digest:
         raise UsageError(f"{name!r} is not the name of a policy", "List the policies with `dockgate policy list`.")
     policy = read_policy(name)
     if name == assigned_policy:
@@ -203,7 +203,7 @@ def can_judge(
     assignment says otherwise.
     """
     assignment = choose_assignment(assignments, repository)
-    name = PolicyReference.parse(name).name
+    name = PolicyReference(name).name
     if assignment is None:
         counting: Collection[str] = (DEFAULT_POLICY, *pipeline)
     else:

@@ -32,7 +32,7 @@ def summarize(verdicts: Sequence[PlatformVerdict], policy: Policy) -> str:
 
 def name_policy(policy: str, summary: str) -> str:
     """Return a verdict's summary with the policy's name, since other policies may have other verdicts."""
-    return f"policy {PolicyReference.parse(policy).label}: {summary}"
+    return f"policy {PolicyReference(policy).label}: {summary}"
 
 
 def count_waived(verdicts: Sequence[PlatformVerdict]) -> str | None:

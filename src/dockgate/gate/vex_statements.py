@@ -11,9 +11,6 @@ from dockgate.scanner.model import Inventory, Package
 from dockgate.shared.timestamps import parse_time
 from dockgate.vulnerabilities.model import Finding
 
-# The prefixes of `VexStatement.signer`.
-PRINCIPAL = "principal:"
-KEY = "key:"
 _EXCUSES = (VexStatus.NOT_AFFECTED, VexStatus.FIXED)
 _OCI = "pkg:oci/"
 # The values of `arch` with which distributions name a source package.
@@ -70,7 +67,7 @@ class PlatformStatements:
             return "the document is not signed by a key that the policy lists"
         if self._has_trusted_signer(statement):
             return f"it is dated in the future, at {statement.at}"
-        return "the policy does not trust this author" + (" with this key" if statement.signer.startswith(KEY) else "")
+        return "the policy does not trust this author" + (" with this key" if statement.signer.key else "")
 
     def list_statements_on(self, finding: Finding) -> list[VexStatement]:
         """All statements about the finding, trusted or not."""
@@ -98,10 +95,10 @@ class PlatformStatements:
         return self._has_trusted_signer(statement) and not (is_in_future and statement.status in _EXCUSES)
 
     def _has_trusted_signer(self, statement: VexStatement) -> bool:
-        keys, signer = self._trusted_keys.get(statement.author), statement.signer or ""
-        if keys is None:
+        keys, signer = self._trusted_keys.get(statement.author), statement.signer
+        if keys is None or signer is None:
             return False
-        return signer.startswith(PRINCIPAL) or (signer.startswith(KEY) and signer.removeprefix(KEY) in keys)
+        return signer.principal is not None or signer.key in keys
 
 
 def select_statements(

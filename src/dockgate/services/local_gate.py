@@ -13,7 +13,7 @@ from dockgate.gate import evaluate, rules, vex_statements
 from dockgate.gate.cve_enrichment import collect_cve_names
 from dockgate.gate.definitions import policy as policies
 from dockgate.gate.definitions import waivers as waiver_documents
-from dockgate.gate.model import NO_WAIVERS, ExemptionSet, ExternalReport, Policy, VerdictCase
+from dockgate.gate.model import NO_WAIVERS, ExemptionSet, ExternalReport, Policy, VerdictCase, VexSigner
 from dockgate.gate.provenance import ProvenanceFacts
 from dockgate.gate.replay import case_file, explain
 from dockgate.gate.replay.case_file import RecordedVerdict
@@ -153,7 +153,7 @@ def read_waivers(waiver_files: Sequence[Path], vex_files: Sequence[Path]) -> Exe
 
     from dockgate.gate import vex_formats
 
-    signer = f"{vex_statements.PRINCIPAL}{getuser()}"
+    signer = VexSigner.make_principal(getuser())
     statements = []
     for file in vex_files:
         with file.open("rb") as stream:

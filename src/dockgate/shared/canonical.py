@@ -84,7 +84,7 @@ def decode(kind: type[T], data: bytes) -> T:
 
 
 def build(kind: Any, value: Any) -> Any:
-    """`value` (plain JSON) as `kind`: a dataclass, an enum, an optional, a tuple, list or dict of those."""
+    """`value` (plain JSON) as `kind`: a dataclass, an enum, a type of text, or several of them."""
     make = _find_maker(kind)
     return value if make is None else make(value)
 
@@ -111,7 +111,7 @@ def _find_maker(kind: Any) -> _Maker | None:
     if origin is dict:
         make = _find_maker(arguments[1])
         return dict if make is None else lambda value: {key: make(item) for key, item in value.items()}
-    if isinstance(kind, type) and issubclass(kind, Enum):
+    if isinstance(kind, type) and (issubclass(kind, Enum) or (issubclass(kind, str) and kind is not str)):
         return kind
     return _make_fields_maker(kind) if dataclasses.is_dataclass(kind) else None
 
@@ -123,7 +123,7 @@ def _make_items_maker(kind: type[tuple[Any, ...]] | type[list[Any]], make: _Make
 def _make_fields_maker(kind: Any) -> _Maker:
     """Raises KeyError for an unknown field."""
     makers = {name: _find_maker(hint) for name, hint in typing.get_type_hints(kind).items()}
-    makers |= {name: partial(_replace_absent, absent) for name, absent in _list_absent_values(kind)}
+    makers |= {name: partial(_replace_absent, absent, makers[name]) for name, absent in _list_absent_values(kind)}
 
     def make(value: Any) -> Any:
         return kind(**{name: item if (inner := makers[name]) is None else inner(item) for name, item in value.items()})
@@ -131,8 +131,10 @@ def _make_fields_maker(kind: Any) -> _Maker:
     return make
 
 
-def _replace_absent(absent: object, value: Any) -> Any:
-    return None if value == absent else value
+def _replace_absent(absent: object, make: _Maker | None, value: Any) -> Any:
+    if value == absent:
+        return None
+    return value if make is None else make(value)
 
 
 def _collect_stored_fields(value: Any) -> dict[str, Any]:

@@ -7,6 +7,8 @@ from typing import NamedTuple
 # An internal qualifier, never written: the maintainer of a distribution's package, as a document states it.
 MAINTAINER = "maintainer"
 
+_SCHEME = "pkg:"
+
 _UNRESERVED_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~:")
 
 
@@ -48,6 +50,21 @@ def write_purl(
     if qualifier_texts:
         text += "?" + "&".join(qualifier_texts)
     return text + ("#" + "/".join(map(quote_part, subpath.split("/"))) if subpath else "")
+
+
+def is_purl(text: str) -> bool:
+    """Return whether the text is written as a package URL: it begins with the scheme."""
+    return text.startswith(_SCHEME)
+
+
+def get_type(purl: str) -> str:
+    """The type of a package URL, as it is written: "pypi"."""
+    return purl.removeprefix(_SCHEME).partition("/")[0]
+
+
+def strip_qualifiers(purl: str) -> str:
+    """Return a package URL without its qualifiers and subpath."""
+    return purl.partition("#")[0].partition("?")[0]
 
 
 def quote_part(text: str) -> str:

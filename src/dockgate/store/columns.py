@@ -28,12 +28,16 @@ class SafeText(TypeDecorator[str]):
 
 
 class TextOrEmpty(SafeText):
-    """Text that may be absent: None in Python, an empty text in the column.
+    """Text that may be absent: None in Python, an empty text in the column. `kind` is its type in Python.
 
     A comparison with None is one with NULL, which no row has: compare with an empty text.
     """
 
     cache_ok = True
+
+    def __init__(self, kind: type[str] = str) -> None:
+        super().__init__()
+        self.kind = kind
 
     @override
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
@@ -41,7 +45,7 @@ class TextOrEmpty(SafeText):
 
     @override
     def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:
-        return value or None
+        return self.kind(value) if value else None
 
 
 class NumberOrZero(TypeDecorator[int]):

@@ -9,7 +9,7 @@ from enum import Enum, StrEnum, auto
 from typing import Any, NamedTuple
 
 from dockgate.events.subject import EventSubject
-from dockgate.gate.model import Status, Waiver
+from dockgate.gate.model import Status, VexSigner, Waiver
 from dockgate.gate.policy_choice import PolicyAssignment
 from dockgate.identity.model import ALL_REPOSITORIES, RepositoryLimits
 from dockgate.store.verdict_causes import VerdictCause
@@ -209,7 +209,7 @@ class VexRecord:
     """A VEX document.
 
     `document` is its digest, `image` the image that it is attached to (None for an upload). `signer` is
-    "principal:NAME" of the uploader, None for an attached document: keys vouch for that one, in `envelopes` (DSSE, as
+    the uploader, None for an attached document: keys vouch for that one, in `envelopes` (DSSE, as
     JSON). `added_at` and `removed_at` are the latest times.
     """
 
@@ -217,7 +217,7 @@ class VexRecord:
     image: str | None
     format: str
     author: str
-    signer: str | None
+    signer: VexSigner | None
     added_at: str
     removed_at: str | None = None
     removed_by: str | None = None

@@ -7,6 +7,8 @@ from fastapi import Request
 
 from dockgate.delivery.model import ApprovalId
 from dockgate.events.subject import EventSubject, SubjectKind
+from dockgate.gate.policy import PolicyReference
+from dockgate.shared.purl import strip_qualifiers
 
 # Characters that a path has as they are.
 _SAFE_CHARACTERS = "/:@!$&'()*+,;=~"
@@ -54,6 +56,11 @@ def make_image_path(digest: str, repository: str | None = None) -> str:
     return f"/images/{digest}" + (f"?repository={quote(repository, safe='/:')}" if repository else "")
 
 
+def make_policy_path(policy: str) -> str:
+    """The page of the server policy in a reference (`PolicyReference`)."""
+    return f"/policies/{PolicyReference(policy).name}"
+
+
 def make_vulnerability_path(name: str) -> str:
     """The page of a vulnerability."""
     return f"/vulnerabilities/{quote(name, safe='')}"
@@ -61,7 +68,7 @@ def make_vulnerability_path(name: str) -> str:
 
 def make_package_path(purl: str, name: str | None = None) -> str:
     """The page of a package, in whatever version; by its name where it has no package URL."""
-    text = purl.partition("?")[0].partition("#")[0]
+    text = strip_qualifiers(purl)
     start, at_sign, _ = text.rpartition("@")
     return f"/packages/{quote((start if at_sign else text) or name or '', safe='/:')}"
 

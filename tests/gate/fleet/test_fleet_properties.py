@@ -16,7 +16,7 @@ from dockgate.gate import evaluate
 from dockgate.gate.definitions.policy import complete_settings
 from dockgate.gate.fleet.judge import FleetJudge
 from dockgate.gate.fleet.model import FleetWaivers, PlatformResult
-from dockgate.gate.model import PlatformVerdict, Policy, Status, VexStatement, VexStatus, Waiver
+from dockgate.gate.model import PlatformVerdict, Policy, Status, VexSigner, VexStatement, VexStatus, Waiver
 from dockgate.gate.policy import compute_fingerprint, make_policy
 from dockgate.gate.provenance import ProvenanceFacts, ProvenanceStatement
 from dockgate.scanner.model import Distribution, Inventory, Package, Unread
@@ -181,7 +181,7 @@ statements = st.builds(
     st.sampled_from(("sha256:" + "d" * 64, "sha256:" + "e" * 64)),
     st.just("openvex"),
     st.sampled_from(("Vendor", "Vendor", "Unlisted")),
-    st.just("principal:ana"),
+    st.just(VexSigner("principal:ana")),
     st.sampled_from((("CVE-2024-0",), ("CVE-2024-1",), ("CVE-2024-2", "GHSA-2024-2"))),
     st.sampled_from(VexStatus),
     st.sampled_from(

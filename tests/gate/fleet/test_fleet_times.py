@@ -24,7 +24,7 @@ from tests.gate.test_whole_gate_properties import KEY
 from dockgate.gate import evaluate
 from dockgate.gate.fleet.judge import FleetJudge
 from dockgate.gate.fleet.model import FleetWaivers
-from dockgate.gate.model import Status, VexStatement, VexStatus, Waiver
+from dockgate.gate.model import Status, VexSigner, VexStatement, VexStatus, Waiver
 from dockgate.gate.provenance import ProvenanceFacts, ProvenanceStatement
 from dockgate.scanner.model import Distribution, Inventory, Unread
 from dockgate.shared.timestamps import format_time
@@ -39,7 +39,14 @@ CONTENT = replace(
 )
 BUILT = ProvenanceStatement("sha256:1", (KEY_ID,), "https://ci.example/b", "any", finished_at="2026-11-20T00:00:00Z")
 STATEMENT = VexStatement(
-    "sha256:2", "openvex", "Vendor", "principal:ana", ("CVE-2024-1",), VexStatus.NOT_AFFECTED, ("pkg:npm/a",), at=END
+    "sha256:2",
+    "openvex",
+    "Vendor",
+    VexSigner("principal:ana"),
+    ("CVE-2024-1",),
+    VexStatus.NOT_AFFECTED,
+    ("pkg:npm/a",),
+    at=END,
 )
 TRUSTED = {"vex": {"authors": [{"name": "Vendor"}]}}
 KEV = (*COVERED, Coverage("kev", True, (), NOW))

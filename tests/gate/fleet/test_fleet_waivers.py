@@ -18,7 +18,7 @@ from tests.gate.samples import (
 
 from dockgate.gate.fleet.judge import FleetJudge
 from dockgate.gate.fleet.model import FleetWaivers, PlatformResult
-from dockgate.gate.model import Status, VexStatement, VexStatus, Waiver
+from dockgate.gate.model import Status, VexSigner, VexStatement, VexStatus, Waiver
 from dockgate.gate.rule import RuleDependency
 from dockgate.vulnerabilities.matching import FINDINGS_LIMIT
 from dockgate.vulnerabilities.model import AdvisorySnapshot
@@ -29,7 +29,13 @@ CONTENT = make_inventory(make_package("a"), make_package("b"))
 ITEMS = [FleetItem(IMAGE, (CONTENT,)), FleetItem(SECOND, (replace(CONTENT, image=SECOND),))]
 SNAPSHOT = AdvisorySnapshot((make_advisory("CVE-2024-1", "a"),), COVERED)
 STATEMENT = VexStatement(
-    "sha256:" + "d" * 64, "openvex", "Vendor", "principal:ana", ("CVE-2024-1",), VexStatus.NOT_AFFECTED, ("pkg:npm/a",)
+    "sha256:" + "d" * 64,
+    "openvex",
+    "Vendor",
+    VexSigner("principal:ana"),
+    ("CVE-2024-1",),
+    VexStatus.NOT_AFFECTED,
+    ("pkg:npm/a",),
 )
 WAIVER = Waiver("w1", "ana", "Reviewed by hand.", unread="pkg:npm/a", image=IMAGE, until="2026-12-01T00:00:00Z")
 

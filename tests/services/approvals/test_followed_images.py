@@ -14,7 +14,7 @@ from tests.store.factories import FACTORIES, NOW, make_approval
 
 from dockgate.delivery.model import Answer, ApprovalState
 from dockgate.delivery.webhook_delivery import Callback
-from dockgate.gate.model import Status, VexStatement, VexStatus
+from dockgate.gate.model import Status, VexSigner, VexStatement, VexStatus
 from dockgate.identity.model import LOCAL, Caller
 from dockgate.scanner.model import Distribution, Inventory
 from dockgate.services.reconciler_rounds import ROUND_LIMIT
@@ -123,7 +123,9 @@ def test_a_vex_document_about_another_image_has_no_image_judged_again(system: Se
         data, products = product.encode(), (product,)
         document, vulnerabilities = compute_digest(data), ("CVE-2020-1",)
         statement = VexStatement(document, "openvex", "ana", None, vulnerabilities, VexStatus.NOT_AFFECTED, products)
-        system.store.vex.add(VexRecord(document, None, "openvex", "ana", "principal:ana", NOW), data, [statement])
+        system.store.vex.add(
+            VexRecord(document, None, "openvex", "ana", VexSigner("principal:ana"), NOW), data, [statement]
+        )
         approved_images.review()
         assert judged_images == images
 

@@ -18,7 +18,7 @@ from tests.services.fleet.test_index import (
 from tests.store.factories import FACTORIES, open_store_of_kind
 
 from dockgate.delivery.service_model import Service, TaskDefinition
-from dockgate.gate.model import Status, VexStatement, VexStatus, Waiver
+from dockgate.gate.model import Status, VexSigner, VexStatement, VexStatus, Waiver
 from dockgate.gate.policy import make_policy
 from dockgate.gate.policy_choice import PolicyAssignment
 from dockgate.identity.model import Caller, Principal, Role, Token
@@ -148,7 +148,7 @@ def test_a_vex_statement_of_an_uploaded_document_is_found_in_every_image_in_whic
 ) -> None:
     _push_five(fleet)
     fleet.policy = make_policy("default", {"vex": [{"authors": [{"name": "Vendor"}]}]})
-    record = VexRecord("sha256:1", None, "openvex", "Vendor", "principal:ana", format_day(20))
+    record = VexRecord("sha256:1", None, "openvex", "Vendor", VexSigner("principal:ana"), format_day(20))
     statement = VexStatement("sha256:1", "openvex", "Vendor", None, ("CVE-2026-1",), VexStatus.NOT_AFFECTED)
     fleet.store.vex.add(record, b"{}", [replace(statement, **changes)])  # type: ignore[arg-type]
     _assert_waived(fleet, expected)
@@ -163,7 +163,7 @@ def test_a_vex_statement_counts_in_the_past_only_while_it_was_there(
     fleet.push("a", "team/a", "1", make_package("idna", "3.6"))
     fleet.policy = make_policy("default", {"vex": [{"authors": [{"name": "Vendor"}]}]})
     added_day, removed_day = fleet.today + 2, fleet.today + 4
-    record = VexRecord("sha256:1", image, "openvex", "Vendor", "principal:ana", format_day(added_day))
+    record = VexRecord("sha256:1", image, "openvex", "Vendor", VexSigner("principal:ana"), format_day(added_day))
     products = () if image else (digest("a"),)
     statement = VexStatement("sha256:1", "openvex", "Vendor", None, ("CVE-2026-1",), VexStatus.NOT_AFFECTED)
     fleet.store.vex.add(record, b"{}", [replace(statement, products=products)])
@@ -227,7 +227,12 @@ def test_vex_statements_excuse_a_vulnerability_in_their_images(fleet: Fleet) -> 
         fleet.push(f"image-{number}", f"team/{number}", "1", make_package("idna", "3.6"))
     for number in (1, 4):
         record = VexRecord(
-            f"sha256:{number}", digest(f"image-{number}"), "openvex", "Vendor", "principal:ana", format_day(20)
+            f"sha256:{number}",
+            digest(f"image-{number}"),
+            "openvex",
+            "Vendor",
+            VexSigner("principal:ana"),
+            format_day(20),
         )
         statement = VexStatement(record.document, "openvex", "Vendor", None, ("CVE-2026-1",), VexStatus.NOT_AFFECTED)
         fleet.store.vex.add(record, b"{}", [statement])

@@ -15,7 +15,7 @@ from tests.services.fleet.test_index import (
 )
 from tests.store.factories import FACTORIES, open_store_of_kind
 
-from dockgate.gate.model import VexStatement, VexStatus, Waiver
+from dockgate.gate.model import VexSigner, VexStatement, VexStatus, Waiver
 from dockgate.gate.policy import list_vex_authors, make_policy
 from dockgate.gate.policy_choice import PolicyAssignment
 from dockgate.scanner.model import Package
@@ -164,7 +164,7 @@ def test_a_life_closes_while_a_vex_statement_counts(fleet: Fleet, image: str | N
     fleet.today = 10
     fleet.push("a", "team/web", "1", make_package("idna", "3.6"))
     fleet.policy = make_policy("default", {"vex": [{"authors": [{"name": "Vendor"}]}]})
-    record = VexRecord("sha256:1", image, "openvex", "Vendor", "principal:ana", format_day(12))
+    record = VexRecord("sha256:1", image, "openvex", "Vendor", VexSigner("principal:ana"), format_day(12))
     products = () if image else (digest("a"),)
     statement = VexStatement("sha256:1", "openvex", "Vendor", None, ("CVE-2026-1",), VexStatus.NOT_AFFECTED)
     fleet.store.vex.add(record, b"{}", [replace(statement, products=products)])
@@ -225,7 +225,7 @@ def test_a_life_counts_a_vex_statement_while_the_policy_of_that_time_trusted_its
     fleet.use_stored_policies()
     fleet.today = 10
     image = fleet.push("a", "team/web", "1", make_package("idna", "3.6"))
-    record = VexRecord("sha256:1", image, "openvex", "Vendor", "principal:ana", format_day(10))
+    record = VexRecord("sha256:1", image, "openvex", "Vendor", VexSigner("principal:ana"), format_day(10))
     statement = VexStatement(record.document, "openvex", "Vendor", None, ("CVE-2026-1",), VexStatus.NOT_AFFECTED)
     fleet.store.vex.add(record, b"{}", [statement])
     fleet.store.policies.put(TRUSTING, "1", "ana", format_day(11))

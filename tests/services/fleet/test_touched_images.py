@@ -14,7 +14,7 @@ from tests.store.factories import FACTORIES
 
 from dockgate.delivery.model import Action, ActionType, Pipeline, Stage
 from dockgate.delivery.registry_access import OPERATOR
-from dockgate.gate.model import ExternalReport, VexStatement, VexStatus, Waiver
+from dockgate.gate.model import ExternalReport, VexSigner, VexStatement, VexStatus, Waiver
 from dockgate.scanner.model import Inventory
 from dockgate.services.fleet.contents import FleetContents
 from dockgate.services.fleet.judging import FleetJudging, JudgedImage
@@ -155,7 +155,7 @@ def test_only_reports_with_what_a_waiver_or_vex_document_names_renew_their_image
     )
     other_package = replace(statement, document=compute_digest(b"2"), products=("pkg:npm/else@1",))
     for uploaded_statement, names in ((statement, both), (other_package, set())):
-        record = VexRecord(uploaded_statement.document, None, "openvex", "ana", "principal:ana", world.now)
+        record = VexRecord(uploaded_statement.document, None, "openvex", "ana", VexSigner("principal:ana"), world.now)
         store.vex.add(record, uploaded_statement.document.encode(), [uploaded_statement])
         assert list_judged(world) == names, uploaded_statement
 
@@ -193,7 +193,7 @@ def test_a_vex_document_renews_the_images_in_which_it_may_count(fleet: Fleet) ->
     }
     for name, (each, image, names) in statements.items():
         document = compute_digest(name.encode())
-        record = VexRecord(document, image, "openvex", "ana", "principal:ana", world.now)
+        record = VexRecord(document, image, "openvex", "ana", VexSigner("principal:ana"), world.now)
         vex.add(record, name.encode(), [replace(each, document=document)])
         assert list_judged(world) == names, name
         if not image:

@@ -12,7 +12,7 @@ from tests.store.factories import FACTORIES
 
 from dockgate.delivery.service_model import Service
 from dockgate.events.notification_texts import describe
-from dockgate.gate.model import VexStatement, VexStatus
+from dockgate.gate.model import VexSigner, VexStatement, VexStatus
 from dockgate.gate.policy import make_policy
 from dockgate.services.verdicts.case_builder import BaselineFinder, find_running_image
 from dockgate.shared.digest import compute_digest
@@ -128,7 +128,9 @@ def add_vex_document(steps: Steps, product: str) -> None:
     statement = VexStatement(
         compute_digest(data), "openvex", "ana", None, vulnerabilities, VexStatus.NOT_AFFECTED, (product,)
     )
-    record = VexRecord(statement.document, None, "openvex", "ana", "principal:ana", format_time(steps.system.clock()))
+    record = VexRecord(
+        statement.document, None, "openvex", "ana", VexSigner("principal:ana"), format_time(steps.system.clock())
+    )
     steps.store.vex.add(record, data, [statement])
 
 

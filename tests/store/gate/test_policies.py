@@ -101,7 +101,7 @@ def test_a_policy_that_a_pipeline_uses_cannot_be_removed(store: Store) -> None:
     assert store.policies.remove("strict", "ada", NOW).is_removed
 
 
-@pytest.mark.parametrize("name", ["strict", str(PolicyReference("strict", LAX.digest))])
+@pytest.mark.parametrize("name", ["strict", PolicyReference.make("strict", LAX.digest)])
 def test_a_policy_of_a_waiting_approval_cannot_be_removed(store: Store, name: str) -> None:
     store.policies.put(STRICT, "one", "ada", NOW)
     waiting = store.approvals.add(replace(make_approval("elsewhere"), policy=name))

@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 from tests.store.factories import FACTORIES, IMAGE, LATER, NOW, open_store_of_kind
 
-from dockgate.gate.model import VexStatement, VexStatus, Waiver
+from dockgate.gate.model import VexSigner, VexStatement, VexStatus, Waiver
 from dockgate.shared.errors import ConflictError, NotFoundError
 from dockgate.store import Store
 from dockgate.store.gate.vex import MAX_ATTACHED
 from dockgate.store.records import VexRecord
 
 WAIVER = Waiver("w1", "ana", "It is never called.", "CVE-2024-1", until=LATER, created_at=NOW, created_by="ana")
-UPLOADED = VexRecord("sha256:d1", None, "openvex", "Vendor", "principal:ana", NOW)
+UPLOADED = VexRecord("sha256:d1", None, "openvex", "Vendor", VexSigner("principal:ana"), NOW)
 ATTACHED = VexRecord("sha256:d2", IMAGE, "openvex", "Vendor", None, NOW, envelopes=("one",))
 STATEMENT = VexStatement("sha256:d1", "openvex", "Vendor", None, ("CVE-2024-1",), VexStatus.FIXED, ("pkg:npm/a",))
 
@@ -99,7 +99,7 @@ def test_a_removed_document_that_is_added_again_is_active(store: Store) -> None:
     assert store.vex.remove("sha256:d1", "eve", NOW) == removed_document
     assert list(store.vex.list_active([])) == []
     assert list(store.vex.list()) == [removed_document]
-    restored_document = replace(UPLOADED, signer="principal:bob")
+    restored_document = replace(UPLOADED, signer=VexSigner("principal:bob"))
     assert store.vex.add(restored_document, b"{}", [STATEMENT]) == restored_document
     with pytest.raises(NotFoundError):
         store.vex.remove("sha256:d2", "bob", NOW)

@@ -19,6 +19,7 @@ from dockgate.gate.model import (
     PlatformVerdict,
     Policy,
     VerdictCase,
+    VexSigner,
     VexStatement,
     Violation,
     Waiver,
@@ -48,7 +49,7 @@ IMAGE = PLACEHOLDER
 # The two layers of every example's image.
 BASE, OWN_IMAGE = "sha256:" + "1" * 64, "sha256:" + "2" * 64
 OTHERS = "another"
-UPLOADER = "principal:example"
+UPLOADER = VexSigner.make_principal("example")
 
 
 @dataclass(frozen=True, slots=True)

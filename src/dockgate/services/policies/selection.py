@@ -172,7 +172,7 @@ class PolicySelection:
             return policy
         required_policy = make_policy("repository", required_policy.rules)
         self.store.policies.keep_requested(required_policy)
-        return str(PolicyReference(policy, required_policy.digest))
+        return PolicyReference.make(policy, required_policy.digest)
 
     def _combine_source_requirements(self, pipeline: Pipeline, key: ActionKey) -> Policy | None:
         """Return what the files of all sources require together, None where there are none."""
@@ -194,7 +194,7 @@ class PolicySelection:
 
         None if they do. Raises ConflictError like `choose_assignment`.
         """
-        name = PolicyReference.parse(policy).name
+        name = PolicyReference(policy).name
         return None if self._can_judge(repository, name, [name], [name]) else self.get_policy_name(repository)
 
     # --- for a deployment -----------------------------------------------------------------------------------------
@@ -212,15 +212,15 @@ class PolicySelection:
         is removed meanwhile is used for the last time.
         """
         records = [record for record in reversed(self.store.verdicts.list_of_image(image)) if record.is_requested]
-        names = {PolicyReference.parse(record.policy).name: record.policy for record in records}
+        names = {PolicyReference(record.policy).name: record.policy for record in records}
         approved_policies = {
-            PolicyReference.parse(policy).name: policy for policy in self._list_approving_policies(image, execution)
+            PolicyReference(policy).name: policy for policy in self._list_approving_policies(image, execution)
         }
         names |= approved_policies
         repository_policies = [
             record.policy for record in records if record.has_chosen_policy and record.repository == repository
         ]
-        chosen_names = {*approved_policies, *(PolicyReference.parse(policy).name for policy in repository_policies)}
+        chosen_names = {*approved_policies, *(PolicyReference(policy).name for policy in repository_policies)}
         of_pipeline, own_name = self._list_pipeline_policies(execution), ""
         if (
             repository
@@ -263,7 +263,7 @@ class PolicySelection:
                 yield approval.policy
 
     def _can_judge(self, repository: str, name: str, of_pipeline: Sequence[str], chosen_names: Collection[str]) -> bool:
-        is_chosen = PolicyReference.parse(name).name in chosen_names
+        is_chosen = PolicyReference(name).name in chosen_names
         try:
             return can_judge(
                 self._list_assignments(), repository, name, of_pipeline, self.policies, is_chosen=is_chosen
@@ -276,7 +276,7 @@ class PolicySelection:
 
     def _has_policy(self, name: str) -> bool:
         try:
-            self.policies(PolicyReference.parse(name).name)
+            self.policies(PolicyReference(name).name)
         except NotFoundError:
             return False
         except DefinitionError:

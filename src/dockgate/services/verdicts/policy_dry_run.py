@@ -101,7 +101,7 @@ class PolicyDryRun:
                 image, context = running
                 required_policies = self.selection.list_required_policies(image, context.execution, context.repository)
                 for name in (loaded_policy.policy.name for loaded_policy in required_policies):
-                    if policy in (None, PolicyReference.parse(name).name):
+                    if policy in (None, PolicyReference(name).name):
                         comparisons += self._compare_running(candidate, name, image, service.name, context)
         return summarize(comparisons)
 
@@ -123,7 +123,7 @@ class PolicyDryRun:
 
     def _add_repository_policy(self, candidate: Policy, name: str) -> Policy:
         """Return the candidate. If the policy `name` includes rules of a repository, combine it with them."""
-        repository_digest = PolicyReference.parse(name).repository_digest
+        repository_digest = PolicyReference(name).repository_digest
         return (
             combine_policies(candidate, self.store.policies.read_by_digest(repository_digest))
             if repository_digest

@@ -107,7 +107,7 @@ class Verdicts:
             if case and verdict:
                 self._record(verdict, case, context.repository)
             raise DeployError(
-                f"{image} is not approved by the policy {PolicyReference.parse(name).label!r} now: "
+                f"{image} is not approved by the policy {PolicyReference(name).label!r} now: "
                 f"{verdict.summary if verdict else 'it is being scanned'}",
                 advise_on_refusal(verdict) if verdict else "Deploy it again after its scan.",
             )

@@ -12,7 +12,7 @@ from dockgate.delivery.ports import AttachedDocuments
 from dockgate.events import governance_events
 from dockgate.gate import patterns, vex_formats, vex_statements, waivers
 from dockgate.gate.fleet.model import FleetWaivers
-from dockgate.gate.model import ExemptionSet, Policy, VexStatement, Waiver
+from dockgate.gate.model import ExemptionSet, Policy, VexSigner, VexStatement, Waiver
 from dockgate.gate.policy import list_vex_authors
 from dockgate.gate.unread_waivers import check_protected
 from dockgate.scanner.model import Inventory
@@ -133,14 +133,14 @@ class ServerWaivers:
                 f"{name}: the statement on {bare.vulnerabilities[0]} names no product",
                 "Name the image by its digest, or packages. Only documents attached to an image may omit that.",
             )
-        return self._put_vex(data, statements, None, f"{vex_statements.PRINCIPAL}{by}", ())
+        return self._put_vex(data, statements, None, VexSigner.make_principal(by), ())
 
     def _put_vex(
         self,
         data: bytes,
         statements: Sequence[VexStatement],
         image: str | None,
-        signer: str | None,
+        signer: VexSigner | None,
         envelopes: tuple[str, ...],
     ) -> VexRecord:
         record = VexRecord(
@@ -216,14 +216,14 @@ class ServerWaivers:
             elif record.image:
                 yield replace(statement, signer=signer, products=(record.image,))
 
-    def _find_signer(self, record: VexRecord, policy: Policy) -> str | None:
+    def _find_signer(self, record: VexRecord, policy: Policy) -> VexSigner | None:
         """The key that the policy lists for the document's author and that signed the document, None for none."""
         if record.image is None:
             return None
         keys = [key for author in list_vex_authors(policy) if author.name == record.author for key in author.keys]
         for envelope in record.envelopes if keys else ():
             if fingerprint := find_vex_signer(envelope, record.document, record.image, keys):
-                return f"{vex_statements.KEY}{fingerprint}"
+                return VexSigner.make_key(fingerprint)
         return None
 
     # --- announcements --------------------------------------------------------------------------------------------

@@ -11,7 +11,6 @@ from sqlalchemy import ColumnElement, Connection, and_, func, or_, select, updat
 
 from dockgate.events.governance_events import make_vex_event
 from dockgate.gate.model import VexStatement
-from dockgate.gate.vex_statements import PRINCIPAL
 from dockgate.shared import canonical
 from dockgate.shared.errors import ConflictError, NotFoundError
 from dockgate.store.documents import keep_documents
@@ -78,7 +77,7 @@ class Vex:
                     "Upload a document with the statements that the image needs: `dockgate vex add FILE`.",
                 )
             if is_new:
-                by = record.signer.removeprefix(PRINCIPAL) if record.signer else None
+                by = record.signer.principal if record.signer else None
                 event = make_vex_event("vex.added", record.document, record.image, record.author, by, record.added_at)
                 append_events(connection, [event])
             return _get(connection, record.document, record.image)

@@ -2,9 +2,9 @@
 
 from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, LargeBinary, Table, UniqueConstraint
 
-from dockgate.gate.model import Settings, Status, Waiver
+from dockgate.gate.model import Settings, Status, VexSigner, Waiver
 from dockgate.gate.policy_choice import PolicyAssignment
-from dockgate.store.columns import EnumText, Json, SafeText
+from dockgate.store.columns import EnumText, Json, SafeText, TextOrEmpty
 from dockgate.store.records import ReportScope
 from dockgate.store.schema.base import (
     define_optional_text,
@@ -75,7 +75,7 @@ vex_documents = Table(
     define_text_or_empty("image"),
     define_text("format"),
     define_text("author"),
-    define_text_or_empty("signer"),
+    Column("signer", TextOrEmpty(VexSigner), nullable=False),
     define_text("added_at"),
     define_optional_text("removed_at"),
     define_optional_text("removed_by"),

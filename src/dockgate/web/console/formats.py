@@ -217,6 +217,17 @@ def shorten_rejection(reason: str) -> str:
     return _ACTION.sub("", reason, count=1).replace(f": {Status.UNDETERMINED.add_to('')}", ": ", 1)
 
 
+def shorten_refusal(message: str) -> str:
+    """The message of a refused sign-in without what the page's heading says: "You are not signed in"."""
+    reason = message.removeprefix("You are not signed in: ")
+    return message if reason == message else reason[:1].upper() + reason[1:]
+
+
+def build_weakness_url(name: str) -> str:
+    """The address of a weakness, such as CWE-79, in its catalogue."""
+    return f"https://cwe.mitre.org/data/definitions/{name.removeprefix('CWE-')}.html"
+
+
 def make_sentence(message: str) -> str:
     """A message as a sentence: with a capital letter, unless it begins with a name, and a full stop."""
     first, _, _ = message.partition(" ")

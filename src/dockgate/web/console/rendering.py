@@ -13,14 +13,20 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from dockgate import __version__
 from dockgate.delivery.repository_files import is_path_supported
+from dockgate.gate.model import VexSigner
+from dockgate.gate.policy import PolicyReference
 from dockgate.identity.model import Caller, Permission
 from dockgate.services.web_services import WebServices
 from dockgate.shared.byte_sizes import format_byte_size
+from dockgate.shared.digest import is_digest
+from dockgate.shared.purl import strip_qualifiers
+from dockgate.shared.references import ImageReference
 from dockgate.shared.timestamps import is_past
 from dockgate.shared.wording import describe_moved_images, format_count
 from dockgate.web import page_paths
 from dockgate.web.compression import LEAST_BYTES, compress, is_gzip_accepted
 from dockgate.web.console import charts, empty_states, formats, terminal_text
+from dockgate.web.console.text_pages import split_lines
 
 _MEDIA_TYPES = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8", "svg": "image/svg+xml"}
 # A browser keeps a static file for a year: its URL changes with its content.
@@ -212,6 +218,12 @@ _FUNCTIONS = (
     formats.find_field,
     page_paths.make_image_path,
     page_paths.make_package_path,
+    page_paths.make_policy_path,
+    formats.build_weakness_url,
+    formats.shorten_refusal,
+    is_digest,
+    split_lines,
+    strip_qualifiers,
     describe_moved_images,
     format_count,
     formats.render_prose,
@@ -245,5 +257,6 @@ def _make_environment() -> Environment:
     for function in (*_FUNCTIONS, make_static_url):
         environment.globals[function.__name__] = function
         environment.filters[function.__name__] = function
-    environment.globals["Permission"] = Permission
+    for kind in (ImageReference, Permission, PolicyReference, VexSigner):
+        environment.globals[kind.__name__] = kind
     return environment

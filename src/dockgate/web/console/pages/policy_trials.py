@@ -16,12 +16,12 @@ from dockgate.store import Store
 class Trial:
     """A candidate that was tried against `history` or what is `running`.
 
-    `image_names` are the newest visible names, REPOSITORY:TAG, of the images that it lists, by digest.
+    `tags` are the newest visible ones of the images that it lists, by digest.
     """
 
     against: Literal["history", "running"]
     comparison: PolicyComparison
-    image_names: Mapping[str, str]
+    tags: Mapping[str, TagReference]
 
 
 def run_trial(
@@ -40,9 +40,9 @@ def run_trial(
     comparison = policies.dry_run.run(text, name, action, None, PART_LIMIT, cursor or None)
     digests = {change.image for change in comparison.changes}
     periods = sorted(store.tag_history.list_periods(digests), key=lambda period: period.until is None)
-    image_names = {
-        period.digest: str(TagReference(period.repository, period.tag))
+    tags = {
+        period.digest: TagReference(period.repository, period.tag)
         for period in periods
         if period.tag and caller.can_reach(repository=period.repository)
     }
-    return Trial(action, comparison, image_names)
+    return Trial(action, comparison, tags)
