@@ -8,8 +8,10 @@ import pytest
 from dockgate.delivery.fixes import (
     BaseChange,
     Fix,
+    FixChange,
     FixDetails,
     FixKind,
+    FixPlan,
     LockUpdate,
     NeededUpgrade,
     ProjectFiles,
@@ -42,7 +44,7 @@ def test_a_pinned_requirement_is_a_change_of_its_files() -> None:
     plan = plan_fix(None, [make_upgrade("flask")], make_files(texts))
     assert plan.kind is FixKind.CHANGE
     assert plan.texts == {"requirements.txt": "flask==2.0\n", "app/requirements-dev.txt": "flask==2.0\npytest==8\n"}
-    assert plan.changes == ("flask: 1.0 → 2.0",)
+    assert plan.describe_changes() == ("flask: 1.0 → 2.0",)
 
 
 def test_packages_that_nothing_pins_need_a_rebuild_alone() -> None:
@@ -73,7 +75,9 @@ def test_a_newer_base_image_is_a_change_where_the_dockerfile_has_its_digest_and_
     assert (plan.kind, plan.texts) == (FixKind.CHANGE, {"Dockerfile": f"FROM base:13@{NEW}\n"})
     plan = plan_fix(BaseChange("registry/base:13", NEW), [], make_files({"Dockerfile": "FROM base:13\n"}))
     assert (plan.kind, plan.texts) == (FixKind.REBUILD, {})
-    assert NEW in plan.changes[0]
+    assert plan.describe_changes() == (f"registry/base:13 has a newer image, {NEW}",)
+    plan = plan_fix(None, [], make_files({"Dockerfile": "FROM base:13\n"}))
+    assert (plan.kind, plan.describe_changes()) == (FixKind.REBUILD, ("a new build of the same source",))
 
 
 @pytest.mark.parametrize(
@@ -130,12 +134,19 @@ def make_fix(action: FixAction, kind: FixKind, *changes: str) -> Fix:
 
 
 def test_a_commit_says_what_it_changes_why_and_what_it_leaves_undone() -> None:
-    changes = (f"FROM registry/base:13: {OLD} → {NEW}", "a: 1 → 2", "b: 1 → 2", "c: 1 → 2")
-    message = make_commit_message(
-        make_fix(FixAction.BRANCH, FixKind.CHANGE, *changes), ["package-lock.json is not changed."]
-    )
+    packages = (FixChange("@scope/a", "1", "2"), FixChange("b", "1", "2"), FixChange("c", "1", "2"))
+    plan = FixPlan(FixKind.CHANGE, (FixChange("registry/base:13", OLD, NEW, is_base=True), *packages))
+    fix = make_fix(FixAction.BRANCH, FixKind.CHANGE, *plan.describe_changes())
+    message = make_commit_message(fix, plan, ["package-lock.json is not changed."])
     assert message.splitlines()[0] == "Upgrade base:13, a, b and 1 more"
-    for text in (OLD, "- c: 1 → 2", "Clears CVE-2026-1.", "package-lock.json is not changed.", "Dockgate-Fix: f1"):
+    for text in (
+        f"- FROM registry/base:13: {OLD} → {NEW}",
+        "- @scope/a: 1 → 2",
+        "- c: 1 → 2",
+        "Clears CVE-2026-1.",
+        "package-lock.json is not changed.",
+        "Dockgate-Fix: f1",
+    ):
         assert text in message
 
 

@@ -15,7 +15,7 @@ from tests.scenarios.live import PIPELINE, wait_until
 from tests.scenarios.planned_images import AdvisoryDatabase, make_advisory, make_package, make_planned_inventory
 from tests.scenarios.server import ServerSystem
 
-from dockgate.delivery.fixes import FixKind, FixPlan, make_branch_name, make_fix_id
+from dockgate.delivery.fixes import FixChange, FixKind, FixPlan, make_branch_name, make_fix_id
 from dockgate.delivery.model import FixAction
 from dockgate.delivery.registry_access import SERVER
 from dockgate.scanner.model import Inventory, Package
@@ -296,7 +296,7 @@ def test_nothing_is_offered_that_is_not_proven(server: System) -> None:
 def test_a_branch_of_that_name_which_people_made_is_left_alone(server: System) -> None:
     files = {"requirements.txt": "e1==1.0\n"}
     image = server.deliver("taken", "onFix: branch", make_python_package("e1", "1.0"), files=files)
-    plan = FixPlan(FixKind.CHANGE, ("e1: 1.0 → 2.0",))
+    plan = FixPlan(FixKind.CHANGE, (FixChange("e1", "1.0", "2.0"),))
     branch = make_branch_name(make_fix_id("taken", image, FixAction.BRANCH, plan))
     foreign_commit = server.push("taken", files={**files, "x": "y"}, branch=branch)
     server.publish(make_python_advisory("e1", "2.0"))

@@ -163,14 +163,44 @@ class LockUpdate:
 
 
 @dataclass(frozen=True, slots=True)
+class FixChange:
+    """What a fix changes: a package or a base image (`is_base`), from a version or digest to another one.
+
+    `old` is None for a base image that is not pinned. The text is for people.
+    """
+
+    name: str
+    old: str | None
+    new: str
+    is_base: bool = False
+
+    def __str__(self) -> str:
+        if self.old is None:
+            return f"{self.name} has a newer image, {self.new}"
+        return f"{'FROM ' if self.is_base else ''}{self.name}: {self.old} → {self.new}"
+
+    @property
+    def short_name(self) -> str:
+        """The name without its folders."""
+        return self.name.rpartition("/")[2]
+
+
+@dataclass(frozen=True, slots=True)
 class FixPlan:
-    """The files of a fix: new texts by path, the lockfiles that follow, and what only people can do."""
+    """The files of a fix: new texts by path, the lockfiles that follow, and what only people can do.
+
+    Without `changes` a new build of the same source is enough.
+    """
 
     kind: FixKind
-    changes: tuple[str, ...]
+    changes: tuple[FixChange, ...]
     texts: Mapping[str, str] = field(default_factory=dict)
     locks: tuple[LockUpdate, ...] = ()
     obstacles: tuple[str, ...] = ()
+
+    def describe_changes(self) -> tuple[str, ...]:
+        """Return the changes in words."""
+        return tuple(map(str, self.changes)) or ("a new build of the same source",)
 
 
 def plan_fix(base: BaseChange | None, upgrades: Sequence[NeededUpgrade], files: ProjectFiles) -> FixPlan:
@@ -189,13 +219,11 @@ class _Draft:
     def __init__(self, files: ProjectFiles) -> None:
         self._files = files
         self._texts: dict[str, str] = {}
-        self._changes: list[str] = []
+        self._changes: list[FixChange] = []
         self._obstacles: list[str] = []
         self._upgrades_by_lock: dict[str, dict[str, str]] = {}
 
     def plan(self) -> FixPlan:
-        if not self._changes:
-            self._changes.append("a new build of the same source")
         locks = tuple(
             LockUpdate(lock.rpartition("/")[0], lock, tuple(packages.items()))
             for lock, packages in sorted(self._upgrades_by_lock.items())
@@ -209,10 +237,9 @@ class _Draft:
 
     def change_base(self, base: BaseChange) -> None:
         name = strip_digest(base.reference)
+        self._changes.append(FixChange(name, base.pinned_digest, base.new_digest, is_base=True))
         if base.pinned_digest is None:
-            self._changes.append(f"{name} has a newer image, {base.new_digest}")
             return
-        self._changes.append(f"FROM {name}: {base.pinned_digest} → {base.new_digest}")
         path = self._files.dockerfile
         try:
             self._texts[path] = repin_digest(self._get_text(path), path, base.pinned_digest, base.new_digest)
@@ -221,7 +248,7 @@ class _Draft:
 
     def upgrade(self, needed_upgrade: NeededUpgrade) -> None:
         upgrade = needed_upgrade.upgrade
-        self._changes.append(f"{upgrade.name}: {upgrade.version} → {upgrade.fixed}")
+        self._changes.append(FixChange(upgrade.name, upgrade.version, upgrade.fixed))
         try:
             if upgrade.base:
                 self._obstacles.append(f"{upgrade.name} is in the base image, and no newer one that passes is known.")
@@ -284,7 +311,7 @@ class _Draft:
 
 def make_fix_id(pipeline: str, image: str, action: FixAction, plan: FixPlan) -> str:
     """The id of a fix: the same for the same changes of the same image."""
-    parts = [pipeline, image, action, plan.kind, plan.changes]
+    parts = [pipeline, image, action, plan.kind, plan.describe_changes()]
     return get_hex(compute_digest(canonical.encode(parts)))[:16]
 
 
@@ -293,10 +320,10 @@ def make_branch_name(identity: str) -> str:
     return f"{BRANCH_PREFIX}{identity[:12]}"
 
 
-def make_commit_message(fix: Fix, notes: Sequence[str]) -> str:
+def make_commit_message(fix: Fix, plan: FixPlan, notes: Sequence[str]) -> str:
     """The message of the commit that makes a fix. `notes` are what the commit leaves undone."""
-    changes = fix.details.changes
-    subjects = ", ".join(_extract_subject(change) for change in changes[:_NAMED_CHANGES])
+    changes = plan.changes
+    subjects = ", ".join(change.short_name for change in changes[:_NAMED_CHANGES])
     suffix = f" and {len(changes) - _NAMED_CHANGES} more" if len(changes) > _NAMED_CHANGES else ""
     cleared_ids = ", ".join(fix.details.vulnerabilities)
     lines = [
@@ -305,14 +332,10 @@ def make_commit_message(fix: Fix, notes: Sequence[str]) -> str:
         f"The policy rejects {fix.image}, which {fix.pipeline} delivered.",
         "It was judged again with these changes, and passes:",
         "",
-        *(f"- {change}" for change in changes),
+        *(f"- {change}" for change in plan.describe_changes()),
         *(["", f"Clears {cleared_ids}."] if cleared_ids else []),
         *(["", *notes] if notes else []),
         "",
         f"Dockgate-Fix: {fix.id}",
     ]
     return "\n".join(lines) + "\n"
-
-
-def _extract_subject(change: str) -> str:
-    return change.partition(": ")[0].removeprefix("FROM ").rpartition("/")[2]

@@ -10,7 +10,7 @@ from tests.fakes.repository_files import MemoryFiles
 from tests.fakes.repository_host import MemoryHost
 from tests.store.factories import FACTORIES, open_store_of_kind
 
-from dockgate.delivery.fixes import Fix, FixDetails, FixKind, FixPlan, FixState, LockUpdate
+from dockgate.delivery.fixes import Fix, FixChange, FixDetails, FixKind, FixPlan, FixState, LockUpdate
 from dockgate.delivery.model import Action, ActionType, Execution, FixAction, FixSettings, Pipeline, RunState, Stage
 from dockgate.services.clock import ServerClock
 from dockgate.services.durable_effects import EffectKind, Effects
@@ -24,7 +24,7 @@ from dockgate.store import Store
 
 IMAGE, NEXT = "sha256:" + "a" * 64, "sha256:" + "b" * 64
 NOW = datetime(2026, 11, 28, 10, 0, tzinfo=UTC)
-CHANGES = ("flask: 1.0 → 2.0",)
+CHANGES = (FixChange("flask", "1.0", "2.0"),)
 CHANGE = FixPlan(FixKind.CHANGE, CHANGES, {"requirements.txt": "flask==2.0\n"})
 REBUILD = FixPlan(FixKind.REBUILD, CHANGES)
 
@@ -74,7 +74,7 @@ class Search:
 
     def find(self, image: DeliveredImage, commit: str) -> ProvenFix | None:
         self.searches += 1
-        return ProvenFix(self.plan, FixDetails(self.plan.changes, ("CVE-2026-1",))) if self.plan else None
+        return ProvenFix(self.plan, FixDetails(self.plan.describe_changes(), ("CVE-2026-1",))) if self.plan else None
 
 
 class Site:
@@ -304,28 +304,28 @@ def test_the_branch_of_a_fix_that_is_open_again_is_made_again_if_people_deleted_
 @pytest.mark.parametrize("action", [FixAction.BRANCH, FixAction.NOTIFY])
 def test_a_fix_that_changed_while_it_was_open_and_changed_back_is_open_again(store: Store, action: FixAction) -> None:
     site = Site(store, action, CHANGE, per_day=9)
-    second_plan = replace(CHANGE, changes=("flask: 1.0 → 3.0",))
+    second_plan = replace(CHANGE, changes=(FixChange("flask", "1.0", "3.0"),))
     for plan in (CHANGE, second_plan, CHANGE, second_plan):
         site.search.plan = plan
         site.now += timedelta(hours=1)
         site.start_server().review()
         open_fix = store.fixes.find_open_fix("shop")
         assert open_fix is not None
-        assert (open_fix.details.changes, open_fix.state) == (plan.changes, FixState.OFFERED)
+        assert (open_fix.details.changes, open_fix.state) == (plan.describe_changes(), FixState.OFFERED)
     assert len(store.fixes.list("shop")) == 2
     assert [event.detail_type for event in store.event_log.read()] == ["fix.available"] * 2
 
 
 def test_a_fix_that_comes_back_does_not_count_twice_for_the_daily_limit(store: Store) -> None:
     site = Site(store, FixAction.NOTIFY, CHANGE)
-    second_plan = replace(CHANGE, changes=("flask: 1.0 → 3.0",))
+    second_plan = replace(CHANGE, changes=(FixChange("flask", "1.0", "3.0"),))
     for hour in range(26):
         site.search.plan = second_plan if hour % 2 else CHANGE
         site.now += timedelta(hours=1)
         site.start_server().review()
     open_fix = store.fixes.find_open_fix("shop")
     assert open_fix is not None
-    assert open_fix.details.changes == second_plan.changes
+    assert open_fix.details.changes == second_plan.describe_changes()
 
 
 def test_a_fix_over_the_daily_limit_is_listed_as_withheld_until_it_is_made_or_not_needed(store: Store) -> None:
@@ -334,9 +334,9 @@ def test_a_fix_over_the_daily_limit_is_listed_as_withheld_until_it_is_made_or_no
     def review_version(version: str, hours: float = 2) -> list[tuple[str, str]]:
         """The fixes after a review that finds a change to this version."""
         site.now += timedelta(hours=hours)
-        site.search.plan = replace(CHANGE, changes=(version,))
+        site.search.plan = replace(CHANGE, changes=(FixChange("flask", "1.0", version),))
         site.start_server().review()
-        return sorted((fix.state.value, fix.details.changes[0]) for fix in store.fixes.list("shop"))
+        return sorted((fix.state.value, fix.details.changes[0].rpartition(" ")[2]) for fix in store.fixes.list("shop"))
 
     assert review_version("2.0") == [("Offered", "2.0")]
     assert review_version("3.0") == [("Superseded", "2.0"), ("Withheld", "3.0")]
@@ -351,7 +351,7 @@ def test_a_withheld_fix_is_not_listed_any_more_once_its_pipeline_wants_none(stor
     site = Site(store, FixAction.NOTIFY, CHANGE)
     for version in ("2.0", "3.0"):
         site.now += timedelta(hours=2)
-        site.search.plan = replace(CHANGE, changes=(version,))
+        site.search.plan = replace(CHANGE, changes=(FixChange("flask", "1.0", version),))
         site.start_server().review()
     assert [fix.state for fix in store.fixes.list("shop")] == [FixState.WITHHELD, FixState.SUPERSEDED]
     store.pipelines.put(replace(site.pipeline, on_fix=None), site.clock.now())
@@ -364,16 +364,16 @@ def test_fixes_of_a_clock_that_was_ahead_do_not_count_for_the_daily_limit(store:
     site.now += timedelta(days=40)
     site.start_server().review()
     site.now -= timedelta(days=40)
-    site.search.plan = replace(CHANGE, changes=("flask: 1.0 → 3.0",))
+    site.search.plan = replace(CHANGE, changes=(FixChange("flask", "1.0", "3.0"),))
     site.start_server().review()
     open_fix = store.fixes.find_open_fix("shop")
     assert open_fix is not None
-    assert open_fix.details.changes == site.search.plan.changes
+    assert open_fix.details.changes == site.search.plan.describe_changes()
 
 
 def test_a_lockfile_that_cannot_be_made_is_named_in_the_commit_and_in_the_event(store: Store) -> None:
     locks = (LockUpdate("", "package-lock.json", (("lodash", "4.17.21"),)),)
-    plan = FixPlan(FixKind.CHANGE, ("lodash: 4.17.20 → 4.17.21",), {"package.json": "{}\n"}, locks)
+    plan = FixPlan(FixKind.CHANGE, (FixChange("lodash", "4.17.20", "4.17.21"),), {"package.json": "{}\n"}, locks)
     site = Site(store, FixAction.BRANCH, plan)
     site.start_server().review()
     fix = site.get_fix()

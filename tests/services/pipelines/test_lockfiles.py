@@ -13,7 +13,7 @@ from tests.fakes.registry import MANIFEST, MemoryRegistry
 from tests.fakes.repository_host import MemoryHost
 from tests.parts import BUSYBOX, Host, run_host, write
 
-from dockgate.delivery.fixes import FixKind, FixPlan, LockUpdate
+from dockgate.delivery.fixes import FixChange, FixKind, FixPlan, LockUpdate
 from dockgate.delivery.model import Execution, Pipeline, RunState
 from dockgate.delivery.ports import BuildRequest, BuildResult, StoredManifest
 from dockgate.scanner import ecosystems
@@ -25,7 +25,9 @@ from dockgate.shared.errors import DockgateError
 
 NPM = next(ecosystem for ecosystem in ecosystems.load() if ecosystem.name == "npm")
 DOCKERFILE = "FROM node:22 AS build\nCOPY . .\nRUN npm ci\nFROM nginx:1\nCOPY --from=build dist /www\n"
-PLAN = FixPlan(FixKind.CHANGE, ("lodash: 4.17.20 → 4.17.21",), {"package.json": '{"name": "shop", "version": "2"}'})
+PLAN = FixPlan(
+    FixKind.CHANGE, (FixChange("lodash", "4.17.20", "4.17.21"),), {"package.json": '{"name": "shop", "version": "2"}'}
+)
 LOCK = LockUpdate("", "package-lock.json", (("lodash", "4.17.21"),))
 # Changes versions as npm would, and shows what it was given. `react-app` accepts no newer version of its own.
 STAND_IN = """\

@@ -170,7 +170,7 @@ class FixSearch:
                 continue
             plan = plan_fix(base, proof.upgrades, project)
             details = FixDetails(
-                plan.changes,
+                plan.describe_changes(),
                 self._list_cleared_vulnerabilities(present_verdicts),
                 plan.obstacles,
                 proof.commands if plan.obstacles else (),

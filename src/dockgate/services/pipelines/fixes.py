@@ -237,7 +237,7 @@ class Fixes:
             except DockgateError as error:
                 notes.append(f"{lock.lock} is not changed: {error}. {_lock_advice(lock)}")
         at = parse_time(fix.created_at) or self.clock()
-        edit = FilesEdit(fix.parent, texts, AUTHOR, make_commit_message(fix, notes))
+        edit = FilesEdit(fix.parent, texts, AUTHOR, make_commit_message(fix, plan, notes))
         commit = self.files.prepare_files(fix.source, edit, at)
         fix = replace(fix, commit=commit, details=replace(fix.details, obstacles=(*plan.obstacles, *notes)))
         self.store.fixes.set_commit(fix)
