@@ -70,7 +70,7 @@ class PolicyReference(str):
     @property
     def name(self) -> str:
         """The name of the server policy."""
-        return self.partition("+")[0]
+        return str(self.partition("+")[0])  # without a "+" it would be the reference itself
 
     @property
     def repository_digest(self) -> str | None:
