@@ -119,6 +119,14 @@ def test_an_invalid_registry_name_is_refused(server: ServerSystem, name: str) ->
     assert "harbor" in answer.json()["error"]
 
 
+def test_who_reads_the_secret_of_a_registry_is_in_the_audit_log(server: ServerSystem) -> None:
+    get_hook(server, "quay", "read.example")
+    entry = server.get("/audit?limit=1")[0]
+    assert entry["call"] == "GET /api/v1/registries/{registry}/hook/{form}"
+    assert (entry["subject"], entry["status"]) == ("/api/v1/registries/read.example/hook/quay", 200)
+    assert get_hook(server, "quay", "read.example")["authorization"].removeprefix("Bearer ") not in str(entry)
+
+
 def test_unknown_formats_and_registries_have_no_hook(server: ServerSystem) -> None:
     assert server.client.get("/registries/a.example/hook/gitea").status_code == 404
     assert server.client.get("/registries/nohost/hook/quay").status_code == 400

@@ -24,7 +24,7 @@ from tests.scenarios.registry_site import MANIFEST, NOTHING, Site, open_site
 
 from dockgate.delivery.registries.distribution import DistributionRegistry
 from dockgate.delivery.registries.tokens import TOKEN_SECONDS, RegistryTokens
-from dockgate.delivery.registry_access import PULL, PUSH, SERVER, SERVICE, Login
+from dockgate.delivery.registry_access import OPERATOR, PULL, PUSH, SERVER, SERVICE, Login
 from dockgate.scanner.images.push import Pusher
 from dockgate.scanner.images.reference import RegistryReference
 from dockgate.scanner.images.registry import open_registry_source
@@ -175,6 +175,15 @@ def test_a_login_is_for_its_repository_and_its_time(site: Site) -> None:
         site.find_token("", password=site.issue_own_token("shop/app", PUSH)).status_code == 401
     )  # a registry token is not a login
     assert site.find_token("", password=RegistryTokens(site.folder / "other").issue_login(push)[1]).status_code == 401
+
+
+def test_a_push_by_the_login_of_an_operator_is_in_the_audit_log(site: Site) -> None:
+    """Of `dockgate registry authfile --push`: it needs access to the data folder, and no principal."""
+    for actions in ((PULL,), (PULL, PUSH)):
+        password = site.tokens.issue_login(Login(OPERATOR, "shop/app", actions))[1]
+        site.find_token("", "repository:shop/app:pull,push", password=password).raise_for_status()
+        entries = site.get(f"/audit?by={OPERATOR}")
+        assert [entry["subject"] for entry in entries] == ["repository:shop/app:pull,push"] * (PUSH in actions)
 
 
 def test_a_blob_is_mounted_only_from_a_pullable_repository(site: Site) -> None:

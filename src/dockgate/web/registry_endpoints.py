@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import JSONResponse, Response
 
 from dockgate.delivery.registry_access import PUSH, Login
-from dockgate.identity.model import Caller, Permission
+from dockgate.identity.model import Caller, Permission, Principal
 from dockgate.services.clock import ServerClock
 from dockgate.services.registry.push_permits import PushPermits
 from dockgate.services.registry.pushes import OUR_OWN
@@ -76,12 +76,12 @@ def _grant_access(
 ) -> Response:
     permits = PushPermits(store.push_gate, clock)
     token, access = registries.access.grant(caller, service, scopes, store, permits)
-    if isinstance(caller, Caller):
-        for entry in access:
-            if PUSH in entry.actions:
-                subject = f"{entry.type}:{entry.name}:{','.join(entry.actions)}"
-                entry_id = begin_audit_entry(store, clock, caller, "GET /registry/token", subject)
-                store.audit.finish(entry_id, 200)
+    grantee = caller if isinstance(caller, Caller) else Caller(Principal(caller.subject, ()))
+    for entry in access:
+        if PUSH in entry.actions:
+            subject = f"{entry.type}:{entry.name}:{','.join(entry.actions)}"
+            entry_id = begin_audit_entry(store, clock, grantee, "GET /registry/token", subject)
+            store.audit.finish(entry_id, 200)
     return JSONResponse(to_plain(token), headers={"Cache-Control": "no-store"})
 
 

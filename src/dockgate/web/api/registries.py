@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import Path
+from fastapi import Path, Request
 
 from dockgate.delivery.model import REPOSITORY
 from dockgate.identity.model import Caller
@@ -20,6 +20,7 @@ from dockgate.web.api import (
     make_router,
     mark_self_checking,
 )
+from dockgate.web.authorization import record_call
 
 router = make_router()
 
@@ -27,8 +28,9 @@ Repository = Annotated[str, Path(pattern=f"^{REPOSITORY}$", max_length=255)]
 
 
 @router.get("/registries/{registry}/hook/{form}")
-def get_hook(registry: str, form: str, registries: RegistryDependency, caller: AdminCaller) -> Hook:
+def get_hook(registry: str, form: str, request: Request, registries: RegistryDependency, caller: AdminCaller) -> Hook:
     """Get the webhook URL and secret for a registry's push notifications."""
+    record_call(request, caller)  # who knows the secret can report pushes
     return registries.notifications.describe_hook(form, registry)
 
 
