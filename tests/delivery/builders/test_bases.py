@@ -73,7 +73,7 @@ def test_a_base_image_in_dockers_own_format_is_used(host: Host, source: Source) 
         text = f'FROM {reference}\nRUN ["/bin/sh", "-c", "cat /first >/second"]\n'
         (folder / "Dockerfile").write_text(text)
         (base,) = build_image(host, folder, "docker-form/result", key=f"key-{len(reference)}").bases
-        return base.digest
+        return str(base.digest)
 
     digest = build(f"{name}:docker")
     assert build(f"{name}@{digest}") == digest

@@ -19,7 +19,7 @@ _VERSION = "Directory Transport Version: 1.1\n"
 
 
 def write_layout(bases: Iterable[Base], folder: Path) -> None:
-    """Write the base images for podman, which takes the names of those in OCI's format from the layout's index."""
+    """Write the base images for podman: its names of those in OCI's format are in the layout's index."""
     blobs = folder / "blobs" / "sha256"
     blobs.mkdir(parents=True)
     manifests = []
@@ -66,7 +66,7 @@ def list_load_commands(base: Base, paths: Paths) -> list[list[str]]:
 
 def _has_docker_format(base: Base) -> bool:
     manifest = json.loads((base.blobs / "sha256" / get_hex(base.manifest)).read_bytes())
-    return manifest.get("mediaType") == _DOCKER_MANIFEST
+    return str(manifest.get("mediaType")) == _DOCKER_MANIFEST
 
 
 def _name_docker_folder(base: Base) -> str:
