@@ -11,10 +11,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from dockgate.delivery.ports import UnreferencedBlob
+from dockgate.delivery.ports import RegistryStorage, UnreferencedBlob
 from dockgate.server.supervisor import end_with_thread, find
 from dockgate.shared.digest import PATTERN, get_hex
 from dockgate.shared.errors import UnavailableError
+from dockgate.shared.interfaces import override
 
 # A collection that takes longer is ended. The next one goes on.
 COLLECT_SECONDS = 1800.0
@@ -24,8 +25,8 @@ _EMPTY = re.compile(r"Path not found: /?docker/registry/v2/repositories")
 _ROOT = Path("docker", "registry", "v2")
 
 
-class DistributionStorage:
-    """A `delivery.ports.RegistryStorage` of CNCF Distribution, by `docker-registry garbage-collect`.
+class DistributionStorage(RegistryStorage):
+    """The storage of CNCF Distribution, by `docker-registry garbage-collect`.
 
     `configuration` is the file that the registry runs with. `folder` is where it stores blobs, None for S3. The program
     reads credentials of S3 from `environment`.
@@ -39,10 +40,12 @@ class DistributionStorage:
         self._environment = dict(environment)
         self._seconds = seconds
 
+    @override
     def list_unreferenced_blobs(self) -> Sequence[UnreferencedBlob]:
         """Return the blobs that no manifest names. Sizes and times are not known in S3."""
         return [self._read_blob(digest) for digest in _ELIGIBLE.findall(self._run("--dry-run"))]
 
+    @override
     def collect(self) -> None:
         """Delete the blobs that no manifest names, and links to them in the folder.
 

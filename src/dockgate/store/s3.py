@@ -12,7 +12,9 @@ from typing import Any
 from dockgate.shared.aws import AwsFailure, LazyClient, translate_aws_errors
 from dockgate.shared.digest import from_hex, hash_file, is_digest
 from dockgate.shared.errors import DiskFullError, DockgateError, NotFoundError
+from dockgate.shared.interfaces import override
 from dockgate.store.blobs import (
+    Blobs,
     StoredBlob,
     count_folder_bytes,
     create_temporary_blob,
@@ -33,7 +35,7 @@ _CHUNK = 1 << 20
 _MISSING = ("404", "NoSuchKey", "NotFound")
 
 
-class S3Blobs:
+class S3Blobs(Blobs):
     """Artifacts in a bucket, cached as files. Thread-safe.
 
     `prefix` is empty or ends in a slash; `cache` is a folder for this store alone. `client` makes a boto3 client, at
@@ -57,6 +59,7 @@ class S3Blobs:
         self._client = LazyClient(client)
         self._lock = threading.Lock()
 
+    @override
     def put(self, write: Callable[[Path], object]) -> str:
         """Store the file in S3, which verifies the digest and keeps all of it or nothing."""
         with create_temporary_blob(self._incoming, write) as (new, name):
@@ -68,6 +71,7 @@ class S3Blobs:
             self._keep(new, name)
         return from_hex(name)
 
+    @override
     def count_free_bytes(self) -> int:
         """The bytes that one S3 call takes, minus all files that are being written on this machine."""
         free = MAX_OBJECT - count_folder_bytes(self._incoming)
@@ -77,6 +81,7 @@ class S3Blobs:
             )
         return free
 
+    @override
     def get_path(self, digest: str) -> Path:
         """A file of the cache, which must not be written to and is kept for at least ten minutes.
 
@@ -96,6 +101,7 @@ class S3Blobs:
             self._keep(new, name)
         return path
 
+    @override
     def list(self) -> Iterator[StoredBlob]:
         """Every object below the prefix whose name is a digest."""
         prefix = f"{self._prefix}sha256/"
@@ -106,6 +112,7 @@ class S3Blobs:
                     if is_digest(digest):
                         yield StoredBlob(digest, int(entry["Size"]), entry["LastModified"].timestamp())
 
+    @override
     def delete(self, digest: str, before: float) -> bool:
         """Delete an object. If it is stored again between the check and the deletion, it is deleted, too."""
         name = make_blob_name(digest)

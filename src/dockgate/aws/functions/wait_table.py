@@ -14,6 +14,8 @@ from typing import Any
 
 from dockgate.aws.functions.table import Table
 from dockgate.aws.messages import Request, Scan
+from dockgate.aws.scans import SeenLists
+from dockgate.shared.interfaces import override
 
 WAITING, ANSWERING, ANSWERED = "WAITING", "ANSWERING", "ANSWERED"
 # Longer than any approval action may wait (60 days).
@@ -67,8 +69,8 @@ class ImageItems:
         return next((scan for scan in self.scans if repository in (None, scan.repository)), None)
 
 
-class WaitTable:
-    """The table of approvals and scans. `clock` gives epoch seconds."""
+class WaitTable(SeenLists):
+    """The table of approvals, scans and lists of findings. `clock` gives epoch seconds."""
 
     def __init__(self, table: Table, clock: Any = time.time) -> None:
         self._table = table
@@ -112,8 +114,8 @@ class WaitTable:
         condition = "attribute_not_exists(digest) OR #at <= :at"
         self._table.put(item, condition, {"#at": "at"}, {":at": item["at"]})
 
+    @override
     def record_list(self, digest: str, repository: str, findings_hash: str) -> int:
-        """See `scans.SeenLists`."""
         key = _make_key(digest, _FINDINGS + repository)
         seen_row = self._table.get(key)
         if seen_row and seen_row["findings"] == findings_hash:

@@ -13,6 +13,7 @@ from itertools import islice
 from typing import Any
 
 from dockgate.delivery.deployments import require_image
+from dockgate.delivery.ports import Target
 from dockgate.delivery.service_model import Service, Task, TaskDefinition, TaskState
 from dockgate.delivery.targets._ecs import (
     SERVICE,
@@ -26,6 +27,7 @@ from dockgate.delivery.targets._ecs import (
 )
 from dockgate.shared.aws import LazyClient
 from dockgate.shared.errors import DeployError
+from dockgate.shared.interfaces import override
 from dockgate.shared.references import ImageReference
 
 # Seconds for a deploy without a health check's startPeriod: ECS drains load balancers, and places tasks.
@@ -34,7 +36,7 @@ _PATIENCE = 600.0
 _LOOK_BACK = 10
 
 
-class EcsTarget:
+class EcsTarget(Target):
     """The services of one cluster, by their names. `client` gives a boto3 client for ECS, at first use.
 
     What Dockgate registered is known by its tags: `dockgate:service`, `dockgate:revision`, and what ran before it.
@@ -52,6 +54,7 @@ class EcsTarget:
         self._revisions: dict[str, Revision] = {}
         self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 
+    @override
     def deploy(self, service: Service, definition: TaskDefinition, previous: TaskDefinition | None) -> Sequence[Task]:
         """Deploy a revision of the service; after a failure its tasks run `previous` again.
 
@@ -70,6 +73,7 @@ class EcsTarget:
                 raise self._roll_back(service, definition, revision, previous, error) from error
             return self.list_tasks(service.name)
 
+    @override
     def list_tasks(self, service: str) -> Sequence[Task]:
         """Return those that ECS means to keep running: the ones that ended it replaces by itself."""
         with translate_ecs_errors(f"looking at {service} in the cluster {self._cluster}"):
@@ -80,12 +84,14 @@ class EcsTarget:
                 for task in self._list(service)
             ]
 
+    @override
     def restart(self, service: str, task: str) -> bool:
         """False: ECS replaces unhealthy and stopped tasks by itself."""
         with translate_ecs_errors(f"looking at {service} in the cluster {self._cluster}"):
             self._find(service)
         return False
 
+    @override
     def read_log(self, service: str, task: str, lines: int) -> None:
         """None: the task definition in ECS says where tasks log."""
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from dockgate.scanner.images.blobs import FileSlice
 from dockgate.scanner.images.oci_image import OciImage
 from dockgate.scanner.images.tar_layer import CONTENT_LIMIT, HEAD
-from dockgate.scanner.ports import Entry, ImageMetadata, Kind
+from dockgate.scanner.ports import Entry, ImageMetadata, Kind, Layer
 from dockgate.shared.errors import ImageError, UnavailableError, UnreadableError, UsageError
 from dockgate.shared.host_platform import detect_host_platform
 from dockgate.shared.interfaces import override
@@ -63,8 +63,8 @@ def open_folder_image(path: Path, platforms: Sequence[str] | None) -> tuple[OciI
 
 
 @dataclass(slots=True)
-class FolderLayer:
-    """A folder as a layer (see `scanner.ports.Layer`). `descriptor` is of the open folder.
+class FolderLayer(Layer):
+    """A folder as a layer. `descriptor` is of the open folder.
 
     Its content may change at any time, so its digest is empty and it is never cached.
 
@@ -80,12 +80,14 @@ class FolderLayer:
     compression: str | None = None
     content_digest: str | None = None
 
+    @override
     def hash_content(self) -> str | None:
         """Return None: a folder is not a blob."""
         return None
 
+    @override
     def read_entries(self, *, should_hash: bool = False) -> Iterator[Entry]:
-        """See `scanner.ports.Layer`. Sorted by name. Raises ImageError for too many entries."""
+        """Yield the entries, sorted by name. Raises ImageError for too many entries."""
         walk = _Walk(_list_pseudo_devices(self.mounts))
         try:
             yield Entry("", "directory", mode=stat.S_IMODE(os.fstat(self.descriptor).st_mode))

@@ -14,9 +14,10 @@ from dockgate.scanner.images.blobs import VerifiedBlob
 from dockgate.scanner.images.inflate import PATH_COST, InflatedStream, LayerLimits
 from dockgate.scanner.images.stream_reader import StreamReader
 from dockgate.scanner.images.tar import Member, read_members
-from dockgate.scanner.ports import Entry, Kind
+from dockgate.scanner.ports import Entry, Kind, Layer
 from dockgate.shared.digest import is_digest
 from dockgate.shared.errors import ImageError, UnavailableError, UnreadableError
+from dockgate.shared.interfaces import override
 
 # Bytes of a file's content in memory at most; a larger one goes to an unlinked temporary file.
 IN_MEMORY = 8 * 2**20
@@ -35,8 +36,8 @@ _WHITEOUT, _OPAQUE = ".wh.", ".wh..wh..opq"
 
 
 @dataclass(slots=True)
-class TarLayer:
-    """See `scanner.ports.Layer`.
+class TarLayer(Layer):
+    """A layer as a tar file.
 
     `source` opens the blob from its beginning. `size` is the size of the blob, None if unknown.
     """
@@ -49,8 +50,8 @@ class TarLayer:
     compression: str | None = None
     content_digest: str | None = None
 
+    @override
     def hash_content(self) -> str | None:
-        """See `scanner.ports.Layer`."""
         buffer = memoryview(bytearray(2**18))
         with self.source() as source:
             blob = VerifiedBlob(source, self.digest, self.size)
@@ -59,8 +60,9 @@ class TarLayer:
                     pass
                 return self._finish(blob, inflated_stream)
 
+    @override
     def read_entries(self, *, should_hash: bool = False) -> Iterator[Entry]:
-        """See `scanner.ports.Layer`.
+        """Yield every entry, in order.
 
         An entry that leads out of the image, or has two readings, is an ImageError.
         """
