@@ -348,7 +348,7 @@ def test_a_sweep_ends_in_time_and_takes_the_pressing_first(aws: Account, capsys:
     clock_looks = iter(range(100))
     assert handlers.approvals.sweep(lambda: next(clock_looks) >= 2) == len(patient)
     assert aws.list_answers(pressing) == ["Rejected"]
-    assert '"SweepCut"' in capsys.readouterr().out
+    assert '"SweepIncomplete"' in capsys.readouterr().out
     queried_ids = set()
     for _ in patient:
         aws.now += 60

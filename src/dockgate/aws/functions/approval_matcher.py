@@ -85,10 +85,12 @@ class ApprovalMatcher:
             )
         if request.digest:
             is_new = self.waits.record_request(request)
-            self.log_event("ApprovalAsked", digest=request.digest, pipeline=request.pipeline, again=not is_new)
+            self.log_event(
+                "ApprovalRequested", digest=request.digest, pipeline=request.pipeline, is_repeated=not is_new
+            )
             self.settle(request.digest)
         elif (pending := self.pipelines.find(request)) is None:
-            self.log_event("ApprovalUnlisted", digest="", pipeline=request.pipeline, reason=_NOT_LISTED)
+            self.log_event("ApprovalNotListed", digest=None, pipeline=request.pipeline, reason=_NOT_LISTED)
         elif self._record(pending):
             self.settle(pending.request.require_digest())
 
@@ -110,7 +112,7 @@ class ApprovalMatcher:
         answer = self.answer_sender.answer(request, Status.UNDETERMINED, Status.UNDETERMINED.add_to(reason))
         self.log_event(
             "ApprovalAnswered",
-            digest="",
+            digest=None,
             pipeline=request.pipeline,
             execution=request.execution,
             status=Status.UNDETERMINED.value,
@@ -166,7 +168,7 @@ class ApprovalMatcher:
                 self.log_event("SweepFailed", digest=digest, error=_describe_error(image_faults[0]))
                 faults.append(image_faults[0])
         if has_enough():
-            self.log_event("SweepCut", waiting=unanswered_count)
+            self.log_event("SweepIncomplete", waiting=unanswered_count)
         if faults:
             raise faults[0]
         return unanswered_count
@@ -264,7 +266,7 @@ class ApprovalMatcher:
 
         It is never approved, and the message's deadline does not count.
         """
-        self.log_event("ApprovalUnlisted", digest=wait.digest, pipeline=wait.request.pipeline, reason=reason)
+        self.log_event("ApprovalNotListed", digest=wait.digest, pipeline=wait.request.pipeline, reason=reason)
         if self.clock() - wait.waiting_since < self.patience * 60:
             return 1
         lease = self.waits.claim(wait)

@@ -131,7 +131,7 @@ class RiskMonitor:
                 for container in definition["containerDefinitions"]:
                     image = ImageReference.parse(container["image"])
                     if image is None or not is_digest(image.digest):
-                        self.log_event("ServiceUnread", service=service.name, image=container["image"])
+                        self.log_event("ImageNotByDigest", service=service.name, image=container["image"])
                         continue
                     repository = RepositoryReference.parse(parse_repository(image.repository))
                     if repository.registry and _ECR.search(repository.registry):

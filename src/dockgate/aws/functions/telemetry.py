@@ -10,9 +10,9 @@ from typing import Any, TextIO
 
 NAMESPACE = "Dockgate"
 _COUNTED_EVENTS = (
-    *("ApprovalAsked", "ApprovalAnswered", "ApprovalContradicted", "ApprovalRecovered", "ApprovalUnlisted"),
+    *("ApprovalRequested", "ApprovalAnswered", "ApprovalContradicted", "ApprovalRecovered", "ApprovalNotListed"),
     *("PipelineFailed", "ScanEnded", "ServiceAtRisk"),
-    *("MessageFailed", "MessageRefused", "ServiceFailed", "SweepCut", "SweepFailed"),
+    *("MessageFailed", "MessageRefused", "ServiceFailed", "SweepIncomplete", "SweepFailed"),
 )
 _MEASURED_UNITS = {"seconds": "Seconds"}
 
