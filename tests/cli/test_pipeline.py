@@ -309,7 +309,13 @@ def test_an_approval_with_waived_findings_is_never_shown_as_clean(dockgate: Dock
         "pushed_at": answers.get_past(9),
         "scan": "Done",
     }
-    image_fields = {"status": "Approved", "summary": "", "waived": "1 waived finding", "gone_at": None, "counts": None}
+    image_fields = {
+        "status": "Approved",
+        "summary": None,
+        "waived": "1 waived finding",
+        "gone_at": None,
+        "counts": None,
+    }
     server.answers["GET /images"] = {"images": [summary | image_fields], "next": None}
     assert "Approved, 1 waived finding" in dockgate("image", "list").out
 
@@ -354,7 +360,7 @@ def test_wait_polls_until_the_end_or_the_timeout(dockgate: Dockgate, server: Fak
     assert dockgate("pipeline", "wait", NAME, "--timeout", "0s").code == 3
     views = [
         answers.make_waiting_execution(),
-        (503, {"error": "being restarted", "advice": ""}),
+        (503, {"error": "being restarted", "advice": None}),
         answers.make_rejected_execution(),
     ]
     server.answers[f"GET /executions/{NAME}-1"] = lambda request: views.pop(0) if len(views) > 1 else views[0]

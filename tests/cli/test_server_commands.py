@@ -35,7 +35,7 @@ def test_reject_fetches_the_approvals_token(dockgate: Dockgate, server: FakeServ
 
 
 def test_reject_sends_the_given_token(dockgate: Dockgate, server: FakeServer) -> None:
-    server.answers[f"POST /approvals/{APPROVAL}/reject"] = (403, {"error": "that is not the token", "advice": ""})
+    server.answers[f"POST /approvals/{APPROVAL}/reject"] = (403, {"error": "that is not the token", "advice": None})
     ran = dockgate("approval", "reject", APPROVAL, "--reason", "no", "--token", "guessed")
     assert (ran.code, ran.err) == (2, "error: that is not the token\n")
     assert [request.method for request in server.requests] == ["POST"]
@@ -141,7 +141,7 @@ def test_an_image_says_once_that_it_is_undetermined(dockgate: Dockgate, server: 
     }
     server.answers[f"GET /images/{samples.MANIFEST}"] = {**empty_lists, **view, "scanner": "1", "lag": None}
     assert "  Undetermined: It is broken." in dockgate("image", "show", samples.MANIFEST).out
-    server.answers[f"GET /images/{samples.MANIFEST}"] |= {"summary": ""}
+    server.answers[f"GET /images/{samples.MANIFEST}"] |= {"summary": None}
     assert dockgate("image", "show", samples.MANIFEST).out.splitlines()[2].split() == ["verdict", "Undetermined"]
 
 

@@ -18,7 +18,7 @@ from dockgate.shared.canonical import to_plain
 from dockgate.shared.errors import NotFoundError
 
 ID = "external/gate/1/gate/0f"
-NO = (503, {"error": "it is being started again", "advice": ""})
+NO = (503, {"error": "it is being started again", "advice": None})
 BUSY = (429, {"error": "the server already answers 375 requests of yours", "advice": "Retry in a minute."})
 
 

@@ -107,7 +107,7 @@ class Steps:
 
     def list_running_images(self) -> list[str]:
         tasks = self.target.list_tasks("web")
-        return [self.system.plans[task.digest][0] for task in tasks]
+        return [self.system.plans[task.digest or ""][0] for task in tasks]
 
 
 class _Always(dict[str, Event]):

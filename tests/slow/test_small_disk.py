@@ -154,6 +154,7 @@ def test_ten_thousand_executions_fit_on_a_small_disk(
     last = store.executions.list_for_pipeline("web", 1)[0]
     assert last.number == EXECUTIONS
     (task,) = delivery.system.services.delivery.targets["podman"].list_tasks("web")
+    assert task.digest
     assert any(digest == task.digest for _, digest in delivery.system.registry.manifests)
     record = store.verdicts.list_of_image(task.digest)[0]
     assert store.verdicts.get_case(record.digest).image == task.digest

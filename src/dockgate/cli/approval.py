@@ -51,7 +51,7 @@ def list_approvals(state_filter: str | None, output_format: str) -> None:
             approval["id"],
             times.format_age(approval["created_at"]),
             approval["repository"],
-            approval["summary"],
+            approval["summary"] or "",
         )
         for approval in approvals
     )

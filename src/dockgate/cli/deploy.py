@@ -200,7 +200,7 @@ def _make_task_row(task: Task) -> tuple[Cell, ...]:
         f"revision {task.revision}",
         age,
         ports,
-        shorten_reference(task.digest),
+        shorten_reference(task.digest or "-"),
     )
 
 

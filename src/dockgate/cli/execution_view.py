@@ -72,7 +72,7 @@ def _format_stage_time(stage: Mapping[str, Any]) -> str:
     """The time from the first start of an action to the last end."""
     starts = [action["started_at"] for action in stage["actions"] if action["started_at"]]
     ends = [action["finished_at"] for action in stage["actions"] if action["started_at"]]
-    return times.format_duration(min(starts), "" if "" in ends else max(ends)) if starts else ""
+    return times.format_duration(min(starts), None if None in ends else max(ends)) if starts else ""
 
 
 def _show_action(terminal: Console, client: Client, action: Mapping[str, Any], *, is_one_of_several: bool) -> None:

@@ -116,7 +116,7 @@ def list_images(
             _format_counts(image["counts"]),
             display_digest(image["digest"]),
             times.format_age(image["pushed_at"]),
-            "gone" if image["gone_at"] else _SCANS.get(image["scan"], image["scan"]) or "-",
+            "gone" if image["gone_at"] else _SCANS.get(image["scan"], image["scan"] or "-"),
             image["repository"],
             image["tag"] or "",
         )
@@ -208,7 +208,11 @@ def _iterate_tables(image: Mapping[str, Any]) -> Iterator[tuple[Sequence[str], I
     )
     yield ("REPOSITORY", "VERDICT", "WATCHED", "POLICY", "OWNERS"), watches, "The image is in no repository."
     pushes = (
-        (f"{push['repository']}:{push['tag']}", times.format_time(push["pushed_at"]), push["pushed_by"] or "unknown")
+        (
+            ":".join(filter(None, (push["repository"], push["tag"]))),
+            times.format_time(push["pushed_at"]),
+            push["pushed_by"] or "unknown",
+        )
         for push in image["pushes"]
     )
     yield ("PUSHED AS", "WHEN", "BY"), pushes, "The image was not pushed to this registry."

@@ -164,7 +164,7 @@ def deadletters(name: str, limit: int, sort: str, output_format: str) -> None:
             times.format_age(entry["due_since"]),
             entry["key"],
             str(entry["attempts"]),
-            entry["error"],
+            entry["error"] or "",
         )
         for entry in answer
     )

@@ -45,7 +45,7 @@ def format_relative(moment: datetime, now: datetime | None = None) -> str:
     return f"in {_round_duration(-seconds + _DAY / 2 if seconds <= -_DAY else -seconds)}"
 
 
-def format_duration(start: str, end: str | None, now: datetime | None = None) -> str:
+def format_duration(start: str | None, end: str | None, now: datetime | None = None) -> str:
     """The time from start to end, or so far. Empty if it has not started."""
     started_at = parse_time(start)
     if started_at is None:

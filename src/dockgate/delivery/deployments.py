@@ -61,8 +61,9 @@ class TaskHealth:
 
 def observe_task(health: TaskHealth, task: Task, now: datetime) -> tuple[TaskHealth, bool]:
     """Add the task's present state to its health. Returns the new health, and whether to restart the task."""
-    uptime = now - to_datetime(task.started_at) if task.state is TaskState.RUNNING else timedelta()
-    if task.state is TaskState.RUNNING and uptime >= _pause_after(health.restarts - 1):
+    is_running = task.state is TaskState.RUNNING
+    uptime = now - to_datetime(task.started_at) if is_running and task.started_at else timedelta()
+    if is_running and uptime >= _pause_after(health.restarts - 1):
         return TaskHealth(), False
     if task.state in (TaskState.RUNNING, TaskState.PENDING):
         return replace(health, failed_checks=0), False

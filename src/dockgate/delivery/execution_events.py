@@ -135,7 +135,7 @@ def advance_events(
     if state is RunState.FAILED:
         events.append(
             dockgate_events.make_execution_failed(
-                execution=execution.id, pipeline=execution.pipeline, key=key, reason=reason or "", time=time
+                execution=execution.id, pipeline=execution.pipeline, key=key, reason=reason, time=time
             )
         )
     return events
@@ -186,7 +186,7 @@ def make_deploy_events(pipeline: Pipeline, execution: Execution, run: ActionRun,
             dockgate_events.make_deploy_failed(
                 key=key,
                 service=service,
-                reason=run.reason or "",
+                reason=run.reason,
                 time=time,
                 execution=execution.id,
                 pipeline=execution.pipeline,

@@ -114,16 +114,16 @@ class Probe:
 class Task:
     """A container of a service.
 
-    `digest` is the manifest digest that the engine reports; `ports` are pairs of container port and host port. `probe`
-    is None without a health check, and before its first run.
+    `digest` is the manifest digest that the engine reports, None if unknown; `started_at` is None before the start.
+    `ports` are pairs of container port and host port. `probe` is None without a health check, and before its first run.
     """
 
     id: str
     service: str
     revision: int
     state: TaskState
-    digest: str
-    started_at: str
+    digest: str | None
+    started_at: str | None
     reason: str | None = None
     ports: tuple[tuple[int, int], ...] = ()
     probe: Probe | None = None

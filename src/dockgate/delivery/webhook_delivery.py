@@ -88,7 +88,7 @@ def encode_event(approval: Approval) -> str:
                 "reference": approval.reference,
                 "policy": approval.policy,
                 "service": approval.service,
-                "summary": approval.summary or "",
+                "summary": approval.summary,
                 "verdict": approval.verdict,
                 "decided_by": approval.decided_by,
             },

@@ -184,7 +184,7 @@ def make_watch_ended(image: str, repository: str, policy: str, status: str, time
 
 
 def make_service_unhealthy(
-    *, key: str, service: str, task: str, revision: int, image: str, reason: str, time: str
+    *, key: str, service: str, task: str, revision: int, image: str | None, reason: str, time: str
 ) -> NewEvent:
     """The event that a task of a service was not healthy, and was restarted if that was possible.
 
@@ -198,7 +198,7 @@ def make_deploy_failed(
     *,
     key: str,
     service: str,
-    reason: str,
+    reason: str | None,
     time: str,
     execution: str | None = None,
     pipeline: str | None = None,
@@ -246,7 +246,7 @@ def make_deploy_succeeded(
     return make_event("deploy.succeeded", subject, key, time, detail, repository=repository, pipeline=pipeline)
 
 
-def make_execution_failed(*, execution: str, pipeline: str, key: str, reason: str, time: str) -> NewEvent:
+def make_execution_failed(*, execution: str, pipeline: str, key: str, reason: str | None, time: str) -> NewEvent:
     """The event that an execution failed, for instance because its image was rejected.
 
     `key` distinguishes its failures.

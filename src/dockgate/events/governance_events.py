@@ -31,7 +31,7 @@ def make_waiver_event(
     detail = {
         "waiver": waiver.id,
         "owner": waiver.owner,
-        "until": waiver.until or "",
+        "until": waiver.until,
         "reason": waiver.reason,
         "scope": scope,
         "by": by,
@@ -68,7 +68,7 @@ def make_waiver_revoked(waiver: Waiver, by: str, time: str) -> NewEvent:
     return make_waiver_event("waiver.revoked", waiver, time, by, key=waiver.id)
 
 
-def make_policy_changed(version: PolicyVersion) -> NewEvent:
+def make_policy_changed(version: PolicyVersion, time: str) -> NewEvent:
     """The event that a policy has a new version, which may be its removal."""
     detail = {
         "policy": version.name,
@@ -78,7 +78,7 @@ def make_policy_changed(version: PolicyVersion) -> NewEvent:
         "comment": version.comment,
     }
     key = f"{version.name}/{version.version}"
-    return make_event("policy.changed", EventSubject(SubjectKind.POLICY, version.name), key, version.changed_at, detail)
+    return make_event("policy.changed", EventSubject(SubjectKind.POLICY, version.name), key, time, detail)
 
 
 def make_assignment_changed(

@@ -34,8 +34,8 @@ REFERENCE_APPROVED = "All vulnerabilities below thresholds"
 class PolicyVersion:
     """One version of a server policy, valid from `changed_at` until the next version.
 
-    Versions count from 1. `text` is the YAML as it was written, `rules` and `digest` are its canonical form. A removal
-    is a version without rules and digest.
+    `changed_at` is None for a built-in policy, which was always there. Versions count from 1. `text` is the YAML as it
+    was written, `rules` and `digest` are its canonical form. A removal is a version without rules and digest.
     """
 
     name: str
@@ -43,7 +43,7 @@ class PolicyVersion:
     digest: str | None
     rules: dict[str, tuple[Settings, ...]]
     text: str
-    changed_at: str
+    changed_at: str | None
     changed_by: str
     comment: str | None = None
 

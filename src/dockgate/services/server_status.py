@@ -51,7 +51,7 @@ def describe_advisory_database(fleet: FleetServices) -> dict[str, Any]:
             ],
         }
     except DatabaseError as error:
-        return {"error": str(error), "advice": error.advice or ""}
+        return {"error": str(error), "advice": error.advice}
 
 
 def read_advisory_feeds(upkeep: UpkeepServices) -> Sequence[FeedStatus]:

@@ -14,8 +14,9 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-# The metadata of a field that is None where a value is absent, and is stored as an empty text or -1.0 then. Digests of
-# documents depend on it: fields without it are stored as null.
+# The metadata of a field that is None where a value is absent, and is stored as an empty text or -1.0 then. Stored
+# documents (inventories, advisories, cases, verdicts) keep these forms for their digests' sake: a verdict must replay
+# to the same bytes. New fields are stored as null, which is also what the API answers where a value is absent.
 STORED_AS_EMPTY: Mapping[str, Any] = {"absent": ""}
 STORED_AS_MINUS_ONE: Mapping[str, Any] = {"absent": -1.0}
 

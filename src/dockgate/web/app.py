@@ -244,7 +244,7 @@ async def _respond_to_error(request: Request, error: Exception) -> Response:
     if console.is_page_wanted(request):
         return console.answer_error(request, error, status, get_authorized_caller(request))
     is_git = request.url.path.startswith("/git/")
-    answer: Response = AsciiResponse({"error": str(error), "advice": error.next_step or ""}, status)
+    answer: Response = AsciiResponse({"error": str(error), "advice": error.next_step}, status)
     if is_git:  # git shows only plain text
         answer = PlainTextResponse(f"{error.full_message}\n", status)
     if status == 503:

@@ -10,10 +10,10 @@ from pydantic import TypeAdapter
 
 @dataclass(frozen=True, slots=True)
 class Error:
-    """Every error response: what happened, and the next step, if there is one."""
+    """Every error response: what happened, and the next step, null if there is none."""
 
     error: str
-    advice: str
+    advice: str | None
 
 
 def request_id(request: Request) -> str:

@@ -107,7 +107,7 @@ def make_impatient_definition(revision: int, image: str) -> TaskDefinition:
     return make_definition(revision, image, replace(HTTP, start_period=0.5))
 
 
-def list_task_states(target: Target, name: str = "web") -> list[tuple[int, TaskState, str]]:
+def list_task_states(target: Target, name: str = "web") -> list[tuple[int, TaskState, str | None]]:
     return [(task.revision, task.state, task.digest) for task in target.list_tasks(name)]
 
 

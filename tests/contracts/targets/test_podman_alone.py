@@ -270,6 +270,8 @@ def test_a_program_that_hangs_is_unhealthy_and_runs_again_when_restarted(podman:
     wait_until(lambda: list_task_states(target) == [(1, RUNNING, digest(podman.first_image))])
     (after,) = target.list_tasks("web")
     assert fetch_page(after) == "one"
+    assert after.started_at
+    assert task.started_at
     assert after.started_at > task.started_at
     clean(target)
 

@@ -358,7 +358,7 @@ def test_an_image_whose_repository_two_assignments_match_equally_well_is_undeter
     reason = "the policy assignments a, b match the repository team/copy equally well"
     copy = next(image for image in list_images(fleet) if image.repository == "team/copy")
     assert (copy.status, copy.policy, copy.counts) == ("Undetermined", None, None)
-    assert copy.summary.startswith(reason)
+    assert (copy.summary or "").startswith(reason)
     undetermined_images = list_images(fleet, statuses=["Undetermined"], repository="team/*")
     assert [image.repository for image in undetermined_images] == ["team/copy", "team/own", "team/base"]
     assert list_images(fleet, statuses=["Approved"], repository="team/*") == []

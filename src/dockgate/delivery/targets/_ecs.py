@@ -109,8 +109,8 @@ def parse_task(task: Mapping[str, Any], service: str, revision: Revision) -> Tas
         service=service,
         revision=revision.number,
         state=_determine_state(task, revision),
-        digest=image.digest if image else "",
-        started_at=format_seconds(started_at) if isinstance(started_at, datetime) else "",
+        digest=image.digest if image else None,
+        started_at=format_seconds(started_at) if isinstance(started_at, datetime) else None,
         reason=explain_end(task) or None,
         ports=tuple(
             (int(container["containerPort"]), int(container["hostPort"]))

@@ -227,7 +227,7 @@ class PodmanTarget(Target):
             revision=container.revision,
             state=state,
             digest=container.digest,
-            started_at=format_seconds(container.started_at) if container.started_at else "",
+            started_at=format_seconds(container.started_at) if container.started_at else None,
             reason=container.reason,
             ports=container.ports,
             probe=self._probes.get(container.service, _identify_run(container)),

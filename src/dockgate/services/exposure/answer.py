@@ -64,7 +64,7 @@ class ExposedPackage:
     purl: str
     ecosystem: str
     platform: str
-    layer: str
+    layer: str | None
     origin: str
     is_owned: bool
     paths: int

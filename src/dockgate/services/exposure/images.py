@@ -145,7 +145,7 @@ class ImageContents:
                     purl=component.purl,
                     ecosystem=component.ecosystem,
                     platform=occurrence.platform,
-                    layer=occurrence.layer or "",
+                    layer=occurrence.layer,
                     origin=_determine_origin(occurrence),
                     is_owned=occurrence.is_owned,
                     paths=occurrence.path_count,

@@ -25,7 +25,7 @@ JUDGING_MINUTES = 2
 # How filters name images without a verdict.
 NOT_JUDGED = "NotJudged"
 # The status of an image that is in several repositories is the worst; one that is not judged is the last.
-_WORST_FIRST = (Status.REJECTED, Status.UNDETERMINED, Status.APPROVED, "")
+_WORST_FIRST = (Status.REJECTED, Status.UNDETERMINED, Status.APPROVED, None)
 # Numbers are compared with columns of 32 bits.
 _LARGEST_NUMBER = (1 << 31) - 1
 # Columns of each order.
@@ -60,7 +60,7 @@ class ImageSummary:
     scan: str | None
     scanner: str | None
     status: str | None
-    summary: str
+    summary: str | None
     waived: str | None
     policy: str | None
     counts: dict[str, int] | None
@@ -290,7 +290,7 @@ class ImageSearch:
             and bool(record.waived) == bool(waived_counts)
             and (counts is None or self.store.verdicts.get_counts(record.digest) == counts)
         ):
-            summary = record.summary
+            summary: str | None = record.summary
         else:
             summary = _describe_verdict(row)
         if row.gone_at is None and not watch.is_watched:
@@ -350,12 +350,12 @@ def _read_cursor(query: ImageQuery) -> Sequence[str | int] | None:
     return read_cursor(query.after, query.sort, _POSITIONS[query.sort], _LARGEST_NUMBER) if query.after else None
 
 
-def _describe_verdict(row: ListedImage) -> str:
-    """What counts in the verdict of the row, in words."""
+def _describe_verdict(row: ListedImage) -> str | None:
+    """What counts in the verdict of the row, in words; None if it was not judged."""
     if row.status is Status.UNDETERMINED and row.policy is None and row.reason is None:
         return "it has no current verdict yet"
     if row.status is None or (row.counts is None and row.status is not Status.UNDETERMINED):
-        return row.reason or ""
+        return row.reason or None
     return describe_verdict(row.status, row.counts or (), row.reason, row.cannot_judge_since)
 
 

@@ -62,10 +62,10 @@ class _Message:
     """A message for a target. `position` is the number of its event, `attempts` is how many have failed."""
 
     key: str
-    rule: str
-    subject: str
+    rule: str | None
+    subject: str | None
     position: int
-    due_since: str
+    due_since: str | None
     attempts: int
 
 
@@ -76,7 +76,7 @@ class DeadLetter(_Message):
     `position` is the number of its event, `error` why the last attempt failed.
     """
 
-    error: str
+    error: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ class WaitingMessage(_Message):
     """
 
     error: str | None
-    next_at: str
+    next_at: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ class DeliveredMessage(_Message):
     `position` is the number of its event; `attempts` failed before.
     """
 
-    delivered_at: str
+    delivered_at: str | None
 
 
 class EventTargets:
@@ -228,17 +228,19 @@ class EventTargets:
         """The dead letters of a target by position, after the one of this position and key."""
         self.read_status(name)
         entries = self._list_entries(name, EntryState.DEAD, limit, after, is_newest_first=is_newest_first)
-        return [DeadLetter(**_collect_fields(entry), error=entry.last_error or "") for entry in entries]
+        return [DeadLetter(**_collect_fields(entry), error=entry.last_error) for entry in entries]
 
     def list_waiting_messages(
         self, name: str, limit: int = 100, after: tuple[int, str] | None = None, *, is_newest_first: bool = False
     ) -> list[WaitingMessage]:
         """The messages that wait for a target, by position, after the one of this position and key."""
-        paused_until = self.read_status(name).paused_until or ""
+        paused_until = self.read_status(name).paused_until
         entries = self._list_entries(name, EntryState.WAITING, limit, after, is_newest_first=is_newest_first)
         return [
             WaitingMessage(
-                **_collect_fields(entry), error=entry.last_error, next_at=max(entry.next_at or "", paused_until)
+                **_collect_fields(entry),
+                error=entry.last_error,
+                next_at=max(filter(None, (entry.next_at, paused_until)), default=None),
             )
             for entry in entries
         ]
@@ -249,7 +251,7 @@ class EventTargets:
         """The messages that a target accepted in the last days, as `list_waiting_messages` lists the others."""
         self.read_status(name)
         entries = self._list_entries(name, EntryState.DELIVERED, limit, after, is_newest_first=is_newest_first)
-        return [DeliveredMessage(**_collect_fields(entry), delivered_at=entry.done_at or "") for entry in entries]
+        return [DeliveredMessage(**_collect_fields(entry), delivered_at=entry.done_at) for entry in entries]
 
     def _list_entries(
         self, name: str, state: EntryState, limit: int, after: tuple[int, str] | None, *, is_newest_first: bool
@@ -307,9 +309,9 @@ def _collect_fields(entry: OutboxEntry) -> dict[str, Any]:
     """Return the fields that all messages have."""
     return {
         "key": entry.key,
-        "rule": str(entry.payload.get("rule", "")),
-        "subject": str(entry.subject or ""),
+        "rule": entry.payload.get("rule"),
+        "subject": str(entry.subject) if entry.subject else None,
         "position": entry.position or 0,
-        "due_since": entry.due_since or "",
+        "due_since": entry.due_since,
         "attempts": entry.attempts,
     }

@@ -85,7 +85,9 @@ class Deployments:
             self.store.logs.append(key, f"{name}: revision {definition.revision}, {definition.image}")
             previous = before if before.image else None
             for task in self.targets[service.target].deploy(service, definition, previous):
-                self.store.logs.append(key, f"{name}: task {task.id} is {task.state}, {task.digest}")
+                self.store.logs.append(
+                    key, f"{name}: task {task.id} is {task.state}, {task.digest or 'digest unknown'}"
+                )
             self.store.services.set_revision(name, definition.revision, key.execution)
         return ActionResult({"SERVICE": name, "REVISION": str(definition.revision)})
 

@@ -54,7 +54,7 @@ class Policies:
             if not version.is_removed:
                 with suppress(DefinitionError):
                     policy = self._make_policy(name, version)
-            versions.append((version.changed_at, policy))
+            versions.append((version.changed_at or "", policy))
         return versions
 
     def get(self, name: str, version: int | None = None) -> PolicyVersion:
@@ -182,7 +182,9 @@ class Policies:
 
     def _make_builtin_version(self, name: str) -> PolicyVersion:
         policy = self._builtin(name)
-        return PolicyVersion(name, 0, policy.digest, policy.rules, definitions.read_builtin_text(name), "", "dockgate")
+        return PolicyVersion(
+            name, 0, policy.digest, policy.rules, definitions.read_builtin_text(name), None, "dockgate"
+        )
 
 
 def _require_short(comment: str | None) -> None:

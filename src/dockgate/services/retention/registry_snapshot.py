@@ -141,6 +141,7 @@ class RegistryReader:
             (task.digest, task.id)
             for service in self.store.services.list()
             for task in self.targets[service.target].list_tasks(service.name)
+            if task.digest
         ]
 
     def _list_stored_images(self, pushed_images: Sequence[UsedImage]) -> dict[tuple[str, str], StoredImage]:

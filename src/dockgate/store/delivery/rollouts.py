@@ -126,7 +126,7 @@ def _make_end_event(
     key, service = f"rollout/{rollout.id}", rollout.service
     if state is RunState.FAILED:
         return dockgate_events.make_deploy_failed(
-            key=key, service=service, reason=reason or "", time=now, repository=repository
+            key=key, service=service, reason=reason, time=now, repository=repository
         )
     if state is RunState.SUCCEEDED:
         return dockgate_events.make_deploy_succeeded(

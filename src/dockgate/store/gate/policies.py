@@ -52,6 +52,7 @@ class PolicyTable:
             return _add(
                 connection,
                 PolicyVersion(policy.name, number, policy.digest, policy.rules, text, now, by, comment),
+                now,
             )
 
     def get(self, name: str, version: int | None = None) -> PolicyVersion:
@@ -105,7 +106,8 @@ class PolicyTable:
                 raise ConflictError(
                     f"the policy {name!r} is in use: {', '.join(users)}", "Assign these another policy first."
                 )
-            return _add(connection, PolicyVersion(name, present_version.version + 1, None, {}, "", now, by, comment))
+            removal = PolicyVersion(name, present_version.version + 1, None, {}, "", now, by, comment)
+            return _add(connection, removal, now)
 
     def keep_requested(self, policy: Policy) -> None:
         """Keep the policy that a repository requests for itself, by its digest, for ever."""
@@ -137,9 +139,9 @@ def _require_present(connection: Connection, name: str) -> PolicyVersion:
     return newest_version
 
 
-def _add(connection: Connection, version: PolicyVersion) -> PolicyVersion:
+def _add(connection: Connection, version: PolicyVersion, now: str) -> PolicyVersion:
     connection.execute(insert(policies).values(**asdict(version)))
-    append_events(connection, [make_policy_changed(version)])
+    append_events(connection, [make_policy_changed(version, now)])
     return version
 
 

@@ -1,6 +1,6 @@
 """Approvals: list, show, vote, reject and override."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from dockgate.delivery.approval_request import make_scope
 from dockgate.delivery.model import Approval, ApprovalState, Approvers, Vote
@@ -36,7 +36,7 @@ class ApprovalView:
     created_at: str
     expires_at: str
     state: ApprovalState
-    summary: str
+    summary: str | None
     verdict: str | None
     decided_by: str | None
     settled_at: str | None
@@ -46,6 +46,13 @@ class ApprovalView:
     requested_by: str | None
     approvers: Approvers | None
     committers: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalWithToken(ApprovalView):
+    """An approval. `token` is null for a caller without the permission decide."""
+
+    token: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +97,13 @@ class ApprovalWithVotes:
     votes: list[Vote]
 
 
-_make_view = make_view_maker(ApprovalView, Approval, "summary")
+_make_view = make_view_maker(ApprovalView, Approval)
+_make_view_with_token = make_view_maker(ApprovalWithToken, Approval, "token")
 
 
 def make_approval_view(approval: Approval) -> ApprovalView:
     """The approval as the API shows it."""
-    return _make_view(approval, summary=approval.summary or "")
+    return _make_view(approval)
 
 
 @router.get("/approvals")
@@ -117,7 +125,7 @@ def reject_approval(
     approval_id: str, body: Rejection, caller: DecideCaller, store: StoreDependency, approvals: ApprovalDependency
 ) -> ApprovalView:
     """Reject a waiting approval."""
-    _require_approval(caller, approval_id, store)
+    require_approval(caller, approval_id, store)
     name = caller.name if caller.token else body.who or caller.name
     note_change(f"rejected: {body.reason}")
     return make_approval_view(approvals.decisions.reject(approval_id, body.token, body.reason, name))
@@ -127,17 +135,17 @@ def reject_approval(
 @mark_self_checking
 def list_votes(approval_id: str, caller: ReadCaller, store: StoreDependency) -> list[Vote]:
     """List the votes of an approval, oldest first."""
-    _require_approval(caller, approval_id, store)
+    require_approval(caller, approval_id, store)
     return [vote for vote, _ in store.approvals.list_votes(approval_id)]
 
 
 @router.get("/approvals/{approval_id:path}")
 @mark_self_checking
-def get_approval(approval_id: str, caller: ReadCaller, store: StoreDependency) -> Approval:
+def get_approval(approval_id: str, caller: ReadCaller, store: StoreDependency) -> ApprovalWithToken:
     """Get an approval. Its token is included for callers with the permission decide."""
-    approval = _require_approval(caller, approval_id, store)
+    approval = require_approval(caller, approval_id, store)
     can_decide = caller.can(Permission.DECIDE, **make_scope(approval))
-    return approval if can_decide else replace(approval, token="")
+    return _make_view_with_token(approval, token=approval.token if can_decide else None)
 
 
 @router.post("/approvals/{approval_id:path}/vote")
@@ -150,7 +158,7 @@ def cast_vote(
         raise DeniedError(
             "manual approval needs named users; none exist yet", "Run `dockgate principal add NAME --role admin`."
         )
-    _require_approval(caller, approval_id, store)
+    require_approval(caller, approval_id, store)
     approval = approvals.decisions.vote(approval_id, caller.principal, body.yes, body.reason)
     note_change(f"{'yes' if body.yes else 'no'}{': ' if body.reason else ''}{body.reason}")
     return ApprovalWithVotes(
@@ -167,7 +175,7 @@ def override_rejection(
 
     They become waivers, and the execution is retried.
     """
-    approval = _require_approval(caller, approval_id, store)
+    approval = require_approval(caller, approval_id, store)
     if caller.is_limited:  # the waivers are the repository's
         caller.require(repository=approval.repository)
     records = approvals.decisions.override(approval_id, caller.principal, body.reason, body.until)
@@ -187,7 +195,8 @@ def require_reach(caller: Caller, approval: Approval) -> None:
     caller.require(**scope)
 
 
-def _require_approval(caller: Caller, approval_id: str, store: Store) -> Approval:
+def require_approval(caller: Caller, approval_id: str, store: Store) -> Approval:
+    """The approval, if the caller may see it and its limits reach it. NotFoundError, DeniedError."""
     approval = store.approvals.get(approval_id)
     require_reach(caller, approval)
     return approval

@@ -117,7 +117,7 @@ def get_execution(
                 approval = _find_approval(store, run.key)
             has_log = action.type in WITH_LOG
             summary = {"name": action.name, "type": action.type, "attempt": run.key.attempt}
-            summary["started_at"] = run.started_at or ""
+            summary["started_at"] = run.started_at
             service = str(action.configuration["service"]) if action.type is ActionType.DEPLOY else None
             reason = run.reason
             if run.state is RunState.IN_PROGRESS:

@@ -36,10 +36,24 @@ class InventoryView:
     """A summary of an inventory; `packages` and `unread` are counts. `layers` begin with the lowest."""
 
     platform: str
-    distribution: str
+    distribution: str | None
     packages: int
     unread: int
     layers: list[ImageLayer]
+
+
+@dataclass(frozen=True, slots=True)
+class PushView:
+    """A push of an image. `tag` is null for one by digest alone, `pushed_by` if unknown."""
+
+    repository: str
+    tag: str | None
+    digest: str
+    pushed_at: str
+    pushed_by: str | None
+
+
+_make_push_view = api.make_view_maker(PushView, PushedImage, "tag")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +77,7 @@ class ImageView:
     summary: str | None
     scan: Scan | None
     places: list[ImageSummary]
-    pushes: list[PushedImage]
+    pushes: list[PushView]
     moves: list[TagMove]
     inventories: list[InventoryView]
     verdicts: list[VerdictRecord]
@@ -239,12 +253,12 @@ def read_image_view(
         summary=columns["summary"],
         scan=scan,
         places=locations,
-        pushes=pushes,
+        pushes=[_make_push_view(entry, tag=entry.tag or None) for entry in pushes],
         moves=moves,
         inventories=[
             InventoryView(
                 platform=inventory.platform,
-                distribution=(inventory.distribution.name if inventory.distribution else None) or "",
+                distribution=inventory.distribution.name if inventory.distribution else None,
                 packages=len(inventory.packages),
                 unread=len(inventory.unread),
                 layers=list_layers(platform, number, findings),
@@ -299,7 +313,7 @@ def read_platforms(digest: str, visibility: ImageVisibility) -> tuple[Scan | Non
         and visibility.caller.is_limited
         and scan.repository not in (visible := visibility.list_repositories(digest))
     ):
-        reason = "it could not be read in another repository" if scan.reason else ""
+        reason = "it could not be read in another repository" if scan.reason else None
         scan = replace(scan, repository=visible[0], reason=reason)
     return scan, platforms if has_succeeded else ()
 

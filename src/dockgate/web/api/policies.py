@@ -39,12 +39,12 @@ PolicySort = Literal["name", "-name", "-changed", "changed"]
 
 @dataclass(frozen=True, slots=True)
 class PolicySummary:
-    """`version` is 0 for a built-in policy. `digest` is null for a removal."""
+    """`version` is 0 for a built-in policy, whose `changed_at` is null. `digest` is null for a removal."""
 
     name: str
     version: int
     digest: str | None
-    changed_at: str
+    changed_at: str | None
     changed_by: str
     comment: str | None
     removed: bool
@@ -84,7 +84,7 @@ def read_policy_page(caller: Caller, store: Store, policies: PolicyServices, que
     """A page of the policies that the caller may see."""
     keys = {
         "name": lambda policy: (policy.name,),
-        "changed": lambda policy: (policy.changed_at, policy.name),
+        "changed": lambda policy: (policy.changed_at or "", policy.name),
     }
     return make_page(list_visible_policies(caller, store, policies), keys, query)
 

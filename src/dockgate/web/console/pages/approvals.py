@@ -34,7 +34,7 @@ def show_approval(approval_id: str, request: Request, caller: api.ReadCaller, st
 def _render_approval(
     approval_id: str, request: Request, caller: Caller, store: Store, refusal: Refusal | None = None
 ) -> Response:
-    approval_view = approval_calls.make_approval_view(approval_calls.get_approval(approval_id, caller, store))
+    approval_view = approval_calls.make_approval_view(approval_calls.require_approval(caller, approval_id, store))
     if not ApprovalId(approval_id).is_external:
         return redirect_to(make_approval_path(approval_id))
     decision = read_decision(store, approval_view, caller)
@@ -80,7 +80,7 @@ def reject_approval(
     fields: Form,
 ) -> Response:
     """Reject what waits for a verdict."""
-    waiting = approval_calls.get_approval(approval_id, caller, store)  # refuses limited tokens
+    waiting = approval_calls.require_approval(caller, approval_id, store)  # refuses limited tokens
     if waiting.state is not ApprovalState.WAITING:
         raise NotFoundError("this approval no longer waits", "Reload the page: it shows the decision.")
     body = approval_calls.Rejection(waiting.token, fields.get("reason", ""), caller.name)

@@ -41,7 +41,7 @@ _ASSIGNMENT_KEYS: dict[str, Callable[[PolicyAssignment], str]] = {
 _ASSIGNMENT_SORTS = ("", "policy", "-policy", "name", "-name")
 _VERSION_KEYS: dict[str, Callable[[PolicyVersion], str | int]] = {
     "version": lambda entry: entry.version,
-    "saved": lambda entry: entry.changed_at,
+    "saved": lambda entry: entry.changed_at or "",
     "by": lambda entry: entry.changed_by or "",
 }
 _VERSION_SORTS = ("-version", "version", "-saved", "saved", "by", "-by")
