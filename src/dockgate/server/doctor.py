@@ -9,13 +9,13 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from dockgate.config import Settings
 from dockgate.delivery.builders import build_host
 from dockgate.delivery.builders.sandbox import cgroups
 from dockgate.delivery.builders.sandbox.sandbox import PATH, Job, Limits, Sandbox
-from dockgate.server.host_check import Check
 from dockgate.server.supervisor import end_with_thread
 from dockgate.shared.addresses import LOOPBACK
 from dockgate.shared.errors import DockgateError
@@ -42,6 +42,20 @@ _OLDEST_PODMAN = (4, 3)
 _LONGEST = 60
 # Bytes; a server that has less cannot keep an image of usual size.
 _FREE = 2 * 2**30
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """The result of one check of the host.
+
+    `needed_for` is "server", "builds" or "deploys", `advice` says how to add what is missing, None for none.
+    """
+
+    name: str
+    is_ok: bool
+    detail: str
+    needed_for: str
+    advice: str | None = None
 
 
 def examine(settings: Settings) -> Iterator[Check]:

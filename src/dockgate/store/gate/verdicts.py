@@ -25,9 +25,8 @@ from dockgate.store.documents import (
 )
 from dockgate.store.engine import Database
 from dockgate.store.events.log import append_events
-from dockgate.store.gate.recorded_violations import read_violations
 from dockgate.store.gate.unstored_verdicts import UnstoredVerdict
-from dockgate.store.gate.verdict_documents import read_verdict, read_verdict_body
+from dockgate.store.gate.verdict_documents import read_verdict, read_verdict_body, read_violations
 from dockgate.store.queries import is_one_of, is_one_of_texts, make_text_list, select_as, split_into_batches
 from dockgate.store.records import (
     ImageLocation,

@@ -20,7 +20,7 @@ def draw_line_plot(values: Sequence[int | None], maximum: int, label: str) -> Ma
         if value is None:
             pieces.append([])
         else:
-            pieces[-1].append(f"{_compute_x(number, len(values))},{_compute_y(value, maximum)}")
+            pieces[-1].append(f"{WIDTH * number / max(1, len(values) - 1):.1f},{_compute_y(value, maximum)}")
     shapes = Markup("")
     for points in filter(None, pieces):
         first, last = points[0].partition(",")[0], points[-1].partition(",")[0]
@@ -51,10 +51,6 @@ def draw_share_bar(value: int, maximum: int) -> Markup:
     return Markup(
         '<svg class="plot share" viewBox="0 0 {} {}" preserveAspectRatio="none" aria-hidden="true">{}</svg>'
     ).format(WIDTH, HEIGHT, bar)
-
-
-def _compute_x(number: int, count: int) -> str:
-    return f"{WIDTH * number / max(1, count - 1):.1f}"
 
 
 def _compute_y(value: int, maximum: int) -> float:
