@@ -90,6 +90,12 @@ def test_the_walk_has_no_more_steps_than_promised() -> None:
     assert [*read_walk()] == [*range(1, 26)]
 
 
+def test_the_page_counts_the_functions_of_the_walk() -> None:
+    functions = {function for call in list_calls() for function in (call.caller, call.function)}
+    effects = {"services/durable_effects.py:Effects.run"}
+    assert f"a push calls {len(functions | effects)} functions in {len(read_walk())} steps" in PAGE
+
+
 @pytest.mark.parametrize("call", dict.fromkeys(list_calls()), ids=lambda call: f"{call.caller} {call.function}")
 def test_each_step_of_the_walk_is_called_by_the_one_before(call: Call) -> None:
     tree = ast.parse(textwrap.dedent(inspect.getsource(get_function(call.caller))))
