@@ -52,8 +52,8 @@ from dockgate.scanner.model import Inventory, LayerBuildInfo, ScannedPlatform
 from dockgate.server.connections import PatientProtocol
 from dockgate.services.feeds.advisories import CurrentDatabase
 from dockgate.services.identity.provider_sign_in import RETURN_PATH
-from dockgate.services.registry.pushes import WebhookSecrets
 from dockgate.services.registry.registry_tokens import RegistryAccess
+from dockgate.services.registry.webhook_secrets import WebhookSecrets
 from dockgate.services.web_services import GitBackend
 from dockgate.shared.addresses import make_console_url
 from dockgate.shared.errors import NotFoundError, UnavailableError

@@ -39,8 +39,8 @@ from dockgate.services.images.external_findings import InspectorFindings
 from dockgate.services.images.reader import ImageAccess
 from dockgate.services.pipelines.build_images import RegistryBuildImages
 from dockgate.services.registry.push_permits import PushPermits
-from dockgate.services.registry.pushes import WebhookSecrets
 from dockgate.services.registry.registry_tokens import RegistryAccess
+from dockgate.services.registry.webhook_secrets import WebhookSecrets
 from dockgate.services.verdicts.attestations import KEYS, RegistryAttestor
 from dockgate.services.verdicts.verdict_links import VerdictLinks
 from dockgate.services.web_services import WebServices

@@ -28,8 +28,8 @@ from dockgate.events.rule import Target as EventTarget
 from dockgate.identity.ports import IdentityProvider
 from dockgate.identity.sign_in import GroupRole
 from dockgate.services.images.scans import PARALLEL_SCANS
-from dockgate.services.registry.pushes import WebhookSecrets
 from dockgate.services.registry.registry_tokens import RegistryAccess
+from dockgate.services.registry.webhook_secrets import WebhookSecrets
 from dockgate.services.web_services import GitBackend
 from dockgate.shared.addresses import make_console_url
 from dockgate.store import Store

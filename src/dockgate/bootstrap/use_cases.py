@@ -30,7 +30,8 @@ from dockgate.services.pipelines.deployments import Deployments, ServiceRepair
 from dockgate.services.pipelines.documents import Documents
 from dockgate.services.pipelines.fixes import Fixes
 from dockgate.services.pipelines.running_tasks import RunningTasks
-from dockgate.services.registry.pushes import RegistryNotifications, RegistryPushes
+from dockgate.services.registry.notifications import RegistryNotifications
+from dockgate.services.registry.pushes import RegistryPushes
 from dockgate.services.registry.refused_pulls import RefusedPulls
 from dockgate.services.registry.registry_pulls import RegistryPulls
 from dockgate.services.retention.garbage_collection import GarbageCollection

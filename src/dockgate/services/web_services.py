@@ -36,7 +36,7 @@ from dockgate.services.pipelines.executions import Executions
 from dockgate.services.pipelines.git_pushes import GitPushes
 from dockgate.services.pipelines.running_tasks import RunningTasks
 from dockgate.services.policies.policies import Policies
-from dockgate.services.registry.pushes import RegistryNotifications
+from dockgate.services.registry.notifications import RegistryNotifications
 from dockgate.services.registry.registry_pulls import RegistryPulls
 from dockgate.services.registry.registry_tokens import RegistryAccess
 from dockgate.services.retention.garbage_collection import GarbageCollection

@@ -8,8 +8,8 @@ from fastapi.responses import JSONResponse, Response
 from dockgate.delivery.registry_access import PUSH, Login
 from dockgate.identity.model import Caller, Permission, Principal
 from dockgate.services.clock import ServerClock
+from dockgate.services.registry.notifications import OUR_OWN
 from dockgate.services.registry.push_permits import PushPermits
-from dockgate.services.registry.pushes import OUR_OWN
 from dockgate.services.web_services import RegistryServices, WebServices
 from dockgate.shared.canonical import to_plain
 from dockgate.shared.interfaces import override

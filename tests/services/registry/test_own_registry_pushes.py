@@ -14,7 +14,9 @@ from tests.store.factories import FACTORIES, open_store_of_kind
 from dockgate.events.pushes.distribution import MANIFESTS
 from dockgate.services.clock import ServerClock
 from dockgate.services.durable_effects import Effects
-from dockgate.services.registry.pushes import RegistryNotifications, RegistryPushes, WebhookSecrets
+from dockgate.services.registry.notifications import RegistryNotifications
+from dockgate.services.registry.pushes import RegistryPushes
+from dockgate.services.registry.webhook_secrets import WebhookSecrets
 from dockgate.shared.errors import UnavailableError
 from dockgate.shared.timestamps import format_time
 from dockgate.store import Store

@@ -12,7 +12,9 @@ from tests.store.factories import FACTORIES, open_store_of_kind
 
 from dockgate.services.clock import ServerClock
 from dockgate.services.durable_effects import Effects
-from dockgate.services.registry.pushes import RegistryNotifications, RegistryPushes, WebhookSecrets
+from dockgate.services.registry.notifications import RegistryNotifications
+from dockgate.services.registry.pushes import RegistryPushes
+from dockgate.services.registry.webhook_secrets import WebhookSecrets
 from dockgate.shared.errors import NotFoundError, UnavailableError
 from dockgate.store import Store
 from dockgate.store.records import Scan

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from dockgate.services.registry.pushes import WebhookSecrets
+from dockgate.services.registry.webhook_secrets import WebhookSecrets
 from dockgate.shared.errors import UnavailableError
 
 

@@ -1,6 +1,7 @@
 """The registry of this server and others: who may push and pull, and what notifications cause.
 
-`pushes.py` records pushes and deletions that registries report, and starts scans. `registry_tokens.py` gives clients
-access to our own registry, `push_permits.py` withholds it during a collection. `registry_pulls.py` is the pull policy,
-`refused_pulls.py` announces what it refused.
+`notifications.py` receives notifications, with the secrets of `webhook_secrets.py`; `push_reports.py` reads them,
+and `pushes.py` records pushes and deletions, and starts scans. `registry_tokens.py` gives clients access to our own
+registry, `push_permits.py` withholds it during a collection. `registry_pulls.py` is the pull policy, `refused_pulls.py`
+announces what it refused.
 """

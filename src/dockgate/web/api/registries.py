@@ -6,7 +6,7 @@ from fastapi import Path, Request
 
 from dockgate.delivery.model import REPOSITORY
 from dockgate.identity.model import Caller
-from dockgate.services.registry.pushes import Hook
+from dockgate.services.registry.notifications import Hook
 from dockgate.services.registry.registry_pulls import PullAnswer, RepositoryPulls
 from dockgate.services.web_services import ApprovalServices, RegistryServices
 from dockgate.web.api import (

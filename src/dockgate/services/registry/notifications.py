@@ -1,0 +1,172 @@
+"""Receive the notifications of registries."""
+
+import logging
+import re
+from dataclasses import dataclass
+
+from dockgate.aws.messages import Record, parse_body
+from dockgate.delivery.ports import ImageResolver
+from dockgate.events.ports import RegistryDeletion, RegistryPush
+from dockgate.services.registry.push_reports import get_format, read_reports
+from dockgate.services.registry.pushes import RegistryPushes, find_time_after, shift_text
+from dockgate.services.registry.webhook_secrets import WebhookSecrets, has_secret
+from dockgate.shared.aws import EcrRegistry
+from dockgate.shared.errors import DeniedError, DockgateError, NotFoundError, UsageError
+from dockgate.shared.references import RepositoryReference, name_own_repository
+from dockgate.shared.strict_json import parse_json
+from dockgate.shared.timestamps import format_time, parse_time
+
+OUR_OWN, ECR = "distribution", "ecr"
+_HOST = r"[A-Za-z0-9.-]+(:[0-9]{1,5})?"
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Hook:
+    """The URL and the `authorization` header of a registry's notifications.
+
+    A sender that can set no header uses `url_with_secret`, which has the secret as its password.
+    """
+
+    format: str
+    registry: str
+    url: str
+    authorization: str
+    url_with_secret: str
+
+
+@dataclass(frozen=True, slots=True)
+class RegistryNotifications:
+    """Receives notifications. `url` is the server's own, `registry` the address of our own registry."""
+
+    pushes: RegistryPushes
+    secrets: WebhookSecrets
+    resolve_image: ImageResolver
+    url: str
+    registry: str
+
+    def describe_hook(self, form: str, registry: str) -> Hook:
+        """Return where this registry sends its notifications.
+
+        NotFoundError for an unknown format, UsageError for an invalid registry.
+        """
+        get_format(form)
+        if not re.fullmatch(_HOST, registry) or RepositoryReference.parse(f"{registry}/image").is_own:
+            raise UsageError(f"{registry!r} is not a registry", "Give its host as in references: harbor.example.org.")
+        url, secret = f"{self.url}/registry/{form}/{registry}", self.secrets.read_secret(form, registry)
+        scheme, _, address = url.partition("://")
+        with_secret = f"{scheme}://{registry.partition(':')[0]}:{secret}@{address}"
+        return Hook(form, registry, url, f"Bearer {secret}", with_secret)
+
+    def rotate_secret(self, form: str, registry: str) -> Hook:
+        """Return the hook with a new secret; the old secret ends now. Raises what `describe_hook` raises."""
+        self.describe_hook(form, registry)
+        self.secrets.change(form, registry)
+        return self.describe_hook(form, registry)
+
+    def require_secret(self, form: str, registry: str | None, authorization: str) -> None:
+        """Raise DeniedError unless the header has the secret of this registry, None for our own."""
+        secret = self.secrets.read_secret(form, registry) if registry else self.secrets.own_secret
+        if not has_secret(authorization, secret):
+            raise DeniedError(
+                "the registry's notification does not have the right secret", "`dockgate registry hook` prints it."
+            )
+
+    def receive(self, form: str, registry: str | None, authorization: str, body: bytes) -> None:
+        """Record the pushes and deletions that a notification reports. `registry` is None for our own.
+
+        DeniedError without the secret, or for another registry; UsageError for an invalid notification;
+        UnavailableError makes the sender try again.
+        """
+        self.require_secret(form, registry, authorization)
+        for report in read_reports(form, registry, lambda: parse_json(body)):
+            self._record(form, registry, report)
+
+    def receive_ecr_event(self, text: str) -> None:
+        """Record the push or deletion that an event of Amazon ECR reports.
+
+        The event comes by a queue, alone or inside a message of Amazon SNS. The queue decides who may send to it.
+        Raises UsageError for an invalid event; events about anything else are ignored.
+        """
+        event = parse_body(Record({"body": text}))
+        for report in read_reports(ECR, None, lambda: event):
+            registry = report.registry or ""
+            if EcrRegistry.parse(registry) is None:
+                raise UsageError(
+                    f"not an event of Amazon ECR: {registry[:100]!r} is not a registry of ECR",
+                    "Let the rule send only events with the source aws.ecr to this queue.",
+                )
+            self._record(ECR, registry, report)
+
+    def _record(self, form: str, registry: str | None, report: RegistryPush | RegistryDeletion) -> None:
+        if isinstance(report, RegistryPush):
+            self._record_push(form, registry, report)
+        elif registry:  # in our own only the garbage collection deletes, which records it
+            self._record_deletion(f"{registry}/{report.repository}", report.digest, report.tag)
+
+    def _record_deletion(self, repository: str, digest: str, tag: str | None) -> None:
+        """Record a deletion if the registry confirms it: a forged or late notification hides no image.
+
+        An image that is still there may have lost the tag.
+        """
+        if not self._is_there(f"{repository}@{digest}", digest):
+            self.pushes.record_deletion(repository, digest)
+        elif tag and not self._is_there(f"{repository}:{tag}", digest):
+            self.pushes.record_untag(repository, digest, tag)
+        else:
+            image_name = f"{repository}:{tag}@{digest}" if tag else f"{repository}@{digest}"
+            _log.warning("%s was reported as deleted, and is still there", image_name)
+
+    def _is_there(self, reference: str, digest: str) -> bool:
+        """Return whether the registry has the digest by this reference. UnavailableError if unknown."""
+        try:
+            return self.resolve_image(reference, should_check_existence=True)[1] == digest
+        except NotFoundError:
+            return False
+
+    def _record_push(self, form: str, registry: str | None, push: RegistryPush) -> None:
+        repository = (
+            f"{registry}/{push.repository}" if registry else name_own_repository(push.repository, self.registry)
+        )
+        digest, tag = push.digest or self.resolve_image(f"{repository}:{push.tag}")[1], push.tag or ""
+        event = push.id or f"{push.repository}:{tag}@{digest}"
+        at = self._find_time(registry, push, repository, digest)
+        if registry:
+            self.pushes.record(f"{form}/{registry}/{event}", repository, digest, tag, at=at)
+        else:
+            self.pushes.record(event, repository, digest, tag, push.by, at)
+
+    def _find_time(self, registry: str | None, push: RegistryPush, repository: str, digest: str) -> str | None:
+        """Return when the push happened, None for now.
+
+        Notifications arrive late and in any order. A push that reports a later time than that of the tag's present
+        image moves the tag. If it does not, and always in our own registry, the registry is asked which image has the
+        tag: clocks may be wrong, and the times of Amazon ECR have whole seconds. A push that has lost the tag was
+        before the present image. If the registry cannot say it, or names a third image, the times count, and of two
+        pushes without times the one that is reported last.
+        """
+        time = parse_time(push.at)
+        reported_at = format_time(time) if registry and time and time <= self.pushes.clock() else None
+        present_period = self.pushes.store.tag_history.find_present_period(repository, push.tag) if push.tag else None
+        if (
+            present_period is None
+            or present_period.digest == digest
+            or (reported_at and reported_at > present_period.pushed_at)
+        ):
+            return reported_at
+        try:
+            current = self._resolve_tag(registry, push.repository, push.tag or "") if push.digest else digest
+        except DockgateError as error:
+            _log.warning("cannot determine which of two pushes of %s:%s was later: %s", repository, push.tag, error)
+            current = None
+        if current == present_period.digest:
+            return min(reported_at or shift_text(present_period.since, -1), shift_text(present_period.pushed_at, -1))
+        if reported_at and current != digest:
+            return reported_at
+        return find_time_after(present_period, reported_at or self.pushes.clock.now())
+
+    def _resolve_tag(self, registry: str | None, repository: str, tag: str) -> str | None:
+        if registry:
+            return self.resolve_image(f"{registry}/{repository}:{tag}")[1]
+        return self.pushes.resolve_moved_tag(repository, tag)
