@@ -51,9 +51,9 @@ def test_the_state_of_a_target_says_why_it_gets_nothing(
 
 
 def test_messages_that_wait_are_listed_with_their_attempts(dockgate: Dockgate, server: FakeServer) -> None:
-    message = {"key": "ops/7", "position": 7, "attempts": 3, "error": "503", "next_at": "2026-11-28T12:00:00.000Z"}
-    server.answers["GET /targets/hook/waiting-messages"] = [message]
-    assert dockgate("target", "waiting", "hook").out.splitlines()[1].split()[:3] == ["7", "ops/7", "3"]
+    message = {"key": "ops/7", "position": 7, "events": 2, "attempts": 3, "error": "503"}
+    server.answers["GET /targets/hook/waiting-messages"] = [message | {"next_at": "2026-11-28T12:00:00.000Z"}]
+    assert dockgate("target", "waiting", "hook").out.splitlines()[1].split()[:4] == ["7", "ops/7", "2", "3"]
 
 
 def test_delivered_messages_are_listed(dockgate: Dockgate, server: FakeServer) -> None:

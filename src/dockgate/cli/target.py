@@ -112,20 +112,23 @@ def try_target(name: str, output_format: str) -> None:
 def waiting(name: str, limit: int, sort: str, output_format: str) -> None:
     """List messages that wait for the target NAME.
 
-    The list has the failed attempts, the last error and the next attempt.
+    The list has the failed attempts, the last error and the next attempt. A group of events is one message: it waits
+    for further events, or for the end of the target's quiet hours.
     """
     answer = Client().get_all("targets", name, "waiting-messages", maximum=limit, sort=sort)
     rows = (
         (
             str(entry["position"]),
             entry["key"],
+            str(entry["events"]),
             str(entry["attempts"]),
             times.format_time(entry["next_at"]),
             entry["error"] or "",
         )
         for entry in answer
     )
-    print_list(answer, output_format, ("POSITION", "KEY", "FAILED", "NEXT ATTEMPT", "ERROR"), rows, "No message waits.")
+    head = ("POSITION", "KEY", "EVENTS", "FAILED", "NEXT ATTEMPT", "ERROR")
+    print_list(answer, output_format, head, rows, "No message waits.")
 
 
 @command.command("delivered")

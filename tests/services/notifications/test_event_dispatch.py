@@ -39,10 +39,12 @@ class Server:
     store: Store
     now: datetime = START
     dispatcher: EventDispatcher = field(init=False)
+    targets: EventTargets = field(init=False)
 
     def __post_init__(self) -> None:
         clock = ServerClock(lambda: self.now)
         targets = EventTargets(self.store, {TargetType.LOG: MemoryEventTarget(TargetType.LOG)}, (), clock)
+        self.targets = targets
         rules = EventRules(self.store, targets, (), clock, ("registry.example",))
         database = AdvisoryDatabase([])
         watching = search(Fleet(self.store, database)).watched_images
@@ -249,6 +251,24 @@ def test_a_service_that_recovers_again_is_announced(server: Server) -> None:
             server.record_event(kind, service="shop", summary="1 critical")
             assert len(server.claim_messages()) == 1
             server.advance_time(days=2)
+
+
+def test_what_waits_for_the_end_of_the_quiet_hours_is_listed(server: Server) -> None:
+    server.add_target(quiet_hours=QuietHours("11:00", "13:00"))
+    server.add_rule("verdict.changed", "tag.moved")
+    for tag in ("1", "2"):
+        server.record_event("tag.moved", image="sha256:a", repository="team/app", tag=tag)
+    assert server.claim_messages() == []
+    (message,) = server.targets.list_waiting_messages("chat")
+    assert (message.rule, message.events, message.attempts, message.error) == ("news", 2, 0, None)
+    assert message.next_at == format_time(START.replace(hour=13))
+    assert server.targets.list_waiting_messages("chat", after=(message.position, message.key)) == []
+    assert server.targets.list_waiting_messages("chat", after=(message.position + 1, ""), is_newest_first=True) == [
+        message
+    ]
+    assert server.targets.read_status("chat").waiting == 1
+    server.advance_time(hours=1)
+    assert [entry.key for entry in server.claim_messages()] == [message.key]
 
 
 def test_a_summary_waits_for_the_end_of_the_quiet_hours(server: Server) -> None:

@@ -3,6 +3,7 @@
 import logging
 import traceback
 import uuid
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import Any
 
 from dockgate.events.definitions.target import TargetDefinition
 from dockgate.events.envelope import SOURCE, NewEvent
+from dockgate.events.grouping import GROUP_TYPE
 from dockgate.events.message import Message
 from dockgate.events.ports import TargetAdapter
 from dockgate.events.rule import RESERVED_TARGETS, Target, TargetType
@@ -20,7 +22,7 @@ from dockgate.services.notifications.owners import Owners
 from dockgate.shared.canonical import encode
 from dockgate.shared.errors import ConflictError, DockgateError, NotFoundError, UnavailableError, UsageError
 from dockgate.shared.retry import OUTBOX_RETRIES
-from dockgate.shared.timestamps import format_time
+from dockgate.shared.timestamps import format_time, to_datetime
 from dockgate.store import Store
 from dockgate.store.events.receivers import FAILURES_LIMIT, QueueLength, ReceiverState
 from dockgate.store.events.rules import TargetRecord
@@ -37,7 +39,8 @@ _log = logging.getLogger(__name__)
 class TargetStatus:
     """A target and its delivery state.
 
-    `waiting` and `dead` are numbers of messages, `given_up` and `deleted` those that the limits have cost so far.
+    `waiting` and `dead` are numbers of messages; a group of events that are not sent yet is one.
+    `given_up` and `deleted` are those that the limits have cost so far.
     `failures` are those in a row: from the fifth on, the target gets one message at a time, not before `paused_until`.
     It refused further messages at `gone_at`. `last_error` is why the last message was not accepted.
     """
@@ -84,10 +87,12 @@ class WaitingMessage(_Message):
     """A message that waits for its first or next attempt, which is not before `next_at`.
 
     `position` is the number of its event. `attempts` have failed; `error` is why the last one did, null before it.
+    `events` is how many events it is about: more than one for a group, which is still growing.
     """
 
     error: str | None
     next_at: str | None
+    events: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,11 +167,13 @@ class EventTargets:
     def list_statuses(self) -> list[TargetStatus]:
         """All targets and their delivery state."""
         states, lengths = self._store.event_receivers.list_states(), self._store.event_receivers.count_entries()
+        group_counts = Counter(group.target for group in self._store.event_cursor.list_groups())
         return [
             _make_status(
                 record,
                 states.get(record.target.name, ReceiverState(OutboxKind.EVENT, record.target.name)),
                 lengths.get(record.target.name, QueueLength()),
+                group_counts[record.target.name],
             )
             for record in self.list_records()
         ]
@@ -233,10 +240,14 @@ class EventTargets:
     def list_waiting_messages(
         self, name: str, limit: int = 100, after: tuple[int, str] | None = None, *, is_newest_first: bool = False
     ) -> list[WaitingMessage]:
-        """The messages that wait for a target, by position, after the one of this position and key."""
-        paused_until = self.read_status(name).paused_until
+        """The messages that wait for a target, by position, after the one of this position and key.
+
+        Groups of events, which become messages after their pause or the target's quiet hours, are among them.
+        """
+        status = self.read_status(name)
+        paused_until = status.paused_until
         entries = self._list_entries(name, EntryState.WAITING, limit, after, is_newest_first=is_newest_first)
-        return [
+        messages = [
             WaitingMessage(
                 **_collect_fields(entry),
                 error=entry.last_error,
@@ -244,6 +255,28 @@ class EventTargets:
             )
             for entry in entries
         ]
+        messages += self._list_groups(status.target, paused_until)
+        messages.sort(key=_get_page_key, reverse=is_newest_first)
+        return [each for each in messages if after is None or (_get_page_key(each) > after) != is_newest_first][:limit]
+
+    def _list_groups(self, target: Target, paused_until: str | None) -> Iterator[WaitingMessage]:
+        """Yield the groups of events of a target as the messages that they become."""
+        now = self._clock()
+        quiet_end = target.quiet_hours.end_after(now) if target.quiet_hours else None
+        for group in self._store.event_cursor.list_groups():
+            if group.target == target.name:
+                due = quiet_end or to_datetime(group.last_at) + timedelta(seconds=group.pause_seconds)
+                yield WaitingMessage(
+                    key=f"{group.rule}/{GROUP_TYPE}/{group.rule}/{group.last_position}",
+                    rule=group.rule,
+                    subject=f"rule {group.rule}",
+                    position=group.last_position,
+                    due_since=group.first_at,
+                    attempts=0,
+                    error=None,
+                    next_at=max(format_time(due), paused_until or ""),
+                    events=group.count,
+                )
 
     def list_delivered_messages(
         self, name: str, limit: int = 100, after: tuple[int, str] | None = None, *, is_newest_first: bool = True
@@ -287,13 +320,13 @@ def _hide_secrets_in_errors(target: str) -> Iterator[None]:
         ) from None
 
 
-def _make_status(record: TargetRecord, state: ReceiverState, length: QueueLength) -> TargetStatus:
+def _make_status(record: TargetRecord, state: ReceiverState, length: QueueLength, group_count: int) -> TargetStatus:
     return TargetStatus(
         target=record.target,
         version=record.version,
         changed_at=record.changed_at,
         changed_by=record.changed_by,
-        waiting=length.waiting,
+        waiting=length.waiting + group_count,
         dead=length.dead,
         failures=state.failures,
         is_failing=state.failures >= FAILURES_LIMIT,
@@ -303,6 +336,10 @@ def _make_status(record: TargetRecord, state: ReceiverState, length: QueueLength
         given_up=state.given_up,
         deleted=state.deleted,
     )
+
+
+def _get_page_key(message: WaitingMessage) -> tuple[int, str]:
+    return message.position, message.key
 
 
 def _collect_fields(entry: OutboxEntry) -> dict[str, Any]:

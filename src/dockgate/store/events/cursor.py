@@ -31,11 +31,15 @@ _POSITION = select(event_cursors.c.position).where(event_cursors.c.name == CURSO
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """The events that wait for one target by one rule: how many, and when the first and the last came."""
+    """The events that wait for one target by one rule.
+
+    `last_position` is the number of the last one. They came from `first_at` to `last_at`.
+    """
 
     target: str
     rule: str
     count: int
+    last_position: int
     first_at: str
     last_at: str
     pause_seconds: int
@@ -100,6 +104,7 @@ class EventCursor:
             grouped_events.c.target,
             grouped_events.c.rule,
             func.count().label("count"),
+            func.max(grouped_events.c.position).label("last_position"),
             func.min(grouped_events.c.at).label("first_at"),
             func.max(grouped_events.c.at).label("last_at"),
             func.max(grouped_events.c.pause_seconds).label("pause_seconds"),
