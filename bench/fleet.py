@@ -26,7 +26,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
-from sqlalchemy import text
+from sqlalchemy import Connection, func, select, text
 
 sys.path.insert(0, str(Path(__file__).parent.parent))  # the cluster is that of the tests
 from tests import postgres
@@ -36,7 +36,7 @@ import _fleet_questions
 import _fleets
 from dockgate.cli.main import reduce_garbage_collection
 from dockgate.gate import rules
-from dockgate.gate.model import Waiver
+from dockgate.gate.model import Status, Waiver
 from dockgate.gate.policy_choice import PolicyAssignment
 from dockgate.scanner import ecosystems
 from dockgate.services.clock import ServerClock
@@ -54,6 +54,8 @@ from dockgate.shared.timestamps import format_time
 from dockgate.store import Store, open_store
 from dockgate.store.images.tag_history import record_push
 from dockgate.store.records import PushedImage
+from dockgate.store.schema.delivery import followed_callbacks, followed_images
+from dockgate.store.schema.fleet import fleet_tags
 from dockgate.vulnerabilities.database.keys import write_keys
 
 POLICY = "kind: Policy\nname: fleet\nrules:\n  max_findings: {{CRITICAL: 0, HIGH: {high}, only_fixable: true}}\n"
@@ -63,6 +65,8 @@ EXPRESSION = (
     "    message: too many\n"
 )
 TOUCHED_IMAGES, CHANGED = 500, 100
+# One of so many images is followed for an outside pipeline.
+FOLLOWED_EVERY = 20
 # Images that are added one by one.
 ALONE = 200
 
@@ -267,16 +271,46 @@ def rewrite(fleet: Fleet) -> None:
 
 
 def push(fleet: Fleet) -> None:
-    """Give every image a tag, a minute after the one before."""
+    """Give every image a tag, a minute after the one before, and have some followed for outside pipelines.
+
+    A third of the images are pushed as `main`, which each of them moves from the image before in its repository.
+    """
     start = datetime(2026, 1, 1, tzinfo=UTC)
     images = list(fleet.store.fleet.iterate_images())
     with fleet.store.database.write() as connection:
         for number, image in enumerate(images):
             at = format_time(start + timedelta(minutes=number))
-            record_push(connection, PushedImage(image.repository, f"v{number}", image.digest, at))
+            tag = f"v{number}" if number % 3 else "main"
+            record_push(connection, PushedImage(image.repository, tag, image.digest, at))
+            if number % FOLLOWED_EVERY == 0:
+                follow(connection, image.repository, image.digest, at)
+    print_locations(fleet)
     if not fleet.store.database.is_sqlite:
         with fleet.store.database.open_autocommit() as connection:
             connection.execute(text("ANALYZE"))  # as Postgres itself does within a minute
+
+
+def follow(connection: Connection, repository: str, image: str, at: str) -> None:
+    """Follow an image as after the approval of an outside pipeline with a callback."""
+    key = {"image": image, "repository": repository, "policy": "fleet"}
+    state = {"status": Status.APPROVED, "verdict": f"sha256:{0:064}", "summary": "", "changed_at": at, "changes": 0}
+    connection.execute(followed_images.insert().values(**key, **state))
+    callback = {"url": "https://ci.example.org/", "secret": "", "status": Status.APPROVED, "messages": 0}
+    approval = f"external/bench-{image[7:15]}/gate/{image[7:]}"
+    connection.execute(followed_callbacks.insert().values(**key, **callback, approval=approval))
+
+
+def print_locations(fleet: Fleet) -> None:
+    """Print how many images no tag names any more, and how many are followed."""
+    tags = fleet_tags.c
+    named_digests = select(tags.digest).where(tags.until.is_(None))
+    with fleet.store.database.read() as connection:
+        moved_count = connection.scalar(
+            select(func.count(tags.digest.distinct())).where(~tags.digest.in_(named_digests))
+        )
+        followed_count = connection.scalar(select(func.count()).select_from(followed_images))
+        both_count = connection.scalar(select(func.count()).where(~followed_images.c.image.in_(named_digests)))
+    print(f"  {moved_count} images without a tag, {followed_count} followed, {both_count} of these without a tag")
 
 
 def ask_questions(fleet: Fleet) -> None:
