@@ -21,7 +21,6 @@ from dockgate.cli.listing_output import (
 )
 from dockgate.cli.options import found_at_option
 from dockgate.cli.output import print_text
-from dockgate.gate.model import Status
 from dockgate.shared.byte_sizes import format_byte_size
 
 # The severities that have a rank.
@@ -180,7 +179,8 @@ def _print_summary(image: Mapping[str, Any], *, has_repository: bool) -> None:
     statuses = {location["status"] for location in image["places"] if location["until"] is None}
     is_differing = not has_repository and len(statuses) > 1
     status = f"{image['status']}, differs by repository" if is_differing else image["status"]
-    verdict = ": ".join(filter(None, (status, Status.UNDETERMINED.remove_from(image["summary"] or "")))) or "not judged"
+    reason = (image["summary"] or "").removeprefix(f"{image['status']}: ")
+    verdict = ": ".join(filter(None, (status, reason))) or "not judged"
     print_fields(
         image["digest"],
         [
