@@ -9,7 +9,6 @@ from pathlib import Path
 
 from dockgate.attestations.keys import Keys
 from dockgate.bootstrap.dependencies import Adapters, Options
-from dockgate.bootstrap.deploy_targets import DeployTargets, HostStorage, compute_task_memory
 from dockgate.bootstrap.event_targets import make_builtin_targets, make_target_adapters
 from dockgate.config import Settings
 from dockgate.delivery.builders.podman import PodmanBuilder
@@ -29,6 +28,7 @@ from dockgate.identity.ports import IdentityProvider
 from dockgate.scanner.images.auth import Issuers
 from dockgate.server import podman_service
 from dockgate.server.bind_config import find_registry_name, read_listen_address
+from dockgate.server.deploy_targets import DeployTargets, HostStorage, compute_task_memory
 from dockgate.server.local_programs import LocalPrograms
 from dockgate.server.polling import Poller
 from dockgate.services.approvals import codepipeline

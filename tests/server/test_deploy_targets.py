@@ -11,9 +11,9 @@ from tests.fakes.target import MemoryTarget
 from tests.registryd import run_registry
 from tests.scanner.images.make import make_image
 
-from dockgate.bootstrap.deploy_targets import DeployTargets, compute_task_memory
 from dockgate.delivery.service_model import Service, TaskDefinition, TaskState
 from dockgate.scanner.images.manifest import MANIFESTS
+from dockgate.server.deploy_targets import DeployTargets, compute_task_memory
 from dockgate.shared.references import ImageReference
 
 KEYS = {"region_name": "eu-west-1", "aws_access_key_id": "test", "aws_secret_access_key": "test"}
