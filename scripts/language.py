@@ -148,6 +148,10 @@ VALUES = re.compile(r"property|\.setter|\.command|\.group|click\.|wraps|fixture"
 FIRST_LINE = 100
 # The most lines of a module and of a function in src.
 MODULE_LINES, FUNCTION_LINES = 400, 70
+# Messages of errors begin in lower case (src/dockgate/shared/errors.py), except in these folders, whose reasons are
+# quoted as sentences by verdicts, reports and notices. A name has a capital, a digit or a sign after its first letter.
+SENTENCES = tuple(f"src/dockgate/{name}/" for name in ("aws", "demo", "gate", "scanner", "vulnerabilities"))
+CAPITALIZED = re.compile(r"(?!(?:Dockgate|Git|No such command)\b)[A-Z][a-z]*(?=[ .,:'])")
 # By file: what it may say all the same.
 ALLOWED: dict[str, frozenset[str]] = {
     "docs/reference/glossary.md": frozenset({"evaluate", "evaluates", "evaluations"}),  # defined there
@@ -189,6 +193,10 @@ def find_problems(path: Path) -> Iterator[str]:
                 if len(first) > FIRST_LINE:
                     yield f"{location}:{number}: the first line of the docstring has more than {FIRST_LINE} characters"
             yield from _find_long_parts(location, tree, text.count("\n"))
+            if not location.startswith(SENTENCES):
+                for number, first in _iterate_message_starts(tree):
+                    if CAPITALIZED.match(first):
+                        yield f"{location}:{number}: the message begins with {first[:20]!r}: begin in lower case"
             for number, line in _iterate_explanations(text, tree):
                 if EMPTY_TEXT.search(line):
                     yield f'{location}:{number}: "" for an absent value: make it None, or call an empty value empty'
@@ -275,6 +283,16 @@ def _iterate_explanations(text: str, tree: ast.Module) -> Iterator[tuple[int, st
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
         if token.type == tokenize.COMMENT:
             yield token.start[0], token.string
+
+
+def _iterate_message_starts(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """The literal text with which the message of an error begins."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Call(func=ast.Name(id=str(name)), args=[message, *_]) if name.endswith("Error"):
+                match message:
+                    case ast.Constant(value=str(text)) | ast.JoinedStr(values=[ast.Constant(value=str(text)), *_]):
+                        yield node.lineno, text
 
 
 def _find_long_parts(location: str, tree: ast.Module, lines: int) -> Iterator[str]:

@@ -86,7 +86,7 @@ def test_a_changed_envelope_has_no_valid_signature(change: str) -> None:
         "payloadType": "application/json",
         "signatures": [],
     }[change]
-    with pytest.raises(DeniedError, match="No trusted key"):
+    with pytest.raises(DeniedError, match="no trusted key"):
         verify_envelope(json.dumps(document).encode(), [signer.public])
 
 

@@ -222,7 +222,7 @@ def test_cosign_refuses_what_was_not_attested_or_copied_from_elsewhere(running: 
     assert code != 0
     assert "digest" in errors or "subject" in errors or "attestation" in errors
     _, (attestation,) = attestations.verify(f"{running.address}/team/app@{other_digest}", public, "strict")
-    assert (attestation.claim, attestation.refusal) == (None, "The statement is about another image.")
+    assert (attestation.claim, attestation.refusal) == (None, "the statement is about another image.")
 
 
 @pytest.mark.real
@@ -240,7 +240,7 @@ def test_cosign_and_we_refuse_a_tampered_envelope(running: Running, tmp_path: Pa
     assert run_cosign(running, digest, public)[0] != 0
     _, (attestation,) = attestations.verify(f"{running.address}/team/app@{digest}", public, "strict")
     assert attestation.claim is None
-    assert (attestation.refusal or "").startswith("No trusted key")
+    assert (attestation.refusal or "").startswith("no trusted key")
 
 
 @pytest.mark.real

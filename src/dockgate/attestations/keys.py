@@ -14,6 +14,7 @@ from dockgate.shared.files import replace_file
 
 _PRIVATE = "attestation.pem"
 _PUBLIC = ".pub"
+_ADVICE = "Check owner, permissions and free space of the folder."
 
 
 class Keys:
@@ -38,7 +39,7 @@ class Keys:
                 self._make()
             return Signer(path.read_bytes())
         except OSError as error:
-            raise UnavailableError(f"The signing key {path} cannot be used: {error.strerror}.") from error
+            raise UnavailableError(f"the signing key {path} cannot be used: {error.strerror}", _ADVICE) from error
 
     def rotate(self) -> Signer:
         """Make a new key. The old private half is gone, its public half stays listed."""
@@ -46,7 +47,7 @@ class Keys:
         try:
             self._make()
         except OSError as error:
-            raise UnavailableError(f"No new key can be written to {self._folder}: {error.strerror}.") from error
+            raise UnavailableError(f"no new key can be written to {self._folder}: {error.strerror}", _ADVICE) from error
         return self.get_signer()
 
     def list_keys(self) -> Sequence[ListedKey]:

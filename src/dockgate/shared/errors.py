@@ -1,6 +1,10 @@
 """Every error that Dockgate raises on purpose: what happened, where, and the next step.
 
 Only `cli/main.py` and `web/app.py` turn them into text for people.
+
+A message begins in lower case, because it follows "error: ", a file or a step; names, such as DOCKGATE_TOKEN, keep
+their case. `scripts/language.py` checks it. Excepted are the scanner, the gate, the feeds, the demo and the functions
+in AWS: verdicts, reports and notices quote reasons of theirs as sentences.
 """
 
 

@@ -22,7 +22,7 @@ def load(package: str, declares: str, noun: str, missing_effect: str) -> Iterato
             plugin = importlib.import_module(name)
         except Exception as error:
             advice = f"Fix or remove that file; nothing is {missing_effect} without it."
-            raise DockgateError(f"The {noun} {name} does not import: {error!r}", advice) from error
+            raise DockgateError(f"the {noun} {name} does not import: {error!r}", advice) from error
         if not hasattr(plugin, declares):
-            raise DockgateError(f"The {noun} {name} declares no object {declares}.", "Add it, or remove the file.")
+            raise DockgateError(f"the {noun} {name} declares no object {declares}.", "Add it, or remove the file.")
         yield getattr(plugin, declares)

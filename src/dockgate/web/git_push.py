@@ -225,7 +225,9 @@ class Push:
             async for chunk in chunks:
                 size += len(chunk)
                 if size > MAX_ANSWER:
-                    raise UnavailableError(f"Git's response to the push exceeds {MAX_ANSWER} bytes.")
+                    raise UnavailableError(
+                        f"Git's response to the push exceeds {MAX_ANSWER} bytes", "Push fewer references at a time."
+                    )
                 last += chunk
                 self._answer.put_nowait(last[: -len(END)])
                 last = last[-len(END) :]

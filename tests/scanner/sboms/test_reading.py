@@ -249,7 +249,7 @@ def test_what_an_spdx_document_describes_is_no_package_unless_it_has_a_purl(read
     ("document", "complaint"),
     [
         (b"<?xml version='1.0'?><bom/>", "is XML"),
-        (b"SPDXVersion: SPDX-3.0\n", "is SPDX-3.0, which is not known here"),
+        (b"SPDXVersion: SPDX-3.0\n", "is SPDX-3.0, which is not supported"),
         (b"SPDXVersion: SPDX-2.3\nPackageName\n", "has no tag in line 2"),
         (b"# only a comment\n", "is not a bill of materials"),
         (b"SPDXVersion: SPDX-2.3\nPackageComment: <text>for\never\n", "has a <text> in line 2 that does not end"),
@@ -270,8 +270,8 @@ def test_what_an_spdx_document_describes_is_no_package_unless_it_has_a_purl(read
         (make_cyclonedx(None), "has components that are not a list of objects"),
         (make_cyclonedx({"name": "x", "components": {"name": "y"}}), "has components that are not a list of objects"),
         (make_spdx("x"), "has packages that are not a list of objects"),
-        ({"bomFormat": "CycloneDX", "specVersion": "2.0"}, "is CycloneDX 2.0, which is not known here"),
-        ({"spdxVersion": "SPDX-3.0"}, "is SPDX-3.0, which is not known here"),
+        ({"bomFormat": "CycloneDX", "specVersion": "2.0"}, "is CycloneDX 2.0, which is not supported"),
+        ({"spdxVersion": "SPDX-3.0"}, "is SPDX-3.0, which is not supported"),
     ],
 )
 def test_what_cannot_be_read_is_refused_naming_what_can(read: Read, document: Any, complaint: str) -> None:

@@ -93,7 +93,9 @@ class DistributionRegistry(RegistryContent):
             path = f"/v2/{quote(repository)}/manifests/{quote(reference, safe='')}"
             put = self._ask("PUT", path, access, manifest, accepts=(HTTPStatus.CREATED,))
             if put is None:
-                raise UnavailableError(f"{repository}@{manifest.digest} cannot be stored again", "Push it again.")
+                raise UnavailableError(
+                    f"the registry did not accept the manifest {repository}@{manifest.digest}", "Push the image again."
+                )
 
     @override
     def read_blob(self, repository: str, digest: str, limit: int) -> bytes | None:

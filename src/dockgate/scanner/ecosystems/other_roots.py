@@ -111,7 +111,7 @@ class OtherRoots(StandaloneEcosystem):
             _read_list(file)
         elif path.rpartition("/")[2] == _LAYOUT:
             if b"imageLayoutVersion" in file.read(4096):
-                raise UnreadableError("it is of an image layout, whose images are not read")
+                raise UnreadableError("it belongs to an OCI image layout; the images in it are not scanned")
         elif path.lower().endswith(_ARCHIVES):
             from dockgate.scanner.formats.image_archives import is_image
 

@@ -148,13 +148,13 @@ class Archive:
         use them and others the zip64 record, so both must agree.
         """
         if end < _LOCATOR_SIZE + _END64_SIZE:
-            raise UnreadableError("its zip64 directory is not where it should be")
+            raise UnreadableError("its zip64 directory is not at the position that the archive states")
         locator = self._section.read(end - _LOCATOR_SIZE, _LOCATOR_SIZE)
         end -= _LOCATOR_SIZE + _END64_SIZE
         record = self._section.read(end, _END64_SIZE)
         count, size, offset = struct.unpack_from("<32xQQQ", record)
         if record[:4] != b"PK\x06\x06" or struct.unpack_from("<8xQ", locator)[0] != offset + size:
-            raise UnreadableError("its zip64 directory is not where it should be")
+            raise UnreadableError("its zip64 directory is not at the position that the archive states")
         for value, wide, placeholder in zip(
             stated_fields, (count, size, offset), (_FULL_COUNT, _FULL_SIZE, _FULL_SIZE), strict=True
         ):

@@ -31,6 +31,7 @@ RETRIES = RetrySchedule(first_pause=0.6, longest_pause=3, attempts=4)
 # Seconds; a longer Retry-After is shortened to this.
 LONGEST_WAIT = 30.0
 REDIRECTS = 5
+_REDIRECT_ADVICE = "Check the registry's address, and the proxies before it."
 # Minimum bytes of a body for each minute of waiting: 4 KiB a second, the speed of a modem.
 PROGRESS_STEP = 2**18
 _MINUTE = 60.0
@@ -193,10 +194,13 @@ class Transport:
             try:
                 target_url = request_url.join(location)
             except httpx.InvalidURL as error:
-                raise UnavailableError(f"{self._registry} redirects to what is not a URL: {error}.") from error
+                raise UnavailableError(
+                    f"{self._registry} redirects to what is not a URL: {error}.", _REDIRECT_ADVICE
+                ) from error
             if target_url.scheme != "https" and (target_url.scheme != "http" or request_url.scheme == "https"):
                 raise UnavailableError(
-                    f"{self._registry} redirects to {target_url.scheme}://{target_url.host}, which is not safe."
+                    f"{self._registry} redirects to {target_url.scheme}://{target_url.host}, which is not safe.",
+                    _REDIRECT_ADVICE,
                 )
             is_same_host = (target_url.scheme, target_url.host, target_url.port) == (
                 request_url.scheme,
@@ -207,7 +211,7 @@ class Transport:
                 require_destination(self._registry, str(target_url))
             response = self.get(str(target_url), {**headers, **proof} if is_same_host else headers)
         response.close()
-        raise UnavailableError(f"{self._registry} redirects more than {REDIRECTS} times.")
+        raise UnavailableError(f"{self._registry} redirects more than {REDIRECTS} times.", _REDIRECT_ADVICE)
 
     def _send(self, url: str, headers: Mapping[str, str], form: Mapping[str, str] | None) -> "httpx.Response":
         if not url.startswith("/"):

@@ -34,7 +34,7 @@ def read(document: dict[str, Any]) -> tuple[str | None, list[Contents]]:
     """
     version = document.get("specVersion")
     if version not in VERSIONS:
-        raise UsageError(f"is CycloneDX {version}, which is not known here.")
+        raise UsageError(f"is CycloneDX {version}, which is not supported.")
     metadata = document.get("metadata")
     root = metadata.get("component") if isinstance(metadata, dict) else None
     root = root if isinstance(root, dict) else {}

@@ -40,7 +40,7 @@ def unwrap(document: dict[str, Any]) -> tuple[dict[str, Any], str | None]:
 
 def _decode_payload(envelope: dict[str, Any]) -> dict[str, Any]:
     if envelope["payloadType"] != _PAYLOAD:
-        raise UsageError(f"is a DSSE envelope of type {envelope['payloadType']!r}; read is {_PAYLOAD}.")
+        raise UsageError(f"is a DSSE envelope of type {envelope['payloadType']!r}; only {_PAYLOAD} is supported.")
     try:
         text = base64.b64decode(envelope["payload"], validate=True).decode()
     except (TypeError, ValueError, binascii.Error):

@@ -33,7 +33,7 @@ def read(document: dict[str, Any]) -> tuple[str, list[Contents]]:
     """
     version = document.get("spdxVersion")
     if version not in VERSIONS:
-        raise UsageError(f"is {version if isinstance(version, str) else 'an unknown SPDX'}, which is not known here.")
+        raise UsageError(f"is {version if isinstance(version, str) else 'an unknown SPDX'}, which is not supported.")
     described_ids = _list_described_ids(document)
     packages = require_objects(document.get("packages"), "packages")
     images = [

@@ -247,7 +247,7 @@ def _make_trust(key: Path | None, digest: str | None, *, is_pinned: bool) -> "Tr
 
     if key is None and not digest and not is_pinned:
         raise UsageError(
-            "An import needs the exporter's key or the expected digest. Otherwise everyone who can write the file or "
+            "an import needs the exporter's key or the expected digest. Otherwise everyone who can write the file or "
             "the registry could hide vulnerabilities.",
             f"Add --key FILE or --digest sha256:…. {_ADVICE}",
         )

@@ -52,7 +52,7 @@ class ProviderSignIn:
         try:
             require_name(identity.name)
         except UsageError as error:
-            raise DeniedError(f"You are not signed in: {error}.", "Ask an admin of the identity provider.") from error
+            raise DeniedError(f"you are not signed in: {error}.", "Ask an admin of the identity provider.") from error
         roles, project_roles = find_roles(self.mapping, identity.groups)
         if not roles and not project_roles:
             self.store.principals.withdraw(identity.issuer, identity.subject)
@@ -71,7 +71,7 @@ class ProviderSignIn:
 def make_other_browser_error() -> DeniedError:
     """Return the refusal of an answer to a sign-in that this browser did not begin, or not lately."""
     return DeniedError(
-        "You are not signed in: this browser did not begin this sign-in, or took too long.",
+        "you are not signed in: this browser did not begin this sign-in, or took too long.",
         "Sign in again, at the address of DOCKGATE_PUBLIC_URL.",
     )
 

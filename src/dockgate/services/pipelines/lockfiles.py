@@ -26,6 +26,7 @@ from dockgate.shared.errors import BuildError, UnavailableError, UncomparableErr
 
 # Images with lockfiles are pushed below this name, one repository for each source, and deleted when they were read.
 REPOSITORIES = "dockgate-locks"
+_ADVICE = "Make the lockfile by hand, and commit it."
 # Bytes of a lockfile; npm's own are below 2 MB even for projects with two thousand packages.
 _LIMIT = 16 << 20
 _DOCKERFILE = ".dockgate-lock"
@@ -82,7 +83,7 @@ class LockBuilds:
         layer = json.loads(manifest.data)["layers"][-1]["digest"] if manifest is not None else None
         blob = self.registry.read_blob(repository, layer, _LIMIT) if layer is not None else None
         if blob is None:
-            raise UnavailableError(f"the build of {lock.lock} left no lockfile below {_LIMIT >> 20} MB")
+            raise UnavailableError(f"the build of {lock.lock} left no lockfile below {_LIMIT >> 20} MB", _ADVICE)
         try:
             with gzip.GzipFile(fileobj=io.BytesIO(blob)) as stream:
                 data = stream.read(_LIMIT + 1)
@@ -118,18 +119,18 @@ def _find_npm_image(context: Path, delivered_image: DeliveredImage) -> str:
     """Return the image in which the project's own Dockerfile runs npm first."""
     file = (context / delivered_image.dockerfile).resolve()
     if not file.is_relative_to(context.resolve()) or not file.is_file():
-        raise UnavailableError(f"the source has no {delivered_image.dockerfile}")
+        raise UnavailableError(f"the source has no {delivered_image.dockerfile}", _ADVICE)
     text = file.read_text(errors="replace")
     for image, command in find_base_images(text, delivered_image.arguments).commands:
         if _NPM.search(command):
             return image
-    raise UnavailableError(f"no stage of {delivered_image.dockerfile} runs npm")
+    raise UnavailableError(f"no stage of {delivered_image.dockerfile} runs npm", _ADVICE)
 
 
 def _write_dockerfile(image: str, lock: LockUpdate) -> str:
     """Write a Dockerfile that runs nothing which the project installs: npm resolves versions alone."""
     if not _PLAIN_PATH.fullmatch(lock.lock):
-        raise UnavailableError(f"the path {lock.lock!r} has characters that no Dockerfile takes")
+        raise UnavailableError(f"the path {lock.lock!r} has characters that no Dockerfile takes", _ADVICE)
     npm_options = ["--package-lock-only", "--ignore-scripts", "--no-audit", "--no-fund"]
     names = [package for package, _ in lock.packages]
     return "\n".join(

@@ -90,7 +90,7 @@ def _fetch_beside(reference: str, digest: str, ca_bundle: Path | None, is_insecu
         if isinstance(image, FileReference):
             return attached_documents.read_layout(image.path, digest)
     raise UnavailableError(
-        f"Documents cannot be attached to {reference}: name the image in a registry or an OCI layout."
+        f"documents cannot be attached to {reference}: name the image in a registry or an OCI layout."
     )
 
 
@@ -126,9 +126,9 @@ def verify(envelope: str, key: str) -> bytes:
     try:
         statement = dsse.verify_envelope(envelope.encode(), [dsse.PublicKey(key.encode())])
     except UsageError as error:
-        raise DeniedError(f"The policy lists a key that cannot be used: {error}", error.advice) from None
+        raise DeniedError(f"the policy lists a key that cannot be used: {error}", error.advice) from None
     if statement.payload_type != dsse.IN_TOTO:
-        raise UnreadableError(f"A signed document is of the type {statement.payload_type[:100]!r}, not in-toto's.")
+        raise UnreadableError(f"a signed document is of the type {statement.payload_type[:100]!r}, not in-toto's.")
     return statement.payload
 
 

@@ -219,7 +219,7 @@ def shorten_rejection(reason: str) -> str:
 
 def shorten_refusal(message: str) -> str:
     """The message of a refused sign-in without what the page's heading says: "You are not signed in"."""
-    reason = message.removeprefix("You are not signed in: ")
+    reason = message.removeprefix("you are not signed in: ")
     return message if reason == message else reason[:1].upper() + reason[1:]
 
 
