@@ -89,7 +89,7 @@ def test_an_approval_needs_the_verdict_and_enough_votes(voting: Voting) -> None:
     execution, image = voting.start_waiting_execution("both", "{principals: [ann, ben], count: 2}")
     assert voting.vote("ann", execution).json()["approval"]["state"] == "Waiting"
     voting.server.end_scan(image)
-    wait_until(lambda: "waiting for approvers" in voting.get_approval(execution)["summary"])
+    wait_until(lambda: "waiting for approvers" in (voting.get_approval(execution)["summary"] or ""))
     assert voting.vote("ann", execution).is_success  # repeated
     assert voting.get_approval(execution)["state"] == "Waiting"
     answer = voting.vote("ben", execution).json()
