@@ -31,7 +31,7 @@ def serve(server: FakeServer, **database: Any) -> None:
 
 
 def test_status_shows_what_runs_and_what_waits(dockgate: Dockgate, server: FakeServer) -> None:
-    coverage = [{"ecosystem": "PyPI", "complete": True, "checked_at": answers.get_past(3600)}]
+    coverage = [{"ecosystem": "PyPI", "is_complete": True, "checked_at": answers.get_past(3600)}]
     serve(server, digest="sha256:1", coverage=coverage)
     ran = dockgate("status")
     assert ran.code == 0

@@ -28,7 +28,7 @@ _FEED_KEYS = {
 }
 _COVERAGE_KEYS: dict[str, Callable[[dict[str, Any]], str]] = {
     "ecosystem": lambda entry: entry["ecosystem"],
-    "part": lambda entry: "whole" if entry["complete"] else "a part",
+    "part": lambda entry: "whole" if entry["is_complete"] else "a part",
     "checked": lambda entry: entry["checked_at"] or "",
 }
 _COVERAGE_SORTS = ("ecosystem", "-ecosystem", "part", "-part", "checked", "-checked")
