@@ -100,6 +100,13 @@ EMPTY_TEXT = re.compile(
 )
 # No template takes a text apart: what it has parts of has a type, or a function of the page's. It may shorten a list.
 TEXT_CUT = re.compile(r"\.(?:r?partition|r?split|remove(?:prefix|suffix))\(|\[[0-9]+:")
+# The product assembles the name of an image or a repository by its type only (shared/references.py).
+IMAGE_NAME = re.compile(r"(?:repository|reference)\}@\{|(?<!/)\{[\w.]*registry\}/\{")
+REFERENCES = (
+    "src/dockgate/scanner/images/cosign_attestations.py",
+    "src/dockgate/scanner/images/reference.py",
+    "src/dockgate/shared/references.py",
+)
 UNDERSCORE = re.compile(r"(?<=\w)_(?=\w)")
 # The files that are read: code, documentation, pages, templates, scripts and settings.
 KINDS = (".py", ".md", ".yaml", ".html", ".sh", ".toml", ".j2")
@@ -200,6 +207,10 @@ def find_problems(path: Path) -> Iterator[str]:
             for number, line in _iterate_explanations(text, tree):
                 if EMPTY_TEXT.search(line):
                     yield f'{location}:{number}: "" for an absent value: make it None, or call an empty value empty'
+    if path.suffix == ".py" and location.startswith("src") and location not in REFERENCES:
+        for number, line in enumerate(text.splitlines(), 1):
+            if IMAGE_NAME.search(line):
+                yield f"{location}:{number}: an image's name is assembled: use a type of shared/references.py"
     if path.suffix == ".html" and location.startswith("src"):
         for number, line in enumerate(text.splitlines(), 1):
             for cut in TEXT_CUT.findall(line):

@@ -57,6 +57,7 @@ from dockgate.services.registry.webhook_secrets import WebhookSecrets
 from dockgate.services.web_services import GitBackend
 from dockgate.shared.addresses import make_console_url
 from dockgate.shared.errors import NotFoundError, UnavailableError
+from dockgate.shared.references import ImageReference
 from dockgate.shared.timestamps import format_time
 from dockgate.store import Store
 from dockgate.vulnerabilities.model import Severity
@@ -358,20 +359,20 @@ class ServerSystem:
 
     # --- the scanner ---------------------------------------------------------------------------------------------
 
-    def _resolve(self, reference: str, *, should_check_existence: bool = False) -> tuple[str, str]:
+    def _resolve(self, reference: str, *, should_check_existence: bool = False) -> ImageReference:
         """Any repository has every image, but `empty.example/app` and those named `empty` have none:
         `elsewhere.example/name:name` is the image of that name."""
         repository, at, digest = reference.partition("@")
         if should_check_existence and (repository == "empty.example/app" or repository.endswith("/empty")):
             raise NotFoundError(f"There is no image {reference}.", "Is it pushed?")
         if at:
-            return repository.removeprefix(f"{self.registry.address}/"), digest
+            return ImageReference(repository.removeprefix(f"{self.registry.address}/"), digest)
         repository, _, tag = reference.rpartition(":")
         if repository.startswith("down.example/"):
             raise UnavailableError("The registry down.example cannot be reached.", "Does it run?")
         for digest, (name, _) in self.plans.items():
             if name == tag:
-                return repository.removeprefix(f"{self.registry.address}/"), digest
+                return ImageReference(repository.removeprefix(f"{self.registry.address}/"), digest)
         raise NotFoundError(f"There is no image {reference}.", "Is it pushed?")
 
     def _read_platforms(self, repository: str, digest: str) -> Sequence[ScannedPlatform]:

@@ -23,6 +23,7 @@ from dockgate.delivery.model import BY_POLICY, Approval, ApprovalState
 from dockgate.gate.model import Verdict
 from dockgate.gate.next_steps import list_next_steps
 from dockgate.shared.errors import NotFoundError
+from dockgate.shared.references import ImageReference
 
 
 @click.group()
@@ -75,7 +76,7 @@ def show(approval_id: str, output_format: str) -> None:
         [
             ("state", style_state(approval.state)),
             ("summary", approval.summary or ""),
-            ("image", f"{approval.repository}@{approval.image}"),
+            ("image", str(ImageReference(approval.repository, approval.image))),
             ("policy", shorten_reference(approval.policy)),
             ("approvers", _format_approvers(approval)),
             ("requested", times.format_time(approval.created_at)),

@@ -12,6 +12,7 @@ from dockgate.cli.options import FILE
 from dockgate.cli.output import print_text
 from dockgate.config import from_environment
 from dockgate.shared.errors import UsageError
+from dockgate.shared.references import ImageReference
 
 
 @click.group()
@@ -65,7 +66,7 @@ def check(context: click.Context, image: str, output_format: str) -> None:
         print_json(answer)
     else:
         print_fields(
-            f"{named_image.repository}@{named_image.digest}",
+            str(ImageReference(named_image.repository, named_image.digest)),
             [
                 ("pull policy", answer["pull"]),
                 ("can be pulled", "yes" if answer["may_pull"] else "no"),

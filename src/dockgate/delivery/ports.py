@@ -14,6 +14,7 @@ from dockgate.attestations.model import ListedKey
 from dockgate.delivery.service_model import Service, Task, TaskDefinition
 from dockgate.gate.model import ExternalReport
 from dockgate.scanner.model import ScannedPlatform
+from dockgate.shared.references import ImageReference
 from dockgate.vulnerabilities.ports import AdvisoryReader
 
 if TYPE_CHECKING:
@@ -231,8 +232,8 @@ class FindingsSource(Protocol):
 class ImageResolver(Protocol):
     """Resolves a reference to the repository and digest that it names at this moment."""
 
-    def __call__(self, reference: str, *, should_check_existence: bool = False) -> tuple[str, str]:
-        """Return the repository (as `ImageReader` takes it) and the digest.
+    def __call__(self, reference: str, *, should_check_existence: bool = False) -> ImageReference:
+        """Return the image by digest, its repository as `ImageReader` takes it.
 
         Whether a given digest exists is checked only if `should_check_existence` is true. Raises UsageError if
         `reference` names no image in a registry, NotFoundError, DeniedError, UnavailableError.

@@ -24,7 +24,7 @@ from dockgate.demo.demo_folder import DEFAULT_PORTS, DemoFolder
 from dockgate.demo.terminal import DemoError, Terminal
 from dockgate.shared.addresses import make_console_url
 from dockgate.shared.pypi_names import normalize_pypi_name
-from dockgate.shared.references import TagReference
+from dockgate.shared.references import ImageReference, RepositoryReference, TagReference
 
 FILES = Path(__file__).parent
 PIPELINE = "ContainerBuildDeployPipeline"
@@ -145,7 +145,7 @@ class Story:
             unfinished_tar.unlink(missing_ok=True)
             terminal.run(*base_image.build_command(unfinished_tar))
             unfinished_tar.replace(tar)
-        reference = f"{self._demo.registry}/{BASE}"
+        reference = str(RepositoryReference(str(BASE), self._demo.registry))
         terminal.run("podman", "import", "--quiet", str(tar), reference)
         login = str(self._demo.folder / "registry-login.json")
         terminal.run("dockgate", "registry", "authfile", "--push", BASE.repository, login)
@@ -205,7 +205,7 @@ class Story:
 
     def _check_podman(self, task: Mapping[str, Any], digest: str) -> None:
         """Check that podman runs the approved digest, by the config digest in the approved manifest."""
-        approved_image = f"{self._demo.registry}/{IMAGE}@{digest}"
+        approved_image = str(ImageReference(str(RepositoryReference(IMAGE, self._demo.registry)), digest))
         manifest = json.loads(self._fetch_manifest(IMAGE, digest) or "{}")
         reported_image = self._terminal.ask("podman", "inspect", "--format", "{{.ImageName}} {{.Image}}", task["id"])
         _expect(

@@ -13,7 +13,7 @@ from dockgate.events.envelope import ACCOUNT, REGION, NewEvent
 from dockgate.events.subject import EventSubject, SubjectKind
 from dockgate.gate.model import PlatformVerdict
 from dockgate.shared.aws import EcrRegistry
-from dockgate.shared.references import RepositoryReference
+from dockgate.shared.references import ImageReference, RepositoryReference
 from dockgate.vulnerabilities.model import Finding, Severity
 
 ECR, INSPECTOR = "aws.ecr", "aws.inspector2"
@@ -78,7 +78,7 @@ def make_image_scanned(
         "image-tags": list(tags),
         "version": "1.0",
     }
-    key = f"inspector/{repository}@{image}/{scan}"
+    key = f"inspector/{ImageReference(repository, image)}/{scan}"
     return _make_image_event(key, INSPECTOR, "Inspector2 Scan", repository, image, time, detail, (ecr.arn,))
 
 
@@ -159,7 +159,7 @@ def make_finding_of_image(
     There is one event of it, and one of each `change`.
     """
     ecr, package = EcrRepository.from_repository(repository), finding.package
-    name = hashlib.sha256(f"{repository}@{image}/{finding.id}/{package.purl}".encode()).hexdigest()[:32]
+    name = hashlib.sha256(f"{ImageReference(repository, image)}/{finding.id}/{package.purl}".encode()).hexdigest()[:32]
     upgrade = f"Upgrade {package.name} to {finding.fixed} or later." if finding.fixed else "None Provided"
     detail: dict[str, Any] = {
         "awsAccountId": ecr.account,

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from dockgate.events.envelope import NewEvent, make_event
 from dockgate.events.subject import EventSubject, SubjectKind
+from dockgate.shared.references import ImageReference
 
 
 def make_image_judged(
@@ -167,7 +168,7 @@ def make_finding_exploited(
     vulnerability has `id` and `severity`.
     """
     detail = {"image": image, "repository": repository, "vulnerabilities": list(vulnerabilities)}
-    key = f"{repository}@{image}/{' '.join(sorted(entry['id'] for entry in vulnerabilities))}"
+    key = f"{ImageReference(repository, image)}/{' '.join(sorted(entry['id'] for entry in vulnerabilities))}"
     return make_event(
         "finding.exploited", EventSubject(SubjectKind.IMAGE, image), key, time, detail, repository=repository
     )
@@ -179,7 +180,7 @@ def make_watch_ended(image: str, repository: str, policy: str, status: str, time
     Nothing keeps `status`, its last one by the policy, current.
     """
     detail = {"image": image, "repository": repository, "policy": policy, "status": status}
-    key = f"{repository}@{image}/{time}"
+    key = f"{ImageReference(repository, image)}/{time}"
     return make_event("watch.ended", EventSubject(SubjectKind.IMAGE, image), key, time, detail, repository=repository)
 
 
@@ -374,5 +375,5 @@ def make_pull_refused(
         "count": count,
         "since": since,
     }
-    key = f"{repository}@{image}/{by}/{window}"
+    key = f"{ImageReference(repository, image)}/{by}/{window}"
     return make_event("pull.refused", EventSubject(SubjectKind.IMAGE, image), key, time, detail, repository=repository)

@@ -15,7 +15,7 @@ from typing import Any
 
 from dockgate.events.event_details import format_kind, read_image_resource, read_reason, read_text, read_vulnerabilities
 from dockgate.gate.policy import PolicyReference
-from dockgate.shared.references import parse_ecr_repository
+from dockgate.shared.references import ImageReference, parse_ecr_repository
 from dockgate.shared.timestamps import format_seconds, parse_time
 from dockgate.shared.wording import format_count, shorten_text, to_one_line
 
@@ -123,7 +123,7 @@ def read_summary(event: Mapping[str, Any]) -> EventSummary:
     image = read_text(detail, "image", "image-digest", "digest") or read_text(resource, "imageHash")
     repository = read_text(detail, "repository", "repository-name") or read_text(resource, "repositoryName")
     repository = parse_ecr_repository(repository)
-    image_name = f"{repository}@{image}" if repository and image else repository or image
+    image_name = str(ImageReference(repository, image)) if repository and image else repository or image
     subject = (
         service
         or image_name

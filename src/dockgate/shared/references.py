@@ -78,7 +78,7 @@ class RepositoryReference:
 
     def with_registry(self, default: str) -> str:
         """Return the repository with its registry, or with the default one."""
-        return f"{self.registry or default}/{self.name}"
+        return str(RepositoryReference(self.name, self.registry or default))
 
 
 def name_own_repository(name: str, address: str) -> str:

@@ -15,6 +15,8 @@ from typing import Any, Self
 
 from sqlalchemy import ColumnElement, and_, or_
 
+from dockgate.shared.references import ImageReference
+
 _PUSH, _RENEWED, _AFTER = "push/", "renewed/", "/after "
 
 
@@ -65,12 +67,12 @@ class VerdictCause(str):
     @classmethod
     def make_push(cls, repository: str, image: str, scan: int) -> Self:
         """Make the cause of the verdict on a pushed image after the scan with this number."""
-        return cls(f"{_PUSH}{repository}@{image}/{scan}")
+        return cls(f"{_PUSH}{ImageReference(repository, image)}/{scan}")
 
     @classmethod
     def make_push_renewal(cls, repository: str, image: str, previous_verdict: str) -> Self:
         """Make the cause of the verdict on a pushed image that follows this verdict."""
-        return cls(f"{_PUSH}{repository}@{image}{_AFTER}{previous_verdict}")
+        return cls(f"{_PUSH}{ImageReference(repository, image)}{_AFTER}{previous_verdict}")
 
     @classmethod
     def make_renewal(cls, repository: str, image: str, policy: str, previous_verdict: str | None) -> Self:

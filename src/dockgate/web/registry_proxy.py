@@ -32,6 +32,7 @@ from dockgate.server.connections import compute_max_connections
 from dockgate.services.registry.registry_pulls import PulledManifest, RegistryPulls
 from dockgate.shared.digest import compute_digest, is_digest
 from dockgate.shared.errors import BusyError, ConflictError, DockgateError
+from dockgate.shared.references import ImageReference, RepositoryReference
 from dockgate.web.json_responses import AsciiResponse
 from dockgate.web.paced_sending import send_in_pieces
 from dockgate.web.request_limits import refuse_ambiguous
@@ -232,7 +233,7 @@ class RegistryProxy:
         return (self._tokens.read_subject(token) if token else None) or "unknown"
 
     def _deny_pull(self, name: str, digest: str, objection: str) -> Response:
-        image = f"{self._names.public_address}/{name}@{digest}"
+        image = ImageReference(str(RepositoryReference(name, self._names.public_address)), digest)
         _log.info("refused the pull of %s: %s", image, objection)
         advice = (
             f"Request an approval: `dockgate gate --server {self._names.server} --wait {image}`. "

@@ -9,6 +9,7 @@ from tests.store.factories import FACTORIES, NOW, open_store_of_kind
 
 from dockgate.services.images.image_presence import ImagePresence
 from dockgate.shared.errors import DeniedError, DockgateError, NotFoundError, UnavailableError
+from dockgate.shared.references import ImageReference
 from dockgate.store import Store
 from dockgate.store.records import PushedImage
 
@@ -27,7 +28,7 @@ class Registries:
     errors: dict[str, DockgateError] = field(default_factory=dict)
     questions: list[str] = field(default_factory=list)
 
-    def resolve(self, reference: str, *, should_check_existence: bool = False) -> tuple[str, str]:
+    def resolve(self, reference: str, *, should_check_existence: bool = False) -> ImageReference:
         self.questions.append(reference)
         assert should_check_existence
         registry, _, image = reference.partition("/")
@@ -36,7 +37,7 @@ class Registries:
         if image in self.missing:
             raise NotFoundError("There is no such image.")
         repository, _, name = reference.partition("@")
-        return repository, name
+        return ImageReference(repository, name)
 
 
 @dataclass

@@ -10,6 +10,7 @@ from dockgate.attestations.keys import Keys
 from dockgate.services.images.reader import ImageAccess
 from dockgate.services.verdicts.attestations import RegistryAttestor
 from dockgate.shared.errors import DeniedError, NotFoundError, UnavailableError
+from dockgate.shared.references import ImageReference
 
 DIGEST = "sha256:" + "a" * 64
 OWN = "127.0.0.1:7421"
@@ -34,7 +35,7 @@ def test_images_are_named_in_our_registry_and_in_those_that_are_listed(
 ) -> None:
     access = reach(tmp_path, "quay.io", "registry.example", "*.images.example")
     for item in (access, reach(tmp_path)):
-        assert item.resolve(f"{reference}@{DIGEST}") == (repository, DIGEST)
+        assert item.resolve(f"{reference}@{DIGEST}") == ImageReference(repository, DIGEST)
 
 
 @pytest.mark.parametrize("name", ["images.example", "IMAGES.example", "images.example:443", "images.example:0443"])
@@ -42,7 +43,7 @@ def test_every_spelling_of_our_public_registry_is_ours(tmp_path: Path, name: str
     """Else a request could name the image there, and be judged by another policy than that of its repository."""
     for public in ("images.example", "images.example:443"):
         own_access = ImageAccess(OWN, (OWN,), tmp_path, None, public_registry=public)
-        assert own_access.resolve(f"{name}/team/app@{DIGEST}") == ("team/app", DIGEST)
+        assert own_access.resolve(f"{name}/team/app@{DIGEST}") == ImageReference("team/app", DIGEST)
 
 
 @pytest.mark.parametrize(
@@ -63,7 +64,9 @@ def test_no_other_registry_is_spoken_to(tmp_path: Path, registry: str) -> None:
 
 
 def test_docker_hubs_short_names_are_docker_hubs(tmp_path: Path) -> None:
-    assert reach(tmp_path, "docker.io").resolve(f"debian@{DIGEST}") == ("docker.io/library/debian", DIGEST)
+    assert reach(tmp_path, "docker.io").resolve(f"debian@{DIGEST}") == ImageReference(
+        "docker.io/library/debian", DIGEST
+    )
     with pytest.raises(DeniedError, match=r"the registry docker\.io is not allowed"):
         reach(tmp_path, "quay.io").resolve("debian")
 
@@ -83,12 +86,11 @@ def test_an_image_that_must_exist_is_looked_up(tmp_path: Path) -> None:
     with run_registry(tmp_path / "registry") as running:
         digest = running.push("team/app", "1", make_image([{"etc/os-release": b"ID=debian\n"}]))
         access = ImageAccess(running.address, (), tmp_path, None)
-        assert access.resolve(f"{running.address}/team/app@{digest}", should_check_existence=True) == (
-            "team/app",
-            digest,
+        assert access.resolve(f"{running.address}/team/app@{digest}", should_check_existence=True) == ImageReference(
+            "team/app", digest
         )
         second = f"{running.address}/team/other@{digest}"
-        assert access.resolve(second) == ("team/other", digest)
+        assert access.resolve(second) == ImageReference("team/other", digest)
         with pytest.raises(NotFoundError):
             access.resolve(second, should_check_existence=True)
 

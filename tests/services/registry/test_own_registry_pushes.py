@@ -18,6 +18,7 @@ from dockgate.services.registry.notifications import RegistryNotifications
 from dockgate.services.registry.pushes import RegistryPushes
 from dockgate.services.registry.webhook_secrets import WebhookSecrets
 from dockgate.shared.errors import UnavailableError
+from dockgate.shared.references import ImageReference
 from dockgate.shared.timestamps import format_time
 from dockgate.store import Store
 from dockgate.store.records import Scan
@@ -48,7 +49,7 @@ class OwnRegistry:
     def start(self, scan: Scan) -> None:
         """Scans are not the subject here."""
 
-    def resolve(self, reference: str, *, should_check_existence: bool = False) -> tuple[str, str]:
+    def resolve(self, reference: str, *, should_check_existence: bool = False) -> ImageReference:
         raise AssertionError(f"{reference}: our own registry is asked by its own adapter")
 
     def push(self, digest: str, tag: str = "1") -> None:

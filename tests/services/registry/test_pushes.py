@@ -16,6 +16,7 @@ from dockgate.services.registry.notifications import RegistryNotifications
 from dockgate.services.registry.pushes import RegistryPushes
 from dockgate.services.registry.webhook_secrets import WebhookSecrets
 from dockgate.shared.errors import NotFoundError, UnavailableError
+from dockgate.shared.references import ImageReference
 from dockgate.store import Store
 from dockgate.store.records import Scan
 
@@ -43,19 +44,19 @@ class Registry:
     def start(self, scan: Scan) -> None:
         self.started.append(scan)
 
-    def resolve(self, reference: str, *, should_check_existence: bool = False) -> tuple[str, str]:
+    def resolve(self, reference: str, *, should_check_existence: bool = False) -> ImageReference:
         self.requests += 1
         if (tag := reference.removeprefix(f"{REPOSITORY}:")) in self.tags:
             if (tagged_digest := self.tags[tag]) is None:
                 raise NotFoundError("There is no such tag.")
-            return REPOSITORY, tagged_digest
+            return ImageReference(REPOSITORY, tagged_digest)
         if should_check_existence and reference.partition("@")[2] in self.deleted:
             raise NotFoundError("There is no such image.")
         if should_check_existence and (digest := reference.partition("@")[2]) in self.stored_digests:
-            return REPOSITORY, digest
+            return ImageReference(REPOSITORY, digest)
         if self.tag is None:
             raise UnavailableError("no answer")
-        return REPOSITORY, self.tag
+        return ImageReference(REPOSITORY, self.tag)
 
     def report_push(self, digest: str, at: str = SECOND_TIME, action: str = "PUSH", tag: str = "1") -> None:
         clock = ServerClock(lambda: datetime(2026, 11, 28, 12, tzinfo=UTC))

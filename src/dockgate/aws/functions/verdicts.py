@@ -19,6 +19,7 @@ from dockgate.scanner.ports import Ecosystem
 from dockgate.shared import canonical
 from dockgate.shared.digest import compute_digest, get_hex
 from dockgate.shared.errors import UsageError
+from dockgate.shared.references import ImageReference
 from dockgate.vulnerabilities.versions import Orders
 
 # The canonical policy in the archive.
@@ -138,7 +139,8 @@ class Verdicts:
         verdict, case = judged_image.verdict, judged_image.case
         name = get_hex(compute_digest(canonical.encode(verdict)))
         key = f"verdicts/{get_hex(verdict.image)}/{name}"
-        reference = f"{judged_image.repository}@{verdict.image}" if judged_image.repository else verdict.image
+        repository = judged_image.repository
+        reference = str(ImageReference(repository, verdict.image)) if repository else verdict.image
         report = GateReport(reference, verdict, tuple(report.inventory for report in case.external_reports), case)
         bucket = self._settings.bucket
         for form, (suffix, kind) in _FORMS.items():

@@ -10,6 +10,7 @@ from dockgate.delivery.registry_access import CATALOG, PULL, PUSH, Access
 from dockgate.shared.digest import compute_digest
 from dockgate.shared.errors import UnavailableError
 from dockgate.shared.interfaces import override
+from dockgate.shared.references import ImageReference
 from dockgate.shared.tls import create_plain_http_context
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ class DistributionRegistry(RegistryContent):
             return None
         if compute_digest(answer.content) != digest:
             raise UnavailableError(
-                f"the registry at {self.address} returns another manifest than {repository}@{digest}",
+                f"the registry at {self.address} returns another manifest than {ImageReference(repository, digest)}",
                 "Its storage is damaged: push the image again.",
             )
         return StoredManifest(digest, str(answer.headers.get("Content-Type", "")), answer.content)
@@ -93,9 +94,8 @@ class DistributionRegistry(RegistryContent):
             path = f"/v2/{quote(repository)}/manifests/{quote(reference, safe='')}"
             put = self._ask("PUT", path, access, manifest, accepts=(HTTPStatus.CREATED,))
             if put is None:
-                raise UnavailableError(
-                    f"the registry did not accept the manifest {repository}@{manifest.digest}", "Push the image again."
-                )
+                image = ImageReference(repository, manifest.digest)
+                raise UnavailableError(f"the registry did not accept the manifest {image}", "Push the image again.")
 
     @override
     def read_blob(self, repository: str, digest: str, limit: int) -> bytes | None:

@@ -27,7 +27,7 @@ from dockgate.services.verdicts.verdict_links import VerdictLinks
 from dockgate.shared.aws import Client, EcrRegistry, RegionalClients, translate_aws_errors
 from dockgate.shared.errors import ConflictError, NotFoundError, UsageError
 from dockgate.shared.interfaces import override
-from dockgate.shared.references import RepositoryReference
+from dockgate.shared.references import ImageReference, RepositoryReference
 from dockgate.shared.timestamps import to_datetime
 
 # AWS's name of the service, and the scheme of callbacks: codepipeline://REGION/PIPELINE/STAGE/ACTION, with the action's
@@ -101,7 +101,7 @@ class CodePipelineRequests:
             pipeline=action.pipeline,
             stage=action.stage,
             execution=action.execution or "unknown",
-            reference=f"{self._get_repository(action, region)}@{action.digest}",
+            reference=str(ImageReference(self._get_repository(action, region), action.digest or "")),
             policy=parse_custom_data(comment).policy,
             callback_url=f"{SCHEME}://{region}/{action_path}",
             callback_secret=action.token,

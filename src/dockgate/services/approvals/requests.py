@@ -25,7 +25,7 @@ from dockgate.services.verdicts.provenance import Provenance
 from dockgate.shared import canonical
 from dockgate.shared.digest import is_digest
 from dockgate.shared.errors import NotFoundError, UsageError
-from dockgate.shared.references import RepositoryReference, name_own_repository
+from dockgate.shared.references import ImageReference, RepositoryReference, name_own_repository
 from dockgate.store import Store
 from dockgate.store.records import Scan, ScanState
 
@@ -131,7 +131,8 @@ class ApprovalRequests:
             request.require_same(approval)
         else:
             self.policies(request.policy or DEFAULT_POLICY)
-            repository, digest = self.resolve_image(request.reference)
+            image = self.resolve_image(request.reference)
+            repository, digest = image.repository, image.digest
             request = replace(request, policy=self.selection.choose(repository, request.policy, requester))
             approval = self._find(request.make_id(repository, digest))
             if approval is None:
@@ -161,7 +162,7 @@ class ApprovalRequests:
         is_scanned = scan is not None and scan.repository == repository and scan.state is ScanState.DONE
         if not is_scanned and not self.store.images.list_pushers(repository, digest):
             full_repository = RepositoryReference.parse(repository).with_registry(self.registry)
-            self.resolve_image(f"{full_repository}@{digest}", should_check_existence=True)
+            self.resolve_image(str(ImageReference(full_repository, digest)), should_check_existence=True)
 
     def is_known(self, request: ApprovalRequest, requester: str) -> bool:
         """Return whether this requester used the request's idempotency key before."""

@@ -23,7 +23,7 @@ from dockgate.shared.aws import Client, EcrRegistry, RegionalClients, translate_
 from dockgate.shared.digest import require_digest
 from dockgate.shared.errors import ImageError, UsageError
 from dockgate.shared.interfaces import override
-from dockgate.shared.references import RepositoryReference
+from dockgate.shared.references import ImageReference, RepositoryReference
 from dockgate.vulnerabilities.versions import Orders
 
 
@@ -87,7 +87,7 @@ class InspectorFindings(FindingsSource):
         ecr, name = EcrRegistry.parse(reference.registry or ""), reference.name
         assert ecr is not None  # noqa: S101 - only repositories that it knows are asked about
         region = ecr.region
-        with translate_aws_errors(f"asking {self.title} about {repository}@{digest}"):
+        with translate_aws_errors(f"asking {self.title} about {ImageReference(repository, digest)}"):
             client = self._clients("inspector2", region)
             scans = Scans(client, self._lists, client.meta.partition, region, ecr.account, clock=self._clock)
             scan_state = scans.look_up(digest, name, None)
@@ -162,7 +162,9 @@ def ask_inspector(
     """
     source = source or InspectorFindings()
     image = parse_reference(reference)
-    if not isinstance(image, RegistryReference) or not source.has_repository(f"{image.registry}/{image.repository}"):
+    if isinstance(image, RegistryReference):
+        repository = str(RepositoryReference(image.repository, image.registry))
+    if not isinstance(image, RegistryReference) or not source.has_repository(repository):
         raise UsageError(
             f"{reference} is not an image in Amazon ECR, which Inspector scans.",
             "Name one: 123456789012.dkr.ecr.eu-west-1.amazonaws.com/app:1.",
@@ -171,7 +173,6 @@ def ask_inspector(
     if not digest:
         with closing(open_registry_source(image, ca_bundle=ca_bundle)) as origin:
             digest, _ = origin.read_root()
-    repository = f"{image.registry}/{image.repository}"
     answer = source.ask(repository, digest)
     if answer.is_unconfirmed:
         wait(CONFIRM_SECONDS)

@@ -11,7 +11,7 @@ from math import ceil
 
 from dockgate.delivery.ports import ImageResolver
 from dockgate.shared.errors import DockgateError, NotFoundError, UnavailableError
-from dockgate.shared.references import RepositoryReference
+from dockgate.shared.references import ImageReference, RepositoryReference
 from dockgate.store import Store
 from dockgate.store.records import ImageLocation
 
@@ -69,7 +69,7 @@ class ImagePresence:
             return None
         name = RepositoryReference.parse(repository).with_registry(self.registry)
         try:
-            self.resolve_image(f"{name}@{digest}", should_check_existence=True)
+            self.resolve_image(str(ImageReference(name, digest)), should_check_existence=True)
         except NotFoundError:
             return False
         except DockgateError as error:

@@ -131,7 +131,8 @@ def _list_names(store: Store, caller: Caller, repository: str) -> list[str]:
         return []
     image_filter = ImageFilter([repository])
     rows, _ = store.image_listing.read_page(image_filter, ImageSort.PUSHED, None, MAX_IMAGES, judged_before="")
-    return [f"{repository}:{row.tag}" if row.tag else f"{repository}@{row.digest}" for row in rows]
+    names = (TagReference(repository, row.tag) if row.tag else ImageReference(repository, row.digest) for row in rows)
+    return list(map(str, names))
 
 
 def _advise(store: Store, caller: Caller, repository: str) -> str:

@@ -15,7 +15,7 @@ from dockgate.services.images import image_inventory
 from dockgate.shared.digest import is_digest
 from dockgate.shared.errors import DeniedError, UsageError
 from dockgate.shared.host_port import strip_port
-from dockgate.shared.references import RepositoryReference, normalize_registry
+from dockgate.shared.references import ImageReference, RepositoryReference, normalize_registry
 
 # For all that is asked of a registry to read an image, in one try.
 SCAN_SECONDS = 3600.0
@@ -41,8 +41,8 @@ class ImageAccess:
     issuers: Issuers | None = None
     public_registry: str | None = None
 
-    def resolve(self, reference: str, *, should_check_existence: bool = False) -> tuple[str, str]:
-        """Repository and digest (`delivery.ports.ImageResolver`)."""
+    def resolve(self, reference: str, *, should_check_existence: bool = False) -> ImageReference:
+        """The repository and digest (`delivery.ports.ImageResolver`)."""
         image = parse_remote(reference)
         if self.public_registry and normalize_registry(image.registry) == normalize_registry(self.public_registry):
             image = image._replace(registry=self.own_registry)
@@ -60,7 +60,7 @@ class ImageAccess:
         is_own = (
             registry == normalize_registry(self.own_registry) and RepositoryReference.parse(image.repository).is_own
         )
-        return image.repository if is_own else f"{registry}/{image.repository}", digest
+        return ImageReference(str(RepositoryReference(image.repository, None if is_own else registry)), digest)
 
     def read(self, repository: str, digest: str) -> Sequence[ScannedPlatform]:
         """Read every platform of the image (`delivery.ports.ImageReader`)."""
@@ -89,7 +89,7 @@ class ImageAccess:
         """Write the image as a reference: a text that names the registry `oci:80` would also name a folder."""
         reference = RepositoryReference.parse(repository)
         self.require(reference.registry or self.own_registry)
-        return parse_remote(f"{reference.with_registry(self.own_registry)}@{digest}")
+        return parse_remote(str(ImageReference(reference.with_registry(self.own_registry), digest)))
 
     def require(self, registry: str) -> None:
         """Raise DeniedError for a registry that the settings do not allow."""

@@ -21,7 +21,7 @@ from dockgate.delivery.source_ports import Source
 from dockgate.services.clock import ServerClock
 from dockgate.services.verdicts.provenance import Provenance
 from dockgate.shared.errors import BuildError, UsageError
-from dockgate.shared.references import name_own_repository, parse_repository
+from dockgate.shared.references import ImageReference, RepositoryReference, name_own_repository, parse_repository
 from dockgate.store import Store
 from dockgate.store.records import PushedImage
 
@@ -114,8 +114,9 @@ class Actions:
         """
         pipeline, action = read_definition(self.store, key)
         digest = result.digest
-        repository = f"{self.registry}/{action.configuration['image']}"
-        body = json.dumps([{"name": action.configuration["container"], "imageUri": f"{repository}@{digest}"}]).encode()
+        repository = str(RepositoryReference(str(action.configuration["image"]), self.registry))
+        image = str(ImageReference(repository, digest))
+        body = json.dumps([{"name": action.configuration["container"], "imageUri": image}]).encode()
 
         def write(into: Path) -> None:
             with tarfile.open(into, "w", format=tarfile.PAX_FORMAT) as tar:

@@ -100,7 +100,8 @@ class NewestImages:
         asked_at, repository, digest = self._answers.get(reference, (now - ASKED_AGAIN, "", ""))
         if abs(now - asked_at) >= ASKED_AGAIN:  # a clock may have been ahead
             try:
-                repository, digest = self.resolve(reference, should_check_existence=True)
+                image = self.resolve(reference, should_check_existence=True)
+                repository, digest = image.repository, image.digest
             except DockgateError:
                 repository, digest = "", ""  # asked again in an hour
             self._answers[reference] = now, repository, digest

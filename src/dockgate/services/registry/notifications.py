@@ -12,7 +12,7 @@ from dockgate.services.registry.pushes import RegistryPushes, find_time_after, s
 from dockgate.services.registry.webhook_secrets import WebhookSecrets, has_secret
 from dockgate.shared.aws import EcrRegistry
 from dockgate.shared.errors import DeniedError, DockgateError, NotFoundError, UsageError
-from dockgate.shared.references import RepositoryReference, name_own_repository
+from dockgate.shared.references import ImageReference, RepositoryReference, TagReference, name_own_repository
 from dockgate.shared.strict_json import parse_json
 from dockgate.shared.timestamps import format_time, parse_time
 
@@ -103,39 +103,37 @@ class RegistryNotifications:
         if isinstance(report, RegistryPush):
             self._record_push(form, registry, report)
         elif registry:  # in our own only the garbage collection deletes, which records it
-            self._record_deletion(f"{registry}/{report.repository}", report.digest, report.tag)
+            self._record_deletion(str(RepositoryReference(report.repository, registry)), report.digest, report.tag)
 
     def _record_deletion(self, repository: str, digest: str, tag: str | None) -> None:
         """Record a deletion if the registry confirms it: a forged or late notification hides no image.
 
         An image that is still there may have lost the tag.
         """
-        if not self._is_there(f"{repository}@{digest}", digest):
+        if not self._is_there(str(ImageReference(repository, digest)), digest):
             self.pushes.record_deletion(repository, digest)
-        elif tag and not self._is_there(f"{repository}:{tag}", digest):
+        elif tag and not self._is_there(str(TagReference(repository, tag)), digest):
             self.pushes.record_untag(repository, digest, tag)
         else:
-            image_name = f"{repository}:{tag}@{digest}" if tag else f"{repository}@{digest}"
+            image_name = ImageReference(str(TagReference(repository, tag)) if tag else repository, digest)
             _log.warning("%s was reported as deleted, and is still there", image_name)
 
     def _is_there(self, reference: str, digest: str) -> bool:
         """Return whether the registry has the digest by this reference. UnavailableError if unknown."""
         try:
-            return self.resolve_image(reference, should_check_existence=True)[1] == digest
+            return self.resolve_image(reference, should_check_existence=True).digest == digest
         except NotFoundError:
             return False
 
     def _record_push(self, form: str, registry: str | None, push: RegistryPush) -> None:
-        repository = (
-            f"{registry}/{push.repository}" if registry else name_own_repository(push.repository, self.registry)
-        )
-        digest, tag = push.digest or self.resolve_image(f"{repository}:{push.tag}")[1], push.tag or ""
-        event = push.id or f"{push.repository}:{tag}@{digest}"
+        reference = RepositoryReference(push.repository, registry)
+        repository = str(reference) if registry else name_own_repository(push.repository, self.registry)
+        tag = push.tag or ""
+        digest = push.digest or self.resolve_image(str(TagReference(repository, tag))).digest
+        event = push.id or ImageReference(str(TagReference(push.repository, tag)), digest)
         at = self._find_time(registry, push, repository, digest)
-        if registry:
-            self.pushes.record(f"{form}/{registry}/{event}", repository, digest, tag, at=at)
-        else:
-            self.pushes.record(event, repository, digest, tag, push.by, at)
+        key = f"{form}/{registry}/{event}" if registry else str(event)
+        self.pushes.record(key, repository, digest, tag, None if registry else push.by, at)
 
     def _find_time(self, registry: str | None, push: RegistryPush, repository: str, digest: str) -> str | None:
         """Return when the push happened, None for now.
@@ -168,5 +166,5 @@ class RegistryNotifications:
 
     def _resolve_tag(self, registry: str | None, repository: str, tag: str) -> str | None:
         if registry:
-            return self.resolve_image(f"{registry}/{repository}:{tag}")[1]
+            return self.resolve_image(str(TagReference(str(RepositoryReference(repository, registry)), tag))).digest
         return self.pushes.resolve_moved_tag(repository, tag)

@@ -11,7 +11,7 @@ from dockgate.services.durable_effects import EffectKind, Effects
 from dockgate.services.error_isolation import run_for_each
 from dockgate.services.images.scans import ScanScheduler
 from dockgate.services.verdicts.waivers import ServerWaivers
-from dockgate.shared.references import name_own_repository
+from dockgate.shared.references import ImageReference, TagReference, name_own_repository
 from dockgate.shared.timestamps import format_time, to_datetime
 from dockgate.store import Store
 from dockgate.store.fleet.records import TagPeriod
@@ -96,7 +96,8 @@ class RegistryPushes:
         if digest is None or (present_period is not None and present_period.digest == digest):
             return
         at = find_time_after(present_period, self.clock.now()) if present_period else self.clock.now()
-        self.record(f"found/{name}:{tag}@{digest}/{at}", repository, digest, tag, at=at)
+        image = ImageReference(str(TagReference(name, tag)), digest)
+        self.record(f"found/{image}/{at}", repository, digest, tag, at=at)
 
     def record_deletion(self, repository: str, digest: str) -> None:
         """Record that an image is no longer in a repository."""

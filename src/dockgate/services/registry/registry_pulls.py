@@ -34,7 +34,7 @@ from dockgate.services.verdicts.case_builder import DeploymentContext
 from dockgate.services.verdicts.verdicts import Verdicts
 from dockgate.shared.digest import from_hex, is_digest
 from dockgate.shared.errors import BusyError, ConflictError, DeployError, ImageError
-from dockgate.shared.references import name_own_repository
+from dockgate.shared.references import ImageReference, RepositoryReference, name_own_repository
 from dockgate.store.verdict_causes import Check, VerdictCause
 
 # How long an answer may be repeated, in seconds.
@@ -182,7 +182,7 @@ class RegistryPulls:
         if pull is not PullPolicy.APPROVED:
             return PullAnswer(repository, digest, pull, may_pull=True, reason=None, advice=None)
         reason = self._find_image_objection(repository, digest, self._monotonic() + JUDGING_SECONDS)
-        image = f"{self._registry.address}/{repository}@{digest}"
+        image = ImageReference(str(RepositoryReference(repository, self._registry.address)), digest)
         advice = f"Request an approval: `dockgate gate --wait {image}`."
         return PullAnswer(repository, digest, pull, reason is None, reason, advice if reason else None)
 
@@ -238,9 +238,10 @@ class RegistryPulls:
         reason = None
         for image in (digest, *self._approved_indexes(digest)[:_INDEXES]):
             if self._monotonic() >= end:
-                raise BusyError(f"the images that {name}@{digest} may belong to take too long to judge", "Pull again.")
+                pulled_image = ImageReference(name, digest)
+                raise BusyError(f"the images that {pulled_image} may belong to take too long to judge", "Pull again.")
             try:
-                cause = VerdictCause.make_check(Check.PULL, f"{name}@{image}")
+                cause = VerdictCause.make_check(Check.PULL, str(ImageReference(name, image)))
                 self._verdicts.require_approval(image, cause, DeploymentContext(name))
                 return None
             except DeployError as error:

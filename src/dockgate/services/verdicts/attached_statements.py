@@ -85,7 +85,7 @@ def _fetch_beside(reference: str, digest: str, ca_bundle: Path | None, is_insecu
     if not reference.startswith(DOCUMENT) and is_digest(digest):
         image = parse_reference(reference)
         if isinstance(image, RegistryReference):
-            image_name = f"{image.registry}/{image.repository}@{digest}"
+            image_name = str(image._replace(tag=None, digest=digest))
             return attached_documents.read_documents(image_name, ca_bundle=ca_bundle, is_insecure=is_insecure)
         if isinstance(image, FileReference):
             return attached_documents.read_layout(image.path, digest)

@@ -12,6 +12,7 @@ from dockgate.gate.policy import PROVENANCE_RULE, list_provenance_keys
 from dockgate.services.clock import ServerClock
 from dockgate.services.verdicts.attached_statements import select_envelopes, verify
 from dockgate.shared.errors import DockgateError
+from dockgate.shared.references import RepositoryReference
 from dockgate.store import Store
 from dockgate.store.records import BuiltStatement
 
@@ -63,7 +64,7 @@ class Provenance:
             finished_at=self.clock.now(),
             engine=self.engine_version,
         )
-        name = f"{self.registry}/{repository}"
+        name = str(RepositoryReference(repository, self.registry))
         envelope = self.attestor.sign(provenance.write_statement(record, name, result.digest))
         self.store.provenance.add(
             BuiltStatement(str(key), result.digest, repository, envelope.decode(), self.clock.now())

@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, Connection, and_, bindparam, delete, func,
 
 from dockgate.events.subject import EventSubject, SubjectKind
 from dockgate.gate.model import Status
+from dockgate.shared.references import ImageReference
 from dockgate.shared.timestamps import compute_latest_time
 from dockgate.store.engine import Database
 from dockgate.store.events.outbox import Outbox, add_entries, get_registry_receiver
@@ -144,7 +145,7 @@ class FollowedImages:
         Earlier renewals that are done are deleted. Returns False if it was renewed meanwhile, or is not approved any
         more.
         """
-        prefix = f"{followed_image.repository}@{followed_image.image}/{followed_image.policy}/renewed/"
+        prefix = f"{ImageReference(followed_image.repository, followed_image.image)}/{followed_image.policy}/renewed/"
         with self._database.write() as connection:
             present_image = _lock(connection, followed_image)
             if (

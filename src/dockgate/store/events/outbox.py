@@ -26,7 +26,7 @@ from sqlalchemy import (
 )
 
 from dockgate.delivery.webhook_delivery import Callback
-from dockgate.shared.references import RepositoryReference
+from dockgate.shared.references import ImageReference, RepositoryReference
 from dockgate.store.engine import Database
 from dockgate.store.events.receivers import FAILURES_LIMIT
 from dockgate.store.queries import (
@@ -307,7 +307,7 @@ def enqueue_attestations(
         [
             OutboxEntry(
                 OutboxKind.ATTESTATION,
-                key=f"{verdict}/{repository}@{image}",
+                key=f"{verdict}/{ImageReference(repository, image)}",
                 receiver=get_registry_receiver(repository),
                 payload={"verdict": verdict, "image": image, "repository": repository, "policy": policy},
                 image=image,

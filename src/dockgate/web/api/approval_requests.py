@@ -12,7 +12,7 @@ from dockgate.events.webhook_signature import parse_key
 from dockgate.identity.model import Caller, Permission
 from dockgate.services.web_services import Addresses, ApprovalServices, PolicyServices
 from dockgate.shared.errors import NotFoundError, UsageError
-from dockgate.shared.references import RepositoryReference, parse_repository
+from dockgate.shared.references import ImageReference, RepositoryReference, parse_repository
 from dockgate.store import Store
 from dockgate.web.api import (
     AddressesDependency,
@@ -181,4 +181,4 @@ def _make_reference(body: ApprovalRequestBody, registry: str) -> str:
     if body.image or not (body.digest and body.repository):
         raise UsageError("the image is missing or given twice", "Set `image`, or both `digest` and `repository`.")
     repository = RepositoryReference.parse(body.repository).with_registry(registry)
-    return f"{repository}@{body.digest}"
+    return str(ImageReference(repository, body.digest))

@@ -16,6 +16,7 @@ from dockgate.services.images.search import NOT_JUDGED, CountedImages, ImageQuer
 from dockgate.services.images.visibility import ImageVisibility
 from dockgate.shared.digest import PATTERN
 from dockgate.shared.errors import NotFoundError, UsageError
+from dockgate.shared.references import ImageReference
 from dockgate.store.images.image_filter import ImageSort, Origin
 from dockgate.store.records import PushedImage, VerdictRecord
 from dockgate.vulnerabilities.model import Severity
@@ -274,7 +275,7 @@ def download_sbom(
     inventories = tuple(platform.inventory for platform in platforms)
     if scan is None or not inventories:
         raise NotFoundError(f"the image {digest} was not scanned with success", "Scan it, and wait for the end.")
-    subject, scanned_at = f"{scan.repository}@{digest}", scan.finished_at or ""
+    subject, scanned_at = str(ImageReference(scan.repository, digest)), scan.finished_at or ""
     content = reports.InventoryReport(subject, digest, inventories, scanned_at)
     name = f"sbom-{scan.repository}-{digest[7:19]}.{kind.suffix}"
     return download_text(name, kind.media_type, lambda out: reports.write(content, form, out))

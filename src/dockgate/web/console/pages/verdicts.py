@@ -19,6 +19,7 @@ from dockgate.reports._verdict_lines import describe_undetermined
 from dockgate.services.images.visibility import ImageVisibility
 from dockgate.services.local_gate import Replay, compare, replay
 from dockgate.shared.errors import NotFoundError, UsageError
+from dockgate.shared.references import ImageReference
 from dockgate.store.records import VerdictRecord
 from dockgate.vulnerabilities.model import Finding, Severity
 from dockgate.web import api
@@ -289,7 +290,7 @@ def download_report(
     stored_verdict = calls.read_visible_verdict(digest, caller, store)
     case = store.verdicts.read_case(stored_verdict)
     repository = ImageVisibility(store, caller).find_verdict_repository(stored_verdict.image, digest)
-    reference = f"{repository}@{stored_verdict.image}" if repository else stored_verdict.image
+    reference = str(ImageReference(repository, stored_verdict.image)) if repository else stored_verdict.image
     content = reports.GateReport(reference, stored_verdict, case.inventories, case)
     name = "-".join(filter(None, ("verdict", repository, f"{digest[7:19]}.{kind.suffix}")))
     return download_text(name, kind.media_type, lambda out: reports.write(content, form, out))
