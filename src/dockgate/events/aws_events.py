@@ -13,6 +13,7 @@ from dockgate.events.envelope import ACCOUNT, REGION, NewEvent
 from dockgate.events.subject import EventSubject, SubjectKind
 from dockgate.gate.model import PlatformVerdict
 from dockgate.shared.aws import EcrRegistry
+from dockgate.shared.platforms import Platform
 from dockgate.shared.references import ImageReference, RepositoryReference
 from dockgate.vulnerabilities.model import Finding, Severity
 
@@ -228,7 +229,7 @@ def _make_resource(
                 "registry": ecr.account if ecr.account != ACCOUNT else (reference.registry or ACCOUNT),
                 "imageHash": image,
                 "imageTags": list(tags),
-                "architecture": platform.partition("/")[2].partition("/")[0],
+                "architecture": Platform.parse(platform).architecture,
             }
         },
     }

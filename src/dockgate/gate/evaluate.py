@@ -37,6 +37,7 @@ from dockgate.scanner.model import Inventory
 from dockgate.scanner.ports import Ecosystem
 from dockgate.shared import canonical
 from dockgate.shared.digest import compute_digest
+from dockgate.shared.platforms import Platform
 from dockgate.shared.wording import shorten_text
 from dockgate.vulnerabilities.matching import FINDINGS_LIMIT, Matcher, count_listed, limit_findings
 from dockgate.vulnerabilities.model import Coverage, Finding, Matches, Severity, UndeterminedFact
@@ -209,9 +210,9 @@ class _Platform:
         """
         if self.external_report is None or self.case.no_scan_reason:
             return False
-        scanned_platforms = [inventory.platform.split("/")[:2] for inventory in self.case.inventories]
+        scanned_platforms = [Platform.parse(inventory.platform).strip_variant() for inventory in self.case.inventories]
         return bool(scanned_platforms) and (
-            not self.inventory.platform or self.inventory.platform.split("/")[:2] in scanned_platforms
+            not self.inventory.platform or Platform.parse(self.inventory.platform).strip_variant() in scanned_platforms
         )
 
 

@@ -8,6 +8,7 @@ from dockgate import __version__
 from dockgate.reports import GateReport, InventoryReport, ScanReport
 from dockgate.scanner.model import Inventory, Package
 from dockgate.shared import purl
+from dockgate.shared.platforms import Platform
 from dockgate.shared.references import strip_digest
 from dockgate.vulnerabilities.model import Finding, UndeterminedFact
 
@@ -180,7 +181,7 @@ def build_image_purl(reference: str, digest: str, platform: str | None = None) -
     location = remaining_location if is_local else location
     folder, slash, name = location.rstrip("/").rpartition("/")
     name = name.partition(":")[0]
-    qualifiers = {"arch": platform.partition("/")[2] if platform else ""}
+    qualifiers = {"arch": Platform.parse(platform).machine if platform else ""}
     if slash and not local:
         qualifiers["repository_url"] = f"{folder}/{name}"
     return purl.write_purl("oci", "", name.lower() or "image", digest, qualifiers)

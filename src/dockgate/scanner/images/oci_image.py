@@ -23,9 +23,8 @@ from dockgate.scanner.images.tar_layer import TarLayer
 from dockgate.scanner.ports import ImageMetadata, Layer
 from dockgate.shared.errors import ImageError, NotFoundError
 from dockgate.shared.host_platform import detect_host_platform
+from dockgate.shared.platforms import Platform
 
-# Other names by which containerd selects a platform (containerd/platforms, database.go).
-_ALIASES = {"x86_64": "amd64", "x86-64": "amd64", "aarch64": "arm64", "i386": "386", "armhf": "arm", "armel": "arm"}
 # How deep indexes may lie in indexes.
 _NESTING_LIMIT = 3
 # Manifests below one reference.
@@ -155,8 +154,4 @@ def _read_diff_ids(config: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _is_platform_match(platform: str, name: str) -> bool:
-    if name == "all":
-        return True
-    have, want = platform.lower().split("/"), name.split("/")
-    have[1:2] = [_ALIASES.get(architecture, architecture) for architecture in have[1:2]]
-    return have[: len(want)] == want or (have == want[:2] and want[1:] in (["arm64", "v8"], ["arm", "v7"]))
+    return name == "all" or Platform.parse(platform).is_match(Platform.parse(name))

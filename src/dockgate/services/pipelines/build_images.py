@@ -38,6 +38,7 @@ from dockgate.shared.errors import (
 from dockgate.shared.host_platform import detect_host_platform
 from dockgate.shared.host_port import strip_port
 from dockgate.shared.interfaces import override
+from dockgate.shared.platforms import Platform
 
 _CHUNK = 2**20
 # Annotations that describe an image (OCI image specification, "Pre-Defined Annotation Keys"). Images inherit those of
@@ -263,7 +264,7 @@ def _select_platform_manifest(origin: ImageSource, digest: str, data: bytes) -> 
         return digest, data
     platform = detect_host_platform()
     for candidate in document.manifests:
-        if (candidate.platform or "").split("/")[:2] == platform.split("/"):
+        if Platform.parse(candidate.platform or "").strip_variant() == Platform.parse(platform):
             manifest = origin.read_manifest(candidate.digest)
             if isinstance(parse_manifest(manifest, candidate.digest), Index):
                 raise ImageError(f"{origin.name} is an index in an index.")
