@@ -157,7 +157,7 @@ def list_paths(browser: Browser, digests: Sequence[str]) -> dict[str, list[str]]
     kinds = {path: [path] for path in ("/", "/pipelines", "/images", "/vulnerabilities", "/running", "/repositories")}
     kinds |= {path: [path] for path in ("/policies", "/policies/fleet", "/waivers", "/advisories", "/events")}
     kinds |= {path: [path] for path in ("/events/rules", "/people", "/audit", "/search?q=app")}
-    kinds |= {path: [path] for path in ("/queue-count", "/gc", "/gc?plan=true")}
+    kinds |= {path: [path] for path in ("/queue-count", "/gc")}
     kinds |= {path: [path] for path in ("/search?q=lib", "/images?severity=CRITICAL", "/images?sort=severity")}
     return kinds | {
         "/search?q=WORDS": [f"/search?q=amounts+invoice+{number}" for number in range(30)],

@@ -361,7 +361,7 @@ def _fill(server: ServerSystem) -> dict[str, str]:
         "settings": "/settings",
         "workers": "/workers",
         "signing-keys": "/attestation-keys",
-        "garbage-collection": "/gc?plan=true",
+        "garbage-collection": "/gc",
         "search": "/search?q=critical",
         "styleguide": "/styleguide",
         "error": "/executions/web-99",

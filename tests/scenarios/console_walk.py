@@ -15,7 +15,7 @@ START = (
     *("/images/r", "/images/r/api/app"),
     *("/pipelines/web/definition", "/new/pipeline?repository=web&service=web", "/vulnerabilities/CVE-1999-1"),
     *("/advisories", "/events", "/events/rules", "/people", "/audit", "/settings", "/styleguide", "/search?q=api"),
-    *("/vex", "/workers", "/attestation-keys", "/gc", "/gc?plan=true"),
+    *("/vex", "/workers", "/attestation-keys", "/gc"),
 )
 # Pages of one walk: the first of each kind are reached long before.
 MAX_PAGES = 75

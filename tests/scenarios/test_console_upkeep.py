@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -194,11 +195,26 @@ def test_garbage_is_shown_before_it_is_collected(site: Site, admin: Browser, vie
     site.server.apply(f"kind: PolicyAssignment\nname: short\nrepositories: ['old/*']\n{watch}")
     digest = push_image(site.server.registry, "old/app", "1", b"old")
     site.server.store.images.add_push(PushedImage("old/app", "1", digest, "2020-01-01T00:00:00.000Z"))
-    assert "/gc" not in Forms(admin.get("/gc").text).actions
-    plan = admin.get("/gc?plan=true").text
-    assert digest in plan
+    assert viewer.send_form("/gc/plan").status_code == 403
+    first_plan = site.server.services.upkeep.collection_plans.make("server")
+    assert digest in _press_button(admin, "/gc", "/gc/plan")
+    plan = site.server.get("/gc/plan")
+    assert plan["made_by"] == "ada"
     assert not site.server.get("/gc/runs")
-    _press_button(admin, "/gc?plan=true", "/gc")
+    for wrong in ("", first_plan.made_at):  # another plan than the page showed, and none
+        assert admin.send_form("/gc", plan=wrong).status_code == 412
+    assert not site.server.get("/gc/runs")
+    site.server.clock.ahead += timedelta(hours=5)
+    assert "The plan is 5 h old" in admin.get("/gc").text
+    _press_button(admin, "/gc", "/gc", plan=plan["made_at"])
     wait_until(lambda: site.server.get("/gc/runs")[0]["finished_at"])
     assert "Succeeded" in admin.get("/gc").text
-    assert digest not in admin.get("/gc?plan=true").text
+    wait_until(lambda: not site.server.get("/gc/plan")["is_outdated"])  # the server plans again after a collection
+    assert digest not in admin.get("/gc").text
+
+
+def test_a_stored_plan_is_not_carried_out_after_another_collection(site: Site, admin: Browser) -> None:
+    plan = site.server.services.upkeep.collection_plans.make("ada")
+    number = site.server.post("/gc")["seq"]
+    wait_until(lambda: site.server.get(f"/gc/runs/{number}")["finished_at"])
+    assert admin.send_form("/gc", plan=plan.made_at).status_code == 412

@@ -40,6 +40,7 @@ SERVICES_EVERY = 5
 OTHER_REPOSITORIES_EVERY = 5
 PURGE_EVERY = 30
 PRESENCE_EVERY = 30  # once a minute
+PLAN_EVERY = 5
 STALE_FEEDS_EVERY = 30
 LOCAL_STORAGE_EVERY = 15
 
@@ -211,7 +212,8 @@ def _make_task_groups(
         presence = RepeatedTask("images that are gone", use_cases.image_presence.run, PRESENCE_EVERY)
         groups.append(TaskGroup("images that are gone", [presence]))
         collection = RepeatedTask("collection", use_cases.garbage_collection.run_due)
-        groups.append(TaskGroup("collection", [collection]))
+        plan = RepeatedTask("plan of the next collection", services.upkeep.collection_plans.make_due, PLAN_EVERY)
+        groups.append(TaskGroup("collection", [collection, plan]))
         if updates := use_cases.feed_updates:
             stale_feeds = RepeatedTask("stale feeds", updates.announce_stale, STALE_FEEDS_EVERY)
             suspect_feeds = RepeatedTask("suspect feeds", updates.announce_suspect, STALE_FEEDS_EVERY)

@@ -34,6 +34,7 @@ from dockgate.services.registry.notifications import RegistryNotifications
 from dockgate.services.registry.pushes import RegistryPushes
 from dockgate.services.registry.refused_pulls import RefusedPulls
 from dockgate.services.registry.registry_pulls import RegistryPulls
+from dockgate.services.retention.collection_plans import CollectionPlans
 from dockgate.services.retention.garbage_collection import GarbageCollection
 from dockgate.services.retention.local_storage import LocalCollections
 from dockgate.services.verdicts.push_verdicts import PushVerdicts
@@ -159,6 +160,7 @@ class _Wiring(DeliveryWiring):
             upkeep=UpkeepServices(
                 workers=Workers(self.store.workers, self.starter, self.store.database.is_shared),
                 garbage_collection=self.garbage_collection,
+                collection_plans=CollectionPlans(self.store, self.garbage_collection, self.clock),
                 update_settings=self.options.settings if self.options.should_update_feeds else None,
             ),
         )

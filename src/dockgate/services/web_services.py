@@ -39,6 +39,7 @@ from dockgate.services.policies.policies import Policies
 from dockgate.services.registry.notifications import RegistryNotifications
 from dockgate.services.registry.registry_pulls import RegistryPulls
 from dockgate.services.registry.registry_tokens import RegistryAccess
+from dockgate.services.retention.collection_plans import CollectionPlans
 from dockgate.services.retention.garbage_collection import GarbageCollection
 from dockgate.services.verdicts.policy_dry_run import PolicyDryRun
 from dockgate.services.verdicts.verdict_links import VerdictLinks
@@ -186,6 +187,7 @@ class UpkeepServices:
 
     workers: Workers
     garbage_collection: GarbageCollection
+    collection_plans: CollectionPlans
     update_settings: Settings | None
 
 

@@ -4,17 +4,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import delete, insert, or_, select, update
+from sqlalchemy import delete, func, insert, or_, select, update
 
 from dockgate.shared.errors import NotFoundError
 from dockgate.store.engine import Database
 from dockgate.store.queries import select_as
-from dockgate.store.schema.retention import collections, push_gate
+from dockgate.store.schema.retention import collection_plan, collections, push_gate
 from dockgate.store.statements import insert_if_new, lock_name, select_later_time
 
 # Collections that are on record.
 RECORDS = 100
 _GATE = "pushes"
+_PLAN = "next"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,24 @@ class Collections:
         change = update(collections).where(collections.c.seq == number, collections.c.finished_at.is_(None))
         with self._database.write() as connection:
             connection.execute(change.values(report=dict(report), error=error, finished_at=now))
+
+    def find_last_end(self) -> str | None:
+        """The time at which the last collection finished, None if none has."""
+        with self._database.read() as connection:
+            last_end: str | None = connection.scalar(select(func.max(collections.c.finished_at)))
+            return last_end
+
+    def save_plan(self, plan: Mapping[str, Any]) -> None:
+        """Store the plan of the next collection, instead of the one before."""
+        row = {"name": _PLAN, "plan": dict(plan)}
+        with self._database.write() as connection:
+            if not insert_if_new(connection, collection_plan, row):
+                connection.execute(update(collection_plan).values(plan=row["plan"]))
+
+    def find_plan(self) -> Mapping[str, Any] | None:
+        """The stored plan, None if none was stored."""
+        with self._database.read() as connection:
+            return connection.scalar(select(collection_plan.c.plan))
 
 
 class PushBarrier:

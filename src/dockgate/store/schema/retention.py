@@ -20,6 +20,14 @@ collections = Table(
     Column("report", Json(dict[str, Any]), nullable=False),
 )
 
+# One row: the newest plan of a collection (`services.retention.collection_plans`).
+collection_plan = Table(
+    "collection_plan",
+    metadata,
+    define_text("name", primary_key=True),
+    Column("plan", Json(dict[str, Any]), nullable=False),
+)
+
 # One row. No token that can push is issued before `closed_until`, and none that was issued is valid after
 # `pushes_until`.
 push_gate = Table(

@@ -2,9 +2,12 @@
 
 from dataclasses import dataclass
 
+from dockgate.services.retention.collection_plans import CollectionPlan
 from dockgate.services.retention.garbage_collection import CollectionReport
 from dockgate.shared import canonical
-from dockgate.store.retention.collections import GarbageCollectionRun
+from dockgate.shared.errors import NotFoundError
+from dockgate.store import Store
+from dockgate.store.retention.collections import RECORDS, GarbageCollectionRun
 from dockgate.web.api import AdminCaller, StoreDependency, UpkeepDependency, make_router, make_view_maker
 
 router = make_router()
@@ -38,10 +41,30 @@ def request_collection(upkeep: UpkeepDependency, caller: AdminCaller) -> Collect
     return _build_collection_view(upkeep.garbage_collection.request(caller.name))
 
 
+@router.get("/gc/plan")
+def get_plan(upkeep: UpkeepDependency, caller: AdminCaller) -> CollectionPlan:
+    """Get the stored plan: what a collection would have removed at `made_at`."""
+    plan = upkeep.collection_plans.find()
+    if plan is None:
+        raise NotFoundError("no collection was planned yet", "Make a plan: `POST /api/v1/gc/plan`.")
+    return plan
+
+
+@router.post("/gc/plan")
+def make_plan(upkeep: UpkeepDependency, caller: AdminCaller) -> CollectionPlan:
+    """Plan a collection as of now, and store the plan. Nothing is removed."""
+    return upkeep.collection_plans.make(caller.name)
+
+
 @router.get("/gc/runs")
 def list_collections(store: StoreDependency, caller: AdminCaller) -> list[CollectionView]:
     """List the recent garbage collections, newest first."""
-    return [_build_collection_view(collection) for collection in store.collections.list()]
+    return list_newest_collections(store)
+
+
+def list_newest_collections(store: Store, limit: int = RECORDS) -> list[CollectionView]:
+    """List the newest collections."""
+    return [_build_collection_view(collection) for collection in store.collections.list(limit)]
 
 
 @router.get("/gc/runs/{number}")

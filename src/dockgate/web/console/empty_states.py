@@ -204,7 +204,7 @@ EMPTY_STATES: dict[str, EmptyState] = {
     "collections": EmptyState(
         "Collections",
         "No collection was requested.",
-        "“Show what nothing needs” says what the first one would remove.",
+        "A plan says what the first one would remove.",
         permission=Permission.ADMINISTER,
     ),
     "search": EmptyState(

@@ -1,11 +1,11 @@
 """The pages about upkeep: workers, the keys that sign attestations, and garbage collection."""
 
-from collections import Counter
 from collections.abc import Callable
 
 from fastapi import Request
 from fastapi.responses import Response
 
+from dockgate.shared.errors import ChangedError
 from dockgate.store.records import Worker, WorkerState
 from dockgate.web import api
 from dockgate.web.api import attestations as key_calls
@@ -18,8 +18,6 @@ from dockgate.web.console.rendering import render_page
 from dockgate.web.console.routes import make_page_router, redirect_to
 from dockgate.web.console.tables import make_page_table
 
-# Images that the page of a planned collection shows; the command lists all.
-MAX_IMAGES = 100
 # Collections that its page shows.
 MAX_RUNS = 20
 
@@ -91,29 +89,36 @@ def rotate_key(caller: api.AdminCaller, approvals: api.ApprovalDependency, field
 
 @router.get("/gc")
 def show_collections(
-    request: Request,
-    caller: api.AdminCaller,
-    store: api.StoreDependency,
-    upkeep: api.UpkeepDependency,
-    plan: bool = False,
+    request: Request, caller: api.AdminCaller, store: api.StoreDependency, upkeep: api.UpkeepDependency
 ) -> Response:
-    """List the last collections; with `plan`, show what one would remove now."""
-    report = collection_calls.plan_collection(upkeep, caller) if plan else None
-    reasons = Counter(image.reason for image in report.kept_images) if report else Counter[str]()
+    """Show the stored plan of the next collection, and list the last ones."""
     return render_page(
         request,
         caller,
         "collections.html",
         title="Garbage collection",
-        runs=collection_calls.list_collections(store, caller)[:MAX_RUNS],
-        report=report,
-        kept_images=sorted(reasons.items()),
-        most_images=MAX_IMAGES,
+        runs=collection_calls.list_newest_collections(store, MAX_RUNS),
+        plan=upkeep.collection_plans.find(),
     )
 
 
 @router.post("/gc")
-def request_collection(caller: api.AdminCaller, upkeep: api.UpkeepDependency) -> Response:
-    """Request a collection, unless one has not finished."""
+def request_collection(caller: api.AdminCaller, upkeep: api.UpkeepDependency, fields: Form) -> Response:
+    """Request a collection, unless one has not finished.
+
+    ChangedError if the plan that the page showed is not the newest, or if a collection has finished since.
+    """
+    plan = upkeep.collection_plans.find()
+    if plan is None or plan.is_outdated or plan.made_at != fields.get("plan"):
+        raise ChangedError(
+            "nothing was removed: this page's plan is not the newest", "See what a collection would remove now."
+        )
     collection_calls.request_collection(upkeep, caller)
     return redirect_to("/gc")
+
+
+@router.post("/gc/plan")
+def make_plan(caller: api.AdminCaller, upkeep: api.UpkeepDependency) -> Response:
+    """Plan a collection as of now. Nothing is removed."""
+    collection_calls.make_plan(upkeep, caller)
+    return redirect_to("/gc#plan")
