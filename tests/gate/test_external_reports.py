@@ -1,6 +1,6 @@
 """How reports of other scanners are judged, beside a scan and instead of one."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -89,6 +89,9 @@ def test_a_rule_is_undetermined_without_its_required_fields() -> None:
 
         def parse_settings(self, raw: Mapping[str, object]) -> dict[str, object]:
             return dict(raw)
+
+        def describe(self, settings: Mapping[str, object]) -> Sequence[str]:
+            return ("Nothing.",)
 
         def judge(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterator[Violation]:
             return iter(())

@@ -267,3 +267,35 @@ def test_a_rule_is_tried_with_an_event(site: Site) -> None:
         assert "It does not match." in other_page
         assert browser.send_form("/events/rules/risky/test", event="{").status_code == 422
         assert "pipeline" in browser.get("/events/targets/rebuild").text
+
+
+def test_a_policy_page_says_in_words_what_its_rules_demand(site: Site) -> None:
+    text = "max_findings:\n  CRITICAL: 0\n  only_fixable: true\nimage_age:\n  days: 30\n  action: warn\n"
+    site.server.client.put("/policies/words", content=text).raise_for_status()
+    for role in (Role.ADMIN, Role.VIEWER):
+        with Browser(site.server, site.tokens[role]) as browser:
+            html = browser.get("/policies/words").text
+            words = html.partition('id="rules"')[2].partition("</section>")[0]
+            assert "At most 0 CRITICAL findings that have a fix." in words
+            assert "The image was created within 30 days." in words
+            assert "only a warning" in words
+            assert "No package that is known to be malicious." in words
+    descriptions = site.server.get("/policies/words")["descriptions"]
+    assert {
+        "rule": "image_age",
+        "action": "warn",
+        "sentences": ["The image was created within 30 days."],
+    } in descriptions
+
+
+def test_a_candidate_is_shown_in_words_before_it_is_saved(site: Site) -> None:
+    site.server.client.put("/policies/draft", content="max_findings:\n  HIGH: 1\n").raise_for_status()
+    hostile = f"expression:\n  when: findings.size() > 5\n  message: {json.dumps(HOSTILE)}\n"
+    with Browser(site.server, site.tokens[Role.ADMIN]) as browser:
+        html = browser.send_form("/policies/draft", text=hostile, version="1", do="check").text
+        assert "The text in words" in html
+        words = html.partition('id="rules"')[2].partition("</section>")[0]
+        assert "Not allowed" in words
+        assert "<script>alert" not in words
+        wrong = browser.send_form("/policies/draft", text="max_findings: 3", version="1", do="check").text
+        assert "At most 1 HIGH finding." in wrong.partition('id="rules"')[2].partition("</section>")[0]

@@ -171,6 +171,13 @@ class Rule(Protocol):
         """
         ...
 
+    def describe(self, settings: Mapping[str, object]) -> Sequence[str]:
+        """Describe in sentences what an image must satisfy under these complete settings, for people.
+
+        One sentence for each condition, as short as possible: "At most 0 CRITICAL findings that have a fix."
+        """
+        ...
+
     def list_requirements(self, settings: Mapping[str, object]) -> tuple[str, ...]:
         """Return what it needs with these settings beyond the standard library; nothing by default.
 

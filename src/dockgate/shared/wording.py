@@ -8,6 +8,17 @@ def format_count(count: int, noun: str) -> str:
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
+def format_amount(amount: float, noun: str) -> str:
+    """Return an amount that need not be whole with its noun: "1 day", "0.5 days"."""
+    return f"{amount:g} {noun}" if amount == 1 else f"{amount:g} {noun}s"
+
+
+def join_words(words: Sequence[str], conjunction: str = "or") -> str:
+    """Return the words as a list in a sentence: "a", "a or b", "a, b or c"."""
+    *first_words, last_word = words
+    return f"{', '.join(first_words)} {conjunction} {last_word}" if first_words else last_word
+
+
 def describe_moved_images(count: int) -> str:
     """Say that an answer to where something is leaves out images that no tag names any more."""
     verb = "contains" if count == 1 else "contain"

@@ -36,6 +36,16 @@ class PropertyLimit(Rule):
         """The property in messages."""
         raise NotImplementedError
 
+    def describe_unknown(self, settings: Mapping[str, object]) -> str | None:
+        """Describe how findings count of which the property is unknown; None if it never is."""
+        return None
+
+    @override
+    def describe(self, settings: Mapping[str, object]) -> Sequence[str]:
+        limit, description = int(str(settings["max"])), self.describe_property(settings)
+        sentence = _selection.describe_limit(limit, settings, detail=description)
+        return tuple(filter(None, (sentence, self.describe_unknown(settings))))
+
     @override
     def judge(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterator[Violation | UndeterminedFact]:
         selection, description = _selection.select_findings(rule_input, settings), self.describe_property(settings)

@@ -24,6 +24,7 @@ from dockgate.gate.rules._settings import (
     require_known_keys,
 )
 from dockgate.shared.timestamps import parse_time, shift_time, to_datetime
+from dockgate.shared.wording import format_amount
 from dockgate.vulnerabilities.feed_age import CLOCK_SKEW
 from dockgate.vulnerabilities.model import Finding, Severity, UndeterminedFact
 
@@ -34,6 +35,7 @@ _DATES = ("advisory", "fix")
 _COUNTS_AS = (*SEVERITIES, ANY_SEVERITY)
 _NO_BASELINE = "none"
 _BASELINES = (_NO_BASELINE, "running", "approved")
+_SCOPE_WORDS = {"base": " in the base image", "own": " in own layers"}
 _DAYS: Mapping[str, Any] = {"type": "number", "minimum": 0, "maximum": MAX_DAYS}
 
 ADVICE = (
@@ -68,6 +70,44 @@ def parse_settings(raw: Mapping[str, object], untriaged_as: str = ANY_SEVERITY) 
             "untriaged_counts_as", raw.get("untriaged_counts_as", untriaged_as), _COUNTS_AS
         ),
     }
+
+
+def describe_limit(limit: int, settings: Mapping[str, object], *, severity: str | None = None, detail: str = "") -> str:
+    """Describe a limit for the findings that count under the settings of `parse_settings`.
+
+    Such as "At most 0 CRITICAL findings in own layers that have a fix." `detail` follows the noun.
+    """
+    noun = f"{severity} finding" if severity else "finding"
+    is_one = limit == 1
+    scope = _SCOPE_WORDS.get(str(settings["scope"]), "")
+    words = [f"At most {limit} {noun if is_one else f'{noun}s'}{detail and f' {detail}'}{scope}"]
+    conditions = [f"{'has' if is_one else 'have'} a fix"] if settings["only_fixable"] else []
+    if settings["baseline"] != _NO_BASELINE:
+        baseline = "the running image" if settings["baseline"] == "running" else "the last approved image"
+        conditions.append(f"{baseline} does not have")
+    if conditions:
+        words.append(f"{',' if ',' in detail else ''} that {' and that '.join(conditions)}")
+    date = "a fix" if settings["grace_from"] == "fix" else "the advisory"
+    grace = settings["grace_days"]
+    if isinstance(grace, Mapping) and severity:
+        grace = grace.get(severity, 0)
+    if isinstance(grace, Mapping) and grace:
+        periods = ", ".join(f"{severity} {format_amount(days, 'day')}" for severity, days in grace.items())
+        words.append(f"; each counts only some time after {date} was published: {periods}")
+    elif isinstance(grace, (int, float)) and grace:
+        words.append(f"; each counts only from {format_amount(grace, 'day')} after {date} was published")
+    return f"{''.join(words)}."
+
+
+def describe_untriaged(settings: Mapping[str, object]) -> str:
+    """Describe how findings without a severity count."""
+    severity = read_untriaged_severity(settings)
+    if settings["untriaged_counts_as"] != ANY_SEVERITY:
+        return f"Findings without a severity (UNTRIAGED) count as {severity}."
+    return (
+        f"Findings without a severity (UNTRIAGED) count as {severity}; if they could exceed another limit, the "
+        "image is Undetermined."
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +153,7 @@ def select_findings(rule_input: RuleInput, settings: Mapping[str, object]) -> Se
     """Select the findings that count under the settings of `parse_settings`."""
     scope = str(settings["scope"])
     has_known_base = rule_input.inventory.base_layers > 0
-    scope_words = {"base": " in the base image", "own": " in own layers"}.get(scope, "")
+    scope_words = _SCOPE_WORDS.get(scope, "")
     unknown_scope_reason = None
     if scope == "base" and not has_known_base:
         scope_words, unknown_scope_reason = (

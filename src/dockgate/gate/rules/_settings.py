@@ -22,6 +22,18 @@ TEXT_SCHEMA: Mapping[str, Any] = {"type": "string", "minLength": 1}
 KEY_SCHEMA: Mapping[str, Any] = {"type": "string", "pattern": _KEY_BEGIN}
 
 
+_UNSCORED_WORDS = {
+    "undetermined": "A finding without a score makes the image Undetermined if it could exceed the limit.",
+    "count": "A finding without a score counts.",
+    "ignore": "A finding without a score does not count.",
+}
+
+
+def describe_unscored(choice: str) -> str:
+    """Describe a choice of `UNSCORED_CHOICES` in a sentence."""
+    return _UNSCORED_WORDS[choice]
+
+
 def build_list_schema(item: Mapping[str, Any], *, minimum: int = 1, **limits: int) -> dict[str, Any]:
     """The JSON Schema of a list."""
     return {"type": "array", "items": item, "minItems": minimum, **limits}

@@ -4,7 +4,7 @@ It judges nothing: `gate.risk_deadline` reads the settings.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dockgate.gate.policy import RISK_RULE
@@ -13,6 +13,7 @@ from dockgate.gate.rules._selection import SEVERITIES
 from dockgate.gate.rules._settings import make_refusal, require_known_keys
 from dockgate.shared.errors import DefinitionError
 from dockgate.shared.interfaces import override
+from dockgate.shared.wording import format_count
 
 _LEAST_SECONDS, _MOST_SECONDS = 3600, 365 * 86400  # seconds
 _UNITS = {"h": 3600, "d": 86400}
@@ -45,8 +46,22 @@ class AtRisk(SettingsRule):
             raise DefinitionError("at_risk: no time is set; set one for a severity, such as CRITICAL: 3d")
         return {severity: _parse_seconds(severity, value) for severity, value in raw.items()}
 
+    @override
+    def describe(self, settings: Mapping[str, object]) -> Sequence[str]:
+        times = ", ".join(
+            f"{severity} {_format_seconds(seconds)}" for severity in SEVERITIES if (seconds := settings.get(severity))
+        )
+        return (f"A running image that is rejected must be replaced in time: {times}.",)
+
 
 RULE: Rule = AtRisk()
+
+
+def _format_seconds(seconds: object) -> str:
+    hours, other_seconds = divmod(int(str(seconds)), 3600)
+    if other_seconds:
+        return format_count(int(str(seconds)), "second")
+    return format_count(hours, "hour") if hours % 24 else format_count(hours // 24, "day")
 
 
 def _parse_seconds(key: str, value: object) -> int:

@@ -22,6 +22,7 @@ from dockgate.shared.digest import PATTERN
 from dockgate.shared.errors import DefinitionError
 from dockgate.shared.interfaces import override
 from dockgate.shared.timestamps import parse_time
+from dockgate.shared.wording import join_words
 from dockgate.vulnerabilities.model import UndeterminedFact
 
 _NAMES = "patterns of names"
@@ -84,6 +85,18 @@ class BaseImage(Rule):
                 raise make_refusal("images", images, "a list of base images, each with name and layers")
             full["images"] = [_parse_image(f"images.{index}", image) for index, image in enumerate(images)]
         return full
+
+    @override
+    def describe(self, settings: Mapping[str, object]) -> Sequence[str]:
+        sentences = []
+        if isinstance(patterns := settings.get("allowed"), (list, tuple)):
+            sentences.append(f"The base image is named {join_words(patterns)}.")
+        if images := select_mappings(settings.get("images", ())):
+            names = [
+                str(image["name"]) + (f" until {image['until']}" if image.get("until") else "") for image in images
+            ]
+            sentences.append(f"The lowest layers are exactly those of {join_words(names)}.")
+        return sentences
 
     @override
     def judge(self, rule_input: RuleInput, settings: Mapping[str, object]) -> RuleOutcomes:

@@ -5,7 +5,13 @@ from typing import Any
 
 from dockgate.gate.rule import Rule, RuleInput
 from dockgate.gate.rules import _property_limit
-from dockgate.gate.rules._settings import UNSCORED_CHOICES, read_choice, read_number, require_known_keys
+from dockgate.gate.rules._settings import (
+    UNSCORED_CHOICES,
+    describe_unscored,
+    read_choice,
+    read_number,
+    require_known_keys,
+)
 from dockgate.shared.errors import DefinitionError
 from dockgate.shared.interfaces import override
 from dockgate.vulnerabilities.model import Finding
@@ -43,6 +49,10 @@ class Cvss(_property_limit.PropertyLimit):
     @override
     def describe_property(self, settings: Mapping[str, object]) -> str:
         return f"of CVSS {float(str(settings['score'])):g} or more"
+
+    @override
+    def describe_unknown(self, settings: Mapping[str, object]) -> str:
+        return describe_unscored(str(settings["unscored"]))
 
     @override
     def has_property(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Callable[[Finding], bool | None]:

@@ -1,6 +1,6 @@
 """A maximum age for advisory data."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -9,6 +9,7 @@ from dockgate.gate.rules._settings import read_number, require_known_keys
 from dockgate.shared.errors import DefinitionError
 from dockgate.shared.interfaces import override
 from dockgate.shared.timestamps import parse_time, to_datetime
+from dockgate.shared.wording import format_amount
 from dockgate.vulnerabilities.feed_age import CLOCK_SKEW
 from dockgate.vulnerabilities.model import CATALOGUES, UndeterminedFact
 
@@ -35,6 +36,11 @@ class DatabaseAge(TimelessRule):
         if "hours" not in raw:
             raise DefinitionError("hours: missing; set a number above 0")
         return {"hours": read_number("hours", raw["hours"], lower_bound=0, maximum=_MAX_HOURS)}
+
+    @override
+    def describe(self, settings: Mapping[str, object]) -> Sequence[str]:
+        hours = format_amount(float(str(settings["hours"])), "hour")
+        return (f"Each feed that the verdict uses was checked within {hours}; otherwise the image is Undetermined.",)
 
     @override
     def judge(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterator[UndeterminedFact]:

@@ -1,6 +1,6 @@
 """No distributions without security updates."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
@@ -11,6 +11,7 @@ from dockgate.gate.rules._settings import read_choice, read_whole_number, requir
 from dockgate.scanner.model import Distribution
 from dockgate.shared.interfaces import override
 from dockgate.shared.timestamps import parse_time, shift_time, to_datetime
+from dockgate.shared.wording import format_count
 from dockgate.vulnerabilities.model import UndeterminedFact
 
 _UNKNOWN = ("undetermined", "allow")
@@ -72,6 +73,16 @@ class EndOfLife(Rule):
             "within_days": read_whole_number("within_days", raw.get("within_days", 0), minimum=0, maximum=3650),
             "unknown": read_choice("unknown", raw.get("unknown", _UNKNOWN[0]), _UNKNOWN),
         }
+
+    @override
+    def describe(self, settings: Mapping[str, object]) -> Sequence[str]:
+        days = int(str(settings["within_days"]))
+        longer = f" for {format_count(days, 'more day')}" if days else ""
+        unknown = "Undetermined" if settings["unknown"] == _UNKNOWN[0] else "allowed"
+        return (
+            f"The distribution's release is supported{longer}.",
+            f"An image whose end of support is unknown is {unknown}.",
+        )
 
     @override
     def judge(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterator[Violation | UndeterminedFact]:

@@ -6,7 +6,13 @@ from typing import Any
 from dockgate.gate import cve_enrichment
 from dockgate.gate.rule import Rule, RuleInput
 from dockgate.gate.rules import _property_limit
-from dockgate.gate.rules._settings import UNSCORED_CHOICES, read_choice, read_number, require_known_keys
+from dockgate.gate.rules._settings import (
+    UNSCORED_CHOICES,
+    describe_unscored,
+    read_choice,
+    read_number,
+    require_known_keys,
+)
 from dockgate.shared.errors import DefinitionError
 from dockgate.shared.interfaces import override
 from dockgate.vulnerabilities.model import Finding
@@ -47,6 +53,10 @@ class Epss(_property_limit.PropertyLimit):
     def describe_property(self, settings: Mapping[str, object]) -> str:
         bounds = " or ".join(_BOUNDS[key].format(minimum) for key, minimum in _read_bounds(settings).items())
         return f"of {bounds} or more"
+
+    @override
+    def describe_unknown(self, settings: Mapping[str, object]) -> str:
+        return describe_unscored(str(settings["unscored"]))
 
     @override
     def has_property(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Callable[[Finding], bool | None]:

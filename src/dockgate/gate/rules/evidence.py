@@ -1,6 +1,6 @@
 """Missing evidence blocks. Only this rule lets an operator relax that, by kind."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -16,12 +16,25 @@ from dockgate.gate.rules._settings import (
 )
 from dockgate.shared.interfaces import override
 from dockgate.shared.timestamps import parse_time, to_datetime
+from dockgate.shared.wording import format_count, join_words
 from dockgate.vulnerabilities.feed_age import CLOCK_SKEW
 from dockgate.vulnerabilities.model import UndeterminedFact
 
 _KINDS = ("unread", "uncomparable", "uncovered", "stale")
 _BLOCK, _REJECT, _WARN, _ALLOW = "undetermined", "reject", "warn", "allow"
 _ACTIONS = (_BLOCK, _REJECT, _WARN, _ALLOW)
+_KIND_WORDS = {
+    "unread": "a file of it cannot be read",
+    "uncomparable": "a version cannot be compared",
+    "uncovered": "a package has no feed",
+    "stale": "a feed was not checked",
+}
+_CONSEQUENCES = {
+    _BLOCK: "An image is Undetermined if {}.",
+    _REJECT: "An image is rejected if {}.",
+    _WARN: "There is a warning if {}.",
+    _ALLOW: "It does not matter if {}.",
+}
 
 
 class Evidence(TimelessRule):
@@ -55,6 +68,19 @@ class Evidence(TimelessRule):
         if "no_feed_for" in raw:
             settings["no_feed_for"] = sorted(set(read_text_list("no_feed_for", raw["no_feed_for"], "ecosystems")))
         return settings
+
+    @override
+    def describe(self, settings: Mapping[str, object]) -> Sequence[str]:
+        days = format_count(int(str(settings["stale_after_days"])), "day")
+        words = {**_KIND_WORDS, "stale": f"{_KIND_WORDS['stale']} for {days}"}
+        sentences = [
+            consequence.format(join_words(kinds))
+            for action, consequence in _CONSEQUENCES.items()
+            if (kinds := [words[kind] for kind in _KINDS if settings[kind] == action])
+        ]
+        if isinstance(names := settings.get("no_feed_for"), list) and names:
+            sentences.append(f"No feed is needed for {join_words(names, 'and')}.")
+        return sentences
 
     @override
     def judge(self, rule_input: RuleInput, settings: Mapping[str, object]) -> RuleOutcomes:

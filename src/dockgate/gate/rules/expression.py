@@ -1,6 +1,6 @@
 """Violations that a CEL expression (cel-spec) describes. It is type-checked when the policy is read."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -72,6 +72,11 @@ class Expression(Rule):
     @override
     def list_requirements(self, settings: Mapping[str, object]) -> tuple[str, ...]:
         return ("cel-expr-python", "protobuf")
+
+    @override
+    def describe(self, settings: Mapping[str, object]) -> Sequence[str]:
+        message = str(settings["message"]).rstrip(".")
+        return (f"Not allowed: {message}.", f"This is the case when `{settings['when']}`.")
 
     @override
     def judge(self, rule_input: RuleInput, settings: Mapping[str, object]) -> RuleOutcomes:

@@ -18,6 +18,7 @@ from dockgate.gate.rules._settings import (
 )
 from dockgate.shared.errors import UncomparableError
 from dockgate.shared.interfaces import override
+from dockgate.shared.wording import join_words
 from dockgate.vulnerabilities.model import UndeterminedFact
 
 _PURL_SCHEMA = {"type": "string", "pattern": "^pkg:."}
@@ -55,6 +56,16 @@ class ForbiddenPackages(TimelessRule):
     @override
     def list_requirements(self, settings: Mapping[str, object]) -> tuple[str, ...]:
         return ("ecosystems",) if any(entry["versions"] for entry in select_mappings(settings["packages"])) else ()
+
+    @override
+    def describe(self, settings: Mapping[str, object]) -> Sequence[str]:
+        packages = [
+            f"{entry['purl']}"
+            + (f" in {entry['versions']}" if entry["versions"] else "")
+            + (f" ({entry['reason']})" if entry["reason"] else "")
+            for entry in select_mappings(settings["packages"])
+        ]
+        return (f"No package {join_words(packages)}.",)
 
     @override
     def judge(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterator[Violation | UndeterminedFact]:

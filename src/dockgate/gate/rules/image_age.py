@@ -1,6 +1,6 @@
 """A maximum age for images."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -10,6 +10,7 @@ from dockgate.gate.rules._settings import MAX_DAYS, read_number, require_known_k
 from dockgate.shared.errors import DefinitionError
 from dockgate.shared.interfaces import override
 from dockgate.shared.timestamps import parse_time, shift_time, to_datetime
+from dockgate.shared.wording import format_amount
 from dockgate.vulnerabilities.feed_age import CLOCK_SKEW
 from dockgate.vulnerabilities.model import UndeterminedFact
 
@@ -36,6 +37,10 @@ class ImageAge(Rule):
         if "days" not in raw:
             raise DefinitionError("days: missing; set a number, 0 or more")
         return {"days": read_number("days", raw["days"], maximum=MAX_DAYS)}
+
+    @override
+    def describe(self, settings: Mapping[str, object]) -> Sequence[str]:
+        return (f"The image was created within {format_amount(float(str(settings['days'])), 'day')}.",)
 
     @override
     def judge(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterator[Violation | UndeterminedFact]:

@@ -23,6 +23,10 @@ class Malicious(TimelessRule):
         return {}
 
     @override
+    def describe(self, settings: Mapping[str, object]) -> Sequence[str]:
+        return ("No package that is known to be malicious.",)
+
+    @override
     def judge(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterator[Violation]:
         findings = tuple(finding for finding in rule_input.matches.findings if finding.is_malicious)
         if findings:

@@ -50,6 +50,20 @@ class MaxFindings(Rule):
         return {**limits, **selection}
 
     @override
+    def describe(self, settings: Mapping[str, object]) -> Sequence[str]:
+        sentences = [
+            _selection.describe_limit(limit, settings, severity=severity)
+            for severity in SEVERITIES
+            if isinstance(limit := settings.get(severity), int)
+        ]
+        total = settings.get(_TOTAL)
+        if isinstance(total, int):
+            sentences.append(_selection.describe_limit(total, settings, detail="of all severities together"))
+        if Severity.UNTRIAGED not in settings and any(severity in settings for severity in SEVERITIES):
+            sentences.append(_selection.describe_untriaged(settings))
+        return sentences
+
+    @override
     def judge(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterator[Violation | UndeterminedFact]:
         selection = _selection.select_findings(rule_input, settings)
         counting: dict[Severity, list[Finding]] = {severity: [] for severity in Severity}

@@ -1,6 +1,6 @@
 """Only images with signed provenance from an allowed builder."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -27,6 +27,7 @@ from dockgate.gate.rules._settings import (
 from dockgate.shared.digest import PATTERN
 from dockgate.shared.interfaces import override
 from dockgate.shared.timestamps import parse_time, shift_time, to_datetime
+from dockgate.shared.wording import format_amount, join_words
 from dockgate.vulnerabilities.feed_age import CLOCK_SKEW
 from dockgate.vulnerabilities.model import UndeterminedFact
 
@@ -70,6 +71,18 @@ class Provenance(Rule):
         if "max_age_days" in raw:
             full["max_age_days"] = read_number("max_age_days", raw["max_age_days"], maximum=MAX_DAYS, lower_bound=0)
         return full
+
+    @override
+    def describe(self, settings: Mapping[str, object]) -> Sequence[str]:
+        builders = join_words([str(builder["id"]) for builder in select_mappings(settings["builders"])])
+        sentences = [f"A signed statement says that the image was built by {builders}."]
+        if sources := _list_texts(settings.get("sources")):
+            sentences.append(f"It was built from the source {join_words(sources)}.")
+        if bases := _list_texts(settings.get("bases")):
+            sentences.append(f"It was built on no other base images than {join_words(bases)}.")
+        if days := settings.get("max_age_days"):
+            sentences.append(f"It was built within {format_amount(float(str(days)), 'day')}.")
+        return sentences
 
     @override
     def judge(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterator[Violation | UndeterminedFact]:

@@ -37,6 +37,15 @@ class Reference2022(TimelessRule):
         }
 
     @override
+    def describe(self, settings: Mapping[str, object]) -> Sequence[str]:
+        limits = {severity: int(str(settings[severity.value])) for severity in _THRESHOLDS}
+        return [
+            f"{_describe_limit(limits[severity], severity)}."
+            + ("" if severity in _DECIDING else " Otherwise there is a warning.")
+            for severity in limits
+        ]
+
+    @override
     def judge(self, rule_input: RuleInput, settings: Mapping[str, object]) -> RuleOutcomes:
         for severity in _DECIDING:
             if violation := self._find_violation(severity, rule_input, settings):
@@ -69,6 +78,10 @@ class Reference2022(TimelessRule):
 
 
 RULE: Rule = Reference2022()
+
+
+def _describe_limit(threshold: int, severity: Severity) -> str:
+    return f"Fewer than {threshold} {severity} findings" if threshold > 1 else f"No {severity} finding"
 
 
 def _is_reached(count: int, severity: Severity, settings: Mapping[str, object]) -> bool:

@@ -1,6 +1,6 @@
 """No images whose process starts as root."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from dockgate.gate.model import Violation
@@ -30,6 +30,11 @@ class RunsAsRoot(TimelessRule):
     def parse_settings(self, raw: Mapping[str, object]) -> dict[str, object]:
         require_known_keys(raw, ("named",))
         return {"named": read_choice("named", raw.get("named", _NAMED_CHOICES[0]), _NAMED_CHOICES)}
+
+    @override
+    def describe(self, settings: Mapping[str, object]) -> Sequence[str]:
+        outcome = "Undetermined" if settings["named"] == _NAMED_CHOICES[0] else "allowed"
+        return ("The image does not start as root.", f"A user that is named without a number is {outcome}.")
 
     @override
     def judge(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterator[Violation | UndeterminedFact]:

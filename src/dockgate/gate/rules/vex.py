@@ -3,7 +3,7 @@
 `gate.waivers` applies their statements before any rule counts.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dockgate.gate.policy import VEX_RULE
@@ -17,8 +17,10 @@ from dockgate.gate.rules._settings import (
     read_items,
     read_public_keys,
     require_known_keys,
+    select_mappings,
 )
 from dockgate.shared.interfaces import override
+from dockgate.shared.wording import join_words
 
 
 class Vex(SettingsRule):
@@ -45,6 +47,11 @@ class Vex(SettingsRule):
         require_known_keys(raw, ("authors",))
         authors = read_items("authors", raw.get("authors"), "a list of authors, each with a name")
         return {"authors": [_parse_author(key, author) for key, author in authors]}
+
+    @override
+    def describe(self, settings: Mapping[str, object]) -> Sequence[str]:
+        names = join_words([str(author["name"]) for author in select_mappings(settings["authors"])])
+        return (f"Findings do not count that a VEX statement by {names} says do not affect the image.",)
 
 
 RULE: Rule = Vex()

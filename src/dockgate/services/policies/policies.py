@@ -9,6 +9,7 @@ from dockgate.gate.definitions import policy as definitions
 from dockgate.gate.model import Policy
 from dockgate.gate.policy import PolicyReference, PolicyVersion, combine_policies, make_policy
 from dockgate.gate.rule import Rule
+from dockgate.gate.rule_descriptions import RuleDescription, describe_rules
 from dockgate.services.clock import ServerClock
 from dockgate.services.durable_effects import EffectKind, Effects
 from dockgate.shared.errors import ConflictError, DefinitionError, NotFoundError, UsageError
@@ -137,6 +138,14 @@ class Policies:
     def parse(self, text: str, name: str) -> Policy:
         """Return the policy in a YAML text, which need not be stored. DefinitionError."""
         return definitions.read_policy(text, name, self._rules)
+
+    def describe(self, version: PolicyVersion) -> tuple[RuleDescription, ...]:
+        """Describe the rules of a version in words, nothing for a removal."""
+        return () if version.is_removed else describe_rules(make_policy(version.name, version.rules), self._rules)
+
+    def describe_text(self, text: str, name: str) -> tuple[RuleDescription, ...]:
+        """Describe the rules in a YAML text in words, which need not be stored. DefinitionError."""
+        return describe_rules(self.parse(text, name), self._rules)
 
     def _put(
         self, policy: Policy, text: str, by: str, comment: str | None, expected_version: int | None

@@ -21,6 +21,7 @@ from dockgate.gate.policy_choice import (
     choose_assignment,
 )
 from dockgate.gate.replay.policy_diff import PolicyComparison
+from dockgate.gate.rule_descriptions import RuleDescription
 from dockgate.identity.model import Caller
 from dockgate.services.notifications.owners import Owners
 from dockgate.services.web_services import PolicyServices
@@ -52,14 +53,18 @@ class PolicySummary:
 
 @dataclass(frozen=True, slots=True)
 class PolicyView(PolicySummary):
-    """One version. `text` is the original YAML, `rules` its canonical form."""
+    """One version.
+
+    `text` is the original YAML, `rules` its canonical form, `descriptions` the same in words.
+    """
 
     rules: dict[str, tuple[Settings, ...]]
+    descriptions: tuple[RuleDescription, ...]
     text: str
 
 
 _make_summary = api.make_view_maker(PolicySummary, PolicyVersion, "removed")
-_make_view = api.make_view_maker(PolicyView, PolicyVersion, "removed")
+_make_view = api.make_view_maker(PolicyView, PolicyVersion, "removed", "descriptions")
 
 
 def _build_summary(version: PolicyVersion) -> PolicySummary:
@@ -131,7 +136,7 @@ def get_policy(
 ) -> PolicyView:
     """Get a policy, in the present or the given version. The ETag is the version."""
     require_visible_policy(name, caller, store, policies)
-    return _build_policy_view(policies.policies.get(name, version), response)
+    return _build_policy_view(policies, policies.policies.get(name, version), response)
 
 
 @router.get("/policies/{name}/history")
@@ -163,7 +168,7 @@ async def replace_policy(
     text = await read_document(request, f"{name}.yaml")
     expected_version = 0 if if_none_match.strip() == "*" else _parse_version(if_match)
     version = await threads.run(caller.name, put_policy, policies, name, text, caller, comment, expected_version)
-    return _build_policy_view(version, response)
+    return _build_policy_view(policies, version, response)
 
 
 def put_policy(
@@ -316,6 +321,6 @@ def _parse_version(if_match: str) -> int | None:
     return int(match[1])
 
 
-def _build_policy_view(version: PolicyVersion, response: Response) -> PolicyView:
+def _build_policy_view(policies: PolicyServices, version: PolicyVersion, response: Response) -> PolicyView:
     response.headers["ETag"] = f'"{version.version}"'
-    return _make_view(version, removed=version.is_removed)
+    return _make_view(version, removed=version.is_removed, descriptions=policies.policies.describe(version))

@@ -23,7 +23,7 @@ from dockgate.web.api import waivers as calls
 from dockgate.web.console.formats import get_mark
 from dockgate.web.console.list_links import FilterRow, ListLinks
 from dockgate.web.console.pages.definitions import CheckResult, check_text, compare_texts, get_form_status
-from dockgate.web.console.pages.policy_trials import Trial, run_trial
+from dockgate.web.console.pages.policy_trials import Trial, describe_candidate, run_trial
 from dockgate.web.console.pages.signing_in import Form
 from dockgate.web.console.policy_examples import EXAMPLES, PolicyExample
 from dockgate.web.console.rendering import render_page
@@ -148,6 +148,8 @@ def _render_policy(
     by_version = {entry.version: entry for entry in history}
     previous = by_version.get(against or shown_policy.version - 1)
     problem = problem or (result.problem if result else None)
+    candidate = describe_candidate(policies, text, name)
+    descriptions = policies.policies.describe(shown_policy) if candidate is None else candidate
     return render_page(
         request,
         caller,
@@ -161,6 +163,8 @@ def _render_policy(
         lines=compare_texts(previous.text, shown_policy.text) if previous else (),
         used_by=[entry for entry in policy_calls.list_assignments(caller, store, events) if entry.policy == name],
         text=shown_policy.text if text is None else text,
+        descriptions=descriptions,
+        is_candidate_described=candidate is not None,
         conflict_lines=compare_texts(shown_policy.text, text or "") if isinstance(problem, ChangedError) else None,
         comment=comment,
         result=result,

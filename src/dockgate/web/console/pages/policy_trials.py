@@ -1,13 +1,16 @@
 """A candidate of a policy, tried on past verdicts or on what runs before it is saved."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
 from dockgate.gate.replay.policy_diff import PolicyComparison
+from dockgate.gate.rule_descriptions import RuleDescription
 from dockgate.identity.model import Caller
 from dockgate.services.verdicts.policy_dry_run import PART_LIMIT
 from dockgate.services.web_services import PolicyServices
+from dockgate.shared.errors import DockgateError
 from dockgate.shared.references import TagReference
 from dockgate.store import Store
 
@@ -46,3 +49,11 @@ def run_trial(
         if period.tag and caller.can_reach(repository=period.repository)
     }
     return Trial(action, comparison, tags)
+
+
+def describe_candidate(policies: PolicyServices, text: str | None, name: str) -> tuple[RuleDescription, ...] | None:
+    """Describe the rules that a person writes; None if there are none, or not valid ones."""
+    if text is not None:
+        with suppress(DockgateError):
+            return policies.policies.describe_text(text + "\n", name)
+    return None
