@@ -3,13 +3,14 @@
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import count
 
 from fastapi import Request
 from fastapi.responses import Response
 
 from dockgate import reports
 from dockgate.gate.model import Status
-from dockgate.scanner.model import Package
+from dockgate.scanner.model import Inventory, Package
 from dockgate.services.images.findings import ImageLayer
 from dockgate.services.images.name_search import strip_own_registry
 from dockgate.services.images.search import NOT_JUDGED, CountedImages, ImageQuery, ImageSummary, list_differing_statuses
@@ -25,6 +26,7 @@ from dockgate.web.api import images as calls
 from dockgate.web.api import search as search_calls
 from dockgate.web.console.formats import quote_word, shorten_digest
 from dockgate.web.console.list_links import FilterRow, ListLinks
+from dockgate.web.console.pages.platform_tabs import choose_platform
 from dockgate.web.console.pages.signing_in import Form
 from dockgate.web.console.pages.verdicts import FindingRow, list_finding_rows, read_verdict
 from dockgate.web.console.rendering import render_page
@@ -204,8 +206,11 @@ def show_image(
     layer: str = "",
     repository: calls.Text = "",
     tab: str = "",
+    platform: calls.Text = "",
 ) -> Response:
     """Show an image: what was not read, and the part that `tab` names, its verdicts by default.
+
+    Of an index, `platform` names the one whose findings, packages and layers are shown; all by default.
 
     Name, verdict and policy are those in `repository`, or of the worst verdict. With `layer` (a digest), its packages
     are those of that layer.
@@ -218,24 +223,23 @@ def show_image(
         return redirect_to(page_path)
     positions = {each.digest: each.position for entry in view.inventories for each in entry.layers}
     layer_keys = {"layer": lambda package: positions.get(package.layer, 0)}
-    packages = [
-        package
-        for inventory in inventories
-        for package in inventory.packages
-        if q.lower() in f"{package.name} {package.version} {package.purl}".lower()
-        and (layer not in positions or package.layer == layer)
-    ]
-    chosen_tab = tab if tab in TABS else TABS[0]
+    platforms = choose_platform([(inventory.platform, inventory.image) for inventory in inventories], platform)
+    packages = _select_packages(platforms.select(inventories), q, layer if layer in positions else None)
+    shown_tab = tab if tab in TABS else TABS[0]
     findings = []
-    if chosen_tab == "findings" and view.verdicts:
-        findings = list_finding_rows(read_verdict(request, store, view.verdicts[0].digest))
+    if shown_tab == "findings" and view.verdicts:
+        verdict = read_verdict(request, store, view.verdicts[0].digest)
+        shown_images = [inventory.image for inventory in platforms.select(inventories)]
+        findings = list_finding_rows(verdict, shown_images if platforms.shown_name else None)
     return render_page(
         request,
         caller,
         "image.html",
         title=digest[7:19],
-        tab=chosen_tab,
-        tabs={name: f"{page_path}{'&' if view.repository else '?'}tab={name}" for name in TABS},
+        tab=shown_tab,
+        tab_address=f"{page_path}{'&' if view.repository else '?'}tab=",
+        tabs=TABS,
+        platforms=platforms,
         digest=digest,
         view=view,
         location=next(iter((*view.places, *view.pushes)), None),
@@ -243,8 +247,12 @@ def show_image(
         differing_statuses=list_differing_statuses(view.places),
         inventories=inventories,
         layers=[
-            make_page_table(request, f"layers-{number}", entry.layers, _LAYER_KEYS, _LAYER_SORTS, LAYERS_PER_PAGE)
-            for number, entry in enumerate(view.inventories, 1)
+            (
+                number,
+                inventory,
+                make_page_table(request, f"layers-{number}", entry.layers, _LAYER_KEYS, _LAYER_SORTS, LAYERS_PER_PAGE),
+            )
+            for number, inventory, entry in platforms.select(zip(count(1), inventories, view.inventories))
         ],
         findings=make_page_table(request, "findings", findings, _FINDING_KEYS, _FINDING_SORTS),
         packages=make_page_table(request, "packages", packages, _PACKAGE_KEYS | layer_keys, _PACKAGE_SORTS),
@@ -257,6 +265,17 @@ def show_image(
         sbom_kinds=SBOM_KINDS,
         report_kinds=REPORT_KINDS,
     )
+
+
+def _select_packages(inventories: Sequence[Inventory], words: str, layer: str | None) -> list[Package]:
+    """The packages with these words in name, version or URL; with `layer`, those of that layer."""
+    return [
+        package
+        for inventory in inventories
+        for package in inventory.packages
+        if words.lower() in f"{package.name} {package.version} {package.purl}".lower()
+        and layer in (None, package.layer)
+    ]
 
 
 @router.get("/images/{digest}/sbom", dependencies=[api.DOCUMENT])

@@ -1,9 +1,10 @@
 """A verdict: the answer, the upgrades that turn it, and every finding with why it counts or not."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Any
+from urllib.parse import urlencode
 
 from fastapi import Query, Request
 from fastapi.responses import Response
@@ -28,6 +29,7 @@ from dockgate.web.api.images import Text
 from dockgate.web.console.list_links import ListLinks
 from dockgate.web.console.pages.comparisons import describe_effect, find_verdict, list_candidates
 from dockgate.web.console.pages.finding_filter import EPSS_STEPS, FIXES, ORIGINS, SORTS, FindingFilter
+from dockgate.web.console.pages.platform_tabs import PLATFORM, make_platform_tabs
 from dockgate.web.console.recent_verdicts import RecentVerdicts
 from dockgate.web.console.rendering import render_page
 from dockgate.web.console.routes import make_page_router
@@ -41,7 +43,7 @@ REPLAYED_FINDINGS = 100
 _VISITORS = "visitors of verdicts"
 
 # Parameters of an address that stay when the order changes, and orders that begin with the worst.
-FILTER_NAMES = ("severity", "fix", "kev", "epss", "origin", "layer", "q", "show", "expires", "signature")
+FILTER_NAMES = ("severity", "fix", "kev", "epss", "origin", "layer", "q", "show", PLATFORM, "expires", "signature")
 LAST_FIRST = ("severity", "epss")
 
 router = make_page_router()
@@ -257,6 +259,8 @@ def _describe_verdict(
     finding_filter = FindingFilter.from_query(request.query_params)
     filters = [(name, value) for name, value in request.query_params.multi_items() if name in FILTER_NAMES]
     base_layers = _find_base_layers(store, stored_verdict.image)
+    tabs = make_platform_tabs(stored_verdict.platform_verdicts, request.query_params.get(PLATFORM, ""))
+    shown_verdict = tabs.shown_verdict
     return {
         "links": ListLinks(request.url.path, SORTS, finding_filter.sort, filters, descending=LAST_FIRST),
         "chosen": finding_filter,
@@ -264,10 +268,10 @@ def _describe_verdict(
         "title": f"{stored_verdict.status}: {stored_verdict.image[7:19]}",
         "digest": digest,
         "verdict": stored_verdict,
-        "platforms": [
-            _make_platform_page(stored_verdict, platform, base_layers.get(platform.image), finding_filter)
-            for platform in stored_verdict.platform_verdicts
-        ],
+        "tabs": tabs,
+        "keep": "".join(f"{pair}&" for pair in (finding_filter.query, urlencode(tabs.fields)) if pair),
+        "part": shown_verdict
+        and _make_platform_page(stored_verdict, shown_verdict, base_layers.get(shown_verdict.image), finding_filter),
         "repository": repository,
         "scan": store.images.find_newest_scan(stored_verdict.image),
         "scanner": images.scans.runner.version,
@@ -371,9 +375,10 @@ def make_rows(platform: PlatformVerdict, base_layers: frozenset[str] | None) -> 
     return rows
 
 
-def list_finding_rows(verdict: Verdict) -> list[FindingRow]:
-    """The findings of all platforms, each once, with why they count or not."""
-    rows = {_make_key(row.finding): row for part in verdict.platform_verdicts for row in make_rows(part, None)}
+def list_finding_rows(verdict: Verdict, images: Collection[str] | None = None) -> list[FindingRow]:
+    """The findings of all platforms, or of those with these images, each once, with why they count or not."""
+    parts = [part for part in verdict.platform_verdicts if images is None or part.image in images]
+    rows = {_make_key(row.finding): row for part in parts for row in make_rows(part, None)}
     return list(rows.values())
 
 
