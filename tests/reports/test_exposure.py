@@ -118,8 +118,9 @@ def test_a_page_is_no_good_news_while_something_is_unknown() -> None:
 def test_a_page_counts_in_words_and_leaves_out_columns_without_a_value() -> None:
     page = write_exposure(_exposure_html.write, "idna")
     assert "1 image contains it, 0 services run one; of 1 image it is unknown." in page
-    assert "<th>Exposed since</th>" in page
-    assert "<th>Closed because</th>" in page
-    assert "<th>Services</th>" not in page
-    assert '<td><code class="digest">sha256:a</code></td>' in page
-    assert '<td class="short">2026-11-01 10:15 UTC</td>' in page
+    assert "<th>Exposed</th>" in page
+    assert "<th>Used by</th>" not in page
+    assert '<td><span class="short">web</span><br><code class="digest">sha256:a</code></td>' in page
+    assert '<span class="short">since 2026-11-01 10:15 UTC</span>' in page
+    assert '<span class="short">because waived</span>' in page
+    assert '<span class="short">ana (waiver w1)</span>' in page

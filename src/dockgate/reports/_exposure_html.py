@@ -1,23 +1,38 @@
 """A report on exposure as a page of HTML that needs no network, for a notification duty."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import Any, TextIO
 
 from dockgate.reports import _html_page as page
-from dockgate.reports._exposure_rows import COLUMNS, build_rows
+from dockgate.reports._exposure_rows import build_rows
 from dockgate.shared.escaping import clean_text
 from dockgate.shared.wording import describe_moved_images, format_count
 
-# Columns that a page has no room for; its headings say the `answer`.
-_CSV_ONLY = ("answer", "in_place_since", "in_place_until", "purl", "ecosystem", "platform", "origin", "layer")
-_COLUMNS = tuple(column for column in COLUMNS if column not in _CSV_ONLY)
-_TIMES = ("exposed_since", "exposed_until", "closed_at")
 _TIME = r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d)[0-9:.]*Z"
 # Characters of a text that is not broken into lines, such as the name of a vulnerability or a version.
 _SHORT = 24
-_UNKNOWN_COLUMNS = ("image", "repository", "tag", "reason")
+# The columns of the page, each with the fields of a row (`_exposure_rows`) that it has below each other, and the words
+# before them. A page has no room for a column of each field: the CSV has them.
+_COLUMNS: Mapping[str, Sequence[tuple[str, str]]] = {
+    "Image": (("", "place"), ("", "image")),
+    "Package": (("", "package"), ("", "version"), ("fixed in ", "fixed_in")),
+    "Vulnerability": (("", "vulnerability"), ("", "severity")),
+    "Exposed": (
+        ("since ", "exposed_since"),
+        ("until ", "exposed_until"),
+        ("ended by ", "ended_by"),
+        ("closed ", "closed_at"),
+        ("because ", "closed_because"),
+    ),
+    "Used by": (("services ", "services"), ("pipelines ", "pipelines")),
+    "Waived by": (("", "waived_by"), ("", "reason")),
+}
+_UNKNOWN_COLUMNS: Mapping[str, Sequence[tuple[str, str]]] = {
+    "Image": (("", "place"), ("", "image")),
+    "Reason": (("", "reason"),),
+}
 _STATES = {
     "Present": ("rejected", "Images contain it."),
     "Absent": ("approved", "No image that has a tag or is used is known to contain it."),
@@ -81,27 +96,36 @@ def _list_facts(exposure: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "Services that run it", ", ".join(running)
 
 
-def _render_table(title: str, rows: list[dict[str, str]], columns: tuple[str, ...]) -> Iterator[str]:
-    """A table without the columns that are empty in all rows: a page has room for few."""
+def _render_table(
+    title: str, rows: list[dict[str, str]], columns: Mapping[str, Sequence[tuple[str, str]]]
+) -> Iterator[str]:
+    """A table without the columns that are empty in all rows."""
     yield f"<h2>{_escape(title)}</h2>"
     if not rows:
         yield '<p class="quiet">None.</p>'
         return
-    columns = tuple(column for column in columns if any(row[column] for row in rows))
-    heads = "".join(f"<th>{_escape(column.replace('_', ' ').capitalize())}</th>" for column in columns)
-    yield f'<div class="wide"><table class="findings"><thead><tr>{heads}</tr></thead><tbody>'
     for row in rows:
-        yield "<tr>" + "".join(_render_cell(column, row[column]) for column in columns) + "</tr>"
+        row["place"] = ":".join(filter(None, (row["repository"], row["tag"])))
+    shown_columns = {
+        name: fields for name, fields in columns.items() if any(row[field] for row in rows for _, field in fields)
+    }
+    heads = "".join(f"<th>{_escape(name)}</th>" for name in shown_columns)
+    yield f'<div class="wide"><table class="findings exposure"><thead><tr>{heads}</tr></thead><tbody>'
+    for row in rows:
+        yield "<tr>" + "".join(_render_cell(row, fields) for fields in shown_columns.values()) + "</tr>"
     yield "</tbody></table></div>"
 
 
-def _render_cell(column: str, text: str) -> str:
-    if column == "image":
-        return f'<td><code class="digest">{_escape(text)}</code></td>'
-    if column in _TIMES:
-        text = re.sub(_TIME, r"\1 \2 UTC", text)
-    attribute = ' class="short"' if len(text) <= _SHORT else ""
-    return f"<td{attribute}>{_escape(text)}</td>"
+def _render_cell(row: Mapping[str, str], fields: Sequence[tuple[str, str]]) -> str:
+    lines = [_render_line(words, field, row[field]) for words, field in fields if row[field]]
+    return f"<td>{'<br>'.join(lines)}</td>"
+
+
+def _render_line(words: str, field: str, text: str) -> str:
+    if field == "image":
+        return f'<code class="digest">{_escape(text)}</code>'
+    line = _escape(words + re.sub(_TIME, r"\1 \2 UTC", text))
+    return f'<span class="short">{line}</span>' if len(text) <= _SHORT else line
 
 
 def _escape(text: str) -> str:

@@ -28,7 +28,7 @@ h2 > span { margin-left: 8px }
 p { margin: 8px 0; max-width: 72ch } ul { margin: 8px 0; padding-left: 1.25em }
 small, .quiet, .hint { color: var(--muted); font-size: 0.8125rem } .quiet { margin: 4px 0 }
 code, pre { font: 0.8125rem/1.5 var(--mono) } code { overflow-wrap: anywhere }
-td.short { white-space: nowrap } code.digest { display: inline-block; min-width: 24ch; overflow-wrap: anywhere }
+.short { white-space: nowrap } code.digest { display: inline-block; min-width: 24ch; overflow-wrap: anywhere }
 pre { margin: 8px 0; padding: 12px 16px; background: var(--sunken); border-radius: 4px; white-space: pre-wrap }
 a { color: var(--link); text-underline-offset: 2px }
 :focus-visible { outline: 2px solid var(--link); outline-offset: 2px; border-radius: 4px }
@@ -42,6 +42,7 @@ a { color: var(--link); text-underline-offset: 2px }
 .verdict.rejected { border-left-color: var(--bad) } .verdict.rejected b { color: var(--bad) }
 .verdict.undetermined { border-left-color: var(--unknown) } .verdict.undetermined b { color: var(--unknown) }
 .findings td:nth-child(2) > a { white-space: nowrap }
+.exposure td { overflow-wrap: anywhere }
 .panel { border: 1px solid var(--line); border-radius: 4px; margin: 16px 0; padding: 0 16px 16px }
 .panel > h3 { margin: 0 -16px 12px; padding: 12px 16px; border-bottom: 1px solid var(--line);
   background: var(--raised) }

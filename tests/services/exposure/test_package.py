@@ -13,11 +13,13 @@ from dockgate.store.exposure.vulnerability_lists import (
     POSITIONS,
     OpenVulnerability,
     VulnerabilityFilter,
+    VulnerabilityLists,
     VulnerabilitySort,
     make_position,
 )
 from dockgate.vulnerabilities.model import Cve, Severity
 
+NOW_TAGGED = ExposureScope()
 SIX = make_advisory("CVE-2026-9", "six", "2", severity="LOW")
 
 
@@ -33,8 +35,14 @@ def fleet(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Fleet]:
         yield package_fleet
 
 
+def make_lists(fleet: Fleet) -> VulnerabilityLists:
+    """Lists that remember nothing."""
+    return VulnerabilityLists(fleet.store.database, fresh_factor=0)
+
+
 def list_names(fleet: Fleet, **fields: object) -> list[str]:
-    entries = fleet.store.vulnerability_lists.list_open_vulnerabilities(VulnerabilityFilter(**fields), 10)  # type: ignore[arg-type]
+    vulnerability_filter = VulnerabilityFilter(**fields)  # type: ignore[arg-type]
+    entries = make_lists(fleet).list_open_vulnerabilities(vulnerability_filter, 10, scope=NOW_TAGGED)
     return [entry.name for entry in entries]
 
 
@@ -45,7 +53,7 @@ def test_exploited_vulnerabilities_come_first_then_the_worst(fleet: Fleet) -> No
     assert list_names(fleet, is_fixable=True) == ["CVE-2026-9", "CVE-2026-1"]
     assert list_names(fleet, start="cve-2026-2") == ["CVE-2026-2"]
     assert list_names(fleet, start="%") == list_names(fleet, start="CVE_2026") == []
-    second = fleet.store.vulnerability_lists.list_open_vulnerabilities(VulnerabilityFilter(), 2)[1]
+    second = make_lists(fleet).list_open_vulnerabilities(VulnerabilityFilter(), 2, scope=NOW_TAGGED)[1]
     assert (second.name, second.severity, second.is_fixed) == ("CVE-2026-1", Severity.HIGH, True)
 
 
@@ -53,17 +61,39 @@ def test_exploited_vulnerabilities_come_first_then_the_worst(fleet: Fleet) -> No
 def test_a_page_of_vulnerabilities_begins_after_the_last_one_of_the_page_before(
     fleet: Fleet, sort: VulnerabilitySort
 ) -> None:
-    lists, vulnerability_filter = fleet.store.vulnerability_lists, VulnerabilityFilter(sort=sort)
-    everything, one_by_one = lists.list_open_vulnerabilities(vulnerability_filter, 10), list[OpenVulnerability]()
+    fleet.push("c", "team/web", "1", make_package("idna", "3.6"))  # two of them are in no image then
+    lists, vulnerability_filter = make_lists(fleet), VulnerabilityFilter(sort=sort)
+    everything = lists.list_open_vulnerabilities(vulnerability_filter, 10, scope=NOW_TAGGED)
+    one_by_one: list[OpenVulnerability] = []
     position = None
-    while page := lists.list_open_vulnerabilities(vulnerability_filter, 1, position):
+    while page := lists.list_open_vulnerabilities(vulnerability_filter, 1, position, scope=NOW_TAGGED):
         one_by_one += page
         position = make_position(page[0], sort)
         assert [type(value) for value in position] == list(POSITIONS[sort])
     assert one_by_one == everything
     assert len(everything) == 3
     last = make_position(everything[-1], sort)
-    assert lists.list_open_vulnerabilities(vulnerability_filter, 10, last, is_backward=True) == everything[-2::-1]
+    backward = lists.list_open_vulnerabilities(vulnerability_filter, 10, last, scope=NOW_TAGGED, is_backward=True)
+    assert backward == everything[-2::-1]
+
+
+def test_vulnerabilities_that_no_image_has_come_last(fleet: Fleet) -> None:
+    fleet.push("c", "team/web", "1", make_package("idna", "3.6"))  # the image before has no tag any more
+    for sort in (VulnerabilitySort.URGENCY, VulnerabilitySort.EPSS):
+        assert list_names(fleet, sort=sort) == ["CVE-2026-1", "CVE-2026-9", "CVE-2026-2"]
+    assert list_names(fleet, sort=VulnerabilitySort.NAME) == ["CVE-2026-1", "CVE-2026-2", "CVE-2026-9"]
+    lists, scope = make_lists(fleet), ExposureScope(running_images=[digest("a")])
+    first = lists.list_open_vulnerabilities(VulnerabilityFilter(), 1, scope=scope)[0]
+    assert (first.name, first.has_image) == ("CVE-2026-9", True)
+
+
+def test_pages_agree_for_a_while_on_which_vulnerabilities_no_image_has(fleet: Fleet) -> None:
+    lists = VulnerabilityLists(fleet.store.database, fresh_factor=1e9)
+    page = lists.list_open_vulnerabilities(VulnerabilityFilter(), 1, scope=NOW_TAGGED)
+    fleet.push("c", "team/web", "1", make_package("idna", "3.6"))
+    position = make_position(page[0], VulnerabilitySort.URGENCY)
+    following_entries = lists.list_open_vulnerabilities(VulnerabilityFilter(), 10, position, scope=NOW_TAGGED)
+    assert [entry.name for entry in (*page, *following_entries)] == ["CVE-2026-9", "CVE-2026-1", "CVE-2026-2"]
 
 
 def test_vulnerabilities_are_counted_as_they_are_listed(fleet: Fleet) -> None:
@@ -74,16 +104,16 @@ def test_vulnerabilities_are_counted_as_they_are_listed(fleet: Fleet) -> None:
 
 
 def test_each_vulnerability_names_its_packages_with_the_versions_that_fix_it(fleet: Fleet) -> None:
-    entries = fleet.store.vulnerability_lists.list_open_vulnerabilities(VulnerabilityFilter(), 10)
+    entries = make_lists(fleet).list_open_vulnerabilities(VulnerabilityFilter(), 10, scope=NOW_TAGGED)
     packages = fleet.store.vulnerability_lists.list_packages([entry.id for entry in entries])
     assert [packages[entry.id] for entry in entries] == [[("six", ["2"])], [("idna", ["3.7"])], [("flask", [])]]
 
 
 def test_the_images_of_each_vulnerability_are_counted_as_its_page_lists_them(fleet: Fleet) -> None:
-    lists = fleet.store.vulnerability_lists
+    lists = make_lists(fleet)
 
     def count_images(*running_images: str) -> dict[str, int]:
-        entries = lists.list_open_vulnerabilities(VulnerabilityFilter(), 10)
+        entries = lists.list_open_vulnerabilities(VulnerabilityFilter(), 10, scope=NOW_TAGGED)
         counts = lists.count_images([entry.id for entry in entries], ExposureScope(running_images=running_images))
         return {entry.name: counts.get(entry.id, 0) for entry in entries}
 

@@ -1,5 +1,6 @@
 """Tables among others on a page: sorted and paged by links."""
 
+from collections.abc import Sequence
 from urllib.parse import urlencode
 
 import pytest
@@ -13,10 +14,10 @@ ROWS: tuple[Row, ...] = (("b", 1), ("a", 2), ("b", 3), ("c", 1), ("a", 1))
 SORTS = ("", "name", "-name", "-count", "count")
 
 
-def _make_table(query: str = "", path: str = "/page", limit: int = 50) -> PageTable[Row]:
+def _make_table(query: str = "", path: str = "/page", limit: int = 50, entries: Sequence[Row] = ROWS) -> PageTable[Row]:
     scope = {"type": "http", "path": path, "query_string": query.encode(), "headers": [], "server": ("x", 80)}
     keys = {"name": lambda row: row[0], "count": lambda row: row[1]}
-    return make_page_table(Request(scope), "rows", ROWS, keys, SORTS, limit)
+    return make_page_table(Request(scope), "rows", entries, keys, SORTS, limit)
 
 
 def test_rows_keep_their_order_until_a_link_sorts_them() -> None:
@@ -46,6 +47,19 @@ def test_pages_together_have_every_row_once_in_the_order_of_one_page(sort: str) 
             break
         query = table.links.link_page(table.links.following).partition("?")[2].partition("#")[0]
     assert rows == _make_table(urlencode({"rows-sort": sort})).rows
+
+
+@pytest.mark.parametrize("sort", SORTS)
+def test_new_rows_at_the_front_of_a_list_repeat_and_hide_none_on_the_next_page(sort: str) -> None:
+    new_rows: list[Row] = [("b", 2), ("a", 3), ("c", 3)]
+    query = urlencode({"rows-sort": sort})
+    page = _make_table(query, limit=2)
+    query = page.links.link_page(page.links.following).partition("?")[2].partition("#")[0]
+    following_rows = _make_table(query, entries=[*new_rows, *ROWS]).rows
+    remaining_rows = [row for row in ROWS if row not in page.rows]
+    assert [row for row in following_rows if row not in new_rows] == sorted(remaining_rows, key=following_rows.index)
+    assert set(remaining_rows) <= set(following_rows)
+    assert not set(page.rows) & set(following_rows)
 
 
 def test_links_keep_what_other_tables_show_and_escape_it() -> None:

@@ -130,9 +130,11 @@ def list_vulnerabilities(
 ) -> VulnerabilityPage:
     """List vulnerabilities of packages in images, those whose name begins with `q`."""
     filters = VulnerabilityFilter(q.strip(), severity, only == "exploited", only == "fixable", sort)
-    page = read_vulnerability_page(store, filters, PageQuery(sort, after, limit, is_forward_only=True))
-    packages = store.vulnerability_lists.list_packages([entry.id for entry in page.entries])
-    images = count_images(store, page.entries)
+    scope = make_present_scope(store)
+    page = read_vulnerability_page(store, filters, PageQuery(sort, after, limit, is_forward_only=True), scope)
+    numbers = [entry.id for entry in page.entries]
+    packages = store.vulnerability_lists.list_packages(numbers)
+    images = store.vulnerability_lists.count_images(numbers, scope)
     entries = [
         ListedVulnerability(
             entry.name,
@@ -148,12 +150,14 @@ def list_vulnerabilities(
     return VulnerabilityPage(entries, page.next)
 
 
-def read_vulnerability_page(store: Store, filters: VulnerabilityFilter, query: PageQuery) -> Page[OpenVulnerability]:
+def read_vulnerability_page(
+    store: Store, filters: VulnerabilityFilter, query: PageQuery, scope: ExposureScope
+) -> Page[OpenVulnerability]:
     """A page of the vulnerabilities of packages in images. UsageError for a cursor of another order."""
     lists = store.vulnerability_lists
 
     def read(after: tuple[Any, ...] | None, limit: int, is_backward: bool) -> Sequence[OpenVulnerability]:
-        return lists.list_open_vulnerabilities(filters, limit, after, is_backward=is_backward)
+        return lists.list_open_vulnerabilities(filters, limit, after, scope=scope, is_backward=is_backward)
 
     return read_page(
         read,
@@ -164,11 +168,9 @@ def read_vulnerability_page(store: Store, filters: VulnerabilityFilter, query: P
     )
 
 
-def count_images(store: Store, entries: Sequence[OpenVulnerability]) -> dict[int, int]:
-    """The number of images under a tag or running that have each of these vulnerabilities, by id."""
-    running_images = {entry.digest for entry in store.services.list_running_images()}
-    scope = ExposureScope(None, None, running_images)
-    return store.vulnerability_lists.count_images([entry.id for entry in entries], scope)
+def make_present_scope(store: Store) -> ExposureScope:
+    """All images that have a tag or run now."""
+    return ExposureScope(None, None, {entry.digest for entry in store.services.list_running_images()})
 
 
 @router.get("/vulnerabilities/{name}")

@@ -52,7 +52,11 @@ def make_page_table(
     sort = fields.get(names[0], "") if fields.get(names[0], "") in sorts else sorts[0]
     key = keys.get(sort.removeprefix("-"))
     step = -1 if sort.startswith("-") else 1  # equal entries keep their order in both directions
-    rows = [(_shorten_key(key(entry)) if key else 0, step * number, entry) for number, entry in enumerate(entries)]
+    # Counted from the end: lists that grow while people read them are given newest first.
+    rows = [
+        (_shorten_key(key(entry)) if key else 0, step * number, entry)
+        for number, entry in enumerate(entries, -len(entries))
+    ]
     query = PageQuery(sort, fields.get(names[1], ""), limit)
     page = make_page(rows, {sort.removeprefix("-"): lambda row: row[:2]}, query)
     filters = [(parameter, value) for parameter, value in fields.items() if parameter not in names]

@@ -30,7 +30,7 @@ from dockgate.shared.cursors import LARGEST_PAGE
 from dockgate.store.exposure.vulnerability_lists import VulnerabilityFilter, VulnerabilitySort
 from dockgate.vulnerabilities.model import Severity
 from dockgate.web import api
-from dockgate.web.api.exposure import count_images, read_vulnerability_page
+from dockgate.web.api.exposure import make_present_scope, read_vulnerability_page
 from dockgate.web.console.list_links import ListLinks
 from dockgate.web.console.rendering import render_page
 from dockgate.web.console.routes import make_page_router, redirect_to
@@ -108,15 +108,17 @@ def show_vulnerabilities(
     """
     filters = VulnerabilityFilter(q.strip(), severity, only == "exploited", only == "fixable", sort)
     query = PageQuery(sort, after)
-    page = read_vulnerability_page(store, filters, query)
+    scope = make_present_scope(store)
+    page = read_vulnerability_page(store, filters, query, scope)
+    numbers = [entry.id for entry in page.entries]
     return render_page(
         request,
         caller,
         "vulnerabilities.html",
         title="Vulnerabilities",
         entries=page.entries,
-        packages=store.vulnerability_lists.list_packages([entry.id for entry in page.entries]),
-        images=count_images(store, page.entries),
+        packages=store.vulnerability_lists.list_packages(numbers),
+        images=store.vulnerability_lists.count_images(numbers, scope),
         severities=list(Severity),
         q=q,
         severity=severity,
