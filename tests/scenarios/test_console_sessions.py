@@ -103,11 +103,35 @@ def test_a_form_with_a_file_without_session_shows_its_text(site: Site) -> None:
 
 
 @pytest.mark.parametrize(
-    "target", ["//evil.example/", "https://evil.example/", "/\\evil.example", "javascript:alert(1)"]
+    "target",
+    [
+        *("//evil.example/", "///evil.example", "https://evil.example/", "https:evil.example", "javascript:alert(1)"),
+        *("/\\evil.example", "\\/evil.example", "/\t/evil.example", "/\n/evil.example", "/\u2028/evil.example"),
+    ],
 )
 def test_signing_in_leads_to_no_other_server(site: Site, target: str) -> None:
     with Browser(site.server) as browser:
         assert browser.send_form("/signin", token=site.tokens[Role.VIEWER], to=target).headers["location"] == "/"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/", "/people", "/signin", "/nothing", "/queue-count", "/live?topics=", "/verdicts/VERDICT/report?form=html"),
+        *("/api/v1/caller", "/api/v1/waivers", "/api/v1/documents/VERDICT", "/api/v1/nothing"),
+        *("/repositories/web/raw/Dockerfile?at=main", "/executions/api-1/Build/Build/1/raw", "/images/IMAGE/sbom"),
+    ],
+)
+def test_no_answer_is_kept_by_caches_or_shown_in_a_frame(site: Site, path: str) -> None:
+    verdict = site.server.get(f"/images/{site.rejected_image}")["verdicts"][0]["digest"]
+    path = path.replace("VERDICT", verdict).replace("IMAGE", site.rejected_image)
+    with Browser(site.server) as browser:
+        browser.headers["Authorization"] = f"Bearer {site.tokens[Role.ADMIN]}"
+        with browser.stream("GET", path) as answer:
+            assert answer.headers["cache-control"] == "no-store"
+            assert answer.headers["x-frame-options"] == "DENY"
+            assert answer.headers["x-content-type-options"] == "nosniff"
+            assert answer.headers["content-security-policy"].startswith(("default-src 'none'", "sandbox"))
 
 
 def test_a_session_cookie_is_out_of_reach_of_scripts_and_other_sites(site: Site) -> None:

@@ -39,6 +39,7 @@ from dockgate.web.error_responses import add_error_schema, request_id
 from dockgate.web.git_process import GitProcesses
 from dockgate.web.json_responses import AsciiResponse
 from dockgate.web.request_limits import BodySizeLimit, Refusal, refuse_ambiguous
+from dockgate.web.response_headers import DefaultHeadersMiddleware
 from dockgate.web.threads import TakenSlots, Threads
 from dockgate.web.validation_messages import describe_problem
 
@@ -126,6 +127,7 @@ def _make_app(
     app.add_middleware(BodySizeLimit)
     app.add_middleware(AuditMiddleware)
     app.add_middleware(TakenSlots)
+    app.add_middleware(DefaultHeadersMiddleware)
     app.state.services = services
     app.state.recent_verdicts = RecentVerdicts()
     app.state.recent_queue_counts = Recent[int](_MAX_QUEUE_COUNTS)
