@@ -26,6 +26,11 @@ SPILLING = """() => [...document.querySelectorAll("td, button, .button, .answer,
     .filter(box => box.clientWidth && box.scrollWidth > box.clientWidth + 3)
     .filter(box => getComputedStyle(box).overflowX === "visible")
     .map(box => box.outerHTML.slice(0, 150))"""
+# Moments are read at a glance: each is in one line, but in the table of feeds, which has three of them in a row.
+BROKEN_TIMES = """() => [...document.querySelectorAll("time")]
+    .filter(time => time.checkVisibility() && !time.closest(".feeds"))
+    .filter(time => new Set([...time.getClientRects()].map(box => Math.round(box.top))).size > 1)
+    .map(time => time.closest("td, dd, p, li")?.textContent.trim().slice(0, 80) ?? time.textContent)"""
 # The least height and width of what is pressed, by the width of the window: links within a text are as high as it.
 TARGETS = {1440: 24, 360: 44}
 SMALL = """least => [...document.querySelectorAll("a[href], button, summary, input, select, textarea")]
@@ -46,6 +51,8 @@ def list_faults(page: Page) -> Iterator[str]:
     for width in WIDTHS:
         page.set_viewport_size({"width": width, "height": 900})
         yield from (f"{page.url}: {width} px: {fault}" for fault in _measure_excess(page))
+        times = page.evaluate(BROKEN_TIMES)
+        yield from (f"{page.url}: {width} px: a time in two lines: {text}" for text in times[:3])
         if least := TARGETS.get(width):
             small = page.evaluate(SMALL, least)
             yield from (f"{page.url}: {width} px: less than {least} pixels: {target}" for target in small[:3])

@@ -1,5 +1,6 @@
 """A browser without scripts, for the console's scenarios."""
 
+import re
 from html.parser import HTMLParser
 from typing import Self
 
@@ -7,6 +8,11 @@ import httpx
 from tests.scenarios.server import ServerSystem
 
 FROM_PAGE = {"Sec-Fetch-Site": "same-origin", "Accept": "text/html"}
+
+
+def remove_word_marks(html: str) -> str:
+    """The page without the marks of words that stay in one line (`formats.mark_command`)."""
+    return re.sub(r'<span class="whole">([^<]*)</span>', r"\1", html)
 
 
 class Browser(httpx.Client):

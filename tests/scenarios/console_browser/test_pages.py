@@ -1,9 +1,11 @@
 """Pages of the console in a real browser: accessible, whole on a phone, and used without scripts or mouse."""
 
 import re
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
+from tests.reports.test_exposure import make_exposure
 from tests.scenarios.accessibility import list_faults
 from tests.scenarios.console_site import Site
 from tests.scenarios.console_walk import walk_pages
@@ -12,6 +14,8 @@ from tests.scenarios.watched_browser import (
     OpenPage,
     WatchedBrowser,
 )
+
+from dockgate.reports import _exposure_html
 
 pytestmark = [pytest.mark.real, pytest.mark.long]
 
@@ -167,6 +171,42 @@ def test_shortcuts_do_nothing_when_they_are_off(open_page: OpenPage) -> None:
     page.locator("h1").click()
     page.keyboard.press("/")
     expect(page.locator("#search")).not_to_be_focused()
+
+
+def test_names_without_a_blank_fit_the_page_of_their_repository(open_page: OpenPage, site: Site) -> None:
+    server, name = site.server, "W" * 250
+    server.apply("kind: Repository\nname: long\n")
+    server.push("long", files={f"{name}.txt": name}, message=name * 2, author=f"{name} <{name}@example.org>")
+    page = open_page("/repositories/long")
+    faults = list(list_faults(page))
+    page.get_by_role("link", name="W" * 50).first.click()
+    faults += list_faults(page)
+    page.goto(f"/repositories/long/commits/{server.get('/repositories/long/commits')[0]['id']}")
+    faults += list_faults(page)
+    assert not faults, "\n".join(faults[:20])
+
+
+def test_a_report_on_exposure_fits_its_window(chromium: WatchedBrowser, tmp_path: Path) -> None:
+    exposure = make_exposure("registry.example.org/platform/a-package-with-a-long-name")
+    (image,) = exposure["images"]
+    (package,), (location,) = image["packages"], image["places"]
+    image |= {"digest": f"sha256:{'9f3c2b17' * 8}", "pipelines": ["checkout-frontend", "checkout-backend"]}
+    image["services"] = [{"task_definition": "checkout-frontend:12"}]
+    package |= {"version": "3.5.0-1~deb13u1", "fixed": "3.5.1-1+deb13u2", "until": "2026-11-20T09:00:00Z"}
+    package |= {"ended_by": "a rebuild of the image", "vulnerability": "CVE-2026-308709"}
+    location |= {"repository": "registry.example.org/platform/team/application", "tag": "release-2026.11.30-rc1"}
+    path = tmp_path / "report.html"
+    with path.open("w") as output:
+        _exposure_html.write(exposure, output)
+    page = chromium.make_context().new_page()
+    page.goto(path.as_uri())
+    for width in (1280, 768, 360):
+        page.set_viewport_size({"width": width, "height": 900})
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        if width == 1280:
+            tables = "[...document.querySelectorAll('.wide')].map(table => table.scrollWidth - table.clientWidth)"
+            assert page.evaluate(tables) == [0, 0]
+    page.context.close()
 
 
 def test_a_command_is_copied_exactly(open_page: OpenPage, site: Site) -> None:

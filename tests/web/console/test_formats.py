@@ -23,6 +23,15 @@ def test_long_names_break_between_words_and_cannot_act() -> None:
     assert "\u202e" not in parts[2]
 
 
+def test_no_line_of_a_command_ends_within_a_word_with_a_hyphen() -> None:
+    command = "apt-get satisfy -y 'a-b (>= 2)' </pre>"
+    html = formats.mark_command(command)
+    words = [f'<span class="whole">{word}</span>' for word in ("apt-get", "-y", "&#39;a-b")]
+    assert html == f"{words[0]} satisfy {words[1]} {words[2]} (&gt;= 2)&#39; &lt;/pre&gt;"
+    for text in ("pip install a-b " * 200, "-----BEGIN\na-b"):
+        assert formats.mark_command(text) == text
+
+
 def test_no_line_breaks_in_the_name_of_a_vulnerability_or_a_package() -> None:
     html = formats.mark_breakable("web-api 1 (CVE-2026-4939351 fixed in 2), CVE-2026-1, a-b/c-d <b>-")
     names = [f'<span class="whole">{name}</span>' for name in ("web-api", "(CVE-2026-4939351", "CVE-2026-1,")]

@@ -72,6 +72,8 @@ _FIRST_WORDS = frozenset(
 )
 # Seconds of 365 days.
 _YEAR = 365 * 86_400
+# Characters of a command whose words are marked; a longer one is read by few.
+LONGEST_MARKED_COMMAND = 2000
 # Hexadecimal digits of a digest that people see.
 DIGEST_LENGTH = 12
 # Bars of a severity; None: unknown.
@@ -189,6 +191,21 @@ def _insert_breaks(text: str) -> Markup:
         Markup('<span class="whole">{}</span>').format(part)
         if index % 2 and "/" not in part
         else Markup("<wbr>").join(escape(piece) for piece in _BREAKS.split(part))
+        for index, part in enumerate(parts)
+    )
+
+
+def mark_command(text: str) -> Markup:
+    """A command in which no line ends after the hyphen of a word, as in "-y".
+
+    Its text is unchanged, so that people copy it exactly. Texts of several lines, such as keys, have no marks.
+    """
+    visible_text = escape_invisible(text)
+    if len(text) > LONGEST_MARKED_COMMAND or "\n" in text:
+        return escape(visible_text)
+    parts = _HYPHENATED.split(visible_text)  # every second one has a hyphen
+    return Markup().join(
+        Markup('<span class="whole">{}</span>').format(part) if index % 2 else escape(part)
         for index, part in enumerate(parts)
     )
 

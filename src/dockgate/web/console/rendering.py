@@ -207,6 +207,7 @@ _FUNCTIONS = (
     formats.count_bars,
     format_byte_size,
     formats.mark_breakable,
+    formats.mark_command,
     formats.describe_check,
     empty_states.get_empty_state,
     formats.mark_foreign,
