@@ -14,6 +14,7 @@ from dockgate.events.subject import EventSubject, SubjectKind
 from dockgate.gate.model import PlatformVerdict
 from dockgate.shared.aws import EcrRegistry
 from dockgate.shared.platforms import Platform
+from dockgate.shared.purl import get_type
 from dockgate.shared.references import ImageReference, RepositoryReference
 from dockgate.vulnerabilities.model import Finding, Severity
 
@@ -242,7 +243,7 @@ def _parse_cvss_version(vector: str) -> str:
 
 def _name_manager(purl: str) -> str:
     """Inspector's name of a package's manager."""
-    kind = purl.removeprefix("pkg:").partition("/")[0]
+    kind = get_type(purl)
     return _MANAGERS.get(kind, kind.upper())
 
 

@@ -15,6 +15,7 @@ from dockgate.gate.waivers import check_unread, is_active, make_applied_waiver, 
 from dockgate.scanner import osrelease
 from dockgate.scanner.model import Inventory, Package, Unread
 from dockgate.shared.errors import UsageError
+from dockgate.shared.purl import is_purl
 from dockgate.vulnerabilities.model import Matches, UndeterminedFact
 
 # Kinds of undetermined entries about packages that a waiver of the package accepts.
@@ -92,15 +93,13 @@ def _is_valid(waiver: Waiver) -> bool:
 
 
 def _find_for_path(waivers: Sequence[Waiver], path: str, protected_paths: Collection[str]) -> Waiver | None:
-    if path.startswith("pkg:"):
+    if is_purl(path):
         return next((waiver for waiver in waivers if _is_purl_match(_get_subject(waiver), path)), None)
     if not path.strip("/"):
         return None
     should_name_image = _is_protected(path.strip("/"), protected_paths)
     candidates = (
-        waiver
-        for waiver in waivers
-        if (waiver.image or not should_name_image) and not _get_subject(waiver).startswith("pkg:")
+        waiver for waiver in waivers if (waiver.image or not should_name_image) and not is_purl(_get_subject(waiver))
     )
     return next(
         (waiver for waiver in candidates if patterns.is_match(path.strip("/"), _get_subject(waiver).strip("/"))),
@@ -122,8 +121,8 @@ def _find_for_undetermined(
         return _find_for_path(waivers, undetermined_entry.subject, protected_paths)
     if undetermined_entry.kind not in _ACCEPTABLE:
         return None
-    package_waivers = [waiver for waiver in waivers if _get_subject(waiver).startswith("pkg:")]
-    if undetermined_entry.subject.startswith("pkg:"):
+    package_waivers = [waiver for waiver in waivers if is_purl(_get_subject(waiver))]
+    if is_purl(undetermined_entry.subject):
         subjects = [package for package in packages if package.purl == undetermined_entry.subject]
         for waiver in package_waivers:
             if any(patterns.is_package_match(_get_subject(waiver), package) for package in subjects):
@@ -151,7 +150,7 @@ def _get_subject(waiver: Waiver) -> str:
 
 def _is_purl_match(pattern: str, purl: str) -> bool:
     """Return what `patterns.is_package_match` does, for a package of which only the purl is known."""
-    if not pattern.startswith("pkg:"):
+    if not is_purl(pattern):
         return False
     (path, version), (purl_name, own_version) = patterns.split(pattern), patterns.split(purl)
     return patterns.is_match(purl_name, path) and (not version or patterns.is_match(own_version, version))
@@ -167,5 +166,5 @@ def _is_protected(path: str, databases: Collection[str]) -> bool:
 
 
 def _apply(waiver: Waiver, subject: str, reason: str) -> AppliedExemption:
-    words = reason if subject in reason or subject.startswith("pkg:") else f"{subject}: {reason}"
+    words = reason if subject in reason or is_purl(subject) else f"{subject}: {reason}"
     return make_applied_waiver(waiver, violation=words, unread_path=subject)

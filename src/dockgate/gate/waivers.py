@@ -10,6 +10,7 @@ from dockgate.gate.model import AppliedExemption, ExemptionSet, Policy, VexState
 from dockgate.scanner.model import Inventory
 from dockgate.shared.digest import DIGEST_ADVICE, is_digest
 from dockgate.shared.errors import UsageError
+from dockgate.shared.purl import is_purl
 from dockgate.shared.timestamps import is_within_days, parse_time
 from dockgate.vulnerabilities.model import Finding, Matches
 
@@ -43,7 +44,7 @@ def check_waiver(waiver: Waiver) -> None:
         raise UsageError("until: it is missing", "A waiver must expire: add until or until_fixed.")
     if waiver.vulnerability:
         _check_advisory_id(waiver.vulnerability)
-    if waiver.package and not waiver.package.startswith("pkg:"):
+    if waiver.package and not is_purl(waiver.package):
         advice = "Write it as pkg:npm/lodash or pkg:deb/debian/*."
         raise UsageError(f"package: {waiver.package!r} is not a package URL", advice)
     if waiver.package and _is_unlimited(waiver, waiver.package):

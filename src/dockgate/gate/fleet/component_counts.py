@@ -42,6 +42,7 @@ from dockgate.gate.policy import COUNTING_RULE
 from dockgate.gate.rule import RuleInput
 from dockgate.gate.vex_statements import PlatformStatements
 from dockgate.scanner.model import Inventory, Package
+from dockgate.shared.purl import is_purl
 from dockgate.shared.timestamps import parse_time, to_datetime
 from dockgate.vulnerabilities.model import Coverage, Finding, Matches, Severity, UndeterminedFact
 
@@ -229,7 +230,7 @@ class ComponentCounter:
 
     def _find_field(self, entry: UndeterminedFact) -> int:
         """The field that counts such entries. What a policy says of an entry depends on its kind and ecosystem."""
-        kind_and_ecosystem = entry.kind, "" if entry.subject.startswith("pkg:") else entry.subject
+        kind_and_ecosystem = entry.kind, "" if is_purl(entry.subject) else entry.subject
         if kind_and_ecosystem not in self._undetermined_entries:
             field = self._first_undetermined + len(self._undetermined_entries)
             self._undetermined_entries[kind_and_ecosystem] = field, entry

@@ -7,6 +7,7 @@ from dockgate.gate.remediation.upgrade_candidates import Candidate, Target
 from dockgate.gate.rule import Evaluation
 from dockgate.scanner.model import Inventory
 from dockgate.scanner.ports import Ecosystem, PackageUpgrade
+from dockgate.shared.purl import is_purl
 from dockgate.vulnerabilities.model import Finding, State
 from dockgate.vulnerabilities.versions import list_order_names
 
@@ -65,7 +66,7 @@ def describe_obstacles(
             reason = _describe_obstacle(finding, name, versions.get(package.purl), upgradable)
             obstacles[Obstacle(reason, finding.id, package.purl or None)] = None
     for entry in after.undetermined:
-        obstacles[Obstacle(entry.reason, package=entry.subject if entry.subject.startswith("pkg:") else None)] = None
+        obstacles[Obstacle(entry.reason, package=entry.subject if is_purl(entry.subject) else None)] = None
     return tuple(obstacles)
 
 

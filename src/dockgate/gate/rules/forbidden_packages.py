@@ -18,6 +18,7 @@ from dockgate.gate.rules._settings import (
 )
 from dockgate.shared.errors import UncomparableError
 from dockgate.shared.interfaces import override
+from dockgate.shared.purl import get_type
 from dockgate.shared.wording import join_words
 from dockgate.vulnerabilities.model import UndeterminedFact
 
@@ -135,6 +136,6 @@ def _require_range(key: str, raw: object, purl: str) -> None:
         versions = _vers.parse_range(raw if isinstance(raw, str) else "")
     except ValueError as error:
         raise make_refusal(key, raw, f"a VERS range, such as vers:npm/>=1.0.0|<2.0.0; {error}") from None
-    kind = purl.removeprefix("pkg:").partition("/")[0]
+    kind = get_type(purl)
     if versions.scheme != kind:
         raise make_refusal(key, raw, f"a range of the pattern's type, vers:{kind}/…")
